@@ -1,0 +1,184 @@
+/* Blocks double from 4 KiB to 256 KiB; an allocation too large for that gets a block of its
+ * own behind the current one, so the room left in the current block is not wasted. */
+#include "base/arena.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BLOCK_MIN ((size_t)4096)
+#define BLOCK_MAX ((size_t)256 * 1024)
+
+struct arena_block {
+	struct arena_block *next;
+	size_t size; /* of data */
+	_Alignas(8) char data[];
+};
+
+struct arena_defer {
+	struct arena_defer *next;
+	void (*fn)(void *p);
+	void *p;
+};
+
+static struct arena_block *block_new(size_t size)
+{
+	struct arena_block *b = xmalloc(sizeof(*b) + size);
+
+	b->size = size;
+	b->next = NULL;
+	return b;
+}
+
+static void arena_drop(struct arena *a, struct arena_block *keep)
+{
+	while (a->defers) {
+		struct arena_defer *d = a->defers;
+
+		a->defers = d->next;
+		d->fn(d->p);
+	}
+	while (a->head) {
+		struct arena_block *b = a->head;
+
+		a->head = b->next;
+		if (b != keep)
+			free(b);
+	}
+	a->at = a->end = NULL;
+	a->bytes = 0;
+}
+
+void arena_release(struct arena *a)
+{
+	arena_drop(a, NULL);
+}
+
+void arena_reset(struct arena *a)
+{
+	struct arena_block *keep = a->head;
+
+	if (keep && keep->size > BLOCK_MAX)
+		keep = NULL;
+	arena_drop(a, keep);
+	if (keep) {
+		keep->next = NULL;
+		a->head = keep;
+		a->at = keep->data;
+		a->end = keep->data + keep->size;
+	}
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	void *p;
+
+	BUG_ON(n > SIZE_MAX / 2);
+	n = (n + 7) & ~(size_t)7;
+	a->bytes += n;
+	if (n <= (size_t)(a->end - a->at)) {
+		p = a->at;
+		a->at += n;
+		return p;
+	}
+	if (a->head && n > BLOCK_MAX / 4) {
+		struct arena_block *big = block_new(n);
+
+		big->next = a->head->next;
+		a->head->next = big;
+		return big->data;
+	}
+
+	size_t size = a->head ? MIN(a->head->size * 2, BLOCK_MAX) : BLOCK_MIN;
+	struct arena_block *b = block_new(MAX(size, n));
+
+	b->next = a->head;
+	a->head = b;
+	a->at = b->data + n;
+	a->end = b->data + b->size;
+	return b->data;
+}
+
+void *arena_zalloc(struct arena *a, size_t n)
+{
+	return memset(arena_alloc(a, n), 0, n);
+}
+
+void *arena_zalloc_array(struct arena *a, size_t count, size_t size)
+{
+	size_t n;
+
+	BUG_ON(__builtin_mul_overflow(count, size, &n));
+	return arena_zalloc(a, n);
+}
+
+char *arena_strndup(struct arena *a, const char *s, size_t n)
+{
+	char *p = arena_alloc(a, n + 1);
+
+	if (n)
+		memcpy(p, s, n);
+	p[n] = '\0';
+	return p;
+}
+
+char *arena_strdup(struct arena *a, const char *s)
+{
+	return arena_strndup(a, s, strlen(s));
+}
+
+char *arena_cstr(struct arena *a, struct sv s)
+{
+	return arena_strndup(a, s.p, s.n);
+}
+
+struct sv arena_sv(struct arena *a, struct sv s)
+{
+	return sv_make(arena_strndup(a, s.p, s.n), s.n);
+}
+
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
+{
+	va_list again;
+	char *p;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	BUG_ON(n < 0);
+	p = arena_alloc(a, (size_t)n + 1);
+	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	return p;
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+
+	va_start(ap, fmt);
+	p = arena_vprintf(a, fmt, ap);
+	va_end(ap);
+	return p;
+}
+
+struct sv arena_svf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+
+	va_start(ap, fmt);
+	p = arena_vprintf(a, fmt, ap);
+	va_end(ap);
+	return sv_from(p);
+}
+
+void arena_defer(struct arena *a, void (*fn)(void *p), void *p)
+{
+	struct arena_defer *d = arena_alloc(a, sizeof(*d));
+
+	d->fn = fn;
+	d->p = p;
+	d->next = a->defers;
+	a->defers = d;
+}

@@ -1,0 +1,90 @@
+/* env.h - time, chance and execution, as things a component is given.
+ *
+ * No component asks the operating system for the time, random bytes or a thread by itself: it
+ * asks its struct env. `caravel server` gives the real one (ev/env_real.h: clocks of the
+ * kernel, a worker pool); the simulator gives one with a virtual clock, a seed and a
+ * single-threaded executor, where the same code runs a thousand nodes deterministically.
+ *
+ * How code above runs: as tasks. env_post() and env_after() queue a function; in the real
+ * environment it runs on one of the pool's threads, in the simulator at a virtual instant. A
+ * task may do blocking-looking work (a client call, a file, a gRPC call), but never sleeps and
+ * never waits for another task: to be called again later it uses env_after(). What must not
+ * run twice at once says so itself (client/workq.h runs one task per key at a time).
+ *
+ * Threads: every function here may be called from any thread.
+ */
+#pragma once
+
+#include "base/base.h"
+
+struct env;
+struct env_timer; /* opaque, reference held by the caller until env_timer_cancel() */
+
+typedef void env_fn(void *ctx);
+
+struct env_ops {
+	int64_t (*now_ns)(struct env *e);  /* wall clock, ns since 1970-01-01 UTC; may jump */
+	int64_t (*mono_ns)(struct env *e); /* monotonic, ns, arbitrary origin */
+	void (*random)(struct env *e, void *p, size_t n);
+	void (*post)(struct env *e, env_fn *fn, void *ctx);
+	struct env_timer *(*after)(struct env *e, int64_t delay_ns, env_fn *fn, void *ctx);
+	void (*timer_cancel)(struct env *e, struct env_timer *t);
+	int (*thread)(struct env *e, const char *name, env_fn *fn, void *ctx);
+};
+
+/* Embedded first in an implementation's own struct. */
+struct env {
+	const struct env_ops *ops;
+};
+
+static inline int64_t env_now_ns(struct env *e)
+{
+	return e->ops->now_ns(e);
+}
+
+static inline int64_t env_mono_ns(struct env *e)
+{
+	return e->ops->mono_ns(e);
+}
+
+/* Cryptographically strong in the real environment, from the seed in the simulator. */
+static inline void env_random(struct env *e, void *p, size_t n)
+{
+	e->ops->random(e, p, n);
+}
+
+uint64_t env_random_u64(struct env *e);
+uint64_t env_random_below(struct env *e, uint64_t bound); /* uniform in [0, bound) */
+/* d stretched by a random part of up to `fraction_milli` thousandths, as client-go's wait.Jitter. */
+int64_t env_jitter(struct env *e, int64_t d, int64_t fraction_milli);
+void env_uuid(struct env *e, char ret[37]); /* RFC 9562 version 4, lower case, NUL-terminated */
+
+/* Runs fn(ctx) soon. Tasks of one poster start in order but may overlap on several threads. */
+static inline void env_post(struct env *e, env_fn *fn, void *ctx)
+{
+	e->ops->post(e, fn, ctx);
+}
+
+/* Runs fn(ctx) once, delay_ns from now (at once when <= 0). The returned timer must be given
+ * to env_timer_cancel() exactly once, before or after it fired; cancel does not wait for a
+ * run already under way. */
+static inline struct env_timer *env_after(struct env *e, int64_t delay_ns, env_fn *fn, void *ctx)
+{
+	return e->ops->after(e, delay_ns, fn, ctx);
+}
+
+/* Releases t; when it has not fired yet, it never will. NULL is fine. Returns NULL. */
+static inline struct env_timer *env_timer_cancel(struct env *e, struct env_timer *t)
+{
+	if (t)
+		e->ops->timer_cancel(e, t);
+	return NULL;
+}
+
+/* A thread of its own for a loop that blocks outside our control (reading a kernel or CRI
+ * event stream, serving sockets). Returns 0, or -1 in the simulator, where such loops do not
+ * exist. The thread is detached: whoever starts one arranges its end. */
+static inline int env_thread(struct env *e, const char *name, env_fn *fn, void *ctx)
+{
+	return e->ops->thread(e, name, fn, ctx);
+}

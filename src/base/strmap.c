@@ -1,0 +1,163 @@
+#include "base/strmap.h"
+
+#include <stdlib.h>
+
+static uint64_t hash_seed = UINT64_C(0x9e3779b97f4a7c15);
+
+void strmap_seed(uint64_t seed)
+{
+	hash_seed = seed;
+}
+
+/* A multiply-fold hash (the wyhash family's mixing step) over 8-byte words. */
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	__uint128_t r = (__uint128_t)a * b;
+
+	return (uint64_t)r ^ (uint64_t)(r >> 64);
+}
+
+static uint64_t key_hash(struct sv key)
+{
+	uint64_t h = hash_seed ^ (key.n * UINT64_C(0xa0761d6478bd642f));
+	size_t i = 0;
+
+	for (; i + 8 <= key.n; i += 8) {
+		uint64_t w;
+
+		memcpy(&w, key.p + i, 8);
+		h = mix(h ^ w, UINT64_C(0xe7037ed1a0b428db));
+	}
+	if (i < key.n) {
+		uint64_t w = 0;
+
+		memcpy(&w, key.p + i, key.n - i);
+		h = mix(h ^ w, UINT64_C(0x8ebc6af09c88c6e3));
+	}
+	return mix(h, UINT64_C(0x589965cc75374cc3));
+}
+
+void strmap_release_with(struct strmap *m, void (*free_value)(void *))
+{
+	for (size_t i = 0; i < m->used; i++) {
+		if (m->entries[i].key && free_value)
+			free_value(m->entries[i].value);
+		free(m->entries[i].key);
+	}
+	free(m->entries);
+	free(m->index);
+	*m = STRMAP_INIT;
+}
+
+void strmap_release(struct strmap *m)
+{
+	strmap_release_with(m, NULL);
+}
+
+static struct strmap_entry *lookup(const struct strmap *m, struct sv key, uint64_t hash)
+{
+	if (m->slots == 0)
+		return NULL;
+	for (size_t s = hash & (m->slots - 1);; s = (s + 1) & (m->slots - 1)) {
+		uint32_t at = m->index[s];
+		struct strmap_entry *e;
+
+		if (at == 0)
+			return NULL;
+		e = &m->entries[at - 1];
+		if (e->key && e->hash == hash && e->key_n == key.n && memcmp(e->key, key.p ? key.p : "", key.n) == 0)
+			return e;
+	}
+}
+
+void *strmap_get(const struct strmap *m, struct sv key)
+{
+	struct strmap_entry *e = lookup(m, key, key_hash(key));
+
+	return e ? e->value : NULL;
+}
+
+bool strmap_has(const struct strmap *m, struct sv key)
+{
+	return lookup(m, key, key_hash(key)) != NULL;
+}
+
+/* Drops removed entries and sizes the index for room of at least one more entry. */
+static void rebuild(struct strmap *m)
+{
+	size_t live = 0, slots = 8;
+
+	for (size_t i = 0; i < m->used; i++)
+		if (m->entries[i].key)
+			m->entries[live++] = m->entries[i];
+	m->used = live;
+	while (slots < (live + 1) * 2)
+		slots *= 2;
+	free(m->index);
+	m->index = xcalloc(slots, sizeof(*m->index));
+	m->slots = slots;
+	m->cap = slots / 4 * 3;
+	BUG_ON(m->cap > UINT32_MAX - 1);
+	m->entries = xrealloc(m->entries, m->cap * sizeof(*m->entries));
+	for (size_t i = 0; i < live; i++) {
+		size_t s = m->entries[i].hash & (slots - 1);
+
+		while (m->index[s])
+			s = (s + 1) & (slots - 1);
+		m->index[s] = (uint32_t)(i + 1);
+	}
+}
+
+void **strmap_slot(struct strmap *m, struct sv key)
+{
+	uint64_t hash = key_hash(key);
+	struct strmap_entry *e = lookup(m, key, hash);
+	size_t s;
+
+	if (e)
+		return &e->value;
+	if (m->used == m->cap)
+		rebuild(m);
+	s = hash & (m->slots - 1);
+	while (m->index[s])
+		s = (s + 1) & (m->slots - 1);
+	e = &m->entries[m->used++];
+	*e = (struct strmap_entry){ .key = xstrndup(key.p, key.n), .key_n = key.n, .hash = hash };
+	m->index[s] = (uint32_t)m->used;
+	m->n++;
+	return &e->value;
+}
+
+void *strmap_set(struct strmap *m, struct sv key, void *value)
+{
+	void **slot = strmap_slot(m, key);
+	void *old = *slot;
+
+	*slot = value;
+	return old;
+}
+
+void *strmap_del(struct strmap *m, struct sv key)
+{
+	struct strmap_entry *e = lookup(m, key, key_hash(key));
+	void *old;
+
+	if (!e)
+		return NULL;
+	old = e->value;
+	free(e->key);
+	e->key = NULL;
+	e->value = NULL;
+	m->n--;
+	return old;
+}
+
+struct strmap_entry *strmap_next(const struct strmap *m, struct strmap_entry *prev)
+{
+	size_t i = prev ? (size_t)(prev - m->entries) + 1 : 0;
+
+	for (; i < m->used; i++)
+		if (m->entries[i].key)
+			return &m->entries[i];
+	return NULL;
+}

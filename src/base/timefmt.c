@@ -1,0 +1,270 @@
+#include "base/timefmt.h"
+
+#include <stdio.h>
+
+/* Days since 1970-01-01 of a proleptic Gregorian date, and back, by shifting the year to
+ * start in March so that the leap day comes last. */
+static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
+{
+	int64_t era;
+	unsigned yoe, doy, doe;
+
+	y -= m <= 2;
+	era = (y >= 0 ? y : y - 399) / 400;
+	yoe = (unsigned)(y - era * 400);
+	doy = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
+	doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+	return era * 146097 + (int64_t)doe - 719468;
+}
+
+static void civil_from_days(int64_t z, int64_t *y, unsigned *m, unsigned *d)
+{
+	int64_t era;
+	unsigned doe, yoe, doy, mp;
+
+	z += 719468;
+	era = (z >= 0 ? z : z - 146096) / 146097;
+	doe = (unsigned)(z - era * 146097);
+	yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	mp = (5 * doy + 2) / 153;
+	*d = doy - (153 * mp + 2) / 5 + 1;
+	*m = mp < 10 ? mp + 3 : mp - 9;
+	*y = (int64_t)yoe + era * 400 + (*m <= 2);
+}
+
+static unsigned days_in_month(int64_t y, unsigned m)
+{
+	static const unsigned char days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+
+	if (m == 2 && (y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)))
+		return 29;
+	return days[m - 1];
+}
+
+struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX])
+{
+	int64_t sec = ns / NS_PER_SEC, rest = ns % NS_PER_SEC, day, y;
+	unsigned m, d, s;
+	int n;
+
+	if (rest < 0) {
+		rest += NS_PER_SEC;
+		sec--;
+	}
+	day = sec / 86400;
+	if (sec % 86400 < 0)
+		day--;
+	s = (unsigned)(sec - day * 86400);
+	civil_from_days(day, &y, &m, &d);
+	if (micro)
+		n = snprintf(out, TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%06uZ", (int)y, m, d, s / 3600,
+			     s / 60 % 60, s % 60, (unsigned)(rest / 1000));
+	else
+		n = snprintf(out, TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02uZ", (int)y, m, d, s / 3600,
+			     s / 60 % 60, s % 60);
+	return sv_make(out, (size_t)n);
+}
+
+/* Exactly n digits at the front of *s. */
+static bool take_digits(struct sv *s, size_t n, unsigned *ret)
+{
+	unsigned v = 0;
+
+	if (s->n < n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (s->p[i] < '0' || s->p[i] > '9')
+			return false;
+		v = v * 10 + (unsigned)(s->p[i] - '0');
+	}
+	*s = sv_sub(*s, n, s->n);
+	*ret = v;
+	return true;
+}
+
+static bool take_char(struct sv *s, char c)
+{
+	if (s->n == 0 || s->p[0] != c)
+		return false;
+	*s = sv_sub(*s, 1, s->n);
+	return true;
+}
+
+bool time_parse(struct sv s, int64_t *ret_ns)
+{
+	unsigned y, mo, d, h, mi, sec, oh = 0, om = 0, frac = 0, scale = 100000000;
+	int64_t t;
+	bool west = false;
+
+	if (!take_digits(&s, 4, &y) || !take_char(&s, '-') || !take_digits(&s, 2, &mo) || !take_char(&s, '-') ||
+	    !take_digits(&s, 2, &d) || !(take_char(&s, 'T') || take_char(&s, 't')) || !take_digits(&s, 2, &h) ||
+	    !take_char(&s, ':') || !take_digits(&s, 2, &mi) || !take_char(&s, ':') || !take_digits(&s, 2, &sec))
+		return false;
+	if (mo < 1 || mo > 12 || d < 1 || d > days_in_month(y, mo) || h > 23 || mi > 59 || sec > 59)
+		return false;
+	if (take_char(&s, '.')) {
+		unsigned digit;
+
+		if (!take_digits(&s, 1, &digit))
+			return false;
+		do {
+			frac += digit * scale;
+			scale /= 10;
+		} while (take_digits(&s, 1, &digit));
+	}
+	if (!take_char(&s, 'Z') && !take_char(&s, 'z')) {
+		west = take_char(&s, '-');
+		if (!west && !take_char(&s, '+'))
+			return false;
+		if (!take_digits(&s, 2, &oh) || !take_char(&s, ':') || !take_digits(&s, 2, &om) || oh > 23 || om > 59)
+			return false;
+	}
+	if (s.n)
+		return false;
+	t = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
+	t += (west ? 1 : -1) * (int64_t)(oh * 3600 + om * 60);
+	if (__builtin_mul_overflow(t, NS_PER_SEC, &t) || __builtin_add_overflow(t, (int64_t)frac, &t))
+		return false;
+	*ret_ns = t;
+	return true;
+}
+
+static bool take_unit(struct sv *s, int64_t *ret)
+{
+	static const struct {
+		const char *name;
+		int64_t ns;
+	} units[] = {
+		{ "ns", 1 },	     { "us", NS_PER_US },	 { "\302\265s", NS_PER_US }, { "\316\274s", NS_PER_US },
+		{ "ms", NS_PER_MS }, { "s", NS_PER_SEC },	 { "m", 60 * NS_PER_SEC },   { "h", 3600 * NS_PER_SEC },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		struct sv u = sv_from(units[i].name);
+
+		/* "m" must not eat the front of "ms": the longer one comes first. */
+		if (sv_starts(*s, u)) {
+			*s = sv_sub(*s, u.n, s->n);
+			*ret = units[i].ns;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool duration_parse(struct sv s, int64_t *ret_ns)
+{
+	int64_t total = 0;
+	bool neg = take_char(&s, '-');
+
+	if (!neg)
+		(void)take_char(&s, '+');
+	if (sv_is(s, "0")) {
+		*ret_ns = 0;
+		return true;
+	}
+	if (s.n == 0)
+		return false;
+	while (s.n) {
+		int64_t whole = 0, unit, part;
+		double frac = 0, scale = 0.1;
+		unsigned digit;
+		bool any = false;
+
+		while (take_digits(&s, 1, &digit)) {
+			any = true;
+			if (__builtin_mul_overflow(whole, (int64_t)10, &whole) ||
+			    __builtin_add_overflow(whole, (int64_t)digit, &whole))
+				return false;
+		}
+		if (take_char(&s, '.'))
+			while (take_digits(&s, 1, &digit)) {
+				any = true;
+				frac += digit * scale;
+				scale /= 10;
+			}
+		if (!any || !take_unit(&s, &unit) || __builtin_mul_overflow(whole, unit, &part) ||
+		    __builtin_add_overflow(part, (int64_t)(frac * (double)unit + 0.5), &part) ||
+		    __builtin_add_overflow(total, part, &total))
+			return false;
+	}
+	*ret_ns = neg ? -total : total;
+	return true;
+}
+
+/* v / 10^digits with trailing zeros dropped: "1.5", "3". */
+static void add_decimal(struct buf *b, uint64_t v, unsigned digits)
+{
+	uint64_t scale = 1, frac;
+
+	for (unsigned i = 0; i < digits; i++)
+		scale *= 10;
+	buf_addu64(b, v / scale);
+	frac = v % scale;
+	if (!frac)
+		return;
+	while (frac % 10 == 0) {
+		frac /= 10;
+		digits--;
+	}
+	buf_printf(b, ".%0*" PRIu64, (int)digits, frac);
+}
+
+void duration_format(struct buf *b, int64_t ns)
+{
+	uint64_t v = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+	uint64_t sec = v / (uint64_t)NS_PER_SEC;
+
+	if (v == 0) {
+		buf_adds(b, "0s");
+		return;
+	}
+	if (ns < 0)
+		buf_addc(b, '-');
+	if (v < 1000) {
+		buf_printf(b, "%" PRIu64 "ns", v);
+	} else if (v < 1000000) {
+		add_decimal(b, v, 3);
+		buf_adds(b, "\302\265s");
+	} else if (v < 1000000000) {
+		add_decimal(b, v, 6);
+		buf_adds(b, "ms");
+	} else {
+		if (sec >= 3600)
+			buf_printf(b, "%" PRIu64 "h", sec / 3600);
+		if (sec >= 60)
+			buf_printf(b, "%" PRIu64 "m", sec / 60 % 60);
+		add_decimal(b, v % (60 * (uint64_t)NS_PER_SEC), 9);
+		buf_addc(b, 's');
+	}
+}
+
+/* The bounds are those of apimachinery's duration.HumanDuration. */
+void duration_human(struct buf *b, int64_t ns)
+{
+	int64_t s = ns / NS_PER_SEC, m = s / 60, h = m / 60, d = h / 24;
+
+	if (s < -1)
+		buf_adds(b, "<invalid>");
+	else if (s < 0)
+		buf_adds(b, "0s");
+	else if (s < 120)
+		buf_printf(b, "%" PRId64 "s", s);
+	else if (m < 10 && s % 60)
+		buf_printf(b, "%" PRId64 "m%" PRId64 "s", m, s % 60);
+	else if (m < 180)
+		buf_printf(b, "%" PRId64 "m", m);
+	else if (h < 8 && m % 60)
+		buf_printf(b, "%" PRId64 "h%" PRId64 "m", h, m % 60);
+	else if (h < 48)
+		buf_printf(b, "%" PRId64 "h", h);
+	else if (h < 192 && h % 24)
+		buf_printf(b, "%" PRId64 "d%" PRId64 "h", d, h % 24);
+	else if (d < 365 * 2)
+		buf_printf(b, "%" PRId64 "d", d);
+	else if (d < 365 * 8 && d % 365)
+		buf_printf(b, "%" PRId64 "y%" PRId64 "d", d / 365, d % 365);
+	else
+		buf_printf(b, "%" PRId64 "y", d / 365);
+}

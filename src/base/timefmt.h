@@ -1,0 +1,20 @@
+/* timefmt.h - RFC 3339 text and Go duration text, both ways, and ages for people.
+ *
+ * Times are int64 nanoseconds since 1970 (years 1678 to 2262), always UTC.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/buf.h"
+
+#define TIME_TEXT_MAX 40
+
+/* "2026-01-02T03:04:05Z"; with micro, "2026-01-02T03:04:05.000006Z" (metav1.MicroTime). NUL-terminated. */
+struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX]);
+/* Any RFC 3339 time, fraction and offset included. False when malformed or out of range. */
+bool time_parse(struct sv s, int64_t *ret_ns);
+/* Go's time.ParseDuration ("1h30m", "500ms", "-1.5s", "0"). */
+bool duration_parse(struct sv s, int64_t *ret_ns);
+void duration_format(struct buf *b, int64_t ns); /* Go's Duration.String() */
+/* kubectl's short age: "5s", "3m20s", "2d4h", "3y"; negative beyond clock skew is "<invalid>". */
+void duration_human(struct buf *b, int64_t ns);

@@ -1,0 +1,50 @@
+/* informer.h - a live local copy of one resource, and callbacks on its changes.
+ *
+ * An informer lists, then watches, and starts over when told "too old": its store is at every
+ * moment some past state of the cluster, moving only forward. Objects are shared references,
+ * not copies. A factory hands out one informer per (resource, namespace, selector), so that
+ * ten controllers on Pods cost one watch.
+ *
+ * Handlers of one informer run one at a time, in event order, as tasks of the env; every
+ * object known when a handler is added is first reported as added. After a re-list, objects
+ * that vanished meanwhile are reported as deleted (their last known version).
+ *
+ * Threads: lookups from any thread.
+ */
+#pragma once
+
+#include "base/vec.h"
+#include "client/client.h"
+
+struct informer_factory;
+struct informer;
+
+struct informer_factory *informer_factory_new(struct client *c);
+void informer_factory_start(struct informer_factory *f); /* starts all informers made so far and later */
+bool informer_factory_synced(struct informer_factory *f);
+struct informer_factory *informer_factory_free(struct informer_factory *f); /* stops; no handler runs after */
+
+/* Lives as long as the factory. selectors may be NULL. */
+struct informer *informer_get(struct informer_factory *f, const struct resource *r, const char *ns,
+			      const char *label_selector, const char *field_selector);
+
+struct informer_handler {
+	void (*add)(struct obj *o, void *ctx);
+	void (*update)(struct obj *old, struct obj *neu, void *ctx);
+	void (*del)(struct obj *o, void *ctx);
+};
+void informer_add_handler(struct informer *i, const struct informer_handler *h, void *ctx); /* *h is copied */
+bool informer_synced(struct informer *i); /* first list is in the store and its adds were reported */
+int64_t informer_rev(struct informer *i); /* resourceVersion it has caught up to */
+
+struct obj *informer_lookup(struct informer *i, struct sv ns, struct sv name); /* new reference or NULL */
+/* Calls fn for each object (of one namespace unless ns is ""), until it returns non-zero; the
+ * object is borrowed; fn must not call back into the informer. Order: by namespace, then name. */
+void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, void *ctx), void *ctx);
+/* The same as references linked to the arena (dropped at its reset): controllers' common form. */
+struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, size_t *ret_n);
+size_t informer_count(struct informer *i);
+
+/* Secondary index: key_fn puts up to 8 keys (views into o) per object; set before start. */
+int informer_add_index(struct informer *i, const char *name, size_t (*key_fn)(const struct obj *o, struct sv keys[8]));
+struct obj **informer_by_index(struct informer *i, struct arena *a, const char *name, struct sv key, size_t *ret_n);

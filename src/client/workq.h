@@ -1,0 +1,38 @@
+/* workq.h - the reconcile queue: one run per key at a time, duplicates folded, failures with
+ * back-off (5 ms doubling to 1000 s, as client-go's default rate limiter).
+ *
+ *	add ──▶ [dirty set] ──▶ running(key) ──▶ done
+ *	            ▲               │ fails: after back-off
+ *	            └───────────────┘ added meanwhile: again at once
+ *
+ * A reconciler makes the world match one object. It gets a key, never an event: read the
+ * object again, it may have changed or gone.
+ */
+#pragma once
+
+#include "base/env.h"
+#include "base/err.h"
+
+struct workq;
+
+struct reconcile_result {
+	int64_t after_ns; /* call again after this long even if nothing changes; 0: no need */
+};
+
+struct workq_opts {
+	const char *name; /* "deployment": logs and metrics */
+	int workers;	  /* keys in progress at once; default 2 */
+	/* Returns 0, or -1 with *err: the key is retried with back-off (conflicts quietly). */
+	int (*reconcile)(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err);
+	void *ctx;
+	/* Nothing runs before this returns true (informers synced); polled. NULL: no condition. */
+	bool (*ready)(void *ctx);
+};
+
+struct workq *workq_new(struct env *e, const struct workq_opts *o);
+struct workq *workq_free(struct workq *q); /* waits for runs under way; drops the rest */
+void workq_add(struct workq *q, struct sv key);
+void workq_add_after(struct workq *q, struct sv key, int64_t delay_ns);
+void workq_add_obj(struct workq *q, struct sv ns, struct sv name); /* key "ns/name", or "name" */
+size_t workq_len(struct workq *q);
+void workq_key_split(struct sv key, struct sv *ret_ns, struct sv *ret_name);

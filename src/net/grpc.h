@@ -1,0 +1,25 @@
+/* grpc.h - a gRPC client over HTTP/2 (nghttp2) on a unix socket or tcp, blocking.
+ *
+ * For worker threads: each call takes a connection from the channel's pool, or makes one.
+ * Messages are bytes; codecs are the caller's (protobuf-c).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct grpc_channel; /* any thread */
+struct grpc_channel *grpc_channel_new(const char *target /* "unix:/path" or "host:port" */);
+struct grpc_channel *grpc_channel_free(struct grpc_channel *c);
+
+/* Unary call. Response in the arena. A non-OK grpc-status becomes err: NOT_FOUND(5) ->
+ * ERR_NOT_FOUND, ALREADY_EXISTS(6) -> ERR_ALREADY_EXISTS, DEADLINE_EXCEEDED(4) -> ERR_TIMEOUT,
+ * UNAVAILABLE(14) and connection failures -> ERR_UNAVAILABLE, UNIMPLEMENTED(12) ->
+ * ERR_METHOD_NOT_ALLOWED, others ERR_INTERNAL; msg is grpc-message. */
+int grpc_call(struct grpc_channel *c, struct arena *a, const char *method /* "/runtime.v1.RuntimeService/Version" */,
+	      struct sv request, int64_t timeout_ns, struct sv *ret_response, struct err *err);
+
+/* Server-streaming call on the calling thread until the server ends it, message() returns
+ * non-zero, or *stop turns true (checked at least once a second). */
+int grpc_call_stream(struct grpc_channel *c, const char *method, struct sv request,
+		     int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err);

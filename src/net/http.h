@@ -1,0 +1,136 @@
+/* http.h - the HTTP server: HTTP/1.1 and HTTP/2 on one port, TLS or plain, unix or tcp.
+ *
+ * One handler gets every request with its whole body (bounded by max_body; larger answers 413
+ * without calling it). A request lives until its response is finished or the peer is gone;
+ * the handler keeps the pointer and answers now or later, in one of three ways:
+ *
+ *	http_respond()			a complete response, scatter/gather
+ *	http_stream_begin/write/end()	a streamed one: watch, logs, LIST in chunks
+ *	http_upgrade()			HTTP/1.1 101 and then raw bytes: WebSocket, SPDY, proxying
+ *
+ * Threads: a request belongs to its connection's loop thread, on which the handler runs and
+ * all functions here must be called; from elsewhere use http_req_post(). To survive the
+ * trip, hold a reference: http_req_ref(); http_req_gone() tells whether the peer left.
+ *
+ * Memory: everything reachable from a request lives in req->arena until the last unref.
+ *
+ * Protocol abuse ends the connection, never the process: header block <= 64 KiB, streams
+ * <= 250 a connection, rapid-reset and CONTINUATION floods are cut off, idle handshakes and
+ * header reads time out (slowloris).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/err.h"
+#include "ev/ev.h"
+#include "net/tls.h"
+
+struct http_server;
+struct http_conn;
+
+struct http_header {
+	struct sv name; /* lower case */
+	struct sv value;
+};
+
+/* What the verified client certificate says. */
+struct http_peer {
+	bool has_cert;	    /* presented and verified against the client CA */
+	bool bad_cert;	    /* presented but not verifiable (expired, foreign): authn must refuse it */
+	struct sv common_name;
+	struct sv *organizations; /* n_organizations */
+	size_t n_organizations;
+	struct sv address; /* "127.0.0.1:41234" */
+};
+
+struct http_req {
+	struct arena *arena;
+	struct http_server *server;
+	struct sv method; /* "GET" */
+	struct sv target; /* as sent */
+	struct sv path;	  /* still percent-encoded, without the query */
+	struct sv query;  /* without '?' */
+	struct sv host;	  /* Host or :authority */
+	struct http_header *headers;
+	size_t n_headers;
+	struct sv body;
+	const struct http_peer *peer;
+	int version; /* 1 or 2 */
+	void *user;  /* the handler's own */
+	/* Set by the handler when it wants to know: called once on the loop thread when the peer
+	 * went away before the response was finished. */
+	void (*on_gone)(struct http_req *r);
+	/* Streaming: called when queued bytes fell below the low-water mark again. */
+	void (*on_drain)(struct http_req *r);
+};
+
+struct sv http_header_get(const struct http_req *r, const char *lower_name); /* SV_NULL when absent */
+/* Value of a query parameter, percent-decoded into the arena; false when absent. */
+bool http_query_get(const struct http_req *r, const char *name, struct sv *ret);
+struct sv http_percent_decode(struct arena *a, struct sv s, bool plus_is_space);
+
+struct http_req *http_req_ref(struct http_req *r);
+struct http_req *http_req_unref(struct http_req *r);
+bool http_req_gone(const struct http_req *r); /* any thread; may turn true at any time */
+/* Runs fn(r, ctx) on r's loop thread, also when the peer is gone by then. Holds a reference meanwhile. */
+void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx), void *ctx);
+struct ev_loop *http_req_loop(const struct http_req *r);
+
+/* A piece of a body: bytes and what to do when they have been sent (or dropped). release NULL:
+ * the bytes live in the request's arena or are constant. */
+struct http_chunk {
+	struct sv data;
+	void (*release)(void *owner);
+	void *owner;
+};
+
+/* Headers are name/value pairs; content-length and date are added here. */
+void http_respond(struct http_req *r, int status, const struct http_header *headers, size_t n_headers,
+		  const struct http_chunk *body, size_t n_body);
+void http_respond_text(struct http_req *r, int status, const char *content_type, struct sv body); /* copies body */
+
+void http_stream_begin(struct http_req *r, int status, const struct http_header *headers, size_t n_headers);
+/* Queues a chunk. Returns the bytes now queued on this response and not yet taken by the
+ * kernel, so that the caller can stop at its own bound and continue in on_drain. */
+size_t http_stream_write(struct http_req *r, const struct http_chunk *c);
+void http_stream_end(struct http_req *r);
+void http_stream_abort(struct http_req *r); /* tears it so that the client sees an error, not an end */
+
+/* --- after an upgrade: a raw duplex byte stream on the same connection --- */
+
+struct http_tunnel; /* opaque; loop thread only */
+struct http_tunnel_cb {
+	void (*data)(struct http_tunnel *t, struct sv bytes, void *ctx); /* borrowed for the call */
+	void (*drain)(struct http_tunnel *t, void *ctx);		 /* queue fell below low water; may be NULL */
+	void (*closed)(struct http_tunnel *t, void *ctx);		 /* exactly once, also after our own close */
+};
+/* HTTP/1.1 only: answers 101 with the headers and hands over the connection; NULL when it cannot. */
+struct http_tunnel *http_upgrade(struct http_req *r, const struct http_header *headers, size_t n_headers,
+				 const struct http_tunnel_cb *cb, void *ctx);
+size_t http_tunnel_write(struct http_tunnel *t, struct sv bytes); /* copies; returns bytes queued */
+void http_tunnel_pause(struct http_tunnel *t, bool paused);	  /* stop reading: back-pressure */
+void http_tunnel_close(struct http_tunnel *t);			  /* after what is queued */
+
+/* --- the server --- */
+
+struct http_server_opts {
+	const char *bind_address; /* "0.0.0.0", "::", or "unix:/path" */
+	int port;		  /* 0: any; http_server_port() tells */
+	struct tls_ctx *tls;	  /* borrowed; NULL: plain */
+	size_t max_body;	  /* bytes; 3 MiB for the API server */
+	int max_connections;
+	void (*handler)(struct http_req *r, void *ctx);
+	/* Optional: called when max_body is exceeded, to answer in the server's own format. */
+	void (*too_large)(struct http_req *r, void *ctx);
+	void *ctx;
+};
+/* Listens and serves on the given loops (connections are spread over them). The loops must be
+ * running or be run later; call from any thread before that or from loop 0's thread. */
+struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loops, const struct http_server_opts *o,
+				      struct err *err);
+int http_server_port(const struct http_server *s);
+void http_server_set_tls(struct http_server *s, struct tls_ctx *tls); /* any thread; new connections use it */
+/* Stops accepting, sends GOAWAY, waits up to grace_ns for requests to finish, closes the rest.
+ * Blocks: not from a loop thread. */
+struct http_server *http_server_stop(struct http_server *s, int64_t grace_ns);

@@ -1,0 +1,60 @@
+/* http_client.h - outgoing HTTP/1.1, for talking to API servers, kubelets and streaming endpoints.
+ *
+ * Two shapes. http_call() is blocking-looking: one request, whole response, connections kept
+ * alive in a pool; for workers. http_dial() is asynchronous on a loop: request, then the
+ * response head, then body bytes as they come, or, after a 101, a raw tunnel; for watches and
+ * for proxying exec, attach, port-forward and logs.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "ev/ev.h"
+#include "net/http.h"
+
+struct http_endpoint {
+	const char *host; /* name or address; "unix:/path" */
+	int port;
+	struct tls_ctx *tls; /* NULL: plain http */
+	const char *server_name; /* for verification; NULL: host */
+};
+
+struct http_response {
+	int status;
+	struct http_header *headers;
+	size_t n_headers;
+	struct sv body;
+};
+struct sv http_response_header(const struct http_response *r, const char *lower_name);
+
+struct http_pool; /* keep-alive connections; any thread */
+struct http_pool *http_pool_new(void);
+struct http_pool *http_pool_free(struct http_pool *p);
+/* Blocking; response in the arena; max_body bounds it. Retries once on a kept connection that
+ * turned out closed before a byte came back. -1: transport failure (ERR_UNAVAILABLE, ERR_TIMEOUT). */
+int http_call(struct http_pool *p, struct arena *a, const struct http_endpoint *ep, const char *method,
+	      const char *target, const struct http_header *headers, size_t n_headers, struct sv body,
+	      int64_t timeout_ns, size_t max_body, struct http_response *ret, struct err *err);
+
+/* Blocking and streaming, for follow-style reads on a thread of their own: data() may return
+ * non-zero to stop. */
+int http_call_stream(struct arena *a, const struct http_endpoint *ep, const char *method, const char *target,
+		     const struct http_header *headers, size_t n_headers, struct sv body, int64_t connect_timeout_ns,
+		     int (*head)(const struct http_response *head, void *ctx), int (*data)(struct sv bytes, void *ctx),
+		     void *ctx, struct err *err);
+
+struct http_dialog; /* one asynchronous exchange; loop thread only */
+struct http_dialog_cb {
+	/* The response head. With status 101 the dialog is a raw tunnel from here on. */
+	void (*head)(struct http_dialog *d, const struct http_response *head, void *ctx);
+	void (*data)(struct http_dialog *d, struct sv bytes, void *ctx);
+	void (*drain)(struct http_dialog *d, void *ctx); /* may be NULL */
+	/* Exactly once, last; err NULL on a complete end. The dialog is freed after it returns. */
+	void (*closed)(struct http_dialog *d, const struct err *err, void *ctx);
+};
+struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
+			      const struct http_header *headers, size_t n_headers, struct sv body,
+			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx);
+size_t http_dialog_write(struct http_dialog *d, struct sv bytes); /* tunnel only; returns bytes queued */
+void http_dialog_pause(struct http_dialog *d, bool paused);
+void http_dialog_close(struct http_dialog *d);

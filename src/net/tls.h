@@ -1,0 +1,45 @@
+/* tls.h - TLS contexts for servers and clients, and the certificates Caravel makes (OpenSSL 3).
+ *
+ * TLS 1.2 and 1.3 only. Contexts are reference-counted, may be used from any thread, and can
+ * be replaced while connections live (rotation).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/err.h"
+#include "base/vec.h"
+
+struct tls_ctx; /* opaque, refcounted */
+struct tls_server_opts {
+	struct sv cert_pem, key_pem; /* chain, leaf first */
+	struct sv client_ca_pem;     /* "": client certificates are not asked for */
+	bool require_client_cert;    /* else requested, optional; an unverifiable one still connects, unverified */
+};
+struct tls_client_opts {
+	struct sv ca_pem;	     /* trust anchors; "" with insecure */
+	struct sv cert_pem, key_pem; /* "" : none */
+	bool insecure;		     /* skip verification (kubectl --insecure-skip-tls-verify) */
+};
+struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err);
+struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err);
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c);
+struct tls_ctx *tls_ctx_unref(struct tls_ctx *c);
+DEFINE_CLEANUP(struct tls_ctx *, tls_ctx_unrefp, tls_ctx_unref)
+
+/* --- making certificates --- */
+
+struct cert_opts {
+	const char *common_name;
+	const char *const *organizations; /* NULL-terminated, or NULL */
+	const char *const *dns_names, *const *ip_addrs; /* NULL-terminated, or NULL */
+	int64_t not_before_ns, not_after_ns; /* wall clock */
+	bool ca, server, client;	     /* basic constraints; extended key usages */
+};
+/* A new P-256 key and a certificate for it, signed by ca_cert/ca_key (both "" : self-signed).
+ * All PEM, arena-owned. */
+int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, struct sv ca_key, struct sv *ret_cert,
+	      struct sv *ret_key, struct err *err);
+/* Earliest not_after of a PEM chain, ns; and the key's public half as PEM. */
+int cert_not_after(struct sv cert_pem, int64_t *ret_ns, struct err *err);
+int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *err);

@@ -1,0 +1,37 @@
+/* apply.h - field ownership: metadata.managedFields and server-side apply (KEP-555).
+ *
+ * A field set is a trie of path elements (f:name, k:{keys}, v:value, i:index) as in
+ * structured-merge-diff; fieldsV1 is its JSON form. All functions work on typed documents
+ * and return new ones in the arena.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "codec/doc.h"
+#include "object/schema.h"
+
+#define MANAGER_MAX 128		/* bytes of a field manager's name */
+#define MANAGED_UPDATES_MAX 10	/* entries of operation Update kept apart; older ones are merged */
+
+struct apply_opts {
+	struct sv manager;
+	struct sv subresource; /* "" or "status" */
+	struct sv api_version; /* of the request */
+	int64_t now_ns;
+	bool force;
+	/* Field paths (dotted, top level or "metadata.labels") that this endpoint resets: never owned here. */
+	const char *const *reset_fields; /* NULL-terminated, or NULL */
+};
+
+/* Records in neu's metadata.managedFields who changed what between old (NULL on create) and
+ * neu by a create, update or classic patch. Returns neu (changed in place). */
+struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
+			   const struct apply_opts *o, struct err *err);
+
+/* Applies the configuration to live (NULL: create). Fields of the manager's previous apply
+ * that are gone from config and owned by nobody else are removed. Conflicts with other
+ * managers give 409 with a cause per field ("conflict with \"kubectl\" using apps/v1: .spec.replicas"),
+ * unless forced. NULL on failure. */
+struct val *managed_apply(struct arena *a, const struct schema *s, const struct val *live, const struct val *config,
+			  const struct apply_opts *o, struct err *err);

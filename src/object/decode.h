@@ -1,0 +1,32 @@
+/* decode.h - from a client's document to a typed one.
+ *
+ * Takes the raw document of a request body and a schema, and returns a new document in the
+ * canonical form that all later steps rely on: known fields only, in schema order, right
+ * types, null members dropped, quantities and times canonical, apiVersion and kind first.
+ *
+ * Strict field validation (KEP-2885): unknown and duplicate fields are collected as
+ * messages, and the caller decides by fieldValidation whether they are errors ("strict
+ * decoding error: unknown field \"spec.foo\""), Warning headers or ignored.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/vec.h"
+#include "codec/doc.h"
+#include "object/schema.h"
+
+struct decode_report {
+	VEC(struct sv) strict; /* "unknown field \"spec.foo\"", arena-owned */
+};
+
+/* NULL on a type error: ERR_BAD_REQUEST with upstream's text ("json: cannot unmarshal string
+ * into Go struct field PodSpec.spec.containers of type []v1.Container", wrapped as
+ * "Pod in version \"v1\" cannot be handled as a Pod: ..."). report may be NULL. The result
+ * shares strings with raw. */
+struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw,
+			 struct decode_report *report, struct err *err);
+
+/* Declared defaults of the schema (field.json_default) wherever the parent struct is present.
+ * Conditional defaults of a kind are its strategy's business. */
+void default_typed(struct arena *a, const struct schema *s, struct val *doc);

@@ -1,0 +1,20 @@
+/* patch.h - the patch types of the API, each a pure function on documents.
+ *
+ * All return a new document in the arena (sharing untouched parts with doc, which is not
+ * changed), or NULL with *err set as upstream would answer (400 for malformed patches, 422
+ * for a JSON patch that does not apply).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "codec/doc.h"
+#include "object/schema.h"
+
+#define JSON_PATCH_MAX_OPS 10000 /* upstream's limit */
+
+struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err);  /* RFC 6902 */
+struct val *patch_merge(struct arena *a, const struct val *doc, const struct val *patch, struct err *err); /* RFC 7386 */
+/* Strategic merge patch with $patch, $retainKeys, $setElementOrder, $deleteFromPrimitiveList. */
+struct val *patch_strategic(struct arena *a, const struct schema *s, const struct val *doc, const struct val *patch,
+			    struct err *err);

@@ -1,0 +1,169 @@
+/* schema.h - the shape of API types and resources as constant tables.
+ *
+ * The files api/*.api compile at build time (tools/gen_schema.py) into the tables declared
+ * here; a CustomResourceDefinition will compile into the same structs at run time. Generic
+ * algorithms (decode and strict validation, defaulting, declarative validation, merge patch,
+ * server-side apply, OpenAPI, explain, protobuf) walk them; none knows a kind by name.
+ *
+ * Everything here is immutable after start.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "codec/doc.h"
+
+enum field_kind {
+	FIELD_BOOL,
+	FIELD_INT32,
+	FIELD_INT64,
+	FIELD_FLOAT64,
+	FIELD_STRING,
+	FIELD_BYTES,	      /* base64 text in JSON */
+	FIELD_TIME,	      /* RFC 3339, seconds; null and absent are the same */
+	FIELD_MICROTIME,      /* RFC 3339 with microseconds */
+	FIELD_DURATION,	      /* metav1.Duration: Go duration text */
+	FIELD_QUANTITY,	      /* text; a JSON number is accepted and becomes text */
+	FIELD_INT_OR_STRING,
+	FIELD_RAW,	      /* any JSON value, kept as a document: RawExtension, JSON, FieldsV1 */
+	FIELD_STRUCT,	      /* type */
+	_FIELD_KIND_MAX
+};
+
+enum field_card { CARD_ONE, CARD_LIST, CARD_MAP /* string keys */ };
+
+/* Server-side apply topology of lists (x-kubernetes-list-type) and maps and structs. */
+enum field_topology { TOPO_DEFAULT, TOPO_ATOMIC, TOPO_SET, TOPO_MAP, TOPO_GRANULAR };
+
+enum field_flag {
+	FF_REQUIRED = 1 << 0,	   /* in OpenAPI's required list */
+	FF_POINTER = 1 << 1,	   /* absent and zero are distinct: zero is kept and encoded */
+	FF_OMITEMPTY = 1 << 2,	   /* a zero value is left out of JSON */
+	FF_PATCH_MERGE = 1 << 3,   /* strategic merge patch: merge (by merge_key when set) */
+	FF_PATCH_REPLACE = 1 << 4,
+	FF_PATCH_RETAIN_KEYS = 1 << 5,
+	FF_IMMUTABLE = 1 << 6,
+	FF_ENUM = 1 << 7, /* enum_values is a closed set, checked */
+	FF_DEPRECATED = 1 << 8,
+	FF_HIDDEN = 1 << 9, /* not in JSON */
+};
+
+/* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */
+enum field_format {
+	FMT_NONE,
+	FMT_DNS_LABEL,	       /* RFC 1123 label */
+	FMT_DNS_SUBDOMAIN,     /* RFC 1123 subdomain */
+	FMT_DNS1035_LABEL,
+	FMT_QUALIFIED_NAME,
+	FMT_LABEL_VALUE,
+	FMT_PORT,	       /* 1..65535 */
+	FMT_PORT_NAME,	       /* IANA service name */
+	FMT_IP,
+	FMT_CIDR,
+	FMT_LABELS,	       /* map of qualified names to label values */
+	FMT_NONNEGATIVE,
+	FMT_POSITIVE,
+	_FIELD_FORMAT_MAX
+};
+
+struct schema;
+
+struct field {
+	enum sym sym;		      /* JSON name */
+	const struct schema *type;    /* FIELD_STRUCT only */
+	const char *doc;	      /* one line, ours */
+	const char *json_default;     /* JSON text set when absent (after decoding), or NULL */
+	const enum sym *list_keys;    /* TOPO_MAP: SYM_NONE-terminated, else NULL */
+	const char *const *enum_values; /* NULL-terminated, or NULL */
+	enum sym merge_key;	      /* strategic merge, or SYM_NONE */
+	uint16_t number;	      /* protobuf field number; 0: not on the wire */
+	uint16_t flags;		      /* enum field_flag */
+	uint8_t kind;		      /* enum field_kind */
+	uint8_t card;		      /* enum field_card */
+	uint8_t topology;	      /* enum field_topology */
+	uint8_t elem_topology;	      /* of the struct itself: structType=atomic, or of map values */
+	uint8_t format;		      /* enum field_format, of the value or of each element */
+	uint8_t inner_card;	      /* map of lists (UserInfo.extra): CARD_LIST, else CARD_ONE */
+};
+
+struct schema {
+	const char *ref;      /* "core/v1.PodSpec", as in the api files; the machinery is "meta/v1.X" */
+	const char *openapi;  /* "io.k8s.api.core.v1.PodSpec" */
+	const char *doc;
+	const struct field *fields; /* in declaration (= JSON encoding) order, inlined types flattened */
+	uint16_t n_fields;
+	bool root;   /* has apiVersion and kind */
+	bool atomic; /* structType=atomic on the type */
+	/* Field of a symbol: index[] holds field numbers + 1 sorted by symbol for binary search. */
+	const uint16_t *by_sym;
+};
+
+const struct field *schema_field(const struct schema *s, enum sym name); /* NULL when it has none */
+const struct schema *schema_find(struct sv ref);
+/* All types, for OpenAPI; ends with NULL. */
+extern const struct schema *const schema_all[];
+
+/* --- resources --- */
+
+enum verb {
+	VERB_GET, VERB_LIST, VERB_WATCH, VERB_CREATE, VERB_UPDATE, VERB_PATCH, VERB_DELETE, VERB_DELETECOLLECTION,
+	_VERB_MAX
+};
+const char *verb_name(enum verb v); /* "deletecollection" */
+
+/* A printer column of Table output. The cell comes from `path` (dotted, with [i] and the
+ * functions age(), len(), keys(), or()...) when set, else from the kind's own C printer. */
+struct column {
+	const char *name;
+	const char *type;   /* "string", "integer", "number", "boolean", "date" */
+	const char *format; /* "name" or "" */
+	const char *doc;
+	const char *path;   /* simple cells: JSONPath-like ".spec.replicas"; NULL: see printers */
+	int priority;	    /* > 0: only with -o wide */
+};
+
+struct subresource {
+	const char *name; /* "status" */
+	const char *kind, *group, *version;
+	const struct schema *schema; /* of its body; NULL when it has none (log, proxy) */
+	uint16_t verbs; /* bits 1 << enum verb */
+};
+
+struct resource {
+	const char *group;   /* "" for core */
+	const char *version; /* "v1" */
+	const char *plural, *singular, *kind, *list_kind;
+	const struct schema *schema;
+	const char *const *short_names; /* NULL-terminated */
+	const char *const *categories;  /* NULL-terminated */
+	const struct subresource *subresources;
+	const struct column *columns;
+	const char *const *selectable_fields; /* field selector labels beyond metadata.name and .namespace; NULL-terminated */
+	const char *storage_version_hash; /* base64, as in discovery; "" when not stored */
+	uint16_t n_subresources, n_columns;
+	uint16_t verbs; /* bits 1 << enum verb */
+	uint16_t id;	/* its index in resource_all */
+	bool namespaced;
+	bool has_status;
+};
+
+struct group_version {
+	const char *group, *version;
+	int group_priority, version_priority; /* order in discovery, higher first */
+};
+
+extern const struct resource resource_all[]; /* indexed by enum resource_id (generated) */
+extern const size_t resource_count;
+extern const struct group_version group_version_all[];
+extern const size_t group_version_count;
+
+/* Generated ids R_<group's first label>_<plural>: R_core_pods, R_apps_deployments. */
+#include "resources.h" /* generated: enum resource_id, RES(id) needs resource_all */
+#define RES(id) (&resource_all[R_##id])
+
+const struct resource *resource_find(struct sv group, struct sv version, struct sv plural);
+const struct resource *resource_find_kind(struct sv group, struct sv version, struct sv kind);
+const struct subresource *resource_subresource(const struct resource *r, struct sv name);
+
+/* "v1" or "apps/v1" split into group and version; false when malformed. */
+bool api_version_split(struct sv api_version, struct sv *ret_group, struct sv *ret_version);
+const char *resource_api_version(const struct resource *r, char *out, size_t n); /* "apps/v1" */

@@ -1,0 +1,75 @@
+/* validate.h - field errors, and the validation that is data.
+ *
+ * Validators append to a struct field_errs; at the end field_errs_to_err() makes the 422
+ * Status that upstream gives: reason Invalid, message
+ *	Pod "x" is invalid: [spec.a: Required value, spec.b: Invalid value: "y": must be ...]
+ * and one cause per error, sorted the way upstream reports them.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/vec.h"
+#include "codec/doc.h"
+#include "object/schema.h"
+
+enum field_err_type {
+	FE_REQUIRED, FE_INVALID, FE_NOT_SUPPORTED, FE_FORBIDDEN, FE_DUPLICATE, FE_NOT_FOUND, FE_TOO_LONG, FE_TOO_MANY,
+	FE_TYPE_INVALID, FE_INTERNAL
+};
+
+/* A path being walked; children point at their parents, so no allocation until an error. */
+struct fpath {
+	const struct fpath *up; /* NULL at the root */
+	enum sym sym;		/* .name */
+	struct sv key;		/* [key] when p is set, or a dynamic .name when plain is set */
+	ssize_t index;		/* [i] when >= 0 */
+	bool plain;
+};
+#define FPATH_ROOT(s) ((struct fpath){ .up = NULL, .sym = (s), .index = -1 })
+#define FPATH(parent, s) ((struct fpath){ .up = (parent), .sym = (s), .index = -1 })
+#define FPATH_AT(parent, i) ((struct fpath){ .up = (parent), .index = (ssize_t)(i) })
+#define FPATH_KEY(parent, k) ((struct fpath){ .up = (parent), .key = (k), .index = -1 })
+struct sv fpath_str(struct arena *a, const struct fpath *p); /* "spec.containers[0].name" */
+
+struct field_err {
+	enum field_err_type type;
+	struct sv field, detail;
+	const struct val *value; /* printed as upstream does; NULL: none */
+};
+
+struct field_errs {
+	struct arena *a;
+	VEC(struct field_err) list; /* released by field_errs_to_err() or with the arena */
+};
+void field_errs_init(struct field_errs *fe, struct arena *a); /* list memory is the arena's */
+void fe_add(struct field_errs *fe, enum field_err_type type, const struct fpath *at, const struct val *value,
+	    const char *fmt, ...) _printf_(5, 6);
+void fe_required(struct field_errs *fe, const struct fpath *at);
+void fe_not_supported(struct field_errs *fe, const struct fpath *at, const struct val *value,
+		      const char *const *supported); /* NULL-terminated */
+/* Returns 0 when there is none, else -1 with *err set. */
+int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv name, struct err *err);
+
+/* Formats: NULL when s conforms, else upstream's explanation text (constant). */
+const char *fmt_dns_label(struct sv s);
+const char *fmt_dns_subdomain(struct sv s);
+const char *fmt_dns1035_label(struct sv s);
+const char *fmt_qualified_name(struct sv s);
+const char *fmt_label_value(struct sv s);
+const char *fmt_port_name(struct sv s);
+const char *fmt_path_segment(struct sv s);
+const char *fmt_config_key(struct sv s);
+const char *fmt_env_name(struct sv s);
+bool fmt_ip(struct sv s);
+bool fmt_cidr(struct sv s);
+
+/* Required, enum, format and immutability marks of the schema. old is NULL on create. */
+void validate_typed(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
+		    const struct fpath *at);
+/* metadata: name by the kind's rule (name_check, a fmt_ function), generateName, namespace,
+ * labels, annotations (256 KiB in all), ownerReferences, finalizers; on update what may change. */
+void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
+			  const struct val *old_meta, const char *(*name_check)(struct sv));
+void validate_labels(struct field_errs *fe, const struct val *labels, const struct fpath *at);
+void validate_label_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);

@@ -1,0 +1,144 @@
+/* store.h - the revisioned key-value store under the API server.
+ *
+ * A store is a set of keys, each with a history of versions. Every committed write gets the
+ * next revision, a single counter for the whole store; revisions never repeat and never go
+ * backwards, also across restarts. Reads see one revision, never a mixture.
+ *
+ * Three implementations live below this header: mem/ (tests, simulation), lmdb/ (default),
+ * etcd/ (later). All pass tests/conformance/store.c; new behaviour is added there first.
+ *
+ * Writes are asynchronous, so that a loop thread can have hundreds in flight and a backend
+ * can put everything that arrived during one disk sync into the next (group commit). The
+ * answer comes only when the write is durable.
+ *
+ * Threads: a struct store may be used from any thread. Watch callbacks and commit
+ * completions run on the store's own thread (mem: inside the call that committed), one at a
+ * time, in revision order; for one commit, every watch callback runs before its completion.
+ * They must be short, must not block, and must not call back into the store, except
+ * store_commit() which only queues (mem: runs after the current one).
+ *
+ * Memory: bytes handed to a callback are borrowed and die when the callback returns.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/env.h"
+#include "base/err.h"
+
+struct store;	    /* opaque */
+struct store_watch; /* opaque */
+
+#define STORE_KEY_MAX ((size_t)500)		    /* bytes of a key */
+#define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024)   /* bytes of a value */
+
+/* One version of one key. All views are borrowed. */
+struct store_kv {
+	struct sv key, value;
+	int64_t create_rev, mod_rev;
+	bool deleted; /* a tombstone: value is empty, mod_rev is the deletion's revision */
+};
+
+/* Return non-zero to stop. */
+typedef int store_each_fn(const struct store_kv *kv, void *ctx);
+
+/* One conditional write. */
+struct store_write {
+	struct sv key, value; /* copied by store_commit() */
+	/* Revision the key must be at: its mod_rev; 0: it must not exist; STORE_ANY_REV: whatever. */
+	int64_t expect_rev;
+	bool tombstone; /* delete; value is ignored */
+	/* Opaque to the store; handed to watch callbacks of this very process as change.cookie,
+	 * so that the writer's parsed object need not be parsed again. */
+	void *cookie;
+};
+#define STORE_ANY_REV INT64_C(-1)
+
+enum store_outcome {
+	STORE_OK,
+	STORE_MISMATCH, /* expect_rev did not hold; current (may be NULL: no such key) is what is there */
+	STORE_FAILED,	/* not written; err says why (disk full, shutting down) */
+};
+
+struct store_result {
+	enum store_outcome outcome;
+	int64_t rev; /* STORE_OK: the write's revision */
+	const struct store_kv *current;
+	const struct err *err;
+};
+typedef void store_done_fn(const struct store_result *r, void *ctx);
+
+struct store_change {
+	struct store_kv kv;	     /* new version, or tombstone */
+	const struct store_kv *prev; /* the version it replaced; NULL if none */
+	void *cookie;		     /* of the write, or NULL when it came from elsewhere */
+};
+
+struct store_watch_cb {
+	void (*change)(const struct store_change *c, void *ctx);
+	/* Everything up to rev has been reported (called after a batch of changes); may be NULL. */
+	void (*progress)(int64_t rev, void *ctx);
+	/* Called at most once, last: compacted (ERR_EXPIRED) or the store closed (ERR_UNAVAILABLE). */
+	void (*end)(const struct err *why, void *ctx);
+};
+
+struct store_stats {
+	int64_t rev, compact_rev;
+	uint64_t keys, bytes; /* live keys; bytes on disk (mem: of values) */
+};
+
+struct store_ops {
+	const char *name;
+
+	/* Calls fn for each live key in [from, to) at revision rev (0: now), in key order, until
+	 * fn returns non-zero or limit keys were reported (0: no limit). Empty to: only the key
+	 * `from`. Sets *ret_rev to the revision read. ERR_EXPIRED if rev was compacted away,
+	 * ERR_BAD_REQUEST if it lies in the future. */
+	int (*range)(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+		     void *ctx, int64_t *ret_rev, struct err *err);
+
+	/* Queues a write; done(r, ctx) is called exactly once. */
+	void (*commit)(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx);
+
+	/* Reports every change to keys in [from, to) after revision since, in revision order,
+	 * each exactly once, until unwatch. ERR_EXPIRED when since lies before the compaction.
+	 * Changes already there are reported from within this call or from the store's thread. */
+	int (*watch)(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
+		     void *ctx, struct store_watch **ret_watch, struct err *err);
+	/* No callback runs after this returns. Must not be called from a callback. */
+	void (*unwatch)(struct store *s, struct store_watch *w);
+
+	/* Forgets versions older than rev, keeping each key's newest. Watches that still need
+	 * them end with ERR_EXPIRED. Idempotent. */
+	int (*compact)(struct store *s, int64_t rev, struct err *err);
+
+	/* True while writes succeed; false with the cause after a failed sync or a full disk,
+	 * until one works again. For /readyz. */
+	bool (*healthy)(struct store *s, struct err *why);
+	void (*stats)(struct store *s, struct store_stats *ret);
+
+	/* Finishes queued writes and releases everything. No watch is open. */
+	void (*close)(struct store *s);
+};
+
+/* Embedded first in an implementation's own struct. */
+struct store {
+	const struct store_ops *ops;
+};
+
+/* Backends. */
+struct store *store_mem_new(struct env *env);
+/* Opens or creates dir/; holds dir/lock against a second process, whose pid it names
+ * (ERR_ALREADY_EXISTS). map_size is the largest size the database may reach. */
+struct store *store_lmdb_open(struct env *env, const char *dir, size_t map_size, struct err *err);
+
+/* Thin wrappers. */
+int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
+		int64_t *ret_rev, struct err *err);
+void store_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx);
+/* Waits for the answer: never call it from a loop thread or a store callback. 1: applied,
+ * 0: expectation did not hold, -1: failed. */
+int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret_rev, struct err *err);
+int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb, void *ctx,
+		struct store_watch **ret_watch, struct err *err);
+void store_unwatch(struct store *s, struct store_watch *w);
+struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

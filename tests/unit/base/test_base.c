@@ -1,0 +1,130 @@
+#include "unit.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/heap.h"
+#include "base/vec.h"
+
+#include <stdlib.h>
+
+static void test_sv(void **state)
+{
+	struct sv rest = SV("a,b,,c"), head;
+	int64_t v;
+
+	(void)state;
+	assert_true(sv_split(&rest, ',', &head));
+	assert_sv(head, "a");
+	assert_true(sv_split(&rest, ',', &head));
+	assert_true(sv_split(&rest, ',', &head));
+	assert_int_equal(head.n, 0);
+	assert_true(sv_split(&rest, ',', &head));
+	assert_sv(head, "c");
+	assert_false(sv_split(&rest, ',', &head));
+	assert_true(sv_to_i64(SV("-9223372036854775808"), &v));
+	assert_true(v == INT64_MIN);
+	assert_false(sv_to_i64(SV("9223372036854775808"), &v));
+	assert_false(sv_to_i64(SV("-"), &v));
+	assert_false(sv_to_i64(SV("1x"), &v));
+	assert_sv(sv_trim(SV(" \t x y \n")), "x y");
+	assert_int_equal(sv_find_sv(SV("hello"), SV("lo")), 3);
+}
+
+static void test_buf_limit(void **state)
+{
+	_cleanup_(buf_release) struct buf b = { .limit = 5 };
+
+	(void)state;
+	buf_adds(&b, "abc");
+	buf_adds(&b, "def");
+	assert_true(b.overflow);
+	assert_sv(buf_sv(&b), "abc");
+	buf_clear(&b);
+	buf_addi64(&b, -42);
+	assert_sv(buf_sv(&b), "-42");
+}
+
+static int deferred;
+
+static void count(void *p)
+{
+	deferred = deferred * 10 + *(int *)p;
+}
+
+static void test_arena(void **state)
+{
+	struct arena a = ARENA_INIT;
+	int one = 1, two = 2;
+
+	(void)state;
+	for (size_t i = 0; i < 2000; i++)
+		memset(arena_alloc(&a, i), 0xaa, i);
+	arena_defer(&a, count, &one);
+	arena_defer(&a, count, &two);
+	arena_reset(&a);
+	assert_int_equal(deferred, 21);
+	assert_string_equal(arena_printf(&a, "%d-%s", 7, "x"), "7-x");
+	arena_release(&a);
+}
+
+static void test_err(void **state)
+{
+	_cleanup_(err_release) struct err e = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(err_set(&e, ERR_CONFLICT, "x %d", 1), -1);
+	err_wrap(&e, "while %s", "y");
+	assert_string_equal(err_msg(&e), "while y: x 1");
+	assert_int_equal(err_code(&e), 409);
+	assert_true(err_retryable(&e));
+	for (int r = ERR_NONE + 1; r < _ERR_REASON_MAX; r++)
+		assert_int_equal(err_reason_from(sv_from(err_reason_name((enum err_reason)r))), r);
+}
+
+struct item {
+	int v;
+	size_t at;
+};
+
+static bool item_less(const void *a, const void *b)
+{
+	return ((const struct item *)a)->v < ((const struct item *)b)->v;
+}
+
+static void test_heap(void **state)
+{
+	struct heap h;
+	struct item items[64];
+	int last = -1;
+
+	(void)state;
+	heap_init(&h, offsetof(struct item, at), item_less);
+	for (int i = 0; i < 64; i++) {
+		items[i].v = i * 37 % 64;
+		heap_push(&h, &items[i]);
+	}
+	heap_remove(&h, &items[10]);
+	items[20].v = 100;
+	heap_fix(&h, &items[20]);
+	for (int i = 0; i < 63; i++) {
+		struct item *it = heap_pop(&h);
+
+		assert_true(it->v > last);
+		assert_true(it != &items[10]);
+		last = it->v;
+	}
+	assert_int_equal(last, 100);
+	assert_null(heap_pop(&h));
+	heap_release(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sv),  cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_err), cmocka_unit_test(test_heap),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

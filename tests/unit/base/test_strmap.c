@@ -1,0 +1,55 @@
+#include "unit.h"
+
+#include "base/strmap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void test_many(void **state)
+{
+	struct strmap m = STRMAP_INIT;
+	char key[32];
+	size_t seen = 0;
+
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		assert_null(strmap_set(&m, sv_from(key), (void *)(uintptr_t)(i + 1)));
+	}
+	for (int i = 0; i < 5000; i += 2) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		assert_int_equal((uintptr_t)strmap_del(&m, sv_from(key)), i + 1);
+	}
+	for (int i = 5000; i < 9000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		strmap_set(&m, sv_from(key), (void *)(uintptr_t)(i + 1));
+	}
+	assert_int_equal(m.n, 6500);
+	for (int i = 0; i < 9000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		assert_int_equal((uintptr_t)strmap_get(&m, sv_from(key)), i < 5000 && i % 2 == 0 ? 0 : i + 1);
+	}
+	STRMAP_EACH(&m, e)
+		seen++;
+	assert_int_equal(seen, 6500);
+	strmap_release(&m);
+}
+
+static void test_empty_key(void **state)
+{
+	struct strmap m = STRMAP_INIT;
+	int x;
+
+	(void)state;
+	assert_false(strmap_has(&m, SV("")));
+	strmap_set(&m, SV_NULL, &x);
+	assert_true(strmap_has(&m, SV("")));
+	strmap_release(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_many), cmocka_unit_test(test_empty_key) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,80 @@
+#include "unit.h"
+
+#include "base/timefmt.h"
+
+#include <stdlib.h>
+
+static void test_rfc3339(void **state)
+{
+	char out[TIME_TEXT_MAX];
+	int64_t ns;
+
+	(void)state;
+	assert_true(time_parse(SV("2024-02-29T23:59:59Z"), &ns));
+	assert_true(ns == INT64_C(1709251199) * NS_PER_SEC);
+	assert_sv(time_format(ns, false, out), "2024-02-29T23:59:59Z");
+	assert_true(time_parse(SV("1969-12-31T23:59:59.5Z"), &ns));
+	assert_true(ns == -NS_PER_SEC / 2);
+	assert_sv(time_format(ns, true, out), "1969-12-31T23:59:59.500000Z");
+	assert_true(time_parse(SV("2026-01-02T03:04:05+02:30"), &ns));
+	assert_sv(time_format(ns, false, out), "2026-01-02T00:34:05Z");
+	assert_false(time_parse(SV("2023-02-29T00:00:00Z"), &ns));
+	assert_false(time_parse(SV("2023-02-28 00:00:00Z"), &ns));
+	assert_false(time_parse(SV("2023-02-28T00:00:00"), &ns));
+	assert_false(time_parse(SV("9999-01-01T00:00:00Z"), &ns));
+}
+
+static void check_duration(const char *text, const char *canonical)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int64_t ns;
+
+	assert_true(duration_parse(sv_from(text), &ns));
+	duration_format(&b, ns);
+	assert_string_equal(buf_cstr(&b), canonical);
+}
+
+static void test_duration(void **state)
+{
+	int64_t ns;
+
+	(void)state;
+	check_duration("0", "0s");
+	check_duration("90m", "1h30m0s");
+	check_duration("1.5s", "1.5s");
+	check_duration("-2ms", "-2ms");
+	check_duration("1h0.25s", "1h0m0.25s");
+	check_duration("1500us", "1.5ms");
+	assert_false(duration_parse(SV("5"), &ns));
+	assert_false(duration_parse(SV("5y"), &ns));
+	assert_false(duration_parse(SV(""), &ns));
+	assert_false(duration_parse(SV("9999999999h"), &ns));
+}
+
+static void test_human(void **state)
+{
+	static const struct {
+		int64_t s;
+		const char *text;
+	} rows[] = {
+		{ -5, "<invalid>" }, { 0, "0s" },     { 119, "119s" },	{ 120, "2m" },	  { 200, "3m20s" },
+		{ 601, "10m" },	     { 3600, "60m" }, { 11000, "3h3m" }, { 86400, "24h" }, { 260000, "3d" },
+		{ 700000, "8d" },    { 86400LL * 800, "2y70d" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		duration_human(&b, rows[i].s * NS_PER_SEC);
+		assert_string_equal(buf_cstr(&b), rows[i].text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_duration),
+					    cmocka_unit_test(test_human) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
