@@ -1,0 +1,33 @@
+/* admission.h - in-tree admission: a fixed chain of small plugins, one file each.
+ *
+ * Mutating ones run in order, then the generic registry validates, then validating ones.
+ * A plugin sees one operation on one object. Refusals are ERR_FORBIDDEN with upstream's text.
+ *
+ * The chain: NamespaceLifecycle, ServiceAccount, TaintNodesByCondition, Priority,
+ * DefaultTolerationSeconds, LimitRanger, ResourceQuota (later), NodeRestriction,
+ * DefaultStorageClass, StorageObjectInUseProtection, PodSecurity (later), OwnerReferencesPermissionEnforcement (off).
+ */
+#pragma once
+
+#include "apiserver/api_req.h"
+
+enum admission_op { ADMIT_CREATE, ADMIT_UPDATE, ADMIT_DELETE, ADMIT_CONNECT };
+
+struct admission {
+	struct api_req *q;
+	enum admission_op op;
+	const struct resource *res;
+	struct sv subresource, ns, name;
+	struct val *doc;       /* new object; NULL on delete; mutable in mutate() only */
+	const struct val *old; /* NULL on create */
+};
+
+struct admission_plugin {
+	const char *name;
+	int (*mutate)(const struct admission *a, struct err *err);
+	int (*validate)(const struct admission *a, struct err *err);
+};
+extern const struct admission_plugin *const admission_chain[]; /* NULL-terminated */
+
+int admission_mutate(const struct admission *a, struct err *err);
+int admission_validate(const struct admission *a, struct err *err);

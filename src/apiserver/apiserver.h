@@ -1,0 +1,68 @@
+/* apiserver.h - the API server: the only component that touches the store.
+ *
+ * One struct apiserver serves any number of listeners and in-process clients:
+ *
+ *	socket ──▶ net/http ──▶ apiserver_http() ─┐
+ *	                                          ├─▶ struct api_req ─▶ pipeline ─▶ store / watch cache
+ *	controllers ─▶ apiserver_client() ────────┘
+ *
+ * Threads: a request runs on the thread that brought it (a network loop's or, in-process, a
+ * worker's). Nothing on the way blocks: reads come from the watch cache, writes are queued
+ * to the store and finished by its completion. What may block (webhooks, later) goes through
+ * env_post().
+ */
+#pragma once
+
+#include "base/env.h"
+#include "base/err.h"
+#include "client/client.h"
+#include "net/http.h"
+#include "store/store.h"
+
+struct apiserver;
+
+struct apiserver_opts {
+	struct env *env;
+	struct store *store;	     /* borrowed; outlives the server */
+	const char *data_dir;	     /* pki/ and tokens live in DIR/pki; NULL: in memory only (simulator, tests) */
+	const char *service_cidr;    /* "10.43.0.0/16" */
+	const char *cluster_cidr;    /* "10.42.0.0/16" */
+	const char *node_port_range; /* "30000-32767" */
+	const char *cluster_domain;  /* "cluster.local" */
+	const char *advertise_address; /* put into the `kubernetes` Service's endpoints; NULL: found */
+	int advertise_port;
+	const char *const *tls_sans; /* NULL-terminated, or NULL */
+	const char *token;	     /* --token, the admin and join secret; NULL: made and kept in data_dir */
+	bool anonymous_auth;	     /* default true, as upstream: system:anonymous, RBAC decides */
+	bool insecure_in_memory;     /* no PKI is made: simulator and tests */
+};
+
+/* Loads or makes the PKI, fills the watch cache from the store, writes the bootstrap objects
+ * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes). Fast: this
+ * is most of "start to readyz". */
+struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err);
+/* /readyz turns false, watches are ended, writes in flight are finished. */
+void apiserver_shutdown(struct apiserver *s);
+struct apiserver *apiserver_free(struct apiserver *s);
+
+/* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
+void apiserver_http(struct http_req *r, void *ctx);
+void apiserver_http_too_large(struct http_req *r, void *ctx);
+struct tls_ctx *apiserver_tls(struct apiserver *s); /* borrowed: server certificate, client CA */
+
+/* In-process client acting as `user` in `groups` (NULL-terminated; system:authenticated is
+ * added), e.g. "system:kube-controller-manager". name: user agent and field manager. */
+struct client *apiserver_client(struct apiserver *s, const char *name, const char *user, const char *const *groups);
+
+/* Credentials for others, made on demand under data_dir; PEM and text, in the arena. */
+int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,
+			       struct err *err);
+struct sv apiserver_ca_pem(struct apiserver *s); /* view for the server's life */
+/* A client certificate signed by the client CA, valid one year. */
+int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *orgs,
+				struct sv *ret_cert, struct sv *ret_key, struct err *err);
+/* The kubelet's serving certificate. */
+int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
+				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+
+bool apiserver_ready(struct apiserver *s); /* what /readyz says */

@@ -1,0 +1,30 @@
+/* authn.h - who is asking: client certificate, then bearer token, else anonymous.
+ *
+ * Tokens: service account JWTs (bound: audience, expiry, the pod, secret or node still there
+ * with that uid), the static --token (user "admin" in system:masters), bootstrap tokens later. A
+ * credential that is presented and wrong is refused (401), never downgraded to anonymous.
+ */
+#pragma once
+
+#include "apiserver/api_req.h"
+
+/* Fills q->user, or -1 with ERR_UNAUTHORIZED ("Unauthorized"). */
+int authn_request(struct api_req *q, struct err *err);
+/* For TokenReview: 1 authenticated (user, audiences), 0 not (why in *err's message), arena-owned. */
+int authn_token(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences, size_t n_audiences,
+		struct user_info *ret, struct sv **ret_audiences, size_t *ret_n, struct err *err);
+
+/* Service account tokens (TokenRequest API). claims of RFC 7519 plus "kubernetes.io". */
+struct sa_token_request {
+	struct sv ns, name, uid;		     /* the service account */
+	struct sv bound_kind, bound_name, bound_uid; /* Pod, Secret or Node; "" : unbound */
+	struct sv node_name, node_uid;		     /* of a bound pod */
+	const struct sv *audiences;
+	size_t n_audiences;
+	int64_t expiration_s;
+};
+int sa_token_issue(struct apiserver *s, struct arena *a, const struct sa_token_request *r, struct sv *ret_token,
+		   int64_t *ret_expires_ns, struct err *err);
+/* /openid/v1/jwks and /.well-known/openid-configuration; JSON in the arena. */
+struct sv sa_jwks(struct apiserver *s, struct arena *a);
+struct sv sa_openid_configuration(struct apiserver *s, struct arena *a);

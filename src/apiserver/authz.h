@@ -1,0 +1,22 @@
+/* authz.h - may they: RBAC (and system:masters), from compiled rules kept current by the watch cache. */
+#pragma once
+
+#include "apiserver/api_req.h"
+
+struct authz_attrs {
+	const struct user_info *user;
+	struct sv verb; /* "get", "deletecollection", or lower-case HTTP method for non-resource paths */
+	bool resource_request;
+	struct sv group, version, resource, subresource, ns, name;
+	struct sv path;
+};
+
+/* Allowed? On a no, *ret_reason (arena; may be "") explains. Lock-free snapshot of the rules. */
+bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason);
+/* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace "ns"`. */
+int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
+/* Every rule the user has in ns, as SelfSubjectRulesReview.status. */
+struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);
+/* RBAC escalation check: does the user already hold every rule in `rules`? 0, or -1 Forbidden. */
+int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns, const struct val *rules,
+		 struct err *err);

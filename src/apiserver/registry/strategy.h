@@ -1,0 +1,90 @@
+/* strategy.h - what is special about a kind, as a table of optional hooks.
+ *
+ * The generic registry (registry/generic.c) does everything the same way for every kind:
+ * names, uid, generation, timestamps, decode, default, field ownership, validation, CAS,
+ * finalizers, graceful deletion. Data in api/*.api says most of what differs; a strategy says
+ * the rest. One file per kind family, registered in registry/strategies.c.
+ *
+ * Hooks run on the request's thread, must not block, and work on q->arena. `doc` is the typed,
+ * defaulted document being written (changed in place), `old` the stored one.
+ */
+#pragma once
+
+#include "apiserver/api_req.h"
+#include "object/validate.h"
+
+struct strategy {
+	const struct resource *res; /* set at registration */
+
+	/* Rule for metadata.name; NULL: DNS subdomain. */
+	const char *(*name_check)(struct sv name);
+	bool create_on_update;	   /* PUT of a missing object creates it */
+	bool unconditional_update; /* PUT without resourceVersion overwrites */
+	bool no_generation;	   /* metadata.generation is not kept */
+
+	/* Fields this endpoint resets (and nobody can own through it): NULL-terminated paths. */
+	const char *const *reset_main, *const *reset_status;
+
+	/* Conditional defaults, after the schema's own. */
+	void (*set_defaults)(struct api_req *q, struct val *doc);
+	/* Clear status, drop disabled fields, set computed ones. */
+	void (*prepare_create)(struct api_req *q, struct val *doc);
+	void (*prepare_update)(struct api_req *q, const struct val *old, struct val *doc);
+	/* Beyond schema and metadata; old NULL on create; sub NULL or "status", ... */
+	void (*validate)(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub);
+	/* Warning: headers for accepted but questionable input; may be NULL. */
+	void (*warn)(struct api_req *q, const struct val *doc, const struct val *old);
+
+	/* Side effects that must be undone when the commit fails (ClusterIP, node port). old NULL:
+	 * create; doc NULL: delete. commit() runs after success, rollback() after failure; state
+	 * between them in *state. */
+	int (*reserve)(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err);
+	void (*commit)(struct api_req *q, void *state);
+	void (*rollback)(struct api_req *q, void *state);
+
+	/* Graceful deletion: seconds to wait before the object may go; 0: delete now. `grace` is
+	 * what the client asked for, -1: nothing. Changes doc (deletionGracePeriodSeconds is set
+	 * by the caller). NULL: not graceful. */
+	int64_t (*grace_period)(struct api_req *q, const struct val *obj, int64_t grace);
+	/* deleteOptions default: "Background" unless set. */
+	const char *default_propagation;
+
+	/* Subresources beyond status and scale: answers q itself. NULL name ends the table. */
+	const struct sub_handler {
+		const char *name;
+		void (*serve)(struct api_req *q);
+	} *subs;
+
+	/* Kinds that are not stored at all (TokenReview, SubjectAccessReview, Binding): answer q
+	 * with the typed, defaulted body. */
+	void (*virtual_create)(struct api_req *q, struct val *doc);
+
+	/* Field selector labels the data cannot express (spec.host alias); "" : absent, false: no such label. */
+	bool (*field_label)(const struct val *obj, struct sv label, struct sv *ret);
+	/* Cells of columns without a path: appends strings/ints to the row (registry/printers/). */
+	void (*print)(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells);
+
+	/* One-time set-up and per-change observation (allocators, authz rules) on the store's thread;
+	 * old or neu NULL on create and delete. */
+	void (*observe)(struct apiserver *s, struct obj *old, struct obj *neu);
+};
+
+const struct strategy *strategy_for(const struct resource *r); /* never NULL: a plain one otherwise */
+
+/* --- for strategies that read or write other objects --- */
+
+/* Newest cached version; a new reference linked to q->arena, or NULL. */
+struct obj *registry_peek(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
+/* Calls fn for every cached object of r (in ns unless ""); borrowed; non-zero stops. */
+void registry_each(struct apiserver *s, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
+		   void *ctx);
+/* An update inside another request (binding a pod, scaling): reads the newest version, calls
+ * change() on a private copy (typed), validates, commits with retries on conflict, then
+ * done(). change() returns 0 to write, 1 to answer with what is there, -1 to fail with *err. */
+void registry_update_async(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, const char *sub,
+			   int (*change)(struct api_req *q, const struct val *old, struct val *doc, void *ctx,
+					 struct err *err),
+			   void (*done)(struct api_req *q, struct obj *o, struct err *err, void *ctx), void *ctx);
+/* A plain create inside another request or at start (bootstrap). */
+void registry_create_async(struct api_req *q, const struct resource *r, struct sv ns, struct val *doc,
+			   void (*done)(struct api_req *q, struct obj *o, struct err *err, void *ctx), void *ctx);
