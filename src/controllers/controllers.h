@@ -1,0 +1,42 @@
+/* controllers.h - the controller manager: one file per controller, each a reconcile queue on
+ * shared informers (client/informer.h, client/workq.h).
+ *
+ * Controllers never call each other; they meet at the API. Each entry of controller_table has a
+ * name (as in --controllers=*,-foo upstream) and a constructor.
+ */
+#pragma once
+
+#include "client/client.h"
+#include "client/events.h"
+#include "client/informer.h"
+
+struct controllers;
+
+struct controllers_opts {
+	struct env *env;
+	struct client *client;	  /* system:kube-controller-manager */
+	const char *cluster_cidr; /* pod CIDRs per node are cut from it, /24 each */
+	struct sv root_ca_pem;	  /* for kube-root-ca.crt ConfigMaps */
+	/* Node lifecycle, ns; 0 takes upstream's default: 40 s grace, 5 s period. */
+	int64_t node_monitor_grace_ns, node_monitor_period_ns;
+	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
+};
+
+struct controllers *controllers_new(const struct controllers_opts *o); /* starts them */
+bool controllers_synced(struct controllers *c);
+struct controllers *controllers_free(struct controllers *c);
+
+/* What each controller is given. */
+struct controller_ctx {
+	struct env *env;
+	struct client *client;
+	struct informer_factory *informers;
+	struct recorder *recorder; /* of this controller */
+	const struct controllers_opts *opts;
+};
+struct controller_ops {
+	const char *name; /* "deployment-controller" */
+	void *(*start)(struct controller_ctx *ctx);
+	void (*stop)(void *controller);
+};
+extern const struct controller_ops *const controller_table[]; /* NULL-terminated */

@@ -1,0 +1,52 @@
+/* kubelet.h - the node agent: makes this node run the Pods the API assigns to it.
+ *
+ *	API (informer: pods of this node) ─▶ pod worker, one per pod, serialised (client/workq.h)
+ *	                                         │ compares wanted and actual
+ *	                                         ▼
+ *	          volumes/ ── cri/ (struct runtime_ops) ── probes ── status ─▶ API
+ *	                                         ▲
+ *	             runtime events, PLEG relist ┘
+ *
+ * Survives restarts: containers run on while it is away; on start it adopts what the runtime
+ * holds (labels io.kubernetes.*), and restarts nothing that matches.
+ */
+#pragma once
+
+#include "base/env.h"
+#include "base/err.h"
+#include "client/client.h"
+#include "kubelet/runtime.h"
+
+struct kubelet;
+
+struct kubelet_opts {
+	struct env *env;
+	struct client *client;	 /* acting as system:node:<name> */
+	struct runtime *runtime; /* borrowed */
+	const struct kubelet_host *host; /* NULL: the real host; the simulator gives its own */
+	const char *node_name;
+	const char *node_ip;	 /* NULL: found */
+	const char *root_dir;	 /* "/var/lib/kubelet" or under --data-dir */
+	const char *log_dir;	 /* "/var/log/pods" */
+	const char *cluster_dns, *cluster_domain; /* for ClusterFirst pods; dns NULL: host's resolv.conf */
+	const char *pause_image; /* for sandboxes */
+	int port;		 /* HTTPS 10250; 0: any; -1: no server */
+	struct sv serving_cert, serving_key, client_ca; /* PEM */
+	const char *cgroup_root; /* "" : /kubepods */
+	int max_pods;		 /* 110 */
+	int64_t status_period_ns, lease_period_ns; /* 0: 10 s, lease 10 s of 40 */
+	const char *const *node_labels; /* "k=v", NULL-terminated, or NULL */
+};
+
+/* What a kubelet asks of its machine, as a table so that the simulator can run the same code. */
+struct kubelet_host {
+	int (*make_pod_dirs)(struct kubelet *k, const struct val *pod, struct err *err);
+	int (*setup_volumes)(struct kubelet *k, const struct val *pod, struct err *err);
+	int (*teardown_pod)(struct kubelet *k, struct sv uid, struct err *err);
+	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
+	void (*machine_info)(struct kubelet *k, struct arena *a, struct val *node_status); /* capacity, nodeInfo */
+};
+
+struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err); /* registers the node, starts */
+int kubelet_port(const struct kubelet *k);
+struct kubelet *kubelet_free(struct kubelet *k); /* stops; containers run on */

@@ -1,0 +1,181 @@
+/* runtime.h - the container runtime seam: CRI v1 (cri/), a fake (tests, simulator), later
+ * Docker Engine and an embedded OCI runtime.
+ *
+ * Blocking-looking calls for worker tasks. All results are arena-owned. Ids are the runtime's.
+ * Every implementation passes tests/conformance/runtime.c.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/vec.h"
+#include "codec/doc.h"
+
+struct runtime;
+
+enum rt_state { RT_CREATED, RT_RUNNING, RT_EXITED, RT_UNKNOWN };
+
+struct rt_label {
+	struct sv key, value;
+};
+
+struct rt_sandbox_config {
+	struct sv name, ns, uid, hostname, log_dir, cgroup_parent;
+	uint32_t attempt;
+	const struct rt_label *labels, *annotations;
+	size_t n_labels, n_annotations;
+	const struct sv *dns_servers, *dns_searches, *dns_options;
+	size_t n_dns_servers, n_dns_searches, n_dns_options;
+	struct rt_port {
+		struct sv protocol, host_ip; /* "TCP" */
+		int container_port, host_port;
+	} *ports;
+	size_t n_ports;
+	bool host_network, host_pid, host_ipc, share_pid, privileged, readonly_rootfs;
+	const struct rt_label *sysctls;
+	size_t n_sysctls;
+	int64_t run_as_user, run_as_group; /* -1: not set */
+	const int64_t *supplemental_groups;
+	size_t n_supplemental_groups;
+	struct sv seccomp, apparmor; /* profile: "RuntimeDefault", "Unconfined", "localhost/..." */
+};
+
+struct rt_mount {
+	struct sv container_path, host_path;
+	bool readonly, selinux_relabel;
+	int propagation; /* 0 private, 1 host to container, 2 bidirectional */
+};
+
+struct rt_container_config {
+	struct sv name, image, image_ref, working_dir, log_path; /* log_path is relative to the sandbox's log_dir */
+	uint32_t attempt;
+	const struct sv *command, *args;
+	size_t n_command, n_args;
+	const struct rt_label *envs, *labels, *annotations;
+	size_t n_envs, n_labels, n_annotations;
+	const struct rt_mount *mounts;
+	size_t n_mounts;
+	struct rt_device {
+		struct sv container_path, host_path, permissions;
+	} *devices;
+	size_t n_devices;
+	bool stdin, stdin_once, tty;
+	/* Linux resources; 0: not set. */
+	int64_t cpu_period, cpu_quota, cpu_shares, memory_limit_bytes, oom_score_adj;
+	/* Security. */
+	bool privileged, readonly_rootfs, no_new_privs, host_network, host_pid, host_ipc;
+	int pid_mode; /* 0 pod, 1 container, 2 node */
+	int64_t run_as_user, run_as_group; /* -1: image's */
+	struct sv run_as_username;
+	const int64_t *supplemental_groups;
+	size_t n_supplemental_groups;
+	const struct sv *add_caps, *drop_caps, *masked_paths, *readonly_paths;
+	size_t n_add_caps, n_drop_caps, n_masked_paths, n_readonly_paths;
+	struct sv seccomp, apparmor;
+};
+
+struct rt_sandbox {
+	struct sv id, name, ns, uid;
+	uint32_t attempt;
+	bool ready;
+	int64_t created_ns;
+	const struct sv *ips; /* primary first; only from sandbox_status */
+	size_t n_ips;
+	const struct rt_label *labels;
+	size_t n_labels;
+};
+
+struct rt_container {
+	struct sv id, sandbox_id, name, image, image_ref;
+	uint32_t attempt;
+	enum rt_state state;
+	int64_t created_ns, started_ns, finished_ns; /* the last two only from container_status */
+	int exit_code;
+	struct sv reason, message, log_path;
+	const struct rt_label *labels, *annotations;
+	size_t n_labels, n_annotations;
+};
+
+struct rt_image {
+	struct sv id;
+	const struct sv *tags, *digests;
+	size_t n_tags, n_digests;
+	uint64_t size_bytes;
+	int64_t uid; /* -1: none, or a name in username */
+	struct sv username;
+};
+
+struct rt_stats {
+	struct sv container_id, name, pod_name, pod_ns, pod_uid;
+	uint64_t cpu_usage_ns, memory_working_set_bytes, memory_rss_bytes, fs_used_bytes;
+	int64_t timestamp_ns;
+};
+
+struct rt_version {
+	struct sv name, version, api_version;
+};
+
+/* One lifecycle notice: look at this pod again. */
+struct rt_event {
+	struct sv pod_uid; /* "" : unknown, look at all */
+	struct sv container_id;
+};
+
+struct runtime_ops {
+	const char *name;
+	int (*version)(struct runtime *r, struct arena *a, struct rt_version *ret, struct err *err);
+	/* Ready to run pods? conditions RuntimeReady, NetworkReady; *why (arena) when not. */
+	int (*status)(struct runtime *r, struct arena *a, bool *ret_runtime, bool *ret_network, struct sv *ret_why,
+		      struct err *err);
+	int (*run_sandbox)(struct runtime *r, struct arena *a, const struct rt_sandbox_config *c, struct sv *ret_id,
+			   struct err *err);
+	int (*stop_sandbox)(struct runtime *r, struct sv id, struct err *err);	 /* idempotent */
+	int (*remove_sandbox)(struct runtime *r, struct sv id, struct err *err); /* idempotent */
+	int (*sandbox_status)(struct runtime *r, struct arena *a, struct sv id, struct rt_sandbox *ret, struct err *err);
+	/* pod_uid "": all. */
+	int (*list_sandboxes)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_sandbox **ret, size_t *ret_n,
+			      struct err *err);
+	int (*create_container)(struct runtime *r, struct arena *a, struct sv sandbox_id, const struct rt_container_config *c,
+				const struct rt_sandbox_config *sc, struct sv *ret_id, struct err *err);
+	int (*start_container)(struct runtime *r, struct sv id, struct err *err);
+	int (*stop_container)(struct runtime *r, struct sv id, int64_t timeout_s, struct err *err);
+	int (*remove_container)(struct runtime *r, struct sv id, struct err *err);
+	int (*container_status)(struct runtime *r, struct arena *a, struct sv id, struct rt_container *ret, struct err *err);
+	int (*list_containers)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_container **ret, size_t *ret_n,
+			       struct err *err);
+	/* Runs a command to its end; at most max bytes of each stream. ERR_TIMEOUT when it is over time. */
+	int (*exec_sync)(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
+			 int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code,
+			 struct err *err);
+	/* Streaming endpoints: an URL the kubelet forwards the upgraded connection to. */
+	int (*exec_url)(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc, bool tty,
+			bool in, bool out, bool errs, struct sv *ret_url, struct err *err);
+	int (*attach_url)(struct runtime *r, struct arena *a, struct sv id, bool tty, bool in, bool out, bool errs,
+			  struct sv *ret_url, struct err *err);
+	int (*port_forward_url)(struct runtime *r, struct arena *a, struct sv sandbox_id, const int *ports, size_t n,
+				struct sv *ret_url, struct err *err);
+	int (*reopen_log)(struct runtime *r, struct sv id, struct err *err);
+	/* Images. NULL result with 0: not present. */
+	int (*image_status)(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret, struct err *err);
+	int (*pull_image)(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, struct sv *ret_ref,
+			  struct err *err);
+	int (*list_images)(struct runtime *r, struct arena *a, struct rt_image **ret, size_t *ret_n, struct err *err);
+	int (*remove_image)(struct runtime *r, struct sv image, struct err *err);
+	int (*stats)(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t *ret_n, struct err *err);
+	int (*fs_usage)(struct runtime *r, struct arena *a, uint64_t *ret_bytes, struct sv *ret_mountpoint, struct err *err);
+	/* Tells the runtime the node's pod CIDR (CNI template runtimes); may be NULL. */
+	int (*update_pod_cidr)(struct runtime *r, struct sv cidr, struct err *err);
+	/* Subscribes to lifecycle notices; notice() runs on the runtime's own thread. Returns 0, or -1 with
+	 * ERR_METHOD_NOT_ALLOWED when the runtime has none (poll then). */
+	int (*subscribe)(struct runtime *r, void (*notice)(const struct rt_event *ev, void *ctx), void *ctx, struct err *err);
+	void (*free)(struct runtime *r);
+};
+
+struct runtime {
+	const struct runtime_ops *ops;
+};
+
+/* CRI v1 over gRPC: "unix:///run/containerd/containerd.sock". */
+struct runtime *runtime_cri_new(struct env *env, const char *endpoint, struct err *err);
+/* In memory, for tests and the simulator: containers "run" until told otherwise. */
+struct runtime *runtime_fake_new(struct env *env);
