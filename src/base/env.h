@@ -28,7 +28,7 @@ struct env_ops {
 	void (*random)(struct env *e, void *p, size_t n);
 	void (*post)(struct env *e, env_fn *fn, void *ctx);
 	struct env_timer *(*after)(struct env *e, int64_t delay_ns, env_fn *fn, void *ctx);
-	void (*timer_cancel)(struct env *e, struct env_timer *t);
+	bool (*timer_cancel)(struct env *e, struct env_timer *t); /* true: fn never runs; false: it ran or is running */
 	int (*thread)(struct env *e, const char *name, env_fn *fn, void *ctx);
 };
 
@@ -73,11 +73,18 @@ static inline struct env_timer *env_after(struct env *e, int64_t delay_ns, env_f
 	return e->ops->after(e, delay_ns, fn, ctx);
 }
 
-/* Releases t; when it has not fired yet, it never will. NULL is fine. Returns NULL. */
+/* Releases t. True when fn had not started and never will; false when it ran or is running:
+ * how the owner of a reference held for fn knows who must drop it. */
+static inline bool env_timer_stop(struct env *e, struct env_timer *t)
+{
+	return e->ops->timer_cancel(e, t);
+}
+
+/* The same where the answer does not matter. NULL is fine. Returns NULL. */
 static inline struct env_timer *env_timer_cancel(struct env *e, struct env_timer *t)
 {
 	if (t)
-		e->ops->timer_cancel(e, t);
+		(void)e->ops->timer_cancel(e, t);
 	return NULL;
 }
 
