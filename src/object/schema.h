@@ -1,6 +1,6 @@
 /* schema.h - the shape of API types and resources as constant tables.
  *
- * The files api/*.api compile at build time (tools/gen_schema.py) into the tables declared
+ * The .api files compile at build time (tools/gen_schema.py) into the tables declared
  * here; a CustomResourceDefinition will compile into the same structs at run time. Generic
  * algorithms (decode and strict validation, defaulting, declarative validation, merge patch,
  * server-side apply, OpenAPI, explain, protobuf) walk them; none knows a kind by name.
@@ -45,6 +45,7 @@ enum field_flag {
 	FF_ENUM = 1 << 7, /* enum_values is a closed set, checked */
 	FF_DEPRECATED = 1 << 8,
 	FF_HIDDEN = 1 << 9, /* not in JSON */
+	FF_NONEMPTY = 1 << 10, /* validation: absent or empty is "Required value" (FF_REQUIRED only shapes OpenAPI) */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */
@@ -69,13 +70,14 @@ struct schema;
 
 struct field {
 	enum sym sym;		      /* JSON name */
-	const struct schema *type;    /* FIELD_STRUCT only */
+	const struct schema *type;    /* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
 	const char *doc;	      /* one line, ours */
 	const char *json_default;     /* JSON text set when absent (after decoding), or NULL */
 	const enum sym *list_keys;    /* TOPO_MAP: SYM_NONE-terminated, else NULL */
 	const char *const *enum_values; /* NULL-terminated, or NULL */
 	enum sym merge_key;	      /* strategic merge, or SYM_NONE */
 	uint16_t number;	      /* protobuf field number; 0: not on the wire */
+	uint16_t via;		      /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none */
 	uint16_t flags;		      /* enum field_flag */
 	uint8_t kind;		      /* enum field_kind */
 	uint8_t card;		      /* enum field_card */
@@ -93,14 +95,14 @@ struct schema {
 	uint16_t n_fields;
 	bool root;   /* has apiVersion and kind */
 	bool atomic; /* structType=atomic on the type */
-	/* Field of a symbol: index[] holds field numbers + 1 sorted by symbol for binary search. */
-	const uint16_t *by_sym;
+	const uint16_t *by_sym; /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 };
 
 const struct field *schema_field(const struct schema *s, enum sym name); /* NULL when it has none */
 const struct schema *schema_find(struct sv ref);
-/* All types, for OpenAPI; ends with NULL. */
+/* All types, sorted by ref; ends with NULL. */
 extern const struct schema *const schema_all[];
+extern const size_t schema_count;
 
 /* --- resources --- */
 

@@ -1,0 +1,113 @@
+/* Lookups in the generated tables. Types are sorted by ref and a type's by_sym by symbol, so
+ * both are binary searches; resources are few and told apart by their lengths almost always. */
+#include "object/schema.h"
+
+#include <stdio.h>
+
+const struct field *schema_field(const struct schema *s, enum sym name)
+{
+	size_t lo = 0, hi = s ? s->n_fields : 0;
+
+	if (s && !s->by_sym) {
+		for (size_t i = 0; i < hi; i++)
+			if (s->fields[i].sym == name)
+				return &s->fields[i];
+		return NULL;
+	}
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct field *f = &s->fields[s->by_sym[mid]];
+
+		if (f->sym == name)
+			return f;
+		if (f->sym < name)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const struct schema *schema_find(struct sv ref)
+{
+	size_t lo = 0, hi = schema_count;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int cmp = sv_cmp(ref, sv_from(schema_all[mid]->ref));
+
+		if (cmp == 0)
+			return schema_all[mid];
+		if (cmp > 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const char *verb_name(enum verb v)
+{
+	static const char *const names[_VERB_MAX] = {
+		[VERB_GET] = "get",	  [VERB_LIST] = "list",
+		[VERB_WATCH] = "watch",	  [VERB_CREATE] = "create",
+		[VERB_UPDATE] = "update", [VERB_PATCH] = "patch",
+		[VERB_DELETE] = "delete", [VERB_DELETECOLLECTION] = "deletecollection",
+	};
+
+	return (unsigned)v < _VERB_MAX ? names[v] : "";
+}
+
+const struct resource *resource_find(struct sv group, struct sv version, struct sv plural)
+{
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *r = &resource_all[i];
+
+		if (sv_is(plural, r->plural) && sv_is(group, r->group) && sv_is(version, r->version))
+			return r;
+	}
+	return NULL;
+}
+
+const struct resource *resource_find_kind(struct sv group, struct sv version, struct sv kind)
+{
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *r = &resource_all[i];
+
+		if (sv_is(kind, r->kind) && sv_is(group, r->group) && sv_is(version, r->version))
+			return r;
+	}
+	return NULL;
+}
+
+const struct subresource *resource_subresource(const struct resource *r, struct sv name)
+{
+	for (size_t i = 0; r && i < r->n_subresources; i++)
+		if (sv_is(name, r->subresources[i].name))
+			return &r->subresources[i];
+	return NULL;
+}
+
+bool api_version_split(struct sv api_version, struct sv *ret_group, struct sv *ret_version)
+{
+	ssize_t slash = sv_find(api_version, '/');
+	struct sv version;
+
+	if (slash < 0) {
+		*ret_group = SV("");
+		*ret_version = api_version;
+		return api_version.n > 0;
+	}
+	version = sv_sub(api_version, (size_t)slash + 1, SIZE_MAX);
+	if (slash == 0 || version.n == 0 || sv_find(version, '/') >= 0)
+		return false;
+	*ret_group = sv_sub(api_version, 0, (size_t)slash);
+	*ret_version = version;
+	return true;
+}
+
+const char *resource_api_version(const struct resource *r, char *out, size_t n)
+{
+	snprintf(out, n, "%s%s%s", r->group, *r->group ? "/" : "", r->version);
+	return out;
+}
