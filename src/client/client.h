@@ -55,7 +55,8 @@ struct client_watch_cb {
 	/* o is borrowed (take obj_ref to keep). For WATCH_DELETED it is the last version, with
 	 * the deletion's resourceVersion. For a bookmark only obj_rev(o) means something. */
 	void (*event)(enum watch_type t, struct obj *o, void *ctx);
-	/* Once, last, unless client_unwatch() came first: ERR_EXPIRED means list again. */
+	/* Once, last, unless client_unwatch() came first: ERR_EXPIRED means list again. The handle
+	 * still has to be released with client_unwatch(), which may be called from here. */
 	void (*end)(const struct err *why, void *ctx);
 };
 struct client_watch; /* opaque */

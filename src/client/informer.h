@@ -39,7 +39,8 @@ int64_t informer_rev(struct informer *i); /* resourceVersion it has caught up to
 
 struct obj *informer_lookup(struct informer *i, struct sv ns, struct sv name); /* new reference or NULL */
 /* Calls fn for each object (of one namespace unless ns is ""), until it returns non-zero; the
- * object is borrowed; fn must not call back into the informer. Order: by namespace, then name. */
+ * object is borrowed; fn must not call back into the informer. Order: unspecified, but the same
+ * history gives the same order. */
 void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, void *ctx), void *ctx);
 /* The same as references linked to the arena (dropped at its reset): controllers' common form. */
 struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, size_t *ret_n);

@@ -1,0 +1,50 @@
+# Caravel. `make run` starts a cluster, `make test` runs every test; see README.md.
+
+BUILD ?= build
+# What a user may want to change.
+DATA_DIR ?= /var/lib/caravel
+KUBECONFIG_FILE ?= /etc/caravel/kubeconfig.yaml
+PORT ?= 6443
+
+.PHONY: build run stop clean-data test check bench lint fuzz clean deps
+
+build: deps $(BUILD)/build.ninja
+	@ninja -C $(BUILD) caravel
+	@test -x $(BUILD)/caravel
+
+$(BUILD)/build.ninja: meson.build
+	@test -f $@ || meson setup --buildtype=release -Db_lto=true -Dstrip=true $(BUILD) > /dev/null
+
+deps:
+	@tools/deps.sh build
+
+run: build
+	@tools/deps.sh run
+	@tools/cluster.sh start $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
+
+stop:
+	@tools/cluster.sh stop $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
+
+clean-data:
+	@tools/cluster.sh clean-data $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
+
+# Everything: unit, conformance, fuzz replay, simulation, end to end, sanitizers.
+test:
+	@tools/deps.sh test
+	@tests/run all
+
+# What needs neither root nor containers, in a minute.
+check:
+	@tools/deps.sh build
+	@tests/run quick
+
+bench: build
+	@tools/deps.sh test
+	@tests/bench/run $(BENCH_ARGS)
+
+lint:
+	@tools/deps.sh test
+	@tools/lint.sh
+
+clean:
+	rm -rf build build-*

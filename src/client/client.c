@@ -1,0 +1,108 @@
+#include "client/client.h"
+
+#include <stdlib.h>
+
+void obj_list_release(struct obj_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		obj_unref(l->items[i]);
+	free(l->items);
+	*l = (struct obj_list){ 0 };
+}
+
+int client_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret, struct err *err)
+{
+	return c->ops->get(c, r, ns, name, ret, err);
+}
+
+int client_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		struct obj_list *ret, struct err *err)
+{
+	static const struct client_list_opts none;
+
+	return c->ops->list(c, r, ns, o ? o : &none, ret, err);
+}
+
+static const struct client_write_opts no_write_opts;
+
+/* Callers that do not want the result need not release it. */
+static int finish_write(int rc, struct obj *got, struct obj **ret)
+{
+	if (rc == 0 && ret)
+		*ret = got;
+	else
+		obj_unref(got);
+	return rc;
+}
+
+int client_create(struct client *c, const struct resource *r, struct sv ns, const struct val *doc,
+		  const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	struct obj *got = NULL;
+
+	return finish_write(c->ops->create(c, r, ns, SV(""), doc, o ? o : &no_write_opts, &got, err), got, ret);
+}
+
+int client_create_sub(struct client *c, const struct resource *r, struct sv ns, struct sv name, const char *subresource,
+		      const struct val *doc, struct obj **ret, struct err *err)
+{
+	const struct client_write_opts o = { .subresource = subresource };
+	struct obj *got = NULL;
+
+	return finish_write(c->ops->create(c, r, ns, name, doc, &o, &got, err), got, ret);
+}
+
+int client_update(struct client *c, const struct resource *r, const struct val *doc, const struct client_write_opts *o,
+		  struct obj **ret, struct err *err)
+{
+	struct obj *got = NULL;
+
+	return finish_write(c->ops->update(c, r, val_get_str(doc, F_metadata, F_namespace),
+					   val_get_str(doc, F_metadata, F_name), doc, o ? o : &no_write_opts, &got, err),
+			    got, ret);
+}
+
+int client_update_status(struct client *c, const struct resource *r, const struct val *doc, struct obj **ret,
+			 struct err *err)
+{
+	const struct client_write_opts o = { .subresource = "status" };
+
+	return client_update(c, r, doc, &o, ret, err);
+}
+
+int client_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
+		 const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	struct obj *got = NULL;
+
+	return finish_write(c->ops->patch(c, r, ns, name, t, patch, o ? o : &no_write_opts, &got, err), got, ret);
+}
+
+int client_delete(struct client *c, const struct resource *r, struct sv ns, struct sv name,
+		  const struct client_delete_opts *o, struct err *err)
+{
+	const struct client_delete_opts none = CLIENT_DELETE_OPTS;
+
+	return c->ops->del(c, r, ns, name, o ? o : &none, err);
+}
+
+int client_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		 const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err)
+{
+	static const struct client_list_opts none;
+
+	return c->ops->watch(c, r, ns, o ? o : &none, cb, ctx, ret, err);
+}
+
+void client_unwatch(struct client *c, struct client_watch *w)
+{
+	if (w)
+		c->ops->unwatch(c, w);
+}
+
+struct client *client_free(struct client *c)
+{
+	if (c)
+		c->ops->free(c);
+	return NULL;
+}

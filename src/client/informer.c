@@ -1,0 +1,598 @@
+/* One informer is a small state machine driven by tasks of the env:
+ *
+ *	list_task ──▶ replace the store, open a watch ──▶ on_event ... on_end ─┐
+ *	    ▲  ▲ failed: after back-off                                        │ expired, or watching
+ *	    └──┴───────────────────────────────────────────────────────────────┘ again failed
+ *
+ * Changes go into the store at once and into a queue of notices; drain_task, one at a time,
+ * reports the notices to the handlers. So handlers may be slow, may look things up, and see
+ * events in order, while the store is never behind the watch.
+ *
+ * Reference counting as in workq.c: the factory holds one reference, each task and timer in
+ * the env's hands another. */
+#include "client/informer.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "client/index.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BACKOFF_MIN_NS (100 * NS_PER_MS)
+#define BACKOFF_MAX_NS (30 * NS_PER_SEC)
+
+enum notice_kind { NOTICE_CHANGE, NOTICE_HANDLER, NOTICE_SYNCED };
+
+struct notice {
+	enum notice_kind kind;
+	struct obj *old, *neu;	  /* references; either may be NULL */
+	size_t handler;		  /* NOTICE_HANDLER: whom to tell about neu */
+};
+
+struct handler {
+	struct informer_handler ops;
+	void *ctx;
+};
+
+struct informer {
+	struct informer_factory *f;
+	struct client *client;
+	struct env *env;
+	const struct resource *res;
+	char *ns, *labels, *fields;
+
+	pthread_mutex_t lock;
+	pthread_cond_t quiet; /* busy turned 0 */
+	struct index index;
+	VEC(struct handler) handlers;
+	VEC(struct notice) notices;
+	int64_t rev;
+	unsigned generation; /* of full lists */
+	bool started, listed, synced, stopping;
+	bool draining;
+	int busy; /* tasks of ours running now */
+	struct client_watch *watch;
+	struct env_timer *retry;
+	int64_t backoff_ns;
+	unsigned refs;
+};
+
+struct informer_factory {
+	struct client *client;
+	pthread_mutex_t lock;
+	VEC(struct informer *) informers;
+	bool started;
+};
+
+static void list_task(void *ctx);
+static void drain_task(void *ctx);
+
+static void informer_unref_locked(struct informer *i)
+{
+	bool last = --i->refs == 0;
+
+	pthread_mutex_unlock(&i->lock);
+	if (!last)
+		return;
+	index_release(&i->index);
+	vec_release(&i->handlers);
+	vec_release(&i->notices);
+	pthread_mutex_destroy(&i->lock);
+	pthread_cond_destroy(&i->quiet);
+	free(i->ns);
+	free(i->labels);
+	free(i->fields);
+	free(i);
+}
+
+static void busy_end_locked(struct informer *i)
+{
+	if (--i->busy == 0)
+		pthread_cond_broadcast(&i->quiet);
+}
+
+static void post_locked(struct informer *i, env_fn *fn)
+{
+	i->refs++;
+	env_post(i->env, fn, i);
+}
+
+static void notify_locked(struct informer *i, struct notice n)
+{
+	vec_push(&i->notices, n);
+	if (!i->draining) {
+		i->draining = true;
+		post_locked(i, drain_task);
+	}
+}
+
+static void run_notice(const struct notice *n, const struct handler *h)
+{
+	if (n->neu && n->old && h->ops.update)
+		h->ops.update(n->old, n->neu, h->ctx);
+	else if (n->neu && !n->old && h->ops.add)
+		h->ops.add(n->neu, h->ctx);
+	else if (!n->neu && n->old && h->ops.del)
+		h->ops.del(n->old, h->ctx);
+}
+
+/* Reports everything queued, one batch per task. */
+static void drain_task(void *ctx)
+{
+	struct informer *i = ctx;
+	VEC(struct notice) batch = VEC_INIT;
+	VEC(struct handler) handlers = VEC_INIT;
+
+	pthread_mutex_lock(&i->lock);
+	i->busy++;
+	if (!i->stopping) {
+		batch.p = i->notices.p;
+		batch.n = i->notices.n;
+		i->notices.p = NULL;
+		i->notices.n = i->notices.cap = 0;
+		for (size_t k = 0; k < i->handlers.n; k++)
+			vec_push(&handlers, i->handlers.p[k]);
+	}
+	pthread_mutex_unlock(&i->lock);
+
+	for (size_t k = 0; k < batch.n; k++) {
+		struct notice *n = &batch.p[k];
+
+		if (n->kind == NOTICE_SYNCED) {
+			pthread_mutex_lock(&i->lock);
+			i->synced = true;
+			pthread_mutex_unlock(&i->lock);
+		} else if (n->kind == NOTICE_HANDLER) {
+			run_notice(n, &handlers.p[n->handler]);
+		} else {
+			/* A handler added later gets its own notices for what was known then. */
+			for (size_t h = 0; h < handlers.n && h < n->handler; h++)
+				run_notice(n, &handlers.p[h]);
+		}
+		obj_unref(n->old);
+		obj_unref(n->neu);
+	}
+	vec_release(&batch);
+	vec_release(&handlers);
+
+	pthread_mutex_lock(&i->lock);
+	if (i->notices.n && !i->stopping)
+		post_locked(i, drain_task);
+	else
+		i->draining = false;
+	busy_end_locked(i);
+	informer_unref_locked(i);
+}
+
+static void change_locked(struct informer *i, struct obj *old_take, struct obj *neu)
+{
+	notify_locked(i, (struct notice){ .kind = NOTICE_CHANGE, .old = old_take, .neu = obj_ref(neu),
+					  .handler = i->handlers.n });
+}
+
+/* Puts a full list into the store: what is new or changed is reported, what is gone too. */
+static void replace_locked(struct informer *i, const struct obj_list *l)
+{
+	VEC(struct obj *) gone = VEC_INIT;
+
+	i->generation++;
+	for (size_t k = 0; k < l->n; k++) {
+		struct obj *o = l->items[k], *old;
+		struct index_entry *e;
+
+		old = index_put(&i->index, o, &e);
+		e->mark = i->generation;
+		if (old && obj_same_version(old, o)) {
+			obj_unref(old);
+			continue;
+		}
+		change_locked(i, old, o);
+	}
+	STRMAP_EACH (&i->index.entries, e) {
+		const struct index_entry *x = e->value;
+
+		if (x->mark != i->generation)
+			vec_push(&gone, obj_ref(x->obj));
+	}
+	for (size_t k = 0; k < gone.n; k++) {
+		change_locked(i, index_del(&i->index, obj_ns(gone.p[k]), obj_name(gone.p[k])), NULL);
+		obj_unref(gone.p[k]);
+	}
+	vec_release(&gone);
+	i->rev = l->rev;
+	if (!i->listed) {
+		i->listed = true;
+		notify_locked(i, (struct notice){ .kind = NOTICE_SYNCED });
+	}
+}
+
+static void retry_task(void *ctx)
+{
+	struct informer *i = ctx;
+
+	pthread_mutex_lock(&i->lock);
+	i->retry = env_timer_cancel(i->env, i->retry);
+	if (!i->stopping)
+		post_locked(i, list_task);
+	informer_unref_locked(i);
+}
+
+static void retry_locked(struct informer *i)
+{
+	int64_t d = env_jitter(i->env, i->backoff_ns, 1000);
+
+	i->backoff_ns = MIN(i->backoff_ns * 2, BACKOFF_MAX_NS);
+	i->refs++;
+	i->retry = env_after(i->env, d, retry_task, i);
+}
+
+static void on_event(enum watch_type t, struct obj *o, void *ctx)
+{
+	struct informer *i = ctx;
+	struct obj *old;
+
+	pthread_mutex_lock(&i->lock);
+	if (i->stopping) {
+		pthread_mutex_unlock(&i->lock);
+		return;
+	}
+	i->rev = MAX(i->rev, obj_rev(o));
+	i->backoff_ns = BACKOFF_MIN_NS;
+	switch (t) {
+	case WATCH_ADDED:
+	case WATCH_MODIFIED: {
+		struct index_entry *e;
+
+		old = index_put(&i->index, o, &e);
+		e->mark = i->generation;
+		change_locked(i, old, o);
+		break;
+	}
+	case WATCH_DELETED:
+		old = index_del(&i->index, obj_ns(o), obj_name(o));
+		if (old) {
+			/* Report the final version, which carries the deletion's revision. */
+			obj_unref(old);
+			change_locked(i, obj_ref(o), NULL);
+		}
+		break;
+	case WATCH_BOOKMARK:
+		break;
+	}
+	pthread_mutex_unlock(&i->lock);
+}
+
+/* Whatever ended the watch, list again: the store stays as it is meanwhile, and only real
+ * differences are reported. A watch that merely timed out costs one list; servers time them
+ * out after half an hour or more. */
+static void on_end(const struct err *why, void *ctx)
+{
+	struct informer *i = ctx;
+	struct client_watch *w;
+
+	pthread_mutex_lock(&i->lock);
+	w = TAKE(i->watch);
+	if (!i->stopping) {
+		if (!why || why->reason == ERR_NONE || why->reason == ERR_EXPIRED)
+			post_locked(i, list_task);
+		else
+			retry_locked(i);
+	}
+	pthread_mutex_unlock(&i->lock);
+	client_unwatch(i->client, w);
+}
+
+static void list_task(void *ctx)
+{
+	static const struct client_watch_cb cb = { .event = on_event, .end = on_end };
+	struct informer *i = ctx;
+	struct client_list_opts o = { .label_selector = i->labels, .field_selector = i->fields };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(obj_list_release) struct obj_list list = { 0 };
+	int rc;
+
+	pthread_mutex_lock(&i->lock);
+	if (i->stopping) {
+		informer_unref_locked(i);
+		return;
+	}
+	i->busy++;
+	pthread_mutex_unlock(&i->lock);
+
+	rc = client_list(i->client, i->res, sv_from(i->ns), &o, &list, &err);
+
+	pthread_mutex_lock(&i->lock);
+	if (rc == 0 && !i->stopping) {
+		replace_locked(i, &list);
+		o.resource_version = list.rev;
+		/* Under our lock, so that no event comes before i->watch is set. Watch callbacks
+		 * are tasks of their own and simply wait for it. */
+		rc = client_watch(i->client, i->res, sv_from(i->ns), &o, &cb, i, &i->watch, &err);
+	}
+	if (rc < 0 && !i->stopping) {
+		log_debug("informer", "cannot list or watch, will retry", i->res->plural, "%s", err_msg(&err));
+		retry_locked(i);
+	}
+	busy_end_locked(i);
+	informer_unref_locked(i);
+}
+
+static void informer_start_locked(struct informer *i)
+{
+	if (i->started)
+		return;
+	i->started = true;
+	post_locked(i, list_task);
+}
+
+/* --- the factory --- */
+
+struct informer_factory *informer_factory_new(struct client *c)
+{
+	struct informer_factory *f = xcalloc(1, sizeof(*f));
+
+	f->client = c;
+	pthread_mutex_init(&f->lock, NULL);
+	return f;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+struct informer *informer_get(struct informer_factory *f, const struct resource *r, const char *ns,
+			      const char *label_selector, const char *field_selector)
+{
+	struct informer *i = NULL;
+
+	pthread_mutex_lock(&f->lock);
+	for (size_t k = 0; k < f->informers.n && !i; k++) {
+		struct informer *x = f->informers.p[k];
+
+		if (x->res == r && same_text(x->ns, ns) && same_text(x->labels, label_selector) &&
+		    same_text(x->fields, field_selector))
+			i = x;
+	}
+	if (!i) {
+		i = xcalloc(1, sizeof(*i));
+		i->f = f;
+		i->client = f->client;
+		i->env = f->client->env;
+		i->res = r;
+		i->ns = xstrdup(ns ? ns : "");
+		i->labels = label_selector ? xstrdup(label_selector) : NULL;
+		i->fields = field_selector ? xstrdup(field_selector) : NULL;
+		i->backoff_ns = BACKOFF_MIN_NS;
+		i->refs = 1;
+		pthread_mutex_init(&i->lock, NULL);
+		pthread_cond_init(&i->quiet, NULL);
+		index_init(&i->index);
+		vec_push(&f->informers, i);
+		if (f->started) {
+			pthread_mutex_lock(&i->lock);
+			informer_start_locked(i);
+			pthread_mutex_unlock(&i->lock);
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	return i;
+}
+
+void informer_factory_start(struct informer_factory *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->started = true;
+	for (size_t k = 0; k < f->informers.n; k++) {
+		struct informer *i = f->informers.p[k];
+
+		pthread_mutex_lock(&i->lock);
+		informer_start_locked(i);
+		pthread_mutex_unlock(&i->lock);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+bool informer_factory_synced(struct informer_factory *f)
+{
+	bool synced = true;
+
+	pthread_mutex_lock(&f->lock);
+	for (size_t k = 0; k < f->informers.n && synced; k++)
+		synced = informer_synced(f->informers.p[k]);
+	pthread_mutex_unlock(&f->lock);
+	return synced;
+}
+
+static void informer_stop(struct informer *i)
+{
+	struct client_watch *w;
+
+	pthread_mutex_lock(&i->lock);
+	i->stopping = true;
+	if (i->retry && env_timer_stop(i->env, TAKE(i->retry)))
+		i->refs--;
+	w = TAKE(i->watch);
+	pthread_mutex_unlock(&i->lock);
+	client_unwatch(i->client, w);
+
+	pthread_mutex_lock(&i->lock);
+	while (i->busy)
+		pthread_cond_wait(&i->quiet, &i->lock);
+	/* A list that was under way may have opened a watch after we looked: it checks
+	 * `stopping` under the lock, so it has not. */
+	for (size_t k = 0; k < i->notices.n; k++) {
+		obj_unref(i->notices.p[k].old);
+		obj_unref(i->notices.p[k].neu);
+	}
+	vec_clear(&i->notices);
+	informer_unref_locked(i);
+}
+
+struct informer_factory *informer_factory_free(struct informer_factory *f)
+{
+	if (!f)
+		return NULL;
+	for (size_t k = 0; k < f->informers.n; k++)
+		informer_stop(f->informers.p[k]);
+	vec_release(&f->informers);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+	return NULL;
+}
+
+/* --- users --- */
+
+void informer_add_handler(struct informer *i, const struct informer_handler *h, void *ctx)
+{
+	struct handler handler = { .ops = *h, .ctx = ctx };
+
+	pthread_mutex_lock(&i->lock);
+	vec_push(&i->handlers, handler);
+	STRMAP_EACH (&i->index.entries, e) {
+		struct index_entry *x = e->value;
+
+		notify_locked(i, (struct notice){ .kind = NOTICE_HANDLER, .neu = obj_ref(x->obj),
+						  .handler = i->handlers.n - 1 });
+	}
+	pthread_mutex_unlock(&i->lock);
+}
+
+bool informer_synced(struct informer *i)
+{
+	bool synced;
+
+	pthread_mutex_lock(&i->lock);
+	synced = i->synced;
+	pthread_mutex_unlock(&i->lock);
+	return synced;
+}
+
+int64_t informer_rev(struct informer *i)
+{
+	int64_t rev;
+
+	pthread_mutex_lock(&i->lock);
+	rev = i->rev;
+	pthread_mutex_unlock(&i->lock);
+	return rev;
+}
+
+struct obj *informer_lookup(struct informer *i, struct sv ns, struct sv name)
+{
+	struct index_entry *e;
+	struct obj *o;
+
+	pthread_mutex_lock(&i->lock);
+	e = index_find(&i->index, ns, name);
+	o = e ? obj_ref(e->obj) : NULL;
+	pthread_mutex_unlock(&i->lock);
+	return o;
+}
+
+void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&i->lock);
+	if (ns.n) {
+		const struct index_bucket *b = index_bucket(&i->index, "namespace", ns);
+
+		for (size_t k = 0; b && k < b->entries.n; k++)
+			if (fn(b->entries.p[k]->obj, ctx))
+				break;
+	} else {
+		STRMAP_EACH (&i->index.entries, e)
+			if (fn(((struct index_entry *)e->value)->obj, ctx))
+				break;
+	}
+	pthread_mutex_unlock(&i->lock);
+}
+
+/* References an arena drops together. */
+struct held {
+	struct obj **objs;
+	size_t n;
+};
+
+static void held_release(void *p)
+{
+	struct held *h = p;
+
+	for (size_t i = 0; i < h->n; i++)
+		obj_unref(h->objs[i]);
+}
+
+static struct held *held_new(struct arena *a, size_t room)
+{
+	struct held *h = ARENA_NEW(a, struct held);
+
+	h->objs = ARENA_ARRAY(a, struct obj *, room);
+	arena_defer(a, held_release, h);
+	return h;
+}
+
+static int hold(struct obj *o, void *ctx)
+{
+	struct held *h = ctx;
+
+	h->objs[h->n++] = obj_ref(o);
+	return 0;
+}
+
+struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, size_t *ret_n)
+{
+	struct held *h;
+
+	pthread_mutex_lock(&i->lock);
+	if (ns.n) {
+		const struct index_bucket *b = index_bucket(&i->index, "namespace", ns);
+
+		h = held_new(a, b ? b->entries.n : 0);
+		for (size_t k = 0; b && k < b->entries.n; k++)
+			hold(b->entries.p[k]->obj, h);
+	} else {
+		h = held_new(a, i->index.entries.n);
+		STRMAP_EACH (&i->index.entries, e)
+			hold(((struct index_entry *)e->value)->obj, h);
+	}
+	pthread_mutex_unlock(&i->lock);
+	*ret_n = h->n;
+	return h->objs;
+}
+
+size_t informer_count(struct informer *i)
+{
+	size_t n;
+
+	pthread_mutex_lock(&i->lock);
+	n = i->index.entries.n;
+	pthread_mutex_unlock(&i->lock);
+	return n;
+}
+
+int informer_add_index(struct informer *i, const char *name, size_t (*key_fn)(const struct obj *o, struct sv keys[8]))
+{
+	pthread_mutex_lock(&i->lock);
+	for (size_t k = 0; k < i->index.by.n; k++)
+		if (strcmp(i->index.by.p[k].name, name) == 0) {
+			pthread_mutex_unlock(&i->lock);
+			return 0; /* another user of the shared informer asked for the same one */
+		}
+	index_add(&i->index, name, key_fn);
+	pthread_mutex_unlock(&i->lock);
+	return 0;
+}
+
+struct obj **informer_by_index(struct informer *i, struct arena *a, const char *name, struct sv key, size_t *ret_n)
+{
+	const struct index_bucket *b;
+	struct held *h;
+
+	pthread_mutex_lock(&i->lock);
+	b = index_bucket(&i->index, name, key);
+	h = held_new(a, b ? b->entries.n : 0);
+	for (size_t k = 0; b && k < b->entries.n; k++)
+		hold(b->entries.p[k]->obj, h);
+	pthread_mutex_unlock(&i->lock);
+	*ret_n = h->n;
+	return h->objs;
+}

@@ -1,0 +1,335 @@
+/* Every key ever added has an item until it is idle again; an item is on the ready list, or
+ * running, or waiting on a timer, or marked dirty while running.
+ *
+ * The queue is reference-counted: its owner holds one reference, every task and timer that
+ * was handed to the env another, so that freeing never pulls memory from under a late task. */
+#include "client/workq.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/strmap.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define BACKOFF_BASE_NS (5 * NS_PER_MS)
+#define BACKOFF_MAX_NS (1000 * NS_PER_SEC)
+#define READY_POLL_NS (10 * NS_PER_MS)
+
+struct item {
+	struct workq *q;
+	struct list ready; /* in q->ready when waiting for a worker */
+	char *key;
+	size_t key_n;
+	bool running, dirty;
+	unsigned failures;
+	struct env_timer *timer; /* pending delayed add */
+	bool firing;		 /* a timer was too late to stop: its task will come */
+	int64_t timer_at_ns;
+};
+
+struct workq {
+	struct env *env;
+	struct workq_opts opts;
+	pthread_mutex_t lock;
+	pthread_cond_t idle; /* running turned 0 */
+	struct strmap items;
+	struct list ready;
+	size_t n_ready;
+	int tasks;   /* worker tasks posted or running */
+	int running; /* reconciles under way */
+	bool started, stopping;
+	struct env_timer *ready_timer;
+	unsigned refs;
+};
+
+static void worker(void *ctx);
+
+static void workq_unref_locked(struct workq *q)
+{
+	bool last = --q->refs == 0;
+
+	pthread_mutex_unlock(&q->lock);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&q->lock);
+	pthread_cond_destroy(&q->idle);
+	free(q);
+}
+
+static void item_free(struct item *it)
+{
+	free(it->key);
+	free(it);
+}
+
+static void item_drop_if_idle(struct workq *q, struct item *it)
+{
+	if (it->running || it->dirty || it->timer || it->firing || it->failures || !list_empty(&it->ready))
+		return;
+	strmap_del(&q->items, sv_make(it->key, it->key_n));
+	item_free(it);
+}
+
+static void kick(struct workq *q)
+{
+	while (q->started && !q->stopping && q->tasks < q->opts.workers && (size_t)q->tasks < q->n_ready + (size_t)q->running) {
+		q->tasks++;
+		q->refs++;
+		env_post(q->env, worker, q);
+	}
+}
+
+static void make_ready(struct workq *q, struct item *it)
+{
+	if (it->running) {
+		it->dirty = true;
+		return;
+	}
+	if (!list_empty(&it->ready))
+		return;
+	list_add_tail(&q->ready, &it->ready);
+	q->n_ready++;
+	kick(q);
+}
+
+static struct item *item_get(struct workq *q, struct sv key)
+{
+	void **slot = strmap_slot(&q->items, key);
+	struct item *it = *slot;
+
+	if (it)
+		return it;
+	it = xcalloc(1, sizeof(*it));
+	it->q = q;
+	list_init(&it->ready);
+	it->key = xstrndup(key.p, key.n);
+	it->key_n = key.n;
+	*slot = it;
+	return it;
+}
+
+static void timer_fired(void *ctx)
+{
+	struct item *it = ctx;
+	struct workq *q = it->q;
+
+	/* The timer's reference keeps q alive, and `timer` or `firing` the item. */
+	pthread_mutex_lock(&q->lock);
+	it->firing = false;
+	it->timer = env_timer_cancel(q->env, it->timer);
+	if (!q->stopping)
+		make_ready(q, it);
+	else if (!it->running)
+		item_free(it); /* already out of the map */
+	workq_unref_locked(q);
+}
+
+/* False when it is too late: the timer's task is on its way. */
+static bool item_stop_timer(struct workq *q, struct item *it)
+{
+	it->firing = !env_timer_stop(q->env, TAKE(it->timer));
+	if (!it->firing)
+		q->refs--;
+	return !it->firing;
+}
+
+static void add_after_locked(struct workq *q, struct item *it, int64_t delay_ns)
+{
+	int64_t at = env_mono_ns(q->env) + delay_ns;
+
+	if (it->firing || (it->timer && it->timer_at_ns <= at))
+		return; /* earliest deadline wins */
+	if (it->timer && !item_stop_timer(q, it))
+		return; /* firing this moment: that will do */
+	it->timer_at_ns = at;
+	q->refs++;
+	it->timer = env_after(q->env, delay_ns, timer_fired, it);
+}
+
+static int64_t backoff_ns(unsigned failures)
+{
+	int64_t d = BACKOFF_BASE_NS;
+
+	for (unsigned i = 1; i < failures && d < BACKOFF_MAX_NS; i++)
+		d *= 2;
+	return MIN(d, BACKOFF_MAX_NS);
+}
+
+static void finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res, const struct err *err)
+{
+	it->running = false;
+	if (rc < 0) {
+		it->failures++;
+		/* A conflict only means that the informer is behind: it is retried, not reported. */
+		if (err->reason != ERR_CONFLICT)
+			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error", err_msg(err),
+			       NULL);
+		if (!it->dirty)
+			add_after_locked(q, it, backoff_ns(it->failures));
+	} else {
+		it->failures = 0;
+		if (res->after_ns > 0 && !it->dirty)
+			add_after_locked(q, it, res->after_ns);
+	}
+	if (it->dirty) {
+		it->dirty = false;
+		make_ready(q, it);
+	}
+	item_drop_if_idle(q, it);
+}
+
+static void worker(void *ctx)
+{
+	struct workq *q = ctx;
+	struct item *it;
+
+	pthread_mutex_lock(&q->lock);
+	if (!q->stopping && !list_empty(&q->ready)) {
+		struct reconcile_result res = { 0 };
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		int rc;
+
+		it = LIST_ENTRY(q->ready.next, struct item, ready);
+		list_del(&it->ready);
+		q->n_ready--;
+		it->running = true;
+		q->running++;
+		pthread_mutex_unlock(&q->lock);
+
+		rc = q->opts.reconcile(q->opts.ctx, sv_make(it->key, it->key_n), &res, &err);
+
+		pthread_mutex_lock(&q->lock);
+		q->running--;
+		if (q->stopping) {
+			it->running = false;
+			if (!it->firing)
+				item_free(it); /* already out of the map */
+			if (q->running == 0)
+				pthread_cond_broadcast(&q->idle);
+		} else {
+			finish(q, it, rc, &res, &err);
+		}
+	}
+	if (!q->stopping && !list_empty(&q->ready)) {
+		/* Back to the executor between two keys, so that one busy queue does not hold a
+		 * thread for itself. The task's reference goes on. */
+		env_post(q->env, worker, q);
+		pthread_mutex_unlock(&q->lock);
+		return;
+	}
+	q->tasks--;
+	workq_unref_locked(q);
+}
+
+static void check_ready(void *ctx)
+{
+	struct workq *q = ctx;
+	bool ready = !q->opts.ready || q->opts.ready(q->opts.ctx);
+
+	pthread_mutex_lock(&q->lock);
+	q->ready_timer = env_timer_cancel(q->env, q->ready_timer);
+	if (q->stopping) {
+		workq_unref_locked(q);
+		return;
+	}
+	if (ready) {
+		q->started = true;
+		kick(q);
+		workq_unref_locked(q);
+		return;
+	}
+	q->ready_timer = env_after(q->env, READY_POLL_NS, check_ready, q);
+	pthread_mutex_unlock(&q->lock);
+}
+
+struct workq *workq_new(struct env *e, const struct workq_opts *o)
+{
+	struct workq *q = xcalloc(1, sizeof(*q));
+
+	q->env = e;
+	q->opts = *o;
+	if (q->opts.workers <= 0)
+		q->opts.workers = 2;
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->idle, NULL);
+	list_init(&q->ready);
+	q->refs = 2; /* the owner's and check_ready's */
+	env_post(e, check_ready, q);
+	return q;
+}
+
+struct workq *workq_free(struct workq *q)
+{
+	if (!q)
+		return NULL;
+	pthread_mutex_lock(&q->lock);
+	q->stopping = true;
+	if (q->ready_timer && env_timer_stop(q->env, TAKE(q->ready_timer)))
+		q->refs--;
+	STRMAP_EACH (&q->items, e) {
+		struct item *it = e->value;
+
+		list_del(&it->ready);
+		if (it->timer)
+			(void)item_stop_timer(q, it);
+		if (!it->running && !it->firing)
+			item_free(it);
+		/* Else its run or its timer's task, seeing `stopping`, frees it. */
+	}
+	strmap_release(&q->items);
+	while (q->running > 0)
+		pthread_cond_wait(&q->idle, &q->lock);
+	workq_unref_locked(q);
+	return NULL;
+}
+
+void workq_add(struct workq *q, struct sv key)
+{
+	pthread_mutex_lock(&q->lock);
+	if (!q->stopping)
+		make_ready(q, item_get(q, key));
+	pthread_mutex_unlock(&q->lock);
+}
+
+void workq_add_after(struct workq *q, struct sv key, int64_t delay_ns)
+{
+	if (delay_ns <= 0) {
+		workq_add(q, key);
+		return;
+	}
+	pthread_mutex_lock(&q->lock);
+	if (!q->stopping)
+		add_after_locked(q, item_get(q, key), delay_ns);
+	pthread_mutex_unlock(&q->lock);
+}
+
+void workq_add_obj(struct workq *q, struct sv ns, struct sv name)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (ns.n) {
+		buf_addsv(&b, ns);
+		buf_addc(&b, '/');
+	}
+	buf_addsv(&b, name);
+	workq_add(q, buf_sv(&b));
+}
+
+size_t workq_len(struct workq *q)
+{
+	size_t n;
+
+	pthread_mutex_lock(&q->lock);
+	n = q->n_ready + (size_t)q->running;
+	pthread_mutex_unlock(&q->lock);
+	return n;
+}
+
+void workq_key_split(struct sv key, struct sv *ret_ns, struct sv *ret_name)
+{
+	ssize_t at = sv_find(key, '/');
+
+	*ret_ns = at < 0 ? SV("") : sv_sub(key, 0, (size_t)at);
+	*ret_name = at < 0 ? key : sv_sub(key, (size_t)at + 1, key.n);
+}

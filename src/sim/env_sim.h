@@ -1,0 +1,23 @@
+/* env_sim.h - a struct env of virtual time: one thread, one queue, one seed.
+ *
+ * Tasks and timers stand in one queue ordered by due instant, then by a tie-breaker. With
+ * shuffle on, the tie-breaker is random (from the seed): tasks due at the same instant run in
+ * any order, as they would on a pool, yet the same seed gives the same run. Time moves only
+ * between tasks, straight to the next due instant; a simulated week of idling costs nothing.
+ *
+ * Not thread-safe, on purpose: a second thread would end determinism.
+ */
+#pragma once
+
+#include "base/env.h"
+
+struct env *env_sim_new(uint64_t seed, int64_t start_wall_ns, bool shuffle);
+struct env *env_sim_free(struct env *e); /* drops what is queued */
+
+/* Runs what is due until virtual time has advanced by duration_ns; time ends there. Returns the
+ * number of tasks run. */
+uint64_t env_sim_run(struct env *e, int64_t duration_ns);
+/* Runs until done(ctx) or the time is over; true when done. */
+bool env_sim_run_until(struct env *e, int64_t limit_ns, bool (*done)(void *ctx), void *ctx);
+/* Each post is delayed by a random time below max_ns (0: none): a busy machine. */
+void env_sim_set_jitter(struct env *e, int64_t max_ns);

@@ -1,0 +1,163 @@
+#include "unit.h"
+
+#include "client/workq.h"
+#include "sim/env_sim.h"
+
+#include <stdlib.h>
+
+struct world {
+	struct env *env;
+	struct workq *q;
+	int runs, fail_first, in_progress;
+	bool overlap, ready;
+	int64_t after_ns, last_ns;
+	struct sv readd;
+};
+
+static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct world *w = ctx;
+
+	(void)key;
+	w->overlap |= w->in_progress++ > 0;
+	w->runs++;
+	w->last_ns = env_mono_ns(w->env);
+	if (w->readd.n) {
+		struct sv k = w->readd;
+
+		w->readd = SV_NULL;
+		workq_add(w->q, k);
+	}
+	ret->after_ns = w->after_ns;
+	w->after_ns = 0;
+	w->in_progress--;
+	if (w->runs <= w->fail_first)
+		return err_set(err, ERR_CONFLICT, "not yet");
+	return 0;
+}
+
+static bool is_ready(void *ctx)
+{
+	return ((struct world *)ctx)->ready;
+}
+
+static struct workq *make(struct world *w)
+{
+	w->env = env_sim_new(1, 0, true);
+	w->q = workq_new(w->env, &(struct workq_opts){ .name = "test", .reconcile = reconcile, .ctx = w, .ready = is_ready });
+	return w->q;
+}
+
+static void unmake(struct world *w)
+{
+	w->q = workq_free(w->q);
+	env_sim_run(w->env, NS_PER_SEC);
+	env_sim_free(w->env);
+}
+
+static void test_folds_and_waits_for_ready(void **state)
+{
+	struct world w = { 0 };
+	struct workq *q = make(&w);
+
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		workq_add(q, SV("a"));
+	workq_add(q, SV("b"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.runs, 0);
+	w.ready = true;
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.runs, 2);
+	assert_int_equal(workq_len(q), 0);
+	unmake(&w);
+}
+
+static void test_added_while_running(void **state)
+{
+	struct world w = { .ready = true, .readd = SV("a") };
+	struct workq *q = make(&w);
+
+	(void)state;
+	workq_add(q, SV("a"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.runs, 2);
+	assert_false(w.overlap);
+	unmake(&w);
+}
+
+static void test_backoff_doubles(void **state)
+{
+	struct world w = { .ready = true, .fail_first = 3 };
+	struct workq *q = make(&w);
+	int64_t start;
+
+	(void)state;
+	env_sim_run(w.env, NS_PER_SEC);
+	start = env_mono_ns(w.env);
+	workq_add(q, SV("a"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.runs, 4);
+	assert_true(w.last_ns - start == (5 + 10 + 20) * NS_PER_MS);
+	unmake(&w);
+}
+
+static void test_earliest_deadline_wins(void **state)
+{
+	struct world w = { .ready = true };
+	struct workq *q = make(&w);
+	int64_t start;
+
+	(void)state;
+	env_sim_run(w.env, NS_PER_SEC);
+	start = env_mono_ns(w.env);
+	workq_add_after(q, SV("a"), 10 * NS_PER_SEC);
+	workq_add_after(q, SV("a"), 2 * NS_PER_SEC);
+	workq_add_after(q, SV("a"), 5 * NS_PER_SEC);
+	env_sim_run(w.env, 20 * NS_PER_SEC);
+	assert_int_equal(w.runs, 1);
+	assert_true(w.last_ns - start == 2 * NS_PER_SEC);
+	w.after_ns = 7 * NS_PER_SEC;
+	workq_add(q, SV("a"));
+	env_sim_run(w.env, 20 * NS_PER_SEC);
+	assert_int_equal(w.runs, 3);
+	unmake(&w);
+}
+
+static void test_freed_with_work_left(void **state)
+{
+	struct world w = { .ready = true, .fail_first = 100 };
+	struct workq *q = make(&w);
+
+	(void)state;
+	workq_add(q, SV("a"));
+	workq_add_after(q, SV("b"), NS_PER_SEC);
+	env_sim_run(w.env, 50 * NS_PER_MS);
+	workq_add(q, SV("c"));
+	unmake(&w);
+	assert_true(w.runs > 0);
+}
+
+static void test_key_split(void **state)
+{
+	struct sv ns, name;
+
+	(void)state;
+	workq_key_split(SV("default/web"), &ns, &name);
+	assert_sv(ns, "default");
+	assert_sv(name, "web");
+	workq_key_split(SV("node-1"), &ns, &name);
+	assert_int_equal(ns.n, 0);
+	assert_sv(name, "node-1");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_folds_and_waits_for_ready), cmocka_unit_test(test_added_while_running),
+		cmocka_unit_test(test_backoff_doubles),		  cmocka_unit_test(test_earliest_deadline_wins),
+		cmocka_unit_test(test_freed_with_work_left),	  cmocka_unit_test(test_key_split),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

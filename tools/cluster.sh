@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# What `make run`, `make stop` and `make clean-data` do.
+# usage: cluster.sh start|stop|clean-data CARAVEL DATA_DIR KUBECONFIG PORT
+set -euo pipefail
+action=$1 caravel=$2 data=$3 kubeconfig=$4 port=$5
+pidfile=$data/server.pid log=$data/server.log
+
+say() { echo "caravel: $*"; }
+die() { echo "caravel: $*" >&2; exit 1; }
+
+running() { # the pid file names a live caravel server
+	[ -f "$pidfile" ] && pid=$(cat "$pidfile") && [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] &&
+		tr '\0' ' ' < "/proc/$pid/cmdline" | grep -q 'caravel server'
+}
+
+api() { curl -sk --max-time 2 "https://127.0.0.1:$port$1"; }
+
+# kubectl of at least v1.32, or the one we fetch.
+find_kubectl() {
+	kubectl=$(command -v kubectl || true)
+	if [ -n "$kubectl" ]; then
+		minor=$("$kubectl" version --client -o json 2> /dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p' | head -n 1)
+		[ "${minor:-0}" -ge 32 ] && kubectl=kubectl && return
+	fi
+	tools/kubectl.sh build/bin
+	kubectl=build/bin/kubectl
+}
+
+tour() {
+	echo
+	echo "Try next:"
+	echo "  $kubectl --kubeconfig $kubeconfig get nodes"
+	echo "  $kubectl --kubeconfig $kubeconfig apply -f examples/hello.yaml"
+}
+
+case $action in
+start)
+	[ "$(id -u)" -eq 0 ] || die "a node needs root for containers and nftables; run as root, or 'caravel server --disable-agent' for an API server alone"
+	find_kubectl
+	if running; then
+		say "already running (pid $pid, https://127.0.0.1:$port)"
+		tour
+		exit 0
+	fi
+	mkdir -p -m 700 "$data"
+	say "starting a one-node cluster; its log is $log"
+	setsid "$caravel" server --data-dir "$data" --https-listen-port "$port" --write-kubeconfig "$kubeconfig" \
+		>> "$log" 2>&1 < /dev/null &
+	pid=$!
+	echo $pid > "$pidfile"
+	shown=
+	for ((i = 0; i < 600; i++)); do
+		kill -0 $pid 2> /dev/null || { tail -n 5 "$log" >&2; rm -f "$pidfile"; die "the server stopped; the lines above, from $log, say why"; }
+		if [ -z "$shown" ] && [ "$(api /readyz)" = ok ]; then
+			say "the API server answers on https://127.0.0.1:$port"
+			shown=api
+		fi
+		if [ -n "$shown" ] && [ -s "$kubeconfig" ] &&
+			"$kubectl" --kubeconfig "$kubeconfig" get nodes --no-headers 2> /dev/null | grep -q ' Ready '; then
+			say "the node is Ready"
+			tour
+			exit 0
+		fi
+		sleep 0.1
+	done
+	tail -n 5 "$log" >&2
+	die "the node did not become Ready within a minute; see $log"
+	;;
+stop)
+	if running; then
+		say "stopping the server (pid $pid)"
+		kill -TERM "$pid"
+		for ((i = 0; i < 300; i++)); do
+			kill -0 "$pid" 2> /dev/null || break
+			sleep 0.1
+		done
+		kill -0 "$pid" 2> /dev/null && die "the server (pid $pid) does not stop; see $log"
+	fi
+	rm -f "$pidfile"
+	# Pods outlive the server on purpose; stopping the cluster takes them along.
+	[ ! -d "$data" ] || "$caravel" cleanup --data-dir "$data"
+	say "stopped"
+	;;
+clean-data)
+	"$0" stop "$caravel" "$data" "$kubeconfig" "$port"
+	rm -rf "$data" "$kubeconfig"
+	rmdir "$(dirname "$kubeconfig")" 2> /dev/null || true
+	say "forgot the cluster: $data and $kubeconfig are gone"
+	;;
+*)
+	die "unknown action '$action'"
+	;;
+esac

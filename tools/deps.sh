@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs the Debian packages a step needs, if they are missing: deps.sh build|run|test
+set -euo pipefail
+
+build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev liblmdb-dev libyaml-dev
+  zlib1g-dev libzstd-dev libprotobuf-c-dev protobuf-c-compiler libnftables-dev libpcre2-dev libjwt-dev
+  libarchive-dev libhttp-parser-dev libcmocka-dev"
+run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static"
+test="$build $run clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm"
+
+case "${1:-}" in
+build) want=$build ;;
+run) want="$build $run" ;;
+test) want=$test ;;
+*) echo "usage: deps.sh build|run|test" >&2; exit 2 ;;
+esac
+
+missing=()
+for p in $want; do
+	# Node.js often comes from elsewhere than Debian; what counts is that the command is there.
+	case $p in
+	nodejs) command -v node > /dev/null && continue ;;
+	npm) command -v npm > /dev/null && continue ;;
+	esac
+	dpkg-query -W -f='${db:Status-Status}' "$p" 2> /dev/null | grep -qx installed || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "these packages are missing; install them as root: apt-get install ${missing[*]}" >&2
+	exit 1
+fi
+echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# Debian starts services of packages it installs; Caravel runs its own containerd.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' > $policy
+	chmod 755 $policy
+	trap 'rm -f $policy' EXIT
+fi
+log=$(mktemp)
+if ! { apt-get update -q && apt-get install -q -y --no-install-recommends "${missing[@]}"; } > "$log" 2>&1; then
+	tail -n 20 "$log" >&2
+	echo "installing packages failed; the lines above say why" >&2
+	exit 1
+fi
+rm -f "$log"
