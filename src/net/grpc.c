@@ -1,0 +1,582 @@
+/* gRPC over nghttp2, one call at a time on a connection: a blocking caller takes a connection
+ * out of the channel's pool, owns it for the call, and puts it back when it is still good. So
+ * there is no thread of ours, no lock while a call runs, and no head-of-line blocking; a node
+ * agent has a handful of connections to its runtime.
+ *
+ *	channel (mutex, idle list) -> conn (socket, nghttp2 session) -> call (one stream)
+ *
+ * A message on the wire is a byte saying whether it is compressed, four bytes of length, and
+ * itself; the status comes in trailers. */
+#include "net/grpc.h"
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "net/sock.h"
+
+#include <errno.h>
+#include <nghttp2/nghttp2.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	IDLE_MAX = 16,			/* connections kept for later calls */
+	MESSAGE_MAX = 16 * 1024 * 1024, /* what kubelets allow a runtime to answer */
+	WINDOW = 1024 * 1024,		/* flow control window of a stream and a connection */
+	STOP_CHECK_MS = 500,
+	PREFIX_N = 5,
+};
+
+/* The status codes of the gRPC specification that are told apart here. */
+enum {
+	GRPC_OK = 0,
+	GRPC_UNKNOWN = 2,
+	GRPC_DEADLINE_EXCEEDED = 4,
+	GRPC_NOT_FOUND = 5,
+	GRPC_ALREADY_EXISTS = 6,
+	GRPC_UNIMPLEMENTED = 12,
+	GRPC_INTERNAL = 13,
+	GRPC_UNAVAILABLE = 14
+};
+
+struct grpc_channel {
+	char *host; /* "unix:/path" or a name */
+	int port;
+	char *authority;
+	pthread_mutex_t lock; /* guards idle and n_idle */
+	struct list idle;     /* struct conn, most recently used first */
+	int n_idle;
+};
+
+struct conn {
+	struct list link;
+	int fd;
+	nghttp2_session *session;
+	struct call *call;  /* the one call under way, or NULL */
+	const uint8_t *out; /* what nghttp2 wants sent and the socket has not taken yet */
+	size_t out_n;
+};
+
+struct call {
+	/* request */
+	char prefix[PREFIX_N];
+	struct sv request;
+	size_t sent; /* of prefix and request together */
+	/* response */
+	int32_t stream;
+	struct buf in; /* an incomplete message, with its prefix */
+	int (*message)(struct sv msg, void *ctx);
+	void *ctx;
+	int http_status, status; /* status -1: no grpc-status came */
+	char *status_message;	 /* owned */
+	bool closed;		 /* the stream ended */
+	bool stopped;		 /* message() wants no more */
+	bool bad_message;	 /* compressed or too large */
+	uint32_t h2_error;
+};
+
+/* --- nghttp2 callbacks --- */
+
+static ssize_t on_read_request(nghttp2_session *session _unused_, int32_t stream _unused_, uint8_t *out, size_t room,
+			       uint32_t *flags, nghttp2_data_source *source, void *user _unused_)
+{
+	struct call *call = source->ptr;
+	size_t n = 0;
+
+	if (call->sent < PREFIX_N) {
+		n = MIN(PREFIX_N - call->sent, room);
+		memcpy(out, call->prefix + call->sent, n);
+		call->sent += n;
+	}
+	if (call->sent >= PREFIX_N && n < room) {
+		struct sv piece = sv_sub(call->request, call->sent - PREFIX_N, room - n);
+
+		if (piece.n)
+			memcpy(out + n, piece.p, piece.n);
+		call->sent += piece.n;
+		n += piece.n;
+	}
+	if (call->sent == PREFIX_N + call->request.n)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)n;
+}
+
+static struct call *call_of(const struct conn *c, int32_t stream)
+{
+	return c->call && c->call->stream == stream ? c->call : NULL;
+}
+
+static int hex(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* grpc-message is percent-encoded; what is not well-formed stands for itself. */
+static char *percent_decode(struct sv s)
+{
+	char *out = xmalloc(s.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '%' && s.n - i > 2 && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
+			out[n++] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+			i += 2;
+		} else {
+			out[n++] = s.p[i];
+		}
+	}
+	out[n] = '\0';
+	return out;
+}
+
+static int on_header(nghttp2_session *session _unused_, const nghttp2_frame *frame, const uint8_t *name, size_t name_n,
+		     const uint8_t *value, size_t value_n, uint8_t flags _unused_, void *user)
+{
+	struct call *call = call_of(user, frame->hd.stream_id);
+	struct sv k = sv_make((const char *)name, name_n), v = sv_make((const char *)value, value_n);
+	uint64_t code;
+
+	if (!call)
+		return 0;
+	if (sv_is(k, ":status") && sv_to_u64(v, &code)) {
+		call->http_status = (int)MIN(code, 999);
+	} else if (sv_is(k, "grpc-status")) {
+		call->status = sv_to_u64(v, &code) && code <= 16 ? (int)code : GRPC_UNKNOWN;
+	} else if (sv_is(k, "grpc-message")) {
+		free(call->status_message);
+		call->status_message = percent_decode(v);
+	}
+	return 0;
+}
+
+/* Hands out the whole messages in call->in. */
+static void messages_take(struct call *call)
+{
+	size_t at = 0;
+
+	while (!call->stopped && !call->bad_message && call->in.n - at >= PREFIX_N) {
+		const unsigned char *p = (const unsigned char *)call->in.p + at;
+		size_t n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
+
+		if (p[0] != 0 || n > MESSAGE_MAX) {
+			call->bad_message = true;
+			break;
+		}
+		if (call->in.n - at - PREFIX_N < n)
+			break;
+		if (call->message(sv_make(call->in.p + at + PREFIX_N, n), call->ctx) != 0)
+			call->stopped = true;
+		at += PREFIX_N + n;
+	}
+	buf_drop_front(&call->in, at);
+}
+
+static int on_data(nghttp2_session *session _unused_, uint8_t flags _unused_, int32_t stream, const uint8_t *data,
+		   size_t n, void *user)
+{
+	struct call *call = call_of(user, stream);
+
+	/* An answer that is not gRPC (a proxy's error page) is not looked at. */
+	if (!call || call->stopped || call->bad_message || call->http_status != 200)
+		return 0;
+	buf_add(&call->in, data, n);
+	messages_take(call);
+	return 0;
+}
+
+static int on_stream_close(nghttp2_session *session _unused_, int32_t stream, uint32_t error, void *user)
+{
+	struct call *call = call_of(user, stream);
+
+	if (call) {
+		call->closed = true;
+		call->h2_error = error;
+	}
+	return 0;
+}
+
+/* --- connections --- */
+
+static struct conn *conn_free(struct conn *c)
+{
+	if (!c)
+		return NULL;
+	nghttp2_session_del(c->session);
+	close(c->fd);
+	free(c);
+	return NULL;
+}
+
+static struct conn *conn_new(const struct grpc_channel *ch, int64_t deadline_ns, struct err *err)
+{
+	static const nghttp2_settings_entry settings[] = {
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW },
+	};
+	nghttp2_session_callbacks *cbs;
+	int fd = sock_connect(ch->host, ch->port, deadline_ns, err);
+	struct conn *c;
+
+	if (fd < 0)
+		return NULL;
+	c = xcalloc(1, sizeof(*c));
+	c->fd = fd;
+	list_init(&c->link);
+	BUG_ON(nghttp2_session_callbacks_new(&cbs) != 0);
+	nghttp2_session_callbacks_set_on_header_callback(cbs, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_stream_close);
+	BUG_ON(nghttp2_session_client_new(&c->session, cbs, c) != 0);
+	nghttp2_session_callbacks_del(cbs);
+	nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
+	nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, WINDOW);
+	return c;
+}
+
+/* Sends what the socket takes. -1: the connection is broken. */
+static int conn_send(struct conn *c)
+{
+	for (;;) {
+		ssize_t n;
+
+		if (c->out_n == 0) {
+			n = nghttp2_session_mem_send(c->session, &c->out);
+			if (n <= 0)
+				return (int)n;
+			c->out_n = (size_t)n;
+		}
+		n = send(c->fd, c->out, c->out_n, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -1;
+		c->out += n;
+		c->out_n -= (size_t)n;
+	}
+}
+
+/* Reads what has come. -1: the connection is broken or at its end. */
+static int conn_recv(struct conn *c)
+{
+	uint8_t piece[16 * 1024];
+
+	for (;;) {
+		ssize_t n = recv(c->fd, piece, sizeof(piece), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -1;
+		if (n == 0 || nghttp2_session_mem_recv(c->session, piece, (size_t)n) < 0)
+			return -1;
+		if (c->call && c->call->closed)
+			return 0; /* this call needs no more: leave the rest to the next turn */
+	}
+}
+
+/* A connection for a call: an idle one that still lives, or a new one. */
+static struct conn *conn_take(struct grpc_channel *ch, int64_t deadline_ns, bool fresh, bool *ret_kept, struct err *err)
+{
+	*ret_kept = false;
+	while (!fresh) {
+		struct conn *c;
+
+		pthread_mutex_lock(&ch->lock);
+		c = list_empty(&ch->idle) ? NULL : LIST_ENTRY(ch->idle.next, struct conn, link);
+		if (c) {
+			list_del(&c->link);
+			ch->n_idle--;
+		}
+		pthread_mutex_unlock(&ch->lock);
+		if (!c)
+			break;
+		/* What came while it was idle: pings to answer, or its end. */
+		if (conn_recv(c) == 0 && conn_send(c) == 0 && nghttp2_session_check_request_allowed(c->session)) {
+			*ret_kept = true;
+			return c;
+		}
+		conn_free(c);
+	}
+	return conn_new(ch, deadline_ns, err);
+}
+
+static void conn_put(struct grpc_channel *ch, struct conn *c)
+{
+	bool keep;
+
+	c->call = NULL;
+	keep = conn_send(c) == 0 && nghttp2_session_check_request_allowed(c->session);
+	pthread_mutex_lock(&ch->lock);
+	keep = keep && ch->n_idle < IDLE_MAX;
+	if (keep) {
+		list_add_head(&ch->idle, &c->link);
+		ch->n_idle++;
+	}
+	pthread_mutex_unlock(&ch->lock);
+	if (!keep)
+		conn_free(c);
+}
+
+/* --- calls --- */
+
+static void call_release(struct call *call)
+{
+	buf_release(&call->in);
+	free(call->status_message);
+}
+
+static nghttp2_nv nv(const char *name, const char *value)
+{
+	return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name, /* nghttp2 copies both */
+			     .value = (uint8_t *)(uintptr_t)value,
+			     .namelen = strlen(name),
+			     .valuelen = strlen(value) };
+}
+
+/* grpc-timeout has at most eight digits and a unit. */
+static void timeout_text(char out[24], int64_t left_ns)
+{
+	static const struct {
+		int64_t ns;
+		char unit;
+	} units[] = { { NS_PER_US, 'u' }, { NS_PER_MS, 'm' }, { NS_PER_SEC, 'S' }, { 3600 * NS_PER_SEC, 'H' } };
+
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		int64_t n = MAX(left_ns / units[i].ns, 1);
+
+		if (n <= 99999999) {
+			snprintf(out, 24, "%" PRId64 "%c", n, units[i].unit);
+			return;
+		}
+	}
+	snprintf(out, 24, "99999999H");
+}
+
+static int call_submit(struct grpc_channel *ch, struct conn *c, struct call *call, const char *method,
+		       int64_t deadline_ns)
+{
+	nghttp2_data_provider body = { .source.ptr = call, .read_callback = on_read_request };
+	char timeout[24];
+	nghttp2_nv h[9];
+	size_t n = 0;
+
+	h[n++] = nv(":method", "POST");
+	h[n++] = nv(":scheme", "http");
+	h[n++] = nv(":path", method);
+	h[n++] = nv(":authority", ch->authority);
+	h[n++] = nv("te", "trailers");
+	h[n++] = nv("content-type", "application/grpc");
+	h[n++] = nv("user-agent", "grpc-caravel/" CARAVEL_VERSION);
+	if (deadline_ns != SOCK_NO_DEADLINE) {
+		timeout_text(timeout, deadline_ns - sock_now_ns());
+		h[n++] = nv("grpc-timeout", timeout);
+	}
+	call->stream = nghttp2_submit_request(c->session, NULL, h, n, &body, NULL);
+	c->call = call;
+	return call->stream < 0 ? -1 : 0;
+}
+
+enum outcome { CALL_ENDED, CALL_STOPPED, CALL_DEADLINE, CALL_BROKEN };
+
+/* Moves bytes both ways until the stream ends or the caller has enough. */
+static enum outcome call_run(struct conn *c, struct call *call, int64_t deadline_ns, const _Atomic bool *stop)
+{
+	while (!call->closed) {
+		int64_t until = deadline_ns;
+		int events;
+
+		if (call->stopped || call->bad_message || (stop && atomic_load(stop)))
+			return CALL_STOPPED;
+		if (conn_send(c) < 0)
+			return CALL_BROKEN;
+		if (stop)
+			until = MIN(until, sock_now_ns() + STOP_CHECK_MS * NS_PER_MS);
+		events = sock_wait(c->fd, POLLIN | (c->out_n ? POLLOUT : 0), until);
+		if (events == 0 && sock_now_ns() >= deadline_ns)
+			return CALL_DEADLINE;
+		if (events & (POLLIN | POLLHUP | POLLERR) && conn_recv(c) < 0 && !call->closed)
+			return CALL_BROKEN;
+	}
+	return call->stopped || call->bad_message ? CALL_STOPPED : CALL_ENDED;
+}
+
+static enum err_reason reason_of(int status)
+{
+	switch (status) {
+	case GRPC_DEADLINE_EXCEEDED:
+		return ERR_TIMEOUT;
+	case GRPC_NOT_FOUND:
+		return ERR_NOT_FOUND;
+	case GRPC_ALREADY_EXISTS:
+		return ERR_ALREADY_EXISTS;
+	case GRPC_UNIMPLEMENTED:
+		return ERR_METHOD_NOT_ALLOWED;
+	case GRPC_UNAVAILABLE:
+		return ERR_UNAVAILABLE;
+	default:
+		return ERR_INTERNAL;
+	}
+}
+
+/* The verdict on a stream that ended. */
+static int call_status(const struct call *call, const char *method, struct err *err)
+{
+	if (call->status == GRPC_OK)
+		return 0;
+	if (call->status > 0) {
+		if (call->status_message && *call->status_message)
+			return err_set(err, reason_of(call->status), "%s", call->status_message);
+		return err_set(err, reason_of(call->status), "'%s' failed with grpc status %d", method, call->status);
+	}
+	if (call->h2_error == NGHTTP2_REFUSED_STREAM)
+		return err_set(err, ERR_UNAVAILABLE, "'%s' was refused by the server", method);
+	if (call->h2_error != NGHTTP2_NO_ERROR)
+		return err_set(err, ERR_INTERNAL, "'%s' was reset: %s", method, nghttp2_http2_strerror(call->h2_error));
+	/* No grpc-status: something in between answered, and its HTTP status is all there is. */
+	switch (call->http_status) {
+	case 404:
+		return err_set(err, ERR_METHOD_NOT_ALLOWED, "'%s' is not served there (http status 404)", method);
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return err_set(err, ERR_UNAVAILABLE, "'%s' failed with http status %d", method, call->http_status);
+	default:
+		return err_set(err, ERR_INTERNAL, "'%s' ended without a grpc status (http status %d)", method,
+			       call->http_status);
+	}
+}
+
+/* May this call be sent again on another connection? Only when the server cannot have begun it:
+ * it said so, or the request did not leave whole. */
+static bool call_unprocessed(const struct call *call, enum outcome o)
+{
+	if (o == CALL_ENDED)
+		return call->status < 0 && call->h2_error == NGHTTP2_REFUSED_STREAM;
+	return o == CALL_BROKEN && call->sent < PREFIX_N + call->request.n;
+}
+
+static int call_do(struct grpc_channel *ch, const char *method, struct sv request, int64_t deadline_ns,
+		   int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err)
+{
+	if (request.n > MESSAGE_MAX)
+		return err_set(err, ERR_TOO_LARGE, "request of '%s' is longer than %d bytes", method, MESSAGE_MAX);
+	for (bool again = false;; again = true) {
+		_cleanup_(call_release) struct call call = {
+			.prefix = { 0, (char)(request.n >> 24), (char)(request.n >> 16), (char)(request.n >> 8),
+				    (char)request.n },
+			.request = request,
+			.message = message,
+			.ctx = ctx,
+			.status = -1,
+		};
+		enum outcome o;
+		bool kept;
+		struct conn *c = conn_take(ch, deadline_ns, again, &kept, err);
+
+		if (!c)
+			return -1;
+		o = call_submit(ch, c, &call, method, deadline_ns) < 0 ? CALL_BROKEN
+								       : call_run(c, &call, deadline_ns, stop);
+		if (o == CALL_ENDED) {
+			conn_put(ch, c);
+		} else {
+			/* Closing cancels: the server sees the end of the connection. */
+			c->call = NULL;
+			conn_free(c);
+		}
+		if (kept && !again && call_unprocessed(&call, o))
+			continue;
+		if (call.bad_message)
+			return err_set(err, ERR_INTERNAL, "'%s' answered a message that is compressed or too large",
+				       method);
+		switch (o) {
+		case CALL_ENDED:
+			return call_status(&call, method, err);
+		case CALL_STOPPED:
+			return 0;
+		case CALL_DEADLINE:
+			return err_set(err, ERR_TIMEOUT, "deadline exceeded while calling '%s'", method);
+		case CALL_BROKEN:
+			return err_set(err, ERR_UNAVAILABLE, "connection to '%s' broke while calling '%s'",
+				       ch->authority, method);
+		}
+	}
+}
+
+/* --- the interface --- */
+
+struct grpc_channel *grpc_channel_new(const char *target)
+{
+	struct grpc_channel *ch = xcalloc(1, sizeof(*ch));
+	const char *colon = strrchr(target, ':');
+
+	list_init(&ch->idle);
+	pthread_mutex_init(&ch->lock, NULL);
+	if (strncmp(target, "unix:", 5) == 0) {
+		ch->host = xstrdup(target);
+		ch->authority = xstrdup("localhost");
+		return ch;
+	}
+	ch->authority = xstrdup(target);
+	ch->port = colon ? atoi(colon + 1) : 0;
+	if (colon && target[0] == '[' && colon[-1] == ']') /* "[::1]:2379" */
+		ch->host = xstrndup(target + 1, (size_t)(colon - target) - 2);
+	else
+		ch->host = xstrndup(target, colon ? (size_t)(colon - target) : strlen(target));
+	return ch;
+}
+
+struct grpc_channel *grpc_channel_free(struct grpc_channel *ch)
+{
+	if (!ch)
+		return NULL;
+	LIST_EACH(&ch->idle, it)
+		conn_free(LIST_ENTRY(it, struct conn, link));
+	pthread_mutex_destroy(&ch->lock);
+	free(ch->host);
+	free(ch->authority);
+	free(ch);
+	return NULL;
+}
+
+struct unary {
+	struct arena *arena;
+	struct sv response;
+	int n;
+};
+
+static int unary_message(struct sv msg, void *ctx)
+{
+	struct unary *u = ctx;
+
+	if (u->n++ == 0)
+		u->response = arena_sv(u->arena, msg);
+	return 0;
+}
+
+int grpc_call(struct grpc_channel *ch, struct arena *a, const char *method, struct sv request, int64_t timeout_ns,
+	      struct sv *ret_response, struct err *err)
+{
+	struct unary u = { .arena = a };
+
+	if (call_do(ch, method, request, sock_deadline(timeout_ns), unary_message, &u, NULL, err) < 0)
+		return -1;
+	if (u.n != 1)
+		return err_set(err, ERR_INTERNAL, "'%s' answered %d messages instead of one", method, u.n);
+	*ret_response = u.response;
+	return 0;
+}
+
+int grpc_call_stream(struct grpc_channel *ch, const char *method, struct sv request,
+		     int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err)
+{
+	return call_do(ch, method, request, SOCK_NO_DEADLINE, message, ctx, stop, err);
+}

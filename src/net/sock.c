@@ -1,0 +1,144 @@
+#include "net/sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t sock_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+int64_t sock_deadline(int64_t timeout_ns)
+{
+	int64_t at;
+
+	if (timeout_ns <= 0 || __builtin_add_overflow(sock_now_ns(), timeout_ns, &at))
+		return SOCK_NO_DEADLINE;
+	return at;
+}
+
+int sock_wait(int fd, int events, int64_t deadline_ns)
+{
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = (short)events };
+		int64_t left_ns = 0;
+		int timeout_ms = -1, n;
+
+		if (deadline_ns != SOCK_NO_DEADLINE) {
+			left_ns = MAX(deadline_ns - sock_now_ns(), 0);
+			/* Rounded up: waking early would spin until the deadline. */
+			timeout_ms = (int)MIN((left_ns + NS_PER_MS - 1) / NS_PER_MS, 1000 * 1000);
+		}
+		n = poll(&p, 1, timeout_ms);
+		if (n > 0)
+			return p.revents;
+		if (n < 0 && errno != EINTR)
+			return POLLERR;
+		if (deadline_ns != SOCK_NO_DEADLINE && sock_now_ns() >= deadline_ns)
+			return 0;
+	}
+}
+
+/* Connects one address. Returns the descriptor, or -1 with errno. */
+static int connect_one(const struct sockaddr *addr, socklen_t n, int64_t deadline_ns)
+{
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, error = 0;
+	socklen_t len = sizeof(error);
+
+	if (fd < 0)
+		return -1;
+	if (addr->sa_family == AF_UNIX) {
+		/* A unix socket connects at once unless the server's backlog is full, and then a
+		 * non-blocking one would fail instead of waiting. Wait at most until the deadline. */
+		if (deadline_ns != SOCK_NO_DEADLINE) {
+			int64_t left_ns = MAX(deadline_ns - sock_now_ns(), NS_PER_MS);
+			struct timeval tv = { .tv_sec = left_ns / NS_PER_SEC,
+					      .tv_usec = left_ns % NS_PER_SEC / NS_PER_US };
+
+			setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+		}
+		if (connect(fd, addr, n) < 0) {
+			error = errno == EAGAIN ? ETIMEDOUT : errno;
+			goto fail;
+		}
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		return fd;
+	}
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, addr, n) == 0)
+		return fd;
+	error = errno;
+	if (error != EINPROGRESS)
+		goto fail;
+	error = ETIMEDOUT;
+	if (sock_wait(fd, POLLOUT, deadline_ns) == 0)
+		goto fail;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0)
+		return fd;
+fail:
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+static int fail_errno(struct err *err, int error, const char *host, int port)
+{
+	enum err_reason reason = error == ETIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE;
+
+	if (port > 0)
+		err_set(err, reason, "connecting to '%s:%d': %s", host, port, strerror(error));
+	else
+		err_set(err, reason, "connecting to '%s': %s", host, strerror(error));
+	if (err)
+		err->errnum = error;
+	return -1;
+}
+
+static int connect_unix(const char *host, int64_t deadline_ns, struct err *err)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	const char *path = host + strlen("unix:");
+	int fd;
+
+	while (path[0] == '/' && path[1] == '/') /* unix:///path is the same place */
+		path++;
+	if (strlen(path) >= sizeof(un.sun_path))
+		return err_set(err, ERR_UNAVAILABLE, "socket path '%s' is too long", path);
+	memcpy(un.sun_path, path, strlen(path));
+	fd = connect_one((const struct sockaddr *)&un, sizeof(un), deadline_ns);
+	return fd >= 0 ? fd : fail_errno(err, errno, host, 0);
+}
+
+int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *list = NULL;
+	char service[16];
+	int fd = -1, r, error = ECONNREFUSED;
+
+	if (strncmp(host, "unix:", 5) == 0)
+		return connect_unix(host, deadline_ns, err);
+	snprintf(service, sizeof(service), "%d", port);
+	r = getaddrinfo(host, service, &hints, &list);
+	if (r != 0)
+		return err_set(err, ERR_UNAVAILABLE, "looking up '%s': %s", host, gai_strerror(r));
+	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+		fd = connect_one(a->ai_addr, a->ai_addrlen, deadline_ns);
+		if (fd < 0)
+			error = errno;
+	}
+	freeaddrinfo(list);
+	return fd >= 0 ? fd : fail_errno(err, error, host, port);
+}

@@ -1,0 +1,22 @@
+/* sock.h - sockets for blocking callers with deadlines; only files of src/net include it.
+ *
+ * Every descriptor is non-blocking and close-on-exec. Deadlines are instants of sock_now_ns();
+ * SOCK_NO_DEADLINE waits for ever. Used on worker threads, never on a loop.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/err.h"
+
+#define SOCK_NO_DEADLINE INT64_MAX
+
+int64_t sock_now_ns(void);		   /* monotonic */
+int64_t sock_deadline(int64_t timeout_ns); /* from now; timeout_ns <= 0: none */
+
+/* Connects to a name or address and port, or to "unix:/path". Tries each address of a name.
+ * Returns the descriptor, or -1: ERR_TIMEOUT, ERR_UNAVAILABLE. */
+int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err);
+
+/* Waits for POLLIN or POLLOUT. Returns the events that came (with POLLHUP and POLLERR), or 0 at
+ * the deadline. */
+int sock_wait(int fd, int events, int64_t deadline_ns);
