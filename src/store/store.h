@@ -2,7 +2,8 @@
  *
  * A store is a set of keys, each with a history of versions. Every committed write gets the
  * next revision, a single counter for the whole store; revisions never repeat and never go
- * backwards, also across restarts. Reads see one revision, never a mixture.
+ * backwards, also across restarts. Reads see one revision, never a mixture. A fresh store is at
+ * revision 1 and the first write gets 2, as in etcd, so that no revision a client sees is ever 0.
  *
  * Three implementations live below this header: mem/ (tests, simulation), lmdb/ (default),
  * etcd/ (later). All pass tests/conformance/store.c; new behaviour is added there first.
@@ -13,7 +14,8 @@
  *
  * Threads: a struct store may be used from any thread. Watch callbacks and commit
  * completions run on the store's own thread (mem: inside the call that committed), one at a
- * time, in revision order; for one commit, every watch callback runs before its completion.
+ * time, in revision order; for one commit, the callbacks of every watch that has caught up run
+ * before its completion.
  * They must be short, must not block, and must not call back into the store, except
  * store_commit() which only queues (mem: runs after the current one).
  *
@@ -28,14 +30,14 @@
 struct store;	    /* opaque */
 struct store_watch; /* opaque */
 
-#define STORE_KEY_MAX ((size_t)500)		    /* bytes of a key */
-#define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024)   /* bytes of a value */
+#define STORE_KEY_MAX ((size_t)500)		  /* bytes of a key */
+#define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024) /* bytes of a value */
 
 /* One version of one key. All views are borrowed. */
 struct store_kv {
 	struct sv key, value;
 	int64_t create_rev, mod_rev;
-	bool deleted; /* a tombstone: value is empty, mod_rev is the deletion's revision */
+	bool deleted; /* a tombstone: value is empty, create_rev 0, mod_rev the deletion's revision */
 };
 
 /* Return non-zero to stop. */
@@ -46,9 +48,12 @@ struct store_write {
 	struct sv key, value; /* copied by store_commit() */
 	/* Revision the key must be at: its mod_rev; 0: it must not exist; STORE_ANY_REV: whatever. */
 	int64_t expect_rev;
-	bool tombstone; /* delete; value is ignored */
+	/* Delete; value is ignored. Deleting what is not there is a STORE_MISMATCH without
+	 * `current`, whatever was expected: it spends no revision. */
+	bool tombstone;
 	/* Opaque to the store; handed to watch callbacks of this very process as change.cookie,
-	 * so that the writer's parsed object need not be parsed again. */
+	 * so that the writer's parsed object need not be parsed again. The writer may drop it in
+	 * the completion: a watch that lags behind gets the change later, without the cookie. */
 	void *cookie;
 };
 #define STORE_ANY_REV INT64_C(-1)
@@ -56,7 +61,9 @@ struct store_write {
 enum store_outcome {
 	STORE_OK,
 	STORE_MISMATCH, /* expect_rev did not hold; current (may be NULL: no such key) is what is there */
-	STORE_FAILED,	/* not written; err says why (disk full, shutting down) */
+	/* Not written; err says why: ERR_BAD_REQUEST (bad key), ERR_TOO_LARGE, ERR_UNAVAILABLE
+	 * (shutting down, disk full, disk failing). */
+	STORE_FAILED,
 };
 
 struct store_result {
@@ -69,7 +76,7 @@ typedef void store_done_fn(const struct store_result *r, void *ctx);
 
 struct store_change {
 	struct store_kv kv;	     /* new version, or tombstone */
-	const struct store_kv *prev; /* the version it replaced; NULL if none */
+	const struct store_kv *prev; /* the live version it replaced; NULL if none */
 	void *cookie;		     /* of the write, or NULL when it came from elsewhere */
 };
 
@@ -77,7 +84,8 @@ struct store_watch_cb {
 	void (*change)(const struct store_change *c, void *ctx);
 	/* Everything up to rev has been reported (called after a batch of changes); may be NULL. */
 	void (*progress)(int64_t rev, void *ctx);
-	/* Called at most once, last: compacted (ERR_EXPIRED) or the store closed (ERR_UNAVAILABLE). */
+	/* Called at most once, last: compacted (ERR_EXPIRED) or the store closed (ERR_UNAVAILABLE).
+	 * The watch still has to be given to unwatch, except when the store closed. May be NULL. */
 	void (*end)(const struct err *why, void *ctx);
 };
 
@@ -107,8 +115,9 @@ struct store_ops {
 	/* No callback runs after this returns. Must not be called from a callback. */
 	void (*unwatch)(struct store *s, struct store_watch *w);
 
-	/* Forgets versions older than rev, keeping each key's newest. Watches that still need
-	 * them end with ERR_EXPIRED. Idempotent. */
+	/* Forgets versions older than rev, keeping what a range at rev or later reports. Ranges and
+	 * watches before rev fail or end with ERR_EXPIRED. Idempotent; a rev in the future is
+	 * ERR_BAD_REQUEST. May take long: not for a loop thread, nor for a store callback. */
 	int (*compact)(struct store *s, int64_t rev, struct err *err);
 
 	/* True while writes succeed; false with the cause after a failed sync or a full disk,
@@ -116,7 +125,8 @@ struct store_ops {
 	bool (*healthy)(struct store *s, struct err *why);
 	void (*stats)(struct store *s, struct store_stats *ret);
 
-	/* Finishes queued writes and releases everything. No watch is open. */
+	/* Finishes queued writes and releases everything; a watch still open ends with
+	 * ERR_UNAVAILABLE and is released too. No other call on s may be running. */
 	void (*close)(struct store *s);
 };
 
@@ -138,7 +148,10 @@ void store_commit(struct store *s, const struct store_write *w, store_done_fn *d
 /* Waits for the answer: never call it from a loop thread or a store callback. 1: applied,
  * 0: expectation did not hold, -1: failed. */
 int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret_rev, struct err *err);
-int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb, void *ctx,
-		struct store_watch **ret_watch, struct err *err);
+int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
+		void *ctx, struct store_watch **ret_watch, struct err *err);
 void store_unwatch(struct store *s, struct store_watch *w);
+int store_compact(struct store *s, int64_t rev, struct err *err);
+bool store_healthy(struct store *s, struct err *why);
+void store_stats(struct store *s, struct store_stats *ret);
 struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

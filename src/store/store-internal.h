@@ -1,0 +1,59 @@
+/* store-internal.h - rules that every backend applies alike. Only for files under src/store/. */
+#pragma once
+
+#include "store/store.h"
+
+#define STORE_FIRST_REV INT64_C(1) /* of a store without any write */
+
+/* Half-open [from, to); an empty `to` means the single key `from`. */
+static inline bool store_in_range(struct sv key, struct sv from, struct sv to)
+{
+	if (to.n == 0)
+		return sv_eq(key, from);
+	return sv_cmp(key, from) >= 0 && sv_cmp(key, to) < 0;
+}
+
+/* May a write be queued at all? */
+static inline int store_write_check(const struct store_write *w, struct err *err)
+{
+	if (w->key.n == 0 || w->key.n > STORE_KEY_MAX)
+		return err_set(err, ERR_BAD_REQUEST, "a key has 1 to %zu bytes, this one has %zu", STORE_KEY_MAX,
+			       w->key.n);
+	if (!w->tombstone && w->value.n > STORE_VALUE_MAX)
+		return err_set(err, ERR_TOO_LARGE, "a value has at most %zu bytes, that of '%.*s' has %zu",
+			       STORE_VALUE_MAX, SV_ARG(w->key), w->value.n);
+	if (w->expect_rev < STORE_ANY_REV)
+		return err_set(err, ERR_BAD_REQUEST, "revision %" PRId64 " cannot be expected of '%.*s'", w->expect_rev,
+			       SV_ARG(w->key));
+	return 0;
+}
+
+/* Does the expectation hold when the key is live at cur_rev (0: there is no live version)? */
+static inline bool store_write_applies(int64_t expect_rev, bool tombstone, int64_t cur_rev)
+{
+	if (tombstone && cur_rev == 0)
+		return false;
+	return expect_rev == STORE_ANY_REV || expect_rev == cur_rev;
+}
+
+static inline int store_check_read_rev(int64_t rev, int64_t now, int64_t compact_rev, struct err *err)
+{
+	if (rev > now || rev < 0)
+		return err_set(err, ERR_BAD_REQUEST, "revision %" PRId64 " is not there yet, the store is at %" PRId64,
+			       rev, now);
+	if (rev < compact_rev)
+		return err_set(err, ERR_EXPIRED, "revision %" PRId64 " has been compacted, the oldest is %" PRId64, rev,
+			       compact_rev);
+	return 0;
+}
+
+static inline int store_check_watch_rev(int64_t since, int64_t compact_rev, struct err *err)
+{
+	if (since < 0)
+		return err_set(err, ERR_BAD_REQUEST, "cannot watch from revision %" PRId64, since);
+	if (since < compact_rev)
+		return err_set(err, ERR_EXPIRED,
+			       "changes after revision %" PRId64 " have been compacted, the oldest is %" PRId64, since,
+			       compact_rev);
+	return 0;
+}

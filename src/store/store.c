@@ -1,0 +1,97 @@
+/* Thin wrappers over the backend's table, and the one blocking form of a commit. */
+#include "store/store.h"
+
+#include <pthread.h>
+
+int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
+		int64_t *ret_rev, struct err *err)
+{
+	return s->ops->range(s, from, to, rev, limit, fn, ctx, ret_rev, err);
+}
+
+void store_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
+{
+	s->ops->commit(s, w, done, ctx);
+}
+
+struct commit_wait {
+	pthread_mutex_t mu;
+	pthread_cond_t cond;
+	bool done;
+	enum store_outcome outcome;
+	int64_t rev;
+	struct err *err;
+};
+
+static void commit_wait_done(const struct store_result *r, void *ctx)
+{
+	struct commit_wait *w = ctx;
+
+	pthread_mutex_lock(&w->mu);
+	w->outcome = r->outcome;
+	w->rev = r->rev;
+	if (r->outcome == STORE_FAILED)
+		err_set(w->err, r->err->reason, "%s", err_msg(r->err));
+	w->done = true;
+	/* Under the lock: the waiter's stack is gone once it saw done. */
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->mu);
+}
+
+int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret_rev, struct err *err)
+{
+	struct commit_wait cw = { .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .err = err };
+
+	store_commit(s, w, commit_wait_done, &cw);
+	pthread_mutex_lock(&cw.mu);
+	while (!cw.done)
+		pthread_cond_wait(&cw.cond, &cw.mu);
+	pthread_mutex_unlock(&cw.mu);
+	pthread_cond_destroy(&cw.cond);
+	pthread_mutex_destroy(&cw.mu);
+
+	switch (cw.outcome) {
+	case STORE_OK:
+		if (ret_rev)
+			*ret_rev = cw.rev;
+		return 1;
+	case STORE_MISMATCH:
+		return 0;
+	case STORE_FAILED:
+		break;
+	}
+	return -1;
+}
+
+int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
+		void *ctx, struct store_watch **ret_watch, struct err *err)
+{
+	return s->ops->watch(s, from, to, since, cb, ctx, ret_watch, err);
+}
+
+void store_unwatch(struct store *s, struct store_watch *w)
+{
+	s->ops->unwatch(s, w);
+}
+
+int store_compact(struct store *s, int64_t rev, struct err *err)
+{
+	return s->ops->compact(s, rev, err);
+}
+
+bool store_healthy(struct store *s, struct err *why)
+{
+	return s->ops->healthy(s, why);
+}
+
+void store_stats(struct store *s, struct store_stats *ret)
+{
+	s->ops->stats(s, ret);
+}
+
+struct store *store_close(struct store *s)
+{
+	if (s)
+		s->ops->close(s);
+	return NULL;
+}

@@ -1,0 +1,280 @@
+/* store_kit.h - what the store's tests share: backends to open, a watch that records, short
+ * forms of the calls. Only for tests. */
+#pragma once
+
+#include "unit.h"
+
+#include "base/buf.h"
+#include "base/vec.h"
+#include "store/store.h"
+#include "thread_env.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct backend {
+	const char *name;
+	bool persistent;
+	struct store *(*open)(const char *dir, struct err *err);
+};
+
+/* What a test works on; made anew for each. */
+struct kit {
+	const struct backend *backend;
+	char dir[64];
+	struct store *s;
+};
+
+static _unused_ void kit_rmdir(const char *dir);
+
+static int kit_rm(const char *path, _unused_ const struct stat *st, _unused_ int flag, _unused_ struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void kit_rmdir(const char *dir)
+{
+	nftw(dir, kit_rm, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static _unused_ void kit_mkdir(char dir[64])
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(dir, 64, "%s/store-XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
+	assert_non_null(mkdtemp(dir));
+}
+
+static struct store *kit_open(const struct kit *k)
+{
+	struct err err = ERR_INIT;
+	struct store *s = k->backend->open(k->dir, &err);
+
+	if (!s)
+		fail_msg("open: %s", err_msg(&err));
+	return s;
+}
+
+static _unused_ void kit_reopen(struct kit *k)
+{
+	k->s = store_close(k->s);
+	k->s = kit_open(k);
+}
+
+/* Writes; returns the revision, 0 on mismatch, -1 on failure. */
+static _unused_ int64_t put_n(struct store *s, struct sv key, struct sv value, int64_t expect)
+{
+	struct store_write w = { .key = key, .value = value, .expect_rev = expect };
+	int64_t rev = 0;
+	int r = store_commit_wait(s, &w, &rev, NULL);
+
+	return r == 1 ? rev : r;
+}
+
+static _unused_ int64_t put(struct store *s, const char *key, const char *value, int64_t expect)
+{
+	return put_n(s, sv_from(key), sv_from(value), expect);
+}
+
+static _unused_ int64_t del(struct store *s, const char *key, int64_t expect)
+{
+	struct store_write w = { .key = sv_from(key), .expect_rev = expect, .tombstone = true };
+	int64_t rev = 0;
+	int r = store_commit_wait(s, &w, &rev, NULL);
+
+	return r == 1 ? rev : r;
+}
+
+static int kit_list_one(const struct store_kv *kv, void *ctx)
+{
+	struct buf *b = ctx;
+
+	buf_addsv(b, kv->key);
+	buf_addc(b, '=');
+	buf_addsv(b, kv->value);
+	buf_printf(b, "@%" PRId64 "/%" PRId64 "%s ", kv->create_rev, kv->mod_rev, kv->deleted ? "!" : "");
+	return 0;
+}
+
+/* "key=value@create/mod " for each in the range, or the reason of the failure. Caller frees. */
+static _unused_ char *list_n(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit)
+{
+	struct buf b = BUF_INIT;
+	struct err err = ERR_INIT;
+	int64_t got;
+
+	if (store_range(s, from, to, rev, limit, kit_list_one, &b, &got, &err) < 0)
+		buf_adds(&b, err_reason_name(err.reason));
+	else if (rev)
+		assert_int_equal(got, rev);
+	err_release(&err);
+	return buf_detach(&b);
+}
+
+#define assert_list(s, from, to, rev, limit, text)                                     \
+	do {                                                                           \
+		char *list_ = list_n((s), sv_from(from), sv_from(to), (rev), (limit)); \
+		assert_string_equal(list_, (text));                                    \
+		free(list_);                                                           \
+	} while (0)
+
+static _unused_ int64_t now_rev(struct store *s)
+{
+	struct store_stats st;
+
+	store_stats(s, &st);
+	return st.rev;
+}
+
+/* A watch that writes down what it is told. */
+struct seen {
+	pthread_mutex_t mu;
+	pthread_cond_t cond;
+	struct buf text; /* "key=value@create/mod<prev@mod " */
+	VEC(int64_t) revs;
+	VEC(void *) cookies;
+	int64_t progress;
+	bool ended;
+	enum err_reason why;
+	struct store_watch *w;
+};
+
+static void seen_change(const struct store_change *c, void *ctx)
+{
+	struct seen *n = ctx;
+
+	pthread_mutex_lock(&n->mu);
+	assert_false(n->ended);
+	assert_true(c->kv.mod_rev > n->progress);
+	kit_list_one(&c->kv, &n->text);
+	if (c->prev) {
+		n->text.n--;
+		buf_printf(&n->text, "<%.*s@%" PRId64 " ", SV_ARG(c->prev->value), c->prev->mod_rev);
+		assert_true(sv_eq(c->prev->key, c->kv.key));
+		assert_false(c->prev->deleted);
+	}
+	vec_push(&n->revs, c->kv.mod_rev);
+	vec_push(&n->cookies, c->cookie);
+	pthread_cond_broadcast(&n->cond);
+	pthread_mutex_unlock(&n->mu);
+}
+
+static void seen_progress(int64_t rev, void *ctx)
+{
+	struct seen *n = ctx;
+
+	pthread_mutex_lock(&n->mu);
+	assert_false(n->ended);
+	assert_true(rev > n->progress);
+	assert_true(n->revs.n == 0 || vec_last(&n->revs) <= rev);
+	n->progress = rev;
+	pthread_cond_broadcast(&n->cond);
+	pthread_mutex_unlock(&n->mu);
+}
+
+static void seen_end(const struct err *why, void *ctx)
+{
+	struct seen *n = ctx;
+
+	pthread_mutex_lock(&n->mu);
+	assert_false(n->ended);
+	n->ended = true;
+	n->why = why->reason;
+	pthread_cond_broadcast(&n->cond);
+	pthread_mutex_unlock(&n->mu);
+}
+
+static const struct store_watch_cb seen_cb = { seen_change, seen_progress, seen_end };
+
+static _unused_ void seen_init(struct seen *n)
+{
+	*n = (struct seen){ .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+}
+
+static _unused_ void seen_release(struct seen *n)
+{
+	buf_release(&n->text);
+	vec_release(&n->revs);
+	vec_release(&n->cookies);
+}
+
+static _unused_ void seen_watch(struct seen *n, struct store *s, const char *from, const char *to, int64_t since)
+{
+	struct err err = ERR_INIT;
+
+	seen_init(n);
+	if (store_watch(s, sv_from(from), sv_from(to), since, &seen_cb, n, &n->w, &err) < 0)
+		fail_msg("watch: %s", err_msg(&err));
+}
+
+static _unused_ void seen_wait_progress(struct seen *n, int64_t rev)
+{
+	pthread_mutex_lock(&n->mu);
+	while (n->progress < rev)
+		pthread_cond_wait(&n->cond, &n->mu);
+	pthread_mutex_unlock(&n->mu);
+}
+
+static _unused_ void seen_wait_end(struct seen *n)
+{
+	pthread_mutex_lock(&n->mu);
+	while (!n->ended)
+		pthread_cond_wait(&n->cond, &n->mu);
+	pthread_mutex_unlock(&n->mu);
+}
+
+static _unused_ void seen_stop(struct seen *n, struct store *s)
+{
+	store_unwatch(s, n->w);
+	seen_release(n);
+}
+
+/* Counts completions down. */
+struct flight {
+	pthread_mutex_t mu;
+	pthread_cond_t cond;
+	size_t open, ok, mismatch, failed;
+	int64_t last_rev;
+};
+
+#define FLIGHT_INIT                                                                \
+	{                                                                          \
+		PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0, 0 \
+	}
+
+static _unused_ void flight_done(const struct store_result *r, void *ctx)
+{
+	struct flight *f = ctx;
+
+	pthread_mutex_lock(&f->mu);
+	if (r->outcome == STORE_OK) {
+		assert_true(r->rev > f->last_rev); /* completions come in revision order */
+		f->last_rev = r->rev;
+		f->ok++;
+	} else if (r->outcome == STORE_MISMATCH) {
+		f->mismatch++;
+	} else {
+		assert_non_null(r->err);
+		f->failed++;
+	}
+	f->open--;
+	pthread_cond_broadcast(&f->cond);
+	pthread_mutex_unlock(&f->mu);
+}
+
+static _unused_ void flight_commit(struct flight *f, struct store *s, const struct store_write *w)
+{
+	pthread_mutex_lock(&f->mu);
+	f->open++;
+	pthread_mutex_unlock(&f->mu);
+	store_commit(s, w, flight_done, f);
+}
+
+static _unused_ void flight_wait(struct flight *f, size_t open)
+{
+	pthread_mutex_lock(&f->mu);
+	while (f->open > open)
+		pthread_cond_wait(&f->cond, &f->mu);
+	pthread_mutex_unlock(&f->mu);
+}
