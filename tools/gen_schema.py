@@ -262,8 +262,6 @@ class Parser:
         f.type = ty
         for tok in toks[3:]:
             self.parse_mark(f, tok, at)
-        if f.default is not None and f.card == 'ONE' and f.required and not f.pointer and f.type == 'string':
-            pass
         t.fields.append(f)
 
     def parse_mark(self, f, tok, at):

@@ -2,7 +2,9 @@
  *
  * Takes the raw document of a request body and a schema, and returns a new document in the
  * canonical form that all later steps rely on: known fields only, in schema order, right
- * types, null members dropped, quantities and times canonical, apiVersion and kind first.
+ * types, quantities and times canonical. Encoded, it is what Go's encoder would write: zero
+ * values are left out where the Go type says omitempty and present elsewhere ("status":{},
+ * "rules":null, "eventTime":null), kind and apiVersion come first.
  *
  * Strict field validation (KEP-2885): unknown and duplicate fields are collected as
  * messages, and the caller decides by fieldValidation whether they are errors ("strict
@@ -24,8 +26,13 @@ struct decode_report {
  * into Go struct field PodSpec.spec.containers of type []v1.Container", wrapped as
  * "Pod in version \"v1\" cannot be handled as a Pod: ..."). report may be NULL. The result
  * shares strings with raw. */
-struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw,
-			 struct decode_report *report, struct err *err);
+struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
+			 struct err *err);
+
+/* Puts the members of doc and of everything below it into the schema's order, in place; members
+ * the schema does not have come last. Code that adds fields to a decoded document may call it
+ * before publishing. Nodes are copied into a, strings stay where they are. */
+void order_typed(struct arena *a, const struct schema *s, struct val *doc);
 
 /* Declared defaults of the schema (field.json_default) wherever the parent struct is present.
  * Conditional defaults of a kind are its strategy's business. */

@@ -1,0 +1,273 @@
+#include "unit.h"
+
+#include "codec/json.h"
+#include "object/decode.h"
+
+#include <stdlib.h>
+
+/* Decodes text as a type; the JSON of the result or the error's message, arena-owned. */
+static struct sv decoded(struct arena *a, const char *ref, const char *text, bool defaults,
+			 struct decode_report *report)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct schema *s = schema_find(sv_from(ref));
+	struct val *raw, *v;
+
+	assert_non_null(s);
+	raw = json_decode(a, sv_from(text), NULL, &err);
+	if (!raw)
+		fail_msg("%s: %s", text, err_msg(&err));
+	v = decode_typed(a, s, raw, report, &err);
+	if (!v) {
+		assert_int_equal(err.reason, ERR_BAD_REQUEST);
+		return arena_sv(a, sv_from(err_msg(&err)));
+	}
+	assert_int_equal(err.reason, ERR_NONE);
+	if (defaults)
+		default_typed(a, s, v);
+	json_encode(&b, v);
+	return arena_sv(a, buf_sv(&b));
+}
+
+#define assert_decodes(ref, text, want)                                      \
+	do {                                                                 \
+		_cleanup_(arena_release) struct arena a_ = ARENA_INIT;       \
+		assert_sv(decoded(&a_, (ref), (text), false, NULL), (want)); \
+	} while (0)
+
+static void test_deployment(void **state)
+{
+	static const char text[] =
+	    "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"image\":\"nginx\",\"name\":\"web\",\"ports\":"
+	    "[{\"containerPort\":80}],\"resources\":{\"limits\":{\"cpu\":\"0.5\",\"memory\":\"1024Ki\"}}}]},"
+	    "\"metadata\":{\"labels\":{\"app\":\"web\"}}},\"selector\":{\"matchLabels\":{\"app\":\"web\"}}},"
+	    "\"metadata\":{\"name\":\"web\",\"annotations\":{},\"labels\":null},\"apiVersion\":\"apps/v1\",\"kind\":"
+	    "\"Deployment\"}";
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	assert_sv(
+	    decoded(&a, "apps/v1.Deployment", text, false, NULL),
+	    "{\"kind\":\"Deployment\",\"apiVersion\":\"apps/v1\",\"metadata\":{\"name\":\"web\"},\"spec\":{"
+	    "\"selector\":{\"matchLabels\":{\"app\":\"web\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"web\"}}"
+	    ","
+	    "\"spec\":{\"containers\":[{\"name\":\"web\",\"image\":\"nginx\",\"ports\":[{\"containerPort\":80}],"
+	    "\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":\"1Mi\"}}}]}},\"strategy\":{}},\"status\":{}}");
+	assert_sv(
+	    decoded(&a, "apps/v1.Deployment", text, true, NULL),
+	    "{\"kind\":\"Deployment\",\"apiVersion\":\"apps/v1\",\"metadata\":{\"name\":\"web\"},\"spec\":{"
+	    "\"replicas\":1,\"selector\":{\"matchLabels\":{\"app\":\"web\"}},\"template\":{\"metadata\":{\"labels\":"
+	    "{\"app\":\"web\"}},\"spec\":{\"containers\":[{\"name\":\"web\",\"image\":\"nginx\",\"ports\":[{"
+	    "\"containerPort\":80,\"protocol\":\"TCP\"}],\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":"
+	    "\"1Mi\"}}"
+	    ",\"terminationMessagePath\":\"/dev/termination-log\",\"terminationMessagePolicy\":\"File\"}],"
+	    "\"restartPolicy\":\"Always\",\"terminationGracePeriodSeconds\":30,\"dnsPolicy\":\"ClusterFirst\","
+	    "\"securityContext\":{},\"schedulerName\":\"default-scheduler\"}},\"strategy\":{\"type\":"
+	    "\"RollingUpdate\"},\"revisionHistoryLimit\":10,\"progressDeadlineSeconds\":600},\"status\":{}}");
+}
+
+static void test_zero_values(void **state)
+{
+	(void)state;
+	/* Without omitempty a zero is written: lists and maps as null, times as null. */
+	assert_decodes("rbac.authorization.k8s.io/v1.Role", "{\"rules\":[]}", "{\"metadata\":{},\"rules\":null}");
+	assert_decodes(
+	    "core/v1.Event", "{\"eventTime\":null}",
+	    "{\"metadata\":{},\"involvedObject\":{},\"source\":{},\"firstTimestamp\":null,\"lastTimestamp\":null,"
+	    "\"eventTime\":null,\"reportingComponent\":\"\",\"reportingInstance\":\"\"}");
+	/* A pointer keeps its zero; what is not one loses it. */
+	assert_decodes("apps/v1.DeploymentSpec",
+		       "{\"replicas\":0,\"minReadySeconds\":0,\"selector\":{},\"paused\":false}",
+		       "{\"replicas\":0,\"selector\":{},\"template\":{\"metadata\":{},\"spec\":{\"containers\":null}},"
+		       "\"strategy\":{}}");
+	assert_decodes("core/v1.EmptyDirVolumeSource", "{\"medium\":\"\"}", "{}");
+	assert_decodes("core/v1.ResourceFieldSelector", "{\"resource\":\"limits.cpu\"}",
+		       "{\"resource\":\"limits.cpu\",\"divisor\":\"0\"}");
+	assert_decodes("core/v1.ServicePort", "{\"port\":80}", "{\"port\":80,\"targetPort\":0}");
+	assert_decodes("core/v1.ConfigMap", "{\"data\":{\"a\":null,\"name\":\"\"}}",
+		       "{\"metadata\":{},\"data\":{\"a\":\"\",\"name\":\"\"}}");
+	assert_decodes("core/v1.PodSpec", "{\"containers\":[null]}",
+		       "{\"containers\":[{\"name\":\"\",\"resources\":{}}]}");
+	assert_decodes("apps/v1.ControllerRevision", "{}", "{\"metadata\":{},\"data\":null,\"revision\":0}");
+	/* An omitzero time and a Go zero time are no time. */
+	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":null}", "{}");
+	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":\"0001-01-01T00:00:00Z\"}", "{}");
+}
+
+static void test_scalars(void **state)
+{
+	(void)state;
+	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":\"2026-01-02T05:04:05.9+02:00\"}",
+		       "{\"creationTimestamp\":\"2026-01-02T03:04:05Z\"}");
+	assert_decodes("coordination.k8s.io/v1.LeaseSpec", "{\"renewTime\":\"2026-01-02T03:04:05Z\"}",
+		       "{\"renewTime\":\"2026-01-02T03:04:05.000000Z\"}");
+	assert_decodes("core/v1.Secret", "{\"data\":{\"k\":\"aGVs\\nbG8=\",\"e\":\"\"}}",
+		       "{\"metadata\":{},\"data\":{\"k\":\"aGVsbG8=\",\"e\":\"\"}}");
+	assert_decodes("core/v1.HTTPGetAction", "{\"port\":\"web\"}", "{\"port\":\"web\"}");
+	assert_decodes("core/v1.HTTPGetAction", "{\"port\":8080}", "{\"port\":8080}");
+	assert_decodes("core/v1.ResourceRequirements", "{\"limits\":{\"cpu\":2,\"memory\":\"0.5Gi\"}}",
+		       "{\"limits\":{\"cpu\":\"2\",\"memory\":\"512Mi\"}}");
+	assert_decodes("authentication.k8s.io/v1.UserInfo", "{\"extra\":{\"a\":[\"b\",\"c\"]}}",
+		       "{\"extra\":{\"a\":[\"b\",\"c\"]}}");
+	assert_decodes("meta/v1.ManagedFieldsEntry", "{\"fieldsV1\":{\"f:a\":{\".\":{}}}}",
+		       "{\"fieldsV1\":{\"f:a\":{\".\":{}}}}");
+	assert_decodes("apiextensions.k8s.io/v1.JSONSchemaProps",
+		       "{\"default\":{\"x\":[1,null]},\"items\":{\"anything\":1},\"maximum\":1.5}",
+		       "{\"default\":{\"x\":[1,null]},\"maximum\":1.5,\"items\":{\"anything\":1}}");
+}
+
+static void test_type_errors(void **state)
+{
+#define DEPLOYMENT(msg) "Deployment in version \"v1\" cannot be handled as a Deployment: " msg
+	static const struct {
+		const char *ref, *text, *want;
+	} rows[] = {
+		{ "apps/v1.Deployment", "{\"spec\":{\"replicas\":\"3\"}}",
+		  DEPLOYMENT("json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type "
+			     "int32") },
+		{ "apps/v1.Deployment", "{\"spec\":{\"replicas\":1.5}}",
+		  DEPLOYMENT(
+		      "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type "
+		      "int32") },
+		{ "apps/v1.Deployment", "{\"spec\":{\"replicas\":4294967296}}",
+		  DEPLOYMENT(
+		      "json: cannot unmarshal number 4294967296 into Go struct field DeploymentSpec.spec.replicas of "
+		      "type int32") },
+		{ "apps/v1.Deployment", "{\"spec\":{\"template\":{\"spec\":{\"containers\":\"x\"}}}}",
+		  DEPLOYMENT("json: cannot unmarshal string into Go struct field PodSpec.spec.template.spec.containers "
+			     "of type "
+			     "[]v1.Container") },
+		{ "apps/v1.Deployment", "{\"spec\":{\"template\":{\"spec\":{\"containers\":[7]}}}}",
+		  DEPLOYMENT("json: cannot unmarshal number into Go struct field PodSpec.spec.template.spec.containers "
+			     "of type "
+			     "v1.Container") },
+		{ "apps/v1.Deployment", "{\"metadata\":{\"labels\":{\"a\":1}}}",
+		  DEPLOYMENT(
+		      "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string") },
+		{ "apps/v1.Deployment", "{\"metadata\":{\"labels\":[]}}",
+		  DEPLOYMENT("json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type "
+			     "map[string]string") },
+		{ "apps/v1.Deployment", "{\"spec\":[]}",
+		  DEPLOYMENT(
+		      "json: cannot unmarshal array into Go struct field Deployment.spec of type v1.DeploymentSpec") },
+		{ "apps/v1.Deployment", "{\"spec\":{\"paused\":\"yes\"}}",
+		  DEPLOYMENT(
+		      "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.paused of type bool") },
+		{ "apps/v1.Deployment", "[]",
+		  DEPLOYMENT("json: cannot unmarshal array into Go value of type v1.Deployment") },
+		{ "core/v1.Secret", "{\"data\":{\"k\":\"a\"}}",
+		  "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 1" },
+		{ "core/v1.Secret", "{\"data\":{\"k\":\"a=b=\"}}",
+		  "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at input byte 1" },
+		{ "core/v1.ResourceRequirements", "{\"limits\":{\"cpu\":\"lots\"}}",
+		  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'" },
+		{ "core/v1.HTTPGetAction", "{\"port\":true}",
+		  "json: cannot unmarshal bool into Go struct field HTTPGetAction.port of type int32" },
+		{ "meta/v1.ObjectMeta", "{\"deletionTimestamp\":\"soon\"}",
+		  "parsing time \"soon\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"soon\" as \"2006\"" },
+		{ "authentication.k8s.io/v1.UserInfo", "{\"extra\":{\"a\":\"b\"}}",
+		  "json: cannot unmarshal string into Go struct field UserInfo.extra of type []string" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_decodes(rows[i].ref, rows[i].text, rows[i].want);
+}
+
+static void test_strict(void **state)
+{
+	static const char text[] =
+	    "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"imagee\":\"x\",\"Image\":\"y\"}]}},"
+	    "\"replica\":1},\"foo\":{\"bar\":1},\"metadata\":{\"labels\":{\"any\":\"thing\"}}}";
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct decode_report report = { 0 };
+
+	(void)state;
+	decoded(&a, "apps/v1.Deployment", text, false, &report);
+	assert_int_equal(report.strict.n, 4);
+	assert_sv(report.strict.p[0], "unknown field \"foo\"");
+	assert_sv(report.strict.p[1], "unknown field \"spec.replica\"");
+	assert_sv(report.strict.p[2], "unknown field \"spec.template.spec.containers[1].imagee\"");
+	assert_sv(report.strict.p[3], "unknown field \"spec.template.spec.containers[1].Image\"");
+	vec_release(&report.strict);
+}
+
+/* Every declared default: an empty struct of its type gets it, and a given value stays. */
+static void test_every_default(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < schema_count; i++) {
+		const struct schema *s = schema_all[i];
+
+		for (size_t k = 0; k < s->n_fields; k++) {
+			_cleanup_(arena_release) struct arena a = ARENA_INIT;
+			const struct field *f = &s->fields[k];
+			struct val *doc = val_new_map(&a), *want;
+
+			if (!f->json_default)
+				continue;
+			n++;
+			want = json_decode(&a, sv_from(f->json_default), NULL, NULL);
+			assert_non_null(want);
+			if (f->kind == FIELD_STRUCT) /* its members have defaults, too */
+				default_typed(&a, f->type, want);
+			default_typed(&a, s, doc);
+			assert_true(val_equal(val_member(doc, f->sym), want));
+			val_set(&a, doc, f->sym, val_new_str(&a, SV("given")));
+			default_typed(&a, s, doc);
+			assert_true(val_is(val_member(doc, f->sym), "given"));
+		}
+	}
+	assert_true(n > 80);
+}
+
+/* Decoding what decoding gave changes nothing, whatever the type. */
+static void test_empty_of_every_type(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < schema_count; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct sv first, second;
+
+		if (schema_all[i]->n_fields == 0)
+			continue;
+		first = decoded(&a, schema_all[i]->ref, "{}", true, NULL);
+		second = decoded(&a, schema_all[i]->ref, first.p, true, NULL);
+		assert_string_equal(first.p, second.p);
+	}
+}
+
+static void test_order(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct val *v = json_decode(&a,
+				    SV("{\"status\":{\"hostIP\":\"h\",\"phase\":\"p\"},\"x\":1,\"spec\":{\"volumes\":[{"
+				       "\"emptyDir\":{},\"name\":\"n\"}]}}"),
+				    NULL, NULL);
+
+	(void)state;
+	order_typed(&a, schema_find(SV("core/v1.Pod")), v);
+	json_encode(&b, v);
+	assert_sv(buf_sv(&b), "{\"spec\":{\"volumes\":[{\"name\":\"n\",\"emptyDir\":{}}]},\"status\":{\"phase\":\"p\","
+			      "\"hostIP\":\"h\"},\"x\":1}");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_deployment),
+		cmocka_unit_test(test_zero_values),
+		cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_type_errors),
+		cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_every_default),
+		cmocka_unit_test(test_empty_of_every_type),
+		cmocka_unit_test(test_order),
+	};
+
+	return cmocka_run_group_tests_name("decode", tests, NULL, NULL);
+}
