@@ -17,7 +17,15 @@
  *
  * Representation. A map's children are one array of nodes; a member with a string key
  * takes two: a VAL_KEY node holding the key, then the value with sym 0. Only this header's
- * functions need to know. Member order is insertion order.
+ * functions need to know. Member order is insertion order. Arrays of children are made by
+ * these functions alone (never point items at an array of your own and then change it): see
+ * doc_items.h. Those of a published object are frozen: val_set(), val_push() and the like on
+ * a shallow copy of such a map copy its array first, functions without an arena (val_del,
+ * val_*_mut below it) abort rather than change what others read.
+ *
+ * Depth. A decoded document is at most JSON_DEPTH_MAX levels deep, so functions may recurse
+ * along it. Code that nests decoded documents into each other without a bound (patches) asks
+ * val_deeper_than() before it goes on.
  *
  * Numbers are int64 when they are written without fraction or exponent and fit, else double
  * (as apimachinery decodes into interface{}). VAL_RAW is JSON text kept unparsed
@@ -130,6 +138,9 @@ bool val_iter_next(struct val_iter *it);
 /* Deep equality: maps as sets of members, ints and floats by value, raw by its parsed value. */
 bool val_equal(const struct val *a, const struct val *b);
 
+/* Is v nested more than depth levels of lists and maps? Itself looks no deeper than that. */
+bool val_deeper_than(const struct val *v, unsigned depth);
+
 /* --- building; a is the arena the document lives in --- */
 
 struct val *val_new_map(struct arena *a);
@@ -146,7 +157,7 @@ struct val *val_new_raw(struct arena *a, struct sv json); /* copies */
 /* Sets member key of map to a shallow copy of *v and returns the copy's place inside map:
  * a view until the next member is added to map (members move when their array grows). To fill a
  * nested map, build it first or use val_set_map()'s return value before adding siblings.
- * v's children become shared: do not go on changing v through the old pointer. */
+ * v's children become shared: do not go on changing v through the old pointer. v NULL sets null. */
 struct val *val_set(struct arena *a, struct val *map, enum sym key, const struct val *v);
 struct val *val_set_sv(struct arena *a, struct val *map, struct sv key, const struct val *v); /* copies key */
 struct val *val_push(struct arena *a, struct val *list, const struct val *v); /* same rules */

@@ -1,9 +1,14 @@
 /* json.h - JSON text to documents and back (RFC 8259).
  *
- * The decoder accepts exactly RFC 8259 in valid UTF-8, at most JSON_DEPTH_MAX levels deep;
- * errors name what was found and the offset, in the wording class of Go's encoding/json so
- * that clients see the familiar text. Duplicate members: the last one wins, and each is
- * reported through json_opts.duplicate for strict field validation.
+ * The decoder accepts exactly RFC 8259 in valid UTF-8, at most JSON_DEPTH_MAX levels deep. Its
+ * errors are worded as Go's encoding/json words them ("invalid character '}' after object
+ * key"), so that clients see the familiar text; like those they do not name an offset.
+ * Duplicate members: the last one wins, and each is reported through json_opts.duplicate for
+ * strict field validation. \u escapes of lone surrogates become U+FFFD, as in Go.
+ *
+ * The depth bound is hard and lower than encoding/json's 10,000: no API type needs more than
+ * some thirty levels (JSONSchemaProps nests furthest), and every function that walks a
+ * document may then recurse without measuring its stack.
  */
 #pragma once
 
@@ -12,7 +17,7 @@
 #include "base/err.h"
 #include "codec/doc.h"
 
-#define JSON_DEPTH_MAX 10000 /* as encoding/json; the decoder does not recurse on the C stack per level beyond 512 */
+#define JSON_DEPTH_MAX 512
 
 struct json_opts {
 	/* Strings without escapes may point into the text, which then must outlive the arena. */
@@ -26,11 +31,15 @@ struct json_opts {
 /* Decodes one value with nothing but white space around it; NULL on failure (ERR_BAD_REQUEST). */
 struct val *json_decode(struct arena *a, struct sv text, const struct json_opts *opts, struct err *err);
 
-/* Appends v, compact, members in document order, HTML characters not escaped, invalid UTF-8
- * never (documents do not hold any). The encoding of a decoded value decodes to an equal value. */
+/* Appends v, compact, members in document order, no newline at the end. Bytes are those of Go's
+ * json.Encoder, which is what upstream's servers and clients send: <, > and & are written as
+ * \u003c, \u003e and \u0026, U+2028 and U+2029 escaped too; doubles in the shortest form that
+ * reads back the same. The encoding of a decoded value decodes to an equal value. */
 void json_encode(struct buf *b, const struct val *v);
 void json_encode_indent(struct buf *b, const struct val *v, int spaces);
 void json_encode_str(struct buf *b, struct sv s); /* quoted and escaped */
+
+bool json_str_plain(struct sv s); /* encoded as it is, between quotes: nothing in it is escaped */
 
 /* True when text is one valid JSON value. */
 bool json_valid(struct sv text);

@@ -1,0 +1,279 @@
+/* Reading and comparing documents. Building them is in doc_build.c.
+ *
+ * A lookup by symbol compares one integer a node: both nodes of a member with a string key
+ * have symbol 0, so they never match and need not be told apart. */
+#include "codec/doc.h"
+
+#include "codec/doc_items.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+const char *val_type_name(enum val_type t)
+{
+	static const char *const names[_VAL_TYPE_MAX] = {
+		[VAL_NULL] = "null",	[VAL_BOOL] = "boolean", [VAL_INT] = "integer",
+		[VAL_FLOAT] = "number", [VAL_STR] = "string",	[VAL_RAW] = "raw",
+		[VAL_LIST] = "array",	[VAL_MAP] = "object",	[VAL_KEY] = "key",
+	};
+
+	return (unsigned)t < _VAL_TYPE_MAX ? names[t] : "unknown";
+}
+
+const struct val *val_member(const struct val *v, enum sym key)
+{
+	if (!v || v->type != VAL_MAP || key == SYM_NONE)
+		return NULL;
+	for (size_t i = 0, n = v->n; i < n; i++) {
+		if (v->items[i].sym == (uint32_t)key)
+			return &v->items[i];
+	}
+	return NULL;
+}
+
+const struct val *val_member_sv(const struct val *v, struct sv key)
+{
+	enum sym sym;
+
+	if (!v || v->type != VAL_MAP)
+		return NULL;
+	sym = sym_find(key);
+	if (sym != SYM_NONE)
+		return val_member(v, sym);
+	for (size_t i = 0; i < v->n; i++) {
+		const struct val *m = &v->items[i];
+
+		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0))
+			return m + 1;
+	}
+	return NULL;
+}
+
+const struct val *val_path(const struct val *v, const enum sym *path)
+{
+	while (v && *path != SYM_NONE)
+		v = val_member(v, *path++);
+	return v;
+}
+
+double val_num(const struct val *v)
+{
+	if (val_type(v) == VAL_INT)
+		return (double)v->i;
+	return val_type(v) == VAL_FLOAT ? v->d : 0;
+}
+
+struct sv val_raw(const struct val *v)
+{
+	return val_type(v) == VAL_RAW ? sv_make(v->s, v->n) : sv_make("", 0);
+}
+
+size_t val_len(const struct val *v)
+{
+	size_t keys = 0;
+
+	if (val_type(v) == VAL_LIST)
+		return v->n;
+	if (val_type(v) != VAL_MAP)
+		return 0;
+	for (size_t i = 0; i < v->n; i++)
+		keys += v->items[i].type == VAL_KEY;
+	return v->n - keys;
+}
+
+const struct val *val_at(const struct val *v, size_t i)
+{
+	return val_type(v) == VAL_LIST && i < v->n ? &v->items[i] : NULL;
+}
+
+struct val_iter val_iter(const struct val *map)
+{
+	struct val_iter it = { 0 };
+
+	if (val_type(map) == VAL_MAP && map->n) {
+		it.at = map->items;
+		it.end = map->items + map->n;
+	}
+	return it;
+}
+
+bool val_iter_next(struct val_iter *it)
+{
+	if (it->at == it->end)
+		return false;
+	if (it->at->type == VAL_KEY) {
+		it->sym = SYM_NONE;
+		it->key = sv_make(it->at->s, it->at->n);
+		it->at++;
+	} else {
+		it->sym = (enum sym)it->at->sym;
+		it->key = sym_name(it->sym);
+	}
+	it->value = (struct val *)it->at;
+	it->at++;
+	return true;
+}
+
+bool val_deeper_than(const struct val *v, unsigned depth)
+{
+	if (val_type(v) != VAL_LIST && val_type(v) != VAL_MAP)
+		return false;
+	if (depth == 0)
+		return true;
+	for (size_t i = 0; i < v->n; i++) {
+		if (val_deeper_than(&v->items[i], depth - 1))
+			return true;
+	}
+	return false;
+}
+
+/* --- equality --- */
+
+/* One member of a map, for sorting: symbols before strings, strings by length and bytes. */
+struct member {
+	uint32_t sym;
+	struct sv key;
+	const struct val *value;
+};
+
+static int member_cmp(const void *pa, const void *pb)
+{
+	const struct member *a = pa, *b = pb;
+
+	if (a->sym != b->sym)
+		return a->sym < b->sym ? -1 : 1;
+	if (a->key.n != b->key.n)
+		return a->key.n < b->key.n ? -1 : 1;
+	return a->sym || a->key.n == 0 ? 0 : memcmp(a->key.p, b->key.p, a->key.n);
+}
+
+static struct member *members_sorted(const struct val *map, size_t n)
+{
+	struct member *out = xcalloc(n, sizeof(*out));
+	size_t at = 0;
+
+	VAL_EACH_MEMBER(map, m) {
+		out[at++] = (struct member){ .sym = (uint32_t)m.sym, .key = m.key, .value = m.value };
+	}
+	qsort(out, n, sizeof(*out), member_cmp);
+	return out;
+}
+
+/* Sorting keeps two large maps in different order from costing a client's square of time. */
+static bool maps_equal_sorted(const struct val *a, const struct val *b, size_t n)
+{
+	struct member *ma = members_sorted(a, n), *mb = members_sorted(b, n);
+	bool equal = true;
+
+	for (size_t i = 0; equal && i < n; i++)
+		equal = member_cmp(&ma[i], &mb[i]) == 0 && val_equal(ma[i].value, mb[i].value);
+	free(ma);
+	free(mb);
+	return equal;
+}
+
+static bool same_key(const struct val *a, const struct val *b)
+{
+	if (a->sym || b->sym)
+		return a->sym == b->sym;
+	return a->type == VAL_KEY && b->type == VAL_KEY && a->n == b->n && (a->n == 0 || memcmp(a->s, b->s, a->n) == 0);
+}
+
+static bool maps_equal(const struct val *a, const struct val *b)
+{
+	size_t i = 0;
+
+	if (a->n != b->n) /* a key takes the same number of nodes on both sides */
+		return false;
+	/* Most maps that are equal are in the same order. */
+	for (; i < a->n && same_key(&a->items[i], &b->items[i]); i++) {
+		if (a->items[i].type == VAL_KEY)
+			i++;
+		if (!val_equal(&a->items[i], &b->items[i]))
+			return false;
+	}
+	if (i == a->n)
+		return true;
+	if (a->n > 64) {
+		size_t n = val_len(a);
+
+		return n == val_len(b) && maps_equal_sorted(a, b, n);
+	}
+	for (; i < a->n; i++) {
+		const struct val *m = &a->items[i], *other = NULL;
+
+		if (m->sym) {
+			other = val_member(b, (enum sym)m->sym);
+		} else {
+			for (size_t j = 0; j < b->n && !other; j++) {
+				if (b->items[j].type == VAL_KEY && same_key(m, &b->items[j]))
+					other = &b->items[j + 1];
+			}
+			m = &a->items[++i];
+		}
+		if (!other || !val_equal(m, other))
+			return false;
+	}
+	return true;
+}
+
+static bool raw_equal(const struct val *a, const struct val *b)
+{
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	struct json_opts opts = { .borrow_text = true };
+
+	if (a->type == VAL_RAW && b->type == VAL_RAW && sv_eq(val_raw(a), val_raw(b)))
+		return true;
+	if (a->type == VAL_RAW)
+		a = json_decode(&tmp, val_raw(a), &opts, NULL);
+	if (b->type == VAL_RAW)
+		b = json_decode(&tmp, val_raw(b), &opts, NULL);
+	return a && b && val_equal(a, b);
+}
+
+/* Exact: 2^53 + 1 is not equal to the double next to it. */
+static bool int_is_float(int64_t i, double d)
+{
+	return d >= -9223372036854775808.0 && d < 9223372036854775808.0 && (double)(int64_t)d == d && (int64_t)d == i;
+}
+
+bool val_equal(const struct val *a, const struct val *b)
+{
+	enum val_type ta = val_type(a), tb = val_type(b);
+
+	if (!a || !b)
+		return a == b;
+	if (ta == VAL_RAW || tb == VAL_RAW)
+		return raw_equal(a, b);
+	if (ta != tb) {
+		if (ta == VAL_INT && tb == VAL_FLOAT)
+			return int_is_float(a->i, b->d);
+		return ta == VAL_FLOAT && tb == VAL_INT && int_is_float(b->i, a->d);
+	}
+	switch (ta) {
+	case VAL_NULL:
+		return true;
+	case VAL_BOOL:
+		return a->b == b->b;
+	case VAL_INT:
+		return a->i == b->i;
+	case VAL_FLOAT:
+		return a->d == b->d;
+	case VAL_STR:
+		return a->n == b->n && (a->n == 0 || a->s == b->s || memcmp(a->s, b->s, a->n) == 0);
+	case VAL_LIST:
+		if (a->n != b->n)
+			return false;
+		if (a->items == b->items)
+			return true;
+		for (size_t i = 0; i < a->n; i++) {
+			if (!val_equal(&a->items[i], &b->items[i]))
+				return false;
+		}
+		return true;
+	case VAL_MAP:
+		return (a->n == b->n && a->items == b->items) || maps_equal(a, b);
+	default:
+		return false;
+	}
+}

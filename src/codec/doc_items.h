@@ -1,0 +1,52 @@
+/* doc_items.h - how the children of a list or map lie in memory; for doc.c and the codecs.
+ *
+ * An array of nodes is preceded by a small header that knows how many fit, so that appending
+ * is amortised O(1) although struct val itself has no room for a capacity. Arrays inside a
+ * published object (object/obj.c) are marked frozen: the functions that get an arena copy a
+ * frozen array before they change it, the others (val_del, val_*_mut) treat the attempt as
+ * the bug it is. An empty container has items == NULL and no header.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "codec/doc.h"
+
+#define VAL_N_MAX ((1u << 28) - 1) /* largest value of val.n */
+
+struct val_items {
+	uint32_t cap; /* nodes */
+	uint32_t frozen;
+	struct val v[];
+};
+
+_Static_assert(sizeof(struct val) == 16, "a node is 16 bytes");
+_Static_assert(offsetof(struct val_items, v) == 8, "the header is 8 bytes");
+
+static inline struct val_items *val_items_of(const struct val *v)
+{
+	return v->items ? (struct val_items *)(void *)((char *)v->items - offsetof(struct val_items, v)) : NULL;
+}
+
+/* Room for cap nodes, not initialised. */
+static inline struct val *val_items_new(struct arena *a, size_t cap)
+{
+	struct val_items *it;
+
+	BUG_ON(cap > VAL_N_MAX);
+	it = arena_alloc(a, sizeof(*it) + cap * sizeof(struct val));
+	it->cap = (uint32_t)cap;
+	it->frozen = 0;
+	return it->v;
+}
+
+static inline bool val_frozen(const struct val *v)
+{
+	const struct val_items *it = val_items_of(v);
+
+	return it && it->frozen;
+}
+
+static inline struct val val_make(enum val_type type, size_t n)
+{
+	return (struct val){ .type = (unsigned)type & 15, .n = (uint32_t)n & VAL_N_MAX };
+}

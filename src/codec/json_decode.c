@@ -1,0 +1,758 @@
+/* The JSON decoder: one pass, no recursion, no allocation per node.
+ *
+ * Finished nodes wait on one scratch stack. When a container closes, its children are the top
+ * of that stack; they move into an exact array in the arena and the container's own node takes
+ * their place. An open container is a frame that remembers where its children begin.
+ *
+ * Unless the caller lends the text, it is copied into the arena once and strings point into
+ * that copy; escapes are then undone in place (an escape is never shorter than what it means).
+ *
+ * Error texts are those of Go's encoding/json. */
+#include "codec/json.h"
+
+#include "codec/doc_items.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+struct frame {
+	uint32_t start; /* index of the first child on the node stack */
+	uint32_t sym;	/* of the container itself in its parent */
+	bool map;
+};
+
+struct decoder {
+	const char *at, *end;
+	struct arena *a;
+	const struct json_opts *opts;
+	struct err *err;
+	bool own_text; /* the text is ours to write to */
+
+	struct val *nodes; /* scratch stack; on the heap once it outgrew the first array */
+	size_t n, cap;
+	struct val *heap;
+
+	struct frame frames[JSON_DEPTH_MAX];
+	size_t depth;
+};
+
+/* --- errors --- */
+
+static int fail_eof(struct decoder *d)
+{
+	return err_set(d->err, ERR_BAD_REQUEST, "unexpected end of JSON input");
+}
+
+/* The byte as Go quotes a rune: 'x', '\'', '\n', '\x00', '\u0080'. */
+static void quote_char(unsigned char c, char out[16])
+{
+	static const char esc[] = "\a\b\f\n\r\t\v\\'";
+	static const char name[] = "abfnrtv\\'";
+	const char *p = c ? strchr(esc, c) : NULL;
+
+	if (p)
+		snprintf(out, 16, "'\\%c'", name[p - esc]);
+	else if (c < 0x20 || c == 0x7f)
+		snprintf(out, 16, "'\\x%02x'", c);
+	else if (c < 0x80)
+		snprintf(out, 16, "'%c'", c);
+	else if (c < 0xa1 || c == 0xad)
+		snprintf(out, 16, "'\\u%04x'", c);
+	else /* Go takes the byte for a rune */
+		snprintf(out, 16, "'%c%c'", 0xc0 | c >> 6, 0x80 | (c & 0x3f));
+}
+
+/* The byte at d->at is not what the grammar wants there. */
+static int fail_char(struct decoder *d, const char *context)
+{
+	char quoted[16];
+
+	if (d->at == d->end)
+		return fail_eof(d);
+	quote_char((unsigned char)*d->at, quoted);
+	return err_set(d->err, ERR_BAD_REQUEST, "invalid character %s %s", quoted, context);
+}
+
+/* --- the node stack --- */
+
+static struct val *push_slow(struct decoder *d)
+{
+	d->cap *= 2;
+	if (d->heap) {
+		d->heap = xrealloc(d->heap, d->cap * sizeof(struct val));
+	} else {
+		d->heap = xmalloc(d->cap * sizeof(struct val));
+		memcpy(d->heap, d->nodes, d->n * sizeof(struct val));
+	}
+	d->nodes = d->heap;
+	return &d->nodes[d->n++];
+}
+
+static inline struct val *push(struct decoder *d)
+{
+	return d->n < d->cap ? &d->nodes[d->n++] : push_slow(d);
+}
+
+/* --- strings --- */
+
+/* Length of the valid UTF-8 sequence at p, or 0. */
+static size_t utf8_len(const unsigned char *p, const unsigned char *end)
+{
+	size_t left = (size_t)(end - p);
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || left < 2 || (p[1] & 0xc0) != 0x80)
+		return 0;
+	if (p[0] < 0xe0)
+		return 2;
+	if (left < 3 || (p[2] & 0xc0) != 0x80)
+		return 0;
+	if (p[0] < 0xf0) {
+		if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
+			return 0; /* overlong, surrogate */
+		return 3;
+	}
+	if (left < 4 || (p[3] & 0xc0) != 0x80 || p[0] > 0xf4)
+		return 0;
+	if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0; /* overlong, beyond U+10FFFF */
+	return 4;
+}
+
+static bool utf8_valid(const char *s, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)s, *end = p + n;
+
+	while (p < end) {
+		size_t len = utf8_len(p, end);
+
+		if (!len)
+			return false;
+		p += len;
+	}
+	return true;
+}
+
+static int hex4(const char *p)
+{
+	int v = 0;
+
+	for (int i = 0; i < 4; i++) {
+		char c = p[i];
+		int x;
+
+		if (c >= '0' && c <= '9')
+			x = c - '0';
+		else if (c >= 'a' && c <= 'f')
+			x = c - 'a' + 10;
+		else if (c >= 'A' && c <= 'F')
+			x = c - 'A' + 10;
+		else
+			return -1;
+		v = v << 4 | x;
+	}
+	return v;
+}
+
+static size_t utf8_put(char *out, uint32_t r)
+{
+	if (r < 0x80) {
+		out[0] = (char)r;
+		return 1;
+	}
+	if (r < 0x800) {
+		out[0] = (char)(0xc0 | r >> 6);
+		out[1] = (char)(0x80 | (r & 0x3f));
+		return 2;
+	}
+	if (r < 0x10000) {
+		out[0] = (char)(0xe0 | r >> 12);
+		out[1] = (char)(0x80 | (r >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (r & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | r >> 18);
+	out[1] = (char)(0x80 | (r >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (r >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (r & 0x3f));
+	return 4;
+}
+
+static bool is_surrogate(int r)
+{
+	return r >= 0xd800 && r < 0xe000;
+}
+
+/* Undoes the escapes of the checked text [from, end) into out; returns the bytes written. A
+ * surrogate without its other half becomes U+FFFD, as in Go. */
+static size_t unescape(char *out, const char *from, const char *end)
+{
+	char *w = out;
+
+	while (from < end) {
+		const char *bs = memchr(from, '\\', (size_t)(end - from));
+		size_t plain = (size_t)((bs ? bs : end) - from);
+		int r;
+
+		memmove(w, from, plain);
+		w += plain;
+		if (!bs)
+			break;
+		from = bs + 2;
+		switch (bs[1]) {
+		case 'b':
+			*w++ = '\b';
+			break;
+		case 'f':
+			*w++ = '\f';
+			break;
+		case 'n':
+			*w++ = '\n';
+			break;
+		case 'r':
+			*w++ = '\r';
+			break;
+		case 't':
+			*w++ = '\t';
+			break;
+		case 'u':
+			r = hex4(from);
+			from += 4;
+			if (is_surrogate(r)) {
+				int low = end - from >= 6 && from[0] == '\\' && from[1] == 'u' ? hex4(from + 2) : -1;
+
+				if (r < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
+					r = 0x10000 + ((r - 0xd800) << 10) + (low - 0xdc00);
+					from += 6;
+				} else {
+					r = 0xfffd;
+				}
+			}
+			w += utf8_put(w, (uint32_t)r);
+			break;
+		default: /* quote, backslash, slash stand for themselves */
+			*w++ = bs[1];
+			break;
+		}
+	}
+	return (size_t)(w - out);
+}
+
+/* Advances over bytes that a string holds as they are; ors *high with any byte >= 0x80. */
+static inline const char *scan_plain(const char *p, const char *end, unsigned *high)
+{
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), bs = _mm_set1_epi8('\\'), ctl = _mm_set1_epi8(0x1f);
+
+	while (end - p >= 16) {
+		__m128i c = _mm_loadu_si128((const __m128i *)(const void *)p);
+		/* max(c, 0x1f) == 0x1f exactly for control bytes, unsigned */
+		__m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(c, quote), _mm_cmpeq_epi8(c, bs)),
+					    _mm_cmpeq_epi8(_mm_max_epu8(c, ctl), ctl));
+		unsigned mask = (unsigned)_mm_movemask_epi8(stop), hi = (unsigned)_mm_movemask_epi8(c);
+
+		if (mask) {
+			unsigned at = (unsigned)__builtin_ctz(mask);
+
+			*high |= hi & ((1u << at) - 1);
+			return p + at;
+		}
+		*high |= hi;
+		p += 16;
+	}
+#endif
+	for (; p < end; p++) {
+		unsigned char c = (unsigned char)*p;
+
+		if (c == '"' || c == '\\' || c < 0x20)
+			break;
+		*high |= c & 0x80;
+	}
+	return p;
+}
+
+/* d->at is behind the opening quote. On success it is behind the closing one. */
+static int parse_string(struct decoder *d, struct sv *ret)
+{
+	const char *start = d->at, *p = start;
+	bool escaped = false;
+	unsigned high = 0;
+	size_t n;
+
+	for (;;) {
+		p = scan_plain(p, d->end, &high);
+		d->at = p;
+		if (p == d->end)
+			return fail_eof(d);
+		if (*p == '"')
+			break;
+		if (*p != '\\')
+			return fail_char(d, "in string literal");
+		escaped = true;
+		d->at = ++p;
+		if (p == d->end)
+			return fail_eof(d);
+		if (*p == 'u') {
+			for (int i = 0; i < 4; i++) {
+				d->at = ++p;
+				if (p == d->end ||
+				    !((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f') || (*p >= 'A' && *p <= 'F')))
+					return fail_char(d, "in \\u hexadecimal character escape");
+			}
+		} else if (!memchr("\"\\/bfnrt", *p, 8)) {
+			return fail_char(d, "in string escape code");
+		}
+		p++;
+	}
+	d->at = p + 1;
+	n = (size_t)(p - start);
+	if (high && !utf8_valid(start, n))
+		return err_set(d->err, ERR_BAD_REQUEST, "invalid UTF-8 in string literal");
+	if (escaped) {
+		char *out = d->own_text ? (char *)start : arena_alloc(d->a, n);
+
+		n = unescape(out, start, p);
+		start = out;
+	}
+	*ret = sv_make(start, n);
+	return 0;
+}
+
+/* --- numbers --- */
+
+static bool digit(const struct decoder *d)
+{
+	return d->at < d->end && *d->at >= '0' && *d->at <= '9';
+}
+
+/* Exact when the digits fit 53 bits and the power of ten is exact too; else strtod. */
+static int parse_double(struct decoder *d, const char *start, uint64_t digits, bool fits, int exp10, double *ret)
+{
+	static const double pow10[] = { 1e0,  1e1,  1e2,  1e3,	1e4,  1e5,  1e6,  1e7,	1e8,  1e9,  1e10, 1e11,
+					1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+	size_t n = (size_t)(d->at - start);
+	char small[64], *copy = small;
+	double v;
+
+	if (fits && digits <= UINT64_C(1) << 53 && exp10 >= -22 && exp10 <= 22) {
+		v = (double)digits;
+		v = exp10 < 0 ? v / pow10[-exp10] : v * pow10[exp10];
+		*ret = *start == '-' ? -v : v;
+		return 0;
+	}
+	if (n >= sizeof(small))
+		copy = xmalloc(n + 1);
+	memcpy(copy, start, n);
+	copy[n] = '\0';
+	v = strtod(copy, NULL);
+	if (copy != small)
+		free(copy);
+	if (isinf(v))
+		return err_set(d->err, ERR_BAD_REQUEST,
+			       "json: cannot unmarshal number %.*s into Go value of type float64", (int)MIN(n, 64),
+			       start);
+	*ret = v;
+	return 0;
+}
+
+/* d->at is on '-' or a digit. */
+static int parse_number(struct decoder *d, struct val *out)
+{
+	const char *start = d->at;
+	bool neg = *start == '-', whole = true, fits = true;
+	uint64_t digits = 0;
+	int exp10 = 0;
+
+	if (neg) {
+		d->at++;
+		if (!digit(d))
+			return fail_char(d, "in numeric literal");
+	}
+	if (*d->at == '0') {
+		d->at++;
+	} else {
+		for (; digit(d); d->at++) {
+			fits = fits && !__builtin_mul_overflow(digits, 10u, &digits) &&
+			       !__builtin_add_overflow(digits, (uint64_t)(*d->at - '0'), &digits);
+		}
+	}
+	if (d->at < d->end && *d->at == '.') {
+		whole = false;
+		d->at++;
+		if (!digit(d))
+			return fail_char(d, "after decimal point in numeric literal");
+		for (; digit(d); d->at++) {
+			fits = fits && exp10 > -1000 && !__builtin_mul_overflow(digits, 10u, &digits) &&
+			       !__builtin_add_overflow(digits, (uint64_t)(*d->at - '0'), &digits);
+			exp10 -= fits;
+		}
+	}
+	if (d->at < d->end && (*d->at == 'e' || *d->at == 'E')) {
+		bool exp_neg = false;
+		int e = 0;
+
+		whole = false;
+		d->at++;
+		if (d->at < d->end && (*d->at == '+' || *d->at == '-'))
+			exp_neg = *d->at++ == '-';
+		if (!digit(d))
+			return fail_char(d, "in exponent of numeric literal");
+		for (; digit(d); d->at++)
+			e = MIN(e * 10 + (*d->at - '0'), 100000);
+		exp10 += exp_neg ? -e : e;
+	}
+	if (whole && fits && digits <= (uint64_t)INT64_MAX + neg) {
+		*out = val_make(VAL_INT, 0);
+		out->i = neg ? (int64_t)(0 - digits) : (int64_t)digits;
+		return 0;
+	}
+
+	double v = 0;
+
+	if (parse_double(d, start, digits, fits, exp10, &v) < 0)
+		return -1;
+	*out = val_make(VAL_FLOAT, 0);
+	out->d = v;
+	return 0;
+}
+
+/* --- literals --- */
+
+static int parse_literal(struct decoder *d, const char *word)
+{
+	for (size_t i = 1; word[i]; i++) {
+		char context[48];
+
+		d->at++;
+		if (d->at < d->end && *d->at == word[i])
+			continue;
+		snprintf(context, sizeof(context), "in literal %s (expecting '%c')", word, word[i]);
+		return fail_char(d, context);
+	}
+	d->at++;
+	return 0;
+}
+
+/* --- duplicate members --- */
+
+/* Dotted path of the member at node index key of the innermost open map. */
+static struct sv member_path(struct decoder *d, const struct val *key)
+{
+	struct buf b = BUF_INIT;
+	struct sv path;
+
+	for (size_t i = 0; i < d->depth; i++) {
+		const struct frame *f = &d->frames[i];
+		struct sv name;
+
+		if (i + 1 < d->depth && !f->map) {
+			buf_printf(&b, "[%u]", d->frames[i + 1].start - f->start);
+			continue;
+		}
+		if (i + 1 == d->depth)
+			name = key->sym ? sym_name((enum sym)key->sym) : sv_make(key->s, key->n);
+		else if (d->frames[i + 1].sym)
+			name = sym_name((enum sym)d->frames[i + 1].sym);
+		else
+			name = sv_make(d->nodes[d->frames[i + 1].start - 1].s, d->nodes[d->frames[i + 1].start - 1].n);
+		if (b.n)
+			buf_addc(&b, '.');
+		buf_addsv(&b, name);
+	}
+	path = arena_sv(d->a, buf_sv(&b));
+	buf_release(&b);
+	return path;
+}
+
+static int key_cmp(const struct val *a, const struct val *b)
+{
+	if (a->sym != b->sym)
+		return a->sym < b->sym ? -1 : 1;
+	if (a->sym)
+		return 0;
+	if (a->n != b->n)
+		return a->n < b->n ? -1 : 1;
+	return a->n ? memcmp(a->s, b->s, a->n) : 0;
+}
+
+static int key_ref_cmp(const void *pa, const void *pb)
+{
+	const struct val *a = *(const struct val *const *)pa, *b = *(const struct val *const *)pb;
+	int c = key_cmp(a, b);
+
+	return c ? c : (a > b) - (a < b);
+}
+
+static inline bool is_key(const struct val *v)
+{
+	return v->sym != 0 || v->type == VAL_KEY;
+}
+
+/* Whether members of v[0..n) repeat; marks every repeated one but the last as to drop (VAL_NULL
+ * with symbol UINT32_MAX in its first node). Sorted when large: a client must not buy a square. */
+static bool mark_duplicates(struct decoder *d, struct val *v, size_t n)
+{
+	bool found = false;
+
+	if (n <= 64) {
+		for (size_t i = 0; i < n; i++) {
+			if (!is_key(&v[i]))
+				continue;
+			for (size_t j = i + 1; j < n; j++) {
+				if (!is_key(&v[j]) || key_cmp(&v[i], &v[j]) != 0)
+					continue;
+				found = true;
+				if (d->opts && d->opts->duplicate)
+					d->opts->duplicate(member_path(d, &v[j]), d->opts->ctx);
+				v[i].n = v[i].type == VAL_KEY ? 2 : 1;
+				v[i].type = VAL_NULL;
+				v[i].sym = UINT32_MAX;
+				break;
+			}
+		}
+		return found;
+	}
+
+	struct val **keys = xmalloc(n * sizeof(struct val *));
+	size_t n_keys = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (is_key(&v[i]))
+			keys[n_keys++] = &v[i];
+	}
+	qsort(keys, n_keys, sizeof(struct val *), key_ref_cmp);
+	for (size_t i = 0; i + 1 < n_keys; i++) {
+		if (key_cmp(keys[i], keys[i + 1]) != 0)
+			continue;
+		found = true;
+		if (d->opts && d->opts->duplicate)
+			d->opts->duplicate(member_path(d, keys[i + 1]), d->opts->ctx);
+		keys[i]->n = keys[i]->type == VAL_KEY ? 2 : 1;
+		keys[i]->type = VAL_NULL;
+		keys[i]->sym = UINT32_MAX;
+	}
+	free(keys);
+	return found;
+}
+
+static size_t drop_marked(struct val *v, size_t n)
+{
+	size_t w = 0;
+
+	for (size_t i = 0; i < n;) {
+		if (v[i].sym == UINT32_MAX)
+			i += v[i].n;
+		else
+			v[w++] = v[i++];
+	}
+	return w;
+}
+
+/* --- containers --- */
+
+static int open_container(struct decoder *d, bool map, uint32_t sym, size_t max_depth)
+{
+	if (d->depth >= max_depth)
+		return err_set(d->err, ERR_BAD_REQUEST, "exceeded max depth");
+	d->frames[d->depth++] = (struct frame){ .start = (uint32_t)d->n, .sym = sym, .map = map };
+	return 0;
+}
+
+/* Moves the children of the innermost container into the arena and pushes its node. */
+static void close_container(struct decoder *d)
+{
+	const struct frame *f = &d->frames[d->depth - 1];
+	size_t n = d->n - f->start;
+	struct val *v = d->nodes + f->start, node;
+
+	if (f->map && n > 1 && mark_duplicates(d, v, n))
+		n = drop_marked(v, n);
+	node = val_make(f->map ? VAL_MAP : VAL_LIST, n);
+	node.sym = f->sym;
+	node.items = NULL;
+	if (n) {
+		node.items = val_items_new(d->a, n);
+		memcpy(node.items, v, n * sizeof(struct val));
+	}
+	d->n = f->start;
+	d->depth--;
+	*push(d) = node;
+}
+
+/* Indexed by byte: 1 for JSON white space. */
+static const uint8_t is_space[256] = { [' '] = 1, ['\t'] = 1, ['\n'] = 1, ['\r'] = 1 };
+
+static inline void skip_space(struct decoder *d)
+{
+	while (d->at < d->end && is_space[(unsigned char)*d->at])
+		d->at++;
+}
+
+/* A member's key and colon. String keys push their own node; symbols are returned. */
+static int parse_key(struct decoder *d, uint32_t *ret_sym)
+{
+	struct sv key;
+
+	if (d->at == d->end || *d->at != '"')
+		return fail_char(d, "looking for beginning of object key string");
+	d->at++;
+	if (parse_string(d, &key) < 0)
+		return -1;
+	skip_space(d);
+	if (d->at == d->end || *d->at != ':')
+		return fail_char(d, "after object key");
+	d->at++;
+	*ret_sym = (uint32_t)sym_find(key);
+	if (*ret_sym == SYM_NONE) {
+		struct val *k = push(d);
+
+		*k = val_make(VAL_KEY, key.n);
+		k->s = key.p;
+	}
+	return 0;
+}
+
+static int parse_scalar(struct decoder *d, uint32_t sym)
+{
+	struct val v;
+	struct sv s;
+
+	switch (*d->at) {
+	case '"':
+		d->at++;
+		if (parse_string(d, &s) < 0)
+			return -1;
+		v = val_make(VAL_STR, s.n);
+		v.s = s.p;
+		break;
+	case 't':
+	case 'f':
+		v = val_make(VAL_BOOL, 0);
+		v.i = 0;
+		v.b = *d->at == 't';
+		if (parse_literal(d, v.b ? "true" : "false") < 0)
+			return -1;
+		break;
+	case 'n':
+		v = val_make(VAL_NULL, 0);
+		v.i = 0;
+		if (parse_literal(d, "null") < 0)
+			return -1;
+		break;
+	case '-':
+	case '0' ... '9':
+		if (parse_number(d, &v) < 0)
+			return -1;
+		break;
+	default:
+		return fail_char(d, "looking for beginning of value");
+	}
+	v.sym = sym;
+	*push(d) = v;
+	return 0;
+}
+
+/* The whole text; the value is then the only node on the stack. */
+static int parse_text(struct decoder *d, size_t max_depth)
+{
+	uint32_t sym = SYM_NONE;
+
+	for (;;) {
+		/* A value begins here. */
+		skip_space(d);
+		if (d->at == d->end)
+			return fail_eof(d);
+		if (*d->at == '{') {
+			if (open_container(d, true, sym, max_depth) < 0)
+				return -1;
+			d->at++;
+			skip_space(d);
+			if (d->at == d->end || *d->at != '}') {
+				if (parse_key(d, &sym) < 0)
+					return -1;
+				continue;
+			}
+			d->at++;
+			close_container(d);
+		} else if (*d->at == '[') {
+			if (open_container(d, false, sym, max_depth) < 0)
+				return -1;
+			d->at++;
+			sym = SYM_NONE;
+			skip_space(d);
+			if (d->at == d->end || *d->at != ']')
+				continue;
+			d->at++;
+			close_container(d);
+		} else if (parse_scalar(d, sym) < 0) {
+			return -1;
+		}
+
+		/* A value ended here: close what closes with it, until another one must begin. */
+		for (;;) {
+			bool map;
+
+			skip_space(d);
+			if (d->depth == 0)
+				return d->at == d->end ? 0 : fail_char(d, "after top-level value");
+			map = d->frames[d->depth - 1].map;
+			if (d->at < d->end && *d->at == ',') {
+				d->at++;
+				sym = SYM_NONE;
+				if (map) {
+					skip_space(d);
+					if (parse_key(d, &sym) < 0)
+						return -1;
+				}
+				break;
+			}
+			if (d->at == d->end || *d->at != (map ? '}' : ']'))
+				return fail_char(d, map ? "after object key:value pair" : "after array element");
+			d->at++;
+			close_container(d);
+		}
+	}
+}
+
+struct val *json_decode(struct arena *a, struct sv text, const struct json_opts *opts, struct err *err)
+{
+	struct val first[256], *root = NULL;
+	struct decoder d = { .a = a, .opts = opts, .err = err, .nodes = first, .cap = ARRAY_LEN(first) };
+	size_t max_depth = opts && opts->max_depth > 0 ? MIN((size_t)opts->max_depth, JSON_DEPTH_MAX) : JSON_DEPTH_MAX;
+
+	/* Lengths of strings and counts of nodes fit a node's 28 bits because the text's does. */
+	if (text.n > VAL_N_MAX) {
+		err_set(err, ERR_BAD_REQUEST, "JSON text of %zu bytes is too long", text.n);
+		return NULL;
+	}
+	if (!text.n) {
+		fail_eof(&d);
+		return NULL;
+	}
+	if (!opts || !opts->borrow_text) {
+		text = arena_sv(a, text);
+		d.own_text = true;
+	}
+	d.at = text.p;
+	d.end = text.p + text.n;
+	if (parse_text(&d, max_depth) == 0) {
+		root = arena_alloc(a, sizeof(*root));
+		*root = d.nodes[0];
+	}
+	free(d.heap);
+	return root;
+}
+
+bool json_valid(struct sv text)
+{
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	struct json_opts opts = { .borrow_text = true };
+
+	return json_decode(&tmp, text, &opts, NULL) != NULL;
+}

@@ -1,0 +1,336 @@
+/* The JSON encoder. Output is byte for byte what Go's json.Encoder writes for the same value
+ * (its HTML escaping included), because encoded text is compared, hashed and signed by clients. */
+#include "codec/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* Bytes that may not be written as they are. 0xe2 begins U+2028 and U+2029. */
+static const uint8_t special[256] = {
+	[0 ... 0x1f] = 1, ['"'] = 1, ['\\'] = 1, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0xe2] = 1,
+};
+
+/* First special byte of [p, end). */
+static inline const char *scan_special(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), bs = _mm_set1_epi8('\\'), amp = _mm_set1_epi8('&'),
+		      ctl = _mm_set1_epi8(0x1f), e2 = _mm_set1_epi8((char)0xe2), gt = _mm_set1_epi8('>'),
+		      two = _mm_set1_epi8(2);
+
+	while (end - p >= 16) {
+		__m128i c = _mm_loadu_si128((const __m128i *)(const void *)p), stop;
+		int mask;
+
+		/* '<' and '>' differ only in the bit of value 2. */
+		stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(c, quote), _mm_cmpeq_epi8(c, bs)),
+				    _mm_or_si128(_mm_cmpeq_epi8(c, amp), _mm_cmpeq_epi8(_mm_max_epu8(c, ctl), ctl)));
+		stop =
+		    _mm_or_si128(stop, _mm_or_si128(_mm_cmpeq_epi8(c, e2), _mm_cmpeq_epi8(_mm_or_si128(c, two), gt)));
+		mask = _mm_movemask_epi8(stop);
+		if (mask)
+			return p + __builtin_ctz((unsigned)mask);
+		p += 16;
+	}
+#endif
+	while (p < end && !special[(unsigned char)*p])
+		p++;
+	return p;
+}
+
+/* Everything but the plain run. Returns the bytes consumed. */
+static size_t encode_special(struct buf *b, const char *p, const char *end)
+{
+	static const char hex[] = "0123456789abcdef";
+	unsigned char c = (unsigned char)*p;
+	char u[6] = { '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] };
+
+	switch (c) {
+	case '"':
+		buf_add(b, "\\\"", 2);
+		break;
+	case '\\':
+		buf_add(b, "\\\\", 2);
+		break;
+	case '\n':
+		buf_add(b, "\\n", 2);
+		break;
+	case '\r':
+		buf_add(b, "\\r", 2);
+		break;
+	case '\t':
+		buf_add(b, "\\t", 2);
+		break;
+	case '\b':
+		buf_add(b, "\\b", 2);
+		break;
+	case '\f':
+		buf_add(b, "\\f", 2);
+		break;
+	case 0xe2:
+		if (end - p >= 3 && (unsigned char)p[1] == 0x80 && ((unsigned char)p[2] | 1) == 0xa9) {
+			buf_adds(b, (unsigned char)p[2] == 0xa8 ? "\\u2028" : "\\u2029");
+			return 3;
+		}
+		buf_add(b, p, 1);
+		break;
+	default:
+		buf_add(b, u, sizeof(u));
+		break;
+	}
+	return 1;
+}
+
+bool json_str_plain(struct sv s)
+{
+	return s.n == 0 || scan_special(s.p, s.p + s.n) == s.p + s.n;
+}
+
+void json_encode_str(struct buf *b, struct sv s)
+{
+	const char *p = s.p, *end, *stop;
+
+	if (!s.n) {
+		buf_add(b, "\"\"", 2);
+		return;
+	}
+	end = p + s.n;
+	stop = scan_special(p, end);
+	if (stop == end && !b->limit) {
+		/* The common case as one reservation and one copy. */
+		buf_reserve(b, s.n + 2);
+		b->p[b->n] = '"';
+		memcpy(b->p + b->n + 1, p, s.n);
+		b->n += s.n + 2;
+		b->p[b->n - 1] = '"';
+		b->p[b->n] = '\0';
+		return;
+	}
+	buf_addc(b, '"');
+	for (;;) {
+		buf_add(b, p, (size_t)(stop - p));
+		if (stop == end)
+			break;
+		p = stop + encode_special(b, stop, end);
+		stop = scan_special(p, end);
+	}
+	buf_addc(b, '"');
+}
+
+/* The fewest significant digits that read back as d: Go's strconv with precision -1. Doubles
+ * of normal size need 15 to 17 or fewer with zeros to strip; subnormal ones may need just one. */
+static void encode_double(struct buf *b, double d)
+{
+	double size = fabs(d);
+	bool exponent = size < 1e-6 || size >= 1e21;
+	char digits[40], *e, *w = digits;
+	int exp10, prec, n = 0;
+
+	if (!isfinite(d)) { /* no JSON number; decoders never make one */
+		buf_adds(b, "null");
+		return;
+	}
+	if (d == 0) {
+		buf_adds(b, signbit(d) ? "-0" : "0");
+		return;
+	}
+	for (prec = size < 1e-300 ? 0 : 14; prec < 17; prec++) {
+		snprintf(digits, sizeof(digits), "%.*e", prec, d);
+		if (strtod(digits, NULL) == d)
+			break;
+	}
+	/* "-d.ddde+XX" becomes its bare digits, without trailing zeros, and the exponent. */
+	e = strchr(digits, 'e');
+	exp10 = atoi(e + 1);
+	for (const char *p = digits; p < e; p++) {
+		if (*p >= '0' && *p <= '9')
+			*w++ = *p;
+	}
+	n = (int)(w - digits);
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+
+	if (d < 0)
+		buf_addc(b, '-');
+	if (exponent) {
+		buf_addc(b, digits[0]);
+		if (n > 1) {
+			buf_addc(b, '.');
+			buf_add(b, digits + 1, (size_t)n - 1);
+		}
+		/* Go cleans e-09 up to e-9 but keeps the plus sign. */
+		buf_printf(b, "e%c%d", exp10 < 0 ? '-' : '+', abs(exp10));
+	} else if (exp10 < 0) {
+		buf_adds(b, "0.");
+		for (int i = exp10 + 1; i < 0; i++)
+			buf_addc(b, '0');
+		buf_add(b, digits, (size_t)n);
+	} else if (n <= exp10 + 1) {
+		buf_add(b, digits, (size_t)n);
+		for (int i = n; i <= exp10; i++)
+			buf_addc(b, '0');
+	} else {
+		buf_add(b, digits, (size_t)exp10 + 1);
+		buf_addc(b, '.');
+		buf_add(b, digits + exp10 + 1, (size_t)(n - exp10 - 1));
+	}
+}
+
+static void encode_scalar(struct buf *b, const struct val *v)
+{
+	switch (val_type(v)) {
+	case VAL_BOOL:
+		if (v->b)
+			buf_add(b, "true", 4);
+		else
+			buf_add(b, "false", 5);
+		break;
+	case VAL_INT:
+		buf_addi64(b, v->i);
+		break;
+	case VAL_FLOAT:
+		encode_double(b, v->d);
+		break;
+	case VAL_STR:
+		json_encode_str(b, sv_make(v->s, v->n));
+		break;
+	case VAL_RAW:
+		buf_add(b, v->s, v->n);
+		break;
+	default:
+		buf_add(b, "null", 4);
+		break;
+	}
+}
+
+/* Symbols are plain identifiers: nothing in them needs an escape. */
+static void encode_sym(struct buf *b, enum sym s)
+{
+	struct sv name = sym_name(s);
+
+	if (b->limit) {
+		json_encode_str(b, name);
+		buf_addc(b, ':');
+		return;
+	}
+	buf_reserve(b, name.n + 3);
+	b->p[b->n] = '"';
+	memcpy(b->p + b->n + 1, name.p, name.n);
+	b->n += name.n + 3;
+	b->p[b->n - 2] = '"';
+	b->p[b->n - 1] = ':';
+	b->p[b->n] = '\0';
+}
+
+void json_encode(struct buf *b, const struct val *v)
+{
+	bool first = true;
+
+	switch (val_type(v)) {
+	case VAL_LIST:
+		buf_addc(b, '[');
+		for (size_t i = 0; i < v->n; i++) {
+			if (i)
+				buf_addc(b, ',');
+			json_encode(b, &v->items[i]);
+		}
+		buf_addc(b, ']');
+		break;
+	case VAL_MAP:
+		buf_addc(b, '{');
+		for (size_t i = 0; i < v->n; i++, first = false) {
+			const struct val *m = &v->items[i];
+
+			if (!first)
+				buf_addc(b, ',');
+			if (m->type == VAL_KEY) {
+				json_encode_str(b, sv_make(m->s, m->n));
+				buf_addc(b, ':');
+				m = &v->items[++i];
+			} else {
+				encode_sym(b, (enum sym)m->sym);
+			}
+			json_encode(b, m);
+		}
+		buf_addc(b, '}');
+		break;
+	default:
+		encode_scalar(b, v);
+		break;
+	}
+}
+
+/* --- indented --- */
+
+static void newline(struct buf *b, int spaces, int level)
+{
+	buf_addc(b, '\n');
+	for (int i = 0; i < spaces * level; i++)
+		buf_addc(b, ' ');
+}
+
+static void encode_indent(struct buf *b, const struct val *v, int spaces, int level);
+
+/* Raw text holds no white space of its own: it is decoded to be laid out. */
+static void encode_raw_indent(struct buf *b, const struct val *v, int spaces, int level)
+{
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	struct json_opts opts = { .borrow_text = true };
+	struct val *parsed = json_decode(&tmp, val_raw(v), &opts, NULL);
+
+	if (parsed)
+		encode_indent(b, parsed, spaces, level);
+	else
+		buf_addsv(b, val_raw(v));
+}
+
+static void encode_indent(struct buf *b, const struct val *v, int spaces, int level)
+{
+	bool first = true;
+
+	switch (val_type(v)) {
+	case VAL_LIST:
+		buf_addc(b, '[');
+		for (size_t i = 0; i < v->n; i++) {
+			if (i)
+				buf_addc(b, ',');
+			newline(b, spaces, level + 1);
+			encode_indent(b, &v->items[i], spaces, level + 1);
+		}
+		if (v->n)
+			newline(b, spaces, level);
+		buf_addc(b, ']');
+		break;
+	case VAL_MAP:
+		buf_addc(b, '{');
+		VAL_EACH_MEMBER(v, m) {
+			if (!first)
+				buf_addc(b, ',');
+			first = false;
+			newline(b, spaces, level + 1);
+			json_encode_str(b, m.key);
+			buf_add(b, ": ", 2);
+			encode_indent(b, m.value, spaces, level + 1);
+		}
+		if (!first)
+			newline(b, spaces, level);
+		buf_addc(b, '}');
+		break;
+	case VAL_RAW:
+		encode_raw_indent(b, v, spaces, level);
+		break;
+	default:
+		encode_scalar(b, v);
+		break;
+	}
+}
+
+void json_encode_indent(struct buf *b, const struct val *v, int spaces)
+{
+	encode_indent(b, v, spaces, 0);
+}

@@ -1,0 +1,197 @@
+#include "unit.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "codec/json.h"
+#include "object/obj.h"
+
+#include <stdlib.h>
+
+/* A Pod as an API server stores it: about 2.4 KB. */
+static const char pod_json[] =
+    "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web-5d4f8c7b9-x2x7q\",\"generateName\":\"web-"
+    "5d4f8c7b9-\","
+    "\"namespace\":\"default\",\"uid\":\"0e2a4c7e-5a0b-4a53-8c3c-0d5a0f0c9d11\",\"creationTimestamp\":\"2025-01-02T03:"
+    "04:05Z\","
+    "\"labels\":{\"app\":\"web\",\"pod-template-hash\":\"5d4f8c7b9\"},\"annotations\":{\"note\":\"a <b> \\\"quoted\\\" "
+    "text\"},"
+    "\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web-5d4f8c7b9\","
+    "\"uid\":\"b1946ac9-2c51-4d2c-8bd8-93b4d6c7e2f0\",\"controller\":true,\"blockOwnerDeletion\":true}]},"
+    "\"spec\":{\"volumes\":[{\"name\":\"kube-api-access-7x2kq\",\"projected\":{\"sources\":[{\"serviceAccountToken\":"
+    "{\"expirationSeconds\":3607,\"path\":\"token\"}},{\"configMap\":{\"name\":\"kube-root-ca.crt\",\"items\":"
+    "[{\"key\":\"ca.crt\",\"path\":\"ca.crt\"}]}},{\"downwardAPI\":{\"items\":[{\"path\":\"namespace\",\"fieldRef\":"
+    "{\"apiVersion\":\"v1\",\"fieldPath\":\"metadata.namespace\"}}]}}],\"defaultMode\":420}}],"
+    "\"containers\":[{\"name\":\"web\",\"image\":\"registry.example/team/"
+    "web:1.27.3\",\"ports\":[{\"containerPort\":8080,"
+    "\"protocol\":\"TCP\"}],\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":\"256Mi\"},\"requests\":{\"cpu\":"
+    "\"100m\","
+    "\"memory\":\"128Mi\"}},\"volumeMounts\":[{\"name\":\"kube-api-access-7x2kq\",\"readOnly\":true,"
+    "\"mountPath\":\"/var/run/secrets/kubernetes.io/serviceaccount\"}],\"terminationMessagePath\":\"/dev/"
+    "termination-log\","
+    "\"terminationMessagePolicy\":\"File\",\"imagePullPolicy\":\"IfNotPresent\"}],\"restartPolicy\":\"Always\","
+    "\"terminationGracePeriodSeconds\":30,\"dnsPolicy\":\"ClusterFirst\",\"serviceAccountName\":\"default\","
+    "\"serviceAccount\":\"default\",\"nodeName\":\"node-1\",\"securityContext\":{},\"schedulerName\":\"default-"
+    "scheduler\","
+    "\"tolerations\":[{\"key\":\"node.kubernetes.io/not-ready\",\"operator\":\"Exists\",\"effect\":\"NoExecute\","
+    "\"tolerationSeconds\":300},{\"key\":\"node.kubernetes.io/"
+    "unreachable\",\"operator\":\"Exists\",\"effect\":\"NoExecute\","
+    "\"tolerationSeconds\":300}],\"priority\":0,\"enableServiceLinks\":true,\"preemptionPolicy\":"
+    "\"PreemptLowerPriority\"},"
+    "\"status\":{\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastProbeTime\":null,"
+    "\"lastTransitionTime\":\"2025-01-02T03:04:07Z\"}],\"hostIP\":\"10.0.0.4\",\"podIP\":\"10.42.0.17\","
+    "\"podIPs\":[{\"ip\":\"10.42.0.17\"}],\"startTime\":\"2025-01-02T03:04:05Z\",\"qosClass\":\"Burstable\"}}";
+
+static void test_publish(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root = json_decode(&a, sv_from(pod_json), NULL, NULL), *again;
+	_cleanup_(buf_release) struct buf before = BUF_INIT, after = BUF_INIT, tree = BUF_INIT;
+	_cleanup_obj_ struct obj *o = NULL;
+
+	(void)state;
+	assert_non_null(root);
+	json_encode(&before, root);
+	o = obj_new(root, 4711);
+	json_encode(&after, root);
+	assert_string_equal(buf_cstr(&before), buf_cstr(&after)); /* root is untouched */
+	arena_reset(&a);
+
+	assert_int_equal(obj_rev(o), 4711);
+	assert_sv(obj_name(o), "web-5d4f8c7b9-x2x7q");
+	assert_sv(obj_ns(o), "default");
+	assert_sv(obj_uid(o), "0e2a4c7e-5a0b-4a53-8c3c-0d5a0f0c9d11");
+	assert_sv(val_str(obj_get(o, F_metadata, F_resourceVersion)), "4711");
+	assert_sv(val_str(val_member_sv(obj_get(o, F_metadata, F_annotations), SV("note"))), "a <b> \"quoted\" text");
+	assert_int_equal(val_len(obj_labels(o)), 2);
+	assert_false(obj_deleting(o));
+	assert_true(val_is(val_member(obj_controller_ref(o), F_kind), "ReplicaSet"));
+	assert_true(
+	    sv_find_sv(obj_json(o), SV("\"uid\":\"0e2a4c7e-5a0b-4a53-8c3c-0d5a0f0c9d11\",\"resourceVersion\":\"4711\","
+				       "\"creationTimestamp\"")) > 0);
+	/* tree and text say the same */
+	json_encode(&tree, obj_root(o));
+	assert_true(sv_eq(buf_sv(&tree), obj_json(o)));
+	again = json_decode(&a, obj_json(o), NULL, NULL);
+	assert_true(val_equal(again, obj_root(o)));
+	/* strings lie in the text */
+	assert_true(obj_name(o).p > obj_json(o).p && obj_name(o).p < obj_json(o).p + obj_json(o).n);
+}
+
+static void test_memory(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *o = obj_new(json_decode(&a, sv_from(pod_json), NULL, NULL), 1);
+
+	(void)state;
+	print_message("# %zu bytes for %zu of JSON\n", obj_bytes(o), obj_json(o).n);
+	assert_true(obj_bytes(o) < obj_json(o).n * 21 / 10);
+}
+
+static void test_rev_placement(void **state)
+{
+	static const struct {
+		const char *in;
+		int64_t rev;
+		const char *out;
+		int64_t want;
+	} rows[] = {
+		{ "{}", 5, "{\"metadata\":{\"resourceVersion\":\"5\"}}", 5 },
+		{ "{\"metadata\":{}}", 5, "{\"metadata\":{\"resourceVersion\":\"5\"}}", 5 },
+		{ "{\"metadata\":null}", 5, "{\"metadata\":{\"resourceVersion\":\"5\"}}", 5 },
+		{ "{\"metadata\":{\"labels\":{}}}", 5, "{\"metadata\":{\"resourceVersion\":\"5\",\"labels\":{}}}", 5 },
+		{ "{\"metadata\":{\"name\":\"a\",\"labels\":{}}}", 6,
+		  "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"6\",\"labels\":{}}}", 6 },
+		{ "{\"kind\":\"x\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\",\"resourceVersion\":\"1\",\"labels\":{}},"
+		  "\"z\":1}",
+		  7,
+		  "{\"kind\":\"x\",\"metadata\":{\"name\":\"a\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"labels\":{}},"
+		  "\"z\":1}",
+		  7 },
+		{ "{\"metadata\":{\"resourceVersion\":\"12\"}}", 0, "{\"metadata\":{\"resourceVersion\":\"12\"}}", 12 },
+		{ "{\"metadata\":{\"resourceVersion\":\"x\"}}", 0, "{\"metadata\":{\"resourceVersion\":\"x\"}}", 0 },
+		{ "{}", 0, "{}", 0 },
+		{ "[1,-2.5,true,null,\"\\\\\",\"\\\\\\\\\\\"\",\"\",[],{}]", 3,
+		  "[1,-2.5,true,null,\"\\\\\",\"\\\\\\\\\\\"\",\"\",[],{}]", 3 },
+		{ "1", 0, "1", 0 },
+		{ "{\"a\\n\":{\"b\\t\":[{\"c\":\"<\"}]},\"d\":9}", 0,
+		  "{\"a\\n\":{\"b\\t\":[{\"c\":\"\\u003c\"}]},\"d\":9}", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		_cleanup_obj_ struct obj *o = obj_new(json_decode(&a, sv_from(rows[i].in), NULL, NULL), rows[i].rev);
+
+		assert_sv(obj_json(o), rows[i].out);
+		json_encode(&b, obj_root(o));
+		assert_string_equal(buf_cstr(&b), rows[i].out);
+		assert_int_equal(obj_rev(o), rows[i].want);
+	}
+}
+
+static void test_raw(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root = val_new_map(&a);
+	_cleanup_obj_ struct obj *o = NULL;
+
+	(void)state;
+	val_set(&a, root, F_spec, val_new_raw(&a, SV("{\"f:a\":[1,2],\"x\":\"}\"}")));
+	val_set_cstr(&a, root, F_kind, "K");
+	o = obj_new(root, 0);
+	assert_sv(obj_json(o), "{\"spec\":{\"f:a\":[1,2],\"x\":\"}\"},\"kind\":\"K\"}");
+	assert_int_equal(val_type(obj_get(o, F_spec)), VAL_RAW);
+	assert_sv(val_raw(obj_get(o, F_spec)), "{\"f:a\":[1,2],\"x\":\"}\"}");
+	assert_sv(val_str(obj_get(o, F_kind)), "K");
+}
+
+static void test_edit_and_links(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT, b = ARENA_INIT;
+	struct obj *o = obj_new(json_decode(&a, sv_from(pod_json), NULL, NULL), 9);
+	struct val *copy = obj_edit(&b, o), *meta, *labels, shared;
+	_cleanup_obj_ struct obj *next = NULL;
+	size_t n = val_len(obj_labels(o));
+
+	(void)state;
+	/* The arena keeps o alive for the strings the copy borrows. */
+	obj_unref(o);
+	val_set_cstr(&b, val_get_mut(copy, F_metadata), F_name, "renamed");
+	assert_sv(obj_name(o), "web-5d4f8c7b9-x2x7q");
+	next = obj_new(copy, 10);
+	assert_sv(obj_name(next), "renamed");
+	assert_false(obj_same_version(o, next));
+	assert_true(obj_same_version(o, o));
+
+	/* A shallow copy of a published map may be added to: it gets an array of its own. */
+	shared = *obj_labels(next);
+	labels = &shared;
+	val_set_str_sv(&b, labels, SV("more"), SV("x"));
+	val_set_str_sv(&b, labels, SV("app"), SV("changed"));
+	assert_int_equal(val_len(labels), n + 1);
+	assert_int_equal(val_len(obj_labels(next)), n);
+	assert_true(val_is(val_member_sv(obj_labels(next), SV("app")), "web"));
+	meta = val_new_map(&b);
+	val_set(&b, meta, F_metadata, obj_get(next, F_metadata));
+	val_set_cstr(&b, val_ensure_map(&b, meta, F_metadata), F_name, "third");
+	assert_sv(obj_name(next), "renamed");
+	assert_sv(val_get_str(meta, F_metadata, F_name), "third");
+
+	assert_null(obj_ref(NULL));
+	assert_null(obj_unref(NULL));
+	assert_null(obj_link(&b, NULL));
+	assert_sv(obj_name(NULL), "");
+	assert_null(obj_root(NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_publish),	       cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_rev_placement),  cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_edit_and_links),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
