@@ -11,8 +11,8 @@
 #include "codec/doc.h"
 #include "object/schema.h"
 
-#define MANAGER_MAX 128		/* bytes of a field manager's name */
-#define MANAGED_UPDATES_MAX 10	/* entries of operation Update kept apart; older ones are merged */
+#define MANAGER_MAX 128	       /* bytes of a field manager's name */
+#define MANAGED_UPDATES_MAX 10 /* entries of operation Update kept apart; older ones are merged */
 
 struct apply_opts {
 	struct sv manager;
@@ -29,7 +29,10 @@ struct apply_opts {
 struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
 			   const struct apply_opts *o, struct err *err);
 
-/* Applies the configuration to live (NULL: create). Fields of the manager's previous apply
+/* config is the request's document as parsed, not decoded to a type: decoding fills in zero
+ * values that the client did not write and must not own. The caller decodes the result.
+ *
+ * Applies the configuration to live (NULL: create). Fields of the manager's previous apply
  * that are gone from config and owned by nobody else are removed. Conflicts with other
  * managers give 409 with a cause per field ("conflict with \"kubectl\" using apps/v1: .spec.replicas"),
  * unless forced. NULL on failure. */

@@ -30,6 +30,7 @@ struct fpath {
 #define FPATH(parent, s) ((struct fpath){ .up = (parent), .sym = (s), .index = -1 })
 #define FPATH_AT(parent, i) ((struct fpath){ .up = (parent), .index = (ssize_t)(i) })
 #define FPATH_KEY(parent, k) ((struct fpath){ .up = (parent), .key = (k), .index = -1 })
+#define FPATH_NAME(parent, k) ((struct fpath){ .up = (parent), .key = (k), .index = -1, .plain = true })
 struct sv fpath_str(struct arena *a, const struct fpath *p); /* "spec.containers[0].name" */
 
 struct field_err {
@@ -40,12 +41,24 @@ struct field_err {
 
 struct field_errs {
 	struct arena *a;
-	VEC(struct field_err) list; /* released by field_errs_to_err() or with the arena */
+	VEC(struct field_err) list; /* in the arena */
 };
 void field_errs_init(struct field_errs *fe, struct arena *a); /* list memory is the arena's */
 void fe_add(struct field_errs *fe, enum field_err_type type, const struct fpath *at, const struct val *value,
 	    const char *fmt, ...) _printf_(5, 6);
 void fe_required(struct field_errs *fe, const struct fpath *at);
+void fe_required_why(struct field_errs *fe, const struct fpath *at, const char *detail);
+/* Invalid with the explanation of a fmt_ function; nothing when msg is NULL. */
+void fe_format(struct field_errs *fe, const struct fpath *at, struct sv value, const char *msg);
+void fe_invalid(struct field_errs *fe, const struct fpath *at, const struct val *value, const char *detail);
+void fe_forbidden(struct field_errs *fe, const struct fpath *at, const char *detail);
+void fe_duplicate(struct field_errs *fe, const struct fpath *at, const struct val *value);
+void fe_not_found(struct field_errs *fe, const struct fpath *at, const struct val *value);
+void fe_too_long(struct field_errs *fe, const struct fpath *at, size_t max_bytes);
+void fe_too_many(struct field_errs *fe, const struct fpath *at, size_t n, size_t max);
+/* Invalid "field is immutable" when the two differ (absent counts as equal to absent only). */
+void fe_immutable(struct field_errs *fe, const struct fpath *at, const struct val *now, const struct val *old);
+extern const struct val fe_null; /* prints as upstream prints a nil pointer: "null" */
 void fe_not_supported(struct field_errs *fe, const struct fpath *at, const struct val *value,
 		      const char *const *supported); /* NULL-terminated */
 /* Returns 0 when there is none, else -1 with *err set. */
@@ -61,8 +74,18 @@ const char *fmt_port_name(struct sv s);
 const char *fmt_path_segment(struct sv s);
 const char *fmt_config_key(struct sv s);
 const char *fmt_env_name(struct sv s);
+const char *fmt_finalizer(struct sv s); /* qualified, or one of the standard ones */
+const char *fmt_wildcard_subdomain(struct sv s); /* "*.example.com" */
+const char *fmt_http_header(struct sv s);
+const char *fmt_percent(struct sv s);
 bool fmt_ip(struct sv s);
 bool fmt_cidr(struct sv s);
+#define FMT_IP_MSG "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+#define FMT_CIDR_MSG "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+/* The address in network order (IPv4: the first 4 bytes). */
+bool fmt_ip_bytes(struct sv s, uint8_t ret[16], bool *ret_v6);
+bool fmt_cidr_parts(struct sv s, uint8_t ret[16], bool *ret_v6, int *ret_bits);
+const char *fmt_nonspecial_ip(struct sv s); /* an address of another host */
 
 /* Required, enum, format and immutability marks of the schema. old is NULL on create. */
 void validate_typed(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
@@ -72,4 +95,5 @@ void validate_typed(struct field_errs *fe, const struct schema *s, const struct 
 void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
 			  const struct val *old_meta, const char *(*name_check)(struct sv));
 void validate_labels(struct field_errs *fe, const struct val *labels, const struct fpath *at);
+void validate_annotations(struct field_errs *fe, const struct val *annotations, const struct fpath *at);
 void validate_label_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);

@@ -1,0 +1,67 @@
+/* apply-internal.h - typed walks for server-side apply; shared by apply.c, apply_typed.c, apply_merge.c.
+ *
+ * The rules are those of structured-merge-diff: a document is a tree of granular maps, of
+ * lists whose items have an identity (set: the value; map: its keys), and of leaves: scalars
+ * and everything atomic. A struct val of VAL_NULL is a value that is there and null, a NULL
+ * pointer is absence; the difference decides who owns a container.
+ */
+#pragma once
+
+#include "object/fieldset.h"
+#include "object/schema.h"
+
+enum shape { SHAPE_LEAF, SHAPE_STRUCT, SHAPE_MAP, SHAPE_SET, SHAPE_KEYED, SHAPE_DEDUCED };
+
+/* What stands at a place of a document. */
+struct ftype {
+	enum shape shape;
+	const struct schema *schema; /* SHAPE_STRUCT */
+	const struct field *field;   /* SHAPE_MAP, SHAPE_SET, SHAPE_KEYED: whose elements */
+};
+
+struct ftype ftype_root(const struct schema *s);
+struct ftype ftype_member(struct ftype t, enum sym name); /* of a struct, map or deduced */
+struct ftype ftype_item(struct ftype t);		  /* of a list or map */
+
+static inline bool ftype_is_list(struct ftype t)
+{
+	return t.shape == SHAPE_SET || t.shape == SHAPE_KEYED;
+}
+
+/* Members of container v, or items of list v, each with its path element; sorted by text. */
+struct fpart {
+	struct sv text;
+	const struct val *v;
+	struct ftype type;
+	enum sym sym;
+	struct sv key;
+	size_t index;
+};
+struct fparts {
+	struct fpart *p;
+	size_t n;
+};
+/* With zeros, members that the Go struct would always print are there although the document
+ * leaves them out: managers' sets are compared as upstream sees objects. strict: an item
+ * without its key, or that repeats one, is an error. */
+int fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, bool strict, struct fparts *ret,
+	      struct err *err);
+void fparts_sort(struct fparts *ps);
+bool ftype_is_container(struct ftype t, const struct val *v); /* v non-empty and of t's form */
+
+/* The paths that v sets. */
+const struct fset *typed_fields(struct arena *a, struct ftype t, const struct val *v, bool strict, struct err *err);
+
+struct comparison {
+	const struct fset *added, *removed, *modified;
+};
+struct comparison typed_compare(struct arena *a, struct ftype t, const struct val *was, const struct val *now);
+
+/* Paths of containers declared in a struct become members where something below them is. */
+const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const struct fset *s);
+/* over merged into base, over winning; list order as structured-merge-diff merges orders. */
+const struct val *typed_merge(struct arena *a, struct ftype t, const struct val *base, const struct val *over);
+/* v without the paths of gone; containers that lose all become null. */
+const struct val *typed_remove(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone);
+/* v without null members, except inside opaque values. */
+const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct val *v);

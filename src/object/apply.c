@@ -1,0 +1,514 @@
+/* apply.c - who owns which field: metadata.managedFields, updates and server-side apply.
+ *
+ * An entry of managedFields is one manager: its name, the operation (Apply or Update), the
+ * subresource, and for Update the version it wrote. Its field set says what it owns.
+ *
+ * Update (create, replace, classic patch): what the request changed goes to the manager and
+ * is taken from all others.
+ *
+ * Apply: the configuration is merged into the live object and its paths become the manager's
+ * set. What the manager's previous configuration had and this one lacks is pruned: taken out
+ * with all below it, after which everything that somebody owns is added back, and so is
+ * everything that the previous configuration did not have itself. What differs from the live
+ * object and is owned by others is a conflict, or with force taken from them.
+ *
+ * Managers of other versions of the API are compared in this version's paths; the kinds that
+ * are served in two versions here name the fields alike.
+ */
+#include "object/apply.h"
+
+#include "base/buf.h"
+#include "base/timefmt.h"
+#include "object/apply-internal.h"
+
+#include <stdlib.h>
+
+#define ENTRIES_MAX 1000 /* managers of one object; far beyond what happens, against a client's list */
+
+struct manager {
+	struct sv name, subresource, api_version;
+	bool applied;
+	int64_t time_ns; /* 0: none */
+	const struct fset *set;
+};
+
+struct managers {
+	struct manager *p;
+	size_t n, cap;
+};
+
+static struct manager *managers_add(struct arena *a, struct managers *ms, struct manager m)
+{
+	if (ms->n == ms->cap) {
+		size_t cap = ms->cap ? ms->cap * 2 : 8;
+		struct manager *p = ARENA_ARRAY(a, struct manager, cap);
+
+		if (ms->n)
+			memcpy(p, ms->p, ms->n * sizeof(*p));
+		ms->p = p;
+		ms->cap = cap;
+	}
+	ms->p[ms->n] = m;
+	return &ms->p[ms->n++];
+}
+
+/* An applier is the same one whatever version it writes; updaters of two versions are two. */
+static bool same_manager(const struct manager *x, const struct manager *y)
+{
+	return x->applied == y->applied && sv_eq(x->name, y->name) && sv_eq(x->subresource, y->subresource) &&
+	       (x->applied || sv_eq(x->api_version, y->api_version));
+}
+
+static struct manager *managers_find(const struct managers *ms, const struct manager *like)
+{
+	for (size_t i = 0; i < ms->n; i++)
+		if (same_manager(&ms->p[i], like))
+			return &ms->p[i];
+	return NULL;
+}
+
+static void managers_drop_empty(struct managers *ms)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ms->n; i++)
+		if (!fset_empty(ms->p[i].set))
+			ms->p[n++] = ms->p[i];
+	ms->n = n;
+}
+
+/* False when any entry is malformed: the caller then takes none, as upstream does. */
+static bool managers_read(struct arena *a, const struct val *list, struct managers *ret)
+{
+	*ret = (struct managers){ 0 };
+	if (val_len(list) > ENTRIES_MAX)
+		return false;
+	VAL_EACH(list, e) {
+		const struct val *op = val_member(e, F_operation), *fields = val_member(e, F_fieldsV1);
+		struct manager m = { .name = val_get_str(e, F_manager),
+				     .subresource = val_get_str(e, F_subresource),
+				     .api_version = val_get_str(e, F_apiVersion),
+				     .applied = val_is(op, "Apply") };
+		struct manager *have;
+
+		if (!m.applied && !val_is(op, "Update"))
+			return false;
+		if (!val_is(val_member(e, F_fieldsType), "FieldsV1"))
+			return false;
+		if (!time_parse(val_get_str(e, F_time), &m.time_ns))
+			m.time_ns = 0;
+		if (fields) {
+			m.set = fset_from_json(a, fields, NULL);
+			if (!m.set)
+				return false;
+		}
+		have = managers_find(ret, &m);
+		if (have)
+			*have = m;
+		else
+			managers_add(a, ret, m);
+	}
+	return true;
+}
+
+static int entry_cmp(const void *x, const void *y)
+{
+	const struct manager *a = x, *b = y;
+	int64_t at = a->time_ns / NS_PER_SEC, bt = b->time_ns / NS_PER_SEC;
+	int c;
+
+	if (a->applied != b->applied)
+		return a->applied ? -1 : 1;
+	if (at != bt)
+		return at < bt ? -1 : 1;
+	c = sv_cmp(a->name, b->name);
+	if (!c)
+		c = sv_cmp(a->api_version, b->api_version);
+	return c ? c : sv_cmp(a->subresource, b->subresource);
+}
+
+/* doc has no managedFields. Its metadata may be part of a published object: val_set() copies then. */
+static void managers_write(struct arena *a, struct managers *ms, struct val *doc)
+{
+	struct val *meta, *list;
+
+	managers_drop_empty(ms);
+	if (ms->n == 0)
+		return;
+	meta = val_ensure_map(a, doc, F_metadata);
+	qsort(ms->p, ms->n, sizeof(*ms->p), entry_cmp);
+	list = val_new_list(a);
+	for (size_t i = 0; i < ms->n; i++) {
+		_cleanup_(buf_release) struct buf fields = BUF_INIT;
+		const struct manager *m = &ms->p[i];
+		struct val *e = val_new_map(a);
+		char text[TIME_TEXT_MAX];
+
+		if (m->name.n)
+			val_set_str(a, e, F_manager, m->name);
+		val_set_cstr(a, e, F_operation, m->applied ? "Apply" : "Update");
+		val_set_str(a, e, F_apiVersion, m->api_version);
+		if (m->time_ns)
+			val_set_str(a, e, F_time, time_format(m->time_ns, false, text));
+		val_set_cstr(a, e, F_fieldsType, "FieldsV1");
+		fset_to_json(&fields, m->set);
+		val_set(a, e, F_fieldsV1, val_new_raw(a, buf_sv(&fields)));
+		if (m->subresource.n)
+			val_set_str(a, e, F_subresource, m->subresource);
+		val_push(a, list, e);
+	}
+	val_set(a, meta, F_managedFields, list);
+}
+
+/* --- what nobody owns --- */
+
+/* Identity and bookkeeping: the same in every object of a name, or the server's own. */
+static const struct fset *never_owned(struct arena *a)
+{
+	static const char *const paths[] = {
+		"apiVersion",
+		"kind",
+		"metadata",
+		"metadata.name",
+		"metadata.namespace",
+		"metadata.creationTimestamp",
+		"metadata.selfLink",
+		"metadata.uid",
+		"metadata.generation",
+		"metadata.managedFields",
+		"metadata.resourceVersion",
+		"metadata.deletionTimestamp",
+		"metadata.deletionGracePeriodSeconds",
+	};
+	const struct fset *s = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		s = fset_union(a, s, fset_of_path(a, paths[i]));
+	return s;
+}
+
+static const struct fset *reset_set(struct arena *a, const struct apply_opts *o)
+{
+	const struct fset *s = NULL;
+
+	for (size_t i = 0; o->reset_fields && o->reset_fields[i]; i++)
+		s = fset_union(a, s, fset_of_path(a, o->reset_fields[i]));
+	return s;
+}
+
+static struct comparison compare_without(struct arena *a, struct ftype t, const struct val *was, const struct val *now,
+					 const struct fset *reset)
+{
+	struct comparison c = typed_compare(a, t, was, now);
+
+	c.added = fset_without(a, c.added, reset);
+	c.removed = fset_without(a, c.removed, reset);
+	c.modified = fset_without(a, c.modified, reset);
+	return c;
+}
+
+/* doc without metadata.managedFields, sharing everything else. */
+static const struct val *without_managed(struct arena *a, const struct val *doc)
+{
+	const struct val *meta = val_member(doc, F_metadata);
+	struct val *out, *copy;
+
+	if (!val_member(meta, F_managedFields))
+		return doc;
+	copy = val_new_map(a);
+	VAL_EACH_MEMBER(meta, m)
+		if (m.sym != F_managedFields)
+			val_set_sv(a, copy, m.key, m.value);
+	out = val_new_map(a);
+	VAL_EACH_MEMBER(doc, m)
+		val_set_sv(a, out, m.key, m.sym == F_metadata ? copy : m.value);
+	return out;
+}
+
+/* --- update --- */
+
+static int older_first(const void *x, const void *y)
+{
+	const struct manager *a = *(const struct manager *const *)x, *b = *(const struct manager *const *)y;
+	int64_t at = a->time_ns / NS_PER_SEC, bt = b->time_ns / NS_PER_SEC;
+
+	if (at != bt)
+		return at < bt ? -1 : 1;
+	return sv_cmp(a->name, b->name);
+}
+
+/* Keeps the number of updaters bounded: the oldest ones of a version merge into one entry
+ * "ancient-changes". One old entry alone keeps its name. */
+static void cap_updaters(struct arena *a, struct managers *ms)
+{
+	struct manager **old = ARENA_ARRAY(a, struct manager *, ms->n + 1);
+	size_t n = 0, left;
+
+	for (size_t i = 0; i < ms->n; i++)
+		if (!ms->p[i].applied && !fset_empty(ms->p[i].set))
+			old[n++] = &ms->p[i];
+	left = n;
+	if (left <= MANAGED_UPDATES_MAX)
+		return;
+	qsort(old, n, sizeof(*old), older_first);
+	for (size_t i = 0; i < n && left > MANAGED_UPDATES_MAX; i++) {
+		struct manager *bucket = NULL;
+
+		for (size_t k = 0; k < i && !bucket; k++)
+			if (!fset_empty(old[k]->set) && sv_eq(old[k]->api_version, old[i]->api_version))
+				bucket = old[k];
+		if (!bucket)
+			continue; /* the first of its version */
+		bucket->name = SV("ancient-changes");
+		bucket->subresource = SV("");
+		bucket->set = fset_union(a, bucket->set, old[i]->set);
+		bucket->time_ns = old[i]->time_ns; /* the younger of the two */
+		old[i]->set = NULL;
+		left--;
+	}
+}
+
+/* A client that sends [{}] asks to forget all managers. */
+static bool is_reset(const struct val *list)
+{
+	return val_len(list) == 1 && val_len(val_at(list, 0)) == 0;
+}
+
+static void read_live_or_new(struct arena *a, const struct val *old, const struct val *neu, const struct apply_opts *o,
+			     struct managers *ret)
+{
+	const struct val *theirs = val_get(neu, F_metadata, F_managedFields);
+
+	if (o->subresource.n == 0) {
+		*ret = (struct managers){ 0 };
+		if (is_reset(theirs))
+			return;
+		/* Clients that do not know the field leave it out; that does not delete it. */
+		if (managers_read(a, theirs, ret) && ret->n)
+			return;
+	}
+	if (!managers_read(a, val_get(old, F_metadata, F_managedFields), ret))
+		*ret = (struct managers){ 0 };
+}
+
+struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
+			   const struct apply_opts *o, struct err *err)
+{
+	struct ftype t = ftype_root(s);
+	struct managers ms;
+	struct manager self = { .name = o->manager, .subresource = o->subresource, .api_version = o->api_version };
+	struct val empty = { .type = VAL_MAP };
+	const struct fset *touched;
+	struct comparison c;
+	struct manager *mine;
+
+	(void)err;
+	read_live_or_new(a, old, neu, o, &ms);
+	*neu = *without_managed(a, neu);
+	/* An object that nobody tracks stays so, until someone applies to it. */
+	if (ms.n == 0 && old)
+		return neu;
+
+	c = compare_without(a, t, old ? without_managed(a, old) : &empty, neu, reset_set(a, o));
+	touched = fset_union(a, c.added, c.modified);
+	for (size_t i = 0; i < ms.n; i++)
+		ms.p[i].set = fset_difference(a, fset_difference(a, ms.p[i].set, touched), c.removed);
+	touched = fset_difference(a, touched, never_owned(a));
+	if (!fset_empty(touched)) {
+		mine = managers_find(&ms, &self);
+		if (!mine)
+			mine = managers_add(a, &ms, self);
+		mine->set = fset_union(a, mine->set, touched);
+		mine->api_version = o->api_version;
+		mine->time_ns = o->now_ns;
+	}
+	cap_updaters(a, &ms);
+	managers_write(a, &ms, neu);
+	return neu;
+}
+
+/* --- apply --- */
+
+struct conflict_ctx {
+	struct arena *a;
+	struct err *err;
+	struct buf *text;
+	const char *who;
+	size_t n;
+};
+
+static void one_conflict(struct sv path, void *ctx)
+{
+	struct conflict_ctx *c = ctx;
+
+	c->n++;
+	err_add_cause(c->err, "FieldManagerConflict", path, "conflict with %s", c->who);
+	buf_printf(c->text, "\n- %.*s", SV_ARG(path));
+}
+
+static const char *manager_text(struct arena *a, const struct manager *m)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "\"%.*s\"", SV_ARG(m->name));
+	if (m->subresource.n)
+		buf_printf(&b, " with subresource \"%.*s\"", SV_ARG(m->subresource));
+	if (!m->applied)
+		buf_printf(&b, " using %.*s", SV_ARG(m->api_version));
+	return arena_strdup(a, buf_cstr(&b));
+}
+
+static int by_name(const void *x, const void *y)
+{
+	const struct manager *a = x, *b = y;
+	int c = sv_cmp(a->name, b->name);
+
+	return c ? c : entry_cmp(x, y);
+}
+
+/* Fails with 409 and a cause for each field that changes and is another manager's. */
+static int refuse_conflicts(struct arena *a, struct managers *ms, const struct manager *self,
+			    const struct fset *touched, struct err *err)
+{
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	struct err found = ERR_INIT;
+	struct conflict_ctx ctx = { .a = a, .err = &found, .text = &text };
+
+	qsort(ms->p, ms->n, sizeof(*ms->p), by_name);
+	for (size_t i = 0; i < ms->n; i++) {
+		const struct fset *hit = fset_intersection(a, ms->p[i].set, touched);
+
+		if (same_manager(&ms->p[i], self) || fset_empty(hit))
+			continue;
+		ctx.who = manager_text(a, &ms->p[i]);
+		buf_printf(&text, "%sconflicts with %s:", text.n ? "\n" : "", ctx.who);
+		fset_each(a, hit, one_conflict, &ctx);
+	}
+	if (ctx.n == 0)
+		return 0;
+	if (err) {
+		/* Causes first: err_set() refuses an err that already has a reason. */
+		if (ctx.n == 1)
+			err_set(&found, ERR_CONFLICT, "Apply failed with 1 conflict: %s: %s", found.causes[0].message,
+				found.causes[0].field);
+		else
+			err_set(&found, ERR_CONFLICT, "Apply failed with %zu conflicts: %s", ctx.n, buf_cstr(&text));
+	}
+	err_move(err, &found);
+	return -1;
+}
+
+/* Takes out what only the manager's previous configuration wanted. */
+static const struct val *prune(struct arena *a, struct ftype t, const struct val *merged, const struct fset *last,
+			       const struct managers *ms)
+{
+	const struct fset *merged_set, *pruned_set, *owned = NULL, *last_named = typed_ensure_named(a, t, last);
+	const struct val *pruned;
+
+	if (fset_empty(last))
+		return merged;
+	pruned = typed_remove(a, t, merged, last_named);
+
+	/* Back comes what some manager owns, this one's new configuration included... */
+	for (size_t i = 0; i < ms->n; i++)
+		owned = fset_union(a, owned, ms->p[i].set);
+	merged_set = typed_ensure_named(a, t, typed_fields(a, t, merged, false, NULL));
+	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned, false, NULL));
+	owned = typed_ensure_named(a, t, owned);
+	pruned = typed_remove(a, t, merged, fset_difference(a, merged_set, fset_union(a, pruned_set, owned)));
+
+	/* ... and what nobody owns, but the previous configuration did not have itself. */
+	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned, false, NULL));
+	return typed_remove(a, t, merged, fset_intersection(a, fset_difference(a, merged_set, pruned_set), last_named));
+}
+
+static int check_config(const struct val *config, const struct apply_opts *o, struct err *err)
+{
+	struct sv version = val_get_str(config, F_apiVersion);
+
+	if (!sv_eq(version, o->api_version))
+		return err_set(
+		    err, ERR_BAD_REQUEST,
+		    "Incorrect version specified in apply patch. Specified patch version: %.*s, expected: %.*s",
+		    SV_ARG(version), SV_ARG(o->api_version));
+	if (val_get(config, F_metadata, F_managedFields))
+		return err_set(err, ERR_BAD_REQUEST, "metadata.managedFields must be nil");
+	return 0;
+}
+
+/* "default/web; apps/v1, Kind=Deployment" */
+static int bad_config(const struct val *config, struct err *err)
+{
+	struct sv ns = val_get_str(config, F_metadata, F_namespace), name = val_get_str(config, F_metadata, F_name);
+
+	return err_wrap(err, "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s)", SV_ARG(ns),
+			SV_ARG(name), SV_ARG(val_get_str(config, F_apiVersion)), SV_ARG(val_get_str(config, F_kind)));
+}
+
+struct val *managed_apply(struct arena *a, const struct schema *s, const struct val *live, const struct val *config,
+			  const struct apply_opts *o, struct err *err)
+{
+	struct ftype t = ftype_root(s);
+	struct managers ms = { 0 };
+	struct manager self = {
+		.name = o->manager, .subresource = o->subresource, .api_version = o->api_version, .applied = true
+	};
+	struct val empty = { .type = VAL_MAP };
+	const struct fset *reset = reset_set(a, o), *never = never_owned(a), *last, *mine_set, *touched;
+	const struct val *base, *merged;
+	struct comparison c;
+	struct manager *mine;
+	struct val *out;
+	bool changed;
+
+	if (check_config(config, o, err) < 0)
+		return NULL;
+	mine_set = typed_fields(a, t, config, true, err);
+	if (!mine_set) {
+		bad_config(config, err);
+		return NULL;
+	}
+	mine_set = fset_without(a, mine_set, reset);
+	base = live ? without_managed(a, live) : &empty;
+	if (live && !managers_read(a, val_get(live, F_metadata, F_managedFields), &ms))
+		ms = (struct managers){ 0 };
+	if (live && ms.n == 0) {
+		/* Nobody was tracked so far: what is there is somebody's, not the applier's. */
+		c = compare_without(a, t, &empty, base, reset);
+		managers_add(a, &ms,
+			     (struct manager){ .name = SV("before-first-apply"),
+					       .subresource = o->subresource,
+					       .api_version = o->api_version,
+					       .time_ns = o->now_ns,
+					       .set = fset_difference(a, fset_union(a, c.added, c.modified), never) });
+	}
+	mine = managers_find(&ms, &self);
+	if (!mine)
+		mine = managers_add(a, &ms, self);
+	last = mine->set;
+	mine->set = mine_set;
+	mine->api_version = o->api_version;
+
+	merged = typed_merge(a, t, base, config);
+	merged = prune(a, t, merged, last, &ms);
+	merged = typed_drop_nulls(a, t, merged);
+
+	c = compare_without(a, t, base, merged, reset);
+	touched = fset_union(a, c.added, c.modified);
+	if (!o->force && refuse_conflicts(a, &ms, &self, touched, err) < 0)
+		return NULL;
+	mine = managers_find(&ms, &self); /* the check reorders them */
+	for (size_t i = 0; i < ms.n; i++)
+		if (&ms.p[i] != mine)
+			ms.p[i].set = fset_difference(a, fset_difference(a, ms.p[i].set, touched), c.removed);
+
+	mine->set = fset_difference(a, mine_set, never);
+	changed = !val_equal(base, merged) || !fset_equal(mine->set, last);
+	if (changed || !mine->time_ns)
+		mine->time_ns = o->now_ns;
+
+	out = val_new_map(a);
+	*out = *merged;
+	managers_write(a, &ms, out);
+	return out;
+}

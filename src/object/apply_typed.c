@@ -1,0 +1,370 @@
+/* apply_typed.c - which paths a document sets, and how two documents differ. */
+#include "object/apply-internal.h"
+
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+static const struct val zero_null = { .type = VAL_NULL }, zero_map = { .type = VAL_MAP },
+			zero_int = { .type = VAL_INT }, zero_str = { .type = VAL_STR, .s = "" },
+			zero_bool = { .type = VAL_BOOL }, zero_quantity = { .type = VAL_STR, .n = 1, .s = "0" };
+
+/* --- types --- */
+
+struct ftype ftype_root(const struct schema *s)
+{
+	return (struct ftype){ .shape = s ? SHAPE_STRUCT : SHAPE_DEDUCED, .schema = s };
+}
+
+/* One value of f: the field itself, or an element when it is a list or map. */
+static struct ftype one(const struct field *f)
+{
+	bool atomic = f->elem_topology == TOPO_ATOMIC || (f->card == CARD_ONE && f->topology == TOPO_ATOMIC);
+
+	if (f->card != CARD_ONE && f->inner_card != CARD_ONE)
+		return (struct ftype){ .shape = SHAPE_LEAF };
+	if (f->kind == FIELD_STRUCT && !atomic && !f->type->atomic)
+		return (struct ftype){ .shape = SHAPE_STRUCT, .schema = f->type };
+	if (f->kind == FIELD_RAW && (f->topology == TOPO_GRANULAR || f->elem_topology == TOPO_GRANULAR))
+		return (struct ftype){ .shape = SHAPE_DEDUCED };
+	return (struct ftype){ .shape = SHAPE_LEAF };
+}
+
+static struct ftype of_field(const struct field *f)
+{
+	enum shape shape;
+
+	if (f->card == CARD_ONE)
+		return one(f);
+	if (f->card == CARD_MAP)
+		shape = f->topology == TOPO_ATOMIC ? SHAPE_LEAF : SHAPE_MAP;
+	else if (f->topology == TOPO_MAP && f->list_keys && f->kind == FIELD_STRUCT)
+		shape = SHAPE_KEYED;
+	else
+		shape = f->topology == TOPO_SET ? SHAPE_SET : SHAPE_LEAF;
+	return (struct ftype){ .shape = shape, .field = f };
+}
+
+struct ftype ftype_member(struct ftype t, enum sym name)
+{
+	const struct field *f;
+
+	if (t.shape == SHAPE_MAP)
+		return one(t.field);
+	f = t.shape == SHAPE_STRUCT && name ? schema_field(t.schema, name) : NULL;
+	return f ? of_field(f) : (struct ftype){ .shape = SHAPE_DEDUCED };
+}
+
+struct ftype ftype_item(struct ftype t)
+{
+	return one(t.field);
+}
+
+bool ftype_is_container(struct ftype t, const struct val *v)
+{
+	switch (t.shape) {
+	case SHAPE_LEAF:
+		return false;
+	case SHAPE_SET:
+	case SHAPE_KEYED:
+		return val_type(v) == VAL_LIST && v->n;
+	default:
+		return val_type(v) == VAL_MAP && v->n;
+	}
+}
+
+/* --- parts --- */
+
+/* What Go prints for a field that is not set; NULL when it prints nothing. */
+static const struct val *zero_of(const struct field *f)
+{
+	if (f->flags & (FF_OMITEMPTY | FF_HIDDEN))
+		return NULL;
+	if (f->card != CARD_ONE || (f->flags & FF_POINTER))
+		return &zero_null;
+	switch (f->kind) {
+	case FIELD_STRUCT:
+		return &zero_map;
+	case FIELD_BOOL:
+		return &zero_bool;
+	case FIELD_INT32:
+	case FIELD_INT64:
+	case FIELD_FLOAT64:
+	case FIELD_INT_OR_STRING:
+		return &zero_int;
+	case FIELD_STRING:
+		return &zero_str;
+	case FIELD_QUANTITY:
+		return &zero_quantity;
+	default:
+		return &zero_null;
+	}
+}
+
+static int by_name(const void *x, const void *y)
+{
+	return sv_cmp(sym_name(*(const enum sym *)x), sym_name(*(const enum sym *)y));
+}
+
+/* k:{...} of an item. The keys' defaults count as set, so that a configuration that leaves
+ * "protocol" out means the TCP port. */
+static int keys_text(struct arena *a, const struct field *f, const struct val *item, size_t index, bool strict,
+		     struct sv *ret, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	enum sym keys[16];
+	size_t n = 0;
+
+	if (item->type != VAL_MAP)
+		return err_set(err, ERR_INTERNAL,
+			       "element %zu: associative list with keys may not have non-map elements", index);
+	while (n < ARRAY_LEN(keys) && f->list_keys[n]) {
+		keys[n] = f->list_keys[n];
+		n++;
+	}
+	qsort(keys, n, sizeof(*keys), by_name);
+	buf_adds(&b, "k:{");
+	for (size_t i = 0; i < n; i++) {
+		const struct val *v = val_member(item, keys[i]);
+		const struct field *kf = schema_field(f->type, keys[i]);
+
+		if (i)
+			buf_addc(&b, ',');
+		json_encode_str(&b, sym_name(keys[i]));
+		buf_addc(&b, ':');
+		if (v && v->type != VAL_NULL) {
+			json_encode(&b, v);
+		} else if (kf && kf->json_default) {
+			buf_adds(&b, kf->json_default);
+		} else if (strict) {
+			return err_set(err, ERR_INTERNAL,
+				       "element %zu: associative list with keys has an element that omits key field "
+				       "\"%.*s\" (and doesn't have default value)",
+				       index, SV_ARG(sym_name(keys[i])));
+		} else {
+			const struct val *zero = kf ? zero_of(kf) : NULL;
+
+			json_encode(&b, zero ? zero : &zero_null);
+		}
+	}
+	buf_addc(&b, '}');
+	*ret = arena_sv(a, buf_sv(&b));
+	return 0;
+}
+
+static int part_cmp(const void *x, const void *y)
+{
+	const struct fpart *a = x, *b = y;
+	int c = sv_cmp(a->text, b->text);
+
+	return c ? c : a->index < b->index ? -1 : a->index > b->index;
+}
+
+void fparts_sort(struct fparts *ps)
+{
+	if (ps->n > 1)
+		qsort(ps->p, ps->n, sizeof(*ps->p), part_cmp);
+}
+
+static int list_parts(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fparts *ret,
+		      struct err *err)
+{
+	ret->p = ARENA_ARRAY(a, struct fpart, val_len(v) + 1);
+	VAL_EACH(v, it) {
+		struct fpart *p = &ret->p[ret->n];
+
+		if (t.shape == SHAPE_KEYED) {
+			if (keys_text(a, t.field, it, ret->n, strict, &p->text, strict ? err : NULL) < 0) {
+				if (strict)
+					return -1;
+				p->text = arena_svf(a, "i:%zu", ret->n);
+			}
+		} else {
+			_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+			buf_adds(&b, "v:");
+			json_encode(&b, it);
+			p->text = arena_sv(a, buf_sv(&b));
+		}
+		p->v = it;
+		p->type = ftype_item(t);
+		p->index = ret->n++;
+	}
+	return 0;
+}
+
+static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum sym sym, struct sv key,
+		       const struct val *v)
+{
+	ps->p[ps->n] = (struct fpart){ .text = arena_svf(a, "f:%.*s", SV_ARG(key)),
+				       .v = v,
+				       .sym = sym,
+				       .key = key,
+				       .type = ftype_member(t, sym),
+				       .index = ps->n };
+	ps->n++;
+}
+
+int fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, bool strict, struct fparts *ret,
+	      struct err *err)
+{
+	size_t fields = t.shape == SHAPE_STRUCT && zeros ? t.schema->n_fields : 0;
+
+	*ret = (struct fparts){ 0 };
+	if (ftype_is_list(t))
+		return list_parts(a, t, v, strict, ret, err);
+	if (!v)
+		return 0; /* nothing is printed of what is absent */
+	ret->p = ARENA_ARRAY(a, struct fpart, val_len(v) + fields + 1);
+	VAL_EACH_MEMBER(v, m)
+		add_member(a, ret, t, m.sym, m.key, m.value);
+	for (size_t i = 0; i < fields; i++) {
+		const struct field *f = &t.schema->fields[i];
+		const struct val *zero = val_member(v, f->sym) ? NULL : zero_of(f);
+
+		if (zero)
+			add_member(a, ret, t, f->sym, sym_name(f->sym), zero);
+	}
+	return 0;
+}
+
+/* --- the paths of a document --- */
+
+/* Puts a path element in front of the message: ".spec" + ".containers: element 0: ...". */
+static int at_element(struct arena *a, struct sv text, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (!err)
+		return -1;
+	fset_path_element(a, &b, text);
+	if (err->msg[0] != '.' && err->msg[0] != '[')
+		buf_adds(&b, ": ");
+	buf_adds(&b, err->msg);
+	free(err->msg);
+	err->msg = buf_detach(&b);
+	return -1;
+}
+
+/* After sealing, fewer edges than items means that two items are the same. */
+static int repeated(struct arena *a, struct fparts *ps, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	fparts_sort(ps);
+	for (size_t i = 1; i < ps->n; i++) {
+		if (!sv_eq(ps->p[i].text, ps->p[i - 1].text))
+			continue;
+		fset_path_element(a, &b, ps->p[i].text);
+		return err_set(err, ERR_INTERNAL, "duplicate entries for key %s", buf_cstr(&b));
+	}
+	return 0;
+}
+
+static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fset *out,
+		     struct err *err)
+{
+	struct fparts ps;
+
+	if (fparts_of(a, t, v, false, strict, &ps, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ps.n; i++) {
+		struct fpart *p = &ps.p[i];
+		bool empty = p->v->type == VAL_NULL || (p->v->type == VAL_MAP && p->v->n == 0);
+		bool declared = t.shape == SHAPE_STRUCT && p->sym && schema_field(t.schema, p->sym);
+		struct fset *sub = NULL;
+
+		if (strict && t.shape == SHAPE_STRUCT && !declared) {
+			err_set(err, ERR_INTERNAL, "field not declared in schema");
+			return at_element(a, p->text, err);
+		}
+		if (ftype_is_container(p->type, p->v)) {
+			sub = fset_new(a);
+			if (fields_of(a, p->type, p->v, strict, sub, err) < 0)
+				return at_element(a, p->text, err);
+		}
+		/* Items of lists and members of maps exist by themselves; a declared struct member
+		 * only through what it holds. Associative lists that are empty set nothing. */
+		fset_add(a, out, p->text, empty || !declared || (!sub && !ftype_is_list(p->type)), sub);
+	}
+	fset_seal(a, out);
+	if (strict && ftype_is_list(t) && out->n != ps.n)
+		return repeated(a, &ps, err);
+	return 0;
+}
+
+const struct fset *typed_fields(struct arena *a, struct ftype t, const struct val *v, bool strict, struct err *err)
+{
+	struct fset *out = fset_new(a);
+
+	if (ftype_is_container(t, v) && fields_of(a, t, v, strict, out, err) < 0)
+		return NULL;
+	return out;
+}
+
+/* --- comparison --- */
+
+enum { ADDED, REMOVED, MODIFIED, N_DIFF };
+
+/* What happened at one place: to its own path, and below it. */
+struct diff {
+	bool self[N_DIFF];
+	struct fset *sub[N_DIFF];
+};
+
+static void compare(struct arena *a, struct ftype t, const struct val *was, const struct val *now, struct diff *d);
+
+static void compare_part(struct arena *a, const struct fpart *l, const struct fpart *r, struct diff *d)
+{
+	struct diff below = { 0 };
+
+	compare(a, l ? l->type : r->type, l ? l->v : NULL, r ? r->v : NULL, &below);
+	for (int k = 0; k < N_DIFF; k++) {
+		if (!below.self[k] && fset_empty(below.sub[k]))
+			continue;
+		if (!d->sub[k])
+			d->sub[k] = fset_new(a);
+		fset_add(a, d->sub[k], l ? l->text : r->text, below.self[k], below.sub[k]);
+	}
+}
+
+static void compare(struct arena *a, struct ftype t, const struct val *was, const struct val *now, struct diff *d)
+{
+	struct fparts l = { 0 }, r = { 0 };
+	size_t i = 0, j = 0;
+
+	if (!ftype_is_container(t, was) && !ftype_is_container(t, now)) {
+		/* Both may still hold what Go always prints, but then they are equal. */
+		if (t.shape == SHAPE_STRUCT && val_type(was) == VAL_MAP && val_type(now) == VAL_MAP)
+			return;
+		d->self[ADDED] = !was;
+		d->self[REMOVED] = !now;
+		d->self[MODIFIED] = was && now && !val_equal(was, now);
+		return;
+	}
+	fparts_of(a, t, was, true, false, &l, NULL);
+	fparts_of(a, t, now, true, false, &r, NULL);
+	fparts_sort(&l);
+	fparts_sort(&r);
+	while (i < l.n || j < r.n) {
+		struct fpart *lp = i < l.n ? &l.p[i] : NULL, *rp = j < r.n ? &r.p[j] : NULL;
+		int c = !rp ? -1 : !lp ? 1 : sv_cmp(lp->text, rp->text);
+
+		compare_part(a, c <= 0 ? lp : NULL, c >= 0 ? rp : NULL, d);
+		/* Step over repetitions: the first of equal items stands for all. */
+		for (struct sv text = lp ? lp->text : SV(""); c <= 0 && i < l.n && sv_eq(l.p[i].text, text);)
+			i++;
+		for (struct sv text = rp ? rp->text : SV(""); c >= 0 && j < r.n && sv_eq(r.p[j].text, text);)
+			j++;
+	}
+	d->self[ADDED] = !was;
+	d->self[REMOVED] = !now;
+}
+
+struct comparison typed_compare(struct arena *a, struct ftype t, const struct val *was, const struct val *now)
+{
+	struct diff d = { 0 };
+
+	compare(a, t, was, now, &d);
+	return (struct comparison){ .added = d.sub[ADDED], .removed = d.sub[REMOVED], .modified = d.sub[MODIFIED] };
+}

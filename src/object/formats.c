@@ -1,0 +1,321 @@
+/* formats.c - the text formats of API fields, matched by hand.
+ *
+ * Each answers with the sentence upstream's validation puts into the field error, since
+ * clients (and people) search for those. The expressions named in the texts are matched
+ * here directly: they run for every label of every object written.
+ */
+#include "object/validate.h"
+
+#include <arpa/inet.h>
+
+#define LABEL_RE "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+#define QUALIFIED_RE "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+#define SUBDOMAIN_MSG                                                                                              \
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must " \
+	"start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "          \
+	"'" LABEL_RE "(\\." LABEL_RE ")*')"
+#define QUALIFIED_MSG                                                                                            \
+	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric " \
+	"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '" QUALIFIED_RE "')"
+
+static bool is_lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_alnum(char c)
+{
+	return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z');
+}
+
+/* LABEL_RE without the length limit. */
+static bool label_shape(struct sv s)
+{
+	if (s.n == 0 || s.p[0] == '-' || s.p[s.n - 1] == '-')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '-')
+			return false;
+	return true;
+}
+
+static bool subdomain_shape(struct sv s)
+{
+	struct sv label;
+
+	if (s.n == 0)
+		return false;
+	while (sv_split(&s, '.', &label))
+		if (!label_shape(label))
+			return false;
+	return true;
+}
+
+/* QUALIFIED_RE: letters and digits at both ends, "-_." allowed between. */
+static bool qualified_shape(struct sv s)
+{
+	if (s.n == 0 || !is_alnum(s.p[0]) || !is_alnum(s.p[s.n - 1]))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_alnum(s.p[i]) && !memchr("-_.", s.p[i], 3))
+			return false;
+	return true;
+}
+
+const char *fmt_dns_label(struct sv s)
+{
+	if (s.n > 63)
+		return "must be no more than 63 bytes";
+	if (label_shape(s))
+		return NULL;
+	if (subdomain_shape(s))
+		return "must not contain dots";
+	return "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+	       "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+	       "'" LABEL_RE "')";
+}
+
+const char *fmt_dns_subdomain(struct sv s)
+{
+	if (s.n > 253)
+		return "must be no more than 253 bytes";
+	return subdomain_shape(s) ? NULL : SUBDOMAIN_MSG;
+}
+
+const char *fmt_dns1035_label(struct sv s)
+{
+	if (s.n > 63)
+		return "must be no more than 63 bytes";
+	if (label_shape(s) && is_lower(s.p[0]))
+		return NULL;
+	return "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+	       "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+	       "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+}
+
+const char *fmt_wildcard_subdomain(struct sv s)
+{
+	if (s.n > 253)
+		return "must be no more than 253 bytes";
+	if (sv_starts(s, SV("*.")) && subdomain_shape(sv_sub(s, 2, s.n)))
+		return NULL;
+	return "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+	       "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character "
+	       "(e.g. '*.example.com', regex used for validation is '\\*\\." LABEL_RE "(\\." LABEL_RE ")*')";
+}
+
+const char *fmt_qualified_name(struct sv s)
+{
+	ssize_t slash = sv_find(s, '/');
+	struct sv name = s;
+
+	if (slash >= 0) {
+		struct sv prefix = sv_sub(s, 0, (size_t)slash);
+
+		name = sv_sub(s, (size_t)slash + 1, s.n);
+		if (sv_find(name, '/') >= 0)
+			return "a qualified name " QUALIFIED_MSG
+			       " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+		if (prefix.n == 0)
+			return "prefix part must be non-empty";
+		if (prefix.n > 253)
+			return "prefix part must be no more than 253 bytes";
+		if (!subdomain_shape(prefix))
+			return "prefix part " SUBDOMAIN_MSG;
+	}
+	if (name.n == 0)
+		return "name part must be non-empty";
+	if (name.n > 63)
+		return "name part must be no more than 63 bytes";
+	return qualified_shape(name) ? NULL : "name part " QUALIFIED_MSG;
+}
+
+const char *fmt_label_value(struct sv s)
+{
+	if (s.n > 63)
+		return "must be no more than 63 bytes";
+	if (s.n == 0 || qualified_shape(s))
+		return NULL;
+	return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
+	       "must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
+	       "regex used for validation is '(" QUALIFIED_RE ")?')";
+}
+
+const char *fmt_port_name(struct sv s)
+{
+	bool letter = false;
+
+	if (s.n > 15)
+		return "must be no more than 15 bytes";
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '-')
+			return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
+		letter |= is_lower(s.p[i]);
+	}
+	if (s.n == 0)
+		return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
+	if (!letter)
+		return "must contain at least one letter (a-z)";
+	if (sv_find_sv(s, SV("--")) >= 0)
+		return "must not contain consecutive hyphens";
+	if (s.p[0] == '-' || s.p[s.n - 1] == '-')
+		return "must not begin or end with a hyphen";
+	return NULL;
+}
+
+const char *fmt_path_segment(struct sv s)
+{
+	if (sv_is(s, "."))
+		return "may not be '.'";
+	if (sv_is(s, ".."))
+		return "may not be '..'";
+	if (sv_find(s, '/') >= 0)
+		return "may not contain '/'";
+	if (sv_find(s, '%') >= 0)
+		return "may not contain '%'";
+	return NULL;
+}
+
+/* A key becomes a file name in a volume: it must not climb out of its directory. */
+static const char *no_chdir(struct sv s)
+{
+	if (sv_is(s, "."))
+		return "must not be '.'";
+	if (sv_is(s, ".."))
+		return "must not be '..'";
+	if (sv_starts(s, SV("..")))
+		return "must not start with '..'";
+	return NULL;
+}
+
+const char *fmt_config_key(struct sv s)
+{
+	bool ok = s.n > 0;
+
+	if (s.n > 253)
+		return "must be no more than 253 bytes";
+	for (size_t i = 0; i < s.n; i++)
+		ok &= is_alnum(s.p[i]) || memchr("-._", s.p[i], 3);
+	if (!ok)
+		return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', "
+		       " or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+	return no_chdir(s);
+}
+
+/* The relaxed form that v1.34 made the rule: anything printable but '='. */
+const char *fmt_env_name(struct sv s)
+{
+	if (s.n == 0)
+		return "environment variable name must be non-empty";
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 0x20 || s.p[i] > 0x7e || s.p[i] == '=')
+			return "a valid environment variable name must consist only of printable ASCII characters "
+			       "other than '='";
+	return NULL;
+}
+
+const char *fmt_http_header(struct sv s)
+{
+	bool ok = s.n > 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		ok &= is_alnum(s.p[i]) || s.p[i] == '-';
+	return ok ? NULL
+		  : "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex "
+		    "used for validation is '[-A-Za-z0-9]+')";
+}
+
+const char *fmt_percent(struct sv s)
+{
+	bool ok = s.n > 1 && s.p[s.n - 1] == '%';
+
+	for (size_t i = 0; ok && i + 1 < s.n; i++)
+		ok = is_digit(s.p[i]);
+	return ok ? NULL
+		  : "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
+		    "regex used for validation is '[0-9]+%')";
+}
+
+bool fmt_ip_bytes(struct sv s, uint8_t ret[16], bool *ret_v6)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	if (inet_pton(AF_INET, text, &v4) == 1) {
+		memset(ret, 0, 16);
+		memcpy(ret, &v4, 4);
+		*ret_v6 = false;
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &v6) == 1) {
+		memcpy(ret, &v6, 16);
+		*ret_v6 = true;
+		return true;
+	}
+	return false;
+}
+
+bool fmt_ip(struct sv s)
+{
+	uint8_t bytes[16];
+	bool v6;
+
+	return fmt_ip_bytes(s, bytes, &v6);
+}
+
+bool fmt_cidr_parts(struct sv s, uint8_t ret[16], bool *ret_v6, int *ret_bits)
+{
+	ssize_t slash = sv_find(s, '/');
+	struct sv bits;
+	int64_t n;
+
+	if (slash < 0 || !fmt_ip_bytes(sv_sub(s, 0, (size_t)slash), ret, ret_v6))
+		return false;
+	bits = sv_sub(s, (size_t)slash + 1, s.n);
+	/* As net.ParseCIDR: plain digits, no sign, no leading zero. */
+	if (bits.n == 0 || bits.n > 3 || !is_digit(bits.p[0]) || (bits.n > 1 && bits.p[0] == '0'))
+		return false;
+	if (!sv_to_i64(bits, &n) || n > (*ret_v6 ? 128 : 32))
+		return false;
+	*ret_bits = (int)n;
+	return true;
+}
+
+bool fmt_cidr(struct sv s)
+{
+	uint8_t bytes[16];
+	bool v6;
+	int bits;
+
+	return fmt_cidr_parts(s, bytes, &v6, &bits);
+}
+
+/* Unspecified, loopback and link-local addresses name no other host. */
+const char *fmt_nonspecial_ip(struct sv s)
+{
+	static const uint8_t zero[16], loop6[16] = { [15] = 1 };
+	uint8_t b[16];
+	bool v6;
+
+	if (!fmt_ip_bytes(s, b, &v6))
+		return FMT_IP_MSG;
+	if (memcmp(b, zero, v6 ? 16 : 4) == 0)
+		return "may not be unspecified (0.0.0.0 or ::)";
+	if (v6 ? memcmp(b, loop6, 16) == 0 : b[0] == 127)
+		return "may not be in the loopback range (127.0.0.0/8, ::1/128)";
+	if (v6 ? b[0] == 0xfe && (b[1] & 0xc0) == 0x80 : b[0] == 169 && b[1] == 254)
+		return "may not be in the link-local range (169.254.0.0/16, fe80::/10)";
+	if (v6 ? b[0] == 0xff && (b[1] & 0x0f) == 2 : b[0] == 224 && b[1] == 0 && b[2] == 0)
+		return "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)";
+	return NULL;
+}

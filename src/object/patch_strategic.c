@@ -1,0 +1,430 @@
+/* patch_strategic.c - strategic merge patch: a merge patch that knows the schema's lists.
+ *
+ * Lists marked with patch strategy "merge" are merged: lists of objects by their merge key,
+ * lists of scalars as sets. Everything else follows the merge patch rules. Directives in the
+ * patch steer it:
+ *
+ *	$patch: replace | delete | merge	in a map (or, for lists, in an element)
+ *	$retainKeys: [..]			members of the original not listed are dropped
+ *	$deleteFromPrimitiveList/NAME: [..]	elements to take out of list NAME
+ *	$setElementOrder/NAME: [..]		the order list NAME shall have
+ *
+ * The order of a merged list is: the elements of the patch in patch order, the others in the
+ * order the server had, woven together by the server's order where both are in it.
+ */
+#include "object/patch.h"
+
+#include "base/buf.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+#define D_PATCH SV("$patch")
+#define D_RETAIN SV("$retainKeys")
+#define D_ORDER SV("$setElementOrder/")
+#define D_DELETE SV("$deleteFromPrimitiveList/")
+
+/* Merging compares every element with every other; longer lists (a client's choice) are refused. */
+#define MERGE_MAX_ITEMS 20000
+
+struct sm {
+	struct arena *a;
+	struct err *err;
+};
+
+static const struct val *merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
+				   const struct val *patch);
+
+static const struct val *bad(struct sm *s, const char *fmt, struct sv what)
+{
+	err_set(s->err, ERR_BAD_REQUEST, fmt, SV_ARG(what));
+	return NULL;
+}
+
+static bool is_directive(struct sv key)
+{
+	return key.n && key.p[0] == '$' &&
+	       (sv_eq(key, D_PATCH) || sv_eq(key, D_RETAIN) || sv_starts(key, D_ORDER) || sv_starts(key, D_DELETE));
+}
+
+static const struct field *field_of(const struct schema *schema, struct sv name)
+{
+	enum sym sym = schema ? sym_find(name) : SYM_NONE;
+
+	return sym ? schema_field(schema, sym) : NULL;
+}
+
+/* What a patch value becomes where there is nothing to merge with: nulls and directives go. */
+static const struct val *clean(struct sm *s, const struct val *v)
+{
+	struct val *out;
+
+	if (v->type == VAL_LIST) {
+		out = val_new_list(s->a);
+		VAL_EACH(v, it) {
+			if (it->type == VAL_MAP && val_member_sv(it, D_PATCH))
+				continue; /* a directive element, not data */
+			val_push(s->a, out, clean(s, it));
+		}
+		return out;
+	}
+	if (v->type != VAL_MAP)
+		return v;
+	out = val_new_map(s->a);
+	VAL_EACH_MEMBER(v, m)
+		if (m.value->type != VAL_NULL && !is_directive(m.key))
+			val_set_sv(s->a, out, m.key, clean(s, m.value));
+	return out;
+}
+
+/* --- lists --- */
+
+/* Scalars are their own key; maps are known by their merge key. */
+static const struct val *key_of(const struct val *item, enum sym merge_key)
+{
+	return merge_key && item->type == VAL_MAP ? val_member(item, merge_key) : item;
+}
+
+static ssize_t index_of(const struct val *list, const struct val *item, enum sym merge_key)
+{
+	const struct val *key = key_of(item, merge_key);
+	size_t n = val_len(list);
+
+	for (size_t i = 0; key && i < n; i++) {
+		const struct val *k = key_of(val_at(list, i), merge_key);
+
+		if (k && val_equal(k, key))
+			return (ssize_t)i;
+	}
+	return -1;
+}
+
+struct ordered {
+	const struct val *item;
+	ssize_t at;
+	size_t seq;
+};
+
+static int by_place(const void *x, const void *y)
+{
+	const struct ordered *a = x, *b = y;
+
+	if (a->at != b->at)
+		return a->at < b->at ? -1 : 1;
+	return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+/* Sorts items by their place in `order` and weaves in the others, sorted by their place in
+ * `server`: one of the others goes first only when the server had both and it was in front. */
+static struct val *weave(struct sm *s, const struct val *items, const struct val *order, const struct val *server,
+			 enum sym key)
+{
+	size_t n = val_len(items), np = 0, no = 0, i = 0, j = 0;
+	struct ordered *mine = ARENA_ARRAY(s->a, struct ordered, n + 1);
+	struct ordered *others = ARENA_ARRAY(s->a, struct ordered, n + 1);
+	struct val *out = val_new_list(s->a);
+
+	VAL_EACH(items, it) {
+		ssize_t at = index_of(order, it, key);
+
+		if (at >= 0)
+			mine[np] = (struct ordered){ it, at, np }, np++;
+		else
+			others[no] = (struct ordered){ it, index_of(server, it, key), no }, no++;
+	}
+	qsort(mine, np, sizeof(*mine), by_place);
+	qsort(others, no, sizeof(*others), by_place);
+	while (i < no || j < np) {
+		bool other = j >= np;
+
+		if (i < no && j < np) {
+			ssize_t theirs = others[i].at, ours = index_of(server, mine[j].item, key);
+
+			other = theirs >= 0 && ours >= 0 && theirs < ours;
+		}
+		val_push(s->a, out, other ? others[i++].item : mine[j++].item);
+	}
+	return out;
+}
+
+static const struct val *merge_scalars(struct sm *s, const struct val *orig, const struct val *patch)
+{
+	struct val *all = val_new_list(s->a);
+
+	VAL_EACH(orig, it)
+		if (index_of(all, it, SYM_NONE) < 0)
+			val_push(s->a, all, it);
+	VAL_EACH(patch, it)
+		if (index_of(all, it, SYM_NONE) < 0)
+			val_push(s->a, all, it);
+	return weave(s, all, patch, orig, SYM_NONE);
+}
+
+static const struct val *delete_scalars(struct sm *s, const struct val *orig, const struct val *gone)
+{
+	struct val *out = val_new_list(s->a);
+
+	VAL_EACH(orig, it)
+		if (index_of(gone, it, SYM_NONE) < 0)
+			val_push(s->a, out, it);
+	return out;
+}
+
+static const struct val *no_key(struct sm *s, enum sym key)
+{
+	return bad(s, "map does not contain declared merge key: %.*s", sym_name(key));
+}
+
+static const struct val *merge_objects(struct sm *s, const struct field *f, const struct val *orig,
+				       const struct val *patch)
+{
+	struct val *merged = val_new_list(s->a), *data = val_new_list(s->a), *gone = val_new_list(s->a);
+	bool replace = false;
+
+	/* Directives first: they speak of the original, in whatever order they come. */
+	VAL_EACH(patch, it) {
+		const struct val *d = val_member_sv(it, D_PATCH);
+
+		if (it->type != VAL_MAP)
+			return bad(s, "cannot merge a list of %.*s into a list of objects",
+				   sv_from(val_type_name(it->type)));
+		if (!d || val_is(d, "merge")) {
+			val_push(s->a, data, it);
+		} else if (val_is(d, "delete")) {
+			if (!val_member(it, f->merge_key))
+				return no_key(s, f->merge_key);
+			val_push(s->a, gone, it);
+		} else if (val_is(d, "replace")) {
+			replace = true;
+		} else {
+			return bad(s, "Unknown patch type found: %.*s", val_str(d));
+		}
+	}
+	if (replace)
+		return clean(s, data);
+	VAL_EACH(orig, it)
+		if (index_of(gone, it, f->merge_key) < 0)
+			val_push(s->a, merged, it);
+	VAL_EACH(data, it) {
+		const struct val *neu;
+		ssize_t at;
+
+		if (!val_member(it, f->merge_key))
+			return no_key(s, f->merge_key);
+		at = index_of(merged, it, f->merge_key);
+		if (at < 0) {
+			val_push(s->a, merged, clean(s, it));
+			continue;
+		}
+		neu = merge_map(s, f->type, val_at(merged, (size_t)at), it);
+		if (!neu)
+			return NULL;
+		*val_at_mut(merged, (size_t)at) = *neu;
+		val_at_mut(merged, (size_t)at)->sym = 0;
+	}
+	return weave(s, merged, data, orig, f->merge_key);
+}
+
+static const struct val *merge_list(struct sm *s, const struct field *f, const struct val *orig,
+				    const struct val *patch)
+{
+	const struct val *first;
+
+	if (!f || f->card != CARD_LIST || !(f->flags & FF_PATCH_MERGE))
+		return patch;
+	if (val_len(orig) == 0 && val_len(patch) == 0)
+		return orig;
+	if (val_len(orig) + val_len(patch) > MERGE_MAX_ITEMS)
+		return bad(s, "list %.*s is too long to merge", sym_name(f->sym));
+	first = val_len(patch) ? val_at(patch, 0) : val_at(orig, 0);
+	if (first->type != VAL_MAP)
+		return merge_scalars(s, orig, patch);
+	if (!f->merge_key)
+		return bad(s, "cannot merge lists without merge key for %.*s", sym_name(f->sym));
+	return merge_objects(s, f, orig, patch);
+}
+
+/* Elements of the patch (but for deletions) must follow the order that is asked for. */
+static bool order_agrees(const struct val *patch, const struct val *order, enum sym key)
+{
+	size_t o = 0, n = val_len(order);
+
+	VAL_EACH(patch, it) {
+		const struct val *k = key_of(it, key);
+
+		if (it->type == VAL_MAP && val_member_sv(it, D_PATCH))
+			continue;
+		while (o < n && !(k && key_of(val_at(order, o), key) && val_equal(k, key_of(val_at(order, o), key))))
+			o++;
+		if (o++ >= n)
+			return false;
+	}
+	return true;
+}
+
+static const struct val *ordered_list(struct sm *s, const struct field *f, struct sv name, const struct val *orig,
+				      const struct val *patch, const struct val *order)
+{
+	enum sym key = f ? f->merge_key : SYM_NONE;
+	const struct val *merged = orig;
+
+	if (order->type != VAL_LIST)
+		return bad(s, "unable to cast $setElementOrder/%.*s to a list", name);
+	if (val_len(orig) + val_len(patch) + val_len(order) > MERGE_MAX_ITEMS)
+		return bad(s, "list %.*s is too long to merge", name);
+	if (patch && patch->type == VAL_LIST) {
+		if (!order_agrees(patch, order, key))
+			return bad(s, "The order in patch list: %.*s doesn't match $setElementOrder list", name);
+		merged = orig ? merge_list(s, f, orig, patch) : clean(s, patch);
+	}
+	if (!merged)
+		return NULL;
+	return weave(s, merged, order, orig, key);
+}
+
+/* --- maps --- */
+
+/* Keeps the members of out that $retainKeys lists; the patch may set no others. */
+static int retain_keys(struct sm *s, struct val *out, const struct val *orig, const struct val *patch,
+		       const struct val *keep)
+{
+	if (keep->type != VAL_LIST || val_len(keep) > MERGE_MAX_ITEMS)
+		return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of $retainKeys: not a list of keys");
+	VAL_EACH_MEMBER(patch, m) {
+		struct val name = { .type = VAL_STR, .n = (uint32_t)m.key.n & 0xfffffff, .s = m.key.p };
+
+		if (!is_directive(m.key) && m.value->type != VAL_NULL && index_of(keep, &name, SYM_NONE) < 0)
+			return err_set(s->err, ERR_BAD_REQUEST,
+				       "invalid patch format of $retainKeys: patch sets '%.*s'", SV_ARG(m.key));
+	}
+	VAL_EACH_MEMBER(orig, m) {
+		struct val name = { .type = VAL_STR, .n = (uint32_t)m.key.n & 0xfffffff, .s = m.key.p };
+
+		if (index_of(keep, &name, SYM_NONE) < 0)
+			val_del_sv(out, m.key);
+	}
+	return 0;
+}
+
+static const struct val *merge_value(struct sm *s, const struct field *f, const struct val *orig,
+				     const struct val *patch)
+{
+	if (!orig || orig->type != patch->type)
+		return clean(s, patch);
+	if (patch->type == VAL_MAP) {
+		if (f && (f->flags & FF_PATCH_REPLACE))
+			return clean(s, patch);
+		/* Members of a map of structs have the element's schema; other maps have none. */
+		return merge_map(s, f && f->kind == FIELD_STRUCT && f->card == CARD_ONE ? f->type : NULL, orig, patch);
+	}
+	if (patch->type == VAL_LIST)
+		return merge_list(s, f, orig, patch);
+	return patch;
+}
+
+static const struct val *merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
+				   const struct val *patch)
+{
+	const struct val *directive = val_member_sv(patch, D_PATCH), *keep = val_member_sv(patch, D_RETAIN);
+	struct val *out;
+
+	if (directive) {
+		if (val_is(directive, "replace"))
+			return clean(s, patch);
+		if (val_is(directive, "delete"))
+			return val_new_map(s->a);
+		if (!val_is(directive, "merge"))
+			return bad(s, "Unknown patch type found: %.*s", val_str(directive));
+	}
+	out = val_new_map(s->a);
+	VAL_EACH_MEMBER(orig, m)
+		val_set_sv(s->a, out, m.key, m.value);
+	if (keep && retain_keys(s, out, orig, patch, keep) < 0)
+		return NULL;
+
+	/* Deletions from scalar lists, then ordered lists, then the plain members: an ordered list
+	 * takes its plain member along. */
+	VAL_EACH_MEMBER(patch, m) {
+		struct sv name;
+		const struct val *from;
+
+		if (!sv_starts(m.key, D_DELETE))
+			continue;
+		name = sv_sub(m.key, D_DELETE.n, m.key.n);
+		from = val_member_sv(out, name);
+		if (val_len(from) + val_len(m.value) > MERGE_MAX_ITEMS)
+			return bad(s, "list %.*s is too long to merge", name);
+		if (m.value->type != VAL_LIST)
+			return bad(s, "unable to cast $deleteFromPrimitiveList/%.*s to a list", name);
+		if (val_type(from) == VAL_LIST)
+			val_set_sv(s->a, out, name, delete_scalars(s, from, m.value));
+	}
+	VAL_EACH_MEMBER(patch, m) {
+		const struct val *was, *change, *neu;
+		struct sv name;
+
+		if (!sv_starts(m.key, D_ORDER))
+			continue;
+		name = sv_sub(m.key, D_ORDER.n, m.key.n);
+		was = val_member_sv(out, name);
+		change = val_member_sv(patch, name);
+		if (val_type(was) != VAL_LIST)
+			was = NULL;
+		if (!was && val_type(change) != VAL_LIST)
+			continue;
+		if (val_type(change) == VAL_NULL && change)
+			continue; /* deleted below */
+		neu = ordered_list(s, field_of(schema, name), name, was, change, m.value);
+		if (!neu)
+			return NULL;
+		val_set_sv(s->a, out, name, neu);
+	}
+	VAL_EACH_MEMBER(patch, m) {
+		_cleanup_(buf_release) struct buf order = BUF_INIT;
+		const struct val *neu;
+
+		if (is_directive(m.key))
+			continue;
+		if (m.value->type == VAL_NULL) {
+			val_del_sv(out, m.key);
+			continue;
+		}
+		if (m.value->type == VAL_LIST) {
+			buf_addsv(&order, D_ORDER);
+			buf_addsv(&order, m.key);
+			if (val_member_sv(patch, buf_sv(&order)))
+				continue; /* merged above */
+		}
+		neu = merge_value(s, field_of(schema, m.key), val_member_sv(out, m.key), m.value);
+		if (!neu)
+			return NULL;
+		val_set_sv(s->a, out, m.key, neu);
+	}
+	return out;
+}
+
+struct val *patch_strategic(struct arena *a, const struct schema *schema, const struct val *doc,
+			    const struct val *patch, struct err *err)
+{
+	struct sm s = { .a = a, .err = err };
+	const struct val *merged;
+	struct val *out;
+
+	if (val_type(patch) != VAL_MAP) {
+		err_set(err, ERR_BAD_REQUEST,
+			"error decoding patch: json: cannot unmarshal %s into Go value of type map[string]interface {}",
+			val_type_name(val_type(patch)));
+		return NULL;
+	}
+	if (val_deeper_than(patch, PATCH_DEPTH_MAX)) {
+		err_set(err, ERR_BAD_REQUEST, "error decoding patch: nested deeper than %d levels", PATCH_DEPTH_MAX);
+		return NULL;
+	}
+	merged = merge_map(&s, schema, doc, patch);
+	if (!merged)
+		return NULL;
+	out = val_new_null(a);
+	*out = *merged;
+	out->sym = 0;
+	return out;
+}

@@ -1,0 +1,238 @@
+/* validate_meta.c - metadata, labels and label selectors: the same rules for every kind. */
+#include "object/validate.h"
+
+#include "base/buf.h"
+#include "base/strmap.h"
+
+#define ANNOTATIONS_MAX_BYTES (256 * 1024)
+#define FIELD_MANAGER_MAX 128
+
+void validate_labels(struct field_errs *fe, const struct val *labels, const struct fpath *at)
+{
+	VAL_EACH_MEMBER(labels, m) {
+		fe_format(fe, at, m.key, fmt_qualified_name(m.key));
+		fe_format(fe, at, val_str(m.value), fmt_label_value(val_str(m.value)));
+	}
+}
+
+void validate_annotations(struct field_errs *fe, const struct val *annotations, const struct fpath *at)
+{
+	size_t bytes = 0;
+
+	VAL_EACH_MEMBER(annotations, m) {
+		/* Upper case is tolerated in the prefix too, for old objects' sake. */
+		char *lower = arena_cstr(fe->a, m.key);
+
+		for (char *p = lower; *p; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p = (char)(*p - 'A' + 'a');
+		fe_format(fe, at, m.key, fmt_qualified_name(sv_make(lower, m.key.n)));
+		bytes += m.key.n + val_str(m.value).n;
+	}
+	if (bytes > ANNOTATIONS_MAX_BYTES)
+		fe_too_long(fe, at, ANNOTATIONS_MAX_BYTES);
+}
+
+void validate_label_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at)
+{
+	struct fpath labels = FPATH(at, F_matchLabels), exprs = FPATH(at, F_matchExpressions);
+	size_t i = 0;
+
+	validate_labels(fe, val_member(sel, F_matchLabels), &labels);
+	VAL_EACH(val_member(sel, F_matchExpressions), e) {
+		struct fpath item = FPATH_AT(&exprs, i++), op_at = FPATH(&item, F_operator);
+		struct fpath key_at = FPATH(&item, F_key), values_at = FPATH(&item, F_values);
+		const struct val *op = val_member(e, F_operator), *values = val_member(e, F_values);
+		size_t j = 0;
+
+		if (val_is(op, "In") || val_is(op, "NotIn")) {
+			if (val_len(values) == 0)
+				fe_required_why(fe, &values_at, "must be specified when `operator` is 'In' or 'NotIn'");
+		} else if (val_is(op, "Exists") || val_is(op, "DoesNotExist")) {
+			if (val_len(values))
+				fe_forbidden(fe, &values_at,
+					     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+		} else {
+			fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
+		}
+		fe_format(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name(val_get_str(e, F_key)));
+		VAL_EACH(values, v) {
+			struct fpath value_at = FPATH_AT(&values_at, j++);
+
+			fe_format(fe, &value_at, val_str(v), fmt_label_value(val_str(v)));
+		}
+	}
+}
+
+static void must_be_set(struct field_errs *fe, const struct fpath *up, const struct val *ref, enum sym name)
+{
+	struct fpath at = FPATH(up, name);
+
+	if (val_str(val_member(ref, name)).n == 0)
+		fe_format(fe, &at, SV(""), "must not be empty");
+}
+
+static void owner_references(struct field_errs *fe, const struct val *refs, const struct fpath *at)
+{
+	struct sv controller = SV_NULL;
+
+	VAL_EACH(refs, ref) {
+		struct sv api_version = val_get_str(ref, F_apiVersion), group, version;
+		struct fpath av_at = FPATH(at, F_apiVersion);
+
+		if (!api_version_split(api_version, &group, &version) || version.n == 0) {
+			fe_format(fe, &av_at, api_version, "version must not be empty");
+			group = version = SV("");
+		}
+		must_be_set(fe, at, ref, F_kind);
+		must_be_set(fe, at, ref, F_name);
+		must_be_set(fe, at, ref, F_uid);
+		/* Events come and go by the thousand: owning through one would delete things at random. */
+		if (group.n == 0 && sv_is(version, "v1") && val_is(val_member(ref, F_kind), "Event"))
+			fe_invalid(fe, at, ref, "/v1, Kind=Event is disallowed from being an owner");
+		if (!val_get_bool(ref, F_controller))
+			continue;
+		if (controller.p)
+			fe_add(fe, FE_INVALID, at, refs,
+			       "Only one reference can have Controller set to true. Found \"true\" in references for "
+			       "%.*s and %.*s",
+			       SV_ARG(controller), SV_ARG(val_get_str(ref, F_name)));
+		else
+			controller = val_get_str(ref, F_name);
+	}
+}
+
+const char *fmt_finalizer(struct sv s)
+{
+	const char *msg = fmt_qualified_name(s);
+
+	if (msg || sv_find(s, '/') >= 0 || sv_is(s, "kubernetes") || sv_is(s, "orphan") ||
+	    sv_is(s, "foregroundDeletion"))
+		return msg;
+	return "name is neither a standard finalizer name nor is it fully qualified";
+}
+
+static void finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	bool orphan = false, foreground = false;
+
+	VAL_EACH(list, f) {
+		fe_format(fe, at, val_str(f), fmt_finalizer(val_str(f)));
+		orphan |= val_is(f, "orphan");
+		foreground |= val_is(f, "foregroundDeletion");
+	}
+	if (orphan && foreground)
+		fe_invalid(fe, at, list, "finalizer orphan and foregroundDeletion cannot be both set");
+}
+
+static void managed_fields(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	size_t i = 0;
+
+	VAL_EACH(list, e) {
+		struct fpath item = FPATH_AT(at, i++), op_at = FPATH(&item, F_operation);
+		struct fpath type_at = FPATH(&item, F_fieldsType), manager_at = FPATH(&item, F_manager);
+		struct fpath sub_at = FPATH(&item, F_subresource);
+		struct sv manager = val_get_str(e, F_manager), type = val_get_str(e, F_fieldsType);
+		const struct val *op = val_member(e, F_operation);
+
+		if (!val_is(op, "Apply") && !val_is(op, "Update"))
+			fe_format(fe, &op_at, val_str(op), "must be `Apply` or `Update`");
+		if (type.n && !sv_is(type, "FieldsV1"))
+			fe_format(fe, &type_at, type, "must be `FieldsV1`");
+		if (manager.n > FIELD_MANAGER_MAX)
+			fe_too_long(fe, &manager_at, FIELD_MANAGER_MAX);
+		if (val_get_str(e, F_subresource).n > 256)
+			fe_too_long(fe, &sub_at, 256);
+	}
+}
+
+/* Names are also checked as the prefix of a generated one, which may end in '-'. */
+static const char *check_prefix(struct arena *a, struct sv prefix, const char *(*name_check)(struct sv))
+{
+	char *copy = arena_cstr(a, prefix);
+
+	if (prefix.n > 1 && copy[prefix.n - 1] == '-')
+		copy[prefix.n - 1] = 'a';
+	return name_check(sv_make(copy, prefix.n));
+}
+
+static void no_new_finalizers(struct field_errs *fe, const struct val *now, const struct val *old,
+			      const struct fpath *at)
+{
+	_cleanup_(strmap_release) struct strmap had = STRMAP_INIT;
+	_cleanup_(buf_release) struct buf extra = BUF_INIT;
+
+	VAL_EACH(old, f)
+		strmap_set(&had, val_str(f), fe);
+	VAL_EACH(now, f) {
+		if (strmap_set(&had, val_str(f), fe))
+			continue;
+		buf_printf(&extra, "%s\"%.*s\"", extra.n ? ", " : "", SV_ARG(val_str(f)));
+	}
+	if (extra.n)
+		fe_add(
+		    fe, FE_FORBIDDEN, at, NULL,
+		    "no new finalizers can be added if the object is being deleted, found new finalizers []string{%s}",
+		    buf_cstr(&extra));
+}
+
+static void meta_update(struct field_errs *fe, const struct val *meta, const struct val *old, const struct fpath *at)
+{
+	static const enum sym fixed[] = {
+		F_name, F_namespace, F_uid, F_creationTimestamp, F_deletionTimestamp, F_deletionGracePeriodSeconds
+	};
+	struct fpath rv_at = FPATH(at, F_resourceVersion), gen_at = FPATH(at, F_generation);
+	struct fpath fin_at = FPATH(at, F_finalizers);
+
+	if (val_member(old, F_deletionTimestamp))
+		no_new_finalizers(fe, val_member(meta, F_finalizers), val_member(old, F_finalizers), &fin_at);
+	if (val_get_str(meta, F_resourceVersion).n == 0)
+		fe_format(fe, &rv_at, SV(""), "must be specified for an update");
+	if (val_get_int(meta, 0, F_generation) < val_get_int(old, 0, F_generation))
+		fe_invalid(fe, &gen_at, val_new_int(fe->a, val_get_int(meta, 0, F_generation)),
+			   "must not be decremented");
+	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+		struct fpath f_at = FPATH(at, fixed[i]);
+
+		fe_immutable(fe, &f_at, val_member(meta, fixed[i]), val_member(old, fixed[i]));
+	}
+}
+
+void validate_object_meta(struct field_errs *fe, const struct resource *r, const struct val *meta,
+			  const struct val *old_meta, const char *(*name_check)(struct sv))
+{
+	struct fpath at = FPATH_ROOT(F_metadata);
+	struct fpath gname_at = FPATH(&at, F_generateName), name_at = FPATH(&at, F_name);
+	struct fpath ns_at = FPATH(&at, F_namespace), gen_at = FPATH(&at, F_generation);
+	struct fpath labels_at = FPATH(&at, F_labels), ann_at = FPATH(&at, F_annotations);
+	struct fpath refs_at = FPATH(&at, F_ownerReferences), fin_at = FPATH(&at, F_finalizers);
+	struct fpath managed_at = FPATH(&at, F_managedFields);
+	struct sv gname = val_get_str(meta, F_generateName), name = val_get_str(meta, F_name);
+	struct sv ns = val_get_str(meta, F_namespace);
+	int64_t generation = val_get_int(meta, 0, F_generation);
+
+	if (old_meta)
+		meta_update(fe, meta, old_meta, &at);
+	if (gname.n && name_check)
+		fe_format(fe, &gname_at, gname, check_prefix(fe->a, gname, name_check));
+	if (name.n == 0)
+		fe_required_why(fe, &name_at, "name or generateName is required");
+	else if (name_check)
+		fe_format(fe, &name_at, name, name_check(name));
+	if (r->namespaced) {
+		if (ns.n == 0)
+			fe_required(fe, &ns_at);
+		else
+			fe_format(fe, &ns_at, ns, fmt_dns_label(ns));
+	} else if (ns.n) {
+		fe_forbidden(fe, &ns_at, "not allowed on this type");
+	}
+	if (generation < 0)
+		fe_invalid(fe, &gen_at, val_new_int(fe->a, generation), "must be greater than or equal to 0");
+	validate_labels(fe, val_member(meta, F_labels), &labels_at);
+	validate_annotations(fe, val_member(meta, F_annotations), &ann_at);
+	owner_references(fe, val_member(meta, F_ownerReferences), &refs_at);
+	finalizers(fe, val_member(meta, F_finalizers), &fin_at);
+	managed_fields(fe, val_member(meta, F_managedFields), &managed_at);
+}

@@ -1,0 +1,147 @@
+/* validate_typed.c - the validation that is data: marks of the schema, walked over a document.
+ *
+ * What is checked, and what on purpose is not:
+ *  - Required: where the schema says that empty is not enough (nonempty), and required
+ *    pointers. OpenAPI's required list is not it: it names plain integers and strings whose
+ *    zero value is fine (restartCount: 0), and upstream does not enforce it either.
+ *  - Closed enums, except below status: what a newer node reports must be storable.
+ *  - Formats, of the value or of each element.
+ *  - Immutable fields, along structs; list items have no partner to compare with.
+ */
+#include "object/validate.h"
+
+static void check_int(struct field_errs *fe, const struct field *f, const struct val *v, const struct fpath *at)
+{
+	if (v->type != VAL_INT)
+		return;
+	if (f->format == FMT_PORT && (v->i < 1 || v->i > 65535))
+		fe_invalid(fe, at, v, "must be between 1 and 65535, inclusive");
+	if (f->format == FMT_NONNEGATIVE && v->i < 0)
+		fe_invalid(fe, at, v, "must be greater than or equal to 0");
+	if (f->format == FMT_POSITIVE && v->i <= 0)
+		fe_invalid(fe, at, v, "must be greater than 0");
+}
+
+static const char *check_text(enum field_format format, struct sv s)
+{
+	switch (format) {
+	case FMT_DNS_LABEL:
+		return fmt_dns_label(s);
+	case FMT_DNS_SUBDOMAIN:
+		return fmt_dns_subdomain(s);
+	case FMT_DNS1035_LABEL:
+		return fmt_dns1035_label(s);
+	case FMT_QUALIFIED_NAME:
+		return fmt_qualified_name(s);
+	case FMT_LABEL_VALUE:
+		return fmt_label_value(s);
+	case FMT_PORT_NAME:
+		return fmt_port_name(s);
+	case FMT_IP:
+		return fmt_ip(s) ? NULL : FMT_IP_MSG;
+	case FMT_CIDR:
+		return fmt_cidr(s) ? NULL : FMT_CIDR_MSG;
+	default:
+		return NULL;
+	}
+}
+
+static void check_value(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,
+			const struct fpath *at, bool enums);
+
+static bool missing(const struct field *f, const struct val *v)
+{
+	if (!v || v->type == VAL_NULL)
+		return (f->flags & FF_NONEMPTY) ||
+		       ((f->flags & FF_REQUIRED) && (f->flags & FF_POINTER) && f->card == CARD_ONE);
+	return (f->flags & FF_NONEMPTY) && (v->type == VAL_STR || v->type == VAL_LIST || v->type == VAL_MAP) &&
+	       v->n == 0;
+}
+
+static void walk(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
+		 const struct fpath *at, bool enums)
+{
+	for (size_t i = 0; i < s->n_fields; i++) {
+		const struct field *f = &s->fields[i];
+		const struct val *v, *was;
+		struct fpath here = FPATH(at, f->sym);
+
+		/* TypeMeta is fixed by the request; managed fields are ours. */
+		if ((s->root && (f->sym == F_apiVersion || f->sym == F_kind)) || f->sym == F_managedFields)
+			continue;
+		v = val_member(doc, f->sym);
+		was = val_member(old, f->sym);
+		if (missing(f, v)) {
+			fe_required(fe, &here);
+			continue;
+		}
+		if (old && (f->flags & FF_IMMUTABLE))
+			fe_immutable(fe, &here, v, was);
+		if (v)
+			check_value(fe, f, v, was, &here, enums && !(s->root && f->sym == F_status));
+	}
+}
+
+static void check_one(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,
+		      const struct fpath *at, bool enums)
+{
+	if (f->kind == FIELD_STRUCT) {
+		if (v->type == VAL_MAP)
+			walk(fe, f->type, v, old, at, enums);
+		return;
+	}
+	if (v->type == VAL_INT) {
+		check_int(fe, f, v, at);
+		return;
+	}
+	if (v->type != VAL_STR)
+		return;
+	if (enums && (f->flags & FF_ENUM) && f->enum_values) {
+		bool known = v->n == 0;
+
+		for (size_t i = 0; !known && f->enum_values[i]; i++)
+			known = val_is(v, f->enum_values[i]);
+		if (!known)
+			fe_not_supported(fe, at, v, f->enum_values);
+	}
+	if (v->n)
+		fe_format(fe, at, val_str(v), check_text((enum field_format)f->format, val_str(v)));
+}
+
+static void check_value(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,
+			const struct fpath *at, bool enums)
+{
+	size_t i = 0;
+
+	if (f->format == FMT_LABELS) {
+		validate_labels(fe, v, at);
+		return;
+	}
+	if (f->card == CARD_ONE) {
+		check_one(fe, f, v, old, at, enums);
+		return;
+	}
+	/* Scalars without a mark have nothing to check: most maps and many lists end here. */
+	if (f->kind != FIELD_STRUCT && f->format == FMT_NONE && !(f->flags & FF_ENUM))
+		return;
+	if (f->card == CARD_LIST) {
+		VAL_EACH(v, it) {
+			struct fpath here = FPATH_AT(at, i++);
+
+			check_one(fe, f, it, NULL, &here, enums);
+		}
+		return;
+	}
+	VAL_EACH_MEMBER(v, m) {
+		struct fpath here = FPATH_KEY(at, m.key);
+
+		check_one(fe, f, m.value, NULL, &here, enums);
+	}
+}
+
+void validate_typed(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
+		    const struct fpath *at)
+{
+	if (val_type(doc) == VAL_MAP)
+		walk(fe, s, doc, old, at, true);
+}

@@ -1,0 +1,278 @@
+#include "docs.h"
+
+#include "object/patch.h"
+
+#include <stdlib.h>
+
+struct patch_case {
+	const char *doc, *patch, *want; /* want NULL: does not apply (422) */
+};
+
+/* RFC 6902 appendix A (numbers beside), and what upstream's implementation adds. */
+static const struct patch_case json_cases[] = {
+	{ "{'foo':'bar'}", "[{'op':'add','path':'/baz','value':'qux'}]", "{'baz':'qux','foo':'bar'}" }, /* A.1 */
+	{ "{'foo':['bar','baz']}", "[{'op':'add','path':'/foo/1','value':'qux'}]", "{'foo':['bar','qux','baz']}" },
+	{ "{'baz':'qux','foo':'bar'}", "[{'op':'remove','path':'/baz'}]", "{'foo':'bar'}" },
+	{ "{'foo':['bar','qux','baz']}", "[{'op':'remove','path':'/foo/1'}]", "{'foo':['bar','baz']}" },
+	{ "{'baz':'qux','foo':'bar'}", "[{'op':'replace','path':'/baz','value':'boo'}]", "{'baz':'boo','foo':'bar'}" },
+	{ "{'foo':{'bar':'baz','waldo':'fred'},'qux':{'corge':'grault'}}",
+	  "[{'op':'move','from':'/foo/waldo','path':'/qux/thud'}]",
+	  "{'foo':{'bar':'baz'},'qux':{'corge':'grault','thud':'fred'}}" }, /* A.6 */
+	{ "{'foo':['all','grass','cows','eat']}", "[{'op':'move','from':'/foo/1','path':'/foo/3'}]",
+	  "{'foo':['all','cows','eat','grass']}" },
+	{ "{'baz':'qux','foo':['a',2,'c']}",
+	  "[{'op':'test','path':'/baz','value':'qux'},{'op':'test','path':'/foo/1','value':2}]",
+	  "{'baz':'qux','foo':['a',2,'c']}" },
+	{ "{'baz':'qux'}", "[{'op':'test','path':'/baz','value':'bar'}]", NULL },
+	{ "{'foo':'bar'}", "[{'op':'add','path':'/child','value':{'grandchild':{}}}]",
+	  "{'foo':'bar','child':{'grandchild':{}}}" }, /* A.10 */
+	{ "{'foo':'bar'}", "[{'op':'add','path':'/baz','value':'qux','xyz':123}]", "{'foo':'bar','baz':'qux'}" },
+	{ "{'foo':'bar'}", "[{'op':'add','path':'/baz/bat','value':'qux'}]", NULL }, /* A.12 */
+	{ "{'/':9,'~1':10}", "[{'op':'test','path':'/~01','value':10}]", "{'/':9,'~1':10}" },
+	{ "{'/':9,'~1':10}", "[{'op':'test','path':'/~01','value':'10'}]", NULL },
+	{ "{'foo':['bar']}", "[{'op':'add','path':'/foo/-','value':['abc','def']}]", "{'foo':['bar',['abc','def']]}" },
+	/* beyond the appendix */
+	{ "{'a':[1,2,3]}", "[{'op':'add','path':'/a/4','value':9}]", NULL },
+	{ "{'a':[1,2,3]}", "[{'op':'add','path':'/a/01','value':9}]", NULL },
+	{ "{'a':[1,2,3]}", "[{'op':'remove','path':'/a/-1'}]", "{'a':[1,2]}" },
+	{ "{'a':[1,2,3]}", "[{'op':'remove','path':'/a/-'}]", NULL },
+	{ "{'a':1}", "[{'op':'remove','path':'/b'}]", NULL },
+	{ "{'a':1}", "[{'op':'replace','path':'/b','value':1}]", NULL },
+	{ "{'a':1}", "[{'op':'replace','path':'','value':{'b':2}}]", "{'b':2}" },
+	{ "{'a':1}", "[{'op':'test','path':'/b','value':null}]", "{'a':1}" },
+	{ "{'a':{'b':1}}", "[{'op':'copy','from':'/a','path':'/a/c'},{'op':'add','path':'/a/b','value':2}]",
+	  "{'a':{'b':2,'c':{'b':1}}}" },
+	{ "{'a':{'b':1}}", "[{'op':'move','from':'/a','path':'/a/c'}]", NULL },
+	{ "{'a':{'b':1}}", "[{'op':'frob','path':'/a'}]", NULL },
+	{ "{'a':{'b':1}}", "[{'path':'/a'}]", NULL },
+	{ "{'a':1}", "[{'op':'add','path':'a','value':1}]", NULL },
+	{ "{'metadata':{'labels':{'a/b':'x'}}}", "[{'op':'remove','path':'/metadata/labels/a~1b'}]",
+	  "{'metadata':{'labels':{}}}" },
+	{ "{'metadata':{}}",
+	  "[{'op':'add','path':'/metadata/labels','value':{}},"
+	  "{'op':'add','path':'/metadata/labels/x','value':'y'}]",
+	  "{'metadata':{'labels':{'x':'y'}}}" },
+	{ "{'':1}", "[{'op':'replace','path':'/','value':2}]", "{'':2}" },
+};
+
+static void test_json(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(json_cases); i++) {
+		const struct patch_case *c = &json_cases[i];
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		const struct val *before = doc(&a, c->doc);
+		struct val *got = patch_json(&a, before, doc(&a, c->patch), &err);
+
+		assert_doc(&a, before, c->doc); /* never changed */
+		if (c->want) {
+			if (!got)
+				fail_msg("%s: %s", c->patch, err_msg(&err));
+			assert_doc(&a, got, c->want);
+			continue;
+		}
+		if (got)
+			fail_msg("%s: applied, gave %s", c->patch, json(&a, got));
+		assert_int_equal(err_code(&err), 422);
+		assert_string_equal(err_msg(&err), "the server rejected our request due to an error in our request");
+	}
+}
+
+static void test_json_malformed(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct val *ops = val_new_list(&a);
+
+	(void)state;
+	assert_null(patch_json(&a, doc(&a, "{}"), doc(&a, "{'op':'add'}"), &err));
+	assert_int_equal(err_code(&err), 400);
+	err_release(&err);
+	assert_null(patch_json(&a, doc(&a, "{}"), doc(&a, "['add']"), &err));
+	assert_int_equal(err_code(&err), 400);
+	err_release(&err);
+	for (int i = 0; i <= JSON_PATCH_MAX_OPS; i++)
+		val_push(&a, ops, doc(&a, "{'op':'add','path':'/a','value':1}"));
+	assert_null(patch_json(&a, doc(&a, "{}"), ops, &err));
+	assert_int_equal(err_code(&err), 413);
+	assert_string_equal(err_msg(&err), "The allowed maximum operations in a JSON patch is 10000, got 10001");
+}
+
+/* Doubling the document with every operation ends early instead of eating the memory. */
+static void test_json_bomb(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct val *ops = val_new_list(&a);
+
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		struct val *op = doc(&a, "{'op':'copy','from':''}");
+
+		val_set_sv(&a, op, SV("path"), val_new_strf(&a, "/k%d", i));
+		val_push(&a, ops, op);
+	}
+	assert_null(patch_json(&a, doc(&a, "{'x':[1,2,3]}"), ops, &err));
+	assert_int_equal(err_code(&err), 422);
+}
+
+/* RFC 7386 appendix A, those with an object on both sides, and the ones that only a pure
+ * function can have. */
+static const struct patch_case merge_cases[] = {
+	{ "{'a':'b'}", "{'a':'c'}", "{'a':'c'}" },
+	{ "{'a':'b'}", "{'b':'c'}", "{'a':'b','b':'c'}" },
+	{ "{'a':'b'}", "{'a':null}", "{}" },
+	{ "{'a':'b','b':'c'}", "{'a':null}", "{'b':'c'}" },
+	{ "{'a':['b']}", "{'a':'c'}", "{'a':'c'}" },
+	{ "{'a':'c'}", "{'a':['b']}", "{'a':['b']}" },
+	{ "{'a':{'b':'c'}}", "{'a':{'b':'d','c':null}}", "{'a':{'b':'d'}}" },
+	{ "{'a':[{'b':'c'}]}", "{'a':[1]}", "{'a':[1]}" },
+	{ "['a','b']", "['c','d']", "['c','d']" },
+	{ "['a','b']", "{'a':'b'}", "{'a':'b'}" },
+	{ "{'e':null}", "{'a':1}", "{'e':null,'a':1}" },
+	{ "[1,2]", "{'a':'b','c':null}", "{'a':'b'}" },
+	{ "{}", "{'a':{'bb':{'ccc':null}}}", "{'a':{'bb':{}}}" },
+	{ "{'metadata':{'labels':{'a':'1','b':'2'}}}", "{'metadata':{'labels':{'a':null,'c':'3'}}}",
+	  "{'metadata':{'labels':{'b':'2','c':'3'}}}" },
+};
+
+static void test_merge(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(merge_cases); i++) {
+		const struct patch_case *c = &merge_cases[i];
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		struct val *got = patch_merge(&a, doc(&a, c->doc), doc(&a, c->patch), &err);
+
+		assert_non_null(got);
+		assert_doc(&a, got, c->want);
+	}
+}
+
+static void test_merge_malformed(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	assert_null(patch_merge(&a, doc(&a, "{'a':1}"), doc(&a, "[1]"), &err));
+	assert_int_equal(err_code(&err), 400);
+}
+
+static const struct {
+	const char *what;
+	struct patch_case c;
+} strategic_cases[] = {
+	{ "lists merge by key",
+	  { "{'spec':{'containers':[{'name':'a','image':'x'},{'name':'b','image':'y'}]}}",
+	    "{'spec':{'containers':[{'name':'b','image':'z'}]}}",
+	    "{'spec':{'containers':[{'name':'a','image':'x'},{'name':'b','image':'z'}]}}" } },
+	{ "new items go in front of those the patch does not name",
+	  { "{'spec':{'containers':[{'name':'a'}]}}", "{'spec':{'containers':[{'name':'b'}]}}",
+	    "{'spec':{'containers':[{'name':'b'},{'name':'a'}]}}" } },
+	{ "nested merge keys",
+	  { "{'spec':{'containers':[{'name':'a','env':[{'name':'X','value':'1'},{'name':'Y','value':'2'}]}]}}",
+	    "{'spec':{'containers':[{'name':'a','env':[{'name':'Y','value':'3'}]}]}}",
+	    "{'spec':{'containers':[{'name':'a','env':[{'name':'X','value':'1'},{'name':'Y','value':'3'}]}]}}" } },
+	{ "delete directive",
+	  { "{'spec':{'containers':[{'name':'a'},{'name':'b'}]}}",
+	    "{'spec':{'containers':[{'name':'a','$patch':'delete'}]}}", "{'spec':{'containers':[{'name':'b'}]}}" } },
+	{ "replace directive in a list",
+	  { "{'spec':{'containers':[{'name':'a'},{'name':'b'}]}}",
+	    "{'spec':{'containers':[{'name':'c'},{'$patch':'replace'}]}}", "{'spec':{'containers':[{'name':'c'}]}}" } },
+	{ "replace directive in a map",
+	  { "{'metadata':{'labels':{'a':'1','b':'2'}}}", "{'metadata':{'labels':{'c':'3','$patch':'replace'}}}",
+	    "{'metadata':{'labels':{'c':'3'}}}" } },
+	{ "delete directive in a map",
+	  { "{'spec':{'securityContext':{'runAsUser':1},'x':1}}", "{'spec':{'securityContext':{'$patch':'delete'}}}",
+	    "{'spec':{'securityContext':{},'x':1}}" } },
+	{ "null deletes",
+	  { "{'spec':{'nodeName':'n','hostname':'h'}}", "{'spec':{'nodeName':null}}", "{'spec':{'hostname':'h'}}" } },
+	{ "atomic lists are replaced",
+	  { "{'spec':{'tolerations':[{'key':'a'}]}}", "{'spec':{'tolerations':[{'key':'b'}]}}",
+	    "{'spec':{'tolerations':[{'key':'b'}]}}" } },
+	{ "lists of scalars merge as sets",
+	  { "{'metadata':{'finalizers':['a/a','b/b']}}", "{'metadata':{'finalizers':['c/c','b/b']}}",
+	    "{'metadata':{'finalizers':['c/c','a/a','b/b']}}" } },
+	{ "delete from a primitive list",
+	  { "{'metadata':{'finalizers':['a/a','b/b']}}", "{'metadata':{'$deleteFromPrimitiveList/finalizers':['a/a']}}",
+	    "{'metadata':{'finalizers':['b/b']}}" } },
+	{ "setElementOrder orders what is there",
+	  { "{'spec':{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}}",
+	    "{'spec':{'$setElementOrder/containers':[{'name':'c'},{'name':'a'},{'name':'b'}],"
+	    "'containers':[{'name':'a','image':'x'}]}}",
+	    "{'spec':{'containers':[{'name':'c'},{'name':'a','image':'x'},{'name':'b'}]}}" } },
+	{ "setElementOrder without the list",
+	  { "{'spec':{'containers':[{'name':'a'},{'name':'b'}]}}",
+	    "{'spec':{'$setElementOrder/containers':[{'name':'b'},{'name':'a'}]}}",
+	    "{'spec':{'containers':[{'name':'b'},{'name':'a'}]}}" } },
+	{ "setElementOrder of scalars with deletion",
+	  { "{'metadata':{'finalizers':['a/a','b/b','s/s']}}",
+	    "{'metadata':{'$setElementOrder/finalizers':['b/b','c/c'],'$deleteFromPrimitiveList/finalizers':['a/a'],"
+	    "'finalizers':['c/c']}}",
+	    "{'metadata':{'finalizers':['b/b','c/c','s/s']}}" } },
+	{ "setElementOrder must agree with the list",
+	  { "{'spec':{'containers':[{'name':'a'},{'name':'b'}]}}",
+	    "{'spec':{'$setElementOrder/"
+	    "containers':[{'name':'a'},{'name':'b'}],'containers':[{'name':'b'},{'name':'a'}]}}",
+	    NULL } },
+	{ "retainKeys drops what is not listed",
+	  { "{'spec':{'volumes':[{'name':'v','emptyDir':{}}]}}",
+	    "{'spec':{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],'hostPath':{'path':'/x'}}]}}",
+	    "{'spec':{'volumes':[{'name':'v','hostPath':{'path':'/x'}}]}}" } },
+	{ "retainKeys must list what the patch sets",
+	  { "{'spec':{'volumes':[{'name':'v','emptyDir':{}}]}}",
+	    "{'spec':{'volumes':[{'name':'v','$retainKeys':['name'],'hostPath':{'path':'/x'}}]}}", NULL } },
+	{ "items need the merge key",
+	  { "{'spec':{'containers':[{'name':'a'}]}}", "{'spec':{'containers':[{'image':'x'}]}}", NULL } },
+	{ "unknown directive", { "{'spec':{'containers':[]}}", "{'spec':{'$patch':'frob'}}", NULL } },
+	{ "directives never end up in new parts",
+	  { "{}", "{'spec':{'$setElementOrder/containers':[{'name':'a'}],'containers':[{'name':'a','image':null}]}}",
+	    "{'spec':{'containers':[{'name':'a'}]}}" } },
+	{ "labels merge",
+	  { "{'metadata':{'labels':{'a':'1'}}}", "{'metadata':{'labels':{'b':'2'}}}",
+	    "{'metadata':{'labels':{'a':'1','b':'2'}}}" } },
+	{ "conditions merge by type",
+	  { "{'status':{'conditions':[{'type':'Ready','status':'False'},{'type':'Initialized','status':'True'}]}}",
+	    "{'status':{'conditions':[{'type':'Ready','status':'True'}]}}",
+	    "{'status':{'conditions':[{'type':'Ready','status':'True'},{'type':'Initialized','status':'True'}]}}" } },
+};
+
+static void test_strategic(void **state)
+{
+	const struct schema *pod = schema_find(SV("core/v1.Pod"));
+
+	(void)state;
+	assert_non_null(pod);
+	for (size_t i = 0; i < ARRAY_LEN(strategic_cases); i++) {
+		const struct patch_case *c = &strategic_cases[i].c;
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		const struct val *before = doc(&a, c->doc);
+		struct val *got = patch_strategic(&a, pod, before, doc(&a, c->patch), &err);
+
+		assert_doc(&a, before, c->doc);
+		if (!c->want) {
+			if (got)
+				fail_msg("%s: gave %s", strategic_cases[i].what, json(&a, got));
+			assert_int_equal(err_code(&err), 400);
+			continue;
+		}
+		if (!got)
+			fail_msg("%s: %s", strategic_cases[i].what, err_msg(&err));
+		if (!val_equal(got, doc(&a, c->want)))
+			fail_msg("%s:\ngot  %s\nwant %s", strategic_cases[i].what, json(&a, got), c->want);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_json),  cmocka_unit_test(test_json_malformed),  cmocka_unit_test(test_json_bomb),
+		cmocka_unit_test(test_merge), cmocka_unit_test(test_merge_malformed), cmocka_unit_test(test_strategic),
+	};
+
+	return cmocka_run_group_tests_name("patch", tests, NULL, NULL);
+}
