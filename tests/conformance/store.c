@@ -12,18 +12,14 @@ static struct store *open_mem(_unused_ const char *dir, _unused_ struct err *err
 	return store_mem_new(&thread_env);
 }
 
-#ifdef STORE_HAVE_LMDB
 static struct store *open_lmdb(const char *dir, struct err *err)
 {
 	return store_lmdb_open(&thread_env, dir, (size_t)1 << 30, err);
 }
-#endif
 
 static const struct backend backends[] = {
 	{ "mem", false, open_mem },
-#ifdef STORE_HAVE_LMDB
 	{ "lmdb", true, open_lmdb },
-#endif
 };
 
 static const struct backend *current_backend;

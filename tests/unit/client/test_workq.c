@@ -44,7 +44,8 @@ static bool is_ready(void *ctx)
 static struct workq *make(struct world *w)
 {
 	w->env = env_sim_new(1, 0, true);
-	w->q = workq_new(w->env, &(struct workq_opts){ .name = "test", .reconcile = reconcile, .ctx = w, .ready = is_ready });
+	w->q = workq_new(w->env,
+			 &(struct workq_opts){ .name = "test", .reconcile = reconcile, .ctx = w, .ready = is_ready });
 	return w->q;
 }
 

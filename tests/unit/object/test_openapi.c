@@ -1,0 +1,211 @@
+#include "unit.h"
+
+#include "base/strmap.h"
+#include "codec/json.h"
+#include "object/openapi.h"
+
+#include <stdlib.h>
+
+static const struct val *parse(struct arena *a, const struct buf *b)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct val *v = json_decode(a, buf_sv(b), NULL, &err);
+
+	if (!v)
+		fail_msg("%s", err_msg(&err));
+	return v;
+}
+
+/* Every $ref in v leads to a definition. */
+static void check_refs(const struct val *v, const struct val *definitions, const char *prefix)
+{
+	VAL_EACH(v, item)
+		check_refs(item, definitions, prefix);
+	VAL_EACH_MEMBER(v, m) {
+		if (m.sym == F__ref && val_type(m.value) == VAL_STR) {
+			struct sv ref = val_str(m.value);
+
+			assert_true(sv_starts(ref, sv_from(prefix)));
+			if (!val_member_sv(definitions, sv_sub(ref, strlen(prefix), ref.n)))
+				fail_msg("%.*s leads nowhere", SV_ARG(ref));
+		} else {
+			check_refs(m.value, definitions, prefix);
+		}
+	}
+}
+
+/* Operation ids are unique; every operation has a 200 answer and says what it is about. */
+static void check_operations(struct strmap *ids, const struct val *paths)
+{
+	VAL_EACH_MEMBER(paths, path) {
+		assert_true(sv_starts(path.key, SV("/api")));
+		VAL_EACH_MEMBER(path.value, op) {
+			struct sv id = val_str(val_member_sv(op.value, SV("operationId")));
+
+			if (sv_is(op.key, "parameters"))
+				continue;
+			assert_true(id.n > 0);
+			if (strmap_set(ids, id, ids))
+				fail_msg("operation %.*s is there twice", SV_ARG(id));
+			assert_non_null(val_member_sv(val_member_sv(op.value, SV("responses")), SV("200")));
+			assert_true(val_member_sv(op.value, SV("x-kubernetes-group-version-kind")) != NULL);
+		}
+	}
+}
+
+static const struct val *at(const struct val *v, const char *path)
+{
+	struct sv rest = sv_from(path), step;
+
+	while (sv_split(&rest, '|', &step))
+		v = val_member_sv(v, step);
+	return v;
+}
+
+static void test_v3_of_every_group(void **state)
+{
+	_cleanup_(strmap_release) struct strmap ids = STRMAP_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < group_version_count; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		struct sv group = sv_from(group_version_all[i].group), version = sv_from(group_version_all[i].version);
+		const struct val *doc;
+
+		assert_true(openapi_v3(&b, group, version, NULL, 0));
+		doc = parse(&a, &b);
+		check_refs(doc, at(doc, "components|schemas"), "#/components/schemas/");
+		check_operations(&ids, at(doc, "paths"));
+		assert_true(openapi_v3_hash(group, version, NULL, 0) != 0);
+	}
+	assert_true(strmap_has(&ids, SV("listCoreV1NamespacedPod")));
+	assert_true(strmap_has(&ids, SV("listCoreV1PodForAllNamespaces")));
+	assert_true(strmap_has(&ids, SV("deleteCoreV1CollectionNamespacedPod")));
+	assert_true(strmap_has(&ids, SV("replaceAppsV1NamespacedDeploymentScale")));
+	assert_true(strmap_has(&ids, SV("readRbacAuthorizationV1ClusterRole")));
+	assert_true(strmap_has(&ids, SV("connectGetCoreV1NamespacedPodExec")));
+}
+
+static void test_v3_details(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct val *schemas, *pods, *v;
+
+	(void)state;
+	assert_true(openapi_v3(&b, SV("apps"), SV("v1"), NULL, 0));
+	schemas = at(parse(&a, &b), "components|schemas");
+	v = at(schemas, "io.k8s.api.core.v1.Container|properties|ports");
+	assert_true(val_is(at(v, "type"), "array"));
+	assert_true(val_is(at(v, "x-kubernetes-list-type"), "map"));
+	assert_int_equal(val_len(at(v, "x-kubernetes-list-map-keys")), 2);
+	assert_true(val_is(at(v, "x-kubernetes-patch-merge-key"), "containerPort"));
+	assert_true(val_is(at(v, "x-kubernetes-patch-strategy"), "merge"));
+	v = at(schemas, "io.k8s.api.apps.v1.DeploymentSpec|properties|strategy");
+	assert_true(val_is(at(v, "x-kubernetes-patch-strategy"), "retainKeys"));
+	assert_true(
+	    val_is(at(schemas, "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector|x-kubernetes-map-type"), "atomic"));
+	v = val_at(at(schemas, "io.k8s.api.apps.v1.Deployment|x-kubernetes-group-version-kind"), 0);
+	assert_true(val_is(at(v, "group"), "apps") && val_is(at(v, "version"), "v1") &&
+		    val_is(at(v, "kind"), "Deployment"));
+	v = val_at(at(schemas, "io.k8s.apimachinery.pkg.apis.meta.v1.Status|x-kubernetes-group-version-kind"), 0);
+	assert_true(val_is(at(v, "group"), "") && val_is(at(v, "version"), "v1"));
+
+	/* kubectl looks for fieldValidation among the parameters of the kind's patch operation. */
+	pods = at(parse(&a, &b), "paths|/apis/apps/v1/namespaces/{namespace}/deployments/{name}|patch");
+	assert_true(val_is(at(pods, "x-kubernetes-action"), "patch"));
+	v = NULL;
+	VAL_EACH(at(pods, "parameters"), p)
+		if (val_is(at(p, "name"), "fieldValidation"))
+			v = p;
+	assert_non_null(v);
+	assert_non_null(at(pods, "requestBody|content|application/strategic-merge-patch+json|schema|$ref"));
+	assert_false(openapi_v3(&b, SV("nobody"), SV("v1"), NULL, 0));
+	assert_int_equal(openapi_v3_hash(SV("nobody"), SV("v1"), NULL, 0), 0);
+}
+
+static void test_v2(void **state)
+{
+	_cleanup_(strmap_release) struct strmap ids = STRMAP_INIT;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct val *doc;
+
+	(void)state;
+	openapi_v2(&b, NULL, 0);
+	doc = parse(&a, &b);
+	assert_true(val_is(at(doc, "swagger"), "2.0"));
+	check_refs(doc, at(doc, "definitions"), "#/definitions/");
+	check_operations(&ids, at(doc, "paths"));
+	assert_true(val_is(at(doc, "definitions|io.k8s.apimachinery.pkg.api.resource.Quantity|type"), "string"));
+}
+
+static void test_custom(void **state)
+{
+	static const char *const none[] = { NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct subresource status = { .name = "status",
+				      .kind = "CronTab",
+				      .group = "stable.example.com",
+				      .version = "v1",
+				      .verbs = 1 << VERB_GET | 1 << VERB_UPDATE };
+	struct resource r = { .group = "stable.example.com",
+			      .version = "v1",
+			      .plural = "crontabs",
+			      .singular = "crontab",
+			      .kind = "CronTab",
+			      .list_kind = "CronTabList",
+			      .short_names = none,
+			      .categories = none,
+			      .selectable_fields = none,
+			      .subresources = &status,
+			      .n_subresources = 1,
+			      .verbs = 0xff,
+			      .namespaced = true };
+	struct openapi_custom custom = { .resource = &r, .hash = 7 };
+	const struct val *doc, *kind;
+
+	(void)state;
+	custom.schema = json_decode(&a,
+				    SV("{\"type\":\"object\",\"description\":\"d\",\"properties\":{\"spec\":{\"type\":"
+				       "\"object\"},\"kind\":{\"type\":\"string\"}},\"required\":[\"spec\"]}"),
+				    NULL, NULL);
+	assert_non_null(custom.schema);
+	openapi_v3_index(&b, &custom, 1);
+	doc = parse(&a, &b);
+	assert_int_equal(val_len(at(doc, "paths")), group_version_count + 1);
+	assert_true(sv_starts(val_str(at(doc, "paths|api/v1|serverRelativeURL")), SV("/openapi/v3/api/v1?hash=")));
+	assert_non_null(at(doc, "paths|apis/stable.example.com/v1|serverRelativeURL"));
+
+	buf_clear(&b);
+	assert_true(openapi_v3(&b, SV("stable.example.com"), SV("v1"), &custom, 1));
+	doc = parse(&a, &b);
+	check_refs(doc, at(doc, "components|schemas"), "#/components/schemas/");
+	kind = at(doc, "components|schemas|com.example.stable.v1.CronTab");
+	assert_int_equal(val_len(at(kind, "properties")), 4);
+	assert_true(val_is(at(kind, "description"), "d"));
+	assert_int_equal(val_len(at(kind, "required")), 1);
+	assert_non_null(at(doc, "components|schemas|com.example.stable.v1.CronTabList"));
+	assert_non_null(at(doc, "paths|/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/status|put"));
+
+	buf_clear(&b);
+	openapi_v2(&b, &custom, 1);
+	doc = parse(&a, &b);
+	check_refs(doc, at(doc, "definitions"), "#/definitions/");
+	assert_true(
+	    val_bool(at(doc, "definitions|com.example.stable.v1.CronTab|x-kubernetes-preserve-unknown-fields")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_v3_of_every_group),
+		cmocka_unit_test(test_v3_details),
+		cmocka_unit_test(test_v2),
+		cmocka_unit_test(test_custom),
+	};
+
+	return cmocka_run_group_tests_name("openapi", tests, NULL, NULL);
+}
