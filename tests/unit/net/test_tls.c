@@ -1,0 +1,461 @@
+/* Certificates, contexts, and streams over TLS: both ends on one loop. */
+#include "unit.h"
+
+#include "net/net-internal.h"
+#include "net/stream.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct arena arena;
+static struct sv ca_cert, ca_key, server_cert, server_key, client_cert, client_key, foreign_cert, foreign_key,
+    expired_cert, expired_key, other_ca;
+
+static int64_t now_ns(void)
+{
+	return (int64_t)time(NULL) * NS_PER_SEC;
+}
+
+static void make(const char *cn, bool ca, bool server, bool client, int64_t end_ns, struct sv by, struct sv by_key,
+		 struct sv *cert, struct sv *key)
+{
+	const char *const orgs[] = { "system:masters", "dev, O=x", NULL };
+	const char *const dns[] = { "localhost", "*.caravel.test", NULL };
+	const char *const ips[] = { "127.0.0.1", "::1", NULL };
+	struct cert_opts o = {
+		.common_name = cn,
+		.organizations = client ? orgs : NULL,
+		.dns_names = server ? dns : NULL,
+		.ip_addrs = server ? ips : NULL,
+		.not_before_ns = now_ns() - 7200 * NS_PER_SEC,
+		.not_after_ns = end_ns,
+		.ca = ca,
+		.server = server,
+		.client = client,
+	};
+	struct err err = ERR_INIT;
+
+	if (cert_make(&arena, &o, by, by_key, cert, key, &err) < 0)
+		fail_msg("%s", err_msg(&err));
+}
+
+static int setup(void **state)
+{
+	int64_t later = now_ns() + 3600 * NS_PER_SEC;
+	struct sv other_key;
+
+	(void)state;
+	make("test-ca", true, false, false, later, SV_NULL, SV_NULL, &ca_cert, &ca_key);
+	make("other-ca", true, false, false, later, SV_NULL, SV_NULL, &other_ca, &other_key);
+	make("server", false, true, false, later, ca_cert, ca_key, &server_cert, &server_key);
+	make("alice", false, false, true, later, ca_cert, ca_key, &client_cert, &client_key);
+	make("mallory", false, false, true, later, other_ca, other_key, &foreign_cert, &foreign_key);
+	make("old", false, false, true, now_ns() - 3600 * NS_PER_SEC, ca_cert, ca_key, &expired_cert, &expired_key);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	arena_release(&arena);
+	return 0;
+}
+
+static void test_certificate_text(void **state)
+{
+	BIO *b = BIO_new_mem_buf(client_cert.p, (int)client_cert.n);
+	X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+	char *line = X509_NAME_oneline(X509_get_subject_name(x), NULL, 0);
+	int64_t end = 0;
+
+	(void)state;
+	assert_string_equal(line, "/O=system:masters/O=dev, O=x/CN=alice");
+	OPENSSL_free(line);
+	X509_free(x);
+	BIO_free(b);
+	assert_int_equal(cert_not_after(expired_cert, &end, NULL), 0);
+	assert_true(end < now_ns());
+	assert_int_equal(cert_not_after(SV("junk"), &end, NULL), -1);
+	assert_true(sv_starts(client_key, SV("-----BEGIN EC PRIVATE KEY-----")));
+}
+
+static void test_long_names_and_bad_addresses(void **state)
+{
+	const char *const bad[] = { "300.1.1.1", NULL };
+	struct cert_opts o = { .common_name =
+				   "system:node:a-node-name-that-is-longer-than-the-sixty-four-characters-of-old",
+			       .not_after_ns = now_ns() + NS_PER_SEC };
+	struct sv cert, key;
+
+	(void)state;
+	assert_int_equal(cert_make(&arena, &o, ca_cert, ca_key, &cert, &key, NULL), 0);
+	o.ip_addrs = bad;
+	assert_int_equal(cert_make(&arena, &o, ca_cert, ca_key, &cert, &key, NULL), -1);
+	o.ip_addrs = NULL;
+	assert_int_equal(cert_make(&arena, &o, SV("junk"), ca_key, &cert, &key, NULL), -1);
+}
+
+static void test_rsa_key(void **state)
+{
+	struct sv key;
+
+	(void)state;
+	assert_int_equal(key_new_rsa(&arena, 2048, &key, NULL), 0);
+	assert_true(sv_starts(key, SV("-----BEGIN RSA PRIVATE KEY-----")));
+}
+
+static void test_contexts_refuse_junk(void **state)
+{
+	struct tls_server_opts mismatch = { .cert_pem = server_cert, .key_pem = client_key };
+	struct tls_server_opts junk = { .cert_pem = SV("junk"), .key_pem = server_key };
+	struct tls_client_opts ca = { .ca_pem = SV("junk") };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	assert_null(tls_server_ctx(&mismatch, &err));
+	err_release(&err);
+	assert_null(tls_server_ctx(&junk, &err));
+	err_release(&err);
+	assert_null(tls_client_ctx(&ca, &err));
+	assert_string_equal(err.msg, "reading the CA bundle: no certificate in it");
+	assert_null(tls_ctx_unref(NULL));
+}
+
+/* --- two ends --- */
+
+struct end {
+	struct stream *s;
+	bool ready, closed, failed;
+	char *why;
+	char *alpn;
+	size_t got;
+	size_t to_send, sent;
+	long verify;
+	bool has_cert;
+	struct pair *pair;
+};
+
+struct pair {
+	struct ev_loop *l;
+	struct end client, server;
+	size_t want; /* bytes each way until both close */
+};
+
+static void end_check(struct pair *p)
+{
+	if (p->client.closed && p->server.closed)
+		ev_loop_stop(p->l);
+}
+
+static void end_ready(struct stream *s, void *ctx)
+{
+	struct end *e = ctx;
+	SSL *ssl = stream_ssl(s);
+	struct sv alpn = stream_alpn(s);
+
+	e->ready = true;
+	e->alpn = xstrndup(alpn.p ? alpn.p : "", alpn.n);
+	if (ssl) {
+		e->verify = SSL_get_verify_result(ssl);
+		e->has_cert = SSL_get0_peer_certificate(ssl) != NULL;
+	}
+	stream_want(s);
+}
+
+static void end_pull(struct stream *s, void *ctx)
+{
+	struct end *e = ctx;
+	char piece[1000];
+
+	while (e->sent < e->to_send && stream_queued(s) < STREAM_QUEUE_MAX) {
+		size_t n = MIN(sizeof(piece), e->to_send - e->sent);
+
+		for (size_t i = 0; i < n; i++)
+			piece[i] = (char)((e->sent + i) % 251);
+		stream_write(s, sv_make(piece, n));
+		e->sent += n;
+	}
+	if (e->sent < e->to_send)
+		stream_want(s);
+	else if (e == &e->pair->client && e->got == e->pair->want)
+		stream_close(s);
+}
+
+static void end_data(struct stream *s, struct sv bytes, void *ctx)
+{
+	struct end *e = ctx;
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		if ((unsigned char)bytes.p[i] != (e->got + i) % 251)
+			fail_msg("byte %zu is wrong", e->got + i);
+	}
+	e->got += bytes.n;
+	if (e == &e->pair->client && e->got == e->pair->want && e->sent == e->to_send)
+		stream_close(s);
+}
+
+static void end_closed(struct stream *s, const struct err *err, void *ctx)
+{
+	struct end *e = ctx;
+
+	(void)s;
+	assert_false(e->closed);
+	e->closed = true;
+	if (err) {
+		e->failed = true;
+		e->why = xstrdup(err_msg(err));
+	}
+	end_check(e->pair);
+}
+
+static const struct stream_cb end_cb = { .ready = end_ready, .data = end_data, .pull = end_pull, .closed = end_closed };
+
+struct trial {
+	struct tls_ctx *server, *client;
+	const char *name; /* to verify */
+	const char *host; /* NULL: 127.0.0.1 */
+	struct sv alpn;
+	size_t bytes;
+};
+
+struct acceptor {
+	struct pair *p;
+	int fd, accepted;
+	struct tls_ctx *tls;
+};
+
+static void accepted_one(void *ctx)
+{
+	struct acceptor *a = ctx;
+
+	a->p->server.s = stream_accept(a->p->l, a->accepted, a->tls, &end_cb, &a->p->server);
+}
+
+static void *accept_one(void *ctx)
+{
+	struct acceptor *a = ctx;
+
+	a->accepted = accept4(a->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	ev_loop_post(a->p->l, accepted_one, a);
+	return NULL;
+}
+
+static void pair_run(struct pair *p, const struct trial *t)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(in);
+	struct stream_target target = {
+		.host = t->host ? t->host : "127.0.0.1", .tls = t->client, .server_name = t->name, .alpn = t->alpn
+	};
+	struct acceptor a = { .p = p, .tls = t->server };
+	pthread_t thread;
+
+	memset(p, 0, sizeof(*p));
+	p->l = ev_loop_new(NULL);
+	p->client.pair = p->server.pair = p;
+	p->want = p->client.to_send = p->server.to_send = t->bytes;
+	a.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(a.fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(a.fd, 1), 0);
+	assert_int_equal(getsockname(a.fd, (struct sockaddr *)&in, &n), 0);
+	target.port = ntohs(in.sin_port);
+	p->client.s = stream_connect(p->l, &target, 30 * NS_PER_SEC, &end_cb, &p->client);
+	assert_int_equal(pthread_create(&thread, NULL, accept_one, &a), 0);
+	ev_loop_run(p->l);
+	pthread_join(thread, NULL);
+	close(a.fd);
+	ev_loop_free(p->l);
+}
+
+static void pair_release(struct pair *p)
+{
+	free(p->client.why);
+	free(p->client.alpn);
+	free(p->server.why);
+	free(p->server.alpn);
+}
+
+static struct tls_ctx *server_ctx(bool require)
+{
+	struct tls_server_opts o = {
+		.cert_pem = server_cert, .key_pem = server_key, .client_ca_pem = ca_cert, .require_client_cert = require
+	};
+	struct tls_ctx *c = tls_server_ctx(&o, NULL);
+
+	assert_non_null(c);
+	return c;
+}
+
+static struct tls_ctx *client_ctx(struct sv ca, struct sv cert, struct sv key)
+{
+	struct tls_client_opts o = { .ca_pem = ca, .cert_pem = cert, .key_pem = key, .insecure = ca.n == 0 };
+	struct tls_ctx *c = tls_client_ctx(&o, NULL);
+
+	assert_non_null(c);
+	return c;
+}
+
+static void test_plain(void **state)
+{
+	struct trial t = { .bytes = 3000000, .host = "localhost" };
+	struct pair p;
+
+	(void)state;
+	pair_run(&p, &t);
+	assert_false(p.client.failed);
+	assert_int_equal(p.client.got, 3000000);
+	assert_int_equal(p.server.got, 3000000);
+	pair_release(&p);
+}
+
+static void test_tls_both_ways(void **state)
+{
+	struct trial t = { .server = server_ctx(false),
+			   .client = client_ctx(ca_cert, SV_NULL, SV_NULL),
+			   .alpn = SV("\2h2\10http/1.1"),
+			   .bytes = 3000000 };
+	struct pair p;
+
+	(void)state;
+	pair_run(&p, &t);
+	assert_false(p.client.failed);
+	assert_false(p.server.failed);
+	assert_int_equal(p.client.got, 3000000);
+	assert_int_equal(p.server.got, 3000000);
+	assert_string_equal(p.client.alpn, "h2");
+	assert_string_equal(p.server.alpn, "h2");
+	assert_false(p.server.has_cert);
+	pair_release(&p);
+	tls_ctx_unref(t.server);
+	tls_ctx_unref(t.client);
+}
+
+static void try_client(struct sv ca, struct sv cert, struct sv key, bool require, const char *name, struct pair *ret)
+{
+	struct trial t = {
+		.server = server_ctx(require), .client = client_ctx(ca, cert, key), .name = name, .bytes = 100
+	};
+
+	pair_run(ret, &t);
+	tls_ctx_unref(t.server);
+	tls_ctx_unref(t.client);
+}
+
+static void test_client_certificates(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	try_client(ca_cert, client_cert, client_key, false, NULL, &p);
+	assert_true(p.server.has_cert && p.server.verify == X509_V_OK && p.server.got == 100);
+	pair_release(&p);
+
+	/* An unverifiable one connects, and is known as such. */
+	try_client(ca_cert, foreign_cert, foreign_key, false, NULL, &p);
+	assert_true(p.server.has_cert && p.server.verify != X509_V_OK && p.server.got == 100);
+	pair_release(&p);
+	try_client(ca_cert, expired_cert, expired_key, false, NULL, &p);
+	assert_int_equal(p.server.verify, X509_V_ERR_CERT_HAS_EXPIRED);
+	assert_int_equal(p.server.got, 100);
+	pair_release(&p);
+	/* A server's certificate is no client's. */
+	try_client(ca_cert, server_cert, server_key, false, NULL, &p);
+	assert_int_equal(p.server.verify, X509_V_ERR_INVALID_PURPOSE);
+	pair_release(&p);
+
+	/* Unless one is required. */
+	try_client(ca_cert, foreign_cert, foreign_key, true, NULL, &p);
+	assert_true(p.server.failed && !p.server.ready);
+	pair_release(&p);
+	try_client(ca_cert, SV_NULL, SV_NULL, true, NULL, &p);
+	assert_true(p.server.failed && !p.server.ready);
+	pair_release(&p);
+	try_client(ca_cert, client_cert, client_key, true, NULL, &p);
+	assert_true(p.server.ready && p.server.got == 100);
+	pair_release(&p);
+}
+
+static void test_server_verification(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	try_client(other_ca, SV_NULL, SV_NULL, false, NULL, &p);
+	assert_true(p.client.failed && !p.client.ready);
+	assert_string_equal(p.client.why, "TLS handshake: unable to get local issuer certificate");
+	pair_release(&p);
+	try_client(ca_cert, SV_NULL, SV_NULL, false, "evil.test", &p);
+	assert_string_equal(p.client.why, "TLS handshake: hostname mismatch");
+	pair_release(&p);
+	try_client(ca_cert, SV_NULL, SV_NULL, false, "a.caravel.test", &p);
+	assert_false(p.client.failed);
+	pair_release(&p);
+	try_client(ca_cert, SV_NULL, SV_NULL, false, "127.0.0.2", &p);
+	assert_true(p.client.failed);
+	pair_release(&p);
+	try_client(SV_NULL, SV_NULL, SV_NULL, false, "evil.test", &p); /* insecure */
+	assert_false(p.client.failed);
+	pair_release(&p);
+}
+
+/* --- connecting to nothing --- */
+
+static void stop_loop_closed(struct stream *s, const struct err *err, void *ctx)
+{
+	struct end *e = ctx;
+
+	(void)s;
+	e->closed = true;
+	e->why = xstrdup(err ? err_msg(err) : "");
+	ev_loop_stop(e->pair->l);
+}
+
+static const struct stream_cb refused_cb = { .ready = end_ready, .data = end_data, .closed = stop_loop_closed };
+
+static void test_refused(void **state)
+{
+	struct pair p = { .l = ev_loop_new(NULL) };
+	struct end e = { .pair = &p };
+	struct stream_target t = { .host = "unix:/nonexistent/socket" };
+
+	(void)state;
+	stream_connect(p.l, &t, NS_PER_SEC, &refused_cb, &e);
+	assert_false(e.closed); /* never from inside the call */
+	ev_loop_run(p.l);
+	assert_string_equal(e.why, "connecting to unix:/nonexistent/socket: No such file or directory");
+	free(e.why);
+
+	/* Aborted while resolving; then abandoned to the loop's end. */
+	t.host = "localhost";
+	t.port = 1;
+	stream_abort(stream_connect(p.l, &t, NS_PER_SEC, &refused_cb, &e));
+	ev_loop_run(p.l);
+	assert_string_equal(e.why, "");
+	free(e.why);
+	stream_connect(p.l, &t, NS_PER_SEC, &refused_cb, &e);
+	ev_loop_free(p.l);
+	free(e.why);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_certificate_text),
+		cmocka_unit_test(test_long_names_and_bad_addresses),
+		cmocka_unit_test(test_rsa_key),
+		cmocka_unit_test(test_contexts_refuse_junk),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_tls_both_ways),
+		cmocka_unit_test(test_client_certificates),
+		cmocka_unit_test(test_server_verification),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests_name("net/tls", tests, setup, teardown);
+}
