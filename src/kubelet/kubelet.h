@@ -21,21 +21,21 @@ struct kubelet;
 
 struct kubelet_opts {
 	struct env *env;
-	struct client *client;	 /* acting as system:node:<name> */
-	struct runtime *runtime; /* borrowed */
+	struct client *client;		 /* acting as system:node:<name> */
+	struct runtime *runtime;	 /* borrowed */
 	const struct kubelet_host *host; /* NULL: the real host; the simulator gives its own */
 	const char *node_name;
-	const char *node_ip;	 /* NULL: found */
-	const char *root_dir;	 /* "/var/lib/kubelet" or under --data-dir */
-	const char *log_dir;	 /* "/var/log/pods" */
-	const char *cluster_dns, *cluster_domain; /* for ClusterFirst pods; dns NULL: host's resolv.conf */
-	const char *pause_image; /* for sandboxes */
-	int port;		 /* HTTPS 10250; 0: any; -1: no server */
+	const char *node_ip;				/* NULL: found */
+	const char *root_dir;				/* "/var/lib/kubelet" or under --data-dir */
+	const char *log_dir;				/* "/var/log/pods" */
+	const char *cluster_dns, *cluster_domain;	/* for ClusterFirst pods; dns NULL: host's resolv.conf */
+	const char *pause_image;			/* for sandboxes */
+	int port;					/* HTTPS 10250; 0: any; -1: no server */
 	struct sv serving_cert, serving_key, client_ca; /* PEM */
-	const char *cgroup_root; /* "" : /kubepods */
-	int max_pods;		 /* 110 */
-	int64_t status_period_ns, lease_period_ns; /* 0: 10 s, lease 10 s of 40 */
-	const char *const *node_labels; /* "k=v", NULL-terminated, or NULL */
+	const char *cgroup_root;			/* "" : /kubepods */
+	int max_pods;					/* 110 */
+	int64_t status_period_ns, lease_period_ns;	/* 0: 10 s, lease 10 s of 40 */
+	const char *const *node_labels;			/* "k=v", NULL-terminated, or NULL */
 };
 
 /* What a kubelet asks of its machine, as a table so that the simulator can run the same code. */

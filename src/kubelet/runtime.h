@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/env.h"
 #include "base/err.h"
 #include "base/vec.h"
 #include "codec/doc.h"
@@ -29,7 +30,7 @@ struct rt_sandbox_config {
 	struct rt_port {
 		struct sv protocol, host_ip; /* "TCP" */
 		int container_port, host_port;
-	} *ports;
+	} * ports;
 	size_t n_ports;
 	bool host_network, host_pid, host_ipc, share_pid, privileged, readonly_rootfs;
 	const struct rt_label *sysctls;
@@ -57,14 +58,14 @@ struct rt_container_config {
 	size_t n_mounts;
 	struct rt_device {
 		struct sv container_path, host_path, permissions;
-	} *devices;
+	} * devices;
 	size_t n_devices;
 	bool stdin, stdin_once, tty;
 	/* Linux resources; 0: not set. */
 	int64_t cpu_period, cpu_quota, cpu_shares, memory_limit_bytes, oom_score_adj;
 	/* Security. */
 	bool privileged, readonly_rootfs, no_new_privs, host_network, host_pid, host_ipc;
-	int pid_mode; /* 0 pod, 1 container, 2 node */
+	int pid_mode;			   /* 0 pod, 1 container, 2 node */
 	int64_t run_as_user, run_as_group; /* -1: image's */
 	struct sv run_as_username;
 	const int64_t *supplemental_groups;
@@ -131,18 +132,24 @@ struct runtime_ops {
 			   struct err *err);
 	int (*stop_sandbox)(struct runtime *r, struct sv id, struct err *err);	 /* idempotent */
 	int (*remove_sandbox)(struct runtime *r, struct sv id, struct err *err); /* idempotent */
-	int (*sandbox_status)(struct runtime *r, struct arena *a, struct sv id, struct rt_sandbox *ret, struct err *err);
-	/* pod_uid "": all. */
-	int (*list_sandboxes)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_sandbox **ret, size_t *ret_n,
+	int (*sandbox_status)(struct runtime *r, struct arena *a, struct sv id, struct rt_sandbox *ret,
 			      struct err *err);
-	int (*create_container)(struct runtime *r, struct arena *a, struct sv sandbox_id, const struct rt_container_config *c,
-				const struct rt_sandbox_config *sc, struct sv *ret_id, struct err *err);
+	/* pod_uid "": all. */
+	int (*list_sandboxes)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_sandbox **ret,
+			      size_t *ret_n, struct err *err);
+	int (*create_container)(struct runtime *r, struct arena *a, struct sv sandbox_id,
+				const struct rt_container_config *c, const struct rt_sandbox_config *sc,
+				struct sv *ret_id, struct err *err);
 	int (*start_container)(struct runtime *r, struct sv id, struct err *err);
-	int (*stop_container)(struct runtime *r, struct sv id, int64_t timeout_s, struct err *err);
+	/* Sends the stop signal and waits at most wait_ns for the end: ERR_TIMEOUT when it still runs then (it is
+	 * not killed: the notice of its end, or a later call, is what follows). Killed when it outlives
+	 * timeout_s, if the call is still waiting then; at once when that is 0. Idempotent. */
+	int (*stop_container)(struct runtime *r, struct sv id, int64_t timeout_s, int64_t wait_ns, struct err *err);
 	int (*remove_container)(struct runtime *r, struct sv id, struct err *err);
-	int (*container_status)(struct runtime *r, struct arena *a, struct sv id, struct rt_container *ret, struct err *err);
-	int (*list_containers)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_container **ret, size_t *ret_n,
-			       struct err *err);
+	int (*container_status)(struct runtime *r, struct arena *a, struct sv id, struct rt_container *ret,
+				struct err *err);
+	int (*list_containers)(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_container **ret,
+			       size_t *ret_n, struct err *err);
 	/* Runs a command to its end; at most max bytes of each stream. ERR_TIMEOUT when it is over time. */
 	int (*exec_sync)(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
 			 int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code,
@@ -156,18 +163,22 @@ struct runtime_ops {
 				struct sv *ret_url, struct err *err);
 	int (*reopen_log)(struct runtime *r, struct sv id, struct err *err);
 	/* Images. NULL result with 0: not present. */
-	int (*image_status)(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret, struct err *err);
-	int (*pull_image)(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, struct sv *ret_ref,
-			  struct err *err);
+	int (*image_status)(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret,
+			    struct err *err);
+	int (*pull_image)(struct runtime *r, struct arena *a, struct sv image, const struct val *auth,
+			  struct sv *ret_ref, struct err *err);
 	int (*list_images)(struct runtime *r, struct arena *a, struct rt_image **ret, size_t *ret_n, struct err *err);
 	int (*remove_image)(struct runtime *r, struct sv image, struct err *err);
 	int (*stats)(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t *ret_n, struct err *err);
-	int (*fs_usage)(struct runtime *r, struct arena *a, uint64_t *ret_bytes, struct sv *ret_mountpoint, struct err *err);
+	int (*fs_usage)(struct runtime *r, struct arena *a, uint64_t *ret_bytes, struct sv *ret_mountpoint,
+			struct err *err);
 	/* Tells the runtime the node's pod CIDR (CNI template runtimes); may be NULL. */
 	int (*update_pod_cidr)(struct runtime *r, struct sv cidr, struct err *err);
 	/* Subscribes to lifecycle notices; notice() runs on the runtime's own thread. Returns 0, or -1 with
 	 * ERR_METHOD_NOT_ALLOWED when the runtime has none (poll then). */
-	int (*subscribe)(struct runtime *r, void (*notice)(const struct rt_event *ev, void *ctx), void *ctx, struct err *err);
+	int (*subscribe)(struct runtime *r, void (*notice)(const struct rt_event *ev, void *ctx), void *ctx,
+			 struct err *err);
+	void (*unsubscribe)(struct runtime *r); /* no notice() follows; fine when not subscribed */
 	void (*free)(struct runtime *r);
 };
 

@@ -1,0 +1,257 @@
+#include "kubelet/cgroups.h"
+
+#include "kubelet/fsutil.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CGROUP "/sys/fs/cgroup"
+#define CGROUP2_MAGIC 0x63677270L
+
+static const char *const v1_controllers[] = { "cpu",	  "cpuacct",	"cpuset",  "memory",  "devices",
+					      "freezer",  "blkio",	"pids",	   "hugetlb", "net_cls",
+					      "net_prio", "perf_event", "systemd", "misc",    "rdma" };
+
+const char *qos_name(enum qos_class q)
+{
+	static const char *const names[] = { "BestEffort", "Burstable", "Guaranteed" };
+
+	return names[q];
+}
+
+bool cgroup_is_v2(void)
+{
+	struct statfs s;
+
+	return statfs(CGROUP, &s) == 0 && (long)s.f_type == CGROUP2_MAGIC;
+}
+
+int64_t cgroup_cpu_shares(int64_t milli)
+{
+	return milli <= 0 ? 2 : MIN(MAX(milli * 1024 / 1000, 2), 262144);
+}
+
+int64_t cgroup_cpu_quota(int64_t milli, int64_t period_us)
+{
+	return milli <= 0 ? 0 : MAX(milli * period_us / 1000, 1000);
+}
+
+char *cgroup_pod_path(struct arena *a, const char *root, enum qos_class q, struct sv uid)
+{
+	static const char *const dirs[] = { "/besteffort", "/burstable", "" };
+
+	return arena_printf(a, "%s/kubepods%s/pod%.*s", root, dirs[q], SV_ARG(uid));
+}
+
+/* Calls fn with each hierarchy's root directory in which pods' cgroups belong. */
+static void each_hierarchy(void (*fn)(const char *dir, const char *controller, void *ctx), void *ctx)
+{
+	if (cgroup_is_v2()) {
+		fn(CGROUP, "", ctx);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(v1_controllers); i++) {
+		char dir[64];
+
+		snprintf(dir, sizeof(dir), CGROUP "/%s", v1_controllers[i]);
+		if (access(dir, F_OK) == 0)
+			fn(dir, v1_controllers[i], ctx);
+	}
+	/* The hybrid's v2 side: nothing is limited there, but runtimes leave directories. */
+	if (access(CGROUP "/unified", F_OK) == 0)
+		fn(CGROUP "/unified", "unified", ctx);
+}
+
+static bool put(const char *dir, const char *file, const char *value)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, file);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
+}
+
+static void put_i64(const char *dir, const char *file, int64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRId64, v);
+	put(dir, file, text);
+}
+
+struct create_ctx {
+	const char *path;
+	const struct cgroup_limits *l;
+	int made;
+};
+
+/* A new cpuset is empty, and nothing can run in it: it inherits its parent's. */
+static void inherit_cpuset(const char *dir, const char *parent)
+{
+	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct sv own, up;
+
+		if (fs_read(&a, arena_printf(&a, "%s/%s", dir, files[i]), 4096, &own, NULL) < 0 || sv_trim(own).n ||
+		    fs_read(&a, arena_printf(&a, "%s/%s", parent, files[i]), 4096, &up, NULL) < 0)
+			continue;
+		put(dir, files[i], arena_cstr(&a, sv_trim(up)));
+	}
+}
+
+static void create_in(const char *hierarchy, const char *controller, void *ctx)
+{
+	struct create_ctx *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv rest = sv_from(c->path), part;
+	char *dir = arena_strdup(&a, hierarchy);
+	bool v2 = !*controller;
+
+	if (!strcmp(controller, "unified"))
+		return;
+	while (sv_split(&rest, '/', &part)) {
+		char *sub;
+
+		if (!part.n)
+			continue;
+		sub = arena_printf(&a, "%s/%.*s", dir, SV_ARG(part));
+		if (v2) {
+			static const char *const on[] = { "+cpu", "+memory", "+pids", "+cpuset", "+io" };
+
+			for (size_t i = 0; i < ARRAY_LEN(on); i++)
+				put(dir, "cgroup.subtree_control", on[i]);
+		}
+		if (mkdir(sub, 0755) < 0 && errno != EEXIST)
+			return;
+		if (!strcmp(controller, "cpuset"))
+			inherit_cpuset(sub, dir);
+		dir = sub;
+	}
+	c->made++;
+	if (v2) {
+		if (c->l->cpu_milli_request > 0) /* shares 2..262144 onto weight 1..10000 */
+			put_i64(dir, "cpu.weight",
+				1 + (cgroup_cpu_shares(c->l->cpu_milli_request) - 2) * 9999 / 262142);
+		if (c->l->cpu_milli_limit > 0)
+			put(dir, "cpu.max",
+			    arena_printf(&a, "%" PRId64 " 100000", cgroup_cpu_quota(c->l->cpu_milli_limit, 100000)));
+		if (c->l->memory_limit_bytes > 0)
+			put_i64(dir, "memory.max", c->l->memory_limit_bytes);
+		if (c->l->pids_limit > 0)
+			put_i64(dir, "pids.max", c->l->pids_limit);
+	} else if (!strcmp(controller, "cpu")) {
+		put_i64(dir, "cpu.shares", cgroup_cpu_shares(c->l->cpu_milli_request));
+		if (c->l->cpu_milli_limit > 0)
+			put_i64(dir, "cpu.cfs_quota_us", cgroup_cpu_quota(c->l->cpu_milli_limit, 100000));
+	} else if (!strcmp(controller, "memory") && c->l->memory_limit_bytes > 0) {
+		put_i64(dir, "memory.limit_in_bytes", c->l->memory_limit_bytes);
+	} else if (!strcmp(controller, "pids") && c->l->pids_limit > 0) {
+		put_i64(dir, "pids.max", c->l->pids_limit);
+	}
+}
+
+int cgroup_create(const char *path, const struct cgroup_limits *l, struct err *err)
+{
+	struct create_ctx c = { .path = path, .l = l };
+
+	each_hierarchy(create_in, &c);
+	return c.made ? 0 : err_set(err, ERR_INTERNAL, "no cgroup hierarchy below " CGROUP " lets us make '%s'", path);
+}
+
+/* Kills processes in dir and below; returns how many were there. */
+static int kill_tree(const char *dir)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv procs, line;
+	DIR *d = opendir(dir);
+	int n = 0;
+
+	if (!d)
+		return 0;
+	for (struct dirent *e; (e = readdir(d));)
+		if (e->d_type == DT_DIR && e->d_name[0] != '.')
+			n += kill_tree(arena_printf(&a, "%s/%s", dir, e->d_name));
+	closedir(d);
+	if (fs_read(&a, arena_printf(&a, "%s/cgroup.procs", dir), 1 << 20, &procs, NULL) < 0)
+		return n;
+	while (sv_split(&procs, '\n', &line)) {
+		int64_t pid;
+
+		if (sv_to_i64(line, &pid) && pid > 1 && pid < INT_MAX && kill((pid_t)pid, SIGKILL) == 0)
+			n++;
+	}
+	return n;
+}
+
+/* Control files cannot be deleted and need not: a cgroup is removed by removing its directory. */
+static int remove_dirs(const char *dir)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	DIR *d = opendir(dir);
+	int rc = 0;
+
+	if (!d)
+		return errno == ENOENT ? 0 : -1;
+	for (struct dirent *e; (e = readdir(d));)
+		if (e->d_type == DT_DIR && e->d_name[0] != '.' &&
+		    remove_dirs(arena_printf(&a, "%s/%s", dir, e->d_name)) < 0)
+			rc = -1;
+	closedir(d);
+	if (rmdir(dir) < 0 && errno != ENOENT)
+		rc = -1;
+	return rc;
+}
+
+struct remove_ctx {
+	const char *path;
+	bool only_kill;
+	int left, killed;
+};
+
+static void remove_in(const char *hierarchy, const char *controller, void *ctx)
+{
+	struct remove_ctx *c = ctx;
+	_cleanup_free_ char *dir = xasprintf("%s%s", hierarchy, c->path);
+
+	(void)controller;
+	if (access(dir, F_OK) < 0)
+		return;
+	c->killed += kill_tree(dir);
+	if (!c->only_kill && remove_dirs(dir) < 0)
+		c->left++;
+}
+
+void cgroup_kill_all(const char *path)
+{
+	struct remove_ctx c = { .path = path, .only_kill = true };
+
+	each_hierarchy(remove_in, &c);
+}
+
+int cgroup_remove(const char *path, struct err *err)
+{
+	/* Killed processes leave their cgroup a moment later: a few tries, then the caller's next sync. */
+	for (int i = 0; i < 20; i++) {
+		struct remove_ctx c = { .path = path };
+
+		each_hierarchy(remove_in, &c);
+		if (!c.left)
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = 5 * NS_PER_MS }, NULL);
+	}
+	return err_set(err, ERR_INTERNAL, "cgroup '%s' cannot be removed: busy", path);
+}
+
+int cgroup_remove_all(const char *path, struct err *err)
+{
+	return cgroup_remove(path, err);
+}

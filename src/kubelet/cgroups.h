@@ -1,0 +1,34 @@
+/* cgroups.h - the cgroups of pods (cgroupfs driver): v1, v2 and the hybrid of both.
+ *
+ *	<root>/kubepods/pod<uid>              Guaranteed
+ *	<root>/kubepods/burstable/pod<uid>
+ *	<root>/kubepods/besteffort/pod<uid>
+ *
+ * On v1 the path is made in every mounted controller hierarchy; on v2 once, with the controllers enabled down
+ * the path. A hierarchy that refuses (read-only, missing) is passed over: the container runtime makes what it
+ * needs itself. The runtime puts each container's cgroup below the pod's (CRI cgroup_parent).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+
+enum qos_class { QOS_BEST_EFFORT, QOS_BURSTABLE, QOS_GUARANTEED };
+const char *qos_name(enum qos_class q); /* "BestEffort" */
+
+struct cgroup_limits { /* 0: not limited */
+	int64_t cpu_milli_request, cpu_milli_limit, memory_limit_bytes, pids_limit;
+};
+
+/* "/kubepods/burstable/pod<uid>" below root ("" or "/caravel-x"). */
+char *cgroup_pod_path(struct arena *a, const char *root, enum qos_class q, struct sv uid);
+int cgroup_create(const char *path, const struct cgroup_limits *l, struct err *err);
+/* Kills what is left in it and removes it everywhere, children first. Fine when absent. */
+int cgroup_remove(const char *path, struct err *err);
+void cgroup_kill_all(const char *path);
+int cgroup_remove_all(const char *path, struct err *err); /* the same as cgroup_remove, for whole trees */
+bool cgroup_is_v2(void);
+
+/* 1000m -> 1024; at least 2. */
+int64_t cgroup_cpu_shares(int64_t milli);
+int64_t cgroup_cpu_quota(int64_t milli, int64_t period_us); /* at least 1 ms; 0 for no limit */

@@ -1,0 +1,811 @@
+#include "kubelet/fake_runtime.h"
+
+#include "base/env.h"
+#include "base/strmap.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Objects keep deep copies in an arena of their own, freed with them. Per-pod lookups go through the uid's
+ * bucket, so that thousands of pods cost no scans. */
+
+struct fake_container {
+	struct arena a;
+	struct rt_container c;
+	struct fake_sandbox *sandbox;
+	struct fake_container *next; /* in its sandbox, newest first */
+};
+
+struct fake_sandbox {
+	struct arena a;
+	struct rt_sandbox s;
+	struct fake_container *containers;
+	struct fake_sandbox *next; /* of the same pod, newest first */
+};
+
+struct fake {
+	struct runtime rt;
+	struct env *env;
+	pthread_mutex_t lock;
+	struct strmap pods;	  /* uid -> newest fake_sandbox */
+	struct strmap sandboxes;  /* id -> fake_sandbox */
+	struct strmap containers; /* id -> fake_container */
+	struct strmap images;	  /* name -> itself */
+	struct strmap failures;	  /* op -> how many more times */
+	struct strmap calls;	  /* op -> count */
+	uint64_t next_id;
+	uint32_t next_ip;
+	bool strict, ignore_term;
+	int exec_code;
+	char *exec_out;
+	void (*notice)(const struct rt_event *ev, void *ctx);
+	void *notice_ctx;
+};
+
+static struct fake *fake_of(struct runtime *r)
+{
+	return CONTAINER_OF(r, struct fake, rt);
+}
+
+/* Counts the call and takes the lock; -1 (unlocked) when it shall fail. */
+static int enter(struct fake *f, const char *op, struct err *err)
+{
+	void **n;
+
+	pthread_mutex_lock(&f->lock);
+	n = strmap_slot(&f->calls, sv_from(op));
+	*n = (void *)((uintptr_t)*n + 1);
+	n = strmap_slot(&f->failures, sv_from(op));
+	if ((uintptr_t)*n == 0)
+		return 0;
+	*n = (void *)((uintptr_t)*n - 1);
+	pthread_mutex_unlock(&f->lock);
+	return err_set(err, ERR_UNAVAILABLE, "%s was told to fail", op);
+}
+
+static void leave(struct fake *f)
+{
+	pthread_mutex_unlock(&f->lock);
+}
+
+static int leave_missing(struct fake *f, const char *what, struct sv id, struct err *err)
+{
+	leave(f);
+	return err_set(err, ERR_NOT_FOUND, "no %s \"%.*s\"", what, SV_ARG(id));
+}
+
+/* --- notices, delivered later as a task so that the caller's locks do not matter --- */
+
+struct notice {
+	struct fake *f;
+	char *uid, *id;
+};
+
+static void deliver(void *ctx)
+{
+	struct notice *n = ctx;
+	void (*fn)(const struct rt_event *ev, void *ctx);
+	void *fn_ctx;
+
+	pthread_mutex_lock(&n->f->lock);
+	fn = n->f->notice;
+	fn_ctx = n->f->notice_ctx;
+	pthread_mutex_unlock(&n->f->lock);
+	if (fn)
+		fn(&(struct rt_event){ .pod_uid = sv_from(n->uid), .container_id = sv_from(n->id) }, fn_ctx);
+	free(n->uid);
+	free(n->id);
+	free(n);
+}
+
+static void notify(struct fake *f, const struct fake_container *c) /* locked */
+{
+	struct notice *n;
+
+	if (!f->notice)
+		return;
+	n = xcalloc(1, sizeof(*n));
+	n->f = f;
+	n->uid = xstrndup(c->sandbox->s.uid.p, c->sandbox->s.uid.n);
+	n->id = xstrndup(c->c.id.p, c->c.id.n);
+	env_post(f->env, deliver, n);
+}
+
+/* --- copies --- */
+
+static const struct rt_label *copy_labels(struct arena *a, const struct rt_label *l, size_t n)
+{
+	struct rt_label *to = ARENA_ARRAY(a, struct rt_label, n + 1);
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = (struct rt_label){ arena_sv(a, l[i].key), arena_sv(a, l[i].value) };
+	return to;
+}
+
+static void copy_sandbox(struct arena *a, const struct rt_sandbox *from, struct rt_sandbox *to)
+{
+	struct sv *ips = ARENA_ARRAY(a, struct sv, from->n_ips + 1);
+
+	*to = *from;
+	to->id = arena_sv(a, from->id);
+	to->name = arena_sv(a, from->name);
+	to->ns = arena_sv(a, from->ns);
+	to->uid = arena_sv(a, from->uid);
+	for (size_t i = 0; i < from->n_ips; i++)
+		ips[i] = arena_sv(a, from->ips[i]);
+	to->ips = ips;
+	to->labels = copy_labels(a, from->labels, from->n_labels);
+}
+
+static void copy_container(struct arena *a, const struct rt_container *from, struct rt_container *to)
+{
+	*to = *from;
+	to->id = arena_sv(a, from->id);
+	to->sandbox_id = arena_sv(a, from->sandbox_id);
+	to->name = arena_sv(a, from->name);
+	to->image = arena_sv(a, from->image);
+	to->image_ref = arena_sv(a, from->image_ref);
+	to->reason = arena_sv(a, from->reason);
+	to->message = arena_sv(a, from->message);
+	to->log_path = arena_sv(a, from->log_path);
+	to->labels = copy_labels(a, from->labels, from->n_labels);
+	to->annotations = copy_labels(a, from->annotations, from->n_annotations);
+}
+
+/* --- sandboxes --- */
+
+static int fake_version(struct runtime *r, struct arena *a, struct rt_version *ret, struct err *err)
+{
+	(void)r, (void)a, (void)err;
+	*ret = (struct rt_version){ SV("fake"), SV("1.0.0"), SV("v1") };
+	return 0;
+}
+
+static int fake_status(struct runtime *r, struct arena *a, bool *ret_runtime, bool *ret_network, struct sv *ret_why,
+		       struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	(void)a;
+	if (enter(f, "status", err) < 0)
+		return -1;
+	*ret_runtime = *ret_network = true;
+	*ret_why = SV("");
+	leave(f);
+	return 0;
+}
+
+static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_sandbox_config *c, struct sv *ret_id,
+			    struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_sandbox *s;
+	struct sv *ips;
+	void **slot;
+
+	if (enter(f, "run_sandbox", err) < 0)
+		return -1;
+	s = xcalloc(1, sizeof(*s));
+	s->s.id = arena_svf(&s->a, "sandbox-%" PRIu64, ++f->next_id);
+	s->s.name = arena_sv(&s->a, c->name);
+	s->s.ns = arena_sv(&s->a, c->ns);
+	s->s.uid = arena_sv(&s->a, c->uid);
+	s->s.attempt = c->attempt;
+	s->s.ready = true;
+	s->s.created_ns = env_now_ns(f->env);
+	s->s.labels = copy_labels(&s->a, c->labels, c->n_labels);
+	s->s.n_labels = c->n_labels;
+	if (!c->host_network) {
+		ips = ARENA_ARRAY(&s->a, struct sv, 1);
+		f->next_ip = f->next_ip % 65533 + 1;
+		ips[0] = arena_svf(&s->a, "10.88.%u.%u", f->next_ip >> 8, f->next_ip & 255);
+		s->s.ips = ips;
+		s->s.n_ips = 1;
+	}
+	slot = strmap_slot(&f->pods, s->s.uid);
+	s->next = *slot;
+	*slot = s;
+	strmap_set(&f->sandboxes, s->s.id, s);
+	*ret_id = arena_sv(a, s->s.id);
+	leave(f);
+	return 0;
+}
+
+static void end_container(struct fake *f, struct fake_container *c, int code, const char *reason) /* locked */
+{
+	if (c->c.state != RT_RUNNING && c->c.state != RT_CREATED)
+		return;
+	c->c.state = RT_EXITED;
+	c->c.exit_code = code;
+	c->c.reason = arena_sv(&c->a, sv_from(reason));
+	c->c.finished_ns = env_now_ns(f->env);
+	notify(f, c);
+}
+
+static void free_container(struct fake *f, struct fake_container *c) /* locked */
+{
+	struct fake_container **at = &c->sandbox->containers;
+
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (*at)
+		*at = c->next;
+	strmap_del(&f->containers, c->c.id);
+	arena_release(&c->a);
+	free(c);
+}
+
+static void free_sandbox(struct fake *f, struct fake_sandbox *s) /* locked */
+{
+	struct fake_sandbox *head = strmap_get(&f->pods, s->s.uid);
+
+	while (s->containers)
+		free_container(f, s->containers);
+	if (head == s) {
+		if (s->next)
+			strmap_set(&f->pods, s->s.uid, s->next);
+		else
+			strmap_del(&f->pods, s->s.uid);
+	} else {
+		while (head && head->next != s)
+			head = head->next;
+		if (head)
+			head->next = s->next;
+	}
+	strmap_del(&f->sandboxes, s->s.id);
+	arena_release(&s->a);
+	free(s);
+}
+
+static int fake_stop_sandbox(struct runtime *r, struct sv id, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_sandbox *s;
+
+	if (enter(f, "stop_sandbox", err) < 0)
+		return -1;
+	s = strmap_get(&f->sandboxes, id);
+	if (s) {
+		for (struct fake_container *c = s->containers; c; c = c->next)
+			end_container(f, c, 137, "Error");
+		s->s.ready = false;
+	}
+	leave(f);
+	return 0;
+}
+
+static int fake_remove_sandbox(struct runtime *r, struct sv id, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_sandbox *s;
+
+	if (enter(f, "remove_sandbox", err) < 0)
+		return -1;
+	s = strmap_get(&f->sandboxes, id);
+	if (s)
+		free_sandbox(f, s);
+	leave(f);
+	return 0;
+}
+
+static int fake_sandbox_status(struct runtime *r, struct arena *a, struct sv id, struct rt_sandbox *ret,
+			       struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_sandbox *s;
+
+	if (enter(f, "sandbox_status", err) < 0)
+		return -1;
+	s = strmap_get(&f->sandboxes, id);
+	if (!s)
+		return leave_missing(f, "sandbox", id, err);
+	copy_sandbox(a, &s->s, ret);
+	leave(f);
+	return 0;
+}
+
+static int fake_list_sandboxes(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_sandbox **ret,
+			       size_t *ret_n, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_sandbox *first;
+	size_t cap = 1;
+
+	if (enter(f, "list_sandboxes", err) < 0)
+		return -1;
+	*ret_n = 0;
+	if (pod_uid.n) {
+		first = strmap_get(&f->pods, pod_uid);
+		for (struct fake_sandbox *s = first; s; s = s->next)
+			cap++;
+		*ret = ARENA_ARRAY(a, struct rt_sandbox, cap);
+		for (struct fake_sandbox *s = first; s; s = s->next)
+			copy_sandbox(a, &s->s, &(*ret)[(*ret_n)++]);
+	} else {
+		*ret = ARENA_ARRAY(a, struct rt_sandbox, f->sandboxes.n + 1);
+		STRMAP_EACH(&f->sandboxes, e)
+			copy_sandbox(a, &((struct fake_sandbox *)e->value)->s, &(*ret)[(*ret_n)++]);
+	}
+	for (size_t i = 0; i < *ret_n; i++) /* as the real one: only sandbox_status tells addresses */
+		(*ret)[i].n_ips = 0;
+	leave(f);
+	return 0;
+}
+
+/* --- containers --- */
+
+static int fake_create_container(struct runtime *r, struct arena *a, struct sv sandbox_id,
+				 const struct rt_container_config *c, const struct rt_sandbox_config *sc,
+				 struct sv *ret_id, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *n;
+	struct fake_sandbox *s;
+
+	(void)sc;
+	if (enter(f, "create_container", err) < 0)
+		return -1;
+	s = strmap_get(&f->sandboxes, sandbox_id);
+	if (!s)
+		return leave_missing(f, "sandbox", sandbox_id, err);
+	if (!strmap_has(&f->images, c->image_ref.n ? c->image_ref : c->image) && !strmap_has(&f->images, c->image))
+		return leave_missing(f, "image", c->image, err);
+	for (struct fake_container *o = s->containers; o; o = o->next) {
+		if (sv_eq(o->c.name, c->name) && o->c.attempt == c->attempt) {
+			leave(f);
+			return err_set(err, ERR_ALREADY_EXISTS, "container name \"%.*s_%u\" is reserved",
+				       SV_ARG(c->name), c->attempt);
+		}
+	}
+	n = xcalloc(1, sizeof(*n));
+	n->sandbox = s;
+	n->c = (struct rt_container){
+		.id = arena_svf(&n->a, "container-%" PRIu64, ++f->next_id),
+		.sandbox_id = s->s.id,
+		.name = arena_sv(&n->a, c->name),
+		.image = arena_sv(&n->a, c->image),
+		.image_ref = arena_svf(&n->a, "sha256:%016" PRIx64, sv_hash(c->image)),
+		.attempt = c->attempt,
+		.state = RT_CREATED,
+		.created_ns = env_now_ns(f->env),
+		.log_path = arena_sv(&n->a, c->log_path),
+		.labels = copy_labels(&n->a, c->labels, c->n_labels),
+		.n_labels = c->n_labels,
+		.annotations = copy_labels(&n->a, c->annotations, c->n_annotations),
+		.n_annotations = c->n_annotations,
+	};
+	n->next = s->containers;
+	s->containers = n;
+	strmap_set(&f->containers, n->c.id, n);
+	*ret_id = arena_sv(a, n->c.id);
+	leave(f);
+	return 0;
+}
+
+static int fake_start_container(struct runtime *r, struct sv id, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+
+	if (enter(f, "start_container", err) < 0)
+		return -1;
+	c = strmap_get(&f->containers, id);
+	if (!c)
+		return leave_missing(f, "container", id, err);
+	if (c->c.state != RT_CREATED) {
+		leave(f);
+		return err_set(err, ERR_INTERNAL, "container \"%.*s\" was started before", SV_ARG(id));
+	}
+	c->c.state = RT_RUNNING;
+	c->c.started_ns = env_now_ns(f->env);
+	leave(f);
+	return 0;
+}
+
+static int fake_stop_container(struct runtime *r, struct sv id, int64_t timeout_s, int64_t wait_ns, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+	int rc = 0;
+
+	(void)wait_ns;
+	if (enter(f, "stop_container", err) < 0)
+		return -1;
+	c = strmap_get(&f->containers, id);
+	if (c && c->c.state == RT_RUNNING && timeout_s > 0 && f->ignore_term)
+		rc = err_set(err, ERR_TIMEOUT, "container \"%.*s\" still runs", SV_ARG(id));
+	else if (c)
+		end_container(f, c, timeout_s > 0 ? 0 : 137, timeout_s > 0 ? "Completed" : "Error");
+	leave(f);
+	return rc;
+}
+
+static int fake_remove_container(struct runtime *r, struct sv id, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+
+	if (enter(f, "remove_container", err) < 0)
+		return -1;
+	c = strmap_get(&f->containers, id);
+	if (c) {
+		end_container(f, c, 137, "Error");
+		free_container(f, c);
+	}
+	leave(f);
+	return 0;
+}
+
+static int fake_container_status(struct runtime *r, struct arena *a, struct sv id, struct rt_container *ret,
+				 struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+
+	if (enter(f, "container_status", err) < 0)
+		return -1;
+	c = strmap_get(&f->containers, id);
+	if (!c)
+		return leave_missing(f, "container", id, err);
+	copy_container(a, &c->c, ret);
+	leave(f);
+	return 0;
+}
+
+static int fake_list_containers(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_container **ret,
+				size_t *ret_n, struct err *err)
+{
+	struct fake *f = fake_of(r);
+	size_t cap = 1;
+
+	if (enter(f, "list_containers", err) < 0)
+		return -1;
+	*ret_n = 0;
+	if (pod_uid.n) {
+		for (int pass = 0; pass < 2; pass++) {
+			if (pass)
+				*ret = ARENA_ARRAY(a, struct rt_container, cap);
+			for (struct fake_sandbox *s = strmap_get(&f->pods, pod_uid); s; s = s->next)
+				for (struct fake_container *c = s->containers; c; c = c->next) {
+					if (pass)
+						copy_container(a, &c->c, &(*ret)[(*ret_n)++]);
+					else
+						cap++;
+				}
+		}
+	} else {
+		*ret = ARENA_ARRAY(a, struct rt_container, f->containers.n + 1);
+		STRMAP_EACH(&f->containers, e)
+			copy_container(a, &((struct fake_container *)e->value)->c, &(*ret)[(*ret_n)++]);
+	}
+	leave(f);
+	return 0;
+}
+
+static int fake_exec_sync(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
+			  int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code,
+			  struct err *err)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+
+	(void)argv, (void)argc, (void)timeout_s;
+	if (enter(f, "exec_sync", err) < 0)
+		return -1;
+	c = strmap_get(&f->containers, id);
+	if (!c || c->c.state != RT_RUNNING)
+		return leave_missing(f, "running container", id, err);
+	*ret_out = sv_sub(arena_sv(a, sv_from(f->exec_out ? f->exec_out : "")), 0, max);
+	*ret_err = SV("");
+	*ret_code = f->exec_code;
+	leave(f);
+	return 0;
+}
+
+static int no_stream(struct err *err)
+{
+	return err_set(err, ERR_METHOD_NOT_ALLOWED, "the fake runtime has no streams");
+}
+
+static int fake_exec_url(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc, bool tty,
+			 bool in, bool out, bool errs, struct sv *ret_url, struct err *err)
+{
+	(void)r, (void)a, (void)id, (void)argv, (void)argc, (void)tty, (void)in, (void)out, (void)errs, (void)ret_url;
+	return no_stream(err);
+}
+
+static int fake_attach_url(struct runtime *r, struct arena *a, struct sv id, bool tty, bool in, bool out, bool errs,
+			   struct sv *ret_url, struct err *err)
+{
+	(void)r, (void)a, (void)id, (void)tty, (void)in, (void)out, (void)errs, (void)ret_url;
+	return no_stream(err);
+}
+
+static int fake_port_forward_url(struct runtime *r, struct arena *a, struct sv sandbox_id, const int *ports, size_t n,
+				 struct sv *ret_url, struct err *err)
+{
+	(void)r, (void)a, (void)sandbox_id, (void)ports, (void)n, (void)ret_url;
+	return no_stream(err);
+}
+
+static int fake_reopen_log(struct runtime *r, struct sv id, struct err *err)
+{
+	(void)r, (void)id, (void)err;
+	return 0;
+}
+
+/* --- images --- */
+
+static void fill_image(struct arena *a, struct sv name, struct rt_image *ret)
+{
+	struct sv *tags = ARENA_ARRAY(a, struct sv, 1);
+
+	tags[0] = arena_sv(a, name);
+	*ret = (struct rt_image){ .id = arena_svf(a, "sha256:%016" PRIx64, sv_hash(name)),
+				  .tags = tags,
+				  .n_tags = 1,
+				  .size_bytes = 1 << 20,
+				  .uid = -1 };
+}
+
+static int fake_image_status(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret,
+			     struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	if (enter(f, "image_status", err) < 0)
+		return -1;
+	*ret = NULL;
+	if (strmap_has(&f->images, image)) {
+		*ret = ARENA_NEW(a, struct rt_image);
+		fill_image(a, image, *ret);
+	}
+	leave(f);
+	return 0;
+}
+
+static int fake_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth,
+			   struct sv *ret_ref, struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	(void)auth;
+	if (enter(f, "pull_image", err) < 0)
+		return -1;
+	if (f->strict && !strmap_has(&f->images, image))
+		return leave_missing(f, "image in the registry", image, err);
+	strmap_set(&f->images, image, f);
+	*ret_ref = arena_svf(a, "sha256:%016" PRIx64, sv_hash(image));
+	leave(f);
+	return 0;
+}
+
+static int fake_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, size_t *ret_n, struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	if (enter(f, "list_images", err) < 0)
+		return -1;
+	*ret_n = 0;
+	*ret = ARENA_ARRAY(a, struct rt_image, f->images.n + 1);
+	STRMAP_EACH(&f->images, e)
+		fill_image(a, sv_make(e->key, e->key_n), &(*ret)[(*ret_n)++]);
+	leave(f);
+	return 0;
+}
+
+static int fake_remove_image(struct runtime *r, struct sv image, struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	if (enter(f, "remove_image", err) < 0)
+		return -1;
+	strmap_del(&f->images, image);
+	leave(f);
+	return 0;
+}
+
+static int fake_stats(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t *ret_n, struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	if (enter(f, "stats", err) < 0)
+		return -1;
+	*ret_n = 0;
+	*ret = ARENA_ARRAY(a, struct rt_stats, f->containers.n + 1);
+	STRMAP_EACH(&f->containers, e) {
+		const struct fake_container *c = e->value;
+
+		if (c->c.state != RT_RUNNING)
+			continue;
+		(*ret)[(*ret_n)++] = (struct rt_stats){ .container_id = arena_sv(a, c->c.id),
+							.name = arena_sv(a, c->c.name),
+							.pod_name = arena_sv(a, c->sandbox->s.name),
+							.pod_ns = arena_sv(a, c->sandbox->s.ns),
+							.pod_uid = arena_sv(a, c->sandbox->s.uid),
+							.memory_working_set_bytes = 1 << 20,
+							.timestamp_ns = env_now_ns(f->env) };
+	}
+	leave(f);
+	return 0;
+}
+
+static int fake_fs_usage(struct runtime *r, struct arena *a, uint64_t *ret_bytes, struct sv *ret_mountpoint,
+			 struct err *err)
+{
+	(void)r, (void)a, (void)err;
+	*ret_bytes = 0;
+	*ret_mountpoint = SV("/");
+	return 0;
+}
+
+static int fake_subscribe(struct runtime *r, void (*notice)(const struct rt_event *ev, void *ctx), void *ctx,
+			  struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	(void)err;
+	pthread_mutex_lock(&f->lock);
+	f->notice = notice;
+	f->notice_ctx = ctx;
+	pthread_mutex_unlock(&f->lock);
+	return 0;
+}
+
+static void fake_unsubscribe(struct runtime *r)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	f->notice = NULL;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void fake_free(struct runtime *r)
+{
+	struct fake *f = fake_of(r);
+
+	while (f->sandboxes.n)
+		free_sandbox(f, strmap_next(&f->sandboxes, NULL)->value);
+	strmap_release(&f->pods);
+	strmap_release(&f->sandboxes);
+	strmap_release(&f->containers);
+	strmap_release(&f->images);
+	strmap_release(&f->failures);
+	strmap_release(&f->calls);
+	pthread_mutex_destroy(&f->lock);
+	free(f->exec_out);
+	free(f);
+}
+
+/* --- levers --- */
+
+static struct fake_container *running(struct fake *f, struct sv uid, struct sv name)
+{
+	for (struct fake_sandbox *s = strmap_get(&f->pods, uid); s; s = s->next)
+		for (struct fake_container *c = s->containers; c; c = c->next)
+			if (c->c.state == RT_RUNNING && sv_eq(c->c.name, name))
+				return c;
+	return NULL;
+}
+
+bool runtime_fake_exit(struct runtime *r, struct sv pod_uid, struct sv name, int exit_code, const char *reason)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+
+	pthread_mutex_lock(&f->lock);
+	c = running(f, pod_uid, name);
+	if (c)
+		end_container(f, c, exit_code, reason);
+	pthread_mutex_unlock(&f->lock);
+	return c;
+}
+
+bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid)
+{
+	struct fake *f = fake_of(r);
+	struct fake_sandbox *s;
+
+	pthread_mutex_lock(&f->lock);
+	s = strmap_get(&f->pods, pod_uid);
+	if (s) {
+		for (struct fake_container *c = s->containers; c; c = c->next)
+			end_container(f, c, 137, "Error");
+		s->s.ready = false;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return s;
+}
+
+void runtime_fake_strict_images(struct runtime *r, bool strict)
+{
+	fake_of(r)->strict = strict;
+}
+
+void runtime_fake_add_image(struct runtime *r, const char *name)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	strmap_set(&f->images, sv_from(name), f);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_exec_result(struct runtime *r, int code, const char *out)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	f->exec_code = code;
+	free(f->exec_out);
+	f->exec_out = xstrdup(out);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_fail(struct runtime *r, const char *op, int n)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	strmap_set(&f->failures, sv_from(op), (void *)(intptr_t)n);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_ignore_term(struct runtime *r, bool ignore)
+{
+	fake_of(r)->ignore_term = ignore;
+}
+
+size_t runtime_fake_calls(struct runtime *r, const char *op)
+{
+	struct fake *f = fake_of(r);
+	size_t n;
+
+	pthread_mutex_lock(&f->lock);
+	n = (size_t)(uintptr_t)strmap_get(&f->calls, sv_from(op));
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
+static const struct runtime_ops fake_ops = {
+	.name = "fake",
+	.version = fake_version,
+	.status = fake_status,
+	.run_sandbox = fake_run_sandbox,
+	.stop_sandbox = fake_stop_sandbox,
+	.remove_sandbox = fake_remove_sandbox,
+	.sandbox_status = fake_sandbox_status,
+	.list_sandboxes = fake_list_sandboxes,
+	.create_container = fake_create_container,
+	.start_container = fake_start_container,
+	.stop_container = fake_stop_container,
+	.remove_container = fake_remove_container,
+	.container_status = fake_container_status,
+	.list_containers = fake_list_containers,
+	.exec_sync = fake_exec_sync,
+	.exec_url = fake_exec_url,
+	.attach_url = fake_attach_url,
+	.port_forward_url = fake_port_forward_url,
+	.reopen_log = fake_reopen_log,
+	.image_status = fake_image_status,
+	.pull_image = fake_pull_image,
+	.list_images = fake_list_images,
+	.remove_image = fake_remove_image,
+	.stats = fake_stats,
+	.fs_usage = fake_fs_usage,
+	.subscribe = fake_subscribe,
+	.unsubscribe = fake_unsubscribe,
+	.free = fake_free,
+};
+
+struct runtime *runtime_fake_new(struct env *env)
+{
+	struct fake *f = xcalloc(1, sizeof(*f));
+
+	f->rt.ops = &fake_ops;
+	f->env = env;
+	pthread_mutex_init(&f->lock, NULL);
+	return &f->rt;
+}

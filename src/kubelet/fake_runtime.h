@@ -1,0 +1,25 @@
+/* fake_runtime.h - the levers of the in-memory runtime (runtime_fake_new) for tests and the simulator.
+ *
+ * Containers "run" until told otherwise. Nothing takes time, nothing is random: ids count up, addresses count
+ * up through 10.88.0.0/16, times come from the env. Notices are delivered as tasks of the env.
+ *
+ * Threads: any (one lock); in the simulator there is only one.
+ */
+#pragma once
+
+#include "kubelet/runtime.h"
+
+/* The running container of that pod and name ends now. False when there is none. */
+bool runtime_fake_exit(struct runtime *r, struct sv pod_uid, struct sv name, int exit_code, const char *reason);
+/* An image that is "in the registry": pulled fine. Others are pulled fine too unless strict. */
+void runtime_fake_strict_images(struct runtime *r, bool strict);
+void runtime_fake_add_image(struct runtime *r, const char *name); /* present on the node */
+/* The sandbox of that pod dies (its containers with it). */
+bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid);
+/* What exec_sync answers next, until changed. */
+void runtime_fake_exec_result(struct runtime *r, int code, const char *out);
+/* The next n calls of that operation ("run_sandbox", "create_container", ...) fail with ERR_UNAVAILABLE. */
+void runtime_fake_fail(struct runtime *r, const char *op, int n);
+/* TERM is ignored: containers end only when killed. */
+void runtime_fake_ignore_term(struct runtime *r, bool ignore);
+size_t runtime_fake_calls(struct runtime *r, const char *op); /* how often it was called */

@@ -1,0 +1,342 @@
+#include "kubelet/image.h"
+
+#include "base/buf.h"
+#include "ev/ev.h"
+#include "kubelet/fsutil.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern const char pause_elf[], pause_elf_end[];
+
+/* --- building --- */
+
+static void hex_sha256(struct sv s, char out[65])
+{
+	unsigned char d[32];
+
+	EVP_Digest(s.p, s.n, d, NULL, EVP_sha256(), NULL);
+	for (size_t i = 0; i < sizeof(d); i++)
+		snprintf(out + 2 * i, 3, "%02x", d[i]);
+}
+
+static la_ssize_t to_buf(struct archive *ar, void *ctx, const void *p, size_t n)
+{
+	(void)ar;
+	buf_add(ctx, p, n);
+	return (la_ssize_t)n;
+}
+
+/* A tar under way into a buffer; errors of libarchive stick until tar_end(). */
+struct tar {
+	struct archive *ar;
+	bool bad;
+};
+
+static void tar_begin(struct tar *t, struct buf *out)
+{
+	*t = (struct tar){ .ar = archive_write_new() };
+	archive_write_set_format_ustar(t->ar);
+	archive_write_set_bytes_in_last_block(t->ar, 1);
+	t->bad = archive_write_open(t->ar, out, NULL, to_buf, NULL) != ARCHIVE_OK;
+}
+
+static void tar_add(struct tar *t, const struct image_file *f)
+{
+	struct archive_entry *e = archive_entry_new();
+
+	archive_entry_set_pathname(e, f->path);
+	archive_entry_set_perm(e, f->mode ? f->mode : f->dir ? 0755 : 0644);
+	archive_entry_set_mtime(e, 0, 0);
+	archive_entry_set_uid(e, 0);
+	archive_entry_set_gid(e, 0);
+	if (f->link) {
+		archive_entry_set_filetype(e, AE_IFLNK);
+		archive_entry_set_symlink(e, f->link);
+	} else if (f->dir) {
+		archive_entry_set_filetype(e, AE_IFDIR);
+	} else {
+		archive_entry_set_filetype(e, AE_IFREG);
+		archive_entry_set_size(e, (la_int64_t)f->content.n);
+	}
+	t->bad |= archive_write_header(t->ar, e) != ARCHIVE_OK;
+	if (!f->link && !f->dir && f->content.n && !t->bad)
+		t->bad |= archive_write_data(t->ar, f->content.p, f->content.n) != (la_ssize_t)f->content.n;
+	archive_entry_free(e);
+}
+
+static int tar_end(struct tar *t, struct err *err)
+{
+	const char *why = archive_error_string(t->ar);
+	int rc = 0;
+
+	if (archive_write_close(t->ar) != ARCHIVE_OK || t->bad)
+		rc = err_set(err, ERR_INTERNAL, "writing an image archive: %s", why ? why : "unknown failure");
+	archive_write_free(t->ar);
+	return rc;
+}
+
+static const char *go_arch(void)
+{
+#if defined(__x86_64__)
+	return "amd64";
+#elif defined(__aarch64__)
+	return "arm64";
+#else
+	return "unknown";
+#endif
+}
+
+/* Names here are our own literals: quotes and backslashes only. */
+static void json_string(struct buf *b, const char *s)
+{
+	buf_addc(b, '"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			buf_addc(b, '\\');
+		buf_addc(b, *s);
+	}
+	buf_addc(b, '"');
+}
+
+static void json_strings(struct buf *b, const char *key, const char *const *list)
+{
+	if (!list)
+		return;
+	buf_printf(b, ",\"%s\":[", key);
+	for (size_t i = 0; list[i]; i++) {
+		if (i)
+			buf_addc(b, ',');
+		json_string(b, list[i]);
+	}
+	buf_addc(b, ']');
+}
+
+static void put_config(struct buf *b, const struct image_spec *s, const char *layer_digest)
+{
+	buf_printf(b, "{\"created\":\"1970-01-01T00:00:00Z\",\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{",
+		   go_arch());
+	buf_adds(b, "\"WorkingDir\":");
+	json_string(b, s->workdir ? s->workdir : "/");
+	if (s->user) {
+		buf_adds(b, ",\"User\":");
+		json_string(b, s->user);
+	}
+	json_strings(b, "Entrypoint", s->entrypoint);
+	json_strings(b, "Cmd", s->cmd);
+	json_strings(b, "Env", s->env);
+	if (s->ports) {
+		buf_adds(b, ",\"ExposedPorts\":{");
+		for (size_t i = 0; s->ports[i]; i++)
+			buf_printf(b, "%s\"%d/tcp\":{}", i ? "," : "", s->ports[i]);
+		buf_addc(b, '}');
+	}
+	buf_printf(b,
+		   "},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]},\"history\":[{\"created\":"
+		   "\"1970-01-01T00:00:00Z\",\"created_by\":\"caravel\"}]}",
+		   layer_digest);
+}
+
+int image_build(struct arena *a, const struct image_spec *s, struct sv *ret_tar, struct err *err)
+{
+	_cleanup_(buf_release) struct buf layer = BUF_INIT, config = BUF_INIT, manifest = BUF_INIT, out = BUF_INIT;
+	char layer_hex[65], config_hex[65], config_name[80], layer_name[80];
+	struct tar t;
+
+	tar_begin(&t, &layer);
+	for (size_t i = 0; i < s->n_files; i++)
+		tar_add(&t, &s->files[i]);
+	if (tar_end(&t, err) < 0)
+		return -1;
+	hex_sha256(buf_sv(&layer), layer_hex);
+	put_config(&config, s, layer_hex);
+	hex_sha256(buf_sv(&config), config_hex);
+	snprintf(config_name, sizeof(config_name), "%s.json", config_hex);
+	snprintf(layer_name, sizeof(layer_name), "%s/layer.tar", layer_hex);
+	buf_printf(&manifest, "[{\"Config\":\"%s\",\"RepoTags\":[", config_name);
+	json_string(&manifest, s->name);
+	buf_printf(&manifest, "],\"Layers\":[\"%s\"]}]", layer_name);
+
+	tar_begin(&t, &out);
+	tar_add(&t, &(struct image_file){ .path = config_name, .content = buf_sv(&config) });
+	tar_add(&t, &(struct image_file){ .path = layer_name, .content = buf_sv(&layer) });
+	tar_add(&t, &(struct image_file){ .path = "manifest.json", .content = buf_sv(&manifest) });
+	if (tar_end(&t, err) < 0)
+		return -1;
+	*ret_tar = arena_sv(a, buf_sv(&out));
+	return 0;
+}
+
+int image_build_pause(struct arena *a, struct sv *ret_tar, struct err *err)
+{
+	static const char *const entrypoint[] = { "/pause", NULL };
+	struct image_file f = { .path = "pause",
+				.content = sv_make(pause_elf, (size_t)(pause_elf_end - pause_elf)),
+				.mode = 0755 };
+
+	return image_build(
+	    a,
+	    &(struct image_spec){
+		.name = PAUSE_IMAGE, .files = &f, .n_files = 1, .entrypoint = entrypoint, .user = "65535:65535" },
+	    ret_tar, err);
+}
+
+int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, struct err *err)
+{
+	static const char *const cmd[] = { "/bin/httpd", "-f", "-v", "-p", "8080", "-h", "/www", NULL };
+	static const char *const env[] = { "PATH=/bin", NULL };
+	static const char *const applets[] = { "cat",	   "date",  "echo",	"env",	 "false",  "grep", "head",
+					       "hostname", "httpd", "id",	"ip",	 "kill",   "ls",   "mkdir",
+					       "mount",	   "nc",    "nslookup", "ping",	 "printf", "ps",   "rm",
+					       "sed",	   "seq",   "sh",	"sleep", "stat",   "tail", "test",
+					       "touch",	   "true",  "wc",	"wget",	 "vi" };
+	struct image_file files[ARRAY_LEN(applets) + 10];
+	size_t n = 0;
+	struct sv bb;
+
+	if (fs_read(a, busybox && *busybox ? busybox : "/bin/busybox", 16 << 20, &bb, err) < 0)
+		return err_wrap(err, "the demo image is made of busybox (package busybox-static)");
+	files[n++] = (struct image_file){ .path = "bin", .dir = true };
+	files[n++] = (struct image_file){ .path = "bin/busybox", .content = bb, .mode = 0755 };
+	for (size_t i = 0; i < ARRAY_LEN(applets); i++)
+		files[n++] = (struct image_file){ .path = arena_printf(a, "bin/%s", applets[i]), .link = "busybox" };
+	files[n++] = (struct image_file){ .path = "etc", .dir = true };
+	files[n++] =
+	    (struct image_file){ .path = "etc/passwd",
+				 .content =
+				     SV("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n") };
+	files[n++] = (struct image_file){ .path = "etc/group", .content = SV("root:x:0:\nnogroup:x:65534:\n") };
+	files[n++] = (struct image_file){ .path = "tmp", .dir = true, .mode = 01777 };
+	files[n++] = (struct image_file){ .path = "www", .dir = true };
+	files[n++] = (struct image_file){ .path = "www/index.html",
+					  .content = SV("<!doctype html><title>Caravel</title><h1>It sails.</h1>\n") };
+	BUG_ON(n > ARRAY_LEN(files));
+	return image_build(a,
+			   &(struct image_spec){ .name = DEMO_IMAGE,
+						 .files = files,
+						 .n_files = n,
+						 .cmd = cmd,
+						 .env = env,
+						 .ports = (const int[]){ 8080, 0 } },
+			   ret_tar, err);
+}
+
+/* --- importing --- */
+
+int image_import(const char *socket, const char *path, struct err *err)
+{
+	_cleanup_(buf_release) struct buf out = BUF_INIT, errs = BUF_INIT;
+	const char *argv[] = { "ctr", "-a", socket, "-n", "k8s.io", "images", "import", "--all-platforms", path, NULL };
+	struct child_opts o = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	int status;
+
+	if (access(path, R_OK) < 0)
+		return err_set(err, ERR_NOT_FOUND, "cannot read image archive '%s'", path);
+	if (child_run(&o, 600 * NS_PER_SEC, 64 << 10, &out, &errs, &status, err) < 0)
+		return err_wrap(err, "importing image archive '%s' with ctr (package containerd)", path);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(err, ERR_INTERNAL, "importing image archive '%s': %.*s", path,
+			       SV_ARG(sv_trim(buf_sv(&errs))));
+	return 0;
+}
+
+int image_import_bytes(const char *socket, const char *tmp_dir, struct sv tar, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/import-%d-%" PRIx64 ".tar", tmp_dir, (int)getpid(), sv_hash(tar));
+	int rc;
+
+	if (fs_mkdir_p(tmp_dir, 0755, err) < 0 || fs_write(path, tar, 0600, err) < 0)
+		return -1;
+	rc = image_import(socket, path, err);
+	unlink(path);
+	return rc;
+}
+
+/* --- names --- */
+
+static bool name_ok(struct sv s)
+{
+	if (!s.n)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/'))
+			return false;
+		if (c == '/' && (i == 0 || i + 1 == s.n || s.p[i - 1] == '/'))
+			return false;
+	}
+	return true;
+}
+
+static bool tag_ok(struct sv s)
+{
+	if (!s.n || s.n > 128 || s.p[0] == '.' || s.p[0] == '-')
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+		      c == '.' || c == '-'))
+			return false;
+	}
+	return true;
+}
+
+/* Index of the last c in s, or -1. */
+static ssize_t rfind(struct sv s, char c)
+{
+	for (size_t i = s.n; i-- > 0;)
+		if (s.p[i] == c)
+			return (ssize_t)i;
+	return -1;
+}
+
+int image_normalize(struct arena *a, struct sv name, struct sv *ret, struct err *err)
+{
+	struct sv rest = name, digest = SV(""), tag = SV(""), host = SV("docker.io"), first;
+	ssize_t at = sv_find(rest, '@'), colon, slash;
+
+	if (at >= 0) {
+		digest = sv_sub(rest, (size_t)at + 1, rest.n);
+		rest = sv_sub(rest, 0, (size_t)at);
+		if (!sv_starts(digest, SV("sha256:")) || digest.n != 71)
+			goto bad;
+	}
+	colon = rfind(rest, ':');
+	slash = rfind(rest, '/');
+	if (colon >= 0 && colon > slash) {
+		tag = sv_sub(rest, (size_t)colon + 1, rest.n);
+		rest = sv_sub(rest, 0, (size_t)colon);
+		if (!tag_ok(tag))
+			goto bad;
+	}
+	/* The first component is a registry when it looks like a host: has a dot or a port, or is localhost. */
+	slash = sv_find(rest, '/');
+	first = slash > 0 ? sv_sub(rest, 0, (size_t)slash) : SV_NULL;
+	if (first.n && (sv_find(first, '.') >= 0 || sv_find(first, ':') >= 0 || sv_is(first, "localhost"))) {
+		host = sv_is(first, "index.docker.io") ? SV("docker.io") : first;
+		rest = sv_sub(rest, (size_t)slash + 1, rest.n);
+	}
+	if (!name_ok(rest) || rest.n > 255)
+		goto bad;
+	if (!tag.n && !digest.n)
+		tag = SV("latest");
+	*ret = arena_svf(a, "%.*s/%s%.*s%s%.*s%s%.*s", SV_ARG(host),
+			 sv_is(host, "docker.io") && sv_find(rest, '/') < 0 ? "library/" : "", SV_ARG(rest),
+			 tag.n ? ":" : "", SV_ARG(tag), digest.n ? "@" : "", SV_ARG(digest));
+	return 0;
+bad:
+	return err_set(err, ERR_BAD_REQUEST, "couldn't parse image name \"%.*s\": invalid reference format",
+		       SV_ARG(name));
+}
+
+bool image_is_latest(struct sv normalized)
+{
+	return sv_find(normalized, '@') < 0 && sv_ends(normalized, SV(":latest"));
+}

@@ -1,0 +1,45 @@
+/* image.h - container images as files: making small ones, importing archives into containerd.
+ *
+ * Archives written here are `docker save` tars (manifest.json, config, one layer), which containerd, Docker and
+ * skopeo read alike. Output is reproducible: no time stamps, fixed order.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct image_file {
+	const char *path; /* in the image, without leading '/' */
+	const char *link; /* symbolic link to this instead of content, or NULL */
+	struct sv content;
+	mode_t mode;
+	bool dir;
+};
+
+struct image_spec {
+	const char *name; /* fully qualified: "docker.io/caravel/demo:1" */
+	const struct image_file *files;
+	size_t n_files;
+	const char *const *entrypoint, *const *cmd, *const *env; /* NULL-terminated, or NULL */
+	const char *workdir, *user;				 /* NULL: "/", root */
+	const int *ports;					 /* 0-terminated, or NULL */
+};
+
+/* The archive's bytes. */
+int image_build(struct arena *a, const struct image_spec *s, struct sv *ret_tar, struct err *err);
+
+#define PAUSE_IMAGE "caravel.local/pause:1"
+#define DEMO_IMAGE "docker.io/caravel/demo:1"
+int image_build_pause(struct arena *a, struct sv *ret_tar, struct err *err);
+/* A web server (busybox httpd on 8080) from the static busybox of the host; "" path: /bin/busybox. */
+int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, struct err *err);
+
+/* Imports an archive file (docker save or OCI layout, also gzip or zstd) into containerd's CRI namespace,
+ * unpacked and tagged as it says. Runs containerd's own ctr. */
+int image_import(const char *socket, const char *path, struct err *err);
+int image_import_bytes(const char *socket, const char *tmp_dir, struct sv tar, struct err *err);
+
+/* "nginx" -> "docker.io/library/nginx:latest"; "a/b:1" -> "docker.io/a/b:1". The reference grammar is
+ * distribution's; ERR_BAD_REQUEST wording is the kubelet's "couldn't parse image name". */
+int image_normalize(struct arena *a, struct sv name, struct sv *ret, struct err *err);
+bool image_is_latest(struct sv normalized); /* tag latest and no digest: pulled Always by default */
