@@ -1,8 +1,9 @@
 /* quantity.h - resource.Quantity: exact decimal amounts with SI suffixes.
  *
- * Values are int64 thousandths where they fit (everything scheduling does) and text
- * otherwise; canonical text is what apimachinery would write ("1500m", "2Gi", "1e3" kept in
- * exponent form).
+ * Arithmetic is exact at any size, finer than a nano rounded away from zero. Canonical text is
+ * what apimachinery would write: the family of the suffix is kept ("1.5" is "1500m", "1024Ki" is
+ * "1Mi", "1e3" stays). Text longer than 256 bytes or with an exponent beyond 4096 is malformed.
+ * Malformed text never aborts: "" and nonsense count as absent, as each function says.
  */
 #pragma once
 
@@ -14,8 +15,11 @@
 bool quantity_milli(struct sv s, int64_t *ret);
 /* Whole units, rounded up, clamped: bytes, counts. */
 bool quantity_value(struct sv s, int64_t *ret);
-/* Canonical form, in the arena; SV_NULL when malformed. Rounds up to thousandths as the API does. */
+/* Canonical form, in the arena; SV_NULL when malformed. Rounds up to thousandths, as
+ * the API does to every amount of a resource list (requests, limits, capacity). */
 struct sv quantity_canonical(struct arena *a, struct sv s);
+/* The same without rounding: for amounts that are not in a resource list. Finest is a nano. */
+struct sv quantity_text(struct arena *a, struct sv s);
 int quantity_cmp(struct sv a, struct sv b); /* malformed counts as 0 */
 struct sv quantity_add(struct arena *a, struct sv x, struct sv y); /* keeps x's format */
 struct sv quantity_from_milli(struct arena *a, int64_t milli);     /* decimal SI */
@@ -26,6 +30,6 @@ static inline int64_t quantity_milli_or(const struct val *v, int64_t or_else)
 	int64_t m;
 
 	if (val_type(v) == VAL_INT)
-		return v->i > INT64_MAX / 1000 ? INT64_MAX : v->i * 1000;
+		return __builtin_mul_overflow(v->i, INT64_C(1000), &m) ? (v->i < 0 ? INT64_MIN : INT64_MAX) : m;
 	return quantity_milli(val_str(v), &m) ? m : or_else;
 }
