@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
@@ -38,18 +38,18 @@
 	}
 
 /* Hands a pointer out of a _cleanup_ variable: `return TAKE(p);` */
-#define TAKE(p)                         \
-	({                              \
+#define TAKE(p)                          \
+	({                               \
 		__auto_type take_ = (p); \
-		(p) = NULL;             \
-		take_;                  \
+		(p) = NULL;              \
+		take_;                   \
 	})
 
 /* A bug in Caravel, never in its input: say where and abort. Stays on in release builds. */
-#define BUG_ON(cond)                                            \
-	do {                                                    \
-		if (__builtin_expect(!!(cond), 0))              \
-			bug_abort(__FILE__, __LINE__, #cond);   \
+#define BUG_ON(cond)                                          \
+	do {                                                  \
+		if (__builtin_expect(!!(cond), 0))            \
+			bug_abort(__FILE__, __LINE__, #cond); \
 	} while (0)
 
 _noreturn_ void bug_abort(const char *file, int line, const char *what);
@@ -100,13 +100,13 @@ static inline bool sv_is(struct sv a, const char *s)
 	return sv_eq(a, sv_from(s));
 }
 
-int sv_cmp(struct sv a, struct sv b); /* byte order, shorter first */
+int sv_cmp(struct sv a, struct sv b);  /* byte order, shorter first */
 bool sv_ieq(struct sv a, struct sv b); /* ASCII case folded */
 bool sv_starts(struct sv s, struct sv prefix);
 bool sv_ends(struct sv s, struct sv suffix);
 struct sv sv_sub(struct sv s, size_t from, size_t n); /* clamped to s */
-struct sv sv_trim(struct sv s);                       /* ASCII white space */
-ssize_t sv_find(struct sv s, char c);                 /* index or -1 */
+struct sv sv_trim(struct sv s);			      /* ASCII white space */
+ssize_t sv_find(struct sv s, char c);		      /* index or -1 */
 ssize_t sv_find_sv(struct sv s, struct sv needle);    /* index or -1 */
 
 /* Cuts *rest at the first sep into *head and what follows it. False when *rest was already

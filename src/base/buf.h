@@ -20,7 +20,7 @@ struct buf {
 #define BUF_INIT ((struct buf){ 0 })
 
 void buf_release(struct buf *b); /* frees and zeroes; for _cleanup_ */
-void buf_clear(struct buf *b);   /* empty, memory and limit kept */
+void buf_clear(struct buf *b);	 /* empty, memory and limit kept */
 void buf_reserve(struct buf *b, size_t more);
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_addsv(struct buf *b, struct sv s);
@@ -31,6 +31,6 @@ void buf_addu64(struct buf *b, uint64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) _printf_(2, 0);
 void buf_drop_front(struct buf *b, size_t n); /* forget the first n bytes */
-struct sv buf_sv(const struct buf *b);        /* view until the next write */
-char *buf_detach(struct buf *b);              /* caller frees; never NULL; b is empty after */
-const char *buf_cstr(struct buf *b);          /* never NULL; view until the next write */
+struct sv buf_sv(const struct buf *b);	      /* view until the next write */
+char *buf_detach(struct buf *b);	      /* caller frees; never NULL; b is empty after */
+const char *buf_cstr(struct buf *b);	      /* never NULL; view until the next write */

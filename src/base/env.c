@@ -1,6 +1,5 @@
 #include "base/env.h"
 
-
 uint64_t env_random_u64(struct env *e)
 {
 	uint64_t v;

@@ -48,9 +48,9 @@ struct err_cause {
 
 struct err {
 	enum err_reason reason;
-	int errnum; /* errno of the syscall behind it, or 0 */
-	int code;   /* HTTP status where it is not the reason's own, or 0 */
-	char *msg;  /* owned; outermost context first */
+	int errnum;		  /* errno of the syscall behind it, or 0 */
+	int code;		  /* HTTP status where it is not the reason's own, or 0 */
+	char *msg;		  /* owned; outermost context first */
 	struct err_cause *causes; /* owned */
 	size_t n_causes;
 	/* Status.details: what object it is about; owned, NULL when not known. */
@@ -61,16 +61,17 @@ struct err {
 #define ERR_INIT ((struct err){ .reason = ERR_NONE })
 
 int err_set(struct err *err, enum err_reason reason, const char *fmt, ...) _printf_(3, 4);
-int err_set_errno(struct err *err, int errnum, const char *fmt, ...) _printf_(3, 4); /* ERR_INTERNAL, strerror appended */
+int err_set_errno(struct err *err, int errnum, const char *fmt, ...)
+    _printf_(3, 4);						    /* ERR_INTERNAL, strerror appended */
 int err_wrap(struct err *err, const char *fmt, ...) _printf_(2, 3); /* "context: old message" */
 int err_add_cause(struct err *err, const char *reason, struct sv field, const char *fmt, ...) _printf_(4, 5);
 int err_set_object(struct err *err, struct sv group, struct sv kind, struct sv name); /* fills details */
 int err_move(struct err *to, struct err *from); /* from is empty after; to NULL drops it */
-bool err_retryable(const struct err *err);      /* conflict, timeouts, unavailable, too many requests, internal */
-const char *err_msg(const struct err *err);     /* never NULL */
-void err_release(struct err *err);              /* for _cleanup_; err is reusable after */
+bool err_retryable(const struct err *err);	/* conflict, timeouts, unavailable, too many requests, internal */
+const char *err_msg(const struct err *err);	/* never NULL */
+void err_release(struct err *err);		/* for _cleanup_; err is reusable after */
 
-const char *err_reason_name(enum err_reason r); /* "NotFound"; "" for ERR_NONE */
+const char *err_reason_name(enum err_reason r);	 /* "NotFound"; "" for ERR_NONE */
 enum err_reason err_reason_from(struct sv name); /* ERR_NONE when unknown */
-int err_reason_code(enum err_reason r);         /* HTTP status */
-int err_code(const struct err *err);            /* err->code or its reason's */
+int err_reason_code(enum err_reason r);		 /* HTTP status */
+int err_code(const struct err *err);		 /* err->code or its reason's */

@@ -21,6 +21,6 @@ void heap_init(struct heap *h, size_t index_offset, bool (*less)(const void *a, 
 void heap_release(struct heap *h);
 void heap_push(struct heap *h, void *m);
 void *heap_peek(const struct heap *h); /* least member, or NULL */
-void *heap_pop(struct heap *h);        /* least member, or NULL */
+void *heap_pop(struct heap *h);	       /* least member, or NULL */
 void heap_remove(struct heap *h, void *m);
 void heap_fix(struct heap *h, void *m); /* after m's order changed */

@@ -59,8 +59,8 @@ static size_t begin(struct buf *b, enum log_level lvl, const char *sys, const ch
 	 * nothing that runs ever sees this time. */
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
-	buf_printf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		   tm.tm_hour, tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000);
+	buf_printf(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+		   tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000);
 	at = b->n;
 	buf_printf(b, "%s %s ", level_names[lvl], sys);
 	add_quoted(b, sv_from(msg));

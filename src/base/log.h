@@ -24,10 +24,10 @@ void log_f(enum log_level lvl, const char *sys, const char *msg, const char *key
 #define log_error(sys, msg, key, ...) log_f(LVL_ERROR, sys, msg, key, __VA_ARGS__)
 #define log_warn(sys, msg, key, ...) log_f(LVL_WARN, sys, msg, key, __VA_ARGS__)
 #define log_info(sys, msg, key, ...) log_f(LVL_INFO, sys, msg, key, __VA_ARGS__)
-#define log_debug(sys, msg, key, ...)                                          \
-	do {                                                                   \
-		if (log_enabled(LVL_DEBUG))                                    \
-			log_f(LVL_DEBUG, sys, msg, key, __VA_ARGS__);          \
+#define log_debug(sys, msg, key, ...)                                 \
+	do {                                                          \
+		if (log_enabled(LVL_DEBUG))                           \
+			log_f(LVL_DEBUG, sys, msg, key, __VA_ARGS__); \
 	} while (0)
 
 void log_set_level(enum log_level lvl); /* default LVL_INFO */

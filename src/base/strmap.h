@@ -18,9 +18,9 @@ struct strmap_entry {
 
 struct strmap {
 	struct strmap_entry *entries; /* dense */
-	size_t used, cap;             /* entries in use, removed ones included */
-	size_t n;                     /* live entries */
-	uint32_t *index;              /* slot -> entry + 1, 0 free */
+	size_t used, cap;	      /* entries in use, removed ones included */
+	size_t n;		      /* live entries */
+	uint32_t *index;	      /* slot -> entry + 1, 0 free */
 	size_t slots;
 };
 

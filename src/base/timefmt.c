@@ -61,8 +61,8 @@ struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX])
 		n = snprintf(out, TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%06uZ", (int)y, m, d, s / 3600,
 			     s / 60 % 60, s % 60, (unsigned)(rest / 1000));
 	else
-		n = snprintf(out, TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02uZ", (int)y, m, d, s / 3600,
-			     s / 60 % 60, s % 60);
+		n = snprintf(out, TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02uZ", (int)y, m, d, s / 3600, s / 60 % 60,
+			     s % 60);
 	return sv_make(out, (size_t)n);
 }
 
@@ -136,8 +136,8 @@ static bool take_unit(struct sv *s, int64_t *ret)
 		const char *name;
 		int64_t ns;
 	} units[] = {
-		{ "ns", 1 },	     { "us", NS_PER_US },	 { "\302\265s", NS_PER_US }, { "\316\274s", NS_PER_US },
-		{ "ms", NS_PER_MS }, { "s", NS_PER_SEC },	 { "m", 60 * NS_PER_SEC },   { "h", 3600 * NS_PER_SEC },
+		{ "ns", 1 },	     { "us", NS_PER_US }, { "\302\265s", NS_PER_US }, { "\316\274s", NS_PER_US },
+		{ "ms", NS_PER_MS }, { "s", NS_PER_SEC }, { "m", 60 * NS_PER_SEC },   { "h", 3600 * NS_PER_SEC },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(units); i++) {

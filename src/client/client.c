@@ -10,7 +10,8 @@ void obj_list_release(struct obj_list *l)
 	*l = (struct obj_list){ 0 };
 }
 
-int client_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret, struct err *err)
+int client_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret,
+	       struct err *err)
 {
 	return c->ops->get(c, r, ns, name, ret, err);
 }
@@ -58,7 +59,8 @@ int client_update(struct client *c, const struct resource *r, const struct val *
 	struct obj *got = NULL;
 
 	return finish_write(c->ops->update(c, r, val_get_str(doc, F_metadata, F_namespace),
-					   val_get_str(doc, F_metadata, F_name), doc, o ? o : &no_write_opts, &got, err),
+					   val_get_str(doc, F_metadata, F_name), doc, o ? o : &no_write_opts, &got,
+					   err),
 			    got, ret);
 }
 

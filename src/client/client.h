@@ -33,8 +33,8 @@ struct client_write_opts {
 };
 
 struct client_delete_opts {
-	const char *propagation;   /* "Background", "Foreground", "Orphan"; NULL: the kind's default */
-	int64_t grace_seconds;	   /* -1: the object's own */
+	const char *propagation;    /* "Background", "Foreground", "Orphan"; NULL: the kind's default */
+	int64_t grace_seconds;	    /* -1: the object's own */
 	struct sv precondition_uid; /* "": none */
 	int64_t precondition_rev;   /* 0: none */
 };
@@ -76,7 +76,9 @@ struct client_ops {
 		   const struct client_delete_opts *o, struct err *err);
 	int (*watch)(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		     const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err);
-	void (*unwatch)(struct client *c, struct client_watch *w); /* no callback starts after it returns; waits for one under way unless called from it */
+	void (*unwatch)(struct client *c,
+			struct client_watch *
+			    w); /* no callback starts after it returns; waits for one under way unless called from it */
 	void (*free)(struct client *c);
 };
 
@@ -88,7 +90,8 @@ struct client {
 };
 
 /* ns "" : cluster-scoped, or all namespaces for list and watch. ret may be NULL. All return 0 or -1. */
-int client_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret, struct err *err);
+int client_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret,
+	       struct err *err);
 int client_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 		struct obj_list *ret, struct err *err); /* o may be NULL */
 int client_create(struct client *c, const struct resource *r, struct sv ns, const struct val *doc,

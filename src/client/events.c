@@ -131,7 +131,8 @@ static bool spam(struct recorder *r, const struct pending *p, struct sv object_k
 
 static void aggregate(struct recorder *r, struct pending *p, struct sv object_key)
 {
-	struct sv key = arena_svf(&p->arena, "%.*s\t%.*s\t%.*s", SV_ARG(object_key), SV_ARG(p->type), SV_ARG(p->reason));
+	struct sv key =
+	    arena_svf(&p->arena, "%.*s\t%.*s\t%.*s", SV_ARG(object_key), SV_ARG(p->type), SV_ARG(p->reason));
 	struct group *g = table_get(&r->groups, key, sizeof(*g), group_free);
 
 	if (g->last_ns && p->at_ns - g->last_ns > AGGREGATE_WINDOW_NS)
@@ -195,8 +196,9 @@ static void write_event(struct recorder *r, struct pending *p)
 	struct arena *a = &p->arena;
 	struct seen *s;
 
-	object_key = arena_svf(a, "%.*s\t%.*s\t%.*s\t%.*s\t%.*s", SV_ARG(val_get_str(p->ref, F_kind)), SV_ARG(p->ns),
-			       SV_ARG(name), SV_ARG(val_get_str(p->ref, F_uid)), SV_ARG(val_get_str(p->ref, F_fieldPath)));
+	object_key =
+	    arena_svf(a, "%.*s\t%.*s\t%.*s\t%.*s\t%.*s", SV_ARG(val_get_str(p->ref, F_kind)), SV_ARG(p->ns),
+		      SV_ARG(name), SV_ARG(val_get_str(p->ref, F_uid)), SV_ARG(val_get_str(p->ref, F_fieldPath)));
 	if (spam(r, p, object_key))
 		return;
 	aggregate(r, p, object_key);
@@ -216,7 +218,8 @@ static void write_event(struct recorder *r, struct pending *p)
 			const char *ev_name = arena_printf(a, "%.*s.%" PRIx64, SV_ARG(sv_sub(name, 0, 220)),
 							   (uint64_t)p->at_ns + (uint64_t)i);
 
-			rc = client_create(r->client, RES(core_events), p->ns, build_event(r, p, ev_name), NULL, NULL, &err);
+			rc = client_create(r->client, RES(core_events), p->ns, build_event(r, p, ev_name), NULL, NULL,
+					   &err);
 			if (rc == 0) {
 				s->name = xstrdup(ev_name);
 				s->count = 1;
@@ -281,7 +284,7 @@ struct recorder *recorder_free(struct recorder *r)
 	r->stopping = true;
 	while (r->writing)
 		pthread_cond_wait(&r->quiet, &r->lock);
-	LIST_EACH (&r->queue, it)
+	LIST_EACH(&r->queue, it)
 		pending_free(LIST_ENTRY(it, struct pending, link));
 	unref_locked(r);
 	return NULL;

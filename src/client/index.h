@@ -17,8 +17,8 @@
 typedef size_t index_key_fn(const struct obj *o, struct sv keys[INDEX_KEYS_MAX]);
 
 struct index_entry {
-	struct obj *obj;  /* owned reference */
-	unsigned mark;	  /* generation of the last full list that held it */
+	struct obj *obj; /* owned reference */
+	unsigned mark;	 /* generation of the last full list that held it */
 };
 
 struct index_bucket {
@@ -32,7 +32,7 @@ struct index_by {
 };
 
 struct index {
-	struct strmap entries; /* "ns/name" -> struct index_entry * */
+	struct strmap entries;	 /* "ns/name" -> struct index_entry * */
 	VEC(struct index_by) by; /* by.p[0] is the namespace index */
 };
 

@@ -25,8 +25,8 @@ enum notice_kind { NOTICE_CHANGE, NOTICE_HANDLER, NOTICE_SYNCED };
 
 struct notice {
 	enum notice_kind kind;
-	struct obj *old, *neu;	  /* references; either may be NULL */
-	size_t handler;		  /* NOTICE_HANDLER: whom to tell about neu */
+	struct obj *old, *neu; /* references; either may be NULL */
+	size_t handler;	       /* NOTICE_HANDLER: whom to tell about neu */
 };
 
 struct handler {
@@ -166,8 +166,8 @@ static void drain_task(void *ctx)
 
 static void change_locked(struct informer *i, struct obj *old_take, struct obj *neu)
 {
-	notify_locked(i, (struct notice){ .kind = NOTICE_CHANGE, .old = old_take, .neu = obj_ref(neu),
-					  .handler = i->handlers.n });
+	notify_locked(i, (struct notice){
+			     .kind = NOTICE_CHANGE, .old = old_take, .neu = obj_ref(neu), .handler = i->handlers.n });
 }
 
 /* Puts a full list into the store: what is new or changed is reported, what is gone too. */
@@ -188,7 +188,7 @@ static void replace_locked(struct informer *i, const struct obj_list *l)
 		}
 		change_locked(i, old, o);
 	}
-	STRMAP_EACH (&i->index.entries, e) {
+	STRMAP_EACH(&i->index.entries, e) {
 		const struct index_entry *x = e->value;
 
 		if (x->mark != i->generation)
@@ -449,11 +449,11 @@ void informer_add_handler(struct informer *i, const struct informer_handler *h, 
 
 	pthread_mutex_lock(&i->lock);
 	vec_push(&i->handlers, handler);
-	STRMAP_EACH (&i->index.entries, e) {
+	STRMAP_EACH(&i->index.entries, e) {
 		struct index_entry *x = e->value;
 
-		notify_locked(i, (struct notice){ .kind = NOTICE_HANDLER, .neu = obj_ref(x->obj),
-						  .handler = i->handlers.n - 1 });
+		notify_locked(
+		    i, (struct notice){ .kind = NOTICE_HANDLER, .neu = obj_ref(x->obj), .handler = i->handlers.n - 1 });
 	}
 	pthread_mutex_unlock(&i->lock);
 }
@@ -500,7 +500,7 @@ void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, vo
 			if (fn(b->entries.p[k]->obj, ctx))
 				break;
 	} else {
-		STRMAP_EACH (&i->index.entries, e)
+		STRMAP_EACH(&i->index.entries, e)
 			if (fn(((struct index_entry *)e->value)->obj, ctx))
 				break;
 	}
@@ -551,7 +551,7 @@ struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, si
 			hold(b->entries.p[k]->obj, h);
 	} else {
 		h = held_new(a, i->index.entries.n);
-		STRMAP_EACH (&i->index.entries, e)
+		STRMAP_EACH(&i->index.entries, e)
 			hold(((struct index_entry *)e->value)->obj, h);
 	}
 	pthread_mutex_unlock(&i->lock);

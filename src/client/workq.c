@@ -73,7 +73,8 @@ static void item_drop_if_idle(struct workq *q, struct item *it)
 
 static void kick(struct workq *q)
 {
-	while (q->started && !q->stopping && q->tasks < q->opts.workers && (size_t)q->tasks < q->n_ready + (size_t)q->running) {
+	while (q->started && !q->stopping && q->tasks < q->opts.workers &&
+	       (size_t)q->tasks < q->n_ready + (size_t)q->running) {
 		q->tasks++;
 		q->refs++;
 		env_post(q->env, worker, q);
@@ -163,8 +164,8 @@ static void finish(struct workq *q, struct item *it, int rc, const struct reconc
 		it->failures++;
 		/* A conflict only means that the informer is behind: it is retried, not reported. */
 		if (err->reason != ERR_CONFLICT)
-			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error", err_msg(err),
-			       NULL);
+			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error",
+			       err_msg(err), NULL);
 		if (!it->dirty)
 			add_after_locked(q, it, backoff_ns(it->failures));
 	} else {
@@ -267,7 +268,7 @@ struct workq *workq_free(struct workq *q)
 	q->stopping = true;
 	if (q->ready_timer && env_timer_stop(q->env, TAKE(q->ready_timer)))
 		q->refs--;
-	STRMAP_EACH (&q->items, e) {
+	STRMAP_EACH(&q->items, e) {
 		struct item *it = e->value;
 
 		list_del(&it->ready);

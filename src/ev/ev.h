@@ -26,7 +26,8 @@ int64_t ev_loop_now_ns(struct ev_loop *l); /* monotonic, cached per iteration */
  * once for a burst. */
 void ev_loop_post(struct ev_loop *l, env_fn *fn, void *ctx);
 
-/* Loop-local timers; l's thread only. */
+/* Loop-local timers; l's thread only. Whoever started one stops it exactly once, also after a
+ * one-shot (repeat_ns 0) has fired: its memory lives until then. */
 struct ev_timer *ev_timer_start(struct ev_loop *l, int64_t delay_ns, int64_t repeat_ns, env_fn *fn, void *ctx);
 struct ev_timer *ev_timer_stop(struct ev_timer *t); /* NULL is fine; returns NULL */
 

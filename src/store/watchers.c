@@ -208,3 +208,10 @@ void watchers_give_up(struct watchers *ws, struct store_watch *w, int64_t compac
 	watch_end_expired(ws, w, compact_rev);
 	pthread_mutex_unlock(&ws->mu);
 }
+
+void watchers_break(struct watchers *ws, struct store_watch *w, const struct err *why)
+{
+	pthread_mutex_lock(&ws->mu);
+	watch_end(ws, w, why);
+	pthread_mutex_unlock(&ws->mu);
+}

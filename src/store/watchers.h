@@ -53,3 +53,5 @@ struct store_watch *watchers_take_lagging(struct watchers *ws);
 void watchers_give_back(struct watchers *ws, struct store_watch *w, int64_t rev, bool live);
 /* Instead of giving back: it lies before the compaction. */
 void watchers_give_up(struct watchers *ws, struct store_watch *w, int64_t compact_rev);
+/* Instead of giving back: it cannot go on, for the reason given. */
+void watchers_break(struct watchers *ws, struct store_watch *w, const struct err *why);

@@ -2,7 +2,7 @@
  *
  * The generic registry (registry/generic.c) does everything the same way for every kind:
  * names, uid, generation, timestamps, decode, default, field ownership, validation, CAS,
- * finalizers, graceful deletion. Data in api/*.api says most of what differs; a strategy says
+ * finalizers, graceful deletion. Data in the api folder says most of what differs; a strategy says
  * the rest. One file per kind family, registered in registry/strategies.c.
  *
  * Hooks run on the request's thread, must not block, and work on q->arena. `doc` is the typed,

@@ -1,0 +1,109 @@
+#include "apiserver/authn.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/authz/authz-internal.h"
+#include "apiserver/pki.h"
+#include "apiserver/authn/sa_token.h"
+#include "apiserver/authn/token_cache.h"
+#include "net/key.h"
+
+bool user_in_group(const struct user_info *u, struct sv group)
+{
+	for (size_t i = 0; i < u->n_groups; i++)
+		if (sv_eq(u->groups[i], group))
+			return true;
+	return false;
+}
+
+static void set_user(struct arena *a, struct user_info *u, struct sv name, const struct sv *groups, size_t n,
+		     struct sv last)
+{
+	*u = (struct user_info){ .name = name, .groups = ARENA_ARRAY(a, struct sv, n + 1), .n_groups = n + 1 };
+	for (size_t i = 0; i < n; i++)
+		u->groups[i] = groups[i];
+	u->groups[n] = last;
+}
+
+static bool has_audience(const struct val *have, struct sv wanted)
+{
+	if (val_type(have) == VAL_STR)
+		return sv_eq(val_str(have), wanted);
+	VAL_EACH(have, v)
+		if (sv_eq(val_str(v), wanted))
+			return true;
+	return false;
+}
+
+int authn_token(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences, size_t n_audiences,
+		struct user_info *ret, struct sv **ret_audiences, size_t *ret_n, struct err *err)
+{
+	struct sv own = sa_issuer(s, a);
+	struct sa_claims c;
+	size_t n = 0;
+
+	if (n_audiences == 0) {
+		audiences = &own;
+		n_audiences = 1;
+	}
+	*ret_audiences = ARENA_ARRAY(a, struct sv, n_audiences);
+	if (secret_equal(token, s->pki->token)) {
+		static const struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
+
+		set_user(a, ret, SV("admin"), &masters, 1, SV("system:authenticated"));
+		*ret_n = 0;
+		return 1;
+	}
+	if (sa_token_verify(s, a, token, &c, err) < 0)
+		return 0;
+	for (size_t i = 0; i < n_audiences; i++)
+		if (has_audience(c.audiences, audiences[i]))
+			(*ret_audiences)[n++] = audiences[i];
+	if (n == 0) {
+		err_set(err, ERR_UNAUTHORIZED, "token audiences are not among those asked for");
+		return 0;
+	}
+	sa_claims_user(a, &c, ret);
+	*ret_n = n;
+	return 1;
+}
+
+static int by_bearer(struct api_req *q, struct sv token, struct err *err)
+{
+	struct token_cache *cache = q->server->authz->tokens;
+	int64_t now = env_mono_ns(q->server->env);
+	struct err why = ERR_INIT;
+	struct sv *audiences;
+	size_t n;
+
+	if (token_cache_get(cache, q->arena, token, now, &q->user))
+		return 0;
+	if (authn_token(q->server, q->arena, token, NULL, 0, &q->user, &audiences, &n, &why) == 1) {
+		token_cache_put(cache, token, now, &q->user);
+		return 0;
+	}
+	/* Why is for our log at most: a client learns no more than upstream tells it. */
+	err_release(&why);
+	return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+}
+
+int authn_request(struct api_req *q, struct err *err)
+{
+	const struct http_peer *peer = q->http ? q->http->peer : NULL;
+	struct sv header;
+
+	if (!q->http)
+		return 0; /* in-process: the client was made with its identity */
+	if (peer && peer->bad_cert)
+		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+	if (peer && peer->has_cert) {
+		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations,
+			 SV("system:authenticated"));
+		return 0;
+	}
+	header = http_header_get(q->http, "authorization");
+	if (header.n > 7 && sv_ieq(sv_sub(header, 0, 7), SV("bearer ")))
+		return by_bearer(q, sv_trim(sv_sub(header, 7, header.n)), err);
+	if (!q->server->o.anonymous_auth)
+		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+	set_user(q->arena, &q->user, SV("system:anonymous"), NULL, 0, SV("system:unauthenticated"));
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* sa_token.h - service account tokens: JWTs (RFC 7519) signed with ES256, bound to objects.
+ *
+ * What a verified token says. Strings live in the arena given to sa_token_verify().
+ */
+#pragma once
+
+#include "apiserver/authn.h"
+
+struct sa_claims {
+	struct sv ns, name, uid;
+	struct sv pod_name, pod_uid, node_name, node_uid, secret_name, secret_uid;
+	struct sv jti;
+	const struct val *audiences;
+	int64_t expires_ns;
+};
+
+/* Signature, issuer, times and that the bound objects still exist. Audiences are the caller's to
+ * judge. -1: not a valid token, *err says why (never shown to the client). */
+int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err);
+void sa_claims_user(struct arena *a, const struct sa_claims *c, struct user_info *ret);
+/* The issuer, and the API server's own audience. */
+struct sv sa_issuer(struct apiserver *s, struct arena *a);

@@ -1,0 +1,276 @@
+#include "apiserver/authz.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/authz/authz-internal.h"
+#include "apiserver/authz/node.h"
+#include "apiserver/authz/rbac.h"
+#include "base/buf.h"
+#include "base/vec.h"
+#include "apiserver/watchcache.h"
+
+#include <stdlib.h>
+
+bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason)
+{
+	struct sv node;
+
+	*ret_reason = SV("");
+	if (user_in_group(at->user, SV("system:masters")))
+		return true;
+	node = node_identity(at->user);
+	if (node.p && node_allowed(s, node, at, a, ret_reason))
+		return true;
+	return rbac_allowed(s->authz->rbac, at);
+}
+
+/* The resource as error texts name it: "pods", "deployments.apps", "pods/log". */
+static struct sv qualified(struct arena *a, const struct authz_attrs *at)
+{
+	const char *slash = at->subresource.n ? "/" : "";
+
+	if (at->group.n)
+		return arena_svf(a, "%.*s.%.*s%s%.*s", SV_ARG(at->resource), SV_ARG(at->group), slash,
+				 SV_ARG(at->subresource));
+	return arena_svf(a, "%.*s%s%.*s", SV_ARG(at->resource), slash, SV_ARG(at->subresource));
+}
+
+int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
+{
+	const char *colon = reason.n ? ": " : "";
+
+	if (!at->resource_request) {
+		err_set(err, ERR_FORBIDDEN, "forbidden: User \"%.*s\" cannot %.*s path \"%.*s\"%s%.*s",
+			SV_ARG(at->user->name), SV_ARG(at->verb), SV_ARG(at->path), colon, SV_ARG(reason));
+		return -1;
+	}
+
+	struct sv subject =
+	    at->name.n ? arena_svf(a, "%.*s \"%.*s\"", SV_ARG(qualified(a, at)), SV_ARG(at->name)) : qualified(a, at);
+	struct sv where =
+	    at->ns.n ? arena_svf(a, "in the namespace \"%.*s\"", SV_ARG(at->ns)) : SV("at the cluster scope");
+	struct sv what =
+	    at->subresource.n ? arena_svf(a, "%.*s/%.*s", SV_ARG(at->resource), SV_ARG(at->subresource)) : at->resource;
+
+	err_set(err, ERR_FORBIDDEN,
+		"%.*s is forbidden: User \"%.*s\" cannot %.*s resource \"%.*s\" in API group \"%.*s\" %.*s%s%.*s",
+		SV_ARG(subject), SV_ARG(at->user->name), SV_ARG(at->verb), SV_ARG(what), SV_ARG(at->group),
+		SV_ARG(where), colon, SV_ARG(reason));
+	return err_set_object(err, at->group, at->resource, at->name);
+}
+
+/* --- what may I do --- */
+
+struct collect {
+	struct arena *a;
+	struct val *resources, *urls;
+};
+
+static int collect_rule(const struct val *rule, void *ctx)
+{
+	static const enum sym copied[] = { F_verbs, F_apiGroups, F_resources, F_resourceNames, F_nonResourceURLs };
+	struct collect *c = ctx;
+	bool url = val_len(val_get(rule, F_nonResourceURLs)) > 0;
+	struct val *out = val_new_map(c->a);
+
+	for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
+		const struct val *v = val_get(rule, copied[i]);
+
+		if (v)
+			val_set(c->a, out, copied[i], val_clone(c->a, v));
+	}
+	val_push(c->a, url ? c->urls : c->resources, out);
+	return 0;
+}
+
+struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns)
+{
+	struct collect c = { .a = a, .resources = val_new_list(a), .urls = val_new_list(a) };
+	struct val *status = val_new_map(a);
+
+	if (user_in_group(u, SV("system:masters"))) {
+		struct val *all = val_new_map(a), *star = val_new_list(a);
+
+		val_push(a, star, val_new_str_ref(a, SV("*")));
+		val_set(a, all, F_verbs, star);
+		val_set(a, all, F_apiGroups, star);
+		val_set(a, all, F_resources, star);
+		val_push(a, c.resources, all);
+		all = val_new_map(a);
+		val_set(a, all, F_verbs, star);
+		val_set(a, all, F_nonResourceURLs, star);
+		val_push(a, c.urls, all);
+	}
+	rbac_each_rule(s->authz->rbac, u, ns, collect_rule, &c);
+	val_set(a, status, F_resourceRules, c.resources);
+	val_set(a, status, F_nonResourceRules, c.urls);
+	val_set_bool(a, status, F_incomplete, false);
+	return status;
+}
+
+/* --- escalation: does somebody hold every right that a rule gives? --- */
+
+/* One indivisible right: one verb on one resource (and name), or on one URL. */
+struct right {
+	struct sv verb, group, resource, name, url;
+	bool held;
+};
+
+struct rights {
+	struct arena *a;
+	VEC(struct right) list;
+};
+
+static bool has(const struct val *list, struct sv s)
+{
+	VAL_EACH(list, v)
+		if (sv_eq(val_str(v), s) || val_is(v, "*"))
+			return true;
+	return false;
+}
+
+static bool resource_covers(const struct val *list, struct sv wanted)
+{
+	ssize_t slash = sv_find(wanted, '/');
+
+	VAL_EACH(list, v) {
+		struct sv s = val_str(v);
+
+		if (sv_is(s, "*") || sv_eq(s, wanted))
+			return true;
+		if (slash >= 0 && sv_starts(s, SV("*/")) &&
+		    sv_eq(sv_sub(s, 1, s.n), sv_sub(wanted, (size_t)slash, wanted.n)))
+			return true;
+	}
+	return false;
+}
+
+static bool url_covers(const struct val *list, struct sv wanted)
+{
+	VAL_EACH(list, v) {
+		struct sv s = val_str(v);
+
+		if (sv_eq(s, wanted) || sv_is(s, "*") ||
+		    (sv_ends(s, SV("*")) && sv_starts(wanted, sv_sub(s, 0, s.n - 1))))
+			return true;
+	}
+	return false;
+}
+
+static int mark_held(const struct val *rule, void *ctx)
+{
+	struct rights *rs = ctx;
+	const struct val *names = val_get(rule, F_resourceNames);
+
+	for (size_t i = 0; i < rs->list.n; i++) {
+		struct right *r = &rs->list.p[i];
+
+		if (r->held || !has(val_get(rule, F_verbs), r->verb))
+			continue;
+		if (r->url.n)
+			r->held = url_covers(val_get(rule, F_nonResourceURLs), r->url);
+		else
+			r->held = has(val_get(rule, F_apiGroups), r->group) &&
+				  resource_covers(val_get(rule, F_resources), r->resource) &&
+				  (val_len(names) == 0 || (r->name.n && has(names, r->name)));
+	}
+	return 0;
+}
+
+static void split_rule(struct rights *rs, const struct val *rule)
+{
+	const struct val *names = val_get(rule, F_resourceNames);
+
+	VAL_EACH(val_get(rule, F_verbs), verb) {
+		VAL_EACH(val_get(rule, F_nonResourceURLs), url)
+			vec_push(&rs->list, ((struct right){ .verb = val_str(verb), .url = val_str(url) }));
+		VAL_EACH(val_get(rule, F_apiGroups), group)
+			VAL_EACH(val_get(rule, F_resources), resource) {
+				struct right r = { .verb = val_str(verb),
+						   .group = val_str(group),
+						   .resource = val_str(resource) };
+
+				if (val_len(names) == 0)
+					vec_push(&rs->list, r);
+				VAL_EACH(names, name) {
+					r.name = val_str(name);
+					vec_push(&rs->list, r);
+				}
+			}
+	}
+}
+
+static void add_missing(struct buf *b, const struct right *r)
+{
+	if (r->url.n) {
+		buf_printf(b, "\n{NonResourceURLs:[\"%.*s\"], Verbs:[\"%.*s\"]}", SV_ARG(r->url), SV_ARG(r->verb));
+		return;
+	}
+	buf_printf(b, "\n{APIGroups:[\"%.*s\"], Resources:[\"%.*s\"]", SV_ARG(r->group), SV_ARG(r->resource));
+	if (r->name.n)
+		buf_printf(b, ", ResourceNames:[\"%.*s\"]", SV_ARG(r->name));
+	buf_printf(b, ", Verbs:[\"%.*s\"]}", SV_ARG(r->verb));
+}
+
+int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns, const struct val *rules,
+		 struct err *err)
+{
+	_cleanup_(buf_release) struct buf missing = { .limit = 16 * 1024 };
+	struct rights rs = { .a = a };
+	bool all = true;
+
+	if (user_in_group(u, SV("system:masters")))
+		return 0;
+	VAL_EACH(rules, rule)
+		split_rule(&rs, rule);
+	rbac_each_rule(s->authz->rbac, u, ns, mark_held, &rs);
+	for (size_t i = 0; i < rs.list.n; i++)
+		if (!rs.list.p[i].held) {
+			all = false;
+			add_missing(&missing, &rs.list.p[i]);
+		}
+	vec_release(&rs.list);
+	if (all)
+		return 0;
+
+	_cleanup_(buf_release) struct buf groups = BUF_INIT;
+
+	for (size_t i = 0; i < u->n_groups; i++)
+		buf_printf(&groups, "%s\"%.*s\"", i ? " " : "", SV_ARG(u->groups[i]));
+	return err_set(err, ERR_FORBIDDEN,
+		       "user \"%.*s\" (groups=[%s]) is attempting to grant RBAC permissions not currently held:%s",
+		       SV_ARG(u->name), buf_cstr(&groups), buf_cstr(&missing));
+}
+
+/* --- life --- */
+
+static int load_object(struct obj *o, void *ctx)
+{
+	const struct resource *r = resource_find_kind(SV("rbac.authorization.k8s.io"), SV("v1"),
+						      obj_get(o, F_kind) ? val_str(obj_get(o, F_kind)) : SV(""));
+
+	rbac_observe(ctx, r, NULL, o);
+	return 0;
+}
+
+int authz_start(struct apiserver *s, struct err *err)
+{
+	const struct resource *const kinds[] = { RES(rbac_roles), RES(rbac_clusterroles), RES(rbac_rolebindings),
+						 RES(rbac_clusterrolebindings) };
+
+	(void)err;
+	s->authz = xcalloc(1, sizeof(*s->authz));
+	s->authz->rbac = rbac_new();
+	s->authz->tokens = token_cache_new();
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		wc_each(s->wc, kinds[i], SV(""), load_object, s->authz->rbac);
+	return 0;
+}
+
+void authz_free(struct apiserver *s)
+{
+	if (!s->authz)
+		return;
+	rbac_free(s->authz->rbac);
+	token_cache_free(s->authz->tokens);
+	free(s->authz);
+	s->authz = NULL;
+}

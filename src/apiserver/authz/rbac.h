@@ -1,0 +1,28 @@
+/* rbac.h - RBAC (rbac.authorization.k8s.io/v1) as an index from subjects to rules.
+ *
+ * Roles stay the published documents they are; only references and a map from each subject to
+ * its bindings are kept, changed one by one as objects change. A question walks the bindings of the
+ * user and of each group, first cluster-wide, then of the namespace, until a rule says yes.
+ *
+ * Threads: rbac_observe() from the store's thread; questions from any.
+ */
+#pragma once
+
+#include "apiserver/authz.h"
+#include "object/obj.h"
+
+struct rbac;
+
+struct rbac *rbac_new(void);
+struct rbac *rbac_free(struct rbac *r);
+/* A Role, ClusterRole, RoleBinding or ClusterRoleBinding changed; old or neu may be NULL. */
+void rbac_observe(struct rbac *r, const struct resource *res, struct obj *old, struct obj *neu);
+
+bool rbac_allowed(struct rbac *r, const struct authz_attrs *at);
+/* Does the ClusterRole `name` itself allow it? For the node authorizer. */
+bool rbac_role_allows(struct rbac *r, struct sv name, const struct authz_attrs *at);
+
+/* Calls fn for every rule that applies to u in ns (and cluster-wide), until it returns
+ * non-zero. The rule is borrowed for the call; r is locked meanwhile. */
+void rbac_each_rule(struct rbac *r, const struct user_info *u, struct sv ns,
+		    int (*fn)(const struct val *rule, void *ctx), void *ctx);

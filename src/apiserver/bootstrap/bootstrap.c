@@ -1,0 +1,340 @@
+#include "apiserver/bootstrap/bootstrap.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/pki.h"
+#include "apiserver/registry/strategy.h"
+#include "apiserver/watchcache.h"
+#include "codec/json.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct batch;
+
+/* One write in flight: finished by the store's thread while we go on, so it has a request and
+ * an arena of its own. */
+struct write {
+	struct write *next;
+	struct batch *batch;
+	struct arena arena;
+	struct api_req req;
+	const struct val *wanted; /* of an update */
+};
+
+/* Counts writes in flight; the first failure is kept. */
+struct batch {
+	struct apiserver *server;
+	struct arena arena; /* of the documents */
+	struct write *writes;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	int pending;
+	struct err err;
+};
+
+static void written(struct api_req *q, struct obj *o, struct err *err, void *ctx)
+{
+	struct batch *b = ((struct write *)ctx)->batch;
+
+	(void)q;
+	(void)o;
+	pthread_mutex_lock(&b->lock);
+	/* Another server on the same store may have been faster. */
+	if (err && err->reason != ERR_ALREADY_EXISTS && b->err.reason == ERR_NONE)
+		err_move(&b->err, err);
+	else if (err)
+		err_release(err);
+	if (--b->pending == 0)
+		pthread_cond_broadcast(&b->done);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static struct write *begin(struct batch *b)
+{
+	static struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
+	struct write *w = xcalloc(1, sizeof(*w));
+
+	w->batch = b;
+	w->next = b->writes;
+	b->writes = w;
+	w->req = (struct api_req){
+		.server = b->server,
+		.arena = &w->arena,
+		.trusted = true,
+		.user = { .name = SV("system:apiserver"), .groups = &masters, .n_groups = 1 },
+		.user_agent = SV("kube-apiserver"),
+	};
+	pthread_mutex_lock(&b->lock);
+	b->pending++;
+	pthread_mutex_unlock(&b->lock);
+	return w;
+}
+
+static void create(struct batch *b, const struct resource *r, struct sv ns, struct val *doc)
+{
+	struct write *w = begin(b);
+
+	registry_create_async(&w->req, r, ns, doc, written, w);
+}
+
+static void update(struct batch *b, const struct resource *r, struct sv ns, struct sv name,
+		   int (*change)(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err),
+		   const struct val *wanted)
+{
+	struct write *w = begin(b);
+
+	w->wanted = wanted;
+	registry_update_async(&w->req, r, ns, name, NULL, change, written, w);
+}
+
+/* True when every wanted rule or subject is in have. */
+static bool contains_all(const struct val *have, const struct val *wanted)
+{
+	VAL_EACH(wanted, w) {
+		bool found = false;
+
+		VAL_EACH(have, h)
+			found = found || val_equal(h, w);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void add_missing(struct arena *a, struct val *doc, enum sym key, const struct val *wanted)
+{
+	struct val *list = val_ensure_list(a, doc, key);
+
+	VAL_EACH(wanted, w) {
+		bool found = false;
+
+		VAL_EACH(list, h)
+			found = found || val_equal(h, w);
+		if (!found)
+			val_push(a, list, w);
+	}
+}
+
+static int restore(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	const struct val *wanted = ((struct write *)ctx)->wanted;
+
+	(void)old;
+	(void)err;
+	add_missing(q->arena, doc, F_rules, val_get(wanted, F_rules));
+	add_missing(q->arena, doc, F_subjects, val_get(wanted, F_subjects));
+	return 0;
+}
+
+/* The namespace comes with the document or is "". */
+static void ensure(struct batch *b, const struct resource *r, struct val *doc)
+{
+	struct sv ns = val_get_str(doc, F_metadata, F_namespace), name = val_get_str(doc, F_metadata, F_name);
+	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, r, ns, name);
+
+	if (!have) {
+		create(b, r, ns, doc);
+		return;
+	}
+	if (!val_is(val_member_sv(obj_get(have, F_metadata, F_annotations),
+				  SV("rbac.authorization.kubernetes.io/autoupdate")),
+		    "true"))
+		return;
+	if (contains_all(obj_get(have, F_rules), val_get(doc, F_rules)) &&
+	    contains_all(obj_get(have, F_subjects), val_get(doc, F_subjects)))
+		return;
+	update(b, r, ns, name, restore, doc);
+}
+
+static struct val *new_object(struct arena *a, const struct resource *r, const char *ns, const char *name)
+{
+	struct val *doc = val_new_map(a), *meta;
+	char api_version[128];
+
+	val_set_cstr(a, doc, F_kind, r->kind);
+	val_set_cstr(a, doc, F_apiVersion, resource_api_version(r, api_version, sizeof(api_version)));
+	meta = val_set_map(a, doc, F_metadata);
+	val_set_cstr(a, meta, F_name, name);
+	if (ns)
+		val_set_cstr(a, meta, F_namespace, ns);
+	return doc;
+}
+
+static void namespaces(struct batch *b)
+{
+	static const char *const names[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		ensure(b, RES(core_namespaces), new_object(&b->arena, RES(core_namespaces), NULL, names[i]));
+}
+
+static int policy(struct batch *b, struct err *err)
+{
+	struct val *list = json_decode(&b->arena, sv_from(rbac_policy_json), NULL, err);
+
+	if (!list)
+		return err_wrap(err, "reading the built-in RBAC policy");
+	for (size_t i = 0; i < val_len(list); i++) {
+		struct val *doc = val_at_mut(list, i);
+
+		ensure(b, resource_find_kind(SV("rbac.authorization.k8s.io"), SV("v1"), val_get_str(doc, F_kind)), doc);
+	}
+	return 0;
+}
+
+static void priority_class(struct batch *b, const char *name, int64_t value, const char *description)
+{
+	struct val *doc = new_object(&b->arena, RES(scheduling_priorityclasses), NULL, name);
+
+	val_set_int(&b->arena, doc, F_value, value);
+	val_set_cstr(&b->arena, doc, F_description, description);
+	ensure(b, RES(scheduling_priorityclasses), doc);
+}
+
+static void priority_classes(struct batch *b)
+{
+	priority_class(b, "system-cluster-critical", 2000000000,
+		       "For pods the cluster cannot do without, which may run on any node.");
+	priority_class(b, "system-node-critical", 2000001000, "For pods a node cannot do without.");
+}
+
+static void https_port(struct arena *a, struct val *owner, int64_t port, bool service)
+{
+	struct val *ports = val_new_list(a), *p = val_new_map(a);
+
+	val_set_cstr(a, p, F_name, "https");
+	val_set_int(a, p, F_port, service ? 443 : port);
+	val_set_cstr(a, p, F_protocol, "TCP");
+	if (service)
+		val_set_int(a, p, F_targetPort, port);
+	val_push(a, ports, p);
+	val_set(a, owner, F_ports, ports);
+}
+
+static int set_endpoints(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	const struct val *wanted = ((struct write *)ctx)->wanted;
+	enum sym key = val_get(wanted, F_subsets) ? F_subsets : F_endpoints;
+
+	(void)err;
+	if (val_equal(val_member(old, key), val_member(wanted, key)) &&
+	    val_equal(val_member(old, F_ports), val_member(wanted, F_ports)))
+		return 1;
+	val_set(q->arena, doc, key, val_member(wanted, key));
+	if (val_member(wanted, F_ports))
+		val_set(q->arena, doc, F_ports, val_member(wanted, F_ports));
+	return 0;
+}
+
+/* Addresses change between starts: made, or brought up to date. */
+static void ensure_endpoints(struct batch *b, const struct resource *r, struct val *doc)
+{
+	struct sv ns = SV("default"), name = val_get_str(doc, F_metadata, F_name);
+	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, r, ns, name);
+
+	if (!have) {
+		create(b, r, ns, doc);
+		return;
+	}
+	update(b, r, ns, name, set_endpoints, doc);
+}
+
+/* The first address of the service range belongs to the API server itself. */
+static void kubernetes_service(struct batch *b)
+{
+	const struct apiserver_opts *o = &b->server->o;
+	struct arena *a = &b->arena;
+	struct val *doc, *m, *list, *item;
+
+	doc = new_object(a, RES(core_services), "default", "kubernetes");
+	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
+	val_set_str_sv(a, m, SV("component"), SV("apiserver"));
+	val_set_str_sv(a, m, SV("provider"), SV("kubernetes"));
+	m = val_set_map(a, doc, F_spec);
+	val_set_cstr(a, m, F_type, "ClusterIP");
+	val_set_cstr(a, m, F_clusterIP, apiserver_first_service_ip(b->server, a));
+	https_port(a, m, o->advertise_port, true);
+	ensure(b, RES(core_services), doc);
+	if (!o->advertise_address)
+		return;
+
+	doc = new_object(a, RES(core_endpoints), "default", "kubernetes");
+	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
+	val_set_str_sv(a, m, SV("endpointslice.kubernetes.io/skip-mirror"), SV("true"));
+	list = val_new_list(a);
+	item = val_new_map(a);
+	m = val_set_list(a, item, F_addresses);
+	struct val *address = val_new_map(a);
+
+	val_set_cstr(a, address, F_ip, o->advertise_address);
+	val_push(a, m, address);
+	https_port(a, item, o->advertise_port, false);
+	val_push(a, list, item);
+	val_set(a, doc, F_subsets, list);
+	ensure_endpoints(b, RES(core_endpoints), doc);
+
+	doc = new_object(a, RES(discovery_endpointslices), "default", "kubernetes");
+	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
+	val_set_str_sv(a, m, SV("kubernetes.io/service-name"), SV("kubernetes"));
+	val_set_cstr(a, doc, F_addressType, strchr(o->advertise_address, ':') ? "IPv6" : "IPv4");
+	list = val_new_list(a);
+	item = val_new_map(a);
+	m = val_set_list(a, item, F_addresses);
+	val_push(a, m, val_new_str(a, sv_from(o->advertise_address)));
+	m = val_set_map(a, item, F_conditions);
+	val_set_bool(a, m, F_ready, true);
+	val_push(a, list, item);
+	val_set(a, doc, F_endpoints, list);
+	https_port(a, doc, o->advertise_port, false);
+	ensure_endpoints(b, RES(discovery_endpointslices), doc);
+}
+
+static void client_ca(struct batch *b)
+{
+	struct arena *a = &b->arena;
+	struct val *doc, *data;
+
+	if (!b->server->pki)
+		return;
+	doc = new_object(a, RES(core_configmaps), "kube-system", "extension-apiserver-authentication");
+	data = val_set_map(a, doc, F_data);
+	val_set_str_sv(a, data, SV("client-ca-file"), b->server->pki->ca_cert);
+	ensure(b, RES(core_configmaps), doc);
+}
+
+int bootstrap_run(struct apiserver *s, struct err *err)
+{
+	struct batch b = { .server = s };
+	int rc;
+
+	pthread_mutex_init(&b.lock, NULL);
+	pthread_cond_init(&b.done, NULL);
+	b.pending = 1; /* ours, so that it cannot reach 0 before everything is started */
+	namespaces(&b);
+	rc = policy(&b, err);
+	if (rc == 0) {
+		priority_classes(&b);
+		kubernetes_service(&b);
+		client_ca(&b);
+	}
+	pthread_mutex_lock(&b.lock);
+	b.pending--;
+	while (b.pending > 0)
+		pthread_cond_wait(&b.done, &b.lock);
+	pthread_mutex_unlock(&b.lock);
+	if (rc == 0 && b.err.reason != ERR_NONE) {
+		err_move(err, &b.err);
+		rc = err_wrap(err, "writing the objects a cluster starts with");
+	}
+	err_release(&b.err);
+	while (b.writes) {
+		struct write *w = b.writes;
+
+		b.writes = w->next;
+		arena_release(&w->arena);
+		free(w);
+	}
+	arena_release(&b.arena);
+	pthread_mutex_destroy(&b.lock);
+	pthread_cond_destroy(&b.done);
+	return rc;
+}

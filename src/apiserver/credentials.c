@@ -1,0 +1,110 @@
+/* The server's keys and certificates, as its other parts and the command line ask for them. */
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/pki.h"
+#include "base/vec.h"
+#include "net/tls.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool is_address(const char *s)
+{
+	struct in6_addr any;
+
+	return inet_pton(AF_INET, s, &any) == 1 || inet_pton(AF_INET6, s, &any) == 1;
+}
+
+const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a)
+{
+	struct sv rest = sv_from(s->o.service_cidr), base;
+	struct in_addr v4;
+
+	sv_split(&rest, '/', &base);
+	if (inet_pton(AF_INET, arena_cstr(a, base), &v4) != 1)
+		return arena_printf(a, "%.*s1", SV_ARG(base)); /* "fd00::" */
+	v4.s_addr = htonl(ntohl(v4.s_addr) + 1);
+	return arena_strdup(a, inet_ntoa(v4));
+}
+
+int pki_load(struct apiserver *s, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	VEC(const char *) names = VEC_INIT, addrs = VEC_INIT;
+	char host[256] = "localhost";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	vec_push(&names, "kubernetes");
+	vec_push(&names, "kubernetes.default");
+	vec_push(&names, "kubernetes.default.svc");
+	vec_push(&names, arena_printf(&a, "kubernetes.default.svc.%s", s->o.cluster_domain));
+	vec_push(&names, "localhost");
+	vec_push(&names, host);
+	vec_push(&addrs, "127.0.0.1");
+	vec_push(&addrs, "::1");
+	vec_push(&addrs, apiserver_first_service_ip(s, &a));
+	if (s->o.advertise_address)
+		vec_push(&addrs, s->o.advertise_address);
+	for (const char *const *san = s->o.tls_sans; san && *san; san++) {
+		if (is_address(*san))
+			vec_push(&addrs, *san);
+		else
+			vec_push(&names, *san);
+	}
+	vec_push(&names, NULL);
+	vec_push(&addrs, NULL);
+	s->pki = pki_open(
+	    &(struct pki_opts){
+		.env = s->env,
+		.dir = s->o.data_dir ? arena_printf(&a, "%s/pki", s->o.data_dir) : NULL,
+		.names = names.p,
+		.addrs = addrs.p,
+		.token = s->o.token,
+	    },
+	    err);
+	vec_release(&names);
+	vec_release(&addrs);
+	if (!s->pki)
+		return -1;
+	s->pki->tls = tls_server_ctx(
+	    &(struct tls_server_opts){
+		.cert_pem = s->pki->server_cert,
+		.key_pem = s->pki->server_key,
+		.client_ca_pem = s->pki->ca_cert,
+	    },
+	    err);
+	return s->pki->tls ? 0 : -1;
+}
+
+void pki_free(struct apiserver *s)
+{
+	s->pki = pki_close(s->pki);
+}
+
+struct tls_ctx *apiserver_tls(struct apiserver *s)
+{
+	return s->pki ? s->pki->tls : NULL;
+}
+
+struct sv apiserver_ca_pem(struct apiserver *s)
+{
+	return s->pki ? s->pki->ca_cert : SV("");
+}
+
+int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,
+			       struct err *err)
+{
+	return pki_admin_kubeconfig(s->pki, a, server_url, ret_yaml, err);
+}
+
+int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *orgs,
+				struct sv *ret_cert, struct sv *ret_key, struct err *err)
+{
+	return pki_client_cert(s->pki, a, cn, orgs, ret_cert, ret_key, err);
+}
+
+int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
+				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err)
+{
+	return pki_server_cert(s->pki, a, cn, dns, ips, ret_cert, ret_key, err);
+}

@@ -1,0 +1,227 @@
+#include "apiserver/pki.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "net/key.h"
+#include "net/tls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FILE_MAX ((size_t)1 << 20)
+#define DAY_NS (86400 * NS_PER_SEC)
+#define CA_LIFE_NS (3650 * DAY_NS)
+#define LEAF_LIFE_NS (365 * DAY_NS)
+#define RENEW_BEFORE_NS (90 * DAY_NS)
+#define BACKDATE_NS (3600 * NS_PER_SEC) /* other machines' clocks may be behind */
+
+/* Reads DIR/name; 1 when it was there, 0 when not, -1 on failure. */
+static int load(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct err why = ERR_INIT;
+
+	if (!dir)
+		return 0;
+	path = xasprintf("%s/%s", dir, name);
+	if (file_read(&p->arena, path, FILE_MAX, ret, &why) == 0 && ret->n)
+		return 1;
+	if (why.reason == ERR_NONE || why.errnum == ENOENT) {
+		err_release(&why);
+		return 0;
+	}
+	return err_move(err, &why);
+}
+
+static int save(const char *dir, const char *name, struct sv data, struct err *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (!dir)
+		return 0;
+	path = xasprintf("%s/%s", dir, name);
+	return file_write(path, data, 0600, err);
+}
+
+static int64_t not_before(struct pki *p)
+{
+	return env_now_ns(p->env) - BACKDATE_NS;
+}
+
+static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	int cert = load(p, o->dir, "ca.crt", &p->ca_cert, err);
+	int key = cert < 0 ? -1 : load(p, o->dir, "ca.key", &p->ca_key, err);
+	struct cert_opts c = {
+		.common_name = "caravel-ca",
+		.ca = true,
+		.not_before_ns = not_before(p),
+		.not_after_ns = env_now_ns(p->env) + CA_LIFE_NS,
+	};
+
+	if (cert < 0 || key < 0)
+		return -1;
+	if (cert && key)
+		return 0;
+	if (cert != key)
+		return err_set(err, ERR_INTERNAL,
+			       "'%s' holds only one of ca.crt and ca.key: put the other back, or remove both to make a "
+			       "new cluster CA",
+			       o->dir);
+	if (cert_make(&p->arena, &c, SV(""), SV(""), &p->ca_cert, &p->ca_key, err) < 0)
+		return err_wrap(err, "making the cluster CA");
+	/* The key first: a crash between the two leaves what the check above names. */
+	return save(o->dir, "ca.key", p->ca_key, err) < 0 ? -1 : save(o->dir, "ca.crt", p->ca_cert, err);
+}
+
+static int leaf(struct pki *p, struct arena *a, struct cert_opts *c, struct sv *ret_cert, struct sv *ret_key,
+		struct err *err)
+{
+	c->not_before_ns = not_before(p);
+	c->not_after_ns = env_now_ns(p->env) + LEAF_LIFE_NS;
+	return cert_make(a, c, p->ca_cert, p->ca_key, ret_cert, ret_key, err);
+}
+
+/* The names a certificate was made for, kept beside it: cheaper to compare than to parse. */
+static struct sv names_text(struct arena *a, const struct pki_opts *o)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (const char *const *n = o->names; n && *n; n++)
+		buf_printf(&b, "DNS %s\n", *n);
+	for (const char *const *n = o->addrs; n && *n; n++)
+		buf_printf(&b, "IP %s\n", *n);
+	return arena_sv(a, buf_sv(&b));
+}
+
+static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	struct sv names = names_text(&p->arena, o), made_for = SV("");
+	int cert = load(p, o->dir, "server.crt", &p->server_cert, err);
+	int key = cert < 0 ? -1 : load(p, o->dir, "server.key", &p->server_key, err);
+	int was = key < 0 ? -1 : load(p, o->dir, "server.names", &made_for, err);
+	int64_t end;
+	struct cert_opts c = {
+		.common_name = "kube-apiserver",
+		.dns_names = o->names,
+		.ip_addrs = o->addrs,
+		.server = true,
+	};
+
+	if (was < 0)
+		return -1;
+	if (cert && key && sv_eq(made_for, names) && cert_not_after(p->server_cert, &end, NULL) == 0 &&
+	    end - env_now_ns(p->env) > RENEW_BEFORE_NS)
+		return 0;
+	if (leaf(p, &p->arena, &c, &p->server_cert, &p->server_key, err) < 0)
+		return err_wrap(err, "making the server certificate");
+	if (save(o->dir, "server.crt", p->server_cert, err) < 0 || save(o->dir, "server.key", p->server_key, err) < 0)
+		return -1;
+	return save(o->dir, "server.names", names, err);
+}
+
+static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	int rc = load(p, o->dir, "sa.key", &p->sa_key, err);
+
+	if (rc < 0)
+		return -1;
+	if (rc == 0 && (key_new_ec(&p->arena, &p->sa_key, err) < 0 || save(o->dir, "sa.key", p->sa_key, err) < 0))
+		return -1;
+	if (key_public_pem(&p->arena, p->sa_key, &p->sa_public, err) < 0)
+		return -1;
+	return key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err);
+}
+
+static int load_token(struct pki *p, const struct pki_opts *o, struct err *err)
+{
+	unsigned char secret[24];
+	int rc;
+
+	if (o->token) {
+		p->token = arena_sv(&p->arena, sv_from(o->token));
+		return save(o->dir, "token", p->token, err);
+	}
+	rc = load(p, o->dir, "token", &p->token, err);
+	if (rc) {
+		p->token = sv_trim(p->token);
+		return rc < 0 ? -1 : 0;
+	}
+	env_random(p->env, secret, sizeof(secret));
+	p->token = base64url(&p->arena, secret, sizeof(secret));
+	return save(o->dir, "token", p->token, err);
+}
+
+struct pki *pki_open(const struct pki_opts *o, struct err *err)
+{
+	struct pki *p = xcalloc(1, sizeof(*p));
+
+	p->env = o->env;
+	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
+	    load_sa_key(p, o, err) < 0 || load_token(p, o, err) < 0)
+		return pki_close(p);
+	return p;
+}
+
+struct pki *pki_close(struct pki *p)
+{
+	if (p) {
+		tls_ctx_unref(p->tls);
+		arena_release(&p->arena);
+	}
+	free(p);
+	return NULL;
+}
+
+int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *const *orgs, struct sv *ret_cert,
+		    struct sv *ret_key, struct err *err)
+{
+	struct cert_opts c = { .common_name = cn, .organizations = orgs, .client = true };
+
+	return leaf(p, a, &c, ret_cert, ret_key, err);
+}
+
+int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *const *dns, const char *const *ips,
+		    struct sv *ret_cert, struct sv *ret_key, struct err *err)
+{
+	struct cert_opts c = { .common_name = cn, .dns_names = dns, .ip_addrs = ips, .server = true };
+
+	return leaf(p, a, &c, ret_cert, ret_key, err);
+}
+
+static void add_base64(struct buf *b, struct sv s)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < s.n; i += 3) {
+		const unsigned char *in = (const unsigned char *)s.p + i;
+		size_t left = s.n - i;
+		uint32_t v = (uint32_t)in[0] << 16 | (left > 1 ? (uint32_t)in[1] << 8 : 0) | (left > 2 ? in[2] : 0);
+
+		buf_addc(b, digits[v >> 18 & 63]);
+		buf_addc(b, digits[v >> 12 & 63]);
+		buf_addc(b, left > 1 ? digits[v >> 6 & 63] : '=');
+		buf_addc(b, left > 2 ? digits[v & 63] : '=');
+	}
+}
+
+int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url, struct sv *ret_yaml, struct err *err)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv cert, key;
+
+	if (pki_client_cert(p, a, "system:admin", masters, &cert, &key, err) < 0)
+		return -1;
+	buf_adds(&b, "apiVersion: v1\nkind: Config\nclusters:\n- name: default\n  cluster:\n    server: ");
+	buf_adds(&b, server_url);
+	buf_adds(&b, "\n    certificate-authority-data: ");
+	add_base64(&b, p->ca_cert);
+	buf_adds(&b, "\nusers:\n- name: default\n  user:\n    client-certificate-data: ");
+	add_base64(&b, cert);
+	buf_adds(&b, "\n    client-key-data: ");
+	add_base64(&b, key);
+	buf_adds(&b, "\ncontexts:\n- name: default\n  context:\n    cluster: default\n    user: default\n"
+		     "current-context: default\n");
+	*ret_yaml = arena_sv(a, buf_sv(&b));
+	return 0;
+}

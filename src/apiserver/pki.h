@@ -1,0 +1,46 @@
+/* pki.h - the cluster's certificates and keys: one CA, the server's certificate, the key that
+ * signs service account tokens.
+ *
+ * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key, token. The
+ * CA lasts ten years; what it signed lasts one and is made again at start when less than 90
+ * days are left, or when an address or name is missing from it.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/env.h"
+#include "base/err.h"
+#include "net/tls.h"
+
+struct pki {
+	struct arena arena;
+	struct env *env;
+	struct sv ca_cert, ca_key;
+	struct sv server_cert, server_key;
+	struct sv sa_key, sa_public; /* PEM */
+	struct sv sa_x, sa_y, sa_kid;
+	struct sv token;     /* the admin and join secret */
+	struct tls_ctx *tls; /* serves with the server certificate; set by its user, dropped here */
+};
+
+struct pki_opts {
+	struct env *env;
+	const char *dir;	  /* NULL: everything in memory */
+	const char *const *names; /* DNS names of the server, NULL-terminated */
+	const char *const *addrs; /* IP addresses, NULL-terminated */
+	const char *token;	  /* NULL: read from DIR/token, or made */
+};
+
+struct pki *pki_open(const struct pki_opts *o, struct err *err);
+struct pki *pki_close(struct pki *p);
+
+int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *const *orgs, struct sv *ret_cert,
+		    struct sv *ret_key, struct err *err);
+int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *const *dns, const char *const *ips,
+		    struct sv *ret_cert, struct sv *ret_key, struct err *err);
+/* A kubeconfig with embedded credentials of system:masters. */
+int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url, struct sv *ret_yaml, struct err *err);
+
+struct apiserver;
+/* The first address of the service range: the API server's own ClusterIP. */
+const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a);

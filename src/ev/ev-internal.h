@@ -1,0 +1,42 @@
+/* ev-internal.h - the inside of struct ev_loop, for src/ev and src/net only. */
+#pragma once
+
+#include "base/list.h"
+#include "base/vec.h"
+#include "ev/ev.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+struct ev_post {
+	env_fn *fn;
+	void *ctx;
+};
+
+struct ev_loop {
+	uv_loop_t uv;
+	uv_async_t wake;
+	uv_prepare_t prepare; /* runs net.before_poll */
+	pthread_mutex_t lock; /* posts, wanted_stop */
+	VEC(struct ev_post) posts;
+	bool wanted_stop;
+	_Atomic(pthread_t) thread; /* who runs it; 0 when nobody does */
+	struct list timers;	   /* struct ev_timer.link */
+	struct list signals;	   /* struct ev_signal.link */
+
+	/* What src/net keeps with a loop: its buffers, and its turn right before the loop sleeps
+	 * (everything written since the last turn goes out in one piece). */
+	struct {
+		void *state;
+		void (*before_poll)(void *state);
+		void (*free)(void *state);
+	} net;
+};
+
+void ev_timers_release(struct ev_loop *l);
+void ev_signals_release(struct ev_loop *l);
+/* A mutex and a condition variable on the monotonic clock. */
+void ev_cond_init(pthread_cond_t *c);
+/* Starts a detached thread with all signals blocked; returns 0 or an errno. */
+int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx);

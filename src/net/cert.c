@@ -1,0 +1,218 @@
+/* Keys and certificates, made with OpenSSL. */
+#include "net/net-internal.h"
+
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+#include <time.h>
+
+static void bio_freep(BIO **b)
+{
+	BIO_free(*b);
+}
+
+static void x509_freep(X509 **x)
+{
+	X509_free(*x);
+}
+
+static void pkey_freep(EVP_PKEY **k)
+{
+	EVP_PKEY_free(*k);
+}
+
+static struct sv bio_text(struct arena *a, BIO *b)
+{
+	char *p = NULL;
+	long n = BIO_get_mem_data(b, &p);
+
+	return arena_sv(a, sv_make(p, n > 0 ? (size_t)n : 0));
+}
+
+static int key_to_pem(struct arena *a, EVP_PKEY *key, struct sv *ret, struct err *err)
+{
+	_cleanup_(bio_freep) BIO *b = BIO_new(BIO_s_mem());
+
+	/* The traditional form ("EC PRIVATE KEY", "RSA PRIVATE KEY") is what Kubernetes' tools write. */
+	if (!b || PEM_write_bio_PrivateKey_traditional(b, key, NULL, NULL, 0, NULL, NULL) != 1)
+		return tls_err(err, NULL, ERR_INTERNAL, "encoding the key");
+	*ret = bio_text(a, b);
+	return 0;
+}
+
+static bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
+{
+	X509_EXTENSION *e;
+	X509V3_CTX ctx;
+	int r;
+
+	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	if (!e)
+		return false;
+	r = X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+	return r == 1;
+}
+
+/* Subject alternative names are built by hand: in OpenSSL's text form a name could smuggle
+ * another one behind a comma. */
+static bool cert_add_names(X509 *x, const char *const *dns, const char *const *ips)
+{
+	GENERAL_NAMES *all = GENERAL_NAMES_new();
+	bool ok = all != NULL;
+
+	for (; ok && dns && *dns; dns++) {
+		GENERAL_NAME *g = GENERAL_NAME_new();
+		ASN1_IA5STRING *s = ASN1_IA5STRING_new();
+
+		ok = g && s && ASN1_STRING_set(s, *dns, -1) == 1;
+		if (ok) {
+			GENERAL_NAME_set0_value(g, GEN_DNS, s);
+			ok = sk_GENERAL_NAME_push(all, g) > 0;
+		} else {
+			ASN1_IA5STRING_free(s);
+			GENERAL_NAME_free(g);
+		}
+	}
+	for (; ok && ips && *ips; ips++) {
+		GENERAL_NAME *g = GENERAL_NAME_new();
+		ASN1_OCTET_STRING *s = a2i_IPADDRESS(*ips);
+
+		ok = g && s;
+		if (ok) {
+			GENERAL_NAME_set0_value(g, GEN_IPADD, s);
+			ok = sk_GENERAL_NAME_push(all, g) > 0;
+		} else {
+			ASN1_OCTET_STRING_free(s);
+			GENERAL_NAME_free(g);
+		}
+	}
+	if (ok && sk_GENERAL_NAME_num(all) > 0)
+		ok = X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, X509V3_ADD_DEFAULT) == 1;
+	GENERAL_NAMES_free(all);
+	return ok;
+}
+
+static bool cert_set_subject(X509 *x, const struct cert_opts *o)
+{
+	X509_NAME *n = X509_get_subject_name(x);
+
+	/* V_ASN1_, not MBSTRING_: no 64-character bound on names, which node names overrun. */
+	for (const char *const *g = o->organizations; g && *g; g++) {
+		/* set 0: one relative name each, so that several O entries stay apart */
+		if (X509_NAME_add_entry_by_NID(n, NID_organizationName, V_ASN1_UTF8STRING, (const unsigned char *)*g,
+					       -1, -1, 0) != 1)
+			return false;
+	}
+	return X509_NAME_add_entry_by_NID(n, NID_commonName, V_ASN1_UTF8STRING, (const unsigned char *)o->common_name,
+					  -1, -1, 0) == 1;
+}
+
+static bool cert_set_times(X509 *x, const struct cert_opts *o)
+{
+	time_t from = (time_t)(o->not_before_ns / NS_PER_SEC), to = (time_t)(o->not_after_ns / NS_PER_SEC);
+
+	return ASN1_TIME_set(X509_getm_notBefore(x), from) && ASN1_TIME_set(X509_getm_notAfter(x), to);
+}
+
+static bool cert_set_serial(X509 *x)
+{
+	unsigned char raw[16];
+	BIGNUM *bn;
+	bool ok;
+
+	if (RAND_bytes(raw, sizeof(raw)) != 1)
+		return false;
+	raw[0] = (unsigned char)((raw[0] & 0x7f) | 0x40); /* positive, never zero, of constant length */
+	bn = BN_bin2bn(raw, sizeof(raw), NULL);
+	ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x));
+	BN_free(bn);
+	return ok;
+}
+
+static bool cert_fill(X509 *x, X509 *issuer, EVP_PKEY *key, const struct cert_opts *o)
+{
+	const char *eku = o->server && o->client ? "serverAuth,clientAuth" : o->server ? "serverAuth" : "clientAuth";
+
+	if (X509_set_version(x, X509_VERSION_3) != 1 || !cert_set_serial(x) || !cert_set_subject(x, o) ||
+	    !cert_set_times(x, o) || X509_set_pubkey(x, key) != 1 ||
+	    X509_set_issuer_name(x, X509_get_subject_name(issuer)) != 1)
+		return false;
+	if (!cert_add_ext(x, issuer, NID_basic_constraints, o->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
+	    !cert_add_ext(x, issuer, NID_key_usage,
+			  o->ca ? "critical,digitalSignature,keyEncipherment,keyCertSign"
+				: "critical,digitalSignature,keyEncipherment") ||
+	    !cert_add_ext(x, issuer, NID_subject_key_identifier, "hash"))
+		return false;
+	if (issuer != x && !cert_add_ext(x, issuer, NID_authority_key_identifier, "keyid"))
+		return false;
+	if ((o->server || o->client) && !cert_add_ext(x, issuer, NID_ext_key_usage, eku))
+		return false;
+	return cert_add_names(x, o->dns_names, o->ip_addrs);
+}
+
+int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, struct sv ca_key, struct sv *ret_cert,
+	      struct sv *ret_key, struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = EVP_EC_gen("P-256"), *signer = NULL;
+	_cleanup_(x509_freep) X509 *x = X509_new(), *issuer = NULL;
+	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
+
+	if (!key || !x || !out)
+		return tls_err(err, NULL, ERR_INTERNAL, "making a key");
+	if (ca_cert.n) {
+		_cleanup_(bio_freep) BIO *cb = BIO_new_mem_buf(ca_cert.p, (int)ca_cert.n);
+		_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(ca_key.p, (int)ca_key.n);
+
+		issuer = PEM_read_bio_X509(cb, NULL, NULL, NULL);
+		signer = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+		if (!issuer || !signer)
+			return tls_err(err, NULL, ERR_INVALID, "reading the signing CA");
+	}
+	if (!cert_fill(x, issuer ? issuer : x, key, o) || X509_sign(x, signer ? signer : key, EVP_sha256()) <= 0 ||
+	    PEM_write_bio_X509(out, x) != 1) {
+		(void)tls_err(err, NULL, ERR_INVALID, "making a certificate");
+		return err_wrap(err, "'%s'", o->common_name);
+	}
+	*ret_cert = bio_text(a, out);
+	return key_to_pem(a, key, ret_key, err);
+}
+
+int cert_not_after(struct sv cert_pem, int64_t *ret_ns, struct err *err)
+{
+	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(cert_pem.p, (int)MIN(cert_pem.n, (size_t)INT_MAX));
+	int64_t least = INT64_MAX;
+
+	for (;;) {
+		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+		struct tm tm;
+		int64_t ns;
+
+		if (!x)
+			break;
+		if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
+			return tls_err(err, NULL, ERR_INVALID, "reading the certificate's end");
+		/* RFC 5280's "no well-defined expiration" lies beyond what ns can say. */
+		if (__builtin_mul_overflow((int64_t)timegm(&tm), NS_PER_SEC, &ns))
+			ns = INT64_MAX - 1;
+		least = MIN(least, ns);
+	}
+	if (least == INT64_MAX)
+		return tls_err(err, NULL, ERR_INVALID, "reading the certificate");
+	(void)tls_err(NULL, NULL, ERR_NONE, ""); /* the end of the file */
+	*ret_ns = least;
+	return 0;
+}
+
+int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = EVP_RSA_gen((size_t)bits);
+
+	if (!key)
+		return tls_err(err, NULL, ERR_INTERNAL, "making an RSA key");
+	return key_to_pem(a, key, ret_key_pem, err);
+}

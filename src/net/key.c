@@ -1,0 +1,115 @@
+#include "net/key.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/sha.h>
+
+DEFINE_CLEANUP(EVP_PKEY *, pkey_freep, EVP_PKEY_free)
+DEFINE_CLEANUP(BIO *, bio_freep, BIO_free)
+DEFINE_CLEANUP(BIGNUM *, bn_freep, BN_free)
+
+#define COORDINATE_BYTES 32 /* of P-256 */
+
+static struct sv bio_to_arena(struct arena *a, BIO *bio)
+{
+	char *p;
+	long n = BIO_get_mem_data(bio, &p);
+
+	return arena_sv(a, sv_make(p, n > 0 ? (size_t)n : 0));
+}
+
+static EVP_PKEY *read_key(struct sv pem, struct err *err)
+{
+	_cleanup_(bio_freep) BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+
+	if (!key)
+		err_set(err, ERR_INTERNAL, "cannot read a private key: not PEM, or damaged");
+	return key;
+}
+
+int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
+	_cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+
+	if (!key || !bio || PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
+		return err_set(err, ERR_INTERNAL, "cannot make a P-256 key");
+	*ret_key_pem = bio_to_arena(a, bio);
+	return 0;
+}
+
+int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, err);
+	_cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+
+	if (!key)
+		return -1;
+	if (!bio || PEM_write_bio_PUBKEY(bio, key) != 1)
+		return err_set(err, ERR_INTERNAL, "cannot write a public key");
+	*ret_pem = bio_to_arena(a, bio);
+	return 0;
+}
+
+static int coordinate(struct arena *a, EVP_PKEY *key, const char *param, struct sv *ret, struct err *err)
+{
+	_cleanup_(bn_freep) BIGNUM *bn = NULL;
+	unsigned char bytes[COORDINATE_BYTES];
+
+	if (EVP_PKEY_get_bn_param(key, param, &bn) != 1 || BN_bn2binpad(bn, bytes, sizeof(bytes)) != COORDINATE_BYTES)
+		return err_set(err, ERR_INTERNAL, "the service account key is not a P-256 key");
+	*ret = base64url(a, bytes, sizeof(bytes));
+	return 0;
+}
+
+int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct sv *ret_y, struct sv *ret_kid,
+		   struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = read_key(key_pem, err);
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	unsigned char *der = NULL;
+	int n;
+
+	if (!key || coordinate(a, key, OSSL_PKEY_PARAM_EC_PUB_X, ret_x, err) < 0 ||
+	    coordinate(a, key, OSSL_PKEY_PARAM_EC_PUB_Y, ret_y, err) < 0)
+		return -1;
+	n = i2d_PUBKEY(key, &der);
+	if (n <= 0)
+		return err_set(err, ERR_INTERNAL, "cannot encode a public key");
+	SHA256(der, (size_t)n, digest);
+	OPENSSL_free(der);
+	*ret_kid = base64url(a, digest, sizeof(digest));
+	return 0;
+}
+
+struct sv base64url(struct arena *a, const void *p, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const unsigned char *in = p;
+	char *out, *at;
+
+	BUG_ON(n > SIZE_MAX / 2);
+	at = out = arena_alloc(a, n / 3 * 4 + 5);
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v =
+		    (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
+
+		*at++ = digits[v >> 18 & 63];
+		*at++ = digits[v >> 12 & 63];
+		if (i + 1 < n)
+			*at++ = digits[v >> 6 & 63];
+		if (i + 2 < n)
+			*at++ = digits[v & 63];
+	}
+	*at = '\0';
+	return sv_make(out, (size_t)(at - out));
+}
+
+bool secret_equal(struct sv a, struct sv b)
+{
+	return a.n == b.n && CRYPTO_memcmp(a.p, b.p, a.n) == 0;
+}

@@ -1,0 +1,19 @@
+/* key.h - bare P-256 keys for signing tokens (RFC 7518 ES256) and their public halves. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/base.h"
+#include "base/err.h"
+
+/* A new private key as PKCS#8 PEM, in the arena. */
+int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err);
+/* SubjectPublicKeyInfo PEM of a private key. */
+int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struct err *err);
+/* The coordinates of its public point, base64url without padding, as a JWK's x and y (RFC 7518
+ * section 6.2), and a key id: base64url of the SHA-256 of the DER SubjectPublicKeyInfo. */
+int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct sv *ret_y, struct sv *ret_kid,
+		   struct err *err);
+/* base64url without padding (RFC 4648 section 5). */
+struct sv base64url(struct arena *a, const void *p, size_t n);
+/* Constant-time equality, for secrets. */
+bool secret_equal(struct sv a, struct sv b);

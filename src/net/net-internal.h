@@ -1,0 +1,20 @@
+/* net-internal.h - what files of src/net share and nobody else includes. */
+#pragma once
+
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+
+/* The OpenSSL context behind c; borrowed, immutable. SSL objects made from it hold their own
+ * reference. */
+SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);
+bool tls_ctx_insecure(const struct tls_ctx *c);
+
+/* Prepares a client's SSL: server name indication, and the name or address its certificate
+ * must carry (not when the context is insecure). alpn is in wire format ("\2h2\10http/1.1"
+ * with lengths as bytes), "" for none. */
+int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, struct sv alpn, struct err *err);
+
+/* Turns OpenSSL's error queue into err (and empties it). Returns -1. Knows why a verification
+ * failed when ssl is given. */
+int tls_err(struct err *err, const SSL *ssl, enum err_reason reason, const char *what);

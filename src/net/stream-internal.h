@@ -1,0 +1,89 @@
+/* stream-internal.h - the inside of struct stream, for stream*.c only. */
+#pragma once
+
+#include "base/list.h"
+#include "ev/ev-internal.h"
+#include "net/net-internal.h"
+#include "net/stream.h"
+
+#define NODE_BYTES ((size_t)16384) /* of a node's own data: one TLS record */
+
+/* A piece of what is to be sent: copied bytes in data[], or somebody's chunk. */
+struct out_node {
+	struct out_node *next;
+	const char *p;
+	size_t off, n; /* sent, and total */
+	size_t cap;    /* of data[]; 0: p is borrowed from owner */
+	void (*release)(void *owner);
+	void *owner;
+	char data[];
+};
+
+/* What the streams of one loop share. */
+struct stream_loop {
+	struct ev_loop *loop;
+	struct list dirty; /* streams that want a turn before the loop sleeps */
+	struct list all;
+	struct out_node *spare; /* nodes with cap NODE_BYTES */
+	size_t n_spare;
+	char *rbuf;	   /* bytes just received */
+	char *plain;	   /* a decrypted record */
+	struct buf cipher; /* records just encrypted, of the stream at hand */
+};
+
+struct stream_dial; /* stream_connect.c */
+
+struct stream {
+	uv_poll_t poll;
+	struct stream_loop *sl;
+	struct list link;  /* sl->all */
+	struct list dirty; /* sl->dirty */
+	const struct stream_cb *cb;
+	void *ctx;
+	SSL *ssl;
+	struct stream_dial *dial; /* until connected */
+	struct ev_timer *timer;	  /* connecting, closing */
+	struct out_node *out, *out_tail;
+	size_t queued; /* bytes in out */
+	struct {
+		char *p; /* encrypted, not taken by the kernel */
+		size_t off, n;
+	} pend;
+	struct {
+		const char *p; /* received, not decrypted: rbuf, or saved while paused */
+		size_t n;
+		char *saved;
+	} in;
+	struct err err;
+	uint64_t sent; /* bytes given to the kernel */
+	uint64_t sent_seen;
+	int fd;
+	int polling;	/* events uv_poll waits for */
+	bool polled;	/* uv_poll_init() was done */
+	bool connected; /* the socket is */
+	bool ready;	/* and so is TLS; ready() was called */
+	bool paused;
+	bool eof;
+	bool wanted;	     /* pull() */
+	bool over;	     /* the queue went over its bound: drain() */
+	bool shutting, shut; /* stream_close(): called; and our end was sent */
+	bool closing;	     /* only closed() is left */
+};
+
+struct stream_loop *stream_loop_get(struct ev_loop *l);
+struct stream *stream_new(struct ev_loop *l, const struct stream_cb *cb, void *ctx);
+/* The socket is connected: start TLS, or be ready. */
+void stream_connected(struct stream *s);
+int stream_tls_start(struct stream *s, struct tls_ctx *tls);
+void stream_poll_start(struct stream *s, int fd); /* takes fd */
+void stream_update(struct stream *s);
+void stream_touch(struct stream *s); /* a turn before the loop sleeps */
+/* err is moved. Ends with closed(). */
+void stream_fail(struct stream *s, struct err *err);
+void stream_finish(struct stream *s); /* calls closed(), frees */
+
+/* A poll event while connecting. */
+void stream_dial_event(struct stream *s);
+/* True when the dial still has something of its own to end and will call stream_finish(). */
+bool stream_dial_abort(struct stream *s);
+void stream_dial_free(struct stream *s);

@@ -1,0 +1,77 @@
+/* stream.h - internal: a byte stream over tcp or a unix socket, plain or TLS, on a loop.
+ *
+ * The one place where sockets of loops are read and written; HTTP connections, tunnels and
+ * http_dial() sit on it. Included by files of src/net only.
+ *
+ * Writing is corked. stream_write() only queues; what a stream collected during a turn of its
+ * loop goes out in one piece right before the loop sleeps, in whole TLS records. A producer of
+ * much data does not queue it all: it calls stream_want() and is asked through pull() whenever
+ * the queue has room, so the queue of a slow peer stays small and its data stays where it was.
+ *
+ * Reading is pushed: data() gets bytes as they arrive unless paused.
+ *
+ * Lifetime: made by stream_accept() or stream_connect(), ended by stream_close() (after what is
+ * queued) or stream_abort() (now), or by the peer or an error. In every case closed() is called
+ * exactly once, last, never from inside another call, and the memory is gone when it returns.
+ * Every function here may be called from every callback, also after close or abort, when
+ * it does nothing. Loop thread only.
+ */
+#pragma once
+
+#include "ev/ev.h"
+#include "net/http.h"
+#include "net/tls.h"
+
+#define STREAM_QUEUE_MAX ((size_t)64 * 1024) /* pull() is called below this */
+
+struct stream; /* opaque */
+
+struct stream_cb {
+	/* Connected; with TLS, the handshake is done. */
+	void (*ready)(struct stream *s, void *ctx);
+	void (*data)(struct stream *s, struct sv bytes, void *ctx); /* borrowed for the call */
+	/* The peer will send nothing more; it may still read. NULL: the stream closes. */
+	void (*eof)(struct stream *s, void *ctx);
+	/* Asked for by stream_want(), once each: there is room, write some. May be NULL. */
+	void (*pull)(struct stream *s, void *ctx);
+	/* The queue was over STREAM_QUEUE_MAX and is empty again. May be NULL. */
+	void (*drain)(struct stream *s, void *ctx);
+	/* err NULL: an orderly end by either side. */
+	void (*closed)(struct stream *s, const struct err *err, void *ctx);
+};
+
+/* Takes fd (a connected socket), whatever happens. tls: server context, may be NULL. */
+struct stream *stream_accept(struct ev_loop *l, int fd, struct tls_ctx *tls, const struct stream_cb *cb, void *ctx);
+
+struct stream_target {
+	const char *host; /* name, address or "unix:/path"; all copied */
+	int port;
+	struct tls_ctx *tls;	 /* client context; NULL: plain */
+	const char *server_name; /* NULL: host */
+	struct sv alpn;		 /* wire format; "": none */
+};
+/* Resolves, connects, handshakes; failing within timeout_ns means closed() with
+ * ERR_UNAVAILABLE or ERR_TIMEOUT. Never fails right away. */
+struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, int64_t timeout_ns,
+			      const struct stream_cb *cb, void *ctx);
+
+size_t stream_write(struct stream *s, struct sv bytes); /* copies; returns bytes queued */
+size_t stream_write_chunk(struct stream *s,
+			  const struct http_chunk *chunk); /* takes the chunk; large ones are not copied */
+size_t stream_queued(const struct stream *s);
+void stream_want(struct stream *s);
+void stream_pause(struct stream *s, bool paused);
+/* Sends what is queued, then ends the connection in an orderly way. Bytes that still come are
+ * dropped; the peer gets a moment to read what we sent (and an end that it refuses to take is
+ * forced after a few seconds). */
+void stream_close(struct stream *s);
+void stream_abort(struct stream *s);
+bool stream_closing(const struct stream *s); /* closed or closing, by whomever */
+
+struct ev_loop *stream_loop(const struct stream *s);
+void *stream_ssl(const struct stream *s); /* the SSL *, or NULL */
+/* ALPN's choice, "" when none. View until closed(). */
+struct sv stream_alpn(const struct stream *s);
+/* "127.0.0.1:41234", "[::1]:5", "@" for a unix socket. Copied into a. */
+struct sv stream_peer_address(const struct stream *s, struct arena *a);
+void stream_set_callbacks(struct stream *s, const struct stream_cb *cb, void *ctx); /* hands it over */

@@ -1,0 +1,245 @@
+/* TLS contexts. A server context asks for client certificates when it has a CA for them, and
+ * accepts any: whether one verified is recorded by OpenSSL (SSL_get_verify_result) and judged
+ * by the authenticator, which can then answer 401 instead of breaking the connection. */
+#include "net/net-internal.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct tls_ctx {
+	_Atomic int refs;
+	SSL_CTX *ssl;
+	bool insecure;
+};
+
+static void bio_freep(BIO **b)
+{
+	BIO_free(*b);
+}
+
+static void x509_freep(X509 **x)
+{
+	X509_free(*x);
+}
+
+static void pkey_freep(EVP_PKEY **k)
+{
+	EVP_PKEY_free(*k);
+}
+
+int tls_err(struct err *err, const SSL *ssl, enum err_reason reason, const char *what)
+{
+	unsigned long code = ERR_peek_error();
+	long verify = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+	const char *why = NULL;
+
+	if (verify != X509_V_OK)
+		why = X509_verify_cert_error_string(verify);
+	else if (code)
+		why = ERR_reason_error_string(code);
+	ERR_clear_error();
+	return err_set(err, reason, "%s: %s", what, why ? why : "TLS failed");
+}
+
+static BIO *tls_bio(struct sv pem)
+{
+	BUG_ON(pem.n > INT_MAX);
+	return BIO_new_mem_buf(pem.p, (int)pem.n);
+}
+
+/* The end of a PEM file shows as an error; anything else is one. */
+static bool tls_pem_ended(void)
+{
+	unsigned long e = ERR_peek_last_error();
+
+	ERR_clear_error();
+	return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+}
+
+static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, struct err *err)
+{
+	_cleanup_(bio_freep) BIO *cb = tls_bio(cert_pem), *kb = tls_bio(key_pem);
+	_cleanup_(x509_freep) X509 *leaf = PEM_read_bio_X509(cb, NULL, NULL, NULL);
+	_cleanup_(pkey_freep) EVP_PKEY *key = NULL;
+	X509 *next;
+
+	if (!leaf || SSL_CTX_use_certificate(ctx, leaf) != 1)
+		return tls_err(err, NULL, ERR_INVALID, "reading the certificate");
+	while ((next = PEM_read_bio_X509(cb, NULL, NULL, NULL))) {
+		if (SSL_CTX_add0_chain_cert(ctx, next) != 1) {
+			X509_free(next);
+			return tls_err(err, NULL, ERR_INVALID, "reading the certificate chain");
+		}
+	}
+	if (!tls_pem_ended())
+		return err_set(err, ERR_INVALID, "reading the certificate chain: malformed PEM");
+	key = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+	if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+		return tls_err(err, NULL, ERR_INVALID, "reading the private key");
+	return 0;
+}
+
+/* Adds every certificate of the bundle as a trust anchor; names: also into the list of CAs
+ * that a server shows to clients. */
+static int tls_trust(SSL_CTX *ctx, struct sv pem, bool names, struct err *err)
+{
+	_cleanup_(bio_freep) BIO *b = tls_bio(pem);
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	size_t n = 0;
+
+	for (;; n++) {
+		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+
+		if (!x)
+			break;
+		if (X509_STORE_add_cert(store, x) != 1 || (names && SSL_CTX_add_client_CA(ctx, x) != 1))
+			return tls_err(err, NULL, ERR_INVALID, "reading the CA bundle");
+	}
+	if (!tls_pem_ended())
+		return err_set(err, ERR_INVALID, "reading the CA bundle: malformed PEM");
+	if (n == 0)
+		return err_set(err, ERR_INVALID, "reading the CA bundle: no certificate in it");
+	/* A root need not be self-signed to be trusted, as in Go. */
+	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	return 0;
+}
+
+static struct tls_ctx *tls_ctx_new(const SSL_METHOD *method)
+{
+	struct tls_ctx *c = xcalloc(1, sizeof(*c));
+
+	c->refs = 1;
+	c->ssl = SSL_CTX_new(method);
+	BUG_ON(!c->ssl);
+	BUG_ON(SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION) != 1);
+	/* An idle connection holds no record buffers. A write may be retried from another address.
+	 * The chain we show is the one given, not one guessed from the trust anchors. */
+	SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	/* No resumption: sessions would have to carry the client's identity along, and connections
+	 * here live long. */
+	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(c->ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+					SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_num_tickets(c->ssl, 0);
+	/* What Go's defaults leave of TLS 1.2. */
+	BUG_ON(SSL_CTX_set_cipher_list(c->ssl, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1);
+	/* AES-128 first where both sides have it: no weaker in practice, and faster. */
+	BUG_ON(SSL_CTX_set_ciphersuites(
+		   c->ssl, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1);
+	return c;
+}
+
+static int tls_verify_none(X509_STORE_CTX *x, void *arg)
+{
+	(void)arg;
+	(void)X509_verify_cert(x); /* the outcome stays in x and becomes SSL_get_verify_result() */
+	return 1;
+}
+
+static int tls_alpn_select(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+			   unsigned int inlen, void *arg)
+{
+	static const unsigned char ours[] = "\2h2\10http/1.1";
+
+	(void)ssl;
+	(void)arg;
+	/* Nothing in common: go on without; the peer then gets HTTP/1.1 as one without ALPN does. */
+	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, outlen, ours, sizeof(ours) - 1, in, inlen) !=
+	    OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
+{
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_server_method());
+
+	if (tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
+		return NULL;
+	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	SSL_CTX_set_alpn_select_cb(c->ssl, tls_alpn_select, NULL);
+	if (o->client_ca_pem.n) {
+		if (tls_trust(c->ssl, o->client_ca_pem, true, err) < 0)
+			return NULL;
+		SSL_CTX_set_verify(
+		    c->ssl, SSL_VERIFY_PEER | (o->require_client_cert ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+		if (!o->require_client_cert)
+			SSL_CTX_set_cert_verify_callback(c->ssl, tls_verify_none, NULL);
+	}
+	return TAKE(c);
+}
+
+struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err)
+{
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_client_method());
+
+	c->insecure = o->insecure;
+	if (o->cert_pem.n && tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
+		return NULL;
+	if (o->insecure) {
+		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_NONE, NULL);
+		return TAKE(c);
+	}
+	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
+	if (o->ca_pem.n) {
+		if (tls_trust(c->ssl, o->ca_pem, false, err) < 0)
+			return NULL;
+	} else if (SSL_CTX_set_default_verify_paths(c->ssl) != 1) {
+		(void)tls_err(err, NULL, ERR_INTERNAL, "loading the system's trust anchors");
+		return NULL;
+	}
+	return TAKE(c);
+}
+
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
+{
+	if (c)
+		atomic_fetch_add(&c->refs, 1);
+	return c;
+}
+
+struct tls_ctx *tls_ctx_unref(struct tls_ctx *c)
+{
+	if (c && atomic_fetch_sub(&c->refs, 1) == 1) {
+		SSL_CTX_free(c->ssl);
+		free(c);
+	}
+	return NULL;
+}
+
+SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c)
+{
+	return c->ssl;
+}
+
+bool tls_ctx_insecure(const struct tls_ctx *c)
+{
+	return c->insecure;
+}
+
+int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, struct sv alpn, struct err *err)
+{
+	unsigned char addr[16];
+	bool ip = inet_pton(AF_INET, server_name, addr) == 1 || inet_pton(AF_INET6, server_name, addr) == 1;
+	bool ok = true;
+
+	SSL_set_connect_state(ssl);
+	if (!ip) /* RFC 6066: addresses are not sent */
+		ok = SSL_set_tlsext_host_name(ssl, server_name) == 1;
+	if (ok && !c->insecure) {
+		X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
+
+		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		ok = ip ? X509_VERIFY_PARAM_set1_ip_asc(p, server_name) == 1
+			: X509_VERIFY_PARAM_set1_host(p, server_name, 0) == 1;
+	}
+	if (ok && alpn.n)
+		ok = SSL_set_alpn_protos(ssl, (const unsigned char *)alpn.p, (unsigned int)alpn.n) == 0;
+	return ok ? 0 : tls_err(err, NULL, ERR_INTERNAL, "preparing TLS");
+}

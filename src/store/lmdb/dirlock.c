@@ -1,0 +1,34 @@
+#include "store/lmdb/dirlock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+int dirlock_take(const char *dir, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/lock", dir);
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char pid[24];
+	ssize_t n;
+	int ret;
+
+	if (fd < 0)
+		return err_set_errno(err, errno, "cannot open '%s'", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return err_set_errno(err, errno, "cannot lock '%s'", path);
+		n = pread(fd, pid, sizeof(pid) - 1, 0);
+		pid[MAX(n, 0)] = '\0';
+		return err_set(err, ERR_ALREADY_EXISTS, "data directory '%s' is in use by process %d", dir, atoi(pid));
+	}
+	/* The pid is for people; a full disk must not keep the store from opening. */
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) == 0)
+		n = pwrite(fd, pid, (size_t)n, 0);
+	ret = fd;
+	fd = -1;
+	return ret;
+}

@@ -1,0 +1,95 @@
+#include "store/lmdb/overlay.h"
+
+#include "store/lmdb/crc32c.h"
+
+#include <stdlib.h>
+
+#define REC_PAD ((size_t)7)
+
+struct rec *rec_new(struct sv key, struct sv value, bool tombstone)
+{
+	size_t n = key.n + value.n;
+	struct rec *r = xmalloc(sizeof(*r) + ((n + REC_PAD) & ~REC_PAD));
+
+	memset(r, 0, sizeof(*r));
+	list_init(&r->link);
+	if (key.n)
+		memcpy(r->data, key.p, key.n);
+	if (value.n)
+		memcpy(r->data + key.n, value.p, value.n);
+	memset(r->data + n, 0, ((n + REC_PAD) & ~REC_PAD) - n);
+	r->head.key_n = (uint32_t)key.n;
+	r->head.value_n = (uint32_t)value.n;
+	r->head.flags = tombstone ? WAL_TOMBSTONE : 0;
+	r->data_crc = crc32c(0, r->data, n);
+	return r;
+}
+
+struct rec *rec_free(struct rec *r)
+{
+	if (!r)
+		return NULL;
+	if (r->why) {
+		err_release(r->why);
+		free(r->why);
+	}
+	free(r);
+	return NULL;
+}
+
+size_t rec_disk_bytes(const struct rec *r)
+{
+	return (sizeof(r->head) + r->head.key_n + r->head.value_n + REC_PAD) & ~REC_PAD;
+}
+
+struct sv rec_key(const struct rec *r)
+{
+	return sv_make(r->data, r->head.key_n);
+}
+
+struct store_kv rec_kv(const struct rec *r)
+{
+	return (struct store_kv){ .key = rec_key(r),
+				  .value = sv_make(r->data + r->head.key_n, r->head.value_n),
+				  .create_rev = (int64_t)r->head.create_rev,
+				  .mod_rev = (int64_t)r->head.rev,
+				  .deleted = r->head.flags & WAL_TOMBSTONE };
+}
+
+struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live)
+{
+	struct gen *g = xcalloc(1, sizeof(*g));
+
+	list_init(&g->link);
+	g->refs = 1;
+	g->slot = slot;
+	g->seq = seq;
+	g->base_rev = base_rev;
+	g->live = live;
+	return g;
+}
+
+struct gen *gen_free(struct gen *g)
+{
+	if (!g)
+		return NULL;
+	for (size_t i = 0; i < g->recs.n; i++)
+		rec_free(g->recs.p[i]);
+	vec_release(&g->recs);
+	keyidx_release(&g->keys);
+	free(g);
+	return NULL;
+}
+
+void gen_add(struct gen *g, struct rec *r_take)
+{
+	BUG_ON((int64_t)r_take->head.rev != gen_last_rev(g) + 1);
+	keyidx_put(&g->keys, rec_key(r_take), r_take);
+	vec_push(&g->recs, r_take);
+	g->bytes += rec_disk_bytes(r_take);
+}
+
+struct rec *gen_rev(const struct gen *g, int64_t rev)
+{
+	return rev > g->base_rev && rev <= gen_last_rev(g) ? g->recs.p[rev - g->base_rev - 1] : NULL;
+}

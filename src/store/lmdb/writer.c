@@ -1,0 +1,416 @@
+/* The store's thread: turns the queue into groups, and groups into answers.
+ *
+ * A round: take what is queued; look at the store as of now (a snapshot); let one lagging watch
+ * catch up a bit; decide each write; append and sync those that apply; publish; tell watches;
+ * answer. Nothing of a group is visible to anybody before its sync.
+ */
+#include "store/lmdb/lmdb-internal.h"
+
+#include <stdlib.h>
+
+/* What a key is at some moment: rec when it is in the overlay, else in the database. */
+struct ver {
+	int64_t mod_rev;    /* 0: there is nothing, not even a tombstone */
+	int64_t create_rev; /* 0: not live */
+	const struct rec *rec;
+	bool in_group; /* not durable yet */
+};
+
+struct group_entry {
+	struct rec *rec;
+	enum store_outcome outcome;
+	struct ver before;
+};
+
+struct group {
+	struct group_entry e[GROUP_MAX];
+	size_t n, applied;
+	struct keyidx keys; /* newest applied record of each key in this group */
+	int64_t next_rev;
+	uint64_t live;
+	struct err err; /* why the group failed */
+};
+
+static void ver_of_rec(const struct rec *r, bool in_group, struct ver *ret)
+{
+	*ret = (struct ver){ (int64_t)r->head.rev, (int64_t)r->head.create_rev, r, in_group };
+}
+
+static int ver_find(struct lmdb_store *s, const struct snap *sn, const struct keyidx *group, struct sv key,
+		    struct ver *ret, struct err *err)
+{
+	const struct rec *r = keyidx_get(group, key);
+	struct db_key k;
+	int got;
+
+	*ret = (struct ver){ 0 };
+	if (r) {
+		ver_of_rec(r, true, ret);
+		return 0;
+	}
+	for (int i = 0; i < sn->n; i++) {
+		r = keyidx_get(&sn->gens[i]->keys, key);
+		if (r) {
+			ver_of_rec(r, false, ret);
+			return 0;
+		}
+	}
+	got = db_get_key(&s->db, sn->txn, key, &k, err);
+	if (got > 0)
+		*ret = (struct ver){ .mod_rev = (int64_t)k.mod_rev, .create_rev = (int64_t)k.create_rev };
+	return got < 0 ? -1 : 0;
+}
+
+/* The live version of revision rev, 1, or 0 when there is none (any more). */
+static int rev_load(struct lmdb_store *s, const struct snap *sn, int64_t rev, struct store_kv *ret, struct err *err)
+{
+	struct wal_record h;
+	struct sv key, value;
+	int got;
+
+	for (int i = 0; i < sn->n; i++) {
+		const struct rec *r = gen_rev(sn->gens[i], rev);
+
+		if (r) {
+			*ret = rec_kv(r);
+			return !ret->deleted;
+		}
+	}
+	got = db_get_rev(&s->db, sn->txn, (uint64_t)rev, &h, &key, &value, err);
+	if (got > 0)
+		*ret = (struct store_kv){ .key = key,
+					  .value = value,
+					  .create_rev = (int64_t)h.create_rev,
+					  .mod_rev = (int64_t)h.rev,
+					  .deleted = h.flags & WAL_TOMBSTONE };
+	return got > 0 ? !ret->deleted : got;
+}
+
+/* The live version v stands for, in *buf, or NULL. An unreadable one is NULL, too: it is the
+ * replaced version, and its replacement must be reported either way. */
+static const struct store_kv *ver_kv(struct lmdb_store *s, const struct snap *sn, const struct ver *v,
+				     struct store_kv *buf)
+{
+	if (!v->create_rev)
+		return NULL;
+	if (v->rec) {
+		*buf = rec_kv(v->rec);
+		return buf;
+	}
+	return rev_load(s, sn, v->mod_rev, buf, NULL) > 0 ? buf : NULL;
+}
+
+static void group_decide(struct lmdb_store *s, const struct snap *sn, struct group *g, struct rec *r)
+{
+	struct group_entry *e = &g->e[g->n++];
+	bool tombstone = r->head.flags & WAL_TOMBSTONE, live;
+
+	*e = (struct group_entry){ .rec = r, .outcome = STORE_FAILED };
+	if (r->why)
+		return;
+	r->why = xcalloc(1, sizeof(*r->why));
+	if (ver_find(s, sn, &g->keys, rec_key(r), &e->before, r->why) < 0)
+		return;
+	free(r->why);
+	r->why = NULL;
+	live = e->before.create_rev != 0;
+	if (!store_write_applies(r->expect_rev, tombstone, live ? e->before.mod_rev : 0)) {
+		e->outcome = STORE_MISMATCH;
+		return;
+	}
+	e->outcome = STORE_OK;
+	r->head.rev = (uint64_t)g->next_rev++;
+	r->head.prev_rev = (uint64_t)e->before.mod_rev;
+	r->head.create_rev = tombstone ? 0 : live ? (uint64_t)e->before.create_rev : r->head.rev;
+	wal_record_seal(&r->head, r->data_crc);
+	keyidx_put(&g->keys, rec_key(r), r);
+	g->live += (uint64_t)!tombstone - (uint64_t)live;
+	g->applied++;
+}
+
+void writer_freeze(struct lmdb_store *s)
+{
+	if (!s->active)
+		return;
+	list_add_tail(&s->frozen, &s->active->link);
+	s->active = NULL;
+	s->wal.cur = -1;
+	pthread_cond_signal(&s->ckpt_work);
+}
+
+/* Starts another segment, waiting for the checkpointer to free one; not while it fails. */
+static int writer_rotate(struct lmdb_store *s, struct err *err)
+{
+	uint64_t salt = env_random_u64(s->env), fails;
+	int slot;
+
+	pthread_mutex_lock(&s->mu);
+	writer_freeze(s);
+	fails = s->ckpt_fails;
+	while ((slot = wal_free_slot(&s->wal)) < 0) {
+		if (s->ckpt_fails != fails) {
+			err_set(err, ERR_UNAVAILABLE, "%s", err_msg(&s->ckpt_err));
+			pthread_mutex_unlock(&s->mu);
+			return -1;
+		}
+		s->ckpt_poke = true;
+		pthread_cond_signal(&s->ckpt_work);
+		pthread_cond_wait(&s->changed, &s->mu);
+	}
+	s->wal.slots[slot].busy = true;
+	pthread_mutex_unlock(&s->mu);
+
+	if (wal_begin(&s->wal, slot, (uint64_t)s->rev, salt, err) < 0) {
+		if (err->reason == ERR_INTERNAL)
+			err->reason = ERR_UNAVAILABLE;
+		pthread_mutex_lock(&s->mu);
+		s->wal.slots[slot].busy = false;
+		pthread_mutex_unlock(&s->mu);
+		return -1;
+	}
+	pthread_mutex_lock(&s->mu);
+	s->active = gen_new(slot, s->wal.seq, s->rev, s->live);
+	pthread_mutex_unlock(&s->mu);
+	return 0;
+}
+
+/* Makes the group durable. With no record in it, it is a probe of the disk. */
+static int writer_append(struct lmdb_store *s, struct group *g, struct err *err)
+{
+	struct iovec iov[GROUP_MAX + 2];
+	size_t bytes = 0;
+	bool used;
+	int n = 1;
+
+	for (size_t i = 0; i < g->n; i++) {
+		struct rec *r = g->e[i].rec;
+
+		if (g->e[i].outcome != STORE_OK)
+			continue;
+		iov[n] = (struct iovec){ &r->head, rec_disk_bytes(r) };
+		bytes += iov[n++].iov_len;
+	}
+	if (!wal_fits(&s->wal, bytes) && writer_rotate(s, err) < 0)
+		return -1;
+	if (wal_append(&s->wal, iov, n - 1, (uint64_t)s->rev + 1, (uint32_t)g->applied, &used, err) == 0)
+		return 0;
+
+	pthread_mutex_lock(&s->mu);
+	if (used) {
+		writer_freeze(s);
+	} else {
+		s->wal.slots[s->active->slot].busy = false;
+		gen_unref(TAKE(s->active));
+	}
+	pthread_mutex_unlock(&s->mu);
+	return -1;
+}
+
+static void group_publish(struct lmdb_store *s, struct group *g)
+{
+	pthread_mutex_lock(&s->mu);
+	for (size_t i = 0; i < g->n; i++)
+		if (g->e[i].outcome == STORE_OK)
+			gen_add(s->active, g->e[i].rec);
+	s->active->live = s->live = g->live;
+	s->rev = g->next_rev - 1;
+	err_release(&s->wal_err);
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+}
+
+/* Nothing of the group happened; what had been decided by looking at it is void, too. */
+static void group_fail(struct lmdb_store *s, struct group *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->e[i].outcome == STORE_OK || (g->e[i].outcome == STORE_MISMATCH && g->e[i].before.in_group))
+			g->e[i].outcome = STORE_FAILED;
+	pthread_mutex_lock(&s->mu);
+	err_release(&s->wal_err);
+	err_set(&s->wal_err, g->err.reason, "%s", err_msg(&g->err));
+	pthread_mutex_unlock(&s->mu);
+}
+
+static void group_answer(struct lmdb_store *s, const struct snap *sn, struct group *g)
+{
+	struct store_kv buf;
+
+	for (size_t i = 0; i < g->n && g->applied; i++) {
+		struct group_entry *e = &g->e[i];
+
+		if (e->outcome == STORE_OK) {
+			struct store_change c = { .kv = rec_kv(e->rec), .cookie = e->rec->cookie };
+
+			if (watchers_want(&s->watchers, c.kv.key)) {
+				c.prev = ver_kv(s, sn, &e->before, &buf);
+				watchers_change(&s->watchers, &c);
+			}
+		}
+	}
+	if (g->applied)
+		watchers_progress(&s->watchers, s->rev);
+	for (size_t i = 0; i < g->n; i++) {
+		struct group_entry *e = &g->e[i];
+		struct store_result r = { .outcome = e->outcome };
+
+		if (e->outcome == STORE_OK)
+			r.rev = (int64_t)e->rec->head.rev;
+		else if (e->outcome == STORE_MISMATCH)
+			r.current = ver_kv(s, sn, &e->before, &buf);
+		else
+			r.err = e->rec->why ? e->rec->why : &g->err;
+		e->rec->done(&r, e->rec->ctx);
+	}
+	/* Only now: a mismatch may show a version of the same group. Those applied live on. */
+	for (size_t i = 0; i < g->n; i++)
+		if (g->e[i].outcome != STORE_OK)
+			rec_free(g->e[i].rec);
+}
+
+/* Shows a lagging watch the next portion of the past. */
+static void writer_catch_up(struct lmdb_store *s, const struct snap *sn)
+{
+	struct store_watch *w = watchers_take_lagging(&s->watchers);
+	struct store_kv prev_buf;
+	int64_t upto, last;
+
+	if (!w)
+		return;
+	if (w->since < sn->compact_rev) {
+		watchers_give_up(&s->watchers, w, sn->compact_rev);
+		return;
+	}
+	upto = MAX(MIN(w->since, sn->rev), STORE_FIRST_REV);
+	last = MIN(sn->rev, upto + CATCH_UP_MAX);
+	while (upto < last) {
+		struct store_change c = { 0 };
+		struct wal_record h;
+		struct sv key, value;
+		const struct rec *r = NULL;
+		struct err err = ERR_INIT;
+		int64_t prev_rev;
+
+		upto++;
+		for (int i = 0; i < sn->n && !r; i++)
+			r = gen_rev(sn->gens[i], upto);
+		if (r) {
+			c.kv = rec_kv(r);
+			prev_rev = (int64_t)r->head.prev_rev;
+		} else if (db_get_rev(&s->db, sn->txn, (uint64_t)upto, &h, &key, &value, &err) > 0) {
+			c.kv = (struct store_kv){ key, value, (int64_t)h.create_rev, (int64_t)h.rev,
+						  h.flags & WAL_TOMBSTONE };
+			prev_rev = (int64_t)h.prev_rev;
+		} else {
+			/* A change that cannot be read must not be skipped in silence. */
+			watchers_break(&s->watchers, w, &err);
+			err_release(&err);
+			return;
+		}
+		if (!store_in_range(c.kv.key, w->from, w->to))
+			continue;
+		if (prev_rev && rev_load(s, sn, prev_rev, &prev_buf, NULL) > 0)
+			c.prev = &prev_buf;
+		w->cb->change(&c, w->ctx);
+	}
+	watchers_give_back(&s->watchers, w, upto, upto == sn->rev);
+}
+
+/* One round over the records in `taken`. Not under the lock. */
+static void writer_round(struct lmdb_store *s, const struct snap *sn, struct list *taken, bool expire, bool probe)
+{
+	_cleanup_(free_charp) char *mem = xmalloc(sizeof(struct group));
+	struct group *g = (struct group *)(void *)mem;
+
+	g->n = g->applied = 0;
+	g->keys = (struct keyidx){ 0 };
+	g->next_rev = s->rev + 1;
+	g->live = s->live;
+	g->err = ERR_INIT;
+	if (expire)
+		watchers_expire(&s->watchers, sn->compact_rev);
+	writer_catch_up(s, sn);
+	LIST_EACH(taken, l)
+		group_decide(s, sn, g, LIST_ENTRY(l, struct rec, link));
+	if (g->applied || probe) {
+		if (writer_append(s, g, &g->err) == 0)
+			group_publish(s, g);
+		else
+			group_fail(s, g);
+	}
+	if (g->err.reason)
+		g->applied = 0;
+	group_answer(s, sn, g);
+	keyidx_release(&g->keys);
+	err_release(&g->err);
+}
+
+/* Moves a group's worth from the queue to taken; lock held. */
+static void writer_take(struct lmdb_store *s, struct list *taken)
+{
+	size_t bytes = 0;
+
+	list_init(taken);
+	for (int n = 0; n < GROUP_MAX && bytes < GROUP_BYTES && !list_empty(&s->queue); n++) {
+		struct rec *r = LIST_ENTRY(s->queue.next, struct rec, link);
+
+		bytes += rec_disk_bytes(r);
+		list_del(&r->link);
+		list_add_tail(taken, &r->link);
+	}
+}
+
+static void writer_refuse(struct list *taken, const struct err *why)
+{
+	struct store_result res = { .outcome = STORE_FAILED, .err = why };
+
+	LIST_EACH(taken, l) {
+		struct rec *r = LIST_ENTRY(l, struct rec, link);
+
+		r->done(&res, r->ctx);
+		rec_free(r);
+	}
+}
+
+void writer_main(void *ctx)
+{
+	struct lmdb_store *s = ctx;
+
+	pthread_mutex_lock(&s->mu);
+	for (;;) {
+		bool expire = s->expire, probe = s->probe;
+		struct err err = ERR_INIT;
+		struct list taken;
+		struct snap sn;
+
+		if (s->freeze_wanted) {
+			s->freeze_wanted = false;
+			writer_freeze(s);
+		}
+		if (s->stopping && list_empty(&s->queue))
+			break;
+		if (list_empty(&s->queue) && !expire && !probe && !watchers_lagging(&s->watchers)) {
+			/* Nothing to do: give memory back rather than keep a large overlay. */
+			if (s->active && s->active->bytes > GEN_IDLE_BYTES && list_empty(&s->frozen))
+				writer_freeze(s);
+			pthread_cond_wait(&s->work, &s->mu);
+			continue;
+		}
+		s->expire = s->probe = false;
+		writer_take(s, &taken);
+		if (snap_open(s, true, &sn, &err) < 0) {
+			pthread_mutex_unlock(&s->mu);
+			writer_refuse(&taken, &err);
+			err_release(&err);
+			pthread_mutex_lock(&s->mu);
+			continue;
+		}
+		pthread_mutex_unlock(&s->mu);
+		writer_round(s, &sn, &taken, expire, probe);
+		snap_close(s, &sn);
+		pthread_mutex_lock(&s->mu);
+	}
+	writer_freeze(s);
+	s->writer_gone = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+}
