@@ -90,6 +90,51 @@ static void test_every_resource(void **state)
 		assert_true(group_version_all[i - 1].group_priority >= group_version_all[i].group_priority);
 }
 
+/* Follows ".a.b[0].c" from s to the last field; NULL when a step is no field. A step into a map is its key. */
+static const struct field *follow(const struct schema *s, struct sv path)
+{
+	const struct field *f = NULL;
+	struct sv step;
+
+	sv_split(&path, '.', &step);
+	assert_int_equal(step.n, 0);
+	while (sv_split(&path, '.', &step)) {
+		ssize_t bracket = sv_find(step, '[');
+
+		if (f && f->card == CARD_MAP)
+			return path.p ? NULL : f;
+		if (!s)
+			return NULL;
+		f = schema_field(s, sym_find(bracket < 0 ? step : sv_sub(step, 0, (size_t)bracket)));
+		if (!f || (bracket >= 0 && f->card != CARD_LIST) || (bracket < 0 && path.p && f->card == CARD_LIST))
+			return NULL;
+		s = f->type;
+	}
+	return f;
+}
+
+static void test_columns(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *r = &resource_all[i];
+
+		for (size_t k = 0; k < r->n_columns; k++) {
+			struct sv path = sv_from(r->columns[k].path), rest;
+			ssize_t open = sv_find(path, '(');
+
+			if (!path.p)
+				continue;
+			if (open >= 0) {
+				rest = sv_sub(path, (size_t)open + 1, path.n - (size_t)open - 2);
+				sv_split(&rest, ',', &path);
+			}
+			if (!follow(r->schema, path))
+				fail_msg("%s: column %s: no field %.*s", r->plural, r->columns[k].name, SV_ARG(path));
+		}
+	}
+}
+
 static void test_versions(void **state)
 {
 	struct sv group, version;
@@ -119,6 +164,7 @@ int main(void)
 		cmocka_unit_test(test_every_symbol_is_found),
 		cmocka_unit_test(test_every_type),
 		cmocka_unit_test(test_every_resource),
+		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_versions),
 	};
 
