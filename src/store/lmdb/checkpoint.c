@@ -2,6 +2,9 @@
  * that writes to LMDB. */
 #include "store/lmdb/lmdb-internal.h"
 
+#include <malloc.h>
+#include <sys/mman.h>
+
 static int checkpoint_apply(struct lmdb_store *s, const struct gen *g, struct db_meta *meta, struct err *err)
 {
 	MDB_txn *txn;
@@ -66,9 +69,21 @@ static bool checkpoint_can_compact(const struct lmdb_store *s)
 	return (int64_t)s->meta.compact_done < s->compact_want && (int64_t)s->meta.rev >= s->compact_want;
 }
 
+/* After a burst: freed records and dirty pages back to the kernel, and the map's pages out of
+ * our resident set (they stay in the page cache). */
+static void checkpoint_give_back(struct lmdb_store *s)
+{
+	MDB_envinfo info;
+
+	if (mdb_env_info(s->db.env, &info) == 0 && info.me_mapaddr)
+		(void)madvise(info.me_mapaddr, info.me_mapsize, MADV_DONTNEED);
+	(void)malloc_trim(0);
+}
+
 void checkpoint_main(void *ctx)
 {
 	struct lmdb_store *s = ctx;
+	bool burst = false; /* memory was used since it was last given back */
 
 	pthread_mutex_lock(&s->mu);
 	for (;;) {
@@ -82,9 +97,17 @@ void checkpoint_main(void *ctx)
 		if (s->ckpt_stop && (!work || failed))
 			break;
 		if (!work || (failed && !s->ckpt_poke)) {
+			if (!work && burst && list_empty(&s->queue)) {
+				burst = false;
+				pthread_mutex_unlock(&s->mu);
+				checkpoint_give_back(s);
+				pthread_mutex_lock(&s->mu);
+				continue; /* something may have come in */
+			}
 			pthread_cond_wait(&s->ckpt_work, &s->mu);
 			continue;
 		}
+		burst = true;
 		s->ckpt_poke = false;
 		meta = s->meta;
 		if (!list_empty(&s->frozen)) {

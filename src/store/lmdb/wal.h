@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 #define WAL_BLOCK ((size_t)4096)
-#define WAL_SEGMENT ((size_t)8 * 1024 * 1024) /* grows past it only for one oversized group */
+#define WAL_SEGMENT ((size_t)4 * 1024 * 1024) /* grows past it only for one oversized group */
 #define WAL_SLOTS 3
 #define WAL_TOMBSTONE UINT32_C(1)
 
