@@ -1,0 +1,232 @@
+/* The embedded store on a disk that is full or failing. */
+#include "unit.h"
+
+#include "store_kit.h"
+#include "store/lmdb/wal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+static atomic_int fail_sync, fail_write;
+
+static int faulty_fdatasync(int fd)
+{
+	if (atomic_load(&fail_sync) > 0) {
+		atomic_fetch_sub(&fail_sync, 1);
+		errno = EIO;
+		return -1;
+	}
+	return fdatasync(fd);
+}
+
+/* Writes half of what was asked for, and then nothing more. */
+static ssize_t faulty_pwritev(int fd, const struct iovec *iov, int n, off_t off)
+{
+	if (atomic_load(&fail_write) == 0)
+		return pwritev(fd, iov, n, off);
+	if (atomic_fetch_sub(&fail_write, 1) == 2)
+		return pwritev(fd, iov, n > 1 ? n / 2 : 1, off);
+	errno = ENOSPC;
+	return -1;
+}
+
+static struct store *open_lmdb(const char *dir, struct err *err)
+{
+	return store_lmdb_open(&thread_env, dir, (size_t)256 << 20, err);
+}
+
+static const struct backend backend = { "lmdb", true, open_lmdb };
+
+static int setup(void **state)
+{
+	struct kit *k = xcalloc(1, sizeof(*k));
+
+	k->backend = &backend;
+	kit_mkdir(k->dir);
+	k->s = kit_open(k);
+	*state = k;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct kit *k = *state;
+
+	store_close(k->s);
+	kit_rmdir(k->dir);
+	free(k);
+	return 0;
+}
+
+static void copy_file(const char *from, const char *to, const char *name)
+{
+	char path[128], buf[65536];
+	FILE *in, *out;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", from, name);
+	in = fopen(path, "r");
+	if (!in)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", to, name);
+	out = fopen(path, "w");
+	assert_non_null(out);
+	while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
+		assert_int_equal(fwrite(buf, 1, n, out), n);
+	fclose(in);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* What a crash right now would leave, as "a=… b=…", with the revision. */
+static void assert_after_crash(const struct kit *k, int64_t rev, const char *text)
+{
+	struct kit copy = { .backend = k->backend };
+
+	kit_mkdir(copy.dir);
+	copy_file(k->dir, copy.dir, "data.mdb");
+	copy_file(k->dir, copy.dir, "wal.0");
+	copy_file(k->dir, copy.dir, "wal.1");
+	copy_file(k->dir, copy.dir, "wal.2");
+	copy.s = kit_open(&copy);
+	assert_int_equal(now_rev(copy.s), rev);
+	assert_list(copy.s, "", "z", 0, 0, text);
+	store_close(copy.s);
+	kit_rmdir(copy.dir);
+}
+
+static void assert_failed(struct store *s, const char *key, const char *why)
+{
+	struct store_write w = { .key = sv_from(key), .value = SV("lost"), .expect_rev = STORE_ANY_REV };
+	struct err err = ERR_INIT;
+
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	assert_non_null(strstr(err_msg(&err), why));
+	err_release(&err);
+}
+
+static void test_sync_fails(void **state)
+{
+	struct kit *k = *state;
+	struct err err = ERR_INIT;
+	struct seen n;
+
+	for (int first = 0; first < 2; first++) {
+		/* In the first group of a segment, and in a later one. */
+		if (first) {
+			kit_reopen(k);
+		} else {
+			assert_int_equal(put(k->s, "a", "1", 0), 2);
+		}
+		seen_watch(&n, k->s, "", "z", now_rev(k->s));
+		atomic_store(&fail_sync, 1);
+		assert_failed(k->s, "b", "Input/output error");
+		assert_false(store_healthy(k->s, &err));
+		assert_int_equal(err.reason, ERR_UNAVAILABLE);
+		err_release(&err);
+		if (!first) {
+			assert_list(k->s, "", "z", 0, 0, "a=1@2/2 "); /* reads go on */
+			assert_after_crash(k, 2, "a=1@2/2 ");
+			assert_int_equal(put(k->s, "c", "1", 0), 3);
+			assert_after_crash(k, 3, "a=1@2/2 c=1@3/3 ");
+		} else {
+			assert_after_crash(k, 3, "a=1@2/2 c=1@3/3 ");
+			assert_int_equal(put(k->s, "d", "1", 0), 4);
+			assert_after_crash(k, 4, "a=1@2/2 c=1@3/3 d=1@4/4 ");
+		}
+		assert_true(store_healthy(k->s, &err));
+		seen_wait_progress(&n, now_rev(k->s));
+		assert_int_equal(n.revs.n, 1); /* nobody heard of the lost one */
+		seen_stop(&n, k->s);
+	}
+	kit_reopen(k);
+	assert_list(k->s, "", "z", 0, 0, "a=1@2/2 c=1@3/3 d=1@4/4 ");
+}
+
+static void test_write_fails(void **state)
+{
+	struct kit *k = *state;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(put(k->s, "a", "1", 0), 2);
+	for (int i = 0; i < 12; i++) { /* more often than there are segments */
+		atomic_store(&fail_write, 2);
+		assert_failed(k->s, "b", "No space left on device");
+		atomic_store(&fail_write, 0);
+		/* Asking is what makes it try again, without any write. */
+		while (!store_healthy(k->s, &err)) {
+			err_release(&err);
+			sched_yield();
+		}
+		if (i % 4 == 0)
+			assert_int_equal(put(k->s, "a", "1", STORE_ANY_REV), 3 + i / 4);
+	}
+	assert_after_crash(k, 5, "a=1@2/5 ");
+	kit_reopen(k);
+	assert_list(k->s, "", "z", 0, 0, "a=1@2/5 ");
+}
+
+static void test_disk_full(void **state)
+{
+	struct kit *k = *state;
+	struct rlimit old, small;
+	struct err err = ERR_INIT;
+	char *value = xcalloc(1, 100000), key[16];
+	int written = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 6 << 20; /* the log fits, the database does not */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	for (;; written++) {
+		struct store_write w = { .key = sv_make(key, (size_t)snprintf(key, sizeof(key), "k%04d", written)),
+					 .value = sv_make(value, 100000) };
+
+		assert_true(written < 1000);
+		if (store_commit_wait(k->s, &w, NULL, &err) < 0)
+			break;
+	}
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	err_release(&err);
+	assert_true(written > 50);
+	assert_false(store_healthy(k->s, &err));
+	err_release(&err);
+	assert_failed(k->s, "more", "");
+	assert_int_equal(now_rev(k->s), 1 + written);
+	assert_list(k->s, "more", "", 0, 0, "");
+	free(list_n(k->s, SV("k"), SV("l"), 0, 0)); /* reads go on */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	while (!store_healthy(k->s, &err)) {
+		err_release(&err);
+		sched_yield();
+	}
+	assert_int_equal(put(k->s, "more", "x", 0), 2 + written);
+	kit_reopen(k);
+	assert_int_equal(now_rev(k->s), 2 + written);
+	for (int i = 0; i < written; i++) {
+		char *list;
+
+		snprintf(key, sizeof(key), "k%04d", i);
+		list = list_n(k->s, sv_from(key), SV(""), 0, 0);
+		assert_int_equal(list[6 + 100000], '@');
+		free(list);
+	}
+	free(value);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_sync_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_write_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
+	};
+
+	wal_io.fdatasync = faulty_fdatasync;
+	wal_io.pwritev = faulty_pwritev;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

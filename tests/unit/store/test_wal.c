@@ -1,0 +1,281 @@
+#include "unit.h"
+
+#include "base/buf.h"
+#include "store_kit.h"
+#include "store/lmdb/crc32c.h"
+#include "store/lmdb/wal.h"
+
+#include <sys/stat.h>
+
+#define RECORDS 9
+
+static struct store *open_lmdb(const char *dir, struct err *err)
+{
+	return store_lmdb_open(&thread_env, dir, (size_t)64 << 20, err);
+}
+
+static void test_crc(void **state)
+{
+	unsigned char b[300];
+
+	(void)state;
+	/* RFC 3720, appendix B.4 */
+	assert_int_equal(crc32c(0, "123456789", 9), 0xe3069283);
+	assert_int_equal(crc32c_portable(0, "123456789", 9), 0xe3069283);
+	memset(b, 0, 32);
+	assert_int_equal(crc32c(0, b, 32), 0x8a9136aa);
+	memset(b, 0xff, 32);
+	assert_int_equal(crc32c(0, b, 32), 0x62a8ab43);
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (unsigned char)(i * 31 + 7);
+	for (size_t from = 0; from < 9; from++)
+		for (size_t n = 0; n < sizeof(b) - from; n++) {
+			uint32_t want = crc32c(0, b + from, n);
+
+			assert_int_equal(crc32c_portable(0, b + from, n), want);
+			assert_int_equal(crc32c(crc32c(0, b + from, n / 3), b + from + n / 3, n - n / 3), want);
+		}
+}
+
+static void read_all(const char *path, struct buf *ret)
+{
+	FILE *f = fopen(path, "r");
+	char chunk[65536];
+	size_t n;
+
+	assert_non_null(f);
+	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_add(ret, chunk, n);
+	fclose(f);
+}
+
+static void write_all(const char *path, const char *p, size_t n)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(p, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* The files of a store that was killed after RECORDS single-record groups. */
+struct corpse {
+	char dir[64]; /* to be filled and opened */
+	struct buf db, wal;
+	size_t used; /* of wal */
+};
+
+static int corpse_setup(void **state)
+{
+	struct corpse *c = xcalloc(1, sizeof(*c));
+	struct err err = ERR_INIT;
+	struct store *s;
+	char path[96], text[32];
+
+	kit_mkdir(c->dir);
+	s = open_lmdb(c->dir, &err);
+	assert_non_null(s);
+	for (int i = 0; i < RECORDS; i++) {
+		snprintf(text, sizeof(text), "value-%d", i);
+		assert_int_equal(put(s, i % 2 ? "odd" : "even", text, STORE_ANY_REV), 2 + i);
+	}
+	/* While it is open: nothing was applied yet, as after kill -9. */
+	snprintf(path, sizeof(path), "%s/data.mdb", c->dir);
+	read_all(path, &c->db);
+	snprintf(path, sizeof(path), "%s/wal.0", c->dir);
+	read_all(path, &c->wal);
+	c->used = WAL_BLOCK * (1 + RECORDS);
+	store_close(s);
+	kit_rmdir(c->dir);
+	*state = c;
+	return 0;
+}
+
+static int corpse_teardown(void **state)
+{
+	struct corpse *c = *state;
+
+	buf_release(&c->db);
+	buf_release(&c->wal);
+	free(c);
+	return 0;
+}
+
+static int count_record(const struct wal_record *r, struct sv key, struct sv value, void *ctx, struct err *err)
+{
+	int *n = ctx;
+	char text[32];
+
+	(void)err;
+	snprintf(text, sizeof(text), "value-%d", *n);
+	assert_int_equal(r->rev, 2 + *n);
+	assert_sv(key, *n % 2 ? "odd" : "even");
+	assert_sv(value, text);
+	(*n)++;
+	return 0;
+}
+
+/* Returns how many records the image holds, or -1 when it is refused. */
+static int scan(const char *p, size_t n)
+{
+	struct wal_image img = { "wal.0", (const unsigned char *)p, n };
+	struct err err = ERR_INIT;
+	struct wal_head h;
+	uint64_t rev = 1;
+	int count = 0, r;
+	size_t end;
+
+	if (!wal_head_parse(&img, &h))
+		return -1;
+	r = wal_scan(&img, &h, 0, &rev, count_record, &count, &end, &err);
+	if (r < 0) {
+		assert_int_equal(err.reason, ERR_STORE_READ);
+		assert_non_null(strstr(err_msg(&err), "'wal.0' is corrupted at offset "));
+	} else {
+		assert_int_equal(end, WAL_BLOCK * (size_t)(1 + count));
+	}
+	err_release(&err);
+	return r < 0 ? -1 : count;
+}
+
+static void test_prefixes(void **state)
+{
+	struct corpse *c = *state;
+	int last = -1;
+
+	assert_int_equal(scan(c->wal.p, c->wal.n), RECORDS);
+	for (size_t n = WAL_BLOCK; n <= c->used; n++) {
+		int got = scan(c->wal.p, n);
+
+		assert_true(got >= last && got >= 0 && got <= last + 1);
+		last = got;
+	}
+	assert_int_equal(last, RECORDS);
+}
+
+static void test_bit_flips(void **state)
+{
+	struct corpse *c = *state;
+	char *copy = xmemdup(c->wal.p, c->used);
+	int refused = 0, whole = 0, cut = 0;
+
+	for (size_t i = 0; i < c->used; i++) {
+		size_t group = i / WAL_BLOCK; /* 0 is the segment's head */
+		int got;
+
+		copy[i] ^= (char)(1 << i % 8);
+		got = scan(copy, c->used);
+		copy[i] ^= (char)(1 << i % 8);
+		if (got == -1) {
+			refused++;
+		} else if (got == RECORDS) {
+			/* Only the zeros behind head and groups may change unnoticed. */
+			assert_true(i % WAL_BLOCK >= sizeof(struct wal_group));
+			assert_int_equal(c->wal.p[i], 0);
+			whole++;
+		} else {
+			/* The last group looks torn; any other would have been missed. */
+			assert_int_equal(group, RECORDS);
+			assert_int_equal(got, RECORDS - 1);
+			cut++;
+		}
+	}
+	assert_true(refused > RECORDS * 100 && whole > 0 && cut > 100);
+	free(copy);
+}
+
+/* Opens the corpse with this log; returns the revision, or -1 when it is refused. */
+static int64_t revive(const struct corpse *c, const char *wal, size_t n, const char *why)
+{
+	struct err err = ERR_INIT;
+	char path[96];
+	struct store *s;
+	int64_t rev = -1;
+	char *list;
+
+	kit_rmdir(c->dir);
+	assert_int_equal(mkdir(c->dir, 0700), 0);
+	snprintf(path, sizeof(path), "%s/data.mdb", c->dir);
+	write_all(path, c->db.p, c->db.n);
+	snprintf(path, sizeof(path), "%s/wal.0", c->dir);
+	write_all(path, wal, n);
+	s = open_lmdb(c->dir, &err);
+	if (s) {
+		rev = now_rev(s);
+		list = list_n(s, SV("even"), SV(""), rev, 0);
+		if (rev == 1 + RECORDS)
+			assert_string_equal(list, "even=value-8@2/10 ");
+		free(list);
+		/* And it goes on: also after the cut, and once more from disk. */
+		assert_int_equal(put(s, "more", "x", 0), rev + 1);
+		store_close(s);
+		s = open_lmdb(c->dir, NULL);
+		assert_non_null(s);
+		assert_int_equal(now_rev(s), rev + 1);
+		store_close(s);
+	} else {
+		assert_int_equal(err.reason, ERR_STORE_READ);
+		if (!why || !strstr(err_msg(&err), why))
+			fail_msg("refused with: %s", err_msg(&err));
+	}
+	err_release(&err);
+	kit_rmdir(c->dir);
+	return rev;
+}
+
+static void test_open_damaged(void **state)
+{
+	struct corpse *c = *state;
+	char *copy = xmemdup(c->wal.p, c->wal.n), why[160];
+	struct wal_head h;
+
+	assert_int_equal(revive(c, copy, c->wal.n, NULL), 1 + RECORDS);
+	for (size_t i = 0; i <= RECORDS + 1; i++)
+		assert_int_equal(revive(c, copy, i * WAL_BLOCK, NULL), i < 2 ? 1 : (int64_t)i);
+	assert_int_equal(revive(c, copy, 3 * WAL_BLOCK + 70, NULL), 3); /* torn */
+	assert_int_equal(revive(c, copy, 100, NULL), 1);
+
+	copy[4 * WAL_BLOCK + 70] ^= 1; /* the fourth group */
+	snprintf(why, sizeof(why), "%s/wal.0' is corrupted at offset %zu: ", c->dir, 4 * WAL_BLOCK);
+	assert_int_equal(revive(c, copy, c->wal.n, why), -1);
+	copy[4 * WAL_BLOCK + 70] ^= 1;
+	copy[20] ^= 1; /* the segment's head */
+	assert_int_equal(revive(c, copy, c->wal.n, "/wal.0' is corrupted at offset 0: "), -1);
+	copy[20] ^= 1;
+	memset(copy, 0, WAL_BLOCK);
+	assert_int_equal(revive(c, copy, c->wal.n, "/wal.0' is corrupted at offset 0: "), -1);
+
+	/* A segment that follows one that is gone. */
+	memcpy(&h, c->wal.p, sizeof(h));
+	h.seq += 2;
+	h.prev_seq = h.seq - 1;
+	h.crc = 0;
+	h.crc = crc32c(0, &h, sizeof(h));
+	memcpy(copy, &h, sizeof(h));
+	assert_int_equal(revive(c, copy, c->wal.n, "of the log is missing"), -1);
+	/* Groups of an earlier use of the segment are not taken for this one's. */
+	h.prev_seq = 0;
+	h.salt++;
+	h.crc = 0;
+	h.crc = crc32c(0, &h, sizeof(h));
+	memcpy(copy, &h, sizeof(h));
+	assert_int_equal(revive(c, copy, c->wal.n, NULL), 1);
+	h.store_id++;
+	h.crc = 0;
+	h.crc = crc32c(0, &h, sizeof(h));
+	memcpy(copy, &h, sizeof(h));
+	assert_int_equal(revive(c, copy, c->wal.n, "belongs to another store"), -1);
+	free(copy);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_crc),
+		cmocka_unit_test_setup_teardown(test_prefixes, corpse_setup, corpse_teardown),
+		cmocka_unit_test_setup_teardown(test_bit_flips, corpse_setup, corpse_teardown),
+		cmocka_unit_test_setup_teardown(test_open_damaged, corpse_setup, corpse_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
