@@ -72,7 +72,10 @@ static int ssl_wait(struct bconn *c, int r, int64_t deadline_ns, const char *doi
 		return 0;
 	default:
 		what = xasprintf("%s '%s:%d'", doing, c->host, c->port);
-		return tls_err(err, c->ssl, ERR_UNAVAILABLE, what);
+		if (errno != 0)
+			return err_set(err, ERR_UNAVAILABLE, "%s: %s", what, strerror(errno));
+		/* The verdict on the certificate explains a failed handshake, and nothing after it. */
+		return tls_err(err, SSL_is_init_finished(c->ssl) ? NULL : c->ssl, ERR_UNAVAILABLE, what);
 	}
 	if (r == 0)
 		return err_set(err, ERR_TIMEOUT, "%s '%s:%d': timed out", doing, c->host, c->port);
