@@ -377,7 +377,7 @@ void writer_main(void *ctx)
 
 	pthread_mutex_lock(&s->mu);
 	for (;;) {
-		bool expire = s->expire, probe = s->probe;
+		bool expire = s->expire, probe = s->probe && s->wal_err.reason != ERR_NONE;
 		struct err err = ERR_INIT;
 		struct list taken;
 		struct snap sn;
