@@ -59,7 +59,7 @@ class Group:
 class Type:
     def __init__(self, group, name, at, doc):
         self.group, self.name, self.at, self.doc = group, name, at, doc
-        self.root = self.atomic = self.opaque = False
+        self.root = self.atomic = self.opaque = self.defaults = False
         self.list_of = None
         self.fields = []
         self.flat = None
@@ -392,6 +392,7 @@ class Model:
             self.flatten(t, [])
         for t in self.types:
             self.check_type(t)
+        self.mark_defaults()
         self.symbols = self.collect_symbols(parser.extra)
         order = {g.ref: i for i, g in enumerate(self.groups)}
         self.resources = sorted(parser.resources, key=lambda r: (order[r.group.ref], r.plural))
@@ -463,6 +464,20 @@ class Model:
                 self.p.add(f.at, 'set is for lists')
             if f.card == 'ONE' and f.topology in ('ATOMIC', 'GRANULAR') and not f.target:
                 self.p.add(f.at, 'a scalar has no topology')
+
+    def mark_defaults(self):
+        """Which types have a default in them at any depth: the others need no walk."""
+        todo = [t for t in self.types if any(f.default is not None for f in t.flat)]
+        users = {}
+        for t in self.types:
+            for f in t.flat:
+                if f.target:
+                    users.setdefault(f.target, []).append(t)
+        while todo:
+            t = todo.pop()
+            if not t.defaults:
+                t.defaults = True
+                todo += users.get(t, [])
 
     def collect_symbols(self, extra):
         names = {}
@@ -651,10 +666,10 @@ def emit_tables(m):
         sym_at = len(by_sym)
         by_sym += sorted(range(len(t.flat)), key=lambda i: m.symbols[t.flat[i].name])
         n = len(t.flat)
-        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s },\n' % (
+        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, %s },\n' % (
             c_str(t.ref), c_str(t.openapi), c_str(t.doc) if t.doc else 'NULL',
             'fields + %d' % first if n else 'NULL', n, 'true' if t.root else 'false',
-            'true' if t.atomic else 'false', 'by_sym + %d' % sym_at if n else 'NULL'))
+            'true' if t.atomic else 'false', 'true' if t.defaults else 'false', 'by_sym + %d' % sym_at if n else 'NULL'))
 
     subs, columns, rows = [], [], []
     for r, ident in zip(m.resources, m.resource_ids):

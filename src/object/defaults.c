@@ -42,7 +42,7 @@ static void set_default(struct arena *a, const struct field *f, struct val *map)
 
 static void default_struct(struct arena *a, const struct schema *s, struct val *doc)
 {
-	if (val_type(doc) != VAL_MAP)
+	if (!s->defaults || val_type(doc) != VAL_MAP)
 		return;
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];

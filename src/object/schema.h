@@ -95,6 +95,7 @@ struct schema {
 	uint16_t n_fields;
 	bool root;   /* has apiVersion and kind */
 	bool atomic; /* structType=atomic on the type */
+	bool defaults; /* a field of it, at any depth, has a json_default */
 	const uint16_t *by_sym; /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 };
 
