@@ -669,7 +669,8 @@ def emit_tables(m):
         types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, %s },\n' % (
             c_str(t.ref), c_str(t.openapi), c_str(t.doc) if t.doc else 'NULL',
             'fields + %d' % first if n else 'NULL', n, 'true' if t.root else 'false',
-            'true' if t.atomic else 'false', 'true' if t.defaults else 'false', 'by_sym + %d' % sym_at if n else 'NULL'))
+            'true' if t.atomic else 'false', 'true' if t.defaults else 'false',
+            'by_sym + %d' % sym_at if n else 'NULL'))
 
     subs, columns, rows = [], [], []
     for r, ident in zip(m.resources, m.resource_ids):
