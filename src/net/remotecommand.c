@@ -1,0 +1,466 @@
+/* One session: a tunnel to the client, a dialog with the backend, and between them one of three
+ * transforms. The transforms only fill two buffers; pump() sends those and keeps the balance:
+ *
+ *	client --data--> transform --to_backend--> backend    read while the backend's queue is low
+ *	client <--to_client-- transform <--data-- backend     read while the client's queue is low
+ *
+ * Answers that one end provokes for itself (pongs) are bounded too: an end that asks for many
+ * and reads none is not read any more. */
+#include "net/remotecommand.h"
+
+#include "net/rc_core.h"
+#include "net/ws.h"
+
+#include <stdlib.h>
+
+enum mode { TRANSLATE, PIPE, UNWRAP };
+
+enum {
+	QUEUE_HIGH = 256 * 1024,      /* stop reading the other end */
+	QUEUE_OWN_HIGH = 1024 * 1024, /* stop reading this very end */
+	ANSWER_MAX = 1024 * 1024,     /* of a backend that does not upgrade */
+	WS_MESSAGE_MAX = 4 * 1024 * 1024,
+	CONNECT_S = 30,
+	PING_S = 5,
+	/* After the verdict the client reads on at its own pace: closing under it would make its
+	 * kernel drop what it has not read yet. */
+	LINGER_S = 300,
+};
+
+struct session {
+	enum mode mode;
+	struct http_req *req; /* a reference */
+	struct ev_loop *loop;
+	struct rc_opts opts;
+	struct http_tunnel *tunnel; /* NULL: not yet or no more */
+	struct http_dialog *dialog; /* NULL: no more */
+	bool answered;		    /* the client got a response head */
+	bool connected;		    /* the backend answered 101 */
+	bool tunnel_paused, dialog_paused;
+	bool lingering; /* TRANSLATE: the verdict is told, the client's end is waited for */
+	bool finishing;
+	size_t tunnel_queued, dialog_queued;
+	struct rc_core *core;		    /* TRANSLATE */
+	struct ws ws;			    /* UNWRAP */
+	struct http_header *accept_headers; /* UNWRAP: the answer to be given on 101 */
+	size_t n_accept_headers;
+	struct buf to_client, to_backend; /* PIPE, UNWRAP */
+	int status;			  /* of an answer that is not 101 */
+	struct sv content_type;
+	struct buf answer;
+	struct ev_timer *ping, *limit;
+	struct err why;
+};
+
+static void pump(struct session *s);
+
+/* --- life --- */
+
+static struct session *session_new(enum mode mode, struct http_req *r, const struct rc_opts *o)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	s->mode = mode;
+	s->req = http_req_ref(r);
+	s->loop = http_req_loop(r);
+	s->opts = *o;
+	s->answer.limit = ANSWER_MAX;
+	ws_init(&s->ws, false, WS_MESSAGE_MAX);
+	return s;
+}
+
+static struct session *session_free(struct session *s)
+{
+	ev_timer_stop(s->ping);
+	ev_timer_stop(s->limit);
+	rc_core_free(s->core);
+	ws_release(&s->ws);
+	buf_release(&s->to_client);
+	buf_release(&s->to_backend);
+	buf_release(&s->answer);
+	err_release(&s->why);
+	http_req_unref(s->req);
+	free(s);
+	return NULL;
+}
+
+static void session_finish(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->opts.done)
+		s->opts.done(s->req, s->answered, s->why.reason != ERR_NONE ? &s->why : NULL, s->opts.ctx);
+	session_free(s);
+}
+
+/* Both ends are gone: tell and free, but from the loop, as callers up the stack still use s. */
+static void session_end_if_alone(struct session *s)
+{
+	if (s->tunnel || s->dialog || s->finishing)
+		return;
+	s->finishing = true;
+	s->ping = ev_timer_stop(s->ping);
+	s->limit = ev_timer_stop(s->limit);
+	ev_loop_post(s->loop, session_finish, s);
+}
+
+static void session_fail(struct session *s, enum err_reason reason, const char *what)
+{
+	if (s->why.reason == ERR_NONE)
+		err_set(&s->why, reason, "%s", what);
+	if (s->dialog)
+		http_dialog_close(s->dialog);
+	if (s->tunnel)
+		http_tunnel_close(s->tunnel);
+}
+
+static void limit_restart(struct session *s, int64_t delay_ns, env_fn *fn)
+{
+	ev_timer_stop(s->limit);
+	s->limit = ev_timer_start(s->loop, delay_ns, 0, fn, s);
+}
+
+static void answer_late(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->why.reason == ERR_NONE)
+		err_set(&s->why, ERR_TIMEOUT, "the streaming server did not answer in time");
+	if (s->dialog)
+		http_dialog_close(s->dialog); /* its end tells the client */
+}
+
+static void linger_over(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->tunnel)
+		http_tunnel_close(s->tunnel);
+}
+
+static void ping(void *ctx)
+{
+	struct session *s = ctx;
+
+	rc_core_ping(s->core);
+	pump(s);
+}
+
+/* --- the two ends --- */
+
+static void send_queued(struct session *s, struct buf *to_client, struct buf *to_backend)
+{
+	if (to_client->n > 0 && s->tunnel)
+		s->tunnel_queued = http_tunnel_write(s->tunnel, buf_sv(to_client));
+	if (to_backend->n > 0 && s->dialog && s->connected)
+		s->dialog_queued = http_dialog_write(s->dialog, buf_sv(to_backend));
+	buf_clear(to_client);
+	buf_clear(to_backend);
+}
+
+static void pump(struct session *s)
+{
+	bool pause;
+
+	send_queued(s, s->core ? &s->core->to_client : &s->to_client, s->core ? &s->core->to_backend : &s->to_backend);
+	if (s->core && s->core->state >= RC_ENDED && s->dialog)
+		http_dialog_close(s->dialog);
+	if (s->core && s->core->state == RC_ENDED && s->tunnel && !s->lingering) {
+		s->lingering = true;
+		limit_restart(s, LINGER_S * NS_PER_SEC, linger_over);
+	}
+	if (s->core && s->core->state == RC_DONE && s->tunnel)
+		http_tunnel_close(s->tunnel);
+
+	pause =
+	    s->dialog_queued > QUEUE_HIGH || s->tunnel_queued > QUEUE_OWN_HIGH || (s->core && rc_core_holds(s->core));
+	if (s->tunnel && pause != s->tunnel_paused)
+		http_tunnel_pause(s->tunnel, s->tunnel_paused = pause);
+	pause = s->tunnel_queued > QUEUE_HIGH || s->dialog_queued > QUEUE_OWN_HIGH;
+	if (s->dialog && pause != s->dialog_paused)
+		http_dialog_pause(s->dialog, s->dialog_paused = pause);
+}
+
+static void unwrap_message(enum ws_op op, struct sv payload, void *ctx)
+{
+	struct session *s = ctx;
+
+	switch (op) {
+	case WS_BINARY:
+	case WS_TEXT:
+		buf_addsv(&s->to_backend, payload);
+		break;
+	case WS_PING:
+		ws_frame(&s->ws, &s->to_client, WS_PONG, payload, 0);
+		break;
+	case WS_CLOSE:
+		ws_close_frame(&s->ws, &s->to_client, 1000, SV_NULL, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+static void tunnel_data(struct http_tunnel *t _unused_, struct sv bytes, void *ctx)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct session *s = ctx;
+
+	switch (s->mode) {
+	case TRANSLATE:
+		rc_core_client(s->core, bytes);
+		break;
+	case PIPE:
+		buf_addsv(&s->to_backend, bytes);
+		break;
+	case UNWRAP:
+		if (ws_feed(&s->ws, bytes, unwrap_message, s, &err) < 0)
+			ws_close_frame(&s->ws, &s->to_client, err.reason == ERR_TOO_LARGE ? 1009 : 1002,
+				       sv_from(err_msg(&err)), 0);
+		break;
+	}
+	pump(s);
+	if (s->mode == UNWRAP && s->ws.closing) {
+		if (s->tunnel)
+			http_tunnel_close(s->tunnel);
+		if (s->dialog)
+			http_dialog_close(s->dialog);
+	}
+}
+
+static void tunnel_drain(struct http_tunnel *t _unused_, void *ctx)
+{
+	struct session *s = ctx;
+
+	s->tunnel_queued = 0;
+	pump(s);
+}
+
+static void tunnel_closed(struct http_tunnel *t _unused_, void *ctx)
+{
+	struct session *s = ctx;
+
+	s->tunnel = NULL;
+	s->tunnel_queued = 0;
+	if (s->dialog)
+		http_dialog_close(s->dialog);
+	session_end_if_alone(s);
+}
+
+static const struct http_tunnel_cb tunnel_cb = { tunnel_data, tunnel_drain, tunnel_closed };
+
+/* The backend's own 101, less what belongs to a single hop's message. */
+static size_t passed_on(struct session *s, const struct http_response *head, struct http_header **ret)
+{
+	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, head->n_headers + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < head->n_headers; i++)
+		if (!sv_is(head->headers[i].name, "date") && !sv_is(head->headers[i].name, "content-length") &&
+		    !sv_is(head->headers[i].name, "transfer-encoding"))
+			h[n++] = (struct http_header){ arena_sv(s->req->arena, head->headers[i].name),
+						       arena_sv(s->req->arena, head->headers[i].value) };
+	*ret = h;
+	return n;
+}
+
+static void dialog_head(struct http_dialog *d _unused_, const struct http_response *head, void *ctx)
+{
+	struct session *s = ctx;
+	struct http_header *h = s->accept_headers;
+	size_t n = s->n_accept_headers;
+
+	s->limit = ev_timer_stop(s->limit);
+	if (head->status != 101) {
+		s->status = head->status;
+		s->content_type = arena_sv(s->req->arena, http_response_header(head, "content-type"));
+		return;
+	}
+	s->connected = true;
+	if (s->mode == TRANSLATE) {
+		int64_t every_ns = s->opts.ping_ns > 0 ? s->opts.ping_ns : PING_S * NS_PER_SEC;
+
+		rc_core_start(s->core);
+		s->ping = ev_timer_start(s->loop, every_ns, every_ns, ping, s);
+		pump(s);
+		return;
+	}
+	if (s->mode == PIPE)
+		n = passed_on(s, head, &h);
+	s->answered = true;
+	s->tunnel = http_upgrade(s->req, h, n, &tunnel_cb, s);
+	if (!s->tunnel)
+		session_fail(s, ERR_UNAVAILABLE, "the client left before its connection was upgraded");
+}
+
+static void dialog_data(struct http_dialog *d _unused_, struct sv bytes, void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->status) {
+		buf_addsv(&s->answer, bytes);
+		if (s->answer.overflow && s->dialog)
+			http_dialog_close(s->dialog);
+		return;
+	}
+	switch (s->mode) {
+	case TRANSLATE:
+		rc_core_backend(s->core, bytes);
+		break;
+	case PIPE:
+		buf_addsv(&s->to_client, bytes);
+		break;
+	case UNWRAP:
+		ws_frame(&s->ws, &s->to_client, WS_BINARY, bytes, 0);
+		break;
+	}
+	pump(s);
+}
+
+static void dialog_drain(struct http_dialog *d _unused_, void *ctx)
+{
+	struct session *s = ctx;
+
+	s->dialog_queued = 0;
+	pump(s);
+}
+
+/* TRANSLATE: tells the client what came instead of a connection. */
+static void translate_refused(struct session *s)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct sv body = sv_trim(buf_sv(&s->answer));
+
+	if (s->core->version >= 4 && sv_starts(body, SV("{")) && sv_find_sv(body, SV("\"Status\"")) > 0) {
+		rc_core_fail_status(s->core, body);
+		return;
+	}
+	err_set(&err, ERR_INTERNAL, "unable to upgrade connection: %.*s", SV_ARG(sv_sub(body, 0, 4096)));
+	rc_core_backend_end(s->core, &err);
+}
+
+static void dialog_closed(struct http_dialog *d _unused_, const struct err *err, void *ctx)
+{
+	struct session *s = ctx;
+
+	s->dialog = NULL;
+	s->dialog_queued = 0;
+	s->ping = ev_timer_stop(s->ping);
+	if (err && s->why.reason == ERR_NONE && !(s->core && s->core->state >= RC_ENDED))
+		err_set(&s->why, err->reason, "%s", err_msg(err));
+	if (s->mode == TRANSLATE) {
+		if (s->status)
+			translate_refused(s);
+		else
+			rc_core_backend_end(s->core, s->why.reason != ERR_NONE ? &s->why : NULL);
+		pump(s);
+	} else if (s->tunnel) {
+		if (s->mode == UNWRAP && !s->ws.closing)
+			ws_close_frame(&s->ws, &s->to_client, 1000, SV_NULL, 0);
+		pump(s);
+		http_tunnel_close(s->tunnel);
+	} else if (s->status && s->why.reason == ERR_NONE && !s->answered) {
+		const struct http_header type = { SV("content-type"),
+						  s->content_type.n ? s->content_type : SV("text/plain") };
+		const struct http_chunk body = { .data = arena_sv(s->req->arena, buf_sv(&s->answer)) };
+
+		s->answered = true;
+		http_respond(s->req, s->status, &type, 1, &body, 1);
+	}
+	session_end_if_alone(s);
+}
+
+static const struct http_dialog_cb dialog_cb = { dialog_head, dialog_data, dialog_drain, dialog_closed };
+
+static void dial(struct session *s, const struct rc_backend *b, const struct http_header *more, size_t n_more)
+{
+	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, b->n_headers + n_more);
+	int64_t timeout_ns = s->opts.connect_timeout_ns > 0 ? s->opts.connect_timeout_ns : CONNECT_S * NS_PER_SEC;
+
+	if (n_more)
+		memcpy(h, more, n_more * sizeof(*h));
+	if (b->n_headers)
+		memcpy(h + n_more, b->headers, b->n_headers * sizeof(*h));
+	limit_restart(s, 2 * timeout_ns, answer_late);
+	s->dialog = http_dial(s->loop, &b->endpoint, b->method ? b->method : "POST", b->target, h,
+			      b->n_headers + n_more, SV_NULL, timeout_ns, &dialog_cb, s);
+}
+
+/* --- the three entries --- */
+
+int rc_translate(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err)
+{
+	struct http_header *accept,
+	    more[3] = { { SV("connection"), SV("Upgrade") }, { SV("upgrade"), SV("SPDY/3.1") } };
+	const char *protocol;
+	struct session *s;
+	size_t n;
+
+	if (ws_accept(r, rc_subprotocols, &protocol, &accept, &n, err) < 0)
+		return -1;
+	s = session_new(TRANSLATE, r, o);
+	s->core = rc_core_new(protocol, o->want_stdin, o->want_stdout, o->want_stderr, o->tty);
+	s->tunnel = http_upgrade(r, accept, n, &tunnel_cb, s);
+	if (!s->tunnel) {
+		session_free(s);
+		return err_set(err, ERR_UNAVAILABLE, "the connection cannot be upgraded");
+	}
+	s->answered = true;
+	more[2] = (struct http_header){ SV("x-stream-protocol-version"), sv_from(rc_core_backend_protocol(s->core)) };
+	dial(s, b, more, ARRAY_LEN(more));
+	pump(s);
+	return 0;
+}
+
+bool rc_is_upgrade(const struct http_req *r)
+{
+	struct sv list = http_header_get(r, "connection"), member;
+
+	if (r->version != 1 || http_header_get(r, "upgrade").n == 0)
+		return false;
+	while (sv_split(&list, ',', &member))
+		if (sv_ieq(sv_trim(member), SV("upgrade")))
+			return true;
+	return false;
+}
+
+int rc_pipe(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err)
+{
+	struct http_header *more;
+	struct session *s;
+	size_t n = 0;
+
+	if (!rc_is_upgrade(r))
+		return err_set(err, ERR_BAD_REQUEST, "the request is not an upgrade");
+	more = ARENA_ARRAY(r->arena, struct http_header, r->n_headers + 1);
+	more[n++] = (struct http_header){ SV("connection"), SV("Upgrade") };
+	for (size_t i = 0; i < r->n_headers; i++)
+		if (sv_is(r->headers[i].name, "upgrade") || sv_is(r->headers[i].name, "x-stream-protocol-version") ||
+		    sv_starts(r->headers[i].name, SV("sec-websocket-")))
+			more[n++] = r->headers[i];
+	s = session_new(PIPE, r, o);
+	dial(s, b, more, n);
+	return 0;
+}
+
+int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err)
+{
+	static const char *const offers[] = { "SPDY/3.1+portforward.k8s.io", NULL };
+	const struct http_header more[] = {
+		{ SV("connection"), SV("Upgrade") },
+		{ SV("upgrade"), SV("SPDY/3.1") },
+		{ SV("x-stream-protocol-version"), SV("portforward.k8s.io") },
+	};
+	struct http_header *accept;
+	const char *protocol;
+	struct session *s;
+	size_t n;
+
+	if (ws_accept(r, offers, &protocol, &accept, &n, err) < 0)
+		return -1;
+	s = session_new(UNWRAP, r, o);
+	s->accept_headers = accept;
+	s->n_accept_headers = n;
+	dial(s, b, more, ARRAY_LEN(more));
+	return 0;
+}

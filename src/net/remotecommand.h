@@ -1,0 +1,56 @@
+/* remotecommand.h - exec, attach and port-forward: streams between a client of ours and a
+ * streaming server behind us.
+ *
+ * Who speaks what:
+ *
+ *	kubectl exec/attach   WebSocket v5.channel.k8s.io (v4 and base64 from older ones)
+ *	                      -> rc_translate() -> SPDY/3.1 streams to the kubelet
+ *	kubectl port-forward  WebSocket SPDY/3.1+portforward.k8s.io: SPDY inside binary messages
+ *	                      -> rc_unwrap()    -> the same SPDY, bare, to the kubelet
+ *	old clients           SPDY/3.1 by HTTP upgrade; and a kubelet towards its runtime
+ *	                      -> rc_pipe()      -> the same bytes
+ *
+ * (KEP-4006 describes the first two.) Each takes a request and a backend, makes the connection,
+ * and moves bytes both ways until both ends are finished. Queues are bounded: an end that does
+ * not read makes the other one not be read.
+ *
+ * Ownership: on 0 the session owns the request's answer (it holds a reference) until done();
+ * on -1 nothing happened and the caller answers with err. Everything passed in is copied.
+ * Threads: the request's loop thread, for calls and callbacks.
+ */
+#pragma once
+
+#include "net/http_client.h"
+
+struct rc_backend {
+	struct http_endpoint endpoint;
+	const char *method;		   /* NULL: POST */
+	const char *target;		   /* path and query */
+	const struct http_header *headers; /* sent along: authorization, impersonation */
+	size_t n_headers;
+};
+
+struct rc_opts {
+	bool want_stdin, want_stdout, want_stderr, tty; /* rc_translate() only */
+	int64_t connect_timeout_ns;			/* 0: 30 s; the backend's answer may take as long again */
+	int64_t ping_ns;				/* rc_translate(): SPDY pings; 0: every 5 s */
+	/* Exactly once, last. err NULL: it ran to its end. answered false: the backend could not
+	 * be reached and r still waits for its answer, which the callee gives. */
+	void (*done)(struct http_req *r, bool answered, const struct err *err, void *ctx);
+	void *ctx;
+};
+
+/* The upgrade is answered at once; what goes wrong behind it is told on the error channel, as a
+ * Status. Needs a WebSocket request with one of the channel subprotocols. */
+int rc_translate(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
+
+/* Any upgrade: its headers (Upgrade, X-Stream-Protocol-Version, Sec-WebSocket-*) go to the backend
+ * and the backend's answer, a 101 or not, comes back. */
+int rc_pipe(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
+
+/* A WebSocket request with subprotocol SPDY/3.1+portforward.k8s.io. Answered when the backend has
+ * answered; what is not a 101 is passed on. */
+int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
+
+/* Does a request ask for an upgrade that rc_pipe() could pass on? */
+bool rc_is_upgrade(const struct http_req *r);
