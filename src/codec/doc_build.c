@@ -173,6 +173,22 @@ struct val *val_set_sv(struct arena *a, struct val *map, struct sv key, const st
 	return m;
 }
 
+void val_append_sv(struct arena *a, struct val *map, struct sv key, const struct val *v)
+{
+	struct val copy = val_copy_or_null(v), *m;
+
+	copy.sym = (uint32_t)sym_find(key);
+	val_room(a, map, 2);
+	m = &map->items[map->n];
+	if (copy.sym == SYM_NONE) {
+		*m = val_make(VAL_KEY, key.n);
+		m->s = key.p;
+		m++;
+	}
+	*m = copy;
+	map->n = (uint32_t)(m + 1 - map->items) & VAL_N_MAX;
+}
+
 struct val *val_push(struct arena *a, struct val *list, const struct val *v)
 {
 	struct val copy = val_copy_or_null(v);

@@ -46,6 +46,10 @@ static inline bool val_frozen(const struct val *v)
 	return it && it->frozen;
 }
 
+/* val_set_sv() for a decoder that knows that map has no such member, saving the search. The key
+ * is borrowed for the arena's life. */
+void val_append_sv(struct arena *a, struct val *map, struct sv key, const struct val *v);
+
 static inline struct val val_make(enum val_type type, size_t n)
 {
 	return (struct val){ .type = (unsigned)type & 15, .n = (uint32_t)n & VAL_N_MAX };

@@ -1,9 +1,10 @@
 /* yaml.h - YAML 1.1 text (as sigs.k8s.io/yaml reads it) to documents and back, on libyaml.
  *
- * Plain scalars resolve by YAML 1.1's core rules as yaml.v2 does (yes/no/on/off are booleans
- * only where Kubernetes takes them so: sigs.k8s.io/yaml). Anchors and aliases are followed
- * with a bound on the total number of nodes (no "billion laughs"); mapping keys become
- * strings; duplicate keys are an error, as upstream.
+ * Plain scalars resolve as yaml.v2 does: y, yes, on, n, no and off are booleans like true and
+ * false, 0777 is octal, dates stay strings, infinities are an error; numbers then mean what JSON
+ * would make of them (1.0 is the integer 1). Anchors, aliases and << are followed with a bound
+ * on what they copy (no "billion laughs"); keys become strings; duplicate keys are an error.
+ * Errors read "error converting YAML to JSON: yaml: line 3: ...", with upstream's line numbers.
  */
 #pragma once
 
@@ -12,11 +13,13 @@
 #include "base/err.h"
 #include "codec/doc.h"
 
-/* The documents of a stream one by one: cuts the first document off *rest (at "---" lines).
+/* The documents of a stream one by one: cuts the first document off *rest (at "---" lines that
+ * hold nothing else but a comment).
  * Returns false at the end. Empty documents are skipped. */
 bool yaml_next_document(struct sv *rest, struct sv *ret_doc);
 
-/* Decodes a single document; JSON is YAML too. NULL on failure (ERR_BAD_REQUEST, with line). */
+/* Decodes the first document of text (null when there is none); JSON is YAML too. NULL on failure (ERR_BAD_REQUEST,
+ * with line). */
 struct val *yaml_decode(struct arena *a, struct sv text, struct err *err);
 
 /* Block style, keys in document order, strings quoted only where YAML would misread them. */

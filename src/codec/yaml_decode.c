@@ -1,0 +1,419 @@
+/* YAML to documents, on libyaml's events. go-yaml is a port of libyaml, so its problem texts are
+ * the ones users know; the line arithmetic of yaml.v2 is repeated with its off-by-ones. */
+#include "codec/yaml.h"
+
+#include "base/strmap.h"
+#include "codec/doc_items.h"
+#include "codec/json.h"
+#include "codec/yaml_scalar.h"
+
+#include <yaml.h>
+
+/* Nodes that aliases and merges may copy in one document. */
+#define ALIAS_NODES_MAX 1000000
+
+struct reader {
+	yaml_parser_t parser;
+	yaml_event_t event; /* the one to look at */
+	bool have_event;
+	struct arena *a;
+	struct err *err;
+	struct strmap anchors; /* struct val * */
+	size_t alias_nodes;
+	unsigned depth;
+};
+
+static int read_node(struct reader *r, struct val *ret);
+
+static int fail(struct reader *r, size_t line, const char *what)
+{
+	if (line)
+		return err_set(r->err, ERR_BAD_REQUEST, "error converting YAML to JSON: yaml: line %zu: %s", line,
+			       what);
+	return err_set(r->err, ERR_BAD_REQUEST, "error converting YAML to JSON: yaml: %s", what);
+}
+
+/* Failures that upstream finds after parsing carry the node's own line. */
+static int fail_here(struct reader *r, const char *what)
+{
+	return fail(r, r->event.start_mark.line + 1, what);
+}
+
+static int fail_parser(struct reader *r)
+{
+	const yaml_parser_t *p = &r->parser;
+	size_t line = 0;
+
+	if (p->problem_mark.line)
+		line = p->problem_mark.line + (p->error == YAML_SCANNER_ERROR);
+	else if (p->context_mark.line)
+		line = p->context_mark.line;
+	return fail(r, line, p->problem ? p->problem : "unknown problem parsing YAML content");
+}
+
+static int next_event(struct reader *r)
+{
+	if (r->have_event)
+		yaml_event_delete(&r->event);
+	r->have_event = false;
+	if (!yaml_parser_parse(&r->parser, &r->event))
+		return fail_parser(r);
+	r->have_event = true;
+	return 0;
+}
+
+static size_t count_nodes(const struct val *v, size_t limit)
+{
+	size_t n = 1;
+
+	if (v->type != VAL_LIST && v->type != VAL_MAP)
+		return 1;
+	for (size_t i = 0; i < v->n && n <= limit; i++)
+		n += count_nodes(&v->items[i], limit - n);
+	return n;
+}
+
+/* A copy of what an anchor names. Copied, not shared: documents are trees, and may be changed. */
+static int copy_shared(struct reader *r, const struct val *from, struct val *ret)
+{
+	r->alias_nodes += count_nodes(from, ALIAS_NODES_MAX);
+	if (r->alias_nodes > ALIAS_NODES_MAX)
+		return fail(r, 0, "document contains excessive aliasing");
+	if (val_deeper_than(from, JSON_DEPTH_MAX - r->depth))
+		return fail(r, 0, "exceeded max depth");
+	*ret = *val_clone_nodes(r->a, from);
+	return 0;
+}
+
+static struct sv event_sv(const yaml_char_t *s)
+{
+	return sv_from((const char *)s);
+}
+
+static int remember_anchor(struct reader *r, struct sv name, const struct val *v)
+{
+	struct val *copy;
+
+	if (!name.n)
+		return 0;
+	copy = arena_alloc(r->a, sizeof(*copy));
+	*copy = *v;
+	copy->sym = 0;
+	strmap_set(&r->anchors, name, copy);
+	return 0;
+}
+
+/* --- scalars --- */
+
+static int decode_base64(struct reader *r, struct sv s, struct val *ret)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *out = arena_alloc(r->a, s.n + 1);
+	size_t n = 0, bits = 0;
+	uint32_t word = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		const char *d = memchr(digits, s.p[i], 64);
+
+		if (s.p[i] == '\n' || s.p[i] == '\r' || s.p[i] == ' ' || s.p[i] == '=')
+			continue;
+		if (!d)
+			return fail(r, 0, "!!binary value contains invalid base64 data");
+		word = word << 6 | (uint32_t)(d - digits);
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			out[n++] = (char)(word >> bits & 0xff);
+		}
+	}
+	/* A document holds text: what is no UTF-8 cannot become JSON. */
+	*ret = val_make(VAL_STR, n);
+	ret->s = out;
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	json_encode_str(&b, sv_make(out, n));
+	if (!json_decode(&tmp, buf_sv(&b), NULL, NULL))
+		return fail(r, 0, "!!binary value is not valid UTF-8");
+	return 0;
+}
+
+static int read_scalar(struct reader *r, struct val *ret)
+{
+	struct sv s = sv_make((const char *)r->event.data.scalar.value, r->event.data.scalar.length);
+	struct sv tag = event_sv(r->event.data.scalar.tag);
+	bool plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE, resolve = plain;
+
+	if (s.n > VAL_N_MAX)
+		return fail_here(r, "scalar too long");
+	if (sv_is(tag, YAML_STR_TAG) || sv_is(tag, "!"))
+		resolve = false;
+	else if (sv_is(tag, YAML_INT_TAG) || sv_is(tag, YAML_FLOAT_TAG) || sv_is(tag, YAML_BOOL_TAG) ||
+		 sv_is(tag, YAML_NULL_TAG))
+		resolve = true;
+	if (sv_is(tag, "tag:yaml.org,2002:binary"))
+		return decode_base64(r, s, ret);
+	if (!resolve) {
+		*ret = val_make(VAL_STR, s.n);
+		ret->s = arena_sv(r->a, s).p;
+		return 0;
+	}
+	if (!yaml_resolve(s, ret))
+		return err_set(r->err, ERR_BAD_REQUEST, "error converting YAML to JSON: json: unsupported value: %s",
+			       s.p[0] == '-'			? "-Inf"
+			       : s.p[1] == 'n' || s.p[1] == 'N' ? "NaN"
+								: "+Inf");
+	if (ret->type == VAL_STR)
+		ret->s = arena_sv(r->a, s).p;
+	return 0;
+}
+
+/* --- containers --- */
+
+static int read_list(struct reader *r, struct val *ret)
+{
+	*ret = val_make(VAL_LIST, 0);
+	ret->items = NULL;
+	for (;;) {
+		struct val v;
+
+		if (next_event(r) < 0)
+			return -1;
+		if (r->event.type == YAML_SEQUENCE_END_EVENT)
+			return 0;
+		if (read_node(r, &v) < 0)
+			return -1;
+		val_push(r->a, ret, &v);
+	}
+}
+
+/* The text that a key becomes. */
+static int key_text(struct reader *r, const struct val *key, struct sv *ret)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	switch (val_type(key)) {
+	case VAL_STR:
+		*ret = val_str(key);
+		return 0;
+	case VAL_BOOL:
+	case VAL_INT:
+	case VAL_FLOAT:
+		json_encode(&b, key);
+		*ret = arena_sv(r->a, buf_sv(&b));
+		return 0;
+	case VAL_NULL:
+		return err_set(r->err, ERR_BAD_REQUEST,
+			       "error converting YAML to JSON: unsupported map key of type: null");
+	default:
+		return fail_here(r, "invalid map key");
+	}
+}
+
+/* Members of from that map does not have; their keys are in seen. */
+static int merge_one(struct reader *r, struct val *map, const struct val *from, struct strmap *seen)
+{
+	struct val copy;
+
+	if (val_type(from) != VAL_MAP)
+		return fail(r, 0, "map merge requires map or sequence of maps as the value");
+	VAL_EACH_MEMBER(from, m) {
+		if (strmap_has(seen, m.key))
+			continue;
+		strmap_set(seen, m.key, r);
+		if (copy_shared(r, m.value, &copy) < 0)
+			return -1;
+		val_append_sv(r->a, map, m.key, &copy);
+	}
+	return 0;
+}
+
+static int merge(struct reader *r, struct val *map, const struct val *value, struct strmap *seen)
+{
+	if (val_type(value) != VAL_LIST)
+		return merge_one(r, map, value, seen);
+	VAL_EACH(value, from) {
+		if (merge_one(r, map, from, seen) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
+{
+	struct val merged = val_make(VAL_NULL, 0);
+	bool have_merge = false;
+
+	for (;;) {
+		struct val key, value;
+		struct sv name;
+		size_t line;
+		bool plain_merge;
+
+		if (next_event(r) < 0)
+			return -1;
+		if (r->event.type == YAML_MAPPING_END_EVENT)
+			break;
+		line = r->event.start_mark.line + 1;
+		plain_merge = r->event.type == YAML_SCALAR_EVENT &&
+			      r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+			      sv_is(event_sv(r->event.data.scalar.value), "<<");
+		if (read_node(r, &key) < 0 || key_text(r, &key, &name) < 0)
+			return -1;
+		if (next_event(r) < 0 || read_node(r, &value) < 0)
+			return -1;
+		if (plain_merge) {
+			merged = value;
+			have_merge = true;
+			continue;
+		}
+		if (strmap_has(seen, name))
+			return err_set(r->err, ERR_BAD_REQUEST,
+				       "error converting YAML to JSON: yaml: unmarshal errors:\n"
+				       "  line %zu: key \"%.*s\" already set in map",
+				       line, SV_ARG(name));
+		strmap_set(seen, name, r);
+		val_append_sv(r->a, ret, name, &value);
+	}
+	return have_merge ? merge(r, ret, &merged, seen) : 0;
+}
+
+static int read_map(struct reader *r, struct val *ret)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+
+	*ret = val_make(VAL_MAP, 0);
+	ret->items = NULL;
+	return read_members(r, ret, &seen);
+}
+
+/* The node that the current event begins; afterwards the current event is its last. */
+static int read_node(struct reader *r, struct val *ret)
+{
+	struct sv anchor = SV_NULL;
+	const struct val *target;
+	int result;
+
+	switch (r->event.type) {
+	case YAML_ALIAS_EVENT:
+		target = strmap_get(&r->anchors, event_sv(r->event.data.alias.anchor));
+		if (!target)
+			return err_set(r->err, ERR_BAD_REQUEST,
+				       "error converting YAML to JSON: yaml: unknown anchor '%s' referenced",
+				       (const char *)r->event.data.alias.anchor);
+		return copy_shared(r, target, ret);
+	case YAML_SCALAR_EVENT:
+		if (read_scalar(r, ret) < 0)
+			return -1;
+		return remember_anchor(r, event_sv(r->event.data.scalar.anchor), ret);
+	case YAML_SEQUENCE_START_EVENT:
+		anchor = event_sv(r->event.data.sequence_start.anchor);
+		break;
+	case YAML_MAPPING_START_EVENT:
+		anchor = event_sv(r->event.data.mapping_start.anchor);
+		break;
+	default:
+		return fail_here(r, "unexpected event");
+	}
+	if (r->depth >= JSON_DEPTH_MAX)
+		return fail(r, 0, "exceeded max depth");
+	if (anchor.n)
+		anchor = arena_sv(r->a, anchor);
+	r->depth++;
+	result = r->event.type == YAML_MAPPING_START_EVENT ? read_map(r, ret) : read_list(r, ret);
+	r->depth--;
+	return result < 0 ? -1 : remember_anchor(r, anchor, ret);
+}
+
+static int read_document(struct reader *r, struct val *ret)
+{
+	*ret = val_make(VAL_NULL, 0);
+	ret->i = 0;
+	do {
+		if (next_event(r) < 0)
+			return -1;
+		if (r->event.type == YAML_STREAM_END_EVENT)
+			return 0; /* nothing but comments */
+	} while (r->event.type != YAML_DOCUMENT_START_EVENT);
+	if (next_event(r) < 0 || read_node(r, ret) < 0)
+		return -1;
+	return next_event(r); /* an error right behind the root belongs to it */
+}
+
+struct val *yaml_decode(struct arena *a, struct sv text, struct err *err)
+{
+	struct reader r = { .a = a, .err = err };
+	struct sv start = sv_trim(text);
+	struct val root, *out = NULL;
+
+	if (text.n > VAL_N_MAX) {
+		err_set(err, ERR_BAD_REQUEST, "YAML text of %zu bytes is too long", text.n);
+		return NULL;
+	}
+	/* JSON is YAML, and most of what starts like it is; flow style that is not falls through. */
+	if (start.n && (start.p[0] == '{' || start.p[0] == '[')) {
+		out = json_decode(a, start, NULL, NULL);
+		if (out)
+			return out;
+	}
+	BUG_ON(!yaml_parser_initialize(&r.parser));
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
+	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+	if (read_document(&r, &root) == 0) {
+		out = arena_alloc(a, sizeof(*out));
+		*out = root;
+		out->sym = 0;
+	}
+	if (r.have_event)
+		yaml_event_delete(&r.event);
+	yaml_parser_delete(&r.parser);
+	strmap_release(&r.anchors);
+	return out;
+}
+
+/* --- streams of documents --- */
+
+static bool only_comment(struct sv s)
+{
+	s = sv_trim(s);
+	return s.n == 0 || s.p[0] == '#';
+}
+
+/* Cuts one line, with its end, off *rest. */
+static struct sv next_line(struct sv *rest)
+{
+	ssize_t nl = sv_find(*rest, '\n');
+	size_t n = nl < 0 ? rest->n : (size_t)nl + 1;
+	struct sv line = sv_make(rest->p, n);
+
+	*rest = sv_make(rest->p + n, rest->n - n);
+	return line;
+}
+
+bool yaml_next_document(struct sv *rest, struct sv *ret_doc)
+{
+	while (rest->n) {
+		const char *start = rest->p;
+		size_t n = 0;
+		bool content = false;
+
+		while (rest->n) {
+			struct sv line = next_line(rest);
+
+			if (sv_starts(line, SV("---")) && only_comment(sv_sub(line, 3, line.n - 3))) {
+				if (content)
+					break;
+				start = rest->p; /* a separator before any content begins the document */
+				n = 0;
+				continue;
+			}
+			n += line.n;
+			content |= !only_comment(line) && !sv_is(line, "\xef\xbb\xbf");
+		}
+		if (content) {
+			*ret_doc = sv_make(start, n);
+			return true;
+		}
+	}
+	return false;
+}
