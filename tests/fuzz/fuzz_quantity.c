@@ -1,0 +1,26 @@
+/* Canonical text is canonical and worth the same; sums compare as they should. Two quantities
+ * are separated by a line end. */
+#include "base/arena.h"
+#include "object/quantity.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv rest = sv_make((const char *)data, size), x = SV_NULL, y = SV_NULL, text, sum;
+	int64_t milli, value;
+
+	sv_split(&rest, '\n', &x);
+	sv_split(&rest, '\n', &y);
+	text = quantity_text(&a, x);
+	BUG_ON((text.p != NULL) != quantity_milli(x, &milli));
+	BUG_ON((text.p != NULL) != quantity_value(x, &value));
+	if (!text.p)
+		return 0;
+	BUG_ON(quantity_cmp(text, x) != 0 || !sv_eq(quantity_text(&a, text), text));
+	text = quantity_canonical(&a, x);
+	BUG_ON(!sv_eq(quantity_canonical(&a, text), text));
+	sum = quantity_add(&a, x, y);
+	if (sum.n <= 256) /* longer text is not taken back */
+		BUG_ON(quantity_cmp(sum, x) != quantity_cmp(y, SV("0")) && quantity_cmp(y, SV("0")) != 0);
+	return 0;
+}
