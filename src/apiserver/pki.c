@@ -156,6 +156,7 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	struct pki *p = xcalloc(1, sizeof(*p));
 
 	p->env = o->env;
+	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
 	    load_sa_key(p, o, err) < 0 || load_token(p, o, err) < 0)
 		return pki_close(p);
@@ -166,6 +167,8 @@ struct pki *pki_close(struct pki *p)
 {
 	if (p) {
 		tls_ctx_unref(p->tls);
+		tls_ctx_unref(p->kubelet_tls);
+		pthread_mutex_destroy(&p->lock);
 		arena_release(&p->arena);
 	}
 	free(p);
@@ -186,6 +189,22 @@ int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *
 	struct cert_opts c = { .common_name = cn, .dns_names = dns, .ip_addrs = ips, .server = true };
 
 	return leaf(p, a, &c, ret_cert, ret_key, err);
+}
+
+struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct tls_client_opts o = { .ca_pem = p->ca_cert };
+	struct tls_ctx *tls;
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->kubelet_tls &&
+	    pki_client_cert(p, &a, "kube-apiserver-kubelet-client", masters, &o.cert_pem, &o.key_pem, err) == 0)
+		p->kubelet_tls = tls_client_ctx(&o, err);
+	tls = p->kubelet_tls;
+	pthread_mutex_unlock(&p->lock);
+	return tls;
 }
 
 static void add_base64(struct buf *b, struct sv s)

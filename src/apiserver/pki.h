@@ -12,15 +12,19 @@
 #include "base/err.h"
 #include "net/tls.h"
 
+#include <pthread.h>
+
 struct pki {
+	pthread_mutex_t lock; /* of what is made on demand */
 	struct arena arena;
 	struct env *env;
 	struct sv ca_cert, ca_key;
 	struct sv server_cert, server_key;
 	struct sv sa_key, sa_public; /* PEM */
 	struct sv sa_x, sa_y, sa_kid;
-	struct sv token;     /* the admin and join secret */
-	struct tls_ctx *tls; /* serves with the server certificate; set by its user, dropped here */
+	struct sv token;	     /* the admin and join secret */
+	struct tls_ctx *kubelet_tls; /* see pki_kubelet_tls() */
+	struct tls_ctx *tls;	     /* serves with the server certificate; set by its user, dropped here */
 };
 
 struct pki_opts {
@@ -38,6 +42,8 @@ int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *
 		    struct sv *ret_key, struct err *err);
 int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *const *dns, const char *const *ips,
 		    struct sv *ret_cert, struct sv *ret_key, struct err *err);
+/* The client side of connections to kubelets; borrowed, made at the first call. */
+struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err);
 /* A kubeconfig with embedded credentials of system:masters. */
 int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url, struct sv *ret_yaml, struct err *err);
 

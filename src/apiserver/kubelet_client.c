@@ -1,0 +1,153 @@
+#include "apiserver/kubelet_client.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/pki.h"
+#include "apiserver/watchcache.h"
+#include "base/buf.h"
+
+#include <stdlib.h>
+
+#define DEFAULT_KUBELET_PORT 10250
+#define CONNECT_TIMEOUT_NS (10 * NS_PER_SEC)
+#define ERROR_BODY_MAX ((size_t)64 * 1024)
+#define HIGH_WATER ((size_t)256 * 1024) /* bytes queued towards a slow client before we stop reading */
+
+int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err)
+{
+	_cleanup_obj_ struct obj *o = wc_get(s->wc, RES(core_nodes), SV(""), node);
+	const char *host = NULL;
+
+	if (!o)
+		return err_not_found(err, RES(core_nodes), node);
+	VAL_EACH(obj_get(o, F_status, F_addresses), ad)
+		if (!host && val_is(val_get(ad, F_type), "InternalIP"))
+			host = arena_cstr(a, val_get_str(ad, F_address));
+	if (!host)
+		return err_set(err, ERR_UNAVAILABLE,
+			       "node '%.*s' reports no InternalIP, so its kubelet cannot be reached", SV_ARG(node));
+	*ret = (struct http_endpoint){
+		.host = host,
+		.port = (int)val_get_int(obj_root(o), DEFAULT_KUBELET_PORT, F_status, F_daemonEndpoints,
+					 F_kubeletEndpoint, F_Port),
+		.tls = pki_kubelet_tls(s->pki, err),
+	};
+	return ret->tls ? 0 : -1;
+}
+
+struct forward {
+	struct api_req *q;
+	struct http_dialog *dialog;
+	int status;
+	bool streaming, gone, paused;
+	struct buf error;
+};
+
+static void on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
+{
+	struct forward *f = ctx;
+	struct sv type = http_response_header(head, "content-type");
+
+	(void)d;
+	f->status = head->status;
+	if (head->status / 100 != 2)
+		return;
+	f->streaming = true;
+	f->q->sink->stream_begin(f->q, type.n ? arena_cstr(f->q->arena, type) : "text/plain");
+}
+
+static void free_owner(void *p)
+{
+	free(p);
+}
+
+static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
+{
+	struct forward *f = ctx;
+	struct http_chunk c;
+
+	if (!f->streaming) {
+		buf_addsv(&f->error, bytes);
+		return;
+	}
+	if (f->gone)
+		return;
+	c.owner = xmemdup(bytes.p, bytes.n);
+	c.data = sv_make(c.owner, bytes.n);
+	c.release = free_owner;
+	if (f->q->sink->stream_write(f->q, &c) > HIGH_WATER) {
+		f->paused = true;
+		http_dialog_pause(d, true);
+	}
+}
+
+static void on_drain(struct api_req *q)
+{
+	struct forward *f = q->stream;
+
+	if (f->paused && f->dialog) {
+		f->paused = false;
+		http_dialog_pause(f->dialog, false);
+	}
+}
+
+static void on_gone(struct api_req *q)
+{
+	struct forward *f = q->stream;
+
+	f->gone = true;
+	if (f->dialog)
+		http_dialog_close(f->dialog);
+}
+
+static enum err_reason reason_of(int status)
+{
+	for (int r = ERR_NONE + 1; r < _ERR_REASON_MAX; r++)
+		if (err_reason_code((enum err_reason)r) == status)
+			return (enum err_reason)r;
+	return ERR_INTERNAL;
+}
+
+static void on_closed(struct http_dialog *d, const struct err *why, void *ctx)
+{
+	struct forward *f = ctx;
+	struct api_req *q = f->q;
+	struct sv text = sv_trim(buf_sv(&f->error));
+	struct err err = ERR_INIT;
+
+	(void)d;
+	f->dialog = NULL;
+	q->on_gone = NULL;
+	q->on_drain = NULL;
+	if (f->streaming) {
+		q->sink->stream_end(q);
+	} else {
+		if (f->status == 0)
+			err_set(&err, ERR_UNAVAILABLE, "error dialing the kubelet: %s",
+				why ? err_msg(why) : "connection closed");
+		else
+			err_set(&err, reason_of(f->status), "%.*s",
+				SV_ARG(text.n ? text : SV("the kubelet gave no reason")));
+		api_req_fail(q, &err);
+	}
+	buf_release(&f->error);
+	free(f);
+}
+
+void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const char *target)
+{
+	static const struct http_dialog_cb cb = { .head = on_head, .data = on_data, .closed = on_closed };
+	struct forward *f;
+	struct err err = ERR_INIT;
+
+	if (!q->http || !q->sink->stream_begin) {
+		err_set(&err, ERR_METHOD_NOT_ALLOWED, "this subresource can only be read over HTTP");
+		api_req_fail(q, &err);
+		return;
+	}
+	f = xcalloc(1, sizeof(*f));
+	f->q = q;
+	f->error.limit = ERROR_BODY_MAX;
+	q->stream = f;
+	q->on_gone = on_gone;
+	q->on_drain = on_drain;
+	f->dialog = http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""), CONNECT_TIMEOUT_NS, &cb, f);
+}

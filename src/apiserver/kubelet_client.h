@@ -1,0 +1,16 @@
+/* kubelet_client.h - how the API server reaches the kubelet of a node.
+ *
+ * HTTPS to the node's InternalIP and the port it reports, authenticated by a client certificate of
+ * ours and verified against the cluster CA.
+ */
+#pragma once
+
+#include "apiserver/api_req.h"
+#include "net/http_client.h"
+
+/* Endpoint of a node's kubelet; strings in the arena, tls lives with the server. */
+int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err);
+
+/* Forwards a GET to the kubelet and streams its answer back as q's own; answers q in any case.
+ * Non-2xx answers become Status failures with the kubelet's text. */
+void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const char *target);

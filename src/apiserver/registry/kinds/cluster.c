@@ -1,0 +1,262 @@
+/* Namespaces, Nodes, and the small core kinds. */
+#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/printers/printers.h"
+
+/* --- Namespace --- */
+
+static void namespace_defaults(struct api_req *q, struct val *doc)
+{
+	struct sv name = val_get_str(doc, F_metadata, F_name);
+	struct val *labels;
+
+	if (name.n == 0)
+		return;
+	labels = val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_labels);
+	val_set_sv(q->arena, labels, SV("kubernetes.io/metadata.name"), val_new_str(q->arena, name));
+}
+
+static void namespace_create(struct api_req *q, struct val *doc)
+{
+	struct val *spec = val_ensure_map(q->arena, doc, F_spec), *list = val_ensure_list(q->arena, spec, F_finalizers);
+	bool has = false;
+
+	VAL_EACH(list, f)
+		has = has || val_is(f, "kubernetes");
+	if (!has)
+		val_push(q->arena, list, val_new_str_ref(q->arena, SV("kubernetes")));
+	val_del(doc, F_status);
+	val_set_cstr(q->arena, val_set_map(q->arena, doc, F_status), F_phase, "Active");
+}
+
+/* Only the finalize subresource changes spec.finalizers. */
+static void namespace_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	const struct val *was = val_get(old, F_spec, F_finalizers);
+
+	if (sv_is(q->subresource, "finalize"))
+		return;
+	if (was)
+		val_set(q->arena, val_ensure_map(q->arena, doc, F_spec), F_finalizers, was);
+	else if (val_get(doc, F_spec))
+		val_del(val_get_mut(doc, F_spec), F_finalizers);
+}
+
+static bool namespace_field(const struct val *ns, struct sv label, struct sv *ret)
+{
+	if (!sv_is(label, "status.phase"))
+		return false;
+	*ret = val_get_str(ns, F_status, F_phase);
+	return true;
+}
+
+static int finalize_change(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	const struct val *body = ctx, *list = val_get(body, F_spec, F_finalizers);
+	struct sv rev = val_get_str(body, F_metadata, F_resourceVersion);
+
+	if (rev.n && !sv_eq(rev, val_get_str(old, F_metadata, F_resourceVersion)))
+		return err_modified(err, RES(core_namespaces), q->name);
+	if (list)
+		val_set(q->arena, val_ensure_map(q->arena, doc, F_spec), F_finalizers, list);
+	else if (val_get(doc, F_spec))
+		val_del(val_get_mut(doc, F_spec), F_finalizers);
+	return 0;
+}
+
+static void finalize_done(struct api_req *q, struct obj *o, struct err *err, void *ctx)
+{
+	(void)ctx;
+	if (err)
+		api_req_fail(q, err);
+	else
+		q->sink->object(q, 200, o, NULL);
+}
+
+static void namespace_finalize(struct api_req *q)
+{
+	struct val *body = sub_body(q);
+
+	if (body)
+		registry_update_async(q, RES(core_namespaces), SV(""), q->name, "finalize", finalize_change,
+				      finalize_done, body);
+}
+
+static const struct sub_handler namespace_subs[] = { { "finalize", namespace_finalize }, { NULL, NULL } };
+
+const struct strategy namespace_strategy = {
+	.res = RES(core_namespaces),
+	.name_check = fmt_dns_label,
+	.unconditional_update = true,
+	.no_generation = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = namespace_defaults,
+	.prepare_create = namespace_create,
+	.prepare_update = namespace_update,
+	.subs = namespace_subs,
+	.field_label = namespace_field,
+};
+
+/* --- Node --- */
+
+static void node_defaults(struct api_req *q, struct val *doc)
+{
+	struct val *status = val_get_mut(doc, F_status);
+	const struct val *capacity = val_get(status, F_capacity);
+
+	if (capacity && !val_get(status, F_allocatable))
+		val_set(q->arena, status, F_allocatable, val_clone(q->arena, capacity));
+}
+
+static const struct sub_handler node_subs[] = { { "proxy", node_proxy }, { NULL, NULL } };
+
+static bool node_field(const struct val *node, struct sv label, struct sv *ret)
+{
+	if (!sv_is(label, "spec.unschedulable"))
+		return false;
+	*ret = val_get_bool(node, F_spec, F_unschedulable) ? SV("true") : SV("false");
+	return true;
+}
+
+const struct strategy node_strategy = {
+	.res = RES(core_nodes),
+	.unconditional_update = true,
+	.no_generation = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = node_defaults,
+	.subs = node_subs,
+	.field_label = node_field,
+	.print = print_node,
+};
+
+/* --- the rest of core --- */
+
+/* stringData is for writing only: it is folded into data. */
+static void secret_fold(struct api_req *q, struct val *doc)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const struct val *plain = val_get(doc, F_stringData);
+
+	VAL_EACH_MEMBER(plain, m) {
+		struct sv s = val_str(m.value);
+		char *out = arena_alloc(q->arena, s.n / 3 * 4 + 5), *at = out;
+
+		for (size_t i = 0; i < s.n; i += 3) {
+			const unsigned char *in = (const unsigned char *)s.p + i;
+			size_t left = s.n - i;
+			uint32_t v =
+			    (uint32_t)in[0] << 16 | (left > 1 ? (uint32_t)in[1] << 8 : 0) | (left > 2 ? in[2] : 0);
+
+			*at++ = digits[v >> 18 & 63];
+			*at++ = digits[v >> 12 & 63];
+			*at++ = left > 1 ? digits[v >> 6 & 63] : '=';
+			*at++ = left > 2 ? digits[v & 63] : '=';
+		}
+		val_set_sv(q->arena, val_ensure_map(q->arena, doc, F_data), m.key,
+			   val_new_str_ref(q->arena, sv_make(out, (size_t)(at - out))));
+	}
+	val_del(doc, F_stringData);
+}
+
+static bool secret_field(const struct val *secret, struct sv label, struct sv *ret)
+{
+	if (!sv_is(label, "type"))
+		return false;
+	*ret = val_get_str(secret, F_type);
+	return true;
+}
+
+const struct strategy secret_strategy = {
+	.res = RES(core_secrets),
+	.unconditional_update = true,
+	.no_generation = true,
+	.set_defaults = secret_fold,
+	.field_label = secret_field,
+};
+
+const struct strategy configmap_strategy = {
+	.res = RES(core_configmaps),
+	.unconditional_update = true,
+	.no_generation = true,
+	.print = print_configmap,
+};
+
+const struct strategy event_strategy = {
+	.res = RES(core_events),
+	.create_on_update = true,
+	.unconditional_update = true,
+	.no_generation = true,
+	.print = print_event,
+};
+
+static void limitrange_defaults(struct api_req *q, struct val *doc)
+{
+	struct val *items = val_get_mut(doc, F_spec, F_limits);
+	const enum sym steps[][2] = { { F_default, F_max },
+				      { F_defaultRequest, F_default },
+				      { F_defaultRequest, F_min } };
+
+	for (size_t i = 0; i < val_len(items); i++) {
+		struct val *item = val_at_mut(items, i);
+
+		if (!val_is(val_get(item, F_type), "Container"))
+			continue;
+		for (size_t k = 0; k < ARRAY_LEN(steps); k++) {
+			const struct val *from = val_member(item, steps[k][1]);
+
+			if (val_len(from) == 0)
+				continue;
+			from = val_clone(q->arena, from);
+			struct val *to = val_ensure_map(q->arena, item, steps[k][0]);
+
+			VAL_EACH_MEMBER(from, m)
+				if (!val_member_sv(to, m.key))
+					val_set_sv(q->arena, to, m.key, m.value);
+		}
+	}
+}
+
+const struct strategy limitrange_strategy = {
+	.res = RES(core_limitranges),
+	.create_on_update = true,
+	.unconditional_update = true,
+	.no_generation = true,
+	.set_defaults = limitrange_defaults,
+};
+
+const struct strategy resourcequota_strategy = {
+	.res = RES(core_resourcequotas),
+	.unconditional_update = true,
+	.no_generation = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.prepare_create = drop_status,
+	.print = print_resourcequota,
+};
+
+static void pending_volume(struct api_req *q, struct val *doc)
+{
+	val_del(doc, F_status);
+	val_set_cstr(q->arena, val_set_map(q->arena, doc, F_status), F_phase, "Pending");
+}
+
+const struct strategy persistentvolume_strategy = {
+	.res = RES(core_persistentvolumes),
+	.unconditional_update = true,
+	.no_generation = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.prepare_create = pending_volume,
+	.print = print_persistentvolume,
+};
+
+const struct strategy persistentvolumeclaim_strategy = {
+	.res = RES(core_persistentvolumeclaims),
+	.unconditional_update = true,
+	.no_generation = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.prepare_create = pending_volume,
+	.print = print_persistentvolumeclaim,
+};

@@ -1,0 +1,57 @@
+/* kinds.h - the strategies of all kinds, one file a family; shared by registry/kinds/ and
+ * registry/strategies.c only.
+ *
+ * To add a kind: write its strategy in the family's file (or a new one), declare it here, list
+ * it in strategies.c. What data can say belongs into the api folder instead.
+ */
+#pragma once
+
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/registry.h"
+#include "apiserver/registry/strategy.h"
+
+extern const struct strategy pod_strategy, service_strategy, endpoints_strategy, namespace_strategy, node_strategy,
+    serviceaccount_strategy, secret_strategy, configmap_strategy, event_strategy, events_event_strategy,
+    replicationcontroller_strategy, binding_strategy, limitrange_strategy, resourcequota_strategy,
+    persistentvolume_strategy, persistentvolumeclaim_strategy, podtemplate_strategy;
+extern const struct strategy deployment_strategy, replicaset_strategy, daemonset_strategy, statefulset_strategy,
+    controllerrevision_strategy, job_strategy, cronjob_strategy;
+extern const struct strategy tokenreview_strategy, selfsubjectreview_strategy, subjectaccessreview_strategy,
+    localsubjectaccessreview_strategy, selfsubjectaccessreview_strategy, selfsubjectrulesreview_strategy;
+extern const struct strategy role_strategy, clusterrole_strategy, rolebinding_strategy, clusterrolebinding_strategy;
+extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strategy, priorityclass_strategy,
+    ingress_strategy, ingressclass_strategy, networkpolicy_strategy, servicecidr_strategy, ipaddress_strategy,
+    storageclass_strategy, volumeattachment_strategy, csidriver_strategy, csinode_strategy, csistoragecapacity_strategy,
+    crd_strategy;
+
+extern const char *const reset_status_only[]; /* main endpoint: status is not this one's */
+extern const char *const reset_spec[];	      /* status endpoint: spec is not this one's */
+
+/* Removes status on create; puts the old one back on update through the main endpoint is the
+ * generic registry's work (reset_main). */
+void drop_status(struct api_req *q, struct val *doc);
+
+/* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
+void default_pod_spec(struct arena *a, struct val *spec);
+void default_pod_template(struct arena *a, struct val *workload_spec);
+
+/* --- helpers for subresource handlers --- */
+
+/* The handler's body, typed by its own schema; NULL after having failed q. */
+struct val *sub_body(struct api_req *q);
+/* Answers 201 with Status Success. */
+void answer_created(struct api_req *q);
+
+/* State of the Service allocators. */
+struct allocators;
+int allocators_start(struct apiserver *s, struct err *err);
+void allocators_free(struct apiserver *s);
+
+/* streams.c: log, exec, attach, portforward, proxy: towards the kubelet. */
+void pod_log(struct api_req *q);
+void pod_exec(struct api_req *q);
+void pod_attach(struct api_req *q);
+void pod_portforward(struct api_req *q);
+void node_proxy(struct api_req *q);
+/* eviction.c */
+void pod_eviction(struct api_req *q);

@@ -1,0 +1,319 @@
+/* Pods: computed defaults, QoS, binding, and how long deletion waits. */
+#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/printers/printers.h"
+#include "base/timefmt.h"
+#include "object/quantity.h"
+
+const char *const reset_status_only[] = { "status", NULL };
+const char *const reset_spec[] = { "spec", NULL };
+static const char *const reset_pod_status[] = { "spec", "metadata.deletionTimestamp", "metadata.ownerReferences",
+						NULL };
+
+void drop_status(struct api_req *q, struct val *doc)
+{
+	(void)q;
+	val_del(doc, F_status);
+}
+
+/* --- defaults --- */
+
+/* "repo:latest", or neither tag nor digest: pulled every time. */
+static bool image_is_latest(struct sv image)
+{
+	ssize_t slash = -1, colon;
+	struct sv last;
+
+	if (sv_find(image, '@') >= 0)
+		return false;
+	for (size_t i = 0; i < image.n; i++)
+		if (image.p[i] == '/')
+			slash = (ssize_t)i;
+	last = sv_sub(image, (size_t)(slash + 1), image.n);
+	colon = sv_find(last, ':');
+	return colon < 0 || sv_is(sv_sub(last, (size_t)colon + 1, last.n), "latest");
+}
+
+/* What is limited but not requested is requested up to its limit. */
+static void requests_from_limits(struct arena *a, struct val *container)
+{
+	struct val *resources = val_get_mut(container, F_resources);
+	const struct val *limits = val_get(resources, F_limits);
+	struct val *requests;
+
+	if (val_len(limits) == 0)
+		return;
+	requests = val_ensure_map(a, resources, F_requests);
+	VAL_EACH_MEMBER(limits, m)
+		if (!val_member_sv(requests, m.key))
+			val_set_sv(a, requests, m.key, m.value);
+}
+
+static void default_container(struct arena *a, struct val *c, bool host_network)
+{
+	struct val *ports = val_get_mut(c, F_ports);
+
+	if (val_get_str(c, F_imagePullPolicy).n == 0)
+		val_set_cstr(a, c, F_imagePullPolicy,
+			     image_is_latest(val_get_str(c, F_image)) ? "Always" : "IfNotPresent");
+	requests_from_limits(a, c);
+	for (size_t i = 0; host_network && i < val_len(ports); i++) {
+		struct val *p = val_at_mut(ports, i);
+
+		if (val_get_int(p, 0, F_hostPort) == 0 && val_get(p, F_containerPort))
+			val_set_int(a, p, F_hostPort, val_get_int(p, 0, F_containerPort));
+	}
+}
+
+static void default_volume(struct arena *a, struct val *v)
+{
+	if (val_len(v) == 1 && val_get(v, F_name))
+		val_set_map(a, v, F_emptyDir);
+}
+
+void default_pod_spec(struct arena *a, struct val *spec)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
+	bool host_network = val_get_bool(spec, F_hostNetwork);
+	struct val *list;
+
+	if (val_type(spec) != VAL_MAP)
+		return;
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		list = val_member_mut(spec, lists[k]);
+		for (size_t i = 0; i < val_len(list); i++)
+			default_container(a, val_at_mut(list, i), host_network);
+	}
+	list = val_member_mut(spec, F_volumes);
+	for (size_t i = 0; i < val_len(list); i++)
+		default_volume(a, val_at_mut(list, i));
+	/* Two names of one field: the old one is kept readable. */
+	if (val_get_str(spec, F_serviceAccountName).n)
+		val_set_str(a, spec, F_serviceAccount, val_get_str(spec, F_serviceAccountName));
+	else if (val_get_str(spec, F_serviceAccount).n)
+		val_set_str(a, spec, F_serviceAccountName, val_get_str(spec, F_serviceAccount));
+}
+
+void default_pod_template(struct arena *a, struct val *workload_spec)
+{
+	default_pod_spec(a, val_get_mut(workload_spec, F_template, F_spec));
+}
+
+static void pod_defaults(struct api_req *q, struct val *doc)
+{
+	struct val *spec = val_get_mut(doc, F_spec);
+
+	default_pod_spec(q->arena, spec);
+	if (spec && !val_get(spec, F_enableServiceLinks))
+		val_set_bool(q->arena, spec, F_enableServiceLinks, true);
+}
+
+/* --- quality of service (KEP-753's rules: cpu and memory only) --- */
+
+static bool has_amount(const struct val *m, struct sv key)
+{
+	return quantity_milli_or(val_member_sv(m, key), 0) > 0;
+}
+
+static const char *qos_class(const struct val *spec)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers };
+	bool any = false, guaranteed = true;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(spec, lists[k]), c) {
+			const struct val *limits = val_get(c, F_resources, F_limits);
+			const struct val *requests = val_get(c, F_resources, F_requests);
+			const struct sv keys[] = { SV("cpu"), SV("memory") };
+
+			for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+				any = any || has_amount(limits, keys[i]) || has_amount(requests, keys[i]);
+				if (!has_amount(limits, keys[i]) ||
+				    quantity_cmp(val_str(val_member_sv(limits, keys[i])),
+						 val_str(val_member_sv(requests, keys[i]))) != 0)
+					guaranteed = false;
+			}
+		}
+	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
+
+static void pod_prepare_create(struct api_req *q, struct val *doc)
+{
+	struct val *status;
+
+	val_del(doc, F_status);
+	status = val_set_map(q->arena, doc, F_status);
+	val_set_cstr(q->arena, status, F_phase, "Pending");
+	val_set_cstr(q->arena, status, F_qosClass, qos_class(val_get(doc, F_spec)));
+}
+
+static void pod_prepare_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	/* The class never changes; a kubelet that leaves it out means the old one. */
+	const struct val *was = val_get(old, F_status, F_qosClass);
+	struct val *status = val_get_mut(doc, F_status);
+
+	if (was && status)
+		val_set(q->arena, status, F_qosClass, was);
+}
+
+static bool pod_terminal(const struct val *pod)
+{
+	const struct val *phase = val_get(pod, F_status, F_phase);
+
+	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
+}
+
+/* Only a kubelet can wait for containers: without one, or after the end, there is nothing to
+ * wait for. */
+static int64_t pod_grace(struct api_req *q, const struct val *pod, int64_t grace)
+{
+	(void)q;
+	if (grace < 0)
+		grace = val_get_int(pod, 30, F_spec, F_terminationGracePeriodSeconds);
+	if (val_get_str(pod, F_spec, F_nodeName).n == 0 || pod_terminal(pod))
+		return 0;
+	/* A negative period means "at once, but let the node do it". */
+	return grace < 0 ? 1 : grace;
+}
+
+static bool pod_field(const struct val *pod, struct sv label, struct sv *ret)
+{
+	if (sv_is(label, "spec.host")) {
+		*ret = val_get_str(pod, F_spec, F_nodeName);
+		return true;
+	}
+	if (sv_is(label, "spec.hostNetwork")) {
+		*ret = val_get_bool(pod, F_spec, F_hostNetwork) ? SV("true") : SV("false");
+		return true;
+	}
+	if (sv_is(label, "status.podIP")) {
+		const struct val *first = val_at(val_get(pod, F_status, F_podIPs), 0);
+
+		*ret = first ? val_get_str(first, F_ip) : val_get_str(pod, F_status, F_podIP);
+		return true;
+	}
+	if (sv_is(label, "status.podIPs")) {
+		*ret = SV("");
+		return true;
+	}
+	return false;
+}
+
+/* --- binding --- */
+
+static int bind_change(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	const struct val *binding = ctx, *annotations = val_get(binding, F_metadata, F_annotations);
+	struct sv node = val_get_str(binding, F_target, F_name), uid = val_get_str(binding, F_metadata, F_uid);
+	struct sv name = val_get_str(old, F_metadata, F_name), have = val_get_str(old, F_spec, F_nodeName);
+	struct val *status, *conditions, *c;
+	char now[TIME_TEXT_MAX];
+
+	if (uid.n && !sv_eq(uid, val_get_str(old, F_metadata, F_uid)))
+		return err_conflict(err, RES(core_pods), name, "the pod was replaced by another one of the same name");
+	if (val_get(old, F_metadata, F_deletionTimestamp))
+		return err_conflict(err, RES(core_pods), name,
+				    "pod %.*s is being deleted, cannot be assigned to a host", SV_ARG(name));
+	if (have.n)
+		return err_conflict(err, RES(core_pods), name, "pod %.*s is already assigned to node \"%.*s\"",
+				    SV_ARG(name), SV_ARG(have));
+	if (val_len(val_get(old, F_spec, F_schedulingGates)))
+		return err_conflict(err, RES(core_pods), name, "pod %.*s has non-empty .spec.schedulingGates",
+				    SV_ARG(name));
+	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_spec), F_nodeName, node);
+	VAL_EACH_MEMBER(annotations, m)
+		val_set_sv(q->arena, val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_annotations), m.key,
+			   m.value);
+
+	status = val_ensure_map(q->arena, doc, F_status);
+	conditions = val_ensure_list(q->arena, status, F_conditions);
+	for (size_t i = 0; i < val_len(conditions); i++)
+		if (val_is(val_get(val_at(conditions, i), F_type), "PodScheduled")) {
+			val_list_remove(conditions, i);
+			break;
+		}
+	c = val_new_map(q->arena);
+	val_set_cstr(q->arena, c, F_type, "PodScheduled");
+	val_set_cstr(q->arena, c, F_status, "True");
+	val_set(q->arena, c, F_lastProbeTime, val_new_null(q->arena));
+	val_set_str(q->arena, c, F_lastTransitionTime, time_format(env_now_ns(q->server->env), false, now));
+	val_push(q->arena, conditions, c);
+	return 0;
+}
+
+static void bind_done(struct api_req *q, struct obj *o, struct err *err, void *ctx)
+{
+	(void)o;
+	(void)ctx;
+	if (err)
+		api_req_fail(q, err);
+	else
+		answer_created(q);
+}
+
+static void bind_pod(struct api_req *q, struct val *binding, struct sv name)
+{
+	struct err err = ERR_INIT;
+	const struct val *kind = val_get(binding, F_target, F_kind);
+
+	if (val_get_str(binding, F_target, F_name).n == 0 || (val_str(kind).n && !val_is(kind, "Node"))) {
+		err_set(&err, ERR_INVALID,
+			"Binding \"%.*s\" is invalid: target.name: Required value: a binding names a Node",
+			SV_ARG(name));
+		err_set_object(&err, SV(""), SV("Binding"), name);
+		err_add_cause(&err, "FieldValueRequired", SV("target.name"), "Required value: a binding names a Node");
+		api_req_fail(q, &err);
+		return;
+	}
+	registry_update_async(q, RES(core_pods), q->ns, name, "binding", bind_change, bind_done, binding);
+}
+
+static void pod_binding(struct api_req *q)
+{
+	struct val *binding = sub_body(q);
+
+	if (binding)
+		bind_pod(q, binding, q->name);
+}
+
+/* The old way: POST to namespaces/NS/bindings, the pod named by metadata.name. */
+static void binding_create(struct api_req *q, struct val *doc)
+{
+	bind_pod(q, doc, val_get_str(doc, F_metadata, F_name));
+}
+
+const struct strategy binding_strategy = {
+	.res = RES(core_bindings),
+	.virtual_create = binding_create,
+};
+
+static const struct sub_handler pod_subs[] = {
+	{ "attach", pod_attach }, { "binding", pod_binding }, { "eviction", pod_eviction },
+	{ "exec", pod_exec },	  { "log", pod_log },	      { "portforward", pod_portforward },
+	{ NULL, NULL },
+};
+
+const struct strategy pod_strategy = {
+	.res = RES(core_pods),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_pod_status,
+	.set_defaults = pod_defaults,
+	.prepare_create = pod_prepare_create,
+	.prepare_update = pod_prepare_update,
+	.grace_period = pod_grace,
+	.subs = pod_subs,
+	.field_label = pod_field,
+	.print = print_pod,
+};
+
+static void template_defaults(struct api_req *q, struct val *doc)
+{
+	default_pod_spec(q->arena, val_get_mut(doc, F_template, F_spec));
+}
+
+const struct strategy podtemplate_strategy = {
+	.res = RES(core_podtemplates),
+	.unconditional_update = true,
+	.set_defaults = template_defaults,
+};

@@ -1,0 +1,192 @@
+/* Questions about identity and permission, answered and not stored: TokenReview,
+ * SelfSubjectReview, the four SubjectAccessReviews. */
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "apiserver/registry/kinds/kinds.h"
+
+static struct val *user_doc(struct arena *a, const struct user_info *u)
+{
+	struct val *doc = val_new_map(a), *list, *extra;
+
+	val_set_str(a, doc, F_username, u->name);
+	if (u->uid.n)
+		val_set_str(a, doc, F_uid, u->uid);
+	list = val_set_list(a, doc, F_groups);
+	for (size_t i = 0; i < u->n_groups; i++)
+		val_push(a, list, val_new_str(a, u->groups[i]));
+	if (u->n_extra == 0)
+		return doc;
+	extra = val_set_map(a, doc, F_extra);
+	for (size_t i = 0; i < u->n_extra; i++) {
+		struct val *values = val_new_list(a);
+
+		for (size_t k = 0; k < u->extra[i].n_values; k++)
+			val_push(a, values, val_new_str(a, u->extra[i].values[k]));
+		val_set_sv(a, extra, u->extra[i].key, values);
+	}
+	return doc;
+}
+
+static void tokenreview(struct api_req *q, struct val *doc)
+{
+	struct arena *a = q->arena;
+	const struct val *asked = val_get(doc, F_spec, F_audiences);
+	struct sv *want = ARENA_ARRAY(a, struct sv, val_len(asked) + 1), *got,
+		  token = val_get_str(doc, F_spec, F_token);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct val *status = val_new_map(a), *list;
+	struct user_info user;
+	size_t n = 0, n_got;
+
+	if (token.n == 0) {
+		err_set(&err, ERR_BAD_REQUEST, "token is required for TokenReview in authentication");
+		api_req_fail(q, &err);
+		return;
+	}
+	VAL_EACH(asked, x)
+		want[n++] = val_str(x);
+	if (authn_token(q->server, a, token, want, n, &user, &got, &n_got, &err) == 1) {
+		val_set_bool(a, status, F_authenticated, true);
+		val_set(a, status, F_user, user_doc(a, &user));
+		list = val_set_list(a, status, F_audiences);
+		for (size_t i = 0; i < n_got; i++)
+			val_push(a, list, val_new_str(a, got[i]));
+	} else {
+		val_set_map(a, status, F_user);
+		val_set_cstr(a, status, F_error, "[invalid bearer token]");
+	}
+	val_set(a, doc, F_status, status);
+	answer_doc(q, 201, doc);
+}
+
+static void selfsubjectreview(struct api_req *q, struct val *doc)
+{
+	struct val *status = val_new_map(q->arena);
+
+	val_set(q->arena, status, F_userInfo, user_doc(q->arena, &q->user));
+	val_set(q->arena, doc, F_status, status);
+	answer_doc(q, 201, doc);
+}
+
+/* --- access reviews --- */
+
+static void answer_access(struct api_req *q, struct val *doc, const struct user_info *user)
+{
+	const struct val *spec = val_get(doc, F_spec), *r = val_get(spec, F_resourceAttributes);
+	const struct val *p = val_get(spec, F_nonResourceAttributes);
+	struct val *status = val_new_map(q->arena);
+	struct authz_attrs at = { .user = user, .resource_request = r != NULL };
+	struct err err = ERR_INIT;
+	struct sv reason;
+
+	if ((r != NULL) == (p != NULL)) {
+		err_set(&err, ERR_INVALID,
+			"%s \"\" is invalid: spec.resourceAttributes: Invalid value: exactly one of "
+			"nonResourceAttributes or resourceAttributes must be specified",
+			q->res->kind);
+		err_set_object(&err, sv_from(q->res->group), sv_from(q->res->kind), SV(""));
+		err_add_cause(
+		    &err, "FieldValueInvalid", SV("spec.resourceAttributes"),
+		    "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified");
+		api_req_fail(q, &err);
+		return;
+	}
+	at.verb = val_get_str(r ? r : p, F_verb);
+	at.group = val_get_str(r, F_group);
+	at.version = val_get_str(r, F_version);
+	at.resource = val_get_str(r, F_resource);
+	at.subresource = val_get_str(r, F_subresource);
+	at.ns = val_get_str(r, F_namespace);
+	at.name = val_get_str(r, F_name);
+	at.path = val_get_str(p, F_path);
+	val_set_bool(q->arena, status, F_allowed, authz_allowed(q->server, q->arena, &at, &reason));
+	if (reason.n)
+		val_set_str(q->arena, status, F_reason, reason);
+	val_set(q->arena, doc, F_status, status);
+	answer_doc(q, 201, doc);
+}
+
+static struct user_info spec_user(struct api_req *q, const struct val *spec)
+{
+	const struct val *groups = val_get(spec, F_groups);
+	struct user_info u = { .name = val_get_str(spec, F_user), .uid = val_get_str(spec, F_uid) };
+
+	u.groups = ARENA_ARRAY(q->arena, struct sv, val_len(groups) + 1);
+	VAL_EACH(groups, g)
+		u.groups[u.n_groups++] = val_str(g);
+	return u;
+}
+
+static void subjectaccessreview(struct api_req *q, struct val *doc)
+{
+	struct user_info u = spec_user(q, val_get(doc, F_spec));
+	struct err err = ERR_INIT;
+
+	if (u.name.n == 0 && u.n_groups == 0) {
+		err_set(&err, ERR_INVALID,
+			"%s \"\" is invalid: spec.user: Invalid value: \"\": at least one of user or group must be "
+			"specified",
+			q->res->kind);
+		err_set_object(&err, sv_from(q->res->group), sv_from(q->res->kind), SV(""));
+		err_add_cause(&err, "FieldValueInvalid", SV("spec.user"),
+			      "Invalid value: \"\": at least one of user or group must be specified");
+		api_req_fail(q, &err);
+		return;
+	}
+	answer_access(q, doc, &u);
+}
+
+static void localsubjectaccessreview(struct api_req *q, struct val *doc)
+{
+	struct val *r = val_get_mut(doc, F_spec, F_resourceAttributes);
+	struct err err = ERR_INIT;
+
+	if (r && !sv_eq(val_get_str(r, F_namespace), q->ns)) {
+		err_set(&err, ERR_BAD_REQUEST, "spec.resourceAttributes.namespace must match namespace: %.*s",
+			SV_ARG(q->ns));
+		api_req_fail(q, &err);
+		return;
+	}
+	subjectaccessreview(q, doc);
+}
+
+static void selfsubjectaccessreview(struct api_req *q, struct val *doc)
+{
+	answer_access(q, doc, &q->user);
+}
+
+static void selfsubjectrulesreview(struct api_req *q, struct val *doc)
+{
+	struct sv ns = val_get_str(doc, F_spec, F_namespace);
+	struct err err = ERR_INIT;
+
+	if (ns.n == 0) {
+		err_set(&err, ERR_BAD_REQUEST, "no namespace on request");
+		api_req_fail(q, &err);
+		return;
+	}
+	val_set(q->arena, doc, F_status, authz_rules(q->server, q->arena, &q->user, ns));
+	answer_doc(q, 201, doc);
+}
+
+const struct strategy tokenreview_strategy = { .res = RES(authentication_tokenreviews), .virtual_create = tokenreview };
+const struct strategy selfsubjectreview_strategy = {
+	.res = RES(authentication_selfsubjectreviews),
+	.virtual_create = selfsubjectreview,
+};
+const struct strategy subjectaccessreview_strategy = {
+	.res = RES(authorization_subjectaccessreviews),
+	.virtual_create = subjectaccessreview,
+};
+const struct strategy localsubjectaccessreview_strategy = {
+	.res = RES(authorization_localsubjectaccessreviews),
+	.virtual_create = localsubjectaccessreview,
+};
+const struct strategy selfsubjectaccessreview_strategy = {
+	.res = RES(authorization_selfsubjectaccessreviews),
+	.virtual_create = selfsubjectaccessreview,
+};
+const struct strategy selfsubjectrulesreview_strategy = {
+	.res = RES(authorization_selfsubjectrulesreviews),
+	.virtual_create = selfsubjectrulesreview,
+};

@@ -1,0 +1,495 @@
+/* Services: computed defaults; ClusterIPs and node ports, each handed out once.
+ *
+ * Both allocators are bitmaps that follow the stored Services: a bit is set when a request
+ * reserves it or a stored Service shows it, and cleared when the Service that showed it is
+ * gone, or when the reserving write failed. The store's thread observes a Service before
+ * its write is answered, so a bit is never free in between. */
+#include "apiserver/pki.h"
+#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/printers/printers.h"
+#include "base/vec.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define IPS_MAX ((uint32_t)1 << 20) /* larger ranges are used up to here */
+
+struct bitmap {
+	uint64_t *words;
+	uint32_t n;
+};
+
+struct allocators {
+	pthread_mutex_t lock;
+	struct bitmap ips;   /* offset from base */
+	struct bitmap ports; /* offset from first_port */
+	uint32_t base;	     /* host order, IPv4 */
+	int first_port;
+};
+
+static struct allocators *allocators_of(struct apiserver *s)
+{
+	return s->strategies;
+}
+
+static bool bit_get(const struct bitmap *b, uint32_t i)
+{
+	return b->words[i / 64] >> (i % 64) & 1;
+}
+
+static void bit_set(struct bitmap *b, uint32_t i, bool on)
+{
+	uint64_t mask = UINT64_C(1) << (i % 64);
+
+	if (on)
+		b->words[i / 64] |= mask;
+	else
+		b->words[i / 64] &= ~mask;
+}
+
+static void bitmap_init(struct bitmap *b, uint32_t n)
+{
+	b->n = n;
+	b->words = xcalloc(n / 64 + 1, sizeof(*b->words));
+}
+
+/* A free bit at or after a random place, in [from, n). False when all are taken. */
+static bool bit_take(struct bitmap *b, uint32_t from, uint64_t chance, uint32_t *ret)
+{
+	uint32_t room = b->n > from ? b->n - from : 0;
+
+	for (uint32_t k = 0; k < room; k++) {
+		uint32_t i = from + (uint32_t)((chance + k) % room);
+
+		if (bit_get(b, i))
+			continue;
+		bit_set(b, i, true);
+		*ret = i;
+		return true;
+	}
+	return false;
+}
+
+/* --- what a Service shows --- */
+
+static bool ip_offset(const struct allocators *al, struct sv text, uint32_t *ret)
+{
+	char buf[INET_ADDRSTRLEN];
+	struct in_addr v4;
+	uint32_t ip;
+
+	if (text.n == 0 || text.n >= sizeof(buf))
+		return false;
+	memcpy(buf, text.p, text.n);
+	buf[text.n] = '\0';
+	if (inet_pton(AF_INET, buf, &v4) != 1)
+		return false;
+	ip = ntohl(v4.s_addr);
+	if (ip < al->base || ip - al->base >= al->ips.n)
+		return false;
+	*ret = ip - al->base;
+	return true;
+}
+
+static void show(struct allocators *al, const struct val *svc, bool on)
+{
+	const struct val *spec = val_get(svc, F_spec);
+	uint32_t at;
+
+	VAL_EACH(val_get(spec, F_clusterIPs), ip)
+		if (ip_offset(al, val_str(ip), &at))
+			bit_set(&al->ips, at, on);
+	VAL_EACH(val_get(spec, F_ports), p) {
+		int64_t port = val_get_int(p, 0, F_nodePort) - al->first_port;
+
+		if (port >= 0 && port < al->ports.n)
+			bit_set(&al->ports, (uint32_t)port, on);
+	}
+	int64_t health = val_get_int(spec, 0, F_healthCheckNodePort) - al->first_port;
+
+	if (health >= 0 && health < al->ports.n)
+		bit_set(&al->ports, (uint32_t)health, on);
+}
+
+static void service_observe(struct apiserver *s, struct obj *old, struct obj *neu)
+{
+	struct allocators *al = allocators_of(s);
+
+	pthread_mutex_lock(&al->lock);
+	if (old)
+		show(al, obj_root(old), false);
+	if (neu)
+		show(al, obj_root(neu), true);
+	pthread_mutex_unlock(&al->lock);
+}
+
+static int observe_one(struct obj *o, void *ctx)
+{
+	show(ctx, obj_root(o), true);
+	return 0;
+}
+
+int allocators_start(struct apiserver *s, struct err *err)
+{
+	struct allocators *al = xcalloc(1, sizeof(*al));
+	struct sv rest = sv_from(s->o.service_cidr), head, range = sv_from(s->o.node_port_range);
+	int64_t bits, first, last;
+	char base[INET_ADDRSTRLEN] = "";
+	struct in_addr v4;
+
+	s->strategies = al;
+	pthread_mutex_init(&al->lock, NULL);
+	if (!sv_split(&rest, '/', &head) || head.n >= sizeof(base) || !sv_to_i64(rest, &bits) || bits < 8 || bits > 30)
+		return err_set(err, ERR_INVALID, "service CIDR '%s' is not an IPv4 range like 10.43.0.0/16",
+			       s->o.service_cidr);
+	memcpy(base, head.p, head.n);
+	if (inet_pton(AF_INET, base, &v4) != 1)
+		return err_set(err, ERR_INVALID, "service CIDR '%s' is not an IPv4 range like 10.43.0.0/16",
+			       s->o.service_cidr);
+	al->base = ntohl(v4.s_addr) & ~(uint32_t)((UINT64_C(1) << (32 - bits)) - 1);
+	bitmap_init(&al->ips, (uint32_t)MIN(UINT64_C(1) << (32 - bits), (uint64_t)IPS_MAX));
+	/* Neither the network's own address nor the broadcast address. */
+	bit_set(&al->ips, 0, true);
+	bit_set(&al->ips, al->ips.n - 1, true);
+
+	if (!sv_split(&range, '-', &head) || !sv_to_i64(head, &first) || !sv_to_i64(range, &last) || first < 1 ||
+	    last > 65535 || first > last)
+		return err_set(err, ERR_INVALID, "node port range '%s' is not a range like 30000-32767",
+			       s->o.node_port_range);
+	al->first_port = (int)first;
+	bitmap_init(&al->ports, (uint32_t)(last - first + 1));
+	registry_each(s, RES(core_services), SV(""), observe_one, al);
+	return 0;
+}
+
+void allocators_free(struct apiserver *s)
+{
+	struct allocators *al = allocators_of(s);
+
+	if (!al)
+		return;
+	free(al->ips.words);
+	free(al->ports.words);
+	pthread_mutex_destroy(&al->lock);
+	free(al);
+	s->strategies = NULL;
+}
+
+/* --- reserving for one write --- */
+
+struct reservation {
+	VEC(uint32_t) ips, ports;
+};
+
+static void reservation_drop(struct allocators *al, struct reservation *r, bool undo)
+{
+	pthread_mutex_lock(&al->lock);
+	for (size_t i = 0; undo && i < r->ips.n; i++)
+		bit_set(&al->ips, r->ips.p[i], false);
+	for (size_t i = 0; undo && i < r->ports.n; i++)
+		bit_set(&al->ports, r->ports.p[i], false);
+	pthread_mutex_unlock(&al->lock);
+	vec_release(&r->ips);
+	vec_release(&r->ports);
+	free(r);
+}
+
+static int invalid(struct err *err, const struct val *doc, const char *field, const char *value, const char *text)
+{
+	struct sv name = val_get_str(doc, F_metadata, F_name);
+
+	err_set(err, ERR_INVALID, "Service \"%.*s\" is invalid: %s: Invalid value: %s: %s", SV_ARG(name), field, value,
+		text);
+	err_set_object(err, SV(""), SV("Service"), name);
+	return err_add_cause(err, "FieldValueInvalid", sv_from(field), "Invalid value: %s: %s", value, text);
+}
+
+static bool type_is(const struct val *doc, const char *type)
+{
+	return val_is(val_get(doc, F_spec, F_type), type);
+}
+
+static bool wants_node_ports(const struct val *doc)
+{
+	const struct val *allocate = val_get(doc, F_spec, F_allocateLoadBalancerNodePorts);
+
+	return type_is(doc, "NodePort") || (type_is(doc, "LoadBalancer") && (!allocate || val_bool(allocate)));
+}
+
+static bool shows_ip(const struct val *svc, struct sv ip)
+{
+	VAL_EACH(val_get(svc, F_spec, F_clusterIPs), x)
+		if (sv_eq(val_str(x), ip))
+			return true;
+	return false;
+}
+
+static int reserve_ip(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
+		      struct reservation *r, struct err *err)
+{
+	struct val *spec = val_get_mut(doc, F_spec);
+	struct sv ip = val_get_str(spec, F_clusterIP);
+	struct val *list;
+	uint32_t at;
+
+	if (type_is(doc, "ExternalName"))
+		return 0;
+	if (ip.n == 0 && val_len(val_get(spec, F_clusterIPs)))
+		ip = val_str(val_at(val_get(spec, F_clusterIPs), 0));
+	if (ip.n == 0) {
+		char text[INET_ADDRSTRLEN];
+		struct in_addr v4;
+
+		/* The lower part of the range is left to those who ask for an address (KEP-3070). */
+		uint32_t reserved = MIN(MAX(al->ips.n / 16, (uint32_t)16), (uint32_t)256);
+
+		if (!bit_take(&al->ips, reserved < al->ips.n ? reserved : 0, env_random_u64(q->server->env), &at) &&
+		    !bit_take(&al->ips, 0, 0, &at))
+			return err_set(err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
+		vec_push(&r->ips, at);
+		v4.s_addr = htonl(al->base + at);
+		inet_ntop(AF_INET, &v4, text, sizeof(text));
+		ip = arena_sv(q->arena, sv_from(text));
+	} else if (!sv_is(ip, "None") && !(old && shows_ip(old, ip))) {
+		const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(ip));
+
+		if (!ip_offset(al, ip, &at))
+			return invalid(err, doc, "spec.clusterIPs", value,
+				       arena_printf(q->arena,
+						    "failed to allocate IP %.*s: the provided IP (%.*s) is not in the "
+						    "valid range. The range of valid IPs is %s",
+						    SV_ARG(ip), SV_ARG(ip), q->server->o.service_cidr));
+		if (bit_get(&al->ips, at))
+			return invalid(err, doc, "spec.clusterIPs", value,
+				       arena_printf(q->arena,
+						    "failed to allocate IP %.*s: provided IP is already allocated",
+						    SV_ARG(ip)));
+		bit_set(&al->ips, at, true);
+		vec_push(&r->ips, at);
+	}
+	val_set_str(q->arena, spec, F_clusterIP, ip);
+	list = val_set_list(q->arena, spec, F_clusterIPs);
+	val_push(q->arena, list, val_new_str(q->arena, ip));
+	if (!val_len(val_get(spec, F_ipFamilies)))
+		val_push(q->arena, val_set_list(q->arena, spec, F_ipFamilies), val_new_str_ref(q->arena, SV("IPv4")));
+	if (!val_get(spec, F_ipFamilyPolicy))
+		val_set_cstr(q->arena, spec, F_ipFamilyPolicy, "SingleStack");
+	return 0;
+}
+
+static bool shows_port(const struct val *svc, int64_t port)
+{
+	VAL_EACH(val_get(svc, F_spec, F_ports), p)
+		if (val_get_int(p, 0, F_nodePort) == port)
+			return true;
+	return false;
+}
+
+static bool reserved_here(const struct reservation *r, uint32_t at)
+{
+	for (size_t i = 0; i < r->ports.n; i++)
+		if (r->ports.p[i] == at)
+			return true;
+	return false;
+}
+
+static int reserve_ports(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
+			 struct reservation *r, struct err *err)
+{
+	struct val *ports = val_get_mut(doc, F_spec, F_ports);
+
+	if (!wants_node_ports(doc))
+		return 0;
+	for (size_t i = 0; i < val_len(ports); i++) {
+		struct val *p = val_at_mut(ports, i);
+		int64_t port = val_get_int(p, 0, F_nodePort);
+		uint32_t at;
+
+		if (port == 0) {
+			if (!bit_take(&al->ports, 0, env_random_u64(q->server->env), &at))
+				return err_set(err, ERR_INTERNAL, "failed to allocate a nodePort: range is full");
+			vec_push(&r->ports, at);
+			val_set_int(q->arena, p, F_nodePort, al->first_port + (int64_t)at);
+			continue;
+		}
+		if (old && shows_port(old, port))
+			continue;
+
+		const char *field = arena_printf(q->arena, "spec.ports[%zu].nodePort", i);
+		const char *value = arena_printf(q->arena, "%" PRId64, port);
+
+		if (port < al->first_port || port - al->first_port >= al->ports.n)
+			return invalid(
+			    err, doc, field, value,
+			    arena_printf(q->arena,
+					 "provided port is not in the valid range. The range of valid ports is %s",
+					 q->server->o.node_port_range));
+		at = (uint32_t)(port - al->first_port);
+		/* One port number may serve TCP and UDP of the same Service. */
+		if (reserved_here(r, at))
+			continue;
+		if (bit_get(&al->ports, at))
+			return invalid(err, doc, field, value, "provided port is already allocated");
+		bit_set(&al->ports, at, true);
+		vec_push(&r->ports, at);
+	}
+	return 0;
+}
+
+static int service_reserve(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err)
+{
+	struct allocators *al = allocators_of(q->server);
+	struct reservation *r;
+	int rc;
+
+	*state = NULL;
+	if (!doc)
+		return 0;
+	r = xcalloc(1, sizeof(*r));
+	pthread_mutex_lock(&al->lock);
+	rc = reserve_ip(q, al, old, doc, r, err);
+	if (rc == 0)
+		rc = reserve_ports(q, al, old, doc, r, err);
+	pthread_mutex_unlock(&al->lock);
+	if (rc < 0 || q->dry_run) {
+		reservation_drop(al, r, true);
+		return rc;
+	}
+	*state = r;
+	return 0;
+}
+
+static void service_commit(struct api_req *q, void *state)
+{
+	if (state)
+		reservation_drop(allocators_of(q->server), state, false);
+}
+
+static void service_rollback(struct api_req *q, void *state)
+{
+	if (state)
+		reservation_drop(allocators_of(q->server), state, true);
+}
+
+/* --- defaults and updates --- */
+
+static void service_defaults(struct api_req *q, struct val *doc)
+{
+	struct arena *a = q->arena;
+	struct val *spec = val_get_mut(doc, F_spec), *ports;
+	bool external_name;
+
+	if (!spec)
+		return;
+	external_name = type_is(doc, "ExternalName");
+	ports = val_get_mut(spec, F_ports);
+	for (size_t i = 0; i < val_len(ports); i++) {
+		struct val *p = val_at_mut(ports, i);
+		const struct val *target = val_get(p, F_targetPort);
+
+		if (val_get(p, F_port) && (!target || (val_type(target) == VAL_INT && target->i == 0) ||
+					   (val_type(target) == VAL_STR && target->n == 0)))
+			val_set_int(a, p, F_targetPort, val_get_int(p, 0, F_port));
+	}
+	if (val_is(val_get(spec, F_sessionAffinity), "None")) {
+		val_del(spec, F_sessionAffinityConfig);
+	} else if (val_is(val_get(spec, F_sessionAffinity), "ClientIP")) {
+		struct val *client = val_ensure_map(a, val_ensure_map(a, spec, F_sessionAffinityConfig), F_clientIP);
+
+		if (!val_get(client, F_timeoutSeconds))
+			val_set_int(a, client, F_timeoutSeconds, 10800);
+	}
+	if (!val_get_str(spec, F_externalTrafficPolicy).n &&
+	    (type_is(doc, "NodePort") || type_is(doc, "LoadBalancer") || val_len(val_get(spec, F_externalIPs))))
+		val_set_cstr(a, spec, F_externalTrafficPolicy, "Cluster");
+	if (!val_get(spec, F_internalTrafficPolicy) && !external_name)
+		val_set_cstr(a, spec, F_internalTrafficPolicy, "Cluster");
+	if (!val_get(spec, F_allocateLoadBalancerNodePorts) && type_is(doc, "LoadBalancer"))
+		val_set_bool(a, spec, F_allocateLoadBalancerNodePorts, true);
+}
+
+static void service_create(struct api_req *q, struct val *doc)
+{
+	drop_status(q, doc);
+	val_set_map(q->arena, val_set_map(q->arena, doc, F_status), F_loadBalancer);
+}
+
+/* A replace that leaves out what was allocated keeps it: `kubectl replace` of a manifest. */
+static void service_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	struct val *spec = val_get_mut(doc, F_spec), *ports;
+
+	if (!spec || q->subresource.n)
+		return;
+	if (type_is(doc, "ExternalName")) {
+		if (!type_is(old, "ExternalName") &&
+		    sv_eq(val_get_str(spec, F_clusterIP), val_get_str(old, F_spec, F_clusterIP))) {
+			val_del(spec, F_clusterIP);
+			val_del(spec, F_clusterIPs);
+			val_del(spec, F_ipFamilies);
+			val_del(spec, F_ipFamilyPolicy);
+		}
+		return;
+	}
+	if (!val_get_str(spec, F_clusterIP).n && !type_is(old, "ExternalName")) {
+		if (val_get(old, F_spec, F_clusterIP))
+			val_set(q->arena, spec, F_clusterIP, val_get(old, F_spec, F_clusterIP));
+		if (val_get(old, F_spec, F_clusterIPs))
+			val_set(q->arena, spec, F_clusterIPs, val_get(old, F_spec, F_clusterIPs));
+	}
+	ports = val_get_mut(spec, F_ports);
+	for (size_t i = 0; i < val_len(ports); i++) {
+		struct val *p = val_at_mut(ports, i);
+
+		if (!wants_node_ports(doc)) {
+			val_del(p, F_nodePort);
+			continue;
+		}
+		if (val_get_int(p, 0, F_nodePort))
+			continue;
+		VAL_EACH(val_get(old, F_spec, F_ports), was)
+			if (val_get_int(was, 0, F_port) == val_get_int(p, 0, F_port) &&
+			    sv_eq(val_get_str(was, F_protocol), val_get_str(p, F_protocol)) &&
+			    val_get_int(was, 0, F_nodePort))
+				val_set_int(q->arena, p, F_nodePort, val_get_int(was, 0, F_nodePort));
+	}
+}
+
+static bool service_field(const struct val *svc, struct sv label, struct sv *ret)
+{
+	if (sv_is(label, "spec.clusterIP"))
+		*ret = val_get_str(svc, F_spec, F_clusterIP);
+	else if (sv_is(label, "spec.type"))
+		*ret = val_get_str(svc, F_spec, F_type);
+	else
+		return false;
+	return true;
+}
+
+const struct strategy service_strategy = {
+	.res = RES(core_services),
+	.name_check = fmt_dns1035_label,
+	.create_on_update = true,
+	.unconditional_update = true,
+	.no_generation = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = service_defaults,
+	.prepare_create = service_create,
+	.prepare_update = service_update,
+	.reserve = service_reserve,
+	.commit = service_commit,
+	.rollback = service_rollback,
+	.field_label = service_field,
+	.print = print_service,
+	.observe = service_observe,
+};
+
+const struct strategy endpoints_strategy = {
+	.res = RES(core_endpoints),
+	.create_on_update = true,
+	.unconditional_update = true,
+	.no_generation = true,
+	.print = print_endpoints,
+};

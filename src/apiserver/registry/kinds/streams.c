@@ -1,0 +1,341 @@
+/* Pod subresources that reach into a node: log, exec, attach, portforward; and node proxy. */
+#include "apiserver/authz.h"
+#include "apiserver/kubelet_client.h"
+#include "apiserver/registry/kinds/kinds.h"
+#include "base/buf.h"
+#include "net/remotecommand.h"
+#include "net/ws.h"
+
+/* A pod and where it runs; NULL after having failed q. */
+struct target {
+	struct obj *pod;
+	struct http_endpoint kubelet;
+	struct sv container;
+};
+
+static int bad(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
+
+static int bad(struct api_req *q, const char *fmt, ...)
+{
+	struct err err = ERR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_set(&err, ERR_BAD_REQUEST, "%s", arena_vprintf(q->arena, fmt, ap));
+	va_end(ap);
+	api_req_fail(q, &err);
+	return -1;
+}
+
+static bool has_container(const struct val *pod, struct sv name)
+{
+	static const enum sym lists[] = { F_containers, F_initContainers, F_ephemeralContainers };
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(pod, F_spec, lists[k]), c)
+			if (sv_eq(val_get_str(c, F_name), name))
+				return true;
+	return false;
+}
+
+static struct sv container_names(struct arena *a, const struct val *list)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	VAL_EACH(list, c)
+		buf_printf(&b, "%s%.*s", b.n ? " " : "", SV_ARG(val_get_str(c, F_name)));
+	return arena_sv(a, buf_sv(&b));
+}
+
+/* The container asked for, or the only one, or the one the annotation names. */
+static int pick_container(struct api_req *q, struct target *t)
+{
+	const struct val *pod = obj_root(t->pod), *list = val_get(pod, F_spec, F_containers);
+	struct sv name = SV("");
+
+	(void)api_req_param(q, "container", &name);
+	if (name.n == 0)
+		name = val_str(val_member_sv(val_get(pod, F_metadata, F_annotations),
+					     SV("kubectl.kubernetes.io/default-container")));
+	if (name.n == 0 && val_len(list) == 1)
+		name = val_get_str(val_at(list, 0), F_name);
+	if (name.n == 0) {
+		struct sv inits = container_names(q->arena, val_get(pod, F_spec, F_initContainers));
+
+		if (inits.n)
+			return bad(q,
+				   "a container name must be specified for pod %.*s, choose one of: [%.*s] or one of "
+				   "the init containers: [%.*s]",
+				   SV_ARG(q->name), SV_ARG(container_names(q->arena, list)), SV_ARG(inits));
+		return bad(q, "a container name must be specified for pod %.*s, choose one of: [%.*s]", SV_ARG(q->name),
+			   SV_ARG(container_names(q->arena, list)));
+	}
+	if (!has_container(pod, name))
+		return bad(q, "container %.*s is not valid for pod %.*s", SV_ARG(name), SV_ARG(q->name));
+	t->container = name;
+	return 0;
+}
+
+static int find_target(struct api_req *q, struct target *t, bool with_container)
+{
+	struct err err = ERR_INIT;
+	struct sv node;
+
+	*t = (struct target){ .pod = registry_peek(q, RES(core_pods), q->ns, q->name) };
+	if (!t->pod) {
+		err_not_found(&err, RES(core_pods), q->name);
+		api_req_fail(q, &err);
+		return -1;
+	}
+	if (with_container && pick_container(q, t) < 0)
+		return -1;
+	node = val_str(obj_get(t->pod, F_spec, F_nodeName));
+	if (node.n == 0)
+		return bad(q, "pod %.*s does not have a host assigned", SV_ARG(q->name));
+	if (kubelet_endpoint(q->server, q->arena, node, &t->kubelet, &err) < 0) {
+		api_req_fail(q, &err);
+		return -1;
+	}
+	return 0;
+}
+
+/* --- query strings --- */
+
+static void add_escaped(struct buf *b, struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-_.~", c))
+			buf_addc(b, (char)c);
+		else
+			buf_printf(b, "%%%02X", c);
+	}
+}
+
+static void add_param(struct buf *b, const char *name, struct sv value)
+{
+	buf_addc(b, sv_find(buf_sv(b), '?') < 0 ? '?' : '&');
+	buf_adds(b, name);
+	buf_addc(b, '=');
+	add_escaped(b, value);
+}
+
+static bool flag(struct api_req *q, const char *name)
+{
+	struct sv v;
+
+	return api_req_param(q, name, &v) && (sv_is(v, "true") || sv_is(v, "1") || v.n == 0);
+}
+
+/* --- log --- */
+
+static int64_t int_param(struct api_req *q, const char *name, int64_t least, int *bad_one)
+{
+	struct sv v;
+	int64_t n;
+
+	if (!api_req_param(q, name, &v))
+		return -1;
+	if (!sv_to_i64(v, &n)) {
+		*bad_one = bad(q, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
+		return -1;
+	}
+	if (n < least) {
+		struct err err = ERR_INIT;
+
+		err_set(&err, ERR_INVALID,
+			"PodLogOptions \"%.*s\" is invalid: %s: Invalid value: %" PRId64
+			": must be greater than or equal to %" PRId64,
+			SV_ARG(q->name), name, n, least);
+		err_add_cause(&err, "FieldValueInvalid", sv_from(name),
+			      "Invalid value: %" PRId64 ": must be greater than or equal to %" PRId64, n, least);
+		api_req_fail(q, &err);
+		*bad_one = -1;
+	}
+	return n;
+}
+
+void pod_log(struct api_req *q)
+{
+	static const struct {
+		const char *name;
+		int64_t least;
+	} numbers[] = { { "tailLines", 0 }, { "limitBytes", 1 }, { "sinceSeconds", 1 } };
+	static const char *const passed[] = { "follow",	    "previous",	    "timestamps", "tailLines",
+					      "limitBytes", "sinceSeconds", "sinceTime",  "stream" };
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct target t;
+	int failed = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers) && !failed; i++)
+		(void)int_param(q, numbers[i].name, numbers[i].least, &failed);
+	if (failed || find_target(q, &t, true) < 0)
+		return;
+	buf_printf(&b, "/containerLogs/%.*s/%.*s/%.*s", SV_ARG(q->ns), SV_ARG(q->name), SV_ARG(t.container));
+	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
+		struct sv v;
+
+		if (api_req_param(q, passed[i], &v))
+			add_param(&b, passed[i], v);
+	}
+	kubelet_stream(q, &t.kubelet, arena_cstr(q->arena, buf_sv(&b)));
+}
+
+/* --- exec, attach, portforward --- */
+
+static void stream_done(struct http_req *r, bool answered, const struct err *why, void *ctx)
+{
+	struct api_req *q = ctx;
+	struct err err = ERR_INIT;
+
+	(void)r;
+	if (answered) {
+		api_req_answered(q, 101);
+		return;
+	}
+	err_set(&err, ERR_INTERNAL, "error dialing backend: %s", why ? err_msg(why) : "connection closed");
+	api_req_fail(q, &err);
+}
+
+static bool websocket_offers(const struct http_req *r, const char *what)
+{
+	return sv_find_sv(http_header_get(r, "sec-websocket-protocol"), sv_from(what)) >= 0;
+}
+
+/* A GET that opens a stream needs the right to create one, too: reading must not be enough. */
+static int may_connect(struct api_req *q)
+{
+	struct authz_attrs at = {
+		.user = &q->user,
+		.verb = SV("create"),
+		.resource_request = true,
+		.version = q->version,
+		.resource = q->plural,
+		.subresource = q->subresource,
+		.ns = q->ns,
+		.name = q->name,
+	};
+	struct err err = ERR_INIT;
+	struct sv reason;
+
+	if (authz_allowed(q->server, q->arena, &at, &reason))
+		return 0;
+	authz_forbidden(q->arena, &at, reason, &err);
+	api_req_fail(q, &err);
+	return -1;
+}
+
+static void connect_stream(struct api_req *q, const struct target *t, const char *target, struct rc_opts *o)
+{
+	const struct rc_backend backend = { .endpoint = t->kubelet, .target = target };
+	struct err err = ERR_INIT;
+	int rc;
+
+	if (!q->http || !rc_is_upgrade(q->http)) {
+		bad(q, "Upgrade request required");
+		return;
+	}
+	if (may_connect(q) < 0)
+		return;
+	o->done = stream_done;
+	o->ctx = q;
+	if (ws_is_upgrade(q->http) && websocket_offers(q->http, "portforward.k8s.io"))
+		rc = rc_unwrap(q->http, &backend, o, &err);
+	else if (ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
+		rc = rc_translate(q->http, &backend, o, &err);
+	else
+		rc = rc_pipe(q->http, &backend, o, &err);
+	if (rc < 0)
+		api_req_fail(q, &err);
+}
+
+static void command_stream(struct api_req *q, const char *what, bool commands)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct rc_opts o = {
+		.want_stdin = flag(q, "stdin"),
+		.want_stdout = flag(q, "stdout"),
+		.want_stderr = flag(q, "stderr"),
+		.tty = flag(q, "tty"),
+	};
+	struct target t;
+	int n = 0;
+
+	if (!o.want_stdin && !o.want_stdout && !o.want_stderr) {
+		bad(q, "you must specify at least 1 of stdin, stdout, stderr");
+		return;
+	}
+	if (o.tty)
+		o.want_stderr = false; /* a terminal has one output */
+	if (find_target(q, &t, true) < 0)
+		return;
+	buf_printf(&b, "/%s/%.*s/%.*s/%.*s", what, SV_ARG(q->ns), SV_ARG(q->name), SV_ARG(t.container));
+	for (size_t i = 0; commands && i < q->n_params; i++)
+		if (sv_is(q->params[i].name, "command")) {
+			add_param(&b, "command", q->params[i].value);
+			n++;
+		}
+	if (commands && n == 0) {
+		bad(q, "you must specify at least one command");
+		return;
+	}
+	if (o.want_stdin)
+		add_param(&b, "input", SV("1"));
+	if (o.want_stdout)
+		add_param(&b, "output", SV("1"));
+	if (o.want_stderr)
+		add_param(&b, "error", SV("1"));
+	if (o.tty)
+		add_param(&b, "tty", SV("1"));
+	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), &o);
+}
+
+void pod_exec(struct api_req *q)
+{
+	command_stream(q, "exec", true);
+}
+
+void pod_attach(struct api_req *q)
+{
+	command_stream(q, "attach", false);
+}
+
+void pod_portforward(struct api_req *q)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct rc_opts o = { 0 };
+	struct target t;
+
+	if (find_target(q, &t, false) < 0)
+		return;
+	buf_printf(&b, "/portForward/%.*s/%.*s", SV_ARG(q->ns), SV_ARG(q->name));
+	for (size_t i = 0; i < q->n_params; i++)
+		if (sv_is(q->params[i].name, "ports") || sv_is(q->params[i].name, "port"))
+			add_param(&b, "port", q->params[i].value);
+	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), &o);
+}
+
+/* GET nodes/NAME/proxy/PATH: what the kubelet serves, for those who may. */
+void node_proxy(struct api_req *q)
+{
+	struct http_endpoint ep;
+	struct err err = ERR_INIT;
+	ssize_t at = sv_find_sv(q->path, SV("/proxy"));
+	struct sv path = at < 0 ? SV("/") : sv_sub(q->path, (size_t)at + 6, q->path.n);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (!sv_is(q->method, "GET")) {
+		err_set(&err, ERR_METHOD_NOT_ALLOWED, "only GET is proxied to a node");
+		api_req_fail(q, &err);
+		return;
+	}
+	if (kubelet_endpoint(q->server, q->arena, q->name, &ep, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	buf_addsv(&b, path.n ? path : SV("/"));
+	if (q->http && q->http->query.n)
+		buf_printf(&b, "?%.*s", SV_ARG(q->http->query));
+	kubelet_stream(q, &ep, arena_cstr(q->arena, buf_sv(&b)));
+}

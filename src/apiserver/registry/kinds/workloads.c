@@ -1,0 +1,211 @@
+/* apps and batch: defaults that depend on other fields; generated Job selectors. */
+#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/printers/printers.h"
+
+static const char *const reset_deployment_status[] = { "spec", "metadata.labels", NULL };
+
+static struct val *ensure_rolling(struct api_req *q, struct val *doc, enum sym strategy)
+{
+	struct val *s = val_get_mut(doc, F_spec, strategy);
+
+	if (!val_is(val_get(s, F_type), "RollingUpdate"))
+		return NULL;
+	return val_ensure_map(q->arena, s, F_rollingUpdate);
+}
+
+static void deployment_defaults(struct api_req *q, struct val *doc)
+{
+	struct val *rolling = ensure_rolling(q, doc, F_strategy);
+
+	if (rolling) {
+		if (!val_get(rolling, F_maxUnavailable))
+			val_set_cstr(q->arena, rolling, F_maxUnavailable, "25%");
+		if (!val_get(rolling, F_maxSurge))
+			val_set_cstr(q->arena, rolling, F_maxSurge, "25%");
+	}
+	default_pod_template(q->arena, val_get_mut(doc, F_spec));
+}
+
+const struct strategy deployment_strategy = {
+	.res = RES(apps_deployments),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_deployment_status,
+	.set_defaults = deployment_defaults,
+	.prepare_create = drop_status,
+	.print = print_deployment,
+};
+
+static void template_defaults(struct api_req *q, struct val *doc)
+{
+	default_pod_template(q->arena, val_get_mut(doc, F_spec));
+}
+
+const struct strategy replicaset_strategy = {
+	.res = RES(apps_replicasets),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = template_defaults,
+	.prepare_create = drop_status,
+};
+
+static void daemonset_defaults(struct api_req *q, struct val *doc)
+{
+	struct val *rolling = ensure_rolling(q, doc, F_updateStrategy);
+
+	if (rolling) {
+		if (!val_get(rolling, F_maxUnavailable))
+			val_set_int(q->arena, rolling, F_maxUnavailable, 1);
+		if (!val_get(rolling, F_maxSurge))
+			val_set_int(q->arena, rolling, F_maxSurge, 0);
+	}
+	default_pod_template(q->arena, val_get_mut(doc, F_spec));
+}
+
+const struct strategy daemonset_strategy = {
+	.res = RES(apps_daemonsets),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = daemonset_defaults,
+	.prepare_create = drop_status,
+};
+
+static void statefulset_defaults(struct api_req *q, struct val *doc)
+{
+	struct val *rolling = ensure_rolling(q, doc, F_updateStrategy);
+
+	if (rolling && !val_get(rolling, F_partition))
+		val_set_int(q->arena, rolling, F_partition, 0);
+	default_pod_template(q->arena, val_get_mut(doc, F_spec));
+}
+
+const struct strategy statefulset_strategy = {
+	.res = RES(apps_statefulsets),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = statefulset_defaults,
+	.prepare_create = drop_status,
+	.print = print_statefulset,
+};
+
+const struct strategy controllerrevision_strategy = {
+	.res = RES(apps_controllerrevisions),
+	.unconditional_update = true,
+	.no_generation = true,
+	.print = print_controllerrevision,
+};
+
+static void rc_defaults(struct api_req *q, struct val *doc)
+{
+	const struct val *labels = val_get(doc, F_spec, F_template, F_metadata, F_labels);
+
+	if (val_len(labels)) {
+		if (!val_len(val_get(doc, F_spec, F_selector)))
+			val_set(q->arena, val_get_mut(doc, F_spec), F_selector, val_clone(q->arena, labels));
+		if (!val_len(val_get(doc, F_metadata, F_labels)))
+			val_set(q->arena, val_get_mut(doc, F_metadata), F_labels, val_clone(q->arena, labels));
+	}
+	default_pod_template(q->arena, val_get_mut(doc, F_spec));
+}
+
+const struct strategy replicationcontroller_strategy = {
+	.res = RES(core_replicationcontrollers),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = rc_defaults,
+	.prepare_create = drop_status,
+};
+
+/* --- batch --- */
+
+static void default_job_spec(struct api_req *q, struct val *spec)
+{
+	if (!spec)
+		return;
+	if (!val_get(spec, F_completionMode))
+		val_set_cstr(q->arena, spec, F_completionMode, "NonIndexed");
+	if (!val_get(spec, F_suspend))
+		val_set_bool(q->arena, spec, F_suspend, false);
+	if (!val_get(spec, F_manualSelector))
+		val_set_bool(q->arena, spec, F_manualSelector, false);
+	if (!val_get(spec, F_completions) && !val_get(spec, F_parallelism)) {
+		val_set_int(q->arena, spec, F_completions, 1);
+		val_set_int(q->arena, spec, F_parallelism, 1);
+	}
+	if (!val_get(spec, F_parallelism))
+		val_set_int(q->arena, spec, F_parallelism, 1);
+	if (!val_get(spec, F_backoffLimit))
+		val_set_int(q->arena, spec, F_backoffLimit, val_get(spec, F_backoffLimitPerIndex) ? INT32_MAX : 6);
+	if (!val_get(spec, F_podReplacementPolicy))
+		val_set_cstr(q->arena, spec, F_podReplacementPolicy,
+			     val_get(spec, F_podFailurePolicy) ? "Failed" : "TerminatingOrFailed");
+	default_pod_template(q->arena, spec);
+}
+
+static void job_defaults(struct api_req *q, struct val *doc)
+{
+	const struct val *labels = val_get(doc, F_spec, F_template, F_metadata, F_labels);
+
+	if (val_len(labels) && !val_len(val_get(doc, F_metadata, F_labels)) && val_get(doc, F_metadata))
+		val_set(q->arena, val_get_mut(doc, F_metadata), F_labels, val_clone(q->arena, labels));
+	default_job_spec(q, val_get_mut(doc, F_spec));
+}
+
+/* Without manualSelector the Job finds its pods by labels nobody else can have. */
+static void job_create(struct api_req *q, struct val *doc)
+{
+	struct arena *a = q->arena;
+	struct sv uid = val_get_str(doc, F_metadata, F_uid), name = val_get_str(doc, F_metadata, F_name);
+	struct val *spec = val_get_mut(doc, F_spec), *labels, *match;
+
+	drop_status(q, doc);
+	if (!spec || val_get_bool(spec, F_manualSelector))
+		return;
+	labels = val_ensure_map(a, val_ensure_map(a, val_ensure_map(a, spec, F_template), F_metadata), F_labels);
+	val_set_str_sv(a, labels, SV("batch.kubernetes.io/controller-uid"), uid);
+	val_set_str_sv(a, labels, SV("batch.kubernetes.io/job-name"), name);
+	val_set_str_sv(a, labels, SV("controller-uid"), uid);
+	val_set_str_sv(a, labels, SV("job-name"), name);
+	match = val_ensure_map(a, val_ensure_map(a, spec, F_selector), F_matchLabels);
+	val_set_str_sv(a, match, SV("batch.kubernetes.io/controller-uid"), uid);
+}
+
+static bool job_field(const struct val *job, struct sv label, struct sv *ret)
+{
+	if (!sv_is(label, "status.successful"))
+		return false;
+	*ret = val_get_int(job, 0, F_status, F_succeeded) ? SV("1") : SV("0");
+	return true;
+}
+
+const struct strategy job_strategy = {
+	.res = RES(batch_jobs),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = job_defaults,
+	.prepare_create = job_create,
+	.field_label = job_field,
+	.print = print_job,
+	.default_propagation = "Orphan",
+};
+
+static void cronjob_defaults(struct api_req *q, struct val *doc)
+{
+	/* The Job's own defaults come when a Job is made of it. */
+	default_pod_template(q->arena, val_get_mut(doc, F_spec, F_jobTemplate, F_spec));
+}
+
+const struct strategy cronjob_strategy = {
+	.res = RES(batch_cronjobs),
+	.unconditional_update = true,
+	.reset_main = reset_status_only,
+	.reset_status = reset_spec,
+	.set_defaults = cronjob_defaults,
+	.prepare_create = drop_status,
+	.print = print_cronjob,
+};
