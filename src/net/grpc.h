@@ -12,14 +12,14 @@ struct grpc_channel; /* any thread */
 struct grpc_channel *grpc_channel_new(const char *target /* "unix:/path" or "host:port" */);
 struct grpc_channel *grpc_channel_free(struct grpc_channel *c);
 
-/* Unary call. Response in the arena. A non-OK grpc-status becomes err: NOT_FOUND(5) ->
- * ERR_NOT_FOUND, ALREADY_EXISTS(6) -> ERR_ALREADY_EXISTS, DEADLINE_EXCEEDED(4) -> ERR_TIMEOUT,
+/* Unary call; timeout_ns <= 0: none. Response in the arena, at most 16 MiB. A non-OK grpc-status becomes err:
+ * NOT_FOUND(5) -> ERR_NOT_FOUND, ALREADY_EXISTS(6) -> ERR_ALREADY_EXISTS, DEADLINE_EXCEEDED(4) -> ERR_TIMEOUT,
  * UNAVAILABLE(14) and connection failures -> ERR_UNAVAILABLE, UNIMPLEMENTED(12) ->
  * ERR_METHOD_NOT_ALLOWED, others ERR_INTERNAL; msg is grpc-message. */
 int grpc_call(struct grpc_channel *c, struct arena *a, const char *method /* "/runtime.v1.RuntimeService/Version" */,
 	      struct sv request, int64_t timeout_ns, struct sv *ret_response, struct err *err);
 
 /* Server-streaming call on the calling thread until the server ends it, message() returns
- * non-zero, or *stop turns true (checked at least once a second). */
+ * non-zero, or *stop (may be NULL) turns true (checked at least once a second): all of these return 0. */
 int grpc_call_stream(struct grpc_channel *c, const char *method, struct sv request,
 		     int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err);

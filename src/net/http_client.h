@@ -15,7 +15,7 @@
 struct http_endpoint {
 	const char *host; /* name or address; "unix:/path" */
 	int port;
-	struct tls_ctx *tls; /* NULL: plain http */
+	struct tls_ctx *tls;	 /* NULL: plain http */
 	const char *server_name; /* for verification; NULL: host */
 };
 
@@ -30,14 +30,16 @@ struct sv http_response_header(const struct http_response *r, const char *lower_
 struct http_pool; /* keep-alive connections; any thread */
 struct http_pool *http_pool_new(void);
 struct http_pool *http_pool_free(struct http_pool *p);
-/* Blocking; response in the arena; max_body bounds it. Retries once on a kept connection that
- * turned out closed before a byte came back. -1: transport failure (ERR_UNAVAILABLE, ERR_TIMEOUT). */
+/* Blocking; response in the arena; max_body bounds it (ERR_TOO_LARGE); timeout_ns covers all of it, <= 0: none. Retries
+ * once on a kept connection that turned out closed before a byte came back. -1: transport failure (ERR_UNAVAILABLE,
+ * ERR_TIMEOUT). */
 int http_call(struct http_pool *p, struct arena *a, const struct http_endpoint *ep, const char *method,
 	      const char *target, const struct http_header *headers, size_t n_headers, struct sv body,
 	      int64_t timeout_ns, size_t max_body, struct http_response *ret, struct err *err);
 
-/* Blocking and streaming, for follow-style reads on a thread of their own: data() may return
- * non-zero to stop. */
+/* Blocking and streaming, for follow-style reads on a thread of their own: head() and data() may
+ * return non-zero to stop, which is not an error. The timeout ends with the head, which is valid until the
+ * call returns. */
 int http_call_stream(struct arena *a, const struct http_endpoint *ep, const char *method, const char *target,
 		     const struct http_header *headers, size_t n_headers, struct sv body, int64_t connect_timeout_ns,
 		     int (*head)(const struct http_response *head, void *ctx), int (*data)(struct sv bytes, void *ctx),
@@ -45,11 +47,12 @@ int http_call_stream(struct arena *a, const struct http_endpoint *ep, const char
 
 struct http_dialog; /* one asynchronous exchange; loop thread only */
 struct http_dialog_cb {
-	/* The response head. With status 101 the dialog is a raw tunnel from here on. */
+	/* The response head, valid until closed(). With status 101 the dialog is a raw tunnel from here on. */
 	void (*head)(struct http_dialog *d, const struct http_response *head, void *ctx);
 	void (*data)(struct http_dialog *d, struct sv bytes, void *ctx);
-	void (*drain)(struct http_dialog *d, void *ctx); /* may be NULL */
-	/* Exactly once, last; err NULL on a complete end. The dialog is freed after it returns. */
+	void (*drain)(struct http_dialog *d, void *ctx); /* the queue was over 64 KiB and is empty; may be NULL */
+	/* Exactly once, last, never from inside another call; err NULL on a complete end or our own close. The dialog
+	 * is freed after it returns. */
 	void (*closed)(struct http_dialog *d, const struct err *err, void *ctx);
 };
 struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep, const char *method, const char *target,
@@ -57,4 +60,4 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx);
 size_t http_dialog_write(struct http_dialog *d, struct sv bytes); /* tunnel only; returns bytes queued */
 void http_dialog_pause(struct http_dialog *d, bool paused);
-void http_dialog_close(struct http_dialog *d);
+void http_dialog_close(struct http_dialog *d); /* no callback but closed() any more; a tunnel sends what is queued */

@@ -58,6 +58,14 @@ bool rc_core_holds(const struct rc_core *c)
 	return c->state == RC_OPENING || c->streams[RC_STDIN].held.n > 0 || c->streams[RC_RESIZE].held.n > 0;
 }
 
+bool rc_core_opened(const struct rc_core *c)
+{
+	for (size_t i = 0; i < _RC_MAX; i++)
+		if (c->streams[i].id && !c->streams[i].replied)
+			return false;
+	return c->state >= RC_RUNNING;
+}
+
 /* --- towards the client --- */
 
 static void client_send(struct rc_core *c, enum rc_channel channel, struct sv data)

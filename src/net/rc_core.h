@@ -67,5 +67,7 @@ void rc_core_backend_end(struct rc_core *c, const struct err *why);
 /* Ends with a verdict of our own: a Status as JSON, passed through. */
 void rc_core_fail_status(struct rc_core *c, struct sv status_json);
 void rc_core_ping(struct rc_core *c); /* keeps both connections from idling out */
+/* Has the backend taken every stream? */
+bool rc_core_opened(const struct rc_core *c);
 /* The client should not be read: its bytes would have to be kept here. */
 bool rc_core_holds(const struct rc_core *c);

@@ -165,6 +165,8 @@ static void pump(struct session *s)
 	send_queued(s, s->core ? &s->core->to_client : &s->to_client, s->core ? &s->core->to_backend : &s->to_backend);
 	if (s->core && s->core->state >= RC_ENDED && s->dialog)
 		http_dialog_close(s->dialog);
+	if (s->core && s->limit && s->core->state == RC_RUNNING && rc_core_opened(s->core))
+		s->limit = ev_timer_stop(s->limit);
 	if (s->core && s->core->state == RC_ENDED && s->tunnel && !s->lingering) {
 		s->lingering = true;
 		limit_restart(s, LINGER_S * NS_PER_SEC, linger_over);
@@ -270,7 +272,8 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 	struct http_header *h = s->accept_headers;
 	size_t n = s->n_accept_headers;
 
-	s->limit = ev_timer_stop(s->limit);
+	if (head->status != 101 || s->mode != TRANSLATE) /* else it must open the streams as well */
+		s->limit = ev_timer_stop(s->limit);
 	if (head->status != 101) {
 		s->status = head->status;
 		s->content_type = arena_sv(s->req->arena, http_response_header(head, "content-type"));

@@ -12,15 +12,25 @@
 #include "base/err.h"
 #include "net/http.h"
 
-enum spdy_type { SPDY_SYN_STREAM = 1, SPDY_SYN_REPLY = 2, SPDY_RST_STREAM = 3, SPDY_SETTINGS = 4, SPDY_PING = 6,
-		 SPDY_GOAWAY = 7, SPDY_HEADERS = 8, SPDY_WINDOW_UPDATE = 9, SPDY_DATA = 256 };
+enum spdy_type {
+	SPDY_SYN_STREAM = 1,
+	SPDY_SYN_REPLY = 2,
+	SPDY_RST_STREAM = 3,
+	SPDY_SETTINGS = 4,
+	SPDY_PING = 6,
+	SPDY_GOAWAY = 7,
+	SPDY_HEADERS = 8,
+	SPDY_WINDOW_UPDATE = 9,
+	SPDY_DATA = 256
+};
 
 struct spdy_frame {
 	enum spdy_type type;
 	uint32_t stream;
 	bool fin;
 	uint32_t status;	     /* RST_STREAM, GOAWAY status; PING id */
-	struct http_header *headers; /* SYN_STREAM, SYN_REPLY, HEADERS: valid during the callback */
+	struct http_header *headers; /* SYN_STREAM, SYN_REPLY, HEADERS: valid during the callback; a name with several
+					values comes several times */
 	size_t n_headers;
 	struct sv data; /* DATA: borrowed; big ones may come in pieces */
 };

@@ -14,10 +14,10 @@
 enum ws_op { WS_CONT = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
 
 struct ws {
-	bool client;	   /* we mask what we send, they must not */
+	bool client; /* we mask what we send, they must not */
 	size_t max_message;
-	struct buf in;	   /* bytes not yet decoded */
-	struct buf msg;	   /* fragments of the current message */
+	struct buf in;	/* bytes not yet decoded */
+	struct buf msg; /* fragments of the current message */
 	int msg_op;
 	bool closing;
 };
@@ -34,6 +34,6 @@ void ws_close_frame(const struct ws *w, struct buf *out, uint16_t code, struct s
 /* The handshake. True when r asks for a WebSocket; picks the first of `offers` (NULL-terminated)
  * that the client also names in Sec-WebSocket-Protocol; fills the response headers (arena). */
 bool ws_is_upgrade(const struct http_req *r);
-int ws_accept(struct http_req *r, const char *const *offers, const char **ret_protocol, struct http_header **ret_headers,
-	      size_t *ret_n, struct err *err);
+int ws_accept(struct http_req *r, const char *const *offers, const char **ret_protocol,
+	      struct http_header **ret_headers, size_t *ret_n, struct err *err);
 struct sv ws_accept_key(struct arena *a, struct sv key); /* base64(sha1(key + GUID)) */
