@@ -149,6 +149,8 @@ int main(int argc, char **argv)
 	printf("latency         p50 %.2f ms, p99 %.2f ms, max %.2f ms\n", (double)b.latency_ns[b.total / 2] / 1e6,
 	       (double)b.latency_ns[b.total * 99 / 100] / 1e6, (double)b.latency_ns[b.total - 1] / 1e6);
 	print_rss("loaded  ");
+	usleep(300000);
+	print_rss("settled ");
 	store_stats(b.s, &st);
 	printf("disk            %.0f MB\n", (double)st.bytes / 1e6);
 	t0 = env_mono_ns(&thread_env);

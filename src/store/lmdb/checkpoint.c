@@ -3,7 +3,6 @@
 #include "store/lmdb/lmdb-internal.h"
 
 #include <malloc.h>
-#include <sys/mman.h>
 
 static int checkpoint_apply(struct lmdb_store *s, const struct gen *g, struct db_meta *meta, struct err *err)
 {
@@ -73,17 +72,13 @@ static bool checkpoint_can_compact(const struct lmdb_store *s)
  * our resident set (they stay in the page cache). */
 static void checkpoint_give_back(struct lmdb_store *s)
 {
-	MDB_envinfo info;
-
-	if (mdb_env_info(s->db.env, &info) == 0 && info.me_mapaddr)
-		(void)madvise(info.me_mapaddr, info.me_mapsize, MADV_DONTNEED);
+	db_trim(&s->db);
 	(void)malloc_trim(0);
 }
 
 void checkpoint_main(void *ctx)
 {
 	struct lmdb_store *s = ctx;
-	bool burst = false; /* memory was used since it was last given back */
 
 	pthread_mutex_lock(&s->mu);
 	for (;;) {
@@ -97,8 +92,8 @@ void checkpoint_main(void *ctx)
 		if (s->ckpt_stop && (!work || failed))
 			break;
 		if (!work || (failed && !s->ckpt_poke)) {
-			if (!work && burst && list_empty(&s->queue)) {
-				burst = false;
+			if (!work && s->burst && list_empty(&s->queue)) {
+				s->burst = false;
 				pthread_mutex_unlock(&s->mu);
 				checkpoint_give_back(s);
 				pthread_mutex_lock(&s->mu);
@@ -107,7 +102,7 @@ void checkpoint_main(void *ctx)
 			pthread_cond_wait(&s->ckpt_work, &s->mu);
 			continue;
 		}
-		burst = true;
+		s->burst = true;
 		s->ckpt_poke = false;
 		meta = s->meta;
 		if (!list_empty(&s->frozen)) {

@@ -2,8 +2,9 @@
 
 #include "store/store-internal.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 int db_err(const struct db *d, int rc, struct err *err, const char *what)
@@ -56,6 +57,38 @@ static int db_load(struct db *d, uint64_t new_id, struct db_meta *ret, struct er
 	return rc ? db_err(d, rc, err, "cannot open the database") : 0;
 }
 
+/* LMDB does not tell where its map is, but any value lies in it. */
+static void db_find_map(struct db *d)
+{
+	MDB_val k = { 4, (void *)"meta" }, v;
+	char line[512];
+	MDB_txn *txn;
+	FILE *f = NULL;
+
+	if (mdb_txn_begin(d->env, NULL, MDB_RDONLY, &txn))
+		return;
+	if (mdb_get(txn, d->meta, &k, &v) == 0)
+		f = fopen("/proc/self/maps", "re");
+	while (f && !d->map && fgets(line, sizeof(line), f)) {
+		uintptr_t from, to, at = (uintptr_t)v.mv_data;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) == 2 && at >= from && at < to) {
+			d->map = (void *)from;
+			d->map_n = to - from;
+		}
+	}
+	if (f)
+		fclose(f);
+	mdb_txn_abort(txn);
+}
+
+void db_trim(const struct db *d)
+{
+	/* A shared file map: dropping the pages loses nothing. */
+	if (d->map)
+		(void)madvise(d->map, d->map_n, MADV_DONTNEED);
+}
+
 int db_open(struct db *d, const char *dir, size_t map_size, uint64_t new_id, struct db_meta *ret, struct err *err)
 {
 	int rc;
@@ -69,7 +102,10 @@ int db_open(struct db *d, const char *dir, size_t map_size, uint64_t new_id, str
 	rc = rc ? rc : mdb_env_open(d->env, dir, MDB_NOTLS, 0600);
 	if (rc)
 		return db_err(d, rc, err, "cannot open the database");
-	return db_load(d, new_id, ret, err);
+	if (db_load(d, new_id, ret, err) < 0)
+		return -1;
+	db_find_map(d);
+	return 0;
 }
 
 void db_close(struct db *d)

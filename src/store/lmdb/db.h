@@ -18,6 +18,8 @@ struct db {
 	MDB_env *env;
 	MDB_dbi log, keys, meta;
 	char *path; /* of the data file, owned */
+	void *map;  /* where it is mapped, or NULL when that could not be found out */
+	size_t map_n;
 };
 
 struct db_meta {
@@ -51,6 +53,8 @@ int db_put_meta(const struct db *d, MDB_txn *txn, const struct db_meta *m, struc
 /* Deletes from the tables what revision rev (at or before the compaction) made obsolete. */
 int db_compact_one(const struct db *d, MDB_txn *txn, uint64_t rev, struct err *err);
 uint64_t db_bytes(const struct db *d); /* on disk */
+/* Takes the map's pages out of the resident set; the next reader faults in what it needs. */
+void db_trim(const struct db *d);
 
 static inline MDB_val db_val(struct sv s)
 {

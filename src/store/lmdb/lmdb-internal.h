@@ -34,6 +34,7 @@ struct lmdb_store {
 	struct db_meta meta;		   /* as in the database */
 	int64_t compact_want;		   /* the checkpointer shall compact up to here */
 	bool freeze_wanted, expire, probe; /* jobs for the writer */
+	bool burst;			   /* memory was used since the checkpointer last gave it back */
 	bool ckpt_poke;			   /* try again although the last attempt failed */
 	bool stopping, writer_gone, ckpt_stop, ckpt_gone;
 

@@ -4,6 +4,7 @@
 #include "store/lmdb/dirlock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -106,10 +107,10 @@ static void seen_keys_collect(const struct snap *sn, struct sv from, struct sv t
 			struct seen_key k = { .key = n->key };
 
 			/* A newer generation has the last word on its keys. */
-			if (i == 0 || !bsearch(&k, all.p, have, sizeof(k), seen_key_cmp))
+			if (have == 0 || !bsearch(&k, all.p, have, sizeof(k), seen_key_cmp))
 				vec_push(&all, overlay_at(sn, n->value, rev));
 		}
-		if (i > 0 && all.n > have && have > 0)
+		if (all.n > have && have > 0)
 			qsort(all.p, all.n, sizeof(all.p[0]), seen_key_cmp);
 	}
 	*ret = all.p;
@@ -425,6 +426,18 @@ static const struct store_ops lmdb_ops = {
 	.close = lmdb_close,
 };
 
+/* A directory just made is there after a power cut only when its parent is synced. */
+static int sync_parent(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *parent = slash ? xstrndup(path, MAX((size_t)(slash - path), (size_t)1)) : xstrdup(".");
+	_cleanup_close_ int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return err_set_errno(err, errno, "cannot sync '%s'", parent);
+	return 0;
+}
+
 /* mkdir -p, for us only. */
 static int make_dirs(const char *dir, struct err *err)
 {
@@ -436,8 +449,12 @@ static int make_dirs(const char *dir, struct err *err)
 		if (c != '/' && c != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		if (mkdir(path, 0700) == 0) {
+			if (sync_parent(path, err) < 0)
+				return -1;
+		} else if (errno != EEXIST) {
 			return err_set_errno(err, errno, "cannot make directory '%s'", path);
+		}
 		*p = c;
 		if (!c)
 			break;

@@ -157,6 +157,7 @@ int wal_append(struct wal *w, struct iovec *iov, int n_iov, uint64_t first_rev, 
 			       .number = w->number + 1,
 			       .first_rev = first_rev,
 			       .count = count };
+	_cleanup_free_ char *scratch = NULL; /* of iov[0], which moves while it is written */
 	struct iovec *v = iov + 1;
 	size_t payload = 0, total;
 	bool first = w->number == 0;
@@ -184,18 +185,18 @@ int wal_append(struct wal *w, struct iovec *iov, int n_iov, uint64_t first_rev, 
 				      .version = WAL_VERSION };
 
 		h.crc = crc32c(0, &h, sizeof(h));
-		/* Two pieces in one scratch entry: the head block, followed by the group's head. */
-		iov[0] = (struct iovec){ xcalloc(1, WAL_BLOCK + sizeof(g)), WAL_BLOCK + sizeof(g) };
-		memcpy(iov[0].iov_base, &h, sizeof(h));
-		memcpy((char *)iov[0].iov_base + WAL_BLOCK, &g, sizeof(g));
+		/* The head block, followed by the group's head. */
+		scratch = xcalloc(1, WAL_BLOCK + sizeof(g));
+		memcpy(scratch, &h, sizeof(h));
+		memcpy(scratch + WAL_BLOCK, &g, sizeof(g));
+		iov[0] = (struct iovec){ scratch, WAL_BLOCK + sizeof(g) };
 	} else {
-		iov[0] = (struct iovec){ xmemdup(&g, sizeof(g)), sizeof(g) };
+		scratch = xmemdup(&g, sizeof(g));
+		iov[0] = (struct iovec){ scratch, sizeof(g) };
 	}
 	total = WAL_BLOCK_UP(sizeof(g) + payload);
 	iov[n] = (struct iovec){ (void *)wal_zeros, total - sizeof(g) - payload };
 	n++;
-
-	_cleanup_free_ char *scratch = iov[0].iov_base;
 
 	*ret_used = !first;
 	if (wal_write_all(w->slots[slot].fd, iov, n, off) < 0 || wal_io.fdatasync(w->slots[slot].fd) < 0) {

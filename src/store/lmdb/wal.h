@@ -7,7 +7,8 @@
  *	group:   wal_group, records (each padded to 8 bytes), zeros up to the next 4 KiB block
  *	record:  wal_record, key, value
  *
- * Threads: one at a time, except for wal_slot_free(), which the owner serialises.
+ * Threads: one at a time; who frees a slot (busy) from another thread does so under the lock that
+ * wal_free_slot() is called under.
  */
 #pragma once
 

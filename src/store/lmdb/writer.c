@@ -392,6 +392,8 @@ void writer_main(void *ctx)
 			/* Nothing to do: give memory back rather than keep a large overlay. */
 			if (s->active && s->active->bytes > GEN_IDLE_BYTES && list_empty(&s->frozen))
 				writer_freeze(s);
+			if (s->burst)
+				pthread_cond_signal(&s->ckpt_work);
 			pthread_cond_wait(&s->work, &s->mu);
 			continue;
 		}

@@ -218,12 +218,45 @@ static void test_disk_full(void **state)
 	free(value);
 }
 
+static void test_map_full(void **state)
+{
+	struct kit *k = *state;
+	struct err err = ERR_INIT;
+	char *value = xcalloc(1, 100000), key[16];
+	int written = 0;
+
+	store_close(k->s);
+	k->s = store_lmdb_open(&thread_env, k->dir, (size_t)2 << 20, &err);
+	assert_non_null(k->s);
+	for (;; written++) {
+		struct store_write w = { .key = sv_make(key, (size_t)snprintf(key, sizeof(key), "k%04d", written)),
+					 .value = sv_make(value, 100000) };
+
+		assert_true(written < 1000);
+		if (store_commit_wait(k->s, &w, NULL, &err) < 0)
+			break;
+	}
+	assert_non_null(strstr(err_msg(&err), "has reached its size limit"));
+	err_release(&err);
+	assert_false(store_healthy(k->s, &err));
+	err_release(&err);
+	assert_int_equal(store_compact(k->s, now_rev(k->s), &err), -1); /* nor does this wait for ever */
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	err_release(&err);
+	kit_reopen(k); /* with a larger one */
+	assert_int_equal(now_rev(k->s), 1 + written);
+	assert_int_equal(put(k->s, "more", "x", 0), 2 + written);
+	assert_true(store_healthy(k->s, &err));
+	free(value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sync_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_map_full, setup, teardown),
 	};
 
 	wal_io.fdatasync = faulty_fdatasync;
