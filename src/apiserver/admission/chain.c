@@ -1,0 +1,39 @@
+/* The order of upstream's recommended plugins; a plugin is one entry here and one file. */
+#include "apiserver/admission/plugins.h"
+
+#include <stdarg.h>
+
+const struct admission_plugin *const admission_chain[] = {
+	&admission_namespace_lifecycle, &admission_limit_ranger,
+	&admission_service_account,	&admission_taint_new_nodes,
+	&admission_node_restriction,	&admission_priority,
+	&admission_default_tolerations, &admission_default_storage_class,
+	&admission_in_use_protection,	NULL,
+};
+
+int admission_mutate(const struct admission *a, struct err *err)
+{
+	for (const struct admission_plugin *const *p = admission_chain; *p; p++)
+		if ((*p)->mutate && (*p)->mutate(a, err) < 0)
+			return -1;
+	return 0;
+}
+
+int admission_validate(const struct admission *a, struct err *err)
+{
+	for (const struct admission_plugin *const *p = admission_chain; *p; p++)
+		if ((*p)->validate && (*p)->validate(a, err) < 0)
+			return -1;
+	return 0;
+}
+
+int admission_forbid(const struct admission *a, struct err *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_set(err, ERR_FORBIDDEN, "%s%s%s \"%.*s\" is forbidden: %s", a->res->plural, a->res->group[0] ? "." : "",
+		a->res->group, SV_ARG(a->name), arena_vprintf(a->q->arena, fmt, ap));
+	va_end(ap);
+	return err_set_object(err, sv_from(a->res->group), sv_from(a->res->plural), a->name);
+}

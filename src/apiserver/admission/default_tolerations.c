@@ -1,0 +1,42 @@
+/* DefaultTolerationSeconds: a pod stays on a node that is not ready or unreachable for five
+ * minutes, unless it says something about that itself. */
+#include "apiserver/admission/plugins.h"
+
+#define DEFAULT_SECONDS 300
+
+static bool says_something(const struct val *tolerations, const char *key)
+{
+	VAL_EACH(tolerations, t) {
+		struct sv k = val_get_str(t, F_key), effect = val_get_str(t, F_effect);
+
+		if ((k.n == 0 || sv_is(k, key)) && (effect.n == 0 || sv_is(effect, "NoExecute")))
+			return true;
+	}
+	return false;
+}
+
+static int mutate(const struct admission *a, struct err *err)
+{
+	static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
+	struct val *spec;
+
+	(void)err;
+	if (!admits_pod(a) || a->op != ADMIT_CREATE)
+		return 0;
+	spec = val_get_mut(a->doc, F_spec);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct val *t;
+
+		if (says_something(val_get(spec, F_tolerations), keys[i]))
+			continue;
+		t = val_new_map(a->q->arena);
+		val_set_cstr(a->q->arena, t, F_key, keys[i]);
+		val_set_cstr(a->q->arena, t, F_operator, "Exists");
+		val_set_cstr(a->q->arena, t, F_effect, "NoExecute");
+		val_set_int(a->q->arena, t, F_tolerationSeconds, DEFAULT_SECONDS);
+		val_push(a->q->arena, val_ensure_list(a->q->arena, spec, F_tolerations), t);
+	}
+	return 0;
+}
+
+const struct admission_plugin admission_default_tolerations = { .name = "DefaultTolerationSeconds", .mutate = mutate };

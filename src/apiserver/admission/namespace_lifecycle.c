@@ -1,0 +1,41 @@
+/* NamespaceLifecycle: nothing is made in a namespace that does not exist or is going away, and
+ * the namespaces the system needs cannot be deleted. */
+#include "apiserver/admission/plugins.h"
+
+static bool immortal(struct sv ns)
+{
+	return sv_is(ns, "default") || sv_is(ns, "kube-system") || sv_is(ns, "kube-public");
+}
+
+static int forbid_creation(const struct admission *a, struct err *err)
+{
+	err_set(err, ERR_FORBIDDEN,
+		"%s%s%s \"%.*s\" is forbidden: unable to create new content in namespace %.*s because it is being "
+		"terminated",
+		a->res->plural, a->res->group[0] ? "." : "", a->res->group, SV_ARG(a->name), SV_ARG(a->ns));
+	err_set_object(err, sv_from(a->res->group), sv_from(a->res->plural), a->name);
+	return err_add_cause(err, "NamespaceTerminating", SV("metadata.namespace"),
+			     "namespace %.*s is being terminated", SV_ARG(a->ns));
+}
+
+static int validate(const struct admission *a, struct err *err)
+{
+	struct obj *ns;
+
+	if (a->op == ADMIT_DELETE && a->res == RES(core_namespaces) && immortal(a->name)) {
+		err_set(err, ERR_FORBIDDEN, "namespaces \"%.*s\" is forbidden: this namespace may not be deleted",
+			SV_ARG(a->name));
+		return err_set_object(err, SV(""), SV("namespaces"), a->name);
+	}
+	if (a->op != ADMIT_CREATE || !a->res->namespaced)
+		return 0;
+	ns = registry_peek(a->q, RES(core_namespaces), SV(""), a->ns);
+	if (!ns)
+		return err_not_found(err, RES(core_namespaces), a->ns);
+	/* A review asks about a namespace, it puts nothing into it. */
+	if (!obj_deleting(ns) || a->res == RES(authorization_localsubjectaccessreviews))
+		return 0;
+	return forbid_creation(a, err);
+}
+
+const struct admission_plugin admission_namespace_lifecycle = { .name = "NamespaceLifecycle", .validate = validate };

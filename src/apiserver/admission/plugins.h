@@ -1,0 +1,19 @@
+/* plugins.h - the in-tree admission plugins; admission/chain.c puts them in order. */
+#pragma once
+
+#include "apiserver/admission/admission.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/strategy.h"
+
+extern const struct admission_plugin admission_namespace_lifecycle, admission_service_account, admission_priority,
+	admission_default_tolerations, admission_limit_ranger, admission_node_restriction, admission_taint_new_nodes,
+	admission_in_use_protection, admission_default_storage_class;
+
+/* A create or update of a pod itself, not of one of its subresources. */
+static inline bool admits_pod(const struct admission *a)
+{
+	return a->res == RES(core_pods) && a->subresource.n == 0 && a->doc;
+}
+
+/* `pods "x" is forbidden: WHY`. */
+int admission_forbid(const struct admission *a, struct err *err, const char *fmt, ...) _printf_(3, 4);

@@ -1,0 +1,68 @@
+/* Priority: spec.priority is computed from the named PriorityClass, or the global default; system
+ * classes are for system namespaces. */
+#include "apiserver/admission/plugins.h"
+
+static int find_default(struct obj *o, void *ctx)
+{
+	struct obj **ret = ctx;
+
+	if (val_bool(obj_get(o, F_globalDefault)) &&
+	    (!*ret || val_int_or(obj_get(o, F_value), 0) < val_int_or(obj_get(*ret, F_value), 0))) {
+		obj_unref(*ret);
+		*ret = obj_ref(o);
+	}
+	return 0;
+}
+
+static int mutate(const struct admission *a, struct err *err)
+{
+	struct arena *ar = a->q->arena;
+	struct obj *pc = NULL;
+	int64_t value = 0;
+	struct sv policy = SV("PreemptLowerPriority"), name;
+	const struct val *given;
+	struct val *spec;
+
+	if (!admits_pod(a))
+		return 0;
+	spec = val_get_mut(a->doc, F_spec);
+	if (a->op == ADMIT_UPDATE) {
+		/* Whatever an update leaves out stays as it was computed. */
+		if (!val_get(spec, F_priority) && val_get(a->old, F_spec, F_priority))
+			val_set(ar, spec, F_priority, val_get(a->old, F_spec, F_priority));
+		if (!val_get(spec, F_preemptionPolicy) && val_get(a->old, F_spec, F_preemptionPolicy))
+			val_set(ar, spec, F_preemptionPolicy, val_get(a->old, F_spec, F_preemptionPolicy));
+		return 0;
+	}
+	name = val_get_str(spec, F_priorityClassName);
+	if (name.n) {
+		pc = registry_peek(a->q, RES(scheduling_priorityclasses), SV(""), name);
+		if (!pc)
+			return admission_forbid(a, err, "no PriorityClass with name %.*s was found", SV_ARG(name));
+	} else {
+		registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &pc);
+		if (pc) {
+			obj_link(ar, pc);
+			val_set_str(ar, spec, F_priorityClassName, obj_name(pc));
+		}
+	}
+	if (pc) {
+		value = val_int_or(obj_get(pc, F_value), 0);
+		if (val_str(obj_get(pc, F_preemptionPolicy)).n)
+			policy = val_str(obj_get(pc, F_preemptionPolicy));
+	}
+	given = val_get(spec, F_priority);
+	if (given && val_int_or(given, 0) != value)
+		return admission_forbid(
+		    a, err,
+		    "the integer value of priority (%" PRId64
+		    ") must not be provided in pod spec; priority admission controller computed %" PRId64
+		    " from the given PriorityClass name",
+		    val_int_or(given, 0), value);
+	val_set_int(ar, spec, F_priority, value);
+	if (!val_get_str(spec, F_preemptionPolicy).n)
+		val_set_str(ar, spec, F_preemptionPolicy, policy);
+	return 0;
+}
+
+const struct admission_plugin admission_priority = { .name = "Priority", .mutate = mutate };
