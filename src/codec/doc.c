@@ -231,10 +231,11 @@ static bool raw_equal(const struct val *a, const struct val *b)
 	return a && b && val_equal(a, b);
 }
 
-/* Exact: 2^53 + 1 is not equal to the double next to it. */
+/* Whole doubles are written as integers of the fewest digits, so from 2^53 on the integer that
+ * is read back is another one with the same double: those count as equal. */
 static bool int_is_float(int64_t i, double d)
 {
-	return d >= -9223372036854775808.0 && d < 9223372036854775808.0 && (double)(int64_t)d == d && (int64_t)d == i;
+	return (double)i == d;
 }
 
 bool val_equal(const struct val *a, const struct val *b)

@@ -135,7 +135,7 @@ struct val_iter val_iter(const struct val *map);
 bool val_iter_next(struct val_iter *it);
 #define VAL_EACH_MEMBER(map, m) for (struct val_iter m = val_iter(map); val_iter_next(&m);)
 
-/* Deep equality: maps as sets of members, ints and floats by value, raw by its parsed value. */
+/* Deep equality: maps as sets of members, an int and a float as doubles, raw by its parsed value. */
 bool val_equal(const struct val *a, const struct val *b);
 
 /* Is v nested more than depth levels of lists and maps? Itself looks no deeper than that. */

@@ -89,7 +89,7 @@ static void scalar(struct buf *b, const struct val *v, int at)
 	while (sv_split(&rest, '\n', &line)) {
 		buf_addc(b, '\n');
 		if (line.n)
-			indent(b, at);
+			indent(b, MAX(at, 2)); /* at the root, too: text there could read as YAML */
 		buf_addsv(b, line);
 	}
 }

@@ -337,6 +337,8 @@ static bool quantity_parse(struct sv s, struct quantity *q)
 	for (size_t i = 0; i < p.frac.n; i++)
 		q->v.d[q->v.n++] = (uint8_t)(p.frac.p[i] - '0');
 	dec_trim(&q->v);
+	if (q->v.n + q->v.exp > EXP_MAX + 1) /* so that canonical text, too, stays within the bound */
+		return false;
 	for (int e = p.format == BINARY_SI ? p.exp : 0; e > 0; e -= 10)
 		dec_mul(&q->v, 1024);
 	dec_round_up(&q->v, NANO);

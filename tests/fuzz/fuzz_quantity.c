@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = quantity_canonical(&a, x);
 	BUG_ON(!sv_eq(quantity_canonical(&a, text), text));
 	sum = quantity_add(&a, x, y);
-	if (sum.n <= 256) /* longer text is not taken back */
+	/* Longer text is not taken back; binary text is capped when it is. */
+	if (sum.n <= 256 && !sv_ends(sum, SV("i")))
 		BUG_ON(quantity_cmp(sum, x) != quantity_cmp(y, SV("0")) && quantity_cmp(y, SV("0")) != 0);
 	return 0;
 }

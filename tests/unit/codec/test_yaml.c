@@ -229,6 +229,7 @@ static void test_encode(void **state)
 		{ "[\"\\u0001\\u007f\\t\\\"\\\\\",\"\\u2028\\ufeff\\u0085\",\"\xc3\xa9\xe2\x82\xac\"]",
 		  "- \"\\x01\\x7f\\t\\\"\\\\\"\n- \"\\u2028\\ufeff\\x85\"\n- \xc3\xa9\xe2\x82\xac\n" },
 		{ "\"x\"", "x\n" },
+		{ "\"x\\nb: y\"", "|-\n  x\n  b: y\n" },
 	};
 
 	(void)state;
