@@ -1,0 +1,183 @@
+/* http-internal.h - the inside of the HTTP server, for http_*.c, http1.c and http2.c only.
+ *
+ *	http_server	listeners, lanes, start and stop
+ *	  lane		what one loop has of a server: connections, spare requests, timeouts
+ *	    http_conn	a stream and a protocol: http1.c, http2.c, or a tunnel
+ *	      http_rq	a request with its queue of response bytes
+ *
+ * A connection lives until its stream is closed and its last request is gone; a server until
+ * its last connection is.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "ev/ev-internal.h"
+#include "net/http.h"
+#include "net/http1_parse.h"
+#include "net/stream.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#define HTTP_DATE_LEN 29
+#define HTTP_RQ_MEM 1280 /* inline start of a request's arena: most need no more */
+
+enum http_wait {
+	HTTP_WAIT_NONE,
+	HTTP_WAIT_HEAD, /* handshake, request head */
+	HTTP_WAIT_BODY, /* a piece of a request body */
+	HTTP_WAIT_IDLE, /* the next request */
+	_HTTP_WAIT_MAX
+};
+
+struct lane {
+	struct http_server *srv;
+	struct ev_loop *loop;
+	struct list conns;
+	_Atomic int n_conns;
+	struct list waits[_HTTP_WAIT_MAX]; /* struct http_conn.wait, soonest first */
+	struct ev_timer *timer;		   /* for the soonest of them all; NULL: none */
+	struct list spare;		   /* struct http_rq.link */
+	size_t n_spare;
+	int64_t date_s;
+	char date[HTTP_DATE_LEN + 1];
+	bool stopping, aborting;
+};
+
+struct http_server {
+	_Atomic int refs; /* the owner's, and one each connection */
+	struct http_server_opts o;
+	pthread_mutex_t lock; /* tls, n_conns, stopped */
+	pthread_cond_t changed;
+	struct tls_ctx *tls;
+	int n_conns;
+	size_t listening, lanes_done; /* listeners not closed yet; lane_abort() ran */
+	char *unix_path;
+	int fd, port;
+	uv_poll_t accept;	 /* on lanes[0] */
+	struct ev_timer *resume; /* accept paused: out of descriptors */
+	bool full;		 /* accept paused: max_connections */
+	size_t n_lanes;
+	struct lane lanes[];
+};
+
+/* A piece of a response on its way. */
+struct rq_chunk {
+	struct rq_chunk *next;
+	struct http_chunk c;
+	size_t off;
+};
+
+enum rq_state {
+	RQ_READING,   /* the request is not complete */
+	RQ_HANDLING,  /* the handler has it */
+	RQ_STREAMING, /* http_stream_begin() */
+	RQ_FINISHING, /* all of the response is queued */
+	RQ_DONE,      /* sent, or the peer is gone */
+};
+
+struct http_rq {
+	struct http_req pub;
+	struct arena arena;
+	struct http_conn *conn;
+	struct list link; /* conn->rqs, or lane->spare */
+	_Atomic int refs;
+	_Atomic bool gone;
+	enum rq_state state;
+	int32_t stream_id; /* HTTP/2 */
+	struct rq_chunk *q, *q_tail;
+	struct rq_chunk first; /* saves an allocation where there is one chunk */
+	bool first_used;
+	size_t queued;
+	bool over;     /* on_drain() is owed */
+	bool deferred; /* HTTP/2: nghttp2 waits for data */
+	bool torn;     /* http_stream_abort() */
+	bool no_body;  /* HEAD, 204, 304: the headers are all */
+	bool refused;  /* answered before its body came: the rest is not read */
+	size_t headers_cap, header_bytes;
+	int bad_status; /* answer this instead of calling the handler */
+	char *body;
+	size_t body_cap;
+	int64_t body_expected; /* Content-Length, -1 unknown */
+	_Alignas(8) char mem[HTTP_RQ_MEM];
+};
+
+enum http_proto { PROTO_NEW, PROTO_H1, PROTO_H2, PROTO_TUNNEL };
+
+struct http_tunnel {
+	struct http_tunnel_cb cb;
+	void *ctx;
+	bool closed;
+	bool paused;
+};
+
+struct http_conn {
+	struct lane *lane;
+	struct stream *s; /* NULL once closed */
+	int refs;	  /* the stream's, and one each request */
+	enum http_proto proto;
+	struct list link; /* lane->conns */
+	struct list wait; /* lane->waits[waiting] */
+	enum http_wait waiting;
+	int64_t deadline_ns;
+	struct list rqs; /* requests being read or answered */
+	size_t n_rqs;
+	struct http_peer peer;
+	char *peer_mem; /* owned: the certificate's strings */
+	char address[64];
+
+	/* HTTP/1: one request at a time. */
+	struct http_rq *cur;
+	struct buf in; /* not parsed yet */
+	struct h1_scan scan;
+	struct h1_head head;
+	struct h1_chunks chunks;
+	bool in_body, keep_alive, head_sent, chunked_out, in_process;
+	struct http_tunnel tunnel;
+
+	/* HTTP/2 */
+	struct nghttp2_session *h2;
+	size_t n_reading; /* requests not complete */
+	int64_t reset_tokens, reset_at_ns;
+	unsigned int continuations;
+	bool h2_receiving, goaway;
+};
+
+/* --- http_server.c --- */
+void http_conn_wait(struct http_conn *c, enum http_wait w); /* starts that time limit anew */
+void http_conn_unref(struct http_conn *c);
+struct sv lane_date(struct lane *ln); /* the Date header's text */
+
+/* --- http_req.c --- */
+struct http_rq *rq_new(struct http_conn *c);
+bool rq_body_add(struct http_rq *r, struct sv bytes);			/* false: more than max_body */
+void rq_header_add(struct http_rq *r, struct sv name, struct sv value); /* views must last */
+void rq_dispatch(struct http_rq *r);					/* complete: to the handler */
+void rq_too_large(struct http_rq *r);					/* 413, in the server's way */
+void rq_done(struct http_rq *r);					/* answered: the connection's reference goes */
+void rq_peer_gone(struct http_rq *r);					/* the same, but not answered */
+void rq_consume(struct http_rq *r, size_t n);	    /* n bytes of the queue's first chunk are taken */
+struct http_chunk rq_take_chunk(struct http_rq *r); /* the whole first chunk, not partly sent */
+void rq_check_drain(struct http_rq *r);
+const char *http_status_text(int status);
+
+/* --- http1.c --- */
+void h1_data(struct http_conn *c, struct sv bytes);
+void h1_pull(struct http_conn *c);
+void h1_eof(struct http_conn *c);
+void h1_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+		int64_t content_length); /* -1: streamed */
+void h1_stop(struct http_conn *c);
+
+/* --- http2.c --- */
+void h2_start(struct http_conn *c);
+void h2_data(struct http_conn *c, struct sv bytes);
+void h2_pull(struct http_conn *c);
+void h2_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+		int64_t content_length, bool has_body);
+void h2_resume(struct http_rq *r); /* there is more to send, or the end */
+void h2_stop(struct http_conn *c);
+void h2_idle(struct http_conn *c); /* GOAWAY and close */
+void h2_free(struct http_conn *c);

@@ -1,0 +1,459 @@
+/* A server connection that speaks HTTP/2, by nghttp2.
+ *
+ * nghttp2 does frames, HPACK, windows and the rules of RFC 9113; here are requests in,
+ * response bytes out, and limits. Response bytes stay in the requests' queues until the stream
+ * has room: nghttp2 asks how much there is (h2_read) and then, the frame being decided, wants it
+ * written (h2_send_data), at which point it goes straight into the stream's buffers.
+ *
+ * Abuse: a client may cancel streams, but not for a living (rapid reset, CVE-2023-44487), and
+ * a header block has a limit in bytes and in CONTINUATION frames (CVE-2024-28182).
+ */
+#include "net/http-internal.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+
+#define H2_STREAMS 250
+#define H2_WINDOW (1 << 20)	 /* a stream's, for uploads */
+#define H2_CONN_WINDOW (8 << 20) /* the connection's */
+#define H2_HEADERS_MAX ((size_t)64 * 1024)
+#define H2_CONTINUATIONS_MAX 32
+#define H2_RESETS_BURST 1000 /* and then as many a second: */
+#define H2_RESETS_RATE 33
+#define H2_NV_MAX 32
+
+static void h2_set_wait(struct http_conn *c)
+{
+	if (c->n_reading)
+		http_conn_wait(c, HTTP_WAIT_BODY);
+	else if (c->n_rqs == 0)
+		http_conn_wait(c, HTTP_WAIT_IDLE);
+	else if (c->waiting != HTTP_WAIT_NONE)
+		http_conn_wait(c, HTTP_WAIT_NONE);
+}
+
+static struct http_rq *h2_rq(nghttp2_session *h2, int32_t id)
+{
+	return nghttp2_session_get_stream_user_data(h2, id);
+}
+
+/* --- requests --- */
+
+static int h2_on_begin_frame(nghttp2_session *h2, const nghttp2_frame_hd *hd, void *ctx)
+{
+	struct http_conn *c = ctx;
+
+	(void)h2;
+	if (hd->type != NGHTTP2_CONTINUATION)
+		c->continuations = 0;
+	else if (++c->continuations > H2_CONTINUATIONS_MAX)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	return 0;
+}
+
+static int h2_on_begin_headers(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
+{
+	struct http_conn *c = ctx;
+	struct http_rq *r;
+
+	if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0;
+	r = rq_new(c);
+	r->stream_id = f->hd.stream_id;
+	c->n_reading++;
+	nghttp2_session_set_stream_user_data(h2, f->hd.stream_id, r);
+	return 0;
+}
+
+static int h2_on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t *name, size_t name_n,
+			const uint8_t *value, size_t value_n, uint8_t flags, void *ctx)
+{
+	struct sv k = sv_make((const char *)name, name_n), v = sv_make((const char *)value, value_n);
+	struct http_rq *r = h2_rq(h2, f->hd.stream_id);
+
+	(void)flags;
+	(void)ctx;
+	if (!r || r->state != RQ_READING || f->headers.cat != NGHTTP2_HCAT_REQUEST)
+		return 0; /* trailers */
+	r->header_bytes += name_n + value_n + 32;
+	if (r->header_bytes > H2_HEADERS_MAX) {
+		r->bad_status = 431;
+		return 0;
+	}
+	v = arena_sv(&r->arena, v);
+	if (k.n && k.p[0] == ':') {
+		if (sv_is(k, ":method"))
+			r->pub.method = v;
+		else if (sv_is(k, ":path"))
+			r->pub.target = v;
+		else if (sv_is(k, ":authority"))
+			r->pub.host = v;
+		return 0;
+	}
+	if (sv_is(k, "host") && !r->pub.host.n)
+		r->pub.host = v;
+	else if (sv_is(k, "content-length"))
+		(void)sv_to_i64(v, &r->body_expected); /* nghttp2 holds the peer to it */
+	rq_header_add(r, arena_sv(&r->arena, k), v);
+	return 0;
+}
+
+static void h2_complete(struct http_conn *c, struct http_rq *r)
+{
+	if (r->state != RQ_READING)
+		return; /* already refused */
+	c->n_reading--;
+	rq_dispatch(r);
+}
+
+static void h2_too_large(struct http_conn *c, struct http_rq *r)
+{
+	c->n_reading--;
+	rq_too_large(r);
+}
+
+static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
+{
+	struct sv authority = SV_NULL;
+
+	if (!r->bad_status && (sv_is(r->pub.method, "CONNECT") ||
+			       !h1_split_target(r->pub.target, &r->pub.path, &r->pub.query, &authority)))
+		r->bad_status = 400;
+	if (end) {
+		h2_complete(c, r);
+		return;
+	}
+	if (r->bad_status) {
+		r->refused = true;
+		h2_complete(c, r);
+		return;
+	}
+	if (r->body_expected > 0 && (uint64_t)r->body_expected > c->lane->srv->o.max_body) {
+		h2_too_large(c, r);
+		return;
+	}
+	if (sv_ieq(http_header_get(&r->pub, "expect"), SV("100-continue"))) {
+		nghttp2_nv nv = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3,
+				  NGHTTP2_NV_FLAG_NONE };
+
+		(void)nghttp2_submit_headers(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NULL, &nv, 1, NULL);
+	}
+}
+
+/* A token bucket. False when it is empty. */
+static bool h2_reset_allowed(struct http_conn *c)
+{
+	int64_t now = ev_loop_now_ns(c->lane->loop), gained = (now - c->reset_at_ns) / NS_PER_SEC * H2_RESETS_RATE;
+
+	if (gained > 0) {
+		c->reset_tokens = MIN(c->reset_tokens + gained, H2_RESETS_BURST);
+		c->reset_at_ns = now;
+	}
+	return c->reset_tokens-- > 0;
+}
+
+static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
+{
+	struct http_conn *c = ctx;
+	struct http_rq *r;
+
+	switch (f->hd.type) {
+	case NGHTTP2_HEADERS:
+		r = h2_rq(h2, f->hd.stream_id);
+		if (!r)
+			break;
+		if (f->headers.cat == NGHTTP2_HCAT_REQUEST)
+			h2_head_done(c, r, f->hd.flags & NGHTTP2_FLAG_END_STREAM);
+		else if (f->hd.flags & NGHTTP2_FLAG_END_STREAM)
+			h2_complete(c, r);
+		break;
+	case NGHTTP2_DATA:
+		r = h2_rq(h2, f->hd.stream_id);
+		if (r && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+			h2_complete(c, r);
+		break;
+	case NGHTTP2_RST_STREAM:
+		if (!h2_reset_allowed(c)) {
+			c->goaway = true;
+			(void)nghttp2_session_terminate_session(h2, NGHTTP2_ENHANCE_YOUR_CALM);
+		}
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int h2_on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
+{
+	struct http_rq *r = h2_rq(h2, id);
+
+	(void)flags;
+	if (r && r->state == RQ_READING && !rq_body_add(r, sv_make((const char *)p, n)))
+		h2_too_large(ctx, r);
+	return 0;
+}
+
+static int h2_on_stream_close(nghttp2_session *h2, int32_t id, uint32_t code, void *ctx)
+{
+	struct http_conn *c = ctx;
+	struct http_rq *r = h2_rq(h2, id);
+
+	if (!r)
+		return 0;
+	nghttp2_session_set_stream_user_data(h2, id, NULL);
+	if (r->state == RQ_READING)
+		c->n_reading--;
+	if (r->state == RQ_FINISHING && !r->q && code == NGHTTP2_NO_ERROR)
+		rq_done(r);
+	else
+		rq_peer_gone(r);
+	return 0;
+}
+
+/* --- responses --- */
+
+static ssize_t h2_read(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t max, uint32_t *flags,
+		       nghttp2_data_source *src, void *ctx)
+{
+	struct http_rq *r = src->ptr;
+	size_t n = MIN(max, r->queued);
+
+	(void)h2;
+	(void)id;
+	(void)buf;
+	(void)ctx;
+	if (n == 0 && r->state != RQ_FINISHING) {
+		r->deferred = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	if (n == 0 && r->torn)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM(INTERNAL_ERROR) */
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n == r->queued && r->state == RQ_FINISHING && !r->torn)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)n;
+}
+
+static int h2_send_data(nghttp2_session *h2, nghttp2_frame *f, const uint8_t *head, size_t n, nghttp2_data_source *src,
+			void *ctx)
+{
+	struct http_conn *c = ctx;
+	struct http_rq *r = src->ptr;
+
+	(void)h2;
+	(void)f; /* no padding: no callback asks for it */
+	if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
+		return NGHTTP2_ERR_WOULDBLOCK;
+	stream_write(c->s, sv_make((const char *)head, 9));
+	while (n) {
+		struct sv piece = sv_sub(r->q->c.data, r->q->off, n);
+
+		stream_write(c->s, piece);
+		n -= piece.n;
+		rq_consume(r, piece.n);
+	}
+	return 0;
+}
+
+static int h2_on_frame_sent(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
+{
+	struct http_rq *r;
+
+	(void)ctx;
+	if (f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS)
+		return 0;
+	r = h2_rq(h2, f->hd.stream_id);
+	if (!r)
+		return 0;
+	/* Answered without having heard it out: no more, please (RFC 9113, 8.1). */
+	if (r->refused && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		(void)nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
+	return 0;
+}
+
+static struct sv h2_lower(struct arena *a, struct sv name)
+{
+	char *p = NULL;
+
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] < 'A' || name.p[i] > 'Z')
+			continue;
+		if (!p)
+			p = arena_strndup(a, name.p, name.n);
+		p[i] = (char)(p[i] | 0x20);
+	}
+	return p ? sv_make(p, name.n) : name;
+}
+
+static bool h2_hop_by_hop(struct sv lower)
+{
+	return sv_is(lower, "connection") || sv_is(lower, "transfer-encoding") || sv_is(lower, "keep-alive") ||
+	       sv_is(lower, "upgrade") || sv_is(lower, "content-length") || sv_is(lower, "date");
+}
+
+static nghttp2_nv h2_nv(struct sv name, struct sv value)
+{
+	return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)(value.p ? value.p : ""), name.n,
+			     value.n, NGHTTP2_NV_FLAG_NONE };
+}
+
+void h2_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+		int64_t content_length, bool has_body)
+{
+	nghttp2_nv fixed[H2_NV_MAX], *nv = fixed;
+	nghttp2_data_provider src = { .source.ptr = r, .read_callback = h2_read };
+	struct http_conn *c = r->conn;
+	char code[16], length[24];
+	size_t n = 0;
+
+	if (n_headers + 3 > H2_NV_MAX)
+		nv = ARENA_ARRAY(&r->arena, nghttp2_nv, n_headers + 3);
+	(void)snprintf(code, sizeof(code), "%d", status);
+	nv[n++] = h2_nv(SV(":status"), sv_from(code));
+	for (size_t i = 0; i < n_headers; i++) {
+		struct sv name = h2_lower(&r->arena, headers[i].name);
+
+		if (!h2_hop_by_hop(name))
+			nv[n++] = h2_nv(name, headers[i].value);
+	}
+	nv[n++] = h2_nv(SV("date"), lane_date(c->lane));
+	if (content_length >= 0 && status != 204 && status != 304) {
+		(void)snprintf(length, sizeof(length), "%" PRId64, content_length);
+		nv[n++] = h2_nv(SV("content-length"), sv_from(length));
+	}
+	if (nghttp2_submit_response(c->h2, r->stream_id, nv, n, has_body ? &src : NULL) != 0)
+		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
+}
+
+void h2_resume(struct http_rq *r)
+{
+	if (!r->deferred)
+		return;
+	r->deferred = false;
+	(void)nghttp2_session_resume_data(r->conn->h2, r->stream_id);
+}
+
+/* Tells producers whose queue has moved on. */
+static void h2_drained(struct http_conn *c)
+{
+	if (stream_queued(c->s) > STREAM_QUEUE_MAX)
+		return;
+	LIST_EACH(&c->rqs, it) {
+		struct http_rq *r = LIST_ENTRY(it, struct http_rq, link);
+
+		if (r->over && !r->queued) {
+			/* It may end itself or, by writing, others: start over next turn. */
+			rq_check_drain(r);
+			stream_want(c->s);
+			return;
+		}
+	}
+}
+
+void h2_pull(struct http_conn *c)
+{
+	const uint8_t *p;
+	ssize_t n = 0;
+
+	while (stream_queued(c->s) < STREAM_QUEUE_MAX && (n = nghttp2_session_mem_send(c->h2, &p)) > 0)
+		stream_write(c->s, sv_make((const char *)p, (size_t)n));
+	if (n < 0) {
+		stream_abort(c->s);
+		return;
+	}
+	if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
+		stream_want(c->s); /* stopped by the bound: there may be more */
+	else if (!nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2))
+		stream_close(c->s);
+	h2_drained(c);
+	h2_set_wait(c);
+}
+
+/* --- the connection --- */
+
+static nghttp2_session_callbacks *h2_callbacks;
+static nghttp2_option *h2_option;
+
+static void h2_once(void)
+{
+	nghttp2_session_callbacks *cb;
+
+	BUG_ON(nghttp2_session_callbacks_new(&cb) != 0);
+	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, h2_on_begin_frame);
+	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, h2_on_begin_headers);
+	nghttp2_session_callbacks_set_on_header_callback(cb, h2_on_header);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, h2_on_frame);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, h2_on_data);
+	nghttp2_session_callbacks_set_on_stream_close_callback(cb, h2_on_stream_close);
+	nghttp2_session_callbacks_set_on_frame_send_callback(cb, h2_on_frame_sent);
+	nghttp2_session_callbacks_set_send_data_callback(cb, h2_send_data);
+	h2_callbacks = cb;
+	BUG_ON(nghttp2_option_new(&h2_option) != 0);
+	nghttp2_option_set_no_closed_streams(h2_option, 1);
+	nghttp2_option_set_max_send_header_block_length(h2_option, 256 * 1024);
+}
+
+void h2_start(struct http_conn *c)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	const nghttp2_settings_entry settings[] = {
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADERS_MAX },
+	};
+
+	pthread_once(&once, h2_once);
+	c->proto = PROTO_H2;
+	c->reset_tokens = H2_RESETS_BURST;
+	c->reset_at_ns = ev_loop_now_ns(c->lane->loop);
+	BUG_ON(nghttp2_session_server_new2(&c->h2, h2_callbacks, c, h2_option) != 0);
+	(void)nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
+	(void)nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW);
+	if (c->lane->stopping)
+		h2_stop(c);
+	stream_want(c->s);
+}
+
+void h2_data(struct http_conn *c, struct sv bytes)
+{
+	ssize_t r;
+
+	c->refs++; /* a handler may abort the connection under us */
+	r = nghttp2_session_mem_recv(c->h2, (const uint8_t *)bytes.p, bytes.n);
+	if (c->s && !stream_closing(c->s)) {
+		if (r < 0) {
+			/* Not HTTP/2, or a flood: a reason if it can still be told, and the end. */
+			(void)nghttp2_session_terminate_session(c->h2, r == NGHTTP2_ERR_CALLBACK_FAILURE
+									   ? NGHTTP2_ENHANCE_YOUR_CALM
+									   : NGHTTP2_PROTOCOL_ERROR);
+			h2_pull(c);
+			stream_close(c->s);
+		} else {
+			stream_want(c->s);
+			h2_set_wait(c);
+		}
+	}
+	http_conn_unref(c);
+}
+
+void h2_stop(struct http_conn *c)
+{
+	/* Streams up to the last one seen are served; want_read() turns false after them. */
+	(void)nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2),
+				    NGHTTP2_NO_ERROR, NULL, 0);
+	c->goaway = true;
+	stream_want(c->s);
+}
+
+void h2_idle(struct http_conn *c)
+{
+	(void)nghttp2_session_terminate_session(c->h2, NGHTTP2_NO_ERROR);
+	stream_want(c->s);
+}
+
+void h2_free(struct http_conn *c)
+{
+	nghttp2_session_del(c->h2);
+	c->h2 = NULL;
+}
