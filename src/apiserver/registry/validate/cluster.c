@@ -1,0 +1,93 @@
+/* cluster.c - Namespace and Node. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
+
+void validate_namespace(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	struct fpath spec_at = FPATH_ROOT(F_spec), at = FPATH(&spec_at, F_finalizers);
+	struct fpath st_at = FPATH_ROOT(F_status), phase_at = FPATH(&st_at, F_phase);
+	const struct val *phase = val_get(doc, F_status, F_phase);
+	bool deleting = val_get(doc, F_metadata, F_deletionTimestamp) != NULL;
+
+	(void)old;
+	if (is_sub(sub, "status")) {
+		if (!deleting && !val_is(phase, "Active"))
+			fe_invalid(fe, &phase_at, phase, "may only be 'Active' if `deletionTimestamp` is empty");
+		if (deleting && !val_is(phase, "Terminating"))
+			fe_invalid(fe, &phase_at, phase,
+				   "may only be 'Terminating' if `deletionTimestamp` is not empty");
+		return;
+	}
+	VAL_EACH(val_get(doc, F_spec, F_finalizers), f)
+		fe_format(fe, &at, val_str(f), fmt_finalizer(val_str(f)));
+}
+
+static void taints(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	size_t i = 0;
+
+	VAL_EACH(list, t) {
+		struct fpath item = FPATH_AT(at, i++), key_at = FPATH(&item, F_key), value_at = FPATH(&item, F_value);
+		struct sv id =
+		    arena_svf(fe->a, "%.*s:%.*s", SV_ARG(val_get_str(t, F_key)), SV_ARG(val_get_str(t, F_effect)));
+
+		fe_format(fe, &key_at, val_get_str(t, F_key), fmt_qualified_name(val_get_str(t, F_key)));
+		fe_format(fe, &value_at, val_get_str(t, F_value), fmt_label_value(val_get_str(t, F_value)));
+		if (strmap_set(&seen, id, fe))
+			fe_duplicate(fe, &item, t);
+	}
+}
+
+static void set_once(struct field_errs *fe, const struct val *doc, const struct val *old, enum sym name)
+{
+	struct fpath spec_at = FPATH_ROOT(F_spec), at = FPATH(&spec_at, name);
+	const struct val *was = val_get(old, F_spec, name), *now = val_get(doc, F_spec, name);
+
+	if (was && was->n && !(now && val_equal(now, was)))
+		fe_add(fe, FE_FORBIDDEN, &at, NULL, "node updates may not change %.*s except from \"\" to valid",
+		       SV_ARG(sym_name(name)));
+}
+
+void validate_node(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	struct fpath spec_at = FPATH_ROOT(F_spec), taint_at = FPATH(&spec_at, F_taints),
+		     cidr_at = FPATH(&spec_at, F_podCIDRs);
+	struct fpath st_at = FPATH_ROOT(F_status), addr_at = FPATH(&st_at, F_addresses);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	bool had[2] = { false, false };
+	size_t i = 0;
+
+	taints(fe, val_get(doc, F_spec, F_taints), &taint_at);
+	VAL_EACH(val_get(doc, F_spec, F_podCIDRs), c) {
+		struct fpath here = FPATH_AT(&cidr_at, i++);
+		uint8_t bytes[16];
+		bool v6;
+		int bits;
+
+		if (!fmt_cidr_parts(val_str(c), bytes, &v6, &bits)) {
+			fe_invalid(fe, &here, c, FMT_CIDR_MSG);
+			continue;
+		}
+		if (had[v6])
+			fe_invalid(fe, &cidr_at, val_get(doc, F_spec, F_podCIDRs),
+				   "may specify no more than one CIDR for each IP family");
+		had[v6] = true;
+	}
+	if (!old)
+		return;
+	i = 0;
+	VAL_EACH(val_get(doc, F_status, F_addresses), ad) {
+		struct fpath here = FPATH_AT(&addr_at, i++);
+		struct sv id =
+		    arena_svf(fe->a, "%.*s/%.*s", SV_ARG(val_get_str(ad, F_type)), SV_ARG(val_get_str(ad, F_address)));
+
+		if (strmap_set(&seen, id, fe))
+			fe_duplicate(fe, &here, ad);
+	}
+	if (!is_sub(sub, "status")) {
+		set_once(fe, doc, old, F_podCIDRs);
+		set_once(fe, doc, old, F_providerID);
+	}
+}

@@ -1,0 +1,135 @@
+/* common.c - checks that many kinds share. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+void check_nonnegative(struct field_errs *fe, const struct val *v, const struct fpath *at, const enum sym *names)
+{
+	for (; *names; names++) {
+		const struct val *m = val_member(v, *names);
+		struct fpath here = FPATH(at, *names);
+
+		if (val_type(m) == VAL_INT && m->i < 0)
+			fe_invalid(fe, &here, m, MSG_NONNEGATIVE);
+	}
+}
+
+void check_range(struct field_errs *fe, const struct val *v, const struct fpath *at, int64_t min, int64_t max)
+{
+	if (val_type(v) == VAL_INT && (v->i < min || v->i > max))
+		fe_add(fe, FE_INVALID, at, v, "must be between %" PRId64 " and %" PRId64 ", inclusive", min, max);
+}
+
+void check_one_of(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *const *list)
+{
+	if (!v)
+		return;
+	for (size_t i = 0; list[i]; i++)
+		if (val_is(v, list[i]))
+			return;
+	fe_not_supported(fe, at, v, list);
+}
+
+static bool is_empty(const struct val *v)
+{
+	return !v || v->type == VAL_NULL ||
+	       ((v->type == VAL_STR || v->type == VAL_LIST || v->type == VAL_MAP) && v->n == 0);
+}
+
+void check_required(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name)
+{
+	struct fpath at = FPATH(up, name);
+
+	if (is_empty(val_member(parent, name)))
+		fe_required(fe, &at);
+}
+
+void check_text(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *(*fmt)(struct sv))
+{
+	if (val_type(v) == VAL_STR)
+		fe_format(fe, at, val_str(v), fmt(val_str(v)));
+}
+
+void check_required_text(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name,
+			 const char *(*fmt)(struct sv))
+{
+	struct fpath at = FPATH(up, name);
+	const struct val *v = val_member(parent, name);
+
+	if (is_empty(v))
+		fe_required(fe, &at);
+	else
+		check_text(fe, v, &at, fmt);
+}
+
+void check_port_or_name(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	if (val_type(v) == VAL_INT && (v->i < 1 || v->i > 65535))
+		fe_invalid(fe, at, v, MSG_PORT);
+	check_text(fe, v, at, fmt_port_name);
+}
+
+int64_t int_or_percent(const struct val *v)
+{
+	struct sv s = val_str(v);
+	int64_t n;
+
+	if (val_type(v) == VAL_INT)
+		return v->i;
+	return s.n && sv_to_i64(sv_sub(s, 0, s.n - 1), &n) ? n : 0;
+}
+
+void check_int_or_percent(struct field_errs *fe, const struct val *v, const struct fpath *at, bool max_100)
+{
+	if (val_type(v) == VAL_INT && v->i < 0)
+		fe_invalid(fe, at, v, MSG_NONNEGATIVE);
+	if (val_type(v) != VAL_STR)
+		return;
+	if (fmt_percent(val_str(v)))
+		fe_format(fe, at, val_str(v), fmt_percent(val_str(v)));
+	else if (max_100 && int_or_percent(v) > 100)
+		fe_invalid(fe, at, v, "must not be greater than 100%");
+}
+
+void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	struct sv rest = val_str(v), part;
+
+	if (rest.n == 0)
+		return;
+	if (rest.p[0] == '/')
+		fe_invalid(fe, at, v, "must be a relative path");
+	while (sv_split(&rest, '/', &part)) {
+		if (sv_is(part, "..")) {
+			fe_invalid(fe, at, v, "must not contain '..'");
+			return;
+		}
+	}
+}
+
+void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,
+		     enum sym name)
+{
+	struct fpath at = FPATH(up, name);
+
+	fe_immutable(fe, &at, val_member(doc, name), val_member(old, name));
+}
+
+/* Counters of a workload's status: none negative, no part larger than the whole. */
+void check_status_counters(struct field_errs *fe, const struct val *status, const struct fpath *at,
+			   const enum sym *below_replicas)
+{
+	int64_t replicas = val_get_int(status, 0, F_replicas);
+	const struct val *available = val_member(status, F_availableReplicas);
+	struct fpath available_at = FPATH(at, F_availableReplicas);
+
+	CHECK_NONNEGATIVE(fe, status, at, F_replicas, F_observedGeneration, F_collisionCount, F_unavailableReplicas);
+	check_nonnegative(fe, status, at, below_replicas);
+	for (; *below_replicas; below_replicas++) {
+		const struct val *v = val_member(status, *below_replicas);
+		struct fpath here = FPATH(at, *below_replicas);
+
+		if (val_int_or(v, 0) > replicas)
+			fe_invalid(fe, &here, v, "cannot be greater than status.replicas");
+	}
+	if (val_int_or(available, 0) > val_get_int(status, 0, F_readyReplicas))
+		fe_invalid(fe, &available_at, available, "cannot be greater than readyReplicas");
+}

@@ -1,0 +1,486 @@
+/* containers.c - containers of a pod: names, ports, environment, mounts, probes, resources. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
+#include "object/quantity.h"
+
+enum role { ROLE_INIT, ROLE_MAIN, ROLE_EPHEMERAL };
+
+/* --- resources --- */
+
+static const char *resource_name_error(struct sv name)
+{
+	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
+
+	if (fmt_qualified_name(name))
+		return fmt_qualified_name(name);
+	if (sv_find(name, '/') >= 0) {
+		/* requests.example.com/x would collide with quota's own names. */
+		if (sv_find_sv(name, SV("kubernetes.io/")) < 0 && sv_starts(name, SV("requests.")))
+			return "doesn't follow extended resource name standard";
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(standard); i++)
+		if (sv_is(name, standard[i]))
+			return NULL;
+	return sv_starts(name, SV("hugepages-")) ? NULL : "must be a standard resource for containers";
+}
+
+/* Native resources but huge pages may be promised more often than they exist. */
+static bool overcommit_ok(struct sv name)
+{
+	bool native = sv_find(name, '/') < 0 || sv_find_sv(name, SV("kubernetes.io/")) >= 0;
+
+	return native && !sv_starts(name, SV("hugepages-"));
+}
+
+void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	VAL_EACH_MEMBER(list, m) {
+		struct fpath here = FPATH_KEY(at, m.key);
+		int64_t milli;
+
+		fe_format(fe, &here, m.key, resource_name_error(m.key));
+		if (!quantity_milli(val_str(m.value), &milli))
+			continue;
+		if (milli < 0)
+			fe_invalid(fe, &here, m.value, MSG_NONNEGATIVE);
+		if (!overcommit_ok(m.key) && !sv_starts(m.key, SV("hugepages-")) && milli % 1000)
+			fe_invalid(fe, &here, m.value, "must be an integer");
+	}
+}
+
+void validate_resources(struct field_errs *fe, const struct val *res, const struct fpath *at)
+{
+	const struct val *limits = val_member(res, F_limits), *requests = val_member(res, F_requests);
+	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests), claims_at = FPATH(at, F_claims);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	size_t i = 0;
+
+	validate_resource_list(fe, limits, &lim_at);
+	validate_resource_list(fe, requests, &req_at);
+	VAL_EACH_MEMBER(requests, m) {
+		const struct val *limit = val_member_sv(limits, m.key);
+		int cmp;
+
+		if (!limit) {
+			if (!overcommit_ok(m.key))
+				fe_required_why(fe, &lim_at, "Limit must be set for non overcommitable resources");
+			continue;
+		}
+		cmp = quantity_cmp(val_str(m.value), val_str(limit));
+		if (cmp && !overcommit_ok(m.key))
+			fe_add(fe, FE_INVALID, &req_at, m.value, "must be equal to %.*s limit of %.*s", SV_ARG(m.key),
+			       SV_ARG(val_str(limit)));
+		else if (cmp > 0)
+			fe_add(fe, FE_INVALID, &req_at, m.value, "must be less than or equal to %.*s limit of %.*s",
+			       SV_ARG(m.key), SV_ARG(val_str(limit)));
+	}
+	VAL_EACH(val_member(res, F_claims), c) {
+		struct fpath item = FPATH_AT(&claims_at, i++);
+		struct sv id =
+		    arena_svf(fe->a, "%.*s/%.*s", SV_ARG(val_get_str(c, F_name)), SV_ARG(val_get_str(c, F_request)));
+
+		check_required(fe, c, &item, F_name);
+		if (strmap_set(&seen, id, fe))
+			fe_duplicate(fe, &item, val_member(c, F_name));
+	}
+}
+
+/* --- probes and hooks --- */
+
+static void handler(struct field_errs *fe, const struct val *h, const struct fpath *at)
+{
+	static const enum sym kinds[] = { F_exec, F_httpGet, F_tcpSocket, F_grpc, F_sleep };
+	const struct val *http = val_member(h, F_httpGet);
+	struct fpath http_at = FPATH(at, F_httpGet), tcp_at = FPATH(at, F_tcpSocket), grpc_at = FPATH(at, F_grpc);
+	struct fpath http_port = FPATH(&http_at, F_port), tcp_port = FPATH(&tcp_at, F_port);
+	struct fpath grpc_port = FPATH(&grpc_at, F_port), headers_at = FPATH(&http_at, F_httpHeaders);
+	size_t n = 0, i = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct fpath here = FPATH(at, kinds[k]);
+
+		if (val_member(h, kinds[k]) && n++)
+			fe_forbidden(fe, &here, "may not specify more than 1 handler type");
+	}
+	if (n == 0)
+		fe_required_why(fe, at, "must specify a handler type");
+	if (http) {
+		check_port_or_name(fe, val_member(http, F_port), &http_port);
+		VAL_EACH(val_member(http, F_httpHeaders), hd) {
+			struct fpath item = FPATH_AT(&headers_at, i++), name_at = FPATH(&item, F_name);
+
+			fe_format(fe, &name_at, val_get_str(hd, F_name), fmt_http_header(val_get_str(hd, F_name)));
+		}
+	}
+	if (val_member(h, F_tcpSocket))
+		check_port_or_name(fe, val_get(h, F_tcpSocket, F_port), &tcp_port);
+	if (val_member(h, F_grpc))
+		check_range(fe, val_get(h, F_grpc, F_port), &grpc_port, 1, 65535);
+}
+
+static void probe(struct field_errs *fe, const struct val *c, const struct fpath *up, enum sym name)
+{
+	const struct val *p = val_member(c, name), *grace = val_member(p, F_terminationGracePeriodSeconds);
+	struct fpath at = FPATH(up, name), success_at = FPATH(&at, F_successThreshold);
+	struct fpath grace_at = FPATH(&at, F_terminationGracePeriodSeconds);
+
+	if (!p)
+		return;
+	handler(fe, p, &at);
+	CHECK_NONNEGATIVE(fe, p, &at, F_initialDelaySeconds, F_timeoutSeconds, F_periodSeconds, F_successThreshold,
+			  F_failureThreshold);
+	if (grace && val_int_or(grace, 0) <= 0)
+		fe_invalid(fe, &grace_at, grace, "must be greater than 0");
+	if (name == F_readinessProbe) {
+		if (grace)
+			fe_invalid(fe, &grace_at, grace, "must not be set for readinessProbes");
+	} else if (val_get_int(p, 1, F_successThreshold) != 1) {
+		fe_invalid(fe, &success_at, val_member(p, F_successThreshold), "must be 1");
+	}
+}
+
+/* --- environment --- */
+
+static bool is_subscript(struct sv path, const char *field, struct sv *ret_key)
+{
+	struct sv head = sv_from(field);
+
+	if (!sv_starts(path, head) || !sv_starts(sv_sub(path, head.n, path.n), SV("['")) || !sv_ends(path, SV("']")) ||
+	    path.n < head.n + 4)
+		return false;
+	*ret_key = sv_sub(path, head.n + 2, path.n - head.n - 4);
+	return true;
+}
+
+void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume)
+{
+	static const char *const both[] = { "metadata.name", "metadata.namespace", "metadata.uid" };
+	static const char *const env[] = { "spec.nodeName", "spec.serviceAccountName",
+					   "status.hostIP", "status.hostIPs",
+					   "status.podIP",  "status.podIPs" };
+	static const char *const volume[] = { "metadata.labels", "metadata.annotations" };
+	struct fpath path_at = FPATH(at, F_fieldPath);
+	struct sv path = val_get_str(ref, F_fieldPath), key;
+	bool known = false;
+
+	if (path.n == 0)
+		return; /* required by the schema */
+	if (is_subscript(path, "metadata.labels", &key) || is_subscript(path, "metadata.annotations", &key)) {
+		fe_format(fe, &path_at, key, fmt_qualified_name(key));
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		known |= sv_is(path, both[i]);
+	for (size_t i = 0; !in_volume && i < ARRAY_LEN(env); i++)
+		known |= sv_is(path, env[i]);
+	for (size_t i = 0; in_volume && i < ARRAY_LEN(volume); i++)
+		known |= sv_is(path, volume[i]);
+	if (!known)
+		fe_add(fe, FE_INVALID, &path_at, val_member(ref, F_fieldPath),
+		       "error converting fieldPath: field label not supported: %.*s", SV_ARG(path));
+}
+
+void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume)
+{
+	static const char *const known[] = { "limits.cpu",
+					     "limits.ephemeral-storage",
+					     "limits.memory",
+					     "requests.cpu",
+					     "requests.ephemeral-storage",
+					     "requests.memory",
+					     NULL };
+	struct fpath res_at = FPATH(at, F_resource);
+	struct sv res = val_get_str(ref, F_resource);
+
+	if (in_volume)
+		check_required(fe, ref, at, F_containerName);
+	if (res.n == 0)
+		fe_required(fe, &res_at);
+	else if (!sv_starts(res, SV("limits.hugepages-")) && !sv_starts(res, SV("requests.hugepages-")))
+		check_one_of(fe, val_member(ref, F_resource), &res_at, known);
+}
+
+static void key_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at)
+{
+	struct fpath name_at = FPATH(at, F_name);
+
+	if (val_get_str(ref, F_name).n)
+		check_text(fe, val_member(ref, F_name), &name_at, fmt_dns_subdomain);
+	check_required_text(fe, ref, at, F_key, fmt_config_key);
+}
+
+static void env_from(struct field_errs *fe, const struct val *c, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_envFrom);
+	size_t i = 0;
+
+	VAL_EACH(val_member(c, F_envFrom), e) {
+		struct fpath item = FPATH_AT(&at, i++), prefix_at = FPATH(&item, F_prefix);
+		const struct val *cm = val_member(e, F_configMapRef), *secret = val_member(e, F_secretRef);
+		struct fpath cm_at = FPATH(&item, F_configMapRef), secret_at = FPATH(&item, F_secretRef);
+
+		if (val_get_str(e, F_prefix).n)
+			check_text(fe, val_member(e, F_prefix), &prefix_at, fmt_env_name);
+		if (cm)
+			check_required_text(fe, cm, &cm_at, F_name, fmt_dns_subdomain);
+		if (secret)
+			check_required_text(fe, secret, &secret_at, F_name, fmt_dns_subdomain);
+		if (!cm && !secret)
+			fe_format(fe, &item, SV(""), "must specify one of: `configMapRef` or `secretRef`");
+		else if (cm && secret)
+			fe_format(fe, &item, SV(""), "may not have more than one field specified at a time");
+	}
+}
+
+static void env(struct field_errs *fe, const struct val *c, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_env);
+	size_t i = 0;
+
+	VAL_EACH(val_member(c, F_env), e) {
+		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name),
+			     from_at = FPATH(&item, F_valueFrom);
+		struct fpath field_at = FPATH(&from_at, F_fieldRef), res_at = FPATH(&from_at, F_resourceFieldRef);
+		struct fpath cm_at = FPATH(&from_at, F_configMapKeyRef), secret_at = FPATH(&from_at, F_secretKeyRef);
+		const struct val *from = val_member(e, F_valueFrom);
+
+		if (val_get_str(e, F_name).n)
+			check_text(fe, val_member(e, F_name), &name_at, fmt_env_name);
+		if (!from)
+			continue;
+		if (val_member(from, F_fieldRef))
+			validate_field_ref(fe, val_member(from, F_fieldRef), &field_at, false);
+		if (val_member(from, F_resourceFieldRef))
+			validate_resource_ref(fe, val_member(from, F_resourceFieldRef), &res_at, false);
+		if (val_member(from, F_configMapKeyRef))
+			key_ref(fe, val_member(from, F_configMapKeyRef), &cm_at);
+		if (val_member(from, F_secretKeyRef))
+			key_ref(fe, val_member(from, F_secretKeyRef), &secret_at);
+		if (val_len(from) == 0)
+			fe_format(
+			    fe, &from_at, SV(""),
+			    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`");
+		else if (val_get_str(e, F_value).n)
+			fe_format(fe, &from_at, SV(""), "may not be specified when `value` is not empty");
+		else if (val_len(from) > 1)
+			fe_format(fe, &from_at, SV(""), "may not have more than one field specified at a time");
+	}
+}
+
+/* --- ports and mounts --- */
+
+static void ports(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up,
+		  struct strmap *host_ports)
+{
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_ports);
+	size_t i = 0;
+
+	VAL_EACH(val_member(c, F_ports), p) {
+		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name),
+			     host_at = FPATH(&item, F_hostPort);
+		struct fpath port_at = FPATH(&item, F_containerPort);
+		const struct val *host = val_member(p, F_hostPort), *name = val_member(p, F_name);
+		struct sv id;
+
+		if (val_str(name).n) {
+			const char *msg = fmt_port_name(val_str(name));
+
+			if (msg)
+				fe_format(fe, &name_at, val_str(name), msg);
+			else if (strmap_set(&names, val_str(name), fe))
+				fe_duplicate(fe, &name_at, name);
+		}
+		if (val_int_or(host, 0) == 0)
+			continue;
+		check_range(fe, host, &host_at, 1, 65535);
+		if (val_get_bool(pc->spec, F_hostNetwork) && val_int_or(host, 0) != val_get_int(p, 0, F_containerPort))
+			fe_invalid(fe, &port_at, val_member(p, F_containerPort),
+				   "must match `hostPort` when `hostNetwork` is true");
+		id = arena_svf(fe->a, "%.*s/%.*s/%" PRId64, SV_ARG(val_get_str(p, F_protocol)),
+			       SV_ARG(val_get_str(p, F_hostIP)), val_int_or(host, 0));
+		if (strmap_set(host_ports, id, fe))
+			fe_duplicate(fe, &host_at, val_new_str(fe->a, id));
+	}
+}
+
+static const struct val *volume_named(const struct pod_ctx *pc, struct sv name)
+{
+	VAL_EACH(pc->volumes, v)
+		if (sv_eq(val_get_str(v, F_name), name))
+			return v;
+	return NULL;
+}
+
+static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up,
+		   enum role role)
+{
+	_cleanup_(strmap_release) struct strmap paths = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_volumeMounts), dev_at = FPATH(up, F_volumeDevices);
+	bool privileged = val_get_bool(c, F_securityContext, F_privileged);
+	size_t i = 0;
+
+	VAL_EACH(val_member(c, F_volumeMounts), m) {
+		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name),
+			     path_at = FPATH(&item, F_mountPath);
+		struct fpath sub_at = FPATH(&item, F_subPath), expr_at = FPATH(&item, F_subPathExpr);
+		struct fpath prop_at = FPATH(&item, F_mountPropagation);
+		const struct val *sub = val_member(m, F_subPath), *expr = val_member(m, F_subPathExpr);
+
+		if (val_get_str(m, F_name).n && !volume_named(pc, val_get_str(m, F_name)))
+			fe_not_found(fe, &name_at, val_member(m, F_name));
+		if (val_get_str(m, F_mountPath).n && strmap_set(&paths, val_get_str(m, F_mountPath), fe))
+			fe_invalid(fe, &path_at, val_member(m, F_mountPath), "must be unique");
+		if (role == ROLE_EPHEMERAL) {
+			if (val_str(sub).n)
+				fe_forbidden(fe, &sub_at, "cannot be set for an Ephemeral Container");
+			if (val_str(expr).n)
+				fe_forbidden(fe, &expr_at, "cannot be set for an Ephemeral Container");
+		}
+		if (val_str(sub).n)
+			check_rel_path(fe, sub, &sub_at);
+		if (val_str(expr).n) {
+			if (val_str(sub).n)
+				fe_invalid(fe, &expr_at, expr, "subPathExpr and subPath are mutually exclusive");
+			check_rel_path(fe, expr, &expr_at);
+		}
+		CHECK_ONE_OF(fe, val_member(m, F_mountPropagation), &prop_at, "Bidirectional", "HostToContainer",
+			     "None");
+		if (val_is(val_member(m, F_mountPropagation), "Bidirectional") && !privileged)
+			fe_forbidden(fe, &prop_at,
+				     "Bidirectional mount propagation is available only to privileged containers");
+	}
+	i = 0;
+	VAL_EACH(val_member(c, F_volumeDevices), d) {
+		struct fpath item = FPATH_AT(&dev_at, i++), name_at = FPATH(&item, F_name);
+		struct fpath path_at = FPATH(&item, F_devicePath);
+		const struct val *vol = volume_named(pc, val_get_str(d, F_name));
+
+		if (!vol)
+			fe_not_found(fe, &name_at, val_member(d, F_name));
+		else if (!val_member(vol, F_persistentVolumeClaim) && !val_member(vol, F_ephemeral))
+			fe_invalid(
+			    fe, &name_at, val_member(d, F_name),
+			    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
+		if (strmap_set(&paths, val_get_str(d, F_devicePath), fe))
+			fe_invalid(fe, &path_at, val_member(d, F_devicePath), "must be unique");
+	}
+}
+
+static void security(struct field_errs *fe, const struct val *c, const struct fpath *up)
+{
+	const struct val *sc = val_member(c, F_securityContext), *esc = val_member(sc, F_allowPrivilegeEscalation);
+	struct fpath at = FPATH(up, F_securityContext), user_at = FPATH(&at, F_runAsUser),
+		     group_at = FPATH(&at, F_runAsGroup);
+
+	if (!sc)
+		return;
+	if (val_type(val_member(sc, F_runAsUser)) == VAL_INT)
+		check_range(fe, val_member(sc, F_runAsUser), &user_at, 0, INT32_MAX);
+	check_range(fe, val_member(sc, F_runAsGroup), &group_at, 0, INT32_MAX);
+	if (!esc || val_bool(esc))
+		return;
+	if (val_get_bool(sc, F_privileged))
+		fe_invalid(fe, &at, sc, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+	VAL_EACH(val_get(sc, F_capabilities, F_add), cap)
+		if (val_is(cap, "CAP_SYS_ADMIN"))
+			fe_invalid(
+			    fe, &at, sc,
+			    "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+}
+
+/* --- a container --- */
+
+static void init_only(struct field_errs *fe, const struct val *c, const struct fpath *at)
+{
+	static const enum sym later[] = { F_lifecycle, F_livenessProbe, F_readinessProbe, F_startupProbe };
+	const struct val *policy = val_member(c, F_restartPolicy);
+	struct fpath policy_at = FPATH(at, F_restartPolicy);
+
+	CHECK_ONE_OF(fe, policy, &policy_at, "Always");
+	if (val_is(policy, "Always"))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(later); i++) {
+		struct fpath here = FPATH(at, later[i]);
+
+		if (val_member(c, later[i]))
+			fe_forbidden(fe, &here, "may not be set for init containers without restartPolicy=Always");
+	}
+}
+
+static void ephemeral_only(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *at)
+{
+	static const enum sym never[] = { F_ports,	  F_lifecycle,	  F_livenessProbe, F_readinessProbe,
+					  F_startupProbe, F_resizePolicy, F_restartPolicy };
+	struct fpath target_at = FPATH(at, F_targetContainerName), res_at = FPATH(at, F_resources);
+	struct sv target = val_get_str(c, F_targetContainerName);
+	bool found = target.n == 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+		struct fpath here = FPATH(at, never[i]);
+
+		if (val_member(c, never[i]))
+			fe_forbidden(fe, &here, "cannot be set for an Ephemeral Container");
+	}
+	if (val_len(val_member(c, F_resources)))
+		fe_forbidden(fe, &res_at, "cannot be set for an Ephemeral Container");
+	VAL_EACH(val_member(pc->spec, F_containers), o)
+		found |= sv_eq(val_get_str(o, F_name), target);
+	VAL_EACH(val_member(pc->spec, F_initContainers), o)
+		found |= sv_eq(val_get_str(o, F_name), target);
+	if (!found)
+		fe_not_found(fe, &target_at, val_member(c, F_targetContainerName));
+}
+
+static void container(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *at,
+		      enum role role, struct strmap *names, struct strmap *host_ports)
+{
+	struct fpath name_at = FPATH(at, F_name), image_at = FPATH(at, F_image), res_at = FPATH(at, F_resources);
+	struct fpath hooks_at = FPATH(at, F_lifecycle), start_at = FPATH(&hooks_at, F_postStart);
+	struct fpath stop_at = FPATH(&hooks_at, F_preStop);
+	struct sv image = val_get_str(c, F_image);
+
+	if (val_get_str(c, F_name).n && strmap_set(names, val_get_str(c, F_name), fe))
+		fe_duplicate(fe, &name_at, val_member(c, F_name));
+	if (!pc->template && sv_trim(image).n != image.n)
+		fe_invalid(fe, &image_at, val_member(c, F_image), "must not have leading or trailing whitespace");
+	if (val_get(c, F_lifecycle, F_postStart))
+		handler(fe, val_get(c, F_lifecycle, F_postStart), &start_at);
+	if (val_get(c, F_lifecycle, F_preStop))
+		handler(fe, val_get(c, F_lifecycle, F_preStop), &stop_at);
+	probe(fe, c, at, F_livenessProbe);
+	probe(fe, c, at, F_readinessProbe);
+	probe(fe, c, at, F_startupProbe);
+	ports(fe, pc, c, at, host_ports);
+	env(fe, c, at);
+	env_from(fe, c, at);
+	mounts(fe, pc, c, at, role);
+	validate_resources(fe, val_member(c, F_resources), &res_at);
+	security(fe, c, at);
+	if (role == ROLE_INIT)
+		init_only(fe, c, at);
+	if (role == ROLE_EPHEMERAL)
+		ephemeral_only(fe, pc, c, at);
+}
+
+void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at)
+{
+	static const enum sym lists[] = { F_containers, F_initContainers, F_ephemeralContainers };
+	static const enum role roles[] = { ROLE_MAIN, ROLE_INIT, ROLE_EPHEMERAL };
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT, host_ports = STRMAP_INIT;
+
+	/* Names are unique over all three; host ports too, but init containers are done by then. */
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		struct fpath list_at = FPATH(at, lists[k]);
+		_cleanup_(strmap_release) struct strmap alone = STRMAP_INIT;
+		size_t i = 0;
+
+		VAL_EACH(val_member(pc->spec, lists[k]), c) {
+			struct fpath item = FPATH_AT(&list_at, i++);
+
+			container(fe, pc, c, &item, roles[k], &names, roles[k] == ROLE_INIT ? &alone : &host_ports);
+		}
+	}
+}

@@ -1,0 +1,68 @@
+/* kinds-internal.h - shared by the files of this folder. */
+#pragma once
+
+#include "apiserver/registry/validate/validate_kinds.h"
+
+#define MSG_NONNEGATIVE "must be greater than or equal to 0"
+#define MSG_PORT "must be between 1 and 65535, inclusive"
+#define MSG_ID "must be between 0 and 2147483647, inclusive"
+
+/* --- small checks (common.c) --- */
+
+static inline bool is_sub(const char *sub, const char *name)
+{
+	return sub && strcmp(sub, name) == 0;
+}
+
+/* Integer members that must not be negative; names end with SYM_NONE. */
+void check_nonnegative(struct field_errs *fe, const struct val *v, const struct fpath *at, const enum sym *names);
+#define CHECK_NONNEGATIVE(fe, v, at, ...) \
+	check_nonnegative((fe), (v), (at), (const enum sym[]){ __VA_ARGS__, SYM_NONE })
+void check_range(struct field_errs *fe, const struct val *v, const struct fpath *at, int64_t min, int64_t max);
+/* Absent is fine; otherwise one of the NULL-terminated list. */
+void check_one_of(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *const *list);
+#define CHECK_ONE_OF(fe, v, at, ...) check_one_of((fe), (v), (at), (const char *const[]){ __VA_ARGS__, NULL })
+void check_required(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
+/* Set and of the format. */
+void check_required_text(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name,
+			 const char *(*fmt)(struct sv));
+void check_text(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *(*fmt)(struct sv));
+void check_port_or_name(struct field_errs *fe, const struct val *v, const struct fpath *at);
+void check_int_or_percent(struct field_errs *fe, const struct val *v, const struct fpath *at, bool max_100);
+/* A percentage or a number as one value: 0 for absent, 0 and "0%". */
+int64_t int_or_percent(const struct val *v);
+void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
+/* Equal or "field is immutable". */
+void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,
+		     enum sym name);
+void check_status_counters(struct field_errs *fe, const struct val *status, const struct fpath *at,
+			   const enum sym *below_replicas);
+
+/* --- shared parts of pods --- */
+
+struct pod_ctx {
+	const struct val *spec, *volumes;
+	bool template; /* of a workload: stricter and laxer in places */
+};
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template);
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at);
+void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+void validate_resources(struct field_errs *fe, const struct val *res, const struct fpath *at);
+void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
+void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
+void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
+void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at);
+void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at);
+void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob);
+void validate_pod_update(struct field_errs *fe, const struct val *doc, const struct val *old);
+
+/* --- one a kind --- */
+
+validate_kind_fn validate_pod, validate_pod_template_kind, validate_replication_controller, validate_deployment,
+    validate_replica_set, validate_daemon_set, validate_stateful_set, validate_controller_revision, validate_job,
+    validate_cron_job, validate_service, validate_config_map, validate_secret, validate_namespace, validate_node,
+    validate_role, validate_cluster_role, validate_role_binding, validate_cluster_role_binding, validate_pdb,
+    validate_network_policy, validate_ingress, validate_pvc, validate_pv, validate_storage_class, validate_lease,
+    validate_event, validate_endpoint_slice, validate_endpoints, validate_priority_class, validate_resource_quota,
+    validate_limit_range, validate_binding;

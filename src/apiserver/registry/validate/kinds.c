@@ -1,0 +1,50 @@
+/* kinds.c - which function validates which kind. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+static const struct {
+	const char *group, *kind;
+	validate_kind_fn *fn;
+} kinds[] = {
+	{ "", "Binding", validate_binding },
+	{ "", "ConfigMap", validate_config_map },
+	{ "", "Endpoints", validate_endpoints },
+	{ "", "Event", validate_event },
+	{ "", "LimitRange", validate_limit_range },
+	{ "", "Namespace", validate_namespace },
+	{ "", "Node", validate_node },
+	{ "", "PersistentVolume", validate_pv },
+	{ "", "PersistentVolumeClaim", validate_pvc },
+	{ "", "Pod", validate_pod },
+	{ "", "PodTemplate", validate_pod_template_kind },
+	{ "", "ReplicationController", validate_replication_controller },
+	{ "", "ResourceQuota", validate_resource_quota },
+	{ "", "Secret", validate_secret },
+	{ "", "Service", validate_service },
+	{ "apps", "ControllerRevision", validate_controller_revision },
+	{ "apps", "DaemonSet", validate_daemon_set },
+	{ "apps", "Deployment", validate_deployment },
+	{ "apps", "ReplicaSet", validate_replica_set },
+	{ "apps", "StatefulSet", validate_stateful_set },
+	{ "batch", "CronJob", validate_cron_job },
+	{ "batch", "Job", validate_job },
+	{ "coordination.k8s.io", "Lease", validate_lease },
+	{ "discovery.k8s.io", "EndpointSlice", validate_endpoint_slice },
+	{ "events.k8s.io", "Event", validate_event },
+	{ "networking.k8s.io", "Ingress", validate_ingress },
+	{ "networking.k8s.io", "NetworkPolicy", validate_network_policy },
+	{ "policy", "PodDisruptionBudget", validate_pdb },
+	{ "rbac.authorization.k8s.io", "ClusterRole", validate_cluster_role },
+	{ "rbac.authorization.k8s.io", "ClusterRoleBinding", validate_cluster_role_binding },
+	{ "rbac.authorization.k8s.io", "Role", validate_role },
+	{ "rbac.authorization.k8s.io", "RoleBinding", validate_role_binding },
+	{ "scheduling.k8s.io", "PriorityClass", validate_priority_class },
+	{ "storage.k8s.io", "StorageClass", validate_storage_class },
+};
+
+validate_kind_fn *validate_kind_for(const struct resource *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i].group, r->group) == 0 && strcmp(kinds[i].kind, r->kind) == 0)
+			return kinds[i].fn;
+	return NULL;
+}

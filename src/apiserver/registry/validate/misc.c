@@ -1,0 +1,253 @@
+/* misc.c - the small kinds: budgets, leases, events, endpoints, priorities, quotas. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
+#include "object/quantity.h"
+
+void validate_pdb(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *min = val_member(spec, F_minAvailable);
+	const struct val *max = val_member(spec, F_maxUnavailable);
+	struct fpath at = FPATH_ROOT(F_spec), min_at = FPATH(&at, F_minAvailable),
+		     max_at = FPATH(&at, F_maxUnavailable);
+	struct fpath sel_at = FPATH(&at, F_selector), st_at = FPATH_ROOT(F_status),
+		     ev_at = FPATH(&at, F_unhealthyPodEvictionPolicy);
+
+	(void)old;
+	if (is_sub(sub, "status")) {
+		CHECK_NONNEGATIVE(fe, val_member(doc, F_status), &st_at, F_disruptionsAllowed, F_currentHealthy,
+				  F_desiredHealthy, F_expectedPods);
+		return;
+	}
+	if (min && max)
+		fe_invalid(fe, &at, spec, "minAvailable and maxUnavailable cannot be both set");
+	check_int_or_percent(fe, min, &min_at, true);
+	check_int_or_percent(fe, max, &max_at, true);
+	validate_label_selector(fe, val_member(spec, F_selector), &sel_at);
+	CHECK_ONE_OF(fe, val_member(spec, F_unhealthyPodEvictionPolicy), &ev_at, "AlwaysAllow", "IfHealthyBudget");
+}
+
+void validate_lease(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *secs = val_member(spec, F_leaseDurationSeconds);
+	struct fpath at = FPATH_ROOT(F_spec), secs_at = FPATH(&at, F_leaseDurationSeconds),
+		     pref_at = FPATH(&at, F_preferredHolder);
+
+	(void)old;
+	(void)sub;
+	if (secs && val_int_or(secs, 1) <= 0)
+		fe_invalid(fe, &secs_at, secs, "must be greater than 0");
+	CHECK_NONNEGATIVE(fe, spec, &at, F_leaseTransitions);
+	if (val_get_str(spec, F_preferredHolder).n && val_get_str(spec, F_strategy).n == 0)
+		fe_forbidden(fe, &pref_at, "may only be specified when `strategy` is defined");
+}
+
+/* Events live beside what they are about; those of cluster objects in default or kube-system. */
+void validate_event(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *about =
+	    val_member(doc, F_involvedObject) ? val_member(doc, F_involvedObject) : val_member(doc, F_regarding);
+	struct sv ns = val_get_str(doc, F_metadata, F_namespace), theirs = val_get_str(about, F_namespace);
+	struct fpath obj_at = FPATH_ROOT(val_member(doc, F_involvedObject) ? F_involvedObject : F_regarding);
+	struct fpath at = FPATH(&obj_at, F_namespace);
+	bool timed = val_get_str(doc, F_eventTime).n;
+	static const enum sym needed[] = { F_reportingInstance, F_action, F_reason };
+
+	(void)old;
+	(void)sub;
+	if (theirs.n == 0 ? ns.n && !sv_is(ns, "default") && !(timed && sv_is(ns, "kube-system")) : !sv_eq(ns, theirs))
+		fe_format(fe, &at, theirs, "does not match event.namespace");
+	if (!timed)
+		return;
+	if (val_member(doc, F_regarding) || val_get_str(doc, F_reportingController).n)
+		check_required_text(fe, doc, NULL, F_reportingController, fmt_qualified_name);
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		struct fpath here = FPATH_ROOT(needed[i]);
+
+		check_required(fe, doc, NULL, needed[i]);
+		if (val_get_str(doc, needed[i]).n > 128)
+			fe_invalid(fe, &here, val_member(doc, needed[i]), "can have at most 128 characters");
+	}
+}
+
+static void endpoint_ports(struct field_errs *fe, const struct val *list, const struct fpath *at, bool name_needed)
+{
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+	size_t i = 0;
+
+	VAL_EACH(list, p) {
+		struct fpath item = FPATH_AT(at, i++), name_at = FPATH(&item, F_name),
+			     app_at = FPATH(&item, F_appProtocol);
+		struct sv name = val_get_str(p, F_name);
+
+		if (name.n)
+			fe_format(fe, &name_at, name, fmt_dns_label(name));
+		else if (name_needed && val_len(list) > 1)
+			fe_required(fe, &name_at);
+		if (!name_needed && strmap_set(&names, name, fe))
+			fe_duplicate(fe, &name_at, val_new_str(fe->a, name));
+		if (val_get_str(p, F_appProtocol).n)
+			check_text(fe, val_member(p, F_appProtocol), &app_at, fmt_qualified_name);
+	}
+}
+
+void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *list = val_member(doc, F_endpoints), *type = val_member(doc, F_addressType);
+	struct fpath at = FPATH_ROOT(F_endpoints), ports_at = FPATH_ROOT(F_ports);
+	size_t i = 0;
+
+	(void)old; /* addressType is immutable by the schema */
+	(void)sub;
+	if (val_len(list) > 1000)
+		fe_too_many(fe, &at, val_len(list), 1000);
+	VAL_EACH(list, e) {
+		const struct val *addresses = val_member(e, F_addresses);
+		struct fpath item = FPATH_AT(&at, i++), addr_at = FPATH(&item, F_addresses),
+			     host_at = FPATH(&item, F_hostname);
+		struct fpath node_at = FPATH(&item, F_nodeName);
+		size_t k = 0;
+
+		if (val_len(addresses) == 0)
+			fe_required_why(fe, &addr_at, "must contain at least 1 address");
+		else if (val_len(addresses) > 100)
+			fe_too_many(fe, &addr_at, val_len(addresses), 100);
+		VAL_EACH(addresses, ad) {
+			struct fpath here = FPATH_AT(&addr_at, k++);
+			uint8_t bytes[16];
+			bool v6 = false;
+
+			if (val_is(type, "FQDN")) {
+				check_text(fe, ad, &here, fmt_dns_subdomain);
+			} else if (!fmt_ip_bytes(val_str(ad), bytes, &v6)) {
+				fe_invalid(fe, &here, ad, FMT_IP_MSG);
+			} else if (v6 != val_is(type, "IPv6")) {
+				fe_invalid(fe, &here, ad, v6 ? "must be an IPv4 address" : "must be an IPv6 address");
+			} else {
+				check_text(fe, ad, &here, fmt_nonspecial_ip);
+			}
+		}
+		check_text(fe, val_member(e, F_nodeName), &node_at, fmt_dns_subdomain);
+		check_text(fe, val_member(e, F_hostname), &host_at, fmt_dns_label);
+	}
+	if (val_len(val_member(doc, F_ports)) > 20000)
+		fe_too_many(fe, &ports_at, val_len(val_member(doc, F_ports)), 20000);
+	endpoint_ports(fe, val_member(doc, F_ports), &ports_at, false);
+}
+
+void validate_endpoints(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	static const enum sym lists[] = { F_addresses, F_notReadyAddresses };
+	struct fpath at = FPATH_ROOT(F_subsets);
+	size_t i = 0;
+
+	(void)old;
+	(void)sub;
+	VAL_EACH(val_member(doc, F_subsets), s) {
+		struct fpath item = FPATH_AT(&at, i++), ports_at = FPATH(&item, F_ports);
+
+		if (val_len(val_member(s, F_addresses)) + val_len(val_member(s, F_notReadyAddresses)) == 0)
+			fe_required_why(fe, &item, "must specify `addresses` or `notReadyAddresses`");
+		for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+			struct fpath list_at = FPATH(&item, lists[l]);
+			size_t k = 0;
+
+			VAL_EACH(val_member(s, lists[l]), ad) {
+				struct fpath here = FPATH_AT(&list_at, k++), ip_at = FPATH(&here, F_ip);
+
+				fe_format(fe, &ip_at, val_get_str(ad, F_ip), fmt_nonspecial_ip(val_get_str(ad, F_ip)));
+			}
+		}
+		endpoint_ports(fe, val_member(s, F_ports), &ports_at, true);
+	}
+}
+
+void validate_priority_class(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	static const struct {
+		const char *name;
+		int64_t value;
+	} system[] = { { "system-node-critical", 2000001000 }, { "system-cluster-critical", 2000000000 } };
+	struct sv name = val_get_str(doc, F_metadata, F_name);
+	struct fpath meta_at = FPATH_ROOT(F_metadata), name_at = FPATH(&meta_at, F_name),
+		     value_at = FPATH_ROOT(F_value);
+	int64_t value = val_get_int(doc, 0, F_value);
+
+	(void)sub;
+	if (sv_starts(name, SV("system-"))) {
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(system); i++)
+			known |= sv_is(name, system[i].name) && value == system[i].value;
+		if (!known)
+			fe_forbidden(fe, &name_at,
+				     "priority class names with 'system-' prefix are reserved for system use only");
+	} else if (value > 1000000000) {
+		fe_forbidden(fe, &value_at, "maximum allowed value of a user defined priority is 1000000000");
+	}
+	if (old && value != val_get_int(old, 0, F_value))
+		fe_forbidden(fe, &value_at, "may not be changed in an update.");
+}
+
+void validate_resource_quota(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	struct fpath spec_at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), at = FPATH(&spec_at, F_hard);
+	struct fpath used_at = FPATH(&st_at, F_used);
+	const struct val *lists[] = { val_get(doc, F_spec, F_hard),
+				      is_sub(sub, "status") ? val_get(doc, F_status, F_used) : NULL };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		VAL_EACH_MEMBER(lists[i], m) {
+			struct fpath here = FPATH_KEY(i ? &used_at : &at, m.key);
+			int64_t milli;
+
+			fe_format(fe, &here, m.key, fmt_qualified_name(m.key));
+			if (quantity_milli(val_str(m.value), &milli) && milli < 0)
+				fe_invalid(fe, &here, m.value, MSG_NONNEGATIVE);
+		}
+	}
+	if (old && !sub)
+		check_immutable(fe, val_member(doc, F_spec), val_member(old, F_spec), &spec_at, F_scopes);
+}
+
+void validate_limit_range(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	struct fpath spec_at = FPATH_ROOT(F_spec), at = FPATH(&spec_at, F_limits);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	size_t i = 0;
+
+	(void)old;
+	(void)sub;
+	VAL_EACH(val_get(doc, F_spec, F_limits), l) {
+		struct fpath item = FPATH_AT(&at, i++), type_at = FPATH(&item, F_type), min_at = FPATH(&item, F_min);
+		struct fpath dflt_at = FPATH(&item, F_default), req_at = FPATH(&item, F_defaultRequest);
+
+		if (strmap_set(&seen, val_get_str(l, F_type), fe))
+			fe_duplicate(fe, &type_at, val_member(l, F_type));
+		if (val_is(val_member(l, F_type), "Pod")) {
+			if (val_len(val_member(l, F_default)))
+				fe_forbidden(fe, &dflt_at, "may not be specified when `type` is 'Pod'");
+			if (val_len(val_member(l, F_defaultRequest)))
+				fe_forbidden(fe, &req_at, "may not be specified when `type` is 'Pod'");
+		}
+		VAL_EACH_MEMBER(val_member(l, F_min), m) {
+			const struct val *max = val_member_sv(val_member(l, F_max), m.key);
+			struct fpath here = FPATH_KEY(&min_at, m.key);
+
+			if (max && quantity_cmp(val_str(m.value), val_str(max)) > 0)
+				fe_add(fe, FE_INVALID, &here, m.value, "min value %.*s is greater than max value %.*s",
+				       SV_ARG(val_str(m.value)), SV_ARG(val_str(max)));
+		}
+	}
+}
+
+void validate_binding(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	struct fpath at = FPATH_ROOT(F_target), kind_at = FPATH(&at, F_kind);
+
+	(void)old;
+	(void)sub;
+	if (val_get_str(doc, F_target, F_kind).n)
+		CHECK_ONE_OF(fe, val_get(doc, F_target, F_kind), &kind_at, "Node", "<empty>");
+	check_required(fe, val_member(doc, F_target), &at, F_name);
+}

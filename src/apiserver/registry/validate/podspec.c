@@ -1,0 +1,320 @@
+/* podspec.c - PodSpec as it stands in pods and in templates. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
+
+void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	size_t i = 0;
+
+	VAL_EACH(list, t) {
+		struct fpath item = FPATH_AT(at, i++), key_at = FPATH(&item, F_key), op_at = FPATH(&item, F_operator);
+		struct fpath effect_at = FPATH(&item, F_effect), value_at = FPATH(&item, F_value);
+		const struct val *op = val_member(t, F_operator), *effect = val_member(t, F_effect);
+		struct sv key = val_get_str(t, F_key), value = val_get_str(t, F_value);
+
+		if (key.n)
+			fe_format(fe, &key_at, key, fmt_qualified_name(key));
+		else if (!val_is(op, "Exists"))
+			fe_format(fe, &op_at, val_str(op),
+				  "operator must be Exists when `key` is empty, which means \"match all values and all "
+				  "keys\"");
+		if (val_member(t, F_tolerationSeconds) && !val_is(effect, "NoExecute"))
+			fe_format(fe, &effect_at, val_str(effect),
+				  "effect must be 'NoExecute' when `tolerationSeconds` is set");
+		if (val_str(op).n == 0 || val_is(op, "Equal"))
+			fe_format(fe, &op_at, value, fmt_label_value(value));
+		else if (!val_is(op, "Exists"))
+			CHECK_ONE_OF(fe, op, &op_at, "Equal", "Exists");
+		else if (value.n)
+			fe_format(fe, &op_at, value, "value must be empty when `operator` is 'Exists'");
+		if (val_str(effect).n)
+			CHECK_ONE_OF(fe, effect, &effect_at, "NoExecute", "NoSchedule", "PreferNoSchedule");
+		(void)value_at;
+	}
+}
+
+static void node_terms(struct field_errs *fe, const struct val *term, const struct fpath *at)
+{
+	struct fpath exprs_at = FPATH(at, F_matchExpressions), fields_at = FPATH(at, F_matchFields);
+	size_t i = 0;
+
+	VAL_EACH(val_member(term, F_matchExpressions), e) {
+		struct fpath item = FPATH_AT(&exprs_at, i++), key_at = FPATH(&item, F_key),
+			     op_at = FPATH(&item, F_operator);
+		struct fpath values_at = FPATH(&item, F_values);
+		const struct val *op = val_member(e, F_operator);
+		size_t n = val_len(val_member(e, F_values));
+
+		if (val_is(op, "In") || val_is(op, "NotIn")) {
+			if (n == 0)
+				fe_required_why(fe, &values_at, "must be specified when `operator` is 'In' or 'NotIn'");
+		} else if (val_is(op, "Exists") || val_is(op, "DoesNotExist")) {
+			if (n)
+				fe_forbidden(fe, &values_at,
+					     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+		} else if (val_is(op, "Gt") || val_is(op, "Lt")) {
+			if (n != 1)
+				fe_required_why(fe, &values_at,
+						"must be specified single value when `operator` is 'Lt' or 'Gt'");
+		} else {
+			fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
+		}
+		fe_format(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name(val_get_str(e, F_key)));
+	}
+	i = 0;
+	VAL_EACH(val_member(term, F_matchFields), e) {
+		struct fpath item = FPATH_AT(&fields_at, i++), key_at = FPATH(&item, F_key),
+			     op_at = FPATH(&item, F_operator);
+		struct fpath values_at = FPATH(&item, F_values);
+		const struct val *op = val_member(e, F_operator);
+
+		if (!val_is(op, "In") && !val_is(op, "NotIn"))
+			fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
+		else if (val_len(val_member(e, F_values)) != 1)
+			fe_required_why(
+			    fe, &values_at,
+			    "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+		if (!val_is(val_member(e, F_key), "metadata.name"))
+			fe_format(fe, &key_at, val_get_str(e, F_key), "not a valid field selector key");
+	}
+}
+
+static void pod_term(struct field_errs *fe, const struct val *term, const struct fpath *at)
+{
+	struct fpath sel_at = FPATH(at, F_labelSelector), ns_sel_at = FPATH(at, F_namespaceSelector);
+	struct fpath ns_at = FPATH(at, F_namespaces), key_at = FPATH(at, F_topologyKey);
+	size_t i = 0;
+
+	validate_label_selector(fe, val_member(term, F_labelSelector), &sel_at);
+	validate_label_selector(fe, val_member(term, F_namespaceSelector), &ns_sel_at);
+	VAL_EACH(val_member(term, F_namespaces), n) {
+		struct fpath here = FPATH_AT(&ns_at, i++);
+
+		check_text(fe, n, &here, fmt_dns_label);
+	}
+	if (val_get_str(term, F_topologyKey).n == 0)
+		fe_required_why(fe, &key_at, "can not be empty");
+	else
+		check_text(fe, val_member(term, F_topologyKey), &key_at, fmt_qualified_name);
+}
+
+static void pod_affinity(struct field_errs *fe, const struct val *aff, const struct fpath *at)
+{
+	struct fpath req_at = FPATH(at, F_requiredDuringSchedulingIgnoredDuringExecution);
+	struct fpath pref_at = FPATH(at, F_preferredDuringSchedulingIgnoredDuringExecution);
+	size_t i = 0;
+
+	VAL_EACH(val_member(aff, F_requiredDuringSchedulingIgnoredDuringExecution), t) {
+		struct fpath item = FPATH_AT(&req_at, i++);
+
+		pod_term(fe, t, &item);
+	}
+	i = 0;
+	VAL_EACH(val_member(aff, F_preferredDuringSchedulingIgnoredDuringExecution), t) {
+		struct fpath item = FPATH_AT(&pref_at, i++), w_at = FPATH(&item, F_weight),
+			     term_at = FPATH(&item, F_podAffinityTerm);
+
+		if (val_get_int(t, 0, F_weight) < 1 || val_get_int(t, 0, F_weight) > 100)
+			fe_invalid(fe, &w_at, val_member(t, F_weight), "must be in the range 1-100");
+		pod_term(fe, val_member(t, F_podAffinityTerm), &term_at);
+	}
+}
+
+static void affinity(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *aff = val_member(spec, F_affinity), *node = val_member(aff, F_nodeAffinity);
+	const struct val *req = val_member(node, F_requiredDuringSchedulingIgnoredDuringExecution);
+	struct fpath at = FPATH(up, F_affinity), node_at = FPATH(&at, F_nodeAffinity);
+	struct fpath req_at = FPATH(&node_at, F_requiredDuringSchedulingIgnoredDuringExecution);
+	struct fpath terms_at = FPATH(&req_at, F_nodeSelectorTerms), pod_at = FPATH(&at, F_podAffinity);
+	struct fpath anti_at = FPATH(&at, F_podAntiAffinity);
+	struct fpath pref_at = FPATH(&node_at, F_preferredDuringSchedulingIgnoredDuringExecution);
+	size_t i = 0;
+
+	if (req && val_len(val_member(req, F_nodeSelectorTerms)) == 0)
+		fe_required_why(fe, &terms_at, "must have at least one node selector term");
+	VAL_EACH(val_member(req, F_nodeSelectorTerms), t) {
+		struct fpath item = FPATH_AT(&terms_at, i++);
+
+		node_terms(fe, t, &item);
+	}
+	i = 0;
+	VAL_EACH(val_member(node, F_preferredDuringSchedulingIgnoredDuringExecution), t) {
+		struct fpath item = FPATH_AT(&pref_at, i++), w_at = FPATH(&item, F_weight),
+			     p_at = FPATH(&item, F_preference);
+
+		if (val_get_int(t, 0, F_weight) < 1 || val_get_int(t, 0, F_weight) > 100)
+			fe_invalid(fe, &w_at, val_member(t, F_weight), "must be in the range 1-100");
+		node_terms(fe, val_member(t, F_preference), &p_at);
+	}
+	pod_affinity(fe, val_member(aff, F_podAffinity), &pod_at);
+	pod_affinity(fe, val_member(aff, F_podAntiAffinity), &anti_at);
+}
+
+static void spread(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_topologySpreadConstraints);
+	size_t i = 0;
+
+	VAL_EACH(val_member(spec, F_topologySpreadConstraints), c) {
+		struct fpath item = FPATH_AT(&at, i++), skew_at = FPATH(&item, F_maxSkew),
+			     min_at = FPATH(&item, F_minDomains);
+		struct fpath when_at = FPATH(&item, F_whenUnsatisfiable), sel_at = FPATH(&item, F_labelSelector);
+		const struct val *min = val_member(c, F_minDomains), *when = val_member(c, F_whenUnsatisfiable);
+		struct sv id =
+		    arena_svf(fe->a, "{%.*s, %.*s}", SV_ARG(val_get_str(c, F_topologyKey)), SV_ARG(val_str(when)));
+
+		if (val_get_int(c, 0, F_maxSkew) <= 0)
+			fe_invalid(fe, &skew_at, val_new_int(fe->a, val_get_int(c, 0, F_maxSkew)),
+				   "must be greater than zero");
+		CHECK_ONE_OF(fe, when, &when_at, "DoNotSchedule", "ScheduleAnyway");
+		if (strmap_set(&seen, id, fe))
+			fe_duplicate(fe, &item, val_new_str(fe->a, id));
+		if (min && val_int_or(min, 1) <= 0)
+			fe_invalid(fe, &min_at, min, "must be greater than zero");
+		if (min && !val_is(when, "DoNotSchedule"))
+			fe_invalid(fe, &min_at, min,
+				   "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway");
+		validate_label_selector(fe, val_member(c, F_labelSelector), &sel_at);
+	}
+}
+
+static void dns(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *cfg = val_member(spec, F_dnsConfig);
+	struct fpath at = FPATH(up, F_dnsConfig), ns_at = FPATH(&at, F_nameservers), search_at = FPATH(&at, F_searches);
+	struct fpath opt_at = FPATH(&at, F_options);
+	size_t i = 0, len = 0;
+
+	if (val_is(val_member(spec, F_dnsPolicy), "None") && val_len(val_member(cfg, F_nameservers)) == 0) {
+		if (!cfg)
+			fe_required_why(fe, &at, "must provide `dnsConfig` when `dnsPolicy` is None");
+		else
+			fe_required_why(fe, &ns_at,
+					"must provide at least one DNS nameserver when `dnsPolicy` is None");
+	}
+	if (val_len(val_member(cfg, F_nameservers)) > 3)
+		fe_invalid(fe, &ns_at, val_member(cfg, F_nameservers), "must not have more than 3 nameservers");
+	VAL_EACH(val_member(cfg, F_nameservers), n) {
+		struct fpath here = FPATH_AT(&ns_at, i++);
+
+		if (!fmt_ip(val_str(n)))
+			fe_invalid(fe, &here, n, FMT_IP_MSG);
+	}
+	i = 0;
+	VAL_EACH(val_member(cfg, F_searches), s)
+		len += val_str(s).n + 1;
+	if (val_len(val_member(cfg, F_searches)) > 32)
+		fe_invalid(fe, &search_at, val_member(cfg, F_searches), "must not have more than 32 search paths");
+	if (len > 2049)
+		fe_invalid(fe, &search_at, val_member(cfg, F_searches),
+			   "must not have more than 2048 characters (including spaces) in the search list");
+	VAL_EACH(val_member(cfg, F_options), o) {
+		struct fpath item = FPATH_AT(&opt_at, i++), name_at = FPATH(&item, F_name);
+
+		if (val_get_str(o, F_name).n == 0)
+			fe_required_why(fe, &name_at, "must not be empty");
+	}
+}
+
+static void security(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *sc = val_member(spec, F_securityContext);
+	struct fpath at = FPATH(up, F_securityContext), share_at = FPATH(up, F_shareProcessNamespace);
+	static const enum sym ids[] = { F_runAsUser, F_runAsGroup, F_fsGroup };
+	struct fpath groups_at = FPATH(&at, F_supplementalGroups), sysctls_at = FPATH(&at, F_sysctls);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	size_t i = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(ids); k++) {
+		struct fpath here = FPATH(&at, ids[k]);
+
+		check_range(fe, val_member(sc, ids[k]), &here, 0, INT32_MAX);
+	}
+	VAL_EACH(val_member(sc, F_supplementalGroups), g) {
+		struct fpath here = FPATH_AT(&groups_at, i++);
+
+		check_range(fe, g, &here, 0, INT32_MAX);
+	}
+	i = 0;
+	VAL_EACH(val_member(sc, F_sysctls), s) {
+		struct fpath item = FPATH_AT(&sysctls_at, i++), name_at = FPATH(&item, F_name);
+
+		if (val_get_str(s, F_name).n == 0)
+			fe_required(fe, &name_at);
+		else if (strmap_set(&seen, val_get_str(s, F_name), fe))
+			fe_duplicate(fe, &name_at, val_member(s, F_name));
+	}
+	if (val_get_bool(spec, F_shareProcessNamespace) && val_get_bool(spec, F_hostPID))
+		fe_invalid(fe, &share_at, val_member(spec, F_shareProcessNamespace),
+			   "ShareProcessNamespace and HostPID cannot both be enabled");
+}
+
+static void gates(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct fpath gate_at = FPATH(up, F_schedulingGates), ready_at = FPATH(up, F_readinessGates);
+	size_t i = 0;
+
+	VAL_EACH(val_member(spec, F_schedulingGates), g) {
+		struct fpath item = FPATH_AT(&gate_at, i++);
+
+		fe_format(fe, &item, val_get_str(g, F_name), fmt_qualified_name(val_get_str(g, F_name)));
+		if (strmap_set(&seen, val_get_str(g, F_name), fe))
+			fe_duplicate(fe, &item, val_member(g, F_name));
+	}
+	i = 0;
+	VAL_EACH(val_member(spec, F_readinessGates), g) {
+		struct fpath item = FPATH_AT(&ready_at, i++), type_at = FPATH(&item, F_conditionType);
+
+		fe_format(fe, &type_at, val_get_str(g, F_conditionType),
+			  fmt_qualified_name(val_get_str(g, F_conditionType)));
+	}
+}
+
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template)
+{
+	struct pod_ctx pc = { .spec = spec, .volumes = val_member(spec, F_volumes), .template = template };
+	struct fpath dl_at = FPATH(at, F_activeDeadlineSeconds), tol_at = FPATH(at, F_tolerations);
+	struct fpath alias_at = FPATH(at, F_hostAliases), over_at = FPATH(at, F_overhead);
+	size_t i = 0;
+
+	validate_volumes(fe, &pc, at);
+	validate_containers(fe, &pc, at);
+	dns(fe, spec, at);
+	security(fe, spec, at);
+	affinity(fe, spec, at);
+	check_range(fe, val_member(spec, F_activeDeadlineSeconds), &dl_at, 1, INT32_MAX);
+	validate_tolerations(fe, val_member(spec, F_tolerations), &tol_at);
+	VAL_EACH(val_member(spec, F_hostAliases), h) {
+		struct fpath item = FPATH_AT(&alias_at, i++), ip_at = FPATH(&item, F_ip),
+			     names_at = FPATH(&item, F_hostnames);
+		size_t k = 0;
+
+		if (!fmt_ip(val_get_str(h, F_ip)))
+			fe_format(fe, &ip_at, val_get_str(h, F_ip), FMT_IP_MSG);
+		VAL_EACH(val_member(h, F_hostnames), n) {
+			struct fpath here = FPATH_AT(&names_at, k++);
+
+			check_text(fe, n, &here, fmt_dns_subdomain);
+		}
+	}
+	gates(fe, spec, at);
+	spread(fe, spec, at);
+	validate_resource_list(fe, val_member(spec, F_overhead), &over_at);
+}
+
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at)
+{
+	struct fpath meta_at = FPATH(at, F_metadata), labels_at = FPATH(&meta_at, F_labels);
+	struct fpath ann_at = FPATH(&meta_at, F_annotations), spec_at = FPATH(at, F_spec);
+	struct fpath eph_at = FPATH(&spec_at, F_ephemeralContainers);
+
+	validate_labels(fe, val_get(tmpl, F_metadata, F_labels), &labels_at);
+	validate_annotations(fe, val_get(tmpl, F_metadata, F_annotations), &ann_at);
+	validate_pod_spec(fe, val_member(tmpl, F_spec), &spec_at, true);
+	if (val_len(val_get(tmpl, F_spec, F_ephemeralContainers)))
+		fe_forbidden(fe, &eph_at, "ephemeral containers not allowed in pod template");
+}

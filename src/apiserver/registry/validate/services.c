@@ -1,0 +1,273 @@
+/* services.c - Service: ports, addresses and the fields each type may or must have. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
+
+static bool headless(const struct val *spec)
+{
+	return val_is(val_member(spec, F_clusterIP), "None");
+}
+
+static void ports(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT, numbers = STRMAP_INIT, nodes = STRMAP_INIT;
+	const struct val *list = val_member(spec, F_ports), *type = val_member(spec, F_type);
+	struct fpath at = FPATH(up, F_ports);
+	size_t i = 0;
+
+	if (val_len(list) == 0 && !headless(spec) && !val_is(type, "ExternalName"))
+		fe_required(fe, &at);
+	VAL_EACH(list, p) {
+		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name), port_at = FPATH(&item, F_port);
+		struct fpath target_at = FPATH(&item, F_targetPort), node_at = FPATH(&item, F_nodePort);
+		struct fpath app_at = FPATH(&item, F_appProtocol);
+		struct sv name = val_get_str(p, F_name), proto = val_get_str(p, F_protocol), id;
+		const struct val *port = val_member(p, F_port), *node = val_member(p, F_nodePort);
+
+		if (name.n == 0) {
+			if (val_len(list) > 1)
+				fe_required(fe, &name_at);
+		} else {
+			fe_format(fe, &name_at, name, fmt_dns_label(name));
+			if (strmap_set(&names, name, fe))
+				fe_duplicate(fe, &name_at, val_member(p, F_name));
+		}
+		if (val_int_or(port, 0) < 1 || val_int_or(port, 0) > 65535)
+			fe_invalid(fe, &port_at, port ? port : val_new_int(fe->a, 0), MSG_PORT);
+		if (val_is(type, "LoadBalancer") && val_int_or(port, 0) == 10250)
+			fe_invalid(fe, &port_at, port,
+				   "may not expose port 10250 externally since it is used by kubelet");
+		check_port_or_name(fe, val_member(p, F_targetPort), &target_at);
+		if (val_get_str(p, F_appProtocol).n)
+			check_text(fe, val_member(p, F_appProtocol), &app_at, fmt_qualified_name);
+		if (val_int_or(node, 0) && (val_is(type, "ClusterIP") || val_is(type, "ExternalName")))
+			fe_add(fe, FE_FORBIDDEN, &node_at, NULL, "may not be used when `type` is '%.*s'",
+			       SV_ARG(val_str(type)));
+		if (val_int_or(node, 0)) {
+			id = arena_svf(fe->a, "%.*s/%" PRId64, SV_ARG(proto), val_int_or(node, 0));
+			if (strmap_set(&nodes, id, fe))
+				fe_duplicate(fe, &node_at, node);
+		}
+		id = arena_svf(fe->a, "%.*s/%" PRId64, SV_ARG(proto), val_int_or(port, 0));
+		if (strmap_set(&numbers, id, fe)) {
+			struct val *dup = val_new_map(fe->a);
+
+			if (val_member(p, F_protocol))
+				val_set(fe->a, dup, F_protocol, val_member(p, F_protocol));
+			val_set(fe->a, dup, F_port, port);
+			fe_duplicate(fe, &item, dup);
+		}
+	}
+}
+
+static void addresses(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *ips = val_member(spec, F_clusterIPs), *families = val_member(spec, F_ipFamilies);
+	const struct val *first = val_at(ips, 0), *ip = val_member(spec, F_clusterIP);
+	struct fpath at = FPATH(up, F_clusterIPs), fam_at = FPATH(up, F_ipFamilies), first_at = FPATH_AT(&at, 0);
+	bool had_v4 = false, had_v6 = false;
+	size_t i = 0;
+
+	if (val_str(ip).n && !first)
+		fe_required(fe, &at);
+	else if (first && !sv_eq(val_str(first), val_str(ip)))
+		fe_invalid(fe, &first_at, first, "first value must match `clusterIP`");
+	if (val_len(ips) > 2)
+		fe_invalid(fe, &at, ips, "may only hold up to 2 values");
+	VAL_EACH(ips, v) {
+		struct fpath here = FPATH_AT(&at, i++);
+		const struct val *family = val_at(families, i - 1);
+		uint8_t bytes[16];
+		bool v6;
+
+		if (val_is(v, "None")) {
+			if (val_len(ips) > 1)
+				fe_invalid(fe, &here, v, "'None' must be the first and only value");
+			continue;
+		}
+		if (val_str(v).n == 0)
+			continue; /* to be allocated */
+		if (!fmt_ip_bytes(val_str(v), bytes, &v6)) {
+			fe_invalid(fe, &here, v, FMT_IP_MSG);
+			continue;
+		}
+		if (v6 ? had_v6 : had_v4)
+			fe_invalid(fe, &at, ips, "may specify no more than one IP for each IP family");
+		had_v6 |= v6;
+		had_v4 |= !v6;
+		if (family && !val_is(family, v6 ? "IPv6" : "IPv4"))
+			fe_add(fe, FE_INVALID, &here, v, "expected an %.*s value as indicated by `ipFamilies[%zu]`",
+			       SV_ARG(val_str(family)), i - 1);
+	}
+	if (val_len(families) > 2)
+		fe_invalid(fe, &fam_at, families, "may only hold up to 2 values");
+	if (val_len(families) == 2 && val_equal(val_at(families, 0), val_at(families, 1))) {
+		struct fpath here = FPATH_AT(&fam_at, 1);
+
+		fe_duplicate(fe, &here, val_at(families, 1));
+	}
+}
+
+/* Forbidden unless the type wants it. */
+static void only_for(struct field_errs *fe, const struct val *spec, const struct fpath *up, enum sym name, bool wanted,
+		     const char *msg)
+{
+	const struct val *v = val_member(spec, name);
+	struct fpath at = FPATH(up, name);
+
+	if (v && !wanted && (v->type != VAL_LIST || v->n) && (v->type != VAL_STR || v->n) &&
+	    (v->type != VAL_INT || v->i))
+		fe_forbidden(fe, &at, msg);
+}
+
+static void by_type(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+{
+	const struct val *type = val_member(spec, F_type), *policy = val_member(spec, F_externalTrafficPolicy);
+	bool lb = val_is(type, "LoadBalancer"), np = val_is(type, "NodePort"), ext = val_is(type, "ExternalName");
+	struct fpath name_at = FPATH(at, F_externalName), ip_at = FPATH(at, F_clusterIPs), ip0_at = FPATH_AT(&ip_at, 0);
+	struct fpath fam_at = FPATH(at, F_ipFamilies), pol_at = FPATH(at, F_ipFamilyPolicy);
+	struct fpath range_at = FPATH(at, F_loadBalancerSourceRanges), hc_at = FPATH(at, F_healthCheckNodePort);
+	struct fpath alloc_at = FPATH(at, F_allocateLoadBalancerNodePorts), class_at = FPATH(at, F_loadBalancerClass);
+	struct fpath etp_at = FPATH(at, F_externalTrafficPolicy), itp_at = FPATH(at, F_internalTrafficPolicy);
+	size_t i = 0;
+
+	if ((lb || np) && headless(spec))
+		fe_add(fe, FE_INVALID, &ip0_at, val_member(spec, F_clusterIP),
+		       "may not be set to 'None' for %s services", lb ? "LoadBalancer" : "NodePort");
+	if (ext) {
+		struct sv name = val_get_str(spec, F_externalName);
+
+		if (val_len(val_member(spec, F_clusterIPs)))
+			fe_forbidden(fe, &ip_at, "may not be set for ExternalName services");
+		if (val_len(val_member(spec, F_ipFamilies)))
+			fe_forbidden(fe, &fam_at, "may not be set for ExternalName services");
+		if (val_member(spec, F_ipFamilyPolicy))
+			fe_forbidden(fe, &pol_at, "may not be set for ExternalName services");
+		if (sv_ends(name, SV(".")))
+			name.n--;
+		if (name.n)
+			fe_format(fe, &name_at, val_get_str(spec, F_externalName), fmt_dns_subdomain(name));
+		else
+			fe_required(fe, &name_at);
+	}
+	only_for(fe, spec, at, F_loadBalancerSourceRanges, lb, "may only be used when `type` is 'LoadBalancer'");
+	VAL_EACH(lb ? val_member(spec, F_loadBalancerSourceRanges) : NULL, r) {
+		struct fpath here = FPATH_AT(&range_at, i++);
+
+		if (!fmt_cidr(sv_trim(val_str(r))))
+			fe_invalid(fe, &here, r, FMT_CIDR_MSG);
+	}
+	if (lb && !val_member(spec, F_allocateLoadBalancerNodePorts))
+		fe_required(fe, &alloc_at);
+	if (!lb && val_member(spec, F_allocateLoadBalancerNodePorts))
+		fe_forbidden(fe, &alloc_at, "may only be used when `type` is 'LoadBalancer'");
+	only_for(fe, spec, at, F_loadBalancerClass, lb, "may only be used when `type` is 'LoadBalancer'");
+	if (lb)
+		check_text(fe, val_member(spec, F_loadBalancerClass), &class_at, fmt_qualified_name);
+
+	if ((lb || np) && val_str(policy).n == 0)
+		fe_required(fe, &etp_at);
+	if (!lb && !np && val_str(policy).n && val_len(val_member(spec, F_externalIPs)) == 0)
+		fe_invalid(fe, &etp_at, policy, "may only be set for externally-accessible services");
+	if (lb && val_is(policy, "Local"))
+		check_range(fe, val_member(spec, F_healthCheckNodePort), &hc_at, 1, 65535);
+	else if (val_get_int(spec, 0, F_healthCheckNodePort))
+		fe_invalid(fe, &hc_at, val_member(spec, F_healthCheckNodePort),
+			   "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+	if (!ext && !val_member(spec, F_internalTrafficPolicy))
+		fe_required(fe, &itp_at);
+}
+
+static void affinity(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *cfg = val_member(spec, F_sessionAffinityConfig);
+	const struct val *timeout = val_get(cfg, F_clientIP, F_timeoutSeconds);
+	struct fpath at = FPATH(up, F_sessionAffinityConfig), ip_at = FPATH(&at, F_clientIP);
+	struct fpath time_at = FPATH(&ip_at, F_timeoutSeconds);
+
+	if (val_is(val_member(spec, F_sessionAffinity), "ClientIP")) {
+		if (!timeout)
+			fe_required_why(fe, &at, "when session affinity type is ClientIP");
+		else if (val_int_or(timeout, 0) < 1 || val_int_or(timeout, 0) > 86400)
+			fe_invalid(fe, &time_at, timeout, "must be greater than 0 and less than 86400");
+	} else if (cfg) {
+		fe_forbidden(fe, &at, "must not be set when session affinity is None");
+	}
+}
+
+static void update(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *up)
+{
+	const struct val *now_ips = val_member(spec, F_clusterIPs), *old_ips = val_member(was, F_clusterIPs);
+	struct fpath at = FPATH(up, F_clusterIPs), class_at = FPATH(up, F_loadBalancerClass);
+	struct fpath fam_at = FPATH(up, F_ipFamilies), fam0_at = FPATH_AT(&fam_at, 0);
+	bool ext = val_is(val_member(spec, F_type), "ExternalName") || val_is(val_member(was, F_type), "ExternalName");
+	size_t n = val_len(old_ips);
+
+	if (ext)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct fpath here = FPATH_AT(&at, i);
+		const struct val *o = val_at(old_ips, i), *v = val_at(now_ips, i);
+
+		if (i && n != val_len(now_ips))
+			break; /* the second address may come and go */
+		if (val_str(o).n && !sv_eq(val_str(o), val_str(v)))
+			fe_invalid(fe, &here, v ? v : val_new_str(fe->a, SV("")),
+				   i ? "may not change once set" : "primary clusterIP can not be unset or changed");
+	}
+	if (val_len(val_member(was, F_ipFamilies)) && val_len(val_member(spec, F_ipFamilies)) &&
+	    !val_equal(val_at(val_member(was, F_ipFamilies), 0), val_at(val_member(spec, F_ipFamilies), 0)))
+		fe_invalid(fe, &fam0_at, val_at(val_member(spec, F_ipFamilies), 0),
+			   "primary ipFamily can not be changed");
+	if (val_is(val_member(was, F_type), "LoadBalancer") && val_is(val_member(spec, F_type), "LoadBalancer") &&
+	    !val_equal(val_member(was, F_loadBalancerClass) ? val_member(was, F_loadBalancerClass) : &fe_null,
+		       val_member(spec, F_loadBalancerClass) ? val_member(spec, F_loadBalancerClass) : &fe_null))
+		fe_invalid(fe, &class_at, val_member(spec, F_loadBalancerClass), "may not change once set");
+}
+
+static void status(struct field_errs *fe, const struct val *doc)
+{
+	struct fpath st_at = FPATH_ROOT(F_status), lb_at = FPATH(&st_at, F_loadBalancer), at = FPATH(&lb_at, F_ingress);
+	const struct val *list = val_get(doc, F_status, F_loadBalancer, F_ingress);
+	size_t i = 0;
+
+	if (val_len(list) && !val_is(val_get(doc, F_spec, F_type), "LoadBalancer"))
+		fe_forbidden(fe, &at, "may only be used when `spec.type` is \"LoadBalancer\"");
+	VAL_EACH(list, e) {
+		struct fpath item = FPATH_AT(&at, i++), ip_at = FPATH(&item, F_ip), host_at = FPATH(&item, F_hostname);
+		const struct val *ip = val_member(e, F_ip), *host = val_member(e, F_hostname);
+
+		if (val_str(ip).n && !fmt_ip(val_str(ip)))
+			fe_invalid(fe, &ip_at, ip, FMT_IP_MSG);
+		if (val_str(host).n == 0)
+			continue;
+		check_text(fe, host, &host_at, fmt_dns_subdomain);
+		if (fmt_ip(val_str(host)))
+			fe_invalid(fe, &host_at, host, "must be a DNS name, not an IP address");
+	}
+}
+
+void validate_service(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *dist = val_member(spec, F_trafficDistribution);
+	struct fpath at = FPATH_ROOT(F_spec), ext_at = FPATH(&at, F_externalIPs),
+		     dist_at = FPATH(&at, F_trafficDistribution);
+	size_t i = 0;
+
+	if (is_sub(sub, "status")) {
+		status(fe, doc);
+		return;
+	}
+	if (old)
+		update(fe, spec, val_member(old, F_spec), &at);
+	ports(fe, spec, &at);
+	addresses(fe, spec, &at);
+	affinity(fe, spec, &at);
+	VAL_EACH(val_member(spec, F_externalIPs), ip) {
+		struct fpath here = FPATH_AT(&ext_at, i++);
+
+		check_text(fe, ip, &here, fmt_nonspecial_ip);
+	}
+	by_type(fe, spec, &at);
+	CHECK_ONE_OF(fe, dist, &dist_at, "PreferClose", "PreferSameNode", "PreferSameZone");
+}

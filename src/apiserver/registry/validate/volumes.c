@@ -1,0 +1,202 @@
+/* volumes.c - volumes of a pod: one source each, paths that stay inside, file modes. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
+#include "object/quantity.h"
+
+static void file_mode(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name)
+{
+	const struct val *v = val_member(parent, name);
+	struct fpath at = FPATH(up, name);
+
+	if (val_type(v) == VAL_INT && (v->i < 0 || v->i > 0777))
+		fe_invalid(fe, &at, v, "must be a number between 0 and 0777 (octal), both inclusive");
+}
+
+/* Paths of files in the volume: relative, and not beginning with "..", which the writer uses itself. */
+static void file_path(struct field_errs *fe, const struct val *item, const struct fpath *up)
+{
+	const struct val *v = val_member(item, F_path);
+	struct fpath at = FPATH(up, F_path);
+
+	if (val_str(v).n == 0) {
+		fe_required(fe, &at);
+		return;
+	}
+	check_rel_path(fe, v, &at);
+	if (sv_starts(val_str(v), SV("..")) && !sv_starts(val_str(v), SV("../")) && !sv_is(val_str(v), ".."))
+		fe_invalid(fe, &at, v, "must not start with '..'");
+}
+
+static void key_items(struct field_errs *fe, const struct val *src, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_items);
+	size_t i = 0;
+
+	file_mode(fe, src, up, F_defaultMode);
+	VAL_EACH(val_member(src, F_items), it) {
+		struct fpath item = FPATH_AT(&at, i++);
+
+		check_required(fe, it, &item, F_key);
+		if (val_get_str(it, F_path).n) /* absent is the schema's to say */
+			file_path(fe, it, &item);
+		file_mode(fe, it, &item, F_mode);
+	}
+}
+
+static void downward(struct field_errs *fe, const struct val *src, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_items);
+	size_t i = 0;
+
+	file_mode(fe, src, up, F_defaultMode);
+	VAL_EACH(val_member(src, F_items), it) {
+		const struct val *field = val_member(it, F_fieldRef), *res = val_member(it, F_resourceFieldRef);
+		struct fpath item = FPATH_AT(&at, i++), field_at = FPATH(&item, F_fieldRef);
+		struct fpath res_at = FPATH(&item, F_resourceFieldRef);
+
+		if (val_get_str(it, F_path).n)
+			file_path(fe, it, &item);
+		if (field)
+			validate_field_ref(fe, field, &field_at, true);
+		if (field && res)
+			fe_format(fe, &item, SV("resource"),
+				  "fieldRef and resourceFieldRef can not be specified simultaneously");
+		else if (res)
+			validate_resource_ref(fe, res, &res_at, true);
+		else if (!field)
+			fe_required_why(fe, &field_at, "one of fieldRef and resourceFieldRef is required");
+		file_mode(fe, it, &item, F_mode);
+	}
+}
+
+static void projected(struct field_errs *fe, const struct val *src, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_sources);
+	size_t i = 0;
+
+	file_mode(fe, src, up, F_defaultMode);
+	VAL_EACH(val_member(src, F_sources), s) {
+		struct fpath item = FPATH_AT(&at, i++), secret_at = FPATH(&item, F_secret),
+			     cm_at = FPATH(&item, F_configMap);
+		struct fpath api_at = FPATH(&item, F_downwardAPI), token_at = FPATH(&item, F_serviceAccountToken);
+		struct fpath exp_at = FPATH(&token_at, F_expirationSeconds);
+		const struct val *token = val_member(s, F_serviceAccountToken);
+		const struct val *secret = val_member(s, F_secret), *cm = val_member(s, F_configMap);
+
+		if (val_len(s) > 1)
+			fe_forbidden(fe, &item, "may not specify more than 1 volume type");
+		if (secret) {
+			check_required(fe, secret, &secret_at, F_name);
+			key_items(fe, secret, &secret_at);
+		}
+		if (cm) {
+			check_required(fe, cm, &cm_at, F_name);
+			key_items(fe, cm, &cm_at);
+		}
+		if (val_member(s, F_downwardAPI))
+			downward(fe, val_member(s, F_downwardAPI), &api_at);
+		if (token) {
+			const struct val *exp = val_member(token, F_expirationSeconds);
+
+			if (val_int_or(exp, 3600) < 600)
+				fe_invalid(fe, &exp_at, exp, "may not specify a duration less than 10 minutes");
+			if (val_int_or(exp, 3600) > INT64_C(1) << 32)
+				fe_invalid(fe, &exp_at, exp, "may not specify a duration larger than 2^32 seconds");
+			if (val_get_str(token, F_path).n)
+				file_path(fe, token, &token_at);
+		}
+	}
+}
+
+static void volume(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	const struct val *src;
+	size_t sources = 0;
+	int64_t milli;
+
+	/* Sources are inlined: whatever member is not the name is one. */
+	VAL_EACH_MEMBER(v, m) {
+		struct fpath here = FPATH(at, m.sym);
+
+		if (m.sym != F_name && sources++)
+			fe_forbidden(fe, &here, "may not specify more than 1 volume type");
+	}
+	if (sources == 0) {
+		fe_required_why(fe, at, "must specify a volume type");
+		return;
+	}
+	if ((src = val_member(v, F_emptyDir))) {
+		struct fpath here = FPATH(at, F_emptyDir), size_at = FPATH(&here, F_sizeLimit);
+
+		if (quantity_milli(val_get_str(src, F_sizeLimit), &milli) && milli < 0)
+			fe_forbidden(fe, &size_at, "SizeLimit field must be a valid resource quantity");
+	}
+	if ((src = val_member(v, F_hostPath))) {
+		struct fpath here = FPATH(at, F_hostPath), path_at = FPATH(&here, F_path),
+			     type_at = FPATH(&here, F_type);
+		struct sv rest = val_get_str(src, F_path), part;
+
+		while (sv_split(&rest, '/', &part)) {
+			if (!sv_is(part, ".."))
+				continue;
+			fe_invalid(fe, &path_at, val_member(src, F_path), "must not contain '..'");
+			break;
+		}
+		if (val_get_str(src, F_type).n)
+			CHECK_ONE_OF(fe, val_member(src, F_type), &type_at, "", "BlockDevice", "CharDevice",
+				     "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket");
+	}
+	if ((src = val_member(v, F_secret))) {
+		struct fpath here = FPATH(at, F_secret);
+
+		key_items(fe, src, &here);
+	}
+	if ((src = val_member(v, F_configMap))) {
+		struct fpath here = FPATH(at, F_configMap);
+
+		check_required(fe, src, &here, F_name);
+		key_items(fe, src, &here);
+	}
+	if ((src = val_member(v, F_persistentVolumeClaim))) {
+		struct fpath here = FPATH(at, F_persistentVolumeClaim);
+
+		check_required(fe, src, &here, F_claimName);
+	}
+	if ((src = val_member(v, F_nfs))) {
+		struct fpath here = FPATH(at, F_nfs), path_at = FPATH(&here, F_path);
+
+		if (val_get_str(src, F_path).n && *val_get_str(src, F_path).p != '/')
+			fe_invalid(fe, &path_at, val_member(src, F_path), "must be an absolute path");
+	}
+	if ((src = val_member(v, F_downwardAPI))) {
+		struct fpath here = FPATH(at, F_downwardAPI);
+
+		downward(fe, src, &here);
+	}
+	if ((src = val_member(v, F_projected))) {
+		struct fpath here = FPATH(at, F_projected);
+
+		projected(fe, src, &here);
+	}
+	if ((src = val_get(v, F_ephemeral, F_volumeClaimTemplate))) {
+		struct fpath e = FPATH(at, F_ephemeral), t = FPATH(&e, F_volumeClaimTemplate), here = FPATH(&t, F_spec);
+
+		validate_pvc_spec(fe, val_member(src, F_spec), &here);
+	}
+}
+
+void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at)
+{
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+	struct fpath list_at = FPATH(at, F_volumes);
+	size_t i = 0;
+
+	VAL_EACH(pc->volumes, v) {
+		struct fpath item = FPATH_AT(&list_at, i++), name_at = FPATH(&item, F_name);
+
+		volume(fe, v, &item);
+		if (val_get_str(v, F_name).n && strmap_set(&names, val_get_str(v, F_name), fe))
+			fe_duplicate(fe, &name_at, val_member(v, F_name));
+	}
+}

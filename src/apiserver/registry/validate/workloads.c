@@ -1,0 +1,393 @@
+/* workloads.c - controllers of pods: selectors, templates, strategies, jobs. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "object/selector.h"
+
+/* Selector and template belong together: what is made must be found again. */
+static void selector_and_template(struct field_errs *fe, const struct val *spec, const struct fpath *at,
+				  const char *kind)
+{
+	const struct val *sel = val_member(spec, F_selector), *tmpl = val_member(spec, F_template);
+	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template),
+		     meta_at = FPATH(&tmpl_at, F_metadata);
+	struct fpath labels_at = FPATH(&meta_at, F_labels);
+	const struct val *labels = val_get(tmpl, F_metadata, F_labels);
+	const struct selector *s;
+
+	if (sel) {
+		validate_label_selector(fe, sel, &sel_at);
+		if (val_len(val_member(sel, F_matchLabels)) + val_len(val_member(sel, F_matchExpressions)) == 0)
+			fe_add(fe, FE_INVALID, &sel_at, sel, "empty selector is invalid for %s", kind);
+		s = selector_from_label_selector(fe->a, sel, NULL);
+		if (s && !selector_matches(s, labels))
+			fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
+				   "`selector` does not match template `labels`");
+	}
+	validate_pod_template(fe, tmpl, &tmpl_at);
+}
+
+static void always_restarts(struct field_errs *fe, const struct val *spec, const struct fpath *at, const char *kind)
+{
+	struct fpath tmpl_at = FPATH(at, F_template), pod_at = FPATH(&tmpl_at, F_spec);
+	struct fpath policy_at = FPATH(&pod_at, F_restartPolicy), dl_at = FPATH(&pod_at, F_activeDeadlineSeconds);
+	const struct val *pod = val_get(spec, F_template, F_spec), *policy = val_member(pod, F_restartPolicy);
+	static const char *const always[] = { "Always", NULL };
+
+	if (policy && !val_is(policy, "Always"))
+		fe_not_supported(fe, &policy_at, policy, always);
+	if (val_member(pod, F_activeDeadlineSeconds))
+		fe_add(fe, FE_FORBIDDEN, &dl_at, NULL, "activeDeadlineSeconds in %s is not Supported", kind);
+}
+
+void validate_deployment(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *strategy = val_member(spec, F_strategy);
+	const struct val *rolling = val_member(strategy, F_rollingUpdate),
+			 *deadline = val_member(spec, F_progressDeadlineSeconds);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), s_at = FPATH(&at, F_strategy);
+	struct fpath type_at = FPATH(&s_at, F_type), roll_at = FPATH(&s_at, F_rollingUpdate);
+	struct fpath unav_at = FPATH(&roll_at, F_maxUnavailable), surge_at = FPATH(&roll_at, F_maxSurge);
+	struct fpath dl_at = FPATH(&at, F_progressDeadlineSeconds);
+
+	(void)old; /* the selector's immutability is the schema's */
+	if (is_sub(sub, "status")) {
+		check_status_counters(
+		    fe, val_member(doc, F_status), &st_at,
+		    (const enum sym[]){ F_updatedReplicas, F_readyReplicas, F_availableReplicas, SYM_NONE });
+		return;
+	}
+	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas);
+	selector_and_template(fe, spec, &at, "deployment");
+	always_restarts(fe, spec, &at, "Deployment");
+	if (val_is(val_member(strategy, F_type), "Recreate")) {
+		if (rolling)
+			fe_forbidden(fe, &roll_at, "may not be specified when strategy `type` is 'Recreate'");
+	} else if (val_is(val_member(strategy, F_type), "RollingUpdate")) {
+		if (!rolling)
+			fe_required_why(fe, &roll_at, "this should be defaulted and never be nil");
+		check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
+		check_int_or_percent(fe, val_member(rolling, F_maxSurge), &surge_at, false);
+		if (rolling && int_or_percent(val_member(rolling, F_maxUnavailable)) == 0 &&
+		    int_or_percent(val_member(rolling, F_maxSurge)) == 0)
+			fe_invalid(fe, &unav_at, val_member(rolling, F_maxUnavailable),
+				   "may not be 0 when `maxSurge` is 0");
+	} else {
+		CHECK_ONE_OF(fe, val_member(strategy, F_type), &type_at, "Recreate", "RollingUpdate");
+	}
+	CHECK_NONNEGATIVE(fe, spec, &at, F_minReadySeconds, F_revisionHistoryLimit, F_progressDeadlineSeconds);
+	if (deadline && val_int_or(deadline, 0) <= val_get_int(spec, 0, F_minReadySeconds))
+		fe_invalid(fe, &dl_at, deadline, "must be greater than minReadySeconds");
+}
+
+void validate_replica_set(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status);
+
+	(void)old;
+	if (is_sub(sub, "status")) {
+		check_status_counters(
+		    fe, val_member(doc, F_status), &st_at,
+		    (const enum sym[]){ F_fullyLabeledReplicas, F_readyReplicas, F_availableReplicas, SYM_NONE });
+		return;
+	}
+	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
+	selector_and_template(fe, spec, &at, "deployment"); /* upstream's own slip: one text for both */
+	always_restarts(fe, spec, &at, "ReplicaSet");
+}
+
+void validate_replication_controller(struct field_errs *fe, const struct val *doc, const struct val *old,
+				     const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *sel = val_member(spec, F_selector);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), tmpl_at = FPATH(&at, F_template);
+	struct fpath meta_at = FPATH(&tmpl_at, F_metadata), labels_at = FPATH(&meta_at, F_labels);
+	const struct val *labels = val_get(spec, F_template, F_metadata, F_labels);
+
+	(void)old;
+	if (is_sub(sub, "status")) {
+		check_status_counters(
+		    fe, val_member(doc, F_status), &st_at,
+		    (const enum sym[]){ F_fullyLabeledReplicas, F_readyReplicas, F_availableReplicas, SYM_NONE });
+		return;
+	}
+	CHECK_NONNEGATIVE(fe, spec, &at, F_minReadySeconds, F_replicas);
+	check_required(fe, spec, &at, F_selector);
+	check_required(fe, spec, &at, F_template);
+	if (val_len(sel) && !selector_matches(selector_from_map(fe->a, sel), labels))
+		fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
+			   "`selector` does not match template `labels`");
+	if (val_member(spec, F_template))
+		validate_pod_template(fe, val_member(spec, F_template), &tmpl_at);
+	always_restarts(fe, spec, &at, "ReplicationController");
+}
+
+void validate_daemon_set(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *strategy = val_member(spec, F_updateStrategy);
+	const struct val *rolling = val_member(strategy, F_rollingUpdate);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), s_at = FPATH(&at, F_updateStrategy);
+	struct fpath type_at = FPATH(&s_at, F_type), roll_at = FPATH(&s_at, F_rollingUpdate);
+	struct fpath unav_at = FPATH(&roll_at, F_maxUnavailable), surge_at = FPATH(&roll_at, F_maxSurge);
+	bool unavailable, surge;
+
+	(void)old;
+	if (is_sub(sub, "status")) {
+		CHECK_NONNEGATIVE(fe, val_member(doc, F_status), &st_at, F_currentNumberScheduled, F_numberMisscheduled,
+				  F_desiredNumberScheduled, F_numberReady, F_observedGeneration,
+				  F_updatedNumberScheduled, F_numberAvailable, F_numberUnavailable, F_collisionCount);
+		return;
+	}
+	selector_and_template(fe, spec, &at, "daemonset");
+	always_restarts(fe, spec, &at, "DaemonSet");
+	CHECK_NONNEGATIVE(fe, spec, &at, F_minReadySeconds, F_revisionHistoryLimit);
+	if (!val_is(val_member(strategy, F_type), "RollingUpdate")) {
+		CHECK_ONE_OF(fe, val_member(strategy, F_type), &type_at, "OnDelete", "RollingUpdate");
+		return;
+	}
+	if (!rolling) {
+		fe_required(fe, &roll_at);
+		return;
+	}
+	check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
+	check_int_or_percent(fe, val_member(rolling, F_maxSurge), &surge_at, true);
+	unavailable = int_or_percent(val_member(rolling, F_maxUnavailable)) != 0;
+	surge = int_or_percent(val_member(rolling, F_maxSurge)) != 0;
+	if (unavailable && surge)
+		fe_invalid(fe, &surge_at, val_member(rolling, F_maxSurge),
+			   "may not be set when maxUnavailable is non-zero");
+	else if (!unavailable && !surge)
+		fe_required_why(fe, &unav_at, "cannot be 0 when maxSurge is 0");
+}
+
+void validate_stateful_set(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	static const enum sym may_change[] = { F_replicas,
+					       F_ordinals,
+					       F_template,
+					       F_updateStrategy,
+					       F_persistentVolumeClaimRetentionPolicy,
+					       F_minReadySeconds,
+					       F_revisionHistoryLimit };
+	const struct val *spec = val_member(doc, F_spec), *strategy = val_member(spec, F_updateStrategy);
+	const struct val *rolling = val_member(strategy, F_rollingUpdate);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), s_at = FPATH(&at, F_updateStrategy);
+	struct fpath type_at = FPATH(&s_at, F_type), roll_at = FPATH(&s_at, F_rollingUpdate);
+	struct fpath unav_at = FPATH(&roll_at, F_maxUnavailable),
+		     ret_at = FPATH(&at, F_persistentVolumeClaimRetentionPolicy);
+	struct fpath del_at = FPATH(&ret_at, F_whenDeleted), scale_at = FPATH(&ret_at, F_whenScaled);
+
+	if (is_sub(sub, "status")) {
+		check_status_counters(fe, val_member(doc, F_status), &st_at,
+				      (const enum sym[]){ F_readyReplicas, F_currentReplicas, F_updatedReplicas,
+							  F_availableReplicas, SYM_NONE });
+		return;
+	}
+	if (val_is(val_member(strategy, F_type), "OnDelete")) {
+		if (rolling)
+			fe_invalid(fe, &roll_at, rolling, "only allowed for updateStrategy 'RollingUpdate'");
+	} else if (!val_is(val_member(strategy, F_type), "RollingUpdate")) {
+		if (strategy && val_member(strategy, F_type))
+			fe_invalid(fe, &s_at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
+		else
+			fe_required(fe, &type_at);
+	}
+	CHECK_NONNEGATIVE(fe, rolling, &roll_at, F_partition);
+	check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
+	if (val_member(spec, F_persistentVolumeClaimRetentionPolicy)) {
+		CHECK_ONE_OF(fe, val_get(spec, F_persistentVolumeClaimRetentionPolicy, F_whenDeleted), &del_at,
+			     "Delete", "Retain");
+		CHECK_ONE_OF(fe, val_get(spec, F_persistentVolumeClaimRetentionPolicy, F_whenScaled), &scale_at,
+			     "Delete", "Retain");
+	}
+	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
+	selector_and_template(fe, spec, &at, "statefulset");
+	always_restarts(fe, spec, &at, "StatefulSet");
+	if (!old)
+		return;
+	{
+		struct val *now = val_new_map(fe->a), *was = val_new_map(fe->a);
+
+		VAL_EACH_MEMBER(spec, m)
+			val_set_sv(fe->a, now, m.key, m.value);
+		VAL_EACH_MEMBER(val_member(old, F_spec), m)
+			val_set_sv(fe->a, was, m.key, m.value);
+		for (size_t i = 0; i < ARRAY_LEN(may_change); i++) {
+			val_del(now, may_change[i]);
+			val_del(was, may_change[i]);
+		}
+		if (!val_equal(now, was))
+			fe_forbidden(
+			    fe, &at,
+			    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+			    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+			    "'minReadySeconds' are forbidden");
+	}
+}
+
+void validate_controller_revision(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	struct fpath data_at = FPATH_ROOT(F_data);
+
+	(void)sub;
+	if (!val_member(doc, F_data))
+		fe_required_why(fe, &data_at, "data is mandatory");
+	CHECK_NONNEGATIVE(fe, doc, NULL, F_revision);
+	if (old)
+		check_immutable(fe, doc, old, NULL, F_data);
+}
+
+/* --- jobs --- */
+
+void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob)
+{
+	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template), pod_at = FPATH(&tmpl_at, F_spec);
+	struct fpath policy_at = FPATH(&pod_at, F_restartPolicy), par_at = FPATH(at, F_parallelism);
+	struct fpath comp_at = FPATH(at, F_completions), meta_at = FPATH(&tmpl_at, F_metadata);
+	struct fpath labels_at = FPATH(&meta_at, F_labels), manual_at = FPATH(at, F_manualSelector);
+	const struct val *sel = val_member(spec, F_selector),
+			 *policy = val_get(spec, F_template, F_spec, F_restartPolicy);
+	const struct val *labels = val_get(spec, F_template, F_metadata, F_labels);
+	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed");
+
+	CHECK_NONNEGATIVE(fe, spec, at, F_parallelism, F_completions, F_activeDeadlineSeconds, F_backoffLimit,
+			  F_ttlSecondsAfterFinished, F_backoffLimitPerIndex, F_maxFailedIndexes);
+	if (indexed && !val_member(spec, F_completions))
+		fe_required_why(fe, &comp_at, "when completion mode is Indexed");
+	if (indexed && val_get_int(spec, 0, F_parallelism) > 100000)
+		fe_invalid(fe, &par_at, val_member(spec, F_parallelism),
+			   "must be less than or equal to 100000 when completion mode is Indexed");
+	if (in_cronjob) {
+		if (sel)
+			fe_invalid(fe, &sel_at, sel, "`selector` will be auto-generated");
+		if (val_get_bool(spec, F_manualSelector)) {
+			static const char *const off[] = { "nil", "false", NULL };
+
+			fe_not_supported(fe, &manual_at, val_member(spec, F_manualSelector), off);
+		}
+	} else if (!sel) {
+		fe_required(fe, &sel_at);
+	} else {
+		const struct selector *s;
+
+		validate_label_selector(fe, sel, &sel_at);
+		s = selector_from_label_selector(fe->a, sel, NULL);
+		if (s && !selector_matches(s, labels))
+			fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
+				   "`selector` does not match template `labels`");
+	}
+	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at);
+	if (val_member(spec, F_podFailurePolicy) && !val_is(policy, "Never"))
+		fe_invalid(fe, &policy_at, policy, "only \"Never\" is supported when podFailurePolicy is specified");
+	else if (!val_is(policy, "OnFailure") && !val_is(policy, "Never"))
+		fe_add(fe, FE_REQUIRED, &policy_at, NULL, "valid values: \"OnFailure\", \"Never\"");
+}
+
+void validate_job(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *was = val_member(old, F_spec);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), comp_at = FPATH(&at, F_completions);
+	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed"), elastic;
+
+	if (is_sub(sub, "status")) {
+		CHECK_NONNEGATIVE(fe, val_member(doc, F_status), &st_at, F_active, F_succeeded, F_failed, F_ready,
+				  F_terminating);
+		return;
+	}
+	validate_job_spec(fe, spec, &at, false);
+	if (!old)
+		return;
+	/* An indexed job may grow and shrink, completions and parallelism as one. */
+	elastic = indexed && val_get_int(spec, -1, F_completions) == val_get_int(spec, -2, F_parallelism);
+	if (!elastic)
+		fe_immutable(fe, &comp_at, val_member(spec, F_completions), val_member(was, F_completions));
+	check_immutable(fe, spec, was, &at, F_selector);
+	if (!(val_get_bool(was, F_suspend) && !val_get(old, F_status, F_startTime)))
+		check_immutable(fe, spec, was, &at, F_template);
+	check_immutable(fe, spec, was, &at, F_completionMode);
+	check_immutable(fe, spec, was, &at, F_podFailurePolicy);
+	check_immutable(fe, spec, was, &at, F_backoffLimitPerIndex);
+	check_immutable(fe, spec, was, &at, F_managedBy);
+	check_immutable(fe, spec, was, &at, F_successPolicy);
+}
+
+/* One field of a cron line: lists of *, names or numbers, ranges and steps within [min, max]. */
+static bool cron_field(struct sv s, int64_t min, int64_t max, bool names)
+{
+	struct sv item, range, lo;
+	int64_t n;
+
+	while (sv_split(&s, ',', &item)) {
+		range = item;
+		if (!sv_split(&range, '/', &lo) || lo.n == 0)
+			return false;
+		if (range.p && (!sv_to_i64(range, &n) || n < 1))
+			return false;
+		if (sv_is(lo, "*") || sv_is(lo, "?"))
+			continue;
+		range = lo;
+		while (sv_split(&range, '-', &lo)) {
+			if (names && lo.n == 3 && lo.p[0] > '9')
+				continue;
+			if (!sv_to_i64(lo, &n) || n < min || n > max)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool cron_ok(struct sv s)
+{
+	static const struct {
+		int64_t min, max;
+		bool names;
+	} fields[] = { { 0, 59, false }, { 0, 23, false }, { 1, 31, false }, { 1, 12, true }, { 0, 6, true } };
+	static const char *const words[] = { "@yearly", "@annually", "@monthly", "@weekly",
+					     "@daily",	"@midnight", "@hourly" };
+	struct sv field;
+	size_t n = 0;
+
+	s = sv_trim(s);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (sv_is(s, words[i]))
+			return true;
+	if (sv_starts(s, SV("@every ")))
+		return s.n > 7;
+	while (sv_split(&s, ' ', &field)) {
+		if (field.n == 0)
+			continue;
+		if (n == ARRAY_LEN(fields) || !cron_field(field, fields[n].min, fields[n].max, fields[n].names))
+			return false;
+		n++;
+	}
+	return n == ARRAY_LEN(fields);
+}
+
+void validate_cron_job(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *zone = val_member(spec, F_timeZone);
+	struct fpath at = FPATH_ROOT(F_spec), sched_at = FPATH(&at, F_schedule), zone_at = FPATH(&at, F_timeZone);
+	struct fpath tmpl_at = FPATH(&at, F_jobTemplate), job_at = FPATH(&tmpl_at, F_spec),
+		     meta_at = FPATH_ROOT(F_metadata);
+	struct fpath name_at = FPATH(&meta_at, F_name);
+	struct sv schedule = val_get_str(spec, F_schedule);
+
+	if (is_sub(sub, "status"))
+		return;
+	if (!old && val_get_str(doc, F_metadata, F_name).n > 52)
+		fe_invalid(fe, &name_at, val_get(doc, F_metadata, F_name), "must be no more than 52 characters");
+	if (schedule.n == 0)
+		fe_required(fe, &sched_at);
+	else if (sv_find_sv(schedule, SV("TZ")) >= 0)
+		fe_format(fe, &sched_at, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+	else if (!cron_ok(schedule))
+		fe_format(fe, &sched_at, schedule, "expected exactly 5 fields or a descriptor such as @daily");
+	if (zone && val_str(zone).n == 0)
+		fe_invalid(fe, &zone_at, zone, "timeZone must be nil or non-empty string");
+	if (val_is(zone, "Local") || val_is(zone, "local"))
+		fe_invalid(fe, &zone_at, zone,
+			   "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+	CHECK_NONNEGATIVE(fe, spec, &at, F_startingDeadlineSeconds, F_successfulJobsHistoryLimit,
+			  F_failedJobsHistoryLimit);
+	validate_job_spec(fe, val_get(spec, F_jobTemplate, F_spec), &job_at, true);
+}
