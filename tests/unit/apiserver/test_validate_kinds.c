@@ -156,6 +156,22 @@ static void test_pods(void **state)
 		  "spec.activeDeadlineSeconds: Invalid value: 6: must be less than or equal to previous value" },
 		{ r, POD(C ",'schedulingGates':[{'name':'g'}],'nodeSelector':{'a':'b','c':'d'}"),
 		  POD(C ",'schedulingGates':[{'name':'g'}],'nodeSelector':{'a':'b'}"), NULL, NULL },
+		/* Gated: nodeAffinity may be narrowed, the rest of affinity stays. */
+		{ r,
+		  POD(C ",'schedulingGates':[{'name':'g'}],'affinity':{'nodeAffinity':{'"
+			"requiredDuringSchedulingIgnoredDuring"
+			"Execution':{'nodeSelectorTerms':[{'matchExpressions':[{'key':'a','operator':'Exists'}]}]}}}"),
+		  POD(C ",'schedulingGates':[{'name':'g'}]"), NULL, NULL },
+		{ r,
+		  POD(C ",'schedulingGates':[{'name':'g'}],'affinity':{'podAffinity':{'"
+			"requiredDuringSchedulingIgnoredDuring"
+			"Execution':[{'topologyKey':'a'}]}}"),
+		  POD(C ",'schedulingGates':[{'name':'g'}]"), NULL,
+		  "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
+		  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+		  "existing "
+		  "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously "
+		  "negative)" },
 		{ r, POD(C ",'ephemeralContainers':[{'name':'e','image':'i'}]"), POD(C), "ephemeralcontainers", NULL },
 		{ r, POD(C), POD(C ",'ephemeralContainers':[{'name':'e','image':'i'}]"), "ephemeralcontainers",
 		  "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed\n" },

@@ -85,6 +85,15 @@ static bool gates_only_removed(const struct val *now, const struct val *old)
 	return true;
 }
 
+/* now's affinity with old's nodeAffinity; absent where nothing else is in either. */
+static const struct val *with_old_node_affinity(struct arena *a, const struct val *now, const struct val *old)
+{
+	struct val *out = copy_map(a, now);
+
+	put(a, out, F_nodeAffinity, val_member(old, F_nodeAffinity));
+	return out->n || old ? out : NULL;
+}
+
 void validate_pod_update(struct field_errs *fe, const struct val *doc, const struct val *old)
 {
 	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
@@ -114,9 +123,10 @@ void validate_pod_update(struct field_errs *fe, const struct val *doc, const str
 	put(fe->a, munged, F_activeDeadlineSeconds, val_member(was, F_activeDeadlineSeconds));
 	put(fe->a, munged, F_tolerations, val_member(was, F_tolerations));
 	put(fe->a, munged, F_schedulingGates, gated);
-	if (val_len(gated)) { /* not placed yet: may be narrowed down; see below for what is let through */
+	if (val_len(gated)) { /* not placed yet: where it may go can still be narrowed down */
 		put(fe->a, munged, F_nodeSelector, val_member(was, F_nodeSelector));
-		put(fe->a, munged, F_affinity, val_member(was, F_affinity));
+		put(fe->a, munged, F_affinity,
+		    with_old_node_affinity(fe->a, val_member(now, F_affinity), val_member(was, F_affinity)));
 	}
 	if (val_get_int(was, 0, F_terminationGracePeriodSeconds) < 0 && val_int_or(grace, 0) == 1)
 		put(fe->a, munged, F_terminationGracePeriodSeconds, val_member(was, F_terminationGracePeriodSeconds));
