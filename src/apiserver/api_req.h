@@ -27,7 +27,7 @@ struct user_info {
 		struct sv key;
 		struct sv *values;
 		size_t n_values;
-	} *extra;
+	} * extra;
 	size_t n_extra;
 };
 bool user_in_group(const struct user_info *u, struct sv group);
@@ -42,6 +42,24 @@ struct api_sink {
 	void (*bytes)(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n);
 	/* A failure; sinks render Status themselves (or keep the err: in-process). */
 	void (*failure)(struct api_req *q, const struct err *err);
+
+	/* A streamed answer: watch, logs. NULL when the sink cannot stream. Whoever begins ends it,
+	 * exactly once, also after q->on_gone ran. write returns the bytes not yet taken by the
+	 * peer, as http_stream_write(). On the request's own thread only. */
+	void (*stream_begin)(struct api_req *q, const char *content_type);
+	size_t (*stream_write)(struct api_req *q, const struct http_chunk *c);
+	void (*stream_end)(struct api_req *q);
+
+	/* Runs fn(q, ctx) on the request's own thread; NULL: any thread will do, call it directly. */
+	void (*post)(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
+};
+
+/* What the client wants objects turned into (the `as` parameter of Accept). */
+enum api_as { AS_NATIVE, AS_TABLE, AS_PARTIAL };
+
+/* One query parameter, decoded. */
+struct api_param {
+	struct sv name, value;
 };
 
 struct api_req {
@@ -51,19 +69,24 @@ struct api_req {
 	struct http_req *http; /* NULL in-process */
 
 	/* Request info: parsed from path and query, or given in-process. */
-	enum verb verb;		 /* for resource requests */
+	enum verb verb; /* for resource requests */
 	bool resource_request;
 	const struct resource *res; /* NULL: unknown resource, or a non-resource path */
 	struct sv group, version, plural, ns, name, subresource;
 	const struct subresource *sub; /* when subresource is known */
-	struct sv path;		 /* decoded, for non-resource requests and error texts */
+	struct sv path;		       /* decoded, for non-resource requests and error texts */
 	struct sv method;
+
+	struct api_param *params;
+	size_t n_params;
 
 	/* Negotiated. */
 	struct sv content_type, accept;
-	struct sv body;		  /* bytes, or */
+	enum api_as as;
+	bool pretty, yaml;	    /* of the answer */
+	struct sv body;		    /* bytes, or */
 	const struct val *body_doc; /* an already decoded body (in-process) */
-	bool trusted;		  /* in-process: may skip strict decoding, never admission or authz */
+	bool trusted;		    /* in-process: may skip strict decoding, never admission or authz */
 
 	struct user_info user;
 	struct sv user_agent;
@@ -71,19 +94,39 @@ struct api_req {
 	/* Parsed options common to verbs. */
 	struct sv field_manager, field_validation; /* "Ignore", "Warn", "Strict" */
 	bool dry_run, force;
+	bool options_ok; /* the ones above were parsed and checked */
 
 	/* Warning: headers collected on the way (arena). */
 	struct sv *warnings;
 	size_t n_warnings;
 
+	/* More headers of the answer (arena); the transport may ignore them. */
+	struct http_header *headers;
+	size_t n_headers;
+
+	/* Set by whoever streams: the peer left (then stream_end() is still due); queue drained. */
+	void (*on_gone)(struct api_req *q);
+	void (*on_drain)(struct api_req *q);
+	void *stream; /* the streamer's own */
+
+	/* Kept by the pipeline. */
+	int64_t start_ns;	  /* monotonic */
+	struct flow_ticket *flow; /* seats held in a priority level, or NULL */
+	bool answered;
+
 	void *user_data; /* the sink's */
 };
 
 void api_req_warn(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
+void api_req_header(struct api_req *q, struct sv name, struct sv value); /* views in the arena or constant */
 /* A query parameter, decoded; false when absent. Works in-process too (options set there). */
 bool api_req_param(struct api_req *q, const char *name, struct sv *ret);
 /* Answers with the failure and releases err. Always use it last. */
 void api_req_fail(struct api_req *q, struct err *err);
+
+/* Every sink calls this first when it is given an answer: frees the priority level's seats
+ * and counts. code is the HTTP status. */
+void api_req_answered(struct api_req *q, int code);
 
 /* Runs q through the whole pipeline; the answer comes through q->sink, possibly before this
  * returns. */

@@ -23,12 +23,12 @@ struct apiserver;
 
 struct apiserver_opts {
 	struct env *env;
-	struct store *store;	     /* borrowed; outlives the server */
-	const char *data_dir;	     /* pki/ and tokens live in DIR/pki; NULL: in memory only (simulator, tests) */
-	const char *service_cidr;    /* "10.43.0.0/16" */
-	const char *cluster_cidr;    /* "10.42.0.0/16" */
-	const char *node_port_range; /* "30000-32767" */
-	const char *cluster_domain;  /* "cluster.local" */
+	struct store *store;	       /* borrowed; outlives the server */
+	const char *data_dir;	       /* pki/ and tokens live in DIR/pki; NULL: in memory only (simulator, tests) */
+	const char *service_cidr;      /* "10.43.0.0/16" */
+	const char *cluster_cidr;      /* "10.42.0.0/16" */
+	const char *node_port_range;   /* "30000-32767" */
+	const char *cluster_domain;    /* "cluster.local" */
 	const char *advertise_address; /* put into the `kubernetes` Service's endpoints; NULL: found */
 	int advertise_port;
 	const char *const *tls_sans; /* NULL-terminated, or NULL */

@@ -13,7 +13,8 @@ struct authz_attrs {
 
 /* Allowed? On a no, *ret_reason (arena; may be "") explains. Lock-free snapshot of the rules. */
 bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason);
-/* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace "ns"`. */
+/* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
+ * "ns"`. */
 int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
 /* Every rule the user has in ns, as SelfSubjectRulesReview.status. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);

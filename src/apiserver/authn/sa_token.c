@@ -133,7 +133,7 @@ static int check_exists(struct apiserver *s, const struct resource *r, struct sv
 
 int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err)
 {
-	const struct val *doc, *k, *x;
+	const struct val *doc = NULL, *k, *x;
 	int64_t now = env_now_ns(s->env), nbf;
 
 	*ret = (struct sa_claims){ 0 };

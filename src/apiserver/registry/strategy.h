@@ -53,7 +53,7 @@ struct strategy {
 	const struct sub_handler {
 		const char *name;
 		void (*serve)(struct api_req *q);
-	} *subs;
+	} * subs;
 
 	/* Kinds that are not stored at all (TokenReview, SubjectAccessReview, Binding): answer q
 	 * with the typed, defaulted body. */

@@ -409,9 +409,28 @@ static void service_defaults(struct api_req *q, struct val *doc)
 		val_set_bool(a, spec, F_allocateLoadBalancerNodePorts, true);
 }
 
+/* clusterIP and clusterIPs say the same twice: a client that knows only the old field, or
+ * changes only it, means both. */
+static void sync_cluster_ips(struct api_req *q, const struct val *old, struct val *doc)
+{
+	struct val *spec = val_get_mut(doc, F_spec), *list;
+	struct sv ip = val_get_str(spec, F_clusterIP);
+	const struct val *ips = val_get(spec, F_clusterIPs);
+
+	if (!spec || (val_len(ips) && (!old || !val_equal(ips, val_get(old, F_spec, F_clusterIPs)))))
+		return;
+	if (!ip.n) {
+		val_del(spec, F_clusterIPs);
+	} else if (!sv_eq(ip, val_str(val_at(ips, 0)))) {
+		list = val_set_list(q->arena, spec, F_clusterIPs);
+		val_push(q->arena, list, val_new_str(q->arena, ip));
+	}
+}
+
 static void service_create(struct api_req *q, struct val *doc)
 {
 	drop_status(q, doc);
+	sync_cluster_ips(q, NULL, doc);
 	val_set_map(q->arena, val_set_map(q->arena, doc, F_status), F_loadBalancer);
 }
 
@@ -438,6 +457,7 @@ static void service_update(struct api_req *q, const struct val *old, struct val 
 		if (val_get(old, F_spec, F_clusterIPs))
 			val_set(q->arena, spec, F_clusterIPs, val_get(old, F_spec, F_clusterIPs));
 	}
+	sync_cluster_ips(q, old, doc);
 	ports = val_get_mut(spec, F_ports);
 	for (size_t i = 0; i < val_len(ports); i++) {
 		struct val *p = val_at_mut(ports, i);

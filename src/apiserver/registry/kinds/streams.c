@@ -189,9 +189,9 @@ static void stream_done(struct http_req *r, bool answered, const struct err *why
 	struct api_req *q = ctx;
 	struct err err = ERR_INIT;
 
-	(void)r;
 	if (answered) {
 		api_req_answered(q, 101);
+		http_req_unref(r); /* the adapter's, as its sink would have done */
 		return;
 	}
 	err_set(&err, ERR_INTERNAL, "error dialing backend: %s", why ? err_msg(why) : "connection closed");

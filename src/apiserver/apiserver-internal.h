@@ -1,0 +1,161 @@
+/* apiserver-internal.h - what the files of src/apiserver share; nobody else includes it.
+ *
+ * struct apiserver is a set of parts, each owned by one file pair and reached through a
+ * pointer; a part's functions take the apiserver. Order of life: the functions named *_start
+ * and *_load run in apiserver_new() in the order they are declared here, *_free in reverse.
+ */
+#pragma once
+
+#include "apiserver/api_req.h"
+#include "apiserver/apiserver.h"
+#include "base/buf.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct watchcache;
+struct flow;
+struct metrics;
+struct pki;
+struct authz;
+
+struct apiserver {
+	struct apiserver_opts o; /* strings borrowed from the caller for the server's life */
+	struct env *env;
+	struct store *store;
+	int64_t start_mono_ns;
+
+	struct watchcache *wc;	 /* watchcache.c */
+	struct flow *flow;	 /* flow.c */
+	struct metrics *metrics; /* metrics.c */
+	struct documents *docs;	 /* documents.c: discovery, OpenAPI: built once on demand */
+	struct pki *pki;	 /* pki.c */
+	struct authz *authz;	 /* authz/ */
+	void *strategies;	 /* registry/: state of allocators and other kind strategies */
+
+	atomic_bool ready, stopping;
+
+	/* Guarded by lock; cond tells apiserver_shutdown() of progress. */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct env_timer *tick_timer;
+	int64_t tick;	      /* minutes since start */
+	int64_t compact_next; /* the revision to compact to at the next compaction */
+	bool tick_armed;
+	size_t writes; /* given to the store and not answered yet */
+};
+
+/* --- hooks of the parts that make the server a cluster; run by apiserver_new() --- */
+
+/* Keys and certificates, tokens: before anything is served; not with insecure_in_memory. */
+int pki_load(struct apiserver *s, struct err *err);
+void pki_free(struct apiserver *s);
+/* Before the watch cache is filled: its strategies' observe() then tells what there is. */
+int authz_start(struct apiserver *s, struct err *err);
+void authz_free(struct apiserver *s);
+/* Writes what must exist (system namespaces, RBAC defaults, the kubernetes Service, priority
+ * classes). The watch cache is filled and registry_create_async() works. */
+int bootstrap_run(struct apiserver *s, struct err *err);
+
+/* --- status.c --- */
+
+/* The Status object of a failure. */
+struct val *status_failure(struct arena *a, const struct err *err);
+/* Status Success with details of the object (uid may be ""). */
+struct val *status_success(struct arena *a, const struct resource *r, struct sv name, struct sv uid);
+/* Failures about one object in upstream's words; all return -1. */
+int err_not_found(struct err *err, const struct resource *r, struct sv name);
+int err_exists(struct err *err, const struct resource *r, struct sv name);
+int err_conflict(struct err *err, const struct resource *r, struct sv name, const char *fmt, ...) _printf_(4, 5);
+int err_modified(struct err *err, const struct resource *r, struct sv name); /* optimistic concurrency */
+int err_too_old(struct err *err, int64_t asked, int64_t oldest);
+int err_too_large_rev(struct err *err, int64_t asked, int64_t current);
+/* 422 of an options object: `PatchOptions.meta.k8s.io "" is invalid: FIELD: TEXT`. */
+int err_options(struct err *err, const char *kind, const char *field, const char *cause, const char *fmt, ...)
+    _printf_(5, 6);
+/* "deployments.apps" or "pods". */
+const char *resource_qualified(const struct resource *r, char *out, size_t n);
+
+/* --- request_info.c --- */
+
+/* Fills verb, resource, ns, name, subresource from q->path and q->method. */
+void request_info(struct api_req *q);
+/* The verb as authorization names it; for other requests the method in lower case. */
+struct sv request_verb(const struct api_req *q);
+
+/* --- options.c --- */
+
+/* dryRun, fieldManager, fieldValidation, force: checked, into q. kind: "CreateOptions", ... */
+int options_parse(struct api_req *q, const char *kind, struct err *err);
+bool option_bool(struct api_req *q, const char *name);
+/* Accept: as, pretty, yaml; ERR_NOT_ACCEPTABLE. */
+int negotiate_accept(struct api_req *q, struct err *err);
+struct sv media_type(struct sv header, struct sv *ret_params); /* type without parameters */
+/* The value of a parameter of a media type ("as"); SV_NULL when absent. */
+struct sv media_param(struct sv params, const char *name);
+/* The field manager of q: the option or the user agent's product name. */
+struct sv field_manager_of(const struct api_req *q);
+
+/* --- pipeline.c --- */
+
+/* Allowed? Fills the 403 otherwise. */
+int pipeline_authorize(struct api_req *q, struct err *err);
+/* Names system:authenticated for a user of the in-process client. */
+void answer_doc(struct api_req *q, int code, const struct val *doc);
+void answer_text(struct api_req *q, int code, const char *content_type,
+		 struct sv text); /* text in the arena or constant */
+/* Runs fn on the request's thread through the sink. */
+void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
+
+/* --- flow.c --- */
+
+struct flow *flow_new(struct apiserver *s);
+struct flow *flow_free(struct flow *f);
+/* Calls go(q) now, or later when its priority level has room, or fails q with 429. */
+void flow_admit(struct api_req *q, void (*go)(struct api_req *q));
+void flow_release(struct api_req *q);
+void flow_metrics(struct apiserver *s, struct buf *b);
+
+/* --- metrics.c --- */
+
+struct metrics *metrics_new(void);
+struct metrics *metrics_free(struct metrics *m);
+void metrics_count(struct api_req *q, int code);
+void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta);
+void metrics_watchers(struct apiserver *s, int delta);
+void metrics_serve(struct api_req *q);
+
+/* --- discovery.c, openapi_handler.c, health.c, version.c --- */
+
+struct documents *documents_new(void);
+struct documents *documents_free(struct documents *d);
+bool discovery_serve(struct api_req *q); /* false: not one of its paths */
+bool openapi_serve(struct api_req *q);
+bool health_serve(struct api_req *q);
+void version_serve(struct api_req *q);
+
+/* A document made once and kept, with its digest; guarded by the lock in struct documents. */
+struct document {
+	char *key;	/* owned */
+	struct sv json; /* owned */
+	struct sv gzip; /* owned; SV_NULL until asked for */
+	char etag[140];
+};
+/* The document `key`, made by make() when it is not there yet. Lives as long as the server. */
+const struct document *document_get(struct apiserver *s, const char *key,
+				    void (*make)(struct apiserver *s, const char *key, struct buf *b));
+/* Answers with it: ETag and If-None-Match, gzip. */
+void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);
+
+/* --- table.c --- */
+
+/* The Table of objects, as JSON into b. rev and cont go into metadata; rev 0: left out. */
+void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
+		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns);
+/* PartialObjectMetadata of one object. */
+void partial_encode(struct buf *b, const struct val *root);
+
+/* --- http_adapter.c --- */
+
+/* gzip of chunks; level 1, as upstream. */
+void gzip_chunks(struct buf *b, const struct http_chunk *chunks, size_t n);

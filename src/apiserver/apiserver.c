@@ -1,0 +1,115 @@
+/* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/kinds/kinds.h"
+
+#include <stdlib.h>
+
+#define TICK_NS (60 * NS_PER_SEC)
+#define COMPACT_TICKS 5 /* history is kept for this long at least, as upstream */
+
+static void tick(void *ctx);
+
+static void arm(struct apiserver *s)
+{
+	s->tick_timer = env_after(s->env, TICK_NS, tick, s);
+	s->tick_armed = true;
+}
+
+/* Every minute: bookmarks keep idle watches resumable; every fifth, history older than five
+ * minutes is given back. */
+static void tick(void *ctx)
+{
+	struct apiserver *s = ctx;
+	int64_t compact = 0;
+
+	pthread_mutex_lock(&s->lock);
+	env_timer_cancel(s->env, s->tick_timer);
+	s->tick_timer = NULL;
+	if (++s->tick % COMPACT_TICKS == 0) {
+		compact = s->compact_next;
+		s->compact_next = wc_rev(s->wc);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!atomic_load(&s->stopping)) {
+		wc_bookmarks(s->wc);
+		if (compact > 0)
+			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
+	}
+	pthread_mutex_lock(&s->lock);
+	s->tick_armed = false;
+	if (!atomic_load(&s->stopping))
+		arm(s);
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
+{
+	struct apiserver *s = xcalloc(1, sizeof(*s));
+
+	s->o = *o;
+	s->env = o->env;
+	s->store = o->store;
+	if (!s->o.service_cidr)
+		s->o.service_cidr = "10.43.0.0/16";
+	if (!s->o.cluster_cidr)
+		s->o.cluster_cidr = "10.42.0.0/16";
+	if (!s->o.node_port_range)
+		s->o.node_port_range = "30000-32767";
+	if (!s->o.cluster_domain)
+		s->o.cluster_domain = "cluster.local";
+	if (!s->o.advertise_port)
+		s->o.advertise_port = 6443;
+	s->start_mono_ns = env_mono_ns(s->env);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->cond, NULL);
+	s->metrics = metrics_new();
+	s->docs = documents_new();
+	s->flow = flow_new(s);
+	s->wc = watchcache_new(s);
+	if ((!o->insecure_in_memory && pki_load(s, err) < 0) || authz_start(s, err) < 0 ||
+	    allocators_start(s, err) < 0 || watchcache_start(s->wc, err) < 0 || bootstrap_run(s, err) < 0)
+		return apiserver_free(s);
+	pthread_mutex_lock(&s->lock);
+	arm(s);
+	pthread_mutex_unlock(&s->lock);
+	atomic_store(&s->ready, true);
+	return s;
+}
+
+bool apiserver_ready(struct apiserver *s)
+{
+	return atomic_load(&s->ready) && !atomic_load(&s->stopping);
+}
+
+void apiserver_shutdown(struct apiserver *s)
+{
+	if (atomic_exchange(&s->stopping, true))
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (s->tick_timer && env_timer_stop(s->env, s->tick_timer))
+		s->tick_armed = false;
+	s->tick_timer = NULL;
+	while (s->tick_armed || s->writes)
+		pthread_cond_wait(&s->cond, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	watchcache_stop(s->wc);
+}
+
+struct apiserver *apiserver_free(struct apiserver *s)
+{
+	if (!s)
+		return NULL;
+	apiserver_shutdown(s);
+	authz_free(s);
+	pki_free(s);
+	s->wc = watchcache_free(s->wc);
+	allocators_free(s);
+	s->flow = flow_free(s->flow);
+	s->docs = documents_free(s->docs);
+	s->metrics = metrics_free(s->metrics);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->cond);
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,329 @@
+/* What this server serves: /api, /apis, the lists below them, and all of it in one document
+ * (aggregated discovery, KEP-3352) for clients whose Accept asks for that. */
+#include "apiserver/apiserver-internal.h"
+#include "codec/json.h"
+
+#include <stdio.h>
+
+#define AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+static bool serves(struct sv group, struct sv version)
+{
+	for (size_t i = 0; i < resource_count; i++)
+		if (sv_is(group, resource_all[i].group) && sv_is(version, resource_all[i].version))
+			return true;
+	return false;
+}
+
+/* Calls fn for each group once, in discovery order (higher priority first, then by name). */
+static void each_group(void (*fn)(const char *group, struct buf *b, bool first), struct buf *b)
+{
+	const char *last = NULL;
+	int last_priority = INT_MAX;
+	bool first = true;
+
+	for (;;) {
+		const struct group_version *best = NULL;
+
+		for (size_t i = 0; i < group_version_count; i++) {
+			const struct group_version *g = &group_version_all[i];
+			bool after = g->group_priority < last_priority ||
+				     (g->group_priority == last_priority && last && strcmp(g->group, last) > 0);
+
+			if (!*g->group || !after || !serves(sv_from(g->group), sv_from(g->version)))
+				continue;
+			if (!best || g->group_priority > best->group_priority ||
+			    (g->group_priority == best->group_priority && strcmp(g->group, best->group) < 0))
+				best = g;
+		}
+		if (!best)
+			return;
+		last = best->group;
+		last_priority = best->group_priority;
+		fn(best->group, b, first);
+		first = false;
+	}
+}
+
+/* The served versions of a group, preferred first; returns their number. */
+static size_t versions_of(const char *group, const struct group_version *out[8])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < group_version_count && n < 8; i++) {
+		const struct group_version *g = &group_version_all[i];
+		size_t at = n;
+
+		if (strcmp(g->group, group) != 0 || !serves(sv_from(g->group), sv_from(g->version)))
+			continue;
+		while (at > 0 && out[at - 1]->version_priority < g->version_priority) {
+			out[at] = out[at - 1];
+			at--;
+		}
+		out[at] = g;
+		n++;
+	}
+	return n;
+}
+
+static void group_members(const char *group, struct buf *b)
+{
+	const struct group_version *v[8];
+	size_t n = versions_of(group, v);
+
+	buf_printf(b, "\"name\":\"%s\",\"versions\":[", group);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(b, "%s{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", i ? "," : "", group, v[i]->version,
+			   v[i]->version);
+	buf_printf(b, "],\"preferredVersion\":{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", group,
+		   n ? v[0]->version : "", n ? v[0]->version : "");
+}
+
+static void group_entry(const char *group, struct buf *b, bool first)
+{
+	buf_adds(b, first ? "{" : ",{");
+	group_members(group, b);
+	buf_addc(b, '}');
+}
+
+static void make_groups(struct apiserver *s, const char *key, struct buf *b)
+{
+	(void)s;
+	(void)key;
+	buf_adds(b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
+	each_group(group_entry, b);
+	buf_adds(b, "]}\n");
+}
+
+static void make_legacy(struct apiserver *s, const char *key, struct buf *b)
+{
+	(void)key;
+	buf_printf(b,
+		   "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[{\"clientCIDR\":"
+		   "\"0.0.0.0/0\",\"serverAddress\":\"%s:%d\"}]}\n",
+		   s->o.advertise_address ? s->o.advertise_address : "127.0.0.1", s->o.advertise_port);
+}
+
+/* Verbs in alphabetical order, as upstream lists them. */
+static void add_verbs(struct buf *b, unsigned bits)
+{
+	static const enum verb order[] = { VERB_CREATE, VERB_DELETE, VERB_DELETECOLLECTION, VERB_GET,
+					   VERB_LIST,	VERB_PATCH,  VERB_UPDATE,	    VERB_WATCH };
+	bool first = true;
+
+	buf_addc(b, '[');
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		if (!(bits & (1u << order[i])))
+			continue;
+		buf_printf(b, "%s\"%s\"", first ? "" : ",", verb_name(order[i]));
+		first = false;
+	}
+	buf_addc(b, ']');
+}
+
+static void add_strings(struct buf *b, const char *name, const char *const *list)
+{
+	if (!list || !*list)
+		return;
+	buf_printf(b, ",\"%s\":[", name);
+	for (size_t i = 0; list[i]; i++)
+		buf_printf(b, "%s\"%s\"", i ? "," : "", list[i]);
+	buf_addc(b, ']');
+}
+
+static void list_resource(struct buf *b, const struct resource *r)
+{
+	buf_printf(b,
+		   "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",\"verbs\":", r->plural,
+		   r->singular ? r->singular : "", r->namespaced ? "true" : "false", r->kind);
+	add_verbs(b, r->verbs);
+	add_strings(b, "shortNames", r->short_names);
+	add_strings(b, "categories", r->categories);
+	if (r->storage_version_hash && *r->storage_version_hash)
+		buf_printf(b, ",\"storageVersionHash\":\"%s\"", r->storage_version_hash);
+	buf_addc(b, '}');
+	for (size_t k = 0; k < r->n_subresources; k++) {
+		const struct subresource *sub = &r->subresources[k];
+
+		buf_printf(b, ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s", r->plural, sub->name,
+			   r->namespaced ? "true" : "false");
+		if (strcmp(sub->group, r->group) != 0 || strcmp(sub->version, r->version) != 0)
+			buf_printf(b, ",\"group\":\"%s\",\"version\":\"%s\"", sub->group, sub->version);
+		buf_printf(b, ",\"kind\":\"%s\",\"verbs\":", sub->kind);
+		add_verbs(b, sub->verbs);
+		buf_addc(b, '}');
+	}
+}
+
+/* key: "list:apps/v1" or "list:v1". */
+static void make_list(struct apiserver *s, const char *key, struct buf *b)
+{
+	struct sv gv = sv_from(key + 5), g, v;
+	bool first = true;
+
+	(void)s;
+	(void)api_version_split(gv, &g, &v);
+	buf_printf(b, "{\"kind\":\"APIResourceList\",%s\"groupVersion\":\"%.*s\",\"resources\":[",
+		   g.n ? "\"apiVersion\":\"v1\"," : "", SV_ARG(gv));
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *r = &resource_all[i];
+
+		if (!sv_is(g, r->group) || !sv_is(v, r->version))
+			continue;
+		if (!first)
+			buf_addc(b, ',');
+		first = false;
+		list_resource(b, r);
+	}
+	buf_adds(b, "]}\n");
+}
+
+static void make_group(struct apiserver *s, const char *key, struct buf *b)
+{
+	(void)s;
+	buf_adds(b, "{\"kind\":\"APIGroup\",\"apiVersion\":\"v1\",");
+	group_members(key + 6, b);
+	buf_adds(b, "}\n");
+}
+
+/* --- aggregated --- */
+
+static void response_kind(struct buf *b, const char *group, const char *version, const char *kind)
+{
+	buf_printf(b, ",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"}", group, version, kind);
+}
+
+static void aggregated_resource(struct buf *b, const struct resource *r)
+{
+	buf_printf(b, "{\"resource\":\"%s\"", r->plural);
+	response_kind(b, r->group, r->version, r->kind);
+	buf_printf(b,
+		   ",\"scope\":\"%s\",\"singularResource\":\"%s\",\"verbs\":", r->namespaced ? "Namespaced" : "Cluster",
+		   r->singular ? r->singular : "");
+	add_verbs(b, r->verbs);
+	add_strings(b, "shortNames", r->short_names);
+	add_strings(b, "categories", r->categories);
+	for (size_t k = 0; k < r->n_subresources; k++) {
+		const struct subresource *sub = &r->subresources[k];
+
+		buf_printf(b, "%s{\"subresource\":\"%s\"", k ? "," : ",\"subresources\":[", sub->name);
+		response_kind(b, sub->group, sub->version, sub->kind);
+		buf_adds(b, ",\"verbs\":");
+		add_verbs(b, sub->verbs);
+		buf_addc(b, '}');
+	}
+	buf_adds(b, r->n_subresources ? "]}" : "}");
+}
+
+static void aggregated_group(const char *group, struct buf *b, bool first)
+{
+	const struct group_version *v[8];
+	size_t n = versions_of(group, v);
+
+	buf_adds(b, first ? "{\"metadata\":{" : ",{\"metadata\":{");
+	if (*group)
+		buf_printf(b, "\"name\":\"%s\",", group);
+	buf_adds(b, "\"creationTimestamp\":null},\"versions\":[");
+	for (size_t i = 0; i < n; i++) {
+		bool first_resource = true;
+
+		buf_printf(b, "%s{\"version\":\"%s\",\"resources\":[", i ? "," : "", v[i]->version);
+		for (size_t k = 0; k < resource_count; k++) {
+			const struct resource *r = &resource_all[k];
+
+			if (strcmp(r->group, group) != 0 || strcmp(r->version, v[i]->version) != 0)
+				continue;
+			if (!first_resource)
+				buf_addc(b, ',');
+			first_resource = false;
+			aggregated_resource(b, r);
+		}
+		buf_adds(b, "],\"freshness\":\"Current\"}");
+	}
+	buf_adds(b, "]}");
+}
+
+static void make_aggregated(struct apiserver *s, const char *key, struct buf *b)
+{
+	(void)s;
+	buf_adds(b, "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/"
+		    "v2\",\"metadata\":{},\"items\":[");
+	if (strcmp(key, "aggregated:/api") == 0)
+		aggregated_group("", b, true);
+	else
+		each_group(aggregated_group, b);
+	buf_adds(b, "]}\n");
+}
+
+static bool wants_aggregated(const struct api_req *q)
+{
+	struct sv rest = q->accept, one, params;
+
+	while (sv_split(&rest, ',', &one)) {
+		struct sv type = media_type(sv_trim(one), &params);
+
+		if (!sv_is(type, "application/json") && !sv_is(type, "*/*"))
+			continue;
+		if (!media_param(params, "as").n)
+			return false; /* plain JSON was preferred */
+		if (sv_is(media_param(params, "as"), "APIGroupDiscoveryList") &&
+		    sv_is(media_param(params, "v"), "v2") && sv_is(media_param(params, "g"), "apidiscovery.k8s.io"))
+			return true;
+	}
+	return false;
+}
+
+bool discovery_serve(struct api_req *q)
+{
+	struct sv path = q->path, g = SV(""), v = SV_NULL;
+	struct apiserver *s = q->server;
+	const struct document *d;
+
+	while (path.n > 1 && path.p[path.n - 1] == '/')
+		path.n--;
+	if (sv_is(path, "/api") || sv_is(path, "/apis")) {
+		if (wants_aggregated(q)) {
+			d = document_get(s, sv_is(path, "/api") ? "aggregated:/api" : "aggregated:/apis",
+					 make_aggregated);
+			document_answer(q, d, AGGREGATED, false);
+		} else {
+			d = sv_is(path, "/api") ? document_get(s, "api", make_legacy)
+						: document_get(s, "apis", make_groups);
+			document_answer(q, d, "application/json", false);
+		}
+		return true;
+	}
+	if (sv_starts(path, SV("/api/"))) {
+		v = sv_sub(path, 5, path.n);
+	} else if (sv_starts(path, SV("/apis/"))) {
+		ssize_t slash;
+
+		g = sv_sub(path, 6, path.n);
+		slash = sv_find(g, '/');
+		if (slash >= 0) {
+			v = sv_sub(g, (size_t)slash + 1, g.n);
+			g = sv_sub(g, 0, (size_t)slash);
+		}
+	} else {
+		return false;
+	}
+	if (sv_find(v, '/') >= 0)
+		return false;
+	if (!v.p) {
+		const struct group_version *vs[8];
+		const char *group = arena_cstr(q->arena, g);
+
+		if (!versions_of(group, vs))
+			return false;
+		document_answer(q, document_get(s, arena_printf(q->arena, "group:%s", group), make_group),
+				"application/json", false);
+		return true;
+	}
+	if (!serves(g, v))
+		return false;
+	document_answer(
+	    q,
+	    document_get(s, arena_printf(q->arena, "list:%.*s%s%.*s", SV_ARG(g), g.n ? "/" : "", SV_ARG(v)), make_list),
+	    "application/json", false);
+	return true;
+}

@@ -1,0 +1,84 @@
+/* Documents that are the same for everybody and change only with the program (later, with
+ * CustomResourceDefinitions): discovery and OpenAPI. Made when first asked for, then kept as
+ * JSON and, on demand, gzip, under a digest that clients cache by. */
+#include "apiserver/apiserver-internal.h"
+#include "base/strmap.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct documents {
+	pthread_mutex_t lock;
+	struct strmap by_key;
+};
+
+struct documents *documents_new(void)
+{
+	struct documents *d = xcalloc(1, sizeof(*d));
+
+	pthread_mutex_init(&d->lock, NULL);
+	return d;
+}
+
+static void document_free(void *p)
+{
+	struct document *d = p;
+
+	free(d->key);
+	free((char *)(uintptr_t)d->json.p);
+	free((char *)(uintptr_t)d->gzip.p);
+	free(d);
+}
+
+struct documents *documents_free(struct documents *d)
+{
+	if (!d)
+		return NULL;
+	strmap_release_with(&d->by_key, document_free);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+	return NULL;
+}
+
+static void digest(struct document *d)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (EVP_Digest(d->json.p, d->json.n, sum, &n, EVP_sha512(), NULL) != 1)
+		n = 0;
+	d->etag[0] = '"';
+	for (unsigned i = 0; i < n; i++)
+		(void)snprintf(d->etag + 1 + 2 * (size_t)i, 3, "%02X", sum[i]);
+	d->etag[1 + 2 * n] = '"';
+	d->etag[2 + 2 * n] = '\0';
+}
+
+const struct document *document_get(struct apiserver *s, const char *key,
+				    void (*make)(struct apiserver *s, const char *key, struct buf *b))
+{
+	struct documents *ds = s->docs;
+	struct document *d;
+
+	pthread_mutex_lock(&ds->lock);
+	d = strmap_get(&ds->by_key, sv_from(key));
+	if (!d) {
+		struct buf b = BUF_INIT, z = BUF_INIT;
+		struct http_chunk c;
+
+		d = xcalloc(1, sizeof(*d));
+		d->key = xstrdup(key);
+		make(s, key, &b);
+		d->json.n = b.n;
+		d->json.p = buf_detach(&b);
+		digest(d);
+		c = (struct http_chunk){ .data = d->json };
+		gzip_chunks(&z, &c, 1);
+		d->gzip.n = z.n;
+		d->gzip.p = buf_detach(&z);
+		strmap_set(&ds->by_key, sv_from(key), d);
+	}
+	pthread_mutex_unlock(&ds->lock);
+	return d;
+}

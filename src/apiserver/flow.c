@@ -1,0 +1,212 @@
+/* Priority levels: a flood of one kind of request never starves another (upstream's API Priority
+ * and Fairness, with its default FlowSchemas and without objects to change them).
+ *
+ * A request holds seats from its admission until its answer. Reads are answered before
+ * admission returns, so what holds seats are writes waiting for the disk. When a level is
+ * full, requests wait in its queue; when that is full too, 429 with Retry-After. Levels do not
+ * lend each other seats: these are cheap, and leases must always find one. */
+#include "apiserver/apiserver-internal.h"
+#include "base/list.h"
+
+#include <stdlib.h>
+
+#define SEAT_BYTES ((size_t)64 * 1024) /* of a body; each more costs one seat more */
+#define QUEUE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+enum level_id {
+	LEADER_ELECTION,
+	NODE_HIGH,
+	SYSTEM,
+	WORKLOAD_HIGH,
+	WORKLOAD_LOW,
+	GLOBAL_DEFAULT,
+	CATCH_ALL,
+	EXEMPT,
+	_LEVEL_MAX
+};
+
+static const struct {
+	const char *name;
+	unsigned seats, queue;
+} levels[_LEVEL_MAX] = {
+	[LEADER_ELECTION] = { "leader-election", 100, 400 },
+	[NODE_HIGH] = { "node-high", 400, 3200 },
+	[SYSTEM] = { "system", 300, 3200 },
+	[WORKLOAD_HIGH] = { "workload-high", 400, 6400 },
+	[WORKLOAD_LOW] = { "workload-low", 1000, 6400 },
+	[GLOBAL_DEFAULT] = { "global-default", 200, 6400 },
+	[CATCH_ALL] = { "catch-all", 10, 0 },
+	[EXEMPT] = { "exempt", UINT_MAX, 0 },
+};
+
+struct flow_ticket {
+	struct list link; /* in the queue, while waiting */
+	struct api_req *q;
+	void (*go)(struct api_req *q);
+	struct level *level;
+	unsigned seats;
+};
+
+struct level {
+	pthread_mutex_t lock;
+	unsigned in_use, waiting;
+	size_t waiting_bytes;
+	struct list queue;
+	uint64_t rejected;
+};
+
+struct flow {
+	struct level levels[_LEVEL_MAX];
+};
+
+struct flow *flow_new(struct apiserver *s)
+{
+	struct flow *f = xcalloc(1, sizeof(*f));
+
+	(void)s;
+	for (size_t i = 0; i < _LEVEL_MAX; i++) {
+		pthread_mutex_init(&f->levels[i].lock, NULL);
+		list_init(&f->levels[i].queue);
+	}
+	return f;
+}
+
+struct flow *flow_free(struct flow *f)
+{
+	if (!f)
+		return NULL;
+	for (size_t i = 0; i < _LEVEL_MAX; i++)
+		pthread_mutex_destroy(&f->levels[i].lock);
+	free(f);
+	return NULL;
+}
+
+static enum level_id classify(const struct api_req *q)
+{
+	const struct user_info *u = &q->user;
+	bool lease = q->resource_request && q->res && q->res->id == R_coordination_leases;
+
+	if (user_in_group(u, SV("system:masters")))
+		return EXEMPT;
+	if (!q->resource_request && (sv_starts(q->path, SV("/healthz")) || sv_starts(q->path, SV("/livez")) ||
+				     sv_starts(q->path, SV("/readyz"))))
+		return EXEMPT;
+	if (lease && (sv_is(u->name, "system:kube-controller-manager") || sv_is(u->name, "system:kube-scheduler") ||
+		      user_in_group(u, SV("system:serviceaccounts"))))
+		return LEADER_ELECTION;
+	if (user_in_group(u, SV("system:nodes")))
+		return lease || (q->res && q->res->id == R_core_nodes) ? NODE_HIGH : SYSTEM;
+	if (sv_is(u->name, "system:kube-controller-manager") || sv_is(u->name, "system:kube-scheduler") ||
+	    user_in_group(u, SV("system:serviceaccounts:kube-system")))
+		return WORKLOAD_HIGH;
+	if (user_in_group(u, SV("system:serviceaccounts")))
+		return WORKLOAD_LOW;
+	if (user_in_group(u, SV("system:authenticated")) || user_in_group(u, SV("system:unauthenticated")))
+		return GLOBAL_DEFAULT;
+	return CATCH_ALL;
+}
+
+void flow_admit(struct api_req *q, void (*go)(struct api_req *q))
+{
+	enum level_id id = classify(q);
+	struct level *l = &q->server->flow->levels[id];
+	struct flow_ticket *t;
+	struct err err = ERR_INIT;
+	bool run = false, wait = false;
+
+	if (id == EXEMPT) {
+		go(q);
+		return;
+	}
+	t = ARENA_NEW(q->arena, struct flow_ticket);
+	t->q = q;
+	t->go = go;
+	t->level = l;
+	t->seats = 1 + (unsigned)MIN(q->body.n / SEAT_BYTES, (size_t)levels[id].seats - 1);
+	list_init(&t->link);
+	pthread_mutex_lock(&l->lock);
+	if (list_empty(&l->queue) && l->in_use + t->seats <= levels[id].seats) {
+		l->in_use += t->seats;
+		run = true;
+	} else if (l->waiting < levels[id].queue && l->waiting_bytes + q->body.n <= QUEUE_BYTES_MAX) {
+		list_add_tail(&l->queue, &t->link);
+		l->waiting++;
+		l->waiting_bytes += q->body.n;
+		wait = true;
+	} else {
+		l->rejected++;
+	}
+	if (run || wait)
+		q->flow = t; /* while locked: a release on another thread may run it at once */
+	pthread_mutex_unlock(&l->lock);
+	if (run) {
+		go(q);
+	} else if (!wait) {
+		err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+		err.retry_after_s = 1;
+		api_req_fail(q, &err);
+	}
+}
+
+static void start_waiting(struct api_req *q, void *ctx)
+{
+	struct flow_ticket *t = ctx;
+
+	t->go(q);
+}
+
+void flow_release(struct api_req *q)
+{
+	struct flow_ticket *t = q->flow, *next;
+	struct level *l;
+	unsigned seats;
+
+	if (!t)
+		return;
+	q->flow = NULL;
+	l = t->level;
+	seats = levels[l - q->server->flow->levels].seats;
+	pthread_mutex_lock(&l->lock);
+	l->in_use -= t->seats;
+	while (!list_empty(&l->queue)) {
+		next = LIST_ENTRY(l->queue.next, struct flow_ticket, link);
+		if (l->in_use + next->seats > seats)
+			break;
+		list_del(&next->link);
+		l->in_use += next->seats;
+		l->waiting--;
+		l->waiting_bytes -= next->q->body.n;
+		pthread_mutex_unlock(&l->lock);
+		api_req_post(next->q, start_waiting, next);
+		pthread_mutex_lock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+void flow_metrics(struct apiserver *s, struct buf *b)
+{
+	static const char *const heads[] = {
+		"# HELP apiserver_flowcontrol_current_executing_seats Seats in use.\n"
+		"# TYPE apiserver_flowcontrol_current_executing_seats gauge\n",
+		"# HELP apiserver_flowcontrol_current_inqueue_requests Requests waiting.\n"
+		"# TYPE apiserver_flowcontrol_current_inqueue_requests gauge\n",
+		"# HELP apiserver_flowcontrol_rejected_requests_total Requests rejected.\n"
+		"# TYPE apiserver_flowcontrol_rejected_requests_total counter\n",
+	};
+	static const char *const names[] = { "current_executing_seats", "current_inqueue_requests",
+					     "rejected_requests_total" };
+
+	for (size_t k = 0; k < ARRAY_LEN(heads); k++) {
+		buf_adds(b, heads[k]);
+		for (size_t i = 0; i < EXEMPT; i++) {
+			struct level *l = &s->flow->levels[i];
+			uint64_t v;
+
+			pthread_mutex_lock(&l->lock);
+			v = k == 0 ? l->in_use : k == 1 ? l->waiting : l->rejected;
+			pthread_mutex_unlock(&l->lock);
+			buf_printf(b, "apiserver_flowcontrol_%s{priority_level=\"%s\"} %" PRIu64 "\n", names[k],
+				   levels[i].name, v);
+		}
+	}
+}

@@ -1,0 +1,449 @@
+/* HTTP to struct api_req and back.
+ *
+ * An object's answer is its own JSON by reference and a newline: no copy. A request holds a
+ * reference on its http_req until it is answered; answers given on another thread (a
+ * commit's completion) hop to the connection's loop first. */
+#include "apiserver/apiserver-internal.h"
+#include "codec/json.h"
+#include "codec/yaml.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+#define GZIP_MIN ((size_t)128 * 1024) /* as upstream */
+#define HEADERS_MAX 24
+
+/* --- leaving the thread of the answer --- */
+
+struct hop {
+	struct api_req *q;
+	void (*fn)(struct api_req *q, void *ctx);
+	void *ctx;
+	/* An answer on its way. */
+	int code;
+	struct obj *o;
+	const struct val *doc;
+	const char *content_type;
+	struct http_chunk *chunks;
+	size_t n;
+};
+
+static bool here(struct api_req *q)
+{
+	return ev_loop_is_current(http_req_loop(q->http));
+}
+
+static void hop_run(struct http_req *r, void *ctx)
+{
+	struct hop *h = ctx;
+	void (*fn)(struct api_req * q, void *ctx) = h->fn;
+	struct api_req *q = h->q;
+	void *fn_ctx = h->ctx;
+
+	(void)r;
+	free(h);
+	fn(q, fn_ctx);
+}
+
+static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+{
+	/* Not from the arena: another thread may be using that. */
+	struct hop *h = xcalloc(1, sizeof(*h));
+
+	h->q = q;
+	h->fn = fn;
+	h->ctx = ctx;
+	http_req_post(q->http, hop_run, h);
+}
+
+/* --- answers --- */
+
+static const char *header_text(struct arena *a, struct sv s)
+{
+	char *out = arena_alloc(a, 2 * s.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c == '"' || c == '\\')
+			out[n++] = '\\';
+		out[n++] = c < 0x20 || c == 0x7f ? ' ' : s.p[i];
+	}
+	out[n] = '\0';
+	return out;
+}
+
+static size_t make_headers(struct api_req *q, struct http_header *h, const char *content_type)
+{
+	size_t n = 0;
+	char *id = arena_alloc(q->arena, 37);
+
+	env_uuid(q->server->env, id);
+	h[n++] = (struct http_header){ SV("audit-id"), sv_make(id, 36) };
+	h[n++] = (struct http_header){ SV("cache-control"), SV("no-cache, private") };
+	h[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
+	for (size_t i = 0; i < q->n_headers && n < HEADERS_MAX; i++) {
+		if (sv_is(q->headers[i].name, "cache-control"))
+			h[1].value = q->headers[i].value;
+		else
+			h[n++] = q->headers[i];
+	}
+	for (size_t i = 0; i < q->n_warnings && n < HEADERS_MAX; i++)
+		h[n++] = (struct http_header){ SV("warning"), arena_svf(q->arena, "299 - \"%s\"",
+									header_text(q->arena, q->warnings[i])) };
+	return n;
+}
+
+void gzip_chunks(struct buf *b, const struct http_chunk *chunks, size_t n)
+{
+	z_stream z = { 0 };
+
+	if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		BUG_ON("deflateInit2");
+	for (size_t i = 0; i <= n; i++) {
+		int flush = i == n ? Z_FINISH : Z_NO_FLUSH;
+		size_t left = i < n ? chunks[i].data.n : 0;
+
+		z.next_in = (unsigned char *)(uintptr_t)(i < n ? chunks[i].data.p : NULL);
+		do {
+			uInt take = (uInt)MIN(left, (size_t)1 << 30);
+			int rc;
+
+			z.avail_in = take;
+			do {
+				buf_reserve(b, 64 * 1024);
+				z.next_out = (unsigned char *)b->p + b->n;
+				z.avail_out = 64 * 1024;
+				rc = deflate(&z, flush);
+				b->n += 64 * 1024 - z.avail_out;
+			} while (z.avail_out == 0 || (flush == Z_FINISH && rc == Z_OK));
+			left -= take;
+		} while (left);
+	}
+	deflateEnd(&z);
+	if (b->p)
+		b->p[b->n] = '\0';
+}
+
+static bool accepts_gzip(const struct api_req *q)
+{
+	struct sv rest = http_header_get(q->http, "accept-encoding"), one, params;
+
+	while (rest.n && sv_split(&rest, ',', &one))
+		if (sv_is(media_type(sv_trim(one), &params), "gzip"))
+			return !sv_starts(sv_trim(params), SV("q=0")) || sv_starts(sv_trim(params), SV("q=0."));
+	return false;
+}
+
+static void release_chunks(const struct http_chunk *chunks, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (chunks[i].release)
+			chunks[i].release(chunks[i].owner);
+}
+
+/* Indented or YAML: asked for by people, so a copy may cost something. */
+static bool reformat(struct api_req *q, const struct http_chunk *chunks, size_t n, struct buf *out)
+{
+	_cleanup_(buf_release) struct buf flat = BUF_INIT;
+	struct val *v;
+
+	for (size_t i = 0; i < n; i++)
+		buf_addsv(&flat, chunks[i].data);
+	v = json_decode(q->arena, buf_sv(&flat), NULL, NULL);
+	if (!v)
+		return false;
+	if (q->yaml)
+		yaml_encode(out, v);
+	else
+		json_encode_indent(out, v, 2);
+	return true;
+}
+
+static void respond(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+{
+	struct http_header headers[HEADERS_MAX + 2];
+	struct http_req *r = q->http;
+	struct buf made = BUF_INIT;
+	struct http_chunk one;
+	size_t n_headers, total = 0;
+
+	api_req_answered(q, code);
+	if ((q->pretty || q->yaml) && strcmp(content_type, "application/json") == 0 && reformat(q, chunks, n, &made)) {
+		release_chunks(chunks, n);
+		one = (struct http_chunk){ .data = buf_sv(&made), .release = free, .owner = made.p };
+		chunks = &one;
+		n = 1;
+		if (q->yaml)
+			content_type = "application/yaml";
+	}
+	n_headers = make_headers(q, headers, content_type);
+	for (size_t i = 0; i < n; i++)
+		total += chunks[i].data.n;
+	if (total > GZIP_MIN && code == 200 && accepts_gzip(q)) {
+		struct buf z = BUF_INIT;
+		size_t len;
+		char *p;
+
+		gzip_chunks(&z, chunks, n);
+		release_chunks(chunks, n);
+		len = z.n;
+		p = buf_detach(&z);
+		one = (struct http_chunk){ .data = sv_make(p, len), .release = free, .owner = p };
+		chunks = &one;
+		n = 1;
+		headers[n_headers++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
+		headers[n_headers++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
+	}
+	http_respond(r, code, headers, n_headers, chunks, n);
+	http_req_unref(r);
+}
+
+static void bytes_hop(struct api_req *q, void *ctx)
+{
+	struct hop *h = ctx;
+
+	respond(q, h->code, h->content_type, h->chunks, h->n);
+	free(h->chunks);
+	free(h);
+}
+
+static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+{
+	struct hop *h;
+
+	if (here(q)) {
+		respond(q, code, content_type, chunks, n);
+		return;
+	}
+	h = xcalloc(1, sizeof(*h));
+	h->code = code;
+	h->content_type = content_type;
+	h->chunks = xmemdup(chunks, n * sizeof(*chunks));
+	h->n = n;
+	sink_post(q, bytes_hop, h);
+}
+
+static void release_obj(void *o)
+{
+	obj_unref(o);
+}
+
+/* Takes the reference on o. */
+static void respond_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+{
+	struct http_chunk chunks[2] = { { 0 }, { .data = SV("\n") } };
+
+	if (o && q->as == AS_NATIVE) {
+		chunks[0] = (struct http_chunk){ .data = obj_json(o), .release = release_obj, .owner = o };
+	} else {
+		struct buf b = BUF_INIT;
+		size_t n;
+		char *p;
+
+		if (!o)
+			json_encode(&b, doc);
+		else if (q->as == AS_TABLE)
+			table_encode(q, &b, q->res, &o, 1, obj_rev(o), SV_NULL, -1, true);
+		else
+			partial_encode(&b, obj_root(o));
+		obj_unref(o);
+		n = b.n;
+		p = buf_detach(&b);
+		chunks[0] = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
+	}
+	respond(q, code, "application/json", chunks, 2);
+}
+
+static void object_hop(struct api_req *q, void *ctx)
+{
+	struct hop *h = ctx;
+
+	respond_object(q, h->code, h->o, h->doc);
+	free(h);
+}
+
+static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+{
+	struct hop *h;
+
+	if (here(q)) {
+		respond_object(q, code, obj_ref(o), doc);
+		return;
+	}
+	h = xcalloc(1, sizeof(*h));
+	h->code = code;
+	h->o = obj_ref(o);
+	h->doc = doc;
+	sink_post(q, object_hop, h);
+}
+
+static void sink_failure(struct api_req *q, const struct err *err)
+{
+	if (err->retry_after_s)
+		api_req_header(q, SV("retry-after"), arena_svf(q->arena, "%d", err->retry_after_s));
+	q->as = AS_NATIVE;
+	sink_object(q, err_code(err), NULL, status_failure(q->arena, err));
+}
+
+/* --- streaming --- */
+
+static void gone(struct http_req *r)
+{
+	struct api_req *q = r->user;
+
+	if (q->on_gone)
+		q->on_gone(q);
+}
+
+static void drained(struct http_req *r)
+{
+	struct api_req *q = r->user;
+
+	if (q->on_drain)
+		q->on_drain(q);
+}
+
+static void gone_before(struct http_req *r, void *ctx)
+{
+	(void)ctx;
+	gone(r);
+}
+
+static void sink_stream_begin(struct api_req *q, const char *content_type)
+{
+	struct http_header headers[HEADERS_MAX + 2];
+	size_t n = make_headers(q, headers, content_type);
+
+	api_req_answered(q, 200);
+	q->http->on_gone = gone;
+	q->http->on_drain = drained;
+	http_stream_begin(q->http, 200, headers, n);
+	if (http_req_gone(q->http)) /* on_gone came too early for us */
+		http_req_post(q->http, gone_before, NULL);
+}
+
+static size_t sink_stream_write(struct api_req *q, const struct http_chunk *c)
+{
+	return http_stream_write(q->http, c);
+}
+
+static void sink_stream_end(struct api_req *q)
+{
+	struct http_req *r = q->http;
+
+	q->on_gone = q->on_drain = NULL;
+	http_stream_end(r);
+	http_req_unref(r);
+}
+
+static const struct api_sink http_sink = {
+	.object = sink_object,
+	.bytes = sink_bytes,
+	.failure = sink_failure,
+	.stream_begin = sink_stream_begin,
+	.stream_write = sink_stream_write,
+	.stream_end = sink_stream_end,
+	.post = sink_post,
+};
+
+/* --- requests --- */
+
+static void read_query(struct api_req *q, struct sv query)
+{
+	struct sv rest = query, one;
+	size_t max = 1;
+
+	for (size_t i = 0; i < query.n; i++)
+		max += query.p[i] == '&';
+	if (!query.n)
+		return;
+	q->params = ARENA_ARRAY(q->arena, struct api_param, max);
+	while (sv_split(&rest, '&', &one)) {
+		ssize_t eq = sv_find(one, '=');
+		struct api_param *p;
+
+		if (!one.n)
+			continue;
+		p = &q->params[q->n_params++];
+		p->name = http_percent_decode(q->arena, eq < 0 ? one : sv_sub(one, 0, (size_t)eq), true);
+		p->value = eq < 0 ? SV("") : http_percent_decode(q->arena, sv_sub(one, (size_t)eq + 1, one.n), true);
+	}
+}
+
+static void read_headers(struct api_req *q)
+{
+	for (size_t i = 0; i < q->http->n_headers; i++) {
+		const struct http_header *h = &q->http->headers[i];
+
+		switch (h->name.n) {
+		case 6:
+			if (sv_is(h->name, "accept"))
+				q->accept = h->value;
+			break;
+		case 10:
+			if (sv_is(h->name, "user-agent"))
+				q->user_agent = h->value;
+			break;
+		case 12:
+			if (sv_is(h->name, "content-type"))
+				q->content_type = h->value;
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static struct api_req *request(struct http_req *r, void *ctx)
+{
+	struct api_req *q = ARENA_NEW(r->arena, struct api_req);
+
+	q->server = ctx;
+	q->arena = r->arena;
+	q->sink = &http_sink;
+	q->http = http_req_ref(r);
+	q->method = r->method;
+	q->body = r->body;
+	q->path = sv_find(r->path, '%') < 0 ? r->path : http_percent_decode(r->arena, r->path, false);
+	r->user = q;
+	read_headers(q);
+	read_query(q, r->query);
+	return q;
+}
+
+void apiserver_http(struct http_req *r, void *ctx)
+{
+	api_serve(request(r, ctx));
+}
+
+void apiserver_http_too_large(struct http_req *r, void *ctx)
+{
+	struct api_req *q = request(r, ctx);
+	struct err err = ERR_INIT;
+
+	q->start_ns = env_mono_ns(q->server->env);
+	metrics_inflight(q->server, q, 1);
+	err_set(&err, ERR_TOO_LARGE, "Request entity too large: limit is 3145728");
+	api_req_fail(q, &err);
+}
+
+void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable)
+{
+	struct sv etag = sv_from(d->etag), seen = q->http ? http_header_get(q->http, "if-none-match") : SV_NULL;
+
+	api_req_header(q, SV("etag"), etag);
+	api_req_header(q, SV("vary"), SV("Accept"));
+	if (immutable)
+		api_req_header(q, SV("cache-control"), SV("public, max-age=31536000, immutable"));
+	if (seen.n && sv_find_sv(seen, etag) >= 0) {
+		q->sink->bytes(q, 304, content_type, NULL, 0);
+	} else if (q->http && d->json.n > 4096 && accepts_gzip(q)) {
+		api_req_header(q, SV("content-encoding"), SV("gzip"));
+		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->gzip }, 1);
+	} else {
+		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->json }, 1);
+	}
+}

@@ -1,0 +1,447 @@
+/* The in-process client: the same pipeline by a function call, on shared immutable objects.
+ *
+ * A call builds a struct api_req on its own arena, runs it and waits for the completion when the
+ * store answers from its thread. Reads skip the sink and take references from the watch
+ * cache. A watch reads its queue in tasks of the env, one at a time. */
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/registry.h"
+
+#include <stdlib.h>
+
+struct local_client {
+	struct client c;
+	struct apiserver *s;
+	struct arena arena; /* of the identity */
+	struct user_info user;
+	struct sv agent;
+};
+
+struct call {
+	struct api_req q;
+	struct arena arena;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+	struct obj *result; /* owned */
+	struct err err;
+};
+
+/* --- the sink --- */
+
+static void call_done(struct call *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->done = true;
+	pthread_cond_signal(&c->cond);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+{
+	struct call *c = q->user_data;
+
+	api_req_answered(q, code);
+	c->result = o ? obj_ref(o) : obj_new(doc, 0);
+	call_done(c);
+}
+
+static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+{
+	struct call *c = q->user_data;
+
+	(void)content_type;
+	api_req_answered(q, code);
+	for (size_t i = 0; i < n; i++)
+		if (chunks[i].release)
+			chunks[i].release(chunks[i].owner);
+	call_done(c);
+}
+
+static void err_copy(struct err *to, const struct err *from)
+{
+	err_set(to, from->reason, "%s", err_msg(from));
+	to->code = from->code;
+	to->errnum = from->errnum;
+	to->retry_after_s = from->retry_after_s;
+	for (size_t i = 0; i < from->n_causes; i++)
+		err_add_cause(to, from->causes[i].reason,
+			      from->causes[i].field ? sv_from(from->causes[i].field) : SV_NULL, "%s",
+			      from->causes[i].message);
+	err_set_object(to, sv_from(from->group), sv_from(from->kind), sv_from(from->name));
+}
+
+static void sink_failure(struct api_req *q, const struct err *err)
+{
+	struct call *c = q->user_data;
+
+	api_req_answered(q, err_code(err));
+	err_copy(&c->err, err);
+	call_done(c);
+}
+
+static const struct api_sink local_sink = { .object = sink_object, .bytes = sink_bytes, .failure = sink_failure };
+
+/* --- calls --- */
+
+static void call_init(struct call *k, struct client *c, enum verb verb, const struct resource *r, struct sv ns,
+		      struct sv name)
+{
+	static const char *const methods[_VERB_MAX] = {
+		"GET", "GET", "GET", "POST", "PUT", "PATCH", "DELETE", "DELETE"
+	};
+	struct local_client *lc = (struct local_client *)c;
+
+	*k = (struct call){ .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	k->q = (struct api_req){
+		.server = lc->s,
+		.arena = &k->arena,
+		.sink = &local_sink,
+		.verb = verb,
+		.resource_request = true,
+		.res = r,
+		.group = sv_from(r->group),
+		.version = sv_from(r->version),
+		.plural = sv_from(r->plural),
+		.ns = r->namespaced ? ns : SV(""),
+		.name = name,
+		.subresource = SV(""),
+		.method = sv_from(methods[verb]),
+		.trusted = true,
+		.user = lc->user,
+		.user_agent = lc->agent,
+		.user_data = k,
+	};
+}
+
+static int call_wait(struct call *k, struct obj **ret, struct err *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&k->lock);
+	while (!k->done)
+		pthread_cond_wait(&k->cond, &k->lock);
+	pthread_mutex_unlock(&k->lock);
+	if (k->err.reason != ERR_NONE)
+		rc = err_move(err, &k->err);
+	else if (ret)
+		*ret = TAKE(k->result);
+	obj_unref(k->result);
+	arena_release(&k->arena);
+	return rc;
+}
+
+static void set_sub(struct call *k, const char *sub)
+{
+	if (!sub)
+		return;
+	k->q.subresource = sv_from(sub);
+	k->q.sub = resource_subresource(k->q.res, k->q.subresource);
+}
+
+static int write_call(struct call *k, const struct val *doc, const struct client_write_opts *o, struct obj **ret,
+		      struct err *err)
+{
+	k->q.body_doc = doc;
+	k->q.field_validation = SV("Ignore");
+	k->q.options_ok = true;
+	if (o) {
+		set_sub(k, o->subresource);
+		k->q.field_manager = sv_from(o->field_manager);
+		k->q.force = o->force;
+		k->q.dry_run = o->dry_run;
+	}
+	api_serve(&k->q);
+	return call_wait(k, ret, err);
+}
+
+static int local_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret,
+		     struct err *err)
+{
+	struct call k;
+	struct obj *o;
+	int rc;
+
+	call_init(&k, c, VERB_GET, r, ns, name);
+	rc = pipeline_authorize(&k.q, err);
+	if (rc == 0) {
+		o = wc_get(k.q.server->wc, r, k.q.ns, name);
+		if (!o)
+			rc = err_not_found(err, r, name);
+		else if (ret)
+			*ret = o;
+		else
+			obj_unref(o);
+	}
+	arena_release(&k.arena);
+	return rc;
+}
+
+static int make_selection(struct arena *a, const struct resource *r, const struct client_list_opts *o,
+			  const struct selection **ret, struct err *err)
+{
+	/* Copied: a selector may keep views of its text, and a watch outlives the call. */
+	struct sv labels = o && o->label_selector ? arena_sv(a, sv_from(o->label_selector)) : SV_NULL;
+	struct sv fields = o && o->field_selector ? arena_sv(a, sv_from(o->field_selector)) : SV_NULL;
+
+	return selection_make(a, r, labels, fields, ret, err);
+}
+
+static int authorize_list(struct call *k, const struct client_list_opts *o, struct err *err)
+{
+	struct api_param p = { .name = SV("fieldSelector") };
+
+	if (o && o->field_selector) {
+		p.value = sv_from(o->field_selector);
+		k->q.params = &p;
+		k->q.n_params = 1;
+	}
+	return pipeline_authorize(&k->q, err);
+}
+
+static int local_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		      struct obj_list *ret, struct err *err)
+{
+	const struct selection *sel;
+	struct call k;
+	struct wc_list l;
+	int rc = -1;
+
+	call_init(&k, c, VERB_LIST, r, ns, SV_NULL);
+	if (authorize_list(&k, o, err) == 0 && make_selection(&k.arena, r, o, &sel, err) == 0) {
+		if (o && o->resource_version > wc_rev(k.q.server->wc)) {
+			err_too_large_rev(err, o->resource_version, wc_rev(k.q.server->wc));
+		} else {
+			(void)wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l);
+			ret->items = l.n ? xmemdup(l.objs, l.n * sizeof(*l.objs)) : NULL;
+			ret->n = l.n;
+			ret->rev = l.rev;
+			rc = 0;
+		}
+	}
+	arena_release(&k.arena);
+	return rc;
+}
+
+static int local_create(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
+			const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	struct call k;
+
+	call_init(&k, c, VERB_CREATE, r, ns, name);
+	return write_call(&k, doc, o, ret, err);
+}
+
+static int local_update(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
+			const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	struct call k;
+
+	call_init(&k, c, VERB_UPDATE, r, ns, name);
+	return write_call(&k, doc, o, ret, err);
+}
+
+static int local_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
+		       const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	static const char *const media[] = {
+		[PATCH_JSON] = "application/json-patch+json",
+		[PATCH_MERGE] = "application/merge-patch+json",
+		[PATCH_STRATEGIC] = "application/strategic-merge-patch+json",
+		[PATCH_APPLY] = "application/apply-patch+yaml",
+	};
+	struct call k;
+
+	call_init(&k, c, VERB_PATCH, r, ns, name);
+	k.q.content_type = sv_from(media[t]);
+	return write_call(&k, patch, o, ret, err);
+}
+
+static int local_del(struct client *c, const struct resource *r, struct sv ns, struct sv name,
+		     const struct client_delete_opts *o, struct err *err)
+{
+	struct call k;
+	struct val *doc, *pre;
+
+	call_init(&k, c, VERB_DELETE, r, ns, name);
+	doc = val_new_map(&k.arena);
+	if (o) {
+		pre = val_new_map(&k.arena);
+		if (o->propagation)
+			val_set_cstr(&k.arena, doc, F_propagationPolicy, o->propagation);
+		if (o->grace_seconds >= 0)
+			val_set_int(&k.arena, doc, F_gracePeriodSeconds, o->grace_seconds);
+		if (o->precondition_uid.n)
+			val_set_str(&k.arena, pre, F_uid, o->precondition_uid);
+		if (o->precondition_rev)
+			val_set_strf(&k.arena, pre, F_resourceVersion, "%" PRId64, o->precondition_rev);
+		if (val_len(pre))
+			val_set(&k.arena, doc, F_preconditions, pre);
+	}
+	k.q.body_doc = doc;
+	api_serve(&k.q);
+	return call_wait(&k, NULL, err);
+}
+
+/* --- watches --- */
+
+struct client_watch {
+	struct client *c;
+	struct wc_watch *w;
+	struct arena arena;
+	struct client_watch_cb cb;
+	void *ctx;
+	const struct resource *res;
+	atomic_int refs; /* the owner's, and one of every task on its way */
+	atomic_bool closed;
+	/* Held while callbacks run; who runs them may close the watch from inside. */
+	pthread_mutex_t running;
+	_Atomic pthread_t runner;
+	atomic_bool in_callback;
+	bool ended;
+};
+
+static void watch_unref(struct client_watch *cw)
+{
+	if (atomic_fetch_sub(&cw->refs, 1) != 1)
+		return;
+	cw->w = wc_watch_close(cw->w);
+	arena_release(&cw->arena);
+	pthread_mutex_destroy(&cw->running);
+	free(cw);
+}
+
+static struct obj *bookmark_object(const struct wc_event *e)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *doc = val_new_map(&a), *meta = val_new_map(&a);
+
+	if (e->initial_end)
+		val_set_str_sv(&a, val_set_map(&a, meta, F_annotations), SV("k8s.io/initial-events-end"), SV("true"));
+	val_set(&a, doc, F_metadata, meta);
+	return obj_new(doc, e->rev);
+}
+
+static void watch_task(void *ctx)
+{
+	struct client_watch *cw = ctx;
+	struct err why = ERR_INIT;
+	struct wc_event e;
+	int rc;
+
+	pthread_mutex_lock(&cw->running);
+	atomic_store(&cw->runner, pthread_self());
+	atomic_store(&cw->in_callback, true);
+	while (!atomic_load(&cw->closed) && !cw->ended && (rc = wc_watch_next(cw->w, &e, &why)) != 0) {
+		if (rc < 0) {
+			cw->ended = true;
+			cw->cb.end(&why, cw->ctx);
+			err_release(&why);
+			break;
+		}
+		if (!e.o)
+			e.o = bookmark_object(&e);
+		cw->cb.event(e.type, e.o, cw->ctx);
+		obj_unref(e.o);
+	}
+	atomic_store(&cw->in_callback, false);
+	pthread_mutex_unlock(&cw->running);
+	watch_unref(cw);
+}
+
+static void watch_wake(void *ctx)
+{
+	struct client_watch *cw = ctx;
+
+	atomic_fetch_add(&cw->refs, 1);
+	env_post(cw->c->env, watch_task, cw);
+}
+
+static int local_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		       const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err)
+{
+	struct local_client *lc = (struct local_client *)c;
+	struct client_watch *cw = xcalloc(1, sizeof(*cw));
+	struct wc_watch_opts wo = { .res = r, .ns = ns, .bookmarks = true, .wake = watch_wake, .ctx = cw };
+	struct call k;
+	int rc;
+
+	cw->c = c;
+	cw->cb = *cb;
+	cw->ctx = ctx;
+	cw->res = r;
+	atomic_init(&cw->refs, 1);
+	pthread_mutex_init(&cw->running, NULL);
+	call_init(&k, c, VERB_WATCH, r, ns, SV_NULL);
+	rc = authorize_list(&k, o, err);
+	arena_release(&k.arena);
+	if (rc == 0)
+		rc = make_selection(&cw->arena, r, o, &wo.sel, err);
+	if (rc == 0) {
+		wo.since = o && o->resource_version > 0 ? o->resource_version : WATCH_FROM_NOW;
+		wo.initial = wo.since == WATCH_FROM_NOW;
+		rc = wc_watch_open(lc->s->wc, &wo, &cw->w, err);
+	}
+	if (rc < 0) {
+		watch_unref(cw);
+		return -1;
+	}
+	*ret = cw;
+	watch_wake(cw); /* what is there already */
+	return 0;
+}
+
+static void local_unwatch(struct client *c, struct client_watch *cw)
+{
+	(void)c;
+	if (!cw)
+		return;
+	atomic_store(&cw->closed, true);
+	if (!atomic_load(&cw->in_callback) || !pthread_equal(atomic_load(&cw->runner), pthread_self())) {
+		/* A callback under way ends first; none starts after. */
+		pthread_mutex_lock(&cw->running);
+		cw->w = wc_watch_close(cw->w);
+		pthread_mutex_unlock(&cw->running);
+	}
+	watch_unref(cw);
+}
+
+static void local_free(struct client *c)
+{
+	struct local_client *lc = (struct local_client *)c;
+
+	arena_release(&lc->arena);
+	free(lc);
+}
+
+static const struct client_ops local_ops = {
+	.get = local_get,
+	.list = local_list,
+	.create = local_create,
+	.update = local_update,
+	.patch = local_patch,
+	.del = local_del,
+	.watch = local_watch,
+	.unwatch = local_unwatch,
+	.free = local_free,
+};
+
+struct client *apiserver_client(struct apiserver *s, const char *name, const char *user, const char *const *groups)
+{
+	struct local_client *lc = xcalloc(1, sizeof(*lc));
+	size_t n = 0;
+
+	while (groups && groups[n])
+		n++;
+	lc->s = s;
+	lc->c.ops = &local_ops;
+	lc->c.env = s->env;
+	lc->c.name = arena_strdup(&lc->arena, name);
+	lc->agent = sv_from(lc->c.name);
+	lc->user.name = arena_sv(&lc->arena, sv_from(user));
+	lc->user.groups = ARENA_ARRAY(&lc->arena, struct sv, n + 1);
+	for (size_t i = 0; i < n; i++)
+		lc->user.groups[i] = arena_sv(&lc->arena, sv_from(groups[i]));
+	lc->user.groups[n] = SV("system:authenticated");
+	lc->user.n_groups = n + 1;
+	return &lc->c;
+}

@@ -1,0 +1,47 @@
+/* objtree.h - objects ordered by (namespace, name), in the byte order of their store keys.
+ *
+ * Two levels: an array of blocks of up to OBJTREE_BLOCK entries. A lookup is two binary
+ * searches, an insertion moves at most one block's entries and, rarely, the block pointers:
+ * for 100,000 objects that is 1,000 blocks. Entries hold views into their object, so an
+ * object costs 32 bytes here and no allocation.
+ *
+ * Not thread-safe; the watch cache guards it.
+ */
+#pragma once
+
+#include "object/obj.h"
+
+#define OBJTREE_BLOCK 128
+
+struct objtree_entry {
+	struct obj *o; /* owned reference */
+	const char *ns, *name;
+	uint32_t ns_n, name_n;
+};
+
+struct objtree_block {
+	size_t n;
+	struct objtree_entry e[OBJTREE_BLOCK];
+};
+
+struct objtree {
+	struct objtree_block **blocks;
+	size_t n_blocks, cap_blocks;
+	size_t count;
+};
+
+/* A place in the tree; valid until the tree changes. */
+struct objtree_pos {
+	size_t block, at;
+};
+
+void objtree_release(struct objtree *t);
+struct obj *objtree_get(const struct objtree *t, struct sv ns, struct sv name); /* borrowed */
+/* Takes the reference; returns the object that was there (its reference is the caller's) or NULL. */
+struct obj *objtree_put(struct objtree *t, struct obj *o_take);
+struct obj *objtree_del(struct objtree *t, struct sv ns, struct sv name); /* reference is the caller's */
+
+/* First entry whose key is not less than ns/name. */
+struct objtree_pos objtree_seek(const struct objtree *t, struct sv ns, struct sv name);
+const struct objtree_entry *objtree_at(const struct objtree *t, struct objtree_pos p); /* NULL at the end */
+struct objtree_pos objtree_next(const struct objtree *t, struct objtree_pos p);

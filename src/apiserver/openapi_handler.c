@@ -1,0 +1,71 @@
+#include "apiserver/apiserver-internal.h"
+#include "object/openapi.h"
+
+#include <stdio.h>
+
+static void make_v2(struct apiserver *s, const char *key, struct buf *b)
+{
+	(void)s;
+	(void)key;
+	openapi_v2(b, NULL, 0);
+}
+
+static void make_index(struct apiserver *s, const char *key, struct buf *b)
+{
+	(void)s;
+	(void)key;
+	openapi_v3_index(b, NULL, 0);
+}
+
+/* key: "openapi:api/v1" or "openapi:apis/apps/v1". */
+static bool split(struct sv path, struct sv *g, struct sv *v)
+{
+	struct sv head;
+
+	*g = SV("");
+	if (!sv_split(&path, '/', &head))
+		return false;
+	if (sv_is(head, "apis") && !sv_split(&path, '/', g))
+		return false;
+	*v = path;
+	return path.n && sv_find(path, '/') < 0 && (sv_is(head, "apis") || sv_is(head, "api"));
+}
+
+static void make_v3(struct apiserver *s, const char *key, struct buf *b)
+{
+	struct sv g, v;
+
+	(void)s;
+	if (split(sv_from(key + 8), &g, &v))
+		(void)openapi_v3(b, g, v, NULL, 0);
+}
+
+bool openapi_serve(struct api_req *q)
+{
+	struct apiserver *s = q->server;
+	struct sv rest, g, v, hash;
+	char now[20];
+	uint64_t h;
+
+	if (sv_is(q->path, "/openapi/v2")) {
+		document_answer(q, document_get(s, "openapi/v2", make_v2), "application/json", false);
+		return true;
+	}
+	if (sv_is(q->path, "/openapi/v3") || sv_is(q->path, "/openapi/v3/")) {
+		document_answer(q, document_get(s, "openapi/v3", make_index), "application/json", false);
+		return true;
+	}
+	if (!sv_starts(q->path, SV("/openapi/v3/")))
+		return false;
+	rest = sv_sub(q->path, 12, q->path.n);
+	if (!split(rest, &g, &v))
+		return false;
+	h = openapi_v3_hash(g, v, NULL, 0);
+	if (!h)
+		return false;
+	/* With the index's hash the answer may be kept for ever. */
+	(void)snprintf(now, sizeof(now), "%016" PRIX64, h);
+	document_answer(q, document_get(s, arena_printf(q->arena, "openapi:%.*s", SV_ARG(rest)), make_v3),
+			"application/json", api_req_param(q, "hash", &hash) && sv_ieq(hash, sv_from(now)));
+	return true;
+}

@@ -1,0 +1,172 @@
+/* What verbs have in common in their options, and content negotiation. */
+#include "apiserver/apiserver-internal.h"
+#include "object/apply.h"
+
+#include <stdarg.h>
+
+bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
+{
+	for (size_t i = 0; i < q->n_params; i++) {
+		if (sv_is(q->params[i].name, name)) {
+			*ret = q->params[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+void api_req_warn(struct api_req *q, const char *fmt, ...)
+{
+	struct sv *more;
+	va_list ap;
+
+	/* Upstream sends at most 4 KiB of warnings; clients need no more than a screenful. */
+	if (q->n_warnings >= 32)
+		return;
+	more = arena_alloc(q->arena, (q->n_warnings + 1) * sizeof(*more));
+	if (q->n_warnings)
+		memcpy(more, q->warnings, q->n_warnings * sizeof(*more));
+	va_start(ap, fmt);
+	more[q->n_warnings] = sv_from(arena_vprintf(q->arena, fmt, ap));
+	va_end(ap);
+	q->warnings = more;
+	q->n_warnings++;
+}
+
+struct sv field_manager_of(const struct api_req *q)
+{
+	struct sv m = q->field_manager;
+	ssize_t slash;
+
+	if (m.n)
+		return m;
+	slash = sv_find(q->user_agent, '/');
+	m = slash < 0 ? q->user_agent : sv_sub(q->user_agent, 0, (size_t)slash);
+	for (size_t i = 0; i < m.n; i++)
+		if ((unsigned char)m.p[i] < 0x20 || (unsigned char)m.p[i] == 0x7f)
+			return sv_sub(m, 0, i);
+	return m.n ? sv_sub(m, 0, MANAGER_MAX) : SV("unknown");
+}
+
+int options_parse(struct api_req *q, const char *kind, struct err *err)
+{
+	struct sv v;
+	bool is_patch = q->verb == VERB_PATCH;
+	bool is_apply = is_patch && sv_starts(q->content_type, SV("application/apply-patch+"));
+
+	if (q->options_ok)
+		return 0;
+	if (api_req_param(q, "dryRun", &v) && v.n) {
+		if (!sv_is(v, "All"))
+			return err_options(err, kind, "dryRun", "FieldValueNotSupported",
+					   "Unsupported value: \"%.*s\": supported values: \"All\"", SV_ARG(v));
+		q->dry_run = true;
+	}
+	if (api_req_param(q, "fieldManager", &v))
+		q->field_manager = v;
+	if (q->field_manager.n > MANAGER_MAX)
+		return err_options(err, kind, "fieldManager", "FieldValueTooLong",
+				   "Too long: may not be more than %d bytes", MANAGER_MAX);
+	for (size_t i = 0; i < q->field_manager.n; i++)
+		if ((unsigned char)q->field_manager.p[i] < 0x20 || (unsigned char)q->field_manager.p[i] == 0x7f)
+			return err_options(err, kind, "fieldManager", "FieldValueInvalid",
+					   "Invalid value: \"%.*s\": should only contain printable characters",
+					   SV_ARG(q->field_manager));
+	if (api_req_param(q, "fieldValidation", &v) && v.n) {
+		if (!sv_is(v, "Ignore") && !sv_is(v, "Warn") && !sv_is(v, "Strict"))
+			return err_options(err, kind, "fieldValidation", "FieldValueNotSupported",
+					   "Unsupported value: \"%.*s\": supported values: \"Ignore\", \"Strict\", "
+					   "\"Warn\"",
+					   SV_ARG(v));
+		q->field_validation = v;
+	}
+	if (!q->field_validation.n)
+		q->field_validation = q->trusted ? SV("Ignore") : SV("Warn");
+	if (is_patch) {
+		if (api_req_param(q, "force", &v)) {
+			if (!is_apply)
+				return err_options(err, kind, "force", "FieldValueForbidden",
+						   "Forbidden: may not be specified for non-apply patch");
+			q->force = option_bool(q, "force");
+		}
+		if (is_apply && !q->field_manager.n)
+			return err_options(err, kind, "fieldManager", "FieldValueRequired",
+					   "Required value: is required for apply patch");
+	}
+	q->options_ok = true;
+	return 0;
+}
+
+struct sv media_type(struct sv header, struct sv *ret_params)
+{
+	ssize_t semi = sv_find(header, ';');
+
+	*ret_params = semi < 0 ? SV_NULL : sv_sub(header, (size_t)semi + 1, header.n);
+	return sv_trim(semi < 0 ? header : sv_sub(header, 0, (size_t)semi));
+}
+
+struct sv media_param(struct sv params, const char *name)
+{
+	struct sv one;
+
+	while (sv_split(&params, ';', &one)) {
+		ssize_t eq;
+
+		one = sv_trim(one);
+		eq = sv_find(one, '=');
+		if (eq > 0 && sv_is(sv_sub(one, 0, (size_t)eq), name)) {
+			one = sv_sub(one, (size_t)eq + 1, one.n);
+			if (one.n >= 2 && one.p[0] == '"')
+				one = sv_sub(one, 1, one.n - 2);
+			return one;
+		}
+	}
+	return SV_NULL;
+}
+
+static bool as_ok(struct sv params, enum api_as *ret)
+{
+	struct sv as = media_param(params, "as"), v;
+
+	*ret = AS_NATIVE;
+	if (!as.n)
+		return true;
+	v = media_param(params, "v");
+	if (!sv_is(media_param(params, "g"), "meta.k8s.io") || (!sv_is(v, "v1") && !sv_is(v, "v1beta1")))
+		return false;
+	if (sv_is(as, "Table"))
+		*ret = AS_TABLE;
+	else if (sv_is(as, "PartialObjectMetadata") || sv_is(as, "PartialObjectMetadataList"))
+		*ret = AS_PARTIAL;
+	else
+		return false;
+	return true;
+}
+
+int negotiate_accept(struct api_req *q, struct err *err)
+{
+	struct sv rest = q->accept, one, params, pretty;
+
+	if (api_req_param(q, "pretty", &pretty))
+		q->pretty = !sv_is(pretty, "false") && !sv_is(pretty, "0");
+	else
+		q->pretty = sv_starts(q->user_agent, SV("curl/")) || sv_starts(q->user_agent, SV("Wget/")) ||
+			    sv_starts(q->user_agent, SV("Mozilla/5.0"));
+	if (!rest.n || sv_is(rest, "application/json") || sv_is(rest, "*/*"))
+		return 0;
+	while (sv_split(&rest, ',', &one)) {
+		struct sv type = media_type(sv_trim(one), &params);
+
+		if (!as_ok(params, &q->as))
+			continue;
+		if (sv_is(type, "application/json") || sv_is(type, "*/*") || sv_is(type, "application/*"))
+			return 0;
+		if (sv_is(type, "application/yaml")) {
+			q->yaml = true;
+			return 0;
+		}
+	}
+	q->as = AS_NATIVE;
+	return err_set(err, ERR_NOT_ACCEPTABLE,
+		       "only the following media types are accepted: application/json, application/yaml");
+}

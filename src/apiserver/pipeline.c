@@ -1,0 +1,273 @@
+/* From a request to whoever answers it. */
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "apiserver/registry/registry.h"
+#include "base/vec.h"
+
+#include <stdlib.h>
+
+void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+{
+	if (q->sink && q->sink->post)
+		q->sink->post(q, fn, ctx);
+	else
+		fn(q, ctx);
+}
+
+void api_req_header(struct api_req *q, struct sv name, struct sv value)
+{
+	struct http_header *more = arena_alloc(q->arena, (q->n_headers + 1) * sizeof(*more));
+
+	if (q->n_headers)
+		memcpy(more, q->headers, q->n_headers * sizeof(*more));
+	more[q->n_headers++] = (struct http_header){ name, value };
+	q->headers = more;
+}
+
+void api_req_fail(struct api_req *q, struct err *err)
+{
+	q->sink->failure(q, err);
+	err_release(err);
+}
+
+void api_req_answered(struct api_req *q, int code)
+{
+	if (q->answered)
+		return;
+	q->answered = true;
+	metrics_count(q, code);
+	metrics_inflight(q->server, q, -1);
+	flow_release(q);
+}
+
+void answer_doc(struct api_req *q, int code, const struct val *doc)
+{
+	q->sink->object(q, code, NULL, doc);
+}
+
+void answer_text(struct api_req *q, int code, const char *content_type, struct sv text)
+{
+	q->sink->bytes(q, code, content_type, &(struct http_chunk){ .data = text }, 1);
+}
+
+/* --- authorization --- */
+
+int pipeline_authorize(struct api_req *q, struct err *err)
+{
+	struct authz_attrs at = {
+		.user = &q->user,
+		.verb = request_verb(q),
+		.resource_request = q->resource_request,
+		.group = q->group,
+		.version = q->version,
+		.resource = q->plural,
+		.subresource = q->subresource,
+		.ns = q->ns,
+		.name = q->name,
+		.path = q->path,
+	};
+	struct sv reason = SV(""), fields;
+
+	/* A list or watch of one name is a question about that name. */
+	if (q->resource_request && !q->name.n && (q->verb == VERB_LIST || q->verb == VERB_WATCH) &&
+	    api_req_param(q, "fieldSelector", &fields) && sv_starts(fields, SV("metadata.name=")) &&
+	    sv_find(fields, ',') < 0) {
+		at.name = sv_sub(fields, sizeof("metadata.name=") - 1, fields.n);
+		if (sv_starts(at.name, SV("=")))
+			at.name = sv_sub(at.name, 1, at.name.n);
+	}
+	if (authz_allowed(q->server, q->arena, &at, &reason))
+		return 0;
+	return authz_forbidden(q->arena, &at, reason, err);
+}
+
+/* --- impersonation --- */
+
+static int may_impersonate(struct api_req *q, struct sv group, struct sv resource, struct sv sub, struct sv ns,
+			   struct sv name, struct err *err)
+{
+	struct authz_attrs at = {
+		.user = &q->user,
+		.verb = SV("impersonate"),
+		.resource_request = true,
+		.group = group,
+		.version = SV("v1"),
+		.resource = resource,
+		.subresource = sub,
+		.ns = ns,
+		.name = name,
+	};
+	struct sv reason = SV("");
+
+	if (authz_allowed(q->server, q->arena, &at, &reason))
+		return 0;
+	return authz_forbidden(q->arena, &at, reason, err);
+}
+
+static const struct sv auth_group = { "authentication.k8s.io", sizeof("authentication.k8s.io") - 1 };
+
+static int add_extra(struct api_req *q, struct user_info *u, struct sv key, struct sv value, struct err *err)
+{
+	struct extra_info *e = NULL;
+	struct sv *values;
+
+	if (may_impersonate(q, auth_group, SV("userextras"), key, SV(""), value, err) < 0)
+		return -1;
+	for (size_t i = 0; i < u->n_extra; i++)
+		if (sv_eq(u->extra[i].key, key))
+			e = &u->extra[i];
+	if (!e) {
+		struct extra_info *more = ARENA_ARRAY(q->arena, struct extra_info, u->n_extra + 1);
+
+		if (u->n_extra)
+			memcpy(more, u->extra, u->n_extra * sizeof(*more));
+		u->extra = more;
+		e = &more[u->n_extra++];
+		e->key = key;
+	}
+	values = ARENA_ARRAY(q->arena, struct sv, e->n_values + 1);
+	if (e->n_values)
+		memcpy(values, e->values, e->n_values * sizeof(*values));
+	values[e->n_values++] = value;
+	e->values = values;
+	return 0;
+}
+
+/* "system:serviceaccount:NS:NAME" */
+static bool split_service_account(struct sv user, struct sv *ns, struct sv *name)
+{
+	struct sv rest = sv_sub(user, sizeof("system:serviceaccount:") - 1, user.n);
+
+	return sv_starts(user, SV("system:serviceaccount:")) && sv_split(&rest, ':', ns) && rest.n &&
+	       (*name = rest, true);
+}
+
+static int impersonate(struct api_req *q, struct err *err)
+{
+	static const struct sv user_ = { "impersonate-user", 16 }, group_ = { "impersonate-group", 17 },
+			       uid_ = { "impersonate-uid", 15 }, extra_ = { "impersonate-extra-", 18 };
+	struct user_info u = { 0 };
+	struct sv ns, name;
+	size_t max = 0;
+
+	if (!q->http)
+		return 0;
+	for (size_t i = 0; i < q->http->n_headers; i++)
+		max += sv_starts(q->http->headers[i].name, SV("impersonate-"));
+	if (!max)
+		return 0;
+	u.groups = ARENA_ARRAY(q->arena, struct sv, max + 4);
+	for (size_t i = 0; i < q->http->n_headers; i++) {
+		const struct http_header *h = &q->http->headers[i];
+
+		if (sv_eq(h->name, user_)) {
+			u.name = h->value;
+		} else if (sv_eq(h->name, group_)) {
+			u.groups[u.n_groups++] = h->value;
+			if (may_impersonate(q, SV(""), SV("groups"), SV(""), SV(""), h->value, err) < 0)
+				return -1;
+		} else if (sv_eq(h->name, uid_)) {
+			u.uid = h->value;
+			if (may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), h->value, err) < 0)
+				return -1;
+		} else if (sv_starts(h->name, extra_)) {
+			struct sv key = http_percent_decode(q->arena, sv_sub(h->name, extra_.n, h->name.n), false);
+
+			if (add_extra(q, &u, key, h->value, err) < 0)
+				return -1;
+		}
+	}
+	if (!u.name.n)
+		return err_set(err, ERR_INTERNAL, "requested %zu impersonation headers without impersonating a user",
+			       max);
+	if (split_service_account(u.name, &ns, &name)) {
+		if (may_impersonate(q, SV(""), SV("serviceaccounts"), SV(""), ns, name, err) < 0)
+			return -1;
+		if (!u.n_groups) {
+			u.groups[u.n_groups++] = SV("system:serviceaccounts");
+			u.groups[u.n_groups++] = arena_svf(q->arena, "system:serviceaccounts:%.*s", SV_ARG(ns));
+		}
+	} else if (may_impersonate(q, SV(""), SV("users"), SV(""), SV(""), u.name, err) < 0) {
+		return -1;
+	}
+	if (sv_is(u.name, "system:anonymous")) {
+		if (!user_in_group(&u, SV("system:unauthenticated")))
+			u.groups[u.n_groups++] = SV("system:unauthenticated");
+	} else if (!user_in_group(&u, SV("system:authenticated"))) {
+		u.groups[u.n_groups++] = SV("system:authenticated");
+	}
+	q->user = u;
+	return 0;
+}
+
+/* --- routes --- */
+
+static void answer_index(struct api_req *q)
+{
+	answer_text(
+	    q, 200, "application/json",
+	    SV("{\n  \"paths\": [\n    \"/.well-known/openid-configuration\",\n    \"/api\",\n    \"/api/v1\",\n    "
+	       "\"/apis\",\n"
+	       "    \"/healthz\",\n    \"/livez\",\n    \"/metrics\",\n    \"/openapi/v2\",\n    \"/openapi/v3\",\n"
+	       "    \"/openid/v1/jwks\",\n    \"/readyz\",\n    \"/version\"\n  ]\n}"));
+}
+
+static void route_path(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+	bool known = true;
+
+	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD")) {
+		err_set(&err, ERR_METHOD_NOT_ALLOWED,
+			"the server does not allow this method on the requested resource");
+		api_req_fail(q, &err);
+		return;
+	}
+	if (sv_is(q->path, "/") || !q->path.n)
+		answer_index(q);
+	else if (sv_is(q->path, "/version") || sv_is(q->path, "/version/"))
+		version_serve(q);
+	else if (sv_is(q->path, "/metrics"))
+		metrics_serve(q);
+	else if (sv_is(q->path, "/openid/v1/jwks") && q->server->pki)
+		answer_text(q, 200, "application/jwk-set+json", sa_jwks(q->server, q->arena));
+	else if (sv_is(q->path, "/.well-known/openid-configuration") && q->server->pki)
+		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
+	else
+		known = health_serve(q) || openapi_serve(q) || discovery_serve(q);
+	if (!known) {
+		err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
+		api_req_fail(q, &err);
+	}
+}
+
+static void admitted(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+
+	if (pipeline_authorize(q, &err) < 0) {
+		api_req_fail(q, &err);
+	} else if (!q->resource_request) {
+		route_path(q);
+	} else if (negotiate_accept(q, &err) < 0) {
+		api_req_fail(q, &err);
+	} else {
+		registry_serve(q);
+	}
+}
+
+void api_serve(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+
+	q->start_ns = env_mono_ns(q->server->env);
+	if (!q->res)
+		request_info(q);
+	metrics_inflight(q->server, q, 1);
+	if (authn_request(q, &err) < 0 || impersonate(q, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	flow_admit(q, admitted);
+}

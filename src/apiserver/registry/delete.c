@@ -1,0 +1,259 @@
+/* DELETE: at once, after a grace period, or when the last finalizer went.
+ *
+ *	exists ──grace > 0──▶ deletionTimestamp in the future ──the node agent deletes with grace 0──┐
+ *	   └───────────────────────────────────────────────────────────────────────────────────────┤
+ *	                            finalizers left: deletionTimestamp, grace 0, stays ◀──yes── ? ──no──▶ gone
+ */
+#include "apiserver/registry/registry.h"
+#include "base/timefmt.h"
+#include "codec/json.h"
+#include "codec/yaml.h"
+#include "object/decode.h"
+
+/* Kinds whose DELETE answers with the object even when it went at once. */
+static bool returns_object(const struct resource *r)
+{
+	switch (r->id) {
+	case R_core_pods:
+	case R_core_services:
+	case R_core_serviceaccounts:
+	case R_core_persistentvolumes:
+	case R_core_persistentvolumeclaims:
+	case R_core_resourcequotas:
+	case R_core_podtemplates:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int from_document(const struct val *doc, struct delete_options *o, struct err *err)
+{
+	const struct val *pre = val_get(doc, F_preconditions), *orphan = val_get(doc, F_orphanDependents);
+	const struct val *dry = val_get(doc, F_dryRun);
+
+	o->grace = val_get_int(doc, o->grace, F_gracePeriodSeconds);
+	if (val_get_str(doc, F_propagationPolicy).n)
+		o->policy = val_get_str(doc, F_propagationPolicy);
+	if (val_type(orphan) == VAL_BOOL)
+		o->orphan = orphan->b;
+	o->uid = val_get_str(pre, F_uid);
+	o->rev = val_get_str(pre, F_resourceVersion);
+	if (val_len(dry)) {
+		if (val_len(dry) != 1 || !val_is(val_at(dry, 0), "All"))
+			return err_options(err, "DeleteOptions", "dryRun", "FieldValueNotSupported",
+					   "Unsupported value: supported values: \"All\"");
+		o->dry_run = true;
+	}
+	return 0;
+}
+
+int delete_options_read(struct api_req *q, struct delete_options *o, struct err *err)
+{
+	struct sv params, type = media_type(q->content_type, &params), v;
+	const struct val *doc = q->body_doc;
+
+	*o = (struct delete_options){ .grace = -1, .orphan = -1 };
+	if (!doc && sv_trim(q->body).n) {
+		const struct schema *s = schema_find(SV("meta/v1.DeleteOptions"));
+		struct val *raw;
+
+		if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml") &&
+		    !sv_is(type, "*/*"))
+			return err_set(
+			    err, ERR_UNSUPPORTED_MEDIA_TYPE,
+			    "the body of the request was in an unknown format - accepted media types include: "
+			    "application/json, application/yaml");
+		raw = sv_is(type, "application/yaml") ? yaml_decode(q->arena, q->body, err)
+						      : json_decode(q->arena, q->body, NULL, err);
+		if (!raw)
+			return err_wrap(err, "couldn't get version/kind; json parse error");
+		if (val_type(raw) != VAL_MAP)
+			return err_set(err, ERR_BAD_REQUEST, "the body is no DeleteOptions");
+		if (val_get_str(raw, F_kind).n && !val_is(val_get(raw, F_kind), "DeleteOptions"))
+			return err_set(err, ERR_BAD_REQUEST, "decoded object cannot be converted to DeleteOptions");
+		doc = s ? decode_typed(q->arena, s, raw, NULL, err) : raw;
+		if (!doc)
+			return -1;
+	}
+	if (doc && from_document(doc, o, err) < 0)
+		return -1;
+	if (api_req_param(q, "gracePeriodSeconds", &v) && (!sv_to_i64(v, &o->grace) || o->grace > INT32_MAX))
+		return err_set(err, ERR_BAD_REQUEST, "invalid gracePeriodSeconds: \"%.*s\"", SV_ARG(v));
+	if (api_req_param(q, "propagationPolicy", &v))
+		o->policy = v;
+	if (api_req_param(q, "orphanDependents", &v))
+		o->orphan = option_bool(q, "orphanDependents");
+	if (api_req_param(q, "dryRun", &v) && v.n) {
+		if (!sv_is(v, "All"))
+			return err_options(err, "DeleteOptions", "dryRun", "FieldValueNotSupported",
+					   "Unsupported value: \"%.*s\": supported values: \"All\"", SV_ARG(v));
+		o->dry_run = true;
+	}
+	if (o->dry_run)
+		q->dry_run = true;
+	if (o->policy.n && o->orphan >= 0)
+		return err_options(
+		    err, "DeleteOptions", "propagationPolicy", "FieldValueInvalid",
+		    "Invalid value: \"%.*s\": orphanDependents and deletionPropagation cannot be both set",
+		    SV_ARG(o->policy));
+	if (o->policy.n && !sv_is(o->policy, "Background") && !sv_is(o->policy, "Foreground") &&
+	    !sv_is(o->policy, "Orphan"))
+		return err_options(
+		    err, "DeleteOptions", "propagationPolicy", "FieldValueNotSupported",
+		    "Unsupported value: \"%.*s\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
+		    SV_ARG(o->policy));
+	return 0;
+}
+
+static int preconditions(const struct write_op *op, struct err *err)
+{
+	const struct delete_options *o = op->del;
+	int64_t rev;
+
+	if (o->uid.n && !sv_eq(o->uid, obj_uid(op->old)))
+		return err_conflict(err, op->res, op->name,
+				    "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+				    SV_ARG(o->uid), SV_ARG(obj_uid(op->old)));
+	if (o->rev.n && (!sv_to_i64(o->rev, &rev) || rev != obj_rev(op->old)))
+		return err_conflict(
+		    err, op->res, op->name,
+		    "Precondition failed: ResourceVersion in precondition: %.*s, ResourceVersion in object meta: "
+		    "%" PRId64,
+		    SV_ARG(o->rev), obj_rev(op->old));
+	return 0;
+}
+
+static void set_finalizer(struct arena *a, struct val *doc, const char *name, bool on)
+{
+	struct val *meta = val_ensure_map(a, doc, F_metadata), *list = val_member_mut(meta, F_finalizers);
+
+	for (size_t i = 0; i < val_len(list); i++) {
+		if (!val_is(val_at(list, i), name))
+			continue;
+		if (on)
+			return;
+		val_list_remove(list, i--);
+	}
+	if (on)
+		val_push(a, val_ensure_list(a, meta, F_finalizers), val_new_str(a, sv_from(name)));
+	else if (list && !val_len(list))
+		val_del(meta, F_finalizers);
+}
+
+/* Who looks after the dependents: the garbage collector does what these finalizers ask for. */
+static void set_gc_finalizers(const struct write_op *op)
+{
+	const struct delete_options *o = op->del;
+	struct sv policy = o->policy;
+
+	if (!policy.n && o->orphan >= 0)
+		policy = o->orphan ? SV("Orphan") : SV("Background");
+	if (!policy.n && op->strat->default_propagation && !obj_deleting(op->old))
+		policy = sv_from(op->strat->default_propagation);
+	if (!policy.n)
+		return;
+	set_finalizer(op->a, op->doc, "orphan", sv_is(policy, "Orphan"));
+	set_finalizer(op->a, op->doc, "foregroundDeletion", sv_is(policy, "Foreground"));
+}
+
+static void mark(struct write_op *op, int64_t at_ns, int64_t grace)
+{
+	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
+	char text[TIME_TEXT_MAX];
+
+	val_set_str(op->a, meta, F_deletionTimestamp, time_format(at_ns, false, text));
+	val_set_int(op->a, meta, F_deletionGracePeriodSeconds, grace);
+}
+
+static void bump_generation(struct write_op *op)
+{
+	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
+	int64_t g = val_get_int(meta, 0, F_generation);
+
+	if (g > 0)
+		val_set_int(op->a, meta, F_generation, g + 1);
+}
+
+static int produce_delete(struct write_op *op, struct err *err)
+{
+	const struct delete_options *o = op->del;
+	const struct val *old = obj_root(op->old);
+	int64_t now = env_now_ns(op->q->server->env), grace = 0,
+		was = val_get_int(old, -1, F_metadata, F_deletionGracePeriodSeconds);
+	bool deleting = obj_deleting(op->old);
+
+	if (preconditions(op, err) < 0)
+		return -1;
+	op->doc = NULL;
+	if (write_admit(op, false, ADMIT_DELETE, err) < 0)
+		return -1;
+	op->doc = obj_edit(op->a, op->old);
+	if (op->strat->grace_period)
+		grace = op->strat->grace_period(op->q, old, o->grace < -1 ? 1 : o->grace);
+	set_gc_finalizers(op);
+	if (deleting && was > 0) {
+		int64_t at = now;
+
+		if (grace >= was)
+			grace = was; /* a shorter time counts, a longer one does not */
+		if (time_parse(val_get_str(old, F_metadata, F_deletionTimestamp), &at) && grace > 0 && grace < was)
+			mark(op, at - (was - grace) * NS_PER_SEC, grace);
+	} else if (deleting) {
+		grace = 0;
+	} else if (grace > 0) {
+		mark(op, now + grace * NS_PER_SEC, grace);
+		bump_generation(op);
+	}
+	if (grace > 0)
+		return val_equal(old, op->doc) ? 1 : 0;
+	if (object_finalized(op->res, op->doc)) {
+		op->tombstone = true;
+		op->doc = NULL;
+		return 0;
+	}
+	if (!deleting || was > 0) {
+		mark(op, now, 0);
+		if (!deleting)
+			bump_generation(op);
+		if (op->res->id == R_core_namespaces)
+			val_set_cstr(op->a, val_ensure_map(op->a, op->doc, F_status), F_phase, "Terminating");
+	}
+	return val_equal(old, op->doc) ? 1 : 0;
+}
+
+void delete_start(struct write_op *op, const struct delete_options *o)
+{
+	op->del = o;
+	op->must_exist = op->retry = op->raw = true;
+	op->produce = produce_delete;
+	write_run(op);
+}
+
+static void delete_done(struct write_op *op, struct obj *o, struct err *err)
+{
+	struct api_req *q = op->q;
+
+	if (err) {
+		api_req_fail(q, err);
+	} else if (op->tombstone && !returns_object(op->res)) {
+		answer_doc(q, 200, status_success(op->a, op->res, op->name, obj_uid(op->old)));
+	} else {
+		/* Still there although the dependents were to go in the background: accepted. */
+		q->sink->object(q, !op->tombstone && op->del->orphan == 0 ? 202 : 200, o, NULL);
+	}
+}
+
+void registry_delete(struct api_req *q)
+{
+	struct write_op *op = write_op_new(q, q->res, q->ns, q->name);
+	struct delete_options *o = ARENA_NEW(q->arena, struct delete_options);
+	struct err err = ERR_INIT;
+
+	if (delete_options_read(q, o, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	op->done = delete_done;
+	delete_start(op, o);
+}

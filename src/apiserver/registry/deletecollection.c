@@ -1,0 +1,105 @@
+/* DELETE on a collection: every object that matches, all at once, one answer.
+ *
+ * The deletions run side by side, each with an arena of its own, because their commits finish
+ * on the store's thread while later ones still start here. */
+#include "apiserver/registry/registry.h"
+
+#include <stdlib.h>
+
+struct collection {
+	struct api_req *q;
+	struct delete_options o;
+	struct wc_list list;
+	atomic_size_t left;
+	pthread_mutex_t lock;
+	struct err first; /* failure */
+};
+
+struct one {
+	struct api_req q;
+	struct arena arena;
+	struct collection *in;
+};
+
+static void drop_mutex(void *p)
+{
+	pthread_mutex_destroy(p);
+}
+
+static void drop_list(void *p)
+{
+	wc_list_unref(p);
+}
+
+static void answer(struct api_req *q, void *ctx)
+{
+	struct collection *c = ctx;
+
+	if (c->first.reason != ERR_NONE) {
+		api_req_fail(q, &c->first);
+		return;
+	}
+	list_answer(q, q->res, c->list.objs, c->list.n, c->list.rev, SV_NULL, -1);
+	c->list.n = 0; /* their references went along */
+}
+
+static void finished(struct collection *c)
+{
+	if (atomic_fetch_sub(&c->left, 1) == 1)
+		api_req_post(c->q, answer, c);
+}
+
+static void one_done(struct write_op *op, struct obj *obj, struct err *err)
+{
+	struct one *o = op->ctx;
+	struct collection *c = o->in;
+
+	(void)obj;
+	/* Gone already is what was wanted. */
+	if (err && err->reason != ERR_NOT_FOUND) {
+		pthread_mutex_lock(&c->lock);
+		if (c->first.reason == ERR_NONE)
+			err_move(&c->first, err);
+		pthread_mutex_unlock(&c->lock);
+	}
+	/* The op goes with the arena: nobody touches it after its done(). */
+	arena_release(&o->arena);
+	free(o);
+	finished(c);
+}
+
+void registry_deletecollection(struct api_req *q)
+{
+	struct collection *c = ARENA_NEW(q->arena, struct collection);
+	const struct selection *sel;
+	struct sv labels = SV_NULL, fields = SV_NULL;
+	struct err err = ERR_INIT;
+
+	(void)api_req_param(q, "labelSelector", &labels);
+	(void)api_req_param(q, "fieldSelector", &fields);
+	if (delete_options_read(q, &c->o, &err) < 0 ||
+	    selection_make(q->arena, q->res, labels, fields, &sel, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	c->q = q;
+	pthread_mutex_init(&c->lock, NULL);
+	arena_defer(q->arena, drop_mutex, &c->lock);
+	arena_defer(q->arena, drop_list, &c->list);
+	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, 0, 0, q->arena, &c->list);
+	atomic_init(&c->left, c->list.n + 1);
+	for (size_t i = 0; i < c->list.n; i++) {
+		struct one *o = xcalloc(1, sizeof(*o));
+		struct write_op *op;
+
+		o->in = c;
+		o->q = *q;
+		o->q.arena = &o->arena;
+		o->q.flow = NULL;
+		op = write_op_new(&o->q, q->res, obj_ns(c->list.objs[i]), obj_name(c->list.objs[i]));
+		op->done = one_done;
+		op->ctx = o;
+		delete_start(op, &c->o);
+	}
+	finished(c);
+}

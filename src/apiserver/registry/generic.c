@@ -1,0 +1,119 @@
+/* Which verb of which resource or subresource: the last fork of the pipeline. */
+#include "apiserver/registry/registry.h"
+
+static void not_allowed(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, ERR_METHOD_NOT_ALLOWED, "the server does not allow this method on the requested resource");
+	api_req_fail(q, &err);
+}
+
+static void unknown(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
+	err_set_object(&err, q->group, q->plural, q->name);
+	api_req_fail(q, &err);
+}
+
+/* Subresources that are the object itself, seen through another door. */
+static void serve_self(struct api_req *q)
+{
+	switch (q->verb) {
+	case VERB_GET:
+		registry_get(q);
+		return;
+	case VERB_UPDATE:
+		registry_update(q);
+		return;
+	case VERB_PATCH:
+		registry_patch(q);
+		return;
+	default:
+		not_allowed(q);
+	}
+}
+
+static void serve_subresource(struct api_req *q)
+{
+	const struct strategy *st = strategy_for(q->res);
+
+	for (const struct sub_handler *h = st->subs; h && h->name; h++) {
+		if (sv_is(q->subresource, h->name)) {
+			h->serve(q);
+			return;
+		}
+	}
+	if (!q->sub) {
+		unknown(q);
+		return;
+	}
+	if (!(q->sub->verbs & (1u << q->verb)))
+		not_allowed(q);
+	else if (sv_is(q->subresource, "scale") && q->sub->schema)
+		registry_scale(q);
+	else if (q->sub->schema == q->res->schema)
+		serve_self(q);
+	else
+		unknown(q);
+}
+
+void registry_serve(struct api_req *q)
+{
+	if (!q->res) {
+		unknown(q);
+		return;
+	}
+	if (q->verb >= _VERB_MAX) {
+		not_allowed(q);
+		return;
+	}
+	if (q->subresource.n) {
+		serve_subresource(q);
+		return;
+	}
+	if (!(q->res->verbs & (1u << q->verb)) || (q->verb == VERB_CREATE && q->name.n)) {
+		not_allowed(q);
+		return;
+	}
+	if (!resource_stored(q->res) && q->verb != VERB_CREATE) {
+		/* Served without being stored (componentstatuses): its strategy answers, or there is none. */
+		unknown(q);
+		return;
+	}
+	if ((q->verb == VERB_UPDATE || q->verb == VERB_PATCH || q->verb == VERB_GET || q->verb == VERB_DELETE) &&
+	    q->res->namespaced && !q->ns.n) {
+		not_allowed(q);
+		return;
+	}
+	switch (q->verb) {
+	case VERB_GET:
+		registry_get(q);
+		return;
+	case VERB_LIST:
+		registry_list(q);
+		return;
+	case VERB_WATCH:
+		registry_watch(q);
+		return;
+	case VERB_CREATE:
+		registry_create(q);
+		return;
+	case VERB_UPDATE:
+		registry_update(q);
+		return;
+	case VERB_PATCH:
+		registry_patch(q);
+		return;
+	case VERB_DELETE:
+		registry_delete(q);
+		return;
+	case VERB_DELETECOLLECTION:
+		registry_deletecollection(q);
+		return;
+	default:
+		not_allowed(q);
+	}
+}

@@ -1,0 +1,402 @@
+/* LIST: from the cache when it holds the revision asked for, else from the store's history.
+ *
+ *	resourceVersion   resourceVersionMatch   answered from
+ *	unset             -                      now (the cache is never behind)
+ *	0                 - or NotOlderThan      now
+ *	N                 - or NotOlderThan      now, once now >= N
+ *	N                 Exact                  revision N
+ *	continue token    -                      the token's revision
+ *
+ * The answer is chunks around the objects' own JSON: nothing is copied. */
+#include "apiserver/registry/registry.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+#define CONTINUE_VERSION "meta.k8s.io/v1"
+#define EXPIRED_CONTINUE                                                                                            \
+	"The provided continue parameter is too old to display a consistent list result. You can start a new list " \
+	"without the continue parameter, or use the continue token in this response to retrieve the remainder of "  \
+	"the results. Continuing with the provided token results in an inconsistent list - objects that were "      \
+	"created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
+
+struct list_opts {
+	struct sv labels, fields, match, cont;
+	int64_t rev, limit;
+	bool rev_set;
+	struct sv start;   /* of the token: "ns/name" */
+	int64_t exact;	   /* read at this revision; 0: now */
+	bool inconsistent; /* token of a list whose revision was lost */
+	const struct selection *sel;
+};
+
+/* --- base64url without padding, as the tokens of upstream --- */
+
+static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static struct sv b64_encode(struct arena *a, struct sv in)
+{
+	char *out = arena_alloc(a, (in.n + 2) / 3 * 4 + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < in.n; i += 3) {
+		uint32_t v = (uint32_t)(unsigned char)in.p[i] << 16;
+		size_t left = in.n - i;
+
+		if (left > 1)
+			v |= (uint32_t)(unsigned char)in.p[i + 1] << 8;
+		if (left > 2)
+			v |= (unsigned char)in.p[i + 2];
+		out[n++] = b64[v >> 18 & 63];
+		out[n++] = b64[v >> 12 & 63];
+		if (left > 1)
+			out[n++] = b64[v >> 6 & 63];
+		if (left > 2)
+			out[n++] = b64[v & 63];
+	}
+	return sv_make(out, n);
+}
+
+static bool b64_decode(struct arena *a, struct sv in, struct sv *ret)
+{
+	char *out = arena_alloc(a, in.n + 1);
+	uint32_t v = 0;
+	size_t n = 0;
+	int bits = 0;
+
+	for (size_t i = 0; i < in.n; i++) {
+		const char *at = in.p[i] ? strchr(b64, in.p[i]) : NULL;
+
+		if (in.p[i] == '=' && i + 2 >= in.n)
+			break;
+		if (!at)
+			return false;
+		v = v << 6 | (uint32_t)(at - b64);
+		bits += 6;
+		if (bits >= 8) {
+			bits -= 8;
+			out[n++] = (char)(v >> bits & 0xff);
+		}
+	}
+	*ret = sv_make(out, n);
+	return true;
+}
+
+static struct sv token_make(struct arena *a, int64_t rev, struct sv key)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	/* The first key that is not less than key + NUL: the one after it. */
+	buf_printf(&b, "{\"v\":\"" CONTINUE_VERSION "\",\"rv\":%" PRId64 ",\"start\":", rev);
+	json_encode_str(&b, arena_svf(a, "%.*s%c", SV_ARG(key), '\0'));
+	buf_adds(&b, "}\n");
+	return b64_encode(a, buf_sv(&b));
+}
+
+static int token_read(struct api_req *q, struct list_opts *o, struct err *err)
+{
+	struct sv json;
+	const struct val *t;
+
+	if (!b64_decode(q->arena, o->cont, &json) || !(t = json_decode(q->arena, json, NULL, NULL)) ||
+	    !val_is(val_member_sv(t, SV("v")), CONTINUE_VERSION))
+		return err_set(err, ERR_BAD_REQUEST, "continue key is not valid: the token is malformed");
+	o->exact = val_int_or(val_member_sv(t, SV("rv")), 0);
+	o->start = val_str(val_member_sv(t, SV("start")));
+	if (!o->start.n || o->start.n > STORE_KEY_MAX + 1 || sv_find_sv(o->start, SV("..")) >= 0)
+		return err_set(err, ERR_BAD_REQUEST,
+			       "continue key is not valid: encoded start key empty or out of range");
+	if (o->exact == 0)
+		return err_set(
+		    err, ERR_BAD_REQUEST,
+		    "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+	if (o->exact < 0) {
+		o->inconsistent = true;
+		o->exact = 0;
+	}
+	return 0;
+}
+
+static int check_match(const struct list_opts *o, struct err *err)
+{
+	static const char kind[] = "ListOptions", field[] = "resourceVersionMatch";
+
+	if (!o->match.n)
+		return 0;
+	if (o->cont.n)
+		return err_options(err, kind, field, "FieldValueForbidden",
+				   "Forbidden: resourceVersionMatch is forbidden when continue is provided");
+	if (!o->rev_set)
+		return err_options(err, kind, field, "FieldValueForbidden",
+				   "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+	if (!sv_is(o->match, "Exact") && !sv_is(o->match, "NotOlderThan"))
+		return err_options(err, kind, field, "FieldValueNotSupported",
+				   "Unsupported value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
+				   SV_ARG(o->match));
+	if (sv_is(o->match, "Exact") && o->rev == 0)
+		return err_options(err, kind, field, "FieldValueForbidden",
+				   "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+	return 0;
+}
+
+static int parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
+{
+	struct sv v;
+
+	(void)api_req_param(q, "labelSelector", &o->labels);
+	(void)api_req_param(q, "fieldSelector", &o->fields);
+	(void)api_req_param(q, "resourceVersionMatch", &o->match);
+	(void)api_req_param(q, "continue", &o->cont);
+	if (api_req_param(q, "resourceVersion", &v) && v.n) {
+		if (!parse_rev(v, &o->rev))
+			return err_bad_rev(err, v);
+		o->rev_set = true;
+	}
+	if (api_req_param(q, "limit", &v) && v.n && (!sv_to_i64(v, &o->limit)))
+		return err_set(err, ERR_BAD_REQUEST, "limit: Invalid value: \"%.*s\": must be a number", SV_ARG(v));
+	if (o->limit < 0)
+		o->limit = 0;
+	if (api_req_param(q, "sendInitialEvents", &v))
+		return err_options(err, "ListOptions", "sendInitialEvents", "FieldValueForbidden",
+				   "Forbidden: sendInitialEvents is forbidden for list");
+	if (check_match(o, err) < 0)
+		return -1;
+	if (o->cont.n) {
+		if (o->rev_set && o->rev != 0)
+			return err_set(err, ERR_BAD_REQUEST,
+				       "specifying resource version is not allowed when using continue");
+		if (token_read(q, o, err) < 0)
+			return -1;
+	} else if (sv_is(o->match, "Exact") || (o->limit && o->rev > 0 && !o->match.n)) {
+		/* A limit with a revision and no match rule means exactly that revision. */
+		o->exact = o->rev;
+	}
+	if (o->rev_set && o->rev == 0)
+		o->limit = o->cont.n ? o->limit : 0; /* served whole from memory, as upstream's watch cache does */
+	return selection_make(q->arena, q->res, o->labels, o->fields, &o->sel, err);
+}
+
+/* --- reading the past --- */
+
+struct past {
+	struct api_req *q;
+	const struct list_opts *o;
+	struct wc_list *out;
+	size_t cap, skip;
+};
+
+static int past_one(const struct store_kv *kv, void *ctx)
+{
+	struct past *p = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root;
+	struct obj *o;
+
+	if (p->o->limit && p->out->n == (size_t)p->o->limit) {
+		p->out->more = true;
+		if (p->o->sel)
+			return 1;
+		p->out->remaining++;
+		return 0;
+	}
+	root = json_decode(&a, kv->value, &(struct json_opts){ .borrow_text = true }, NULL);
+	if (!root)
+		return 0;
+	o = obj_new(root, kv->mod_rev);
+	if (!selection_matches(p->o->sel, o)) {
+		obj_unref(o);
+		return 0;
+	}
+	if (p->out->n == p->cap) {
+		struct obj **more = arena_alloc(p->q->arena, (p->cap ? p->cap * 2 : 64) * sizeof(*more));
+
+		if (p->out->n)
+			memcpy(more, p->out->objs, p->out->n * sizeof(*more));
+		p->out->objs = more;
+		p->cap = p->cap ? p->cap * 2 : 64;
+	}
+	p->out->objs[p->out->n++] = o;
+	return 0;
+}
+
+static int read_past(struct api_req *q, const struct list_opts *o, struct wc_list *out, struct err *err)
+{
+	struct past p = { .q = q, .o = o, .out = out };
+	struct sv prefix = store_prefix(q->arena, q->res), from = prefix, to;
+	int64_t rev;
+
+	*out = (struct wc_list){ .remaining = 0, .rev = o->exact };
+	if (q->res->namespaced && q->ns.n)
+		from = arena_svf(q->arena, "%.*s%.*s/", SV_ARG(prefix), SV_ARG(q->ns));
+	to = arena_svf(q->arena, "%.*s0", (int)from.n - 1, from.p);
+	if (o->start.n) {
+		char *key = arena_alloc(q->arena, prefix.n + o->start.n);
+
+		memcpy(key, prefix.p, prefix.n);
+		memcpy(key + prefix.n, o->start.p, o->start.n);
+		from = sv_make(key, prefix.n + o->start.n);
+	}
+	if (store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err) < 0)
+		return -1;
+	if (!out->more || o->sel)
+		out->remaining = -1;
+	return 0;
+}
+
+/* --- answering --- */
+
+static void release_obj(void *o)
+{
+	obj_unref(o);
+}
+
+/* The members each item of a list leaves out, because the list's own kind says them. */
+static size_t type_prefix(const struct resource *r, struct sv json)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	char av[160];
+
+	resource_api_version(r, av, sizeof(av));
+	buf_printf(&b, "{\"apiVersion\":\"%s\",\"kind\":\"%s\",", av, r->kind);
+	if (!sv_starts(json, buf_sv(&b))) {
+		buf_clear(&b);
+		buf_printf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", r->kind, av);
+	}
+	return sv_starts(json, buf_sv(&b)) ? b.n : 0;
+}
+
+static void head_meta(struct buf *b, int64_t rev, struct sv cont, int64_t remaining)
+{
+	buf_printf(b, "\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", rev);
+	if (cont.n)
+		buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
+	if (cont.n && remaining >= 0)
+		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
+	buf_adds(b, "},");
+}
+
+static void answer_built(struct api_req *q, struct buf *b)
+{
+	size_t n = b->n;
+	char *text = buf_detach(b);
+	struct http_chunk c = { .data = sv_make(text, n), .release = free, .owner = text };
+
+	q->sink->bytes(q, 200, "application/json", &c, 1);
+}
+
+void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
+		 int64_t remaining)
+{
+	struct buf b = BUF_INIT;
+	struct http_chunk *chunks;
+	char av[160];
+	size_t k = 0, strip = n ? type_prefix(r, obj_json(objs[0])) : 0;
+
+	if (q->as == AS_TABLE) {
+		table_encode(q, &b, r, objs, n, rev, cont, remaining, true);
+		buf_addc(&b, '\n');
+	} else if (q->as == AS_PARTIAL) {
+		buf_adds(&b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",");
+		head_meta(&b, rev, cont, remaining);
+		buf_adds(&b, "\"items\":[");
+		for (size_t i = 0; i < n; i++) {
+			if (i)
+				buf_addc(&b, ',');
+			partial_encode(&b, obj_root(objs[i]));
+		}
+		buf_adds(&b, "]}\n");
+	}
+	if (b.n) {
+		for (size_t i = 0; i < n; i++)
+			obj_unref(objs[i]);
+		answer_built(q, &b);
+		return;
+	}
+	buf_printf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", r->list_kind,
+		   resource_api_version(r, av, sizeof(av)));
+	head_meta(&b, rev, cont, remaining);
+	buf_adds(&b, "\"items\":[");
+	chunks = arena_alloc(q->arena, (2 * n + 2) * sizeof(*chunks));
+	chunks[k++] = (struct http_chunk){ .data = arena_sv(q->arena, buf_sv(&b)) };
+	buf_release(&b);
+	for (size_t i = 0; i < n; i++) {
+		struct sv json = obj_json(objs[i]);
+		/* ",{" and then the object from behind the prefix on; without one, just "," */
+		size_t cut = strip && json.n > strip && memcmp(json.p, obj_json(objs[0]).p, strip) == 0 ? strip : 0;
+		struct sv sep = SV(",{");
+
+		if (!cut)
+			sep.n = 1;
+		if (!i)
+			sep = sv_sub(sep, 1, sep.n);
+		if (sep.n)
+			chunks[k++] = (struct http_chunk){ .data = sep };
+		chunks[k++] =
+		    (struct http_chunk){ .data = sv_sub(json, cut, json.n), .release = release_obj, .owner = objs[i] };
+	}
+	chunks[k++] = (struct http_chunk){ .data = SV("]}\n") };
+	q->sink->bytes(q, 200, "application/json", chunks, k);
+}
+
+static void answer_expired(struct api_req *q, const struct list_opts *o)
+{
+	struct err err = ERR_INIT;
+	struct val *st;
+
+	err_set(&err, ERR_EXPIRED, "%s", EXPIRED_CONTINUE);
+	if (!q->http && !q->sink->stream_begin) {
+		api_req_fail(q, &err);
+		return;
+	}
+	st = status_failure(q->arena, &err);
+	err_release(&err);
+	/* start carries its NUL already */
+	val_set_str(q->arena, val_ensure_map(q->arena, st, F_metadata), F_continue,
+		    token_make(q->arena, -1, sv_sub(o->start, 0, o->start.n - 1)));
+	answer_doc(q, 410, st);
+}
+
+void registry_list(struct api_req *q)
+{
+	struct apiserver *s = q->server;
+	struct list_opts o = { 0 };
+	struct err err = ERR_INIT;
+	struct sv cont = SV_NULL;
+	struct wc_list l;
+
+	if (parse_opts(q, &o, &err) < 0)
+		goto failed;
+	if (MAX(o.rev, o.exact) > wc_rev(s->wc)) {
+		if (o.cont.n) {
+			err_set(&err, ERR_BAD_REQUEST, "continue key is not valid: its revision lies in the future");
+			goto failed;
+		}
+		wait_for_rev(q, MAX(o.rev, o.exact), registry_list);
+		return;
+	}
+	if (!wc_list(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l) &&
+	    read_past(q, &o, &l, &err) < 0) {
+		if (err.reason == ERR_EXPIRED && o.cont.n) {
+			err_release(&err);
+			answer_expired(q, &o);
+			return;
+		}
+		if (err.reason == ERR_EXPIRED) {
+			err_release(&err);
+			err_set(&err, ERR_EXPIRED, "The resourceVersion for the provided list is too old.");
+		}
+		goto failed;
+	}
+	if (l.more && l.n) {
+		struct obj *last = l.objs[l.n - 1];
+
+		cont = token_make(q->arena, l.rev,
+				  q->res->namespaced
+				      ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
+				      : obj_name(last));
+	}
+	list_answer(q, q->res, l.objs, l.n, l.rev, cont, l.remaining);
+	return;
+failed:
+	api_req_fail(q, &err);
+}

@@ -1,0 +1,141 @@
+/* registry.h - the verbs on stored resources; shared by the files of registry/.
+ *
+ * Reads answer at once from the watch cache. A write is one struct write_op:
+ *
+ *	write_run ─▶ produce(old) ─▶ [create_finish | update_finish] ─▶ commit ─▶ committed ─▶ done
+ *	    ▲                                                                     │
+ *	    └──────────────────── somebody else was faster, may retry ────────────┘
+ *
+ * Straight code up to store_commit(); one continuation after it, on the store's thread. A retry
+ * hops back to the request's thread first.
+ */
+#pragma once
+
+#include "apiserver/admission/admission.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/selection.h"
+#include "apiserver/registry/strategy.h"
+#include "apiserver/watchcache.h"
+#include "object/apply.h"
+
+#define OBJECT_BYTES_MAX ((size_t)1536 * 1024) /* of its JSON, as etcd's request limit */
+#define WRITE_ATTEMPTS 5
+#define GENERATE_NAME_ATTEMPTS 8
+
+struct write_op {
+	struct api_req *q;
+	struct arena *a;
+	const struct resource *res;
+	const struct strategy *strat;
+	struct sv ns, name;
+	struct sv sub; /* "" or the subresource whose strategy applies */
+
+	/* Makes op->doc (typed, defaulted) out of op->old. 0: go on; 1: nothing to do, answer
+	 * with old; -1: fail. May set tombstone. */
+	int (*produce)(struct write_op *op, struct err *err);
+	/* Exactly once: o (borrowed; NULL on failure) or err. NULL: answers the request. */
+	void (*done)(struct write_op *op, struct obj *o, struct err *err);
+	void *ctx, *ctx2;
+
+	struct obj *old;   /* linked to the arena; NULL: does not exist */
+	struct obj *fresh; /* newer than the cache: what the store said when a race was lost */
+	struct val *doc;
+	bool must_exist; /* 404 without old */
+	bool may_create; /* produce() may be called without old */
+	bool creating;	 /* this attempt makes the object */
+	bool tombstone;	 /* this attempt removes it */
+	bool retry;	 /* a lost race is tried again */
+	bool generated_name;
+	bool skip_admission; /* finalizer and deletion bookkeeping */
+	bool raw;	     /* doc is written as it is: no strategy, no validation, no ownership */
+	bool applied;	     /* doc already carries its managedFields (apply) */
+	struct sv base_name; /* generateName's prefix */
+	int code;	     /* of the answer */
+	int attempt;
+	int64_t want_rev; /* the client's own resourceVersion, 0: none */
+
+	struct pending_write pw;
+	void *reserved;
+	bool has_reserved;
+	const struct delete_options *del;
+};
+
+struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
+void write_run(struct write_op *op);
+/* Ends the op with its failure; err is released. */
+void write_fail(struct write_op *op, struct err *err);
+
+/* create.c: from op->doc to a commit that expects nothing there. */
+void create_finish(struct write_op *op);
+/* update.c: from op->old and op->doc. */
+void update_finish(struct write_op *op);
+void write_commit(struct write_op *op);
+
+/* body.c: the request's body as a typed document of the schema (not defaulted); checks
+ * apiVersion and kind (own or absent) and, by fieldValidation, unknown and duplicate fields. */
+struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_version, struct sv kind,
+		       struct err *err);
+struct val *typed_from_raw(struct api_req *q, const struct schema *s, const struct val *raw, struct sv api_version,
+			   struct sv kind, bool strict, struct err *err);
+struct val *body_patch(struct api_req *q, bool yaml, struct err *err); /* any JSON value */
+
+/* write.c */
+void write_defaults(struct write_op *op); /* the schema's and the kind's */
+int write_managed(struct write_op *op, const struct val *old, struct err *err);
+int write_validate(struct write_op *op, const struct val *old, struct err *err);
+int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct err *err);
+void write_finish(struct write_op *op, struct obj *o, struct err *err); /* calls done */
+void apply_opts_of(struct write_op *op, struct apply_opts *ret);
+/* A request of the server's own, made without request info: strategies and admission find what it
+ * is about in q as in a client's. */
+void registry_adopt(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, enum verb verb);
+struct sv resource_gv(struct arena *a, const struct resource *r); /* "apps/v1" */
+
+/* Which status, main, ...: the paths reset by this endpoint. */
+const char *const *reset_fields_of(const struct strategy *st, struct sv sub);
+/* Keeps what this endpoint must not change. */
+void restore_fields(struct write_op *op, const struct val *old);
+
+/* Namespaces also wait for spec.finalizers. */
+bool object_finalized(const struct resource *r, const struct val *doc);
+
+/* Verbs. Each answers q. */
+void registry_get(struct api_req *q);
+void registry_list(struct api_req *q);
+void registry_watch(struct api_req *q);
+void registry_create(struct api_req *q);
+void registry_update(struct api_req *q);
+void registry_patch(struct api_req *q);
+void registry_delete(struct api_req *q);
+void registry_deletecollection(struct api_req *q);
+void registry_scale(struct api_req *q);
+void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
+
+/* list.c: answers with a list in the form the client asked for. Takes the references. */
+void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
+		 int64_t remaining);
+/* "" is 0; false unless a decimal number. */
+bool parse_rev(struct sv s, int64_t *ret);
+int err_bad_rev(struct err *err, struct sv s);
+/* Runs fn again (on q's thread) until the cache has reached rev, for at most 3 s; then 504. */
+void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q));
+
+/* delete.c */
+struct delete_options {
+	int64_t grace;	    /* -1: not given */
+	struct sv policy;   /* "Background", ...; "" not given */
+	int orphan;	    /* orphanDependents: -1 not given, 0, 1 */
+	struct sv uid, rev; /* preconditions */
+	bool dry_run;
+};
+int delete_options_read(struct api_req *q, struct delete_options *ret, struct err *err);
+void delete_start(struct write_op *op, const struct delete_options *o);
+
+/* The text of a watch event around an object's JSON. */
+struct sv watch_event_head(enum watch_type t);
+
+/* update.c, patch.c: also of the scale subresource */
+int check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */
+int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct err *err);
+struct val *patch_document(struct api_req *q, const struct schema *s, enum patch_type type, const struct val *live,
+			   const struct val *patch, struct err *err);

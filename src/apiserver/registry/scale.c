@@ -1,0 +1,148 @@
+/* The scale subresource of everything that has .spec.replicas: a small view of the object.
+ *
+ * A change to the view becomes a change to the object's replicas, with the object's own
+ * validation, ownership and concurrency. */
+#include "apiserver/registry/registry.h"
+#include "object/decode.h"
+
+struct scale_ctx {
+	enum patch_type type;
+	bool put;
+	struct val *patch;   /* PATCH */
+	struct val *desired; /* PUT: a typed Scale */
+};
+
+static struct sv selector_text(struct arena *a, const struct resource *r, const struct val *sel)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct selector *s;
+
+	if (!sel)
+		return SV("");
+	s = r->id == R_core_replicationcontrollers ? selector_from_map(a, sel)
+						   : selector_from_label_selector(a, sel, NULL);
+	if (s)
+		selector_format(&b, s);
+	return arena_sv(a, buf_sv(&b));
+}
+
+static struct val *scale_of(struct arena *a, const struct resource *r, const struct val *o)
+{
+	static const enum sym from_meta[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_creationTimestamp };
+	struct val *scale = val_new_map(a), *m;
+	struct sv sel = selector_text(a, r, val_get(o, F_spec, F_selector));
+
+	val_set_cstr(a, scale, F_kind, "Scale");
+	val_set_cstr(a, scale, F_apiVersion, "autoscaling/v1");
+	m = val_new_map(a);
+	for (size_t i = 0; i < ARRAY_LEN(from_meta); i++) {
+		const struct val *v = val_get(o, F_metadata, from_meta[i]);
+
+		if (v)
+			val_set(a, m, from_meta[i], v);
+	}
+	val_set(a, scale, F_metadata, m);
+	m = val_new_map(a);
+	if (val_get_int(o, 0, F_spec, F_replicas))
+		val_set_int(a, m, F_replicas, val_get_int(o, 0, F_spec, F_replicas));
+	val_set(a, scale, F_spec, m);
+	m = val_new_map(a);
+	val_set_int(a, m, F_replicas, val_get_int(o, 0, F_status, F_replicas));
+	if (sel.n)
+		val_set_str(a, m, F_selector, sel);
+	val_set(a, scale, F_status, m);
+	return scale;
+}
+
+static int produce_scale(struct write_op *op, struct err *err)
+{
+	struct scale_ctx *c = op->ctx2;
+	struct api_req *q = op->q;
+	struct val *scale = c->desired, *meta;
+	int64_t replicas;
+	struct sv rv, uid;
+
+	if (!c->put) {
+		struct val *raw = patch_document(q, q->sub->schema, c->type == PATCH_APPLY ? PATCH_MERGE : c->type,
+						 scale_of(op->a, op->res, obj_root(op->old)), c->patch, err);
+
+		if (!raw)
+			return -1;
+		scale = typed_from_raw(q, q->sub->schema, raw, SV("autoscaling/v1"), SV("Scale"), true, err);
+		if (!scale)
+			return -1;
+	}
+	if (check_name(q, scale, err) < 0)
+		return -1;
+	replicas = val_get_int(scale, 0, F_spec, F_replicas);
+	if (replicas < 0) {
+		err_set(err, ERR_INVALID,
+			"Scale.autoscaling \"%.*s\" is invalid: spec.replicas: Invalid value: %" PRId64
+			": must be greater than or equal to 0",
+			SV_ARG(op->name), replicas);
+		err_add_cause(err, "FieldValueInvalid", SV("spec.replicas"),
+			      "Invalid value: %" PRId64 ": must be greater than or equal to 0", replicas);
+		return err_set_object(err, SV("autoscaling"), SV("Scale"), op->name);
+	}
+	op->doc = obj_edit(op->a, op->old);
+	meta = val_ensure_map(op->a, op->doc, F_metadata);
+	rv = val_get_str(scale, F_metadata, F_resourceVersion);
+	uid = val_get_str(scale, F_metadata, F_uid);
+	if (rv.n)
+		val_set_str(op->a, meta, F_resourceVersion, rv);
+	if (uid.n)
+		val_set_str(op->a, meta, F_uid, uid);
+	val_set_int(op->a, val_ensure_map(op->a, op->doc, F_spec), F_replicas, replicas);
+	op->retry = !c->put || !rv.n;
+	return 0;
+}
+
+static void scale_done(struct write_op *op, struct obj *o, struct err *err)
+{
+	if (err)
+		api_req_fail(op->q, err);
+	else
+		answer_doc(op->q, 200, scale_of(op->a, op->res, obj_root(o)));
+}
+
+void registry_scale(struct api_req *q)
+{
+	struct scale_ctx *c = ARENA_NEW(q->arena, struct scale_ctx);
+	struct write_op *op;
+	struct err err = ERR_INIT;
+	struct obj *o;
+	bool yaml;
+
+	if (q->verb == VERB_GET) {
+		o = registry_peek(q, q->res, q->ns, q->name);
+		if (!o) {
+			err_not_found(&err, q->res, q->name);
+			goto failed;
+		}
+		answer_doc(q, 200, scale_of(q->arena, q->res, obj_root(o)));
+		return;
+	}
+	c->put = q->verb == VERB_UPDATE;
+	if (c->put) {
+		if (options_parse(q, "UpdateOptions", &err) < 0)
+			goto failed;
+		c->desired = body_typed(q, q->sub->schema, SV("autoscaling/v1"), SV("Scale"), &err);
+		if (!c->desired)
+			goto failed;
+	} else {
+		if (patch_media(q, &c->type, &yaml, &err) < 0 || options_parse(q, "PatchOptions", &err) < 0)
+			goto failed;
+		c->patch = body_patch(q, yaml, &err);
+		if (!c->patch)
+			goto failed;
+	}
+	op = write_op_new(q, q->res, q->ns, q->name);
+	op->must_exist = op->retry = true;
+	op->produce = produce_scale;
+	op->done = scale_done;
+	op->ctx2 = c;
+	write_run(op);
+	return;
+failed:
+	api_req_fail(q, &err);
+}

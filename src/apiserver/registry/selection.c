@@ -1,0 +1,132 @@
+#include "apiserver/registry/selection.h"
+#include "apiserver/registry/strategy.h"
+
+/* Names that select another field than they spell. */
+static const struct {
+	const char *kind, *label;
+	enum sym path[3];
+} aliases[] = {
+	{ "Pod", "spec.host", { F_spec, F_nodeName, SYM_NONE } },
+	{ "Job", "status.successful", { F_status, F_succeeded, SYM_NONE } },
+};
+
+static int resolve(struct selection_term *t, const struct resource *r, struct err *err)
+{
+	const struct schema *s = r->schema;
+	struct sv rest = t->label, part;
+	size_t n = 0;
+	bool known = sv_is(t->label, "metadata.name") || (r->namespaced && sv_is(t->label, "metadata.namespace"));
+
+	for (const char *const *f = r->selectable_fields; !known && f && *f; f++)
+		known = sv_is(t->label, *f);
+	if (!known)
+		return err_set(err, ERR_BAD_REQUEST, "field label not supported: %.*s", SV_ARG(t->label));
+	for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
+		if (sv_is(sv_from(r->kind), aliases[i].kind) && sv_is(t->label, aliases[i].label)) {
+			memcpy(t->path, aliases[i].path, sizeof(aliases[i].path));
+			t->kind = FIELD_STRING;
+			return 0;
+		}
+	}
+	t->kind = FIELD_STRING;
+	while (sv_split(&rest, '.', &part)) {
+		const struct field *f = NULL;
+		enum sym sym = sym_find(part);
+
+		if (s && sym)
+			f = schema_field(s, sym);
+		if (!f || n + 1 >= ARRAY_LEN(t->path)) {
+			t->path[0] = SYM_NONE; /* only a strategy can say */
+			return 0;
+		}
+		t->path[n++] = sym;
+		t->kind = f->kind;
+		s = f->kind == FIELD_STRUCT ? f->type : NULL;
+	}
+	t->path[n] = SYM_NONE;
+	return 0;
+}
+
+int selection_make(struct arena *a, const struct resource *r, struct sv labels, struct sv fields,
+		   const struct selection **ret, struct err *err)
+{
+	struct selection *s;
+	struct field_selector *fs;
+
+	*ret = NULL;
+	if (!labels.n && !fields.n)
+		return 0;
+	s = ARENA_NEW(a, struct selection);
+	s->res = r;
+	if (labels.n) {
+		s->labels = selector_parse(a, labels, err);
+		if (!s->labels && err->reason != ERR_NONE)
+			return -1;
+	}
+	if (fields.n) {
+		fs = field_selector_parse(a, fields, err);
+		if (!fs)
+			return err->reason != ERR_NONE ? -1 : 0;
+		s->terms = ARENA_ARRAY(a, struct selection_term, fs->n);
+		for (size_t i = 0; i < fs->n; i++) {
+			struct selection_term *t = &s->terms[s->n_terms++];
+
+			t->label = fs->terms[i].label;
+			t->value = fs->terms[i].value;
+			t->negated = fs->terms[i].negated;
+			if (resolve(t, r, err) < 0)
+				return -1;
+			if (!t->negated && sv_is(t->label, "metadata.name"))
+				s->pinned_name = t->value;
+			if (!t->negated && t->path[0] == F_spec && t->path[1] == F_nodeName && t->value.n)
+				s->pinned_node = t->value;
+			if (!t->negated && sv_is(t->label, "metadata.namespace"))
+				s->pinned_ns = t->value;
+		}
+	}
+	*ret = s;
+	return 0;
+}
+
+static bool term_matches(const struct selection *s, const struct selection_term *t, const struct obj *o)
+{
+	const struct strategy *st = strategy_for(s->res);
+	const struct val *v;
+	struct sv text = SV("");
+	char number[24];
+	bool equal;
+
+	if (st->field_label && st->field_label(obj_root(o), t->label, &text)) {
+		equal = sv_eq(text, t->value);
+	} else if (t->path[0] == SYM_NONE) {
+		equal = false;
+	} else {
+		v = val_path(obj_root(o), t->path);
+		if (t->kind == FIELD_BOOL) {
+			text = val_bool(v) ? SV("true") : SV("false");
+		} else if (t->kind == FIELD_INT32 || t->kind == FIELD_INT64) {
+			struct buf b = { .p = number, .cap = sizeof(number), .limit = sizeof(number) - 1 };
+
+			buf_addi64(&b, val_int_or(v, 0));
+			text = buf_sv(&b);
+		} else {
+			text = val_str(v);
+		}
+		equal = sv_eq(text, t->value);
+	}
+	return equal != t->negated;
+}
+
+bool selection_matches(const struct selection *s, const struct obj *o)
+{
+	if (!s)
+		return true;
+	if (s->pinned_name.p && !sv_eq(s->pinned_name, obj_name(o)))
+		return false;
+	if (s->labels && !selector_matches(s->labels, obj_labels(o)))
+		return false;
+	for (size_t i = 0; i < s->n_terms; i++)
+		if (!term_matches(s, &s->terms[i], o))
+			return false;
+	return true;
+}

@@ -1,0 +1,35 @@
+/* selection.h - label and field selector of a list, watch or deletecollection, ready to match.
+ *
+ * Field labels are resolved when the selection is made: metadata.name and metadata.namespace
+ * everywhere, the resource's selectable_fields, and the few old names that mean another field
+ * (spec.host). Anything else is ERR_BAD_REQUEST, as upstream. Arena-owned; immutable after.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "object/obj.h"
+#include "object/schema.h"
+#include "object/selector.h"
+
+struct selection_term {
+	struct sv label, value;
+	enum sym path[8]; /* SYM_NONE-terminated; empty: asked of the strategy */
+	uint8_t kind;	  /* enum field_kind of the field: what absence reads as */
+	bool negated;
+};
+
+struct selection {
+	const struct resource *res;
+	const struct selector *labels; /* NULL: everything */
+	struct selection_term *terms;
+	size_t n_terms;
+	struct sv pinned_name; /* metadata.name=x, or SV_NULL */
+	struct sv pinned_node; /* spec.nodeName=x, or SV_NULL */
+	struct sv pinned_ns;
+};
+
+/* NULL texts or empty ones select everything: *ret is NULL then. */
+int selection_make(struct arena *a, const struct resource *r, struct sv labels, struct sv fields,
+		   const struct selection **ret, struct err *err);
+bool selection_matches(const struct selection *s, const struct obj *o);

@@ -1,0 +1,83 @@
+/* Every kind's strategy: its own where it has one, else a plain one. */
+#include "apiserver/registry/kinds/kinds.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Kinds with a strategy of their own, declared in kinds/kinds.h. */
+static const struct {
+	uint16_t id;
+	const struct strategy *strategy;
+} own[] = {
+	{ R_core_pods, &pod_strategy },
+	{ R_core_services, &service_strategy },
+	{ R_core_endpoints, &endpoints_strategy },
+	{ R_core_namespaces, &namespace_strategy },
+	{ R_core_nodes, &node_strategy },
+	{ R_core_serviceaccounts, &serviceaccount_strategy },
+	{ R_core_secrets, &secret_strategy },
+	{ R_core_configmaps, &configmap_strategy },
+	{ R_core_events, &event_strategy },
+	{ R_events_events, &events_event_strategy },
+	{ R_core_replicationcontrollers, &replicationcontroller_strategy },
+	{ R_core_bindings, &binding_strategy },
+	{ R_core_limitranges, &limitrange_strategy },
+	{ R_core_resourcequotas, &resourcequota_strategy },
+	{ R_core_persistentvolumes, &persistentvolume_strategy },
+	{ R_core_persistentvolumeclaims, &persistentvolumeclaim_strategy },
+	{ R_core_podtemplates, &podtemplate_strategy },
+	{ R_apps_deployments, &deployment_strategy },
+	{ R_apps_replicasets, &replicaset_strategy },
+	{ R_apps_daemonsets, &daemonset_strategy },
+	{ R_apps_statefulsets, &statefulset_strategy },
+	{ R_apps_controllerrevisions, &controllerrevision_strategy },
+	{ R_batch_jobs, &job_strategy },
+	{ R_batch_cronjobs, &cronjob_strategy },
+	{ R_authentication_tokenreviews, &tokenreview_strategy },
+	{ R_authentication_selfsubjectreviews, &selfsubjectreview_strategy },
+	{ R_authorization_subjectaccessreviews, &subjectaccessreview_strategy },
+	{ R_authorization_localsubjectaccessreviews, &localsubjectaccessreview_strategy },
+	{ R_authorization_selfsubjectaccessreviews, &selfsubjectaccessreview_strategy },
+	{ R_authorization_selfsubjectrulesreviews, &selfsubjectrulesreview_strategy },
+	{ R_rbac_roles, &role_strategy },
+	{ R_rbac_clusterroles, &clusterrole_strategy },
+	{ R_rbac_rolebindings, &rolebinding_strategy },
+	{ R_rbac_clusterrolebindings, &clusterrolebinding_strategy },
+	{ R_coordination_leases, &lease_strategy },
+	{ R_discovery_endpointslices, &endpointslice_strategy },
+	{ R_policy_poddisruptionbudgets, &pdb_strategy },
+	{ R_scheduling_priorityclasses, &priorityclass_strategy },
+	{ R_networking_ingresses, &ingress_strategy },
+	{ R_networking_ingressclasses, &ingressclass_strategy },
+	{ R_networking_networkpolicies, &networkpolicy_strategy },
+	{ R_networking_servicecidrs, &servicecidr_strategy },
+	{ R_networking_ipaddresses, &ipaddress_strategy },
+	{ R_storage_storageclasses, &storageclass_strategy },
+	{ R_storage_volumeattachments, &volumeattachment_strategy },
+	{ R_storage_csidrivers, &csidriver_strategy },
+	{ R_storage_csinodes, &csinode_strategy },
+	{ R_storage_csistoragecapacities, &csistoragecapacity_strategy },
+	{ R_apiextensions_customresourcedefinitions, &crd_strategy },
+};
+
+static struct strategy *table;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fill(void)
+{
+	table = xcalloc(resource_count, sizeof(*table));
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		table[own[i].id] = *own[i].strategy;
+	for (size_t i = 0; i < resource_count; i++) {
+		if (table[i].res)
+			continue;
+		table[i] =
+		    (struct strategy){ .res = &resource_all[i], .unconditional_update = true, .no_generation = true };
+	}
+}
+
+const struct strategy *strategy_for(const struct resource *r)
+{
+	pthread_once(&once, fill);
+	return &table[r->id];
+}

@@ -1,0 +1,252 @@
+/* PUT, and the second half of every change to an existing object. */
+#include "apiserver/registry/registry.h"
+#include "object/decode.h"
+
+#include <stdlib.h>
+
+static void copy_member(struct arena *a, struct val *to, const struct val *from, enum sym key)
+{
+	const struct val *v = val_member(from, key);
+
+	/* The nodes of a published object are frozen: hooks change what they get in place. */
+	if (v)
+		val_set(a, to, key, val_clone_nodes(a, v));
+	else
+		val_del(to, key);
+}
+
+/* The status endpoint changes status and metadata, the main one everything else. */
+void restore_fields(struct write_op *op, const struct val *old)
+{
+	const struct schema *s = op->res->schema;
+
+	if (!op->sub.n) {
+		if (op->res->has_status)
+			copy_member(op->a, op->doc, old, F_status);
+		return;
+	}
+	for (size_t i = 0; i < s->n_fields; i++) {
+		enum sym f = s->fields[i].sym;
+
+		if (f == F_metadata || f == F_apiVersion || f == F_kind)
+			continue;
+		if (sv_is(op->sub, "status") ? f == F_status : f != F_status)
+			continue;
+		copy_member(op->a, op->doc, old, f);
+	}
+}
+
+static int check_versions(struct write_op *op, struct err *err)
+{
+	const struct val *meta = val_member(op->doc, F_metadata);
+	struct sv uid = val_get_str(meta, F_uid), rv = val_get_str(meta, F_resourceVersion);
+	int64_t rev = 0;
+
+	if (uid.n && !sv_eq(uid, obj_uid(op->old)))
+		return err_conflict(err, op->res, op->name,
+				    "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+				    SV_ARG(uid), SV_ARG(obj_uid(op->old)));
+	if (!rv.n)
+		return 0;
+	if (!sv_to_i64(rv, &rev) || rev < 0) {
+		err_set(err, ERR_INVALID,
+			"%s \"%.*s\" is invalid: metadata.resourceVersion: Invalid value: \"%.*s\": "
+			"must be an unsigned integer",
+			op->res->kind, SV_ARG(op->name), SV_ARG(rv));
+		err_add_cause(err, "FieldValueInvalid", SV("metadata.resourceVersion"), "Invalid value: \"%.*s\"",
+			      SV_ARG(rv));
+		return err_set_object(err, sv_from(op->res->group), sv_from(op->res->kind), op->name);
+	}
+	if (rev != obj_rev(op->old))
+		return err_modified(err, op->res, op->name);
+	return 0;
+}
+
+/* What metadata.generation counts: a change to anything but metadata and status. */
+static bool desired_changed(const struct write_op *op, const struct val *old)
+{
+	const struct schema *s = op->res->schema;
+
+	for (size_t i = 0; i < s->n_fields; i++) {
+		enum sym f = s->fields[i].sym;
+
+		if (f != F_metadata && f != F_status && f != F_apiVersion && f != F_kind &&
+		    !val_equal(val_member(old, f), val_member(op->doc, f)))
+			return true;
+	}
+	return false;
+}
+
+/* Same but for resourceVersion, which the new one may lack. */
+static bool unchanged(struct write_op *op, const struct val *old)
+{
+	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
+	const struct val *rv = val_get(old, F_metadata, F_resourceVersion);
+
+	if (rv)
+		val_set(op->a, meta, F_resourceVersion, rv);
+	return val_equal(old, op->doc);
+}
+
+void update_finish(struct write_op *op)
+{
+	static const enum sym kept[] = {
+		F_uid, F_creationTimestamp, F_deletionTimestamp, F_deletionGracePeriodSeconds, F_generation, F_namespace
+	};
+	const struct val *old = obj_root(op->old), *old_meta = val_member(old, F_metadata);
+	struct err err = ERR_INIT;
+	struct val *meta;
+
+	if (check_versions(op, &err) < 0)
+		goto failed;
+	meta = val_ensure_map(op->a, op->doc, F_metadata);
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		copy_member(op->a, meta, old_meta, kept[i]);
+	val_set_str(op->a, meta, F_name, obj_name(op->old));
+	val_del(meta, F_selfLink);
+	copy_member(op->a, meta, old_meta, F_resourceVersion);
+	restore_fields(op, old);
+	if (write_managed(op, old, &err) < 0 || write_admit(op, true, ADMIT_UPDATE, &err) < 0)
+		goto failed;
+	if (op->strat->prepare_update)
+		op->strat->prepare_update(op->q, old, op->doc);
+	meta = val_ensure_map(op->a, op->doc, F_metadata);
+	if (!op->strat->no_generation && (!op->sub.n || !op->res->has_status) && desired_changed(op, old))
+		val_set_int(op->a, meta, F_generation, val_get_int(old_meta, 0, F_generation) + 1);
+	if (write_validate(op, old, &err) < 0 || write_admit(op, false, ADMIT_UPDATE, &err) < 0)
+		goto failed;
+	if (unchanged(op, old)) {
+		write_finish(op, op->old, NULL);
+		return;
+	}
+	/* The last finalizer went: what deletion began ends here. */
+	if (obj_deleting(op->old) && object_finalized(op->res, op->doc) &&
+	    val_get_int(old_meta, -1, F_deletionGracePeriodSeconds) == 0)
+		op->tombstone = true;
+	write_commit(op);
+	return;
+failed:
+	write_fail(op, &err);
+}
+
+static int must_be_specified(struct write_op *op, struct err *err)
+{
+	err_set(err, ERR_INVALID,
+		"%s%s%s \"%.*s\" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for "
+		"an update",
+		op->res->kind, *op->res->group ? "." : "", op->res->group, SV_ARG(op->name));
+	err_add_cause(err, "FieldValueInvalid", SV("metadata.resourceVersion"),
+		      "Invalid value: 0x0: must be specified for an update");
+	return err_set_object(err, sv_from(op->res->group), sv_from(op->res->kind), op->name);
+}
+
+static int produce_put(struct write_op *op, struct err *err)
+{
+	op->doc = op->ctx2;
+	if (!val_get_str(op->doc, F_metadata, F_resourceVersion).n)
+		op->ctx2 = val_clone_nodes(op->a, op->doc); /* for another attempt */
+	op->code = op->old ? 200 : 201;
+	if (!op->old) {
+		if (!op->strat->create_on_update)
+			return err_not_found(err, op->res, op->name);
+		/* An object that was meant to be there in this version is gone. */
+		if (val_get_str(op->doc, F_metadata, F_uid).n || val_get_str(op->doc, F_metadata, F_resourceVersion).n)
+			return err_not_found(err, op->res, op->name);
+		op->creating = true;
+		return 0;
+	}
+	op->retry = !val_get_str(op->doc, F_metadata, F_resourceVersion).n;
+	if (op->retry && !op->strat->unconditional_update)
+		return must_be_specified(op, err);
+	return 0;
+}
+
+int check_name(struct api_req *q, const struct val *doc, struct err *err)
+{
+	struct sv name = val_get_str(doc, F_metadata, F_name), ns = val_get_str(doc, F_metadata, F_namespace);
+
+	if (name.n && !sv_eq(name, q->name))
+		return err_set(err, ERR_BAD_REQUEST,
+			       "the name of the object (%.*s) does not match the name on the URL (%.*s)", SV_ARG(name),
+			       SV_ARG(q->name));
+	if (q->res->namespaced && ns.n && !sv_eq(ns, q->ns))
+		return err_set(err, ERR_BAD_REQUEST,
+			       "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
+			       SV_ARG(ns), SV_ARG(q->ns));
+	return 0;
+}
+
+void registry_update(struct api_req *q)
+{
+	struct write_op *op = write_op_new(q, q->res, q->ns, q->name);
+	struct err err = ERR_INIT;
+
+	op->sub = q->subresource;
+	if (options_parse(q, "UpdateOptions", &err) < 0)
+		goto failed;
+	op->doc = body_typed(q, q->res->schema, resource_gv(q->arena, q->res), sv_from(q->res->kind), &err);
+	if (!op->doc)
+		goto failed;
+	if (!val_get_str(op->doc, F_metadata, F_name).n) {
+		if (q->trusted) {
+			val_set_str(q->arena, val_ensure_map(q->arena, op->doc, F_metadata), F_name, q->name);
+		} else {
+			err_set(&err, ERR_BAD_REQUEST,
+				"the name of the object (%s) does not match the name on the URL (%.*s)", "",
+				SV_ARG(q->name));
+			goto failed;
+		}
+	}
+	if (check_name(q, op->doc, &err) < 0)
+		goto failed;
+	write_defaults(op);
+	op->ctx2 = op->doc;
+	op->must_exist = q->subresource.n != 0;
+	op->produce = produce_put;
+	write_run(op);
+	return;
+failed:
+	api_req_fail(q, &err);
+}
+
+/* --- updates inside other requests --- */
+
+struct update_cb {
+	int (*change)(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err);
+	void (*done)(struct api_req *q, struct obj *o, struct err *err, void *ctx);
+	void *ctx;
+};
+
+static int produce_change(struct write_op *op, struct err *err)
+{
+	struct update_cb *cb = op->ctx;
+
+	op->doc = obj_edit(op->a, op->old);
+	return cb->change(op->q, obj_root(op->old), op->doc, cb->ctx, err);
+}
+
+static void update_cb_done(struct write_op *op, struct obj *o, struct err *err)
+{
+	struct update_cb *cb = op->ctx;
+
+	cb->done(op->q, o, err, cb->ctx);
+}
+
+void registry_update_async(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, const char *sub,
+			   int (*change)(struct api_req *q, const struct val *old, struct val *doc, void *ctx,
+					 struct err *err),
+			   void (*done)(struct api_req *q, struct obj *o, struct err *err, void *ctx), void *ctx)
+{
+	struct write_op *op;
+	struct update_cb *cb = ARENA_NEW(q->arena, struct update_cb);
+
+	*cb = (struct update_cb){ .change = change, .done = done, .ctx = ctx };
+	registry_adopt(q, r, ns, name, VERB_UPDATE);
+	op = write_op_new(q, r, ns, name);
+	op->sub = sub ? sv_from(sub) : SV("");
+	op->must_exist = op->retry = true;
+	op->produce = produce_change;
+	op->done = update_cb_done;
+	op->ctx = cb;
+	write_run(op);
+}

@@ -1,0 +1,295 @@
+/* WATCH over a streaming sink: events as lines of JSON around the objects' own text.
+ *
+ *	publish ─▶ queue of the watcher ─wake─▶ post to the request's thread ─▶ drain ─▶ stream_write
+ *
+ * A stream lives until the client goes, its time is up or the watch ended; everything that
+ * may still call back (the timer, a posted drain) holds a reference on it. */
+#include "apiserver/registry/registry.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+#define STREAM_HIGH_WATER ((size_t)1024 * 1024) /* bytes not yet taken by the peer */
+#define WATCH_SECONDS_MIN 1800			/* upstream: 30 to 60 minutes, spread */
+
+struct watch_stream {
+	struct api_req *q;
+	struct wc_watch *watch;
+	struct env_timer *timer;
+	atomic_int refs;
+	bool blocked; /* waiting for on_drain */
+	bool over;    /* no more events */
+	bool columns_sent;
+};
+
+static void stream_unref(struct watch_stream *w)
+{
+	struct api_req *q = w->q;
+
+	if (atomic_fetch_sub(&w->refs, 1) != 1)
+		return;
+	free(w);
+	q->sink->stream_end(q);
+}
+
+static void finish(struct watch_stream *w)
+{
+	struct apiserver *s = w->q->server;
+
+	if (w->over)
+		return;
+	w->over = true;
+	w->watch = wc_watch_close(w->watch);
+	metrics_watchers(s, -1);
+	if (w->timer && env_timer_stop(s->env, w->timer))
+		stream_unref(w); /* its reference: it never runs */
+	w->timer = NULL;
+	stream_unref(w);
+}
+
+struct sv watch_event_head(enum watch_type t)
+{
+	switch (t) {
+	case WATCH_ADDED:
+		return SV("{\"type\":\"ADDED\",\"object\":");
+	case WATCH_MODIFIED:
+		return SV("{\"type\":\"MODIFIED\",\"object\":");
+	case WATCH_DELETED:
+		return SV("{\"type\":\"DELETED\",\"object\":");
+	default:
+		return SV("{\"type\":\"BOOKMARK\",\"object\":");
+	}
+}
+
+static size_t put(struct api_req *q, struct sv constant)
+{
+	return q->sink->stream_write(q, &(struct http_chunk){ .data = constant });
+}
+
+static size_t put_buf(struct api_req *q, struct buf *b)
+{
+	size_t n = b->n;
+	char *text = buf_detach(b);
+
+	return q->sink->stream_write(q,
+				     &(struct http_chunk){ .data = sv_make(text, n), .release = free, .owner = text });
+}
+
+static void release_obj(void *o)
+{
+	obj_unref(o);
+}
+
+static void bookmark_encode(struct api_req *q, struct buf *b, const struct wc_event *e)
+{
+	const struct resource *r = q->res;
+	char av[160];
+
+	buf_addsv(b, watch_event_head(WATCH_BOOKMARK));
+	if (q->as == AS_PARTIAL)
+		buf_adds(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\"");
+	else if (q->as == AS_TABLE)
+		buf_adds(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\"");
+	else
+		buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\"", r->kind,
+			   resource_api_version(r, av, sizeof(av)));
+	buf_printf(b, ",\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", e->rev);
+	if (q->as == AS_TABLE) {
+		/* A table carries its annotations on a row's object. */
+		buf_adds(b, "},\"columnDefinitions\":null,\"rows\":[{\"cells\":[],\"object\":{\"kind\":"
+			    "\"PartialObjectMetadata\","
+			    "\"apiVersion\":\"meta.k8s.io/v1\"");
+		buf_printf(b, ",\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", e->rev);
+	} else {
+		buf_adds(b, ",\"creationTimestamp\":null");
+	}
+	if (e->initial_end)
+		buf_adds(b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
+	buf_adds(b, q->as == AS_TABLE ? "}}}]}}\n" : "}}}\n");
+}
+
+/* Returns the bytes waiting. */
+static size_t send_event(struct watch_stream *w, struct wc_event *e)
+{
+	struct api_req *q = w->q;
+	struct buf b = BUF_INIT;
+
+	if (e->type == WATCH_BOOKMARK) {
+		bookmark_encode(q, &b, e);
+		return put_buf(q, &b);
+	}
+	if (q->as == AS_NATIVE) {
+		struct http_chunk c = { .data = obj_json(e->o), .release = release_obj, .owner = e->o };
+
+		(void)put(q, watch_event_head(e->type));
+		(void)q->sink->stream_write(q, &c);
+		return put(q, SV("}\n"));
+	}
+	buf_addsv(&b, watch_event_head(e->type));
+	if (q->as == AS_TABLE)
+		table_encode(q, &b, q->res, &e->o, 1, e->rev, SV_NULL, -1, !w->columns_sent);
+	else
+		partial_encode(&b, obj_root(e->o));
+	w->columns_sent = true;
+	buf_adds(&b, "}\n");
+	obj_unref(e->o);
+	return put_buf(q, &b);
+}
+
+static void drain(struct watch_stream *w)
+{
+	struct err err = ERR_INIT;
+	struct wc_event e;
+	int rc = 1;
+
+	while (!w->over && !w->blocked && (rc = wc_watch_next(w->watch, &e, &err)) > 0)
+		w->blocked = send_event(w, &e) > STREAM_HIGH_WATER;
+	if (rc < 0) {
+		/* The client starts again from the last revision it saw. */
+		err_release(&err);
+		finish(w);
+	}
+}
+
+static void drain_posted(struct api_req *q, void *ctx)
+{
+	(void)q;
+	drain(ctx);
+	stream_unref(ctx);
+}
+
+static void on_wake(void *ctx)
+{
+	struct watch_stream *w = ctx;
+
+	atomic_fetch_add(&w->refs, 1);
+	api_req_post(w->q, drain_posted, w);
+}
+
+static void on_drain(struct api_req *q)
+{
+	struct watch_stream *w = q->stream;
+
+	w->blocked = false;
+	atomic_fetch_add(&w->refs, 1); /* draining may find the end */
+	drain(w);
+	stream_unref(w);
+}
+
+static void on_gone(struct api_req *q)
+{
+	finish(q->stream);
+}
+
+static void timeout_posted(struct api_req *q, void *ctx)
+{
+	(void)q;
+	finish(ctx);
+	stream_unref(ctx);
+}
+
+static void on_timeout(void *ctx)
+{
+	struct watch_stream *w = ctx;
+
+	api_req_post(w->q, timeout_posted, w);
+}
+
+static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
+{
+	static const char kind[] = "ListOptions";
+	struct sv rv = SV_NULL, match = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
+	bool initial_set = api_req_param(q, "sendInitialEvents", &v), initial = option_bool(q, "sendInitialEvents");
+	const struct selection *sel;
+	int64_t rev;
+
+	(void)api_req_param(q, "labelSelector", &labels);
+	(void)api_req_param(q, "fieldSelector", &fields);
+	(void)api_req_param(q, "resourceVersion", &rv);
+	(void)api_req_param(q, "resourceVersionMatch", &match);
+	if (match.n && !initial_set)
+		return err_options(
+		    err, kind, "resourceVersionMatch", "FieldValueForbidden",
+		    "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+	if (initial_set && !sv_is(match, "NotOlderThan"))
+		return err_options(
+		    err, kind, "resourceVersionMatch", "FieldValueForbidden",
+		    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+	if (!parse_rev(rv, &rev))
+		return err_bad_rev(err, rv);
+	/* A named watch (the legacy path) is one on metadata.name. */
+	if (q->name.n)
+		fields = fields.n ? arena_svf(q->arena, "metadata.name=%.*s,%.*s", SV_ARG(q->name), SV_ARG(fields))
+				  : arena_svf(q->arena, "metadata.name=%.*s", SV_ARG(q->name));
+	if (selection_make(q->arena, q->res, labels, fields, &sel, err) < 0)
+		return -1;
+	*o = (struct wc_watch_opts){
+		.res = q->res, .ns = q->ns, .sel = sel, .bookmarks = option_bool(q, "allowWatchBookmarks")
+	};
+	o->initial = initial || (!initial_set && rev == 0);
+	o->initial_bookmark = initial && o->bookmarks;
+	o->since = rev ? rev : WATCH_FROM_NOW;
+	*seconds = 0;
+	if (api_req_param(q, "timeoutSeconds", &v) && v.n &&
+	    (!sv_to_i64(v, seconds) || *seconds < 0 || *seconds > 1 << 30))
+		return err_set(err, ERR_BAD_REQUEST, "timeoutSeconds: Invalid value: \"%.*s\"", SV_ARG(v));
+	return 0;
+}
+
+/* A watch that cannot start where it was asked to is a stream of one error, as upstream's. */
+static void answer_error_event(struct api_req *q, struct err *err)
+{
+	struct buf b = BUF_INIT;
+
+	buf_adds(&b, "{\"type\":\"ERROR\",\"object\":");
+	json_encode(&b, status_failure(q->arena, err));
+	buf_adds(&b, "}\n");
+	err_release(err);
+	q->sink->stream_begin(q, "application/json");
+	(void)put_buf(q, &b);
+	q->sink->stream_end(q);
+}
+
+void registry_watch(struct api_req *q)
+{
+	struct apiserver *s = q->server;
+	struct err err = ERR_INIT;
+	struct wc_watch_opts o;
+	struct watch_stream *w;
+	int64_t seconds, ns;
+
+	if (!q->sink->stream_begin)
+		err_set(&err, ERR_NOT_ACCEPTABLE, "this transport cannot stream");
+	if (err.reason != ERR_NONE || parse_opts(q, &o, &seconds, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	if (o.initial_bookmark && o.since > wc_rev(s->wc)) {
+		wait_for_rev(q, o.since, registry_watch);
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->q = q;
+	atomic_init(&w->refs, 3); /* our own, the timer's and this function's */
+	o.wake = on_wake;
+	o.ctx = w;
+	if (wc_watch_open(s->wc, &o, &w->watch, &err) < 0) {
+		free(w);
+		if (err.reason == ERR_EXPIRED)
+			answer_error_event(q, &err);
+		else
+			api_req_fail(q, &err);
+		return;
+	}
+	metrics_watchers(s, 1);
+	flow_release(q); /* a standing watch holds no seat */
+	q->stream = w;
+	q->on_gone = on_gone;
+	q->on_drain = on_drain;
+	q->sink->stream_begin(q, "application/json");
+	ns = seconds ? seconds * NS_PER_SEC
+		     : (WATCH_SECONDS_MIN + (int64_t)env_random_below(s->env, WATCH_SECONDS_MIN)) * NS_PER_SEC;
+	w->timer = env_after(s->env, ns, on_timeout, w);
+	drain(w);
+	stream_unref(w);
+}

@@ -1,0 +1,80 @@
+/* watchcache-internal.h - shared by watchcache.c (contents) and watchers.c (who watches). */
+#pragma once
+
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/objtree.h"
+#include "apiserver/watchcache.h"
+#include "base/list.h"
+#include "base/strmap.h"
+#include "base/vec.h"
+
+#define RING_EVENTS_MAX 4096
+#define RING_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define RING_AGE_NS (5 * 60 * NS_PER_SEC) /* as long as the store keeps history */
+
+/* One change, shared by the ring and every queue it is in. */
+struct wc_change {
+	atomic_int refs;
+	struct obj *o;	  /* new version; of a deletion the last one at the deletion's revision */
+	struct obj *prev; /* NULL: created */
+	struct obj
+	    *gone; /* prev at the new revision: for watchers whose selector it left; made on demand under the lock */
+	int64_t rev, mono_ns;
+	bool deleted;
+};
+
+struct wc_item {
+	struct wc_change *ev; /* NULL: bookmark */
+	int64_t rev;
+	enum watch_type type;
+};
+
+struct wc_watch {
+	struct list link;
+	struct wc_resource *in;
+	struct wc_watch_opts o;
+	char *ns, *bucket; /* owned; bucket: key of the index it is in, or NULL */
+	pthread_mutex_t lock;
+	/* All below guarded by lock. */
+	struct wc_list initial;
+	size_t initial_at;
+	struct arena initial_arena;
+	bool initial_bookmark_due;
+	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */
+	size_t head, n, cap;
+	bool scheduled, ended;
+	struct err why;
+};
+
+struct wc_resource {
+	struct watchcache *cache;
+	const struct resource *res;
+	char *prefix; /* of its store keys */
+	size_t prefix_n;
+	pthread_rwlock_t lock;
+	struct objtree tree;
+	struct wc_change **ring; /* circular */
+	size_t ring_head, ring_n, ring_cap, ring_bytes;
+	int64_t last_rev;      /* of the newest change, or of the fill */
+	int64_t ring_floor;    /* every change after this revision is in the ring */
+	struct list watchers;  /* those without a bucket */
+	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
+	size_t n_watchers;
+};
+
+struct watchcache {
+	struct apiserver *s;
+	struct wc_resource **by_id; /* per resource_all; NULL when it is not stored */
+	_Atomic int64_t rev;
+	struct store_watch *watch;
+	atomic_bool broken;
+};
+
+struct wc_change *wc_change_ref(struct wc_change *c);
+void wc_change_unref(struct wc_change *c);
+/* wc_list() with the resource's lock already held. */
+void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
+		struct arena *a, struct wc_list *ret);
+/* Gives a change to every watcher that wants it; the resource's lock is held for writing. */
+void wc_dispatch(struct wc_resource *r, struct wc_change *c);
+void wc_end_all(struct wc_resource *r, const struct err *why);

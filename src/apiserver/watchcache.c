@@ -1,0 +1,463 @@
+#include "apiserver/watchcache-internal.h"
+#include "apiserver/registry/strategy.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+/* Where upstream's storage path is not the plural. */
+static const struct {
+	const char *group, *plural, *path;
+} paths[] = {
+	{ "", "services", "services/specs" },
+	{ "", "endpoints", "services/endpoints" },
+	{ "", "nodes", "minions" },
+	{ "", "replicationcontrollers", "controllers" },
+	{ "networking.k8s.io", "ingresses", "ingress" },
+	{ "events.k8s.io", "events", "events.k8s.io/events" },
+	{ "apiextensions.k8s.io", "customresourcedefinitions", "apiextensions.k8s.io/customresourcedefinitions" },
+	{ "apiregistration.k8s.io", "apiservices", "apiregistration.k8s.io/apiservices" },
+};
+
+bool resource_stored(const struct resource *r)
+{
+	return r->schema && (r->verbs & (1u << VERB_LIST)) && (r->verbs & (1u << VERB_WATCH));
+}
+
+struct sv store_prefix(struct arena *a, const struct resource *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		if (sv_is(sv_from(r->group), paths[i].group) && sv_is(sv_from(r->plural), paths[i].plural))
+			return arena_svf(a, "/registry/%s/", paths[i].path);
+	return arena_svf(a, "/registry/%s/", r->plural);
+}
+
+struct sv store_key(struct arena *a, const struct resource *r, struct sv ns, struct sv name)
+{
+	struct sv prefix = store_prefix(a, r);
+
+	if (!r->namespaced)
+		return arena_svf(a, "%.*s%.*s", SV_ARG(prefix), SV_ARG(name));
+	return arena_svf(a, "%.*s%.*s/%.*s", SV_ARG(prefix), SV_ARG(ns), SV_ARG(name));
+}
+
+struct wc_change *wc_change_ref(struct wc_change *c)
+{
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	return c;
+}
+
+void wc_change_unref(struct wc_change *c)
+{
+	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	obj_unref(c->o);
+	obj_unref(c->prev);
+	obj_unref(c->gone);
+	free(c);
+}
+
+static void ring_drop_oldest(struct wc_resource *r)
+{
+	struct wc_change *c = r->ring[r->ring_head];
+
+	r->ring_head = (r->ring_head + 1) % r->ring_cap;
+	r->ring_n--;
+	r->ring_bytes -= obj_bytes(c->o);
+	r->ring_floor = c->rev;
+	wc_change_unref(c);
+}
+
+static void ring_push(struct wc_resource *r, struct wc_change *c)
+{
+	size_t bytes = obj_bytes(c->o);
+
+	while (r->ring_n && (r->ring_n >= RING_EVENTS_MAX || r->ring_bytes + bytes > RING_BYTES_MAX ||
+			     r->ring[r->ring_head]->mono_ns < c->mono_ns - RING_AGE_NS))
+		ring_drop_oldest(r);
+	if (r->ring_n == r->ring_cap) {
+		size_t cap = r->ring_cap ? r->ring_cap * 2 : 16;
+		struct wc_change **ring = xmalloc(cap * sizeof(*ring));
+
+		for (size_t i = 0; i < r->ring_n; i++)
+			ring[i] = r->ring[(r->ring_head + i) % r->ring_cap];
+		free(r->ring);
+		r->ring = ring;
+		r->ring_cap = cap;
+		r->ring_head = 0;
+	}
+	r->ring[(r->ring_head + r->ring_n++) % r->ring_cap] = wc_change_ref(c);
+	r->ring_bytes += bytes;
+}
+
+/* o_take NULL: deleted. */
+static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev)
+{
+	struct apiserver *s = r->cache->s;
+	const struct strategy *st = strategy_for(r->res);
+	struct wc_change *c = xcalloc(1, sizeof(*c));
+	struct obj *prev, *now = o_take;
+
+	atomic_init(&c->refs, 1);
+	c->rev = rev;
+	c->mono_ns = env_mono_ns(s->env);
+	pthread_rwlock_wrlock(&r->lock);
+	if (o_take) {
+		prev = objtree_put(&r->tree, obj_ref(o_take));
+	} else {
+		prev = objtree_del(&r->tree, ns, name);
+		if (prev) {
+			c->deleted = true;
+			now = obj_new(obj_root(prev), rev);
+		}
+	}
+	c->o = now;
+	c->prev = prev;
+	r->last_rev = rev;
+	if (now) {
+		ring_push(r, c);
+		wc_dispatch(r, c);
+	}
+	pthread_rwlock_unlock(&r->lock);
+	if (now && st->observe)
+		st->observe(s, prev, o_take ? now : NULL);
+	wc_change_unref(c);
+}
+
+/* Splits "ns/name" (or "name") behind the prefix. */
+static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name)
+{
+	struct sv rest = sv_sub(key, r->prefix_n, key.n);
+	ssize_t slash = r->res->namespaced ? sv_find(rest, '/') : -1;
+
+	*ns = slash < 0 ? SV("") : sv_sub(rest, 0, (size_t)slash);
+	*name = slash < 0 ? rest : sv_sub(rest, (size_t)slash + 1, rest.n);
+}
+
+static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
+{
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+
+		if (r && sv_starts(key, sv_make(r->prefix, r->prefix_n)))
+			return r;
+	}
+	return NULL;
+}
+
+/* A stored value as an object; NULL when it cannot be read (then the key is left alone). */
+static struct obj *parse_value(struct sv value, int64_t rev)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
+
+	return root ? obj_new(root, rev) : NULL;
+}
+
+static void on_change(const struct store_change *ch, void *ctx)
+{
+	struct watchcache *c = ctx;
+	struct pending_write *pw = ch->cookie;
+	struct wc_resource *r = pw ? c->by_id[pw->res->id] : resource_of_key(c, ch->kv.key);
+	struct sv ns, name;
+
+	if (r) {
+		struct obj *o = NULL;
+
+		split_key(r, ch->kv.key, &ns, &name);
+		if (!ch->kv.deleted) {
+			o = pw ? obj_new(pw->root, ch->kv.mod_rev) : parse_value(ch->kv.value, ch->kv.mod_rev);
+			if (pw && o)
+				pw->result = obj_ref(o);
+		}
+		if (o || ch->kv.deleted)
+			publish(r, ns, name, o, ch->kv.mod_rev);
+	}
+	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
+}
+
+static void on_progress(int64_t rev, void *ctx)
+{
+	struct watchcache *c = ctx;
+
+	if (rev > atomic_load(&c->rev))
+		atomic_store_explicit(&c->rev, rev, memory_order_release);
+}
+
+static void on_end(const struct err *why, void *ctx)
+{
+	struct watchcache *c = ctx;
+
+	atomic_store(&c->broken, true);
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+
+		if (!r)
+			continue;
+		pthread_rwlock_wrlock(&r->lock);
+		wc_end_all(r, why);
+		pthread_rwlock_unlock(&r->lock);
+	}
+}
+
+struct watchcache *watchcache_new(struct apiserver *s)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct watchcache *c = xcalloc(1, sizeof(*c));
+
+	c->s = s;
+	c->by_id = xcalloc(resource_count, sizeof(*c->by_id));
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r;
+		struct sv prefix;
+
+		if (!resource_stored(&resource_all[i]))
+			continue;
+		r = c->by_id[i] = xcalloc(1, sizeof(*r));
+		r->cache = c;
+		r->res = &resource_all[i];
+		prefix = store_prefix(&a, r->res);
+		r->prefix = xstrndup(prefix.p, prefix.n);
+		r->prefix_n = prefix.n;
+		list_init(&r->watchers);
+		pthread_rwlock_init(&r->lock, NULL);
+	}
+	return c;
+}
+
+static int fill_one(const struct store_kv *kv, void *ctx)
+{
+	struct wc_resource *r = ctx;
+	struct obj *o = parse_value(kv->value, kv->mod_rev);
+
+	if (o)
+		obj_unref(objtree_put(&r->tree, o));
+	return 0;
+}
+
+int watchcache_start(struct watchcache *c, struct err *err)
+{
+	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t rev = 0;
+
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+		struct sv from;
+		int64_t at;
+
+		if (!r)
+			continue;
+		from = sv_make(r->prefix, r->prefix_n);
+		/* The key after every key with this prefix: '0' follows '/'. */
+		if (store_range(c->s->store, from, arena_svf(&a, "%.*s0", (int)from.n - 1, from.p), rev, 0, fill_one, r,
+				&at, err) < 0)
+			return err_wrap(err, "reading %s from the store", r->res->plural);
+		rev = at;
+	}
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+		const struct strategy *st;
+		struct objtree_pos p = { 0, 0 };
+		const struct objtree_entry *e;
+
+		if (!r)
+			continue;
+		r->ring_floor = r->last_rev = rev;
+		st = strategy_for(r->res);
+		for (; st->observe && (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p))
+			st->observe(c->s, NULL, e->o);
+	}
+	atomic_store(&c->rev, rev);
+	if (store_watch(c->s->store, SV("/registry/"), SV("/registry0"), rev, &cb, c, &c->watch, err) < 0)
+		return err_wrap(err, "watching the store");
+	return 0;
+}
+
+void watchcache_stop(struct watchcache *c)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (c->watch)
+		store_unwatch(c->s->store, c->watch);
+	c->watch = NULL;
+	err_set(&why, ERR_UNAVAILABLE, "the server is shutting down");
+	on_end(&why, c);
+}
+
+struct watchcache *watchcache_free(struct watchcache *c)
+{
+	if (!c)
+		return NULL;
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+
+		if (!r)
+			continue;
+		BUG_ON(r->n_watchers);
+		while (r->ring_n)
+			ring_drop_oldest(r);
+		free(r->ring);
+		objtree_release(&r->tree);
+		strmap_release(&r->buckets);
+		pthread_rwlock_destroy(&r->lock);
+		free(r->prefix);
+		free(r);
+	}
+	free(c->by_id);
+	free(c);
+	return NULL;
+}
+
+struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
+{
+	struct wc_resource *r = c->by_id[res->id];
+	struct obj *o;
+
+	if (!r)
+		return NULL;
+	pthread_rwlock_rdlock(&r->lock);
+	o = obj_ref(objtree_get(&r->tree, res->namespaced ? ns : SV(""), name));
+	pthread_rwlock_unlock(&r->lock);
+	return o;
+}
+
+int64_t wc_rev(struct watchcache *c)
+{
+	return atomic_load_explicit(&c->rev, memory_order_acquire);
+}
+
+size_t wc_count(struct watchcache *c, const struct resource *res)
+{
+	struct wc_resource *r = c->by_id[res->id];
+	size_t n;
+
+	if (!r)
+		return 0;
+	pthread_rwlock_rdlock(&r->lock);
+	n = r->tree.count;
+	pthread_rwlock_unlock(&r->lock);
+	return n;
+}
+
+/* Upper bound of the objects in [p, end of ns), by whole blocks: what a list may need room for. */
+static size_t room_for(const struct objtree *t, struct objtree_pos p, struct sv ns)
+{
+	size_t n = 0;
+
+	for (size_t i = p.block; i < t->n_blocks; i++) {
+		const struct objtree_entry *e = &t->blocks[i]->e[0];
+
+		if (i > p.block && ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
+			break;
+		n += t->blocks[i]->n;
+	}
+	return n;
+}
+
+/* The list itself; the lock is held. */
+void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
+		struct arena *a, struct wc_list *ret)
+{
+	const struct objtree_entry *e;
+	struct objtree_pos p;
+	struct sv start_ns = ns, start_name = start;
+	size_t room;
+
+	*ret = (struct wc_list){ .remaining = -1, .rev = wc_rev(r->cache) };
+	if (r->res->namespaced && start.n) {
+		ssize_t slash = sv_find(start, '/');
+
+		start_ns = slash < 0 ? start : sv_sub(start, 0, (size_t)slash);
+		start_name = slash < 0 ? SV_NULL : sv_sub(start, (size_t)slash + 1, start.n);
+	}
+	p = objtree_seek(&r->tree, r->res->namespaced ? start_ns : SV(""), start_name);
+	room = room_for(&r->tree, p, ns);
+	if (limit && limit < room)
+		room = limit;
+	ret->objs = arena_alloc(a, (room ? room : 1) * sizeof(*ret->objs));
+	for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
+		if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
+			break;
+		if (!selection_matches(sel, e->o))
+			continue;
+		if (ret->n == room) {
+			ret->more = true;
+			break;
+		}
+		ret->objs[ret->n++] = obj_ref(e->o);
+	}
+	if (ret->more && !sel) {
+		ret->remaining = 0;
+		for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
+			if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
+				break;
+			ret->remaining++;
+		}
+	}
+}
+
+bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
+	     struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
+{
+	struct wc_resource *r = c->by_id[res->id];
+	bool ok;
+
+	*ret = (struct wc_list){ .rev = wc_rev(c), .remaining = -1 };
+	if (!r)
+		return true;
+	if (!res->namespaced)
+		ns = SV("");
+	/* One object by name: kubectl wait, get -w, leader election. */
+	if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact) {
+		struct obj *o = wc_get(c, res, ns, sel->pinned_name);
+
+		ret->objs = arena_alloc(a, sizeof(*ret->objs));
+		if (o && selection_matches(sel, o))
+			ret->objs[ret->n++] = o;
+		else
+			obj_unref(o);
+		return true;
+	}
+	pthread_rwlock_rdlock(&r->lock);
+	ok = !exact || (r->last_rev <= exact && exact <= wc_rev(c));
+	if (ok)
+		wc_collect(r, ns, sel, start, limit, a, ret);
+	pthread_rwlock_unlock(&r->lock);
+	if (exact)
+		ret->rev = exact;
+	return ok;
+}
+
+void wc_list_unref(struct wc_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		obj_unref(l->objs[i]);
+	l->n = 0;
+}
+
+void wc_each(struct watchcache *c, const struct resource *res, struct sv ns, int (*fn)(struct obj *o, void *ctx),
+	     void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct wc_list l;
+
+	/* References first: fn may look things up in the cache itself. */
+	(void)wc_list(c, res, ns, NULL, SV_NULL, 0, 0, &a, &l);
+	for (size_t i = 0; i < l.n; i++)
+		if (fn(l.objs[i], ctx))
+			break;
+	wc_list_unref(&l);
+}
+
+void wc_metrics(struct watchcache *c, struct buf *b)
+{
+	char q[256];
+
+	buf_adds(b,
+		 "# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n"
+		 "# TYPE apiserver_storage_objects gauge\n");
+	for (size_t i = 0; i < resource_count; i++)
+		if (c->by_id[i])
+			buf_printf(b, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
+				   resource_qualified(&resource_all[i], q, sizeof(q)), wc_count(c, &resource_all[i]));
+}

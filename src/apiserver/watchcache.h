@@ -1,0 +1,108 @@
+/* watchcache.h - everything that is stored, in memory, and who is watching it.
+ *
+ * Filled from the store by ranges at one revision, then kept current by one store watch over
+ * all keys. Gets and lists are answered from it; they are always consistent, because a
+ * commit's change reaches the cache before its completion runs.
+ *
+ *	store thread ──change──▶ tree of the resource ─▶ ring of recent events ─▶ queue of each watcher
+ *
+ * Per resource there is an ordered set of objects (by namespace and name, in the byte order of
+ * store keys), a ring of recent events for watches that start in the past, and the watchers. An
+ * event is one reference-counted struct shared by the ring and all queues; its objects are the
+ * published ones, so their JSON exists once.
+ *
+ * Watchers are filtered when an event is published. Those whose field selector pins
+ * metadata.name or spec.nodeName are indexed by that value: a thousand kubelets watching
+ * their own pods cost nothing for the pods of others.
+ *
+ * A watcher's queue is bounded; when its reader is too slow it ends with ERR_EXPIRED, and the
+ * client starts over from the last revision it saw.
+ *
+ * Threads: all functions from any thread. One rwlock per resource; wake callbacks run under
+ * it, so they only schedule.
+ */
+#pragma once
+
+#include "apiserver/registry/selection.h"
+#include "client/client.h"
+#include "object/obj.h"
+#include "object/schema.h"
+
+struct apiserver;
+struct watchcache;
+struct store_change;
+
+#define WATCH_QUEUE_MAX 4096 /* events waiting for one watcher */
+
+struct watchcache *watchcache_new(struct apiserver *s);
+int watchcache_start(struct watchcache *c, struct err *err);
+void watchcache_stop(struct watchcache *c); /* ends every watch, detaches from the store */
+struct watchcache *watchcache_free(struct watchcache *c);
+
+/* Store keys: "/registry/pods/default/web-0". */
+struct sv store_key(struct arena *a, const struct resource *r, struct sv ns, struct sv name);
+struct sv store_prefix(struct arena *a, const struct resource *r); /* with the trailing slash */
+bool resource_stored(const struct resource *r);
+
+/* A write on its way: the cookie of its store_write. The change callback publishes root at the
+ * new revision and leaves a reference in `result`; NULL when the cache lags behind the store. */
+struct pending_write {
+	const struct resource *res;
+	const struct val *root;
+	struct obj *result; /* owned by the writer */
+};
+
+struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name); /* new reference */
+int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */
+size_t wc_count(struct watchcache *c, const struct resource *r);
+
+struct wc_list {
+	struct obj **objs; /* arena; references released by wc_list_unref() */
+	size_t n;
+	int64_t rev;
+	bool more;	   /* limit cut it off */
+	int64_t remaining; /* objects after the cut when there is no selector, else -1 */
+};
+/* Objects of r in ns ("": all), in key order, that match sel (may be NULL), at most limit (0: all),
+ * from the key "ns/name" start on ("": the first). exact > 0: as of that revision; false when the
+ * resource has changed since (ask the store). */
+bool wc_list(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel, struct sv start,
+	     size_t limit, int64_t exact, struct arena *a, struct wc_list *ret);
+void wc_list_unref(struct wc_list *l);
+void wc_each(struct watchcache *c, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
+	     void *ctx);
+
+/* --- watching --- */
+
+struct wc_watch; /* opaque */
+
+#define WATCH_FROM_NOW INT64_C(-1)
+
+struct wc_watch_opts {
+	const struct resource *res;
+	struct sv ns;
+	const struct selection *sel; /* outlives the watch; may be NULL */
+	int64_t since;		     /* > 0: changes after it; WATCH_FROM_NOW: only new ones */
+	bool initial;		     /* first everything there is as ADDED; since is ignored */
+	bool initial_bookmark;	     /* and then a bookmark that says so (sendInitialEvents) */
+	bool bookmarks;		     /* periodic ones */
+	/* Something can be read, or the watch ended. Called once until wc_watch_next() said "empty". */
+	void (*wake)(void *ctx);
+	void *ctx;
+};
+
+struct wc_event {
+	enum watch_type type;
+	struct obj *o; /* owned reference; NULL for bookmarks */
+	int64_t rev;
+	bool initial_end; /* this bookmark ends the initial events */
+};
+
+int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc_watch **ret, struct err *err);
+/* 1: *ret is the next event; 0: nothing now; -1: ended, *err says why (once). */
+int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err);
+/* No wake runs after it returns. NULL is fine; returns NULL. */
+struct wc_watch *wc_watch_close(struct wc_watch *w);
+
+void wc_bookmarks(struct watchcache *c); /* to every watcher that asked for them */
+void wc_metrics(struct watchcache *c, struct buf *b);

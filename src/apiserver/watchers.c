@@ -1,0 +1,325 @@
+/* Watchers of the cache: who wants a change, as what, and the queues they read from. */
+#include "apiserver/watchcache-internal.h"
+
+#include <stdlib.h>
+
+/* The index keys that a watcher pinned to one name or node is kept under. */
+static char *bucket_of(const struct wc_watch_opts *o)
+{
+	if (!o->sel)
+		return NULL;
+	if (o->sel->pinned_name.p)
+		return xasprintf("n/%.*s", SV_ARG(o->sel->pinned_name));
+	if (o->sel->pinned_node.p)
+		return xasprintf("h/%.*s", SV_ARG(o->sel->pinned_node));
+	return NULL;
+}
+
+/* The queue and all below: w->lock is held. */
+static void push(struct wc_watch *w, struct wc_change *ev, enum watch_type type, int64_t rev)
+{
+	if (w->n == w->cap) {
+		size_t cap = w->cap ? w->cap * 2 : 8;
+		struct wc_item *q = xmalloc(cap * sizeof(*q));
+
+		for (size_t i = 0; i < w->n; i++)
+			q[i] = w->queue[(w->head + i) % w->cap];
+		free(w->queue);
+		w->queue = q;
+		w->cap = cap;
+		w->head = 0;
+	}
+	w->queue[(w->head + w->n++) % w->cap] =
+	    (struct wc_item){ .ev = ev ? wc_change_ref(ev) : NULL, .rev = rev, .type = type };
+}
+
+static void drop_queue(struct wc_watch *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		wc_change_unref(w->queue[(w->head + i) % w->cap].ev);
+	free(w->queue);
+	w->queue = NULL;
+	w->head = w->n = w->cap = 0;
+}
+
+static void wake(struct wc_watch *w)
+{
+	if (w->scheduled)
+		return;
+	w->scheduled = true;
+	w->o.wake(w->o.ctx);
+}
+
+static void end(struct wc_watch *w, enum err_reason reason, const char *msg)
+{
+	if (w->ended)
+		return;
+	w->ended = true;
+	err_set(&w->why, reason, "%s", msg);
+	wake(w);
+}
+
+/* What the change is to this watcher; false: nothing. */
+static bool type_for(struct wc_watch *w, struct wc_change *c, enum watch_type *ret)
+{
+	const struct selection *sel = w->o.sel;
+	bool now, before;
+
+	if (w->ns && !sv_is(obj_ns(c->o), w->ns))
+		return false;
+	now = !c->deleted && selection_matches(sel, c->o);
+	before = c->prev && selection_matches(sel, c->prev);
+	if (!now && !before)
+		return false;
+	*ret = !now ? WATCH_DELETED : before ? WATCH_MODIFIED : WATCH_ADDED;
+	if (*ret == WATCH_DELETED && !c->deleted && !c->gone)
+		c->gone = obj_new(obj_root(c->prev), c->rev);
+	return true;
+}
+
+static void offer(struct wc_watch *w, struct wc_change *c)
+{
+	enum watch_type type;
+
+	if (!type_for(w, c, &type))
+		return;
+	pthread_mutex_lock(&w->lock);
+	if (!w->ended && w->n >= WATCH_QUEUE_MAX) {
+		drop_queue(w);
+		end(w, ERR_EXPIRED, "watch queue overflow: the client reads too slowly");
+	} else if (!w->ended) {
+		push(w, c, type, c->rev);
+		wake(w);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void offer_bucket(struct wc_resource *r, char prefix, struct sv key, struct wc_change *c)
+{
+	char name[512];
+	struct list *l;
+
+	if (!key.n || key.n > sizeof(name) - 2)
+		return;
+	name[0] = prefix;
+	name[1] = '/';
+	memcpy(name + 2, key.p, key.n);
+	l = strmap_get(&r->buckets, sv_make(name, key.n + 2));
+	if (!l)
+		return;
+	LIST_EACH(l, it)
+		offer(LIST_ENTRY(it, struct wc_watch, link), c);
+}
+
+void wc_dispatch(struct wc_resource *r, struct wc_change *c)
+{
+	struct sv node, was;
+
+	LIST_EACH(&r->watchers, it)
+		offer(LIST_ENTRY(it, struct wc_watch, link), c);
+	if (!r->buckets.n)
+		return;
+	offer_bucket(r, 'n', obj_name(c->o), c);
+	node = val_str(obj_get(c->o, F_spec, F_nodeName));
+	was = c->prev ? val_str(obj_get(c->prev, F_spec, F_nodeName)) : SV_NULL;
+	offer_bucket(r, 'h', node, c);
+	if (!sv_eq(node, was))
+		offer_bucket(r, 'h', was, c);
+}
+
+typedef void each_watch_fn(struct wc_watch *w, void *ctx);
+
+static void each_watch(struct wc_resource *r, each_watch_fn *fn, void *ctx)
+{
+	LIST_EACH(&r->watchers, it)
+		fn(LIST_ENTRY(it, struct wc_watch, link), ctx);
+	STRMAP_EACH(&r->buckets, e) {
+		struct list *l = e->value;
+
+		LIST_EACH(l, it)
+			fn(LIST_ENTRY(it, struct wc_watch, link), ctx);
+	}
+}
+
+static void end_one(struct wc_watch *w, void *ctx)
+{
+	const struct err *why = ctx;
+
+	pthread_mutex_lock(&w->lock);
+	end(w, why->reason, err_msg(why));
+	pthread_mutex_unlock(&w->lock);
+}
+
+void wc_end_all(struct wc_resource *r, const struct err *why)
+{
+	each_watch(r, end_one, (void *)(uintptr_t)why);
+}
+
+static void bookmark_one(struct wc_watch *w, void *ctx)
+{
+	int64_t rev = *(int64_t *)ctx;
+
+	pthread_mutex_lock(&w->lock);
+	/* With something waiting the reader learns a newer revision anyway. */
+	if (w->o.bookmarks && !w->ended && !w->n && !w->initial_bookmark_due && w->initial_at == w->initial.n) {
+		push(w, NULL, WATCH_BOOKMARK, rev);
+		wake(w);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+void wc_bookmarks(struct watchcache *c)
+{
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+		int64_t rev;
+
+		if (!r)
+			continue;
+		pthread_rwlock_wrlock(&r->lock);
+		rev = wc_rev(c);
+		each_watch(r, bookmark_one, &rev);
+		pthread_rwlock_unlock(&r->lock);
+	}
+}
+
+/* Fills a new watcher with the past it asked for; the resource's lock is held. */
+static int start_from(struct wc_resource *r, struct wc_watch *w, struct err *err)
+{
+	if (w->o.initial) {
+		w->initial_bookmark_due = w->o.initial_bookmark;
+		return 0;
+	}
+	if (w->o.since == WATCH_FROM_NOW)
+		return 0;
+	if (w->o.since < r->ring_floor)
+		return err_too_old(err, w->o.since, r->ring_floor);
+	for (size_t i = 0; i < r->ring_n; i++) {
+		struct wc_change *c = r->ring[(r->ring_head + i) % r->ring_cap];
+		enum watch_type type;
+
+		if (c->rev > w->o.since && type_for(w, c, &type))
+			push(w, c, type, c->rev);
+	}
+	return 0;
+}
+
+static void watch_release(struct wc_watch *w)
+{
+	drop_queue(w);
+	for (size_t i = w->initial_at; i < w->initial.n; i++)
+		obj_unref(w->initial.objs[i]);
+	arena_release(&w->initial_arena);
+	pthread_mutex_destroy(&w->lock);
+	err_release(&w->why);
+	free(w->ns);
+	free(w->bucket);
+	free(w);
+}
+
+int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc_watch **ret, struct err *err)
+{
+	struct wc_resource *r = c->by_id[o->res->id];
+	struct list *in = &r->watchers;
+	struct wc_watch *w;
+
+	if (atomic_load(&c->broken))
+		return err_set(err, ERR_UNAVAILABLE, "the server is shutting down");
+	w = xcalloc(1, sizeof(*w));
+	w->in = r;
+	w->o = *o;
+	w->ns = o->ns.n && o->res->namespaced ? xstrndup(o->ns.p, o->ns.n) : NULL;
+	w->o.ns = sv_from(w->ns);
+	w->bucket = bucket_of(o);
+	pthread_mutex_init(&w->lock, NULL);
+	w->scheduled = true; /* the opener reads first; no wake until it saw "empty" */
+
+	/* Under the write lock nothing is published between the past and the queue. */
+	pthread_rwlock_wrlock(&r->lock);
+	if (start_from(r, w, err) < 0) {
+		pthread_rwlock_unlock(&r->lock);
+		watch_release(w);
+		return -1;
+	}
+	if (w->bucket) {
+		void **slot = strmap_slot(&r->buckets, sv_from(w->bucket));
+
+		if (!*slot) {
+			*slot = xmalloc(sizeof(struct list));
+			list_init(*slot);
+		}
+		in = *slot;
+	}
+	list_add_tail(in, &w->link);
+	r->n_watchers++;
+	if (w->o.initial)
+		wc_collect(r, w->o.ns, o->sel, SV_NULL, 0, &w->initial_arena, &w->initial);
+	pthread_rwlock_unlock(&r->lock);
+	*ret = w;
+	return 0;
+}
+
+int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err)
+{
+	int got = 1;
+
+	pthread_mutex_lock(&w->lock);
+	*ret = (struct wc_event){ 0 };
+	if (w->initial_at < w->initial.n) {
+		ret->type = WATCH_ADDED;
+		ret->o = w->initial.objs[w->initial_at++];
+		ret->rev = obj_rev(ret->o);
+		if (w->initial_at == w->initial.n) {
+			w->initial.n = w->initial_at = 0;
+			arena_release(&w->initial_arena);
+		}
+	} else if (w->initial_bookmark_due) {
+		w->initial_bookmark_due = false;
+		ret->type = WATCH_BOOKMARK;
+		ret->rev = w->initial.rev;
+		ret->initial_end = true;
+	} else if (w->n) {
+		struct wc_item it = w->queue[w->head];
+
+		w->head = (w->head + 1) % w->cap;
+		w->n--;
+		ret->type = it.type;
+		ret->rev = it.rev;
+		if (it.ev)
+			ret->o = obj_ref(it.type == WATCH_DELETED && !it.ev->deleted ? it.ev->gone : it.ev->o);
+		wc_change_unref(it.ev);
+		if (!w->n)
+			drop_queue(w); /* an idle watch holds no queue */
+	} else if (w->ended) {
+		got = -1;
+		err_set(err, w->why.reason, "%s", err_msg(&w->why));
+	} else {
+		w->scheduled = false;
+		got = 0;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return got;
+}
+
+struct wc_watch *wc_watch_close(struct wc_watch *w)
+{
+	struct wc_resource *r;
+
+	if (!w)
+		return NULL;
+	r = w->in;
+	pthread_rwlock_wrlock(&r->lock);
+	list_del(&w->link);
+	r->n_watchers--;
+	if (w->bucket) {
+		struct list *l = strmap_get(&r->buckets, sv_from(w->bucket));
+
+		if (l && list_empty(l)) {
+			strmap_del(&r->buckets, sv_from(w->bucket));
+			free(l);
+		}
+	}
+	pthread_rwlock_unlock(&r->lock);
+	watch_release(w);
+	return NULL;
+}

@@ -1,0 +1,305 @@
+#include "harness.h"
+
+#include <stdio.h>
+
+/* --- the sink --- */
+
+static void record(struct answer *a, int code)
+{
+	a->code = code;
+	a->answers++;
+	api_req_answered(&a->q, code);
+}
+
+static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+{
+	struct answer *a = q->user_data;
+
+	record(a, code);
+	if (o)
+		buf_addsv(&a->body, obj_json(o));
+	else
+		json_encode(&a->body, doc);
+}
+
+static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+{
+	struct answer *a = q->user_data;
+
+	record(a, code);
+	(void)snprintf(a->content_type, sizeof(a->content_type), "%s", content_type);
+	for (size_t i = 0; i < n; i++) {
+		buf_addsv(&a->body, chunks[i].data);
+		if (chunks[i].release)
+			chunks[i].release(chunks[i].owner);
+	}
+}
+
+/* From apiserver-internal.h, which only the server's own files include. */
+struct val *status_failure(struct arena *a, const struct err *err);
+
+static void sink_failure(struct api_req *q, const struct err *err)
+{
+	struct answer *a = q->user_data;
+
+	record(a, err_code(err));
+	json_encode(&a->body, status_failure(q->arena, err));
+}
+
+static void sink_stream_begin(struct api_req *q, const char *content_type)
+{
+	struct answer *a = q->user_data;
+
+	record(a, 200);
+	a->streaming = true;
+	(void)snprintf(a->content_type, sizeof(a->content_type), "%s", content_type);
+}
+
+static size_t sink_stream_write(struct api_req *q, const struct http_chunk *c)
+{
+	struct answer *a = q->user_data;
+
+	assert_false(a->ended);
+	buf_addsv(&a->body, c->data);
+	if (c->release)
+		c->release(c->owner);
+	return 0;
+}
+
+static void sink_stream_end(struct api_req *q)
+{
+	struct answer *a = q->user_data;
+
+	assert_false(a->ended);
+	a->ended = true;
+}
+
+struct posted {
+	struct api_req *q;
+	void (*fn)(struct api_req *q, void *ctx);
+	void *ctx;
+};
+
+static void run_posted(void *ctx)
+{
+	struct posted p = *(struct posted *)ctx;
+
+	free(ctx);
+	p.fn(p.q, p.ctx);
+}
+
+static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+{
+	struct answer *a = q->user_data;
+	struct posted *p = xmalloc(sizeof(*p));
+
+	*p = (struct posted){ q, fn, ctx };
+	env_post(a->rig->env, run_posted, p);
+}
+
+static const struct api_sink recorder = {
+	.object = sink_object,
+	.bytes = sink_bytes,
+	.failure = sink_failure,
+	.stream_begin = sink_stream_begin,
+	.stream_write = sink_stream_write,
+	.stream_end = sink_stream_end,
+	.post = sink_post,
+};
+
+/* --- asking --- */
+
+static struct sv decode(struct arena *a, struct sv s)
+{
+	char *out = arena_alloc(a, s.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '%' && i + 2 < s.n) {
+			char hex[3] = { s.p[i + 1], s.p[i + 2], 0 };
+
+			out[n++] = (char)strtol(hex, NULL, 16);
+			i += 2;
+		} else {
+			out[n++] = s.p[i];
+		}
+	}
+	return sv_make(out, n);
+}
+
+static void read_path(struct api_req *q, const char *path)
+{
+	struct sv all = sv_from(arena_strdup(q->arena, path)), rest, one;
+	ssize_t at = sv_find(all, '?');
+
+	q->path = at < 0 ? all : sv_sub(all, 0, (size_t)at);
+	if (at < 0)
+		return;
+	rest = sv_sub(all, (size_t)at + 1, all.n);
+	q->params = ARENA_ARRAY(q->arena, struct api_param, 16);
+	while (sv_split(&rest, '&', &one)) {
+		ssize_t eq = sv_find(one, '=');
+
+		assert_true(q->n_params < 16);
+		q->params[q->n_params++] = (struct api_param){
+			decode(q->arena, eq < 0 ? one : sv_sub(one, 0, (size_t)eq)),
+			eq < 0 ? SV("") : decode(q->arena, sv_sub(one, (size_t)eq + 1, one.n)),
+		};
+	}
+}
+
+struct answer *api_ask(struct rig *r, const struct ask *ask)
+{
+	struct answer *a = xcalloc(1, sizeof(*a));
+	struct api_req *q = &a->q;
+
+	a->rig = r;
+	*q = (struct api_req){
+		.server = r->server,
+		.arena = &a->arena,
+		.sink = &recorder,
+		.method = sv_from(ask->method),
+		.content_type = sv_from(ask->type ? ask->type : "application/json"),
+		.accept = sv_from(ask->accept),
+		.user_agent = sv_from(ask->agent ? ask->agent : "unit/1.0"),
+		.body = sv_make(ask->body, ask->body_n ? ask->body_n
+					   : ask->body ? strlen(ask->body)
+						       : 0),
+		.user_data = a,
+	};
+	q->user.name = sv_from(ask->user ? ask->user : "admin");
+	q->user.groups = ARENA_ARRAY(q->arena, struct sv, 2);
+	q->user.groups[q->user.n_groups++] = ask->user ? SV("system:authenticated") : SV("system:masters");
+	read_path(q, ask->path);
+	api_serve(q);
+	for (int i = 0; i < 100 && !a->answers; i++)
+		rig_run(r, 100 * NS_PER_MS);
+	assert_int_equal(a->answers, 1);
+	if (!a->streaming && a->body.n && a->body.p[0] == '{')
+		a->json = json_decode(&r->arena, arena_sv(&r->arena, buf_sv(&a->body)), NULL, NULL);
+	return a;
+}
+
+struct answer *answer_free(struct answer *a)
+{
+	assert_true(!a->streaming || a->ended);
+	assert_int_equal(a->answers, 1);
+	arena_release(&a->arena);
+	buf_release(&a->body);
+	free(a);
+	return NULL;
+}
+
+struct answer *answer_gone(struct answer *a)
+{
+	if (!a->ended) {
+		assert_non_null(a->q.on_gone);
+		a->q.on_gone(&a->q);
+		rig_run(a->rig, 0);
+	}
+	assert_true(a->ended);
+	return answer_free(a);
+}
+
+void rig_run(struct rig *r, int64_t ns)
+{
+	(void)env_sim_run(r->env, ns);
+}
+
+const struct val *expect_type(struct rig *r, int code, const char *method, const char *path, const char *type,
+			      const char *body)
+{
+	struct answer *a = api(r, method, path, .body = body, .type = type);
+	const struct val *json = a->json;
+
+	if (a->code != code)
+		print_error("%s %s: %d %s\n", method, path, a->code, buf_cstr(&a->body));
+	assert_int_equal(a->code, code);
+	answer_free(a);
+	return json;
+}
+
+const struct val *expect(struct rig *r, int code, const char *method, const char *path, const char *body)
+{
+	return expect_type(r, code, method, path, NULL, body);
+}
+
+void expect_status(struct rig *r, int code, const char *reason, const char *part, const struct ask *ask)
+{
+	struct answer *a = api_ask(r, ask);
+	struct sv message = val_get_str(a->json, F_message);
+
+	if (a->code != code || !val_is(val_get(a->json, F_reason), reason) || sv_find_sv(message, sv_from(part)) < 0)
+		print_error("%s %s: %d %s\n  wanted %d %s ...%s...\n", ask->method, ask->path, a->code,
+			    buf_cstr(&a->body), code, reason, part);
+	assert_int_equal(a->code, code);
+	assert_val(val_get(a->json, F_kind), "Status");
+	assert_val(val_get(a->json, F_status), "Failure");
+	assert_val(val_get(a->json, F_reason), reason);
+	assert_int_equal(val_get_int(a->json, 0, F_code), code);
+	assert_true(sv_find_sv(message, sv_from(part)) >= 0);
+	answer_free(a);
+}
+
+int64_t rev_of(const struct val *o)
+{
+	int64_t rev = 0;
+
+	assert_true(sv_to_i64(val_get_str(o, F_metadata, F_resourceVersion), &rev));
+	return rev;
+}
+
+size_t stream_lines(struct answer *a)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->body.n; i++)
+		n += a->body.p[i] == '\n';
+	return n;
+}
+
+const struct val *stream_line(struct answer *a, size_t n)
+{
+	struct sv rest = buf_sv(&a->body), line;
+
+	while (sv_split(&rest, '\n', &line) && line.n)
+		if (n-- == 0)
+			return json_decode(&a->rig->arena, arena_sv(&a->rig->arena, line), NULL, NULL);
+	return NULL;
+}
+
+/* --- the server --- */
+
+int rig_setup(void **state)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	struct rig *r = xcalloc(1, sizeof(*r));
+	struct err err = ERR_INIT;
+
+	r->env = env_sim_new(7, INT64_C(1767225600) * NS_PER_SEC, false);
+	r->store = store_mem_new(r->env);
+	r->server = apiserver_new(
+	    &(struct apiserver_opts){
+		.env = r->env, .store = r->store, .insecure_in_memory = true, .anonymous_auth = true },
+	    &err);
+	if (!r->server)
+		print_error("%s\n", err_msg(&err));
+	assert_non_null(r->server);
+	r->client = apiserver_client(r->server, "unit", "unit", masters);
+	*state = r;
+	return 0;
+}
+
+int rig_teardown(void **state)
+{
+	struct rig *r = *state;
+
+	client_free(r->client);
+	apiserver_free(r->server);
+	store_close(r->store);
+	env_sim_run(r->env, 0);
+	env_sim_free(r->env);
+	arena_release(&r->arena);
+	free(r);
+	return 0;
+}

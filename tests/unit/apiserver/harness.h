@@ -1,0 +1,68 @@
+/* harness.h - an API server on the mem store and virtual time, asked without sockets.
+ *
+ * api() runs one request through the whole pipeline with a sink that records the answer. Paths
+ * carry their query. The user is in system:masters unless said otherwise.
+ */
+#pragma once
+
+#include "unit.h"
+
+#include "apiserver/api_req.h"
+#include "apiserver/apiserver.h"
+#include "base/buf.h"
+#include "codec/json.h"
+#include "sim/env_sim.h"
+
+#include <stdlib.h>
+
+struct rig {
+	struct env *env;
+	struct store *store;
+	struct apiserver *server;
+	struct client *client;
+	struct arena arena; /* of parsed answers */
+};
+
+struct answer {
+	struct rig *rig;
+	struct arena arena;
+	struct api_req q;
+	int code;
+	int answers; /* must end up 1 */
+	struct buf body;
+	char content_type[96];
+	const struct val *json; /* of the body, when it is JSON; in the rig's arena */
+	bool streaming, ended;
+};
+
+struct ask {
+	const char *method, *path;
+	const char *body, *type; /* type NULL: JSON */
+	const char *accept, *agent;
+	const char *user; /* NULL: admin */
+	size_t body_n;	  /* 0: strlen */
+};
+
+int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
+int rig_teardown(void **state);
+
+/* The answer is the caller's to answer_free(). */
+struct answer *api_ask(struct rig *r, const struct ask *a);
+#define api(r, m, p, ...) api_ask((r), &(struct ask){ .method = (m), .path = (p), ##__VA_ARGS__ })
+struct answer *answer_free(struct answer *a);
+/* Lets the peer of a stream go away, then frees. */
+struct answer *answer_gone(struct answer *a);
+void rig_run(struct rig *r, int64_t ns); /* virtual time */
+
+/* One request whose answer must have this code; the JSON, alive until the rig goes. */
+const struct val *expect(struct rig *r, int code, const char *method, const char *path, const char *body);
+const struct val *expect_type(struct rig *r, int code, const char *method, const char *path, const char *type,
+			      const char *body);
+/* Status answers: code, reason and a piece of the message. */
+void expect_status(struct rig *r, int code, const char *reason, const char *message_part, const struct ask *a);
+#define assert_val(v, text) assert_sv(val_str(v), text)
+int64_t rev_of(const struct val *o);
+
+/* The n-th line of a stream as JSON, NULL when there is none. */
+const struct val *stream_line(struct answer *a, size_t n);
+size_t stream_lines(struct answer *a);
