@@ -4,6 +4,7 @@
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
+#include "object/protobuf.h"
 
 struct strictness {
 	struct arena *a;
@@ -23,7 +24,7 @@ static int unsupported(struct api_req *q, struct err *err)
 	(void)q;
 	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
 		       "the body of the request was in an unknown format - accepted media types include: "
-		       "application/json, application/yaml");
+		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
 }
 
 static struct val *parse(struct api_req *q, bool yaml, struct strictness *st, struct err *err)
@@ -161,6 +162,10 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 
 	if (q->body_doc)
 		return to_typed(q, s, q->body_doc, api_version, kind, q->trusted ? NULL : &st, err);
+	if (sv_is(type, PROTOBUF_MEDIA_TYPE)) {
+		raw = protobuf_decode(q->arena, q->body, err);
+		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
+	}
 	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml") && !sv_is(type, "*/*")) {
 		unsupported(q, err);
 		return NULL;

@@ -19,7 +19,7 @@ static int bind_token(struct api_req *q, const struct val *ref, struct sa_token_
 	const struct resource *res;
 	struct obj *o;
 
-	if (!ref)
+	if (val_type(ref) != VAL_MAP)
 		return 0;
 	r->bound_kind = val_get_str(ref, F_kind);
 	r->bound_name = val_get_str(ref, F_name);

@@ -1,0 +1,177 @@
+/* The node half of `caravel server`: a private containerd (unless an endpoint is given), the
+ * kubelet on it, and the service proxy. */
+#include "base/log.h"
+#include "cli/server.h"
+#include "kubelet/cni.h"
+#include "kubelet/containerd.h"
+#include "kubelet/image.h"
+#include "kubelet/kubelet.h"
+#include "kubelet/podnet.h"
+#include "proxy/proxy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct agent {
+	struct arena arena;
+	struct env *env;
+	struct containerd *containerd;
+	struct runtime *runtime;
+	struct client *client, *proxy_client;
+	struct kubelet *kubelet;
+	struct podnet *podnet;
+	struct proxy *proxy;
+};
+
+static bool on_path(const char *name)
+{
+	const char *path = getenv("PATH");
+	struct sv rest = sv_from(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"), dir;
+	char file[4096];
+
+	while (sv_split(&rest, ':', &dir)) {
+		snprintf(file, sizeof(file), "%.*s/%s", SV_ARG(dir), name);
+		if (access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One line that says what to install, instead of a failure deep inside. */
+static int check_machine(const struct server_opts *o, struct err *err)
+{
+	if (!o->runtime_endpoint) {
+		if (!on_path("containerd"))
+			return err_set(err, ERR_UNAVAILABLE, "containerd is not installed: apt-get install containerd");
+		if (!on_path("runc"))
+			return err_set(err, ERR_UNAVAILABLE, "runc is not installed: apt-get install runc");
+		if (!cni_find_plugins())
+			return err_set(err, ERR_UNAVAILABLE,
+				       "the CNI plugins are not installed: apt-get install containernetworking-plugins");
+	}
+	return 0;
+}
+
+static int start_runtime(struct agent *a, const struct server_opts *o, struct err *err)
+{
+	const char *endpoint = o->runtime_endpoint;
+
+	if (!endpoint) {
+		a->containerd = containerd_start(
+			&(struct containerd_opts){ .env = a->env, .data_dir = o->data_dir, .sandbox_image = o->pause_image }, err);
+		if (!a->containerd)
+			return err_wrap(err, "starting containerd");
+		endpoint = containerd_endpoint(a->containerd);
+	}
+	a->runtime = runtime_cri_new(a->env, endpoint, err);
+	return a->runtime ? 0 : err_wrap(err, "connecting to the container runtime at %s", endpoint);
+}
+
+static int start_kubelet(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
+{
+	static const char *const nodes[] = { "system:nodes", NULL };
+	const char *user = arena_printf(&a->arena, "system:node:%s", o->node_name);
+	const char *names[] = { o->node_name, "localhost", NULL }, *addrs[] = { o->node_ip, "127.0.0.1", NULL };
+	bool usual = strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0;
+	struct sv cert, key;
+
+	a->client = apiserver_client(api, "kubelet", user, nodes);
+	if (apiserver_issue_server_cert(api, &a->arena, user, names, addrs, &cert, &key, err) < 0)
+		return -1;
+	a->kubelet = kubelet_new(
+		&(struct kubelet_opts){
+			.env = a->env,
+			.client = a->client,
+			.runtime = a->runtime,
+			.node_name = o->node_name,
+			.node_ip = o->node_ip,
+			.root_dir = o->kubelet_root,
+			.log_dir = usual ? "/var/log/pods" : arena_printf(&a->arena, "%s/pod-logs", o->data_dir),
+			.cluster_dns = o->cluster_dns,
+			.cluster_domain = o->cluster_domain,
+			.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
+			.port = o->kubelet_port,
+			.serving_cert = cert,
+			.serving_key = key,
+			.client_ca = apiserver_ca_pem(api),
+			.cgroup_root = usual ? "" : arena_printf(&a->arena, "/%s", cluster_tag(&a->arena, o->data_dir)),
+			.max_pods = 110,
+			.node_labels = o->node_labels.list.p,
+		},
+		err);
+	if (!a->kubelet)
+		return err_wrap(err, "starting the kubelet");
+	if (o->runtime_endpoint)
+		return 0; /* somebody else's runtime has its own network configuration */
+	a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err);
+	return a->podnet ? 0 : -1;
+}
+
+static int start_proxy(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
+{
+	struct proxy_backend *backend;
+
+	if (o->disable_proxy)
+		return 0;
+	backend = proxy_backend_nft_new(err);
+	if (!backend)
+		return err_wrap(err, "opening nftables");
+	a->proxy_client = apiserver_client(api, "kube-proxy", "system:kube-proxy", NULL);
+	a->proxy = proxy_new(
+		&(struct proxy_opts){
+			.env = a->env,
+			.client = a->proxy_client,
+			.backend = backend,
+			.node_name = o->node_name,
+			.cluster_cidr = o->cluster_cidr,
+			.node_ip = o->node_ip,
+			.table = cluster_tag(&a->arena, o->data_dir),
+		},
+		err);
+	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
+}
+
+/* The image of the examples; a node without Debian's busybox-static merely has no demo. */
+static void make_demo(struct agent *a, const struct server_opts *o)
+{
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct rt_image *have = NULL;
+	struct sv tar;
+
+	if (!a->containerd || a->runtime->ops->image_status(a->runtime, &tmp, SV(DEMO_IMAGE), &have, &err) < 0 || have)
+		return;
+	if (image_build_demo(&tmp, "", &tar, &err) < 0 ||
+	    image_import_bytes(containerd_socket(a->containerd), o->data_dir, tar, &err) < 0)
+		log_warn("agent", "no demo image: the examples will not start", "error", "%s", err_msg(&err));
+}
+
+struct agent *agent_start(struct env *env, struct apiserver *api, const struct server_opts *o, struct err *err)
+{
+	struct agent *a = xcalloc(1, sizeof(*a));
+
+	a->env = env;
+	if (check_machine(o, err) < 0 || start_runtime(a, o, err) < 0 || start_kubelet(a, api, o, err) < 0 ||
+	    start_proxy(a, api, o, err) < 0)
+		return agent_stop(a);
+	make_demo(a, o);
+	return a;
+}
+
+struct agent *agent_stop(struct agent *a)
+{
+	if (!a)
+		return NULL;
+	proxy_free(a->proxy, false);
+	client_free(a->proxy_client);
+	podnet_stop(a->podnet);
+	kubelet_free(a->kubelet);
+	client_free(a->client);
+	if (a->runtime)
+		a->runtime->ops->free(a->runtime);
+	containerd_free(a->containerd);
+	arena_release(&a->arena);
+	free(a);
+	return NULL;
+}

@@ -1,0 +1,58 @@
+/* cli.h - the command line: one file per command, one table in main.c. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/vec.h"
+
+/* What main() does before the command runs, as flags of the command table. */
+enum command_flag {
+	CMD_NEEDS_ROOT = 1 << 0,
+	CMD_HIDDEN = 1 << 1, /* not in the help */
+};
+
+struct command {
+	const char *name; /* "server", "image import" */
+	const char *args; /* "FILE", for the help */
+	const char *help; /* one line */
+	int flags;
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+};
+extern const struct command commands[]; /* ends with a NULL name */
+
+int cmd_server(int argc, char **argv);
+int cmd_cleanup(int argc, char **argv);
+int cmd_image_import(int argc, char **argv);
+int cmd_image_demo(int argc, char **argv);
+int cmd_sim(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+/* "caravel: what\n" on standard error; returns 1. */
+int cli_fail(const char *fmt, ...) _printf_(1, 2);
+int cli_fail_err(struct err *err); /* prints and releases it */
+
+/* --- options: flags, the configuration file and the environment, one table a command --- */
+
+enum option_kind { OPT_BOOL, OPT_STRING, OPT_INT, OPT_LIST /* repeatable, also comma-separated */ };
+
+struct string_list {
+	VEC(const char *) list; /* NULL-terminated by cli_options_parse() */
+};
+
+struct option {
+	const char *name; /* "data-dir": --data-dir DIR, and data-dir: in the file */
+	char letter;	  /* 'd': -d DIR; 0: none */
+	enum option_kind kind;
+	void *value;	  /* bool *, const char **, int *, struct string_list * */
+	const char *arg;  /* "DIR", for the help */
+	const char *help;
+};
+
+/* Parses argv into the table's values: flags win over the environment (CARAVEL_DATA_DIR), that over the
+ * file. Texts live in a. Other arguments are left in rest (may be NULL: they are errors). Returns 0, 1
+ * when help was printed, -1 with *err. */
+int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv, const char *config_file,
+		  struct string_list *rest, struct err *err);
+void cli_options_help(const struct option *table, size_t n);
+void string_list_release(struct string_list *l);

@@ -1,0 +1,57 @@
+/* Facts about this machine that defaults come from. */
+#include "cli/server.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+
+/* The address of the interface that the default route uses, or "". */
+static void default_interface(char out[IF_NAMESIZE])
+{
+	FILE *f = fopen("/proc/net/route", "re");
+	char line[256], name[IF_NAMESIZE];
+	unsigned long dest;
+
+	out[0] = '\0';
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%15s %lx", name, &dest) == 2 && dest == 0) {
+			snprintf(out, IF_NAMESIZE, "%s", name);
+			break;
+		}
+	if (f)
+		fclose(f);
+}
+
+const char *host_address(struct arena *a)
+{
+	char wanted[IF_NAMESIZE], text[INET_ADDRSTRLEN];
+	struct ifaddrs *all = NULL;
+	const char *best = NULL;
+
+	default_interface(wanted);
+	if (getifaddrs(&all) < 0)
+		return NULL;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		struct sockaddr_in in;
+
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+			continue;
+		/* A bridge of ours or of another cluster is no way to reach the machine. */
+		if (strncmp(i->ifa_name, "cvl", 3) == 0 || strncmp(i->ifa_name, "veth", 4) == 0)
+			continue;
+		memcpy(&in, i->ifa_addr, sizeof(in));
+		inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+		if (!best || strcmp(i->ifa_name, wanted) == 0)
+			best = arena_strdup(a, text);
+	}
+	freeifaddrs(all);
+	return best;
+}
+
+const char *cluster_tag(struct arena *a, const char *data_dir)
+{
+	if (strcmp(data_dir, DEFAULT_DATA_DIR) == 0)
+		return "caravel";
+	return arena_printf(a, "caravel-%08" PRIx32, (uint32_t)sv_hash(sv_from(data_dir)));
+}

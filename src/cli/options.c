@@ -1,0 +1,223 @@
+#include "base/file.h"
+#include "cli/cli.h"
+#include "codec/doc.h"
+#include "codec/yaml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONFIG_MAX ((size_t)1 << 20)
+
+void string_list_release(struct string_list *l)
+{
+	vec_release(&l->list);
+}
+
+static const struct option *find(const struct option *table, size_t n, struct sv name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (sv_is(name, table[i].name))
+			return &table[i];
+	return NULL;
+}
+
+static const struct option *find_letter(const struct option *table, size_t n, char letter)
+{
+	for (size_t i = 0; i < n; i++)
+		if (table[i].letter && table[i].letter == letter)
+			return &table[i];
+	return NULL;
+}
+
+static int set(struct arena *a, const struct option *o, struct sv value, struct err *err)
+{
+	int64_t v;
+
+	switch (o->kind) {
+	case OPT_BOOL:
+		if (sv_is(value, "true") || sv_is(value, "1"))
+			*(bool *)o->value = true;
+		else if (sv_is(value, "false") || sv_is(value, "0"))
+			*(bool *)o->value = false;
+		else
+			return err_set(err, ERR_INVALID, "--%s is true or false, not '%.*s'", o->name, SV_ARG(value));
+		return 0;
+	case OPT_STRING:
+		*(const char **)o->value = arena_cstr(a, value);
+		return 0;
+	case OPT_INT:
+		if (!sv_to_i64(value, &v) || v < INT32_MIN || v > INT32_MAX)
+			return err_set(err, ERR_INVALID, "--%s takes a number, not '%.*s'", o->name, SV_ARG(value));
+		*(int *)o->value = (int)v;
+		return 0;
+	case OPT_LIST: {
+		struct string_list *l = o->value;
+		struct sv rest = value, item;
+
+		while (sv_split(&rest, ',', &item))
+			if (item.n)
+				vec_push(&l->list, arena_cstr(a, item));
+		return 0;
+	}
+	}
+	return 0;
+}
+
+static int from_file(struct arena *a, const struct option *table, size_t n, const char *path, bool required,
+		     struct err *err)
+{
+	struct err why = ERR_INIT;
+	struct sv text;
+	struct val *doc;
+
+	if (file_read(a, path, CONFIG_MAX, &text, &why) < 0) {
+		if (!required && why.errnum == ENOENT) {
+			err_release(&why);
+			return 0;
+		}
+		return err_move(err, &why);
+	}
+	doc = yaml_decode(a, text, err);
+	if (!doc)
+		return err_wrap(err, "reading '%s'", path);
+	VAL_EACH_MEMBER (doc, m) {
+		const struct option *o = find(table, n, m.key);
+
+		if (!o)
+			return err_set(err, ERR_INVALID, "'%s' sets '%.*s', which is no option", path, SV_ARG(m.key));
+		if (val_type(m.value) == VAL_LIST) {
+			VAL_EACH (m.value, item)
+				if (set(a, o, val_str(item), err) < 0)
+					return err_wrap(err, "reading '%s'", path);
+			continue;
+		}
+
+		struct sv value = val_str(m.value);
+
+		if (val_type(m.value) == VAL_BOOL)
+			value = val_bool(m.value) ? SV("true") : SV("false");
+		else if (val_type(m.value) == VAL_INT)
+			value = arena_svf(a, "%" PRId64, val_int_or(m.value, 0));
+		if (set(a, o, value, err) < 0)
+			return err_wrap(err, "reading '%s'", path);
+	}
+	return 0;
+}
+
+static int from_environment(struct arena *a, const struct option *table, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		char *name = arena_printf(a, "CARAVEL_%s", table[i].name);
+		const char *value;
+
+		for (char *c = name; *c; c++)
+			*c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - ('a' - 'A')) : *c;
+		value = getenv(name);
+		if (value && set(a, &table[i], sv_from(value), err) < 0)
+			return err_wrap(err, "from the environment variable %s", name);
+	}
+	return 0;
+}
+
+/* One flag at argv[*i]; moves *i past a value that stands apart. */
+static int from_flag(struct arena *a, const struct option *table, size_t n, int argc, char **argv, int *i, struct err *err)
+{
+	struct sv arg = sv_from(argv[*i]), name, value = SV_NULL;
+	const struct option *o;
+	ssize_t eq;
+
+	if (sv_starts(arg, SV("--"))) {
+		name = sv_sub(arg, 2, arg.n);
+		eq = sv_find(name, '=');
+		if (eq >= 0) {
+			value = sv_sub(name, (size_t)eq + 1, name.n);
+			name = sv_sub(name, 0, (size_t)eq);
+		}
+		o = find(table, n, name);
+	} else {
+		name = sv_sub(arg, 1, 1);
+		o = find_letter(table, n, name.n ? name.p[0] : '\0');
+		if (arg.n > 2)
+			value = sv_sub(arg, 2, arg.n);
+	}
+	if (!o)
+		return err_set(err, ERR_INVALID, "unknown flag '%s'; 'caravel help %s' lists them", argv[*i], argv[0]);
+	if (!value.p && o->kind == OPT_BOOL)
+		value = SV("true");
+	if (!value.p) {
+		if (*i + 1 >= argc)
+			return err_set(err, ERR_INVALID, "--%s needs a value: %s", o->name, o->arg);
+		value = sv_from(argv[++*i]);
+	}
+	return set(a, o, value, err);
+}
+
+/* The file named by -c or --config on the command line, else the usual place. */
+static const char *config_path(struct arena *a, int argc, char **argv, const char *usual, bool *ret_required)
+{
+	*ret_required = true;
+	for (int i = 1; i < argc; i++) {
+		struct sv arg = sv_from(argv[i]);
+
+		if ((sv_is(arg, "-c") || sv_is(arg, "--config")) && i + 1 < argc)
+			return argv[i + 1];
+		if (sv_starts(arg, SV("--config=")))
+			return arena_cstr(a, sv_sub(arg, 9, arg.n));
+	}
+	*ret_required = false;
+	return usual;
+}
+
+int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv, const char *config_file,
+		  struct string_list *rest, struct err *err)
+{
+	bool required = false;
+	const char *path = config_file ? config_path(a, argc, argv, config_file, &required) : NULL;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			cli_options_help(table, n);
+			return 1;
+		}
+	if ((path && from_file(a, table, n, path, required, err) < 0) || from_environment(a, table, n, err) < 0)
+		return -1;
+	for (int i = 1; i < argc; i++) {
+		if (config_file && (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0)) {
+			i++;
+			continue;
+		}
+		if (config_file && strncmp(argv[i], "--config=", 9) == 0)
+			continue;
+		if (argv[i][0] == '-' && argv[i][1]) {
+			if (from_flag(a, table, n, argc, argv, &i, err) < 0)
+				return -1;
+		} else if (rest) {
+			vec_push(&rest->list, argv[i]);
+		} else {
+			return err_set(err, ERR_INVALID, "unexpected argument '%s'", argv[i]);
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		if (table[i].kind == OPT_LIST) {
+			struct string_list *l = table[i].value;
+
+			vec_push(&l->list, NULL);
+		}
+	if (rest)
+		vec_push(&rest->list, NULL);
+	return 0;
+}
+
+void cli_options_help(const struct option *table, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *flag = xasprintf("--%s%s%s", table[i].name, table[i].arg ? " " : "",
+						      table[i].arg ? table[i].arg : "");
+
+		if (table[i].letter)
+			printf("  -%c, %-34s %s\n", table[i].letter, flag, table[i].help);
+		else
+			printf("      %-34s %s\n", flag, table[i].help);
+	}
+}

@@ -1,0 +1,333 @@
+/* `caravel server`: every component in one process, wired together and taken apart in order. */
+#include "cli/server.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/strmap.h"
+#include "controllers/controllers.h"
+#include "scheduler/scheduler.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define NET_THREADS 2
+#define WORKERS 16
+#define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
+#define BODY_MAX ((size_t)3 << 20)
+#define STOP_GRACE_NS (2 * NS_PER_SEC)
+
+struct server {
+	struct server_opts o;
+	struct arena arena;
+	struct env *env;
+	struct ev_loop *loops[NET_THREADS];
+	pthread_t threads[NET_THREADS];
+	int n_threads;
+	struct store *store;
+	struct apiserver *api;
+	struct http_server *http;
+	struct client *controller_client, *scheduler_client;
+	struct controllers *controllers;
+	struct scheduler *scheduler;
+	struct agent *agent;
+};
+
+#define ROW(name, letter, kind, field, arg, help) { name, letter, kind, &o->field, arg, help }
+
+static size_t option_table(struct server_opts *o, struct option *t)
+{
+	const struct option rows[] = {
+		ROW("data-dir", 'd', OPT_STRING, data_dir, "DIR", "where everything is kept (" DEFAULT_DATA_DIR ")"),
+		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (0.0.0.0)"),
+		ROW("https-listen-port", 0, OPT_INT, port, "N", "listen port (6443)"),
+		ROW("advertise-address", 0, OPT_STRING, advertise_address, "ADDR", "address pods and nodes reach the server by (found)"),
+		ROW("tls-san", 0, OPT_LIST, tls_sans, "NAME", "further names or addresses in the server certificate"),
+		ROW("write-kubeconfig", 'o', OPT_STRING, kubeconfig, "FILE", "admin kubeconfig (/etc/caravel/kubeconfig.yaml)"),
+		ROW("write-kubeconfig-mode", 0, OPT_STRING, kubeconfig_mode, "MODE", "its permissions (0600)"),
+		ROW("token", 't', OPT_STRING, token, "TOKEN", "admin and join secret (made at the first start)"),
+		ROW("cluster-cidr", 0, OPT_STRING, cluster_cidr, "CIDR", "pod addresses (10.42.0.0/16)"),
+		ROW("service-cidr", 0, OPT_STRING, service_cidr, "CIDR", "Service addresses (10.43.0.0/16)"),
+		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B", "ports of NodePort Services (30000-32767)"),
+		ROW("cluster-dns", 0, OPT_STRING, cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
+		ROW("cluster-domain", 0, OPT_STRING, cluster_domain, "NAME", "DNS domain (cluster.local)"),
+		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL, "no node here: needs neither root nor containerd"),
+		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
+		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
+		ROW("disable-kube-proxy", 0, OPT_BOOL, disable_proxy, NULL, "no Service rules on this node"),
+		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
+		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
+		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
+		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250)"),
+		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR", "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
+		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL", "an existing CRI endpoint instead of our containerd"),
+		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
+		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
+	};
+
+	memcpy(t, rows, sizeof(rows));
+	return ARRAY_LEN(rows);
+}
+
+#undef ROW
+
+static void defaults(struct server_opts *o)
+{
+	*o = (struct server_opts){
+		.data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL,
+		.bind_address = "0.0.0.0",
+		.kubeconfig_mode = "0600",
+		.cluster_cidr = "10.42.0.0/16",
+		.service_cidr = "10.43.0.0/16",
+		.node_port_range = "30000-32767",
+		.cluster_domain = "cluster.local",
+		.port = 6443,
+		.kubelet_port = 10250,
+	};
+}
+
+static int complete(struct server *s, struct err *err)
+{
+	struct server_opts *o = &s->o;
+	char host[HOST_NAME_MAX + 1] = "", full[PATH_MAX];
+	const char *home = getenv("HOME");
+
+	if (!o->data_dir)
+		o->data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
+	if (!o->kubeconfig)
+		o->kubeconfig = geteuid() == 0 && strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0
+					? "/etc/caravel/kubeconfig.yaml"
+					: arena_printf(&s->arena, "%s/kubeconfig.yaml", o->data_dir);
+	if (dir_make(o->data_dir, 0700, err) < 0)
+		return -1;
+	if (!realpath(o->data_dir, full))
+		return err_set_errno(err, errno, "cannot find the data directory '%s'", o->data_dir);
+	o->data_dir = arena_strdup(&s->arena, full);
+	if (!o->node_name) {
+		(void)gethostname(host, sizeof(host) - 1);
+		for (char *c = host; *c; c++)
+			if (*c >= 'A' && *c <= 'Z')
+				*c = (char)(*c + ('a' - 'A'));
+		o->node_name = arena_strdup(&s->arena, host[0] ? host : "localhost");
+	}
+	if (!o->advertise_address) {
+		bool any = strcmp(o->bind_address, "0.0.0.0") == 0 || strcmp(o->bind_address, "::") == 0;
+
+		/* A loopback address is none that a pod could use: then no endpoints are advertised. */
+		o->advertise_address = any ? host_address(&s->arena) : o->bind_address;
+		if (o->advertise_address && strncmp(o->advertise_address, "127.", 4) == 0)
+			o->advertise_address = NULL;
+	}
+	if (!o->node_ip)
+		o->node_ip = host_address(&s->arena);
+	if (!o->node_ip)
+		o->node_ip = "127.0.0.1";
+	if (!o->kubelet_root)
+		o->kubelet_root = strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0 ? "/var/lib/kubelet"
+									    : arena_printf(&s->arena, "%s/kubelet", o->data_dir);
+	if (!o->disable_agent && geteuid() != 0)
+		return err_set(err, ERR_FORBIDDEN,
+			       "a node needs root for containers and nftables: run as root, or with --disable-agent");
+	return 0;
+}
+
+static void *run_loop(void *loop)
+{
+	ev_loop_run(loop);
+	return NULL;
+}
+
+static int start_threads(struct server *s, struct err *err)
+{
+	for (int i = 0; i < NET_THREADS; i++) {
+		s->loops[i] = ev_loop_new(err);
+		if (!s->loops[i])
+			return -1;
+	}
+	return 0;
+}
+
+static int run_threads(struct server *s, struct err *err)
+{
+	for (int i = 0; i < NET_THREADS; i++) {
+		int e = pthread_create(&s->threads[i], NULL, run_loop, s->loops[i]);
+
+		if (e)
+			return err_set_errno(err, e, "cannot start a network thread");
+		s->n_threads++;
+	}
+	return 0;
+}
+
+static int write_kubeconfig(struct server *s, struct err *err)
+{
+	_cleanup_free_ char *dir = xstrdup(s->o.kubeconfig);
+	bool any = strcmp(s->o.bind_address, "0.0.0.0") == 0 || strcmp(s->o.bind_address, "::") == 0;
+	const char *host = any ? "127.0.0.1" : s->o.bind_address;
+	char *slash = strrchr(dir, '/'), *end;
+	unsigned long mode = strtoul(s->o.kubeconfig_mode, &end, 8);
+	struct sv yaml;
+
+	if (*end || mode > 0777)
+		return err_set(err, ERR_INVALID, "--write-kubeconfig-mode takes permissions like 0600, not '%s'", s->o.kubeconfig_mode);
+	if (slash && slash != dir) {
+		*slash = '\0';
+		if (dir_make(dir, 0755, err) < 0)
+			return -1;
+	}
+	if (apiserver_admin_kubeconfig(s->api, &s->arena,
+				       arena_printf(&s->arena, strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d", host,
+						    http_server_port(s->http)),
+				       &yaml, err) < 0)
+		return -1;
+	return file_write(s->o.kubeconfig, yaml, (mode_t)mode, err);
+}
+
+static int start_api(struct server *s, struct err *err)
+{
+	struct server_opts *o = &s->o;
+	const char *db = arena_printf(&s->arena, "%s/db", o->data_dir);
+
+	s->store = store_lmdb_open(s->env, db, DATABASE_MAX, err);
+	if (!s->store)
+		return -1;
+	s->api = apiserver_new(
+		&(struct apiserver_opts){
+			.env = s->env,
+			.store = s->store,
+			.data_dir = o->data_dir,
+			.service_cidr = o->service_cidr,
+			.cluster_cidr = o->cluster_cidr,
+			.node_port_range = o->node_port_range,
+			.cluster_domain = o->cluster_domain,
+			.advertise_address = o->advertise_address,
+			.advertise_port = o->port,
+			.tls_sans = o->tls_sans.list.p,
+			.token = o->token,
+			.anonymous_auth = true,
+		},
+		err);
+	if (!s->api)
+		return -1;
+	s->http = http_server_start(s->loops, NET_THREADS,
+				    &(struct http_server_opts){
+					    .bind_address = o->bind_address,
+					    .port = o->port,
+					    .tls = apiserver_tls(s->api),
+					    .max_body = BODY_MAX,
+					    .handler = apiserver_http,
+					    .too_large = apiserver_http_too_large,
+					    .ctx = s->api,
+				    },
+				    err);
+	if (!s->http)
+		return err_wrap(err, "listening on %s port %d", o->bind_address, o->port);
+	return write_kubeconfig(s, err);
+}
+
+static void start_control(struct server *s)
+{
+	/* Controllers touch every kind; upstream gives each a service account of its own, which
+	 * comes with per-controller clients. */
+	static const char *const masters[] = { "system:masters", NULL };
+
+	if (!s->o.disable_controllers) {
+		s->controller_client = apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", masters);
+		s->controllers = controllers_new(&(struct controllers_opts){
+			.env = s->env,
+			.client = s->controller_client,
+			.cluster_cidr = s->o.cluster_cidr,
+			.root_ca_pem = apiserver_ca_pem(s->api),
+		});
+	}
+	if (!s->o.disable_scheduler) {
+		s->scheduler_client = apiserver_client(s->api, "kube-scheduler", "system:kube-scheduler", NULL);
+		s->scheduler = scheduler_new(&(struct scheduler_opts){
+			.env = s->env,
+			.client = s->scheduler_client,
+			.name = "default-scheduler",
+		});
+	}
+}
+
+/* Takes down whatever was started, in the reverse order; safe on a half-started server. */
+static void stop(struct server *s)
+{
+	s->agent = agent_stop(s->agent);
+	s->scheduler = scheduler_free(s->scheduler);
+	s->controllers = controllers_free(s->controllers);
+	if (s->api)
+		apiserver_shutdown(s->api);
+	if (s->http)
+		s->http = http_server_stop(s->http, STOP_GRACE_NS);
+	client_free(s->scheduler_client);
+	client_free(s->controller_client);
+	s->api = apiserver_free(s->api);
+	s->store = store_close(s->store);
+	for (int i = 0; i < s->n_threads; i++)
+		ev_loop_stop(s->loops[i]);
+	for (int i = 0; i < s->n_threads; i++)
+		pthread_join(s->threads[i], NULL);
+	for (int i = 0; i < NET_THREADS; i++)
+		if (s->loops[i])
+			ev_loop_free(s->loops[i]);
+	s->env = env_real_free(s->env);
+}
+
+static int serve(struct server *s, struct err *err)
+{
+	sigset_t set;
+	uint64_t seed;
+	int signum;
+
+	/* Blocked before any thread exists, so that sigwait() below is the only taker. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+
+	s->env = env_real_new(WORKERS);
+	env_random(s->env, &seed, sizeof(seed));
+	strmap_seed(seed);
+	if (start_threads(s, err) < 0 || start_api(s, err) < 0 || run_threads(s, err) < 0)
+		return -1;
+	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "data_dir", s->o.data_dir, "kubeconfig",
+	       s->o.kubeconfig, NULL);
+	start_control(s);
+	if (!s->o.disable_agent) {
+		s->agent = agent_start(s->env, s->api, &s->o, err);
+		if (!s->agent)
+			return -1;
+	}
+	sigwait(&set, &signum);
+	log_info("server", "stopping", "signal", "%s", strsignal(signum));
+	return 0;
+}
+
+int cmd_server(int argc, char **argv)
+{
+	struct server s = { 0 };
+	struct option table[40];
+	struct err err = ERR_INIT;
+	size_t n;
+	int rc;
+
+	defaults(&s.o);
+	n = option_table(&s.o, table);
+	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
+	if (rc == 0) {
+		if (s.o.debug)
+			log_set_level(LVL_DEBUG);
+		rc = complete(&s, &err);
+		if (rc == 0)
+			rc = serve(&s, &err);
+		stop(&s);
+	}
+	string_list_release(&s.o.tls_sans);
+	string_list_release(&s.o.node_labels);
+	arena_release(&s.arena);
+	return rc < 0 ? cli_fail_err(&err) : 0;
+}

@@ -1,0 +1,28 @@
+/* server.h - what `caravel server` was asked to do, and its two halves. */
+#pragma once
+
+#include "apiserver/apiserver.h"
+#include "cli/cli.h"
+#include "ev/ev.h"
+
+struct server_opts {
+	const char *data_dir, *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_name, *node_ip;
+	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *token, *log_level;
+	const char *runtime_endpoint, *kubelet_root, *pause_image;
+	int port, kubelet_port;
+	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, debug;
+	struct string_list tls_sans, node_labels;
+};
+
+/* The node half: containerd, kubelet, proxy. Started beside a running API server. */
+struct agent;
+struct agent *agent_start(struct env *env, struct apiserver *api, const struct server_opts *o, struct err *err);
+/* Stops the processes of the agent; pods and Service rules stay (see `caravel cleanup`). */
+struct agent *agent_stop(struct agent *a);
+
+/* Names derived from the data directory, so that clusters run side by side: "caravel-1a2b3c4d". The default
+ * data directory gives plain "caravel". */
+#define DEFAULT_DATA_DIR "/var/lib/caravel"
+const char *cluster_tag(struct arena *a, const char *data_dir);
+/* The address other machines and pods reach this one by; NULL when only loopback is there. */
+const char *host_address(struct arena *a);

@@ -1,0 +1,15 @@
+/* podnet.h - keeps the pod network's CNI configuration in step with the node's pod CIDR.
+ *
+ * The CIDR is assigned by the node IPAM controller some time after the node has registered; until the file is
+ * written the runtime says NetworkReady=false and the node is not Ready.
+ */
+#pragma once
+
+#include "client/client.h"
+#include "kubelet/runtime.h"
+
+struct podnet;
+/* Configuration in data_dir/cni/net.d, addresses in data_dir/cni/state; bridge named after data_dir. */
+struct podnet *podnet_start(struct client *c, const char *data_dir, const char *node_name, struct runtime *rt,
+			    struct err *err);
+struct podnet *podnet_stop(struct podnet *p); /* the network stays */

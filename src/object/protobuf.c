@@ -1,0 +1,346 @@
+#include "object/protobuf.h"
+#include "base/timefmt.h"
+#include "codec/json.h"
+#include "codec/pbwire.h"
+
+
+#define DEPTH_MAX 200
+
+struct decoder {
+	struct arena *a;
+	struct err *err;
+	int depth;
+};
+
+static struct val *message(struct decoder *d, const struct schema *s, struct sv m);
+
+static int bad(struct decoder *d, const char *what)
+{
+	return err_set(d->err, ERR_BAD_REQUEST, "the protobuf body cannot be read: %s", what);
+}
+
+/* --- leaves --- */
+
+static bool utf8_valid(struct sv s)
+{
+	const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
+
+	while (p < end) {
+		unsigned char c = *p++;
+		int more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : -1;
+
+		if (more < 0 || end - p < more)
+			return false;
+		/* Overlong forms, surrogates and what lies beyond U+10FFFF show in the second byte. */
+		if (more && ((c == 0xe0 && *p < 0xa0) || (c == 0xed && *p > 0x9f) || (c == 0xf0 && *p < 0x90) ||
+			     (c == 0xf4 && *p > 0x8f)))
+			return false;
+		for (; more > 0; more--)
+			if ((*p++ & 0xc0) != 0x80)
+				return false;
+	}
+	return true;
+}
+
+static struct val *string(struct decoder *d, struct sv s)
+{
+	if (utf8_valid(s))
+		return val_new_str(d->a, s);
+	bad(d, "a string is not valid UTF-8");
+	return NULL;
+}
+
+static struct val *base64(struct decoder *d, struct sv s)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *out = arena_alloc(d->a, s.n / 3 * 4 + 5), *at = out;
+
+	for (size_t i = 0; i < s.n; i += 3) {
+		const unsigned char *in = (const unsigned char *)s.p + i;
+		size_t left = s.n - i;
+		uint32_t v = (uint32_t)in[0] << 16 | (left > 1 ? (uint32_t)in[1] << 8 : 0) | (left > 2 ? in[2] : 0);
+
+		*at++ = digits[v >> 18 & 63];
+		*at++ = digits[v >> 12 & 63];
+		*at++ = left > 1 ? digits[v >> 6 & 63] : '=';
+		*at++ = left > 2 ? digits[v & 63] : '=';
+	}
+	return val_new_str_ref(d->a, sv_make(out, (size_t)(at - out)));
+}
+
+/* metav1.Time and MicroTime: { seconds 1, nanos 2 }; the zero time is an empty message, null in JSON. */
+static struct val *timestamp(struct decoder *d, struct sv m, bool micro)
+{
+	int64_t sec = (int64_t)pb_get_u64(m, 1), ns;
+	char text[TIME_TEXT_MAX];
+
+	if (m.n == 0 || sec == INT64_C(-62135596800))
+		return val_new_null(d->a);
+	if (__builtin_mul_overflow(sec, NS_PER_SEC, &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)(int32_t)pb_get_u64(m, 2), &ns)) {
+		bad(d, "a time is out of range");
+		return NULL;
+	}
+	return val_new_str(d->a, time_format(ns, micro, text));
+}
+
+static struct val *duration(struct decoder *d, struct sv m)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	duration_format(&b, (int64_t)pb_get_u64(m, 1));
+	return val_new_str(d->a, buf_sv(&b));
+}
+
+static struct val *raw_json(struct decoder *d, struct sv m)
+{
+	struct sv text = pb_get_sv(m, 1);
+
+	if (text.n == 0)
+		return val_new_null(d->a);
+	return json_decode(d->a, text, NULL, d->err);
+}
+
+static double fixed_double(uint64_t u)
+{
+	double v;
+
+	memcpy(&v, &u, sizeof(v));
+	return v;
+}
+
+static enum pb_wire wire_of(enum field_kind k)
+{
+	switch (k) {
+	case FIELD_BOOL:
+	case FIELD_INT32:
+	case FIELD_INT64:
+		return PB_VARINT;
+	case FIELD_FLOAT64:
+		return PB_FIXED64;
+	default:
+		return PB_BYTES;
+	}
+}
+
+static struct val *scalar(struct decoder *d, const struct field *f, const struct pb_field *p)
+{
+	if (p->wire != wire_of((enum field_kind)f->kind)) {
+		bad(d, "a field has the wrong wire type");
+		return NULL;
+	}
+	switch ((enum field_kind)f->kind) {
+	case FIELD_BOOL:
+		return val_new_bool(d->a, p->u != 0);
+	case FIELD_INT32:
+		return val_new_int(d->a, (int32_t)(uint32_t)p->u);
+	case FIELD_INT64:
+		return val_new_int(d->a, (int64_t)p->u);
+	case FIELD_FLOAT64:
+		return val_new_float(d->a, fixed_double(p->u));
+	case FIELD_STRING:
+		return string(d, p->bytes);
+	case FIELD_BYTES:
+		return base64(d, p->bytes);
+	case FIELD_TIME:
+		return timestamp(d, p->bytes, false);
+	case FIELD_MICROTIME:
+		return timestamp(d, p->bytes, true);
+	case FIELD_DURATION:
+		return duration(d, p->bytes);
+	case FIELD_QUANTITY:
+		return string(d, pb_get_sv(p->bytes, 1));
+	case FIELD_INT_OR_STRING:
+		if (pb_get_u64(p->bytes, 1) == 1)
+			return string(d, pb_get_sv(p->bytes, 3));
+		return val_new_int(d->a, (int32_t)(uint32_t)pb_get_u64(p->bytes, 2));
+	case FIELD_RAW:
+		return raw_json(d, p->bytes);
+	case FIELD_STRUCT:
+		return message(d, f->type, p->bytes);
+	case _FIELD_KIND_MAX:
+		break;
+	}
+	bad(d, "a field has no known form");
+	return NULL;
+}
+
+/* --- lists, maps, messages --- */
+
+static int list_item(struct decoder *d, const struct field *f, const struct pb_field *p, struct val *map)
+{
+	struct val *list = val_ensure_list(d->a, map, f->sym), *v;
+	enum pb_wire wire = wire_of((enum field_kind)f->kind);
+
+	/* Numbers may come packed: one run of bytes for many. */
+	if (wire == PB_VARINT && p->wire == PB_BYTES) {
+		struct pb_reader r = pb_reader(p->bytes);
+
+		while (r.at < r.end && !r.bad) {
+			struct pb_field one = { .wire = PB_VARINT };
+			int shift = 0;
+
+			do {
+				if (r.at == r.end || shift > 63)
+					return bad(d, "a packed number is cut off");
+				one.u |= (uint64_t)(*r.at & 0x7f) << shift;
+				shift += 7;
+			} while (*r.at++ & 0x80);
+			v = scalar(d, f, &one);
+			if (!v)
+				return -1;
+			val_push(d->a, list, v);
+		}
+		return 0;
+	}
+	v = scalar(d, f, p);
+	if (!v)
+		return -1;
+	val_push(d->a, list, v);
+	return 0;
+}
+
+/* A map entry is a message { key 1, value 2 }; a map of lists has values { items 1 }. */
+static int map_entry(struct decoder *d, const struct field *f, const struct pb_field *p, struct val *map)
+{
+	struct val *m = val_ensure_map(d->a, map, f->sym), *v;
+	struct sv key = pb_get_sv(p->bytes, 1);
+	struct pb_field value = { .wire = wire_of((enum field_kind)f->kind) };
+
+	if (p->wire != PB_BYTES || !utf8_valid(key))
+		return bad(d, "a map entry is malformed");
+	(void)pb_find(p->bytes, 2, &value);
+	if (f->inner_card == CARD_LIST) {
+		v = val_new_list(d->a);
+		PB_EACH (value.bytes, r, item) {
+			struct val *x = item.no == 1 ? scalar(d, f, &item) : NULL;
+
+			if (!x)
+				return d->err && d->err->reason != ERR_NONE ? -1 : bad(d, "a map entry is malformed");
+			val_push(d->a, v, x);
+		}
+	} else {
+		v = scalar(d, f, &value);
+	}
+	if (!v)
+		return -1;
+	val_set_sv(d->a, m, key, v);
+	return 0;
+}
+
+static const struct field *by_number(const struct schema *s, uint32_t number, uint32_t via)
+{
+	for (size_t i = 0; i < s->n_fields; i++)
+		if (s->fields[i].number == number && s->fields[i].via == via)
+			return &s->fields[i];
+	return NULL;
+}
+
+static bool is_inlined(const struct schema *s, uint32_t number)
+{
+	for (size_t i = 0; i < s->n_fields; i++)
+		if (s->fields[i].via == number)
+			return true;
+	return false;
+}
+
+/* Reads the fields of m into map. via: m is the message of an inlined struct of s with that number; 0: s itself. */
+static int fields(struct decoder *d, const struct schema *s, struct sv m, uint32_t via, struct val *map)
+{
+	PB_EACH (m, r, p) {
+		const struct field *f = by_number(s, p.no, via);
+		struct val *v;
+
+		if (!f) {
+			if (!via && p.wire == PB_BYTES && is_inlined(s, p.no) && fields(d, s, p.bytes, p.no, map) < 0)
+				return -1;
+			continue; /* unknown: from a newer client */
+		}
+		if (f->card == CARD_LIST) {
+			if (list_item(d, f, &p, map) < 0)
+				return -1;
+			continue;
+		}
+		if (f->card == CARD_MAP) {
+			if (map_entry(d, f, &p, map) < 0)
+				return -1;
+			continue;
+		}
+		v = scalar(d, f, &p);
+		if (!v)
+			return -1;
+		val_set(d->a, map, f->sym, v);
+	}
+	return pb_valid(m) ? 0 : bad(d, "a message is cut off or malformed");
+}
+
+static struct val *message(struct decoder *d, const struct schema *s, struct sv m)
+{
+	struct val *map = val_new_map(d->a);
+	int rc;
+
+	if (!s || d->depth >= DEPTH_MAX) {
+		bad(d, s ? "it is nested too deeply" : "a field has a form that only JSON can carry");
+		return NULL;
+	}
+	d->depth++;
+	rc = fields(d, s, m, 0, map);
+	d->depth--;
+	return rc < 0 ? NULL : map;
+}
+
+struct val *protobuf_decode_message(struct arena *a, const struct schema *s, struct sv m, struct err *err)
+{
+	struct decoder d = { .a = a, .err = err };
+
+	return message(&d, s, m);
+}
+
+/* "apps/v1" and "Deployment" to their schema; options of every group are meta/v1's. */
+static const struct schema *find_type(struct arena *a, struct sv api_version, struct sv kind)
+{
+	struct sv group, version;
+	const struct schema *s;
+
+	if (!api_version_split(api_version, &group, &version))
+		return NULL;
+	s = schema_find(arena_svf(a, "%.*s/%.*s.%.*s", SV_ARG(group.n ? group : SV("core")), SV_ARG(version), SV_ARG(kind)));
+	return s ? s : schema_find(arena_svf(a, "meta/v1.%.*s", SV_ARG(kind)));
+}
+
+struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err)
+{
+	struct sv unknown, type, api_version, kind;
+	const struct schema *s;
+	struct val *doc, *full;
+
+	if (body.n < 4 || memcmp(body.p, "k8s\0", 4) != 0) {
+		err_set(err, ERR_BAD_REQUEST, "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+		return NULL;
+	}
+	unknown = sv_sub(body, 4, body.n);
+	if (!pb_valid(unknown)) {
+		err_set(err, ERR_BAD_REQUEST, "the protobuf envelope is cut off or malformed");
+		return NULL;
+	}
+	type = pb_get_sv(unknown, 1);
+	api_version = pb_get_sv(type, 1);
+	kind = pb_get_sv(type, 2);
+	s = kind.n < 256 && api_version.n < 256 ? find_type(a, api_version, kind) : NULL;
+	if (!s) {
+		err_set(err, ERR_BAD_REQUEST, "no kind \"%.*s\" is registered for version \"%.*s\"",
+			(int)MIN(kind.n, (size_t)256), kind.p ? kind.p : "", (int)MIN(api_version.n, (size_t)256),
+			api_version.p ? api_version.p : "");
+		return NULL;
+	}
+	doc = protobuf_decode_message(a, s, pb_get_sv(unknown, 2), err);
+	if (!doc)
+		return NULL;
+	full = val_new_map(a);
+	val_set_str(a, full, F_kind, kind);
+	val_set_str(a, full, F_apiVersion, api_version);
+	VAL_EACH_MEMBER (doc, m)
+		if (m.sym != F_kind && m.sym != F_apiVersion)
+			val_set_sv(a, full, m.key, m.value);
+	return full;
+}

@@ -1,0 +1,247 @@
+"""What end-to-end tests share: a cluster of their own, kubectl against it, TAP output.
+
+Each program starts real `caravel server` processes with their own data directory and ports, so that
+programs, and a cluster of the user's, do not disturb each other.
+"""
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CARAVEL = os.path.join(ROOT, "build", "caravel")
+BIN = os.path.join(ROOT, "build", "bin")
+
+
+class Skip(Exception):
+    """Raised by a test that cannot run here; says what is missing."""
+
+
+class Failed(AssertionError):
+    pass
+
+
+def need_tools():
+    subprocess.run([os.path.join(ROOT, "tools", "kubectl.sh"), BIN], check=True, stdout=subprocess.DEVNULL)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, check, timeout=30.0, every=0.05):
+    """Polls check() until it is true; the last value is returned."""
+    end = time.monotonic() + timeout
+    last = None
+    while time.monotonic() < end:
+        try:
+            last = check()
+            if last:
+                return last
+        except (Failed, OSError, subprocess.CalledProcessError, http.client.HTTPException) as e:
+            last = e
+        time.sleep(every)
+    raise Failed(f"waited {timeout:.0f} s for {what}; last: {last}")
+
+
+class Cluster:
+    """One `caravel server`. agent=True runs a node, too: root and containerd needed."""
+
+    def __init__(self, agent=False, args=(), port=None):
+        self.dir = tempfile.mkdtemp(prefix="caravel-e2e-")
+        self.port = port or free_port()
+        self.kubeconfig = os.path.join(self.dir, "kubeconfig.yaml")
+        self.log = os.path.join(self.dir, "server.log")
+        self.agent = agent
+        self.args = list(args)
+        self.proc = None
+        self._tls = None
+
+    def start(self, wait=True):
+        args = [CARAVEL, "server", "--data-dir", os.path.join(self.dir, "data"), "--bind-address",
+                "0.0.0.0" if self.agent else "127.0.0.1", "--https-listen-port", str(self.port), "--write-kubeconfig",
+                self.kubeconfig]
+        args += ["--kubelet-port", str(free_port()), "--node-name", "node-1"] if self.agent else ["--disable-agent"]
+        with open(self.log, "a", encoding="utf-8") as log:
+            self.proc = subprocess.Popen(args + self.args, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout=20):
+        def ready():
+            if self.proc.poll() is not None:
+                raise SystemExit(f"the server ended with {self.proc.returncode}:\n{self.tail()}")
+            return os.path.exists(self.kubeconfig) and self.request("GET", "/readyz")[0] == 200
+        wait_for("/readyz", ready, timeout)
+
+    def tail(self, n=40):
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-n:])
+
+    def stop(self):
+        if self.proc and self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+            self.proc.wait(30)
+        return self.proc.returncode if self.proc else None
+
+    def kill(self):
+        self.proc.kill()
+        self.proc.wait(30)
+
+    def cleanup(self):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.stop()
+        if self.proc and self.proc.poll() is None:
+            self.kill()
+        if self.agent:
+            subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(self.dir, "data")], check=False, timeout=120)
+        if os.environ.get("KEEP"):
+            print(f"# kept {self.dir}")
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *exc):
+        if exc[0] is not None:
+            print("# server log:\n# " + self.tail().replace("\n", "\n# "))
+        self.cleanup()
+
+    # --- kubectl ---
+
+    def run(self, *args, stdin=None, check=True, timeout=90, program="kubectl", binary=False):
+        env = dict(os.environ, KUBECONFIG=self.kubeconfig, HOME=self.dir, HELM_CACHE_HOME=self.dir + "/helm")
+        if isinstance(stdin, str):
+            stdin = stdin.encode()
+        r = subprocess.run([os.path.join(BIN, program), *args], input=stdin, env=env, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=timeout, check=False)
+        r.text = r.stdout.decode(errors="replace")
+        r.errors = r.stderr.decode(errors="replace")
+        if check and r.returncode:
+            raise Failed(f"{program} {' '.join(args)}: exit {r.returncode}\n{r.text}{r.errors}")
+        return r
+
+    def kubectl(self, *args, **kw):
+        return self.run(*args, **kw).text
+
+    def apply(self, text, *args):
+        return self.kubectl("apply", "-f", "-", *args, stdin=text)
+
+    def get(self, *args):
+        return json.loads(self.kubectl("get", *args, "-o", "json"))
+
+    # --- plain HTTPS as the admin ---
+
+    def context(self):
+        if self._tls is None:
+            def field(name):
+                with open(self.kubeconfig, encoding="utf-8") as f:
+                    for line in f:
+                        if line.strip().startswith(name + ":"):
+                            return base64.b64decode(line.split(":", 1)[1].strip())
+                raise Failed(f"no {name} in the kubeconfig")
+            pem = os.path.join(self.dir, "admin.pem")
+            with open(pem, "wb") as f:
+                f.write(field("client-certificate-data") + field("client-key-data"))
+            self._tls = ssl.create_default_context(cadata=field("certificate-authority-data").decode())
+            self._tls.load_cert_chain(pem)
+            self.ca = field("certificate-authority-data")
+        return self._tls
+
+    def anonymous_context(self):
+        self.context()
+        return ssl.create_default_context(cadata=self.ca.decode())
+
+    def connect(self, context=None):
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context or self.context(), timeout=30)
+
+    def request(self, method, path, body=None, headers=None, context=None):
+        """Returns (status, parsed JSON or text, headers)."""
+        c = self.connect(context)
+        try:
+            if isinstance(body, (dict, list)):
+                body = json.dumps(body)
+            if isinstance(body, str):
+                body = body.encode()
+            h = {"Content-Type": "application/json"} if body is not None else {}
+            h.update(headers or {})
+            c.request(method, path, body, h)
+            r = c.getresponse()
+            text = r.read()
+            if "json" in (r.getheader("Content-Type") or ""):
+                return r.status, json.loads(text), r.headers
+            return r.status, text.decode(errors="replace"), r.headers
+        finally:
+            c.close()
+
+
+# --- TAP ---
+
+class Tap:
+    def __init__(self):
+        self.n = self.failed = 0
+
+    def point(self, ok, name, note=""):
+        self.n += 1
+        self.failed += not ok
+        print(f"{'ok' if ok else 'not ok'} {self.n} - {name}{note}", flush=True)
+
+
+def main(tests, *args):
+    """Runs test functions in order; each is one TAP point. args are handed to each."""
+    tap = Tap()
+    only = sys.argv[1:]
+    for test in tests:
+        name = test.__name__.replace("_", " ")
+        if only and test.__name__ not in only:
+            continue
+        started = time.monotonic()
+        try:
+            test(*args)
+            tap.point(True, f"{name} ({time.monotonic() - started:.1f} s)")
+        except Skip as e:
+            tap.point(True, name, f" # SKIP {e}")
+        except Exception as e:  # a failing test must not hide those after it
+            trace = traceback.format_exc() if not isinstance(e, Failed) else str(e)
+            print("# " + trace.strip().replace("\n", "\n# "))
+            tap.point(False, name)
+    print(f"1..{tap.n}")
+    return 1 if tap.failed else 0
+
+
+def equal(got, wanted, what=""):
+    if got != wanted:
+        raise Failed(f"{what}: got {got!r}, wanted {wanted!r}")
+
+
+def contains(text, *parts):
+    for p in parts:
+        if p not in text:
+            raise Failed(f"{p!r} is not in:\n{text}")
+
+
+def node_possible():
+    """Why no node can run here, or None."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("containerd", "runc", "nft", "ip"):
+        if not shutil.which(program):
+            return f"needs {program}"
+    r = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, stderr=subprocess.DEVNULL)
+    if r.returncode:
+        return "may not make namespaces"
+    return None

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""An API server alone (--disable-agent) against unmodified kubectl and plain HTTPS."""
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+from lib import BIN, CARAVEL, Cluster, contains, equal, main, need_tools, wait_for
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: "docker.io/caravel/demo:1", ports: [{containerPort: 8080, name: http}]}
+"""
+
+
+def health_and_version(c):
+    for path in ("/readyz", "/livez", "/healthz"):
+        equal(c.request("GET", path)[:2], (200, "ok"), path)
+        contains(c.request("GET", path + "?verbose")[1], "[+]ping ok", "check passed")
+    v = c.request("GET", "/version")[1]
+    equal((v["major"], v["minor"]), ("1", "35"))
+    contains(v["gitVersion"], "v1.35.0+caravel-")
+    contains(c.request("GET", "/metrics")[1], "apiserver_request_total", "process_resident_memory_bytes")
+    contains(c.kubectl("version"), "Server Version: v1.35.0+caravel")
+
+
+def a_cluster_begins_with(c):
+    names = c.kubectl("get", "ns", "-o", "name").split()
+    for ns in ("default", "kube-system", "kube-public", "kube-node-lease"):
+        contains(names, "namespace/" + ns)
+    wait_for("the default service account", lambda: "default" in c.kubectl("get", "sa", "-n", "default"))
+    wait_for("the root CA", lambda: "kube-root-ca.crt" in c.kubectl("get", "cm", "-n", "default"))
+    contains(c.kubectl("get", "svc", "kubernetes"), "ClusterIP", "443/TCP")
+    contains(c.kubectl("get", "clusterroles"), "cluster-admin", "system:node", "view")
+    contains(c.kubectl("get", "priorityclasses"), "system-node-critical")
+
+
+def discovery(c):
+    out = c.kubectl("api-resources")
+    contains(out, "deployments", "deploy", "apps/v1", "networkpolicies", "customresourcedefinitions")
+    contains(c.kubectl("api-versions"), "apps/v1", "rbac.authorization.k8s.io/v1", "v1")
+    contains(c.kubectl("explain", "deployment.spec.strategy"), "KIND:", "Deployment", "rollingUpdate")
+    contains(c.kubectl("explain", "pod.spec.containers.livenessProbe"), "httpGet")
+    contains(c.kubectl("cluster-info"), "is running at")
+
+
+def apply_and_read(c):
+    contains(c.apply(DEPLOYMENT), "deployment.apps/web created")
+    contains(c.apply(DEPLOYMENT), "unchanged")
+    wait_for("three pods", lambda: len(c.get("pods", "-l", "app=web")["items"]) == 3)
+    contains(c.kubectl("get", "deploy"), "READY", "UP-TO-DATE", "0/3")
+    contains(c.kubectl("get", "deploy", "-o", "wide"), "CONTAINERS", "IMAGES", "app=web")
+    contains(c.kubectl("get", "pods", "-o", "wide"), "NODE", "NOMINATED NODE", "Pending")
+    equal(c.kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.replicas}"), "3")
+    contains(c.kubectl("get", "deploy", "web", "-o", "yaml"), "progressDeadlineSeconds: 600", "maxSurge: 25%")
+    contains(c.kubectl("get", "all"), "pod/web-", "service/kubernetes", "deployment.apps/web", "replicaset.apps/web-")
+    equal(c.kubectl("get", "pods", "-l", "app in (nothing)"), "")
+    contains(c.kubectl("get", "pods", "--field-selector", "status.phase=Pending", "-o", "name"), "pod/web-")
+    contains(c.kubectl("describe", "deploy", "web"), "StrategyType:", "RollingUpdate", "ScalingReplicaSet")
+    contains(c.kubectl("get", "events"), "SuccessfulCreate")
+
+
+def why_a_pod_is_pending(c):
+    pod = c.get("pods", "-l", "app=web")["items"][0]["metadata"]["name"]
+    wait_for("FailedScheduling", lambda: "no nodes available" in c.kubectl("describe", "pod", pod))
+
+
+def change(c):
+    contains(c.kubectl("scale", "deploy/web", "--replicas=5"), "scaled")
+    wait_for("five pods", lambda: len(c.get("pods", "-l", "app=web")["items"]) == 5)
+    contains(c.kubectl("set", "image", "deploy/web", "web=docker.io/caravel/demo:2"), "image updated")
+    wait_for("a second revision", lambda: "2" in c.kubectl("rollout", "history", "deploy/web"))
+    contains(c.kubectl("rollout", "undo", "deploy/web"), "rolled back")
+    equal(c.kubectl("get", "deploy", "web", "-o", "jsonpath={.spec.template.spec.containers[0].image}"),
+          "docker.io/caravel/demo:1")
+    contains(c.kubectl("rollout", "restart", "deploy/web"), "restarted")
+    contains(c.kubectl("label", "deploy/web", "tier=front"), "labeled")
+    contains(c.kubectl("annotate", "deploy/web", "note=x"), "annotated")
+    contains(c.kubectl("label", "deploy/web", "tier-"), "unlabeled")
+    c.kubectl("scale", "deploy/web", "--replicas=1")
+
+
+def patch_of_all_types(c):
+    c.kubectl("patch", "deploy", "web", "--type=json", "-p", '[{"op":"replace","path":"/spec/replicas","value":2}]')
+    c.kubectl("patch", "deploy", "web", "--type=merge", "-p", '{"metadata":{"labels":{"m":"1"}}}')
+    c.kubectl("patch", "deploy", "web", "-p",
+              '{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"A","value":"b"}]}]}}}}')
+    d = c.get("deploy", "web")
+    equal(d["spec"]["replicas"], 2)
+    equal(d["metadata"]["labels"]["m"], "1")
+    equal(d["spec"]["template"]["spec"]["containers"][0]["env"], [{"name": "A", "value": "b"}])
+    equal(d["spec"]["template"]["spec"]["containers"][0]["image"], "docker.io/caravel/demo:1")
+
+
+def server_side_apply(c):
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ssa}\ndata: {a: '1', b: '1'}\n"
+    c.apply(text, "--server-side", "--field-manager=one")
+    r = c.run("apply", "--server-side", "--field-manager=two", "-f", "-", stdin=text.replace("a: '1'", "a: '2'"), check=False)
+    equal(r.returncode, 1)
+    contains(r.errors, "conflict with \"one\"", ".data.a")
+    c.apply(text.replace("a: '1'", "a: '2'"), "--server-side", "--field-manager=two", "--force-conflicts")
+    equal(c.get("cm", "ssa")["data"], {"a": "2", "b": "1"})
+    # what only `one` owned and no longer applies is gone
+    c.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ssa}\ndata: {b: '1'}\n", "--server-side", "--field-manager=two",
+            "--force-conflicts")
+    equal(c.get("cm", "ssa")["data"], {"b": "1"})
+
+
+def diff_wait_and_edit(c):
+    r = c.run("diff", "-f", "-", stdin=DEPLOYMENT.replace("replicas: 3", "replicas: 4"), check=False)
+    equal(r.returncode, 1, "diff exit")
+    contains(r.text, "+  replicas: 4")
+    c.kubectl("create", "cm", "edited", "--from-literal=k=v")
+    env = {**os.environ, "KUBECONFIG": c.kubeconfig, "EDITOR": "sed -i s/k:.v/k:\\ w/"}
+    subprocess.run([os.path.join(BIN, "kubectl"), "edit", "cm", "edited"], env=env, check=True, stdout=subprocess.DEVNULL)
+    equal(c.get("cm", "edited")["data"], {"k": "w"})
+    c.kubectl("wait", "--for=jsonpath={.data.k}=w", "cm/edited", "--timeout=5s")
+
+
+def permissions(c):
+    equal(c.kubectl("auth", "can-i", "create", "pods").strip(), "yes")
+    equal(c.run("auth", "can-i", "create", "pods", "--as", "jane", check=False).text.strip(), "no")
+    c.kubectl("create", "role", "reader", "--verb=get,list", "--resource=pods")
+    c.kubectl("create", "rolebinding", "jane", "--role=reader", "--user=jane")
+    equal(c.kubectl("auth", "can-i", "list", "pods", "--as", "jane").strip(), "yes")
+    r = c.run("get", "secrets", "--as", "jane", check=False)
+    contains(r.errors, 'secrets is forbidden: User "jane" cannot list resource "secrets" in API group "" in the namespace "default"')
+    contains(c.kubectl("auth", "whoami"), "system:admin")
+    # nobody can give away what he does not hold
+    c.kubectl("create", "role", "maker", "--verb=create,get,list", "--resource=roles.rbac.authorization.k8s.io")
+    c.kubectl("create", "rolebinding", "maker", "--role=maker", "--user=jane")
+    r = c.run("create", "role", "big", "--verb=delete", "--resource=pods", "--as", "jane", check=False)
+    contains(r.errors, "attempting to grant RBAC permissions not currently held")
+
+
+def tokens(c):
+    token = c.kubectl("create", "token", "default").strip()
+    equal(token.count("."), 2)
+    auth = {"Authorization": "Bearer " + token}
+    anonymous = c.anonymous_context()
+    status, body, _ = c.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                                {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}, auth, anonymous)
+    equal(status, 201)
+    equal(body["status"]["userInfo"]["username"], "system:serviceaccount:default:default")
+    status, body, _ = c.request("GET", "/api/v1/namespaces/default/pods", None, auth, anonymous)
+    equal((status, body["reason"]), (403, "Forbidden"))
+    for bad in (token[:-4] + "AAAA", "x.y.z", "nonsense", token.split(".")[0] + "." + token.split(".")[1] + "."):
+        status, body, _ = c.request("GET", "/api/v1/pods", None, {"Authorization": "Bearer " + bad}, anonymous)
+        equal((status, body["reason"]), (401, "Unauthorized"), bad)
+    jwks = c.request("GET", "/openid/v1/jwks")[1]
+    jwks = json.loads(jwks) if isinstance(jwks, str) else jwks
+    equal(jwks["keys"][0]["alg"], "ES256")
+
+
+def anonymous(c):
+    ctx = c.anonymous_context()
+    equal(c.request("GET", "/readyz", context=ctx)[0], 200)
+    status, body, _ = c.request("GET", "/api/v1/secrets", context=ctx)
+    equal((status, body["reason"]), (403, "Forbidden"))
+    contains(body["message"], 'User "system:anonymous" cannot list resource "secrets"')
+
+
+def services_get_addresses(c):
+    c.kubectl("create", "svc", "clusterip", "one", "--tcp=80:8080")
+    svc = c.get("svc", "one")
+    assert svc["spec"]["clusterIP"].startswith("10.43."), svc["spec"]
+    c.kubectl("create", "svc", "nodeport", "two", "--tcp=80:8080")
+    port = c.get("svc", "two")["spec"]["ports"][0]["nodePort"]
+    assert 30000 <= port <= 32767, port
+    taken = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "three"},
+             "spec": {"clusterIP": svc["spec"]["clusterIP"], "ports": [{"port": 80}]}}
+    status, body, _ = c.request("POST", "/api/v1/namespaces/default/services", taken)
+    equal((status, body["reason"]), (422, "Invalid"))
+    contains(body["message"], "provided IP is already allocated")
+    # what a failed create had reserved is free again
+    taken["spec"] = {"type": "NodePort", "clusterIP": svc["spec"]["clusterIP"], "ports": [{"port": 80, "nodePort": 31999}]}
+    equal(c.request("POST", "/api/v1/namespaces/default/services", taken)[0], 422)
+    del taken["spec"]["clusterIP"]
+    equal(c.request("POST", "/api/v1/namespaces/default/services", taken)[0], 201)
+    equal(c.get("svc", "three")["spec"]["ports"][0]["nodePort"], 31999)
+
+
+def endpoints_follow_pods(c):
+    c.apply("""
+apiVersion: v1
+kind: Service
+metadata: {name: follow}
+spec: {selector: {app: follow}, ports: [{port: 80, targetPort: http}]}
+""")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "follow", "labels": {"app": "follow"}},
+           "spec": {"nodeName": "elsewhere", "terminationGracePeriodSeconds": 0,
+                    "containers": [{"name": "c", "image": "x", "ports": [{"name": "http", "containerPort": 8080}]}]}}
+    equal(c.request("POST", "/api/v1/namespaces/default/pods", pod)[0], 201)
+    status = {"status": {"phase": "Running", "podIP": "10.42.0.9", "podIPs": [{"ip": "10.42.0.9"}],
+                         "conditions": [{"type": "Ready", "status": "True"}]}}
+    equal(c.request("PATCH", "/api/v1/namespaces/default/pods/follow/status", status,
+                    {"Content-Type": "application/strategic-merge-patch+json"})[0], 200)
+
+    def endpoint():
+        slices = c.get("endpointslices", "-l", "kubernetes.io/service-name=follow")["items"]
+        return slices and slices[0].get("endpoints") and slices[0]["endpoints"][0]["conditions"]["ready"] and slices[0]["ports"]
+    equal(wait_for("an endpoint", endpoint)[0]["port"], 8080)
+    wait_for("Endpoints, too", lambda: "10.42.0.9:8080" in c.kubectl("get", "endpoints", "follow"))
+    c.kubectl("delete", "pod", "follow", "--force", "--grace-period=0")
+    wait_for("it to go", lambda: not c.get("endpointslices", "-l", "kubernetes.io/service-name=follow")["items"][0].get("endpoints"))
+
+
+def delete_modes(c):
+    rs = c.get("rs", "-l", "app=web")["items"]
+    assert rs
+    c.kubectl("delete", "deploy", "web", "--cascade=orphan")
+    time.sleep(0.5)
+    assert c.get("rs", "-l", "app=web")["items"], "orphans went too"
+    for r in c.get("rs", "-l", "app=web")["items"]:
+        equal(r["metadata"].get("ownerReferences"), None, "owner of an orphan")
+    c.kubectl("delete", "rs", "-l", "app=web", "--cascade=foreground")
+    wait_for("pods to go", lambda: not c.get("pods", "-l", "app=web")["items"])
+    c.apply(DEPLOYMENT)
+    wait_for("pods", lambda: len(c.get("pods", "-l", "app=web")["items"]) == 3)
+    c.kubectl("delete", "deploy", "web")
+    wait_for("everything to go", lambda: not c.get("rs,pods", "-l", "app=web")["items"])
+
+
+def namespaces_go_with_their_contents(c):
+    c.kubectl("create", "ns", "gone")
+    c.kubectl("create", "cm", "x", "-n", "gone", "--from-literal=a=b")
+    c.apply(DEPLOYMENT, "-n", "gone")
+    wait_for("pods", lambda: len(c.get("pods", "-n", "gone")["items"]) == 3)
+    c.kubectl("delete", "ns", "gone", "--timeout=30s")
+    contains(c.run("get", "ns", "gone", check=False).errors, 'namespaces "gone" not found')
+    status, body, _ = c.request("DELETE", "/api/v1/namespaces/default")
+    equal((status, body["reason"]), (403, "Forbidden"))
+
+
+def drain_and_cordon(c):
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "paper"}}
+    equal(c.request("POST", "/api/v1/nodes", node)[0], 201)
+    contains(c.kubectl("cordon", "paper"), "cordoned")
+    contains(c.kubectl("get", "nodes"), "SchedulingDisabled")
+    contains(c.kubectl("drain", "paper", "--timeout=10s"), "drained")
+    contains(c.kubectl("uncordon", "paper"), "uncordoned")
+    c.kubectl("taint", "nodes", "paper", "a=b:NoSchedule")
+    c.kubectl("delete", "node", "paper")
+
+
+def top_says_what_is_missing(c):
+    r = c.run("top", "nodes", check=False)
+    equal(r.returncode, 1)
+    contains(r.errors, "Metrics API not available")
+
+
+def watch_sees_changes(c):
+    p = subprocess.Popen([os.path.join(BIN, "kubectl"), "--kubeconfig", c.kubeconfig, "get", "cm", "-w", "-o", "name"],
+                         stdout=subprocess.PIPE, text=True)
+    seen = []
+    threading.Thread(target=lambda: seen.extend(iter(p.stdout.readline, "")), daemon=True).start()
+    wait_for("the list", lambda: any("kube-root-ca" in s for s in seen))
+    c.kubectl("create", "cm", "watched", "--from-literal=a=b")
+    wait_for("the event", lambda: any("watched" in s for s in seen))
+    p.terminate()
+    p.wait()
+
+
+def pages(c):
+    for i in range(7):
+        c.kubectl("create", "cm", f"page-{i}", "--from-literal=a=b")
+    names, cont = [], ""
+    while True:
+        status, body, _ = c.request("GET", f"/api/v1/namespaces/default/configmaps?limit=3&continue={cont}")
+        equal(status, 200)
+        names += [i["metadata"]["name"] for i in body["items"]]
+        cont = body["metadata"].get("continue", "")
+        if not cont:
+            break
+        assert body["metadata"]["remainingItemCount"] > 0
+    equal(len(set(names)), len(names))
+    assert {f"page-{i}" for i in range(7)} <= set(names)
+
+
+def a_second_server_refuses(c):
+    r = subprocess.run([CARAVEL, "server", "--data-dir", os.path.join(c.dir, "data"), "--disable-agent", "--https-listen-port",
+                        "0", "--write-kubeconfig", os.path.join(c.dir, "other.yaml")], check=False, stderr=subprocess.PIPE,
+                       text=True, timeout=20)
+    assert r.returncode
+    contains(r.stderr, "in use by process", str(c.proc.pid))
+
+
+def a_taken_port_is_named(c):
+    r = subprocess.run([CARAVEL, "server", "--data-dir", os.path.join(c.dir, "data2"), "--disable-agent", "--bind-address",
+                        "127.0.0.1", "--https-listen-port", str(c.port), "--write-kubeconfig",
+                        os.path.join(c.dir, "other.yaml")], check=False, stderr=subprocess.PIPE, text=True, timeout=20)
+    assert r.returncode
+    contains(r.stderr, str(c.port), "in use")
+
+
+def unknown_flags_are_named(c):
+    r = subprocess.run([CARAVEL, "server", "--nonsense"], check=False, stderr=subprocess.PIPE, text=True, timeout=20)
+    equal(r.returncode, 1)
+    contains(r.stderr, "--nonsense")
+
+
+def stops_cleanly_and_remembers(c):
+    equal(c.stop(), 0, "exit status")
+    before = re.findall(r'"(\w+)"', c.tail(3))
+    assert before
+    c.start()
+    equal(c.get("cm", "edited")["data"], {"k": "w"})
+
+
+if __name__ == "__main__":
+    need_tools()
+    with Cluster() as cluster:
+        sys.exit(main([
+            health_and_version, a_cluster_begins_with, discovery, apply_and_read, why_a_pod_is_pending, change,
+            patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, anonymous,
+            services_get_addresses, endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
+            drain_and_cordon, top_says_what_is_missing, watch_sees_changes, pages, a_second_server_refuses,
+            a_taken_port_is_named, unknown_flags_are_named, stops_cleanly_and_remembers,
+        ], cluster))

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Input nobody should send: each gets the Status upstream gives, and nothing is stored."""
+import socket
+import ssl
+import sys
+
+from lib import Cluster, Failed, contains, equal, main, need_tools
+
+CM = "/api/v1/namespaces/default/configmaps"
+JSON = {"Content-Type": "application/json"}
+
+
+def cm(name, **rest):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **rest}
+
+
+def expect(c, method, path, body, code, reason, *texts, headers=None, field=None):
+    status, got, _ = c.request(method, path, body, headers or JSON)
+    if not isinstance(got, dict) or got.get("kind") != "Status":
+        raise Failed(f"{method} {path}: {status}, not a Status: {str(got)[:300]}")
+    equal((status, got.get("code"), got.get("reason")), (code, code, reason), f"{method} {path}: {got.get('message')}")
+    contains(got["message"], *texts)
+    if field:
+        fields = [x.get("field") for x in got.get("details", {}).get("causes", [])]
+        contains(fields, field)
+    return got
+
+
+def count(c):
+    return len(c.request("GET", CM)[1]["items"])
+
+
+def malformed_bodies(c):
+    before = count(c)
+    for body in ("{", "{}}", '{"a":1,}', "[", "nul", '{"a":"\\x"}', "", '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"\\ud800x"',
+                 b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"\xff\xfe"}}'):
+        status, got, _ = c.request("POST", CM, body, JSON)
+        equal(status, 400, repr(body))
+        equal(got["reason"], "BadRequest", repr(body))
+    expect(c, "POST", CM, "a: [b\nc: :", 400, "BadRequest", headers={"Content-Type": "application/yaml"})
+    equal(count(c), before)
+
+
+def wrong_types(c):
+    expect(c, "POST", CM, {**cm("x"), "data": {"a": 1}}, 400, "BadRequest", "cannot unmarshal number")
+    expect(c, "POST", CM, {**cm("x"), "data": [1]}, 400, "BadRequest")
+    expect(c, "POST", "/apis/apps/v1/namespaces/default/deployments",
+           {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}, "spec": {"replicas": "3"}}, 400, "BadRequest",
+           "cannot unmarshal string")
+
+
+def strict_fields(c):
+    before = count(c)
+    body = cm("strict", daata={"a": "b"})
+    expect(c, "POST", CM + "?fieldValidation=Strict", body, 400, "BadRequest", 'strict decoding error: unknown field "daata"')
+    dup = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"strict"},"data":{"a":"1","a":"2"}}'
+    expect(c, "POST", CM + "?fieldValidation=Strict", dup, 400, "BadRequest", "duplicate field")
+    equal(count(c), before)
+    status, _, headers = c.request("POST", CM, body, JSON)
+    equal(status, 201)
+    contains(headers.get("Warning", ""), 'unknown field "daata"')
+    equal(c.request("DELETE", CM + "/strict")[0], 200)
+
+
+def sizes(c):
+    before = count(c)
+    expect(c, "POST", CM, cm("big", data={"a": "x" * (3 * 1024 * 1024 + 10)}), 413, "RequestEntityTooLarge")
+    status, got, _ = c.request("POST", CM, cm("big", data={"a": "x" * (1600 * 1024)}), JSON)
+    assert status in (413, 422), (status, got)
+    expect(c, "POST", CM, cm("big", data={"a": "x" * (1024 * 1024), "b": "y" * 10}), 422, "Invalid", "Too long")
+    deep = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"deep"},"data":' + '{"a":' * 100000 + "1" + "}" * 100000 + "}"
+    status, got, _ = c.request("POST", CM, deep, JSON)
+    equal(status, 400)
+    equal(count(c), before)
+
+
+def names_and_labels(c):
+    for name in ("UPPER", "-a", "a_b", "a" * 254, "a..b", "é", "a/b"):
+        expect(c, "POST", CM, cm(name), 422, "Invalid", "metadata.name", field="metadata.name")
+    expect(c, "POST", CM, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}, 422, "Invalid", "name or generateName is required")
+    bad = cm("labels")
+    bad["metadata"]["labels"] = {"a b": "c", "ok": "x" * 64}
+    expect(c, "POST", CM, bad, 422, "Invalid", "metadata.labels", field="metadata.labels")
+    bad["metadata"] = {"name": "ann", "annotations": {"a": "x" * (257 * 1024)}}
+    expect(c, "POST", CM, bad, 422, "Invalid", "metadata.annotations")
+    expect(c, "POST", CM, {**cm("x"), "metadata": {"name": "x", "namespace": "other"}}, 400, "BadRequest",
+           "the namespace of the provided object does not match the namespace sent on the request")
+
+
+def field_causes(c):
+    got = expect(c, "POST", "/apis/apps/v1/namespaces/default/deployments",
+                 {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"},
+                  "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "c"}}, "spec": {"containers": [
+                      {"name": "A_b", "image": ""}]}}}}, 422, "Invalid", 'Deployment.apps "x" is invalid')
+    fields = {x["field"] for x in got["details"]["causes"]}
+    for f in ("spec.template.metadata.labels", "spec.template.spec.containers[0].name", "spec.template.spec.containers[0].image"):
+        contains(fields, f)
+    equal(got["details"]["kind"], "Deployment")
+    equal(got["details"]["group"], "apps")
+    expect(c, "POST", "/api/v1/namespaces/default/pods",
+           {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"restartPolicy": "Sometimes", "containers": [
+               {"name": "a", "image": "x", "resources": {"requests": {"cpu": "lots"}}}]}}, 400, "BadRequest", "quantities must match")
+
+
+def conflicts(c):
+    equal(c.request("POST", CM, cm("con"), JSON)[0], 201)
+    expect(c, "POST", CM, cm("con"), 409, "AlreadyExists", 'configmaps "con" already exists')
+    stale = cm("con", data={"a": "b"})
+    stale["metadata"]["resourceVersion"] = "1"
+    expect(c, "PUT", CM + "/con", stale, 409, "Conflict", "the object has been modified; please apply your changes to the latest version")
+    expect(c, "DELETE", CM + "/con", {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "no"}}, 409, "Conflict")
+    wrong = cm("other")
+    expect(c, "PUT", CM + "/con", wrong, 400, "BadRequest", "the name of the object (other) does not match the name on the URL (con)")
+    equal(c.request("DELETE", CM + "/con")[0], 200)
+
+
+def unknown_things(c):
+    expect(c, "GET", CM + "/nothing", None, 404, "NotFound", 'configmaps "nothing" not found')
+    expect(c, "POST", "/api/v1/namespaces/nowhere/configmaps", cm("x"), 404, "NotFound", 'namespaces "nowhere" not found')
+    expect(c, "POST", CM, {**cm("x"), "kind": "Pod"}, 400, "BadRequest")
+    for path in ("/api/v1/wombats", "/apis/nothing.io/v1/x", "/apis/apps/v7/deployments"):
+        status, body, _ = c.request("GET", path)
+        equal(status, 404, path)
+    status, body, _ = c.request("PUT", CM, cm("x"), JSON)
+    equal(status, 405)
+    status, body, _ = c.request("POST", "/api/v1/namespaces/default/configmaps/x/status", cm("x"), JSON)
+    assert status in (404, 405), status
+
+
+def media_types(c):
+    expect(c, "POST", CM, "<x/>", 415, "UnsupportedMediaType", headers={"Content-Type": "application/xml"})
+    expect(c, "PATCH", CM + "/kube-root-ca.crt", "{}", 415, "UnsupportedMediaType", headers={"Content-Type": "application/json"})
+    expect(c, "GET", CM, None, 406, "NotAcceptable", headers={"Accept": "application/xml"})
+
+
+def patches(c):
+    equal(c.request("POST", CM, cm("pat", data={"a": "b"}), JSON)[0], 201)
+    p = CM + "/pat"
+    jp = {"Content-Type": "application/json-patch+json"}
+    expect(c, "PATCH", p, '[{"op":"remove","path":"/data/zzz"}]', 422, "Invalid", headers=jp)
+    expect(c, "PATCH", p, '[{"op":"test","path":"/data/a","value":"c"}]', 422, "Invalid", headers=jp)
+    expect(c, "PATCH", p, '{"op":"remove"}', 400, "BadRequest", headers=jp)
+    expect(c, "PATCH", p, "[1,2", 400, "BadRequest", headers={"Content-Type": "application/merge-patch+json"})
+    expect(c, "PATCH", p, '{"data":{"a":3}}', 400, "BadRequest", headers={"Content-Type": "application/strategic-merge-patch+json"})
+    expect(c, "PATCH", p, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pat}", 400, "BadRequest",
+           "fieldManager", headers={"Content-Type": "application/apply-patch+yaml"})
+    ops = "[" + ",".join(['{"op":"test","path":"/data/a","value":"b"}'] * 10001) + "]"
+    expect(c, "PATCH", p, ops, 413, "RequestEntityTooLarge", headers=jp)
+    equal(c.request("GET", p)[1]["data"], {"a": "b"})
+
+
+def selectors(c):
+    for q in ("labelSelector=a%20b%20c", "labelSelector=a%3D%3D%3Db", "labelSelector=a%20in%20(", "labelSelector=%3Db"):
+        expect(c, "GET", CM + "?" + q, None, 400, "BadRequest")
+    expect(c, "GET", CM + "?fieldSelector=spec.nothing%3Dx", None, 400, "BadRequest", "field label not supported")
+    expect(c, "GET", CM + "?limit=-1", None, 400, "BadRequest")
+    expect(c, "GET", CM + "?continue=garbage", None, 400, "BadRequest", "continue")
+    expect(c, "GET", CM + "?resourceVersion=abc", None, 400, "BadRequest")
+    status, body, _ = c.request("GET", CM + "?watch=1&resourceVersion=99999999&timeoutSeconds=1")
+    assert status in (200, 504), (status, body)
+
+
+def raw_sockets(c):
+    def send(data):
+        with socket.create_connection(("127.0.0.1", c.port), timeout=10) as s:
+            with c.context().wrap_socket(s, server_hostname="localhost") as t:
+                t.sendall(data)
+                try:
+                    return t.recv(200).decode(errors="replace")
+                except (ssl.SSLError, ConnectionError):
+                    return ""
+    contains(send(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), "400")
+    contains(send(b"NONSENSE\r\n\r\n"), "400")
+    contains(send(b"GET /" + b"a" * 200000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"), " 4")
+    contains(send(b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 200000 + b"\r\n\r\n"), " 4")
+    # plain HTTP on the TLS port must not hang or crash anything
+    with socket.create_connection(("127.0.0.1", c.port), timeout=10) as s:
+        s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        s.settimeout(5)
+        try:
+            s.recv(100)
+        except OSError:
+            pass
+    equal(c.request("GET", "/readyz")[0], 200)
+
+
+def it_still_works(c):
+    equal(c.request("GET", "/readyz")[0], 200)
+    equal(c.proc.poll(), None, "the server")
+
+
+if __name__ == "__main__":
+    need_tools()
+    with Cluster() as cluster:
+        sys.exit(main([
+            malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
+            media_types, patches, selectors, raw_sockets, it_still_works,
+        ], cluster))

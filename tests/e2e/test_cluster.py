@@ -1,0 +1,370 @@
+#!/usr/bin/env python3
+"""A real node: containerd, CNI and nftables. The main job of examples/hello.yaml, self-healing, and a clean end."""
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+import urllib.request
+
+from lib import BIN, CARAVEL, ROOT, Cluster, Failed, Skip, contains, equal, free_port, main, need_tools, node_possible, wait_for
+
+HELLO = os.path.join(ROOT, "examples", "hello.yaml")
+NS = ("-n", "hello")
+
+
+def fetch(url, timeout=3):
+    with urllib.request.urlopen(url, timeout=timeout) as r:
+        return r.read().decode()
+
+
+def snapshot():
+    """What a machine shows of containers and networks; compared before and after."""
+    def run(*args):
+        return subprocess.run(args, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    out = {
+        "links": sorted(re.findall(r"^\d+: ([^:@]+)", run("ip", "-o", "link"), re.M)),
+        "nft": sorted(run("nft", "list", "tables").splitlines()),
+        "netns": sorted(run("ip", "netns", "list").split()),
+        "cni": sorted(os.listdir("/var/lib/cni/networks")) if os.path.isdir("/var/lib/cni/networks") else [],
+    }
+    with open("/proc/mounts", encoding="utf-8") as f:
+        out["mounts"] = sorted({line.split()[1] for line in f})
+    groups = []
+    for base, dirs, _ in os.walk("/sys/fs/cgroup"):
+        groups += [os.path.join(base, d) for d in dirs]
+    out["cgroups"] = sorted(groups)
+    procs = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+                comm = f.read().strip()
+        except OSError:
+            continue
+        if comm.startswith(("containerd", "runc", "pause", "caravel", "httpd", "busybox")):
+            procs.append(comm)
+    out["processes"] = sorted(procs)
+    return out
+
+
+def pods(c, *args):
+    return c.get("pods", *NS, *args)["items"]
+
+
+def ready_pods(c):
+    def ready(p):
+        return (not p["metadata"].get("deletionTimestamp") and
+                any(x["type"] == "Ready" and x["status"] == "True" for x in p["status"].get("conditions", [])))
+    return [p for p in pods(c, "-l", "app=hello") if ready(p)]
+
+
+def node_ready(c):
+    wait_for("the node", lambda: " Ready " in c.kubectl("get", "nodes"), 60)
+    contains(c.kubectl("get", "nodes", "-o", "wide"), "containerd://", "v1.35.0+caravel")
+    contains(c.kubectl("describe", "node", "node-1"), "Capacity:", "KubeletReady")
+
+
+def hello_starts(c):
+    contains(c.kubectl("apply", "-f", HELLO), "deployment.apps/hello created")
+    c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
+    equal(len(ready_pods(c)), 3)
+    contains(c.kubectl("get", "pods", *NS), "1/1", "Running")
+    contains(c.kubectl("describe", "pods", *NS), "Scheduled", "Pulled", "Created", "Started")
+
+
+def names_hit(url, want, limit=400):
+    seen = set()
+    for _ in range(limit):
+        seen.add(re.search(r"I am (\S+)", fetch(url)).group(1))
+        if seen == want:
+            return seen
+    raise Failed(f"{url}: hit {seen} of {want}")
+
+
+def every_replica_answers(c):
+    want = {p["metadata"]["name"] for p in ready_pods(c)}
+    ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
+    wait_for("the ClusterIP", lambda: "Hello from Caravel" in fetch(f"http://{ip}/"))
+    names_hit(f"http://{ip}/", want)
+    node = c.get("node", "node-1")
+    address = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"][0]
+    names_hit(f"http://{address}:30080/", want)
+    names_hit("http://127.0.0.1:30080/", want)
+    # and from another pod, through both
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    out = c.kubectl("exec", *NS, pod, "--", "sh", "-c", f"for i in $(seq 60); do wget -qO- http://{ip}/; done")
+    equal(set(re.findall(r"I am (\S+)", out)), want)
+    contains(c.kubectl("exec", *NS, pod, "--", "wget", "-qO-", f"http://{address}:30080/"), "Hello from Caravel")
+
+
+def config_reaches_containers(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    contains(c.kubectl("exec", *NS, pod, "--", "env"), "COLOR=blue", "PASSWORD=correct-horse", f"POD_NAME={pod}",
+             "KUBERNETES_SERVICE_HOST=10.43.0.1", "HELLO_SERVICE_HOST=")
+    equal(c.kubectl("exec", *NS, pod, "--", "cat", "/secret/password"), "correct-horse")
+    equal(c.kubectl("exec", *NS, pod, "--", "cat", "/config/color"), "blue")
+    token = c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
+    equal(token.count("."), 2)
+    equal(c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace"), "hello")
+    c.kubectl("patch", "cm", "hello-pages", *NS, "--type=merge", "-p", '{"data":{"color":"green"}}')
+    wait_for("the volume to follow", lambda: c.kubectl("exec", *NS, pod, "--", "cat", "/config/color") == "green", 120, 1)
+
+
+def logs(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: talker, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: talk
+    image: docker.io/caravel/demo:1
+    command: ["sh", "-c", "for i in 1 2 3; do echo line $i; done; echo err >&2; sleep 2; echo line 4; sleep 1000"]
+""")
+    wait_for("it to run", lambda: c.get("pod", "talker", *NS)["status"]["phase"] == "Running")
+    wait_for("lines", lambda: "line 3" in c.kubectl("logs", *NS, "talker"))
+    contains(c.kubectl("logs", *NS, "talker", "--tail=1", "--timestamps"), "Z ")
+    p = subprocess.Popen([os.path.join(BIN, "kubectl"), "--kubeconfig", c.kubeconfig, "logs", "-f", *NS, "talker"],
+                         stdout=subprocess.PIPE, text=True)
+    got = []
+    threading.Thread(target=lambda: got.extend(iter(p.stdout.readline, "")), daemon=True).start()
+    wait_for("the followed line", lambda: "line 4\n" in got, 20)
+    p.terminate()
+    p.wait()
+    equal(c.run("logs", *NS, pod, "-c", "nothing", check=False).returncode, 1)
+
+
+def exec_attach_cp_forward(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    r = c.run("exec", *NS, pod, "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
+    equal((r.returncode, r.text), (7, "out\n"))
+    contains(r.errors, "err")
+    equal(c.kubectl("exec", "-i", *NS, pod, "--", "cat", stdin="through\n" * 1000), "through\n" * 1000)
+    # a terminal
+    script = subprocess.run(["script", "-qec", f"{BIN}/kubectl --kubeconfig {c.kubeconfig} exec -it -n hello {pod} -- sh -c 'tty; exit 3'",
+                             "/dev/null"], check=False, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60)
+    contains(script.stdout.decode(), "/dev/")
+    with tempfile.TemporaryDirectory() as d:
+        with open(os.path.join(d, "big"), "wb") as f:
+            f.write(os.urandom(3_000_000))
+        c.kubectl("cp", os.path.join(d, "big"), f"hello/{pod}:/www/big")
+        c.kubectl("cp", f"hello/{pod}:/www/big", os.path.join(d, "back"))
+        with open(os.path.join(d, "big"), "rb") as a, open(os.path.join(d, "back"), "rb") as b:
+            assert a.read() == b.read(), "the copy differs"
+    port = free_port()
+    p = subprocess.Popen([os.path.join(BIN, "kubectl"), "--kubeconfig", c.kubeconfig, "port-forward", *NS, pod, f"{port}:8080"],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for("the forwarded port", lambda: pod in fetch(f"http://127.0.0.1:{port}/"), 20)
+        for _ in range(5):
+            contains(fetch(f"http://127.0.0.1:{port}/"), pod)
+    finally:
+        p.terminate()
+        p.wait()
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: echo, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: echo, image: "docker.io/caravel/demo:1", stdin: true, stdinOnce: true, command: ["cat"]}
+""")
+    wait_for("it to run", lambda: c.get("pod", "echo", *NS)["status"]["phase"] == "Running")
+    contains(c.kubectl("attach", "-i", *NS, "echo", stdin="hi there\n"), "hi there")
+
+
+def rolling_update(c):
+    ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
+    errors, stop = [], threading.Event()
+
+    def load():
+        while not stop.is_set():
+            try:
+                fetch(f"http://{ip}/", 2)
+            except OSError as e:
+                errors.append(str(e))
+            time.sleep(0.01)
+    t = threading.Thread(target=load)
+    t.start()
+    try:
+        c.kubectl("set", "env", *NS, "deploy/hello", "ROUND=2")
+        c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=90s")
+    finally:
+        stop.set()
+        t.join()
+    assert len(errors) < 10, errors[:5]
+    c.kubectl("rollout", "undo", *NS, "deploy/hello")
+    c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=90s")
+
+
+def a_killed_container_restarts(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    c.run("exec", *NS, pod, "--", "kill", "-9", "1", check=False)
+    # pid 1 ignores signals from inside its namespace: end it from the host
+    cid = c.get("pod", pod, *NS)["status"]["containerStatuses"][0]["containerID"].split("//")[1]
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{p}/cgroup", encoding="utf-8") as f:
+                if cid in f.read():
+                    os.kill(int(p), signal.SIGKILL)
+        except OSError:
+            pass
+
+    def restarted():
+        s = c.get("pod", pod, *NS)["status"]["containerStatuses"][0]
+        return s["restartCount"] == 1 and s["ready"]
+    wait_for("one restart", restarted, 60)
+    contains(c.kubectl("logs", *NS, pod, "--previous"), "")
+    equal(c.get("pod", pod, *NS)["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 137)
+
+
+def a_crash_loop_backs_off(c):
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: crash, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: crash, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "echo dying; exit 3"]}
+""")
+    wait_for("back-off", lambda: "CrashLoopBackOff" in c.kubectl("get", "pod", "crash", *NS), 60)
+    contains(c.kubectl("logs", *NS, "crash", "--previous"), "dying")
+    contains(c.kubectl("describe", "pod", "crash", *NS), "Back-off restarting failed container")
+    c.kubectl("delete", "pod", "crash", *NS)
+
+
+def a_deleted_pod_is_replaced(c):
+    old = {p["metadata"]["name"] for p in ready_pods(c)}
+    victim = sorted(old)[0]
+    c.kubectl("delete", "pod", victim, *NS)
+    wait_for("a replacement", lambda: len(ready_pods(c)) == 3 and {p["metadata"]["name"] for p in ready_pods(c)} != old, 60)
+
+
+def an_unready_pod_leaves_its_service(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    c.kubectl("exec", *NS, pod, "--", "mv", "/www/healthz", "/www/off")
+    wait_for("NotReady", lambda: pod not in {p["metadata"]["name"] for p in ready_pods(c)}, 30)
+
+    def gone():
+        for s in c.get("endpointslices", *NS, "-l", "kubernetes.io/service-name=hello")["items"]:
+            for e in s.get("endpoints", []):
+                if e["targetRef"]["name"] == pod and e["conditions"]["ready"]:
+                    return False
+        return True
+    wait_for("it to leave", gone, 10)
+    ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
+    time.sleep(1)
+    for _ in range(60):
+        assert pod not in fetch(f"http://{ip}/"), "still hit"
+    c.kubectl("exec", *NS, pod, "--", "mv", "/www/off", "/www/healthz")
+    wait_for("Ready", lambda: len(ready_pods(c)) == 3, 30)
+
+
+def a_killed_server_adopts(c):
+    before = {p["metadata"]["name"]: p["status"]["containerStatuses"][0]["containerID"] for p in ready_pods(c)}
+    ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
+    c.kill()
+    for _ in range(20):
+        contains(fetch(f"http://{ip}/"), "Hello")
+    c.start()
+    wait_for("the node", lambda: " Ready " in c.kubectl("get", "nodes"), 60)
+    time.sleep(3)
+    after = {p["metadata"]["name"]: p["status"]["containerStatuses"] for p in pods(c, "-l", "app=hello")}
+    equal({k: v[0]["containerID"] for k, v in after.items()}, before, "containers after the restart")
+    equal({v[0]["restartCount"] for v in after.values()} <= {0, 1}, True)
+    contains(fetch(f"http://{ip}/"), "Hello")
+
+
+def images_are_imported(c):
+    missing = """
+apiVersion: v1
+kind: Pod
+metadata: {name: noimage, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: c, image: "example.invalid/none:1", imagePullPolicy: IfNotPresent, command: ["sleep", "1000"]}
+"""
+    c.apply(missing)
+    wait_for("ErrImagePull", lambda: re.search("ErrImagePull|ImagePullBackOff", c.kubectl("get", "pod", "noimage", *NS)), 90)
+    c.kubectl("delete", "pod", "noimage", *NS)
+    with tempfile.TemporaryDirectory() as d:
+        # a docker archive made by hand, as any build tool would write it
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as t:
+            t.add("/bin/busybox", "bin/busybox")
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/busybox", "sleep", "1000"]}, "rootfs": {
+            "type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer.getvalue()).hexdigest()]}}).encode()
+        manifest = json.dumps([{"Config": "config.json", "RepoTags": ["example.invalid/mine:1"], "Layers": ["layer.tar"]}]).encode()
+        path = os.path.join(d, "image.tar")
+        with tarfile.open(path, "w") as t:
+            for name, data in (("config.json", config), ("layer.tar", layer.getvalue()), ("manifest.json", manifest)):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                t.addfile(info, io.BytesIO(data))
+        subprocess.run([CARAVEL, "image", "import", path, "--data-dir", os.path.join(c.dir, "data")], check=True,
+                       stdout=subprocess.DEVNULL)
+    c.apply(missing.replace("noimage", "mine").replace("none:1", "mine:1").replace(', command: ["sleep", "1000"]', ""))
+    wait_for("it to run", lambda: c.get("pod", "mine", *NS)["status"]["phase"] == "Running", 60)
+
+
+def deletion_waits_for_grace(c):
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: slow, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 30
+  containers:
+  - name: slow
+    image: docker.io/caravel/demo:1
+    command: ["sh", "-c", "trap 'echo bye; sleep 1; exit 0' TERM; while true; do sleep 0.1; done"]
+""")
+    wait_for("it to run", lambda: c.get("pod", "slow", *NS)["status"]["phase"] == "Running")
+    p = subprocess.Popen([os.path.join(BIN, "kubectl"), "--kubeconfig", c.kubeconfig, "logs", "-f", *NS, "slow"],
+                         stdout=subprocess.PIPE, text=True)
+    c.kubectl("delete", "pod", "slow", *NS, "--timeout=25s")
+    contains(p.communicate(timeout=20)[0], "bye")
+
+
+def the_namespace_goes(c):
+    c.kubectl("delete", "ns", "hello", "--timeout=90s")
+    wait_for("no containers", lambda: not c.get("pods", "-A")["items"])
+
+
+def stop_leaves_nothing(c):
+    c.kubectl("apply", "-f", HELLO)
+    c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
+    equal(c.stop(), 0)
+    subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data")], check=True, timeout=120)
+    after = snapshot()
+    for what, was in BEFORE.items():
+        new = sorted(set(after[what]) - set(was))
+        equal(new, [], f"left behind: {what}")
+
+
+if __name__ == "__main__":
+    TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
+             rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
+             an_unready_pod_leaves_its_service, a_killed_server_adopts, images_are_imported, deletion_waits_for_grace,
+             the_namespace_goes, stop_leaves_nothing]
+    why = node_possible()
+    if why:
+        def no_node(_):
+            raise Skip("no real containers here: " + why)
+        sys.exit(main([no_node], None))
+    need_tools()
+    BEFORE = snapshot()
+    with Cluster(agent=True) as cluster:
+        sys.exit(main(TESTS, cluster))
