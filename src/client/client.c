@@ -26,13 +26,14 @@ int client_list(struct client *c, const struct resource *r, struct sv ns, const 
 
 static const struct client_write_opts no_write_opts;
 
-/* Callers that do not want the result need not release it. */
-static int finish_write(int rc, struct obj *got, struct obj **ret)
+/* Callers that do not want the result need not release it. got is a pointer, as the call that fills
+ * it is an argument beside it. */
+static int finish_write(int rc, struct obj *const *got, struct obj **ret)
 {
 	if (rc == 0 && ret)
-		*ret = got;
+		*ret = *got;
 	else
-		obj_unref(got);
+		obj_unref(*got);
 	return rc;
 }
 
@@ -41,7 +42,7 @@ int client_create(struct client *c, const struct resource *r, struct sv ns, cons
 {
 	struct obj *got = NULL;
 
-	return finish_write(c->ops->create(c, r, ns, SV(""), doc, o ? o : &no_write_opts, &got, err), got, ret);
+	return finish_write(c->ops->create(c, r, ns, SV(""), doc, o ? o : &no_write_opts, &got, err), &got, ret);
 }
 
 int client_create_sub(struct client *c, const struct resource *r, struct sv ns, struct sv name, const char *subresource,
@@ -50,7 +51,7 @@ int client_create_sub(struct client *c, const struct resource *r, struct sv ns, 
 	const struct client_write_opts o = { .subresource = subresource };
 	struct obj *got = NULL;
 
-	return finish_write(c->ops->create(c, r, ns, name, doc, &o, &got, err), got, ret);
+	return finish_write(c->ops->create(c, r, ns, name, doc, &o, &got, err), &got, ret);
 }
 
 int client_update(struct client *c, const struct resource *r, const struct val *doc, const struct client_write_opts *o,
@@ -61,7 +62,7 @@ int client_update(struct client *c, const struct resource *r, const struct val *
 	return finish_write(c->ops->update(c, r, val_get_str(doc, F_metadata, F_namespace),
 					   val_get_str(doc, F_metadata, F_name), doc, o ? o : &no_write_opts, &got,
 					   err),
-			    got, ret);
+			    &got, ret);
 }
 
 int client_update_status(struct client *c, const struct resource *r, const struct val *doc, struct obj **ret,
@@ -77,7 +78,7 @@ int client_patch(struct client *c, const struct resource *r, struct sv ns, struc
 {
 	struct obj *got = NULL;
 
-	return finish_write(c->ops->patch(c, r, ns, name, t, patch, o ? o : &no_write_opts, &got, err), got, ret);
+	return finish_write(c->ops->patch(c, r, ns, name, t, patch, o ? o : &no_write_opts, &got, err), &got, ret);
 }
 
 int client_delete(struct client *c, const struct resource *r, struct sv ns, struct sv name,

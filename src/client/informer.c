@@ -409,6 +409,10 @@ static void informer_stop(struct informer *i)
 	struct client_watch *w;
 
 	pthread_mutex_lock(&i->lock);
+	if (i->stopping) {
+		pthread_mutex_unlock(&i->lock);
+		return;
+	}
 	i->stopping = true;
 	if (i->retry && env_timer_stop(i->env, TAKE(i->retry)))
 		i->refs--;
@@ -426,15 +430,24 @@ static void informer_stop(struct informer *i)
 		obj_unref(i->notices.p[k].neu);
 	}
 	vec_clear(&i->notices);
-	informer_unref_locked(i);
+	pthread_mutex_unlock(&i->lock);
+}
+
+void informer_factory_stop(struct informer_factory *f)
+{
+	for (size_t k = 0; k < f->informers.n; k++)
+		informer_stop(f->informers.p[k]);
 }
 
 struct informer_factory *informer_factory_free(struct informer_factory *f)
 {
 	if (!f)
 		return NULL;
-	for (size_t k = 0; k < f->informers.n; k++)
-		informer_stop(f->informers.p[k]);
+	informer_factory_stop(f);
+	for (size_t k = 0; k < f->informers.n; k++) {
+		pthread_mutex_lock(&f->informers.p[k]->lock);
+		informer_unref_locked(f->informers.p[k]);
+	}
 	vec_release(&f->informers);
 	pthread_mutex_destroy(&f->lock);
 	free(f);

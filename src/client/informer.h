@@ -22,6 +22,8 @@ struct informer;
 struct informer_factory *informer_factory_new(struct client *c);
 void informer_factory_start(struct informer_factory *f); /* starts all informers made so far and later */
 bool informer_factory_synced(struct informer_factory *f);
+/* No handler runs after it returns; lookups go on working, on what was known. */
+void informer_factory_stop(struct informer_factory *f);
 struct informer_factory *informer_factory_free(struct informer_factory *f); /* stops; no handler runs after */
 
 /* Lives as long as the factory. selectors may be NULL. */

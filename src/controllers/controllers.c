@@ -1,0 +1,84 @@
+/* Lifecycle: one informer factory for all, so that ten controllers on pods cost one watch, and a
+ * recorder per controller. Stopping goes the other way round: first no handler runs any more,
+ * then each controller waits for its runs, then the informers they read go. */
+#include "controllers/controllers-internal.h"
+
+#include "base/vec.h"
+
+#include <stdlib.h>
+
+const struct controller_ops *const controller_table[] = {
+	&deployment_controller,
+	&replicaset_controller,
+	NULL,
+};
+
+struct running {
+	const struct controller_ops *ops;
+	void *controller;
+	struct controller_ctx ctx;
+};
+
+struct controllers {
+	struct controllers_opts opts;
+	struct informer_factory *informers;
+	VEC(struct running *) running;
+};
+
+static bool disabled(const struct controllers_opts *o, const char *name)
+{
+	for (const char *const *d = o->disable; d && *d; d++)
+		if (strcmp(*d, name) == 0)
+			return true;
+	return false;
+}
+
+struct controllers *controllers_new(const struct controllers_opts *o)
+{
+	struct controllers *c = xcalloc(1, sizeof(*c));
+
+	c->opts = *o;
+	c->informers = informer_factory_new(o->client);
+	for (const struct controller_ops *const *t = controller_table; *t; t++) {
+		struct running *r;
+
+		if (disabled(o, (*t)->name))
+			continue;
+		r = xcalloc(1, sizeof(*r));
+		r->ops = *t;
+		r->ctx = (struct controller_ctx){
+			.env = o->env,
+			.client = o->client,
+			.informers = c->informers,
+			.recorder = recorder_new(o->client, (*t)->name, ""),
+			.opts = &c->opts,
+		};
+		r->controller = r->ops->start(&r->ctx);
+		vec_push(&c->running, r);
+	}
+	informer_factory_start(c->informers);
+	return c;
+}
+
+bool controllers_synced(struct controllers *c)
+{
+	return informer_factory_synced(c->informers);
+}
+
+struct controllers *controllers_free(struct controllers *c)
+{
+	if (!c)
+		return NULL;
+	informer_factory_stop(c->informers);
+	for (size_t i = c->running.n; i-- > 0;) {
+		struct running *r = c->running.p[i];
+
+		r->ops->stop(r->controller);
+		recorder_free(r->ctx.recorder);
+		free(r);
+	}
+	vec_release(&c->running);
+	informer_factory_free(c->informers);
+	free(c);
+	return NULL;
+}
