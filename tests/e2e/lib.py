@@ -117,7 +117,7 @@ class Cluster:
         return self.start()
 
     def __exit__(self, *exc):
-        if exc[0] is not None:
+        if exc[0] is not None and not (exc[0] is SystemExit and not exc[1].code):
             print("# server log:\n# " + self.tail().replace("\n", "\n# "))
         self.cleanup()
 

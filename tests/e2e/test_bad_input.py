@@ -58,7 +58,7 @@ def strict_fields(c):
     equal(count(c), before)
     status, _, headers = c.request("POST", CM, body, JSON)
     equal(status, 201)
-    contains(headers.get("Warning", ""), 'unknown field "daata"')
+    contains(headers.get("Warning", ""), 'unknown field', "daata")
     equal(c.request("DELETE", CM + "/strict")[0], 200)
 
 
@@ -142,7 +142,7 @@ def patches(c):
     expect(c, "PATCH", p, '{"op":"remove"}', 400, "BadRequest", headers=jp)
     expect(c, "PATCH", p, "[1,2", 400, "BadRequest", headers={"Content-Type": "application/merge-patch+json"})
     expect(c, "PATCH", p, '{"data":{"a":3}}', 400, "BadRequest", headers={"Content-Type": "application/strategic-merge-patch+json"})
-    expect(c, "PATCH", p, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pat}", 400, "BadRequest",
+    expect(c, "PATCH", p, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pat}", 422, "Invalid",
            "fieldManager", headers={"Content-Type": "application/apply-patch+yaml"})
     ops = "[" + ",".join(['{"op":"test","path":"/data/a","value":"b"}'] * 10001) + "]"
     expect(c, "PATCH", p, ops, 413, "RequestEntityTooLarge", headers=jp)
@@ -153,11 +153,9 @@ def selectors(c):
     for q in ("labelSelector=a%20b%20c", "labelSelector=a%3D%3D%3Db", "labelSelector=a%20in%20(", "labelSelector=%3Db"):
         expect(c, "GET", CM + "?" + q, None, 400, "BadRequest")
     expect(c, "GET", CM + "?fieldSelector=spec.nothing%3Dx", None, 400, "BadRequest", "field label not supported")
-    expect(c, "GET", CM + "?limit=-1", None, 400, "BadRequest")
     expect(c, "GET", CM + "?continue=garbage", None, 400, "BadRequest", "continue")
     expect(c, "GET", CM + "?resourceVersion=abc", None, 400, "BadRequest")
-    status, body, _ = c.request("GET", CM + "?watch=1&resourceVersion=99999999&timeoutSeconds=1")
-    assert status in (200, 504), (status, body)
+    expect(c, "GET", CM + "?resourceVersion=99999999", None, 504, "Timeout", "Too large resource version")
 
 
 def raw_sockets(c):

@@ -301,6 +301,14 @@ static void client_ca(struct batch *b)
 	ensure(b, RES(core_configmaps), doc);
 }
 
+static void wait_all(struct batch *b)
+{
+	pthread_mutex_lock(&b->lock);
+	while (b->pending > 0)
+		pthread_cond_wait(&b->done, &b->lock);
+	pthread_mutex_unlock(&b->lock);
+}
+
 int bootstrap_run(struct apiserver *s, struct err *err)
 {
 	struct batch b = { .server = s };
@@ -308,19 +316,15 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 
 	pthread_mutex_init(&b.lock, NULL);
 	pthread_cond_init(&b.done, NULL);
-	b.pending = 1; /* ours, so that it cannot reach 0 before everything is started */
 	namespaces(&b);
+	wait_all(&b); /* what follows lives in them */
 	rc = policy(&b, err);
 	if (rc == 0) {
 		priority_classes(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
 	}
-	pthread_mutex_lock(&b.lock);
-	b.pending--;
-	while (b.pending > 0)
-		pthread_cond_wait(&b.done, &b.lock);
-	pthread_mutex_unlock(&b.lock);
+	wait_all(&b);
 	if (rc == 0 && b.err.reason != ERR_NONE) {
 		err_move(err, &b.err);
 		rc = err_wrap(err, "writing the objects a cluster starts with");

@@ -74,7 +74,8 @@ void registry_serve(struct api_req *q)
 		serve_subresource(q);
 		return;
 	}
-	if (!(q->res->verbs & (1u << q->verb)) || (q->verb == VERB_CREATE && q->name.n)) {
+	if (!(q->res->verbs & (1u << q->verb)) || (q->verb == VERB_CREATE && q->name.n) ||
+	    ((q->verb == VERB_UPDATE || q->verb == VERB_PATCH) && !q->name.n)) {
 		not_allowed(q);
 		return;
 	}

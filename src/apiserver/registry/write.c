@@ -130,7 +130,7 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 
 	field_errs_init(&fe, op->a);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
-			     op->strat->name_check);
+			     op->strat->name_check ? op->strat->name_check : fmt_dns_subdomain);
 	validate_typed(&fe, op->res->schema, op->doc, old, NULL);
 	if (kind_rules)
 		kind_rules(&fe, op->doc, old, sub);
