@@ -72,6 +72,7 @@ void create_finish(struct write_op *op)
 	/* A kubelet registers its Node with the status it has; nobody else brings one along. */
 	if (op->res->has_status && op->res->id != R_core_nodes)
 		val_del(op->doc, F_status);
+	op->name = val_get_str(op->doc, F_metadata, F_name);
 	if (write_admit(op, true, ADMIT_CREATE, &err) < 0)
 		goto failed;
 	meta = val_ensure_map(op->a, op->doc, F_metadata);

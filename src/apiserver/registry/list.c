@@ -84,11 +84,14 @@ static bool b64_decode(struct arena *a, struct sv in, struct sv *ret)
 
 static struct sv token_make(struct arena *a, int64_t rev, struct sv key)
 {
+	char *start = arena_alloc(a, key.n + 1);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	/* The first key that is not less than key + NUL: the one after it. */
+	/* The first key after `key`: that and a NUL. */
 	buf_printf(&b, "{\"v\":\"" CONTINUE_VERSION "\",\"rv\":%" PRId64 ",\"start\":", rev);
-	json_encode_str(&b, arena_svf(a, "%.*s%c", SV_ARG(key), '\0'));
+	memcpy(start, key.p, key.n);
+	start[key.n] = '\0';
+	json_encode_str(&b, sv_make(start, key.n + 1));
 	buf_adds(&b, "}\n");
 	return b64_encode(a, buf_sv(&b));
 }

@@ -63,7 +63,7 @@ static size_t sink_stream_write(struct api_req *q, const struct http_chunk *c)
 	buf_addsv(&a->body, c->data);
 	if (c->release)
 		c->release(c->owner);
-	return 0;
+	return a->stuck ? SIZE_MAX / 2 : 0;
 }
 
 static void sink_stream_end(struct api_req *q)
@@ -270,14 +270,11 @@ const struct val *stream_line(struct answer *a, size_t n)
 
 /* --- the server --- */
 
-int rig_setup(void **state)
+static void start(struct rig *r)
 {
 	static const char *const masters[] = { "system:masters", NULL };
-	struct rig *r = xcalloc(1, sizeof(*r));
 	struct err err = ERR_INIT;
 
-	r->env = env_sim_new(7, INT64_C(1767225600) * NS_PER_SEC, false);
-	r->store = store_mem_new(r->env);
 	r->server = apiserver_new(
 	    &(struct apiserver_opts){
 		.env = r->env, .store = r->store, .insecure_in_memory = true, .anonymous_auth = true },
@@ -286,16 +283,36 @@ int rig_setup(void **state)
 		print_error("%s\n", err_msg(&err));
 	assert_non_null(r->server);
 	r->client = apiserver_client(r->server, "unit", "unit", masters);
+}
+
+static void stop(struct rig *r)
+{
+	client_free(r->client);
+	apiserver_free(r->server);
+}
+
+int rig_setup(void **state)
+{
+	struct rig *r = xcalloc(1, sizeof(*r));
+
+	r->env = env_sim_new(7, INT64_C(1767225600) * NS_PER_SEC, false);
+	r->store = store_mem_new(r->env);
+	start(r);
 	*state = r;
 	return 0;
+}
+
+void rig_restart(struct rig *r)
+{
+	stop(r);
+	start(r);
 }
 
 int rig_teardown(void **state)
 {
 	struct rig *r = *state;
 
-	client_free(r->client);
-	apiserver_free(r->server);
+	stop(r);
 	store_close(r->store);
 	env_sim_run(r->env, 0);
 	env_sim_free(r->env);

@@ -33,6 +33,7 @@ struct answer {
 	char content_type[96];
 	const struct val *json; /* of the body, when it is JSON; in the rig's arena */
 	bool streaming, ended;
+	bool stuck; /* the peer takes nothing */
 };
 
 struct ask {
@@ -45,6 +46,7 @@ struct ask {
 
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
 int rig_teardown(void **state);
+void rig_restart(struct rig *r); /* another server on the same store */
 
 /* The answer is the caller's to answer_free(). */
 struct answer *api_ask(struct rig *r, const struct ask *a);

@@ -1,0 +1,218 @@
+/* What clients may not say: each gets the Status upstream gives, and nothing is stored. */
+#include "harness.h"
+
+#include <stdio.h>
+
+#define CM "/api/v1/namespaces/default/configmaps"
+#define PODS "/api/v1/namespaces/default/pods"
+#define DEP "/apis/apps/v1/namespaces/default/deployments"
+
+static const struct {
+	int code;
+	const char *reason, *message, *field; /* field: of the first cause, or NULL */
+	struct ask ask;
+} table[] = {
+#define POST(path_, body_)                                     \
+	{                                                      \
+		.method = "POST", .path = path_, .body = body_ \
+	}
+	/* malformed */
+	{ 400, "BadRequest", "couldn't get version/kind; json parse error", NULL, POST(CM, "{\"metadata\":") },
+	{ 400, "BadRequest", "couldn't get version/kind; json parse error", NULL, POST(CM, "{\"metadata\":{}} x") },
+	{ 400, "BadRequest", "cannot unmarshal array", NULL, POST(CM, "[]") },
+	{ 400, "BadRequest", "cannot unmarshal string", NULL, POST(CM, "\"x\"") },
+	{ 400, "BadRequest", "", NULL, POST(CM, "") },
+	{ 400, "BadRequest", "", NULL, POST(CM, "{\"metadata\":{\"name\":\"\xff\xfe\"}}") },
+	{ 400, "BadRequest", "", NULL, { .method = "POST", .path = CM, .body = "a: [", .type = "application/yaml" } },
+	{ 415,
+	  "UnsupportedMediaType",
+	  "accepted media types include: application/json",
+	  NULL,
+	  { .method = "POST", .path = CM, .body = "{}", .type = "text/plain" } },
+	/* wrong kinds and versions */
+	{ 400, "BadRequest", "does not match the expected API version (v1)", NULL,
+	  POST(CM, "{\"apiVersion\":\"v2\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}") },
+	{ 400, "BadRequest", "cannot be handled as a ConfigMap", NULL,
+	  POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\"}}") },
+	{ 400, "BadRequest", "unexpected GroupVersion string: a/b/c", NULL,
+	  POST(CM, "{\"apiVersion\":\"a/b/c\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}") },
+	/* wrong types */
+	{ 400, "BadRequest", "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal",
+	  NULL, POST(CM, "{\"metadata\":{\"name\":\"a\"},\"data\":{\"k\":1}}") },
+	{ 400, "BadRequest", "cannot unmarshal string", NULL,
+	  POST(DEP, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"replicas\":\"three\"}}") },
+	{ 400, "BadRequest", "", NULL, POST(CM, "{\"metadata\":[]}") },
+	{ 400, "BadRequest", "", NULL,
+	  POST(CM, "{\"metadata\":{\"name\":\"a\",\"creationTimestamp\":\"yesterday\"}}") },
+	/* unknown and duplicate fields */
+	{ 400, "BadRequest", "strict decoding error: unknown field \"spec.x\"", NULL,
+	  POST(DEP "?fieldValidation=Strict", "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"x\":1}}") },
+	{ 400, "BadRequest", "strict decoding error: duplicate field \"data\"", NULL,
+	  POST(CM "?fieldValidation=Strict", "{\"metadata\":{\"name\":\"a\"},\"data\":{},\"data\":{}}") },
+	{ 422, "Invalid", "fieldValidation: Unsupported value: \"Maybe\"", "fieldValidation",
+	  POST(CM "?fieldValidation=Maybe", "{\"metadata\":{\"name\":\"a\"}}") },
+	/* names */
+	{ 422, "Invalid", "ConfigMap \"A_b\" is invalid: metadata.name: Invalid value: \"A_b\"", "metadata.name",
+	  POST(CM, "{\"metadata\":{\"name\":\"A_b\"}}") },
+	{ 422, "Invalid", "metadata.labels: Invalid value", "metadata.labels",
+	  POST(CM, "{\"metadata\":{\"name\":\"a\",\"labels\":{\"bad key!\":\"v\"}}}") },
+	{ 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request",
+	  NULL, POST(CM, "{\"metadata\":{\"name\":\"a\",\"namespace\":\"other\"}}") },
+	{ 404, "NotFound", "namespaces \"nowhere\" not found", NULL,
+	  POST("/api/v1/namespaces/nowhere/configmaps", "{\"metadata\":{\"name\":\"a\"}}") },
+	{ 500, "InternalError", "resourceVersion should not be set on objects to be created", NULL,
+	  POST(CM, "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"5\"}}") },
+	/* kinds' own rules */
+	{ 422, "Invalid", "Deployment.apps \"a\" is invalid", NULL, POST(DEP, "{\"metadata\":{\"name\":\"a\"}}") },
+	{ 422, "Invalid", "spec.containers: Required value", "spec.containers",
+	  POST(PODS, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"containers\":[]}}") },
+	/* options */
+	{ 422, "Invalid", "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value", "fieldManager",
+	  POST(CM "?fieldManager=a%07b", "{\"metadata\":{\"name\":\"a\"}}") },
+	/* patches */
+	{ 400,
+	  "BadRequest",
+	  "",
+	  NULL,
+	  { .method = "PATCH", .path = CM "/kept", .body = "[", .type = "application/merge-patch+json" } },
+	{ 400,
+	  "BadRequest",
+	  "",
+	  NULL,
+	  { .method = "PATCH", .path = CM "/kept", .body = "[]", .type = "application/merge-patch+json" } },
+	{ 400,
+	  "BadRequest",
+	  "",
+	  NULL,
+	  { .method = "PATCH", .path = CM "/kept", .body = "{}", .type = "application/json-patch+json" } },
+	{ 422,
+	  "Invalid",
+	  "",
+	  NULL,
+	  { .method = "PATCH",
+	    .path = CM "/kept",
+	    .body = "[{\"op\":\"remove\",\"path\":\"/no/where\"}]",
+	    .type = "application/json-patch+json" } },
+	{ 422,
+	  "Invalid",
+	  "strict decoding error: unknown field \"x\"",
+	  "patch",
+	  { .method = "PATCH",
+	    .path = CM "/kept?fieldValidation=Strict",
+	    .body = "{\"x\":1}",
+	    .type = "application/merge-patch+json" } },
+	{ 400,
+	  "BadRequest",
+	  "metadata.managedFields must be nil",
+	  NULL,
+	  { .method = "PATCH",
+	    .path = CM "/kept?fieldManager=m",
+	    .body = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"kept\",\"managedFields\":[{"
+		    "\"manager\":\"x\"}]}}",
+	    .type = "application/apply-patch+yaml" } },
+	{ 422,
+	  "Invalid",
+	  "metadata.",
+	  NULL,
+	  { .method = "PATCH",
+	    .path = CM "/kept",
+	    .body = "{\"metadata\":{\"labels\":{\"a\":\"b c\"}}}",
+	    .type = "application/merge-patch+json" } },
+	/* delete options */
+	{ 400,
+	  "BadRequest",
+	  "",
+	  NULL,
+	  { .method = "DELETE", .path = CM "/kept", .body = "{\"gracePeriodSeconds\":\"x\"}" } },
+	{ 422, "Invalid", "dryRun: Unsupported value", "dryRun", { .method = "DELETE", .path = CM "/kept?dryRun=no" } },
+};
+
+static void test_table(void **state)
+{
+	struct rig *r = *state;
+	int64_t before, count;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"kept\"},\"data\":{\"k\":\"v\"}}");
+	before = rev_of(expect(r, 200, "GET", CM, NULL));
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct answer *a;
+
+		expect_status(r, table[i].code, table[i].reason, table[i].message, &table[i].ask);
+		if (!table[i].field)
+			continue;
+		a = api_ask(r, &table[i].ask);
+		assert_val(val_get(val_at(val_get(a->json, F_details, F_causes), 0), F_field), table[i].field);
+		answer_free(a);
+	}
+	/* Nothing was written by any of it. */
+	assert_int_equal(rev_of(expect(r, 200, "GET", CM, NULL)), before);
+	count = (int64_t)val_len(val_get(expect(r, 200, "GET", CM, NULL), F_items));
+	assert_int_equal(count, 1);
+}
+
+static void test_warnings(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a =
+	    api(r, "POST", CM, .body = "{\"metadata\":{\"name\":\"a\"},\"dta\":{},\"data\":{},\"data\":{\"k\":\"v\"}}");
+
+	assert_int_equal(a->code, 201);
+	assert_int_equal(a->q.n_warnings, 2);
+	assert_sv(a->q.warnings[0], "duplicate field \"data\"");
+	assert_sv(a->q.warnings[1], "unknown field \"dta\"");
+	answer_free(a);
+	a = api(r, "POST", CM "?fieldValidation=Ignore", .body = "{\"metadata\":{\"name\":\"b\"},\"dta\":{}}");
+	assert_int_equal(a->code, 201);
+	assert_int_equal(a->q.n_warnings, 0);
+	answer_free(a);
+}
+
+static void test_size_and_depth(void **state)
+{
+	struct rig *r = *state;
+	size_t n = 1600 * 1024;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_adds(&b, "{\"metadata\":{\"name\":\"big\"},\"data\":{\"k\":\"");
+	for (size_t i = 0; i < n; i++)
+		buf_addc(&b, 'x');
+	buf_adds(&b, "\"}}");
+	{
+		struct answer *a = api(r, "POST", CM, .body = buf_cstr(&b));
+
+		/* ConfigMap's own limit of 1 MiB, or the store's. */
+		assert_true(a->code == 422 || a->code == 413);
+		answer_free(a);
+	}
+	buf_clear(&b);
+	buf_adds(&b, "{\"metadata\":{\"name\":\"deep\"},\"data\":");
+	for (int i = 0; i < 20000; i++)
+		buf_adds(&b, "{\"a\":");
+	buf_adds(&b, "1");
+	for (int i = 0; i < 20001; i++)
+		buf_addc(&b, '}');
+	expect_status(r, 400, "BadRequest", "depth",
+		      &(struct ask){ .method = "POST", .path = CM, .body = buf_cstr(&b) });
+	expect(r, 404, "GET", CM "/big", NULL);
+	expect(r, 404, "GET", CM "/deep", NULL);
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	/* Something without a limit of its own meets the store's. */
+	buf_clear(&b);
+	buf_adds(&b, "{\"metadata\":{\"name\":\"wide\"},\"webhooks\":null,\"spec\":{\"containers\":[{\"name\":\"c\","
+		     "\"image\":\"x\",\"command\":[\"");
+	for (size_t i = 0; i < n; i++)
+		buf_addc(&b, 'x');
+	buf_adds(&b, "\"]}]}}");
+	expect_status(r, 413, "RequestEntityTooLarge", "request is too large",
+		      &(struct ask){ .method = "POST", .path = PODS, .body = buf_cstr(&b) });
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = { T(test_table), T(test_warnings), T(test_size_and_depth) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

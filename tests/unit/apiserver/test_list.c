@@ -1,0 +1,260 @@
+/* Lists: selectors, pages, revisions, forms. */
+#include "harness.h"
+
+#include <stdio.h>
+
+#define CM "/api/v1/namespaces/default/configmaps"
+#define TABLE "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+static void make(struct rig *r, int n)
+{
+	char body[160];
+
+	for (int i = 0; i < n; i++) {
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"c%02d\",\"labels\":{\"mod\":\"%d\"}}}", i,
+			       i % 3);
+		expect(r, 201, "POST", CM, body);
+	}
+}
+
+static void test_plain(void **state)
+{
+	struct rig *r = *state;
+	const struct val *l;
+
+	make(r, 5);
+	l = expect(r, 200, "GET", CM, NULL);
+	assert_val(val_get(l, F_kind), "ConfigMapList");
+	assert_val(val_get(l, F_apiVersion), "v1");
+	assert_int_equal(val_len(val_get(l, F_items)), 5);
+	assert_true(rev_of(l) > 0);
+	assert_null(val_get(l, F_metadata, F_continue));
+	/* The list says what its items are; they do not say it again. */
+	assert_null(val_get(val_at(val_get(l, F_items), 0), F_kind));
+	assert_val(val_get(val_at(val_get(l, F_items), 0), F_metadata, F_name), "c00");
+	l = expect(r, 200, "GET", "/api/v1/configmaps", NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 5);
+	l = expect(r, 200, "GET", "/api/v1/namespaces/other/configmaps", NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 0);
+}
+
+static void test_order(void **state)
+{
+	/* Keys order as "namespace/name": '-' comes before '/'. */
+	static const char *const names[] = { "a", "a-b", "a0" };
+	static const char *const wanted[] = { "a-b", "a", "a0" };
+	struct rig *r = *state;
+	const struct val *l;
+	char body[96], path[96];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"%s\"}}", names[i]);
+		expect(r, 201, "POST", "/api/v1/namespaces", body);
+		(void)snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps", names[i]);
+		expect(r, 201, "POST", path, "{\"metadata\":{\"name\":\"x\"}}");
+	}
+	l = expect(r, 200, "GET", "/api/v1/configmaps", NULL);
+	for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+		assert_val(val_get(val_at(val_get(l, F_items), i), F_metadata, F_namespace), wanted[i]);
+}
+
+static void test_selectors(void **state)
+{
+	struct rig *r = *state;
+
+	make(r, 9);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CM "?labelSelector=mod%3D1", NULL), F_items)), 3);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CM "?labelSelector=mod%20in%20(0,2)", NULL), F_items)),
+			 6);
+	assert_int_equal(
+	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name%3Dc04", NULL), F_items)), 1);
+	assert_int_equal(
+	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name!%3Dc04", NULL), F_items)), 8);
+	expect_status(r, 400, "BadRequest", "field label not supported: spec.x",
+		      &(struct ask){ .method = "GET", .path = CM "?fieldSelector=spec.x%3D1" });
+	expect_status(r, 400, "BadRequest", "",
+		      &(struct ask){ .method = "GET", .path = CM "?labelSelector=a%20in%20(" });
+	expect_status(r, 400, "BadRequest", "", &(struct ask){ .method = "GET", .path = CM "?fieldSelector=nonsense" });
+}
+
+/* Walks all pages; returns the number of items and checks that none repeats. */
+static int walk(struct rig *r, const char *query, int limit)
+{
+	struct sv cont = SV_NULL;
+	char path[2048], last[64] = "";
+	int total = 0, pages = 0;
+
+	do {
+		const struct val *l, *items;
+
+		(void)snprintf(path, sizeof(path), "%s?limit=%d%s%s%.*s", CM, limit, query, cont.n ? "&continue=" : "",
+			       SV_ARG(cont));
+		l = expect(r, 200, "GET", path, NULL);
+		items = val_get(l, F_items);
+		assert_true(val_len(items) <= (size_t)limit);
+		VAL_EACH(items, o) {
+			char *name = arena_cstr(&r->arena, val_get_str(o, F_metadata, F_name));
+
+			assert_true(strcmp(name, last) > 0);
+			(void)snprintf(last, sizeof(last), "%s", name);
+			total++;
+		}
+		cont = val_get_str(l, F_metadata, F_continue);
+		assert_true(++pages < 100);
+	} while (cont.n);
+	return total;
+}
+
+static void test_pages(void **state)
+{
+	struct rig *r = *state;
+	const struct val *l;
+	char path[512];
+	struct sv cont;
+
+	make(r, 10);
+	assert_int_equal(walk(r, "", 3), 10);
+	assert_int_equal(walk(r, "", 10), 10);
+	assert_int_equal(walk(r, "", 1), 10);
+	assert_int_equal(walk(r, "&labelSelector=mod%3D0", 2), 4);
+	l = expect(r, 200, "GET", CM "?limit=4", NULL);
+	assert_int_equal(val_get_int(l, -1, F_metadata, F_remainingItemCount), 6);
+	cont = val_get_str(l, F_metadata, F_continue);
+
+	/* The next page belongs to the same moment, whatever happens in between. */
+	expect(r, 200, "DELETE", CM "/c05", NULL);
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"c045\"}}");
+	(void)snprintf(path, sizeof(path), CM "?limit=20&continue=%.*s", SV_ARG(cont));
+	l = expect(r, 200, "GET", path, NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 6);
+	assert_val(val_get(val_at(val_get(l, F_items), 1), F_metadata, F_name), "c05");
+	expect_status(r, 400, "BadRequest", "continue key is not valid",
+		      &(struct ask){ .method = "GET", .path = CM "?continue=!!" });
+	expect_status(r, 400, "BadRequest", "continue key is not valid",
+		      &(struct ask){ .method = "GET", .path = CM "?continue=e30" });
+}
+
+static void test_lost_page(void **state)
+{
+	struct rig *r = *state;
+	const struct val *l;
+	struct answer *a;
+	char path[1024];
+	struct sv cont;
+
+	make(r, 6);
+	l = expect(r, 200, "GET", CM "?limit=2", NULL);
+	cont = val_get_str(l, F_metadata, F_continue);
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"late\"}}");
+	rig_run(r, 11 * 60 * NS_PER_SEC); /* compaction */
+	(void)snprintf(path, sizeof(path), CM "?limit=2&continue=%.*s", SV_ARG(cont));
+	a = api(r, "GET", path);
+	assert_int_equal(a->code, 410);
+	assert_val(val_get(a->json, F_reason), "Expired");
+	cont = val_get_str(a->json, F_metadata, F_continue);
+	assert_true(cont.n > 0);
+	/* The token offered goes on from the same key, at today's state. */
+	(void)snprintf(path, sizeof(path), CM "?continue=%.*s", SV_ARG(cont));
+	l = expect(r, 200, "GET", path, NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 5);
+	answer_free(a);
+}
+
+static void test_revisions(void **state)
+{
+	struct rig *r = *state;
+	const struct val *l;
+	char path[256];
+	int64_t then;
+
+	make(r, 3);
+	then = rev_of(expect(r, 200, "GET", CM, NULL));
+	expect(r, 200, "DELETE", CM "/c00", NULL);
+	(void)snprintf(path, sizeof(path), CM "?resourceVersion=%d&resourceVersionMatch=Exact", (int)then);
+	l = expect(r, 200, "GET", path, NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 3);
+	assert_int_equal(rev_of(l), then);
+	(void)snprintf(path, sizeof(path), CM "?resourceVersion=%d&resourceVersionMatch=NotOlderThan", (int)then);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", path, NULL), F_items)), 2);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CM "?resourceVersion=0", NULL), F_items)), 2);
+	expect_status(r, 504, "Timeout", "Too large resource version: 999999, current: ",
+		      &(struct ask){ .method = "GET", .path = CM "?resourceVersion=999999" });
+	expect_status(r, 400, "BadRequest", "resourceVersion: Invalid value: \"x\"",
+		      &(struct ask){ .method = "GET", .path = CM "?resourceVersion=x" });
+	expect_status(r, 422, "Invalid", "resourceVersionMatch is forbidden unless resourceVersion is provided",
+		      &(struct ask){ .method = "GET", .path = CM "?resourceVersionMatch=Exact" });
+	expect_status(r, 422, "Invalid", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+		      &(struct ask){ .method = "GET", .path = CM "?resourceVersionMatch=Exact&resourceVersion=0" });
+}
+
+static void test_forms(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+	const struct val *cols, *row;
+
+	make(r, 2);
+	a = api(r, "GET", CM, .accept = TABLE);
+	assert_val(val_get(a->json, F_kind), "Table");
+	assert_val(val_get(a->json, F_apiVersion), "meta.k8s.io/v1");
+	cols = val_get(a->json, F_columnDefinitions);
+	assert_val(val_get(val_at(cols, 0), F_name), "Name");
+	assert_val(val_get(val_at(cols, 0), F_format), "name");
+	row = val_at(val_get(a->json, F_rows), 1);
+	assert_int_equal(val_len(val_get(row, F_cells)), val_len(cols));
+	assert_val(val_at(val_get(row, F_cells), 0), "c01");
+	assert_val(val_get(row, F_object, F_kind), "PartialObjectMetadata");
+	answer_free(a);
+	a = api(r, "GET", CM "?includeObject=None", .accept = TABLE);
+	assert_null(val_get(val_at(val_get(a->json, F_rows), 0), F_object));
+	answer_free(a);
+	a = api(r, "GET", CM "?includeObject=Object", .accept = TABLE);
+	assert_val(val_get(val_at(val_get(a->json, F_rows), 0), F_object, F_kind), "ConfigMap");
+	answer_free(a);
+	a = api(r, "GET", CM, .accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io");
+	assert_val(val_get(a->json, F_kind), "PartialObjectMetadataList");
+	assert_null(val_get(val_at(val_get(a->json, F_items), 0), F_data));
+	answer_free(a);
+	expect_status(r, 406, "NotAcceptable", "only the following media types are accepted",
+		      &(struct ask){ .method = "GET", .path = CM, .accept = "text/html" });
+	a = api(r, "GET", CM, .accept = "application/vnd.kubernetes.protobuf,application/json");
+	assert_int_equal(a->code, 200);
+	answer_free(a);
+}
+
+static void test_every_kind_lists(void **state)
+{
+	struct rig *r = *state;
+	char path[256];
+
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *res = &resource_all[i];
+		struct answer *a;
+
+		if (!(res->verbs & (1u << VERB_LIST)) || !(res->verbs & (1u << VERB_WATCH)))
+			continue;
+		(void)snprintf(path, sizeof(path), "%s%s/%s/%s", *res->group ? "/apis/" : "/api", res->group,
+			       res->version, res->plural);
+		a = api(r, "GET", path);
+		assert_int_equal(a->code, 200);
+		assert_val(val_get(a->json, F_kind), res->list_kind);
+		answer_free(a);
+		a = api(r, "GET", path, .accept = TABLE);
+		assert_int_equal(a->code, 200);
+		VAL_EACH(val_get(a->json, F_rows), row)
+			assert_int_equal(val_len(val_get(row, F_cells)),
+					 val_len(val_get(a->json, F_columnDefinitions)));
+		answer_free(a);
+	}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_plain),	   T(test_order),     T(test_selectors), T(test_pages),
+		T(test_lost_page), T(test_revisions), T(test_forms),	 T(test_every_kind_lists),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
