@@ -67,7 +67,7 @@ void check_port_or_name(struct field_errs *fe, const struct val *v, const struct
 	check_text(fe, v, at, fmt_port_name);
 }
 
-int64_t int_or_percent(const struct val *v)
+int64_t int_or_percent_number(const struct val *v)
 {
 	struct sv s = val_str(v);
 	int64_t n;
@@ -85,7 +85,7 @@ void check_int_or_percent(struct field_errs *fe, const struct val *v, const stru
 		return;
 	if (fmt_percent(val_str(v)))
 		fe_format(fe, at, val_str(v), fmt_percent(val_str(v)));
-	else if (max_100 && int_or_percent(v) > 100)
+	else if (max_100 && int_or_percent_number(v) > 100)
 		fe_invalid(fe, at, v, "must not be greater than 100%");
 }
 

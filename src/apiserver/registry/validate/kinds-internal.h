@@ -30,7 +30,7 @@ void check_text(struct field_errs *fe, const struct val *v, const struct fpath *
 void check_port_or_name(struct field_errs *fe, const struct val *v, const struct fpath *at);
 void check_int_or_percent(struct field_errs *fe, const struct val *v, const struct fpath *at, bool max_100);
 /* A percentage or a number as one value: 0 for absent, 0 and "0%". */
-int64_t int_or_percent(const struct val *v);
+int64_t int_or_percent_number(const struct val *v);
 void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
 /* Equal or "field is immutable". */
 void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,

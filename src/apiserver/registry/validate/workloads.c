@@ -67,8 +67,8 @@ void validate_deployment(struct field_errs *fe, const struct val *doc, const str
 			fe_required_why(fe, &roll_at, "this should be defaulted and never be nil");
 		check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
 		check_int_or_percent(fe, val_member(rolling, F_maxSurge), &surge_at, false);
-		if (rolling && int_or_percent(val_member(rolling, F_maxUnavailable)) == 0 &&
-		    int_or_percent(val_member(rolling, F_maxSurge)) == 0)
+		if (rolling && int_or_percent_number(val_member(rolling, F_maxUnavailable)) == 0 &&
+		    int_or_percent_number(val_member(rolling, F_maxSurge)) == 0)
 			fe_invalid(fe, &unav_at, val_member(rolling, F_maxUnavailable),
 				   "may not be 0 when `maxSurge` is 0");
 	} else {
@@ -151,8 +151,8 @@ void validate_daemon_set(struct field_errs *fe, const struct val *doc, const str
 	}
 	check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
 	check_int_or_percent(fe, val_member(rolling, F_maxSurge), &surge_at, true);
-	unavailable = int_or_percent(val_member(rolling, F_maxUnavailable)) != 0;
-	surge = int_or_percent(val_member(rolling, F_maxSurge)) != 0;
+	unavailable = int_or_percent_number(val_member(rolling, F_maxUnavailable)) != 0;
+	surge = int_or_percent_number(val_member(rolling, F_maxSurge)) != 0;
 	if (unavailable && surge)
 		fe_invalid(fe, &surge_at, val_member(rolling, F_maxSurge),
 			   "may not be set when maxUnavailable is non-zero");
