@@ -32,6 +32,7 @@ struct fake {
 	struct strmap sandboxes;  /* id -> fake_sandbox */
 	struct strmap containers; /* id -> fake_container */
 	struct strmap images;	  /* name -> itself */
+	struct strmap image_ids;  /* the ids of those ever present */
 	struct strmap failures;	  /* op -> how many more times */
 	struct strmap calls;	  /* op -> count */
 	uint64_t next_id;
@@ -349,7 +350,7 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 	s = strmap_get(&f->sandboxes, sandbox_id);
 	if (!s)
 		return leave_missing(f, "sandbox", sandbox_id, err);
-	if (!strmap_has(&f->images, c->image_ref.n ? c->image_ref : c->image) && !strmap_has(&f->images, c->image))
+	if (!strmap_has(&f->image_ids, c->image_ref) && !strmap_has(&f->images, c->image))
 		return leave_missing(f, "image", c->image, err);
 	for (struct fake_container *o = s->containers; o; o = o->next) {
 		if (sv_eq(o->c.name, c->name) && o->c.attempt == c->attempt) {
@@ -537,6 +538,15 @@ static int fake_reopen_log(struct runtime *r, struct sv id, struct err *err)
 
 /* --- images --- */
 
+static void add_image(struct fake *f, struct sv name) /* locked */
+{
+	char id[32];
+
+	snprintf(id, sizeof(id), "sha256:%016" PRIx64, sv_hash(name));
+	strmap_set(&f->images, name, f);
+	strmap_set(&f->image_ids, sv_from(id), f);
+}
+
 static void fill_image(struct arena *a, struct sv name, struct rt_image *ret)
 {
 	struct sv *tags = ARENA_ARRAY(a, struct sv, 1);
@@ -575,7 +585,7 @@ static int fake_pull_image(struct runtime *r, struct arena *a, struct sv image, 
 		return -1;
 	if (f->strict && !strmap_has(&f->images, image))
 		return leave_missing(f, "image in the registry", image, err);
-	strmap_set(&f->images, image, f);
+	add_image(f, image);
 	*ret_ref = arena_svf(a, "sha256:%016" PRIx64, sv_hash(image));
 	leave(f);
 	return 0;
@@ -672,6 +682,7 @@ static void fake_free(struct runtime *r)
 	strmap_release(&f->sandboxes);
 	strmap_release(&f->containers);
 	strmap_release(&f->images);
+	strmap_release(&f->image_ids);
 	strmap_release(&f->failures);
 	strmap_release(&f->calls);
 	pthread_mutex_destroy(&f->lock);
@@ -729,7 +740,7 @@ void runtime_fake_add_image(struct runtime *r, const char *name)
 	struct fake *f = fake_of(r);
 
 	pthread_mutex_lock(&f->lock);
-	strmap_set(&f->images, sv_from(name), f);
+	add_image(f, sv_from(name));
 	pthread_mutex_unlock(&f->lock);
 }
 

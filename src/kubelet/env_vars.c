@@ -1,0 +1,218 @@
+#include "kubelet/env_vars.h"
+
+#include "base/buf.h"
+#include "codec/doc.h"
+#include "kubelet/b64.h"
+
+#include <ctype.h>
+
+struct sv env_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
+		     void *ctx)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < text.n; i++) {
+		ssize_t end;
+		struct sv value;
+
+		if (text.p[i] != '$' || i + 1 == text.n) {
+			buf_addc(&b, text.p[i]);
+			continue;
+		}
+		if (text.p[i + 1] == '$') { /* escaped: the reference behind it stays text */
+			buf_addc(&b, '$');
+			i++;
+			continue;
+		}
+		end = text.p[i + 1] == '(' ? sv_find(sv_sub(text, i + 2, text.n), ')') : -1;
+		if (end < 0) {
+			buf_addc(&b, '$');
+			continue;
+		}
+		if (lookup(sv_sub(text, i + 2, (size_t)end), &value, ctx))
+			buf_addsv(&b, value);
+		else
+			buf_addsv(&b, sv_sub(text, i, (size_t)end + 3));
+		i += (size_t)end + 2;
+	}
+	return arena_sv(a, buf_sv(&b));
+}
+
+void env_set(struct env_list *l, struct sv name, struct sv value)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (sv_eq(l->p[i].key, name)) {
+			l->p[i].value = value;
+			return;
+		}
+	if (l->n == l->cap) {
+		struct rt_label *p = ARENA_ARRAY(l->a, struct rt_label, l->cap ? l->cap * 2 : 32);
+
+		if (l->n)
+			memcpy(p, l->p, l->n * sizeof(*p));
+		l->p = p;
+		l->cap = l->cap ? l->cap * 2 : 32;
+	}
+	l->p[l->n++] = (struct rt_label){ name, value };
+}
+
+bool env_lookup(struct sv name, struct sv *ret, void *list)
+{
+	struct env_list *l = list;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (sv_eq(l->p[i].key, name)) {
+			*ret = l->p[i].value;
+			return true;
+		}
+	return false;
+}
+
+bool env_name_valid(struct sv name)
+{
+	if (!name.n)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] <= ' ' || (unsigned char)name.p[i] > '~' || name.p[i] == '=')
+			return false;
+	return true;
+}
+
+/* --- services --- */
+
+static char *upper(struct arena *a, struct sv name)
+{
+	char *s = arena_cstr(a, name);
+
+	for (char *p = s; *p; p++)
+		*p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+	return s;
+}
+
+void env_add_service(struct env_list *l, const struct val *service)
+{
+	struct arena *a = l->a;
+	char *name = upper(a, val_get_str(service, F_metadata, F_name));
+	struct sv ip = val_get_str(service, F_spec, F_clusterIP);
+	const struct val *ports = val_get(service, F_spec, F_ports);
+	bool v6 = sv_find(ip, ':') >= 0, first = true;
+	const char *host = v6 ? arena_printf(a, "[%.*s]", SV_ARG(ip)) : arena_cstr(a, ip);
+
+	if (!ip.n || sv_is(ip, "None") || !val_len(ports))
+		return;
+	env_set(l, arena_svf(a, "%s_SERVICE_HOST", name), ip);
+	env_set(l, arena_svf(a, "%s_SERVICE_PORT", name),
+		arena_svf(a, "%" PRId64, val_get_int(val_at(ports, 0), 0, F_port)));
+	VAL_EACH(ports, p)
+		if (val_get_str(p, F_name).n)
+			env_set(l, arena_svf(a, "%s_SERVICE_PORT_%s", name, upper(a, val_get_str(p, F_name))),
+				arena_svf(a, "%" PRId64, val_get_int(p, 0, F_port)));
+	VAL_EACH(ports, p) {
+		struct sv proto = val_get_str(p, F_protocol);
+		char *up = upper(a, proto.n ? proto : SV("TCP")), *low = arena_strdup(a, up);
+		int64_t port = val_get_int(p, 0, F_port);
+		const char *prefix = arena_printf(a, "%s_PORT_%" PRId64 "_%s", name, port, up);
+		struct sv url;
+
+		for (char *c = low; *c; c++)
+			*c = (char)tolower((unsigned char)*c);
+		url = arena_svf(a, "%s://%s:%" PRId64, low, host, port);
+		if (first)
+			env_set(l, arena_svf(a, "%s_PORT", name), url);
+		first = false;
+		env_set(l, arena_svf(a, "%s", prefix), url);
+		env_set(l, arena_svf(a, "%s_PROTO", prefix), sv_from(low));
+		env_set(l, arena_svf(a, "%s_PORT", prefix), arena_svf(a, "%" PRId64, port));
+		env_set(l, arena_svf(a, "%s_ADDR", prefix), ip);
+	}
+}
+
+/* --- envFrom, env --- */
+
+int env_add_from(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err)
+{
+	VAL_EACH(val_member(container, F_envFrom), f) {
+		const struct val *ref = val_member(f, F_configMapRef), *o = NULL;
+		bool secret = !ref;
+		struct sv prefix = val_get_str(f, F_prefix);
+		struct err e = ERR_INIT;
+
+		if (secret)
+			ref = val_member(f, F_secretRef);
+		if (src->get(src->ctx, l->a, secret, val_get_str(ref, F_name), &o, &e) < 0) {
+			if (e.reason == ERR_NOT_FOUND && val_get_bool(ref, F_optional)) {
+				err_release(&e);
+				continue;
+			}
+			return err_move(err, &e);
+		}
+		VAL_EACH_MEMBER(val_member(o, F_data), m) {
+			struct sv name = arena_svf(l->a, "%.*s%.*s", SV_ARG(prefix), SV_ARG(m.key)),
+				  value = val_str(m.value);
+
+			if (!env_name_valid(name))
+				continue;
+			if (secret && !b64_decode(l->a, value, &value))
+				continue;
+			env_set(l, name, arena_sv(l->a, value));
+		}
+	}
+	return 0;
+}
+
+static int key_ref(struct env_list *l, const struct val *ref, bool secret, const struct env_source *src, bool *ret_have,
+		   struct sv *ret, struct err *err)
+{
+	struct sv name = val_get_str(ref, F_name), key = val_get_str(ref, F_key);
+	bool optional = val_get_bool(ref, F_optional);
+	const struct val *o = NULL, *v;
+	struct err e = ERR_INIT;
+
+	*ret_have = false;
+	if (src->get(src->ctx, l->a, secret, name, &o, &e) < 0) {
+		if (e.reason == ERR_NOT_FOUND && optional) {
+			err_release(&e);
+			return 0;
+		}
+		return err_move(err, &e);
+	}
+	v = val_member_sv(val_member(o, F_data), key);
+	if (!v) {
+		if (optional)
+			return 0;
+		return err_set(err, ERR_NOT_FOUND, "couldn't find key %.*s in %s %.*s/%.*s", SV_ARG(key),
+			       secret ? "Secret" : "ConfigMap", SV_ARG(val_get_str(o, F_metadata, F_namespace)),
+			       SV_ARG(name));
+	}
+	*ret = val_str(v);
+	if (secret && !b64_decode(l->a, *ret, ret))
+		return err_set(err, ERR_INTERNAL, "key %.*s of Secret %.*s is no base64", SV_ARG(key), SV_ARG(name));
+	*ret = arena_sv(l->a, *ret);
+	*ret_have = true;
+	return 0;
+}
+
+int env_add_own(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err)
+{
+	VAL_EACH(val_member(container, F_env), e) {
+		struct sv name = val_get_str(e, F_name), value = val_get_str(e, F_value);
+		const struct val *from = val_member(e, F_valueFrom), *ref;
+		bool have = true;
+
+		if (from && (ref = val_member(from, F_configMapKeyRef))) {
+			if (key_ref(l, ref, false, src, &have, &value, err) < 0)
+				return -1;
+		} else if (from && (ref = val_member(from, F_secretKeyRef))) {
+			if (key_ref(l, ref, true, src, &have, &value, err) < 0)
+				return -1;
+		} else if (from && val_len(from)) {
+			if (src->field(src->ctx, l->a, from, &value, err) < 0)
+				return -1;
+		} else {
+			value = env_expand(l->a, value, env_lookup, l);
+		}
+		if (have)
+			env_set(l, name, value);
+	}
+	return 0;
+}

@@ -1,0 +1,88 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "kubelet/fsutil.h"
+#include "kubelet/machine.h"
+#include "kubelet/volumes/volumes.h"
+
+#include <stdlib.h>
+
+/* The real machine behind struct kubelet_host. */
+
+char *pod_dir(struct kubelet *k, struct arena *a, struct sv uid)
+{
+	return arena_printf(a, "%s/pods/%.*s", k->root_dir, SV_ARG(uid));
+}
+
+char *pod_log_dir(struct kubelet *k, struct arena *a, const struct val *pod)
+{
+	return arena_printf(a, "%s/%.*s_%.*s_%.*s", k->log_dir, SV_ARG(val_get_str(pod, F_metadata, F_namespace)),
+			    SV_ARG(val_get_str(pod, F_metadata, F_name)), SV_ARG(val_get_str(pod, F_metadata, F_uid)));
+}
+
+char *termination_log_path(struct kubelet *k, struct arena *a, struct sv uid, struct sv container, int restart_count)
+{
+	return arena_printf(a, "%s/containers/%.*s/%d", pod_dir(k, a, uid), SV_ARG(container), restart_count);
+}
+
+/* Uids and names come from the API, which checks them; a path is made of them all the same only when harmless. */
+static bool harmless(struct sv s)
+{
+	return s.n && sv_find(s, '/') < 0 && s.p[0] != '.' && s.n < 256;
+}
+
+static int make_pod_dirs(struct kubelet *k, const struct val *pod, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv uid = val_get_str(pod, F_metadata, F_uid);
+	static const char *const subs[] = { "volumes", "plugins", "containers" };
+
+	if (!harmless(uid) || !harmless(val_get_str(pod, F_metadata, F_name)) ||
+	    !harmless(val_get_str(pod, F_metadata, F_namespace)))
+		return err_set(err, ERR_INVALID, "the pod's uid or name is no file name");
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
+		if (fs_mkdir_p(arena_printf(&a, "%s/%s", pod_dir(k, &a, uid), subs[i]), 0750, err) < 0)
+			return -1;
+	return fs_mkdir_p(pod_log_dir(k, &a, pod), 0755, err);
+}
+
+/* Volumes only: termination messages and hosts file are still read for the last status. */
+static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *dir = pod_dir(k, &a, uid);
+	static const char *const subs[] = { "volumes", "volume-subpaths" };
+
+	if (!harmless(uid))
+		return 0;
+	if (fs_unmount_under(dir, NULL, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
+		if (fs_remove_tree(arena_printf(&a, "%s/%s", dir, subs[i]), err) < 0)
+			return -1;
+	return 0;
+}
+
+static int pod_cgroup(struct kubelet *k, const struct val *pod, bool create, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *path = cgroup_pod_path(&a, k->cgroup_root, pod_qos(pod), val_get_str(pod, F_metadata, F_uid));
+	struct cgroup_limits l;
+
+	if (!create)
+		return cgroup_remove(path, err);
+	pod_cgroup_limits(pod, &l);
+	return cgroup_create(path, &l, err);
+}
+
+static void machine_info(struct kubelet *k, struct arena *a, struct val *node_status)
+{
+	machine_status(a, k->max_pods, k->root_dir, node_status);
+}
+
+const struct kubelet_host kubelet_host_real = {
+	.make_pod_dirs = make_pod_dirs,
+	.setup_volumes = volumes_setup,
+	.teardown_pod = teardown_pod,
+	.pod_cgroup = pod_cgroup,
+	.machine_info = machine_info,
+};

@@ -1,0 +1,91 @@
+#include "kubelet/kubelet-internal.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Keeps each running container's log at 10 MiB and five files, looking every ten seconds. The current file is
+ * renamed to <n>.log.<stamp>, then the runtime opens a new one; older ones beyond four are deleted. */
+
+#define ROTATE_PERIOD_NS (10 * NS_PER_SEC)
+#define ROTATE_BYTES (10 << 20)
+#define ROTATE_KEEP 4
+
+static int by_name(const void *x, const void *y)
+{
+	return strcmp(*(char *const *)x, *(char *const *)y);
+}
+
+static void drop_old(struct arena *a, const char *dir, const char *prefix)
+{
+	VEC(char *) old = VEC_INIT;
+	DIR *d = opendir(dir);
+
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));)
+		if (!strncmp(e->d_name, prefix, strlen(prefix)))
+			vec_push(&old, arena_strdup(a, e->d_name));
+	closedir(d);
+	if (old.n)
+		qsort(old.p, old.n, sizeof(*old.p), by_name);
+	for (size_t i = 0; i + ROTATE_KEEP < old.n; i++)
+		unlink(arena_printf(a, "%s/%s", dir, old.p[i]));
+	vec_release(&old);
+}
+
+static void rotate_one(struct kpod *p, struct arena *a, const struct val *pod, const struct val *status)
+{
+	struct sv name = val_get_str(status, F_name), id = val_get_str(status, F_containerID);
+	ssize_t at = sv_find_sv(id, SV("://"));
+	const char *dir, *path, *to;
+	char stamp[32];
+	struct stat st;
+	time_t t = (time_t)(env_now_ns(p->k->env) / NS_PER_SEC);
+	struct tm tm;
+
+	if (!val_get(status, F_state, F_running) || at < 0)
+		return;
+	dir = arena_printf(a, "%s/%.*s", pod_log_dir(p->k, a, pod), SV_ARG(name));
+	path = arena_printf(a, "%s/%" PRId64 ".log", dir, val_get_int(status, 0, F_restartCount));
+	if (stat(path, &st) < 0 || st.st_size < ROTATE_BYTES)
+		return;
+	gmtime_r(&t, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
+	to = arena_printf(a, "%s.%s", path, stamp);
+	if (rename(path, to) < 0)
+		return;
+	if (p->k->rt->ops->reopen_log(p->k->rt, sv_sub(id, (size_t)at + 3, id.n), NULL) < 0)
+		rename(to, path); /* it still writes there */
+	drop_old(a, dir, arena_printf(a, "%" PRId64 ".log.", val_get_int(status, 0, F_restartCount)));
+}
+
+static void rotate(void *ctx)
+{
+	struct kubelet *k = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kpod **pods;
+	size_t n;
+
+	if (!kubelet_fired(k, &k->rotate_timer))
+		return;
+	pods = kubelet_pods(k, &a, &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct val *pod = obj_root(kpod_obj(pods[i], &a));
+
+		VAL_EACH(val_get(pod, F_status, F_containerStatuses), s)
+			rotate_one(pods[i], &a, pod, s);
+		VAL_EACH(val_get(pod, F_status, F_initContainerStatuses), s)
+			rotate_one(pods[i], &a, pod, s);
+		kpod_unref(pods[i]);
+	}
+	kubelet_rearm(k, &k->rotate_timer, ROTATE_PERIOD_NS, rotate);
+	kubelet_fired_end(k);
+}
+
+void logs_rotate_start(struct kubelet *k)
+{
+	kubelet_rearm(k, &k->rotate_timer, ROTATE_PERIOD_NS, rotate);
+}

@@ -1,0 +1,106 @@
+#include "kubelet/machine.h"
+
+#include "kubelet/fsutil.h"
+#include "object/quantity.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+int64_t machine_memory_bytes(void)
+{
+	return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+}
+
+static struct sv file_line(struct arena *a, const char *path)
+{
+	struct sv s = SV("");
+
+	fs_read(a, path, 4096, &s, NULL);
+	return sv_trim(s);
+}
+
+static struct sv os_image(struct arena *a)
+{
+	struct sv text, line;
+
+	if (fs_read(a, "/etc/os-release", 1 << 16, &text, NULL) == 0)
+		while (sv_split(&text, '\n', &line))
+			if (sv_starts(line, SV("PRETTY_NAME="))) {
+				line = sv_sub(line, 12, line.n);
+				if (line.n >= 2 && line.p[0] == '"')
+					line = sv_sub(line, 1, line.n - 2);
+				return line;
+			}
+	return SV("Linux");
+}
+
+static const char *go_arch(const char *machine)
+{
+	return !strcmp(machine, "x86_64") ? "amd64" : !strcmp(machine, "aarch64") ? "arm64" : machine;
+}
+
+void machine_status(struct arena *a, int max_pods, const char *root_dir, struct val *node_status)
+{
+	struct val *cap = val_new_map(a), *alloc = val_new_map(a), *info = val_new_map(a);
+	int64_t memory = machine_memory_bytes(), storage = 0;
+	struct utsname u;
+	struct statvfs fs;
+	struct sv machine_id = file_line(a, "/etc/machine-id");
+
+	uname(&u);
+	if (statvfs(root_dir, &fs) == 0 || statvfs("/", &fs) == 0)
+		storage = (int64_t)(fs.f_blocks * fs.f_frsize);
+	val_set_str_sv(a, cap, SV("cpu"), arena_svf(a, "%ld", sysconf(_SC_NPROCESSORS_ONLN)));
+	val_set_str_sv(a, cap, SV("ephemeral-storage"), arena_svf(a, "%" PRId64 "Ki", storage / 1024));
+	val_set_str_sv(a, cap, SV("memory"), arena_svf(a, "%" PRId64 "Ki", memory / 1024));
+	val_set_str_sv(a, cap, SV("pods"), arena_svf(a, "%d", max_pods));
+	/* As upstream: a tenth of the disk and 100 Mi of memory are the eviction thresholds' share. */
+	val_set_str_sv(a, alloc, SV("cpu"), arena_svf(a, "%ld", sysconf(_SC_NPROCESSORS_ONLN)));
+	val_set_str_sv(a, alloc, SV("ephemeral-storage"), arena_svf(a, "%" PRId64, storage / 10 * 9));
+	val_set_str_sv(a, alloc, SV("memory"), arena_svf(a, "%" PRId64 "Ki", memory / 1024 - 100 * 1024));
+	val_set_str_sv(a, alloc, SV("pods"), arena_svf(a, "%d", max_pods));
+	val_set(a, node_status, F_capacity, cap);
+	val_set(a, node_status, F_allocatable, alloc);
+	val_set_cstr(a, info, F_architecture, go_arch(u.machine));
+	val_set_str(a, info, F_bootID, file_line(a, "/proc/sys/kernel/random/boot_id"));
+	val_set_cstr(a, info, F_kernelVersion, u.release);
+	val_set_str(a, info, F_machineID, machine_id);
+	val_set_cstr(a, info, F_operatingSystem, "linux");
+	val_set_str(a, info, F_osImage, os_image(a));
+	val_set_str(a, info, F_systemUUID, machine_id);
+	val_set(a, node_status, F_nodeInfo, info);
+}
+
+char *machine_ip(struct arena *a)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x08080808) };
+	struct sockaddr_in from = { 0 };
+	socklen_t len = sizeof(from);
+	struct ifaddrs *list = NULL;
+	char text[INET_ADDRSTRLEN] = "127.0.0.1";
+
+	/* Connecting a datagram socket sends nothing; it asks for the route and its source address. */
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&from, &len) == 0 && from.sin_addr.s_addr) {
+		inet_ntop(AF_INET, &from.sin_addr, text, sizeof(text));
+		return arena_strdup(a, text);
+	}
+	if (getifaddrs(&list) < 0)
+		return arena_strdup(a, text);
+	for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || !(i->ifa_flags & IFF_UP) ||
+		    i->ifa_flags & IFF_LOOPBACK || !strncmp(i->ifa_name, "cvl", 3))
+			continue;
+		inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr, text, sizeof(text));
+		break;
+	}
+	freeifaddrs(list);
+	return arena_strdup(a, text);
+}

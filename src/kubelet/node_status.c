@@ -1,0 +1,388 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "kubelet/machine.h"
+#include "kubelet/status.h"
+
+#include <stdlib.h>
+
+/* The Node object and its Lease. The status is computed every period, but written only when it changed, or every
+ * five minutes; the Lease says "alive" in between, at a fraction of the cost. */
+
+#define REPORT_NS (300 * NS_PER_SEC)
+#define IMAGES_MAX 50
+
+struct node_status {
+	struct kubelet *k;
+	struct obj *node; /* as last read or written; owned */
+	struct obj *lease;
+	int64_t reported_ns; /* mono */
+	bool registered, ready;
+	int tries;
+};
+
+static void set_cond(struct arena *a, struct val *list, const struct val *old_status, const char *type, bool ok,
+		     const char *reason, const char *message, int64_t now)
+{
+	struct val *c = val_new_map(a);
+	const struct val *old = NULL;
+	const char *status = ok ? "True" : "False";
+	char text[TIME_TEXT_MAX];
+
+	VAL_EACH(val_member(old_status, F_conditions), o)
+		if (val_is(val_member(o, F_type), type))
+			old = o;
+	val_set_cstr(a, c, F_type, type);
+	val_set_cstr(a, c, F_status, status);
+	val_set_str(a, c, F_lastHeartbeatTime, time_format(now, false, text));
+	if (old && val_is(val_member(old, F_status), status))
+		val_set(a, c, F_lastTransitionTime, val_member(old, F_lastTransitionTime));
+	else
+		val_set_str(a, c, F_lastTransitionTime, time_format(now, false, text));
+	val_set_cstr(a, c, F_reason, reason);
+	val_set_cstr(a, c, F_message, message);
+	val_push(a, list, c);
+}
+
+static int bigger(const void *x, const void *y)
+{
+	uint64_t a = ((const struct rt_image *)x)->size_bytes, b = ((const struct rt_image *)y)->size_bytes;
+
+	return a < b ? 1 : a > b ? -1 : 0;
+}
+
+static void set_images(struct kubelet *k, struct arena *a, struct val *st)
+{
+	struct val *list = val_new_list(a);
+	struct rt_image *img;
+	size_t n;
+
+	if (k->rt->ops->list_images(k->rt, a, &img, &n, NULL) < 0)
+		return;
+	qsort(img, n, sizeof(*img), bigger);
+	for (size_t i = 0; i < n && i < IMAGES_MAX; i++) {
+		struct val *m = val_new_map(a), *names = val_new_list(a);
+
+		for (size_t j = 0; j < img[i].n_digests; j++)
+			val_push(a, names, val_new_str(a, img[i].digests[j]));
+		for (size_t j = 0; j < img[i].n_tags; j++)
+			val_push(a, names, val_new_str(a, img[i].tags[j]));
+		val_set(a, m, F_names, names);
+		val_set_int(a, m, F_sizeBytes, (int64_t)img[i].size_bytes);
+		val_push(a, list, m);
+	}
+	val_set(a, st, F_images, list);
+}
+
+static void push_address(struct arena *a, struct val *list, const char *type, const char *address)
+{
+	struct val *m = val_new_map(a);
+
+	val_set_cstr(a, m, F_type, type);
+	val_set_cstr(a, m, F_address, address);
+	val_push(a, list, m);
+}
+
+static struct val *compute(struct node_status *n, struct arena *a, const struct val *old, bool *ret_ready)
+{
+	struct kubelet *k = n->k;
+	struct val *st = val_new_map(a), *addresses = val_new_list(a), *conditions = val_new_list(a), *info, *ep;
+	bool runtime_ok = false, network_ok = false;
+	struct rt_version version;
+	struct sv why = SV("");
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t now = env_now_ns(k->env);
+
+	k->host->machine_info(k, a, st);
+	info = val_ensure_map(a, st, F_nodeInfo);
+	if (k->rt->ops->version(k->rt, a, &version, NULL) == 0)
+		val_set_strf(a, info, F_containerRuntimeVersion, "%.*s://%.*s", SV_ARG(version.name),
+			     SV_ARG(version.version));
+	val_set_cstr(a, info, F_kubeletVersion, "v1.35.0+caravel-" CARAVEL_VERSION);
+	val_set_cstr(a, info, F_kubeProxyVersion, "");
+	push_address(a, addresses, "InternalIP", k->node_ip ? k->node_ip : "127.0.0.1");
+	push_address(a, addresses, "Hostname", k->node_name);
+	val_set(a, st, F_addresses, addresses);
+	ep = val_new_map(a);
+	val_set_int(a, ep, F_Port, k->port > 0 ? k->port : 10250);
+	val_set(a, val_set_map(a, st, F_daemonEndpoints), F_kubeletEndpoint, ep);
+	set_images(k, a, st);
+
+	if (k->rt->ops->status(k->rt, a, &runtime_ok, &network_ok, &why, &err) < 0)
+		why = arena_sv(a, sv_from(err_msg(&err)));
+	*ret_ready = runtime_ok && network_ok;
+	set_cond(a, conditions, old, "MemoryPressure", false, "KubeletHasSufficientMemory",
+		 "kubelet has sufficient memory available", now);
+	set_cond(a, conditions, old, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
+		 now);
+	set_cond(a, conditions, old, "PIDPressure", false, "KubeletHasSufficientPID",
+		 "kubelet has sufficient PID available", now);
+	if (*ret_ready)
+		set_cond(a, conditions, old, "Ready", true, "KubeletReady", "kubelet is posting ready status", now);
+	else
+		set_cond(a, conditions, old, "Ready", false, "KubeletNotReady",
+			 arena_printf(a, "%s: %.*s",
+				      runtime_ok ? "container runtime network not ready" : "container runtime is down",
+				      SV_ARG(why)),
+			 now);
+	val_set(a, st, F_conditions, conditions);
+	return st;
+}
+
+/* --- registration --- */
+
+static struct val *labels(struct kubelet *k, struct arena *a, const struct val *status)
+{
+	struct val *l = val_new_map(a);
+	struct sv arch = val_get_str(status, F_nodeInfo, F_architecture);
+
+	if (!arch.n)
+		arch = SV("amd64");
+	val_set_str_sv(a, l, SV("beta.kubernetes.io/arch"), arch);
+	val_set_str_sv(a, l, SV("beta.kubernetes.io/os"), SV("linux"));
+	val_set_str_sv(a, l, SV("kubernetes.io/arch"), arch);
+	val_set_str_sv(a, l, SV("kubernetes.io/hostname"), sv_from(k->node_name));
+	val_set_str_sv(a, l, SV("kubernetes.io/os"), SV("linux"));
+	for (size_t i = 0; k->node_labels[i]; i++) {
+		struct sv kv = sv_from(k->node_labels[i]);
+		ssize_t eq = sv_find(kv, '=');
+
+		if (eq > 0)
+			val_set_str_sv(a, l, sv_sub(kv, 0, (size_t)eq), sv_sub(kv, (size_t)eq + 1, kv.n));
+		else if (kv.n)
+			val_set_str_sv(a, l, kv, SV(""));
+	}
+	return l;
+}
+
+static void keep(struct obj **slot, struct obj *o_take)
+{
+	obj_unref(*slot);
+	*slot = o_take;
+}
+
+static int register_node(struct node_status *n, struct arena *a, const struct val *status, struct err *err)
+{
+	struct kubelet *k = n->k;
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *want = labels(k, a, status);
+	struct obj *o = NULL;
+	struct err e = ERR_INIT;
+	bool differs = false;
+
+	if (client_get(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), &o, &e) == 0) {
+		keep(&n->node, o);
+		VAL_EACH_MEMBER(want, m)
+			differs |= !sv_eq(val_str(val_member_sv(obj_labels(o), m.key)), val_str(m.value));
+		if (!differs)
+			return 0;
+		val_set(a, meta, F_labels, want);
+		val_set(a, doc, F_metadata, meta);
+		o = NULL;
+		if (client_patch(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), PATCH_MERGE, doc, NULL, &o,
+				 err) < 0)
+			return -1;
+		keep(&n->node, o);
+		return 0;
+	}
+	if (e.reason != ERR_NOT_FOUND)
+		return err_move(err, &e);
+	err_release(&e);
+	val_set_str(a, meta, F_name, sv_from(k->node_name));
+	val_set(a, meta, F_labels, want);
+	val_set_cstr(a, doc, F_apiVersion, "v1");
+	val_set_cstr(a, doc, F_kind, "Node");
+	val_set(a, doc, F_metadata, meta);
+	val_set_map(a, doc, F_spec);
+	val_set(a, doc, F_status, status);
+	if (client_create(k->client, RES(core_nodes), SV(""), doc, NULL, &o, err) < 0)
+		return -1;
+	keep(&n->node, o);
+	return 0;
+}
+
+/* --- status --- */
+
+/* The same apart from heartbeats. */
+static bool same_status(const struct val *x, const struct val *y)
+{
+	static const enum sym fields[] = { F_capacity,	      F_allocatable, F_addresses,
+					   F_daemonEndpoints, F_nodeInfo,    F_images };
+	const struct val *cx = val_member(x, F_conditions);
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (!status_same(val_member(x, fields[i]), val_member(y, fields[i])))
+			return false;
+	VAL_EACH(cx, c) {
+		const struct val *d = NULL;
+
+		VAL_EACH(val_member(y, F_conditions), o)
+			if (sv_eq(val_get_str(o, F_type), val_get_str(c, F_type)))
+				d = o;
+		if (!sv_eq(val_get_str(c, F_status), val_get_str(d, F_status)) ||
+		    !sv_eq(val_get_str(c, F_reason), val_get_str(d, F_reason)) ||
+		    !sv_eq(val_get_str(c, F_message), val_get_str(d, F_message)))
+			return false;
+	}
+	return true;
+}
+
+static int report(struct node_status *n, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kubelet *k = n->k;
+	struct val *st = compute(n, &a, n->node ? val_member(obj_root(n->node), F_status) : NULL, &n->ready), *doc;
+	const struct client_write_opts opts = { .subresource = "status" };
+	int64_t now = env_mono_ns(k->env);
+	struct obj *o = NULL;
+	struct err e = ERR_INIT;
+
+	if (!n->registered) {
+		if (register_node(n, &a, st, err) < 0)
+			return err_wrap(err, "registering node '%s'", k->node_name);
+		n->registered = true;
+		log_info(SYS, "node registered", "node", "%s, address %s", k->node_name,
+			 k->node_ip ? k->node_ip : "unknown");
+		st = compute(n, &a, val_member(obj_root(n->node), F_status), &n->ready);
+	}
+	if (n->reported_ns && now - n->reported_ns < REPORT_NS &&
+	    same_status(st, val_member(obj_root(n->node), F_status)))
+		return 0;
+	doc = val_new_map(&a);
+	val_set(&a, doc, F_status, st);
+	if (client_patch(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), PATCH_STRATEGIC, doc, &opts, &o,
+			 &e) < 0) {
+		if (e.reason == ERR_NOT_FOUND) /* deleted under us: make it anew */
+			n->registered = false;
+		err_wrap(&e, "writing the status of node '%s'", k->node_name);
+		return err_move(err, &e);
+	}
+	keep(&n->node, o);
+	n->reported_ns = now;
+	return 0;
+}
+
+static void report_fired(void *ctx)
+{
+	struct kubelet *k = ctx;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t next;
+
+	if (!kubelet_fired(k, &k->status_timer))
+		return;
+	next = k->status_period_ns;
+	if (report(k->node, &err) < 0) {
+		log_warn(SYS, "node status not written", "why", "%s", err_msg(&err));
+		next = MIN(next, (100 * NS_PER_MS) << MIN(k->node->tries++, 6));
+	} else if (!k->node->ready) { /* a runtime that starts is ready within the second */
+		next = MIN(next, (50 * NS_PER_MS) << MIN(k->node->tries++, 6));
+	} else {
+		k->node->tries = 0;
+	}
+	kubelet_rearm(k, &k->status_timer, next, report_fired);
+	kubelet_fired_end(k);
+}
+
+/* --- lease --- */
+
+static int renew(struct node_status *n, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kubelet *k = n->k;
+	struct sv ns = SV("kube-node-lease"), name = sv_from(k->node_name);
+	struct val *doc, *spec;
+	char now[TIME_TEXT_MAX];
+	struct obj *o = NULL;
+	struct err e = ERR_INIT;
+
+	time_format(env_now_ns(k->env), true, now);
+	if (!n->lease && client_get(k->client, RES(coordination_leases), ns, name, &o, &e) == 0)
+		keep(&n->lease, o);
+	err_release(&e);
+	if (n->lease) {
+		doc = obj_edit(&a, n->lease);
+		spec = val_clone(&a, val_member(doc, F_spec));
+		val_set_cstr(&a, spec, F_renewTime, now);
+		val_set(&a, doc, F_spec, spec);
+		o = NULL;
+		if (client_update(k->client, RES(coordination_leases), doc, NULL, &o, err) < 0) {
+			keep(&n->lease, NULL); /* changed or gone: read it next time */
+			return -1;
+		}
+		keep(&n->lease, o);
+		return 0;
+	}
+	doc = val_new_map(&a);
+	spec = val_new_map(&a);
+	val_set_cstr(&a, spec, F_holderIdentity, k->node_name);
+	val_set_int(&a, spec, F_leaseDurationSeconds, 40);
+	val_set_cstr(&a, spec, F_renewTime, now);
+	val_set_cstr(&a, doc, F_apiVersion, "coordination.k8s.io/v1");
+	val_set_cstr(&a, doc, F_kind, "Lease");
+	struct val *meta = val_new_map(&a);
+	val_set_str(&a, meta, F_name, name);
+	val_set_str(&a, meta, F_namespace, ns);
+	if (n->node) {
+		struct val *ref = val_new_map(&a), *refs = val_new_list(&a);
+
+		val_set_cstr(&a, ref, F_apiVersion, "v1");
+		val_set_cstr(&a, ref, F_kind, "Node");
+		val_set_str(&a, ref, F_name, name);
+		val_set_str(&a, ref, F_uid, obj_uid(n->node));
+		val_push(&a, refs, ref);
+		val_set(&a, meta, F_ownerReferences, refs);
+	}
+	val_set(&a, doc, F_metadata, meta);
+	val_set(&a, doc, F_spec, spec);
+	if (client_create(k->client, RES(coordination_leases), ns, doc, NULL, &o, err) < 0)
+		return -1;
+	keep(&n->lease, o);
+	return 0;
+}
+
+static void lease_fired(void *ctx)
+{
+	struct kubelet *k = ctx;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int64_t next;
+
+	if (!kubelet_fired(k, &k->lease_timer))
+		return;
+	next = k->lease_period_ns;
+	/* The namespace may not be there yet in a cluster's first second. */
+	if (k->node->registered && renew(k->node, &err) < 0) {
+		log_debug(SYS, "lease not renewed", "why", "%s", err_msg(&err));
+		next = MIN(next, NS_PER_SEC);
+	} else if (!k->node->registered) {
+		next = NS_PER_SEC / 2;
+	}
+	kubelet_rearm(k, &k->lease_timer, next, lease_fired);
+	kubelet_fired_end(k);
+}
+
+struct node_status *node_status_new(struct kubelet *k, struct err *err)
+{
+	struct node_status *n = xcalloc(1, sizeof(*n));
+
+	(void)err;
+	n->k = k;
+	if (!k->node_ip && k->files) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+		k->node_ip = xstrdup(machine_ip(&a));
+	}
+	k->node = n; /* the timers' tasks may run before we return */
+	kubelet_rearm(k, &k->status_timer, 0, report_fired);
+	kubelet_rearm(k, &k->lease_timer, NS_PER_SEC / 4, lease_fired);
+	return n;
+}
+
+struct node_status *node_status_free(struct node_status *n)
+{
+	if (!n)
+		return NULL;
+	obj_unref(n->node);
+	obj_unref(n->lease);
+	free(n);
+	return NULL;
+}

@@ -1,0 +1,96 @@
+#include "kubelet/pod_env.h"
+
+#include "kubelet/env_vars.h"
+#include "kubelet/kubelet-internal.h"
+
+#include <unistd.h>
+
+int pod_get_config(struct kubelet *k, struct arena *a, struct sv ns, bool secret, struct sv name,
+		   const struct val **ret, struct err *err)
+{
+	struct obj *o;
+
+	if (client_get(k->client, secret ? RES(core_secrets) : RES(core_configmaps), ns, name, &o, err) < 0)
+		return -1;
+	*ret = obj_root(obj_link(a, o));
+	return 0;
+}
+
+void pod_field_node(struct kpod *p, struct arena *a, struct field_ref_node *ret)
+{
+	struct sv ips = sv_from(p->ips ? p->ips : ""), rest = ips, first = SV("");
+	char *list = arena_cstr(a, ips);
+
+	sv_split(&rest, ' ', &first);
+	for (char *c = list; *c; c++)
+		if (*c == ' ')
+			*c = ',';
+	*ret = (struct field_ref_node){
+		.node_name = p->k->node_name,
+		.host_ip = p->k->node_ip ? p->k->node_ip : "",
+		.pod_ip = arena_sv(a, first),
+		.pod_ips = sv_from(list),
+		.cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000,
+		.memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
+	};
+}
+
+struct source {
+	struct kpod *p;
+	const struct val *pod, *container;
+};
+
+static int get(void *ctx, struct arena *a, bool secret, struct sv name, const struct val **ret, struct err *err)
+{
+	struct source *s = ctx;
+
+	return pod_get_config(s->p->k, a, sv_from(s->p->ns), secret, name, ret, err);
+}
+
+static int field(void *ctx, struct arena *a, const struct val *from, struct sv *ret, struct err *err)
+{
+	struct source *s = ctx;
+	const struct val *ref = val_member(from, F_fieldRef);
+	struct field_ref_node n;
+
+	pod_field_node(s->p, a, &n);
+	if (ref)
+		return field_ref_text(a, s->pod, &n, val_get_str(ref, F_fieldPath), ret, err);
+	ref = val_member(from, F_resourceFieldRef);
+	if (ref)
+		return resource_ref_text(a, s->pod, s->container, &n, ref, ret, err);
+	return err_set(err, ERR_INVALID, "unsupported env source");
+}
+
+struct service_ctx {
+	struct env_list *l;
+	struct sv ns;
+	bool links;
+};
+
+static int add_service(struct obj *o, void *ctx)
+{
+	struct service_ctx *c = ctx;
+	bool api = sv_is(obj_ns(o), "default") && sv_is(obj_name(o), "kubernetes");
+
+	if (api || (c->links && sv_eq(obj_ns(o), c->ns)))
+		env_add_service(c->l, val_clone(c->l->a, obj_root(o)));
+	return 0;
+}
+
+int pod_env(struct kpod *p, struct arena *a, const struct val *pod, const struct val *container, struct env_list *ret,
+	    struct err *err)
+{
+	const struct val *links = val_get(pod, F_spec, F_enableServiceLinks);
+	struct source s = { .p = p, .pod = pod, .container = container };
+	struct env_source src = { .get = get, .field = field, .ctx = &s };
+	struct service_ctx sc = { .l = ret, .ns = sv_from(p->ns), .links = !links || val_bool(links) };
+
+	*ret = (struct env_list){ .a = a };
+	informer_each(p->k->services, SV("default"), add_service, &sc);
+	if (sc.links && strcmp(p->ns, "default") != 0)
+		informer_each(p->k->services, sc.ns, add_service, &sc);
+	if (env_add_from(ret, container, &src, err) < 0 || env_add_own(ret, container, &src, err) < 0)
+		return -1;
+	return 0;
+}

@@ -1,0 +1,513 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "base/timefmt.h"
+#include "codec/json.h"
+#include "kubelet/etchosts.h"
+#include "kubelet/fsutil.h"
+#include "kubelet/pod_env.h"
+#include "kubelet/subpath.h"
+#include "kubelet/volumes/volumes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* From a Pod to what the runtime is told: sandbox and container configurations. */
+
+/* --- sandbox --- */
+
+static struct rt_label *copy_map(struct arena *a, const struct val *map, size_t extra, size_t *ret_n)
+{
+	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, val_len(map) + extra);
+
+	*ret_n = 0;
+	VAL_EACH_MEMBER(map, m)
+		l[(*ret_n)++] = (struct rt_label){ m.key, val_str(m.value) };
+	return l;
+}
+
+static const struct sv *strings(struct arena *a, const struct val *list, size_t *ret_n)
+{
+	struct sv *s = ARENA_ARRAY(a, struct sv, val_len(list) + 1);
+
+	*ret_n = 0;
+	VAL_EACH(list, v)
+		s[(*ret_n)++] = val_str(v);
+	return s;
+}
+
+struct dns {
+	struct sv servers[6], searches[40], options[20];
+	size_t n_servers, n_searches, n_options;
+};
+
+static void dns_add(struct sv *list, size_t *n, size_t max, struct sv s)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (sv_eq(list[i], s))
+			return;
+	if (*n < max)
+		list[(*n)++] = s;
+}
+
+static void dns_read_host(struct arena *a, struct dns *d)
+{
+	struct sv text, line;
+
+	if (fs_read(a, "/etc/resolv.conf", 1 << 16, &text, NULL) < 0)
+		return;
+	while (sv_split(&text, '\n', &line)) {
+		struct sv rest = sv_trim(line), word, key = SV("");
+
+		while (sv_split(&rest, ' ', &word)) {
+			word = sv_trim(word);
+			if (!word.n)
+				continue;
+			if (!key.n)
+				key = word;
+			else if (sv_is(key, "nameserver"))
+				dns_add(d->servers, &d->n_servers, 3, word);
+			else if (sv_is(key, "search"))
+				dns_add(d->searches, &d->n_searches, 32, word);
+			else if (sv_is(key, "options"))
+				dns_add(d->options, &d->n_options, 16, word);
+		}
+	}
+}
+
+/* dnsPolicy, then dnsConfig on top of it. */
+static void set_dns(struct kpod *p, struct arena *a, const struct val *pod, struct rt_sandbox_config *c)
+{
+	const struct val *policy = val_get(pod, F_spec, F_dnsPolicy), *extra = val_get(pod, F_spec, F_dnsConfig);
+	struct dns *d = ARENA_NEW(a, struct dns);
+	bool cluster = p->k->cluster_dns && (val_is(policy, "ClusterFirstWithHostNet") ||
+					     (!pod_host_network(pod) && (val_is(policy, "ClusterFirst") || !policy)));
+
+	if (cluster) {
+		struct sv rest = sv_from(p->k->cluster_dns), ip;
+
+		while (sv_split(&rest, ',', &ip))
+			dns_add(d->servers, &d->n_servers, 3, ip);
+		dns_add(d->searches, &d->n_searches, 32, arena_svf(a, "%s.svc.%s", p->ns, p->k->cluster_domain));
+		dns_add(d->searches, &d->n_searches, 32, arena_svf(a, "svc.%s", p->k->cluster_domain));
+		dns_add(d->searches, &d->n_searches, 32, sv_from(p->k->cluster_domain));
+		if (p->k->files) {
+			struct dns host = { 0 };
+
+			dns_read_host(a, &host);
+			for (size_t i = 0; i < host.n_searches; i++)
+				dns_add(d->searches, &d->n_searches, 32, host.searches[i]);
+		}
+		dns_add(d->options, &d->n_options, 16, SV("ndots:5"));
+	} else if (!val_is(policy, "None") && p->k->files) {
+		dns_read_host(a, d);
+	}
+	VAL_EACH(val_member(extra, F_nameservers), s)
+		dns_add(d->servers, &d->n_servers, 6, val_str(s));
+	VAL_EACH(val_member(extra, F_searches), s)
+		dns_add(d->searches, &d->n_searches, 40, val_str(s));
+	VAL_EACH(val_member(extra, F_options), o) {
+		struct sv name = val_get_str(o, F_name), value = val_get_str(o, F_value);
+
+		for (size_t i = 0; i < d->n_options; i++) /* the pod's word replaces the policy's */
+			if (sv_eq(d->options[i], name) || sv_starts(d->options[i], arena_svf(a, "%.*s:", SV_ARG(name))))
+				d->options[i--] = d->options[--d->n_options];
+		dns_add(d->options, &d->n_options, 20,
+			value.n ? arena_svf(a, "%.*s:%.*s", SV_ARG(name), SV_ARG(value)) : name);
+	}
+	c->dns_servers = d->servers;
+	c->n_dns_servers = d->n_servers;
+	c->dns_searches = d->searches;
+	c->n_dns_searches = d->n_searches;
+	c->dns_options = d->options;
+	c->n_dns_options = d->n_options;
+}
+
+static struct sv seccomp_profile(struct arena *a, const struct val *profile)
+{
+	struct sv type = val_get_str(profile, F_type);
+
+	if (sv_is(type, "RuntimeDefault") || sv_is(type, "Unconfined"))
+		return type;
+	if (sv_is(type, "Localhost"))
+		return arena_svf(a, "localhost//var/lib/kubelet/seccomp/%.*s",
+				 SV_ARG(val_get_str(profile, F_localhostProfile)));
+	return SV("");
+}
+
+static bool any_privileged(const struct val *pod)
+{
+	VAL_EACH(val_get(pod, F_spec, F_containers), c)
+		if (val_get_bool(c, F_securityContext, F_privileged))
+			return true;
+	VAL_EACH(val_get(pod, F_spec, F_initContainers), c)
+		if (val_get_bool(c, F_securityContext, F_privileged))
+			return true;
+	return false;
+}
+
+static void set_ports(struct arena *a, const struct val *pod, struct rt_sandbox_config *c)
+{
+	const struct val *containers = val_get(pod, F_spec, F_containers);
+	size_t n = 0;
+
+	VAL_EACH(containers, ct)
+		n += val_len(val_member(ct, F_ports));
+	c->ports = ARENA_ARRAY(a, struct rt_port, n + 1);
+	if (pod_host_network(pod))
+		return;
+	VAL_EACH(containers, ct)
+		VAL_EACH(val_member(ct, F_ports), p)
+			if (val_get_int(p, 0, F_hostPort) > 0)
+				c->ports[c->n_ports++] = (struct rt_port){
+					.protocol = val_get_str(p, F_protocol),
+					.host_ip = val_get_str(p, F_hostIP),
+					.container_port = (int)val_get_int(p, 0, F_containerPort),
+					.host_port = (int)val_get_int(p, 0, F_hostPort),
+				};
+}
+
+static struct sv host_name(struct kpod *p, struct arena *a, const struct val *pod)
+{
+	struct sv own = val_get_str(pod, F_spec, F_hostname), name = own.n ? own : sv_from(p->name);
+	struct sv sub = val_get_str(pod, F_spec, F_subdomain);
+
+	if (pod_host_network(pod))
+		return sv_from(p->k->node_name);
+	name = sv_sub(name, 0, 63);
+	while (name.n && (name.p[name.n - 1] == '-' || name.p[name.n - 1] == '.'))
+		name.n--;
+	if (sub.n && val_get_bool(pod, F_spec, F_setHostnameAsFQDN))
+		return arena_svf(a, "%.*s.%.*s.%s.svc.%s", SV_ARG(name), SV_ARG(sub), p->ns, p->k->cluster_domain);
+	return name;
+}
+
+static void sandbox_config(struct kpod *p, struct arena *a, const struct val *pod, uint32_t attempt,
+			   struct rt_sandbox_config *c)
+{
+	const struct val *spec = val_member(pod, F_spec), *sec = val_member(spec, F_securityContext);
+	struct rt_label *l, *sysctls;
+	size_t n;
+
+	*c = (struct rt_sandbox_config){
+		.name = sv_from(p->name),
+		.ns = sv_from(p->ns),
+		.uid = sv_from(p->uid),
+		.hostname = host_name(p, a, pod),
+		.log_dir = sv_from(pod_log_dir(p->k, a, pod)),
+		.cgroup_parent = sv_from(cgroup_pod_path(a, p->k->cgroup_root, pod_qos(pod), sv_from(p->uid))),
+		.attempt = attempt,
+		.host_network = pod_host_network(pod),
+		.host_pid = val_get_bool(spec, F_hostPID),
+		.host_ipc = val_get_bool(spec, F_hostIPC),
+		.share_pid = val_get_bool(spec, F_shareProcessNamespace),
+		.privileged = any_privileged(pod),
+		.run_as_user = val_get_int(sec, -1, F_runAsUser),
+		.run_as_group = val_get_int(sec, -1, F_runAsGroup),
+		.seccomp = SV("RuntimeDefault"),
+	};
+	if (c->run_as_group >= 0 && c->run_as_user < 0)
+		c->run_as_group = -1; /* CRI wants a user beside a group */
+	l = copy_map(a, val_get(pod, F_metadata, F_labels), 3, &n);
+	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.name"), c->name };
+	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.namespace"), c->ns };
+	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.uid"), c->uid };
+	c->labels = l;
+	c->n_labels = n;
+	l = copy_map(a, val_get(pod, F_metadata, F_annotations), 2, &n);
+	l[n++] = (struct rt_label){ SV("kubernetes.io/config.source"), SV("api") };
+	c->annotations = l;
+	c->n_annotations = n;
+	sysctls = ARENA_ARRAY(a, struct rt_label, val_len(val_member(sec, F_sysctls)) + 1);
+	VAL_EACH(val_member(sec, F_sysctls), s)
+		sysctls[c->n_sysctls++] = (struct rt_label){ val_get_str(s, F_name), val_get_str(s, F_value) };
+	c->sysctls = sysctls;
+	set_dns(p, a, pod, c);
+	set_ports(a, pod, c);
+}
+
+int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, const struct pod_actual *x,
+		      struct err *err)
+{
+	struct rt_sandbox_config c;
+	struct sv id;
+
+	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c);
+	return p->k->rt->ops->run_sandbox(p->k->rt, a, &c, &id, err);
+}
+
+/* --- container --- */
+
+static const struct val *security(const struct val *pod, const struct val *spec, enum sym field)
+{
+	const struct val *own = val_get(spec, F_securityContext, field);
+
+	return own ? own : val_get(pod, F_spec, F_securityContext, field);
+}
+
+/* runAsNonRoot: refuses root, given or of the image. */
+static int check_user(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
+		      struct rt_container_config *c, struct err *err)
+{
+	struct rt_image *img = NULL;
+
+	if (!val_bool(security(pod, spec, F_runAsNonRoot)))
+		return 0;
+	if (c->run_as_user == 0)
+		return err_set(err, ERR_INVALID,
+			       "container's runAsUser breaks non-root policy (pod: \"%s_%s(%s)\", container: %.*s)",
+			       p->name, p->ns, p->uid, SV_ARG(c->name));
+	if (c->run_as_user > 0)
+		return 0;
+	if (p->k->rt->ops->image_status(p->k->rt, a, c->image, &img, err) < 0)
+		return -1;
+	if (img && img->username.n)
+		return err_set(
+		    err, ERR_INVALID,
+		    "container has runAsNonRoot and image has non-numeric user (%.*s), cannot verify user is "
+		    "non-root (pod: \"%s_%s(%s)\", container: %.*s)",
+		    SV_ARG(img->username), p->name, p->ns, p->uid, SV_ARG(c->name));
+	if (!img || img->uid <= 0)
+		return err_set(
+		    err, ERR_INVALID,
+		    "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", container: %.*s)",
+		    p->name, p->ns, p->uid, SV_ARG(c->name));
+	return 0;
+}
+
+static void set_security(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
+			 struct rt_container_config *c)
+{
+	static const struct sv masked[] = { SV("/proc/asound"),
+					    SV("/proc/acpi"),
+					    SV("/proc/kcore"),
+					    SV("/proc/keys"),
+					    SV("/proc/latency_stats"),
+					    SV("/proc/timer_list"),
+					    SV("/proc/timer_stats"),
+					    SV("/proc/sched_debug"),
+					    SV("/proc/scsi"),
+					    SV("/sys/firmware"),
+					    SV("/sys/devices/virtual/powercap") };
+	static const struct sv readonly[] = { SV("/proc/bus"), SV("/proc/fs"), SV("/proc/irq"), SV("/proc/sys"),
+					      SV("/proc/sysrq-trigger") };
+	const struct val *own = val_member(spec, F_securityContext), *pod_sec = val_get(pod, F_spec, F_securityContext);
+	const struct val *groups = val_member(pod_sec, F_supplementalGroups), *fs = val_member(pod_sec, F_fsGroup);
+	const struct val *escalate = val_member(own, F_allowPrivilegeEscalation);
+	int64_t *g = ARENA_ARRAY(a, int64_t, val_len(groups) + 1);
+
+	(void)p;
+	c->privileged = val_get_bool(own, F_privileged);
+	c->readonly_rootfs = val_get_bool(own, F_readOnlyRootFilesystem);
+	c->no_new_privs = escalate && !val_bool(escalate);
+	c->run_as_user = val_int_or(security(pod, spec, F_runAsUser), -1);
+	c->run_as_group = val_int_or(security(pod, spec, F_runAsGroup), -1);
+	VAL_EACH(groups, v)
+		g[c->n_supplemental_groups++] = val_int_or(v, 0);
+	if (fs)
+		g[c->n_supplemental_groups++] = val_int_or(fs, 0);
+	c->supplemental_groups = g;
+	c->add_caps = strings(a, val_get(own, F_capabilities, F_add), &c->n_add_caps);
+	c->drop_caps = strings(a, val_get(own, F_capabilities, F_drop), &c->n_drop_caps);
+	c->seccomp = c->privileged ? SV("Unconfined") : seccomp_profile(a, security(pod, spec, F_seccompProfile));
+	if (!c->seccomp.n)
+		c->seccomp = SV("Unconfined"); /* the kubelet's default without --seccomp-default */
+	if (!c->privileged && !val_is(val_member(own, F_procMount), "Unmasked")) {
+		c->masked_paths = masked;
+		c->n_masked_paths = ARRAY_LEN(masked);
+		c->readonly_paths = readonly;
+		c->n_readonly_paths = ARRAY_LEN(readonly);
+	}
+	c->host_network = pod_host_network(pod);
+	c->host_pid = val_get_bool(pod, F_spec, F_hostPID);
+	c->host_ipc = val_get_bool(pod, F_spec, F_hostIPC);
+	c->pid_mode = val_get_bool(pod, F_spec, F_shareProcessNamespace) ? 0 : 1;
+}
+
+static void set_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
+{
+	int64_t request = container_cpu_milli(spec, F_requests), limit = container_cpu_milli(spec, F_limits);
+
+	c->cpu_shares = cgroup_cpu_shares(request ? request : limit);
+	c->cpu_period = 100000;
+	c->cpu_quota = cgroup_cpu_quota(limit, c->cpu_period);
+	c->memory_limit_bytes = container_memory(spec, F_limits);
+	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+}
+
+static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
+		      const struct env_list *env, int restart_count, struct rt_container_config *c, struct err *err)
+{
+	const struct val *mounts = val_member(spec, F_volumeMounts);
+	struct rt_mount *m = ARENA_ARRAY(a, struct rt_mount, val_len(mounts) + 2);
+	struct sv term = val_get_str(spec, F_terminationMessagePath);
+	bool hosts = false;
+
+	c->mounts = m;
+	if (!p->k->files)
+		return 0;
+	VAL_EACH(mounts, vm) {
+		struct sv name = val_get_str(vm, F_name), sub = val_get_str(vm, F_subPath);
+		const struct val *prop = val_member(vm, F_mountPropagation);
+		struct sv sub_expr = val_get_str(vm, F_subPathExpr);
+		const char *host;
+		bool ro = false;
+
+		if (volume_path(p->k, a, pod, name, &host, &ro, err) < 0)
+			return -1;
+		if (sub_expr.n)
+			sub = env_expand(a, sub_expr, env_lookup, (void *)env);
+		if (sub.n &&
+		    subpath_bind(p->k, a, sv_from(p->uid), name, c->name, (int)c->n_mounts, host, sub, &host, err) < 0)
+			return err_wrap(err, "failed to prepare subPath for volumeMount \"%.*s\" of container \"%.*s\"",
+					SV_ARG(name), SV_ARG(c->name));
+		m[c->n_mounts++] = (struct rt_mount){
+			.container_path = val_get_str(vm, F_mountPath),
+			.host_path = sv_from(host),
+			.readonly = ro || val_get_bool(vm, F_readOnly),
+			.propagation = val_is(prop, "Bidirectional")	 ? 2
+				       : val_is(prop, "HostToContainer") ? 1
+									 : 0,
+		};
+		hosts |= sv_is(val_get_str(vm, F_mountPath), "/etc/hosts");
+	}
+	if (!hosts) {
+		const char *path = arena_printf(a, "%s/etc-hosts", pod_dir(p->k, a, sv_from(p->uid)));
+
+		if (etchosts_write(p, a, pod, path, err) < 0)
+			return -1;
+		m[c->n_mounts++] = (struct rt_mount){ .container_path = SV("/etc/hosts"), .host_path = sv_from(path) };
+	}
+	if (term.n) {
+		const char *path = termination_log_path(p->k, a, sv_from(p->uid), c->name, restart_count);
+		char *dir = arena_strdup(a, path);
+
+		*strrchr(dir, '/') = '\0';
+		if (fs_mkdir_p(dir, 0755, err) < 0 || fs_write(path, SV(""), 0666, err) < 0)
+			return -1;
+		m[c->n_mounts++] = (struct rt_mount){ .container_path = term, .host_path = sv_from(path) };
+	}
+	return 0;
+}
+
+static struct rt_label *container_labels(struct kpod *p, struct arena *a, struct sv name)
+{
+	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, 4);
+
+	l[0] = (struct rt_label){ SV("io.kubernetes.container.name"), name };
+	l[1] = (struct rt_label){ SV("io.kubernetes.pod.name"), sv_from(p->name) };
+	l[2] = (struct rt_label){ SV("io.kubernetes.pod.namespace"), sv_from(p->ns) };
+	l[3] = (struct rt_label){ SV("io.kubernetes.pod.uid"), sv_from(p->uid) };
+	return l;
+}
+
+static void set_annotations(struct arena *a, const struct val *pod, const struct val *spec, int restart_count,
+			    struct rt_container_config *c)
+{
+	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, 8);
+	const struct val *ports = val_member(spec, F_ports);
+	size_t n = 0;
+
+	l[n++] =
+	    (struct rt_label){ SV("io.kubernetes.container.hash"), arena_svf(a, "%" PRIx64, container_hash(spec)) };
+	l[n++] = (struct rt_label){ SV("io.kubernetes.container.restartCount"), arena_svf(a, "%d", restart_count) };
+	l[n++] = (struct rt_label){ SV("io.kubernetes.container.terminationMessagePath"),
+				    val_get_str(spec, F_terminationMessagePath) };
+	l[n++] = (struct rt_label){ SV("io.kubernetes.container.terminationMessagePolicy"),
+				    val_get_str(spec, F_terminationMessagePolicy) };
+	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.terminationGracePeriod"),
+				    arena_svf(a, "%" PRId64,
+					      val_get_int(pod, 30, F_spec, F_terminationGracePeriodSeconds)) };
+	if (val_len(ports)) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		json_encode(&b, ports);
+		l[n++] = (struct rt_label){ SV("io.kubernetes.container.ports"), arena_sv(a, buf_sv(&b)) };
+	}
+	c->annotations = l;
+	c->n_annotations = n;
+}
+
+static int old_restart_count(const struct val *pod, struct sv name, bool init)
+{
+	VAL_EACH(val_get(pod, F_status, init ? F_initContainerStatuses : F_containerStatuses), s)
+		if (sv_eq(val_get_str(s, F_name), name) && val_get_str(s, F_containerID).n)
+			return (int)MIN(val_get_int(s, 0, F_restartCount) + 1, INT_MAX - 1);
+	return 0;
+}
+
+static int fill(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, int count,
+		struct sv ref, struct rt_container_config *c, struct err *err)
+{
+	struct env_list *env = ARENA_NEW(a, struct env_list);
+	struct sv *cmd, *args;
+
+	*c = (struct rt_container_config){
+		.name = val_get_str(spec, F_name),
+		.image = val_get_str(spec, F_image),
+		.image_ref = ref,
+		.working_dir = val_get_str(spec, F_workingDir),
+		.log_path = arena_svf(a, "%.*s/%d.log", SV_ARG(val_get_str(spec, F_name)), count),
+		.attempt = (uint32_t)count,
+		.stdin = val_get_bool(spec, F_stdin),
+		.stdin_once = val_get_bool(spec, F_stdinOnce),
+		.tty = val_get_bool(spec, F_tty),
+	};
+	if (pod_env(p, a, pod, spec, env, err) < 0)
+		return -1;
+	c->envs = env->p;
+	c->n_envs = env->n;
+	cmd = (struct sv *)strings(a, val_member(spec, F_command), &c->n_command);
+	args = (struct sv *)strings(a, val_member(spec, F_args), &c->n_args);
+	for (size_t i = 0; i < c->n_command; i++)
+		cmd[i] = env_expand(a, cmd[i], env_lookup, env);
+	for (size_t i = 0; i < c->n_args; i++)
+		args[i] = env_expand(a, args[i], env_lookup, env);
+	c->command = cmd;
+	c->args = args;
+	c->labels = container_labels(p, a, c->name);
+	c->n_labels = 4;
+	set_annotations(a, pod, spec, count, c);
+	set_security(p, a, pod, spec, c);
+	set_resources(pod, spec, c);
+	if (check_user(p, a, pod, spec, c, err) < 0)
+		return -1;
+	return set_mounts(p, a, pod, spec, env, count, c, err);
+}
+
+int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
+			const struct pod_actual *x, struct sv image_ref, struct err *err)
+{
+	struct sv name = val_get_str(spec, F_name), id;
+	struct kcont *kc = kpod_cont(p, name);
+	const struct rt_container *last = pod_actual_find(x, name, 0);
+	const struct val *hook = val_get(spec, F_lifecycle, F_postStart);
+	int count = last ? rt_restart_count(last) + 1 : old_restart_count(pod, name, init);
+	struct rt_container_config c;
+	struct rt_sandbox_config sc;
+
+	if (fill(p, a, pod, spec, count, image_ref, &c, err) < 0) {
+		kcont_wait(p, kc, "CreateContainerConfigError", "%s", err_msg(err));
+		return -1;
+	}
+	sandbox_config(p, a, pod, x->sandbox->attempt, &sc);
+	if (p->k->files && fs_mkdir_p(arena_printf(a, "%.*s/%.*s", SV_ARG(sc.log_dir), SV_ARG(name)), 0755, err) < 0)
+		return -1;
+	if (p->k->rt->ops->create_container(p->k->rt, a, x->sandbox->id, &c, &sc, &id, err) < 0) {
+		kcont_wait(p, kc, "CreateContainerError", "%s", err_msg(err));
+		return -1;
+	}
+	kcont_reset(p, kc, id);
+	kpod_event(p, spec, "Normal", "Created", "Container created");
+	if (p->k->rt->ops->start_container(p->k->rt, id, err) < 0) {
+		kcont_wait(p, kc, "RunContainerError", "%s", err_msg(err));
+		return -1;
+	}
+	kcont_wait(p, kc, NULL, NULL);
+	kpod_event(p, spec, "Normal", "Started", "Container started");
+	if (hook)
+		hook_start(p, kc, spec, hook, false, NEVER_NS);
+	return 0;
+}

@@ -1,0 +1,478 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "kubelet/backoff.h"
+#include "kubelet/fsutil.h"
+
+#include <stdlib.h>
+
+/* One run of a pod's sync: read what the runtime holds, do what the state calls for, write the status. Every step
+ * is safe to repeat. Waiting is never done here: *wake_ns says when to look again at the latest. */
+
+struct sync {
+	struct kpod *p;
+	struct kubelet *k;
+	struct arena *a;
+	struct obj *obj;
+	const struct val *pod;
+	struct pod_actual x;
+	int64_t wake_ns; /* from now; NEVER_NS */
+	bool vanished, refresh;
+	bool changed; /* the runtime's side was changed: read again before writing the status */
+};
+
+static void wake(struct sync *s, int64_t ns)
+{
+	s->wake_ns = MIN(s->wake_ns, MAX(ns, NS_PER_MS));
+}
+
+/* --- should it run at all? --- */
+
+static void check_deadline(struct sync *s)
+{
+	int64_t limit = val_get_int(s->pod, -1, F_spec, F_activeDeadlineSeconds), left;
+
+	if (limit < 0 || s->p->forced_reason || !s->p->started_ns)
+		return;
+	left = s->p->started_ns + limit * NS_PER_SEC - env_now_ns(s->k->env);
+	if (left > 0) {
+		wake(s, left);
+		return;
+	}
+	s->p->forced_reason = "DeadlineExceeded";
+	s->p->forced_message = xstrdup("Pod was active on the node longer than the specified deadline");
+	kpod_event(s->p, NULL, "Normal", "DeadlineExceeded", "%s", s->p->forced_message);
+}
+
+static void begin(struct sync *s)
+{
+	struct kpod *p = s->p;
+
+	if (!p->started_ns && !time_parse(val_get_str(s->pod, F_status, F_startTime), &p->started_ns))
+		p->started_ns = env_now_ns(s->k->env);
+	check_deadline(s);
+	if (p->state != POD_SYNC)
+		return;
+	if (s->vanished || obj_deleting(s->obj) || p->forced_reason)
+		p->state = POD_STOPPING;
+	else if (pod_phase_terminal(s->pod) && !p->terminal) {
+		p->terminal = true; /* finished before a restart of ours */
+		p->state = POD_STOPPING;
+	}
+}
+
+/* --- running it --- */
+
+static int prepare(struct sync *s, struct err *err)
+{
+	struct kpod *p = s->p;
+	struct err e = ERR_INIT;
+
+	if (!p->dirs_made) {
+		if (s->k->host->make_pod_dirs(s->k, s->pod, err) < 0)
+			return -1;
+		/* A cgroup that cannot be made is reported and lived without: limits of containers still hold. */
+		if (s->k->host->pod_cgroup(s->k, s->pod, true, &e) < 0)
+			log_warn(SYS, "no cgroup for a pod", "why", "%s/%s: %s", p->ns, p->name, err_msg(&e));
+		err_release(&e);
+		p->dirs_made = true;
+	}
+	if (p->volumes_ready && !s->refresh)
+		return 0;
+	if (s->k->host->setup_volumes(s->k, s->pod, &e) < 0) {
+		if (p->volumes_ready) { /* an update; it keeps running on what it has */
+			log_warn(SYS, "volumes cannot be refreshed", "why", "%s/%s: %s", p->ns, p->name, err_msg(&e));
+			err_release(&e);
+			return 0;
+		}
+		kpod_event(p, NULL, "Warning", "FailedMount", "%s", err_msg(&e));
+		return err_move(err, &e);
+	}
+	p->volumes_ready = true;
+	return 0;
+}
+
+/* Is anything left that should be started? Decides whether a dead sandbox is replaced. */
+static bool wants_sandbox(struct sync *s)
+{
+	bool any = false;
+
+	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
+		const struct rt_container *rc = pod_actual_find(&s->x, val_get_str(c, F_name), 0);
+
+		if (!rc || rc->state != RT_EXITED)
+			/* Created or running in a sandbox that died counts as failed. */
+			any |= !rc || container_should_restart(s->pod, c, false, 137);
+		else
+			any |= container_should_restart(s->pod, c, false, rc->exit_code);
+	}
+	return any;
+}
+
+static int ensure_sandbox(struct sync *s, struct err *err)
+{
+	struct kpod *p = s->p;
+	struct err e = ERR_INIT;
+
+	if (s->x.sandbox) {
+		p->sandbox_failures = 0;
+		pod_ips_update(p, s->a, &s->x);
+		return 1;
+	}
+	if (s->x.n_sandboxes) {
+		if (!wants_sandbox(s))
+			return 0;
+		/* What still runs in the dead one must end before its successor begins. */
+		if (!pod_stop_step(p, s->pod, &s->x, 2, &s->wake_ns))
+			return 0;
+		for (size_t i = 0; i < s->x.n_sandboxes; i++)
+			if (s->k->rt->ops->stop_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
+				return -1;
+		kpod_event(p, NULL, "Normal", "SandboxChanged",
+			   "Pod sandbox changed, it will be killed and re-created.");
+	}
+	if (pod_sandbox_start(p, s->a, s->pod, &s->x, &e) < 0) {
+		p->sandbox_failures++;
+		wake(s, MIN(NS_PER_SEC << MIN(p->sandbox_failures, 5u), 30 * NS_PER_SEC));
+		kpod_event(p, NULL, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s",
+			   err_msg(&e));
+		err_release(&e);
+		return 0;
+	}
+	s->changed = true;
+	if (pod_actual_read(s->k, s->a, sv_from(p->uid), &s->x, err) < 0)
+		return -1;
+	pod_ips_update(p, s->a, &s->x);
+	return s->x.sandbox ? 1 : 0;
+}
+
+/* Keeps the newest dead instance of a container, for its logs and lastState; earlier ones go. */
+static void prune(struct sync *s, struct sv name)
+{
+	struct rt_container *rc;
+
+	for (size_t nth = 2; (rc = pod_actual_find(&s->x, name, nth)); nth++)
+		if (rc->state != RT_RUNNING)
+			s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL);
+}
+
+static int start_container(struct sync *s, const struct val *spec, bool init, struct kcont *c, struct err *err)
+{
+	struct err e = ERR_INIT;
+	struct sv ref;
+	int rc = images_ensure(s->p, s->a, s->pod, spec, c, &ref, &s->wake_ns);
+
+	(void)err;
+	if (rc <= 0)
+		return 0;
+	s->changed = true;
+	if (pod_container_start(s->p, s->a, s->pod, spec, init, &s->x, ref, &e) < 0) {
+		kpod_event(s->p, spec, "Warning", "Failed", "Error: %s", err_msg(&e));
+		err_release(&e);
+		backoff_next(&c->backoff_ns, &c->backoff_at_ns, env_mono_ns(s->k->env));
+		wake(s, c->backoff_ns);
+		return 0;
+	}
+	prune(s, val_get_str(spec, F_name));
+	return 1;
+}
+
+/* Watches over one that runs: hooks, probes, a changed image. Returns true when it is fully up. */
+static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const struct rt_container *rc)
+{
+	const struct val *hook = val_get(spec, F_lifecycle, F_postStart);
+	enum hook_state state;
+	char hash[24];
+	struct sv old = rt_annotation(rc, "io.kubernetes.container.hash");
+	const char *why = NULL;
+	int64_t grace = -1;
+
+	kcont_reset(s->p, c, rc->id);
+	kcont_wait(s->p, c, NULL, NULL);
+	pthread_mutex_lock(&s->p->lock);
+	state = c->post_start;
+	pthread_mutex_unlock(&s->p->lock);
+	snprintf(hash, sizeof(hash), "%" PRIx64, container_hash(spec));
+	if (hook && state == HOOK_RUNNING)
+		return false;
+	if (c->stop_wanted) {
+		why = ""; /* begun earlier */
+	} else if (state == HOOK_FAILED) {
+		why = "failed its PostStartHook";
+	} else if (old.n && !sv_is(old, hash)) {
+		why = "definition changed, will be restarted";
+	} else {
+		probes_ensure(s->p, c, spec);
+		if (probe_get(s->p, c, PROBE_LIVENESS) == PROBE_FAILURE) {
+			why = "failed liveness probe, will be restarted";
+			grace = probe_grace(c, PROBE_LIVENESS);
+		} else if (probe_get(s->p, c, PROBE_STARTUP) == PROBE_FAILURE) {
+			why = "failed startup probe, will be restarted";
+			grace = probe_grace(c, PROBE_STARTUP);
+		}
+	}
+	if (!why)
+		return kcont_started(s->p, c, spec);
+	if (*why)
+		kpod_event(s->p, spec, "Normal", "Killing", "Container %s %s", c->name, why);
+	container_stop_step(s->p, s->pod, spec, rc, grace, &s->wake_ns);
+	return false;
+}
+
+enum cont_outcome { CONT_UP, CONT_PENDING, CONT_DONE_OK, CONT_DONE_FAILED };
+
+/* Brings one container to where it should be. */
+static enum cont_outcome sync_container(struct sync *s, const struct val *spec, bool init, struct err *err)
+{
+	struct sv name = val_get_str(spec, F_name);
+	struct kcont *c = kpod_cont(s->p, name);
+	const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
+	bool in_this_sandbox = rc && s->x.sandbox && sv_eq(rc->sandbox_id, s->x.sandbox->id);
+	int64_t now = env_mono_ns(s->k->env), ended;
+
+	if (rc && rc->state == RT_RUNNING && in_this_sandbox)
+		return tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
+	if (rc && rc->state == RT_CREATED && in_this_sandbox) {
+		/* Left between create and start by a crash of ours, or its start failed: make a new one. */
+		s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL);
+		s->changed = true;
+		if (pod_actual_read(s->k, s->a, sv_from(s->p->uid), &s->x, NULL) < 0)
+			return CONT_PENDING;
+		rc = pod_actual_find(&s->x, name, 0);
+	}
+	probes_stop(s->p, c);
+	if (rc && rc->state == RT_EXITED) {
+		/* An init container's success holds for the sandbox it ran in, unless the pod went on since. */
+		if (init && !container_is_sidecar(spec) && rc->exit_code == 0 && in_this_sandbox)
+			return CONT_DONE_OK;
+		if (!(init && rc->exit_code == 0 && !in_this_sandbox) &&
+		    !container_should_restart(s->pod, spec, init, rc->exit_code))
+			return rc->exit_code == 0 ? CONT_DONE_OK : CONT_DONE_FAILED;
+		ended = now - (env_now_ns(s->k->env) - rc->finished_ns);
+		if (backoff_active(c->backoff_ns, c->backoff_at_ns, ended, now)) {
+			int64_t left = c->backoff_ns - (now - ended);
+
+			if (!c->wait_reason || strcmp(c->wait_reason, "CrashLoopBackOff") != 0)
+				kpod_event(s->p, spec, "Warning", "BackOff",
+					   "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
+					   s->p->name, s->p->ns, s->p->uid);
+			kcont_wait(s->p, c, "CrashLoopBackOff",
+				   "back-off %s restarting failed container=%s pod=%s_%s(%s)",
+				   arena_printf(s->a, c->backoff_ns >= 60 * NS_PER_SEC ? "%dm%ds" : "%.0d%ds",
+						(int)(c->backoff_ns / NS_PER_SEC / 60),
+						(int)(c->backoff_ns / NS_PER_SEC % 60)),
+				   c->name, s->p->name, s->p->ns, s->p->uid);
+			wake(s, left);
+			return CONT_PENDING;
+		}
+	} else if (!rc && c->wait_reason && backoff_active(c->backoff_ns, c->backoff_at_ns, c->backoff_at_ns, now)) {
+		wake(s, c->backoff_ns - (now - c->backoff_at_ns)); /* its creation failed a moment ago */
+		return CONT_PENDING;
+	}
+	if (start_container(s, spec, init, c, err) <= 0)
+		return CONT_PENDING;
+	if (rc && rc->state == RT_EXITED)
+		backoff_next(&c->backoff_ns, &c->backoff_at_ns, now);
+	if (pod_actual_read(s->k, s->a, sv_from(s->p->uid), &s->x, NULL) < 0)
+		return CONT_PENDING;
+	rc = pod_actual_find(&s->x, name, 0);
+	return rc && rc->state == RT_RUNNING && tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
+}
+
+/* Init containers in order; true when all are behind us. */
+static bool sync_init(struct sync *s, bool *ret_failed, struct err *err)
+{
+	bool main_ran = false;
+
+	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
+		const struct rt_container *rc = pod_actual_find(&s->x, val_get_str(c, F_name), 0);
+
+		main_ran |= rc && s->x.sandbox && sv_eq(rc->sandbox_id, s->x.sandbox->id);
+	}
+	VAL_EACH(val_get(s->pod, F_spec, F_initContainers), c) {
+		if (main_ran && !container_is_sidecar(c))
+			continue; /* done in this sandbox, though the record may be gone */
+		switch (sync_container(s, c, true, err)) {
+		case CONT_UP:
+			if (container_is_sidecar(c))
+				continue;
+			return false;
+		case CONT_DONE_OK:
+			continue;
+		case CONT_DONE_FAILED:
+			*ret_failed = true;
+			return false;
+		default:
+			if (main_ran)
+				continue; /* a sidecar on its way back does not hold up the others */
+			return false;
+		}
+	}
+	return true;
+}
+
+static void sync_containers(struct sync *s, struct err *err)
+{
+	bool failed = false;
+	size_t n = 0, done = 0;
+
+	if (!sync_init(s, &failed, err)) {
+		if (failed) {
+			s->p->terminal = true;
+			s->p->state = POD_STOPPING;
+		}
+		return;
+	}
+	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
+		const struct kcont *kc = kpod_cont(s->p, val_get_str(c, F_name));
+		enum cont_outcome o = sync_container(s, c, false, err);
+
+		n++;
+		done += o == CONT_DONE_OK || o == CONT_DONE_FAILED;
+		/* The next one waits for this one's postStart. */
+		if (o == CONT_PENDING && kc->post_start == HOOK_RUNNING)
+			return;
+	}
+	if (n && done == n) { /* nothing left to run, nothing to restart */
+		s->p->terminal = true;
+		s->p->state = POD_STOPPING;
+	}
+}
+
+static int sync_running(struct sync *s, struct err *err)
+{
+	int rc;
+
+	if (prepare(s, err) < 0)
+		return -1;
+	rc = ensure_sandbox(s, err);
+	if (rc < 0)
+		return -1;
+	if (rc > 0) {
+		sync_containers(s, err);
+	} else if (s->x.n_sandboxes && !s->x.sandbox && !wants_sandbox(s)) {
+		s->p->terminal = true;
+		s->p->state = POD_STOPPING;
+	}
+	return 0;
+}
+
+/* --- ending it --- */
+
+static int sync_stopping(struct sync *s, struct err *err)
+{
+	struct kpod *p = s->p;
+	/* Vanished without our doing: a forced delete; nobody waits for it. */
+	int64_t grace = s->vanished && !obj_deleting(s->obj) ? 2 : -1;
+
+	p->terminal = true;
+	if (!pod_stop_step(p, s->pod, &s->x, grace, &s->wake_ns))
+		return 0;
+	for (size_t i = 0; i < s->x.n_sandboxes; i++)
+		if (s->x.sandboxes[i].ready) {
+			if (s->k->rt->ops->stop_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
+				return err_wrap(err, "stopping the sandbox");
+			s->changed = true;
+		}
+	if (!p->torn_down) {
+		if (s->k->host->teardown_pod(s->k, sv_from(p->uid), err) < 0)
+			return err_wrap(err, "removing the pod's volumes");
+		if (s->k->host->pod_cgroup(s->k, s->pod, false, err) < 0)
+			return -1;
+		p->torn_down = true;
+	}
+	p->state = POD_STOPPED;
+	return 0;
+}
+
+static int sync_stopped(struct sync *s, struct err *err)
+{
+	struct kpod *p = s->p;
+	struct err e = ERR_INIT;
+
+	if (!s->vanished && obj_deleting(s->obj)) {
+		const struct client_delete_opts del = { .grace_seconds = 0, .precondition_uid = sv_from(p->uid) };
+
+		if (client_delete(s->k->client, RES(core_pods), sv_from(p->ns), sv_from(p->name), &del, &e) < 0 &&
+		    e.reason != ERR_NOT_FOUND && e.reason != ERR_CONFLICT)
+			return err_move(err, &e);
+		err_release(&e);
+		/* Its disappearance comes back through the informer; finalizers may keep it. */
+		return 0;
+	}
+	if (!s->vanished)
+		return 0;
+	for (size_t i = 0; i < s->x.n_containers; i++)
+		if (s->k->rt->ops->remove_container(s->k->rt, s->x.containers[i].id, err) < 0)
+			return -1;
+	for (size_t i = 0; i < s->x.n_sandboxes; i++)
+		if (s->k->rt->ops->remove_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
+			return -1;
+	if (s->k->files) {
+		fs_remove_tree(pod_log_dir(s->k, s->a, s->pod), NULL);
+		fs_remove_tree(pod_dir(s->k, s->a, sv_from(p->uid)), NULL);
+	}
+	p->state = POD_GONE;
+	kubelet_forget_pod(s->k, p);
+	return 0;
+}
+
+/* --- one run --- */
+
+int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sync s = { .k = ctx, .a = &a, .wake_ns = NEVER_NS };
+	enum pod_state before;
+	int rc = 0;
+
+	s.p = kubelet_pod(s.k, uid);
+	if (!s.p)
+		return 0;
+	s.obj = kpod_obj(s.p, &a);
+	s.pod = obj_root(s.obj);
+	pthread_mutex_lock(&s.p->lock);
+	s.vanished = s.p->vanished;
+	s.refresh = s.p->refresh;
+	s.p->refresh = false;
+	pthread_mutex_unlock(&s.p->lock);
+
+	rc = pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, err);
+	if (rc == 0) {
+		begin(&s);
+		do { /* the next state's work follows at once */
+			before = s.p->state;
+			if (before == POD_SYNC)
+				rc = sync_running(&s, err);
+			else if (before == POD_STOPPING)
+				rc = sync_stopping(&s, err);
+			if (s.changed && pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, NULL) == 0)
+				s.changed = false;
+		} while (rc == 0 && s.p->state != before && s.p->state != POD_STOPPED);
+	}
+	/* The status is told also when something failed above: that is what it is for. */
+	if (!s.vanished) {
+		struct err e = ERR_INIT;
+
+		if (pod_status_sync(s.p, &a, s.obj, &s.x, &e) < 0 && rc == 0)
+			rc = err_move(err, &e);
+		err_release(&e);
+	}
+	if (rc == 0 && s.p->state == POD_STOPPED)
+		rc = sync_stopped(&s, err);
+	/* Retried on our own terms: the queue's back-off would grow to a quarter of an hour. */
+	if (rc < 0) {
+		log_warn(SYS, "pod cannot be synced, will be retried", "why", "%s/%s: %s", s.p->ns, s.p->name,
+			 err_msg(err));
+		err_release(err);
+		s.p->failures++;
+		wake(&s, MIN((100 * NS_PER_MS) << MIN(s.p->failures, 7u), 10 * NS_PER_SEC));
+	} else {
+		s.p->failures = 0;
+	}
+	if (s.wake_ns != NEVER_NS)
+		ret->after_ns = s.wake_ns;
+	kpod_unref(s.p);
+	return 0;
+}

@@ -1,0 +1,209 @@
+#include "kubelet/kubelet-internal.h"
+
+#include <stdlib.h>
+
+/* Liveness, readiness and startup probes. Each is a timer of its own from the container's start to its end:
+ *
+ *	initialDelay ──▶ run ──(every period)──▶ run ...
+ *	result turns after successThreshold / failureThreshold runs in a row with the same outcome
+ *
+ * Liveness and readiness wait until startup has succeeded. A change of a result kicks the pod's sync, which
+ * acts on it: restarts, or writes the status. */
+
+struct prober {
+	_Atomic int refs; /* kcont, and the timer or task */
+	struct kpod *p;
+	struct obj *obj; /* the version the probe was read from */
+	char *container, *id;
+	enum probe_kind kind;
+	const struct val *probe, *spec; /* in obj */
+	int64_t period_ns, timeout_ns;
+	/* Under p->lock. */
+	enum probe_result result, last;
+	int64_t streak;
+	struct env_timer *timer;
+	bool stop;
+};
+
+static void prober_unref(struct prober *r)
+{
+	if (--r->refs)
+		return;
+	obj_unref(r->obj);
+	kpod_unref(r->p);
+	free(r->container);
+	free(r->id);
+	free(r);
+}
+
+/* Pure part, for tests: what one more outcome makes of a result. */
+enum probe_result probe_step(enum probe_result result, enum probe_result *last, int64_t *streak,
+			     enum probe_result outcome, int64_t success_threshold, int64_t failure_threshold)
+{
+	if (outcome == PROBE_UNKNOWN) /* could not be run: says nothing */
+		return result;
+	*streak = outcome == *last ? *streak + 1 : 1;
+	*last = outcome;
+	if (*streak >= (outcome == PROBE_SUCCESS ? success_threshold : failure_threshold))
+		return outcome;
+	return result;
+}
+
+static bool has_started(struct prober *r) /* under p->lock */
+{
+	for (size_t i = 0; i < r->p->conts.n; i++) {
+		const struct kcont *c = r->p->conts.p[i];
+		const struct prober *s = c->probers[PROBE_STARTUP];
+
+		if (!strcmp(c->name, r->container))
+			return !s || s->result == PROBE_SUCCESS;
+	}
+	return true;
+}
+
+static void prober_run(struct prober *r)
+{
+	static const char *const names[] = { "Startup", "Readiness", "Liveness" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	enum probe_result outcome = PROBE_UNKNOWN, before;
+	bool wait, changed;
+	struct sv why = SV("");
+
+	pthread_mutex_lock(&r->p->lock);
+	wait = r->kind != PROBE_STARTUP && !has_started(r);
+	pthread_mutex_unlock(&r->p->lock);
+	if (wait)
+		return;
+	outcome = handler_run(r->p, &a, r->spec, sv_from(r->id), r->probe, r->timeout_ns, &why);
+	pthread_mutex_lock(&r->p->lock);
+	before = r->result;
+	r->result = probe_step(r->result, &r->last, &r->streak, outcome, val_get_int(r->probe, 1, F_successThreshold),
+			       val_get_int(r->probe, 3, F_failureThreshold));
+	changed = r->result != before && !r->stop;
+	/* A startup probe that has succeeded is over. */
+	if (r->kind == PROBE_STARTUP && r->result != PROBE_UNKNOWN)
+		r->stop = true;
+	pthread_mutex_unlock(&r->p->lock);
+	if (outcome == PROBE_FAILURE)
+		kpod_event(r->p, r->spec, "Warning", "Unhealthy", "%s probe failed: %.*s", names[r->kind],
+			   SV_ARG(sv_sub(why, 0, 512)));
+	if (changed)
+		kpod_kick(r->p);
+}
+
+static void prober_fire(void *ctx)
+{
+	struct prober *r = ctx;
+	struct kpod *p = r->p;
+	bool stop, again = false;
+
+	pthread_mutex_lock(&p->lock);
+	r->timer = env_timer_cancel(p->k->env, r->timer);
+	stop = r->stop;
+	pthread_mutex_unlock(&p->lock);
+	if (!stop && ktask_enter(p->k)) {
+		prober_run(r);
+		pthread_mutex_lock(&p->lock);
+		if (!r->stop) {
+			/* Held back by startup: look again soon, not a period later. */
+			int64_t d =
+			    r->kind != PROBE_STARTUP && !has_started(r) ? MIN(r->period_ns, NS_PER_SEC) : r->period_ns;
+
+			r->timer = env_after(p->k->env, d, prober_fire, r);
+			again = true; /* the reference passes to the timer */
+		}
+		pthread_mutex_unlock(&p->lock);
+		ktask_leave(p->k);
+	}
+	if (!again)
+		prober_unref(r);
+}
+
+static const enum sym probe_fields[] = { F_startupProbe, F_readinessProbe, F_livenessProbe };
+
+void probes_ensure(struct kpod *p, struct kcont *c, const struct val *container)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct obj *o = NULL;
+
+	for (enum probe_kind kind = 0; kind < _PROBE_KIND_MAX; kind++) {
+		const struct val *probe = val_member(container, probe_fields[kind]);
+		struct prober *r;
+
+		if (!probe || c->probers[kind])
+			continue;
+		o = o ? o : kpod_obj(p, &a);
+		r = xcalloc(1, sizeof(*r));
+		r->refs = 2;
+		r->p = kpod_ref(p);
+		r->obj = obj_ref(o);
+		r->container = xstrdup(c->name);
+		r->id = xstrdup(c->id);
+		r->kind = kind;
+		r->spec = pod_container(obj_root(r->obj), sv_from(c->name), NULL);
+		r->probe = val_member(r->spec, probe_fields[kind]);
+		r->period_ns = MAX(val_get_int(r->probe, 10, F_periodSeconds), 1) * NS_PER_SEC;
+		r->timeout_ns = MAX(val_get_int(r->probe, 1, F_timeoutSeconds), 1) * NS_PER_SEC;
+		r->result = kind == PROBE_LIVENESS ? PROBE_SUCCESS : PROBE_UNKNOWN;
+		pthread_mutex_lock(&p->lock);
+		c->probers[kind] = r;
+		r->timer = env_after(p->k->env, MAX(val_get_int(r->probe, 0, F_initialDelaySeconds), 0) * NS_PER_SEC,
+				     prober_fire, r);
+		pthread_mutex_unlock(&p->lock);
+	}
+}
+
+void probes_stop(struct kpod *p, struct kcont *c)
+{
+	for (enum probe_kind kind = 0; kind < _PROBE_KIND_MAX; kind++) {
+		struct prober *r;
+		bool owed = false;
+
+		pthread_mutex_lock(&p->lock);
+		r = TAKE(c->probers[kind]);
+		if (r) {
+			r->stop = true;
+			if (r->timer) {
+				owed = env_timer_stop(p->k->env, r->timer); /* its task will not come */
+				r->timer = NULL;
+			}
+		}
+		pthread_mutex_unlock(&p->lock);
+		if (owed)
+			prober_unref(r);
+		if (r)
+			prober_unref(r);
+	}
+}
+
+enum probe_result probe_get(struct kpod *p, const struct kcont *c, enum probe_kind kind)
+{
+	enum probe_result r = PROBE_UNKNOWN;
+
+	pthread_mutex_lock(&p->lock);
+	if (c->probers[kind])
+		r = c->probers[kind]->result;
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+bool kcont_started(struct kpod *p, const struct kcont *c, const struct val *spec)
+{
+	bool hooked;
+
+	pthread_mutex_lock(&p->lock);
+	hooked = !val_get(spec, F_lifecycle, F_postStart) || c->post_start != HOOK_RUNNING;
+	pthread_mutex_unlock(&p->lock);
+	return hooked && (!val_member(spec, F_startupProbe) || probe_get(p, c, PROBE_STARTUP) == PROBE_SUCCESS);
+}
+
+bool kcont_ready(struct kpod *p, const struct kcont *c, const struct val *spec)
+{
+	return !c->stop_wanted && kcont_started(p, c, spec) &&
+	       (!val_member(spec, F_readinessProbe) || probe_get(p, c, PROBE_READINESS) == PROBE_SUCCESS);
+}
+
+int64_t probe_grace(const struct kcont *c, enum probe_kind kind)
+{
+	return c->probers[kind] ? val_get_int(c->probers[kind]->probe, -1, F_terminationGracePeriodSeconds) : -1;
+}

@@ -1,0 +1,447 @@
+#include "kubelet/status.h"
+
+#include "base/timefmt.h"
+#include "kubelet/pod_spec.h"
+
+/* --- containers --- */
+
+static void set_time(struct arena *a, struct val *m, enum sym key, int64_t ns)
+{
+	char text[TIME_TEXT_MAX];
+
+	if (ns > 0)
+		val_set_str(a, m, key, time_format(ns, false, text));
+	else
+		val_set(a, m, key, val_new_null(a));
+}
+
+static void set_terminated(struct arena *a, struct val *state, const struct rt_container *c, struct sv message)
+{
+	struct val *t = val_set_map(a, state, F_terminated);
+	struct sv reason = c->reason;
+
+	/* containerd says "Error" and "Completed" itself; others leave it to us. */
+	if (!reason.n)
+		reason = c->exit_code ? SV("Error") : SV("Completed");
+	val_set_int(a, t, F_exitCode, c->exit_code);
+	val_set_str(a, t, F_reason, reason);
+	if (message.n || c->message.n)
+		val_set_str(a, t, F_message, message.n ? message : c->message);
+	set_time(a, t, F_startedAt, c->started_ns);
+	set_time(a, t, F_finishedAt, c->finished_ns);
+	val_set_strf(a, t, F_containerID, "containerd://%.*s", SV_ARG(c->id));
+}
+
+static void set_waiting(struct arena *a, struct val *state, const char *reason, const char *message)
+{
+	struct val *w = val_set_map(a, state, F_waiting);
+
+	val_set_cstr(a, w, F_reason, reason);
+	if (message && *message)
+		val_set_cstr(a, w, F_message, message);
+}
+
+static const struct val *old_container(const struct val *pod, const struct status_container *c)
+{
+	VAL_EACH(val_get(pod, F_status, c->init ? F_initContainerStatuses : F_containerStatuses), s)
+		if (sv_eq(val_get_str(s, F_name), val_get_str(c->spec, F_name)))
+			return s;
+	return NULL;
+}
+
+static bool finished(const struct status_container *c)
+{
+	return c->cur && c->cur->state == RT_EXITED;
+}
+
+/* An init container that is behind us: ended well, or a sidecar that is up. */
+static bool init_done(const struct status_container *c)
+{
+	if (c->sidecar)
+		return c->started && (c->cur && (c->cur->state == RT_RUNNING || c->cur->state == RT_EXITED));
+	return finished(c) && c->cur->exit_code == 0;
+}
+
+static bool init_pending(const struct status_input *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (in->c[i].init && !init_done(&in->c[i]))
+			return true;
+	return false;
+}
+
+static struct val *container_status(struct arena *a, const struct status_input *in, const struct status_container *c)
+{
+	const struct val *old = old_container(in->pod, c);
+	struct val *s = val_new_map(a), *state, *last;
+	const struct rt_container *cur = c->cur;
+	bool running = cur && cur->state == RT_RUNNING;
+	bool ready = c->init && !c->sidecar ? finished(c) && cur->exit_code == 0 : running && c->ready;
+
+	val_set_str(a, s, F_name, val_get_str(c->spec, F_name));
+	state = val_new_map(a);
+	last = val_new_map(a);
+	if (running) {
+		set_time(a, val_set_map(a, state, F_running), F_startedAt, cur->started_ns);
+	} else if (cur && cur->state == RT_EXITED && !(c->waiting && c->wait_reason && !in->terminal)) {
+		set_terminated(a, state, cur, c->term_message);
+	} else if (in->terminal && (!cur || cur->state != RT_EXITED) && val_get(old, F_state, F_running)) {
+		/* It ran, the pod ended, and the runtime has no record of how. */
+		struct val *t = val_set_map(a, state, F_terminated);
+
+		val_set_int(a, t, F_exitCode, 137);
+		val_set_cstr(a, t, F_reason, "ContainerStatusUnknown");
+		val_set_cstr(a, t, F_message, "The container could not be located when the pod was terminated");
+		val_set(a, t, F_startedAt, val_new_null(a));
+		val_set(a, t, F_finishedAt, val_new_null(a));
+	} else if (!cur && in->terminal && val_get(old, F_state, F_terminated)) {
+		state = val_clone(a, val_get(old, F_state));
+	} else {
+		set_waiting(a, state,
+			    c->wait_reason					     ? c->wait_reason
+			    : !c->init && init_pending(in)			     ? "PodInitializing"
+			    : c->init && init_pending(in) && in->n && &in->c[0] != c ? "PodInitializing"
+										     : "ContainerCreating",
+			    c->wait_message);
+	}
+	if (cur && cur->state == RT_EXITED && val_member(state, F_waiting))
+		set_terminated(a, last, cur, c->term_message);
+	else if (c->prev && c->prev->state == RT_EXITED)
+		set_terminated(a, last, c->prev, c->prev_message);
+	else if (!c->prev && val_get(old, F_lastState, F_terminated) &&
+		 val_get_int(old, 0, F_restartCount) == c->restart_count)
+		last = val_clone(a, val_get(old, F_lastState));
+	val_set(a, s, F_state, state);
+	val_set(a, s, F_lastState, last);
+	val_set_bool(a, s, F_ready, ready);
+	val_set_int(a, s, F_restartCount, c->restart_count);
+	val_set_str(a, s, F_image, cur && cur->image.n ? cur->image : val_get_str(c->spec, F_image));
+	val_set_str(a, s, F_imageID, cur ? cur->image_ref : SV(""));
+	if (cur)
+		val_set_strf(a, s, F_containerID, "containerd://%.*s", SV_ARG(cur->id));
+	val_set_bool(a, s, F_started, running && c->started);
+	return s;
+}
+
+/* --- phase --- */
+
+static const char *phase_of(const struct status_input *in)
+{
+	size_t init_waiting = 0, init_failed = 0, running = 0, waiting = 0, stopped = 0, succeeded = 0, n = 0;
+	bool again = false;
+
+	if (in->reason)
+		return "Failed";
+	for (size_t i = 0; i < in->n; i++) {
+		const struct status_container *c = &in->c[i];
+
+		if (c->init) {
+			init_waiting += !init_done(c);
+			init_failed += !c->sidecar && finished(c) && c->cur->exit_code != 0 &&
+				       container_restart_policy(in->pod, c->spec, true) == RESTART_NEVER;
+			continue;
+		}
+		n++;
+		if (c->cur && c->cur->state == RT_RUNNING) {
+			running++;
+		} else if (finished(c)) {
+			stopped++;
+			succeeded += c->cur->exit_code == 0;
+			again |= container_should_restart(in->pod, c->spec, false, c->cur->exit_code);
+		} else if (c->prev || c->restart_count > 0) {
+			stopped++; /* between two lives */
+			again = true;
+		} else {
+			waiting++;
+		}
+	}
+	if (init_failed && (in->terminal || running == 0))
+		return "Failed";
+	if (in->terminal && running == 0) {
+		/* Ended before everything had started: nothing of it succeeded. */
+		return stopped == n && succeeded == n && !init_waiting ? "Succeeded" : "Failed";
+	}
+	/* A container that ran once proves that initialisation was complete, whatever is left of its traces. */
+	if ((init_waiting && !running && !stopped) || waiting)
+		return "Pending";
+	if (running)
+		return "Running";
+	if (!stopped)
+		return "Pending";
+	if (again)
+		return "Running";
+	return succeeded == stopped ? "Succeeded" : "Failed";
+}
+
+/* --- conditions --- */
+
+static const struct val *old_condition(const struct val *pod, const char *type)
+{
+	VAL_EACH(val_get(pod, F_status, F_conditions), c)
+		if (val_is(val_member(c, F_type), type))
+			return c;
+	return NULL;
+}
+
+static void add_condition(struct arena *a, const struct status_input *in, struct val *list, const char *type, bool ok,
+			  const char *reason, const char *message)
+{
+	const struct val *old = old_condition(in->pod, type);
+	struct val *c = val_new_map(a);
+	const struct val *since = val_member(old, F_lastTransitionTime);
+	int64_t generation = val_get_int(in->pod, 0, F_metadata, F_generation);
+
+	val_set_cstr(a, c, F_type, type);
+	if (generation)
+		val_set_int(a, c, F_observedGeneration, generation);
+	val_set_cstr(a, c, F_status, ok ? "True" : "False");
+	if (since && val_is(val_member(old, F_status), ok ? "True" : "False"))
+		val_set(a, c, F_lastTransitionTime, since);
+	else
+		set_time(a, c, F_lastTransitionTime, in->now_ns);
+	if (reason) {
+		val_set_cstr(a, c, F_reason, reason);
+		if (message)
+			val_set_cstr(a, c, F_message, message);
+	}
+	val_push(a, list, c);
+}
+
+/* "[a b]" of the containers that are (not) something. */
+static const char *names_where(struct arena *a, const struct status_input *in, const struct val *statuses, bool init,
+			       size_t *ret_n)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	size_t i = 0;
+
+	*ret_n = 0;
+	VAL_EACH(statuses, s) {
+		const struct status_container *c = NULL;
+		bool ok;
+
+		for (size_t seen = 0, j = 0; j < in->n && !c; j++)
+			if (in->c[j].init == init && seen++ == i)
+				c = &in->c[j];
+		i++;
+		ok = init && c && !c->sidecar ? init_done(c) : val_bool(val_member(s, F_ready));
+		if (ok)
+			continue;
+		if ((*ret_n)++)
+			buf_addc(&b, ' ');
+		buf_addsv(&b, val_get_str(s, F_name));
+	}
+	return arena_printf(a, "[%s]", buf_cstr(&b));
+}
+
+static void set_conditions(struct arena *a, const struct status_input *in, struct val *st, const char *phase,
+			   const struct val *init_st, const struct val *main_st)
+{
+	struct val *list = val_set_list(a, st, F_conditions);
+	bool over = !strcmp(phase, "Succeeded"), failed = !strcmp(phase, "Failed"), ready, initialized;
+	size_t n_unready, n_side, n_init = 0;
+	const char *unready = names_where(a, in, main_st, false, &n_unready), *gate = NULL;
+	const char *why = NULL, *msg = NULL, *incomplete = NULL;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < in->n; i++) { /* sidecars must be ready too, and stand with the others */
+		const struct status_container *c = &in->c[i];
+
+		if (c->init && !init_done(c)) {
+			buf_printf(&b, "%s%.*s", n_init++ ? " " : "", SV_ARG(val_get_str(c->spec, F_name)));
+		}
+	}
+	incomplete = arena_printf(a, "containers with incomplete status: [%s]", buf_cstr(&b));
+	n_side = 0;
+	VAL_EACH(init_st, s) {
+		const struct val *spec = NULL;
+
+		for (size_t i = 0; i < in->n && !spec; i++)
+			if (in->c[i].init && in->c[i].sidecar &&
+			    sv_eq(val_get_str(in->c[i].spec, F_name), val_get_str(s, F_name)))
+				spec = in->c[i].spec;
+		n_side += spec && !val_bool(val_member(s, F_ready));
+	}
+	initialized = n_init == 0 || over || (!failed && !strcmp(phase, "Running"));
+	ready = n_unready == 0 && n_side == 0 && initialized && !over && !failed && val_len(main_st);
+
+	if (over) {
+		why = "PodCompleted";
+	} else if (failed) {
+		why = "PodFailed";
+	} else if (!ready) {
+		why = "ContainersNotReady";
+		msg = arena_printf(a, "containers with unready status: %s", unready);
+	}
+	VAL_EACH(val_get(in->pod, F_spec, F_readinessGates), g) {
+		struct sv type = val_get_str(g, F_conditionType);
+		const struct val *c = old_condition(in->pod, arena_cstr(a, type));
+
+		if (!val_is(val_member(c, F_status), "True"))
+			gate =
+			    c ? arena_printf(a, "the status of pod readiness gate \"%.*s\" is not \"True\", but %.*s",
+					     SV_ARG(type), SV_ARG(val_get_str(c, F_status)))
+			      : arena_printf(a,
+					     "corresponding condition of pod readiness gate \"%.*s\" does not exist.",
+					     SV_ARG(type));
+	}
+	add_condition(a, in, list, "PodReadyToStartContainers", in->sandbox_ready, NULL, NULL);
+	if (over)
+		add_condition(a, in, list, "Initialized", true, "PodCompleted", NULL);
+	else
+		add_condition(a, in, list, "Initialized", initialized, initialized ? NULL : "ContainersNotInitialized",
+			      incomplete);
+	if (ready && gate)
+		add_condition(a, in, list, "Ready", false, "ReadinessGatesNotReady", gate);
+	else
+		add_condition(a, in, list, "Ready", ready, why, msg);
+	add_condition(a, in, list, "ContainersReady", ready, why, msg);
+	add_condition(a, in, list, "PodScheduled", true, NULL, NULL);
+}
+
+struct val *status_compute(struct arena *a, const struct status_input *in)
+{
+	struct val *st = val_new_map(a), *init_st = val_new_list(a), *main_st = val_new_list(a), *ips;
+	const char *phase = phase_of(in);
+	int64_t generation = val_get_int(in->pod, 0, F_metadata, F_generation);
+
+	for (size_t i = 0; i < in->n; i++)
+		val_push(a, in->c[i].init ? init_st : main_st, container_status(a, in, &in->c[i]));
+	if (generation)
+		val_set_int(a, st, F_observedGeneration, generation);
+	val_set_cstr(a, st, F_phase, phase);
+	if (in->reason) {
+		val_set_cstr(a, st, F_reason, in->reason);
+		if (in->message)
+			val_set_cstr(a, st, F_message, in->message);
+	}
+	set_conditions(a, in, st, phase, init_st, main_st);
+	if (in->host_ip) {
+		val_set_cstr(a, st, F_hostIP, in->host_ip);
+		ips = val_set_list(a, st, F_hostIPs);
+		val_set_cstr(a, val_push(a, ips, val_new_map(a)), F_ip, in->host_ip);
+	}
+	if (in->n_pod_ips) {
+		val_set_str(a, st, F_podIP, in->pod_ips[0]);
+		ips = val_set_list(a, st, F_podIPs);
+		for (size_t i = 0; i < in->n_pod_ips; i++)
+			val_set_str(a, val_push(a, ips, val_new_map(a)), F_ip, in->pod_ips[i]);
+	}
+	set_time(a, st, F_startTime, in->start_ns);
+	if (val_len(init_st))
+		val_set(a, st, F_initContainerStatuses, init_st);
+	val_set(a, st, F_containerStatuses, main_st);
+	val_set_cstr(a, st, F_qosClass, qos_name(pod_qos(in->pod)));
+	return st;
+}
+
+/* --- what to send --- */
+
+/* The API leaves some empty members away and writes others out: both mean the same. */
+static bool empty(const struct val *v)
+{
+	switch (val_type(v)) {
+	case VAL_NULL:
+		return true;
+	case VAL_STR:
+		return v->n == 0;
+	case VAL_LIST:
+	case VAL_MAP:
+		return val_len(v) == 0;
+	default:
+		return false;
+	}
+}
+
+bool status_same(const struct val *x, const struct val *y)
+{
+	if (val_type(x) == VAL_MAP && val_type(y) == VAL_MAP) {
+		VAL_EACH_MEMBER(x, m)
+			if (!status_same(m.value, val_member_sv(y, m.key)))
+				return false;
+		VAL_EACH_MEMBER(y, m)
+			if (!empty(m.value) && !val_member_sv(x, m.key))
+				return false;
+		return true;
+	}
+	if (val_type(x) == VAL_LIST && val_type(y) == VAL_LIST) {
+		if (val_len(x) != val_len(y))
+			return false;
+		for (size_t i = 0; i < val_len(x); i++)
+			if (!status_same(val_at(x, i), val_at(y, i)))
+				return false;
+		return true;
+	}
+	return (empty(x) && empty(y)) || (x && y && val_equal(x, y));
+}
+
+/* Lists merged by a key in a strategic merge patch: entries to set, and directives for those to drop. */
+static void merge_list(struct arena *a, struct val *patch, enum sym field, enum sym key, const struct val *old,
+		       const struct val *want, bool drop_others)
+{
+	struct val *list = val_new_list(a);
+
+	VAL_EACH(want, w) {
+		const struct val *before = NULL;
+
+		VAL_EACH(old, o)
+			if (sv_eq(val_get_str(o, key), val_get_str(w, key)))
+				before = o;
+		if (before && status_same(before, w))
+			continue;
+		/* The patch merges into the old entry: what it had and we do not say is nulled. */
+		if (before) {
+			struct val *m = val_clone(a, w);
+
+			VAL_EACH_MEMBER(before, om)
+				if (val_type(om.value) != VAL_NULL && !val_member_sv(w, om.key))
+					val_set_sv(a, m, om.key, val_new_null(a));
+			val_push(a, list, m);
+		} else {
+			val_push(a, list, w);
+		}
+	}
+	VAL_EACH(drop_others ? old : NULL, o) {
+		bool kept = false;
+
+		VAL_EACH(want, w)
+			kept |= sv_eq(val_get_str(o, key), val_get_str(w, key));
+		if (!kept) {
+			struct val *d = val_push(a, list, val_new_map(a));
+
+			val_set_str_sv(a, d, SV("$patch"), SV("delete"));
+			val_set_str(a, d, key, val_get_str(o, key));
+		}
+	}
+	if (val_len(list))
+		val_set(a, patch, field, list);
+}
+
+struct val *status_patch(struct arena *a, const struct val *old, const struct val *want)
+{
+	static const enum sym ours[] = { F_observedGeneration,
+					 F_phase,
+					 F_reason,
+					 F_message,
+					 F_hostIP,
+					 F_podIP,
+					 F_startTime,
+					 F_initContainerStatuses,
+					 F_containerStatuses,
+					 F_qosClass };
+	struct val *patch = val_new_map(a);
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+		const struct val *o = val_member(old, ours[i]), *w = val_member(want, ours[i]);
+
+		if (w && !(o && status_same(o, w)) && !(val_type(w) == VAL_NULL && !o))
+			val_set(a, patch, ours[i], w);
+		else if (!w && o && val_type(o) != VAL_NULL && (ours[i] == F_reason || ours[i] == F_message))
+			val_set(a, patch, ours[i], val_new_null(a));
+	}
+	merge_list(a, patch, F_conditions, F_type, val_member(old, F_conditions), val_member(want, F_conditions),
+		   false);
+	merge_list(a, patch, F_hostIPs, F_ip, val_member(old, F_hostIPs), val_member(want, F_hostIPs), true);
+	if (val_member(want, F_podIPs))
+		merge_list(a, patch, F_podIPs, F_ip, val_member(old, F_podIPs), val_member(want, F_podIPs), true);
+	return val_len(patch) ? patch : NULL;
+}

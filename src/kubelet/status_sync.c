@@ -1,0 +1,142 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "kubelet/fsutil.h"
+#include "kubelet/logs.h"
+#include "kubelet/status.h"
+
+#include <stdlib.h>
+
+#define TERMINATION_MESSAGE_MAX 4096
+
+void pod_ips_update(struct kpod *p, struct arena *a, const struct pod_actual *x)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct rt_sandbox s;
+
+	if (!x->sandbox || (p->ips_of && sv_is(x->sandbox->id, p->ips_of)))
+		return;
+	if (p->k->rt->ops->sandbox_status(p->k->rt, a, x->sandbox->id, &s, NULL) < 0)
+		return;
+	for (size_t i = 0; i < s.n_ips; i++)
+		buf_printf(&b, "%s%.*s", i ? " " : "", SV_ARG(s.ips[i]));
+	pthread_mutex_lock(&p->lock);
+	free(p->ips);
+	free(p->ips_of);
+	p->ips = xstrdup(buf_cstr(&b));
+	p->ips_of = xstrndup(x->sandbox->id.p, x->sandbox->id.n);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* What a container left at its terminationMessagePath, or the end of its log when that is empty and it failed. */
+static struct sv termination_message(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
+				     const struct rt_container *rc)
+{
+	struct sv text = SV("");
+	const char *path;
+
+	if (!p->k->files || !rc || rc->state != RT_EXITED)
+		return text;
+	path = termination_log_path(p->k, a, sv_from(p->uid), rc->name, rt_restart_count(rc));
+	fs_read(a, path, TERMINATION_MESSAGE_MAX * 16, &text, NULL);
+	if (!text.n && rc->exit_code && val_is(val_member(spec, F_terminationMessagePolicy), "FallbackToLogsOnError"))
+		logs_tail_text(a,
+			       arena_printf(a, "%s/%.*s/%d.log", pod_log_dir(p->k, a, pod), SV_ARG(rc->name),
+					    rt_restart_count(rc)),
+			       80, 2048, &text);
+	return sv_sub(text, 0, TERMINATION_MESSAGE_MAX);
+}
+
+static void gather(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
+		   const struct pod_actual *x, struct status_container *c)
+{
+	struct sv name = val_get_str(spec, F_name);
+	struct kcont *kc = kpod_cont(p, name);
+	const struct val *old = NULL;
+
+	*c = (struct status_container){ .spec = spec, .init = init, .sidecar = init && container_is_sidecar(spec) };
+	c->cur = pod_actual_find(x, name, 0);
+	c->prev = c->cur ? pod_actual_find(x, name, 1) : NULL;
+	if (c->cur && c->cur->state == RT_CREATED && c->prev) { /* its start failed or is under way */
+		c->cur = c->prev;
+		c->prev = pod_actual_find(x, name, 2);
+	}
+	VAL_EACH(val_get(pod, F_status, init ? F_initContainerStatuses : F_containerStatuses), s)
+		if (sv_eq(val_get_str(s, F_name), name))
+			old = s;
+	c->restart_count = c->cur ? rt_restart_count(c->cur) : (int)val_get_int(old, 0, F_restartCount);
+	pthread_mutex_lock(&p->lock);
+	c->wait_reason = kc->wait_reason ? arena_strdup(a, kc->wait_reason) : NULL;
+	c->wait_message = kc->wait_message ? arena_strdup(a, kc->wait_message) : NULL;
+	pthread_mutex_unlock(&p->lock);
+	c->waiting = c->wait_reason && c->cur && c->cur->state == RT_EXITED;
+	if (c->cur && c->cur->state == RT_RUNNING) {
+		c->started = kcont_started(p, kc, spec);
+		c->ready = kcont_ready(p, kc, spec) && p->state == POD_SYNC;
+	} else if (c->sidecar) {
+		c->started = c->cur && c->restart_count > 0; /* was up before: does not hold initialisation up */
+	}
+	c->term_message = termination_message(p, a, pod, spec, c->cur);
+	c->prev_message = termination_message(p, a, pod, spec, c->prev);
+}
+
+int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const struct pod_actual *x, struct err *err)
+{
+	struct obj *base =
+	    p->sent && obj_rev(p->sent) > obj_rev(obj) && sv_eq(obj_uid(p->sent), obj_uid(obj)) ? p->sent : obj;
+	const struct val *pod = obj_root(base), *spec = val_member(pod, F_spec);
+	size_t n = 0, cap = val_len(val_member(spec, F_initContainers)) + val_len(val_member(spec, F_containers));
+	struct status_container *c = ARENA_ARRAY(a, struct status_container, cap + 1);
+	const struct client_write_opts opts = { .subresource = "status" };
+	struct status_input in;
+	struct sv *ips, rest, ip;
+	struct val *patch, *doc;
+	struct err e = ERR_INIT;
+	struct obj *got;
+
+	/* A pod already written off as finished keeps what it said. */
+	if (p->terminal && pod_phase_terminal(pod) && p->state == POD_STOPPED)
+		return 0;
+	pod_ips_update(p, a, x);
+	VAL_EACH(val_member(spec, F_initContainers), s)
+		gather(p, a, pod, s, true, x, &c[n++]);
+	VAL_EACH(val_member(spec, F_containers), s)
+		gather(p, a, pod, s, false, x, &c[n++]);
+	in = (struct status_input){
+		.pod = pod,
+		.c = c,
+		.n = n,
+		.host_ip = p->k->node_ip,
+		.sandbox_ready = x->sandbox != NULL,
+		.terminal = p->state == POD_STOPPED && p->terminal,
+		.reason = p->forced_reason,
+		.message = p->forced_message,
+		.now_ns = env_now_ns(p->k->env),
+		.start_ns = p->started_ns,
+	};
+	rest = sv_from(p->ips ? p->ips : "");
+	if (pod_host_network(pod) && p->k->node_ip)
+		rest = sv_from(p->k->node_ip);
+	ips = ARENA_ARRAY(a, struct sv, 8);
+	while (in.n_pod_ips < 8 && sv_split(&rest, ' ', &ip))
+		if (ip.n)
+			ips[in.n_pod_ips++] = ip;
+	in.pod_ips = ips;
+	patch = status_patch(a, val_member(pod, F_status), status_compute(a, &in));
+	if (!patch)
+		return 0;
+	doc = val_new_map(a);
+	val_set_str(a, val_set_map(a, doc, F_metadata), F_uid, obj_uid(obj)); /* not a successor's */
+	val_set(a, doc, F_status, patch);
+	if (client_patch(p->k->client, RES(core_pods), sv_from(p->ns), sv_from(p->name), PATCH_STRATEGIC, doc, &opts,
+			 &got, &e) < 0) {
+		if (e.reason == ERR_NOT_FOUND || e.reason == ERR_CONFLICT) { /* gone, or another by now */
+			err_release(&e);
+			return 0;
+		}
+		err_wrap(&e, "writing the status");
+		return err_move(err, &e);
+	}
+	obj_unref(p->sent);
+	p->sent = got;
+	return 0;
+}

@@ -1,0 +1,60 @@
+#include "kubelet/b64.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_env.h"
+#include "kubelet/volumes/volumes.h"
+
+/* Keys of ConfigMaps and Secrets as files: for their own volumes and for projected ones. */
+
+static int add(struct volume *v, struct file_list *l, struct sv path, struct sv value, bool base64, int64_t mode,
+	       struct err *err)
+{
+	if (base64 && !b64_decode(v->a, value, &value))
+		return err_set(err, ERR_INTERNAL, "key %.*s is no base64", SV_ARG(path));
+	file_add(v, l, path, value, (mode_t)(mode & 0777));
+	return 0;
+}
+
+int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,
+		 bool optional, int64_t mode, struct err *err)
+{
+	const struct val *o = NULL, *data, *binary;
+	struct err e = ERR_INIT;
+
+	if (pod_get_config(v->k, v->a, val_get_str(v->pod, F_metadata, F_namespace), secret, name, &o, &e) < 0) {
+		if (e.reason == ERR_NOT_FOUND && optional) {
+			err_release(&e);
+			return 0;
+		}
+		return err_move(err, &e);
+	}
+	data = val_member(o, F_data);
+	binary = secret ? NULL : val_member(o, F_binaryData);
+	if (!val_len(items)) {
+		VAL_EACH_MEMBER(data, m)
+			if (add(v, l, m.key, val_str(m.value), secret, mode, err) < 0)
+				return -1;
+		VAL_EACH_MEMBER(binary, m)
+			if (add(v, l, m.key, val_str(m.value), true, mode, err) < 0)
+				return -1;
+		return 0;
+	}
+	VAL_EACH(items, it) {
+		struct sv key = val_get_str(it, F_key);
+		const struct val *value = val_member_sv(data, key);
+		bool base64 = secret;
+
+		if (!value) {
+			value = val_member_sv(binary, key);
+			base64 = true;
+		}
+		if (!value) {
+			if (optional)
+				continue;
+			return err_set(err, ERR_NOT_FOUND, "references non-existent %s key: %.*s",
+				       secret ? "secret" : "config", SV_ARG(key));
+		}
+		if (add(v, l, val_get_str(it, F_path), val_str(value), base64, val_get_int(it, mode, F_mode), err) < 0)
+			return -1;
+	}
+	return 0;
+}

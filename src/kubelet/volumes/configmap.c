@@ -1,0 +1,11 @@
+#include "kubelet/volumes/volumes.h"
+
+int configmap_setup(struct volume *v, struct err *err)
+{
+	struct file_list l = { 0 };
+
+	if (config_files(v, &l, false, val_get_str(v->source, F_name), val_member(v->source, F_items),
+			 val_get_bool(v->source, F_optional), val_get_int(v->source, 0644, F_defaultMode), err) < 0)
+		return -1;
+	return volume_write(v, &l, err);
+}

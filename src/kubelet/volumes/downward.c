@@ -1,0 +1,29 @@
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_env.h"
+#include "kubelet/volumes/volumes.h"
+
+int downward_files(struct volume *v, struct file_list *l, const struct val *items, int64_t mode, struct err *err)
+{
+	struct field_ref_node n;
+
+	pod_field_node(v->p, v->a, &n);
+	VAL_EACH(items, it) {
+		const struct val *field = val_member(it, F_fieldRef), *res = val_member(it, F_resourceFieldRef);
+		struct sv text = SV("");
+
+		if (field ? field_ref_text(v->a, v->pod, &n, val_get_str(field, F_fieldPath), &text, err) < 0
+			  : resource_ref_text(v->a, v->pod, NULL, &n, res, &text, err) < 0)
+			return -1;
+		file_add(v, l, val_get_str(it, F_path), text, (mode_t)(val_get_int(it, mode, F_mode) & 0777));
+	}
+	return 0;
+}
+
+int downward_setup(struct volume *v, struct err *err)
+{
+	struct file_list l = { 0 };
+
+	if (downward_files(v, &l, val_member(v->source, F_items), val_get_int(v->source, 0644, F_defaultMode), err) < 0)
+		return -1;
+	return volume_write(v, &l, err);
+}

@@ -1,0 +1,123 @@
+#include "kubelet/volumes/volumes.h"
+
+#include "kubelet/fsutil.h"
+#include "kubelet/kubelet-internal.h"
+
+static const struct volume_kind kinds[] = {
+	{ F_emptyDir, "empty-dir", false, emptydir_setup },
+	{ F_configMap, "configmap", true, configmap_setup },
+	{ F_secret, "secret", true, secret_setup },
+	{ F_projected, "projected", true, projected_setup },
+	{ F_downwardAPI, "downward-api", true, downward_setup },
+	{ F_hostPath, NULL, false, hostpath_setup },
+	{ F_persistentVolumeClaim, NULL, false, claim_setup },
+};
+
+static const struct volume_kind *kind_of(const struct val *v)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (val_member(v, kinds[i].field))
+			return &kinds[i];
+	return NULL;
+}
+
+static const char *plugin_dir(struct kubelet *k, struct arena *a, const struct val *pod, const struct volume_kind *kind,
+			      struct sv name)
+{
+	return arena_printf(a, "%s/volumes/kubernetes.io~%s/%.*s", pod_dir(k, a, val_get_str(pod, F_metadata, F_uid)),
+			    kind->plugin, SV_ARG(name));
+}
+
+int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name, const char **ret,
+		bool *ret_readonly, struct err *err)
+{
+	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
+		const struct volume_kind *kind = kind_of(v);
+
+		if (!sv_eq(val_get_str(v, F_name), name))
+			continue;
+		if (!kind)
+			break;
+		*ret_readonly = kind->refreshes;
+		if (kind->field == F_hostPath) {
+			*ret = arena_cstr(a, val_get_str(v, F_hostPath, F_path));
+			return 0;
+		}
+		if (kind->field == F_persistentVolumeClaim) {
+			*ret_readonly = val_get_bool(v, F_persistentVolumeClaim, F_readOnly);
+			return claim_path(k, a, pod, val_get_str(v, F_persistentVolumeClaim, F_claimName), ret, err);
+		}
+		*ret = plugin_dir(k, a, pod, kind, name);
+		return 0;
+	}
+	return err_set(err, ERR_NOT_FOUND, "volume \"%.*s\" of the pod is not set up", SV_ARG(name));
+}
+
+int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kpod *p = kubelet_pod(k, val_get_str(pod, F_metadata, F_uid));
+	int rc = 0;
+
+	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
+		const struct volume_kind *kind = kind_of(v);
+		struct sv name = val_get_str(v, F_name);
+		struct volume vol = { .k = k, .p = p, .a = &a, .pod = pod, .v = v };
+
+		if (!kind) {
+			rc = err_set(
+			    err, ERR_INVALID,
+			    "MountVolume.SetUp failed for volume \"%.*s\" : its kind is not supported by this node",
+			    SV_ARG(name));
+			break;
+		}
+		vol.source = val_member(v, kind->field);
+		vol.dir = kind->plugin ? plugin_dir(k, &a, pod, kind, name) : NULL;
+		vol.fs_group = val_get_int(pod, -1, F_spec, F_securityContext, F_fsGroup);
+		rc = kind->setup(&vol, err);
+		if (rc < 0) {
+			err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\" ", SV_ARG(name));
+			break;
+		}
+	}
+	kpod_unref(p);
+	return rc;
+}
+
+bool volumes_need_refresh(const struct val *pod)
+{
+	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
+		const struct volume_kind *kind = kind_of(v);
+
+		if (kind && kind->refreshes)
+			return true;
+	}
+	return false;
+}
+
+void file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (sv_eq(l->p[i].path, path)) { /* a later source wins */
+			l->p[i] = (struct atomic_file){ path, content, mode };
+			return;
+		}
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		struct atomic_file *p = ARENA_ARRAY(v->a, struct atomic_file, cap);
+
+		if (l->n)
+			memcpy(p, l->p, l->n * sizeof(*p));
+		l->p = p;
+		l->cap = cap;
+	}
+	l->p[l->n++] = (struct atomic_file){ path, content, mode };
+}
+
+int volume_write(struct volume *v, const struct file_list *l, struct err *err)
+{
+	/* The group must be able to read what is given to it. */
+	for (size_t i = 0; i < l->n && v->fs_group >= 0; i++)
+		l->p[i].mode |= 0440;
+	return atomic_write(v->dir, l->p, l->n, v->fs_group, env_now_ns(v->k->env), NULL, err);
+}

@@ -1,0 +1,61 @@
+/* volumes.h - a pod's volumes: one file per kind, below <root>/pods/<uid>/volumes/kubernetes.io~<kind>/<name>.
+ *
+ * Setting up is idempotent and brings contents up to date, so refreshing is setting up again. Teardown is
+ * unmounting and deleting the pod's directory; hostPath is never touched.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "codec/doc.h"
+#include "kubelet/atomic_writer.h"
+
+struct kubelet;
+struct kpod;
+
+/* Where one volume of the pod is on the host. */
+int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv name, const char **ret,
+		bool *ret_readonly, struct err *err);
+int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err);
+bool volumes_need_refresh(const struct val *pod); /* has contents that follow the API */
+
+/* --- between the files of this folder --- */
+
+struct volume {
+	struct kubelet *k;
+	struct kpod *p;
+	struct arena *a;
+	const struct val *pod, *v, *source; /* the volume and its source, e.g. v.configMap */
+	const char *dir;
+	int64_t fs_group; /* -1: none */
+};
+
+struct file_list {
+	struct atomic_file *p;
+	size_t n, cap;
+};
+void file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
+int volume_write(struct volume *v, const struct file_list *l, struct err *err);
+
+struct volume_kind {
+	enum sym field;	    /* in the volume: F_configMap */
+	const char *plugin; /* directory name; NULL: has none of its own */
+	bool refreshes;
+	int (*setup)(struct volume *v, struct err *err);
+};
+int emptydir_setup(struct volume *v, struct err *err);
+int configmap_setup(struct volume *v, struct err *err);
+int secret_setup(struct volume *v, struct err *err);
+int projected_setup(struct volume *v, struct err *err);
+int downward_setup(struct volume *v, struct err *err);
+int hostpath_setup(struct volume *v, struct err *err);
+int claim_setup(struct volume *v, struct err *err);
+
+/* Adds a ConfigMap's or Secret's keys, all or those of items. */
+int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,
+		 bool optional, int64_t mode, struct err *err);
+int downward_files(struct volume *v, struct file_list *l, const struct val *items, int64_t mode, struct err *err);
+/* The host directory a claim is bound to (hostPath and local volumes). */
+int claim_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv claim, const char **ret,
+	       struct err *err);
+int hostpath_check(const char *path, struct sv type, struct err *err);

@@ -1,0 +1,528 @@
+/* Pods from creation to removal: a kubelet on the fake runtime against a real API server, in virtual time. */
+#include "../apiserver/harness.h"
+
+#include "kubelet/fake_runtime.h"
+#include "kubelet/kubelet.h"
+
+#include <stdio.h>
+
+struct world {
+	struct rig *rig;
+	struct runtime *rt;
+	struct kubelet *k;
+	struct client *client;
+};
+
+static int nothing(struct kubelet *k, const struct val *pod, struct err *err)
+{
+	(void)k, (void)pod, (void)err;
+	return 0;
+}
+
+static int no_teardown(struct kubelet *k, struct sv uid, struct err *err)
+{
+	(void)k, (void)uid, (void)err;
+	return 0;
+}
+
+static int no_cgroup(struct kubelet *k, const struct val *pod, bool create, struct err *err)
+{
+	(void)k, (void)pod, (void)create, (void)err;
+	return 0;
+}
+
+static void machine(struct kubelet *k, struct arena *a, struct val *st)
+{
+	struct val *cap = val_new_map(a);
+
+	(void)k;
+	val_set_str_sv(a, cap, SV("cpu"), SV("4"));
+	val_set_str_sv(a, cap, SV("memory"), SV("8Gi"));
+	val_set_str_sv(a, cap, SV("pods"), SV("110"));
+	val_set(a, st, F_capacity, cap);
+	val_set(a, st, F_allocatable, cap);
+}
+
+static const struct kubelet_host host = {
+	.make_pod_dirs = nothing,
+	.setup_volumes = nothing,
+	.teardown_pod = no_teardown,
+	.pod_cgroup = no_cgroup,
+	.machine_info = machine,
+};
+
+static void start_kubelet(struct world *w)
+{
+	static const char *const labels[] = { "node-role.kubernetes.io/control-plane=true", NULL };
+	struct err err = ERR_INIT;
+
+	w->k = kubelet_new(&(struct kubelet_opts){ .env = w->rig->env,
+						   .client = w->client,
+						   .runtime = w->rt,
+						   .host = &host,
+						   .node_name = "n1",
+						   .node_ip = "192.0.2.1",
+						   .cluster_dns = "10.43.0.10",
+						   .node_labels = labels,
+						   .port = -1 },
+			   &err);
+	if (!w->k)
+		fail_msg("%s", err_msg(&err));
+}
+
+static int setup(void **state)
+{
+	static const char *const groups[] = { "system:masters", NULL };
+	struct world *w = calloc(1, sizeof(*w));
+	void *rig = NULL;
+
+	rig_setup(&rig);
+	w->rig = rig;
+	w->rt = runtime_fake_new(w->rig->env);
+	w->client = apiserver_client(w->rig->server, "kubelet", "system:node:n1", groups);
+	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/serviceaccounts",
+	       "{\"metadata\":{\"name\":\"default\"}}");
+	start_kubelet(w);
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	void *rig = w->rig;
+
+	w->k = kubelet_free(w->k);
+	rig_run(w->rig, NS_PER_SEC);
+	w->client = client_free(w->client);
+	w->rt->ops->free(w->rt);
+	rig_teardown(&rig);
+	free(w);
+	return 0;
+}
+
+static const struct val *pod(struct world *w, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/default/pods/%s", name);
+	if (getenv("SHOW")) {
+		struct answer *a = api(w->rig, "GET", path);
+
+		fprintf(stderr, "%s\n", buf_cstr(&a->body));
+		answer_free(a);
+	}
+	return expect(w->rig, 200, "GET", path, NULL);
+}
+
+static void make(struct world *w, const char *name, const char *spec)
+{
+	char body[4096];
+
+	snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"nodeName\":\"n1\",%s}}", name, spec);
+	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/pods", body);
+}
+
+static void gone(struct world *w, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/default/pods/%s", name);
+	expect_status(w->rig, 404, "NotFound", "not found", &(struct ask){ .method = "GET", .path = path });
+}
+
+static const struct val *cond(const struct val *p, const char *type)
+{
+	VAL_EACH(val_get(p, F_status, F_conditions), c)
+		if (val_is(val_member(c, F_type), type))
+			return val_member(c, F_status);
+	return NULL;
+}
+
+static const struct val *cs(const struct val *p, size_t i)
+{
+	return val_at(val_get(p, F_status, F_containerStatuses), i);
+}
+
+static struct sv uid_of(const struct val *p)
+{
+	return val_get_str(p, F_metadata, F_uid);
+}
+
+#define phase(p) val_get((p), F_status, F_phase)
+
+static void test_node_registers(void **state)
+{
+	struct world *w = *state;
+	const struct val *n = expect(w->rig, 200, "GET", "/api/v1/nodes/n1", NULL), *l;
+
+	assert_val(val_member_sv(val_get(n, F_metadata, F_labels), SV("kubernetes.io/hostname")), "n1");
+	assert_val(val_member_sv(val_get(n, F_metadata, F_labels), SV("node-role.kubernetes.io/control-plane")),
+		   "true");
+	assert_val(cond(n, "Ready"), "True");
+	assert_val(cond(n, "DiskPressure"), "False");
+	assert_val(val_member_sv(val_get(n, F_status, F_allocatable), SV("cpu")), "4");
+	assert_val(val_get(n, F_status, F_nodeInfo, F_containerRuntimeVersion), "fake://1.0.0");
+	l = expect(w->rig, 200, "GET", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1", NULL);
+	assert_val(val_get(l, F_spec, F_holderIdentity), "n1");
+	/* Nothing changes: the lease is renewed, the node is left alone. */
+	int64_t rev = rev_of(n), lease = rev_of(l);
+
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	assert_int_equal(rev_of(expect(w->rig, 200, "GET", "/api/v1/nodes/n1", NULL)), rev);
+	assert_true(rev_of(expect(w->rig, 200, "GET",
+				  "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1", NULL)) > lease);
+	rig_run(w->rig, 300 * NS_PER_SEC);
+	assert_true(rev_of(expect(w->rig, 200, "GET", "/api/v1/nodes/n1", NULL)) > rev);
+}
+
+static void test_runs_and_is_deleted(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+	struct rt_container *c;
+	size_t n;
+
+	make(w, "web", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"},{\"name\":\"b\",\"image\":\"demo:2\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "web");
+	assert_val(phase(p), "Running");
+	assert_val(cond(p, "Ready"), "True");
+	assert_val(cond(p, "Initialized"), "True");
+	assert_val(cond(p, "PodReadyToStartContainers"), "True");
+	assert_val(val_get(p, F_status, F_hostIP), "192.0.2.1");
+	assert_true(val_get_str(p, F_status, F_podIP).n > 0);
+	assert_true(val_get_bool(cs(p, 0), F_ready));
+	assert_true(sv_starts(val_get_str(cs(p, 1), F_containerID), SV("containerd://container-")));
+	int64_t rev = rev_of(p);
+
+	rig_run(w->rig, 120 * NS_PER_SEC); /* quiet: no writes */
+	assert_int_equal(rev_of(pod(w, "web")), rev);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/web", NULL);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	gone(w, "web");
+	assert_int_equal(w->rt->ops->list_containers(w->rt, &w->rig->arena, SV(""), &c, &n, NULL), 0);
+	assert_int_equal(n, 0);
+}
+
+static void test_grace_period(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_ignore_term(w->rt, true);
+	make(w, "slow", "\"terminationGracePeriodSeconds\":20,\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/slow", NULL);
+	rig_run(w->rig, 19 * NS_PER_SEC);
+	assert_true(val_get(pod(w, "slow"), F_metadata, F_deletionTimestamp) != NULL);
+	rig_run(w->rig, 3 * NS_PER_SEC);
+	gone(w, "slow");
+}
+
+static void test_crash_loop(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+	struct sv uid;
+
+	make(w, "crash", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	uid = uid_of(pod(w, "crash"));
+	assert_true(runtime_fake_exit(w->rt, uid, SV("a"), 3, "Error"));
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "crash"); /* the first time at once */
+	assert_val(phase(p), "Running");
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_restartCount), 1);
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_lastState, F_terminated, F_exitCode), 3);
+	assert_true(runtime_fake_exit(w->rt, uid, SV("a"), 4, "Error"));
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "crash");
+	assert_val(val_get(cs(p, 0), F_state, F_waiting, F_reason), "CrashLoopBackOff");
+	assert_true(sv_starts(val_get_str(cs(p, 0), F_state, F_waiting, F_message),
+			      SV("back-off 10s restarting failed container=a")));
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_lastState, F_terminated, F_exitCode), 4);
+	assert_val(cond(p, "Ready"), "False");
+	assert_val(phase(p), "Running");
+	rig_run(w->rig, 8 * NS_PER_SEC);
+	assert_true(val_get(cs(pod(w, "crash"), 0), F_state, F_waiting) != NULL);
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "crash");
+	assert_true(val_get(cs(p, 0), F_state, F_running) != NULL);
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_restartCount), 2);
+	assert_true(runtime_fake_exit(w->rt, uid, SV("a"), 5, "Error"));
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_true(val_get(cs(pod(w, "crash"), 0), F_state, F_waiting) != NULL); /* 20 s now */
+	rig_run(w->rig, 6 * NS_PER_SEC);
+	assert_int_equal(val_get_int(cs(pod(w, "crash"), 0), 0, F_restartCount), 3);
+	/* A new agent finds it as it is. */
+	w->k = kubelet_free(w->k);
+	start_kubelet(w);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	p = pod(w, "crash");
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_restartCount), 3);
+	assert_true(val_get(cs(p, 0), F_state, F_running) != NULL);
+	assert_val(cond(p, "Ready"), "True");
+}
+
+static void test_completes(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	make(w, "job", "\"restartPolicy\":\"OnFailure\",\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	assert_true(runtime_fake_exit(w->rt, uid_of(pod(w, "job")), SV("a"), 1, "Error"));
+	rig_run(w->rig, NS_PER_SEC);
+	assert_val(phase(pod(w, "job")), "Running");
+	assert_true(runtime_fake_exit(w->rt, uid_of(pod(w, "job")), SV("a"), 0, "Completed"));
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "job");
+	assert_val(phase(p), "Succeeded");
+	assert_val(cond(p, "Ready"), "False");
+	assert_val(val_get(cs(p, 0), F_state, F_terminated, F_reason), "Completed");
+	assert_val(cond(p, "PodReadyToStartContainers"), "False");
+	make(w, "never", "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	assert_true(runtime_fake_exit(w->rt, uid_of(pod(w, "never")), SV("a"), 9, "Error"));
+	rig_run(w->rig, NS_PER_SEC);
+	assert_val(phase(pod(w, "never")), "Failed");
+}
+
+static void test_init_containers(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+	struct sv uid;
+
+	make(w, "init",
+	     "\"initContainers\":[{\"name\":\"i1\",\"image\":\"demo\"},{\"name\":\"side\",\"image\":\"demo\","
+	     "\"restartPolicy\":\"Always\"},{\"name\":\"i2\",\"image\":\"demo\"}],"
+	     "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "init");
+	uid = uid_of(p);
+	assert_val(phase(p), "Pending");
+	assert_val(cond(p, "Initialized"), "False");
+	assert_val(val_get(cs(p, 0), F_state, F_waiting, F_reason), "PodInitializing");
+	assert_false(runtime_fake_exit(w->rt, uid, SV("side"), 0, "Completed"));
+	assert_true(runtime_fake_exit(w->rt, uid, SV("i1"), 0, "Completed"));
+	rig_run(w->rig, NS_PER_SEC);
+	assert_val(phase(pod(w, "init")), "Pending");
+	assert_true(runtime_fake_exit(w->rt, uid, SV("i2"), 0, "Completed"));
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "init");
+	assert_val(phase(p), "Running");
+	assert_val(cond(p, "Initialized"), "True");
+	assert_val(cond(p, "Ready"), "True");
+	/* The sidecar comes back, and ends with the pod. */
+	assert_true(runtime_fake_exit(w->rt, uid, SV("side"), 0, "Completed"));
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "init");
+	assert_int_equal(val_get_int(val_at(val_get(p, F_status, F_initContainerStatuses), 1), 0, F_restartCount), 1);
+	assert_true(runtime_fake_exit(w->rt, uid, SV("a"), 0, "Completed"));
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "init");
+	assert_val(phase(p), "Succeeded");
+	assert_false(runtime_fake_exit(w->rt, uid, SV("side"), 0, "Completed"));
+}
+
+static void test_probes(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	runtime_fake_exec_result(w->rt, 1, "no");
+	make(w, "probed",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\","
+	     "\"readinessProbe\":{\"exec\":{\"command\":[\"x\"]},\"periodSeconds\":2},"
+	     "\"startupProbe\":{\"exec\":{\"command\":[\"x\"]},\"periodSeconds\":1,\"failureThreshold\":5}}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "probed");
+	assert_val(phase(p), "Running");
+	assert_val(cond(p, "Ready"), "False");
+	assert_false(val_get_bool(cs(p, 0), F_started));
+	runtime_fake_exec_result(w->rt, 0, "yes");
+	rig_run(w->rig, 3 * NS_PER_SEC);
+	p = pod(w, "probed");
+	assert_true(val_get_bool(cs(p, 0), F_started));
+	assert_val(cond(p, "Ready"), "True");
+	runtime_fake_exec_result(w->rt, 1, "no");
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	p = pod(w, "probed");
+	assert_val(cond(p, "Ready"), "False");
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_restartCount), 0);
+	/* Startup that never comes: restarted after five failures. */
+	make(w, "stuck",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\","
+	     "\"startupProbe\":{\"exec\":{\"command\":[\"x\"]},\"periodSeconds\":1,\"failureThreshold\":5}}]");
+	rig_run(w->rig, 8 * NS_PER_SEC);
+	assert_int_equal(val_get_int(cs(pod(w, "stuck"), 0), 0, F_restartCount), 1);
+}
+
+static void test_liveness(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_exec_result(w->rt, 0, "");
+	make(w, "alive",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\","
+	     "\"livenessProbe\":{\"exec\":{\"command\":[\"x\"]},\"periodSeconds\":1}}]");
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_int_equal(val_get_int(cs(pod(w, "alive"), 0), 0, F_restartCount), 0);
+	runtime_fake_exec_result(w->rt, 1, "");
+	rig_run(w->rig, 4 * NS_PER_SEC);
+	assert_int_equal(val_get_int(cs(pod(w, "alive"), 0), 0, F_restartCount), 1);
+}
+
+static void test_hooks(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	runtime_fake_exec_result(w->rt, 0, "");
+	make(w, "hooked",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"lifecycle\":{\"postStart\":{\"sleep\":{\"seconds\":"
+	     "3}},"
+	     "\"preStop\":{\"sleep\":{\"seconds\":5}}}},{\"name\":\"b\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "hooked");
+	assert_true(val_get(cs(p, 1), F_state, F_waiting) != NULL); /* the second waits for the first's hook */
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_val(cond(pod(w, "hooked"), "Ready"), "True");
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/hooked", NULL);
+	rig_run(w->rig, 4 * NS_PER_SEC);
+	assert_true(val_get(cs(pod(w, "hooked"), 0), F_state, F_running) != NULL);
+	rig_run(w->rig, 3 * NS_PER_SEC);
+	gone(w, "hooked");
+}
+
+static void test_images(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	runtime_fake_strict_images(w->rt, true);
+	make(w, "absent", "\"containers\":[{\"name\":\"a\",\"image\":\"nowhere.example/x:1\"}]");
+	make(w, "never", "\"containers\":[{\"name\":\"a\",\"image\":\"x:1\",\"imagePullPolicy\":\"Never\"}]");
+	make(w, "bad", "\"containers\":[{\"name\":\"a\",\"image\":\"UPPER:1\"}]");
+	rig_run(w->rig, NS_PER_SEC / 10);
+	assert_val(val_get(cs(pod(w, "absent"), 0), F_state, F_waiting, F_reason), "ErrImagePull");
+	assert_val(val_get(cs(pod(w, "never"), 0), F_state, F_waiting, F_reason), "ErrImageNeverPull");
+	assert_val(val_get(cs(pod(w, "bad"), 0), F_state, F_waiting, F_reason), "InvalidImageName");
+	rig_run(w->rig, 3 * NS_PER_SEC);
+	p = pod(w, "absent");
+	assert_val(val_get(cs(p, 0), F_state, F_waiting, F_reason), "ImagePullBackOff");
+	assert_val(phase(p), "Pending");
+	runtime_fake_add_image(w->rt, "nowhere.example/x:1");
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_val(phase(pod(w, "absent")), "Running");
+}
+
+static void test_sandbox_dies(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+	struct sv ip;
+
+	make(w, "box", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	p = pod(w, "box");
+	ip = val_get_str(p, F_status, F_podIP);
+	assert_true(runtime_fake_kill_sandbox(w->rt, uid_of(p)));
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	p = pod(w, "box");
+	assert_val(phase(p), "Running");
+	assert_val(cond(p, "Ready"), "True");
+	assert_false(sv_eq(val_get_str(p, F_status, F_podIP), ip));
+	assert_int_equal(val_len(val_get(p, F_status, F_podIPs)), 1);
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_restartCount), 1);
+}
+
+static void test_deadline(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	make(w, "late", "\"activeDeadlineSeconds\":5,\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 4 * NS_PER_SEC);
+	assert_val(phase(pod(w, "late")), "Running");
+	rig_run(w->rig, 3 * NS_PER_SEC);
+	p = pod(w, "late");
+	assert_val(phase(p), "Failed");
+	assert_val(val_get(p, F_status, F_reason), "DeadlineExceeded");
+}
+
+static void test_runtime_failures_are_retried(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_fail(w->rt, "run_sandbox", 2);
+	runtime_fake_fail(w->rt, "start_container", 1);
+	runtime_fake_fail(w->rt, "list_containers", 3);
+	make(w, "flaky", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	assert_val(phase(pod(w, "flaky")), "Running");
+	runtime_fake_fail(w->rt, "stop_container", 1);
+	runtime_fake_fail(w->rt, "stop_sandbox", 1);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/flaky", NULL);
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	gone(w, "flaky");
+}
+
+static void test_orphans_are_removed(void **state)
+{
+	struct world *w = *state;
+	struct rt_sandbox *s;
+	size_t n;
+
+	make(w, "left", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	w->k = kubelet_free(w->k);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/left?gracePeriodSeconds=0", NULL);
+	start_kubelet(w);
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	assert_int_equal(w->rt->ops->list_sandboxes(w->rt, &w->rig->arena, SV(""), &s, &n, NULL), 0);
+	assert_int_equal(n, 0);
+}
+
+static void test_many(void **state)
+{
+	struct world *w = *state;
+	char name[32];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		make(w, name, "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	}
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_val(phase(pod(w, name)), "Running");
+	}
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_node_registers),
+		T(test_runs_and_is_deleted),
+		T(test_grace_period),
+		T(test_crash_loop),
+		T(test_completes),
+		T(test_init_containers),
+		T(test_probes),
+		T(test_liveness),
+		T(test_hooks),
+		T(test_images),
+		T(test_sandbox_dies),
+		T(test_deadline),
+		T(test_runtime_failures_are_retried),
+		T(test_orphans_are_removed),
+		T(test_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
