@@ -39,7 +39,8 @@ struct lane {
 	_Atomic int n_conns;
 	struct list waits[_HTTP_WAIT_MAX]; /* struct http_conn.wait, soonest first */
 	struct ev_timer *timer;		   /* for the soonest of them all; NULL: none */
-	struct list spare;		   /* struct http_rq.link */
+	int64_t timer_due_ns;
+	struct list spare; /* struct http_rq.link */
 	size_t n_spare;
 	int64_t date_s;
 	char date[HTTP_DATE_LEN + 1];

@@ -59,7 +59,9 @@ struct http_req {
 	int version; /* 1 or 2 */
 	void *user;  /* the handler's own */
 	/* Set by the handler when it wants to know: called once on the loop thread when the peer
-	 * went away before the response was finished. */
+	 * went away before the response was finished. Not after http_respond() or
+	 * http_stream_end(): then there is nothing left to give up. A handler that answers later
+	 * and holds no reference must set it, for r dies when it returns. */
 	void (*on_gone)(struct http_req *r);
 	/* Streaming: called when queued bytes fell below the low-water mark again. */
 	void (*on_drain)(struct http_req *r);
@@ -105,7 +107,9 @@ struct http_tunnel_cb {
 	void (*drain)(struct http_tunnel *t, void *ctx);		 /* queue fell below low water; may be NULL */
 	void (*closed)(struct http_tunnel *t, void *ctx);		 /* exactly once, also after our own close */
 };
-/* HTTP/1.1 only: answers 101 with the headers and hands over the connection; NULL when it cannot. */
+/* HTTP/1.1 only: answers 101 with the headers and hands over the connection; NULL when it cannot.
+ * The request, and its arena, stay until closed() has returned. Bytes that came right behind
+ * the request are delivered like any others. */
 struct http_tunnel *http_upgrade(struct http_req *r, const struct http_header *headers, size_t n_headers,
 				 const struct http_tunnel_cb *cb, void *ctx);
 size_t http_tunnel_write(struct http_tunnel *t, struct sv bytes); /* copies; returns bytes queued */
@@ -132,5 +136,6 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 int http_server_port(const struct http_server *s);
 void http_server_set_tls(struct http_server *s, struct tls_ctx *tls); /* any thread; new connections use it */
 /* Stops accepting, sends GOAWAY, waits up to grace_ns for requests to finish, closes the rest.
- * Blocks: not from a loop thread. */
+ * Blocks while the loops run: not from a loop thread, and before they are stopped. References to
+ * requests may outlive the server, but not the loops. */
 struct http_server *http_server_stop(struct http_server *s, int64_t grace_ns);

@@ -93,20 +93,25 @@ static void h1_refuse(struct http_conn *c, struct http_rq *r, int status, const 
 static bool h1_emit(struct http_conn *c, struct http_rq *r)
 {
 	while (r->q && stream_queued(c->s) < STREAM_QUEUE_MAX) {
-		struct http_chunk chunk = rq_take_chunk(r);
+		/* A chunk that somebody keeps for us goes over whole. One without a release is only
+		 * good as long as the request, so its bytes are copied, as many as there is room for. */
+		bool kept = r->q->c.release != NULL;
+		struct sv piece = sv_sub(r->q->c.data, r->q->off, kept ? SIZE_MAX : STREAM_QUEUE_MAX);
 		char size[24];
 
 		if (c->chunked_out) {
-			int n = snprintf(size, sizeof(size), "%zx\r\n", chunk.data.n);
+			int n = snprintf(size, sizeof(size), "%zx\r\n", piece.n);
 
 			stream_write(c->s, sv_make(size, (size_t)n));
 		}
-		/* A chunk without a release is only good as long as the request, which may be gone
-		 * before the stream has sent it. */
-		if (chunk.release)
+		if (kept) {
+			struct http_chunk chunk = rq_take_chunk(r);
+
 			stream_write_chunk(c->s, &chunk);
-		else
-			stream_write(c->s, chunk.data);
+		} else {
+			stream_write(c->s, piece);
+			rq_consume(r, piece.n);
+		}
 		if (c->chunked_out)
 			stream_write(c->s, SV("\r\n"));
 	}

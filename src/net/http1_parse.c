@@ -23,7 +23,8 @@ ssize_t h1_scan(struct h1_scan *s, struct sv in)
 		if (!lf)
 			break;
 		at = (size_t)(lf - in.p);
-		if (at == 0 || in.p[at - 1] != '\r')
+		/* Exactly one CR, right before it. */
+		if (memchr(in.p + s->line, '\r', at - s->line) != lf - 1)
 			return -1;
 		/* A line that starts with white space continues the one before: obsolete, refused. */
 		if (in.p[s->line] == ' ' || in.p[s->line] == '\t')
@@ -206,28 +207,41 @@ static int h1_check(struct h1_head *h, const char **why)
 	return 0;
 }
 
+/* METHOD SP TARGET SP HTTP/d.d, with nothing to spare. False when it is not that. */
+static bool h1_request_line(struct sv line, struct sv *ret_version)
+{
+	struct sv method, target;
+
+	if (!sv_split(&line, ' ', &method) || !sv_split(&line, ' ', &target) || !method.n || !target.n || !line.p)
+		return false;
+	*ret_version = line;
+	return line.n == 8 && sv_starts(line, SV("HTTP/")) && line.p[5] >= '0' && line.p[5] <= '9' &&
+	       line.p[6] == '.' && line.p[7] >= '0' && line.p[7] <= '9';
+}
+
 int h1_parse_head(struct arena *a, char *head, size_t n, struct h1_head *ret, const char **ret_why)
 {
 	struct h1_parse ps = { .a = a, .h = ret };
+	struct sv version;
 	http_parser p;
 	size_t done;
 	int status;
 
 	*ret = (struct h1_head){ .content_length = -1 };
+	if (!h1_request_line(sv_sub(sv_make(head, n), 0, (size_t)MAX(sv_find(sv_make(head, n), '\r'), 0)), &version)) {
+		*ret_why = "malformed request line";
+		return 400;
+	}
+	if (!sv_is(version, "HTTP/1.1") && !sv_is(version, "HTTP/1.0")) {
+		*ret_why = "unsupported protocol version";
+		return 505;
+	}
 	http_parser_init(&p, HTTP_REQUEST);
 	p.data = &ps;
 	done = http_parser_execute(&p, &h1_settings, head, n);
-	if (HTTP_PARSER_ERRNO(&p) == HPE_INVALID_VERSION) {
-		*ret_why = "unsupported protocol version";
-		return 505;
-	}
 	if (HTTP_PARSER_ERRNO(&p) != HPE_OK || done != n) {
 		*ret_why = "malformed request";
 		return 400;
-	}
-	if (p.http_major != 1 || p.http_minor > 1) {
-		*ret_why = "unsupported protocol version";
-		return 505;
 	}
 	ret->minor = p.http_minor;
 	ret->keep_alive = ps.keep_alive;

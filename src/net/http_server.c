@@ -88,6 +88,7 @@ static void lane_arm(struct lane *ln)
 		if (!list_empty(&ln->waits[w]))
 			first = MIN(first, LIST_ENTRY(ln->waits[w].next, struct http_conn, wait)->deadline_ns);
 	}
+	ln->timer_due_ns = first;
 	if (first != INT64_MAX)
 		ln->timer =
 		    ev_timer_start(ln->loop, MAX(first - ev_loop_now_ns(ln->loop), NS_PER_MS), 0, lane_on_timer, ln);
@@ -128,9 +129,8 @@ void http_conn_wait(struct http_conn *c, enum http_wait w)
 		return;
 	c->deadline_ns = ev_loop_now_ns(ln->loop) + wait_ns[w];
 	list_add_tail(&ln->waits[w], &c->wait);
-	/* A running timer is for something earlier, or finds nothing due and looks again. But for
-	 * a shorter limit than all those running it would come too late. */
-	if (ln->timer && w == HTTP_WAIT_HEAD && ln->waits[w].next == &c->wait)
+	/* A timer that runs for something earlier will look again; one for something later must go. */
+	if (ln->timer && c->deadline_ns < ln->timer_due_ns)
 		ln->timer = ev_timer_stop(ln->timer);
 	if (!ln->timer)
 		lane_arm(ln);

@@ -1,0 +1,517 @@
+/* The server over HTTP/2: frames by hand (prior knowledge, no TLS), and curl over TLS. */
+#include "unit.h"
+
+#include "ev/ev.h"
+#include "http_server_fixture.h"
+#include "net/tls.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_BODY 100000
+
+enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
+
+static int start(void **state)
+{
+	struct http_server_opts o = { .max_body = MAX_BODY };
+	static struct fixture f;
+
+	fixture_start(&f, &o);
+	*state = &f;
+	return 0;
+}
+
+static int stop(void **state)
+{
+	fixture_stop(*state, 10 * NS_PER_SEC);
+	return 0;
+}
+
+/* --- a client of frames --- */
+
+static void put_frame(struct buf *b, int type, int flags, uint32_t stream, struct sv payload)
+{
+	const unsigned char head[9] = { (unsigned char)(payload.n >> 16),
+					(unsigned char)(payload.n >> 8),
+					(unsigned char)payload.n,
+					(unsigned char)type,
+					(unsigned char)flags,
+					(unsigned char)(stream >> 24),
+					(unsigned char)(stream >> 16),
+					(unsigned char)(stream >> 8),
+					(unsigned char)stream };
+
+	buf_add(b, head, sizeof(head));
+	buf_addsv(b, payload);
+}
+
+static void send_frame(int fd, int type, int flags, uint32_t stream, struct sv payload)
+{
+	struct buf b = BUF_INIT;
+
+	put_frame(&b, type, flags, stream, payload);
+	client_send(fd, buf_sv(&b));
+	buf_release(&b);
+}
+
+/* Method by its static-table index, path as a literal: no compression state. */
+static void put_head(struct buf *b, uint32_t stream, bool post, const char *path, int flags)
+{
+	struct buf h = BUF_INIT;
+
+	buf_addc(&h, post ? (char)0x83 : (char)0x82);
+	buf_addc(&h, (char)0x86);
+	buf_addc(&h, 0x01);
+	buf_addc(&h, 1);
+	buf_addc(&h, 'h');
+	buf_addc(&h, 0x04);
+	buf_addc(&h, (char)strlen(path));
+	buf_adds(&h, path);
+	put_frame(b, HEADERS, flags | END_HEADERS, stream, buf_sv(&h));
+	buf_release(&h);
+}
+
+static void send_head(int fd, uint32_t stream, bool post, const char *path, int flags)
+{
+	struct buf b = BUF_INIT;
+
+	put_head(&b, stream, post, path, flags);
+	client_send(fd, buf_sv(&b));
+	buf_release(&b);
+}
+
+struct frame {
+	int type, flags;
+	uint32_t stream;
+	size_t n;
+	unsigned char payload[16384];
+};
+
+static bool read_all(int fd, void *p, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		ssize_t r = recv(fd, (char *)p + at, n - at, 0);
+
+		if (r <= 0)
+			return false;
+		at += (size_t)r;
+	}
+	return true;
+}
+
+static bool read_frame(int fd, struct frame *f)
+{
+	unsigned char h[9];
+
+	if (!read_all(fd, h, sizeof(h)))
+		return false;
+	f->n = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
+	f->type = h[3];
+	f->flags = h[4];
+	f->stream = (uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
+	assert_true(f->n <= sizeof(f->payload));
+	return read_all(fd, f->payload, f->n);
+}
+
+/* Reads until a frame of that type on that stream; false when the connection ends first. */
+static bool await(int fd, struct frame *f, int type, uint32_t stream)
+{
+	while (read_frame(fd, f)) {
+		if (f->type == type && f->stream == stream)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t u32_at(const struct frame *f, size_t at)
+{
+	return (uint32_t)f->payload[at] << 24 | (uint32_t)f->payload[at + 1] << 16 | (uint32_t)f->payload[at + 2] << 8 |
+	       f->payload[at + 3];
+}
+
+static void send_window(int fd, uint32_t stream, uint32_t n)
+{
+	const unsigned char p[4] = { (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
+				     (unsigned char)n };
+
+	send_frame(fd, WINDOW_UPDATE, 0, stream, sv_make((const char *)p, 4));
+}
+
+/* Greets and takes the server's settings: its windows count from there. */
+static int h2_connect(struct fixture *fx)
+{
+	int fd = client_connect(fx);
+	static struct frame f;
+
+	client_sends(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	send_frame(fd, SETTINGS, 0, 0, SV_NULL);
+	assert_true(await(fd, &f, SETTINGS, 0));
+	send_frame(fd, SETTINGS, ACK, 0, SV_NULL);
+	return fd;
+}
+
+/* --- tests --- */
+
+static void test_get_and_post(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+
+	send_head(fd, 1, false, "/echo?q", END_STREAM);
+	assert_true(await(fd, &f, HEADERS, 1));
+	assert_int_equal(f.payload[0], 0x88); /* :status 200 */
+	assert_true(await(fd, &f, DATA, 1));
+	assert_int_equal(f.flags & END_STREAM, END_STREAM);
+	assert_sv(sv_make((char *)f.payload, f.n), "GET /echo?q host=h v2 body=");
+
+	send_head(fd, 3, true, "/later", 0);
+	send_frame(fd, DATA, 0, 3, SV("hel"));
+	send_frame(fd, DATA, END_STREAM, 3, SV("lo"));
+	assert_true(await(fd, &f, DATA, 3));
+	assert_sv(sv_make((char *)f.payload, f.n), "POST /later? host=h v2 body=hello");
+	close(fd);
+}
+
+static void test_many_streams_at_once(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+	struct buf b = BUF_INIT;
+	int done = 0;
+
+	for (uint32_t i = 0; i < 200; i++)
+		put_head(&b, 1 + 2 * i, false, i % 2 ? "/echo" : "/later", END_STREAM);
+	client_send(fd, buf_sv(&b));
+	buf_release(&b);
+	while (done < 200) {
+		assert_true(read_frame(fd, &f));
+		if (f.type == DATA && (f.flags & END_STREAM))
+			done++;
+	}
+	close(fd);
+}
+
+static void test_bad_paths(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+
+	send_head(fd, 1, false, "/a b", END_STREAM);
+	while (read_frame(fd, &f) && f.stream != 1)
+		;
+	assert_true((f.type == HEADERS && f.payload[0] == 0x8c) ||
+		    f.type == RST_STREAM); /* 400, or refused as malformed */
+	send_head(fd, 3, false, "/echo", END_STREAM);
+	assert_true(await(fd, &f, DATA, 3));
+	close(fd);
+}
+
+static void test_too_large(void **state)
+{
+	int fd = h2_connect(*state), before = ((struct fixture *)*state)->too_large;
+	static struct frame f;
+	char *piece = xcalloc(1, 16384);
+
+	send_head(fd, 1, true, "/echo", 0);
+	for (int i = 0; i < 7; i++)
+		send_frame(fd, DATA, 0, 1, sv_make(piece, 16384));
+	assert_true(await(fd, &f, DATA, 1));
+	assert_sv(sv_make((char *)f.payload, f.n), "{\"code\":413}");
+	assert_true(await(fd, &f, RST_STREAM, 1));
+	assert_int_equal(u32_at(&f, 0), 0); /* NO_ERROR: the answer counts */
+	fixture_wait(*state, &((struct fixture *)*state)->too_large, before + 1);
+	/* The connection goes on. */
+	send_head(fd, 3, false, "/echo", END_STREAM);
+	assert_true(await(fd, &f, DATA, 3));
+	free(piece);
+	close(fd);
+}
+
+static void test_windows_hold_back(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = h2_connect(fx), drains = fx->drains;
+	static struct frame f;
+	size_t got = 0, total = 3000000;
+
+	/* Initial windows: 65535 for the stream and the connection. */
+	send_head(fd, 1, false, "/stream?n=3000000", END_STREAM);
+	fixture_wait(fx, &fx->drains, drains + 1);
+	while (got < 65535) {
+		assert_true(await(fd, &f, DATA, 1));
+		got += f.n;
+	}
+	assert_int_equal(got, 65535);
+	send_frame(fd, PING, 0, 0, SV("12345678"));
+	while (got < total) {
+		assert_true(read_frame(fd, &f));
+		if (f.type == PING) { /* nothing came before its answer */
+			assert_int_equal(got, 65535);
+			send_window(fd, 1, 100000000);
+			send_window(fd, 0, 100000000);
+		} else if (f.type == DATA) {
+			for (size_t i = 0; i < f.n; i++) {
+				if (f.payload[i] != 'a' + (got + i) % 26)
+					fail_msg("byte %zu", got + i);
+			}
+			got += f.n;
+		}
+	}
+	assert_int_equal(got, total);
+	while (!(f.type == DATA && (f.flags & END_STREAM)))
+		assert_true(await(fd, &f, DATA, 1));
+	close(fd);
+}
+
+static void test_torn(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+
+	send_head(fd, 1, false, "/torn", END_STREAM);
+	assert_true(await(fd, &f, RST_STREAM, 1));
+	assert_int_equal(u32_at(&f, 0), 2); /* INTERNAL_ERROR */
+	close(fd);
+}
+
+static void test_cancel_tells_the_handler(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = h2_connect(fx), gone = fx->gone, watches = fx->watches, held = fx->held;
+	static struct frame f;
+
+	send_head(fd, 1, false, "/watch", END_STREAM);
+	assert_true(await(fd, &f, DATA, 1));
+	send_head(fd, 3, false, "/hold", END_STREAM);
+	fixture_wait(fx, &fx->watches, watches + 1);
+	fixture_wait(fx, &fx->held, held + 1);
+	send_frame(fd, RST_STREAM, 0, 1, sv_make("\0\0\0\x08", 4));
+	fixture_wait(fx, &fx->gone, gone + 1);
+	close(fd); /* and with the connection everything */
+	fixture_wait(fx, &fx->gone, gone + 2);
+}
+
+static void test_rapid_reset(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+	struct buf b = BUF_INIT;
+
+	for (uint32_t i = 0; i < 3000; i++) {
+		put_head(&b, 1 + 2 * i, false, "/hold", END_STREAM);
+		put_frame(&b, RST_STREAM, 0, 1 + 2 * i, sv_make("\0\0\0\x08", 4));
+	}
+	client_send(fd, buf_sv(&b));
+	buf_release(&b);
+	assert_true(await(fd, &f, GOAWAY, 0));
+	assert_int_equal(u32_at(&f, 4), 0xb); /* ENHANCE_YOUR_CALM */
+	close(fd);
+}
+
+static void test_continuation_flood(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+	struct buf b = BUF_INIT;
+
+	put_frame(&b, HEADERS, 0, 1, SV("\x82\x86"));
+	for (int i = 0; i < 1000; i++)
+		put_frame(&b, CONTINUATION, 0, 1, SV("\x84"));
+	client_send(fd, buf_sv(&b));
+	buf_release(&b);
+	/* Told or not, it ends. */
+	while (read_frame(fd, &f))
+		;
+	close(fd);
+}
+
+static void test_large_head(void **state)
+{
+	int fd = h2_connect(*state);
+	static struct frame f;
+	struct buf h = BUF_INIT;
+
+	/* One entry of 4000 bytes into the dynamic table, named again and again: a small block
+	 * that unfolds to more than anybody sends. */
+	buf_add(&h, "\x82\x86\x84\x40\x01x\x7f\xa1\x1e", 9);
+	for (int i = 0; i < 4000; i++)
+		buf_addc(&h, 'v');
+	for (int i = 0; i < 100; i++)
+		buf_addc(&h, (char)0xbe);
+	send_frame(fd, HEADERS, END_STREAM | END_HEADERS, 1, buf_sv(&h));
+	buf_release(&h);
+	while (read_frame(fd, &f) && f.stream != 1 && f.type != GOAWAY)
+		;
+	assert_true(f.type == HEADERS || f.type == RST_STREAM || f.type == GOAWAY);
+	assert_true(f.type != HEADERS || f.payload[0] != 0x88); /* anything but 200 */
+	close(fd);
+}
+
+static void test_garbage(void **state)
+{
+	int fd = client_connect(*state);
+	static struct frame f;
+
+	client_sends(fd, "PRI * HTTP/2.0\r\n\r\nNO\r\n\r\n");
+	while (read_frame(fd, &f))
+		;
+	close(fd);
+	fd = h2_connect(*state);
+	send_frame(fd, DATA, 0, 1, SV("nobody asked"));
+	assert_true(await(fd, &f, GOAWAY, 0));
+	close(fd);
+}
+
+static void test_stop_says_goaway(void **state)
+{
+	struct http_server_opts o = { .max_body = MAX_BODY };
+	struct fixture fx;
+	static struct frame f;
+	int fd;
+
+	(void)state;
+	fixture_start(&fx, &o);
+	fd = h2_connect(&fx);
+	send_head(fd, 1, false, "/hold", END_STREAM);
+	fixture_wait(&fx, &fx.held, 1);
+	fixture_release(&fx);
+	http_server_stop(fx.server, 30 * NS_PER_SEC);
+	fx.server = NULL;
+	assert_true(await(fd, &f, DATA, 1));
+	assert_sv(sv_make((char *)f.payload, f.n), "released");
+	while (read_frame(fd, &f))
+		;
+	close(fd);
+	fixture_stop(&fx, 0);
+}
+
+/* --- TLS, by curl --- */
+
+static void write_file(const char *dir, const char *name, struct sv text)
+{
+	char path[128];
+	FILE *out;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	out = fopen(path, "w");
+	assert_non_null(out);
+	assert_int_equal(fwrite(text.p, 1, text.n, out), text.n);
+	fclose(out);
+}
+
+static char *curl(const char *command)
+{
+	struct child_opts o = { .argv = (const char *const[]){ "sh", "-c", command, NULL },
+				.stdin_fd = -1,
+				.stdout_fd = -1,
+				.stderr_fd = -1 };
+	struct buf out = BUF_INIT;
+	int status = 0;
+
+	buf_adds(&out, "");
+	assert_int_equal(child_run(&o, 60 * NS_PER_SEC, 1 << 20, &out, NULL, &status, NULL), 0);
+	return buf_detach(&out);
+}
+
+static void test_tls_by_curl(void **state)
+{
+	const char *const orgs[] = { "system:masters", "team", NULL }, *const ips[] = { "127.0.0.1", NULL };
+	int64_t end = ((int64_t)time(NULL) + 3600) * NS_PER_SEC;
+	struct cert_opts ca = { .common_name = "ca", .not_after_ns = end, .ca = true };
+	struct cert_opts server = { .common_name = "s", .ip_addrs = ips, .not_after_ns = end, .server = true };
+	struct cert_opts client = {
+		.common_name = "alice", .organizations = orgs, .not_after_ns = end, .client = true
+	};
+	struct sv ca_cert, ca_key, other_cert, other_key, cert, key;
+	char dir[] = "/tmp/http2-XXXXXX", command[512], *got;
+	struct http_server_opts o = { .max_body = MAX_BODY };
+	struct tls_server_opts t;
+	struct arena a = ARENA_INIT;
+	struct fixture fx;
+
+	(void)state;
+	got = curl("curl --version");
+	if (!strstr(got, "HTTP2")) {
+		print_message("no curl with HTTP/2 here: skipped\n");
+		free(got);
+		skip();
+	}
+	free(got);
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(cert_make(&a, &ca, SV_NULL, SV_NULL, &ca_cert, &ca_key, NULL), 0);
+	assert_int_equal(cert_make(&a, &ca, SV_NULL, SV_NULL, &other_cert, &other_key, NULL), 0);
+	assert_int_equal(cert_make(&a, &server, ca_cert, ca_key, &cert, &key, NULL), 0);
+	t = (struct tls_server_opts){ .cert_pem = cert, .key_pem = key, .client_ca_pem = ca_cert };
+	o.tls = tls_server_ctx(&t, NULL);
+	write_file(dir, "ca", ca_cert);
+	assert_int_equal(cert_make(&a, &client, ca_cert, ca_key, &cert, &key, NULL), 0);
+	write_file(dir, "cert", cert);
+	write_file(dir, "key", key);
+	assert_int_equal(cert_make(&a, &client, other_cert, other_key, &cert, &key, NULL), 0);
+	write_file(dir, "foreign", cert);
+	write_file(dir, "fkey", key);
+	fixture_start(&fx, &o);
+
+	snprintf(command, sizeof(command),
+		 "cd %s && curl -sS --cacert ca --cert cert --key key -w ' http=%%{http_version}' "
+		 "https://127.0.0.1:%d/peer 2>&1",
+		 dir, fx.port);
+	got = curl(command);
+	assert_string_equal(got, "cert=1 bad=0 cn=alice o=system:masters o=team from=127.0.0.1: http=2");
+	free(got);
+	snprintf(command, sizeof(command),
+		 "cd %s && curl -sS --http1.1 --cacert ca --cert foreign --key fkey https://127.0.0.1:%d/peer 2>&1",
+		 dir, fx.port);
+	got = curl(command);
+	assert_string_equal(got, "cert=0 bad=1 cn= from=127.0.0.1:");
+	free(got);
+	snprintf(command, sizeof(command), "cd %s && curl -sS --cacert ca https://127.0.0.1:%d/peer 2>&1", dir,
+		 fx.port);
+	got = curl(command);
+	assert_string_equal(got, "cert=0 bad=0 cn= from=127.0.0.1:");
+	free(got);
+	for (int v1 = 0; v1 < 2; v1++) {
+		snprintf(command, sizeof(command),
+			 "cd %s && head -c 90000 /dev/zero | tr '\\0' y | curl -sS %s --cacert ca --data-binary @- "
+			 "https://127.0.0.1:%d/echo 2>&1 | wc -c; curl -sS %s --cacert ca "
+			 "https://127.0.0.1:%d/stream?n=7654321 | wc -c",
+			 dir, v1 ? "--http1.1" : "--http2", fx.port, v1 ? "--http1.1" : "--http2", fx.port);
+		got = curl(command);
+		/* "POST /echo? host=127.0.0.1:PORT v2 body=" and 90000 */
+		assert_int_equal(atoi(got), 90000 + 36 + (fx.port > 9999 ? 5 : 4));
+		assert_int_equal(atoi(strchr(got, '\n')), 7654321);
+		free(got);
+	}
+	fixture_stop(&fx, 0);
+	tls_ctx_unref(o.tls);
+	arena_release(&a);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	free(curl(command));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_get_and_post),
+		cmocka_unit_test(test_many_streams_at_once),
+		cmocka_unit_test(test_bad_paths),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_windows_hold_back),
+		cmocka_unit_test(test_torn),
+		cmocka_unit_test(test_cancel_tells_the_handler),
+		cmocka_unit_test(test_rapid_reset),
+		cmocka_unit_test(test_continuation_flood),
+		cmocka_unit_test(test_large_head),
+		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_stop_says_goaway),
+		cmocka_unit_test(test_tls_by_curl),
+	};
+
+	return cmocka_run_group_tests_name("net/http2", tests, start, stop);
+}
