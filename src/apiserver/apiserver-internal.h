@@ -107,6 +107,10 @@ void answer_text(struct api_req *q, int code, const char *content_type,
 /* Runs fn on the request's thread through the sink. */
 void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
 
+/* --- event_ttl.c --- */
+
+void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
+
 /* --- flow.c --- */
 
 struct flow *flow_new(struct apiserver *s);

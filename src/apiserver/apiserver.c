@@ -15,7 +15,7 @@ static void arm(struct apiserver *s)
 	s->tick_armed = true;
 }
 
-/* Every minute: bookmarks keep idle watches resumable; every fifth, history older than five
+/* Every minute: bookmarks keep idle watches resumable, old events go; every fifth, history older than five
  * minutes is given back. */
 static void tick(void *ctx)
 {
@@ -32,6 +32,7 @@ static void tick(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
+		event_ttl_sweep(s);
 		if (compact > 0)
 			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
 	}

@@ -1,0 +1,62 @@
+/* Events are told once and forgotten after an hour (upstream's --event-ttl). */
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/watchcache.h"
+#include "base/timefmt.h"
+#include "base/vec.h"
+
+#include <stdlib.h>
+
+#define EVENT_TTL_NS (3600 * NS_PER_SEC)
+#define SWEEP_MAX 5000 /* the rest waits for the next minute */
+
+struct sweep {
+	int64_t before_ns;
+	VEC(struct obj *) expired;
+};
+
+/* When it was last heard of: repeated events move their time forward. */
+static int64_t last_seen(const struct obj *o)
+{
+	const struct val *const times[] = { obj_get(o, F_series, F_lastObservedTime), obj_get(o, F_lastTimestamp),
+					    obj_get(o, F_deprecatedLastTimestamp), obj_get(o, F_eventTime),
+					    obj_get(o, F_metadata, F_creationTimestamp) };
+	int64_t latest = INT64_MIN, t;
+
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		if (time_parse(val_str(times[i]), &t) && t > latest)
+			latest = t;
+	return latest == INT64_MIN ? INT64_MAX : latest;
+}
+
+static int collect(struct obj *o, void *ctx)
+{
+	struct sweep *s = ctx;
+
+	if (last_seen(o) < s->before_ns)
+		vec_push(&s->expired, obj_ref(o));
+	return s->expired.n >= SWEEP_MAX;
+}
+
+void event_ttl_sweep(struct apiserver *s)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	const struct resource *const kinds[] = { RES(core_events), RES(events_events) };
+	struct client *c = apiserver_client(s, "kube-apiserver", "system:apiserver", masters);
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		struct sweep sweep = { .before_ns = env_now_ns(s->env) - EVENT_TTL_NS, .expired = VEC_INIT };
+
+		wc_each(s->wc, kinds[k], SV(""), collect, &sweep);
+		for (size_t i = 0; i < sweep.expired.n; i++) {
+			struct obj *o = sweep.expired.p[i];
+			struct client_delete_opts opts = CLIENT_DELETE_OPTS;
+
+			/* Only this version: it may have been repeated meanwhile. */
+			opts.precondition_rev = obj_rev(o);
+			(void)client_delete(c, kinds[k], obj_ns(o), obj_name(o), &opts, NULL);
+			obj_unref(o);
+		}
+		vec_release(&sweep.expired);
+	}
+	client_free(c);
+}

@@ -1,0 +1,262 @@
+/* What is special about kinds, and who may do what: through the whole pipeline. */
+#include "harness.h"
+
+#include "codec/pbwire.h"
+
+#define NS "/api/v1/namespaces/default"
+
+static void make_default_sa(struct rig *r)
+{
+	expect(r, 201, "POST", NS "/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+}
+
+static void test_pod_defaults(void **state)
+{
+	struct rig *r = *state;
+	const struct val *p, *spec, *c;
+
+	make_default_sa(r);
+	p = expect(
+	    r, 201, "POST", NS "/pods",
+	    "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x:latest\","
+	    "\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":\"1Gi\"}}},{\"name\":\"d\",\"image\":\"x:1\"}]}}");
+	spec = val_get(p, F_spec);
+	c = val_at(val_get(spec, F_containers), 0);
+	assert_val(val_get(c, F_imagePullPolicy), "Always");
+	assert_val(val_get(val_at(val_get(spec, F_containers), 1), F_imagePullPolicy), "IfNotPresent");
+	assert_val(val_member_sv(val_get(c, F_resources, F_requests), SV("memory")), "1Gi");
+	assert_val(val_get(spec, F_serviceAccountName), "default");
+	assert_val(val_get(p, F_status, F_qosClass), "Burstable");
+	assert_val(val_get(p, F_status, F_phase), "Pending");
+	assert_int_equal(val_get_int(spec, -1, F_priority), 0);
+	/* not-ready and unreachable */
+	assert_int_equal(val_len(val_get(spec, F_tolerations)), 2);
+	/* the token volume and its mount in each container */
+	assert_int_equal(val_len(val_get(spec, F_volumes)), 1);
+	assert_int_equal(val_len(val_get(c, F_volumeMounts)), 1);
+	assert_val(val_get(val_at(val_get(c, F_volumeMounts), 0), F_mountPath),
+		   "/var/run/secrets/kubernetes.io/serviceaccount");
+}
+
+static void test_binding(void **state)
+{
+	static const char body[] = "{\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}";
+	struct rig *r = *state;
+	const struct val *p;
+
+	make_default_sa(r);
+	expect(r, 201, "POST", NS "/pods",
+	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}");
+	expect(r, 201, "POST", NS "/pods/p/binding", body);
+	p = expect(r, 200, "GET", NS "/pods/p", NULL);
+	assert_val(val_get(p, F_spec, F_nodeName), "n1");
+	expect_status(r, 409, "Conflict", "already assigned to node \"n1\"",
+		      &(struct ask){ .method = "POST", .path = NS "/pods/p/binding", .body = body });
+	/* a bound pod goes gracefully: first marked, then removed by its node */
+	p = expect(r, 200, "DELETE", NS "/pods/p", NULL);
+	assert_int_equal(val_get_int(p, -1, F_metadata, F_deletionGracePeriodSeconds), 30);
+	expect(r, 200, "GET", NS "/pods/p", NULL);
+	expect(r, 200, "DELETE", NS "/pods/p?gracePeriodSeconds=0", NULL);
+	expect(r, 404, "GET", NS "/pods/p", NULL);
+}
+
+static void test_service_addresses(void **state)
+{
+	struct rig *r = *state;
+	const struct val *s;
+	struct sv ip;
+
+	s = expect(r, 201, "POST", NS "/services",
+		   "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"ports\":[{\"port\":80}]}}");
+	ip = val_get_str(s, F_spec, F_clusterIP);
+	assert_true(sv_starts(ip, SV("10.43.")));
+	assert_val(val_at(val_get(s, F_spec, F_clusterIPs), 0), arena_cstr(&r->arena, ip));
+	assert_int_equal(val_get_int(val_at(val_get(s, F_spec, F_ports), 0), 0, F_targetPort), 80);
+	assert_val(val_get(s, F_spec, F_internalTrafficPolicy), "Cluster");
+
+	/* taken; and what the failed create had reserved is free again */
+	expect_status(
+	    r, 422, "Invalid", "provided IP is already allocated",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/services",
+			   .body = arena_printf(
+			       &r->arena,
+			       "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"type\":\"NodePort\",\"clusterIP\":\"%.*s\","
+			       "\"ports\":[{\"port\":80,\"nodePort\":30123}]}}",
+			       SV_ARG(ip)) });
+	expect(r, 201, "POST", NS "/services",
+	       "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":80,\"nodePort\":"
+	       "30123}]}}");
+	expect_status(r, 422, "Invalid", "provided port is already allocated",
+		      &(struct ask){ .method = "POST",
+				     .path = NS "/services",
+				     .body = "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"type\":\"NodePort\",\"ports\":"
+					     "[{\"port\":80,\"nodePort\":30123}]}}" });
+	/* deleted: both can be had again */
+	expect(r, 200, "DELETE", NS "/services/b", NULL);
+	expect(r, 200, "DELETE", NS "/services/a", NULL);
+	expect(r, 201, "POST", NS "/services",
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"d\"},\"spec\":{\"type\":\"NodePort\",\"clusterIP\":\"%.*s\","
+			    "\"ports\":[{\"port\":80,"
+			    "\"nodePort\":30123}]}}",
+			    SV_ARG(ip)));
+	/* a restart knows what is taken from what is stored */
+	rig_restart(r);
+	expect_status(
+	    r, 422, "Invalid", "provided IP is already allocated",
+	    &(struct ask){
+		.method = "POST",
+		.path = NS "/services",
+		.body = arena_printf(
+		    &r->arena,
+		    "{\"metadata\":{\"name\":\"e\"},\"spec\":{\"clusterIP\":\"%.*s\",\"ports\":[{\"port\":80}]}}",
+		    SV_ARG(ip)) });
+}
+
+static void test_secret_string_data(void **state)
+{
+	struct rig *r = *state;
+	const struct val *s = expect(r, 201, "POST", NS "/secrets",
+				     "{\"metadata\":{\"name\":\"s\"},\"stringData\":{\"a\":\"hello\",\"b\":\"\"}}");
+
+	assert_val(val_member_sv(val_get(s, F_data), SV("a")), "aGVsbG8=");
+	assert_null(val_get(s, F_stringData));
+	assert_val(val_get(s, F_type), "Opaque");
+}
+
+static void test_rbac(void **state)
+{
+	struct rig *r = *state;
+	const struct ask list = { .method = "GET", .path = NS "/pods", .user = "jane" };
+
+	expect_status(r, 403, "Forbidden",
+		      "pods is forbidden: User \"jane\" cannot list resource \"pods\" in API group \"\" in the "
+		      "namespace \"default\"",
+		      &list);
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
+	       "{\"metadata\":{\"name\":\"reader\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],"
+	       "\"verbs\":[\"list\"]}]}");
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
+	       "{\"metadata\":{\"name\":\"jane\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"Role\",\"name\":\"reader\"},"
+	       "\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s.io\",\"name\":\"jane\"}]}");
+	answer_free(api_ask(r, &list));
+	{
+		struct answer *a = api_ask(r, &list);
+
+		assert_int_equal(a->code, 200);
+		answer_free(a);
+	}
+	/* only there, only that */
+	expect_status(r, 403, "Forbidden", "in the namespace \"kube-system\"",
+		      &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/kube-system/pods", .user = "jane" });
+	expect_status(r, 403, "Forbidden", "cannot get resource",
+		      &(struct ask){ .method = "GET", .path = NS "/pods/x", .user = "jane" });
+	expect(r, 200, "DELETE", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/jane", NULL);
+	expect_status(r, 403, "Forbidden", "cannot list", &list);
+}
+
+static void test_access_review(void **state)
+{
+	static const char body[] = "{\"spec\":{\"user\":\"jane\",\"resourceAttributes\":{\"verb\":\"get\",\"resource\":"
+				   "\"pods\",\"namespace\":\"default\"}}}";
+	struct rig *r = *state;
+	const struct val *v = expect(r, 201, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body);
+
+	assert_false(val_get_bool(v, F_status, F_allowed));
+	v = expect(r, 201, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+		   "{\"spec\":{\"resourceAttributes\":{\"verb\":\"get\",\"resource\":\"pods\"}}}");
+	assert_true(val_get_bool(v, F_status, F_allowed));
+}
+
+static void test_priority(void **state)
+{
+	struct rig *r = *state;
+	const struct val *p;
+
+	make_default_sa(r);
+	p = expect(r, 201, "POST", NS "/pods",
+		   "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"priorityClassName\":\"system-node-critical\","
+		   "\"containers\":[{\"name\":\"c\","
+		   "\"image\":\"x\"}]}}");
+	assert_int_equal(val_get_int(p, 0, F_spec, F_priority), 2000001000);
+	expect_status(r, 403, "Forbidden", "no PriorityClass with name nothing was found",
+		      &(struct ask){ .method = "POST",
+				     .path = NS "/pods",
+				     .body = "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"priorityClassName\":"
+					     "\"nothing\",\"containers\":[{\"name\":\"c\","
+					     "\"image\":\"x\"}]}}" });
+}
+
+static void test_events_expire(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", NS "/events",
+	       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":{\"kind\":\"Pod\","
+				       "\"namespace\":\"default\",\"name\":\"p\"},"
+				       "\"reason\":\"R\",\"type\":\"Normal\"}"));
+	rig_run(r, 59 * 60 * NS_PER_SEC);
+	expect(r, 200, "GET", NS "/events/e", NULL);
+	rig_run(r, 3 * 60 * NS_PER_SEC);
+	expect(r, 404, "GET", NS "/events/e", NULL);
+}
+
+/* --- protobuf --- */
+
+static void test_protobuf_body(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct rig *r = *state;
+	const struct val *cm;
+	struct answer *a;
+	size_t m, n;
+
+	buf_add(&b, "k8s\0", 4);
+	m = pb_open(&b, 1);
+	pb_sv(&b, 1, SV("v1"));
+	pb_sv(&b, 2, SV("ConfigMap"));
+	pb_close(&b, m);
+	m = pb_open(&b, 2);
+	n = pb_open(&b, 1);
+	pb_sv(&b, 1, SV("proto"));
+	pb_map_entry(&b, 11, SV("app"), SV("x"));
+	pb_close(&b, n);
+	pb_map_entry(&b, 2, SV("key"), SV("value"));
+	pb_close(&b, m);
+	a = api_ask(r, &(struct ask){ .method = "POST",
+				      .path = NS "/configmaps",
+				      .body = b.p,
+				      .body_n = b.n,
+				      .type = "application/vnd.kubernetes.protobuf" });
+	assert_int_equal(a->code, 201);
+	answer_free(a);
+	cm = expect(r, 200, "GET", NS "/configmaps/proto", NULL);
+	assert_val(val_member_sv(val_get(cm, F_data), SV("key")), "value");
+	assert_val(val_member_sv(val_get(cm, F_metadata, F_labels), SV("app")), "x");
+	/* every prefix is refused, none is stored */
+	for (size_t k = 1; k < b.n; k++) {
+		a = api_ask(r, &(struct ask){ .method = "POST",
+					      .path = NS "/configmaps",
+					      .body = b.p,
+					      .body_n = k,
+					      .type = "application/vnd.kubernetes.protobuf" });
+		assert_true(a->code == 400 || a->code == 422 || a->code == 409);
+		answer_free(a);
+	}
+	cm = expect(r, 200, "GET", NS "/configmaps", NULL);
+	assert_int_equal(val_len(val_get(cm, F_items)), 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_pod_defaults),	    T(test_binding),	   T(test_service_addresses),
+		T(test_secret_string_data), T(test_rbac),	   T(test_access_review),
+		T(test_priority),	    T(test_events_expire), T(test_protobuf_body),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
