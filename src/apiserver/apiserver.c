@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/kinds/kinds.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #define TICK_NS (60 * NS_PER_SEC)
@@ -74,6 +75,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	pthread_mutex_lock(&s->lock);
 	arm(s);
 	pthread_mutex_unlock(&s->lock);
+	(void)malloc_trim(0); /* what only the start needed */
 	atomic_store(&s->ready, true);
 	return s;
 }

@@ -100,8 +100,7 @@ void gzip_chunks(struct buf *b, const struct http_chunk *chunks, size_t n)
 {
 	z_stream z = { 0 };
 
-	if (deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		BUG_ON("deflateInit2");
+	BUG_ON(deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK);
 	for (size_t i = 0; i <= n; i++) {
 		int flush = i == n ? Z_FINISH : Z_NO_FLUSH;
 		size_t left = i < n ? chunks[i].data.n : 0;

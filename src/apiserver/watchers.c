@@ -254,6 +254,8 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	r->n_watchers++;
 	if (w->o.initial)
 		wc_collect(r, w->o.ns, o->sel, SV_NULL, 0, &w->initial_arena, &w->initial);
+	if (w->o.initial && !w->initial.n)
+		arena_release(&w->initial_arena); /* an idle watch holds no block */
 	pthread_rwlock_unlock(&r->lock);
 	*ret = w;
 	return 0;

@@ -148,7 +148,7 @@ static void read_path(struct api_req *q, const char *path)
 	}
 }
 
-struct answer *api_ask(struct rig *r, const struct ask *ask)
+struct answer *api_start(struct rig *r, const struct ask *ask)
 {
 	struct answer *a = xcalloc(1, sizeof(*a));
 	struct api_req *q = &a->q;
@@ -169,14 +169,29 @@ struct answer *api_ask(struct rig *r, const struct ask *ask)
 	};
 	q->user.name = sv_from(ask->user ? ask->user : "admin");
 	q->user.groups = ARENA_ARRAY(q->arena, struct sv, 2);
-	q->user.groups[q->user.n_groups++] = ask->user ? SV("system:authenticated") : SV("system:masters");
+	if (!ask->no_groups)
+		q->user.groups[q->user.n_groups++] = ask->user ? SV("system:authenticated") : SV("system:masters");
 	read_path(q, ask->path);
+	if (q->body.n) /* it may be answered long after the caller's buffer is gone */
+		q->body = arena_sv(q->arena, q->body);
 	api_serve(q);
+	return a;
+}
+
+const struct val *api_json(struct answer *a)
+{
+	return json_decode(&a->rig->arena, arena_sv(&a->rig->arena, buf_sv(&a->body)), NULL, NULL);
+}
+
+struct answer *api_ask(struct rig *r, const struct ask *ask)
+{
+	struct answer *a = api_start(r, ask);
+
 	for (int i = 0; i < 100 && !a->answers; i++)
 		rig_run(r, 100 * NS_PER_MS);
 	assert_int_equal(a->answers, 1);
 	if (!a->streaming && a->body.n && a->body.p[0] == '{')
-		a->json = json_decode(&r->arena, arena_sv(&r->arena, buf_sv(&a->body)), NULL, NULL);
+		a->json = api_json(a);
 	return a;
 }
 
@@ -293,10 +308,15 @@ static void stop(struct rig *r)
 
 int rig_setup(void **state)
 {
+	return rig_setup_on(state, store_mem_new);
+}
+
+int rig_setup_on(void **state, struct store *(*make)(struct env *env))
+{
 	struct rig *r = xcalloc(1, sizeof(*r));
 
 	r->env = env_sim_new(7, INT64_C(1767225600) * NS_PER_SEC, false);
-	r->store = store_mem_new(r->env);
+	r->store = make(r->env);
 	start(r);
 	*state = r;
 	return 0;

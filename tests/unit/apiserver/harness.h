@@ -42,14 +42,19 @@ struct ask {
 	const char *accept, *agent;
 	const char *user; /* NULL: admin */
 	size_t body_n;	  /* 0: strlen */
+	bool no_groups;	  /* not even system:authenticated */
 };
 
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
+int rig_setup_on(void **state, struct store *(*make)(struct env *env));
 int rig_teardown(void **state);
 void rig_restart(struct rig *r); /* another server on the same store */
 
 /* The answer is the caller's to answer_free(). */
 struct answer *api_ask(struct rig *r, const struct ask *a);
+/* The same without waiting for the answer; api_json() reads it later. */
+struct answer *api_start(struct rig *r, const struct ask *ask);
+const struct val *api_json(struct answer *a);
 #define api(r, m, p, ...) api_ask((r), &(struct ask){ .method = (m), .path = (p), ##__VA_ARGS__ })
 struct answer *answer_free(struct answer *a);
 /* Lets the peer of a stream go away, then frees. */

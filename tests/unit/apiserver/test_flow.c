@@ -1,0 +1,206 @@
+/* Priority levels: a flood waits and is refused; leases and exempt users pass. */
+#include "harness.h"
+
+#include "store/store.h"
+
+#include <stdio.h>
+
+/* A store that holds commits back until it is told to let them through. */
+struct slow_store {
+	struct store store;
+	struct store_ops ops;
+	struct store *real;
+	bool hold;
+	struct held {
+		struct store_write w;
+		store_done_fn *done;
+		void *ctx;
+	} held[4096];
+	size_t n;
+};
+
+static struct slow_store slow;
+
+static int slow_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+		      void *ctx, int64_t *ret_rev, struct err *err)
+{
+	(void)s;
+	return store_range(slow.real, from, to, rev, limit, fn, ctx, ret_rev, err);
+}
+
+static void slow_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
+{
+	struct held *h;
+
+	(void)s;
+	if (!slow.hold) {
+		store_commit(slow.real, w, done, ctx);
+		return;
+	}
+	assert_true(slow.n < ARRAY_LEN(slow.held));
+	h = &slow.held[slow.n++];
+	*h = (struct held){ *w, done, ctx };
+	h->w.key = sv_make(xmemdup(w->key.p, w->key.n), w->key.n);
+	h->w.value = sv_make(xmemdup(w->value.p, w->value.n), w->value.n);
+}
+
+static void slow_release(void)
+{
+	slow.hold = false;
+	for (size_t i = 0; i < slow.n; i++) {
+		store_commit(slow.real, &slow.held[i].w, slow.held[i].done, slow.held[i].ctx);
+		free((char *)(uintptr_t)slow.held[i].w.key.p);
+		free((char *)(uintptr_t)slow.held[i].w.value.p);
+	}
+	slow.n = 0;
+}
+
+static int slow_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
+		      void *ctx, struct store_watch **ret, struct err *err)
+{
+	(void)s;
+	return store_watch(slow.real, from, to, since, cb, ctx, ret, err);
+}
+
+static void slow_unwatch(struct store *s, struct store_watch *w)
+{
+	(void)s;
+	store_unwatch(slow.real, w);
+}
+
+static bool slow_healthy(struct store *s, struct err *why)
+{
+	(void)s;
+	return store_healthy(slow.real, why);
+}
+
+static void slow_stats(struct store *s, struct store_stats *ret)
+{
+	(void)s;
+	store_stats(slow.real, ret);
+}
+
+static int slow_compact(struct store *s, int64_t rev, struct err *err)
+{
+	(void)s;
+	return store_compact(slow.real, rev, err);
+}
+
+static void slow_close(struct store *s)
+{
+	(void)s;
+	store_close(slow.real);
+}
+
+static struct store *slow_new(struct env *env)
+{
+	slow = (struct slow_store){ .real = store_mem_new(env) };
+	slow.ops = (struct store_ops){
+		.name = "slow",
+		.range = slow_range,
+		.commit = slow_commit,
+		.watch = slow_watch,
+		.unwatch = slow_unwatch,
+		.compact = slow_compact,
+		.healthy = slow_healthy,
+		.stats = slow_stats,
+		.close = slow_close,
+	};
+	slow.store.ops = &slow.ops;
+	return &slow.store;
+}
+
+static int setup(void **state)
+{
+	return rig_setup_on(state, slow_new);
+}
+
+static void test_flood(void **state)
+{
+	struct rig *r = *state;
+	struct answer *floods[300], *lease, *admin;
+	char body[128];
+	int answered = 0;
+
+	/* "default" has 200 seats and a queue; its users may do everything here. */
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\","
+	       "\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"Group\",\"name\":\"system:authenticated\"}]}");
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(floods); i++) {
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"f%zu\"}}", i);
+		floods[i] = api_start(r, &(struct ask){ .method = "POST",
+							.path = "/api/v1/namespaces/default/configmaps",
+							.body = body,
+							.user = "flood" });
+	}
+	/* Only what has a seat reached the store; the rest waits. */
+	assert_int_equal(slow.n, 200);
+
+	/* The scheduler's lease and an administrator's write do not stand in that line. */
+	lease = api_start(
+	    r, &(struct ask){ .method = "POST",
+			      .path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases",
+			      .body = "{\"metadata\":{\"name\":\"kube-scheduler\"},\"spec\":{\"holderIdentity\":\"x\","
+				      "\"leaseDurationSeconds\":15}}",
+			      .user = "system:kube-scheduler" });
+	admin = api_start(r, &(struct ask){ .method = "POST",
+					    .path = "/api/v1/namespaces/default/configmaps",
+					    .body = "{\"metadata\":{\"name\":\"admin\"}}" });
+	assert_int_equal(slow.n, 202);
+	/* Reads need no seat for longer than they take: but a full level lets nobody of its own in. */
+	expect(r, 200, "GET", "/api/v1/namespaces/default/configmaps", NULL);
+
+	slow_release();
+	for (int i = 0; i < 100; i++)
+		rig_run(r, 10 * NS_PER_MS);
+	for (size_t i = 0; i < ARRAY_LEN(floods); i++) {
+		answered += floods[i]->code == 201;
+		answer_free(floods[i]);
+	}
+	assert_int_equal(answered, ARRAY_LEN(floods));
+	assert_int_equal(lease->code, 201);
+	assert_int_equal(admin->code, 201);
+	answer_free(lease);
+	answer_free(admin);
+}
+
+static void test_too_many(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a[12];
+
+	/* The level of last resort: 10 seats and no queue. */
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\","
+	       "\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":\"rbac.authorization.k8s."
+	       "io\",\"name\":"
+	       "\"odd\"}]}");
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = api_start(r, &(struct ask){ .method = "POST",
+						   .path = "/api/v1/namespaces/default/configmaps",
+						   .body = "{\"metadata\":{\"generateName\":\"o-\"}}",
+						   .user = "odd",
+						   .no_groups = true });
+	assert_int_equal(slow.n, 10);
+	assert_int_equal(a[10]->code, 429);
+	assert_val(val_get(api_json(a[10]), F_reason), "TooManyRequests");
+	assert_int_equal(val_get_int(api_json(a[10]), 0, F_details, F_retryAfterSeconds), 1);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		assert_int_equal(a[i]->code, i < 10 ? 201 : 429);
+		answer_free(a[i]);
+	}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
+	const struct CMUnitTest tests[] = { T(test_flood), T(test_too_many) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
