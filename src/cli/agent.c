@@ -47,8 +47,9 @@ static int check_machine(const struct server_opts *o, struct err *err)
 		if (!on_path("runc"))
 			return err_set(err, ERR_UNAVAILABLE, "runc is not installed: apt-get install runc");
 		if (!cni_find_plugins())
-			return err_set(err, ERR_UNAVAILABLE,
-				       "the CNI plugins are not installed: apt-get install containernetworking-plugins");
+			return err_set(
+			    err, ERR_UNAVAILABLE,
+			    "the CNI plugins are not installed: apt-get install containernetworking-plugins");
 	}
 	return 0;
 }
@@ -58,8 +59,10 @@ static int start_runtime(struct agent *a, const struct server_opts *o, struct er
 	const char *endpoint = o->runtime_endpoint;
 
 	if (!endpoint) {
-		a->containerd = containerd_start(
-			&(struct containerd_opts){ .env = a->env, .data_dir = o->data_dir, .sandbox_image = o->pause_image }, err);
+		a->containerd = containerd_start(&(struct containerd_opts){ .env = a->env,
+									    .data_dir = o->data_dir,
+									    .sandbox_image = o->pause_image },
+						 err);
 		if (!a->containerd)
 			return err_wrap(err, "starting containerd");
 		endpoint = containerd_endpoint(a->containerd);
@@ -80,26 +83,26 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	if (apiserver_issue_server_cert(api, &a->arena, user, names, addrs, &cert, &key, err) < 0)
 		return -1;
 	a->kubelet = kubelet_new(
-		&(struct kubelet_opts){
-			.env = a->env,
-			.client = a->client,
-			.runtime = a->runtime,
-			.node_name = o->node_name,
-			.node_ip = o->node_ip,
-			.root_dir = o->kubelet_root,
-			.log_dir = usual ? "/var/log/pods" : arena_printf(&a->arena, "%s/pod-logs", o->data_dir),
-			.cluster_dns = o->cluster_dns,
-			.cluster_domain = o->cluster_domain,
-			.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
-			.port = o->kubelet_port,
-			.serving_cert = cert,
-			.serving_key = key,
-			.client_ca = apiserver_ca_pem(api),
-			.cgroup_root = usual ? "" : arena_printf(&a->arena, "/%s", cluster_tag(&a->arena, o->data_dir)),
-			.max_pods = 110,
-			.node_labels = o->node_labels.list.p,
-		},
-		err);
+	    &(struct kubelet_opts){
+		.env = a->env,
+		.client = a->client,
+		.runtime = a->runtime,
+		.node_name = o->node_name,
+		.node_ip = o->node_ip,
+		.root_dir = o->kubelet_root,
+		.log_dir = usual ? "/var/log/pods" : arena_printf(&a->arena, "%s/pod-logs", o->data_dir),
+		.cluster_dns = o->cluster_dns,
+		.cluster_domain = o->cluster_domain,
+		.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
+		.port = o->kubelet_port,
+		.serving_cert = cert,
+		.serving_key = key,
+		.client_ca = apiserver_ca_pem(api),
+		.cgroup_root = usual ? "" : arena_printf(&a->arena, "/%s", cluster_tag(&a->arena, o->data_dir)),
+		.max_pods = 110,
+		.node_labels = o->node_labels.list.p,
+	    },
+	    err);
 	if (!a->kubelet)
 		return err_wrap(err, "starting the kubelet");
 	if (o->runtime_endpoint)
@@ -119,16 +122,16 @@ static int start_proxy(struct agent *a, struct apiserver *api, const struct serv
 		return err_wrap(err, "opening nftables");
 	a->proxy_client = apiserver_client(api, "kube-proxy", "system:kube-proxy", NULL);
 	a->proxy = proxy_new(
-		&(struct proxy_opts){
-			.env = a->env,
-			.client = a->proxy_client,
-			.backend = backend,
-			.node_name = o->node_name,
-			.cluster_cidr = o->cluster_cidr,
-			.node_ip = o->node_ip,
-			.table = cluster_tag(&a->arena, o->data_dir),
-		},
-		err);
+	    &(struct proxy_opts){
+		.env = a->env,
+		.client = a->proxy_client,
+		.backend = backend,
+		.node_name = o->node_name,
+		.cluster_cidr = o->cluster_cidr,
+		.node_ip = o->node_ip,
+		.table = cluster_tag(&a->arena, o->data_dir),
+	    },
+	    err);
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
 }
 

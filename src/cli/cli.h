@@ -44,15 +44,15 @@ struct option {
 	const char *name; /* "data-dir": --data-dir DIR, and data-dir: in the file */
 	char letter;	  /* 'd': -d DIR; 0: none */
 	enum option_kind kind;
-	void *value;	  /* bool *, const char **, int *, struct string_list * */
-	const char *arg;  /* "DIR", for the help */
+	void *value;	 /* bool *, const char **, int *, struct string_list * */
+	const char *arg; /* "DIR", for the help */
 	const char *help;
 };
 
 /* Parses argv into the table's values: flags win over the environment (CARAVEL_DATA_DIR), that over the
  * file. Texts live in a. Other arguments are left in rest (may be NULL: they are errors). Returns 0, 1
  * when help was printed, -1 with *err. */
-int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv, const char *config_file,
-		  struct string_list *rest, struct err *err);
+int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
+		      const char *config_file, struct string_list *rest, struct err *err);
 void cli_options_help(const struct option *table, size_t n);
 void string_list_release(struct string_list *l);

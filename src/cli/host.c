@@ -35,7 +35,8 @@ const char *host_address(struct arena *a)
 	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
 		struct sockaddr_in in;
 
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) ||
+		    !(i->ifa_flags & IFF_UP))
 			continue;
 		/* A bridge of ours or of another cluster is no way to reach the machine. */
 		if (strncmp(i->ifa_name, "cvl", 3) == 0 || strncmp(i->ifa_name, "veth", 4) == 0)

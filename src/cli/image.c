@@ -14,12 +14,14 @@ static int find_socket(struct arena *a, const char *data_dir, const char **ret, 
 	containerd_run_dir(data_dir, run_dir);
 	*ret = arena_printf(a, "%s/containerd.sock", run_dir);
 	if (access(*ret, F_OK) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "no node runs on '%s': start it with 'caravel server', or name its --data-dir",
+		return err_set(err, ERR_UNAVAILABLE,
+			       "no node runs on '%s': start it with 'caravel server', or name its --data-dir",
 			       data_dir);
 	return 0;
 }
 
-static int parse(struct arena *a, int argc, char **argv, const char **data_dir, struct string_list *rest, struct err *err)
+static int parse(struct arena *a, int argc, char **argv, const char **data_dir, struct string_list *rest,
+		 struct err *err)
 {
 	const struct option table[] = {
 		{ "data-dir", 'd', OPT_STRING, data_dir, "DIR", "of the cluster (" DEFAULT_DATA_DIR ")" },

@@ -64,6 +64,15 @@ static int set(struct arena *a, const struct option *o, struct sv value, struct 
 	return 0;
 }
 
+static struct sv scalar_text(struct arena *a, const struct val *v)
+{
+	if (val_type(v) == VAL_BOOL)
+		return val_bool(v) ? SV("true") : SV("false");
+	if (val_type(v) == VAL_INT)
+		return arena_svf(a, "%" PRId64, val_int_or(v, 0));
+	return val_str(v);
+}
+
 static int from_file(struct arena *a, const struct option *table, size_t n, const char *path, bool required,
 		     struct err *err)
 {
@@ -81,25 +90,19 @@ static int from_file(struct arena *a, const struct option *table, size_t n, cons
 	doc = yaml_decode(a, text, err);
 	if (!doc)
 		return err_wrap(err, "reading '%s'", path);
-	VAL_EACH_MEMBER (doc, m) {
+	VAL_EACH_MEMBER(doc, m) {
 		const struct option *o = find(table, n, m.key);
 
 		if (!o)
 			return err_set(err, ERR_INVALID, "'%s' sets '%.*s', which is no option", path, SV_ARG(m.key));
 		if (val_type(m.value) == VAL_LIST) {
-			VAL_EACH (m.value, item)
-				if (set(a, o, val_str(item), err) < 0)
+			VAL_EACH(m.value, item)
+				if (set(a, o, scalar_text(a, item), err) < 0)
 					return err_wrap(err, "reading '%s'", path);
 			continue;
 		}
 
-		struct sv value = val_str(m.value);
-
-		if (val_type(m.value) == VAL_BOOL)
-			value = val_bool(m.value) ? SV("true") : SV("false");
-		else if (val_type(m.value) == VAL_INT)
-			value = arena_svf(a, "%" PRId64, val_int_or(m.value, 0));
-		if (set(a, o, value, err) < 0)
+		if (set(a, o, scalar_text(a, m.value), err) < 0)
 			return err_wrap(err, "reading '%s'", path);
 	}
 	return 0;
@@ -121,7 +124,8 @@ static int from_environment(struct arena *a, const struct option *table, size_t 
 }
 
 /* One flag at argv[*i]; moves *i past a value that stands apart. */
-static int from_flag(struct arena *a, const struct option *table, size_t n, int argc, char **argv, int *i, struct err *err)
+static int from_flag(struct arena *a, const struct option *table, size_t n, int argc, char **argv, int *i,
+		     struct err *err)
 {
 	struct sv arg = sv_from(argv[*i]), name, value = SV_NULL;
 	const struct option *o;
@@ -169,8 +173,8 @@ static const char *config_path(struct arena *a, int argc, char **argv, const cha
 	return usual;
 }
 
-int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv, const char *config_file,
-		  struct string_list *rest, struct err *err)
+int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
+		      const char *config_file, struct string_list *rest, struct err *err)
 {
 	bool required = false;
 	const char *path = config_file ? config_path(a, argc, argv, config_file, &required) : NULL;
@@ -212,8 +216,8 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 void cli_options_help(const struct option *table, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *flag = xasprintf("--%s%s%s", table[i].name, table[i].arg ? " " : "",
-						      table[i].arg ? table[i].arg : "");
+		_cleanup_free_ char *flag =
+		    xasprintf("--%s%s%s", table[i].name, table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
 
 		if (table[i].letter)
 			printf("  -%c, %-34s %s\n", table[i].letter, flag, table[i].help);

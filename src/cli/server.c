@@ -36,7 +36,10 @@ struct server {
 	struct agent *agent;
 };
 
-#define ROW(name, letter, kind, field, arg, help) { name, letter, kind, &o->field, arg, help }
+#define ROW(name, letter, kind, field, arg, help)        \
+	{                                                \
+		name, letter, kind, &o->field, arg, help \
+	}
 
 static size_t option_table(struct server_opts *o, struct option *t)
 {
@@ -44,17 +47,21 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("data-dir", 'd', OPT_STRING, data_dir, "DIR", "where everything is kept (" DEFAULT_DATA_DIR ")"),
 		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (0.0.0.0)"),
 		ROW("https-listen-port", 0, OPT_INT, port, "N", "listen port (6443)"),
-		ROW("advertise-address", 0, OPT_STRING, advertise_address, "ADDR", "address pods and nodes reach the server by (found)"),
+		ROW("advertise-address", 0, OPT_STRING, advertise_address, "ADDR",
+		    "address pods and nodes reach the server by (found)"),
 		ROW("tls-san", 0, OPT_LIST, tls_sans, "NAME", "further names or addresses in the server certificate"),
-		ROW("write-kubeconfig", 'o', OPT_STRING, kubeconfig, "FILE", "admin kubeconfig (/etc/caravel/kubeconfig.yaml)"),
+		ROW("write-kubeconfig", 'o', OPT_STRING, kubeconfig, "FILE",
+		    "admin kubeconfig (/etc/caravel/kubeconfig.yaml)"),
 		ROW("write-kubeconfig-mode", 0, OPT_STRING, kubeconfig_mode, "MODE", "its permissions (0600)"),
 		ROW("token", 't', OPT_STRING, token, "TOKEN", "admin and join secret (made at the first start)"),
 		ROW("cluster-cidr", 0, OPT_STRING, cluster_cidr, "CIDR", "pod addresses (10.42.0.0/16)"),
 		ROW("service-cidr", 0, OPT_STRING, service_cidr, "CIDR", "Service addresses (10.43.0.0/16)"),
-		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B", "ports of NodePort Services (30000-32767)"),
+		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",
+		    "ports of NodePort Services (30000-32767)"),
 		ROW("cluster-dns", 0, OPT_STRING, cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
 		ROW("cluster-domain", 0, OPT_STRING, cluster_domain, "NAME", "DNS domain (cluster.local)"),
-		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL, "no node here: needs neither root nor containerd"),
+		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL,
+		    "no node here: needs neither root nor containerd"),
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, disable_proxy, NULL, "no Service rules on this node"),
@@ -62,8 +69,10 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
 		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250)"),
-		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR", "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
-		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL", "an existing CRI endpoint instead of our containerd"),
+		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
+		    "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
+		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
+		    "an existing CRI endpoint instead of our containerd"),
 		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
@@ -99,8 +108,8 @@ static int complete(struct server *s, struct err *err)
 		o->data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
 	if (!o->kubeconfig)
 		o->kubeconfig = geteuid() == 0 && strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0
-					? "/etc/caravel/kubeconfig.yaml"
-					: arena_printf(&s->arena, "%s/kubeconfig.yaml", o->data_dir);
+				    ? "/etc/caravel/kubeconfig.yaml"
+				    : arena_printf(&s->arena, "%s/kubeconfig.yaml", o->data_dir);
 	if (dir_make(o->data_dir, 0700, err) < 0)
 		return -1;
 	if (!realpath(o->data_dir, full))
@@ -126,8 +135,9 @@ static int complete(struct server *s, struct err *err)
 	if (!o->node_ip)
 		o->node_ip = "127.0.0.1";
 	if (!o->kubelet_root)
-		o->kubelet_root = strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0 ? "/var/lib/kubelet"
-									    : arena_printf(&s->arena, "%s/kubelet", o->data_dir);
+		o->kubelet_root = strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0
+				      ? "/var/lib/kubelet"
+				      : arena_printf(&s->arena, "%s/kubelet", o->data_dir);
 	if (!o->disable_agent && geteuid() != 0)
 		return err_set(err, ERR_FORBIDDEN,
 			       "a node needs root for containers and nftables: run as root, or with --disable-agent");
@@ -172,15 +182,16 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	struct sv yaml;
 
 	if (*end || mode > 0777)
-		return err_set(err, ERR_INVALID, "--write-kubeconfig-mode takes permissions like 0600, not '%s'", s->o.kubeconfig_mode);
+		return err_set(err, ERR_INVALID, "--write-kubeconfig-mode takes permissions like 0600, not '%s'",
+			       s->o.kubeconfig_mode);
 	if (slash && slash != dir) {
 		*slash = '\0';
 		if (dir_make(dir, 0755, err) < 0)
 			return -1;
 	}
 	if (apiserver_admin_kubeconfig(s->api, &s->arena,
-				       arena_printf(&s->arena, strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d", host,
-						    http_server_port(s->http)),
+				       arena_printf(&s->arena, strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d",
+						    host, http_server_port(s->http)),
 				       &yaml, err) < 0)
 		return -1;
 	return file_write(s->o.kubeconfig, yaml, (mode_t)mode, err);
@@ -195,32 +206,32 @@ static int start_api(struct server *s, struct err *err)
 	if (!s->store)
 		return -1;
 	s->api = apiserver_new(
-		&(struct apiserver_opts){
-			.env = s->env,
-			.store = s->store,
-			.data_dir = o->data_dir,
-			.service_cidr = o->service_cidr,
-			.cluster_cidr = o->cluster_cidr,
-			.node_port_range = o->node_port_range,
-			.cluster_domain = o->cluster_domain,
-			.advertise_address = o->advertise_address,
-			.advertise_port = o->port,
-			.tls_sans = o->tls_sans.list.p,
-			.token = o->token,
-			.anonymous_auth = true,
-		},
-		err);
+	    &(struct apiserver_opts){
+		.env = s->env,
+		.store = s->store,
+		.data_dir = o->data_dir,
+		.service_cidr = o->service_cidr,
+		.cluster_cidr = o->cluster_cidr,
+		.node_port_range = o->node_port_range,
+		.cluster_domain = o->cluster_domain,
+		.advertise_address = o->advertise_address,
+		.advertise_port = o->port,
+		.tls_sans = o->tls_sans.list.p,
+		.token = o->token,
+		.anonymous_auth = true,
+	    },
+	    err);
 	if (!s->api)
 		return -1;
 	s->http = http_server_start(s->loops, NET_THREADS,
 				    &(struct http_server_opts){
-					    .bind_address = o->bind_address,
-					    .port = o->port,
-					    .tls = apiserver_tls(s->api),
-					    .max_body = BODY_MAX,
-					    .handler = apiserver_http,
-					    .too_large = apiserver_http_too_large,
-					    .ctx = s->api,
+					.bind_address = o->bind_address,
+					.port = o->port,
+					.tls = apiserver_tls(s->api),
+					.max_body = BODY_MAX,
+					.handler = apiserver_http,
+					.too_large = apiserver_http_too_large,
+					.ctx = s->api,
 				    },
 				    err);
 	if (!s->http)
@@ -235,20 +246,21 @@ static void start_control(struct server *s)
 	static const char *const masters[] = { "system:masters", NULL };
 
 	if (!s->o.disable_controllers) {
-		s->controller_client = apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", masters);
+		s->controller_client =
+		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", masters);
 		s->controllers = controllers_new(&(struct controllers_opts){
-			.env = s->env,
-			.client = s->controller_client,
-			.cluster_cidr = s->o.cluster_cidr,
-			.root_ca_pem = apiserver_ca_pem(s->api),
+		    .env = s->env,
+		    .client = s->controller_client,
+		    .cluster_cidr = s->o.cluster_cidr,
+		    .root_ca_pem = apiserver_ca_pem(s->api),
 		});
 	}
 	if (!s->o.disable_scheduler) {
 		s->scheduler_client = apiserver_client(s->api, "kube-scheduler", "system:kube-scheduler", NULL);
 		s->scheduler = scheduler_new(&(struct scheduler_opts){
-			.env = s->env,
-			.client = s->scheduler_client,
-			.name = "default-scheduler",
+		    .env = s->env,
+		    .client = s->scheduler_client,
+		    .name = "default-scheduler",
 		});
 	}
 }

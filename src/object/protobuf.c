@@ -3,7 +3,6 @@
 #include "codec/json.h"
 #include "codec/pbwire.h"
 
-
 #define DEPTH_MAX 200
 
 struct decoder {
@@ -27,7 +26,11 @@ static bool utf8_valid(struct sv s)
 
 	while (p < end) {
 		unsigned char c = *p++;
-		int more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : -1;
+		int more = c < 0x80		    ? 0
+			   : c >= 0xc2 && c <= 0xdf ? 1
+			   : (c & 0xf0) == 0xe0	    ? 2
+			   : c >= 0xf0 && c <= 0xf4 ? 3
+						    : -1;
 
 		if (more < 0 || end - p < more)
 			return false;
@@ -212,7 +215,8 @@ static int map_entry(struct decoder *d, const struct field *f, const struct pb_f
 	(void)pb_find(p->bytes, 2, &value);
 	if (f->inner_card == CARD_LIST) {
 		v = val_new_list(d->a);
-		PB_EACH (value.bytes, r, item) {
+		PB_EACH(value.bytes, r, item)
+		{
 			struct val *x = item.no == 1 ? scalar(d, f, &item) : NULL;
 
 			if (!x)
@@ -247,7 +251,8 @@ static bool is_inlined(const struct schema *s, uint32_t number)
 /* Reads the fields of m into map. via: m is the message of an inlined struct of s with that number; 0: s itself. */
 static int fields(struct decoder *d, const struct schema *s, struct sv m, uint32_t via, struct val *map)
 {
-	PB_EACH (m, r, p) {
+	PB_EACH(m, r, p)
+	{
 		const struct field *f = by_number(s, p.no, via);
 		struct val *v;
 
@@ -304,7 +309,8 @@ static const struct schema *find_type(struct arena *a, struct sv api_version, st
 
 	if (!api_version_split(api_version, &group, &version))
 		return NULL;
-	s = schema_find(arena_svf(a, "%.*s/%.*s.%.*s", SV_ARG(group.n ? group : SV("core")), SV_ARG(version), SV_ARG(kind)));
+	s = schema_find(
+	    arena_svf(a, "%.*s/%.*s.%.*s", SV_ARG(group.n ? group : SV("core")), SV_ARG(version), SV_ARG(kind)));
 	return s ? s : schema_find(arena_svf(a, "meta/v1.%.*s", SV_ARG(kind)));
 }
 
@@ -315,7 +321,8 @@ struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err)
 	struct val *doc, *full;
 
 	if (body.n < 4 || memcmp(body.p, "k8s\0", 4) != 0) {
-		err_set(err, ERR_BAD_REQUEST, "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+		err_set(err, ERR_BAD_REQUEST,
+			"provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
 		return NULL;
 	}
 	unknown = sv_sub(body, 4, body.n);
@@ -339,7 +346,7 @@ struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err)
 	full = val_new_map(a);
 	val_set_str(a, full, F_kind, kind);
 	val_set_str(a, full, F_apiVersion, api_version);
-	VAL_EACH_MEMBER (doc, m)
+	VAL_EACH_MEMBER(doc, m)
 		if (m.sym != F_kind && m.sym != F_apiVersion)
 			val_set_sv(a, full, m.key, m.value);
 	return full;
