@@ -78,10 +78,12 @@ struct kpod {
 	_Atomic int refs;
 	char *uid, *ns, *name;
 
-	pthread_mutex_t lock; /* the fields up to the next comment */
-	struct obj *obj;      /* newest version, or the last before it vanished; owned */
-	bool vanished;	      /* the API has it no more */
-	bool refresh;	      /* volumes are to be looked at again */
+	pthread_mutex_t lock;	/* the fields up to the next comment */
+	struct obj *obj;	/* newest version, or the last before it vanished; owned */
+	bool vanished;		/* the API has it no more */
+	bool refresh;		/* volumes are to be looked at again */
+	char *noticed;		/* a container said to have ended; NULL: seen ended, or none */
+	unsigned noticed_looks; /* how often the runtime did not know yet */
 
 	/* Owned by the sync of this pod. */
 	enum pod_state state;

@@ -138,6 +138,7 @@ void kpod_unref(struct kpod *p)
 	obj_unref(p->obj);
 	obj_unref(p->sent);
 	free(p->forced_message);
+	free(p->noticed);
 	free(p->ips);
 	free(p->ips_of);
 	free(p->uid);
@@ -377,17 +378,32 @@ static void on_delete(struct obj *o, void *ctx)
 
 static void relist(void *ctx);
 
+/* The word may come before the runtime's own records say so: the sync looks again until they do. */
+static void remember(struct kubelet *k, struct sv uid, struct sv id) /* under k->lock */
+{
+	struct kpod *p = strmap_get(&k->table, uid);
+
+	if (!p || !id.n)
+		return;
+	pthread_mutex_lock(&p->lock);
+	free(p->noticed);
+	p->noticed = xstrndup(id.p, id.n);
+	p->noticed_looks = 0;
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* Runs on the runtime's thread: no calls, only kicks. */
 static void on_notice(const struct rt_event *ev, void *ctx)
 {
 	struct kubelet *k = ctx;
-	const char *uid;
+	struct sv uid;
 
 	pthread_mutex_lock(&k->lock);
-	uid = strmap_get(&k->by_container, ev->container_id);
-	if (!k->stopping && k->q && (ev->pod_uid.n || uid))
-		workq_add(k->q, ev->pod_uid.n ? ev->pod_uid : sv_from(uid));
-	else if (!k->stopping && !ev->container_id.n && k->relist_timer && env_timer_stop(k->env, k->relist_timer))
+	uid = ev->pod_uid.n ? ev->pod_uid : sv_from(strmap_get(&k->by_container, ev->container_id));
+	if (!k->stopping && k->q && uid.n) {
+		remember(k, uid, ev->container_id);
+		workq_add(k->q, uid);
+	} else if (!k->stopping && !ev->container_id.n && k->relist_timer && env_timer_stop(k->env, k->relist_timer))
 		/* Notices may have been lost: look at everything, now. The prevented run's reference passes on. */
 		k->relist_timer = env_after(k->env, 0, relist, k);
 	pthread_mutex_unlock(&k->lock);
@@ -610,7 +626,6 @@ struct kubelet *kubelet_free(struct kubelet *k)
 		return NULL;
 	if (k->subscribed)
 		k->rt->ops->unsubscribe(k->rt);
-	k->server = kserver_free(k->server);
 	k->factory = informer_factory_free(k->factory);
 	pthread_mutex_lock(&k->lock);
 	k->stopping = true;
@@ -626,6 +641,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	while (k->active) /* tasks under way; those still queued will see stopping */
 		pthread_cond_wait(&k->idle, &k->lock);
 	pthread_mutex_unlock(&k->lock);
+	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->node = node_status_free(k->node);
 	for (;;) {
 		struct kpod *p = NULL;

@@ -27,6 +27,26 @@ static void wake(struct sync *s, int64_t ns)
 	s->wake_ns = MIN(s->wake_ns, MAX(ns, NS_PER_MS));
 }
 
+/* Does the runtime know yet what its notice said? If not, look again soon, ever less often. */
+static void check_notice(struct sync *s)
+{
+	struct kpod *p = s->p;
+	bool stale = false;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; p->noticed && i < s->x.n_containers; i++)
+		stale |= sv_is(s->x.containers[i].id, p->noticed) && s->x.containers[i].state == RT_RUNNING;
+	for (size_t i = 0; p->noticed && i < s->x.n_sandboxes; i++)
+		stale |= sv_is(s->x.sandboxes[i].id, p->noticed) && s->x.sandboxes[i].ready;
+	if (stale && p->noticed_looks < 8) {
+		wake(s, (5 * NS_PER_MS) << p->noticed_looks++);
+	} else {
+		free(p->noticed);
+		p->noticed = NULL;
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* --- should it run at all? --- */
 
 static void check_deadline(struct sync *s)
@@ -440,6 +460,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 
 	rc = pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, err);
 	if (rc == 0) {
+		check_notice(&s);
 		begin(&s);
 		do { /* the next state's work follows at once */
 			before = s.p->state;

@@ -1,19 +1,321 @@
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/server.h"
 
-/* The HTTPS side (logs, exec, stats) is a piece of its own, not in the tree yet: kubelet_opts.port must be -1. */
+#include "base/timefmt.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+/* --- answers --- */
+
+struct answer {
+	int status;
+	const char *type;
+	struct buf text;
+};
+
+static void answer_now(struct http_req *r, void *ctx)
+{
+	struct answer *a = ctx;
+
+	if (!http_req_gone(r))
+		http_respond_text(r, a->status, a->type, buf_sv(&a->text));
+	buf_release(&a->text);
+	free(a);
+}
+
+void server_answer(struct http_req *r, int status, const char *type, struct sv text)
+{
+	struct answer *a = xcalloc(1, sizeof(*a));
+
+	a->status = status;
+	a->type = type;
+	buf_addsv(&a->text, text);
+	http_req_post(r, answer_now, a);
+}
+
+void server_fail(struct http_req *r, const struct err *err)
+{
+	server_answer(r, err_code(err), "text/plain; charset=utf-8", sv_from(err_msg(err)));
+}
+
+bool server_flag(const struct http_req *r, const char *name)
+{
+	struct sv v;
+
+	return http_query_get(r, name, &v) && (sv_is(v, "true") || sv_is(v, "1"));
+}
+
+/* --- tasks --- */
+
+struct task {
+	struct http_req *r;
+	struct kubelet *k;
+	void (*fn)(struct http_req *r, struct kubelet *k);
+};
+
+static void unref_on_loop(struct http_req *r, void *ctx)
+{
+	(void)ctx;
+	http_req_unref(r);
+}
+
+static void task_run(void *ctx)
+{
+	struct task *t = ctx;
+
+	if (ktask_enter(t->k)) {
+		t->fn(t->r, t->k);
+		http_req_post(t->r, unref_on_loop, NULL); /* before leaving: the loop lives as long as tasks do */
+		ktask_leave(t->k);
+	}
+	kubelet_unref(t->k);
+	free(t);
+}
+
+void server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k))
+{
+	struct task *t = xcalloc(1, sizeof(*t));
+
+	r->user = user;
+
+	t->r = http_req_ref(r);
+	t->k = kubelet_ref(s->k);
+	t->fn = fn;
+	env_post(s->k->env, task_run, t);
+}
+
+/* --- simple pages --- */
+
+static void pods_page(struct http_req *r, struct kubelet *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct kpod **pods;
+	size_t n;
+
+	pods = kubelet_pods(k, &a, &n);
+	buf_adds(&b, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[");
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			buf_addc(&b, ',');
+		buf_addsv(&b, obj_json(kpod_obj(pods[i], &a)));
+		kpod_unref(pods[i]);
+	}
+	buf_adds(&b, "]}");
+	server_answer(r, 200, "application/json", buf_sv(&b));
+}
+
+static void metrics_page(struct http_req *r, struct kubelet *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct rt_container *c = NULL;
+	size_t n_pods, n = 0, running = 0;
+	struct kpod **pods = kubelet_pods(k, &a, &n_pods);
+
+	for (size_t i = 0; i < n_pods; i++)
+		kpod_unref(pods[i]);
+	k->rt->ops->list_containers(k->rt, &a, SV(""), &c, &n, NULL);
+	for (size_t i = 0; i < n; i++)
+		running += c[i].state == RT_RUNNING;
+	buf_printf(&b,
+		   "# HELP kubelet_node_name The node's name. The value is always 1.\n"
+		   "# TYPE kubelet_node_name gauge\n"
+		   "kubelet_node_name{node=\"%s\"} 1\n"
+		   "# HELP kubelet_running_pods Pods this node has to run.\n"
+		   "# TYPE kubelet_running_pods gauge\n"
+		   "kubelet_running_pods %zu\n"
+		   "# HELP kubelet_running_containers Containers by state.\n"
+		   "# TYPE kubelet_running_containers gauge\n"
+		   "kubelet_running_containers{container_state=\"running\"} %zu\n"
+		   "kubelet_running_containers{container_state=\"exited\"} %zu\n",
+		   k->node_name, n_pods, running, n - running);
+	server_answer(r, 200, "text/plain; version=0.0.4", buf_sv(&b));
+}
+
+static void stats_page(struct http_req *r, struct kubelet *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct val *doc = val_new_map(&a), *node = val_new_map(&a), *pods = val_new_list(&a);
+	struct rt_stats *st;
+	char now[TIME_TEXT_MAX];
+	size_t n;
+
+	if (k->rt->ops->stats(k->rt, &a, &st, &n, &err) < 0) {
+		server_fail(r, &err);
+		return;
+	}
+	time_format(env_now_ns(k->env), false, now);
+	val_set_str_sv(&a, node, SV("nodeName"), sv_from(k->node_name));
+	val_set_sv(&a, doc, SV("node"), node);
+	for (size_t i = 0; i < n; i++) {
+		struct val *c = val_new_map(&a), *pod = NULL, *ref, *list, *part;
+
+		for (size_t j = 0; j < val_len(pods) && !pod; j++) {
+			struct val *o = val_at_mut(pods, j);
+
+			if (sv_eq(val_str(val_member_sv(val_member_sv(o, SV("podRef")), SV("uid"))), st[i].pod_uid))
+				pod = o;
+		}
+		if (!pod) {
+			pod = val_new_map(&a);
+			ref = val_new_map(&a);
+			val_set_str_sv(&a, ref, SV("name"), st[i].pod_name);
+			val_set_str_sv(&a, ref, SV("namespace"), st[i].pod_ns);
+			val_set_str_sv(&a, ref, SV("uid"), st[i].pod_uid);
+			val_set_sv(&a, pod, SV("podRef"), ref);
+			val_set_sv(&a, pod, SV("containers"), val_new_list(&a));
+			pod = val_push(&a, pods, pod);
+		}
+		val_set_str_sv(&a, c, SV("name"), st[i].name);
+		part = val_new_map(&a);
+		val_set_str_sv(&a, part, SV("time"), sv_from(now));
+		val_set_sv(&a, part, SV("usageCoreNanoSeconds"), val_new_int(&a, (int64_t)st[i].cpu_usage_ns));
+		val_set_sv(&a, c, SV("cpu"), part);
+		part = val_new_map(&a);
+		val_set_str_sv(&a, part, SV("time"), sv_from(now));
+		val_set_sv(&a, part, SV("workingSetBytes"), val_new_int(&a, (int64_t)st[i].memory_working_set_bytes));
+		val_set_sv(&a, part, SV("rssBytes"), val_new_int(&a, (int64_t)st[i].memory_rss_bytes));
+		val_set_sv(&a, c, SV("memory"), part);
+		part = val_new_map(&a);
+		val_set_str_sv(&a, part, SV("time"), sv_from(now));
+		val_set_sv(&a, part, SV("usedBytes"), val_new_int(&a, (int64_t)st[i].fs_used_bytes));
+		val_set_sv(&a, c, SV("rootfs"), part);
+		list = val_member_sv_mut(pod, SV("containers"));
+		val_push(&a, list, c);
+	}
+	val_set_sv(&a, doc, SV("pods"), pods);
+	json_encode(&b, doc);
+	server_answer(r, 200, "application/json", buf_sv(&b));
+}
+
+/* --- dispatch --- */
+
+static bool may_use(const struct http_req *r)
+{
+	const struct http_peer *p = r->peer;
+
+	if (!p || !p->has_cert || p->bad_cert)
+		return false;
+	for (size_t i = 0; i < p->n_organizations; i++)
+		if (sv_is(p->organizations[i], "system:masters"))
+			return true;
+	return sv_is(p->common_name, "kube-apiserver") || sv_is(p->common_name, "kube-apiserver-kubelet-client") ||
+	       sv_is(p->common_name, "system:kube-apiserver");
+}
+
+static void handle(struct http_req *r, void *ctx)
+{
+	struct kserver *s = ctx;
+	struct sv rest = r->path, part[6] = { 0 };
+	bool get = sv_is(r->method, "GET");
+	size_t n = 0;
+
+	if (sv_is(r->path, "/healthz")) {
+		http_respond_text(r, 200, "text/plain; charset=utf-8", SV("ok"));
+		return;
+	}
+	if (!may_use(r)) {
+		bool known = r->peer && r->peer->has_cert && !r->peer->bad_cert;
+
+		http_respond_text(r, known ? 403 : 401, "text/plain; charset=utf-8",
+				  known ? SV("Forbidden") : SV("Unauthorized"));
+		return;
+	}
+	while (n < ARRAY_LEN(part) && sv_split(&rest, '/', &part[n]))
+		n++; /* part[0] is "" */
+	for (size_t i = 0; i < n; i++)
+		part[i] = http_percent_decode(r->arena, part[i], false);
+	if (n == 2 && get && sv_is(part[1], "pods"))
+		server_task(r, s, NULL, pods_page);
+	else if (n == 2 && get && sv_is(part[1], "metrics"))
+		server_task(r, s, NULL, metrics_page);
+	else if (n == 3 && get && sv_is(part[1], "stats") && sv_is(part[2], "summary"))
+		server_task(r, s, NULL, stats_page);
+	else if (n == 5 && get && sv_is(part[1], "containerLogs"))
+		server_logs(r, s, part[2], part[3], part[4]);
+	else if (n == 5 && (sv_is(part[1], "exec") || sv_is(part[1], "attach")))
+		server_stream(r, s, sv_is(part[1], "exec") ? "exec" : "attach", part[2], part[3], part[4]);
+	else if (n == 4 && sv_is(part[1], "portForward"))
+		server_stream(r, s, "portForward", part[2], part[3], SV(""));
+	else
+		http_respond_text(r, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
+}
+
+/* --- life --- */
+
+static void loop_thread(void *ctx)
+{
+	struct kserver *s = ctx;
+
+	ev_loop_run(s->loop);
+	pthread_mutex_lock(&s->lock);
+	s->running = false;
+	pthread_cond_broadcast(&s->ended);
+	pthread_mutex_unlock(&s->lock);
+}
+
 struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err)
 {
-	(void)k, (void)o;
-	err_set(err, ERR_METHOD_NOT_ALLOWED, "this kubelet has no server: port must be -1");
+	struct kserver *s = xcalloc(1, sizeof(*s));
+
+	s->k = k;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->ended, NULL);
+	if (!(s->tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = o->serving_cert,
+								 .key_pem = o->serving_key,
+								 .client_ca_pem = o->client_ca },
+				      err)) ||
+	    !(s->loop = ev_loop_new(err)))
+		goto fail;
+	s->http = http_server_start(&s->loop, 1,
+				    &(struct http_server_opts){ .bind_address = "0.0.0.0",
+								.port = o->port,
+								.tls = s->tls,
+								.max_body = 1 << 20,
+								.max_connections = 1000,
+								.handler = handle,
+								.ctx = s },
+				    err);
+	if (!s->http)
+		goto fail;
+	s->running = true;
+	if (env_thread(k->env, "kubelet-http", loop_thread, s) < 0) {
+		s->running = false;
+		err_set(err, ERR_INTERNAL, "no thread for the kubelet's server");
+		goto fail;
+	}
+	return s;
+fail:
+	kserver_free(s);
 	return NULL;
 }
+
 int kserver_port(const struct kserver *s)
 {
-	(void)s;
-	return 0;
+	return http_server_port(s->http);
 }
+
 struct kserver *kserver_free(struct kserver *s)
 {
-	(void)s;
+	if (!s)
+		return NULL;
+	s->stopping = true; /* log followers end at their next look */
+	if (s->http && s->running)
+		s->http = http_server_stop(s->http, NS_PER_SEC / 2);
+	if (s->running)
+		ev_loop_stop(s->loop);
+	pthread_mutex_lock(&s->lock);
+	while (s->running)
+		pthread_cond_wait(&s->ended, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	if (s->loop)
+		ev_loop_free(s->loop);
+	tls_ctx_unref(s->tls);
+	pthread_cond_destroy(&s->ended);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
 	return NULL;
 }

@@ -1,0 +1,37 @@
+/* server.h - inside of the kubelet's HTTPS server.
+ *
+ *	/healthz  /pods  /metrics  /stats/summary
+ *	/containerLogs/<ns>/<pod>/<container>?follow&tailLines&...	server_logs.c
+ *	/exec  /attach/<ns>/<pod>/<container>, /portForward/<ns>/<pod>	server_stream.c
+ *
+ * Who may: bearers of a certificate of the client CA, in group system:masters or with an API server's name. All
+ * but /healthz. Handlers run on the server's loop; what blocks goes through server_task().
+ */
+#pragma once
+
+#include "kubelet/kubelet-internal.h"
+#include "net/http.h"
+
+struct kserver {
+	struct kubelet *k;
+	struct ev_loop *loop;
+	struct http_server *http;
+	struct tls_ctx *tls;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	bool running; /* the loop's thread */
+	_Atomic bool stopping;
+};
+
+/* Runs fn(r, k) as a task with the request kept alive and r->user = user. It must arrange an answer by
+ * http_req_post(). */
+void server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k));
+/* Answers with text from any thread; content is copied. */
+void server_answer(struct http_req *r, int status, const char *type, struct sv text);
+void server_fail(struct http_req *r, const struct err *err);
+/* Value of a query parameter is "true" or "1". */
+bool server_flag(const struct http_req *r, const char *name);
+
+void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv pod, struct sv container);
+void server_stream(struct http_req *r, struct kserver *s, const char *what, struct sv ns, struct sv pod,
+		   struct sv container);

@@ -1,0 +1,215 @@
+#include "base/timefmt.h"
+#include "kubelet/logs.h"
+#include "kubelet/server.h"
+
+#include <stdlib.h>
+
+/* GET /containerLogs: streams a log; follow goes on until the container has ended and everything was sent. New
+ * lines are looked for ten times a second, while somebody follows. */
+
+#define POLL_NS (100 * NS_PER_MS)
+#define CHUNK (64 << 10)
+#define QUEUE_MAX (256 << 10)
+
+struct follow {
+	struct kserver *s;
+	struct http_req *r;
+	struct log_reader *reader;
+	struct ev_timer *timer;
+	struct kpod *p;
+	char *container;
+	int64_t restart_count;
+	bool follow, begun, draining, ended;
+};
+
+static const struct val *status_of(const struct val *pod, struct sv container)
+{
+	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(val_get(pod, F_status, lists[i]), s)
+			if (sv_eq(val_get_str(s, F_name), container))
+				return s;
+	return NULL;
+}
+
+/* Is the instance whose log is followed still running (or about to)? */
+static bool live(struct follow *f)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *s = status_of(obj_root(kpod_obj(f->p, &a)), sv_from(f->container));
+	bool vanished;
+
+	pthread_mutex_lock(&f->p->lock);
+	vanished = f->p->vanished;
+	pthread_mutex_unlock(&f->p->lock);
+	return !vanished && val_get_int(s, 0, F_restartCount) == f->restart_count &&
+	       (val_get(s, F_state, F_running) || val_get(s, F_state, F_waiting));
+}
+
+static void follow_free(struct follow *f)
+{
+	struct http_req *r = f->r;
+
+	f->timer = ev_timer_stop(f->timer);
+	log_reader_free(f->reader);
+	kpod_unref(f->p);
+	free(f->container);
+	r->on_gone = NULL;
+	r->on_drain = NULL;
+	free(f);
+	http_req_unref(r);
+}
+
+static void on_gone(struct http_req *r)
+{
+	follow_free(((struct follow *)r->user));
+}
+
+static void pump(struct follow *f)
+{
+	bool was_live = f->follow && live(f), done = false;
+
+	for (;;) {
+		struct buf b = BUF_INIT;
+		size_t n = log_reader_read(f->reader, &b, CHUNK, &done), queued;
+		struct http_chunk c = { .data = buf_sv(&b), .release = free, .owner = b.p };
+
+		if (!n) {
+			buf_release(&b);
+			break;
+		}
+		queued = http_stream_write(f->r, &c); /* takes the buffer's memory */
+		if (done)
+			break;
+		if (queued > QUEUE_MAX) {
+			f->draining = true;
+			return;
+		}
+	}
+	/* What was written before we looked whether it lives has been read by now. */
+	if (done || !f->follow || !was_live || f->s->stopping) {
+		struct http_req *r = f->r;
+
+		http_req_ref(r);
+		r->on_gone = NULL;
+		follow_free(f);
+		http_stream_end(r);
+		http_req_unref(r);
+	}
+}
+
+static void on_timer(void *ctx)
+{
+	struct follow *f = ctx;
+
+	if (!f->draining)
+		pump(f);
+}
+
+static void on_drain(struct http_req *r)
+{
+	struct follow *f = r->user;
+
+	if (!f->draining)
+		return;
+	f->draining = false;
+	pump(f);
+}
+
+static int64_t number(const struct http_req *r, const char *name)
+{
+	struct sv v;
+	int64_t n;
+
+	return http_query_get(r, name, &v) && sv_to_i64(v, &n) && n >= 0 ? n : -1;
+}
+
+static void refuse(struct http_req *r, int status, const char *fmt, ...) _printf_(3, 4);
+static void refuse(struct http_req *r, int status, const char *fmt, ...)
+{
+	va_list ap;
+	const char *text;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(r->arena, fmt, ap);
+	va_end(ap);
+	http_respond_text(r, status, "text/plain; charset=utf-8", sv_from(text));
+}
+
+void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv pod, struct sv container)
+{
+	const struct http_header headers[] = { { SV("content-type"), SV("text/plain") } };
+	struct kpod *p = kubelet_pod_named(s->k, ns, pod);
+	struct log_opts o = { .tail = number(r, "tailLines"),
+			      .limit_bytes = number(r, "limitBytes"),
+			      .timestamps = server_flag(r, "timestamps") };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct val *doc, *st;
+	struct log_reader *reader;
+	struct follow *f;
+	int64_t count, since;
+	struct sv stream, text;
+	char *path;
+
+	if (!p) {
+		refuse(r, 404, "pod \"%.*s\" not found on this node", SV_ARG(pod));
+		return;
+	}
+	doc = obj_root(kpod_obj(p, r->arena));
+	st = status_of(doc, container);
+	if (!pod_container(doc, container, NULL)) {
+		refuse(r, 400, "container %.*s is not valid for pod %.*s", SV_ARG(container), SV_ARG(pod));
+		goto out;
+	}
+	count = val_get_int(st, 0, F_restartCount);
+	if (server_flag(r, "previous"))
+		count--;
+	else if (!val_get(st, F_state, F_running) && !val_get(st, F_state, F_terminated) &&
+		 !val_get(st, F_lastState, F_terminated)) {
+		struct sv reason = val_get_str(st, F_state, F_waiting, F_reason);
+
+		refuse(r, 400, "container \"%.*s\" in pod \"%.*s\" is waiting to start: %.*s", SV_ARG(container),
+		       SV_ARG(pod), SV_ARG(reason.n ? reason : SV("ContainerCreating")));
+		goto out;
+	}
+	if (count < 0) {
+		refuse(r, 400, "previous terminated container \"%.*s\" in pod \"%.*s\" not found", SV_ARG(container),
+		       SV_ARG(pod));
+		goto out;
+	}
+	since = number(r, "sinceSeconds");
+	if (since >= 0)
+		o.since_ns = env_now_ns(s->k->env) - MIN(since, INT32_MAX) * NS_PER_SEC;
+	else if (http_query_get(r, "sinceTime", &text) && !time_parse(text, &o.since_ns))
+		o.since_ns = 0;
+	if (http_query_get(r, "stream", &stream)) {
+		o.no_stdout = sv_is(stream, "Stderr");
+		o.no_stderr = sv_is(stream, "Stdout");
+	}
+	path = arena_printf(r->arena, "%s/%.*s/%" PRId64 ".log", pod_log_dir(s->k, r->arena, doc), SV_ARG(container),
+			    count);
+	reader = log_reader_open(path, &o, &err);
+	if (!reader) {
+		refuse(r, 404, "unable to retrieve container logs: %s", err_msg(&err));
+		goto out;
+	}
+	f = xcalloc(1, sizeof(*f));
+	f->s = s;
+	f->r = http_req_ref(r);
+	f->reader = reader;
+	f->p = p;
+	f->container = xstrndup(container.p, container.n);
+	f->restart_count = count;
+	f->follow = server_flag(r, "follow");
+	r->user = f;
+	r->on_gone = on_gone;
+	r->on_drain = on_drain;
+	http_stream_begin(r, 200, headers, 1);
+	if (f->follow)
+		f->timer = ev_timer_start(s->loop, POLL_NS, POLL_NS, on_timer, f);
+	pump(f);
+	return;
+out:
+	kpod_unref(p);
+}
