@@ -3,4 +3,5 @@
 
 #include "controllers/controllers.h"
 
-extern const struct controller_ops replicaset_controller, deployment_controller;
+extern const struct controller_ops deployment_controller, endpoints_controller, endpointslice_controller, gc_controller,
+    namespace_controller, replicaset_controller, root_ca_controller, serviceaccount_controller;

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 const struct controller_ops *const controller_table[] = {
-	&deployment_controller,
-	&replicaset_controller,
-	NULL,
+	&deployment_controller, &endpoints_controller,	    &endpointslice_controller,
+	&gc_controller,		&namespace_controller,	    &replicaset_controller,
+	&root_ca_controller,	&serviceaccount_controller, NULL,
 };
 
 struct running {

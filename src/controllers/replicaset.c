@@ -177,7 +177,9 @@ static int write_status(struct run *r, int64_t diff, const struct err *failure, 
 		condition_remove(st, "ReplicaFailure");
 	if (val_equal(st, obj_get(r->rs, F_status)))
 		return 0;
-	return client_update_status(r->c->ctx->client, RES(apps_replicasets), doc, NULL, err);
+	if (client_update_status(r->c->ctx->client, RES(apps_replicasets), doc, NULL, err) < 0)
+		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
+	return 0;
 }
 
 static void count_terminating(struct run *r)

@@ -7,7 +7,18 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "codec/doc.h"
+
+/* Drops the failure: 0. For what a later event settles anyway, as an object gone meanwhile. */
+static inline int err_forgive(struct err *err)
+{
+	err_release(err);
+	return 0;
+}
+
+/* Deep equality where an absent member, a null and an empty string, list or map are one. */
+bool val_same(const struct val *x, const struct val *y);
 
 struct sv time_text(struct arena *a, int64_t ns);    /* metav1.Time */
 bool time_get(const struct val *v, int64_t *ret_ns); /* false when absent or malformed */

@@ -22,7 +22,7 @@ struct event {
 struct client_watch {
 	struct fake_api *f;
 	const struct resource *r;
-	char *ns;
+	char *ns, *name; /* name: of a "metadata.name=" selector, or NULL */
 	struct client_watch_cb cb;
 	void *ctx;
 	VEC(struct event) queue;
@@ -67,6 +67,7 @@ static void watch_unref(struct client_watch *w)
 		obj_unref(w->queue.p[i].o);
 	vec_release(&w->queue);
 	free(w->ns);
+	free(w->name);
 	free(w);
 }
 
@@ -98,7 +99,7 @@ static void emit(struct fake_api *f, const struct resource *r, enum watch_type t
 		struct client_watch *w = f->watches.p[i];
 		struct event ev = { t, NULL, env_mono_ns(f->c.env) + f->lag_ns };
 
-		if (w->r != r || (w->ns[0] && !sv_is(obj_ns(o), w->ns)))
+		if (w->r != r || (w->ns[0] && !sv_is(obj_ns(o), w->ns)) || (w->name && !sv_is(obj_name(o), w->name)))
 			continue;
 		ev.o = obj_ref(o);
 		vec_push(&w->queue, ev);
@@ -108,6 +109,17 @@ static void emit(struct fake_api *f, const struct resource *r, enum watch_type t
 		w->refs++;
 		env_post(f->c.env, deliver, w);
 	}
+}
+
+/* The one field selector there is. */
+static const char *name_selected(const struct client_list_opts *o)
+{
+	const char *prefix = "metadata.name=";
+
+	if (!o || !o->field_selector)
+		return NULL;
+	assert_true(strncmp(o->field_selector, prefix, strlen(prefix)) == 0);
+	return o->field_selector + strlen(prefix);
 }
 
 static int fa_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
@@ -121,6 +133,7 @@ static int fa_watch(struct client *c, const struct resource *r, struct sv ns, co
 	w->f = f;
 	w->r = r;
 	w->ns = xstrndup(ns.p ? ns.p : "", ns.n);
+	w->name = name_selected(o) ? xstrdup(name_selected(o)) : NULL;
 	w->cb = *cb;
 	w->ctx = ctx;
 	w->refs = 1;
@@ -219,14 +232,16 @@ static int fa_list(struct client *c, const struct resource *r, struct sv ns, con
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct selector *sel = NULL;
 
-	assert_true(!o || !o->field_selector);
+	const char *only = name_selected(o);
+
 	if (o && o->label_selector && !(sel = selector_parse(&a, sv_from(o->label_selector), err)))
 		return -1;
 	ret->items = xcalloc(table(f, r)->n + 1, sizeof(*ret->items));
 	STRMAP_EACH(table(f, r), e) {
 		struct obj *x = e->value;
 
-		if ((!ns.n || sv_eq(obj_ns(x), ns)) && selector_matches(sel, obj_labels(x)))
+		if ((!ns.n || sv_eq(obj_ns(x), ns)) && (!only || sv_is(obj_name(x), only)) &&
+		    selector_matches(sel, obj_labels(x)))
 			ret->items[ret->n++] = obj_ref(x);
 	}
 	ret->rev = f->rev;

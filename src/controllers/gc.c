@@ -1,0 +1,425 @@
+/* garbage collector: what an object owns goes with it, as the deletion asked.
+ *
+ *	Background	the owner goes at once; its dependents, finding no owner, follow
+ *	Foreground	the owner waits (finalizer foregroundDeletion) until dependents that block it are gone
+ *	Orphan		the owner waits (finalizer orphan) until dependents no longer name it
+ *
+ * The graph, fed by informers over every kind that can be deleted, only says where to look. Every
+ * decision is made on objects read from the API at that moment, and every deletion names the
+ * uid it was decided for, so that neither a stale graph nor a namesake costs anybody an object.
+ *
+ * An owner is looked for in the dependent's namespace (or none, when it is cluster-scoped): a
+ * reference across namespaces names nothing, and is reported. A cluster-scoped dependent of a
+ * namespaced owner is left alone, and reported. */
+#include "controllers/gc.h"
+#include "client/workq.h"
+#include "controllers/controllers-internal.h"
+#include "controllers/gc_graph.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct gc;
+
+struct monitor {
+	struct gc *c;
+	const struct resource *res;
+	struct informer *informer;
+};
+
+struct gc {
+	struct controller_ctx *ctx;
+	pthread_mutex_t lock; /* of graph */
+	struct gc_graph graph;
+	struct monitor *monitors;
+	size_t n_monitors;
+	struct workq *q;
+};
+
+/* A node as it was under the lock. */
+struct ident {
+	const struct resource *res;
+	struct sv uid, ns, name;
+	bool foreground, blocks;
+};
+
+struct grun {
+	struct gc *c;
+	struct arena *a;
+	struct ident me;
+	struct ident *deps;
+	size_t n_deps;
+	struct obj *live;
+};
+
+enum owner_state { OWNER_SOLID, OWNER_GONE, OWNER_WAITS };
+
+static struct ident ident_of(struct arena *a, const struct gc_node *n)
+{
+	return (struct ident){ n->res,
+			       arena_sv(a, sv_from(n->uid)),
+			       arena_sv(a, sv_from(n->ns)),
+			       arena_sv(a, sv_from(n->name)),
+			       n->foreground,
+			       false };
+}
+
+/* Nothing is going, and all owners are there. */
+static bool settled(const struct gc_node *n)
+{
+	if (n->foreground || n->orphan)
+		return false;
+	for (size_t i = 0; i < n->owners.n; i++) {
+		const struct gc_node *o = n->owners.p[i].owner;
+
+		if (!o->res || o->deleting || (o->res->namespaced && strcmp(o->ns, n->ns) != 0))
+			return false;
+	}
+	return true;
+}
+
+static bool load(struct grun *r, struct sv uid)
+{
+	const struct gc_node *n;
+	bool work;
+
+	pthread_mutex_lock(&r->c->lock);
+	n = gc_graph_find(&r->c->graph, uid);
+	work = n && n->res && !settled(n);
+	if (work) {
+		r->me = ident_of(r->a, n);
+		r->deps = ARENA_ARRAY(r->a, struct ident, n->dependents.n);
+		for (size_t i = 0; i < n->dependents.n; i++) {
+			if (!n->dependents.p[i]->res)
+				continue;
+			r->deps[r->n_deps] = ident_of(r->a, n->dependents.p[i]);
+			r->deps[r->n_deps++].blocks = gc_node_blocks(n->dependents.p[i], n);
+		}
+	}
+	pthread_mutex_unlock(&r->c->lock);
+	return work;
+}
+
+static bool has_finalizer(const struct obj *o, const char *name)
+{
+	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
+		if (val_is(f, name))
+			return true;
+	return false;
+}
+
+/* A merge patch of metadata with one list replaced, valid for this very version of o. */
+static int patch_list(struct grun *r, const struct ident *id, const struct obj *o, enum sym key, struct val *list,
+		      struct err *err)
+{
+	struct val *patch = val_new_map(r->a), *meta = val_new_map(r->a);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	val_set_str(r->a, meta, F_uid, obj_uid(o));
+	val_set_str(r->a, meta, F_resourceVersion, val_str(obj_get(o, F_metadata, F_resourceVersion)));
+	val_set(r->a, meta, key, list);
+	val_set(r->a, patch, F_metadata, meta);
+	if (client_patch(r->c->ctx->client, id->res, id->ns, id->name, PATCH_MERGE, patch, NULL, NULL, &why) < 0 &&
+	    why.reason != ERR_NOT_FOUND)
+		return err_move(err, &why);
+	return 0;
+}
+
+static int remove_finalizer(struct grun *r, const char *name, struct err *err)
+{
+	struct val *list = val_new_list(r->a);
+
+	VAL_EACH(obj_get(r->live, F_metadata, F_finalizers), f)
+		if (!val_is(f, name))
+			val_push(r->a, list, f);
+	return patch_list(r, &r->me, r->live, F_finalizers, list, err);
+}
+
+/* --- the owner's side --- */
+
+/* Takes the reference to us out of one dependent. */
+static int let_go(struct grun *r, const struct ident *dep, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct val *refs = val_new_list(r->a);
+	struct obj *o;
+
+	if (client_get(r->c->ctx->client, dep->res, dep->ns, dep->name, &o, &why) < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(r->a, o);
+	if (!sv_eq(obj_uid(o), dep->uid))
+		return 0;
+	VAL_EACH(obj_get(o, F_metadata, F_ownerReferences), ref)
+		if (!sv_eq(val_get_str(ref, F_uid), r->me.uid))
+			val_push(r->a, refs, ref);
+	if (val_len(refs) == val_len(obj_get(o, F_metadata, F_ownerReferences)))
+		return 0;
+	return patch_list(r, dep, o, F_ownerReferences, refs, err);
+}
+
+static int orphan_dependents(struct grun *r, struct err *err)
+{
+	for (size_t i = 0; i < r->n_deps; i++)
+		if (let_go(r, &r->deps[i], err) < 0)
+			return err_wrap(err, "orphaning '%.*s'", SV_ARG(r->deps[i].name));
+	return remove_finalizer(r, GC_ORPHAN, err);
+}
+
+static int wait_for_dependents(struct grun *r, struct err *err)
+{
+	bool blocked = false;
+
+	for (size_t i = 0; i < r->n_deps; i++) {
+		if (!r->deps[i].blocks)
+			continue;
+		blocked = true;
+		if (!r->deps[i].foreground)
+			workq_add(r->c->q, r->deps[i].uid);
+	}
+	return blocked ? 0 : remove_finalizer(r, GC_FOREGROUND, err);
+}
+
+/* --- the dependent's side --- */
+
+static const struct resource *kind_of(const struct val *ref)
+{
+	struct sv group, version;
+
+	if (!api_version_split(val_get_str(ref, F_apiVersion), &group, &version))
+		return NULL;
+	for (size_t i = 0; i < resource_count; i++)
+		if (sv_is(group, resource_all[i].group) && val_is(val_member(ref, F_kind), resource_all[i].kind))
+			return &resource_all[i];
+	return NULL;
+}
+
+static void report_bad_ref(struct grun *r, const struct val *ref, const char *what)
+{
+	recorder_event(r->c->ctx->recorder, r->me.res, obj_root(r->live), "Warning", "OwnerRefInvalidNamespace",
+		       "ownerRef [%.*s/%.*s, name: %.*s, uid: %.*s] %s", SV_ARG(val_get_str(ref, F_apiVersion)),
+		       SV_ARG(val_get_str(ref, F_kind)), SV_ARG(val_get_str(ref, F_name)),
+		       SV_ARG(val_get_str(ref, F_uid)), what);
+}
+
+/* Does the graph know the owner's uid in another namespace than ours? */
+static bool elsewhere(struct grun *r, struct sv uid)
+{
+	const struct gc_node *o;
+	bool is;
+
+	pthread_mutex_lock(&r->c->lock);
+	o = gc_graph_find(&r->c->graph, uid);
+	is = o && o->res && o->res->namespaced && !sv_is(r->me.ns, o->ns);
+	pthread_mutex_unlock(&r->c->lock);
+	return is;
+}
+
+static int owner_state(struct grun *r, const struct val *ref, enum owner_state *ret, struct err *err)
+{
+	const struct resource *res = kind_of(ref);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_obj_ struct obj *o = NULL;
+
+	*ret = OWNER_SOLID;
+	if (!res)
+		return 0; /* a kind of which nothing is known may well be there */
+	if (res->namespaced && !r->me.ns.n) {
+		report_bad_ref(r, ref, "is namespaced, but the dependent is not");
+		return 0;
+	}
+	if (elsewhere(r, val_get_str(ref, F_uid)))
+		report_bad_ref(r, ref, arena_printf(r->a, "does not exist in namespace \"%.*s\"", SV_ARG(r->me.ns)));
+	if (client_get(r->c->ctx->client, res, res->namespaced ? r->me.ns : SV(""), val_get_str(ref, F_name), &o,
+		       &why) < 0) {
+		if (why.reason != ERR_NOT_FOUND)
+			return err_move(err, &why);
+		*ret = OWNER_GONE;
+		return 0;
+	}
+	if (!sv_eq(obj_uid(o), val_get_str(ref, F_uid)))
+		*ret = OWNER_GONE;
+	else if (obj_deleting(o) && has_finalizer(o, GC_FOREGROUND))
+		*ret = OWNER_WAITS;
+	return 0;
+}
+
+static int delete_me(struct grun *r, const char *policy, struct err *err)
+{
+	struct client_delete_opts o = CLIENT_DELETE_OPTS;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	o.propagation = policy;
+	o.precondition_uid = obj_uid(r->live);
+	if (client_delete(r->c->ctx->client, r->me.res, r->me.ns, r->me.name, &o, &why) < 0 &&
+	    why.reason != ERR_NOT_FOUND)
+		return err_move(err, &why);
+	return 0;
+}
+
+/* A circle of foreground deletions would wait for ever: stop blocking our owners. */
+static int break_circle(struct grun *r, struct err *err)
+{
+	bool circle = false;
+	struct val *refs;
+
+	for (size_t i = 0; i < r->n_deps; i++)
+		circle |= r->deps[i].foreground;
+	if (!circle)
+		return 0;
+	refs = val_clone_nodes(r->a, obj_get(r->live, F_metadata, F_ownerReferences));
+	for (size_t i = 0; i < val_len(refs); i++)
+		val_set_bool(r->a, val_at_mut(refs, i), F_blockOwnerDeletion, false);
+	return patch_list(r, &r->me, r->live, F_ownerReferences, refs, err);
+}
+
+static int judge_dependent(struct grun *r, struct err *err)
+{
+	const struct val *refs = obj_get(r->live, F_metadata, F_ownerReferences);
+	struct val *keep = val_new_list(r->a);
+	bool solid = false, waits = false;
+
+	VAL_EACH(refs, ref) {
+		enum owner_state s;
+
+		if (owner_state(r, ref, &s, err) < 0)
+			return err_wrap(err, "looking for the owners of '%.*s'", SV_ARG(r->me.name));
+		solid |= s == OWNER_SOLID;
+		waits |= s == OWNER_WAITS;
+		if (s == OWNER_SOLID)
+			val_push(r->a, keep, ref);
+	}
+	if (!val_len(refs))
+		return 0;
+	if (solid)
+		return val_len(keep) == val_len(refs) ? 0
+						      : patch_list(r, &r->me, r->live, F_ownerReferences, keep, err);
+	if (waits && r->n_deps) {
+		if (break_circle(r, err) < 0)
+			return -1;
+		return delete_me(r, "Foreground", err);
+	}
+	return delete_me(r,
+			 has_finalizer(r->live, GC_ORPHAN)	 ? "Orphan"
+			 : has_finalizer(r->live, GC_FOREGROUND) ? "Foreground"
+								 : "Background",
+			 err);
+}
+
+static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct gc *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct grun r = { .c = c, .a = &a };
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	(void)ret;
+	if (!load(&r, key))
+		return 0;
+	if (client_get(c->ctx->client, r.me.res, r.me.ns, r.me.name, &r.live, &why) < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	obj_link(&a, r.live);
+	if (!sv_eq(obj_uid(r.live), r.me.uid))
+		return 0;
+	if (!obj_deleting(r.live))
+		return judge_dependent(&r, err);
+	if (has_finalizer(r.live, GC_ORPHAN))
+		return orphan_dependents(&r, err);
+	if (has_finalizer(r.live, GC_FOREGROUND))
+		return wait_for_dependents(&r, err);
+	return 0;
+}
+
+/* --- feeding the graph --- */
+
+static void queue_uid(struct sv uid, void *ctx)
+{
+	workq_add(((struct gc *)ctx)->q, uid);
+}
+
+static void added(struct obj *o, void *ctx)
+{
+	struct monitor *m = ctx;
+
+	pthread_mutex_lock(&m->c->lock);
+	gc_graph_put(&m->c->graph, m->res, o);
+	pthread_mutex_unlock(&m->c->lock);
+}
+
+static void deleted(struct obj *o, void *ctx)
+{
+	struct monitor *m = ctx;
+
+	pthread_mutex_lock(&m->c->lock);
+	gc_graph_del(&m->c->graph, obj_uid(o));
+	pthread_mutex_unlock(&m->c->lock);
+}
+
+static void updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!sv_eq(obj_uid(old), obj_uid(neu)))
+		deleted(old, ctx);
+	added(neu, ctx);
+}
+
+static bool ready(void *ctx)
+{
+	struct gc *c = ctx;
+
+	for (size_t i = 0; i < c->n_monitors; i++)
+		if (!informer_synced(c->monitors[i].informer))
+			return false;
+	return true;
+}
+
+/* Events own nothing and are many; other versions of a kind show the same objects. */
+static bool watched(const struct resource *r)
+{
+	unsigned need = 1 << VERB_LIST | 1 << VERB_WATCH | 1 << VERB_DELETE;
+
+	if ((r->verbs & need) != need || strcmp(r->plural, "events") == 0)
+		return false;
+	for (const struct resource *o = resource_all; o < r; o++)
+		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
+			return false;
+	return true;
+}
+
+static void *start(struct controller_ctx *ctx)
+{
+	struct gc *c = xcalloc(1, sizeof(*c));
+
+	c->ctx = ctx;
+	pthread_mutex_init(&c->lock, NULL);
+	c->graph.look = queue_uid;
+	c->graph.ctx = c;
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
+							 .workers = 20,
+							 .reconcile = reconcile,
+							 .ctx = c,
+							 .ready = ready });
+	c->monitors = xcalloc(resource_count, sizeof(*c->monitors));
+	for (size_t i = 0; i < resource_count; i++) {
+		struct monitor *m = &c->monitors[c->n_monitors];
+
+		if (!watched(&resource_all[i]))
+			continue;
+		*m = (struct monitor){ c, &resource_all[i],
+				       informer_get(ctx->informers, &resource_all[i], NULL, NULL, NULL) };
+		informer_add_handler(m->informer, &(struct informer_handler){ added, updated, deleted }, m);
+		c->n_monitors++;
+	}
+	return c;
+}
+
+static void stop(void *controller)
+{
+	struct gc *c = controller;
+
+	workq_free(c->q);
+	gc_graph_release(&c->graph);
+	free(c->monitors);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+const struct controller_ops gc_controller = { "garbage-collector-controller", start, stop };

@@ -1,0 +1,173 @@
+/* See gc_graph.h. An edge is kept at both ends: in the dependent's owners, with its flag, and in
+ * the owner's dependents. */
+#include "controllers/gc_graph.h"
+#include "controllers/gc.h"
+
+#include <stdlib.h>
+
+static void node_free(void *p)
+{
+	struct gc_node *n = p;
+
+	vec_release(&n->owners);
+	vec_release(&n->dependents);
+	free(n->uid);
+	free(n->ns);
+	free(n->name);
+	free(n);
+}
+
+void gc_graph_release(struct gc_graph *g)
+{
+	strmap_release_with(&g->nodes, node_free);
+}
+
+struct gc_node *gc_graph_find(const struct gc_graph *g, struct sv uid)
+{
+	return strmap_get(&g->nodes, uid);
+}
+
+static struct gc_node *node_get(struct gc_graph *g, struct sv uid)
+{
+	void **slot = strmap_slot(&g->nodes, uid);
+	struct gc_node *n = *slot;
+
+	if (n)
+		return n;
+	n = *slot = xcalloc(1, sizeof(*n));
+	n->uid = xstrndup(uid.p, uid.n);
+	return n;
+}
+
+static void look(struct gc_graph *g, const struct gc_node *n)
+{
+	g->look(sv_from(n->uid), g->ctx);
+}
+
+static void drop_if_unused(struct gc_graph *g, struct gc_node *n)
+{
+	if (n->res || n->dependents.n)
+		return;
+	strmap_del(&g->nodes, sv_from(n->uid));
+	node_free(n);
+}
+
+bool gc_node_blocks(const struct gc_node *n, const struct gc_node *owner)
+{
+	for (size_t i = 0; i < n->owners.n; i++)
+		if (n->owners.p[i].owner == owner && n->owners.p[i].blocks)
+			return true;
+	return false;
+}
+
+static void unlink_dependent(struct gc_node *owner, const struct gc_node *n)
+{
+	for (size_t i = 0; i < owner->dependents.n; i++)
+		if (owner->dependents.p[i] == n) {
+			vec_remove(&owner->dependents, i);
+			return;
+		}
+}
+
+/* Takes n's edges away; owners that waited for it are looked at. */
+static void unlink_owners(struct gc_graph *g, struct gc_node *n)
+{
+	for (size_t i = 0; i < n->owners.n; i++) {
+		struct gc_node *o = n->owners.p[i].owner;
+
+		unlink_dependent(o, n);
+		if (o->foreground)
+			look(g, o);
+		drop_if_unused(g, o);
+	}
+	vec_clear(&n->owners);
+}
+
+static bool edges_are(const struct gc_node *n, const struct val *refs)
+{
+	size_t i = 0;
+
+	if (n->owners.n != val_len(refs))
+		return false;
+	VAL_EACH(refs, r) {
+		if (!sv_eq(sv_from(n->owners.p[i].owner->uid), val_get_str(r, F_uid)) ||
+		    n->owners.p[i].blocks != val_get_bool(r, F_blockOwnerDeletion))
+			return false;
+		i++;
+	}
+	return true;
+}
+
+static void set_owners(struct gc_graph *g, struct gc_node *n, const struct val *refs)
+{
+	bool unsure = false;
+
+	if (edges_are(n, refs))
+		return;
+	unlink_owners(g, n);
+	VAL_EACH(refs, r) {
+		struct gc_edge e = { node_get(g, val_get_str(r, F_uid)), val_get_bool(r, F_blockOwnerDeletion) };
+
+		vec_push(&n->owners, e);
+		vec_push(&e.owner->dependents, n);
+		/* Not known, elsewhere, or going: somebody has to find out. */
+		unsure |=
+		    !e.owner->res || e.owner->deleting || (e.owner->res->namespaced && strcmp(e.owner->ns, n->ns) != 0);
+	}
+	if (unsure)
+		look(g, n);
+}
+
+static bool has_finalizer(const struct obj *o, const char *name)
+{
+	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
+		if (val_is(f, name))
+			return true;
+	return false;
+}
+
+void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj *o)
+{
+	const struct val *refs = obj_get(o, F_metadata, F_ownerReferences);
+	struct gc_node *n = gc_graph_find(g, obj_uid(o));
+	bool foreground = obj_deleting(o) && has_finalizer(o, GC_FOREGROUND);
+	bool orphan = obj_deleting(o) && has_finalizer(o, GC_ORPHAN);
+	bool began;
+
+	if (!n && !val_len(refs) && !foreground && !orphan)
+		return;
+	n = node_get(g, obj_uid(o));
+	if (!n->res) {
+		n->ns = xstrndup(obj_ns(o).p, obj_ns(o).n);
+		n->name = xstrndup(obj_name(o).p, obj_name(o).n);
+		n->res = r;
+	}
+	began = (foreground && !n->foreground) || (orphan && !n->orphan);
+	n->deleting = obj_deleting(o);
+	n->foreground = foreground;
+	n->orphan = orphan;
+	set_owners(g, n, refs);
+	if (!began)
+		return;
+	if (foreground)
+		for (size_t i = 0; i < n->dependents.n; i++)
+			look(g, n->dependents.p[i]);
+	look(g, n);
+}
+
+void gc_graph_del(struct gc_graph *g, struct sv uid)
+{
+	struct gc_node *n = gc_graph_find(g, uid);
+
+	if (!n)
+		return;
+	unlink_owners(g, n);
+	for (size_t i = 0; i < n->dependents.n; i++)
+		look(g, n->dependents.p[i]);
+	n->res = NULL;
+	n->deleting = n->foreground = n->orphan = false;
+	free(n->ns);
+	free(n->name);
+	n->ns = n->name = NULL;
+	drop_if_unused(g, n);
+}

@@ -1,0 +1,287 @@
+/* namespace: empties a namespace that is being deleted, then lets it go.
+ *
+ * Order: pods first, and nothing else until they are gone, so that what protects them (network
+ * policies, secrets they still use) outlives them (KEP-5080); then every other namespaced kind.
+ * What remains is told in conditions and looked at again later; when nothing remains the
+ * finalizer "kubernetes" is removed. */
+#include "base/buf.h"
+#include "base/strmap.h"
+#include "base/vec.h"
+#include "client/workq.h"
+#include "controllers/controllers-internal.h"
+#include "controllers/status.h"
+
+#include <stdlib.h>
+
+#define FINALIZER_ESTIMATE_S 15
+
+struct namespace_controller {
+	struct controller_ctx *ctx;
+	struct informer *namespaces, *pods;
+	struct workq *q;
+};
+
+/* What one pass over the content found. */
+struct content {
+	struct namespace_controller *c;
+	struct sv ns;
+	int64_t estimate_s; /* until what remains may be gone */
+	size_t remaining;
+	struct buf kinds;	  /* "pods. has 2 resource instances" */
+	struct strmap finalizers; /* name -> count */
+	char *failure;		  /* the first */
+	size_t failures;
+};
+
+static bool deletable(const struct resource *r)
+{
+	return r->namespaced && r->verbs & (1 << VERB_LIST) && r->verbs & (1 << VERB_DELETE);
+}
+
+/* The same objects under another version or group (events) need no second look. */
+static bool seen_before(const struct resource *r)
+{
+	if (strcmp(r->plural, "events") == 0)
+		return r != RES(core_events);
+	for (const struct resource *o = resource_all; o < r; o++)
+		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
+			return true;
+	return false;
+}
+
+static void note_failure(struct content *k, const struct err *err)
+{
+	k->failures++;
+	if (!k->failure)
+		k->failure = xstrdup(err_msg(err));
+}
+
+static void note_remaining(struct content *k, const struct resource *r, const struct obj_list *l)
+{
+	k->remaining += l->n;
+	if (k->kinds.n)
+		buf_adds(&k->kinds, ", ");
+	buf_printf(&k->kinds, "%s.%s has %zu resource instances", r->plural, r->group, l->n);
+	for (size_t i = 0; i < l->n; i++)
+		VAL_EACH(obj_get(l->items[i], F_metadata, F_finalizers), f) {
+			void **slot = strmap_slot(&k->finalizers, val_str(f));
+
+			*slot = (void *)((uintptr_t)*slot + 1);
+			k->estimate_s = MAX(k->estimate_s, FINALIZER_ESTIMATE_S);
+		}
+}
+
+static void delete_kind(struct content *k, const struct resource *r)
+{
+	struct client *client = k->c->ctx->client;
+	struct client_delete_opts o = CLIENT_DELETE_OPTS;
+	_cleanup_(obj_list_release) struct obj_list before = { 0 }, after = { 0 };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (client_list(client, r, k->ns, NULL, &before, &err) < 0) {
+		note_failure(k, &err);
+		return;
+	}
+	if (before.n == 0)
+		return;
+	o.propagation = "Background";
+	for (size_t i = 0; i < before.n; i++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (obj_deleting(before.items[i]))
+			continue;
+		if (client_delete(client, r, k->ns, obj_name(before.items[i]), &o, &why) < 0 &&
+		    why.reason != ERR_NOT_FOUND && why.reason != ERR_CONFLICT)
+			note_failure(k, &why);
+	}
+	if (client_list(client, r, k->ns, NULL, &after, &err) < 0) {
+		note_failure(k, &err);
+		return;
+	}
+	if (after.n == 0)
+		return;
+	if (r == RES(core_pods))
+		for (size_t i = 0; i < after.n; i++)
+			k->estimate_s =
+			    MAX(k->estimate_s,
+				val_int_or(obj_get(after.items[i], F_spec, F_terminationGracePeriodSeconds), 30));
+	note_remaining(k, r, &after);
+}
+
+static void delete_content(struct content *k)
+{
+	delete_kind(k, RES(core_pods));
+	if (k->remaining)
+		return;
+	for (size_t i = 0; i < resource_count; i++)
+		if (deletable(&resource_all[i]) && !seen_before(&resource_all[i]) && &resource_all[i] != RES(core_pods))
+			delete_kind(k, &resource_all[i]);
+}
+
+static void set(struct arena *a, struct val *st, const char *type, bool bad, const char *reason, struct sv message,
+		int64_t now)
+{
+	condition_set(
+	    a, st,
+	    &(struct condition){ .type = type, .status = bad ? "True" : "False", .reason = reason, .message = message },
+	    now);
+}
+
+static void set_conditions(struct content *k, struct arena *a, struct val *st)
+{
+	int64_t now = env_now_ns(k->c->ctx->env);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	/* Kinds are in our tables: there is nothing to discover that could fail. */
+	set(a, st, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
+	    SV("All resources successfully discovered"), now);
+	set(a, st, "NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
+	    SV("All legacy kube types successfully parsed"), now);
+	if (k->failures)
+		set(a, st, "NamespaceDeletionContentFailure", true, "ContentDeletionFailed",
+		    arena_svf(a, "Failed to delete all resource types, %zu remaining: %s", k->failures, k->failure),
+		    now);
+	else
+		set(a, st, "NamespaceDeletionContentFailure", false, "ContentDeleted",
+		    SV("All content successfully deleted, may be waiting on finalization"), now);
+	if (k->remaining)
+		set(a, st, "NamespaceContentRemaining", true, "SomeResourcesRemain",
+		    arena_svf(a, "Some resources are remaining: %s", buf_cstr(&k->kinds)), now);
+	else
+		set(a, st, "NamespaceContentRemaining", false, "ContentRemoved", SV("All content successfully removed"),
+		    now);
+	STRMAP_EACH(&k->finalizers, e)
+		buf_printf(&b, "%s%.*s in %zu resource instances", b.n ? ", " : "", (int)e->key_n, e->key,
+			   (size_t)(uintptr_t)e->value);
+	if (b.n)
+		set(a, st, "NamespaceFinalizersRemaining", true, "SomeFinalizersRemain",
+		    arena_svf(a, "Some content in the namespace has finalizers remaining: %s", buf_cstr(&b)), now);
+	else
+		set(a, st, "NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers",
+		    SV("All content-preserving finalizers finished"), now);
+}
+
+static int finalize(struct namespace_controller *c, struct arena *a, struct obj *ns, struct err *err)
+{
+	const struct client_write_opts o = { .subresource = "finalize" };
+	struct val *doc = obj_edit(a, ns), *left = val_new_list(a);
+
+	VAL_EACH(obj_get(ns, F_spec, F_finalizers), f)
+		if (!val_is(f, "kubernetes"))
+			val_push(a, left, f);
+	val_set(a, val_ensure_map(a, doc, F_spec), F_finalizers, left);
+	if (client_update(c->ctx->client, RES(core_namespaces), doc, &o, NULL, err) < 0)
+		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
+	return 0;
+}
+
+static bool is_finalizer(const struct obj *ns)
+{
+	VAL_EACH(obj_get(ns, F_spec, F_finalizers), f)
+		if (val_is(f, "kubernetes"))
+			return true;
+	return false;
+}
+
+static int empty(struct content *k, struct arena *a, struct obj *ns, struct reconcile_result *ret, struct err *err)
+{
+	struct obj *now = ns;
+	struct val *doc, *st;
+
+	delete_content(k);
+	doc = obj_edit(a, ns);
+	st = val_ensure_map(a, doc, F_status);
+	set_conditions(k, a, st);
+	if (!val_equal(st, obj_get(ns, F_status))) {
+		if (client_update_status(k->c->ctx->client, RES(core_namespaces), doc, &now, err) < 0)
+			return -1;
+		obj_link(a, now);
+	}
+	if (k->failures)
+		return err_set(err, ERR_INTERNAL, "emptying namespace: %s", k->failure);
+	if (k->remaining) {
+		ret->after_ns = (k->estimate_s / 2 + 1) * NS_PER_SEC;
+		return 0;
+	}
+	return finalize(k->c, a, now, err);
+}
+
+static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct namespace_controller *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *ns = NULL;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct content k = { .c = c, .ns = key };
+	int rc;
+
+	/* Read from the server: a stale copy would make every write a conflict. */
+	if (client_get(c->ctx->client, RES(core_namespaces), SV(""), key, &ns, &why) < 0)
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	if (!obj_deleting(ns) || !is_finalizer(ns))
+		return 0;
+	rc = empty(&k, &a, ns, ret, err);
+	free(k.failure);
+	buf_release(&k.kinds);
+	strmap_release(&k.finalizers);
+	return rc;
+}
+
+static void namespace_changed(struct obj *o, void *ctx)
+{
+	struct namespace_controller *c = ctx;
+
+	if (obj_deleting(o))
+		workq_add(c->q, obj_name(o));
+}
+
+static void namespace_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	/* Our own status writes are no reason to look again. */
+	if (!obj_deleting(old) || !sv_eq(obj_uid(old), obj_uid(neu)))
+		namespace_changed(neu, ctx);
+}
+
+/* The last pod going is the moment to go on. */
+static void pod_deleted(struct obj *pod, void *ctx)
+{
+	struct namespace_controller *c = ctx;
+	_cleanup_obj_ struct obj *ns = informer_lookup(c->namespaces, SV(""), obj_ns(pod));
+
+	if (ns)
+		namespace_changed(ns, c);
+}
+
+static bool ready(void *ctx)
+{
+	struct namespace_controller *c = ctx;
+
+	return informer_synced(c->namespaces);
+}
+
+static void *start(struct controller_ctx *ctx)
+{
+	struct namespace_controller *c = xcalloc(1, sizeof(*c));
+
+	c->ctx = ctx;
+	c->namespaces = informer_get(ctx->informers, RES(core_namespaces), NULL, NULL, NULL);
+	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
+	c->q = workq_new(
+	    ctx->env,
+	    &(struct workq_opts){
+		.name = "namespace-controller", .workers = 10, .reconcile = reconcile, .ctx = c, .ready = ready });
+	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_changed, namespace_updated, NULL },
+			     c);
+	informer_add_handler(c->pods, &(struct informer_handler){ .del = pod_deleted }, c);
+	return c;
+}
+
+static void stop(void *controller)
+{
+	struct namespace_controller *c = controller;
+
+	workq_free(c->q);
+	free(c);
+}
+
+const struct controller_ops namespace_controller = { "namespace-controller", start, stop };

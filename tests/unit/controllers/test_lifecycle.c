@@ -1,0 +1,226 @@
+/* Namespaces, what they start with and how they end, and the garbage collector. */
+#include "world.h"
+
+#include "controllers/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const all[] = { "namespace-controller",
+				   "serviceaccount-controller",
+				   "root-ca-certificate-publisher-controller",
+				   "garbage-collector-controller",
+				   "deployment-controller",
+				   "replicaset-controller",
+				   NULL };
+static const char *const gc[] = { "garbage-collector-controller", NULL };
+static const struct resource *const ns_res = RES(core_namespaces), *const cm = RES(core_configmaps);
+
+#define DEPLOYMENT                                                                                                   \
+	"{\"metadata\":{\"name\":\"web\"},\"spec\":{\"replicas\":3,\"strategy\":{\"type\":\"RollingUpdate\","        \
+	"\"rollingUpdate\":{\"maxSurge\":1,\"maxUnavailable\":1}},\"selector\":{\"matchLabels\":{\"app\":\"web\"}}," \
+	"\"template\":{\"metadata\":{\"labels\":{\"app\":\"web\"}},\"spec\":{\"containers\":[{\"name\":\"c\","       \
+	"\"image\":\"a\"}]}}}}"
+
+static void make(struct world *w, const struct resource *r, const char *ns, const char *json)
+{
+	obj_unref(fake_api_create(w->api, r, ns, json));
+}
+
+static void test_namespace(void **state)
+{
+	struct controllers_opts o = { .root_ca_pem = SV("PEM") };
+	struct world *w = world_new_opts(1, all, &o);
+	_cleanup_obj_ struct obj *ca = NULL, *ns = NULL;
+
+	(void)state;
+	make(w, ns_res, "", "{\"metadata\":{\"name\":\"team\"}}");
+	make(w, ns_res, "", "{\"metadata\":{\"name\":\"other\"}}");
+	world_run(w, NS_PER_SEC);
+	ca = fake_api_get(w->api, cm, "team", "kube-root-ca.crt");
+	assert_sv(val_str(val_member_sv(obj_get(ca, F_data), SV("ca.crt"))), "PEM");
+	assert_int_equal(fake_api_count(w->api, RES(core_serviceaccounts), "team"), 1);
+	/* Deleted or changed, they come back. */
+	fake_api_delete(w->api, RES(core_serviceaccounts), "team", "default", NULL);
+	fake_api_patch(w->api, cm, "team", "kube-root-ca.crt", NULL, "{\"data\":{\"ca.crt\":\"x\"}}");
+	world_run(w, NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, RES(core_serviceaccounts), "team"), 1);
+	obj_unref(ca);
+	ca = fake_api_get(w->api, cm, "team", "kube-root-ca.crt");
+	assert_sv(val_str(val_member_sv(obj_get(ca, F_data), SV("ca.crt"))), "PEM");
+
+	make(w, RES(apps_deployments), "team", DEPLOYMENT);
+	make(w, cm, "team", "{\"metadata\":{\"name\":\"held\",\"finalizers\":[\"example.com/hold\"]}}");
+	world_run(w, 5 * NS_PER_SEC);
+	assert_int_equal(world_pods(w, "team", true), 3);
+
+	w->no_kubelet = true;
+	fake_api_delete(w->api, ns_res, "", "team", NULL);
+	world_run(w, 5 * NS_PER_SEC);
+	/* Pods have their grace, and everything else waits for them. */
+	assert_int_equal(fake_api_count(w->api, RES(core_pods), "team"), 3);
+	assert_int_equal(fake_api_count(w->api, RES(apps_deployments), "team"), 1);
+	w->no_kubelet = false;
+	world_run(w, 30 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, RES(core_pods), "team"), 0);
+	assert_int_equal(fake_api_count(w->api, RES(apps_deployments), "team"), 0);
+	assert_int_equal(fake_api_count(w->api, RES(core_serviceaccounts), "team"), 0);
+	ns = fake_api_get(w->api, ns_res, "", "team");
+	assert_non_null(ns);
+	assert_true(condition_is(obj_get(ns, F_status, F_conditions), "NamespaceContentRemaining", "True"));
+	assert_sv(val_str(val_member(
+		      condition_find(obj_get(ns, F_status, F_conditions), "NamespaceFinalizersRemaining"), F_message)),
+		  "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances");
+	fake_api_patch(w->api, cm, "team", "held", NULL, "{\"metadata\":{\"finalizers\":[]}}");
+	world_run(w, 30 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, ns_res, ""), 1);
+	assert_int_equal(fake_api_count(w->api, cm, "other"), 1);
+	world_free(w);
+}
+
+static void own(struct world *w, const char *ns, const char *name, const struct resource *r, const char *owner_ns,
+		const char *owner, bool block)
+{
+	_cleanup_obj_ struct obj *o = fake_api_get(w->api, r, owner_ns, owner);
+	char version[64];
+	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"%s\",\"ownerReferences\":[{\"apiVersion\":\"%"
+					      "s\",\"kind\":\"%s\",\"name\":\"%s\","
+					      "\"uid\":\"%.*s\",\"blockOwnerDeletion\":%s}]}}",
+					      name, resource_api_version(r, version, sizeof(version)), r->kind, owner,
+					      SV_ARG(obj_uid(o)), block ? "true" : "false");
+
+	make(w, cm, ns, json);
+}
+
+#define NAMED(x) "{\"metadata\":{\"name\":\"" x "\"}}"
+
+static bool there(struct world *w, const char *ns, const char *name)
+{
+	_cleanup_obj_ struct obj *o = fake_api_get(w->api, cm, ns, name);
+
+	return o != NULL;
+}
+
+static void test_background(void **state)
+{
+	struct world *w = world_new(2, gc);
+
+	(void)state;
+	make(w, cm, "default", NAMED("top"));
+	make(w, RES(rbac_clusterroles), "", NAMED("cluster"));
+	own(w, "default", "mid", cm, "default", "top", true);
+	own(w, "default", "leaf", cm, "default", "mid", true);
+	own(w, "default", "of-cluster", RES(rbac_clusterroles), "", "cluster", false);
+	world_run(w, 2 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, cm, "default"), 4);
+	fake_api_delete(w->api, cm, "default", "top", "Background");
+	assert_true(there(w, "default", "mid"));
+	world_run(w, 2 * NS_PER_SEC);
+	assert_false(there(w, "default", "mid"));
+	assert_false(there(w, "default", "leaf"));
+	assert_true(there(w, "default", "of-cluster"));
+	fake_api_delete(w->api, RES(rbac_clusterroles), "", "cluster", NULL);
+	world_run(w, 2 * NS_PER_SEC);
+	assert_false(there(w, "default", "of-cluster"));
+	/* An owner that never was. */
+	make(w, cm, "default",
+	     "{\"metadata\":{\"name\":\"lost\",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
+	     "\"name\":\"nobody\",\"uid\":\"11111111-2222-4333-8444-555555555555\"}]}}");
+	world_run(w, 2 * NS_PER_SEC);
+	assert_false(there(w, "default", "lost"));
+	world_free(w);
+}
+
+static void test_foreground(void **state)
+{
+	struct world *w = world_new(3, gc);
+
+	(void)state;
+	make(w, cm, "default", NAMED("top"));
+	own(w, "default", "mid", cm, "default", "top", true);
+	own(w, "default", "leaf", cm, "default", "mid", true);
+	world_run(w, 2 * NS_PER_SEC);
+	fake_api_patch(w->api, cm, "default", "leaf", NULL, "{\"metadata\":{\"finalizers\":[\"example.com/x\"]}}");
+	fake_api_delete(w->api, cm, "default", "top", "Foreground");
+	world_run(w, 5 * NS_PER_SEC);
+	/* The leaf holds the whole chain. */
+	assert_true(there(w, "default", "top"));
+	assert_true(there(w, "default", "mid"));
+	fake_api_patch(w->api, cm, "default", "leaf", NULL, "{\"metadata\":{\"finalizers\":[]}}");
+	world_run(w, 5 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, cm, "default"), 0);
+	world_free(w);
+}
+
+static void test_orphan(void **state)
+{
+	struct world *w = world_new(4, gc);
+	_cleanup_obj_ struct obj *o = NULL;
+
+	(void)state;
+	make(w, cm, "default", NAMED("top"));
+	own(w, "default", "a", cm, "default", "top", true);
+	own(w, "default", "b", cm, "default", "top", false);
+	world_run(w, 2 * NS_PER_SEC);
+	fake_api_delete(w->api, cm, "default", "top", "Orphan");
+	world_run(w, 5 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, cm, "default"), 2);
+	o = fake_api_get(w->api, cm, "default", "a");
+	assert_int_equal(val_len(obj_get(o, F_metadata, F_ownerReferences)), 0);
+	world_free(w);
+}
+
+static void test_across_namespaces(void **state)
+{
+	struct world *w = world_new(5, gc);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct obj *role = NULL;
+	_cleanup_obj_ struct obj *top = NULL;
+	char *json;
+
+	(void)state;
+	make(w, cm, "one", NAMED("top"));
+	own(w, "one", "near", cm, "one", "top", false);
+	own(w, "two", "far", cm, "one", "top", false);
+	top = fake_api_get(w->api, cm, "one", "top");
+	json = arena_printf(&a,
+			    "{\"metadata\":{\"name\":\"role\",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":"
+			    "\"ConfigMap\",\"name\":\"top\",\"uid\":\"%.*s\"}]}}",
+			    SV_ARG(obj_uid(top)));
+	make(w, RES(rbac_clusterroles), "", json);
+	world_run(w, 5 * NS_PER_SEC);
+	assert_true(there(w, "one", "near"));
+	assert_false(there(w, "two", "far")); /* what it names is not in its namespace */
+	role = fake_api_get(w->api, RES(rbac_clusterroles), "", "role");
+	assert_non_null(role); /* left alone */
+	obj_unref(role);
+	assert_true(world_event(w, &a, "OwnerRefInvalidNamespace").n > 0);
+	world_free(w);
+}
+
+static void test_workload_tree(void **state)
+{
+	struct world *w = world_new_opts(6, all, NULL);
+
+	(void)state;
+	make(w, RES(apps_deployments), "default", DEPLOYMENT);
+	world_run(w, 5 * NS_PER_SEC);
+	assert_int_equal(world_pods(w, "default", true), 3);
+	fake_api_delete(w->api, RES(apps_deployments), "default", "web", "Foreground");
+	world_run(w, 20 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, RES(core_pods), "default"), 0);
+	assert_int_equal(fake_api_count(w->api, RES(apps_replicasets), "default"), 0);
+	assert_int_equal(fake_api_count(w->api, RES(apps_deployments), "default"), 0);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_namespace),	  cmocka_unit_test(test_background),
+		cmocka_unit_test(test_foreground),	  cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_across_namespaces), cmocka_unit_test(test_workload_tree),
+	};
+
+	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
+}

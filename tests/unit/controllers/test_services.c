@@ -1,0 +1,190 @@
+/* EndpointSlices and Endpoints. */
+#include "world.h"
+
+#include "controllers/podutil.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const both[] = { "endpointslice-controller", "endpoints-controller", NULL };
+static const struct resource *const slice_res = RES(discovery_endpointslices), *const ep_res = RES(core_endpoints);
+
+static void make(struct world *w, const struct resource *r, const char *json)
+{
+	obj_unref(fake_api_create(w->api, r, r->namespaced ? "default" : "", json));
+}
+
+static void make_pod(struct world *w, const char *name, const char *more_spec)
+{
+	_cleanup_free_ char *json = xasprintf(
+	    "{\"metadata\":{\"name\":\"%s\",\"labels\":{\"app\":\"web\"}},\"spec\":{\"nodeName\":\"node-0\",%s"
+	    "\"containers\":[{\"name\":\"c\",\"image\":\"a\",\"ports\":[{\"name\":\"http\",\"containerPort\":8080}]}]}"
+	    "}",
+	    name, more_spec);
+
+	make(w, RES(core_pods), json);
+}
+
+static void make_node(struct world *w)
+{
+	make(w, RES(core_nodes),
+	     "{\"metadata\":{\"name\":\"node-0\",\"labels\":{\"topology.kubernetes.io/zone\":\"z1\"}}}");
+}
+
+#define SERVICE(more)                                                                                                 \
+	"{\"metadata\":{\"name\":\"web\",\"labels\":{\"team\":\"x\"}},\"spec\":{\"selector\":{\"app\":\"web\"}," more \
+	"\"ports\":[{\"name\":\"http\",\"port\":80,\"targetPort\":\"http\",\"protocol\":\"TCP\"}]}}"
+
+static struct obj **slices(struct world *w, struct arena *a, size_t *ret_n)
+{
+	struct obj_list l = { 0 };
+	struct obj **v;
+
+	assert_int_equal(client_list(fake_api_client(w->api), slice_res, SV("default"), NULL, &l, NULL), 0);
+	v = ARENA_ARRAY(a, struct obj *, l.n);
+	for (size_t i = 0; i < l.n; i++)
+		v[i] = obj_link(a, obj_ref(l.items[i]));
+	*ret_n = l.n;
+	obj_list_release(&l);
+	return v;
+}
+
+static void test_slice(void **state)
+{
+	struct world *w = world_new(1, both);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *eps = NULL, *pod = NULL;
+	const struct val *ep, *port;
+	struct obj **v;
+	size_t n;
+
+	(void)state;
+	make_node(w);
+	make(w, RES(core_services), SERVICE(""));
+	world_run(w, NS_PER_SEC);
+	v = slices(w, &a, &n);
+	assert_int_equal(n, 1); /* the empty one */
+	make_pod(w, "p1", "");
+	world_run(w, 200 * NS_PER_MS);
+	assert_int_equal(val_len(obj_get(slices(w, &a, &n)[0], F_endpoints)), 0); /* no address yet */
+	world_run(w, 5 * NS_PER_SEC);
+	v = slices(w, &a, &n);
+	assert_int_equal(n, 1);
+	assert_sv(label_of(obj_root(v[0]), "kubernetes.io/service-name"), "web");
+	assert_sv(label_of(obj_root(v[0]), "endpointslice.kubernetes.io/managed-by"),
+		  "endpointslice-controller.k8s.io");
+	assert_sv(label_of(obj_root(v[0]), "team"), "x");
+	assert_sv(val_str(val_member(obj_controller_ref(v[0]), F_kind)), "Service");
+	ep = val_at(obj_get(v[0], F_endpoints), 0);
+	port = val_at(obj_get(v[0], F_ports), 0);
+	assert_true(val_get_bool(ep, F_conditions, F_ready));
+	assert_true(val_get_bool(ep, F_conditions, F_serving));
+	assert_false(val_get_bool(ep, F_conditions, F_terminating));
+	assert_sv(val_get_str(ep, F_zone), "z1");
+	assert_sv(val_get_str(ep, F_nodeName), "node-0");
+	assert_sv(val_get_str(ep, F_targetRef, F_name), "p1");
+	assert_int_equal(val_get_int(port, 0, F_port), 8080);
+
+	eps = fake_api_get(w->api, ep_res, "default", "web");
+	assert_int_equal(val_len(val_member(val_at(obj_get(eps, F_subsets), 0), F_addresses)), 1);
+	assert_int_equal(val_get_int(val_at(val_member(val_at(obj_get(eps, F_subsets), 0), F_ports), 0), 0, F_port),
+			 8080);
+
+	/* Going: no longer ready, still serving, told as terminating; gone from Endpoints. */
+	w->no_kubelet = true;
+	fake_api_delete(w->api, RES(core_pods), "default", "p1", NULL);
+	world_run(w, NS_PER_SEC);
+	ep = val_at(obj_get(slices(w, &a, &n)[0], F_endpoints), 0);
+	assert_false(val_get_bool(ep, F_conditions, F_ready));
+	assert_true(val_get_bool(ep, F_conditions, F_serving));
+	assert_true(val_get_bool(ep, F_conditions, F_terminating));
+	obj_unref(eps);
+	eps = fake_api_get(w->api, ep_res, "default", "web");
+	assert_int_equal(val_len(obj_get(eps, F_subsets)), 0);
+
+	(void)fake_api_writes(w->api);
+	world_run(w, 30 * NS_PER_SEC);
+	assert_int_equal(fake_api_writes(w->api), 0);
+	fake_api_delete(w->api, RES(core_services), "default", "web", NULL);
+	world_run(w, NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, ep_res, "default"), 0);
+	world_free(w);
+}
+
+static void test_many(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		struct world *w = world_new(seed, both);
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct obj **v;
+		size_t n, total = 0, full = 0;
+
+		fake_api_set_lag(w->api, seed > 2 ? 400 * NS_PER_MS : 0);
+		make_node(w);
+		make(w, RES(core_services), SERVICE(""));
+		for (int i = 0; i < 250; i++) {
+			_cleanup_free_ char *name = xasprintf("p%d", i);
+
+			make_pod(w, name, "");
+			if (i % 50 == 0)
+				world_run(w, NS_PER_SEC);
+		}
+		world_run(w, 20 * NS_PER_SEC);
+		v = slices(w, &a, &n);
+		for (size_t i = 0; i < n; i++) {
+			size_t len = val_len(obj_get(v[i], F_endpoints));
+
+			assert_true(len <= 100);
+			total += len;
+			full += len > 0;
+		}
+		assert_int_equal(total, 250);
+		assert_true(full >= 3 && full <= 5);
+		/* One pod going touches one slice. */
+		(void)fake_api_writes(w->api);
+		fake_api_kill(w->api, "default", "p7");
+		world_run(w, 5 * NS_PER_SEC);
+		assert_int_equal(fake_api_writes(w->api), 3); /* the pod, a slice, the Endpoints */
+		world_free(w);
+	}
+}
+
+static void test_headless(void **state)
+{
+	struct world *w = world_new(3, both);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *eps = NULL;
+	struct obj **v;
+	size_t n;
+
+	(void)state;
+	w->start_ns = -1; /* never ready */
+	make_node(w);
+	make(w, RES(core_services), SERVICE("\"clusterIP\":\"None\",\"publishNotReadyAddresses\":true,"));
+	make(w, RES(core_services), "{\"metadata\":{\"name\":\"manual\"},\"spec\":{\"ports\":[{\"port\":80}]}}");
+	make_pod(w, "p1", "\"hostname\":\"h1\",\"subdomain\":\"web\",");
+	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status",
+		       "{\"status\":{\"phase\":\"Running\",\"podIP\":\"10.42.0.9\"}}");
+	world_run(w, 2 * NS_PER_SEC);
+	v = slices(w, &a, &n);
+	assert_int_equal(n, 1); /* none for the service without a selector */
+	assert_true(val_type(val_member_sv(obj_labels(v[0]), SV("service.kubernetes.io/headless"))) == VAL_STR);
+	assert_sv(val_str(val_member(val_at(obj_get(v[0], F_endpoints), 0), F_hostname)), "h1");
+	assert_true(val_get_bool(val_at(obj_get(v[0], F_endpoints), 0), F_conditions, F_ready));
+	eps = fake_api_get(w->api, ep_res, "default", "web");
+	assert_int_equal(val_len(val_member(val_at(obj_get(eps, F_subsets), 0), F_addresses)), 1);
+	assert_int_equal(fake_api_count(w->api, ep_res, "default"), 1);
+	world_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_slice),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_headless),
+	};
+
+	return cmocka_run_group_tests_name("services", tests, NULL, NULL);
+}
