@@ -4,33 +4,51 @@
  *
  * The table (inet caravel) is made once; afterwards only map and set elements change, never
  * chains of other Services. A periodic check puts the table back when somebody flushed it.
+ *
+ * A table left by an earlier run serves on until the first sync, which replaces its whole content
+ * in one transaction. Changes reach the kernel at once; bursts are folded into one transaction
+ * per 100 ms.
+ *
+ * Threads: everything runs as tasks of the env; the functions below may be called from any thread.
  */
 #pragma once
 
 #include "client/client.h"
+#include "proxy/change.h"
 
 struct proxy;
 
-/* Where rules go: the kernel through libnftables, or a recorder in tests. */
+/* Where rules go: the kernel through libnftables, or a recorder in tests. Calls come one at a time. */
 struct proxy_backend {
+	/* Once, before the first apply: the host's settings that services need (forwarding, bridged packets
+	 * passing our rules). What cannot be set is no failure. *ret_bridge_nf: the latter is the case. */
+	void (*prepare)(struct proxy_backend *b, bool *ret_bridge_nf);
 	/* Applies one transaction of nft commands atomically. */
 	int (*apply)(struct proxy_backend *b, struct sv commands, struct err *err);
 	/* True when our table is there as we left it. */
 	bool (*intact)(struct proxy_backend *b);
+	/* Drops the kernel's memory of UDP flows through these frontends to endpoints they no longer have. */
+	int (*forget_udp)(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err);
+	/* Gives the host its own settings back. */
+	void (*restore)(struct proxy_backend *b);
 	void (*free)(struct proxy_backend *b);
 };
-struct proxy_backend *proxy_backend_nft_new(struct err *err);
+/* The kernel's, for the network namespace of the calling process. Needs CAP_NET_ADMIN. */
+struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err);
 
 struct proxy_opts {
 	struct env *env;
 	struct client *client;	       /* system:kube-proxy or the node's */
-	struct proxy_backend *backend; /* taken */
+	struct proxy_backend *backend; /* taken, also when proxy_new() fails */
 	const char *node_name;
-	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade */
-	const char *node_ip;
-	const char *table; /* nft table name; "caravel" */
+	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade; may be NULL or "v4,v6" */
+	const char *table;	  /* nft table name; NULL: "caravel" */
 };
 
-struct proxy *proxy_new(const struct proxy_opts *o, struct err *err);
-bool proxy_synced(struct proxy *p); /* rules of the first sync are in the kernel */
+struct proxy *proxy_new(const struct proxy_opts *o, struct err *err); /* strings are copied */
+bool proxy_synced(struct proxy *p);				      /* rules of the first sync are in the kernel */
+/* Waits for a sync under way. Without remove_rules, services go on working as they are. */
 struct proxy *proxy_free(struct proxy *p, bool remove_rules);
+
+/* Removes the table of a proxy that is gone (`caravel cleanup`); none is no failure. The host's settings stay. */
+int proxy_cleanup(const char *table, struct err *err);

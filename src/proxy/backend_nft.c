@@ -1,0 +1,178 @@
+/* The kernel, through libnftables.
+ *
+ * Was it tampered with? Every commit by anybody makes a new generation of the ruleset, so as long as the
+ * generation is that of our last commit, nothing happened. When it is another, the shape of our table (all but
+ * elements) is compared with what it was at the last look. Looks are taken only while nothing foreign has
+ * happened since our last commit; when there was none in time, the table counts as damaged: putting it back as
+ * it was costs one transaction and harms nobody. */
+#include "proxy/nfnl.h"
+#include "proxy/proxy.h"
+#include "proxy/sysctl.h"
+
+#include <nftables/libnftables.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct nft_backend {
+	struct proxy_backend b;
+	struct nft_ctx *nft;
+	char *table;
+	int fd; /* netfilter netlink */
+	struct sysctls sysctls;
+	uint32_t generation; /* right after our last commit; 0: not known */
+	uint64_t shape;	     /* of the table at the last look */
+	bool looked;	     /* since our last commit */
+	bool open;	     /* the first commit, with its guard, is there */
+};
+
+static struct nft_backend *self(struct proxy_backend *b)
+{
+	return CONTAINER_OF(b, struct nft_backend, b);
+}
+
+static struct nft_ctx *make_ctx(void)
+{
+	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+
+	if (!nft)
+		return NULL;
+	if (nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0) {
+		nft_ctx_free(nft);
+		return NULL;
+	}
+	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_TERSE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL);
+	return nft;
+}
+
+static int run(struct nft_ctx *nft, const char *commands, struct err *err)
+{
+	const char *why;
+
+	if (nft_run_cmd_from_buffer(nft, commands) == 0)
+		return 0;
+	why = nft_ctx_get_error_buffer(nft);
+	return err_set(err, ERR_INTERNAL, "nft: %.*s", (int)strcspn(why, "\n"), why);
+}
+
+static void nft_prepare(struct proxy_backend *b, bool *ret_bridge_nf)
+{
+	struct nft_backend *n = self(b);
+
+	(void)sysctl_ensure(&n->sysctls, "net/ipv4/ip_forward", "1");
+	*ret_bridge_nf = sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-iptables", "1");
+}
+
+static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *err)
+{
+	struct nft_backend *n = self(b);
+	_cleanup_free_ char *text = xstrndup(commands.p, commands.n);
+
+	n->looked = false;
+	n->generation = 0;
+	if (run(n->nft, text, err) < 0)
+		return -1;
+	(void)nfnl_generation(n->fd, &n->generation, NULL);
+	if (!n->open)
+		(void)sysctl_ensure(&n->sysctls, "net/ipv4/conf/all/route_localnet", "1");
+	n->open = true;
+	return 0;
+}
+
+/* 0 when the table is not there. */
+static uint64_t table_shape(struct nft_backend *n)
+{
+	_cleanup_free_ char *cmd = xasprintf("list table inet %s", n->table);
+
+	if (run(n->nft, cmd, NULL) < 0)
+		return 0;
+	return sv_hash(sv_from(nft_ctx_get_output_buffer(n->nft)));
+}
+
+static bool nft_intact(struct proxy_backend *b)
+{
+	struct nft_backend *n = self(b);
+	uint32_t now;
+	uint64_t shape;
+
+	if (n->generation == 0 || nfnl_generation(n->fd, &now, NULL) < 0)
+		return false;
+	if (now == n->generation && n->looked)
+		return true;
+	if (now != n->generation && !n->looked)
+		return false;
+	shape = table_shape(n);
+	if (shape == 0 || (n->looked && shape != n->shape))
+		return false;
+	n->shape = shape;
+	n->looked = true;
+	n->generation = now;
+	return true;
+}
+
+static int nft_forget_udp(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
+{
+	return nfnl_forget_udp(self(b)->fd, u, n, err) < 0 ? -1 : 0;
+}
+
+static void nft_restore(struct proxy_backend *b)
+{
+	sysctl_restore(&self(b)->sysctls);
+}
+
+static void nft_free(struct proxy_backend *b)
+{
+	struct nft_backend *n = self(b);
+
+	if (n->nft)
+		nft_ctx_free(n->nft);
+	if (n->fd >= 0)
+		close(n->fd);
+	sysctls_release(&n->sysctls);
+	free(n->table);
+	free(n);
+}
+
+struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err)
+{
+	struct nft_backend *n = xcalloc(1, sizeof(*n));
+	uint32_t generation;
+
+	n->b = (struct proxy_backend){ .prepare = nft_prepare,
+				       .apply = nft_apply,
+				       .intact = nft_intact,
+				       .forget_udp = nft_forget_udp,
+				       .restore = nft_restore,
+				       .free = nft_free };
+	n->table = xstrdup(table);
+	n->fd = nfnl_open(err);
+	if (n->fd < 0) {
+		nft_free(&n->b);
+		return NULL;
+	}
+	if (nfnl_generation(n->fd, &generation, err) < 0) {
+		(void)err_wrap(err, "nftables cannot be used (it needs root and a kernel with nf_tables)");
+		nft_free(&n->b);
+		return NULL;
+	}
+	n->nft = make_ctx();
+	if (!n->nft) {
+		(void)err_set(err, ERR_INTERNAL, "libnftables does not start");
+		nft_free(&n->b);
+		return NULL;
+	}
+	return &n->b;
+}
+
+int proxy_cleanup(const char *table, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct nft_ctx *nft = make_ctx();
+	int rc;
+
+	if (!nft)
+		return err_set(err, ERR_INTERNAL, "libnftables does not start");
+	render_remove(&b, table);
+	rc = run(nft, buf_cstr(&b), err);
+	nft_ctx_free(nft);
+	return rc;
+}

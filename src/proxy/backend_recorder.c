@@ -1,0 +1,71 @@
+#include "proxy/backend_recorder.h"
+
+#include <stdlib.h>
+
+struct recorder {
+	struct proxy_backend b;
+	struct proxy_record r;
+};
+
+static struct proxy_record *record(struct proxy_backend *b)
+{
+	return &CONTAINER_OF(b, struct recorder, b)->r;
+}
+
+static void rec_prepare(struct proxy_backend *b, bool *ret_bridge_nf)
+{
+	*ret_bridge_nf = !record(b)->no_bridge_nf;
+}
+
+static int rec_apply(struct proxy_backend *b, struct sv commands, struct err *err)
+{
+	struct proxy_record *r = record(b);
+
+	if (r->fail_next > 0) {
+		r->fail_next--;
+		return err_set(err, ERR_INTERNAL, "told to fail");
+	}
+	buf_clear(&r->last);
+	buf_addsv(&r->last, commands);
+	r->applied++;
+	r->intact = true;
+	return 0;
+}
+
+static bool rec_intact(struct proxy_backend *b)
+{
+	return record(b)->intact;
+}
+
+static int rec_forget_udp(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
+{
+	(void)u;
+	(void)err;
+	record(b)->udp_forgotten += n;
+	return 0;
+}
+
+static void rec_restore(struct proxy_backend *b)
+{
+	record(b)->restored++;
+}
+
+static void rec_free(struct proxy_backend *b)
+{
+	buf_release(&record(b)->last);
+	free(CONTAINER_OF(b, struct recorder, b));
+}
+
+struct proxy_backend *proxy_backend_recorder_new(struct proxy_record **ret_record)
+{
+	struct recorder *r = xcalloc(1, sizeof(*r));
+
+	r->b = (struct proxy_backend){ .prepare = rec_prepare,
+				       .apply = rec_apply,
+				       .intact = rec_intact,
+				       .forget_udp = rec_forget_udp,
+				       .restore = rec_restore,
+				       .free = rec_free };
+	*ret_record = &r->r;
+	return &r->b;
+}

@@ -1,0 +1,502 @@
+/* One update runs in three steps over all its Services: release the frontends no longer wanted, claim the new
+ * ones, then turn each Service's frontends into elements and compare with what it had. Deletions come before
+ * additions in the transaction, so a key may move from one Service to another within it. */
+#include "proxy/change.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+
+/* Chains without users are kept for the next time somebody has that number of endpoints, up to this many. */
+#define IDLE_CHAINS_MAX 32
+
+struct service {
+	struct elems elems; /* sorted, as in the kernel */
+	VEC(struct frontend_key) owned;
+	VEC(struct affinity) affinity;
+	bool lost; /* some frontend is another's */
+};
+
+struct change_tracker {
+	const struct render_cfg *cfg;
+	struct strmap services; /* key -> struct service */
+	struct strmap owners;	/* frontend_key bytes -> struct service */
+	struct strmap shared;	/* elements several Services may need -> number of them */
+	struct strmap chains;	/* name -> number of elements going there, + 1 */
+	size_t idle_chains;
+	struct service node; /* the pod ranges, as if a Service had them */
+	bool fresh;	     /* nothing of ours is in the kernel */
+};
+
+/* What one update gathers before it is text. */
+struct work {
+	struct change_tracker *t;
+	struct elems dels, adds;
+	struct buf chains, affinity;
+};
+
+static void affinity_release(struct affinity *a)
+{
+	free(a->outer.p);
+	free(a->inside.p);
+}
+
+static void service_release(struct service *s)
+{
+	vec_release(&s->elems.v);
+	vec_release(&s->owned);
+	for (size_t i = 0; i < s->affinity.n; i++)
+		affinity_release(&s->affinity.p[i]);
+	vec_release(&s->affinity);
+}
+
+static void service_free(void *p)
+{
+	service_release(p);
+	free(p);
+}
+
+void changes_release(struct changes *c)
+{
+	buf_release(&c->commands);
+	vec_release(&c->udp);
+	arena_release(&c->arena);
+}
+
+struct change_tracker *change_tracker_new(const struct render_cfg *cfg)
+{
+	struct change_tracker *t = xcalloc(1, sizeof(*t));
+
+	t->cfg = cfg;
+	t->fresh = true;
+	return t;
+}
+
+void change_reset(struct change_tracker *t)
+{
+	strmap_release_with(&t->services, service_free);
+	strmap_release(&t->owners);
+	strmap_release(&t->shared);
+	strmap_release(&t->chains);
+	service_release(&t->node);
+	t->node = (struct service){ 0 };
+	t->idle_chains = 0;
+	t->fresh = true;
+}
+
+struct change_tracker *change_tracker_free(struct change_tracker *t)
+{
+	if (!t)
+		return NULL;
+	change_reset(t);
+	free(t);
+	return NULL;
+}
+
+size_t change_count(const struct change_tracker *t)
+{
+	return t->services.n;
+}
+
+void change_each_loser(struct change_tracker *t, void (*fn)(struct sv key, void *ctx), void *ctx)
+{
+	STRMAP_EACH(&t->services, e) {
+		if (((struct service *)e->value)->lost)
+			fn(sv_make(e->key, e->key_n), ctx);
+	}
+}
+
+/* --- who has which frontend --- */
+
+static struct sv key_bytes(const struct frontend_key *k)
+{
+	return sv_make((const char *)k, sizeof(*k));
+}
+
+static bool wants(const struct service_update *u, const struct frontend_key *k)
+{
+	for (size_t i = 0; i < u->n; i++) {
+		if (memcmp(&u->frontends[i].key, k, sizeof(*k)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void release_unwanted(struct change_tracker *t, struct service *s, const struct service_update *u)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->owned.n; i++) {
+		if (wants(u, &s->owned.p[i]))
+			s->owned.p[n++] = s->owned.p[i];
+		else
+			strmap_del(&t->owners, key_bytes(&s->owned.p[i]));
+	}
+	s->owned.n = n;
+}
+
+static bool claim(struct change_tracker *t, struct service *s, const struct frontend_key *k)
+{
+	void **slot = strmap_slot(&t->owners, key_bytes(k));
+
+	if (*slot)
+		return *slot == s;
+	*slot = s;
+	vec_push(&s->owned, *k);
+	return true;
+}
+
+/* --- elements --- */
+
+/* Pods serve several Services and a ClusterIP several ports: the element is there while anybody needs it. */
+static bool is_shared(const struct elem *e)
+{
+	return e->table == ELEM_HAIRPINS || e->table == ELEM_CLUSTER_IPS;
+}
+
+static void **shared_slot(struct change_tracker *t, const struct elem *e)
+{
+	uint32_t key[2] = { e->table, e->addr };
+
+	return strmap_slot(&t->shared, sv_make((const char *)key, sizeof(key)));
+}
+
+static void shared_forget(struct change_tracker *t, const struct elem *e)
+{
+	uint32_t key[2] = { e->table, e->addr };
+
+	strmap_del(&t->shared, sv_make((const char *)key, sizeof(key)));
+}
+
+static void chain_use(struct work *w, const struct elem *e, int by)
+{
+	struct change_tracker *t = w->t;
+	char name[48];
+	uintptr_t n;
+	void **slot;
+
+	if (!render_chain_name(name, e))
+		return;
+	slot = strmap_slot(&t->chains, sv_from(name));
+	n = (uintptr_t)*slot;
+	if (n == 0) {
+		render_add_chain(&w->chains, t->cfg, e);
+		n = 1;
+		t->idle_chains++;
+	}
+	if (by > 0 && n == 1)
+		t->idle_chains--;
+	n = by > 0 ? n + 1 : n - 1;
+	if (n == 1)
+		t->idle_chains++;
+	*slot = (void *)n;
+}
+
+static void elem_del(struct work *w, const struct elem *e)
+{
+	if (is_shared(e)) {
+		void **slot = shared_slot(w->t, e);
+		uintptr_t n = (uintptr_t)*slot - 1;
+
+		*slot = (void *)n;
+		if (n)
+			return;
+		shared_forget(w->t, e);
+	}
+	chain_use(w, e, -1);
+	vec_push(&w->dels.v, *e);
+}
+
+static void elem_add(struct work *w, const struct elem *e)
+{
+	if (is_shared(e)) {
+		void **slot = shared_slot(w->t, e);
+		uintptr_t n = (uintptr_t)*slot + 1;
+
+		*slot = (void *)n;
+		if (n > 1)
+			return;
+	}
+	chain_use(w, e, 1);
+	vec_push(&w->adds.v, *e);
+}
+
+/* Both sorted. Source ranges of another length are another element to the kernel, and are covered here too:
+ * a changed value is a deletion and an addition. */
+static void diff_elems(struct work *w, const struct elems *old, const struct elems *neu, bool dels)
+{
+	size_t i = 0, j = 0;
+
+	while (i < old->v.n || j < neu->v.n) {
+		int c = i == old->v.n ? 1 : j == neu->v.n ? -1 : elem_cmp_key(&old->v.p[i], &neu->v.p[j]);
+		bool same = c == 0 && old->v.p[i].val == neu->v.p[j].val;
+
+		if (c <= 0 && !same && dels)
+			elem_del(w, &old->v.p[i]);
+		if (c >= 0 && !same && !dels)
+			elem_add(w, &neu->v.p[j]);
+		i += c <= 0;
+		j += c >= 0;
+	}
+}
+
+/* --- affinity --- */
+
+static struct endpoints endpoints_copy(const struct endpoints *e)
+{
+	return (struct endpoints){ .p = e->n ? xmemdup(e->p, e->n * sizeof(*e->p)) : NULL, .n = e->n };
+}
+
+static bool endpoints_equal(const struct endpoints *a, const struct endpoints *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (endpoint_pack(a->p[i]) != endpoint_pack(b->p[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool affinity_equal(const struct affinity *a, const struct affinity *b)
+{
+	return a->timeout_s == b->timeout_s && a->masq == b->masq && endpoints_equal(&a->outer, &b->outer) &&
+	       endpoints_equal(&a->inside, &b->inside);
+}
+
+static struct affinity *affinity_find(struct affinity *p, size_t n, const struct frontend_key *k)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (memcmp(&p[i].key, k, sizeof(*k)) == 0)
+			return &p[i];
+	}
+	return NULL;
+}
+
+/* Replaces s's affinity by that of the owned frontends of u. Chains of gone ones are left for
+ * drop_affinity(), as they may have a new owner in the same update. */
+static void update_affinity(struct work *w, struct service *s, const struct service_update *u)
+{
+	VEC(struct affinity) neu = VEC_INIT;
+
+	for (size_t i = 0; i < u->n; i++) {
+		const struct frontend *f = &u->frontends[i];
+		struct affinity a = { .key = f->key, .timeout_s = f->affinity_s, .masq = f->masq }, *old;
+
+		if (!f->affinity_s || f->outer.n + f->inside.n == 0 ||
+		    strmap_get(&w->t->owners, key_bytes(&f->key)) != s)
+			continue;
+		a.outer = endpoints_copy(&f->outer);
+		a.inside = endpoints_copy(&f->inside);
+		old = affinity_find(s->affinity.p, s->affinity.n, &f->key);
+		if (!old || !affinity_equal(old, &a))
+			render_affinity(&w->affinity, w->t->cfg, old, &a);
+		vec_push(&neu, a);
+	}
+	for (size_t i = 0; i < s->affinity.n; i++)
+		affinity_release(&s->affinity.p[i]);
+	vec_release(&s->affinity);
+	s->affinity.p = neu.p;
+	s->affinity.n = neu.n;
+	s->affinity.cap = neu.cap;
+}
+
+/* Chains of frontends that have no affinity any more: before anybody's new chains of the same name. */
+static void drop_affinity(struct work *w, struct service *s, const struct service_update *u)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->affinity.n; i++) {
+		struct affinity *a = &s->affinity.p[i];
+		bool stays = false;
+
+		for (size_t k = 0; k < u->n && !stays; k++) {
+			const struct frontend *f = &u->frontends[k];
+
+			stays = memcmp(&f->key, &a->key, sizeof(a->key)) == 0 && f->affinity_s &&
+				f->outer.n + f->inside.n > 0;
+		}
+		if (stays) {
+			s->affinity.p[n++] = *a;
+			continue;
+		}
+		render_affinity(&w->affinity, w->t->cfg, a, NULL);
+		affinity_release(a);
+	}
+	s->affinity.n = n;
+}
+
+/* --- UDP --- */
+
+static void note_udp(struct changes *c, const struct frontend_key *k, const struct frontend *f)
+{
+	struct udp_frontend u = { .key = *k };
+
+	if (k->proto != IPPROTO_UDP)
+		return;
+	if (f) {
+		u.now.p = ARENA_ARRAY(&c->arena, struct endpoint, f->outer.n + f->inside.n + 1);
+		for (size_t i = 0; i < f->outer.n; i++)
+			u.now.p[u.now.n++] = f->outer.p[i];
+		for (size_t i = 0; i < f->inside.n; i++)
+			u.now.p[u.now.n++] = f->inside.p[i];
+	}
+	vec_push(&c->udp, u);
+}
+
+/* --- the update --- */
+
+struct plan {
+	const struct service_update *u;
+	struct service *s;
+	struct elems neu;
+};
+
+static void make_elems(struct work *w, struct plan *p, struct changes *ret)
+{
+	p->s->lost = false;
+	for (size_t i = 0; i < p->u->n; i++) {
+		const struct frontend *f = &p->u->frontends[i];
+
+		if (claim(w->t, p->s, &f->key)) {
+			elems_add_frontend(&p->neu, f, &p->s->elems);
+		} else {
+			p->s->lost = true;
+			ret->conflicts++;
+		}
+	}
+	elems_sort(&p->neu);
+}
+
+static bool elems_equal(const struct elems *a, const struct elems *b)
+{
+	if (a->v.n != b->v.n)
+		return false;
+	for (size_t i = 0; i < a->v.n; i++) {
+		if (elem_cmp_key(&a->v.p[i], &b->v.p[i]) != 0 || a->v.p[i].val != b->v.p[i].val)
+			return false;
+	}
+	return true;
+}
+
+static void note_udp_changes(struct change_tracker *t, const struct plan *p, struct changes *ret)
+{
+	if (elems_equal(&p->s->elems, &p->neu))
+		return;
+	for (size_t i = 0; i < p->u->n; i++) {
+		if (strmap_get(&t->owners, key_bytes(&p->u->frontends[i].key)) == p->s)
+			note_udp(ret, &p->u->frontends[i].key, &p->u->frontends[i]);
+	}
+}
+
+static void replace_elems(struct service *s, struct elems *neu)
+{
+	vec_release(&s->elems.v);
+	/* Kept for the Service's life: without the slack of a growing array. */
+	s->elems.v.p = neu->v.n ? xmemdup(neu->v.p, neu->v.n * sizeof(*neu->v.p)) : NULL;
+	s->elems.v.n = s->elems.v.cap = neu->v.n;
+	vec_release(&neu->v);
+}
+
+static struct service *service_get(struct change_tracker *t, struct sv key)
+{
+	void **slot = strmap_slot(&t->services, key);
+
+	if (!*slot)
+		*slot = xcalloc(1, sizeof(struct service));
+	return *slot;
+}
+
+static void drop_idle_chains(struct work *w, struct buf *out)
+{
+	VEC(char *) idle = VEC_INIT;
+
+	if (w->t->idle_chains <= IDLE_CHAINS_MAX)
+		return;
+	STRMAP_EACH(&w->t->chains, e) {
+		if ((uintptr_t)e->value == 1)
+			vec_push(&idle, xstrdup(e->key));
+	}
+	for (size_t i = 0; i < idle.n; i++) {
+		render_del_chain(out, w->t->cfg, idle.p[i]);
+		strmap_del(&w->t->chains, sv_from(idle.p[i]));
+		free(idle.p[i]);
+	}
+	vec_release(&idle);
+	w->t->idle_chains = 0;
+}
+
+static int cmp_elem(const void *a, const void *b)
+{
+	return elem_cmp_key(a, b);
+}
+
+static void write_commands(struct work *w, struct buf *out)
+{
+	if (w->dels.v.n)
+		qsort(w->dels.v.p, w->dels.v.n, sizeof(*w->dels.v.p), cmp_elem);
+	if (w->adds.v.n)
+		qsort(w->adds.v.p, w->adds.v.n, sizeof(*w->adds.v.p), cmp_elem);
+	if (w->t->fresh)
+		render_base(out, w->t->cfg);
+	render_del_elems(out, w->t->cfg, w->dels.v.p, w->dels.v.n);
+	buf_addsv(out, buf_sv(&w->affinity));
+	buf_addsv(out, buf_sv(&w->chains));
+	render_add_elems(out, w->t->cfg, w->adds.v.p, w->adds.v.n);
+	drop_idle_chains(w, out);
+	w->t->fresh = false;
+}
+
+static void pod_elems(struct elems *e, const struct cidr *pods, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct elem p = { .table = ELEM_POD_RANGES, .addr = pods[i].addr, .val = pods[i].bits };
+
+		vec_push(&e->v, p);
+	}
+	elems_sort(e);
+}
+
+void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct cidr *pods,
+		   size_t n_pods, struct changes *ret)
+{
+	struct work w = { .t = t };
+	struct plan *plans = xcalloc(n + 1, sizeof(*plans));
+	struct elems node = { VEC_INIT };
+
+	*ret = (struct changes){ 0 };
+	for (size_t i = 0; i < n; i++) {
+		struct service *s = service_get(t, u[i].key);
+
+		plans[i] = (struct plan){ .u = &u[i], .s = s };
+		for (size_t k = 0; k < s->owned.n; k++) {
+			if (!wants(&u[i], &s->owned.p[k]))
+				note_udp(ret, &s->owned.p[k], NULL);
+		}
+		release_unwanted(t, s, &u[i]);
+		drop_affinity(&w, s, &u[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		make_elems(&w, &plans[i], ret);
+		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, true);
+	}
+	pod_elems(&node, pods, n_pods);
+	diff_elems(&w, &t->node.elems, &node, true);
+	for (size_t i = 0; i < n; i++) {
+		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, false);
+		update_affinity(&w, plans[i].s, &u[i]);
+		note_udp_changes(t, &plans[i], ret);
+		replace_elems(plans[i].s, &plans[i].neu);
+		if (u[i].n == 0)
+			service_free(strmap_del(&t->services, u[i].key));
+	}
+	diff_elems(&w, &t->node.elems, &node, false);
+	replace_elems(&t->node, &node);
+	write_commands(&w, &ret->commands);
+	ret->adds = w.adds.v.n;
+	ret->dels = w.dels.v.n;
+	vec_release(&w.dels.v);
+	vec_release(&w.adds.v);
+	buf_release(&w.chains);
+	buf_release(&w.affinity);
+	free(plans);
+}

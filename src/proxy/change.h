@@ -1,0 +1,54 @@
+/* change.h - the change tracker: what is in the kernel, and what must change to be as wanted.
+ *
+ *	frontends of the changed Services ─▶ elements, affinity ─diff─▶ one transaction's text
+ *
+ * The tracker remembers per Service what it last rendered; an update costs what changed, not what exists.
+ * A frontend belongs to one Service: where two want the same (an external address, usually), the one that
+ * has it keeps it, and the other gets it when it is released.
+ *
+ * A transaction must reach the kernel or the tracker be told with change_reset(): it assumes success.
+ * Not thread-safe.
+ */
+#pragma once
+
+#include "base/strmap.h"
+#include "proxy/render.h"
+
+struct change_tracker;
+
+/* The wanted frontends of one Service; n 0 when it is gone. Arrays are borrowed for the call. */
+struct service_update {
+	struct sv key; /* "namespace/name" */
+	const struct frontend *frontends;
+	size_t n;
+};
+
+/* A UDP frontend that changed: flows through it to any other endpoint are to be forgotten, as UDP clients
+ * never open a new connection that would choose again. */
+struct udp_frontend {
+	struct frontend_key key;
+	struct endpoints now;
+};
+
+struct changes {
+	struct buf commands; /* empty: nothing to do */
+	VEC(struct udp_frontend) udp;
+	struct arena arena; /* udp's endpoints */
+	size_t adds, dels;  /* elements */
+	size_t conflicts;   /* frontends this update could not have */
+};
+void changes_release(struct changes *c); /* for _cleanup_ */
+
+struct change_tracker *change_tracker_new(const struct render_cfg *cfg); /* cfg is borrowed for the tracker's life */
+struct change_tracker *change_tracker_free(struct change_tracker *t);
+
+/* Forgets what is in the kernel: the next update's text begins with putting an empty table in place,
+ * atomically with its filling, and must name all Services. */
+void change_reset(struct change_tracker *t);
+/* pods: this node's pod ranges, or none. */
+void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct cidr *pods,
+		   size_t n_pods, struct changes *ret);
+
+/* Services left without some frontend because another has it: to be in the next update. */
+void change_each_loser(struct change_tracker *t, void (*fn)(struct sv key, void *ctx), void *ctx);
+size_t change_count(const struct change_tracker *t); /* Services with rules */

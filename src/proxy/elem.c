@@ -1,0 +1,199 @@
+#include "proxy/elem.h"
+
+#include <stdlib.h>
+
+uint64_t verdict_pack(struct verdict v)
+{
+	return (uint64_t)v.kind << 56 | (uint64_t)v.masq << 48 | (uint64_t)v.inside << 40 | v.count;
+}
+
+struct verdict verdict_unpack(uint64_t val)
+{
+	return (struct verdict){ .kind = (enum verdict_kind)(val >> 56),
+				 .masq = (enum masq_mode)(val >> 48 & 0xff),
+				 .inside = val >> 40 & 1,
+				 .count = (uint32_t)val };
+}
+
+bool elem_has_verdict(enum elem_table t)
+{
+	return t <= ELEM_REFUSED_NODEPORTS;
+}
+
+#define CMP(a, b) (((a) > (b)) - ((a) < (b)))
+
+int elem_cmp_key(const struct elem *a, const struct elem *b)
+{
+	if (a->table != b->table)
+		return CMP(a->table, b->table);
+	if (a->addr != b->addr)
+		return CMP(a->addr, b->addr);
+	if (a->port != b->port)
+		return CMP(a->port, b->port);
+	if (a->proto != b->proto)
+		return CMP(a->proto, b->proto);
+	return CMP(a->idx, b->idx);
+}
+
+static int cmp_key(const void *a, const void *b)
+{
+	return elem_cmp_key(a, b);
+}
+
+void elems_sort(struct elems *e)
+{
+	size_t n = 0;
+
+	if (e->v.n)
+		qsort(e->v.p, e->v.n, sizeof(*e->v.p), cmp_key);
+	for (size_t i = 0; i < e->v.n; i++) {
+		if (n == 0 || elem_cmp_key(&e->v.p[n - 1], &e->v.p[i]) != 0)
+			e->v.p[n++] = e->v.p[i];
+	}
+	e->v.n = n;
+}
+
+/* First element not below key. */
+static size_t lower_bound(const struct elems *e, const struct elem *key)
+{
+	size_t lo = 0, hi = e->v.n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (elem_cmp_key(&e->v.p[mid], key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool has_endpoint(const struct endpoints *e, uint64_t val)
+{
+	size_t lo = 0, hi = e->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		uint64_t at = endpoint_pack(e->p[mid]);
+
+		if (at == val)
+			return true;
+		if (at < val)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+static int cmp_u64(const void *a, const void *b)
+{
+	return CMP(*(const uint64_t *)a, *(const uint64_t *)b);
+}
+
+static void add_endpoints(struct elems *out, struct elem proto, const struct endpoints *eps, const struct elems *old)
+{
+	uint64_t *slot = xcalloc(eps->n + 1, sizeof(*slot)), *kept = xcalloc(eps->n + 1, sizeof(*kept));
+	size_t n_kept = 0, hole = 0;
+
+	for (size_t i = lower_bound(old, &proto); i < old->v.n; i++) {
+		const struct elem *o = &old->v.p[i];
+
+		if (o->table != proto.table || o->addr != proto.addr || o->port != proto.port ||
+		    o->proto != proto.proto || o->idx - proto.idx >= eps->n)
+			break;
+		if (has_endpoint(eps, o->val)) {
+			slot[o->idx - proto.idx] = o->val;
+			kept[n_kept++] = o->val;
+		}
+	}
+	if (n_kept)
+		qsort(kept, n_kept, sizeof(*kept), cmp_u64);
+	for (size_t i = 0; i < eps->n; i++) {
+		uint64_t val = endpoint_pack(eps->p[i]);
+
+		if (n_kept && bsearch(&val, kept, n_kept, sizeof(*kept), cmp_u64))
+			continue;
+		while (slot[hole])
+			hole++;
+		slot[hole] = val;
+	}
+	for (size_t i = 0; i < eps->n; i++) {
+		struct elem e = proto;
+
+		e.idx += (uint32_t)i;
+		e.val = slot[i];
+		vec_push(&out->v, e);
+	}
+	free(slot);
+	free(kept);
+}
+
+/* The way one kind of client takes: a verdict, and the endpoints it picks from. */
+static void add_way(struct elems *out, struct elem e, const struct frontend *f, bool inside, const struct elems *old)
+{
+	const struct endpoints *eps = inside ? &f->inside : &f->outer;
+	bool node = f->key.addr == 0;
+	struct verdict v = { .kind = f->affinity_s ? VERDICT_AFFINITY : VERDICT_PICK,
+			     .masq = inside ? MASQ_OUTSIDE : f->masq,
+			     .inside = inside,
+			     .count = f->affinity_s ? 0 : (uint32_t)eps->n };
+
+	if (inside)
+		e.table = node ? ELEM_INSIDE_NODEPORTS : ELEM_INSIDE_IPS;
+	else
+		e.table = node ? ELEM_NODEPORTS : ELEM_SERVICE_IPS;
+	e.val = verdict_pack(v);
+	vec_push(&out->v, e);
+	if (f->affinity_s)
+		return; /* its chain names the endpoints */
+	e.table = node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS;
+	e.idx = inside ? ELEM_INSIDE_BASE : 0;
+	e.val = 0;
+	add_endpoints(out, e, eps, old);
+}
+
+static void add_hairpins(struct elems *out, const struct endpoints *eps)
+{
+	for (size_t i = 0; i < eps->n; i++) {
+		struct elem e = { .table = ELEM_HAIRPINS, .addr = eps->p[i].addr };
+
+		if (eps->p[i].local)
+			vec_push(&out->v, e);
+	}
+}
+
+void elems_add_frontend(struct elems *out, const struct frontend *f, const struct elems *old)
+{
+	struct elem e = { .addr = f->key.addr, .port = f->key.port, .proto = f->key.proto };
+	bool node = f->key.addr == 0;
+
+	if (f->outer.n) {
+		add_way(out, e, f, false, old);
+	} else {
+		e.table = node ? ELEM_REFUSED_NODEPORTS : ELEM_REFUSED_IPS;
+		e.val = verdict_pack((struct verdict){ .kind = f->drop ? VERDICT_DROP : VERDICT_REFUSE });
+		vec_push(&out->v, e);
+		e.val = 0;
+	}
+	if (f->split && f->inside.n)
+		add_way(out, e, f, true, old);
+	add_hairpins(out, &f->outer);
+	add_hairpins(out, &f->inside);
+	if (f->cluster_ip) {
+		struct elem c = { .table = ELEM_CLUSTER_IPS, .addr = f->key.addr };
+
+		vec_push(&out->v, c);
+	}
+	if (f->firewalled) {
+		e.table = ELEM_GUARDED_IPS;
+		vec_push(&out->v, e);
+	}
+	for (size_t i = 0; i < f->n_ranges; i++) {
+		e.table = ELEM_SOURCE_RANGES;
+		e.idx = f->ranges[i].addr;
+		e.val = f->ranges[i].bits;
+		vec_push(&out->v, e);
+	}
+}

@@ -1,0 +1,76 @@
+/* elem.h - one element of one nftables map or set of ours, packed into 24 bytes.
+ *
+ * The desired state of a Service is a sorted array of these; what changed is the difference of two
+ * such arrays. See render.h for how each looks to nft.
+ */
+#pragma once
+
+#include "base/vec.h"
+#include "proxy/model.h"
+
+enum elem_table {
+	ELEM_SERVICE_IPS, /* address . protocol . port : verdict */
+	ELEM_NODEPORTS,	  /* protocol . port : verdict */
+	ELEM_INSIDE_IPS,  /* the same two for clients on this node or in pods, where they differ */
+	ELEM_INSIDE_NODEPORTS,
+	ELEM_REFUSED_IPS, /* frontends without endpoints */
+	ELEM_REFUSED_NODEPORTS,
+	ELEM_ENDPOINTS, /* frontend . index : address . port */
+	ELEM_NODEPORT_ENDPOINTS,
+	ELEM_CLUSTER_IPS,   /* addresses that lead nowhere but to services */
+	ELEM_HAIRPINS,	    /* endpoints on this node, twice: those that may meet themselves */
+	ELEM_GUARDED_IPS,   /* frontends with loadBalancerSourceRanges */
+	ELEM_SOURCE_RANGES, /* frontend . client range */
+	ELEM_POD_RANGES,    /* pod addresses of this node */
+	_ELEM_TABLE_MAX
+};
+
+/* Index of the first endpoint for inside clients of a split frontend; those of the others start at 0. */
+#define ELEM_INSIDE_BASE 65536
+
+struct elem {
+	uint32_t addr, idx; /* idx: endpoint index, or the address of a source range */
+	uint16_t port;
+	uint8_t proto, table;
+	uint32_t unused;
+	uint64_t val; /* a verdict, an endpoint, or the length of a range's prefix; 0 in sets */
+};
+
+enum verdict_kind {
+	VERDICT_PICK,	  /* a random one of `count` endpoints */
+	VERDICT_AFFINITY, /* the frontend's own chain */
+	VERDICT_REFUSE,
+	VERDICT_DROP,
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	enum masq_mode masq;
+	bool inside;
+	uint32_t count;
+};
+
+uint64_t verdict_pack(struct verdict v);
+struct verdict verdict_unpack(uint64_t val);
+bool elem_has_verdict(enum elem_table t);
+
+static inline uint64_t endpoint_pack(struct endpoint e)
+{
+	return (uint64_t)e.addr << 16 | e.port;
+}
+
+static inline struct endpoint endpoint_unpack(uint64_t val)
+{
+	return (struct endpoint){ .addr = (uint32_t)(val >> 16), .port = (uint16_t)val };
+}
+
+struct elems {
+	VEC(struct elem) v;
+};
+
+int elem_cmp_key(const struct elem *a, const struct elem *b);
+void elems_sort(struct elems *e); /* and drops repeated keys */
+
+/* Appends what one frontend needs. An endpoint known at some index in `old` (sorted) stays there as far as
+ * indexes below the new count allow, so that one endpoint's coming or going changes a few elements, not all. */
+void elems_add_frontend(struct elems *out, const struct frontend *f, const struct elems *old);

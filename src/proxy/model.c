@@ -1,0 +1,381 @@
+/* Selection of endpoints, in kube-proxy's order: ready ones; where there are none, those that still serve while
+ * they terminate. Policies choose among all of them or only this node's; hints narrow the former. */
+#include "proxy/model.h"
+
+#include "base/vec.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+bool ipv4_parse(struct sv s, uint32_t *ret)
+{
+	char text[INET_ADDRSTRLEN];
+	struct in_addr in;
+
+	if (s.n == 0 || s.n >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	if (inet_pton(AF_INET, text, &in) != 1)
+		return false;
+	*ret = ntohl(in.s_addr);
+	return true;
+}
+
+static uint32_t mask_of(unsigned bits)
+{
+	return bits == 0 ? 0 : UINT32_MAX << (32 - bits);
+}
+
+bool cidr_parse(struct sv s, struct cidr *ret)
+{
+	struct sv addr;
+	uint64_t bits = 32;
+	uint32_t a;
+
+	s = sv_trim(s);
+	if (!sv_split(&s, '/', &addr) || !ipv4_parse(addr, &a))
+		return false;
+	if (s.p && (!sv_to_u64(s, &bits) || bits > 32))
+		return false;
+	*ret = (struct cidr){ a & mask_of((unsigned)bits), (uint8_t)bits };
+	return true;
+}
+
+bool cidr_parse_list(struct sv s, struct cidr *ret)
+{
+	struct sv one;
+
+	while (sv_split(&s, ',', &one)) {
+		if (cidr_parse(one, ret))
+			return true;
+	}
+	return false;
+}
+
+/* --- endpoints --- */
+
+/* One endpoint of a slice, with what choosing among them asks about. */
+struct candidate {
+	struct endpoint ep;
+	bool ready, serving_terminating;
+	bool node_hinted, for_node; /* has hints at all; they name this node */
+	bool zone_hinted, for_zone;
+};
+
+struct candidates {
+	VEC(struct candidate) v;
+};
+
+static bool hints_name(const struct val *list, struct sv name)
+{
+	VAL_EACH(list, h) {
+		if (name.n && sv_eq(val_get_str(h, F_name), name))
+			return true;
+	}
+	return false;
+}
+
+static void add_candidate(struct candidates *c, const struct val *e, uint16_t port, const struct node_view *node)
+{
+	const struct val *cond = val_get(e, F_conditions), *ready = val_get(cond, F_ready);
+	const struct val *serving = val_get(cond, F_serving);
+	const struct val *zones = val_get(e, F_hints, F_forZones), *nodes = val_get(e, F_hints, F_forNodes);
+	bool is_ready = val_type(ready) != VAL_BOOL || ready->b; /* unknown counts as ready */
+	struct candidate k = { .ready = is_ready };
+
+	if (!ipv4_parse(val_str(val_at(val_get(e, F_addresses), 0)), &k.ep.addr) || k.ep.addr == 0)
+		return;
+	k.ep.port = port;
+	k.ep.local = node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name);
+	k.serving_terminating =
+	    (val_type(serving) == VAL_BOOL ? serving->b : is_ready) && val_get_bool(cond, F_terminating);
+	k.node_hinted = val_len(nodes) > 0;
+	k.for_node = hints_name(nodes, node->name);
+	k.zone_hinted = val_len(zones) > 0;
+	k.for_zone = hints_name(zones, node->zone);
+	vec_push(&c->v, k);
+}
+
+/* All endpoints behind one port of the Service, matched by the port's name. */
+static void collect(struct candidates *c, const struct val *svc_port, struct obj *const *slices, size_t n_slices,
+		    const struct node_view *node)
+{
+	struct sv name = val_get_str(svc_port, F_name), proto = val_get_str(svc_port, F_protocol);
+
+	for (size_t i = 0; i < n_slices; i++) {
+		if (!val_is(obj_get(slices[i], F_addressType), "IPv4"))
+			continue;
+		VAL_EACH(obj_get(slices[i], F_ports), p) {
+			struct sv p_proto = val_get_str(p, F_protocol);
+			int64_t port = val_get_int(p, 0, F_port);
+
+			if (!sv_eq(val_get_str(p, F_name), name) || port < 1 || port > 65535 ||
+			    !sv_eq(p_proto.n ? p_proto : SV("TCP"), proto.n ? proto : SV("TCP")))
+				continue;
+			VAL_EACH(obj_get(slices[i], F_endpoints), e) {
+				add_candidate(c, e, (uint16_t)port, node);
+			}
+		}
+	}
+}
+
+static int endpoint_cmp(const void *pa, const void *pb)
+{
+	const struct endpoint *a = pa, *b = pb;
+
+	if (a->addr != b->addr)
+		return a->addr < b->addr ? -1 : 1;
+	return (a->port > b->port) - (a->port < b->port);
+}
+
+typedef bool wanted_fn(const struct candidate *c);
+
+static bool want_ready(const struct candidate *c)
+{
+	return c->ready;
+}
+
+static bool want_terminating(const struct candidate *c)
+{
+	return c->serving_terminating;
+}
+
+static bool want_for_node(const struct candidate *c)
+{
+	return c->ready && c->for_node;
+}
+
+static bool want_for_zone(const struct candidate *c)
+{
+	return c->ready && c->for_zone;
+}
+
+static struct endpoints pick(struct arena *a, const struct candidates *c, wanted_fn *wanted, bool local_only)
+{
+	struct endpoints out = { .p = ARENA_ARRAY(a, struct endpoint, c->v.n + 1) };
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->v.n; i++) {
+		if (wanted(&c->v.p[i]) && (!local_only || c->v.p[i].ep.local))
+			out.p[out.n++] = c->v.p[i].ep;
+	}
+	qsort(out.p, out.n, sizeof(*out.p), endpoint_cmp);
+	for (size_t i = 0; i < out.n; i++) {
+		/* An endpoint moving between two slices is in both for a moment. */
+		if (n && endpoint_cmp(&out.p[n - 1], &out.p[i]) == 0)
+			out.p[n - 1].local |= out.p[i].local;
+		else
+			out.p[n++] = out.p[i];
+	}
+	out.n = MIN(n, (size_t)PROXY_ENDPOINTS_MAX);
+	return out;
+}
+
+static struct endpoints local_endpoints(struct arena *a, const struct candidates *c)
+{
+	struct endpoints e = pick(a, c, want_ready, true);
+
+	return e.n ? e : pick(a, c, want_terminating, true);
+}
+
+/* Hints count only when every ready endpoint has them and at least one is for us: a half-hinted
+ * set is one being changed, and following it could overload or starve someone. */
+static struct endpoints cluster_endpoints(struct arena *a, const struct candidates *c)
+{
+	bool all_node = true, all_zone = true;
+	struct endpoints e;
+
+	for (size_t i = 0; i < c->v.n; i++) {
+		if (!c->v.p[i].ready)
+			continue;
+		all_node &= c->v.p[i].node_hinted;
+		all_zone &= c->v.p[i].zone_hinted;
+	}
+	if (all_node) {
+		e = pick(a, c, want_for_node, false);
+		if (e.n)
+			return e;
+	}
+	if (all_zone) {
+		e = pick(a, c, want_for_zone, false);
+		if (e.n)
+			return e;
+	}
+	e = pick(a, c, want_ready, false);
+	return e.n ? e : pick(a, c, want_terminating, false);
+}
+
+/* --- frontends --- */
+
+struct model {
+	struct arena *a;
+	const struct obj *svc;
+	VEC(struct frontend) out;
+	/* of the port being added */
+	struct frontend_key key;
+	uint32_t affinity_s;
+	struct endpoints cluster, local;
+};
+
+static void add_frontend(struct model *m, struct frontend f)
+{
+	for (size_t i = 0; i < m->out.n; i++) {
+		if (memcmp(&m->out.p[i].key, &f.key, sizeof(f.key)) == 0)
+			return; /* an address given twice */
+	}
+	vec_push(&m->out, f);
+}
+
+static void add_cluster_ip(struct model *m, uint32_t addr)
+{
+	bool local = val_is(obj_get(m->svc, F_spec, F_internalTrafficPolicy), "Local");
+	struct frontend f = { .key = m->key, .cluster_ip = true, .masq = MASQ_OUTSIDE, .affinity_s = m->affinity_s };
+
+	f.key.addr = addr;
+	f.outer = local ? m->local : m->cluster;
+	f.drop = m->cluster.n > 0;
+	add_frontend(m, f);
+}
+
+/* Clients from outside reach external frontends through this node, and their source address hides
+ * behind it, except where the policy keeps them on this node: then it stays visible, while pods and
+ * this node itself go on using every endpoint, as they would through the ClusterIP. */
+static struct frontend external(const struct model *m, uint32_t addr, uint16_t port)
+{
+	bool local = val_is(obj_get(m->svc, F_spec, F_externalTrafficPolicy), "Local");
+	struct frontend f = { .key = m->key, .split = local, .affinity_s = m->affinity_s };
+
+	f.key.addr = addr;
+	f.key.port = port;
+	f.masq = local ? MASQ_NONE : MASQ_ALL;
+	f.outer = local ? m->local : m->cluster;
+	if (local)
+		f.inside = m->cluster;
+	f.drop = m->cluster.n > 0;
+	return f;
+}
+
+static bool covers(struct cidr a, struct cidr b)
+{
+	return a.bits <= b.bits && (b.addr & mask_of(a.bits)) == a.addr;
+}
+
+static void add_range(struct frontend *f, struct cidr c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_ranges; i++) {
+		if (covers(f->ranges[i], c))
+			return;
+	}
+	for (size_t i = 0; i < f->n_ranges; i++) {
+		if (!covers(c, f->ranges[i]))
+			f->ranges[n++] = f->ranges[i];
+	}
+	f->ranges[n++] = c;
+	f->n_ranges = n;
+}
+
+static void add_load_balancer(struct model *m, uint32_t addr)
+{
+	const struct val *list = obj_get(m->svc, F_spec, F_loadBalancerSourceRanges);
+	struct frontend f = external(m, addr, m->key.port);
+
+	f.ranges = ARENA_ARRAY(m->a, struct cidr, val_len(list) + 1);
+	f.firewalled = val_len(list) > 0;
+	VAL_EACH(list, r) {
+		struct cidr c;
+
+		if (cidr_parse(val_str(r), &c))
+			add_range(&f, c);
+	}
+	add_frontend(m, f);
+}
+
+static bool cluster_ip_of(const struct obj *svc, uint32_t *ret)
+{
+	VAL_EACH(obj_get(svc, F_spec, F_clusterIPs), ip) {
+		if (ipv4_parse(val_str(ip), ret))
+			return true;
+	}
+	return ipv4_parse(val_str(obj_get(svc, F_spec, F_clusterIP)), ret);
+}
+
+static void add_port(struct model *m, const struct val *port)
+{
+	int64_t number = val_get_int(port, 0, F_port), node_port = val_get_int(port, 0, F_nodePort);
+	struct sv proto = val_get_str(port, F_protocol);
+	bool lb = val_is(obj_get(m->svc, F_spec, F_type), "LoadBalancer");
+	uint32_t addr;
+
+	if (number < 1 || number > 65535)
+		return;
+	m->key = (struct frontend_key){ .port = (uint16_t)number };
+	if (proto.n == 0 || sv_is(proto, "TCP"))
+		m->key.proto = IPPROTO_TCP;
+	else if (sv_is(proto, "UDP"))
+		m->key.proto = IPPROTO_UDP;
+	else if (sv_is(proto, "SCTP"))
+		m->key.proto = IPPROTO_SCTP;
+	else
+		return;
+
+	if (cluster_ip_of(m->svc, &addr))
+		add_cluster_ip(m, addr);
+	VAL_EACH(obj_get(m->svc, F_spec, F_externalIPs), ip) {
+		if (ipv4_parse(val_str(ip), &addr) && addr)
+			add_frontend(m, external(m, addr, m->key.port));
+	}
+	if (lb) {
+		VAL_EACH(obj_get(m->svc, F_status, F_loadBalancer, F_ingress), in) {
+			/* ipMode Proxy: the balancer wants to see this traffic itself. */
+			if (!val_is(val_get(in, F_ipMode), "Proxy") && ipv4_parse(val_get_str(in, F_ip), &addr) && addr)
+				add_load_balancer(m, addr);
+		}
+	}
+	if ((lb || val_is(obj_get(m->svc, F_spec, F_type), "NodePort")) && node_port > 0 && node_port <= 65535)
+		add_frontend(m, external(m, 0, (uint16_t)node_port));
+}
+
+bool service_is_ours(const struct obj *svc)
+{
+	uint32_t addr;
+
+	return !val_is(obj_get(svc, F_spec, F_type), "ExternalName") && cluster_ip_of(svc, &addr) &&
+	       !val_member_sv(obj_labels(svc), SV("service.kubernetes.io/service-proxy-name")) &&
+	       !val_member_sv(obj_labels(svc), SV("service.kubernetes.io/headless"));
+}
+
+struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
+			       const struct node_view *node, size_t *ret_n)
+{
+	struct model m = { .a = a, .svc = svc, .out = VEC_INIT };
+	struct frontend *out;
+
+	*ret_n = 0;
+	if (!service_is_ours(svc))
+		return NULL;
+	if (val_is(obj_get(svc, F_spec, F_sessionAffinity), "ClientIP")) {
+		int64_t s =
+		    val_int_or(obj_get(svc, F_spec, F_sessionAffinityConfig, F_clientIP, F_timeoutSeconds), 10800);
+
+		m.affinity_s = (uint32_t)MIN(MAX(s, 1), 86400);
+	}
+	VAL_EACH(obj_get(svc, F_spec, F_ports), port) {
+		struct candidates c = { VEC_INIT };
+
+		collect(&c, port, slices, n_slices, node);
+		m.cluster = cluster_endpoints(a, &c);
+		m.local = local_endpoints(a, &c);
+		vec_release(&c.v);
+		add_port(&m, port);
+	}
+	out = ARENA_ARRAY(a, struct frontend, m.out.n + 1);
+	if (m.out.n)
+		memcpy(out, m.out.p, m.out.n * sizeof(*out));
+	*ret_n = m.out.n;
+	vec_release(&m.out);
+	return out;
+}

@@ -1,0 +1,78 @@
+/* model.h - what one Service asks of this node, as plain values.
+ *
+ *	Service + its EndpointSlices + who this node is ─▶ frontends, each with its endpoints
+ *
+ * A frontend is an address and port that clients use: the ClusterIP, an external or load balancer
+ * address, or a node port (address 0: any address of this node). Which endpoints it leads to
+ * follows from readiness, from the traffic policies and from topology hints (KEP-1669 terminating
+ * endpoints, KEP-2086 internalTrafficPolicy, KEP-2433 hints). Everything here is a function of
+ * its inputs: no state, no I/O. Results live in the arena.
+ *
+ * Addresses and ports are in host byte order. IPv4 only.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "object/obj.h"
+
+#define PROXY_ENDPOINTS_MAX 60000 /* of one frontend; more are left out */
+
+struct endpoint {
+	uint32_t addr;
+	uint16_t port;
+	bool local; /* runs on this node */
+};
+
+struct endpoints {
+	struct endpoint *p; /* sorted, without duplicates */
+	size_t n;
+};
+
+struct frontend_key {
+	uint32_t addr; /* 0: a node port */
+	uint16_t port;
+	uint8_t proto; /* IPPROTO_TCP, _UDP, _SCTP */
+	uint8_t zero;
+};
+
+/* Whose connections get this node's address as their source, so that replies find the way back. */
+enum masq_mode {
+	MASQ_NONE,
+	MASQ_OUTSIDE, /* those from outside the pod network */
+	MASQ_ALL,
+	_MASQ_MAX
+};
+
+struct cidr {
+	uint32_t addr;
+	uint8_t bits;
+};
+
+struct frontend {
+	struct frontend_key key;
+	bool cluster_ip;
+	bool split;	     /* pods and this node itself use `inside` in place of `outer` */
+	bool drop;	     /* without endpoints for this client: silence instead of a refusal */
+	enum masq_mode masq; /* for outer; inside is always MASQ_OUTSIDE */
+	uint32_t affinity_s; /* ClientIP affinity's timeout; 0: none */
+	struct endpoints outer, inside;
+	struct cidr *ranges; /* who may connect, without overlaps */
+	size_t n_ranges;
+	bool firewalled; /* ranges count, even none */
+};
+
+struct node_view {
+	struct sv name, zone;
+};
+
+/* Whether the default proxy is the one to serve it: a ClusterIP, and no other proxy named. */
+bool service_is_ours(const struct obj *svc);
+
+/* slices are those of svc. Frontends come in a fixed order, each key once. */
+struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
+			       const struct node_view *node, size_t *ret_n);
+
+bool ipv4_parse(struct sv s, uint32_t *ret);
+bool cidr_parse(struct sv s, struct cidr *ret); /* host bits are cleared */
+/* The first IPv4 one of a comma-separated list ("10.42.0.0/16,fd42::/48"). */
+bool cidr_parse_list(struct sv s, struct cidr *ret);

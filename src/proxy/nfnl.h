@@ -1,0 +1,20 @@
+/* nfnl.h - the few netfilter netlink messages that libnftables does not send: the ruleset's
+ * generation number, and conntrack entries.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "proxy/change.h"
+
+struct nlmsghdr;
+struct nlattr;
+
+int nfnl_open(struct err *err); /* a socket, or -1 */
+
+/* The number of the ruleset's current generation: every commit by anybody is another one. */
+int nfnl_generation(int fd, uint32_t *ret, struct err *err);
+
+/* Deletes the conntrack entries of UDP flows through a frontend that do not go to one of its endpoints.
+ * Returns how many. */
+int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *err);

@@ -1,0 +1,431 @@
+/* Informers mark Services as changed; one reconcile key, "rules", folds the marks into syncs. Its queue gives
+ * what a sync needs: never two at once, at once when idle, and called again when it asks to be. */
+#include "proxy/proxy.h"
+
+#include "base/log.h"
+#include "client/informer.h"
+#include "client/workq.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* After a sync that wrote something the next waits ten times as long as that took, within these bounds: a
+ * lone change goes out at once, a burst or a huge cluster costs a tenth of a core. */
+#define REST_FACTOR 10
+#define REST_MIN_NS (10 * NS_PER_MS)
+#define REST_MAX_NS (100 * NS_PER_MS)
+#define INFORMER_POLL_NS (10 * NS_PER_MS)
+#define CHECK_NS (30 * NS_PER_SEC)
+#define RETRY_MIN_NS NS_PER_SEC
+#define RETRY_MAX_NS (30 * NS_PER_SEC)
+
+static const struct sv rules_key = { "rules", 5 };
+
+struct proxy {
+	struct env *env;
+	struct proxy_backend *backend;
+	struct informer_factory *factory;
+	struct informer *services, *slices, *nodes;
+	struct workq *q;
+	char *node_name;
+	struct sv cluster_cidr; /* owned text */
+	struct render_cfg cfg;
+	char *table;
+	_Atomic bool synced;
+
+	pthread_mutex_t lock; /* covers: */
+	struct strmap dirty;  /* keys of Services to look at again */
+	bool all_dirty;
+	bool stopping; /* q is gone, or about to be */
+
+	/* Used by syncs only. */
+	struct change_tracker *tracker;
+	bool prepared;
+	char *zone;
+	struct cidr pods[4]; /* our Node's IPv4 pod ranges */
+	size_t n_pods;
+	int64_t rest_until_ns, check_ns;
+	int64_t retry_ns; /* 0: the last sync went well */
+};
+
+/* --- marking --- */
+
+static void wake_locked(struct proxy *p)
+{
+	if (!p->stopping)
+		workq_add(p->q, rules_key);
+}
+
+static void mark(struct proxy *p, struct sv ns, struct sv name)
+{
+	_cleanup_(buf_release) struct buf key = BUF_INIT;
+
+	buf_addsv(&key, ns);
+	buf_addc(&key, '/');
+	buf_addsv(&key, name);
+	pthread_mutex_lock(&p->lock);
+	strmap_set(&p->dirty, buf_sv(&key), p);
+	wake_locked(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void on_service(struct obj *o, void *ctx)
+{
+	mark(ctx, obj_ns(o), obj_name(o));
+}
+
+static void on_service_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	(void)old;
+	on_service(neu, ctx);
+}
+
+static struct sv service_of(const struct obj *slice)
+{
+	return val_str(val_member_sv(obj_labels(slice), SV("kubernetes.io/service-name")));
+}
+
+static void on_slice(struct obj *o, void *ctx)
+{
+	if (service_of(o).n)
+		mark(ctx, obj_ns(o), service_of(o));
+}
+
+static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!sv_eq(service_of(old), service_of(neu)))
+		on_slice(old, ctx);
+	on_slice(neu, ctx);
+}
+
+/* Another zone or the first pod range may concern every Service; Node statuses change often and do not. */
+static void on_node(struct obj *o, void *ctx)
+{
+	struct proxy *p = ctx;
+
+	(void)o;
+	pthread_mutex_lock(&p->lock);
+	p->all_dirty = true;
+	wake_locked(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static struct sv zone_of(const struct obj *node)
+{
+	return val_str(val_member_sv(obj_labels(node), SV("topology.kubernetes.io/zone")));
+}
+
+static void on_node_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!sv_eq(zone_of(old), zone_of(neu)) ||
+	    !val_equal(obj_get(old, F_spec, F_podCIDRs), obj_get(neu, F_spec, F_podCIDRs)) ||
+	    !val_equal(obj_get(old, F_spec, F_podCIDR), obj_get(neu, F_spec, F_podCIDR)))
+		on_node(neu, ctx);
+}
+
+static size_t slice_key(const struct obj *o, struct sv keys[8])
+{
+	keys[0] = service_of(o);
+	return keys[0].n ? 1 : 0;
+}
+
+/* --- syncing --- */
+
+static void read_node(struct proxy *p)
+{
+	_cleanup_obj_ struct obj *node = informer_lookup(p->nodes, SV(""), sv_from(p->node_name));
+	struct sv zone = node ? zone_of(node) : SV("");
+
+	if (!node)
+		return; /* being replaced: what we knew is the better guess */
+	free(p->zone);
+	p->zone = xstrndup(zone.p, zone.n);
+	p->n_pods = 0;
+	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c) {
+		if (p->n_pods < ARRAY_LEN(p->pods) && cidr_parse(val_str(c), &p->pods[p->n_pods]))
+			p->n_pods++;
+	}
+	if (p->n_pods == 0 && cidr_parse(val_str(obj_get(node, F_spec, F_podCIDR)), &p->pods[0]))
+		p->n_pods = 1;
+}
+
+struct batch {
+	struct proxy *p;
+	struct arena arena;
+	VEC(struct service_update) updates;
+};
+
+static void add_update(struct batch *b, struct sv key, struct obj *svc)
+{
+	struct proxy *p = b->p;
+	struct node_view node = { .name = sv_from(p->node_name), .zone = sv_from(p->zone) };
+	struct service_update u = { .key = arena_sv(&b->arena, key) };
+	struct obj **named, **slices;
+	size_t n_named, n = 0;
+
+	if (svc) {
+		/* Slices are found by the Service's name; its namespace is checked here. */
+		named = informer_by_index(p->slices, &b->arena, "service", obj_name(svc), &n_named);
+		slices = ARENA_ARRAY(&b->arena, struct obj *, n_named + 1);
+		for (size_t i = 0; i < n_named; i++) {
+			if (sv_eq(obj_ns(named[i]), obj_ns(svc)))
+				slices[n++] = named[i];
+		}
+		u.frontends = service_model(&b->arena, svc, slices, n, &node, &u.n);
+	}
+	vec_push(&b->updates, u);
+}
+
+static void add_key(struct batch *b, struct sv key)
+{
+	struct sv ns, name;
+
+	workq_key_split(key, &ns, &name);
+	add_update(b, key, obj_link(&b->arena, informer_lookup(b->p->services, ns, name)));
+}
+
+static void add_everything(struct batch *b)
+{
+	size_t n;
+	struct obj **all = informer_list(b->p->services, &b->arena, SV(""), &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct sv ns = obj_ns(all[i]), name = obj_name(all[i]);
+
+		add_update(b, arena_svf(&b->arena, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), all[i]);
+	}
+}
+
+struct losers {
+	struct batch *b;
+	const struct strmap *dirty;
+};
+
+static void add_loser(struct sv key, void *ctx)
+{
+	struct losers *l = ctx;
+
+	if (!strmap_has(l->dirty, key))
+		add_key(l->b, key);
+}
+
+static int transact(struct proxy *p, struct changes *c, struct err *err)
+{
+	struct err udp = ERR_INIT;
+
+	if (c->commands.n == 0)
+		return 0;
+	if (p->backend->apply(p->backend, buf_sv(&c->commands), err) < 0)
+		return -1;
+	if (c->udp.n && p->backend->forget_udp(p->backend, c->udp.p, c->udp.n, &udp) < 0) {
+		log_warn("proxy", "UDP flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&udp));
+		err_release(&udp);
+	}
+	if (c->conflicts)
+		log_warn("proxy", "addresses wanted by several services go to the one that had them first", "count",
+			 "%zu", c->conflicts);
+	return 0;
+}
+
+/* everything: the kernel's content is not what the tracker believes. */
+static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, struct err *err)
+{
+	_cleanup_(strmap_release) struct strmap dirty = STRMAP_INIT;
+	_cleanup_(changes_release) struct changes c = { 0 };
+	struct batch b = { .p = p };
+	struct losers l = { &b, &dirty };
+	bool all;
+	int rc;
+
+	pthread_mutex_lock(&p->lock);
+	dirty = p->dirty;
+	p->dirty = STRMAP_INIT;
+	all = p->all_dirty;
+	p->all_dirty = false;
+	pthread_mutex_unlock(&p->lock);
+
+	if (all || everything)
+		read_node(p);
+	if (everything) {
+		change_reset(p->tracker);
+		add_everything(&b);
+	} else {
+		if (all) {
+			/* Present ones all; gone ones are among the marked. */
+			size_t n;
+			struct obj **now = informer_list(p->services, &b.arena, SV(""), &n);
+
+			for (size_t i = 0; i < n; i++) {
+				struct sv ns = obj_ns(now[i]), name = obj_name(now[i]);
+
+				strmap_set(&dirty, arena_svf(&b.arena, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), p);
+			}
+		}
+		STRMAP_EACH(&dirty, e) {
+			add_key(&b, sv_make(e->key, e->key_n));
+		}
+		change_each_loser(p->tracker, add_loser, &l);
+	}
+	change_update(p->tracker, b.updates.p, b.updates.n, p->pods, p->n_pods, &c);
+	arena_release(&b.arena);
+	vec_release(&b.updates);
+	*ret_written = c.commands.n;
+	rc = transact(p, &c, err);
+	if (rc == 0 && c.commands.n)
+		log_debug("proxy", "rules changed", "elements", "+%zu -%zu", c.adds, c.dels);
+	return rc;
+}
+
+static void first_preparation(struct proxy *p)
+{
+	bool bridge_nf = true;
+
+	p->backend->prepare(p->backend, &bridge_nf);
+	p->cfg.bridge_nf = bridge_nf;
+	if (!bridge_nf)
+		log_info("proxy", "the bridge filter (br_netfilter) is missing", "effect",
+			 "pods of this node see its address, not the client's, when called through a service");
+	p->prepared = true;
+}
+
+/* What a sync that began at `began` and its result mean for the next. */
+static void plan_next(struct proxy *p, int64_t began, int rc, size_t written, bool everything)
+{
+	int64_t now = env_mono_ns(p->env);
+
+	if (rc < 0) {
+		p->retry_ns = p->retry_ns ? MIN(2 * p->retry_ns, RETRY_MAX_NS) : RETRY_MIN_NS;
+		p->rest_until_ns = now + p->retry_ns;
+		return;
+	}
+	p->retry_ns = 0;
+	if (written)
+		p->rest_until_ns = now + MIN(MAX(REST_FACTOR * (now - began), REST_MIN_NS), REST_MAX_NS);
+	if (!everything)
+		return;
+	p->check_ns = now;
+	if (!atomic_exchange(&p->synced, true))
+		log_info("proxy", "service rules are in place", "services", "%zu", change_count(p->tracker));
+}
+
+static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct proxy *p = ctx;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	int64_t now = env_mono_ns(p->env);
+	bool everything = !p->synced || p->retry_ns > 0;
+	size_t written;
+	int rc;
+
+	(void)key;
+	(void)err;
+	if (!informer_factory_synced(p->factory)) {
+		ret->after_ns = INFORMER_POLL_NS;
+		return 0;
+	}
+	if (p->rest_until_ns > now) {
+		ret->after_ns = p->rest_until_ns - now;
+		return 0;
+	}
+	if (!p->prepared)
+		first_preparation(p);
+	if (!everything && now - p->check_ns >= CHECK_NS) {
+		p->check_ns = now;
+		everything = !p->backend->intact(p->backend);
+		if (everything)
+			log_kv(LVL_WARN, "proxy", "service rules were changed by somebody else, putting them back",
+			       "table", p->table, NULL);
+	}
+	rc = sync_rules(p, everything, &written, &why);
+	if (rc < 0)
+		log_kv(LVL_ERROR, "proxy", "rules not written, will retry", "error", err_msg(&why), NULL);
+	plan_next(p, now, rc, written, everything);
+	ret->after_ns = rc < 0 ? p->retry_ns : MAX(p->check_ns + CHECK_NS - now, 1);
+	return 0;
+}
+
+/* --- life --- */
+
+static const struct informer_handler service_handler = { on_service, on_service_update, on_service };
+static const struct informer_handler slice_handler = { on_slice, on_slice_update, on_slice };
+static const struct informer_handler node_handler = { on_node, on_node_update, on_node };
+
+static bool table_name_ok(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n < 64 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n && s[0] >= 'a';
+}
+
+struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
+{
+	const char *table = o->table ? o->table : "caravel";
+	_cleanup_free_ char *own_node = xasprintf("metadata.name=%s", o->node_name);
+	struct proxy *p;
+
+	if (!table_name_ok(table)) {
+		o->backend->free(o->backend);
+		(void)err_set(err, ERR_INVALID, "'%s' cannot be the name of an nftables table", table);
+		return NULL;
+	}
+	p = xcalloc(1, sizeof(*p));
+	p->env = o->env;
+	p->backend = o->backend;
+	p->node_name = xstrdup(o->node_name);
+	p->zone = xstrdup("");
+	p->table = xstrdup(table);
+	p->cfg.table = p->table;
+	p->cfg.has_cluster = o->cluster_cidr && cidr_parse_list(sv_from(o->cluster_cidr), &p->cfg.cluster);
+	pthread_mutex_init(&p->lock, NULL);
+	p->tracker = change_tracker_new(&p->cfg);
+	p->factory = informer_factory_new(o->client);
+	p->q =
+	    workq_new(p->env, &(struct workq_opts){ .name = "proxy", .workers = 1, .reconcile = reconcile, .ctx = p });
+	p->services = informer_get(p->factory, RES(core_services), NULL, NULL, NULL);
+	p->slices = informer_get(p->factory, RES(discovery_endpointslices), NULL, "kubernetes.io/service-name", NULL);
+	p->nodes = informer_get(p->factory, RES(core_nodes), NULL, NULL, own_node);
+	informer_add_index(p->slices, "service", slice_key);
+	informer_add_handler(p->services, &service_handler, p);
+	informer_add_handler(p->slices, &slice_handler, p);
+	informer_add_handler(p->nodes, &node_handler, p);
+	workq_add(p->q, rules_key); /* an empty cluster has rules, too */
+	informer_factory_start(p->factory);
+	return p;
+}
+
+bool proxy_synced(struct proxy *p)
+{
+	return p->synced;
+}
+
+struct proxy *proxy_free(struct proxy *p, bool remove_rules)
+{
+	if (!p)
+		return NULL;
+	/* The queue first, as a sync reads the informers; handlers running meanwhile leave it alone. */
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_mutex_unlock(&p->lock);
+	p->q = workq_free(p->q);
+	p->factory = informer_factory_free(p->factory);
+	if (remove_rules) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		render_remove(&b, p->table);
+		if (p->backend->apply(p->backend, buf_sv(&b), &err) < 0)
+			log_kv(LVL_WARN, "proxy", "service rules stay", "table", p->table, "error", err_msg(&err),
+			       NULL);
+		p->backend->restore(p->backend);
+	}
+	p->backend->free(p->backend);
+	change_tracker_free(p->tracker);
+	strmap_release(&p->dirty);
+	pthread_mutex_destroy(&p->lock);
+	free(p->node_name);
+	free(p->zone);
+	free(p->table);
+	free(p);
+	return NULL;
+}

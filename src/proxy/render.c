@@ -1,0 +1,414 @@
+#include "proxy/render.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+
+#define ELEMS_PER_COMMAND 512
+
+#define IP_FMT "%u.%u.%u.%u"
+#define IP_ARG(a) (a) >> 24, (a) >> 16 & 255, (a) >> 8 & 255, (a)&255
+
+#define FRONTEND_TYPE "typeof ip daddr . meta l4proto . th dport"
+#define NODEPORT_TYPE "typeof meta l4proto . th dport"
+#define INDEX_TYPE "numgen random mod 2"
+
+static const struct {
+	const char *name, *kind, *type;
+} tables[_ELEM_TABLE_MAX] = {
+	[ELEM_SERVICE_IPS] = { "service_ips", "map", FRONTEND_TYPE " : verdict" },
+	[ELEM_NODEPORTS] = { "nodeports", "map", NODEPORT_TYPE " : verdict" },
+	[ELEM_INSIDE_IPS] = { "inside_ips", "map", FRONTEND_TYPE " : verdict" },
+	[ELEM_INSIDE_NODEPORTS] = { "inside_nodeports", "map", NODEPORT_TYPE " : verdict" },
+	[ELEM_REFUSED_IPS] = { "refused_ips", "map", FRONTEND_TYPE " : verdict" },
+	[ELEM_REFUSED_NODEPORTS] = { "refused_nodeports", "map", NODEPORT_TYPE " : verdict" },
+	[ELEM_ENDPOINTS] = { "endpoints", "map", FRONTEND_TYPE " . " INDEX_TYPE " : ip daddr . th dport" },
+	[ELEM_NODEPORT_ENDPOINTS] = { "nodeport_endpoints", "map",
+				      NODEPORT_TYPE " . " INDEX_TYPE " : ip daddr . th dport" },
+	[ELEM_CLUSTER_IPS] = { "cluster_ips", "set", "type ipv4_addr" },
+	[ELEM_HAIRPINS] = { "hairpins", "set", "type ipv4_addr . ipv4_addr" },
+	[ELEM_GUARDED_IPS] = { "guarded_ips", "set", FRONTEND_TYPE },
+	[ELEM_SOURCE_RANGES] = { "source_ranges", "set", FRONTEND_TYPE " . ip saddr; flags interval" },
+	[ELEM_POD_RANGES] = { "pod_ranges", "set", "type ipv4_addr; flags interval" },
+};
+
+static const char *proto_name(uint8_t proto)
+{
+	return proto == IPPROTO_TCP ? "tcp" : proto == IPPROTO_UDP ? "udp" : "sctp";
+}
+
+/* --- the fixed part --- */
+
+static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode m)
+{
+	if (m == MASQ_NONE || (m == MASQ_OUTSIDE && !c->has_cluster))
+		return;
+	buf_adds(b, "\t\t");
+	if (m == MASQ_OUTSIDE)
+		buf_printf(b, "ip saddr != " IP_FMT "/%u ", IP_ARG(c->cluster.addr), c->cluster.bits);
+	buf_adds(b, "meta mark set meta mark | " PROXY_MARK "\n");
+}
+
+static void base_filters(struct buf *b, const struct render_cfg *c)
+{
+	/* route_localnet lets replies to 127.0.0.1:nodePort in; without this guard it would let the
+	 * neighbours in as well. Runs before conntrack undoes NAT, so replies still look foreign. */
+	buf_adds(b, "\tchain guard {\n"
+		    "\t\ttype filter hook prerouting priority raw;\n"
+		    "\t\tmeta iiftype != loopback ip daddr 127.0.0.0/8 drop\n"
+		    "\t\tmeta iiftype != loopback ip saddr 127.0.0.0/8 drop\n"
+		    "\t}\n"
+		    "\tchain firewall {\n"
+		    "\t\ttype filter hook prerouting priority -110;\n"
+		    "\t\tip daddr . meta l4proto . th dport @guarded_ips"
+		    " ip daddr . meta l4proto . th dport . ip saddr != @source_ranges drop\n"
+		    "\t}\n"
+		    "\tchain refused {\n"
+		    "\t\treject\n"
+		    "\t}\n"
+		    "\tchain refuse {\n"
+		    "\t\tip daddr . meta l4proto . th dport vmap @refused_ips\n"
+		    "\t\tfib daddr type local meta l4proto . th dport vmap @refused_nodeports\n"
+		    "\t\tip daddr @cluster_ips reject\n"
+		    "\t}\n"
+		    "\tchain filter_input {\n"
+		    "\t\ttype filter hook input priority filter;\n"
+		    "\t\tct state new jump refuse\n"
+		    "\t}\n"
+		    "\tchain filter_output {\n"
+		    "\t\ttype filter hook output priority filter;\n"
+		    "\t\tct state new jump refuse\n"
+		    "\t}\n"
+		    "\tchain filter_forward {\n"
+		    "\t\ttype filter hook forward priority filter;\n"
+		    "\t\tct state new jump refuse\n");
+	/* Packets conntrack gave up on would leave with a pod's own address, and reset the client. */
+	if (c->has_cluster)
+		buf_printf(b, "\t\tip saddr " IP_FMT "/%u ct state invalid drop\n", IP_ARG(c->cluster.addr),
+			   c->cluster.bits);
+	buf_adds(b, "\t}\n");
+}
+
+static void base_nat(struct buf *b, const struct render_cfg *c)
+{
+	buf_adds(b, "\tchain services {\n"
+		    "\t\tip daddr . meta l4proto . th dport vmap @service_ips\n"
+		    "\t\tfib daddr type local meta l4proto . th dport vmap @nodeports\n"
+		    "\t}\n"
+		    "\tchain inside {\n"
+		    "\t\tip daddr . meta l4proto . th dport vmap @inside_ips\n"
+		    "\t\tfib daddr type local meta l4proto . th dport vmap @inside_nodeports\n"
+		    "\t}\n"
+		    "\tchain nat_prerouting {\n"
+		    "\t\ttype nat hook prerouting priority dstnat;\n");
+	if (c->has_cluster)
+		buf_printf(b, "\t\tip saddr " IP_FMT "/%u jump inside\n", IP_ARG(c->cluster.addr), c->cluster.bits);
+	buf_adds(b, "\t\tjump services\n"
+		    "\t}\n"
+		    "\tchain nat_output {\n"
+		    "\t\ttype nat hook output priority -100;\n"
+		    "\t\tjump inside\n"
+		    "\t\tjump services\n"
+		    "\t}\n"
+		    "\tchain nat_postrouting {\n"
+		    "\t\ttype nat hook postrouting priority srcnat;\n"
+		    "\t\tct status dnat ip saddr . ip daddr @hairpins masquerade fully-random\n");
+	if (!c->bridge_nf)
+		buf_adds(b, "\t\tct status dnat ip saddr @pod_ranges ip daddr @pod_ranges masquerade fully-random\n");
+	buf_adds(b, "\t\tmeta mark & " PROXY_MARK " == " PROXY_MARK " meta mark set meta mark ^ " PROXY_MARK
+		    " masquerade fully-random\n"
+		    "\t\tip saddr @pod_ranges ip daddr != @pod_ranges ip daddr != { ");
+	if (c->has_cluster)
+		buf_printf(b, IP_FMT "/%u, ", IP_ARG(c->cluster.addr), c->cluster.bits);
+	buf_adds(b, "224.0.0.0/4, 255.255.255.255 } masquerade fully-random\n"
+		    "\t}\n");
+}
+
+void render_remove(struct buf *b, const char *table)
+{
+	/* Adding first makes deleting one that is not there no failure. */
+	buf_printf(b, "add table inet %s\ndelete table inet %s\n", table, table);
+}
+
+void render_base(struct buf *b, const struct render_cfg *c)
+{
+	render_remove(b, c->table);
+	buf_printf(b, "table inet %s {\n", c->table);
+	for (int t = 0; t < _ELEM_TABLE_MAX; t++)
+		buf_printf(b, "\t%s %s { %s; }\n", tables[t].kind, tables[t].name, tables[t].type);
+	base_filters(b, c);
+	base_nat(b, c);
+	buf_adds(b, "}\n");
+}
+
+/* --- elements --- */
+
+static void elem_key(struct buf *b, const struct elem *e)
+{
+	switch ((enum elem_table)e->table) {
+	case ELEM_SERVICE_IPS:
+	case ELEM_INSIDE_IPS:
+	case ELEM_REFUSED_IPS:
+	case ELEM_GUARDED_IPS:
+		buf_printf(b, IP_FMT " . %s . %u", IP_ARG(e->addr), proto_name(e->proto), e->port);
+		break;
+	case ELEM_NODEPORTS:
+	case ELEM_INSIDE_NODEPORTS:
+	case ELEM_REFUSED_NODEPORTS:
+		buf_printf(b, "%s . %u", proto_name(e->proto), e->port);
+		break;
+	case ELEM_ENDPOINTS:
+		buf_printf(b, IP_FMT " . %s . %u . %u", IP_ARG(e->addr), proto_name(e->proto), e->port, e->idx);
+		break;
+	case ELEM_NODEPORT_ENDPOINTS:
+		buf_printf(b, "%s . %u . %u", proto_name(e->proto), e->port, e->idx);
+		break;
+	case ELEM_CLUSTER_IPS:
+		buf_printf(b, IP_FMT, IP_ARG(e->addr));
+		break;
+	case ELEM_HAIRPINS:
+		buf_printf(b, IP_FMT " . " IP_FMT, IP_ARG(e->addr), IP_ARG(e->addr));
+		break;
+	case ELEM_SOURCE_RANGES:
+		buf_printf(b, IP_FMT " . %s . %u . " IP_FMT "/%u", IP_ARG(e->addr), proto_name(e->proto), e->port,
+			   IP_ARG(e->idx), (unsigned)e->val);
+		break;
+	case ELEM_POD_RANGES:
+		buf_printf(b, IP_FMT "/%u", IP_ARG(e->addr), (unsigned)e->val);
+		break;
+	case _ELEM_TABLE_MAX:
+		break;
+	}
+}
+
+static void frontend_name(struct buf *b, struct frontend_key k)
+{
+	if (k.addr)
+		buf_printf(b, IP_FMT "_%s_%u", IP_ARG(k.addr), proto_name(k.proto), k.port);
+	else
+		buf_printf(b, "node_%s_%u", proto_name(k.proto), k.port);
+}
+
+static void affinity_name(struct buf *b, struct frontend_key k, bool inside)
+{
+	buf_adds(b, "client_");
+	frontend_name(b, k);
+	if (inside)
+		buf_adds(b, "_inside");
+}
+
+bool render_chain_name(char out[48], const struct elem *e)
+{
+	static const char *const masq[_MASQ_MAX] = { "plain", "outside", "masq" };
+	bool node = e->table == ELEM_NODEPORTS || e->table == ELEM_INSIDE_NODEPORTS;
+	struct verdict v;
+
+	if (!elem_has_verdict(e->table))
+		return false;
+	v = verdict_unpack(e->val);
+	if (v.kind != VERDICT_PICK)
+		return false;
+	(void)snprintf(out, 48, "%s_%s%s_%u", node ? "nodeport" : "ip", v.inside ? "inside_" : "", masq[v.masq],
+		       v.count);
+	return true;
+}
+
+static void elem_value(struct buf *b, const struct elem *e)
+{
+	struct verdict v = verdict_unpack(e->val);
+	char name[48];
+
+	if (e->table == ELEM_ENDPOINTS || e->table == ELEM_NODEPORT_ENDPOINTS) {
+		struct endpoint ep = endpoint_unpack(e->val);
+
+		buf_printf(b, " : " IP_FMT " . %u", IP_ARG(ep.addr), ep.port);
+	} else if (render_chain_name(name, e)) {
+		buf_printf(b, " : goto %s", name);
+	} else if (elem_has_verdict(e->table) && v.kind == VERDICT_AFFINITY) {
+		struct frontend_key k = { .addr = e->addr, .port = e->port, .proto = e->proto };
+
+		buf_adds(b, " : goto ");
+		affinity_name(b, k, v.inside);
+	} else if (elem_has_verdict(e->table)) {
+		buf_adds(b, v.kind == VERDICT_DROP ? " : drop" : " : goto refused");
+	}
+}
+
+/* Runs of one table make one command, of a bounded length. */
+static void render_elems(struct buf *b, const struct render_cfg *c, const char *verb, const struct elem *e, size_t n,
+			 bool values)
+{
+	size_t in_command = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (in_command == 0)
+			buf_printf(b, "%s element inet %s %s { ", verb, c->table, tables[e[i].table].name);
+		else
+			buf_adds(b, ", ");
+		elem_key(b, &e[i]);
+		if (values)
+			elem_value(b, &e[i]);
+		in_command++;
+		if (i + 1 == n || e[i + 1].table != e[i].table || in_command == ELEMS_PER_COMMAND) {
+			buf_adds(b, " }\n");
+			in_command = 0;
+		}
+	}
+}
+
+void render_del_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n)
+{
+	render_elems(b, c, "delete", e, n, false);
+}
+
+void render_add_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n)
+{
+	render_elems(b, c, "add", e, n, true);
+}
+
+/* --- chains --- */
+
+void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e)
+{
+	static const char *const protos[] = { "tcp", "udp", "sctp" };
+	struct verdict v = verdict_unpack(e->val);
+	bool node = e->table == ELEM_NODEPORTS || e->table == ELEM_INSIDE_NODEPORTS;
+	char name[48];
+
+	if (!render_chain_name(name, e))
+		return;
+	buf_printf(b, "add chain inet %s %s {\n", c->table, name);
+	rule_mark(b, c, v.masq);
+	/* A rule per protocol: nft translates ports only where it knows the transport. */
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
+		buf_printf(b, "\t\tmeta l4proto %s dnat ip to %smeta l4proto . th dport . numgen random mod %u",
+			   protos[i], node ? "" : "ip daddr . ", v.count);
+		if (v.inside)
+			buf_printf(b, " offset %u", ELEM_INSIDE_BASE);
+		buf_printf(b, " map @%s\n", tables[node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS].name);
+	}
+	buf_adds(b, "}\n");
+}
+
+void render_del_chain(struct buf *b, const struct render_cfg *c, const char *name)
+{
+	buf_printf(b, "flush chain inet %s %s\ndelete chain inet %s %s\n", c->table, name, c->table, name);
+}
+
+/* --- session affinity: a chain a frontend, a chain and a set of client addresses an endpoint --- */
+
+static void client_endpoint_name(struct buf *b, struct frontend_key k, struct endpoint ep)
+{
+	affinity_name(b, k, false);
+	buf_printf(b, "_" IP_FMT "_%u", IP_ARG(ep.addr), ep.port);
+}
+
+static bool same_endpoint(struct endpoint a, struct endpoint b)
+{
+	return a.addr == b.addr && a.port == b.port;
+}
+
+static bool has_endpoint(const struct endpoints *e, struct endpoint ep)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		if (same_endpoint(e->p[i], ep))
+			return true;
+	}
+	return false;
+}
+
+static bool affinity_has(const struct affinity *a, struct endpoint ep)
+{
+	return a && (has_endpoint(&a->outer, ep) || has_endpoint(&a->inside, ep));
+}
+
+static void client_endpoint_add(struct buf *b, const struct render_cfg *c, const struct affinity *neu,
+				struct endpoint ep, bool exists)
+{
+	_cleanup_(buf_release) struct buf name = BUF_INIT;
+	const char *n;
+
+	client_endpoint_name(&name, neu->key, ep);
+	n = buf_cstr(&name);
+	if (exists) {
+		buf_printf(b, "flush chain inet %s %s\n", c->table, n);
+	} else {
+		buf_printf(b, "add set inet %s %s { type ipv4_addr; flags dynamic,timeout; }\n", c->table, n);
+		buf_printf(b, "add chain inet %s %s\n", c->table, n);
+	}
+	buf_printf(b, "add rule inet %s %s update @%s { ip saddr timeout %us }\n", c->table, n, n, neu->timeout_s);
+	buf_printf(b, "add rule inet %s %s meta l4proto %s dnat ip to " IP_FMT ":%u\n", c->table, n,
+		   proto_name(neu->key.proto), IP_ARG(ep.addr), ep.port);
+}
+
+static void client_endpoints_add(struct buf *b, const struct render_cfg *c, const struct affinity *old,
+				 const struct affinity *neu, const struct endpoints *eps, const struct endpoints *done)
+{
+	for (size_t i = 0; i < eps->n; i++) {
+		bool exists = affinity_has(old, eps->p[i]);
+
+		if (done && has_endpoint(done, eps->p[i]))
+			continue;
+		if (!exists || old->timeout_s != neu->timeout_s)
+			client_endpoint_add(b, c, neu, eps->p[i], exists);
+	}
+}
+
+static void client_endpoints_del(struct buf *b, const struct render_cfg *c, const struct affinity *old,
+				 const struct affinity *neu, const struct endpoints *eps, const struct endpoints *done)
+{
+	for (size_t i = 0; i < eps->n; i++) {
+		_cleanup_(buf_release) struct buf name = BUF_INIT;
+
+		if (affinity_has(neu, eps->p[i]) || (done && has_endpoint(done, eps->p[i])))
+			continue;
+		client_endpoint_name(&name, old->key, eps->p[i]);
+		render_del_chain(b, c, buf_cstr(&name));
+		buf_printf(b, "delete set inet %s %s\n", c->table, buf_cstr(&name));
+	}
+}
+
+/* The chain that sends a known client to its endpoint and any other to a random one. */
+static void client_chain(struct buf *b, const struct render_cfg *c, const struct affinity *old,
+			 const struct affinity *neu, bool inside)
+{
+	_cleanup_(buf_release) struct buf name = BUF_INIT;
+	const struct endpoints *was = old ? (inside ? &old->inside : &old->outer) : NULL;
+	const struct endpoints *is = neu ? (inside ? &neu->inside : &neu->outer) : NULL;
+
+	affinity_name(&name, neu ? neu->key : old->key, inside);
+	if (was && was->n)
+		buf_printf(b, "flush chain inet %s %s\n", c->table, buf_cstr(&name));
+	if (!is || !is->n) {
+		if (was && was->n)
+			buf_printf(b, "delete chain inet %s %s\n", c->table, buf_cstr(&name));
+		return;
+	}
+	buf_printf(b, "add chain inet %s %s {\n", c->table, buf_cstr(&name));
+	rule_mark(b, c, inside ? MASQ_OUTSIDE : neu->masq);
+	for (size_t i = 0; i < is->n; i++) {
+		_cleanup_(buf_release) struct buf ep = BUF_INIT;
+
+		client_endpoint_name(&ep, neu->key, is->p[i]);
+		buf_printf(b, "\t\tip saddr @%s goto %s\n", buf_cstr(&ep), buf_cstr(&ep));
+	}
+	buf_printf(b, "\t\tnumgen random mod %zu vmap { ", is->n);
+	for (size_t i = 0; i < is->n; i++) {
+		buf_printf(b, "%s%zu : goto ", i ? ", " : "", i);
+		client_endpoint_name(b, neu->key, is->p[i]);
+	}
+	buf_adds(b, " }\n}\n");
+}
+
+void render_affinity(struct buf *b, const struct render_cfg *c, const struct affinity *old, const struct affinity *neu)
+{
+	if (neu) {
+		client_endpoints_add(b, c, old, neu, &neu->outer, NULL);
+		client_endpoints_add(b, c, old, neu, &neu->inside, &neu->outer);
+	}
+	client_chain(b, c, old, neu, false);
+	client_chain(b, c, old, neu, true);
+	if (old) {
+		client_endpoints_del(b, c, old, neu, &old->outer, NULL);
+		client_endpoints_del(b, c, old, neu, &old->inside, &old->outer);
+	}
+}

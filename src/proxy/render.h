@@ -1,0 +1,51 @@
+/* render.h - desired rules as text for nft.
+ *
+ * The table, in the order a new connection meets it:
+ *
+ *	guard      (raw)       nobody outside may speak to or as 127.0.0.0/8
+ *	firewall   (dstnat-10) loadBalancerSourceRanges
+ *	prerouting, output (dstnat)
+ *	   inside   ─▶ vmap @inside_ips, @inside_nodeports      pods and this node, where policies differ
+ *	   services ─▶ vmap @service_ips, @nodeports
+ *	                  │ goto ip_outside_3         "an address, 3 endpoints, masquerade clients from outside"
+ *	                  └▶ dnat to  address . protocol . port . (random mod 3)  map @endpoints
+ *	input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips
+ *	postrouting (srcnat)   masquerade: hairpins, marked connections, pods to the outside
+ *
+ * A Service is elements only. The chains they go to are shared by all frontends with the same number
+ * of endpoints and the same masquerading; only session affinity has chains of its own.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "proxy/elem.h"
+
+#define PROXY_MARK "0x4000" /* kube-proxy's: masquerade this connection */
+
+struct render_cfg {
+	const char *table;
+	struct cidr cluster;
+	bool has_cluster; /* cluster is known */
+	bool bridge_nf;	  /* bridged packets pass our rules, so replies between pods of one bridge do */
+};
+
+/* What ClientIP affinity needs of one frontend beyond elements. Endpoint arrays are owned by whoever holds it. */
+struct affinity {
+	struct frontend_key key;
+	uint32_t timeout_s;
+	enum masq_mode masq;
+	struct endpoints outer, inside; /* inside is empty unless the frontend is split */
+};
+
+void render_base(struct buf *b, const struct render_cfg *c); /* puts an empty table in place of any old one */
+void render_remove(struct buf *b, const char *table);
+void render_del_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
+void render_add_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
+
+/* The chain an element's verdict goes to, e.g. "ip_outside_3"; false when it goes to none that is shared. */
+bool render_chain_name(char out[48], const struct elem *e);
+void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e);
+void render_del_chain(struct buf *b, const struct render_cfg *c, const char *name);
+
+/* From old to neu, either of which may be NULL. Client addresses remembered for endpoints that stay, stay. */
+void render_affinity(struct buf *b, const struct render_cfg *c, const struct affinity *old, const struct affinity *neu);

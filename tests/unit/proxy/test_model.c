@@ -1,0 +1,218 @@
+#include "proxy_kit.h"
+
+#include "base/buf.h"
+#include "proxy/model.h"
+
+static struct arena A;
+
+/* "10.43.0.1:80/6 outer=10.42.0.2:8080* inside=... flags" a line; * marks an endpoint on this node. */
+static void show_endpoints(struct buf *b, const char *what, const struct endpoints *e)
+{
+	if (!e->n)
+		return;
+	buf_printf(b, " %s=", what);
+	for (size_t i = 0; i < e->n; i++)
+		buf_printf(b, "%s.%u:%u%s", i ? "," : "", e->p[i].addr & 255, e->p[i].port, e->p[i].local ? "*" : "");
+}
+
+static const char *model(const char *svc_text, const char *slice_text)
+{
+	static struct buf b;
+	struct obj *svc = kit_obj(svc_text, 1), *slice = slice_text ? kit_obj(slice_text, 1) : NULL;
+	struct node_view node = { SV("n1"), SV("za") };
+	struct frontend *f;
+	size_t n;
+
+	buf_clear(&b);
+	buf_adds(&b, "");
+	f = service_model(&A, svc, &slice, slice ? 1 : 0, &node, &n);
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(&b, "%s%u.%u:%u/%u", i ? "\n" : "", f[i].key.addr >> 24, f[i].key.addr & 255, f[i].key.port,
+			   f[i].key.proto);
+		show_endpoints(&b, "outer", &f[i].outer);
+		show_endpoints(&b, "inside", &f[i].inside);
+		buf_printf(&b, " masq%u%s%s%s", f[i].masq, f[i].split ? " split" : "", f[i].drop ? " drop" : "",
+			   f[i].cluster_ip ? " cluster" : "");
+		if (f[i].affinity_s)
+			buf_printf(&b, " affinity=%u", f[i].affinity_s);
+		for (size_t k = 0; k < f[i].n_ranges; k++)
+			buf_printf(&b, " from=%u/%u", f[i].ranges[k].addr >> 24, f[i].ranges[k].bits);
+		if (f[i].firewalled)
+			buf_adds(&b, " guarded");
+	}
+	obj_unref(svc);
+	obj_unref(slice);
+	return buf_cstr(&b);
+}
+
+#define WEB "'clusterIP':'10.43.0.1','clusterIPs':['10.43.0.1'],'type':'ClusterIP'"
+#define PORT "'ports':[{'port':80,'protocol':'TCP'}]"
+#define HTTP "{'port':8080,'protocol':'TCP'}"
+
+static void test_plain(_unused_ void **state)
+{
+	assert_string_equal(model(KIT_SERVICE("web", WEB "," PORT),
+				  KIT_SLICE("web", HTTP, KIT_EP_ON("10.42.1.9", "n2") "," KIT_EP("10.42.0.2"))),
+			    "10.1:80/6 outer=.2:8080*,.9:8080 masq1 drop cluster");
+	assert_string_equal(model(KIT_SERVICE("web", WEB "," PORT), NULL), "10.1:80/6 masq1 cluster");
+}
+
+static void test_not_ours(_unused_ void **state)
+{
+	assert_string_equal(model(KIT_SERVICE("x", "'clusterIP':'None','clusterIPs':['None']," PORT), NULL), "");
+	assert_string_equal(model(KIT_SERVICE("x", "'type':'ExternalName','externalName':'a.b'," PORT), NULL), "");
+	assert_string_equal(model(KIT_SERVICE("x", "'clusterIP':'fd00::1','clusterIPs':['fd00::1']," PORT), NULL), "");
+	assert_string_equal(model("{'kind':'Service','metadata':{'name':'x','namespace':'d','labels':"
+				  "{'service.kubernetes.io/service-proxy-name':'other'}},'spec':{" WEB "," PORT "}}",
+				  NULL),
+			    "");
+}
+
+/* Ports meet by name; a slice may carry several. */
+static void test_named_ports(_unused_ void **state)
+{
+	const char *svc =
+	    KIT_SERVICE("dns", "'clusterIP':'10.43.0.10','ports':[{'name':'dns','port':53,'protocol':'UDP'},"
+			       "{'name':'dns-tcp','port':53,'protocol':'TCP'}]");
+
+	assert_string_equal(model(svc, KIT_SLICE("dns",
+						 "{'name':'dns-tcp','port':5353,'protocol':'TCP'},"
+						 "{'name':'dns','port':5300,'protocol':'UDP'}",
+						 KIT_EP("10.42.0.2"))),
+			    "10.10:53/17 outer=.2:5300* masq1 drop cluster\n"
+			    "10.10:53/6 outer=.2:5353* masq1 drop cluster");
+}
+
+static void test_readiness(_unused_ void **state)
+{
+	const char *svc = KIT_SERVICE("web", WEB "," PORT);
+	const char *down = "{'addresses':['10.42.0.3'],'conditions':{'ready':false}}";
+	const char *ending =
+	    "{'addresses':['10.42.0.4'],'conditions':{'ready':false,'serving':true,'terminating':true}}";
+	_cleanup_free_ char *both = xasprintf(KIT_SLICE("web", HTTP, "%s,%s"), down, ending);
+	_cleanup_free_ char *all = xasprintf(KIT_SLICE("web", HTTP, "%s,%s," KIT_EP("10.42.0.5")), down, ending);
+
+	/* Terminating ones serve only while nobody is ready. */
+	assert_string_equal(model(svc, both), "10.1:80/6 outer=.4:8080 masq1 drop cluster");
+	assert_string_equal(model(svc, all), "10.1:80/6 outer=.5:8080* masq1 drop cluster");
+	/* Unknown readiness counts as ready. */
+	assert_string_equal(model(svc, KIT_SLICE("web", HTTP, "{'addresses':['10.42.0.6'],'conditions':{}}")),
+			    "10.1:80/6 outer=.6:8080 masq1 drop cluster");
+}
+
+static void test_policies(_unused_ void **state)
+{
+	const char *eps = KIT_SLICE("web", HTTP, KIT_EP_ON("10.42.1.9", "n2") "," KIT_EP("10.42.0.2"));
+	const char *far = KIT_SLICE("web", HTTP, KIT_EP_ON("10.42.1.9", "n2"));
+
+	assert_string_equal(model(KIT_SERVICE("web", WEB ",'internalTrafficPolicy':'Local'," PORT), eps),
+			    "10.1:80/6 outer=.2:8080* masq1 drop cluster");
+	assert_string_equal(model(KIT_SERVICE("web", WEB ",'internalTrafficPolicy':'Local'," PORT), far),
+			    "10.1:80/6 masq1 drop cluster");
+#define NP "'clusterIP':'10.43.0.1','type':'NodePort','ports':[{'port':80,'nodePort':30080}]"
+	assert_string_equal(model(KIT_SERVICE("web", NP ",'externalTrafficPolicy':'Cluster'"), eps),
+			    "10.1:80/6 outer=.2:8080*,.9:8080 masq1 drop cluster\n"
+			    "0.0:30080/6 outer=.2:8080*,.9:8080 masq2 drop");
+	assert_string_equal(model(KIT_SERVICE("web", NP ",'externalTrafficPolicy':'Local'"), eps),
+			    "10.1:80/6 outer=.2:8080*,.9:8080 masq1 drop cluster\n"
+			    "0.0:30080/6 outer=.2:8080* inside=.2:8080*,.9:8080 masq0 split drop");
+	assert_string_equal(model(KIT_SERVICE("web", NP ",'externalTrafficPolicy':'Local'"), far),
+			    "10.1:80/6 outer=.9:8080 masq1 drop cluster\n"
+			    "0.0:30080/6 inside=.9:8080 masq0 split drop");
+}
+
+static void test_external(_unused_ void **state)
+{
+	const char *svc =
+	    "{'kind':'Service','metadata':{'name':'web','namespace':'default'},'spec':{'type':'LoadBalancer',"
+	    "'clusterIP':'10.43.0.1','externalIPs':['192.0.2.9','192.0.2.9'],'ports':[{'port':80}],"
+	    "'loadBalancerSourceRanges':['20.0.0.0/9','20.0.0.0/8','30.1.2.3/8','fd00::/8']},"
+	    "'status':{'loadBalancer':{'ingress':[{'ip':'192.0.2.10'},{'ip':'192.0.2.11','ipMode':'Proxy'},"
+	    "{'hostname':'lb.example'}]}}}";
+
+	assert_string_equal(model(svc, KIT_SLICE("web", HTTP, KIT_EP("10.42.0.2"))),
+			    "10.1:80/6 outer=.2:8080* masq1 drop cluster\n"
+			    "192.9:80/6 outer=.2:8080* masq2 drop\n"
+			    "192.10:80/6 outer=.2:8080* masq2 drop from=20/8 from=30/8 guarded");
+}
+
+static void test_affinity(_unused_ void **state)
+{
+	assert_string_equal(model(KIT_SERVICE("web", WEB ",'sessionAffinity':'ClientIP'," PORT), NULL),
+			    "10.1:80/6 masq1 cluster affinity=10800");
+	assert_string_equal(model(KIT_SERVICE("web", WEB ",'sessionAffinity':'ClientIP','sessionAffinityConfig':"
+							 "{'clientIP':{'timeoutSeconds':7}}," PORT),
+				  NULL),
+			    "10.1:80/6 masq1 cluster affinity=7");
+}
+
+#define HINTED(ip, zone) \
+	"{'addresses':['" ip "'],'conditions':{'ready':true},'hints':{'forZones':[{'name':'" zone "'}]}}"
+#define NODE_HINTED(ip, node)                                                                                  \
+	"{'addresses':['" ip "'],'conditions':{'ready':true},'hints':{'forZones':[{'name':'za'}],'forNodes':[" \
+	"{'name':'" node "'}]}}"
+
+static void test_hints(_unused_ void **state)
+{
+	const char *svc = KIT_SERVICE("web", WEB "," PORT);
+
+	assert_string_equal(model(svc, KIT_SLICE("web", HTTP, HINTED("10.42.0.2", "za") "," HINTED("10.42.0.3", "zb"))),
+			    "10.1:80/6 outer=.2:8080 masq1 drop cluster");
+	/* One without a hint, or none for our zone: hints are not followed. */
+	assert_string_equal(model(svc, KIT_SLICE("web", HTTP, HINTED("10.42.0.2", "za") "," KIT_EP("10.42.0.3"))),
+			    "10.1:80/6 outer=.2:8080,.3:8080* masq1 drop cluster");
+	assert_string_equal(model(svc, KIT_SLICE("web", HTTP, HINTED("10.42.0.2", "zb"))),
+			    "10.1:80/6 outer=.2:8080 masq1 drop cluster");
+	assert_string_equal(
+	    model(svc, KIT_SLICE("web", HTTP, NODE_HINTED("10.42.0.2", "n1") "," NODE_HINTED("10.42.0.3", "n2"))),
+	    "10.1:80/6 outer=.2:8080 masq1 drop cluster");
+}
+
+/* What a client controls and the API server lets through must not hurt. */
+static void test_odd_input(_unused_ void **state)
+{
+	assert_string_equal(
+	    model(KIT_SERVICE("web", WEB ",'ports':[{'port':0},{'port':70000},{'port':80,'protocol':'X'}]"), NULL), "");
+	assert_string_equal(model(KIT_SERVICE("web", WEB "," PORT),
+				  KIT_SLICE("web", "{'port':0},{},{'port':8080}",
+					    "{'addresses':[]},{'addresses':['nonsense']},{'addresses':['0.0.0.0']},"
+					    "{},{'addresses':['10.42.0.2']},{'addresses':['10.42.0.2']}")),
+			    "10.1:80/6 outer=.2:8080 masq1 drop cluster");
+}
+
+static void test_cidrs(_unused_ void **state)
+{
+	struct cidr c;
+
+	assert_true(cidr_parse(SV("10.42.3.4/16"), &c));
+	assert_int_equal(c.addr, 0x0a2a0000);
+	assert_int_equal(c.bits, 16);
+	assert_true(cidr_parse(SV("1.2.3.4/0"), &c));
+	assert_int_equal(c.addr, 0);
+	assert_true(cidr_parse(SV("1.2.3.4"), &c));
+	assert_int_equal(c.bits, 32);
+	assert_false(cidr_parse(SV("1.2.3.4/33"), &c));
+	assert_false(cidr_parse(SV("1.2.3.4/"), &c));
+	assert_false(cidr_parse(SV("fd00::/8"), &c));
+	assert_false(cidr_parse(SV(""), &c));
+	assert_true(cidr_parse_list(SV("fd00::/8,10.0.0.0/8"), &c));
+	assert_int_equal(c.bits, 8);
+}
+
+static int teardown(_unused_ void **state)
+{
+	arena_release(&A);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),	  cmocka_unit_test(test_not_ours), cmocka_unit_test(test_named_ports),
+		cmocka_unit_test(test_readiness), cmocka_unit_test(test_policies), cmocka_unit_test(test_external),
+		cmocka_unit_test(test_affinity),  cmocka_unit_test(test_hints),	   cmocka_unit_test(test_odd_input),
+		cmocka_unit_test(test_cidrs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, teardown);
+}

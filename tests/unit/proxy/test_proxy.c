@@ -1,0 +1,188 @@
+/* The proxy on virtual time, a scripted cluster and a recorder. */
+#include "proxy_kit.h"
+
+#include "base/log.h"
+#include "proxy/backend_recorder.h"
+#include "sim/env_sim.h"
+
+struct world {
+	struct env *env;
+	struct kit kit;
+	struct proxy_record *rec;
+	struct proxy *p;
+};
+
+static void quiet(_unused_ struct sv line, _unused_ void *ctx)
+{
+}
+
+static void start(struct world *w)
+{
+	struct proxy_opts o = { .node_name = "n1", .cluster_cidr = "10.42.0.0/16" };
+	struct err err = ERR_INIT;
+
+	w->env = env_sim_new(3, 0, false);
+	kit_init(&w->kit, w->env);
+	kit_put(&w->kit, KIT_NODE);
+	o.env = w->env;
+	o.client = &w->kit.c;
+	o.backend = proxy_backend_recorder_new(&w->rec);
+	w->p = proxy_new(&o, &err);
+	assert_non_null(w->p);
+}
+
+static void stop(struct world *w)
+{
+	w->p = proxy_free(w->p, false);
+	env_sim_run(w->env, NS_PER_SEC);
+	kit_release(&w->kit);
+	env_sim_free(w->env);
+}
+
+static bool last_has(struct world *w, const char *text)
+{
+	return strstr(buf_cstr(&w->rec->last), text) != NULL;
+}
+
+#define WEB KIT_SERVICE("web", "'clusterIP':'10.43.0.1','ports':[{'port':80,'protocol':'TCP'}]")
+#define WEB_EP(eps) KIT_SLICE("web", "{'port':8080,'protocol':'TCP'}", eps)
+
+static void test_follows_the_cluster(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	assert_false(proxy_synced(w.p));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(proxy_synced(w.p));
+	assert_int_equal(w.rec->applied, 1);
+	assert_true(last_has(&w, "delete table inet caravel\ntable inet caravel {\n"));
+	assert_true(last_has(&w, "add element inet caravel pod_ranges { 10.42.0.0/24 }\n"));
+
+	/* A lone change is not kept waiting. */
+	kit_put(&w.kit, WEB);
+	env_sim_run(w.env, NS_PER_MS);
+	assert_int_equal(w.rec->applied, 2);
+	assert_false(last_has(&w, "delete table"));
+	assert_true(last_has(&w, "refused_ips { 10.43.0.1 . tcp . 80 : goto refused }"));
+	env_sim_run(w.env, NS_PER_SEC);
+
+	/* A burst is folded: one at once, the rest together. */
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2")));
+	env_sim_run(w.env, NS_PER_MS);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2") "," KIT_EP("10.42.0.3")));
+	env_sim_run(w.env, NS_PER_MS);
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2") "," KIT_EP("10.42.0.3") "," KIT_EP("10.42.0.4")));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 4);
+	assert_true(last_has(&w, "service_ips { 10.43.0.1 . tcp . 80 : goto ip_outside_3 }"));
+
+	/* What changes nothing here writes nothing. */
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.4") "," KIT_EP("10.42.0.3") "," KIT_EP("10.42.0.2")));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 4);
+
+	kit_del(&w.kit, "EndpointSlice", "web");
+	kit_del(&w.kit, "Service", "web");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "delete element inet caravel"));
+	assert_false(last_has(&w, "add element"));
+	stop(&w);
+}
+
+static void test_put_back_when_flushed(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	kit_put(&w.kit, WEB);
+	env_sim_run(w.env, 120 * NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 1);
+	w.rec->intact = false;
+	env_sim_run(w.env, 31 * NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 2);
+	assert_true(last_has(&w, "table inet caravel {\n"));
+	assert_true(last_has(&w, "refused_ips { 10.43.0.1 . tcp . 80 : goto refused }"));
+	stop(&w);
+}
+
+/* A failed transaction leaves the kernel as it was, so the next one writes everything. */
+static void test_retries(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	w.rec->fail_next = 2;
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	assert_true(proxy_synced(w.p));
+	assert_int_equal(w.rec->applied, 1);
+	w.rec->fail_next = 1;
+	kit_put(&w.kit, WEB);
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 2);
+	assert_true(last_has(&w, "table inet caravel {\n"));
+	assert_true(last_has(&w, "refused_ips { 10.43.0.1"));
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2")));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 3);
+	assert_false(last_has(&w, "delete table"));
+	stop(&w);
+}
+
+static void test_node(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	kit_put(&w.kit, WEB);
+	kit_put(&w.kit, WEB_EP("{'addresses':['10.42.0.2'],'hints':{'forZones':[{'name':'za'}]}},"
+			       "{'addresses':['10.42.0.3'],'hints':{'forZones':[{'name':'zb'}]}}"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080 }"));
+	kit_put(&w.kit, "{'kind':'Node','metadata':{'name':'n1','labels':{'topology.kubernetes.io/zone':'zb'}},"
+			"'spec':{'podCIDR':'10.42.7.0/24'}}");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "10.43.0.1 . tcp . 80 . 0 : 10.42.0.3 . 8080 }"));
+	assert_true(last_has(&w, "delete element inet caravel pod_ranges { 10.42.0.0/24 }\n"));
+	assert_true(last_has(&w, "add element inet caravel pod_ranges { 10.42.7.0/24 }\n"));
+	/* Its deletion is no reason to cut off pods. */
+	kit_del(&w.kit, "Node", "n1");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 2);
+	stop(&w);
+}
+
+static void test_removal(_unused_ void **state)
+{
+	struct proxy_opts o = { .node_name = "n1", .table = "x; flush ruleset" };
+	struct world w;
+	struct proxy_record *rec;
+	struct err err = ERR_INIT;
+
+	start(&w);
+	env_sim_run(w.env, NS_PER_SEC);
+	kit_put(&w.kit, WEB); /* a sync is on its way */
+	w.p = proxy_free(w.p, true);
+	env_sim_run(w.env, NS_PER_SEC);
+	o.env = w.env;
+	o.client = &w.kit.c;
+	o.backend = proxy_backend_recorder_new(&rec);
+	assert_null(proxy_new(&o, &err));
+	assert_int_equal(err.reason, ERR_INVALID);
+	err_release(&err);
+	stop(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_follows_the_cluster),
+		cmocka_unit_test(test_put_back_when_flushed),
+		cmocka_unit_test(test_retries),
+		cmocka_unit_test(test_node),
+		cmocka_unit_test(test_removal),
+	};
+
+	log_set_sink(quiet, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
