@@ -234,12 +234,14 @@ static void *start(struct controller_ctx *ctx)
 
 	c->ctx = ctx;
 	c->endpoints = informer_get(ctx->informers, RES(core_endpoints), NULL, NULL, NULL);
+	/* Before the queue, which asks at once whether they are synced. */
+	c->watch.services = informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL);
+	c->watch.pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	c->q = workq_new(
 	    ctx->env,
 	    &(struct workq_opts){
 		.name = "endpoint-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
-	c->watch = (struct service_watch){ informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL),
-					   informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL), c->q };
+	c->watch.q = c->q;
 	service_watch_start(&c->watch);
 	informer_add_handler(c->endpoints, &(struct informer_handler){ endpoints_added, NULL, endpoints_deleted }, c);
 	return c;

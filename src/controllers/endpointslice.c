@@ -441,12 +441,14 @@ static void *start(struct controller_ctx *ctx)
 	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
 	informer_add_index(c->slices, INDEX_SERVICE, service_key);
 	c->written = written_new();
+	/* Before the queue, which asks at once whether they are synced. */
+	c->watch.services = informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL);
+	c->watch.pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	c->q = workq_new(
 	    ctx->env,
 	    &(struct workq_opts){
 		.name = "endpointslice-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
-	c->watch = (struct service_watch){ informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL),
-					   informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL), c->q };
+	c->watch.q = c->q;
 	service_watch_start(&c->watch);
 	informer_add_handler(c->slices, &(struct informer_handler){ NULL, slice_updated, slice_changed }, c);
 	return c;

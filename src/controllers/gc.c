@@ -392,11 +392,6 @@ static void *start(struct controller_ctx *ctx)
 	pthread_mutex_init(&c->lock, NULL);
 	c->graph.look = queue_uid;
 	c->graph.ctx = c;
-	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
-							 .workers = 20,
-							 .reconcile = reconcile,
-							 .ctx = c,
-							 .ready = ready });
 	c->monitors = xcalloc(resource_count, sizeof(*c->monitors));
 	for (size_t i = 0; i < resource_count; i++) {
 		struct monitor *m = &c->monitors[c->n_monitors];
@@ -408,6 +403,12 @@ static void *start(struct controller_ctx *ctx)
 		informer_add_handler(m->informer, &(struct informer_handler){ added, updated, deleted }, m);
 		c->n_monitors++;
 	}
+	/* Last: it asks at once whether all of them are synced. */
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
+							 .workers = 20,
+							 .reconcile = reconcile,
+							 .ctx = c,
+							 .ready = ready });
 	return c;
 }
 
