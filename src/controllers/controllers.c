@@ -8,9 +8,20 @@
 #include <stdlib.h>
 
 const struct controller_ops *const controller_table[] = {
-	&deployment_controller, &endpoints_controller,	    &endpointslice_controller,
-	&gc_controller,		&namespace_controller,	    &replicaset_controller,
-	&root_ca_controller,	&serviceaccount_controller, NULL,
+	&clusterrole_aggregation_controller,
+	&deployment_controller,
+	&endpoints_controller,
+	&endpointslice_controller,
+	&gc_controller,
+	&namespace_controller,
+	&node_ipam_controller,
+	&node_lifecycle_controller,
+	&podgc_controller,
+	&replicaset_controller,
+	&root_ca_controller,
+	&serviceaccount_controller,
+	&taint_eviction_controller,
+	NULL,
 };
 
 struct running {
