@@ -199,6 +199,7 @@ kind: Service
 metadata: {name: follow}
 spec: {selector: {app: follow}, ports: [{port: 80, targetPort: http}]}
 """)
+    equal(c.request("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "elsewhere"}})[0], 201)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "follow", "labels": {"app": "follow"}},
            "spec": {"nodeName": "elsewhere", "terminationGracePeriodSeconds": 0,
                     "containers": [{"name": "c", "image": "x", "ports": [{"name": "http", "containerPort": 8080}]}]}}
@@ -215,6 +216,7 @@ spec: {selector: {app: follow}, ports: [{port: 80, targetPort: http}]}
     wait_for("Endpoints, too", lambda: "10.42.0.9:8080" in c.kubectl("get", "endpoints", "follow"))
     c.kubectl("delete", "pod", "follow", "--force", "--grace-period=0")
     wait_for("it to go", lambda: not c.get("endpointslices", "-l", "kubernetes.io/service-name=follow")["items"][0].get("endpoints"))
+    c.kubectl("delete", "node", "elsewhere")
 
 
 def delete_modes(c):

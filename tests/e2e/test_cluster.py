@@ -46,6 +46,9 @@ def snapshot():
         try:
             with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
                 comm = f.read().strip()
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    continue  # gone, but not yet reaped by whatever runs as process 1
         except OSError:
             continue
         if comm.startswith(("containerd", "runc", "pause", "caravel", "httpd", "busybox")):
