@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
+#include "object/protobuf.h"
 
 /* Kinds whose DELETE answers with the object even when it went at once. */
 static bool returns_object(const struct resource *r)
@@ -56,18 +57,19 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 	*o = (struct delete_options){ .grace = -1, .orphan = -1 };
 	if (!doc && sv_trim(q->body).n) {
 		const struct schema *s = schema_find(SV("meta/v1.DeleteOptions"));
+		bool protobuf = sv_is(type, PROTOBUF_MEDIA_TYPE), yaml = sv_is(type, "application/yaml");
 		struct val *raw;
 
-		if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml") &&
-		    !sv_is(type, "*/*"))
+		if (type.n && !protobuf && !yaml && !sv_is(type, "application/json") && !sv_is(type, "*/*"))
 			return err_set(
 			    err, ERR_UNSUPPORTED_MEDIA_TYPE,
 			    "the body of the request was in an unknown format - accepted media types include: "
-			    "application/json, application/yaml");
-		raw = sv_is(type, "application/yaml") ? yaml_decode(q->arena, q->body, err)
-						      : json_decode(q->arena, q->body, NULL, err);
+			    "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
+		raw = protobuf ? protobuf_decode(q->arena, q->body, err)
+		      : yaml   ? yaml_decode(q->arena, q->body, err)
+			       : json_decode(q->arena, q->body, NULL, err);
 		if (!raw)
-			return err_wrap(err, "couldn't get version/kind; json parse error");
+			return protobuf ? -1 : err_wrap(err, "couldn't get version/kind; json parse error");
 		if (val_type(raw) != VAL_MAP)
 			return err_set(err, ERR_BAD_REQUEST, "the body is no DeleteOptions");
 		if (val_get_str(raw, F_kind).n && !val_is(val_get(raw, F_kind), "DeleteOptions"))
