@@ -1,0 +1,178 @@
+/* What the scheduler tells the API, one call a job, several jobs at a time. */
+#include "base/log.h"
+#include "base/timefmt.h"
+#include "scheduler/scheduler-internal.h"
+
+#include <stdlib.h>
+
+void job_free(struct job *j)
+{
+	obj_unref(j->obj);
+	free(j->node);
+	free(j->message);
+	free(j);
+}
+
+static int bind_pod(struct scheduler *s, const struct job *j, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *doc = val_new_map(&a), *m;
+
+	val_set_cstr(&a, doc, F_apiVersion, "v1");
+	val_set_cstr(&a, doc, F_kind, "Binding");
+	m = val_set_map(&a, doc, F_metadata);
+	val_set_str(&a, m, F_name, obj_name(j->obj));
+	val_set_str(&a, m, F_namespace, obj_ns(j->obj));
+	val_set_str(&a, m, F_uid, obj_uid(j->obj));
+	m = val_set_map(&a, doc, F_target);
+	val_set_cstr(&a, m, F_kind, "Node");
+	val_set_cstr(&a, m, F_name, j->node);
+	return client_create_sub(s->client, RES(core_pods), obj_ns(j->obj), obj_name(j->obj), "binding", doc, NULL,
+				 err);
+}
+
+static void bind_finish_locked(struct scheduler *s, struct job *j, int rc, const struct err *err)
+{
+	struct pod_info *p = j->pod;
+	int64_t now = env_mono_ns(s->env);
+
+	p->binding = false;
+	if (p->gone) {
+		pod_info_free(&s->cache, p);
+		return;
+	}
+	if (rc == 0) {
+		cache_binding_done(&s->cache, p, now);
+		recorder_event(s->recorder, RES(core_pods), obj_root(j->obj), "Normal", "Scheduled",
+			       "Successfully assigned %.*s/%.*s to %s", SV_ARG(obj_ns(j->obj)),
+			       SV_ARG(obj_name(j->obj)), j->node);
+		return;
+	}
+	log_kv(LVL_WARN, "scheduler", "binding failed", "pod", p->shape->ns->name, "node", j->node, "error",
+	       err_msg(err), NULL);
+	if (!p->assumed)
+		return; /* it happened after all: the informer was faster than the answer */
+	/* Not bound, or the answer was lost: try again later. If it was bound, the informer will
+	 * say so before long and take the Pod out of the queue. */
+	cache_remove_pod(&s->cache, p);
+	scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_DELETE, .pod = p });
+	queue_retry(&s->queue, p, now);
+	scheduler_kick_locked(s);
+}
+
+/* --- conditions --- */
+
+static int patch_status(struct scheduler *s, const struct job *j, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	static const struct client_write_opts opts = { .subresource = "status" };
+	struct val *doc = val_new_map(&a), *m, *status, *list, *c = val_new_map(&a);
+	char now[TIME_TEXT_MAX];
+	bool was_false = false;
+
+	m = val_set_map(&a, doc, F_metadata);
+	val_set_str(&a, m, F_uid, obj_uid(j->obj)); /* a Pod of the same name made meanwhile is left alone */
+	val_set_cstr(&a, c, F_type, "PodScheduled");
+	val_set_cstr(&a, c, F_status, "False");
+	val_set_cstr(&a, c, F_reason, "Unschedulable");
+	val_set_cstr(&a, c, F_message, j->message);
+	VAL_EACH(obj_get(j->obj, F_status, F_conditions), have)
+		if (val_is(val_get(have, F_type), "PodScheduled") && val_is(val_get(have, F_status), "False"))
+			was_false = true;
+	if (!was_false)
+		val_set_str(&a, c, F_lastTransitionTime, time_format(env_now_ns(s->env), false, now));
+	status = val_set_map(&a, doc, F_status);
+	if (j->node)
+		val_set_cstr(&a, status, F_nominatedNodeName, j->node);
+	list = val_set_list(&a, status, F_conditions);
+	val_push(&a, list, c);
+	return client_patch(s->client, RES(core_pods), obj_ns(j->obj), obj_name(j->obj), PATCH_STRATEGIC, doc, &opts,
+			    NULL, err);
+}
+
+/* --- victims --- */
+
+static int evict(struct scheduler *s, const struct job *j, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	static const struct client_write_opts opts = { .subresource = "status" };
+	struct client_delete_opts del = CLIENT_DELETE_OPTS;
+	struct val *doc = val_new_map(&a), *m, *list, *c = val_new_map(&a);
+	char now[TIME_TEXT_MAX];
+
+	m = val_set_map(&a, doc, F_metadata);
+	val_set_str(&a, m, F_uid, obj_uid(j->obj));
+	val_set_cstr(&a, c, F_type, "DisruptionTarget");
+	val_set_cstr(&a, c, F_status, "True");
+	val_set_cstr(&a, c, F_reason, "PreemptionByScheduler");
+	val_set_strf(&a, c, F_message, "%s: preempting to accommodate a higher priority pod", s->name);
+	val_set_str(&a, c, F_lastTransitionTime, time_format(env_now_ns(s->env), false, now));
+	m = val_set_map(&a, doc, F_status);
+	list = val_set_list(&a, m, F_conditions);
+	val_push(&a, list, c);
+	if (client_patch(s->client, RES(core_pods), obj_ns(j->obj), obj_name(j->obj), PATCH_STRATEGIC, doc, &opts, NULL,
+			 err) < 0)
+		return -1;
+	del.precondition_uid = obj_uid(j->obj);
+	return client_delete(s->client, RES(core_pods), obj_ns(j->obj), obj_name(j->obj), &del, err);
+}
+
+/* --- jobs --- */
+
+static void job_task(void *ctx)
+{
+	struct scheduler *s = ctx;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct job *j;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->stopping || list_empty(&s->jobs)) {
+		s->job_tasks--;
+		scheduler_unref_locked(s);
+		return;
+	}
+	j = LIST_ENTRY(s->jobs.next, struct job, link);
+	list_del(&j->link);
+	s->running++;
+	pthread_mutex_unlock(&s->lock);
+
+	switch (j->kind) {
+	case JOB_BIND:
+		rc = bind_pod(s, j, &err);
+		break;
+	case JOB_STATUS:
+		rc = patch_status(s, j, &err);
+		break;
+	case JOB_EVICT:
+		rc = evict(s, j, &err);
+		break;
+	}
+	if (rc < 0 && j->kind != JOB_BIND && err.reason != ERR_NOT_FOUND && err.reason != ERR_CONFLICT)
+		log_kv(LVL_WARN, "scheduler", j->kind == JOB_EVICT ? "preemption failed" : "status was not written",
+		       "error", err_msg(&err), NULL);
+
+	pthread_mutex_lock(&s->lock);
+	if (j->kind == JOB_BIND)
+		bind_finish_locked(s, j, rc, &err);
+	job_free(j);
+	if (--s->running == 0)
+		pthread_cond_broadcast(&s->quiet);
+	if (!s->stopping && !list_empty(&s->jobs)) {
+		env_post(s->env, job_task, s); /* the task's reference goes on */
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
+	s->job_tasks--;
+	scheduler_unref_locked(s);
+}
+
+void job_add_locked(struct scheduler *s, struct job *j)
+{
+	list_add_tail(&s->jobs, &j->link);
+	if (s->job_tasks >= s->parallelism)
+		return;
+	s->job_tasks++;
+	s->refs++;
+	env_post(s->env, job_task, s);
+}

@@ -1,0 +1,81 @@
+/* NodeAffinity: nodeSelector, and required and preferred node affinity. */
+#include "scheduler/plugins/plugins.h"
+
+static enum sched_outcome prefilter(struct cycle_state *cs)
+{
+	const struct pod_shape *s = cs->shape;
+
+	if (!s->node_required)
+		return SCHED_SKIP;
+	if (s->only_node.n) {
+		/* A DaemonSet's Pod: do not look at a thousand other nodes. */
+		cs->only = cache_node(cs->cache, s->only_node);
+		cs->only_by = 1u << PLUGIN_NODE_AFFINITY;
+		if (!cs->only) {
+			size_t n;
+
+			cs->none = true;
+			cs->rejected_by |= 1u << PLUGIN_NODE_AFFINITY;
+			cache_order(cs->cache, &n);
+			cs->n_why = 0;
+			cycle_why(cs, "node(s) didn't match Pod's node affinity/selector");
+			cycle_count_reasons(cs, (uint32_t)n);
+			memset(cs->outcome, SCHED_UNRESOLVABLE, cs->cache->slots.n);
+		}
+	}
+	return SCHED_OK;
+}
+
+static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+{
+	if (pod_shape_wants_node(cs->shape, n->labels, sv_from(n->name)))
+		return SCHED_OK;
+	cycle_why(cs, "node(s) didn't match Pod's node affinity/selector");
+	return SCHED_UNRESOLVABLE;
+}
+
+static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+{
+	(void)nodes;
+	(void)n;
+	return cs->shape->n_node_preferred ? SCHED_OK : SCHED_SKIP;
+}
+
+static int64_t score(struct cycle_state *cs, const struct node_info *n)
+{
+	const struct pod_shape *s = cs->shape;
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < s->n_node_preferred; i++) {
+		const struct node_term *t = &s->node_preferred[i];
+
+		if (node_reqs_match(t->reqs, t->n, n->labels, sv_from(n->name)))
+			sum += t->weight;
+	}
+	return sum;
+}
+
+static void normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
+{
+	(void)cs;
+	(void)nodes;
+	normalize_to_max(scores, n, false);
+}
+
+static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+{
+	(void)c;
+	return pod_shape_wants_node(p->shape, change->node->labels, sv_from(change->node->name));
+}
+
+const struct plugin node_affinity = {
+	.name = "NodeAffinity",
+	.events = EV_NODE_ADD | EV_NODE_LABELS,
+	.weight = 2,
+	.hint = hint,
+	.prefilter = prefilter,
+	.filter = filter,
+	.prescore = prescore,
+	.score = score,
+	.normalize = normalize,
+};

@@ -1,0 +1,28 @@
+/* NodeName: a Pod that names its node goes nowhere else. Such Pods are assigned already and do
+ * not come by here, except as a question ("would it fit?"). */
+#include "scheduler/plugins/plugins.h"
+
+static struct sv wanted(const struct pod_info *p)
+{
+	return val_str(obj_get(p->obj, F_spec, F_nodeName));
+}
+
+static enum sched_outcome prefilter(struct cycle_state *cs)
+{
+	return wanted(cs->pod).n ? SCHED_OK : SCHED_SKIP;
+}
+
+static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+{
+	if (sv_is(wanted(cs->pod), n->name))
+		return SCHED_OK;
+	cycle_why(cs, "node(s) didn't match the requested node name");
+	return SCHED_UNRESOLVABLE;
+}
+
+const struct plugin node_name = {
+	.name = "NodeName",
+	.events = EV_NODE_ADD,
+	.prefilter = prefilter,
+	.filter = filter,
+};

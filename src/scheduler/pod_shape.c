@@ -1,0 +1,508 @@
+/* From a Pod's document to its shape. First the text that identifies the shape is written; only
+ * when no Pod had that text before, it is read back into a document of the shape's own (so the
+ * shape needs no Pod to stay alive) and parsed. */
+#include "base/buf.h"
+#include "codec/json.h"
+#include "object/quantity.h"
+#include "scheduler/cache.h"
+
+#include <stdlib.h>
+
+#define DEFAULT_CPU_MILLI 100
+#define AMOUNT_MAX (INT64_C(1) << 52) /* so that a node full of Pods cannot overflow a sum */
+#define DEFAULT_MEMORY (INT64_C(200) * 1024 * 1024)
+
+/* --- identity --- */
+
+static void put(struct buf *b, const char *name, const struct val *v)
+{
+	if (val_type(v) == VAL_NULL)
+		return;
+	buf_printf(b, "\"%s\":", name);
+	json_encode(b, v);
+	buf_addc(b, ',');
+}
+
+static void put_containers(struct buf *b, const char *name, const struct val *list)
+{
+	const char *sep = "";
+
+	if (val_len(list) == 0)
+		return;
+	buf_printf(b, "\"%s\":[", name);
+	VAL_EACH(list, c) {
+		buf_adds(b, sep);
+		buf_addc(b, '{');
+		put(b, "image", val_get(c, F_image));
+		put(b, "requests", val_get(c, F_resources, F_requests));
+		put(b, "ports", val_get(c, F_ports));
+		put(b, "restartPolicy", val_get(c, F_restartPolicy));
+		buf_adds(b, "\"v\":0}");
+		sep = ",";
+	}
+	buf_adds(b, "],");
+}
+
+static struct sv controller_uid(const struct val *pod)
+{
+	VAL_EACH(val_get(pod, F_metadata, F_ownerReferences), r)
+		if (val_get_bool(r, F_controller))
+			return val_get_str(r, F_uid);
+	return SV("");
+}
+
+static void put_identity(struct buf *b, const struct val *pod)
+{
+	static const struct {
+		const char *name;
+		enum sym sym;
+	} parts[] = {
+		{ "priority", F_priority },	    { "preemptionPolicy", F_preemptionPolicy },
+		{ "overhead", F_overhead },	    { "resources", F_resources },
+		{ "nodeSelector", F_nodeSelector }, { "affinity", F_affinity },
+		{ "tolerations", F_tolerations },   { "topologySpreadConstraints", F_topologySpreadConstraints },
+	};
+	const struct val *meta = val_get(pod, F_metadata), *spec = val_get(pod, F_spec);
+
+	buf_addc(b, '{');
+	put(b, "namespace", val_get(meta, F_namespace));
+	put(b, "labels", val_get(meta, F_labels));
+	buf_adds(b, "\"uid\":");
+	json_encode_str(b, controller_uid(pod));
+	buf_addc(b, ',');
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		put(b, parts[i].name, val_get(spec, parts[i].sym));
+	put_containers(b, "containers", val_get(spec, F_containers));
+	put_containers(b, "initContainers", val_get(spec, F_initContainers));
+	buf_adds(b, "\"v\":0}");
+}
+
+/* --- requests --- */
+
+static int64_t amount(uint32_t id, const struct val *v)
+{
+	int64_t x = 0;
+
+	if (id == RES_CPU)
+		x = quantity_milli_or(v, 0);
+	else if (val_type(v) == VAL_INT)
+		x = v->i;
+	else
+		(void)quantity_value(val_str(v), &x);
+	return MIN(MAX(x, 0), AMOUNT_MAX);
+}
+
+static int64_t plus(int64_t a, int64_t b)
+{
+	return MIN(a + b, AMOUNT_MAX);
+}
+
+static void add_list(struct cache *c, struct resvec *r, const struct val *list)
+{
+	VAL_EACH_MEMBER(list, m) {
+		uint32_t id = cache_resource(c, m.key);
+
+		resvec_set(r, id, plus(resvec_get(r, id), amount(id, m.value)));
+	}
+}
+
+static void add_vec(struct resvec *r, const struct resvec *more)
+{
+	for (uint32_t i = 0; i < more->n; i++)
+		resvec_set(r, i, plus(resvec_get(r, i), more->v[i]));
+}
+
+static void max_vec(struct resvec *r, const struct resvec *other)
+{
+	for (uint32_t i = 0; i < other->n; i++)
+		resvec_set(r, i, MAX(resvec_get(r, i), other->v[i]));
+}
+
+/* What one container asks for; with assume_some, a little cpu and memory where it asks for none. */
+static void container_requests(struct cache *c, struct resvec *r, const struct val *container, bool assume_some)
+{
+	const struct val *requests = val_get(container, F_requests);
+
+	r->n = 0;
+	add_list(c, r, requests);
+	if (assume_some && !val_member_sv(requests, SV("cpu")))
+		resvec_set(r, RES_CPU, DEFAULT_CPU_MILLI);
+	if (assume_some && !val_member_sv(requests, SV("memory")))
+		resvec_set(r, RES_MEMORY, DEFAULT_MEMORY);
+}
+
+/* Containers and sidecars (restartable init containers) run together; an ordinary init container
+ * runs with the sidecars started before it. The Pod needs the larger (KEP-753). */
+static void pod_requests(struct cache *c, struct resvec *total, const struct val *doc, bool assume_some)
+{
+	struct resvec one = { 0 }, sidecars = { 0 }, init = { 0 };
+	const struct val *level = val_get(doc, F_resources, F_requests);
+
+	VAL_EACH(val_get(doc, F_containers), k) {
+		container_requests(c, &one, k, assume_some);
+		add_vec(total, &one);
+	}
+	VAL_EACH(val_get(doc, F_initContainers), k) {
+		container_requests(c, &one, k, assume_some);
+		if (val_is(val_get(k, F_restartPolicy), "Always")) {
+			add_vec(total, &one);
+			add_vec(&sidecars, &one);
+			max_vec(&init, &sidecars);
+		} else {
+			add_vec(&one, &sidecars);
+			max_vec(&init, &one);
+		}
+	}
+	max_vec(total, &init);
+	/* Requests of the Pod as a whole (KEP-2837) replace the sum. */
+	VAL_EACH_MEMBER(level, m) {
+		uint32_t id = cache_resource(c, m.key);
+
+		resvec_set(total, id, amount(id, m.value));
+	}
+	add_list(c, total, val_get(doc, F_overhead));
+	free(one.v);
+	free(sidecars.v);
+	free(init.v);
+}
+
+static void parse_requests(struct cache *c, struct pod_shape *s, const struct val *doc)
+{
+	struct resvec padded = { 0 };
+
+	pod_requests(c, &s->req, doc, false);
+	pod_requests(c, &padded, doc, true);
+	s->nonzero[0] = resvec_get(&padded, RES_CPU);
+	s->nonzero[1] = resvec_get(&padded, RES_MEMORY);
+	free(padded.v);
+}
+
+/* --- ports, images, tolerations --- */
+
+static struct sv with_tag(struct arena *a, struct sv image)
+{
+	ssize_t slash = -1;
+
+	for (size_t i = 0; i < image.n; i++)
+		if (image.p[i] == '/')
+			slash = (ssize_t)i;
+	if (sv_find(image, '@') >= 0 || sv_find(sv_sub(image, (size_t)(slash + 1), image.n), ':') >= 0)
+		return image;
+	return arena_svf(a, "%.*s:latest", SV_ARG(image));
+}
+
+static void parse_containers(struct pod_shape *s, const struct val *doc)
+{
+	static const enum sym lists[] = { F_containers, F_initContainers };
+	size_t n_ports = 0, n_images = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(doc, lists[k]), c) {
+			n_ports += val_len(val_get(c, F_ports));
+			n_images++;
+		}
+	s->ports = ARENA_ARRAY(&s->arena, struct host_port, n_ports);
+	s->images = ARENA_ARRAY(&s->arena, struct sv, n_images);
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(doc, lists[k]), c) {
+			/* An ordinary init container's ports are free again when the Pod runs. */
+			bool runs = lists[k] == F_containers || val_is(val_get(c, F_restartPolicy), "Always");
+
+			s->images[s->n_images++] = with_tag(&s->arena, val_get_str(c, F_image));
+			if (!runs)
+				continue;
+			VAL_EACH(val_get(c, F_ports), p) {
+				struct host_port *h = &s->ports[s->n_ports];
+				int64_t port = val_get_int(p, 0, F_hostPort);
+
+				if (port <= 0 || port > 65535)
+					continue;
+				h->port = (int32_t)port;
+				h->ip = val_get_str(p, F_hostIP);
+				if (sv_is(h->ip, "0.0.0.0") || sv_is(h->ip, "::"))
+					h->ip = SV("");
+				h->protocol = val_get_str(p, F_protocol);
+				if (!h->protocol.n)
+					h->protocol = SV("TCP");
+				s->n_ports++;
+			}
+		}
+}
+
+static void parse_tolerations(struct pod_shape *s, const struct val *list)
+{
+	s->tolerations = ARENA_ARRAY(&s->arena, struct toleration, val_len(list));
+	VAL_EACH(list, t)
+		s->tolerations[s->n_tolerations++] = (struct toleration){
+			.key = val_get_str(t, F_key),
+			.value = val_get_str(t, F_value),
+			.effect = val_get_str(t, F_effect),
+			.exists = val_is(val_get(t, F_operator), "Exists"),
+		};
+}
+
+/* --- node affinity --- */
+
+static void parse_node_req(struct arena *a, struct node_req *r, const struct val *e, bool field)
+{
+	static const struct {
+		const char *name;
+		enum node_op op;
+	} ops[] = { { "In", NODE_IN },	       { "NotIn", NODE_NOT_IN },
+		    { "Exists", NODE_EXISTS }, { "DoesNotExist", NODE_NOT_EXISTS },
+		    { "Gt", NODE_GT },	       { "Lt", NODE_LT } };
+	const struct val *values = val_get(e, F_values);
+	struct sv *copy = ARENA_ARRAY(a, struct sv, val_len(values));
+
+	*r = (struct node_req){ .op = NODE_NEVER, .name = field, .key = val_get_str(e, F_key), .values = copy };
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+		if (val_is(val_get(e, F_operator), ops[i].name))
+			r->op = ops[i].op;
+	VAL_EACH(values, v)
+		copy[r->n++] = val_str(v);
+	/* What cannot be understood matches no node: validation refuses it, so this is only a guard. */
+	if ((r->op == NODE_GT || r->op == NODE_LT) && (r->n != 1 || !sv_to_i64(copy[0], &r->bound)))
+		r->op = NODE_NEVER;
+	if (field && !sv_is(r->key, "metadata.name"))
+		r->op = NODE_NEVER;
+}
+
+static void parse_node_term(struct arena *a, struct node_term *t, const struct val *term)
+{
+	const struct val *expressions = val_get(term, F_matchExpressions), *fields = val_get(term, F_matchFields);
+	struct node_req *reqs = ARENA_ARRAY(a, struct node_req, val_len(expressions) + val_len(fields));
+
+	t->reqs = reqs;
+	VAL_EACH(expressions, e)
+		parse_node_req(a, &reqs[t->n++], e, false);
+	VAL_EACH(fields, e)
+		parse_node_req(a, &reqs[t->n++], e, true);
+}
+
+static void parse_node_affinity(struct pod_shape *s, const struct val *doc)
+{
+	const struct val *affinity = val_get(doc, F_affinity, F_nodeAffinity), *selector = val_get(doc, F_nodeSelector);
+	const struct val *required = val_get(affinity, F_requiredDuringSchedulingIgnoredDuringExecution);
+	const struct val *preferred = val_get(affinity, F_preferredDuringSchedulingIgnoredDuringExecution);
+	struct node_req *reqs = ARENA_ARRAY(&s->arena, struct node_req, val_len(selector));
+	struct node_term *terms;
+
+	VAL_EACH_MEMBER(selector, m) {
+		struct sv *value = ARENA_NEW(&s->arena, struct sv);
+
+		*value = val_str(m.value);
+		reqs[s->n_node_selector++] = (struct node_req){ .op = NODE_IN, .key = m.key, .values = value, .n = 1 };
+	}
+	s->node_selector = reqs;
+	if (val_type(required) == VAL_MAP) {
+		const struct val *list = val_get(required, F_nodeSelectorTerms);
+
+		s->has_node_terms = true;
+		terms = ARENA_ARRAY(&s->arena, struct node_term, val_len(list));
+		VAL_EACH(list, t)
+			parse_node_term(&s->arena, &terms[s->n_node_terms++], t);
+		s->node_terms = terms;
+	}
+	s->node_required = s->n_node_selector || s->has_node_terms;
+	if (s->n_node_terms == 1)
+		for (size_t i = 0; i < s->node_terms[0].n; i++) {
+			const struct node_req *r = &s->node_terms[0].reqs[i];
+
+			if (r->name && r->op == NODE_IN && r->n == 1)
+				s->only_node = r->values[0];
+		}
+	terms = ARENA_ARRAY(&s->arena, struct node_term, val_len(preferred));
+	VAL_EACH(preferred, p) {
+		struct node_term *t = &terms[s->n_node_preferred];
+
+		parse_node_term(&s->arena, t, val_get(p, F_preference));
+		t->weight = (int32_t)MIN(val_get_int(p, 0, F_weight), 100);
+		if (t->n && t->weight)
+			s->n_node_preferred++;
+	}
+	s->node_preferred = terms;
+}
+
+/* --- affinity between Pods, and spreading --- */
+
+void pod_sel_init(struct arena *a, struct pod_sel *sel, struct sv src)
+{
+	const struct val *doc = json_decode(a, src, NULL, NULL), *list, *by_ns;
+	struct sv *names;
+
+	BUG_ON(!doc);
+	list = val_get(doc, F_namespaces);
+	by_ns = val_get(doc, F_namespaceSelector);
+	names = ARENA_ARRAY(a, struct sv, val_len(list));
+	*sel = (struct pod_sel){ .src = src, .namespaces = names };
+	VAL_EACH(list, n)
+		names[sel->n++] = val_str(n);
+	if (by_ns)
+		sel->by_ns = selector_from_label_selector(a, by_ns, NULL);
+	sel->labels = selector_from_label_selector(a, val_get(doc, F_labelSelector), NULL);
+	if (!sel->labels) /* malformed: validation refuses it; matches nothing here */
+		sel->labels = selector_from_label_selector(a, NULL, NULL);
+}
+
+/* Adds "key In/NotIn (the Pod's own value)" for each of the keys the Pod has a label for. */
+static void merge_keys(struct arena *a, struct val *selector, const struct val *keys, const char *op,
+		       const struct val *labels)
+{
+	VAL_EACH(keys, k) {
+		const struct val *value = val_member_sv(labels, val_str(k));
+		struct val *e, *values;
+
+		if (!value)
+			continue;
+		e = val_new_map(a);
+		val_set(a, e, F_key, k);
+		val_set_cstr(a, e, F_operator, op);
+		values = val_set_list(a, e, F_values);
+		val_push(a, values, value);
+		val_push(a, val_ensure_list(a, selector, F_matchExpressions), e);
+	}
+}
+
+static void parse_sel(struct pod_shape *s, struct pod_sel *sel, const struct val *term)
+{
+	struct arena *a = &s->arena;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct val *doc = val_new_map(a), *list = val_new_list(a), *selector;
+	const struct val *names = val_get(term, F_namespaces), *by_ns = val_get(term, F_namespaceSelector);
+
+	if (val_len(names) == 0 && val_type(by_ns) != VAL_MAP)
+		val_push(a, list, val_new_str(a, sv_from(s->ns->name)));
+	VAL_EACH(names, n)
+		val_push(a, list, n);
+	val_set(a, doc, F_namespaces, list);
+	if (val_type(by_ns) == VAL_MAP)
+		val_set(a, doc, F_namespaceSelector, by_ns);
+	if (val_type(val_get(term, F_labelSelector)) == VAL_MAP) {
+		selector = val_clone(a, val_get(term, F_labelSelector));
+		merge_keys(a, selector, val_get(term, F_matchLabelKeys), "In", s->labels);
+		merge_keys(a, selector, val_get(term, F_mismatchLabelKeys), "NotIn", s->labels);
+		val_set(a, doc, F_labelSelector, selector);
+	}
+	json_encode(&b, doc);
+	pod_sel_init(a, sel, arena_sv(a, buf_sv(&b)));
+}
+
+static void parse_terms(struct cache *c, struct pod_shape *s, struct terms *out, const struct val *list, bool weighted)
+{
+	out->p = ARENA_ARRAY(&s->arena, struct affinity_term, val_len(list));
+	VAL_EACH(list, e) {
+		struct affinity_term *t = &out->p[out->n];
+		const struct val *term = weighted ? val_get(e, F_podAffinityTerm) : e;
+
+		t->weight = weighted ? (int32_t)MIN(val_get_int(e, 0, F_weight), 100) : 1;
+		if (weighted && t->weight == 0)
+			continue;
+		parse_sel(s, &t->sel, term);
+		t->topo = cache_topo(c, val_get_str(term, F_topologyKey));
+		out->n++;
+	}
+}
+
+static void parse_affinity(struct cache *c, struct pod_shape *s, const struct val *affinity)
+{
+	const struct val *near = val_get(affinity, F_podAffinity), *apart = val_get(affinity, F_podAntiAffinity);
+
+	parse_terms(c, s, &s->near, val_get(near, F_requiredDuringSchedulingIgnoredDuringExecution), false);
+	parse_terms(c, s, &s->apart, val_get(apart, F_requiredDuringSchedulingIgnoredDuringExecution), false);
+	parse_terms(c, s, &s->near_preferred, val_get(near, F_preferredDuringSchedulingIgnoredDuringExecution), true);
+	parse_terms(c, s, &s->apart_preferred, val_get(apart, F_preferredDuringSchedulingIgnoredDuringExecution), true);
+	s->near_self = s->near.n > 0;
+	for (size_t i = 0; i < s->near.n; i++)
+		s->near_self = s->near_self && pod_sel_matches(&s->near.p[i].sel, s->ns, s->labels);
+
+	s->standing = ARENA_ARRAY(&s->arena, struct standing *,
+				  s->near.n + s->apart.n + s->near_preferred.n + s->apart_preferred.n);
+	for (size_t i = 0; i < s->near.n; i++)
+		s->standing[s->n_standing++] = standing_get(c, STANDING_NEAR, &s->near.p[i], 1);
+	for (size_t i = 0; i < s->apart.n; i++)
+		s->standing[s->n_standing++] = standing_get(c, STANDING_APART, &s->apart.p[i], 1);
+	for (size_t i = 0; i < s->near_preferred.n; i++)
+		s->standing[s->n_standing++] =
+		    standing_get(c, STANDING_WEIGHT, &s->near_preferred.p[i], s->near_preferred.p[i].weight);
+	for (size_t i = 0; i < s->apart_preferred.n; i++)
+		s->standing[s->n_standing++] =
+		    standing_get(c, STANDING_WEIGHT, &s->apart_preferred.p[i], -s->apart_preferred.p[i].weight);
+}
+
+static void parse_spread(struct cache *c, struct pod_shape *s, const struct val *list)
+{
+	s->spread = ARENA_ARRAY(&s->arena, struct spread, val_len(list));
+	VAL_EACH(list, e) {
+		struct spread *x = &s->spread[s->n_spread++];
+
+		parse_sel(s, &x->sel, e);
+		x->topo = cache_topo(c, val_get_str(e, F_topologyKey));
+		x->max_skew = (int32_t)MIN(MAX(val_get_int(e, 1, F_maxSkew), 1), INT32_MAX);
+		x->min_domains = (int32_t)MIN(MAX(val_get_int(e, 1, F_minDomains), 1), INT32_MAX);
+		x->hard = !val_is(val_get(e, F_whenUnsatisfiable), "ScheduleAnyway");
+		x->honor_affinity = !val_is(val_get(e, F_nodeAffinityPolicy), "Ignore");
+		x->honor_taints = val_is(val_get(e, F_nodeTaintsPolicy), "Honor");
+		x->self = selector_matches(x->sel.labels, s->labels);
+	}
+}
+
+/* --- the table of shapes --- */
+
+struct pod_shape *pod_shape_get(struct cache *c, const struct val *pod)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct pod_shape *s;
+	const struct val *doc;
+
+	put_identity(&b, pod);
+	s = strmap_get(&c->shapes, buf_sv(&b));
+	if (s) {
+		s->refs++;
+		return s;
+	}
+	s = xcalloc(1, sizeof(*s));
+	s->refs = 1;
+	doc = json_decode(&s->arena, buf_sv(&b), NULL, NULL);
+	BUG_ON(!doc);
+	s->ns = cache_ns_get(c, val_get_str(doc, F_namespace));
+	s->labels = val_get(doc, F_labels);
+	s->owner = val_get_str(doc, F_uid);
+	s->priority = (int32_t)val_get_int(doc, 0, F_priority);
+	s->never_preempts = val_is(val_get(doc, F_preemptionPolicy), "Never");
+	parse_requests(c, s, doc);
+	parse_containers(s, doc);
+	parse_tolerations(s, val_get(doc, F_tolerations));
+	parse_node_affinity(s, doc);
+	parse_affinity(c, s, val_get(doc, F_affinity));
+	parse_spread(c, s, val_get(doc, F_topologySpreadConstraints));
+	strmap_set(&c->shapes, buf_sv(&b), s);
+	s->key = buf_detach(&b);
+	return s;
+}
+
+static void unref_all(struct cache *c, struct census **list, size_t n)
+{
+	for (size_t i = 0; list && i < n; i++)
+		census_unref(c, list[i]);
+}
+
+void pod_shape_unref(struct cache *c, struct pod_shape *s)
+{
+	if (--s->refs)
+		return;
+	strmap_del(&c->shapes, sv_from(s->key));
+	for (size_t i = 0; i < s->n_standing; i++)
+		standing_unref(c, s->standing[i]);
+	for (size_t i = 0; i < s->n_spread; i++)
+		census_unref(c, s->spread[i].census);
+	census_unref(c, s->near_census);
+	census_unref(c, s->owner_census);
+	unref_all(c, s->apart_census, s->apart.n);
+	unref_all(c, s->near_preferred_census, s->near_preferred.n);
+	unref_all(c, s->apart_preferred_census, s->apart_preferred.n);
+	cache_ns_unref(c, s->ns);
+	arena_release(&s->arena);
+	free(s->req.v);
+	free(s->key);
+	free(s);
+}

@@ -1,0 +1,195 @@
+#include "scheduler/queue.h"
+
+static bool more_important(const void *a, const void *b)
+{
+	const struct pod_info *x = a, *y = b;
+
+	if (x->shape->priority != y->shape->priority)
+		return x->shape->priority > y->shape->priority;
+	if (x->queued_ns != y->queued_ns)
+		return x->queued_ns < y->queued_ns;
+	return x->seq < y->seq;
+}
+
+static bool sooner(const void *a, const void *b)
+{
+	const struct pod_info *x = a, *y = b;
+
+	if (x->backoff_until_ns != y->backoff_until_ns)
+		return x->backoff_until_ns < y->backoff_until_ns;
+	return x->seq < y->seq;
+}
+
+void queue_init(struct queue *q, struct cache *c)
+{
+	*q = (struct queue){ .cache = c };
+	heap_init(&q->active, offsetof(struct pod_info, heap_at), more_important);
+	heap_init(&q->backoff, offsetof(struct pod_info, heap_at), sooner);
+	list_init(&q->unschedulable);
+	list_init(&q->gated);
+}
+
+void queue_release(struct queue *q)
+{
+	heap_release(&q->active);
+	heap_release(&q->backoff);
+}
+
+void queue_remove(struct queue *q, struct pod_info *p)
+{
+	switch (p->place) {
+	case POD_ACTIVE:
+		heap_remove(&q->active, p);
+		break;
+	case POD_BACKOFF:
+		heap_remove(&q->backoff, p);
+		break;
+	case POD_UNSCHEDULABLE:
+		q->n_unschedulable--;
+		list_del(&p->waiting);
+		break;
+	case POD_GATED:
+		q->n_gated--;
+		list_del(&p->waiting);
+		break;
+	case POD_NOWHERE:
+	case POD_ON_NODE:
+		return;
+	}
+	p->place = POD_NOWHERE;
+}
+
+static bool gated(const struct pod_info *p)
+{
+	return val_len(obj_get(p->obj, F_spec, F_schedulingGates)) > 0;
+}
+
+/* To the gated ones, to the active ones, or to those whose back-off is not over. */
+static void enqueue(struct queue *q, struct pod_info *p, int64_t now_ns)
+{
+	BUG_ON(p->place != POD_NOWHERE);
+	if (gated(p)) {
+		p->place = POD_GATED;
+		q->n_gated++;
+		list_add_tail(&q->gated, &p->waiting);
+	} else if (p->backoff_until_ns > now_ns) {
+		p->place = POD_BACKOFF;
+		heap_push(&q->backoff, p);
+	} else {
+		p->place = POD_ACTIVE;
+		heap_push(&q->active, p);
+	}
+}
+
+void queue_add(struct queue *q, struct pod_info *p, int64_t now_ns)
+{
+	p->seq = q->seq++;
+	p->queued_ns = now_ns;
+	p->backoff_until_ns = 0;
+	enqueue(q, p, now_ns);
+}
+
+struct pod_info *queue_pop(struct queue *q)
+{
+	struct pod_info *p = heap_pop(&q->active);
+
+	if (p) {
+		p->place = POD_NOWHERE;
+		p->attempts++;
+	}
+	return p;
+}
+
+static void start_backoff(struct pod_info *p, int64_t now_ns)
+{
+	int64_t d = QUEUE_BACKOFF_NS;
+
+	for (unsigned i = 1; i < p->attempts && d < QUEUE_BACKOFF_MAX_NS; i++)
+		d *= 2;
+	p->backoff_until_ns = now_ns + MIN(d, QUEUE_BACKOFF_MAX_NS);
+}
+
+void queue_park(struct queue *q, struct pod_info *p, uint32_t rejected_by, int64_t now_ns)
+{
+	BUG_ON(p->place != POD_NOWHERE);
+	start_backoff(p, now_ns);
+	p->rejected_by = rejected_by;
+	p->parked_ns = now_ns;
+	p->place = POD_UNSCHEDULABLE;
+	q->n_unschedulable++;
+	list_add_tail(&q->unschedulable, &p->waiting);
+}
+
+void queue_retry(struct queue *q, struct pod_info *p, int64_t now_ns)
+{
+	start_backoff(p, now_ns);
+	enqueue(q, p, now_ns);
+}
+
+void queue_again(struct queue *q, struct pod_info *p, int64_t now_ns)
+{
+	enqueue(q, p, now_ns);
+}
+
+static bool may_help(struct queue *q, const struct pod_info *p, const struct sched_change *change)
+{
+	/* Rejected by nobody in particular (there were no nodes): anything may help. */
+	if (p->rejected_by == 0)
+		return true;
+	for (int i = 0; i < _PLUGIN_MAX; i++) {
+		const struct plugin *pl = plugin_table[i];
+
+		if ((p->rejected_by & (1u << i)) && (pl->events & change->what) &&
+		    (!pl->hint || !(change->what & ~(uint32_t)EV_NODE_DELETE) || pl->hint(q->cache, p, change)))
+			return true;
+	}
+	return false;
+}
+
+size_t queue_event(struct queue *q, const struct sched_change *change, int64_t now_ns)
+{
+	size_t moved = 0;
+
+	if (change->what == 0)
+		return 0;
+	LIST_EACH(&q->unschedulable, it) {
+		struct pod_info *p = LIST_ENTRY(it, struct pod_info, waiting);
+
+		if (!may_help(q, p, change))
+			continue;
+		queue_remove(q, p);
+		enqueue(q, p, now_ns);
+		moved++;
+	}
+	return moved;
+}
+
+void queue_tick(struct queue *q, int64_t now_ns)
+{
+	struct pod_info *p;
+
+	while ((p = heap_peek(&q->backoff)) && p->backoff_until_ns <= now_ns) {
+		queue_remove(q, p);
+		enqueue(q, p, now_ns);
+	}
+	while (!list_empty(&q->unschedulable)) {
+		p = LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting);
+		if (p->parked_ns + QUEUE_FLUSH_NS > now_ns)
+			break;
+		queue_remove(q, p);
+		enqueue(q, p, now_ns);
+	}
+}
+
+int64_t queue_next_tick(const struct queue *q)
+{
+	const struct pod_info *p = heap_peek(&q->backoff);
+	int64_t at = p ? p->backoff_until_ns : 0;
+
+	if (!list_empty(&q->unschedulable)) {
+		int64_t flush = LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting)->parked_ns + QUEUE_FLUSH_NS;
+
+		at = at ? MIN(at, flush) : flush;
+	}
+	return at;
+}

@@ -1,0 +1,105 @@
+/* Taking Pods from the queue, one cycle each, and what follows from the cycle's outcome. */
+#include "base/log.h"
+#include "scheduler/scheduler-internal.h"
+
+#include <stdlib.h>
+
+#define BATCH 16 /* cycles before the lock and the thread are given to others */
+
+static struct job *job_new(enum job_kind kind, struct pod_info *p, const char *node, struct sv message)
+{
+	struct job *j = xcalloc(1, sizeof(*j));
+
+	list_init(&j->link);
+	j->kind = kind;
+	j->obj = obj_ref(p->obj);
+	j->node = node ? xstrdup(node) : NULL;
+	j->message = message.n ? xstrndup(message.p, message.n) : NULL;
+	return j;
+}
+
+/* Does the Pod's status say this already? */
+static bool status_says(const struct pod_info *p, struct sv message, struct sv nominated)
+{
+	if (nominated.n && !sv_eq(val_str(obj_get(p->obj, F_status, F_nominatedNodeName)), nominated))
+		return false;
+	VAL_EACH(obj_get(p->obj, F_status, F_conditions), c)
+		if (val_is(val_get(c, F_type), "PodScheduled"))
+			return val_is(val_get(c, F_status), "False") && val_is(val_get(c, F_reason), "Unschedulable") &&
+			       sv_eq(val_get_str(c, F_message), message);
+	return false;
+}
+
+static void start_preemption(struct scheduler *s, struct pod_info *p, const struct preemption *pre)
+{
+	for (size_t i = 0; i < pre->n; i++) {
+		struct pod_info *v = pre->victims[i];
+
+		if (v->deleting)
+			continue;
+		job_add_locked(s, job_new(JOB_EVICT, v, NULL, SV("")));
+		recorder_event(s->recorder, RES(core_pods), obj_root(v->obj), "Normal", "Preempted",
+			       "Preempted by pod %.*s on node %s", SV_ARG(pod_uid(p)), pre->node->name);
+	}
+	/* Less important Pods that were promised this node have to look again. */
+	for (size_t i = pre->node->nominated.n; i-- > 0;)
+		if (pre->node->nominated.p[i]->shape->priority < p->shape->priority)
+			cache_nominate(&s->cache, pre->node->nominated.p[i], SV(""));
+	cache_nominate(&s->cache, p, sv_from(pre->node->name));
+}
+
+static void no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info *p)
+{
+	struct preemption pre = { 0 };
+	struct sv message = cycle_message(cs);
+
+	if (preemption_find(cs, &pre))
+		start_preemption(s, p, &pre);
+	if (pre.message.n)
+		message = arena_svf(&s->arena, "%.*s %.*s", SV_ARG(message), SV_ARG(pre.message));
+	recorder_event(s->recorder, RES(core_pods), obj_root(p->obj), "Warning", "FailedScheduling", "%.*s",
+		       SV_ARG(message));
+	if (!status_says(p, message, p->nominated))
+		job_add_locked(s, job_new(JOB_STATUS, p, p->nominated.n ? p->nominated.p : NULL, message));
+	queue_park(&s->queue, p, cs->rejected_by, env_mono_ns(s->env));
+}
+
+static void schedule_one(struct scheduler *s, struct pod_info *p)
+{
+	struct node_info *node = NULL;
+	struct cycle_state cs;
+	struct job *j;
+
+	if (p->deleting)
+		return; /* its end will be reported */
+	arena_reset(&s->arena);
+	if (cycle_begin(&cs, &s->cache, p, &s->arena) == SCHED_OK) {
+		cs.chance = env_random_u64(s->env);
+		node = cycle_find(&cs, &s->start);
+	}
+	if (!node) {
+		no_node(s, &cs, p);
+		return;
+	}
+	cache_nominate(&s->cache, p, SV(""));
+	cache_assume(&s->cache, p, node);
+	p->binding = true;
+	j = job_new(JOB_BIND, p, node->name, SV(""));
+	j->pod = p;
+	job_add_locked(s, j);
+	scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_ADD, .pod = p });
+}
+
+void scheduler_cycle_task(void *ctx)
+{
+	struct scheduler *s = ctx;
+	struct pod_info *p;
+
+	pthread_mutex_lock(&s->lock);
+	for (int i = 0; i < BATCH && !s->stopping && (p = queue_pop(&s->queue)); i++)
+		schedule_one(s, p);
+	s->cycling = false;
+	if (!s->stopping)
+		scheduler_kick_locked(s);
+	scheduler_unref_locked(s);
+}

@@ -1,0 +1,68 @@
+/* scheduler-internal.h - shared by scheduler.c, schedule.c and bind.c; nobody else includes it.
+ *
+ * One lock for everything. Informer handlers and cycles take it; API calls are made by jobs, tasks
+ * that hold it only before and after the call. A cycle keeps it for some tens of microseconds.
+ *
+ * The scheduler is reference-counted as src/client/workq.c is: what is handed to the env holds a
+ * reference, so that a late task finds its memory, sees `stopping` and leaves.
+ */
+#pragma once
+
+#include "client/events.h"
+#include "client/informer.h"
+#include "scheduler/queue.h"
+#include "scheduler/scheduler.h"
+
+#include <pthread.h>
+
+enum job_kind {
+	JOB_BIND,   /* POST pods/NAME/binding */
+	JOB_STATUS, /* PodScheduled=False, and nominatedNodeName */
+	JOB_EVICT   /* delete a victim of preemption */
+};
+
+/* One API call to make. */
+struct job {
+	struct list link;
+	enum job_kind kind;
+	struct pod_info *pod; /* JOB_BIND: kept alive by pod->binding; else NULL */
+	struct obj *obj;      /* the Pod it is about; reference */
+	char *node;	      /* to bind to; to nominate (or NULL) */
+	char *message;
+};
+
+struct scheduler {
+	struct env *env;
+	struct client *client;
+	char *name;
+	int parallelism;
+
+	pthread_mutex_t lock;
+	pthread_cond_t quiet; /* running turned 0 */
+	struct cache cache;
+	struct queue queue;
+	struct strmap pods; /* "ns/name" -> struct pod_info * */
+	struct arena arena; /* of the cycle under way */
+	size_t start;	    /* node to begin with next time */
+
+	struct informer_factory *informers;
+	struct recorder *recorder;
+	struct list jobs;
+	int job_tasks; /* posted or running */
+	int running;   /* tasks of ours under way */
+	bool cycling;  /* a cycle task is posted or running */
+	bool ready, stopping;
+	struct env_timer *timer;
+	int64_t timer_ns;
+	unsigned refs;
+};
+
+void scheduler_unref_locked(struct scheduler *s); /* unlocks */
+/* Starts a cycle if there is something to schedule, and the timer for what comes later. */
+void scheduler_kick_locked(struct scheduler *s);
+void scheduler_event_locked(struct scheduler *s, const struct sched_change *change);
+void scheduler_cycle_task(void *s);
+
+/* The job is taken. */
+void job_add_locked(struct scheduler *s, struct job *j);
+void job_free(struct job *j);

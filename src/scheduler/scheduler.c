@@ -1,0 +1,389 @@
+/* Life of the scheduler, and what the informers' news do to its queue and cache. */
+#include "scheduler/scheduler-internal.h"
+#include "base/buf.h"
+
+#include <stdlib.h>
+
+#define READY_POLL_NS (10 * NS_PER_MS)
+#define BIND_PARALLELISM 16
+
+void scheduler_unref_locked(struct scheduler *s)
+{
+	bool last = --s->refs == 0;
+
+	pthread_mutex_unlock(&s->lock);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->quiet);
+	free(s->name);
+	free(s);
+}
+
+/* --- time --- */
+
+static void timer_task(void *ctx)
+{
+	struct scheduler *s = ctx;
+	struct pod_info *p;
+	int64_t now;
+
+	pthread_mutex_lock(&s->lock);
+	/* Usually this very timer; when it came too late to be stopped, its successor. */
+	if (s->timer && env_timer_stop(s->env, TAKE(s->timer)))
+		s->refs--;
+	if (!s->stopping) {
+		now = env_mono_ns(s->env);
+		if (!s->ready)
+			s->ready = informer_factory_synced(s->informers);
+		queue_tick(&s->queue, now);
+		/* Bound, as far as the API answered, but never seen so: ask again. */
+		while ((p = cache_expired(&s->cache, now)))
+			queue_retry(&s->queue, p, now);
+		scheduler_kick_locked(s);
+	}
+	scheduler_unref_locked(s);
+}
+
+static void set_timer(struct scheduler *s, int64_t at, int64_t now)
+{
+	if (s->timer && s->timer_ns <= at)
+		return;
+	if (s->timer) {
+		if (!env_timer_stop(s->env, TAKE(s->timer)))
+			return; /* its task is on its way, waits for the lock, and will come here again */
+		s->refs--;
+	}
+	s->refs++;
+	s->timer_ns = at;
+	s->timer = env_after(s->env, at - now, timer_task, s);
+}
+
+void scheduler_kick_locked(struct scheduler *s)
+{
+	int64_t now = env_mono_ns(s->env), at, expiry;
+
+	if (!s->ready) {
+		set_timer(s, now + READY_POLL_NS, now);
+		return;
+	}
+	if (!s->cycling && s->queue.active.n) {
+		s->cycling = true;
+		s->refs++;
+		env_post(s->env, scheduler_cycle_task, s);
+	}
+	at = queue_next_tick(&s->queue);
+	expiry = cache_next_expiry(&s->cache);
+	if (expiry && (!at || expiry < at))
+		at = expiry;
+	if (at)
+		set_timer(s, at, now);
+}
+
+void scheduler_event_locked(struct scheduler *s, const struct sched_change *change)
+{
+	queue_event(&s->queue, change, env_mono_ns(s->env));
+}
+
+/* --- Pods --- */
+
+static struct sv pod_key(struct buf *b, const struct obj *o)
+{
+	buf_clear(b);
+	buf_addsv(b, obj_ns(o));
+	buf_addc(b, '/');
+	buf_addsv(b, obj_name(o));
+	return buf_sv(b);
+}
+
+static bool terminal(const struct obj *o)
+{
+	const struct val *phase = obj_get(o, F_status, F_phase);
+
+	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
+}
+
+static void pod_gone(struct scheduler *s, struct sv key, struct pod_info *p)
+{
+	strmap_del(&s->pods, key);
+	if (p->place == POD_ON_NODE) {
+		cache_remove_pod(&s->cache, p);
+		scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_DELETE, .pod = p });
+	} else {
+		queue_remove(&s->queue, p);
+	}
+	/* One less promised: whoever was kept out by it may look again. */
+	if (p->nominated.n) {
+		cache_nominate(&s->cache, p, SV(""));
+		scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_DELETE, .pod = p });
+	}
+	if (p->binding)
+		p->gone = true;
+	else
+		pod_info_free(&s->cache, p);
+}
+
+static void pod_assigned(struct scheduler *s, struct pod_info *p, struct obj *o, struct sv node)
+{
+	uint32_t what = EV_POD_ADD;
+
+	if (p->place == POD_ON_NODE && !sv_is(node, p->node->name)) {
+		/* Assumed on one node, bound by somebody else to another. */
+		cache_remove_pod(&s->cache, p);
+		scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_DELETE, .pod = p });
+	}
+	if (p->place == POD_ON_NODE) {
+		bool deleting = p->deleting;
+		struct pod_shape *shape = p->shape;
+
+		shape->refs++; /* compared below: must not be freed and made anew in between */
+		if (!p->assumed)
+			what = 0;
+		cache_confirm(&s->cache, p);
+		cache_update_pod(&s->cache, p, o);
+		if (p->shape != shape || p->deleting != deleting)
+			what |= EV_POD_UPDATE;
+		pod_shape_unref(&s->cache, shape);
+	} else {
+		queue_remove(&s->queue, p);
+		cache_nominate(&s->cache, p, SV(""));
+		pod_info_set(&s->cache, p, o);
+		cache_add_pod(&s->cache, p, node);
+	}
+	scheduler_event_locked(s, &(struct sched_change){ .what = what, .pod = p });
+}
+
+static size_t gates(const struct obj *o)
+{
+	return val_len(obj_get(o, F_spec, F_schedulingGates));
+}
+
+static void pod_unassigned(struct scheduler *s, struct pod_info *p, struct obj *o)
+{
+	struct pod_shape *shape;
+	enum pod_place was = p->place;
+	bool same;
+
+	if (was == POD_ON_NODE) {
+		if (p->assumed) /* an older state than ours */
+			cache_update_pod(&s->cache, p, o);
+		return;
+	}
+	shape = pod_shape_get(&s->cache, obj_root(o));
+	same = shape == p->shape && (gates(o) > 0) == (gates(p->obj) > 0);
+	/* Mostly it is our own writing of its status. Only what scheduling asks of it matters. */
+	if (!same)
+		queue_remove(&s->queue, p);
+	pod_info_set(&s->cache, p, o);
+	pod_shape_unref(&s->cache, shape);
+	if (!same && was != POD_NOWHERE)
+		queue_again(&s->queue, p, env_mono_ns(s->env));
+}
+
+static void on_pod(struct scheduler *s, struct obj *o)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv key = pod_key(&b, o), node = val_str(obj_get(o, F_spec, F_nodeName));
+	struct pod_info *p = strmap_get(&s->pods, key);
+
+	if (p && !sv_eq(pod_uid(p), obj_uid(o))) {
+		pod_gone(s, key, p);
+		p = NULL;
+	}
+	if (terminal(o) || (!node.n && !sv_is(val_str(obj_get(o, F_spec, F_schedulerName)), s->name))) {
+		if (p)
+			pod_gone(s, key, p);
+		return;
+	}
+	if (!p) {
+		p = pod_info_new(&s->cache, o);
+		strmap_set(&s->pods, key, p);
+		if (!node.n) {
+			cache_nominate(&s->cache, p, val_str(obj_get(o, F_status, F_nominatedNodeName)));
+			queue_add(&s->queue, p, env_mono_ns(s->env));
+			return;
+		}
+	}
+	if (node.n)
+		pod_assigned(s, p, o, node);
+	else
+		pod_unassigned(s, p, o);
+}
+
+static void pod_added(struct obj *o, void *ctx)
+{
+	struct scheduler *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	on_pod(s, o);
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	(void)old;
+	pod_added(neu, ctx);
+}
+
+static void pod_deleted(struct obj *o, void *ctx)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct scheduler *s = ctx;
+	struct pod_info *p;
+
+	pthread_mutex_lock(&s->lock);
+	p = strmap_get(&s->pods, pod_key(&b, o));
+	if (p)
+		pod_gone(s, buf_sv(&b), p);
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* --- nodes and namespaces --- */
+
+static void node_set(struct obj *o, void *ctx)
+{
+	struct scheduler *s = ctx;
+	struct sched_change change = { 0 };
+
+	pthread_mutex_lock(&s->lock);
+	change.node = cache_set_node(&s->cache, o, &change.what);
+	scheduler_event_locked(s, &change);
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	(void)old;
+	node_set(neu, ctx);
+}
+
+static void node_deleted(struct obj *o, void *ctx)
+{
+	struct scheduler *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	if (cache_remove_node(&s->cache, obj_name(o)))
+		scheduler_event_locked(s, &(struct sched_change){ .what = EV_NODE_DELETE });
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void namespace_set(struct obj *o, void *ctx)
+{
+	struct scheduler *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	cache_set_namespace(&s->cache, o, false);
+	scheduler_event_locked(s, &(struct sched_change){ .what = EV_NAMESPACE });
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void namespace_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!val_equal(obj_labels(old), obj_labels(neu)))
+		namespace_set(neu, ctx);
+}
+
+static void namespace_deleted(struct obj *o, void *ctx)
+{
+	struct scheduler *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	cache_set_namespace(&s->cache, o, true);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* --- life --- */
+
+struct scheduler *scheduler_new(const struct scheduler_opts *o)
+{
+	static const struct informer_handler pods = { pod_added, pod_updated, pod_deleted };
+	static const struct informer_handler nodes = { node_set, node_updated, node_deleted };
+	static const struct informer_handler namespaces = { namespace_set, namespace_updated, namespace_deleted };
+	struct scheduler *s = xcalloc(1, sizeof(*s));
+
+	s->env = o->env;
+	s->client = o->client;
+	s->name = xstrdup(o->name ? o->name : "default-scheduler");
+	s->parallelism = o->bind_parallelism > 0 ? o->bind_parallelism : BIND_PARALLELISM;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->quiet, NULL);
+	cache_init(&s->cache);
+	queue_init(&s->queue, &s->cache);
+	list_init(&s->jobs);
+	s->refs = 1;
+	s->recorder = recorder_new(o->client, s->name, "");
+	s->informers = informer_factory_new(o->client);
+	/* Nodes first: fewer Pods then meet a node that is not known yet. */
+	informer_add_handler(informer_get(s->informers, RES(core_nodes), NULL, NULL, NULL), &nodes, s);
+	informer_add_handler(informer_get(s->informers, RES(core_namespaces), NULL, NULL, NULL), &namespaces, s);
+	informer_add_handler(informer_get(s->informers, RES(core_pods), NULL, NULL, NULL), &pods, s);
+	informer_factory_start(s->informers);
+	pthread_mutex_lock(&s->lock);
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+	return s;
+}
+
+bool scheduler_synced(struct scheduler *s)
+{
+	bool ready;
+
+	pthread_mutex_lock(&s->lock);
+	ready = s->ready;
+	pthread_mutex_unlock(&s->lock);
+	return ready;
+}
+
+static void free_jobs(struct scheduler *s)
+{
+	LIST_EACH(&s->jobs, it) {
+		struct job *j = LIST_ENTRY(it, struct job, link);
+
+		list_del(&j->link);
+		if (j->pod) {
+			j->pod->binding = false;
+			if (j->pod->gone)
+				pod_info_free(&s->cache, j->pod);
+		}
+		job_free(j);
+	}
+}
+
+struct scheduler *scheduler_free(struct scheduler *s)
+{
+	if (!s)
+		return NULL;
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	pthread_mutex_unlock(&s->lock);
+	s->informers = informer_factory_free(s->informers); /* no handler runs from here on */
+	pthread_mutex_lock(&s->lock);
+	if (s->timer && env_timer_stop(s->env, TAKE(s->timer)))
+		s->refs--;
+	while (s->running)
+		pthread_cond_wait(&s->quiet, &s->lock);
+	free_jobs(s);
+	STRMAP_EACH(&s->pods, e) {
+		struct pod_info *p = e->value;
+
+		if (p->place == POD_ON_NODE)
+			cache_remove_pod(&s->cache, p);
+		else
+			queue_remove(&s->queue, p);
+		pod_info_free(&s->cache, p);
+	}
+	strmap_release(&s->pods);
+	queue_release(&s->queue);
+	cache_release(&s->cache);
+	arena_release(&s->arena);
+	pthread_mutex_unlock(&s->lock);
+	s->recorder = recorder_free(s->recorder);
+	pthread_mutex_lock(&s->lock);
+	scheduler_unref_locked(s);
+	return NULL;
+}
