@@ -113,11 +113,12 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 
 static int start_proxy(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
 {
+	const char *table = cluster_tag(&a->arena, o->data_dir);
 	struct proxy_backend *backend;
 
 	if (o->disable_proxy)
 		return 0;
-	backend = proxy_backend_nft_new(err);
+	backend = proxy_backend_nft_new(table, err);
 	if (!backend)
 		return err_wrap(err, "opening nftables");
 	a->proxy_client = apiserver_client(api, "kube-proxy", "system:kube-proxy", NULL);
@@ -128,8 +129,7 @@ static int start_proxy(struct agent *a, struct apiserver *api, const struct serv
 		.backend = backend,
 		.node_name = o->node_name,
 		.cluster_cidr = o->cluster_cidr,
-		.node_ip = o->node_ip,
-		.table = cluster_tag(&a->arena, o->data_dir),
+		.table = table,
 	    },
 	    err);
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");

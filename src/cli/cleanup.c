@@ -27,15 +27,15 @@ int cmd_cleanup(int argc, char **argv)
 	usual = strcmp(data_dir, DEFAULT_DATA_DIR) == 0;
 	env = env_real_new(2);
 	rc = node_cleanup(
-		&(struct node_cleanup_opts){
-			.env = env,
-			.data_dir = data_dir,
-			.kubelet_root = usual ? "/var/lib/kubelet" : NULL,
-			.log_dir = usual ? "/var/log/pods" : arena_printf(&a, "%s/pod-logs", data_dir),
-			.cgroup_root = usual ? "/kubepods" : arena_printf(&a, "/%s", cluster_tag(&a, data_dir)),
-			.images = images,
-		},
-		&err);
+	    &(struct node_cleanup_opts){
+		.env = env,
+		.data_dir = data_dir,
+		.kubelet_root = usual ? "/var/lib/kubelet" : NULL,
+		.log_dir = usual ? "/var/log/pods" : arena_printf(&a, "%s/pod-logs", data_dir),
+		.cgroup_root = usual ? "/kubepods" : arena_printf(&a, "/%s", cluster_tag(&a, data_dir)),
+		.images = images,
+	    },
+	    &err);
 	if (rc == 0)
 		rc = proxy_cleanup(cluster_tag(&a, data_dir), &err);
 	env_real_free(env);

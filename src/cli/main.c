@@ -1,12 +1,109 @@
-/* The command table; see cli/README.md. */
-#include "base/base.h"
+/* The command table. A command is one entry here and one file. */
+#include "cli/cli.h"
 
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
-int main(int argc, char **argv)
+const struct command commands[] = {
+	{ "server", "[flags]", "run a cluster: API server, controllers, scheduler and this node", 0, cmd_server },
+	{ "image import", "FILE", "load a docker or OCI image archive into this node", CMD_NEEDS_ROOT,
+	  cmd_image_import },
+	{ "image demo", "", "make the demo image of the examples on this node", CMD_NEEDS_ROOT, cmd_image_demo },
+	{ "cleanup", "[flags]", "end this node's pods and remove what they left on the machine", CMD_NEEDS_ROOT,
+	  cmd_cleanup },
+	{ "version", "", "print the version", 0, cmd_version },
+	{ "help", "[COMMAND]", "list commands, or one command's flags", 0, cmd_help },
+	{ NULL, NULL, NULL, 0, NULL },
+};
+
+int cli_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("caravel: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return 1;
+}
+
+int cli_fail_err(struct err *err)
+{
+	int rc = cli_fail("%s", err_msg(err));
+
+	err_release(err);
+	return rc;
+}
+
+int cmd_version(int argc, char **argv)
 {
 	(void)argc;
 	(void)argv;
-	puts("caravel " CARAVEL_VERSION);
+	puts("caravel v" CARAVEL_VERSION " (Kubernetes v1.35.0)");
 	return 0;
+}
+
+/* How many words of argv name the command; 0: they do not. */
+static int matches(const struct command *c, int argc, char **argv)
+{
+	struct sv rest = sv_from(c->name), word;
+	int n = 0;
+
+	while (sv_split(&rest, ' ', &word)) {
+		if (n >= argc || !sv_is(word, argv[n]))
+			return 0;
+		n++;
+	}
+	return n;
+}
+
+static const struct command *find_command(int argc, char **argv, int *ret_words)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		*ret_words = matches(c, argc, argv);
+		if (*ret_words)
+			return c;
+	}
+	return NULL;
+}
+
+int cmd_help(int argc, char **argv)
+{
+	int words;
+	const struct command *c = argc > 1 ? find_command(argc - 1, argv + 1, &words) : NULL;
+	char *help[] = { argc > 1 ? argv[1] : NULL, (char[]){ "--help" }, NULL };
+
+	if (c && c->run != cmd_help) {
+		printf("usage: caravel %s %s\n%s\n\n", c->name, c->args, c->help);
+		return c->run(2, help);
+	}
+	puts("Caravel is Kubernetes in one small binary.\n\nusage: caravel COMMAND\n");
+	for (c = commands; c->name; c++)
+		if (!(c->flags & CMD_HIDDEN))
+			printf("  %-14s %-10s %s\n", c->name, c->args, c->help);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	int words = 0;
+
+	/* A peer that hangs up is an error of that write, not the end of the process. */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return cmd_help(1, argv);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return cmd_help(1, argv);
+	if (strcmp(argv[1], "--version") == 0)
+		return cmd_version(1, argv);
+	c = find_command(argc - 1, argv + 1, &words);
+	if (!c)
+		return cli_fail("unknown command '%s'; 'caravel help' lists them", argv[1]);
+	if ((c->flags & CMD_NEEDS_ROOT) && geteuid() != 0)
+		return cli_fail("'caravel %s' needs root", c->name);
+	return c->run(argc - words, argv + words);
 }
