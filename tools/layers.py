@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""Fails on an #include that docs/ARCHITECTURE.md's layer table does not allow.
+"""Reads every source file and fails on two kinds of arrows nobody may draw.
 
 usage: layers.py SOURCE_ROOT
+
+1. An #include that docs/ARCHITECTURE.md's layer table does not allow.
+2. A component that asks the operating system for time, chance, threads or sockets by itself instead of
+   its struct env: such code would not run in the simulator. Exceptions are in MAY, each with its reason.
 """
 import os
 import re
@@ -28,29 +32,82 @@ ALLOWED = {
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
+# The folders that implement struct env, and everything it stands for.
+ENV = {"base", "ev", "net"}
+SYSTEM = re.compile(r"""(?<![\w.>])(
+    (?P<time> clock_gettime | clock_nanosleep | gettimeofday | time | ftime | nanosleep | usleep | sleep |
+        localtime | localtime_r | timerfd_create | setitimer | alarm |
+        pthread_cond_timedwait | pthread_cond_clockwait | sem_timedwait) |
+    (?P<chance> getrandom | getentropy | rand | rand_r | random | srand | srandom | [delmn]rand48 | RAND_bytes |
+        RAND_priv_bytes | mkstemp | mkdtemp) |
+    (?P<threads> pthread_create | thrd_create | uv_thread_create | uv_queue_work | fork | vfork | clone | posix_spawnp? |
+        system | popen) |
+    (?P<sockets> socket | socketpair | connect | accept4? | poll | ppoll | select | pselect | epoll_\w+ | getaddrinfo)
+    )\s*\(""", re.X)
+
+# (file or folder, what): why it may.
+MAY = {
+    ("kubelet/containerd.c", "time"): "starts and stops another program; not part of any task of the simulator",
+    ("kubelet/node_cleanup.c", "time"): "a command of its own that waits for the kernel to end processes",
+    ("kubelet/cgroups.c", "time"): "the kernel empties a cgroup a moment after its processes were killed",
+    ("kubelet/hooks.c", "sockets"): "the real probes, behind the hooks that the simulator replaces",
+    ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
+    ("kubelet/atomic_writer.c", "chance"): "a directory name nobody else has, on a real disk",
+    ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
+    ("cli/server.c", "threads"): "where threads come from: one for each network loop",
+}
+COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
+
+
+def without_comments(text):
+    """The text with comments and strings blanked, line numbers kept."""
+    return COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m.group(0)), text)
+
+
+def forbidden_includes(path, layer, text):
+    for number, line in enumerate(text.splitlines(), 1):
+        m = INCLUDE.match(line)
+        if not m or "/" not in m.group(1):
+            continue
+        target = m.group(1).split("/")[0]
+        if target in ALLOWED and target != layer and target not in ALLOWED[layer]:
+            yield f"{path}:{number}: {layer} must not include {m.group(1)}"
+
+
+def system_calls(path, inside, text, used):
+    for number, line in enumerate(without_comments(text).splitlines(), 1):
+        for m in SYSTEM.finditer(line):
+            what = next(k for k, v in m.groupdict().items() if v)
+            # a declaration or a field of that name is no call
+            if re.search(r"\b(struct \w+ \*?|int|void|bool|char \*)\s*$", line[: m.start()]):
+                continue
+            entry = next((e for e in MAY if e[1] == what and (inside == e[0] or inside.startswith(e[0] + "/"))), None)
+            if entry:
+                used.add(entry)
+                continue
+            yield f"{path}:{number}: {m.group(1)}() goes past struct env ({what})"
+
 
 def main(root):
-    bad = 0
-    for folder, _, names in os.walk(os.path.join(root, "src")):
+    bad, used = [], set()
+    src = os.path.join(root, "src")
+    for folder, _, names in os.walk(src):
         for name in sorted(names):
             if not name.endswith((".c", ".h")):
                 continue
             path = os.path.join(folder, name)
-            layer = os.path.relpath(path, os.path.join(root, "src")).split(os.sep)[0]
+            inside = os.path.relpath(path, src)
+            layer = inside.split(os.sep)[0]
             if layer not in ALLOWED:
-                print(f"{path}: folder '{layer}' is in no layer")
-                bad += 1
+                bad.append(f"{path}: folder '{layer}' is in no layer")
                 continue
             with open(path, encoding="utf-8") as f:
-                for number, line in enumerate(f, 1):
-                    m = INCLUDE.match(line)
-                    if not m or "/" not in m.group(1):
-                        continue
-                    target = m.group(1).split("/")[0]
-                    if target in ALLOWED and target != layer and target not in ALLOWED[layer]:
-                        print(f"{path}:{number}: {layer} must not include {m.group(1)}")
-                        bad += 1
-    print(f"layers: {bad} forbidden includes" if bad else "layers: ok")
+                text = f.read()
+            bad += forbidden_includes(path, layer, text)
+            if layer not in ENV:
+                bad += system_calls(path, inside, text, used)
+    bad += [f"layers.py: nothing needs the exception for {where} ({what}) any more" for where, what in set(MAY) - used]
+    print("\n".join(sorted(bad) + [f"layers: {len(bad)} problems" if bad else "layers: ok"]))
     return 1 if bad else 0
 
 

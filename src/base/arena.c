@@ -73,7 +73,7 @@ void *arena_alloc(struct arena *a, size_t n)
 	void *p;
 
 	BUG_ON(n > SIZE_MAX / 2);
-	n = (n + 7) & ~(size_t)7;
+	n = n ? (n + 7) & ~(size_t)7 : 8; /* even nothing has an address */
 	a->bytes += n;
 	if (n <= (size_t)(a->end - a->at)) {
 		p = a->at;

@@ -159,6 +159,5 @@ const struct index_bucket *index_bucket(const struct index *x, const char *name,
 	for (size_t i = 0; i < x->by.n; i++)
 		if (strcmp(x->by.p[i].name, name) == 0)
 			return strmap_get(&x->by.p[i].buckets, key);
-	BUG_ON("no such index");
-	return NULL;
+	bug_abort(__FILE__, __LINE__, "no such index");
 }

@@ -115,20 +115,20 @@ static inline bool val_is(const struct val *v, const char *s)
 #define val_get_int(v, or_else, ...) val_int_or(val_get((v), __VA_ARGS__), (or_else))
 #define val_get_bool(v, ...) val_bool(val_get((v), __VA_ARGS__))
 
-size_t val_len(const struct val *v);                       /* elements of a list, members of a map; else 0 */
-const struct val *val_at(const struct val *v, size_t i);   /* list element or NULL */
+size_t val_len(const struct val *v);			 /* elements of a list, members of a map; else 0 */
+const struct val *val_at(const struct val *v, size_t i); /* list element or NULL */
 
 /* Elements of a list: VAL_EACH(containers, c) use(c); nothing when it is no list. */
-#define VAL_EACH(list, it)                                                                              \
-	for (const struct val *it = val_type(list) == VAL_LIST ? (list)->items : NULL,                  \
-			      *it##_end = it ? it + (list)->n : NULL;                                   \
+#define VAL_EACH(list, it)                                                             \
+	for (const struct val *it = val_type(list) == VAL_LIST ? (list)->items : NULL, \
+			      *it##_end = it ? it + (list)->n : NULL;                  \
 	     it != it##_end; it++)
 
 /* Members of a map, in order: VAL_EACH_MEMBER(labels, m) use(m.key, m.value); */
 struct val_iter {
 	const struct val *at, *end;
-	enum sym sym;	/* SYM_NONE for a string key */
-	struct sv key;	/* always set */
+	enum sym sym;  /* SYM_NONE for a string key */
+	struct sv key; /* always set */
 	struct val *value;
 };
 struct val_iter val_iter(const struct val *map);
@@ -160,15 +160,15 @@ struct val *val_new_raw(struct arena *a, struct sv json); /* copies */
  * v's children become shared: do not go on changing v through the old pointer. v NULL sets null. */
 struct val *val_set(struct arena *a, struct val *map, enum sym key, const struct val *v);
 struct val *val_set_sv(struct arena *a, struct val *map, struct sv key, const struct val *v); /* copies key */
-struct val *val_push(struct arena *a, struct val *list, const struct val *v); /* same rules */
+struct val *val_push(struct arena *a, struct val *list, const struct val *v);		      /* same rules */
 
 void val_set_str(struct arena *a, struct val *map, enum sym key, struct sv s); /* copies s */
 void val_set_cstr(struct arena *a, struct val *map, enum sym key, const char *s);
 void val_set_strf(struct arena *a, struct val *map, enum sym key, const char *fmt, ...) _printf_(4, 5);
 void val_set_int(struct arena *a, struct val *map, enum sym key, int64_t i);
 void val_set_bool(struct arena *a, struct val *map, enum sym key, bool b);
-struct val *val_set_map(struct arena *a, struct val *map, enum sym key);  /* new empty map member */
-struct val *val_set_list(struct arena *a, struct val *map, enum sym key); /* new empty list member */
+struct val *val_set_map(struct arena *a, struct val *map, enum sym key);	   /* new empty map member */
+struct val *val_set_list(struct arena *a, struct val *map, enum sym key);	   /* new empty list member */
 void val_set_str_sv(struct arena *a, struct val *map, struct sv key, struct sv s); /* labels, data */
 /* The member, made an empty map when absent (or not a map). */
 struct val *val_ensure_map(struct arena *a, struct val *map, enum sym key);

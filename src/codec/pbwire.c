@@ -162,8 +162,7 @@ bool pb_next(struct pb_reader *r, struct pb_field *ret)
 
 bool pb_find(struct sv message, uint32_t field, struct pb_field *ret)
 {
-	PB_EACH(message, r, f)
-	{
+	PB_EACH(message, r, f) {
 		if (f.no == field) {
 			*ret = f;
 			return true;

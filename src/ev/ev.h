@@ -15,12 +15,12 @@ struct ev_loop; /* opaque; one per network thread */
 struct ev_timer;
 
 struct ev_loop *ev_loop_new(struct err *err);
-void ev_loop_run(struct ev_loop *l); /* until ev_loop_stop() */
+void ev_loop_run(struct ev_loop *l);  /* until ev_loop_stop() */
 void ev_loop_stop(struct ev_loop *l); /* any thread */
 struct ev_loop *ev_loop_free(struct ev_loop *l);
 bool ev_loop_is_current(const struct ev_loop *l); /* is this its thread? */
-void *ev_loop_uv(struct ev_loop *l); /* the uv_loop_t, for src/ev and src/net only */
-int64_t ev_loop_now_ns(struct ev_loop *l); /* monotonic, cached per iteration */
+void *ev_loop_uv(struct ev_loop *l);		  /* the uv_loop_t, for src/ev and src/net only */
+int64_t ev_loop_now_ns(struct ev_loop *l);	  /* monotonic, cached per iteration */
 
 /* Runs fn(ctx) on l's thread; from any thread; in order per poster; wakes the loop at most
  * once for a burst. */
@@ -42,9 +42,9 @@ struct env *env_real_free(struct env *e);
 /* Child processes, supervised without threads of their own. */
 struct child;
 struct child_opts {
-	const char *const *argv; /* NULL-terminated; argv[0] looked up in PATH */
-	const char *const *envp; /* NULL: inherit */
-	const char *cwd;	 /* NULL: inherit */
+	const char *const *argv;	    /* NULL-terminated; argv[0] looked up in PATH */
+	const char *const *envp;	    /* NULL: inherit */
+	const char *cwd;		    /* NULL: inherit */
 	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null for stdin, inherit for the others */
 	bool new_session;		    /* setsid: outlives us when asked to (containerd shims) */
 	bool die_with_parent;		    /* PR_SET_PDEATHSIG SIGTERM */

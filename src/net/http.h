@@ -36,8 +36,8 @@ struct http_header {
 
 /* What the verified client certificate says. */
 struct http_peer {
-	bool has_cert;	    /* presented and verified against the client CA */
-	bool bad_cert;	    /* presented but not verifiable (expired, foreign): authn must refuse it */
+	bool has_cert; /* presented and verified against the client CA */
+	bool bad_cert; /* presented but not verifiable (expired, foreign): authn must refuse it */
 	struct sv common_name;
 	struct sv *organizations; /* n_organizations */
 	size_t n_organizations;

@@ -31,10 +31,10 @@ DEFINE_CLEANUP(struct tls_ctx *, tls_ctx_unrefp, tls_ctx_unref)
 
 struct cert_opts {
 	const char *common_name;
-	const char *const *organizations; /* NULL-terminated, or NULL */
+	const char *const *organizations;		/* NULL-terminated, or NULL */
 	const char *const *dns_names, *const *ip_addrs; /* NULL-terminated, or NULL */
-	int64_t not_before_ns, not_after_ns; /* wall clock */
-	bool ca, server, client;	     /* basic constraints; extended key usages */
+	int64_t not_before_ns, not_after_ns;		/* wall clock */
+	bool ca, server, client;			/* basic constraints; extended key usages */
 };
 /* A new P-256 key and a certificate for it, signed by ca_cert/ca_key (both "" : self-signed).
  * All PEM, arena-owned. */

@@ -20,7 +20,7 @@ struct obj;
 /* Publishes root with metadata.resourceVersion set to rev (rev 0: left as it is). root and its
  * arena stay the caller's. Caller owns the one reference. */
 struct obj *obj_new(const struct val *root, int64_t rev);
-struct obj *obj_ref(struct obj *o); /* returns o; NULL stays NULL */
+struct obj *obj_ref(struct obj *o);   /* returns o; NULL stays NULL */
 struct obj *obj_unref(struct obj *o); /* returns NULL */
 DEFINE_CLEANUP(struct obj *, obj_unrefp, obj_unref)
 #define _cleanup_obj_ _cleanup_(obj_unrefp)

@@ -14,8 +14,9 @@
 #define JSON_PATCH_MAX_OPS 10000 /* upstream's limit */
 #define PATCH_DEPTH_MAX 1000	 /* the patches walk recursively */
 
-struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err);  /* RFC 6902 */
-struct val *patch_merge(struct arena *a, const struct val *doc, const struct val *patch, struct err *err); /* RFC 7386 */
+struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err); /* RFC 6902 */
+struct val *patch_merge(struct arena *a, const struct val *doc, const struct val *patch,
+			struct err *err); /* RFC 7386 */
 /* Strategic merge patch with $patch, $retainKeys, $setElementOrder, $deleteFromPrimitiveList. */
 struct val *patch_strategic(struct arena *a, const struct schema *s, const struct val *doc, const struct val *patch,
 			    struct err *err);

@@ -215,8 +215,7 @@ static int map_entry(struct decoder *d, const struct field *f, const struct pb_f
 	(void)pb_find(p->bytes, 2, &value);
 	if (f->inner_card == CARD_LIST) {
 		v = val_new_list(d->a);
-		PB_EACH(value.bytes, r, item)
-		{
+		PB_EACH(value.bytes, r, item) {
 			struct val *x = item.no == 1 ? scalar(d, f, &item) : NULL;
 
 			if (!x)
@@ -251,8 +250,7 @@ static bool is_inlined(const struct schema *s, uint32_t number)
 /* Reads the fields of m into map. via: m is the message of an inlined struct of s with that number; 0: s itself. */
 static int fields(struct decoder *d, const struct schema *s, struct sv m, uint32_t via, struct val *map)
 {
-	PB_EACH(m, r, p)
-	{
+	PB_EACH(m, r, p) {
 		const struct field *f = by_number(s, p.no, via);
 		struct val *v;
 

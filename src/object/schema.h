@@ -18,14 +18,14 @@ enum field_kind {
 	FIELD_INT64,
 	FIELD_FLOAT64,
 	FIELD_STRING,
-	FIELD_BYTES,	      /* base64 text in JSON */
-	FIELD_TIME,	      /* RFC 3339, seconds; null and absent are the same */
-	FIELD_MICROTIME,      /* RFC 3339 with microseconds */
-	FIELD_DURATION,	      /* metav1.Duration: Go duration text */
-	FIELD_QUANTITY,	      /* text; a JSON number is accepted and becomes text */
+	FIELD_BYTES,	 /* base64 text in JSON */
+	FIELD_TIME,	 /* RFC 3339, seconds; null and absent are the same */
+	FIELD_MICROTIME, /* RFC 3339 with microseconds */
+	FIELD_DURATION,	 /* metav1.Duration: Go duration text */
+	FIELD_QUANTITY,	 /* text; a JSON number is accepted and becomes text */
 	FIELD_INT_OR_STRING,
-	FIELD_RAW,	      /* any JSON value, kept as a document: RawExtension, JSON, FieldsV1 */
-	FIELD_STRUCT,	      /* type */
+	FIELD_RAW,    /* any JSON value, kept as a document: RawExtension, JSON, FieldsV1 */
+	FIELD_STRUCT, /* type */
 	_FIELD_KIND_MAX
 };
 
@@ -35,32 +35,32 @@ enum field_card { CARD_ONE, CARD_LIST, CARD_MAP /* string keys */ };
 enum field_topology { TOPO_DEFAULT, TOPO_ATOMIC, TOPO_SET, TOPO_MAP, TOPO_GRANULAR };
 
 enum field_flag {
-	FF_REQUIRED = 1 << 0,	   /* in OpenAPI's required list */
-	FF_POINTER = 1 << 1,	   /* absent and zero are distinct: zero is kept and encoded */
-	FF_OMITEMPTY = 1 << 2,	   /* a zero value is left out of JSON */
-	FF_PATCH_MERGE = 1 << 3,   /* strategic merge patch: merge (by merge_key when set) */
+	FF_REQUIRED = 1 << 0,	 /* in OpenAPI's required list */
+	FF_POINTER = 1 << 1,	 /* absent and zero are distinct: zero is kept and encoded */
+	FF_OMITEMPTY = 1 << 2,	 /* a zero value is left out of JSON */
+	FF_PATCH_MERGE = 1 << 3, /* strategic merge patch: merge (by merge_key when set) */
 	FF_PATCH_REPLACE = 1 << 4,
 	FF_PATCH_RETAIN_KEYS = 1 << 5,
 	FF_IMMUTABLE = 1 << 6,
 	FF_ENUM = 1 << 7, /* enum_values is a closed set, checked */
 	FF_DEPRECATED = 1 << 8,
-	FF_HIDDEN = 1 << 9, /* not in JSON */
+	FF_HIDDEN = 1 << 9,    /* not in JSON */
 	FF_NONEMPTY = 1 << 10, /* validation: absent or empty is "Required value" (FF_REQUIRED only shapes OpenAPI) */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */
 enum field_format {
 	FMT_NONE,
-	FMT_DNS_LABEL,	       /* RFC 1123 label */
-	FMT_DNS_SUBDOMAIN,     /* RFC 1123 subdomain */
+	FMT_DNS_LABEL,	   /* RFC 1123 label */
+	FMT_DNS_SUBDOMAIN, /* RFC 1123 subdomain */
 	FMT_DNS1035_LABEL,
 	FMT_QUALIFIED_NAME,
 	FMT_LABEL_VALUE,
-	FMT_PORT,	       /* 1..65535 */
-	FMT_PORT_NAME,	       /* IANA service name */
+	FMT_PORT,      /* 1..65535 */
+	FMT_PORT_NAME, /* IANA service name */
 	FMT_IP,
 	FMT_CIDR,
-	FMT_LABELS,	       /* map of qualified names to label values */
+	FMT_LABELS, /* map of qualified names to label values */
 	FMT_NONNEGATIVE,
 	FMT_POSITIVE,
 	_FIELD_FORMAT_MAX
@@ -69,33 +69,33 @@ enum field_format {
 struct schema;
 
 struct field {
-	enum sym sym;		      /* JSON name */
-	const struct schema *type;    /* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
-	const char *doc;	      /* one line, ours */
-	const char *json_default;     /* JSON text set when absent (after decoding), or NULL */
-	const enum sym *list_keys;    /* TOPO_MAP: SYM_NONE-terminated, else NULL */
+	enum sym sym;			/* JSON name */
+	const struct schema *type;	/* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
+	const char *doc;		/* one line, ours */
+	const char *json_default;	/* JSON text set when absent (after decoding), or NULL */
+	const enum sym *list_keys;	/* TOPO_MAP: SYM_NONE-terminated, else NULL */
 	const char *const *enum_values; /* NULL-terminated, or NULL */
-	enum sym merge_key;	      /* strategic merge, or SYM_NONE */
-	uint16_t number;	      /* protobuf field number; 0: not on the wire */
-	uint16_t via;		      /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none */
-	uint16_t flags;		      /* enum field_flag */
-	uint8_t kind;		      /* enum field_kind */
-	uint8_t card;		      /* enum field_card */
-	uint8_t topology;	      /* enum field_topology */
-	uint8_t elem_topology;	      /* of the struct itself: structType=atomic, or of map values */
-	uint8_t format;		      /* enum field_format, of the value or of each element */
-	uint8_t inner_card;	      /* map of lists (UserInfo.extra): CARD_LIST, else CARD_ONE */
+	enum sym merge_key;		/* strategic merge, or SYM_NONE */
+	uint16_t number;		/* protobuf field number; 0: not on the wire */
+	uint16_t via;	       /* protobuf: number of the message it is nested in (a Go inlined struct); 0: none */
+	uint16_t flags;	       /* enum field_flag */
+	uint8_t kind;	       /* enum field_kind */
+	uint8_t card;	       /* enum field_card */
+	uint8_t topology;      /* enum field_topology */
+	uint8_t elem_topology; /* of the struct itself: structType=atomic, or of map values */
+	uint8_t format;	       /* enum field_format, of the value or of each element */
+	uint8_t inner_card;    /* map of lists (UserInfo.extra): CARD_LIST, else CARD_ONE */
 };
 
 struct schema {
-	const char *ref;      /* "core/v1.PodSpec", as in the api files; the machinery is "meta/v1.X" */
-	const char *openapi;  /* "io.k8s.api.core.v1.PodSpec" */
+	const char *ref;     /* "core/v1.PodSpec", as in the api files; the machinery is "meta/v1.X" */
+	const char *openapi; /* "io.k8s.api.core.v1.PodSpec" */
 	const char *doc;
 	const struct field *fields; /* in declaration (= JSON encoding) order, inlined types flattened */
 	uint16_t n_fields;
-	bool root;   /* has apiVersion and kind */
-	bool atomic; /* structType=atomic on the type */
-	bool defaults; /* a field of it, at any depth, has a json_default */
+	bool root;		/* has apiVersion and kind */
+	bool atomic;		/* structType=atomic on the type */
+	bool defaults;		/* a field of it, at any depth, has a json_default */
 	const uint16_t *by_sym; /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 };
 
@@ -108,7 +108,14 @@ extern const size_t schema_count;
 /* --- resources --- */
 
 enum verb {
-	VERB_GET, VERB_LIST, VERB_WATCH, VERB_CREATE, VERB_UPDATE, VERB_PATCH, VERB_DELETE, VERB_DELETECOLLECTION,
+	VERB_GET,
+	VERB_LIST,
+	VERB_WATCH,
+	VERB_CREATE,
+	VERB_UPDATE,
+	VERB_PATCH,
+	VERB_DELETE,
+	VERB_DELETECOLLECTION,
 	_VERB_MAX
 };
 const char *verb_name(enum verb v); /* "deletecollection" */
@@ -120,15 +127,15 @@ struct column {
 	const char *type;   /* "string", "integer", "number", "boolean", "date" */
 	const char *format; /* "name" or "" */
 	const char *doc;
-	const char *path;   /* simple cells: JSONPath-like ".spec.replicas"; NULL: see printers */
-	int priority;	    /* > 0: only with -o wide */
+	const char *path; /* simple cells: JSONPath-like ".spec.replicas"; NULL: see printers */
+	int priority;	  /* > 0: only with -o wide */
 };
 
 struct subresource {
 	const char *name; /* "status" */
 	const char *kind, *group, *version;
 	const struct schema *schema; /* of its body; NULL when it has none (log, proxy) */
-	uint16_t verbs; /* bits 1 << enum verb */
+	uint16_t verbs;		     /* bits 1 << enum verb */
 };
 
 struct resource {
@@ -137,10 +144,11 @@ struct resource {
 	const char *plural, *singular, *kind, *list_kind;
 	const struct schema *schema;
 	const char *const *short_names; /* NULL-terminated */
-	const char *const *categories;  /* NULL-terminated */
+	const char *const *categories;	/* NULL-terminated */
 	const struct subresource *subresources;
 	const struct column *columns;
-	const char *const *selectable_fields; /* field selector labels beyond metadata.name and .namespace; NULL-terminated */
+	const char *const
+	    *selectable_fields; /* field selector labels beyond metadata.name and .namespace; NULL-terminated */
 	const char *storage_version_hash; /* base64, as in discovery; "" when not stored */
 	uint16_t n_subresources, n_columns;
 	uint16_t verbs; /* bits 1 << enum verb */

@@ -14,8 +14,16 @@
 #include "object/schema.h"
 
 enum field_err_type {
-	FE_REQUIRED, FE_INVALID, FE_NOT_SUPPORTED, FE_FORBIDDEN, FE_DUPLICATE, FE_NOT_FOUND, FE_TOO_LONG, FE_TOO_MANY,
-	FE_TYPE_INVALID, FE_INTERNAL
+	FE_REQUIRED,
+	FE_INVALID,
+	FE_NOT_SUPPORTED,
+	FE_FORBIDDEN,
+	FE_DUPLICATE,
+	FE_NOT_FOUND,
+	FE_TOO_LONG,
+	FE_TOO_MANY,
+	FE_TYPE_INVALID,
+	FE_INTERNAL
 };
 
 /* A path being walked; children point at their parents, so no allocation until an error. */
@@ -74,7 +82,7 @@ const char *fmt_port_name(struct sv s);
 const char *fmt_path_segment(struct sv s);
 const char *fmt_config_key(struct sv s);
 const char *fmt_env_name(struct sv s);
-const char *fmt_finalizer(struct sv s); /* qualified, or one of the standard ones */
+const char *fmt_finalizer(struct sv s);		 /* qualified, or one of the standard ones */
 const char *fmt_wildcard_subdomain(struct sv s); /* "*.example.com" */
 const char *fmt_http_header(struct sv s);
 const char *fmt_percent(struct sv s);

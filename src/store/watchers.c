@@ -76,8 +76,7 @@ static void watch_leave(struct watchers *ws, struct store_watch *w)
 void watchers_change(struct watchers *ws, const struct store_change *c)
 {
 	pthread_mutex_lock(&ws->mu);
-	WATCH_EACH(ws, w)
-	{
+	WATCH_EACH(ws, w) {
 		if (!w->live || w->ended || w->since >= c->kv.mod_rev || !store_in_range(c->kv.key, w->from, w->to))
 			continue;
 		watch_enter(ws, w);
@@ -92,8 +91,7 @@ bool watchers_want(struct watchers *ws, struct sv key)
 	bool want = false;
 
 	pthread_mutex_lock(&ws->mu);
-	WATCH_EACH(ws, w)
-	{
+	WATCH_EACH(ws, w) {
 		if (w->live && !w->ended && store_in_range(key, w->from, w->to)) {
 			want = true;
 			break;
@@ -106,8 +104,7 @@ bool watchers_want(struct watchers *ws, struct sv key)
 void watchers_progress(struct watchers *ws, int64_t rev)
 {
 	pthread_mutex_lock(&ws->mu);
-	WATCH_EACH(ws, w)
-	{
+	WATCH_EACH(ws, w) {
 		if (!w->live || w->ended || w->since >= rev)
 			continue;
 		w->since = rev;
@@ -145,8 +142,8 @@ void watchers_expire(struct watchers *ws, int64_t compact_rev)
 {
 	pthread_mutex_lock(&ws->mu);
 	WATCH_EACH(ws, w)
-	if (!w->live && !w->ended && w->since < compact_rev)
-		watch_end_expired(ws, w, compact_rev);
+		if (!w->live && !w->ended && w->since < compact_rev)
+			watch_end_expired(ws, w, compact_rev);
 	pthread_mutex_unlock(&ws->mu);
 }
 
@@ -154,8 +151,8 @@ void watchers_end(struct watchers *ws, const struct err *why)
 {
 	pthread_mutex_lock(&ws->mu);
 	WATCH_EACH(ws, w)
-	if (!w->ended)
-		watch_end(ws, w, why);
+		if (!w->ended)
+			watch_end(ws, w, why);
 	pthread_mutex_unlock(&ws->mu);
 }
 
@@ -174,8 +171,7 @@ struct store_watch *watchers_take_lagging(struct watchers *ws)
 	struct store_watch *found = NULL;
 
 	pthread_mutex_lock(&ws->mu);
-	WATCH_EACH(ws, w)
-	{
+	WATCH_EACH(ws, w) {
 		if (!w->live && !w->ended) {
 			found = w;
 			/* To the end of the line: several laggards take turns. */

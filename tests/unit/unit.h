@@ -11,10 +11,10 @@
 #include "base/base.h"
 
 /* assert_sv(view, "text") */
-#define assert_sv(view, text)                                          \
-	do {                                                           \
-		struct sv sv_ = (view);                                \
-		char *copy_ = xstrndup(sv_.p ? sv_.p : "", sv_.n);     \
-		assert_string_equal(copy_, (text));                    \
-		free(copy_);                                           \
+#define assert_sv(view, text)                                      \
+	do {                                                       \
+		struct sv sv_ = (view);                            \
+		char *copy_ = xstrndup(sv_.p ? sv_.p : "", sv_.n); \
+		assert_string_equal(copy_, (text));                \
+		free(copy_);                                       \
 	} while (0)

@@ -73,7 +73,7 @@ size_t pb_count(struct sv message, uint32_t field)
 	size_t n = 0;
 
 	PB_EACH(message, r, f)
-	n += f.no == field;
+		n += f.no == field;
 	return n;
 }
 
@@ -83,8 +83,9 @@ struct rt_label *cri_get_labels(struct arena *a, struct sv message, uint32_t fie
 
 	*ret_n = 0;
 	PB_EACH(message, r, f)
-	if (f.no == field)
-		l[(*ret_n)++] = (struct rt_label){ .key = pb_get_sv(f.bytes, 1), .value = pb_get_sv(f.bytes, 2) };
+		if (f.no == field)
+			l[(*ret_n)++] =
+			    (struct rt_label){ .key = pb_get_sv(f.bytes, 1), .value = pb_get_sv(f.bytes, 2) };
 	return l;
 }
 
@@ -94,8 +95,8 @@ struct sv *cri_get_strings(struct arena *a, struct sv message, uint32_t field, s
 
 	*ret_n = 0;
 	PB_EACH(message, r, f)
-	if (f.no == field)
-		s[(*ret_n)++] = f.bytes;
+		if (f.no == field)
+			s[(*ret_n)++] = f.bytes;
 	return s;
 }
 
@@ -123,8 +124,7 @@ static int cri_status(struct runtime *r, struct arena *a, bool *ret_runtime, boo
 	if (cri_runtime_call(r, a, "Status", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return err_wrap(err, "asking the runtime's status");
 	status = pb_get_sv(m, 1);
-	PB_EACH(status, rd, f)
-	{
+	PB_EACH(status, rd, f) {
 		struct sv type = pb_get_sv(f.bytes, 1);
 		bool ok = pb_get_u64(f.bytes, 2) != 0;
 

@@ -71,8 +71,8 @@ int cri_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, s
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_image, pb_count(m, 1) + 1);
 	PB_EACH(m, rd, f)
-	if (f.no == 1)
-		read_image(a, f.bytes, &list[(*ret_n)++]);
+		if (f.no == 1)
+			read_image(a, f.bytes, &list[(*ret_n)++]);
 	*ret = list;
 	return 0;
 }

@@ -142,8 +142,8 @@ int cri_sandbox_status(struct runtime *r, struct arena *a, struct sv id, struct 
 	if (ip.n)
 		ips[ret->n_ips++] = ip;
 	PB_EACH(net, rd, f)
-	if (f.no == 2)
-		ips[ret->n_ips++] = pb_get_sv(f.bytes, 1);
+		if (f.no == 2)
+			ips[ret->n_ips++] = pb_get_sv(f.bytes, 1);
 	ret->ips = ips;
 	return 0;
 }
@@ -165,8 +165,7 @@ int cri_list_sandboxes(struct runtime *r, struct arena *a, struct sv pod_uid, st
 	if (cri_runtime_call(r, a, "ListPodSandbox", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_sandbox, pb_count(m, 1) + 1);
-	PB_EACH(m, rd, f)
-	{
+	PB_EACH(m, rd, f) {
 		struct rt_sandbox *s;
 
 		if (f.no != 1)

@@ -3,8 +3,8 @@
 static struct sv label(struct sv message, uint32_t field, const char *key)
 {
 	PB_EACH(message, r, f)
-	if (f.no == field && sv_is(pb_get_sv(f.bytes, 1), key))
-		return pb_get_sv(f.bytes, 2);
+		if (f.no == field && sv_is(pb_get_sv(f.bytes, 1), key))
+			return pb_get_sv(f.bytes, 2);
 	return SV("");
 }
 
@@ -24,8 +24,7 @@ int cri_stats(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t 
 	if (cri_runtime_call(r, a, "ListContainerStats", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_stats, pb_count(m, 1) + 1);
-	PB_EACH(m, rd, f)
-	{
+	PB_EACH(m, rd, f) {
 		struct sv attr = pb_get_sv(f.bytes, 1), cpu = pb_get_sv(f.bytes, 2), mem = pb_get_sv(f.bytes, 3);
 
 		if (f.no != 1)

@@ -364,7 +364,6 @@ static void test_deadline(void **state)
 {
 	struct world *w = world_new(6, both);
 	_cleanup_obj_ struct obj *d = NULL;
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
 	(void)state;
 	w->replicas = 4;

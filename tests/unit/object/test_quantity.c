@@ -293,7 +293,7 @@ static void test_paths_agree(void **state)
 		for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
 			struct sv s = arena_svf(&a, "%d.%d%s", n, n % 7, suffixes[i]);
 			struct sv padded = arena_svf(&a, "00000000000000000000%.*s", SV_ARG(s));
-			int64_t m1, m2, v1, v2;
+			int64_t m1 = 0, m2 = 0, v1 = 0, v2 = 0;
 
 			assert_true(quantity_milli(s, &m1) && quantity_milli(padded, &m2));
 			assert_true(quantity_value(s, &v1) && quantity_value(padded, &v2));
