@@ -1,0 +1,483 @@
+/* What the kubelet writes for containers and reads from them. */
+#include "kit.h"
+
+#include "kubelet/atomic_writer.h"
+#include "kubelet/b64.h"
+#include "kubelet/cni.h"
+#include "kubelet/containerd.h"
+#include "kubelet/env_vars.h"
+#include "kubelet/etchosts.h"
+#include "kubelet/field_ref.h"
+#include "kubelet/fsutil.h"
+#include "kubelet/image.h"
+#include "kubelet/logs.h"
+#include "kubelet/subpath.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct arena A;
+
+#define OK(call)                                                 \
+	do {                                                     \
+		struct err e_ = ERR_INIT;                        \
+		if ((call) < 0)                                  \
+			fail_msg("%s: %s", #call, err_msg(&e_)); \
+	} while (0)
+
+/* --- logs --- */
+
+static struct sv read_all(const char *path, struct log_opts o)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct log_reader *r = log_reader_open(path, &o, NULL);
+	bool end;
+
+	assert_non_null(r);
+	while (log_reader_read(r, &b, 64, &end) && !end)
+		;
+	log_reader_free(r);
+	return arena_sv(&A, buf_sv(&b));
+}
+
+static void test_log_lines(void **state)
+{
+	static const char *const bad[] = { "",
+					   " ",
+					   "x",
+					   "2026-01-02T03:04:05Z",
+					   "2026-01-02T03:04:05Z stdout",
+					   "nonsense stdout F x",
+					   "2026-01-02T03:04:05Z stdin F x",
+					   "2026-01-02T03:04:05Z stdout X x",
+					   "2026-01-02T03:04:05Z stdout  x",
+					   "2026-13-02T03:04:05Z stdout F x" };
+	struct log_line l;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(log_line_parse(sv_from(bad[i]), &l));
+	assert_true(log_line_parse(SV("2026-01-02T03:04:05.123456789Z stderr P half "), &l));
+	assert_true(l.is_stderr && l.partial);
+	assert_sv(l.text, "half ");
+	assert_int_equal(l.time_ns % NS_PER_SEC, 123456789);
+	assert_true(log_line_parse(SV("2026-01-02T03:04:05+02:00 stdout F:tag "), &l));
+	assert_sv(l.text, "");
+	assert_true(log_line_parse(SV("2026-01-02T03:04:05Z stdout F"), &l));
+	assert_sv(l.text, "");
+}
+
+static void test_log_reader(void **state)
+{
+	char *dir = temp_dir(&A), *path = arena_printf(&A, "%s/0.log", dir);
+	struct log_opts all = { .tail = -1, .limit_bytes = -1 }, o;
+	struct log_reader *r;
+	_cleanup_(buf_release) struct buf b = BUF_INIT, big = BUF_INIT;
+	bool end;
+
+	(void)state;
+	OK(fs_write(path,
+		    SV("2026-01-02T03:04:01Z stdout F one\n"
+		       "garbage \x01\xff line\n"
+		       "2026-01-02T03:04:02Z stdout P tw\n"
+		       "2026-01-02T03:04:02Z stderr F err\n"
+		       "2026-01-02T03:04:02Z stdout F o\n"
+		       "2026-01-02T03:04:03Z stdout F three\n"
+		       "2026-01-02T03:04:04Z stdout F unfinis"),
+		    0600, &e_));
+	assert_sv(read_all(path, all), "one\ntwerr\no\nthree\n");
+	o = all, o.no_stderr = true;
+	assert_sv(read_all(path, o), "one\ntwo\nthree\n");
+	o.timestamps = true;
+	assert_sv(read_all(path, o),
+		  "2026-01-02T03:04:01Z one\n2026-01-02T03:04:02Z two\n2026-01-02T03:04:03Z three\n");
+	o = all, o.limit_bytes = 6;
+	assert_sv(read_all(path, o), "one\ntw");
+	o = all, o.tail = 2; /* the unfinished one is the last */
+	assert_sv(read_all(path, o), "three\n");
+	o.tail = 0;
+	assert_sv(read_all(path, o), "");
+	o.tail = 1000;
+	assert_sv(read_all(path, o), "one\ntwerr\no\nthree\n");
+	assert_true(sv_to_i64(SV("1767323043"), &o.since_ns)); /* 2026-01-02T03:04:03Z */
+	o = all, o.since_ns = INT64_C(1767323043) * NS_PER_SEC;
+	assert_sv(read_all(path, o), "three\n");
+
+	/* Followed over a rotation: the old file to its end, then the new one. */
+	r = log_reader_open(path, &all, NULL);
+	while (log_reader_read(r, &b, 1 << 20, &end))
+		;
+	buf_clear(&b);
+	OK(rename(path, arena_printf(&A, "%s.1", path)));
+	{
+		int fd = open(arena_printf(&A, "%s.1", path), O_WRONLY | O_APPEND);
+
+		assert_int_equal(write(fd, "hed\n", 4), 4);
+		close(fd);
+	}
+	OK(fs_write(path, SV("2026-01-02T03:04:05Z stdout F new\n"), 0600, &e_));
+	while (log_reader_read(r, &b, 1 << 20, &end))
+		;
+	assert_sv(buf_sv(&b), "unfinished\nnew\n");
+	log_reader_free(r);
+
+	/* A "line" without end is no log, what follows it is. */
+	buf_adds(&big, "2026-01-02T03:04:05Z stdout F ");
+	for (int i = 0; i < 3 << 17; i++)
+		buf_adds(&big, "xxxxxxxx");
+	buf_adds(&big, "\n2026-01-02T03:04:06Z stdout F after\n");
+	OK(fs_write(path, buf_sv(&big), 0600, &e_));
+	assert_sv(read_all(path, all), "after\n");
+	assert_null(log_reader_open(arena_printf(&A, "%s/none", dir), &all, NULL));
+	OK(fs_remove_tree(dir, &e_));
+}
+
+/* --- environment --- */
+
+static bool lookup(struct sv name, struct sv *ret, void *ctx)
+{
+	(void)ctx;
+	*ret = SV("val");
+	return sv_is(name, "A");
+}
+
+static void test_expand(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "", "" },	    { "$(A)", "val" },	     { "x$(A)y$(A)", "xvalyval" },
+		{ "$(B)", "$(B)" }, { "$$(A)", "$(A)" },     { "$$$(A)", "$val" },
+		{ "$", "$" },	    { "$A", "$A" },	     { "$(A", "$(A" },
+		{ "a$", "a$" },	    { "$()", "$()" },	     { "$(A)$", "val$" },
+		{ "$$$$", "$$" },   { "$(A$(A)", "$(A$(A)" }
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_sv(env_expand(&A, sv_from(cases[i][0]), lookup, NULL), cases[i][1]);
+}
+
+static struct sv var(struct env_list *l, const char *name)
+{
+	struct sv v;
+
+	return env_lookup(sv_from(name), &v, l) ? v : SV("(none)");
+}
+
+static void test_service_variables(void **state)
+{
+	struct env_list l = { .a = &A };
+
+	(void)state;
+	env_add_service(
+	    &l,
+	    doc(&A, "{'metadata':{'name':'my-db'},'spec':{'clusterIP':'10.0.0.1','ports':[{'name':'pg-sql','port':5432,"
+		    "'protocol':'TCP'},{'port':53,'protocol':'UDP'}]}}"));
+	env_add_service(&l, doc(&A, "{'metadata':{'name':'none'},'spec':{'clusterIP':'None','ports':[{'port':1}]}}"));
+	assert_sv(var(&l, "MY_DB_SERVICE_HOST"), "10.0.0.1");
+	assert_sv(var(&l, "MY_DB_SERVICE_PORT"), "5432");
+	assert_sv(var(&l, "MY_DB_SERVICE_PORT_PG_SQL"), "5432");
+	assert_sv(var(&l, "MY_DB_PORT"), "tcp://10.0.0.1:5432");
+	assert_sv(var(&l, "MY_DB_PORT_53_UDP"), "udp://10.0.0.1:53");
+	assert_sv(var(&l, "MY_DB_PORT_53_UDP_PROTO"), "udp");
+	assert_sv(var(&l, "MY_DB_PORT_5432_TCP_ADDR"), "10.0.0.1");
+	assert_sv(var(&l, "NONE_SERVICE_HOST"), "(none)");
+}
+
+static int source_get(void *ctx, struct arena *a, bool secret, struct sv name, const struct val **ret, struct err *err)
+{
+	(void)ctx;
+	if (!sv_is(name, "there"))
+		return err_set(err, ERR_NOT_FOUND, "no %.*s", SV_ARG(name));
+	*ret = secret ? doc(a, "{'data':{'S':'aHVzaA==','bad':'%%%%'}}") : doc(a, "{'data':{'K':'v','in valid':'x'}}");
+	return 0;
+}
+
+static int source_field(void *ctx, struct arena *a, const struct val *from, struct sv *ret, struct err *err)
+{
+	(void)ctx, (void)a, (void)from, (void)err;
+	*ret = SV("field");
+	return 0;
+}
+
+static void test_env_sources(void **state)
+{
+	struct env_source src = { .get = source_get, .field = source_field };
+	struct env_list l = { .a = &A };
+	struct val *c = doc(
+	    &A, "{'envFrom':[{'prefix':'P_','configMapRef':{'name':'there'}},{'secretRef':{'name':'there'}},"
+		"{'secretRef':{'name':'gone','optional':true}}],'env':[{'name':'X','value':'$(P_K)-$(Y)'},"
+		"{'name':'Y','valueFrom':{'secretKeyRef':{'name':'there','key':'S'}}},{'name':'Z','value':'$(Y)'},"
+		"{'name':'F','valueFrom':{'fieldRef':{'fieldPath':'x'}}},{'name':'N','valueFrom':{'configMapKeyRef':"
+		"{'name':'there','key':'absent','optional':true}}}]}");
+	struct err err = ERR_INIT;
+
+	(void)state;
+	OK(env_add_from(&l, c, &src, &e_));
+	OK(env_add_own(&l, c, &src, &e_));
+	assert_sv(var(&l, "P_K"), "v");
+	assert_sv(var(&l, "P_in valid"), "(none)");
+	assert_sv(var(&l, "S"), "hush");
+	assert_sv(var(&l, "X"), "v-$(Y)"); /* only what stands before is known */
+	assert_sv(var(&l, "Z"), "hush");
+	assert_sv(var(&l, "F"), "field");
+	assert_sv(var(&l, "N"), "(none)");
+	assert_int_equal(
+	    env_add_own(
+		&l, doc(&A, "{'env':[{'name':'N','valueFrom':{'configMapKeyRef':{'name':'there','key':'absent'}}}]}"),
+		&src, &err),
+	    -1);
+	assert_true(sv_starts(sv_from(err_msg(&err)), SV("couldn't find key absent in ConfigMap")));
+	err_release(&err);
+}
+
+static void test_field_refs(void **state)
+{
+	struct val *pod = doc(
+	    &A, "{'metadata':{'name':'p','labels':{'b':'2','a':'1\\n'}},'spec':{'containers':[{'name':'c','resources':"
+		"{'limits':{'cpu':'1500m','memory':'64Mi'}}},{'name':'d'}]}}");
+	struct field_ref_node n = {
+		.node_name = "n", .host_ip = "h", .pod_ip = SV("ip"), .cpu_milli = 4000, .memory_bytes = 1 << 30
+	};
+	const struct val *c = val_at(val_get(pod, F_spec, F_containers), 0),
+			 *d = val_at(val_get(pod, F_spec, F_containers), 1);
+	struct err err = ERR_INIT;
+	struct sv t;
+
+	(void)state;
+	OK(field_ref_text(&A, pod, &n, SV("metadata.labels['b']"), &t, &e_));
+	assert_sv(t, "2");
+	OK(field_ref_text(&A, pod, &n, SV("metadata.labels"), &t, &e_));
+	assert_sv(t, "a=\"1\\n\"\nb=\"2\"");
+	OK(field_ref_text(&A, pod, &n, SV("status.podIP"), &t, &e_));
+	assert_sv(t, "ip");
+	assert_int_equal(field_ref_text(&A, pod, &n, SV("spec.tolerations"), &t, &err), -1);
+	err_release(&err);
+	OK(resource_ref_text(&A, pod, c, &n, doc(&A, "{'resource':'limits.cpu'}"), &t, &e_));
+	assert_sv(t, "2");
+	OK(resource_ref_text(&A, pod, c, &n, doc(&A, "{'resource':'limits.cpu','divisor':'1m'}"), &t, &e_));
+	assert_sv(t, "1500");
+	OK(resource_ref_text(&A, pod, c, &n, doc(&A, "{'resource':'limits.memory','divisor':'1Mi'}"), &t, &e_));
+	assert_sv(t, "64");
+	OK(resource_ref_text(&A, pod, d, &n, doc(&A, "{'resource':'limits.cpu'}"), &t, &e_));
+	assert_sv(t, "4"); /* no limit: the node's */
+}
+
+static void test_base64(void **state)
+{
+	static const char *const bad[] = { "a", "ab", "abc", "ab=c", "====", "a===", "ab==cd==", "a b=", "YQ==\n" };
+	struct sv t;
+
+	(void)state;
+	assert_true(b64_decode(&A, SV(""), &t) && t.n == 0);
+	assert_true(b64_decode(&A, SV("YQ=="), &t));
+	assert_sv(t, "a");
+	assert_true(b64_decode(&A, SV("YWI="), &t));
+	assert_sv(t, "ab");
+	assert_true(b64_decode(&A, SV("+/8A"), &t));
+	assert_memory_equal(t.p, "\xfb\xff\x00", 3);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(b64_decode(&A, sv_from(bad[i]), &t));
+}
+
+/* --- volumes --- */
+
+static void test_atomic_writer(void **state)
+{
+	char *dir = temp_dir(&A), first[256] = "", second[256] = "";
+	struct atomic_file one[] = { { SV("a"), SV("1"), 0644 }, { SV("d/b"), SV("2"), 0400 } };
+	struct atomic_file two[] = { { SV("a"), SV("1!"), 0644 } };
+	static const char *const bad[] = { "", "/a", "../a", "a/../b", "..data", "a//b" };
+	struct sv t;
+	bool changed;
+
+	(void)state;
+	OK(atomic_write(dir, one, 2, -1, 0, &changed, &e_));
+	assert_true(changed);
+	OK(fs_read(&A, arena_printf(&A, "%s/d/b", dir), 99, &t, &e_));
+	assert_sv(t, "2");
+	assert_true(readlink(arena_printf(&A, "%s/..data", dir), first, 255) > 0);
+	OK(atomic_write(dir, one, 2, -1, 0, &changed, &e_));
+	assert_false(changed);
+	OK(atomic_write(dir, two, 1, -1, 0, &changed, &e_));
+	assert_true(changed);
+	assert_true(readlink(arena_printf(&A, "%s/..data", dir), second, 255) > 0);
+	assert_string_not_equal(first, second);
+	assert_int_equal(access(arena_printf(&A, "%s/%s", dir, first), F_OK), -1); /* the old one is gone */
+	assert_int_equal(access(arena_printf(&A, "%s/d", dir), F_OK), -1);
+	OK(fs_read(&A, arena_printf(&A, "%s/a", dir), 99, &t, &e_));
+	assert_sv(t, "1!");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct atomic_file f = { sv_from(bad[i]), SV("x"), 0644 };
+
+		assert_int_equal(atomic_write(dir, &f, 1, -1, 0, NULL, NULL), -1);
+	}
+	OK(fs_remove_tree(dir, &e_));
+}
+
+static void test_subpath_stays_inside(void **state)
+{
+	char *dir = temp_dir(&A), *vol = arena_printf(&A, "%s/vol", dir), *out = arena_printf(&A, "%s/out", dir);
+	static const char *const bad[] = { "/etc", "..", "a/../../x", "link", "link/new", "abs" };
+	struct stat x, y;
+	int fd;
+
+	(void)state;
+	OK(fs_mkdir_p(vol, 0755, &e_));
+	OK(fs_mkdir_p(out, 0755, &e_));
+	OK(symlink("../out", arena_printf(&A, "%s/link", vol)));
+	OK(symlink("/etc", arena_printf(&A, "%s/abs", vol)));
+	OK(symlink("a", arena_printf(&A, "%s/inside", vol)));
+	OK(fd = subpath_open(vol, SV("a/b"), &e_));
+	OK(fstat(fd, &x));
+	OK(stat(arena_printf(&A, "%s/a/b", vol), &y));
+	assert_true(x.st_ino == y.st_ino);
+	close(fd);
+	OK(fd = subpath_open(vol, SV("inside/b"), &e_)); /* a link that stays in is fine */
+	close(fd);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(subpath_open(vol, sv_from(bad[i]), NULL), -1);
+	assert_int_equal(access(arena_printf(&A, "%s/new", out), F_OK), -1);
+	OK(fs_remove_tree(dir, &e_));
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
+static void test_hosts_file(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	(void)state;
+	etchosts_text(&b, SV("10.0.0.2 fd00::2"), SV("web-0"), SV("web.ns.svc.cluster.local"),
+		      doc(&A, "[{'ip':'1.2.3.4','hostnames':['a','b']}]"));
+	assert_true(sv_starts(buf_sv(&b), SV("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")));
+	assert_true(sv_ends(buf_sv(&b), SV("10.0.0.2\tweb-0.web.ns.svc.cluster.local\tweb-0\n"
+					   "fd00::2\tweb-0.web.ns.svc.cluster.local\tweb-0\n"
+					   "\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")));
+}
+
+/* --- the runtime's surroundings --- */
+
+static void test_configurations(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct val *v;
+	char name[16];
+
+	(void)state;
+	cni_conflist(&b, &(struct cni_opts){ .bridge = "cvl0",
+					     .pod_cidr = "10.42.0.0/24,fd00::/64",
+					     .state_dir = "/s",
+					     .portmap = true,
+					     .mtu = 1450 });
+	v = doc(&A, buf_cstr(&b)); /* valid JSON */
+	v = val_member_sv(v, SV("plugins"));
+	assert_int_equal(val_len(v), 2);
+	assert_sv(val_str(val_member_sv(val_at(v, 0), SV("bridge"))), "cvl0");
+	assert_int_equal(val_len(val_member_sv(val_member_sv(val_at(v, 0), SV("ipam")), SV("ranges"))), 2);
+	assert_false(val_bool(val_member_sv(val_at(v, 0), SV("ipMasq"))));
+	cni_bridge_name("/var/lib/caravel", name);
+	assert_true(strlen(name) == 11 && !strncmp(name, "cvl", 3));
+	buf_clear(&b);
+	containerd_config(&b, &(struct containerd_conf){ .root = "/r",
+							 .state = "/s",
+							 .socket = "/sock",
+							 .sandbox_image = "p:1",
+							 .cni_conf_dir = "/c",
+							 .cni_bin_dir = "/b",
+							 .runc_root = "/rr",
+							 .opt_dir = "/o",
+							 .restrict_oom_score_adj = true });
+	assert_true(sv_find_sv(buf_sv(&b), SV("restrict_oom_score_adj = true\n")) > 0);
+	assert_true(sv_find_sv(buf_sv(&b), SV("snapshotter = \"native\"\n")) > 0);
+	assert_true(sv_find_sv(buf_sv(&b), SV("SystemdCgroup = false\n")) > 0);
+	assert_true(sv_find_sv(buf_sv(&b), SV("address = \"/sock\"\n")) > 0);
+	assert_true(sv_find_sv(buf_sv(&b), SV("config_path")) < 0);
+}
+
+static void test_image_archive(void **state)
+{
+	struct archive *ar = archive_read_new();
+	struct archive_entry *e;
+	struct sv tar, again;
+	size_t layers = 0, manifests = 0;
+
+	(void)state;
+	OK(image_build_pause(&A, &tar, &e_));
+	OK(image_build_pause(&A, &again, &e_));
+	assert_true(sv_eq(tar, again)); /* reproducible */
+	archive_read_support_format_tar(ar);
+	assert_int_equal(archive_read_open_memory(ar, tar.p, tar.n), ARCHIVE_OK);
+	while (archive_read_next_header(ar, &e) == ARCHIVE_OK) {
+		const char *name = archive_entry_pathname(e);
+		char text[1024] = "";
+
+		layers += !!strstr(name, "/layer.tar");
+		if (strcmp(name, "manifest.json") != 0)
+			continue;
+		manifests++;
+		assert_true(archive_read_data(ar, text, sizeof(text) - 1) > 0);
+		assert_sv(val_str(val_at(val_member_sv(val_at(doc(&A, text), 0), SV("RepoTags")), 0)), PAUSE_IMAGE);
+	}
+	assert_int_equal(layers, 1);
+	assert_int_equal(manifests, 1);
+	archive_read_free(ar);
+}
+
+static void test_image_names(void **state)
+{
+	static const char *const good[][2] = {
+		{ "nginx", "docker.io/library/nginx:latest" },
+		{ "nginx:1.2", "docker.io/library/nginx:1.2" },
+		{ "a/b", "docker.io/a/b:latest" },
+		{ "localhost/x", "localhost/x:latest" },
+		{ "reg:5000/x/y:t", "reg:5000/x/y:t" },
+		{ "index.docker.io/library/x:1", "docker.io/library/x:1" },
+		{ "r.io/x@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+		  "r.io/x@sha256:0000000000000000000000000000000000000000000000000000000000000000" },
+	};
+	static const char *const bad[] = {
+		"", "UPPER", "a b", "x:", "x@sha256:1", "/x", "x/", "x:-t", "r.io/", "a//b"
+	};
+	struct sv s;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		OK(image_normalize(&A, sv_from(good[i][0]), &s, &e_));
+		assert_sv(s, good[i][1]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (image_normalize(&A, sv_from(bad[i]), &s, NULL) == 0)
+			fail_msg("'%s' is no image name", bad[i]);
+	assert_true(image_is_latest(SV("docker.io/library/x:latest")));
+	assert_false(image_is_latest(SV("docker.io/library/x:1")));
+}
+
+static int done(void **state)
+{
+	(void)state;
+	arena_release(&A);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_log_lines),
+		cmocka_unit_test(test_log_reader),
+		cmocka_unit_test(test_expand),
+		cmocka_unit_test(test_service_variables),
+		cmocka_unit_test(test_env_sources),
+		cmocka_unit_test(test_field_refs),
+		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_atomic_writer),
+		cmocka_unit_test(test_subpath_stays_inside),
+		cmocka_unit_test(test_hosts_file),
+		cmocka_unit_test(test_configurations),
+		cmocka_unit_test(test_image_archive),
+		cmocka_unit_test(test_image_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, done);
+}
