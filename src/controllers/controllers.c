@@ -13,6 +13,7 @@ const struct controller_ops *const controller_table[] = {
 	&endpoints_controller,
 	&endpointslice_controller,
 	&gc_controller,
+	&job_controller,
 	&namespace_controller,
 	&node_ipam_controller,
 	&node_lifecycle_controller,

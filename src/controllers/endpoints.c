@@ -7,6 +7,7 @@
 #include "controllers/podutil.h"
 #include "controllers/service_pods.h"
 #include "controllers/status.h"
+#include "controllers/template.h"
 
 #include <stdlib.h>
 
@@ -159,6 +160,8 @@ static int write(struct endpoints *c, struct erun *r, struct obj *was, bool trun
 	if (was)
 		return client_update(c->ctx->client, RES(core_endpoints), doc, NULL, NULL, err);
 	if (client_create(c->ctx->client, RES(core_endpoints), obj_ns(r->svc), doc, NULL, NULL, err) < 0) {
+		if (err_namespace_terminating(err))
+			return err_forgive(err);
 		if (err->reason == ERR_ALREADY_EXISTS) /* the cache lags: as good as a conflict */
 			err->reason = ERR_CONFLICT;
 		return -1;

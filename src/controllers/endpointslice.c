@@ -11,6 +11,7 @@
 #include "controllers/podutil.h"
 #include "controllers/service_pods.h"
 #include "controllers/status.h"
+#include "controllers/template.h"
 #include "controllers/written.h"
 #include "client/workq.h"
 #include "base/strmap.h"
@@ -257,7 +258,7 @@ static int write_slice(struct srun *r, struct slice *s, struct err *err)
 	else
 		rc = client_create(client, RES(discovery_endpointslices), obj_ns(r->svc), doc, NULL, &after, err);
 	if (rc < 0)
-		return -1;
+		return err_namespace_terminating(err) ? err_forgive(err) : -1;
 	written_note(r->c->written, r->key, obj_rev(after));
 	return 0;
 }
