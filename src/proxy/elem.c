@@ -1,5 +1,6 @@
 #include "proxy/elem.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 
 uint64_t verdict_pack(struct verdict v)
@@ -18,6 +19,16 @@ struct verdict verdict_unpack(uint64_t val)
 bool elem_has_verdict(enum elem_table t)
 {
 	return t <= ELEM_REFUSED_NODEPORTS;
+}
+
+bool elem_has_endpoint(enum elem_table t)
+{
+	return t >= ELEM_ENDPOINTS && t < ELEM_CLUSTER_IPS;
+}
+
+enum elem_table elem_proto_table(enum elem_table first, uint8_t proto)
+{
+	return first + (proto == IPPROTO_TCP ? 0 : proto == IPPROTO_UDP ? 1 : 2);
 }
 
 #define CMP(a, b) (((a) > (b)) - ((a) < (b)))
@@ -148,7 +159,7 @@ static void add_way(struct elems *out, struct elem e, const struct frontend *f, 
 	vec_push(&out->v, e);
 	if (f->affinity_s)
 		return; /* its chain names the endpoints */
-	e.table = node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS;
+	e.table = (uint8_t)elem_proto_table(node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS, e.proto);
 	e.idx = inside ? ELEM_INSIDE_BASE : 0;
 	e.val = 0;
 	add_endpoints(out, e, eps, old);

@@ -15,9 +15,9 @@ enum elem_table {
 	ELEM_INSIDE_NODEPORTS,
 	ELEM_REFUSED_IPS, /* frontends without endpoints */
 	ELEM_REFUSED_NODEPORTS,
-	ELEM_ENDPOINTS, /* frontend . index : address . port */
-	ELEM_NODEPORT_ENDPOINTS,
-	ELEM_CLUSTER_IPS,   /* addresses that lead nowhere but to services */
+	ELEM_ENDPOINTS, /* frontend . index : address . port; of TCP, then UDP, then SCTP */
+	ELEM_NODEPORT_ENDPOINTS = ELEM_ENDPOINTS + 3,	/* the same three */
+	ELEM_CLUSTER_IPS = ELEM_NODEPORT_ENDPOINTS + 3, /* addresses that lead nowhere but to services */
 	ELEM_HAIRPINS,	    /* endpoints on this node, twice: those that may meet themselves */
 	ELEM_GUARDED_IPS,   /* frontends with loadBalancerSourceRanges */
 	ELEM_SOURCE_RANGES, /* frontend . client range */
@@ -53,6 +53,9 @@ struct verdict {
 uint64_t verdict_pack(struct verdict v);
 struct verdict verdict_unpack(uint64_t val);
 bool elem_has_verdict(enum elem_table t);
+bool elem_has_endpoint(enum elem_table t);
+/* Of the three tables that begin at `first`, the protocol's. */
+enum elem_table elem_proto_table(enum elem_table first, uint8_t proto);
 
 static inline uint64_t endpoint_pack(struct endpoint e)
 {

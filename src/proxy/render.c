@@ -10,7 +10,9 @@
 
 #define FRONTEND_TYPE "typeof ip daddr . meta l4proto . th dport"
 #define NODEPORT_TYPE "typeof meta l4proto . th dport"
-#define INDEX_TYPE "numgen random mod 2"
+/* A map per protocol: nft (1.0.6) takes a rule that looks up ports of any protocol only in the transaction
+ * that makes the map. */
+#define ENDPOINT_TYPE(addr, proto) "typeof " addr proto " dport . numgen random mod 2 : ip daddr . " proto " dport"
 
 static const struct {
 	const char *name, *kind, *type;
@@ -21,9 +23,12 @@ static const struct {
 	[ELEM_INSIDE_NODEPORTS] = { "inside_nodeports", "map", NODEPORT_TYPE " : verdict" },
 	[ELEM_REFUSED_IPS] = { "refused_ips", "map", FRONTEND_TYPE " : verdict" },
 	[ELEM_REFUSED_NODEPORTS] = { "refused_nodeports", "map", NODEPORT_TYPE " : verdict" },
-	[ELEM_ENDPOINTS] = { "endpoints", "map", FRONTEND_TYPE " . " INDEX_TYPE " : ip daddr . th dport" },
-	[ELEM_NODEPORT_ENDPOINTS] = { "nodeport_endpoints", "map",
-				      NODEPORT_TYPE " . " INDEX_TYPE " : ip daddr . th dport" },
+	[ELEM_ENDPOINTS] = { "tcp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "tcp") },
+	[ELEM_ENDPOINTS + 1] = { "udp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "udp") },
+	[ELEM_ENDPOINTS + 2] = { "sctp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "sctp") },
+	[ELEM_NODEPORT_ENDPOINTS] = { "tcp_nodeport_endpoints", "map", ENDPOINT_TYPE("", "tcp") },
+	[ELEM_NODEPORT_ENDPOINTS + 1] = { "udp_nodeport_endpoints", "map", ENDPOINT_TYPE("", "udp") },
+	[ELEM_NODEPORT_ENDPOINTS + 2] = { "sctp_nodeport_endpoints", "map", ENDPOINT_TYPE("", "sctp") },
 	[ELEM_CLUSTER_IPS] = { "cluster_ips", "set", "type ipv4_addr" },
 	[ELEM_HAIRPINS] = { "hairpins", "set", "type ipv4_addr . ipv4_addr" },
 	[ELEM_GUARDED_IPS] = { "guarded_ips", "set", FRONTEND_TYPE },
@@ -144,7 +149,7 @@ void render_base(struct buf *b, const struct render_cfg *c)
 
 static void elem_key(struct buf *b, const struct elem *e)
 {
-	switch ((enum elem_table)e->table) {
+	switch (e->table) {
 	case ELEM_SERVICE_IPS:
 	case ELEM_INSIDE_IPS:
 	case ELEM_REFUSED_IPS:
@@ -157,10 +162,14 @@ static void elem_key(struct buf *b, const struct elem *e)
 		buf_printf(b, "%s . %u", proto_name(e->proto), e->port);
 		break;
 	case ELEM_ENDPOINTS:
-		buf_printf(b, IP_FMT " . %s . %u . %u", IP_ARG(e->addr), proto_name(e->proto), e->port, e->idx);
+	case ELEM_ENDPOINTS + 1:
+	case ELEM_ENDPOINTS + 2:
+		buf_printf(b, IP_FMT " . %u . %u", IP_ARG(e->addr), e->port, e->idx);
 		break;
 	case ELEM_NODEPORT_ENDPOINTS:
-		buf_printf(b, "%s . %u . %u", proto_name(e->proto), e->port, e->idx);
+	case ELEM_NODEPORT_ENDPOINTS + 1:
+	case ELEM_NODEPORT_ENDPOINTS + 2:
+		buf_printf(b, "%u . %u", e->port, e->idx);
 		break;
 	case ELEM_CLUSTER_IPS:
 		buf_printf(b, IP_FMT, IP_ARG(e->addr));
@@ -174,8 +183,6 @@ static void elem_key(struct buf *b, const struct elem *e)
 		break;
 	case ELEM_POD_RANGES:
 		buf_printf(b, IP_FMT "/%u", IP_ARG(e->addr), (unsigned)e->val);
-		break;
-	case _ELEM_TABLE_MAX:
 		break;
 	}
 }
@@ -207,8 +214,8 @@ bool render_chain_name(char out[48], const struct elem *e)
 	v = verdict_unpack(e->val);
 	if (v.kind != VERDICT_PICK)
 		return false;
-	(void)snprintf(out, 48, "%s_%s%s_%u", node ? "nodeport" : "ip", v.inside ? "inside_" : "", masq[v.masq],
-		       v.count);
+	(void)snprintf(out, 48, "%s%s_%s_%u", proto_name(e->proto), node ? "_nodeport" : "",
+		       v.inside ? "inside" : masq[v.masq], v.count);
 	return true;
 }
 
@@ -217,7 +224,7 @@ static void elem_value(struct buf *b, const struct elem *e)
 	struct verdict v = verdict_unpack(e->val);
 	char name[48];
 
-	if (e->table == ELEM_ENDPOINTS || e->table == ELEM_NODEPORT_ENDPOINTS) {
+	if (elem_has_endpoint(e->table)) {
 		struct endpoint ep = endpoint_unpack(e->val);
 
 		buf_printf(b, " : " IP_FMT " . %u", IP_ARG(ep.addr), ep.port);
@@ -269,24 +276,20 @@ void render_add_elems(struct buf *b, const struct render_cfg *c, const struct el
 
 void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e)
 {
-	static const char *const protos[] = { "tcp", "udp", "sctp" };
 	struct verdict v = verdict_unpack(e->val);
 	bool node = e->table == ELEM_NODEPORTS || e->table == ELEM_INSIDE_NODEPORTS;
+	enum elem_table map = elem_proto_table(node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS, e->proto);
 	char name[48];
 
 	if (!render_chain_name(name, e))
 		return;
 	buf_printf(b, "add chain inet %s %s {\n", c->table, name);
 	rule_mark(b, c, v.masq);
-	/* A rule per protocol: nft translates ports only where it knows the transport. */
-	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
-		buf_printf(b, "\t\tmeta l4proto %s dnat ip to %smeta l4proto . th dport . numgen random mod %u",
-			   protos[i], node ? "" : "ip daddr . ", v.count);
-		if (v.inside)
-			buf_printf(b, " offset %u", ELEM_INSIDE_BASE);
-		buf_printf(b, " map @%s\n", tables[node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS].name);
-	}
-	buf_adds(b, "}\n");
+	buf_printf(b, "\t\tdnat ip to %s%s dport . numgen random mod %u", node ? "" : "ip daddr . ",
+		   proto_name(e->proto), v.count);
+	if (v.inside)
+		buf_printf(b, " offset %u", ELEM_INSIDE_BASE);
+	buf_printf(b, " map @%s\n}\n", tables[map].name);
 }
 
 void render_del_chain(struct buf *b, const struct render_cfg *c, const char *name)

@@ -7,13 +7,13 @@
  *	prerouting, output (dstnat)
  *	   inside   ─▶ vmap @inside_ips, @inside_nodeports      pods and this node, where policies differ
  *	   services ─▶ vmap @service_ips, @nodeports
- *	                  │ goto ip_outside_3         "an address, 3 endpoints, masquerade clients from outside"
- *	                  └▶ dnat to  address . protocol . port . (random mod 3)  map @endpoints
+ *	                  │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded"
+ *	                  └▶ dnat to  address . port . (random mod 3)  map @tcp_endpoints
  *	input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips
  *	postrouting (srcnat)   masquerade: hairpins, marked connections, pods to the outside
  *
  * A Service is elements only. The chains they go to are shared by all frontends with the same number
- * of endpoints and the same masquerading; only session affinity has chains of its own.
+ * of endpoints, the same protocol and masquerading; only session affinity has chains of its own.
  */
 #pragma once
 
@@ -42,7 +42,7 @@ void render_remove(struct buf *b, const char *table);
 void render_del_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
 void render_add_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
 
-/* The chain an element's verdict goes to, e.g. "ip_outside_3"; false when it goes to none that is shared. */
+/* The chain an element's verdict goes to, e.g. "tcp_outside_3"; false when it goes to none that is shared. */
 bool render_chain_name(char out[48], const struct elem *e);
 void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e);
 void render_del_chain(struct buf *b, const struct render_cfg *c, const char *name);

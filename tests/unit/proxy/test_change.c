@@ -54,26 +54,23 @@ static void test_one_service(_unused_ void **state)
 	struct endpoint two[] = { ep(2), ep(103) };
 	struct frontend f = fe(VIP, 80, two, 2);
 
-	assert_string_equal(
-	    update(t, "default/web", &f, 1),
-	    "add chain inet t ip_outside_2 {\n"
-	    "\t\tip saddr != 10.42.0.0/16 meta mark set meta mark | 0x4000\n"
-	    "\t\tmeta l4proto tcp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @endpoints\n"
-	    "\t\tmeta l4proto udp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @endpoints\n"
-	    "\t\tmeta l4proto sctp dnat ip to ip daddr . meta l4proto . th dport . numgen random mod 2 map @endpoints\n"
-	    "}\n"
-	    "add element inet t service_ips { 10.43.0.1 . tcp . 80 : goto ip_outside_2 }\n"
-	    "add element inet t endpoints { 10.43.0.1 . tcp . 80 . 0 : 10.42.0.2 . 8080, "
-	    "10.43.0.1 . tcp . 80 . 1 : 10.42.0.103 . 8080 }\n"
-	    "add element inet t cluster_ips { 10.43.0.1 }\n"
-	    "add element inet t hairpins { 10.42.0.2 . 10.42.0.2 }\n");
+	assert_string_equal(update(t, "default/web", &f, 1),
+			    "add chain inet t tcp_outside_2 {\n"
+			    "\t\tip saddr != 10.42.0.0/16 meta mark set meta mark | 0x4000\n"
+			    "\t\tdnat ip to ip daddr . tcp dport . numgen random mod 2 map @tcp_endpoints\n"
+			    "}\n"
+			    "add element inet t service_ips { 10.43.0.1 . tcp . 80 : goto tcp_outside_2 }\n"
+			    "add element inet t tcp_endpoints { 10.43.0.1 . 80 . 0 : 10.42.0.2 . 8080, "
+			    "10.43.0.1 . 80 . 1 : 10.42.0.103 . 8080 }\n"
+			    "add element inet t cluster_ips { 10.43.0.1 }\n"
+			    "add element inet t hairpins { 10.42.0.2 . 10.42.0.2 }\n");
 	/* The same again is nothing. */
 	assert_string_equal(update(t, "default/web", &f, 1), "");
 	assert_int_equal(change_count(t), 1);
 	/* Gone: elements only; the chain is kept for the next one with two endpoints. */
 	assert_string_equal(update(t, "default/web", NULL, 0),
 			    "delete element inet t service_ips { 10.43.0.1 . tcp . 80 }\n"
-			    "delete element inet t endpoints { 10.43.0.1 . tcp . 80 . 0, 10.43.0.1 . tcp . 80 . 1 }\n"
+			    "delete element inet t tcp_endpoints { 10.43.0.1 . 80 . 0, 10.43.0.1 . 80 . 1 }\n"
 			    "delete element inet t cluster_ips { 10.43.0.1 }\n"
 			    "delete element inet t hairpins { 10.42.0.2 . 10.42.0.2 }\n");
 	assert_int_equal(change_count(t), 0);
@@ -90,15 +87,13 @@ static void test_stable_indexes(_unused_ void **state)
 
 	(void)update(t, "default/web", &f, 1);
 	text = update(t, "default/web", &g, 1);
-	assert_non_null(strstr(text, "delete element inet t endpoints { 10.43.0.1 . tcp . 80 . 0, "
-				     "10.43.0.1 . tcp . 80 . 2 }\n"));
-	assert_non_null(
-	    strstr(text, "add element inet t endpoints { 10.43.0.1 . tcp . 80 . 0 : 10.42.0.103 . 8080 }\n"));
+	assert_non_null(strstr(text, "delete element inet t tcp_endpoints { 10.43.0.1 . 80 . 0, "
+				     "10.43.0.1 . 80 . 2 }\n"));
+	assert_non_null(strstr(text, "add element inet t tcp_endpoints { 10.43.0.1 . 80 . 0 : 10.42.0.103 . 8080 }\n"));
 	/* And it comes back at the end. */
 	text = update(t, "default/web", &f, 1);
-	assert_non_null(
-	    strstr(text, "add element inet t endpoints { 10.43.0.1 . tcp . 80 . 2 : 10.42.0.101 . 8080 }\n"));
-	assert_null(strstr(text, "delete element inet t endpoints"));
+	assert_non_null(strstr(text, "add element inet t tcp_endpoints { 10.43.0.1 . 80 . 2 : 10.42.0.101 . 8080 }\n"));
+	assert_null(strstr(text, "delete element inet t tcp_endpoints"));
 	assert_null(strstr(text, "add chain"));
 	change_tracker_free(t);
 }
@@ -132,17 +127,16 @@ static void test_split(_unused_ void **state)
 	f.split = true;
 	f.inside = (struct endpoints){ both, 2 };
 	text = update(t, "default/web", &f, 1);
-	assert_non_null(strstr(text,
-			       "add chain inet t nodeport_plain_1 {\n\t\tmeta l4proto tcp dnat ip to meta l4proto . "
-			       "th dport . numgen random mod 1 map @nodeport_endpoints\n"));
-	assert_non_null(strstr(text, "add chain inet t nodeport_inside_outside_2 {\n"
+	assert_non_null(strstr(text, "add chain inet t tcp_nodeport_plain_1 {\n\t\tdnat ip to tcp dport . "
+				     "numgen random mod 1 map @tcp_nodeport_endpoints\n"));
+	assert_non_null(strstr(text, "add chain inet t tcp_nodeport_inside_2 {\n"
 				     "\t\tip saddr != 10.42.0.0/16 meta mark set meta mark | 0x4000\n"));
-	assert_non_null(strstr(text, "numgen random mod 2 offset 65536 map @nodeport_endpoints\n"));
-	assert_non_null(strstr(text, "add element inet t nodeports { tcp . 30080 : goto nodeport_plain_1 }\n"));
+	assert_non_null(strstr(text, "numgen random mod 2 offset 65536 map @tcp_nodeport_endpoints\n"));
+	assert_non_null(strstr(text, "add element inet t nodeports { tcp . 30080 : goto tcp_nodeport_plain_1 }\n"));
 	assert_non_null(strstr(text, "add element inet t inside_nodeports { tcp . 30080 : goto "
-				     "nodeport_inside_outside_2 }\n"));
-	assert_non_null(strstr(text, "{ tcp . 30080 . 0 : 10.42.0.2 . 8080, tcp . 30080 . 65536 : 10.42.0.2 . 8080, "
-				     "tcp . 30080 . 65537 : 10.42.0.103 . 8080 }\n"));
+				     "tcp_nodeport_inside_2 }\n"));
+	assert_non_null(strstr(text, "{ 30080 . 0 : 10.42.0.2 . 8080, 30080 . 65536 : 10.42.0.2 . 8080, "
+				     "30080 . 65537 : 10.42.0.103 . 8080 }\n"));
 	change_tracker_free(t);
 }
 
@@ -196,7 +190,7 @@ static void test_affinity(_unused_ void **state)
 				 "flush chain inet t client_10.43.0.1_tcp_80_10.42.0.103_8080\n"
 				 "delete chain inet t client_10.43.0.1_tcp_80_10.42.0.103_8080\n"
 				 "delete set inet t client_10.43.0.1_tcp_80_10.42.0.103_8080\n"
-				 "add chain inet t ip_outside_1 {\n")));
+				 "add chain inet t tcp_outside_1 {\n")));
 	change_tracker_free(t);
 }
 
@@ -239,9 +233,9 @@ static void test_conflict(_unused_ void **state)
 	change_update(t, both, 2, NULL, 0, &c);
 	assert_string_equal(buf_cstr(&c.commands),
 			    "delete element inet t service_ips { 192.0.2.9 . tcp . 80 }\n"
-			    "delete element inet t endpoints { 192.0.2.9 . tcp . 80 . 0 }\n"
-			    "add element inet t service_ips { 192.0.2.9 . tcp . 80 : goto ip_outside_1 }\n"
-			    "add element inet t endpoints { 192.0.2.9 . tcp . 80 . 0 : 10.42.0.103 . 8080 }\n");
+			    "delete element inet t tcp_endpoints { 192.0.2.9 . 80 . 0 }\n"
+			    "add element inet t service_ips { 192.0.2.9 . tcp . 80 : goto tcp_outside_1 }\n"
+			    "add element inet t tcp_endpoints { 192.0.2.9 . 80 . 0 : 10.42.0.103 . 8080 }\n");
 	losers = 0;
 	change_each_loser(t, count_loser, &losers);
 	assert_int_equal(losers, 0);
@@ -309,7 +303,7 @@ static void test_idle_chains(_unused_ void **state)
 		const char *text = update(t, "default/web", &f, 1);
 
 		for (const char *at = text; (at = strstr(at, "delete chain inet t ")); at++) {
-			_cleanup_free_ char *mine = xasprintf("ip_outside_%zu\n", n);
+			_cleanup_free_ char *mine = xasprintf("tcp_outside_%zu\n", n);
 
 			dropped++;
 			assert_null(strstr(at, mine));
