@@ -177,6 +177,9 @@ static struct proxy_backend *make_backend(void)
 	return b;
 }
 
+/* A transaction that the kernel refuses is retried as a whole new table: services would work, but late. */
+static atomic_uint refused;
+
 /* The proxy's backend, counting: so that a test knows when a change has reached the kernel. */
 static struct proxy_backend *inner;
 static atomic_uint applied;
@@ -643,9 +646,6 @@ static int skip_all(const char *why)
 	(void)fprintf(stderr, "proxy conformance skipped: %s\n", why);
 	return 77;
 }
-
-/* A transaction that the kernel refuses is retried as a whole new table: services would work, but late. */
-static atomic_uint refused;
 
 static void listen_to_log(struct sv line, _unused_ void *ctx)
 {
