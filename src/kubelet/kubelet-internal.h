@@ -162,6 +162,7 @@ void kcont_wait(struct kpod *p, struct kcont *c, const char *reason, const char 
 void kpod_event(struct kpod *p, const struct val *container, const char *type, const char *reason, const char *fmt, ...)
     _printf_(5, 6);
 void kubelet_know_container(struct kubelet *k, struct sv id, struct sv uid);
+void kubelet_forget_container(struct kubelet *k, struct sv id);
 void kubelet_forget_pod(struct kubelet *k, struct kpod *p); /* leaves the table */
 
 /* pod_worker.c */

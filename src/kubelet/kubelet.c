@@ -292,6 +292,13 @@ void kubelet_know_container(struct kubelet *k, struct sv id, struct sv uid)
 	pthread_mutex_unlock(&k->lock);
 }
 
+void kubelet_forget_container(struct kubelet *k, struct sv id)
+{
+	pthread_mutex_lock(&k->lock);
+	free(strmap_del(&k->by_container, id));
+	pthread_mutex_unlock(&k->lock);
+}
+
 void kubelet_forget_pod(struct kubelet *k, struct kpod *p)
 {
 	bool had;

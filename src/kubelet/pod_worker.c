@@ -173,8 +173,8 @@ static void prune(struct sync *s, struct sv name)
 	struct rt_container *rc;
 
 	for (size_t nth = 2; (rc = pod_actual_find(&s->x, name, nth)); nth++)
-		if (rc->state != RT_RUNNING)
-			s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL);
+		if (rc->state != RT_RUNNING && s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL) == 0)
+			kubelet_forget_container(s->k, rc->id);
 }
 
 static int start_container(struct sync *s, const struct val *spec, bool init, struct kcont *c, struct err *err)
