@@ -1,0 +1,453 @@
+/* The calls of the HTTPS transport; its watches are in https_watch.c. */
+#include "client/https-internal.h"
+
+#include "base/file.h"
+#include "client/kubeconfig.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+#define CALL_TIMEOUT_NS (65 * NS_PER_SEC) /* servers give up after 60 s and say so */
+
+/* --- credentials --- */
+
+/* Reads the token file again when it is another one than last time. Kubelets replace projected
+ * tokens by renaming; a reader that comes at a bad moment goes on with the old token. */
+static int token_refresh_locked(struct https_client *h, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct stat st = { 0 }, *old = &h->token_stat;
+	struct sv text = SV_NULL;
+
+	if (stat(h->token_file, &st) == 0 && h->token.n && st.st_ino == old->st_ino && st.st_dev == old->st_dev &&
+	    st.st_size == old->st_size && st.st_mtim.tv_sec == old->st_mtim.tv_sec &&
+	    st.st_mtim.tv_nsec == old->st_mtim.tv_nsec)
+		return 0;
+	if (file_read(&a, h->token_file, HTTPS_TOKEN_MAX, &text, &why) == 0) {
+		text = sv_trim(text);
+		if (!text.n)
+			err_set(&why, ERR_UNAUTHORIZED, "token file '%s' is empty", h->token_file);
+	}
+	if (why.reason != ERR_NONE)
+		return h->token.n ? 0 : err_move(err, &why);
+	buf_clear(&h->token);
+	buf_addsv(&h->token, text);
+	*old = st;
+	return 0;
+}
+
+int https_headers(struct https_client *h, struct arena *a, const char *content_type, struct http_header **ret,
+		  size_t *ret_n, struct err *err)
+{
+	struct http_header *v = ARENA_ARRAY(a, struct http_header, HTTPS_HEADERS_MAX);
+	size_t n = 0;
+	int rc = 0;
+
+	v[n++] = (struct http_header){ SV("accept"), SV("application/json") };
+	v[n++] = (struct http_header){ SV("user-agent"), h->agent };
+	if (content_type)
+		v[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
+	pthread_mutex_lock(&h->lock);
+	if (h->token_file)
+		rc = token_refresh_locked(h, err);
+	if (rc == 0 && h->token.n)
+		v[n++] =
+		    (struct http_header){ SV("authorization"), arena_svf(a, "Bearer %.*s", SV_ARG(buf_sv(&h->token))) };
+	pthread_mutex_unlock(&h->lock);
+	for (size_t i = 0; i < h->n_impersonate; i++)
+		v[n++] = h->impersonate[i];
+	*ret = v;
+	*ret_n = n;
+	return rc;
+}
+
+/* --- calls --- */
+
+struct call {
+	struct https_client *h;
+	struct arena *a;
+	const char *method;
+	const char *content_type; /* NULL: no body */
+	struct sv body;
+	size_t max;
+};
+
+static int call_run(const struct call *k, struct buf *target, struct http_response *ret, struct err *err)
+{
+	struct http_header *headers;
+	size_t n;
+
+	if (https_headers(k->h, k->a, k->content_type, &headers, &n, err) < 0)
+		return -1;
+	if (http_call(k->h->pool, k->a, &k->h->ep, k->method, buf_cstr(target), headers, n, k->body, k->h->timeout_ns,
+		      k->max, ret, err) < 0)
+		return -1;
+	if (ret->status < 200 || ret->status > 299)
+		return https_failure(err, k->method, ret);
+	return 0;
+}
+
+static struct val *decode(struct arena *a, struct sv body, struct err *err)
+{
+	_cleanup_(err_release) struct err bad = ERR_INIT;
+	struct val *v = json_decode(a, body, &(struct json_opts){ .borrow_text = true }, &bad);
+
+	if (!v)
+		err_set(err, ERR_INTERNAL, "cannot read the server's answer: %s", err_msg(&bad));
+	else if (v->type != VAL_MAP)
+		err_set(err, ERR_INTERNAL, "the server's answer is no object");
+	return v && v->type == VAL_MAP ? v : NULL;
+}
+
+/* One object in, one object out. */
+static int call_object(const struct call *k, struct buf *target, struct obj **ret, struct err *err)
+{
+	struct http_response r;
+	struct val *v;
+
+	if (call_run(k, target, &r, err) < 0)
+		return -1;
+	v = decode(k->a, r.body, err);
+	if (!v)
+		return -1;
+	if (ret)
+		*ret = obj_new(v, 0);
+	return 0;
+}
+
+static int need_name(const struct resource *r, struct sv ns, struct sv name, struct err *err)
+{
+	if (!name.n)
+		return err_set(err, ERR_BAD_REQUEST, "resource name may not be empty");
+	if (r->namespaced && !ns.n)
+		return err_set(err, ERR_BAD_REQUEST,
+			       "an empty namespace may not be set when a resource name is provided");
+	return 0;
+}
+
+static int https_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret,
+		     struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+	const struct call k = { .h = h, .a = &a, .method = "GET", .max = HTTPS_OBJECT_MAX };
+
+	if (need_name(r, ns, name, err) < 0 || https_path(h, r, ns, name, NULL, &target, err) < 0)
+		return -1;
+	return call_object(&k, &target, ret, err);
+}
+
+/* --- lists --- */
+
+struct paging {
+	struct obj_list *out;
+	struct buf cont; /* the server's continue token */
+	size_t cap;
+	int64_t limit; /* 0: everything at once */
+};
+
+/* Servers leave kind and apiVersion of built-in kinds out of list items: the list says them. */
+static struct val *with_type(struct arena *a, const struct resource *r, const struct val *item)
+{
+	char av[160];
+	struct val *m = val_new_map(a);
+
+	val_set_cstr(a, m, F_kind, r->kind);
+	val_set_cstr(a, m, F_apiVersion, resource_api_version(r, av, sizeof(av)));
+	VAL_EACH_MEMBER(item, e) {
+		if (e.sym)
+			val_set(a, m, e.sym, e.value);
+		else
+			val_set_sv(a, m, e.key, e.value);
+	}
+	return m;
+}
+
+static int take_page(struct paging *p, struct arena *a, const struct resource *r, struct sv body, struct err *err)
+{
+	const struct val *v = decode(a, body, err), *items;
+	struct obj_list *l = p->out;
+
+	if (!v)
+		return -1;
+	items = val_get(v, F_items);
+	if (!p->cont.n && !sv_to_i64(val_get_str(v, F_metadata, F_resourceVersion), &l->rev))
+		return err_set(err, ERR_INTERNAL, "the server's list has no resourceVersion");
+	if (val_len(items) > p->cap - l->n) {
+		p->cap = l->n + val_len(items) + (p->limit && l->n ? l->n / 2 : 0);
+		l->items = xrealloc(l->items, p->cap * sizeof(struct obj *));
+	}
+	VAL_EACH(items, it) {
+		if (it->type != VAL_MAP)
+			return err_set(err, ERR_INTERNAL, "the server's list has an item that is no object");
+		l->items[l->n++] = obj_new(val_get(it, F_kind) ? it : with_type(a, r, it), 0);
+	}
+	buf_clear(&p->cont);
+	buf_addsv(&p->cont, val_get_str(v, F_metadata, F_continue));
+	return 0;
+}
+
+static void add_selectors(struct buf *target, const struct client_list_opts *o)
+{
+	if (o->label_selector && *o->label_selector)
+		https_query(target, "labelSelector", sv_from(o->label_selector));
+	if (o->field_selector && *o->field_selector)
+		https_query(target, "fieldSelector", sv_from(o->field_selector));
+}
+
+static int get_page(struct https_client *h, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		    struct paging *p, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	const struct call k = { .h = h, .a = &a, .method = "GET", .max = HTTPS_PAGE_MAX };
+	struct http_response res;
+
+	if (https_path(h, r, ns, SV_NULL, NULL, &target, err) < 0)
+		return -1;
+	add_selectors(&target, o);
+	if (p->limit)
+		https_query_i64(&target, "limit", p->limit);
+	if (p->cont.n) {
+		https_query(&target, "continue", buf_sv(&p->cont)); /* knows the revision itself */
+	} else if (o->resource_version > 0) {
+		https_query_i64(&target, "resourceVersion", o->resource_version);
+		https_query(&target, "resourceVersionMatch", SV("NotOlderThan"));
+	} else if (o->resource_version < 0) {
+		https_query_i64(&target, "resourceVersion", 0);
+	}
+	if (call_run(&k, &target, &res, err) < 0)
+		return -1;
+	return take_page(p, &a, r, res.body, err);
+}
+
+static int https_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
+		      struct obj_list *ret, struct err *err)
+{
+	_cleanup_(obj_list_release) struct obj_list l = { 0 };
+	struct paging p = { .out = &l, .limit = HTTPS_PAGE_ITEMS };
+	int rc;
+
+	do {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		rc = get_page((struct https_client *)c, r, ns, o, &p, &why);
+		if (rc == 0)
+			continue;
+		if (p.cont.n && (why.reason == ERR_EXPIRED || why.reason == ERR_GONE)) {
+			obj_list_release(&l);
+			buf_clear(&p.cont);
+			p.cap = 0;
+			p.limit = 0;
+		} else if (why.reason == ERR_TOO_LARGE && p.limit > 1) {
+			p.limit /= 10; /* huge objects: the bound is on bytes */
+			p.limit += !p.limit;
+		} else {
+			buf_release(&p.cont);
+			return err_move(err, &why);
+		}
+	} while (rc < 0 || p.cont.n);
+	buf_release(&p.cont);
+	*ret = l;
+	l = (struct obj_list){ 0 };
+	return 0;
+}
+
+/* --- writes --- */
+
+static int write_call(struct https_client *h, const char *method, const char *content_type, struct buf *target,
+		      const struct val *doc, const struct client_write_opts *o, bool force, struct obj **ret,
+		      struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf body = BUF_INIT;
+	struct call k = { .h = h, .a = &a, .method = method, .content_type = content_type, .max = HTTPS_OBJECT_MAX };
+
+	https_query(target, "fieldManager", sv_from(o->field_manager ? o->field_manager : h->c.name));
+	if (o->dry_run)
+		https_query(target, "dryRun", SV("All"));
+	if (force)
+		https_query(target, "force", SV("true"));
+	json_encode(&body, doc);
+	k.body = buf_sv(&body);
+	return call_object(&k, target, ret, err);
+}
+
+static int https_create(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
+			const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+
+	if (r->namespaced && !ns.n)
+		return err_set(err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");
+	if (https_path(h, r, ns, name, o->subresource, &target, err) < 0)
+		return -1;
+	return write_call(h, "POST", "application/json", &target, doc, o, false, ret, err);
+}
+
+static int https_update(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
+			const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+
+	if (need_name(r, ns, name, err) < 0 || https_path(h, r, ns, name, o->subresource, &target, err) < 0)
+		return -1;
+	return write_call(h, "PUT", "application/json", &target, doc, o, false, ret, err);
+}
+
+static int https_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
+		       const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	static const char *const media[] = {
+		[PATCH_JSON] = "application/json-patch+json",
+		[PATCH_MERGE] = "application/merge-patch+json",
+		[PATCH_STRATEGIC] = "application/strategic-merge-patch+json",
+		[PATCH_APPLY] = "application/apply-patch+yaml", /* JSON is YAML */
+	};
+	_cleanup_(buf_release) struct buf target = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+
+	if (need_name(r, ns, name, err) < 0 || https_path(h, r, ns, name, o->subresource, &target, err) < 0)
+		return -1;
+	return write_call(h, "PATCH", media[t], &target, patch, o, t == PATCH_APPLY && o->force, ret, err);
+}
+
+static int https_del(struct client *c, const struct resource *r, struct sv ns, struct sv name,
+		     const struct client_delete_opts *o, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf target = BUF_INIT, body = BUF_INIT;
+	struct https_client *h = (struct https_client *)c;
+	struct call k = {
+		.h = h, .a = &a, .method = "DELETE", .content_type = "application/json", .max = HTTPS_OBJECT_MAX
+	};
+	struct val *doc = val_new_map(&a), *pre = val_new_map(&a);
+	struct http_response r_unused;
+
+	if (need_name(r, ns, name, err) < 0 || https_path(h, r, ns, name, NULL, &target, err) < 0)
+		return -1;
+	val_set_cstr(&a, doc, F_kind, "DeleteOptions");
+	val_set_cstr(&a, doc, F_apiVersion, "v1");
+	if (o->grace_seconds >= 0)
+		val_set_int(&a, doc, F_gracePeriodSeconds, o->grace_seconds);
+	if (o->precondition_uid.n)
+		val_set_str(&a, pre, F_uid, o->precondition_uid);
+	if (o->precondition_rev)
+		val_set_strf(&a, pre, F_resourceVersion, "%" PRId64, o->precondition_rev);
+	if (val_len(pre))
+		val_set(&a, doc, F_preconditions, pre);
+	if (o->propagation)
+		val_set_cstr(&a, doc, F_propagationPolicy, o->propagation);
+	json_encode(&body, doc);
+	k.body = buf_sv(&body);
+	return call_run(&k, &target, &r_unused, err);
+}
+
+/* --- life --- */
+
+static void https_free(struct client *c)
+{
+	struct https_client *h = (struct https_client *)c;
+
+	https_watch_stop(h);
+	http_pool_free(h->pool);
+	tls_ctx_unref(h->ep.tls);
+	buf_release(&h->token);
+	arena_release(&h->arena);
+	pthread_mutex_destroy(&h->lock);
+	pthread_cond_destroy(&h->changed);
+	free(h);
+}
+
+static const struct client_ops https_ops = {
+	.get = https_get,
+	.list = https_list,
+	.create = https_create,
+	.update = https_update,
+	.patch = https_patch,
+	.del = https_del,
+	.watch = https_watch,
+	.unwatch = https_unwatch,
+	.free = https_free,
+};
+
+static int setup(struct https_client *h, const struct client_https_opts *o, struct err *err)
+{
+	struct arena *a = &h->arena;
+	bool tls;
+	char *host;
+
+	if (https_parse_url(a, o->server ? o->server : "", &tls, &host, &h->ep.port, &h->prefix, err) < 0)
+		return -1;
+	h->ep.host = host;
+	h->ep.server_name = o->server_name && *o->server_name ? arena_strdup(a, o->server_name) : NULL;
+	if (tls) {
+		const struct tls_client_opts t = {
+			.ca_pem = o->ca_pem, .cert_pem = o->cert_pem, .key_pem = o->key_pem, .insecure = o->insecure
+		};
+
+		if (o->insecure && o->ca_pem.n)
+			return err_set(err, ERR_BAD_REQUEST,
+				       "a certificate authority is of no use when the server is not verified");
+		h->ep.tls = tls_client_ctx(&t, err);
+		if (!h->ep.tls)
+			return -1;
+	}
+	if (o->impersonate_user) {
+		h->impersonate[h->n_impersonate++] =
+		    (struct http_header){ SV("impersonate-user"), sv_from(arena_strdup(a, o->impersonate_user)) };
+		for (size_t i = 0; o->impersonate_groups && o->impersonate_groups[i]; i++) {
+			if (i == HTTPS_GROUPS_MAX)
+				return err_set(err, ERR_BAD_REQUEST, "more than %d groups to impersonate",
+					       HTTPS_GROUPS_MAX);
+			h->impersonate[h->n_impersonate++] =
+			    (struct http_header){ SV("impersonate-group"),
+						  sv_from(arena_strdup(a, o->impersonate_groups[i])) };
+		}
+	}
+	if (o->token && *o->token)
+		buf_adds(&h->token, o->token);
+	else if (o->token_file && *o->token_file)
+		h->token_file = arena_strdup(a, o->token_file);
+	h->timeout_ns = o->timeout_ns > 0 ? o->timeout_ns : CALL_TIMEOUT_NS;
+	return 0;
+}
+
+struct client *client_https_new(struct env *env, const struct client_https_opts *o, struct err *err)
+{
+	struct https_client *h = xcalloc(1, sizeof(*h));
+
+	h->c.ops = &https_ops;
+	h->c.env = env;
+	h->c.name = arena_strdup(&h->arena, o->name ? o->name : "caravel");
+	h->agent = arena_svf(&h->arena, "%s/%s", h->c.name, CARAVEL_VERSION);
+	h->pool = http_pool_new();
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->changed, NULL);
+	if (setup(h, o, err) < 0)
+		return client_free(&h->c);
+	return &h->c;
+}
+
+struct client *client_kubeconfig_new(struct env *env, const struct kubeconfig *k, const char *name, struct err *err)
+{
+	const struct client_https_opts o = {
+		.server = k->server,
+		.name = name,
+		.server_name = k->server_name,
+		.ca_pem = k->ca_pem,
+		.insecure = k->insecure,
+		.cert_pem = k->cert_pem,
+		.key_pem = k->key_pem,
+		.token = k->token,
+		.token_file = k->token_file,
+		.impersonate_user = k->impersonate_user,
+		.impersonate_groups = k->impersonate_groups,
+	};
+
+	return client_https_new(env, &o, err);
+}
