@@ -157,10 +157,19 @@ static int64_t backoff_ns(unsigned failures)
 	return MIN(d, BACKOFF_MAX_NS);
 }
 
+/* Nothing can be made in a namespace that is going: what the key stands for goes with it. */
+static bool hopeless(const struct err *err)
+{
+	for (size_t i = 0; i < err->n_causes; i++)
+		if (strcmp(err->causes[i].reason, "NamespaceTerminating") == 0)
+			return true;
+	return false;
+}
+
 static void finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res, const struct err *err)
 {
 	it->running = false;
-	if (rc < 0) {
+	if (rc < 0 && !hopeless(err)) {
 		it->failures++;
 		/* A conflict only means that the informer is behind: it is retried, not reported. */
 		if (err->reason != ERR_CONFLICT)
@@ -170,7 +179,7 @@ static void finish(struct workq *q, struct item *it, int rc, const struct reconc
 			add_after_locked(q, it, backoff_ns(it->failures));
 	} else {
 		it->failures = 0;
-		if (res->after_ns > 0 && !it->dirty)
+		if (rc == 0 && res->after_ns > 0 && !it->dirty)
 			add_after_locked(q, it, res->after_ns);
 	}
 	if (it->dirty) {

@@ -5,6 +5,8 @@
  *	            ▲               │ fails: after back-off
  *	            └───────────────┘ added meanwhile: again at once
  *
+ * One failure is final: a namespace that is being terminated takes nothing new.
+ *
  * A reconciler makes the world match one object. It gets a key, never an event: read the
  * object again, it may have changed or gone.
  */

@@ -190,11 +190,17 @@ int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, s
 {
 	static const char *const cmd[] = { "/bin/httpd", "-f", "-v", "-p", "8080", "-h", "/www", NULL };
 	static const char *const env[] = { "PATH=/bin", NULL };
-	static const char *const applets[] = { "cat",	   "date",  "echo",	"env",	 "false",  "grep", "head",
-					       "hostname", "httpd", "id",	"ip",	 "kill",   "ls",   "mkdir",
-					       "mount",	   "nc",    "nslookup", "ping",	 "printf", "ps",   "rm",
-					       "sed",	   "seq",   "sh",	"sleep", "stat",   "tail", "test",
-					       "touch",	   "true",  "wc",	"wget",	 "vi" };
+	static const char *const applets[] = {
+		"awk",	    "base64", "basename",  "cat",      "chmod",	 "chown",   "cp",    "cut",   "date",
+		"dd",	    "df",     "dirname",   "du",       "echo",	 "env",	    "expr",  "false", "find",
+		"free",	    "grep",   "head",	   "hostname", "httpd",	 "id",	    "ip",    "kill",  "less",
+		"ln",	    "ls",     "md5sum",	   "mkdir",    "more",	 "mount",   "mv",    "nc",    "netstat",
+		"nslookup", "ping",   "printf",	   "ps",       "pwd",	 "rm",	    "rmdir", "route", "sed",
+		"seq",	    "sh",     "sha256sum", "sleep",    "sort",	 "stat",    "stty",  "su",    "tail",
+		"tar",	    "tee",    "telnet",	   "test",     "time",	 "timeout", "top",   "touch", "tr",
+		"true",	    "tty",    "uname",	   "uniq",     "uptime", "vi",	    "watch", "wc",    "wget",
+		"which",    "whoami", "xargs",	   "yes"
+	};
 	struct image_file files[ARRAY_LEN(applets) + 10];
 	size_t n = 0;
 	struct sv bb;

@@ -116,8 +116,8 @@ def config_reaches_containers(c):
     token = c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
     equal(token.count("."), 2)
     equal(c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace"), "hello")
+    # the change is looked for later, in volumes_follow
     c.kubectl("patch", "cm", "hello-pages", *NS, "--type=merge", "-p", '{"data":{"color":"green"}}')
-    wait_for("the volume to follow", lambda: c.kubectl("exec", *NS, pod, "--", "cat", "/config/color") == "green", 120, 1)
 
 
 def logs(c):
@@ -341,6 +341,11 @@ spec:
     contains(p.communicate(timeout=20)[0], "bye")
 
 
+def volumes_follow(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    wait_for("the volume to follow", lambda: c.kubectl("exec", *NS, pod, "--", "cat", "/config/color") == "green", 120, 1)
+
+
 def the_namespace_goes(c):
     c.kubectl("delete", "ns", "hello", "--timeout=90s")
     wait_for("no containers", lambda: not c.get("pods", "-A")["items"])
@@ -361,7 +366,7 @@ if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
              an_unready_pod_leaves_its_service, a_killed_server_adopts, images_are_imported, deletion_waits_for_grace,
-             the_namespace_goes, stop_leaves_nothing]
+             volumes_follow, the_namespace_goes, stop_leaves_nothing]
     why = node_possible()
     if why:
         def no_node(_):

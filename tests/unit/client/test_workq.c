@@ -9,6 +9,7 @@ struct world {
 	struct env *env;
 	struct workq *q;
 	int runs, fail_first, in_progress;
+	bool terminating;
 	bool overlap, ready;
 	int64_t after_ns, last_ns;
 	struct sv readd;
@@ -31,6 +32,10 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	ret->after_ns = w->after_ns;
 	w->after_ns = 0;
 	w->in_progress--;
+	if (w->terminating) {
+		err_set(err, ERR_FORBIDDEN, "going");
+		return err_add_cause(err, "NamespaceTerminating", SV("metadata.namespace"), "going");
+	}
 	if (w->runs <= w->fail_first)
 		return err_set(err, ERR_CONFLICT, "not yet");
 	return 0;
@@ -103,6 +108,18 @@ static void test_backoff_doubles(void **state)
 	unmake(&w);
 }
 
+static void test_gives_up_in_a_terminating_namespace(void **state)
+{
+	struct world w = { .ready = true, .terminating = true };
+	struct workq *q = make(&w);
+
+	(void)state;
+	workq_add(q, SV("a"));
+	env_sim_run(w.env, 100 * NS_PER_SEC);
+	assert_int_equal(w.runs, 1);
+	unmake(&w);
+}
+
 static void test_earliest_deadline_wins(void **state)
 {
 	struct world w = { .ready = true };
@@ -155,9 +172,13 @@ static void test_key_split(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folds_and_waits_for_ready), cmocka_unit_test(test_added_while_running),
-		cmocka_unit_test(test_backoff_doubles),		  cmocka_unit_test(test_earliest_deadline_wins),
-		cmocka_unit_test(test_freed_with_work_left),	  cmocka_unit_test(test_key_split),
+		cmocka_unit_test(test_folds_and_waits_for_ready),
+		cmocka_unit_test(test_added_while_running),
+		cmocka_unit_test(test_backoff_doubles),
+		cmocka_unit_test(test_earliest_deadline_wins),
+		cmocka_unit_test(test_gives_up_in_a_terminating_namespace),
+		cmocka_unit_test(test_freed_with_work_left),
+		cmocka_unit_test(test_key_split),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
