@@ -18,8 +18,7 @@ struct sweep {
 static int64_t last_seen(const struct obj *o)
 {
 	const struct val *const times[] = { obj_get(o, F_series, F_lastObservedTime), obj_get(o, F_lastTimestamp),
-					    obj_get(o, F_deprecatedLastTimestamp), obj_get(o, F_eventTime),
-					    obj_get(o, F_metadata, F_creationTimestamp) };
+					    obj_get(o, F_eventTime), obj_get(o, F_metadata, F_creationTimestamp) };
 	int64_t latest = INT64_MIN, t;
 
 	for (size_t i = 0; i < ARRAY_LEN(times); i++)
@@ -40,23 +39,19 @@ static int collect(struct obj *o, void *ctx)
 void event_ttl_sweep(struct apiserver *s)
 {
 	static const char *const masters[] = { "system:masters", NULL };
-	const struct resource *const kinds[] = { RES(core_events), RES(events_events) };
+	struct sweep sweep = { .before_ns = env_now_ns(s->env) - EVENT_TTL_NS, .expired = VEC_INIT };
 	struct client *c = apiserver_client(s, "kube-apiserver", "system:apiserver", masters);
 
-	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-		struct sweep sweep = { .before_ns = env_now_ns(s->env) - EVENT_TTL_NS, .expired = VEC_INIT };
+	wc_each(s->wc, RES(core_events), SV(""), collect, &sweep);
+	for (size_t i = 0; i < sweep.expired.n; i++) {
+		struct obj *o = sweep.expired.p[i];
+		struct client_delete_opts opts = CLIENT_DELETE_OPTS;
 
-		wc_each(s->wc, kinds[k], SV(""), collect, &sweep);
-		for (size_t i = 0; i < sweep.expired.n; i++) {
-			struct obj *o = sweep.expired.p[i];
-			struct client_delete_opts opts = CLIENT_DELETE_OPTS;
-
-			/* Only this version: it may have been repeated meanwhile. */
-			opts.precondition_rev = obj_rev(o);
-			(void)client_delete(c, kinds[k], obj_ns(o), obj_name(o), &opts, NULL);
-			obj_unref(o);
-		}
-		vec_release(&sweep.expired);
+		/* Only this version: it may have been repeated meanwhile. */
+		opts.precondition_rev = obj_rev(o);
+		(void)client_delete(c, RES(core_events), obj_ns(o), obj_name(o), &opts, NULL);
+		obj_unref(o);
 	}
+	vec_release(&sweep.expired);
 	client_free(c);
 }

@@ -60,6 +60,9 @@ struct wc_resource {
 	struct list watchers;  /* those without a bucket */
 	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
 	size_t n_watchers;
+	struct wc_resource *view_of; /* set: the same objects in another form (strategy->stored_as) */
+	struct wc_resource *view;    /* the other way round */
+	atomic_bool live;	     /* a view is filled when somebody first looks at it */
 };
 
 struct watchcache {
@@ -69,6 +72,9 @@ struct watchcache {
 	struct store_watch *watch;
 	atomic_bool broken;
 };
+
+/* What holds res; NULL when it is not stored. Fills a view. */
+struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res);
 
 struct wc_change *wc_change_ref(struct wc_change *c);
 void wc_change_unref(struct wc_change *c);

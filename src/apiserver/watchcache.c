@@ -13,7 +13,6 @@ static const struct {
 	{ "", "nodes", "minions" },
 	{ "", "replicationcontrollers", "controllers" },
 	{ "networking.k8s.io", "ingresses", "ingress" },
-	{ "events.k8s.io", "events", "events.k8s.io/events" },
 	{ "apiextensions.k8s.io", "customresourcedefinitions", "apiextensions.k8s.io/customresourcedefinitions" },
 	{ "apiregistration.k8s.io", "apiservices", "apiregistration.k8s.io/apiservices" },
 };
@@ -23,8 +22,16 @@ bool resource_stored(const struct resource *r)
 	return r->schema && (r->verbs & (1u << VERB_LIST)) && (r->verbs & (1u << VERB_WATCH));
 }
 
+const struct resource *resource_storage(const struct resource *r)
+{
+	const struct strategy *st = strategy_for(r);
+
+	return st->stored_as ? st->stored_as : r;
+}
+
 struct sv store_prefix(struct arena *a, const struct resource *r)
 {
+	r = resource_storage(r);
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
 		if (sv_is(sv_from(r->group), paths[i].group) && sv_is(sv_from(r->plural), paths[i].plural))
 			return arena_svf(a, "/registry/%s/", paths[i].path);
@@ -89,18 +96,17 @@ static void ring_push(struct wc_resource *r, struct wc_change *c)
 	r->ring_bytes += bytes;
 }
 
-/* o_take NULL: deleted. */
-static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev)
+/* o_take NULL: deleted. The lock of a view is held already. */
+static void publish_locked(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
+			   struct wc_change **ret)
 {
 	struct apiserver *s = r->cache->s;
-	const struct strategy *st = strategy_for(r->res);
 	struct wc_change *c = xcalloc(1, sizeof(*c));
 	struct obj *prev, *now = o_take;
 
 	atomic_init(&c->refs, 1);
 	c->rev = rev;
 	c->mono_ns = env_mono_ns(s->env);
-	pthread_rwlock_wrlock(&r->lock);
 	if (o_take) {
 		prev = objtree_put(&r->tree, obj_ref(o_take));
 	} else {
@@ -117,10 +123,78 @@ static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct 
 		ring_push(r, c);
 		wc_dispatch(r, c);
 	}
+	*ret = c;
+}
+
+static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev)
+{
+	const struct strategy *st = strategy_for(r->res);
+	struct wc_change *c;
+
+	pthread_rwlock_wrlock(&r->lock);
+	publish_locked(r, ns, name, o_take, rev, &c);
 	pthread_rwlock_unlock(&r->lock);
-	if (now && st->observe)
-		st->observe(s, prev, o_take ? now : NULL);
+	if (c->o && st->observe)
+		st->observe(r->cache->s, c->prev, c->deleted ? NULL : c->o);
 	wc_change_unref(c);
+}
+
+/* --- views --- */
+
+static struct obj *view_object(const struct resource *res, const struct obj *o)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root = strategy_for(res)->from_stored(&a, obj_root(o));
+
+	return root ? obj_new(root, obj_rev(o)) : NULL;
+}
+
+/* Fills a view from what it is a view of. From then on on_change() keeps it current: it looks at
+ * `live` after it has changed the original, whose lock is held here until `live` is set. */
+static void view_fill(struct wc_resource *r)
+{
+	struct wc_resource *from = r->view_of;
+	const struct objtree_entry *e;
+
+	pthread_rwlock_wrlock(&r->lock);
+	if (!atomic_load(&r->live)) {
+		pthread_rwlock_rdlock(&from->lock);
+		for (struct objtree_pos p = { 0, 0 }; (e = objtree_at(&from->tree, p));
+		     p = objtree_next(&from->tree, p)) {
+			struct obj *o = view_object(r->res, e->o);
+
+			if (o)
+				obj_unref(objtree_put(&r->tree, o));
+		}
+		r->ring_floor = r->last_rev = from->last_rev;
+		atomic_store(&r->live, true);
+		pthread_rwlock_unlock(&from->lock);
+	}
+	pthread_rwlock_unlock(&r->lock);
+}
+
+/* o NULL: deleted. What view_fill() has seen already is not told again. */
+static void view_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev)
+{
+	struct obj *view = o ? view_object(r->res, o) : NULL;
+	struct wc_change *c = NULL;
+
+	pthread_rwlock_wrlock(&r->lock);
+	if (rev > r->last_rev && (view || !o)) {
+		publish_locked(r, ns, name, TAKE(view), rev, &c);
+		wc_change_unref(c);
+	}
+	pthread_rwlock_unlock(&r->lock);
+	obj_unref(view);
+}
+
+struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res)
+{
+	struct wc_resource *r = c->by_id[res->id];
+
+	if (r && r->view_of && !atomic_load_explicit(&r->live, memory_order_acquire))
+		view_fill(r);
+	return r;
 }
 
 /* Splits "ns/name" (or "name") behind the prefix. */
@@ -138,7 +212,7 @@ static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];
 
-		if (r && sv_starts(key, sv_make(r->prefix, r->prefix_n)))
+		if (r && !r->view_of && sv_starts(key, sv_make(r->prefix, r->prefix_n)))
 			return r;
 	}
 	return NULL;
@@ -153,6 +227,17 @@ static struct obj *parse_value(struct sv value, int64_t rev)
 	return root ? obj_new(root, rev) : NULL;
 }
 
+struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
+{
+	struct obj *stored = parse_value(value, rev), *o;
+
+	if (!stored || resource_storage(r) == r)
+		return stored;
+	o = view_object(r, stored);
+	obj_unref(stored);
+	return o;
+}
+
 static void on_change(const struct store_change *ch, void *ctx)
 {
 	struct watchcache *c = ctx;
@@ -161,7 +246,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 	struct sv ns, name;
 
 	if (r) {
-		struct obj *o = NULL;
+		_cleanup_obj_ struct obj *o = NULL;
 
 		split_key(r, ch->kv.key, &ns, &name);
 		if (!ch->kv.deleted) {
@@ -170,7 +255,9 @@ static void on_change(const struct store_change *ch, void *ctx)
 				pw->result = obj_ref(o);
 		}
 		if (o || ch->kv.deleted)
-			publish(r, ns, name, o, ch->kv.mod_rev);
+			publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+		if (r->view && (o || ch->kv.deleted) && atomic_load(&r->view->live))
+			view_publish(r->view, ns, name, o, ch->kv.mod_rev);
 	}
 	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
 }
@@ -221,6 +308,14 @@ struct watchcache *watchcache_new(struct apiserver *s)
 		list_init(&r->watchers);
 		pthread_rwlock_init(&r->lock, NULL);
 	}
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *stored = resource_storage(&resource_all[i]);
+
+		if (!c->by_id[i] || stored == &resource_all[i])
+			continue;
+		c->by_id[i]->view_of = c->by_id[stored->id];
+		c->by_id[stored->id]->view = c->by_id[i];
+	}
 	return c;
 }
 
@@ -245,7 +340,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 		struct sv from;
 		int64_t at;
 
-		if (!r)
+		if (!r || r->view_of)
 			continue;
 		from = sv_make(r->prefix, r->prefix_n);
 		/* The key after every key with this prefix: '0' follows '/'. */
@@ -310,7 +405,7 @@ struct watchcache *watchcache_free(struct watchcache *c)
 
 struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
 {
-	struct wc_resource *r = c->by_id[res->id];
+	struct wc_resource *r = wc_resource_of(c, res);
 	struct obj *o;
 
 	if (!r)
@@ -399,7 +494,7 @@ void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel
 bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
 	     struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
 {
-	struct wc_resource *r = c->by_id[res->id];
+	struct wc_resource *r = wc_resource_of(c, res);
 	bool ok;
 
 	*ret = (struct wc_list){ .rev = wc_rev(c), .remaining = -1 };
@@ -457,7 +552,7 @@ void wc_metrics(struct watchcache *c, struct buf *b)
 		 "# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n"
 		 "# TYPE apiserver_storage_objects gauge\n");
 	for (size_t i = 0; i < resource_count; i++)
-		if (c->by_id[i])
+		if (c->by_id[i] && !c->by_id[i]->view_of)
 			buf_printf(b, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
 				   resource_qualified(&resource_all[i], q, sizeof(q)), wc_count(c, &resource_all[i]));
 }

@@ -18,6 +18,10 @@
  * A watcher's queue is bounded; when its reader is too slow it ends with ERR_EXPIRED, and the
  * client starts over from the last revision it saw.
  *
+ * A resource that is another form of a stored one (events.k8s.io events) is a view: a second
+ * tree of converted objects beside the first, with events and watchers of its own. It costs
+ * nothing until somebody reads it.
+ *
  * Threads: all functions from any thread. One rwlock per resource; wake callbacks run under
  * it, so they only schedule.
  */
@@ -43,6 +47,10 @@ struct watchcache *watchcache_free(struct watchcache *c);
 struct sv store_key(struct arena *a, const struct resource *r, struct sv ns, struct sv name);
 struct sv store_prefix(struct arena *a, const struct resource *r); /* with the trailing slash */
 bool resource_stored(const struct resource *r);
+/* The resource whose form the store keeps: r itself for all but views (strategy->stored_as). */
+const struct resource *resource_storage(const struct resource *r);
+/* A stored value as an object of r, NULL when it cannot be read. */
+struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev);
 
 /* A write on its way: the cookie of its store_write. The change callback publishes root at the
  * new revision and leaves a reference in `result`; NULL when the cache lags behind the store. */

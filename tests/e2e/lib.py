@@ -19,7 +19,7 @@ import time
 import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CARAVEL = os.path.join(ROOT, "build", "caravel")
+CARAVEL = os.environ.get("CARAVEL") or os.path.join(ROOT, "build", "caravel")  # another build, say with sanitizers
 BIN = os.path.join(ROOT, "build", "bin")
 
 

@@ -193,6 +193,8 @@ def services_get_addresses(c):
 
 
 def endpoints_follow_pods(c):
+    # without its node a pod is no endpoint
+    equal(c.request("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "elsewhere"}})[0], 201)
     c.apply("""
 apiVersion: v1
 kind: Service

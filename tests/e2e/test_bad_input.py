@@ -4,7 +4,7 @@ import socket
 import ssl
 import sys
 
-from lib import Cluster, Failed, contains, equal, main, need_tools
+from lib import Cluster, Failed, contains, equal, main, need_tools, wait_for
 
 CM = "/api/v1/namespaces/default/configmaps"
 JSON = {"Content-Type": "application/json"}
@@ -190,6 +190,8 @@ def it_still_works(c):
 if __name__ == "__main__":
     need_tools()
     with Cluster() as cluster:
+        # what the controllers put there does not count
+        wait_for("the root CA", lambda: cluster.request("GET", CM + "/kube-root-ca.crt")[0] == 200)
         sys.exit(main([
             malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
             media_types, patches, selectors, raw_sockets, it_still_works,

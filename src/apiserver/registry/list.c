@@ -191,8 +191,6 @@ struct past {
 static int past_one(const struct store_kv *kv, void *ctx)
 {
 	struct past *p = ctx;
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct val *root;
 	struct obj *o;
 
 	if (p->o->limit && p->out->n == (size_t)p->o->limit) {
@@ -202,10 +200,9 @@ static int past_one(const struct store_kv *kv, void *ctx)
 		p->out->remaining++;
 		return 0;
 	}
-	root = json_decode(&a, kv->value, &(struct json_opts){ .borrow_text = true }, NULL);
-	if (!root)
+	o = stored_parse(p->q->res, kv->value, kv->mod_rev);
+	if (!o)
 		return 0;
-	o = obj_new(root, kv->mod_rev);
 	if (!selection_matches(p->o->sel, o)) {
 		obj_unref(o);
 		return 0;

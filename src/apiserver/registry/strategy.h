@@ -59,6 +59,12 @@ struct strategy {
 	 * with the typed, defaulted body. */
 	void (*virtual_create)(struct api_req *q, struct val *doc);
 
+	/* Kept in the store as another resource's object: one object, two views (events). Both make a new
+	 * document in a; NULL when it cannot be. The stored resource's own strategy has none of these. */
+	const struct resource *stored_as;
+	struct val *(*to_stored)(struct arena *a, const struct val *doc);
+	struct val *(*from_stored)(struct arena *a, const struct val *doc);
+
 	/* Field selector labels the data cannot express (spec.host alias); "" : absent, false: no such label. */
 	bool (*field_label)(const struct val *obj, struct sv label, struct sv *ret);
 	/* Cells of columns without a path: appends strings/ints to the row (registry/printers/). */

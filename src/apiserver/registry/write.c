@@ -176,12 +176,12 @@ static void mismatch(struct write_op *op, const struct store_kv *current)
 		/* A cache behind another server's writes must not be asked again. */
 		if (current && !current->deleted) {
 			_cleanup_obj_ struct obj *seen = wc_get(op->q->server->wc, op->res, op->ns, op->name);
-			struct val *root;
+			struct obj *o;
 
 			if (!seen || obj_rev(seen) < current->mod_rev) {
-				root = json_decode(op->a, current->value, NULL, NULL);
-				if (root)
-					op->fresh = obj_link(op->a, obj_new(root, current->mod_rev));
+				o = stored_parse(op->res, current->value, current->mod_rev);
+				if (o)
+					op->fresh = obj_link(op->a, o);
 			}
 		}
 		api_req_post(op->q, retry_now, op);
@@ -225,6 +225,10 @@ static void conclude(const struct store_result *r, struct write_op *op)
 		if (op->has_reserved && op->strat->commit)
 			op->strat->commit(op->q, op->reserved);
 		o = op->pw.result;
+		if (o && op->pw.res != op->res) { /* stored in another form than the client's */
+			obj_unref(o);
+			o = NULL;
+		}
 		if (!o) /* a deletion, or a cache that lags */
 			o = obj_new(op->doc ? op->doc : obj_root(op->old), r->rev);
 		(void)obj_link(op->a, o);
@@ -250,9 +254,10 @@ void write_commit(struct write_op *op)
 	_cleanup_(buf_release) struct buf value = BUF_INIT;
 	struct apiserver *s = op->q->server;
 	const struct val *old = op->old ? obj_root(op->old) : NULL;
+	const struct resource *stored = resource_storage(op->res);
 	struct store_write w = { 0 };
 	struct err err = ERR_INIT;
-	struct val *meta;
+	struct val *meta, *root = op->doc;
 
 	if (op->strat->reserve && !op->sub.n &&
 	    op->strat->reserve(op->q, old, op->tombstone ? NULL : op->doc, &op->reserved, &err) < 0) {
@@ -273,7 +278,15 @@ void write_commit(struct write_op *op)
 		if (meta)
 			val_del(meta, F_resourceVersion);
 		order_typed(op->a, op->res->schema, op->doc);
-		json_encode(&value, op->doc);
+		if (stored != op->res)
+			root = op->strat->to_stored(op->a, op->doc);
+		if (!root) {
+			undo(op);
+			err_set(&err, ERR_INTERNAL, "the object cannot be stored as %s", stored->kind);
+			write_fail(op, &err);
+			return;
+		}
+		json_encode(&value, root);
 		if (value.n > OBJECT_BYTES_MAX) {
 			undo(op);
 			err_set(&err, ERR_TOO_LARGE, "etcdserver: request is too large");
@@ -281,7 +294,7 @@ void write_commit(struct write_op *op)
 			return;
 		}
 	}
-	op->pw = (struct pending_write){ .res = op->res, .root = op->doc };
+	op->pw = (struct pending_write){ .res = stored, .root = root };
 	w.key = store_key(op->a, op->res, op->ns, op->name);
 	w.value = buf_sv(&value);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);

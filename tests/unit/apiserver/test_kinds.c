@@ -249,13 +249,109 @@ static void test_protobuf_body(void **state)
 	assert_int_equal(val_len(val_get(cm, F_items)), 1);
 }
 
+#define EV "/apis/events.k8s.io/v1/namespaces/default/events"
+
+/* What one group writes the other reads, lists and watches; the store has it once. */
+static void test_events_two_views(void **state)
+{
+	static const char newer[] =
+	    "{\"metadata\":{\"name\":\"new\"},\"eventTime\":\"2026-01-01T00:00:00.000001Z\",\"reportingController\":"
+	    "\"example.com/c\",\"reportingInstance\":\"i\",\"action\":\"Do\",\"reason\":\"R\",\"note\":\"hello\","
+	    "\"type\":\"Normal\",\"regarding\":{\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p\"}}";
+	struct rig *r = *state;
+	struct answer *core, *events;
+	const struct val *e, *l;
+	struct sv cont;
+
+	/* one from before anybody looks at the newer form, one after */
+	expect(
+	    r, 201, "POST", NS "/events",
+	    "{\"metadata\":{\"name\":\"old\"},\"involvedObject\":{\"kind\":\"Node\",\"namespace\":\"default\","
+	    "\"name\":\"n\"},\"reason\":\"Old\",\"message\":\"m\",\"count\":3,\"source\":{\"component\":\"kubelet\"},"
+	    "\"lastTimestamp\":\"2026-01-01T00:00:00Z\",\"type\":\"Warning\"}");
+	e = expect(r, 200, "GET", EV "/old", NULL);
+	assert_val(val_get(e, F_kind), "Event");
+	assert_val(val_get(e, F_apiVersion), "events.k8s.io/v1");
+	assert_val(val_get(e, F_note), "m");
+	assert_val(val_get(e, F_regarding, F_name), "n");
+	assert_int_equal(val_get_int(e, 0, F_deprecatedCount), 3);
+	assert_val(val_get(e, F_deprecatedSource, F_component), "kubelet");
+	assert_val(val_get(e, F_deprecatedLastTimestamp), "2026-01-01T00:00:00Z");
+	assert_null(val_get(e, F_message));
+	core = api(r, "GET", NS "/events?watch=1&resourceVersion=0");
+	events = api(r, "GET", EV "?watch=1&fieldSelector=regarding.name%3Dp");
+
+	e = expect(r, 201, "POST", EV, newer);
+	assert_val(val_get(e, F_apiVersion), "events.k8s.io/v1");
+	assert_val(val_get(e, F_note), "hello");
+	e = expect(r, 200, "GET", NS "/events/new", NULL);
+	assert_val(val_get(e, F_apiVersion), "v1");
+	assert_val(val_get(e, F_message), "hello");
+	assert_val(val_get(e, F_involvedObject, F_name), "p");
+	assert_val(val_get(e, F_reportingComponent), "example.com/c");
+	assert_null(val_get(e, F_note));
+	e = expect_type(r, 200, "PATCH", NS "/events/new", "application/merge-patch+json", "{\"message\":\"again\"}");
+	e = expect(r, 200, "GET", EV "/new", NULL);
+	assert_val(val_get(e, F_note), "again");
+	expect_status(r, 409, "AlreadyExists", "already exists",
+		      &(struct ask){ .method = "POST", .path = EV, .body = newer });
+	/* a series counts on, the rest stays as it was told */
+	e = expect_type(r, 200, "PATCH", EV "/new", "application/strategic-merge-patch+json",
+			"{\"series\":{\"count\":2,\"lastObservedTime\":\"2026-01-01T00:01:00.000000Z\"}}");
+	assert_int_equal(val_get_int(e, 0, F_series, F_count), 2);
+	expect_status(r, 422, "Invalid", "note: Invalid value: \"x\": field is immutable",
+		      &(struct ask){ .method = "PATCH",
+				     .path = EV "/new",
+				     .type = "application/merge-patch+json",
+				     .body = "{\"note\":\"x\"}" });
+	expect_status(r, 422, "Invalid", "eventTime: Required value",
+		      &(struct ask){ .method = "POST",
+				     .path = EV,
+				     .body = "{\"metadata\":{\"name\":\"x\"},\"type\":\"Normal\",\"regarding\":"
+					     "{\"namespace\":\"default\"}}" });
+
+	l = expect(r, 200, "GET", EV "?fieldSelector=regarding.kind%3DPod,reason%3DR", NULL);
+	assert_val(val_get(l, F_kind), "EventList");
+	assert_int_equal(val_len(val_get(l, F_items)), 1);
+	l = expect(r, 200, "GET", NS "/events?fieldSelector=involvedObject.kind%3DPod", NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 1);
+
+	/* an old revision comes out of the store, converted, too */
+	l = expect(r, 200, "GET", EV "?limit=1", NULL);
+	cont = val_get_str(l, F_metadata, F_continue);
+	expect(r, 200, "DELETE", EV "/old", NULL);
+	expect(r, 404, "GET", NS "/events/old", NULL);
+	l = expect(r, 200, "GET", arena_printf(&r->arena, EV "?limit=1&continue=%.*s", SV_ARG(cont)), NULL);
+	assert_val(val_get(val_at(val_get(l, F_items), 0), F_metadata, F_name), "old");
+	assert_val(val_get(val_at(val_get(l, F_items), 0), F_note), "m");
+	expect(r, 200, "DELETE", NS "/events", NULL);
+	l = expect(r, 200, "GET", EV, NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 0);
+
+	/* core: old added, new added, changed twice, both deleted; the other one only the pod's */
+	assert_int_equal(stream_lines(core), 6);
+	assert_val(val_get(stream_line(core, 3), F_object, F_message), "again");
+	assert_int_equal(stream_lines(events), 4);
+	assert_val(val_get(stream_line(events, 0), F_type), "ADDED");
+	assert_val(val_get(stream_line(events, 0), F_object, F_note), "hello");
+	assert_val(val_get(stream_line(events, 3), F_type), "DELETED");
+	answer_gone(core);
+	answer_gone(events);
+
+	/* and from a server that finds it in the store */
+	expect(r, 201, "POST", EV, newer);
+	rig_restart(r);
+	assert_val(val_get(expect(r, 200, "GET", EV "/new", NULL), F_note), "hello");
+	assert_val(val_get(expect(r, 200, "GET", NS "/events/new", NULL), F_message), "hello");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_pod_defaults),	    T(test_binding),	   T(test_service_addresses),
-		T(test_secret_string_data), T(test_rbac),	   T(test_access_review),
-		T(test_priority),	    T(test_events_expire), T(test_protobuf_body),
+		T(test_pod_defaults),  T(test_binding),		 T(test_service_addresses), T(test_secret_string_data),
+		T(test_rbac),	       T(test_access_review),	 T(test_priority),	    T(test_events_expire),
+		T(test_protobuf_body), T(test_events_two_views),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

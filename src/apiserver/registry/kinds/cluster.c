@@ -182,14 +182,6 @@ const struct strategy configmap_strategy = {
 	.print = print_configmap,
 };
 
-const struct strategy event_strategy = {
-	.res = RES(core_events),
-	.create_on_update = true,
-	.unconditional_update = true,
-	.no_generation = true,
-	.print = print_event,
-};
-
 static void limitrange_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *items = val_get_mut(doc, F_spec, F_limits);

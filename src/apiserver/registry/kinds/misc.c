@@ -152,14 +152,6 @@ const struct strategy endpointslice_strategy = {
 	.print = print_endpointslice,
 };
 
-const struct strategy events_event_strategy = {
-	.res = RES(events_events),
-	.create_on_update = true,
-	.unconditional_update = true,
-	.no_generation = true,
-	.print = print_event,
-};
-
 const struct strategy pdb_strategy = {
 	.res = RES(policy_poddisruptionbudgets),
 	.reset_main = reset_status_only,

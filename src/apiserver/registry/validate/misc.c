@@ -42,6 +42,51 @@ void validate_lease(struct field_errs *fe, const struct val *doc, const struct v
 		fe_forbidden(fe, &pref_at, "may only be specified when `strategy` is defined");
 }
 
+/* Of events.k8s.io only: complete from the start, nothing of the older form, and only its series
+ * changes. */
+static void validate_new_event(struct field_errs *fe, const struct val *doc, const struct val *old)
+{
+	static const enum sym fixed[] = { F_regarding,
+					  F_reason,
+					  F_note,
+					  F_deprecatedSource,
+					  F_deprecatedFirstTimestamp,
+					  F_deprecatedLastTimestamp,
+					  F_deprecatedCount,
+					  F_action,
+					  F_related,
+					  F_reportingController,
+					  F_reportingInstance,
+					  F_type,
+					  F_eventTime };
+	static const enum sym unset[] = { F_deprecatedFirstTimestamp, F_deprecatedLastTimestamp, F_deprecatedCount };
+	const struct val *type = val_member(doc, F_type), *series = val_member(doc, F_series);
+	struct fpath type_at = FPATH_ROOT(F_type), series_at = FPATH_ROOT(F_series),
+		     count_at = FPATH(&series_at, F_count), source_at = FPATH_ROOT(F_deprecatedSource);
+
+	if (series && !(old && val_equal(series, val_member(old, F_series)))) {
+		check_required(fe, series, &series_at, F_lastObservedTime);
+		if (val_get_int(series, 0, F_count) < 2)
+			fe_invalid(fe, &count_at, val_member(series, F_count), "should be at least 2");
+	}
+	for (size_t i = 0; old && i < ARRAY_LEN(fixed); i++)
+		check_immutable(fe, doc, old, NULL, fixed[i]);
+	if (old)
+		return;
+	check_required(fe, doc, NULL, F_eventTime);
+	if (!val_is(type, "Normal") && !val_is(type, "Warning"))
+		fe_add(fe, FE_INVALID, &type_at, val_new_str(fe->a, SV("")), "has invalid value: %.*s",
+		       SV_ARG(val_str(type)));
+	for (size_t i = 0; i < ARRAY_LEN(unset); i++) {
+		struct fpath at = FPATH_ROOT(unset[i]);
+
+		if (val_get_str(doc, unset[i]).n || val_get_int(doc, 0, unset[i]) != 0)
+			fe_invalid(fe, &at, val_member(doc, unset[i]), "needs to be unset");
+	}
+	if (val_get_str(doc, F_deprecatedSource, F_component).n || val_get_str(doc, F_deprecatedSource, F_host).n)
+		fe_invalid(fe, &source_at, val_member(doc, F_deprecatedSource), "needs to be unset");
+}
+
 /* Events live beside what they are about; those of cluster objects in default or kube-system. */
 void validate_event(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
@@ -53,8 +98,9 @@ void validate_event(struct field_errs *fe, const struct val *doc, const struct v
 	bool timed = val_get_str(doc, F_eventTime).n;
 	static const enum sym needed[] = { F_reportingInstance, F_action, F_reason };
 
-	(void)old;
 	(void)sub;
+	if (val_member(doc, F_regarding))
+		validate_new_event(fe, doc, old);
 	if (theirs.n == 0 ? ns.n && !sv_is(ns, "default") && !(timed && sv_is(ns, "kube-system")) : !sv_eq(ns, theirs))
 		fe_format(fe, &at, theirs, "does not match event.namespace");
 	if (!timed)

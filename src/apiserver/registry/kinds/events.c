@@ -1,0 +1,68 @@
+/* Events: one stored object, two views. The store keeps core/v1; events.k8s.io/v1 is the same with
+ * other names (KEP-383), so what one group writes the other reads, lists and watches. */
+#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/printers/printers.h"
+#include "object/decode.h"
+
+/* The members whose names differ; all others are the same in both. */
+static const struct {
+	enum sym core, events;
+} names[] = {
+	{ F_involvedObject, F_regarding },
+	{ F_message, F_note },
+	{ F_reportingComponent, F_reportingController },
+	{ F_source, F_deprecatedSource },
+	{ F_firstTimestamp, F_deprecatedFirstTimestamp },
+	{ F_lastTimestamp, F_deprecatedLastTimestamp },
+	{ F_count, F_deprecatedCount },
+};
+
+/* Renames the members, then decodes: order and always-present members are the other form's. */
+static struct val *convert(struct arena *a, const struct val *doc, const struct resource *to, bool to_core)
+{
+	struct val *out = val_new_map(a);
+
+	val_set_str(a, out, F_kind, sv_from(to->kind));
+	val_set_str(a, out, F_apiVersion, resource_gv(a, to));
+	VAL_EACH_MEMBER(doc, m) {
+		enum sym name = m.sym;
+
+		if (name == F_kind || name == F_apiVersion)
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			if (name && name == (to_core ? names[i].events : names[i].core))
+				name = to_core ? names[i].core : names[i].events;
+		if (name)
+			val_set(a, out, name, m.value);
+	}
+	return decode_typed(a, to->schema, out, NULL, NULL);
+}
+
+static struct val *to_core(struct arena *a, const struct val *doc)
+{
+	return convert(a, doc, RES(core_events), true);
+}
+
+static struct val *from_core(struct arena *a, const struct val *doc)
+{
+	return convert(a, doc, RES(events_events), false);
+}
+
+const struct strategy event_strategy = {
+	.res = RES(core_events),
+	.create_on_update = true,
+	.unconditional_update = true,
+	.no_generation = true,
+	.print = print_event,
+};
+
+const struct strategy events_event_strategy = {
+	.res = RES(events_events),
+	.create_on_update = true,
+	.unconditional_update = true,
+	.no_generation = true,
+	.print = print_event,
+	.stored_as = RES(core_events),
+	.to_stored = to_core,
+	.from_stored = from_core,
+};
