@@ -6,6 +6,7 @@
 #include "base/strmap.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/node_match.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
 
@@ -26,19 +27,6 @@ static size_t node_key(const struct obj *o, struct sv keys[8])
 {
 	keys[0] = val_str(obj_get(o, F_spec, F_nodeName));
 	return keys[0].n ? 1 : 0;
-}
-
-static bool tolerates(const struct val *tol, const struct val *taint)
-{
-	struct sv effect = val_get_str(tol, F_effect), key = val_get_str(tol, F_key), op = val_get_str(tol, F_operator);
-
-	if (effect.n && !sv_eq(effect, val_get_str(taint, F_effect)))
-		return false;
-	if (key.n && !sv_eq(key, val_get_str(taint, F_key)))
-		return false;
-	if (sv_is(op, "Exists"))
-		return true;
-	return (!op.n || sv_is(op, "Equal")) && key.n && sv_eq(val_get_str(tol, F_value), val_get_str(taint, F_value));
 }
 
 static bool evicts(const struct val *taint)
@@ -67,7 +55,7 @@ static int64_t may_stay_ns(const struct obj *pod, const struct obj *node)
 		VAL_EACH(obj_get(pod, F_spec, F_tolerations), tol) {
 			const struct val *s = val_member(tol, F_tolerationSeconds);
 
-			if (!tolerates(tol, taint))
+			if (!toleration_covers(tol, taint))
 				continue;
 			tolerated = true;
 			if (val_type(s) == VAL_INT)

@@ -14,6 +14,16 @@ struct cluster {
 	bool fail; /* pods that end, end badly */
 };
 
+/* The node a daemon's pod is made for; n1 for all others. */
+static struct sv asked_node(const struct obj *pod)
+{
+	const struct val *terms = obj_get(pod, F_spec, F_affinity, F_nodeAffinity,
+					  F_requiredDuringSchedulingIgnoredDuringExecution, F_nodeSelectorTerms);
+	const struct val *field = val_at(val_member(val_at(terms, 0), F_matchFields), 0);
+
+	return field ? val_str(val_at(val_member(field, F_values), 0)) : SV("n1");
+}
+
 static void kubelet(struct cluster *k)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -42,7 +52,7 @@ static void kubelet(struct cluster *k)
 			val_set_cstr(&a, bind, F_kind, "Binding");
 			to = val_set_map(&a, bind, F_target);
 			val_set_cstr(&a, to, F_kind, "Node");
-			val_set_cstr(&a, to, F_name, "n1");
+			val_set_str(&a, to, F_name, asked_node(pod));
 			if (client_create_sub(c, RES(core_pods), obj_ns(pod), obj_name(pod), "binding", bind, NULL,
 					      &err) < 0)
 				fail_msg("binding: %s", err_msg(&err));
@@ -204,11 +214,51 @@ static void test_jobs(void **state)
 	finish(&k);
 }
 
+#define DS "/apis/apps/v1/namespaces/default/daemonsets/agent"
+
+static void test_daemonset(void **state)
+{
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+	const struct val *d;
+
+	expect(r, 201, "POST", "/api/v1/nodes",
+	       "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n2\",\"labels\":{\"gpu\":\"yes\"}}}");
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/daemonsets",
+	       "{\"apiVersion\":\"apps/"
+	       "v1\",\"kind\":\"DaemonSet\",\"metadata\":{\"name\":\"agent\"},\"spec\":{\"selector\":{"
+	       "\"matchLabels\":{\"app\":\"agent\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"agent\"}},"
+	       "\"spec\":{"
+	       "\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}}}}");
+	run(&k, 10);
+	d = expect(r, 200, "GET", DS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_desiredNumberScheduled), 2);
+	assert_int_equal(val_get_int(d, 0, F_status, F_numberAvailable), 2);
+	expect_type(r, 200, "PATCH", DS, "application/merge-patch+json",
+		    "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"x\":\"1\"}}}}}");
+	run(&k, 20);
+	d = expect(r, 200, "GET", DS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_updatedNumberScheduled), 2);
+	assert_int_equal(val_get_int(d, 0, F_status, F_numberAvailable), 2);
+	d = expect(r, 200, "GET", "/apis/apps/v1/namespaces/default/controllerrevisions", NULL);
+	assert_int_equal(val_len(val_get(d, F_items)), 2);
+	expect_type(r, 200, "PATCH", DS, "application/merge-patch+json",
+		    "{\"spec\":{\"template\":{\"spec\":{\"nodeSelector\":{\"gpu\":\"yes\"}}}}}");
+	run(&k, 20);
+	d = expect(r, 200, "GET", DS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_desiredNumberScheduled), 1);
+	assert_int_equal(val_get_int(d, 0, F_status, F_numberAvailable), 1);
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods", NULL);
+	assert_int_equal(val_len(val_get(d, F_items)), 1);
+	finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_deployment, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_foreground, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_daemonset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_jobs, rig_setup, rig_teardown),
 	};
 

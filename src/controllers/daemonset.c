@@ -1,0 +1,403 @@
+/* daemonset: one pod on every node that its template fits.
+ *
+ * Each pod is made for one node, by a required node affinity on the node's name; the scheduler
+ * binds it. One run: for every node, is there a pod where one should be, and none where not?
+ * Surplus goes first; only when nothing is surplus or missing does a rolling update replace pods
+ * of an older template, at most maxUnavailable at a time. maxSurge is treated as zero. */
+#include "controllers/controllers-internal.h"
+#include "controllers/node_match.h"
+#include "controllers/owner.h"
+#include "controllers/podutil.h"
+#include "controllers/podwatch.h"
+#include "controllers/revision.h"
+#include "controllers/status.h"
+#include "controllers/template.h"
+
+#include <stdlib.h>
+
+#define BURST 250
+
+struct daemonset {
+	struct controller_ctx *ctx;
+	struct informer *sets, *pods, *nodes;
+	struct workq *q;
+	struct expectations *expect;
+	struct podwatch watch;
+	struct pod_control pods_ctl;
+	struct revisions revisions;
+};
+
+struct drun {
+	struct daemonset *c;
+	struct arena *a;
+	struct sv key, hash;
+	struct obj *ds;
+	struct objs pods;
+	struct val *tolerations;	 /* the template's and those every daemon has */
+	struct obj **missing, **surplus; /* nodes without, pods too many */
+	size_t n_missing, n_surplus, failed;
+	/* For the status and the update. */
+	int64_t desired, current, misscheduled, ready, available, updated;
+	struct obj **old; /* of an older template, the unavailable first */
+	size_t n_old, n_old_unavailable;
+	int64_t wait_ns;
+};
+
+/* Daemons stay through what makes other pods leave. */
+static struct val *daemon_tolerations(struct arena *a, const struct val *spec)
+{
+	static const struct {
+		const char *key, *effect;
+	} own[] = {
+		{ "node.kubernetes.io/not-ready", "NoExecute" },
+		{ "node.kubernetes.io/unreachable", "NoExecute" },
+		{ "node.kubernetes.io/disk-pressure", "NoSchedule" },
+		{ "node.kubernetes.io/memory-pressure", "NoSchedule" },
+		{ "node.kubernetes.io/pid-pressure", "NoSchedule" },
+		{ "node.kubernetes.io/unschedulable", "NoSchedule" },
+		{ "node.kubernetes.io/network-unavailable", "NoSchedule" },
+	};
+	struct val *list = val_new_list(a);
+
+	VAL_EACH(val_member(spec, F_tolerations), t)
+		val_push(a, list, t);
+	for (size_t i = 0; i < ARRAY_LEN(own) - !val_get_bool(spec, F_hostNetwork); i++) {
+		struct val *t = val_push(a, list, val_new_map(a));
+
+		val_set_cstr(a, t, F_key, own[i].key);
+		val_set_cstr(a, t, F_operator, "Exists");
+		val_set_cstr(a, t, F_effect, own[i].effect);
+	}
+	return list;
+}
+
+/* The node a pod runs on or is made for. */
+static struct sv node_of(const struct obj *pod)
+{
+	struct sv bound = val_str(obj_get(pod, F_spec, F_nodeName));
+	const struct val *terms = obj_get(pod, F_spec, F_affinity, F_nodeAffinity,
+					  F_requiredDuringSchedulingIgnoredDuringExecution, F_nodeSelectorTerms);
+
+	if (bound.n)
+		return bound;
+	VAL_EACH(terms, t)
+		VAL_EACH(val_member(t, F_matchFields), f)
+			if (val_is(val_member(f, F_key), "metadata.name"))
+				return val_str(val_at(val_member(f, F_values), 0));
+	return SV("");
+}
+
+static struct val *pod_for(struct drun *r, const struct obj *node)
+{
+	struct arena *a = r->a;
+	struct val *pod =
+	    pod_from_template(a, RES(apps_daemonsets), obj_root(r->ds), obj_get(r->ds, F_spec, F_template));
+	struct val *meta = val_ensure_map(a, pod, F_metadata), *spec, *affinity, *terms, *term, *fields, *field,
+		   *values;
+	struct val *required;
+
+	val_set_str_sv(a, val_ensure_map(a, meta, F_labels), SV(LABEL_REVISION), r->hash);
+	field = val_new_map(a);
+	val_set_cstr(a, field, F_key, "metadata.name");
+	val_set_cstr(a, field, F_operator, "In");
+	values = val_set_list(a, field, F_values);
+	val_push(a, values, val_new_str(a, obj_name(node)));
+	fields = val_new_list(a);
+	val_push(a, fields, field);
+	term = val_new_map(a);
+	val_set(a, term, F_matchFields, fields);
+	terms = val_new_list(a);
+	val_push(a, terms, term);
+	required = val_new_map(a);
+	val_set(a, required, F_nodeSelectorTerms, terms);
+	spec = val_ensure_map(a, pod, F_spec);
+	affinity = val_ensure_map(a, spec, F_affinity);
+	val_set(a, val_ensure_map(a, affinity, F_nodeAffinity), F_requiredDuringSchedulingIgnoredDuringExecution,
+		required);
+	val_set(a, spec, F_tolerations, r->tolerations);
+	return pod;
+}
+
+static int by_age(const void *x, const void *y)
+{
+	const struct obj *a = *(struct obj *const *)x, *b = *(struct obj *const *)y;
+	bool ra = pod_is_ready(a), rb = pod_is_ready(b);
+	int64_t ta = 0, tb = 0;
+
+	if (ra != rb)
+		return ra ? -1 : 1;
+	time_get(obj_get(a, F_metadata, F_creationTimestamp), &ta);
+	time_get(obj_get(b, F_metadata, F_creationTimestamp), &tb);
+	if (ta != tb)
+		return ta < tb ? -1 : 1;
+	return sv_cmp(obj_name(a), obj_name(b));
+}
+
+/* The one pod that is to stay on a node where there should be one. */
+static void count_pod(struct drun *r, struct obj *pod)
+{
+	int64_t min_ready = val_int_or(obj_get(r->ds, F_spec, F_minReadySeconds), 0);
+	bool available = pod_is_available(pod, min_ready, env_now_ns(r->c->ctx->env), &r->wait_ns);
+
+	r->current++;
+	r->ready += pod_is_ready(pod);
+	r->available += available;
+	if (sv_eq(label_of(obj_root(pod), LABEL_REVISION), r->hash)) {
+		r->updated++;
+		return;
+	}
+	r->old[r->n_old++] = pod;
+	if (!available) { /* to the front */
+		struct obj *swap = r->old[r->n_old_unavailable];
+
+		r->old[r->n_old_unavailable++] = pod;
+		r->old[r->n_old - 1] = swap;
+	}
+}
+
+static void look_at_node(struct drun *r, struct obj *node)
+{
+	const struct val *spec = obj_get(r->ds, F_spec, F_template, F_spec);
+	bool fits = node_selected(spec, node) && tolerates_node(r->tolerations, node, "NoExecute");
+	bool wanted = fits && tolerates_node(r->tolerations, node, "NoSchedule");
+	struct obj **here = ARENA_ARRAY(r->a, struct obj *, r->pods.n);
+	size_t n = 0;
+	bool going = false;
+
+	for (size_t i = 0; i < r->pods.n; i++) {
+		struct obj *pod = r->pods.p[i];
+
+		if (!sv_eq(node_of(pod), obj_name(node)))
+			continue;
+		if (obj_deleting(pod))
+			going = true; /* wait until it is gone before making the next */
+		else if (pod_is_terminal(pod))
+			r->surplus[r->n_surplus++] = pod;
+		else
+			here[n++] = pod;
+	}
+	r->desired += wanted;
+	if (n > 1)
+		qsort(here, n, sizeof(struct obj *), by_age);
+	if (wanted && n == 0 && !going)
+		r->missing[r->n_missing++] = node;
+	if (wanted && n)
+		count_pod(r, here[0]);
+	if (!wanted)
+		r->misscheduled += n > 0;
+	/* Where a pod may not be made any more it may still stay, unless NoExecute says otherwise. */
+	for (size_t i = fits ? 1 : 0; i < n; i++)
+		r->surplus[r->n_surplus++] = here[i];
+}
+
+static int create_one(void *ctx, size_t i, struct err *err)
+{
+	struct drun *r = ctx;
+
+	if (pod_control_create(&r->c->pods_ctl, pod_for(r, r->missing[i]), r->ds, err) == 0)
+		return 0;
+	creation_observed(r->c->expect, r->key);
+	r->failed++;
+	return -1;
+}
+
+static int delete_pods(struct drun *r, struct obj **pods, size_t n, struct err *err)
+{
+	struct sv *uids = ARENA_ARRAY(r->a, struct sv, n);
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		uids[i] = obj_uid(pods[i]);
+	expect_deletions(r->c->expect, r->key, uids, n);
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (pod_control_delete(&r->c->pods_ctl, pods[i], r->ds, &why) == 0)
+			continue;
+		deletion_observed(r->c->expect, r->key, uids[i]);
+		if (why.reason != ERR_NOT_FOUND && rc == 0)
+			rc = err_move(err, &why);
+	}
+	return rc;
+}
+
+static int update_pods(struct drun *r, struct err *err)
+{
+	int64_t most = 1, unavailable = r->desired - r->available, n;
+
+	if (!val_is(obj_get(r->ds, F_spec, F_updateStrategy, F_type), "RollingUpdate") || r->n_old == 0)
+		return 0;
+	(void)int_or_percent(obj_get(r->ds, F_spec, F_updateStrategy, F_rollingUpdate, F_maxUnavailable), r->desired,
+			     true, &most);
+	/* Unavailable ones cost nothing; of the others as many as the budget has left. */
+	n = (int64_t)r->n_old_unavailable + MAX(MAX(most, 1) - unavailable, 0);
+	n = MIN(n, (int64_t)r->n_old);
+	return n > 0 ? delete_pods(r, r->old, (size_t)MIN(n, BURST), err) : 0;
+}
+
+static int manage(struct drun *r, struct err *err)
+{
+	size_t n = MIN(r->n_missing, BURST), made;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (r->n_surplus)
+		return delete_pods(r, r->surplus, MIN(r->n_surplus, BURST), err);
+	if (n == 0)
+		return update_pods(r, err);
+	expect_creations(r->c->expect, r->key, (int64_t)n);
+	made = slow_start(n, create_one, r, &why);
+	for (size_t i = made + r->failed; i < n; i++)
+		creation_observed(r->c->expect, r->key);
+	if (made == n || err_namespace_terminating(&why))
+		return 0;
+	return err_move(err, &why);
+}
+
+static int write_status(struct drun *r, struct err *err)
+{
+	struct val *doc = obj_edit(r->a, r->ds), *st = val_ensure_map(r->a, doc, F_status);
+
+	status_int(r->a, st, F_currentNumberScheduled, r->current);
+	status_int(r->a, st, F_numberMisscheduled, r->misscheduled);
+	status_int(r->a, st, F_desiredNumberScheduled, r->desired);
+	status_int(r->a, st, F_numberReady, r->ready);
+	status_int(r->a, st, F_observedGeneration, val_int_or(obj_get(r->ds, F_metadata, F_generation), 0));
+	status_int(r->a, st, F_updatedNumberScheduled, r->updated);
+	status_int(r->a, st, F_numberAvailable, r->available);
+	status_int(r->a, st, F_numberUnavailable, r->desired - r->available);
+	if (val_equal(st, obj_get(r->ds, F_status)))
+		return 0;
+	if (client_update_status(r->c->ctx->client, RES(apps_daemonsets), doc, NULL, err) < 0)
+		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
+	return 0;
+}
+
+static int sync(struct drun *r, bool may_act, struct err *err)
+{
+	size_t n;
+	struct obj **nodes = informer_list(r->c->nodes, r->a, SV(""), &n);
+	_cleanup_(err_release) struct err failure = ERR_INIT;
+
+	r->missing = ARENA_ARRAY(r->a, struct obj *, n);
+	r->surplus = ARENA_ARRAY(r->a, struct obj *, r->pods.n);
+	r->old = ARENA_ARRAY(r->a, struct obj *, r->pods.n + 1);
+	r->tolerations = daemon_tolerations(r->a, obj_get(r->ds, F_spec, F_template, F_spec));
+	for (size_t i = 0; i < n; i++)
+		look_at_node(r, nodes[i]);
+	for (size_t i = 0; i < r->pods.n; i++) {
+		struct obj *pod = r->pods.p[i];
+		_cleanup_obj_ struct obj *node = informer_lookup(r->c->nodes, SV(""), node_of(pod));
+
+		/* Made for a node that went before it was bound; bound ones are pod gc's. */
+		if (!node && !obj_deleting(pod) && !val_str(obj_get(pod, F_spec, F_nodeName)).n)
+			r->surplus[r->n_surplus++] = pod;
+	}
+	if (may_act && !obj_deleting(r->ds))
+		(void)manage(r, &failure);
+	if (write_status(r, err) < 0)
+		return -1;
+	if (failure.reason != ERR_NONE)
+		return err_move(err, &failure);
+	return obj_deleting(r->ds) ? 0
+				   : revision_prune(r->a, &r->c->revisions, r->ds, r->hash, r->pods.p, r->pods.n, err);
+}
+
+static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct daemonset *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *ds = NULL;
+	struct drun r = { .c = c, .a = &a, .key = key };
+	struct claim claim = { .client = c->ctx->client,
+			       .owner_res = RES(apps_daemonsets),
+			       .child_res = RES(core_pods),
+			       .children = c->pods };
+	struct sv ns, name;
+	bool may_act;
+
+	workq_key_split(key, &ns, &name);
+	ds = informer_lookup(c->sets, ns, name);
+	if (!ds) {
+		expectations_forget(c->expect, key);
+		return 0;
+	}
+	r.ds = ds;
+	may_act = expectations_satisfied(c->expect, key);
+	claim.owner = ds;
+	claim.selector = selector_from_label_selector(&a, obj_get(ds, F_spec, F_selector), err);
+	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
+		return -1;
+	r.hash = template_hash(&a, obj_get(ds, F_spec, F_template), 0);
+	if (!obj_deleting(ds) && revision_sync(&a, &c->revisions, ds, &r.hash, err) < 0)
+		return -1;
+	if (sync(&r, may_act, err) < 0)
+		return -1;
+	if (r.ready != r.available)
+		ret->after_ns = MAX(r.wait_ns, NS_PER_MS);
+	return 0;
+}
+
+/* A node that came, went or changed what it takes concerns every DaemonSet. */
+static void node_changed(struct obj *node, void *ctx)
+{
+	struct daemonset *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n;
+	struct obj **sets = informer_list(c->sets, &a, SV(""), &n);
+
+	(void)node;
+	for (size_t i = 0; i < n; i++)
+		workq_add_obj(c->q, obj_ns(sets[i]), obj_name(sets[i]));
+}
+
+static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (!val_equal(obj_labels(old), obj_labels(neu)) ||
+	    !val_equal(obj_get(old, F_spec, F_taints), obj_get(neu, F_spec, F_taints)))
+		node_changed(neu, ctx);
+}
+
+static bool ready(void *ctx)
+{
+	struct daemonset *c = ctx;
+
+	return informer_synced(c->sets) && informer_synced(c->pods) && informer_synced(c->nodes) &&
+	       informer_synced(c->revisions.informer);
+}
+
+static void *start(struct controller_ctx *ctx)
+{
+	struct daemonset *c = xcalloc(1, sizeof(*c));
+
+	c->ctx = ctx;
+	c->sets = informer_get(ctx->informers, RES(apps_daemonsets), NULL, NULL, NULL);
+	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
+	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
+	c->revisions =
+	    (struct revisions){ ctx->client,
+				informer_get(ctx->informers, RES(apps_controllerrevisions), NULL, NULL, NULL),
+				RES(apps_daemonsets) };
+	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
+	informer_add_index(c->revisions.informer, INDEX_CONTROLLER, index_controller);
+	c->expect = expectations_new(ctx->env);
+	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(apps_daemonsets) };
+	c->q = workq_new(
+	    ctx->env,
+	    &(struct workq_opts){
+		.name = "daemonset-controller", .workers = 2, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->watch = (struct podwatch){ RES(apps_daemonsets), c->sets, c->pods, c->q, c->expect };
+	podwatch_start(&c->watch);
+	informer_add_handler(c->nodes, &(struct informer_handler){ node_changed, node_updated, node_changed }, c);
+	return c;
+}
+
+static void stop(void *controller)
+{
+	struct daemonset *c = controller;
+
+	workq_free(c->q);
+	expectations_free(c->expect);
+	free(c);
+}
+
+const struct controller_ops daemonset_controller = { "daemonset-controller", start, stop };

@@ -1,0 +1,113 @@
+/* See revision.h. A revision is named by its template's hash, so the same template finds the same
+ * revision again, and a rollback only gives it the next number. The data is a patch, the way
+ * `kubectl rollout undo` applies it. */
+#include "controllers/revision.h"
+#include "controllers/owner.h"
+#include "controllers/podutil.h"
+#include "controllers/status.h"
+#include "controllers/template.h"
+
+#include <stdlib.h>
+
+static int64_t number(const struct obj *rev)
+{
+	return val_int_or(obj_get(rev, F_revision), 0);
+}
+
+static struct val *new_revision(struct arena *a, const struct revisions *r, struct obj *owner, struct sv name,
+				struct sv hash, int64_t n)
+{
+	const struct val *tmpl = obj_get(owner, F_spec, F_template);
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *refs = val_new_list(a), *data = val_new_map(a);
+	struct val *spec = val_new_map(a), *copy = val_clone(a, tmpl), *labels;
+
+	labels = val_type(val_get(tmpl, F_metadata, F_labels)) == VAL_MAP
+		     ? val_clone(a, val_get(tmpl, F_metadata, F_labels))
+		     : val_new_map(a);
+	val_set_str_sv(a, labels, SV(LABEL_REVISION), hash);
+	val_set_cstr(a, doc, F_apiVersion, "apps/v1");
+	val_set_cstr(a, doc, F_kind, "ControllerRevision");
+	val_set_str(a, meta, F_name, name);
+	val_set_str(a, meta, F_namespace, obj_ns(owner));
+	val_set(a, meta, F_labels, labels);
+	val_push(a, refs, owner_ref(a, r->owner_res, obj_root(owner), true, true));
+	val_set(a, meta, F_ownerReferences, refs);
+	val_set(a, doc, F_metadata, meta);
+	val_set_str_sv(a, copy, SV("$patch"), SV("replace"));
+	val_set(a, spec, F_template, copy);
+	val_set(a, data, F_spec, spec);
+	val_set(a, doc, F_data, data);
+	val_set_int(a, doc, F_revision, n);
+	return doc;
+}
+
+int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner, struct sv *ret_hash, struct err *err)
+{
+	int64_t collisions = val_int_or(obj_get(owner, F_status, F_collisionCount), 0), top = 0;
+	struct sv hash = template_hash(a, obj_get(owner, F_spec, F_template), collisions);
+	struct sv name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(owner)), SV_ARG(hash));
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	size_t n;
+	struct obj **all = informer_by_index(r->informer, a, INDEX_CONTROLLER, obj_uid(owner), &n), *mine = NULL;
+	struct val *doc;
+
+	*ret_hash = hash;
+	for (size_t i = 0; i < n; i++) {
+		if (sv_eq(obj_name(all[i]), name))
+			mine = all[i];
+		else
+			top = MAX(top, number(all[i]));
+	}
+	if (mine && number(mine) > top)
+		return 0;
+	if (mine) {
+		doc = obj_edit(a, mine);
+		val_set_int(a, doc, F_revision, top + 1);
+		return client_update(r->client, RES(apps_controllerrevisions), doc, NULL, NULL, err);
+	}
+	doc = new_revision(a, r, owner, name, hash, top + 1);
+	if (client_create(r->client, RES(apps_controllerrevisions), obj_ns(owner), doc, NULL, NULL, &why) < 0 &&
+	    why.reason != ERR_ALREADY_EXISTS) /* there: made by us, not seen yet */
+		return err_move(err, &why);
+	return 0;
+}
+
+static int by_number(const void *x, const void *y)
+{
+	int64_t a = number(*(struct obj *const *)x), b = number(*(struct obj *const *)y);
+
+	return (a > b) - (a < b);
+}
+
+int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner, struct sv current,
+		   struct obj *const *pods, size_t n_pods, struct err *err)
+{
+	int64_t limit = val_int_or(obj_get(owner, F_spec, F_revisionHistoryLimit), 10);
+	size_t n, kept = 0;
+	struct obj **all = informer_by_index(r->informer, a, INDEX_CONTROLLER, obj_uid(owner), &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct sv hash = label_of(obj_root(all[i]), LABEL_REVISION);
+		bool used = sv_eq(hash, current);
+
+		for (size_t k = 0; k < n_pods && !used; k++)
+			used = sv_eq(hash, label_of(obj_root(pods[k]), LABEL_REVISION));
+		if (!used) {
+			struct obj *swap = all[kept]; /* the array keeps its members: it owns them */
+
+			all[kept++] = all[i];
+			all[i] = swap;
+		}
+	}
+	if (kept > 1)
+		qsort(all, kept, sizeof(struct obj *), by_number);
+	for (size_t i = 0; (int64_t)i < (int64_t)kept - limit; i++) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (client_delete(r->client, RES(apps_controllerrevisions), obj_ns(owner), obj_name(all[i]), NULL,
+				  &why) < 0 &&
+		    why.reason != ERR_NOT_FOUND)
+			return err_move(err, &why);
+	}
+	return 0;
+}
