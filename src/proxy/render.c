@@ -93,6 +93,21 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 	buf_adds(b, "\t}\n");
 }
 
+static void nat_hooks(struct buf *b, const struct render_cfg *c, const char *suffix, int later)
+{
+	buf_printf(b, "\tchain nat_prerouting%s {\n\t\ttype nat hook prerouting priority %d;\n", suffix, -100 + later);
+	if (c->has_cluster)
+		buf_printf(b, "\t\tip saddr " IP_FMT "/%u jump inside\n", IP_ARG(c->cluster.addr), c->cluster.bits);
+	buf_printf(b,
+		   "\t\tjump services\n\t}\n"
+		   "\tchain nat_output%s {\n"
+		   "\t\ttype nat hook output priority %d;\n"
+		   "\t\tjump inside\n"
+		   "\t\tjump services\n"
+		   "\t}\n",
+		   suffix, -100 + later);
+}
+
 static void base_nat(struct buf *b, const struct render_cfg *c)
 {
 	buf_adds(b, "\tchain services {\n"
@@ -102,19 +117,12 @@ static void base_nat(struct buf *b, const struct render_cfg *c)
 		    "\tchain inside {\n"
 		    "\t\tip daddr . meta l4proto . th dport vmap @inside_ips\n"
 		    "\t\tfib daddr type local meta l4proto . th dport vmap @inside_nodeports\n"
-		    "\t}\n"
-		    "\tchain nat_prerouting {\n"
-		    "\t\ttype nat hook prerouting priority dstnat;\n");
-	if (c->has_cluster)
-		buf_printf(b, "\t\tip saddr " IP_FMT "/%u jump inside\n", IP_ARG(c->cluster.addr), c->cluster.bits);
-	buf_adds(b, "\t\tjump services\n"
-		    "\t}\n"
-		    "\tchain nat_output {\n"
-		    "\t\ttype nat hook output priority -100;\n"
-		    "\t\tjump inside\n"
-		    "\t\tjump services\n"
-		    "\t}\n"
-		    "\tchain nat_postrouting {\n"
+		    "\t}\n");
+	/* A packet may meet a commit half-way: a verdict of the old generation, then a map or a chain of the new
+	 * one. It finds no endpoint and would be refused, so what was not translated is looked up once more. */
+	nat_hooks(b, c, "", 0);
+	nat_hooks(b, c, "_again", 1);
+	buf_adds(b, "\tchain nat_postrouting {\n"
 		    "\t\ttype nat hook postrouting priority srcnat;\n"
 		    "\t\tct status dnat ip saddr . ip daddr @hairpins masquerade fully-random\n");
 	if (!c->bridge_nf)

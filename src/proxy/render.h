@@ -9,6 +9,7 @@
  *	   services ─▶ vmap @service_ips, @nodeports
  *	                  │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded"
  *	                  └▶ dnat to  address . port . (random mod 3)  map @tcp_endpoints
+ *	prerouting, output (dstnat+1): the same again, for a packet that met a commit half-way
  *	input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips
  *	postrouting (srcnat)   masquerade: hairpins, marked connections, pods to the outside
  *

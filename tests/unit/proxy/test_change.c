@@ -339,7 +339,7 @@ static void test_random_walk(_unused_ void **state)
 				if (x >> (16 + k) & 1)
 					eps[n++] = ep(98 + k);
 			/* Addresses overlap between Services on purpose. */
-			f[i] = fe(0xc0000200 + who / 3, 80, xmemdup(eps, n * sizeof(eps[0]) + 1), n);
+			f[i] = fe(0xc0000200 + who / 3, 80, xmemdup(eps, sizeof(eps)), n);
 			f[i].cluster_ip = false;
 			f[i].affinity_s = x >> 40 & 3 ? 0 : 9;
 			(void)snprintf(key[i], sizeof(key[i]), "d/s%u", who);
