@@ -1,0 +1,43 @@
+/* leader.h - leader election: of several candidates one works, the others wait.
+ *
+ * client-go's protocol on a Lease of coordination.k8s.io, so that its candidates and ours can
+ * stand in one election: the holder renews every retry_ns; a candidate takes the lease when it has
+ * not seen it change for the lease's duration by its own clock, or when it was released. Every
+ * write carries the resourceVersion that it rests on, so of two that reach for the lease one
+ * gets a conflict, and a holder that was asleep cannot write over its successor.
+ *
+ * started() and stopped() come as tasks of the env, alternating, one at a time. stopped() is
+ * called when the lease could not be renewed for renew_deadline_ns (also while the call
+ * that should renew it still hangs), when somebody else is seen to hold it, and by leader_free();
+ * when it returns, the work has ended. After that the candidate stands for election again.
+ *
+ * Between the instant at which the lease is lost and stopped() lies the time that tasks
+ * wait, which after a suspended machine is as long as it likes. Work that must not be done by
+ * two asks leader_holds() right before it: it is true only as long as no other candidate can have
+ * taken the lease, as long as monotonic clocks run at nearly the same rate.
+ *
+ * Unlike client-go, which releases the lease first, leader_free() gives it up only after
+ * stopped() has returned.
+ *
+ * Threads: leader_holds() any; new and free not from a callback. Deterministic in the simulator.
+ */
+#pragma once
+
+#include "client/client.h"
+
+struct leader; /* opaque */
+
+struct leader_opts {
+	const char *ns, *name; /* of the Lease: "kube-system", "kube-scheduler" */
+	const char *identity;  /* unique among candidates: host name and a random part */
+	void (*started)(void *ctx);
+	void (*stopped)(void *ctx);
+	void *ctx;
+	/* 0: 15 s, 10 s, 2 s. lease > renew_deadline > 1.2 * retry; the lease in whole seconds. */
+	int64_t lease_ns, renew_deadline_ns, retry_ns;
+};
+
+struct leader *leader_new(struct client *c, const struct leader_opts *o); /* copies the strings */
+bool leader_holds(struct leader *l);
+/* Stops, releases the lease when it is ours, waits for what is under way. Returns NULL. */
+struct leader *leader_free(struct leader *l);
