@@ -22,6 +22,7 @@ const struct controller_ops *const controller_table[] = {
 	&replicaset_controller,
 	&root_ca_controller,
 	&serviceaccount_controller,
+	&statefulset_controller,
 	&taint_eviction_controller,
 	NULL,
 };

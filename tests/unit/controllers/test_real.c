@@ -253,12 +253,67 @@ static void test_daemonset(void **state)
 	finish(&k);
 }
 
+#define STS "/apis/apps/v1/namespaces/default/statefulsets/db"
+
+static void test_statefulset(void **state)
+{
+	struct cluster k = start(state);
+	struct rig *r = k.rig;
+	const struct val *d;
+
+	expect(
+	    r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets",
+	    "{\"apiVersion\":\"apps/"
+	    "v1\",\"kind\":\"StatefulSet\",\"metadata\":{\"name\":\"db\"},\"spec\":{\"replicas\":3,"
+	    "\"serviceName\":\"db\",\"updateStrategy\":{\"type\":\"RollingUpdate\"},\"selector\":{\"matchLabels\":{"
+	    "\"app\":\"db\"}},\"template\":{\"metadata\":{"
+	    "\"labels\":{"
+	    "\"app\":\"db\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}},\"volumeClaimTemplates\":[{"
+	    "\"metadata\":{\"name\":\"data\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{"
+	    "\"requests\":{"
+	    "\"storage\":\"1Gi\"}}}}]}}");
+	rig_run(r, 500 * NS_PER_MS);
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods", NULL);
+	assert_int_equal(val_len(val_get(d, F_items)), 1); /* the second waits for the first */
+	run(&k, 20);
+	d = expect(r, 200, "GET", STS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_availableReplicas), 3);
+	assert_true(val_equal(val_get(d, F_status, F_currentRevision), val_get(d, F_status, F_updateRevision)));
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods/db-2", NULL);
+	assert_val(val_get(d, F_spec, F_hostname), "db-2");
+	assert_val(val_get(d, F_spec, F_subdomain), "db");
+	expect(r, 200, "GET", "/api/v1/namespaces/default/persistentvolumeclaims/data-db-2", NULL);
+
+	/* Only the highest is past the partition. */
+	expect_type(r, 200, "PATCH", STS, "application/merge-patch+json",
+		    "{\"spec\":{\"updateStrategy\":{\"rollingUpdate\":{\"partition\":2}},\"template\":{\"spec\":{"
+		    "\"containers\":"
+		    "[{\"name\":\"c\",\"image\":\"b\"}]}}}}");
+	run(&k, 20);
+	d = expect(r, 200, "GET", STS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_updatedReplicas), 1);
+	/* One below it that dies comes back as it was. */
+	expect(r, 200, "DELETE", "/api/v1/namespaces/default/pods/db-0", NULL);
+	run(&k, 10);
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods/db-0", NULL);
+	assert_val(val_member(val_at(val_get(d, F_spec, F_containers), 0), F_image), "a");
+	expect_type(r, 200, "PATCH", STS, "application/merge-patch+json",
+		    "{\"spec\":{\"replicas\":2,\"updateStrategy\":{\"rollingUpdate\":{\"partition\":0}}}}");
+	run(&k, 30);
+	d = expect(r, 200, "GET", STS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_updatedReplicas), 2);
+	assert_int_equal(val_get_int(d, 0, F_status, F_replicas), 2);
+	assert_true(val_equal(val_get(d, F_status, F_currentRevision), val_get(d, F_status, F_updateRevision)));
+	finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_deployment, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_foreground, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_daemonset, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_statefulset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_jobs, rig_setup, rig_teardown),
 	};
 

@@ -53,7 +53,7 @@ static void test_slice(void **state)
 {
 	struct world *w = world_new(1, both);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_obj_ struct obj *eps = NULL, *pod = NULL;
+	_cleanup_obj_ struct obj *eps = NULL;
 	const struct val *ep, *port;
 	struct obj **v;
 	size_t n;
