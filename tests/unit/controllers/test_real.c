@@ -265,7 +265,7 @@ static void test_statefulset(void **state)
 	    r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets",
 	    "{\"apiVersion\":\"apps/"
 	    "v1\",\"kind\":\"StatefulSet\",\"metadata\":{\"name\":\"db\"},\"spec\":{\"replicas\":3,"
-	    "\"serviceName\":\"db\",\"updateStrategy\":{\"type\":\"RollingUpdate\"},\"selector\":{\"matchLabels\":{"
+	    "\"serviceName\":\"db\",\"selector\":{\"matchLabels\":{"
 	    "\"app\":\"db\"}},\"template\":{\"metadata\":{"
 	    "\"labels\":{"
 	    "\"app\":\"db\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}},\"volumeClaimTemplates\":[{"
