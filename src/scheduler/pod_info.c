@@ -107,7 +107,7 @@ bool pod_shape_wants_node(const struct pod_shape *s, const struct val *labels, s
 	return !s->has_node_terms;
 }
 
-bool toleration_covers(const struct toleration *t, struct sv key, struct sv value, struct sv effect)
+bool pod_toleration_covers(const struct toleration *t, struct sv key, struct sv value, struct sv effect)
 {
 	if (t->effect.n && !sv_eq(t->effect, effect))
 		return false;

@@ -154,6 +154,7 @@ struct pod_info {
 	uint64_t seq;	     /* order among equal priorities */
 	int64_t queued_ns, backoff_until_ns, parked_ns;
 	unsigned attempts;
+	bool failed;	      /* POD_BACKOFF: after an error, in the heap of those */
 	uint32_t rejected_by; /* bits of plugins */
 	struct sv nominated;  /* node that preemption is making room on; "" none; owned */
 
@@ -188,4 +189,4 @@ bool pod_sel_matches(const struct pod_sel *sel, const struct cache_ns *ns, const
 bool node_reqs_match(const struct node_req *r, size_t n, const struct val *labels, struct sv name);
 /* nodeSelector and required node affinity. */
 bool pod_shape_wants_node(const struct pod_shape *s, const struct val *labels, struct sv name);
-bool toleration_covers(const struct toleration *t, struct sv key, struct sv value, struct sv effect);
+bool pod_toleration_covers(const struct toleration *t, struct sv key, struct sv value, struct sv effect);

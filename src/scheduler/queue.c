@@ -25,6 +25,7 @@ void queue_init(struct queue *q, struct cache *c)
 	*q = (struct queue){ .cache = c };
 	heap_init(&q->active, offsetof(struct pod_info, heap_at), more_important);
 	heap_init(&q->backoff, offsetof(struct pod_info, heap_at), sooner);
+	heap_init(&q->failed, offsetof(struct pod_info, heap_at), sooner);
 	list_init(&q->unschedulable);
 	list_init(&q->gated);
 }
@@ -33,6 +34,7 @@ void queue_release(struct queue *q)
 {
 	heap_release(&q->active);
 	heap_release(&q->backoff);
+	heap_release(&q->failed);
 }
 
 void queue_remove(struct queue *q, struct pod_info *p)
@@ -42,7 +44,7 @@ void queue_remove(struct queue *q, struct pod_info *p)
 		heap_remove(&q->active, p);
 		break;
 	case POD_BACKOFF:
-		heap_remove(&q->backoff, p);
+		heap_remove(p->failed ? &q->failed : &q->backoff, p);
 		break;
 	case POD_UNSCHEDULABLE:
 		q->n_unschedulable--;
@@ -74,7 +76,7 @@ static void enqueue(struct queue *q, struct pod_info *p, int64_t now_ns)
 		list_add_tail(&q->gated, &p->waiting);
 	} else if (p->backoff_until_ns > now_ns) {
 		p->place = POD_BACKOFF;
-		heap_push(&q->backoff, p);
+		heap_push(p->failed ? &q->failed : &q->backoff, p);
 	} else {
 		p->place = POD_ACTIVE;
 		heap_push(&q->active, p);
@@ -93,11 +95,19 @@ struct pod_info *queue_pop(struct queue *q)
 {
 	struct pod_info *p = heap_pop(&q->active);
 
+	if (!p)
+		p = heap_pop(&q->backoff);
 	if (p) {
 		p->place = POD_NOWHERE;
+		p->failed = false;
 		p->attempts++;
 	}
 	return p;
+}
+
+bool queue_has_next(const struct queue *q)
+{
+	return q->active.n || q->backoff.n;
 }
 
 static void start_backoff(struct pod_info *p, int64_t now_ns)
@@ -123,6 +133,7 @@ void queue_park(struct queue *q, struct pod_info *p, uint32_t rejected_by, int64
 void queue_retry(struct queue *q, struct pod_info *p, int64_t now_ns)
 {
 	start_backoff(p, now_ns);
+	p->failed = true;
 	enqueue(q, p, now_ns);
 }
 
@@ -168,9 +179,14 @@ void queue_tick(struct queue *q, int64_t now_ns)
 {
 	struct pod_info *p;
 
-	while ((p = heap_peek(&q->backoff)) && p->backoff_until_ns <= now_ns) {
-		queue_remove(q, p);
-		enqueue(q, p, now_ns);
+	for (int i = 0; i < 2; i++) {
+		struct heap *h = i ? &q->failed : &q->backoff;
+
+		while ((p = heap_peek(h)) && p->backoff_until_ns <= now_ns) {
+			queue_remove(q, p);
+			p->failed = false;
+			enqueue(q, p, now_ns);
+		}
 	}
 	while (!list_empty(&q->unschedulable)) {
 		p = LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting);
@@ -181,15 +197,18 @@ void queue_tick(struct queue *q, int64_t now_ns)
 	}
 }
 
+static int64_t earlier(int64_t at, int64_t other)
+{
+	return at && (!other || at < other) ? at : other;
+}
+
 int64_t queue_next_tick(const struct queue *q)
 {
-	const struct pod_info *p = heap_peek(&q->backoff);
-	int64_t at = p ? p->backoff_until_ns : 0;
+	const struct pod_info *woken = heap_peek(&q->backoff), *failed = heap_peek(&q->failed);
+	int64_t at = earlier(woken ? woken->backoff_until_ns : 0, failed ? failed->backoff_until_ns : 0);
 
-	if (!list_empty(&q->unschedulable)) {
-		int64_t flush = LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting)->parked_ns + QUEUE_FLUSH_NS;
-
-		at = at ? MIN(at, flush) : flush;
-	}
+	if (!list_empty(&q->unschedulable))
+		at = earlier(at,
+			     LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting)->parked_ns + QUEUE_FLUSH_NS);
 	return at;
 }

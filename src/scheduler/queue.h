@@ -7,8 +7,10 @@
  *	          └───────────── time is up ──┘
  *
  * Active is ordered by priority, then by age. Back-off starts at 1 s and doubles with every
- * attempt up to 10 s. Which events may help a Pod, its rejecting plugins say (queueing hints), so
- * that a thousand Pods that do not fit are not tried again whenever anything happens.
+ * attempt up to 10 s; it keeps Pods that were refused often from standing in the way of others, so
+ * when nobody else is active, those that only wait for its end go at once (as upstream since 1.33).
+ * Pods whose binding failed wait in any case. Which events may help a Pod, its rejecting plugins say (queueing hints),
+ *so that a thousand Pods that do not fit are not tried again whenever anything happens.
  *
  * Pods with schedulingGates stay apart until the gates are gone. Not thread-safe.
  */
@@ -23,8 +25,8 @@
 
 struct queue {
 	struct cache *cache;
-	struct heap active, backoff;
-	struct list unschedulable; /* oldest first */
+	struct heap active, backoff, failed; /* failed: in back-off after an error */
+	struct list unschedulable;	     /* oldest first */
 	struct list gated;
 	size_t n_unschedulable, n_gated;
 	uint64_t seq;
@@ -35,7 +37,8 @@ void queue_release(struct queue *q); /* Pods are the caller's */
 
 void queue_add(struct queue *q, struct pod_info *p, int64_t now_ns); /* a Pod seen for the first time */
 void queue_remove(struct queue *q, struct pod_info *p);		     /* from wherever it waits; harmless elsewhere */
-struct pod_info *queue_pop(struct queue *q);			     /* NULL: none active; counts the attempt */
+struct pod_info *queue_pop(struct queue *q);			     /* NULL: none may go; counts the attempt */
+bool queue_has_next(const struct queue *q);			     /* would queue_pop find one? */
 /* p was popped and found no node: waits for an event. */
 void queue_park(struct queue *q, struct pod_info *p, uint32_t rejected_by, int64_t now_ns);
 /* p failed for another reason (a binding, an error): is tried again after its back-off. */

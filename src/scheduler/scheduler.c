@@ -67,7 +67,7 @@ void scheduler_kick_locked(struct scheduler *s)
 		set_timer(s, now + READY_POLL_NS, now);
 		return;
 	}
-	if (!s->cycling && s->queue.active.n) {
+	if (!s->cycling && queue_has_next(&s->queue)) {
 		s->cycling = true;
 		s->refs++;
 		env_post(s->env, scheduler_cycle_task, s);

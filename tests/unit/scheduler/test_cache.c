@@ -159,8 +159,20 @@ static void test_parked_until_it_may_help(void **state)
 	assert_int_equal(queue_event(q, &(struct sched_change){ EV_POD_DELETE, NULL, other }, now + SEC / 2), 1);
 	assert_int_equal(a->place, POD_BACKOFF);
 	assert_true(queue_next_tick(q) == now + SEC);
+	queue_tick(q, now + SEC - 1);
+	assert_int_equal(a->place, POD_BACKOFF);
 	queue_tick(q, now + SEC);
+	assert_int_equal(a->place, POD_ACTIVE);
 	assert_ptr_equal(queue_pop(q), a);
+	/* Nobody else to be scheduled: no reason to wait. Somebody else: he goes first. */
+	queue_park(q, a, 1u << PLUGIN_NODE_RESOURCES_FIT, now);
+	assert_int_equal(queue_event(q, &(struct sched_change){ EV_POD_DELETE, NULL, other }, now + 1), 1);
+	assert_int_equal(a->place, POD_BACKOFF);
+	queue_add(q, other, now);
+	assert_ptr_equal(queue_pop(q), other);
+	assert_true(queue_has_next(q));
+	assert_ptr_equal(queue_pop(q), a);
+	assert_false(queue_has_next(q));
 	/* Late enough: at once. */
 	queue_park(q, a, 1u << PLUGIN_NODE_RESOURCES_FIT, now);
 	assert_int_equal(queue_event(q, &(struct sched_change){ EV_NODE_ADD, big, NULL }, now + 10 * SEC), 1);
