@@ -1,7 +1,7 @@
 /* See node_match.h. */
 #include "controllers/node_match.h"
 
-bool toleration_covers(const struct val *tol, const struct val *taint)
+bool tolerates_taint(const struct val *tol, const struct val *taint)
 {
 	struct sv effect = val_get_str(tol, F_effect), key = val_get_str(tol, F_key), op = val_get_str(tol, F_operator);
 
@@ -22,7 +22,7 @@ bool tolerates_node(const struct val *tolerations, const struct obj *node, const
 		if (!val_is(val_member(taint, F_effect), effect))
 			continue;
 		VAL_EACH(tolerations, tol)
-			covered |= toleration_covers(tol, taint);
+			covered |= tolerates_taint(tol, taint);
 		if (!covered)
 			return false;
 	}

@@ -4,7 +4,7 @@
 
 #include "object/obj.h"
 
-bool toleration_covers(const struct val *toleration, const struct val *taint);
+bool tolerates_taint(const struct val *toleration, const struct val *taint);
 /* False when a taint with the effect is not tolerated. */
 bool tolerates_node(const struct val *tolerations, const struct obj *node, const char *effect);
 bool node_selected(const struct val *pod_spec, const struct obj *node);

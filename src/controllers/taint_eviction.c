@@ -55,7 +55,7 @@ static int64_t may_stay_ns(const struct obj *pod, const struct obj *node)
 		VAL_EACH(obj_get(pod, F_spec, F_tolerations), tol) {
 			const struct val *s = val_member(tol, F_tolerationSeconds);
 
-			if (!toleration_covers(tol, taint))
+			if (!tolerates_taint(tol, taint))
 				continue;
 			tolerated = true;
 			if (val_type(s) == VAL_INT)
