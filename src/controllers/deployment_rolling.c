@@ -44,12 +44,14 @@ static int grow_new(struct drun *r, struct err *err)
 	return dset_scale(r, r->neu, new_set_size(r, r->neu->wanted), err);
 }
 
+/* A set's status may still count pods that the set, made smaller, is about to lose: right after an
+ * old set was shrunk, its last status would allow the same again, and too many would go. */
 static int64_t available(const struct drun *r)
 {
 	int64_t n = 0;
 
 	for (size_t i = 0; i < r->n_sets; i++)
-		n += r->sets[i]->available;
+		n += MIN(r->sets[i]->available, r->sets[i]->wanted);
 	return n;
 }
 
