@@ -125,6 +125,7 @@ static void four_kinds_of_patch(void **state)
 	_cleanup_obj_ struct obj *made = make_cm(r, "patched", "a", "1"), *got = NULL;
 	char text[256];
 
+	assert_true(obj_rev(made) > 0);
 	assert_int_equal(
 	    patch_text(r, CM, "patched", PATCH_MERGE, "{\"data\":{\"a\":null,\"b\":\"2\"}}", NULL, &got, &err), 0);
 	assert_null(val_member_sv(obj_get(got, F_data), SV("a")));
