@@ -96,6 +96,10 @@ struct api_req {
 	bool dry_run, force;
 	bool options_ok; /* the ones above were parsed and checked */
 
+	/* Duplicate fields of a patch (arena): refused together with what its result has. */
+	struct sv *patch_strict;
+	size_t n_patch_strict;
+
 	/* Warning: headers collected on the way (arena). */
 	struct sv *warnings;
 	size_t n_warnings;

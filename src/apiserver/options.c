@@ -1,5 +1,6 @@
 /* What verbs have in common in their options, and content negotiation. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/strategy.h"
 #include "object/apply.h"
 
 #include <stdarg.h>
@@ -143,9 +144,19 @@ static bool as_ok(struct sv params, enum api_as *ret)
 	return true;
 }
 
+/* Reviews, tokens and the like are no objects that could be shown as a row or as metadata. */
+static bool transformable(const struct api_req *q)
+{
+	if (!q->res)
+		return true;
+	if (q->subresource.n)
+		return !q->sub || q->sub->schema == q->res->schema || sv_is(q->subresource, "scale");
+	return !strategy_for(q->res)->virtual_create;
+}
+
 int negotiate_accept(struct api_req *q, struct err *err)
 {
-	struct sv rest = q->accept, one, params, pretty;
+	struct sv rest = q->accept, one, params, pretty, include;
 
 	if (api_req_param(q, "pretty", &pretty))
 		q->pretty = !sv_is(pretty, "false") && !sv_is(pretty, "0");
@@ -157,8 +168,16 @@ int negotiate_accept(struct api_req *q, struct err *err)
 	while (sv_split(&rest, ',', &one)) {
 		struct sv type = media_type(sv_trim(one), &params);
 
-		if (!as_ok(params, &q->as))
+		if (!as_ok(params, &q->as) || (q->as != AS_NATIVE && !transformable(q)))
 			continue;
+		if (q->as == AS_TABLE && api_req_param(q, "includeObject", &include) && include.n &&
+		    !sv_is(include, "None") && !sv_is(include, "Metadata") && !sv_is(include, "Object")) {
+			q->as = AS_NATIVE;
+			return err_set(err, ERR_BAD_REQUEST,
+				       "Unable to convert to Table as requested: includeObject: Invalid value: "
+				       "\"%.*s\": must be 'Metadata', 'Object', 'None', or empty",
+				       SV_ARG(include));
+		}
 		if (sv_is(type, "application/json") || sv_is(type, "*/*") || sv_is(type, "application/*"))
 			return 0;
 		if (sv_is(type, "application/yaml")) {

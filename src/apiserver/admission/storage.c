@@ -1,30 +1,6 @@
-/* StorageObjectInUseProtection and DefaultStorageClass. */
+/* DefaultStorageClass. StorageObjectInUseProtection comes with the controllers that take its finalizers
+ * away again: until then nothing could be deleted. */
 #include "apiserver/admission/plugins.h"
-
-static int protect(const struct admission *a, struct err *err)
-{
-	const char *finalizer;
-	struct val *list;
-
-	(void)err;
-	if (a->op != ADMIT_CREATE || a->subresource.n || !a->doc)
-		return 0;
-	if (a->res == RES(core_persistentvolumes))
-		finalizer = "kubernetes.io/pv-protection";
-	else if (a->res == RES(core_persistentvolumeclaims))
-		finalizer = "kubernetes.io/pvc-protection";
-	else
-		return 0;
-	list = val_ensure_list(a->q->arena, val_get_mut(a->doc, F_metadata), F_finalizers);
-	VAL_EACH(list, f)
-		if (val_is(f, finalizer))
-			return 0;
-	val_push(a->q->arena, list, val_new_str(a->q->arena, sv_from(finalizer)));
-	return 0;
-}
-
-const struct admission_plugin admission_in_use_protection = { .name = "StorageObjectInUseProtection",
-							      .mutate = protect };
 
 struct newest {
 	struct obj *o;

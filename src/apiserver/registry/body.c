@@ -46,14 +46,35 @@ static struct val *parse(struct api_req *q, bool yaml, struct strictness *st, st
 	return v;
 }
 
+/* A patch, but not server-side apply. */
+static bool plain_patch(const struct api_req *q)
+{
+	return q->verb == VERB_PATCH && !sv_starts(q->content_type, SV("application/apply-patch"));
+}
+
+/* What a patch makes of the object is as invalid as the patch: upstream says 422, of no kind. */
+static int bad_patch(struct api_req *q, struct err *err, const char *why)
+{
+	int n = (int)MIN(q->body.n, (size_t)1024);
+
+	err_set(err, ERR_INVALID, " \"\" is invalid: patch: Invalid value: \"%.*s\": %s", n, q->body.p ? q->body.p : "",
+		why);
+	return err_add_cause(err, "FieldValueInvalid", SV("patch"), "Invalid value: \"%.*s\": %s", n,
+			     q->body.p ? q->body.p : "", why);
+}
+
 /* Unknown and duplicate fields: refused, warned about or ignored. */
 static int judge(struct api_req *q, struct strictness *st, const struct decode_report *report, struct sv kind,
 		 struct sv version, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	if (sv_is(q->field_validation, "Ignore") || !(st->list.n + report->strict.n))
+	if (sv_is(q->field_validation, "Ignore") || !(q->n_patch_strict + st->list.n + report->strict.n))
 		return 0;
+	for (size_t i = 0; i < q->n_patch_strict; i++) {
+		buf_adds(&b, b.n ? ", " : "");
+		buf_addsv(&b, q->patch_strict[i]);
+	}
 	for (size_t i = 0; i < st->list.n + report->strict.n; i++) {
 		struct sv one = i < st->list.n ? st->list.p[i] : report->strict.p[i - st->list.n];
 
@@ -61,18 +82,13 @@ static int judge(struct api_req *q, struct strictness *st, const struct decode_r
 			api_req_warn(q, "%.*s", SV_ARG(one));
 			continue;
 		}
-		buf_adds(&b, i ? ", " : "");
+		buf_adds(&b, b.n ? ", " : "");
 		buf_addsv(&b, one);
 	}
 	if (!b.n)
 		return 0;
-	if (q->verb == VERB_PATCH && !sv_starts(q->content_type, SV("application/apply-patch"))) {
-		err_set(err, ERR_INVALID, " \"\" is invalid: patch: Invalid value: \"%.*s\": strict decoding error: %s",
-			(int)MIN(q->body.n, (size_t)1024), q->body.p ? q->body.p : "", buf_cstr(&b));
-		return err_add_cause(err, "FieldValueInvalid", SV("patch"),
-				     "Invalid value: \"%.*s\": strict decoding error: %s",
-				     (int)MIN(q->body.n, (size_t)1024), q->body.p ? q->body.p : "", buf_cstr(&b));
-	}
+	if (plain_patch(q))
+		return bad_patch(q, err, arena_printf(q->arena, "strict decoding error: %s", buf_cstr(&b)));
 	return err_set(err, ERR_BAD_REQUEST,
 		       "%.*s in version \"%.*s\" cannot be handled as a %.*s: strict decoding error: %s", SV_ARG(kind),
 		       SV_ARG(version), SV_ARG(kind), buf_cstr(&b));
@@ -138,6 +154,13 @@ static struct val *to_typed(struct api_req *q, const struct schema *s, const str
 	raw = with_type(q, raw, api_version, kind, err);
 	if (raw)
 		doc = decode_typed(q->arena, s, raw, st ? &report : NULL, err);
+	if (raw && !doc && plain_patch(q) && !q->trusted) {
+		struct sv why = arena_sv(q->arena, sv_from(err_msg(err)));
+		ssize_t at = sv_find_sv(why, SV(": json: "));
+
+		err_release(err);
+		(void)bad_patch(q, err, arena_cstr(q->arena, at < 0 ? why : sv_sub(why, (size_t)at + 2, why.n)));
+	}
 	(void)api_version_split(api_version, &g, &v);
 	if (doc && st && judge(q, st, &report, kind, v, err) < 0)
 		doc = NULL;
@@ -197,7 +220,11 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 	else if (st.list.n && sv_is(q->field_validation, "Warn"))
 		for (size_t i = 0; i < st.list.n; i++)
 			api_req_warn(q, "%.*s", SV_ARG(st.list.p[i]));
-	else if (st.list.n && sv_is(q->field_validation, "Strict")) {
+	else if (st.list.n && sv_is(q->field_validation, "Strict") && plain_patch(q)) {
+		q->n_patch_strict = st.list.n;
+		q->patch_strict = ARENA_ARRAY(q->arena, struct sv, st.list.n);
+		memcpy(q->patch_strict, st.list.p, st.list.n * sizeof(*st.list.p));
+	} else if (st.list.n && sv_is(q->field_validation, "Strict")) {
 		err_set(err, ERR_BAD_REQUEST, "error decoding patch: strict decoding error: %.*s",
 			SV_ARG(st.list.p[0]));
 		v = NULL;

@@ -345,13 +345,73 @@ static void test_events_two_views(void **state)
 	assert_val(val_get(expect(r, 200, "GET", NS "/events/new", NULL), F_message), "hello");
 }
 
+#define STS "/apis/apps/v1/namespaces/default/statefulsets"
+#define STS_REST                                                                                                       \
+	"\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":" \
+	"{"                                                                                                            \
+	"\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}}}"
+
+static void test_statefulset_defaults(void **state)
+{
+	struct rig *r = *state;
+	const struct val *s = val_get(expect(r, 201, "POST", STS, "{\"metadata\":{\"name\":\"a\"},\"spec\":{" STS_REST),
+				      F_spec, F_updateStrategy);
+
+	assert_val(val_get(s, F_type), "RollingUpdate");
+	assert_int_equal(val_get_int(s, -1, F_rollingUpdate, F_partition), 0);
+	s = val_get(
+	    expect(r, 201, "POST", STS,
+		   "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"updateStrategy\":{\"type\":\"OnDelete\"}," STS_REST),
+	    F_spec, F_updateStrategy);
+	assert_val(val_get(s, F_type), "OnDelete");
+	assert_null(val_get(s, F_rollingUpdate));
+}
+
+/* Nothing here takes finalizers of volumes away, so nothing may put them there. */
+static void test_claims_can_go(void **state)
+{
+	struct rig *r = *state;
+
+	expect(
+	    r, 201, "POST", NS "/persistentvolumeclaims",
+	    "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":"
+	    "{\"storage\":\"1Gi\"}}}}");
+	expect(r, 200, "DELETE", NS "/persistentvolumeclaims/c", NULL);
+	expect(r, 404, "GET", NS "/persistentvolumeclaims/c", NULL);
+}
+
+static void test_eviction_answer(void **state)
+{
+	struct rig *r = *state;
+	const struct val *st;
+
+	make_default_sa(r);
+	expect(r, 201, "POST", NS "/pods",
+	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}");
+	st = expect(r, 201, "POST", NS "/pods/p/eviction",
+		    "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"p\"}}");
+	assert_val(val_get(st, F_kind), "Status");
+	assert_val(val_get(st, F_status), "Success");
+	expect(r, 404, "GET", NS "/pods/p", NULL);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_pod_defaults),  T(test_binding),		 T(test_service_addresses), T(test_secret_string_data),
-		T(test_rbac),	       T(test_access_review),	 T(test_priority),	    T(test_events_expire),
-		T(test_protobuf_body), T(test_events_two_views),
+		T(test_pod_defaults),
+		T(test_binding),
+		T(test_service_addresses),
+		T(test_secret_string_data),
+		T(test_rbac),
+		T(test_access_review),
+		T(test_priority),
+		T(test_events_expire),
+		T(test_protobuf_body),
+		T(test_events_two_views),
+		T(test_statefulset_defaults),
+		T(test_claims_can_go),
+		T(test_eviction_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,15 @@ static int pdb_covers(struct obj *o, void *ctx)
 	return 0;
 }
 
+static void evicted(struct write_op *op, struct obj *o, struct err *err)
+{
+	(void)o;
+	if (err)
+		api_req_fail(op->q, err);
+	else
+		answer_created(op->q);
+}
+
 static void evict_delete(struct api_req *q, const struct eviction *e)
 {
 	struct write_op *op = write_op_new(q, RES(core_pods), q->ns, q->name);
@@ -40,7 +49,7 @@ static void evict_delete(struct api_req *q, const struct eviction *e)
 		.uid = val_get_str(o, F_preconditions, F_uid),
 		.rev = val_get_str(o, F_preconditions, F_resourceVersion),
 	};
-	op->done = NULL;
+	op->done = evicted;
 	delete_start(op, del);
 }
 

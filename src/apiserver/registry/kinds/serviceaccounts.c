@@ -1,5 +1,5 @@
 /* ServiceAccounts and their token subresource (TokenRequest, KEP-1205). */
-#include "apiserver/authn.h"
+#include "apiserver/authn/sa_token.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "base/timefmt.h"
 
@@ -8,7 +8,8 @@
 
 static int bad_request(struct err *err, struct sv name, const char *field, const char *text)
 {
-	err_set(err, ERR_INVALID, "TokenRequest \"%.*s\" is invalid: %s: %s", SV_ARG(name), field, text);
+	err_set(err, ERR_INVALID, "TokenRequest.authentication.k8s.io \"%.*s\" is invalid: %s: %s", SV_ARG(name), field,
+		text);
 	err_set_object(err, SV("authentication.k8s.io"), SV("TokenRequest"), name);
 	return err_add_cause(err, "FieldValueInvalid", sv_from(field), "%s", text);
 }
@@ -67,11 +68,17 @@ static int issue(struct api_req *q, struct val *doc, struct err *err)
 	r.uid = obj_uid(sa);
 	r.expiration_s = val_get_int(spec, 3600, F_expirationSeconds);
 	if (r.expiration_s < TOKEN_MIN_S)
-		return bad_request(err, q->name, "spec.expirationSeconds",
-				   "Invalid value: may not specify a duration less than 10 minutes");
+		return bad_request(err, SV(""), "spec.expirationSeconds",
+				   arena_printf(q->arena,
+						"Invalid value: %" PRId64
+						": may not specify a duration less than 10 minutes",
+						r.expiration_s));
 	if (r.expiration_s > TOKEN_MAX_S)
-		return bad_request(err, q->name, "spec.expirationSeconds",
-				   "Invalid value: may not specify a duration larger than 2^32 seconds");
+		return bad_request(err, SV(""), "spec.expirationSeconds",
+				   arena_printf(q->arena,
+						"Invalid value: %" PRId64
+						": may not specify a duration larger than 2^32 seconds",
+						r.expiration_s));
 	VAL_EACH(audiences, a)
 		list[r.n_audiences++] = val_str(a);
 	r.audiences = list;
@@ -79,6 +86,9 @@ static int issue(struct api_req *q, struct val *doc, struct err *err)
 	    sa_token_issue(q->server, q->arena, &r, &token, &expires, err) < 0)
 		return -1;
 	val_set_int(q->arena, spec, F_expirationSeconds, r.expiration_s);
+	if (!r.n_audiences)
+		val_push(q->arena, val_set_list(q->arena, spec, F_audiences),
+			 val_new_str(q->arena, sa_issuer(q->server, q->arena)));
 	status = val_set_map(q->arena, doc, F_status);
 	val_set_str(q->arena, status, F_token, token);
 	val_set_str(q->arena, status, F_expirationTimestamp, time_format(expires, false, text));

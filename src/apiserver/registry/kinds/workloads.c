@@ -74,9 +74,16 @@ const struct strategy daemonset_strategy = {
 
 static void statefulset_defaults(struct api_req *q, struct val *doc)
 {
-	struct val *rolling = ensure_rolling(q, doc, F_updateStrategy);
+	struct val *update = val_ensure_map(q->arena, val_ensure_map(q->arena, doc, F_spec), F_updateStrategy),
+		   *rolling;
 
-	if (rolling && !val_get(rolling, F_partition))
+	/* Its type alone, without rollingUpdate, stays alone. */
+	if (!val_get_str(update, F_type).n) {
+		val_set_cstr(q->arena, update, F_type, "RollingUpdate");
+		(void)ensure_rolling(q, doc, F_updateStrategy);
+	}
+	rolling = val_get_mut(update, F_rollingUpdate);
+	if (val_is(val_get(update, F_type), "RollingUpdate") && rolling && !val_get(rolling, F_partition))
 		val_set_int(q->arena, rolling, F_partition, 0);
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
 }

@@ -14,7 +14,7 @@ static void selector_and_template(struct field_errs *fe, const struct val *spec,
 	const struct val *labels = val_get(tmpl, F_metadata, F_labels);
 	const struct selector *s;
 
-	if (sel) {
+	if (val_type(sel) == VAL_MAP) {
 		validate_label_selector(fe, sel, &sel_at);
 		if (val_len(val_member(sel, F_matchLabels)) + val_len(val_member(sel, F_matchExpressions)) == 0)
 			fe_add(fe, FE_INVALID, &sel_at, sel, "empty selector is invalid for %s", kind);
