@@ -46,5 +46,10 @@ lint:
 	@tools/deps.sh test
 	@tools/lint.sh
 
+# Searches for inputs that break a parser; FUZZ_ARGS="SECONDS TARGET...".
+fuzz:
+	@tools/deps.sh test
+	@tools/fuzz.sh $(FUZZ_ARGS)
+
 clean:
 	rm -rf build build-*
