@@ -15,11 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort(); /* views point into the line */
 
 	PB_EACH(sv_make((const char *)data, size), r, f)
-	if (f.wire == PB_BYTES) {
-		(void)pb_valid(f.bytes);
-		(void)pb_get_u64(f.bytes, 1);
-		if (f.bytes.n && (f.bytes.p < (const char *)data || f.bytes.p + f.bytes.n > (const char *)data + size))
-			abort();
-	}
+		if (f.wire == PB_BYTES) {
+			(void)pb_valid(f.bytes);
+			(void)pb_get_u64(f.bytes, 1);
+			if (f.bytes.n &&
+			    (f.bytes.p < (const char *)data || f.bytes.p + f.bytes.n > (const char *)data + size))
+				abort();
+		}
 	return 0;
 }
