@@ -98,8 +98,9 @@ static bool nft_intact(struct proxy_backend *b)
 		return false;
 	if (now == n->generation && n->looked)
 		return true;
-	if (now != n->generation && !n->looked)
-		return false;
+	/* The generation moves with every table of the machine, so after a change of ours the first look
+	 * only takes the measure. What was done to our chains in between goes unnoticed until the next
+	 * change, a flush does not; the other way round, two clusters would rewrite each other's work forever. */
 	shape = table_shape(n);
 	if (shape == 0 || (n->looked && shape != n->shape))
 		return false;

@@ -66,6 +66,11 @@ class Cluster:
         self.log = os.path.join(self.dir, "server.log")
         self.agent = agent
         self.args = list(args)
+        # Nodes of one machine share its routes: ranges of our own, away from a user's cluster.
+        self.net = 64 + self.port % 64
+        self.service_ip = f"10.{self.net + 64}.0.1"
+        if agent:
+            self.args += ["--cluster-cidr", f"10.{self.net}.0.0/16", "--service-cidr", f"10.{self.net + 64}.0.0/16"]
         self.proc = None
         self._tls = None
 

@@ -16,7 +16,15 @@ import urllib.request
 
 from lib import BIN, CARAVEL, ROOT, Cluster, Failed, Skip, contains, equal, free_port, main, need_tools, node_possible, wait_for
 
-HELLO = os.path.join(ROOT, "examples", "hello.yaml")
+NODE_PORT = 30000 + free_port() % 2768
+
+
+def hello_yaml():
+    """The example, on a node port of our own: a user's cluster may hold 30080."""
+    with open(os.path.join(ROOT, "examples", "hello.yaml"), encoding="utf-8") as f:
+        return f.read().replace("30080", str(NODE_PORT))
+
+
 NS = ("-n", "hello")
 
 
@@ -75,7 +83,7 @@ def node_ready(c):
 
 
 def hello_starts(c):
-    contains(c.kubectl("apply", "-f", HELLO), "deployment.apps/hello created")
+    contains(c.apply(hello_yaml()), "deployment.apps/hello created")
     c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
     equal(len(ready_pods(c)), 3)
     contains(c.kubectl("get", "pods", *NS), "1/1", "Running")
@@ -98,19 +106,19 @@ def every_replica_answers(c):
     names_hit(f"http://{ip}/", want)
     node = c.get("node", "node-1")
     address = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"][0]
-    names_hit(f"http://{address}:30080/", want)
-    names_hit("http://127.0.0.1:30080/", want)
+    names_hit(f"http://{address}:{NODE_PORT}/", want)
+    names_hit(f"http://127.0.0.1:{NODE_PORT}/", want)
     # and from another pod, through both
     pod = ready_pods(c)[0]["metadata"]["name"]
     out = c.kubectl("exec", *NS, pod, "--", "sh", "-c", f"for i in $(seq 60); do wget -qO- http://{ip}/; done")
     equal(set(re.findall(r"I am (\S+)", out)), want)
-    contains(c.kubectl("exec", *NS, pod, "--", "wget", "-qO-", f"http://{address}:30080/"), "Hello from Caravel")
+    contains(c.kubectl("exec", *NS, pod, "--", "wget", "-qO-", f"http://{address}:{NODE_PORT}/"), "Hello from Caravel")
 
 
 def config_reaches_containers(c):
     pod = ready_pods(c)[0]["metadata"]["name"]
     contains(c.kubectl("exec", *NS, pod, "--", "env"), "COLOR=blue", "PASSWORD=correct-horse", f"POD_NAME={pod}",
-             "KUBERNETES_SERVICE_HOST=10.43.0.1", "HELLO_SERVICE_HOST=")
+             "KUBERNETES_SERVICE_HOST=" + c.service_ip, "HELLO_SERVICE_HOST=")
     equal(c.kubectl("exec", *NS, pod, "--", "cat", "/secret/password"), "correct-horse")
     equal(c.kubectl("exec", *NS, pod, "--", "cat", "/config/color"), "blue")
     token = c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
@@ -352,7 +360,7 @@ def the_namespace_goes(c):
 
 
 def stop_leaves_nothing(c):
-    c.kubectl("apply", "-f", HELLO)
+    c.apply(hello_yaml())
     c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
     equal(c.stop(), 0)
     subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data")], check=True, timeout=120)
