@@ -13,6 +13,7 @@ const struct command commands[] = {
 	{ "image demo", "", "make the demo image of the examples on this node", CMD_NEEDS_ROOT, cmd_image_demo },
 	{ "cleanup", "[flags]", "end this node's pods and remove what they left on the machine", CMD_NEEDS_ROOT,
 	  cmd_cleanup },
+	{ "sim", "[flags]", "run a whole cluster in virtual time, from a seed", 0, cmd_sim },
 	{ "version", "", "print the version", 0, cmd_version },
 	{ "help", "[COMMAND]", "list commands, or one command's flags", 0, cmd_help },
 	{ NULL, NULL, NULL, 0, NULL },
