@@ -1,4 +1,5 @@
 #include "apiserver/pki.h"
+#include "base/b64.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "net/key.h"
@@ -134,7 +135,7 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 
 static int load_token(struct pki *p, const struct pki_opts *o, struct err *err)
 {
-	unsigned char secret[24];
+	char secret[24];
 	int rc;
 
 	if (o->token) {
@@ -147,7 +148,7 @@ static int load_token(struct pki *p, const struct pki_opts *o, struct err *err)
 		return rc < 0 ? -1 : 0;
 	}
 	env_random(p->env, secret, sizeof(secret));
-	p->token = base64url(&p->arena, secret, sizeof(secret));
+	p->token = b64url_encode(&p->arena, sv_make(secret, sizeof(secret)));
 	return save(o->dir, "token", p->token, err);
 }
 
@@ -207,22 +208,6 @@ struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
 	return tls;
 }
 
-static void add_base64(struct buf *b, struct sv s)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		const unsigned char *in = (const unsigned char *)s.p + i;
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)in[0] << 16 | (left > 1 ? (uint32_t)in[1] << 8 : 0) | (left > 2 ? in[2] : 0);
-
-		buf_addc(b, digits[v >> 18 & 63]);
-		buf_addc(b, digits[v >> 12 & 63]);
-		buf_addc(b, left > 1 ? digits[v >> 6 & 63] : '=');
-		buf_addc(b, left > 2 ? digits[v & 63] : '=');
-	}
-}
-
 int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url, struct sv *ret_yaml, struct err *err)
 {
 	static const char *const masters[] = { "system:masters", NULL };
@@ -234,11 +219,11 @@ int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url,
 	buf_adds(&b, "apiVersion: v1\nkind: Config\nclusters:\n- name: default\n  cluster:\n    server: ");
 	buf_adds(&b, server_url);
 	buf_adds(&b, "\n    certificate-authority-data: ");
-	add_base64(&b, p->ca_cert);
+	b64_add(&b, p->ca_cert);
 	buf_adds(&b, "\nusers:\n- name: default\n  user:\n    client-certificate-data: ");
-	add_base64(&b, cert);
+	b64_add(&b, cert);
 	buf_adds(&b, "\n    client-key-data: ");
-	add_base64(&b, key);
+	b64_add(&b, key);
 	buf_adds(&b, "\ncontexts:\n- name: default\n  context:\n    cluster: default\n    user: default\n"
 		     "current-context: default\n");
 	*ret_yaml = arena_sv(a, buf_sv(&b));

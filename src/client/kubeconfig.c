@@ -2,6 +2,7 @@
  * so that each can say which key of which entry it is about. */
 #include "client/kubeconfig.h"
 
+#include "base/b64.h"
 #include "base/file.h"
 #include "codec/yaml.h"
 
@@ -63,48 +64,6 @@ static int flag(struct reader *r, const char *key, bool *ret)
 	return 0;
 }
 
-/* RFC 4648 section 4, with padding; line breaks are passed over, as encoding/base64 does. */
-static bool base64_decode(struct arena *a, struct sv s, struct sv *ret)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = arena_alloc(a, s.n / 4 * 3 + 4);
-	size_t n = 0, have = 0, pad = 0;
-	uint32_t bits = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		const char *at;
-
-		if (s.p[i] == '\n' || s.p[i] == '\r')
-			continue;
-		if (s.p[i] == '=') {
-			pad++;
-			continue;
-		}
-		at = s.p[i] ? strchr(digits, s.p[i]) : NULL;
-		if (!at || pad)
-			return false;
-		bits = bits << 6 | (uint32_t)(at - digits);
-		if (++have == 4) {
-			out[n++] = (char)(bits >> 16);
-			out[n++] = (char)(bits >> 8);
-			out[n++] = (char)bits;
-			have = 0;
-			bits = 0;
-		}
-	}
-	if (have + pad != 4 && have + pad != 0)
-		return false;
-	if (have == 1 || pad > 2)
-		return false;
-	if (have >= 2)
-		out[n++] = (char)(bits >> (have == 3 ? 10 : 4));
-	if (have == 3)
-		out[n++] = (char)(bits >> 2);
-	out[n] = '\0';
-	*ret = sv_make(out, n);
-	return true;
-}
-
 static const char *full_path(struct reader *r, struct sv path)
 {
 	if (path.p[0] == '/')
@@ -123,7 +82,7 @@ static int data_or_file(struct reader *r, const char *key, struct sv *ret)
 	if (text(r, data_key, &data) < 0 || text(r, key, &path) < 0)
 		return -1;
 	if (data.n) {
-		if (!base64_decode(r->a, data, ret))
+		if (!b64_decode(r->a, data, ret))
 			return fail(r, data_key, "is not base64");
 		return 0;
 	}

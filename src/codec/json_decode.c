@@ -10,6 +10,7 @@
  * Error texts are those of Go's encoding/json. */
 #include "codec/json.h"
 
+#include "base/utf8.h"
 #include "codec/doc_items.h"
 
 #include <math.h>
@@ -99,45 +100,6 @@ static inline struct val *push(struct decoder *d)
 }
 
 /* --- strings --- */
-
-/* Length of the valid UTF-8 sequence at p, or 0. */
-static size_t utf8_len(const unsigned char *p, const unsigned char *end)
-{
-	size_t left = (size_t)(end - p);
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || left < 2 || (p[1] & 0xc0) != 0x80)
-		return 0;
-	if (p[0] < 0xe0)
-		return 2;
-	if (left < 3 || (p[2] & 0xc0) != 0x80)
-		return 0;
-	if (p[0] < 0xf0) {
-		if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
-			return 0; /* overlong, surrogate */
-		return 3;
-	}
-	if (left < 4 || (p[3] & 0xc0) != 0x80 || p[0] > 0xf4)
-		return 0;
-	if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0; /* overlong, beyond U+10FFFF */
-	return 4;
-}
-
-static bool utf8_valid(const char *s, size_t n)
-{
-	const unsigned char *p = (const unsigned char *)s, *end = p + n;
-
-	while (p < end) {
-		size_t len = utf8_len(p, end);
-
-		if (!len)
-			return false;
-		p += len;
-	}
-	return true;
-}
 
 static int hex4(const char *p)
 {
@@ -312,7 +274,7 @@ static int parse_string(struct decoder *d, struct sv *ret)
 	}
 	d->at = p + 1;
 	n = (size_t)(p - start);
-	if (high && !utf8_valid(start, n))
+	if (high && !utf8_valid(sv_make(start, n)))
 		return err_set(d->err, ERR_BAD_REQUEST, "invalid UTF-8 in string literal");
 	if (escaped) {
 		char *out = d->own_text ? (char *)start : arena_alloc(d->a, n);

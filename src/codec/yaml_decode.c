@@ -2,7 +2,9 @@
  * the ones users know; the line arithmetic of yaml.v2 is repeated with its off-by-ones. */
 #include "codec/yaml.h"
 
+#include "base/b64.h"
 #include "base/strmap.h"
+#include "base/utf8.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
 #include "codec/yaml_scalar.h"
@@ -105,36 +107,16 @@ static int remember_anchor(struct reader *r, struct sv name, const struct val *v
 
 /* --- scalars --- */
 
-static int decode_base64(struct reader *r, struct sv s, struct val *ret)
+static int decode_binary(struct reader *r, struct sv text, struct val *ret)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = arena_alloc(r->a, s.n + 1);
-	size_t n = 0, bits = 0;
-	uint32_t word = 0;
+	struct sv s;
 
-	for (size_t i = 0; i < s.n; i++) {
-		const char *d = memchr(digits, s.p[i], 64);
-
-		if (s.p[i] == '\n' || s.p[i] == '\r' || s.p[i] == ' ' || s.p[i] == '=')
-			continue;
-		if (!d)
-			return fail(r, 0, "!!binary value contains invalid base64 data");
-		word = word << 6 | (uint32_t)(d - digits);
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			out[n++] = (char)(word >> bits & 0xff);
-		}
-	}
-	/* A document holds text: what is no UTF-8 cannot become JSON. */
-	*ret = val_make(VAL_STR, n);
-	ret->s = out;
-	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	json_encode_str(&b, sv_make(out, n));
-	if (!json_decode(&tmp, buf_sv(&b), NULL, NULL))
+	if (!b64_decode(r->a, text, &s))
+		return fail(r, 0, "!!binary value contains invalid base64 data");
+	if (!utf8_valid(s)) /* a document holds text: this cannot become JSON */
 		return fail(r, 0, "!!binary value is not valid UTF-8");
+	*ret = val_make(VAL_STR, s.n);
+	ret->s = s.p;
 	return 0;
 }
 
@@ -152,7 +134,7 @@ static int read_scalar(struct reader *r, struct val *ret)
 		 sv_is(tag, YAML_NULL_TAG))
 		resolve = true;
 	if (sv_is(tag, "tag:yaml.org,2002:binary"))
-		return decode_base64(r, s, ret);
+		return decode_binary(r, s, ret);
 	if (!resolve) {
 		*ret = val_make(VAL_STR, s.n);
 		ret->s = arena_sv(r->a, s).p;

@@ -1,8 +1,8 @@
 #include "kubelet/env_vars.h"
 
+#include "base/b64.h"
 #include "base/buf.h"
 #include "codec/doc.h"
-#include "kubelet/b64.h"
 
 #include <ctype.h>
 

@@ -1,7 +1,7 @@
 #include "kubelet/kubelet-internal.h"
 
+#include "base/b64.h"
 #include "codec/json.h"
-#include "kubelet/b64.h"
 #include "kubelet/backoff.h"
 #include "kubelet/image.h"
 #include "kubelet/pod_env.h"

@@ -1,4 +1,5 @@
 #include "net/key.h"
+#include "base/b64.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -62,7 +63,7 @@ static int coordinate(struct arena *a, EVP_PKEY *key, const char *param, struct 
 
 	if (EVP_PKEY_get_bn_param(key, param, &bn) != 1 || BN_bn2binpad(bn, bytes, sizeof(bytes)) != COORDINATE_BYTES)
 		return err_set(err, ERR_INTERNAL, "the service account key is not a P-256 key");
-	*ret = base64url(a, bytes, sizeof(bytes));
+	*ret = b64url_encode(a, sv_make((const char *)bytes, sizeof(bytes)));
 	return 0;
 }
 
@@ -82,31 +83,8 @@ int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct 
 		return err_set(err, ERR_INTERNAL, "cannot encode a public key");
 	SHA256(der, (size_t)n, digest);
 	OPENSSL_free(der);
-	*ret_kid = base64url(a, digest, sizeof(digest));
+	*ret_kid = b64url_encode(a, sv_make((const char *)digest, sizeof(digest)));
 	return 0;
-}
-
-struct sv base64url(struct arena *a, const void *p, size_t n)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	const unsigned char *in = p;
-	char *out, *at;
-
-	BUG_ON(n > SIZE_MAX / 2);
-	at = out = arena_alloc(a, n / 3 * 4 + 5);
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v =
-		    (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
-
-		*at++ = digits[v >> 18 & 63];
-		*at++ = digits[v >> 12 & 63];
-		if (i + 1 < n)
-			*at++ = digits[v >> 6 & 63];
-		if (i + 2 < n)
-			*at++ = digits[v & 63];
-	}
-	*at = '\0';
-	return sv_make(out, (size_t)(at - out));
 }
 
 bool secret_equal(struct sv a, struct sv b)

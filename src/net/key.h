@@ -13,7 +13,5 @@ int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struc
  * section 6.2), and a key id: base64url of the SHA-256 of the DER SubjectPublicKeyInfo. */
 int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct sv *ret_y, struct sv *ret_kid,
 		   struct err *err);
-/* base64url without padding (RFC 4648 section 5). */
-struct sv base64url(struct arena *a, const void *p, size_t n);
 /* Constant-time equality, for secrets. */
 bool secret_equal(struct sv a, struct sv b);

@@ -1,6 +1,7 @@
 #include "net/rc_core.h"
 
-#include <openssl/evp.h>
+#include "base/b64.h"
+
 #include <stdlib.h>
 
 enum {
@@ -72,16 +73,10 @@ static void client_send(struct rc_core *c, enum rc_channel channel, struct sv da
 {
 	buf_clear(&c->scratch);
 	buf_addc(&c->scratch, (char)((c->base64 ? '0' : 0) + (int)channel));
-	if (!c->base64) {
+	if (!c->base64)
 		buf_addsv(&c->scratch, data);
-	} else if (data.n > 0) {
-		size_t room = (data.n + 2) / 3 * 4 + 1;
-
-		BUG_ON(data.n > INT_MAX / 2); /* a piece of what was read at once */
-		buf_reserve(&c->scratch, room);
-		c->scratch.n += (size_t)EVP_EncodeBlock((unsigned char *)c->scratch.p + c->scratch.n,
-							(const unsigned char *)data.p, (int)data.n);
-	}
+	else
+		b64_add(&c->scratch, data);
 	ws_frame(&c->ws, &c->to_client, c->base64 ? WS_TEXT : WS_BINARY, buf_sv(&c->scratch), 0);
 }
 
@@ -217,19 +212,11 @@ static void stream_close(struct rc_core *c, unsigned channel)
 static void client_data_base64(struct rc_core *c, struct sv payload)
 {
 	unsigned channel = (unsigned char)payload.p[0] - (unsigned)'0';
-	struct sv text = sv_sub(payload, 1, payload.n);
-	int n;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv bytes;
 
-	if (channel >= _RC_MAX || text.n == 0 || text.n % 4 != 0)
-		return;
-	buf_clear(&c->scratch);
-	buf_reserve(&c->scratch, text.n / 4 * 3);
-	n = EVP_DecodeBlock((unsigned char *)c->scratch.p, (const unsigned char *)text.p, (int)text.n);
-	/* The padding counts as zero bytes there. */
-	for (size_t i = 1; i <= 2 && n > 0 && text.p[text.n - i] == '='; i++)
-		n--;
-	if (n > 0)
-		stream_write(c, (enum rc_channel)channel, sv_make(c->scratch.p, (size_t)n));
+	if (channel < _RC_MAX && b64_decode(&a, sv_sub(payload, 1, payload.n), &bytes))
+		stream_write(c, (enum rc_channel)channel, bytes);
 }
 
 static void client_message(enum ws_op op, struct sv payload, void *ctx)

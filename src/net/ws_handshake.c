@@ -2,6 +2,8 @@
  * the answer's headers. Apart from the framing so that the codec links without the server. */
 #include "net/ws.h"
 
+#include "base/b64.h"
+
 #include <openssl/evp.h>
 
 /* True when token is one of the comma-separated members of list, whatever its case. */
@@ -24,13 +26,11 @@ bool ws_is_upgrade(const struct http_req *r)
 struct sv ws_accept_key(struct arena *a, struct sv key)
 {
 	struct sv both = arena_svf(a, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", SV_ARG(key));
-	unsigned char digest[EVP_MAX_MD_SIZE], text[2 * EVP_MAX_MD_SIZE];
+	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned digest_n = 0;
-	int n;
 
 	BUG_ON(EVP_Digest(both.p, both.n, digest, &digest_n, EVP_sha1(), NULL) != 1);
-	n = EVP_EncodeBlock(text, digest, (int)digest_n);
-	return arena_sv(a, sv_make((const char *)text, (size_t)n));
+	return b64_encode(a, sv_make((const char *)digest, digest_n));
 }
 
 /* Does the client name protocol in any of its Sec-WebSocket-Protocol headers? */

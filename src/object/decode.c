@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "base/b64.h"
 #include "base/buf.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
@@ -271,48 +272,21 @@ static struct val *decode_quantity(struct decoder *d, const struct val *v)
 	return val_new_str(d->a, canonical);
 }
 
-/* Standard base64 with padding; line breaks are skipped, as Go does. Returns where it broke or -1. */
-static ssize_t base64_check(struct sv s, bool *ret_breaks)
-{
-	size_t digits = 0, pads = 0;
-
-	*ret_breaks = false;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c == '\n' || c == '\r') {
-			*ret_breaks = true;
-			continue;
-		}
-		if (c == '=') {
-			if (digits % 4 < 2 || ++pads > 4 - digits % 4)
-				return (ssize_t)i;
-			continue;
-		}
-		if (pads || !((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-			      c == '/'))
-			return (ssize_t)i;
-		digits++;
-	}
-	return (digits + pads) % 4 ? (ssize_t)s.n : -1;
-}
-
 static struct val *decode_bytes(struct decoder *d, const struct val *v, const struct at *at)
 {
 	struct sv s = val_str(v);
-	bool breaks;
 	ssize_t bad;
 	char *out;
 	size_t n = 0;
 
 	if (val_type(v) != VAL_STR)
 		return type_error(d, at, ELEMENT, v, false);
-	bad = base64_check(s, &breaks);
+	bad = b64_check(s);
 	if (bad >= 0) {
 		err_set(d->err, ERR_BAD_REQUEST, "illegal base64 data at input byte %zd", bad);
 		return NULL;
 	}
-	if (!breaks)
+	if (sv_find(s, '\n') < 0 && sv_find(s, '\r') < 0)
 		return val_new_str_ref(d->a, s);
 	out = arena_alloc(d->a, s.n);
 	for (size_t i = 0; i < s.n; i++)

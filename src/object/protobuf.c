@@ -1,5 +1,7 @@
 #include "object/protobuf.h"
+#include "base/b64.h"
 #include "base/timefmt.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 #include "codec/pbwire.h"
 
@@ -20,55 +22,12 @@ static int bad(struct decoder *d, const char *what)
 
 /* --- leaves --- */
 
-static bool utf8_valid(struct sv s)
-{
-	const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
-
-	while (p < end) {
-		unsigned char c = *p++;
-		int more = c < 0x80		    ? 0
-			   : c >= 0xc2 && c <= 0xdf ? 1
-			   : (c & 0xf0) == 0xe0	    ? 2
-			   : c >= 0xf0 && c <= 0xf4 ? 3
-						    : -1;
-
-		if (more < 0 || end - p < more)
-			return false;
-		/* Overlong forms, surrogates and what lies beyond U+10FFFF show in the second byte. */
-		if (more && ((c == 0xe0 && *p < 0xa0) || (c == 0xed && *p > 0x9f) || (c == 0xf0 && *p < 0x90) ||
-			     (c == 0xf4 && *p > 0x8f)))
-			return false;
-		for (; more > 0; more--)
-			if ((*p++ & 0xc0) != 0x80)
-				return false;
-	}
-	return true;
-}
-
 static struct val *string(struct decoder *d, struct sv s)
 {
 	if (utf8_valid(s))
 		return val_new_str(d->a, s);
 	bad(d, "a string is not valid UTF-8");
 	return NULL;
-}
-
-static struct val *base64(struct decoder *d, struct sv s)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = arena_alloc(d->a, s.n / 3 * 4 + 5), *at = out;
-
-	for (size_t i = 0; i < s.n; i += 3) {
-		const unsigned char *in = (const unsigned char *)s.p + i;
-		size_t left = s.n - i;
-		uint32_t v = (uint32_t)in[0] << 16 | (left > 1 ? (uint32_t)in[1] << 8 : 0) | (left > 2 ? in[2] : 0);
-
-		*at++ = digits[v >> 18 & 63];
-		*at++ = digits[v >> 12 & 63];
-		*at++ = left > 1 ? digits[v >> 6 & 63] : '=';
-		*at++ = left > 2 ? digits[v & 63] : '=';
-	}
-	return val_new_str_ref(d->a, sv_make(out, (size_t)(at - out)));
 }
 
 /* metav1.Time and MicroTime: { seconds 1, nanos 2 }; the zero time is an empty message, null in JSON. */
@@ -144,7 +103,7 @@ static struct val *scalar(struct decoder *d, const struct field *f, const struct
 	case FIELD_STRING:
 		return string(d, p->bytes);
 	case FIELD_BYTES:
-		return base64(d, p->bytes);
+		return val_new_str_ref(d->a, b64_encode(d->a, p->bytes));
 	case FIELD_TIME:
 		return timestamp(d, p->bytes, false);
 	case FIELD_MICROTIME:

@@ -9,6 +9,7 @@
  *
  * The answer is chunks around the objects' own JSON: nothing is copied. */
 #include "apiserver/registry/registry.h"
+#include "base/b64.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
@@ -30,57 +31,7 @@ struct list_opts {
 	const struct selection *sel;
 };
 
-/* --- base64url without padding, as the tokens of upstream --- */
-
-static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static struct sv b64_encode(struct arena *a, struct sv in)
-{
-	char *out = arena_alloc(a, (in.n + 2) / 3 * 4 + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; i < in.n; i += 3) {
-		uint32_t v = (uint32_t)(unsigned char)in.p[i] << 16;
-		size_t left = in.n - i;
-
-		if (left > 1)
-			v |= (uint32_t)(unsigned char)in.p[i + 1] << 8;
-		if (left > 2)
-			v |= (unsigned char)in.p[i + 2];
-		out[n++] = b64[v >> 18 & 63];
-		out[n++] = b64[v >> 12 & 63];
-		if (left > 1)
-			out[n++] = b64[v >> 6 & 63];
-		if (left > 2)
-			out[n++] = b64[v & 63];
-	}
-	return sv_make(out, n);
-}
-
-static bool b64_decode(struct arena *a, struct sv in, struct sv *ret)
-{
-	char *out = arena_alloc(a, in.n + 1);
-	uint32_t v = 0;
-	size_t n = 0;
-	int bits = 0;
-
-	for (size_t i = 0; i < in.n; i++) {
-		const char *at = in.p[i] ? strchr(b64, in.p[i]) : NULL;
-
-		if (in.p[i] == '=' && i + 2 >= in.n)
-			break;
-		if (!at)
-			return false;
-		v = v << 6 | (uint32_t)(at - b64);
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			out[n++] = (char)(v >> bits & 0xff);
-		}
-	}
-	*ret = sv_make(out, n);
-	return true;
-}
+/* --- continue tokens: base64url without padding, as those of upstream --- */
 
 static struct sv token_make(struct arena *a, int64_t rev, struct sv key)
 {
@@ -93,7 +44,7 @@ static struct sv token_make(struct arena *a, int64_t rev, struct sv key)
 	start[key.n] = '\0';
 	json_encode_str(&b, sv_make(start, key.n + 1));
 	buf_adds(&b, "}\n");
-	return b64_encode(a, buf_sv(&b));
+	return b64url_encode(a, buf_sv(&b));
 }
 
 static int token_read(struct api_req *q, struct list_opts *o, struct err *err)
@@ -101,7 +52,7 @@ static int token_read(struct api_req *q, struct list_opts *o, struct err *err)
 	struct sv json;
 	const struct val *t;
 
-	if (!b64_decode(q->arena, o->cont, &json) || !(t = json_decode(q->arena, json, NULL, NULL)) ||
+	if (!b64url_decode(q->arena, o->cont, &json) || !(t = json_decode(q->arena, json, NULL, NULL)) ||
 	    !val_is(val_member_sv(t, SV("v")), CONTINUE_VERSION))
 		return err_set(err, ERR_BAD_REQUEST, "continue key is not valid: the token is malformed");
 	o->exact = val_int_or(val_member_sv(t, SV("rv")), 0);

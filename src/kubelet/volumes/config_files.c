@@ -1,4 +1,4 @@
-#include "kubelet/b64.h"
+#include "base/b64.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/volumes/volumes.h"

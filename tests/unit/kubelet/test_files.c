@@ -2,7 +2,6 @@
 #include "kit.h"
 
 #include "kubelet/atomic_writer.h"
-#include "kubelet/b64.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/env_vars.h"
@@ -265,23 +264,6 @@ static void test_field_refs(void **state)
 	assert_sv(t, "4"); /* no limit: the node's */
 }
 
-static void test_base64(void **state)
-{
-	static const char *const bad[] = { "a", "ab", "abc", "ab=c", "====", "a===", "ab==cd==", "a b=", "YQ==\n" };
-	struct sv t;
-
-	(void)state;
-	assert_true(b64_decode(&A, SV(""), &t) && t.n == 0);
-	assert_true(b64_decode(&A, SV("YQ=="), &t));
-	assert_sv(t, "a");
-	assert_true(b64_decode(&A, SV("YWI="), &t));
-	assert_sv(t, "ab");
-	assert_true(b64_decode(&A, SV("+/8A"), &t));
-	assert_memory_equal(t.p, "\xfb\xff\x00", 3);
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_false(b64_decode(&A, sv_from(bad[i]), &t));
-}
-
 /* --- volumes --- */
 
 static void test_atomic_writer(void **state)
@@ -464,19 +446,12 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log_lines),
-		cmocka_unit_test(test_log_reader),
-		cmocka_unit_test(test_expand),
-		cmocka_unit_test(test_service_variables),
-		cmocka_unit_test(test_env_sources),
-		cmocka_unit_test(test_field_refs),
-		cmocka_unit_test(test_base64),
-		cmocka_unit_test(test_atomic_writer),
-		cmocka_unit_test(test_subpath_stays_inside),
-		cmocka_unit_test(test_hosts_file),
-		cmocka_unit_test(test_configurations),
-		cmocka_unit_test(test_image_archive),
-		cmocka_unit_test(test_image_names),
+		cmocka_unit_test(test_log_lines),     cmocka_unit_test(test_log_reader),
+		cmocka_unit_test(test_expand),	      cmocka_unit_test(test_service_variables),
+		cmocka_unit_test(test_env_sources),   cmocka_unit_test(test_field_refs),
+		cmocka_unit_test(test_atomic_writer), cmocka_unit_test(test_subpath_stays_inside),
+		cmocka_unit_test(test_hosts_file),    cmocka_unit_test(test_configurations),
+		cmocka_unit_test(test_image_archive), cmocka_unit_test(test_image_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

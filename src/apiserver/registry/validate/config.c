@@ -1,6 +1,7 @@
 /* config.c - ConfigMap and Secret: keys that become file names, a size limit, freezing. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
+#include "base/b64.h"
 #include "codec/json.h"
 
 #define DATA_MAX_BYTES (1024 * 1024)
@@ -81,41 +82,18 @@ void validate_config_map(struct field_errs *fe, const struct val *doc, const str
 		fe_too_long(fe, &whole, DATA_MAX_BYTES);
 }
 
-/* The bytes behind base64 text; SV_NULL when it is none. */
-static struct sv unbase64(struct arena *a, struct sv s)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *out = arena_alloc(a, s.n + 1);
-	uint32_t bits = 0;
-	size_t n = 0;
-	int have = 0;
-
-	for (size_t i = 0; i < s.n && s.p[i] != '='; i++) {
-		const char *d = s.p[i] ? strchr(digits, s.p[i]) : NULL;
-
-		if (!d)
-			return SV_NULL;
-		bits = bits << 6 | (uint32_t)(d - digits);
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[n++] = (char)(bits >> have & 0xff);
-		}
-	}
-	return sv_make(out, n);
-}
-
 static void required_key(struct field_errs *fe, const struct val *data, const char *key, bool json)
 {
 	const struct val *v = val_member_sv(data, sv_from(key));
 	struct fpath at = FPATH_ROOT(F_data), here = FPATH_KEY(&at, sv_from(key));
-	struct sv text;
+	struct sv text = SV("");
 
 	if (!v) {
 		fe_required(fe, &here);
 		return;
 	}
-	text = json ? sv_trim(unbase64(fe->a, val_str(v))) : SV("");
+	if (json && b64_decode(fe->a, val_str(v), &text))
+		text = sv_trim(text);
 	if (json && (text.n == 0 || text.p[0] != '{' || !json_valid(text)))
 		fe_format(fe, &here, SV("<secret contents redacted>"), "must be a JSON object");
 }

@@ -1,0 +1,40 @@
+#include "base/utf8.h"
+
+/* Length of the valid UTF-8 sequence at p, or 0. */
+static size_t sequence_len(const unsigned char *p, const unsigned char *end)
+{
+	size_t left = (size_t)(end - p);
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || left < 2 || (p[1] & 0xc0) != 0x80)
+		return 0;
+	if (p[0] < 0xe0)
+		return 2;
+	if (left < 3 || (p[2] & 0xc0) != 0x80)
+		return 0;
+	if (p[0] < 0xf0) {
+		if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
+			return 0; /* overlong, surrogate */
+		return 3;
+	}
+	if (left < 4 || (p[3] & 0xc0) != 0x80 || p[0] > 0xf4)
+		return 0;
+	if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0; /* overlong, beyond U+10FFFF */
+	return 4;
+}
+
+bool utf8_valid(struct sv s)
+{
+	const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
+
+	while (p < end) {
+		size_t len = sequence_len(p, end);
+
+		if (!len)
+			return false;
+		p += len;
+	}
+	return true;
+}
