@@ -32,12 +32,13 @@ struct workq {
 	struct env *env;
 	struct workq_opts opts;
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* running turned 0 */
+	pthread_cond_t idle; /* running turned 0, or asking false */
 	struct strmap items;
 	struct list ready;
 	size_t n_ready;
 	int tasks;   /* worker tasks posted or running */
 	int running; /* reconciles under way */
+	bool asking; /* the ready hook is under way */
 	bool started, stopping;
 	struct env_timer *ready_timer;
 	unsigned refs;
@@ -235,11 +236,23 @@ static void worker(void *ctx)
 static void check_ready(void *ctx)
 {
 	struct workq *q = ctx;
-	bool ready = !q->opts.ready || q->opts.ready(q->opts.ctx);
+	bool ready;
 
 	pthread_mutex_lock(&q->lock);
 	q->ready_timer = env_timer_cancel(q->env, q->ready_timer);
+	if (q->stopping) { /* what the hook would look at may be gone */
+		workq_unref_locked(q);
+		return;
+	}
+	q->asking = true;
+	pthread_mutex_unlock(&q->lock);
+
+	ready = !q->opts.ready || q->opts.ready(q->opts.ctx);
+
+	pthread_mutex_lock(&q->lock);
+	q->asking = false;
 	if (q->stopping) {
+		pthread_cond_broadcast(&q->idle);
 		workq_unref_locked(q);
 		return;
 	}
@@ -288,7 +301,7 @@ struct workq *workq_free(struct workq *q)
 		/* Else its run or its timer's task, seeing `stopping`, frees it. */
 	}
 	strmap_release(&q->items);
-	while (q->running > 0)
+	while (q->running > 0 || q->asking)
 		pthread_cond_wait(&q->idle, &q->lock);
 	workq_unref_locked(q);
 	return NULL;

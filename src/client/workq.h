@@ -27,12 +27,14 @@ struct workq_opts {
 	/* Returns 0, or -1 with *err: the key is retried with back-off (conflicts quietly). */
 	int (*reconcile)(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err);
 	void *ctx;
-	/* Nothing runs before this returns true (informers synced); polled. NULL: no condition. */
+	/* Nothing runs before this returns true (informers synced); polled, must not free the queue. NULL: no
+	 * condition. */
 	bool (*ready)(void *ctx);
 };
 
 struct workq *workq_new(struct env *e, const struct workq_opts *o);
-struct workq *workq_free(struct workq *q); /* waits for runs under way; drops the rest */
+/* Waits for runs and a ready() under way and drops the rest: nothing of opts is called after. Not from inside them. */
+struct workq *workq_free(struct workq *q);
 void workq_add(struct workq *q, struct sv key);
 void workq_add_after(struct workq *q, struct sv key, int64_t delay_ns);
 void workq_add_obj(struct workq *q, struct sv ns, struct sv name); /* key "ns/name", or "name" */

@@ -1,8 +1,13 @@
 #include "unit.h"
 
 #include "client/workq.h"
+#include "ev/ev.h"
 #include "sim/env_sim.h"
 
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct world {
@@ -156,6 +161,73 @@ static void test_freed_with_work_left(void **state)
 	assert_true(w.runs > 0);
 }
 
+static bool count_ready(void *ctx)
+{
+	(*(int *)ctx)++;
+	return false;
+}
+
+static void test_not_asked_once_freed(void **state)
+{
+	struct env *e = env_sim_new(1, 0, true);
+	int asked = 0;
+	struct workq_opts o = { .name = "test", .reconcile = reconcile, .ctx = &asked, .ready = count_ready };
+
+	(void)state;
+	workq_free(workq_new(e, &o)); /* before its first task ran */
+	env_sim_run(e, NS_PER_SEC);
+	assert_int_equal(asked, 0);
+	env_sim_free(e);
+}
+
+/* A ready hook on another thread, which ends only after workq_free() has begun. */
+struct slow {
+	struct workq *q;
+	sem_t have_q, entered;
+	atomic_bool left;
+};
+
+static bool slow_ready(void *ctx)
+{
+	struct slow *s = ctx;
+	size_t before;
+	int i = 0;
+
+	sem_wait(&s->have_q);
+	sem_post(&s->entered);
+	do { /* a queue takes keys until it is being freed */
+		char key[16];
+
+		snprintf(key, sizeof(key), "%d", i++);
+		before = workq_len(s->q);
+		workq_add(s->q, sv_from(key));
+		sched_yield();
+	} while (workq_len(s->q) > before);
+	for (i = 0; i < 1000; i++)
+		sched_yield();
+	atomic_store(&s->left, true);
+	return true;
+}
+
+static void test_free_waits_for_ready(void **state)
+{
+	struct env *e = env_real_new(2);
+	struct slow s = { 0 };
+	struct workq_opts o = { .name = "test", .reconcile = reconcile, .ctx = &s, .ready = slow_ready };
+
+	(void)state;
+	sem_init(&s.have_q, 0, 0);
+	sem_init(&s.entered, 0, 0);
+	s.q = workq_new(e, &o);
+	sem_post(&s.have_q);
+	sem_wait(&s.entered);
+	workq_free(s.q);
+	assert_true(atomic_load(&s.left));
+	env_real_free(e);
+	sem_destroy(&s.have_q);
+	sem_destroy(&s.entered);
+}
+
 static void test_key_split(void **state)
 {
 	struct sv ns, name;
@@ -178,6 +250,8 @@ int main(void)
 		cmocka_unit_test(test_earliest_deadline_wins),
 		cmocka_unit_test(test_gives_up_in_a_terminating_namespace),
 		cmocka_unit_test(test_freed_with_work_left),
+		cmocka_unit_test(test_not_asked_once_freed),
+		cmocka_unit_test(test_free_waits_for_ready),
 		cmocka_unit_test(test_key_split),
 	};
 
