@@ -10,6 +10,25 @@ static void make_v2(struct apiserver *s, const char *key, struct buf *b)
 	openapi_v2(b, NULL, 0);
 }
 
+static void make_v2_proto(struct apiserver *s, const char *key, struct buf *b)
+{
+	_cleanup_(buf_release) struct buf json = BUF_INIT;
+
+	make_v2(s, key, &json);
+	openapi_v2_proto(b, buf_sv(&json));
+}
+
+/* client-go asks for protobuf only; browsers and scripts get JSON. */
+static void serve_v2(struct api_req *q)
+{
+	static const char proto[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+	if (sv_find_sv(q->accept, SV("proto-openapi.spec.v2")) >= 0)
+		document_answer(q, document_get(q->server, "openapi/v2+protobuf", make_v2_proto), proto, false);
+	else
+		document_answer(q, document_get(q->server, "openapi/v2", make_v2), "application/json", false);
+}
+
 static void make_index(struct apiserver *s, const char *key, struct buf *b)
 {
 	(void)s;
@@ -48,7 +67,7 @@ bool openapi_serve(struct api_req *q)
 	uint64_t h;
 
 	if (sv_is(q->path, "/openapi/v2")) {
-		document_answer(q, document_get(s, "openapi/v2", make_v2), "application/json", false);
+		serve_v2(q);
 		return true;
 	}
 	if (sv_is(q->path, "/openapi/v3") || sv_is(q->path, "/openapi/v3/")) {

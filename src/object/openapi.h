@@ -33,5 +33,8 @@ bool openapi_v3(struct buf *b, struct sv group, struct sv version, const struct 
  * say what their schemas may. */
 void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n);
 
+/* The same as protobuf (openapi.v2.Document of gnostic), from its JSON. */
+void openapi_v2_proto(struct buf *b, struct sv json);
+
 /* What the index's URL ends in: "?hash=" and this. All zeros when nobody serves the group version. */
 uint64_t openapi_v3_hash(struct sv group, struct sv version, const struct openapi_custom *custom, size_t n);

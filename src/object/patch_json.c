@@ -23,7 +23,7 @@ struct jp {
 static int refuse(struct jp *j, const char *what, struct sv path)
 {
 	err_set(j->err, ERR_INVALID, "the server rejected our request due to an error in our request");
-	return err_add_cause(j->err, "JSONPatch", SV_NULL, "%s: %.*s", what, SV_ARG(path));
+	return err_add_cause(j->err, "JSONPatch", SV("patch"), "%s: %.*s", what, SV_ARG(path));
 }
 
 /* One reference token: ~1 is '/', ~0 is '~'. False on any other use of '~'. */

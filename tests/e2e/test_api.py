@@ -53,6 +53,9 @@ def discovery(c):
     contains(c.kubectl("api-versions"), "apps/v1", "rbac.authorization.k8s.io/v1", "v1")
     contains(c.kubectl("explain", "deployment.spec.strategy"), "KIND:", "Deployment", "rollingUpdate")
     contains(c.kubectl("explain", "pod.spec.containers.livenessProbe"), "httpGet")
+    contains(c.kubectl("explain", "pod.spec", "--output=plaintext-openapiv2"), "RESOURCE: spec", "restartPolicy")
+    r = c.run("create", "-f", "-", stdin="apiVersion: v1\nkind: Wombat\nmetadata: {name: x}\n", check=False)
+    contains(r.errors, 'no matches for kind "Wombat" in version "v1"')
     contains(c.kubectl("cluster-info"), "is running at")
 
 
@@ -192,9 +195,51 @@ def services_get_addresses(c):
     equal(c.get("svc", "three")["spec"]["ports"][0]["nodePort"], 31999)
 
 
+def events_of_both_groups(c):
+    event = {"metadata": {"name": "told"}, "eventTime": "2030-01-01T00:00:00.000000Z", "reportingController": "example.com/x",
+             "reportingInstance": "x-1", "action": "Tell", "reason": "Told", "note": "a story", "type": "Normal",
+             "regarding": {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "listener"}}
+    equal(c.request("POST", "/apis/events.k8s.io/v1/namespaces/default/events", event)[0], 201)
+    contains(c.kubectl("events", "--for", "pod/listener"), "Told", "a story")
+    contains(c.kubectl("get", "events.events.k8s.io", "--field-selector", "regarding.name=listener"), "Told", "pod/listener")
+    contains(c.kubectl("get", "events", "told", "-o", "yaml"), "message: a story", "reportingComponent: example.com/x")
+    c.kubectl("delete", "events.events.k8s.io", "told")
+    equal(c.run("get", "events", "told", check=False).returncode, 1)
+
+
+def every_form_of_output(c):
+    c.kubectl("create", "cm", "out", "--from-literal=a=b")
+    equal(c.kubectl("get", "cm", "out", "-o", "go-template={{.data.a}}"), "b")
+    contains(c.kubectl("get", "cm", "out", "-o", "custom-columns=N:.metadata.name"), "N", "out")
+    contains(c.kubectl("get", "cm", "out", "-o", "jsonpath-as-json={.data}"), '"a": "b"')
+    contains(c.kubectl("get", "cm", "--sort-by=.metadata.name", "--show-labels"), "LABELS")
+    contains(c.kubectl("get", "cm", "--chunk-size=1"), "out", "kube-root-ca.crt")
+    contains(c.kubectl("get", "cm", "out", "-o", "yaml", "--show-managed-fields"), "managedFields")
+    contains(c.kubectl("wait", "--for=jsonpath={.data.a}=b", "cm/out", "--timeout=5s"), "condition met")
+    contains(c.kubectl("wait", "--for=create", "cm/out", "--timeout=5s"), "condition met")
+    c.kubectl("delete", "cm", "out")
+    c.kubectl("wait", "--for=delete", "cm/out", "--timeout=5s")
+
+
+def what_create_makes(c):
+    for args in (("role", "g", "--verb=get", "--resource=pods"), ("rolebinding", "g", "--role=g", "--user=u"),
+                 ("clusterrole", "g", "--verb=get", "--non-resource-url=/x"), ("clusterrolebinding", "g", "--clusterrole=g", "--user=u"),
+                 ("quota", "g", "--hard=pods=9"), ("pdb", "g", "--selector=a=b", "--min-available=1"),
+                 ("priorityclass", "g", "--value=7"), ("ingress", "g", "--rule=a.example/x*=s:80"),
+                 ("cronjob", "g", "--image=i", "--schedule=0 0 1 1 *", "--", "sh"), ("job", "g", "--from=cronjob/g"),
+                 ("secret", "docker-registry", "g", "--docker-server=s", "--docker-username=u", "--docker-password=p"),
+                 ("service", "externalname", "g", "--external-name=a.example")):
+        contains(c.kubectl("create", *args), "created")
+    c.apply("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: g}\nspec: {replicas: 0, selector: {matchLabels: {a: b}}, "
+            "template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}\n")
+    equal(c.get("sts", "g")["spec"]["updateStrategy"], {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+    c.apply("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: g}\nspec: {accessModes: [ReadWriteOnce], "
+            "resources: {requests: {storage: 1Gi}}}\n")
+    c.kubectl("delete", "role,rolebinding,quota,pdb,ingress,cj,secret,svc,sts,pvc", "g", "--timeout=20s")
+    c.kubectl("delete", "clusterrole,clusterrolebinding,priorityclass", "g")
+
+
 def endpoints_follow_pods(c):
-    # without its node a pod is no endpoint
-    equal(c.request("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "elsewhere"}})[0], 201)
     c.apply("""
 apiVersion: v1
 kind: Service
@@ -329,7 +374,8 @@ if __name__ == "__main__":
         sys.exit(main([
             health_and_version, a_cluster_begins_with, discovery, apply_and_read, why_a_pod_is_pending, change,
             patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, anonymous,
-            services_get_addresses, endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
+            services_get_addresses, events_of_both_groups, every_form_of_output, what_create_makes,
+            endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
             drain_and_cordon, top_says_what_is_missing, watch_sees_changes, pages, a_second_server_refuses,
             a_taken_port_is_named, unknown_flags_are_named, stops_cleanly_and_remembers,
         ], cluster))

@@ -150,6 +150,25 @@ def patches(c):
     equal(c.request("GET", p)[1]["data"], {"a": "b"})
 
 
+def tables(c):
+    table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    equal(c.request("GET", CM, None, table)[1]["kind"], "Table")
+    expect(c, "GET", CM + "?includeObject=Some", None, 400, "BadRequest", "includeObject", headers=table)
+    # a review is no object to show in a row
+    expect(c, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+           {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}, 406, "NotAcceptable", headers={**JSON, **table})
+
+
+def tokens(c):
+    sa = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    expect(c, "POST", sa, {"spec": {"expirationSeconds": 5}}, 422, "Invalid", "may not specify a duration less than 10 minutes",
+           field="spec.expirationSeconds")
+    expect(c, "POST", sa, {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "none"}}}, 404, "NotFound")
+    foreign = {"Authorization": "Bearer eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJ4In0.AAAA"}
+    status, body, _ = c.request("GET", CM, None, foreign, context=c.anonymous_context())
+    equal((status, body["reason"]), (401, "Unauthorized"))
+
+
 def selectors(c):
     for q in ("labelSelector=a%20b%20c", "labelSelector=a%3D%3D%3Db", "labelSelector=a%20in%20(", "labelSelector=%3Db"):
         expect(c, "GET", CM + "?" + q, None, 400, "BadRequest")
@@ -195,5 +214,5 @@ if __name__ == "__main__":
         wait_for("the root CA", lambda: cluster.request("GET", CM + "/kube-root-ca.crt")[0] == 200)
         sys.exit(main([
             malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
-            media_types, patches, selectors, raw_sockets, it_still_works,
+            media_types, patches, tables, tokens, selectors, raw_sockets, it_still_works,
         ], cluster))

@@ -1,6 +1,8 @@
 /* Discovery, OpenAPI, health, version, metrics. */
 #include "harness.h"
 
+#include "codec/pbwire.h"
+
 #define AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 static const struct val *named(const struct val *list, enum sym key, const char *name)
@@ -86,6 +88,42 @@ static void test_openapi(void **state)
 	expect(r, 404, "GET", "/openapi/v3/apis/nothing/v1", NULL);
 }
 
+/* What client-go asks for: gnostic's Document, of which definitions are field 9. */
+static void test_openapi_protobuf(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a =
+	    api(r, "GET", "/openapi/v2", .accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
+	struct pb_field definitions, paths, data;
+	size_t n = 0, found = 0;
+
+	assert_int_equal(a->code, 200);
+	assert_string_equal(a->content_type, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+	assert_true(pb_valid(buf_sv(&a->body)));
+	assert_sv(pb_get_sv(buf_sv(&a->body), 1), "2.0");
+	assert_true(pb_find(buf_sv(&a->body), 8, &paths));
+	assert_true(pb_valid(paths.bytes));
+	assert_true(pb_find(buf_sv(&a->body), 9, &definitions));
+	PB_EACH(definitions.bytes, reader, entry) {
+		struct sv schema = pb_get_sv(entry.bytes, 2), ext;
+
+		n++;
+		if (!sv_is(pb_get_sv(entry.bytes, 1), "io.k8s.api.core.v1.ConfigMap"))
+			continue;
+		found++;
+		assert_sv(pb_get_sv(pb_get_sv(schema, 22), 1), "object"); /* TypeItem */
+		ext = pb_get_sv(schema, 31);
+		assert_sv(pb_get_sv(ext, 1), "x-kubernetes-group-version-kind");
+		assert_sv(pb_get_sv(pb_get_sv(ext, 2), 2),
+			  "[{\"group\":\"\",\"kind\":\"ConfigMap\",\"version\":\"v1\"}]");
+		assert_true(pb_find(schema, 25, &data));
+	}
+	assert_false(reader.bad);
+	assert_int_equal(found, 1);
+	assert_int_equal(n, val_len(val_get(expect(r, 200, "GET", "/openapi/v2", NULL), F_definitions)));
+	answer_free(a);
+}
+
 static void test_health(void **state)
 {
 	struct rig *r = *state;
@@ -138,7 +176,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_legacy), T(test_aggregated), T(test_openapi), T(test_health), T(test_version_and_metrics),
+		T(test_legacy),		  T(test_aggregated), T(test_openapi),
+		T(test_openapi_protobuf), T(test_health),     T(test_version_and_metrics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
