@@ -3,6 +3,8 @@
 #
 # format: clang-format would change nothing (seconds; part of `make test`).
 # tidy:   clang-tidy with the checks of .clang-tidy (minutes: it analyses paths, so not part of `make test`).
+#         What bugprone-* finds fails. What the path analyser finds is for reading only: it follows neither
+#         reference counts nor calls into other files, and is wrong more often than right about them.
 # Without a word both run, on all C files; format repairs with `clang-format -i FILE`.
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -37,9 +39,10 @@ if [ $what != format ]; then
 	printf '%s\n' "${sources[@]}" | xargs -r -n 1 -P "$(nproc)" clang-tidy -p $build --quiet > "$out" 2> /dev/null
 	# a finding in a header comes once for every file that includes it
 	grep -E ' (warning|error): ' "$out" | sed "s|$PWD/||; s|$build/\.\./||; s|^\.\./||" | sort -u
-	n=$(grep -E ' (warning|error): ' "$out" | sort -u | wc -l)
+	all=$(grep -cE ' (warning|error): ' <(sort -u "$out"))
+	sure=$(grep -cE '\[bugprone-| error: ' <(sort -u "$out"))
 	rm -f "$out"
-	echo "lint: ${#sources[@]} files analysed, $n findings"
-	[ "$n" -eq 0 ] || bad=1
+	echo "lint: ${#sources[@]} files analysed, $sure to repair, $((all - sure)) to read"
+	[ "$sure" -eq 0 ] || bad=1
 fi
 exit $bad

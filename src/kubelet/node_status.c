@@ -262,6 +262,15 @@ static int report(struct node_status *n, struct err *err)
 	return 0;
 }
 
+/* The next try: FIRST, then twice that and so on, never later than the period. */
+static int64_t back_off(struct node_status *n, int64_t first, int64_t period)
+{
+	int shift = MIN(n->tries, 6);
+
+	n->tries = shift + 1;
+	return MIN(first << shift, period);
+}
+
 static void report_fired(void *ctx)
 {
 	struct kubelet *k = ctx;
@@ -273,9 +282,9 @@ static void report_fired(void *ctx)
 	next = k->status_period_ns;
 	if (report(k->node, &err) < 0) {
 		log_warn(SYS, "node status not written", "why", "%s", err_msg(&err));
-		next = MIN(next, (100 * NS_PER_MS) << MIN(k->node->tries++, 6));
+		next = back_off(k->node, 100 * NS_PER_MS, next);
 	} else if (!k->node->ready) { /* a runtime that starts is ready within the second */
-		next = MIN(next, (50 * NS_PER_MS) << MIN(k->node->tries++, 6));
+		next = back_off(k->node, 50 * NS_PER_MS, next);
 	} else {
 		k->node->tries = 0;
 	}
