@@ -28,7 +28,8 @@ struct write_op {
 	const struct resource *res;
 	const struct strategy *strat;
 	struct sv ns, name;
-	struct sv sub; /* "" or the subresource whose strategy applies */
+	struct sv sub;	       /* "" or the subresource whose strategy applies */
+	struct sv managed_sub; /* named in managedFields instead of sub (scale), or "" */
 
 	/* Makes op->doc (typed, defaulted) out of op->old. 0: go on; 1: nothing to do, answer
 	 * with old; -1: fail. May set tombstone. */

@@ -138,6 +138,7 @@ void registry_scale(struct api_req *q)
 	}
 	op = write_op_new(q, q->res, q->ns, q->name);
 	op->must_exist = op->retry = true;
+	op->managed_sub = SV("scale");
 	op->produce = produce_scale;
 	op->done = scale_done;
 	op->ctx2 = c;

@@ -81,7 +81,7 @@ void apply_opts_of(struct write_op *op, struct apply_opts *ret)
 {
 	*ret = (struct apply_opts){
 		.manager = field_manager_of(op->q),
-		.subresource = op->sub,
+		.subresource = op->managed_sub.n ? op->managed_sub : op->sub,
 		.api_version = resource_gv(op->a, op->res),
 		.now_ns = env_now_ns(op->q->server->env),
 		.force = op->q->force,

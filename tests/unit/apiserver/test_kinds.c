@@ -395,6 +395,26 @@ static void test_eviction_answer(void **state)
 	expect(r, 404, "GET", NS "/pods/p", NULL);
 }
 
+static void test_scale_is_told_apart(void **state)
+{
+	struct rig *r = *state;
+	const struct val *list;
+	bool seen = false;
+
+	expect(r, 201, "POST", STS, "{\"metadata\":{\"name\":\"a\"},\"spec\":{" STS_REST);
+	expect_type(r, 200, "PATCH", STS "/a/scale?fieldManager=scaler", "application/merge-patch+json",
+		    "{\"spec\":{\"replicas\":3}}");
+	list = val_get(expect(r, 200, "GET", STS "/a", NULL), F_metadata, F_managedFields);
+	VAL_EACH(list, e) {
+		if (!val_is(val_get(e, F_manager), "scaler"))
+			continue;
+		seen = true;
+		assert_val(val_get(e, F_subresource), "scale");
+		assert_val(val_get(e, F_apiVersion), "apps/v1");
+	}
+	assert_true(seen);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -412,6 +432,7 @@ int main(void)
 		T(test_statefulset_defaults),
 		T(test_claims_can_go),
 		T(test_eviction_answer),
+		T(test_scale_is_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
