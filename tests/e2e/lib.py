@@ -162,9 +162,10 @@ class Cluster:
             pem = os.path.join(self.dir, "admin.pem")
             with open(pem, "wb") as f:
                 f.write(field("client-certificate-data") + field("client-key-data"))
-            self._tls = ssl.create_default_context(cadata=field("certificate-authority-data").decode())
-            self._tls.load_cert_chain(pem)
             self.ca = field("certificate-authority-data")
+            tls = ssl.create_default_context(cadata=self.ca.decode())
+            tls.load_cert_chain(pem)
+            self._tls = tls  # complete: another thread may look
         return self._tls
 
     def anonymous_context(self):
