@@ -86,7 +86,7 @@ struct sv request_verb(const struct api_req *q);
 /* --- options.c --- */
 
 /* dryRun, fieldManager, fieldValidation, force: checked, into q. kind: "CreateOptions", ... */
-int options_parse(struct api_req *q, const char *kind, struct err *err);
+int api_options_parse(struct api_req *q, const char *kind, struct err *err);
 bool option_bool(struct api_req *q, const char *name);
 /* Accept: as, pretty, yaml; ERR_NOT_ACCEPTABLE. */
 int negotiate_accept(struct api_req *q, struct err *err);

@@ -49,7 +49,7 @@ struct sv field_manager_of(const struct api_req *q)
 	return m.n ? sv_sub(m, 0, MANAGER_MAX) : SV("unknown");
 }
 
-int options_parse(struct api_req *q, const char *kind, struct err *err)
+int api_options_parse(struct api_req *q, const char *kind, struct err *err)
 {
 	struct sv v;
 	bool is_patch = q->verb == VERB_PATCH;

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/buf.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,35 +9,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define READ_BYTES 4096
+
 int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	size_t n = 0, room;
-	char *p;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	ssize_t n;
 
 	if (fd < 0)
 		return err_set_errno(err, errno, "cannot read '%s'", path);
-	if (fstat(fd, &st) < 0)
-		return err_set_errno(err, errno, "cannot read '%s'", path);
-	if (st.st_size > 0 && (uintmax_t)st.st_size > max)
-		return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes", path, max);
-	/* Files of /proc have size 0: read until the end, whatever fstat said. */
-	room = st.st_size > 0 ? (size_t)st.st_size : MIN(max, (size_t)65536);
-	p = arena_alloc(a, room + 1);
-	while (n < room) {
-		ssize_t k = read(fd, p + n, room - n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
+	do { /* until the end, whatever fstat would say: files of /proc have size 0 */
+		buf_reserve(&b, READ_BYTES);
+		n = read(fd, b.p + b.n, READ_BYTES);
+		if (n < 0 && errno != EINTR)
 			return err_set_errno(err, errno, "cannot read '%s'", path);
-		if (k == 0)
-			break;
-		n += (size_t)k;
-	}
-	p[n] = '\0';
-	*ret = sv_make(p, n);
+		b.n += n > 0 ? (size_t)n : 0;
+		if (b.n > max)
+			return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes", path, max);
+	} while (n != 0);
+	*ret = arena_sv(a, sv_make(b.p, b.n));
 	return 0;
 }
 
@@ -102,37 +94,46 @@ int dir_make(const char *path, mode_t mode, struct err *err)
 	}
 }
 
-static int remove_below(int dirfd, dev_t dev)
+/* Empties the directory behind fd (taken). dev: file system to stay on. */
+static int empty_dir(int fd_take, dev_t dev, const char *what, int depth, struct err *err)
 {
-	DIR *d = fdopendir(dirfd);
-	struct dirent *e;
+	DIR *d = fdopendir(fd_take);
 	int rc = 0;
 
 	if (!d) {
-		close(dirfd);
-		return -1;
+		rc = err_set_errno(err, errno, "reading '%s'", what);
+		close(fd_take);
+		return rc;
 	}
-	while ((e = readdir(d))) {
+	if (depth > 200)
+		rc = err_set(err, ERR_INTERNAL, "'%s' is nested too deeply", what);
+	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
 		struct stat st;
 
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
-		if (fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno != ENOENT)
+				rc = err_set_errno(err, errno, "looking at '%s' in '%s'", e->d_name, what);
 			continue;
+		}
 		if (S_ISDIR(st.st_mode)) {
-			int fd;
+			int sub;
 
 			if (st.st_dev != dev) {
-				errno = EBUSY;
-				rc = -1;
-				continue;
+				rc = err_set(err, ERR_INTERNAL, "'%s' in '%s' is still mounted", e->d_name, what);
+				break;
 			}
-			fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (fd < 0 || remove_below(fd, dev) < 0 || unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0)
-				rc = -1;
-		} else if (unlinkat(dirfd, e->d_name, 0) < 0) {
-			rc = -1;
+			sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			if (sub < 0) {
+				rc = err_set_errno(err, errno, "opening '%s' in '%s'", e->d_name, what);
+				break;
+			}
+			rc = empty_dir(sub, dev, what, depth + 1, err);
 		}
+		if (rc == 0 && unlinkat(dirfd(d), e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 &&
+		    errno != ENOENT)
+			rc = err_set_errno(err, errno, "removing '%s' in '%s'", e->d_name, what);
 	}
 	closedir(d);
 	return rc;
@@ -140,15 +141,23 @@ static int remove_below(int dirfd, dev_t dev)
 
 int tree_remove(const char *path, struct err *err)
 {
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
-	int fd;
 
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_set_errno(err, errno, "cannot remove '%s'", path);
-	if (!S_ISDIR(st.st_mode))
-		return unlink(path) < 0 ? err_set_errno(err, errno, "cannot remove '%s'", path) : 0;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || remove_below(fd, st.st_dev) < 0 || rmdir(path) < 0)
-		return err_set_errno(err, errno, "cannot remove '%s'", path);
-	return 0;
+	if (fd < 0) {
+		if (errno == ENOENT)
+			return 0;
+		if (errno != ENOTDIR && errno != ELOOP)
+			return err_set_errno(err, errno, "opening '%s'", path);
+		return unlink(path) < 0 && errno != ENOENT ? err_set_errno(err, errno, "removing '%s'", path) : 0;
+	}
+	if (fstat(fd, &st) < 0) {
+		int e = errno;
+
+		close(fd);
+		return err_set_errno(err, e, "looking at '%s'", path);
+	}
+	if (empty_dir(fd, st.st_dev, path, 0, err) < 0)
+		return -1;
+	return rmdir(path) < 0 && errno != ENOENT ? err_set_errno(err, errno, "removing '%s'", path) : 0;
 }

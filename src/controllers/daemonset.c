@@ -245,7 +245,7 @@ static int manage(struct drun *r, struct err *err)
 	if (n == 0)
 		return update_pods(r, err);
 	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = slow_start(n, create_one, r, &why);
+	made = pod_slow_start(n, create_one, r, &why);
 	for (size_t i = made + r->failed; i < n; i++)
 		creation_observed(r->c->expect, r->key);
 	if (made == n || err_namespace_terminating(&why))

@@ -215,7 +215,7 @@ static int create_pods(struct jrun *r, size_t n, struct err *err)
 		n = found;
 	}
 	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = slow_start(n, create_one, r, &why);
+	made = pod_slow_start(n, create_one, r, &why);
 	for (size_t i = made + r->failed_creates; i < n; i++)
 		creation_observed(r->c->expect, r->key);
 	if (made == n || err_namespace_terminating(&why))

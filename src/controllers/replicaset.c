@@ -61,7 +61,7 @@ static int create_pods(struct run *r, size_t n, struct err *err)
 	size_t made;
 
 	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = slow_start(n, create_one, r, &why);
+	made = pod_slow_start(n, create_one, r, &why);
 	if (made == n)
 		return 0;
 	/* What was not tried will not be seen either; what failed was ticked off already. */

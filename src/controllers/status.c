@@ -58,12 +58,6 @@ void status_int(struct arena *a, struct val *map, enum sym key, int64_t n)
 		val_set_int(a, map, key, n);
 }
 
-void status_bool(struct arena *a, struct val *map, enum sym key, bool b)
-{
-	if (val_bool(val_member(map, key)) != b)
-		val_set_bool(a, map, key, b);
-}
-
 const struct val *condition_find(const struct val *list, const char *type)
 {
 	VAL_EACH(list, c)

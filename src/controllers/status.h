@@ -24,7 +24,6 @@ struct sv time_text(struct arena *a, int64_t ns);    /* metav1.Time */
 bool time_get(const struct val *v, int64_t *ret_ns); /* false when absent or malformed */
 
 void status_int(struct arena *a, struct val *map, enum sym key, int64_t n);
-void status_bool(struct arena *a, struct val *map, enum sym key, bool b);
 
 const struct val *condition_find(const struct val *list, const char *type); /* NULL when there is none */
 bool condition_is(const struct val *list, const char *type, const char *status);

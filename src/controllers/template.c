@@ -109,7 +109,7 @@ int pod_control_delete(struct pod_control *pc, struct obj *pod, struct obj *owne
 	return 0;
 }
 
-size_t slow_start(size_t n, int (*make)(void *ctx, size_t i, struct err *err), void *ctx, struct err *err)
+size_t pod_slow_start(size_t n, int (*make)(void *ctx, size_t i, struct err *err), void *ctx, struct err *err)
 {
 	size_t done = 0, good = 0, batch = 1;
 	bool failed = false;

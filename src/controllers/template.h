@@ -33,4 +33,4 @@ bool err_namespace_terminating(const struct err *err);
 
 /* Calls make(ctx, i) for i below n in batches of 1, 2, 4, ...: a quota that refuses every pod costs a
  * few calls and not hundreds. Returns how many succeeded; *err is the first failure's. */
-size_t slow_start(size_t n, int (*make)(void *ctx, size_t i, struct err *err), void *ctx, struct err *err);
+size_t pod_slow_start(size_t n, int (*make)(void *ctx, size_t i, struct err *err), void *ctx, struct err *err);

@@ -54,7 +54,7 @@ static bool same(struct arena *a, const char *data, const struct atomic_file *fi
 
 		if (stat(path, &st) < 0 || (st.st_mode & 07777) != files[i].mode ||
 		    (size_t)st.st_size != files[i].content.n ||
-		    fs_read(a, path, files[i].content.n + 1, &old, NULL) < 0 || !sv_eq(old, files[i].content))
+		    file_read(a, path, files[i].content.n + 1, &old, NULL) < 0 || !sv_eq(old, files[i].content))
 			return false;
 	}
 	return true;
@@ -83,7 +83,7 @@ static void sweep(struct arena *a, const char *dir, const char *keep, const stru
 			continue;
 		if (!strncmp(e->d_name, "..", 2)) {
 			if (strcmp(e->d_name, keep) != 0)
-				fs_remove_tree(path, NULL);
+				tree_remove(path, NULL);
 			continue;
 		}
 		for (size_t i = 0; i < n; i++)

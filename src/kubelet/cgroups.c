@@ -27,7 +27,7 @@ const char *qos_name(enum qos_class q)
 	return names[q];
 }
 
-bool cgroup_is_v2(void)
+static bool cgroup_is_v2(void)
 {
 	struct statfs s;
 
@@ -101,8 +101,8 @@ static void inherit_cpuset(const char *dir, const char *parent)
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		struct sv own, up;
 
-		if (fs_read(&a, arena_printf(&a, "%s/%s", dir, files[i]), 4096, &own, NULL) < 0 || sv_trim(own).n ||
-		    fs_read(&a, arena_printf(&a, "%s/%s", parent, files[i]), 4096, &up, NULL) < 0)
+		if (file_read(&a, arena_printf(&a, "%s/%s", dir, files[i]), 4096, &own, NULL) < 0 || sv_trim(own).n ||
+		    file_read(&a, arena_printf(&a, "%s/%s", parent, files[i]), 4096, &up, NULL) < 0)
 			continue;
 		put(dir, files[i], arena_cstr(&a, sv_trim(up)));
 	}
@@ -181,7 +181,7 @@ static int kill_tree(const char *dir)
 		if (e->d_type == DT_DIR && e->d_name[0] != '.')
 			n += kill_tree(arena_printf(&a, "%s/%s", dir, e->d_name));
 	closedir(d);
-	if (fs_read(&a, arena_printf(&a, "%s/cgroup.procs", dir), 1 << 20, &procs, NULL) < 0)
+	if (file_read(&a, arena_printf(&a, "%s/cgroup.procs", dir), 1 << 20, &procs, NULL) < 0)
 		return n;
 	while (sv_split(&procs, '\n', &line)) {
 		int64_t pid;

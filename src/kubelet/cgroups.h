@@ -27,8 +27,6 @@ int cgroup_create(const char *path, const struct cgroup_limits *l, struct err *e
 int cgroup_remove(const char *path, struct err *err);
 void cgroup_kill_all(const char *path);
 int cgroup_remove_all(const char *path, struct err *err); /* the same as cgroup_remove, for whole trees */
-bool cgroup_is_v2(void);
-
 /* 1000m -> 1024; at least 2. */
 int64_t cgroup_cpu_shares(int64_t milli);
 int64_t cgroup_cpu_quota(int64_t milli, int64_t period_us); /* at least 1 ms; 0 for no limit */

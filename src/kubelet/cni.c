@@ -61,7 +61,7 @@ int cni_write(const struct cni_opts *o, struct err *err)
 	if (fs_mkdir_p(o->conf_dir, 0755, err) < 0 || fs_mkdir_p(o->state_dir, 0755, err) < 0)
 		return -1;
 	/* The runtime watches the directory and reloads on any change. */
-	if (fs_read(&a, path, 1 << 16, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
+	if (file_read(&a, path, 1 << 16, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
 		return 0;
 	return fs_write(path, buf_sv(&b), 0644, err);
 }

@@ -47,14 +47,15 @@ void containerd_run_dir(const char *data_dir, char out[40])
 	snprintf(out, 40, "/run/caravel-%08x", (unsigned)(sv_hash(sv_from(data_dir)) & 0xffffffff));
 }
 
-bool containerd_can_lower_oom(void)
+/* May oom_score_adj be lowered (CAP_SYS_RESOURCE)? */
+static bool containerd_can_lower_oom(void)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	unsigned long long caps;
 	struct sv status;
 	const char *at;
 
-	if (fs_read(&a, "/proc/self/status", 1 << 16, &status, NULL) < 0)
+	if (file_read(&a, "/proc/self/status", 1 << 16, &status, NULL) < 0)
 		return false;
 	at = strstr(status.p, "CapEff:");
 	if (!at || sscanf(at, "CapEff: %llx", &caps) != 1)
@@ -121,7 +122,7 @@ static bool overlay_works(const char *dir)
 		   arena_printf(&a, "lowerdir=%s/l,upperdir=%s/u,workdir=%s/w", base, base, base)) == 0;
 	if (ok)
 		umount2(merged, MNT_DETACH);
-	fs_remove_tree(base, NULL);
+	tree_remove(base, NULL);
 	return ok;
 }
 
@@ -132,7 +133,7 @@ static bool pid_is_ours(int pid, const char *config)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv cmd;
 
-	if (pid <= 1 || fs_read(&a, arena_printf(&a, "/proc/%d/cmdline", pid), 1 << 16, &cmd, NULL) < 0)
+	if (pid <= 1 || file_read(&a, arena_printf(&a, "/proc/%d/cmdline", pid), 1 << 16, &cmd, NULL) < 0)
 		return false;
 	return sv_find_sv(cmd, sv_from(config)) >= 0 && sv_find_sv(cmd, SV("containerd")) >= 0;
 }
@@ -145,7 +146,7 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 	struct sv text;
 	int64_t pid;
 
-	if (fs_read(&a, pid_file, 64, &text, NULL) < 0 || !sv_to_i64(sv_trim(text), &pid) || pid > INT_MAX ||
+	if (file_read(&a, pid_file, 64, &text, NULL) < 0 || !sv_to_i64(sv_trim(text), &pid) || pid > INT_MAX ||
 	    !pid_is_ours((int)pid, config))
 		return false;
 	kill((pid_t)pid, SIGTERM);

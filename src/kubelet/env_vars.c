@@ -6,8 +6,8 @@
 
 #include <ctype.h>
 
-struct sv env_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
-		     void *ctx)
+struct sv env_var_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
+			 void *ctx)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
@@ -38,7 +38,7 @@ struct sv env_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv n
 	return arena_sv(a, buf_sv(&b));
 }
 
-void env_set(struct env_list *l, struct sv name, struct sv value)
+static void env_var_set(struct env_list *l, struct sv name, struct sv value)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (sv_eq(l->p[i].key, name)) {
@@ -56,7 +56,7 @@ void env_set(struct env_list *l, struct sv name, struct sv value)
 	l->p[l->n++] = (struct rt_label){ name, value };
 }
 
-bool env_lookup(struct sv name, struct sv *ret, void *list)
+bool env_var_lookup(struct sv name, struct sv *ret, void *list)
 {
 	struct env_list *l = list;
 
@@ -68,7 +68,7 @@ bool env_lookup(struct sv name, struct sv *ret, void *list)
 	return false;
 }
 
-bool env_name_valid(struct sv name)
+static bool env_var_name_valid(struct sv name)
 {
 	if (!name.n)
 		return false;
@@ -89,7 +89,7 @@ static char *upper(struct arena *a, struct sv name)
 	return s;
 }
 
-void env_add_service(struct env_list *l, const struct val *service)
+void env_var_add_service(struct env_list *l, const struct val *service)
 {
 	struct arena *a = l->a;
 	char *name = upper(a, val_get_str(service, F_metadata, F_name));
@@ -100,13 +100,13 @@ void env_add_service(struct env_list *l, const struct val *service)
 
 	if (!ip.n || sv_is(ip, "None") || !val_len(ports))
 		return;
-	env_set(l, arena_svf(a, "%s_SERVICE_HOST", name), ip);
-	env_set(l, arena_svf(a, "%s_SERVICE_PORT", name),
-		arena_svf(a, "%" PRId64, val_get_int(val_at(ports, 0), 0, F_port)));
+	env_var_set(l, arena_svf(a, "%s_SERVICE_HOST", name), ip);
+	env_var_set(l, arena_svf(a, "%s_SERVICE_PORT", name),
+		    arena_svf(a, "%" PRId64, val_get_int(val_at(ports, 0), 0, F_port)));
 	VAL_EACH(ports, p)
 		if (val_get_str(p, F_name).n)
-			env_set(l, arena_svf(a, "%s_SERVICE_PORT_%s", name, upper(a, val_get_str(p, F_name))),
-				arena_svf(a, "%" PRId64, val_get_int(p, 0, F_port)));
+			env_var_set(l, arena_svf(a, "%s_SERVICE_PORT_%s", name, upper(a, val_get_str(p, F_name))),
+				    arena_svf(a, "%" PRId64, val_get_int(p, 0, F_port)));
 	VAL_EACH(ports, p) {
 		struct sv proto = val_get_str(p, F_protocol);
 		char *up = upper(a, proto.n ? proto : SV("TCP")), *low = arena_strdup(a, up);
@@ -118,18 +118,18 @@ void env_add_service(struct env_list *l, const struct val *service)
 			*c = (char)tolower((unsigned char)*c);
 		url = arena_svf(a, "%s://%s:%" PRId64, low, host, port);
 		if (first)
-			env_set(l, arena_svf(a, "%s_PORT", name), url);
+			env_var_set(l, arena_svf(a, "%s_PORT", name), url);
 		first = false;
-		env_set(l, arena_svf(a, "%s", prefix), url);
-		env_set(l, arena_svf(a, "%s_PROTO", prefix), sv_from(low));
-		env_set(l, arena_svf(a, "%s_PORT", prefix), arena_svf(a, "%" PRId64, port));
-		env_set(l, arena_svf(a, "%s_ADDR", prefix), ip);
+		env_var_set(l, arena_svf(a, "%s", prefix), url);
+		env_var_set(l, arena_svf(a, "%s_PROTO", prefix), sv_from(low));
+		env_var_set(l, arena_svf(a, "%s_PORT", prefix), arena_svf(a, "%" PRId64, port));
+		env_var_set(l, arena_svf(a, "%s_ADDR", prefix), ip);
 	}
 }
 
 /* --- envFrom, env --- */
 
-int env_add_from(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err)
+int env_var_add_from(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err)
 {
 	VAL_EACH(val_member(container, F_envFrom), f) {
 		const struct val *ref = val_member(f, F_configMapRef), *o = NULL;
@@ -150,11 +150,11 @@ int env_add_from(struct env_list *l, const struct val *container, const struct e
 			struct sv name = arena_svf(l->a, "%.*s%.*s", SV_ARG(prefix), SV_ARG(m.key)),
 				  value = val_str(m.value);
 
-			if (!env_name_valid(name))
+			if (!env_var_name_valid(name))
 				continue;
 			if (secret && !b64_decode(l->a, value, &value))
 				continue;
-			env_set(l, name, arena_sv(l->a, value));
+			env_var_set(l, name, arena_sv(l->a, value));
 		}
 	}
 	return 0;
@@ -192,7 +192,7 @@ static int key_ref(struct env_list *l, const struct val *ref, bool secret, const
 	return 0;
 }
 
-int env_add_own(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err)
+int env_var_add_own(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err)
 {
 	VAL_EACH(val_member(container, F_env), e) {
 		struct sv name = val_get_str(e, F_name), value = val_get_str(e, F_value);
@@ -209,10 +209,10 @@ int env_add_own(struct env_list *l, const struct val *container, const struct en
 			if (src->field(src->ctx, l->a, from, &value, err) < 0)
 				return -1;
 		} else {
-			value = env_expand(l->a, value, env_lookup, l);
+			value = env_var_expand(l->a, value, env_var_lookup, l);
 		}
 		if (have)
-			env_set(l, name, value);
+			env_var_set(l, name, value);
 	}
 	return 0;
 }

@@ -7,20 +7,18 @@
 
 /* $(NAME) is replaced where lookup knows it, left alone where not; $$ is one $. (third_party/forked/golang/expansion)
  */
-struct sv env_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
-		     void *ctx);
+struct sv env_var_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
+			 void *ctx);
 
 struct env_list {
 	struct rt_label *p;
 	size_t n, cap;
 	struct arena *a;
 };
-void env_set(struct env_list *l, struct sv name, struct sv value); /* replaces an earlier one of that name */
-bool env_lookup(struct sv name, struct sv *ret, void *list);
-bool env_name_valid(struct sv name);
+bool env_var_lookup(struct sv name, struct sv *ret, void *list);
 
 /* Variables of one Service as Docker links had them: SVC_SERVICE_HOST, SVC_PORT, SVC_PORT_80_TCP_ADDR, ... */
-void env_add_service(struct env_list *l, const struct val *service);
+void env_var_add_service(struct env_list *l, const struct val *service);
 
 /* Reads what an env source refers to. Missing objects are ERR_NOT_FOUND. *ret: the object's root, linked to a. */
 struct env_source {
@@ -29,5 +27,5 @@ struct env_source {
 	int (*field)(void *ctx, struct arena *a, const struct val *value_from, struct sv *ret, struct err *err);
 	void *ctx;
 };
-int env_add_from(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err);
-int env_add_own(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err);
+int env_var_add_from(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err);
+int env_var_add_own(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err);

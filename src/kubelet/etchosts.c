@@ -46,7 +46,7 @@ int etchosts_write(struct kpod *p, struct arena *a, const struct val *pod, const
 
 	if (pod_host_network(pod)) {
 		buf_adds(&b, "# Kubernetes-managed hosts file (host network).\n");
-		if (fs_read(a, "/etc/hosts", 1 << 20, &host, NULL) == 0)
+		if (file_read(a, "/etc/hosts", 1 << 20, &host, NULL) == 0)
 			buf_addsv(&b, host);
 		put_aliases(&b, aliases);
 	} else {
@@ -55,7 +55,7 @@ int etchosts_write(struct kpod *p, struct arena *a, const struct val *pod, const
 			      aliases);
 	}
 	/* Containers have this very file mounted: a new one in its place would not reach them. */
-	if (fs_read(a, path, 1 << 20, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
+	if (file_read(a, path, 1 << 20, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
 		return 0;
 	return fs_write(path, buf_sv(&b), 0644, err);
 }

@@ -12,33 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int fs_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	if (fd < 0)
-		return errno == ENOENT ? err_set(err, ERR_NOT_FOUND, "no file '%s'", path)
-				       : err_set_errno(err, errno, "opening '%s'", path);
-	for (;;) {
-		ssize_t n;
-
-		buf_reserve(&b, 4096);
-		n = read(fd, b.p + b.n, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set_errno(err, errno, "reading '%s'", path);
-		if (n == 0)
-			break;
-		b.n += (size_t)n;
-		if (b.n > max)
-			return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes", path, max);
-	}
-	*ret = arena_sv(a, sv_make(b.p, b.n));
-	return 0;
-}
-
 int fs_write(const char *path, struct sv content, mode_t mode, struct err *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s.XXXXXX", path);
@@ -79,74 +52,6 @@ int fs_mkdir_p(const char *path, mode_t mode, struct err *err)
 	if (mkdir(p, mode) < 0 && errno != EEXIST)
 		return err_set_errno(err, errno, "creating directory '%s'", p);
 	return 0;
-}
-
-/* Empties the directory behind fd (taken). dev: file system to stay on. */
-static int empty_dir(int fd_take, dev_t dev, const char *what, int depth, struct err *err)
-{
-	DIR *d = fdopendir(fd_take);
-	int rc = 0;
-
-	if (!d) {
-		rc = err_set_errno(err, errno, "reading '%s'", what);
-		close(fd_take);
-		return rc;
-	}
-	if (depth > 200)
-		rc = err_set(err, ERR_INTERNAL, "'%s' is nested too deeply", what);
-	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
-		struct stat st;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-			if (errno != ENOENT)
-				rc = err_set_errno(err, errno, "looking at '%s' in '%s'", e->d_name, what);
-			continue;
-		}
-		if (S_ISDIR(st.st_mode)) {
-			int sub;
-
-			if (st.st_dev != dev) {
-				rc = err_set(err, ERR_INTERNAL, "'%s' in '%s' is still mounted", e->d_name, what);
-				break;
-			}
-			sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (sub < 0) {
-				rc = err_set_errno(err, errno, "opening '%s' in '%s'", e->d_name, what);
-				break;
-			}
-			rc = empty_dir(sub, dev, what, depth + 1, err);
-		}
-		if (rc == 0 && unlinkat(dirfd(d), e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 &&
-		    errno != ENOENT)
-			rc = err_set_errno(err, errno, "removing '%s' in '%s'", e->d_name, what);
-	}
-	closedir(d);
-	return rc;
-}
-
-int fs_remove_tree(const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0) {
-		if (errno == ENOENT)
-			return 0;
-		if (errno != ENOTDIR && errno != ELOOP)
-			return err_set_errno(err, errno, "opening '%s'", path);
-		return unlink(path) < 0 && errno != ENOENT ? err_set_errno(err, errno, "removing '%s'", path) : 0;
-	}
-	if (fstat(fd, &st) < 0) {
-		int e = errno;
-
-		close(fd);
-		return err_set_errno(err, e, "looking at '%s'", path);
-	}
-	if (empty_dir(fd, st.st_dev, path, 0, err) < 0)
-		return -1;
-	return rmdir(path) < 0 && errno != ENOENT ? err_set_errno(err, errno, "removing '%s'", path) : 0;
 }
 
 /* /proc/self/mountinfo writes space, tab, newline and backslash of a path as \ooo. */
@@ -240,47 +145,4 @@ bool fs_is_mountpoint(const char *path)
 
 	each_mount(path, match, &e);
 	return e.found;
-}
-
-static int sum_dir(int fd_take, dev_t dev, int depth, uint64_t *bytes, uint64_t *inodes)
-{
-	DIR *d = fdopendir(fd_take);
-
-	if (!d) {
-		close(fd_take);
-		return -1;
-	}
-	for (struct dirent *e; depth < 100 && (e = readdir(d));) {
-		struct stat st;
-		int sub;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
-			continue;
-		*bytes += (uint64_t)st.st_blocks * 512;
-		(*inodes)++;
-		if (!S_ISDIR(st.st_mode))
-			continue;
-		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub >= 0)
-			sum_dir(sub, dev, depth + 1, bytes, inodes);
-	}
-	closedir(d);
-	return 0;
-}
-
-int fs_usage(const char *path, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	*ret_bytes = *ret_inodes = 0;
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_set_errno(err, errno, "opening '%s'", path);
-	if (fstat(fd, &st) < 0) {
-		close(fd);
-		return err_set_errno(err, errno, "looking at '%s'", path);
-	}
-	return sum_dir(fd, st.st_dev, 0, ret_bytes, ret_inodes);
 }

@@ -57,7 +57,7 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 	if (fs_unmount_under(dir, NULL, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
-		if (fs_remove_tree(arena_printf(&a, "%s/%s", dir, subs[i]), err) < 0)
+		if (tree_remove(arena_printf(&a, "%s/%s", dir, subs[i]), err) < 0)
 			return -1;
 	return 0;
 }

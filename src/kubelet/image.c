@@ -142,7 +142,8 @@ static void put_config(struct buf *b, const struct image_spec *s, const char *la
 		   layer_digest);
 }
 
-int image_build(struct arena *a, const struct image_spec *s, struct sv *ret_tar, struct err *err)
+/* The archive's bytes. */
+static int image_build(struct arena *a, const struct image_spec *s, struct sv *ret_tar, struct err *err)
 {
 	_cleanup_(buf_release) struct buf layer = BUF_INIT, config = BUF_INIT, manifest = BUF_INIT, out = BUF_INIT;
 	char layer_hex[65], config_hex[65], config_name[80], layer_name[80];
@@ -205,7 +206,7 @@ int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, s
 	size_t n = 0;
 	struct sv bb;
 
-	if (fs_read(a, busybox && *busybox ? busybox : "/bin/busybox", 16 << 20, &bb, err) < 0)
+	if (file_read(a, busybox && *busybox ? busybox : "/bin/busybox", 16 << 20, &bb, err) < 0)
 		return err_wrap(err, "the demo image is made of busybox (package busybox-static)");
 	files[n++] = (struct image_file){ .path = "bin", .dir = true };
 	files[n++] = (struct image_file){ .path = "bin/busybox", .content = bb, .mode = 0755 };

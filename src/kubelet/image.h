@@ -25,9 +25,6 @@ struct image_spec {
 	const int *ports;					 /* 0-terminated, or NULL */
 };
 
-/* The archive's bytes. */
-int image_build(struct arena *a, const struct image_spec *s, struct sv *ret_tar, struct err *err);
-
 #define PAUSE_IMAGE "caravel.local/pause:1"
 #define DEMO_IMAGE "docker.io/caravel/demo:1"
 int image_build_pause(struct arena *a, struct sv *ret_tar, struct err *err);

@@ -12,7 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-int64_t machine_memory_bytes(void)
+static int64_t machine_memory_bytes(void)
 {
 	return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
@@ -21,7 +21,7 @@ static struct sv file_line(struct arena *a, const char *path)
 {
 	struct sv s = SV("");
 
-	fs_read(a, path, 4096, &s, NULL);
+	file_read(a, path, 4096, &s, NULL);
 	return sv_trim(s);
 }
 
@@ -29,7 +29,7 @@ static struct sv os_image(struct arena *a)
 {
 	struct sv text, line;
 
-	if (fs_read(a, "/etc/os-release", 1 << 16, &text, NULL) == 0)
+	if (file_read(a, "/etc/os-release", 1 << 16, &text, NULL) == 0)
 		while (sv_split(&text, '\n', &line))
 			if (sv_starts(line, SV("PRETTY_NAME="))) {
 				line = sv_sub(line, 12, line.n);

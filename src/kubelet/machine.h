@@ -6,6 +6,5 @@
 
 /* Fills capacity, allocatable and nodeInfo of a node's status. root_dir: whose file system counts as storage. */
 void machine_status(struct arena *a, int max_pods, const char *root_dir, struct val *node_status);
-int64_t machine_memory_bytes(void);
 /* The address other machines reach us by: of the default route, else of the first interface that is up. */
 char *machine_ip(struct arena *a);

@@ -65,7 +65,7 @@ static int kill_shims(const char *socket)
 		struct sv cmd;
 
 		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    fs_read(&a, arena_printf(&a, "/proc/%s/cmdline", e->d_name), 1 << 16, &cmd, NULL) < 0)
+		    file_read(&a, arena_printf(&a, "/proc/%s/cmdline", e->d_name), 1 << 16, &cmd, NULL) < 0)
 			continue;
 		if (sv_find_sv(cmd, SV("containerd-shim")) < 0 || sv_find_sv(cmd, sv_from(socket)) < 0)
 			continue;
@@ -96,7 +96,7 @@ static void remove_dir(const char *path, struct err *first)
 
 	fs_unmount_under(path, NULL, &e);
 	note(first, &e);
-	fs_remove_tree(path, &e);
+	tree_remove(path, &e);
 	note(first, &e);
 }
 

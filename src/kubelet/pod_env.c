@@ -74,7 +74,7 @@ static int add_service(struct obj *o, void *ctx)
 	bool api = sv_is(obj_ns(o), "default") && sv_is(obj_name(o), "kubernetes");
 
 	if (api || (c->links && sv_eq(obj_ns(o), c->ns)))
-		env_add_service(c->l, val_clone(c->l->a, obj_root(o)));
+		env_var_add_service(c->l, val_clone(c->l->a, obj_root(o)));
 	return 0;
 }
 
@@ -90,7 +90,7 @@ int pod_env(struct kpod *p, struct arena *a, const struct val *pod, const struct
 	informer_each(p->k->services, SV("default"), add_service, &sc);
 	if (sc.links && strcmp(p->ns, "default") != 0)
 		informer_each(p->k->services, sc.ns, add_service, &sc);
-	if (env_add_from(ret, container, &src, err) < 0 || env_add_own(ret, container, &src, err) < 0)
+	if (env_var_add_from(ret, container, &src, err) < 0 || env_var_add_own(ret, container, &src, err) < 0)
 		return -1;
 	return 0;
 }

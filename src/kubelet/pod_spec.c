@@ -2,7 +2,7 @@
 
 #include "object/quantity.h"
 
-enum restart_policy pod_restart_policy(const struct val *pod)
+static enum restart_policy pod_restart_policy(const struct val *pod)
 {
 	const struct val *v = val_get(pod, F_spec, F_restartPolicy);
 

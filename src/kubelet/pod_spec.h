@@ -7,7 +7,6 @@
 
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
 
-enum restart_policy pod_restart_policy(const struct val *pod);
 /* The container's own policy where it has one (KEP-5307), else the pod's; init containers of pods that restart
  * always restart on failure. */
 enum restart_policy container_restart_policy(const struct val *pod, const struct val *spec, bool init);

@@ -56,7 +56,7 @@ static void dns_read_host(struct arena *a, struct dns *d)
 {
 	struct sv text, line;
 
-	if (fs_read(a, "/etc/resolv.conf", 1 << 16, &text, NULL) < 0)
+	if (file_read(a, "/etc/resolv.conf", 1 << 16, &text, NULL) < 0)
 		return;
 	while (sv_split(&text, '\n', &line)) {
 		struct sv rest = sv_trim(line), word, key = SV("");
@@ -358,7 +358,7 @@ static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, co
 		if (volume_path(p->k, a, pod, name, &host, &ro, err) < 0)
 			return -1;
 		if (sub_expr.n)
-			sub = env_expand(a, sub_expr, env_lookup, (void *)env);
+			sub = env_var_expand(a, sub_expr, env_var_lookup, (void *)env);
 		if (sub.n &&
 		    subpath_bind(p->k, a, sv_from(p->uid), name, c->name, (int)c->n_mounts, host, sub, &host, err) < 0)
 			return err_wrap(err, "failed to prepare subPath for volumeMount \"%.*s\" of container \"%.*s\"",
@@ -462,9 +462,9 @@ static int fill(struct kpod *p, struct arena *a, const struct val *pod, const st
 	cmd = (struct sv *)strings(a, val_member(spec, F_command), &c->n_command);
 	args = (struct sv *)strings(a, val_member(spec, F_args), &c->n_args);
 	for (size_t i = 0; i < c->n_command; i++)
-		cmd[i] = env_expand(a, cmd[i], env_lookup, env);
+		cmd[i] = env_var_expand(a, cmd[i], env_var_lookup, env);
 	for (size_t i = 0; i < c->n_args; i++)
-		args[i] = env_expand(a, args[i], env_lookup, env);
+		args[i] = env_var_expand(a, args[i], env_var_lookup, env);
 	c->command = cmd;
 	c->args = args;
 	c->labels = container_labels(p, a, c->name);

@@ -430,8 +430,8 @@ static int sync_stopped(struct sync *s, struct err *err)
 		if (s->k->rt->ops->remove_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
 			return -1;
 	if (s->k->files) {
-		fs_remove_tree(pod_log_dir(s->k, s->a, s->pod), NULL);
-		fs_remove_tree(pod_dir(s->k, s->a, sv_from(p->uid)), NULL);
+		tree_remove(pod_log_dir(s->k, s->a, s->pod), NULL);
+		tree_remove(pod_dir(s->k, s->a, sv_from(p->uid)), NULL);
 	}
 	p->state = POD_GONE;
 	kubelet_forget_pod(s->k, p);

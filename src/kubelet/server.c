@@ -23,7 +23,8 @@ static void answer_now(struct http_req *r, void *ctx)
 	free(a);
 }
 
-void server_answer(struct http_req *r, int status, const char *type, struct sv text)
+/* Answers with text from any thread; content is copied. */
+static void server_answer(struct http_req *r, int status, const char *type, struct sv text)
 {
 	struct answer *a = xcalloc(1, sizeof(*a));
 
@@ -33,7 +34,7 @@ void server_answer(struct http_req *r, int status, const char *type, struct sv t
 	http_req_post(r, answer_now, a);
 }
 
-void server_fail(struct http_req *r, const struct err *err)
+static void server_fail(struct http_req *r, const struct err *err)
 {
 	server_answer(r, err_code(err), "text/plain; charset=utf-8", sv_from(err_msg(err)));
 }

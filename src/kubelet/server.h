@@ -26,9 +26,6 @@ struct kserver {
 /* Runs fn(r, k) as a task with the request kept alive and r->user = user. It must arrange an answer by
  * http_req_post(). */
 void server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k));
-/* Answers with text from any thread; content is copied. */
-void server_answer(struct http_req *r, int status, const char *type, struct sv text);
-void server_fail(struct http_req *r, const struct err *err);
 /* Value of a query parameter is "true" or "1". */
 bool server_flag(const struct http_req *r, const char *name);
 

@@ -37,7 +37,7 @@ static struct sv termination_message(struct kpod *p, struct arena *a, const stru
 	if (!p->k->files || !rc || rc->state != RT_EXITED)
 		return text;
 	path = termination_log_path(p->k, a, sv_from(p->uid), rc->name, rt_restart_count(rc));
-	fs_read(a, path, TERMINATION_MESSAGE_MAX * 16, &text, NULL);
+	file_read(a, path, TERMINATION_MESSAGE_MAX * 16, &text, NULL);
 	if (!text.n && rc->exit_code && val_is(val_member(spec, F_terminationMessagePolicy), "FallbackToLogsOnError"))
 		logs_tail_text(a,
 			       arena_printf(a, "%s/%.*s/%d.log", pod_log_dir(p->k, a, pod), SV_ARG(rc->name),

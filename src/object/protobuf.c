@@ -251,7 +251,7 @@ static struct val *message(struct decoder *d, const struct schema *s, struct sv 
 	return rc < 0 ? NULL : map;
 }
 
-struct val *protobuf_decode_message(struct arena *a, const struct schema *s, struct sv m, struct err *err)
+static struct val *protobuf_decode_message(struct arena *a, const struct schema *s, struct sv m, struct err *err)
 {
 	struct decoder d = { .a = a, .err = err };
 

@@ -19,4 +19,3 @@
 /* The object in the envelope, apiVersion and kind set. NULL: ERR_BAD_REQUEST. */
 struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err);
 /* A bare message of schema s. */
-struct val *protobuf_decode_message(struct arena *a, const struct schema *s, struct sv message, struct err *err);

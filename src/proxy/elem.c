@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-uint64_t verdict_pack(struct verdict v)
+static uint64_t verdict_pack(struct verdict v)
 {
 	return (uint64_t)v.kind << 56 | (uint64_t)v.masq << 48 | (uint64_t)v.inside << 40 | v.count;
 }

@@ -50,7 +50,6 @@ struct verdict {
 	uint32_t count;
 };
 
-uint64_t verdict_pack(struct verdict v);
 struct verdict verdict_unpack(uint64_t val);
 bool elem_has_verdict(enum elem_table t);
 bool elem_has_endpoint(enum elem_table t);

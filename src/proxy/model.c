@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-bool ipv4_parse(struct sv s, uint32_t *ret)
+static bool ipv4_parse(struct sv s, uint32_t *ret)
 {
 	char text[INET_ADDRSTRLEN];
 	struct in_addr in;
@@ -339,7 +339,8 @@ static void add_port(struct model *m, const struct val *port)
 		add_frontend(m, external(m, 0, (uint16_t)node_port));
 }
 
-bool service_is_ours(const struct obj *svc)
+/* Whether the default proxy is the one to serve it: a ClusterIP, and no other proxy named. */
+static bool service_is_ours(const struct obj *svc)
 {
 	uint32_t addr;
 

@@ -65,14 +65,10 @@ struct node_view {
 	struct sv name, zone;
 };
 
-/* Whether the default proxy is the one to serve it: a ClusterIP, and no other proxy named. */
-bool service_is_ours(const struct obj *svc);
-
 /* slices are those of svc. Frontends come in a fixed order, each key once. */
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
 			       const struct node_view *node, size_t *ret_n);
 
-bool ipv4_parse(struct sv s, uint32_t *ret);
 bool cidr_parse(struct sv s, struct cidr *ret); /* host bits are cleared */
 /* The first IPv4 one of a comma-separated list ("10.42.0.0/16,fd42::/48"). */
 bool cidr_parse_list(struct sv s, struct cidr *ret);

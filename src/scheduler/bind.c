@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-void job_free(struct job *j)
+void bind_job_free(struct job *j)
 {
 	obj_unref(j->obj);
 	free(j->node);
@@ -155,7 +155,7 @@ static void job_task(void *ctx)
 	pthread_mutex_lock(&s->lock);
 	if (j->kind == JOB_BIND)
 		bind_finish_locked(s, j, rc, &err);
-	job_free(j);
+	bind_job_free(j);
 	if (--s->running == 0)
 		pthread_cond_broadcast(&s->quiet);
 	if (!s->stopping && !list_empty(&s->jobs)) {
@@ -167,7 +167,7 @@ static void job_task(void *ctx)
 	scheduler_unref_locked(s);
 }
 
-void job_add_locked(struct scheduler *s, struct job *j)
+void bind_job_add_locked(struct scheduler *s, struct job *j)
 {
 	list_add_tail(&s->jobs, &j->link);
 	if (s->job_tasks >= s->parallelism)

@@ -26,7 +26,8 @@ enum sched_outcome cycle_begin(struct cycle_state *cs, struct cache *c, struct p
 	return SCHED_OK;
 }
 
-enum sched_outcome cycle_filter(struct cycle_state *cs, const struct node_info *n)
+/* All filters on one node; reasons stay in cs->why, the plugin's bit is added to rejected_by. */
+static enum sched_outcome cycle_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	cs->n_why = 0;
 	for (int i = 0; i < _PLUGIN_MAX; i++) {
@@ -123,6 +124,52 @@ static enum sched_outcome try_node(struct cycle_state *cs, struct node_info *n)
 	return r;
 }
 
+/* splitmix64: one random number of the env makes as many as a cycle needs. */
+static uint64_t next_chance(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/* The best of nodes (n > 0), ties broken by cs->chance. */
+static struct node_info *cycle_best(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+{
+	int64_t *total, *scores;
+	struct node_info *best = nodes[0];
+	size_t best_at = 0, ties = 0;
+
+	if (n == 1)
+		return best;
+	total = ARENA_ARRAY(cs->arena, int64_t, n);
+	scores = ARENA_ARRAY(cs->arena, int64_t, n);
+	for (int i = 0; i < _PLUGIN_MAX; i++) {
+		const struct plugin *pl = plugin_table[i];
+
+		if (!pl->score || (pl->prescore && pl->prescore(cs, nodes, n) == SCHED_SKIP))
+			continue;
+		for (size_t k = 0; k < n; k++)
+			scores[k] = pl->score(cs, nodes[k]);
+		if (pl->normalize)
+			pl->normalize(cs, nodes, scores, n);
+		for (size_t k = 0; k < n; k++)
+			total[k] += scores[k] * pl->weight;
+	}
+	for (size_t k = 0; k < n; k++) {
+		if (k && total[k] < total[best_at])
+			continue;
+		if (k == 0 || total[k] > total[best_at]) {
+			best_at = k;
+			ties = 1;
+		} else if (next_chance(&cs->chance) % ++ties == 0) {
+			best_at = k;
+		}
+	}
+	return nodes[best_at];
+}
+
 struct node_info *cycle_find(struct cycle_state *cs, size_t *start)
 {
 	size_t n, enough, n_ok = 0, looked;
@@ -167,51 +214,6 @@ struct node_info *cycle_find(struct cycle_state *cs, size_t *start)
 	}
 	*start = (*start + looked) % n;
 	return n_ok == 0 ? NULL : cycle_best(cs, ok, n_ok);
-}
-
-/* splitmix64: one random number of the env makes as many as a cycle needs. */
-static uint64_t next_chance(uint64_t *state)
-{
-	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
-struct node_info *cycle_best(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
-{
-	int64_t *total, *scores;
-	struct node_info *best = nodes[0];
-	size_t best_at = 0, ties = 0;
-
-	if (n == 1)
-		return best;
-	total = ARENA_ARRAY(cs->arena, int64_t, n);
-	scores = ARENA_ARRAY(cs->arena, int64_t, n);
-	for (int i = 0; i < _PLUGIN_MAX; i++) {
-		const struct plugin *pl = plugin_table[i];
-
-		if (!pl->score || (pl->prescore && pl->prescore(cs, nodes, n) == SCHED_SKIP))
-			continue;
-		for (size_t k = 0; k < n; k++)
-			scores[k] = pl->score(cs, nodes[k]);
-		if (pl->normalize)
-			pl->normalize(cs, nodes, scores, n);
-		for (size_t k = 0; k < n; k++)
-			total[k] += scores[k] * pl->weight;
-	}
-	for (size_t k = 0; k < n; k++) {
-		if (k && total[k] < total[best_at])
-			continue;
-		if (k == 0 || total[k] > total[best_at]) {
-			best_at = k;
-			ties = 1;
-		} else if (next_chance(&cs->chance) % ++ties == 0) {
-			best_at = k;
-		}
-	}
-	return nodes[best_at];
 }
 
 void normalize_to_max(int64_t *scores, size_t n, bool reverse)

@@ -122,15 +122,11 @@ static inline void cycle_why(struct cycle_state *cs, const char *text)
 
 /* Begins a cycle for p: runs prefilter. Not SCHED_OK: no node can do, or a plugin failed. */
 enum sched_outcome cycle_begin(struct cycle_state *cs, struct cache *c, struct pod_info *p, struct arena *a);
-/* All filters on one node; reasons stay in cs->why, the plugin's bit is added to rejected_by. */
-enum sched_outcome cycle_filter(struct cycle_state *cs, const struct node_info *n);
 /* The same, also with the Pods that were promised this node and go first. */
 enum sched_outcome cycle_filter_nominated(struct cycle_state *cs, struct node_info *n);
 void cycle_count_reasons(struct cycle_state *cs, uint32_t nodes); /* cs->why into cs->reasons */
 /* Puts other on n (delta 1) or takes it off (-1) as a thought, in the cache and for the plugins. */
 void cycle_move_pod(struct cycle_state *cs, struct pod_info *other, struct node_info *n, int delta);
-/* The best of nodes (n > 0), ties broken by cs->chance. */
-struct node_info *cycle_best(struct cycle_state *cs, struct node_info *const *nodes, size_t n);
 /* How many feasible nodes are enough in a cluster of n (percentageOfNodesToScore 0: adaptive). */
 size_t cycle_enough(size_t n);
 /* The node for the Pod, or NULL with the reasons in cs. *start rotates over the nodes. */

@@ -37,7 +37,7 @@ static void start_preemption(struct scheduler *s, struct pod_info *p, const stru
 
 		if (v->deleting)
 			continue;
-		job_add_locked(s, job_new(JOB_EVICT, v, NULL, SV("")));
+		bind_job_add_locked(s, job_new(JOB_EVICT, v, NULL, SV("")));
 		recorder_event(s->recorder, RES(core_pods), obj_root(v->obj), "Normal", "Preempted",
 			       "Preempted by pod %.*s on node %s", SV_ARG(pod_uid(p)), pre->node->name);
 	}
@@ -60,7 +60,7 @@ static void no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info
 	recorder_event(s->recorder, RES(core_pods), obj_root(p->obj), "Warning", "FailedScheduling", "%.*s",
 		       SV_ARG(message));
 	if (!status_says(p, message, p->nominated))
-		job_add_locked(s, job_new(JOB_STATUS, p, p->nominated.n ? p->nominated.p : NULL, message));
+		bind_job_add_locked(s, job_new(JOB_STATUS, p, p->nominated.n ? p->nominated.p : NULL, message));
 	queue_park(&s->queue, p, cs->rejected_by, env_mono_ns(s->env));
 }
 
@@ -86,7 +86,7 @@ static void schedule_one(struct scheduler *s, struct pod_info *p)
 	p->binding = true;
 	j = job_new(JOB_BIND, p, node->name, SV(""));
 	j->pod = p;
-	job_add_locked(s, j);
+	bind_job_add_locked(s, j);
 	scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_ADD, .pod = p });
 }
 

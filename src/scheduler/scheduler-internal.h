@@ -64,5 +64,5 @@ void scheduler_event_locked(struct scheduler *s, const struct sched_change *chan
 void scheduler_cycle_task(void *s);
 
 /* The job is taken. */
-void job_add_locked(struct scheduler *s, struct job *j);
-void job_free(struct job *j);
+void bind_job_add_locked(struct scheduler *s, struct job *j);
+void bind_job_free(struct job *j);

@@ -350,7 +350,7 @@ static void free_jobs(struct scheduler *s)
 			if (j->pod->gone)
 				pod_info_free(&s->cache, j->pod);
 		}
-		job_free(j);
+		bind_job_free(j);
 	}
 }
 

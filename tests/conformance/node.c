@@ -343,7 +343,7 @@ static void test_delete(void **state)
 		assert_true(i < 999);
 		poll(NULL, 0, 10);
 	}
-	OK(fs_read(&w.a, "/proc/self/mountinfo", 4 << 20, &mounts, &e_));
+	OK(file_read(&w.a, "/proc/self/mountinfo", 4 << 20, &mounts, &e_));
 	assert_true(sv_find_sv(mounts, sv_from(path("kubelet/pods"))) < 0);
 }
 
@@ -379,7 +379,7 @@ static int finish(void)
 		printf("# something is left behind of %s\n", w.dir);
 		bad = 1;
 	}
-	fs_remove_tree(w.dir, NULL);
+	tree_remove(w.dir, NULL);
 	arena_release(&w.a);
 	env_real_free(w.env);
 	free(w.dir);

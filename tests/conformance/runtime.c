@@ -190,7 +190,7 @@ static void test_lifecycle(void **state)
 	if (real) {
 		struct sv log;
 
-		OK(fs_read(&A, arena_printf(&A, "%s/uid-life/main.log", log_dir), 4096, &log, &e_));
+		OK(file_read(&A, arena_printf(&A, "%s/uid-life/main.log", log_dir), 4096, &log, &e_));
 		assert_true(sv_find_sv(log, SV(" stdout F one\n")) > 0);
 		assert_true(sv_find_sv(log, SV(" stderr F two\n")) > 0);
 	}
@@ -337,7 +337,7 @@ static void test_config_arrives(void **state)
 	wait_state(cid, RT_RUNNING, &c);
 	/* The last line is the sign that the log is complete: the runtime copies it beside the exit. */
 	for (int i = 0; i < 1000; i++) {
-		OK(fs_read(&A, arena_printf(&A, "%s/uid-conf/main.log", log_dir), 8192, &log, &e_));
+		OK(file_read(&A, arena_printf(&A, "%s/uid-conf/main.log", log_dir), 8192, &log, &e_));
 		if (sv_find_sv(log, SV("readonly")) >= 0)
 			break;
 		poll(NULL, 0, 5);
@@ -458,7 +458,7 @@ static bool mentioned(const char *file, const char *text)
 {
 	struct sv s;
 
-	return fs_read(&A, file, 4 << 20, &s, NULL) == 0 && sv_find_sv(s, sv_from(text)) >= 0;
+	return file_read(&A, file, 4 << 20, &s, NULL) == 0 && sv_find_sv(s, sv_from(text)) >= 0;
 }
 
 static int finish_real(void)
@@ -485,7 +485,7 @@ static int finish_real(void)
 		printf("# something is left behind of %s\n", dir);
 		bad = 1;
 	}
-	fs_remove_tree(dir, NULL);
+	tree_remove(dir, NULL);
 	return bad;
 }
 

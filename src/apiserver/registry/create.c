@@ -127,7 +127,7 @@ void registry_create(struct api_req *q)
 	struct err err = ERR_INIT;
 	struct val *doc;
 
-	if (options_parse(q, "CreateOptions", &err) < 0)
+	if (api_options_parse(q, "CreateOptions", &err) < 0)
 		goto failed;
 	if (q->res->namespaced && !q->ns.n) {
 		err_set(&err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");

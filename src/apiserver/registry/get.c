@@ -6,7 +6,7 @@
 #define REV_WAIT_STEP_NS (50 * NS_PER_MS)
 #define REV_WAIT_STEPS 60 /* 3 s in all, as upstream's watch cache */
 
-bool parse_rev(struct sv s, int64_t *ret)
+bool list_rev_parse(struct sv s, int64_t *ret)
 {
 	*ret = 0;
 	return !s.n || (sv_to_i64(s, ret) && *ret >= 0);
@@ -73,7 +73,7 @@ void registry_get(struct api_req *q)
 	struct obj *o;
 
 	if (q->n_params && api_req_param(q, "resourceVersion", &text)) {
-		if (!parse_rev(text, &rev)) {
+		if (!list_rev_parse(text, &rev)) {
 			err_bad_rev(&err, text);
 			api_req_fail(q, &err);
 			return;

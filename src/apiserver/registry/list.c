@@ -102,7 +102,7 @@ static int parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
 	(void)api_req_param(q, "resourceVersionMatch", &o->match);
 	(void)api_req_param(q, "continue", &o->cont);
 	if (api_req_param(q, "resourceVersion", &v) && v.n) {
-		if (!parse_rev(v, &o->rev))
+		if (!list_rev_parse(v, &o->rev))
 			return err_bad_rev(err, v);
 		o->rev_set = true;
 	}

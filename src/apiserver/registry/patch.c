@@ -65,7 +65,7 @@ static int produce_patch(struct write_op *op, struct err *err)
 		return -1;
 	op->doc =
 	    typed_from_raw(q, op->res->schema, raw, resource_gv(op->a, op->res), sv_from(op->res->kind), true, err);
-	if (!op->doc || check_name(q, op->doc, err) < 0)
+	if (!op->doc || update_check_name(q, op->doc, err) < 0)
 		return -1;
 	write_defaults(op);
 	return 0;
@@ -128,7 +128,7 @@ static struct val *apply_config(struct api_req *q, struct val *raw, struct err *
 		err_set(err, ERR_BAD_REQUEST, "metadata.managedFields must be nil");
 		return NULL;
 	}
-	if (check_name(q, doc, err) < 0)
+	if (update_check_name(q, doc, err) < 0)
 		return NULL;
 	meta = val_ensure_map(q->arena, raw, F_metadata);
 	if (!val_get_str(meta, F_name).n)
@@ -146,7 +146,7 @@ void registry_patch(struct api_req *q)
 	bool yaml = false;
 
 	op->sub = q->subresource;
-	if (patch_media(q, &p->type, &yaml, &err) < 0 || options_parse(q, "PatchOptions", &err) < 0)
+	if (patch_media(q, &p->type, &yaml, &err) < 0 || api_options_parse(q, "PatchOptions", &err) < 0)
 		goto failed;
 	p->patch = body_patch(q, yaml, &err);
 	if (!p->patch)

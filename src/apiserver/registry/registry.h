@@ -92,11 +92,6 @@ void apply_opts_of(struct write_op *op, struct apply_opts *ret);
 void registry_adopt(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, enum verb verb);
 struct sv resource_gv(struct arena *a, const struct resource *r); /* "apps/v1" */
 
-/* Which status, main, ...: the paths reset by this endpoint. */
-const char *const *reset_fields_of(const struct strategy *st, struct sv sub);
-/* Keeps what this endpoint must not change. */
-void restore_fields(struct write_op *op, const struct val *old);
-
 /* Namespaces also wait for spec.finalizers. */
 bool object_finalized(const struct resource *r, const struct val *doc);
 
@@ -116,7 +111,7 @@ void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining);
 /* "" is 0; false unless a decimal number. */
-bool parse_rev(struct sv s, int64_t *ret);
+bool list_rev_parse(struct sv s, int64_t *ret);
 int err_bad_rev(struct err *err, struct sv s);
 /* Runs fn again (on q's thread) until the cache has reached rev, for at most 3 s; then 504. */
 void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q));
@@ -132,11 +127,8 @@ struct delete_options {
 int delete_options_read(struct api_req *q, struct delete_options *ret, struct err *err);
 void delete_start(struct write_op *op, const struct delete_options *o);
 
-/* The text of a watch event around an object's JSON. */
-struct sv watch_event_head(enum watch_type t);
-
 /* update.c, patch.c: also of the scale subresource */
-int check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */
+int update_check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */
 int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct err *err);
 struct val *patch_document(struct api_req *q, const struct schema *s, enum patch_type type, const struct val *live,
 			   const struct val *patch, struct err *err);

@@ -72,7 +72,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 		if (!scale)
 			return -1;
 	}
-	if (check_name(q, scale, err) < 0)
+	if (update_check_name(q, scale, err) < 0)
 		return -1;
 	replicas = val_get_int(scale, 0, F_spec, F_replicas);
 	if (replicas < 0) {
@@ -124,13 +124,13 @@ void registry_scale(struct api_req *q)
 	}
 	c->put = q->verb == VERB_UPDATE;
 	if (c->put) {
-		if (options_parse(q, "UpdateOptions", &err) < 0)
+		if (api_options_parse(q, "UpdateOptions", &err) < 0)
 			goto failed;
 		c->desired = body_typed(q, q->sub->schema, SV("autoscaling/v1"), SV("Scale"), &err);
 		if (!c->desired)
 			goto failed;
 	} else {
-		if (patch_media(q, &c->type, &yaml, &err) < 0 || options_parse(q, "PatchOptions", &err) < 0)
+		if (patch_media(q, &c->type, &yaml, &err) < 0 || api_options_parse(q, "PatchOptions", &err) < 0)
 			goto failed;
 		c->patch = body_patch(q, yaml, &err);
 		if (!c->patch)

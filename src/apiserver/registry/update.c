@@ -16,7 +16,7 @@ static void copy_member(struct arena *a, struct val *to, const struct val *from,
 }
 
 /* The status endpoint changes status and metadata, the main one everything else. */
-void restore_fields(struct write_op *op, const struct val *old)
+static void restore_fields(struct write_op *op, const struct val *old)
 {
 	const struct schema *s = op->res->schema;
 
@@ -164,7 +164,7 @@ static int produce_put(struct write_op *op, struct err *err)
 	return 0;
 }
 
-int check_name(struct api_req *q, const struct val *doc, struct err *err)
+int update_check_name(struct api_req *q, const struct val *doc, struct err *err)
 {
 	struct sv name = val_get_str(doc, F_metadata, F_name), ns = val_get_str(doc, F_metadata, F_namespace);
 
@@ -185,7 +185,7 @@ void registry_update(struct api_req *q)
 	struct err err = ERR_INIT;
 
 	op->sub = q->subresource;
-	if (options_parse(q, "UpdateOptions", &err) < 0)
+	if (api_options_parse(q, "UpdateOptions", &err) < 0)
 		goto failed;
 	op->doc = body_typed(q, q->res->schema, resource_gv(q->arena, q->res), sv_from(q->res->kind), &err);
 	if (!op->doc)
@@ -200,7 +200,7 @@ void registry_update(struct api_req *q)
 			goto failed;
 		}
 	}
-	if (check_name(q, op->doc, &err) < 0)
+	if (update_check_name(q, op->doc, &err) < 0)
 		goto failed;
 	write_defaults(op);
 	op->ctx2 = op->doc;

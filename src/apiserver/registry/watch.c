@@ -47,7 +47,8 @@ static void finish(struct watch_stream *w)
 	stream_unref(w);
 }
 
-struct sv watch_event_head(enum watch_type t)
+/* The text of a watch event around an object's JSON. */
+static struct sv watch_event_head(enum watch_type t)
 {
 	switch (t) {
 	case WATCH_ADDED:
@@ -215,7 +216,7 @@ static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *secon
 		return err_options(
 		    err, kind, "resourceVersionMatch", "FieldValueForbidden",
 		    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-	if (!parse_rev(rv, &rev))
+	if (!list_rev_parse(rv, &rev))
 		return err_bad_rev(err, rv);
 	/* A named watch (the legacy path) is one on metadata.name. */
 	if (q->name.n)

@@ -67,7 +67,8 @@ void write_defaults(struct write_op *op)
 		op->strat->set_defaults(op->q, op->doc);
 }
 
-const char *const *reset_fields_of(const struct strategy *st, struct sv sub)
+/* Which status, main, ...: the paths reset by this endpoint. */
+static const char *const *reset_fields_of(const struct strategy *st, struct sv sub)
 {
 	static const char *const status[] = { "status", NULL };
 	static const char *const main_[] = { "spec", NULL };

@@ -68,7 +68,7 @@ void cri_put_profile(struct buf *b, uint32_t field, struct sv profile)
 	pb_close(b, m);
 }
 
-size_t pb_count(struct sv message, uint32_t field)
+size_t cri_count(struct sv message, uint32_t field)
 {
 	size_t n = 0;
 
@@ -79,7 +79,7 @@ size_t pb_count(struct sv message, uint32_t field)
 
 struct rt_label *cri_get_labels(struct arena *a, struct sv message, uint32_t field, size_t *ret_n)
 {
-	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, pb_count(message, field) + 1);
+	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, cri_count(message, field) + 1);
 
 	*ret_n = 0;
 	PB_EACH(message, r, f)
@@ -91,7 +91,7 @@ struct rt_label *cri_get_labels(struct arena *a, struct sv message, uint32_t fie
 
 struct sv *cri_get_strings(struct arena *a, struct sv message, uint32_t field, size_t *ret_n)
 {
-	struct sv *s = ARENA_ARRAY(a, struct sv, pb_count(message, field) + 1);
+	struct sv *s = ARENA_ARRAY(a, struct sv, cri_count(message, field) + 1);
 
 	*ret_n = 0;
 	PB_EACH(message, r, f)

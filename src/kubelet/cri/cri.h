@@ -48,7 +48,7 @@ void cri_put_sandbox_config(struct buf *b, uint32_t field, const struct rt_sandb
 struct rt_label cri_get_label(struct sv entry);
 
 /* A list being read whose length is not known before: two walks, then an arena array. */
-size_t pb_count(struct sv message, uint32_t field);
+size_t cri_count(struct sv message, uint32_t field);
 struct rt_label *cri_get_labels(struct arena *a, struct sv message, uint32_t field, size_t *ret_n);
 struct sv *cri_get_strings(struct arena *a, struct sv message, uint32_t field, size_t *ret_n);
 

@@ -198,7 +198,7 @@ int cri_list_containers(struct runtime *r, struct arena *a, struct sv pod_uid, s
 	}
 	if (cri_runtime_call(r, a, "ListContainers", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
-	list = ARENA_ARRAY(a, struct rt_container, pb_count(m, 1) + 1);
+	list = ARENA_ARRAY(a, struct rt_container, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f) {
 		struct rt_container *c;
 		struct sv meta;

@@ -69,7 +69,7 @@ int cri_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, s
 	*ret_n = 0;
 	if (cri_image_call(r, a, "ListImages", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
-	list = ARENA_ARRAY(a, struct rt_image, pb_count(m, 1) + 1);
+	list = ARENA_ARRAY(a, struct rt_image, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f)
 		if (f.no == 1)
 			read_image(a, f.bytes, &list[(*ret_n)++]);

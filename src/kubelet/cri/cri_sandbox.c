@@ -137,7 +137,7 @@ int cri_sandbox_status(struct runtime *r, struct arena *a, struct sv id, struct 
 	read_metadata(pb_get_sv(st, 2), ret);
 	ret->labels = cri_get_labels(a, st, 7, &ret->n_labels);
 	net = pb_get_sv(st, 5);
-	ips = ARENA_ARRAY(a, struct sv, 1 + pb_count(net, 2));
+	ips = ARENA_ARRAY(a, struct sv, 1 + cri_count(net, 2));
 	ip = pb_get_sv(net, 1);
 	if (ip.n)
 		ips[ret->n_ips++] = ip;
@@ -164,7 +164,7 @@ int cri_list_sandboxes(struct runtime *r, struct arena *a, struct sv pod_uid, st
 	}
 	if (cri_runtime_call(r, a, "ListPodSandbox", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
-	list = ARENA_ARRAY(a, struct rt_sandbox, pb_count(m, 1) + 1);
+	list = ARENA_ARRAY(a, struct rt_sandbox, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f) {
 		struct rt_sandbox *s;
 

@@ -23,7 +23,7 @@ int cri_stats(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t 
 	*ret_n = 0;
 	if (cri_runtime_call(r, a, "ListContainerStats", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
-	list = ARENA_ARRAY(a, struct rt_stats, pb_count(m, 1) + 1);
+	list = ARENA_ARRAY(a, struct rt_stats, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f) {
 		struct sv attr = pb_get_sv(f.bytes, 1), cpu = pb_get_sv(f.bytes, 2), mem = pb_get_sv(f.bytes, 3);
 

@@ -10,7 +10,7 @@ static int add(struct volume *v, struct file_list *l, struct sv path, struct sv 
 {
 	if (base64 && !b64_decode(v->a, value, &value))
 		return err_set(err, ERR_INTERNAL, "key %.*s is no base64", SV_ARG(path));
-	file_add(v, l, path, value, (mode_t)(mode & 0777));
+	volume_file_add(v, l, path, value, (mode_t)(mode & 0777));
 	return 0;
 }
 

@@ -14,7 +14,7 @@ int downward_files(struct volume *v, struct file_list *l, const struct val *item
 		if (field ? field_ref_text(v->a, v->pod, &n, val_get_str(field, F_fieldPath), &text, err) < 0
 			  : resource_ref_text(v->a, v->pod, NULL, &n, res, &text, err) < 0)
 			return -1;
-		file_add(v, l, val_get_str(it, F_path), text, (mode_t)(val_get_int(it, mode, F_mode) & 0777));
+		volume_file_add(v, l, val_get_str(it, F_path), text, (mode_t)(val_get_int(it, mode, F_mode) & 0777));
 	}
 	return 0;
 }

@@ -85,8 +85,8 @@ int projected_setup(struct volume *v, struct err *err)
 			rc = token_get(v, src, &token, err);
 			if (rc ==
 			    0) /* other users of the pod's containers read it through the group, or as everybody */
-				file_add(v, &l, val_get_str(src, F_path), token,
-					 v->fs_group >= 0 ? 0640 : (mode_t)(mode & 0777));
+				volume_file_add(v, &l, val_get_str(src, F_path), token,
+						v->fs_group >= 0 ? 0640 : (mode_t)(mode & 0777));
 		} else {
 			rc = err_set(err, ERR_INVALID, "a projected source is of a kind this node does not support");
 		}

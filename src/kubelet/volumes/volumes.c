@@ -95,7 +95,7 @@ bool volumes_need_refresh(const struct val *pod)
 	return false;
 }
 
-void file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode)
+void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (sv_eq(l->p[i].path, path)) { /* a later source wins */

@@ -34,7 +34,7 @@ struct file_list {
 	struct atomic_file *p;
 	size_t n, cap;
 };
-void file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
+void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
 int volume_write(struct volume *v, const struct file_list *l, struct err *err);
 
 struct volume_kind {

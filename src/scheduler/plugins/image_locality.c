@@ -64,7 +64,7 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return NODE_SCORE_MAX * (sum - MIN_SIZE) / (max - MIN_SIZE);
 }
 
-const struct plugin image_locality = {
+const struct plugin plugin_image_locality = {
 	.name = "ImageLocality",
 	.weight = 1,
 	.prescore = prescore,

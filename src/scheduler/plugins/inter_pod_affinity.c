@@ -278,7 +278,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return false;
 }
 
-const struct plugin inter_pod_affinity = {
+const struct plugin plugin_inter_pod_affinity = {
 	.name = "InterPodAffinity",
 	.events =
 	    EV_POD_ADD | EV_POD_UPDATE | EV_POD_DELETE | EV_NODE_ADD | EV_NODE_DELETE | EV_NODE_LABELS | EV_NAMESPACE,

@@ -68,7 +68,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return pod_shape_wants_node(p->shape, change->node->labels, sv_from(change->node->name));
 }
 
-const struct plugin node_affinity = {
+const struct plugin plugin_node_affinity = {
 	.name = "NodeAffinity",
 	.events = EV_NODE_ADD | EV_NODE_LABELS,
 	.weight = 2,

@@ -20,7 +20,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return SCHED_UNRESOLVABLE;
 }
 
-const struct plugin node_name = {
+const struct plugin plugin_node_name = {
 	.name = "NodeName",
 	.events = EV_NODE_ADD,
 	.prefilter = prefilter,

@@ -40,7 +40,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return false;
 }
 
-const struct plugin node_ports = {
+const struct plugin plugin_node_ports = {
 	.name = "NodePorts",
 	.events = EV_POD_DELETE | EV_NODE_ADD,
 	.hint = hint,

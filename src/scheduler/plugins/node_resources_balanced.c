@@ -28,7 +28,7 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return (int64_t)((1 - deviation) * NODE_SCORE_MAX);
 }
 
-const struct plugin node_resources_balanced = {
+const struct plugin plugin_node_resources_balanced = {
 	.name = "NodeResourcesBalancedAllocation",
 	.weight = 1,
 	.prescore = prescore,

@@ -29,7 +29,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return r;
 }
 
-int64_t free_percent(int64_t allocatable, int64_t used)
+static int64_t free_percent(int64_t allocatable, int64_t used)
 {
 	return used > allocatable || allocatable == 0 ? 0 : (allocatable - used) * NODE_SCORE_MAX / allocatable;
 }
@@ -63,7 +63,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return change->node->allowed_pods > 0;
 }
 
-const struct plugin node_resources_fit = {
+const struct plugin plugin_node_resources_fit = {
 	.name = "NodeResourcesFit",
 	.events = EV_POD_DELETE | EV_POD_UPDATE | EV_NODE_ADD | EV_NODE_ALLOCATABLE,
 	.weight = 1,

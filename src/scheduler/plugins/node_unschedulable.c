@@ -24,7 +24,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return !change->node->unschedulable || tolerates(p->shape);
 }
 
-const struct plugin node_unschedulable = {
+const struct plugin plugin_node_unschedulable = {
 	.name = "NodeUnschedulable",
 	.events = EV_NODE_ADD | EV_NODE_TAINTS,
 	.hint = hint,

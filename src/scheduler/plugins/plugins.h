@@ -3,10 +3,10 @@
 
 #include "scheduler/framework.h"
 
-extern const struct plugin node_unschedulable, node_name, taint_toleration, node_affinity, node_ports,
-    node_resources_fit, pod_topology_spread, inter_pod_affinity, node_resources_balanced, image_locality;
+extern const struct plugin plugin_node_unschedulable, plugin_node_name, plugin_taint_toleration, plugin_node_affinity,
+    plugin_node_ports, plugin_node_resources_fit, plugin_pod_topology_spread, plugin_inter_pod_affinity,
+    plugin_node_resources_balanced, plugin_image_locality;
 
 /* The first taint of n among [from, to) that no toleration covers, or NULL. */
 const struct taint *untolerated_taint(const struct pod_shape *s, const struct node_info *n);
 /* (allocatable - used) in hundredths, 0 when there is none. */
-int64_t free_percent(int64_t allocatable, int64_t used);

@@ -305,7 +305,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return true;
 }
 
-const struct plugin pod_topology_spread = {
+const struct plugin plugin_pod_topology_spread = {
 	.name = "PodTopologySpread",
 	.events =
 	    EV_POD_ADD | EV_POD_UPDATE | EV_POD_DELETE | EV_NODE_ADD | EV_NODE_DELETE | EV_NODE_LABELS | EV_NODE_TAINTS,

@@ -59,7 +59,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	return !untolerated_taint(p->shape, change->node);
 }
 
-const struct plugin taint_toleration = {
+const struct plugin plugin_taint_toleration = {
 	.name = "TaintToleration",
 	.events = EV_NODE_ADD | EV_NODE_TAINTS,
 	.weight = 3,

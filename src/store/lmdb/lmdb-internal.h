@@ -62,6 +62,5 @@ void snap_close(struct lmdb_store *s, struct snap *sn);
 void gen_unref(struct gen *g); /* lock held */
 
 /* Ends the current segment and hands its generation to the checkpointer. Writer, lock held. */
-void writer_freeze(struct lmdb_store *s);
 void writer_main(void *ctx);
 void checkpoint_main(void *ctx);

@@ -128,7 +128,7 @@ static void group_decide(struct lmdb_store *s, const struct snap *sn, struct gro
 	g->applied++;
 }
 
-void writer_freeze(struct lmdb_store *s)
+static void writer_freeze(struct lmdb_store *s)
 {
 	if (!s->active)
 		return;

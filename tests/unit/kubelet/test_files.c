@@ -131,7 +131,7 @@ static void test_log_reader(void **state)
 	OK(fs_write(path, buf_sv(&big), 0600, &e_));
 	assert_sv(read_all(path, all), "after\n");
 	assert_null(log_reader_open(arena_printf(&A, "%s/none", dir), &all, NULL));
-	OK(fs_remove_tree(dir, &e_));
+	OK(tree_remove(dir, &e_));
 }
 
 /* --- environment --- */
@@ -155,14 +155,14 @@ static void test_expand(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_sv(env_expand(&A, sv_from(cases[i][0]), lookup, NULL), cases[i][1]);
+		assert_sv(env_var_expand(&A, sv_from(cases[i][0]), lookup, NULL), cases[i][1]);
 }
 
 static struct sv var(struct env_list *l, const char *name)
 {
 	struct sv v;
 
-	return env_lookup(sv_from(name), &v, l) ? v : SV("(none)");
+	return env_var_lookup(sv_from(name), &v, l) ? v : SV("(none)");
 }
 
 static void test_service_variables(void **state)
@@ -170,11 +170,12 @@ static void test_service_variables(void **state)
 	struct env_list l = { .a = &A };
 
 	(void)state;
-	env_add_service(
+	env_var_add_service(
 	    &l,
 	    doc(&A, "{'metadata':{'name':'my-db'},'spec':{'clusterIP':'10.0.0.1','ports':[{'name':'pg-sql','port':5432,"
 		    "'protocol':'TCP'},{'port':53,'protocol':'UDP'}]}}"));
-	env_add_service(&l, doc(&A, "{'metadata':{'name':'none'},'spec':{'clusterIP':'None','ports':[{'port':1}]}}"));
+	env_var_add_service(&l,
+			    doc(&A, "{'metadata':{'name':'none'},'spec':{'clusterIP':'None','ports':[{'port':1}]}}"));
 	assert_sv(var(&l, "MY_DB_SERVICE_HOST"), "10.0.0.1");
 	assert_sv(var(&l, "MY_DB_SERVICE_PORT"), "5432");
 	assert_sv(var(&l, "MY_DB_SERVICE_PORT_PG_SQL"), "5432");
@@ -214,8 +215,8 @@ static void test_env_sources(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	OK(env_add_from(&l, c, &src, &e_));
-	OK(env_add_own(&l, c, &src, &e_));
+	OK(env_var_add_from(&l, c, &src, &e_));
+	OK(env_var_add_own(&l, c, &src, &e_));
 	assert_sv(var(&l, "P_K"), "v");
 	assert_sv(var(&l, "P_in valid"), "(none)");
 	assert_sv(var(&l, "S"), "hush");
@@ -224,7 +225,7 @@ static void test_env_sources(void **state)
 	assert_sv(var(&l, "F"), "field");
 	assert_sv(var(&l, "N"), "(none)");
 	assert_int_equal(
-	    env_add_own(
+	    env_var_add_own(
 		&l, doc(&A, "{'env':[{'name':'N','valueFrom':{'configMapKeyRef':{'name':'there','key':'absent'}}}]}"),
 		&src, &err),
 	    -1);
@@ -278,7 +279,7 @@ static void test_atomic_writer(void **state)
 	(void)state;
 	OK(atomic_write(dir, one, 2, -1, 0, &changed, &e_));
 	assert_true(changed);
-	OK(fs_read(&A, arena_printf(&A, "%s/d/b", dir), 99, &t, &e_));
+	OK(file_read(&A, arena_printf(&A, "%s/d/b", dir), 99, &t, &e_));
 	assert_sv(t, "2");
 	assert_true(readlink(arena_printf(&A, "%s/..data", dir), first, 255) > 0);
 	OK(atomic_write(dir, one, 2, -1, 0, &changed, &e_));
@@ -289,14 +290,14 @@ static void test_atomic_writer(void **state)
 	assert_string_not_equal(first, second);
 	assert_int_equal(access(arena_printf(&A, "%s/%s", dir, first), F_OK), -1); /* the old one is gone */
 	assert_int_equal(access(arena_printf(&A, "%s/d", dir), F_OK), -1);
-	OK(fs_read(&A, arena_printf(&A, "%s/a", dir), 99, &t, &e_));
+	OK(file_read(&A, arena_printf(&A, "%s/a", dir), 99, &t, &e_));
 	assert_sv(t, "1!");
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct atomic_file f = { sv_from(bad[i]), SV("x"), 0644 };
 
 		assert_int_equal(atomic_write(dir, &f, 1, -1, 0, NULL, NULL), -1);
 	}
-	OK(fs_remove_tree(dir, &e_));
+	OK(tree_remove(dir, &e_));
 }
 
 static void test_subpath_stays_inside(void **state)
@@ -322,7 +323,7 @@ static void test_subpath_stays_inside(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_int_equal(subpath_open(vol, sv_from(bad[i]), NULL), -1);
 	assert_int_equal(access(arena_printf(&A, "%s/new", out), F_OK), -1);
-	OK(fs_remove_tree(dir, &e_));
+	OK(tree_remove(dir, &e_));
 	assert_int_equal(access("/etc/passwd", F_OK), 0);
 }
 

@@ -24,15 +24,14 @@ extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strateg
     storageclass_strategy, volumeattachment_strategy, csidriver_strategy, csinode_strategy, csistoragecapacity_strategy,
     crd_strategy;
 
-extern const char *const reset_status_only[]; /* main endpoint: status is not this one's */
-extern const char *const reset_spec[];	      /* status endpoint: spec is not this one's */
+extern const char *const strategy_reset_status_only[]; /* main endpoint: status is not this one's */
+extern const char *const strategy_reset_spec[];	       /* status endpoint: spec is not this one's */
 
 /* Removes status on create; puts the old one back on update through the main endpoint is the
  * generic registry's work (reset_main). */
-void drop_status(struct api_req *q, struct val *doc);
+void strategy_drop_status(struct api_req *q, struct val *doc);
 
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
-void default_pod_spec(struct arena *a, struct val *spec);
 void default_pod_template(struct arena *a, struct val *workload_spec);
 
 /* --- helpers for subresource handlers --- */

@@ -154,9 +154,9 @@ const struct strategy endpointslice_strategy = {
 
 const struct strategy pdb_strategy = {
 	.res = RES(policy_poddisruptionbudgets),
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
-	.prepare_create = drop_status,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
+	.prepare_create = strategy_drop_status,
 };
 
 const struct strategy priorityclass_strategy = {
@@ -168,9 +168,9 @@ const struct strategy priorityclass_strategy = {
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
-	.prepare_create = drop_status,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
+	.prepare_create = strategy_drop_status,
 	.print = print_ingress,
 };
 
@@ -211,9 +211,9 @@ const struct strategy servicecidr_strategy = {
 	.res = RES(networking_servicecidrs),
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
-	.prepare_create = drop_status,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
+	.prepare_create = strategy_drop_status,
 	.print = print_servicecidr,
 };
 
@@ -234,8 +234,8 @@ const struct strategy storageclass_strategy = {
 const struct strategy volumeattachment_strategy = {
 	.res = RES(storage_volumeattachments),
 	.no_generation = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 };
 
 const struct strategy csidriver_strategy = { .res = RES(storage_csidrivers), .print = print_csidriver };
@@ -263,8 +263,8 @@ static void crd_defaults(struct api_req *q, struct val *doc)
 
 const struct strategy crd_strategy = {
 	.res = RES(apiextensions_customresourcedefinitions),
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = crd_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 };

@@ -4,12 +4,12 @@
 #include "base/timefmt.h"
 #include "object/quantity.h"
 
-const char *const reset_status_only[] = { "status", NULL };
-const char *const reset_spec[] = { "spec", NULL };
+const char *const strategy_reset_status_only[] = { "status", NULL };
+const char *const strategy_reset_spec[] = { "spec", NULL };
 static const char *const reset_pod_status[] = { "spec", "metadata.deletionTimestamp", "metadata.ownerReferences",
 						NULL };
 
-void drop_status(struct api_req *q, struct val *doc)
+void strategy_drop_status(struct api_req *q, struct val *doc)
 {
 	(void)q;
 	val_del(doc, F_status);
@@ -70,7 +70,7 @@ static void default_volume(struct arena *a, struct val *v)
 		val_set_map(a, v, F_emptyDir);
 }
 
-void default_pod_spec(struct arena *a, struct val *spec)
+static void default_pod_spec(struct arena *a, struct val *spec)
 {
 	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
 	bool host_network = val_get_bool(spec, F_hostNetwork);
@@ -296,7 +296,7 @@ static const struct sub_handler pod_subs[] = {
 const struct strategy pod_strategy = {
 	.res = RES(core_pods),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
+	.reset_main = strategy_reset_status_only,
 	.reset_status = reset_pod_status,
 	.set_defaults = pod_defaults,
 	.prepare_create = pod_prepare_create,

@@ -429,7 +429,7 @@ static void sync_cluster_ips(struct api_req *q, const struct val *old, struct va
 
 static void service_create(struct api_req *q, struct val *doc)
 {
-	drop_status(q, doc);
+	strategy_drop_status(q, doc);
 	sync_cluster_ips(q, NULL, doc);
 	val_set_map(q->arena, val_set_map(q->arena, doc, F_status), F_loadBalancer);
 }
@@ -493,8 +493,8 @@ const struct strategy service_strategy = {
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = service_defaults,
 	.prepare_create = service_create,
 	.prepare_update = service_update,

@@ -29,10 +29,10 @@ static void deployment_defaults(struct api_req *q, struct val *doc)
 const struct strategy deployment_strategy = {
 	.res = RES(apps_deployments),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
+	.reset_main = strategy_reset_status_only,
 	.reset_status = reset_deployment_status,
 	.set_defaults = deployment_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 	.print = print_deployment,
 };
 
@@ -44,10 +44,10 @@ static void template_defaults(struct api_req *q, struct val *doc)
 const struct strategy replicaset_strategy = {
 	.res = RES(apps_replicasets),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = template_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 };
 
 static void daemonset_defaults(struct api_req *q, struct val *doc)
@@ -66,10 +66,10 @@ static void daemonset_defaults(struct api_req *q, struct val *doc)
 const struct strategy daemonset_strategy = {
 	.res = RES(apps_daemonsets),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = daemonset_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 };
 
 static void statefulset_defaults(struct api_req *q, struct val *doc)
@@ -91,10 +91,10 @@ static void statefulset_defaults(struct api_req *q, struct val *doc)
 const struct strategy statefulset_strategy = {
 	.res = RES(apps_statefulsets),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = statefulset_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 	.print = print_statefulset,
 };
 
@@ -121,10 +121,10 @@ static void rc_defaults(struct api_req *q, struct val *doc)
 const struct strategy replicationcontroller_strategy = {
 	.res = RES(core_replicationcontrollers),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = rc_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 };
 
 /* --- batch --- */
@@ -169,7 +169,7 @@ static void job_create(struct api_req *q, struct val *doc)
 	struct sv uid = val_get_str(doc, F_metadata, F_uid), name = val_get_str(doc, F_metadata, F_name);
 	struct val *spec = val_get_mut(doc, F_spec), *labels, *match;
 
-	drop_status(q, doc);
+	strategy_drop_status(q, doc);
 	if (!spec || val_get_bool(spec, F_manualSelector))
 		return;
 	labels = val_ensure_map(a, val_ensure_map(a, val_ensure_map(a, spec, F_template), F_metadata), F_labels);
@@ -192,8 +192,8 @@ static bool job_field(const struct val *job, struct sv label, struct sv *ret)
 const struct strategy job_strategy = {
 	.res = RES(batch_jobs),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = job_defaults,
 	.prepare_create = job_create,
 	.field_label = job_field,
@@ -210,9 +210,9 @@ static void cronjob_defaults(struct api_req *q, struct val *doc)
 const struct strategy cronjob_strategy = {
 	.res = RES(batch_cronjobs),
 	.unconditional_update = true,
-	.reset_main = reset_status_only,
-	.reset_status = reset_spec,
+	.reset_main = strategy_reset_status_only,
+	.reset_status = strategy_reset_spec,
 	.set_defaults = cronjob_defaults,
-	.prepare_create = drop_status,
+	.prepare_create = strategy_drop_status,
 	.print = print_cronjob,
 };

@@ -7,7 +7,7 @@
 static void add_ingress(struct buf *b, const struct val *obj)
 {
 	VAL_EACH(val_get(obj, F_status, F_loadBalancer, F_ingress), i)
-		join(b, ",", val_get_str(i, F_ip).n ? val_get_str(i, F_ip) : val_get_str(i, F_hostname));
+		cell_join(b, ",", val_get_str(i, F_ip).n ? val_get_str(i, F_ip) : val_get_str(i, F_hostname));
 }
 
 void print_service(struct arena *a, const struct val *svc, int64_t now_ns, struct val *cells)
@@ -22,7 +22,7 @@ void print_service(struct arena *a, const struct val *svc, int64_t now_ns, struc
 		if (val_is(type, "LoadBalancer"))
 			add_ingress(&b, svc);
 		VAL_EACH(val_get(spec, F_externalIPs), ip)
-			join(&b, ",", val_str(ip));
+			cell_join(&b, ",", val_str(ip));
 		cell_buf(a, cells, &b, val_is(type, "LoadBalancer") ? "<pending>" : "<none>");
 	}
 	b = BUF_INIT;
@@ -47,13 +47,13 @@ void print_endpoints(struct arena *a, const struct val *ep, int64_t now_ns, stru
 
 		if (!val_len(ports))
 			VAL_EACH(val_get(s, F_addresses), ad)
-				list3_add(&l, val_get_str(ad, F_ip));
+				cell_list3_add(&l, val_get_str(ad, F_ip));
 		VAL_EACH(ports, p)
 			VAL_EACH(val_get(s, F_addresses), ad)
-				list3_add(&l, arena_svf(a, "%.*s:%" PRId64, SV_ARG(val_get_str(ad, F_ip)),
-							val_get_int(p, 0, F_port)));
+				cell_list3_add(&l, arena_svf(a, "%.*s:%" PRId64, SV_ARG(val_get_str(ad, F_ip)),
+							     val_get_int(p, 0, F_port)));
 	}
-	cell_str(a, cells, list3_end(a, &l, "<none>"));
+	cell_str(a, cells, cell_list3_end(a, &l, "<none>"));
 }
 
 /* --- Node --- */
@@ -79,7 +79,7 @@ static void cell_sorted(struct arena *a, struct val *cells, struct sv *list, siz
 	if (n)
 		qsort(list, n, sizeof(*list), by_text);
 	for (size_t i = 0; i < n; i++)
-		join(&b, sep, list[i]);
+		cell_join(&b, sep, list[i]);
 	cell_buf(a, cells, &b, if_none);
 }
 
@@ -148,13 +148,13 @@ void print_event(struct arena *a, const struct val *ev, int64_t now_ns, struct v
 		host = val_get_str(ev, F_reportingInstance);
 	message = val_get_str(ev, F_message).n ? val_get_str(ev, F_message) : val_get_str(ev, F_note);
 
-	cell_str(a, cells, age_of(a, last, now_ns));
-	cell_fmt(a, cells, "%.*s/%.*s", SV_ARG(lower_case(a, val_get_str(ref, F_kind))),
+	cell_str(a, cells, cell_age_of(a, last, now_ns));
+	cell_fmt(a, cells, "%.*s/%.*s", SV_ARG(cell_lower_case(a, val_get_str(ref, F_kind))),
 		 SV_ARG(val_get_str(ref, F_name)));
 	cell_str(a, cells, val_get_str(ref, F_fieldPath));
 	cell_fmt(a, cells, "%.*s%s%.*s", SV_ARG(component), host.n ? ", " : "", SV_ARG(host));
 	cell_str(a, cells, sv_trim(message));
-	cell_str(a, cells, age_of(a, first, now_ns));
+	cell_str(a, cells, cell_age_of(a, first, now_ns));
 	cell_fmt(a, cells, "%" PRId64, count ? count : 1);
 }
 
@@ -203,7 +203,7 @@ static void cell_access_modes(struct arena *a, struct val *cells, const struct v
 		VAL_EACH(modes, m)
 			has = has || val_is(m, names[i].mode);
 		if (has)
-			join(&b, ",", sv_from(names[i].text));
+			cell_join(&b, ",", sv_from(names[i].text));
 	}
 	cell_buf(a, cells, &b, "");
 }

@@ -20,7 +20,7 @@ void cell_fmt(struct arena *a, struct val *cells, const char *fmt, ...)
 	va_end(ap);
 }
 
-void join(struct buf *b, const char *sep, struct sv s)
+void cell_join(struct buf *b, const char *sep, struct sv s)
 {
 	if (b->n)
 		buf_adds(b, sep);
@@ -33,7 +33,7 @@ void cell_buf(struct arena *a, struct val *cells, struct buf *b, const char *if_
 	buf_release(b);
 }
 
-struct sv lower_case(struct arena *a, struct sv s)
+struct sv cell_lower_case(struct arena *a, struct sv s)
 {
 	char *p = arena_cstr(a, s);
 
@@ -43,7 +43,7 @@ struct sv lower_case(struct arena *a, struct sv s)
 	return sv_make(p, s.n);
 }
 
-struct sv age_of(struct arena *a, const struct val *time, int64_t now_ns)
+struct sv cell_age_of(struct arena *a, const struct val *time, int64_t now_ns)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	int64_t t;
@@ -54,7 +54,7 @@ struct sv age_of(struct arena *a, const struct val *time, int64_t now_ns)
 	return arena_sv(a, buf_sv(&b));
 }
 
-void list3_add(struct list3 *l, struct sv s)
+void cell_list3_add(struct list3 *l, struct sv s)
 {
 	if (l->n++ >= 3)
 		return;
@@ -63,7 +63,7 @@ void list3_add(struct list3 *l, struct sv s)
 	buf_addsv(&l->b, s);
 }
 
-struct sv list3_end(struct arena *a, struct list3 *l, const char *if_none)
+struct sv cell_list3_end(struct arena *a, struct list3 *l, const char *if_none)
 {
 	struct sv out;
 

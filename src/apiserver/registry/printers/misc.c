@@ -6,7 +6,7 @@ static void cell_joined(struct arena *a, struct val *cells, const struct val *li
 	struct buf b = BUF_INIT;
 
 	VAL_EACH(list, v)
-		join(&b, ",", val_str(v));
+		cell_join(&b, ",", val_str(v));
 	cell_buf(a, cells, &b, if_none);
 }
 
@@ -27,7 +27,7 @@ void print_rolebinding(struct arena *a, const struct val *b, int64_t now_ns, str
 				continue;
 			if (k == 2)
 				name = arena_svf(a, "%.*s/%.*s", SV_ARG(val_get_str(s, F_namespace)), SV_ARG(name));
-			join(&out, ", ", name);
+			cell_join(&out, ", ", name);
 		}
 		cell_buf(a, cells, &out, "");
 	}
@@ -40,15 +40,15 @@ void print_endpointslice(struct arena *a, const struct val *s, int64_t now_ns, s
 	(void)now_ns;
 	VAL_EACH(val_get(s, F_ports), p) {
 		if (val_get(p, F_port))
-			list3_add(&ports, arena_svf(a, "%" PRId64, val_get_int(p, 0, F_port)));
+			cell_list3_add(&ports, arena_svf(a, "%" PRId64, val_get_int(p, 0, F_port)));
 		else
-			list3_add(&ports, val_get_str(p, F_name).n ? val_get_str(p, F_name) : SV("*"));
+			cell_list3_add(&ports, val_get_str(p, F_name).n ? val_get_str(p, F_name) : SV("*"));
 	}
-	cell_str(a, cells, list3_end(a, &ports, "<unset>"));
+	cell_str(a, cells, cell_list3_end(a, &ports, "<unset>"));
 	VAL_EACH(val_get(s, F_endpoints), e)
 		VAL_EACH(val_get(e, F_addresses), ad)
-			list3_add(&addresses, val_str(ad));
-	cell_str(a, cells, list3_end(a, &addresses, "<unset>"));
+			cell_list3_add(&addresses, val_str(ad));
+	cell_str(a, cells, cell_list3_end(a, &addresses, "<unset>"));
 }
 
 void print_ingress(struct arena *a, const struct val *ing, int64_t now_ns, struct val *cells)
@@ -59,10 +59,10 @@ void print_ingress(struct arena *a, const struct val *ing, int64_t now_ns, struc
 	(void)now_ns;
 	VAL_EACH(val_get(ing, F_spec, F_rules), r)
 		if (val_get_str(r, F_host).n)
-			list3_add(&hosts, val_get_str(r, F_host));
-	cell_str(a, cells, list3_end(a, &hosts, "*"));
+			cell_list3_add(&hosts, val_get_str(r, F_host));
+	cell_str(a, cells, cell_list3_end(a, &hosts, "*"));
 	VAL_EACH(val_get(ing, F_status, F_loadBalancer, F_ingress), i)
-		join(&b, ",", val_get_str(i, F_ip).n ? val_get_str(i, F_ip) : val_get_str(i, F_hostname));
+		cell_join(&b, ",", val_get_str(i, F_ip).n ? val_get_str(i, F_ip) : val_get_str(i, F_hostname));
 	cell_buf(a, cells, &b, "");
 	cell_cstr(a, cells, val_len(val_get(ing, F_spec, F_tls)) ? "80, 443" : "80");
 }
@@ -96,7 +96,7 @@ void print_ipaddress(struct arena *a, const struct val *ip, int64_t now_ns, stru
 		cell_cstr(a, cells, "<none>");
 		return;
 	}
-	cell_fmt(a, cells, "%.*s%s%.*s/%.*s%s%.*s", SV_ARG(lower_case(a, val_get_str(ref, F_resource))),
+	cell_fmt(a, cells, "%.*s%s%.*s/%.*s%s%.*s", SV_ARG(cell_lower_case(a, val_get_str(ref, F_resource))),
 		 group.n ? "." : "", SV_ARG(group), SV_ARG(ns), ns.n ? "/" : "", SV_ARG(val_get_str(ref, F_name)));
 }
 
@@ -116,7 +116,7 @@ void print_csidriver(struct arena *a, const struct val *d, int64_t now_ns, struc
 
 	(void)now_ns;
 	VAL_EACH(val_get(d, F_spec, F_tokenRequests), t)
-		join(&b, ",", val_get_str(t, F_audience));
+		cell_join(&b, ",", val_get_str(t, F_audience));
 	cell_buf(a, cells, &b, "<unset>");
 	cell_joined(a, cells, val_get(d, F_spec, F_volumeLifecycleModes), "<none>");
 }

@@ -21,17 +21,17 @@ void cell_str(struct arena *a, struct val *cells, struct sv s);
 void cell_cstr(struct arena *a, struct val *cells, const char *s);
 void cell_fmt(struct arena *a, struct val *cells, const char *fmt, ...) _printf_(3, 4);
 /* Appends s after sep, unless it is the first. */
-void join(struct buf *b, const char *sep, struct sv s);
+void cell_join(struct buf *b, const char *sep, struct sv s);
 /* A cell of what was joined; releases b. */
 void cell_buf(struct arena *a, struct val *cells, struct buf *b, const char *if_none);
-struct sv lower_case(struct arena *a, struct sv s); /* ASCII */
+struct sv cell_lower_case(struct arena *a, struct sv s); /* ASCII */
 /* Age since an RFC 3339 text, or "<unknown>". */
-struct sv age_of(struct arena *a, const struct val *time, int64_t now_ns);
+struct sv cell_age_of(struct arena *a, const struct val *time, int64_t now_ns);
 
 /* The first three of a growing list joined by commas, then " + N more...". */
 struct list3 {
 	struct buf b;
 	size_t n;
 };
-void list3_add(struct list3 *l, struct sv s);
-struct sv list3_end(struct arena *a, struct list3 *l, const char *if_none);
+void cell_list3_add(struct list3 *l, struct sv s);
+struct sv cell_list3_end(struct arena *a, struct list3 *l, const char *if_none);

@@ -25,7 +25,7 @@ void print_controllerrevision(struct arena *a, const struct val *r, int64_t now_
 		if (!sv_split(&rest, '/', &group) || !rest.p)
 			group = SV("");
 
-		struct sv kind = lower_case(a, val_get_str(ref, F_kind));
+		struct sv kind = cell_lower_case(a, val_get_str(ref, F_kind));
 
 		cell_fmt(a, cells, "%.*s%s%.*s/%.*s", SV_ARG(kind), group.n ? "." : "", SV_ARG(group),
 			 SV_ARG(val_get_str(ref, F_name)));
@@ -89,5 +89,5 @@ void print_cronjob(struct arena *a, const struct val *cj, int64_t now_ns, struct
 	const struct val *suspend = val_get(cj, F_spec, F_suspend), *last = val_get(cj, F_status, F_lastScheduleTime);
 
 	cell_cstr(a, cells, !suspend ? "<unset>" : val_bool(suspend) ? "True" : "False");
-	cell_str(a, cells, val_str(last).n ? age_of(a, last, now_ns) : SV("<none>"));
+	cell_str(a, cells, val_str(last).n ? cell_age_of(a, last, now_ns) : SV("<none>"));
 }

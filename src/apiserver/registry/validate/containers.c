@@ -50,7 +50,7 @@ void validate_resource_list(struct field_errs *fe, const struct val *list, const
 	}
 }
 
-void validate_resources(struct field_errs *fe, const struct val *res, const struct fpath *at)
+static void validate_resources(struct field_errs *fe, const struct val *res, const struct fpath *at)
 {
 	const struct val *limits = val_member(res, F_limits), *requests = val_member(res, F_requests);
 	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests), claims_at = FPATH(at, F_claims);

@@ -48,14 +48,10 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
-void validate_resources(struct field_errs *fe, const struct val *res, const struct fpath *at);
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
-void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at);
-void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob);
-void validate_pod_update(struct field_errs *fe, const struct val *doc, const struct val *old);
 
 /* --- one a kind --- */
 

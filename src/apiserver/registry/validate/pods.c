@@ -94,7 +94,7 @@ static const struct val *with_old_node_affinity(struct arena *a, const struct va
 	return out->n || old ? out : NULL;
 }
 
-void validate_pod_update(struct field_errs *fe, const struct val *doc, const struct val *old)
+static void validate_pod_update(struct field_errs *fe, const struct val *doc, const struct val *old)
 {
 	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
 	const struct val *grace = val_member(now, F_terminationGracePeriodSeconds);

@@ -3,7 +3,7 @@
 
 #include "base/strmap.h"
 
-void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
+static void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	size_t i = 0;
 

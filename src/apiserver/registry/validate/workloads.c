@@ -239,7 +239,7 @@ void validate_controller_revision(struct field_errs *fe, const struct val *doc, 
 
 /* --- jobs --- */
 
-void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob)
+static void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob)
 {
 	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template), pod_at = FPATH(&tmpl_at, F_spec);
 	struct fpath policy_at = FPATH(&pod_at, F_restartPolicy), par_at = FPATH(at, F_parallelism);

@@ -1,0 +1,72 @@
+#include "unit.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *temp_dir(struct arena *a)
+{
+	char *dir = arena_strdup(a, "/tmp/test_file.XXXXXX");
+
+	assert_non_null(mkdtemp(dir));
+	return dir;
+}
+
+static void test_read_and_write(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err missing = ERR_INIT, large = ERR_INIT;
+	char *dir = temp_dir(&a), *path = arena_printf(&a, "%s/f", dir), *text = arena_alloc(&a, 10000);
+	struct stat st;
+	struct sv s;
+
+	(void)state;
+	memset(text, 'x', 10000);
+	assert_int_equal(file_read(&a, path, 10000, &s, &missing), -1);
+	assert_int_equal(missing.errnum, ENOENT);
+	assert_int_equal(file_write(path, sv_make(text, 10000), 0640, NULL), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(file_read(&a, path, 10000, &s, NULL), 0);
+	assert_true(sv_eq(s, sv_make(text, 10000)));
+	assert_int_equal(s.p[s.n], '\0');
+	assert_int_equal(file_read(&a, path, 9999, &s, &large), -1);
+	assert_int_equal(large.reason, ERR_TOO_LARGE);
+	assert_int_equal(file_write(path, SV("short"), 0600, NULL), 0);
+	assert_int_equal(file_read(&a, path, 10000, &s, NULL), 0);
+	assert_sv(s, "short");
+	/* A size that fstat does not know. */
+	assert_int_equal(file_read(&a, "/proc/self/status", 1 << 16, &s, NULL), 0);
+	assert_true(s.n > 0 && sv_starts(s, SV("Name:")));
+	assert_int_equal(tree_remove(dir, NULL), 0);
+}
+
+static void test_trees(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char *dir = temp_dir(&a), *kept = temp_dir(&a), *file = arena_printf(&a, "%s/f", kept);
+	struct sv s;
+
+	(void)state;
+	assert_int_equal(dir_make(arena_printf(&a, "%s/a/b/c", dir), 0700, NULL), 0);
+	assert_int_equal(dir_make(arena_printf(&a, "%s/a/b/c", dir), 0700, NULL), 0);
+	assert_int_equal(file_write(file, SV("kept"), 0600, NULL), 0);
+	assert_int_equal(symlink(kept, arena_printf(&a, "%s/a/link", dir)), 0);
+	assert_int_equal(tree_remove(dir, NULL), 0);
+	assert_int_equal(access(dir, F_OK), -1);
+	assert_int_equal(tree_remove(dir, NULL), 0);
+	assert_int_equal(file_read(&a, file, 100, &s, NULL), 0); /* links are not followed */
+	assert_int_equal(tree_remove(kept, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_read_and_write),
+		cmocka_unit_test(test_trees),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
