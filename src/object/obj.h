@@ -3,8 +3,7 @@
  * Made from a document that some writer built in its arena: obj_new() encodes it once to
  * JSON, and lays the node tree and that text into one block; strings that need no escapes
  * point into the text. The watch cache, every watcher, every in-process informer and every
- * response then share it. After obj_new() nothing changes, except that encodings for other
- * media types may be attached once (lock-free).
+ * response then share it. After obj_new() nothing changes.
  *
  * Memory: about twice the JSON text (16 bytes a node on top of it).
  * Threads: any; references are atomic.
