@@ -16,8 +16,8 @@ static void arm(struct apiserver *s)
 	s->tick_armed = true;
 }
 
-/* Every minute: bookmarks keep idle watches resumable, old events go; every fifth, history older than five
- * minutes is given back. */
+/* Every minute: bookmarks keep idle watches resumable, old events go, what must exist does; every fifth, history older
+ * than five minutes is given back. */
 static void tick(void *ctx)
 {
 	struct apiserver *s = ctx;
@@ -34,6 +34,7 @@ static void tick(void *ctx)
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
 		event_ttl_sweep(s);
+		bootstrap_keep(s);
 		if (compact > 0)
 			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
 	}

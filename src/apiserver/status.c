@@ -122,7 +122,8 @@ int err_too_old(struct err *err, int64_t asked, int64_t oldest)
 
 int err_too_large_rev(struct err *err, int64_t asked, int64_t current)
 {
-	err_set(err, ERR_TIMEOUT, "Timeout: Too large resource version: %" PRId64 ", current: %" PRId64, asked, current);
+	err_set(err, ERR_TIMEOUT, "Timeout: Too large resource version: %" PRId64 ", current: %" PRId64, asked,
+		current);
 	if (err)
 		err->retry_after_s = 1;
 	return err_add_cause(err, "ResourceVersionTooLarge", SV_NULL, "Too large resource version");

@@ -5,7 +5,8 @@
  *
  * The chain: NamespaceLifecycle, ServiceAccount, TaintNodesByCondition, Priority,
  * DefaultTolerationSeconds, LimitRanger, ResourceQuota (later), NodeRestriction,
- * DefaultStorageClass, StorageObjectInUseProtection (later), PodSecurity (later), OwnerReferencesPermissionEnforcement (off).
+ * DefaultStorageClass, StorageObjectInUseProtection (later), PodSecurity (later), OwnerReferencesPermissionEnforcement
+ * (off).
  */
 #pragma once
 

@@ -309,36 +309,61 @@ static void wait_all(struct batch *b)
 	pthread_mutex_unlock(&b->lock);
 }
 
+static void batch_init(struct batch *b, struct apiserver *s)
+{
+	*b = (struct batch){ .server = s };
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->done, NULL);
+}
+
+/* 0, or -1 with the first failure. */
+static int batch_end(struct batch *b, struct err *err)
+{
+	int rc = b->err.reason == ERR_NONE ? 0 : -1;
+
+	if (rc < 0) {
+		err_move(err, &b->err);
+		err_wrap(err, "writing the objects a cluster starts with");
+	}
+	while (b->writes) {
+		struct write *w = b->writes;
+
+		b->writes = w->next;
+		arena_release(&w->arena);
+		free(w);
+	}
+	arena_release(&b->arena);
+	pthread_mutex_destroy(&b->lock);
+	pthread_cond_destroy(&b->done);
+	return rc;
+}
+
 int bootstrap_run(struct apiserver *s, struct err *err)
 {
-	struct batch b = { .server = s };
+	struct batch b;
 	int rc;
 
-	pthread_mutex_init(&b.lock, NULL);
-	pthread_cond_init(&b.done, NULL);
+	batch_init(&b, s);
 	namespaces(&b);
 	wait_all(&b); /* what follows lives in them */
-	rc = policy(&b, err);
+	rc = policy(&b, &b.err);
 	if (rc == 0) {
 		priority_classes(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
 	}
 	wait_all(&b);
-	if (rc == 0 && b.err.reason != ERR_NONE) {
-		err_move(err, &b.err);
-		rc = err_wrap(err, "writing the objects a cluster starts with");
-	}
-	err_release(&b.err);
-	while (b.writes) {
-		struct write *w = b.writes;
+	return batch_end(&b, err);
+}
 
-		b.writes = w->next;
-		arena_release(&w->arena);
-		free(w);
-	}
-	arena_release(&b.arena);
-	pthread_mutex_destroy(&b.lock);
-	pthread_cond_destroy(&b.done);
-	return rc;
+void bootstrap_keep(struct apiserver *s)
+{
+	struct batch b;
+
+	batch_init(&b, s);
+	namespaces(&b);
+	wait_all(&b);
+	kubernetes_service(&b);
+	wait_all(&b);
+	(void)batch_end(&b, NULL); /* the next minute tries again */
 }

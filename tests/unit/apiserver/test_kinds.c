@@ -203,6 +203,17 @@ static void test_events_expire(void **state)
 	expect(r, 404, "GET", NS "/events/e", NULL);
 }
 
+static void test_kubernetes_service_comes_back(void **state)
+{
+	struct rig *r = *state;
+	struct sv ip = val_get_str(expect(r, 200, "GET", NS "/services/kubernetes", NULL), F_spec, F_clusterIP);
+
+	expect(r, 200, "DELETE", NS "/services/kubernetes", NULL);
+	rig_run(r, 61 * NS_PER_SEC);
+	assert_val(val_get(expect(r, 200, "GET", NS "/services/kubernetes", NULL), F_spec, F_clusterIP),
+		   arena_cstr(&r->arena, ip));
+}
+
 /* --- protobuf --- */
 
 static void test_protobuf_body(void **state)
@@ -427,6 +438,7 @@ int main(void)
 		T(test_access_review),
 		T(test_priority),
 		T(test_events_expire),
+		T(test_kubernetes_service_comes_back),
 		T(test_protobuf_body),
 		T(test_events_two_views),
 		T(test_statefulset_defaults),
