@@ -58,19 +58,6 @@ void status_int(struct arena *a, struct val *map, enum sym key, int64_t n)
 		val_set_int(a, map, key, n);
 }
 
-const struct val *condition_find(const struct val *list, const char *type)
-{
-	VAL_EACH(list, c)
-		if (val_is(val_member(c, F_type), type))
-			return c;
-	return NULL;
-}
-
-bool condition_is(const struct val *list, const char *type, const char *status)
-{
-	return val_is(val_member(condition_find(list, type), F_status), status);
-}
-
 bool condition_reason_is(const struct val *list, const char *type, const char *reason)
 {
 	return val_is(val_member(condition_find(list, type), F_reason), reason);

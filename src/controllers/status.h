@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "codec/doc.h"
+#include "object/condition.h"
 
 /* Drops the failure: 0. For what a later event settles anyway, as an object gone meanwhile. */
 static inline int err_forgive(struct err *err)
@@ -25,8 +26,6 @@ bool time_get(const struct val *v, int64_t *ret_ns); /* false when absent or mal
 
 void status_int(struct arena *a, struct val *map, enum sym key, int64_t n);
 
-const struct val *condition_find(const struct val *list, const char *type); /* NULL when there is none */
-bool condition_is(const struct val *list, const char *type, const char *status);
 bool condition_reason_is(const struct val *list, const char *type, const char *reason);
 
 struct condition {

@@ -4,6 +4,7 @@
 #include "base/timefmt.h"
 #include "kubelet/machine.h"
 #include "kubelet/status.h"
+#include "object/condition.h"
 
 #include <stdlib.h>
 
@@ -26,13 +27,10 @@ static void set_cond(struct arena *a, struct val *list, const struct val *old_st
 		     const char *reason, const char *message, int64_t now)
 {
 	struct val *c = val_new_map(a);
-	const struct val *old = NULL;
+	const struct val *old = condition_find(val_member(old_status, F_conditions), type);
 	const char *status = ok ? "True" : "False";
 	char text[TIME_TEXT_MAX];
 
-	VAL_EACH(val_member(old_status, F_conditions), o)
-		if (val_is(val_member(o, F_type), type))
-			old = o;
 	val_set_cstr(a, c, F_type, type);
 	val_set_cstr(a, c, F_status, status);
 	val_set_str(a, c, F_lastHeartbeatTime, time_format(now, false, text));

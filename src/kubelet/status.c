@@ -2,6 +2,7 @@
 
 #include "base/timefmt.h"
 #include "kubelet/pod_spec.h"
+#include "object/condition.h"
 
 /* --- containers --- */
 
@@ -175,18 +176,10 @@ static const char *phase_of(const struct status_input *in)
 
 /* --- conditions --- */
 
-static const struct val *old_condition(const struct val *pod, const char *type)
-{
-	VAL_EACH(val_get(pod, F_status, F_conditions), c)
-		if (val_is(val_member(c, F_type), type))
-			return c;
-	return NULL;
-}
-
 static void add_condition(struct arena *a, const struct status_input *in, struct val *list, const char *type, bool ok,
 			  const char *reason, const char *message)
 {
-	const struct val *old = old_condition(in->pod, type);
+	const struct val *old = condition_find(val_get(in->pod, F_status, F_conditions), type);
 	struct val *c = val_new_map(a);
 	const struct val *since = val_member(old, F_lastTransitionTime);
 	int64_t generation = val_get_int(in->pod, 0, F_metadata, F_generation);
@@ -274,7 +267,7 @@ static void set_conditions(struct arena *a, const struct status_input *in, struc
 	}
 	VAL_EACH(val_get(in->pod, F_spec, F_readinessGates), g) {
 		struct sv type = val_get_str(g, F_conditionType);
-		const struct val *c = old_condition(in->pod, arena_cstr(a, type));
+		const struct val *c = condition_find(val_get(in->pod, F_status, F_conditions), arena_cstr(a, type));
 
 		if (!val_is(val_member(c, F_status), "True"))
 			gate =

@@ -18,4 +18,3 @@
 
 /* The object in the envelope, apiVersion and kind set. NULL: ERR_BAD_REQUEST. */
 struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err);
-/* A bare message of schema s. */

@@ -61,6 +61,5 @@ int snap_open(struct lmdb_store *s, bool writer, struct snap *ret, struct err *e
 void snap_close(struct lmdb_store *s, struct snap *sn);
 void gen_unref(struct gen *g); /* lock held */
 
-/* Ends the current segment and hands its generation to the checkpointer. Writer, lock held. */
 void writer_main(void *ctx);
 void checkpoint_main(void *ctx);

@@ -128,6 +128,7 @@ static void group_decide(struct lmdb_store *s, const struct snap *sn, struct gro
 	g->applied++;
 }
 
+/* Ends the current segment and hands its generation to the checkpointer. Lock held. */
 static void writer_freeze(struct lmdb_store *s)
 {
 	if (!s->active)

@@ -58,14 +58,6 @@ void print_endpoints(struct arena *a, const struct val *ep, int64_t now_ns, stru
 
 /* --- Node --- */
 
-static const struct val *condition(const struct val *obj, const char *type)
-{
-	VAL_EACH(val_get(obj, F_status, F_conditions), c)
-		if (val_is(val_get(c, F_type), type))
-			return c;
-	return NULL;
-}
-
 static int by_text(const void *x, const void *y)
 {
 	return sv_cmp(*(const struct sv *)x, *(const struct sv *)y);
@@ -96,7 +88,7 @@ static void cell_address(struct arena *a, struct val *cells, const struct val *n
 void print_node(struct arena *a, const struct val *node, int64_t now_ns, struct val *cells)
 {
 	const struct sv prefix = SV("node-role.kubernetes.io/");
-	const struct val *ready = condition(node, "Ready");
+	const struct val *ready = condition_find(val_get(node, F_status, F_conditions), "Ready");
 	const char *state = "Unknown";
 	VEC(struct sv) roles = VEC_INIT;
 

@@ -12,10 +12,7 @@ static const struct val *status_of(const struct val *statuses, struct sv name)
 
 static bool condition_true(const struct val *pod, const char *type)
 {
-	VAL_EACH(val_get(pod, F_status, F_conditions), c)
-		if (val_is(val_get(c, F_type), type))
-			return val_is(val_get(c, F_status), "True");
-	return false;
+	return condition_is(val_get(pod, F_status, F_conditions), type, "True");
 }
 
 /* Why a container is not running: its own reason, else the exit code or signal. */

@@ -7,6 +7,7 @@
 
 #include "apiserver/registry/strategy.h"
 #include "base/buf.h"
+#include "object/condition.h"
 
 typedef void print_fn(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells);
 

@@ -36,10 +36,7 @@ void print_controllerrevision(struct arena *a, const struct val *r, int64_t now_
 
 static bool job_condition(const struct val *job, const char *type)
 {
-	VAL_EACH(val_get(job, F_status, F_conditions), c)
-		if (val_is(val_get(c, F_type), type))
-			return val_is(val_get(c, F_status), "True");
-	return false;
+	return condition_is(val_get(job, F_status, F_conditions), type, "True");
 }
 
 static const char *job_status(const struct val *job)

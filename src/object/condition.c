@@ -1,0 +1,14 @@
+#include "object/condition.h"
+
+const struct val *condition_find(const struct val *list, const char *type)
+{
+	VAL_EACH(list, c)
+		if (val_is(val_member(c, F_type), type))
+			return c;
+	return NULL;
+}
+
+bool condition_is(const struct val *list, const char *type, const char *status)
+{
+	return val_is(val_member(condition_find(list, type), F_status), status);
+}
