@@ -37,7 +37,7 @@ struct fake {
 	struct strmap calls;	  /* op -> count */
 	uint64_t next_id;
 	uint32_t next_ip;
-	bool strict, ignore_term;
+	bool strict, ignore_term, no_network;
 	int exec_code;
 	char *exec_out;
 	void (*notice)(const struct rt_event *ev, void *ctx);
@@ -171,8 +171,9 @@ static int fake_status(struct runtime *r, struct arena *a, bool *ret_runtime, bo
 	(void)a;
 	if (enter(f, "status", err) < 0)
 		return -1;
-	*ret_runtime = *ret_network = true;
-	*ret_why = SV("");
+	*ret_runtime = true;
+	*ret_network = !f->no_network;
+	*ret_why = f->no_network ? SV("NetworkPluginNotReady: the network is off") : SV("");
 	leave(f);
 	return 0;
 }
@@ -752,6 +753,15 @@ void runtime_fake_exec_result(struct runtime *r, int code, const char *out)
 	f->exec_code = code;
 	free(f->exec_out);
 	f->exec_out = xstrdup(out);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_network(struct runtime *r, bool ready)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	f->no_network = !ready;
 	pthread_mutex_unlock(&f->lock);
 }
 

@@ -22,4 +22,5 @@ void runtime_fake_exec_result(struct runtime *r, int code, const char *out);
 void runtime_fake_fail(struct runtime *r, const char *op, int n);
 /* TERM is ignored: containers end only when killed. */
 void runtime_fake_ignore_term(struct runtime *r, bool ignore);
+void runtime_fake_network(struct runtime *r, bool ready);     /* its status says so */
 size_t runtime_fake_calls(struct runtime *r, const char *op); /* how often it was called */

@@ -14,6 +14,7 @@
 #include "client/informer.h"
 #include "client/workq.h"
 #include "kubelet/cgroups.h"
+#include "kubelet/config_watch.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/pod_spec.h"
 
@@ -89,7 +90,8 @@ struct kpod {
 	enum pod_state state;
 	VEC(struct kcont *) conts;
 	bool dirs_made, volumes_ready, torn_down, finished_runtime;
-	const char *forced_reason; /* constant: "DeadlineExceeded"; the pod is Failed for it */
+	bool watching, network_waited; /* its ConfigMaps and Secrets; for the node's network, and said so */
+	const char *forced_reason;     /* constant: "DeadlineExceeded"; the pod is Failed for it */
 	char *forced_message;
 	bool terminal; /* it will not run (again) */
 	int64_t started_ns;
@@ -129,6 +131,7 @@ struct kubelet {
 	int64_t relist_period_ns;
 	bool subscribed;
 
+	struct config_watch *configs;
 	struct node_status *node;
 	struct images *images;
 	struct kserver *server;
@@ -233,6 +236,8 @@ char *termination_log_path(struct kubelet *k, struct arena *a, struct sv uid, st
 /* node_status.c: registers, then keeps status and lease fresh. */
 struct node_status *node_status_new(struct kubelet *k, struct err *err);
 struct node_status *node_status_free(struct node_status *n);
+/* Can pods be given a network? False with why ("" before the first look) in the arena; pods are kicked when it can. */
+bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why);
 
 /* logs_rotate.c */
 void logs_rotate_start(struct kubelet *k);

@@ -1,6 +1,7 @@
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
+#include "kubelet/status.h"
 #include "kubelet/volumes/volumes.h"
 
 #include <stdlib.h>
@@ -324,7 +325,7 @@ void kubelet_forget_pod(struct kubelet *k, struct kpod *p)
 }
 
 /* The object is ours to keep a reference of; made when it is a new pod. */
-static void pod_seen(struct kubelet *k, struct obj *o, bool vanished)
+static void pod_seen(struct kubelet *k, struct obj *o, bool vanished, bool refresh)
 {
 	struct sv uid = obj_uid(o);
 	struct kpod *p;
@@ -357,6 +358,7 @@ static void pod_seen(struct kubelet *k, struct obj *o, bool vanished)
 		p->obj = obj_ref(o);
 	}
 	p->vanished = vanished;
+	p->refresh |= refresh;
 	pthread_mutex_unlock(&p->lock);
 	kpod_kick(p);
 	kpod_unref(p);
@@ -364,7 +366,7 @@ static void pod_seen(struct kubelet *k, struct obj *o, bool vanished)
 
 static void on_add(struct obj *o, void *ctx)
 {
-	pod_seen(ctx, o, false);
+	pod_seen(ctx, o, false, false);
 }
 
 static void on_update(struct obj *old, struct obj *neu, void *ctx)
@@ -372,13 +374,16 @@ static void on_update(struct obj *old, struct obj *neu, void *ctx)
 	struct kubelet *k = ctx;
 
 	if (!sv_eq(obj_uid(old), obj_uid(neu)))
-		pod_seen(k, old, true);
-	pod_seen(k, neu, false);
+		pod_seen(k, old, true, false);
+	/* What volumes of kind downwardAPI show and may change. */
+	pod_seen(k, neu, false,
+		 !status_same(obj_labels(old), obj_labels(neu)) ||
+		     !status_same(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations)));
 }
 
 static void on_delete(struct obj *o, void *ctx)
 {
-	pod_seen(ctx, o, true);
+	pod_seen(ctx, o, true, false);
 }
 
 /* --- news from the runtime --- */
@@ -511,7 +516,7 @@ static void relist(void *ctx)
 	kubelet_fired_end(k);
 }
 
-/* ConfigMaps, Secrets and tokens in volumes are brought up to date. */
+/* Tokens in volumes are brought up to date; the rest is too, should a watch (config_watch.h) have failed. */
 static void refresh(void *ctx)
 {
 	struct kubelet *k = ctx;
@@ -587,6 +592,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);
 	k->images = images_new(k);
+	k->configs = config_watch_new(k);
 	if (o->port >= 0 && k->files) {
 		k->server = kserver_new(k, o, err);
 		if (!k->server)
@@ -648,6 +654,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	while (k->active) /* tasks under way; those still queued will see stopping */
 		pthread_cond_wait(&k->idle, &k->lock);
 	pthread_mutex_unlock(&k->lock);
+	k->configs = config_watch_free(k->configs);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->node = node_status_free(k->node);
 	for (;;) {

@@ -21,6 +21,9 @@ struct node_status {
 	int64_t reported_ns; /* mono */
 	bool registered, ready;
 	int tries;
+	/* Under k->lock. */
+	bool looked, network;
+	char *network_why; /* why not */
 };
 
 static void set_cond(struct arena *a, struct val *list, const struct val *old_status, const char *type, bool ok,
@@ -82,6 +85,41 @@ static void push_address(struct arena *a, struct val *list, const char *type, co
 	val_push(a, list, m);
 }
 
+bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why)
+{
+	bool ok;
+
+	pthread_mutex_lock(&k->lock);
+	ok = k->node && k->node->network;
+	*ret_why = k->node && k->node->network_why ? arena_sv(a, sv_from(k->node->network_why)) : SV("");
+	pthread_mutex_unlock(&k->lock);
+	return ok;
+}
+
+/* Pods waiting for the network, or to be told that it is not there, go on. */
+static void note_network(struct node_status *n, struct arena *a, bool ok, struct sv why)
+{
+	struct kubelet *k = n->k;
+	bool news;
+
+	pthread_mutex_lock(&k->lock);
+	news = !n->looked || n->network != ok;
+	n->looked = true;
+	n->network = ok;
+	free(n->network_why);
+	n->network_why = ok ? NULL : xasprintf("container runtime network not ready: %.*s", SV_ARG(why));
+	pthread_mutex_unlock(&k->lock);
+	if (news) {
+		size_t count;
+		struct kpod **pods = kubelet_pods(k, a, &count);
+
+		for (size_t i = 0; i < count; i++) {
+			kpod_kick(pods[i]);
+			kpod_unref(pods[i]);
+		}
+	}
+}
+
 static struct val *compute(struct node_status *n, struct arena *a, const struct val *old, bool *ret_ready)
 {
 	struct kubelet *k = n->k;
@@ -110,6 +148,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	if (k->rt->ops->status(k->rt, a, &runtime_ok, &network_ok, &why, &err) < 0)
 		why = arena_sv(a, sv_from(err_msg(&err)));
 	*ret_ready = runtime_ok && network_ok;
+	note_network(n, a, *ret_ready, why);
 	set_cond(a, conditions, old, "MemoryPressure", false, "KubeletHasSufficientMemory",
 		 "kubelet has sufficient memory available", now);
 	set_cond(a, conditions, old, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
@@ -390,6 +429,7 @@ struct node_status *node_status_free(struct node_status *n)
 		return NULL;
 	obj_unref(n->node);
 	obj_unref(n->lease);
+	free(n->network_why);
 	free(n);
 	return NULL;
 }

@@ -175,7 +175,7 @@ static struct sv host_name(struct kpod *p, struct arena *a, const struct val *po
 	struct sv sub = val_get_str(pod, F_spec, F_subdomain);
 
 	if (pod_host_network(pod))
-		return sv_from(p->k->node_name);
+		return SV(""); /* the machine's own: setting one needs a UTS namespace, which such a pod has not */
 	name = sv_sub(name, 0, 63);
 	while (name.n && (name.p[name.n - 1] == '-' || name.p[name.n - 1] == '.'))
 		name.n--;
@@ -433,8 +433,9 @@ static void set_annotations(struct arena *a, const struct val *pod, const struct
 static int old_restart_count(const struct val *pod, struct sv name, bool init)
 {
 	VAL_EACH(val_get(pod, F_status, init ? F_initContainerStatuses : F_containerStatuses), s)
-		if (sv_eq(val_get_str(s, F_name), name) && val_get_str(s, F_containerID).n)
-			return (int)MIN(val_get_int(s, 0, F_restartCount) + 1, INT_MAX - 1);
+		if (sv_eq(val_get_str(s, F_name), name)) /* without an ID the status has counted the loss already */
+			return (int)MIN(val_get_int(s, 0, F_restartCount) + (val_get_str(s, F_containerID).n > 0),
+					INT_MAX - 1);
 	return 0;
 }
 

@@ -98,6 +98,10 @@ static int prepare(struct sync *s, struct err *err)
 		err_release(&e);
 		p->dirs_made = true;
 	}
+	if (!p->watching && s->k->files) { /* before the first look, so that no change falls in between */
+		p->watching = true;
+		config_watch_add(s->k->configs, p, s->pod);
+	}
 	if (p->volumes_ready && !s->refresh)
 		return 0;
 	if (s->k->host->setup_volumes(s->k, s->pod, &e) < 0) {
@@ -134,6 +138,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 {
 	struct kpod *p = s->p;
 	struct err e = ERR_INIT;
+	struct sv why;
 
 	if (s->x.sandbox) {
 		p->sandbox_failures = 0;
@@ -151,6 +156,12 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 				return -1;
 		kpod_event(p, NULL, "Normal", "SandboxChanged",
 			   "Pod sandbox changed, it will be killed and re-created.");
+	}
+	if (!pod_host_network(s->pod) && !node_network_ready(s->k, s->a, &why)) { /* kicked when it is */
+		if (why.n && !p->network_waited)
+			kpod_event(p, NULL, "Warning", "NetworkNotReady", "network is not ready: %.*s", SV_ARG(why));
+		p->network_waited |= why.n > 0;
+		return 0;
 	}
 	if (pod_sandbox_start(p, s->a, s->pod, &s->x, &e) < 0) {
 		p->sandbox_failures++;
@@ -177,6 +188,11 @@ static void prune(struct sync *s, struct sv name)
 			kubelet_forget_container(s->k, rc->id);
 }
 
+static bool config_error(const struct kcont *c)
+{
+	return c->wait_reason && !strcmp(c->wait_reason, "CreateContainerConfigError");
+}
+
 static int start_container(struct sync *s, const struct val *spec, bool init, struct kcont *c, struct err *err)
 {
 	struct err e = ERR_INIT;
@@ -190,6 +206,8 @@ static int start_container(struct sync *s, const struct val *spec, bool init, st
 	if (pod_container_start(s->p, s->a, s->pod, spec, init, &s->x, ref, &e) < 0) {
 		kpod_event(s->p, spec, "Warning", "Failed", "Error: %s", err_msg(&e));
 		err_release(&e);
+		if (config_error(c)) /* somebody else is to mend it: no reason to wait ever longer */
+			c->backoff_ns = 0;
 		backoff_next(&c->backoff_ns, &c->backoff_at_ns, env_mono_ns(s->k->env));
 		wake(s, c->backoff_ns);
 		return 0;
@@ -286,7 +304,8 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 			wake(s, left);
 			return CONT_PENDING;
 		}
-	} else if (!rc && c->wait_reason && backoff_active(c->backoff_ns, c->backoff_at_ns, c->backoff_at_ns, now)) {
+	} else if (!rc && c->wait_reason && !(s->refresh && config_error(c)) &&
+		   backoff_active(c->backoff_ns, c->backoff_at_ns, c->backoff_at_ns, now)) {
 		wake(s, c->backoff_ns - (now - c->backoff_at_ns)); /* its creation failed a moment ago */
 		return CONT_PENDING;
 	}
@@ -401,6 +420,9 @@ static int sync_stopping(struct sync *s, struct err *err)
 		if (s->k->host->pod_cgroup(s->k, s->pod, false, err) < 0)
 			return -1;
 		p->torn_down = true;
+		if (p->watching)
+			config_watch_drop(s->k->configs, p, s->pod);
+		p->watching = false;
 	}
 	p->state = POD_STOPPED;
 	return 0;

@@ -33,6 +33,17 @@ static void set_terminated(struct arena *a, struct val *state, const struct rt_c
 	val_set_strf(a, t, F_containerID, "containerd://%.*s", SV_ARG(c->id));
 }
 
+static void set_unknown(struct arena *a, struct val *state, const char *message)
+{
+	struct val *t = val_set_map(a, state, F_terminated);
+
+	val_set_int(a, t, F_exitCode, 137);
+	val_set_cstr(a, t, F_reason, "ContainerStatusUnknown");
+	val_set_cstr(a, t, F_message, message);
+	val_set(a, t, F_startedAt, val_new_null(a));
+	val_set(a, t, F_finishedAt, val_new_null(a));
+}
+
 static void set_waiting(struct arena *a, struct val *state, const char *reason, const char *message)
 {
 	struct val *w = val_set_map(a, state, F_waiting);
@@ -77,6 +88,8 @@ static struct val *container_status(struct arena *a, const struct status_input *
 	struct val *s = val_new_map(a), *state, *last;
 	const struct rt_container *cur = c->cur;
 	bool running = cur && cur->state == RT_RUNNING;
+	/* It ran, and the runtime forgot it: a node that was cleaned up or rebuilt. Its successor is a restart. */
+	bool lost = !cur && !in->terminal && val_get(old, F_state, F_running);
 	bool ready = c->init && !c->sidecar ? finished(c) && cur->exit_code == 0 : running && c->ready;
 
 	val_set_str(a, s, F_name, val_get_str(c->spec, F_name));
@@ -88,13 +101,7 @@ static struct val *container_status(struct arena *a, const struct status_input *
 		set_terminated(a, state, cur, c->term_message);
 	} else if (in->terminal && (!cur || cur->state != RT_EXITED) && val_get(old, F_state, F_running)) {
 		/* It ran, the pod ended, and the runtime has no record of how. */
-		struct val *t = val_set_map(a, state, F_terminated);
-
-		val_set_int(a, t, F_exitCode, 137);
-		val_set_cstr(a, t, F_reason, "ContainerStatusUnknown");
-		val_set_cstr(a, t, F_message, "The container could not be located when the pod was terminated");
-		val_set(a, t, F_startedAt, val_new_null(a));
-		val_set(a, t, F_finishedAt, val_new_null(a));
+		set_unknown(a, state, "The container could not be located when the pod was terminated");
 	} else if (!cur && in->terminal && val_get(old, F_state, F_terminated)) {
 		state = val_clone(a, val_get(old, F_state));
 	} else {
@@ -109,13 +116,16 @@ static struct val *container_status(struct arena *a, const struct status_input *
 		set_terminated(a, last, cur, c->term_message);
 	else if (c->prev && c->prev->state == RT_EXITED)
 		set_terminated(a, last, c->prev, c->prev_message);
+	else if (lost)
+		set_unknown(a, last,
+			    "The container could not be located when the pod was looked at; it used to be running");
 	else if (!c->prev && val_get(old, F_lastState, F_terminated) &&
 		 val_get_int(old, 0, F_restartCount) == c->restart_count)
 		last = val_clone(a, val_get(old, F_lastState));
 	val_set(a, s, F_state, state);
 	val_set(a, s, F_lastState, last);
 	val_set_bool(a, s, F_ready, ready);
-	val_set_int(a, s, F_restartCount, c->restart_count);
+	val_set_int(a, s, F_restartCount, c->restart_count + lost);
 	val_set_str(a, s, F_image, cur && cur->image.n ? cur->image : val_get_str(c->spec, F_image));
 	val_set_str(a, s, F_imageID, cur ? cur->image_ref : SV(""));
 	if (cur)

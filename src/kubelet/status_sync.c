@@ -108,7 +108,8 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 		.host_ip = p->k->node_ip,
 		.sandbox_ready = x->sandbox != NULL,
 		.terminal = p->state == POD_STOPPED && p->terminal,
-		.reason = p->forced_reason,
+		/* Failed is final: not said while something runs. */
+		.reason = p->state == POD_STOPPED ? p->forced_reason : NULL,
 		.message = p->forced_message,
 		.now_ns = env_now_ns(p->k->env),
 		.start_ns = p->started_ns,

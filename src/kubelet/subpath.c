@@ -26,10 +26,13 @@ int subpath_open(const char *root, struct sv sub, struct err *err)
 	_cleanup_close_ int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct sv rest = sub, part;
 	const char *so_far = "";
+	struct stat st;
 	int fd;
 
 	if (dir < 0)
 		return err_set_errno(err, errno, "opening volume '%s'", root);
+	if (fstat(dir, &st) < 0)
+		return err_set_errno(err, errno, "looking at volume '%s'", root);
 	if (sub.n && sub.p[0] == '/')
 		return err_set(err, ERR_INVALID, "subPath '%.*s' is absolute", SV_ARG(sub));
 	while (sv_split(&rest, '/', &part)) {
@@ -44,8 +47,13 @@ int subpath_open(const char *root, struct sv sub, struct err *err)
 			return err_set_errno(err, errno, "subPath '%.*s' leaves its volume or is no directory",
 					     SV_ARG(sub));
 		/* Made only when there is nothing of that name: mkdirat does not follow the last component. */
-		if (mkdirat(parent, arena_cstr(&a, part), 0750) < 0 && errno != EEXIST && errno != EROFS)
+		if (mkdirat(parent, arena_cstr(&a, part), 0700) == 0) {
+			/* Who may write to the volume may write there: chmod, as mkdir is subject to the umask. */
+			if (fchmodat(parent, arena_cstr(&a, part), st.st_mode & 07777, 0) < 0)
+				return err_set_errno(err, errno, "making subPath '%.*s'", SV_ARG(sub));
+		} else if (errno != EEXIST && errno != EROFS) {
 			return err_set_errno(err, errno, "making subPath '%.*s'", SV_ARG(sub));
+		}
 		so_far = arena_printf(&a, "%s%s%.*s", so_far, *so_far ? "/" : "", SV_ARG(part));
 	}
 	fd = open_below(dir, *so_far ? so_far : ".", O_PATH);

@@ -124,7 +124,6 @@ def config_reaches_containers(c):
     token = c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/token")
     equal(token.count("."), 2)
     equal(c.kubectl("exec", *NS, pod, "--", "cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace"), "hello")
-    # the change is looked for later, in volumes_follow
     c.kubectl("patch", "cm", "hello-pages", *NS, "--type=merge", "-p", '{"data":{"color":"green"}}')
 
 
@@ -351,7 +350,56 @@ spec:
 
 def volumes_follow(c):
     pod = ready_pods(c)[0]["metadata"]["name"]
-    wait_for("the volume to follow", lambda: c.kubectl("exec", *NS, pod, "--", "cat", "/config/color") == "green", 120, 1)
+    # without a watch it would be the sweep, once a minute
+    wait_for("the volume to follow", lambda: c.kubectl("exec", *NS, pod, "--", "cat", "/config/color") == "green", 20, 0.1)
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: early, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: v, configMap: {name: later}}]
+  containers:
+  - {name: c, image: "docker.io/caravel/demo:1", command: ["sleep", "1000"], volumeMounts: [{name: v, mountPath: /v}]}
+""")
+    wait_for("FailedMount", lambda: "FailedMount" in c.kubectl("describe", "pod", "early", *NS))
+    c.kubectl("create", "cm", "later", *NS, "--from-literal=k=v")
+    wait_for("it to run", lambda: c.get("pod", "early", *NS)["status"]["phase"] == "Running", 8)
+    c.kubectl("delete", "pod", "early", *NS)
+
+
+def hosts_and_users(c):
+    """Pods that are not the usual kind: on the node's network, as another user below a volume."""
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: host, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  hostNetwork: true
+  hostPID: true
+  containers:
+  - {name: c, image: "docker.io/caravel/demo:1", command: ["sleep", "1000"], securityContext: {privileged: true}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  securityContext: {runAsUser: 1000, runAsGroup: 1001, fsGroup: 2222}
+  volumes: [{name: v, emptyDir: {}}]
+  containers:
+  - name: c
+    image: docker.io/caravel/demo:1
+    command: ["sh", "-c", "touch /v/file && sleep 1000"]
+    volumeMounts: [{name: v, mountPath: /v, subPath: a/b}]
+""")
+    for name in ("host", "user"):
+        wait_for("it to run", lambda n=name: c.get("pod", n, *NS)["status"]["phase"] == "Running")
+    with open("/proc/sys/kernel/hostname", encoding="utf-8") as f:
+        equal(c.kubectl("exec", *NS, "host", "--", "hostname"), f.read())
+    contains(c.kubectl("exec", *NS, "user", "--", "sh", "-c", "id; ls -ln /v"), "uid=1000 gid=1001", "1000     2222")
+    c.kubectl("delete", "pod", "host", "user", *NS)
 
 
 def the_namespace_goes(c):
@@ -374,7 +422,7 @@ if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
              an_unready_pod_leaves_its_service, a_killed_server_adopts, images_are_imported, deletion_waits_for_grace,
-             volumes_follow, the_namespace_goes, stop_leaves_nothing]
+             volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing]
     why = node_possible()
     if why:
         def no_node(_):

@@ -313,10 +313,12 @@ static void test_subpath_stays_inside(void **state)
 	OK(symlink("../out", arena_printf(&A, "%s/link", vol)));
 	OK(symlink("/etc", arena_printf(&A, "%s/abs", vol)));
 	OK(symlink("a", arena_printf(&A, "%s/inside", vol)));
+	OK(chmod(vol, 02777));
 	OK(fd = subpath_open(vol, SV("a/b"), &e_));
 	OK(fstat(fd, &x));
 	OK(stat(arena_printf(&A, "%s/a/b", vol), &y));
 	assert_true(x.st_ino == y.st_ino);
+	assert_int_equal(x.st_mode & 07777, 02777); /* the volume's: whoever may write there may write here */
 	close(fd);
 	OK(fd = subpath_open(vol, SV("inside/b"), &e_)); /* a link that stays in is fine */
 	close(fd);

@@ -451,6 +451,64 @@ static void test_deadline(void **state)
 	p = pod(w, "late");
 	assert_val(phase(p), "Failed");
 	assert_val(val_get(p, F_status, F_reason), "DeadlineExceeded");
+	assert_non_null(val_get(cs(p, 0), F_state, F_terminated));
+}
+
+/* A pod is not said to have failed while something of it still runs. */
+static void test_deadline_waits_for_the_end(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	runtime_fake_ignore_term(w->rt, true);
+	make(w, "late",
+	     "\"activeDeadlineSeconds\":5,\"terminationGracePeriodSeconds\":20,"
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	p = pod(w, "late");
+	assert_val(phase(p), "Running");
+	assert_non_null(val_get(cs(p, 0), F_state, F_running));
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	p = pod(w, "late");
+	assert_val(phase(p), "Failed");
+	assert_int_equal(val_get_int(cs(p, 0), 0, F_state, F_terminated, F_exitCode), 137);
+}
+
+/* What a pod refers to and is not there is somebody else's to mend: the wait for it does not grow. */
+static void test_missing_config_is_looked_for_again(void **state)
+{
+	struct world *w = *state;
+
+	make(w, "asks",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"env\":[{\"name\":\"X\",\"valueFrom\":"
+	     "{\"configMapKeyRef\":{\"name\":\"cm\",\"key\":\"k\"}}}]}]");
+	rig_run(w->rig, 300 * NS_PER_SEC);
+	assert_val(val_get(cs(pod(w, "asks"), 0), F_state, F_waiting, F_reason), "CreateContainerConfigError");
+	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/configmaps",
+	       "{\"metadata\":{\"name\":\"cm\"},\"data\":{\"k\":\"v\"}}");
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_val(phase(pod(w, "asks")), "Running");
+}
+
+static void test_waits_for_the_network(void **state)
+{
+	struct world *w = *state;
+	size_t sandboxes = runtime_fake_calls(w->rt, "run_sandbox"), events = 0;
+
+	runtime_fake_network(w->rt, false);
+	rig_run(w->rig, 15 * NS_PER_SEC); /* the node's status has seen it */
+	make(w, "waits", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	make(w, "host", "\"hostNetwork\":true,\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	assert_val(phase(pod(w, "waits")), "Pending");
+	assert_val(phase(pod(w, "host")), "Running");
+	assert_int_equal(runtime_fake_calls(w->rt, "run_sandbox"), sandboxes + 1);
+	VAL_EACH(val_member(expect(w->rig, 200, "GET", "/api/v1/namespaces/default/events", NULL), F_items), e)
+		events += val_is(val_member(e, F_reason), "NetworkNotReady");
+	assert_int_equal(events, 1);
+	runtime_fake_network(w->rt, true);
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	assert_val(phase(pod(w, "waits")), "Running");
 }
 
 static void test_runtime_failures_are_retried(void **state)
@@ -519,6 +577,9 @@ int main(void)
 		T(test_images),
 		T(test_sandbox_dies),
 		T(test_deadline),
+		T(test_deadline_waits_for_the_end),
+		T(test_missing_config_is_looked_for_again),
+		T(test_waits_for_the_network),
 		T(test_runtime_failures_are_retried),
 		T(test_orphans_are_removed),
 		T(test_many),

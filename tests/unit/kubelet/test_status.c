@@ -163,6 +163,13 @@ static void test_lost_container(void **state)
 	(void)state;
 	assert_sv(val_get_str(s, F_state, F_terminated, F_reason), "ContainerStatusUnknown");
 	assert_int_equal(val_get_int(s, 0, F_state, F_terminated, F_exitCode), 137);
+	/* The pod goes on: its next instance is a restart, and that is said before it is there. */
+	in.terminal = false;
+	c.restart_count = 2;
+	s = val_at(val_member(status_compute(&A, &in), F_containerStatuses), 0);
+	assert_non_null(val_get(s, F_state, F_waiting));
+	assert_sv(val_get_str(s, F_lastState, F_terminated, F_reason), "ContainerStatusUnknown");
+	assert_int_equal(val_get_int(s, 0, F_restartCount), 3);
 }
 
 static void test_patch(void **state)
