@@ -42,6 +42,9 @@ start)
 		tour
 		exit 0
 	fi
+	# Another server's answers would pass for ours.
+	! (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null ||
+		die "port $port is in use by another program; choose one with 'make run PORT=...', or stop it"
 	mkdir -p -m 700 "$data"
 	say "starting a one-node cluster; its log is $log"
 	setsid "$caravel" server --data-dir "$data" --https-listen-port "$port" --write-kubeconfig "$kubeconfig" \
@@ -67,6 +70,7 @@ start)
 	die "the node did not become Ready within a minute; see $log"
 	;;
 stop)
+	[ ! -d "$data" ] || [ "$(id -u)" -eq 0 ] || die "the node was started by root, and root must stop it"
 	if running; then
 		say "stopping the server (pid $pid)"
 		kill -TERM "$pid"
