@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -327,6 +328,9 @@ int cmd_server(int argc, char **argv)
 	size_t n;
 	int rc;
 
+	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
+	 * server's memory. Two are enough for these threads, which mostly wait. */
+	(void)mallopt(M_ARENA_MAX, 2);
 	defaults(&s.o);
 	n = option_table(&s.o, table);
 	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
