@@ -290,8 +290,12 @@ struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err)
 	type = pb_get_sv(unknown, 1);
 	api_version = pb_get_sv(type, 1);
 	kind = pb_get_sv(type, 2);
-	s = kind.n < 256 && api_version.n < 256 ? find_type(a, api_version, kind) : NULL;
+	s = kind.n < 256 && api_version.n < 256 && utf8_valid(kind) && utf8_valid(api_version)
+		? find_type(a, api_version, kind)
+		: NULL;
 	if (!s) {
+		if (!utf8_valid(kind) || !utf8_valid(api_version))
+			kind = api_version = SV("");
 		err_set(err, ERR_BAD_REQUEST, "no kind \"%.*s\" is registered for version \"%.*s\"",
 			(int)MIN(kind.n, (size_t)256), kind.p ? kind.p : "", (int)MIN(api_version.n, (size_t)256),
 			api_version.p ? api_version.p : "");
