@@ -278,3 +278,41 @@ bool val_equal(const struct val *a, const struct val *b)
 		return false;
 	}
 }
+
+/* The API leaves some empty members away and writes others out: both mean the same. */
+static bool empty(const struct val *v)
+{
+	switch (val_type(v)) {
+	case VAL_NULL:
+		return true;
+	case VAL_STR:
+		return v->n == 0;
+	case VAL_LIST:
+	case VAL_MAP:
+		return val_len(v) == 0;
+	default:
+		return false;
+	}
+}
+
+bool val_same(const struct val *x, const struct val *y)
+{
+	if (val_type(x) == VAL_MAP && val_type(y) == VAL_MAP) {
+		VAL_EACH_MEMBER(x, m)
+			if (!val_same(m.value, val_member_sv(y, m.key)))
+				return false;
+		VAL_EACH_MEMBER(y, m)
+			if (!empty(m.value) && !val_member_sv(x, m.key))
+				return false;
+		return true;
+	}
+	if (val_type(x) == VAL_LIST && val_type(y) == VAL_LIST) {
+		if (val_len(x) != val_len(y))
+			return false;
+		for (size_t i = 0; i < val_len(x); i++)
+			if (!val_same(val_at(x, i), val_at(y, i)))
+				return false;
+		return true;
+	}
+	return (empty(x) && empty(y)) || (x && y && val_equal(x, y));
+}

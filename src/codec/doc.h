@@ -137,6 +137,9 @@ bool val_iter_next(struct val_iter *it);
 
 /* Deep equality: maps as sets of members, an int and a float as doubles, raw by its parsed value. */
 bool val_equal(const struct val *a, const struct val *b);
+/* Deep equality where an absent member, a null and an empty string, list or map are one: what the API leaves out
+ * or writes out as it likes. */
+bool val_same(const struct val *x, const struct val *y);
 
 /* Is v nested more than depth levels of lists and maps? Itself looks no deeper than that. */
 bool val_deeper_than(const struct val *v, unsigned depth);

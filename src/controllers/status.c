@@ -14,44 +14,6 @@ bool time_get(const struct val *v, int64_t *ret_ns)
 	return val_type(v) == VAL_STR && time_parse(val_str(v), ret_ns);
 }
 
-static bool nothing(const struct val *v)
-{
-	switch (val_type(v)) {
-	case VAL_NULL:
-		return true;
-	case VAL_STR:
-	case VAL_LIST:
-	case VAL_MAP:
-		return v->n == 0;
-	default:
-		return false;
-	}
-}
-
-bool val_same(const struct val *x, const struct val *y)
-{
-	if (nothing(x) || nothing(y))
-		return nothing(x) && nothing(y);
-	if (val_type(x) == VAL_MAP && val_type(y) == VAL_MAP) {
-		VAL_EACH_MEMBER(x, m)
-			if (!val_same(m.value, val_member_sv(y, m.key)))
-				return false;
-		VAL_EACH_MEMBER(y, m)
-			if (!nothing(m.value) && nothing(val_member_sv(x, m.key)))
-				return false;
-		return true;
-	}
-	if (val_type(x) == VAL_LIST && val_type(y) == VAL_LIST) {
-		if (val_len(x) != val_len(y))
-			return false;
-		for (size_t i = 0; i < val_len(x); i++)
-			if (!val_same(val_at(x, i), val_at(y, i)))
-				return false;
-		return true;
-	}
-	return val_equal(x, y);
-}
-
 void status_int(struct arena *a, struct val *map, enum sym key, int64_t n)
 {
 	if (val_int_or(val_member(map, key), 0) != n)

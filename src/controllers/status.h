@@ -18,9 +18,6 @@ static inline int err_forgive(struct err *err)
 	return 0;
 }
 
-/* Deep equality where an absent member, a null and an empty string, list or map are one. */
-bool val_same(const struct val *x, const struct val *y);
-
 struct sv time_text(struct arena *a, int64_t ns);    /* metav1.Time */
 bool time_get(const struct val *v, int64_t *ret_ns); /* false when absent or malformed */
 

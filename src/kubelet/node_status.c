@@ -248,7 +248,7 @@ static bool same_status(const struct val *x, const struct val *y)
 	const struct val *cx = val_member(x, F_conditions);
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		if (!status_same(val_member(x, fields[i]), val_member(y, fields[i])))
+		if (!val_same(val_member(x, fields[i]), val_member(y, fields[i])))
 			return false;
 	VAL_EACH(cx, c) {
 		const struct val *d = NULL;

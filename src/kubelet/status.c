@@ -339,44 +339,6 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 
 /* --- what to send --- */
 
-/* The API leaves some empty members away and writes others out: both mean the same. */
-static bool empty(const struct val *v)
-{
-	switch (val_type(v)) {
-	case VAL_NULL:
-		return true;
-	case VAL_STR:
-		return v->n == 0;
-	case VAL_LIST:
-	case VAL_MAP:
-		return val_len(v) == 0;
-	default:
-		return false;
-	}
-}
-
-bool status_same(const struct val *x, const struct val *y)
-{
-	if (val_type(x) == VAL_MAP && val_type(y) == VAL_MAP) {
-		VAL_EACH_MEMBER(x, m)
-			if (!status_same(m.value, val_member_sv(y, m.key)))
-				return false;
-		VAL_EACH_MEMBER(y, m)
-			if (!empty(m.value) && !val_member_sv(x, m.key))
-				return false;
-		return true;
-	}
-	if (val_type(x) == VAL_LIST && val_type(y) == VAL_LIST) {
-		if (val_len(x) != val_len(y))
-			return false;
-		for (size_t i = 0; i < val_len(x); i++)
-			if (!status_same(val_at(x, i), val_at(y, i)))
-				return false;
-		return true;
-	}
-	return (empty(x) && empty(y)) || (x && y && val_equal(x, y));
-}
-
 /* Lists merged by a key in a strategic merge patch: entries to set, and directives for those to drop. */
 static void merge_list(struct arena *a, struct val *patch, enum sym field, enum sym key, const struct val *old,
 		       const struct val *want, bool drop_others)
@@ -389,7 +351,7 @@ static void merge_list(struct arena *a, struct val *patch, enum sym field, enum 
 		VAL_EACH(old, o)
 			if (sv_eq(val_get_str(o, key), val_get_str(w, key)))
 				before = o;
-		if (before && status_same(before, w))
+		if (before && val_same(before, w))
 			continue;
 		/* The patch merges into the old entry: what it had and we do not say is nulled. */
 		if (before) {
@@ -436,7 +398,7 @@ struct val *status_patch(struct arena *a, const struct val *old, const struct va
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
 		const struct val *o = val_member(old, ours[i]), *w = val_member(want, ours[i]);
 
-		if (w && !(o && status_same(o, w)) && !(val_type(w) == VAL_NULL && !o))
+		if (w && !(o && val_same(o, w)) && !(val_type(w) == VAL_NULL && !o))
 			val_set(a, patch, ours[i], w);
 		else if (!w && o && val_type(o) != VAL_NULL && (ours[i] == F_reason || ours[i] == F_message))
 			val_set(a, patch, ours[i], val_new_null(a));

@@ -37,5 +37,3 @@ struct val *status_compute(struct arena *a, const struct status_input *in);
 /* The merge that turns `old` into `want`, for a strategic merge patch of the status subresource: NULL when they
  * say the same. Conditions and addresses of others are left alone. */
 struct val *status_patch(struct arena *a, const struct val *old, const struct val *want);
-/* Deep equality where null, "", [], {} and absent are one. */
-bool status_same(const struct val *x, const struct val *y);

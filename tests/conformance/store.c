@@ -26,23 +26,7 @@ static const struct backend *current_backend;
 
 static int setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof(*k));
-
-	k->backend = current_backend;
-	kit_mkdir(k->dir);
-	k->s = kit_open(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct kit *k = *state;
-
-	store_close(k->s);
-	kit_rmdir(k->dir);
-	free(k);
-	return 0;
+	return kit_setup(state, current_backend);
 }
 
 #define STORE(state) (((struct kit *)*(state))->s)
@@ -527,31 +511,31 @@ static void test_lock(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_revisions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cas, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_range_bounds, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_range_old, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stats, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reentry, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_in_flight, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_close_finishes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_basic, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_many, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_cookie, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_old, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_future, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_watch_meanwhile, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unwatch, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_compact, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_compact_tombstones, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_compact_lagging_watch, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_model, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reopen, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fresh, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_revisions, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_cas, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_range_bounds, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_range_old, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_limits, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_stats, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_reentry, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_threads, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_in_flight, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_close_finishes, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_basic, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_many, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_order, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_cookie, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_old, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_future, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_watch_meanwhile, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_unwatch, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_compact, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_compact_tombstones, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_compact_lagging_watch, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_model, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_reopen, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_lock, setup, kit_teardown),
 	};
 	const char *only = getenv("STORE");
 	int failed = 0, ran = 0;

@@ -278,3 +278,24 @@ static _unused_ void flight_wait(struct flight *f, size_t open)
 		pthread_cond_wait(&f->cond, &f->mu);
 	pthread_mutex_unlock(&f->mu);
 }
+
+static _unused_ int kit_setup(void **state, const struct backend *b)
+{
+	struct kit *k = xcalloc(1, sizeof(*k));
+
+	k->backend = b;
+	kit_mkdir(k->dir);
+	k->s = kit_open(k);
+	*state = k;
+	return 0;
+}
+
+static _unused_ int kit_teardown(void **state)
+{
+	struct kit *k = *state;
+
+	store_close(k->s);
+	kit_rmdir(k->dir);
+	free(k);
+	return 0;
+}

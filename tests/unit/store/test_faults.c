@@ -42,23 +42,7 @@ static const struct backend backend = { "lmdb", true, open_lmdb };
 
 static int setup(void **state)
 {
-	struct kit *k = xcalloc(1, sizeof(*k));
-
-	k->backend = &backend;
-	kit_mkdir(k->dir);
-	k->s = kit_open(k);
-	*state = k;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct kit *k = *state;
-
-	store_close(k->s);
-	kit_rmdir(k->dir);
-	free(k);
-	return 0;
+	return kit_setup(state, &backend);
 }
 
 static void copy_file(const char *from, const char *to, const char *name)
@@ -253,10 +237,10 @@ static void test_map_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_sync_fails, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_write_fails, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_map_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sync_fails, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_write_fails, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_disk_full, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_map_full, setup, kit_teardown),
 	};
 
 	wal_io.fdatasync = faulty_fdatasync;
