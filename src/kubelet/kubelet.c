@@ -377,8 +377,8 @@ static void on_update(struct obj *old, struct obj *neu, void *ctx)
 		pod_seen(k, old, true, false);
 	/* What volumes of kind downwardAPI show and may change. */
 	pod_seen(k, neu, false,
-		 !status_same(obj_labels(old), obj_labels(neu)) ||
-		     !status_same(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations)));
+		 !val_same(obj_labels(old), obj_labels(neu)) ||
+		     !val_same(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations)));
 }
 
 static void on_delete(struct obj *o, void *ctx)
