@@ -38,6 +38,12 @@ static void commit_wait_done(const struct store_result *r, void *ctx)
 	pthread_mutex_unlock(&w->mu);
 }
 
+void store_gather(struct store *s, bool on)
+{
+	if (s->ops->gather)
+		s->ops->gather(s, on);
+}
+
 int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret_rev, struct err *err)
 {
 	struct commit_wait cw = { .mu = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .err = err };

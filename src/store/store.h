@@ -106,6 +106,10 @@ struct store_ops {
 
 	/* Queues a write; done(r, ctx) is called exactly once. */
 	void (*commit)(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx);
+	/* Between gather(true) and gather(false) queued writes may be held back, so that many of one
+	 * caller share a sync. Only the caller that gathers may wait for an answer, and only after
+	 * gather(false). May be NULL: a backend that has nothing to gain. */
+	void (*gather)(struct store *s, bool on);
 
 	/* Reports every change to keys in [from, to) after revision since, in revision order,
 	 * each exactly once, until unwatch. ERR_EXPIRED when since lies before the compaction.
@@ -145,6 +149,7 @@ struct store *store_lmdb_open(struct env *env, const char *dir, size_t map_size,
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
 		int64_t *ret_rev, struct err *err);
 void store_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx);
+void store_gather(struct store *s, bool on);
 /* Waits for the answer: never call it from a loop thread or a store callback. 1: applied,
  * 0: expectation did not hold, -1: failed. */
 int store_commit_wait(struct store *s, const struct store_write *w, int64_t *ret_rev, struct err *err);

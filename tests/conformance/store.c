@@ -432,6 +432,40 @@ static void test_in_flight(void **state)
 	free(got);
 }
 
+static void gather_some(struct store *s, struct flight *f, int from, int to)
+{
+	char key[32];
+
+	store_gather(s, true);
+	for (int i = from; i < to; i++) {
+		struct store_write w = { .key = sv_make(key, (size_t)snprintf(key, sizeof(key), "g/%04d", i)),
+					 .value = SV("v") };
+
+		flight_commit(f, s, &w);
+	}
+}
+
+/* Gathered writes are answered once the gathering is over, more of them than one sync takes. */
+static void test_gather(void **state)
+{
+	struct kit *k = *state;
+	struct flight f = FLIGHT_INIT;
+
+	gather_some(k->s, &f, 0, 700);
+	assert_int_equal(now_rev(k->s), f.ok + 1); /* reading goes on */
+	store_gather(k->s, false);
+	flight_wait(&f, 0);
+	assert_int_equal(f.ok, 700);
+	assert_list(k->s, "g/0699", "", 0, 0, "g/0699=v@701/701 ");
+	assert_int_equal(put(k->s, "g/after", "v", 0), 702); /* and no write waits any more */
+
+	gather_some(k->s, &f, 700, 800); /* closing does not wait for the gatherer */
+	k->s = store_close(k->s);
+	assert_int_equal(f.open, 0);
+	assert_int_equal(f.ok, 800);
+	k->s = kit_open(k);
+}
+
 static void test_close_finishes(void **state)
 {
 	struct kit *k = *state;
@@ -521,6 +555,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reentry, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_in_flight, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_gather, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_close_finishes, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_basic, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_watch_many, setup, kit_teardown),

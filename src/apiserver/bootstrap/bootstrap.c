@@ -344,14 +344,18 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	int rc;
 
 	batch_init(&b, s);
+	store_gather(s->store, true);
 	namespaces(&b);
-	wait_all(&b); /* what follows lives in them */
+	store_gather(s->store, false);
+	wait_all(&b);		      /* what follows lives in them */
+	store_gather(s->store, true); /* a hundred objects, one sync */
 	rc = policy(&b, &b.err);
 	if (rc == 0) {
 		priority_classes(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
 	}
+	store_gather(s->store, false);
 	wait_all(&b);
 	return batch_end(&b, err);
 }

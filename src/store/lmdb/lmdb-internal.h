@@ -33,6 +33,7 @@ struct lmdb_store {
 	uint64_t live;			   /* keys at rev */
 	struct db_meta meta;		   /* as in the database */
 	int64_t compact_want;		   /* the checkpointer shall compact up to here */
+	bool gathering;			   /* writes wait for more of them */
 	bool freeze_wanted, expire, probe; /* jobs for the writer */
 	bool burst;			   /* memory was used since the checkpointer last gave it back */
 	bool ckpt_poke;			   /* try again although the last attempt failed */

@@ -274,7 +274,19 @@ static void lmdb_commit(struct store *store, const struct store_write *w, store_
 		*r->why = why;
 	}
 	list_add_tail(&s->queue, &r->link);
-	pthread_cond_signal(&s->work);
+	if (!s->gathering)
+		pthread_cond_signal(&s->work);
+	pthread_mutex_unlock(&s->mu);
+}
+
+static void lmdb_gather(struct store *store, bool on)
+{
+	struct lmdb_store *s = LMDB_STORE(store);
+
+	pthread_mutex_lock(&s->mu);
+	s->gathering = on;
+	if (!on)
+		pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->mu);
 }
 
@@ -418,6 +430,7 @@ static const struct store_ops lmdb_ops = {
 	.name = "lmdb",
 	.range = lmdb_range,
 	.commit = lmdb_commit,
+	.gather = lmdb_gather,
 	.watch = lmdb_watch,
 	.unwatch = lmdb_unwatch,
 	.compact = lmdb_compact,

@@ -372,6 +372,12 @@ static void writer_refuse(struct list *taken, const struct err *why)
 	}
 }
 
+/* Lock held. */
+static bool writer_has_writes(const struct lmdb_store *s)
+{
+	return !list_empty(&s->queue) && (!s->gathering || s->stopping);
+}
+
 void writer_main(void *ctx)
 {
 	struct lmdb_store *s = ctx;
@@ -389,7 +395,7 @@ void writer_main(void *ctx)
 		}
 		if (s->stopping && list_empty(&s->queue))
 			break;
-		if (list_empty(&s->queue) && !expire && !probe && !watchers_lagging(&s->watchers)) {
+		if (!writer_has_writes(s) && !expire && !probe && !watchers_lagging(&s->watchers)) {
 			/* Nothing to do: give memory back rather than keep a large overlay. */
 			if (s->active && s->active->bytes > GEN_IDLE_BYTES && list_empty(&s->frozen))
 				writer_freeze(s);
@@ -399,7 +405,9 @@ void writer_main(void *ctx)
 			continue;
 		}
 		s->expire = s->probe = false;
-		writer_take(s, &taken);
+		list_init(&taken);
+		if (writer_has_writes(s))
+			writer_take(s, &taken);
 		if (snap_open(s, true, &sn, &err) < 0) {
 			pthread_mutex_unlock(&s->mu);
 			writer_refuse(&taken, &err);
