@@ -196,7 +196,7 @@ static int list_parts(struct arena *a, struct ftype t, const struct val *v, bool
 static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum sym sym, struct sv key,
 		       const struct val *v)
 {
-	ps->p[ps->n] = (struct fpart){ .text = arena_svf(a, "f:%.*s", SV_ARG(key)),
+	ps->p[ps->n] = (struct fpart){ .text = fset_field_text(a, key),
 				       .v = v,
 				       .sym = sym,
 				       .key = key,
@@ -208,21 +208,24 @@ static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum 
 int fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, bool strict, struct fparts *ret,
 	      struct err *err)
 {
-	size_t fields = t.shape == SHAPE_STRUCT && zeros ? t.schema->n_fields : 0;
+	size_t fields = t.shape == SHAPE_STRUCT && zeros ? t.schema->n_fields : 0, n_zero = 0;
 
 	*ret = (struct fparts){ 0 };
 	if (ftype_is_list(t))
 		return list_parts(a, t, v, strict, ret, err);
 	if (!v)
 		return 0; /* nothing is printed of what is absent */
-	ret->p = ARENA_ARRAY(a, struct fpart, val_len(v) + fields + 1);
+	/* Few of a large struct's fields are printed when unset: room for those, not for all. */
+	for (size_t i = 0; i < fields; i++)
+		n_zero += zero_of(&t.schema->fields[i]) != NULL;
+	ret->p = ARENA_ARRAY(a, struct fpart, val_len(v) + n_zero + 1);
 	VAL_EACH_MEMBER(v, m)
 		add_member(a, ret, t, m.sym, m.key, m.value);
 	for (size_t i = 0; i < fields; i++) {
 		const struct field *f = &t.schema->fields[i];
-		const struct val *zero = val_member(v, f->sym) ? NULL : zero_of(f);
+		const struct val *zero = zero_of(f);
 
-		if (zero)
+		if (zero && !val_member(v, f->sym))
 			add_member(a, ret, t, f->sym, sym_name(f->sym), zero);
 	}
 	return 0;

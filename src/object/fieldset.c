@@ -154,18 +154,30 @@ const struct fset *fset_without(struct arena *a, const struct fset *x, const str
 	return combine(a, OP_WITHOUT, x, y);
 }
 
+struct sv fset_field_text(struct arena *a, struct sv name)
+{
+	char *p = arena_alloc(a, name.n + 3);
+
+	p[0] = 'f';
+	p[1] = ':';
+	if (name.n)
+		memcpy(p + 2, name.p, name.n);
+	p[name.n + 2] = '\0';
+	return sv_make(p, name.n + 2);
+}
+
 const struct fset *fset_of_path(struct arena *a, const char *dotted)
 {
 	const char *dot = strrchr(dotted, '.');
 	struct fset *s = fset_new(a);
 
-	fset_add(a, s, arena_svf(a, "f:%s", dot ? dot + 1 : dotted), true, NULL);
+	fset_add(a, s, fset_field_text(a, sv_from(dot ? dot + 1 : dotted)), true, NULL);
 	while (dot) {
 		char *head = arena_strndup(a, dotted, (size_t)(dot - dotted));
 		struct fset *up = fset_new(a);
 
 		dot = strrchr(head, '.');
-		fset_add(a, up, arena_svf(a, "f:%s", dot ? dot + 1 : head), false, s);
+		fset_add(a, up, fset_field_text(a, sv_from(dot ? dot + 1 : head)), false, s);
 		s = up;
 		dotted = head;
 	}

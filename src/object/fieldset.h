@@ -49,6 +49,8 @@ const struct fset *fset_difference(struct arena *a, const struct fset *x, const 
 /* The same, and what lies below a path of y goes too. */
 const struct fset *fset_without(struct arena *a, const struct fset *x, const struct fset *y);
 
+/* The edge of a struct's or map's member: "f:" and its name. */
+struct sv fset_field_text(struct arena *a, struct sv name);
 /* The set of one dotted path of field names ("metadata.labels"). */
 const struct fset *fset_of_path(struct arena *a, const char *dotted);
 
