@@ -330,7 +330,7 @@ int cmd_server(int argc, char **argv)
 
 	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
 	 * server's memory. Two are enough for these threads, which mostly wait. */
-	(void)mallopt(M_ARENA_MAX, 2);
+	(void)mallopt(M_ARENA_MAX, 4);
 	defaults(&s.o);
 	n = option_table(&s.o, table);
 	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
