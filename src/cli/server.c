@@ -329,7 +329,7 @@ int cmd_server(int argc, char **argv)
 	int rc;
 
 	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
-	 * server's memory. Two are enough for these threads, which mostly wait. */
+	 * server's memory. Two would do for memory, but threads that write at once then wait for each other. */
 	(void)mallopt(M_ARENA_MAX, 4);
 	defaults(&s.o);
 	n = option_table(&s.o, table);
