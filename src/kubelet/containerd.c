@@ -6,6 +6,7 @@
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
 #include "kubelet/runtime.h"
+#include "kubelet/shims.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -301,6 +302,35 @@ static int ensure_pause(struct containerd *c, struct runtime *rt, struct err *er
 	return image_import_bytes(c->socket, arena_printf(&a, "%s/containerd/tmp", c->data_dir), tar, err);
 }
 
+/* A shim of a sandbox in which nothing runs was being started when the daemon before this one was stopped: the
+ * daemon does not know it, or knows the sandbox, but not that it has a shim. */
+static void end_lost_shims(struct containerd *c, struct runtime *rt)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct rt_container *containers;
+	struct rt_sandbox *s;
+	size_t n, n_containers, keep = 0;
+	int killed = 0, more;
+
+	if (rt->ops->list_sandboxes(rt, &a, SV(""), &s, &n, NULL) < 0 ||
+	    rt->ops->list_containers(rt, &a, SV(""), &containers, &n_containers, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		bool used = s[i].ready;
+
+		for (size_t j = 0; j < n_containers; j++)
+			used |= containers[j].state == RT_RUNNING && sv_eq(containers[j].sandbox_id, s[i].id);
+		if (used)
+			s[keep++] = s[i];
+	}
+	while ((more = shims_kill(c->socket, s, keep)) > 0) { /* one may be just starting another */
+		killed += more;
+		wait_ms(10);
+	}
+	if (killed)
+		log_info(SYS, "ended shims of sandboxes in which nothing runs", "count", "%d", killed);
+}
+
 struct containerd *containerd_start(const struct containerd_opts *o, struct err *err)
 {
 	struct containerd *c = xcalloc(1, sizeof(*c));
@@ -333,6 +363,7 @@ struct containerd *containerd_start(const struct containerd_opts *o, struct err 
 	pthread_mutex_unlock(&c->lock);
 	if (rc < 0 || wait_ready(c, &rt, err) < 0)
 		goto fail;
+	end_lost_shims(c, rt);
 	rc = o->sandbox_image ? 0 : ensure_pause(c, rt, err);
 	rt->ops->free(rt);
 	if (rc == 0)

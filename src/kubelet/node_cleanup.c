@@ -6,11 +6,9 @@
 #include "kubelet/containerd.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/runtime.h"
+#include "kubelet/shims.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <net/if.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,30 +48,6 @@ static void remove_pods(struct runtime *rt, struct err *first)
 		}
 	}
 	note(first, &e);
-}
-
-/* Shims carry "-address <socket>" on their command line; killing one ends what it holds. Returns how many. */
-static int kill_shims(const char *socket)
-{
-	DIR *d = opendir("/proc");
-	int n = 0;
-
-	if (!d)
-		return 0;
-	for (struct dirent *e; (e = readdir(d));) {
-		_cleanup_(arena_release) struct arena a = ARENA_INIT;
-		struct sv cmd;
-
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    file_read(&a, arena_printf(&a, "/proc/%s/cmdline", e->d_name), 1 << 16, &cmd, NULL) < 0)
-			continue;
-		if (sv_find_sv(cmd, SV("containerd-shim")) < 0 || sv_find_sv(cmd, sv_from(socket)) < 0)
-			continue;
-		kill((pid_t)atoi(e->d_name), SIGKILL);
-		n++;
-	}
-	closedir(d);
-	return n;
 }
 
 static void remove_bridge(const char *bridge, struct err *e)
@@ -131,7 +105,7 @@ int node_cleanup(const struct node_cleanup_opts *o, struct err *err)
 	note(&first, &e);
 	if (o->cgroup_root && *o->cgroup_root)
 		cgroup_kill_all(o->cgroup_root);
-	for (int i = 0; i < 50 && kill_shims(socket); i++)
+	for (int i = 0; i < 50 && shims_kill(socket, NULL, 0); i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 20 * NS_PER_MS }, NULL);
 
 	remove_dir(run, &first);

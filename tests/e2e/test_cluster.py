@@ -296,6 +296,36 @@ def a_killed_server_adopts(c):
     contains(fetch(f"http://{ip}/"), "Hello")
 
 
+def shims(c):
+    """The container shims of this cluster's containerd."""
+    with open(os.path.join(c.dir, "data", "containerd", "config.toml"), encoding="utf-8") as f:
+        socket = re.search(r'"(/run/[^"]*/containerd.sock)"', f.read()).group(1)
+    n = 0
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{p}/cmdline", encoding="utf-8") as f:
+                words = f.read().split("\0")
+        except OSError:
+            continue
+        n += "containerd-shim" in words[0] and socket in words
+    return n
+
+
+def a_server_killed_while_creating_leaks_nothing(c):
+    for delay in (0.15, 0.3):
+        c.kubectl("scale", *NS, "deploy/hello", "--replicas=8")
+        time.sleep(delay)
+        c.kill()
+        c.start()
+        c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=90s")
+        c.kubectl("scale", *NS, "deploy/hello", "--replicas=3")
+        wait_for("the others to go", lambda: len(pods(c, "-l", "app=hello")) == 3, 60)
+    c.kill()
+    c.start()
+    wait_for("the node", lambda: " Ready " in c.kubectl("get", "nodes"), 60)
+    wait_for("a shim for each pod, and no more", lambda: shims(c) == len([p for p in pods(c) if p["status"]["phase"] == "Running"]), 20)
+
+
 def images_are_imported(c):
     missing = """
 apiVersion: v1
@@ -421,7 +451,8 @@ def stop_leaves_nothing(c):
 if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
-             an_unready_pod_leaves_its_service, a_killed_server_adopts, images_are_imported, deletion_waits_for_grace,
+             an_unready_pod_leaves_its_service, a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
+             images_are_imported, deletion_waits_for_grace,
              volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing]
     why = node_possible()
     if why:
