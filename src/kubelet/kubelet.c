@@ -271,13 +271,19 @@ void kpod_event(struct kpod *p, const struct val *container, const char *type, c
 	struct obj *o = kpod_obj(p, &a);
 	const char *text, *path = NULL;
 	va_list ap;
-	bool init;
+	const struct val *spec;
+	bool init, extra;
 
 	va_start(ap, fmt);
 	text = arena_vprintf(&a, fmt, ap);
 	va_end(ap);
-	if (container && pod_container(obj_root(o), val_get_str(container, F_name), &init))
-		path = arena_printf(&a, "spec.%s{%.*s}", init ? "initContainers" : "containers",
+	spec = container ? pod_container(obj_root(o), val_get_str(container, F_name), &init) : NULL;
+	extra = spec && container_is_ephemeral(obj_root(o), spec);
+	if (spec)
+		path = arena_printf(&a, "spec.%s{%.*s}",
+				    init    ? "initContainers"
+				    : extra ? "ephemeralContainers"
+					    : "containers",
 				    SV_ARG(val_get_str(container, F_name)));
 	if (path)
 		recorder_event_at(p->k->recorder, RES(core_pods), obj_root(o), path, type, reason, "%s", text);

@@ -67,7 +67,22 @@ const struct val *pod_container(const struct val *pod, struct sv name, bool *ret
 			return c;
 		}
 	}
+	VAL_EACH(val_get(pod, F_spec, F_ephemeralContainers), c) {
+		if (sv_eq(val_get_str(c, F_name), name)) {
+			if (ret_init)
+				*ret_init = false;
+			return c;
+		}
+	}
 	return NULL;
+}
+
+bool container_is_ephemeral(const struct val *pod, const struct val *spec)
+{
+	VAL_EACH(val_get(pod, F_spec, F_ephemeralContainers), c)
+		if (c == spec)
+			return true;
+	return false;
 }
 
 int64_t container_cpu_milli(const struct val *spec, enum sym kind)

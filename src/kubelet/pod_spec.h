@@ -13,6 +13,7 @@ enum restart_policy container_restart_policy(const struct val *pod, const struct
 /* Shall a container that ended with that code run again? Honours restartPolicyRules. */
 bool container_should_restart(const struct val *pod, const struct val *spec, bool init, int exit_code);
 bool container_is_sidecar(const struct val *spec); /* an init container with restartPolicy Always */
+bool container_is_ephemeral(const struct val *pod, const struct val *spec); /* spec: a view into pod */
 enum qos_class pod_qos(const struct val *pod);
 const struct val *pod_container(const struct val *pod, struct sv name, bool *ret_init); /* NULL: none */
 int64_t pod_grace_seconds(const struct val *pod); /* of its deletion, else of its spec */

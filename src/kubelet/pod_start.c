@@ -481,7 +481,8 @@ static int fill(struct kpod *p, struct arena *a, const struct val *pod, const st
 int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
 			const struct pod_actual *x, struct sv image_ref, struct err *err)
 {
-	struct sv name = val_get_str(spec, F_name), id;
+	struct sv name = val_get_str(spec, F_name), id, target;
+	const struct rt_container *look_at;
 	struct kcont *kc = kpod_cont(p, name);
 	const struct rt_container *last = pod_actual_find(x, name, 0);
 	const struct val *hook = val_get(spec, F_lifecycle, F_postStart);
@@ -492,6 +493,11 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 	if (fill(p, a, pod, spec, count, image_ref, &c, err) < 0) {
 		kcont_wait(p, kc, "CreateContainerConfigError", "%s", err_msg(err));
 		return -1;
+	}
+	target = val_get_str(spec, F_targetContainerName);
+	if (target.n && (look_at = pod_actual_find(x, target, 0)) && look_at->state == RT_RUNNING) {
+		c.pid_mode = 3; /* kubectl debug --target: sees that container's processes */
+		c.pid_target = look_at->id;
 	}
 	sandbox_config(p, a, pod, x->sandbox->attempt, &sc);
 	if (p->k->files && fs_mkdir_p(arena_printf(a, "%.*s/%.*s", SV_ARG(sc.log_dir), SV_ARG(name)), 0755, err) < 0)

@@ -379,6 +379,21 @@ static void sync_containers(struct sync *s, struct err *err)
 	}
 }
 
+/* Containers of kubectl debug: started once, whatever the others do, and never again. */
+static void sync_ephemeral(struct sync *s, struct err *err)
+{
+	VAL_EACH(val_get(s->pod, F_spec, F_ephemeralContainers), c) {
+		struct sv name = val_get_str(c, F_name);
+		const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
+		bool ran = rc && rc->state != RT_RUNNING;
+
+		VAL_EACH(val_get(s->pod, F_status, F_ephemeralContainerStatuses), st)
+			ran |= !rc && sv_eq(val_get_str(st, F_name), name) && val_get_str(st, F_containerID).n;
+		if (!ran)
+			sync_container(s, c, false, err);
+	}
+}
+
 static int sync_running(struct sync *s, struct err *err)
 {
 	int rc;
@@ -389,6 +404,7 @@ static int sync_running(struct sync *s, struct err *err)
 	if (rc < 0)
 		return -1;
 	if (rc > 0) {
+		sync_ephemeral(s, err);
 		sync_containers(s, err);
 	} else if (s->x.n_sandboxes && !s->x.sandbox && !wants_sandbox(s)) {
 		s->p->terminal = true;

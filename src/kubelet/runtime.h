@@ -65,7 +65,8 @@ struct rt_container_config {
 	int64_t cpu_period, cpu_quota, cpu_shares, memory_limit_bytes, oom_score_adj;
 	/* Security. */
 	bool privileged, readonly_rootfs, no_new_privs, host_network, host_pid, host_ipc;
-	int pid_mode;			   /* 0 pod, 1 container, 2 node */
+	int pid_mode;			   /* 0 pod, 1 container, 2 node, 3 that of pid_target */
+	struct sv pid_target;		   /* id of another container of the pod */
 	int64_t run_as_user, run_as_group; /* -1: image's */
 	struct sv run_as_username;
 	const int64_t *supplemental_groups;

@@ -55,7 +55,11 @@ static void set_waiting(struct arena *a, struct val *state, const char *reason, 
 
 static const struct val *old_container(const struct val *pod, const struct status_container *c)
 {
-	VAL_EACH(val_get(pod, F_status, c->init ? F_initContainerStatuses : F_containerStatuses), s)
+	VAL_EACH(val_get(pod, F_status,
+			 c->ephemeral ? F_ephemeralContainerStatuses
+			 : c->init    ? F_initContainerStatuses
+				      : F_containerStatuses),
+		 s)
 		if (sv_eq(val_get_str(s, F_name), val_get_str(c->spec, F_name)))
 			return s;
 	return NULL;
@@ -333,6 +337,12 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 	if (val_len(init_st))
 		val_set(a, st, F_initContainerStatuses, init_st);
 	val_set(a, st, F_containerStatuses, main_st);
+	if (in->n_ephemeral) {
+		struct val *list = val_set_list(a, st, F_ephemeralContainerStatuses);
+
+		for (size_t i = 0; i < in->n_ephemeral; i++)
+			val_push(a, list, container_status(a, in, &in->ephemeral[i]));
+	}
 	val_set_cstr(a, st, F_qosClass, qos_name(pod_qos(in->pod)));
 	return st;
 }
@@ -392,6 +402,7 @@ struct val *status_patch(struct arena *a, const struct val *old, const struct va
 					 F_startTime,
 					 F_initContainerStatuses,
 					 F_containerStatuses,
+					 F_ephemeralContainerStatuses,
 					 F_qosClass };
 	struct val *patch = val_new_map(a);
 

@@ -10,7 +10,7 @@
 
 struct status_container {
 	const struct val *spec;
-	bool init, sidecar;
+	bool init, sidecar, ephemeral;
 	const struct rt_container *cur, *prev; /* newest instance and the one before, NULL when there is none */
 	int restart_count;
 	const char *wait_reason, *wait_message; /* why the next instance does not start, or NULL */
@@ -22,7 +22,9 @@ struct status_container {
 struct status_input {
 	const struct val *pod; /* with its previous status */
 	const struct status_container *c;
-	size_t n; /* init containers first, in spec order */
+	size_t n;				  /* init containers first, in spec order */
+	const struct status_container *ephemeral; /* say nothing about the pod as a whole */
+	size_t n_ephemeral;
 	const char *host_ip;
 	const struct sv *pod_ips;
 	size_t n_pod_ips;

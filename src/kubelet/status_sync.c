@@ -60,7 +60,12 @@ static void gather(struct kpod *p, struct arena *a, const struct val *pod, const
 		c->cur = c->prev;
 		c->prev = pod_actual_find(x, name, 2);
 	}
-	VAL_EACH(val_get(pod, F_status, init ? F_initContainerStatuses : F_containerStatuses), s)
+	c->ephemeral = container_is_ephemeral(pod, spec);
+	VAL_EACH(val_get(pod, F_status,
+			 c->ephemeral ? F_ephemeralContainerStatuses
+			 : init	      ? F_initContainerStatuses
+				      : F_containerStatuses),
+		 s)
 		if (sv_eq(val_get_str(s, F_name), name))
 			old = s;
 	c->restart_count = c->cur ? rt_restart_count(c->cur) : (int)val_get_int(old, 0, F_restartCount);
@@ -84,8 +89,11 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 	struct obj *base =
 	    p->sent && obj_rev(p->sent) > obj_rev(obj) && sv_eq(obj_uid(p->sent), obj_uid(obj)) ? p->sent : obj;
 	const struct val *pod = obj_root(base), *spec = val_member(pod, F_spec);
-	size_t n = 0, cap = val_len(val_member(spec, F_initContainers)) + val_len(val_member(spec, F_containers));
+	const struct val *extra = val_member(spec, F_ephemeralContainers);
+	size_t n = 0, n_extra = 0,
+	       cap = val_len(val_member(spec, F_initContainers)) + val_len(val_member(spec, F_containers));
 	struct status_container *c = ARENA_ARRAY(a, struct status_container, cap + 1);
+	struct status_container *e_c = ARENA_ARRAY(a, struct status_container, val_len(extra) + 1);
 	const struct client_write_opts opts = { .subresource = "status" };
 	struct status_input in;
 	struct sv *ips, rest, ip;
@@ -101,10 +109,14 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 		gather(p, a, pod, s, true, x, &c[n++]);
 	VAL_EACH(val_member(spec, F_containers), s)
 		gather(p, a, pod, s, false, x, &c[n++]);
+	VAL_EACH(extra, s)
+		gather(p, a, pod, s, false, x, &e_c[n_extra++]);
 	in = (struct status_input){
 		.pod = pod,
 		.c = c,
 		.n = n,
+		.ephemeral = e_c,
+		.n_ephemeral = n_extra,
 		.host_ip = p->k->node_ip,
 		.sandbox_ready = x->sandbox != NULL,
 		.terminal = p->state == POD_STOPPED && p->terminal,

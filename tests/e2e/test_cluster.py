@@ -281,6 +281,17 @@ def an_unready_pod_leaves_its_service(c):
     wait_for("Ready", lambda: len(ready_pods(c)) == 3, 30)
 
 
+def debug_shows_another_container(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    c.kubectl("debug", *NS, pod, "--image=docker.io/caravel/demo:1", "--target=web", "--container=dbg", "--profile=general", "--",
+              "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; wget -qO- http://127.0.0.1:8080/")
+
+    def state():
+        return {s["name"]: s["state"] for s in c.get("pod", pod, *NS)["status"].get("ephemeralContainerStatuses", [])}.get("dbg", {})
+    equal(wait_for("its end", lambda: state().get("terminated"))["exitCode"], 0)
+    contains(c.kubectl("logs", *NS, pod, "-c", "dbg"), "httpd -f", f"I am {pod}")
+
+
 def a_killed_server_adopts(c):
     before = {p["metadata"]["name"]: p["status"]["containerStatuses"][0]["containerID"] for p in ready_pods(c)}
     ip = c.get("svc", "hello", *NS)["spec"]["clusterIP"]
@@ -451,7 +462,8 @@ def stop_leaves_nothing(c):
 if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
-             an_unready_pod_leaves_its_service, a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
+             an_unready_pod_leaves_its_service, debug_shows_another_container,
+             a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              images_are_imported, deletion_waits_for_grace,
              volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing]
     why = node_possible()

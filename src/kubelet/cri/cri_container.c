@@ -29,6 +29,8 @@ static void put_security(struct buf *b, const struct rt_container_config *c)
 	pb_u64(b, 1, c->host_network ? 2 : 0);
 	pb_u64(b, 2, c->host_pid ? 2 : (uint64_t)c->pid_mode);
 	pb_u64(b, 3, c->host_ipc ? 2 : 0);
+	if (c->pid_mode == 3 && !c->host_pid)
+		pb_sv(b, 4, c->pid_target);
 	pb_close(b, s);
 	cri_put_int64_value(b, 5, c->run_as_user);
 	pb_sv(b, 6, c->run_as_username);

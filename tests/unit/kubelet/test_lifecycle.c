@@ -490,6 +490,35 @@ static void test_missing_config_is_looked_for_again(void **state)
 	assert_val(phase(pod(w, "asks")), "Running");
 }
 
+static void test_ephemeral_container_runs_once(void **state)
+{
+	struct world *w = *state;
+	const struct val *p, *s;
+	struct sv uid;
+
+	make(w, "web", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	expect_type(w->rig, 200, "PATCH", "/api/v1/namespaces/default/pods/web/ephemeralcontainers",
+		    "application/strategic-merge-patch+json",
+		    "{\"spec\":{\"ephemeralContainers\":[{\"name\":\"look\",\"image\":\"demo\",\"targetContainerName\":"
+		    "\"a\"}]}}");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "web");
+	uid = uid_of(p);
+	s = val_at(val_get(p, F_status, F_ephemeralContainerStatuses), 0);
+	assert_val(val_member(s, F_name), "look");
+	assert_non_null(val_get(s, F_state, F_running));
+	assert_int_equal(val_len(val_get(p, F_status, F_containerStatuses)), 1);
+	assert_true(runtime_fake_exit(w->rt, uid, SV("look"), 1, "Error"));
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	p = pod(w, "web");
+	s = val_at(val_get(p, F_status, F_ephemeralContainerStatuses), 0);
+	assert_int_equal(val_get_int(s, 0, F_state, F_terminated, F_exitCode), 1);
+	assert_int_equal(val_get_int(s, -1, F_restartCount), 0);
+	assert_val(phase(p), "Running");
+	assert_val(cond(p, "Ready"), "True");
+}
+
 static void test_waits_for_the_network(void **state)
 {
 	struct world *w = *state;
@@ -579,6 +608,7 @@ int main(void)
 		T(test_deadline),
 		T(test_deadline_waits_for_the_end),
 		T(test_missing_config_is_looked_for_again),
+		T(test_ephemeral_container_runs_once),
 		T(test_waits_for_the_network),
 		T(test_runtime_failures_are_retried),
 		T(test_orphans_are_removed),
