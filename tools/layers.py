@@ -54,6 +54,7 @@ MAY = {
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
     ("kubelet/atomic_writer.c", "chance"): "a directory name nobody else has, on a real disk",
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
+    ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/server.c", "threads"): "where threads come from: one for each network loop",
 }
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)

@@ -94,7 +94,8 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.cluster_dns = o->cluster_dns,
 		.cluster_domain = o->cluster_domain,
 		.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
-		.port = o->kubelet_port,
+		.port = o->kubelet_port ? o->kubelet_port : 10250,
+		.port_else_any = !o->kubelet_port, /* of another cluster's kubelet, say: the Node tells it */
 		.serving_cert = cert,
 		.serving_key = key,
 		.client_ca = apiserver_ca_pem(api),

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strmap.h"
+#include "cli/cidrs.h"
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 
@@ -35,6 +36,7 @@ struct server {
 	struct controllers *controllers;
 	struct scheduler *scheduler;
 	struct agent *agent;
+	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
 
 #define ROW(name, letter, kind, field, arg, help)        \
@@ -55,8 +57,10 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "admin kubeconfig (/etc/caravel/kubeconfig.yaml)"),
 		ROW("write-kubeconfig-mode", 0, OPT_STRING, kubeconfig_mode, "MODE", "its permissions (0600)"),
 		ROW("token", 't', OPT_STRING, token, "TOKEN", "admin and join secret (made at the first start)"),
-		ROW("cluster-cidr", 0, OPT_STRING, cluster_cidr, "CIDR", "pod addresses (10.42.0.0/16)"),
-		ROW("service-cidr", 0, OPT_STRING, service_cidr, "CIDR", "Service addresses (10.43.0.0/16)"),
+		ROW("cluster-cidr", 0, OPT_STRING, cluster_cidr, "CIDR",
+		    "pod addresses (10.42.0.0/16, or what is free)"),
+		ROW("service-cidr", 0, OPT_STRING, service_cidr, "CIDR",
+		    "Service addresses (10.43.0.0/16, or what is free)"),
 		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",
 		    "ports of NodePort Services (30000-32767)"),
 		ROW("cluster-dns", 0, OPT_STRING, cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
@@ -69,7 +73,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
 		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
-		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250)"),
+		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
 		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
 		    "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
 		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
@@ -90,12 +94,9 @@ static void defaults(struct server_opts *o)
 		.data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL,
 		.bind_address = "0.0.0.0",
 		.kubeconfig_mode = "0600",
-		.cluster_cidr = "10.42.0.0/16",
-		.service_cidr = "10.43.0.0/16",
 		.node_port_range = "30000-32767",
 		.cluster_domain = "cluster.local",
 		.port = 6443,
-		.kubelet_port = 10250,
 	};
 }
 
@@ -198,13 +199,31 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	return file_write(s->o.kubeconfig, yaml, (mode_t)mode, err);
 }
 
+/* After the store is open: so a second server on one directory hears about the directory, not about addresses. */
+static int settle_cidrs(struct server *s, struct err *err)
+{
+	struct server_opts *o = &s->o;
+	struct cidrs c = { o->cluster_cidr, o->service_cidr };
+	struct store_stats stats;
+	int fd;
+
+	store_stats(s->store, &stats);
+	fd = cidrs_settle(&s->arena, o->data_dir, stats.rev <= 1, !o->disable_agent, &c, err);
+	if (fd == CIDRS_FAILED)
+		return -1;
+	s->cidr_hold = fd;
+	o->cluster_cidr = c.cluster;
+	o->service_cidr = c.service;
+	return 0;
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
 	const char *db = arena_printf(&s->arena, "%s/db", o->data_dir);
 
 	s->store = store_lmdb_open(s->env, db, DATABASE_MAX, err);
-	if (!s->store)
+	if (!s->store || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(
 	    &(struct apiserver_opts){
@@ -288,6 +307,8 @@ static void stop(struct server *s)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
 	s->env = env_real_free(s->env);
+	if (s->cidr_hold >= 0)
+		close(s->cidr_hold);
 }
 
 static int serve(struct server *s, struct err *err)
@@ -322,7 +343,7 @@ static int serve(struct server *s, struct err *err)
 
 int cmd_server(int argc, char **argv)
 {
-	struct server s = { 0 };
+	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
 	struct option table[40];
 	struct err err = ERR_INIT;
 	size_t n;

@@ -31,6 +31,7 @@ struct kubelet_opts {
 	const char *cluster_dns, *cluster_domain;	/* for ClusterFirst pods; dns NULL: host's resolv.conf */
 	const char *pause_image;			/* for sandboxes */
 	int port;					/* HTTPS 10250; 0: any; -1: no server */
+	bool port_else_any;				/* a free port where that one is taken */
 	struct sv serving_cert, serving_key, client_ca; /* PEM */
 	const char *cgroup_root;			/* "" : /kubepods */
 	int max_pods;					/* 110 */

@@ -1,8 +1,10 @@
 #include "kubelet/server.h"
 
+#include "base/log.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* --- answers --- */
@@ -258,8 +260,22 @@ static void loop_thread(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static struct http_server *start_http(struct kserver *s, int port, struct err *err)
+{
+	return http_server_start(&s->loop, 1,
+				 &(struct http_server_opts){ .bind_address = "0.0.0.0",
+							     .port = port,
+							     .tls = s->tls,
+							     .max_body = 1 << 20,
+							     .max_connections = 1000,
+							     .handler = handle,
+							     .ctx = s },
+				 err);
+}
+
 struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err)
 {
+	_cleanup_(err_release) struct err e = ERR_INIT;
 	struct kserver *s = xcalloc(1, sizeof(*s));
 
 	s->k = k;
@@ -271,15 +287,13 @@ struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, str
 				      err)) ||
 	    !(s->loop = ev_loop_new(err)))
 		goto fail;
-	s->http = http_server_start(&s->loop, 1,
-				    &(struct http_server_opts){ .bind_address = "0.0.0.0",
-								.port = o->port,
-								.tls = s->tls,
-								.max_body = 1 << 20,
-								.max_connections = 1000,
-								.handler = handle,
-								.ctx = s },
-				    err);
+	s->http = start_http(s, o->port, &e);
+	if (!s->http && e.errnum == EADDRINUSE && o->port_else_any) {
+		log_info("kubelet", "port is taken, using a free one", "port", "%d", o->port);
+		s->http = start_http(s, 0, err);
+	} else if (!s->http) {
+		err_move(err, &e);
+	}
 	if (!s->http)
 		goto fail;
 	s->running = true;

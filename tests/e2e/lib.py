@@ -57,9 +57,11 @@ def wait_for(what, check, timeout=30.0, every=0.05):
 
 
 class Cluster:
-    """One `caravel server`. agent=True runs a node, too: root and containerd needed."""
+    """One `caravel server`. agent=True runs a node, too: root and containerd needed.
 
-    def __init__(self, agent=False, args=(), port=None):
+    bare=True gives it nothing but its own directory, port and kubeconfig: the rest it must find by itself."""
+
+    def __init__(self, agent=False, args=(), port=None, bare=False):
         self.dir = tempfile.mkdtemp(prefix="caravel-e2e-")
         self.port = port or free_port()
         self.kubeconfig = os.path.join(self.dir, "kubeconfig.yaml")
@@ -69,8 +71,9 @@ class Cluster:
         # Nodes of one machine share its routes: ranges of our own, away from a user's cluster.
         self.net = 64 + self.port % 64
         self.service_ip = f"10.{self.net + 64}.0.1"
-        if agent:
-            self.args += ["--cluster-cidr", f"10.{self.net}.0.0/16", "--service-cidr", f"10.{self.net + 64}.0.0/16"]
+        if agent and not bare:
+            self.args += ["--cluster-cidr", f"10.{self.net}.0.0/16", "--service-cidr", f"10.{self.net + 64}.0.0/16",
+                          "--kubelet-port", str(free_port()), "--node-name", "node-1"]
         self.proc = None
         self._tls = None
 
@@ -78,7 +81,7 @@ class Cluster:
         args = [CARAVEL, "server", "--data-dir", os.path.join(self.dir, "data"), "--bind-address",
                 "0.0.0.0" if self.agent else "127.0.0.1", "--https-listen-port", str(self.port), "--write-kubeconfig",
                 self.kubeconfig]
-        args += ["--kubelet-port", str(free_port()), "--node-name", "node-1"] if self.agent else ["--disable-agent"]
+        args += [] if self.agent else ["--disable-agent"]
         with open(self.log, "a", encoding="utf-8") as log:
             self.proc = subprocess.Popen(args + self.args, stdout=log, stderr=log, start_new_session=True)
         if wait:
