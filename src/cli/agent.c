@@ -127,6 +127,7 @@ static int start_proxy(struct agent *a, struct apiserver *api, const struct serv
 	    &(struct proxy_opts){
 		.env = a->env,
 		.client = a->proxy_client,
+		.pod_client = a->client, /* kube-proxy's role does not read Pods, the node's reads its own */
 		.backend = backend,
 		.node_name = o->node_name,
 		.cluster_cidr = o->cluster_cidr,

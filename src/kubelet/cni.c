@@ -42,10 +42,7 @@ void cni_conflist(struct buf *b, const struct cni_opts *o)
 		buf_printf(b, "%s[{\"subnet\":\"%.*s\"}]", sep, SV_ARG(sv_trim(cidr)));
 		sep = ",";
 	}
-	buf_adds(b, "]}}");
-	if (o->portmap)
-		buf_adds(b, ",{\"type\":\"portmap\",\"capabilities\":{\"portMappings\":true},\"snat\":true}");
-	buf_adds(b, "]}\n");
+	buf_adds(b, "]}}]}\n");
 }
 
 int cni_write(const struct cni_opts *o, struct err *err)

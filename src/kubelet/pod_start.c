@@ -148,25 +148,31 @@ static bool any_privileged(const struct val *pod)
 	return false;
 }
 
+/* For the network plugins of somebody else's runtime; with ours host ports are the proxy's. */
 static void set_ports(struct arena *a, const struct val *pod, struct rt_sandbox_config *c)
 {
-	const struct val *containers = val_get(pod, F_spec, F_containers);
+	static const enum sym lists[] = { F_containers, F_initContainers };
 	size_t n = 0;
 
-	VAL_EACH(containers, ct)
-		n += val_len(val_member(ct, F_ports));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(val_get(pod, F_spec, lists[i]), ct)
+			n += val_len(val_member(ct, F_ports));
 	c->ports = ARENA_ARRAY(a, struct rt_port, n + 1);
 	if (pod_host_network(pod))
 		return;
-	VAL_EACH(containers, ct)
-		VAL_EACH(val_member(ct, F_ports), p)
-			if (val_get_int(p, 0, F_hostPort) > 0)
-				c->ports[c->n_ports++] = (struct rt_port){
-					.protocol = val_get_str(p, F_protocol),
-					.host_ip = val_get_str(p, F_hostIP),
-					.container_port = (int)val_get_int(p, 0, F_containerPort),
-					.host_port = (int)val_get_int(p, 0, F_hostPort),
-				};
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(val_get(pod, F_spec, lists[i]), ct) {
+			if (lists[i] == F_initContainers && !val_is(val_member(ct, F_restartPolicy), "Always"))
+				continue;
+			VAL_EACH(val_member(ct, F_ports), p)
+				if (val_get_int(p, 0, F_hostPort) > 0)
+					c->ports[c->n_ports++] = (struct rt_port){
+						.protocol = val_get_str(p, F_protocol),
+						.host_ip = val_get_str(p, F_hostIP),
+						.container_port = (int)val_get_int(p, 0, F_containerPort),
+						.host_port = (int)val_get_int(p, 0, F_hostPort),
+					};
+		}
 }
 
 static struct sv host_name(struct kpod *p, struct arena *a, const struct val *pod)

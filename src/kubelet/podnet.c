@@ -41,7 +41,6 @@ static void apply(struct obj *node, void *ctx)
 		    .state_dir = p->state_dir,
 		    .bridge = p->bridge,
 		    .pod_cidr = buf_cstr(&b),
-		    .portmap = true,
 		},
 		&err) < 0) {
 		log_error("podnet", "cannot write the CNI configuration; pods get no network until it works", "error",

@@ -153,6 +153,8 @@ static void add_way(struct elems *out, struct elem e, const struct frontend *f, 
 
 	if (inside)
 		e.table = node ? ELEM_INSIDE_NODEPORTS : ELEM_INSIDE_IPS;
+	else if (f->own_address)
+		e.table = ELEM_OWN_IPS;
 	else
 		e.table = node ? ELEM_NODEPORTS : ELEM_SERVICE_IPS;
 	e.val = verdict_pack(v);

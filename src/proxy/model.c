@@ -8,7 +8,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-static bool ipv4_parse(struct sv s, uint32_t *ret)
+bool ipv4_parse(struct sv s, uint32_t *ret)
 {
 	char text[INET_ADDRSTRLEN];
 	struct in_addr in;
@@ -20,6 +20,19 @@ static bool ipv4_parse(struct sv s, uint32_t *ret)
 	if (inet_pton(AF_INET, text, &in) != 1)
 		return false;
 	*ret = ntohl(in.s_addr);
+	return true;
+}
+
+bool proto_parse(struct sv s, uint8_t *ret)
+{
+	if (s.n == 0 || sv_is(s, "TCP"))
+		*ret = IPPROTO_TCP;
+	else if (sv_is(s, "UDP"))
+		*ret = IPPROTO_UDP;
+	else if (sv_is(s, "SCTP"))
+		*ret = IPPROTO_SCTP;
+	else
+		return false;
 	return true;
 }
 
@@ -306,22 +319,14 @@ static bool cluster_ip_of(const struct obj *svc, uint32_t *ret)
 static void add_port(struct model *m, const struct val *port)
 {
 	int64_t number = val_get_int(port, 0, F_port), node_port = val_get_int(port, 0, F_nodePort);
-	struct sv proto = val_get_str(port, F_protocol);
 	bool lb = val_is(obj_get(m->svc, F_spec, F_type), "LoadBalancer");
 	uint32_t addr;
 
 	if (number < 1 || number > 65535)
 		return;
 	m->key = (struct frontend_key){ .port = (uint16_t)number };
-	if (proto.n == 0 || sv_is(proto, "TCP"))
-		m->key.proto = IPPROTO_TCP;
-	else if (sv_is(proto, "UDP"))
-		m->key.proto = IPPROTO_UDP;
-	else if (sv_is(proto, "SCTP"))
-		m->key.proto = IPPROTO_SCTP;
-	else
+	if (!proto_parse(val_get_str(port, F_protocol), &m->key.proto))
 		return;
-
 	if (cluster_ip_of(m->svc, &addr))
 		add_cluster_ip(m, addr);
 	VAL_EACH(obj_get(m->svc, F_spec, F_externalIPs), ip) {

@@ -1,4 +1,4 @@
-/* model.h - what one Service asks of this node, as plain values.
+/* model.h - what one Service asks of this node, as plain values (for a Pod's host ports see hostport.h).
  *
  *	Service + its EndpointSlices + who this node is ─▶ frontends, each with its endpoints
  *
@@ -40,6 +40,7 @@ enum masq_mode {
 	MASQ_NONE,
 	MASQ_OUTSIDE, /* those from outside the pod network */
 	MASQ_ALL,
+	MASQ_LOOPBACK, /* those from 127.0.0.0/8: host ports */
 	_MASQ_MAX
 };
 
@@ -51,6 +52,7 @@ struct cidr {
 struct frontend {
 	struct frontend_key key;
 	bool cluster_ip;
+	bool own_address;    /* counts only while the address is this node's: a host port with a hostIP */
 	bool split;	     /* pods and this node itself use `inside` in place of `outer` */
 	bool drop;	     /* without endpoints for this client: silence instead of a refusal */
 	enum masq_mode masq; /* for outer; inside is always MASQ_OUTSIDE */
@@ -69,6 +71,8 @@ struct node_view {
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
 			       const struct node_view *node, size_t *ret_n);
 
+bool ipv4_parse(struct sv s, uint32_t *ret);
+bool proto_parse(struct sv s, uint8_t *ret);	/* "TCP", "UDP", "SCTP"; "" is TCP */
 bool cidr_parse(struct sv s, struct cidr *ret); /* host bits are cleared */
 /* The first IPv4 one of a comma-separated list ("10.42.0.0/16,fd42::/48"). */
 bool cidr_parse_list(struct sv s, struct cidr *ret);

@@ -2,6 +2,7 @@
 
 #include "base/vec.h"
 
+#include <ifaddrs.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -183,8 +184,35 @@ int nfnl_generation(int fd, uint32_t *ret, struct err *err)
 struct flows {
 	const struct udp_frontend *u;
 	size_t n;
+	VEC(uint32_t) own;	/* this machine's addresses */
 	VEC(struct buf) doomed; /* attributes naming one entry each */
 };
+
+static void own_addresses(struct flows *f)
+{
+	struct ifaddrs *all = NULL;
+
+	if (getifaddrs(&all) < 0)
+		return;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		struct sockaddr_in in;
+
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
+			continue;
+		memcpy(&in, i->ifa_addr, sizeof(in));
+		vec_push(&f->own, ntohl(in.sin_addr.s_addr));
+	}
+	freeifaddrs(all);
+}
+
+static bool is_own(const struct flows *f, uint32_t addr)
+{
+	for (size_t i = 0; i < f->own.n; i++) {
+		if (f->own.p[i] == addr)
+			return true;
+	}
+	return addr >> 24 == 127;
+}
 
 static bool still_there(const struct udp_frontend *u, uint32_t addr, uint16_t port)
 {
@@ -217,8 +245,10 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 		struct buf b = BUF_INIT;
 		const struct nlattr *id = attr_find(p.p, p.n, CTA_ID), *zone = attr_find(p.p, p.n, CTA_ZONE);
 
-		/* A node port is on any of our addresses: only what was translated went through it. */
-		if (u->key.port != port || (u->key.addr ? u->key.addr != dst : !(status & IPS_DST_NAT)))
+		/* A node port is on any of our addresses. What was sent there before there was a frontend was
+		 * not translated, and would not be as long as the sender goes on. */
+		if (u->key.port != port ||
+		    (u->key.addr ? u->key.addr != dst : !(status & IPS_DST_NAT) && !is_own(f, dst)))
 			continue;
 		if (still_there(u, endpoint, endpoint_port))
 			continue;
@@ -234,8 +264,10 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 
 int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *err)
 {
-	struct flows f = { .u = u, .n = n, .doomed = VEC_INIT };
+	struct flows f = { .u = u, .n = n, .own = VEC_INIT, .doomed = VEC_INIT };
 	int rc, deleted = 0;
+
+	own_addresses(&f);
 
 	rc = send_request(fd, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET, SV_NULL, err);
 	if (rc == 0)
@@ -256,5 +288,6 @@ int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *
 		buf_release(&f.doomed.p[i]);
 	}
 	vec_release(&f.doomed);
+	vec_release(&f.own);
 	return rc < 0 ? -1 : deleted;
 }

@@ -1,10 +1,11 @@
-/* Informers mark Services as changed; one reconcile key, "rules", folds the marks into syncs. Its queue gives
- * what a sync needs: never two at once, at once when idle, and called again when it asks to be. */
+/* Informers mark Services and Pods with host ports as changed; one reconcile key, "rules", folds the marks into syncs.
+ * Its queue gives what a sync needs: never two at once, at once when idle, and called again when it asks to be. */
 #include "proxy/proxy.h"
 
 #include "base/log.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "proxy/hostport.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,11 +22,14 @@
 #define RETRY_MAX_NS (30 * NS_PER_SEC)
 
 static const struct sv rules_key = { "rules", 5 };
+/* To the tracker a Pod is one more Service, under a name that no Service can have. */
+#define POD_PREFIX "pod:"
 
 struct proxy {
 	struct env *env;
 	struct proxy_backend *backend;
-	struct informer_factory *factory;
+	struct informer_factory *factory, *pod_factory; /* the latter, and pods: NULL when host ports are not ours */
+	struct informer *pods;
 	struct informer *services, *slices, *nodes;
 	struct workq *q;
 	char *node_name;
@@ -35,7 +39,7 @@ struct proxy {
 	_Atomic bool synced;
 
 	pthread_mutex_t lock; /* covers: */
-	struct strmap dirty;  /* keys of Services to look at again */
+	struct strmap dirty;  /* keys of Services and Pods to look at again */
 	bool all_dirty;
 	bool stopping; /* q is gone, or about to be */
 
@@ -43,8 +47,8 @@ struct proxy {
 	struct change_tracker *tracker;
 	bool prepared;
 	char *zone;
-	struct cidr pods[4]; /* our Node's IPv4 pod ranges */
-	size_t n_pods;
+	struct cidr ranges[4]; /* our Node's IPv4 pod ranges */
+	size_t n_ranges;
 	int64_t rest_until_ns, check_ns;
 	int64_t retry_ns; /* 0: the last sync went well */
 };
@@ -57,10 +61,11 @@ static void wake_locked(struct proxy *p)
 		workq_add(p->q, rules_key);
 }
 
-static void mark(struct proxy *p, struct sv ns, struct sv name)
+static void mark(struct proxy *p, const char *prefix, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 
+	buf_adds(&key, prefix);
 	buf_addsv(&key, ns);
 	buf_addc(&key, '/');
 	buf_addsv(&key, name);
@@ -72,7 +77,7 @@ static void mark(struct proxy *p, struct sv ns, struct sv name)
 
 static void on_service(struct obj *o, void *ctx)
 {
-	mark(ctx, obj_ns(o), obj_name(o));
+	mark(ctx, "", obj_ns(o), obj_name(o));
 }
 
 static void on_service_update(struct obj *old, struct obj *neu, void *ctx)
@@ -89,7 +94,7 @@ static struct sv service_of(const struct obj *slice)
 static void on_slice(struct obj *o, void *ctx)
 {
 	if (service_of(o).n)
-		mark(ctx, obj_ns(o), service_of(o));
+		mark(ctx, "", obj_ns(o), service_of(o));
 }
 
 static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
@@ -97,6 +102,24 @@ static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
 	if (!sv_eq(service_of(old), service_of(neu)))
 		on_slice(old, ctx);
 	on_slice(neu, ctx);
+}
+
+static void on_pod(struct obj *o, void *ctx)
+{
+	if (pod_has_host_ports(o))
+		mark(ctx, POD_PREFIX, obj_ns(o), obj_name(o));
+}
+
+static void on_pod_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	/* Of the many changes of a status two matter. Another Pod of the same name may be in the place of one
+	 * that went while nobody watched. */
+	if (!val_equal(obj_get(old, F_status, F_podIPs), obj_get(neu, F_status, F_podIPs)) ||
+	    !val_equal(obj_get(old, F_status, F_phase), obj_get(neu, F_status, F_phase)) ||
+	    !val_equal(obj_get(old, F_metadata, F_uid), obj_get(neu, F_metadata, F_uid))) {
+		if (pod_has_host_ports(old) || pod_has_host_ports(neu))
+			mark(ctx, POD_PREFIX, obj_ns(neu), obj_name(neu));
+	}
 }
 
 /* Another zone or the first pod range may concern every Service; Node statuses change often and do not. */
@@ -141,13 +164,13 @@ static void read_node(struct proxy *p)
 		return; /* being replaced: what we knew is the better guess */
 	free(p->zone);
 	p->zone = xstrndup(zone.p, zone.n);
-	p->n_pods = 0;
+	p->n_ranges = 0;
 	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c) {
-		if (p->n_pods < ARRAY_LEN(p->pods) && cidr_parse(val_str(c), &p->pods[p->n_pods]))
-			p->n_pods++;
+		if (p->n_ranges < ARRAY_LEN(p->ranges) && cidr_parse(val_str(c), &p->ranges[p->n_ranges]))
+			p->n_ranges++;
 	}
-	if (p->n_pods == 0 && cidr_parse(val_str(obj_get(node, F_spec, F_podCIDR)), &p->pods[0]))
-		p->n_pods = 1;
+	if (p->n_ranges == 0 && cidr_parse(val_str(obj_get(node, F_spec, F_podCIDR)), &p->ranges[0]))
+		p->n_ranges = 1;
 }
 
 struct batch {
@@ -177,12 +200,25 @@ static void add_update(struct batch *b, struct sv key, struct obj *svc)
 	vec_push(&b->updates, u);
 }
 
+static void add_pod(struct batch *b, struct sv key, const struct obj *pod)
+{
+	struct service_update u = { .key = arena_sv(&b->arena, key) };
+
+	if (pod)
+		u.frontends = hostport_model(&b->arena, pod, &u.n);
+	vec_push(&b->updates, u);
+}
+
 static void add_key(struct batch *b, struct sv key)
 {
+	bool is_pod = sv_starts(key, SV(POD_PREFIX));
 	struct sv ns, name;
 
-	workq_key_split(key, &ns, &name);
-	add_update(b, key, obj_link(&b->arena, informer_lookup(b->p->services, ns, name)));
+	workq_key_split(is_pod ? sv_sub(key, strlen(POD_PREFIX), key.n) : key, &ns, &name);
+	if (is_pod)
+		add_pod(b, key, obj_link(&b->arena, informer_lookup(b->p->pods, ns, name)));
+	else
+		add_update(b, key, obj_link(&b->arena, informer_lookup(b->p->services, ns, name)));
 }
 
 static void add_everything(struct batch *b)
@@ -194,6 +230,13 @@ static void add_everything(struct batch *b)
 		struct sv ns = obj_ns(all[i]), name = obj_name(all[i]);
 
 		add_update(b, arena_svf(&b->arena, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), all[i]);
+	}
+	all = b->p->pods ? informer_list(b->p->pods, &b->arena, SV(""), &n) : NULL;
+	for (size_t i = 0; all && i < n; i++) {
+		struct sv ns = obj_ns(all[i]), name = obj_name(all[i]);
+
+		if (pod_has_host_ports(all[i]))
+			add_pod(b, arena_svf(&b->arena, POD_PREFIX "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), all[i]);
 	}
 }
 
@@ -223,8 +266,8 @@ static int transact(struct proxy *p, struct changes *c, struct err *err)
 		err_release(&udp);
 	}
 	if (c->conflicts)
-		log_warn("proxy", "addresses wanted by several services go to the one that had them first", "count",
-			 "%zu", c->conflicts);
+		log_warn("proxy", "addresses wanted by several services or pods go to the one that had them first",
+			 "count", "%zu", c->conflicts);
 	return 0;
 }
 
@@ -267,7 +310,7 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 		}
 		change_each_loser(p->tracker, add_loser, &l);
 	}
-	change_update(p->tracker, b.updates.p, b.updates.n, p->pods, p->n_pods, &c);
+	change_update(p->tracker, b.updates.p, b.updates.n, p->ranges, p->n_ranges, &c);
 	arena_release(&b.arena);
 	vec_release(&b.updates);
 	*ret_written = c.commands.n;
@@ -306,7 +349,7 @@ static void plan_next(struct proxy *p, int64_t began, int rc, size_t written, bo
 		return;
 	p->check_ns = now;
 	if (!atomic_exchange(&p->synced, true))
-		log_info("proxy", "service rules are in place", "services", "%zu", change_count(p->tracker));
+		log_info("proxy", "service rules are in place", "services", "%zu", informer_count(p->services));
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -320,7 +363,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 
 	(void)key;
 	(void)err;
-	if (!informer_factory_synced(p->factory)) {
+	if (!informer_factory_synced(p->factory) || (p->pod_factory && !informer_factory_synced(p->pod_factory))) {
 		ret->after_ns = INFORMER_POLL_NS;
 		return 0;
 	}
@@ -349,6 +392,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 
 static const struct informer_handler service_handler = { on_service, on_service_update, on_service };
 static const struct informer_handler slice_handler = { on_slice, on_slice_update, on_slice };
+static const struct informer_handler pod_handler = { on_pod, on_pod_update, on_pod };
 static const struct informer_handler node_handler = { on_node, on_node_update, on_node };
 
 static bool table_name_ok(const char *s)
@@ -362,6 +406,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 {
 	const char *table = o->table ? o->table : "caravel";
 	_cleanup_free_ char *own_node = xasprintf("metadata.name=%s", o->node_name);
+	_cleanup_free_ char *own_pods = xasprintf("spec.nodeName=%s", o->node_name);
 	struct proxy *p;
 
 	if (!table_name_ok(table)) {
@@ -390,6 +435,12 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	informer_add_handler(p->slices, &slice_handler, p);
 	informer_add_handler(p->nodes, &node_handler, p);
 	workq_add(p->q, rules_key); /* an empty cluster has rules, too */
+	if (o->pod_client) {
+		p->pod_factory = informer_factory_new(o->pod_client);
+		p->pods = informer_get(p->pod_factory, RES(core_pods), NULL, NULL, own_pods);
+		informer_add_handler(p->pods, &pod_handler, p);
+		informer_factory_start(p->pod_factory);
+	}
 	informer_factory_start(p->factory);
 	return p;
 }
@@ -409,6 +460,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	pthread_mutex_unlock(&p->lock);
 	p->q = workq_free(p->q);
 	p->factory = informer_factory_free(p->factory);
+	p->pod_factory = p->pod_factory ? informer_factory_free(p->pod_factory) : NULL;
 	if (remove_rules) {
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 		_cleanup_(err_release) struct err err = ERR_INIT;

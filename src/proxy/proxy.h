@@ -1,4 +1,4 @@
-/* proxy.h - the service proxy: Services and EndpointSlices as one nftables table of maps.
+/* proxy.h - the service proxy: Services, EndpointSlices and host ports as one nftables table of maps.
  *
  *	informers ─▶ change tracker ─▶ desired rules ─diff▶ one nft transaction of map elements
  *
@@ -39,6 +39,8 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err);
 struct proxy_opts {
 	struct env *env;
 	struct client *client;	       /* system:kube-proxy or the node's */
+	struct client *pod_client;     /* may read this node's Pods (the node's may): their host ports are served;
+					* NULL: they are left to somebody else, as the CNI plugin portmap */
 	struct proxy_backend *backend; /* taken, also when proxy_new() fails */
 	const char *node_name;
 	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade; may be NULL or "v4,v6" */

@@ -21,6 +21,7 @@ static const struct {
 	[ELEM_NODEPORTS] = { "nodeports", "map", NODEPORT_TYPE " : verdict" },
 	[ELEM_INSIDE_IPS] = { "inside_ips", "map", FRONTEND_TYPE " : verdict" },
 	[ELEM_INSIDE_NODEPORTS] = { "inside_nodeports", "map", NODEPORT_TYPE " : verdict" },
+	[ELEM_OWN_IPS] = { "own_ips", "map", FRONTEND_TYPE " : verdict" },
 	[ELEM_REFUSED_IPS] = { "refused_ips", "map", FRONTEND_TYPE " : verdict" },
 	[ELEM_REFUSED_NODEPORTS] = { "refused_nodeports", "map", NODEPORT_TYPE " : verdict" },
 	[ELEM_ENDPOINTS] = { "tcp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "tcp") },
@@ -50,6 +51,8 @@ static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode 
 	buf_adds(b, "\t\t");
 	if (m == MASQ_OUTSIDE)
 		buf_printf(b, "ip saddr != " IP_FMT "/%u ", IP_ARG(c->cluster.addr), c->cluster.bits);
+	if (m == MASQ_LOOPBACK)
+		buf_adds(b, "ip saddr 127.0.0.0/8 ");
 	buf_adds(b, "meta mark set meta mark | " PROXY_MARK "\n");
 }
 
@@ -112,6 +115,7 @@ static void base_nat(struct buf *b, const struct render_cfg *c)
 {
 	buf_adds(b, "\tchain services {\n"
 		    "\t\tip daddr . meta l4proto . th dport vmap @service_ips\n"
+		    "\t\tfib daddr type local ip daddr . meta l4proto . th dport vmap @own_ips\n"
 		    "\t\tfib daddr type local meta l4proto . th dport vmap @nodeports\n"
 		    "\t}\n"
 		    "\tchain inside {\n"
@@ -160,6 +164,7 @@ static void elem_key(struct buf *b, const struct elem *e)
 	switch (e->table) {
 	case ELEM_SERVICE_IPS:
 	case ELEM_INSIDE_IPS:
+	case ELEM_OWN_IPS:
 	case ELEM_REFUSED_IPS:
 	case ELEM_GUARDED_IPS:
 		buf_printf(b, IP_FMT " . %s . %u", IP_ARG(e->addr), proto_name(e->proto), e->port);
@@ -213,7 +218,7 @@ static void affinity_name(struct buf *b, struct frontend_key k, bool inside)
 
 bool render_chain_name(char out[48], const struct elem *e)
 {
-	static const char *const masq[_MASQ_MAX] = { "plain", "outside", "masq" };
+	static const char *const masq[_MASQ_MAX] = { "plain", "outside", "masq", "loopback" };
 	bool node = e->table == ELEM_NODEPORTS || e->table == ELEM_INSIDE_NODEPORTS;
 	struct verdict v;
 

@@ -6,7 +6,7 @@
  *	firewall   (dstnat-10) loadBalancerSourceRanges
  *	prerouting, output (dstnat)
  *	   inside   ─▶ vmap @inside_ips, @inside_nodeports      pods and this node, where policies differ
- *	   services ─▶ vmap @service_ips, @nodeports
+ *	   services ─▶ vmap @service_ips, @own_ips, @nodeports   (the last two: only on this node's addresses)
  *	                  │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded"
  *	                  └▶ dnat to  address . port . (random mod 3)  map @tcp_endpoints
  *	prerouting, output (dstnat+1): the same again, for a packet that met a commit half-way

@@ -106,8 +106,7 @@ static void setup(void)
 	OK(cni_write(&(struct cni_opts){ .conf_dir = path("cni/net.d"),
 					 .state_dir = path("cni/state"),
 					 .bridge = arena_strdup(&w.a, bridge),
-					 .pod_cidr = "10.199.78.0/24",
-					 .portmap = false },
+					 .pod_cidr = "10.199.78.0/24" },
 		     &e_));
 	w.daemon = containerd_start(&(struct containerd_opts){ .env = w.env, .data_dir = w.dir }, &err);
 	if (!w.daemon || !(w.rt = runtime_cri_new(w.env, containerd_endpoint(w.daemon), &err))) {

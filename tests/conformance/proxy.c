@@ -247,6 +247,7 @@ static void start_proxy(void)
 	struct err err = ERR_INIT;
 
 	inner = make_backend();
+	o.pod_client = &kit.c;
 	o.backend = &counted;
 	proxy = proxy_new(&o, &err);
 	if (!proxy)
@@ -339,6 +340,44 @@ static void test_node_port(_unused_ void **state)
 	assert_string_equal(call(POD_A, NODE_IP, 30080), "a 10.42.0.1");
 	/* Other ports of the node are its own. */
 	assert_string_equal(call(POD_C, NODE_IP, 8080), "node 10.42.0.4");
+}
+
+static void test_host_port(_unused_ void **state)
+{
+	put(KIT_POD(
+	    "p", "10.42.0.2",
+	    "{'containerPort':8080,'hostPort':9000},{'containerPort':8080,'hostPort':9001,'hostIP':'127.0.0.1'},"
+	    "{'containerPort':8080,'hostPort':9002,'hostIP':'192.0.2.1'},"
+	    "{'containerPort':8080,'hostPort':9003,'hostIP':'198.51.100.7'}"));
+	/* The pod sees who calls; the node itself by the address that a reply reaches. */
+	assert_string_equal(call(OUTSIDE, NODE_IP, 9000), "a 192.0.2.2");
+	assert_string_equal(call(POD_C, NODE_IP, 9000), "a 10.42.0.4");
+	assert_string_equal(call(POD_C, "10.42.0.1", 9000), "a 10.42.0.4");
+	assert_string_equal(call(NODE, NODE_IP, 9000), "a 192.0.2.1");
+	assert_string_equal(call(NODE, "10.42.0.1", 9000), "a 10.42.0.1");
+	assert_string_equal(call(NODE, "127.0.0.1", 9000), "a 10.42.0.1");
+	assert_string_equal(call(NODE, "127.0.0.77", 9000), "a 10.42.0.1");
+	assert_string_equal(call(POD_A, NODE_IP, 9000), "a 10.42.0.1"); /* itself */
+	/* One address only. */
+	assert_string_equal(call(NODE, "127.0.0.1", 9001), "a 10.42.0.1");
+	assert_string_equal(call(NODE, NODE_IP, 9001), "refused");
+	assert_string_equal(call(OUTSIDE, NODE_IP, 9001), "refused");
+	assert_string_equal(call(OUTSIDE, NODE_IP, 9002), "a 192.0.2.2");
+	assert_string_equal(call(POD_A, NODE_IP, 9002), "a 10.42.0.1");
+	assert_string_equal(call(NODE, "127.0.0.1", 9002), "refused");
+	/* An address that is not this node's: traffic to it passes by, until it is. */
+	assert_string_equal(call_within(POD_C, "198.51.100.7", 9003, SILENCE_MS), "timeout");
+	sh("ip addr add 198.51.100.7/32 dev lo");
+	assert_string_equal(call(POD_C, "198.51.100.7", 9003), "a 10.42.0.4");
+	sh("ip addr del 198.51.100.7/32 dev lo");
+
+	/* Another address of the pod, and its end. */
+	put(KIT_POD("p", "10.42.0.3", "{'containerPort':8080,'hostPort':9000}"));
+	assert_string_equal(call(OUTSIDE, NODE_IP, 9000), "b 192.0.2.2");
+	assert_string_equal(call(NODE, "127.0.0.1", 9002), "refused");
+	del("Pod", "p");
+	assert_string_equal(call(OUTSIDE, NODE_IP, 9000), "refused");
+	assert_string_equal(call(NODE, "127.0.0.1", 9000), "refused");
 }
 
 static void test_policies(_unused_ void **state)
@@ -453,6 +492,29 @@ static void test_udp(_unused_ void **state)
 	assert_true(udp_says(fd, "b"));
 	assert_true(udp_says(local, "b"));
 	close(fd);
+	close(local);
+}
+
+/* A sender that was there before the pod, and one that stays when it goes. */
+static void test_host_port_udp(_unused_ void **state)
+{
+	struct sockaddr_in to_node = address(NODE_IP, 8080), to_loopback = address("127.0.0.1", 8080);
+	int out = socket_in(OUTSIDE, SOCK_DGRAM), local = socket_in(NODE, SOCK_DGRAM);
+
+	assert_int_equal(connect(out, (struct sockaddr *)&to_node, sizeof(to_node)), 0);
+	assert_int_equal(connect(local, (struct sockaddr *)&to_loopback, sizeof(to_loopback)), 0);
+	assert_true(udp_says(out, "node")); /* its own server has the port */
+	assert_true(udp_says(local, "node"));
+	put(KIT_POD("u", "10.42.0.2", "{'containerPort':8080,'hostPort':8080,'protocol':'UDP'}"));
+	assert_true(udp_says(out, "a"));
+	assert_true(udp_says(local, "a"));
+	put(KIT_POD("u", "10.42.0.3", "{'containerPort':8080,'hostPort':8080,'protocol':'UDP'}"));
+	assert_true(udp_says(out, "b"));
+	assert_true(udp_says(local, "b"));
+	del("Pod", "u");
+	assert_true(udp_says(out, "node"));
+	assert_true(udp_says(local, "node"));
+	close(out);
 	close(local);
 }
 
@@ -593,13 +655,14 @@ static void test_kernel_takes_any_history(_unused_ void **state)
 							   .proto = x >> 31 & 1 ? IPPROTO_TCP : IPPROTO_UDP },
 						  .cluster_ip = x >> 32 & 1,
 						  .split = x >> 33 & 1,
-						  .masq = (enum masq_mode)(x >> 34 & 1),
+						  .masq = (enum masq_mode)(x >> 34 & 3),
+						  .own_address = x >> 41 & 1,
 						  .affinity_s = x >> 36 & 3 ? 0 : 5 + (uint32_t)(x >> 38 & 1),
 						  .outer = { eps[i], n } };
 			if (f[i].split)
 				f[i].inside = (struct endpoints){ eps[i] + inside, n - inside };
 			if (!f[i].key.addr)
-				f[i].cluster_ip = false;
+				f[i].cluster_ip = f[i].own_address = false;
 			(void)snprintf(key[i], sizeof(key[i]), "d/s%u", (unsigned)(x >> 40 & 7) * 2 + i);
 			u[i] = (struct service_update){ sv_from(key[i]), &f[i], (x >> 50 & 3) != 0 };
 		}
@@ -661,11 +724,13 @@ int main(void)
 		cmocka_unit_test(test_kernel_takes_any_history),
 		T(test_cluster_ip),
 		T(test_node_port),
+		T(test_host_port),
 		T(test_policies),
 		T(test_external_ips),
 		T(test_affinity),
 		T(test_pods_reach_outside),
 		T(test_udp),
+		T(test_host_port_udp),
 		T(test_changes_under_traffic),
 		T(test_tampering),
 		T(test_removal),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A real node: containerd, CNI and nftables. The main job of examples/hello.yaml, self-healing, and a clean end."""
+import glob
 import hashlib
 import io
 import json
@@ -33,15 +34,21 @@ def fetch(url, timeout=3):
         return r.read().decode()
 
 
+def files(*tops):
+    below = {os.path.join(base, name) for top in tops for base, dirs, names in os.walk(top) for name in dirs + names}
+    return below | set(filter(os.path.exists, tops))
+
+
 def snapshot():
     """What a machine shows of containers and networks; compared before and after."""
     def run(*args):
         return subprocess.run(args, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     out = {
         "links": sorted(re.findall(r"^\d+: ([^:@]+)", run("ip", "-o", "link"), re.M)),
-        "nft": sorted(run("nft", "list", "tables").splitlines()),
-        "netns": sorted(run("ip", "netns", "list").split()),
-        "cni": sorted(os.listdir("/var/lib/cni/networks")) if os.path.isdir("/var/lib/cni/networks") else [],
+        "routes": sorted(run("ip", "route", "show", "table", "all").splitlines()),
+        "rules": sorted(run("nft", "-s", "list", "ruleset").splitlines()),  # those of iptables-nft, too
+        "files": sorted(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
+                              "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
     }
     with open("/proc/mounts", encoding="utf-8") as f:
         out["mounts"] = sorted({line.split()[1] for line in f})
@@ -261,6 +268,61 @@ def a_deleted_pod_is_replaced(c):
     wait_for("a replacement", lambda: len(ready_pods(c)) == 3 and {p["metadata"]["name"] for p in ready_pods(c)} != old, 60)
 
 
+def address_of_node(c):
+    return [a["address"] for a in c.get("node", "node-1")["status"]["addresses"] if a["type"] == "InternalIP"][0]
+
+
+def host_pod(name, port, extra=""):
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: hello}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: docker.io/caravel/demo:1
+    command: ["sh", "-c", "mkdir /w; echo I am {name} > /w/index.html; exec busybox httpd -f -p 8080 -h /w"]
+    ports:
+    - {{containerPort: 8080, hostPort: {port}}}
+    {extra}
+"""
+
+
+def closed(url):
+    try:
+        fetch(url, 1)
+    except OSError:
+        return True
+    return False
+
+
+def host_ports(c):
+    node, pod = address_of_node(c), ready_pods(c)[0]["metadata"]["name"]
+    port, local = free_port(), free_port()
+    c.apply(host_pod("door", port, f"- {{containerPort: 8080, hostPort: {local}, hostIP: 127.0.0.1, name: local}}"))
+    for host in (node, "127.0.0.1"):
+        wait_for("the host port", lambda h=host: "I am door" in fetch(f"http://{h}:{port}/"))
+    contains(fetch(f"http://127.0.0.1:{local}/"), "I am door")
+    assert closed(f"http://{node}:{local}/"), "a port of 127.0.0.1 answers elsewhere"
+    for name in (pod, "door"):  # another pod, and itself
+        contains(c.kubectl("exec", *NS, name, "--", "wget", "-qO-", f"http://{node}:{port}/"), "I am door")
+    # A crash of the server changes nothing; a pod that goes meanwhile takes its port along.
+    c.kill()
+    contains(fetch(f"http://127.0.0.1:{port}/"), "I am door")
+    c.start()
+    contains(fetch(f"http://127.0.0.1:{port}/"), "I am door")
+    c.kubectl("delete", "pod", "door", *NS, "--force", "--grace-period=0")
+    wait_for("the port to close", lambda: closed(f"http://127.0.0.1:{port}/") and closed(f"http://{node}:{port}/"))
+    # The same port by another pod.
+    c.apply(host_pod("gate", port))
+    wait_for("the next pod", lambda: "I am gate" in fetch(f"http://{node}:{port}/"))
+    c.kubectl("delete", "pod", "gate", *NS)
+    wait_for("the port to close", lambda: closed(f"http://127.0.0.1:{port}/"))
+    equal([r for r in subprocess.run(["nft", "list", "ruleset"], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+           if "HOSTPORT" in r or f" {port} " in r], [], "rules")
+
+
 def an_unready_pod_leaves_its_service(c):
     pod = ready_pods(c)[0]["metadata"]["name"]
     c.kubectl("exec", *NS, pod, "--", "mv", "/www/healthz", "/www/off")
@@ -450,7 +512,9 @@ def the_namespace_goes(c):
 
 def stop_leaves_nothing(c):
     c.apply(hello_yaml())
+    c.apply(host_pod("door", free_port()))
     c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
+    c.kubectl("wait", "pod/door", *NS, "--for=condition=Ready", "--timeout=60s")
     equal(c.stop(), 0)
     subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data")], check=True, timeout=120)
     after = snapshot()
@@ -462,7 +526,7 @@ def stop_leaves_nothing(c):
 if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
-             an_unready_pod_leaves_its_service, debug_shows_another_container,
+             host_ports, an_unready_pod_leaves_its_service, debug_shows_another_container,
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              images_are_imported, deletion_waits_for_grace,
              volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing]

@@ -351,14 +351,11 @@ static void test_configurations(void **state)
 	char name[16];
 
 	(void)state;
-	cni_conflist(&b, &(struct cni_opts){ .bridge = "cvl0",
-					     .pod_cidr = "10.42.0.0/24,fd00::/64",
-					     .state_dir = "/s",
-					     .portmap = true,
-					     .mtu = 1450 });
+	cni_conflist(&b, &(struct cni_opts){
+			     .bridge = "cvl0", .pod_cidr = "10.42.0.0/24,fd00::/64", .state_dir = "/s", .mtu = 1450 });
 	v = doc(&A, buf_cstr(&b)); /* valid JSON */
 	v = val_member_sv(v, SV("plugins"));
-	assert_int_equal(val_len(v), 2);
+	assert_int_equal(val_len(v), 1);
 	assert_sv(val_str(val_member_sv(val_at(v, 0), SV("bridge"))), "cvl0");
 	assert_int_equal(val_len(val_member_sv(val_member_sv(val_at(v, 0), SV("ipam")), SV("ranges"))), 2);
 	assert_false(val_bool(val_member_sv(val_at(v, 0), SV("ipMasq"))));

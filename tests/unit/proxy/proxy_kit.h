@@ -30,12 +30,18 @@ struct kit {
 
 static int kit_kind(const struct resource *r)
 {
-	return r == RES(core_services) ? 0 : r == RES(discovery_endpointslices) ? 1 : 2;
+	return r == RES(core_services) ? 0 : r == RES(discovery_endpointslices) ? 1 : r == RES(core_nodes) ? 2 : 3;
 }
 
 static int kit_kind_of(const struct obj *o)
 {
-	return val_is(obj_get(o, F_kind), "Service") ? 0 : val_is(obj_get(o, F_kind), "EndpointSlice") ? 1 : 2;
+	static const char *const kinds[] = { "Service", "EndpointSlice", "Node" };
+
+	for (int i = 0; i < (int)ARRAY_LEN(kinds); i++) {
+		if (val_is(obj_get(o, F_kind), kinds[i]))
+			return i;
+	}
+	return 3;
 }
 
 static int kit_list(struct client *c, const struct resource *r, _unused_ struct sv ns,
@@ -186,6 +192,10 @@ static _unused_ void kit_del(struct kit *k, const char *kind, const char *name)
 	kit_send(k, WATCH_DELETED, o, kit_kind_of(o));
 	obj_unref(o);
 }
+
+#define KIT_POD(name, ip, ports)                                                                                   \
+	"{'kind':'Pod','metadata':{'name':'" name "','namespace':'default'},'spec':{'nodeName':'n1','containers':" \
+	"[{'name':'c','ports':[" ports "]}]},'status':{'podIPs':[{'ip':'" ip "'}]}}"
 
 /* The short forms: everything is in namespace default, slices are named after their Service. */
 #define KIT_NODE                                                                                 \

@@ -25,7 +25,7 @@ static void start(struct world *w)
 	kit_init(&w->kit, w->env);
 	kit_put(&w->kit, KIT_NODE);
 	o.env = w->env;
-	o.client = &w->kit.c;
+	o.client = o.pod_client = &w->kit.c;
 	o.backend = proxy_backend_recorder_new(&w->rec);
 	w->p = proxy_new(&o, &err);
 	assert_non_null(w->p);
@@ -152,6 +152,60 @@ static void test_node(_unused_ void **state)
 	stop(&w);
 }
 
+static void test_host_ports(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	env_sim_run(w.env, NS_PER_SEC);
+	kit_put(&w.kit, KIT_POD("plain", "10.42.0.9", "{'containerPort':80}"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 1);
+	kit_put(&w.kit, "{'kind':'Pod','metadata':{'name':'p','namespace':'default'},'spec':{'containers':"
+			"[{'ports':[{'containerPort':80,'hostPort':8080}]}]}}");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 1); /* no address yet */
+	kit_put(&w.kit, KIT_POD("p", "10.42.0.2", "{'containerPort':80,'hostPort':8080}"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "add chain inet caravel tcp_nodeport_loopback_1 {\n"
+				 "\t\tip saddr 127.0.0.0/8 meta mark set meta mark | 0x4000\n"));
+	assert_true(last_has(&w, "nodeports { tcp . 8080 : goto tcp_nodeport_loopback_1 }"));
+	assert_true(last_has(&w, "tcp_nodeport_endpoints { 8080 . 0 : 10.42.0.2 . 80 }"));
+	assert_true(last_has(&w, "hairpins { 10.42.0.2 . 10.42.0.2 }"));
+
+	/* A new sandbox with another address. */
+	kit_put(&w.kit, KIT_POD("p", "10.42.0.3", "{'containerPort':80,'hostPort':8080}"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "add element inet caravel tcp_nodeport_endpoints { 8080 . 0 : 10.42.0.3 . 80 }"));
+
+	/* Another pod for the same port waits until the first has gone, however it went. */
+	kit_put(&w.kit, KIT_POD("q", "10.42.0.4", "{'containerPort':81,'hostPort':8080}"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(w.rec->applied, 3);
+	kit_del(&w.kit, "Pod", "p");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "add element inet caravel tcp_nodeport_endpoints { 8080 . 0 : 10.42.0.4 . 81 }"));
+
+	/* A whole new table has it, too. */
+	w.rec->intact = false;
+	env_sim_run(w.env, 31 * NS_PER_SEC);
+	assert_true(last_has(&w, "delete table inet caravel\n"));
+	assert_true(last_has(&w, "add element inet caravel tcp_nodeport_endpoints { 8080 . 0 : 10.42.0.4 . 81 }"));
+	kit_del(&w.kit, "Pod", "q");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "delete element inet caravel nodeports { tcp . 8080 }"));
+	assert_false(last_has(&w, "add element"));
+
+	/* An address of its own, which counts while it is this node's. */
+	kit_put(&w.kit, KIT_POD("r", "10.42.0.5",
+				"{'containerPort':53,'hostPort':53,'protocol':'UDP',"
+				"'hostIP':'192.0.2.1'}"));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(last_has(&w, "own_ips { 192.0.2.1 . udp . 53 : goto udp_loopback_1 }"));
+	assert_true(last_has(&w, "udp_endpoints { 192.0.2.1 . 53 . 0 : 10.42.0.5 . 53 }"));
+	stop(&w);
+}
+
 static void test_removal(_unused_ void **state)
 {
 	struct proxy_opts o = { .node_name = "n1", .table = "x; flush ruleset" };
@@ -180,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_put_back_when_flushed),
 		cmocka_unit_test(test_retries),
 		cmocka_unit_test(test_node),
+		cmocka_unit_test(test_host_ports),
 		cmocka_unit_test(test_removal),
 	};
 

@@ -1,0 +1,92 @@
+#include "proxy/hostport.h"
+
+#include <netinet/in.h>
+
+/* Calls fn for each port of the containers that run as long as the pod does. True when fn was, for any. */
+static bool each_port(const struct obj *pod, void (*fn)(const struct val *port, void *ctx), void *ctx)
+{
+	static const enum sym lists[] = { F_containers, F_initContainers };
+	bool any = false;
+
+	if (val_get_bool(obj_get(pod, F_spec), F_hostNetwork))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		VAL_EACH(obj_get(pod, F_spec, lists[i]), c) {
+			if (lists[i] == F_initContainers && !val_is(val_get(c, F_restartPolicy), "Always"))
+				continue;
+			VAL_EACH(val_get(c, F_ports), p) {
+				if (val_get_int(p, 0, F_hostPort) <= 0)
+					continue;
+				any = true;
+				if (fn)
+					fn(p, ctx);
+			}
+		}
+	}
+	return any;
+}
+
+bool pod_has_host_ports(const struct obj *pod)
+{
+	return each_port(pod, NULL, NULL);
+}
+
+static bool pod_address(const struct obj *pod, uint32_t *ret)
+{
+	VAL_EACH(obj_get(pod, F_status, F_podIPs), ip) {
+		if (ipv4_parse(val_get_str(ip, F_ip), ret))
+			return true;
+	}
+	return ipv4_parse(val_str(obj_get(pod, F_status, F_podIP)), ret);
+}
+
+struct ports {
+	struct arena *a;
+	uint32_t pod;
+	struct frontend *p;
+	size_t n, room;
+};
+
+static void count(_unused_ const struct val *port, void *ctx)
+{
+	((struct ports *)ctx)->room++;
+}
+
+static void add_port(const struct val *port, void *ctx)
+{
+	struct ports *l = ctx;
+	int64_t host = val_get_int(port, 0, F_hostPort), inner = val_get_int(port, 0, F_containerPort);
+	struct sv ip = val_get_str(port, F_hostIP);
+	struct frontend f = { .masq = MASQ_LOOPBACK };
+
+	if (host > 65535 || inner < 1 || inner > 65535 || !proto_parse(val_get_str(port, F_protocol), &f.key.proto))
+		return;
+	if (ip.n && !ipv4_parse(ip, &f.key.addr))
+		return; /* an IPv6 address */
+	f.key.port = (uint16_t)host;
+	f.own_address = f.key.addr != 0;
+	for (size_t i = 0; i < l->n; i++) {
+		if (memcmp(&l->p[i].key, &f.key, sizeof(f.key)) == 0)
+			return;
+	}
+	f.outer.p = ARENA_NEW(l->a, struct endpoint);
+	f.outer.p[0] = (struct endpoint){ .addr = l->pod, .port = (uint16_t)inner, .local = true };
+	f.outer.n = 1;
+	l->p[l->n++] = f;
+}
+
+struct frontend *hostport_model(struct arena *a, const struct obj *pod, size_t *ret_n)
+{
+	struct ports l = { .a = a };
+	struct sv phase = val_str(obj_get(pod, F_status, F_phase));
+
+	*ret_n = 0;
+	/* An ended pod's address may be another's soon. */
+	if (sv_is(phase, "Succeeded") || sv_is(phase, "Failed") || !pod_address(pod, &l.pod) || l.pod == 0)
+		return NULL;
+	(void)each_port(pod, count, &l);
+	l.p = ARENA_ARRAY(a, struct frontend, l.room + 1);
+	(void)each_port(pod, add_port, &l);
+	*ret_n = l.n;
+	return l.p;
+}
