@@ -11,6 +11,7 @@ const struct controller_ops *const controller_table[] = {
 	&clusterrole_aggregation_controller,
 	&daemonset_controller,
 	&deployment_controller,
+	&disruption_controller,
 	&endpoints_controller,
 	&endpointslice_controller,
 	&gc_controller,

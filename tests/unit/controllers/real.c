@@ -1,0 +1,111 @@
+/* See real.h. */
+#include "real.h"
+
+#include "controllers/podutil.h"
+#include "controllers/status.h"
+
+/* The node a daemon's pod is made for; n1 for all others. */
+static struct sv asked_node(const struct obj *pod)
+{
+	const struct val *terms = obj_get(pod, F_spec, F_affinity, F_nodeAffinity,
+					  F_requiredDuringSchedulingIgnoredDuringExecution, F_nodeSelectorTerms);
+	const struct val *field = val_at(val_member(val_at(terms, 0), F_matchFields), 0);
+
+	return field ? val_str(val_at(val_member(field, F_values), 0)) : SV("n1");
+}
+
+static void ended_badly(struct arena *a, struct val *st, const struct obj *pod, int code)
+{
+	struct val *list = val_set_list(a, st, F_containerStatuses);
+
+	VAL_EACH(obj_get(pod, F_spec, F_containers), c) {
+		struct val *one = val_push(a, list, val_new_map(a)), *state = val_set_map(a, one, F_state);
+		struct val *end = val_set_map(a, state, F_terminated);
+
+		val_set_str(a, one, F_name, val_get_str(c, F_name));
+		val_set_cstr(a, one, F_image, "a");
+		val_set_cstr(a, one, F_imageID, "a");
+		val_set_bool(a, one, F_ready, false);
+		val_set_int(a, one, F_restartCount, 0);
+		val_set_int(a, end, F_exitCode, code);
+	}
+}
+
+static void kubelet(struct cluster *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(obj_list_release) struct obj_list l = { 0 };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct client *c = k->rig->client;
+
+	assert_int_equal(client_list(c, RES(core_pods), SV(""), NULL, &l, NULL), 0);
+	for (size_t i = 0; i < l.n; i++) {
+		struct obj *pod = l.items[i];
+		struct val *doc, *st;
+
+		if (obj_deleting(pod)) {
+			struct client_delete_opts o = { .grace_seconds = 0 };
+
+			assert_int_equal(client_delete(c, RES(core_pods), obj_ns(pod), obj_name(pod), &o, NULL), 0);
+			continue;
+		}
+		if (pod_is_ready(pod) || pod_is_terminal(pod))
+			continue;
+		if (!val_str(obj_get(pod, F_spec, F_nodeName)).n) {
+			struct val *bind = val_new_map(&a), *meta = val_set_map(&a, bind, F_metadata), *to;
+
+			val_set_str(&a, meta, F_name, obj_name(pod));
+			val_set_cstr(&a, bind, F_apiVersion, "v1");
+			val_set_cstr(&a, bind, F_kind, "Binding");
+			to = val_set_map(&a, bind, F_target);
+			val_set_cstr(&a, to, F_kind, "Node");
+			val_set_str(&a, to, F_name, asked_node(pod));
+			if (client_create_sub(c, RES(core_pods), obj_ns(pod), obj_name(pod), "binding", bind, NULL,
+					      &err) < 0)
+				fail_msg("binding: %s", err_msg(&err));
+			continue;
+		}
+		doc = obj_edit(&a, pod);
+		st = val_ensure_map(&a, doc, F_status);
+		if (val_is(obj_get(pod, F_spec, F_restartPolicy), "Never") && !k->hold) {
+			val_set_cstr(&a, st, F_phase, k->fail ? "Failed" : "Succeeded");
+			if (k->fail && k->exit_code)
+				ended_badly(&a, st, pod, k->exit_code);
+		} else {
+			val_set_cstr(&a, st, F_phase, "Running");
+			val_set_strf(&a, st, F_podIP, "10.42.0.%d", (int)(obj_rev(pod) % 250) + 1);
+			condition_set(&a, st, &(struct condition){ .type = "Ready", .status = "True", .reason = "" },
+				      env_now_ns(k->rig->env));
+		}
+		if (client_update_status(c, RES(core_pods), doc, NULL, &err) < 0)
+			fail_msg("status: %s", err_msg(&err));
+	}
+}
+
+void cluster_run(struct cluster *k, int seconds)
+{
+	for (int i = 0; i < seconds * 5; i++) {
+		rig_run(k->rig, 200 * NS_PER_MS);
+		kubelet(k);
+	}
+}
+
+struct cluster cluster_start(void **state)
+{
+	struct cluster k = { .rig = *state };
+
+	k.c = controllers_new(&(struct controllers_opts){
+	    .env = k.rig->env, .client = k.rig->client, .cluster_cidr = "10.42.0.0/16", .root_ca_pem = SV("PEM") });
+	rig_run(k.rig, NS_PER_SEC);
+	assert_true(controllers_synced(k.c));
+	expect(k.rig, 201, "POST", "/api/v1/nodes",
+	       "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\"}}");
+	rig_run(k.rig, NS_PER_SEC);
+	return k;
+}
+
+void cluster_finish(struct cluster *k)
+{
+	controllers_free(k->c);
+	rig_run(k->rig, NS_PER_SEC);
+}

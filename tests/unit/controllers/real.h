@@ -1,0 +1,21 @@
+/* real.h - all controllers on the real API server, with kubelets made of a loop: what the fake API cannot tell,
+ * such as defaults, status strategies, admission, finalizers and namespaces. */
+#pragma once
+
+#include "../apiserver/harness.h"
+
+#include "controllers/controllers.h"
+
+struct cluster {
+	struct rig *rig;
+	struct controllers *c;
+	bool fail;     /* pods that end, end badly */
+	bool hold;     /* pods that would end stay running */
+	int exit_code; /* of pods that end badly, when not 0: told in the container's status */
+};
+
+/* Starts the controllers on the rig and makes node n1. */
+struct cluster cluster_start(void **state);
+/* Five looks of the kubelets a second, virtual time. */
+void cluster_run(struct cluster *k, int seconds);
+void cluster_finish(struct cluster *k);
