@@ -90,6 +90,10 @@ struct cycle_state {
 	unsigned n_reasons;
 	uint8_t *outcome; /* enum sched_outcome by node slot; SCHED_OK where not tried */
 	uint64_t chance;  /* for ties; from env_random, once a cycle */
+
+	/* For preemption only: the PodDisruptionBudgets there are. */
+	struct obj *const *budgets;
+	size_t n_budgets;
 };
 
 struct plugin {

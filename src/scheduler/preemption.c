@@ -5,9 +5,11 @@
  * those without which it does not fit. Of all such nodes the one is taken whose victims matter
  * least. Nothing is changed for good here: the caller deletes the victims through the API.
  *
- * PodDisruptionBudgets are not looked at: they do not bind preemption, upstream only prefers not
- * to violate them. */
+ * PodDisruptionBudgets do not bind preemption, but those whose budget would be overdrawn are thought
+ * back first, and a node with fewer such victims is the better one. */
 #include "scheduler/framework.h"
+
+#include "object/selector.h"
 
 #include <stdlib.h>
 
@@ -16,9 +18,9 @@
 struct candidate {
 	struct node_info *node;
 	struct pod_info **victims; /* most important first */
-	size_t n;
-	int64_t sum;	 /* of priorities, each made positive */
-	struct sv start; /* when the earliest started of the most important ones; "" : not yet */
+	size_t n, overdrawn;	   /* victims beyond a budget */
+	int64_t sum;		   /* of priorities, each made positive */
+	struct sv start;	   /* when the earliest started of the most important ones; "" : not yet */
 };
 
 static struct sv start_of(const struct pod_info *p)
@@ -47,11 +49,80 @@ static int more_important_first(const void *a, const void *b)
 	return c ? c : sv_cmp(obj_name(x->obj), obj_name(y->obj));
 }
 
+/* What a PodDisruptionBudget still allows. */
+struct budget {
+	const struct obj *pdb;
+	const struct selector *selector;
+	int64_t allowed, left; /* left: while one node is looked at */
+};
+
+struct budgets {
+	struct budget *p;
+	size_t n;
+};
+
+static struct budgets read_budgets(struct cycle_state *cs)
+{
+	struct budgets b = { ARENA_ARRAY(cs->arena, struct budget, cs->n_budgets), 0 };
+
+	for (size_t i = 0; i < cs->n_budgets; i++) {
+		const struct obj *o = cs->budgets[i];
+		const struct selector *s =
+		    selector_from_label_selector(cs->arena, obj_get(o, F_spec, F_selector), NULL);
+
+		if (s && !selector_empty(s))
+			b.p[b.n++] =
+			    (struct budget){ .pdb = o,
+					     .selector = s,
+					     .allowed = val_get_int(obj_root(o), 0, F_status, F_disruptionsAllowed) };
+	}
+	return b;
+}
+
+/* Takes one from every budget over the Pod, unless it was granted already. True: one had none left. */
+static bool overdraws(struct budgets *b, const struct pod_info *p)
+{
+	bool over = false;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct budget *x = &b->p[i];
+
+		if (!sv_eq(obj_ns(x->pdb), obj_ns(p->obj)) || !val_len(obj_labels(p->obj)) ||
+		    !selector_matches(x->selector, obj_labels(p->obj)) ||
+		    val_member_sv(obj_get(x->pdb, F_status, F_disruptedPods), obj_name(p->obj)))
+			continue;
+		over |= --x->left < 0;
+	}
+	return over;
+}
+
+/* The overdrawing ones to the front, both parts in their order. Returns how many. */
+static size_t overdrawing_first(struct arena *a, struct budgets *b, struct pod_info **pods, size_t n)
+{
+	struct pod_info **rest;
+	size_t n_over = 0, n_rest = 0;
+
+	if (b->n == 0)
+		return 0;
+	rest = ARENA_ARRAY(a, struct pod_info *, n);
+	for (size_t i = 0; i < b->n; i++)
+		b->p[i].left = b->p[i].allowed;
+	for (size_t i = 0; i < n; i++) {
+		if (overdraws(b, pods[i]))
+			pods[n_over++] = pods[i];
+		else
+			rest[n_rest++] = pods[i];
+	}
+	for (size_t i = 0; i < n_rest; i++)
+		pods[n_over + i] = rest[i];
+	return n_over;
+}
+
 /* False: it would not fit even so, with the reasons in dry->why. */
-static bool try_candidate(struct cycle_state *dry, struct node_info *n, struct candidate *ret)
+static bool try_candidate(struct cycle_state *dry, struct node_info *n, struct budgets *b, struct candidate *ret)
 {
 	struct pod_info **lower = ARENA_ARRAY(dry->arena, struct pod_info *, n->n_pods);
-	size_t n_lower = 0;
+	size_t n_lower = 0, n_over;
 	bool fits;
 
 	LIST_EACH(&n->pods, it) {
@@ -66,6 +137,7 @@ static bool try_candidate(struct cycle_state *dry, struct node_info *n, struct c
 		return false;
 	}
 	qsort(lower, n_lower, sizeof(struct pod_info *), more_important_first);
+	n_over = overdrawing_first(dry->arena, b, lower, n_lower);
 	for (size_t i = 0; i < n_lower; i++)
 		cycle_move_pod(dry, lower[i], n, -1);
 	fits = cycle_filter_nominated(dry, n) == SCHED_OK;
@@ -79,7 +151,10 @@ static bool try_candidate(struct cycle_state *dry, struct node_info *n, struct c
 		cycle_move_pod(dry, p, n, -1);
 		/* Victims gather at the front of the array that is being read further on. */
 		ret->victims[ret->n++] = p;
+		ret->overdrawn += i < n_over;
 	}
+	if (ret->overdrawn && ret->overdrawn < ret->n)
+		qsort(ret->victims, ret->n, sizeof(struct pod_info *), more_important_first);
 	for (size_t i = 0; i < ret->n; i++) {
 		struct pod_info *p = ret->victims[i];
 
@@ -97,6 +172,8 @@ static bool better(const struct candidate *a, const struct candidate *b)
 	int32_t x = a->n ? a->victims[0]->shape->priority : INT32_MIN;
 	int32_t y = b->n ? b->victims[0]->shape->priority : INT32_MIN;
 
+	if (a->overdrawn != b->overdrawn)
+		return a->overdrawn < b->overdrawn;
 	if (x != y)
 		return x < y;
 	if (a->sum != b->sum)
@@ -130,6 +207,7 @@ bool preemption_find(struct cycle_state *cs, struct preemption *ret)
 	const char *why = not_eligible(cs);
 	struct candidate best = { 0 }, c;
 	struct node_info **nodes;
+	struct budgets budgets;
 	size_t n, max, found = 0, first;
 
 	*ret = (struct preemption){ 0 };
@@ -140,6 +218,7 @@ bool preemption_find(struct cycle_state *cs, struct preemption *ret)
 		ret->message = arena_svf(cs->arena, "preemption: %s", why);
 		return false;
 	}
+	budgets = read_budgets(cs);
 	*dry = *cs;
 	dry->n_reasons = 0;
 	max = MAX(n / 10, MIN_CANDIDATES);
@@ -153,7 +232,7 @@ bool preemption_find(struct cycle_state *cs, struct preemption *ret)
 			cycle_count_reasons(dry, 1);
 			continue;
 		}
-		if (!try_candidate(dry, node, &c)) {
+		if (!try_candidate(dry, node, &budgets, &c)) {
 			cycle_count_reasons(dry, 1);
 			continue;
 		}

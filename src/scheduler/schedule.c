@@ -53,6 +53,8 @@ static void no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info
 	struct preemption pre = { 0 };
 	struct sv message = cycle_message(cs);
 
+	if (informer_count(s->budgets))
+		cs->budgets = informer_list(s->budgets, &s->arena, SV(""), &cs->n_budgets);
 	if (preemption_find(cs, &pre))
 		start_preemption(s, p, &pre);
 	if (pre.message.n)

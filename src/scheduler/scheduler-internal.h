@@ -46,6 +46,7 @@ struct scheduler {
 	size_t start;	    /* node to begin with next time */
 
 	struct informer_factory *informers;
+	struct informer *budgets; /* PodDisruptionBudgets, looked up when preempting */
 	struct recorder *recorder;
 	struct list jobs;
 	int job_tasks; /* posted or running */

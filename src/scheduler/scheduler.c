@@ -322,6 +322,7 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	informer_add_handler(informer_get(s->informers, RES(core_nodes), NULL, NULL, NULL), &nodes, s);
 	informer_add_handler(informer_get(s->informers, RES(core_namespaces), NULL, NULL, NULL), &namespaces, s);
 	informer_add_handler(informer_get(s->informers, RES(core_pods), NULL, NULL, NULL), &pods, s);
+	s->budgets = informer_get(s->informers, RES(policy_poddisruptionbudgets), NULL, NULL, NULL);
 	informer_factory_start(s->informers);
 	pthread_mutex_lock(&s->lock);
 	scheduler_kick_locked(s);

@@ -107,11 +107,45 @@ static void test_promised_room(void **state)
 	assert_int_equal(k->cache.n_nominated, 0);
 }
 
+/* Other things being equal, those go whose budget allows it. */
+static void test_budgets(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p = kit_pod(k, NULL, "p", "", CPU(2, 100));
+	static const char pdb[] = "{'metadata':{'name':'b','namespace':'default'},'spec':{'selector':{'matchLabels':{"
+				  "'app':'x'}}},'status':{'disruptionsAllowed':%d}}";
+	struct obj *budget = kit_obj(pdb, 1);
+	struct preemption pre;
+
+	kit_node(k, "a", "");
+	kit_node(k, "b", "");
+	kit_pod(k, "a", "a1", "'app':'x'", CPU(2, 1));
+	kit_pod(k, "a", "a2", "'app':'x'", CPU(2, 1));
+	kit_pod(k, "b", "b1", "'app':'y'", CPU(2, 5));
+	kit_pod(k, "b", "b2", "'app':'y'", CPU(2, 5));
+	/* One may go: the least important node is a, as without budgets. */
+	pre = try(k, p);
+	assert_string_equal(pre.node->name, "a");
+	k->cs.budgets = &budget;
+	k->cs.n_budgets = 1;
+	preemption_find(&k->cs, &pre);
+	assert_string_equal(pre.node->name, "a");
+	assert_int_equal(pre.n, 1);
+	assert_sv(obj_name(pre.victims[0]->obj), "a1"); /* a2 would be the second */
+	/* None may go: the more important ones without a budget go. */
+	obj_unref(budget);
+	budget = kit_obj(pdb, 0);
+	preemption_find(&k->cs, &pre);
+	assert_string_equal(pre.node->name, "b");
+	assert_int_equal(pre.n, 1);
+	obj_unref(budget);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KIT_TEST(test_fewest_and_least_important), KIT_TEST(test_who_started_last), KIT_TEST(test_not_helpful),
-		KIT_TEST(test_affinity_is_thought_away),   KIT_TEST(test_promised_room),
+		KIT_TEST(test_affinity_is_thought_away),   KIT_TEST(test_promised_room),    KIT_TEST(test_budgets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
