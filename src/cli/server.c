@@ -107,6 +107,8 @@ static int complete(struct server *s, struct err *err)
 	char host[HOST_NAME_MAX + 1] = "", full[PATH_MAX];
 	const char *home = getenv("HOME");
 
+	if (server_check(o, err) < 0)
+		return -1;
 	if (!o->data_dir)
 		o->data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
 	if (!o->kubeconfig)
@@ -256,7 +258,7 @@ static int start_api(struct server *s, struct err *err)
 				    },
 				    err);
 	if (!s->http)
-		return err_wrap(err, "listening on %s port %d", o->bind_address, o->port);
+		return server_explain_bind(o, err);
 	return write_kubeconfig(s, err);
 }
 

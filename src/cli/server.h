@@ -14,6 +14,11 @@ struct server_opts {
 	struct string_list tls_sans, node_labels;
 };
 
+/* Refuses what cannot work, by the name of the flag, before anything is touched. */
+int server_check(const struct server_opts *o, struct err *err);
+/* Says what to do about a failed bind; returns -1. */
+int server_explain_bind(const struct server_opts *o, struct err *err);
+
 /* The node half: containerd, kubelet, proxy. Started beside a running API server. */
 struct agent;
 struct agent *agent_start(struct env *env, struct apiserver *api, const struct server_opts *o, struct err *err);

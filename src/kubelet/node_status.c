@@ -19,7 +19,7 @@ struct node_status {
 	struct obj *node; /* as last read or written; owned */
 	struct obj *lease;
 	int64_t reported_ns; /* mono */
-	bool registered, ready;
+	bool registered, ready, runtime_down;
 	int tries;
 	/* Under k->lock. */
 	bool looked, network;
@@ -120,6 +120,21 @@ static void note_network(struct node_status *n, struct arena *a, bool ok, struct
 	}
 }
 
+/* Once when it goes and once when it comes: the Node's Ready condition says it all the time. */
+static void note_runtime(struct node_status *n, bool answers, struct sv why)
+{
+	if (answers == !n->runtime_down)
+		return;
+	n->runtime_down = !answers;
+	if (answers)
+		log_info(SYS, "the container runtime answers again", "node", "%s", n->k->node_name);
+	else
+		log_warn(
+		    SYS,
+		    "the container runtime does not answer, pods wait: start it, or check --container-runtime-endpoint",
+		    "why", "%.*s", SV_ARG(why));
+}
+
 static struct val *compute(struct node_status *n, struct arena *a, const struct val *old, bool *ret_ready)
 {
 	struct kubelet *k = n->k;
@@ -148,6 +163,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	if (k->rt->ops->status(k->rt, a, &runtime_ok, &network_ok, &why, &err) < 0)
 		why = arena_sv(a, sv_from(err_msg(&err)));
 	*ret_ready = runtime_ok && network_ok;
+	note_runtime(n, runtime_ok, why);
 	note_network(n, a, *ret_ready, why);
 	set_cond(a, conditions, old, "MemoryPressure", false, "KubeletHasSufficientMemory",
 		 "kubelet has sufficient memory available", now);

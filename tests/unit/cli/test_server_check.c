@@ -1,0 +1,57 @@
+#include "unit.h"
+
+#include "cli/server.h"
+
+static struct server_opts usable(void)
+{
+	return (struct server_opts){ .port = 6443, .bind_address = "0.0.0.0", .cluster_cidr = "10.42.0.0/16" };
+}
+
+static void refused(const struct server_opts *o, const char *flag)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	assert_int_equal(server_check(o, &err), -1);
+	assert_non_null(strstr(err_msg(&err), flag));
+}
+
+static void test_flags(void **state)
+{
+	struct server_opts o = usable();
+
+	(void)state;
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.service_cidr = "10.43.0.0/16";
+	o.node_name = "node-1.example";
+	o.node_ip = "2001:db8::1";
+	assert_int_equal(server_check(&o, NULL), 0);
+
+#define REFUSED(field, value, flag) \
+	o = usable();               \
+	o.field = value;            \
+	refused(&o, flag)
+	REFUSED(port, 0, "--https-listen-port");
+	REFUSED(port, 65536, "--https-listen-port");
+	REFUSED(kubelet_port, -1, "--kubelet-port");
+	REFUSED(bind_address, "localhost", "--bind-address");
+	REFUSED(node_ip, "10.0.0.256", "--node-ip");
+	REFUSED(cluster_dns, "dns", "--cluster-dns");
+	REFUSED(node_name, "Node_1", "--node-name");
+	REFUSED(cluster_cidr, "10.42.0.0", "--cluster-cidr");
+	REFUSED(cluster_cidr, "10.42.0.0/25", "--cluster-cidr");
+	REFUSED(service_cidr, "fd00::/112", "IPv6");
+	REFUSED(service_cidr, "10.0.0.0/7", "--service-cidr");
+	REFUSED(service_cidr, "10.42.128.0/20", "overlap");
+	REFUSED(service_cidr, "10.0.0.0/8", "overlap");
+#undef REFUSED
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flags),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
