@@ -55,6 +55,7 @@ MAY = {
     ("kubelet/atomic_writer.c", "chance"): "a directory name nobody else has, on a real disk",
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
+    ("cli/host.c", "sockets"): "asks the kernel which port is free",
     ("cli/server.c", "threads"): "where threads come from: one for each network loop",
 }
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)

@@ -5,6 +5,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 /* The address of the interface that the default route uses, or "". */
 static void default_interface(char out[IF_NAMESIZE])
@@ -48,6 +49,19 @@ const char *host_address(struct arena *a)
 	}
 	freeifaddrs(all);
 	return best;
+}
+
+int host_free_port(const char *address)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t n = sizeof(in);
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (inet_pton(AF_INET, address, &in.sin_addr) != 1)
+		in.sin_addr.s_addr = htonl(INADDR_ANY);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&in, n) < 0 || getsockname(fd, (struct sockaddr *)&in, &n) < 0)
+		return 0;
+	return ntohs(in.sin_port);
 }
 
 const char *cluster_tag(struct arena *a, const char *data_dir)

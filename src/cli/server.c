@@ -49,7 +49,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 	const struct option rows[] = {
 		ROW("data-dir", 'd', OPT_STRING, data_dir, "DIR", "where everything is kept (" DEFAULT_DATA_DIR ")"),
 		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (0.0.0.0)"),
-		ROW("https-listen-port", 0, OPT_INT, port, "N", "listen port (6443)"),
+		ROW("https-listen-port", 0, OPT_INT, port, "N", "listen port (6443; 0: a free one)"),
 		ROW("advertise-address", 0, OPT_STRING, advertise_address, "ADDR",
 		    "address pods and nodes reach the server by (found)"),
 		ROW("tls-san", 0, OPT_LIST, tls_sans, "NAME", "further names or addresses in the server certificate"),
@@ -109,6 +109,8 @@ static int complete(struct server *s, struct err *err)
 
 	if (server_check(o, err) < 0)
 		return -1;
+	if (o->port == 0)
+		o->port = host_free_port(o->bind_address);
 	if (!o->data_dir)
 		o->data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
 	if (!o->kubeconfig)

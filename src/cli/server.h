@@ -31,3 +31,5 @@ struct agent *agent_stop(struct agent *a);
 const char *cluster_tag(struct arena *a, const char *data_dir);
 /* The address other machines and pods reach this one by; NULL when only loopback is there. */
 const char *host_address(struct arena *a);
+/* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
+int host_free_port(const char *address);

@@ -5,10 +5,10 @@
 
 #include <errno.h>
 
-static int check_port(const char *flag, int port, int lowest, struct err *err)
+static int check_port(const char *flag, int port, struct err *err)
 {
-	if (port < lowest || port > 65535)
-		return err_set(err, ERR_INVALID, "--%s takes a port from 1 to 65535, not %d", flag, port);
+	if (port < 0 || port > 65535)
+		return err_set(err, ERR_INVALID, "--%s takes a port up to 65535 (0: a free one), not %d", flag, port);
 	return 0;
 }
 
@@ -47,8 +47,7 @@ int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
 
-	if (check_port("https-listen-port", o->port, 1, err) < 0 ||
-	    check_port("kubelet-port", o->kubelet_port, 0, err) < 0 ||
+	if (check_port("https-listen-port", o->port, err) < 0 || check_port("kubelet-port", o->kubelet_port, err) < 0 ||
 	    check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
 	    check_address("node-ip", o->node_ip, err) < 0 || check_address("cluster-dns", o->cluster_dns, err) < 0 ||

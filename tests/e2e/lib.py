@@ -63,7 +63,7 @@ class Cluster:
 
     def __init__(self, agent=False, args=(), port=None, bare=False):
         self.dir = tempfile.mkdtemp(prefix="caravel-e2e-")
-        self.port = port or free_port()
+        self.port = free_port() if port is None else port
         self.kubeconfig = os.path.join(self.dir, "kubeconfig.yaml")
         self.log = os.path.join(self.dir, "server.log")
         self.agent = agent

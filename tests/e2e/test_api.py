@@ -346,6 +346,17 @@ def a_second_server_refuses(c):
     contains(r.stderr, "in use by process", str(c.proc.pid))
 
 
+def any_free_port(_):
+    other = Cluster(port=0).start(wait=False)
+    try:
+        wait_for("its kubeconfig", lambda: os.path.exists(other.kubeconfig))
+        with open(other.kubeconfig, encoding="utf-8") as f:
+            other.port = int(re.search(r"server: https://127.0.0.1:(\d+)", f.read()).group(1))
+        other.wait_ready()
+    finally:
+        other.cleanup()
+
+
 def a_taken_port_is_named(c):
     r = subprocess.run([CARAVEL, "server", "--data-dir", os.path.join(c.dir, "data2"), "--disable-agent", "--bind-address",
                         "127.0.0.1", "--https-listen-port", str(c.port), "--write-kubeconfig",
@@ -377,5 +388,5 @@ if __name__ == "__main__":
             services_get_addresses, events_of_both_groups, every_form_of_output, what_create_makes,
             endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
             drain_and_cordon, top_says_what_is_missing, watch_sees_changes, pages, a_second_server_refuses,
-            a_taken_port_is_named, unknown_flags_are_named, stops_cleanly_and_remembers,
+            any_free_port, a_taken_port_is_named, unknown_flags_are_named, stops_cleanly_and_remembers,
         ], cluster))

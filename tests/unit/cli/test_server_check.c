@@ -30,7 +30,7 @@ static void test_flags(void **state)
 	o = usable();               \
 	o.field = value;            \
 	refused(&o, flag)
-	REFUSED(port, 0, "--https-listen-port");
+	REFUSED(port, -1, "--https-listen-port");
 	REFUSED(port, 65536, "--https-listen-port");
 	REFUSED(kubelet_port, -1, "--kubelet-port");
 	REFUSED(bind_address, "localhost", "--bind-address");
