@@ -4,6 +4,7 @@
 #include "codec/pbwire.h"
 
 #define NS "/api/v1/namespaces/default"
+#define MERGE "application/merge-patch+json"
 
 static void make_default_sa(struct rig *r)
 {
@@ -112,6 +113,58 @@ static void test_service_addresses(void **state)
 		    &r->arena,
 		    "{\"metadata\":{\"name\":\"e\"},\"spec\":{\"clusterIP\":\"%.*s\",\"ports\":[{\"port\":80}]}}",
 		    SV_ARG(ip)) });
+}
+
+/* What only the old type needed goes with it, as a client's patch of nothing but the type expects. */
+static void test_service_changes_type(void **state)
+{
+	struct rig *r = *state;
+	const struct val *spec;
+	int64_t port;
+
+	expect(r, 201, "POST", NS "/services",
+	       "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"type\":\"LoadBalancer\",\"externalTrafficPolicy\":\"Local\","
+	       "\"ports\":[{\"name\":\"x\",\"port\":80},{\"name\":\"y\",\"port\":81}]}}");
+	spec = val_get(expect(r, 200, "GET", NS "/services/a", NULL), F_spec);
+	port = val_get_int(spec, 0, F_healthCheckNodePort);
+	assert_in_range(port, 30000, 32767);
+	assert_int_not_equal(port, val_get_int(val_at(val_get(spec, F_ports), 0), 0, F_nodePort));
+
+	spec = val_get(expect_type(r, 200, "PATCH", NS "/services/a", MERGE, "{\"spec\":{\"type\":\"NodePort\"}}"),
+		       F_spec);
+	assert_null(val_get(spec, F_healthCheckNodePort));
+	assert_null(val_get(spec, F_allocateLoadBalancerNodePorts));
+	assert_val(val_get(spec, F_externalTrafficPolicy), "Local");
+	assert_int_not_equal(val_get_int(val_at(val_get(spec, F_ports), 0), 0, F_nodePort), 0);
+
+	spec = val_get(expect_type(r, 200, "PATCH", NS "/services/a", MERGE, "{\"spec\":{\"type\":\"ClusterIP\"}}"),
+		       F_spec);
+	assert_null(val_get(spec, F_externalTrafficPolicy));
+	assert_null(val_get(val_at(val_get(spec, F_ports), 0), F_nodePort));
+	assert_true(val_get_str(spec, F_clusterIP).n > 0);
+
+	expect_type(r, 200, "PATCH", NS "/services/a", MERGE, "{\"spec\":{\"type\":\"NodePort\"}}");
+	spec = val_get(expect_type(r, 200, "PATCH", NS "/services/a", MERGE,
+				   "{\"spec\":{\"type\":\"ExternalName\",\"externalName\":\"x.y\"}}"),
+		       F_spec);
+	assert_null(val_get(spec, F_clusterIP));
+	assert_null(val_get(spec, F_ipFamilies));
+	assert_null(val_get(spec, F_externalTrafficPolicy));
+	assert_null(val_get(val_at(val_get(spec, F_ports), 1), F_nodePort));
+
+	/* the health port was given back */
+	expect(r, 201, "POST", NS "/services",
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":80,"
+			    "\"nodePort\":%" PRId64 "}]}}",
+			    port));
+	/* what the client changed in the same breath is its own mistake */
+	expect_status(r, 422, "Invalid", "may not be used when `type` is 'ClusterIP'",
+		      &(struct ask){ .method = "PATCH",
+				     .path = NS "/services/b",
+				     .type = MERGE,
+				     .body = "{\"spec\":{\"type\":\"ClusterIP\",\"ports\":[{\"port\":80,"
+					     "\"nodePort\":30999}]}}" });
 }
 
 static void test_secret_string_data(void **state)
@@ -430,21 +483,14 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_pod_defaults),
-		T(test_binding),
-		T(test_service_addresses),
-		T(test_secret_string_data),
-		T(test_rbac),
-		T(test_access_review),
-		T(test_priority),
-		T(test_events_expire),
-		T(test_kubernetes_service_comes_back),
-		T(test_protobuf_body),
-		T(test_events_two_views),
-		T(test_statefulset_defaults),
-		T(test_claims_can_go),
-		T(test_eviction_answer),
-		T(test_scale_is_told_apart),
+		T(test_pod_defaults),	      T(test_binding),
+		T(test_service_addresses),    T(test_service_changes_type),
+		T(test_secret_string_data),   T(test_rbac),
+		T(test_access_review),	      T(test_priority),
+		T(test_events_expire),	      T(test_kubernetes_service_comes_back),
+		T(test_protobuf_body),	      T(test_events_two_views),
+		T(test_statefulset_defaults), T(test_claims_can_go),
+		T(test_eviction_answer),      T(test_scale_is_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,3 +54,13 @@ void pod_portforward(struct api_req *q);
 void node_proxy(struct api_req *q);
 /* eviction.c */
 void pod_eviction(struct api_req *q);
+
+/* --- Services (services.c, services_update.c) --- */
+
+bool service_type_is(const struct val *doc, const char *type);
+bool service_wants_node_ports(const struct val *doc);
+bool service_wants_health_port(const struct val *doc);
+/* clusterIP and clusterIPs say the same twice: a client that knows only the old field, or changes
+ * only it, means both. old is NULL for a create. */
+void service_sync_cluster_ips(struct api_req *q, const struct val *old, struct val *doc);
+void service_prepare_update(struct api_req *q, const struct val *old, struct val *doc);

@@ -205,18 +205,6 @@ static int invalid(struct err *err, const struct val *doc, const char *field, co
 	return err_add_cause(err, "FieldValueInvalid", sv_from(field), "Invalid value: %s: %s", value, text);
 }
 
-static bool type_is(const struct val *doc, const char *type)
-{
-	return val_is(val_get(doc, F_spec, F_type), type);
-}
-
-static bool wants_node_ports(const struct val *doc)
-{
-	const struct val *allocate = val_get(doc, F_spec, F_allocateLoadBalancerNodePorts);
-
-	return type_is(doc, "NodePort") || (type_is(doc, "LoadBalancer") && (!allocate || val_bool(allocate)));
-}
-
 static bool shows_ip(const struct val *svc, struct sv ip)
 {
 	VAL_EACH(val_get(svc, F_spec, F_clusterIPs), x)
@@ -233,7 +221,7 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	struct val *list;
 	uint32_t at;
 
-	if (type_is(doc, "ExternalName"))
+	if (service_type_is(doc, "ExternalName"))
 		return 0;
 	if (ip.n == 0 && val_len(val_get(spec, F_clusterIPs)))
 		ip = val_str(val_at(val_get(spec, F_clusterIPs), 0));
@@ -294,12 +282,43 @@ static bool reserved_here(const struct reservation *r, uint32_t at)
 	return false;
 }
 
+/* The port that tells a load balancer whether this node has endpoints of the service. */
+static int reserve_health_port(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
+			       struct reservation *r, struct err *err)
+{
+	struct val *spec = val_get_mut(doc, F_spec);
+	int64_t port = val_get_int(spec, 0, F_healthCheckNodePort);
+	uint32_t at;
+
+	if (port == 0) {
+		if (!bit_take(&al->ports, 0, env_random_u64(q->server->env), &at))
+			return err_set(err, ERR_INTERNAL, "failed to allocate a HealthCheckNodePort: range is full");
+		val_set_int(q->arena, spec, F_healthCheckNodePort, al->first_port + (int64_t)at);
+	} else {
+		if (old && val_get_int(old, 0, F_spec, F_healthCheckNodePort) == port)
+			return 0;
+		if (port < al->first_port || port - al->first_port >= al->ports.n)
+			return 0; /* not from the range: nobody else can be given it */
+		at = (uint32_t)(port - al->first_port);
+		if (bit_get(&al->ports, at))
+			return err_set(err, ERR_INTERNAL,
+				       "failed to allocate requested HealthCheck NodePort %" PRId64
+				       ": provided port is already allocated",
+				       port);
+		bit_set(&al->ports, at, true);
+	}
+	vec_push(&r->ports, at);
+	return 0;
+}
+
 static int reserve_ports(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
 			 struct reservation *r, struct err *err)
 {
 	struct val *ports = val_get_mut(doc, F_spec, F_ports);
 
-	if (!wants_node_ports(doc))
+	if (service_wants_health_port(doc) && reserve_health_port(q, al, old, doc, r, err) < 0)
+		return -1;
+	if (!service_wants_node_ports(doc))
 		return 0;
 	for (size_t i = 0; i < val_len(ports); i++) {
 		struct val *p = val_at_mut(ports, i);
@@ -382,7 +401,7 @@ static void service_defaults(struct api_req *q, struct val *doc)
 
 	if (!spec)
 		return;
-	external_name = type_is(doc, "ExternalName");
+	external_name = service_type_is(doc, "ExternalName");
 	ports = val_get_mut(spec, F_ports);
 	for (size_t i = 0; i < val_len(ports); i++) {
 		struct val *p = val_at_mut(ports, i);
@@ -401,79 +420,20 @@ static void service_defaults(struct api_req *q, struct val *doc)
 			val_set_int(a, client, F_timeoutSeconds, 10800);
 	}
 	if (!val_get_str(spec, F_externalTrafficPolicy).n &&
-	    (type_is(doc, "NodePort") || type_is(doc, "LoadBalancer") || val_len(val_get(spec, F_externalIPs))))
+	    (service_type_is(doc, "NodePort") || service_type_is(doc, "LoadBalancer") ||
+	     val_len(val_get(spec, F_externalIPs))))
 		val_set_cstr(a, spec, F_externalTrafficPolicy, "Cluster");
 	if (!val_get(spec, F_internalTrafficPolicy) && !external_name)
 		val_set_cstr(a, spec, F_internalTrafficPolicy, "Cluster");
-	if (!val_get(spec, F_allocateLoadBalancerNodePorts) && type_is(doc, "LoadBalancer"))
+	if (!val_get(spec, F_allocateLoadBalancerNodePorts) && service_type_is(doc, "LoadBalancer"))
 		val_set_bool(a, spec, F_allocateLoadBalancerNodePorts, true);
-}
-
-/* clusterIP and clusterIPs say the same twice: a client that knows only the old field, or
- * changes only it, means both. */
-static void sync_cluster_ips(struct api_req *q, const struct val *old, struct val *doc)
-{
-	struct val *spec = val_get_mut(doc, F_spec), *list;
-	struct sv ip = val_get_str(spec, F_clusterIP);
-	const struct val *ips = val_get(spec, F_clusterIPs);
-
-	if (!spec || (val_len(ips) && (!old || !val_equal(ips, val_get(old, F_spec, F_clusterIPs)))))
-		return;
-	if (!ip.n) {
-		val_del(spec, F_clusterIPs);
-	} else if (!sv_eq(ip, val_str(val_at(ips, 0)))) {
-		list = val_set_list(q->arena, spec, F_clusterIPs);
-		val_push(q->arena, list, val_new_str(q->arena, ip));
-	}
 }
 
 static void service_create(struct api_req *q, struct val *doc)
 {
 	strategy_drop_status(q, doc);
-	sync_cluster_ips(q, NULL, doc);
+	service_sync_cluster_ips(q, NULL, doc);
 	val_set_map(q->arena, val_set_map(q->arena, doc, F_status), F_loadBalancer);
-}
-
-/* A replace that leaves out what was allocated keeps it: `kubectl replace` of a manifest. */
-static void service_update(struct api_req *q, const struct val *old, struct val *doc)
-{
-	struct val *spec = val_get_mut(doc, F_spec), *ports;
-
-	if (!spec || q->subresource.n)
-		return;
-	if (type_is(doc, "ExternalName")) {
-		if (!type_is(old, "ExternalName") &&
-		    sv_eq(val_get_str(spec, F_clusterIP), val_get_str(old, F_spec, F_clusterIP))) {
-			val_del(spec, F_clusterIP);
-			val_del(spec, F_clusterIPs);
-			val_del(spec, F_ipFamilies);
-			val_del(spec, F_ipFamilyPolicy);
-		}
-		return;
-	}
-	if (!val_get_str(spec, F_clusterIP).n && !type_is(old, "ExternalName")) {
-		if (val_get(old, F_spec, F_clusterIP))
-			val_set(q->arena, spec, F_clusterIP, val_get(old, F_spec, F_clusterIP));
-		if (val_get(old, F_spec, F_clusterIPs))
-			val_set(q->arena, spec, F_clusterIPs, val_get(old, F_spec, F_clusterIPs));
-	}
-	sync_cluster_ips(q, old, doc);
-	ports = val_get_mut(spec, F_ports);
-	for (size_t i = 0; i < val_len(ports); i++) {
-		struct val *p = val_at_mut(ports, i);
-
-		if (!wants_node_ports(doc)) {
-			val_del(p, F_nodePort);
-			continue;
-		}
-		if (val_get_int(p, 0, F_nodePort))
-			continue;
-		VAL_EACH(val_get(old, F_spec, F_ports), was)
-			if (val_get_int(was, 0, F_port) == val_get_int(p, 0, F_port) &&
-			    sv_eq(val_get_str(was, F_protocol), val_get_str(p, F_protocol)) &&
-			    val_get_int(was, 0, F_nodePort))
-				val_set_int(q->arena, p, F_nodePort, val_get_int(was, 0, F_nodePort));
-	}
 }
 
 static bool service_field(const struct val *svc, struct sv label, struct sv *ret)
@@ -497,7 +457,7 @@ const struct strategy service_strategy = {
 	.reset_status = strategy_reset_spec,
 	.set_defaults = service_defaults,
 	.prepare_create = service_create,
-	.prepare_update = service_update,
+	.prepare_update = service_prepare_update,
 	.reserve = service_reserve,
 	.commit = service_commit,
 	.rollback = service_rollback,

@@ -1,0 +1,149 @@
+/* services_update.c - what an update of a Service keeps, and what a change of its type takes away.
+ *
+ * A client sends back what it read, or a manifest without what was allocated. What the new type still
+ * needs is kept. What only the old type needed goes, unless the client also changed it: then it means
+ * it, and validation tells it that the two do not fit. */
+#include "apiserver/registry/kinds/kinds.h"
+
+bool service_type_is(const struct val *doc, const char *type)
+{
+	return val_is(val_get(doc, F_spec, F_type), type);
+}
+
+bool service_wants_node_ports(const struct val *doc)
+{
+	const struct val *allocate = val_get(doc, F_spec, F_allocateLoadBalancerNodePorts);
+
+	return service_type_is(doc, "NodePort") ||
+	       (service_type_is(doc, "LoadBalancer") && (!allocate || val_bool(allocate)));
+}
+
+bool service_wants_health_port(const struct val *doc)
+{
+	return service_type_is(doc, "LoadBalancer") && val_is(val_get(doc, F_spec, F_externalTrafficPolicy), "Local");
+}
+
+static bool wants_cluster_ip(const struct val *doc)
+{
+	return !service_type_is(doc, "ExternalName");
+}
+
+static bool seen_from_outside(const struct val *doc)
+{
+	return service_type_is(doc, "NodePort") || service_type_is(doc, "LoadBalancer") ||
+	       (!service_type_is(doc, "ExternalName") && val_len(val_get(doc, F_spec, F_externalIPs)));
+}
+
+static bool is_balancer(const struct val *doc)
+{
+	return service_type_is(doc, "LoadBalancer");
+}
+
+void service_sync_cluster_ips(struct api_req *q, const struct val *old, struct val *doc)
+{
+	struct val *spec = val_get_mut(doc, F_spec), *list;
+	struct sv ip = val_get_str(spec, F_clusterIP);
+	const struct val *ips = val_get(spec, F_clusterIPs);
+
+	if (!spec || (val_len(ips) && (!old || !val_equal(ips, val_get(old, F_spec, F_clusterIPs)))))
+		return;
+	if (!ip.n) {
+		val_del(spec, F_clusterIPs);
+	} else if (!sv_eq(ip, val_str(val_at(ips, 0)))) {
+		list = val_set_list(q->arena, spec, F_clusterIPs);
+		val_push(q->arena, list, val_new_str(q->arena, ip));
+	}
+}
+
+/* The port of `ports` that is this one, told by number and protocol. */
+static const struct val *same_port(const struct val *ports, const struct val *p)
+{
+	VAL_EACH(ports, was)
+		if (val_get_int(was, 0, F_port) == val_get_int(p, 0, F_port) &&
+		    sv_eq(val_get_str(was, F_protocol), val_get_str(p, F_protocol)))
+			return was;
+	return NULL;
+}
+
+static void keep_allocated(struct api_req *q, const struct val *old, struct val *doc)
+{
+	struct val *spec = val_get_mut(doc, F_spec), *ports = val_get_mut(spec, F_ports);
+	const struct val *was = val_get(old, F_spec);
+
+	if (wants_cluster_ip(old) && wants_cluster_ip(doc) && !val_get_str(spec, F_clusterIP).n) {
+		if (val_get(was, F_clusterIP))
+			val_set(q->arena, spec, F_clusterIP, val_get(was, F_clusterIP));
+		if (val_get(was, F_clusterIPs))
+			val_set(q->arena, spec, F_clusterIPs, val_get(was, F_clusterIPs));
+	}
+	if (service_wants_node_ports(old) && service_wants_node_ports(doc))
+		for (size_t i = 0; i < val_len(ports); i++) {
+			struct val *p = val_at_mut(ports, i);
+			int64_t had = val_get_int(same_port(val_get(was, F_ports), p), 0, F_nodePort);
+
+			if (!val_get_int(p, 0, F_nodePort) && had)
+				val_set_int(q->arena, p, F_nodePort, had);
+		}
+	if (service_wants_health_port(old) && service_wants_health_port(doc) &&
+	    !val_get_int(spec, 0, F_healthCheckNodePort) && val_get(was, F_healthCheckNodePort))
+		val_set(q->arena, spec, F_healthCheckNodePort, val_get(was, F_healthCheckNodePort));
+}
+
+static bool same_node_ports(const struct val *old, const struct val *doc)
+{
+	const struct val *was = val_get(old, F_spec, F_ports);
+
+	VAL_EACH(val_get(doc, F_spec, F_ports), p) {
+		int64_t now = val_get_int(p, 0, F_nodePort);
+		bool found = now == 0;
+
+		VAL_EACH(was, w)
+			found |= val_get_int(w, 0, F_nodePort) == now;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void drop_unchanged(const struct val *old, struct val *doc, enum sym field)
+{
+	struct val *spec = val_get_mut(doc, F_spec);
+	const struct val *now = val_member(spec, field), *was = val_member(val_get(old, F_spec), field);
+
+	if (now && was && val_equal(now, was))
+		val_del(spec, field);
+}
+
+static void drop_by_type(const struct val *old, struct val *doc)
+{
+	struct val *ports = val_get_mut(doc, F_spec, F_ports);
+
+	if (wants_cluster_ip(old) && !wants_cluster_ip(doc)) {
+		drop_unchanged(old, doc, F_clusterIP);
+		drop_unchanged(old, doc, F_clusterIPs);
+		drop_unchanged(old, doc, F_ipFamilies);
+		drop_unchanged(old, doc, F_ipFamilyPolicy);
+		drop_unchanged(old, doc, F_internalTrafficPolicy);
+	}
+	if (service_wants_node_ports(old) && !service_wants_node_ports(doc) && same_node_ports(old, doc))
+		for (size_t i = 0; i < val_len(ports); i++)
+			val_del(val_at_mut(ports, i), F_nodePort);
+	if (service_wants_health_port(old) && !service_wants_health_port(doc))
+		drop_unchanged(old, doc, F_healthCheckNodePort);
+	if (is_balancer(old) && !is_balancer(doc)) {
+		drop_unchanged(old, doc, F_allocateLoadBalancerNodePorts);
+		drop_unchanged(old, doc, F_loadBalancerClass);
+	}
+	if (seen_from_outside(old) && !seen_from_outside(doc))
+		drop_unchanged(old, doc, F_externalTrafficPolicy);
+}
+
+void service_prepare_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	if (!val_get(doc, F_spec) || q->subresource.n)
+		return;
+	keep_allocated(q, old, doc);
+	drop_by_type(old, doc);
+	if (wants_cluster_ip(doc))
+		service_sync_cluster_ips(q, old, doc);
+}
