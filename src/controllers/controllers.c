@@ -14,6 +14,7 @@ const struct controller_ops *const controller_table[] = {
 	&disruption_controller,
 	&endpoints_controller,
 	&endpointslice_controller,
+	&endpointslice_mirroring_controller,
 	&gc_controller,
 	&job_controller,
 	&namespace_controller,

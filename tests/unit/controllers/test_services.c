@@ -178,12 +178,77 @@ static void test_headless(void **state)
 	world_free(w);
 }
 
+/* Endpoints written by hand for a Service without a selector reach readers of slices, and follow. */
+static void test_mirror(void **state)
+{
+	static const char *const all[] = { "endpointslice-controller", "endpoints-controller",
+					   "endpointslice-mirroring-controller", NULL };
+	struct world *w = world_new(4, all);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv name;
+	struct obj **v;
+	size_t n;
+
+	(void)state;
+	make(w, ep_res,
+	     "{\"metadata\":{\"name\":\"manual\",\"labels\":{\"team\":\"x\"},\"annotations\":{\"note\":\"y\"}},"
+	     "\"subsets\":[{\"addresses\":[{\"ip\":\"192.0.2.9\"},{\"ip\":\"2001:db8::1\"}],"
+	     "\"notReadyAddresses\":[{\"ip\":\"192.0.2.10\"}],\"ports\":[{\"name\":\"p\",\"port\":7777}]}]}");
+	world_run(w, 2 * NS_PER_SEC);
+	slices(w, &a, &n);
+	assert_int_equal(n, 0); /* no Service yet */
+	make(w, RES(core_services), "{\"metadata\":{\"name\":\"manual\"},\"spec\":{\"ports\":[{\"port\":80}]}}");
+	world_run(w, 2 * NS_PER_SEC);
+	v = slices(w, &a, &n);
+	assert_int_equal(n, 2); /* a family each */
+	if (!val_is(obj_get(v[0], F_addressType), "IPv4")) {
+		struct obj *t = v[0];
+
+		v[0] = v[1];
+		v[1] = t;
+	}
+	assert_sv(val_str(obj_get(v[1], F_addressType)), "IPv6");
+	assert_int_equal(val_len(obj_get(v[0], F_endpoints)), 2);
+	assert_true(val_get_bool(val_at(obj_get(v[0], F_endpoints), 0), F_conditions, F_ready));
+	assert_false(val_get_bool(val_at(obj_get(v[0], F_endpoints), 1), F_conditions, F_ready));
+	assert_sv(val_get_str(val_at(obj_get(v[0], F_ports), 0), F_name), "p");
+	assert_sv(label_of(obj_root(v[0]), "kubernetes.io/service-name"), "manual");
+	assert_sv(label_of(obj_root(v[0]), "endpointslice.kubernetes.io/managed-by"),
+		  "endpointslicemirroring-controller.k8s.io");
+	assert_sv(label_of(obj_root(v[0]), "team"), "x");
+	assert_sv(val_str(val_member_sv(obj_get(v[0], F_metadata, F_annotations), SV("note"))), "y");
+	assert_sv(val_str(val_member(obj_controller_ref(v[0]), F_kind)), "Endpoints");
+
+	/* a change of an address is a change of the same slice; a family that is gone goes */
+	name = obj_name(v[0]);
+	fake_api_patch(
+	    w->api, ep_res, "default", "manual", NULL,
+	    "{\"subsets\":[{\"addresses\":[{\"ip\":\"192.0.2.11\"}],\"ports\":[{\"name\":\"p\",\"port\":7777}]}]}");
+	world_run(w, 2 * NS_PER_SEC);
+	v = slices(w, &a, &n);
+	assert_int_equal(n, 1);
+	assert_true(sv_eq(obj_name(v[0]), name));
+	assert_sv(val_str(val_at(val_member(val_at(obj_get(v[0], F_endpoints), 0), F_addresses), 0)), "192.0.2.11");
+	(void)fake_api_writes(w->api);
+	world_run(w, 10 * NS_PER_SEC);
+	assert_int_equal(fake_api_writes(w->api), 0);
+
+	/* asked not to */
+	fake_api_patch(w->api, ep_res, "default", "manual", NULL,
+		       "{\"metadata\":{\"labels\":{\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}}}");
+	world_run(w, 2 * NS_PER_SEC);
+	slices(w, &a, &n);
+	assert_int_equal(n, 0);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_headless),
+		cmocka_unit_test(test_mirror),
 	};
 
 	return cmocka_run_group_tests_name("services", tests, NULL, NULL);
