@@ -3,7 +3,8 @@
  * Plain scalars resolve as yaml.v2 does: y, yes, on, n, no and off are booleans like true and
  * false, 0777 is octal, dates stay strings, infinities are an error; numbers then mean what JSON
  * would make of them (1.0 is the integer 1). Anchors, aliases and << are followed with a bound
- * on what they copy (no "billion laughs"); keys become strings; duplicate keys are an error.
+ * on what they copy (no "billion laughs"); keys become strings; duplicate keys are an error,
+ * unless yaml_opts.duplicate wants to hear of them.
  * Errors read "error converting YAML to JSON: yaml: line 3: ...", with upstream's line numbers.
  */
 #pragma once
@@ -18,9 +19,17 @@
  * Returns false at the end. Empty documents are skipped. */
 bool yaml_next_document(struct sv *rest, struct sv *ret_doc);
 
+struct yaml_opts {
+	/* Called for every key that repeats an earlier one of its map, with upstream's words, which live in the
+	 * arena: `line 7: key "a" already set in map`. The last value counts. */
+	void (*duplicate)(struct sv what, void *ctx);
+	void *ctx;
+};
+
 /* Decodes the first document of text (null when there is none); JSON is YAML too. NULL on failure (ERR_BAD_REQUEST,
  * with line). */
 struct val *yaml_decode(struct arena *a, struct sv text, struct err *err);
+struct val *yaml_decode_opts(struct arena *a, struct sv text, const struct yaml_opts *opts, struct err *err);
 
 /* Block style, keys in document order, strings quoted only where YAML would misread them. */
 void yaml_encode(struct buf *b, const struct val *v);

@@ -20,7 +20,8 @@ struct reader {
 	bool have_event;
 	struct arena *a;
 	struct err *err;
-	struct strmap anchors; /* struct val * */
+	struct strmap anchors;	      /* struct val * */
+	const struct yaml_opts *opts; /* may be NULL */
 	size_t alias_nodes;
 	unsigned depth;
 };
@@ -221,6 +222,19 @@ static int merge(struct reader *r, struct val *map, const struct val *value, str
 	return 0;
 }
 
+/* The same key again: an error, unless somebody is there to be told of it. */
+static int repeated(struct reader *r, size_t line, struct sv name)
+{
+	if (!r->opts || !r->opts->duplicate)
+		return err_set(r->err, ERR_BAD_REQUEST,
+			       "error converting YAML to JSON: yaml: unmarshal errors:\n"
+			       "  line %zu: key \"%.*s\" already set in map",
+			       line, SV_ARG(name));
+	r->opts->duplicate(arena_svf(r->a, "line %zu: key \"%.*s\" already set in map", line, SV_ARG(name)),
+			   r->opts->ctx);
+	return 0;
+}
+
 static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 {
 	struct val merged = val_make(VAL_NULL, 0);
@@ -249,11 +263,12 @@ static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 			have_merge = true;
 			continue;
 		}
-		if (strmap_has(seen, name))
-			return err_set(r->err, ERR_BAD_REQUEST,
-				       "error converting YAML to JSON: yaml: unmarshal errors:\n"
-				       "  line %zu: key \"%.*s\" already set in map",
-				       line, SV_ARG(name));
+		if (strmap_has(seen, name)) {
+			if (repeated(r, line, name) < 0)
+				return -1;
+			val_set_sv(r->a, ret, name, &value);
+			continue;
+		}
 		strmap_set(seen, name, r);
 		val_append_sv(r->a, ret, name, &value);
 	}
@@ -322,9 +337,20 @@ static int read_document(struct reader *r, struct val *ret)
 	return next_event(r); /* an error right behind the root belongs to it */
 }
 
+static void note_repeat(struct sv path, void *ctx)
+{
+	(void)path;
+	*(bool *)ctx = true;
+}
+
 struct val *yaml_decode(struct arena *a, struct sv text, struct err *err)
 {
-	struct reader r = { .a = a, .err = err };
+	return yaml_decode_opts(a, text, NULL, err);
+}
+
+struct val *yaml_decode_opts(struct arena *a, struct sv text, const struct yaml_opts *opts, struct err *err)
+{
+	struct reader r = { .a = a, .err = err, .opts = opts };
 	struct sv start = sv_trim(text);
 	struct val root, *out = NULL;
 
@@ -334,9 +360,12 @@ struct val *yaml_decode(struct arena *a, struct sv text, struct err *err)
 	}
 	/* JSON is YAML, and most of what starts like it is; flow style that is not falls through. */
 	if (start.n && (start.p[0] == '{' || start.p[0] == '[')) {
-		out = json_decode(a, start, NULL, NULL);
-		if (out)
+		bool repeats = false;
+
+		out = json_decode(a, start, &(struct json_opts){ .duplicate = note_repeat, .ctx = &repeats }, NULL);
+		if (out && !repeats)
 			return out;
+		out = NULL;
 	}
 	BUG_ON(!yaml_parser_initialize(&r.parser));
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.n ? text.p : ""), text.n);

@@ -436,13 +436,15 @@ static int check_config(const struct val *config, const struct apply_opts *o, st
 	return 0;
 }
 
-/* "default/web; apps/v1, Kind=Deployment" */
+/* "default/web; apps/v1, Kind=Deployment", or "default/web; /v1, Kind=Pod" in the core group */
 static int bad_config(const struct val *config, struct err *err)
 {
 	struct sv ns = val_get_str(config, F_metadata, F_namespace), name = val_get_str(config, F_metadata, F_name);
 
-	return err_wrap(err, "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s)", SV_ARG(ns),
-			SV_ARG(name), SV_ARG(val_get_str(config, F_apiVersion)), SV_ARG(val_get_str(config, F_kind)));
+	struct sv av = val_get_str(config, F_apiVersion);
+
+	return err_wrap(err, "failed to create typed patch object (%.*s/%.*s; %s%.*s, Kind=%.*s)", SV_ARG(ns),
+			SV_ARG(name), sv_find(av, '/') < 0 ? "/" : "", SV_ARG(av), SV_ARG(val_get_str(config, F_kind)));
 }
 
 struct val *managed_apply(struct arena *a, const struct schema *s, const struct val *live, const struct val *config,

@@ -6,8 +6,8 @@
  * the result gives the bytes upstream would answer: `"status":{}`, `"rules":null`.
  *
  * A step (struct at) names where the walk is, for messages; steps live on the C stack. Type
- * errors name the innermost Go struct and the field names from the root, without indices;
- * strict errors give the path with indices and map keys. */
+ * errors name the innermost Go struct and the field names from the root, without indices.
+ * Unknown fields are only noticed here; strict.c says which. */
 #include "object/decode.h"
 
 #include <stdio.h>
@@ -19,21 +19,18 @@
 #include "object/quantity.h"
 
 #define DEPTH_MAX 500  /* nesting of types that a document may have; JSONSchemaProps is the deepest in use */
-#define STRICT_MAX 100 /* messages kept, as upstream */
 #define SLOTS_SMALL 64 /* fields of a type for which the stack has room */
 
 struct at {
 	const struct at *up;
 	const struct schema *in; /* of a field step: the type it is a field of */
 	const struct field *field;
-	struct sv key; /* of a map step */
-	ssize_t index; /* of a list step, else -1 */
 	unsigned depth;
 };
 
 struct decoder {
 	struct arena *a;
-	struct decode_report *report;
+	bool unknown; /* a field that the schema does not have was seen */
 	struct err *err;
 };
 
@@ -54,37 +51,6 @@ static struct sv type_package(const struct schema *s)
 	const char *dot = strrchr(s->ref, '.'), *slash = strrchr(s->ref, '/'), *from = slash ? slash + 1 : s->ref;
 
 	return dot && dot > from ? sv_make(from, (size_t)(dot - from)) : SV("");
-}
-
-static void add_strict_path(struct buf *b, const struct at *at)
-{
-	if (!at)
-		return;
-	add_strict_path(b, at->up);
-	if (at->index >= 0) {
-		buf_printf(b, "[%zd]", at->index);
-		return;
-	}
-	if (b->n)
-		buf_addc(b, '.');
-	buf_addsv(b, at->field ? sym_name(at->field->sym) : at->key);
-}
-
-static void report_unknown(struct decoder *d, const struct at *at, struct sv name)
-{
-	_cleanup_(buf_release) struct buf path = BUF_INIT, msg = BUF_INIT;
-	struct sv text;
-
-	if (!d->report || d->report->strict.n >= STRICT_MAX)
-		return;
-	add_strict_path(&path, at);
-	if (path.n)
-		buf_addc(&path, '.');
-	buf_addsv(&path, name);
-	buf_adds(&msg, "unknown field ");
-	json_encode_str(&msg, buf_sv(&path));
-	text = arena_sv(d->a, buf_sv(&msg));
-	vec_push(&d->report->strict, text);
 }
 
 static void add_field_path(struct buf *b, const struct at *at)
@@ -369,14 +335,13 @@ static struct val *decode_list(struct decoder *d, const struct field *f, const s
 		if (!out)
 			return NULL;
 		val_push(d->a, list, out);
-		step.index++;
 	}
 	return list;
 }
 
 static struct val *decode_map(struct decoder *d, const struct field *f, const struct val *raw, const struct at *at)
 {
-	struct at step = { .up = at, .index = -1, .depth = at->depth };
+	struct at step = { .up = at, .depth = at->depth };
 	struct val *map;
 
 	if (val_type(raw) != VAL_MAP)
@@ -385,7 +350,6 @@ static struct val *decode_map(struct decoder *d, const struct field *f, const st
 	VAL_EACH_MEMBER(raw, m) {
 		struct val *out;
 
-		step.key = m.key;
 		if (f->inner_card == CARD_LIST)
 			out = val_type(m.value) == VAL_NULL ? val_new_null(d->a)
 							    : decode_list(d, f, m.value, &step, INNER);
@@ -457,7 +421,7 @@ static struct val *decode_field(struct decoder *d, const struct field *f, const 
 static struct val *decode_struct(struct decoder *d, const struct schema *s, const struct val *raw, const struct at *at)
 {
 	const struct val *small[SLOTS_SMALL] = { 0 }, **slots = small;
-	struct at step = { .up = at, .in = s, .index = -1, .depth = at ? at->depth + 1 : 0 };
+	struct at step = { .up = at, .in = s, .depth = at ? at->depth + 1 : 0 };
 	struct val *map;
 
 	if (step.depth > DEPTH_MAX) {
@@ -472,7 +436,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 		if (f && !(f->flags & FF_HIDDEN))
 			slots[f - s->fields] = m.value;
 		else
-			report_unknown(d, at, m.key);
+			d->unknown = true;
 	}
 	map = val_new_map(d->a);
 	for (size_t i = 0; i < s->n_fields; i++) {
@@ -498,7 +462,7 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 			 struct err *err)
 {
 	_cleanup_(err_release) struct err inner = ERR_INIT;
-	struct decoder d = { .a = a, .report = report, .err = &inner };
+	struct decoder d = { .a = a, .err = &inner };
 	struct sv name = type_name(s), version = type_package(s);
 	struct val *v = NULL;
 
@@ -511,6 +475,8 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 		err_set(&inner, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type %.*s.%.*s",
 			buf_cstr(&b), SV_ARG(version), SV_ARG(name));
 	}
+	if (v && report && (d.unknown || report->n_repeated))
+		strict_report(a, s, raw, report);
 	if (v)
 		return v;
 	if (s->root)

@@ -19,7 +19,12 @@
 #include "object/schema.h"
 
 struct decode_report {
-	VEC(struct sv) strict; /* "unknown field \"spec.foo\"", arena-owned */
+	VEC(struct sv) strict; /* "unknown field \"spec.foo\"", arena-owned, in the order of the text */
+	/* What the parser knows of the text: paths of members given more than once; and whether its members count
+	 * in the order of their names (YAML, which upstream turns into JSON first). */
+	const struct sv *repeated;
+	size_t n_repeated;
+	bool sorted;
 };
 
 /* NULL on a type error: ERR_BAD_REQUEST with upstream's text ("json: cannot unmarshal string
@@ -28,6 +33,9 @@ struct decode_report {
  * shares strings with raw. */
 struct val *decode_typed(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report,
 			 struct err *err);
+
+/* decode_typed()'s own: fills report->strict. */
+void strict_report(struct arena *a, const struct schema *s, const struct val *raw, struct decode_report *report);
 
 /* Puts the members of doc and of everything below it into the schema's order, in place; members
  * the schema does not have come last. Code that adds fields to a decoded document may call it

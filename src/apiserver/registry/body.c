@@ -6,9 +6,11 @@
 #include "object/decode.h"
 #include "object/protobuf.h"
 
+/* What the parser noticed: paths of repeated members (JSON), or whole sentences (YAML). */
 struct strictness {
 	struct arena *a;
 	VEC(struct sv) list;
+	bool yaml;
 };
 
 static void note_duplicate(struct sv path, void *ctx)
@@ -16,7 +18,12 @@ static void note_duplicate(struct sv path, void *ctx)
 	struct strictness *st = ctx;
 
 	if (st->list.n < 100)
-		vec_push(&st->list, arena_svf(st->a, "duplicate field \"%.*s\"", SV_ARG(path)));
+		vec_push(&st->list, arena_sv(st->a, path));
+}
+
+static void note_line(struct sv what, void *ctx)
+{
+	note_duplicate(what, ctx);
 }
 
 static int unsupported(struct api_req *q, struct err *err)
@@ -27,23 +34,49 @@ static int unsupported(struct api_req *q, struct err *err)
 		       "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
 }
 
-static struct val *parse(struct api_req *q, bool yaml, struct strictness *st, struct err *err)
+/* Upstream's words for a body of which not even the kind can be told: with its beginning, as text when it
+ * looks like JSON and in hex when not. */
+static int unrecognized(struct api_req *q, struct sv kind, struct err *err, const char *why)
 {
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	size_t n = MIN(q->body.n, (size_t)30);
+
+	if (!q->body.n)
+		buf_adds(&b, "<empty>");
+	else if (q->body.p[0] == '{')
+		for (size_t i = 0; i < n; i++) /* cut anywhere, and perhaps no UTF-8 in the first place */
+			buf_addsv(&b, (unsigned char)q->body.p[i] < 0x80 ? sv_sub(q->body, i, 1) : SV("\xef\xbf\xbd"));
+	else
+		for (size_t i = 0; i < n; i++)
+			buf_printf(&b, "%02x", (unsigned char)q->body.p[i]);
+	if (q->body.n > n)
+		buf_adds(&b, " ...");
+	return err_set(err, ERR_BAD_REQUEST, "the object provided is unrecognized (must be of type %.*s): %s (%s)",
+		       SV_ARG(kind), why, buf_cstr(&b));
+}
+
+static struct val *parse(struct api_req *q, bool yaml, struct sv kind, struct strictness *st, struct err *err)
+{
+	static const char converting[] = "error converting YAML to JSON: ";
+	struct err inner = ERR_INIT;
 	struct val *v;
 
-	if (!sv_trim(q->body).n) {
-		err_set(err, ERR_BAD_REQUEST, "the body of the request is empty");
-		return NULL;
-	}
 	if (yaml)
-		v = yaml_decode(q->arena, q->body, err);
+		v = yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .duplicate = note_line, .ctx = st },
+				     &inner);
 	else
 		v = json_decode(q->arena, q->body,
 				&(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = st },
-				err);
-	if (!v)
-		err_wrap(err, "couldn't get version/kind; json parse error");
-	return v;
+				&inner);
+	if (v)
+		return v;
+	if (!yaml)
+		err_wrap(&inner, "couldn't get version/kind; json parse error");
+	unrecognized(q, kind, err,
+		     err_msg(&inner) +
+			 (sv_starts(sv_from(err_msg(&inner)), sv_from(converting)) ? sizeof(converting) - 1 : 0));
+	err_release(&inner);
+	return NULL;
 }
 
 /* A patch, but not server-side apply. */
@@ -63,28 +96,37 @@ static int bad_patch(struct api_req *q, struct err *err, const char *why)
 			     q->body.p ? q->body.p : "", why);
 }
 
+static void warn_of(struct api_req *q, struct buf *b, struct sv one)
+{
+	if (sv_is(q->field_validation, "Warn")) {
+		api_req_warn(q, "%.*s", SV_ARG(one));
+		return;
+	}
+	buf_adds(b, b->n ? ", " : "");
+	buf_addsv(b, one);
+}
+
 /* Unknown and duplicate fields: refused, warned about or ignored. */
 static int judge(struct api_req *q, struct strictness *st, const struct decode_report *report, struct sv kind,
 		 struct sv version, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	if (sv_is(q->field_validation, "Ignore") || !(q->n_patch_strict + st->list.n + report->strict.n))
+	if (sv_is(q->field_validation, "Ignore"))
 		return 0;
 	for (size_t i = 0; i < q->n_patch_strict; i++) {
 		buf_adds(&b, b.n ? ", " : "");
 		buf_addsv(&b, q->patch_strict[i]);
 	}
-	for (size_t i = 0; i < st->list.n + report->strict.n; i++) {
-		struct sv one = i < st->list.n ? st->list.p[i] : report->strict.p[i - st->list.n];
-
-		if (sv_is(q->field_validation, "Warn")) {
-			api_req_warn(q, "%.*s", SV_ARG(one));
-			continue;
-		}
-		buf_adds(&b, b.n ? ", " : "");
-		buf_addsv(&b, one);
+	/* Of YAML upstream makes one error with a line for each key. */
+	for (size_t i = 0; st->yaml && i < st->list.n; i++) {
+		if (sv_is(q->field_validation, "Warn"))
+			api_req_warn(q, "%.*s", SV_ARG(st->list.p[i]));
+		else
+			buf_printf(&b, "%s\n  %.*s", i ? "" : "yaml: unmarshal errors:", SV_ARG(st->list.p[i]));
 	}
+	for (size_t i = 0; i < report->strict.n; i++)
+		warn_of(q, &b, report->strict.p[i]);
 	if (!b.n)
 		return 0;
 	if (plain_patch(q))
@@ -94,38 +136,94 @@ static int judge(struct api_req *q, struct strictness *st, const struct decode_r
 		       SV_ARG(version), SV_ARG(kind), buf_cstr(&b));
 }
 
+/* The package that upstream keeps a group's types in: "core", "apps", "rbac". */
+static struct sv package_of(struct sv api_version)
+{
+	struct sv g, v;
+	ssize_t dot;
+
+	if (!api_version_split(api_version, &g, &v) || !g.n)
+		return SV("core");
+	dot = sv_find(g, '.');
+	return dot < 0 ? g : sv_sub(g, 0, (size_t)dot);
+}
+
+/* A kind that is not the endpoint's: known or not, upstream fails to make one of the other. */
+static int wrong_kind(struct api_req *q, struct sv k, struct sv av, struct sv kind, struct sv api_version,
+		      struct err *err)
+{
+	struct sv g = SV(""), v = SV("");
+	const char *why;
+
+	(void)api_version_split(av, &g, &v);
+	if (resource_find_kind(g, v, k) && sv_eq(k, kind))
+		return err_set(err, ERR_BAD_REQUEST,
+			       "the API version in the data (%.*s) does not match the expected API version (%.*s)",
+			       SV_ARG(av), SV_ARG(api_version));
+	if (resource_find_kind(g, v, k)) {
+		struct sv pack = package_of(api_version);
+
+		why = arena_printf(q->arena, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", SV_ARG(v),
+				   SV_ARG(k), SV_ARG(pack), SV_ARG(kind));
+	} else {
+		why = arena_printf(q->arena,
+				   "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
+				   "\"pkg/api/legacyscheme/scheme.go:30\"",
+				   SV_ARG(k), SV_ARG(av));
+	}
+	return err_set(err, ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", SV_ARG(k),
+		       SV_ARG(v), SV_ARG(kind), why);
+}
+
+static const char *go_word(const struct val *v)
+{
+	switch (val_type(v)) {
+	case VAL_BOOL:
+		return "bool";
+	case VAL_INT:
+	case VAL_FLOAT:
+		return "number";
+	default:
+		return val_type_name(val_type(v));
+	}
+}
+
 /* apiVersion and kind: must be the endpoint's own, or absent. Returns raw with both set. */
 static const struct val *with_type(struct api_req *q, const struct val *raw, struct sv api_version, struct sv kind,
 				   struct err *err)
 {
+	static const enum sym both[] = { F_apiVersion, F_kind };
 	struct sv av = val_get_str(raw, F_apiVersion), k = val_get_str(raw, F_kind), g, v;
 	struct val *full;
 
-	if (val_type(raw) != VAL_MAP) {
-		err_set(err, ERR_BAD_REQUEST,
-			"couldn't get version/kind; json parse error: json: cannot unmarshal %s into Go value of type "
-			"struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
-			"\"json:\\\"kind,omitempty\\\"\" }",
-			val_type_name(val_type(raw)));
+	if (val_type(raw) != VAL_MAP && val_type(raw) != VAL_NULL) {
+		unrecognized(q, kind, err,
+			     arena_printf(q->arena,
+					  "couldn't get version/kind; json parse error: json: cannot unmarshal %s into "
+					  "Go value of type struct { APIVersion string "
+					  "\"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+					  "\"json:\\\"kind,omitempty\\\"\" }",
+					  go_word(raw)));
+		return NULL;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		const struct val *m = val_member(raw, both[i]);
+
+		if (!m || val_type(m) == VAL_STR || val_type(m) == VAL_NULL)
+			continue;
+		unrecognized(q, kind, err,
+			     arena_printf(q->arena,
+					  "couldn't get version/kind; json parse error: json: cannot unmarshal %s into "
+					  "Go struct field .%.*s of type string",
+					  go_word(m), SV_ARG(sym_name(both[i]))));
 		return NULL;
 	}
 	if (av.n && !api_version_split(av, &g, &v)) {
-		err_set(err, ERR_BAD_REQUEST, "unexpected GroupVersion string: %.*s", SV_ARG(av));
+		unrecognized(q, kind, err, arena_printf(q->arena, "unexpected GroupVersion string: %.*s", SV_ARG(av)));
 		return NULL;
 	}
-	if (k.n && av.n && !sv_eq(k, kind) && sv_eq(av, api_version)) {
-		err_set(err, ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s", SV_ARG(k),
-			SV_ARG(v), SV_ARG(kind));
-		return NULL;
-	}
-	if (av.n && !sv_eq(av, api_version)) {
-		err_set(err, ERR_BAD_REQUEST,
-			"the API version in the data (%.*s) does not match the expected API version (%.*s)", SV_ARG(av),
-			SV_ARG(api_version));
-		return NULL;
-	}
-	if (k.n && !sv_eq(k, kind)) {
-		err_set(err, ERR_BAD_REQUEST, "%.*s cannot be handled as a %.*s", SV_ARG(k), SV_ARG(kind));
+	if ((k.n && !sv_eq(k, kind)) || (av.n && !sv_eq(av, api_version))) {
+		wrong_kind(q, k.n ? k : kind, av.n ? av : api_version, kind, api_version, err);
 		return NULL;
 	}
 	if (av.n && k.n)
@@ -151,6 +249,11 @@ static struct val *to_typed(struct api_req *q, const struct schema *s, const str
 	struct val *doc = NULL;
 	struct sv g, v;
 
+	if (st) {
+		report.sorted = st->yaml;
+		report.repeated = st->yaml ? NULL : st->list.p;
+		report.n_repeated = st->yaml ? 0 : st->list.n;
+	}
 	raw = with_type(q, raw, api_version, kind, err);
 	if (raw)
 		doc = decode_typed(q->arena, s, raw, st ? &report : NULL, err);
@@ -193,16 +296,47 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		unsupported(q, err);
 		return NULL;
 	}
-	raw = parse(q, sv_is(type, "application/yaml"), &st, err);
+	st.yaml = sv_is(type, "application/yaml");
+	raw = parse(q, st.yaml, kind, &st, err);
 	if (raw)
 		doc = to_typed(q, s, raw, api_version, kind, &st, err);
 	vec_release(&st.list);
 	return doc;
 }
 
+/* Repeated members of a patch, as sentences. What comes of them depends: a patch is judged with the object it makes,
+ * an apply configuration at once. */
+static int judge_patch(struct api_req *q, struct strictness *st, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (!st->list.n || sv_is(q->field_validation, "Ignore"))
+		return 0;
+	for (size_t i = 0; i < st->list.n; i++) {
+		struct sv *one = &st->list.p[i];
+
+		if (!st->yaml)
+			*one = arena_svf(q->arena, "duplicate field \"%.*s\"", SV_ARG(*one));
+		if (sv_is(q->field_validation, "Warn"))
+			api_req_warn(q, "%.*s", SV_ARG(*one));
+		else
+			buf_printf(&b, "%s%.*s", st->yaml ? "\n  " : i ? ", " : "", SV_ARG(*one));
+	}
+	if (!b.n)
+		return 0;
+	if (plain_patch(q)) {
+		q->n_patch_strict = st->list.n;
+		q->patch_strict = ARENA_ARRAY(q->arena, struct sv, st->list.n);
+		memcpy(q->patch_strict, st->list.p, st->list.n * sizeof(*st->list.p));
+		return 0;
+	}
+	return err_set(err, ERR_BAD_REQUEST, "error strict decoding YAML: error converting YAML to JSON: yaml: %s%s",
+		       st->yaml ? "unmarshal errors:" : "", buf_cstr(&b));
+}
+
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 {
-	struct strictness st = { .a = q->arena, .list = VEC_INIT };
+	struct strictness st = { .a = q->arena, .list = VEC_INIT, .yaml = yaml };
 	struct val *v;
 
 	if (q->body_doc)
@@ -211,24 +345,16 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 		err_set(err, ERR_BAD_REQUEST, "the body of the request is empty");
 		return NULL;
 	}
-	v = yaml
-		? yaml_decode(q->arena, q->body, err)
-		: json_decode(q->arena, q->body,
-			      &(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = &st }, err);
+	if (yaml)
+		v = yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .duplicate = note_line, .ctx = &st }, err);
+	else
+		v = json_decode(q->arena, q->body,
+				&(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = &st },
+				err);
 	if (!v)
 		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
-	else if (st.list.n && sv_is(q->field_validation, "Warn"))
-		for (size_t i = 0; i < st.list.n; i++)
-			api_req_warn(q, "%.*s", SV_ARG(st.list.p[i]));
-	else if (st.list.n && sv_is(q->field_validation, "Strict") && plain_patch(q)) {
-		q->n_patch_strict = st.list.n;
-		q->patch_strict = ARENA_ARRAY(q->arena, struct sv, st.list.n);
-		memcpy(q->patch_strict, st.list.p, st.list.n * sizeof(*st.list.p));
-	} else if (st.list.n && sv_is(q->field_validation, "Strict")) {
-		err_set(err, ERR_BAD_REQUEST, "error decoding patch: strict decoding error: %.*s",
-			SV_ARG(st.list.p[0]));
+	else if (judge_patch(q, &st, err) < 0)
 		v = NULL;
-	}
 	vec_release(&st.list);
 	return v;
 }

@@ -116,12 +116,20 @@ static int produce_apply(struct write_op *op, struct err *err)
 static struct val *apply_config(struct api_req *q, struct val *raw, struct err *err)
 {
 	struct val *doc, *meta;
+	struct sv gv;
 
 	if (!val_get_str(raw, F_kind).n || !val_get_str(raw, F_apiVersion).n) {
 		err_set(err, ERR_BAD_REQUEST, "error decoding YAML: Object 'Kind' or 'apiVersion' is missing");
 		return NULL;
 	}
-	doc = typed_from_raw(q, q->res->schema, raw, resource_gv(q->arena, q->res), sv_from(q->res->kind), true, err);
+	gv = resource_gv(q->arena, q->res);
+	if (!sv_eq(val_get_str(raw, F_apiVersion), gv)) {
+		err_set(err, ERR_BAD_REQUEST,
+			"Incorrect version specified in apply patch. Specified patch version: %.*s, expected: %.*s",
+			SV_ARG(val_get_str(raw, F_apiVersion)), SV_ARG(gv));
+		return NULL;
+	}
+	doc = typed_from_raw(q, q->res->schema, raw, gv, sv_from(q->res->kind), true, err);
 	if (!doc)
 		return NULL;
 	if (val_len(val_get(doc, F_metadata, F_managedFields))) {

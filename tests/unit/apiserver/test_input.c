@@ -21,7 +21,15 @@ static const struct {
 	{ 400, "BadRequest", "couldn't get version/kind; json parse error", NULL, POST(CM, "{\"metadata\":{}} x") },
 	{ 400, "BadRequest", "cannot unmarshal array", NULL, POST(CM, "[]") },
 	{ 400, "BadRequest", "cannot unmarshal string", NULL, POST(CM, "\"x\"") },
-	{ 400, "BadRequest", "", NULL, POST(CM, "") },
+	{ 400, "BadRequest",
+	  "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse "
+	  "error: "
+	  "unexpected end of JSON input (<empty>)",
+	  NULL, POST(CM, "") },
+	{ 400, "BadRequest", "unexpected end of JSON input ({\"metadata\":{\"name\":\"a\",\"label ...)", NULL,
+	  POST(CM, "{\"metadata\":{\"name\":\"a\",\"labels\":{") },
+	{ 400, "BadRequest", "cannot unmarshal number into Go struct field .kind of type string", NULL,
+	  POST(CM, "{\"kind\":7,\"metadata\":{\"name\":\"a\"}}") },
 	{ 400, "BadRequest", "", NULL, POST(CM, "{\"metadata\":{\"name\":\"\xff\xfe\"}}") },
 	{ 400, "BadRequest", "", NULL, { .method = "POST", .path = CM, .body = "a: [", .type = "application/yaml" } },
 	{ 415,
@@ -30,10 +38,19 @@ static const struct {
 	  NULL,
 	  { .method = "POST", .path = CM, .body = "{}", .type = "text/plain" } },
 	/* wrong kinds and versions */
-	{ 400, "BadRequest", "does not match the expected API version (v1)", NULL,
-	  POST(CM, "{\"apiVersion\":\"v2\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}") },
-	{ 400, "BadRequest", "cannot be handled as a ConfigMap", NULL,
-	  POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\"}}") },
+	{ 400, "BadRequest",
+	  "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for "
+	  "version \"v2\"",
+	  NULL, POST(CM, "{\"apiVersion\":\"v2\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}") },
+	{ 400, "BadRequest",
+	  "the API version in the data (events.k8s.io/v1) does not match the expected API version (v1)", NULL,
+	  POST("/api/v1/namespaces/default/events",
+	       "{\"apiVersion\":\"events.k8s.io/v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"a\"}}") },
+	{ 400, "BadRequest",
+	  "Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): "
+	  "unknown "
+	  "conversion",
+	  NULL, POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\"}}") },
 	{ 400, "BadRequest", "unexpected GroupVersion string: a/b/c", NULL,
 	  POST(CM, "{\"apiVersion\":\"a/b/c\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}") },
 	/* wrong types */
@@ -49,6 +66,29 @@ static const struct {
 	  POST(DEP "?fieldValidation=Strict", "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"x\":1}}") },
 	{ 400, "BadRequest", "strict decoding error: duplicate field \"data\"", NULL,
 	  POST(CM "?fieldValidation=Strict", "{\"metadata\":{\"name\":\"a\"},\"data\":{},\"data\":{}}") },
+	{ 400, "BadRequest", "strict decoding error: unknown field \"x\", duplicate field \"data\"", NULL,
+	  POST(CM "?fieldValidation=Strict",
+	       "{\"metadata\":{\"name\":\"a\"},\"x\":1,\"x\":1,\"data\":{},\"data\":{}}") },
+	{ 400,
+	  "BadRequest",
+	  "strict decoding error: yaml: unmarshal errors:\n  line 4: key \"a\" already set in map\n  line 6: key "
+	  "\"data\" "
+	  "already set in map, unknown field \"x\"",
+	  NULL,
+	  { .method = "POST",
+	    .path = CM "?fieldValidation=Strict",
+	    .body = "metadata: {name: a}\ndata:\n  a: '1'\n  a: '2'\nx: 1\ndata: {}\n",
+	    .type = "application/yaml" } },
+	{ 400,
+	  "BadRequest",
+	  "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 3: key \"kind\" "
+	  "already "
+	  "set in map",
+	  NULL,
+	  { .method = "PATCH",
+	    .path = CM "/a?fieldManager=m&fieldValidation=Strict",
+	    .body = "apiVersion: v1\nkind: ConfigMap\nkind: ConfigMap\nmetadata: {name: a}\n",
+	    .type = "application/apply-patch+yaml" } },
 	{ 422, "Invalid", "fieldValidation: Unsupported value: \"Maybe\"", "fieldValidation",
 	  POST(CM "?fieldValidation=Maybe", "{\"metadata\":{\"name\":\"a\"}}") },
 	/* names */
@@ -202,9 +242,18 @@ static void test_warnings(void **state)
 
 	assert_int_equal(a->code, 201);
 	assert_int_equal(a->q.n_warnings, 2);
-	assert_sv(a->q.warnings[0], "duplicate field \"data\"");
+	assert_sv(a->q.warnings[0], "unknown field \"dta\"");
+	assert_sv(a->q.warnings[1], "duplicate field \"data\"");
+	answer_free(a);
+	/* YAML: a warning for each repeated key, and the last value counts */
+	a = api(r, "POST", CM, .body = "metadata: {name: why}\ndata:\n  a: '1'\n  a: '2'\ndta: 1\n",
+		.type = "application/yaml");
+	assert_int_equal(a->code, 201);
+	assert_int_equal(a->q.n_warnings, 2);
+	assert_sv(a->q.warnings[0], "line 4: key \"a\" already set in map");
 	assert_sv(a->q.warnings[1], "unknown field \"dta\"");
 	answer_free(a);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", CM "/why", NULL), F_data), SV("a")), "2");
 	a = api(r, "POST", CM "?fieldValidation=Ignore", .body = "{\"metadata\":{\"name\":\"b\"},\"dta\":{}}");
 	assert_int_equal(a->code, 201);
 	assert_int_equal(a->q.n_warnings, 0);

@@ -420,17 +420,18 @@ static const struct {
 	  "metadata.managedFields must be nil", 400 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'containers':[{'name':'a'},{"
 	  "'name':'a'}]}}",
-	  "failed to create typed patch object (d/p; v1, Kind=Pod): .spec.containers: duplicate entries for key "
+	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.containers: duplicate entries for key "
 	  "[name=\"a\"]",
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'containers':[{'image':'a'}]"
 	  "}}",
-	  "failed to create typed patch object (d/p; v1, Kind=Pod): .spec.containers: element 0: associative list with "
+	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.containers: element 0: associative list "
+	  "with "
 	  "keys has an "
 	  "element that omits key field \"name\" (and doesn't have default value)",
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'frob':1}}",
-	  "failed to create typed patch object (d/p; v1, Kind=Pod): .spec.frob: field not declared in schema", 500 },
+	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.frob: field not declared in schema", 500 },
 };
 
 static void test_bad_config(void **state)

@@ -185,12 +185,41 @@ static void test_strict(void **state)
 
 	(void)state;
 	decoded(&a, "apps/v1.Deployment", text, false, &report);
+	/* in the order of the text */
 	assert_int_equal(report.strict.n, 4);
-	assert_sv(report.strict.p[0], "unknown field \"foo\"");
-	assert_sv(report.strict.p[1], "unknown field \"spec.replica\"");
-	assert_sv(report.strict.p[2], "unknown field \"spec.template.spec.containers[1].imagee\"");
-	assert_sv(report.strict.p[3], "unknown field \"spec.template.spec.containers[1].Image\"");
+	assert_sv(report.strict.p[0], "unknown field \"spec.template.spec.containers[1].imagee\"");
+	assert_sv(report.strict.p[1], "unknown field \"spec.template.spec.containers[1].Image\"");
+	assert_sv(report.strict.p[2], "unknown field \"spec.replica\"");
+	assert_sv(report.strict.p[3], "unknown field \"foo\"");
 	vec_release(&report.strict);
+}
+
+/* Repeated members stand where they are in the text, unless the text was YAML: then by name. One that is
+ * unknown is unknown only. */
+static void test_strict_order(void **state)
+{
+	static const char text[] =
+	    "{\"spec\":{\"zz\":1,\"replicas\":2,\"aa\":3,\"template\":{\"metadata\":{\"labels\":{"
+	    "\"a.b\":\"c\"}}}}}";
+	const struct sv repeated[] = { SV("spec.zz"), SV("spec.replicas"), SV("spec.template.metadata.labels.a.b") };
+	static const char *const want[2][4] = {
+		{ "unknown field \"spec.zz\"", "duplicate field \"spec.replicas\"", "unknown field \"spec.aa\"",
+		  "duplicate field \"spec.template.metadata.labels.a.b\"" },
+		{ "unknown field \"spec.aa\"", "duplicate field \"spec.replicas\"",
+		  "duplicate field \"spec.template.metadata.labels.a.b\"", "unknown field \"spec.zz\"" },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct decode_report report = { .repeated = repeated, .n_repeated = 3, .sorted = k == 1 };
+
+		decoded(&a, "apps/v1.Deployment", text, false, &report);
+		assert_int_equal(report.strict.n, 4);
+		for (size_t i = 0; i < 4; i++)
+			assert_sv(report.strict.p[i], want[k][i]);
+		vec_release(&report.strict);
+	}
 }
 
 /* Every declared default: an empty struct of its type gets it, and a given value stays. */
@@ -259,13 +288,10 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_deployment),
-		cmocka_unit_test(test_zero_values),
-		cmocka_unit_test(test_scalars),
-		cmocka_unit_test(test_type_errors),
-		cmocka_unit_test(test_strict),
-		cmocka_unit_test(test_every_default),
-		cmocka_unit_test(test_empty_of_every_type),
+		cmocka_unit_test(test_deployment),    cmocka_unit_test(test_zero_values),
+		cmocka_unit_test(test_scalars),	      cmocka_unit_test(test_type_errors),
+		cmocka_unit_test(test_strict),	      cmocka_unit_test(test_strict_order),
+		cmocka_unit_test(test_every_default), cmocka_unit_test(test_empty_of_every_type),
 		cmocka_unit_test(test_order),
 	};
 
