@@ -198,16 +198,44 @@ static void split_rule(struct rights *rs, const struct val *rule)
 	}
 }
 
-static void add_missing(struct buf *b, const struct right *r)
+static bool same_thing(const struct right *x, const struct right *y)
 {
-	if (r->url.n) {
-		buf_printf(b, "\n{NonResourceURLs:[\"%.*s\"], Verbs:[\"%.*s\"]}", SV_ARG(r->url), SV_ARG(r->verb));
-		return;
+	return sv_eq(x->url, y->url) && sv_eq(x->group, y->group) && sv_eq(x->resource, y->resource) &&
+	       sv_eq(x->name, y->name);
+}
+
+/* One line: the i-th right and all others that are missing on the same thing, by upstream's notation. */
+static struct sv missing_line(struct rights *rs, size_t i)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct right *first = &rs->list.p[i];
+	const char *sep = "";
+
+	if (first->url.n) {
+		buf_printf(&b, "{NonResourceURLs:[\"%.*s\"]", SV_ARG(first->url));
+	} else {
+		buf_printf(&b, "{APIGroups:[\"%.*s\"], Resources:[\"%.*s\"]", SV_ARG(first->group),
+			   SV_ARG(first->resource));
+		if (first->name.n)
+			buf_printf(&b, ", ResourceNames:[\"%.*s\"]", SV_ARG(first->name));
 	}
-	buf_printf(b, "\n{APIGroups:[\"%.*s\"], Resources:[\"%.*s\"]", SV_ARG(r->group), SV_ARG(r->resource));
-	if (r->name.n)
-		buf_printf(b, ", ResourceNames:[\"%.*s\"]", SV_ARG(r->name));
-	buf_printf(b, ", Verbs:[\"%.*s\"]}", SV_ARG(r->verb));
+	buf_adds(&b, ", Verbs:[");
+	for (size_t k = i; k < rs->list.n; k++) {
+		struct right *r = &rs->list.p[k];
+
+		if (r->held || !same_thing(first, r))
+			continue;
+		buf_printf(&b, "%s\"%.*s\"", sep, SV_ARG(r->verb));
+		sep = " ";
+		r->held = true; /* said */
+	}
+	buf_adds(&b, "]}");
+	return arena_sv(rs->a, buf_sv(&b));
+}
+
+static int by_text(const void *x, const void *y)
+{
+	return sv_cmp(*(const struct sv *)x, *(const struct sv *)y);
 }
 
 int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns, const struct val *rules,
@@ -215,21 +243,24 @@ int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u
 {
 	_cleanup_(buf_release) struct buf missing = { .limit = 16 * 1024 };
 	struct rights rs = { .a = a };
-	bool all = true;
+	struct sv *lines;
+	size_t n = 0;
 
 	if (user_in_group(u, SV("system:masters")))
 		return 0;
 	VAL_EACH(rules, rule)
 		split_rule(&rs, rule);
 	rbac_each_rule(s->authz->rbac, u, ns, mark_held, &rs);
+	lines = ARENA_ARRAY(a, struct sv, rs.list.n + 1);
 	for (size_t i = 0; i < rs.list.n; i++)
-		if (!rs.list.p[i].held) {
-			all = false;
-			add_missing(&missing, &rs.list.p[i]);
-		}
+		if (!rs.list.p[i].held)
+			lines[n++] = missing_line(&rs, i);
 	vec_release(&rs.list);
-	if (all)
+	if (!n)
 		return 0;
+	qsort(lines, n, sizeof(*lines), by_text);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&missing, "\n%.*s", SV_ARG(lines[i]));
 
 	_cleanup_(buf_release) struct buf groups = BUF_INIT;
 

@@ -41,9 +41,9 @@ static bool may(struct api_req *q, const char *verb, const struct resource *r, s
 	return authz_allowed(q->server, q->arena, &at, &reason);
 }
 
-static int forbid(struct api_req *q, struct err *err, struct err *why)
+static int forbid(struct api_req *q, const struct val *doc, struct err *err, struct err *why)
 {
-	struct sv name = q->name;
+	struct sv name = val_get_str(doc, F_metadata, F_name);
 
 	err_set(err, ERR_FORBIDDEN, "%s.%s \"%.*s\" is forbidden: %s", q->res->plural, q->res->group, SV_ARG(name),
 		err_msg(why));
@@ -51,17 +51,45 @@ static int forbid(struct api_req *q, struct err *err, struct err *why)
 	return err_set_object(err, sv_from(q->res->group), sv_from(q->res->plural), name);
 }
 
+/* Nothing of a role that gives rights has changed: its rules, who it collects rules from, and by which of them it
+ * is collected itself (its labels). */
+static bool same_rights(const struct val *old, const struct val *doc)
+{
+	return old && val_same(val_get(old, F_rules), val_get(doc, F_rules)) &&
+	       val_same(val_get(old, F_aggregationRule), val_get(doc, F_aggregationRule)) &&
+	       val_same(val_get(old, F_metadata, F_labels), val_get(doc, F_metadata, F_labels));
+}
+
+/* A role that collects the rules of others may end up with any. */
+static const struct val *every_rule(struct arena *a)
+{
+	static const enum sym members[] = { F_apiGroups, F_resources, F_verbs };
+	struct val *rules = val_new_list(a), *rule = val_new_map(a), *urls = val_new_map(a);
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		val_push(a, val_ensure_list(a, rule, members[i]), val_new_str(a, SV("*")));
+	val_push(a, val_ensure_list(a, urls, F_nonResourceURLs), val_new_str(a, SV("*")));
+	val_push(a, val_ensure_list(a, urls, F_verbs), val_new_str(a, SV("*")));
+	val_push(a, rules, rule);
+	val_push(a, rules, urls);
+	return rules;
+}
+
 static int reserve_role(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err)
 {
 	struct err why = ERR_INIT;
 
 	*state = NULL;
-	if (!doc || (old && val_equal(val_get(old, F_rules), val_get(doc, F_rules))))
+	if (!doc || same_rights(old, doc) || may(q, "escalate", q->res, q->ns, q->name))
 		return 0;
-	if (may(q, "escalate", q->res, q->ns, q->name) ||
-	    authz_covers(q->server, q->arena, &q->user, q->ns, val_get(doc, F_rules), &why) == 0)
+	if (val_get(doc, F_aggregationRule) &&
+	    authz_covers(q->server, q->arena, &q->user, q->ns, every_rule(q->arena), NULL) < 0) {
+		err_set(&why, ERR_FORBIDDEN, "must have cluster-admin privileges to use the aggregationRule");
+		return forbid(q, doc, err, &why);
+	}
+	if (authz_covers(q->server, q->arena, &q->user, q->ns, val_get(doc, F_rules), &why) == 0)
 		return 0;
-	return forbid(q, err, &why);
+	return forbid(q, doc, err, &why);
 }
 
 static int reserve_binding(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err)
@@ -83,7 +111,7 @@ static int reserve_binding(struct api_req *q, const struct val *old, struct val 
 		return err_not_found(err, res, name);
 	if (authz_covers(q->server, q->arena, &q->user, ns, obj_get(o, F_rules), &why) == 0)
 		return 0;
-	return forbid(q, err, &why);
+	return forbid(q, doc, err, &why);
 }
 
 #define OBSERVER(fn, id)                                                      \
