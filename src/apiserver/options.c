@@ -60,7 +60,7 @@ int api_options_parse(struct api_req *q, const char *kind, struct err *err)
 	if (api_req_param(q, "dryRun", &v) && v.n) {
 		if (!sv_is(v, "All"))
 			return err_options(err, kind, "dryRun", "FieldValueNotSupported",
-					   "Unsupported value: \"%.*s\": supported values: \"All\"", SV_ARG(v));
+					   "Unsupported value: [\"%.*s\"]: supported values: \"All\"", SV_ARG(v));
 		q->dry_run = true;
 	}
 	if (api_req_param(q, "fieldManager", &v))

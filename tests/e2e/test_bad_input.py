@@ -172,7 +172,7 @@ def tokens(c):
 def selectors(c):
     for q in ("labelSelector=a%20b%20c", "labelSelector=a%3D%3D%3Db", "labelSelector=a%20in%20(", "labelSelector=%3Db"):
         expect(c, "GET", CM + "?" + q, None, 400, "BadRequest")
-    expect(c, "GET", CM + "?fieldSelector=spec.nothing%3Dx", None, 400, "BadRequest", "field label not supported")
+    expect(c, "GET", CM + "?fieldSelector=spec.nothing%3Dx", None, 400, "BadRequest", "is not a known field selector")
     expect(c, "GET", CM + "?continue=garbage", None, 400, "BadRequest", "continue")
     expect(c, "GET", CM + "?resourceVersion=abc", None, 400, "BadRequest")
     expect(c, "GET", CM + "?resourceVersion=99999999", None, 504, "Timeout", "Too large resource version")

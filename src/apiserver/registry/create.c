@@ -51,6 +51,7 @@ static void system_fields(struct write_op *op)
 	val_del(meta, F_deletionTimestamp);
 	val_del(meta, F_deletionGracePeriodSeconds);
 	val_del(meta, F_generation);
+	val_del(meta, F_resourceVersion);
 	env_uuid(s->env, uid);
 	val_set_cstr(op->a, meta, F_uid, uid);
 	if (!op->strat->no_generation)
@@ -64,7 +65,7 @@ void create_finish(struct write_op *op)
 	struct err err = ERR_INIT;
 
 	op->creating = true;
-	if (val_get_str(meta, F_resourceVersion).n) {
+	if (val_get_str(meta, F_resourceVersion).n && !val_is(val_get(meta, F_resourceVersion), "0")) {
 		err_set(&err, ERR_INTERNAL, "resourceVersion should not be set on objects to be created");
 		write_fail(op, &err);
 		return;

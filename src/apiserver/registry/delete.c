@@ -43,7 +43,8 @@ static int from_document(const struct val *doc, struct delete_options *o, struct
 	if (val_len(dry)) {
 		if (val_len(dry) != 1 || !val_is(val_at(dry, 0), "All"))
 			return err_options(err, "DeleteOptions", "dryRun", "FieldValueNotSupported",
-					   "Unsupported value: supported values: \"All\"");
+					   "Unsupported value: [\"%.*s\"]: supported values: \"All\"",
+					   SV_ARG(val_str(val_at(dry, 0))));
 		o->dry_run = true;
 	}
 	return 0;
@@ -89,7 +90,7 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 	if (api_req_param(q, "dryRun", &v) && v.n) {
 		if (!sv_is(v, "All"))
 			return err_options(err, "DeleteOptions", "dryRun", "FieldValueNotSupported",
-					   "Unsupported value: \"%.*s\": supported values: \"All\"", SV_ARG(v));
+					   "Unsupported value: [\"%.*s\"]: supported values: \"All\"", SV_ARG(v));
 		o->dry_run = true;
 	}
 	if (o->dry_run)

@@ -72,7 +72,8 @@ void registry_deletecollection(struct api_req *q)
 {
 	struct collection *c = ARENA_NEW(q->arena, struct collection);
 	const struct selection *sel;
-	struct sv labels = SV_NULL, fields = SV_NULL;
+	struct sv labels = SV_NULL, fields = SV_NULL, v;
+	int64_t limit = 0;
 	struct err err = ERR_INIT;
 
 	(void)api_req_param(q, "labelSelector", &labels);
@@ -82,11 +83,13 @@ void registry_deletecollection(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
+	if (api_req_param(q, "limit", &v) && (!sv_to_i64(v, &limit) || limit < 0))
+		limit = 0;
 	c->q = q;
 	pthread_mutex_init(&c->lock, NULL);
 	arena_defer(q->arena, drop_mutex, &c->lock);
 	arena_defer(q->arena, drop_list, &c->list);
-	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, 0, 0, q->arena, &c->list);
+	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)limit, 0, q->arena, &c->list);
 	atomic_init(&c->left, c->list.n + 1);
 	for (size_t i = 0; i < c->list.n; i++) {
 		struct one *o = xcalloc(1, sizeof(*o));

@@ -19,6 +19,10 @@ static int resolve(struct selection_term *t, const struct resource *r, struct er
 
 	for (const char *const *f = r->selectable_fields; !known && f && *f; f++)
 		known = sv_is(t->label, *f);
+	if (!known && !(r->selectable_fields && *r->selectable_fields))
+		return err_set(err, ERR_BAD_REQUEST,
+			       "\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+			       SV_ARG(t->label));
 	if (!known)
 		return err_set(err, ERR_BAD_REQUEST, "field label not supported: %.*s", SV_ARG(t->label));
 	for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {

@@ -60,7 +60,7 @@ static int check_versions(struct write_op *op, struct err *err)
 			      SV_ARG(rv));
 		return err_set_object(err, sv_from(op->res->group), sv_from(op->res->kind), op->name);
 	}
-	if (rev != obj_rev(op->old))
+	if (rev && rev != obj_rev(op->old))
 		return err_modified(err, op->res, op->name);
 	return 0;
 }
@@ -202,6 +202,9 @@ void registry_update(struct api_req *q)
 	}
 	if (update_check_name(q, op->doc, &err) < 0)
 		goto failed;
+	/* "0" is any version, as none is. */
+	if (val_is(val_get(op->doc, F_metadata, F_resourceVersion), "0"))
+		val_del(val_get_mut(op->doc, F_metadata), F_resourceVersion);
 	write_defaults(op);
 	op->ctx2 = op->doc;
 	op->must_exist = q->subresource.n != 0;

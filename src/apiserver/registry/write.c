@@ -267,8 +267,11 @@ void write_commit(struct write_op *op)
 	}
 	op->has_reserved = op->strat->reserve != NULL && !op->sub.n;
 	if (op->q->dry_run) {
-		struct obj *o = obj_new(op->doc ? op->doc : old, 0);
+		struct obj *o;
 
+		if (op->doc)
+			order_typed(op->a, op->res->schema, op->doc);
+		o = obj_new(op->doc ? op->doc : old, 0);
 		undo(op);
 		write_finish(op, obj_link(op->a, o), NULL);
 		return;

@@ -70,7 +70,8 @@ static void test_selectors(void **state)
 	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name%3Dc04", NULL), F_items)), 1);
 	assert_int_equal(
 	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name!%3Dc04", NULL), F_items)), 8);
-	expect_status(r, 400, "BadRequest", "field label not supported: spec.x",
+	expect_status(r, 400, "BadRequest",
+		      "\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
 		      &(struct ask){ .method = "GET", .path = CM "?fieldSelector=spec.x%3D1" });
 	expect_status(r, 400, "BadRequest", "",
 		      &(struct ask){ .method = "GET", .path = CM "?labelSelector=a%20in%20(" });

@@ -57,7 +57,7 @@ static void test_dry_run(void **state)
 	assert_int_equal(val_get_str(o, F_metadata, F_uid).n, 36);
 	expect(r, 404, "GET", CM "/dry", NULL);
 	expect_status(
-	    r, 422, "Invalid", "dryRun: Unsupported value: \"Some\"",
+	    r, 422, "Invalid", "dryRun: Unsupported value: [\"Some\"]",
 	    &(struct ask){ .method = "POST", .path = CM "?dryRun=Some", .body = "{\"metadata\":{\"name\":\"dry\"}}" });
 }
 
@@ -82,6 +82,9 @@ static void test_update(void **state)
 		      "your changes "
 		      "to the latest version and try again",
 		      &(struct ask){ .method = "PUT", .path = CM "/a", .body = body });
+	/* "0" is any version */
+	expect(r, 200, "PUT", CM "/a",
+	       "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"0\"},\"data\":{\"k\":\"w\"}}");
 	expect_status(r, 409, "Conflict", "Precondition failed: UID in precondition: other",
 		      &(struct ask){ .method = "PUT",
 				     .path = CM "/a",
@@ -304,6 +307,11 @@ static void test_methods(void **state)
 		      &(struct ask){ .method = "POST", .path = CM "/a", .body = "{}" });
 	expect_status(r, 405, "MethodNotAllowed", "does not allow this method",
 		      &(struct ask){ .method = "DELETE", .path = "/api/v1/namespaces" });
+	/* across all namespaces things are listed and watched only */
+	expect_status(r, 405, "MethodNotAllowed", "does not allow this method",
+		      &(struct ask){ .method = "DELETE", .path = "/api/v1/configmaps" });
+	expect_status(r, 405, "MethodNotAllowed", "does not allow this method",
+		      &(struct ask){ .method = "POST", .path = "/api/v1/configmaps", .body = "{}" });
 	expect_status(r, 404, "NotFound", "the server could not find the requested resource",
 		      &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/default/nothings" });
 	expect_status(r, 404, "NotFound", "could not find", &(struct ask){ .method = "GET", .path = CM "/a/log" });
