@@ -39,7 +39,7 @@ static void connect_now(struct http_req *r, void *ctx)
 
 	if (!t->err.reason && !http_req_gone(r)) {
 		const struct rc_backend b = { .endpoint = { .host = t->host, .port = t->port },
-					      .method = "POST",
+					      .method = arena_cstr(r->arena, r->method),
 					      .target = t->target };
 
 		rc_pipe(r, &b, &o, &t->err);

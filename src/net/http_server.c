@@ -477,7 +477,7 @@ static int bind_unix(const char *path, struct err *err)
 
 static int bind_tcp(const char *address, int port, struct err *err)
 {
-	const int one = 1, zero = 0, idle = 30, interval = 15, probes = 4;
+	const int one = 1, zero = 0;
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
 	const struct sockaddr *sa = (struct sockaddr *)&in;
@@ -493,12 +493,8 @@ static int bind_tcp(const char *address, int port, struct err *err)
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set_errno(err, errno, "listening on '%s'", address);
-	/* Accepted sockets inherit these; keep-alive finds the watchers whose machine is gone. */
+	/* Accepted sockets inherit these. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (sa->sa_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));

@@ -48,8 +48,9 @@ struct rc_core *rc_core_free(struct rc_core *c)
 const char *rc_core_backend_protocol(const struct rc_core *c)
 {
 	/* The error channel is text before v4 and a Status since, on both sides alike: asking
-	 * the backend for the client's kind means never having to rewrite it. */
-	return c->version >= 4 ? "v4.channel.k8s.io" : "channel.k8s.io";
+	 * the backend for the client's kind means never having to rewrite it. The first of the old
+	 * ones is no choice: its servers reset the error stream instead of closing it. */
+	return c->version >= 4 ? "v4.channel.k8s.io" : "v3.channel.k8s.io";
 }
 
 bool rc_core_holds(const struct rc_core *c)
@@ -346,6 +347,12 @@ void rc_core_backend_end(struct rc_core *c, const struct err *why)
 		end_failed(c, err_msg(why));
 	else
 		end_failed(c, "the streaming server closed the connection before the command's end");
+}
+
+void rc_core_ping_client(struct rc_core *c)
+{
+	if (c->state < RC_ENDED)
+		ws_frame(&c->ws, &c->to_client, WS_PING, SV_NULL, 0);
 }
 
 void rc_core_ping(struct rc_core *c)

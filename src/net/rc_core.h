@@ -66,7 +66,9 @@ void rc_core_backend(struct rc_core *c, struct sv bytes);
 void rc_core_backend_end(struct rc_core *c, const struct err *why);
 /* Ends with a verdict of our own: a Status as JSON, passed through. */
 void rc_core_fail_status(struct rc_core *c, struct sv status_json);
-void rc_core_ping(struct rc_core *c); /* keeps both connections from idling out */
+/* Keep connections from idling out, and make a peer's machine say that nobody is there any more. */
+void rc_core_ping(struct rc_core *c); /* the backend */
+void rc_core_ping_client(struct rc_core *c);
 /* Has the backend taken every stream? */
 bool rc_core_opened(const struct rc_core *c);
 /* The client should not be read: its bytes would have to be kept here. */

@@ -138,12 +138,27 @@ static void linger_over(void *ctx)
 		http_tunnel_close(s->tunnel);
 }
 
+/* Not to an end that has bytes of ours waiting: those ask as well, and what an end does not read must not grow. */
 static void ping(void *ctx)
 {
 	struct session *s = ctx;
 
-	rc_core_ping(s->core);
+	if (s->core && s->dialog_queued == 0)
+		rc_core_ping(s->core);
+	if (s->tunnel_queued == 0) {
+		if (s->core)
+			rc_core_ping_client(s->core);
+		else
+			ws_frame(&s->ws, &s->to_client, WS_PING, SV_NULL, 0);
+	}
 	pump(s);
+}
+
+static void ping_start(struct session *s)
+{
+	int64_t every_ns = s->opts.ping_ns > 0 ? s->opts.ping_ns : PING_S * NS_PER_SEC;
+
+	s->ping = ev_timer_start(s->loop, every_ns, every_ns, ping, s);
 }
 
 /* --- the two ends --- */
@@ -251,7 +266,8 @@ static void tunnel_closed(struct http_tunnel *t _unused_, void *ctx)
 
 static const struct http_tunnel_cb tunnel_cb = { tunnel_data, tunnel_drain, tunnel_closed };
 
-/* The backend's own 101, less what belongs to a single hop's message. */
+/* The backend's own 101, less what belongs to a single hop's message, and less a subprotocol "": some servers answer
+ * that to who named none, and some clients refuse it. */
 static size_t passed_on(struct session *s, const struct http_response *head, struct http_header **ret)
 {
 	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, head->n_headers + 1);
@@ -259,7 +275,8 @@ static size_t passed_on(struct session *s, const struct http_response *head, str
 
 	for (size_t i = 0; i < head->n_headers; i++)
 		if (!sv_is(head->headers[i].name, "date") && !sv_is(head->headers[i].name, "content-length") &&
-		    !sv_is(head->headers[i].name, "transfer-encoding"))
+		    !sv_is(head->headers[i].name, "transfer-encoding") &&
+		    (!sv_is(head->headers[i].name, "sec-websocket-protocol") || head->headers[i].value.n > 0))
 			h[n++] = (struct http_header){ arena_sv(s->req->arena, head->headers[i].name),
 						       arena_sv(s->req->arena, head->headers[i].value) };
 	*ret = h;
@@ -280,11 +297,10 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 		return;
 	}
 	s->connected = true;
+	if (s->mode != PIPE)
+		ping_start(s);
 	if (s->mode == TRANSLATE) {
-		int64_t every_ns = s->opts.ping_ns > 0 ? s->opts.ping_ns : PING_S * NS_PER_SEC;
-
 		rc_core_start(s->core);
-		s->ping = ev_timer_start(s->loop, every_ns, every_ns, ping, s);
 		pump(s);
 		return;
 	}

@@ -7,6 +7,7 @@
  *	                      -> rc_translate() -> SPDY/3.1 streams to the kubelet
  *	kubectl port-forward  WebSocket SPDY/3.1+portforward.k8s.io: SPDY inside binary messages
  *	                      -> rc_unwrap()    -> the same SPDY, bare, to the kubelet
+ *	other port-forward    WebSocket v4.channel.k8s.io, ports in the query (JavaScript, Python)
  *	old clients           SPDY/3.1 by HTTP upgrade; and a kubelet towards its runtime
  *	                      -> rc_pipe()      -> the same bytes
  *
@@ -33,7 +34,7 @@ struct rc_backend {
 struct rc_opts {
 	bool want_stdin, want_stdout, want_stderr, tty; /* rc_translate() only */
 	int64_t connect_timeout_ns;			/* 0: 30 s; the backend's answer may take as long again */
-	int64_t ping_ns;				/* rc_translate(): SPDY pings; 0: every 5 s */
+	int64_t ping_ns;				/* not rc_pipe(); 0: every 5 s */
 	/* Exactly once, last. err NULL: it ran to its end. answered false: the backend could not
 	 * be reached and r still waits for its answer, which the callee gives. */
 	void (*done)(struct http_req *r, bool answered, const struct err *err, void *ctx);

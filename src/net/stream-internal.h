@@ -24,6 +24,7 @@ struct stream_loop {
 	struct ev_loop *loop;
 	struct list dirty; /* streams that want a turn before the loop sleeps */
 	struct list all;
+	struct ev_timer *look;	/* for peers that are gone; NULL: no stream */
 	struct out_node *spare; /* nodes with cap NODE_BYTES */
 	size_t n_spare;
 	char *rbuf;	   /* bytes just received */
@@ -57,6 +58,7 @@ struct stream {
 	struct err err;
 	uint64_t sent; /* bytes given to the kernel */
 	uint64_t sent_seen;
+	int64_t silent_since_ns; /* something is under way and nothing was acknowledged; 0: not so */
 	int fd;
 	int polling;	/* events uv_poll waits for */
 	bool polled;	/* uv_poll_init() was done */
@@ -81,6 +83,8 @@ void stream_touch(struct stream *s); /* a turn before the loop sleeps */
 /* err is moved. Ends with closed(). */
 void stream_fail(struct stream *s, struct err *err);
 void stream_finish(struct stream *s); /* calls closed(), frees */
+
+void stream_peer_watch(struct stream *s); /* from now on it is noticed when the peer is gone */
 
 /* A poll event while connecting. */
 void stream_dial_event(struct stream *s);

@@ -134,6 +134,7 @@ static void stream_loop_free(void *p)
 			stream_abort(LIST_ENTRY(it, struct stream, link));
 		uv_run(&sl->loop->uv, UV_RUN_ONCE);
 	}
+	ev_timer_stop(sl->look);
 	while (sl->spare) {
 		struct out_node *n = sl->spare;
 
@@ -402,6 +403,7 @@ void stream_poll_start(struct stream *s, int fd)
 void stream_connected(struct stream *s)
 {
 	s->connected = true;
+	stream_peer_watch(s);
 	if (s->ssl) {
 		stream_tls_in(s); /* a client speaks first */
 	} else {
@@ -425,6 +427,8 @@ struct stream *stream_accept(struct ev_loop *l, int fd, struct tls_ctx *tls, con
 	}
 	s->connected = true;
 	stream_poll_start(s, fd);
+	if (!s->closing)
+		stream_peer_watch(s);
 	if (!tls)
 		stream_touch(s);
 	return s;

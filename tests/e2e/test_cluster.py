@@ -161,6 +161,21 @@ spec:
 
 
 def exec_attach_cp_forward(c):
+    exec_attach_cp_forward_by(c)
+
+
+def the_same_over_spdy(c):
+    """As kubectl did it before WebSockets: SPDY/3.1 by HTTP upgrade."""
+    names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
+    os.environ.update(dict.fromkeys(names, "false"))
+    try:
+        exec_attach_cp_forward_by(c)
+    finally:
+        for name in names:
+            del os.environ[name]
+
+
+def exec_attach_cp_forward_by(c):
     pod = ready_pods(c)[0]["metadata"]["name"]
     r = c.run("exec", *NS, pod, "--", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
     equal((r.returncode, r.text), (7, "out\n"))
@@ -198,6 +213,7 @@ spec:
 """)
     wait_for("it to run", lambda: c.get("pod", "echo", *NS)["status"]["phase"] == "Running")
     contains(c.kubectl("attach", "-i", *NS, "echo", stdin="hi there\n"), "hi there")
+    c.kubectl("delete", "pod", "echo", *NS)
 
 
 def rolling_update(c):
@@ -525,8 +541,8 @@ def stop_leaves_nothing(c):
 
 if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
-             rolling_update, a_killed_container_restarts, a_crash_loop_backs_off, a_deleted_pod_is_replaced,
-             host_ports, an_unready_pod_leaves_its_service, debug_shows_another_container,
+             the_same_over_spdy, rolling_update, a_killed_container_restarts, a_crash_loop_backs_off,
+             a_deleted_pod_is_replaced, host_ports, an_unready_pod_leaves_its_service, debug_shows_another_container,
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              images_are_imported, deletion_waits_for_grace,
              volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The official JavaScript client, unmodified: an API server alone, then exec, logs and port-forward on a node."""
+"""The official JavaScript client, unmodified: an API server alone, then exec, logs and port-forward on a node;
+and the WebSockets under these, one by one."""
 import os
 import shutil
 import subprocess
@@ -37,7 +38,7 @@ def install():
 
 def program(tap, name, cluster):
     """Runs a program and counts its lines as points of ours."""
-    env = dict(os.environ, KUBECONFIG=cluster.kubeconfig, NODE_NO_WARNINGS="1")
+    env = dict(os.environ, KUBECONFIG=cluster.kubeconfig, CARAVEL_PID=str(cluster.proc.pid), NODE_NO_WARNINGS="1")
     before = tap.n
     r = subprocess.run(["node", name + ".mjs"], cwd=INSTALLED, env=env, check=False, stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=300)
@@ -64,6 +65,7 @@ def both(tap):
         return
     with Cluster(agent=True) as c:
         program(tap, "node", c)
+        program(tap, "streams", c)
 
 
 if __name__ == "__main__":

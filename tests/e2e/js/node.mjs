@@ -89,6 +89,4 @@ async function deletion() {
   await until("it to go", () => core.readNamespacedPod({ name, namespace }).then(() => false, (e) => e.code === 404));
 }
 
-await run([aPodRuns, execAndItsExitStatus, execWithInput, logs, portForward, deletion], {
-  portForward: "port-forward with the ports in the URL and data in WebSocket channels (no SPDY in it) is not served yet",
-});
+await run([aPodRuns, execAndItsExitStatus, execWithInput, logs, portForward, deletion]);

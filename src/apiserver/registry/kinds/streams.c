@@ -226,9 +226,12 @@ static int may_connect(struct api_req *q)
 	return -1;
 }
 
-static void connect_stream(struct api_req *q, const struct target *t, const char *target, struct rc_opts *o)
+/* The command streams over WebSocket are translated to the SPDY that every kubelet takes; those of port-forward go
+ * through as they are, as runtimes speak both forms of it. */
+static void connect_stream(struct api_req *q, const struct target *t, const char *target, bool commands,
+			   struct rc_opts *o)
 {
-	const struct rc_backend backend = { .endpoint = t->kubelet, .target = target };
+	struct rc_backend backend = { .endpoint = t->kubelet, .target = target };
 	struct err err = ERR_INIT;
 	int rc;
 
@@ -242,10 +245,12 @@ static void connect_stream(struct api_req *q, const struct target *t, const char
 	o->ctx = q;
 	if (ws_is_upgrade(q->http) && websocket_offers(q->http, "portforward.k8s.io"))
 		rc = rc_unwrap(q->http, &backend, o, &err);
-	else if (ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
+	else if (commands && ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
 		rc = rc_translate(q->http, &backend, o, &err);
-	else
+	else {
+		backend.method = arena_cstr(q->arena, q->method); /* a WebSocket's must be GET, at every hop */
 		rc = rc_pipe(q->http, &backend, o, &err);
+	}
 	if (rc < 0)
 		api_req_fail(q, &err);
 }
@@ -288,7 +293,7 @@ static void command_stream(struct api_req *q, const char *what, bool commands)
 		add_param(&b, "error", SV("1"));
 	if (o.tty)
 		add_param(&b, "tty", SV("1"));
-	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), &o);
+	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), true, &o);
 }
 
 void pod_exec(struct api_req *q)
@@ -301,19 +306,57 @@ void pod_attach(struct api_req *q)
 	command_stream(q, "attach", false);
 }
 
+/* Ports of a `ports` or `port` parameter, each of which may name several: "80,443". Returns how many, or -1. */
+static int add_ports(struct api_req *q, struct buf *b, struct sv list)
+{
+	struct sv one;
+	int64_t port;
+	int n = 0;
+
+	for (; sv_split(&list, ',', &one); n++) {
+		if (!sv_to_i64(one, &port))
+			return bad(q, "unable to parse \"%.*s\" as a port: invalid syntax", SV_ARG(one));
+		if (port < 1)
+			return bad(q, "port \"%.*s\" must be > 0", SV_ARG(one));
+		if (port > UINT16_MAX)
+			return bad(q, "unable to parse \"%.*s\" as a port: value out of range", SV_ARG(one));
+		add_param(b, "port", one);
+	}
+	return n;
+}
+
+/* Two channels a port, and a channel is one byte, of which the last value closes channels. */
+#define PORTS_MAX 127
+
+/* By SPDY the client names ports as it goes; by WebSocket channels in the query, once and for all. */
 void pod_portforward(struct api_req *q)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct rc_opts o = { 0 };
 	struct target t;
+	int n_ports = 0;
 
 	if (find_target(q, &t, false) < 0)
 		return;
 	buf_printf(&b, "/portForward/%.*s/%.*s", SV_ARG(q->ns), SV_ARG(q->name));
-	for (size_t i = 0; i < q->n_params; i++)
+	for (size_t i = 0; i < q->n_params; i++) {
+		int n = 0;
+
 		if (sv_is(q->params[i].name, "ports") || sv_is(q->params[i].name, "port"))
-			add_param(&b, "port", q->params[i].value);
-	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), &o);
+			n = add_ports(q, &b, q->params[i].value);
+		if (n < 0)
+			return;
+		n_ports += n;
+	}
+	if (n_ports > PORTS_MAX) {
+		bad(q, "at most %d ports can be forwarded by one connection", PORTS_MAX);
+		return;
+	}
+	if (n_ports == 0 && q->http && ws_is_upgrade(q->http) && !websocket_offers(q->http, "portforward.k8s.io")) {
+		bad(q, "query parameter \"port\" is required");
+		return;
+	}
+	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), false, &o);
 }
 
 /* GET nodes/NAME/proxy/PATH: what the kubelet serves, for those who may. */
