@@ -3,8 +3,22 @@
 
 #include "controllers/controllers.h"
 
-extern const struct controller_ops clusterrole_aggregation_controller, daemonset_controller, deployment_controller,
-    endpoints_controller, endpointslice_controller, endpointslice_mirroring_controller, gc_controller, job_controller,
-    namespace_controller, disruption_controller, node_ipam_controller, node_lifecycle_controller, podgc_controller,
-    replicaset_controller, root_ca_controller, serviceaccount_controller, statefulset_controller,
-    taint_eviction_controller;
+extern const struct controller_ops clusterrole_aggregation_controller;
+extern const struct controller_ops daemonset_controller;
+extern const struct controller_ops deployment_controller;
+extern const struct controller_ops disruption_controller;
+extern const struct controller_ops endpoints_controller;
+extern const struct controller_ops endpointslice_controller;
+extern const struct controller_ops endpointslice_mirroring_controller;
+extern const struct controller_ops gc_controller;
+extern const struct controller_ops job_controller;
+extern const struct controller_ops namespace_controller;
+extern const struct controller_ops node_ipam_controller;
+extern const struct controller_ops node_lifecycle_controller;
+extern const struct controller_ops podgc_controller;
+extern const struct controller_ops replicaset_controller;
+extern const struct controller_ops replicationcontroller_controller;
+extern const struct controller_ops root_ca_controller;
+extern const struct controller_ops serviceaccount_controller;
+extern const struct controller_ops statefulset_controller;
+extern const struct controller_ops taint_eviction_controller;

@@ -22,6 +22,7 @@ const struct controller_ops *const controller_table[] = {
 	&node_lifecycle_controller,
 	&podgc_controller,
 	&replicaset_controller,
+	&replicationcontroller_controller,
 	&root_ca_controller,
 	&serviceaccount_controller,
 	&statefulset_controller,

@@ -38,6 +38,15 @@ struct obj *owner_resolve(struct informer *owners, const struct resource *r, str
 	return TAKE(o);
 }
 
+const struct selector *owner_selector(struct arena *a, const struct resource *r, const struct obj *owner,
+				      struct err *err)
+{
+	const struct val *s = obj_get(owner, F_spec, F_selector);
+
+	return r == RES(core_replicationcontrollers) ? selector_from_map(a, s)
+						     : selector_from_label_selector(a, s, err);
+}
+
 static int can_adopt(struct arena *a, const struct claim *c, struct err *err)
 {
 	struct obj *live;

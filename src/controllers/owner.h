@@ -21,6 +21,11 @@ struct val *owner_ref(struct arena *a, const struct resource *r, const struct va
 /* The object that ref names, if it is of kind r and still the same one. New reference or NULL. */
 struct obj *owner_resolve(struct informer *owners, const struct resource *r, struct sv ns, const struct val *ref);
 
+/* The owner's spec.selector: of a ReplicationController a plain map, of all others a label selector. NULL: it is
+ * malformed. */
+const struct selector *owner_selector(struct arena *a, const struct resource *r, const struct obj *owner,
+				      struct err *err);
+
 struct objs {
 	struct obj **p; /* arena-owned array; references held by the arena */
 	size_t n;

@@ -48,8 +48,7 @@ static void queue_matching(struct podwatch *w, struct obj *pod)
 		return;
 	owners = informer_list(w->owners, &a, obj_ns(pod), &n);
 	for (size_t i = 0; i < n; i++) {
-		const struct selector *s =
-		    selector_from_label_selector(&a, obj_get(owners[i], F_spec, F_selector), NULL);
+		const struct selector *s = owner_selector(&a, w->owner_res, owners[i], NULL);
 
 		if (s && !selector_empty(s) && selector_matches(s, obj_labels(pod)))
 			owner_add(owners[i], w);

@@ -1,4 +1,5 @@
-/* replicaset: keep as many pods of a template as the spec says.
+/* replicaset: keep as many pods of a template as the spec says. ReplicationControllers, their elder sisters,
+ * are the same but for their kind and a selector without operators.
  *
  * One run: claim the pods, compare their number with spec.replicas, create or delete the
  * difference (at most 500 at a time), write the status. Pods are only made or deleted when
@@ -17,6 +18,7 @@
 
 struct replicaset {
 	struct controller_ctx *ctx;
+	const struct resource *res; /* ReplicaSets or ReplicationControllers */
 	struct informer *sets, *pods;
 	struct workq *q;
 	struct expectations *expect;
@@ -43,8 +45,7 @@ static bool skip_inactive(const struct obj *pod)
 static int create_one(void *ctx, size_t i, struct err *err)
 {
 	struct run *r = ctx;
-	struct val *pod =
-	    pod_from_template(r->a, RES(apps_replicasets), obj_root(r->rs), obj_get(r->rs, F_spec, F_template));
+	struct val *pod = pod_from_template(r->a, r->c->res, obj_root(r->rs), obj_get(r->rs, F_spec, F_template));
 
 	(void)i;
 	if (pod_control_create(&r->c->pods_ctl, pod, r->rs, err) < 0) {
@@ -163,7 +164,8 @@ static int write_status(struct run *r, int64_t diff, const struct err *failure, 
 	status_int(r->a, st, F_fullyLabeledReplicas, labeled);
 	status_int(r->a, st, F_readyReplicas, ready);
 	status_int(r->a, st, F_availableReplicas, available);
-	status_int(r->a, st, F_terminatingReplicas, r->terminating);
+	if (r->c->res == RES(apps_replicasets))
+		status_int(r->a, st, F_terminatingReplicas, r->terminating);
 	status_int(r->a, st, F_observedGeneration, val_int_or(obj_get(r->rs, F_metadata, F_generation), 0));
 	if (failure && failure->reason != ERR_NONE)
 		condition_set(r->a, st,
@@ -177,7 +179,7 @@ static int write_status(struct run *r, int64_t diff, const struct err *failure, 
 		condition_remove(st, "ReplicaFailure");
 	if (val_equal(st, obj_get(r->rs, F_status)))
 		return 0;
-	if (client_update_status(r->c->ctx->client, RES(apps_replicasets), doc, NULL, err) < 0)
+	if (client_update_status(r->c->ctx->client, r->c->res, doc, NULL, err) < 0)
 		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
 	return 0;
 }
@@ -199,7 +201,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	_cleanup_(err_release) struct err failure = ERR_INIT;
 	struct run r = { .c = c, .a = &a, .key = key };
 	struct claim claim = { .client = c->ctx->client,
-			       .owner_res = RES(apps_replicasets),
+			       .owner_res = c->res,
 			       .child_res = RES(core_pods),
 			       .children = c->pods,
 			       .skip = skip_inactive };
@@ -217,7 +219,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	/* Asked before the pods are read: what is seen now is then at least as new as what we did. */
 	may_act = expectations_satisfied(c->expect, key);
 	claim.owner = rs;
-	claim.selector = selector_from_label_selector(&a, obj_get(rs, F_spec, F_selector), err);
+	claim.selector = owner_selector(&a, c->res, rs, err);
 	if (!claim.selector)
 		return -1;
 	if (claim_children(&a, &claim, &r.pods, err) < 0)
@@ -244,24 +246,33 @@ static bool ready(void *ctx)
 	return informer_synced(c->sets) && informer_synced(c->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *start_for(struct controller_ctx *ctx, const struct resource *res, const char *name)
 {
 	struct replicaset *c = xcalloc(1, sizeof(*c));
 
 	c->ctx = ctx;
-	c->sets = informer_get(ctx->informers, RES(apps_replicasets), NULL, NULL, NULL);
+	c->res = res;
+	c->sets = informer_get(ctx->informers, res, NULL, NULL, NULL);
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	informer_add_index(c->sets, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	c->expect = expectations_new(ctx->env);
-	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(apps_replicasets) };
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "replicaset-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
-	c->watch = (struct podwatch){ RES(apps_replicasets), c->sets, c->pods, c->q, c->expect };
+	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, res };
+	c->q = workq_new(ctx->env, &(struct workq_opts){
+				       .name = name, .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->watch = (struct podwatch){ res, c->sets, c->pods, c->q, c->expect };
 	podwatch_start(&c->watch);
 	return c;
+}
+
+static void *start(struct controller_ctx *ctx)
+{
+	return start_for(ctx, RES(apps_replicasets), "replicaset-controller");
+}
+
+static void *start_rc(struct controller_ctx *ctx)
+{
+	return start_for(ctx, RES(core_replicationcontrollers), "replicationcontroller-controller");
 }
 
 static void stop(void *controller)
@@ -274,3 +285,4 @@ static void stop(void *controller)
 }
 
 const struct controller_ops replicaset_controller = { "replicaset-controller", start, stop };
+const struct controller_ops replicationcontroller_controller = { "replicationcontroller-controller", start_rc, stop };

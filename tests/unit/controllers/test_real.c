@@ -213,6 +213,49 @@ static void test_statefulset(void **state)
 	cluster_finish(&k);
 }
 
+#define RCS "/api/v1/namespaces/default/replicationcontrollers"
+
+static void test_replicationcontroller(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *d;
+	bool adopted = false;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/pods",
+	       "{\"metadata\":{\"name\":\"orphan\",\"labels\":{\"app\":\"old\"}},\"spec\":{\"containers\":[{\"name\":"
+	       "\"c\",\"image\":\"a\"}]}}");
+	/* No selector: the template's labels. */
+	expect(
+	    r, 201, "POST", RCS,
+	    "{\"metadata\":{\"name\":\"rc\"},\"spec\":{\"replicas\":3,\"template\":{\"metadata\":{\"labels\":{\"app\":"
+	    "\"old\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}}}}");
+	cluster_run(&k, 5);
+	d = expect(r, 200, "GET", RCS "/rc", NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_replicas), 3);
+	assert_int_equal(val_get_int(d, 0, F_status, F_availableReplicas), 3);
+	assert_int_equal(val_get_int(d, 0, F_status, F_fullyLabeledReplicas), 3);
+	assert_int_equal(val_get_int(d, 0, F_status, F_observedGeneration), 1);
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods/orphan", NULL);
+	VAL_EACH(val_get(d, F_metadata, F_ownerReferences), ref)
+		adopted |= val_is(val_get(ref, F_kind), "ReplicationController") &&
+			   val_is(val_get(ref, F_apiVersion), "v1") && val_get_bool(ref, F_controller);
+	assert_true(adopted);
+	/* One that stops matching is let go and replaced. */
+	expect_type(r, 200, "PATCH", "/api/v1/namespaces/default/pods/orphan", "application/merge-patch+json",
+		    "{\"metadata\":{\"labels\":{\"app\":\"mine\"}}}");
+	cluster_run(&k, 5);
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods/orphan", NULL);
+	assert_int_equal(val_len(val_get(d, F_metadata, F_ownerReferences)), 0);
+	d = expect(r, 200, "GET", "/api/v1/namespaces/default/pods", NULL);
+	assert_int_equal(val_len(val_get(d, F_items)), 4);
+	expect_type(r, 200, "PATCH", RCS "/rc/scale", "application/merge-patch+json", "{\"spec\":{\"replicas\":1}}");
+	cluster_run(&k, 5);
+	d = expect(r, 200, "GET", RCS "/rc", NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_replicas), 1);
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +263,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_foreground, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_daemonset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_statefulset, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_replicationcontroller, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_jobs, rig_setup, rig_teardown),
 	};
 
