@@ -2,9 +2,8 @@
 
 #include <stdio.h>
 
-/* Days since 1970-01-01 of a proleptic Gregorian date, and back, by shifting the year to
- * start in March so that the leap day comes last. */
-static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
+/* By shifting the year to start in March, so that the leap day comes last. */
+int64_t time_days(int64_t y, unsigned m, unsigned d)
 {
 	int64_t era;
 	unsigned yoe, doy, doe;
@@ -17,7 +16,7 @@ static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
 	return era * 146097 + (int64_t)doe - 719468;
 }
 
-static void civil_from_days(int64_t z, int64_t *y, unsigned *m, unsigned *d)
+void time_civil(int64_t z, int64_t *y, unsigned *m, unsigned *d)
 {
 	int64_t era;
 	unsigned doe, yoe, doy, mp;
@@ -33,7 +32,7 @@ static void civil_from_days(int64_t z, int64_t *y, unsigned *m, unsigned *d)
 	*y = (int64_t)yoe + era * 400 + (*m <= 2);
 }
 
-static unsigned days_in_month(int64_t y, unsigned m)
+unsigned time_month_days(int64_t y, unsigned m)
 {
 	static const unsigned char days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 
@@ -56,7 +55,7 @@ struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX])
 	if (sec % 86400 < 0)
 		day--;
 	s = (unsigned)(sec - day * 86400);
-	civil_from_days(day, &y, &m, &d);
+	time_civil(day, &y, &m, &d);
 	if (micro)
 		n = snprintf(out, TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%06uZ", (int)y, m, d, s / 3600,
 			     s / 60 % 60, s % 60, (unsigned)(rest / 1000));
@@ -101,7 +100,7 @@ bool time_parse(struct sv s, int64_t *ret_ns)
 	    !take_digits(&s, 2, &d) || !(take_char(&s, 'T') || take_char(&s, 't')) || !take_digits(&s, 2, &h) ||
 	    !take_char(&s, ':') || !take_digits(&s, 2, &mi) || !take_char(&s, ':') || !take_digits(&s, 2, &sec))
 		return false;
-	if (mo < 1 || mo > 12 || d < 1 || d > days_in_month(y, mo) || h > 23 || mi > 59 || sec > 59)
+	if (mo < 1 || mo > 12 || d < 1 || d > time_month_days(y, mo) || h > 23 || mi > 59 || sec > 59)
 		return false;
 	if (take_char(&s, '.')) {
 		unsigned digit;
@@ -122,7 +121,7 @@ bool time_parse(struct sv s, int64_t *ret_ns)
 	}
 	if (s.n)
 		return false;
-	t = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
+	t = time_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
 	t += (west ? 1 : -1) * (int64_t)(oh * 3600 + om * 60);
 	if (__builtin_mul_overflow(t, NS_PER_SEC, &t) || __builtin_add_overflow(t, (int64_t)frac, &t))
 		return false;

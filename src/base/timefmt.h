@@ -18,3 +18,8 @@ bool duration_parse(struct sv s, int64_t *ret_ns);
 void duration_format(struct buf *b, int64_t ns); /* Go's Duration.String() */
 /* kubectl's short age: "5s", "3m20s", "2d4h", "3y"; negative beyond clock skew is "<invalid>". */
 void duration_human(struct buf *b, int64_t ns);
+
+/* Days since 1970-01-01 of a proleptic Gregorian date (m and d from 1), and back. */
+int64_t time_days(int64_t y, unsigned m, unsigned d);
+void time_civil(int64_t days, int64_t *ret_y, unsigned *ret_m, unsigned *ret_d);
+unsigned time_month_days(int64_t y, unsigned m);

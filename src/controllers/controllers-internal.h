@@ -4,6 +4,7 @@
 #include "controllers/controllers.h"
 
 extern const struct controller_ops clusterrole_aggregation_controller;
+extern const struct controller_ops cronjob_controller;
 extern const struct controller_ops daemonset_controller;
 extern const struct controller_ops deployment_controller;
 extern const struct controller_ops disruption_controller;

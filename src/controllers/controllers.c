@@ -9,6 +9,7 @@
 
 const struct controller_ops *const controller_table[] = {
 	&clusterrole_aggregation_controller,
+	&cronjob_controller,
 	&daemonset_controller,
 	&deployment_controller,
 	&disruption_controller,

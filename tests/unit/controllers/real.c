@@ -90,7 +90,7 @@ void cluster_run(struct cluster *k, int seconds)
 	}
 }
 
-struct cluster cluster_start(void **state)
+struct cluster cluster_start_again(void **state)
 {
 	struct cluster k = { .rig = *state };
 
@@ -98,6 +98,13 @@ struct cluster cluster_start(void **state)
 	    .env = k.rig->env, .client = k.rig->client, .cluster_cidr = "10.42.0.0/16", .root_ca_pem = SV("PEM") });
 	rig_run(k.rig, NS_PER_SEC);
 	assert_true(controllers_synced(k.c));
+	return k;
+}
+
+struct cluster cluster_start(void **state)
+{
+	struct cluster k = cluster_start_again(state);
+
 	expect(k.rig, 201, "POST", "/api/v1/nodes",
 	       "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n1\"}}");
 	rig_run(k.rig, NS_PER_SEC);

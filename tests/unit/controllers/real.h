@@ -16,6 +16,7 @@ struct cluster {
 
 /* Starts the controllers on the rig and makes node n1. */
 struct cluster cluster_start(void **state);
+struct cluster cluster_start_again(void **state); /* after cluster_finish() */
 /* Five looks of the kubelets a second, virtual time. */
 void cluster_run(struct cluster *k, int seconds);
 void cluster_finish(struct cluster *k);

@@ -1,6 +1,8 @@
 /* workloads.c - controllers of pods: selectors, templates, strategies, jobs. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
+#include "base/tz.h"
+#include "object/cron.h"
 #include "object/selector.h"
 
 /* Selector and template belong together: what is made must be found again. */
@@ -311,58 +313,6 @@ void validate_job(struct field_errs *fe, const struct val *doc, const struct val
 	check_immutable(fe, spec, was, &at, F_successPolicy);
 }
 
-/* One field of a cron line: lists of *, names or numbers, ranges and steps within [min, max]. */
-static bool cron_field(struct sv s, int64_t min, int64_t max, bool names)
-{
-	struct sv item, range, lo;
-	int64_t n;
-
-	while (sv_split(&s, ',', &item)) {
-		range = item;
-		if (!sv_split(&range, '/', &lo) || lo.n == 0)
-			return false;
-		if (range.p && (!sv_to_i64(range, &n) || n < 1))
-			return false;
-		if (sv_is(lo, "*") || sv_is(lo, "?"))
-			continue;
-		range = lo;
-		while (sv_split(&range, '-', &lo)) {
-			if (names && lo.n == 3 && lo.p[0] > '9')
-				continue;
-			if (!sv_to_i64(lo, &n) || n < min || n > max)
-				return false;
-		}
-	}
-	return true;
-}
-
-static bool cron_ok(struct sv s)
-{
-	static const struct {
-		int64_t min, max;
-		bool names;
-	} fields[] = { { 0, 59, false }, { 0, 23, false }, { 1, 31, false }, { 1, 12, true }, { 0, 6, true } };
-	static const char *const words[] = { "@yearly", "@annually", "@monthly", "@weekly",
-					     "@daily",	"@midnight", "@hourly" };
-	struct sv field;
-	size_t n = 0;
-
-	s = sv_trim(s);
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (sv_is(s, words[i]))
-			return true;
-	if (sv_starts(s, SV("@every ")))
-		return s.n > 7;
-	while (sv_split(&s, ' ', &field)) {
-		if (field.n == 0)
-			continue;
-		if (n == ARRAY_LEN(fields) || !cron_field(field, fields[n].min, fields[n].max, fields[n].names))
-			return false;
-		n++;
-	}
-	return n == ARRAY_LEN(fields);
-}
-
 void validate_cron_job(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec), *zone = val_member(spec, F_timeZone);
@@ -371,6 +321,8 @@ void validate_cron_job(struct field_errs *fe, const struct val *doc, const struc
 		     meta_at = FPATH_ROOT(F_metadata);
 	struct fpath name_at = FPATH(&meta_at, F_name);
 	struct sv schedule = val_get_str(spec, F_schedule);
+	_cleanup_(err_release) struct err why = ERR_INIT, no_zone = ERR_INIT;
+	struct cron cron;
 
 	if (is_sub(sub, "status"))
 		return;
@@ -380,13 +332,15 @@ void validate_cron_job(struct field_errs *fe, const struct val *doc, const struc
 		fe_required(fe, &sched_at);
 	else if (sv_find_sv(schedule, SV("TZ")) >= 0)
 		fe_format(fe, &sched_at, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
-	else if (!cron_ok(schedule))
-		fe_format(fe, &sched_at, schedule, "expected exactly 5 fields or a descriptor such as @daily");
+	else if (cron_parse(schedule, &cron, &why) < 0)
+		fe_add(fe, FE_INVALID, &sched_at, val_member(spec, F_schedule), "%s", err_msg(&why));
 	if (zone && val_str(zone).n == 0)
 		fe_invalid(fe, &zone_at, zone, "timeZone must be nil or non-empty string");
-	if (val_is(zone, "Local") || val_is(zone, "local"))
+	else if (val_is(zone, "Local") || val_is(zone, "local"))
 		fe_invalid(fe, &zone_at, zone,
 			   "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+	else if (zone && !val_equal(zone, val_get(old, F_spec, F_timeZone)) && !tz_load(fe->a, val_str(zone), &no_zone))
+		fe_add(fe, FE_INVALID, &zone_at, zone, "%s", err_msg(&no_zone));
 	CHECK_NONNEGATIVE(fe, spec, &at, F_startingDeadlineSeconds, F_successfulJobsHistoryLimit,
 			  F_failedJobsHistoryLimit);
 	validate_job_spec(fe, val_get(spec, F_jobTemplate, F_spec), &job_at, true);
