@@ -70,7 +70,12 @@ start)
 	die "the node did not become Ready within a minute; see $log"
 	;;
 stop)
-	[ ! -d "$data" ] || [ "$(id -u)" -eq 0 ] || die "the node was started by root, and root must stop it"
+	if [ "$(id -u)" -ne 0 ]; then
+		[ ! -d "$data" ] || die "the node was started by root, and root must stop it"
+		say "nothing runs on $data"
+		exit 0
+	fi
+	[ -x "$caravel" ] || die "$caravel is missing, which does the stopping; 'make build' makes it"
 	if running; then
 		say "stopping the server (pid $pid)"
 		kill -TERM "$pid"
@@ -81,8 +86,9 @@ stop)
 		kill -0 "$pid" 2> /dev/null && die "the server (pid $pid) does not stop; see $log"
 	fi
 	rm -f "$pidfile"
-	# Pods outlive the server on purpose; stopping the cluster takes them along.
-	[ ! -d "$data" ] || "$caravel" cleanup --data-dir "$data"
+	# Pods outlive the server on purpose; stopping the cluster takes them along. That needs no data directory:
+	# should it be gone, and the pid file with it, the server is still found.
+	"$caravel" cleanup --stop --data-dir "$data"
 	say "stopped"
 	;;
 clean-data)

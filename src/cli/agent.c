@@ -6,6 +6,7 @@
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/node_cleanup.h"
 #include "kubelet/podnet.h"
 #include "proxy/proxy.h"
 
@@ -16,6 +17,7 @@
 struct agent {
 	struct arena arena;
 	struct env *env;
+	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
 	struct client *client, *proxy_client;
@@ -54,6 +56,36 @@ static int check_machine(const struct server_opts *o, struct err *err)
 	return 0;
 }
 
+static void say(const char *what, void *ctx)
+{
+	(void)ctx;
+	log_info("agent", "clearing up after an earlier node whose data directory was deleted", "done", "%s", what);
+}
+
+/* What of the machine is ours. */
+static int claim_machine(struct agent *a, const struct server_opts *o, struct err *err)
+{
+	const struct claim_dirs dirs = { .kubelet_root = o->kubelet_root,
+					 .log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir };
+
+	if (claim_take(o->data_dir, &a->claim, NULL, err) < 0)
+		return -1;
+	if (!o->runtime_endpoint && node_has_leftovers(o->data_dir)) {
+		struct claim_dirs old = dirs;
+
+		claim_read(&a->arena, o->data_dir, &old);
+		if (node_cleanup(&(struct node_cleanup_opts){ .env = a->env,
+							      .data_dir = o->data_dir,
+							      .kubelet_root = old.kubelet_root,
+							      .log_dir = old.log_dir,
+							      .cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
+							      .say = say },
+				 err) < 0)
+			return err_wrap(err, "clearing up after an earlier node");
+	}
+	return claim_use(a->claim, &dirs, err);
+}
+
 static int start_runtime(struct agent *a, const struct server_opts *o, struct err *err)
 {
 	const char *endpoint = o->runtime_endpoint;
@@ -76,7 +108,6 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	static const char *const nodes[] = { "system:nodes", NULL };
 	const char *user = arena_printf(&a->arena, "system:node:%s", o->node_name);
 	const char *names[] = { o->node_name, "localhost", NULL }, *addrs[] = { o->node_ip, "127.0.0.1", NULL };
-	bool usual = strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0;
 	struct sv cert, key;
 
 	a->client = apiserver_client(api, "kubelet", user, nodes);
@@ -90,7 +121,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.node_name = o->node_name,
 		.node_ip = o->node_ip,
 		.root_dir = o->kubelet_root,
-		.log_dir = usual ? "/var/log/pods" : arena_printf(&a->arena, "%s/pod-logs", o->data_dir),
+		.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
 		.cluster_dns = o->cluster_dns,
 		.cluster_domain = o->cluster_domain,
 		.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
@@ -99,7 +130,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.serving_cert = cert,
 		.serving_key = key,
 		.client_ca = apiserver_ca_pem(api),
-		.cgroup_root = usual ? "" : arena_printf(&a->arena, "/%s", cluster_tag(&a->arena, o->data_dir)),
+		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
 		.node_labels = o->node_labels.list.p,
 	    },
@@ -119,7 +150,7 @@ static int start_proxy(struct agent *a, struct apiserver *api, const struct serv
 
 	if (o->disable_proxy)
 		return 0;
-	backend = proxy_backend_nft_new(table, err);
+	backend = proxy_backend_nft_new(table, claim_settings(a->claim), err);
 	if (!backend)
 		return err_wrap(err, "opening nftables");
 	a->proxy_client = apiserver_client(api, "kube-proxy", "system:kube-proxy", NULL);
@@ -157,8 +188,8 @@ struct agent *agent_start(struct env *env, struct apiserver *api, const struct s
 	struct agent *a = xcalloc(1, sizeof(*a));
 
 	a->env = env;
-	if (check_machine(o, err) < 0 || start_runtime(a, o, err) < 0 || start_kubelet(a, api, o, err) < 0 ||
-	    start_proxy(a, api, o, err) < 0)
+	if (check_machine(o, err) < 0 || claim_machine(a, o, err) < 0 || start_runtime(a, o, err) < 0 ||
+	    start_kubelet(a, api, o, err) < 0 || start_proxy(a, api, o, err) < 0)
 		return agent_stop(a);
 	make_demo(a, o);
 	return a;
@@ -176,6 +207,7 @@ struct agent *agent_stop(struct agent *a)
 	if (a->runtime)
 		a->runtime->ops->free(a->runtime);
 	containerd_free(a->containerd);
+	claim_free(a->claim);
 	arena_release(&a->arena);
 	free(a);
 	return NULL;

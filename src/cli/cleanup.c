@@ -1,43 +1,89 @@
-/* `caravel cleanup`: ends this node's pods and takes away what they left on the machine. */
-#include "cli/server.h"
+/* `caravel cleanup`: ends this node's pods and takes away what they left on the machine, and says what it did. */
 #include "base/file.h"
+#include "cli/server.h"
 #include "kubelet/node_cleanup.h"
 #include "proxy/proxy.h"
 
 #include <stdio.h>
-#include <unistd.h>
+
+struct report {
+	const char *data_dir;
+	bool any;
+};
+
+static void say(const char *what, void *ctx)
+{
+	struct report *r = ctx;
+
+	r->any = true;
+	printf("caravel: %s\n", what);
+}
+
+static int cleanup(struct arena *a, const char *data_dir, bool images, struct report *r, const char *settings,
+		   struct err *err)
+{
+	const char *table = cluster_tag(a, data_dir);
+	struct claim_dirs dirs = cluster_dirs(a, data_dir);
+	struct env *env = env_real_new(2);
+	struct err first = ERR_INIT, e = ERR_INIT;
+	int rc;
+
+	claim_read(a, data_dir, &dirs);
+	(void)node_cleanup(
+	    &(struct node_cleanup_opts){
+		.env = env,
+		.data_dir = data_dir,
+		.kubelet_root = dirs.kubelet_root,
+		.log_dir = dirs.log_dir,
+		.cgroup_root = cluster_cgroup(a, data_dir),
+		.images = images,
+		.say = say,
+		.ctx = r,
+	    },
+	    &first);
+	/* Whatever of the node did not go, the rules must. */
+	rc = proxy_cleanup(table, settings, RUN_DIRS, &e);
+	if (rc > 0)
+		say(arena_printf(a, "removed nftables table inet %s", table), r);
+	if (!first.reason && e.reason)
+		err_move(&first, &e);
+	err_release(&e);
+	env_real_free(env);
+	return first.reason ? err_move(err, &first) : 0;
+}
 
 int cmd_cleanup(int argc, char **argv)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *data_dir = DEFAULT_DATA_DIR;
-	bool images = false, usual;
+	bool images = false, end_server = false;
 	const struct option table[] = {
-		{ "data-dir", 'd', OPT_STRING, &data_dir, "DIR", "of the cluster (" DEFAULT_DATA_DIR ")" },
+		{ "data-dir", 'd', OPT_STRING, &data_dir, "DIR",
+		  "of the cluster (" DEFAULT_DATA_DIR "); it may be gone" },
 		{ "images", 0, OPT_BOOL, &images, NULL, "forget the container images, too" },
+		{ "stop", 0, OPT_BOOL, &end_server, NULL, "end the server first, if it runs" },
 	};
+	struct report report = { NULL, false };
+	struct claim *claim = NULL;
 	struct err err = ERR_INIT;
-	struct env *env;
 	int rc = cli_options_parse(&a, table, ARRAY_LEN(table), argc, argv, NULL, NULL, &err);
 
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
-	if (access(data_dir, F_OK) < 0)
-		return 0; /* nothing was ever started here */
-	usual = strcmp(data_dir, DEFAULT_DATA_DIR) == 0;
-	env = env_real_new(2);
-	rc = node_cleanup(
-	    &(struct node_cleanup_opts){
-		.env = env,
-		.data_dir = data_dir,
-		.kubelet_root = usual ? "/var/lib/kubelet" : NULL,
-		.log_dir = usual ? "/var/log/pods" : arena_printf(&a, "%s/pod-logs", data_dir),
-		.cgroup_root = usual ? "/kubepods" : arena_printf(&a, "/%s", cluster_tag(&a, data_dir)),
-		.images = images,
-	    },
-	    &err);
-	if (rc == 0)
-		rc = proxy_cleanup(cluster_tag(&a, data_dir), &err);
-	env_real_free(env);
-	return rc < 0 ? cli_fail_err(&err) : 0;
+	data_dir = full_path(&a, data_dir);
+	rc = end_server ? node_take_over(data_dir, &claim, &err) : claim_take(data_dir, &claim, NULL, &err);
+	if (rc < 0) {
+		if (!end_server && err.reason == ERR_ALREADY_EXISTS)
+			err_wrap(&err, "not while the server runs (--stop ends it)");
+		return cli_fail_err(&err);
+	}
+	if (rc > 0)
+		say("ended the server", &report);
+	rc = cleanup(&a, data_dir, images, &report, claim_settings(claim), &err);
+	claim_forget(claim);
+	if (rc < 0)
+		return cli_fail_err(&err);
+	if (!report.any)
+		printf("caravel: nothing of a node on '%s' is left\n", data_dir);
+	return 0;
 }

@@ -3,9 +3,12 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* The address of the interface that the default route uses, or "". */
 static void default_interface(char out[IF_NAMESIZE])
@@ -69,4 +72,47 @@ const char *cluster_tag(struct arena *a, const char *data_dir)
 	if (strcmp(data_dir, DEFAULT_DATA_DIR) == 0)
 		return "caravel";
 	return arena_printf(a, "caravel-%08" PRIx32, (uint32_t)sv_hash(sv_from(data_dir)));
+}
+
+const char *cluster_cgroup(struct arena *a, const char *data_dir)
+{
+	return arena_printf(a, "/%s", cluster_tag(a, data_dir));
+}
+
+struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir)
+{
+	/* Where log collectors and CSI drivers look, for the one cluster most machines have. */
+	if (strcmp(data_dir, DEFAULT_DATA_DIR) == 0)
+		return (struct claim_dirs){ .kubelet_root = "/var/lib/kubelet", .log_dir = "/var/log/pods" };
+	return (struct claim_dirs){ .kubelet_root = arena_printf(a, "%s/kubelet", data_dir),
+				    .log_dir = arena_printf(a, "%s/pod-logs", data_dir) };
+}
+
+const char *full_path(struct arena *a, const char *path)
+{
+	char here[PATH_MAX] = "", real[PATH_MAX];
+	struct sv rest, part;
+	char *p;
+
+	if (path[0] != '/' && !getcwd(here, sizeof(here)))
+		here[0] = '\0';
+	rest = sv_from(arena_printf(a, "%s/%s", here, path));
+	p = arena_strdup(a, "");
+	/* Part by part: what exists is resolved, what does not is taken as written. */
+	while (sv_split(&rest, '/', &part)) {
+		char *slash;
+
+		if (part.n == 0 || sv_is(part, "."))
+			continue;
+		if (sv_is(part, "..")) {
+			slash = strrchr(p, '/');
+			if (slash)
+				*slash = '\0';
+			continue;
+		}
+		p = arena_printf(a, "%s/%.*s", p, SV_ARG(part));
+		if (realpath(p, real))
+			p = arena_strdup(a, strcmp(real, "/") == 0 ? "" : real);
+	}
+	return *p ? p : "/";
 }

@@ -27,7 +27,10 @@ static int parse(struct arena *a, int argc, char **argv, const char **data_dir, 
 		{ "data-dir", 'd', OPT_STRING, data_dir, "DIR", "of the cluster (" DEFAULT_DATA_DIR ")" },
 	};
 
-	return cli_options_parse(a, table, ARRAY_LEN(table), argc, argv, NULL, rest, err);
+	int rc = cli_options_parse(a, table, ARRAY_LEN(table), argc, argv, NULL, rest, err);
+
+	*data_dir = full_path(a, *data_dir);
+	return rc;
 }
 
 int cmd_image_import(int argc, char **argv)

@@ -141,10 +141,8 @@ static int complete(struct server *s, struct err *err)
 		o->node_ip = host_address(&s->arena);
 	if (!o->node_ip)
 		o->node_ip = "127.0.0.1";
-	if (!o->kubelet_root)
-		o->kubelet_root = strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0
-				      ? "/var/lib/kubelet"
-				      : arena_printf(&s->arena, "%s/kubelet", o->data_dir);
+	o->kubelet_root =
+	    o->kubelet_root ? full_path(&s->arena, o->kubelet_root) : cluster_dirs(&s->arena, o->data_dir).kubelet_root;
 	if (!o->disable_agent && geteuid() != 0)
 		return err_set(err, ERR_FORBIDDEN,
 			       "a node needs root for containers and nftables: run as root, or with --disable-agent");

@@ -4,6 +4,7 @@
 #include "apiserver/apiserver.h"
 #include "cli/cli.h"
 #include "ev/ev.h"
+#include "kubelet/claim.h"
 
 struct server_opts {
 	const char *data_dir, *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_name, *node_ip;
@@ -29,6 +30,13 @@ struct agent *agent_stop(struct agent *a);
  * data directory gives plain "caravel". */
 #define DEFAULT_DATA_DIR "/var/lib/caravel"
 const char *cluster_tag(struct arena *a, const char *data_dir);
+const char *cluster_cgroup(struct arena *a, const char *data_dir); /* "/caravel-1a2b3c4d": that of all its pods */
+/* Where pods have their files when no flag says so. */
+struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
+/* Of the runtime directories of all clusters: containerd_run_dir() */
+#define RUN_DIRS "/run/caravel-*"
+/* Absolute, without symbolic links, dots or doubled slashes, however little of it exists: names are made of it. */
+const char *full_path(struct arena *a, const char *path);
 /* The address other machines and pods reach this one by; NULL when only loopback is there. */
 const char *host_address(struct arena *a);
 /* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */

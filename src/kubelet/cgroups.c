@@ -214,7 +214,7 @@ static int remove_dirs(const char *dir)
 struct remove_ctx {
 	const char *path;
 	bool only_kill;
-	int left, killed;
+	int found, left, killed;
 };
 
 static void remove_in(const char *hierarchy, const char *controller, void *ctx)
@@ -225,33 +225,75 @@ static void remove_in(const char *hierarchy, const char *controller, void *ctx)
 	(void)controller;
 	if (access(dir, F_OK) < 0)
 		return;
+	c->found++;
 	c->killed += kill_tree(dir);
 	if (!c->only_kill && remove_dirs(dir) < 0)
 		c->left++;
 }
 
-void cgroup_kill_all(const char *path)
+int cgroup_kill_all(const char *path)
 {
 	struct remove_ctx c = { .path = path, .only_kill = true };
 
 	each_hierarchy(remove_in, &c);
+	return c.killed;
 }
 
-int cgroup_remove(const char *path, struct err *err)
+/* Killed processes leave their cgroup a moment later: a few tries. */
+static int remove_tries(const char *path, int tries, struct err *err)
 {
-	/* Killed processes leave their cgroup a moment later: a few tries, then the caller's next sync. */
-	for (int i = 0; i < 20; i++) {
+	bool found = false;
+
+	for (int i = 0; i < tries; i++) {
 		struct remove_ctx c = { .path = path };
 
 		each_hierarchy(remove_in, &c);
+		found |= c.found > 0;
 		if (!c.left)
-			return 0;
+			return found;
 		nanosleep(&(struct timespec){ .tv_nsec = 5 * NS_PER_MS }, NULL);
 	}
 	return err_set(err, ERR_INTERNAL, "cgroup '%s' cannot be removed: busy", path);
 }
 
+int cgroup_remove(const char *path, struct err *err)
+{
+	return remove_tries(path, 20, err) < 0 ? -1 : 0; /* then it is the caller's next sync */
+}
+
 int cgroup_remove_all(const char *path, struct err *err)
 {
-	return cgroup_remove(path, err);
+	return remove_tries(path, 1000, err); /* there is no next sync */
+}
+
+struct pods_ctx {
+	const char *root;
+	void (*fn)(struct sv uid, void *ctx);
+	void *ctx;
+};
+
+static void pods_in(const char *hierarchy, const char *controller, void *ctx)
+{
+	static const char *const dirs[] = { "/besteffort", "/burstable", "" };
+	const struct pods_ctx *c = ctx;
+
+	(void)controller;
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		_cleanup_free_ char *path = xasprintf("%s%s/kubepods%s", hierarchy, c->root, dirs[i]);
+		DIR *d = opendir(path);
+
+		if (!d)
+			continue;
+		for (struct dirent *e; (e = readdir(d));)
+			if (e->d_type == DT_DIR && sv_starts(sv_from(e->d_name), SV("pod")))
+				c->fn(sv_from(e->d_name + strlen("pod")), c->ctx);
+		closedir(d);
+	}
+}
+
+void cgroup_each_pod(const char *root, void (*fn)(struct sv uid, void *ctx), void *ctx)
+{
+	struct pods_ctx c = { .root = root, .fn = fn, .ctx = ctx };
+
+	each_hierarchy(pods_in, &c);
 }

@@ -25,8 +25,10 @@ char *cgroup_pod_path(struct arena *a, const char *root, enum qos_class q, struc
 int cgroup_create(const char *path, const struct cgroup_limits *l, struct err *err);
 /* Kills what is left in it and removes it everywhere, children first. Fine when absent. */
 int cgroup_remove(const char *path, struct err *err);
-void cgroup_kill_all(const char *path);
-int cgroup_remove_all(const char *path, struct err *err); /* the same as cgroup_remove, for whole trees */
+int cgroup_kill_all(const char *path);			  /* returns how many processes there were */
+int cgroup_remove_all(const char *path, struct err *err); /* as cgroup_remove, for whole trees; 1 when there was one */
+/* Calls fn with the uid of each pod that has a cgroup below root ("/caravel-x"); with some more than once. */
+void cgroup_each_pod(const char *root, void (*fn)(struct sv uid, void *ctx), void *ctx);
 /* 1000m -> 1024; at least 2. */
 int64_t cgroup_cpu_shares(int64_t milli);
 int64_t cgroup_cpu_quota(int64_t milli, int64_t period_us); /* at least 1 ms; 0 for no limit */

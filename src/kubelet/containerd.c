@@ -147,8 +147,11 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 	struct sv text;
 	int64_t pid;
 
+	/* The file is not there when whoever started it was killed right then, or all of data_dir was deleted. */
 	if (file_read(&a, pid_file, 64, &text, NULL) < 0 || !sv_to_i64(sv_trim(text), &pid) || pid > INT_MAX ||
 	    !pid_is_ours((int)pid, config))
+		pid = shims_find_daemon(config);
+	if (pid == 0)
 		return false;
 	kill((pid_t)pid, SIGTERM);
 	for (int i = 0; i < 1000 && pid_is_ours((int)pid, config); i++) {

@@ -1,12 +1,17 @@
 /* shims.h - containerd's shims, found by what their command lines say.
  *
  * A shim outlives its containerd on purpose. One that was being started when containerd was stopped is known to
- * nobody afterwards and would stay for ever.
+ * nobody afterwards and would stay for ever. A killed one leaves its socket, which is not where our other things
+ * are, but in /run/containerd/s, under a name made of containerd's own socket and the sandbox.
  */
 #pragma once
 
 #include "kubelet/runtime.h"
 
-/* Kills the shims of the containerd at socket, except those of the sandboxes in keep. containerd, when it runs, then
- * ends what they held. Returns how many. */
+/* Kills the shims of the containerd at socket, except those of the sandboxes in keep, and removes their sockets.
+ * containerd, when it runs, then ends what they held. Returns how many. */
 int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep);
+/* The containerd that was started with this configuration file; 0 when there is none. */
+int shims_find_daemon(const char *config);
+/* Removes the directories that shims share with those of other containerds on the machine, if they are empty. */
+void shims_tidy(void);

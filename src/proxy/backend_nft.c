@@ -133,7 +133,7 @@ static void nft_free(struct proxy_backend *b)
 	free(n);
 }
 
-struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err)
+struct proxy_backend *proxy_backend_nft_new(const char *table, const char *settings, struct err *err)
 {
 	struct nft_backend *n = xcalloc(1, sizeof(*n));
 	uint32_t generation;
@@ -145,6 +145,7 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err)
 				       .restore = nft_restore,
 				       .free = nft_free };
 	n->table = xstrdup(table);
+	sysctls_init(&n->sysctls, settings);
 	n->fd = nfnl_open(err);
 	if (n->fd < 0) {
 		nft_free(&n->b);
@@ -164,16 +165,28 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err)
 	return &n->b;
 }
 
-int proxy_cleanup(const char *table, struct err *err)
+int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)
 {
+	_cleanup_free_ char *look = xasprintf("list table inet %s", table);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct nft_ctx *nft = make_ctx();
-	int rc;
+	int rc = 0;
 
+	if (settings) {
+		struct sysctls s;
+
+		/* Before the guard goes that route_localnet needs. */
+		sysctls_init(&s, settings);
+		if (s.saved.n && !(heirs && sysctl_hand_over(&s, heirs)))
+			sysctl_restore(&s);
+		sysctls_release(&s);
+	}
 	if (!nft)
 		return err_set(err, ERR_INTERNAL, "libnftables does not start");
-	render_remove(&b, table);
-	rc = run(nft, buf_cstr(&b), err);
+	if (run(nft, look, NULL) == 0) {
+		render_remove(&b, table);
+		rc = run(nft, buf_cstr(&b), err) < 0 ? -1 : 1;
+	}
 	nft_ctx_free(nft);
 	return rc;
 }

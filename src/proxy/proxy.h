@@ -33,8 +33,9 @@ struct proxy_backend {
 	void (*restore)(struct proxy_backend *b);
 	void (*free)(struct proxy_backend *b);
 };
-/* The kernel's, for the network namespace of the calling process. Needs CAP_NET_ADMIN. */
-struct proxy_backend *proxy_backend_nft_new(const char *table, struct err *err);
+/* The kernel's, for the network namespace of the calling process. Needs CAP_NET_ADMIN. settings: a file in a
+ * directory of /run, to keep what the host's settings were; or NULL. */
+struct proxy_backend *proxy_backend_nft_new(const char *table, const char *settings, struct err *err);
 
 struct proxy_opts {
 	struct env *env;
@@ -52,5 +53,6 @@ bool proxy_synced(struct proxy *p);				      /* rules of the first sync are in t
 /* Waits for a sync under way. Without remove_rules, services go on working as they are. */
 struct proxy *proxy_free(struct proxy *p, bool remove_rules);
 
-/* Removes the table of a proxy that is gone (`caravel cleanup`); none is no failure. The host's settings stay. */
-int proxy_cleanup(const char *table, struct err *err);
+/* Removes the table of a proxy that is gone (`caravel cleanup`): 1; none is no failure: 0. The host gets back the
+ * settings kept in the file, unless another proxy still needs them: one whose directory matches heirs. */
+int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err);

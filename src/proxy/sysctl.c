@@ -1,7 +1,12 @@
 #include "proxy/sysctl.h"
 
+#include "base/buf.h"
+#include "base/file.h"
+
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int open_setting(const char *path, int flags)
@@ -19,9 +24,50 @@ static bool write_setting(const char *path, const char *value)
 	return fd >= 0 && write(fd, value, strlen(value)) == (ssize_t)strlen(value);
 }
 
+static bool known(const struct sysctls *s, const char *path)
+{
+	for (size_t i = 0; i < s->saved.n; i++) {
+		if (strcmp(s->saved.p[i].path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void load(struct sysctls *s, const char *file)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text, line;
+
+	if (file_read(&a, file, 4096, &text, NULL) < 0)
+		return;
+	while (sv_split(&text, '\n', &line)) {
+		struct sysctl_saved saved = { .path = "" };
+
+		if (sscanf(arena_cstr(&a, line), "%63[a-z0-9_/-] %15s", saved.path, saved.was) == 2 &&
+		    !known(s, saved.path))
+			vec_push(&s->saved, saved);
+	}
+}
+
+static void store(const struct sysctls *s, const char *file)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < s->saved.n; i++)
+		buf_printf(&b, "%s %s\n", s->saved.p[i].path, s->saved.p[i].was);
+	(void)file_write(file, buf_sv(&b), 0600, NULL); /* then they are given back by this process or not at all */
+}
+
+void sysctls_init(struct sysctls *s, const char *file)
+{
+	*s = (struct sysctls){ .file = file ? xstrdup(file) : NULL };
+	if (file)
+		load(s, file);
+}
+
 bool sysctl_ensure(struct sysctls *s, const char *path, const char *value)
 {
-	struct sysctl_saved saved = { .path = path };
+	struct sysctl_saved saved = { .path = "" };
 	_cleanup_close_ int fd = open_setting(path, O_RDONLY);
 	ssize_t n;
 
@@ -33,10 +79,13 @@ bool sysctl_ensure(struct sysctls *s, const char *path, const char *value)
 	saved.was[strcspn(saved.was, "\n")] = '\0';
 	if (strcmp(saved.was, value) == 0)
 		return true;
-	if (!write_setting(path, value))
-		return false;
-	vec_push(&s->saved, saved);
-	return true;
+	(void)snprintf(saved.path, sizeof(saved.path), "%s", path);
+	if (!known(s, path)) {
+		vec_push(&s->saved, saved);
+		if (s->file)
+			store(s, s->file);
+	}
+	return write_setting(path, value);
 }
 
 void sysctl_restore(struct sysctls *s)
@@ -46,9 +95,45 @@ void sysctl_restore(struct sysctls *s)
 
 		(void)write_setting(saved.path, saved.was);
 	}
+	if (s->file)
+		unlink(s->file);
+}
+
+bool sysctl_hand_over(struct sysctls *s, const char *heirs)
+{
+	_cleanup_free_ char *own = xstrdup(s->file);
+	char *slash = strrchr(own, '/');
+	bool done = false;
+	glob_t g;
+
+	if (!slash)
+		return false;
+	*slash = '\0';
+	if (glob(heirs, GLOB_ONLYDIR, NULL, &g) != 0)
+		return false;
+	for (size_t i = 0; i < g.gl_pathc && !done; i++) {
+		_cleanup_free_ char *file = xasprintf("%s/%s", g.gl_pathv[i], slash + 1);
+		struct sysctls heir;
+
+		if (strcmp(g.gl_pathv[i], own) == 0)
+			continue;
+		sysctls_init(&heir, file);
+		for (size_t k = 0; k < s->saved.n; k++) {
+			if (!known(&heir, s->saved.p[k].path))
+				vec_push(&heir.saved, s->saved.p[k]);
+		}
+		store(&heir, file);
+		sysctls_release(&heir);
+		done = true;
+	}
+	globfree(&g);
+	if (done)
+		unlink(s->file);
+	return done;
 }
 
 void sysctls_release(struct sysctls *s)
 {
 	vec_release(&s->saved);
+	free(s->file);
 }

@@ -1,19 +1,30 @@
-/* sysctl.h - host settings changed while we run and given back afterwards. */
+/* sysctl.h - host settings changed while we run and given back afterwards.
+ *
+ * What they were is kept in a file, if one is named, and written there before anything is changed: so they are
+ * given back after a crash, and by `caravel cleanup`. The file is to be gone after a reboot, as the changes are.
+ * Lines of "net/ipv4/ip_forward 0". A setting that others on this machine still need is not given back but
+ * handed over: the last one turns off the light.
+ */
 #pragma once
 
+#include "base/err.h"
 #include "base/vec.h"
 
 struct sysctl_saved {
-	const char *path;
+	char path[64];
 	char was[16];
 };
 
 struct sysctls {
 	VEC(struct sysctl_saved) saved;
+	char *file; /* or NULL */
 };
 
-/* True when the setting is `value` now. Its old value is remembered unless it was that already. path is
- * below /proc/sys, and a literal. */
+void sysctls_init(struct sysctls *s, const char *file); /* with what an earlier run left in the file */
+/* True when the setting is `value` now. Its old value is remembered unless it was that already, or is known. path is
+ * below /proc/sys. */
 bool sysctl_ensure(struct sysctls *s, const char *path, const char *value);
-void sysctl_restore(struct sysctls *s);
+void sysctl_restore(struct sysctls *s); /* and removes the file */
+/* To the first of the directories that match the pattern heirs, other than the file's own; false when there is none. */
+bool sysctl_hand_over(struct sysctls *s, const char *heirs);
 void sysctls_release(struct sysctls *s);

@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 	double add = 0, grow = 0, del = 0, began;
 	enum { ROUNDS = 50 };
 
-	if (unshare(CLONE_NEWNET) < 0 || !(backend = proxy_backend_nft_new("bench", &err))) {
+	if (unshare(CLONE_NEWNET) < 0 || !(backend = proxy_backend_nft_new("bench", NULL, &err))) {
 		(void)fprintf(stderr, "cannot run here: %s\n", err_msg(&err));
 		return 77;
 	}

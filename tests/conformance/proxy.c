@@ -43,6 +43,7 @@ static int netns[N_PLACES]; /* descriptors */
 static int tcp_server[N_PLACES], udp_server[N_PLACES];
 static struct env *env;
 static struct kit kit;
+static const char *settings_file; /* where the next backend keeps the host's settings */
 static struct proxy *proxy;
 
 static void sh(const char *cmd)
@@ -170,7 +171,7 @@ static const char *call(enum place p, const char *ip, uint16_t port)
 static struct proxy_backend *make_backend(void)
 {
 	struct err err = ERR_INIT;
-	struct proxy_backend *b = proxy_backend_nft_new("caravel", &err);
+	struct proxy_backend *b = proxy_backend_nft_new("caravel", settings_file, &err);
 
 	if (!b)
 		fail_msg("%s", err_msg(&err));
@@ -618,10 +619,47 @@ static void test_removal(_unused_ void **state)
 	sh("! nft list table inet caravel 2>/dev/null");
 	sh("nft list table inet foreign >/dev/null");
 	sh("nft add table inet caravel");
-	assert_int_equal(proxy_cleanup("caravel", &err), 0);
-	assert_int_equal(proxy_cleanup("caravel", &err), 0);
+	assert_int_equal(proxy_cleanup("caravel", NULL, NULL, &err), 1);
+	assert_int_equal(proxy_cleanup("caravel", NULL, NULL, &err), 0);
 	sh("! nft list table inet caravel 2>/dev/null");
 	sh("nft list table inet foreign >/dev/null");
+	start_proxy();
+}
+
+static bool missing(const char *path)
+{
+	return access(path, F_OK) < 0;
+}
+
+/* A proxy that was killed gave nothing back: whoever cleans up does, from the file, unless another cluster of this
+ * machine is left that needs the settings; then that one's cleanup does. */
+static void test_settings_outlive_a_crash(_unused_ void **state)
+{
+	static const char *const forward = "/proc/sys/net/ipv4/ip_forward";
+	const char *heirs = "/run/netns/cv-*";
+	struct err err = ERR_INIT;
+
+	proxy = proxy_free(proxy, true);
+	sh("echo 0 >/proc/sys/net/ipv4/ip_forward && echo 0 >/proc/sys/net/ipv4/conf/all/route_localnet");
+	sh("mkdir /run/netns/cv-a");
+	settings_file = "/run/netns/cv-a/settings";
+	start_proxy();
+	assert_int_equal(setting(forward), '1');
+	proxy = proxy_free(proxy, false); /* what a kill leaves */
+	start_proxy();			  /* a second life finds nothing to change, and must not forget */
+	proxy = proxy_free(proxy, false);
+	sh("grep -qx 'net/ipv4/ip_forward 0' /run/netns/cv-a/settings");
+
+	sh("mkdir /run/netns/cv-b");
+	assert_int_equal(proxy_cleanup("caravel", settings_file, heirs, &err), 1);
+	assert_int_equal(setting(forward), '1');
+	assert_true(missing(settings_file));
+	assert_int_equal(proxy_cleanup("caravel", "/run/netns/cv-b/settings", "/run/netns/cv-b*", &err), 0);
+	assert_int_equal(setting(forward), '0');
+	assert_int_equal(setting("/proc/sys/net/ipv4/conf/all/route_localnet"), '0');
+	assert_true(missing("/run/netns/cv-b/settings"));
+	sh("rmdir /run/netns/cv-a /run/netns/cv-b");
+	settings_file = NULL;
 	start_proxy();
 }
 
@@ -673,7 +711,7 @@ static void test_kernel_takes_any_history(_unused_ void **state)
 	}
 	change_tracker_free(t);
 	b->free(b);
-	assert_int_equal(proxy_cleanup("caravel", NULL), 0);
+	assert_int_equal(proxy_cleanup("caravel", NULL, NULL, NULL), 1);
 }
 
 /* --- the network --- */
@@ -734,6 +772,7 @@ int main(void)
 		T(test_changes_under_traffic),
 		T(test_tampering),
 		T(test_removal),
+		T(test_settings_outlive_a_crash),
 	};
 	struct err err = ERR_INIT;
 	struct proxy_backend *b;
@@ -745,7 +784,7 @@ int main(void)
 		return skip_all("no network namespaces here");
 	if (system("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1") != 0)
 		return skip_all("needs the ip and nft programs (iproute2, nftables)");
-	b = proxy_backend_nft_new("caravel", &err);
+	b = proxy_backend_nft_new("caravel", settings_file, &err);
 	if (!b)
 		return skip_all(err_msg(&err));
 	b->free(b);

@@ -171,6 +171,10 @@ class Cluster:
             self._tls = tls  # complete: another thread may look
         return self._tls
 
+    def forget(self):
+        """The next start is that of another cluster, with another certificate authority."""
+        self._tls = None
+
     def anonymous_context(self):
         self.context()
         return ssl.create_default_context(cadata=self.ca.decode())

@@ -34,6 +34,21 @@ def fetch(url, timeout=3):
         return r.read().decode()
 
 
+SETTINGS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet", "net/bridge/bridge-nf-call-iptables")
+
+
+def read(path):
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read().strip()
+    except OSError:
+        return None
+
+
+# Directories that whoever needs them makes, and the last one takes away.
+SHARED = {"/run/containerd", "/run/containerd/s", "/var/lib/cni", "/var/lib/cni/results"}
+
+
 def files(*tops):
     below = {os.path.join(base, name) for top in tops for base, dirs, names in os.walk(top) for name in dirs + names}
     return below | set(filter(os.path.exists, tops))
@@ -49,6 +64,7 @@ def snapshot():
         "rules": sorted(run("nft", "-s", "list", "ruleset").splitlines()),  # those of iptables-nft, too
         "files": sorted(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
                               "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
+        "settings": [f"{s} = {read('/proc/sys/' + s)}" for s in SETTINGS],
     }
     with open("/proc/mounts", encoding="utf-8") as f:
         out["mounts"] = sorted({line.split()[1] for line in f})
@@ -526,17 +542,81 @@ def the_namespace_goes(c):
     wait_for("no containers", lambda: not c.get("pods", "-A")["items"])
 
 
-def stop_leaves_nothing(c):
-    c.apply(hello_yaml())
-    c.apply(host_pod("door", free_port()))
-    c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
-    c.kubectl("wait", "pod/door", *NS, "--for=condition=Ready", "--timeout=60s")
-    equal(c.stop(), 0)
-    subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data")], check=True, timeout=120)
+def nothing_is_left():
     after = snapshot()
     for what, was in BEFORE.items():
         new = sorted(set(after[what]) - set(was))
         equal(new, [], f"left behind: {what}")
+        gone = sorted(set(was) - set(after[what]) - SHARED)
+        equal(gone, [], f"taken away from others: {what}")
+
+
+def cleanup(c, *args):
+    return subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data"), *args], check=True, timeout=120,
+                          stdout=subprocess.PIPE, text=True).stdout
+
+
+def start_with_everything(c):
+    """Pods with Services, volumes, logs and host ports."""
+    c.apply(hello_yaml())
+    c.apply(host_pod("door", free_port()))
+    c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
+    c.kubectl("wait", "pod/door", *NS, "--for=condition=Ready", "--timeout=60s")
+
+
+def stop_leaves_nothing(c):
+    start_with_everything(c)
+    refused = subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data")], check=False, timeout=60,
+                             stderr=subprocess.PIPE, text=True)
+    equal(refused.returncode, 1)
+    contains(refused.stderr, f"process {c.proc.pid} is running the node", "--stop")
+    equal(c.stop(), 0)
+    contains(cleanup(c), "ended 4 pods", "removed bridge cvl", "removed nftables table", "removed cgroup /caravel-")
+    nothing_is_left()
+    contains(cleanup(c), "nothing of a node")
+
+
+def remove_data(c):
+    """As with rm -rf, which goes on past what is mounted."""
+    subprocess.run(["rm", "-rf", os.path.join(c.dir, "data"), c.kubeconfig], check=False, stderr=subprocess.DEVNULL)
+    c.forget()
+
+
+def cleanup_needs_no_data(c):
+    # The server was killed, and containerd and every pod is still there.
+    remove_data(c)
+    c.start()
+    start_with_everything(c)
+    c.kill()
+    remove_data(c)
+    contains(cleanup(c), "ended containerd", "in cgroup /caravel-", "removed nftables table", "removed bridge cvl")
+    remove_data(c)
+    nothing_is_left()
+    # The server runs on.
+    c.start()
+    start_with_everything(c)
+    remove_data(c)
+    contains(cleanup(c, "--stop"), "ended the server", "removed nftables table", "removed bridge cvl")
+    c.proc.wait(30)
+    remove_data(c)
+    nothing_is_left()
+
+
+def a_new_cluster_replaces_one_without_data(c):
+    remove_data(c)
+    c.start()
+    start_with_everything(c)
+    c.kill()
+    remove_data(c)
+    c.start()
+    node_ready(c)
+    wait_for("no shim of the old one", lambda: shims(c) == 0)
+    start_with_everything(c)
+    equal(len(pods(c)), 4)
+    equal(shims(c), 4)
+    equal(c.stop(), 0)
+    contains(cleanup(c), "ended 4 pods")
+    nothing_is_left()
 
 
 if __name__ == "__main__":
@@ -545,7 +625,8 @@ if __name__ == "__main__":
              a_deleted_pod_is_replaced, host_ports, an_unready_pod_leaves_its_service, debug_shows_another_container,
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              images_are_imported, deletion_waits_for_grace,
-             volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing]
+             volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing, cleanup_needs_no_data,
+             a_new_cluster_replaces_one_without_data]
     why = node_possible()
     if why:
         def no_node(_):
