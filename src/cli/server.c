@@ -275,6 +275,7 @@ static void start_control(struct server *s)
 		    .env = s->env,
 		    .client = s->controller_client,
 		    .cluster_cidr = s->o.cluster_cidr,
+		    .server_node = s->o.disable_agent ? NULL : s->o.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),
 		});
 	}

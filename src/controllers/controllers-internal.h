@@ -16,6 +16,7 @@ extern const struct controller_ops job_controller;
 extern const struct controller_ops namespace_controller;
 extern const struct controller_ops node_ipam_controller;
 extern const struct controller_ops node_lifecycle_controller;
+extern const struct controller_ops node_role_controller;
 extern const struct controller_ops podgc_controller;
 extern const struct controller_ops replicaset_controller;
 extern const struct controller_ops replicationcontroller_controller;

@@ -21,6 +21,7 @@ const struct controller_ops *const controller_table[] = {
 	&namespace_controller,
 	&node_ipam_controller,
 	&node_lifecycle_controller,
+	&node_role_controller,
 	&podgc_controller,
 	&replicaset_controller,
 	&replicationcontroller_controller,

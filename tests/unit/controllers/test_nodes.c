@@ -232,6 +232,33 @@ static void test_podgc(void **state)
 	world_free(w);
 }
 
+static bool has_role(struct world *w, const char *name)
+{
+	_cleanup_obj_ struct obj *o = fake_api_get(w->api, node_res, "", name);
+
+	return val_is(val_member_sv(obj_labels(o), SV("node-role.kubernetes.io/control-plane")), "true");
+}
+
+static void test_role(void **state)
+{
+	static const char *const only[] = { "node-role-controller", NULL };
+	struct controllers_opts o = { .server_node = "here" };
+	struct world *w = world_new_opts(7, only, &o);
+
+	(void)state;
+	make_node(w, "here");
+	make_node(w, "there");
+	world_run(w, NS_PER_SEC);
+	assert_true(has_role(w, "here"));
+	assert_false(has_role(w, "there"));
+	/* who takes it away means it */
+	fake_api_patch(w->api, node_res, "", "here", NULL,
+		       "{\"metadata\":{\"labels\":{\"node-role.kubernetes.io/control-plane\":null}}}");
+	world_run(w, NS_PER_SEC);
+	assert_false(has_role(w, "here"));
+	world_free(w);
+}
+
 static void test_aggregation(void **state)
 {
 	static const char *const only[] = { "clusterrole-aggregation-controller", NULL };
@@ -267,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_conditions_to_taints),
 		cmocka_unit_test(test_ipam),
 		cmocka_unit_test(test_podgc),
+		cmocka_unit_test(test_role),
 		cmocka_unit_test(test_aggregation),
 	};
 
