@@ -133,6 +133,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
 		.node_labels = o->node_labels.list.p,
+		.node_taints = o->node_taints.list.p,
 	    },
 	    err);
 	if (!a->kubelet)

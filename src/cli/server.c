@@ -69,11 +69,14 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "no node here: needs neither root nor containerd"),
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
+		ROW("disable", 0, OPT_LIST, disable, "NAME",
+		    "add-ons to leave out, by k3s's names; none is built in yet, so this changes nothing"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
 		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
 		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
+		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
 		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
 		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
 		    "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
@@ -369,6 +372,8 @@ int cmd_server(int argc, char **argv)
 	}
 	string_list_release(&s.o.tls_sans);
 	string_list_release(&s.o.node_labels);
+	string_list_release(&s.o.node_taints);
+	string_list_release(&s.o.disable);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }

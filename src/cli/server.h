@@ -12,7 +12,7 @@ struct server_opts {
 	const char *runtime_endpoint, *kubelet_root, *pause_image;
 	int port, kubelet_port;
 	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, debug;
-	struct string_list tls_sans, node_labels;
+	struct string_list tls_sans, node_labels, node_taints, disable;
 };
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */

@@ -1,6 +1,7 @@
 /* What `caravel server` refuses at once, so that a mistyped flag is named and not a certificate or an object that
  * could not be made from it. */
 #include "cli/server.h"
+#include "kubelet/kubelet.h"
 #include "object/validate.h"
 
 #include <errno.h>
@@ -43,6 +44,61 @@ static int check_range(const char *flag, const char *cidr, int narrowest, uint32
 	return 0;
 }
 
+static int check_labels(const struct string_list *l, struct err *err)
+{
+	for (const char *const *s = l->list.p; s && *s; s++) {
+		struct sv text = sv_from(*s);
+		ssize_t eq = sv_find(text, '=');
+		const char *why = fmt_qualified_name(eq < 0 ? text : sv_sub(text, 0, (size_t)eq));
+
+		if (!why && eq >= 0)
+			why = fmt_label_value(sv_sub(text, (size_t)eq + 1, text.n));
+		if (why)
+			return err_set(err, ERR_INVALID, "--node-label '%s': %s", *s, why);
+	}
+	return 0;
+}
+
+static int check_taints(const struct string_list *l, struct err *err)
+{
+	for (const char *const *s = l->list.p; s && *s; s++) {
+		struct sv key, value, effect;
+		const char *why;
+
+		if (!node_taint_parse(sv_from(*s), &key, &value, &effect))
+			return err_set(err, ERR_INVALID,
+				       "--node-taint takes KEY=VALUE:EFFECT, with NoSchedule, PreferNoSchedule or "
+				       "NoExecute, not '%s'",
+				       *s);
+		why = fmt_qualified_name(key);
+		if (!why)
+			why = fmt_label_value(value);
+		if (why)
+			return err_set(err, ERR_INVALID, "--node-taint '%s': %s", *s, why);
+	}
+	return 0;
+}
+
+/* The names of k3s, so that its scripts run here; a name nobody knows is a mistake. */
+static int check_disable(const struct string_list *l, struct err *err)
+{
+	static const char *const names[] = { "coredns",	      "servicelb",	"traefik",
+					     "local-storage", "metrics-server", "runtimes" };
+
+	for (const char *const *s = l->list.p; s && *s; s++) {
+		bool known = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			known |= strcmp(*s, names[k]) == 0;
+		if (!known)
+			return err_set(err, ERR_INVALID,
+				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server and "
+				       "runtimes, not '%s'",
+				       *s);
+	}
+	return 0;
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
@@ -59,6 +115,9 @@ int server_check(const struct server_opts *o, struct err *err)
 		    err, ERR_INVALID,
 		    "--cluster-cidr %s and --service-cidr %s overlap: pods and Services need addresses apart",
 		    o->cluster_cidr, o->service_cidr);
+	if (check_labels(&o->node_labels, err) < 0 || check_taints(&o->node_taints, err) < 0 ||
+	    check_disable(&o->disable, err) < 0)
+		return -1;
 	if (o->node_name) {
 		const char *why = fmt_dns_subdomain(sv_from(o->node_name));
 

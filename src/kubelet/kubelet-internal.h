@@ -111,7 +111,7 @@ struct kubelet {
 	char *node_name, *node_ip, *root_dir, *log_dir, *cluster_dns, *cluster_domain, *pause_image, *cgroup_root;
 	int max_pods, port;
 	int64_t status_period_ns, lease_period_ns;
-	char **node_labels;
+	char **node_labels, **node_taints;
 
 	struct informer_factory *factory;
 	struct informer *pods, *services;

@@ -12,6 +12,26 @@
 #define REFRESH_NS (60 * NS_PER_SEC)
 #define SYNC_WORKERS 8
 
+static char **strings_copy(const char *const *list)
+{
+	size_t n = 0;
+	char **copy;
+
+	while (list && list[n])
+		n++;
+	copy = xcalloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = xstrdup(list[i]);
+	return copy;
+}
+
+static void strings_free(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
+
 /* --- tasks --- */
 
 struct kubelet *kubelet_ref(struct kubelet *k)
@@ -24,9 +44,8 @@ void kubelet_unref(struct kubelet *k)
 {
 	if (--k->refs)
 		return;
-	for (size_t i = 0; k->node_labels && k->node_labels[i]; i++)
-		free(k->node_labels[i]);
-	free(k->node_labels);
+	strings_free(k->node_labels);
+	strings_free(k->node_taints);
 	free(k->node_name);
 	free(k->node_ip);
 	free(k->root_dir);
@@ -568,7 +587,6 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	const struct informer_handler handler = { .add = on_add, .update = on_update, .del = on_delete };
 	struct err e = ERR_INIT;
 	char selector[300];
-	size_t n = 0;
 
 	k->refs = 1;
 	k->env = o->env;
@@ -588,11 +606,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->port = o->port;
 	k->status_period_ns = o->status_period_ns ? o->status_period_ns : 10 * NS_PER_SEC;
 	k->lease_period_ns = o->lease_period_ns ? o->lease_period_ns : 10 * NS_PER_SEC;
-	while (o->node_labels && o->node_labels[n])
-		n++;
-	k->node_labels = xcalloc(n + 1, sizeof(char *));
-	for (size_t i = 0; i < n; i++)
-		k->node_labels[i] = xstrdup(o->node_labels[i]);
+	k->node_labels = strings_copy(o->node_labels);
+	k->node_taints = strings_copy(o->node_taints);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->idle, NULL);
 

@@ -37,6 +37,7 @@ struct kubelet_opts {
 	int max_pods;					/* 110 */
 	int64_t status_period_ns, lease_period_ns;	/* 0: 10 s, lease 10 s of 40 */
 	const char *const *node_labels;			/* "k=v", NULL-terminated, or NULL */
+	const char *const *node_taints;			/* "k=v:Effect", for a Node that is new; as node_labels */
 };
 
 /* What a kubelet asks of its machine, as a table so that the simulator can run the same code. */
@@ -47,6 +48,9 @@ struct kubelet_host {
 	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
 	void (*machine_info)(struct kubelet *k, struct arena *a, struct val *node_status); /* capacity, nodeInfo */
 };
+
+/* "key=value:NoSchedule" or "key:NoExecute", as --node-taint and `kubectl taint` take them. */
+bool node_taint_parse(struct sv text, struct sv *ret_key, struct sv *ret_value, struct sv *ret_effect);
 
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err); /* registers the node, starts */
 int kubelet_port(const struct kubelet *k);

@@ -209,6 +209,46 @@ static struct val *labels(struct kubelet *k, struct arena *a, const struct val *
 	return l;
 }
 
+bool node_taint_parse(struct sv text, struct sv *ret_key, struct sv *ret_value, struct sv *ret_effect)
+{
+	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
+	ssize_t colon = sv_find(text, ':'), eq;
+
+	if (colon <= 0)
+		return false;
+	*ret_key = sv_sub(text, 0, (size_t)colon);
+	*ret_value = SV("");
+	*ret_effect = sv_sub(text, (size_t)colon + 1, text.n);
+	eq = sv_find(*ret_key, '=');
+	if (eq >= 0) {
+		*ret_value = sv_sub(*ret_key, (size_t)eq + 1, text.n);
+		*ret_key = sv_sub(*ret_key, 0, (size_t)eq);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(effects); i++)
+		if (ret_key->n && sv_is(*ret_effect, effects[i]))
+			return true;
+	return false;
+}
+
+/* Taints are of a Node's first registration: later they are the admin's and the controllers'. */
+static void set_taints(struct kubelet *k, struct arena *a, struct val *spec)
+{
+	struct val *list = k->node_taints[0] ? val_set_list(a, spec, F_taints) : NULL;
+	struct sv key, value, effect;
+
+	for (size_t i = 0; k->node_taints[i]; i++) {
+		struct val *t;
+
+		if (!node_taint_parse(sv_from(k->node_taints[i]), &key, &value, &effect))
+			continue;
+		t = val_push(a, list, val_new_map(a));
+		val_set_str(a, t, F_key, key);
+		if (value.n)
+			val_set_str(a, t, F_value, value);
+		val_set_str(a, t, F_effect, effect);
+	}
+}
+
 static void keep(struct obj **slot, struct obj *o_take)
 {
 	obj_unref(*slot);
@@ -246,7 +286,7 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 	val_set_cstr(a, doc, F_apiVersion, "v1");
 	val_set_cstr(a, doc, F_kind, "Node");
 	val_set(a, doc, F_metadata, meta);
-	val_set_map(a, doc, F_spec);
+	set_taints(k, a, val_set_map(a, doc, F_spec));
 	val_set(a, doc, F_status, status);
 	if (client_create(k->client, RES(core_nodes), SV(""), doc, NULL, &o, err) < 0)
 		return -1;

@@ -46,10 +46,49 @@ static void test_flags(void **state)
 #undef REFUSED
 }
 
+static void one(struct string_list *l, const char *text)
+{
+	l->list.n = 0;
+	vec_push(&l->list, text);
+	vec_push(&l->list, NULL); /* as parsing leaves it */
+}
+
+static void test_lists(void **state)
+{
+	struct server_opts o = usable();
+
+	(void)state;
+	one(&o.node_labels, "example.com/disk=ssd");
+	one(&o.node_taints, "dedicated=db:NoExecute");
+	one(&o.disable, "traefik");
+	assert_int_equal(server_check(&o, NULL), 0);
+	one(&o.node_taints, "dedicated:NoSchedule");
+	assert_int_equal(server_check(&o, NULL), 0);
+
+	one(&o.node_taints, "dedicated=db");
+	refused(&o, "--node-taint");
+	one(&o.node_taints, "dedicated=db:Never");
+	refused(&o, "--node-taint");
+	one(&o.node_taints, "=db:NoExecute");
+	refused(&o, "--node-taint");
+	one(&o.node_taints, "a b:NoExecute");
+	refused(&o, "--node-taint");
+	one(&o.node_taints, "a:NoExecute");
+	one(&o.node_labels, "a/b/c=d");
+	refused(&o, "--node-label");
+	one(&o.node_labels, "a=b");
+	one(&o.disable, "trafeik");
+	refused(&o, "--disable");
+	string_list_release(&o.node_labels);
+	string_list_release(&o.node_taints);
+	string_list_release(&o.disable);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_lists),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
