@@ -4,6 +4,7 @@
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
+#include "apiserver/registry/validate/validate_kinds.h"
 
 /* --- rbac --- */
 
@@ -247,6 +248,7 @@ const struct strategy servicecidr_strategy = {
 
 const struct strategy ipaddress_strategy = {
 	.res = RES(networking_ipaddresses),
+	.name_check = check_ip_name,
 	.unconditional_update = true,
 	.no_generation = true,
 	.print = print_ipaddress,

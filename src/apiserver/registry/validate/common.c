@@ -133,3 +133,28 @@ void check_status_counters(struct field_errs *fe, const struct val *status, cons
 	if (val_int_or(available, 0) > val_get_int(status, 0, F_readyReplicas))
 		fe_invalid(fe, &available_at, available, "cannot be greater than readyReplicas");
 }
+
+void check_domain_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	struct sv path = val_str(v), domain = SV("");
+
+	if (!path.n) {
+		fe_required(fe, at);
+		return;
+	}
+	(void)sv_split(&path, '/', &domain);
+	if (!path.n || !domain.n)
+		fe_invalid(fe, at, v, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+	else
+		fe_format(fe, at, val_str(v), fmt_dns_subdomain(domain));
+}
+
+struct sv lower_case(struct arena *a, struct sv s)
+{
+	char *out = arena_cstr(a, s);
+
+	for (char *c = out; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	return sv_make(out, s.n);
+}

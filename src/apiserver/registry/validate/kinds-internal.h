@@ -32,6 +32,9 @@ void check_int_or_percent(struct field_errs *fe, const struct val *v, const stru
 /* A percentage or a number as one value: 0 for absent, 0 and "0%". */
 int64_t int_or_percent_number(const struct val *v);
 void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
+/* "example.com/name"; empty is required. */
+void check_domain_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
+struct sv lower_case(struct arena *a, struct sv s); /* of ASCII */
 /* Equal or "field is immutable". */
 void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,
 		     enum sym name);
@@ -51,6 +54,8 @@ void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const str
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
+void validate_job_policies(struct field_errs *fe, const struct val *spec, const struct fpath *at);
+void validate_indexed_name(struct field_errs *fe, const struct val *doc);
 void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at);
 
 /* --- one a kind --- */
@@ -61,4 +66,6 @@ validate_kind_fn validate_pod, validate_pod_template_kind, validate_replication_
     validate_role, validate_cluster_role, validate_role_binding, validate_cluster_role_binding, validate_pdb,
     validate_network_policy, validate_ingress, validate_pvc, validate_pv, validate_storage_class, validate_lease,
     validate_event, validate_endpoint_slice, validate_endpoints, validate_priority_class, validate_resource_quota,
-    validate_limit_range, validate_binding;
+    validate_limit_range, validate_binding, validate_csi_driver, validate_csi_node, validate_csi_storage_capacity,
+    validate_volume_attachment, validate_volume_attributes_class, validate_ingress_class, validate_service_cidr,
+    validate_ip_address, validate_crd;

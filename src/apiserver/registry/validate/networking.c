@@ -1,5 +1,24 @@
-/* networking.c - NetworkPolicy and Ingress. */
+/* networking.c - NetworkPolicy, Ingress and IngressClass. */
 #include "apiserver/registry/validate/kinds-internal.h"
+
+#define CONTROLLER_MAX 250
+
+/* Is cidr really smaller than whole, and inside of it? */
+static bool strict_subset(struct sv whole, struct sv cidr)
+{
+	uint8_t x[16], y[16];
+	bool x6, y6;
+	int x_bits, y_bits;
+
+	if (!fmt_cidr_parts(whole, x, &x6, &x_bits) || !fmt_cidr_parts(cidr, y, &y6, &y_bits))
+		return true; /* said elsewhere */
+	if (x6 != y6 || y_bits <= x_bits)
+		return false;
+	for (int i = 0; i < x_bits; i++)
+		if ((x[i / 8] ^ y[i / 8]) & (0x80 >> (i % 8)))
+			return false;
+	return true;
+}
 
 static void peer(struct field_errs *fe, const struct val *p, const struct fpath *at)
 {
@@ -29,6 +48,8 @@ static void peer(struct field_errs *fe, const struct val *p, const struct fpath 
 
 		if (!fmt_cidr(val_str(e)))
 			fe_invalid(fe, &here, e, FMT_CIDR_MSG);
+		else if (!strict_subset(val_get_str(block, F_cidr), val_str(e)))
+			fe_add(fe, FE_INVALID, &here, e, "must be a strict subset of `cidr`");
 	}
 }
 
@@ -91,17 +112,62 @@ void validate_network_policy(struct field_errs *fe, const struct val *doc, const
 
 /* --- ingress --- */
 
+/* A typed reference: its group may be left out, kind and name may not. */
+static void object_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at)
+{
+	static const enum sym parts[] = { F_kind, F_name };
+	const struct val *group = val_member(ref, F_apiGroup);
+	struct fpath group_at = FPATH(at, F_apiGroup);
+
+	check_text(fe, group, &group_at, fmt_dns_subdomain);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		struct fpath here = FPATH(at, parts[i]);
+		struct sv s = val_get_str(ref, parts[i]);
+
+		if (!s.n)
+			fe_required(fe, &here);
+		else
+			fe_format(fe, &here, s, fmt_path_segment(s));
+	}
+}
+
+void validate_ingress_class(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *par = val_member(spec, F_parameters),
+			 *scope = val_member(par, F_scope);
+	struct fpath at = FPATH_ROOT(F_spec), ctl_at = FPATH(&at, F_controller), par_at = FPATH(&at, F_parameters);
+	struct fpath scope_at = FPATH(&par_at, F_scope), ns_at = FPATH(&par_at, F_namespace);
+	bool has_ns = val_get_str(par, F_namespace).n;
+
+	(void)sub;
+	if (val_get_str(spec, F_controller).n > CONTROLLER_MAX)
+		fe_too_long(fe, &ctl_at, CONTROLLER_MAX);
+	check_domain_path(fe, val_member(spec, F_controller), &ctl_at);
+	if (old)
+		check_immutable(fe, spec, val_member(old, F_spec), &at, F_controller);
+	if (!par)
+		return;
+	object_ref(fe, par, &par_at);
+	CHECK_ONE_OF(fe, scope, &scope_at, "Cluster", "Namespace");
+	if (val_is(scope, "Namespace") && !has_ns)
+		fe_required_why(fe, &ns_at, "`parameters.scope` is set to 'Namespace'");
+	if (val_is(scope, "Cluster") && has_ns)
+		fe_forbidden(fe, &ns_at, "`parameters.scope` is set to 'Cluster'");
+}
+
 static void backend(struct field_errs *fe, const struct val *b, const struct fpath *at)
 {
 	const struct val *svc = val_member(b, F_service), *res = val_member(b, F_resource),
 			 *port = val_member(svc, F_port);
 	struct fpath svc_at = FPATH(at, F_service), port_at = FPATH(&svc_at, F_port),
 		     num_at = FPATH(&port_at, F_number);
-	struct fpath pname_at = FPATH(&port_at, F_name);
+	struct fpath pname_at = FPATH(&port_at, F_name), res_at = FPATH(at, F_resource);
 	bool named = val_get_str(port, F_name).n, numbered = val_get_int(port, 0, F_number) != 0;
 
 	if (svc && res)
 		fe_add(fe, FE_INVALID, at, NULL, "cannot set both resource and service backends");
+	if (res)
+		object_ref(fe, res, &res_at);
 	if (!svc && !res)
 		fe_required_why(fe, at, "resource or service backend is required");
 	if (!svc)
@@ -119,7 +185,7 @@ static void backend(struct field_errs *fe, const struct val *b, const struct fpa
 
 static void http_path(struct field_errs *fe, const struct val *p, const struct fpath *at)
 {
-	static const char *const never[] = { "//", "/./", "/../", "%2f", "%2F" };
+	static const char *const never[] = { "//", "/./", "/../", "%2f", "%2F" }, *const never_last[] = { "/..", "/." };
 	struct fpath path_at = FPATH(at, F_path), backend_at = FPATH(at, F_backend);
 	const struct val *path = val_member(p, F_path);
 	struct sv s = val_str(path);
@@ -130,7 +196,42 @@ static void http_path(struct field_errs *fe, const struct val *p, const struct f
 	for (size_t i = 0; !val_is(val_member(p, F_pathType), "ImplementationSpecific") && i < ARRAY_LEN(never); i++)
 		if (sv_find_sv(s, sv_from(never[i])) >= 0)
 			fe_add(fe, FE_INVALID, &path_at, path, "must not contain '%s'", never[i]);
+	for (size_t i = 0; !val_is(val_member(p, F_pathType), "ImplementationSpecific") && i < ARRAY_LEN(never_last);
+	     i++)
+		if (sv_ends(s, sv_from(never_last[i])))
+			fe_add(fe, FE_INVALID, &path_at, path, "cannot end with '%s'", never_last[i]);
 	backend(fe, val_member(p, F_backend), &backend_at);
+}
+
+static void hosts(struct field_errs *fe, const struct val *list, const struct fpath *at)
+{
+	size_t i = 0;
+
+	VAL_EACH(list, h) {
+		struct fpath here = FPATH_AT(at, i++);
+		struct sv s = val_str(h);
+
+		fe_format(fe, &here, s, sv_find(s, '*') >= 0 ? fmt_wildcard_subdomain(s) : fmt_dns_subdomain(s));
+	}
+}
+
+static void ingress_status(struct field_errs *fe, const struct val *doc)
+{
+	struct fpath st_at = FPATH_ROOT(F_status), lb_at = FPATH(&st_at, F_loadBalancer), at = FPATH(&lb_at, F_ingress);
+	size_t i = 0;
+
+	VAL_EACH(val_get(doc, F_status, F_loadBalancer, F_ingress), in) {
+		struct fpath item = FPATH_AT(&at, i++), ip_at = FPATH(&item, F_ip), host_at = FPATH(&item, F_hostname);
+		struct sv ip = val_get_str(in, F_ip), host = val_get_str(in, F_hostname);
+
+		if (ip.n && !fmt_ip(ip))
+			fe_invalid(fe, &ip_at, val_member(in, F_ip), FMT_IP_MSG);
+		if (!host.n)
+			continue;
+		fe_format(fe, &host_at, host, fmt_dns_subdomain(host));
+		if (fmt_ip(host))
+			fe_invalid(fe, &host_at, val_member(in, F_hostname), "must be a DNS name, not an IP address");
+	}
 }
 
 void validate_ingress(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
@@ -138,11 +239,26 @@ void validate_ingress(struct field_errs *fe, const struct val *doc, const struct
 	const struct val *spec = val_member(doc, F_spec), *dflt = val_member(spec, F_defaultBackend);
 	struct fpath at = FPATH_ROOT(F_spec), rules_at = FPATH(&at, F_rules), dflt_at = FPATH(&at, F_defaultBackend);
 	struct fpath class_at = FPATH(&at, F_ingressClassName);
+	const struct val *class = val_member(spec, F_ingressClassName);
+	const struct val *annotation =
+	    val_member_sv(val_get(doc, F_metadata, F_annotations), SV("kubernetes.io/ingress.class"));
+	struct fpath meta_at = FPATH_ROOT(F_metadata), anns_at = FPATH(&meta_at, F_annotations),
+		     ann_at = FPATH_NAME(&anns_at, SV("kubernetes.io/ingress.class"));
 	size_t i = 0;
 
-	(void)old;
-	if (is_sub(sub, "status"))
+	if (is_sub(sub, "status")) {
+		ingress_status(fe, doc);
 		return;
+	}
+	if (!old && annotation && class && !sv_eq(val_str(annotation), val_str(class)))
+		fe_invalid(fe, &ann_at, annotation, "must match `ingressClassName` when both are specified");
+	VAL_EACH(val_member(spec, F_tls), t) {
+		struct fpath tls_at = FPATH(&at, F_tls), item = FPATH_AT(&tls_at, i++),
+			     hosts_at = FPATH(&item, F_hosts);
+
+		hosts(fe, val_member(t, F_hosts), &hosts_at);
+	}
+	i = 0;
 	if (val_len(val_member(spec, F_rules)) == 0 && !dflt)
 		fe_invalid(fe, &at, val_member(spec, F_rules) ? val_member(spec, F_rules) : val_new_list(fe->a),
 			   "either `defaultBackend` or `rules` must be specified");

@@ -1,4 +1,4 @@
-/* storage.c - claims, volumes and classes. */
+/* storage.c - claims and volumes. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "object/quantity.h"
@@ -114,25 +114,4 @@ void validate_pv(struct field_errs *fe, const struct val *doc, const struct val 
 		fe_required_why(fe, &aff_at, "Local volume requires node affinity");
 	if (old)
 		check_immutable(fe, spec, val_member(old, F_spec), &at, F_volumeMode);
-}
-
-void validate_storage_class(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
-{
-	static const struct {
-		enum sym name;
-		const char *msg;
-	} fixed[] = { { F_parameters, "updates to parameters are forbidden." },
-		      { F_provisioner, "updates to provisioner are forbidden." },
-		      { F_reclaimPolicy, "updates to reclaimPolicy are forbidden." } };
-	struct fpath policy_at = FPATH_ROOT(F_reclaimPolicy);
-
-	(void)sub;
-	CHECK_ONE_OF(fe, val_member(doc, F_reclaimPolicy), &policy_at, "Delete", "Retain");
-	for (size_t i = 0; old && i < ARRAY_LEN(fixed); i++) {
-		const struct val *x = val_member(doc, fixed[i].name), *y = val_member(old, fixed[i].name);
-		struct fpath at = FPATH_ROOT(fixed[i].name);
-
-		if (!val_equal(x ? x : &fe_null, y ? y : &fe_null))
-			fe_forbidden(fe, &at, fixed[i].msg);
-	}
 }

@@ -14,5 +14,8 @@
 typedef void validate_kind_fn(struct field_errs *fe, const struct val *doc, const struct val *old,
 			      const char *subresource);
 
+/* The rule for the name of an IPAddress (a name check as in strategy.h). */
+const char *check_ip_name(struct sv name);
+
 /* NULL: the kind has no rules beyond its schema. */
 validate_kind_fn *validate_kind_for(const struct resource *r);

@@ -279,6 +279,7 @@ static void validate_job_spec(struct field_errs *fe, const struct val *spec, con
 				   "`selector` does not match template `labels`");
 	}
 	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at);
+	validate_job_policies(fe, spec, at);
 	if (val_member(spec, F_podFailurePolicy) && !val_is(policy, "Never"))
 		fe_invalid(fe, &policy_at, policy, "only \"Never\" is supported when podFailurePolicy is specified");
 	else if (!val_is(policy, "OnFailure") && !val_is(policy, "Never"))
@@ -297,8 +298,10 @@ void validate_job(struct field_errs *fe, const struct val *doc, const struct val
 		return;
 	}
 	validate_job_spec(fe, spec, &at, false);
-	if (!old)
+	if (!old) {
+		validate_indexed_name(fe, doc);
 		return;
+	}
 	/* An indexed job may grow and shrink, completions and parallelism as one. */
 	elastic = indexed && val_get_int(spec, -1, F_completions) == val_get_int(spec, -2, F_parallelism);
 	if (!elastic)

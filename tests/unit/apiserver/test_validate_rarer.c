@@ -1,0 +1,293 @@
+/* Kinds and fields that few write by hand: storage drivers, ingress classes, addresses, definitions, job policies. */
+#include "validate_table.h"
+
+static void test_storage(void **state)
+{
+	const struct resource *sc = RES(storage_storageclasses), *va = RES(storage_volumeattachments),
+			      *cd = RES(storage_csidrivers), *cn = RES(storage_csinodes),
+			      *vac = RES(storage_volumeattributesclasses), *cap = RES(storage_csistoragecapacities);
+	const struct kind_case cases[] = {
+		{ sc, "{'provisioner':'Example.com/Disk','parameters':{'a':'b'}}", NULL, NULL, NULL },
+		{ sc, "{'provisioner':'a b'}", NULL, NULL,
+		  "provisioner: Invalid value: 'a b': name part must consist of alphanumeric characters, '-', '_' or "
+		  "'.', and must "
+		  "start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex "
+		  "used for "
+		  "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')" },
+		{ sc, "{'provisioner':'p','parameters':{'':'b'}}", NULL, NULL,
+		  "parameters: Invalid value: '': field can not be empty." },
+		{ sc, "{'provisioner':'p','parameters':{'a':'b'}}", "{'provisioner':'q'}", NULL,
+		  "[parameters: Forbidden: updates to parameters are forbidden., provisioner: Forbidden: updates to "
+		  "provisioner "
+		  "are forbidden.]" },
+		{ sc,
+		  "{'provisioner':'p','allowedTopologies':[{'matchLabelExpressions':[{'key':'z','values':['a','a']},{'"
+		  "key':'z',"
+		  "'values':[]}]}]}",
+		  NULL, NULL,
+		  "[allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: 'a', "
+		  "allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: 'z', "
+		  "allowedTopologies[0].matchLabelExpressions[1].values: Required value]" },
+		{ vac, "{'driverName':'d'}", NULL, NULL,
+		  "parameters: Required value: must contain at least one key/value pair" },
+		{ vac, "{'driverName':'d','parameters':{'a':'c'}}", "{'driverName':'d','parameters':{'a':'b'}}", NULL,
+		  "parameters: Forbidden: updates to parameters are forbidden." },
+		{ cd, "{'spec':{}}", NULL, NULL, NULL },
+		{ cd,
+		  "{'spec':{'fsGroupPolicy':'Some','volumeLifecycleModes':['Now'],'tokenRequests':[{'audience':'a',"
+		  "'expirationSeconds':5},{'audience':'a'}],'nodeAllocatableUpdatePeriodSeconds':9}}",
+		  NULL, NULL,
+		  "[spec.fsGroupPolicy: Unsupported value: 'Some': supported values: 'File', 'None', "
+		  "'ReadWriteOnceWithFSType', "
+		  "spec.volumeLifecycleModes: Unsupported value: 'Now': supported values: 'Ephemeral', 'Persistent', "
+		  "spec.tokenRequests[0].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 "
+		  "minutes, "
+		  "spec.tokenRequests[1].audience: Duplicate value: 'a', "
+		  "spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to 10 "
+		  "seconds]" },
+		{ cn, "{'spec':{'drivers':[{'name':'d','nodeID':'n','topologyKeys':['z']}]}}", NULL, NULL, NULL },
+		{ cn,
+		  "{'spec':{'drivers':[{'name':'d','nodeID':'','topologyKeys':['z','z']},{'name':'d','nodeID':'n'}]}}",
+		  NULL, NULL,
+		  "[spec.drivers[0].nodeID: Required value, spec.drivers[0].topologyKeys: Duplicate value: 'z', "
+		  "spec.drivers[1].name: Duplicate value: 'd']" },
+		{ cn, "{'spec':{'drivers':[{'name':'d','nodeID':'m'}]}}",
+		  "{'spec':{'drivers':[{'name':'d','nodeID':'n'}]}}", NULL,
+		  "CSINodeDriver: Invalid value: {'name':'d','nodeID':'m','topologyKeys':null}: field is immutable" },
+		{ cap, "{'storageClassName':'s','capacity':'-1Gi'}", NULL, NULL,
+		  "capacity: Invalid value: '-1Gi': must be greater than or equal to 0" },
+		{ va, "{'spec':{'attacher':'a','nodeName':'n','source':{'persistentVolumeName':'v'}}}", NULL, NULL,
+		  NULL },
+		{ va, "{'spec':{'attacher':'a','nodeName':'n','source':{}}}", NULL, NULL,
+		  "spec.source: Required value: must specify either inlineVolumeSpec or persistentVolumeName" },
+		{ va,
+		  "{'spec':{'attacher':'a','nodeName':'n','source':{'inlineVolumeSpec':{'capacity':{'storage':'1'}}}}}",
+		  NULL, NULL,
+		  "[spec.source.inlineVolumeSpec.csi: Required value, "
+		  "spec.source.inlineVolumeSpec.capacity: Forbidden: is not allowed in inline volumes]" },
+		{ va, "{'spec':{'attacher':'a','nodeName':'m','source':{'persistentVolumeName':'v'}}}",
+		  "{'spec':{'attacher':'a','nodeName':'n','source':{'persistentVolumeName':'v'}}}", NULL,
+		  "spec: Invalid value: {'attacher':'a','source':{'persistentVolumeName':'v'},'nodeName':'m'}: field "
+		  "is immutable" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+static void test_networking(void **state)
+{
+	const struct resource *ic = RES(networking_ingressclasses), *in = RES(networking_ingresses),
+			      *np = RES(networking_networkpolicies), *sc = RES(networking_servicecidrs),
+			      *ip = RES(networking_ipaddresses);
+	const struct kind_case cases[] = {
+		{ ic, "{'spec':{'controller':'example.com/x'}}", NULL, NULL, NULL },
+		{ ic, "{'spec':{'controller':'x','parameters':{'kind':'','name':'a/b','scope':'Namespace'}}}", NULL,
+		  NULL,
+		  "[spec.controller: Invalid value: 'x': must be a domain-prefixed path (such as 'acme.io/foo'), "
+		  "spec.parameters.kind: Required value, spec.parameters.name: Invalid value: 'a/b': may not contain "
+		  "'/', "
+		  "spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace']" },
+		{ ic, "{'spec':{'controller':'example.com/y'}}", "{'spec':{'controller':'example.com/x'}}", NULL,
+		  "spec.controller: Invalid value: 'example.com/y': field is immutable" },
+		{ in,
+		  "{'spec':{'rules':[{'http':{'paths':[{'path':'/a/"
+		  "..','pathType':'Prefix','backend':{'resource':{'kind':'K',"
+		  "'name':''}}}]}}],'tls':[{'hosts':['*.a.b','A']}]}}",
+		  NULL, NULL,
+		  "[spec.tls[0].hosts[1]: Invalid value: 'A': a lowercase RFC 1123 subdomain must consist of lower "
+		  "case alphanumeric "
+		  "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', "
+		  "regex used for "
+		  "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'), "
+		  "spec.rules[0].http.paths[0].path: Invalid value: '/a/..': cannot end with '/..', "
+		  "spec.rules[0].http.paths[0].backend.resource.name: Required value]" },
+		{ in,
+		  "{'metadata':{'annotations':{'kubernetes.io/"
+		  "ingress.class':'a'}},'spec':{'ingressClassName':'b','defaultBackend':{"
+		  "'service':{'name':'s','port':{'number':1}}}}}",
+		  NULL, NULL,
+		  "metadata.annotations.kubernetes.io/ingress.class: Invalid value: 'a': must match `ingressClassName` "
+		  "when both are "
+		  "specified" },
+		{ in, "{'status':{'loadBalancer':{'ingress':[{'ip':'1.2.3'},{'hostname':'10.0.0.1'}]}}}", "{}",
+		  "status",
+		  "[status.loadBalancer.ingress[0].ip: Invalid value: '1.2.3': must be a valid IP address, (e.g. "
+		  "10.9.8.7 or "
+		  "2001:db8::ffff), status.loadBalancer.ingress[1].hostname: Invalid value: '10.0.0.1': must be a DNS "
+		  "name, not an IP "
+		  "address]" },
+		{ np,
+		  "{'spec':{'podSelector':{},'egress':[{'to':[{'ipBlock':{'cidr':'10.0.0.0/8','except':['10.1.0.0/"
+		  "16']}}]}]}}",
+		  NULL, NULL, NULL },
+		{ np,
+		  "{'spec':{'podSelector':{},'egress':[{'to':[{'ipBlock':{'cidr':'10.0.0.0/8','except':['10.0.0.0/"
+		  "8','11.0.0.0/9']"
+		  "}}]}]}}",
+		  NULL, NULL,
+		  "[spec.egress[0].to[0].ipBlock.except[0]: Invalid value: '10.0.0.0/8': must be a strict subset of "
+		  "`cidr`, "
+		  "spec.egress[0].to[0].ipBlock.except[1]: Invalid value: '11.0.0.0/9': must be a strict subset of "
+		  "`cidr`]" },
+		{ sc, "{'spec':{'cidrs':['10.0.0.0/16','fd00::/112']}}", "{'spec':{'cidrs':['10.0.0.0/16']}}", NULL,
+		  NULL },
+		{ sc, "{'spec':{'cidrs':['10.0.0.1/16']}}", NULL, NULL,
+		  "spec.cidrs[0]: Invalid value: '10.0.0.1/16': must be in canonical form ('10.0.0.0/16')" },
+		{ sc, "{'spec':{'cidrs':['10.0.0.0/16','10.1.0.0/16']}}", NULL, NULL,
+		  "spec.cidrs: Invalid value: ['10.0.0.0/16','10.1.0.0/16']: may specify no more than one IP for each "
+		  "IP family" },
+		{ sc, "{'spec':{'cidrs':['10.1.0.0/16']}}", "{'spec':{'cidrs':['10.0.0.0/16']}}", NULL,
+		  "spec.cidrs: Invalid value: ['10.1.0.0/16']: field is immutable" },
+		{ sc, "{'spec':{}}", NULL, NULL, "spec.cidrs: Required value: at least one CIDR required" },
+		{ ip, "{'spec':{'parentRef':{'resource':'services','name':'x','namespace':'y'}}}", NULL, NULL, NULL },
+		{ ip, "{'spec':{'parentRef':{'resource':'services'}}}", NULL, NULL,
+		  "spec.parentRef.name: Required value" },
+		{ ip, "{'spec':{}}", NULL, NULL, "spec.parentRef: Required value" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+	assert_null(check_ip_name(SV("2001:db8::1")));
+	assert_non_null(check_ip_name(SV("2001:DB8::1")));
+	assert_non_null(check_ip_name(SV("10.0.0.01")));
+}
+
+#define VERSION(more) \
+	"{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}" more "}"
+#define CRD(name, spec, versions)                                                                  \
+	"{'metadata':{'name':'" name                                                               \
+	"'},'spec':{'group':'e.x','scope':'Cluster','names':{'plural':'ws','singular':'w','kind':" \
+	"'W','listKind':'WL'},'versions':[" versions "]" spec "}}"
+
+static void test_definitions(void **state)
+{
+	const struct resource *r = RES(apiextensions_customresourcedefinitions);
+	const struct kind_case cases[] = {
+		{ r, CRD("ws.e.x", "", VERSION("")), NULL, NULL, NULL },
+		{ r, CRD("w.e.x", "", VERSION("")), NULL, NULL,
+		  "metadata.name: Invalid value: 'w.e.x': must be spec.names.plural+'.'+spec.group" },
+		{ r, CRD("ws.e.x", "", "{'name':'v1','served':true,'storage':true}"), NULL, NULL,
+		  "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required" },
+		{ r,
+		  CRD("ws.e.x", "",
+		      "{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object','"
+		      "properties':{'spec':{},"
+		      "'l':{'type':'array','items':{}}}}}}"),
+		  NULL, NULL,
+		  "[spec.versions[0].schema.openAPIV3Schema.properties[spec].type: Required value: must not be empty "
+		  "for specified "
+		  "object fields, spec.versions[0].schema.openAPIV3Schema.properties[l].items.type: Required value: "
+		  "must not be empty "
+		  "for specified array items]" },
+		{ r,
+		  CRD("ws.e.x", "",
+		      VERSION(",'additionalPrinterColumns':[{'name':'a','type':'text','jsonPath':'x'}],'subresources':{"
+			      "'scale':{"
+			      "'specReplicasPath':'.status.n','statusReplicasPath':'.status.n'}}")),
+		  NULL, NULL,
+		  "[spec.versions[0].additionalPrinterColumns[0].type: Invalid value: 'text': must be one of "
+		  "boolean,date,integer,number,string, spec.versions[0].additionalPrinterColumns[0].jsonPath: Invalid "
+		  "value: 'x': must "
+		  "be a simple json path starting with ., spec.versions[0].subresources.scale.specReplicasPath: "
+		  "Invalid value: "
+		  "'.status.n': should be a json path under .spec]" },
+		{ r, CRD("ws.e.x", ",'conversion':{'strategy':'Webhook'},'preserveUnknownFields':true", VERSION("")),
+		  NULL, NULL,
+		  "[spec.conversion.webhook.clientConfig: Required value: required when strategy is set to Webhook, "
+		  "spec.conversion.webhook.conversionReviewVersions: Required value, "
+		  "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
+		  "x-kubernetes-preserve-unknown-fields to "
+		  "true in spec.versions[*].schema instead]" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+#define JOB(spec)                                                                                                     \
+	"{'metadata':{'name':'j'},'spec':{'selector':{},'template':{'spec':{'restartPolicy':'Never','containers':[{'" \
+	"name':'c','image':'i'}]}}" spec "}}"
+
+static void test_job_policies(void **state)
+{
+	const struct resource *r = RES(batch_jobs);
+	const struct kind_case cases[] = {
+		{ r,
+		  JOB(",'completionMode':'Indexed','completions':3,'successPolicy':{'rules':[{'succeededIndexes':'0,1-"
+		      "2',"
+		      "'succeededCount':3}]}"),
+		  NULL, NULL, NULL },
+		{ r, JOB(",'successPolicy':{'rules':[{'succeededCount':1}]}"), NULL, NULL,
+		  "spec.successPolicy: Invalid value: {'rules':[{'succeededCount':1}]}: requires indexed completion "
+		  "mode" },
+		{ r,
+		  JOB(",'completionMode':'Indexed','completions':3,'successPolicy':{'rules':[{},{'succeededIndexes':'2-"
+		      "1'},{"
+		      "'succeededIndexes':'0','succeededCount':2},{'succeededIndexes':'x'},{'succeededIndexes':'5'}]}"),
+		  NULL, NULL,
+		  "[spec.successPolicy.rules[0]: Required value: at least one of succeededCount or succeededIndexes "
+		  "must be specified, "
+		  "spec.successPolicy.rules[1].succeededIndexes: Invalid value: '2-1': error parsing succeededIndexes: "
+		  "non-increasing "
+		  "order, previous: 2, current: 1, spec.successPolicy.rules[2].succeededCount: Invalid value: 2: must "
+		  "be less than or "
+		  "equal to 1 (the number of indexes in the specified succeededIndexes field), "
+		  "spec.successPolicy.rules[3].succeededIndexes: Invalid value: 'x': error parsing succeededIndexes: "
+		  "cannot convert "
+		  "string to integer for index: 'x', spec.successPolicy.rules[4].succeededIndexes: Invalid value: '5': "
+		  "error parsing "
+		  "succeededIndexes: too large index: '5']" },
+		{ r,
+		  JOB(",'podFailurePolicy':{'rules':[{'action':'FailJob','onExitCodes':{'operator':'In','values':[1,42]"
+		      "}},{'action':"
+		      "'Ignore','onPodConditions':[{'type':'DisruptionTarget'}]}]}"),
+		  NULL, NULL, NULL },
+		{ r,
+		  JOB(",'podFailurePolicy':{'rules':[{'action':'FailIndex','onExitCodes':{'containerName':'d','"
+		      "operator':'In','values'"
+		      ":[3,0]}},{'action':'Count'}]},'podReplacementPolicy':'TerminatingOrFailed'"),
+		  NULL, NULL,
+		  "[spec.podFailurePolicy.rules[0].action: Invalid value: 'FailIndex': requires the "
+		  "backoffLimitPerIndex to be set, "
+		  "spec.podFailurePolicy.rules[0].onExitCodes.containerName: Invalid value: 'd': must be one of the "
+		  "container or "
+		  "initContainer names in the pod template, spec.podFailurePolicy.rules[0].onExitCodes.values[1]: "
+		  "Invalid value: 0: must "
+		  "not be 0 for the In operator, spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: "
+		  "[3,0]: must be "
+		  "ordered, spec.podFailurePolicy.rules[1]: Invalid value: specifying one of OnExitCodes and "
+		  "OnPodConditions is "
+		  "required, spec.podReplacementPolicy: Unsupported value: 'TerminatingOrFailed': supported values: "
+		  "'Failed']" },
+		{ r, JOB(",'backoffLimitPerIndex':1"), NULL, NULL,
+		  "spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode" },
+		{ r, JOB(",'completionMode':'Indexed','completions':3,'maxFailedIndexes':4"), NULL, NULL,
+		  "[spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified, "
+		  "spec.maxFailedIndexes: Invalid value: "
+		  "4: must be less than or equal to completions]" },
+		{ r, JOB(",'managedBy':'me'"), NULL, NULL,
+		  "spec.managedBy: Invalid value: 'me': must be a domain-prefixed path (such as 'acme.io/foo')" },
+		{ r,
+		  "{'metadata':{'name':'a.b'},'spec':{'selector':{},'completionMode':'Indexed','completions':11,'"
+		  "template':{'spec':{"
+		  "'restartPolicy':'Never','containers':[{'name':'c','image':'i'}]}}}}",
+		  NULL, NULL,
+		  "metadata.name: Invalid value: 'a.b': will not able to create pod with invalid DNS label: a.b-10" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_storage),
+		cmocka_unit_test(test_networking),
+		cmocka_unit_test(test_definitions),
+		cmocka_unit_test(test_job_policies),
+	};
+
+	return cmocka_run_group_tests_name("validate_rarer", tests, NULL, NULL);
+}
