@@ -25,5 +25,7 @@ int downward_setup(struct volume *v, struct err *err)
 
 	if (downward_files(v, &l, val_member(v->source, F_items), val_get_int(v->source, 0644, F_defaultMode), err) < 0)
 		return -1;
+	if (volume_in_memory(v, err) < 0)
+		return -1;
 	return volume_write(v, &l, err);
 }

@@ -28,7 +28,12 @@ int hostpath_check(const char *path, struct sv type, struct err *err)
 	if (!there || (sv_is(type, "Directory") && !S_ISDIR(st.st_mode)) ||
 	    (sv_is(type, "File") && !S_ISREG(st.st_mode)) || (sv_is(type, "Socket") && !S_ISSOCK(st.st_mode)) ||
 	    (sv_is(type, "CharDevice") && !S_ISCHR(st.st_mode)) || (sv_is(type, "BlockDevice") && !S_ISBLK(st.st_mode)))
-		return err_set(err, ERR_INVALID, "hostPath type check failed: %s is not a %.*s", path, SV_ARG(type));
+		return err_set(err, ERR_INVALID, "hostPath type check failed: %s is not a %s", path,
+			       sv_is(type, "Directory")	   ? "directory"
+			       : sv_is(type, "Socket")	   ? "socket file"
+			       : sv_is(type, "CharDevice") ? "character device"
+			       : sv_is(type, "File")	   ? "file"
+							   : "block device");
 	return 0;
 }
 

@@ -93,5 +93,7 @@ int projected_setup(struct volume *v, struct err *err)
 		if (rc < 0)
 			return -1;
 	}
+	if (volume_in_memory(v, err) < 0) /* tokens and secrets */
+		return -1;
 	return volume_write(v, &l, err);
 }

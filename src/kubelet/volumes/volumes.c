@@ -3,6 +3,9 @@
 #include "kubelet/fsutil.h"
 #include "kubelet/kubelet-internal.h"
 
+#include <errno.h>
+#include <sys/mount.h>
+
 static const struct volume_kind kinds[] = {
 	{ F_emptyDir, "empty-dir", false, emptydir_setup },
 	{ F_configMap, "configmap", true, configmap_setup },
@@ -57,31 +60,32 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct kpod *p = kubelet_pod(k, val_get_str(pod, F_metadata, F_uid));
-	int rc = 0;
+	struct err first = ERR_INIT;
 
+	/* Each on its own: one may need another to be there, and the next attempt finds what this one made. */
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
 		const struct volume_kind *kind = kind_of(v);
 		struct sv name = val_get_str(v, F_name);
 		struct volume vol = { .k = k, .p = p, .a = &a, .pod = pod, .v = v };
+		struct err e = ERR_INIT;
 
-		if (!kind) {
-			rc = err_set(
-			    err, ERR_INVALID,
-			    "MountVolume.SetUp failed for volume \"%.*s\" : its kind is not supported by this node",
-			    SV_ARG(name));
-			break;
-		}
-		vol.source = val_member(v, kind->field);
-		vol.dir = kind->plugin ? plugin_dir(k, &a, pod, kind, name) : NULL;
+		vol.source = kind ? val_member(v, kind->field) : NULL;
+		vol.dir = kind && kind->plugin ? plugin_dir(k, &a, pod, kind, name) : NULL;
 		vol.fs_group = val_get_int(pod, -1, F_spec, F_securityContext, F_fsGroup);
-		rc = kind->setup(&vol, err);
-		if (rc < 0) {
-			err_wrap(err, "MountVolume.SetUp failed for volume \"%.*s\" ", SV_ARG(name));
-			break;
-		}
+		if (!kind)
+			err_set(&e, ERR_INVALID, "its kind is not supported by this node");
+		else
+			kind->setup(&vol, &e);
+		if (!e.reason)
+			continue;
+		err_wrap(&e, "MountVolume.SetUp failed for volume \"%.*s\" ", SV_ARG(name));
+		if (first.reason)
+			err_release(&e);
+		else
+			first = e;
 	}
 	kpod_unref(p);
-	return rc;
+	return first.reason ? err_move(err, &first) : 0;
 }
 
 bool volumes_need_refresh(const struct val *pod)
@@ -112,6 +116,15 @@ void volume_file_add(struct volume *v, struct file_list *l, struct sv path, stru
 		l->cap = cap;
 	}
 	l->p[l->n++] = (struct atomic_file){ path, content, mode };
+}
+
+int volume_in_memory(struct volume *v, struct err *err)
+{
+	if (fs_mkdir_p(v->dir, 0755, err) < 0)
+		return -1;
+	if (!fs_is_mountpoint(v->dir) && mount("tmpfs", v->dir, "tmpfs", 0, "mode=0755") < 0)
+		return err_set_errno(err, errno, "mounting memory at '%s'", v->dir);
+	return 0;
 }
 
 int volume_write(struct volume *v, const struct file_list *l, struct err *err)

@@ -35,6 +35,8 @@ struct file_list {
 	size_t n, cap;
 };
 void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
+/* Mounts memory at the volume's directory: what is secret, or tells of the pod, never touches a disk. */
+int volume_in_memory(struct volume *v, struct err *err);
 int volume_write(struct volume *v, const struct file_list *l, struct err *err);
 
 struct volume_kind {
