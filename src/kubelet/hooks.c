@@ -50,6 +50,28 @@ static struct sv target_host(struct kpod *p, struct arena *a, struct sv given)
 	return first;
 }
 
+/* Failures to connect, in the words in which people look for them. */
+static struct sv dial_text(struct arena *a, struct sv host, int port, int errnum)
+{
+	char *text = arena_strdup(a, strerror(errnum));
+
+	if (errnum == ETIMEDOUT)
+		return arena_svf(a, "dial tcp %.*s:%d: i/o timeout", SV_ARG(host), port);
+	if (*text >= 'A' && *text <= 'Z')
+		*text = (char)(*text + 32);
+	return arena_svf(a, "dial tcp %.*s:%d: connect: %s", SV_ARG(host), port, text);
+}
+
+static struct sv call_text(struct arena *a, struct sv host, int port, const struct err *err)
+{
+	if (err->reason == ERR_TIMEOUT)
+		return SV("context deadline exceeded");
+	if (err->errnum == ECONNREFUSED || err->errnum == EHOSTUNREACH || err->errnum == ENETUNREACH ||
+	    err->errnum == ETIMEDOUT)
+		return dial_text(a, host, port, err->errnum);
+	return arena_sv(a, sv_from(err_msg(err)));
+}
+
 static enum probe_result run_http(struct kpod *p, struct arena *a, const struct val *container, const struct val *get,
 				  int64_t timeout_ns, struct sv *ret_why)
 {
@@ -91,8 +113,8 @@ static enum probe_result run_http(struct kpod *p, struct arena *a, const struct 
 	http_pool_free(pool);
 	if (rc < 0) {
 		/* A body beyond our bound is a success too, if the status says so; transports report it as an error. */
-		*ret_why = arena_svf(a, "Get \"%s://%.*s:%d%.*s\": %s", https ? "https" : "http", SV_ARG(host), ep.port,
-				     SV_ARG(path), err_msg(&err));
+		*ret_why = arena_svf(a, "Get \"%s://%.*s:%d%.*s\": %.*s", https ? "https" : "http", SV_ARG(host),
+				     ep.port, SV_ARG(path), SV_ARG(call_text(a, host, ep.port, &err)));
 		return PROBE_FAILURE;
 	}
 	if (r.status >= 200 && r.status < 400)
@@ -130,7 +152,7 @@ static enum probe_result run_tcp(struct kpod *p, struct arena *a, const struct v
 	}
 	if (!e)
 		return PROBE_SUCCESS;
-	*ret_why = arena_svf(a, "dial tcp %.*s:%d: %s", SV_ARG(host), port, strerror(e));
+	*ret_why = dial_text(a, host, port, e);
 	return PROBE_FAILURE;
 }
 
@@ -148,7 +170,10 @@ static enum probe_result run_grpc(struct kpod *p, struct arena *a, const struct 
 	rc = grpc_call(ch, a, "/grpc.health.v1.Health/Check", buf_sv(&b), timeout_ns, &answer, &err);
 	grpc_channel_free(ch);
 	if (rc < 0) {
-		*ret_why = arena_sv(a, sv_from(err_msg(&err)));
+		*ret_why =
+		    arena_svf(a, "timeout: failed to connect service \"%.*s:%" PRId64 "\" within %" PRId64 "s: %.*s",
+			      SV_ARG(host), val_get_int(grpc, 0, F_port), timeout_ns / NS_PER_SEC,
+			      SV_ARG(call_text(a, host, (int)val_get_int(grpc, 0, F_port), &err)));
 		return PROBE_FAILURE;
 	}
 	if (pb_get_u64(answer, 1) == 1) /* SERVING */
@@ -188,7 +213,7 @@ struct hook {
 	struct env_timer *timer; /* of a sleep; under p->lock */
 };
 
-static void hook_end(struct hook *h, bool ok, struct sv why)
+static void hook_end(struct hook *h, bool ok)
 {
 	struct kpod *p = h->p;
 	const struct val *spec = pod_container(obj_root(h->obj), sv_from(h->container), NULL);
@@ -202,9 +227,10 @@ static void hook_end(struct hook *h, bool ok, struct sv why)
 		*(h->pre_stop ? &c->pre_stop : &c->post_start) = ok ? HOOK_DONE : HOOK_FAILED;
 	}
 	pthread_mutex_unlock(&p->lock);
+	/* What the handler printed is not told: events are read by more people than the container's secrets. */
 	if (!ok)
-		kpod_event(p, spec, "Warning", h->pre_stop ? "FailedPreStopHook" : "FailedPostStartHook", "%s%s%.*s",
-			   h->pre_stop ? "PreStopHook failed" : "PostStartHook failed", why.n ? ": " : "", SV_ARG(why));
+		kpod_event(p, spec, "Warning", h->pre_stop ? "FailedPreStopHook" : "FailedPostStartHook", "%s",
+			   h->pre_stop ? "PreStopHook failed" : "PostStartHook failed");
 	kpod_kick(p);
 }
 
@@ -223,7 +249,7 @@ static void hook_task(void *ctx)
 		if (!h->slept)
 			ok = handler_run(p, &a, spec, sv_from(h->id), handler, MIN(h->timeout_ns, 3600 * NS_PER_SEC),
 					 &why) == PROBE_SUCCESS;
-		hook_end(h, ok, why);
+		hook_end(h, ok);
 		ktask_leave(p->k);
 	}
 	pthread_mutex_lock(&p->lock);

@@ -203,6 +203,7 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 			   SV_ARG(given), err_msg(&err));
 		kcont_wait(p, c, "InvalidImageName", "Failed to apply default image tag \"%.*s\": %s", SV_ARG(given),
 			   err_msg(&err));
+		kpod_event(p, container, "Warning", "Failed", "Error: InvalidImageName");
 		*wake_ns = MIN(*wake_ns, 60 * NS_PER_SEC);
 		return -1;
 	}
@@ -239,6 +240,7 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 			   "Container image \"%.*s\" is not present with pull policy of Never", SV_ARG(given));
 		kcont_wait(p, c, "ErrImageNeverPull",
 			   "Container image \"%.*s\" is not present with pull policy of Never", SV_ARG(given));
+		kpod_event(p, container, "Warning", "Failed", "Error: ErrImageNeverPull");
 		*wake_ns = MIN(*wake_ns, 30 * NS_PER_SEC);
 		return -1;
 	}

@@ -189,9 +189,13 @@ struct sv rt_annotation(const struct rt_container *c, const char *key);
 /* pod_stop.c: one step of stopping; true when no container of the pod runs any more. grace_s < 0: the pod's own. */
 bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actual *x, int64_t grace_s,
 		   int64_t *wake_ns);
-/* One container, e.g. for a failed liveness probe; true when it does not run. */
+/* One container, e.g. for a failed liveness probe; true when it does not run. why: for the event of the first
+ * step, NULL: nothing special. */
 bool container_stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
-			 int64_t grace_s, int64_t *wake_ns);
+			 const char *why, int64_t grace_s, int64_t *wake_ns);
+
+/* pod_admit.c: why this node does not take the pod, as a reason ("SysctlForbidden") and a message; NULL: it does. */
+const char *pod_refused(struct arena *a, const struct val *pod, const char **ret_message);
 
 /* pod_start.c */
 int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, const struct pod_actual *x,

@@ -343,6 +343,32 @@ static void set_resources(const struct val *pod, const struct val *spec, struct 
 	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 }
 
+struct needed_env {
+	const struct env_list *env;
+	struct sv missing;
+};
+
+static bool needed_lookup(struct sv name, struct sv *ret, void *ctx)
+{
+	struct needed_env *n = ctx;
+
+	if (env_var_lookup(name, ret, (void *)n->env) && ret->n)
+		return true;
+	n->missing = name;
+	return false;
+}
+
+/* A variable without a value would mount another directory than was meant: an error. */
+static int expand_sub_path(struct arena *a, struct sv expr, const struct env_list *env, struct sv *ret, struct err *err)
+{
+	struct needed_env n = { .env = env };
+
+	*ret = env_var_expand(a, expr, needed_lookup, &n);
+	if (n.missing.n)
+		return err_set(err, ERR_INVALID, "missing value for %.*s", SV_ARG(n.missing));
+	return 0;
+}
+
 static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
 		      const struct env_list *env, int restart_count, struct rt_container_config *c, struct err *err)
 {
@@ -363,8 +389,8 @@ static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, co
 
 		if (volume_path(p->k, a, pod, name, &host, &ro, err) < 0)
 			return -1;
-		if (sub_expr.n)
-			sub = env_var_expand(a, sub_expr, env_var_lookup, (void *)env);
+		if (sub_expr.n && expand_sub_path(a, sub_expr, env, &sub, err) < 0)
+			return -1;
 		if (sub.n &&
 		    subpath_bind(p->k, a, sv_from(p->uid), name, c->name, (int)c->n_mounts, host, sub, &host, err) < 0)
 			return err_wrap(err, "failed to prepare subPath for volumeMount \"%.*s\" of container \"%.*s\"",

@@ -64,7 +64,7 @@ static void stop_call(struct kpod *p, struct kcont *c, int64_t timeout_s)
 }
 
 bool container_stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
-			 int64_t grace_s, int64_t *wake_ns)
+			 const char *why, int64_t grace_s, int64_t *wake_ns)
 {
 	struct kcont *c = kpod_cont(p, rc->name);
 	const struct val *hook = val_get(spec, F_lifecycle, F_preStop);
@@ -81,7 +81,10 @@ bool container_stop_step(struct kpod *p, const struct val *pod, const struct val
 	if (!c->stop_wanted) {
 		c->stop_wanted = true;
 		c->kill_at_ns = now + grace_s * NS_PER_SEC;
-		kpod_event(p, spec, "Normal", "Killing", "Stopping container %s", c->name);
+		if (why)
+			kpod_event(p, spec, "Normal", "Killing", "%s", why);
+		else
+			kpod_event(p, spec, "Normal", "Killing", "Stopping container %s", c->name);
 		if (hook && grace_s > 0)
 			hook_start(p, c, spec, hook, true, grace_s * NS_PER_SEC);
 	}
@@ -125,7 +128,7 @@ bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actua
 
 		if (spec && is_init && container_is_sidecar(spec))
 			continue;
-		all &= container_stop_step(p, pod, spec, rc, grace_s, wake_ns);
+		all &= container_stop_step(p, pod, spec, rc, NULL, grace_s, wake_ns);
 	}
 	if (!all)
 		return false;
@@ -134,7 +137,7 @@ bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actua
 		const struct val *spec = val_at(init, i);
 		const struct rt_container *rc = pod_actual_find(x, val_get_str(spec, F_name), 0);
 
-		if (rc && container_is_sidecar(spec) && !container_stop_step(p, pod, spec, rc, grace_s, wake_ns))
+		if (rc && container_is_sidecar(spec) && !container_stop_step(p, pod, spec, rc, NULL, grace_s, wake_ns))
 			return false;
 	}
 	return true;

@@ -65,10 +65,26 @@ static void check_deadline(struct sync *s)
 	kpod_event(s->p, NULL, "Normal", "DeadlineExceeded", "%s", s->p->forced_message);
 }
 
+/* Looked at once, when the pod comes: what runs already was taken. */
+static void check_admission(struct sync *s)
+{
+	const char *why, *message;
+
+	if (s->p->started_ns || s->p->forced_reason || val_get(s->pod, F_status, F_startTime) || s->x.n_sandboxes)
+		return;
+	why = pod_refused(s->a, s->pod, &message);
+	if (!why)
+		return;
+	s->p->forced_reason = why;
+	s->p->forced_message = xasprintf("Pod was rejected: %s", message);
+	kpod_event(s->p, NULL, "Warning", why, "%s", message);
+}
+
 static void begin(struct sync *s)
 {
 	struct kpod *p = s->p;
 
+	check_admission(s);
 	if (!p->started_ns && !time_parse(val_get_str(s->pod, F_status, F_startTime), &p->started_ns))
 		p->started_ns = env_now_ns(s->k->env);
 	check_deadline(s);
@@ -224,6 +240,7 @@ static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const 
 	char hash[24];
 	struct sv old = rt_annotation(rc, "io.kubernetes.container.hash");
 	const char *why = NULL;
+	bool stop = c->stop_wanted; /* begun earlier */
 	int64_t grace = -1;
 
 	kcont_reset(s->p, c, rc->id);
@@ -234,27 +251,25 @@ static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const 
 	snprintf(hash, sizeof(hash), "%" PRIx64, container_hash(spec));
 	if (hook && state == HOOK_RUNNING)
 		return false;
-	if (c->stop_wanted) {
-		why = ""; /* begun earlier */
+	if (stop) {
+		;
 	} else if (state == HOOK_FAILED) {
-		why = "failed its PostStartHook";
+		why = "FailedPostStartHook";
 	} else if (old.n && !sv_is(old, hash)) {
-		why = "definition changed, will be restarted";
+		why = arena_printf(s->a, "Container %s definition changed, will be restarted", c->name);
 	} else {
 		probes_ensure(s->p, c, spec);
 		if (probe_get(s->p, c, PROBE_LIVENESS) == PROBE_FAILURE) {
-			why = "failed liveness probe, will be restarted";
+			why = arena_printf(s->a, "Container %s failed liveness probe, will be restarted", c->name);
 			grace = probe_grace(c, PROBE_LIVENESS);
 		} else if (probe_get(s->p, c, PROBE_STARTUP) == PROBE_FAILURE) {
-			why = "failed startup probe, will be restarted";
+			why = arena_printf(s->a, "Container %s failed startup probe, will be restarted", c->name);
 			grace = probe_grace(c, PROBE_STARTUP);
 		}
 	}
-	if (!why)
+	if (!stop && !why)
 		return kcont_started(s->p, c, spec);
-	if (*why)
-		kpod_event(s->p, spec, "Normal", "Killing", "Container %s %s", c->name, why);
-	container_stop_step(s->p, s->pod, spec, rc, grace, &s->wake_ns);
+	container_stop_step(s->p, s->pod, spec, rc, why, grace, &s->wake_ns);
 	return false;
 }
 

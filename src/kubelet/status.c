@@ -86,6 +86,13 @@ static bool init_pending(const struct status_input *in)
 	return false;
 }
 
+/* Between two lives: what holds the next one up is more telling than how the last one ended. */
+static bool waits_again(const struct status_input *in, const struct status_container *c)
+{
+	return c->waiting && c->wait_reason && !in->terminal && !c->ephemeral &&
+	       container_should_restart(in->pod, c->spec, c->init, c->cur->exit_code);
+}
+
 static struct val *container_status(struct arena *a, const struct status_input *in, const struct status_container *c)
 {
 	const struct val *old = old_container(in->pod, c);
@@ -101,7 +108,7 @@ static struct val *container_status(struct arena *a, const struct status_input *
 	last = val_new_map(a);
 	if (running) {
 		set_time(a, val_set_map(a, state, F_running), F_startedAt, cur->started_ns);
-	} else if (cur && cur->state == RT_EXITED && !(c->waiting && c->wait_reason && !in->terminal)) {
+	} else if (cur && cur->state == RT_EXITED && !waits_again(in, c)) {
 		set_terminated(a, state, cur, c->term_message);
 	} else if (in->terminal && (!cur || cur->state != RT_EXITED) && val_get(old, F_state, F_running)) {
 		/* It ran, the pod ended, and the runtime has no record of how. */
@@ -143,7 +150,7 @@ static struct val *container_status(struct arena *a, const struct status_input *
 static const char *phase_of(const struct status_input *in)
 {
 	size_t init_waiting = 0, init_failed = 0, running = 0, waiting = 0, stopped = 0, succeeded = 0, n = 0;
-	bool again = false;
+	bool again = false, alive = false; /* alive: an init container or sidecar runs */
 
 	if (in->reason)
 		return "Failed";
@@ -151,6 +158,7 @@ static const char *phase_of(const struct status_input *in)
 		const struct status_container *c = &in->c[i];
 
 		if (c->init) {
+			alive |= c->cur && c->cur->state == RT_RUNNING;
 			init_waiting += !init_done(c);
 			init_failed += !c->sidecar && finished(c) && c->cur->exit_code != 0 &&
 				       container_restart_policy(in->pod, c->spec, true) == RESTART_NEVER;
@@ -170,11 +178,11 @@ static const char *phase_of(const struct status_input *in)
 			waiting++;
 		}
 	}
-	if (init_failed && (in->terminal || running == 0))
+	if (init_failed && (in->terminal || (running == 0 && !alive)))
 		return "Failed";
 	if (in->terminal && running == 0) {
 		/* Ended before everything had started: nothing of it succeeded. */
-		return stopped == n && succeeded == n && !init_waiting ? "Succeeded" : "Failed";
+		return stopped == n && succeeded == n ? "Succeeded" : "Failed";
 	}
 	/* A container that ran once proves that initialisation was complete, whatever is left of its traces. */
 	if ((init_waiting && !running && !stopped) || waiting)
@@ -183,7 +191,7 @@ static const char *phase_of(const struct status_input *in)
 		return "Running";
 	if (!stopped)
 		return "Pending";
-	if (again)
+	if (again || alive) /* a sidecar outlives the others: the pod is not over before it is */
 		return "Running";
 	return succeeded == stopped ? "Succeeded" : "Failed";
 }

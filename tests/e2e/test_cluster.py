@@ -537,6 +537,86 @@ spec:
     c.kubectl("delete", "pod", "host", "user", *NS)
 
 
+def pods_that_do_not_run(c):
+    """How a pod ends, or is held up, is said in its status."""
+    pod = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: hello}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 5
+  %s
+  containers:
+  - {name: c, image: "docker.io/caravel/demo:1", %s}
+"""
+    side = ('initContainers: [{name: side, image: "docker.io/caravel/demo:1", restartPolicy: Always, '
+            'command: ["sh", "-c", "trap \'sleep 1; exit 0\' TERM; while true; do sleep 0.1; done"]}]')
+    c.apply(pod % ("nocommand", "", 'command: ["/nosuch"]') +
+            pod % ("subpath", "volumes: [{name: v, emptyDir: {}}]",
+                   'command: ["sleep", "1000"], volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NOPE)/x"}]') +
+            pod % ("sysctl", 'securityContext: {sysctls: [{name: kernel.msgmax, value: "1"}]}', 'command: ["true"]') +
+            pod % ("sidecar", side, 'command: ["sleep", "0.5"]') +
+            pod % ("token", "", """command: ["sh", "-c", "grep ' /var/run/secrets' /proc/mounts"]"""))
+
+    def status(name):
+        return c.get("pod", name, *NS)["status"]
+
+    def state(name):
+        return status(name)["containerStatuses"][0]["state"]
+    phases = []
+
+    def sidecar_ended():
+        s = status("sidecar")
+        phases.append((s["phase"], "running" in s.get("initContainerStatuses", [{"state": {}}])[0]["state"]))
+        return s["phase"] == "Succeeded"
+    wait_for("the sidecar's pod to end", sidecar_ended, 30)
+    equal([p for p in phases if p == ("Succeeded", True)], [], "over while something runs")
+    end = wait_for("nocommand to end", lambda: state("nocommand").get("terminated"))
+    equal((end["reason"], end["exitCode"], status("nocommand")["phase"]), ("StartError", 128, "Failed"))
+    wait_for("the reason", lambda: state("subpath")["waiting"]["reason"] == "CreateContainerConfigError")
+    contains(state("subpath")["waiting"]["message"], "missing value for NOPE")
+    equal((status("sysctl")["phase"], status("sysctl")["reason"]), ("Failed", "SysctlForbidden"))
+    wait_for("token to end", lambda: status("token")["phase"] == "Succeeded")
+    contains(c.kubectl("logs", *NS, "token"), "tmpfs /var/run/secrets")
+    c.kubectl("delete", "pod", *NS, "nocommand", "subpath", "sysctl", "sidecar", "token")
+
+
+def services_of_other_kinds(c):
+    """Addresses written by hand, and types that change."""
+    pod = ready_pods(c)[0]
+    address = pod["status"]["podIP"]
+    c.apply(f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: byhand, namespace: hello}}
+spec: {{ports: [{{port: 80, targetPort: 8080}}]}}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {{name: byhand, namespace: hello}}
+subsets: [{{addresses: [{{ip: {address}}}], ports: [{{port: 8080}}]}}]
+""")
+    ip = c.get("svc", "byhand", *NS)["spec"]["clusterIP"]
+    wait_for("the address", lambda: pod["metadata"]["name"] in fetch(f"http://{ip}/"), 10)
+    c.kubectl("patch", "svc", "byhand", *NS, "-p", '{"spec":{"type":"NodePort"}}')
+    port = c.get("svc", "byhand", *NS)["spec"]["ports"][0]["nodePort"]
+    wait_for("the node port", lambda: pod["metadata"]["name"] in fetch(f"http://127.0.0.1:{port}/"), 10)
+    c.kubectl("patch", "svc", "byhand", *NS, "-p", '{"spec":{"type":"ClusterIP"}}')
+    assert "nodePort" not in c.get("svc", "byhand", *NS)["spec"]["ports"][0]
+
+    def closed():
+        try:
+            fetch(f"http://127.0.0.1:{port}/")
+        except OSError:
+            return True
+        return False
+    wait_for("the node port to close", closed, 10)
+    contains(fetch(f"http://{ip}/"), pod["metadata"]["name"])
+    c.kubectl("delete", "svc", "byhand", *NS)
+
+
 def the_namespace_goes(c):
     c.kubectl("delete", "ns", "hello", "--timeout=90s")
     wait_for("no containers", lambda: not c.get("pods", "-A")["items"])
@@ -625,7 +705,8 @@ if __name__ == "__main__":
              a_deleted_pod_is_replaced, host_ports, an_unready_pod_leaves_its_service, debug_shows_another_container,
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              images_are_imported, deletion_waits_for_grace,
-             volumes_follow, hosts_and_users, the_namespace_goes, stop_leaves_nothing, cleanup_needs_no_data,
+             volumes_follow, hosts_and_users, pods_that_do_not_run, services_of_other_kinds,
+             the_namespace_goes, stop_leaves_nothing, cleanup_needs_no_data,
              a_new_cluster_replaces_one_without_data]
     why = node_possible()
     if why:

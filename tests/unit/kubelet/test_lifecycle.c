@@ -152,6 +152,23 @@ static struct sv uid_of(const struct val *p)
 
 #define phase(p) val_get((p), F_status, F_phase)
 
+/* How often events of this reason and message were told about this pod. */
+static int64_t events(struct world *w, const char *name, const char *reason, const char *message)
+{
+	int64_t n = 0;
+
+	rig_run(w->rig, 20 * NS_PER_SEC); /* they are written beside the work */
+	VAL_EACH(val_member(expect(w->rig, 200, "GET", "/api/v1/events", NULL), F_items), e) {
+		if (getenv("SHOW"))
+			fprintf(stderr, "event %.*s %.*s: %.*s\n", SV_ARG(val_get_str(e, F_involvedObject, F_name)),
+				SV_ARG(val_get_str(e, F_reason)), SV_ARG(val_get_str(e, F_message)));
+		if (val_is(val_get(e, F_involvedObject, F_name), name) && val_is(val_member(e, F_reason), reason) &&
+		    val_is(val_member(e, F_message), message))
+			n += val_get_int(e, 1, F_count);
+	}
+	return n;
+}
+
 static void test_node_registers(void **state)
 {
 	struct world *w = *state;
@@ -373,6 +390,9 @@ static void test_liveness(void **state)
 	runtime_fake_exec_result(w->rt, 1, "");
 	rig_run(w->rig, 4 * NS_PER_SEC);
 	assert_int_equal(val_get_int(cs(pod(w, "alive"), 0), 0, F_restartCount), 1);
+	/* said with the reason, and not again without */
+	assert_true(events(w, "alive", "Killing", "Container a failed liveness probe, will be restarted") > 0);
+	assert_int_equal(events(w, "alive", "Killing", "Stopping container a"), 0);
 }
 
 static void test_hooks(void **state)
@@ -395,6 +415,46 @@ static void test_hooks(void **state)
 	assert_true(val_get(cs(pod(w, "hooked"), 0), F_state, F_running) != NULL);
 	rig_run(w->rig, 3 * NS_PER_SEC);
 	gone(w, "hooked");
+}
+
+/* What a failing hook prints may be secret: it is not in the event. */
+static void test_failed_hook(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_exec_result(w->rt, 1, "hunter2");
+	make(w, "hooked",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"lifecycle\":{\"postStart\":{\"exec\":{\"command\":["
+	     "\"x\"]}}}}]");
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_true(val_get_int(cs(pod(w, "hooked"), 0), 0, F_restartCount) > 0);
+	assert_true(events(w, "hooked", "FailedPostStartHook", "PostStartHook failed") > 0);
+	assert_true(events(w, "hooked", "Killing", "FailedPostStartHook") > 0);
+}
+
+/* A kernel setting that is not the pod's alone: refused, once and for all. */
+static void test_refused(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	make(w, "safe",
+	     "\"securityContext\":{\"sysctls\":[{\"name\":\"net.ipv4.ip_unprivileged_port_start\",\"value\":\"80\"}]},"
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	make(w, "unsafe",
+	     "\"securityContext\":{\"sysctls\":[{\"name\":\"kernel.msgmax\",\"value\":\"1\"}]},"
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_val(phase(pod(w, "safe")), "Running");
+	p = pod(w, "unsafe");
+	assert_val(phase(p), "Failed");
+	assert_val(val_get(p, F_status, F_reason), "SysctlForbidden");
+	assert_val(val_get(p, F_status, F_message),
+		   "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted");
+	assert_int_equal(events(w, "unsafe", "SysctlForbidden", "forbidden sysctl: \"kernel.msgmax\" not allowlisted"),
+			 1);
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	assert_int_equal(rev_of(pod(w, "unsafe")), rev_of(p));
 }
 
 static void test_images(void **state)
@@ -603,6 +663,8 @@ int main(void)
 		T(test_probes),
 		T(test_liveness),
 		T(test_hooks),
+		T(test_failed_hook),
+		T(test_refused),
 		T(test_images),
 		T(test_sandbox_dies),
 		T(test_deadline),

@@ -20,8 +20,8 @@ static struct rt_container running = RUN, ok = END(0), bad = END(3);
 
 struct phase_case {
 	const char *policy;
-	const char
-	    *init; /* per init container: r running, o ended well, f failed, - not begun, s sidecar up, S sidecar not */
+	const char *init; /* per init container: r running, o ended well, f failed, - not begun, s sidecar up, S sidecar
+			   * not, e one that ended */
 	const char *main; /* per container: r, o, f, -, w: ended and held back */
 	bool terminal;
 	const char *phase;
@@ -41,6 +41,9 @@ static const struct phase_case phases[] = {
 	{ "Always", "s", "r", false, "Running" },   { "Always", "S", "-", false, "Pending" },
 	{ "Always", "", "o", true, "Succeeded" },   { "Always", "", "f", true, "Failed" },
 	{ "Always", "", "-", true, "Failed" },	    { "Never", "s", "o", true, "Succeeded" },
+	{ "Never", "s", "o", false, "Running" },    { "Never", "s", "f", false, "Running" },
+	{ "Never", "e", "o", true, "Succeeded" },   { "Never", "sf", "-", false, "Pending" },
+	{ "Never", "sf", "-", true, "Failed" },
 };
 
 static struct val *compute(const struct phase_case *pc)
@@ -52,17 +55,17 @@ static struct val *compute(const struct phase_case *pc)
 	buf_printf(&b, "{'spec':{'restartPolicy':'%s','containers':[{'name':'a'}]}}", pc->policy);
 	in.pod = doc(&A, buf_cstr(&b));
 	for (const char *p = pc->init; *p; p++)
-		c[in.n++] = (struct status_container){ .spec = doc(&A, *p == 's' || *p == 'S'
+		c[in.n++] = (struct status_container){ .spec = doc(&A, *p == 's' || *p == 'S' || *p == 'e'
 									   ? "{'name':'i','restartPolicy':'Always'}"
 									   : "{'name':'i'}"),
 						       .init = true,
-						       .sidecar = *p == 's' || *p == 'S',
+						       .sidecar = *p == 's' || *p == 'S' || *p == 'e',
 						       .started = *p == 's',
 						       .ready = *p == 's',
-						       .cur = *p == 'r' || *p == 's' ? &running
-							      : *p == 'o'	     ? &ok
-							      : *p == 'f'	     ? &bad
-										     : NULL };
+						       .cur = *p == 'r' || *p == 's'   ? &running
+							      : *p == 'o' || *p == 'e' ? &ok
+							      : *p == 'f'	       ? &bad
+										       : NULL };
 	for (const char *p = pc->main; *p; p++)
 		c[in.n++] = (struct status_container){ .spec = doc(&A, "{'name':'a'}"),
 						       .cur = *p == 'r'		       ? &running
@@ -170,6 +173,28 @@ static void test_lost_container(void **state)
 	assert_non_null(val_get(s, F_state, F_waiting));
 	assert_sv(val_get_str(s, F_lastState, F_terminated, F_reason), "ContainerStatusUnknown");
 	assert_int_equal(val_get_int(s, 0, F_restartCount), 3);
+}
+
+/* What never starts again ended: its reason is not hidden behind that of a wait. */
+static void test_failed_start(void **state)
+{
+	struct rt_container dead = { .id = SV("e"), .state = RT_EXITED, .exit_code = 128, .reason = SV("StartError") };
+	struct status_container c = {
+		.spec = doc(&A, "{'name':'a'}"), .cur = &dead, .waiting = true, .wait_reason = "RunContainerError"
+	};
+	struct status_input in = { .pod = doc(&A, "{'spec':{'restartPolicy':'Never','containers':[{'name':'a'}]}}"),
+				   .c = &c,
+				   .n = 1,
+				   .now_ns = 1 };
+	const struct val *s = val_at(val_member(status_compute(&A, &in), F_containerStatuses), 0);
+
+	(void)state;
+	assert_sv(val_get_str(s, F_state, F_terminated, F_reason), "StartError");
+	assert_null(val_get(s, F_lastState, F_terminated));
+	in.pod = doc(&A, "{'spec':{'restartPolicy':'Always','containers':[{'name':'a'}]}}");
+	s = val_at(val_member(status_compute(&A, &in), F_containerStatuses), 0);
+	assert_sv(val_get_str(s, F_state, F_waiting, F_reason), "RunContainerError");
+	assert_sv(val_get_str(s, F_lastState, F_terminated, F_reason), "StartError");
 }
 
 static void test_patch(void **state)
@@ -296,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_conditions_keep_their_times),
 		cmocka_unit_test(test_readiness_gates),
 		cmocka_unit_test(test_lost_container),
+		cmocka_unit_test(test_failed_start),
 		cmocka_unit_test(test_patch),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test(test_probe_thresholds),
