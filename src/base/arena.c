@@ -138,16 +138,19 @@ struct sv arena_sv(struct arena *a, struct sv s)
 
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+	/* Most texts fit into the current block, and need no second run to be measured. */
+	size_t room = (size_t)(a->end - a->at);
 	va_list again;
 	char *p;
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(a->at, room, fmt, again);
 	va_end(again);
 	BUG_ON(n < 0);
 	p = arena_alloc(a, (size_t)n + 1);
-	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	if ((size_t)n >= room)
+		vsnprintf(p, (size_t)n + 1, fmt, ap);
 	return p;
 }
 

@@ -32,27 +32,29 @@ void buf_reserve(struct buf *b, size_t more)
 	b->cap = cap;
 }
 
-/* True when n more bytes may be written; makes room for them. */
-static bool buf_room(struct buf *b, size_t n)
+char *buf_extend_slow(struct buf *b, size_t n)
 {
+	char *p;
+
 	if (b->overflow)
-		return false;
+		return NULL;
 	if (b->limit && (n > b->limit || b->n > b->limit - n)) {
 		b->overflow = true;
-		return false;
+		return NULL;
 	}
 	buf_reserve(b, n);
-	return true;
+	p = b->p + b->n;
+	b->n += n;
+	b->p[b->n] = '\0';
+	return p;
 }
 
 void buf_add(struct buf *b, const void *p, size_t n)
 {
-	if (!buf_room(b, n))
-		return;
-	if (n)
-		memcpy(b->p + b->n, p, n);
-	b->n += n;
-	b->p[b->n] = '\0';
+	char *to = buf_extend(b, n);
+
+	if (to && n)
+		memcpy(to, p, n);
 }
 
 void buf_addsv(struct buf *b, struct sv s)
@@ -63,11 +65,6 @@ void buf_addsv(struct buf *b, struct sv s)
 void buf_adds(struct buf *b, const char *s)
 {
 	buf_add(b, s, strlen(s));
-}
-
-void buf_addc(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_addu64(struct buf *b, uint64_t v)
@@ -94,17 +91,21 @@ void buf_addi64(struct buf *b, int64_t v)
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
+	/* Most texts fit behind what is there, and need no second run to be measured. */
+	size_t room = b->cap - b->n, mark = b->n;
 	va_list again;
+	char *to;
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(room ? b->p + mark : NULL, room, fmt, again);
 	va_end(again);
 	BUG_ON(n < 0);
-	if (!buf_room(b, (size_t)n))
-		return;
-	vsnprintf(b->p + b->n, (size_t)n + 1, fmt, ap);
-	b->n += (size_t)n;
+	to = buf_extend(b, (size_t)n);
+	if (!to && room)
+		b->p[mark] = '\0'; /* the limit refuses it */
+	if (to && (size_t)n >= room)
+		vsnprintf(to, (size_t)n + 1, fmt, ap);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

@@ -22,10 +22,29 @@ struct buf {
 void buf_release(struct buf *b); /* frees and zeroes; for _cleanup_ */
 void buf_clear(struct buf *b);	 /* empty, memory and limit kept */
 void buf_reserve(struct buf *b, size_t more);
+char *buf_extend_slow(struct buf *b, size_t n);
+/* Makes the buffer n bytes longer and returns them for the caller to fill, the NUL already behind
+ * them; NULL when the limit forbids it. A view until the next write. */
+static inline char *buf_extend(struct buf *b, size_t n)
+{
+	char *p = b->p + b->n;
+
+	if (n >= b->cap - b->n || b->limit)
+		return buf_extend_slow(b, n);
+	b->n += n;
+	p[n] = '\0';
+	return p;
+}
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_addsv(struct buf *b, struct sv s);
 void buf_adds(struct buf *b, const char *s);
-void buf_addc(struct buf *b, char c);
+static inline void buf_addc(struct buf *b, char c)
+{
+	char *to = buf_extend(b, 1);
+
+	if (to)
+		*to = c;
+}
 void buf_addi64(struct buf *b, int64_t v); /* decimal */
 void buf_addu64(struct buf *b, uint64_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);

@@ -173,6 +173,18 @@ struct val *val_set_sv(struct arena *a, struct val *map, struct sv key, const st
 	return m;
 }
 
+struct val *val_append(struct arena *a, struct val *map, enum sym key, const struct val *v)
+{
+	struct val *m;
+
+	val_room(a, map, 1);
+	m = &map->items[map->n];
+	map->n = (map->n + 1u) & VAL_N_MAX;
+	*m = val_copy_or_null(v);
+	m->sym = (uint32_t)key;
+	return m;
+}
+
 void val_append_sv(struct arena *a, struct val *map, struct sv key, const struct val *v)
 {
 	struct val copy = val_copy_or_null(v), *m;

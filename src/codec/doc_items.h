@@ -46,6 +46,9 @@ static inline bool val_frozen(const struct val *v)
 	return it && it->frozen;
 }
 
+/* val_set() for who knows that map has no such member, saving the search. */
+struct val *val_append(struct arena *a, struct val *map, enum sym key, const struct val *v);
+
 /* val_set_sv() for a decoder that knows that map has no such member, saving the search. The key
  * is borrowed for the arena's life. */
 void val_append_sv(struct arena *a, struct val *map, struct sv key, const struct val *v);

@@ -91,24 +91,23 @@ bool json_str_plain(struct sv s)
 	return s.n == 0 || scan_special(s.p, s.p + s.n) == s.p + s.n;
 }
 
-void json_encode_str(struct buf *b, struct sv s)
+/* A string and what comes behind its closing quote: nothing, or the colon of a member. */
+static void encode_str(struct buf *b, struct sv s, char behind)
 {
-	const char *p = s.p, *end, *stop;
+	const char *p = s.p, *end = s.n ? p + s.n : p, *stop = s.n ? scan_special(p, end) : p;
+	size_t more = behind ? 3 : 2;
+	char *to;
 
-	if (!s.n) {
-		buf_add(b, "\"\"", 2);
-		return;
-	}
-	end = p + s.n;
-	stop = scan_special(p, end);
-	if (stop == end && !b->limit) {
-		/* The common case as one reservation and one copy. */
-		buf_reserve(b, s.n + 2);
-		b->p[b->n] = '"';
-		memcpy(b->p + b->n + 1, p, s.n);
-		b->n += s.n + 2;
-		b->p[b->n - 1] = '"';
-		b->p[b->n] = '\0';
+	if (stop == end) { /* the common case as one reservation and one copy */
+		to = buf_extend(b, s.n + more);
+		if (!to)
+			return;
+		to[0] = '"';
+		if (s.n)
+			memcpy(to + 1, p, s.n);
+		to[s.n + 1] = '"';
+		if (behind)
+			to[s.n + 2] = behind;
 		return;
 	}
 	buf_addc(b, '"');
@@ -120,6 +119,13 @@ void json_encode_str(struct buf *b, struct sv s)
 		stop = scan_special(p, end);
 	}
 	buf_addc(b, '"');
+	if (behind)
+		buf_addc(b, behind);
+}
+
+void json_encode_str(struct buf *b, struct sv s)
+{
+	encode_str(b, s, '\0');
 }
 
 /* The fewest significant digits that read back as d: Go's strconv with precision -1. Doubles
@@ -212,25 +218,18 @@ static void encode_scalar(struct buf *b, const struct val *v)
 static void encode_sym(struct buf *b, enum sym s)
 {
 	struct sv name = sym_name(s);
+	char *to = buf_extend(b, name.n + 3);
 
-	if (b->limit) {
-		json_encode_str(b, name);
-		buf_addc(b, ':');
+	if (!to)
 		return;
-	}
-	buf_reserve(b, name.n + 3);
-	b->p[b->n] = '"';
-	memcpy(b->p + b->n + 1, name.p, name.n);
-	b->n += name.n + 3;
-	b->p[b->n - 2] = '"';
-	b->p[b->n - 1] = ':';
-	b->p[b->n] = '\0';
+	to[0] = '"';
+	memcpy(to + 1, name.p, name.n);
+	to[name.n + 1] = '"';
+	to[name.n + 2] = ':';
 }
 
 void json_encode(struct buf *b, const struct val *v)
 {
-	bool first = true;
-
 	switch (val_type(v)) {
 	case VAL_LIST:
 		buf_addc(b, '[');
@@ -243,14 +242,13 @@ void json_encode(struct buf *b, const struct val *v)
 		break;
 	case VAL_MAP:
 		buf_addc(b, '{');
-		for (size_t i = 0; i < v->n; i++, first = false) {
+		for (size_t i = 0; i < v->n; i++) {
 			const struct val *m = &v->items[i];
 
-			if (!first)
+			if (i)
 				buf_addc(b, ',');
 			if (m->type == VAL_KEY) {
-				json_encode_str(b, sv_make(m->s, m->n));
-				buf_addc(b, ':');
+				encode_str(b, sv_make(m->s, m->n), ':');
 				m = &v->items[++i];
 			} else {
 				encode_sym(b, (enum sym)m->sym);

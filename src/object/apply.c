@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/timefmt.h"
+#include "codec/doc_items.h"
 #include "object/apply-internal.h"
 
 #include <stdlib.h>
@@ -130,6 +131,7 @@ static int entry_cmp(const void *x, const void *y)
 /* doc has no managedFields. Its metadata may be part of a published object: val_set() copies then. */
 static void managers_write(struct arena *a, struct managers *ms, struct val *doc)
 {
+	_cleanup_(buf_release) struct buf fields = BUF_INIT;
 	struct val *meta, *list;
 
 	managers_drop_empty(ms);
@@ -138,8 +140,8 @@ static void managers_write(struct arena *a, struct managers *ms, struct val *doc
 	meta = val_ensure_map(a, doc, F_metadata);
 	qsort(ms->p, ms->n, sizeof(*ms->p), entry_cmp);
 	list = val_new_list(a);
+	buf_reserve(&fields, 512);
 	for (size_t i = 0; i < ms->n; i++) {
-		_cleanup_(buf_release) struct buf fields = BUF_INIT;
 		const struct manager *m = &ms->p[i];
 		struct val *e = val_new_map(a);
 		char text[TIME_TEXT_MAX];
@@ -151,6 +153,7 @@ static void managers_write(struct arena *a, struct managers *ms, struct val *doc
 		if (m->time_ns)
 			val_set_str(a, e, F_time, time_format(m->time_ns, false, text));
 		val_set_cstr(a, e, F_fieldsType, "FieldsV1");
+		buf_clear(&fields);
 		fset_to_json(&fields, m->set);
 		val_set(a, e, F_fieldsV1, val_new_raw(a, buf_sv(&fields)));
 		if (m->subresource.n)
@@ -207,21 +210,34 @@ static struct comparison compare_without(struct arena *a, struct ftype t, const 
 	return c;
 }
 
+/* A map with room for one member more, of nodes shared with the n at from. */
+static struct val *map_of(struct arena *a, const struct val *from, size_t n)
+{
+	struct val *map = val_new_map(a);
+
+	map->items = val_items_new(a, n + 1);
+	memcpy(map->items, from, n * sizeof(*from));
+	map->n = n & VAL_N_MAX;
+	return map;
+}
+
 /* doc without metadata.managedFields, sharing everything else. */
 static const struct val *without_managed(struct arena *a, const struct val *doc)
 {
-	const struct val *meta = val_member(doc, F_metadata);
+	const struct val *meta = val_member(doc, F_metadata), *gone = val_member(meta, F_managedFields);
 	struct val *out, *copy;
+	size_t at;
 
-	if (!val_member(meta, F_managedFields))
+	if (!gone)
 		return doc;
-	copy = val_new_map(a);
-	VAL_EACH_MEMBER(meta, m)
-		if (m.sym != F_managedFields)
-			val_set_sv(a, copy, m.key, m.value);
-	out = val_new_map(a);
-	VAL_EACH_MEMBER(doc, m)
-		val_set_sv(a, out, m.key, m.sym == F_metadata ? copy : m.value);
+	at = (size_t)(gone - meta->items);
+	copy = map_of(a, meta->items, meta->n);
+	memmove(copy->items + at, copy->items + at + 1, (meta->n - at - 1) * sizeof(*copy));
+	copy->n = (meta->n - 1u) & VAL_N_MAX;
+	copy->sym = F_metadata;
+	out = map_of(a, doc->items, doc->n);
+	out->items[meta - doc->items] = *copy;
+	out->sym = doc->sym;
 	return out;
 }
 

@@ -15,10 +15,12 @@
 #include "base/b64.h"
 #include "base/buf.h"
 #include "base/timefmt.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
 #include "object/quantity.h"
 
 #define DEPTH_MAX 500  /* nesting of types that a document may have; JSONSchemaProps is the deepest in use */
+#define ROOM_SPARE 4   /* members of a struct that always are written, and defaults to come */
 #define SLOTS_SMALL 64 /* fields of a type for which the stack has room */
 
 struct at {
@@ -439,6 +441,8 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 			d->unknown = true;
 	}
 	map = val_new_map(d->a);
+	if (val_len(raw))
+		map->items = val_items_new(d->a, val_len(raw) + ROOM_SPARE);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
 		struct val *v;
@@ -453,7 +457,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 		if (!ok)
 			return NULL;
 		if (v)
-			val_set(d->a, map, f->sym, v);
+			val_append(d->a, map, f->sym, v);
 	}
 	return map;
 }
@@ -487,50 +491,57 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 	return NULL;
 }
 
-void order_typed(struct arena *a, const struct schema *s, struct val *doc)
+static void order_values(struct arena *a, const struct field *f, struct val *v)
 {
-	struct val *map;
-	size_t next = 0;
-	bool sorted = true;
-
-	if (val_type(doc) != VAL_MAP)
+	if (f->kind != FIELD_STRUCT)
 		return;
-	VAL_EACH_MEMBER(doc, m) {
-		const struct field *f = m.sym ? schema_field(s, m.sym) : NULL;
-		size_t i = f ? (size_t)(f - s->fields) : SIZE_MAX;
-
-		if (i < next)
-			sorted = false;
-		next = i;
-		if (!f || f->kind != FIELD_STRUCT)
-			continue;
-		if (f->card == CARD_ONE) {
-			order_typed(a, f->type, m.value);
-		} else if (f->card == CARD_LIST) {
-			for (size_t k = 0, n = val_len(m.value); k < n; k++)
-				order_typed(a, f->type, val_at_mut(m.value, k));
-		} else {
-			VAL_EACH_MEMBER(m.value, e)
-				order_typed(a, f->type, e.value);
-		}
+	if (f->card == CARD_ONE) {
+		order_typed(a, f->type, v);
+	} else if (f->card == CARD_LIST) {
+		for (size_t k = 0, n = val_len(v); k < n; k++)
+			order_typed(a, f->type, val_at_mut(v, k));
+	} else {
+		VAL_EACH_MEMBER(v, e)
+			order_typed(a, f->type, e.value);
 	}
-	if (sorted)
-		return;
-	map = val_new_map(a);
-	for (size_t i = 0; i < s->n_fields; i++) {
-		const struct val *v = val_member(doc, s->fields[i].sym);
+}
 
-		if (v)
-			val_set(a, map, s->fields[i].sym, v);
-	}
-	VAL_EACH_MEMBER(doc, m) {
-		if (m.sym && schema_field(s, m.sym))
+static void reorder(struct arena *a, const struct schema *s, struct val *doc)
+{
+	const struct val *small[SLOTS_SMALL] = { 0 }, **slots = small;
+	struct val *map = val_new_map(a);
+	bool all;
+
+	if (s->n_fields > SLOTS_SMALL)
+		slots = ARENA_ARRAY(a, const struct val *, s->n_fields);
+	all = schema_slots(s, doc, slots);
+	map->items = val_items_new(a, doc->n);
+	for (size_t i = 0; i < s->n_fields; i++)
+		if (slots[i])
+			order_values(a, &s->fields[i], val_append(a, map, s->fields[i].sym, slots[i]));
+	/* What the type does not know comes behind. */
+	for (size_t i = 0; !all && i < doc->n; i++) {
+		const struct val *m = &doc->items[i];
+
+		if (m->sym && schema_field(s, (enum sym)m->sym))
 			continue;
-		if (m.sym)
-			val_set(a, map, m.sym, m.value);
-		else
-			val_set_sv(a, map, m.key, m.value);
+		map->items[map->n] = *m;
+		map->n = (map->n + 1u) & VAL_N_MAX;
 	}
 	map->sym = doc->sym;
 	*doc = *map;
+}
+
+void order_typed(struct arena *a, const struct schema *s, struct val *doc)
+{
+	uint32_t at = 0;
+
+	if (val_type(doc) != VAL_MAP)
+		return;
+	/* Nearly always in order: fields and members side by side, nothing is searched for. */
+	for (size_t i = 0; at < doc->n && i < s->n_fields; i++)
+		if (doc->items[at].sym == (uint32_t)s->fields[i].sym)
+			order_values(a, &s->fields[i], &doc->items[at++]);
+	if (at < doc->n)
+		reorder(a, s, doc);
 }

@@ -24,7 +24,7 @@ static bool is_unset(const struct field *f, const struct val *v)
 	}
 }
 
-static void set_default(struct arena *a, const struct field *f, struct val *map)
+static struct val *set_default(struct arena *a, const struct field *f, struct val *map)
 {
 	struct sv text = sv_from(f->json_default);
 	const struct val *v;
@@ -37,22 +37,24 @@ static void set_default(struct arena *a, const struct field *f, struct val *map)
 	else
 		v = json_decode(a, text, NULL, NULL);
 	BUG_ON(!v); /* the schema's compiler checked it */
-	val_set(a, map, f->sym, v);
+	return val_set(a, map, f->sym, v);
 }
 
 static void default_struct(struct arena *a, const struct schema *s, struct val *doc)
 {
+	struct in_order it;
+
 	if (!s->defaults || val_type(doc) != VAL_MAP)
 		return;
+	it = in_order(s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
-		struct val *v;
+		struct val *v = (struct val *)in_order_next(&it, f);
 
-		if (f->json_default && is_unset(f, val_member(doc, f->sym)))
-			set_default(a, f, doc);
-		if (f->kind != FIELD_STRUCT)
+		if (f->json_default && is_unset(f, v))
+			v = set_default(a, f, doc);
+		if (f->kind != FIELD_STRUCT || !v)
 			continue;
-		v = val_member_mut(doc, f->sym);
 		if (f->card == CARD_ONE) {
 			default_struct(a, f->type, v);
 		} else if (f->card == CARD_LIST) {

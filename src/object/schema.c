@@ -28,6 +28,39 @@ const struct field *schema_field(const struct schema *s, enum sym name)
 	return NULL;
 }
 
+struct in_order in_order(const struct schema *s, const struct val *map)
+{
+	struct in_order it = { .map = map, .n = val_type(map) == VAL_MAP ? map->n : 0 };
+	uint32_t at = 0;
+
+	for (size_t i = 0; at < it.n && i < s->n_fields; i++)
+		at += map->items[at].sym == (uint32_t)s->fields[i].sym;
+	it.ordered = at == it.n;
+	return it;
+}
+
+bool schema_slots(const struct schema *s, const struct val *map, const struct val **slots)
+{
+	struct in_order it = in_order(s, map);
+	bool all = true;
+
+	if (it.ordered) {
+		for (size_t i = 0; it.at < it.n; i++)
+			slots[i] = in_order_next(&it, &s->fields[i]);
+		return true;
+	}
+	for (size_t i = 0; i < it.n; i++) {
+		const struct val *m = &map->items[i];
+		const struct field *f = m->sym ? schema_field(s, (enum sym)m->sym) : NULL;
+
+		if (f)
+			slots[f - s->fields] = m;
+		else if (m->type != VAL_KEY)
+			all = false;
+	}
+	return all;
+}
+
 const struct schema *schema_find(struct sv ref)
 {
 	size_t lo = 0, hi = schema_count;

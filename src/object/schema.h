@@ -100,6 +100,32 @@ struct schema {
 };
 
 const struct field *schema_field(const struct schema *s, enum sym name); /* NULL when it has none */
+
+/* The members of a map, asked for in the order of its type's fields. Documents mostly are in that order
+ * (decode_typed(), order_typed()): then no member is searched for.
+ *
+ *	struct in_order it = in_order(s, map);
+ *	for (size_t i = 0; i < s->n_fields; i++)
+ *		v = in_order_next(&it, &s->fields[i]);
+ *
+ * Meanwhile map may get new members, nothing else. map may be NULL. */
+struct in_order {
+	const struct val *map;
+	uint32_t at, n; /* nodes of map: the next one, and how many there were */
+	bool ordered;	/* by now: all members are fields, and in order */
+};
+struct in_order in_order(const struct schema *s, const struct val *map);
+
+static inline const struct val *in_order_next(struct in_order *it, const struct field *f)
+{
+	if (!it->ordered)
+		return val_member(it->map, f->sym);
+	return it->at < it->n && it->map->items[it->at].sym == (uint32_t)f->sym ? &it->map->items[it->at++] : NULL;
+}
+/* All members of a map at once: slots, zeroed, gets each at the index of its field. False when some members are no
+ * fields of the type; the others are in their slots then. map may be NULL. */
+bool schema_slots(const struct schema *s, const struct val *map, const struct val **slots);
+
 const struct schema *schema_find(struct sv ref);
 /* All types, sorted by ref; ends with NULL. */
 extern const struct schema *const schema_all[];

@@ -61,16 +61,16 @@ static bool missing(const struct field *f, const struct val *v)
 static void walk(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
 		 const struct fpath *at, bool enums)
 {
+	struct in_order now = in_order(s, doc), before = in_order(s, old);
+
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
-		const struct val *v, *was;
+		const struct val *v = in_order_next(&now, f), *was = in_order_next(&before, f);
 		struct fpath here = FPATH(at, f->sym);
 
 		/* TypeMeta is fixed by the request; managed fields are ours. */
 		if ((s->root && (f->sym == F_apiVersion || f->sym == F_kind)) || f->sym == F_managedFields)
 			continue;
-		v = val_member(doc, f->sym);
-		was = val_member(old, f->sym);
 		if (missing(f, v)) {
 			fe_required(fe, &here);
 			continue;

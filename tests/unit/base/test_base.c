@@ -45,6 +45,33 @@ static void test_buf_limit(void **state)
 	assert_sv(buf_sv(&b), "-42");
 }
 
+static void test_buf_printf(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT, limited = { .limit = 4 };
+	char *four;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) { /* fits into the room at hand, or does not */
+		size_t mark = b.n;
+
+		buf_printf(&b, "%0*d", i, 7);
+		assert_int_equal(b.n - mark, MAX(i, 1));
+		assert_int_equal(b.p[b.n - 1], '7');
+		assert_int_equal(b.p[b.n], '\0');
+	}
+	buf_clear(&b);
+	four = buf_extend(&b, 4);
+	memcpy(four, "four", 4);
+	buf_printf(&b, "%s", "");
+	assert_string_equal(buf_cstr(&b), "four");
+	/* What the limit refuses leaves no trace. */
+	buf_adds(&limited, "ab");
+	buf_printf(&limited, "%d", 123);
+	assert_true(limited.overflow);
+	assert_null(buf_extend(&limited, 1));
+	assert_string_equal(buf_cstr(&limited), "ab");
+}
+
 static int deferred;
 
 static void count(void *p)
@@ -122,8 +149,8 @@ static void test_heap(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sv),  cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_err), cmocka_unit_test(test_heap),
+		cmocka_unit_test(test_sv),    cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_buf_printf),
+		cmocka_unit_test(test_arena), cmocka_unit_test(test_err),	cmocka_unit_test(test_heap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

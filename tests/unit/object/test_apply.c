@@ -1,6 +1,9 @@
 #include "docs.h"
+#include "sample_pod.h"
 
+#include "object/apply-internal.h"
 #include "object/apply.h"
+#include "object/decode.h"
 #include "object/fieldset.h"
 
 #include <stdlib.h>
@@ -464,6 +467,45 @@ static void test_update_over_apply(void **state)
 	arena_release(&w.a);
 }
 
+/* Structs are compared field by field; without an index of the type's fields, member by member. */
+static void test_comparisons_agree(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct schema *pod = schema_find(SV("core/v1.Pod"));
+	struct schema plain = *pod;
+	struct val *full, *less, *shuffled, *alien;
+	const struct val *empty = val_new_map(&a);
+
+	(void)state;
+	plain.by_sym = NULL;
+	full = decode_typed(&a, pod, doc(&a, pod_json), NULL, NULL);
+	assert_non_null(full);
+	less = val_clone(&a, full);
+	val_del(val_get_mut(less, F_spec), F_volumes);
+	val_set_cstr(&a, val_get_mut(less, F_spec), F_nodeName, "other");
+	val_set_bool(&a, val_get_mut(less, F_spec), F_hostNetwork, true);
+	val_del(val_get_mut(less, F_status), F_podIPs);
+	shuffled = val_clone(&a, full); /* spec is the last member now */
+	val_del(shuffled, F_spec);
+	val_set(&a, shuffled, F_spec, val_get(full, F_spec));
+	alien = val_clone(&a, full);
+	val_set_str_sv(&a, alien, SV("no-such-field"), SV("x"));
+
+	const struct val *docs[] = { NULL, empty, full, less, shuffled, alien };
+
+	for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(docs); k++) {
+			struct comparison x = typed_compare(&a, ftype_root(pod), docs[i], docs[k]);
+			struct comparison y = typed_compare(&a, ftype_root(&plain), docs[i], docs[k]);
+
+			assert_true(fset_equal(x.added, y.added));
+			assert_true(fset_equal(x.removed, y.removed));
+			assert_true(fset_equal(x.modified, y.modified));
+		}
+	}
+	assert_true(fset_empty(typed_compare(&a, ftype_root(pod), full, shuffled).modified));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_before_first_apply),
 		cmocka_unit_test(test_bad_config),
 		cmocka_unit_test(test_update_over_apply),
+		cmocka_unit_test(test_comparisons_agree),
 	};
 
 	return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
