@@ -238,6 +238,13 @@ struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
 	return o;
 }
 
+static struct obj *written(const struct pending_write *pw, int64_t rev)
+{
+	if (pw->built && obj_set_rev(pw->built, rev))
+		return obj_ref(pw->built);
+	return obj_new(pw->root, rev);
+}
+
 static void on_change(const struct store_change *ch, void *ctx)
 {
 	struct watchcache *c = ctx;
@@ -250,7 +257,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 
 		split_key(r, ch->kv.key, &ns, &name);
 		if (!ch->kv.deleted) {
-			o = pw ? obj_new(pw->root, ch->kv.mod_rev) : parse_value(ch->kv.value, ch->kv.mod_rev);
+			o = pw ? written(pw, ch->kv.mod_rev) : parse_value(ch->kv.value, ch->kv.mod_rev);
 			if (pw && o)
 				pw->result = obj_ref(o);
 		}

@@ -57,6 +57,7 @@ struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
 struct pending_write {
 	const struct resource *res;
 	const struct val *root;
+	struct obj *built;  /* root as an object of a likely revision (obj_set_rev()), or NULL; the writer's */
 	struct obj *result; /* owned by the writer */
 };
 

@@ -222,6 +222,19 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 	return o;
 }
 
+bool obj_set_rev(struct obj *o, int64_t rev)
+{
+	const struct val *v = val_member(o->meta, F_resourceVersion);
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%" PRId64, rev);
+
+	if (val_type(v) != VAL_STR || (size_t)n != v->n)
+		return false;
+	memcpy((char *)v->s, text, v->n); /* digits need no escape: v->s is in the text */
+	o->rev = rev;
+	return true;
+}
+
 /* --- references --- */
 
 struct obj *obj_ref(struct obj *o)
@@ -267,6 +280,30 @@ const struct val *obj_root(const struct obj *o)
 struct sv obj_json(const struct obj *o)
 {
 	return o ? sv_make((const char *)o + o->json_at, o->bytes - 1 - o->json_at) : SV("");
+}
+
+struct sv obj_json_stored(struct arena *a, const struct obj *o)
+{
+	const struct val *v = val_member(o->meta, F_resourceVersion);
+	struct sv text = obj_json(o);
+	const char *from, *to;
+	char *copy;
+	size_t head;
+
+	if (val_type(v) != VAL_STR)
+		return arena_sv(a, text);
+	/* "resourceVersion":"7" and the comma that parts it from its neighbour. */
+	from = v->s - sizeof("\"resourceVersion\":");
+	to = v->s + v->n + 1;
+	if (from[-1] == ',')
+		from--;
+	else if (*to == ',')
+		to++;
+	head = (size_t)(from - text.p);
+	copy = arena_alloc(a, text.n);
+	memcpy(copy, text.p, head);
+	memcpy(copy + head, to, (size_t)(text.p + text.n - to));
+	return sv_make(copy, text.n - (size_t)(to - from));
 }
 
 int64_t obj_rev(const struct obj *o)

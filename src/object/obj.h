@@ -19,6 +19,10 @@ struct obj;
 /* Publishes root with metadata.resourceVersion set to rev (rev 0: left as it is). root and its
  * arena stay the caller's. Caller owns the one reference. */
 struct obj *obj_new(const struct val *root, int64_t rev);
+/* The same in two steps, for a revision that is not known yet: obj_new() with a likely one where the document was made,
+ * and this where the revision becomes known, before anybody else sees o. False when rev takes another number of
+ * digits than the likely one did: then o is of no use. */
+bool obj_set_rev(struct obj *o, int64_t rev);
 struct obj *obj_ref(struct obj *o);   /* returns o; NULL stays NULL */
 struct obj *obj_unref(struct obj *o); /* returns NULL */
 DEFINE_CLEANUP(struct obj *, obj_unrefp, obj_unref)
@@ -27,8 +31,10 @@ struct obj *obj_link(struct arena *a, struct obj *o_take); /* a's reset drops th
 
 const struct val *obj_root(const struct obj *o); /* view until the last unref */
 struct sv obj_json(const struct obj *o);	 /* compact JSON, view until the last unref */
-int64_t obj_rev(const struct obj *o);		 /* metadata.resourceVersion as a number */
-size_t obj_bytes(const struct obj *o);		 /* memory it takes */
+/* The JSON without metadata.resourceVersion, as it is stored. Copied into a. */
+struct sv obj_json_stored(struct arena *a, const struct obj *o);
+int64_t obj_rev(const struct obj *o);  /* metadata.resourceVersion as a number */
+size_t obj_bytes(const struct obj *o); /* memory it takes */
 
 /* Shorthands into metadata; views until the last unref. */
 struct sv obj_name(const struct obj *o);

@@ -2,7 +2,6 @@
  * create.c, update.c, patch.c and delete.c. */
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/validate/validate_kinds.h"
-#include "codec/json.h"
 #include "object/decode.h"
 
 #include <stdio.h>
@@ -252,13 +251,13 @@ static void conclude(const struct store_result *r, struct write_op *op)
 
 void write_commit(struct write_op *op)
 {
-	_cleanup_(buf_release) struct buf value = BUF_INIT;
 	struct apiserver *s = op->q->server;
 	const struct val *old = op->old ? obj_root(op->old) : NULL;
 	const struct resource *stored = resource_storage(op->res);
 	struct store_write w = { 0 };
 	struct err err = ERR_INIT;
 	struct val *meta, *root = op->doc;
+	struct obj *built = NULL;
 
 	if (op->strat->reserve && !op->sub.n &&
 	    op->strat->reserve(op->q, old, op->tombstone ? NULL : op->doc, &op->reserved, &err) < 0) {
@@ -290,17 +289,19 @@ void write_commit(struct write_op *op)
 			write_fail(op, &err);
 			return;
 		}
-		json_encode(&value, root);
-		if (value.n > OBJECT_BYTES_MAX) {
+		/* All that can be done before the revision is known is done here: the store's thread has all writes
+		 * to do. The next revision mostly has as many digits as the one to come. */
+		built = obj_link(op->a, obj_new(root, wc_rev(s->wc) + 1));
+		w.value = obj_json_stored(op->a, built);
+		if (w.value.n > OBJECT_BYTES_MAX) {
 			undo(op);
 			err_set(&err, ERR_TOO_LARGE, "etcdserver: request is too large");
 			write_fail(op, &err);
 			return;
 		}
 	}
-	op->pw = (struct pending_write){ .res = stored, .root = root };
+	op->pw = (struct pending_write){ .res = stored, .root = root, .built = built };
 	w.key = store_key(op->a, op->res, op->ns, op->name);
-	w.value = buf_sv(&value);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
 	w.cookie = &op->pw;

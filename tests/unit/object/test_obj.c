@@ -44,6 +44,29 @@ static void test_publish(void **state)
 	assert_true(obj_name(o).p > obj_json(o).p && obj_name(o).p < obj_json(o).p + obj_json(o).n);
 }
 
+static void test_set_rev(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root = json_decode(&a, sv_from(pod_json), NULL, NULL);
+	_cleanup_obj_ struct obj *o = obj_new(root, 1000), *want = obj_new(root, 4711);
+	_cleanup_obj_ struct obj *bare = obj_new(json_decode(&a, SV("{\"metadata\":{\"labels\":{}}}"), NULL, NULL), 7);
+	_cleanup_obj_ struct obj *none = obj_new(root, 0);
+
+	(void)state;
+	assert_false(obj_set_rev(o, 999));
+	assert_false(obj_set_rev(o, 10000));
+	assert_int_equal(obj_rev(o), 1000);
+	assert_true(obj_set_rev(o, 4711));
+	assert_int_equal(obj_rev(o), 4711);
+	assert_true(sv_eq(obj_json(o), obj_json(want)));
+	assert_true(val_equal(obj_root(o), obj_root(want)));
+	assert_false(obj_set_rev(none, 1)); /* it has no place for one */
+	/* stored, the revision is left out, wherever it stands */
+	assert_true(sv_eq(obj_json_stored(&a, o), obj_json(none)));
+	assert_true(sv_eq(obj_json_stored(&a, none), obj_json(none)));
+	assert_sv(obj_json_stored(&a, bare), "{\"metadata\":{\"labels\":{}}}");
+}
+
 static void test_memory(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -157,7 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_publish),	       cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_rev_placement),  cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_edit_and_links),
+		cmocka_unit_test(test_edit_and_links), cmocka_unit_test(test_set_rev),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
