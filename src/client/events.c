@@ -311,12 +311,26 @@ static struct val *object_reference(struct arena *a, const struct resource *res,
 	return ref;
 }
 
+static bool has_room_locked(const struct recorder *r)
+{
+	return !r->stopping && r->n_queue < QUEUE_MAX;
+}
+
 static void record(struct recorder *r, const struct resource *res, const struct val *obj, const char *field_path,
 		   const char *type, const char *reason, const char *fmt, va_list ap)
 {
-	struct pending *p = xcalloc(1, sizeof(*p));
 	struct sv ns = val_get_str(obj, F_metadata, F_namespace);
+	struct pending *p;
+	bool room;
 
+	/* Under a flood most are dropped: those should cost nothing. */
+	pthread_mutex_lock(&r->lock);
+	room = has_room_locked(r);
+	pthread_mutex_unlock(&r->lock);
+	if (!room)
+		return;
+
+	p = xcalloc(1, sizeof(*p));
 	p->ref = object_reference(&p->arena, res, obj, field_path);
 	p->ns = arena_sv(&p->arena, ns.n ? ns : SV("default"));
 	p->type = arena_sv(&p->arena, sv_from(type));
@@ -326,7 +340,7 @@ static void record(struct recorder *r, const struct resource *res, const struct 
 	list_init(&p->link);
 
 	pthread_mutex_lock(&r->lock);
-	if (r->stopping || r->n_queue >= QUEUE_MAX) {
+	if (!has_room_locked(r)) {
 		pthread_mutex_unlock(&r->lock);
 		pending_free(p);
 		return;

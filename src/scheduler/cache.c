@@ -501,7 +501,7 @@ void cache_remove_pod(struct cache *c, struct pod_info *p)
 
 void cache_update_pod(struct cache *c, struct pod_info *p, struct obj *o)
 {
-	struct pod_shape *s = pod_shape_get(c, obj_root(o));
+	struct pod_shape *s = pod_shape_after(c, p, obj_root(o));
 	struct node_info *n = p->node;
 	struct obj *old = p->obj;
 

@@ -20,7 +20,7 @@ struct pod_info *pod_info_new(struct cache *c, struct obj *o)
 
 void pod_info_set(struct cache *c, struct pod_info *p, struct obj *o)
 {
-	struct pod_shape *s = pod_shape_get(c, obj_root(o));
+	struct pod_shape *s = pod_shape_after(c, p, obj_root(o));
 
 	BUG_ON(p->node);
 	pod_shape_unref(c, p->shape);

@@ -180,6 +180,8 @@ static inline struct sv pod_uid(const struct pod_info *p)
 /* --- shapes --- */
 
 struct pod_shape *pod_shape_get(struct cache *c, const struct val *pod); /* reference */
+/* The shape that p has when it becomes neu. */
+struct pod_shape *pod_shape_after(struct cache *c, const struct pod_info *p, const struct val *neu); /* reference */
 void pod_shape_unref(struct cache *c, struct pod_shape *s);
 
 /* Makes sel from its src text in arena a. */

@@ -14,29 +14,41 @@
 
 /* --- identity --- */
 
-static void put(struct buf *b, const char *name, const struct val *v)
+/* What of a spec belongs to its shape; of containers, what put_containers() takes. */
+static const enum sym parts[] = { F_priority,	  F_preemptionPolicy, F_overhead,    F_resources,
+				  F_nodeSelector, F_affinity,	      F_tolerations, F_topologySpreadConstraints };
+static const enum sym container_lists[] = { F_containers, F_initContainers };
+
+static void put_name(struct buf *b, enum sym name)
+{
+	json_encode_str(b, sym_name(name));
+	buf_addc(b, ':');
+}
+
+static void put(struct buf *b, enum sym name, const struct val *v)
 {
 	if (val_type(v) == VAL_NULL)
 		return;
-	buf_printf(b, "\"%s\":", name);
+	put_name(b, name);
 	json_encode(b, v);
 	buf_addc(b, ',');
 }
 
-static void put_containers(struct buf *b, const char *name, const struct val *list)
+static void put_containers(struct buf *b, enum sym name, const struct val *list)
 {
 	const char *sep = "";
 
 	if (val_len(list) == 0)
 		return;
-	buf_printf(b, "\"%s\":[", name);
+	put_name(b, name);
+	buf_addc(b, '[');
 	VAL_EACH(list, c) {
 		buf_adds(b, sep);
 		buf_addc(b, '{');
-		put(b, "image", val_get(c, F_image));
-		put(b, "requests", val_get(c, F_resources, F_requests));
-		put(b, "ports", val_get(c, F_ports));
-		put(b, "restartPolicy", val_get(c, F_restartPolicy));
+		put(b, F_image, val_get(c, F_image));
+		put(b, F_requests, val_get(c, F_resources, F_requests));
+		put(b, F_ports, val_get(c, F_ports));
+		put(b, F_restartPolicy, val_get(c, F_restartPolicy));
 		buf_adds(b, "\"v\":0}");
 		sep = ",";
 	}
@@ -53,28 +65,40 @@ static struct sv controller_uid(const struct val *pod)
 
 static void put_identity(struct buf *b, const struct val *pod)
 {
-	static const struct {
-		const char *name;
-		enum sym sym;
-	} parts[] = {
-		{ "priority", F_priority },	    { "preemptionPolicy", F_preemptionPolicy },
-		{ "overhead", F_overhead },	    { "resources", F_resources },
-		{ "nodeSelector", F_nodeSelector }, { "affinity", F_affinity },
-		{ "tolerations", F_tolerations },   { "topologySpreadConstraints", F_topologySpreadConstraints },
-	};
 	const struct val *meta = val_get(pod, F_metadata), *spec = val_get(pod, F_spec);
 
+	buf_reserve(b, 1024);
 	buf_addc(b, '{');
-	put(b, "namespace", val_get(meta, F_namespace));
-	put(b, "labels", val_get(meta, F_labels));
+	put(b, F_namespace, val_get(meta, F_namespace));
+	put(b, F_labels, val_get(meta, F_labels));
 	buf_adds(b, "\"uid\":");
 	json_encode_str(b, controller_uid(pod));
 	buf_addc(b, ',');
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		put(b, parts[i].name, val_get(spec, parts[i].sym));
-	put_containers(b, "containers", val_get(spec, F_containers));
-	put_containers(b, "initContainers", val_get(spec, F_initContainers));
+		put(b, parts[i], val_get(spec, parts[i]));
+	for (size_t i = 0; i < ARRAY_LEN(container_lists); i++)
+		put_containers(b, container_lists[i], val_get(spec, container_lists[i]));
 	buf_adds(b, "\"v\":0}");
+}
+
+static bool same_members(const struct val *x, const struct val *y, const enum sym *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!val_equal(val_member(x, names[i]), val_member(y, names[i])))
+			return false;
+	return true;
+}
+
+/* Would both have the same identity? True only when they do. */
+static bool same_identity(const struct val *x, const struct val *y)
+{
+	static const enum sym meta[] = { F_namespace, F_labels };
+	const struct val *x_spec = val_get(x, F_spec), *y_spec = val_get(y, F_spec);
+
+	return same_members(val_get(x, F_metadata), val_get(y, F_metadata), meta, ARRAY_LEN(meta)) &&
+	       same_members(x_spec, y_spec, parts, ARRAY_LEN(parts)) &&
+	       same_members(x_spec, y_spec, container_lists, ARRAY_LEN(container_lists)) &&
+	       sv_eq(controller_uid(x), controller_uid(y));
 }
 
 /* --- requests --- */
@@ -193,20 +217,19 @@ static struct sv with_tag(struct arena *a, struct sv image)
 
 static void parse_containers(struct pod_shape *s, const struct val *doc)
 {
-	static const enum sym lists[] = { F_containers, F_initContainers };
 	size_t n_ports = 0, n_images = 0;
 
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
-		VAL_EACH(val_get(doc, lists[k]), c) {
+	for (size_t k = 0; k < ARRAY_LEN(container_lists); k++)
+		VAL_EACH(val_get(doc, container_lists[k]), c) {
 			n_ports += val_len(val_get(c, F_ports));
 			n_images++;
 		}
 	s->ports = ARENA_ARRAY(&s->arena, struct host_port, n_ports);
 	s->images = ARENA_ARRAY(&s->arena, struct sv, n_images);
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
-		VAL_EACH(val_get(doc, lists[k]), c) {
+	for (size_t k = 0; k < ARRAY_LEN(container_lists); k++)
+		VAL_EACH(val_get(doc, container_lists[k]), c) {
 			/* An ordinary init container's ports are free again when the Pod runs. */
-			bool runs = lists[k] == F_containers || val_is(val_get(c, F_restartPolicy), "Always");
+			bool runs = container_lists[k] == F_containers || val_is(val_get(c, F_restartPolicy), "Always");
 
 			s->images[s->n_images++] = with_tag(&s->arena, val_get_str(c, F_image));
 			if (!runs)
@@ -478,6 +501,15 @@ struct pod_shape *pod_shape_get(struct cache *c, const struct val *pod)
 	strmap_set(&c->shapes, buf_sv(&b), s);
 	s->key = buf_detach(&b);
 	return s;
+}
+
+struct pod_shape *pod_shape_after(struct cache *c, const struct pod_info *p, const struct val *neu)
+{
+	/* Most changes are of the status, or bind the Pod. */
+	if (!same_identity(obj_root(p->obj), neu))
+		return pod_shape_get(c, neu);
+	p->shape->refs++;
+	return p->shape;
 }
 
 static void unref_all(struct cache *c, struct census **list, size_t n)

@@ -169,7 +169,7 @@ static void pod_unassigned(struct scheduler *s, struct pod_info *p, struct obj *
 			cache_update_pod(&s->cache, p, o);
 		return;
 	}
-	shape = pod_shape_get(&s->cache, obj_root(o));
+	shape = pod_shape_after(&s->cache, p, obj_root(o));
 	same = shape == p->shape && (gates(o) > 0) == (gates(p->obj) > 0);
 	/* Mostly it is our own writing of its status. Only what scheduling asks of it matters. */
 	if (!same)
