@@ -3,7 +3,10 @@
  * Each pod is made for one node, by a required node affinity on the node's name; the scheduler
  * binds it. One run: for every node, is there a pod where one should be, and none where not?
  * Surplus goes first; only when nothing is surplus or missing does a rolling update replace pods
- * of an older template, at most maxUnavailable at a time. maxSurge is treated as zero. */
+ * of an older template: at most maxUnavailable are deleted before their successors come, or, with maxSurge,
+ * that many get a successor beside them and go when it is available. Pods that ended are deleted after a pause
+ * that doubles from 1 s to 15 min a node, so that a node that refuses them is not asked all the time. */
+#include "controllers/backoff.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/node_match.h"
 #include "controllers/owner.h"
@@ -16,6 +19,8 @@
 #include <stdlib.h>
 
 #define BURST 250
+#define PAUSE_NS NS_PER_SEC
+#define PAUSE_MAX_NS (900 * NS_PER_SEC)
 
 struct daemonset {
 	struct controller_ctx *ctx;
@@ -25,6 +30,12 @@ struct daemonset {
 	struct podwatch watch;
 	struct pod_control pods_ctl;
 	struct revisions revisions;
+	struct backoff *pauses; /* of pods that failed, by "uid/node" */
+};
+
+/* A node that wants the pod, and the running ones there; NULL: none. */
+struct spot {
+	struct obj *node, *old, *neu;
 };
 
 struct drun {
@@ -36,10 +47,14 @@ struct drun {
 	struct val *tolerations;	 /* the template's and those every daemon has */
 	struct obj **missing, **surplus; /* nodes without, pods too many */
 	size_t n_missing, n_surplus, failed;
+	bool may_act;
+	int64_t pause_ns; /* until a pod that ended may go; 0: none waits */
 	/* For the status and the update. */
 	int64_t desired, current, misscheduled, ready, available, updated;
-	struct obj **old; /* of an older template, the unavailable first */
-	size_t n_old, n_old_unavailable;
+	struct spot *spots;
+	size_t n_spots;
+	int64_t min_ready;
+	bool surge;
 	int64_t wait_ns;
 };
 
@@ -133,62 +148,107 @@ static int by_age(const void *x, const void *y)
 	return sv_cmp(obj_name(a), obj_name(b));
 }
 
-/* The one pod that is to stay on a node where there should be one. */
-static void count_pod(struct drun *r, struct obj *pod)
+static bool available(struct drun *r, const struct obj *pod)
 {
-	int64_t min_ready = val_int_or(obj_get(r->ds, F_spec, F_minReadySeconds), 0);
-	bool available = pod_is_available(pod, min_ready, env_now_ns(r->c->ctx->env), &r->wait_ns);
+	return pod_is_available(pod, r->min_ready, env_now_ns(r->c->ctx->env), &r->wait_ns);
+}
 
-	r->current++;
-	r->ready += pod_is_ready(pod);
-	r->available += available;
-	if (sv_eq(label_of(obj_root(pod), LABEL_REVISION), r->hash)) {
-		r->updated++;
+static bool is_new(const struct drun *r, const struct obj *pod)
+{
+	return sv_eq(label_of(obj_root(pod), LABEL_REVISION), r->hash);
+}
+
+/* --- pods that ended --- */
+
+static void remove_ended(struct drun *r, const struct obj *node, struct obj *pod)
+{
+	bool failed = val_is(obj_get(pod, F_status, F_phase), "Failed");
+	struct sv key = arena_svf(r->a, "%.*s/%.*s", SV_ARG(obj_uid(r->ds)), SV_ARG(obj_name(node)));
+	int64_t left = failed && r->may_act ? backoff_left(r->c->pauses, key) : 0;
+
+	if (left) {
+		if (r->pause_ns == 0 || left < r->pause_ns)
+			r->pause_ns = left;
 		return;
 	}
-	r->old[r->n_old++] = pod;
-	if (!available) { /* to the front */
-		struct obj *swap = r->old[r->n_old_unavailable];
+	r->surplus[r->n_surplus++] = pod;
+	if (r->may_act)
+		recorder_event(r->c->ctx->recorder, RES(apps_daemonsets), obj_root(r->ds),
+			       failed ? "Warning" : "Normal", failed ? "FailedDaemonPod" : "SucceededDaemonPod",
+			       "Found %s daemon pod %.*s/%.*s on node %.*s, will try to %s it",
+			       failed ? "failed" : "succeeded", SV_ARG(obj_ns(pod)), SV_ARG(obj_name(pod)),
+			       SV_ARG(obj_name(node)), failed ? "kill" : "delete");
+}
 
-		r->old[r->n_old_unavailable++] = pod;
-		r->old[r->n_old - 1] = swap;
+/* --- nodes --- */
+
+/* Of several running pods all but one go, best first in here; while surging, one of either template may stay:
+ * the old one until the new one is available, unless it is not even ready. */
+static void keep_one(struct drun *r, struct spot *spot, struct obj **here, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct obj **place = is_new(r, here[i]) ? &spot->neu : &spot->old;
+
+		if (!*place && (i == 0 || r->surge))
+			*place = here[i];
+		else
+			r->surplus[r->n_surplus++] = here[i];
+	}
+	if (spot->old && spot->neu && (!pod_is_ready(spot->old) || available(r, spot->neu))) {
+		r->surplus[r->n_surplus++] = spot->old;
+		spot->old = NULL;
 	}
 }
 
-static void look_at_node(struct drun *r, struct obj *node)
+static void count_pod(struct drun *r, const struct obj *pod)
+{
+	r->current++;
+	r->ready += pod_is_ready(pod);
+	r->available += available(r, pod);
+	r->updated += is_new(r, pod);
+}
+
+static void look_at_node(struct drun *r, struct obj *node, struct obj **pods, size_t n_pods)
 {
 	const struct val *spec = obj_get(r->ds, F_spec, F_template, F_spec);
 	bool fits = node_selected(spec, node) && tolerates_node(r->tolerations, node, "NoExecute");
 	bool wanted = fits && tolerates_node(r->tolerations, node, "NoSchedule");
-	struct obj **here = ARENA_ARRAY(r->a, struct obj *, r->pods.n);
+	struct obj **here = ARENA_ARRAY(r->a, struct obj *, n_pods);
+	struct spot spot = { .node = node };
 	size_t n = 0;
-	bool going = false;
+	bool occupied = false; /* wait until it is gone before making the next */
 
-	for (size_t i = 0; i < r->pods.n; i++) {
-		struct obj *pod = r->pods.p[i];
-
-		if (!sv_eq(node_of(pod), obj_name(node)))
-			continue;
-		if (obj_deleting(pod))
-			going = true; /* wait until it is gone before making the next */
-		else if (pod_is_terminal(pod))
-			r->surplus[r->n_surplus++] = pod;
-		else
-			here[n++] = pod;
+	for (size_t i = 0; i < n_pods; i++) {
+		if (obj_deleting(pods[i])) {
+			occupied = true;
+		} else if (!pod_is_terminal(pods[i])) {
+			here[n++] = pods[i];
+		} else {
+			remove_ended(r, node, pods[i]);
+			occupied = true;
+		}
 	}
 	r->desired += wanted;
 	if (n > 1)
 		qsort(here, n, sizeof(struct obj *), by_age);
-	if (wanted && n == 0 && !going)
+	if (wanted && n == 0 && !occupied)
 		r->missing[r->n_missing++] = node;
 	if (wanted && n)
 		count_pod(r, here[0]);
 	if (!wanted)
 		r->misscheduled += n > 0;
+	if (fits) {
+		keep_one(r, &spot, here, n);
+		if (wanted)
+			r->spots[r->n_spots++] = spot;
+		return;
+	}
 	/* Where a pod may not be made any more it may still stay, unless NoExecute says otherwise. */
-	for (size_t i = fits ? 1 : 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		r->surplus[r->n_surplus++] = here[i];
 }
+
+/* --- doing it --- */
 
 static int create_one(void *ctx, size_t i, struct err *err)
 {
@@ -221,29 +281,11 @@ static int delete_pods(struct drun *r, struct obj **pods, size_t n, struct err *
 	return rc;
 }
 
-static int update_pods(struct drun *r, struct err *err)
-{
-	int64_t most = 1, unavailable = r->desired - r->available, n;
-
-	if (!val_is(obj_get(r->ds, F_spec, F_updateStrategy, F_type), "RollingUpdate") || r->n_old == 0)
-		return 0;
-	(void)int_or_percent(obj_get(r->ds, F_spec, F_updateStrategy, F_rollingUpdate, F_maxUnavailable), r->desired,
-			     true, &most);
-	/* Unavailable ones cost nothing; of the others as many as the budget has left. */
-	n = (int64_t)r->n_old_unavailable + MAX(MAX(most, 1) - unavailable, 0);
-	n = MIN(n, (int64_t)r->n_old);
-	return n > 0 ? delete_pods(r, r->old, (size_t)MIN(n, BURST), err) : 0;
-}
-
-static int manage(struct drun *r, struct err *err)
+static int create_pods(struct drun *r, struct err *err)
 {
 	size_t n = MIN(r->n_missing, BURST), made;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
-	if (r->n_surplus)
-		return delete_pods(r, r->surplus, MIN(r->n_surplus, BURST), err);
-	if (n == 0)
-		return update_pods(r, err);
 	expect_creations(r->c->expect, r->key, (int64_t)n);
 	made = pod_slow_start(n, create_one, r, &why);
 	for (size_t i = made + r->failed; i < n; i++)
@@ -251,6 +293,62 @@ static int manage(struct drun *r, struct err *err)
 	if (made == n || err_namespace_terminating(&why))
 		return 0;
 	return err_move(err, &why);
+}
+
+/* Old pods that may go: those not available cost nothing, of the others as many as the budget has left. */
+static int replace_pods(struct drun *r, int64_t most, struct err *err)
+{
+	struct obj **go = ARENA_ARRAY(r->a, struct obj *, r->n_spots);
+	int64_t left = most - (r->desired - r->available);
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_spots && n < BURST; i++)
+		if (r->spots[i].old && !available(r, r->spots[i].old))
+			go[n++] = r->spots[i].old;
+	for (size_t i = 0; i < r->n_spots && n < BURST && left > 0; i++)
+		if (r->spots[i].old && available(r, r->spots[i].old)) {
+			go[n++] = r->spots[i].old;
+			left--;
+		}
+	return n ? delete_pods(r, go, n, err) : 0;
+}
+
+/* Successors beside old pods: at once where the old one is not available, elsewhere up to most at a time. */
+static int surge_pods(struct drun *r, int64_t most, struct err *err)
+{
+	for (size_t i = 0; i < r->n_spots; i++)
+		most -= r->spots[i].old && r->spots[i].neu;
+	for (size_t i = 0; i < r->n_spots; i++) {
+		const struct spot *s = &r->spots[i];
+
+		if (!s->old || s->neu)
+			continue;
+		if (available(r, s->old) && most-- <= 0)
+			continue;
+		r->missing[r->n_missing++] = s->node;
+	}
+	return r->n_missing ? create_pods(r, err) : 0;
+}
+
+static int update_pods(struct drun *r, struct err *err)
+{
+	const struct val *rolling = obj_get(r->ds, F_spec, F_updateStrategy, F_rollingUpdate);
+	int64_t unavailable = 1, surge = 0;
+
+	if (!val_is(obj_get(r->ds, F_spec, F_updateStrategy, F_type), "RollingUpdate"))
+		return 0;
+	(void)int_or_percent(val_member(rolling, F_maxUnavailable), r->desired, true, &unavailable);
+	(void)int_or_percent(val_member(rolling, F_maxSurge), r->desired, true, &surge);
+	if (surge > 0)
+		return surge_pods(r, surge, err);
+	return replace_pods(r, MAX(unavailable, 1), err);
+}
+
+static int manage(struct drun *r, struct err *err)
+{
+	if (r->n_surplus)
+		return delete_pods(r, r->surplus, MIN(r->n_surplus, BURST), err);
+	return r->n_missing ? create_pods(r, err) : update_pods(r, err);
 }
 
 static int write_status(struct drun *r, struct err *err)
@@ -272,18 +370,52 @@ static int write_status(struct drun *r, struct err *err)
 	return 0;
 }
 
-static int sync(struct drun *r, bool may_act, struct err *err)
+static int by_node(const void *x, const void *y)
+{
+	const struct obj *a = *(struct obj *const *)x, *b = *(struct obj *const *)y;
+	int c = sv_cmp(node_of(a), node_of(b));
+
+	return c ? c : sv_cmp(obj_name(a), obj_name(b));
+}
+
+/* The first of the pods, which are sorted by node, that is on the node or after it. */
+static size_t first_on(const struct drun *r, struct sv node)
+{
+	size_t lo = 0, hi = r->pods.n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (sv_cmp(node_of(r->pods.p[mid]), node) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void look(struct drun *r)
 {
 	size_t n;
 	struct obj **nodes = informer_list(r->c->nodes, r->a, SV(""), &n);
-	_cleanup_(err_release) struct err failure = ERR_INIT;
+	int64_t surge = 0;
 
 	r->missing = ARENA_ARRAY(r->a, struct obj *, n);
 	r->surplus = ARENA_ARRAY(r->a, struct obj *, r->pods.n);
-	r->old = ARENA_ARRAY(r->a, struct obj *, r->pods.n + 1);
+	r->spots = ARENA_ARRAY(r->a, struct spot, n);
 	r->tolerations = daemon_tolerations(r->a, obj_get(r->ds, F_spec, F_template, F_spec));
-	for (size_t i = 0; i < n; i++)
-		look_at_node(r, nodes[i]);
+	r->min_ready = val_int_or(obj_get(r->ds, F_spec, F_minReadySeconds), 0);
+	(void)int_or_percent(obj_get(r->ds, F_spec, F_updateStrategy, F_rollingUpdate, F_maxSurge), 1, true, &surge);
+	r->surge = surge > 0;
+	if (r->pods.n > 1)
+		qsort(r->pods.p, r->pods.n, sizeof(struct obj *), by_node);
+	for (size_t i = 0; i < n; i++) {
+		size_t from = first_on(r, obj_name(nodes[i])), to = from;
+
+		while (to < r->pods.n && sv_eq(node_of(r->pods.p[to]), obj_name(nodes[i])))
+			to++;
+		look_at_node(r, nodes[i], r->pods.p + from, to - from);
+	}
 	for (size_t i = 0; i < r->pods.n; i++) {
 		struct obj *pod = r->pods.p[i];
 		_cleanup_obj_ struct obj *node = informer_lookup(r->c->nodes, SV(""), node_of(pod));
@@ -292,14 +424,22 @@ static int sync(struct drun *r, bool may_act, struct err *err)
 		if (!node && !obj_deleting(pod) && !val_str(obj_get(pod, F_spec, F_nodeName)).n)
 			r->surplus[r->n_surplus++] = pod;
 	}
-	if (may_act && !obj_deleting(r->ds))
+}
+
+static int sync(struct drun *r, struct err *err)
+{
+	_cleanup_(err_release) struct err failure = ERR_INIT;
+
+	look(r);
+	if (r->may_act)
 		(void)manage(r, &failure);
 	if (write_status(r, err) < 0)
 		return -1;
 	if (failure.reason != ERR_NONE)
 		return err_move(err, &failure);
-	return obj_deleting(r->ds) ? 0
-				   : revision_prune(r->a, &r->c->revisions, r->ds, r->hash, r->pods.p, r->pods.n, err);
+	if (obj_deleting(r->ds))
+		return 0;
+	return revision_prune(r->a, &r->c->revisions, r->ds, r->hash, r->hash, r->pods.p, r->pods.n, err);
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -313,7 +453,6 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 			       .child_res = RES(core_pods),
 			       .children = c->pods };
 	struct sv ns, name;
-	bool may_act;
 
 	workq_key_split(key, &ns, &name);
 	ds = informer_lookup(c->sets, ns, name);
@@ -322,18 +461,19 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		return 0;
 	}
 	r.ds = ds;
-	may_act = expectations_satisfied(c->expect, key);
+	r.may_act = expectations_satisfied(c->expect, key) && !obj_deleting(ds);
 	claim.owner = ds;
 	claim.selector = selector_from_label_selector(&a, obj_get(ds, F_spec, F_selector), err);
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
 	r.hash = template_hash(&a, obj_get(ds, F_spec, F_template), 0);
-	if (!obj_deleting(ds) && revision_sync(&a, &c->revisions, ds, &r.hash, err) < 0)
+	if (!obj_deleting(ds) && revision_sync(&a, &c->revisions, ds, claim.selector, &r.hash, err) < 0)
 		return -1;
-	if (sync(&r, may_act, err) < 0)
+	if (sync(&r, err) < 0)
 		return -1;
-	if (r.ready != r.available)
-		ret->after_ns = MAX(r.wait_ns, NS_PER_MS);
+	ret->after_ns = r.wait_ns;
+	if (r.pause_ns && (!ret->after_ns || r.pause_ns < ret->after_ns))
+		ret->after_ns = r.pause_ns;
 	return 0;
 }
 
@@ -380,6 +520,7 @@ static void *start(struct controller_ctx *ctx)
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->revisions.informer, INDEX_CONTROLLER, index_controller);
 	c->expect = expectations_new(ctx->env);
+	c->pauses = backoff_new(ctx->env, PAUSE_NS, PAUSE_MAX_NS);
 	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(apps_daemonsets) };
 	c->q = workq_new(
 	    ctx->env,
@@ -397,6 +538,7 @@ static void stop(void *controller)
 
 	workq_free(c->q);
 	expectations_free(c->expect);
+	backoff_free(c->pauses);
 	free(c);
 }
 

@@ -1,6 +1,6 @@
-/* See revision.h. A revision is named by its template's hash, so the same template finds the same
- * revision again, and a rollback only gives it the next number. The data is a patch, the way
- * `kubectl rollout undo` applies it. */
+/* See revision.h. A revision is named by its template's hash and found again by its data: a rollback only gives it
+ * the next number. When the name is taken by something else, the owner's status.collisionCount goes up, and
+ * the next run's hash is another one. The data is a patch, the way `kubectl rollout undo` applies it. */
 #include "controllers/revision.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
@@ -14,12 +14,21 @@ static int64_t number(const struct obj *rev)
 	return val_int_or(obj_get(rev, F_revision), 0);
 }
 
+static struct val *revision_data(struct arena *a, struct obj *owner)
+{
+	struct val *data = val_new_map(a), *spec = val_set_map(a, data, F_spec);
+	struct val *copy = val_clone(a, obj_get(owner, F_spec, F_template));
+
+	val_set_str_sv(a, copy, SV("$patch"), SV("replace"));
+	val_set(a, spec, F_template, copy);
+	return data;
+}
+
 static struct val *new_revision(struct arena *a, const struct revisions *r, struct obj *owner, struct sv name,
-				struct sv hash, int64_t n)
+				struct sv hash, struct val *data, int64_t n)
 {
 	const struct val *tmpl = obj_get(owner, F_spec, F_template);
-	struct val *doc = val_new_map(a), *meta = val_new_map(a), *refs = val_new_list(a), *data = val_new_map(a);
-	struct val *spec = val_new_map(a), *copy = val_clone(a, tmpl), *labels;
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *refs = val_new_list(a), *labels;
 
 	labels = val_type(val_get(tmpl, F_metadata, F_labels)) == VAL_MAP
 		     ? val_clone(a, val_get(tmpl, F_metadata, F_labels))
@@ -33,43 +42,69 @@ static struct val *new_revision(struct arena *a, const struct revisions *r, stru
 	val_push(a, refs, owner_ref(a, r->owner_res, obj_root(owner), true, true));
 	val_set(a, meta, F_ownerReferences, refs);
 	val_set(a, doc, F_metadata, meta);
-	val_set_str_sv(a, copy, SV("$patch"), SV("replace"));
-	val_set(a, spec, F_template, copy);
-	val_set(a, data, F_spec, spec);
 	val_set(a, doc, F_data, data);
 	val_set_int(a, doc, F_revision, n);
 	return doc;
 }
 
-int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner, struct sv *ret_hash, struct err *err)
+/* The name is taken: by our own revision that the cache has not shown yet (0), or by another (-1). */
+static int name_taken(struct arena *a, const struct revisions *r, struct obj *owner, struct sv name,
+		      const struct val *data, struct err *err)
+{
+	_cleanup_obj_ struct obj *there = NULL;
+	const struct val *ref;
+	struct val *doc, *st;
+
+	if (client_get(r->client, RES(apps_controllerrevisions), obj_ns(owner), name, &there, err) < 0)
+		return -1;
+	ref = obj_controller_ref(there);
+	if (ref && sv_eq(val_get_str(ref, F_uid), obj_uid(owner)) && val_equal(obj_get(there, F_data), data))
+		return 0;
+	doc = obj_edit(a, owner);
+	st = val_ensure_map(a, doc, F_status);
+	val_set_int(a, st, F_collisionCount, val_get_int(st, 0, F_collisionCount) + 1);
+	if (client_update_status(r->client, r->owner_res, doc, NULL, err) < 0)
+		return -1;
+	return err_set(err, ERR_CONFLICT, "controller revision name '%.*s' is taken", SV_ARG(name));
+}
+
+int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner, const struct selector *selector,
+		  struct sv *ret_hash, struct err *err)
 {
 	int64_t collisions = val_int_or(obj_get(owner, F_status, F_collisionCount), 0), top = 0;
-	struct sv hash = template_hash(a, obj_get(owner, F_spec, F_template), collisions);
-	struct sv name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(owner)), SV_ARG(hash));
+	struct claim claim = { .client = r->client,
+			       .owner_res = r->owner_res,
+			       .child_res = RES(apps_controllerrevisions),
+			       .owner = owner,
+			       .selector = selector,
+			       .children = r->informer };
 	_cleanup_(err_release) struct err why = ERR_INIT;
-	size_t n;
-	struct obj **all = informer_by_index(r->informer, a, INDEX_CONTROLLER, obj_uid(owner), &n), *mine = NULL;
-	struct val *doc;
+	struct val *doc, *data = revision_data(a, owner);
+	struct obj *mine = NULL;
+	struct objs all;
+	struct sv name;
 
-	*ret_hash = hash;
-	for (size_t i = 0; i < n; i++) {
-		if (sv_eq(obj_name(all[i]), name))
-			mine = all[i];
-		else
-			top = MAX(top, number(all[i]));
+	if (claim_children(a, &claim, &all, err) < 0)
+		return -1;
+	for (size_t i = 0; i < all.n; i++) {
+		top = MAX(top, number(all.p[i]));
+		if (val_equal(obj_get(all.p[i], F_data), data) && (!mine || number(all.p[i]) > number(mine)))
+			mine = all.p[i];
 	}
-	if (mine && number(mine) > top)
-		return 0;
 	if (mine) {
+		*ret_hash = label_of(obj_root(mine), LABEL_REVISION);
+		if (number(mine) == top)
+			return 0;
 		doc = obj_edit(a, mine);
 		val_set_int(a, doc, F_revision, top + 1);
 		return client_update(r->client, RES(apps_controllerrevisions), doc, NULL, NULL, err);
 	}
-	doc = new_revision(a, r, owner, name, hash, top + 1);
-	if (client_create(r->client, RES(apps_controllerrevisions), obj_ns(owner), doc, NULL, NULL, &why) < 0 &&
-	    why.reason != ERR_ALREADY_EXISTS) /* there: made by us, not seen yet */
-		return err_move(err, &why);
-	return 0;
+	*ret_hash = template_hash(a, obj_get(owner, F_spec, F_template), collisions);
+	name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(owner)), SV_ARG(*ret_hash));
+	doc = new_revision(a, r, owner, name, *ret_hash, data, top + 1);
+	if (client_create(r->client, RES(apps_controllerrevisions), obj_ns(owner), doc, NULL, NULL, &why) == 0)
+		return 0;
+	return why.reason == ERR_ALREADY_EXISTS ? name_taken(a, r, owner, name, data, err) : err_move(err, &why);
 }
 
 static int by_number(const void *x, const void *y)
@@ -79,7 +114,7 @@ static int by_number(const void *x, const void *y)
 	return (a > b) - (a < b);
 }
 
-int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner, struct sv current,
+int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner, struct sv update, struct sv current,
 		   struct obj *const *pods, size_t n_pods, struct err *err)
 {
 	int64_t limit = val_int_or(obj_get(owner, F_spec, F_revisionHistoryLimit), 10);
@@ -88,7 +123,7 @@ int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner
 
 	for (size_t i = 0; i < n; i++) {
 		struct sv hash = label_of(obj_root(all[i]), LABEL_REVISION);
-		bool used = sv_eq(hash, current);
+		bool used = sv_eq(hash, update) || sv_eq(hash, current);
 
 		for (size_t k = 0; k < n_pods && !used; k++)
 			used = sv_eq(hash, label_of(obj_root(pods[k]), LABEL_REVISION));

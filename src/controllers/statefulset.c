@@ -323,7 +323,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
 	r.update = template_hash(&a, obj_get(set, F_spec, F_template), 0);
-	if (!obj_deleting(set) && revision_sync(&a, &c->revisions, set, &r.update, err) < 0)
+	if (!obj_deleting(set) && revision_sync(&a, &c->revisions, set, claim.selector, &r.update, err) < 0)
 		return -1;
 	load(&r);
 	if (!obj_deleting(set) && step(&r, &failure) < 0 && failure.reason == ERR_NONE)
@@ -333,7 +333,8 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (failure.reason != ERR_NONE)
 		return err_move(err, &failure);
 	ret->after_ns = r.wait_ns;
-	return obj_deleting(set) ? 0 : revision_prune(&a, &c->revisions, set, r.update, r.pods.p, r.pods.n, err);
+	return obj_deleting(set) ? 0
+				 : revision_prune(&a, &c->revisions, set, r.update, r.current, r.pods.p, r.pods.n, err);
 }
 
 static bool ready(void *ctx)

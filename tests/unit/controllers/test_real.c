@@ -159,6 +159,97 @@ static void test_daemonset(void **state)
 	cluster_finish(&k);
 }
 
+static const struct val *items(struct rig *r, const char *path)
+{
+	return val_get(expect(r, 200, "GET", path, NULL), F_items);
+}
+
+static size_t ready_pods(struct rig *r)
+{
+	size_t n = 0;
+
+	VAL_EACH(items(r, "/api/v1/namespaces/default/pods"), p)
+		n += !val_get(p, F_metadata, F_deletionTimestamp) &&
+		     condition_is(val_get(p, F_status, F_conditions), "Ready", "True");
+	return n;
+}
+
+/* With maxSurge successors come first: no node is ever without a ready pod. */
+static void test_daemonset_surge(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *d;
+	size_t most = 0;
+
+	for (int i = 2; i <= 4; i++)
+		expect(r, 201, "POST", "/api/v1/nodes",
+		       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"n%d\"}}", i));
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/daemonsets",
+	       "{\"metadata\":{\"name\":\"agent\"},\"spec\":{\"updateStrategy\":{\"type\":\"RollingUpdate\","
+	       "\"rollingUpdate\":{\"maxSurge\":\"25%\",\"maxUnavailable\":0}},\"selector\":{\"matchLabels\":{\"app\":"
+	       "\"agent\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"agent\"}},\"spec\":{\"containers\":[{"
+	       "\"name\":\"c\",\"image\":\"a\"}]}}}}");
+	cluster_run(&k, 5);
+	assert_int_equal(ready_pods(r), 4);
+	expect_type(r, 200, "PATCH", DS, "application/merge-patch+json",
+		    "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"x\":\"1\"}}}}}");
+	for (int i = 0; i < 20; i++) {
+		size_t n = val_len(items(r, "/api/v1/namespaces/default/pods"));
+
+		most = MAX(most, n);
+		cluster_run(&k, 1);
+		assert_true(ready_pods(r) >= 4);
+	}
+	assert_int_equal(most, 5);
+	d = expect(r, 200, "GET", DS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_updatedNumberScheduled), 4);
+	assert_int_equal(val_get_int(d, 0, F_status, F_numberAvailable), 4);
+	assert_int_equal(val_len(items(r, "/api/v1/namespaces/default/pods")), 4);
+	cluster_finish(&k);
+}
+
+/* Revisions whose name another object has: another name is found. Orphaned ones of the same template come back. */
+static void test_revision_names(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *d, *rev;
+	static const char sts[] =
+	    "{\"metadata\":{\"name\":\"db\"},\"spec\":{\"replicas\":1,\"serviceName\":\"db\",\"selector\":{"
+	    "\"matchLabels\":{\"app\":\"db\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"db\"}},\"spec\":{"
+	    "\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}}}}";
+	const char *first;
+
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets", sts);
+	cluster_run(&k, 5);
+	rev = val_at(items(r, "/apis/apps/v1/namespaces/default/controllerrevisions"), 0);
+	first = arena_cstr(&r->arena, val_get_str(rev, F_metadata, F_name));
+	/* Orphaned with its pod, and taken back. */
+	expect(r, 200, "DELETE", "/apis/apps/v1/namespaces/default/statefulsets/db?propagationPolicy=Orphan", NULL);
+	cluster_run(&k, 5);
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets", sts);
+	cluster_run(&k, 5);
+	d = expect(r, 200, "GET", "/apis/apps/v1/namespaces/default/statefulsets/db", NULL);
+	assert_val(val_get(d, F_status, F_updateRevision), first);
+	assert_int_equal(val_get_int(d, 0, F_status, F_collisionCount), 0);
+	assert_int_equal(val_len(items(r, "/apis/apps/v1/namespaces/default/controllerrevisions")), 1);
+	/* Gone for good; somebody else takes the name. */
+	expect(r, 200, "DELETE", "/apis/apps/v1/namespaces/default/statefulsets/db", NULL);
+	cluster_run(&k, 10);
+	assert_int_equal(val_len(items(r, "/apis/apps/v1/namespaces/default/controllerrevisions")), 0);
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/controllerrevisions",
+	       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"%s\"},\"data\":{\"x\":1},\"revision\":7}", first));
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets", sts);
+	cluster_run(&k, 10);
+	d = expect(r, 200, "GET", "/apis/apps/v1/namespaces/default/statefulsets/db", NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_collisionCount), 1);
+	assert_int_equal(val_get_int(d, 0, F_status, F_availableReplicas), 1);
+	assert_false(val_is(val_get(d, F_status, F_updateRevision), first));
+	assert_int_equal(val_len(items(r, "/apis/apps/v1/namespaces/default/controllerrevisions")), 2);
+	cluster_finish(&k);
+}
+
 #define STS "/apis/apps/v1/namespaces/default/statefulsets/db"
 
 static void test_statefulset(void **state)
@@ -262,6 +353,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deployment, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_foreground, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_daemonset, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_daemonset_surge, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_revision_names, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_statefulset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_replicationcontroller, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_jobs, rig_setup, rig_teardown),
