@@ -10,6 +10,7 @@
 #include "controllers/podutil.h"
 #include "controllers/podwatch.h"
 #include "controllers/revision.h"
+#include "controllers/statefulset_claims.h"
 #include "controllers/status.h"
 #include "controllers/template.h"
 
@@ -37,6 +38,7 @@ struct srun {
 	struct sv update, current; /* revision hashes */
 	bool ordered;
 	int64_t wait_ns;
+	struct set_claims claims;
 };
 
 static int64_t ordinal(const struct srun *r, const struct obj *pod)
@@ -75,62 +77,6 @@ static const struct val *template_of(struct srun *r, struct sv hash)
 	return val_clone(r->a, tmpl);
 }
 
-static struct sv claim_name(struct srun *r, const struct val *tmpl, struct sv pod)
-{
-	return arena_svf(r->a, "%.*s-%.*s", SV_ARG(val_get_str(tmpl, F_metadata, F_name)), SV_ARG(pod));
-}
-
-/* Volumes of the claims, in place of volumes of the same name in the template. */
-static struct val *volumes(struct srun *r, const struct val *was, struct sv pod)
-{
-	struct val *list = val_new_list(r->a);
-	const struct val *templates = obj_get(r->set, F_spec, F_volumeClaimTemplates);
-
-	VAL_EACH(templates, t) {
-		struct val *v = val_new_map(r->a), *src = val_new_map(r->a);
-
-		val_set_str(r->a, src, F_claimName, claim_name(r, t, pod));
-		val_set_str(r->a, v, F_name, val_get_str(t, F_metadata, F_name));
-		val_set(r->a, v, F_persistentVolumeClaim, src);
-		val_push(r->a, list, v);
-	}
-	VAL_EACH(was, v) {
-		bool taken = false;
-
-		VAL_EACH(templates, t)
-			taken |= sv_eq(val_get_str(t, F_metadata, F_name), val_get_str(v, F_name));
-		if (!taken)
-			val_push(r->a, list, v);
-	}
-	return list;
-}
-
-static int make_claims(struct srun *r, struct sv pod, struct err *err)
-{
-	VAL_EACH(obj_get(r->set, F_spec, F_volumeClaimTemplates), t) {
-		struct sv name = claim_name(r, t, pod);
-		_cleanup_obj_ struct obj *there = informer_lookup(r->c->claims, obj_ns(r->set), name);
-		_cleanup_(err_release) struct err why = ERR_INIT;
-		struct val *doc = val_clone(r->a, t), *meta = val_ensure_map(r->a, doc, F_metadata), *labels;
-
-		if (there)
-			continue;
-		val_set_str(r->a, meta, F_name, name);
-		val_set_str(r->a, meta, F_namespace, obj_ns(r->set));
-		labels = val_ensure_map(r->a, meta, F_labels);
-		VAL_EACH_MEMBER(obj_get(r->set, F_spec, F_selector, F_matchLabels), m)
-			val_set_str_sv(r->a, labels, m.key, val_str(m.value));
-		val_set_cstr(r->a, doc, F_apiVersion, "v1");
-		val_set_cstr(r->a, doc, F_kind, "PersistentVolumeClaim");
-		val_del(doc, F_status);
-		if (client_create(r->c->ctx->client, RES(core_persistentvolumeclaims), obj_ns(r->set), doc, NULL, NULL,
-				  &why) < 0 &&
-		    why.reason != ERR_ALREADY_EXISTS)
-			return err_move(err, &why);
-	}
-	return 0;
-}
-
 static int create(struct srun *r, int64_t n, struct err *err)
 {
 	struct arena *a = r->a;
@@ -140,6 +86,7 @@ static int create(struct srun *r, int64_t n, struct err *err)
 	struct val *pod = pod_from_template(a, RES(apps_statefulsets), obj_root(r->set), template_of(r, hash));
 	struct val *meta = val_ensure_map(a, pod, F_metadata), *spec, *labels;
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	int rc;
 
 	val_del(meta, F_generateName);
 	val_set_str(a, meta, F_name, name);
@@ -150,9 +97,12 @@ static int create(struct srun *r, int64_t n, struct err *err)
 	spec = val_ensure_map(a, pod, F_spec);
 	val_set_str(a, spec, F_hostname, name);
 	val_set_str(a, spec, F_subdomain, val_str(obj_get(r->set, F_spec, F_serviceName)));
-	val_set(a, spec, F_volumes, volumes(r, val_member(spec, F_volumes), name));
-	if (make_claims(r, name, err) < 0)
-		return -1;
+	val_set(a, spec, F_volumes, claims_volumes(&r->claims, val_member(spec, F_volumes), name));
+	rc = claims_make(&r->claims, name, err);
+	if (rc > 0)
+		r->wait_ns = NS_PER_SEC;
+	if (rc)
+		return rc < 0 ? -1 : 0;
 	if (pod_control_create(&r->c->pods_ctl, pod, r->set, &why) == 0 || err_namespace_terminating(&why))
 		return 0;
 	if (why.reason == ERR_ALREADY_EXISTS)
@@ -177,6 +127,8 @@ static int fill(struct srun *r, struct err *err)
 	for (int64_t i = 0; i < r->replicas; i++) {
 		struct obj *pod = r->at[i];
 
+		if (pod && claims_keep(&r->claims, pod, false, err) < 0)
+			return -1;
 		if (!pod && create(r, r->first + i, err) < 0)
 			return -1;
 		if (pod && pod_is_terminal(pod) && remove_pod(r, pod, err) < 0)
@@ -210,6 +162,9 @@ static int shrink(struct srun *r, struct err *err)
 	}
 	if (n > 1)
 		qsort(extra, n, sizeof(struct obj *), by_ordinal_down);
+	for (size_t i = 0; i < n; i++)
+		if (claims_keep(&r->claims, extra[i], true, err) < 0)
+			return -1;
 	for (size_t i = 0; i < n; i++) {
 		if (remove_pod(r, extra[i], err) < 0)
 			return -1;
@@ -219,17 +174,23 @@ static int shrink(struct srun *r, struct err *err)
 	return n > 0;
 }
 
+/* Old pods go from the highest down, at most maxUnavailable of those looked at missing or not available. */
 static int update(struct srun *r, struct err *err)
 {
+	int64_t most = 1, missing = 0;
+
 	if (val_is(obj_get(r->set, F_spec, F_updateStrategy, F_type), "OnDelete"))
 		return 0;
-	for (int64_t i = r->replicas; i-- > 0 && r->first + i >= r->partition;) {
+	(void)int_or_percent(obj_get(r->set, F_spec, F_updateStrategy, F_rollingUpdate, F_maxUnavailable), r->replicas,
+			     true, &most);
+	most = MAX(most, 1);
+	for (int64_t i = r->replicas; i-- > 0 && r->first + i >= r->partition && missing < most;) {
 		struct obj *pod = r->at[i];
+		bool old = pod && !sv_eq(label_of(obj_root(pod), LABEL_REVISION), r->update);
 
-		if (pod && !sv_eq(label_of(obj_root(pod), LABEL_REVISION), r->update))
-			return remove_pod(r, pod, err);
-		if (!available(r, pod))
-			return 0; /* this one first */
+		if (old && remove_pod(r, pod, err) < 0)
+			return -1;
+		missing += old || !available(r, pod);
 	}
 	return 0;
 }
@@ -318,6 +279,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (!set)
 		return 0;
 	r.set = set;
+	r.claims = (struct set_claims){ &a, c->ctx->client, c->claims, set };
 	claim.owner = set;
 	claim.selector = selector_from_label_selector(&a, obj_get(set, F_spec, F_selector), err);
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)

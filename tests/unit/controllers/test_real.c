@@ -304,6 +304,65 @@ static void test_statefulset(void **state)
 	cluster_finish(&k);
 }
 
+static const struct val *claim_owner(struct rig *r, int n)
+{
+	const struct val *c =
+	    expect(r, 200, "GET",
+		   arena_printf(&r->arena, "/api/v1/namespaces/default/persistentvolumeclaims/data-db-%d", n), NULL);
+
+	return val_get(val_at(val_get(c, F_metadata, F_ownerReferences), 0), F_kind);
+}
+
+#define CLAIMS "/api/v1/namespaces/default/persistentvolumeclaims"
+
+static void test_claim_retention(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	expect(
+	    r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets",
+	    "{\"metadata\":{\"name\":\"db\"},\"spec\":{\"replicas\":3,\"serviceName\":\"db\",\"podManagementPolicy\":"
+	    "\"Parallel\",\"persistentVolumeClaimRetentionPolicy\":{\"whenDeleted\":\"Retain\",\"whenScaled\":"
+	    "\"Delete\"},\"updateStrategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxUnavailable\":2}},"
+	    "\"selector\":{\"matchLabels\":{\"app\":\"db\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"db\"}},"
+	    "\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}},\"volumeClaimTemplates\":[{\"metadata\":{"
+	    "\"name\":\"data\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{"
+	    "\"storage\":\"1Gi\"}}}}]}}");
+	cluster_run(&k, 5);
+	assert_int_equal(val_len(items(r, CLAIMS)), 3);
+	assert_null(claim_owner(r, 2));
+	/* The claim goes with the pod that is one too many, and comes back new. */
+	expect_type(r, 200, "PATCH", STS, "application/merge-patch+json", "{\"spec\":{\"replicas\":2}}");
+	cluster_run(&k, 5);
+	assert_int_equal(val_len(items(r, CLAIMS)), 2);
+	expect_type(r, 200, "PATCH", STS, "application/merge-patch+json", "{\"spec\":{\"replicas\":3}}");
+	cluster_run(&k, 5);
+	assert_int_equal(val_len(items(r, CLAIMS)), 3);
+	assert_int_equal(ready_pods(r), 3);
+	/* A pod that is only replaced keeps its claim. */
+	expect(r, 200, "DELETE", "/api/v1/namespaces/default/pods/db-1", NULL);
+	cluster_run(&k, 5);
+	assert_int_equal(val_len(items(r, CLAIMS)), 3);
+	/* Two at a time. */
+	expect_type(r, 200, "PATCH", STS, "application/merge-patch+json",
+		    "{\"spec\":{\"template\":{\"metadata\":{\"annotations\":{\"x\":\"1\"}}}}}");
+	rig_run(r, 500 * NS_PER_MS);
+	assert_int_equal(ready_pods(r), 1);
+	cluster_run(&k, 10);
+	assert_int_equal(val_get_int(expect(r, 200, "GET", STS, NULL), 0, F_status, F_updatedReplicas), 3);
+	/* The other way round: kept when shrinking, gone with the set. */
+	expect_type(r, 200, "PATCH", STS, "application/merge-patch+json",
+		    "{\"spec\":{\"persistentVolumeClaimRetentionPolicy\":{\"whenDeleted\":\"Delete\",\"whenScaled\":"
+		    "\"Retain\"}}}");
+	cluster_run(&k, 2);
+	assert_val(claim_owner(r, 0), "StatefulSet");
+	expect(r, 200, "DELETE", STS, NULL);
+	cluster_run(&k, 10);
+	assert_int_equal(val_len(items(r, CLAIMS)), 0);
+	cluster_finish(&k);
+}
+
 #define RCS "/api/v1/namespaces/default/replicationcontrollers"
 
 static void test_replicationcontroller(void **state)
@@ -356,6 +415,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_daemonset_surge, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_revision_names, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_statefulset, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_claim_retention, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_replicationcontroller, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_jobs, rig_setup, rig_teardown),
 	};
