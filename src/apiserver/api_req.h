@@ -40,6 +40,9 @@ struct api_sink {
 	void (*object)(struct api_req *q, int code, struct obj *o, const struct val *doc);
 	/* A complete answer of bytes (metrics, openapi, logs, /version); body lives until release runs. */
 	void (*bytes)(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n);
+	/* A complete answer that is made while it is sent; NULL: the sink wants bytes(). Use answer_source(). On the
+	 * request's own thread. */
+	void (*source)(struct api_req *q, int code, const char *content_type, struct http_source *src_take);
 	/* A failure; sinks render Status themselves (or keep the err: in-process). */
 	void (*failure)(struct api_req *q, const struct err *err);
 

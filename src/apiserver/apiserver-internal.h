@@ -158,10 +158,22 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 /* The Table of objects, as JSON into b. rev and cont go into metadata; rev 0: left out. */
 void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
 		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns);
+/* The same in parts: everything up to the rows, one row (without commas), everything behind. */
+void table_head(struct buf *b, const struct resource *r, int64_t rev, struct sv cont, int64_t remaining,
+		bool with_columns);
+void table_row(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o);
+#define TABLE_TAIL "]}"
 /* PartialObjectMetadata of one object. */
 void partial_encode(struct buf *b, const struct val *root);
 
 /* --- http_adapter.c --- */
 
-/* gzip of chunks; level 1, as upstream. */
-void gzip_chunks(struct buf *b, const struct http_chunk *chunks, size_t n);
+/* Answers with what src makes, on q's thread; by bytes() where the sink, or what the client wants, asks for the whole.
+ */
+void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take);
+
+/* --- gzip.c --- */
+
+void gzip_bytes(struct buf *b, struct sv bytes);
+/* A source of inner's bytes, compressed. */
+struct http_source *gzip_source(struct http_source *inner_take);

@@ -65,7 +65,6 @@ const struct document *document_get(struct apiserver *s, const char *key,
 	d = strmap_get(&ds->by_key, sv_from(key));
 	if (!d) {
 		struct buf b = BUF_INIT, z = BUF_INIT;
-		struct http_chunk c;
 
 		d = xcalloc(1, sizeof(*d));
 		d->key = xstrdup(key);
@@ -73,8 +72,7 @@ const struct document *document_get(struct apiserver *s, const char *key,
 		d->json.n = b.n;
 		d->json.p = buf_detach(&b);
 		digest(d);
-		c = (struct http_chunk){ .data = d->json };
-		gzip_chunks(&z, &c, 1);
+		gzip_bytes(&z, d->json);
 		d->gzip.n = z.n;
 		d->gzip.p = buf_detach(&z);
 		strmap_set(&ds->by_key, sv_from(key), d);

@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 #define GZIP_MIN ((size_t)128 * 1024) /* as upstream */
 #define HEADERS_MAX 24
@@ -27,6 +26,7 @@ struct hop {
 	const char *content_type;
 	struct http_chunk *chunks;
 	size_t n;
+	struct http_source *src;
 };
 
 static bool here(struct api_req *q)
@@ -96,36 +96,6 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	return n;
 }
 
-void gzip_chunks(struct buf *b, const struct http_chunk *chunks, size_t n)
-{
-	z_stream z = { 0 };
-
-	BUG_ON(deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK);
-	for (size_t i = 0; i <= n; i++) {
-		int flush = i == n ? Z_FINISH : Z_NO_FLUSH;
-		size_t left = i < n ? chunks[i].data.n : 0;
-
-		z.next_in = (unsigned char *)(uintptr_t)(i < n ? chunks[i].data.p : NULL);
-		do {
-			uInt take = (uInt)MIN(left, (size_t)1 << 30);
-			int rc;
-
-			z.avail_in = take;
-			do {
-				buf_reserve(b, 64 * 1024);
-				z.next_out = (unsigned char *)b->p + b->n;
-				z.avail_out = 64 * 1024;
-				rc = deflate(&z, flush);
-				b->n += 64 * 1024 - z.avail_out;
-			} while (z.avail_out == 0 || (flush == Z_FINISH && rc == Z_OK));
-			left -= take;
-		} while (left);
-	}
-	deflateEnd(&z);
-	if (b->p)
-		b->p[b->n] = '\0';
-}
-
 static bool accepts_gzip(const struct api_req *q)
 {
 	struct sv rest = http_header_get(q->http, "accept-encoding"), one, params;
@@ -186,7 +156,15 @@ static void respond(struct api_req *q, int code, const char *content_type, const
 		size_t len;
 		char *p;
 
-		gzip_chunks(&z, chunks, n);
+		if (n == 1) {
+			gzip_bytes(&z, chunks[0].data);
+		} else {
+			_cleanup_(buf_release) struct buf flat = BUF_INIT;
+
+			for (size_t i = 0; i < n; i++)
+				buf_addsv(&flat, chunks[i].data);
+			gzip_bytes(&z, buf_sv(&flat));
+		}
 		release_chunks(chunks, n);
 		len = z.n;
 		p = buf_detach(&z);
@@ -198,6 +176,73 @@ static void respond(struct api_req *q, int code, const char *content_type, const
 	}
 	http_respond(r, code, headers, n_headers, chunks, n);
 	http_req_unref(r);
+}
+
+/* --- answers made while they are sent --- */
+
+static void answer_flat(struct api_req *q, int code, const char *content_type, struct http_source *src)
+{
+	struct buf b = BUF_INIT;
+	struct http_chunk c;
+	size_t n;
+	char *p;
+
+	while (src->next(src, &c)) {
+		buf_addsv(&b, c.data);
+		release_chunks(&c, 1);
+	}
+	src->release(src);
+	n = b.n;
+	p = buf_detach(&b);
+	c = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
+	q->sink->bytes(q, code, content_type, &c, 1);
+}
+
+void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take)
+{
+	if (q->sink->source && !q->pretty && !q->yaml)
+		q->sink->source(q, code, content_type, src_take);
+	else
+		answer_flat(q, code, content_type, src_take);
+}
+
+static void respond_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
+{
+	struct http_header headers[HEADERS_MAX + 2];
+	struct http_req *r = q->http;
+	size_t n = make_headers(q, headers, content_type);
+
+	api_req_answered(q, code);
+	if ((src->total < 0 || src->total > (int64_t)GZIP_MIN) && code == 200 && accepts_gzip(q)) {
+		src = gzip_source(src);
+		headers[n++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
+		headers[n++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
+	}
+	http_respond_source(r, code, headers, n, src);
+	http_req_unref(r);
+}
+
+static void source_hop(struct api_req *q, void *ctx)
+{
+	struct hop *h = ctx;
+
+	respond_source(q, h->code, h->content_type, h->src);
+	free(h);
+}
+
+static void sink_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
+{
+	struct hop *h;
+
+	if (here(q)) {
+		respond_source(q, code, content_type, src);
+		return;
+	}
+	h = xcalloc(1, sizeof(*h));
+	h->code = code;
+	h->content_type = content_type;
+	h->src = src;
+	sink_post(q, source_hop, h);
 }
 
 static void bytes_hop(struct api_req *q, void *ctx)
@@ -341,6 +386,7 @@ static void sink_stream_end(struct api_req *q)
 static const struct api_sink http_sink = {
 	.object = sink_object,
 	.bytes = sink_bytes,
+	.source = sink_source,
 	.failure = sink_failure,
 	.stream_begin = sink_stream_begin,
 	.stream_write = sink_stream_write,

@@ -168,8 +168,9 @@ void partial_encode(struct buf *b, const struct val *root)
 	buf_addc(b, '}');
 }
 
-static void add_row(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o, struct sv include)
+void table_row(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o)
 {
+	struct sv include = SV("Metadata");
 	const struct strategy *st = strategy_for(r);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct val *root = obj_root(o);
@@ -177,6 +178,7 @@ static void add_row(struct api_req *q, struct buf *b, const struct resource *r, 
 	struct val *printed = NULL;
 	size_t k = 0;
 
+	(void)api_req_param(q, "includeObject", &include);
 	if (st->print) {
 		printed = val_new_list(&a);
 		st->print(&a, root, now, printed);
@@ -236,12 +238,9 @@ static void add_definitions(struct buf *b, const struct resource *r)
 	buf_addc(b, ']');
 }
 
-void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
-		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns)
+void table_head(struct buf *b, const struct resource *r, int64_t rev, struct sv cont, int64_t remaining,
+		bool with_columns)
 {
-	struct sv include = SV("Metadata");
-
-	(void)api_req_param(q, "includeObject", &include);
 	buf_adds(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{");
 	if (rev)
 		buf_printf(b, "\"resourceVersion\":\"%" PRId64 "\"", rev);
@@ -255,10 +254,16 @@ void table_encode(struct api_req *q, struct buf *b, const struct resource *r, st
 	else
 		buf_adds(b, "null");
 	buf_adds(b, ",\"rows\":[");
+}
+
+void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
+		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns)
+{
+	table_head(b, r, rev, cont, remaining, with_columns);
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			buf_addc(b, ',');
-		add_row(q, b, r, objs[i], include);
+		table_row(q, b, r, objs[i]);
 	}
-	buf_adds(b, "]}");
+	buf_adds(b, TABLE_TAIL);
 }

@@ -38,6 +38,7 @@ struct lane {
 	struct list conns;
 	_Atomic int n_conns;
 	struct list waits[_HTTP_WAIT_MAX]; /* struct http_conn.wait, soonest first */
+	struct list stalls;		   /* struct http_rq.stall: complete responses not sent yet, soonest first */
 	struct ev_timer *timer;		   /* for the soonest of them all; NULL: none */
 	int64_t timer_due_ns;
 	struct list spare; /* struct http_rq.link */
@@ -91,12 +92,17 @@ struct http_rq {
 	struct rq_chunk *q, *q_tail;
 	struct rq_chunk first; /* saves an allocation where there is one chunk */
 	bool first_used;
-	size_t queued;
-	bool over;     /* on_drain() is owed */
-	bool deferred; /* HTTP/2: nghttp2 waits for data */
-	bool torn;     /* http_stream_abort() */
-	bool no_body;  /* HEAD, 204, 304: the headers are all */
-	bool refused;  /* answered before its body came: the rest is not read */
+	size_t queued;		 /* bytes in q */
+	struct http_source *src; /* makes what comes behind q; NULL: nothing does */
+	struct list stall;	 /* lane->stalls */
+	int64_t stall_due_ns;
+	uint64_t stall_sent; /* the connection's bytes when the limit began */
+	bool moved;	     /* the peer took something since */
+	bool over;	     /* on_drain() is owed */
+	bool deferred;	     /* HTTP/2: nghttp2 waits for data */
+	bool torn;	     /* http_stream_abort() */
+	bool no_body;	     /* HEAD, 204, 304: the headers are all */
+	bool refused;	     /* answered before its body came: the rest is not read */
 	size_t headers_cap, header_bytes;
 	int bad_status; /* answer this instead of calling the handler */
 	char *body;
@@ -148,6 +154,7 @@ struct http_conn {
 
 /* --- http_server.c --- */
 void http_conn_wait(struct http_conn *c, enum http_wait w); /* starts that time limit anew */
+void http_rq_limit(struct http_rq *r);			    /* the same, for the peer to take of a complete response */
 void http_conn_unref(struct http_conn *c);
 struct sv lane_date(struct lane *ln); /* the Date header's text */
 
@@ -159,6 +166,8 @@ void rq_dispatch(struct http_rq *r);					/* complete: to the handler */
 void rq_too_large(struct http_rq *r);					/* 413, in the server's way */
 void rq_done(struct http_rq *r);					/* answered: the connection's reference goes */
 void rq_peer_gone(struct http_rq *r);					/* the same, but not answered */
+void rq_stalled(struct http_rq *r);					/* its time limit is over: no more of it */
+void rq_fill(struct http_rq *r, size_t want);	    /* lets the source make chunks until the queue holds `want` bytes */
 void rq_consume(struct http_rq *r, size_t n);	    /* n bytes of the queue's first chunk are taken */
 struct http_chunk rq_take_chunk(struct http_rq *r); /* the whole first chunk, not partly sent */
 void rq_check_drain(struct http_rq *r);
@@ -179,6 +188,7 @@ void h2_pull(struct http_conn *c);
 void h2_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
 		int64_t content_length, bool has_body);
 void h2_resume(struct http_rq *r); /* there is more to send, or the end */
+void h2_reset(struct http_rq *r);
 void h2_stop(struct http_conn *c);
 void h2_idle(struct http_conn *c); /* GOAWAY and close */
 void h2_free(struct http_conn *c);

@@ -14,6 +14,8 @@
  *
  * Memory: everything reachable from a request lives in req->arena until the last unref.
  *
+ * A peer that does not read costs a bounded amount, and not for ever: see stall_ns below.
+ *
  * Protocol abuse ends the connection, never the process: header block <= 64 KiB, streams
  * <= 250 a connection, rapid-reset and CONTINUATION floods are cut off, idle handshakes and
  * header reads time out (slowloris).
@@ -92,6 +94,18 @@ void http_respond(struct http_req *r, int status, const struct http_header *head
 		  const struct http_chunk *body, size_t n_body);
 void http_respond_text(struct http_req *r, int status, const char *content_type, struct sv body); /* copies body */
 
+/* A body that is made while it is sent, so that however long it is only the pieces at hand exist: a LIST, which is
+ * known by reference, or a filter over another source. Embedded first in its maker's own struct. Loop thread only. */
+struct http_source {
+	int64_t total; /* bytes that next() gives in all; -1: not known, and no content-length is sent */
+	/* The next piece, taken over as any chunk is; false: there is no more. */
+	bool (*next)(struct http_source *s, struct http_chunk *ret);
+	/* Called once: behind the last piece, or earlier when the peer is gone. The request's arena is still there. */
+	void (*release)(struct http_source *s);
+};
+void http_respond_source(struct http_req *r, int status, const struct http_header *headers, size_t n_headers,
+			 struct http_source *body_take);
+
 void http_stream_begin(struct http_req *r, int status, const struct http_header *headers, size_t n_headers);
 /* Queues a chunk. Returns the bytes now queued on this response and not yet taken by the
  * kernel, so that the caller can stop at its own bound and continue in on_drain. */
@@ -124,6 +138,10 @@ struct http_server_opts {
 	struct tls_ctx *tls;	  /* borrowed; NULL: plain */
 	size_t max_body;	  /* bytes; 3 MiB for the API server */
 	int max_connections;
+	/* A peer that takes nothing of a complete response for so long loses it (0: 60 s): its stream is reset, or,
+	 * when the whole connection is stuck, that is cut. Streamed responses have no such limit: a paged log may rest
+	 * for hours, and what it holds is bounded by back-pressure. */
+	int64_t stall_ns;
 	void (*handler)(struct http_req *r, void *ctx);
 	/* Optional: called when max_body is exceeded, to answer in the server's own format. */
 	void (*too_large)(struct http_req *r, void *ctx);

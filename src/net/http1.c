@@ -92,7 +92,7 @@ static void h1_refuse(struct http_conn *c, struct http_rq *r, int status, const 
 /* Hands response bytes to the stream while it has room. True when the response is complete. */
 static bool h1_emit(struct http_conn *c, struct http_rq *r)
 {
-	while (r->q && stream_queued(c->s) < STREAM_QUEUE_MAX) {
+	while (stream_queued(c->s) < STREAM_QUEUE_MAX && (rq_fill(r, 1), r->q)) {
 		/* A chunk that somebody keeps for us goes over whole. One without a release is only
 		 * good as long as the request, so its bytes are copied, as many as there is room for. */
 		bool kept = r->q->c.release != NULL;
@@ -115,7 +115,7 @@ static bool h1_emit(struct http_conn *c, struct http_rq *r)
 		if (c->chunked_out)
 			stream_write(c->s, SV("\r\n"));
 	}
-	if (r->q) {
+	if (r->q || r->src) {
 		stream_want(c->s);
 		return false;
 	}

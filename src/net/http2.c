@@ -204,7 +204,7 @@ static int h2_on_stream_close(nghttp2_session *h2, int32_t id, uint32_t code, vo
 	nghttp2_session_set_stream_user_data(h2, id, NULL);
 	if (r->state == RQ_READING)
 		c->n_reading--;
-	if (r->state == RQ_FINISHING && !r->q && code == NGHTTP2_NO_ERROR)
+	if (r->state == RQ_FINISHING && !r->q && !r->src && code == NGHTTP2_NO_ERROR)
 		rq_done(r);
 	else
 		rq_peer_gone(r);
@@ -217,12 +217,14 @@ static ssize_t h2_read(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t max
 		       nghttp2_data_source *src, void *ctx)
 {
 	struct http_rq *r = src->ptr;
-	size_t n = MIN(max, r->queued);
+	size_t n;
 
 	(void)h2;
 	(void)id;
 	(void)buf;
 	(void)ctx;
+	rq_fill(r, max + 1); /* one more than is wanted: so the last frame is known to be that */
+	n = MIN(max, r->queued);
 	if (n == 0 && r->state != RQ_FINISHING) {
 		r->deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
@@ -230,7 +232,7 @@ static ssize_t h2_read(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t max
 	if (n == 0 && r->torn)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM(INTERNAL_ERROR) */
 	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-	if (n == r->queued && r->state == RQ_FINISHING && !r->torn)
+	if (n == r->queued && !r->src && r->state == RQ_FINISHING && !r->torn)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	return (ssize_t)n;
 }
@@ -332,6 +334,12 @@ void h2_resume(struct http_rq *r)
 		return;
 	r->deferred = false;
 	(void)nghttp2_session_resume_data(r->conn->h2, r->stream_id);
+}
+
+void h2_reset(struct http_rq *r)
+{
+	(void)nghttp2_submit_rst_stream(r->conn->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_CANCEL);
+	stream_want(r->conn->s);
 }
 
 /* Tells producers whose queue has moved on. */
@@ -448,6 +456,7 @@ void h2_stop(struct http_conn *c)
 
 void h2_idle(struct http_conn *c)
 {
+	c->goaway = true;
 	(void)nghttp2_session_terminate_session(c->h2, NGHTTP2_NO_ERROR);
 	stream_want(c->s);
 }

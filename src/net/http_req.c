@@ -54,6 +54,7 @@ struct http_rq *rq_new(struct http_conn *c)
 	r->conn = c;
 	r->body_expected = -1;
 	atomic_store_explicit(&r->refs, 1, memory_order_relaxed);
+	list_init(&r->stall);
 	list_add_tail(&c->rqs, &r->link);
 	c->n_rqs++;
 	c->refs++;
@@ -73,6 +74,15 @@ static void rq_pop_chunk(struct http_rq *r)
 		free(q);
 }
 
+static void rq_drop_source(struct http_rq *r)
+{
+	struct http_source *src = r->src;
+
+	r->src = NULL;
+	if (src)
+		src->release(src);
+}
+
 static void rq_drop_queue(struct http_rq *r)
 {
 	while (r->q) {
@@ -83,6 +93,7 @@ static void rq_drop_queue(struct http_rq *r)
 			c.release(c.owner);
 	}
 	r->queued = 0;
+	rq_drop_source(r);
 }
 
 static void rq_free(void *p)
@@ -160,6 +171,7 @@ static void rq_leave(struct http_rq *r)
 {
 	r->state = RQ_DONE;
 	list_del(&r->link);
+	list_del(&r->stall);
 	r->conn->n_rqs--;
 	rq_drop_queue(r);
 }
@@ -343,10 +355,34 @@ static void rq_enqueue(struct http_rq *r, const struct http_chunk *c)
 	r->queued += c->data.n;
 }
 
+void rq_fill(struct http_rq *r, size_t want)
+{
+	while (r->src && r->queued < want) {
+		struct http_chunk c = { 0 };
+
+		if (r->src->next(r->src, &c))
+			rq_enqueue(r, &c);
+		else
+			rq_drop_source(r);
+	}
+}
+
+void rq_stalled(struct http_rq *r)
+{
+	struct http_conn *c = r->conn;
+
+	/* Either nothing of the connection gets through, or only this stream's window is shut. */
+	if (c->proto == PROTO_H2 && (!stream_queued(c->s) || stream_sent_bytes(c->s) != r->stall_sent))
+		h2_reset(r);
+	else
+		stream_abort(c->s);
+}
+
 void rq_consume(struct http_rq *r, size_t n)
 {
 	struct rq_chunk *q = r->q;
 
+	r->moved = true;
 	q->off += n;
 	r->queued -= n;
 	if (q->off == q->c.data.n) {
@@ -362,6 +398,7 @@ struct http_chunk rq_take_chunk(struct http_rq *r)
 {
 	struct http_chunk c = r->q->c;
 
+	r->moved = true;
 	r->queued -= c.data.n;
 	rq_pop_chunk(r);
 	return c;
@@ -390,6 +427,19 @@ static void rq_start(struct http_rq *r, int status)
 		r->no_body = true;
 }
 
+/* Sends the headers; the body, as far as it is there, is queued. */
+static void rq_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+		       int64_t total)
+{
+	r->state = RQ_FINISHING;
+	if (r->conn->proto == PROTO_H2)
+		h2_respond(r, status, headers, n_headers, total, r->q || r->src);
+	else
+		h1_respond(r, status, headers, n_headers, total);
+	http_rq_limit(r);
+	stream_want(r->conn->s);
+}
+
 void http_respond(struct http_req *pub, int status, const struct http_header *headers, size_t n_headers,
 		  const struct http_chunk *body, size_t n_body)
 {
@@ -405,12 +455,24 @@ void http_respond(struct http_req *pub, int status, const struct http_header *he
 		total += body[i].data.n;
 		rq_enqueue(r, &body[i]);
 	}
-	r->state = RQ_FINISHING;
-	if (r->conn->proto == PROTO_H2)
-		h2_respond(r, status, headers, n_headers, (int64_t)total, r->q != NULL);
-	else
-		h1_respond(r, status, headers, n_headers, (int64_t)total);
-	stream_want(r->conn->s);
+	rq_respond(r, status, headers, n_headers, (int64_t)total);
+}
+
+void http_respond_source(struct http_req *pub, int status, const struct http_header *headers, size_t n_headers,
+			 struct http_source *body_take)
+{
+	struct http_rq *r = rq_of(pub);
+	int64_t total = body_take->total;
+
+	if (r->state != RQ_HANDLING) {
+		body_take->release(body_take);
+		return;
+	}
+	rq_start(r, status);
+	r->src = body_take;
+	if (r->no_body)
+		rq_drop_source(r);
+	rq_respond(r, status, headers, n_headers, total);
 }
 
 void http_respond_text(struct http_req *r, int status, const char *content_type, struct sv body)
@@ -464,6 +526,7 @@ void http_stream_end(struct http_req *pub)
 	if (r->state != RQ_STREAMING)
 		return;
 	r->state = RQ_FINISHING;
+	http_rq_limit(r);
 	if (r->conn->proto == PROTO_H2)
 		h2_resume(r);
 	stream_want(r->conn->s);
@@ -476,6 +539,7 @@ void http_stream_abort(struct http_req *pub)
 	if (r->state != RQ_STREAMING)
 		return;
 	r->state = RQ_FINISHING;
+	http_rq_limit(r);
 	r->torn = true;
 	if (r->conn->proto == PROTO_H2)
 		h2_resume(r);

@@ -31,6 +31,8 @@ static const int64_t wait_ns[_HTTP_WAIT_MAX] = {
 	[HTTP_WAIT_IDLE] = 120 * NS_PER_SEC,
 };
 
+#define STALL_NS (60 * NS_PER_SEC) /* http_server_opts.stall_ns when 0 */
+
 /* --- references --- */
 
 static void server_unref(struct http_server *s)
@@ -88,10 +90,43 @@ static void lane_arm(struct lane *ln)
 		if (!list_empty(&ln->waits[w]))
 			first = MIN(first, LIST_ENTRY(ln->waits[w].next, struct http_conn, wait)->deadline_ns);
 	}
+	if (!list_empty(&ln->stalls))
+		first = MIN(first, LIST_ENTRY(ln->stalls.next, struct http_rq, stall)->stall_due_ns);
 	ln->timer_due_ns = first;
 	if (first != INT64_MAX)
 		ln->timer =
 		    ev_timer_start(ln->loop, MAX(first - ev_loop_now_ns(ln->loop), NS_PER_MS), 0, lane_on_timer, ln);
+}
+
+/* A connection's time is over. */
+static void conn_expired(struct http_conn *c, enum http_wait w)
+{
+	/* Told to go and still there: a peer that takes not even that. */
+	if (w != HTTP_WAIT_IDLE || c->goaway) {
+		stream_abort(c->s);
+	} else if (c->proto == PROTO_H2) {
+		h2_idle(c);
+		http_conn_wait(c, HTTP_WAIT_IDLE);
+	} else {
+		stream_close(c->s);
+	}
+}
+
+/* Looks at the responses whose limit is over. One of which the peer took a part gets another: so a limit is one to two
+ * times stall_ns, and sending costs a flag instead of a list's order. */
+static void lane_check_stalls(struct lane *ln, int64_t now)
+{
+	while (!list_empty(&ln->stalls)) {
+		struct http_rq *r = LIST_ENTRY(ln->stalls.next, struct http_rq, stall);
+
+		if (r->stall_due_ns > now)
+			break;
+		list_del(&r->stall);
+		if (r->moved)
+			http_rq_limit(r);
+		else
+			rq_stalled(r);
+	}
 }
 
 static void lane_on_timer(void *p)
@@ -108,15 +143,35 @@ static void lane_on_timer(void *p)
 				break;
 			list_del(&c->wait);
 			c->waiting = HTTP_WAIT_NONE;
-			if (w != HTTP_WAIT_IDLE)
-				stream_abort(c->s);
-			else if (c->proto == PROTO_H2)
-				h2_idle(c);
-			else
-				stream_close(c->s);
+			conn_expired(c, (enum http_wait)w);
 		}
 	}
+	lane_check_stalls(ln, now);
 	lane_arm(ln);
+}
+
+/* Sees to it that the timer runs out at due_ns or before. */
+static void lane_due(struct lane *ln, int64_t due_ns)
+{
+	/* A timer that runs for something earlier will look again; one for something later must go. */
+	if (ln->timer && due_ns < ln->timer_due_ns)
+		ln->timer = ev_timer_stop(ln->timer);
+	if (!ln->timer)
+		lane_arm(ln);
+}
+
+void http_rq_limit(struct http_rq *r)
+{
+	struct lane *ln = r->conn->lane;
+
+	list_del(&r->stall);
+	if (ln->aborting || !r->conn->s || r->state == RQ_DONE)
+		return;
+	r->moved = false;
+	r->stall_sent = stream_sent_bytes(r->conn->s);
+	r->stall_due_ns = ev_loop_now_ns(ln->loop) + ln->srv->o.stall_ns;
+	list_add_tail(&ln->stalls, &r->stall);
+	lane_due(ln, r->stall_due_ns);
 }
 
 void http_conn_wait(struct http_conn *c, enum http_wait w)
@@ -129,11 +184,7 @@ void http_conn_wait(struct http_conn *c, enum http_wait w)
 		return;
 	c->deadline_ns = ev_loop_now_ns(ln->loop) + wait_ns[w];
 	list_add_tail(&ln->waits[w], &c->wait);
-	/* A timer that runs for something earlier will look again; one for something later must go. */
-	if (ln->timer && c->deadline_ns < ln->timer_due_ns)
-		ln->timer = ev_timer_stop(ln->timer);
-	if (!ln->timer)
-		lane_arm(ln);
+	lane_due(ln, c->deadline_ns);
 }
 
 /* --- connections --- */
@@ -529,6 +580,8 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	s->o.bind_address = NULL;
 	if (s->o.max_connections <= 0)
 		s->o.max_connections = INT_MAX;
+	if (s->o.stall_ns <= 0)
+		s->o.stall_ns = STALL_NS;
 	s->tls = tls_ctx_ref(o->tls);
 	s->fd = fd;
 	s->unix_path = is_unix ? xstrdup(o->bind_address + 5) : NULL;
@@ -546,6 +599,7 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 		ln->loop = loops[i];
 		list_init(&ln->conns);
 		list_init(&ln->spare);
+		list_init(&ln->stalls);
 		for (int w = 0; w < _HTTP_WAIT_MAX; w++)
 			list_init(&ln->waits[w]);
 	}

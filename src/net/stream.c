@@ -621,6 +621,11 @@ size_t stream_queued(const struct stream *s)
 	return s->queued + (s->pend.n - s->pend.off);
 }
 
+uint64_t stream_sent_bytes(const struct stream *s)
+{
+	return s->sent;
+}
+
 static void stream_wrote(struct stream *s, size_t n)
 {
 	s->queued += n;

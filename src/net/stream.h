@@ -59,6 +59,7 @@ size_t stream_write(struct stream *s, struct sv bytes); /* copies; returns bytes
 size_t stream_write_chunk(struct stream *s,
 			  const struct http_chunk *chunk); /* takes the chunk; large ones are not copied */
 size_t stream_queued(const struct stream *s);
+uint64_t stream_sent_bytes(const struct stream *s); /* since the beginning: grows while the peer reads */
 void stream_want(struct stream *s);
 void stream_pause(struct stream *s, bool paused);
 /* Sends what is queued, then ends the connection in an orderly way. Bytes that still come are

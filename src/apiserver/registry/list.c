@@ -7,7 +7,7 @@
  *	N                 Exact                  revision N
  *	continue token    -                      the token's revision
  *
- * The answer is chunks around the objects' own JSON: nothing is copied. */
+ * list_body.c answers. */
 #include "apiserver/registry/registry.h"
 #include "base/b64.h"
 #include "codec/json.h"
@@ -195,99 +195,6 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_lis
 }
 
 /* --- answering --- */
-
-static void release_obj(void *o)
-{
-	obj_unref(o);
-}
-
-/* The members each item of a list leaves out, because the list's own kind says them. */
-static size_t type_prefix(const struct resource *r, struct sv json)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	char av[160];
-
-	resource_api_version(r, av, sizeof(av));
-	buf_printf(&b, "{\"apiVersion\":\"%s\",\"kind\":\"%s\",", av, r->kind);
-	if (!sv_starts(json, buf_sv(&b))) {
-		buf_clear(&b);
-		buf_printf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", r->kind, av);
-	}
-	return sv_starts(json, buf_sv(&b)) ? b.n : 0;
-}
-
-static void head_meta(struct buf *b, int64_t rev, struct sv cont, int64_t remaining)
-{
-	buf_printf(b, "\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", rev);
-	if (cont.n)
-		buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
-	if (cont.n && remaining >= 0)
-		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
-	buf_adds(b, "},");
-}
-
-static void answer_built(struct api_req *q, struct buf *b)
-{
-	size_t n = b->n;
-	char *text = buf_detach(b);
-	struct http_chunk c = { .data = sv_make(text, n), .release = free, .owner = text };
-
-	q->sink->bytes(q, 200, "application/json", &c, 1);
-}
-
-void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
-		 int64_t remaining)
-{
-	struct buf b = BUF_INIT;
-	struct http_chunk *chunks;
-	char av[160];
-	size_t k = 0, strip = n ? type_prefix(r, obj_json(objs[0])) : 0;
-
-	if (q->as == AS_TABLE) {
-		table_encode(q, &b, r, objs, n, rev, cont, remaining, true);
-		buf_addc(&b, '\n');
-	} else if (q->as == AS_PARTIAL) {
-		buf_adds(&b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",");
-		head_meta(&b, rev, cont, remaining);
-		buf_adds(&b, "\"items\":[");
-		for (size_t i = 0; i < n; i++) {
-			if (i)
-				buf_addc(&b, ',');
-			partial_encode(&b, obj_root(objs[i]));
-		}
-		buf_adds(&b, "]}\n");
-	}
-	if (b.n) {
-		for (size_t i = 0; i < n; i++)
-			obj_unref(objs[i]);
-		answer_built(q, &b);
-		return;
-	}
-	buf_printf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", r->list_kind,
-		   resource_api_version(r, av, sizeof(av)));
-	head_meta(&b, rev, cont, remaining);
-	buf_adds(&b, "\"items\":[");
-	chunks = arena_alloc(q->arena, (2 * n + 2) * sizeof(*chunks));
-	chunks[k++] = (struct http_chunk){ .data = arena_sv(q->arena, buf_sv(&b)) };
-	buf_release(&b);
-	for (size_t i = 0; i < n; i++) {
-		struct sv json = obj_json(objs[i]);
-		/* ",{" and then the object from behind the prefix on; without one, just "," */
-		size_t cut = strip && json.n > strip && memcmp(json.p, obj_json(objs[0]).p, strip) == 0 ? strip : 0;
-		struct sv sep = SV(",{");
-
-		if (!cut)
-			sep.n = 1;
-		if (!i)
-			sep = sv_sub(sep, 1, sep.n);
-		if (sep.n)
-			chunks[k++] = (struct http_chunk){ .data = sep };
-		chunks[k++] =
-		    (struct http_chunk){ .data = sv_sub(json, cut, json.n), .release = release_obj, .owner = objs[i] };
-	}
-	chunks[k++] = (struct http_chunk){ .data = SV("]}\n") };
-	q->sink->bytes(q, 200, "application/json", chunks, k);
-}
 
 static void answer_expired(struct api_req *q, const struct list_opts *o)
 {

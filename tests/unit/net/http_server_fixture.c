@@ -56,6 +56,36 @@ static char *pattern(struct http_req *r, size_t n, size_t from)
 	return p;
 }
 
+struct making {
+	struct http_source src;
+	struct fixture *f;
+	size_t n, at;
+};
+
+static bool make_more(struct http_source *s, struct http_chunk *ret)
+{
+	struct making *m = (struct making *)s;
+	size_t take = MIN(m->n - m->at, m->at % 3 ? 700 : 20000);
+	char *p;
+
+	if (m->at == m->n)
+		return false;
+	p = pattern(NULL, take, m->at);
+	*ret = (struct http_chunk){ .data = { p, take }, .release = free, .owner = p };
+	m->at += take;
+	pthread_mutex_lock(&m->f->lock);
+	m->f->source_made = m->at;
+	pthread_mutex_unlock(&m->f->lock);
+	return true;
+}
+
+static void make_end(struct http_source *s)
+{
+	struct fixture *f = ((struct making *)s)->f;
+
+	bump(f, &f->sources_released);
+}
+
 struct streaming {
 	struct fixture *f;
 	size_t n, at;
@@ -152,6 +182,15 @@ static void handler(struct http_req *r, void *ctx)
 		const struct http_chunk c[] = { { .data = { p, half } }, { .data = { p + half, n - half } } };
 
 		http_respond(r, 200, plain, 1, c, 2);
+	} else if (sv_is(r->path, "/source")) {
+		struct making *m = ARENA_NEW(r->arena, struct making);
+
+		m->f = f;
+		m->n = query_n(r);
+		m->src = (struct http_source){ .total = sv_ends(r->query, SV("&unknown")) ? -1 : (int64_t)m->n,
+					       .next = make_more,
+					       .release = make_end };
+		http_respond_source(r, 200, plain, 1, &m->src);
 	} else if (sv_is(r->path, "/stream")) {
 		struct streaming *st = ARENA_NEW(r->arena, struct streaming);
 

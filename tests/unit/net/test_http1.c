@@ -246,6 +246,39 @@ static size_t read_pattern(char *text, size_t n)
 	return total;
 }
 
+static void test_made_while_sent(void **state)
+{
+	struct fixture *f = *state;
+	int fd = client_connect(f), released = f->sources_released;
+	size_t n;
+	char *got;
+
+	client_sends(fd, "GET /source?n=3000000 HTTP/1.1\r\nHost: h\r\n\r\n"
+			 "HEAD /source?n=3000000 HTTP/1.1\r\nHost: h\r\n\r\n"
+			 "GET /source?n=0 HTTP/1.1\r\nHost: h\r\n\r\n"
+			 "GET /source?n=3000000&unknown HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	got = client_read(fd, "\r\n\r\n", NULL);
+	assert_has(got, "content-length: 3000000\r\n");
+	free(got);
+	got = xmalloc(3000000);
+	assert_int_equal(recv(fd, got, 3000000, MSG_WAITALL), 3000000);
+	for (size_t i = 0; i < 3000000; i++)
+		assert_true(got[i] == (char)('a' + i % 26));
+	free(got);
+	got = client_read(fd, "\r\n\r\n", NULL); /* no body follows */
+	assert_has(got, "content-length: 3000000\r\n");
+	free(got);
+	got = client_read(fd, "\r\n\r\n", NULL);
+	assert_has(got, "content-length: 0\r\n");
+	free(got);
+	got = client_read(fd, NULL, &n);
+	assert_has(got, "transfer-encoding: chunked\r\n");
+	assert_int_equal(read_pattern(got, n), 3000000);
+	free(got);
+	fixture_wait(f, &f->sources_released, released + 4);
+	close(fd);
+}
+
 static void test_streaming_with_back_pressure(void **state)
 {
 	struct fixture *f = *state;
@@ -446,6 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_get),
 		cmocka_unit_test(test_keep_alive_and_pipelining),
+		cmocka_unit_test(test_made_while_sent),
 		cmocka_unit_test(test_one_byte_at_a_time),
 		cmocka_unit_test(test_head_and_http10),
 		cmocka_unit_test(test_expect_continue),

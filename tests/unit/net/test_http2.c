@@ -269,6 +269,99 @@ static void test_windows_hold_back(void **state)
 	close(fd);
 }
 
+static size_t made(struct fixture *fx)
+{
+	size_t n;
+
+	pthread_mutex_lock(&fx->lock);
+	n = fx->source_made;
+	pthread_mutex_unlock(&fx->lock);
+	return n;
+}
+
+static void test_made_as_the_window_opens(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = h2_connect(fx), released = fx->sources_released;
+	static struct frame f;
+	size_t got = 0;
+
+	send_head(fd, 1, false, "/source?n=3000000", END_STREAM);
+	while (got < 65535) {
+		assert_true(await(fd, &f, DATA, 1));
+		got += f.n;
+	}
+	send_frame(fd, PING, 0, 0, SV("12345678"));
+	assert_true(await(fd, &f, PING, 0));
+	assert_true(made(fx) < 65535 + 2 * 20000 + 16384); /* what was sent, and the pieces at hand */
+	send_window(fd, 1, 100000000);
+	send_window(fd, 0, 100000000);
+	do {
+		assert_true(await(fd, &f, DATA, 1));
+		for (size_t i = 0; i < f.n; i++)
+			assert_true(f.payload[i] == 'a' + (got + i) % 26);
+		got += f.n;
+	} while (!(f.flags & END_STREAM));
+	assert_int_equal(got, 3000000);
+	assert_true(f.n > 0); /* the end came with the last bytes */
+	fixture_wait(fx, &fx->sources_released, released + 1);
+
+	send_head(fd, 3, false, "/source?n=100000&unknown", END_STREAM);
+	send_window(fd, 3, 100000000);
+	for (got = 0, f.flags = 0; !(f.flags & END_STREAM); got += f.n)
+		assert_true(await(fd, &f, DATA, 3));
+	assert_int_equal(got, 100000);
+	fixture_wait(fx, &fx->sources_released, released + 2);
+	/* One that is given up in the middle is released as well. */
+	send_head(fd, 5, false, "/source?n=100000000", END_STREAM);
+	assert_true(await(fd, &f, DATA, 5));
+	send_frame(fd, RST_STREAM, 0, 5, sv_make("\0\0\0\x08", 4));
+	fixture_wait(fx, &fx->sources_released, released + 3);
+	close(fd);
+}
+
+static void test_a_peer_that_does_not_read(void **state)
+{
+	struct http_server_opts o = { .max_body = MAX_BODY, .stall_ns = 20 * NS_PER_MS };
+	struct fixture fx;
+	static struct frame f;
+	size_t got = 0;
+	int fd;
+
+	(void)state;
+	fixture_start(&fx, &o);
+	/* Windows shut: a streamed response rests, a complete one is given up, the connection goes on. */
+	fd = h2_connect(&fx);
+	send_window(fd, 0, 100000000);
+	send_head(fd, 1, false, "/stream?n=1000000", END_STREAM);
+	while (got < 65535) {
+		assert_true(await(fd, &f, DATA, 1));
+		got += f.n;
+	}
+	send_head(fd, 3, false, "/source?n=1000000", END_STREAM);
+	assert_true(await(fd, &f, RST_STREAM, 3));
+	assert_int_equal(u32_at(&f, 0), 8); /* CANCEL */
+	fixture_wait(&fx, &fx.sources_released, 1);
+	send_window(fd, 1, 100000000);
+	for (; !(f.type == DATA && (f.flags & END_STREAM)); got += f.n)
+		assert_true(await(fd, &f, DATA, 1));
+	assert_int_equal(got, 1000000);
+	close(fd);
+	/* Nothing is taken from the socket: the connection is cut. */
+	fd = h2_connect(&fx);
+	send_window(fd, 0, 1000000000);
+	send_frame(fd, SETTINGS, 0, 0, sv_make("\0\x04\x3f\xff\xff\xff", 6));
+	send_head(fd, 1, false, "/source?n=1000000000", END_STREAM);
+	fixture_wait(&fx, &fx.sources_released, 2);
+	close(fd);
+	/* And over HTTP/1. */
+	fd = client_connect(&fx);
+	client_sends(fd, "GET /source?n=1000000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+	fixture_wait(&fx, &fx.sources_released, 3);
+	close(fd);
+	fixture_stop(&fx, 0);
+}
+
 static void test_torn(void **state)
 {
 	int fd = h2_connect(*state);
@@ -503,6 +596,8 @@ int main(void)
 		cmocka_unit_test(test_bad_paths),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_windows_hold_back),
+		cmocka_unit_test(test_made_as_the_window_opens),
+		cmocka_unit_test(test_a_peer_that_does_not_read),
 		cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_cancel_tells_the_handler),
 		cmocka_unit_test(test_rapid_reset),
