@@ -1,6 +1,7 @@
 #include "kubelet/image.h"
 
 #include "base/buf.h"
+#include "base/lazylib.h"
 #include "ev/ev.h"
 #include "kubelet/fsutil.h"
 
@@ -25,6 +26,51 @@ static void hex_sha256(struct sv s, char out[65])
 		snprintf(out + 2 * i, 3, "%02x", d[i]);
 }
 
+/* Only images of our own need it: loaded by the first tar_begin() (base/lazylib.h). */
+static typeof(archive_entry_free) *sym_archive_entry_free;
+static typeof(archive_entry_new) *sym_archive_entry_new;
+static typeof(archive_entry_set_filetype) *sym_archive_entry_set_filetype;
+static typeof(archive_entry_set_gid) *sym_archive_entry_set_gid;
+static typeof(archive_entry_set_mtime) *sym_archive_entry_set_mtime;
+static typeof(archive_entry_set_pathname) *sym_archive_entry_set_pathname;
+static typeof(archive_entry_set_perm) *sym_archive_entry_set_perm;
+static typeof(archive_entry_set_size) *sym_archive_entry_set_size;
+static typeof(archive_entry_set_symlink) *sym_archive_entry_set_symlink;
+static typeof(archive_entry_set_uid) *sym_archive_entry_set_uid;
+static typeof(archive_error_string) *sym_archive_error_string;
+static typeof(archive_write_close) *sym_archive_write_close;
+static typeof(archive_write_data) *sym_archive_write_data;
+static typeof(archive_write_free) *sym_archive_write_free;
+static typeof(archive_write_header) *sym_archive_write_header;
+static typeof(archive_write_new) *sym_archive_write_new;
+static typeof(archive_write_open) *sym_archive_write_open;
+static typeof(archive_write_set_bytes_in_last_block) *sym_archive_write_set_bytes_in_last_block;
+static typeof(archive_write_set_format_ustar) *sym_archive_write_set_format_ustar;
+
+static const struct lazylib_sym archive_syms[] = {
+	{ "archive_entry_free", &sym_archive_entry_free },
+	{ "archive_entry_new", &sym_archive_entry_new },
+	{ "archive_entry_set_filetype", &sym_archive_entry_set_filetype },
+	{ "archive_entry_set_gid", &sym_archive_entry_set_gid },
+	{ "archive_entry_set_mtime", &sym_archive_entry_set_mtime },
+	{ "archive_entry_set_pathname", &sym_archive_entry_set_pathname },
+	{ "archive_entry_set_perm", &sym_archive_entry_set_perm },
+	{ "archive_entry_set_size", &sym_archive_entry_set_size },
+	{ "archive_entry_set_symlink", &sym_archive_entry_set_symlink },
+	{ "archive_entry_set_uid", &sym_archive_entry_set_uid },
+	{ "archive_error_string", &sym_archive_error_string },
+	{ "archive_write_close", &sym_archive_write_close },
+	{ "archive_write_data", &sym_archive_write_data },
+	{ "archive_write_free", &sym_archive_write_free },
+	{ "archive_write_header", &sym_archive_write_header },
+	{ "archive_write_new", &sym_archive_write_new },
+	{ "archive_write_open", &sym_archive_write_open },
+	{ "archive_write_set_bytes_in_last_block", &sym_archive_write_set_bytes_in_last_block },
+	{ "archive_write_set_format_ustar", &sym_archive_write_set_format_ustar },
+};
+
+static struct lazylib archive_lib = LAZYLIB("libarchive.so.13", archive_syms);
+
 static la_ssize_t to_buf(struct archive *ar, void *ctx, const void *p, size_t n)
 {
 	(void)ar;
@@ -38,46 +84,49 @@ struct tar {
 	bool bad;
 };
 
-static void tar_begin(struct tar *t, struct buf *out)
+static int tar_begin(struct tar *t, struct buf *out, struct err *err)
 {
-	*t = (struct tar){ .ar = archive_write_new() };
-	archive_write_set_format_ustar(t->ar);
-	archive_write_set_bytes_in_last_block(t->ar, 1);
-	t->bad = archive_write_open(t->ar, out, NULL, to_buf, NULL) != ARCHIVE_OK;
+	if (lazylib_need(&archive_lib, err) < 0)
+		return -1;
+	*t = (struct tar){ .ar = sym_archive_write_new() };
+	sym_archive_write_set_format_ustar(t->ar);
+	sym_archive_write_set_bytes_in_last_block(t->ar, 1);
+	t->bad = sym_archive_write_open(t->ar, out, NULL, to_buf, NULL) != ARCHIVE_OK;
+	return 0;
 }
 
 static void tar_add(struct tar *t, const struct image_file *f)
 {
-	struct archive_entry *e = archive_entry_new();
+	struct archive_entry *e = sym_archive_entry_new();
 
-	archive_entry_set_pathname(e, f->path);
-	archive_entry_set_perm(e, f->mode ? f->mode : f->dir ? 0755 : 0644);
-	archive_entry_set_mtime(e, 0, 0);
-	archive_entry_set_uid(e, 0);
-	archive_entry_set_gid(e, 0);
+	sym_archive_entry_set_pathname(e, f->path);
+	sym_archive_entry_set_perm(e, f->mode ? f->mode : f->dir ? 0755 : 0644);
+	sym_archive_entry_set_mtime(e, 0, 0);
+	sym_archive_entry_set_uid(e, 0);
+	sym_archive_entry_set_gid(e, 0);
 	if (f->link) {
-		archive_entry_set_filetype(e, AE_IFLNK);
-		archive_entry_set_symlink(e, f->link);
+		sym_archive_entry_set_filetype(e, AE_IFLNK);
+		sym_archive_entry_set_symlink(e, f->link);
 	} else if (f->dir) {
-		archive_entry_set_filetype(e, AE_IFDIR);
+		sym_archive_entry_set_filetype(e, AE_IFDIR);
 	} else {
-		archive_entry_set_filetype(e, AE_IFREG);
-		archive_entry_set_size(e, (la_int64_t)f->content.n);
+		sym_archive_entry_set_filetype(e, AE_IFREG);
+		sym_archive_entry_set_size(e, (la_int64_t)f->content.n);
 	}
-	t->bad |= archive_write_header(t->ar, e) != ARCHIVE_OK;
+	t->bad |= sym_archive_write_header(t->ar, e) != ARCHIVE_OK;
 	if (!f->link && !f->dir && f->content.n && !t->bad)
-		t->bad |= archive_write_data(t->ar, f->content.p, f->content.n) != (la_ssize_t)f->content.n;
-	archive_entry_free(e);
+		t->bad |= sym_archive_write_data(t->ar, f->content.p, f->content.n) != (la_ssize_t)f->content.n;
+	sym_archive_entry_free(e);
 }
 
 static int tar_end(struct tar *t, struct err *err)
 {
-	const char *why = archive_error_string(t->ar);
+	const char *why = sym_archive_error_string(t->ar);
 	int rc = 0;
 
-	if (archive_write_close(t->ar) != ARCHIVE_OK || t->bad)
+	if (sym_archive_write_close(t->ar) != ARCHIVE_OK || t->bad)
 		rc = err_set(err, ERR_INTERNAL, "writing an image archive: %s", why ? why : "unknown failure");
-	archive_write_free(t->ar);
+	sym_archive_write_free(t->ar);
 	return rc;
 }
 
@@ -149,7 +198,8 @@ static int image_build(struct arena *a, const struct image_spec *s, struct sv *r
 	char layer_hex[65], config_hex[65], config_name[80], layer_name[80];
 	struct tar t;
 
-	tar_begin(&t, &layer);
+	if (tar_begin(&t, &layer, err) < 0)
+		return -1;
 	for (size_t i = 0; i < s->n_files; i++)
 		tar_add(&t, &s->files[i]);
 	if (tar_end(&t, err) < 0)
@@ -163,7 +213,8 @@ static int image_build(struct arena *a, const struct image_spec *s, struct sv *r
 	json_string(&manifest, s->name);
 	buf_printf(&manifest, "],\"Layers\":[\"%s\"]}]", layer_name);
 
-	tar_begin(&t, &out);
+	if (tar_begin(&t, &out, err) < 0)
+		return -1;
 	tar_add(&t, &(struct image_file){ .path = config_name, .content = buf_sv(&config) });
 	tar_add(&t, &(struct image_file){ .path = layer_name, .content = buf_sv(&layer) });
 	tar_add(&t, &(struct image_file){ .path = "manifest.json", .content = buf_sv(&manifest) });

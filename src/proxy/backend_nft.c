@@ -5,6 +5,7 @@
  * elements) is compared with what it was at the last look. Looks are taken only while nothing foreign has
  * happened since our last commit; when there was none in time, the table counts as damaged: putting it back as
  * it was costs one transaction and harms nobody. */
+#include "base/lazylib.h"
 #include "proxy/nfnl.h"
 #include "proxy/proxy.h"
 #include "proxy/sysctl.h"
@@ -12,6 +13,29 @@
 #include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+/* Loaded by the first backend or cleanup (base/lazylib.h). */
+static typeof(nft_ctx_buffer_error) *sym_nft_ctx_buffer_error;
+static typeof(nft_ctx_buffer_output) *sym_nft_ctx_buffer_output;
+static typeof(nft_ctx_free) *sym_nft_ctx_free;
+static typeof(nft_ctx_get_error_buffer) *sym_nft_ctx_get_error_buffer;
+static typeof(nft_ctx_get_output_buffer) *sym_nft_ctx_get_output_buffer;
+static typeof(nft_ctx_new) *sym_nft_ctx_new;
+static typeof(nft_ctx_output_set_flags) *sym_nft_ctx_output_set_flags;
+static typeof(nft_run_cmd_from_buffer) *sym_nft_run_cmd_from_buffer;
+
+static const struct lazylib_sym nft_syms[] = {
+	{ "nft_ctx_buffer_error", &sym_nft_ctx_buffer_error },
+	{ "nft_ctx_buffer_output", &sym_nft_ctx_buffer_output },
+	{ "nft_ctx_free", &sym_nft_ctx_free },
+	{ "nft_ctx_get_error_buffer", &sym_nft_ctx_get_error_buffer },
+	{ "nft_ctx_get_output_buffer", &sym_nft_ctx_get_output_buffer },
+	{ "nft_ctx_new", &sym_nft_ctx_new },
+	{ "nft_ctx_output_set_flags", &sym_nft_ctx_output_set_flags },
+	{ "nft_run_cmd_from_buffer", &sym_nft_run_cmd_from_buffer },
+};
+
+static struct lazylib nft_lib = LAZYLIB("libnftables.so.1", nft_syms);
 
 struct nft_backend {
 	struct proxy_backend b;
@@ -30,17 +54,20 @@ static struct nft_backend *self(struct proxy_backend *b)
 	return CONTAINER_OF(b, struct nft_backend, b);
 }
 
-static struct nft_ctx *make_ctx(void)
+static struct nft_ctx *make_ctx(struct err *err)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	struct nft_ctx *nft;
 
-	if (!nft)
+	if (lazylib_need(&nft_lib, err) < 0)
 		return NULL;
-	if (nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0) {
-		nft_ctx_free(nft);
+	nft = sym_nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!nft || sym_nft_ctx_buffer_error(nft) != 0 || sym_nft_ctx_buffer_output(nft) != 0) {
+		if (nft)
+			sym_nft_ctx_free(nft);
+		(void)err_set(err, ERR_INTERNAL, "libnftables does not start");
 		return NULL;
 	}
-	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_TERSE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL);
+	sym_nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_TERSE | NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL);
 	return nft;
 }
 
@@ -48,9 +75,9 @@ static int run(struct nft_ctx *nft, const char *commands, struct err *err)
 {
 	const char *why;
 
-	if (nft_run_cmd_from_buffer(nft, commands) == 0)
+	if (sym_nft_run_cmd_from_buffer(nft, commands) == 0)
 		return 0;
-	why = nft_ctx_get_error_buffer(nft);
+	why = sym_nft_ctx_get_error_buffer(nft);
 	return err_set(err, ERR_INTERNAL, "nft: %.*s", (int)strcspn(why, "\n"), why);
 }
 
@@ -85,7 +112,7 @@ static uint64_t table_shape(struct nft_backend *n)
 
 	if (run(n->nft, cmd, NULL) < 0)
 		return 0;
-	return sv_hash(sv_from(nft_ctx_get_output_buffer(n->nft)));
+	return sv_hash(sv_from(sym_nft_ctx_get_output_buffer(n->nft)));
 }
 
 static bool nft_intact(struct proxy_backend *b)
@@ -125,7 +152,7 @@ static void nft_free(struct proxy_backend *b)
 	struct nft_backend *n = self(b);
 
 	if (n->nft)
-		nft_ctx_free(n->nft);
+		sym_nft_ctx_free(n->nft);
 	if (n->fd >= 0)
 		close(n->fd);
 	sysctls_release(&n->sysctls);
@@ -156,9 +183,8 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 		nft_free(&n->b);
 		return NULL;
 	}
-	n->nft = make_ctx();
+	n->nft = make_ctx(err);
 	if (!n->nft) {
-		(void)err_set(err, ERR_INTERNAL, "libnftables does not start");
 		nft_free(&n->b);
 		return NULL;
 	}
@@ -169,7 +195,7 @@ int proxy_cleanup(const char *table, const char *settings, const char *heirs, st
 {
 	_cleanup_free_ char *look = xasprintf("list table inet %s", table);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct nft_ctx *nft = make_ctx();
+	struct nft_ctx *nft = make_ctx(err);
 	int rc = 0;
 
 	if (settings) {
@@ -182,11 +208,11 @@ int proxy_cleanup(const char *table, const char *settings, const char *heirs, st
 		sysctls_release(&s);
 	}
 	if (!nft)
-		return err_set(err, ERR_INTERNAL, "libnftables does not start");
+		return -1;
 	if (run(nft, look, NULL) == 0) {
 		render_remove(&b, table);
 		rc = run(nft, buf_cstr(&b), err) < 0 ? -1 : 1;
 	}
-	nft_ctx_free(nft);
+	sym_nft_ctx_free(nft);
 	return rc;
 }
