@@ -59,6 +59,7 @@ struct recorder {
 	unsigned refs;
 	/* Used by the drain task only. */
 	struct strmap buckets, groups, seen;
+	uint64_t named_ns; /* of the last name given: names differ, and sort as the events happened */
 };
 
 static void group_free(void *p)
@@ -215,9 +216,10 @@ static void write_event(struct recorder *r, struct pending *p)
 			if (rc == 0)
 				s->count++;
 		} else {
-			const char *ev_name = arena_printf(a, "%.*s.%" PRIx64, SV_ARG(sv_sub(name, 0, 220)),
-							   (uint64_t)p->at_ns + (uint64_t)i);
+			const char *ev_name;
 
+			r->named_ns = MAX(r->named_ns + 1, (uint64_t)p->at_ns);
+			ev_name = arena_printf(a, "%.*s.%" PRIx64, SV_ARG(sv_sub(name, 0, 220)), r->named_ns);
 			rc = client_create(r->client, RES(core_events), p->ns, build_event(r, p, ev_name), NULL, NULL,
 					   &err);
 			if (rc == 0) {

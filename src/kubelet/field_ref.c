@@ -99,7 +99,10 @@ int resource_ref_text(struct arena *a, const struct val *pod, const struct val *
 		if (val_type(q) == VAL_INT)
 			value = q->i;
 		else if (!quantity_value(val_str(q), &value))
-			value = limits && sv_is(res, "memory") ? n->memory_bytes : 0;
+			value = !limits				  ? 0
+				: sv_is(res, "memory")		  ? n->memory_bytes
+				: sv_is(res, "ephemeral-storage") ? n->storage_bytes
+								  : 0;
 		if (divisor && !quantity_value(val_str(divisor), &d))
 			d = val_int_or(divisor, 1);
 		if (d <= 0)

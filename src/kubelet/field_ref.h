@@ -7,8 +7,8 @@
 
 struct field_ref_node { /* what of the node may be asked for */
 	const char *node_name, *host_ip;
-	struct sv pod_ip, pod_ips;	 /* the latter comma separated */
-	int64_t cpu_milli, memory_bytes; /* allocatable: the limit of a container without one */
+	struct sv pod_ip, pod_ips;			/* the latter comma separated */
+	int64_t cpu_milli, memory_bytes, storage_bytes; /* allocatable: the limit of a container without one */
 };
 /* "metadata.labels['x']", "status.podIP", "spec.nodeName", or a whole map for volumes ("metadata.labels"). */
 int field_ref_text(struct arena *a, const struct val *pod, const struct field_ref_node *n, struct sv path,

@@ -183,6 +183,27 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	return st;
 }
 
+/* Conditions that are not what they were, as events that `kubectl describe node` shows. */
+static void tell_changes(struct node_status *n, const struct val *was, const struct val *now)
+{
+	static const struct {
+		const char *type, *yes, *no;
+	} words[] = { { "MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory" },
+		      { "DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure" },
+		      { "PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID" },
+		      { "Ready", "NodeReady", "NodeNotReady" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		const struct val *old = condition_find(val_member(was, F_conditions), words[i].type);
+		const struct val *neu = condition_find(val_member(now, F_conditions), words[i].type);
+		const char *word = val_is(val_member(neu, F_status), "True") ? words[i].yes : words[i].no;
+
+		if (!sv_eq(val_get_str(old, F_status), val_get_str(neu, F_status)))
+			recorder_event(n->k->recorder, RES(core_nodes), obj_root(n->node), "Normal", word,
+				       "Node %s status is now: %s", n->k->node_name, word);
+	}
+}
+
 /* --- registration --- */
 
 static struct val *labels(struct kubelet *k, struct arena *a, const struct val *status)
@@ -255,6 +276,7 @@ static void keep(struct obj **slot, struct obj *o_take)
 	*slot = o_take;
 }
 
+/* 1: it is new, 0: it was there. */
 static int register_node(struct node_status *n, struct arena *a, const struct val *status, struct err *err)
 {
 	struct kubelet *k = n->k;
@@ -291,7 +313,7 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 	if (client_create(k->client, RES(core_nodes), SV(""), doc, NULL, &o, err) < 0)
 		return -1;
 	keep(&n->node, o);
-	return 0;
+	return 1;
 }
 
 /* --- status --- */
@@ -331,9 +353,15 @@ static int report(struct node_status *n, struct err *err)
 	struct err e = ERR_INIT;
 
 	if (!n->registered) {
-		if (register_node(n, &a, st, err) < 0)
+		int fresh = register_node(n, &a, st, err);
+
+		if (fresh < 0)
 			return err_wrap(err, "registering node '%s'", k->node_name);
 		n->registered = true;
+		recorder_event(k->recorder, RES(core_nodes), obj_root(n->node), "Normal", "Starting",
+			       "Starting kubelet.");
+		if (fresh)
+			tell_changes(n, NULL, st);
 		log_info(SYS, "node registered", "node", "%s, address %s", k->node_name,
 			 k->node_ip ? k->node_ip : "unknown");
 		st = compute(n, &a, val_member(obj_root(n->node), F_status), &n->ready);
@@ -350,6 +378,7 @@ static int report(struct node_status *n, struct err *err)
 		err_wrap(&e, "writing the status of node '%s'", k->node_name);
 		return err_move(err, &e);
 	}
+	tell_changes(n, val_member(obj_root(n->node), F_status), st);
 	keep(&n->node, o);
 	n->reported_ns = now;
 	return 0;

@@ -3,6 +3,7 @@
 #include "kubelet/env_vars.h"
 #include "kubelet/kubelet-internal.h"
 
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 int pod_get_config(struct kubelet *k, struct arena *a, struct sv ns, bool secret, struct sv name,
@@ -16,9 +17,11 @@ int pod_get_config(struct kubelet *k, struct arena *a, struct sv ns, bool secret
 	return 0;
 }
 
-void pod_field_node(struct kpod *p, struct arena *a, struct field_ref_node *ret)
+void pod_field_node(struct kpod *p, struct arena *a, const struct val *pod, struct field_ref_node *ret)
 {
-	struct sv ips = sv_from(p->ips ? p->ips : ""), rest = ips, first = SV("");
+	const char *own = pod_host_network(pod) ? p->k->node_ip : p->ips; /* on the node's network: the node's */
+	struct sv ips = sv_from(own ? own : ""), rest = ips, first = SV("");
+	struct statvfs fs;
 	char *list = arena_cstr(a, ips);
 
 	sv_split(&rest, ' ', &first);
@@ -33,6 +36,8 @@ void pod_field_node(struct kpod *p, struct arena *a, struct field_ref_node *ret)
 		.cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000,
 		.memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
 	};
+	if (p->k->files && statvfs(p->k->root_dir, &fs) == 0)
+		ret->storage_bytes = (int64_t)(fs.f_blocks * fs.f_frsize) / 10 * 9; /* as machine_status() says */
 }
 
 struct source {
@@ -53,7 +58,7 @@ static int field(void *ctx, struct arena *a, const struct val *from, struct sv *
 	const struct val *ref = val_member(from, F_fieldRef);
 	struct field_ref_node n;
 
-	pod_field_node(s->p, a, &n);
+	pod_field_node(s->p, a, s->pod, &n);
 	if (ref)
 		return field_ref_text(a, s->pod, &n, val_get_str(ref, F_fieldPath), ret, err);
 	ref = val_member(from, F_resourceFieldRef);

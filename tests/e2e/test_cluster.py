@@ -514,7 +514,11 @@ spec:
   hostNetwork: true
   hostPID: true
   containers:
-  - {name: c, image: "docker.io/caravel/demo:1", command: ["sleep", "1000"], securityContext: {privileged: true}}
+  - name: c
+    image: docker.io/caravel/demo:1
+    command: ["sleep", "1000"]
+    securityContext: {privileged: true}
+    env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
 ---
 apiVersion: v1
 kind: Pod
@@ -533,6 +537,8 @@ spec:
         wait_for("it to run", lambda n=name: c.get("pod", n, *NS)["status"]["phase"] == "Running")
     with open("/proc/sys/kernel/hostname", encoding="utf-8") as f:
         equal(c.kubectl("exec", *NS, "host", "--", "hostname"), f.read())
+    equal(c.kubectl("exec", *NS, "host", "--", "sh", "-c", "echo $IP").strip(), c.get("pod", "host", *NS)["status"]["hostIP"])
+    contains(c.kubectl("describe", "node", "node-1"), "Starting kubelet.", "Node node-1 status is now: NodeReady")
     contains(c.kubectl("exec", *NS, "user", "--", "sh", "-c", "id; ls -ln /v"), "uid=1000 gid=1001", "1000     2222")
     c.kubectl("delete", "pod", "host", "user", *NS)
 

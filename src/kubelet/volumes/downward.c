@@ -6,7 +6,7 @@ int downward_files(struct volume *v, struct file_list *l, const struct val *item
 {
 	struct field_ref_node n;
 
-	pod_field_node(v->p, v->a, &n);
+	pod_field_node(v->p, v->a, v->pod, &n);
 	VAL_EACH(items, it) {
 		const struct val *field = val_member(it, F_fieldRef), *res = val_member(it, F_resourceFieldRef);
 		struct sv text = SV("");

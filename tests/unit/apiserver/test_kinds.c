@@ -39,6 +39,23 @@ static void test_pod_defaults(void **state)
 		   "/var/run/secrets/kubernetes.io/serviceaccount");
 }
 
+static void test_gated_pod(void **state)
+{
+	struct rig *r = *state;
+	const struct val *c;
+
+	make_default_sa(r);
+	c = val_at(
+	    val_get(expect(r, 201, "POST", NS "/pods",
+			   "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"schedulingGates\":[{\"name\":\"x.io/g\"}],"
+			   "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}"),
+		    F_status, F_conditions),
+	    0);
+	assert_val(val_get(c, F_type), "PodScheduled");
+	assert_val(val_get(c, F_status), "False");
+	assert_val(val_get(c, F_reason), "SchedulingGated");
+}
+
 static void test_binding(void **state)
 {
 	static const char body[] = "{\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}";
@@ -483,14 +500,23 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_pod_defaults),	      T(test_binding),
-		T(test_service_addresses),    T(test_service_changes_type),
-		T(test_secret_string_data),   T(test_rbac),
-		T(test_access_review),	      T(test_priority),
-		T(test_events_expire),	      T(test_kubernetes_service_comes_back),
-		T(test_protobuf_body),	      T(test_events_two_views),
-		T(test_statefulset_defaults), T(test_claims_can_go),
-		T(test_eviction_answer),      T(test_scale_is_told_apart),
+		T(test_pod_defaults),
+		T(test_binding),
+		T(test_gated_pod),
+		T(test_service_addresses),
+		T(test_service_changes_type),
+		T(test_secret_string_data),
+		T(test_rbac),
+		T(test_access_review),
+		T(test_priority),
+		T(test_events_expire),
+		T(test_kubernetes_service_comes_back),
+		T(test_protobuf_body),
+		T(test_events_two_views),
+		T(test_statefulset_defaults),
+		T(test_claims_can_go),
+		T(test_eviction_answer),
+		T(test_scale_is_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

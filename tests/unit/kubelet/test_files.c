@@ -238,9 +238,12 @@ static void test_field_refs(void **state)
 	struct val *pod = doc(
 	    &A, "{'metadata':{'name':'p','labels':{'b':'2','a':'1\\n'}},'spec':{'containers':[{'name':'c','resources':"
 		"{'limits':{'cpu':'1500m','memory':'64Mi'}}},{'name':'d'}]}}");
-	struct field_ref_node n = {
-		.node_name = "n", .host_ip = "h", .pod_ip = SV("ip"), .cpu_milli = 4000, .memory_bytes = 1 << 30
-	};
+	struct field_ref_node n = { .node_name = "n",
+				    .host_ip = "h",
+				    .pod_ip = SV("ip"),
+				    .cpu_milli = 4000,
+				    .memory_bytes = 1 << 30,
+				    .storage_bytes = 9000 };
 	const struct val *c = val_at(val_get(pod, F_spec, F_containers), 0),
 			 *d = val_at(val_get(pod, F_spec, F_containers), 1);
 	struct err err = ERR_INIT;
@@ -263,6 +266,10 @@ static void test_field_refs(void **state)
 	assert_sv(t, "64");
 	OK(resource_ref_text(&A, pod, d, &n, doc(&A, "{'resource':'limits.cpu'}"), &t, &e_));
 	assert_sv(t, "4"); /* no limit: the node's */
+	OK(resource_ref_text(&A, pod, d, &n, doc(&A, "{'resource':'limits.ephemeral-storage'}"), &t, &e_));
+	assert_sv(t, "9000");
+	OK(resource_ref_text(&A, pod, d, &n, doc(&A, "{'resource':'requests.ephemeral-storage'}"), &t, &e_));
+	assert_sv(t, "0");
 }
 
 /* --- volumes --- */
