@@ -79,10 +79,37 @@ static void machine_info(struct kubelet *k, struct arena *a, struct val *node_st
 	machine_status(a, k->max_pods, k->root_dir, node_status);
 }
 
+/* Beside the containers' directories, so that it is removed with the pod's. */
+static char *note_path(struct kubelet *k, struct arena *a, struct sv uid, const char *container)
+{
+	return arena_printf(a, "%s/stopping.%s", pod_dir(k, a, uid), container);
+}
+
+static int note_put(struct kubelet *k, struct sv uid, const char *container, struct sv text, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	if (!harmless(uid) || !harmless(sv_from(container)))
+		return 0;
+	return fs_write(note_path(k, &a, uid, container), text, 0600, err);
+}
+
+static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, const char *container)
+{
+	struct sv text;
+
+	if (!harmless(uid) || !harmless(sv_from(container)) ||
+	    file_read(a, note_path(k, a, uid, container), 4096, &text, NULL) < 0)
+		return SV_NULL;
+	return text;
+}
+
 const struct kubelet_host kubelet_host_real = {
 	.make_pod_dirs = make_pod_dirs,
 	.setup_volumes = volumes_setup,
 	.teardown_pod = teardown_pod,
 	.pod_cgroup = pod_cgroup,
 	.machine_info = machine_info,
+	.note_put = note_put,
+	.note_get = note_get,
 };

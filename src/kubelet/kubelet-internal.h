@@ -29,6 +29,9 @@ enum probe_result { PROBE_UNKNOWN, PROBE_SUCCESS, PROBE_FAILURE };
 enum pull_state { PULL_NONE, PULL_RUNNING, PULL_DONE, PULL_FAILED };
 enum hook_state { HOOK_NONE, HOOK_RUNNING, HOOK_DONE, HOOK_FAILED };
 
+/* What comes next for a container that is being stopped, as noted for an agent after us. */
+enum stop_stage { STOP_HOOK, STOP_TERM, STOP_END };
+
 struct prober;
 
 /* What is remembered of a container of a pod beside what the runtime tells. */
@@ -42,6 +45,7 @@ struct kcont {
 	int64_t kill_at_ns;
 	bool stop_wanted, term_sent, killed;
 	bool stop_call; /* a stop task is under way */
+	enum stop_stage noted;
 	/* Why it is not running: survives instances. NULL: no reason. */
 	char *wait_reason, *wait_message;
 	/* CrashLoopBackOff (backoff.h). */

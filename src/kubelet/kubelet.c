@@ -258,6 +258,7 @@ void kcont_reset(struct kpod *p, struct kcont *c, struct sv id)
 	free(TAKE(c->hook_message));
 	c->kill_at_ns = NEVER_NS;
 	c->stop_wanted = c->term_sent = c->killed = c->stop_call = false;
+	c->noted = STOP_HOOK;
 	pthread_mutex_unlock(&p->lock);
 	if (id.n)
 		kubelet_know_container(p->k, id, sv_from(p->uid));

@@ -47,6 +47,10 @@ struct kubelet_host {
 	int (*teardown_pod)(struct kubelet *k, struct sv uid, struct err *err);
 	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
 	void (*machine_info)(struct kubelet *k, struct arena *a, struct val *node_status); /* capacity, nodeInfo */
+	/* A short text about a container of a pod that outlives the agent, and goes with the pod. Both may be NULL:
+	 * then nothing is remembered. get: SV_NULL when there is none. */
+	int (*note_put)(struct kubelet *k, struct sv uid, const char *container, struct sv text, struct err *err);
+	struct sv (*note_get)(struct kubelet *k, struct arena *a, struct sv uid, const char *container);
 };
 
 /* "key=value:NoSchedule" or "key:NoExecute", as --node-taint and `kubectl taint` take them. */

@@ -8,7 +8,12 @@
  *
  *	preStop hook (a task) ──▶ TERM (a task) ──▶ [ends] or grace over ──▶ KILL (a task)
  *
- * The grace period covers the hook and what follows TERM; after a hook that used it up two seconds are left. */
+ * The grace period covers the hook and what follows TERM; after a hook that used it up two seconds are left.
+ *
+ * Of a pod that is being deleted is noted, a line a container, when its grace period ends and what comes next.
+ * An agent that starts in the middle goes on from there: the period is not granted anew, and a hook that has
+ * ended is not run again. One that was interrupted is, if there is time: the runtime ended it with our call.
+ * TERM comes twice when the agent died while it sent it, which is better than never. */
 
 struct stop_call {
 	struct kpod *p;
@@ -63,11 +68,75 @@ static void stop_call(struct kpod *p, struct kcont *c, int64_t timeout_s)
 	env_post(p->k->env, stop_task, s);
 }
 
+/* --- what outlives the agent --- */
+
+static const char *const stop_stages[] = { [STOP_HOOK] = "hook", [STOP_TERM] = "term", [STOP_END] = "end" };
+
+static void stop_note(struct kpod *p, const struct val *pod, struct kcont *c, enum stop_stage stage)
+{
+	int64_t left_ns = c->kill_at_ns - env_mono_ns(p->k->env);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	c->noted = stage;
+	if (!p->k->host->note_put || !val_get(pod, F_metadata, F_deletionTimestamp))
+		return;
+	buf_printf(&b, "%s %" PRId64 " %s\n", c->id, env_now_ns(p->k->env) + left_ns, stop_stages[stage]);
+	if (p->k->host->note_put(p->k, sv_from(p->uid), c->name, buf_sv(&b), &err) < 0)
+		log_warn(SYS, "stopping is not noted", "why", "%s/%s %s: %s", p->ns, p->name, c->name, err_msg(&err));
+}
+
+/* Was this begun by an agent before us? Then its deadline holds. */
+static bool stop_resume(struct kpod *p, const struct val *pod, struct kcont *c, int64_t grace_s)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text, id, deadline;
+	int64_t deadline_ns;
+
+	if (!p->k->host->note_get || !val_get(pod, F_metadata, F_deletionTimestamp))
+		return false;
+	text = sv_trim(p->k->host->note_get(p->k, &a, sv_from(p->uid), c->name));
+	if (!sv_split(&text, ' ', &id) || !sv_is(id, c->id) || !sv_split(&text, ' ', &deadline) ||
+	    !sv_to_i64(deadline, &deadline_ns))
+		return false;
+	/* The clock may have been set meanwhile: never more than the whole period. */
+	deadline_ns -= env_now_ns(p->k->env);
+	c->kill_at_ns = env_mono_ns(p->k->env) + MIN(MAX(deadline_ns, 0), grace_s * NS_PER_SEC);
+	c->noted = sv_is(text, "end") ? STOP_END : sv_is(text, "term") || deadline_ns <= 0 ? STOP_TERM : STOP_HOOK;
+	return true;
+}
+
+static void stop_begin(struct kpod *p, const struct val *pod, const struct val *spec, struct kcont *c, const char *why,
+		       int64_t grace_s)
+{
+	const struct val *hook = val_get(spec, F_lifecycle, F_preStop);
+	int64_t now = env_mono_ns(p->k->env);
+
+	c->stop_wanted = true;
+	c->kill_at_ns = now + grace_s * NS_PER_SEC;
+	if (!stop_resume(p, pod, c, grace_s)) {
+		if (why)
+			kpod_event(p, spec, "Normal", "Killing", "%s", why);
+		else
+			kpod_event(p, spec, "Normal", "Killing", "Stopping container %s", c->name);
+		stop_note(p, pod, c, STOP_HOOK);
+	}
+	if (hook && grace_s > 0 && c->noted == STOP_HOOK) {
+		hook_start(p, c, spec, hook, true, c->kill_at_ns - now);
+	} else if (hook && c->noted != STOP_HOOK) {
+		pthread_mutex_lock(&p->lock);
+		c->pre_stop = HOOK_DONE;
+		pthread_mutex_unlock(&p->lock);
+	}
+	c->term_sent = c->noted == STOP_END;
+}
+
+/* --- */
+
 bool container_stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
 			 const char *why, int64_t grace_s, int64_t *wake_ns)
 {
 	struct kcont *c = kpod_cont(p, rc->name);
-	const struct val *hook = val_get(spec, F_lifecycle, F_preStop);
 	int64_t now = env_mono_ns(p->k->env), left;
 	enum hook_state pre_stop;
 	bool calling;
@@ -78,16 +147,8 @@ bool container_stop_step(struct kpod *p, const struct val *pod, const struct val
 	if (grace_s < 0)
 		grace_s = pod_grace_seconds(pod);
 	probes_stop(p, c);
-	if (!c->stop_wanted) {
-		c->stop_wanted = true;
-		c->kill_at_ns = now + grace_s * NS_PER_SEC;
-		if (why)
-			kpod_event(p, spec, "Normal", "Killing", "%s", why);
-		else
-			kpod_event(p, spec, "Normal", "Killing", "Stopping container %s", c->name);
-		if (hook && grace_s > 0)
-			hook_start(p, c, spec, hook, true, grace_s * NS_PER_SEC);
-	}
+	if (!c->stop_wanted)
+		stop_begin(p, pod, spec, c, why, grace_s);
 	/* A shorter grace period than the one begun with (a second, harder delete) counts. */
 	c->kill_at_ns = MIN(c->kill_at_ns, now + grace_s * NS_PER_SEC);
 	pthread_mutex_lock(&p->lock);
@@ -99,6 +160,10 @@ bool container_stop_step(struct kpod *p, const struct val *pod, const struct val
 		*wake_ns = MIN(*wake_ns, c->kill_at_ns - now);
 		return false;
 	}
+	if (c->noted == STOP_HOOK && (pre_stop == HOOK_DONE || pre_stop == HOOK_FAILED))
+		stop_note(p, pod, c, STOP_TERM);
+	if (c->noted != STOP_END && c->term_sent && !calling)
+		stop_note(p, pod, c, STOP_END);
 	if (!c->term_sent && grace_s > 0) {
 		c->term_sent = true;
 		if (pre_stop != HOOK_NONE)

@@ -33,7 +33,7 @@ static const struct val *status_of(const struct val *pod, struct sv container)
 	return NULL;
 }
 
-/* Is the instance whose log is followed still running (or about to)? */
+/* Is the instance whose log is followed still running? One that waits for its next start has said all it will. */
 static bool live(struct follow *f)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -43,8 +43,7 @@ static bool live(struct follow *f)
 	pthread_mutex_lock(&f->p->lock);
 	vanished = f->p->vanished;
 	pthread_mutex_unlock(&f->p->lock);
-	return !vanished && val_get_int(s, 0, F_restartCount) == f->restart_count &&
-	       (val_get(s, F_state, F_running) || val_get(s, F_state, F_waiting));
+	return !vanished && val_get_int(s, 0, F_restartCount) == f->restart_count && val_get(s, F_state, F_running);
 }
 
 static void follow_free(struct follow *f)

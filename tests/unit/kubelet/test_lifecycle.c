@@ -43,12 +43,34 @@ static void machine(struct kubelet *k, struct arena *a, struct val *st)
 	val_set(a, st, F_allocatable, cap);
 }
 
+/* One note is enough: of the container that stops. */
+static char noted[256];
+
+static int note_put(struct kubelet *k, struct sv uid, const char *container, struct sv text, struct err *err)
+{
+	(void)k, (void)uid, (void)err;
+	snprintf(noted, sizeof(noted), "%s %.*s", container, SV_ARG(text));
+	return 0;
+}
+
+static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, const char *container)
+{
+	size_t n = strlen(container);
+
+	(void)k, (void)uid;
+	if (strncmp(noted, container, n) != 0 || noted[n] != ' ')
+		return SV_NULL;
+	return arena_sv(a, sv_from(noted + n + 1));
+}
+
 static const struct kubelet_host host = {
 	.make_pod_dirs = nothing,
 	.setup_volumes = nothing,
 	.teardown_pod = no_teardown,
 	.pod_cgroup = no_cgroup,
 	.machine_info = machine,
+	.note_put = note_put,
+	.note_get = note_get,
 };
 
 static void start_kubelet(struct world *w)
@@ -82,6 +104,7 @@ static int setup(void **state)
 	w->client = apiserver_client(w->rig->server, "kubelet", "system:node:n1", groups);
 	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/serviceaccounts",
 	       "{\"metadata\":{\"name\":\"default\"}}");
+	*noted = '\0';
 	start_kubelet(w);
 	rig_run(w->rig, 2 * NS_PER_SEC);
 	*state = w;
@@ -461,6 +484,73 @@ static void test_refused(void **state)
 	assert_int_equal(rev_of(pod(w, "unsafe")), rev_of(p));
 }
 
+static void restart_kubelet(struct world *w, int64_t away_ns)
+{
+	w->k = kubelet_free(w->k);
+	rig_run(w->rig, away_ns);
+	start_kubelet(w);
+}
+
+/* The agent is replaced while a pod is being stopped: the period is not granted anew, the hook not run again. */
+static void test_stopping_outlives_the_agent(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_exec_result(w->rt, 0, "");
+	runtime_fake_ignore_term(w->rt, true);
+	make(w, "late",
+	     "\"terminationGracePeriodSeconds\":30,\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"lifecycle\":{"
+	     "\"preStop\":{\"exec\":{\"command\":[\"x\"]}}}}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/late", NULL);
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_int_equal(runtime_fake_calls(w->rt, "exec_sync"), 1);
+	restart_kubelet(w, 10 * NS_PER_SEC);
+	rig_run(w->rig, 15 * NS_PER_SEC); /* 27 s since it was deleted */
+	assert_int_equal(runtime_fake_calls(w->rt, "exec_sync"), 1);
+	assert_true(val_get(cs(pod(w, "late"), 0), F_state, F_running) != NULL);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	gone(w, "late");
+	assert_int_equal(runtime_fake_calls(w->rt, "exec_sync"), 1);
+	assert_int_equal(runtime_fake_calls(w->rt, "stop_container"),
+			 2); /* TERM by the first agent, KILL by the second */
+}
+
+/* A hook that was interrupted is run again, in the time that is left; nobody waits for one past the period. */
+static void test_hook_outlives_the_agent(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t away_s;
+	} table[] = { { "soon", 3 }, { "long", 60 } };
+	struct world *w = *state;
+
+	runtime_fake_ignore_term(w->rt, true);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		char path[80];
+		size_t stops;
+
+		make(w, table[i].name,
+		     "\"terminationGracePeriodSeconds\":30,\"containers\":[{\"name\":\"a\",\"image\":\"demo\","
+		     "\"lifecycle\":{\"preStop\":{\"sleep\":{\"seconds\":29}}}}]");
+		rig_run(w->rig, 2 * NS_PER_SEC);
+		snprintf(path, sizeof(path), "/api/v1/namespaces/default/pods/%s", table[i].name);
+		expect(w->rig, 200, "DELETE", path, NULL);
+		rig_run(w->rig, 5 * NS_PER_SEC);
+		stops = runtime_fake_calls(w->rt, "stop_container");
+		restart_kubelet(w, table[i].away_s * NS_PER_SEC);
+		if (table[i].away_s < 25) {
+			rig_run(w->rig, 15 * NS_PER_SEC);
+			assert_int_equal(runtime_fake_calls(w->rt, "stop_container"),
+					 stops); /* the hook has its time */
+			rig_run(w->rig, 8 * NS_PER_SEC);
+		}
+		rig_run(w->rig, 4 * NS_PER_SEC);
+		gone(w, table[i].name);
+		assert_int_equal(runtime_fake_calls(w->rt, "stop_container"), stops + 2); /* TERM, KILL */
+	}
+}
+
 static void test_images(void **state)
 {
 	struct world *w = *state;
@@ -669,6 +759,8 @@ int main(void)
 		T(test_hooks),
 		T(test_failed_hook),
 		T(test_refused),
+		T(test_stopping_outlives_the_agent),
+		T(test_hook_outlives_the_agent),
 		T(test_images),
 		T(test_sandbox_dies),
 		T(test_deadline),
