@@ -661,7 +661,9 @@ struct kubelet *kubelet_free(struct kubelet *k)
 		return NULL;
 	if (k->subscribed)
 		k->rt->ops->unsubscribe(k->rt);
-	k->factory = informer_factory_free(k->factory);
+	/* No news from here on; what is known is still asked for by syncs and tasks under way. */
+	if (k->factory)
+		informer_factory_stop(k->factory);
 	pthread_mutex_lock(&k->lock);
 	k->stopping = true;
 	q = TAKE(k->q);
@@ -679,6 +681,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	k->configs = config_watch_free(k->configs);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->node = node_status_free(k->node);
+	k->factory = informer_factory_free(k->factory);
 	for (;;) {
 		struct kpod *p = NULL;
 

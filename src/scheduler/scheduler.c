@@ -362,12 +362,13 @@ struct scheduler *scheduler_free(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	pthread_mutex_unlock(&s->lock);
-	s->informers = informer_factory_free(s->informers); /* no handler runs from here on */
+	informer_factory_stop(s->informers); /* no handler runs from here on; a run under way may still look things up */
 	pthread_mutex_lock(&s->lock);
 	if (s->timer && env_timer_stop(s->env, TAKE(s->timer)))
 		s->refs--;
 	while (s->running)
 		pthread_cond_wait(&s->quiet, &s->lock);
+	s->informers = informer_factory_free(s->informers);
 	free_jobs(s);
 	STRMAP_EACH(&s->pods, e) {
 		struct pod_info *p = e->value;
