@@ -29,7 +29,7 @@ struct apiserver {
 	struct flow *flow;	 /* flow.c */
 	struct metrics *metrics; /* metrics.c */
 	struct documents *docs;	 /* documents.c: discovery, OpenAPI: built once on demand */
-	struct pki *pki;	 /* pki.c */
+	struct pki *pki;	 /* pki.c; from pki_wait() on */
 	struct authz *authz;	 /* authz/ */
 	void *strategies;	 /* registry/: state of allocators and other kind strategies */
 
@@ -38,6 +38,8 @@ struct apiserver {
 	/* Guarded by lock; cond tells apiserver_shutdown() of progress. */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
+	bool pki_loading;
+	struct err pki_err; /* why it failed; taken by the first pki_wait() */
 	struct env_timer *tick_timer;
 	int64_t tick;	      /* minutes since start */
 	int64_t compact_next; /* the revision to compact to at the next compaction */
@@ -48,7 +50,10 @@ struct apiserver {
 /* --- hooks of the parts that make the server a cluster; run by apiserver_new() --- */
 
 /* Keys and certificates, tokens: before anything is served; not with insecure_in_memory. */
-int pki_load(struct apiserver *s, struct err *err);
+/* Begins to load or make keys and certificates, on a thread of its own where there are any: at the first start that
+ * takes as long as all else, and only the end of the bootstrap needs them. */
+void pki_begin(struct apiserver *s);
+int pki_wait(struct apiserver *s, struct err *err); /* until that is done; later calls return at once */
 void pki_free(struct apiserver *s);
 /* Before the watch cache is filled: its strategies' observe() then tells what there is. */
 int authz_start(struct apiserver *s, struct err *err);

@@ -70,8 +70,10 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->docs = documents_new();
 	s->flow = flow_new(s);
 	s->wc = watchcache_new(s);
-	if ((!o->insecure_in_memory && pki_load(s, err) < 0) || authz_start(s, err) < 0 ||
-	    allocators_start(s, err) < 0 || watchcache_start(s->wc, err) < 0 || bootstrap_run(s, err) < 0)
+	if (!o->insecure_in_memory)
+		pki_begin(s);
+	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 || watchcache_start(s->wc, err) < 0 ||
+	    bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	pthread_mutex_lock(&s->lock);
 	arm(s);

@@ -27,7 +27,7 @@ const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a)
 	return arena_strdup(a, inet_ntoa(v4));
 }
 
-int pki_load(struct apiserver *s, struct err *err)
+static int load(struct apiserver *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	VEC(const char *) names = VEC_INIT, addrs = VEC_INIT;
@@ -76,8 +76,42 @@ int pki_load(struct apiserver *s, struct err *err)
 	return s->pki->tls ? 0 : -1;
 }
 
+static void loading(void *ctx)
+{
+	struct apiserver *s = ctx;
+	struct err err = ERR_INIT;
+
+	(void)load(s, &err);
+	pthread_mutex_lock(&s->lock);
+	s->pki_err = err;
+	s->pki_loading = false;
+	pthread_cond_broadcast(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void pki_begin(struct apiserver *s)
+{
+	s->pki_loading = true;
+	if (env_thread(s->env, "pki", loading, s) < 0)
+		loading(s);
+}
+
+int pki_wait(struct apiserver *s, struct err *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->pki_loading)
+		pthread_cond_wait(&s->cond, &s->lock);
+	if (s->pki_err.reason != ERR_NONE)
+		rc = err_move(err, &s->pki_err);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
 void pki_free(struct apiserver *s)
 {
+	(void)pki_wait(s, NULL);
 	s->pki = pki_close(s->pki);
 }
 

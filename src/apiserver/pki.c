@@ -33,14 +33,11 @@ static int load(struct pki *p, const char *dir, const char *name, struct sv *ret
 	return err_move(err, &why);
 }
 
-static int save(const char *dir, const char *name, struct sv data, struct err *err)
+/* Notes what has been made, for pki_open() to write together. data lives in p->arena. */
+static void save(struct pki *p, const char *dir, const char *name, struct sv data)
 {
-	_cleanup_free_ char *path = NULL;
-
-	if (!dir)
-		return 0;
-	path = xasprintf("%s/%s", dir, name);
-	return file_write(path, data, 0600, err);
+	if (dir)
+		vec_push(&p->unsaved, ((struct file_out){ arena_printf(&p->arena, "%s/%s", dir, name), data, 0600 }));
 }
 
 static int64_t not_before(struct pki *p)
@@ -71,7 +68,9 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 	if (cert_make(&p->arena, &c, SV(""), SV(""), &p->ca_cert, &p->ca_key, err) < 0)
 		return err_wrap(err, "making the cluster CA");
 	/* The key first: a crash between the two leaves what the check above names. */
-	return save(o->dir, "ca.key", p->ca_key, err) < 0 ? -1 : save(o->dir, "ca.crt", p->ca_cert, err);
+	save(p, o->dir, "ca.key", p->ca_key);
+	save(p, o->dir, "ca.crt", p->ca_cert);
+	return 0;
 }
 
 static int leaf(struct pki *p, struct arena *a, struct cert_opts *c, struct sv *ret_cert, struct sv *ret_key,
@@ -115,9 +114,11 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 		return 0;
 	if (leaf(p, &p->arena, &c, &p->server_cert, &p->server_key, err) < 0)
 		return err_wrap(err, "making the server certificate");
-	if (save(o->dir, "server.crt", p->server_cert, err) < 0 || save(o->dir, "server.key", p->server_key, err) < 0)
-		return -1;
-	return save(o->dir, "server.names", names, err);
+	/* The names last: without them both are made again. */
+	save(p, o->dir, "server.crt", p->server_cert);
+	save(p, o->dir, "server.key", p->server_key);
+	save(p, o->dir, "server.names", names);
+	return 0;
 }
 
 static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
@@ -126,8 +127,11 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 
 	if (rc < 0)
 		return -1;
-	if (rc == 0 && (key_new_ec(&p->arena, &p->sa_key, err) < 0 || save(o->dir, "sa.key", p->sa_key, err) < 0))
-		return -1;
+	if (rc == 0) {
+		if (key_new_ec(&p->arena, &p->sa_key, err) < 0)
+			return -1;
+		save(p, o->dir, "sa.key", p->sa_key);
+	}
 	if (key_public_pem(&p->arena, p->sa_key, &p->sa_public, err) < 0)
 		return -1;
 	return key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err);
@@ -136,20 +140,25 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 static int load_token(struct pki *p, const struct pki_opts *o, struct err *err)
 {
 	char secret[24];
-	int rc;
+	int rc = load(p, o->dir, "token", &p->token, err);
 
-	if (o->token) {
-		p->token = arena_sv(&p->arena, sv_from(o->token));
-		return save(o->dir, "token", p->token, err);
-	}
-	rc = load(p, o->dir, "token", &p->token, err);
-	if (rc) {
+	if (rc < 0)
+		return -1;
+	if (rc)
 		p->token = sv_trim(p->token);
-		return rc < 0 ? -1 : 0;
+	if (o->token) {
+		if (rc && sv_is(p->token, o->token))
+			return 0;
+		p->token = arena_sv(&p->arena, sv_from(o->token));
+		save(p, o->dir, "token", p->token);
+		return 0;
 	}
+	if (rc)
+		return 0;
 	env_random(p->env, secret, sizeof(secret));
 	p->token = b64url_encode(&p->arena, sv_make(secret, sizeof(secret)));
-	return save(o->dir, "token", p->token, err);
+	save(p, o->dir, "token", p->token);
+	return 0;
 }
 
 struct pki *pki_open(const struct pki_opts *o, struct err *err)
@@ -159,8 +168,10 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->env = o->env;
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || load_token(p, o, err) < 0)
+	    load_sa_key(p, o, err) < 0 || load_token(p, o, err) < 0 ||
+	    file_write_several(p->unsaved.p, p->unsaved.n, err) < 0)
 		return pki_close(p);
+	vec_release(&p->unsaved);
 	return p;
 }
 
@@ -170,6 +181,7 @@ struct pki *pki_close(struct pki *p)
 		tls_ctx_unref(p->tls);
 		tls_ctx_unref(p->kubelet_tls);
 		pthread_mutex_destroy(&p->lock);
+		vec_release(&p->unsaved);
 		arena_release(&p->arena);
 	}
 	free(p);

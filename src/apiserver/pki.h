@@ -10,6 +10,8 @@
 #include "base/arena.h"
 #include "base/env.h"
 #include "base/err.h"
+#include "base/file.h"
+#include "base/vec.h"
 #include "net/tls.h"
 
 #include <pthread.h>
@@ -22,9 +24,10 @@ struct pki {
 	struct sv server_cert, server_key;
 	struct sv sa_key, sa_public; /* PEM */
 	struct sv sa_x, sa_y, sa_kid;
-	struct sv token;	     /* the admin and join secret */
-	struct tls_ctx *kubelet_tls; /* see pki_kubelet_tls() */
-	struct tls_ctx *tls;	     /* serves with the server certificate; set by its user, dropped here */
+	struct sv token;	      /* the admin and join secret */
+	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
+	VEC(struct file_out) unsaved; /* made while opening */
+	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
 };
 
 struct pki_opts {

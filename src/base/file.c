@@ -59,21 +59,76 @@ static void sync_parent(const char *path)
 		(void)fsync(fd);
 }
 
+/* A file under way: complete, under a name of its own. */
+struct staged {
+	char *tmp; /* owned; NULL once it has its name */
+	int fd;
+};
+
+static int stage(const struct file_out *f, struct staged *ret, struct err *err)
+{
+	ret->tmp = xasprintf("%s.XXXXXX", f->path);
+	ret->fd = mkostemp(ret->tmp, O_CLOEXEC);
+	if (ret->fd < 0 || fchmod(ret->fd, f->mode) < 0 || write_all(ret->fd, f->data) < 0)
+		return err_set_errno(err, errno, "cannot write '%s'", f->path);
+	return 0;
+}
+
+static void stage_end(struct staged *s)
+{
+	if (s->tmp && s->fd >= 0)
+		unlink(s->tmp);
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->tmp);
+}
+
+static int put(const struct file_out *files, size_t n, bool sync, struct err *err)
+{
+	struct staged *s = xcalloc(n, sizeof(*s));
+	size_t staged = 0;
+	int rc = 0;
+
+	while (rc == 0 && staged < n) {
+		rc = stage(&files[staged], &s[staged], err);
+		staged++;
+	}
+	/* With every file's writing begun first, the file system's journal takes them together, and of the syncs only
+	 * the first has much to wait for. */
+	for (size_t i = 0; sync && n > 1 && rc == 0 && i < n; i++)
+		(void)sync_file_range(s[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	for (size_t i = 0; sync && rc == 0 && i < n; i++)
+		if (fsync(s[i].fd) < 0)
+			rc = err_set_errno(err, errno, "cannot write '%s'", files[i].path);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (rename(s[i].tmp, files[i].path) < 0) {
+			rc = err_set_errno(err, errno, "cannot write '%s'", files[i].path);
+			break;
+		}
+		free(s[i].tmp);
+		s[i].tmp = NULL;
+	}
+	if (sync && rc == 0 && n)
+		sync_parent(files[0].path);
+	while (staged)
+		stage_end(&s[--staged]);
+	free(s);
+	return rc;
+}
+
 int file_write(const char *path, struct sv data, mode_t mode, struct err *err)
 {
-	_cleanup_free_ char *tmp = xasprintf("%s.XXXXXX", path);
-	_cleanup_close_ int fd = mkostemp(tmp, O_CLOEXEC);
+	return put(&(struct file_out){ path, data, mode }, 1, true, err);
+}
 
-	if (fd < 0)
-		return err_set_errno(err, errno, "cannot write '%s'", path);
-	if (fchmod(fd, mode) < 0 || write_all(fd, data) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0) {
-		int e = errno;
+int file_write_several(const struct file_out *files, size_t n, struct err *err)
+{
+	return put(files, n, true, err);
+}
 
-		unlink(tmp);
-		return err_set_errno(err, e, "cannot write '%s'", path);
-	}
-	sync_parent(path);
-	return 0;
+int file_write_again(const char *path, struct sv data, mode_t mode, struct err *err)
+{
+	return put(&(struct file_out){ path, data, mode }, 1, false, err);
 }
 
 int dir_make(const char *path, mode_t mode, struct err *err)

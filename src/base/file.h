@@ -13,6 +13,18 @@
 /* Errors carry errno (err->errnum ENOENT for a missing file). At most max bytes. */
 int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err);
 int file_write(const char *path, struct sv data, mode_t mode, struct err *err);
+
+/* One of several files to write; everything borrowed. */
+struct file_out {
+	const char *path;
+	struct sv data;
+	mode_t mode;
+};
+/* The same for files of one directory, for hardly more than the price of one: all are on disk before the first gets its
+ * name, and they get them in order. A failure may leave some new and the rest old. */
+int file_write_several(const struct file_out *files, size_t n, struct err *err);
+/* As file_write(), but not synced: for what the next start writes anew. A crash of the machine may lose it. */
+int file_write_again(const char *path, struct sv data, mode_t mode, struct err *err);
 /* With parents (mode 0755); fine when it exists. */
 int dir_make(const char *path, mode_t mode, struct err *err);
 /* Deletes a tree without following symbolic links and without crossing into other file systems (a leftover

@@ -202,7 +202,8 @@ static int write_kubeconfig(struct server *s, struct err *err)
 						    host, http_server_port(s->http)),
 				       &yaml, err) < 0)
 		return -1;
-	return file_write(s->o.kubeconfig, yaml, (mode_t)mode, err);
+	/* With a certificate of its own each time: what a crash loses of it, the next start makes again. */
+	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err);
 }
 
 /* After the store is open: so a second server on one directory hears about the directory, not about addresses. */

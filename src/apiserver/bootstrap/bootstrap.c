@@ -341,7 +341,7 @@ static int batch_end(struct batch *b, struct err *err)
 int bootstrap_run(struct apiserver *s, struct err *err)
 {
 	struct batch b;
-	int rc;
+	int rc, pki;
 
 	batch_init(&b, s);
 	store_gather(s->store, true);
@@ -350,14 +350,15 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	wait_all(&b);		      /* what follows lives in them */
 	store_gather(s->store, true); /* a hundred objects, one sync */
 	rc = policy(&b, &b.err);
-	if (rc == 0) {
+	pki = pki_wait(s, err);
+	if (rc == 0 && pki == 0) {
 		priority_classes(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
 	}
 	store_gather(s->store, false);
 	wait_all(&b);
-	return batch_end(&b, err);
+	return batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0 ? -1 : 0;
 }
 
 void bootstrap_keep(struct apiserver *s)

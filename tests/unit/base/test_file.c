@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,6 +44,43 @@ static void test_read_and_write(void **state)
 	assert_int_equal(tree_remove(dir, NULL), 0);
 }
 
+static void test_several(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	char *dir = temp_dir(&a), *one = arena_printf(&a, "%s/one", dir), *two = arena_printf(&a, "%s/two", dir);
+	struct file_out files[] = { { one, SV("1"), 0600 }, { two, SV(""), 0644 } };
+	struct stat st;
+	struct sv s;
+	int left = 0;
+	DIR *d;
+
+	(void)state;
+	assert_int_equal(file_write_several(files, 0, NULL), 0);
+	assert_int_equal(file_write_several(files, 2, NULL), 0);
+	assert_int_equal(file_read(&a, one, 100, &s, NULL), 0);
+	assert_sv(s, "1");
+	assert_int_equal(stat(two, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	assert_int_equal(st.st_size, 0);
+	assert_int_equal(file_write_again(two, SV("22"), 0600, NULL), 0);
+	assert_int_equal(file_read(&a, two, 100, &s, NULL), 0);
+	assert_sv(s, "22");
+	/* One that cannot be written leaves the others as they were, and nothing beside them. */
+	files[0].data = SV("new");
+	files[1].path = arena_printf(&a, "%s/none/two", dir);
+	assert_int_equal(file_write_several(files, 2, &err), -1);
+	assert_int_equal(err.errnum, ENOENT);
+	assert_int_equal(file_read(&a, one, 100, &s, NULL), 0);
+	assert_sv(s, "1");
+	d = opendir(dir);
+	while (readdir(d))
+		left++;
+	closedir(d);
+	assert_int_equal(left, 4); /* with . and .. */
+	assert_int_equal(tree_remove(dir, NULL), 0);
+}
+
 static void test_trees(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -65,6 +103,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_and_write),
+		cmocka_unit_test(test_several),
 		cmocka_unit_test(test_trees),
 	};
 
