@@ -362,7 +362,8 @@ struct scheduler *scheduler_free(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
 	pthread_mutex_unlock(&s->lock);
-	informer_factory_stop(s->informers); /* no handler runs from here on; a run under way may still look things up */
+	informer_factory_stop(
+	    s->informers); /* no handler runs from here on; a run under way may still look things up */
 	pthread_mutex_lock(&s->lock);
 	if (s->timer && env_timer_stop(s->env, TAKE(s->timer)))
 		s->refs--;
