@@ -1,4 +1,5 @@
-/* Kinds and fields that few write by hand: storage drivers, ingress classes, addresses, definitions, job policies. */
+/* Kinds and fields that few write by hand: storage drivers, ingress classes, addresses, definitions, job policies,
+ * and the rarer parts of pods. */
 #include "validate_table.h"
 
 static void test_storage(void **state)
@@ -280,13 +281,148 @@ static void test_job_policies(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+#define C "'containers':[{'name':'c','image':'i'}]"
+#define POD(spec) "{'metadata':{'name':'p'},'spec':{" spec "}}"
+#define CTR(more) POD("'containers':[{'name':'c','image':'i'," more "}]")
+#define VOL(source) POD(C ",'volumes':[{'name':'v'," source "}]")
+
+static void test_pod_parts(void **state)
+{
+	const struct resource *r = RES(core_pods);
+	const struct kind_case cases[] = {
+		/* security */
+		{ r,
+		  POD(C ",'securityContext':{'seccompProfile':{'type':'Localhost','localhostProfile':'a/"
+			"b.json'},'sysctls':[{'name':"
+			"'net.ipv4.ip_forward','value':'1'},{'name':'kernel/shm_rmid_forced','value':'0'}]}"),
+		  NULL, NULL, NULL },
+		{ r,
+		  POD(C ",'securityContext':{'seccompProfile':{'type':'Localhost'},'appArmorProfile':{'type':'"
+			"Unconfined',"
+			"'localhostProfile':'x'},'seLinuxChangePolicy':'Never'}"),
+		  NULL, NULL,
+		  "[spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp "
+		  "type is Localhost, "
+		  "spec.securityContext.appArmorProfile.localhostProfile: Invalid value: 'x': can only be set when "
+		  "AppArmor type is "
+		  "Localhost, spec.securityContext.seLinuxChangePolicy: Unsupported value: 'Never': supported values: "
+		  "'MountOption', "
+		  "'Recursive']" },
+		{ r,
+		  POD(C ",'hostNetwork':true,'hostIPC':true,'hostUsers':false,'securityContext':{'sysctls':[{'name':'"
+			"net.core.somaxconn',"
+			"'value':'1'},{'name':'kernel.shmmax','value':'1'}]}"),
+		  NULL, NULL,
+		  "[spec.securityContext.sysctls[0].name: Invalid value: 'net.core.somaxconn': may not be specified "
+		  "when 'hostNetwork' is "
+		  "true, spec.securityContext.sysctls[1].name: Invalid value: 'kernel.shmmax': may not be specified "
+		  "when 'hostIPC' is "
+		  "true, spec.hostIPC: Forbidden: when `hostUsers` is false, spec.hostNetwork: Forbidden: when "
+		  "`hostUsers` is false]" },
+		{ r, CTR("'securityContext':{'procMount':'Unmasked'}"), NULL, NULL,
+		  "spec.containers[0].securityContext.procMount: Invalid value: 'Unmasked': `hostUsers` must be false "
+		  "to use `Unmasked`" },
+		{ r,
+		  POD("'os':{'name':'windows'},'containers':[{'name':'c','image':'i','securityContext':{'privileged':"
+		      "true}}],'hostPID':"
+		      "true"),
+		  NULL, NULL,
+		  "[spec.hostPID: Forbidden: cannot be set for a windows pod, "
+		  "spec.containers[0].securityContext.privileged: Forbidden: "
+		  "cannot be set for a windows pod]" },
+		{ r, POD(C ",'os':{'name':'linux'},'securityContext':{'windowsOptions':{}}"), NULL, NULL,
+		  "spec.securityContext.windowsOptions: Forbidden: windows options cannot be set for a linux pod" },
+		/* placement */
+		{ r,
+		  POD(C ",'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z','whenUnsatisfiable':'"
+			"DoNotSchedule',"
+			"'matchLabelKeys':['a']}],'affinity':{'podAffinity':{'"
+			"requiredDuringSchedulingIgnoredDuringExecution':[{"
+			"'topologyKey':'z','labelSelector':{'matchLabels':{'a':'b'}},'mismatchLabelKeys':['a']}]}}"),
+		  NULL, NULL,
+		  "[spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys[0]: "
+		  "Invalid value: 'a': "
+		  "exists in both mismatchLabelKeys and labelSelector, "
+		  "spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must "
+		  "not be specified when labelSelector is not set]" },
+		/* resources */
+		{ r,
+		  POD("'resourceClaims':[{'name':'a','resourceClaimName':'x'},{'name':'b'}],'containers':[{'name':'c','"
+		      "image':'i',"
+		      "'resources':{'claims':[{'name':'a'},{'name':'z'}]}}]"),
+		  NULL, NULL,
+		  "[spec.containers[0].resources.claims[1]: Not found: 'z', spec.resourceClaims[1]: Invalid value: "
+		  "must specify one of: "
+		  "`resourceClaimName`, `resourceClaimTemplateName`]" },
+		{ r, CTR("'resources':{'limits':{'hugepages-2Mi':'2Mi'}}"), NULL, NULL,
+		  "spec.containers[0].resources: Forbidden: HugePages require cpu or memory" },
+		{ r,
+		  CTR("'resizePolicy':[{'resourceName':'cpu','restartPolicy':'NotRequired'},{'resourceName':'disk','"
+		      "restartPolicy':'Now'}]"),
+		  NULL, NULL,
+		  "[spec.containers[0].resizePolicy[1].resourceName: Unsupported value: 'disk': supported values: "
+		  "'cpu', 'memory', "
+		  "spec.containers[0].resizePolicy[1].restartPolicy: Unsupported value: 'Now': supported values: "
+		  "'NotRequired', "
+		  "'RestartContainer']" },
+		{ r, POD(C ",'resources':{'limits':{'ephemeral-storage':'1'}}"), NULL, NULL,
+		  "spec.resources.limits[ephemeral-storage]: Unsupported value: 'ephemeral-storage': supported values: "
+		  "'cpu', 'hugepages-', "
+		  "'memory'" },
+		/* containers */
+		{ r, CTR("'lifecycle':{'preStop':{'sleep':{'seconds':31}}}"), NULL, NULL,
+		  "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than "
+		  "terminationGracePeriodSeconds (30)" },
+		{ r,
+		  CTR("'env':[{'name':'A','valueFrom':{'resourceFieldRef':{'resource':'limits.cpu','divisor':'2'}}},{'"
+		      "name':'B',"
+		      "'valueFrom':{'resourceFieldRef':{'resource':'limits.memory','divisor':'1Mi'}}}]"),
+		  NULL, NULL,
+		  "spec.containers[0].env[0].valueFrom.resourceFieldRef.divisor: Invalid value: '2': only divisor's "
+		  "values 1m and 1 are "
+		  "supported with the cpu resource" },
+		{ r,
+		  POD("'volumes':[{'name':'v','emptyDir':{}}],'containers':[{'name':'c','image':'i','volumeMounts':[{'"
+		      "name':'v',"
+		      "'mountPath':'/a','recursiveReadOnly':'Enabled'}]}]"),
+		  NULL, NULL,
+		  "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when "
+		  "readOnly is true" },
+		/* volumes */
+		{ r, VOL("'csi':{'driver':'A b'}"), NULL, NULL,
+		  "spec.volumes[0].csi.driver: Invalid value: 'A b': a lowercase RFC 1123 subdomain must consist of "
+		  "lower case alphanumeric "
+		  "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', "
+		  "regex used for "
+		  "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')" },
+		{ r, VOL("'image':{'pullPolicy':'Soon'}"), NULL, NULL,
+		  "[spec.volumes[0].image.reference: Required value, spec.volumes[0].image.pullPolicy: Unsupported "
+		  "value: 'Soon': "
+		  "supported values: 'Always', 'IfNotPresent', 'Never']" },
+		{ r,
+		  VOL("'projected':{'sources':[{'secret':{'name':'a','items':[{'key':'k','path':'p'}]}},{'"
+		      "serviceAccountToken':{'path':'p'"
+		      "}}]}"),
+		  NULL, NULL, "spec.volumes[0].projected.sources: Invalid value: 'p': conflicting duplicate paths" },
+		/* annotations */
+		{ r,
+		  "{'metadata':{'name':'p','annotations':{'controller.kubernetes.io/"
+		  "pod-deletion-cost':'4294967296'}},'spec':{" C "}}",
+		  NULL, NULL,
+		  "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: '4294967296': must "
+		  "be a 32bit integer" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_storage),
-		cmocka_unit_test(test_networking),
-		cmocka_unit_test(test_definitions),
-		cmocka_unit_test(test_job_policies),
+		cmocka_unit_test(test_storage),	    cmocka_unit_test(test_networking),
+		cmocka_unit_test(test_definitions), cmocka_unit_test(test_job_policies),
+		cmocka_unit_test(test_pod_parts),
 	};
 
 	return cmocka_run_group_tests_name("validate_rarer", tests, NULL, NULL);

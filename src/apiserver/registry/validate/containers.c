@@ -50,7 +50,31 @@ void validate_resource_list(struct field_errs *fe, const struct val *list, const
 	}
 }
 
-static void validate_resources(struct field_errs *fe, const struct val *res, const struct fpath *at)
+/* Huge pages come on top of something. */
+static void huge_pages(struct field_errs *fe, const struct val *res, const struct fpath *at)
+{
+	static const enum sym lists[] = { F_limits, F_requests };
+	bool huge = false, usual = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH_MEMBER(val_member(res, lists[i]), m) {
+			huge |= sv_starts(m.key, SV("hugepages-"));
+			usual |= sv_is(m.key, "cpu") || sv_is(m.key, "memory");
+		}
+	if (huge && !usual)
+		fe_forbidden(fe, at, "HugePages require cpu or memory");
+}
+
+static bool has_claim(const struct val *spec, struct sv name)
+{
+	VAL_EACH(val_member(spec, F_resourceClaims), c)
+		if (sv_eq(val_get_str(c, F_name), name))
+			return true;
+	return false;
+}
+
+static void validate_resources(struct field_errs *fe, const struct pod_ctx *pc, const struct val *res,
+			       const struct fpath *at)
 {
 	const struct val *limits = val_member(res, F_limits), *requests = val_member(res, F_requests);
 	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests), claims_at = FPATH(at, F_claims);
@@ -84,7 +108,10 @@ static void validate_resources(struct field_errs *fe, const struct val *res, con
 		check_required(fe, c, &item, F_name);
 		if (strmap_set(&seen, id, fe))
 			fe_duplicate(fe, &item, val_member(c, F_name));
+		if (val_get_str(c, F_name).n && !has_claim(pc->spec, val_get_str(c, F_name)))
+			fe_not_found(fe, &item, val_member(c, F_name));
 	}
+	huge_pages(fe, res, at);
 }
 
 /* --- probes and hooks --- */
@@ -118,6 +145,19 @@ static void handler(struct field_errs *fe, const struct val *h, const struct fpa
 		check_port_or_name(fe, val_get(h, F_tcpSocket, F_port), &tcp_port);
 	if (val_member(h, F_grpc))
 		check_range(fe, val_get(h, F_grpc, F_port), &grpc_port, 1, 65535);
+}
+
+/* A hook may also just wait, for less than the pod has to end. */
+static void hook(struct field_errs *fe, const struct pod_ctx *pc, const struct val *h, const struct fpath *at)
+{
+	const struct val *secs = val_get(h, F_sleep, F_seconds);
+	int64_t grace = val_get_int(pc->spec, 30, F_terminationGracePeriodSeconds);
+	struct fpath sleep_at = FPATH(at, F_sleep);
+
+	handler(fe, h, at);
+	if (val_member(h, F_sleep) && (val_int_or(secs, 0) < 0 || val_int_or(secs, 0) > grace))
+		fe_add(fe, FE_INVALID, &sleep_at, secs,
+		       "must be non-negative and less than terminationGracePeriodSeconds (%" PRId64 ")", grace);
 }
 
 static void probe(struct field_errs *fe, const struct val *c, const struct fpath *up, enum sym name)
@@ -182,6 +222,28 @@ void validate_field_ref(struct field_errs *fe, const struct val *ref, const stru
 		       "error converting fieldPath: field label not supported: %.*s", SV_ARG(path));
 }
 
+/* What a resource is shown in: a unit, no other number. */
+static void divisor(struct field_errs *fe, const struct val *ref, const struct fpath *up)
+{
+	static const char *const cpu[] = { "1m", "1", NULL };
+	static const char *const bytes[] = { "1",   "1k",  "1M",  "1G",	 "1T",	"1P",  "1E",
+					     "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei", NULL };
+	const struct val *v = val_member(ref, F_divisor);
+	bool is_cpu = sv_ends(val_get_str(ref, F_resource), SV(".cpu"));
+	struct fpath at = FPATH(up, F_divisor);
+
+	if (!v || val_is(v, "0"))
+		return;
+	for (const char *const *unit = is_cpu ? cpu : bytes; *unit; unit++)
+		if (val_is(v, *unit))
+			return;
+	fe_invalid(
+	    fe, &at, v,
+	    is_cpu ? "only divisor's values 1m and 1 are supported with the cpu resource"
+		   : "only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with "
+		     "this resource");
+}
+
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume)
 {
 	static const char *const known[] = { "limits.cpu",
@@ -200,6 +262,7 @@ void validate_resource_ref(struct field_errs *fe, const struct val *ref, const s
 		fe_required(fe, &res_at);
 	else if (!sv_starts(res, SV("limits.hugepages-")) && !sv_starts(res, SV("requests.hugepages-")))
 		check_one_of(fe, val_member(ref, F_resource), &res_at, known);
+	divisor(fe, ref, at);
 }
 
 static void key_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at)
@@ -314,6 +377,20 @@ static const struct val *volume_named(const struct pod_ctx *pc, struct sv name)
 	return NULL;
 }
 
+static void recursive(struct field_errs *fe, const struct val *m, const struct fpath *up)
+{
+	const struct val *v = val_member(m, F_recursiveReadOnly), *prop = val_member(m, F_mountPropagation);
+	struct fpath at = FPATH(up, F_recursiveReadOnly);
+
+	CHECK_ONE_OF(fe, v, &at, "Disabled", "Enabled", "IfPossible");
+	if (val_is(v, "Disabled"))
+		return;
+	if (!val_get_bool(m, F_readOnly))
+		fe_forbidden(fe, &at, "may only be specified when readOnly is true");
+	if (prop && !val_is(prop, "None"))
+		fe_forbidden(fe, &at, "may only be specified when mountPropagation is None or not specified");
+}
+
 static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up,
 		   enum role role)
 {
@@ -351,6 +428,8 @@ static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct
 		if (val_is(val_member(m, F_mountPropagation), "Bidirectional") && !privileged)
 			fe_forbidden(fe, &prop_at,
 				     "Bidirectional mount propagation is available only to privileged containers");
+		if (val_member(m, F_recursiveReadOnly))
+			recursive(fe, m, &item);
 	}
 	i = 0;
 	VAL_EACH(val_member(c, F_volumeDevices), d) {
@@ -369,14 +448,18 @@ static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct
 	}
 }
 
-static void security(struct field_errs *fe, const struct val *c, const struct fpath *up)
+static void security(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up)
 {
 	const struct val *sc = val_member(c, F_securityContext), *esc = val_member(sc, F_allowPrivilegeEscalation);
 	struct fpath at = FPATH(up, F_securityContext), user_at = FPATH(&at, F_runAsUser),
-		     group_at = FPATH(&at, F_runAsGroup);
+		     group_at = FPATH(&at, F_runAsGroup), proc_at = FPATH(&at, F_procMount);
+	const struct val *users = val_member(pc->spec, F_hostUsers);
 
 	if (!sc)
 		return;
+	validate_security_profiles(fe, sc, &at);
+	if (val_is(val_member(sc, F_procMount), "Unmasked") && (!users || val_bool(users)))
+		fe_invalid(fe, &proc_at, val_member(sc, F_procMount), "`hostUsers` must be false to use `Unmasked`");
 	if (val_type(val_member(sc, F_runAsUser)) == VAL_INT)
 		check_range(fe, val_member(sc, F_runAsUser), &user_at, 0, INT32_MAX);
 	check_range(fe, val_member(sc, F_runAsGroup), &group_at, 0, INT32_MAX);
@@ -392,6 +475,26 @@ static void security(struct field_errs *fe, const struct val *c, const struct fp
 }
 
 /* --- a container --- */
+
+static void resize_policy(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_resizePolicy);
+	size_t i = 0;
+
+	VAL_EACH(val_member(c, F_resizePolicy), p) {
+		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_resourceName),
+			     policy_at = FPATH(&item, F_restartPolicy);
+		const struct val *policy = val_member(p, F_restartPolicy);
+
+		CHECK_ONE_OF(fe, val_member(p, F_resourceName), &name_at, "cpu", "memory");
+		if (strmap_set(&seen, val_get_str(p, F_resourceName), fe))
+			fe_duplicate(fe, &item, val_member(p, F_resourceName));
+		CHECK_ONE_OF(fe, policy, &policy_at, "NotRequired", "RestartContainer");
+		if (val_is(val_member(pc->spec, F_restartPolicy), "Never") && val_is(policy, "RestartContainer"))
+			fe_invalid(fe, &policy_at, policy, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+	}
+}
 
 static void init_only(struct field_errs *fe, const struct val *c, const struct fpath *at)
 {
@@ -447,9 +550,9 @@ static void container(struct field_errs *fe, const struct pod_ctx *pc, const str
 	if (!pc->template && sv_trim(image).n != image.n)
 		fe_invalid(fe, &image_at, val_member(c, F_image), "must not have leading or trailing whitespace");
 	if (val_get(c, F_lifecycle, F_postStart))
-		handler(fe, val_get(c, F_lifecycle, F_postStart), &start_at);
+		hook(fe, pc, val_get(c, F_lifecycle, F_postStart), &start_at);
 	if (val_get(c, F_lifecycle, F_preStop))
-		handler(fe, val_get(c, F_lifecycle, F_preStop), &stop_at);
+		hook(fe, pc, val_get(c, F_lifecycle, F_preStop), &stop_at);
 	probe(fe, c, at, F_livenessProbe);
 	probe(fe, c, at, F_readinessProbe);
 	probe(fe, c, at, F_startupProbe);
@@ -457,8 +560,9 @@ static void container(struct field_errs *fe, const struct pod_ctx *pc, const str
 	env(fe, c, at);
 	env_from(fe, c, at);
 	mounts(fe, pc, c, at, role);
-	validate_resources(fe, val_member(c, F_resources), &res_at);
-	security(fe, c, at);
+	validate_resources(fe, pc, val_member(c, F_resources), &res_at);
+	security(fe, pc, c, at);
+	resize_policy(fe, pc, c, at);
 	if (role == ROLE_INIT)
 		init_only(fe, c, at);
 	if (role == ROLE_EPHEMERAL)

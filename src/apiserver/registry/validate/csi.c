@@ -11,7 +11,7 @@
 #define ATTACH_MESSAGE_MAX 1024
 
 /* Names of drivers may have capitals; everything else about them is a name's. */
-static void driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name)
+void check_driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name)
 {
 	struct fpath at = FPATH(up, name);
 	struct sv s = val_get_str(parent, name);
@@ -196,7 +196,7 @@ void validate_csi_node(struct field_errs *fe, const struct val *doc, const struc
 		const struct val *was = driver_named(val_get(old, F_spec, F_drivers), val_get_str(d, F_name));
 		struct sv id = val_get_str(d, F_nodeID);
 
-		driver_name(fe, d, &item, F_name);
+		check_driver_name(fe, d, &item, F_name);
 		if (strmap_set(&names, val_get_str(d, F_name), fe))
 			fe_duplicate(fe, &name_at, val_new_str(fe->a, val_get_str(d, F_name)));
 		if (!id.n)
@@ -286,7 +286,7 @@ void validate_volume_attachment(struct field_errs *fe, const struct val *doc, co
 
 	(void)sub;
 	if (!old)
-		driver_name(fe, spec, &at, F_attacher);
+		check_driver_name(fe, spec, &at, F_attacher);
 	if (!pv && !in)
 		fe_required_why(fe, &source_at, "must specify either inlineVolumeSpec or persistentVolumeName");
 	else if (pv && in)

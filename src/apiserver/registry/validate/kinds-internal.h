@@ -51,6 +51,10 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+void validate_pod_security(struct field_errs *fe, const struct val *spec, const struct fpath *at);
+void validate_security_profiles(struct field_errs *fe, const struct val *sc, const struct fpath *at);
+void validate_sysctl(struct field_errs *fe, const struct val *spec, const struct val *name, const struct fpath *at);
+void check_driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);

@@ -210,6 +210,25 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	}
 }
 
+static void annotations(struct field_errs *fe, const struct val *doc)
+{
+	static const char cost_key[] = "controller.kubernetes.io/pod-deletion-cost",
+			  mirror_key[] = "kubernetes.io/config.mirror";
+	const struct val *all = val_get(doc, F_metadata, F_annotations), *cost, *mirror;
+	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_annotations),
+		     cost_at = FPATH_KEY(&at, sv_from(cost_key)), mirror_at = FPATH_KEY(&at, sv_from(mirror_key));
+	int64_t n;
+
+	if (!val_len(all))
+		return;
+	cost = val_member_sv(all, sv_from(cost_key));
+	mirror = val_member_sv(all, sv_from(mirror_key));
+	if (cost && (!sv_to_i64(val_str(cost), &n) || n < INT32_MIN || n > INT32_MAX))
+		fe_invalid(fe, &cost_at, cost, "must be a 32bit integer");
+	if (mirror && !val_get_str(doc, F_spec, F_nodeName).n)
+		fe_invalid(fe, &mirror_at, mirror, "must set spec.nodeName if mirror pod annotation is set");
+}
+
 void validate_pod(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	struct fpath at = FPATH_ROOT(F_spec), eph_at = FPATH(&at, F_ephemeralContainers),
@@ -221,6 +240,7 @@ void validate_pod(struct field_errs *fe, const struct val *doc, const struct val
 		return;
 	}
 	validate_pod_spec(fe, spec, &at, false);
+	annotations(fe, doc);
 	if (!old) {
 		if (val_len(val_member(spec, F_ephemeralContainers)))
 			fe_forbidden(fe, &eph_at, "cannot be set on create");

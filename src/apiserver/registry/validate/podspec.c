@@ -80,6 +80,39 @@ static void node_terms(struct field_errs *fe, const struct val *term, const stru
 	}
 }
 
+static bool selects_by(const struct val *sel, struct sv key)
+{
+	if (val_member_sv(val_member(sel, F_matchLabels), key))
+		return true;
+	VAL_EACH(val_member(sel, F_matchExpressions), e)
+		if (sv_eq(val_get_str(e, F_key), key))
+			return true;
+	return false;
+}
+
+/* Keys whose values come from the pod itself: they refine a selector, so there has to be one. */
+static void label_keys(struct field_errs *fe, const struct val *v, const struct fpath *up, enum sym name, bool disjoint)
+{
+	const struct val *keys = val_member(v, name), *sel = val_member(v, F_labelSelector);
+	struct fpath at = FPATH(up, name);
+	size_t i = 0;
+
+	if (!val_len(keys))
+		return;
+	if (!sel) {
+		fe_forbidden(fe, &at, "must not be specified when labelSelector is not set");
+		return;
+	}
+	VAL_EACH(keys, k) {
+		struct fpath here = FPATH_AT(&at, i++);
+
+		fe_format(fe, &here, val_str(k), fmt_qualified_name(val_str(k)));
+		if (disjoint && selects_by(sel, val_str(k)))
+			fe_add(fe, FE_INVALID, &here, k, "exists in both %.*s and labelSelector",
+			       SV_ARG(sym_name(name)));
+	}
+}
+
 static void pod_term(struct field_errs *fe, const struct val *term, const struct fpath *at)
 {
 	struct fpath sel_at = FPATH(at, F_labelSelector), ns_sel_at = FPATH(at, F_namespaceSelector);
@@ -88,6 +121,8 @@ static void pod_term(struct field_errs *fe, const struct val *term, const struct
 
 	validate_label_selector(fe, val_member(term, F_labelSelector), &sel_at);
 	validate_label_selector(fe, val_member(term, F_namespaceSelector), &ns_sel_at);
+	label_keys(fe, term, at, F_matchLabelKeys, false);
+	label_keys(fe, term, at, F_mismatchLabelKeys, true);
 	VAL_EACH(val_member(term, F_namespaces), n) {
 		struct fpath here = FPATH_AT(&ns_at, i++);
 
@@ -178,6 +213,7 @@ static void spread(struct field_errs *fe, const struct val *spec, const struct f
 			fe_invalid(fe, &min_at, min,
 				   "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway");
 		validate_label_selector(fe, val_member(c, F_labelSelector), &sel_at);
+		label_keys(fe, c, &item, F_matchLabelKeys, true);
 	}
 }
 
@@ -211,6 +247,17 @@ static void dns(struct field_errs *fe, const struct val *spec, const struct fpat
 	if (len > 2049)
 		fe_invalid(fe, &search_at, val_member(cfg, F_searches),
 			   "must not have more than 2048 characters (including spaces) in the search list");
+	VAL_EACH(val_member(cfg, F_searches), s) {
+		struct fpath here = FPATH_AT(&search_at, i++);
+		struct sv name = val_str(s);
+
+		/* A dot alone, a dot at the end and underscores are the resolver's business. */
+		if (sv_ends(name, SV(".")))
+			name.n--;
+		if (name.n && sv_find(name, '_') < 0)
+			fe_format(fe, &here, val_str(s), fmt_dns_subdomain(name));
+	}
+	i = 0;
 	VAL_EACH(val_member(cfg, F_options), o) {
 		struct fpath item = FPATH_AT(&opt_at, i++), name_at = FPATH(&item, F_name);
 
@@ -246,7 +293,10 @@ static void security(struct field_errs *fe, const struct val *spec, const struct
 			fe_required(fe, &name_at);
 		else if (strmap_set(&seen, val_get_str(s, F_name), fe))
 			fe_duplicate(fe, &name_at, val_member(s, F_name));
+		else
+			validate_sysctl(fe, spec, val_member(s, F_name), &name_at);
 	}
+	validate_pod_security(fe, spec, up);
 	if (val_get_bool(spec, F_shareProcessNamespace) && val_get_bool(spec, F_hostPID))
 		fe_invalid(fe, &share_at, val_member(spec, F_shareProcessNamespace),
 			   "ShareProcessNamespace and HostPID cannot both be enabled");
@@ -272,6 +322,56 @@ static void gates(struct field_errs *fe, const struct val *spec, const struct fp
 		fe_format(fe, &type_at, val_get_str(g, F_conditionType),
 			  fmt_qualified_name(val_get_str(g, F_conditionType)));
 	}
+}
+
+static void claims(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_resourceClaims);
+	size_t i = 0;
+
+	VAL_EACH(val_member(spec, F_resourceClaims), c) {
+		const struct val *name = val_member(c, F_resourceClaimName),
+				 *tmpl = val_member(c, F_resourceClaimTemplateName);
+		struct fpath item = FPATH_AT(&at, i++), here = FPATH(&item, F_name),
+			     name_at = FPATH(&item, F_resourceClaimName),
+			     tmpl_at = FPATH(&item, F_resourceClaimTemplateName);
+
+		check_required_text(fe, c, &item, F_name, fmt_dns_label);
+		if (strmap_set(&seen, val_get_str(c, F_name), fe))
+			fe_duplicate(fe, &here, val_member(c, F_name));
+		if (name && tmpl)
+			fe_add(fe, FE_INVALID, &item, NULL,
+			       "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
+		else if (!name && !tmpl)
+			fe_add(fe, FE_INVALID, &item, NULL,
+			       "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+		check_text(fe, name, &name_at, fmt_dns_subdomain);
+		check_text(fe, tmpl, &tmpl_at, fmt_dns_subdomain);
+	}
+}
+
+/* Of the pod as a whole there are cpu, memory and huge pages. */
+static void pod_resources(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	static const enum sym lists[] = { F_limits, F_requests };
+	static const char *const known[] = { "cpu", "hugepages-", "memory", NULL };
+	const struct val *res = val_member(spec, F_resources);
+	struct fpath at = FPATH(up, F_resources), claims_at = FPATH(&at, F_claims);
+
+	for (size_t i = 0; res && i < ARRAY_LEN(lists); i++) {
+		struct fpath list_at = FPATH(&at, lists[i]);
+
+		validate_resource_list(fe, val_member(res, lists[i]), &list_at);
+		VAL_EACH_MEMBER(val_member(res, lists[i]), m) {
+			struct fpath here = FPATH_KEY(&list_at, m.key);
+
+			if (!sv_is(m.key, "cpu") && !sv_is(m.key, "memory") && !sv_starts(m.key, SV("hugepages-")))
+				fe_not_supported(fe, &here, val_new_str(fe->a, m.key), known);
+		}
+	}
+	if (val_len(val_member(res, F_claims)))
+		fe_forbidden(fe, &claims_at, "claims may not be set for Resources at pod-level");
 }
 
 void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template)
@@ -303,6 +403,8 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	}
 	gates(fe, spec, at);
 	spread(fe, spec, at);
+	claims(fe, spec, at);
+	pod_resources(fe, spec, at);
 	validate_resource_list(fe, val_member(spec, F_overhead), &over_at);
 }
 

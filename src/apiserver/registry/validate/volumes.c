@@ -70,12 +70,35 @@ static void downward(struct field_errs *fe, const struct val *src, const struct 
 	}
 }
 
+/* Files of all sources stand in one directory. */
+static void one_path_once(struct field_errs *fe, const struct val *src, const struct fpath *up)
+{
+	static const enum sym with_items[] = { F_secret, F_configMap, F_downwardAPI };
+	static const enum sym with_path[] = { F_serviceAccountToken, F_clusterTrustBundle };
+	_cleanup_(strmap_release) struct strmap paths = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_sources);
+
+	VAL_EACH(val_member(src, F_sources), s) {
+		for (size_t k = 0; k < ARRAY_LEN(with_items); k++)
+			VAL_EACH(val_get(s, with_items[k], F_items), it)
+				if (val_get_str(it, F_path).n && strmap_set(&paths, val_get_str(it, F_path), fe))
+					fe_invalid(fe, &at, val_member(it, F_path), "conflicting duplicate paths");
+		for (size_t k = 0; k < ARRAY_LEN(with_path); k++) {
+			const struct val *path = val_get(s, with_path[k], F_path);
+
+			if (val_str(path).n && strmap_set(&paths, val_str(path), fe))
+				fe_invalid(fe, &at, path, "conflicting duplicate paths");
+		}
+	}
+}
+
 static void projected(struct field_errs *fe, const struct val *src, const struct fpath *up)
 {
 	struct fpath at = FPATH(up, F_sources);
 	size_t i = 0;
 
 	file_mode(fe, src, up, F_defaultMode);
+	one_path_once(fe, src, up);
 	VAL_EACH(val_member(src, F_sources), s) {
 		struct fpath item = FPATH_AT(&at, i++), secret_at = FPATH(&item, F_secret),
 			     cm_at = FPATH(&item, F_configMap);
@@ -109,7 +132,7 @@ static void projected(struct field_errs *fe, const struct val *src, const struct
 	}
 }
 
-static void volume(struct field_errs *fe, const struct val *v, const struct fpath *at)
+static void volume(struct field_errs *fe, const struct val *v, const struct fpath *at, bool template)
 {
 	const struct val *src;
 	size_t sources = 0;
@@ -169,6 +192,24 @@ static void volume(struct field_errs *fe, const struct val *v, const struct fpat
 		if (val_get_str(src, F_path).n && *val_get_str(src, F_path).p != '/')
 			fe_invalid(fe, &path_at, val_member(src, F_path), "must be an absolute path");
 	}
+	if ((src = val_member(v, F_csi))) {
+		struct fpath here = FPATH(at, F_csi);
+
+		check_driver_name(fe, src, &here, F_driver);
+	}
+	if ((src = val_member(v, F_fc))) {
+		struct fpath here = FPATH(at, F_fc), wwn_at = FPATH(&here, F_targetWWNs);
+
+		if (!val_len(val_member(src, F_targetWWNs)) == !val_len(val_member(src, F_wwids)))
+			fe_required_why(fe, &wwn_at, "must specify either targetWWNs or wwids, but not both");
+	}
+	if ((src = val_member(v, F_image))) {
+		struct fpath here = FPATH(at, F_image), policy_at = FPATH(&here, F_pullPolicy);
+
+		if (!template)
+			check_required(fe, src, &here, F_reference);
+		CHECK_ONE_OF(fe, val_member(src, F_pullPolicy), &policy_at, "Always", "IfNotPresent", "Never");
+	}
 	if ((src = val_member(v, F_downwardAPI))) {
 		struct fpath here = FPATH(at, F_downwardAPI);
 
@@ -195,7 +236,7 @@ void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const str
 	VAL_EACH(pc->volumes, v) {
 		struct fpath item = FPATH_AT(&list_at, i++), name_at = FPATH(&item, F_name);
 
-		volume(fe, v, &item);
+		volume(fe, v, &item, pc->template);
 		if (val_get_str(v, F_name).n && strmap_set(&names, val_get_str(v, F_name), fe))
 			fe_duplicate(fe, &name_at, val_member(v, F_name));
 	}
