@@ -18,20 +18,24 @@ bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
 
 void api_req_warn(struct api_req *q, const char *fmt, ...)
 {
-	struct sv *more;
+	struct sv *more, text;
 	va_list ap;
 
 	/* Upstream sends at most 4 KiB of warnings; clients need no more than a screenful. */
 	if (q->n_warnings >= 32)
 		return;
+	va_start(ap, fmt);
+	text = sv_from(arena_vprintf(q->arena, fmt, ap));
+	va_end(ap);
+	/* A write that is tried again finds the same again. */
+	for (size_t i = 0; i < q->n_warnings; i++)
+		if (sv_eq(q->warnings[i], text))
+			return;
 	more = arena_alloc(q->arena, (q->n_warnings + 1) * sizeof(*more));
 	if (q->n_warnings)
 		memcpy(more, q->warnings, q->n_warnings * sizeof(*more));
-	va_start(ap, fmt);
-	more[q->n_warnings] = sv_from(arena_vprintf(q->arena, fmt, ap));
-	va_end(ap);
+	more[q->n_warnings++] = text;
 	q->warnings = more;
-	q->n_warnings++;
 }
 
 struct sv field_manager_of(const struct api_req *q)

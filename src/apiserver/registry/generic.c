@@ -60,12 +60,24 @@ static void serve_subresource(struct api_req *q)
 		unknown(q);
 }
 
+/* Kinds that are still served, with a word. */
+static void warn_deprecated(struct api_req *q)
+{
+	if (q->trusted)
+		return;
+	if (q->res->id == R_core_endpoints)
+		api_req_warn(q, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+	else if (q->res->id == R_core_componentstatuses)
+		api_req_warn(q, "v1 ComponentStatus is deprecated in v1.19+");
+}
+
 void registry_serve(struct api_req *q)
 {
 	if (!q->res) {
 		unknown(q);
 		return;
 	}
+	warn_deprecated(q);
 	if (q->verb >= _VERB_MAX) {
 		not_allowed(q);
 		return;

@@ -136,9 +136,11 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 		kind_rules(&fe, op->doc, old, sub);
 	if (op->strat->validate)
 		op->strat->validate(&fe, op->doc, old, sub);
+	if (field_errs_to_err(&fe, op->res, op->name, err) < 0)
+		return -1;
 	if (op->strat->warn && !op->sub.n)
 		op->strat->warn(op->q, op->doc, old);
-	return field_errs_to_err(&fe, op->res, op->name, err);
+	return 0;
 }
 
 bool object_finalized(const struct resource *r, const struct val *doc)

@@ -260,6 +260,69 @@ static void test_warnings(void **state)
 	answer_free(a);
 }
 
+static void expect_warnings(struct rig *r, const char *path, const char *body, const char *const *want)
+{
+	struct answer *a = api(r, "POST", path, .body = body);
+	size_t n = 0;
+
+	assert_int_equal(a->code, 201);
+	while (want[n])
+		n++;
+	for (size_t i = 0; i < n && i < a->q.n_warnings; i++)
+		assert_sv(a->q.warnings[i], want[i]);
+	assert_int_equal(a->q.n_warnings, n);
+	answer_free(a);
+}
+
+/* What is accepted and probably not meant. */
+static void test_pod_warnings(void **state)
+{
+#define TEMPLATE(spec)                                                                                                 \
+	"\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":" \
+	"{" spec "}}"
+	struct rig *r = *state;
+	struct answer *a;
+
+	expect_warnings(
+	    r, DEP,
+	    "{\"metadata\":{\"name\":\"a.b\"},\"spec\":{" TEMPLATE(
+		"\"nodeSelector\":{\"beta.kubernetes.io/os\":\"linux\"},\"hostAliases\":[{\"ip\":\"1.1.1.1\"},{\"ip\":"
+		"\"1.1.1.1\"}],\"imagePullSecrets\":[{}],\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"env\":[{"
+		"\"name\":\"A\",\"value\":\"1\"},{\"name\":\"A\",\"value\":\"2\"},{\"name\":\"A\",\"value\":"
+		"\"$(A) 3\"}],\"ports\":[{\"containerPort\":80,\"name\":\"x\"},{\"containerPort\":80}],\"resources\":{"
+		"\"limits\":{\"memory\":\"500m\"}}},{\"name\":\"d\",\"image\":\"i\",\"ports\":[{\"containerPort\":81,"
+		"\"name\":\"x\"}]}]") "}}",
+	    (const char *const[]){
+		"metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a "
+		"DNS label is recommended: [must not contain dots]",
+		"spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "
+		"\"kubernetes.io/os\" instead",
+		"spec.template.spec.hostAliases[1].ip: duplicate ip \"1.1.1.1\"",
+		"spec.template.spec.imagePullSecrets[0].name: invalid empty name \"\"",
+		"spec.template.spec.containers[0].env[1]: hides previous definition of \"A\", which may be dropped "
+		"when using apply",
+		"spec.template.spec.containers[0].ports[1]: duplicate port definition with "
+		"spec.template.spec.containers[0].ports[0]",
+		"spec.template.spec.containers[0].resources.limits[memory]: fractional byte value \"500m\" is invalid, "
+		"must be an integer",
+		"spec.template.spec.containers[1].ports[0]: duplicate port name \"x\" with "
+		"spec.template.spec.containers[0].ports[0], services and probes that select ports by name will use "
+		"spec.template.spec.containers[0].ports[0]",
+		NULL });
+	/* not again when something else changes, and not with an error */
+	a = api(r, "PATCH", DEP "/a.b", .type = "application/merge-patch+json", .body = "{\"spec\":{\"replicas\":3}}");
+	assert_int_equal(a->code, 200);
+	assert_int_equal(a->q.n_warnings, 0);
+	answer_free(a);
+	a = api(r, "POST", DEP, .body = "{\"metadata\":{\"name\":\"c.d\"},\"spec\":{}}");
+	assert_int_equal(a->code, 422);
+	assert_int_equal(a->q.n_warnings, 0);
+	answer_free(a);
+	expect_warnings(r, "/api/v1/namespaces/default/endpoints", "{\"metadata\":{\"name\":\"a\"}}",
+			(const char *const[]){
+			    "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice", NULL });
+}
+
 static void test_size_and_depth(void **state)
 {
 	struct rig *r = *state;
@@ -304,7 +367,8 @@ static void test_size_and_depth(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_table), T(test_warnings), T(test_size_and_depth) };
+	const struct CMUnitTest tests[] = { T(test_table), T(test_warnings), T(test_pod_warnings),
+					    T(test_size_and_depth) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

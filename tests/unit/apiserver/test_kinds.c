@@ -37,6 +37,16 @@ static void test_pod_defaults(void **state)
 	assert_int_equal(val_len(val_get(c, F_volumeMounts)), 1);
 	assert_val(val_get(val_at(val_get(c, F_volumeMounts), 0), F_mountPath),
 		   "/var/run/secrets/kubernetes.io/serviceaccount");
+	/* A template is not a pod: its requests stay open, and so do its host's ports. */
+	p = expect(
+	    r, 201, "POST", "/apis/apps/v1/namespaces/default/daemonsets",
+	    "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{"
+	    "\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"hostNetwork\":true,\"containers\":[{\"name\":\"c\","
+	    "\"image\":\"x\",\"ports\":[{\"containerPort\":80}],\"resources\":{\"limits\":{\"cpu\":\"1\"}}}]}}}}");
+	c = val_at(val_get(p, F_spec, F_template, F_spec, F_containers), 0);
+	assert_val(val_get(c, F_imagePullPolicy), "Always");
+	assert_null(val_get(c, F_resources, F_requests));
+	assert_null(val_get(val_at(val_get(c, F_ports), 0), F_hostPort));
 }
 
 static void test_gated_pod(void **state)

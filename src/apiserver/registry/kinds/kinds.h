@@ -31,6 +31,9 @@ extern const char *const strategy_reset_spec[];	       /* status endpoint: spec 
  * generic registry's work (reset_main). */
 void strategy_drop_status(struct api_req *q, struct val *doc);
 
+/* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
+void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);
+
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);
 

@@ -194,6 +194,14 @@ const struct strategy priorityclass_strategy = {
 	.unconditional_update = true,
 };
 
+static void ingress_warn(struct api_req *q, const struct val *doc, const struct val *old)
+{
+	if (!old && val_member_sv(val_get(doc, F_metadata, F_annotations), SV("kubernetes.io/ingress.class")))
+		api_req_warn(
+		    q, "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' "
+		       "instead");
+}
+
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
 	.unconditional_update = true,
@@ -201,6 +209,7 @@ const struct strategy ingress_strategy = {
 	.reset_status = strategy_reset_spec,
 	.prepare_create = strategy_drop_status,
 	.print = print_ingress,
+	.warn = ingress_warn,
 };
 
 static void ingressclass_defaults(struct api_req *q, struct val *doc)

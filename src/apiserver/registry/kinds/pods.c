@@ -48,13 +48,11 @@ static void requests_from_limits(struct arena *a, struct val *container)
 			val_set_sv(a, requests, m.key, m.value);
 }
 
-static void default_container(struct arena *a, struct val *c, bool host_network)
+/* What a pod gets and a template does not: there it would hide what was asked for. */
+static void default_of_pods(struct arena *a, struct val *c, bool host_network)
 {
 	struct val *ports = val_get_mut(c, F_ports);
 
-	if (val_get_str(c, F_imagePullPolicy).n == 0)
-		val_set_cstr(a, c, F_imagePullPolicy,
-			     image_is_latest(val_get_str(c, F_image)) ? "Always" : "IfNotPresent");
 	requests_from_limits(a, c);
 	for (size_t i = 0; host_network && i < val_len(ports); i++) {
 		struct val *p = val_at_mut(ports, i);
@@ -64,13 +62,20 @@ static void default_container(struct arena *a, struct val *c, bool host_network)
 	}
 }
 
+static void default_container(struct arena *a, struct val *c)
+{
+	if (val_get_str(c, F_imagePullPolicy).n == 0)
+		val_set_cstr(a, c, F_imagePullPolicy,
+			     image_is_latest(val_get_str(c, F_image)) ? "Always" : "IfNotPresent");
+}
+
 static void default_volume(struct arena *a, struct val *v)
 {
 	if (val_len(v) == 1 && val_get(v, F_name))
 		val_set_map(a, v, F_emptyDir);
 }
 
-static void default_pod_spec(struct arena *a, struct val *spec)
+static void default_pod_spec(struct arena *a, struct val *spec, bool pod)
 {
 	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
 	bool host_network = val_get_bool(spec, F_hostNetwork);
@@ -80,8 +85,11 @@ static void default_pod_spec(struct arena *a, struct val *spec)
 		return;
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
 		list = val_member_mut(spec, lists[k]);
-		for (size_t i = 0; i < val_len(list); i++)
-			default_container(a, val_at_mut(list, i), host_network);
+		for (size_t i = 0; i < val_len(list); i++) {
+			default_container(a, val_at_mut(list, i));
+			if (pod)
+				default_of_pods(a, val_at_mut(list, i), host_network);
+		}
 	}
 	list = val_member_mut(spec, F_volumes);
 	for (size_t i = 0; i < val_len(list); i++)
@@ -95,14 +103,14 @@ static void default_pod_spec(struct arena *a, struct val *spec)
 
 void default_pod_template(struct arena *a, struct val *workload_spec)
 {
-	default_pod_spec(a, val_get_mut(workload_spec, F_template, F_spec));
+	default_pod_spec(a, val_get_mut(workload_spec, F_template, F_spec), false);
 }
 
 static void pod_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *spec = val_get_mut(doc, F_spec);
 
-	default_pod_spec(q->arena, spec);
+	default_pod_spec(q->arena, spec, true);
 	if (spec && !val_get(spec, F_enableServiceLinks))
 		val_set_bool(q->arena, spec, F_enableServiceLinks, true);
 }
@@ -320,15 +328,17 @@ const struct strategy pod_strategy = {
 	.subs = pod_subs,
 	.field_label = pod_field,
 	.print = print_pod,
+	.warn = warn_of_pod,
 };
 
 static void template_defaults(struct api_req *q, struct val *doc)
 {
-	default_pod_spec(q->arena, val_get_mut(doc, F_template, F_spec));
+	default_pod_spec(q->arena, val_get_mut(doc, F_template, F_spec), false);
 }
 
 const struct strategy podtemplate_strategy = {
 	.res = RES(core_podtemplates),
 	.unconditional_update = true,
 	.set_defaults = template_defaults,
+	.warn = warn_of_pod,
 };

@@ -34,6 +34,7 @@ const struct strategy deployment_strategy = {
 	.set_defaults = deployment_defaults,
 	.prepare_create = strategy_drop_status,
 	.print = print_deployment,
+	.warn = warn_of_pod,
 };
 
 static void template_defaults(struct api_req *q, struct val *doc)
@@ -48,6 +49,7 @@ const struct strategy replicaset_strategy = {
 	.reset_status = strategy_reset_spec,
 	.set_defaults = template_defaults,
 	.prepare_create = strategy_drop_status,
+	.warn = warn_of_pod,
 };
 
 static void daemonset_defaults(struct api_req *q, struct val *doc)
@@ -70,6 +72,7 @@ const struct strategy daemonset_strategy = {
 	.reset_status = strategy_reset_spec,
 	.set_defaults = daemonset_defaults,
 	.prepare_create = strategy_drop_status,
+	.warn = warn_of_pod,
 };
 
 static void statefulset_defaults(struct api_req *q, struct val *doc)
@@ -96,6 +99,7 @@ const struct strategy statefulset_strategy = {
 	.set_defaults = statefulset_defaults,
 	.prepare_create = strategy_drop_status,
 	.print = print_statefulset,
+	.warn = warn_of_pod,
 };
 
 const struct strategy controllerrevision_strategy = {
@@ -125,6 +129,7 @@ const struct strategy replicationcontroller_strategy = {
 	.reset_status = strategy_reset_spec,
 	.set_defaults = rc_defaults,
 	.prepare_create = strategy_drop_status,
+	.warn = warn_of_pod,
 };
 
 /* --- batch --- */
@@ -199,6 +204,7 @@ const struct strategy job_strategy = {
 	.field_label = job_field,
 	.print = print_job,
 	.default_propagation = "Orphan",
+	.warn = warn_of_pod,
 };
 
 static void cronjob_defaults(struct api_req *q, struct val *doc)
@@ -215,4 +221,5 @@ const struct strategy cronjob_strategy = {
 	.set_defaults = cronjob_defaults,
 	.prepare_create = strategy_drop_status,
 	.print = print_cronjob,
+	.warn = warn_of_pod,
 };
