@@ -30,6 +30,8 @@ struct strategy {
 	/* Clear status, drop disabled fields, set computed ones. */
 	void (*prepare_create)(struct api_req *q, struct val *doc);
 	void (*prepare_update)(struct api_req *q, const struct val *old, struct val *doc);
+	/* Puts back what a change through this subresource may not touch; status is back already. NULL: nothing. */
+	void (*narrow)(struct arena *a, struct sv sub, const struct val *old, struct val *doc);
 	/* Beyond schema and metadata; old NULL on create; sub NULL or "status", ... */
 	void (*validate)(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub);
 	/* Warning: headers for accepted but questionable input; may be NULL. */

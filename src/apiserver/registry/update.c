@@ -37,6 +37,14 @@ static void restore_fields(struct write_op *op, const struct val *old)
 			continue;
 		copy_member(op->a, op->doc, old, f);
 	}
+	if (op->strat->narrow)
+		op->strat->narrow(op->a, op->sub, old, op->doc);
+}
+
+/* Changes of what is wanted, though not through the main endpoint. */
+static bool sub_of_spec(struct sv sub)
+{
+	return sv_is(sub, "resize") || sv_is(sub, "ephemeralcontainers");
 }
 
 static int check_versions(struct write_op *op, struct err *err)
@@ -114,7 +122,8 @@ void update_finish(struct write_op *op)
 	if (op->strat->prepare_update)
 		op->strat->prepare_update(op->q, old, op->doc);
 	meta = val_ensure_map(op->a, op->doc, F_metadata);
-	if (!op->strat->no_generation && (!op->sub.n || !op->res->has_status) && desired_changed(op, old))
+	if (!op->strat->no_generation && (!op->sub.n || !op->res->has_status || sub_of_spec(op->sub)) &&
+	    desired_changed(op, old))
 		val_set_int(op->a, meta, F_generation, val_get_int(old_meta, 0, F_generation) + 1);
 	if (write_validate(op, old, &err) < 0 || write_admit(op, false, ADMIT_UPDATE, &err) < 0)
 		goto failed;

@@ -66,6 +66,59 @@ static void test_gated_pod(void **state)
 	assert_val(val_get(c, F_reason), "SchedulingGated");
 }
 
+/* Subresources of a pod change what they are named after, whatever else the body says. */
+static void test_pod_subresources_are_narrow(void **state)
+{
+	static const char *const strategic = "application/strategic-merge-patch+json";
+	struct rig *r = *state;
+	const struct val *p, *c;
+
+	make_default_sa(r);
+	expect(
+	    r, 201, "POST", NS "/pods",
+	    "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\",\"resources\":{"
+	    "\"requests\":{\"cpu\":\"100m\"},\"limits\":{\"cpu\":\"200m\"}}}]}}");
+	p = expect_type(
+	    r, 200, "PATCH", NS "/pods/p/resize", strategic,
+	    "{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"nodeName\":\"evil\",\"containers\":[{\"name\":"
+	    "\"c\",\"image\":\"evil\",\"resources\":{\"limits\":{\"cpu\":\"300m\"}}}]}}");
+	c = val_at(val_get(p, F_spec, F_containers), 0);
+	assert_val(val_get(c, F_image), "x");
+	assert_val(val_member_sv(val_get(c, F_resources, F_limits), SV("cpu")), "300m");
+	assert_val(val_member_sv(val_get(c, F_resources, F_requests), SV("cpu")), "100m");
+	assert_null(val_get(p, F_spec, F_nodeName));
+	assert_null(val_get(p, F_metadata, F_labels));
+	assert_int_equal(val_get_int(p, 0, F_metadata, F_generation), 2);
+	p = expect_type(
+	    r, 200, "PATCH", NS "/pods/p/ephemeralcontainers", strategic,
+	    "{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"evil\"}],\"ephemeralContainers\":[{\"name\":"
+	    "\"d\",\"image\":\"y\"}]}}");
+	assert_val(val_get(val_at(val_get(p, F_spec, F_containers), 0), F_image), "x");
+	assert_int_equal(val_len(val_get(p, F_spec, F_ephemeralContainers)), 1);
+	assert_int_equal(val_get_int(p, 0, F_metadata, F_generation), 3);
+
+	expect_status(r, 422, "Invalid", "Pod QOS Class may not change as a result of resizing",
+		      &(struct ask){ .method = "PATCH",
+				     .path = NS "/pods/p/resize",
+				     .type = strategic,
+				     .body = "{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"requests\":{"
+					     "\"cpu\":\"1\",\"memory\":\"1Gi\"},\"limits\":{\"cpu\":\"1\",\"memory\":"
+					     "\"1Gi\"}}}]}}" });
+	expect_status(
+	    r, 422, "Invalid", "spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed",
+	    &(struct ask){ .method = "PATCH",
+			   .path = NS "/pods/p/resize",
+			   .type = strategic,
+			   .body = "{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"cpu\":"
+				   "null}}}]}}" });
+	expect_status(r, 422, "Invalid", "spec: Forbidden: only cpu and memory resources are mutable",
+		      &(struct ask){ .method = "PATCH",
+				     .path = NS "/pods/p/resize",
+				     .type = strategic,
+				     .body = "{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{"
+					     "\"ephemeral-storage\":\"1Gi\"}}}]}}" });
+}
+
 static void test_binding(void **state)
 {
 	static const char body[] = "{\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}";
@@ -513,6 +566,7 @@ int main(void)
 		T(test_pod_defaults),
 		T(test_binding),
 		T(test_gated_pod),
+		T(test_pod_subresources_are_narrow),
 		T(test_service_addresses),
 		T(test_service_changes_type),
 		T(test_secret_string_data),

@@ -1,6 +1,7 @@
 /* Pods: computed defaults, QoS, binding, and how long deletion waits. */
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
+#include "apiserver/registry/validate/validate_kinds.h"
 #include "base/timefmt.h"
 #include "object/quantity.h"
 
@@ -115,34 +116,7 @@ static void pod_defaults(struct api_req *q, struct val *doc)
 		val_set_bool(q->arena, spec, F_enableServiceLinks, true);
 }
 
-/* --- quality of service (KEP-753's rules: cpu and memory only) --- */
-
-static bool has_amount(const struct val *m, struct sv key)
-{
-	return quantity_milli_or(val_member_sv(m, key), 0) > 0;
-}
-
-static const char *qos_class(const struct val *spec)
-{
-	static const enum sym lists[] = { F_initContainers, F_containers };
-	bool any = false, guaranteed = true;
-
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
-		VAL_EACH(val_get(spec, lists[k]), c) {
-			const struct val *limits = val_get(c, F_resources, F_limits);
-			const struct val *requests = val_get(c, F_resources, F_requests);
-			const struct sv keys[] = { SV("cpu"), SV("memory") };
-
-			for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-				any = any || has_amount(limits, keys[i]) || has_amount(requests, keys[i]);
-				if (!has_amount(limits, keys[i]) ||
-				    quantity_cmp(val_str(val_member_sv(limits, keys[i])),
-						 val_str(val_member_sv(requests, keys[i]))) != 0)
-					guaranteed = false;
-			}
-		}
-	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
-}
+/* --- creation and change --- */
 
 /* Held back by its author (KEP-3521): said from the first moment, before a scheduler looks. */
 static void say_gated(struct arena *a, struct val *status)
@@ -164,7 +138,7 @@ static void pod_prepare_create(struct api_req *q, struct val *doc)
 	val_del(doc, F_status);
 	status = val_set_map(q->arena, doc, F_status);
 	val_set_cstr(q->arena, status, F_phase, "Pending");
-	val_set_cstr(q->arena, status, F_qosClass, qos_class(val_get(doc, F_spec)));
+	val_set_cstr(q->arena, status, F_qosClass, pod_qos_class(val_get(doc, F_spec)));
 	if (val_len(val_get(doc, F_spec, F_schedulingGates)))
 		say_gated(q->arena, status);
 }
@@ -177,6 +151,63 @@ static void pod_prepare_update(struct api_req *q, const struct val *old, struct 
 
 	if (was && status)
 		val_set(q->arena, status, F_qosClass, was);
+}
+
+static bool same_names(const struct val *x, const struct val *y)
+{
+	if (val_len(x) != val_len(y))
+		return false;
+	for (size_t i = 0; i < val_len(x); i++)
+		if (!sv_eq(val_get_str(val_at(x, i), F_name), val_get_str(val_at(y, i), F_name)))
+			return false;
+	return true;
+}
+
+static void take_member(struct arena *a, struct val *to, const struct val *from, enum sym key)
+{
+	if (val_member(from, key))
+		val_set(a, to, key, val_member(from, key));
+	else
+		val_del(to, key);
+}
+
+/* pods/resize is about resources and nothing else, pods/ephemeralcontainers about those: who may do only that
+ * must not be able to change an image with it. */
+static void pod_narrow(struct arena *a, struct sv sub, const struct val *old, struct val *doc)
+{
+	static const enum sym meta[] = { F_labels, F_annotations, F_ownerReferences, F_finalizers };
+	static const enum sym lists[] = { F_containers, F_initContainers };
+	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
+	struct val *spec;
+
+	if (!sv_is(sub, "resize") && !sv_is(sub, "ephemeralcontainers"))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(meta); i++) {
+		const struct val *v = val_get(old, F_metadata, meta[i]);
+
+		if (v)
+			val_set(a, val_ensure_map(a, doc, F_metadata), meta[i], val_clone_nodes(a, v));
+		else
+			val_del(val_get_mut(doc, F_metadata), meta[i]);
+	}
+	spec = val_clone_nodes(a, was);
+	if (sv_is(sub, "ephemeralcontainers")) {
+		take_member(a, spec, now, F_ephemeralContainers);
+		val_set(a, doc, F_spec, spec);
+		return;
+	}
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		const struct val *to = val_member(now, lists[k]);
+		struct val *list = val_member_mut(spec, lists[k]);
+
+		if (!same_names(to, val_member(was, lists[k])))
+			return; /* validation says why */
+		for (size_t i = 0; i < val_len(list); i++) {
+			take_member(a, val_at_mut(list, i), val_at(to, i), F_resources);
+			take_member(a, val_at_mut(list, i), val_at(to, i), F_resizePolicy);
+		}
+	}
+	val_set(a, doc, F_spec, spec);
 }
 
 static bool pod_terminal(const struct val *pod)
@@ -324,6 +355,7 @@ const struct strategy pod_strategy = {
 	.set_defaults = pod_defaults,
 	.prepare_create = pod_prepare_create,
 	.prepare_update = pod_prepare_update,
+	.narrow = pod_narrow,
 	.grace_period = pod_grace,
 	.subs = pod_subs,
 	.field_label = pod_field,

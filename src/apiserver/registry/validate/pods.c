@@ -248,6 +248,8 @@ void validate_pod(struct field_errs *fe, const struct val *doc, const struct val
 			fe_forbidden(fe, &node_at, "cannot be set until all schedulingGates have been cleared");
 	} else if (is_sub(sub, "ephemeralcontainers")) {
 		ephemeral_update(fe, doc, old);
+	} else if (is_sub(sub, "resize")) {
+		validate_pod_resize(fe, doc, old);
 	} else if (!sub) {
 		validate_pod_update(fe, doc, old);
 	}

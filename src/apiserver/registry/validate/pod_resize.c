@@ -1,0 +1,107 @@
+/* pod_resize.c - what of a running pod's resources may change in place (KEP-1287): amounts of cpu and memory, as
+ * long as the class of service stays, for that decides where the pod's cgroup is. */
+#include "apiserver/registry/validate/kinds-internal.h"
+
+#include "object/quantity.h"
+
+/* --- quality of service: cpu and memory only, sidecars and init containers as the others --- */
+
+static bool has_amount(const struct val *m, struct sv key)
+{
+	return quantity_milli_or(val_member_sv(m, key), 0) > 0;
+}
+
+const char *pod_qos_class(const struct val *spec)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers };
+	bool any = false, guaranteed = true;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(spec, lists[k]), c) {
+			const struct val *limits = val_get(c, F_resources, F_limits);
+			const struct val *requests = val_get(c, F_resources, F_requests);
+			const struct sv keys[] = { SV("cpu"), SV("memory") };
+
+			for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+				any = any || has_amount(limits, keys[i]) || has_amount(requests, keys[i]);
+				if (!has_amount(limits, keys[i]) ||
+				    quantity_cmp(val_str(val_member_sv(limits, keys[i])),
+						 val_str(val_member_sv(requests, keys[i]))) != 0)
+					guaranteed = false;
+			}
+		}
+	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
+}
+
+/* --- resize --- */
+
+static bool is_amount(struct sv key)
+{
+	return sv_is(key, "cpu") || sv_is(key, "memory");
+}
+
+/* One of limits and requests of a container. */
+static void check_list(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at,
+		       const char *removed, bool *others)
+{
+	VAL_EACH_MEMBER(was, m) {
+		const struct val *v = val_member_sv(now, m.key);
+
+		if (!is_amount(m.key))
+			*others |= !v || !val_equal(v, m.value);
+		else if (!v)
+			fe_forbidden(fe, at, removed);
+	}
+	VAL_EACH_MEMBER(now, m)
+		*others |= !is_amount(m.key) && !val_member_sv(was, m.key);
+}
+
+static void check_containers(struct field_errs *fe, const struct val *now, const struct val *was,
+			     const struct fpath *at, bool init, bool *others)
+{
+	for (size_t i = 0; i < val_len(now); i++) {
+		const struct val *c = val_at(now, i), *o = val_at(was, i);
+		const struct val *r = val_member(c, F_resources), *before = val_member(o, F_resources);
+		struct fpath item = FPATH_AT(at, i), res_at = FPATH(&item, F_resources);
+		struct fpath lim_at = FPATH(&res_at, F_limits), req_at = FPATH(&res_at, F_requests);
+
+		if (!sv_eq(val_get_str(c, F_name), val_get_str(o, F_name))) {
+			fe_forbidden(fe, at, "containers may not be renamed or reordered on resize");
+			return;
+		}
+		if (init && !val_is(val_member(c, F_restartPolicy), "Always")) {
+			if (!val_equal(r, before))
+				fe_forbidden(fe, &res_at, "resources for non-sidecar init containers are immutable");
+			continue;
+		}
+		check_list(fe, val_member(r, F_limits), val_member(before, F_limits), &lim_at,
+			   "resource limits cannot be removed", others);
+		check_list(fe, val_member(r, F_requests), val_member(before, F_requests), &req_at,
+			   "resource requests cannot be removed", others);
+	}
+}
+
+void validate_pod_resize(struct field_errs *fe, const struct val *doc, const struct val *old)
+{
+	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
+	struct fpath at = FPATH_ROOT(F_spec), c_at = FPATH(&at, F_containers), i_at = FPATH(&at, F_initContainers);
+	struct sv qos = val_get_str(old, F_status, F_qosClass);
+	bool others = false;
+
+	if (val_len(val_member(now, F_containers)) != val_len(val_member(was, F_containers))) {
+		fe_forbidden(fe, &c_at, "pod updates may not add or remove containers");
+		return;
+	}
+	if (val_len(val_member(now, F_initContainers)) != val_len(val_member(was, F_initContainers))) {
+		fe_forbidden(fe, &i_at, "pod updates may not add or remove containers");
+		return;
+	}
+	check_containers(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at, false, &others);
+	check_containers(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at, true,
+			 &others);
+	if (others)
+		fe_forbidden(fe, &at, "only cpu and memory resources are mutable");
+	if (qos.n && !sv_is(qos, pod_qos_class(now)))
+		fe_invalid(fe, &at, val_get(old, F_status, F_qosClass),
+			   "Pod QOS Class may not change as a result of resizing");
+}
