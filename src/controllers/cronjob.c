@@ -251,11 +251,13 @@ static struct sv job_name(struct crun *r, int64_t at)
 static struct val *job_from_template(struct crun *r, int64_t at)
 {
 	const struct val *tmpl = obj_get(r->cj, F_spec, F_jobTemplate), *tmeta = val_member(tmpl, F_metadata);
-	struct val *job = val_new_map(r->a), *meta = val_set_map(r->a, job, F_metadata), *refs;
+	struct val *job = val_new_map(r->a), *meta, *refs;
 	static const enum sym copied[] = { F_labels, F_annotations };
 
 	val_set_cstr(r->a, job, F_apiVersion, "batch/v1");
 	val_set_cstr(r->a, job, F_kind, "Job");
+	val_set(r->a, job, F_spec, val_clone(r->a, val_member(tmpl, F_spec)));
+	meta = val_set_map(r->a, job, F_metadata);
 	val_set_str(r->a, meta, F_name, job_name(r, at));
 	val_set_str(r->a, meta, F_namespace, obj_ns(r->cj));
 	for (size_t i = 0; i < ARRAY_LEN(copied); i++)
@@ -264,7 +266,6 @@ static struct val *job_from_template(struct crun *r, int64_t at)
 	val_set_str_sv(r->a, val_ensure_map(r->a, meta, F_annotations), SV(ANN_SCHEDULED), scheduled_text(r, at));
 	refs = val_set_list(r->a, meta, F_ownerReferences);
 	val_push(r->a, refs, owner_ref(r->a, RES(batch_cronjobs), obj_root(r->cj), true, true));
-	val_set(r->a, job, F_spec, val_clone(r->a, val_member(tmpl, F_spec)));
 	return job;
 }
 

@@ -1,372 +1,170 @@
 /* job: runs pods until enough of them succeeded.
  *
- *	running ──▶ SuccessCriteriaMet ──▶ Complete	(completions reached)
- *	   └──────▶ FailureTarget ───────▶ Failed	(backoffLimit, activeDeadlineSeconds)
+ *	running ──▶ SuccessCriteriaMet ──▶ Complete	(completions reached, or the success policy)
+ *	   └──────▶ FailureTarget ───────▶ Failed	(backoffLimit, deadline, failed indexes, the failure policy)
  *
  * The first condition is the decision: from then on active pods are deleted. The second follows when
- * the last pod is gone. Failed pods are replaced after 10 s, 20 s, 40 s, ... at most 10 min. A finished
- * Job with ttlSecondsAfterFinished is deleted when that is over.
+ * the last pod is gone and counted. A finished Job with ttlSecondsAfterFinished is deleted when that is over.
  *
- * Pods are counted while they exist; counts in the status never go down, so pods deleted after they
- * were counted stay counted, but one that ended and was deleted unseen is not. */
-#include "base/buf.h"
+ * One run: settle what was counted, count, decide, make or delete pods, record ended pods in the status, write it,
+ * and only then let go of those pods (job_track.c says why in this order). */
 #include "controllers/controllers-internal.h"
-#include "controllers/owner.h"
+#include "controllers/job-internal.h"
+#include "controllers/job_policy.h"
 #include "controllers/podutil.h"
-#include "controllers/podwatch.h"
-#include "controllers/replicaset_rank.h"
 #include "controllers/status.h"
-#include "controllers/template.h"
 
 #include <stdlib.h>
 
-#define BURST 500
-#define BACKOFF_NS (10 * NS_PER_SEC)
-#define BACKOFF_MAX_NS (600 * NS_PER_SEC)
-#define ANN_INDEX "batch.kubernetes.io/job-completion-index"
-#define INDEX_MAX 100000
-
-struct job {
-	struct controller_ctx *ctx;
-	struct informer *jobs, *pods;
-	struct workq *q;
-	struct expectations *expect;
-	struct podwatch watch;
-	struct pod_control pods_ctl;
-};
-
-struct jrun {
-	struct job *c;
-	struct arena *a;
-	struct sv key;
-	struct obj *job;
-	struct val *doc, *st;
-	struct obj **active;
-	size_t n_active;
-	int64_t ready, terminating, succeeded, failed;
-	int64_t completions, parallelism; /* completions -1: any success will do */
-	int64_t last_failure_ns;
-	bool indexed, *done, *running; /* by index */
-	size_t *free_indexes;
-	size_t failed_creates;
-};
-
-static const struct val *spec(const struct jrun *r, enum sym key)
+const struct val *job_spec(const struct jrun *r, enum sym key)
 {
 	return obj_get(r->job, F_spec, key);
 }
 
-static int64_t index_of(const struct jrun *r, const struct obj *pod)
+bool job_is(const struct jrun *r, const char *condition)
 {
-	int64_t i;
-
-	return sv_to_i64(annotation_of(obj_root(pod), ANN_INDEX), &i) && i >= 0 && i < r->completions ? i : -1;
+	return condition_is(val_member(r->st, F_conditions), condition, "True");
 }
 
-static void note_failure_time(struct jrun *r, const struct obj *pod)
+static void set(struct jrun *r, const char *type, const char *value, const char *reason, struct sv message)
 {
-	int64_t at = 0, t;
-
-	VAL_EACH(obj_get(pod, F_status, F_containerStatuses), c)
-		if (time_get(val_get(c, F_state, F_terminated, F_finishedAt), &t))
-			at = MAX(at, t);
-	if (at == 0 && !pod_ready_since(pod, &at))
-		time_get(obj_get(pod, F_metadata, F_creationTimestamp), &at);
-	r->last_failure_ns = MAX(r->last_failure_ns, at);
+	condition_set(
+	    r->a, r->st,
+	    &(struct condition){
+		.type = type, .status = value, .reason = reason, .message = message, .also_time = F_lastProbeTime },
+	    env_now_ns(r->c->ctx->env));
 }
 
-static void count(struct jrun *r, const struct objs *pods)
+static void event(struct jrun *r, const char *type, const char *reason, struct sv message)
 {
-	int64_t good = 0, bad = 0;
-
-	r->active = ARENA_ARRAY(r->a, struct obj *, pods->n);
-	for (size_t i = 0; i < pods->n; i++) {
-		struct obj *p = pods->p[i];
-		int64_t at = r->indexed ? index_of(r, p) : -1;
-
-		if (val_is(obj_get(p, F_status, F_phase), "Succeeded")) {
-			if (r->indexed && at >= 0 && !r->done[at])
-				r->done[at] = true;
-			good++;
-		} else if (val_is(obj_get(p, F_status, F_phase), "Failed")) {
-			bad++;
-			note_failure_time(r, p);
-		} else if (obj_deleting(p)) {
-			r->terminating++;
-		} else {
-			r->active[r->n_active++] = p;
-			r->ready += pod_is_ready(p);
-			if (at >= 0)
-				r->running[at] = true;
-		}
-	}
-	if (r->indexed) {
-		good = 0;
-		for (int64_t i = 0; i < r->completions; i++)
-			good += r->done[i];
-	}
-	r->succeeded = MAX(good, val_get_int(r->st, 0, F_succeeded));
-	r->failed = MAX(bad, val_get_int(r->st, 0, F_failed));
-}
-
-/* "0-3,5" to flags, and back. */
-static void parse_indexes(struct jrun *r)
-{
-	struct sv rest = val_get_str(r->st, F_completedIndexes), one;
-
-	while (rest.n && sv_split(&rest, ',', &one)) {
-		ssize_t dash = sv_find(one, '-');
-		int64_t from, to;
-
-		if (!sv_to_i64(dash < 0 ? one : sv_sub(one, 0, (size_t)dash), &from) ||
-		    !sv_to_i64(dash < 0 ? one : sv_sub(one, (size_t)dash + 1, one.n), &to))
-			continue;
-		for (int64_t i = MAX(from, 0); i <= to && i < r->completions; i++)
-			r->done[i] = true;
-	}
-}
-
-static struct sv format_indexes(struct jrun *r)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	for (int64_t i = 0; i < r->completions; i++) {
-		int64_t from = i;
-
-		if (!r->done[i])
-			continue;
-		while (i + 1 < r->completions && r->done[i + 1])
-			i++;
-		buf_printf(&b, "%s%" PRId64, b.n ? "," : "", from);
-		if (i > from)
-			buf_printf(&b, i > from + 1 ? "-%" PRId64 : ",%" PRId64, i);
-	}
-	return arena_sv(r->a, buf_sv(&b));
-}
-
-static void set(struct jrun *r, const char *type, const char *value, const char *reason, const char *message)
-{
-	condition_set(r->a, r->st,
-		      &(struct condition){ .type = type,
-					   .status = value,
-					   .reason = reason,
-					   .message = sv_from(message),
-					   .also_time = F_lastProbeTime },
-		      env_now_ns(r->c->ctx->env));
-}
-
-static bool is_true(const struct jrun *r, const char *type)
-{
-	return condition_is(val_member(r->st, F_conditions), type, "True");
-}
-
-/* --- pods --- */
-
-/* What makes a pod the i-th of an Indexed job. */
-static void index_pod(struct jrun *r, struct val *pod, int64_t i)
-{
-	struct val *meta = val_ensure_map(r->a, pod, F_metadata), *ps = val_ensure_map(r->a, pod, F_spec);
-	struct sv text = arena_svf(r->a, "%" PRId64, i);
-	static const enum sym lists[] = { F_containers, F_initContainers };
-
-	val_set_strf(r->a, meta, F_generateName, "%.*s-%" PRId64 "-", SV_ARG(obj_name(r->job)), i);
-	val_set_str_sv(r->a, val_ensure_map(r->a, meta, F_annotations), SV(ANN_INDEX), text);
-	val_set_str_sv(r->a, val_ensure_map(r->a, meta, F_labels), SV(ANN_INDEX), text);
-	val_set_strf(r->a, ps, F_hostname, "%.*s-%" PRId64, SV_ARG(obj_name(r->job)), i);
-	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-		struct val *list = val_member_mut(ps, lists[l]);
-
-		for (size_t k = 0; k < val_len(list); k++) {
-			struct val *env = val_ensure_list(r->a, val_at_mut(list, k), F_env), *e = val_new_map(r->a);
-			struct val *from = val_new_map(r->a), *ref = val_set_map(r->a, from, F_fieldRef);
-
-			val_set_cstr(r->a, ref, F_fieldPath, "metadata.labels['" ANN_INDEX "']");
-			val_set_cstr(r->a, e, F_name, "JOB_COMPLETION_INDEX");
-			val_set(r->a, e, F_valueFrom, from);
-			val_push(r->a, env, e);
-		}
-	}
-}
-
-static int create_one(void *ctx, size_t i, struct err *err)
-{
-	struct jrun *r = ctx;
-	struct val *pod = pod_from_template(r->a, RES(batch_jobs), obj_root(r->job), spec(r, F_template));
-
-	if (r->indexed)
-		index_pod(r, pod, (int64_t)r->free_indexes[i]);
-	if (pod_control_create(&r->c->pods_ctl, pod, r->job, err) == 0)
-		return 0;
-	creation_observed(r->c->expect, r->key);
-	r->failed_creates++;
-	return -1;
-}
-
-static int create_pods(struct jrun *r, size_t n, struct err *err)
-{
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	size_t made, found = 0;
-
-	if (r->indexed) {
-		r->free_indexes = ARENA_ARRAY(r->a, size_t, n);
-		for (int64_t i = 0; i < r->completions && found < n; i++)
-			if (!r->done[i] && !r->running[i])
-				r->free_indexes[found++] = (size_t)i;
-		n = found;
-	}
-	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = pod_slow_start(n, create_one, r, &why);
-	for (size_t i = made + r->failed_creates; i < n; i++)
-		creation_observed(r->c->expect, r->key);
-	if (made == n || err_namespace_terminating(&why))
-		return 0;
-	return err_move(err, &why);
-}
-
-static int delete_pods(struct jrun *r, size_t n, struct err *err)
-{
-	struct sv *uids = ARENA_ARRAY(r->a, struct sv, n);
-	int rc = 0;
-
-	rank_pods_for_deletion(r->a, r->active, r->n_active, NULL, 0, env_now_ns(r->c->ctx->env));
-	for (size_t i = 0; i < n; i++)
-		uids[i] = obj_uid(r->active[i]);
-	expect_deletions(r->c->expect, r->key, uids, n);
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_(err_release) struct err why = ERR_INIT;
-
-		if (pod_control_delete(&r->c->pods_ctl, r->active[i], r->job, &why) == 0)
-			continue;
-		deletion_observed(r->c->expect, r->key, uids[i]);
-		if (why.reason != ERR_NOT_FOUND && rc == 0)
-			rc = err_move(err, &why);
-	}
-	return rc;
-}
-
-static int64_t backoff_left(struct jrun *r)
-{
-	int64_t d = BACKOFF_NS;
-
-	if (r->failed == 0 || r->last_failure_ns == 0)
-		return 0;
-	for (int64_t i = 1; i < r->failed && d < BACKOFF_MAX_NS; i++)
-		d *= 2;
-	return r->last_failure_ns + MIN(d, BACKOFF_MAX_NS) - env_now_ns(r->c->ctx->env);
-}
-
-static int manage(struct jrun *r, int64_t *ret_after, struct err *err)
-{
-	int64_t want, left;
-
-	if (r->completions < 0)
-		want = r->succeeded > 0 ? (int64_t)r->n_active : r->parallelism;
-	else
-		want = MIN(r->parallelism, r->completions - r->succeeded);
-	want = MAX(want, 0);
-	if ((int64_t)r->n_active > want)
-		return delete_pods(r, MIN(r->n_active - (size_t)want, BURST), err);
-	if ((int64_t)r->n_active == want)
-		return 0;
-	left = backoff_left(r);
-	if (left > 0) {
-		*ret_after = left;
-		return 0;
-	}
-	return create_pods(r, MIN((size_t)want - r->n_active, BURST), err);
+	recorder_event(r->c->ctx->recorder, RES(batch_jobs), obj_root(r->job), type, reason, "%.*s", SV_ARG(message));
 }
 
 /* --- the decision --- */
 
-static int64_t failures(const struct jrun *r)
+/* With OnFailure containers restart in place: those count as well. */
+static bool restarted_too_often(const struct jrun *r)
 {
-	int64_t n = r->failed;
+	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses };
+	int64_t n = 0, limit = val_int_or(job_spec(r, F_backoffLimit), 6);
 
-	/* Containers restarted in place count as well. */
-	if (val_is(obj_get(r->job, F_spec, F_template, F_spec, F_restartPolicy), "OnFailure"))
-		for (size_t i = 0; i < r->n_active; i++)
-			VAL_EACH(obj_get(r->active[i], F_status, F_containerStatuses), c)
+	if (!val_is(obj_get(r->job, F_spec, F_template, F_spec, F_restartPolicy), "OnFailure"))
+		return false;
+	for (size_t i = 0; i < r->n_active; i++)
+		for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+			VAL_EACH(obj_get(r->active[i], F_status, lists[l]), c)
 				n += val_get_int(c, 0, F_restartCount);
-	return n;
+	return limit == 0 ? n > 0 : n >= limit;
+}
+
+static bool past_deadline(struct jrun *r, int64_t *ret_after)
+{
+	const struct val *deadline = job_spec(r, F_activeDeadlineSeconds);
+	int64_t started, left;
+
+	if (val_type(deadline) != VAL_INT || val_bool(job_spec(r, F_suspend)) ||
+	    !time_get(val_member(r->st, F_startTime), &started))
+		return false;
+	left = MIN(deadline->i, INT32_MAX) * NS_PER_SEC + started - env_now_ns(r->c->ctx->env);
+	if (left > 0)
+		*ret_after = *ret_after ? MIN(*ret_after, left) : left;
+	return left <= 0;
+}
+
+static void judge_indexes(struct jrun *r)
+{
+	const struct val *max = job_spec(r, F_maxFailedIndexes), *policy = job_spec(r, F_successPolicy);
+	int64_t bad = indexes_count(r->failed_index, r->completions), rule;
+
+	if (r->index_limit >= 0 && val_type(max) == VAL_INT && bad > max->i)
+		set(r, "FailureTarget", "True", "MaxFailedIndexesExceeded",
+		    SV("Job has exceeded the specified maximal number of failed indexes"));
+	else if (r->index_limit >= 0 && bad > 0 && bad + r->succeeded >= r->completions)
+		set(r, "FailureTarget", "True", "FailedIndexes", SV("Job has failed indexes"));
+	else if ((rule = success_policy(r->a, policy, r->done, r->completions)) >= 0)
+		set(r, "SuccessCriteriaMet", "True", "SuccessPolicy",
+		    arena_svf(r->a, "Matched rules at index %" PRId64, rule));
+}
+
+static bool decided(const struct jrun *r)
+{
+	return job_is(r, "SuccessCriteriaMet") || job_is(r, "FailureTarget");
 }
 
 static void judge(struct jrun *r, int64_t *ret_after)
 {
-	const struct val *deadline = spec(r, F_activeDeadlineSeconds);
-	int64_t started, left;
-
-	if (is_true(r, "SuccessCriteriaMet") || is_true(r, "FailureTarget"))
+	if (decided(r))
 		return;
-	if (failures(r) > val_int_or(spec(r, F_backoffLimit), 6)) {
-		set(r, "FailureTarget", "True", "BackoffLimitExceeded", "Job has reached the specified backoff limit");
-	} else if (val_type(deadline) == VAL_INT && time_get(val_member(r->st, F_startTime), &started)) {
-		left = started + deadline->i * NS_PER_SEC - env_now_ns(r->c->ctx->env);
-		if (left <= 0)
-			set(r, "FailureTarget", "True", "DeadlineExceeded",
-			    "Job was active longer than specified deadline");
-		else if (*ret_after == 0 || left < *ret_after)
-			*ret_after = left;
-	}
-	if (is_true(r, "FailureTarget"))
+	if (r->fail_job.n)
+		set(r, "FailureTarget", "True", "PodFailurePolicy", r->fail_job);
+	else if (r->failed > val_int_or(job_spec(r, F_backoffLimit), 6) || restarted_too_often(r))
+		set(r, "FailureTarget", "True", "BackoffLimitExceeded",
+		    SV("Job has reached the specified backoff limit"));
+	else if (past_deadline(r, ret_after))
+		set(r, "FailureTarget", "True", "DeadlineExceeded",
+		    SV("Job was active longer than specified deadline"));
+	else if (r->indexed)
+		judge_indexes(r);
+	if (decided(r) || val_bool(job_spec(r, F_suspend)))
 		return;
-	if (r->completions < 0 ? r->succeeded > 0 && r->n_active == 0 : r->succeeded >= r->completions)
-		set(r, "SuccessCriteriaMet", "True", "CompletionsReached", "Reached expected number of succeeded pods");
+	if (r->n_active == 0 && (r->completions < 0 ? r->succeeded > 0 : r->succeeded >= r->completions))
+		set(r, "SuccessCriteriaMet", "True", "CompletionsReached",
+		    SV("Reached expected number of succeeded pods"));
 }
 
 /* Decided, and the last pod gone: say so. */
 static void conclude(struct jrun *r)
 {
-	const struct val *failure = condition_find(val_member(r->st, F_conditions), "FailureTarget");
-	struct recorder *rec = r->c->ctx->recorder;
+	bool lost = job_is(r, "FailureTarget");
+	const struct val *why =
+	    condition_find(val_member(r->st, F_conditions), lost ? "FailureTarget" : "SuccessCriteriaMet");
+	const char *reason = arena_cstr(r->a, val_get_str(why, F_reason));
+	struct sv message = arena_sv(r->a, val_get_str(why, F_message));
 
-	if (is_true(r, "FailureTarget")) {
-		const char *reason = arena_cstr(r->a, val_get_str(failure, F_reason));
-		const char *message = arena_cstr(r->a, val_get_str(failure, F_message));
-
-		set(r, "Failed", "True", reason, message);
-		recorder_event(rec, RES(batch_jobs), obj_root(r->job), "Warning", reason, "%s", message);
-	} else if (is_true(r, "SuccessCriteriaMet")) {
-		set(r, "Complete", "True", "CompletionsReached", "Reached expected number of succeeded pods");
-		val_set_str(r->a, r->st, F_completionTime, time_text(r->a, env_now_ns(r->c->ctx->env)));
-		recorder_event(rec, RES(batch_jobs), obj_root(r->job), "Normal", "Completed", "Job completed");
+	set(r, lost ? "Failed" : "Complete", "True", reason, message);
+	if (lost) {
+		event(r, "Warning", reason, message);
+		return;
 	}
+	val_set_str(r->a, r->st, F_completionTime, time_text(r->a, env_now_ns(r->c->ctx->env)));
+	event(r, "Normal", "Completed", SV("Job completed"));
 }
 
-static int suspend(struct jrun *r, bool may_act, struct err *err)
+static void suspend(struct jrun *r)
 {
-	if (!is_true(r, "Suspended")) {
-		set(r, "Suspended", "True", "JobSuspended", "Job suspended");
-		val_del(r->st, F_startTime);
-		recorder_event(r->c->ctx->recorder, RES(batch_jobs), obj_root(r->job), "Normal", "Suspended",
-			       "Job suspended");
-	}
-	return may_act && r->n_active ? delete_pods(r, r->n_active, err) : 0;
+	if (job_is(r, "Suspended"))
+		return;
+	set(r, "Suspended", "True", "JobSuspended", SV("Job suspended"));
+	event(r, "Normal", "Suspended", SV("Job suspended"));
 }
 
 static void resume(struct jrun *r)
 {
-	if (is_true(r, "Suspended")) {
-		set(r, "Suspended", "False", "JobResumed", "Job resumed");
-		recorder_event(r->c->ctx->recorder, RES(batch_jobs), obj_root(r->job), "Normal", "Resumed",
-			       "Job resumed");
+	bool was = job_is(r, "Suspended");
+
+	if (was) {
+		set(r, "Suspended", "False", "JobResumed", SV("Job resumed"));
+		event(r, "Normal", "Resumed", SV("Job resumed"));
 	}
-	if (val_type(val_member(r->st, F_startTime)) != VAL_STR)
+	/* The deadline does not run while suspended. */
+	if (was || val_type(val_member(r->st, F_startTime)) != VAL_STR)
 		val_set_str(r->a, r->st, F_startTime, time_text(r->a, env_now_ns(r->c->ctx->env)));
 }
 
 static int write_status(struct jrun *r, struct err *err)
 {
+	struct obj *neu;
+
 	status_int(r->a, r->st, F_active, (int64_t)r->n_active);
 	status_int(r->a, r->st, F_ready, r->ready);
 	status_int(r->a, r->st, F_terminating, r->terminating);
-	status_int(r->a, r->st, F_succeeded, r->succeeded);
-	status_int(r->a, r->st, F_failed, r->failed);
-	if (r->indexed && !sv_eq(format_indexes(r), val_get_str(r->st, F_completedIndexes)))
-		val_set_str(r->a, r->st, F_completedIndexes, format_indexes(r));
-	if (val_equal(r->st, obj_get(r->job, F_status)))
+	if (!val_member(r->st, F_uncountedTerminatedPods))
+		(void)val_ensure_map(r->a, r->st, F_uncountedTerminatedPods);
+	if (val_same(r->st, obj_get(r->job, F_status)))
 		return 0;
-	if (client_update_status(r->c->ctx->client, RES(batch_jobs), r->doc, NULL, err) < 0)
-		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
+	if (client_update_status(r->c->ctx->client, RES(batch_jobs), r->doc, &neu, err) < 0)
+		return -1;
+	written_note(r->c->written, r->key, obj_rev(obj_link(r->a, neu)));
 	return 0;
 }
 
@@ -374,11 +172,11 @@ static int write_status(struct jrun *r, struct err *err)
 
 static int expire(struct jrun *r, int64_t *ret_after, struct err *err)
 {
-	const struct val *ttl = spec(r, F_ttlSecondsAfterFinished), *c;
+	const struct val *ttl = job_spec(r, F_ttlSecondsAfterFinished), *c;
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
 	int64_t at;
 
-	c = condition_find(val_member(r->st, F_conditions), is_true(r, "Complete") ? "Complete" : "Failed");
+	c = condition_find(val_member(r->st, F_conditions), job_is(r, "Complete") ? "Complete" : "Failed");
 	if (val_type(ttl) != VAL_INT || obj_deleting(r->job) || !time_get(val_member(c, F_lastTransitionTime), &at))
 		return 0;
 	*ret_after = at + ttl->i * NS_PER_SEC - env_now_ns(r->c->ctx->env);
@@ -392,27 +190,52 @@ static int expire(struct jrun *r, int64_t *ret_after, struct err *err)
 	return 0;
 }
 
+/* Makes or deletes pods. */
+static int act(struct jrun *r, int64_t *ret_after, struct err *err)
+{
+	if (decided(r))
+		return r->n_active
+			   ? job_delete_pods(r, MIN(r->n_active, JOB_BURST), job_is(r, "SuccessCriteriaMet"), err)
+			   : 0;
+	if (obj_deleting(r->job))
+		return 0;
+	if (val_bool(job_spec(r, F_suspend)))
+		return r->n_active ? job_delete_pods(r, MIN(r->n_active, JOB_BURST), true, err) : 0;
+	return job_manage(r, ret_after, err);
+}
+
 static int sync(struct jrun *r, bool may_act, int64_t *ret_after, struct err *err)
 {
 	_cleanup_(err_release) struct err failure = ERR_INIT;
-	bool decided;
 
-	if (val_bool(spec(r, F_suspend))) {
-		(void)suspend(r, may_act, &failure);
-	} else {
+	job_settle(r);
+	job_count(r);
+	if (!val_bool(job_spec(r, F_suspend)))
 		resume(r);
-		judge(r, ret_after);
-		decided = is_true(r, "SuccessCriteriaMet") || is_true(r, "FailureTarget");
-		if (decided && may_act && r->n_active)
-			(void)delete_pods(r, r->n_active, &failure);
-		else if (decided && r->n_active == 0 && r->terminating == 0)
-			conclude(r);
-		else if (!decided && may_act && !obj_deleting(r->job))
-			(void)manage(r, ret_after, &failure);
-	}
+	judge(r, ret_after);
+	if (!decided(r) && val_bool(job_spec(r, F_suspend)))
+		suspend(r);
+	if (may_act)
+		(void)act(r, ret_after, &failure);
+	job_record(r);
+	if (decided(r) && may_act && job_all_gone(r))
+		conclude(r);
 	if (write_status(r, err) < 0)
+		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
+	if (job_strip(r, err) < 0)
 		return -1;
 	return failure.reason != ERR_NONE ? err_move(err, &failure) : 0;
+}
+
+static void load(struct jrun *r)
+{
+	r->completions = val_int_or(job_spec(r, F_completions), -1);
+	r->parallelism = val_int_or(job_spec(r, F_parallelism), 1);
+	r->indexed = val_is(job_spec(r, F_completionMode), "Indexed") && r->completions >= 0 &&
+		     r->completions <= JOB_INDEXES_MAX;
+	r->index_limit = r->indexed ? val_int_or(job_spec(r, F_backoffLimitPerIndex), -1) : -1;
+	r->replace_failed =
+	    val_is(job_spec(r, F_podReplacementPolicy), "Failed") || job_spec(r, F_podFailurePolicy) != NULL;
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -421,13 +244,19 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_obj_ struct obj *job = NULL;
 	struct jrun r = { .c = c, .a = &a, .key = key };
-	struct claim claim = {
-		.client = c->ctx->client, .owner_res = RES(batch_jobs), .child_res = RES(core_pods), .children = c->pods
-	};
-	struct objs pods;
+	struct claim claim = { .client = c->ctx->client,
+			       .owner_res = RES(batch_jobs),
+			       .child_res = RES(core_pods),
+			       .children = c->pods,
+			       .finalizer = JOB_FINALIZER };
 	struct sv ns, name;
 	bool may_act;
 
+	/* A pod that left the list and its finalizer is counted in the new status only. */
+	if (!written_seen(c->written, key, c->jobs)) {
+		ret->after_ns = NS_PER_SEC; /* its event comes first, unless it is gone */
+		return 0;
+	}
 	workq_key_split(key, &ns, &name);
 	job = informer_lookup(c->jobs, ns, name);
 	if (!job) {
@@ -435,25 +264,78 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		return 0;
 	}
 	r.job = job;
+	/* Somebody else's. */
+	if (val_str(job_spec(&r, F_managedBy)).n && !val_is(job_spec(&r, F_managedBy), "kubernetes.io/job-controller"))
+		return 0;
 	r.doc = obj_edit(&a, job);
 	r.st = val_ensure_map(&a, r.doc, F_status);
-	if (is_true(&r, "Complete") || is_true(&r, "Failed"))
+	if (job_is(&r, "Complete") || job_is(&r, "Failed"))
 		return expire(&r, &ret->after_ns, err);
 	may_act = expectations_satisfied(c->expect, key);
 	claim.owner = job;
-	claim.selector = selector_from_label_selector(&a, spec(&r, F_selector), err);
-	if (!claim.selector || claim_children(&a, &claim, &pods, err) < 0)
+	claim.selector = selector_from_label_selector(&a, job_spec(&r, F_selector), err);
+	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
-	r.completions = val_int_or(spec(&r, F_completions), -1);
-	r.parallelism = val_int_or(spec(&r, F_parallelism), 1);
-	r.indexed = val_is(spec(&r, F_completionMode), "Indexed") && r.completions >= 0 && r.completions <= INDEX_MAX;
-	if (r.indexed) {
-		r.done = ARENA_ARRAY(&a, bool, (size_t)r.completions + 1);
-		r.running = ARENA_ARRAY(&a, bool, (size_t)r.completions + 1);
-		parse_indexes(&r);
-	}
-	count(&r, &pods);
+	load(&r);
 	return sync(&r, may_act, &ret->after_ns, err);
+}
+
+/* --- pods that lost their Job --- */
+
+static bool job_over(const struct obj *job)
+{
+	const struct val *list = obj_get(job, F_status, F_conditions);
+
+	return !job || condition_is(list, "Complete", "True") || condition_is(list, "Failed", "True");
+}
+
+/* A tracked pod of a Job that is gone, or over, is counted by nobody: it must not stay for that. */
+static int let_go(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct job *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *pod = NULL, *job = NULL;
+	struct sv ns, name;
+
+	(void)ret;
+	workq_key_split(key, &ns, &name);
+	pod = informer_lookup(c->pods, ns, name);
+	if (!pod || !pod_tracked(pod))
+		return 0;
+	if (obj_controller_ref(pod))
+		job = owner_resolve(c->jobs, RES(batch_jobs), ns, obj_controller_ref(pod));
+	return job_over(job) ? pod_strip(c, &a, pod, err) : 0;
+}
+
+static void pod_seen(struct obj *pod, void *ctx)
+{
+	struct job *c = ctx;
+	_cleanup_obj_ struct obj *job = NULL;
+
+	if (!pod_tracked(pod))
+		return;
+	if (obj_controller_ref(pod))
+		job = owner_resolve(c->jobs, RES(batch_jobs), obj_ns(pod), obj_controller_ref(pod));
+	if (job_over(job))
+		workq_add_obj(c->orphans, obj_ns(pod), obj_name(pod));
+}
+
+static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	(void)old;
+	pod_seen(neu, ctx);
+}
+
+static void job_gone(struct obj *job, void *ctx)
+{
+	struct job *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n;
+	struct obj **pods = informer_by_index(c->pods, &a, INDEX_CONTROLLER, obj_uid(job), &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (pod_tracked(pods[i]))
+			workq_add_obj(c->orphans, obj_ns(pods[i]), obj_name(pods[i]));
 }
 
 static bool ready(void *ctx)
@@ -472,12 +354,18 @@ static void *start(struct controller_ctx *ctx)
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	c->expect = expectations_new(ctx->env);
+	c->written = written_new();
 	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(batch_jobs) };
 	c->q = workq_new(
 	    ctx->env, &(struct workq_opts){
 			  .name = "job-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->orphans = workq_new(
+	    ctx->env, &(struct workq_opts){
+			  .name = "job-orphan-pods", .workers = 1, .reconcile = let_go, .ctx = c, .ready = ready });
 	c->watch = (struct podwatch){ RES(batch_jobs), c->jobs, c->pods, c->q, c->expect };
 	podwatch_start(&c->watch);
+	informer_add_handler(c->jobs, &(struct informer_handler){ .del = job_gone }, c);
+	informer_add_handler(c->pods, &(struct informer_handler){ .add = pod_seen, .update = pod_updated }, c);
 	return c;
 }
 
@@ -486,7 +374,9 @@ static void stop(void *controller)
 	struct job *c = controller;
 
 	workq_free(c->q);
+	workq_free(c->orphans);
 	expectations_free(c->expect);
+	written_free(c->written);
 	free(c);
 }
 

@@ -61,9 +61,21 @@ static int can_adopt(struct arena *a, const struct claim *c, struct err *err)
 	return 0;
 }
 
+static struct val *finalizers(struct arena *a, const struct claim *c, const struct obj *child, bool with)
+{
+	struct val *list = val_new_list(a);
+
+	VAL_EACH(obj_get(child, F_metadata, F_finalizers), f)
+		if (!val_is(f, c->finalizer))
+			val_push(a, list, f);
+	if (with)
+		val_push(a, list, val_new_str(a, sv_from(c->finalizer)));
+	return list;
+}
+
 /* Patches the child's ownerReferences; conflicts and vanished children are no failure. */
-static int patch_refs(struct arena *a, const struct claim *c, struct obj *child, struct val *refs, struct obj **ret,
-		      struct err *err)
+static int patch_refs(struct arena *a, const struct claim *c, struct obj *child, struct val *refs, bool adopt,
+		      struct obj **ret, struct err *err)
 {
 	struct val *patch = val_new_map(a), *meta = val_new_map(a);
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -71,6 +83,8 @@ static int patch_refs(struct arena *a, const struct claim *c, struct obj *child,
 	val_set_str(a, meta, F_uid, obj_uid(child));
 	val_set_str(a, meta, F_resourceVersion, val_str(obj_get(child, F_metadata, F_resourceVersion)));
 	val_set(a, meta, F_ownerReferences, refs);
+	if (c->finalizer)
+		val_set(a, meta, F_finalizers, finalizers(a, c, child, adopt));
 	val_set(a, patch, F_metadata, meta);
 	*ret = NULL;
 	if (client_patch(c->client, c->child_res, obj_ns(child), obj_name(child), PATCH_MERGE, patch, NULL, ret, &why) <
@@ -121,7 +135,7 @@ int claim_children(struct arena *a, const struct claim *c, struct objs *ret, str
 		}
 		if (obj_deleting(c->owner) || obj_deleting(own[i]))
 			continue;
-		if (patch_refs(a, c, own[i], refs_without(a, own[i], obj_uid(c->owner)), &after, err) < 0)
+		if (patch_refs(a, c, own[i], refs_without(a, own[i], obj_uid(c->owner)), false, &after, err) < 0)
 			return err_wrap(err, "releasing '%.*s'", SV_ARG(obj_name(own[i])));
 		obj_unref(after);
 	}
@@ -136,7 +150,7 @@ int claim_children(struct arena *a, const struct claim *c, struct objs *ret, str
 		if (!checked && can_adopt(a, c, err) < 0)
 			return -1;
 		checked = true;
-		if (patch_refs(a, c, orphans[i], refs_with(a, orphans[i], c), &after, err) < 0)
+		if (patch_refs(a, c, orphans[i], refs_with(a, orphans[i], c), true, &after, err) < 0)
 			return err_wrap(err, "adopting '%.*s'", SV_ARG(obj_name(orphans[i])));
 		if (after)
 			ret->p[ret->n++] = obj_link(a, after);

@@ -38,6 +38,7 @@ struct claim {
 	const struct selector *selector;
 	struct informer *children;	       /* with INDEX_CONTROLLER */
 	bool (*skip)(const struct obj *child); /* true: not ours to look at; NULL: none */
+	const char *finalizer;		       /* given to the adopted, taken from those let go; NULL: none */
 };
 /* The children of c->owner: adopts matching orphans, lets go of children that do not match.
  * Before the first adoption the owner is read from the server: it may be going or replaced. */

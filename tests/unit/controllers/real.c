@@ -14,7 +14,7 @@ static struct sv asked_node(const struct obj *pod)
 	return field ? val_str(val_at(val_member(field, F_values), 0)) : SV("n1");
 }
 
-static void ended_badly(struct arena *a, struct val *st, const struct obj *pod, int code)
+static void ended(struct arena *a, struct val *st, const struct obj *pod, int code, int64_t now)
 {
 	struct val *list = val_set_list(a, st, F_containerStatuses);
 
@@ -28,6 +28,7 @@ static void ended_badly(struct arena *a, struct val *st, const struct obj *pod, 
 		val_set_bool(a, one, F_ready, false);
 		val_set_int(a, one, F_restartCount, 0);
 		val_set_int(a, end, F_exitCode, code);
+		val_set_str(a, end, F_finishedAt, time_text(a, now));
 	}
 }
 
@@ -42,6 +43,7 @@ static void kubelet(struct cluster *k)
 	for (size_t i = 0; i < l.n; i++) {
 		struct obj *pod = l.items[i];
 		struct val *doc, *st;
+		int code;
 
 		if (obj_deleting(pod)) {
 			struct client_delete_opts o = { .grace_seconds = 0 };
@@ -67,10 +69,10 @@ static void kubelet(struct cluster *k)
 		}
 		doc = obj_edit(&a, pod);
 		st = val_ensure_map(&a, doc, F_status);
-		if (val_is(obj_get(pod, F_spec, F_restartPolicy), "Never") && !k->hold) {
-			val_set_cstr(&a, st, F_phase, k->fail ? "Failed" : "Succeeded");
-			if (k->fail && k->exit_code)
-				ended_badly(&a, st, pod, k->exit_code);
+		code = k->end ? k->end(pod) : k->hold ? -1 : k->fail;
+		if (val_is(obj_get(pod, F_spec, F_restartPolicy), "Never") && code >= 0) {
+			val_set_cstr(&a, st, F_phase, code ? "Failed" : "Succeeded");
+			ended(&a, st, pod, code, env_now_ns(k->rig->env));
 		} else {
 			val_set_cstr(&a, st, F_phase, "Running");
 			val_set_strf(&a, st, F_podIP, "10.42.0.%d", (int)(obj_rev(pod) % 250) + 1);

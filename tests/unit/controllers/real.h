@@ -9,9 +9,10 @@
 struct cluster {
 	struct rig *rig;
 	struct controllers *c;
-	bool fail;     /* pods that end, end badly */
-	bool hold;     /* pods that would end stay running */
-	int exit_code; /* of pods that end badly, when not 0: told in the container's status */
+	bool fail; /* pods that end, end badly */
+	bool hold; /* pods that would end stay running */
+	/* How a pod that would end does: its exit code, or -1 to stay running. NULL: by the two above. */
+	int (*end)(const struct obj *pod);
 };
 
 /* Starts the controllers on the rig and makes node n1. */
