@@ -600,6 +600,56 @@ spec:
     c.kubectl("delete", "pod", *NS, "nocommand", "subpath", "sysctl", "sidecar", "token")
 
 
+def jobs_end(c):
+    """Real exit codes reach the Job, and nothing of it keeps its pods."""
+    job = """
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: %s, namespace: hello}
+spec:
+  %s
+  template:
+    spec:
+      restartPolicy: Never
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "%s"]}]
+"""
+    cron = """
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: tick, namespace: hello}
+spec:
+  schedule: "@every 3s"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: c, image: "docker.io/caravel/demo:1", command: ["true"]}]
+"""
+    c.apply(job % ("good", "completions: 3\n  parallelism: 2\n  completionMode: Indexed",
+                   "exit $((JOB_COMPLETION_INDEX - JOB_COMPLETION_INDEX))") +
+            job % ("policy", "podFailurePolicy: {rules: [{action: FailJob, onExitCodes: {operator: In, values: [42]}}]}",
+                   "exit 42") +
+            job % ("kept", "podReplacementPolicy: Failed", "sleep 1000") + cron)
+    c.kubectl("wait", *NS, "job/good", "--for=condition=Complete", "--timeout=60s")
+    c.kubectl("wait", *NS, "job/policy", "--for=condition=Failed", "--timeout=60s")
+    contains(c.kubectl("describe", *NS, "job", "policy"), "failed with exit code 42 matching FailJob rule at index 0")
+    equal(c.get("job", "good", *NS)["status"]["completedIndexes"], "0-2")
+
+    def running():
+        return [p["metadata"]["name"] for p in pods(c, "-l", "job-name=kept") if p["status"]["phase"] == "Running"]
+    first = wait_for("the pod of kept", running, 30)
+    c.kubectl("delete", "pod", *NS, *first)
+    wait_for("its successor", lambda: running() and running() != first, 60)
+    equal(c.get("job", "kept", *NS)["status"].get("failed"), 1)
+    wait_for("a job of the cron job", lambda: c.get("cronjob", "tick", *NS)["status"].get("lastSuccessfulTime"), 60)
+    c.kubectl("delete", *NS, "cronjob/tick", "job/good", "job/policy", "job/kept")
+    wait_for("their pods to go", lambda: not pods(c, "-l", "job-name"), 60)
+
+
 def services_of_other_kinds(c):
     """Addresses written by hand, and types that change."""
     pod = ready_pods(c)[0]
@@ -723,7 +773,7 @@ if __name__ == "__main__":
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              a_server_ended_while_creating_ends_cleanly,
              images_are_imported, deletion_waits_for_grace,
-             volumes_follow, hosts_and_users, pods_that_do_not_run, services_of_other_kinds,
+             volumes_follow, hosts_and_users, pods_that_do_not_run, jobs_end, services_of_other_kinds,
              the_namespace_goes, stop_leaves_nothing, cleanup_needs_no_data,
              a_new_cluster_replaces_one_without_data]
     why = node_possible()
