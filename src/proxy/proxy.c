@@ -17,7 +17,7 @@
 #define REST_MIN_NS (10 * NS_PER_MS)
 #define REST_MAX_NS (100 * NS_PER_MS)
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
-#define CHECK_NS (30 * NS_PER_SEC)
+#define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
 #define RETRY_MIN_NS NS_PER_SEC
 #define RETRY_MAX_NS (30 * NS_PER_SEC)
 

@@ -300,6 +300,12 @@ def a_deleted_pod_is_replaced(c):
     wait_for("a replacement", lambda: len(ready_pods(c)) == 3 and {p["metadata"]["name"] for p in ready_pods(c)} != old, 60)
 
 
+def tag_of(c):
+    """What this cluster's things on the machine are called."""
+    with open(os.path.join(c.dir, "data", "containerd", "config.toml"), encoding="utf-8") as f:
+        return re.search(r'"/run/([^"/]*)/containerd.sock"', f.read()).group(1)
+
+
 def address_of_node(c):
     return [a["address"] for a in c.get("node", "node-1")["status"]["addresses"] if a["type"] == "InternalIP"][0]
 
@@ -355,6 +361,22 @@ def host_ports(c):
            if "HOSTPORT" in r or f" {port} " in r], [], "rules")
 
 
+def flushed_rules_come_back(c):
+    """A firewall that reloads takes our table along, and brings its own."""
+    def nft(*args):
+        return subprocess.run(["nft", *args], check=True, stdout=subprocess.PIPE, text=True).stdout
+    ip, pod = c.get("svc", "hello", *NS)["spec"]["clusterIP"], ready_pods(c)[0]["metadata"]["name"]
+    tag = tag_of(c)
+    nft("delete table inet " + tag + "; add table inet e2e-foreign; add chain inet e2e-foreign c { type filter hook input priority 0; }")
+    try:
+        assert closed(f"http://{ip}/"), "a Service without rules"
+        wait_for("the rules", lambda: "Hello" in fetch(f"http://127.0.0.1:{NODE_PORT}/", 1) and "Hello" in fetch(f"http://{ip}/", 1), 30)
+        contains(c.kubectl("exec", *NS, pod, "--", "wget", "-qO-", f"http://{ip}/"), "Hello")
+        contains(nft("list", "table", "inet", "e2e-foreign"), "priority filter")
+    finally:
+        nft("delete table inet e2e-foreign")
+
+
 def an_unready_pod_leaves_its_service(c):
     pod = ready_pods(c)[0]["metadata"]["name"]
     c.kubectl("exec", *NS, pod, "--", "mv", "/www/healthz", "/www/off")
@@ -403,8 +425,7 @@ def a_killed_server_adopts(c):
 
 def shims(c):
     """The container shims of this cluster's containerd."""
-    with open(os.path.join(c.dir, "data", "containerd", "config.toml"), encoding="utf-8") as f:
-        socket = re.search(r'"(/run/[^"]*/containerd.sock)"', f.read()).group(1)
+    socket = f"/run/{tag_of(c)}/containerd.sock"
     n = 0
     for p in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -769,7 +790,7 @@ def a_new_cluster_replaces_one_without_data(c):
 if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              the_same_over_spdy, rolling_update, a_killed_container_restarts, a_crash_loop_backs_off,
-             a_deleted_pod_is_replaced, host_ports, an_unready_pod_leaves_its_service, debug_shows_another_container,
+             a_deleted_pod_is_replaced, host_ports, flushed_rules_come_back, an_unready_pod_leaves_its_service, debug_shows_another_container,
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              a_server_ended_while_creating_ends_cleanly,
              images_are_imported, deletion_waits_for_grace,
