@@ -119,6 +119,85 @@ static int evict(struct scheduler *s, const struct job *j, struct err *err)
 
 /* --- jobs --- */
 
+static void job_task(void *ctx);
+
+static void drop(struct job *j)
+{
+	list_del(&j->link);
+	bind_job_free(j);
+}
+
+static void enqueue_locked(struct scheduler *s, struct job *j)
+{
+	/* Why Pods wait can wait itself, as long as others can be bound. */
+	list_add_tail(j->kind == JOB_STATUS ? &s->explanations : &s->jobs, &j->link);
+	if (s->stopping || s->job_tasks >= s->parallelism)
+		return;
+	s->job_tasks++;
+	s->refs++;
+	env_post(s->env, job_task, s);
+}
+
+void bind_job_add_locked(struct scheduler *s, struct job *j)
+{
+	struct pod_info *p = j->pod;
+
+	if (p) {
+		bind_job_forget_locked(p);
+		p->wanted = j;
+		if (p->making)
+			return; /* two calls about one Pod could arrive in the wrong order */
+	}
+	enqueue_locked(s, j);
+}
+
+void bind_job_forget_locked(struct pod_info *p)
+{
+	if (p->wanted && p->wanted->kind == JOB_STATUS)
+		drop(TAKE(p->wanted));
+}
+
+void bind_job_gone_locked(struct pod_info *p)
+{
+	bind_job_forget_locked(p);
+	if (p->making && p->making->kind == JOB_STATUS)
+		TAKE(p->making)->pod = NULL;
+}
+
+static struct job *next_locked(struct scheduler *s)
+{
+	struct list *from = list_empty(&s->jobs) ? &s->explanations : &s->jobs;
+	struct job *j;
+
+	if (s->stopping || list_empty(from))
+		return NULL;
+	j = LIST_ENTRY(from->next, struct job, link);
+	list_del(&j->link);
+	if (j->pod) {
+		j->pod->making = j;
+		j->pod->wanted = NULL;
+	}
+	s->running++;
+	return j;
+}
+
+static void finish_locked(struct scheduler *s, struct job *j, int rc, const struct err *err)
+{
+	struct pod_info *p = j->pod;
+
+	s->running--;
+	if (p) {
+		p->making = NULL;
+		if (p->wanted)
+			enqueue_locked(s, p->wanted);
+	}
+	if (j->kind == JOB_BIND)
+		bind_finish_locked(s, j, rc, err); /* p may be gone after it */
+	if (s->running == 0)
+		pthread_cond_broadcast(&s->quiet);
+	bind_job_free(j);
+}
+
 static void job_task(void *ctx)
 {
 	struct scheduler *s = ctx;
@@ -127,14 +206,12 @@ static void job_task(void *ctx)
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (s->stopping || list_empty(&s->jobs)) {
+	j = next_locked(s);
+	if (!j) {
 		s->job_tasks--;
 		scheduler_unref_locked(s);
 		return;
 	}
-	j = LIST_ENTRY(s->jobs.next, struct job, link);
-	list_del(&j->link);
-	s->running++;
 	pthread_mutex_unlock(&s->lock);
 
 	switch (j->kind) {
@@ -153,26 +230,12 @@ static void job_task(void *ctx)
 		       "error", err_msg(&err), NULL);
 
 	pthread_mutex_lock(&s->lock);
-	if (j->kind == JOB_BIND)
-		bind_finish_locked(s, j, rc, &err);
-	bind_job_free(j);
-	if (--s->running == 0)
-		pthread_cond_broadcast(&s->quiet);
-	if (!s->stopping && !list_empty(&s->jobs)) {
+	finish_locked(s, j, rc, &err);
+	if (!s->stopping && (!list_empty(&s->jobs) || !list_empty(&s->explanations))) {
 		env_post(s->env, job_task, s); /* the task's reference goes on */
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}
 	s->job_tasks--;
 	scheduler_unref_locked(s);
-}
-
-void bind_job_add_locked(struct scheduler *s, struct job *j)
-{
-	list_add_tail(&s->jobs, &j->link);
-	if (s->job_tasks >= s->parallelism)
-		return;
-	s->job_tasks++;
-	s->refs++;
-	env_post(s->env, job_task, s);
 }

@@ -35,7 +35,7 @@ struct pod_info *pod_info_free(struct cache *c, struct pod_info *p)
 {
 	if (!p)
 		return NULL;
-	BUG_ON(p->node || p->binding);
+	BUG_ON(p->node || p->binding || p->wanted || p->making);
 	cache_nominate(c, p, SV(""));
 	pod_shape_unref(c, p->shape);
 	obj_unref(p->obj);

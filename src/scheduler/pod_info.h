@@ -133,6 +133,8 @@ struct pod_shape {
 	size_t n_standing;
 };
 
+struct job;
+
 enum pod_place {
 	POD_NOWHERE,	   /* being scheduled, or known only by name */
 	POD_ACTIVE,	   /* in the queue: next */
@@ -165,6 +167,8 @@ struct pod_info {
 	struct list assumed_link;
 	int64_t expires_ns; /* of an assumed Pod whose binding was answered; 0 before */
 	bool binding;	    /* a binding is under way and holds a pointer to us */
+	struct job *wanted; /* job that has not begun, or NULL (bind.c) */
+	struct job *making; /* job whose API call is under way, or NULL */
 	bool gone;	    /* deleted meanwhile: freed when the binding ends */
 };
 

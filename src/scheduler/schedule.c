@@ -12,6 +12,7 @@ static struct job *job_new(enum job_kind kind, struct pod_info *p, const char *n
 
 	list_init(&j->link);
 	j->kind = kind;
+	j->pod = kind == JOB_EVICT ? NULL : p;
 	j->obj = obj_ref(p->obj);
 	j->node = node ? xstrdup(node) : NULL;
 	j->message = message.n ? xstrndup(message.p, message.n) : NULL;
@@ -87,7 +88,6 @@ static void schedule_one(struct scheduler *s, struct pod_info *p)
 	cache_assume(&s->cache, p, node);
 	p->binding = true;
 	j = job_new(JOB_BIND, p, node->name, SV(""));
-	j->pod = p;
 	bind_job_add_locked(s, j);
 	scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_ADD, .pod = p });
 }

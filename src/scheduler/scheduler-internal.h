@@ -25,9 +25,10 @@ enum job_kind {
 struct job {
 	struct list link;
 	enum job_kind kind;
-	struct pod_info *pod; /* JOB_BIND: kept alive by pod->binding; else NULL */
-	struct obj *obj;      /* the Pod it is about; reference */
-	char *node;	      /* to bind to; to nominate (or NULL) */
+	/* JOB_BIND: kept alive by pod->binding. JOB_STATUS: until it is gone. JOB_EVICT: NULL. */
+	struct pod_info *pod;
+	struct obj *obj; /* the Pod it is about; reference */
+	char *node;	 /* to bind to; to nominate (or NULL) */
 	char *message;
 };
 
@@ -48,10 +49,10 @@ struct scheduler {
 	struct informer_factory *informers;
 	struct informer *budgets; /* PodDisruptionBudgets, looked up when preempting */
 	struct recorder *recorder;
-	struct list jobs;
-	int job_tasks; /* posted or running */
-	int running;   /* tasks of ours under way */
-	bool cycling;  /* a cycle task is posted or running */
+	struct list jobs, explanations; /* explanations: JOB_STATUS, after all others */
+	int job_tasks;			/* posted or running */
+	int running;			/* tasks of ours under way */
+	bool cycling;			/* a cycle task is posted or running */
 	bool ready, stopping;
 	struct env_timer *timer;
 	int64_t timer_ns;
@@ -64,6 +65,11 @@ void scheduler_kick_locked(struct scheduler *s);
 void scheduler_event_locked(struct scheduler *s, const struct sched_change *change);
 void scheduler_cycle_task(void *s);
 
-/* The job is taken. */
+/* The job is taken. It begins when the one under way for its Pod has ended, and replaces one that has not begun:
+ * binding a Pod makes it pointless to say why it was not. */
 void bind_job_add_locked(struct scheduler *s, struct job *j);
+/* The Pod was bound by somebody else: nothing is left to explain. */
+void bind_job_forget_locked(struct pod_info *p);
+/* The Pod is gone, and p about to be freed. Not with a binding under way. */
+void bind_job_gone_locked(struct pod_info *p);
 void bind_job_free(struct job *j);

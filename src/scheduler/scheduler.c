@@ -117,10 +117,12 @@ static void pod_gone(struct scheduler *s, struct sv key, struct pod_info *p)
 		cache_nominate(&s->cache, p, SV(""));
 		scheduler_event_locked(s, &(struct sched_change){ .what = EV_POD_DELETE, .pod = p });
 	}
-	if (p->binding)
+	if (p->binding) {
 		p->gone = true;
-	else
-		pod_info_free(&s->cache, p);
+		return;
+	}
+	bind_job_gone_locked(p);
+	pod_info_free(&s->cache, p);
 }
 
 static void pod_assigned(struct scheduler *s, struct pod_info *p, struct obj *o, struct sv node)
@@ -146,6 +148,7 @@ static void pod_assigned(struct scheduler *s, struct pod_info *p, struct obj *o,
 		pod_shape_unref(&s->cache, shape);
 	} else {
 		queue_remove(&s->queue, p);
+		bind_job_forget_locked(p);
 		cache_nominate(&s->cache, p, SV(""));
 		pod_info_set(&s->cache, p, o);
 		cache_add_pod(&s->cache, p, node);
@@ -315,6 +318,7 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	cache_init(&s->cache);
 	queue_init(&s->queue, &s->cache);
 	list_init(&s->jobs);
+	list_init(&s->explanations);
 	s->refs = 1;
 	s->recorder = recorder_new(o->client, s->name, "");
 	s->informers = informer_factory_new(o->client);
@@ -340,16 +344,19 @@ bool scheduler_synced(struct scheduler *s)
 	return ready;
 }
 
-static void free_jobs(struct scheduler *s)
+static void free_jobs(struct scheduler *s, struct list *jobs)
 {
-	LIST_EACH(&s->jobs, it) {
+	LIST_EACH(jobs, it) {
 		struct job *j = LIST_ENTRY(it, struct job, link);
+		struct pod_info *p = j->pod;
 
 		list_del(&j->link);
-		if (j->pod) {
-			j->pod->binding = false;
-			if (j->pod->gone)
-				pod_info_free(&s->cache, j->pod);
+		if (p)
+			p->wanted = NULL;
+		if (j->kind == JOB_BIND) {
+			p->binding = false;
+			if (p->gone)
+				pod_info_free(&s->cache, p);
 		}
 		bind_job_free(j);
 	}
@@ -370,7 +377,8 @@ struct scheduler *scheduler_free(struct scheduler *s)
 	while (s->running)
 		pthread_cond_wait(&s->quiet, &s->lock);
 	s->informers = informer_factory_free(s->informers);
-	free_jobs(s);
+	free_jobs(s, &s->jobs);
+	free_jobs(s, &s->explanations);
 	STRMAP_EACH(&s->pods, e) {
 		struct pod_info *p = e->value;
 

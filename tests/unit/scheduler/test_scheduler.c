@@ -255,13 +255,67 @@ static void test_restart(void **state)
 	assert_on(w, "b", "n1");
 }
 
+/* The scheduler's client, with something happening during its first status patch. */
+static struct {
+	struct world *w;
+	const struct client_ops *real;
+	size_t patches;
+} spy;
+
+static int spy_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
+		     const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	if (r == RES(core_pods) && ++spy.patches == 1)
+		add_node(spy.w, "n1", "8");
+	return spy.real->patch(c, r, ns, name, t, patch, o, ret, err);
+}
+
+/* Many Pods wait for a node; it comes while the first of them is told. Those that are bound before it is their turn
+ * are not told any more, and nobody is told after having been bound. */
+static void test_explanations_give_way(void **state)
+{
+	enum { PODS = 40 };
+	struct world *w = *state;
+	struct client_ops ops = *w->sched_client->ops;
+	char name[16];
+
+	spy.w = w;
+	spy.real = w->sched_client->ops;
+	spy.patches = 0;
+	ops.patch = spy_patch;
+	w->sched_client->ops = &ops;
+	scheduler_free(w->sched);
+	run(w, 1);
+	w->sched =
+	    scheduler_new(&(struct scheduler_opts){ .env = w->env, .client = w->sched_client, .bind_parallelism = 1 });
+	run(w, 1);
+	for (int i = 0; i < PODS; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		add_pod(w, name, "100m", "");
+	}
+	run(w, 60);
+	for (int i = 0; i < PODS; i++) {
+		const struct val *pod;
+
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_on(w, name, "n1");
+		pod = get_pod(w, name);
+		assert_true(val_is(val_get(condition(pod, "PodScheduled"), F_status), "True"));
+	}
+	print_message("# %zu of %d were told\n", spy.patches, (int)PODS);
+	assert_in_range(spy.patches, 1, PODS / 2);
+	scheduler_free(w->sched);
+	w->sched = NULL;
+	w->sched_client->ops = spy.real;
+}
+
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(test_bind_and_refuse), WORLD_TEST(test_whose_pods), WORLD_TEST(test_deleted_makes_room),
-		WORLD_TEST(test_preempts),	  WORLD_TEST(test_restart),
+		WORLD_TEST(test_preempts),	  WORLD_TEST(test_restart),    WORLD_TEST(test_explanations_give_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
