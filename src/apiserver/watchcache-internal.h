@@ -43,6 +43,8 @@ struct wc_watch {
 	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */
 	size_t head, n, cap;
 	bool scheduled, ended;
+	struct list
+	    to_wake; /* in wc_resource.to_wake while scheduled and not woken yet; guarded by the resource's lock */
 	struct err why;
 };
 
@@ -58,17 +60,22 @@ struct wc_resource {
 	int64_t last_rev;      /* of the newest change, or of the fill */
 	int64_t ring_floor;    /* every change after this revision is in the ring */
 	struct list watchers;  /* those without a bucket */
+	struct list to_wake;   /* watchers that got changes since the last wc_wake() */
 	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
 	size_t n_watchers;
 	struct wc_resource *view_of; /* set: the same objects in another form (strategy->stored_as) */
 	struct wc_resource *view;    /* the other way round */
 	atomic_bool live;	     /* a view is filled when somebody first looks at it */
+	bool changed;		     /* it is in watchcache.changed */
 };
 
 struct watchcache {
 	struct apiserver *s;
 	struct wc_resource **by_id; /* per resource_all; NULL when it is not stored */
 	_Atomic int64_t rev;
+	/* Changed since the last progress. Store callbacks come one at a time: they need no lock for it. */
+	struct wc_resource **changed; /* room for all */
+	size_t n_changed;
 	struct store_watch *watch;
 	atomic_bool broken;
 };
@@ -81,6 +88,8 @@ void wc_change_unref(struct wc_change *c);
 /* wc_list() with the resource's lock already held. */
 void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
 		struct arena *a, struct wc_list *ret);
-/* Gives a change to every watcher that wants it; the resource's lock is held for writing. */
+/* Gives a change to every watcher that wants it; the resource's lock is held for writing. They hear of it from
+ * wc_wake(), at the end of a group of writes: woken at once they would look a hundred times, for one change each. */
 void wc_dispatch(struct wc_resource *r, struct wc_change *c);
+void wc_wake(struct wc_resource *r);
 void wc_end_all(struct wc_resource *r, const struct err *why);

@@ -245,6 +245,23 @@ static struct obj *written(const struct pending_write *pw, int64_t rev)
 	return obj_new(pw->root, rev);
 }
 
+static void note_changed(struct wc_resource *r)
+{
+	if (!r->changed)
+		r->cache->changed[r->cache->n_changed++] = r;
+	r->changed = true;
+}
+
+static void wake_all(struct watchcache *c)
+{
+	while (c->n_changed) {
+		struct wc_resource *r = c->changed[--c->n_changed];
+
+		r->changed = false;
+		wc_wake(r);
+	}
+}
+
 static void on_change(const struct store_change *ch, void *ctx)
 {
 	struct watchcache *c = ctx;
@@ -261,10 +278,14 @@ static void on_change(const struct store_change *ch, void *ctx)
 			if (pw && o)
 				pw->result = obj_ref(o);
 		}
-		if (o || ch->kv.deleted)
+		if (o || ch->kv.deleted) {
 			publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
-		if (r->view && (o || ch->kv.deleted) && atomic_load(&r->view->live))
+			note_changed(r);
+		}
+		if (r->view && (o || ch->kv.deleted) && atomic_load(&r->view->live)) {
 			view_publish(r->view, ns, name, o, ch->kv.mod_rev);
+			note_changed(r->view);
+		}
 	}
 	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
 }
@@ -275,12 +296,14 @@ static void on_progress(int64_t rev, void *ctx)
 
 	if (rev > atomic_load(&c->rev))
 		atomic_store_explicit(&c->rev, rev, memory_order_release);
+	wake_all(c);
 }
 
 static void on_end(const struct err *why, void *ctx)
 {
 	struct watchcache *c = ctx;
 
+	wake_all(c);
 	atomic_store(&c->broken, true);
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];
@@ -300,6 +323,7 @@ struct watchcache *watchcache_new(struct apiserver *s)
 
 	c->s = s;
 	c->by_id = xcalloc(resource_count, sizeof(*c->by_id));
+	c->changed = xcalloc(resource_count, sizeof(*c->changed));
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r;
 		struct sv prefix;
@@ -313,6 +337,7 @@ struct watchcache *watchcache_new(struct apiserver *s)
 		r->prefix = xstrndup(prefix.p, prefix.n);
 		r->prefix_n = prefix.n;
 		list_init(&r->watchers);
+		list_init(&r->to_wake);
 		pthread_rwlock_init(&r->lock, NULL);
 	}
 	for (size_t i = 0; i < resource_count; i++) {
@@ -406,6 +431,7 @@ struct watchcache *watchcache_free(struct watchcache *c)
 		free(r);
 	}
 	free(c->by_id);
+	free(c->changed);
 	free(c);
 	return NULL;
 }

@@ -50,6 +50,27 @@ static void wake(struct wc_watch *w)
 	w->o.wake(w->o.ctx);
 }
 
+/* The same, but by wc_wake(); the resource's lock is held for writing. */
+static void wake_later(struct wc_watch *w)
+{
+	if (w->scheduled)
+		return;
+	w->scheduled = true;
+	list_add_tail(&w->in->to_wake, &w->to_wake);
+}
+
+void wc_wake(struct wc_resource *r)
+{
+	pthread_rwlock_wrlock(&r->lock);
+	LIST_EACH(&r->to_wake, it) {
+		struct wc_watch *w = LIST_ENTRY(it, struct wc_watch, to_wake);
+
+		list_del(&w->to_wake);
+		w->o.wake(w->o.ctx);
+	}
+	pthread_rwlock_unlock(&r->lock);
+}
+
 static void end(struct wc_watch *w, enum err_reason reason, const char *msg)
 {
 	if (w->ended)
@@ -89,7 +110,7 @@ static void offer(struct wc_watch *w, struct wc_change *c)
 		end(w, ERR_EXPIRED, "watch queue overflow: the client reads too slowly");
 	} else if (!w->ended) {
 		push(w, c, type, c->rev);
-		wake(w);
+		wake_later(w);
 	}
 	pthread_mutex_unlock(&w->lock);
 }
@@ -232,6 +253,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	w->o.ns = sv_from(w->ns);
 	w->bucket = bucket_of(o);
 	pthread_mutex_init(&w->lock, NULL);
+	list_init(&w->to_wake);
 	w->scheduled = true; /* the opener reads first; no wake until it saw "empty" */
 
 	/* Under the write lock nothing is published between the past and the queue. */
@@ -312,6 +334,7 @@ struct wc_watch *wc_watch_close(struct wc_watch *w)
 	r = w->in;
 	pthread_rwlock_wrlock(&r->lock);
 	list_del(&w->link);
+	list_del(&w->to_wake);
 	r->n_watchers--;
 	if (w->bucket) {
 		struct list *l = strmap_get(&r->buckets, sv_from(w->bucket));
