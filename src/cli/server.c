@@ -14,12 +14,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define NET_THREADS 2
 #define WORKERS 16
 #define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define BODY_MAX ((size_t)3 << 20)
+#define DESCRIPTORS_WANTED 65536
+#define DESCRIPTORS_KEPT 512 /* for files, the runtime, children: not for connections */
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
 
 struct server {
@@ -224,6 +227,20 @@ static int settle_cidrs(struct server *s, struct err *err)
 	return 0;
 }
 
+/* Raises the soft limit of descriptors, as 1,024 are few for a server, and leaves some for what must always go on. */
+static int max_connections(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < DESCRIPTORS_WANTED) {
+		rl.rlim_cur = MIN(rl.rlim_max, DESCRIPTORS_WANTED);
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return DESCRIPTORS_KEPT;
+	return (int)MIN(rl.rlim_cur - MIN(rl.rlim_cur / 2, DESCRIPTORS_KEPT), INT_MAX);
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -256,6 +273,7 @@ static int start_api(struct server *s, struct err *err)
 					.port = o->port,
 					.tls = apiserver_tls(s->api),
 					.max_body = BODY_MAX,
+					.max_connections = max_connections(),
 					.handler = apiserver_http,
 					.too_large = apiserver_http_too_large,
 					.ctx = s->api,

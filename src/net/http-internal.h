@@ -49,7 +49,8 @@ struct lane {
 };
 
 struct http_server {
-	_Atomic int refs; /* the owner's, and one each connection */
+	_Atomic int refs;      /* the owner's, and one each connection */
+	_Atomic size_t bodies; /* bytes of requests that are not complete */
 	struct http_server_opts o;
 	pthread_mutex_t lock; /* tls, n_conns, stopped */
 	pthread_cond_t changed;
@@ -106,8 +107,8 @@ struct http_rq {
 	size_t headers_cap, header_bytes;
 	int bad_status; /* answer this instead of calling the handler */
 	char *body;
-	size_t body_cap;
-	int64_t body_expected; /* Content-Length, -1 unknown */
+	size_t body_cap, body_counted; /* bytes allocated; and counted in conn->bodies */
+	int64_t body_expected;	       /* Content-Length, -1 unknown */
 	_Alignas(8) char mem[HTTP_RQ_MEM];
 };
 
@@ -128,6 +129,8 @@ struct http_conn {
 	struct list link; /* lane->conns */
 	struct list wait; /* lane->waits[waiting] */
 	enum http_wait waiting;
+	size_t bodies;	  /* bytes of requests that are not complete */
+	size_t body_news; /* that came since the time limit for bodies began */
 	int64_t deadline_ns;
 	struct list rqs; /* requests being read or answered */
 	size_t n_rqs;
@@ -160,10 +163,8 @@ struct sv lane_date(struct lane *ln); /* the Date header's text */
 
 /* --- http_req.c --- */
 struct http_rq *rq_new(struct http_conn *c);
-bool rq_body_add(struct http_rq *r, struct sv bytes);			/* false: more than max_body */
 void rq_header_add(struct http_rq *r, struct sv name, struct sv value); /* views must last */
 void rq_dispatch(struct http_rq *r);					/* complete: to the handler */
-void rq_too_large(struct http_rq *r);					/* 413, in the server's way */
 void rq_done(struct http_rq *r);					/* answered: the connection's reference goes */
 void rq_peer_gone(struct http_rq *r);					/* the same, but not answered */
 void rq_stalled(struct http_rq *r);					/* its time limit is over: no more of it */
@@ -172,6 +173,12 @@ void rq_consume(struct http_rq *r, size_t n);	    /* n bytes of the queue's firs
 struct http_chunk rq_take_chunk(struct http_rq *r); /* the whole first chunk, not partly sent */
 void rq_check_drain(struct http_rq *r);
 const char *http_status_text(int status);
+
+/* --- http_body.c --- */
+int rq_body_add(struct http_rq *r, struct sv bytes); /* 0, or the status to refuse it with */
+void rq_body_done(struct http_rq *r);		     /* it is complete, or not wanted any more */
+void rq_refuse_body(struct http_rq *r, int status);  /* 413 in the server's way, or 429 */
+void http_conn_wait_body(struct http_conn *c);	     /* a time limit that only progress starts anew */
 
 /* --- http1.c --- */
 void h1_data(struct http_conn *c, struct sv bytes);

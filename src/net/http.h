@@ -17,8 +17,9 @@
  * A peer that does not read costs a bounded amount, and not for ever: see stall_ns below.
  *
  * Protocol abuse ends the connection, never the process: header block <= 64 KiB, streams
- * <= 250 a connection, rapid-reset and CONTINUATION floods are cut off, idle handshakes and
- * header reads time out (slowloris).
+ * <= 250 a connection, rapid-reset and CONTINUATION floods are cut off, idle handshakes,
+ * header reads and bodies that trickle time out (slowloris), and what incomplete bodies may fill
+ * is bounded: over that 429 without calling the handler.
  */
 #pragma once
 

@@ -208,14 +208,21 @@ static void h1_begin(struct http_conn *c, struct sv raw)
 	}
 	if (h->content_length > 0 && (uint64_t)h->content_length > c->lane->srv->o.max_body) {
 		http_conn_wait(c, HTTP_WAIT_NONE);
-		rq_too_large(r);
+		rq_refuse_body(r, 413);
 		return;
 	}
 	c->in_body = true;
 	c->chunks = (struct h1_chunks){ 0 };
-	http_conn_wait(c, HTTP_WAIT_BODY);
+	http_conn_wait_body(c);
 	if (h->expect_continue && h->minor > 0)
 		stream_write(c->s, SV("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+static void h1_refuse_body(struct http_conn *c, struct http_rq *r, int status)
+{
+	c->in_body = false;
+	http_conn_wait(c, HTTP_WAIT_NONE);
+	rq_refuse_body(r, status);
 }
 
 /* False when the body is malformed or too large: answered. */
@@ -223,24 +230,27 @@ static bool h1_body(struct http_conn *c, struct sv *in)
 {
 	struct http_rq *r = c->cur;
 	struct sv piece;
-	int more;
+	int more, refuse;
 
-	http_conn_wait(c, HTTP_WAIT_BODY);
+	http_conn_wait_body(c);
 	if (!c->head.chunked) {
 		size_t left = (size_t)c->head.content_length - r->pub.body.n;
 
 		piece = sv_sub(*in, 0, left);
 		*in = sv_sub(*in, piece.n, in->n);
-		(void)rq_body_add(r, piece); /* within max_body: h1_begin() looked */
+		refuse = rq_body_add(r, piece);
+		if (refuse) {
+			h1_refuse_body(c, r, refuse);
+			return false;
+		}
 		if (piece.n == left)
 			h1_dispatch(c);
 		return true;
 	}
 	while ((more = h1_chunks_feed(&c->chunks, in, &piece)) > 0 && piece.n) {
-		if (!rq_body_add(r, piece)) {
-			c->in_body = false;
-			http_conn_wait(c, HTTP_WAIT_NONE);
-			rq_too_large(r);
+		refuse = rq_body_add(r, piece);
+		if (refuse) {
+			h1_refuse_body(c, r, refuse);
 			return false;
 		}
 	}

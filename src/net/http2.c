@@ -25,7 +25,7 @@
 static void h2_set_wait(struct http_conn *c)
 {
 	if (c->n_reading)
-		http_conn_wait(c, HTTP_WAIT_BODY);
+		http_conn_wait_body(c);
 	else if (c->n_rqs == 0)
 		http_conn_wait(c, HTTP_WAIT_IDLE);
 	else if (c->waiting != HTTP_WAIT_NONE)
@@ -106,10 +106,10 @@ static void h2_complete(struct http_conn *c, struct http_rq *r)
 	rq_dispatch(r);
 }
 
-static void h2_too_large(struct http_conn *c, struct http_rq *r)
+static void h2_refuse_body(struct http_conn *c, struct http_rq *r, int status)
 {
 	c->n_reading--;
-	rq_too_large(r);
+	rq_refuse_body(r, status);
 }
 
 static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
@@ -129,7 +129,7 @@ static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 		return;
 	}
 	if (r->body_expected > 0 && (uint64_t)r->body_expected > c->lane->srv->o.max_body) {
-		h2_too_large(c, r);
+		h2_refuse_body(c, r, 413);
 		return;
 	}
 	if (sv_ieq(http_header_get(&r->pub, "expect"), SV("100-continue"))) {
@@ -187,10 +187,11 @@ static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
 static int h2_on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
 {
 	struct http_rq *r = h2_rq(h2, id);
+	int refuse;
 
 	(void)flags;
-	if (r && r->state == RQ_READING && !rq_body_add(r, sv_make((const char *)p, n)))
-		h2_too_large(ctx, r);
+	if (r && r->state == RQ_READING && (refuse = rq_body_add(r, sv_make((const char *)p, n))))
+		h2_refuse_body(ctx, r, refuse);
 	return 0;
 }
 

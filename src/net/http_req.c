@@ -104,6 +104,8 @@ static void rq_free(void *p)
 
 	rq_drop_queue(r);
 	arena_release(&r->arena);
+	if (r->body_counted)
+		rq_body_done(r);
 	free(r->body);
 	if (ln->n_spare < SPARE_MAX) {
 		list_add_head(&ln->spare, &r->link);
@@ -213,32 +215,12 @@ void rq_header_add(struct http_rq *r, struct sv name, struct sv value)
 	r->pub.headers[r->pub.n_headers++] = (struct http_header){ name, value };
 }
 
-bool rq_body_add(struct http_rq *r, struct sv bytes)
-{
-	size_t n = r->pub.body.n, max = r->conn->lane->srv->o.max_body;
-
-	if (bytes.n > max - n)
-		return false;
-	if (n + bytes.n > r->body_cap) {
-		/* An announced length is believed step by step, so that announcing costs nothing. */
-		size_t cap = MAX(n + bytes.n, r->body_cap * 2);
-
-		if (r->body_expected >= 0)
-			cap = MAX(MIN((size_t)r->body_expected, MAX(cap, 64 * 1024)), n + bytes.n);
-		r->body = xrealloc(r->body, cap);
-		r->body_cap = cap;
-	}
-	if (bytes.n)
-		memcpy(r->body + n, bytes.p, bytes.n);
-	r->pub.body = sv_make(r->body, n + bytes.n);
-	return true;
-}
-
 void rq_dispatch(struct http_rq *r)
 {
 	const struct http_server_opts *o = &r->conn->lane->srv->o;
 
 	r->state = RQ_HANDLING;
+	rq_body_done(r);
 	if (r->bad_status) {
 		const char *text = http_status_text(r->bad_status);
 
@@ -247,21 +229,6 @@ void rq_dispatch(struct http_rq *r)
 	}
 	http_req_ref(&r->pub);
 	o->handler(&r->pub, o->ctx);
-	http_req_unref(&r->pub);
-}
-
-void rq_too_large(struct http_rq *r)
-{
-	const struct http_server_opts *o = &r->conn->lane->srv->o;
-
-	r->state = RQ_HANDLING;
-	r->refused = true;
-	if (!o->too_large) {
-		http_respond_text(&r->pub, 413, "text/plain; charset=utf-8", SV("Request Entity Too Large"));
-		return;
-	}
-	http_req_ref(&r->pub);
-	o->too_large(&r->pub, o->ctx);
 	http_req_unref(&r->pub);
 }
 

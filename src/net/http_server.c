@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 #define ACCEPTS_A_TURN 64
-#define ACCEPT_RETRY_NS (100 * NS_PER_MS) /* out of descriptors */
+#define ACCEPT_RETRY_NS (100 * NS_PER_MS) /* out of descriptors or places */
+#define SHED_AFTER_NS (2 * NS_PER_SEC)	  /* when places are short, for a handshake or a head */
 
 static const int64_t wait_ns[_HTTP_WAIT_MAX] = {
 	[HTTP_WAIT_HEAD] = 30 * NS_PER_SEC,
@@ -429,8 +430,8 @@ static void server_resume(void *p)
 {
 	struct http_server *s = p;
 
-	if (!s->resume)
-		server_listen(s);
+	s->resume = ev_timer_stop(s->resume);
+	server_listen(s);
 	server_unref(s);
 }
 
@@ -440,6 +441,38 @@ static void server_retry(void *p)
 
 	s->resume = ev_timer_stop(s->resume);
 	server_listen(s);
+}
+
+/* Gives up connections that have said nothing useful for a while: whoever opens many and does no more must not take
+ * everybody's place. */
+static void lane_shed(void *p)
+{
+	struct lane *ln = p;
+	struct http_server *s = ln->srv;
+	int64_t before_ns = ev_loop_now_ns(ln->loop) - SHED_AFTER_NS + wait_ns[HTTP_WAIT_HEAD];
+
+	while (!list_empty(&ln->waits[HTTP_WAIT_HEAD])) {
+		struct http_conn *c = LIST_ENTRY(ln->waits[HTTP_WAIT_HEAD].next, struct http_conn, wait);
+
+		if (c->deadline_ns > before_ns)
+			break;
+		list_del(&c->wait);
+		c->waiting = HTTP_WAIT_NONE;
+		stream_abort(c->s);
+	}
+	server_unref(s);
+}
+
+/* No descriptor or no place: makes room, and looks again soon. */
+static void server_pause(struct http_server *s)
+{
+	uv_poll_stop(&s->accept);
+	for (size_t i = 0; i < s->n_lanes; i++) {
+		atomic_fetch_add(&s->refs, 1);
+		ev_loop_post(s->lanes[i].loop, lane_shed, &s->lanes[i]);
+	}
+	if (!s->resume)
+		s->resume = ev_timer_start(s->lanes[0].loop, ACCEPT_RETRY_NS, 0, server_retry, s);
 }
 
 /* Takes a place among max_connections; false when there is none. */
@@ -468,7 +501,7 @@ static void server_on_accept(uv_poll_t *h, int status, int events)
 	(void)events;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		if (!server_admit(s)) {
-			uv_poll_stop(&s->accept); /* server_resume() when one leaves */
+			server_pause(s);
 			return;
 		}
 		fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -479,10 +512,8 @@ static void server_on_accept(uv_poll_t *h, int status, int events)
 			s->n_conns--;
 			pthread_cond_broadcast(&s->changed);
 			pthread_mutex_unlock(&s->lock);
-			if (e == EMFILE || e == ENFILE || e == ENOMEM || e == ENOBUFS) {
-				uv_poll_stop(&s->accept);
-				s->resume = ev_timer_start(s->lanes[0].loop, ACCEPT_RETRY_NS, 0, server_retry, s);
-			}
+			if (e == EMFILE || e == ENFILE || e == ENOMEM || e == ENOBUFS)
+				server_pause(s);
 			return; /* nobody there, or somebody who left already */
 		}
 		atomic_fetch_add(&s->refs, 1);

@@ -59,14 +59,16 @@ def wait_for(what, check, timeout=30.0, every=0.05):
 class Cluster:
     """One `caravel server`. agent=True runs a node, too: root and containerd needed.
 
-    bare=True gives it nothing but its own directory, port and kubeconfig: the rest it must find by itself."""
+    bare=True gives it nothing but its own directory, port and kubeconfig: the rest it must find by itself. nofile limits
+    its descriptors."""
 
-    def __init__(self, agent=False, args=(), port=None, bare=False):
+    def __init__(self, agent=False, args=(), port=None, bare=False, nofile=None):
         self.dir = tempfile.mkdtemp(prefix="caravel-e2e-")
         self.port = free_port() if port is None else port
         self.kubeconfig = os.path.join(self.dir, "kubeconfig.yaml")
         self.log = os.path.join(self.dir, "server.log")
         self.agent = agent
+        self.prefix = ["prlimit", f"--nofile={nofile}:{nofile}"] if nofile else []
         self.args = list(args)
         # Nodes of one machine share its routes: ranges of our own, away from a user's cluster.
         self.net = 64 + self.port % 64
@@ -78,7 +80,7 @@ class Cluster:
         self._tls = None
 
     def start(self, wait=True):
-        args = [CARAVEL, "server", "--data-dir", os.path.join(self.dir, "data"), "--bind-address",
+        args = [*self.prefix, CARAVEL, "server", "--data-dir", os.path.join(self.dir, "data"), "--bind-address",
                 "0.0.0.0" if self.agent else "127.0.0.1", "--https-listen-port", str(self.port), "--write-kubeconfig",
                 self.kubeconfig]
         args += [] if self.agent else ["--disable-agent"]

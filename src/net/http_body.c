@@ -1,0 +1,96 @@
+/* Request bodies, and what they may cost while they are not complete.
+ *
+ * The handler sees a request only with its whole body, so nobody knows yet who sends it: what one
+ * connection and all together may fill is bounded, and so is the time. A request over a bound is
+ * refused and its bytes are dropped, the others go on. */
+#include "net/http-internal.h"
+
+#include <stdlib.h>
+
+#define CONN_BODIES_MAX ((size_t)32 * 1024 * 1024)
+#define SERVER_BODIES_MAX ((size_t)256 * 1024 * 1024)
+#define PROGRESS_BYTES ((size_t)32 * 1024) /* that earn another time limit: less than 550 bytes a second do not */
+
+/* Counts what r holds now, which may be nothing any more. */
+static bool body_count(struct http_rq *r, size_t cap)
+{
+	struct http_conn *c = r->conn;
+	struct http_server *s = c->lane->srv;
+
+	if (cap > r->body_counted) {
+		size_t more = cap - r->body_counted;
+
+		if (c->bodies + more > CONN_BODIES_MAX || atomic_load(&s->bodies) + more > SERVER_BODIES_MAX)
+			return false;
+		c->bodies += more;
+		atomic_fetch_add(&s->bodies, more);
+	} else {
+		c->bodies -= r->body_counted - cap;
+		atomic_fetch_sub(&s->bodies, r->body_counted - cap);
+	}
+	r->body_counted = cap;
+	return true;
+}
+
+int rq_body_add(struct http_rq *r, struct sv bytes)
+{
+	size_t n = r->pub.body.n, max = r->conn->lane->srv->o.max_body;
+
+	if (bytes.n > max - n)
+		return 413;
+	if (n + bytes.n > r->body_cap) {
+		/* An announced length is believed step by step, so that announcing costs nothing. */
+		size_t cap = MAX(n + bytes.n, r->body_cap * 2);
+
+		if (r->body_expected >= 0)
+			cap = MAX(MIN((size_t)r->body_expected, MAX(cap, 64 * 1024)), n + bytes.n);
+		if (!body_count(r, cap))
+			return 429;
+		r->body = xrealloc(r->body, cap);
+		r->body_cap = cap;
+	}
+	if (bytes.n)
+		memcpy(r->body + n, bytes.p, bytes.n);
+	r->pub.body = sv_make(r->body, n + bytes.n);
+	r->conn->body_news += bytes.n;
+	return 0;
+}
+
+void rq_body_done(struct http_rq *r)
+{
+	body_count(r, 0);
+	r->conn->body_news = PROGRESS_BYTES;
+}
+
+void rq_refuse_body(struct http_rq *r, int status)
+{
+	const struct http_server_opts *o = &r->conn->lane->srv->o;
+
+	r->state = RQ_HANDLING;
+	r->refused = true;
+	rq_body_done(r);
+	free(TAKE(r->body));
+	r->body_cap = 0;
+	r->pub.body = SV_NULL;
+	if (status == 429) {
+		const struct http_header headers[] = { { SV("content-type"), SV("text/plain; charset=utf-8") },
+						       { SV("retry-after"), SV("1") } };
+		const struct http_chunk text = { .data = SV("Too many requests, please try again later.") };
+
+		http_respond(&r->pub, status, headers, ARRAY_LEN(headers), &text, 1);
+	} else if (!o->too_large) {
+		http_respond_text(&r->pub, status, "text/plain; charset=utf-8", SV("Request Entity Too Large"));
+	} else {
+		http_req_ref(&r->pub);
+		o->too_large(&r->pub, o->ctx);
+		http_req_unref(&r->pub);
+	}
+}
+
+void http_conn_wait_body(struct http_conn *c)
+{
+	if (c->waiting == HTTP_WAIT_BODY && c->body_news < PROGRESS_BYTES)
+		return;
+	c->body_news = 0;
+	http_conn_wait(c, HTTP_WAIT_BODY);
+}
