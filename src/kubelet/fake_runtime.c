@@ -537,6 +537,19 @@ static int fake_reopen_log(struct runtime *r, struct sv id, struct err *err)
 	return 0;
 }
 
+static int fake_update_resources(struct runtime *r, struct sv id, const struct rt_container_config *c, struct err *err)
+{
+	struct fake *f = fake_of(r);
+
+	(void)c;
+	if (enter(f, "update_resources", err) < 0)
+		return -1;
+	if (!strmap_has(&f->containers, id))
+		return leave_missing(f, "container", id, err);
+	leave(f);
+	return 0;
+}
+
 /* --- images --- */
 
 static void add_image(struct fake *f, struct sv name) /* locked */
@@ -810,6 +823,7 @@ static const struct runtime_ops fake_ops = {
 	.attach_url = fake_attach_url,
 	.port_forward_url = fake_port_forward_url,
 	.reopen_log = fake_reopen_log,
+	.update_resources = fake_update_resources,
 	.image_status = fake_image_status,
 	.pull_image = fake_pull_image,
 	.list_images = fake_list_images,

@@ -54,6 +54,13 @@ struct kcont {
 	enum pull_state pull;
 	char *pull_error;
 	int64_t pull_backoff_ns, pull_backoff_at_ns;
+	/* What the instance was last given (pod_resize.c), and why it has not got what the spec says. */
+	struct cont_limits {
+		bool known;
+		int64_t cpu_shares, cpu_quota, memory_bytes;
+	} limits;
+	const char *resize_reason; /* constant: "Infeasible", "Error"; NULL: nothing is outstanding */
+	char *resize_message;
 };
 
 /*		    first sight, or adopted after a restart of the agent
@@ -198,12 +205,20 @@ bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actua
 bool container_stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
 			 const char *why, int64_t grace_s, int64_t *wake_ns);
 
+/* pod_resize.c: gives a running container the resources its spec says now; true when that needs a restart. */
+bool container_resize_step(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
+			   struct kcont *c, int64_t *wake_ns);
+/* It was started with what the spec says. */
+void container_resources_given(const struct val *pod, const struct val *spec, struct kcont *c);
+
 /* pod_admit.c: why this node does not take the pod, as a reason ("SysctlForbidden") and a message; NULL: it does. */
 const char *pod_refused(struct arena *a, const struct val *pod, const char **ret_message);
 
 /* pod_start.c */
 int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, const struct pod_actual *x,
 		      struct err *err);
+/* The Linux resources of a container's configuration. */
+void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c);
 /* Creates and starts an instance. On failure the wait reason is set as well. */
 int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
 			const struct pod_actual *x, struct sv image_ref, struct err *err);

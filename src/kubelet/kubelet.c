@@ -140,6 +140,7 @@ static void kcont_free(struct kpod *p, struct kcont *c)
 	free(c->wait_reason);
 	free(c->wait_message);
 	free(c->pull_error);
+	free(c->resize_message);
 	free(c);
 }
 
@@ -259,6 +260,8 @@ void kcont_reset(struct kpod *p, struct kcont *c, struct sv id)
 	c->kill_at_ns = NEVER_NS;
 	c->stop_wanted = c->term_sent = c->killed = c->stop_call = false;
 	c->noted = STOP_HOOK;
+	c->limits.known = false;
+	c->resize_reason = NULL;
 	pthread_mutex_unlock(&p->lock);
 	if (id.n)
 		kubelet_know_container(p->k, id, sv_from(p->uid));

@@ -332,7 +332,7 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	c->pid_mode = val_get_bool(pod, F_spec, F_shareProcessNamespace) ? 0 : 1;
 }
 
-static void set_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
+void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
 {
 	int64_t request = container_cpu_milli(spec, F_requests), limit = container_cpu_milli(spec, F_limits);
 
@@ -504,7 +504,7 @@ static int fill(struct kpod *p, struct arena *a, const struct val *pod, const st
 	c->n_labels = 4;
 	set_annotations(a, pod, spec, count, c);
 	set_security(p, a, pod, spec, c);
-	set_resources(pod, spec, c);
+	container_resources(pod, spec, c);
 	if (check_user(p, a, pod, spec, c, err) < 0)
 		return -1;
 	return set_mounts(p, a, pod, spec, env, count, c, err);
@@ -545,6 +545,7 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 		return -1;
 	}
 	kcont_wait(p, kc, NULL, NULL);
+	container_resources_given(pod, spec, kc);
 	kpod_event(p, spec, "Normal", "Started", "Container started");
 	if (hook)
 		hook_start(p, kc, spec, hook, false, NEVER_NS);

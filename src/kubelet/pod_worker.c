@@ -265,6 +265,8 @@ static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const 
 		} else if (probe_get(s->p, c, PROBE_STARTUP) == PROBE_FAILURE) {
 			why = arena_printf(s->a, "Container %s failed startup probe, will be restarted", c->name);
 			grace = probe_grace(c, PROBE_STARTUP);
+		} else if (container_resize_step(s->p, s->a, s->pod, spec, c, &s->wake_ns)) {
+			why = arena_printf(s->a, "Container %s resize requires restart", c->name);
 		}
 	}
 	if (!stop && !why)

@@ -163,6 +163,8 @@ struct runtime_ops {
 	int (*port_forward_url)(struct runtime *r, struct arena *a, struct sv sandbox_id, const int *ports, size_t n,
 				struct sv *ret_url, struct err *err);
 	int (*reopen_log)(struct runtime *r, struct sv id, struct err *err);
+	/* New limits for a running container; of c only the Linux resources are looked at. */
+	int (*update_resources)(struct runtime *r, struct sv id, const struct rt_container_config *c, struct err *err);
 	/* Images. NULL result with 0: not present. */
 	int (*image_status)(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret,
 			    struct err *err);

@@ -93,6 +93,34 @@ static bool waits_again(const struct status_input *in, const struct status_conta
 	       container_should_restart(in->pod, c->spec, c->init, c->cur->exit_code);
 }
 
+/* Resources and mounts the instance has, which a resize and a change of defaults may set apart from its spec. */
+static void set_given(struct arena *a, struct val *s, const struct status_container *c)
+{
+	const struct val *r = c->resources ? c->resources : val_member(c->spec, F_resources), *v;
+	const struct val *mounts = val_member(c->spec, F_volumeMounts);
+	struct val *given = val_set_map(a, s, F_resources), *list;
+
+	if ((v = val_member(r, F_limits)) && val_len(v))
+		val_set(a, given, F_limits, v);
+	if ((v = val_member(r, F_requests)) && val_len(v)) {
+		val_set(a, given, F_requests, v);
+		val_set(a, s, F_allocatedResources, v);
+	}
+	if (!val_len(mounts))
+		return;
+	list = val_set_list(a, s, F_volumeMounts);
+	VAL_EACH(mounts, m) {
+		struct val *out = val_push(a, list, val_new_map(a));
+
+		val_set_str(a, out, F_name, val_get_str(m, F_name));
+		val_set_str(a, out, F_mountPath, val_get_str(m, F_mountPath));
+		if (val_get_bool(m, F_readOnly)) {
+			val_set_bool(a, out, F_readOnly, true);
+			val_set_cstr(a, out, F_recursiveReadOnly, "Disabled");
+		}
+	}
+}
+
 static struct val *container_status(struct arena *a, const struct status_input *in, const struct status_container *c)
 {
 	const struct val *old = old_container(in->pod, c);
@@ -142,6 +170,8 @@ static struct val *container_status(struct arena *a, const struct status_input *
 	if (cur)
 		val_set_strf(a, s, F_containerID, "containerd://%.*s", SV_ARG(cur->id));
 	val_set_bool(a, s, F_started, running && c->started);
+	if (cur)
+		set_given(a, s, c);
 	return s;
 }
 
@@ -311,6 +341,14 @@ static void set_conditions(struct arena *a, const struct status_input *in, struc
 		add_condition(a, in, list, "Ready", ready, why, msg);
 	add_condition(a, in, list, "ContainersReady", ready, why, msg);
 	add_condition(a, in, list, "PodScheduled", true, NULL, NULL);
+	for (size_t i = 0; i < in->n; i++)
+		if (in->c[i].resize_reason) {
+			bool pending = !strcmp(in->c[i].resize_reason, "Infeasible");
+
+			add_condition(a, in, list, pending ? "PodResizePending" : "PodResizeInProgress", true,
+				      in->c[i].resize_reason, in->c[i].resize_message);
+			break;
+		}
 }
 
 struct val *status_compute(struct arena *a, const struct status_input *in)
@@ -399,6 +437,22 @@ static void merge_list(struct arena *a, struct val *patch, enum sym field, enum 
 		val_set(a, patch, field, list);
 }
 
+/* A resize that is done leaves no condition behind. */
+static void drop_resize(struct arena *a, struct val *patch, const struct val *old, const struct val *want)
+{
+	static const char *const types[] = { "PodResizePending", "PodResizeInProgress" };
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct val *d;
+
+		if (!condition_find(old, types[i]) || condition_find(want, types[i]))
+			continue;
+		d = val_push(a, val_ensure_list(a, patch, F_conditions), val_new_map(a));
+		val_set_str_sv(a, d, SV("$patch"), SV("delete"));
+		val_set_cstr(a, d, F_type, types[i]);
+	}
+}
+
 struct val *status_patch(struct arena *a, const struct val *old, const struct val *want)
 {
 	static const enum sym ours[] = { F_observedGeneration,
@@ -424,6 +478,7 @@ struct val *status_patch(struct arena *a, const struct val *old, const struct va
 	}
 	merge_list(a, patch, F_conditions, F_type, val_member(old, F_conditions), val_member(want, F_conditions),
 		   false);
+	drop_resize(a, patch, val_member(old, F_conditions), val_member(want, F_conditions));
 	merge_list(a, patch, F_hostIPs, F_ip, val_member(old, F_hostIPs), val_member(want, F_hostIPs), true);
 	if (val_member(want, F_podIPs))
 		merge_list(a, patch, F_podIPs, F_ip, val_member(old, F_podIPs), val_member(want, F_podIPs), true);

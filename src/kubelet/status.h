@@ -13,10 +13,12 @@ struct status_container {
 	bool init, sidecar, ephemeral;
 	const struct rt_container *cur, *prev; /* newest instance and the one before, NULL when there is none */
 	int restart_count;
-	const char *wait_reason, *wait_message; /* why the next instance does not start, or NULL */
-	bool waiting;				/* cur ended and a restart is being held back: show waiting */
-	bool started, ready;			/* by probes and hooks */
-	struct sv term_message, prev_message;	/* termination messages of cur and prev */
+	const char *wait_reason, *wait_message;	    /* why the next instance does not start, or NULL */
+	bool waiting;				    /* cur ended and a restart is being held back: show waiting */
+	bool started, ready;			    /* by probes and hooks */
+	struct sv term_message, prev_message;	    /* termination messages of cur and prev */
+	const struct val *resources;		    /* what cur runs with; NULL: what its spec says */
+	const char *resize_reason, *resize_message; /* why that is not what its spec says, or NULL */
 };
 
 struct status_input {

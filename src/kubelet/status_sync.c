@@ -80,6 +80,11 @@ static void gather(struct kpod *p, struct arena *a, const struct val *pod, const
 	} else if (c->sidecar) {
 		c->started = c->cur && c->restart_count > 0; /* was up before: does not hold initialisation up */
 	}
+	if (kc->resize_reason) {
+		c->resize_reason = kc->resize_reason;
+		c->resize_message = kc->resize_message ? arena_strdup(a, kc->resize_message) : "";
+		c->resources = val_member(old, F_resources);
+	}
 	c->term_message = termination_message(p, a, pod, spec, c->cur);
 	c->prev_message = termination_message(p, a, pod, spec, c->prev);
 }

@@ -671,6 +671,35 @@ spec:
     wait_for("their pods to go", lambda: not pods(c, "-l", "job-name"), 60)
 
 
+def resources_change_in_place(c):
+    c.apply("""
+apiVersion: v1
+kind: Pod
+metadata: {name: grows, namespace: hello}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: docker.io/caravel/demo:1
+    command: ["sleep", "1000"]
+    resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {cpu: 200m, memory: 64Mi}}
+""")
+    wait_for("it to run", lambda: c.get("pod", "grows", *NS)["status"]["phase"] == "Running")
+
+    def limits():
+        return c.kubectl("exec", *NS, "grows", "--", "sh", "-c", "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us "
+                         "memory/memory.limit_in_bytes 2>/dev/null || cat cpu.max memory.max").split()
+    contains(" ".join(limits()), "20000", str(64 << 20))
+    for cpu, memory in (("300m", 128), ("100m", 32)):
+        want = {"cpu": cpu, "memory": f"{memory}Mi"}
+        c.kubectl("patch", "pod", "grows", *NS, "--subresource=resize", "-p",
+                  json.dumps({"spec": {"containers": [{"name": "c", "resources": {"limits": want}}]}}))
+        wait_for("the status", lambda w=want: c.get("pod", "grows", *NS)["status"]["containerStatuses"][0]["resources"]["limits"] == w)
+        contains(" ".join(limits()), cpu[:-1] + "00", str(memory << 20))
+    equal(c.get("pod", "grows", *NS)["status"]["containerStatuses"][0]["restartCount"], 0)
+    c.kubectl("delete", "pod", "grows", *NS)
+
+
 def services_of_other_kinds(c):
     """Addresses written by hand, and types that change."""
     pod = ready_pods(c)[0]
@@ -794,7 +823,7 @@ if __name__ == "__main__":
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              a_server_ended_while_creating_ends_cleanly,
              images_are_imported, deletion_waits_for_grace,
-             volumes_follow, hosts_and_users, pods_that_do_not_run, jobs_end, services_of_other_kinds,
+             volumes_follow, hosts_and_users, pods_that_do_not_run, resources_change_in_place, jobs_end, services_of_other_kinds,
              the_namespace_goes, stop_leaves_nothing, cleanup_needs_no_data,
              a_new_cluster_replaces_one_without_data]
     why = node_possible()

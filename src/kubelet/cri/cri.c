@@ -186,6 +186,7 @@ static const struct runtime_ops cri_ops = {
 	.attach_url = cri_attach_url,
 	.port_forward_url = cri_port_forward_url,
 	.reopen_log = cri_reopen_log,
+	.update_resources = cri_update_resources,
 	.image_status = cri_image_status,
 	.pull_image = cri_pull_image,
 	.list_images = cri_list_images,

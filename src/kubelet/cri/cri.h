@@ -69,6 +69,7 @@ int cri_remove_container(struct runtime *r, struct sv id, struct err *err);
 int cri_container_status(struct runtime *r, struct arena *a, struct sv id, struct rt_container *ret, struct err *err);
 int cri_list_containers(struct runtime *r, struct arena *a, struct sv pod_uid, struct rt_container **ret, size_t *ret_n,
 			struct err *err);
+int cri_update_resources(struct runtime *r, struct sv id, const struct rt_container_config *c, struct err *err);
 int cri_reopen_log(struct runtime *r, struct sv id, struct err *err);
 /* cri_stream.c */
 int cri_exec_sync(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,

@@ -2,9 +2,9 @@
 
 /* ContainerConfig and the calls on containers. */
 
-static void put_resources(struct buf *b, const struct rt_container_config *c)
+static void put_resources(struct buf *b, uint32_t field, const struct rt_container_config *c)
 {
-	size_t m = pb_open(b, 1);
+	size_t m = pb_open(b, field);
 
 	pb_i64(b, 1, c->cpu_period);
 	pb_i64(b, 2, c->cpu_quota);
@@ -87,7 +87,7 @@ static void put_config(struct buf *b, uint32_t field, const struct rt_container_
 	pb_bool(b, 13, c->stdin_once);
 	pb_bool(b, 14, c->tty);
 	s = pb_open(b, 15);
-	put_resources(b, c);
+	put_resources(b, 1, c);
 	put_security(b, c);
 	pb_close(b, s);
 	pb_close(b, m);
@@ -142,6 +142,16 @@ int cri_stop_container(struct runtime *r, struct sv id, int64_t timeout_s, int64
 int cri_remove_container(struct runtime *r, struct sv id, struct err *err)
 {
 	return by_id(r, "RemoveContainer", id, 0, CRI_TIMEOUT_NS, true, err);
+}
+
+int cri_update_resources(struct runtime *r, struct sv id, const struct rt_container_config *c, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct buf b = BUF_INIT;
+
+	pb_sv(&b, 1, id);
+	put_resources(&b, 2, c);
+	return cri_runtime_call(r, &a, "UpdateContainerResources", &b, CRI_TIMEOUT_NS, NULL, err);
 }
 
 int cri_reopen_log(struct runtime *r, struct sv id, struct err *err)

@@ -551,6 +551,71 @@ static void test_hook_outlives_the_agent(void **state)
 	}
 }
 
+static void resize(struct world *w, const char *name, const char *resources)
+{
+	char path[128], body[512];
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/default/pods/%s/resize", name);
+	snprintf(body, sizeof(body), "{\"spec\":{\"containers\":[{\"name\":\"a\",\"resources\":%s}]}}", resources);
+	expect_type(w->rig, 200, "PATCH", path, "application/strategic-merge-patch+json", body);
+	rig_run(w->rig, 3 * NS_PER_SEC);
+}
+
+static void test_resize(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	make(w, "grows",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"resizePolicy\":[{\"resourceName\":\"memory\","
+	     "\"restartPolicy\":\"RestartContainer\"}],\"resources\":{\"requests\":{\"cpu\":\"100m\",\"memory\":"
+	     "\"16Mi\"},\"limits\":{\"cpu\":\"200m\",\"memory\":\"64Mi\"}}}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "grows");
+	assert_val(val_member_sv(val_get(cs(p, 0), F_resources, F_limits), SV("cpu")), "200m");
+	assert_val(val_member_sv(val_get(cs(p, 0), F_allocatedResources), SV("cpu")), "100m");
+	assert_int_equal(runtime_fake_calls(w->rt, "update_resources"), 0);
+
+	resize(w, "grows", "{\"limits\":{\"cpu\":\"300m\"}}"); /* in place */
+	p = pod(w, "grows");
+	assert_int_equal(runtime_fake_calls(w->rt, "update_resources"), 1);
+	assert_val(val_member_sv(val_get(cs(p, 0), F_resources, F_limits), SV("cpu")), "300m");
+	assert_int_equal(val_get_int(cs(p, 0), -1, F_restartCount), 0);
+	assert_int_equal(val_get_int(p, 0, F_status, F_observedGeneration), 2);
+
+	resize(w, "grows", "{\"requests\":{\"cpu\":\"9000\"},\"limits\":{\"cpu\":\"9000\"}}"); /* never */
+	p = pod(w, "grows");
+	assert_val(cond(p, "PodResizePending"), "True");
+	assert_val(val_member_sv(val_get(cs(p, 0), F_resources, F_limits), SV("cpu")), "300m");
+	assert_int_equal(runtime_fake_calls(w->rt, "update_resources"), 1);
+
+	runtime_fake_fail(w->rt, "update_resources", 100);
+	resize(w, "grows", "{\"requests\":{\"cpu\":\"150m\"},\"limits\":{\"cpu\":\"400m\"}}"); /* not at once */
+	p = pod(w, "grows");
+	assert_null(cond(p, "PodResizePending"));
+	assert_val(cond(p, "PodResizeInProgress"), "True");
+	runtime_fake_fail(w->rt, "update_resources", 0);
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	p = pod(w, "grows");
+	assert_null(cond(p, "PodResizeInProgress"));
+	assert_val(val_member_sv(val_get(cs(p, 0), F_resources, F_limits), SV("cpu")), "400m");
+	assert_int_equal(val_get_int(cs(p, 0), -1, F_restartCount), 0);
+
+	resize(w, "grows", "{\"limits\":{\"memory\":\"128Mi\"}}"); /* its policy asks for a restart */
+	p = pod(w, "grows");
+	assert_int_equal(val_get_int(cs(p, 0), -1, F_restartCount), 1);
+	assert_val(val_member_sv(val_get(cs(p, 0), F_resources, F_limits), SV("memory")), "128Mi");
+
+	/* an agent that starts anew has nothing to do */
+	size_t calls = runtime_fake_calls(w->rt, "update_resources");
+
+	w->k = kubelet_free(w->k);
+	start_kubelet(w);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_int_equal(runtime_fake_calls(w->rt, "update_resources"), calls);
+	assert_int_equal(val_get_int(cs(pod(w, "grows"), 0), -1, F_restartCount), 1);
+}
+
 static void test_images(void **state)
 {
 	struct world *w = *state;
@@ -757,6 +822,7 @@ int main(void)
 		T(test_probes),
 		T(test_liveness),
 		T(test_hooks),
+		T(test_resize),
 		T(test_failed_hook),
 		T(test_refused),
 		T(test_stopping_outlives_the_agent),

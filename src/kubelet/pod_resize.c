@@ -1,0 +1,127 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "kubelet/field_ref.h"
+#include "kubelet/pod_env.h"
+
+#include <stdlib.h>
+
+/* Resources of a running container changed through pods/resize (KEP-1287): its limits follow without a restart,
+ * unless its resizePolicy asks for one. What the node could never give stays as it was and is told in the pod's
+ * conditions. Not looked at: whether the other pods of the node leave room for it. */
+
+#define RETRY_NS (10 * NS_PER_SEC)
+
+static struct cont_limits wanted(const struct val *pod, const struct val *spec)
+{
+	struct rt_container_config c = { 0 };
+
+	container_resources(pod, spec, &c);
+	return (struct cont_limits){ true, c.cpu_shares, c.cpu_quota, c.memory_limit_bytes };
+}
+
+static bool same(const struct cont_limits *x, const struct cont_limits *y)
+{
+	return x->cpu_shares == y->cpu_shares && x->cpu_quota == y->cpu_quota && x->memory_bytes == y->memory_bytes;
+}
+
+void container_resources_given(const struct val *pod, const struct val *spec, struct kcont *c)
+{
+	c->limits = wanted(pod, spec);
+	c->resize_reason = NULL;
+}
+
+static void outstanding(struct kcont *c, const char *reason, const char *message)
+{
+	free(c->resize_message);
+	c->resize_reason = reason;
+	c->resize_message = xstrdup(message);
+}
+
+/* After a restart of the agent: the status says what the instance was given. */
+static void recall(const struct val *pod, const struct val *spec, struct kcont *c)
+{
+	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
+	const struct val *now = val_member(spec, F_resources);
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(val_get(pod, F_status, lists[i]), s) {
+			const struct val *given = val_member(s, F_resources);
+
+			if (!sv_eq(val_get_str(s, F_name), val_get_str(spec, F_name)) || !given)
+				continue;
+			if (val_same(val_member(given, F_limits), val_member(now, F_limits)) &&
+			    val_same(val_member(given, F_requests), val_member(now, F_requests)))
+				c->limits = wanted(pod, spec);
+		}
+}
+
+static bool asks_for_restart(const struct val *spec, const char *resource)
+{
+	VAL_EACH(val_member(spec, F_resizePolicy), r)
+		if (val_is(val_member(r, F_resourceName), resource))
+			return val_is(val_member(r, F_restartPolicy), "RestartContainer");
+	return false;
+}
+
+/* More than the whole node has: no wait will help. */
+static bool infeasible(struct kpod *p, struct arena *a, const struct val *pod, struct kcont *c)
+{
+	int64_t cpu = 0, memory = 0;
+	struct field_ref_node n;
+
+	pod_field_node(p, a, pod, &n);
+	VAL_EACH(val_get(pod, F_spec, F_containers), s) {
+		cpu += container_cpu_milli(s, F_requests);
+		memory += container_memory(s, F_requests);
+	}
+	if (cpu > n.cpu_milli)
+		outstanding(
+		    c, "Infeasible",
+		    arena_printf(a, "Node didn't have enough capacity: cpu, requested: %" PRId64 ", capacity: %" PRId64,
+				 cpu, n.cpu_milli));
+	else if (memory > n.memory_bytes)
+		outstanding(c, "Infeasible",
+			    arena_printf(a,
+					 "Node didn't have enough capacity: memory, requested: %" PRId64
+					 ", capacity: %" PRId64,
+					 memory, n.memory_bytes));
+	else
+		return false;
+	return true;
+}
+
+bool container_resize_step(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
+			   struct kcont *c, int64_t *wake_ns)
+{
+	struct cont_limits want = wanted(pod, spec);
+	struct rt_container_config config = { 0 };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	bool more_or_less_cpu, more_or_less_memory;
+
+	if (!c->limits.known)
+		recall(pod, spec, c);
+	if (c->limits.known && same(&c->limits, &want)) {
+		c->resize_reason = NULL;
+		return false;
+	}
+	if (infeasible(p, a, pod, c))
+		return false;
+	more_or_less_cpu = c->limits.cpu_shares != want.cpu_shares || c->limits.cpu_quota != want.cpu_quota;
+	more_or_less_memory = c->limits.memory_bytes != want.memory_bytes;
+	if (c->limits.known && ((more_or_less_cpu && asks_for_restart(spec, "cpu")) ||
+				(more_or_less_memory && asks_for_restart(spec, "memory"))))
+		return true;
+	container_resources(pod, spec, &config);
+	/* The pod's own cgroup has the sum: raised before, lowered after, and what is refused now comes in the
+	 * second try. */
+	p->k->host->pod_cgroup(p->k, pod, true, NULL);
+	if (p->k->rt->ops->update_resources(p->k->rt, sv_from(c->id), &config, &err) < 0) {
+		outstanding(c, "Error", err_msg(&err));
+		*wake_ns = MIN(*wake_ns, RETRY_NS);
+		return false;
+	}
+	p->k->host->pod_cgroup(p->k, pod, true, NULL);
+	c->limits = want;
+	c->resize_reason = NULL;
+	return false;
+}
