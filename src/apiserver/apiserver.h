@@ -53,6 +53,8 @@ struct tls_ctx *apiserver_tls(struct apiserver *s); /* borrowed: server certific
 /* In-process client acting as `user` in `groups` (NULL-terminated; system:authenticated is
  * added), e.g. "system:kube-controller-manager". name: user agent and field manager. */
 struct client *apiserver_client(struct apiserver *s, const char *name, const char *user, const char *const *groups);
+/* The same as a service account of kube-system. */
+struct client *apiserver_client_account(struct apiserver *s, const char *name, const char *account);
 
 /* Credentials for others, made on demand under data_dir; PEM and text, in the arena. */
 int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,

@@ -445,3 +445,11 @@ struct client *apiserver_client(struct apiserver *s, const char *name, const cha
 	lc->user.n_groups = n + 1;
 	return &lc->c;
 }
+
+struct client *apiserver_client_account(struct apiserver *s, const char *name, const char *account)
+{
+	static const char *const groups[] = { "system:serviceaccounts", "system:serviceaccounts:kube-system", NULL };
+	_cleanup_free_ char *user = xasprintf("system:serviceaccount:kube-system:%s", account);
+
+	return apiserver_client(s, name, user, groups);
+}

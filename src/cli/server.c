@@ -284,18 +284,21 @@ static int start_api(struct server *s, struct err *err)
 	return write_kubeconfig(s, err);
 }
 
+static struct client *controller_client(void *ctx, const char *account)
+{
+	return apiserver_client_account(((struct server *)ctx)->api, "kube-controller-manager", account);
+}
+
 static void start_control(struct server *s)
 {
-	/* Controllers touch every kind; upstream gives each a service account of its own, which
-	 * comes with per-controller clients. */
-	static const char *const masters[] = { "system:masters", NULL };
-
 	if (!s->o.disable_controllers) {
 		s->controller_client =
-		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", masters);
+		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", NULL);
 		s->controllers = controllers_new(&(struct controllers_opts){
 		    .env = s->env,
 		    .client = s->controller_client,
+		    .client_as = controller_client,
+		    .client_ctx = s,
 		    .cluster_cidr = s->o.cluster_cidr,
 		    .server_node = s->o.disable_agent ? NULL : s->o.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),

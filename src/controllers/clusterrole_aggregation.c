@@ -109,4 +109,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops clusterrole_aggregation_controller = { "clusterrole-aggregation-controller", start, stop };
+const struct controller_ops clusterrole_aggregation_controller = { "clusterrole-aggregation-controller",
+								   "clusterrole-aggregation-controller", start, stop };

@@ -29,6 +29,7 @@ const struct controller_ops *const controller_table[] = {
 	&serviceaccount_controller,
 	&statefulset_controller,
 	&taint_eviction_controller,
+	&ttl_after_finished_controller,
 	NULL,
 };
 
@@ -36,6 +37,7 @@ struct running {
 	const struct controller_ops *ops;
 	void *controller;
 	struct controller_ctx ctx;
+	struct client *own; /* NULL: that of all */
 };
 
 struct controllers {
@@ -65,11 +67,13 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 			continue;
 		r = xcalloc(1, sizeof(*r));
 		r->ops = *t;
+		if (o->client_as)
+			r->own = o->client_as(o->client_ctx, r->ops->account);
 		r->ctx = (struct controller_ctx){
 			.env = o->env,
-			.client = o->client,
+			.client = r->own ? r->own : o->client,
 			.informers = c->informers,
-			.recorder = recorder_new(o->client, (*t)->name, ""),
+			.recorder = recorder_new(r->own ? r->own : o->client, (*t)->name, ""),
 			.opts = &c->opts,
 		};
 		r->controller = r->ops->start(&r->ctx);
@@ -94,6 +98,8 @@ struct controllers *controllers_free(struct controllers *c)
 
 		r->ops->stop(r->controller);
 		recorder_free(r->ctx.recorder);
+		if (r->own)
+			client_free(r->own);
 		free(r);
 	}
 	vec_release(&c->running);

@@ -14,7 +14,11 @@ struct controllers;
 
 struct controllers_opts {
 	struct env *env;
-	struct client *client;	  /* system:kube-controller-manager */
+	struct client *client; /* system:kube-controller-manager: lists and watches for all */
+	/* Makes a client for the service account of that name in kube-system, with which one controller writes; freed
+	 * by controllers_free(). NULL: they write with client. */
+	struct client *(*client_as)(void *ctx, const char *account);
+	void *client_ctx;
 	const char *cluster_cidr; /* pod CIDRs per node are cut from it, /24 each */
 	const char *server_node;  /* the node beside this control plane; NULL: none */
 	struct sv root_ca_pem;	  /* for kube-root-ca.crt ConfigMaps */
@@ -30,13 +34,14 @@ struct controllers *controllers_free(struct controllers *c);
 /* What each controller is given. */
 struct controller_ctx {
 	struct env *env;
-	struct client *client;
+	struct client *client; /* its own identity */
 	struct informer_factory *informers;
 	struct recorder *recorder; /* of this controller */
 	const struct controllers_opts *opts;
 };
 struct controller_ops {
-	const char *name; /* "deployment-controller" */
+	const char *name;    /* "deployment-controller", as in --controllers upstream */
+	const char *account; /* its service account, to which upstream's bootstrap roles are bound */
 	void *(*start)(struct controller_ctx *ctx);
 	void (*stop)(void *controller);
 };

@@ -494,4 +494,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops cronjob_controller = { "cronjob-controller", start, stop };
+const struct controller_ops cronjob_controller = { "cronjob-controller", "cronjob-controller", start, stop };

@@ -542,4 +542,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops daemonset_controller = { "daemonset-controller", start, stop };
+const struct controller_ops daemonset_controller = { "daemonset-controller", "daemon-set-controller", start, stop };

@@ -254,4 +254,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops deployment_controller = { "deployment-controller", start, stop };
+const struct controller_ops deployment_controller = { "deployment-controller", "deployment-controller", start, stop };

@@ -467,4 +467,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops disruption_controller = { "disruption-controller", start, stop };
+const struct controller_ops disruption_controller = { "disruption-controller", "disruption-controller", start, stop };

@@ -258,4 +258,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops endpoints_controller = { "endpoints-controller", start, stop };
+const struct controller_ops endpoints_controller = { "endpoints-controller", "endpoint-controller", start, stop };

@@ -464,4 +464,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops endpointslice_controller = { "endpointslice-controller", start, stop };
+const struct controller_ops endpointslice_controller = { "endpointslice-controller", "endpointslice-controller", start,
+							 stop };

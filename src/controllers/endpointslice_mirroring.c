@@ -337,4 +337,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops endpointslice_mirroring_controller = { "endpointslice-mirroring-controller", start, stop };
+const struct controller_ops endpointslice_mirroring_controller = { "endpointslice-mirroring-controller",
+								   "endpointslicemirroring-controller", start, stop };

@@ -423,4 +423,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops gc_controller = { "garbage-collector-controller", start, stop };
+const struct controller_ops gc_controller = { "garbage-collector-controller", "generic-garbage-collector", start,
+					      stop };

@@ -4,7 +4,7 @@
  *	   └──────▶ FailureTarget ───────▶ Failed	(backoffLimit, deadline, failed indexes, the failure policy)
  *
  * The first condition is the decision: from then on active pods are deleted. The second follows when
- * the last pod is gone and counted. A finished Job with ttlSecondsAfterFinished is deleted when that is over.
+ * the last pod is gone and counted.
  *
  * One run: settle what was counted, count, decide, make or delete pods, record ended pods in the status, write it,
  * and only then let go of those pods (job_track.c says why in this order). */
@@ -170,26 +170,6 @@ static int write_status(struct jrun *r, struct err *err)
 
 /* --- one run --- */
 
-static int expire(struct jrun *r, int64_t *ret_after, struct err *err)
-{
-	const struct val *ttl = job_spec(r, F_ttlSecondsAfterFinished), *c;
-	struct client_delete_opts o = CLIENT_DELETE_OPTS;
-	int64_t at;
-
-	c = condition_find(val_member(r->st, F_conditions), job_is(r, "Complete") ? "Complete" : "Failed");
-	if (val_type(ttl) != VAL_INT || obj_deleting(r->job) || !time_get(val_member(c, F_lastTransitionTime), &at))
-		return 0;
-	*ret_after = at + ttl->i * NS_PER_SEC - env_now_ns(r->c->ctx->env);
-	if (*ret_after > 0)
-		return 0;
-	*ret_after = 0;
-	o.propagation = "Foreground";
-	o.precondition_uid = obj_uid(r->job);
-	if (client_delete(r->c->ctx->client, RES(batch_jobs), obj_ns(r->job), obj_name(r->job), &o, err) < 0)
-		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
-	return 0;
-}
-
 /* Makes or deletes pods. */
 static int act(struct jrun *r, int64_t *ret_after, struct err *err)
 {
@@ -270,7 +250,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	r.doc = obj_edit(&a, job);
 	r.st = val_ensure_map(&a, r.doc, F_status);
 	if (job_is(&r, "Complete") || job_is(&r, "Failed"))
-		return expire(&r, &ret->after_ns, err);
+		return 0;
 	may_act = expectations_satisfied(c->expect, key);
 	claim.owner = job;
 	claim.selector = selector_from_label_selector(&a, job_spec(&r, F_selector), err);
@@ -380,4 +360,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops job_controller = { "job-controller", start, stop };
+const struct controller_ops job_controller = { "job-controller", "job-controller", start, stop };

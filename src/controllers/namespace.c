@@ -284,4 +284,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops namespace_controller = { "namespace-controller", start, stop };
+const struct controller_ops namespace_controller = { "namespace-controller", "namespace-controller", start, stop };

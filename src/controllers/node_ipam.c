@@ -148,4 +148,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops node_ipam_controller = { "node-ipam-controller", start, stop };
+const struct controller_ops node_ipam_controller = { "node-ipam-controller", "node-controller", start, stop };

@@ -359,4 +359,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops node_lifecycle_controller = { "node-lifecycle-controller", start, stop };
+const struct controller_ops node_lifecycle_controller = { "node-lifecycle-controller", "node-controller", start, stop };

@@ -69,4 +69,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops node_role_controller = { "node-role-controller", start, stop };
+const struct controller_ops node_role_controller = { "node-role-controller", "node-controller", start, stop };

@@ -29,7 +29,8 @@ static void reap(struct podgc *c, struct arena *a, struct obj *pod, const char *
 	struct client_delete_opts o = { .grace_seconds = 0, .precondition_uid = obj_uid(pod) };
 
 	if (why_failed && !pod_is_terminal(pod)) {
-		struct val *doc = obj_edit(a, pod), *st = val_ensure_map(a, doc, F_status);
+		struct client_write_opts status = { .subresource = "status" };
+		struct val *doc = val_new_map(a), *st = val_set_map(a, doc, F_status);
 
 		val_set_cstr(a, st, F_phase, "Failed");
 		condition_set(a, st,
@@ -38,7 +39,8 @@ static void reap(struct podgc *c, struct arena *a, struct obj *pod, const char *
 						   .reason = "DeletionByPodGC",
 						   .message = sv_from(why_failed) },
 			      env_now_ns(c->ctx->env));
-		if (client_update_status(c->ctx->client, RES(core_pods), doc, NULL, NULL) < 0)
+		if (client_patch(c->ctx->client, RES(core_pods), obj_ns(pod), obj_name(pod), PATCH_STRATEGIC, doc,
+				 &status, NULL, NULL) < 0)
 			return; /* at the next pass */
 	}
 	(void)client_delete(c->ctx->client, RES(core_pods), obj_ns(pod), obj_name(pod), &o, NULL);
@@ -140,4 +142,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops podgc_controller = { "pod-garbage-collector-controller", start, stop };
+const struct controller_ops podgc_controller = { "pod-garbage-collector-controller", "pod-garbage-collector", start,
+						 stop };

@@ -284,5 +284,6 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops replicaset_controller = { "replicaset-controller", start, stop };
-const struct controller_ops replicationcontroller_controller = { "replicationcontroller-controller", start_rc, stop };
+const struct controller_ops replicaset_controller = { "replicaset-controller", "replicaset-controller", start, stop };
+const struct controller_ops replicationcontroller_controller = { "replicationcontroller-controller",
+								 "replication-controller", start_rc, stop };

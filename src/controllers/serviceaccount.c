@@ -136,5 +136,7 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops serviceaccount_controller = { "serviceaccount-controller", start_accounts, stop };
-const struct controller_ops root_ca_controller = { "root-ca-certificate-publisher-controller", start_root_ca, stop };
+const struct controller_ops serviceaccount_controller = { "serviceaccount-controller", "service-account-controller",
+							  start_accounts, stop };
+const struct controller_ops root_ca_controller = { "root-ca-certificate-publisher-controller", "root-ca-cert-publisher",
+						   start_root_ca, stop };

@@ -339,4 +339,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops statefulset_controller = { "statefulset-controller", start, stop };
+const struct controller_ops statefulset_controller = { "statefulset-controller", "statefulset-controller", start,
+						       stop };

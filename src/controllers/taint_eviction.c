@@ -225,4 +225,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops taint_eviction_controller = { "taint-eviction-controller", start, stop };
+const struct controller_ops taint_eviction_controller = { "taint-eviction-controller", "node-controller", start, stop };

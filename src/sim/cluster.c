@@ -65,6 +65,13 @@ static struct client *client_as(struct cluster *c, const char *name, const char 
 	return faults_client(&c->faults, apiserver_client(c->server, name, user, groups));
 }
 
+static struct client *controller_client(void *ctx, const char *account)
+{
+	struct cluster *c = ctx;
+
+	return faults_client(&c->faults, apiserver_client_account(c->server, "kube-controller-manager", account));
+}
+
 int cluster_node_on(struct cluster *c, int i, struct err *err)
 {
 	struct sim_node *n = &c->nodes[i];
@@ -154,10 +161,13 @@ static int start(struct cluster *c, const struct cluster_opts *o, struct err *er
 	if (!c->server)
 		return -1;
 	c->client = apiserver_client(c->server, "admin", "admin", masters);
-	c->controllers_client = client_as(c, "kube-controller-manager", "system:kube-controller-manager", masters);
+	c->controllers_client = client_as(c, "kube-controller-manager", "system:kube-controller-manager", NULL);
 	c->scheduler_client = client_as(c, "kube-scheduler", "system:kube-scheduler", NULL);
-	c->controllers = controllers_new(&(struct controllers_opts){
-	    .env = c->env, .client = c->controllers_client, .cluster_cidr = "10.42.0.0/16" });
+	c->controllers = controllers_new(&(struct controllers_opts){ .env = c->env,
+								     .client = c->controllers_client,
+								     .client_as = controller_client,
+								     .client_ctx = c,
+								     .cluster_cidr = "10.42.0.0/16" });
 	c->scheduler = scheduler_new(&(struct scheduler_opts){ .env = c->env, .client = c->scheduler_client });
 	c->nodes = xcalloc((size_t)o->nodes, sizeof(*c->nodes));
 	for (int i = 0; i < o->nodes; i++) {

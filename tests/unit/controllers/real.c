@@ -92,12 +92,22 @@ void cluster_run(struct cluster *k, int seconds)
 	}
 }
 
+static struct client *client_as(void *ctx, const char *account)
+{
+	return apiserver_client_account(((struct rig *)ctx)->server, "kube-controller-manager", account);
+}
+
 struct cluster cluster_start_again(void **state)
 {
 	struct cluster k = { .rig = *state };
 
-	k.c = controllers_new(&(struct controllers_opts){
-	    .env = k.rig->env, .client = k.rig->client, .cluster_cidr = "10.42.0.0/16", .root_ca_pem = SV("PEM") });
+	k.client = apiserver_client(k.rig->server, "kube-controller-manager", "system:kube-controller-manager", NULL);
+	k.c = controllers_new(&(struct controllers_opts){ .env = k.rig->env,
+							  .client = k.client,
+							  .client_as = client_as,
+							  .client_ctx = k.rig,
+							  .cluster_cidr = "10.42.0.0/16",
+							  .root_ca_pem = SV("PEM") });
 	rig_run(k.rig, NS_PER_SEC);
 	assert_true(controllers_synced(k.c));
 	return k;
@@ -117,4 +127,5 @@ void cluster_finish(struct cluster *k)
 {
 	controllers_free(k->c);
 	rig_run(k->rig, NS_PER_SEC);
+	client_free(k->client);
 }

@@ -8,6 +8,7 @@
 
 struct cluster {
 	struct rig *rig;
+	struct client *client; /* of the controllers: no more rights than in life */
 	struct controllers *c;
 	bool fail; /* pods that end, end badly */
 	bool hold; /* pods that would end stay running */
