@@ -22,6 +22,15 @@ struct sync {
 	bool changed; /* the runtime's side was changed: read again before writing the status */
 };
 
+/* Looks at the runtime's side again; each look is several calls, so only where something changed. */
+static int look_again(struct sync *s, struct err *err)
+{
+	if (pod_actual_read(s->k, s->a, sv_from(s->p->uid), &s->x, err) < 0)
+		return -1;
+	s->changed = false;
+	return 0;
+}
+
 static void wake(struct sync *s, int64_t ns)
 {
 	s->wake_ns = MIN(s->wake_ns, MAX(ns, NS_PER_MS));
@@ -188,7 +197,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 		return 0;
 	}
 	s->changed = true;
-	if (pod_actual_read(s->k, s->a, sv_from(p->uid), &s->x, err) < 0)
+	if (look_again(s, err) < 0)
 		return -1;
 	pod_ips_update(p, s->a, &s->x);
 	return s->x.sandbox ? 1 : 0;
@@ -292,7 +301,7 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 		/* Left between create and start by a crash of ours, or its start failed: make a new one. */
 		s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL);
 		s->changed = true;
-		if (pod_actual_read(s->k, s->a, sv_from(s->p->uid), &s->x, NULL) < 0)
+		if (look_again(s, NULL) < 0)
 			return CONT_PENDING;
 		rc = pod_actual_find(&s->x, name, 0);
 	}
@@ -330,7 +339,7 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 		return CONT_PENDING;
 	if (rc && rc->state == RT_EXITED)
 		backoff_next(&c->backoff_ns, &c->backoff_at_ns, now);
-	if (pod_actual_read(s->k, s->a, sv_from(s->p->uid), &s->x, NULL) < 0)
+	if (look_again(s, NULL) < 0)
 		return CONT_PENDING;
 	rc = pod_actual_find(&s->x, name, 0);
 	return rc && rc->state == RT_RUNNING && tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
@@ -523,8 +532,8 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 				rc = sync_running(&s, err);
 			else if (before == POD_STOPPING)
 				rc = sync_stopping(&s, err);
-			if (s.changed && pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, NULL) == 0)
-				s.changed = false;
+			if (s.changed)
+				(void)look_again(&s, NULL);
 		} while (rc == 0 && s.p->state != before && s.p->state != POD_STOPPED);
 	}
 	/* The status is told also when something failed above: that is what it is for. */

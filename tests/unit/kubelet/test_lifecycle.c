@@ -250,6 +250,23 @@ static void test_runs_and_is_deleted(void **state)
 	assert_int_equal(n, 0);
 }
 
+/* Each question costs a real runtime about a millisecond of a pod's start. */
+static void test_few_questions(void **state)
+{
+	struct world *w = *state;
+	size_t lists = runtime_fake_calls(w->rt, "list_sandboxes"),
+	       looks = runtime_fake_calls(w->rt, "container_status");
+
+	make(w, "one", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	assert_val(phase(pod(w, "one")), "Running");
+	lists = runtime_fake_calls(w->rt, "list_sandboxes") - lists;
+	looks = runtime_fake_calls(w->rt, "container_status") - looks;
+	/* Before and after the sandbox, after the start; and as often for what follows from that and its status. */
+	assert_true(lists <= 6);
+	assert_true(looks <= 3);
+}
+
 static void test_grace_period(void **state)
 {
 	struct world *w = *state;
@@ -815,6 +832,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_node_registers),
 		T(test_runs_and_is_deleted),
+		T(test_few_questions),
 		T(test_grace_period),
 		T(test_crash_loop),
 		T(test_completes),
