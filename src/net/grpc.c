@@ -27,7 +27,6 @@ enum {
 	IDLE_MAX = 16,			/* connections kept for later calls */
 	MESSAGE_MAX = 16 * 1024 * 1024, /* what kubelets allow a runtime to answer */
 	WINDOW = 1024 * 1024,		/* flow control window of a stream and a connection */
-	STOP_CHECK_MS = 500,
 	PREFIX_N = 5,
 };
 
@@ -386,20 +385,19 @@ static int call_submit(struct grpc_channel *ch, struct conn *c, struct call *cal
 enum outcome { CALL_ENDED, CALL_STOPPED, CALL_DEADLINE, CALL_BROKEN };
 
 /* Moves bytes both ways until the stream ends or the caller has enough. */
-static enum outcome call_run(struct conn *c, struct call *call, int64_t deadline_ns, const _Atomic bool *stop)
+static enum outcome call_run(struct conn *c, struct call *call, int64_t deadline_ns, int stop_fd)
 {
 	while (!call->closed) {
-		int64_t until = deadline_ns;
 		int events;
 
-		if (call->stopped || call->bad_message || (stop && atomic_load(stop)))
+		if (call->stopped || call->bad_message)
 			return CALL_STOPPED;
 		if (conn_send(c) < 0)
 			return CALL_BROKEN;
-		if (stop)
-			until = MIN(until, sock_now_ns() + STOP_CHECK_MS * NS_PER_MS);
-		events = sock_wait(c->fd, POLLIN | (c->out_n ? POLLOUT : 0), until);
-		if (events == 0 && sock_now_ns() >= deadline_ns)
+		events = sock_wait_or(c->fd, POLLIN | (c->out_n ? POLLOUT : 0), stop_fd, deadline_ns);
+		if (events < 0)
+			return CALL_STOPPED;
+		if (events == 0)
 			return CALL_DEADLINE;
 		if (events & (POLLIN | POLLHUP | POLLERR) && conn_recv(c) < 0 && !call->closed)
 			return CALL_BROKEN;
@@ -464,7 +462,7 @@ static bool call_unprocessed(const struct call *call, enum outcome o)
 }
 
 static int call_do(struct grpc_channel *ch, const char *method, struct sv request, int64_t deadline_ns,
-		   int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err)
+		   int (*message)(struct sv msg, void *ctx), void *ctx, int stop_fd, struct err *err)
 {
 	if (request.n > MESSAGE_MAX)
 		return err_set(err, ERR_TOO_LARGE, "request of '%s' is longer than %d bytes", method, MESSAGE_MAX);
@@ -484,7 +482,7 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 		if (!c)
 			return -1;
 		o = call_submit(ch, c, &call, method, deadline_ns) < 0 ? CALL_BROKEN
-								       : call_run(c, &call, deadline_ns, stop);
+								       : call_run(c, &call, deadline_ns, stop_fd);
 		if (o == CALL_ENDED) {
 			conn_put(ch, c);
 		} else {
@@ -567,7 +565,7 @@ int grpc_call(struct grpc_channel *ch, struct arena *a, const char *method, stru
 {
 	struct unary u = { .arena = a };
 
-	if (call_do(ch, method, request, sock_deadline(timeout_ns), unary_message, &u, NULL, err) < 0)
+	if (call_do(ch, method, request, sock_deadline(timeout_ns), unary_message, &u, -1, err) < 0)
 		return -1;
 	if (u.n != 1)
 		return err_set(err, ERR_INTERNAL, "'%s' answered %d messages instead of one", method, u.n);
@@ -576,7 +574,7 @@ int grpc_call(struct grpc_channel *ch, struct arena *a, const char *method, stru
 }
 
 int grpc_call_stream(struct grpc_channel *ch, const char *method, struct sv request,
-		     int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err)
+		     int (*message)(struct sv msg, void *ctx), void *ctx, int stop_fd, struct err *err)
 {
-	return call_do(ch, method, request, SOCK_NO_DEADLINE, message, ctx, stop, err);
+	return call_do(ch, method, request, SOCK_NO_DEADLINE, message, ctx, stop_fd, err);
 }

@@ -20,6 +20,7 @@ int grpc_call(struct grpc_channel *c, struct arena *a, const char *method /* "/r
 	      struct sv request, int64_t timeout_ns, struct sv *ret_response, struct err *err);
 
 /* Server-streaming call on the calling thread until the server ends it, message() returns
- * non-zero, or *stop (may be NULL) turns true (checked at least once a second): all of these return 0. */
+ * non-zero, or stop_fd (an eventfd, say; -1: none) can be read: all of these return 0. While the server is silent the
+ * thread sleeps. */
 int grpc_call_stream(struct grpc_channel *c, const char *method, struct sv request,
-		     int (*message)(struct sv msg, void *ctx), void *ctx, const _Atomic bool *stop, struct err *err);
+		     int (*message)(struct sv msg, void *ctx), void *ctx, int stop_fd, struct err *err);

@@ -29,10 +29,11 @@ int64_t sock_deadline(int64_t timeout_ns)
 	return at;
 }
 
-int sock_wait(int fd, int events, int64_t deadline_ns)
+int sock_wait_or(int fd, int events, int stop_fd, int64_t deadline_ns)
 {
 	for (;;) {
-		struct pollfd p = { .fd = fd, .events = (short)events };
+		/* poll() passes over a descriptor of -1. */
+		struct pollfd p[2] = { { .fd = fd, .events = (short)events }, { .fd = stop_fd, .events = POLLIN } };
 		int64_t left_ns = 0;
 		int timeout_ms = -1, n;
 
@@ -41,14 +42,19 @@ int sock_wait(int fd, int events, int64_t deadline_ns)
 			/* Rounded up: waking early would spin until the deadline. */
 			timeout_ms = (int)MIN((left_ns + NS_PER_MS - 1) / NS_PER_MS, 1000 * 1000);
 		}
-		n = poll(&p, 1, timeout_ms);
+		n = poll(p, 2, timeout_ms);
 		if (n > 0)
-			return p.revents;
+			return p[1].revents ? -1 : p[0].revents;
 		if (n < 0 && errno != EINTR)
 			return POLLERR;
 		if (deadline_ns != SOCK_NO_DEADLINE && sock_now_ns() >= deadline_ns)
 			return 0;
 	}
+}
+
+int sock_wait(int fd, int events, int64_t deadline_ns)
+{
+	return sock_wait_or(fd, events, -1, deadline_ns);
 }
 
 /* Connects one address. Returns the descriptor, or -1 with errno. */

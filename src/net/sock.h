@@ -20,3 +20,5 @@ int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *er
 /* Waits for POLLIN or POLLOUT. Returns the events that came (with POLLHUP and POLLERR), or 0 at
  * the deadline. */
 int sock_wait(int fd, int events, int64_t deadline_ns);
+/* The same; -1 as soon as stop_fd (-1: none) can be read. */
+int sock_wait_or(int fd, int events, int stop_fd, int64_t deadline_ns);

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* Learning at once that a container ended.
  *
@@ -18,13 +20,14 @@
 
 struct cri_events {
 	struct env *env;
-	struct grpc_channel *ch; /* its own: outlives the runtime by up to a second */
+	struct grpc_channel *ch; /* its own: outlives the runtime by a moment */
 	void (*notice)(const struct rt_event *ev, void *ctx);
 	void *ctx;
 	bool native;		   /* containerd's service, until it is said to be unknown */
 	pthread_mutex_t lock;	   /* held around notices: after the owner took it to set stop, none follows */
 	struct env_timer *restart; /* under lock */
 	_Atomic bool stop;
+	int stop_fd;	  /* readable from then on: wakes the thread */
 	_Atomic int refs; /* the owner, and the thread or its restart timer */
 };
 
@@ -33,6 +36,7 @@ static void events_unref(struct cri_events *e)
 	if (atomic_fetch_sub(&e->refs, 1) != 1)
 		return;
 	e->ch = grpc_channel_free(e->ch);
+	close(e->stop_fd);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 }
@@ -78,10 +82,10 @@ static void events_thread(void *ctx)
 		pb_sv(&b, 1, SV("namespace==\"k8s.io\",topic==\"/tasks/exit\""));
 		pb_sv(&b, 1, SV("namespace==\"k8s.io\",topic==\"/tasks/oom\""));
 		rc = grpc_call_stream(e->ch, "/containerd.services.events.v1.Events/Subscribe", buf_sv(&b),
-				      containerd_message, e, &e->stop, &err);
+				      containerd_message, e, e->stop_fd, &err);
 	} else {
 		rc = grpc_call_stream(e->ch, "/runtime.v1.RuntimeService/GetContainerEvents", buf_sv(&b), cri_message,
-				      e, &e->stop, &err);
+				      e, e->stop_fd, &err);
 	}
 	if (rc < 0 && err.reason == ERR_METHOD_NOT_ALLOWED) {
 		if (!e->native) {
@@ -123,6 +127,8 @@ int cri_subscribe(struct runtime *r, void (*notice)(const struct rt_event *ev, v
 	e->notice = notice;
 	e->ctx = ctx;
 	e->native = true;
+	e->stop_fd = eventfd(0, EFD_CLOEXEC);
+	BUG_ON(e->stop_fd < 0);
 	pthread_mutex_init(&e->lock, NULL);
 	e->refs = 2;
 	if (env_thread(c->env, "cri-events", events_thread, e) < 0) {
@@ -145,6 +151,7 @@ void cri_unsubscribe(struct runtime *r)
 	c->events = NULL;
 	pthread_mutex_lock(&e->lock);
 	e->stop = true;
+	(void)eventfd_write(e->stop_fd, 1);
 	if (e->restart) {
 		owed = env_timer_stop(e->env, e->restart); /* it will not run: its reference is ours to drop */
 		e->restart = NULL;

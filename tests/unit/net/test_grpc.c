@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -433,7 +434,7 @@ static void no_server(void **state)
 struct collect {
 	struct buf text;
 	size_t max;
-	atomic_bool stop;
+	int stop_fd;
 };
 
 static int collect(struct sv msg, void *ctx)
@@ -442,7 +443,7 @@ static int collect(struct sv msg, void *ctx)
 
 	buf_addsv(&c->text, msg);
 	if (c->text.n == c->max)
-		atomic_store(&c->stop, true);
+		eventfd_write(c->stop_fd, 1);
 	return 0;
 }
 
@@ -458,23 +459,24 @@ static void streaming(void **state)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct grpc_channel *ch = grpc_channel_new(srv.target);
-	struct collect c = { .max = SIZE_MAX };
+	struct collect c = { .max = SIZE_MAX, .stop_fd = eventfd(0, EFD_CLOEXEC) };
 
 	(void)state;
-	assert_int_equal(grpc_call_stream(ch, "/t/Count", SV_NULL, collect, &c, NULL, NULL), 0);
+	assert_int_equal(grpc_call_stream(ch, "/t/Count", SV_NULL, collect, &c, -1, NULL), 0);
 	assert_string_equal(buf_cstr(&c.text), "abcde");
 	buf_clear(&c.text);
-	assert_int_equal(grpc_call_stream(ch, "/t/Count", SV_NULL, only_two, &c, NULL, NULL), 0);
+	assert_int_equal(grpc_call_stream(ch, "/t/Count", SV_NULL, only_two, &c, -1, NULL), 0);
 	assert_string_equal(buf_cstr(&c.text), "ab");
 	buf_clear(&c.text);
 	/* A stream that stays open ends when it is told to; streams carry no deadline. */
 	c.max = 1;
-	assert_int_equal(grpc_call_stream(ch, "/t/Hang", SV_NULL, collect, &c, &c.stop, NULL), 0);
+	assert_int_equal(grpc_call_stream(ch, "/t/Hang", SV_NULL, collect, &c, c.stop_fd, NULL), 0);
 	assert_string_equal(buf_cstr(&c.text), "-");
 	buf_clear(&c.text);
-	assert_int_equal(grpc_call_stream(ch, "/t/Tear", SV_NULL, collect, &c, NULL, &err), -1);
+	assert_int_equal(grpc_call_stream(ch, "/t/Tear", SV_NULL, collect, &c, -1, &err), -1);
 	assert_string_equal(buf_cstr(&c.text), "x");
 	buf_release(&c.text);
+	close(c.stop_fd);
 	grpc_channel_free(ch);
 }
 
