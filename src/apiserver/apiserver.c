@@ -16,8 +16,8 @@ static void arm(struct apiserver *s)
 	s->tick_armed = true;
 }
 
-/* Every minute: bookmarks keep idle watches resumable, old events go, what must exist does; every fifth, history older
- * than five minutes is given back. */
+/* Every minute: bookmarks keep idle watches resumable, old changes and events go, what must exist does; every fifth,
+ * history older than five minutes is given back. */
 static void tick(void *ctx)
 {
 	struct apiserver *s = ctx;
@@ -33,6 +33,7 @@ static void tick(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
+		wc_age(s->wc);
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		if (compact > 0)

@@ -74,6 +74,33 @@ static void ring_drop_oldest(struct wc_resource *r)
 	wc_change_unref(c);
 }
 
+/* Under the resource's lock. */
+static void ring_age(struct wc_resource *r, int64_t now_ns)
+{
+	while (r->ring_n && r->ring[r->ring_head]->mono_ns < now_ns - RING_AGE_NS)
+		ring_drop_oldest(r);
+	if (r->ring_n)
+		return;
+	free(r->ring);
+	r->ring = NULL;
+	r->ring_cap = r->ring_head = 0;
+}
+
+void wc_age(struct watchcache *c)
+{
+	int64_t now = env_mono_ns(c->s->env);
+
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+
+		if (!r)
+			continue;
+		pthread_rwlock_wrlock(&r->lock);
+		ring_age(r, now);
+		pthread_rwlock_unlock(&r->lock);
+	}
+}
+
 static void ring_push(struct wc_resource *r, struct wc_change *c)
 {
 	size_t bytes = obj_bytes(c->o);

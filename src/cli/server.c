@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/strmap.h"
 #include "cli/cidrs.h"
+#include "cli/heap.h"
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 
@@ -340,6 +341,22 @@ static void stop(struct server *s)
 		close(s->cidr_hold);
 }
 
+/* Until one of set is sent; keeps house meanwhile. */
+static int wait_signal(const sigset_t *set)
+{
+	static const struct timespec look = { .tv_sec = HEAP_LOOK_S };
+	struct heap_watch heap = { 0 };
+
+	for (;;) {
+		int signum = sigtimedwait(set, NULL, &look);
+
+		if (signum > 0)
+			return signum;
+		if (errno == EAGAIN)
+			heap_look(&heap);
+	}
+}
+
 static int serve(struct server *s, struct err *err)
 {
 	sigset_t set;
@@ -365,7 +382,7 @@ static int serve(struct server *s, struct err *err)
 		if (!s->agent)
 			return -1;
 	}
-	sigwait(&set, &signum);
+	signum = wait_signal(&set);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	return 0;
 }

@@ -186,6 +186,36 @@ static void test_too_old(void **state)
 	answer_free(a);
 }
 
+/* Changes are remembered for five minutes, also when nothing follows them. */
+static void test_old_changes_are_forgotten(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+	char query[64];
+	int64_t first;
+
+	put(r, "a", "x", "1");
+	first = rev_of(expect(r, 200, "GET", CM "/a", NULL));
+	put(r, "a", "x", "2");
+	(void)snprintf(query, sizeof(query), "&resourceVersion=%" PRId64, first);
+	rig_run(r, 120 * NS_PER_SEC);
+	a = watch(r, query);
+	assert_int_equal(stream_lines(a), 1);
+	assert_event(a, 0, "MODIFIED", "a");
+	answer_gone(a);
+	rig_run(r, 300 * NS_PER_SEC);
+	a = watch(r, query);
+	assert_val(val_get(stream_line(a, 0), F_object, F_reason), "Expired");
+	answer_free(a);
+	/* Who has seen them all goes on. */
+	(void)snprintf(query, sizeof(query), "&resourceVersion=%" PRId64, rev_of(expect(r, 200, "GET", CM "/a", NULL)));
+	a = watch(r, query);
+	put(r, "a", "x", "3");
+	assert_int_equal(stream_lines(a), 1);
+	assert_event(a, 0, "MODIFIED", "a");
+	answer_gone(a);
+}
+
 static void test_slow_reader(void **state)
 {
 	struct rig *r = *state;
@@ -258,9 +288,17 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_from_nothing), T(test_from_revision), T(test_selector_transitions), T(test_pinned),
-		T(test_bookmarks),    T(test_too_old),	     T(test_slow_reader),	   T(test_timeout),
-		T(test_table),	      T(test_shutdown),
+		T(test_from_nothing),
+		T(test_from_revision),
+		T(test_selector_transitions),
+		T(test_pinned),
+		T(test_bookmarks),
+		T(test_too_old),
+		T(test_slow_reader),
+		T(test_old_changes_are_forgotten),
+		T(test_timeout),
+		T(test_table),
+		T(test_shutdown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

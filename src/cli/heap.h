@@ -1,0 +1,24 @@
+/* heap.h - internal to src/cli: memory goes back to the system after a burst.
+ *
+ * What malloc() has free it keeps: the top of each heap above a threshold goes back by itself, holes never do, and a
+ * burst leaves holes. malloc_trim() gives the holes' pages back, but it walks all heaps under their locks and what is
+ * allocated next must be faulted in again, so it is wrong while there is work. The right moment is when the work is
+ * over, and processor time tells: much of it since the last trim, hardly any lately. A server that is never quiet is
+ * trimmed every ten minutes all the same.
+ *
+ * The server's first thread, which otherwise waits for the signal to stop, looks every HEAP_LOOK_S seconds.
+ */
+#pragma once
+
+#include "base/base.h"
+
+#define HEAP_LOOK_S 30
+
+struct heap_watch {
+	int64_t trimmed_ns, seen_ns; /* processor time of the process at the last trim, and look */
+	int looks;		     /* since that trim */
+};
+
+/* The decision: is it time, now that the process has used cpu_ns in all? */
+bool heap_due(struct heap_watch *h, int64_t cpu_ns);
+void heap_look(struct heap_watch *h);
