@@ -220,7 +220,8 @@ static struct val *decode_duration(struct decoder *d, const struct val *v, const
 	return val_new_str(d->a, buf_sv(&b));
 }
 
-static struct val *decode_quantity(struct decoder *d, const struct val *v)
+/* Amounts of a resource list (a map) are rounded up to thousandths, others stand as exact as they are. */
+static struct val *decode_quantity(struct decoder *d, const struct field *f, const struct val *v)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct sv text = val_str(v), canonical = SV_NULL;
@@ -230,7 +231,8 @@ static struct val *decode_quantity(struct decoder *d, const struct val *v)
 		text = buf_sv(&b);
 	}
 	if (text.n)
-		canonical = quantity_canonical(d->a, sv_trim(text));
+		canonical =
+		    f->card == CARD_MAP ? quantity_canonical(d->a, sv_trim(text)) : quantity_text(d->a, sv_trim(text));
 	if (!canonical.p) {
 		err_set(d->err, ERR_BAD_REQUEST,
 			"quantities must match the regular expression "
@@ -304,7 +306,7 @@ static struct val *decode_value(struct decoder *d, const struct field *f, const 
 	case FIELD_DURATION:
 		return decode_duration(d, v, at);
 	case FIELD_QUANTITY:
-		return decode_quantity(d, v);
+		return decode_quantity(d, f, v);
 	case FIELD_RAW:
 		return decode_raw(d, f, v);
 	case FIELD_STRUCT:

@@ -92,8 +92,11 @@ void registry_serve(struct api_req *q)
 		return;
 	}
 	if (!resource_stored(q->res) && q->verb != VERB_CREATE) {
-		/* Served without being stored (componentstatuses): its strategy answers, or there is none. */
-		unknown(q);
+		/* Served without being stored: its strategy answers, or nobody. */
+		if (strategy_for(q->res)->virtual_read)
+			strategy_for(q->res)->virtual_read(q);
+		else
+			unknown(q);
 		return;
 	}
 	/* Across all namespaces there is listing and watching, nothing else. */

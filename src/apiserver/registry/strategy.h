@@ -60,6 +60,8 @@ struct strategy {
 	/* Kinds that are not stored at all (TokenReview, SubjectAccessReview, Binding): answer q
 	 * with the typed, defaulted body. */
 	void (*virtual_create)(struct api_req *q, struct val *doc);
+	/* The same for GET and LIST of what is not stored (componentstatuses): answers q. */
+	void (*virtual_read)(struct api_req *q);
 
 	/* Kept in the store as another resource's object: one object, two views (events). Both make a new
 	 * document in a; NULL when it cannot be. The stored resource's own strategy has none of these. */

@@ -559,10 +559,35 @@ static void test_scale_is_told_apart(void **state)
 	assert_true(seen);
 }
 
+static void test_component_statuses(void **state)
+{
+	struct rig *r = *state;
+	const struct val *l = expect(r, 200, "GET", "/api/v1/componentstatuses", NULL), *one;
+	struct answer *a;
+
+	assert_val(val_get(l, F_kind), "ComponentStatusList");
+	one = val_at(val_get(l, F_items), 0);
+	assert_val(val_get(one, F_metadata, F_name), "etcd-0");
+	assert_val(val_get(val_at(val_get(one, F_conditions), 0), F_status), "True");
+	a = api(r, "GET", "/api/v1/componentstatuses", .accept = "application/json;as=Table;v=v1;g=meta.k8s.io");
+	assert_int_equal(a->code, 200);
+	assert_sv(a->q.warnings[0], "v1 ComponentStatus is deprecated in v1.19+");
+	one = val_at(val_get(api_json(a), F_rows), 0);
+	assert_val(val_at(val_get(one, F_cells), 1), "Healthy");
+	assert_val(val_at(val_get(one, F_cells), 2), "ok");
+	answer_free(a);
+	assert_int_equal(
+	    val_len(val_get(expect(r, 200, "GET", "/api/v1/componentstatuses?labelSelector=a", NULL), F_items)), 0);
+	expect(r, 200, "GET", "/api/v1/componentstatuses/etcd-0", NULL);
+	expect(r, 404, "GET", "/api/v1/componentstatuses/scheduler", NULL);
+	expect(r, 405, "POST", "/api/v1/componentstatuses", "{}");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
+		T(test_component_statuses),
 		T(test_pod_defaults),
 		T(test_binding),
 		T(test_gated_pod),

@@ -108,6 +108,10 @@ static void test_scalars(void **state)
 	assert_decodes("core/v1.HTTPGetAction", "{\"port\":8080}", "{\"port\":8080}");
 	assert_decodes("core/v1.ResourceRequirements", "{\"limits\":{\"cpu\":2,\"memory\":\"0.5Gi\"}}",
 		       "{\"limits\":{\"cpu\":\"2\",\"memory\":\"512Mi\"}}");
+	/* finer than a thousandth only outside of resource lists */
+	assert_decodes("core/v1.ResourceRequirements", "{\"limits\":{\"cpu\":\"0.0001\"}}",
+		       "{\"limits\":{\"cpu\":\"1m\"}}");
+	assert_decodes("core/v1.EmptyDirVolumeSource", "{\"sizeLimit\":\"0.0001\"}", "{\"sizeLimit\":\"100u\"}");
 	assert_decodes("authentication.k8s.io/v1.UserInfo", "{\"extra\":{\"a\":[\"b\",\"c\"]}}",
 		       "{\"extra\":{\"a\":[\"b\",\"c\"]}}");
 	assert_decodes("meta/v1.ManagedFieldsEntry", "{\"fieldsV1\":{\"f:a\":{\".\":{}}}}",
