@@ -65,4 +65,20 @@ static int mutate(const struct admission *a, struct err *err)
 	return 0;
 }
 
-const struct admission_plugin admission_priority = { .name = "Priority", .mutate = mutate };
+/* Of all classes one may be the default. */
+static int validate(const struct admission *a, struct err *err)
+{
+	_cleanup_obj_ struct obj *is = NULL;
+
+	if (a->res != RES(scheduling_priorityclasses) || a->op == ADMIT_DELETE ||
+	    !val_get_bool(a->doc, F_globalDefault))
+		return 0;
+	registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &is);
+	if (is && !sv_eq(obj_name(is), a->name))
+		return admission_forbid(a, err,
+					"PriorityClass %.*s is already marked as default. Only one default can exist",
+					SV_ARG(obj_name(is)));
+	return 0;
+}
+
+const struct admission_plugin admission_priority = { .name = "Priority", .mutate = mutate, .validate = validate };

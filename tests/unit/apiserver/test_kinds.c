@@ -559,6 +559,33 @@ static void test_scale_is_told_apart(void **state)
 	assert_true(seen);
 }
 
+static void test_refused_by_the_cluster(void **state)
+{
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/apis/scheduling.k8s.io/v1/priorityclasses",
+	       "{\"metadata\":{\"name\":\"a\"},\"value\":1,\"globalDefault\":true}");
+	expect_status(
+	    r, 403, "Forbidden",
+	    "priorityclasses.scheduling.k8s.io \"b\" is forbidden: PriorityClass a is already marked as default. Only "
+	    "one default can exist",
+	    &(struct ask){ .method = "POST",
+			   .path = "/apis/scheduling.k8s.io/v1/priorityclasses",
+			   .body = "{\"metadata\":{\"name\":\"b\"},\"value\":2,\"globalDefault\":true}" });
+	expect_status(
+	    r, 422, "Invalid", "spec.ipFamilies[0]: Invalid value: \"IPv6\": not configured on this cluster",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/services",
+			   .body = "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"ipFamilies\":[\"IPv6\"],\"ports\":[{"
+				   "\"port\":80}]}}" });
+	expect_status(
+	    r, 422, "Invalid", "this cluster is not configured for dual-stack services",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/services",
+			   .body = "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"ipFamilyPolicy\":\"RequireDualStack\","
+				   "\"ports\":[{\"port\":80}]}}" });
+}
+
 static void test_component_statuses(void **state)
 {
 	struct rig *r = *state;
@@ -588,6 +615,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_component_statuses),
+		T(test_refused_by_the_cluster),
 		T(test_pod_defaults),
 		T(test_binding),
 		T(test_gated_pod),

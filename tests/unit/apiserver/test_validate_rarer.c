@@ -417,12 +417,131 @@ static void test_pod_parts(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+static void test_amounts(void **state)
+{
+	const struct resource *rq = RES(core_resourcequotas), *lr = RES(core_limitranges);
+	const struct kind_case cases[] = {
+		{ rq,
+		  "{'spec':{'hard':{'pods':'10','requests.cpu':'500m','count/"
+		  "jobs.batch':'3'},'scopes':['Terminating']}}",
+		  NULL, NULL, "spec.scopes: Invalid value: ['Terminating']: unsupported scope applied to resource" },
+		{ rq, "{'spec':{'hard':{'foo':'1','pods':'1.5','secrets':'-1'}}}", NULL, NULL,
+		  "[spec.hard[foo]: Invalid value: 'foo': must be a standard resource for quota, spec.hard[pods]: "
+		  "Invalid value: "
+		  "'1500m': must be an integer, spec.hard[secrets]: Invalid value: '-1': must be greater than or equal "
+		  "to 0]" },
+		{ rq, "{'spec':{'hard':{'pods':'1'},'scopes':['BestEffort','NotBestEffort']}}", NULL, NULL,
+		  "spec.scopes: Invalid value: ['BestEffort','NotBestEffort']: conflicting scopes" },
+		{ rq,
+		  "{'spec':{'scopeSelector':{'matchExpressions':[{'scopeName':'PriorityClass','operator':'In'},{'"
+		  "scopeName':"
+		  "'PriorityClass','operator':'Exists','values':['a']}]}}}",
+		  NULL, NULL,
+		  "[spec.scopeSelector.matchExpressions[0].values: Required value: must be at least one value when "
+		  "`operator` is 'In' "
+		  "or 'NotIn' for scope selector, spec.scopeSelector.matchExpressions[1].values: Invalid value: ['a']: "
+		  "must be no value "
+		  "when `operator` is 'Exist' or 'DoesNotExist' for scope selector]" },
+		{ lr,
+		  "{'spec':{'limits':[{'type':'Container','min':{'cpu':'1'},'defaultRequest':{'cpu':'2'},'default':{'"
+		  "cpu':'3'},'max':{"
+		  "'cpu':'4'},'maxLimitRequestRatio':{'cpu':'4'}}]}}",
+		  NULL, NULL, NULL },
+		{ lr,
+		  "{'spec':{'limits':[{'type':'Container','defaultRequest':{'cpu':'2'},'default':{'cpu':'1'},'max':{'"
+		  "cpu':'1'},"
+		  "'maxLimitRequestRatio':{'memory':'0.5'}},{'type':'PersistentVolumeClaim'},{'type':'Node'}]}}",
+		  NULL, NULL,
+		  "[spec.limits[0].defaultRequest[cpu]: Invalid value: '2': default request value 2 is greater than "
+		  "max value 1, "
+		  "spec.limits[0].defaultRequest[cpu]: Invalid value: '2': default request value 2 is greater than "
+		  "default limit value "
+		  "1, spec.limits[0].maxLimitRequestRatio[memory]: Invalid value: '500m': ratio 500m is less than 1, "
+		  "spec.limits[1].limits: Required value: either minimum or maximum storage value is required, but "
+		  "neither was "
+		  "provided, spec.limits[2].type: Invalid value: 'Node': must be a standard limit type or fully "
+		  "qualified]" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+#define PV(more) "{'spec':{'capacity':{'storage':'1Gi'},'accessModes':['ReadWriteOnce']" more "}}"
+#define PVC(more) "{'spec':{'resources':{'requests':{'storage':'1Gi'}},'accessModes':['ReadWriteOnce']" more "}}"
+
+static void test_volumes_and_sets(void **state)
+{
+	const struct resource *pv = RES(core_persistentvolumes), *pvc = RES(core_persistentvolumeclaims),
+			      *sts = RES(apps_statefulsets), *cr = RES(apps_controllerrevisions),
+			      *es = RES(discovery_endpointslices);
+	const struct kind_case cases[] = {
+		{ pv, PV(",'hostPath':{'path':'/a'}"), NULL, NULL, NULL },
+		{ pv, PV(""), NULL, NULL, "spec: Required value: must specify a volume type" },
+		{ pv,
+		  PV(",'hostPath':{'path':'/'},'nfs':{'server':'a','path':'/"
+		     "b'},'persistentVolumeReclaimPolicy':'Recycle'"),
+		  NULL, NULL,
+		  "[spec.nfs: Forbidden: may not specify more than 1 volume type, spec.persistentVolumeReclaimPolicy: "
+		  "Forbidden: may "
+		  "not be 'recycle' for a hostPath mount of '/']" },
+		{ pv, PV(",'local':{'path':'/a/../b'},'nodeAffinity':{'required':{'nodeSelectorTerms':[]}}"), NULL,
+		  NULL,
+		  "[spec.local.path: Invalid value: '/a/../b': must not contain '..', "
+		  "spec.nodeAffinity.required.nodeSelectorTerms: Required value: must have at least one node selector "
+		  "term]" },
+		{ pv, PV(",'hostPath':{'path':'/b'}"), PV(",'hostPath':{'path':'/a'}"), NULL,
+		  "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation" },
+		{ pvc, PVC(",'dataSource':{'kind':'PersistentVolumeClaim','name':'a'}"), NULL, NULL, NULL },
+		{ pvc,
+		  PVC(",'dataSource':{'kind':'Foo','name':'a'},'dataSourceRef':{'apiGroup':'x.y','kind':'Foo','name':'"
+		      "a'}"),
+		  NULL, NULL,
+		  "[spec.dataSource: Invalid value: 'Foo': must be 'PersistentVolumeClaim' when referencing the "
+		  "default apiGroup, spec: "
+		  "Invalid value: 'a': must match dataSourceRef]" },
+		{ sts,
+		  "{'spec':{'serviceName':'A','podManagementPolicy':'Some','ordinals':{'start':-1},'updateStrategy':{'"
+		  "type':"
+		  "'RollingUpdate','rollingUpdate':{'maxUnavailable':0}},'selector':{'matchLabels':{'a':'b'}},'"
+		  "template':{'metadata':{"
+		  "'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i'}]}},'volumeClaimTemplates':[{'"
+		  "spec':{"
+		  "'accessModes':['ReadWriteOnce']}}]}}",
+		  NULL, NULL,
+		  "[spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0, "
+		  "spec.podManagementPolicy: Invalid value: "
+		  "'Some': must be 'OrderedReady' or 'Parallel', spec.updateStrategy.rollingUpdate.maxUnavailable: "
+		  "Invalid value: 0: "
+		  "cannot be 0, spec.serviceName: Invalid value: 'A': a lowercase RFC 1123 label must consist of lower "
+		  "case "
+		  "alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. "
+		  "'my-name',  or "
+		  "'123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?'), "
+		  "spec.volumeClaimTemplates[0].spec.resources.requests[storage]: Required value]" },
+		{ cr, "{'revision':1}", NULL, NULL, "data: Required value: data is mandatory" },
+		{ cr, "{'revision':1,'data':5}", NULL, NULL, "data: Invalid value: 5: must be a JSON object" },
+		{ es,
+		  "{'addressType':'IPv4','endpoints':[{'addresses':['1.1.1.1'],'hints':{'forZones':[{'name':'a'},{'"
+		  "name':'a'}]},"
+		  "'deprecatedTopology':{'topology.kubernetes.io/zone':'z'}}]}",
+		  NULL, NULL,
+		  "[endpoints[0].hints.forZones[1].name: Duplicate value: 'a', "
+		  "endpoints[0].deprecatedTopology[topology.kubernetes.io/zone]: Invalid value: 'z': reserved key was "
+		  "used in map]" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_storage),	    cmocka_unit_test(test_networking),
-		cmocka_unit_test(test_definitions), cmocka_unit_test(test_job_policies),
-		cmocka_unit_test(test_pod_parts),
+		cmocka_unit_test(test_storage),		 cmocka_unit_test(test_networking),
+		cmocka_unit_test(test_definitions),	 cmocka_unit_test(test_job_policies),
+		cmocka_unit_test(test_pod_parts),	 cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_volumes_and_sets),
 	};
 
 	return cmocka_run_group_tests_name("validate_rarer", tests, NULL, NULL);

@@ -447,6 +447,29 @@ static bool service_field(const struct val *svc, struct sv label, struct sv *ret
 	return true;
 }
 
+/* Addresses are IPv4 here; only a Service that names its endpoints itself may speak of others. */
+static void service_validate(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *families = val_member(spec, F_ipFamilies);
+	struct fpath at = FPATH_ROOT(F_spec), list_at = FPATH(&at, F_ipFamilies),
+		     policy_at = FPATH(&at, F_ipFamilyPolicy);
+	size_t i = 0;
+
+	(void)old;
+	if (sub || service_type_is(doc, "ExternalName") ||
+	    (val_is(val_member(spec, F_clusterIP), "None") && !val_len(val_member(spec, F_selector))))
+		return;
+	VAL_EACH(families, f) {
+		struct fpath here = FPATH_AT(&list_at, i++);
+
+		if (val_is(f, "IPv6"))
+			fe_invalid(fe, &here, f, "not configured on this cluster");
+	}
+	if (val_is(val_member(spec, F_ipFamilyPolicy), "RequireDualStack"))
+		fe_invalid(fe, &policy_at, val_member(spec, F_ipFamilyPolicy),
+			   "this cluster is not configured for dual-stack services");
+}
+
 const struct strategy service_strategy = {
 	.res = RES(core_services),
 	.name_check = fmt_dns1035_label,
@@ -458,6 +481,7 @@ const struct strategy service_strategy = {
 	.set_defaults = service_defaults,
 	.prepare_create = service_create,
 	.prepare_update = service_prepare_update,
+	.validate = service_validate,
 	.reserve = service_reserve,
 	.commit = service_commit,
 	.rollback = service_rollback,

@@ -93,6 +93,7 @@ static void statefulset_defaults(struct api_req *q, struct val *doc)
 
 const struct strategy statefulset_strategy = {
 	.res = RES(apps_statefulsets),
+	.name_check = fmt_dns_label,
 	.unconditional_update = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,

@@ -51,6 +51,7 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);
 void validate_pod_security(struct field_errs *fe, const struct val *spec, const struct fpath *at);
 void validate_security_profiles(struct field_errs *fe, const struct val *sc, const struct fpath *at);
 void validate_sysctl(struct field_errs *fe, const struct val *spec, const struct val *name, const struct fpath *at);

@@ -1,8 +1,7 @@
-/* misc.c - the small kinds: budgets, leases, events, endpoints, priorities, quotas. */
+/* misc.c - the small kinds: budgets, leases, events, endpoints, priorities. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "base/strmap.h"
-#include "object/quantity.h"
 
 void validate_pdb(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
@@ -31,13 +30,15 @@ void validate_lease(struct field_errs *fe, const struct val *doc, const struct v
 {
 	const struct val *spec = val_member(doc, F_spec), *secs = val_member(spec, F_leaseDurationSeconds);
 	struct fpath at = FPATH_ROOT(F_spec), secs_at = FPATH(&at, F_leaseDurationSeconds),
-		     pref_at = FPATH(&at, F_preferredHolder);
+		     pref_at = FPATH(&at, F_preferredHolder), strategy_at = FPATH(&at, F_strategy);
 
 	(void)old;
 	(void)sub;
 	if (secs && val_int_or(secs, 1) <= 0)
 		fe_invalid(fe, &secs_at, secs, "must be greater than 0");
 	CHECK_NONNEGATIVE(fe, spec, &at, F_leaseTransitions);
+	if (val_get_str(spec, F_strategy).n)
+		check_text(fe, val_member(spec, F_strategy), &strategy_at, fmt_qualified_name);
 	if (val_get_str(spec, F_preferredHolder).n && val_get_str(spec, F_strategy).n == 0)
 		fe_forbidden(fe, &pref_at, "may only be specified when `strategy` is defined");
 }
@@ -137,6 +138,42 @@ static void endpoint_ports(struct field_errs *fe, const struct val *list, const 
 	}
 }
 
+/* For whom an endpoint is meant, and the labels it had before it had fields. */
+static void hints(struct field_errs *fe, const struct val *e, const struct fpath *up)
+{
+	static const enum sym lists[] = { F_forZones, F_forNodes };
+	const struct val *old_labels = val_member(e, F_deprecatedTopology);
+	struct fpath hints_at = FPATH(up, F_hints), topo_at = FPATH(up, F_deprecatedTopology),
+		     zone_at = FPATH_KEY(&topo_at, SV("topology.kubernetes.io/zone"));
+
+	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+		const struct val *list = val_get(e, F_hints, lists[l]);
+		_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+		struct fpath list_at = FPATH(&hints_at, lists[l]);
+		size_t i = 0;
+
+		if (val_len(list) > 8)
+			fe_too_many(fe, &list_at, val_len(list), 8);
+		VAL_EACH(list, h) {
+			struct fpath item = FPATH_AT(&list_at, i++), name_at = FPATH(&item, F_name);
+			struct sv name = val_get_str(h, F_name);
+
+			if (strmap_set(&seen, name, fe))
+				fe_duplicate(fe, &name_at, val_new_str(fe->a, name));
+			fe_format(fe, &name_at, name,
+				  lists[l] == F_forZones ? fmt_label_value(name) : fmt_dns_subdomain(name));
+		}
+	}
+	if (!old_labels)
+		return;
+	if (val_len(old_labels) > 16)
+		fe_too_many(fe, &topo_at, val_len(old_labels), 16);
+	validate_labels(fe, old_labels, &topo_at);
+	if (val_member_sv(old_labels, SV("topology.kubernetes.io/zone")))
+		fe_invalid(fe, &zone_at, val_member_sv(old_labels, SV("topology.kubernetes.io/zone")),
+			   "reserved key was used in map");
+}
+
 void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *list = val_member(doc, F_endpoints), *type = val_member(doc, F_addressType);
@@ -175,6 +212,7 @@ void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const
 		}
 		check_text(fe, val_member(e, F_nodeName), &node_at, fmt_dns_subdomain);
 		check_text(fe, val_member(e, F_hostname), &host_at, fmt_dns_label);
+		hints(fe, e, &item);
 	}
 	if (val_len(val_member(doc, F_ports)) > 20000)
 		fe_too_many(fe, &ports_at, val_len(val_member(doc, F_ports)), 20000);
@@ -233,58 +271,6 @@ void validate_priority_class(struct field_errs *fe, const struct val *doc, const
 	}
 	if (old && value != val_get_int(old, 0, F_value))
 		fe_forbidden(fe, &value_at, "may not be changed in an update.");
-}
-
-void validate_resource_quota(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
-{
-	struct fpath spec_at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), at = FPATH(&spec_at, F_hard);
-	struct fpath used_at = FPATH(&st_at, F_used);
-	const struct val *lists[] = { val_get(doc, F_spec, F_hard),
-				      is_sub(sub, "status") ? val_get(doc, F_status, F_used) : NULL };
-
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
-		VAL_EACH_MEMBER(lists[i], m) {
-			struct fpath here = FPATH_KEY(i ? &used_at : &at, m.key);
-			int64_t milli;
-
-			fe_format(fe, &here, m.key, fmt_qualified_name(m.key));
-			if (quantity_milli(val_str(m.value), &milli) && milli < 0)
-				fe_invalid(fe, &here, m.value, MSG_NONNEGATIVE);
-		}
-	}
-	if (old && !sub)
-		check_immutable(fe, val_member(doc, F_spec), val_member(old, F_spec), &spec_at, F_scopes);
-}
-
-void validate_limit_range(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
-{
-	struct fpath spec_at = FPATH_ROOT(F_spec), at = FPATH(&spec_at, F_limits);
-	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
-	size_t i = 0;
-
-	(void)old;
-	(void)sub;
-	VAL_EACH(val_get(doc, F_spec, F_limits), l) {
-		struct fpath item = FPATH_AT(&at, i++), type_at = FPATH(&item, F_type), min_at = FPATH(&item, F_min);
-		struct fpath dflt_at = FPATH(&item, F_default), req_at = FPATH(&item, F_defaultRequest);
-
-		if (strmap_set(&seen, val_get_str(l, F_type), fe))
-			fe_duplicate(fe, &type_at, val_member(l, F_type));
-		if (val_is(val_member(l, F_type), "Pod")) {
-			if (val_len(val_member(l, F_default)))
-				fe_forbidden(fe, &dflt_at, "may not be specified when `type` is 'Pod'");
-			if (val_len(val_member(l, F_defaultRequest)))
-				fe_forbidden(fe, &req_at, "may not be specified when `type` is 'Pod'");
-		}
-		VAL_EACH_MEMBER(val_member(l, F_min), m) {
-			const struct val *max = val_member_sv(val_member(l, F_max), m.key);
-			struct fpath here = FPATH_KEY(&min_at, m.key);
-
-			if (max && quantity_cmp(val_str(m.value), val_str(max)) > 0)
-				fe_add(fe, FE_INVALID, &here, m.value, "min value %.*s is greater than max value %.*s",
-				       SV_ARG(val_str(m.value)), SV_ARG(val_str(max)));
-		}
-	}
 }
 
 void validate_binding(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)

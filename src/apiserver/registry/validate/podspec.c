@@ -80,6 +80,20 @@ static void node_terms(struct field_errs *fe, const struct val *term, const stru
 	}
 }
 
+void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at)
+{
+	struct fpath terms_at = FPATH(at, F_nodeSelectorTerms);
+	size_t i = 0;
+
+	if (val_len(val_member(sel, F_nodeSelectorTerms)) == 0)
+		fe_required_why(fe, &terms_at, "must have at least one node selector term");
+	VAL_EACH(val_member(sel, F_nodeSelectorTerms), t) {
+		struct fpath item = FPATH_AT(&terms_at, i++);
+
+		node_terms(fe, t, &item);
+	}
+}
+
 static bool selects_by(const struct val *sel, struct sv key)
 {
 	if (val_member_sv(val_member(sel, F_matchLabels), key))
@@ -162,19 +176,13 @@ static void affinity(struct field_errs *fe, const struct val *spec, const struct
 	const struct val *req = val_member(node, F_requiredDuringSchedulingIgnoredDuringExecution);
 	struct fpath at = FPATH(up, F_affinity), node_at = FPATH(&at, F_nodeAffinity);
 	struct fpath req_at = FPATH(&node_at, F_requiredDuringSchedulingIgnoredDuringExecution);
-	struct fpath terms_at = FPATH(&req_at, F_nodeSelectorTerms), pod_at = FPATH(&at, F_podAffinity);
+	struct fpath pod_at = FPATH(&at, F_podAffinity);
 	struct fpath anti_at = FPATH(&at, F_podAntiAffinity);
 	struct fpath pref_at = FPATH(&node_at, F_preferredDuringSchedulingIgnoredDuringExecution);
 	size_t i = 0;
 
-	if (req && val_len(val_member(req, F_nodeSelectorTerms)) == 0)
-		fe_required_why(fe, &terms_at, "must have at least one node selector term");
-	VAL_EACH(val_member(req, F_nodeSelectorTerms), t) {
-		struct fpath item = FPATH_AT(&terms_at, i++);
-
-		node_terms(fe, t, &item);
-	}
-	i = 0;
+	if (req)
+		validate_node_selector(fe, req, &req_at);
 	VAL_EACH(val_member(node, F_preferredDuringSchedulingIgnoredDuringExecution), t) {
 		struct fpath item = FPATH_AT(&pref_at, i++), w_at = FPATH(&item, F_weight),
 			     p_at = FPATH(&item, F_preference);

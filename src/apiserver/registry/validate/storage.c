@@ -19,12 +19,39 @@ static void access_modes(struct field_errs *fe, const struct val *spec, const st
 		fe_forbidden(fe, &at, "may not use ReadWriteOncePod with other access modes");
 }
 
+/* What a new volume begins with. */
+static void data_source(struct field_errs *fe, const struct val *src, const struct fpath *at)
+{
+	struct fpath group_at = FPATH(at, F_apiGroup);
+
+	if (!src)
+		return;
+	check_required(fe, src, at, F_name);
+	check_required(fe, src, at, F_kind);
+	if (val_get_str(src, F_apiGroup).n)
+		check_text(fe, val_member(src, F_apiGroup), &group_at, fmt_dns_subdomain);
+	else if (!val_is(val_member(src, F_kind), "PersistentVolumeClaim"))
+		fe_invalid(fe, at, val_new_str(fe->a, val_get_str(src, F_kind)),
+			   "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+}
+
+static bool same_source(const struct val *x, const struct val *y)
+{
+	static const enum sym parts[] = { F_apiGroup, F_kind, F_name };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (!sv_eq(val_get_str(x, parts[i]), val_get_str(y, parts[i])))
+			return false;
+	return true;
+}
+
 void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at)
 {
 	struct fpath sel_at = FPATH(at, F_selector), res_at = FPATH(at, F_resources),
 		     req_at = FPATH(&res_at, F_requests);
 	struct fpath size_at = FPATH_KEY(&req_at, SV("storage")), class_at = FPATH(at, F_storageClassName);
-	struct fpath mode_at = FPATH(at, F_volumeMode);
+	struct fpath mode_at = FPATH(at, F_volumeMode), vac_at = FPATH(at, F_volumeAttributesClassName),
+		     src_at = FPATH(at, F_dataSource), ref_at = FPATH(at, F_dataSourceRef);
 	const struct val *size = val_member_sv(val_get(spec, F_resources, F_requests), SV("storage"));
 	int64_t milli;
 
@@ -37,6 +64,13 @@ void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const stru
 	if (val_get_str(spec, F_storageClassName).n)
 		check_text(fe, val_member(spec, F_storageClassName), &class_at, fmt_dns_subdomain);
 	CHECK_ONE_OF(fe, val_member(spec, F_volumeMode), &mode_at, "Block", "Filesystem");
+	if (val_get_str(spec, F_volumeAttributesClassName).n)
+		check_text(fe, val_member(spec, F_volumeAttributesClassName), &vac_at, fmt_dns_subdomain);
+	data_source(fe, val_member(spec, F_dataSource), &src_at);
+	data_source(fe, val_member(spec, F_dataSourceRef), &ref_at);
+	if (val_member(spec, F_dataSource) && val_member(spec, F_dataSourceRef) &&
+	    !same_source(val_member(spec, F_dataSource), val_member(spec, F_dataSourceRef)))
+		fe_invalid(fe, at, val_get(spec, F_dataSource, F_name), "must match dataSourceRef");
 }
 
 /* Bound claims may grow; the volume is set once; everything else stays. */
@@ -87,6 +121,82 @@ void validate_pvc(struct field_errs *fe, const struct val *doc, const struct val
 		pvc_update(fe, doc, old);
 }
 
+static const enum sym pv_sources[] = {
+	F_gcePersistentDisk,
+	F_awsElasticBlockStore,
+	F_hostPath,
+	F_glusterfs,
+	F_nfs,
+	F_rbd,
+	F_iscsi,
+	F_cinder,
+	F_cephfs,
+	F_fc,
+	F_flocker,
+	F_flexVolume,
+	F_azureFile,
+	F_vsphereVolume,
+	F_quobyte,
+	F_azureDisk,
+	F_photonPersistentDisk,
+	F_portworxVolume,
+	F_scaleIO,
+	F_local,
+	F_storageos,
+	F_csi,
+};
+
+/* One, and the same for ever. */
+static void pv_source(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *at)
+{
+	struct fpath fixed_at = FPATH_NAME(at, SV("persistentvolumesource"));
+	size_t n = 0;
+	bool moved = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(pv_sources); i++) {
+		const struct val *v = val_member(spec, pv_sources[i]);
+		struct fpath here = FPATH(at, pv_sources[i]);
+
+		if (v && n++)
+			fe_forbidden(fe, &here, "may not specify more than 1 volume type");
+		moved |= was && pv_sources[i] != F_csi && !val_same(v, val_member(was, pv_sources[i]));
+	}
+	if (!n)
+		fe_required_why(fe, at, "must specify a volume type");
+	/* A CSI volume may get the secret that is needed to grow it. */
+	if (was && !sv_eq(val_get_str(spec, F_csi, F_volumeHandle), val_get_str(was, F_csi, F_volumeHandle)))
+		moved = true;
+	if (moved)
+		fe_forbidden(fe, &fixed_at, "spec.persistentvolumesource is immutable after creation");
+}
+
+static void pv_details(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *path = val_get(spec, F_local, F_path), *csi = val_member(spec, F_csi);
+	const struct val *aff = val_member(spec, F_nodeAffinity);
+	struct fpath local_at = FPATH(up, F_local), path_at = FPATH(&local_at, F_path), csi_at = FPATH(up, F_csi),
+		     aff_at = FPATH(up, F_nodeAffinity), req_at = FPATH(&aff_at, F_required),
+		     policy_at = FPATH(up, F_persistentVolumeReclaimPolicy);
+	struct sv rest = val_str(path), part;
+
+	while (rest.n && sv_split(&rest, '/', &part))
+		if (sv_is(part, "..")) {
+			fe_invalid(fe, &path_at, path, "must not contain '..'");
+			break;
+		}
+	if (csi) {
+		check_driver_name(fe, csi, &csi_at, F_driver);
+		check_required(fe, csi, &csi_at, F_volumeHandle);
+	}
+	if (val_is(val_get(spec, F_hostPath, F_path), "/") &&
+	    val_is(val_member(spec, F_persistentVolumeReclaimPolicy), "Recycle"))
+		fe_forbidden(fe, &policy_at, "may not be 'recycle' for a hostPath mount of '/'");
+	if (aff && !val_member(aff, F_required))
+		fe_required_why(fe, &req_at, "must specify required node constraints");
+	else if (aff)
+		validate_node_selector(fe, val_member(aff, F_required), &req_at);
+}
+
 void validate_pv(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec),
@@ -112,6 +222,8 @@ void validate_pv(struct field_errs *fe, const struct val *doc, const struct val 
 	CHECK_ONE_OF(fe, val_member(spec, F_volumeMode), &mode_at, "Block", "Filesystem");
 	if (val_member(spec, F_local) && !val_member(spec, F_nodeAffinity))
 		fe_required_why(fe, &aff_at, "Local volume requires node affinity");
+	pv_source(fe, spec, old ? val_member(old, F_spec) : NULL, &at);
+	pv_details(fe, spec, &at);
 	if (old)
 		check_immutable(fe, spec, val_member(old, F_spec), &at, F_volumeMode);
 }

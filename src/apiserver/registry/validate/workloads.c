@@ -162,6 +162,18 @@ void validate_daemon_set(struct field_errs *fe, const struct val *doc, const str
 		fe_required_why(fe, &unav_at, "cannot be 0 when maxSurge is 0");
 }
 
+static void claim_templates(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	struct fpath at = FPATH(up, F_volumeClaimTemplates);
+	size_t i = 0;
+
+	VAL_EACH(val_member(spec, F_volumeClaimTemplates), c) {
+		struct fpath item = FPATH_AT(&at, i++), spec_at = FPATH(&item, F_spec);
+
+		validate_pvc_spec(fe, val_member(c, F_spec), &spec_at);
+	}
+}
+
 void validate_stateful_set(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	static const enum sym may_change[] = { F_replicas,
@@ -178,6 +190,9 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 	struct fpath unav_at = FPATH(&roll_at, F_maxUnavailable),
 		     ret_at = FPATH(&at, F_persistentVolumeClaimRetentionPolicy);
 	struct fpath del_at = FPATH(&ret_at, F_whenDeleted), scale_at = FPATH(&ret_at, F_whenScaled);
+	struct fpath policy_at = FPATH(&at, F_podManagementPolicy), ord_at = FPATH(&at, F_ordinals),
+		     svc_at = FPATH(&at, F_serviceName);
+	const struct val *policy = val_member(spec, F_podManagementPolicy);
 
 	if (is_sub(sub, "status")) {
 		check_status_counters(fe, val_member(doc, F_status), &st_at,
@@ -203,6 +218,15 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 			     "Delete", "Retain");
 	}
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
+	CHECK_NONNEGATIVE(fe, val_member(spec, F_ordinals), &ord_at, F_start);
+	if (policy && !val_is(policy, "OrderedReady") && !val_is(policy, "Parallel"))
+		fe_invalid(fe, &policy_at, policy, "must be 'OrderedReady' or 'Parallel'");
+	if (val_member(rolling, F_maxUnavailable) && int_or_percent_number(val_member(rolling, F_maxUnavailable)) == 0)
+		fe_invalid(fe, &unav_at, val_member(rolling, F_maxUnavailable), "cannot be 0");
+	if (!old && val_get_str(spec, F_serviceName).n)
+		check_text(fe, val_member(spec, F_serviceName), &svc_at, fmt_dns_label);
+	if (!old)
+		claim_templates(fe, spec, &at);
 	selector_and_template(fe, spec, &at, "statefulset");
 	always_restarts(fe, spec, &at, "StatefulSet");
 	if (!old)
@@ -232,8 +256,10 @@ void validate_controller_revision(struct field_errs *fe, const struct val *doc, 
 	struct fpath data_at = FPATH_ROOT(F_data);
 
 	(void)sub;
-	if (!val_member(doc, F_data))
+	if (val_type(val_member(doc, F_data)) == VAL_NULL)
 		fe_required_why(fe, &data_at, "data is mandatory");
+	else if (!old && val_type(val_member(doc, F_data)) != VAL_MAP)
+		fe_invalid(fe, &data_at, val_member(doc, F_data), "must be a JSON object");
 	CHECK_NONNEGATIVE(fe, doc, NULL, F_revision);
 	if (old)
 		check_immutable(fe, doc, old, NULL, F_data);
