@@ -146,3 +146,48 @@ bool fs_is_mountpoint(const char *path)
 	each_mount(path, match, &e);
 	return e.found;
 }
+
+/* Deeper than that nobody counts: each level is an open directory. */
+#define DEPTH_MAX 256
+
+static int64_t bytes_below(int fd_take, dev_t dev, int depth)
+{
+	DIR *d = fdopendir(fd_take);
+	int64_t sum = 0;
+
+	if (!d) {
+		close(fd_take);
+		return 0;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		struct stat st;
+		int sub;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
+			continue;
+		sum += st.st_blocks * 512;
+		if (!S_ISDIR(st.st_mode) || depth >= DEPTH_MAX)
+			continue;
+		/* Whoever writes there may put a link in its place meanwhile. */
+		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub >= 0)
+			sum += bytes_below(sub, dev, depth + 1);
+	}
+	closedir(d);
+	return sum;
+}
+
+int64_t fs_tree_bytes(const char *path)
+{
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (dir < 0)
+		return -1;
+	if (fstat(dir, &st) < 0) {
+		close(dir);
+		return -1;
+	}
+	return bytes_below(dir, st.st_dev, 0);
+}

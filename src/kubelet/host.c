@@ -104,12 +104,24 @@ static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, con
 	return text;
 }
 
+static int64_t emptydir_bytes(struct kubelet *k, const struct val *pod, struct sv volume)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *dir;
+	bool ro;
+
+	if (volume_path(k, &a, pod, volume, &dir, &ro, NULL) < 0)
+		return -1;
+	return fs_tree_bytes(dir);
+}
+
 const struct kubelet_host kubelet_host_real = {
 	.make_pod_dirs = make_pod_dirs,
 	.setup_volumes = volumes_setup,
 	.teardown_pod = teardown_pod,
 	.pod_cgroup = pod_cgroup,
 	.machine_info = machine_info,
+	.emptydir_bytes = emptydir_bytes,
 	.note_put = note_put,
 	.note_get = note_get,
 };

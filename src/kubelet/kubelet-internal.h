@@ -106,6 +106,10 @@ struct kpod {
 	char *forced_message;
 	bool terminal; /* it will not run (again) */
 	int64_t started_ns;
+	/* Sizes of emptyDirs (pod_evict.c); over_limit is set by the task, under lock. */
+	int64_t measure_at_ns;
+	bool measuring;
+	char *over_limit;
 	struct obj *sent; /* what our last status patch returned; owned */
 	VEC(struct pod_token) tokens;
 	char *ips; /* of the sandbox, space separated; cached by its id */
@@ -210,6 +214,9 @@ bool container_resize_step(struct kpod *p, struct arena *a, const struct val *po
 			   struct kcont *c, int64_t *wake_ns);
 /* It was started with what the spec says. */
 void container_resources_given(const struct val *pod, const struct val *spec, struct kcont *c);
+
+/* pod_evict.c: sees now and then whether an emptyDir is larger than its sizeLimit. The message when one is, in a. */
+const char *pod_over_limit(struct kpod *p, struct arena *a, const struct val *pod, int64_t *wake_ns);
 
 /* pod_admit.c: why this node does not take the pod, as a reason ("SysctlForbidden") and a message; NULL: it does. */
 const char *pod_refused(struct arena *a, const struct val *pod, const char **ret_message);

@@ -159,6 +159,7 @@ void kpod_unref(struct kpod *p)
 	obj_unref(p->obj);
 	obj_unref(p->sent);
 	free(p->forced_message);
+	free(p->over_limit);
 	free(p->noticed);
 	free(p->ips);
 	free(p->ips_of);

@@ -51,6 +51,8 @@ struct kubelet_host {
 	 * then nothing is remembered. get: SV_NULL when there is none. */
 	int (*note_put)(struct kubelet *k, struct sv uid, const char *container, struct sv text, struct err *err);
 	struct sv (*note_get)(struct kubelet *k, struct arena *a, struct sv uid, const char *container);
+	/* Bytes on disk of an emptyDir, negative when they cannot be counted. NULL: nobody counts. */
+	int64_t (*emptydir_bytes)(struct kubelet *k, const struct val *pod, struct sv volume);
 };
 
 /* "key=value:NoSchedule" or "key:NoExecute", as --node-taint and `kubectl taint` take them. */

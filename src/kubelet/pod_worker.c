@@ -74,6 +74,17 @@ static void check_deadline(struct sync *s)
 	kpod_event(s->p, NULL, "Normal", "DeadlineExceeded", "%s", s->p->forced_message);
 }
 
+static void check_limits(struct sync *s)
+{
+	const char *why = s->p->forced_reason ? NULL : pod_over_limit(s->p, s->a, s->pod, &s->wake_ns);
+
+	if (!why)
+		return;
+	s->p->forced_reason = "Evicted";
+	s->p->forced_message = xstrdup(why);
+	kpod_event(s->p, NULL, "Warning", "Evicted", "%s", why);
+}
+
 /* Looked at once, when the pod comes: what runs already was taken. */
 static void check_admission(struct sync *s)
 {
@@ -99,6 +110,7 @@ static void begin(struct sync *s)
 	check_deadline(s);
 	if (p->state != POD_SYNC)
 		return;
+	check_limits(s);
 	if (s->vanished || obj_deleting(s->obj) || p->forced_reason)
 		p->state = POD_STOPPING;
 	else if (pod_phase_terminal(s->pod) && !p->terminal) {
@@ -446,6 +458,9 @@ static int sync_stopping(struct sync *s, struct err *err)
 	struct kpod *p = s->p;
 	/* Vanished without our doing: a forced delete; nobody waits for it. */
 	int64_t grace = s->vanished && !obj_deleting(s->obj) ? 2 : -1;
+
+	if (p->forced_reason && !strcmp(p->forced_reason, "Evicted"))
+		grace = 1; /* it goes on filling the disk while it is asked politely */
 
 	p->terminal = true;
 	if (!pod_stop_step(p, s->pod, &s->x, grace, &s->wake_ns))

@@ -596,6 +596,8 @@ spec:
                    'command: ["sleep", "1000"], volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NOPE)/x"}]') +
             pod % ("sysctl", 'securityContext: {sysctls: [{name: kernel.msgmax, value: "1"}]}', 'command: ["true"]') +
             pod % ("sidecar", side, 'command: ["sleep", "0.5"]') +
+            pod % ("full", "volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]",
+                   'command: ["sh", "-c", "head -c 3000000 /dev/zero > /v/x; sleep 1000"], volumeMounts: [{name: v, mountPath: /v}]') +
             pod % ("token", "", """command: ["sh", "-c", "grep ' /var/run/secrets' /proc/mounts"]"""))
 
     def status(name):
@@ -618,7 +620,9 @@ spec:
     equal((status("sysctl")["phase"], status("sysctl")["reason"]), ("Failed", "SysctlForbidden"))
     wait_for("token to end", lambda: status("token")["phase"] == "Succeeded")
     contains(c.kubectl("logs", *NS, "token"), "tmpfs /var/run/secrets")
-    c.kubectl("delete", "pod", *NS, "nocommand", "subpath", "sysctl", "sidecar", "token")
+    wait_for("full to be evicted", lambda: status("full").get("reason") == "Evicted", 40)
+    contains(status("full")["message"], 'Usage of EmptyDir volume "v" exceeds the limit "1Mi"')
+    c.kubectl("delete", "pod", *NS, "nocommand", "subpath", "sysctl", "sidecar", "token", "full")
 
 
 def jobs_end(c):

@@ -307,6 +307,26 @@ static void test_atomic_writer(void **state)
 	OK(tree_remove(dir, &e_));
 }
 
+static void test_tree_bytes(void **state)
+{
+	char dir[] = "/tmp/tree-bytes-XXXXXX";
+	char *text = xcalloc(1, 70001);
+	int64_t empty;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	memset(text, 'x', 70000);
+	empty = fs_tree_bytes(dir);
+	assert_true(empty >= 0);
+	OK(fs_mkdir_p(arena_printf(&A, "%s/a/b", dir), 0755, &e_));
+	OK(fs_write(arena_printf(&A, "%s/a/b/f", dir), sv_from(text), 0644, &e_));
+	assert_int_equal(symlink("/usr", arena_printf(&A, "%s/a/usr", dir)), 0);
+	assert_in_range(fs_tree_bytes(dir) - empty, 70000, 200000);
+	assert_int_equal(fs_tree_bytes(arena_printf(&A, "%s/none", dir)), -1);
+	OK(tree_remove(dir, &e_));
+	free(text);
+}
+
 static void test_subpath_stays_inside(void **state)
 {
 	char *dir = temp_dir(&A), *vol = arena_printf(&A, "%s/vol", dir), *out = arena_printf(&A, "%s/out", dir);
@@ -453,12 +473,19 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log_lines),     cmocka_unit_test(test_log_reader),
-		cmocka_unit_test(test_expand),	      cmocka_unit_test(test_service_variables),
-		cmocka_unit_test(test_env_sources),   cmocka_unit_test(test_field_refs),
-		cmocka_unit_test(test_atomic_writer), cmocka_unit_test(test_subpath_stays_inside),
-		cmocka_unit_test(test_hosts_file),    cmocka_unit_test(test_configurations),
-		cmocka_unit_test(test_image_archive), cmocka_unit_test(test_image_names),
+		cmocka_unit_test(test_log_lines),
+		cmocka_unit_test(test_log_reader),
+		cmocka_unit_test(test_expand),
+		cmocka_unit_test(test_service_variables),
+		cmocka_unit_test(test_env_sources),
+		cmocka_unit_test(test_field_refs),
+		cmocka_unit_test(test_atomic_writer),
+		cmocka_unit_test(test_tree_bytes),
+		cmocka_unit_test(test_subpath_stays_inside),
+		cmocka_unit_test(test_hosts_file),
+		cmocka_unit_test(test_configurations),
+		cmocka_unit_test(test_image_archive),
+		cmocka_unit_test(test_image_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

@@ -63,7 +63,16 @@ static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, con
 	return arena_sv(a, sv_from(noted + n + 1));
 }
 
+static int64_t emptydir_size;
+
+static int64_t emptydir_bytes(struct kubelet *k, const struct val *pod, struct sv volume)
+{
+	(void)k, (void)pod, (void)volume;
+	return emptydir_size;
+}
+
 static const struct kubelet_host host = {
+	.emptydir_bytes = emptydir_bytes,
 	.make_pod_dirs = nothing,
 	.setup_volumes = nothing,
 	.teardown_pod = no_teardown,
@@ -568,6 +577,29 @@ static void test_hook_outlives_the_agent(void **state)
 	}
 }
 
+static void test_full_volume(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	emptydir_size = 1 << 20;
+	make(
+	    w, "full",
+	    "\"terminationGracePeriodSeconds\":600,\"volumes\":[{\"name\":\"v\",\"emptyDir\":{\"sizeLimit\":\"1Mi\"}}],"
+	    "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	make(w, "free",
+	     "\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}],\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	assert_val(phase(pod(w, "full")), "Running");
+	emptydir_size++;
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	p = pod(w, "full");
+	assert_val(phase(p), "Failed");
+	assert_val(val_get(p, F_status, F_reason), "Evicted");
+	assert_val(val_get(p, F_status, F_message), "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". ");
+	assert_val(phase(pod(w, "free")), "Running");
+}
+
 static void resize(struct world *w, const char *name, const char *resources)
 {
 	char path[128], body[512];
@@ -841,6 +873,7 @@ int main(void)
 		T(test_liveness),
 		T(test_hooks),
 		T(test_resize),
+		T(test_full_volume),
 		T(test_failed_hook),
 		T(test_refused),
 		T(test_stopping_outlives_the_agent),
