@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -280,9 +281,8 @@ static int64_t real_mono_ns(struct env *e)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-static void real_random(struct env *e, void *p, size_t n)
+static void kernel_random(void *p, size_t n)
 {
-	(void)e;
 	for (size_t at = 0; at < n;) {
 		ssize_t r = getrandom((char *)p + at, n - at, 0);
 
@@ -290,6 +290,46 @@ static void real_random(struct env *e, void *p, size_t n)
 		if (r > 0)
 			at += (size_t)r;
 	}
+}
+
+/* Names and uids take a few bytes each, many times an object: the kernel is asked for some hundred at a time. Bytes
+ * are forgotten as they are given out; a forked child, which has the same ones, gets its own. */
+#define RANDOM_STOCK 512
+
+static atomic_uint random_forks; /* how many forks lie between this process and the first */
+
+static void random_forked(void)
+{
+	atomic_fetch_add(&random_forks, 1);
+}
+
+static void random_at_fork(void)
+{
+	BUG_ON(pthread_atfork(NULL, NULL, random_forked) != 0);
+}
+
+static void real_random(struct env *e, void *p, size_t n)
+{
+	static _Thread_local struct {
+		unsigned char bytes[RANDOM_STOCK];
+		size_t left; /* at the front */
+		unsigned forks;
+	} stock;
+	unsigned forks = atomic_load_explicit(&random_forks, memory_order_relaxed);
+
+	(void)e;
+	if (n > RANDOM_STOCK / 4) {
+		kernel_random(p, n);
+		return;
+	}
+	if (stock.left < n || stock.forks != forks) {
+		kernel_random(stock.bytes, sizeof(stock.bytes));
+		stock.left = sizeof(stock.bytes);
+		stock.forks = forks;
+	}
+	stock.left -= n;
+	memcpy(p, stock.bytes + stock.left, n);
+	explicit_bzero(stock.bytes + stock.left, n);
 }
 
 struct real_thread {
@@ -332,8 +372,10 @@ static const struct env_ops real_ops = {
 
 struct env *env_real_new(int workers)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct env_real *e = xcalloc(1, sizeof(*e));
 
+	pthread_once(&once, random_at_fork);
 	e->env.ops = &real_ops;
 	e->max_workers = MAX(workers, 1);
 	pthread_mutex_init(&e->lock, NULL);

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct gate {
 	pthread_mutex_t lock;
@@ -175,6 +177,53 @@ static void test_clock_random_thread(void **state)
 	env_real_free(e);
 }
 
+/* Random bytes are kept in stock; a forked child must not give out the same. */
+static void test_random_after_fork(void **state)
+{
+	struct env *e = env_real_new(1);
+	uint64_t mine[8], theirs[8];
+	int fds[2], status;
+	pid_t pid;
+
+	(void)state;
+	(void)env_random_u64(e);
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
+			theirs[i] = env_random_u64(e);
+		_exit(write(fds[1], theirs, sizeof(theirs)) == (ssize_t)sizeof(theirs) ? 0 : 1);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(mine); i++)
+		mine[i] = env_random_u64(e);
+	assert_int_equal(read(fds[0], theirs, sizeof(theirs)), sizeof(theirs));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	for (size_t i = 0; i < ARRAY_LEN(mine); i++)
+		for (size_t k = 0; k < ARRAY_LEN(theirs); k++)
+			assert_int_not_equal(mine[i], theirs[k]);
+	close(fds[0]);
+	close(fds[1]);
+	env_real_free(e);
+}
+
+/* Nor does the stock repeat itself when it is filled again. */
+static void test_random_many(void **state)
+{
+	struct env *e = env_real_new(1);
+	unsigned char seen[3000][16];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(seen); i++) {
+		env_random(e, seen[i], 3 + i % 14);
+		memset(seen[i] + 3 + i % 14, 0, sizeof(seen[i]) - 3 - i % 14);
+		for (size_t k = i % 14 > 5 ? 0 : i; k < i; k++) /* eight random bytes and more: never twice */
+			assert_memory_not_equal(seen[i], seen[k], sizeof(seen[i]));
+	}
+	env_real_free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +232,8 @@ int main(void)
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_cancel_of_a_due_timer_that_waits_for_a_worker),
 		cmocka_unit_test(test_clock_random_thread),
+		cmocka_unit_test(test_random_after_fork),
+		cmocka_unit_test(test_random_many),
 	};
 
 	return cmocka_run_group_tests_name("ev/env", tests, NULL, NULL);
