@@ -6,6 +6,8 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/registry.h"
 
+#include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 
 struct local_client {
@@ -19,9 +21,9 @@ struct local_client {
 struct call {
 	struct api_req q;
 	struct arena arena;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool done;
+	/* A semaphore and no condition: the one who waits wakes up to nothing locked, and its going on is no third
+	 * system call (a mutex taken back by pthread_cond_wait() is always unlocked through the kernel). */
+	sem_t done;
 	struct obj *result; /* owned */
 	struct err err;
 };
@@ -30,10 +32,7 @@ struct call {
 
 static void call_done(struct call *c)
 {
-	pthread_mutex_lock(&c->lock);
-	c->done = true;
-	pthread_cond_signal(&c->cond);
-	pthread_mutex_unlock(&c->lock);
+	BUG_ON(sem_post(&c->done) < 0);
 }
 
 static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
@@ -91,7 +90,8 @@ static void call_init(struct call *k, struct client *c, enum verb verb, const st
 	};
 	struct local_client *lc = (struct local_client *)c;
 
-	*k = (struct call){ .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	*k = (struct call){ 0 };
+	sem_init(&k->done, 0, 0);
 	k->q = (struct api_req){
 		.server = lc->s,
 		.arena = &k->arena,
@@ -117,10 +117,8 @@ static int call_wait(struct call *k, struct obj **ret, struct err *err)
 {
 	int rc = 0;
 
-	pthread_mutex_lock(&k->lock);
-	while (!k->done)
-		pthread_cond_wait(&k->cond, &k->lock);
-	pthread_mutex_unlock(&k->lock);
+	while (sem_wait(&k->done) < 0)
+		BUG_ON(errno != EINTR);
 	if (k->err.reason != ERR_NONE)
 		rc = err_move(err, &k->err);
 	else if (ret)
