@@ -304,6 +304,39 @@ def drain_and_cordon(c):
     c.kubectl("delete", "node", "paper")
 
 
+def drain_respects_budgets(c):
+    c.apply("""
+apiVersion: v1
+kind: Node
+metadata: {name: full}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: precious, labels: {app: precious}}
+spec: {nodeName: full, terminationGracePeriodSeconds: 0, containers: [{name: c, image: i}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: precious}
+spec: {minAvailable: 1, selector: {matchLabels: {app: precious}}}
+""")
+    c.kubectl("patch", "pod", "precious", "--subresource=status", "--type=merge", "-p",
+              '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}')
+    c.kubectl("wait", "pdb/precious", "--for=jsonpath={.status.currentHealthy}=1", "--timeout=20s")
+    contains(c.kubectl("get", "pdb", "precious"), "precious", "1", "N/A", "0")
+    r = c.run("drain", "full", "--force", "--timeout=4s", check=False)
+    equal(r.returncode, 1)
+    contains(r.errors, "Cannot evict pod as it would violate the pod's disruption budget.")
+    contains(c.kubectl("get", "pod", "precious"), "precious")
+    c.kubectl("patch", "pdb", "precious", "--type=merge", "-p", '{"spec":{"minAvailable":0}}')
+    c.kubectl("wait", "pdb/precious", "--for=jsonpath={.status.disruptionsAllowed}=1", "--timeout=20s")
+    c.run("drain", "full", "--force", "--timeout=2s", check=False)  # nobody is there to end the pod
+    left = c.get("pods", "-l", "app=precious")["items"]
+    equal([p for p in left if not p["metadata"].get("deletionTimestamp")], [])
+    c.kubectl("delete", "pdb,pod", "precious", "--force", "--grace-period=0", "--ignore-not-found")
+    c.kubectl("delete", "node", "full")
+
+
 def top_says_what_is_missing(c):
     r = c.run("top", "nodes", check=False)
     equal(r.returncode, 1)
@@ -387,6 +420,6 @@ if __name__ == "__main__":
             patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, anonymous,
             services_get_addresses, events_of_both_groups, every_form_of_output, what_create_makes,
             endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
-            drain_and_cordon, top_says_what_is_missing, watch_sees_changes, pages, a_second_server_refuses,
+            drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, pages, a_second_server_refuses,
             any_free_port, a_taken_port_is_named, unknown_flags_are_named, stops_cleanly_and_remembers,
         ], cluster))
