@@ -22,7 +22,7 @@ struct controllers_opts {
 	const char *cluster_cidr; /* pod CIDRs per node are cut from it, /24 each */
 	const char *server_node;  /* the node beside this control plane; NULL: none */
 	struct sv root_ca_pem;	  /* for kube-root-ca.crt ConfigMaps */
-	/* Node lifecycle, ns; 0 takes upstream's default: 40 s grace, 5 s period. */
+	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
 };

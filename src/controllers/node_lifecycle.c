@@ -19,7 +19,7 @@
 
 #include <stdlib.h>
 
-#define GRACE_NS (40 * NS_PER_SEC)
+#define GRACE_NS (50 * NS_PER_SEC)
 #define STARTUP_GRACE_NS (60 * NS_PER_SEC)
 #define PERIOD_NS (5 * NS_PER_SEC)
 #define EVICT_EVERY_NS (10 * NS_PER_SEC)

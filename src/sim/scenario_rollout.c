@@ -23,8 +23,8 @@
 #define PODS "/registry/pods/default/"
 #define SETS "/registry/replicasets/default/"
 #define TOLERATION_S 60
-/* 40 s until a node counts as lost, the toleration, and time to schedule, start and become ready. */
-#define EXCUSE_NS ((40 + 5 + TOLERATION_S + 120) * NS_PER_SEC)
+/* 50 s until a node counts as lost, the toleration, and time to schedule, start and become ready. */
+#define EXCUSE_NS ((50 + 5 + TOLERATION_S + 120) * NS_PER_SEC)
 #define EXCUSE_AFTER_RETURN_NS (90 * NS_PER_SEC)
 #define LOST_CREATE_NS (60 * NS_PER_SEC)
 #define SET_SETTLES_NS (30 * NS_PER_SEC) /* for a ReplicaSet to follow its size */
