@@ -634,18 +634,17 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	    &(struct workq_opts){
 		.name = "kubelet", .workers = SYNC_WORKERS, .reconcile = pod_sync, .ctx = k, .ready = is_ready });
 	informer_add_handler(k->pods, &handler, k);
-	k->node = node_status_new(k, err);
-	if (!k->node)
+	if (!node_status_new(k, err)) /* sets k->node before its first task runs */
 		goto fail;
 	informer_factory_start(k->factory);
 
+	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
+	err_release(&e);
+	k->relist_period_ns = k->subscribed ? RELIST_NS : NS_PER_SEC;
 	kubelet_rearm(k, &k->relist_timer, NS_PER_SEC / 5, relist);
 	kubelet_rearm(k, &k->refresh_timer, REFRESH_NS, refresh);
 	if (k->files)
 		logs_rotate_start(k);
-	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
-	err_release(&e);
-	k->relist_period_ns = k->subscribed ? RELIST_NS : NS_PER_SEC;
 	return k;
 fail:
 	kubelet_free(k);

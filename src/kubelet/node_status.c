@@ -18,8 +18,9 @@ struct node_status {
 	struct kubelet *k;
 	struct obj *node; /* as last read or written; owned */
 	struct obj *lease;
-	int64_t reported_ns; /* mono */
-	bool registered, ready, runtime_down;
+	int64_t reported_ns;	 /* mono */
+	_Atomic bool registered; /* the lease's task asks */
+	bool ready, runtime_down;
 	int tries;
 	/* Under k->lock. */
 	bool looked, network;
@@ -276,6 +277,18 @@ static void keep(struct obj **slot, struct obj *o_take)
 	*slot = o_take;
 }
 
+/* The lease's task reads it, too. */
+static void keep_node(struct node_status *n, struct obj *o_take)
+{
+	struct obj *old;
+
+	pthread_mutex_lock(&n->k->lock);
+	old = n->node;
+	n->node = o_take;
+	pthread_mutex_unlock(&n->k->lock);
+	obj_unref(old);
+}
+
 /* 1: it is new, 0: it was there. */
 static int register_node(struct node_status *n, struct arena *a, const struct val *status, struct err *err)
 {
@@ -286,7 +299,7 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 	bool differs = false;
 
 	if (client_get(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), &o, &e) == 0) {
-		keep(&n->node, o);
+		keep_node(n, o);
 		VAL_EACH_MEMBER(want, m)
 			differs |= !sv_eq(val_str(val_member_sv(obj_labels(o), m.key)), val_str(m.value));
 		if (!differs)
@@ -297,7 +310,7 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 		if (client_patch(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), PATCH_MERGE, doc, NULL, &o,
 				 err) < 0)
 			return -1;
-		keep(&n->node, o);
+		keep_node(n, o);
 		return 0;
 	}
 	if (e.reason != ERR_NOT_FOUND)
@@ -312,7 +325,7 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 	val_set(a, doc, F_status, status);
 	if (client_create(k->client, RES(core_nodes), SV(""), doc, NULL, &o, err) < 0)
 		return -1;
-	keep(&n->node, o);
+	keep_node(n, o);
 	return 1;
 }
 
@@ -379,7 +392,7 @@ static int report(struct node_status *n, struct err *err)
 		return err_move(err, &e);
 	}
 	tell_changes(n, val_member(obj_root(n->node), F_status), st);
-	keep(&n->node, o);
+	keep_node(n, o);
 	n->reported_ns = now;
 	return 0;
 }
@@ -423,6 +436,7 @@ static int renew(struct node_status *n, struct err *err)
 	struct sv ns = SV("kube-node-lease"), name = sv_from(k->node_name);
 	struct val *doc, *spec;
 	char now[TIME_TEXT_MAX];
+	_cleanup_obj_ struct obj *node = NULL;
 	struct obj *o = NULL;
 	struct err e = ERR_INIT;
 
@@ -453,13 +467,16 @@ static int renew(struct node_status *n, struct err *err)
 	struct val *meta = val_new_map(&a);
 	val_set_str(&a, meta, F_name, name);
 	val_set_str(&a, meta, F_namespace, ns);
-	if (n->node) {
+	pthread_mutex_lock(&k->lock);
+	node = n->node ? obj_ref(n->node) : NULL;
+	pthread_mutex_unlock(&k->lock);
+	if (node) {
 		struct val *ref = val_new_map(&a), *refs = val_new_list(&a);
 
 		val_set_cstr(&a, ref, F_apiVersion, "v1");
 		val_set_cstr(&a, ref, F_kind, "Node");
 		val_set_str(&a, ref, F_name, name);
-		val_set_str(&a, ref, F_uid, obj_uid(n->node));
+		val_set_str(&a, ref, F_uid, obj_uid(node));
 		val_push(&a, refs, ref);
 		val_set(&a, meta, F_ownerReferences, refs);
 	}

@@ -38,7 +38,8 @@ struct session {
 	bool connected;		    /* the backend answered 101 */
 	bool tunnel_paused, dialog_paused;
 	bool lingering; /* TRANSLATE: the verdict is told, the client's end is waited for */
-	bool finishing;
+	bool told;	/* done() was called */
+	void *user;	/* of the request, while its on_gone() is ours */
 	size_t tunnel_queued, dialog_queued;
 	struct rc_core *core;		    /* TRANSLATE */
 	struct ws ws;			    /* UNWRAP */
@@ -69,6 +70,48 @@ static struct session *session_new(enum mode mode, struct http_req *r, const str
 	return s;
 }
 
+/* The request's part is over. Not later: a server that stops waits for its requests, not for what they were
+ * connected to, and what done() uses may be gone soon. */
+static void session_tell(struct session *s)
+{
+	if (s->told)
+		return;
+	s->told = true;
+	if (s->req->on_gone) {
+		s->req->on_gone = NULL;
+		s->req->user = s->user;
+	}
+	if (s->opts.done)
+		s->opts.done(s->req, s->answered, s->why.reason != ERR_NONE ? &s->why : NULL, s->opts.ctx);
+}
+
+/* The client left before it was answered. */
+static void client_gone(struct http_req *r)
+{
+	struct session *s = r->user;
+
+	if (s->why.reason == ERR_NONE)
+		err_set(&s->why, ERR_UNAVAILABLE, "the client left");
+	session_tell(s);
+	http_dialog_close(s->dialog);
+}
+
+/* Until the backend has answered. */
+static void session_wait(struct session *s)
+{
+	s->user = s->req->user;
+	s->req->user = s;
+	s->req->on_gone = client_gone;
+}
+
+/* The request is about to be answered. */
+static void session_answer(struct session *s)
+{
+	s->answered = true;
+	s->req->on_gone = NULL;
+	s->req->user = s->user;
+}
+
 static struct session *session_free(struct session *s)
 {
 	ev_timer_stop(s->ping);
@@ -84,24 +127,14 @@ static struct session *session_free(struct session *s)
 	return NULL;
 }
 
-static void session_finish(void *ctx)
-{
-	struct session *s = ctx;
-
-	if (s->opts.done)
-		s->opts.done(s->req, s->answered, s->why.reason != ERR_NONE ? &s->why : NULL, s->opts.ctx);
-	session_free(s);
-}
-
-/* Both ends are gone: tell and free, but from the loop, as callers up the stack still use s. */
+/* The last of what each end's closed() does: these never come from inside another call, so nobody up the stack
+ * uses s. */
 static void session_end_if_alone(struct session *s)
 {
-	if (s->tunnel || s->dialog || s->finishing)
+	if (s->tunnel || s->dialog)
 		return;
-	s->finishing = true;
-	s->ping = ev_timer_stop(s->ping);
-	s->limit = ev_timer_stop(s->limit);
-	ev_loop_post(s->loop, session_finish, s);
+	session_tell(s);
+	session_free(s);
 }
 
 static void session_fail(struct session *s, enum err_reason reason, const char *what)
@@ -261,6 +294,7 @@ static void tunnel_closed(struct http_tunnel *t _unused_, void *ctx)
 	s->tunnel_queued = 0;
 	if (s->dialog)
 		http_dialog_close(s->dialog);
+	session_tell(s);
 	session_end_if_alone(s);
 }
 
@@ -306,7 +340,7 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 	}
 	if (s->mode == PIPE)
 		n = passed_on(s, head, &h);
-	s->answered = true;
+	session_answer(s);
 	s->tunnel = http_upgrade(s->req, h, n, &tunnel_cb, s);
 	if (!s->tunnel)
 		session_fail(s, ERR_UNAVAILABLE, "the client left before its connection was upgraded");
@@ -383,7 +417,7 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 						  s->content_type.n ? s->content_type : SV("text/plain") };
 		const struct http_chunk body = { .data = arena_sv(s->req->arena, buf_sv(&s->answer)) };
 
-		s->answered = true;
+		session_answer(s);
 		http_respond(s->req, s->status, &type, 1, &body, 1);
 	}
 	session_end_if_alone(s);
@@ -458,6 +492,7 @@ int rc_pipe(struct http_req *r, const struct rc_backend *b, const struct rc_opts
 		    sv_starts(r->headers[i].name, SV("sec-websocket-")))
 			more[n++] = r->headers[i];
 	s = session_new(PIPE, r, o);
+	session_wait(s);
 	dial(s, b, more, n);
 	return 0;
 }
@@ -478,6 +513,7 @@ int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_op
 	if (ws_accept(r, offers, &protocol, &accept, &n, err) < 0)
 		return -1;
 	s = session_new(UNWRAP, r, o);
+	session_wait(s);
 	s->accept_headers = accept;
 	s->n_accept_headers = n;
 	dial(s, b, more, ARRAY_LEN(more));

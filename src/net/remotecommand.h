@@ -35,8 +35,9 @@ struct rc_opts {
 	bool want_stdin, want_stdout, want_stderr, tty; /* rc_translate() only */
 	int64_t connect_timeout_ns;			/* 0: 30 s; the backend's answer may take as long again */
 	int64_t ping_ns;				/* not rc_pipe(); 0: every 5 s */
-	/* Exactly once, last. err NULL: it ran to its end. answered false: the backend could not
-	 * be reached and r still waits for its answer, which the callee gives. */
+	/* Exactly once, when the client's side has ended: all such calls come before http_server_stop() returns. err
+	 * NULL: it ran to its end. answered false: the backend could not be reached and r still waits for its
+	 * answer, which the callee gives. While r waits, its user and on_gone are the session's. */
 	void (*done)(struct http_req *r, bool answered, const struct err *err, void *ctx);
 	void *ctx;
 };

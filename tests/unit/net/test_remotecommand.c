@@ -33,6 +33,7 @@ static struct world {
 	const char *protocol; /* NULL: SPDY or raw */
 	const char *upgrade;
 	bool client_closed;
+	bool stopping; /* the servers: the loop goes on until they are gone */
 	/* api server */
 	int (*entry)(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
 	const char *target; /* of the kubelet */
@@ -151,6 +152,11 @@ static void silent_data(struct http_tunnel *t, struct sv bytes, void *ctx)
 	(void)ctx;
 }
 
+static void mute_gone(struct http_req *r)
+{
+	(void)r;
+}
+
 static void kubelet_handler(struct http_req *r, void *ctx)
 {
 	static const struct http_tunnel_cb spdy_cb = { kubelet_data, kubelet_drain, kubelet_closed };
@@ -170,7 +176,10 @@ static void kubelet_handler(struct http_req *r, void *ctx)
 		w.tunnel = http_upgrade(r, h, 3, &spdy_cb, NULL);
 	else if (sv_is(r->path, "/loud"))
 		w.tunnel = http_upgrade(r, h, 3, &loud_cb, NULL);
-	else if (sv_is(r->path, "/status"))
+	else if (sv_is(r->path, "/mute")) {
+		r->on_gone = mute_gone;
+		http_dialog_close(w.client);
+	} else if (sv_is(r->path, "/status"))
 		http_respond_text(r, 404, "application/json", SV("{\"kind\":\"Status\",\"code\":404}"));
 	else
 		http_respond_text(r, 500, "text/plain", SV("container not found\n"));
@@ -186,7 +195,7 @@ static void api_done(struct http_req *r, bool answered, const struct err *err, v
 	w.done_reason = err ? err->reason : ERR_NONE;
 	if (!answered)
 		http_respond_text(r, 503, "text/plain", SV("no kubelet"));
-	if (w.client_closed)
+	if (w.client_closed && !w.stopping)
 		ev_loop_stop(w.loop);
 }
 
@@ -254,7 +263,9 @@ static void client_head(struct http_dialog *d, const struct http_response *head,
 	w.status = head->status;
 	if (head->status != 101)
 		return;
-	if (w.entry == rc_pipe) {
+	if (strcmp(say, "nothing") == 0) {
+		ev_loop_stop(w.loop);
+	} else if (w.entry == rc_pipe) {
 		client_write(SV("quiet"));
 	} else if (w.entry == rc_unwrap) {
 		client_sends(WS_BINARY, SV("qui"));
@@ -286,7 +297,7 @@ static void client_closed(struct http_dialog *d, const struct err *err, void *ct
 	(void)err;
 	(void)ctx;
 	w.client_closed = true;
-	if (w.done || w.status == 400)
+	if ((w.done || w.status == 400) && !w.stopping)
 		ev_loop_stop(w.loop);
 }
 
@@ -301,9 +312,12 @@ static void stop_servers(void)
 {
 	pthread_t t;
 
+	if (!w.api)
+		return;
+	w.stopping = true;
 	assert_int_equal(pthread_create(&t, NULL, run_loop, w.loop), 0);
-	http_server_stop(w.api, 0);
-	http_server_stop(w.kubelet, 0);
+	w.api = http_server_stop(w.api, 0);
+	w.kubelet = http_server_stop(w.kubelet, 0);
 	ev_loop_stop(w.loop);
 	pthread_join(t, NULL);
 }
@@ -475,6 +489,41 @@ static void port_forward(void **state)
 	assert_int_equal(w.done, 1);
 }
 
+/* Whoever asked is gone before the kubelet has said a word: told at once, and the kubelet is left, too. */
+static void client_leaves_early(void **state)
+{
+	(void)state;
+	w.entry = rc_pipe;
+	w.protocol = NULL;
+	w.upgrade = "SPDY/3.1";
+	play("/mute", "", false);
+	assert_int_equal(w.status, 0);
+	assert_int_equal(w.done, 1);
+	assert_false(w.done_answered);
+	assert_int_equal(w.done_reason, ERR_UNAVAILABLE);
+}
+
+/* The server stops under a session: it is told of before http_server_stop() returns, and nothing is left of it. */
+static void server_stops(void **state)
+{
+	int (*const entries[])(struct http_req *, const struct rc_backend *, const struct rc_opts *,
+			       struct err *) = { rc_pipe, rc_translate, rc_unwrap };
+	static const char *const protocols[] = { NULL, "v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io" };
+
+	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+		setup(state);
+		w.entry = entries[i];
+		w.protocol = protocols[i];
+		w.upgrade = w.protocol ? "websocket" : "SPDY/3.1";
+		play("/silent", "nothing", false);
+		assert_int_equal(w.status, 101);
+		stop_servers();
+		assert_int_equal(w.done, 1);
+		assert_true(w.done_answered);
+		teardown(state);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +538,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pipe_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(pipe_without_kubelet, setup, teardown),
 		cmocka_unit_test_setup_teardown(port_forward, setup, teardown),
+		cmocka_unit_test_setup_teardown(client_leaves_early, setup, teardown),
+		cmocka_unit_test(server_stops),
 	};
 
 	return cmocka_run_group_tests_name("remotecommand", tests, NULL, NULL);
