@@ -49,6 +49,22 @@ static void test_pod_defaults(void **state)
 	assert_null(val_get(val_at(val_get(c, F_ports), 0), F_hostPort));
 }
 
+static void test_empty_status(void **state)
+{
+	struct rig *r = *state;
+	const struct val *o;
+
+	o = expect(
+	    r, 201, "POST", "/apis/batch/v1/namespaces/default/cronjobs",
+	    "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"schedule\":\"@daily\",\"jobTemplate\":{\"spec\":{\"template\":"
+	    "{\"spec\":{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}}}}}");
+	assert_int_equal(val_type(val_get(o, F_status)), VAL_MAP);
+	o = expect(r, 201, "POST", "/apis/networking.k8s.io/v1/namespaces/default/ingresses",
+		   "{\"metadata\":{\"name\":\"i\"},\"spec\":{\"defaultBackend\":{\"service\":{\"name\":\"s\",\"port\":{"
+		   "\"number\":80}}}}}");
+	assert_int_equal(val_type(val_get(o, F_status, F_loadBalancer)), VAL_MAP);
+}
+
 static void test_gated_pod(void **state)
 {
 	struct rig *r = *state;
@@ -618,6 +634,7 @@ int main(void)
 		T(test_refused_by_the_cluster),
 		T(test_pod_defaults),
 		T(test_binding),
+		T(test_empty_status),
 		T(test_gated_pod),
 		T(test_pod_subresources_are_narrow),
 		T(test_service_addresses),

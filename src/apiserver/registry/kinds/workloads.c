@@ -214,13 +214,19 @@ static void cronjob_defaults(struct api_req *q, struct val *doc)
 	default_pod_template(q->arena, val_get_mut(doc, F_spec, F_jobTemplate, F_spec));
 }
 
+static void cronjob_create(struct api_req *q, struct val *doc)
+{
+	strategy_drop_status(q, doc);
+	val_set_map(q->arena, doc, F_status); /* there from the first moment, if empty */
+}
+
 const struct strategy cronjob_strategy = {
 	.res = RES(batch_cronjobs),
 	.unconditional_update = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = cronjob_defaults,
-	.prepare_create = strategy_drop_status,
+	.prepare_create = cronjob_create,
 	.print = print_cronjob,
 	.warn = warn_of_pod,
 };
