@@ -113,6 +113,53 @@ static void test_stale_cache(void **state)
 	}
 }
 
+static void end_running_pods(struct world *w)
+{
+	struct client *c = fake_api_client(w->api);
+	_cleanup_(obj_list_release) struct obj_list l = { 0 };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	assert_int_equal(client_list(c, RES(core_pods), SV("default"), NULL, &l, NULL), 0);
+	for (size_t i = 0; i < l.n; i++)
+		if (pod_is_ready(l.items[i]) && !pod_is_terminal(l.items[i]))
+			fake_api_patch(w->api, RES(core_pods), "default", arena_cstr(&a, obj_name(l.items[i])),
+				       "status", "{\"status\":{\"phase\":\"Succeeded\"}}");
+}
+
+/* A Job sees its pods and its own counts late, and of different ages: neither one pod too many nor one counted
+ * twice. */
+static void test_job_stale_cache(void **state)
+{
+	static const char *const only[] = { "job-controller", NULL };
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		struct world *w = world_new(seed, only);
+		_cleanup_obj_ struct obj *job = NULL;
+
+		pods_ever = 0;
+		fake_api_set_hook(w->api, count_creates, NULL);
+		fake_api_set_lag(w->api, (int64_t)(seed % 4) * NS_PER_SEC);
+		make(w, RES(batch_jobs),
+		     "{\"metadata\":{\"name\":\"j\"},\"spec\":{\"completions\":10,\"parallelism\":4,\"selector\":{"
+		     "\"matchLabels\":{\"app\":\"web\"}},\"template\":" TEMPLATE("a") "}}");
+		for (int i = 0; i < 160; i++) {
+			if (i % 20 == 0)
+				fake_api_patch(w->api, RES(batch_jobs), "default", "j", NULL,
+					       i % 40 ? "{\"metadata\":{\"labels\":{\"x\":\"1\"}}}"
+						      : "{\"metadata\":{\"labels\":{\"x\":\"2\"}}}");
+			world_run(w, 500 * NS_PER_MS);
+			end_running_pods(w);
+		}
+		job = fake_api_get(w->api, RES(batch_jobs), "default", "j");
+		assert_true(condition_is(obj_get(job, F_status, F_conditions), "Complete", "True"));
+		assert_int_equal(val_int_or(obj_get(job, F_status, F_succeeded), 0), 10);
+		assert_int_equal(val_int_or(obj_get(job, F_status, F_failed), 0), 0);
+		assert_int_equal(pods_ever, 10);
+		world_free(w);
+	}
+}
+
 static void test_adoption(void **state)
 {
 	struct world *w = world_new(2, both);
@@ -464,12 +511,12 @@ static void test_pause_and_scale(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_replicaset_scales),  cmocka_unit_test(test_stale_cache),
-		cmocka_unit_test(test_adoption),	   cmocka_unit_test(test_slow_start),
-		cmocka_unit_test(test_min_ready),	   cmocka_unit_test(test_ranking),
-		cmocka_unit_test(test_expectations_lapse), cmocka_unit_test(test_rolling_update),
-		cmocka_unit_test(test_deadline),	   cmocka_unit_test(test_recreate),
-		cmocka_unit_test(test_pause_and_scale),
+		cmocka_unit_test(test_replicaset_scales), cmocka_unit_test(test_stale_cache),
+		cmocka_unit_test(test_job_stale_cache),	  cmocka_unit_test(test_adoption),
+		cmocka_unit_test(test_slow_start),	  cmocka_unit_test(test_min_ready),
+		cmocka_unit_test(test_ranking),		  cmocka_unit_test(test_expectations_lapse),
+		cmocka_unit_test(test_rolling_update),	  cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_recreate),	  cmocka_unit_test(test_pause_and_scale),
 	};
 
 	return cmocka_run_group_tests_name("workloads", tests, NULL, NULL);
