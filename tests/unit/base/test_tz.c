@@ -20,7 +20,7 @@ struct type {
 static void put(struct buf *b, int64_t v, unsigned n)
 {
 	while (n-- > 0)
-		buf_addc(b, n < 8 ? (char)(uint8_t)((uint64_t)v >> (8 * n)) : 0);
+		buf_addc(b, (char)(n < 8 ? (uint64_t)v >> (8 * n) & 0xff : 0));
 }
 
 static void block(struct buf *b, unsigned width, const struct change *c, size_t n_c, const struct type *t, size_t n_t)
