@@ -15,6 +15,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#define LOOKS_MAX 5 /* at entries that should go; the second finds nothing but for a rare race */
+
 int nfnl_open(struct err *err)
 {
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
@@ -223,34 +225,55 @@ static bool still_there(const struct udp_frontend *u, uint32_t addr, uint16_t po
 	return false;
 }
 
+/* One direction of an entry: who sends to whom. */
+struct direction {
+	uint32_t src, dst;
+	uint16_t src_port, dst_port;
+};
+
+static bool udp_direction(const struct nlattr *tuple, struct direction *ret)
+{
+	const struct nlattr *proto = attr_in(tuple, CTA_TUPLE_PROTO), *ip = attr_in(tuple, CTA_TUPLE_IP);
+	uint8_t num;
+
+	return attr_u8(attr_in(proto, CTA_PROTO_NUM), &num) && num == IPPROTO_UDP &&
+	       attr_u16(attr_in(proto, CTA_PROTO_SRC_PORT), &ret->src_port) &&
+	       attr_u16(attr_in(proto, CTA_PROTO_DST_PORT), &ret->dst_port) &&
+	       attr_u32(attr_in(ip, CTA_IP_V4_SRC), &ret->src) && attr_u32(attr_in(ip, CTA_IP_V4_DST), &ret->dst);
+}
+
+/* Whether a frontend should translate what this flow's clients send, and did not, or to an endpoint that is gone. */
+static bool is_stale(const struct flows *f, const struct udp_frontend *u, const struct direction *orig,
+		     const struct direction *reply, bool translated)
+{
+	if (u->key.addr)
+		return orig->dst == u->key.addr && orig->dst_port == u->key.port &&
+		       !still_there(u, reply->src, reply->src_port);
+	/* A node port is on any of our addresses. What was sent there before there was a frontend was not translated,
+	 * and would not be as long as the sender goes on. */
+	if (orig->dst_port == u->key.port && (translated || is_own(f, orig->dst)))
+		return !still_there(u, reply->src, reply->src_port);
+	/* The same flow seen from the other end: a program on the node spoke first, or its answer was under way while
+	 * we forgot that it was one. The client's packets are replies then, which nothing translates. */
+	return orig->src_port == u->key.port && !translated && is_own(f, orig->src);
+}
+
 static void on_flow(const struct nlmsghdr *h, void *ctx)
 {
 	struct flows *f = ctx;
 	struct sv p = payload(h);
 	const struct nlattr *orig = attr_find(p.p, p.n, CTA_TUPLE_ORIG), *reply = attr_find(p.p, p.n, CTA_TUPLE_REPLY);
-	const struct nlattr *proto = attr_in(orig, CTA_TUPLE_PROTO), *from = attr_in(reply, CTA_TUPLE_PROTO);
-	uint32_t dst, endpoint, status = 0;
-	uint16_t port, endpoint_port;
-	uint8_t num;
+	struct direction there, back;
+	uint32_t status = 0;
 
-	if (!attr_u8(attr_in(proto, CTA_PROTO_NUM), &num) || num != IPPROTO_UDP ||
-	    !attr_u16(attr_in(proto, CTA_PROTO_DST_PORT), &port) ||
-	    !attr_u16(attr_in(from, CTA_PROTO_SRC_PORT), &endpoint_port) ||
-	    !attr_u32(attr_in(attr_in(orig, CTA_TUPLE_IP), CTA_IP_V4_DST), &dst) ||
-	    !attr_u32(attr_in(attr_in(reply, CTA_TUPLE_IP), CTA_IP_V4_SRC), &endpoint))
+	if (!udp_direction(orig, &there) || !udp_direction(reply, &back))
 		return;
 	(void)attr_u32(attr_find(p.p, p.n, CTA_STATUS), &status);
 	for (size_t i = 0; i < f->n; i++) {
-		const struct udp_frontend *u = &f->u[i];
 		struct buf b = BUF_INIT;
 		const struct nlattr *id = attr_find(p.p, p.n, CTA_ID), *zone = attr_find(p.p, p.n, CTA_ZONE);
 
-		/* A node port is on any of our addresses. What was sent there before there was a frontend was
-		 * not translated, and would not be as long as the sender goes on. */
-		if (u->key.port != port ||
-		    (u->key.addr ? u->key.addr != dst : !(status & IPS_DST_NAT) && !is_own(f, dst)))
-			continue;
-		if (still_there(u, endpoint, endpoint_port))
+		if (!is_stale(f, &f->u[i], &there, &back, status & IPS_DST_NAT))
 			continue;
 		buf_add(&b, orig, NLA_ALIGN(orig->nla_len));
 		if (id)
@@ -262,21 +285,19 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 	}
 }
 
-int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *err)
+/* One look; how many entries were deleted, or -1. */
+static int forget_once(int fd, struct flows *f, struct err *err)
 {
-	struct flows f = { .u = u, .n = n, .own = VEC_INIT, .doomed = VEC_INIT };
 	int rc, deleted = 0;
-
-	own_addresses(&f);
 
 	rc = send_request(fd, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET, SV_NULL, err);
 	if (rc == 0)
-		rc = read_replies(fd, false, on_flow, &f, err);
-	for (size_t i = 0; i < f.doomed.n; i++) {
+		rc = read_replies(fd, false, on_flow, f, err);
+	for (size_t i = 0; i < f->doomed.n; i++) {
 		struct err gone = ERR_INIT;
 
 		if (rc == 0 && send_request(fd, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, AF_INET,
-					    buf_sv(&f.doomed.p[i]), err) < 0)
+					    buf_sv(&f->doomed.p[i]), err) < 0)
 			rc = -1;
 		if (rc == 0) {
 			if (read_replies(fd, false, NULL, NULL, &gone) == 0)
@@ -285,9 +306,25 @@ int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *
 				rc = err_move(err, &gone);
 		}
 		err_release(&gone);
-		buf_release(&f.doomed.p[i]);
+		buf_release(&f->doomed.p[i]);
 	}
-	vec_release(&f.doomed);
-	vec_release(&f.own);
+	vec_release(&f->doomed);
 	return rc < 0 ? -1 : deleted;
+}
+
+int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *err)
+{
+	struct flows f = { .u = u, .n = n, .own = VEC_INIT, .doomed = VEC_INIT };
+	int deleted = 0, more;
+
+	own_addresses(&f);
+	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */
+	for (int look = 0; look < LOOKS_MAX; look++) {
+		more = forget_once(fd, &f, err);
+		if (more <= 0)
+			break;
+		deleted += more;
+	}
+	vec_release(&f.own);
+	return more < 0 ? -1 : deleted;
 }

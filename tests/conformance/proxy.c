@@ -36,6 +36,7 @@ static const struct {
 		       [OUTSIDE] = { "outside", "192.0.2.2" } };
 
 #define NODE_IP "192.0.2.1"
+#define OUTSIDE_IP "192.0.2.2"
 #define PATIENCE_MS 10000 /* for what must come; what must not is waited for much shorter */
 #define SILENCE_MS 300
 
@@ -519,6 +520,25 @@ static void test_host_port_udp(_unused_ void **state)
 	close(local);
 }
 
+/* To the kernel what comes back in a flow that a program of the node began is a reply, which nothing translates. */
+static void test_host_port_udp_begun_by_the_node(_unused_ void **state)
+{
+	struct sockaddr_in on_node = address(NODE_IP, 8090), on_outside = address(OUTSIDE_IP, 8091);
+	int program = socket_in(NODE, SOCK_DGRAM), out = socket_in(OUTSIDE, SOCK_DGRAM);
+	char text[8];
+
+	assert_int_equal(bind(program, (struct sockaddr *)&on_node, sizeof(on_node)), 0);
+	assert_int_equal(bind(out, (struct sockaddr *)&on_outside, sizeof(on_outside)), 0);
+	assert_int_equal(connect(out, (struct sockaddr *)&on_node, sizeof(on_node)), 0);
+	assert_int_equal(sendto(program, "hi", 2, 0, (struct sockaddr *)&on_outside, sizeof(on_outside)), 2);
+	assert_int_equal(recv(out, text, sizeof(text), 0), 2);
+	put(KIT_POD("u", "10.42.0.2", "{'containerPort':8080,'hostPort':8090,'protocol':'UDP'}"));
+	assert_true(udp_says(out, "a"));
+	del("Pod", "u");
+	close(program);
+	close(out);
+}
+
 /* --- under traffic --- */
 
 static atomic_bool stop_traffic;
@@ -769,6 +789,7 @@ int main(void)
 		T(test_pods_reach_outside),
 		T(test_udp),
 		T(test_host_port_udp),
+		T(test_host_port_udp_begun_by_the_node),
 		T(test_changes_under_traffic),
 		T(test_tampering),
 		T(test_removal),
