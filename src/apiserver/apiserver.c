@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#define AGED_TRIM ((size_t)1 << 20)
 #define TICK_NS (60 * NS_PER_SEC)
 #define COMPACT_TICKS 5 /* history is kept for this long at least, as upstream */
 
@@ -33,7 +34,8 @@ static void tick(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
-		wc_age(s->wc);
+		if (wc_age(s->wc) > AGED_TRIM)
+			(void)malloc_trim(0); /* the remains of a burst, holes in the heap by now */
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		if (compact > 0)

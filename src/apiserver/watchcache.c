@@ -75,20 +75,24 @@ static void ring_drop_oldest(struct wc_resource *r)
 }
 
 /* Under the resource's lock. */
-static void ring_age(struct wc_resource *r, int64_t now_ns)
+static size_t ring_age(struct wc_resource *r, int64_t now_ns)
 {
+	size_t before = r->ring_bytes;
+
 	while (r->ring_n && r->ring[r->ring_head]->mono_ns < now_ns - RING_AGE_NS)
 		ring_drop_oldest(r);
-	if (r->ring_n)
-		return;
-	free(r->ring);
-	r->ring = NULL;
-	r->ring_cap = r->ring_head = 0;
+	if (!r->ring_n) {
+		free(r->ring);
+		r->ring = NULL;
+		r->ring_cap = r->ring_head = 0;
+	}
+	return before - r->ring_bytes;
 }
 
-void wc_age(struct watchcache *c)
+size_t wc_age(struct watchcache *c)
 {
 	int64_t now = env_mono_ns(c->s->env);
+	size_t dropped = 0;
 
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];
@@ -96,9 +100,10 @@ void wc_age(struct watchcache *c)
 		if (!r)
 			continue;
 		pthread_rwlock_wrlock(&r->lock);
-		ring_age(r, now);
+		dropped += ring_age(r, now);
 		pthread_rwlock_unlock(&r->lock);
 	}
+	return dropped;
 }
 
 static void ring_push(struct wc_resource *r, struct wc_change *c)

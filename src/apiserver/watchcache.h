@@ -114,5 +114,6 @@ int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err);
 struct wc_watch *wc_watch_close(struct wc_watch *w);
 
 void wc_bookmarks(struct watchcache *c); /* to every watcher that asked for them */
-void wc_age(struct watchcache *c);	 /* forgets changes that are too old to start a watch from */
+/* Forgets changes that are too old to start a watch from. Returns the bytes of text they held. */
+size_t wc_age(struct watchcache *c);
 void wc_metrics(struct watchcache *c, struct buf *b);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """An API server alone (--disable-agent) against unmodified kubectl and plain HTTPS."""
+import gzip
 import json
 import os
 import re
@@ -371,6 +372,33 @@ def pages(c):
     assert {f"page-{i}" for i in range(7)} <= set(names)
 
 
+def long_lists_in_every_form(c):
+    """Longer than what is answered at once: made while they are sent, plain or compressed, over HTTP/1 and HTTP/2."""
+    path = "/api/v1/namespaces/long/configmaps"
+    equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": "long"}})[0], 201)
+    for i in range(60):
+        body = {"metadata": {"name": f"m{i:03}", "annotations": {"a": f"{i} " * 1000}}, "data": {"k": "v"}}
+        equal(c.request("POST", path, body)[0], 201)
+    for form, list_of, name in (("", "items", lambda o: o["metadata"]["name"]),
+                                (";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", "items", lambda o: o["metadata"]["name"]),
+                                (";as=Table;v=v1;g=meta.k8s.io", "rows", lambda r: r["cells"][0])):
+        accept = "application/json" + form
+        status, whole, headers = c.request("GET", path, headers={"Accept": accept})
+        equal((status, headers.get("Content-Encoding")), (200, None), accept)
+        equal([name(o) for o in whole[list_of] if name(o) != "kube-root-ca.crt"], [f"m{i:03}" for i in range(60)])
+        for version in ("--http1.1", "--http2"):
+            r = subprocess.run(["curl", "-sk", version, "-H", "Accept: " + accept, "-H", "Accept-Encoding: gzip",
+                                "--cert", os.path.join(c.dir, "admin.pem"), f"https://127.0.0.1:{c.port}{path}"],
+                               stdout=subprocess.PIPE, check=True, timeout=60)
+            packed = json.loads(gzip.decompress(r.stdout))
+            # Without the cells: ages go on.
+            same = [o.get("object", o) for o in packed[list_of]] == [o.get("object", o) for o in whole[list_of]]
+            assert same, f"{accept} {version}: not the same, compressed"
+    status, _, headers = c.request("GET", path)
+    assert int(headers["Content-Length"]) > 128 * 1024
+    equal(c.request("DELETE", "/api/v1/namespaces/long")[0], 200)
+
+
 def a_second_server_refuses(c):
     r = subprocess.run([CARAVEL, "server", "--data-dir", os.path.join(c.dir, "data"), "--disable-agent", "--https-listen-port",
                         "0", "--write-kubeconfig", os.path.join(c.dir, "other.yaml")], check=False, stderr=subprocess.PIPE,
@@ -420,6 +448,7 @@ if __name__ == "__main__":
             patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, anonymous,
             services_get_addresses, events_of_both_groups, every_form_of_output, what_create_makes,
             endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
-            drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, pages, a_second_server_refuses,
-            any_free_port, a_taken_port_is_named, unknown_flags_are_named, stops_cleanly_and_remembers,
+            drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, pages,
+            long_lists_in_every_form, a_second_server_refuses, any_free_port, a_taken_port_is_named,
+            unknown_flags_are_named, stops_cleanly_and_remembers,
         ], cluster))
