@@ -104,6 +104,8 @@ struct http_rq {
 	bool torn;	     /* http_stream_abort() */
 	bool no_body;	     /* HEAD, 204, 304: the headers are all */
 	bool refused;	     /* answered before its body came: the rest is not read */
+	bool too_long;	     /* HTTP/2: its body is over the limit, and dropped as it comes */
+	size_t dropped;	     /* bytes of it */
 	size_t headers_cap, header_bytes;
 	int bad_status; /* answer this instead of calling the handler */
 	char *body;
@@ -177,6 +179,7 @@ const char *http_status_text(int status);
 /* --- http_body.c --- */
 int rq_body_add(struct http_rq *r, struct sv bytes); /* 0, or the status to refuse it with */
 void rq_body_done(struct http_rq *r);		     /* it is complete, or not wanted any more */
+void rq_body_drop(struct http_rq *r);		     /* what came of it is forgotten */
 void rq_refuse_body(struct http_rq *r, int status);  /* 413 in the server's way, or 429 */
 void http_conn_wait_body(struct http_conn *c);	     /* a time limit that only progress starts anew */
 

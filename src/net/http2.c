@@ -21,6 +21,7 @@
 #define H2_RESETS_BURST 1000 /* and then as many a second: */
 #define H2_RESETS_RATE 33
 #define H2_NV_MAX 32
+#define H2_DRAIN_FACTOR 4 /* of the largest body */
 
 static void h2_set_wait(struct http_conn *c)
 {
@@ -98,23 +99,47 @@ static int h2_on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8
 	return 0;
 }
 
-static void h2_complete(struct http_conn *c, struct http_rq *r)
-{
-	if (r->state != RQ_READING)
-		return; /* already refused */
-	c->n_reading--;
-	rq_dispatch(r);
-}
-
 static void h2_refuse_body(struct http_conn *c, struct http_rq *r, int status)
 {
 	c->n_reading--;
 	rq_refuse_body(r, status);
 }
 
+static void h2_complete(struct http_conn *c, struct http_rq *r)
+{
+	if (r->state != RQ_READING)
+		return; /* already refused */
+	if (r->too_long) {
+		h2_refuse_body(c, r, 413);
+		r->refused = false; /* heard out */
+		return;
+	}
+	c->n_reading--;
+	rq_dispatch(r);
+}
+
+/* A body over the limit is heard out as long as it is not far over: clients that are refused while they
+ * send (curl among them) lose the answer. Nothing of it is kept, and it has to come as fast as others. */
+static size_t h2_drain_max(const struct http_conn *c)
+{
+	return c->lane->srv->o.max_body * H2_DRAIN_FACTOR;
+}
+
+static void h2_drop_body(struct http_conn *c, struct http_rq *r, size_t n)
+{
+	if (!r->too_long)
+		rq_body_drop(r);
+	r->too_long = true;
+	r->dropped += n;
+	c->body_news += n;
+	if (r->dropped > h2_drain_max(c))
+		h2_refuse_body(c, r, 413);
+}
+
 static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 {
 	struct sv authority = SV_NULL;
+	bool asks;
 
 	if (!r->bad_status && (sv_is(r->pub.method, "CONNECT") ||
 			       !h1_split_target(r->pub.target, &r->pub.path, &r->pub.query, &authority)))
@@ -128,11 +153,15 @@ static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 		h2_complete(c, r);
 		return;
 	}
+	asks = sv_ieq(http_header_get(&r->pub, "expect"), SV("100-continue"));
 	if (r->body_expected > 0 && (uint64_t)r->body_expected > c->lane->srv->o.max_body) {
-		h2_refuse_body(c, r, 413);
+		if (asks || (uint64_t)r->body_expected > h2_drain_max(c))
+			h2_refuse_body(c, r, 413);
+		else
+			h2_drop_body(c, r, 0);
 		return;
 	}
-	if (sv_ieq(http_header_get(&r->pub, "expect"), SV("100-continue"))) {
+	if (asks) {
 		nghttp2_nv nv = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3,
 				  NGHTTP2_NV_FLAG_NONE };
 
@@ -190,7 +219,12 @@ static int h2_on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint
 	int refuse;
 
 	(void)flags;
-	if (r && r->state == RQ_READING && (refuse = rq_body_add(r, sv_make((const char *)p, n))))
+	if (!r || r->state != RQ_READING)
+		return 0;
+	refuse = r->too_long ? 413 : rq_body_add(r, sv_make((const char *)p, n));
+	if (refuse == 413)
+		h2_drop_body(ctx, r, n);
+	else if (refuse)
 		h2_refuse_body(ctx, r, refuse);
 	return 0;
 }

@@ -62,16 +62,21 @@ void rq_body_done(struct http_rq *r)
 	r->conn->body_news = PROGRESS_BYTES;
 }
 
+void rq_body_drop(struct http_rq *r)
+{
+	rq_body_done(r);
+	free(TAKE(r->body));
+	r->body_cap = 0;
+	r->pub.body = SV_NULL;
+}
+
 void rq_refuse_body(struct http_rq *r, int status)
 {
 	const struct http_server_opts *o = &r->conn->lane->srv->o;
 
 	r->state = RQ_HANDLING;
 	r->refused = true;
-	rq_body_done(r);
-	free(TAKE(r->body));
-	r->body_cap = 0;
-	r->pub.body = SV_NULL;
+	rq_body_drop(r);
 	if (status == 429) {
 		const struct http_header headers[] = { { SV("content-type"), SV("text/plain; charset=utf-8") },
 						       { SV("retry-after"), SV("1") } };
