@@ -78,12 +78,13 @@ stop)
 	[ -x "$caravel" ] || die "$caravel is missing, which does the stopping; 'make build' makes it"
 	if running; then
 		say "stopping the server (pid $pid)"
-		kill -TERM "$pid"
+		kill -TERM "$pid" 2> /dev/null || true
 		for ((i = 0; i < 300; i++)); do
 			kill -0 "$pid" 2> /dev/null || break
 			sleep 0.1
 		done
-		kill -0 "$pid" 2> /dev/null && die "the server (pid $pid) does not stop; see $log"
+		# It may wait for a container runtime that does not answer, and loses nothing by this.
+		kill -KILL "$pid" 2> /dev/null || true
 	fi
 	rm -f "$pidfile"
 	# Pods outlive the server on purpose; stopping the cluster takes them along. That needs no data directory:

@@ -93,7 +93,8 @@ static int start_runtime(struct agent *a, const struct server_opts *o, struct er
 	if (!endpoint) {
 		a->containerd = containerd_start(&(struct containerd_opts){ .env = a->env,
 									    .data_dir = o->data_dir,
-									    .sandbox_image = o->pause_image },
+									    .sandbox_image = o->pause_image,
+									    .given_up = server_is_to_end },
 						 err);
 		if (!a->containerd)
 			return err_wrap(err, "starting containerd");

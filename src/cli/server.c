@@ -357,6 +357,27 @@ static int wait_signal(const sigset_t *set)
 	}
 }
 
+/* What ends the server. A terminal that closes counts, unless nohup(1) says that it does not. */
+static void ending_signals(sigset_t *ret)
+{
+	struct sigaction hup;
+
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+	sigaddset(ret, SIGQUIT);
+	if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+		sigaddset(ret, SIGHUP);
+}
+
+bool server_is_to_end(void)
+{
+	sigset_t pending, both, set;
+
+	ending_signals(&set);
+	return sigpending(&pending) == 0 && sigandset(&both, &pending, &set) == 0 && !sigisemptyset(&both);
+}
+
 static int serve(struct server *s, struct err *err)
 {
 	sigset_t set;
@@ -364,9 +385,7 @@ static int serve(struct server *s, struct err *err)
 	int signum;
 
 	/* Blocked before any thread exists, so that sigwait() below is the only taker. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	ending_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 
 	s->env = env_real_new(WORKERS);
@@ -379,8 +398,9 @@ static int serve(struct server *s, struct err *err)
 	start_control(s);
 	if (!s->o.disable_agent) {
 		s->agent = agent_start(s->env, s->api, &s->o, err);
-		if (!s->agent)
+		if (!s->agent && !server_is_to_end())
 			return -1;
+		err_release(err);
 	}
 	signum = wait_signal(&set);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));

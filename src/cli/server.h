@@ -20,6 +20,9 @@ int server_check(const struct server_opts *o, struct err *err);
 /* Says what to do about a failed bind; returns -1. */
 int server_explain_bind(const struct server_opts *o, struct err *err);
 
+/* Whether a signal to end waits until the start is over: for what takes long in it. */
+bool server_is_to_end(void);
+
 /* The node half: containerd, kubelet, proxy. Started beside a running API server. */
 struct agent;
 struct agent *agent_start(struct env *env, struct apiserver *api, const struct server_opts *o, struct err *err);

@@ -262,7 +262,7 @@ static int prepare(struct containerd *c, const struct containerd_opts *o, struct
 }
 
 /* Until the CRI plugin answers; containerd starts within a fraction of a second or says why in its log. */
-static int wait_ready(struct containerd *c, struct runtime **ret, struct err *err)
+static int wait_ready(struct containerd *c, bool (*given_up)(void), struct runtime **ret, struct err *err)
 {
 	int64_t deadline = env_mono_ns(c->env) + START_TIMEOUT_NS;
 	struct runtime *rt = runtime_cri_new(c->env, c->endpoint, err);
@@ -282,6 +282,10 @@ static int wait_ready(struct containerd *c, struct runtime **ret, struct err *er
 		pthread_mutex_lock(&c->lock);
 		gave_up = c->quick_deaths >= 3;
 		pthread_mutex_unlock(&c->lock);
+		if (given_up && given_up()) {
+			rt->ops->free(rt);
+			return err_set(err, ERR_UNAVAILABLE, "ended while it waited for containerd");
+		}
 		if (gave_up || env_mono_ns(c->env) > deadline) {
 			rt->ops->free(rt);
 			return err_set(err, ERR_UNAVAILABLE, "containerd does not start; see '%s'", c->log_file);
@@ -364,7 +368,7 @@ struct containerd *containerd_start(const struct containerd_opts *o, struct err 
 	pthread_mutex_lock(&c->lock);
 	rc = spawn(c, err);
 	pthread_mutex_unlock(&c->lock);
-	if (rc < 0 || wait_ready(c, &rt, err) < 0)
+	if (rc < 0 || wait_ready(c, o->given_up, &rt, err) < 0)
 		goto fail;
 	end_lost_shims(c, rt);
 	rc = o->sandbox_image ? 0 : ensure_pause(c, rt, err);

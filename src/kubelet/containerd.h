@@ -27,6 +27,7 @@ struct containerd_opts {
 	const char *cni_bin_dir;	 /* NULL: cni_find_plugins() */
 	const char *sandbox_image;	 /* NULL: PAUSE_IMAGE, imported when missing */
 	const char *registry_config_dir; /* hosts.toml tree, or NULL */
+	bool (*given_up)(void);		 /* asked while containerd_start() waits: true ends that; may be NULL */
 };
 
 /* Starts it and waits until its CRI answers, and the pause image is there. */

@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVER_PATIENCE_MS 60000
+#define SERVER_PATIENCE_MS 30000
+#define KILL_PATIENCE_MS 40000 /* in all */
 
 struct cleanup {
 	const struct node_cleanup_opts *o;
@@ -324,10 +325,13 @@ int node_take_over(const char *data_dir, struct claim **ret, struct err *err)
 			return asked != 0;
 		if (e.reason != ERR_ALREADY_EXISTS)
 			return err_move(err, &e);
-		if (ms >= SERVER_PATIENCE_MS)
+		if (ms >= KILL_PATIENCE_MS)
 			return err_set(err, ERR_TIMEOUT, "the server (process %d) does not end", (int)holder);
 		if (holder > 1 && holder != asked && kill(holder, SIGTERM) == 0)
 			asked = holder;
+		/* It may wait for a runtime that does not answer, and loses nothing when it is killed. */
+		if (holder > 1 && ms >= SERVER_PATIENCE_MS)
+			(void)kill(holder, SIGKILL);
 		wait_ms(20);
 	}
 }

@@ -31,5 +31,6 @@ int node_cleanup(const struct node_cleanup_opts *o, struct err *err);
 /* Whether containers of an earlier node of this data directory are there that no containerd can know any more,
  * because the directory was deleted: a new node cannot adopt them. */
 bool node_has_leftovers(const char *data_dir);
-/* claim_take(), but a server that has it is asked to end and waited for. 1 when there was one. */
+/* claim_take(), but a server that has it is asked to end, waited for, and killed after half a minute. 1 when there
+ * was one. */
 int node_take_over(const char *data_dir, struct claim **ret, struct err *err);

@@ -117,7 +117,7 @@ class Cluster:
         if self.proc and self.proc.poll() is None:
             self.kill()
         if self.agent:
-            subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(self.dir, "data")], check=False, timeout=120,
+            subprocess.run([CARAVEL, "cleanup", "--stop", "--data-dir", os.path.join(self.dir, "data")], check=False, timeout=120,
                            stdout=subprocess.DEVNULL)
         if os.environ.get("KEEP"):
             print(f"# kept {self.dir}")

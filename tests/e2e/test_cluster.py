@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """A real node: containerd, CNI and nftables. The main job of examples/hello.yaml, self-healing, and a clean end."""
-import glob
 import hashlib
 import io
 import json
@@ -13,79 +12,11 @@ import tarfile
 import tempfile
 import threading
 import time
-import urllib.request
 
-from lib import BIN, CARAVEL, ROOT, Cluster, Failed, Skip, contains, equal, free_port, main, need_tools, node_possible, wait_for
-
-NODE_PORT = 30000 + free_port() % 2768
-
-
-def hello_yaml():
-    """The example, on a node port of our own: a user's cluster may hold 30080."""
-    with open(os.path.join(ROOT, "examples", "hello.yaml"), encoding="utf-8") as f:
-        return f.read().replace("30080", str(NODE_PORT))
-
+from lib import BIN, CARAVEL, Cluster, Failed, Skip, contains, equal, free_port, main, need_tools, node_possible, wait_for
+from machine import NODE_PORT, cleanup, closed, fetch, hello_yaml, host_pod, nothing_is_left, shims, snapshot, tag_of
 
 NS = ("-n", "hello")
-
-
-def fetch(url, timeout=3):
-    with urllib.request.urlopen(url, timeout=timeout) as r:
-        return r.read().decode()
-
-
-SETTINGS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet", "net/bridge/bridge-nf-call-iptables")
-
-
-def read(path):
-    try:
-        with open(path, encoding="utf-8") as f:
-            return f.read().strip()
-    except OSError:
-        return None
-
-
-# Directories that whoever needs them makes, and the last one takes away.
-SHARED = {"/run/containerd", "/run/containerd/s", "/var/lib/cni", "/var/lib/cni/results"}
-
-
-def files(*tops):
-    below = {os.path.join(base, name) for top in tops for base, dirs, names in os.walk(top) for name in dirs + names}
-    return below | set(filter(os.path.exists, tops))
-
-
-def snapshot():
-    """What a machine shows of containers and networks; compared before and after."""
-    def run(*args):
-        return subprocess.run(args, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    out = {
-        "links": sorted(re.findall(r"^\d+: ([^:@]+)", run("ip", "-o", "link"), re.M)),
-        "routes": sorted(run("ip", "route", "show", "table", "all").splitlines()),
-        "rules": sorted(run("nft", "-s", "list", "ruleset").splitlines()),  # those of iptables-nft, too
-        "files": sorted(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
-                              "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
-        "settings": [f"{s} = {read('/proc/sys/' + s)}" for s in SETTINGS],
-    }
-    with open("/proc/mounts", encoding="utf-8") as f:
-        out["mounts"] = sorted({line.split()[1] for line in f})
-    groups = []
-    for base, dirs, _ in os.walk("/sys/fs/cgroup"):
-        groups += [os.path.join(base, d) for d in dirs]
-    out["cgroups"] = sorted(groups)
-    procs = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
-                comm = f.read().strip()
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
-                    continue  # gone, but not yet reaped by whatever runs as process 1
-        except OSError:
-            continue
-        if comm.startswith(("containerd", "runc", "pause", "caravel", "httpd", "busybox")):
-            procs.append(comm)
-    out["processes"] = sorted(procs)
-    return out
 
 
 def pods(c, *args):
@@ -300,39 +231,8 @@ def a_deleted_pod_is_replaced(c):
     wait_for("a replacement", lambda: len(ready_pods(c)) == 3 and {p["metadata"]["name"] for p in ready_pods(c)} != old, 60)
 
 
-def tag_of(c):
-    """What this cluster's things on the machine are called."""
-    with open(os.path.join(c.dir, "data", "containerd", "config.toml"), encoding="utf-8") as f:
-        return re.search(r'"/run/([^"/]*)/containerd.sock"', f.read()).group(1)
-
-
 def address_of_node(c):
     return [a["address"] for a in c.get("node", "node-1")["status"]["addresses"] if a["type"] == "InternalIP"][0]
-
-
-def host_pod(name, port, extra=""):
-    return f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: {name}, namespace: hello}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-  - name: c
-    image: docker.io/caravel/demo:1
-    command: ["sh", "-c", "mkdir /w; echo I am {name} > /w/index.html; exec busybox httpd -f -p 8080 -h /w"]
-    ports:
-    - {{containerPort: 8080, hostPort: {port}}}
-    {extra}
-"""
-
-
-def closed(url):
-    try:
-        fetch(url, 1)
-    except OSError:
-        return True
-    return False
 
 
 def host_ports(c):
@@ -421,20 +321,6 @@ def a_killed_server_adopts(c):
     equal({k: v[0]["containerID"] for k, v in after.items()}, before, "containers after the restart")
     equal({v[0]["restartCount"] for v in after.values()} <= {0, 1}, True)
     contains(fetch(f"http://{ip}/"), "Hello")
-
-
-def shims(c):
-    """The container shims of this cluster's containerd."""
-    socket = f"/run/{tag_of(c)}/containerd.sock"
-    n = 0
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{p}/cmdline", encoding="utf-8") as f:
-                words = f.read().split("\0")
-        except OSError:
-            continue
-        n += "containerd-shim" in words[0] and socket in words
-    return n
 
 
 def a_server_killed_while_creating_leaks_nothing(c):
@@ -743,81 +629,15 @@ def the_namespace_goes(c):
     wait_for("no containers", lambda: not c.get("pods", "-A")["items"])
 
 
-def nothing_is_left():
-    after = snapshot()
-    for what, was in BEFORE.items():
-        new = sorted(set(after[what]) - set(was))
-        equal(new, [], f"left behind: {what}")
-        gone = sorted(set(was) - set(after[what]) - SHARED) if what != "processes" else []  # others end as they like
-        equal(gone, [], f"taken away from others: {what}")
-
-
-def cleanup(c, *args):
-    return subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data"), *args], check=True, timeout=120,
-                          stdout=subprocess.PIPE, text=True).stdout
-
-
-def start_with_everything(c):
-    """Pods with Services, volumes, logs and host ports."""
+def stop_leaves_nothing(c):
     c.apply(hello_yaml())
     c.apply(host_pod("door", free_port()))
     c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=60s")
     c.kubectl("wait", "pod/door", *NS, "--for=condition=Ready", "--timeout=60s")
-
-
-def stop_leaves_nothing(c):
-    start_with_everything(c)
-    refused = subprocess.run([CARAVEL, "cleanup", "--data-dir", os.path.join(c.dir, "data")], check=False, timeout=60,
-                             stderr=subprocess.PIPE, text=True)
-    equal(refused.returncode, 1)
-    contains(refused.stderr, f"process {c.proc.pid} is running the node", "--stop")
     equal(c.stop(), 0)
     contains(cleanup(c), "ended 4 pods", "removed bridge cvl", "removed nftables table", "removed cgroup /caravel-")
-    nothing_is_left()
+    nothing_is_left(BEFORE)
     contains(cleanup(c), "nothing of a node")
-
-
-def remove_data(c):
-    """As with rm -rf, which goes on past what is mounted."""
-    subprocess.run(["rm", "-rf", os.path.join(c.dir, "data"), c.kubeconfig], check=False, stderr=subprocess.DEVNULL)
-    c.forget()
-
-
-def cleanup_needs_no_data(c):
-    # The server was killed, and containerd and every pod is still there.
-    remove_data(c)
-    c.start()
-    start_with_everything(c)
-    c.kill()
-    remove_data(c)
-    contains(cleanup(c), "ended containerd", "in cgroup /caravel-", "removed nftables table", "removed bridge cvl")
-    remove_data(c)
-    nothing_is_left()
-    # The server runs on.
-    c.start()
-    start_with_everything(c)
-    remove_data(c)
-    contains(cleanup(c, "--stop"), "ended the server", "removed nftables table", "removed bridge cvl")
-    c.proc.wait(30)
-    remove_data(c)
-    nothing_is_left()
-
-
-def a_new_cluster_replaces_one_without_data(c):
-    remove_data(c)
-    c.start()
-    start_with_everything(c)
-    c.kill()
-    remove_data(c)
-    c.start()
-    node_ready(c)
-    wait_for("no shim of the old one", lambda: shims(c) == 0)
-    start_with_everything(c)
-    equal(len(pods(c)), 4)
-    equal(shims(c), 4)
-    equal(c.stop(), 0)
-    contains(cleanup(c), "ended 4 pods")
-    nothing_is_left()
 
 
 if __name__ == "__main__":
@@ -828,8 +648,7 @@ if __name__ == "__main__":
              a_server_ended_while_creating_ends_cleanly,
              images_are_imported, deletion_waits_for_grace,
              volumes_follow, hosts_and_users, pods_that_do_not_run, resources_change_in_place, jobs_end, services_of_other_kinds,
-             the_namespace_goes, stop_leaves_nothing, cleanup_needs_no_data,
-             a_new_cluster_replaces_one_without_data]
+             the_namespace_goes, stop_leaves_nothing]
     why = node_possible()
     if why:
         def no_node(_):

@@ -3,7 +3,7 @@
 import sys
 
 from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, node_possible, wait_for
-from test_cluster import fetch
+from machine import fetch
 
 WEB = """
 apiVersion: v1
