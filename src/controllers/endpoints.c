@@ -2,6 +2,7 @@
  *
  * An Endpoints object groups addresses that have the same ports. So ports are gathered first, each
  * with the addresses that serve it, and ports with the same addresses share a subset. */
+#include "base/strmap.h"
 #include "base/vec.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/podutil.h"
@@ -9,6 +10,7 @@
 #include "controllers/status.h"
 #include "controllers/template.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define ADDRESSES_MAX 1000
@@ -20,6 +22,8 @@ struct endpoints {
 	struct informer *endpoints;
 	struct workq *q;
 	struct service_watch watch;
+	pthread_mutex_t lock;
+	struct strmap gone; /* under lock: keys of Services that were seen to go and not acted on yet */
 };
 
 struct port {
@@ -169,6 +173,33 @@ static int write(struct endpoints *c, struct erun *r, struct obj *was, bool trun
 	return 0;
 }
 
+static bool ours(const struct obj *endpoints)
+{
+	return sv_is(label_of(obj_root(endpoints), LABEL_MANAGED), "endpoint-controller");
+}
+
+/* Endpoints written by hand go with their Service as well, but only those that had one: others may be somebody's
+ * notes, as the leader elections of old clients are. */
+static void note_gone(struct endpoints *c, struct sv key, bool gone)
+{
+	pthread_mutex_lock(&c->lock);
+	if (gone)
+		strmap_set(&c->gone, key, c);
+	else
+		strmap_del(&c->gone, key);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static bool saw_it_go(struct endpoints *c, struct sv key)
+{
+	bool gone;
+
+	pthread_mutex_lock(&c->lock);
+	gone = strmap_has(&c->gone, key);
+	pthread_mutex_unlock(&c->lock);
+	return gone;
+}
+
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct endpoints *c = ctx;
@@ -187,11 +218,17 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	was = informer_lookup(c->endpoints, ns, name);
 	if (!svc) {
 		/* Endpoints have no owner: they go with the service by name. */
-		if (was && !obj_deleting(was) && sv_is(label_of(obj_root(was), LABEL_MANAGED), "endpoint-controller") &&
-		    client_delete(c->ctx->client, RES(core_endpoints), ns, name, NULL, err) < 0)
-			return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
+		if (was && !obj_deleting(was) && (ours(was) || saw_it_go(c, key)) &&
+		    client_delete(c->ctx->client, RES(core_endpoints), ns, name, NULL, err) < 0) {
+			if (err->reason == ERR_NOT_FOUND)
+				return err_forgive(err);
+			note_gone(c, key, true); /* for the next try */
+			return -1;
+		}
+		note_gone(c, key, false);
 		return 0;
 	}
+	note_gone(c, key, false); /* another one of the name */
 	if (!service_has_selector(svc) || val_is(obj_get(svc, F_spec, F_type), "ExternalName"))
 		return 0;
 	r.svc = svc;
@@ -224,6 +261,15 @@ static void endpoints_added(struct obj *o, void *ctx)
 	endpoints_deleted(o, ctx);
 }
 
+static void service_deleted(struct obj *o, void *ctx)
+{
+	struct endpoints *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	note_gone(c, arena_svf(&a, "%.*s/%.*s", SV_ARG(obj_ns(o)), SV_ARG(obj_name(o))), true);
+	endpoints_deleted(o, c);
+}
+
 static bool ready(void *ctx)
 {
 	struct endpoints *c = ctx;
@@ -245,6 +291,8 @@ static void *start(struct controller_ctx *ctx)
 	    &(struct workq_opts){
 		.name = "endpoint-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
 	c->watch.q = c->q;
+	pthread_mutex_init(&c->lock, NULL);
+	informer_add_handler(c->watch.services, &(struct informer_handler){ NULL, NULL, service_deleted }, c);
 	service_watch_start(&c->watch);
 	informer_add_handler(c->endpoints, &(struct informer_handler){ endpoints_added, NULL, endpoints_deleted }, c);
 	return c;
@@ -255,6 +303,8 @@ static void stop(void *controller)
 	struct endpoints *c = controller;
 
 	workq_free(c->q);
+	strmap_release(&c->gone);
+	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 

@@ -239,6 +239,13 @@ static void test_mirror(void **state)
 	world_run(w, 2 * NS_PER_SEC);
 	slices(w, &a, &n);
 	assert_int_equal(n, 0);
+
+	/* with their Service they go, too; those that never had one stay */
+	make(w, ep_res, "{\"metadata\":{\"name\":\"notes\"}}");
+	world_run(w, NS_PER_SEC);
+	fake_api_delete(w->api, RES(core_services), "default", "manual", NULL);
+	world_run(w, 2 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, ep_res, "default"), 1);
 	world_free(w);
 }
 
