@@ -19,9 +19,11 @@
  * takes two: a VAL_KEY node holding the key, then the value with sym 0. Only this header's
  * functions need to know. Member order is insertion order. Arrays of children are made by
  * these functions alone (never point items at an array of your own and then change it): see
- * doc_items.h. Those of a published object are frozen: val_set(), val_push() and the like on
- * a shallow copy of such a map copy its array first, functions without an arena (val_del,
- * val_*_mut below it) abort rather than change what others read.
+ * doc_items.h. A pointer to a member is good until another member is added to the same map, as
+ * the array may move: take pointers to children after the last new member. The arrays of a
+ * published object are frozen: val_set(), val_push() and the like on a shallow copy of such a map
+ * copy its array first, functions without an arena (val_del, val_*_mut below it) abort rather than
+ * change what others read.
  *
  * Depth. A decoded document is at most JSON_DEPTH_MAX levels deep, so functions may recurse
  * along it. Code that nests decoded documents into each other without a bound (patches) asks

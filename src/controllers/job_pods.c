@@ -8,11 +8,12 @@
 static void index_pod(struct jrun *r, struct val *pod, int64_t i)
 {
 	struct val *meta = val_ensure_map(r->a, pod, F_metadata), *ps = val_ensure_map(r->a, pod, F_spec);
-	struct val *anns = val_ensure_map(r->a, meta, F_annotations);
+	struct val *anns;
 	struct sv text = arena_svf(r->a, "%" PRId64, i);
 	static const enum sym lists[] = { F_containers, F_initContainers };
 
 	val_set_strf(r->a, meta, F_generateName, "%.*s-%" PRId64 "-", SV_ARG(obj_name(r->job)), i);
+	anns = val_ensure_map(r->a, meta, F_annotations);
 	val_set_str_sv(r->a, anns, SV(ANN_INDEX), text);
 	if (r->index_limit >= 0)
 		val_set_str_sv(r->a, anns, SV(ANN_FAILURES), arena_svf(r->a, "%" PRId64, r->failures[i]));

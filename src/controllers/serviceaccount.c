@@ -19,11 +19,12 @@ struct per_namespace {
 
 static struct val *wanted(struct per_namespace *c, struct arena *a, struct sv ns, struct obj *was)
 {
-	struct val *doc = was ? obj_edit(a, was) : val_new_map(a), *meta = val_ensure_map(a, doc, F_metadata);
+	struct val *doc = was ? obj_edit(a, was) : val_new_map(a), *meta;
 	char version[64];
 
 	val_set_cstr(a, doc, F_apiVersion, resource_api_version(c->res, version, sizeof(version)));
 	val_set_cstr(a, doc, F_kind, c->res->kind);
+	meta = val_ensure_map(a, doc, F_metadata);
 	val_set_str(a, meta, F_name, c->name);
 	val_set_str(a, meta, F_namespace, ns);
 	if (c->res == RES(core_configmaps)) {
