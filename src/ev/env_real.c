@@ -52,6 +52,9 @@ struct env_real {
 	uint64_t seq;
 	int max_workers, workers, idle;
 	bool timer_thread, stopping;
+	int threads;	/* of all kinds, started and not left */
+	pthread_t left; /* the last that left; it waits for the end of the one before it */
+	bool any_left;
 };
 
 static int64_t clock_ns(clockid_t id)
@@ -87,7 +90,7 @@ static void *thread_main(void *p)
 	return s.fn(s.ctx);
 }
 
-int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
+static int spawn(const char *name, size_t stack_bytes, int detached, void *(*fn)(void *), void *ctx)
 {
 	struct thread_start *s = xcalloc(1, sizeof(*s));
 	pthread_attr_t a;
@@ -99,7 +102,7 @@ int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), v
 	s->fn = fn;
 	s->ctx = ctx;
 	pthread_attr_init(&a);
-	pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setdetachstate(&a, detached);
 	pthread_attr_setstacksize(&a, stack_bytes);
 	/* Signals belong to whoever watches them, not to the thread that happens to run. */
 	sigfillset(&all);
@@ -110,6 +113,38 @@ int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), v
 	if (r)
 		free(s);
 	return r;
+}
+
+int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
+{
+	return spawn(name, stack_bytes, PTHREAD_CREATE_DETACHED, fn, ctx);
+}
+
+/* With the lock held. */
+static int start_thread(struct env_real *e, const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
+{
+	int r = spawn(name, stack_bytes, PTHREAD_CREATE_JOINABLE, fn, ctx);
+
+	if (r == 0)
+		e->threads++;
+	return r;
+}
+
+/* The last a thread does with e, whose lock it holds and which may be gone after. A thread that said it is done still
+ * has some way to go: libraries take down what they kept for it. So that the end of the environment is the end of its
+ * threads, each waits for the one that left before it, and env_real_free() for the last. */
+static void leave(struct env_real *e)
+{
+	pthread_t before = e->left;
+	bool any = e->any_left;
+
+	e->left = pthread_self();
+	e->any_left = true;
+	e->threads--;
+	pthread_cond_signal(&e->ended);
+	pthread_mutex_unlock(&e->lock);
+	if (any)
+		pthread_join(before, NULL);
 }
 
 /* With the lock held; drops it while the task runs. */
@@ -148,8 +183,7 @@ static void *real_worker(void *p)
 		e->idle--;
 	}
 	e->workers--;
-	pthread_cond_signal(&e->ended);
-	pthread_mutex_unlock(&e->lock);
+	leave(e);
 	return NULL;
 }
 
@@ -172,7 +206,7 @@ static void real_queue(struct env_real *e, struct task t)
 	 * comparison with the queue's length and not with zero. */
 	if ((size_t)e->idle < e->n && e->workers < e->max_workers) {
 		e->workers++;
-		if (ev_thread_start("worker", WORKER_STACK, real_worker, e) != 0)
+		if (start_thread(e, "worker", WORKER_STACK, real_worker, e) != 0)
 			e->workers--;
 		BUG_ON(e->workers == 0); /* not even one thread to be had */
 	}
@@ -218,8 +252,7 @@ static void *real_timer_thread(void *p)
 		pthread_cond_timedwait(&e->timers, &e->lock, &until);
 	}
 	e->timer_thread = false;
-	pthread_cond_signal(&e->ended);
-	pthread_mutex_unlock(&e->lock);
+	leave(e);
 	return NULL;
 }
 
@@ -242,7 +275,7 @@ static struct env_timer *real_after(struct env *env, int64_t delay_ns, env_fn *f
 		heap_push(&e->heap, t);
 		if (!e->timer_thread && !e->stopping) {
 			e->timer_thread = true;
-			BUG_ON(ev_thread_start("timers", TIMER_STACK, real_timer_thread, e) != 0);
+			BUG_ON(start_thread(e, "timers", TIMER_STACK, real_timer_thread, e) != 0);
 		}
 		if (heap_peek(&e->heap) == t)
 			pthread_cond_signal(&e->timers);
@@ -333,6 +366,7 @@ static void real_random(struct env *e, void *p, size_t n)
 }
 
 struct real_thread {
+	struct env_real *e;
 	env_fn *fn;
 	void *ctx;
 };
@@ -343,17 +377,22 @@ static void *real_thread_main(void *p)
 
 	free(p);
 	t.fn(t.ctx);
+	pthread_mutex_lock(&t.e->lock);
+	leave(t.e);
 	return NULL;
 }
 
-static int real_thread(struct env *e, const char *name, env_fn *fn, void *ctx)
+static int real_thread(struct env *env, const char *name, env_fn *fn, void *ctx)
 {
+	struct env_real *e = (struct env_real *)env;
 	struct real_thread *t = xcalloc(1, sizeof(*t));
+	int r;
 
-	(void)e;
-	t->fn = fn;
-	t->ctx = ctx;
-	if (ev_thread_start(name, LOOP_STACK, real_thread_main, t) != 0) {
+	*t = (struct real_thread){ .e = e, .fn = fn, .ctx = ctx };
+	pthread_mutex_lock(&e->lock);
+	r = start_thread(e, name, LOOP_STACK, real_thread_main, t);
+	pthread_mutex_unlock(&e->lock);
+	if (r) {
 		free(t);
 		return -1;
 	}
@@ -397,7 +436,7 @@ struct env *env_real_free(struct env *env)
 	e->stopping = true;
 	pthread_cond_broadcast(&e->work);
 	pthread_cond_broadcast(&e->timers);
-	while (e->workers || e->timer_thread || e->n) {
+	while (e->threads || e->n) {
 		/* The timer thread may have queued something after the last worker left. */
 		if (!e->workers && e->n)
 			real_run_one(e);
@@ -405,6 +444,8 @@ struct env *env_real_free(struct env *env)
 			pthread_cond_wait(&e->ended, &e->lock);
 	}
 	pthread_mutex_unlock(&e->lock);
+	if (e->any_left)
+		pthread_join(e->left, NULL);
 	while ((t = heap_pop(&e->heap)))
 		free(t);
 	heap_release(&e->heap);
