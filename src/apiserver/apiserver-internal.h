@@ -160,6 +160,8 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 
 /* --- table.c --- */
 
+/* What a list's metadata says of the items to come: nothing when cont is empty. */
+void list_more(struct buf *b, struct sv cont, int64_t remaining);
 /* The Table of objects, as JSON into b. rev and cont go into metadata; rev 0: left out. */
 void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
 		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns);

@@ -238,16 +238,22 @@ static void add_definitions(struct buf *b, const struct resource *r)
 	buf_addc(b, ']');
 }
 
+void list_more(struct buf *b, struct sv cont, int64_t remaining)
+{
+	if (!cont.n)
+		return;
+	buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
+	if (remaining >= 0)
+		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
+}
+
 void table_head(struct buf *b, const struct resource *r, int64_t rev, struct sv cont, int64_t remaining,
 		bool with_columns)
 {
 	buf_adds(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{");
 	if (rev)
 		buf_printf(b, "\"resourceVersion\":\"%" PRId64 "\"", rev);
-	if (cont.n)
-		buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
-	if (cont.n && remaining >= 0)
-		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
+	list_more(b, cont, remaining);
 	buf_adds(b, "},\"columnDefinitions\":");
 	if (with_columns)
 		add_definitions(b, r);

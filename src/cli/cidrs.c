@@ -44,18 +44,26 @@ static int next_word(struct sv *line, struct sv *ret)
 	return ret->n > 0 ? 0 : -1;
 }
 
-bool cidrs_routed(struct sv routes, const char *cidr, int min_prefix)
+bool cidrs_parse(struct sv cidr, uint32_t *ret_base, uint32_t *ret_mask)
 {
-	struct sv line, word[8];
-	uint8_t bytes[16];
-	uint32_t base, mask;
+	uint8_t b[16];
 	bool v6;
 	int bits;
 
-	if (!fmt_cidr_parts(sv_from(cidr), bytes, &v6, &bits) || v6)
+	if (!fmt_cidr_parts(cidr, b, &v6, &bits) || v6)
 		return false;
-	base = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
-	mask = bits ? UINT32_MAX << (32 - bits) : 0;
+	*ret_mask = bits ? UINT32_MAX << (32 - bits) : 0;
+	*ret_base = ((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]) & *ret_mask;
+	return true;
+}
+
+bool cidrs_routed(struct sv routes, const char *cidr, int min_prefix)
+{
+	struct sv line, word[8];
+	uint32_t base, mask;
+
+	if (!cidrs_parse(sv_from(cidr), &base, &mask))
+		return false;
 	/* Iface Destination Gateway Flags RefCnt Use Metric Mask ... */
 	while (sv_split(&routes, '\n', &line)) {
 		uint32_t dest, dest_mask, both;

@@ -1,5 +1,6 @@
 /* What `caravel server` refuses at once, so that a mistyped flag is named and not a certificate or an object that
  * could not be made from it. */
+#include "cli/cidrs.h"
 #include "cli/server.h"
 #include "kubelet/kubelet.h"
 #include "object/validate.h"
@@ -39,8 +40,7 @@ static int check_range(const char *flag, const char *cidr, int narrowest, uint32
 	if (bits < 8 || bits > narrowest)
 		return err_set(err, ERR_INVALID, "--%s takes a range between /8 and /%d, not '%s'", flag, narrowest,
 			       cidr);
-	*ret_mask = UINT32_MAX << (32 - bits);
-	*ret_base = ((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]) & *ret_mask;
+	(void)cidrs_parse(sv_from(cidr), ret_base, ret_mask);
 	return 0;
 }
 

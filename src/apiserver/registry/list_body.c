@@ -44,10 +44,7 @@ static struct sv type_prefix(struct arena *a, const struct resource *r, struct s
 static void head_meta(struct buf *b, int64_t rev, struct sv cont, int64_t remaining)
 {
 	buf_printf(b, "\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", rev);
-	if (cont.n)
-		buf_printf(b, ",\"continue\":\"%.*s\"", SV_ARG(cont));
-	if (cont.n && remaining >= 0)
-		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
+	list_more(b, cont, remaining);
 	buf_adds(b, "},\"items\":[");
 }
 

@@ -60,6 +60,8 @@ void validate_resource_list(struct field_errs *fe, const struct val *list, const
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_job_policies(struct field_errs *fe, const struct val *spec, const struct fpath *at);
+/* No update of a pod adds or removes containers; false with the error when one does. */
+bool containers_kept(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at);
 void validate_pod_resize(struct field_errs *fe, const struct val *doc, const struct val *old);
 void validate_indexed_name(struct field_errs *fe, const struct val *doc);
 void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at);

@@ -88,14 +88,9 @@ void validate_pod_resize(struct field_errs *fe, const struct val *doc, const str
 	struct sv qos = val_get_str(old, F_status, F_qosClass);
 	bool others = false;
 
-	if (val_len(val_member(now, F_containers)) != val_len(val_member(was, F_containers))) {
-		fe_forbidden(fe, &c_at, "pod updates may not add or remove containers");
+	if (!containers_kept(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at) ||
+	    !containers_kept(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at))
 		return;
-	}
-	if (val_len(val_member(now, F_initContainers)) != val_len(val_member(was, F_initContainers))) {
-		fe_forbidden(fe, &i_at, "pod updates may not add or remove containers");
-		return;
-	}
 	check_containers(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at, false, &others);
 	check_containers(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at, true,
 			 &others);

@@ -94,6 +94,14 @@ static const struct val *with_old_node_affinity(struct arena *a, const struct va
 	return out->n || old ? out : NULL;
 }
 
+bool containers_kept(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at)
+{
+	if (val_len(now) == val_len(was))
+		return true;
+	fe_forbidden(fe, at, "pod updates may not add or remove containers");
+	return false;
+}
+
 static void validate_pod_update(struct field_errs *fe, const struct val *doc, const struct val *old)
 {
 	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
@@ -104,14 +112,9 @@ static void validate_pod_update(struct field_errs *fe, const struct val *doc, co
 	struct fpath tol_at = FPATH(&at, F_tolerations), gate_at = FPATH(&at, F_schedulingGates);
 	struct val *munged;
 
-	if (val_len(val_member(now, F_containers)) != val_len(val_member(was, F_containers))) {
-		fe_forbidden(fe, &c_at, "pod updates may not add or remove containers");
+	if (!containers_kept(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at) ||
+	    !containers_kept(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at))
 		return;
-	}
-	if (val_len(val_member(now, F_initContainers)) != val_len(val_member(was, F_initContainers))) {
-		fe_forbidden(fe, &i_at, "pod updates may not add or remove containers");
-		return;
-	}
 	deadline(fe, val_member(now, F_activeDeadlineSeconds), val_member(was, F_activeDeadlineSeconds), &dl_at);
 	if (!tolerations_kept(fe->a, val_member(now, F_tolerations), val_member(was, F_tolerations)))
 		fe_forbidden(fe, &tol_at, "existing toleration can not be modified except its tolerationSeconds");
