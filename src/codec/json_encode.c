@@ -10,7 +10,8 @@
 #include <emmintrin.h>
 #endif
 
-/* Bytes that may not be written as they are. 0xe2 begins U+2028 and U+2029. */
+/* Bytes that may begin what cannot be written as it is. 0xe2 begins U+2028 and U+2029, which are escaped, and
+ * all other characters from U+2000 to U+2FFF, which are not: scan_escape() tells them apart. */
 static const uint8_t special[256] = {
 	[0 ... 0x1f] = 1, ['"'] = 1, ['\\'] = 1, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0xe2] = 1,
 };
@@ -43,8 +44,26 @@ static inline const char *scan_special(const char *p, const char *end)
 	return p;
 }
 
-/* Everything but the plain run. Returns the bytes consumed. */
-static size_t encode_special(struct buf *b, const char *p, const char *end)
+/* U+2028 or U+2029 at p? */
+static inline bool line_separator(const char *p, const char *end)
+{
+	return end - p >= 3 && (unsigned char)p[1] == 0x80 && ((unsigned char)p[2] | 1) == 0xa9;
+}
+
+/* First character of [p, end) that is written as an escape. The one place that knows which: what json_str_plain()
+ * says is what the encoder does, because objects find their strings in the encoded text by it. */
+static inline const char *scan_escape(const char *p, const char *end)
+{
+	for (;;) {
+		p = scan_special(p, end);
+		if (p == end || (unsigned char)*p != 0xe2 || line_separator(p, end))
+			return p;
+		p++;
+	}
+}
+
+/* The character at p, which scan_escape() found. Returns the bytes consumed. */
+static size_t encode_special(struct buf *b, const char *p)
 {
 	static const char hex[] = "0123456789abcdef";
 	unsigned char c = (unsigned char)*p;
@@ -73,12 +92,8 @@ static size_t encode_special(struct buf *b, const char *p, const char *end)
 		buf_add(b, "\\f", 2);
 		break;
 	case 0xe2:
-		if (end - p >= 3 && (unsigned char)p[1] == 0x80 && ((unsigned char)p[2] | 1) == 0xa9) {
-			buf_adds(b, (unsigned char)p[2] == 0xa8 ? "\\u2028" : "\\u2029");
-			return 3;
-		}
-		buf_add(b, p, 1);
-		break;
+		buf_adds(b, (unsigned char)p[2] == 0xa8 ? "\\u2028" : "\\u2029");
+		return 3;
 	default:
 		buf_add(b, u, sizeof(u));
 		break;
@@ -88,13 +103,13 @@ static size_t encode_special(struct buf *b, const char *p, const char *end)
 
 bool json_str_plain(struct sv s)
 {
-	return s.n == 0 || scan_special(s.p, s.p + s.n) == s.p + s.n;
+	return s.n == 0 || scan_escape(s.p, s.p + s.n) == s.p + s.n;
 }
 
 /* A string and what comes behind its closing quote: nothing, or the colon of a member. */
 static void encode_str(struct buf *b, struct sv s, char behind)
 {
-	const char *p = s.p, *end = s.n ? p + s.n : p, *stop = s.n ? scan_special(p, end) : p;
+	const char *p = s.p, *end = s.n ? p + s.n : p, *stop = s.n ? scan_escape(p, end) : p;
 	size_t more = behind ? 3 : 2;
 	char *to;
 
@@ -115,8 +130,8 @@ static void encode_str(struct buf *b, struct sv s, char behind)
 		buf_add(b, p, (size_t)(stop - p));
 		if (stop == end)
 			break;
-		p = stop + encode_special(b, stop, end);
-		stop = scan_special(p, end);
+		p = stop + encode_special(b, stop);
+		stop = scan_escape(p, end);
 	}
 	buf_addc(b, '"');
 	if (behind)

@@ -44,6 +44,99 @@ static void test_publish(void **state)
 	assert_true(obj_name(o).p > obj_json(o).p && obj_name(o).p < obj_json(o).p + obj_json(o).n);
 }
 
+static size_t utf8(char *to, uint32_t c)
+{
+	if (c < 0x80) {
+		to[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		to[0] = (char)(0xc0 | (c >> 6));
+		to[1] = (char)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		to[0] = (char)(0xe0 | (c >> 12));
+		to[1] = (char)(0x80 | ((c >> 6) & 0x3f));
+		to[2] = (char)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	to[0] = (char)(0xf0 | (c >> 18));
+	to[1] = (char)(0x80 | ((c >> 12) & 0x3f));
+	to[2] = (char)(0x80 | ((c >> 6) & 0x3f));
+	to[3] = (char)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* An object of a list of strings and a map with the same strings for keys is published, and read back. */
+static void published_whole(struct arena *a, const struct val *list, const struct val *map)
+{
+	_cleanup_(buf_release) struct buf tree = BUF_INIT;
+	_cleanup_obj_ struct obj *o = NULL;
+	struct val *root = val_new_map(a), *again;
+
+	val_set(a, root, F_args, list);
+	val_set(a, root, F_data, map);
+	o = obj_new(root, 0);
+	json_encode(&tree, obj_root(o));
+	assert_true(sv_eq(buf_sv(&tree), obj_json(o)));
+	assert_true(val_equal(obj_root(o), root));
+	again = json_decode(a, obj_json(o), NULL, NULL);
+	assert_non_null(again);
+	assert_true(val_equal(again, root));
+}
+
+/* Every character, at a position that changes with it: what is measured as escaped is what is escaped. */
+static void test_all_of_unicode(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	for (uint32_t c = 0; c <= 0x10ffff;) {
+		struct val *list = val_new_list(&a), *map = val_new_map(&a);
+
+		for (unsigned k = 0; k < 64 && c <= 0x10ffff; c++) {
+			char text[64];
+			size_t at = c % 19, n = at;
+
+			if (c >= 0xd800 && c <= 0xdfff) /* no characters */
+				continue;
+			memset(text, 'a', sizeof(text));
+			n += utf8(text + at, c) + c % 17;
+			val_push(&a, list, val_new_str(&a, sv_make(text, n)));
+			val_set_str_sv(&a, map, sv_make(text, n), sv_make(text, n));
+			k++;
+		}
+		published_whole(&a, list, map);
+		arena_reset(&a);
+	}
+}
+
+/* Those whose first byte is that of an escaped one (U+2000 to U+2FFF), at every position of a scanner's step. */
+static void test_near_line_separator(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	for (size_t at = 0; at < 34; at++) {
+		struct val *list = val_new_list(&a), *map = val_new_map(&a);
+
+		for (uint32_t c = 0x2000; c < 0x3000; c += c < 0x2040 ? 1 : 61) {
+			for (size_t behind = 0; behind < 18; behind += 17) {
+				char text[64];
+				size_t n;
+
+				memset(text, 'a', sizeof(text));
+				n = at + utf8(text + at, c) + behind;
+				val_push(&a, list, val_new_str(&a, sv_make(text, n)));
+				val_set_str_sv(&a, map, sv_make(text, n), sv_make(text, n));
+			}
+		}
+		published_whole(&a, list, map);
+		arena_reset(&a);
+	}
+}
+
 static void test_set_rev(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -181,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_publish),	       cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_rev_placement),  cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_edit_and_links), cmocka_unit_test(test_set_rev),
+		cmocka_unit_test(test_all_of_unicode), cmocka_unit_test(test_near_line_separator),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
