@@ -6,7 +6,7 @@ DATA_DIR ?= /var/lib/caravel
 KUBECONFIG_FILE ?= /etc/caravel/kubeconfig.yaml
 PORT ?= 6443
 
-.PHONY: build run stop clean-data test check bench lint fuzz clean deps
+.PHONY: build run stop clean-data test check oracle bench lint fuzz clean deps
 
 build: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD) caravel
@@ -37,6 +37,11 @@ test:
 check:
 	@tools/deps.sh build
 	@tests/run quick
+
+# Every recorded answer of an upstream server; see tests/oracle/README.md.
+oracle:
+	@tools/deps.sh test
+	@ORACLE_ALL=1 tests/run e2e oracle
 
 bench: build
 	@tools/deps.sh test

@@ -1,0 +1,96 @@
+"""Replays recorded answers of an upstream API server and judges what differs from them.
+
+The records lie outside the tree (ORACLE, or ../shared/oracle); without them this is skipped. What is not answered
+as recorded stands in tests/oracle/differences.tsv with its reason, and that list only shrinks: a difference that
+is not listed fails, and so does a line that nothing matches any more. See tests/oracle/README.md.
+"""
+import concurrent.futures
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+from lib import ROOT, Cluster, Tap
+
+RECORDS = os.environ.get("ORACLE") or os.path.join(os.path.dirname(ROOT), "shared", "oracle")
+LIST = os.path.join(ROOT, "tests", "oracle", "differences.tsv")
+# Groups that are not served yet, and what takes minutes: by `make oracle` only.
+LATER = ("crd", "vap", "webhooks", "custom")
+TOTAL = re.compile(r"^# total (\d+), ok (\d+), not ok (\d+)", re.M)
+
+
+class Difference:
+    """A line of the list: a pattern on the step's name, with * for anything, a class or *, and the reason."""
+
+    def __init__(self, line):
+        self.pattern, self.kind, self.reason = line.rstrip("\n").split("\t")
+        self.regex = re.compile(".*".join(re.escape(p) for p in self.pattern.split("*")) + r"\Z", re.S)
+        self.seen = 0
+
+    def covers(self, name, kind):
+        return self.kind in ("*", kind) and bool(self.regex.match(name))
+
+
+def expected():
+    with open(LIST, encoding="utf-8") as f:
+        return [Difference(line) for line in f if line.strip() and not line.startswith("#")]
+
+
+def group_of(path):
+    return os.path.basename(path).split(".")[0]
+
+
+def replay(cluster, path):
+    """Returns the differences of one file, and how many answers were judged."""
+    out = os.path.join(cluster.dir, group_of(path) + ".json")
+    r = subprocess.run([sys.executable, os.path.join(RECORDS, "replay.py"), "--url", f"https://127.0.0.1:{cluster.port}",
+                        "--token-file", os.path.join(cluster.dir, "data", "pki", "token"), "-q", "--json", out, path],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    total = TOTAL.search(r.stdout)
+    if not total:
+        raise RuntimeError(r.stdout[-2000:])
+    with open(out, encoding="utf-8") as f:
+        return json.load(f), int(total.group(1))
+
+
+def judge(tap, group, found, judged, listed):
+    unlisted = []
+    for d in found:
+        cover = [e for e in listed if e.covers(d["name"], d["class"])]
+        for e in cover:
+            e.seen += 1
+        if not cover:
+            unlisted.append(d)
+    for d in unlisted:
+        print(f"# {d['name']}\n#    {d['class']}: {d['detail'][:600]}")
+    tap.point(not unlisted, f"{group}: of {judged} answers {judged - len(found)} as recorded, {len(found) - len(unlisted)} "
+              f"listed as different, {len(unlisted)} not")
+
+
+def main():
+    if not os.path.exists(os.path.join(RECORDS, "replay.py")):
+        print("# needs recorded answers of an upstream server, which are not part of this repository")
+        return 77
+    everything = os.environ.get("ORACLE_ALL")
+    files = sorted(glob.glob(os.path.join(RECORDS, "sequences", "*.jsonl")) + glob.glob(os.path.join(RECORDS, "*.jsonl.gz")))
+    files = [f for f in files if everything or group_of(f) not in LATER]
+    tap, listed = Tap(), expected()
+    with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
+        with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
+            for path, (found, judged) in zip(files, pool.map(lambda f: replay(cluster, f), files)):
+                judge(tap, group_of(path), found, judged, listed)
+        tap.point(cluster.proc.poll() is None, "the server still runs")
+    # the groups that ran say which lines are stale
+    ran = {group_of(f) for f in files}
+    stale = [e for e in listed if not e.seen and e.pattern.split("/")[0] in ran]
+    for e in stale:
+        print(f"# answered as recorded now, take it out of the list: {e.pattern} {e.kind}")
+    tap.point(not stale, "the list of differences holds nothing that is no more")
+    print(f"1..{tap.n}")
+    return 1 if tap.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
