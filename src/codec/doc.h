@@ -195,3 +195,5 @@ struct val *val_at_mut(struct val *v, size_t i);
 struct val *val_clone(struct arena *a, const struct val *v);
 /* Nodes copied, strings borrowed from v, which must outlive the arena (see arena_defer). */
 struct val *val_clone_nodes(struct arena *a, const struct val *v);
+/* The same with every map's members in the order of their keys' bytes: what Go's encoder makes of a map. */
+struct val *val_sorted(struct arena *a, const struct val *v);

@@ -4,6 +4,7 @@
 #include "codec/doc_items.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 static struct val *val_new(struct arena *a, struct val v)
 {
@@ -428,4 +429,59 @@ struct val *val_clone(struct arena *a, const struct val *v)
 struct val *val_clone_nodes(struct arena *a, const struct val *v)
 {
 	return val_clone_any(a, v, false);
+}
+
+static int member_by_text(const void *x, const void *y)
+{
+	return sv_cmp(((const struct val_iter *)x)->key, ((const struct val_iter *)y)->key);
+}
+
+static void sorted_into(struct arena *a, struct val *to, const struct val *from);
+
+static void sorted_map(struct arena *a, struct val *to, const struct val *from, size_t n)
+{
+	struct val_iter *members = ARENA_ARRAY(a, struct val_iter, n);
+	size_t at = 0;
+
+	VAL_EACH_MEMBER(from, m)
+		members[at++] = m;
+	qsort(members, n, sizeof(*members), member_by_text);
+	for (size_t i = 0; i < n; i++) {
+		struct val value;
+
+		sorted_into(a, &value, members[i].value);
+		if (members[i].sym)
+			val_append(a, to, members[i].sym, &value);
+		else
+			val_append_sv(a, to, members[i].key, &value);
+	}
+}
+
+static void sorted_into(struct arena *a, struct val *to, const struct val *from)
+{
+	size_t n = val_len(from);
+
+	*to = *from;
+	if (n == 0)
+		return;
+	if (from->type == VAL_LIST) {
+		to->items = val_items_new(a, n);
+		for (size_t i = 0; i < n; i++)
+			sorted_into(a, &to->items[i], &from->items[i]);
+	} else {
+		*to = val_make(VAL_MAP, 0);
+		sorted_map(a, to, from, n);
+	}
+}
+
+struct val *val_sorted(struct arena *a, const struct val *v)
+{
+	struct val *to;
+
+	if (!v)
+		return NULL;
+	to = arena_alloc(a, sizeof(*to));
+	sorted_into(a, to, v);
+	to->sym = 0;
+	return to;
 }

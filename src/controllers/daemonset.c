@@ -452,6 +452,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 			       .owner_res = RES(apps_daemonsets),
 			       .child_res = RES(core_pods),
 			       .children = c->pods };
+	struct revision_id rev;
 	struct sv ns, name;
 
 	workq_key_split(key, &ns, &name);
@@ -466,9 +467,10 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	claim.selector = selector_from_label_selector(&a, obj_get(ds, F_spec, F_selector), err);
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
-	r.hash = template_hash(&a, obj_get(ds, F_spec, F_template), 0);
-	if (!obj_deleting(ds) && revision_sync(&a, &c->revisions, ds, claim.selector, &r.hash, err) < 0)
+	rev = revision_of(&a, ds, obj_get(ds, F_spec, F_template), 0);
+	if (!obj_deleting(ds) && revision_sync(&a, &c->revisions, ds, claim.selector, &rev, err) < 0)
 		return -1;
+	r.hash = rev.hash;
 	if (sync(&r, err) < 0)
 		return -1;
 	ret->after_ns = r.wait_ns;
@@ -516,7 +518,7 @@ static void *start(struct controller_ctx *ctx)
 	c->revisions =
 	    (struct revisions){ ctx->client,
 				informer_get(ctx->informers, RES(apps_controllerrevisions), NULL, NULL, NULL),
-				RES(apps_daemonsets) };
+				RES(apps_daemonsets), LABEL_REVISION };
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->revisions.informer, INDEX_CONTROLLER, index_controller);
 	c->expect = expectations_new(ctx->env);

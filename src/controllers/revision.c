@@ -1,6 +1,7 @@
 /* See revision.h. A revision is named by its template's hash and found again by its data: a rollback only gives it
  * the next number. When the name is taken by something else, the owner's status.collisionCount goes up, and
- * the next run's hash is another one. The data is a patch, the way `kubectl rollout undo` applies it. */
+ * the next run's hash is another one. The data is a patch, the way `kubectl rollout undo` applies it; clients compare
+ * its text with what they encode themselves, so its members are sorted as Go sorts a map's. */
 #include "controllers/revision.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
@@ -14,6 +15,19 @@ static int64_t number(const struct obj *rev)
 	return val_int_or(obj_get(rev, F_revision), 0);
 }
 
+/* Earlier versions labelled the revisions of StatefulSets as those of DaemonSets. */
+static struct sv revision_hash(const struct revisions *r, const struct obj *rev)
+{
+	struct sv hash = label_of(obj_root(rev), r->label);
+
+	return hash.n ? hash : label_of(obj_root(rev), LABEL_REVISION);
+}
+
+static bool revision_called(const struct revisions *r, const struct obj *rev, struct sv label)
+{
+	return sv_eq(label, obj_name(rev)) || sv_eq(label, revision_hash(r, rev));
+}
+
 static struct val *revision_data(struct arena *a, struct obj *owner)
 {
 	struct val *data = val_new_map(a), *spec = val_set_map(a, data, F_spec);
@@ -21,24 +35,27 @@ static struct val *revision_data(struct arena *a, struct obj *owner)
 
 	val_set_str_sv(a, copy, SV("$patch"), SV("replace"));
 	val_set(a, spec, F_template, copy);
-	return data;
+	return val_sorted(a, data);
 }
 
-static struct val *new_revision(struct arena *a, const struct revisions *r, struct obj *owner, struct sv name,
-				struct sv hash, struct val *data, int64_t n)
+static struct val *new_revision(struct arena *a, const struct revisions *r, struct obj *owner,
+				const struct revision_id *id, struct val *data, int64_t n)
 {
 	const struct val *tmpl = obj_get(owner, F_spec, F_template);
+	const struct val *notes = obj_get(owner, F_metadata, F_annotations);
 	struct val *doc = val_new_map(a), *meta = val_new_map(a), *refs = val_new_list(a), *labels;
 
 	labels = val_type(val_get(tmpl, F_metadata, F_labels)) == VAL_MAP
 		     ? val_clone(a, val_get(tmpl, F_metadata, F_labels))
 		     : val_new_map(a);
-	val_set_str_sv(a, labels, SV(LABEL_REVISION), hash);
+	val_set_str_sv(a, labels, sv_from(r->label), id->hash);
 	val_set_cstr(a, doc, F_apiVersion, "apps/v1");
 	val_set_cstr(a, doc, F_kind, "ControllerRevision");
-	val_set_str(a, meta, F_name, name);
+	val_set_str(a, meta, F_name, id->name);
 	val_set_str(a, meta, F_namespace, obj_ns(owner));
 	val_set(a, meta, F_labels, labels);
+	if (val_len(notes)) /* kubernetes.io/change-cause is what `kubectl rollout history` shows */
+		val_set(a, meta, F_annotations, val_clone(a, notes));
 	val_push(a, refs, owner_ref(a, r->owner_res, obj_root(owner), true, true));
 	val_set(a, meta, F_ownerReferences, refs);
 	val_set(a, doc, F_metadata, meta);
@@ -68,8 +85,16 @@ static int name_taken(struct arena *a, const struct revisions *r, struct obj *ow
 	return err_set(err, ERR_CONFLICT, "controller revision name '%.*s' is taken", SV_ARG(name));
 }
 
+struct revision_id revision_of(struct arena *a, struct obj *owner, const struct val *tmpl, int64_t collisions)
+{
+	struct revision_id id = { .hash = template_hash(a, tmpl, collisions) };
+
+	id.name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(owner)), SV_ARG(id.hash));
+	return id;
+}
+
 int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner, const struct selector *selector,
-		  struct sv *ret_hash, struct err *err)
+		  struct revision_id *ret, struct err *err)
 {
 	int64_t collisions = val_int_or(obj_get(owner, F_status, F_collisionCount), 0), top = 0;
 	struct claim claim = { .client = r->client,
@@ -82,8 +107,8 @@ int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner,
 	struct val *doc, *data = revision_data(a, owner);
 	struct obj *mine = NULL;
 	struct objs all;
-	struct sv name;
 
+	*ret = revision_of(a, owner, obj_get(owner, F_spec, F_template), collisions);
 	if (claim_children(a, &claim, &all, err) < 0)
 		return -1;
 	for (size_t i = 0; i < all.n; i++) {
@@ -92,19 +117,18 @@ int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner,
 			mine = all.p[i];
 	}
 	if (mine) {
-		*ret_hash = label_of(obj_root(mine), LABEL_REVISION);
+		ret->name = arena_sv(a, obj_name(mine));
+		ret->hash = arena_sv(a, revision_hash(r, mine));
 		if (number(mine) == top)
 			return 0;
 		doc = obj_edit(a, mine);
 		val_set_int(a, doc, F_revision, top + 1);
 		return client_update(r->client, RES(apps_controllerrevisions), doc, NULL, NULL, err);
 	}
-	*ret_hash = template_hash(a, obj_get(owner, F_spec, F_template), collisions);
-	name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(owner)), SV_ARG(*ret_hash));
-	doc = new_revision(a, r, owner, name, *ret_hash, data, top + 1);
+	doc = new_revision(a, r, owner, ret, data, top + 1);
 	if (client_create(r->client, RES(apps_controllerrevisions), obj_ns(owner), doc, NULL, NULL, &why) == 0)
 		return 0;
-	return why.reason == ERR_ALREADY_EXISTS ? name_taken(a, r, owner, name, data, err) : err_move(err, &why);
+	return why.reason == ERR_ALREADY_EXISTS ? name_taken(a, r, owner, ret->name, data, err) : err_move(err, &why);
 }
 
 static int by_number(const void *x, const void *y)
@@ -122,11 +146,10 @@ int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner
 	struct obj **all = informer_by_index(r->informer, a, INDEX_CONTROLLER, obj_uid(owner), &n);
 
 	for (size_t i = 0; i < n; i++) {
-		struct sv hash = label_of(obj_root(all[i]), LABEL_REVISION);
-		bool used = sv_eq(hash, update) || sv_eq(hash, current);
+		bool used = revision_called(r, all[i], update) || revision_called(r, all[i], current);
 
 		for (size_t k = 0; k < n_pods && !used; k++)
-			used = sv_eq(hash, label_of(obj_root(pods[k]), LABEL_REVISION));
+			used = revision_called(r, all[i], label_of(obj_root(pods[k]), LABEL_REVISION));
 		if (!used) {
 			struct obj *swap = all[kept]; /* the array keeps its members: it owns them */
 

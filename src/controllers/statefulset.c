@@ -18,6 +18,7 @@
 
 #define LABEL_POD_NAME "statefulset.kubernetes.io/pod-name"
 #define LABEL_POD_INDEX "apps.kubernetes.io/pod-index"
+#define LABEL_VALUE_MAX 63
 
 struct statefulset {
 	struct controller_ctx *ctx;
@@ -35,7 +36,7 @@ struct srun {
 	struct objs pods;
 	struct obj **at; /* by number - first; NULL: none */
 	int64_t first, replicas, min_ready, partition;
-	struct sv update, current; /* revision hashes */
+	struct sv update, current; /* names of revisions */
 	bool ordered;
 	int64_t wait_ns;
 	struct set_claims claims;
@@ -58,16 +59,30 @@ static bool available(struct srun *r, const struct obj *pod)
 	       pod_is_available(pod, r->min_ready, env_now_ns(r->c->ctx->env), &r->wait_ns);
 }
 
+/* Does the pod run revision `name`? Pods of earlier versions carry the revision's hash, the name's end. */
+static bool runs(const struct srun *r, const struct obj *pod, struct sv name)
+{
+	struct sv label = label_of(obj_root(pod), LABEL_REVISION);
+
+	return sv_eq(label, name) || (label.n && sv_ends(name, label) && name.n == obj_name(r->set).n + 1 + label.n);
+}
+
+/* What a pod of revision `name` is labelled with: the name, which operators compare with the set's status; its
+ * hash alone where the name is too long for a label. */
+static struct sv revision_label(const struct srun *r, struct sv name)
+{
+	return name.n <= LABEL_VALUE_MAX ? name : sv_sub(name, obj_name(r->set).n + 1, name.n);
+}
+
 /* The template of an older revision, or the current one when that is not known any more. */
-static const struct val *template_of(struct srun *r, struct sv hash)
+static const struct val *template_of(struct srun *r, struct sv name)
 {
 	_cleanup_obj_ struct obj *rev = NULL;
 	const struct val *data, *tmpl;
 
-	if (sv_eq(hash, r->update))
+	if (sv_eq(name, r->update))
 		return obj_get(r->set, F_spec, F_template);
-	rev = informer_lookup(r->c->revisions.informer, obj_ns(r->set),
-			      arena_svf(r->a, "%.*s-%.*s", SV_ARG(obj_name(r->set)), SV_ARG(hash)));
+	rev = informer_lookup(r->c->revisions.informer, obj_ns(r->set), name);
 	data = obj_get(rev, F_data);
 	if (val_type(data) == VAL_RAW)
 		data = json_decode(r->a, val_raw(data), NULL, NULL);
@@ -82,8 +97,8 @@ static int create(struct srun *r, int64_t n, struct err *err)
 	struct arena *a = r->a;
 	struct sv name = arena_svf(a, "%.*s-%" PRId64, SV_ARG(obj_name(r->set)), n);
 	/* Below the partition pods stay what they were before the update. */
-	struct sv hash = n < r->partition && r->current.n ? r->current : r->update;
-	struct val *pod = pod_from_template(a, RES(apps_statefulsets), obj_root(r->set), template_of(r, hash));
+	struct sv rev = n < r->partition && r->current.n ? r->current : r->update;
+	struct val *pod = pod_from_template(a, RES(apps_statefulsets), obj_root(r->set), template_of(r, rev));
 	struct val *meta = val_ensure_map(a, pod, F_metadata), *spec, *labels;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	int rc;
@@ -93,7 +108,7 @@ static int create(struct srun *r, int64_t n, struct err *err)
 	labels = val_ensure_map(a, meta, F_labels);
 	val_set_str_sv(a, labels, SV(LABEL_POD_NAME), name);
 	val_set_str_sv(a, labels, SV(LABEL_POD_INDEX), arena_svf(a, "%" PRId64, n));
-	val_set_str_sv(a, labels, SV(LABEL_REVISION), hash);
+	val_set_str_sv(a, labels, SV(LABEL_REVISION), revision_label(r, rev));
 	spec = val_ensure_map(a, pod, F_spec);
 	val_set_str(a, spec, F_hostname, name);
 	val_set_str(a, spec, F_subdomain, val_str(obj_get(r->set, F_spec, F_serviceName)));
@@ -186,7 +201,7 @@ static int update(struct srun *r, struct err *err)
 	most = MAX(most, 1);
 	for (int64_t i = r->replicas; i-- > 0 && r->first + i >= r->partition && missing < most;) {
 		struct obj *pod = r->at[i];
-		bool old = pod && !sv_eq(label_of(obj_root(pod), LABEL_REVISION), r->update);
+		bool old = pod && !runs(r, pod, r->update);
 
 		if (old && remove_pod(r, pod, err) < 0)
 			return -1;
@@ -199,17 +214,15 @@ static int write_status(struct srun *r, struct err *err)
 {
 	struct val *doc = obj_edit(r->a, r->set), *st = val_ensure_map(r->a, doc, F_status);
 	int64_t n = 0, ready = 0, avail = 0, updated = 0, current = 0;
-	struct sv update_name = arena_svf(r->a, "%.*s-%.*s", SV_ARG(obj_name(r->set)), SV_ARG(r->update));
 
 	for (size_t i = 0; i < r->pods.n; i++) {
 		struct obj *p = r->pods.p[i];
-		struct sv hash = label_of(obj_root(p), LABEL_REVISION);
 
 		n++;
 		ready += val_is(obj_get(p, F_status, F_phase), "Running") && pod_is_ready(p);
 		avail += available(r, p);
-		updated += !obj_deleting(p) && sv_eq(hash, r->update);
-		current += !obj_deleting(p) && sv_eq(hash, r->current);
+		updated += !obj_deleting(p) && runs(r, p, r->update);
+		current += !obj_deleting(p) && runs(r, p, r->current);
 	}
 	if (updated == r->replicas && ready == r->replicas && n == r->replicas) {
 		r->current = r->update; /* the update is through */
@@ -221,10 +234,10 @@ static int write_status(struct srun *r, struct err *err)
 	status_int(r->a, st, F_availableReplicas, avail);
 	status_int(r->a, st, F_updatedReplicas, updated);
 	status_int(r->a, st, F_currentReplicas, current);
-	if (!sv_eq(val_get_str(st, F_updateRevision), update_name))
-		val_set_str(r->a, st, F_updateRevision, update_name);
-	if (!sv_ends(val_get_str(st, F_currentRevision), r->current) || !val_get_str(st, F_currentRevision).n)
-		val_set_strf(r->a, st, F_currentRevision, "%.*s-%.*s", SV_ARG(obj_name(r->set)), SV_ARG(r->current));
+	if (!sv_eq(val_get_str(st, F_updateRevision), r->update))
+		val_set_str(r->a, st, F_updateRevision, r->update);
+	if (!sv_eq(val_get_str(st, F_currentRevision), r->current))
+		val_set_str(r->a, st, F_currentRevision, r->current);
 	if (val_equal(st, obj_get(r->set, F_status)))
 		return 0;
 	if (client_update_status(r->c->ctx->client, RES(apps_statefulsets), doc, NULL, err) < 0)
@@ -251,7 +264,7 @@ static void load(struct srun *r)
 	r->min_ready = val_get_int(spec, 0, F_minReadySeconds);
 	r->partition = val_get_int(spec, 0, F_updateStrategy, F_rollingUpdate, F_partition);
 	r->ordered = !val_is(val_member(spec, F_podManagementPolicy), "Parallel");
-	r->current = was.n > obj_name(r->set).n + 1 ? sv_sub(was, obj_name(r->set).n + 1, was.n) : r->update;
+	r->current = was.n ? was : r->update;
 	r->at = ARENA_ARRAY(r->a, struct obj *, (size_t)r->replicas);
 	for (size_t i = 0; i < r->pods.n; i++) {
 		int64_t n = ordinal(r, r->pods.p[i]) - r->first;
@@ -272,6 +285,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 			       .owner_res = RES(apps_statefulsets),
 			       .child_res = RES(core_pods),
 			       .children = c->pods };
+	struct revision_id rev;
 	struct sv ns, name;
 
 	workq_key_split(key, &ns, &name);
@@ -284,9 +298,10 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	claim.selector = selector_from_label_selector(&a, obj_get(set, F_spec, F_selector), err);
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
-	r.update = template_hash(&a, obj_get(set, F_spec, F_template), 0);
-	if (!obj_deleting(set) && revision_sync(&a, &c->revisions, set, claim.selector, &r.update, err) < 0)
+	rev = revision_of(&a, set, obj_get(set, F_spec, F_template), 0);
+	if (!obj_deleting(set) && revision_sync(&a, &c->revisions, set, claim.selector, &rev, err) < 0)
 		return -1;
+	r.update = rev.name;
 	load(&r);
 	if (!obj_deleting(set) && step(&r, &failure) < 0 && failure.reason == ERR_NONE)
 		return -1;
@@ -318,7 +333,7 @@ static void *start(struct controller_ctx *ctx)
 	c->revisions =
 	    (struct revisions){ ctx->client,
 				informer_get(ctx->informers, RES(apps_controllerrevisions), NULL, NULL, NULL),
-				RES(apps_statefulsets) };
+				RES(apps_statefulsets), LABEL_REVISION_HASH };
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->revisions.informer, INDEX_CONTROLLER, index_controller);
 	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(apps_statefulsets) };

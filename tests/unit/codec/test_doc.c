@@ -199,12 +199,31 @@ static void test_equal(void **state)
 	assert_false(val_equal(NULL, val_new_null(&a)));
 }
 
+static void test_sorted(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT, was = BUF_INIT;
+	const struct val *v =
+	    doc(&a, "{\"spec\":{\"b\":1,\"name\":[{\"z\":{},\"$patch\":\"x\"},[],2]},\"a\":null,\"B\":{}}");
+
+	(void)state;
+	json_encode(&was, v);
+	json_encode(&b, val_sorted(&a, v));
+	assert_string_equal(buf_cstr(&b),
+			    "{\"B\":{},\"a\":null,\"spec\":{\"b\":1,\"name\":[{\"$patch\":\"x\",\"z\":{}},[],2]}}");
+	buf_clear(&b);
+	json_encode(&b, v);
+	assert_string_equal(buf_cstr(&b), buf_cstr(&was)); /* v is untouched */
+	assert_null(val_sorted(&a, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symbols), cmocka_unit_test(test_read),
 		cmocka_unit_test(test_build),	cmocka_unit_test(test_moves_between_containers),
 		cmocka_unit_test(test_clone),	cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_sorted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * strategies, admission, finalizers and namespaces, must fit together. */
 #include "real.h"
 
+#include "codec/json.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
 
@@ -304,6 +305,71 @@ static void test_statefulset(void **state)
 	cluster_finish(&k);
 }
 
+/* Pods carry the name of their revision, those of an earlier version its hash: neither is replaced for that. The
+ * revision's text is what clients encode themselves, its members sorted; change causes go with it. */
+static void test_revision_labels(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
+	const struct val *d, *rev, *pod;
+	struct sv name, uid;
+
+	expect(
+	    r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets",
+	    "{\"metadata\":{\"name\":\"db\",\"annotations\":{\"kubernetes.io/change-cause\":\"why\"}},\"spec\":{"
+	    "\"replicas\":2,\"serviceName\":\"db\",\"podManagementPolicy\":\"Parallel\",\"selector\":{\"matchLabels\":{"
+	    "\"app\":\"db\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"db\"}},\"spec\":{\"containers\":[{"
+	    "\"name\":"
+	    "\"c\",\"image\":\"a\"}]}}}}");
+	cluster_run(&k, 10);
+	d = expect(r, 200, "GET", STS, NULL);
+	name = val_get_str(d, F_status, F_updateRevision);
+	rev = val_at(items(r, "/apis/apps/v1/namespaces/default/controllerrevisions"), 0);
+	assert_sv(val_get_str(rev, F_metadata, F_name), arena_cstr(&r->arena, name));
+	assert_val(val_member_sv(val_get(rev, F_metadata, F_annotations), SV("kubernetes.io/change-cause")), "why");
+	assert_true(sv_ends(
+	    name, val_str(val_member_sv(val_get(rev, F_metadata, F_labels), SV("controller.kubernetes.io/hash")))));
+	json_encode(&text, val_get(rev, F_data));
+	assert_true(sv_starts(buf_sv(&text), SV("{\"spec\":{\"template\":{\"$patch\":\"replace\",\"metadata\":{")));
+	pod = expect(r, 200, "GET", "/api/v1/namespaces/default/pods/db-0", NULL);
+	uid = val_get_str(pod, F_metadata, F_uid);
+	assert_sv(val_str(val_member_sv(val_get(pod, F_metadata, F_labels), SV("controller-revision-hash"))),
+		  arena_cstr(&r->arena, name));
+
+	/* As an earlier version left it. */
+	expect_type(r, 200, "PATCH", "/api/v1/namespaces/default/pods/db-0", "application/merge-patch+json",
+		    arena_printf(&r->arena, "{\"metadata\":{\"labels\":{\"controller-revision-hash\":\"%.*s\"}}}",
+				 SV_ARG(sv_sub(name, 3, name.n))));
+	cluster_run(&k, 10);
+	pod = expect(r, 200, "GET", "/api/v1/namespaces/default/pods/db-0", NULL);
+	assert_sv(val_get_str(pod, F_metadata, F_uid), arena_cstr(&r->arena, uid));
+	d = expect(r, 200, "GET", STS, NULL);
+	assert_int_equal(val_get_int(d, 0, F_status, F_updatedReplicas), 2);
+	assert_int_equal(val_get_int(d, 0, F_status, F_currentReplicas), 2);
+	cluster_finish(&k);
+}
+
+/* A name that leaves a label no room for its revision's still gets its pods. */
+static void test_long_set_name(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	static const char name[] = "a-name-of-fifty-nine-letters-which-is-what-fits-for-a-pod-0";
+
+	_Static_assert(sizeof(name) - 1 == 59, "with its ordinal a host name");
+	expect(r, 201, "POST", "/apis/apps/v1/namespaces/default/statefulsets",
+	       arena_printf(
+		   &r->arena,
+		   "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"serviceName\":\"db\",\"selector\":{\"matchLabels\":"
+		   "{\"app\":\"db\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"db\"}},\"spec\":{"
+		   "\"containers\":[{\"name\":\"c\",\"image\":\"a\"}]}}}}",
+		   name));
+	cluster_run(&k, 10);
+	assert_int_equal(ready_pods(r), 1);
+	cluster_finish(&k);
+}
+
 static const struct val *claim_owner(struct rig *r, int n)
 {
 	const struct val *c =
@@ -414,6 +480,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_daemonset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_daemonset_surge, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_revision_names, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_revision_labels, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_long_set_name, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_statefulset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_claim_retention, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_replicationcontroller, rig_setup, rig_teardown),
