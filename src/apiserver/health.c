@@ -1,5 +1,6 @@
 /* /livez, /readyz and /healthz: each a list of named checks. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/watchcache.h"
 
 static bool always(struct apiserver *s, struct err *why)
 {
@@ -11,6 +12,11 @@ static bool always(struct apiserver *s, struct err *why)
 static bool storage(struct apiserver *s, struct err *why)
 {
 	return store_healthy(s->store, why);
+}
+
+static bool watch_cache(struct apiserver *s, struct err *why)
+{
+	return atomic_load(&s->stopping) || wc_alive(s->wc, why);
 }
 
 static bool started(struct apiserver *s, struct err *why)
@@ -38,6 +44,7 @@ static const struct check {
 	{ "log", always, false },
 	{ "etcd", storage, false },
 	{ "etcd-readiness", storage, true },
+	{ "watch-cache", watch_cache, false },
 	{ "informer-sync", started, true },
 	{ "poststarthook/start-apiserver-admission-initializer", started, false },
 	{ "poststarthook/rbac/bootstrap-roles", started, false },

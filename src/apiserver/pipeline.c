@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
+#include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
 #include "base/vec.h"
 
@@ -250,7 +251,8 @@ static void admitted(struct api_req *q)
 		api_req_fail(q, &err);
 	} else if (!q->resource_request) {
 		route_path(q);
-	} else if (negotiate_accept(q, &err) < 0) {
+	} else if (!wc_alive(q->server->wc, &err) || negotiate_accept(q, &err) < 0) {
+		/* Not from memory that has stopped to follow the store. */
 		api_req_fail(q, &err);
 	} else {
 		registry_serve(q);

@@ -1,4 +1,5 @@
-/* watchcache-internal.h - shared by watchcache.c (contents) and watchers.c (who watches). */
+/* watchcache-internal.h - shared by watchcache.c (contents), watchers.c (who watches) and watch_past.c (changes that
+ * only the store remembers). */
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
@@ -34,6 +35,9 @@ struct wc_watch {
 	struct wc_resource *in;
 	struct wc_watch_opts o;
 	char *ns, *bucket; /* owned; bucket: key of the index it is in, or NULL */
+	/* Set while changes older than the ring are told from the store's log; the reader's own. The watch is in its
+	 * resource's `past` list then. */
+	struct wc_past *past;
 	pthread_mutex_t lock;
 	/* All below guarded by lock. */
 	struct wc_list initial;
@@ -60,6 +64,7 @@ struct wc_resource {
 	int64_t last_rev;      /* of the newest change, or of the fill */
 	int64_t ring_floor;    /* every change after this revision is in the ring */
 	struct list watchers;  /* those without a bucket */
+	struct list past;      /* those that are told older changes first; nothing is dispatched to them */
 	struct list to_wake;   /* watchers that got changes since the last wc_wake() */
 	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
 	size_t n_watchers;
@@ -77,7 +82,8 @@ struct watchcache {
 	struct wc_resource **changed; /* room for all */
 	size_t n_changed;
 	struct store_watch *watch;
-	atomic_bool broken;
+	atomic_bool broken; /* the store's watch ended; `why` is set before and never changes */
+	struct err why;
 };
 
 /* What holds res; NULL when it is not stored. Fills a view. */
@@ -93,3 +99,25 @@ void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel
 void wc_dispatch(struct wc_resource *r, struct wc_change *c);
 void wc_wake(struct wc_resource *r);
 void wc_end_all(struct wc_resource *r, const struct err *why);
+
+/* Everything up to it is in r's tree; r's lock is held. The cache's revision follows a change only after it was
+ * published, so that r may be ahead of it by its own newest change. */
+int64_t wc_resource_rev(struct wc_resource *r);
+/* The keys of r's objects in namespace ns ("": all): from, and the first key behind. */
+struct sv wc_range_from(struct arena *a, const struct wc_resource *r, struct sv ns);
+struct sv wc_range_to(struct arena *a, struct sv from);
+
+/* One watcher; its lock is held for the first two. */
+void wc_watch_push(struct wc_watch *w, struct wc_change *c); /* if its selectors want it */
+void wc_watch_wake(struct wc_watch *w);
+void wc_watch_end(struct wc_watch *w, const struct err *why);
+/* Among those that changes are dispatched to, from o.since on. False: the ring does not reach back to it. */
+bool wc_watch_join(struct wc_watch *w);
+
+/* --- the past (watch_past.c) --- */
+
+/* Asks the store for what comes after w->o.since. ERR_EXPIRED: it has been compacted away. No lock is held. */
+int wc_past_open(struct wc_watch *w, struct err *err);
+/* The reader found nothing queued. True: look again; false: the store will wake it. No lock is held. */
+bool wc_past_step(struct wc_watch *w);
+void wc_past_close(struct wc_watch *w); /* nothing where there is none */

@@ -239,6 +239,16 @@ static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns,
 	*name = slash < 0 ? rest : sv_sub(rest, (size_t)slash + 1, rest.n);
 }
 
+struct sv wc_range_from(struct arena *a, const struct wc_resource *r, struct sv ns)
+{
+	return arena_svf(a, "%.*s%.*s%s", (int)r->prefix_n, r->prefix, SV_ARG(ns), ns.n ? "/" : "");
+}
+
+struct sv wc_range_to(struct arena *a, struct sv from)
+{
+	return arena_svf(a, "%.*s0", (int)from.n - 1, from.p); /* '0' follows '/' */
+}
+
 static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 {
 	for (size_t i = 0; i < resource_count; i++) {
@@ -336,7 +346,10 @@ static void on_end(const struct err *why, void *ctx)
 	struct watchcache *c = ctx;
 
 	wake_all(c);
-	atomic_store(&c->broken, true);
+	if (!atomic_load(&c->broken)) {
+		err_set(&c->why, why->reason, "%s", err_msg(why));
+		atomic_store(&c->broken, true);
+	}
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];
 
@@ -369,6 +382,7 @@ struct watchcache *watchcache_new(struct apiserver *s)
 		r->prefix = xstrndup(prefix.p, prefix.n);
 		r->prefix_n = prefix.n;
 		list_init(&r->watchers);
+		list_init(&r->past);
 		list_init(&r->to_wake);
 		pthread_rwlock_init(&r->lock, NULL);
 	}
@@ -406,10 +420,8 @@ int watchcache_start(struct watchcache *c, struct err *err)
 
 		if (!r || r->view_of)
 			continue;
-		from = sv_make(r->prefix, r->prefix_n);
-		/* The key after every key with this prefix: '0' follows '/'. */
-		if (store_range(c->s->store, from, arena_svf(&a, "%.*s0", (int)from.n - 1, from.p), rev, 0, fill_one, r,
-				&at, err) < 0)
+		from = wc_range_from(&a, r, SV(""));
+		if (store_range(c->s->store, from, wc_range_to(&a, from), rev, 0, fill_one, r, &at, err) < 0)
 			return err_wrap(err, "reading %s from the store", r->res->plural);
 		rev = at;
 	}
@@ -462,6 +474,7 @@ struct watchcache *watchcache_free(struct watchcache *c)
 		free(r->prefix);
 		free(r);
 	}
+	err_release(&c->why);
 	free(c->by_id);
 	free(c->changed);
 	free(c);
@@ -479,6 +492,14 @@ struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv n
 	o = obj_ref(objtree_get(&r->tree, res->namespaced ? ns : SV(""), name));
 	pthread_rwlock_unlock(&r->lock);
 	return o;
+}
+
+bool wc_alive(struct watchcache *c, struct err *why)
+{
+	if (!atomic_load(&c->broken))
+		return true;
+	err_set(why, ERR_UNAVAILABLE, "the cache hears of no more changes: %s", err_msg(&c->why));
+	return false;
 }
 
 int64_t wc_rev(struct watchcache *c)
@@ -514,6 +535,11 @@ static size_t room_for(const struct objtree *t, struct objtree_pos p, struct sv 
 	return n;
 }
 
+int64_t wc_resource_rev(struct wc_resource *r)
+{
+	return MAX(wc_rev(r->cache), r->last_rev);
+}
+
 /* The list itself; the lock is held. */
 void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
 		struct arena *a, struct wc_list *ret)
@@ -523,7 +549,7 @@ void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel
 	struct sv start_ns = ns, start_name = start;
 	size_t room;
 
-	*ret = (struct wc_list){ .remaining = -1, .rev = wc_rev(r->cache) };
+	*ret = (struct wc_list){ .remaining = -1, .rev = wc_resource_rev(r) };
 	if (r->res->namespaced && start.n) {
 		ssize_t slash = sv_find(start, '/');
 
@@ -569,8 +595,12 @@ bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, con
 		ns = SV("");
 	/* One object by name: kubectl wait, get -w, leader election. */
 	if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact) {
-		struct obj *o = wc_get(c, res, ns, sel->pinned_name);
+		struct obj *o;
 
+		pthread_rwlock_rdlock(&r->lock);
+		ret->rev = wc_resource_rev(r);
+		o = obj_ref(objtree_get(&r->tree, ns, sel->pinned_name));
+		pthread_rwlock_unlock(&r->lock);
 		ret->objs = arena_alloc(a, sizeof(*ret->objs));
 		if (o && selection_matches(sel, o))
 			ret->objs[ret->n++] = o;

@@ -15,7 +15,8 @@
  * metadata.name or spec.nodeName are indexed by that value: a thousand kubelets watching
  * their own pods cost nothing for the pods of others.
  *
- * A watcher's queue is bounded; when its reader is too slow it ends with ERR_EXPIRED, and the
+ * A watch from a revision that the ring no longer reaches is told by the store's log first (watch_past.c), as far
+ * back as that goes. A watcher's queue is bounded; when its reader is too slow it ends with ERR_EXPIRED, and the
  * client starts over from the last revision it saw.
  *
  * A resource that is another form of a stored one (events.k8s.io events) is a view: a second
@@ -63,6 +64,8 @@ struct pending_write {
 
 struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name); /* new reference */
 int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */
+/* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */
+bool wc_alive(struct watchcache *c, struct err *why);
 size_t wc_count(struct watchcache *c, const struct resource *r);
 
 struct wc_list {

@@ -42,7 +42,7 @@ static void drop_queue(struct wc_watch *w)
 	w->head = w->n = w->cap = 0;
 }
 
-static void wake(struct wc_watch *w)
+void wc_watch_wake(struct wc_watch *w)
 {
 	if (w->scheduled)
 		return;
@@ -77,7 +77,14 @@ static void end(struct wc_watch *w, enum err_reason reason, const char *msg)
 		return;
 	w->ended = true;
 	err_set(&w->why, reason, "%s", msg);
-	wake(w);
+	wc_watch_wake(w);
+}
+
+void wc_watch_end(struct wc_watch *w, const struct err *why)
+{
+	pthread_mutex_lock(&w->lock);
+	end(w, why->reason, err_msg(why));
+	pthread_mutex_unlock(&w->lock);
 }
 
 /* What the change is to this watcher; false: nothing. */
@@ -98,11 +105,20 @@ static bool type_for(struct wc_watch *w, struct wc_change *c, enum watch_type *r
 	return true;
 }
 
+void wc_watch_push(struct wc_watch *w, struct wc_change *c)
+{
+	enum watch_type type;
+
+	if (type_for(w, c, &type))
+		push(w, c, type, c->rev);
+}
+
 static void offer(struct wc_watch *w, struct wc_change *c)
 {
 	enum watch_type type;
 
-	if (!type_for(w, c, &type))
+	/* A watch may begin at a revision that is still to come. */
+	if (c->rev <= w->o.since || !type_for(w, c, &type))
 		return;
 	pthread_mutex_lock(&w->lock);
 	if (!w->ended && w->n >= WATCH_QUEUE_MAX) {
@@ -164,16 +180,14 @@ static void each_watch(struct wc_resource *r, each_watch_fn *fn, void *ctx)
 
 static void end_one(struct wc_watch *w, void *ctx)
 {
-	const struct err *why = ctx;
-
-	pthread_mutex_lock(&w->lock);
-	end(w, why->reason, err_msg(why));
-	pthread_mutex_unlock(&w->lock);
+	wc_watch_end(w, ctx);
 }
 
 void wc_end_all(struct wc_resource *r, const struct err *why)
 {
 	each_watch(r, end_one, (void *)(uintptr_t)why);
+	LIST_EACH(&r->past, it)
+		wc_watch_end(LIST_ENTRY(it, struct wc_watch, link), why);
 }
 
 static void bookmark_one(struct wc_watch *w, void *ctx)
@@ -182,9 +196,10 @@ static void bookmark_one(struct wc_watch *w, void *ctx)
 
 	pthread_mutex_lock(&w->lock);
 	/* With something waiting the reader learns a newer revision anyway. */
-	if (w->o.bookmarks && !w->ended && !w->n && !w->initial_bookmark_due && w->initial_at == w->initial.n) {
+	if (w->o.bookmarks && !w->ended && !w->n && !w->initial_bookmark_due && w->initial_at == w->initial.n &&
+	    rev >= w->o.since) {
 		push(w, NULL, WATCH_BOOKMARK, rev);
-		wake(w);
+		wc_watch_wake(w);
 	}
 	pthread_mutex_unlock(&w->lock);
 }
@@ -198,35 +213,69 @@ void wc_bookmarks(struct watchcache *c)
 		if (!r)
 			continue;
 		pthread_rwlock_wrlock(&r->lock);
-		rev = wc_rev(c);
+		rev = wc_resource_rev(r);
 		each_watch(r, bookmark_one, &rev);
 		pthread_rwlock_unlock(&r->lock);
 	}
 }
 
-/* Fills a new watcher with the past it asked for; the resource's lock is held. */
-static int start_from(struct wc_resource *r, struct wc_watch *w, struct err *err)
+/* Fills a watcher with the past it asked for; the resource's lock is held. False: it is older than the ring. */
+static bool start_from(struct wc_resource *r, struct wc_watch *w)
 {
 	if (w->o.initial) {
 		w->initial_bookmark_due = w->o.initial_bookmark;
-		return 0;
+		return true;
 	}
 	if (w->o.since == WATCH_FROM_NOW)
-		return 0;
+		return true;
 	if (w->o.since < r->ring_floor)
-		return err_too_old(err, w->o.since, r->ring_floor);
+		return false;
+	pthread_mutex_lock(&w->lock);
 	for (size_t i = 0; i < r->ring_n; i++) {
 		struct wc_change *c = r->ring[(r->ring_head + i) % r->ring_cap];
-		enum watch_type type;
 
-		if (c->rev > w->o.since && type_for(w, c, &type))
-			push(w, c, type, c->rev);
+		if (c->rev > w->o.since)
+			wc_watch_push(w, c);
 	}
-	return 0;
+	pthread_mutex_unlock(&w->lock);
+	return true;
+}
+
+/* The list of those that changes are dispatched to; the resource's lock is held. */
+static void enlist(struct wc_resource *r, struct wc_watch *w)
+{
+	struct list *in = &r->watchers;
+
+	if (w->bucket) {
+		void **slot = strmap_slot(&r->buckets, sv_from(w->bucket));
+
+		if (!*slot) {
+			*slot = xmalloc(sizeof(struct list));
+			list_init(*slot);
+		}
+		in = *slot;
+	}
+	list_add_tail(in, &w->link);
+}
+
+bool wc_watch_join(struct wc_watch *w)
+{
+	struct wc_resource *r = w->in;
+	bool joined;
+
+	pthread_rwlock_wrlock(&r->lock);
+	joined = start_from(r, w);
+	if (joined) {
+		list_del(&w->link);
+		enlist(r, w);
+	}
+	pthread_rwlock_unlock(&r->lock);
+	return joined;
 }
 
 static void watch_release(struct wc_watch *w)
 {
+	wc_past_close(w);
 	drop_queue(w);
 	for (size_t i = w->initial_at; i < w->initial.n; i++)
 		obj_unref(w->initial.objs[i]);
@@ -241,14 +290,16 @@ static void watch_release(struct wc_watch *w)
 int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc_watch **ret, struct err *err)
 {
 	struct wc_resource *r = wc_resource_of(c, o->res);
-	struct list *in = &r->watchers;
 	struct wc_watch *w;
+	bool joined;
 
-	if (atomic_load(&c->broken))
-		return err_set(err, ERR_UNAVAILABLE, "the server is shutting down");
+	if (!wc_alive(c, err))
+		return -1;
 	w = xcalloc(1, sizeof(*w));
 	w->in = r;
 	w->o = *o;
+	if (o->initial)
+		w->o.since = WATCH_FROM_NOW;
 	w->ns = o->ns.n && o->res->namespaced ? xstrndup(o->ns.p, o->ns.n) : NULL;
 	w->o.ns = sv_from(w->ns);
 	w->bucket = bucket_of(o);
@@ -258,32 +309,27 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 
 	/* Under the write lock nothing is published between the past and the queue. */
 	pthread_rwlock_wrlock(&r->lock);
-	if (start_from(r, w, err) < 0) {
-		pthread_rwlock_unlock(&r->lock);
-		watch_release(w);
-		return -1;
-	}
-	if (w->bucket) {
-		void **slot = strmap_slot(&r->buckets, sv_from(w->bucket));
-
-		if (!*slot) {
-			*slot = xmalloc(sizeof(struct list));
-			list_init(*slot);
-		}
-		in = *slot;
-	}
-	list_add_tail(in, &w->link);
+	joined = start_from(r, w);
+	if (joined)
+		enlist(r, w);
+	else
+		list_add_tail(&r->past, &w->link);
 	r->n_watchers++;
 	if (w->o.initial)
 		wc_collect(r, w->o.ns, o->sel, SV_NULL, 0, &w->initial_arena, &w->initial);
 	if (w->o.initial && !w->initial.n)
 		arena_release(&w->initial_arena); /* an idle watch holds no block */
 	pthread_rwlock_unlock(&r->lock);
+	if (!joined && wc_past_open(w, err) < 0) {
+		(void)wc_watch_close(w);
+		return -1;
+	}
 	*ret = w;
 	return 0;
 }
 
-int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err)
+/* What is queued, without looking into the past. */
+static int next_queued(struct wc_watch *w, struct wc_event *ret, struct err *err)
 {
 	int got = 1;
 
@@ -322,6 +368,16 @@ int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err)
 		got = 0;
 	}
 	pthread_mutex_unlock(&w->lock);
+	return got;
+}
+
+int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err)
+{
+	int got;
+
+	do {
+		got = next_queued(w, ret, err);
+	} while (got == 0 && w->past && wc_past_step(w));
 	return got;
 }
 

@@ -154,6 +154,7 @@ struct answer *api_start(struct rig *r, const struct ask *ask)
 	struct api_req *q = &a->q;
 
 	a->rig = r;
+	a->stuck = ask->stuck;
 	*q = (struct api_req){
 		.server = r->server,
 		.arena = &a->arena,

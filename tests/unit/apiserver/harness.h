@@ -43,6 +43,7 @@ struct ask {
 	const char *user; /* NULL: admin */
 	size_t body_n;	  /* 0: strlen */
 	bool no_groups;	  /* not even system:authenticated */
+	bool stuck;	  /* the peer takes nothing, from the first byte on */
 };
 
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */

@@ -80,6 +80,33 @@ static struct val *doc_of(struct arena *a, const char *name, int value)
 	return doc;
 }
 
+struct lister {
+	struct world *w;
+	atomic_bool stop;
+	int lists, newer_than_list;
+};
+
+/* A list names a revision that none of its items is ahead of: who watches from there would hear of it twice. */
+static void *list_all_the_time(void *ctx)
+{
+	static const struct client_list_opts how[] = { { 0 }, { .field_selector = "metadata.name=shared" } };
+	struct lister *j = ctx;
+
+	while (!atomic_load(&j->stop)) {
+		struct obj_list l = { 0 };
+		struct err err = ERR_INIT;
+
+		if (client_list(j->w->c, j->w->res, SV("default"), &how[j->lists++ % 2], &l, &err) < 0) {
+			j->newer_than_list = INT32_MIN;
+			err_release(&err);
+		}
+		for (size_t i = 0; i < l.n; i++)
+			j->newer_than_list += obj_rev(l.items[i]) > l.rev;
+		obj_list_release(&l);
+	}
+	return NULL;
+}
+
 /* Creates, changes, counts up the shared object, deletes. */
 static void *work(void *ctx)
 {
@@ -137,7 +164,10 @@ static void test_threads(void **state)
 				       { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER } };
 	struct client_watch *watches[2];
 	struct job jobs[WRITERS];
-	pthread_t threads[WRITERS];
+	struct watcher late = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+	struct client_list_opts from = { 0 };
+	pthread_t threads[WRITERS], listing;
+	struct lister lister;
 	struct world w = { .res = RES(core_configmaps) };
 	struct err err = ERR_INIT;
 	struct obj *o = NULL;
@@ -151,7 +181,11 @@ static void test_threads(void **state)
 	    apiserver_new(&(struct apiserver_opts){ .env = w.env, .store = w.store, .insecure_in_memory = true }, &err);
 	assert_non_null(w.server);
 	w.c = apiserver_client(w.server, "threads", "threads", masters);
-	assert_int_equal(client_create(w.c, w.res, SV("default"), doc_of(&a, "shared", 0), NULL, NULL, &err), 0);
+	assert_int_equal(client_create(w.c, w.res, SV("default"), doc_of(&a, "shared", 0), NULL, &o, &err), 0);
+	from.resource_version = obj_rev(o);
+	obj_unref(o);
+	lister = (struct lister){ .w = &w };
+	assert_int_equal(pthread_create(&listing, NULL, list_all_the_time, &lister), 0);
 	for (size_t i = 0; i < ARRAY_LEN(watches); i++)
 		assert_int_equal(client_watch(w.c, w.res, SV("default"), NULL, &cb, &watchers[i], &watches[i], &err),
 				 0);
@@ -163,6 +197,9 @@ static void test_threads(void **state)
 		pthread_join(threads[i], NULL);
 		assert_int_equal(jobs[i].failures, 0);
 	}
+	atomic_store(&lister.stop, true);
+	pthread_join(listing, NULL);
+	assert_int_equal(lister.newer_than_list, 0);
 	assert_int_equal(client_get(w.c, w.res, SV("default"), SV("shared"), &o, &err), 0);
 	assert_sv(val_str(val_member_sv(obj_get(o, F_data), SV("n"))), arena_printf(&a, "%d", WRITERS * ROUNDS));
 	obj_unref(o);
@@ -175,6 +212,20 @@ static void test_threads(void **state)
 		assert_int_equal(watchers[i].modified, 2 * WRITERS * ROUNDS);
 		assert_int_equal(watchers[i].deleted, WRITERS * ROUNDS);
 	}
+	client_free(w.c);
+	apiserver_free(w.server);
+	/* A new server on the same store: what the old one wrote is told from the log. */
+	w.server =
+	    apiserver_new(&(struct apiserver_opts){ .env = w.env, .store = w.store, .insecure_in_memory = true }, &err);
+	assert_non_null(w.server);
+	w.c = apiserver_client(w.server, "threads", "threads", masters);
+	assert_int_equal(client_watch(w.c, w.res, SV("default"), &from, &cb, &late, &watches[0], &err), 0);
+	wait_deleted(&late, WRITERS * ROUNDS);
+	client_unwatch(w.c, watches[0]);
+	assert_false(late.disorder);
+	assert_false(late.ended);
+	assert_int_equal(late.added, WRITERS * ROUNDS);
+	assert_int_equal(late.modified, 2 * WRITERS * ROUNDS);
 	client_free(w.c);
 	apiserver_free(w.server);
 	store_close(w.store);

@@ -1,6 +1,8 @@
 /* Watches: where they start, what they report, when they end. */
 #include "harness.h"
 
+#include "store/store.h"
+
 #include <stdio.h>
 
 #define CM "/api/v1/namespaces/default/configmaps"
@@ -175,7 +177,8 @@ static void test_too_old(void **state)
 	put(r, "a", "x", "2");
 	rig_restart(r);
 	assert_sv(val_str(val_member_sv(val_get(expect(r, 200, "GET", CM "/a", NULL), F_data), SV("k"))), "2");
-	/* The new server does not remember what happened before: one event tells so, and the end. */
+	assert_int_equal(store_compact(r->store, rev_of(expect(r, 200, "GET", CM, NULL)), NULL), 0);
+	/* Nobody remembers what happened before: one event tells so, and the end. */
 	a = watch(r, "&resourceVersion=2");
 	assert_true(a->ended);
 	e = stream_line(a, 0);
@@ -186,7 +189,120 @@ static void test_too_old(void **state)
 	answer_free(a);
 }
 
-/* Changes are remembered for five minutes, also when nothing follows them. */
+static struct answer *watch_from(struct rig *r, int64_t rev, const char *query)
+{
+	char all[160];
+
+	(void)snprintf(all, sizeof(all), "&resourceVersion=%" PRId64 "%s", rev, query);
+	return watch(r, all);
+}
+
+/* What the server's memory does not reach, the store's log does: a new server serves it, in portions, and then goes on.
+ */
+static void test_past(void **state)
+{
+	enum { N = 2500 };
+	struct rig *r = *state;
+	struct answer *a, *b, *c;
+	int64_t first, last = 0;
+	char value[16];
+
+	put(r, "a", "x", "0");
+	first = rev_of(expect(r, 200, "GET", CM "/a", NULL));
+	for (int i = 1; i <= N; i++) {
+		(void)snprintf(value, sizeof(value), "%d", i);
+		put(r, i % 2 ? "a" : "b", i % 100 ? "x" : "y", value);
+	}
+	expect(r, 200, "DELETE", CM "/b", NULL);
+	rig_restart(r);
+	a = watch_from(r, first, "");
+	b = watch_from(r, first, "&labelSelector=l%3Dy");
+	c = watch_from(r, first, "&fieldSelector=metadata.name%3Da");
+	rig_run(r, 0);
+	assert_int_equal(stream_lines(a), N + 1);
+	assert_event(a, 0, "MODIFIED", "a");
+	assert_event(a, 1, "ADDED", "b");
+	assert_event(a, 2, "MODIFIED", "a");
+	assert_event(a, N, "DELETED", "b");
+	for (size_t i = 0; i <= N; i++) {
+		const struct val *o = val_get(stream_line(a, i), F_object);
+
+		assert_true(rev_of(o) > last); /* once, and in order */
+		last = rev_of(o);
+		if (i < N)
+			assert_int_equal(
+			    strtol(arena_cstr(&r->arena, val_str(val_member_sv(val_get(o, F_data), SV("k")))), NULL,
+				   10),
+			    (long)i + 1);
+	}
+	/* Into the selector and out of it, the last time by the deletion. */
+	assert_int_equal(stream_lines(b), N / 100 * 2);
+	assert_event(b, 0, "ADDED", "b");
+	assert_event(b, 1, "DELETED", "b");
+	assert_int_equal(stream_lines(c), N / 2);
+	/* The same watches go on. */
+	put(r, "b", "y", "new");
+	assert_event(a, N + 1, "ADDED", "b");
+	assert_event(b, N / 100 * 2, "ADDED", "b");
+	assert_int_equal(stream_lines(c), N / 2);
+	put(r, "a", "x", "new");
+	assert_event(c, N / 2, "MODIFIED", "a");
+	answer_gone(a);
+	answer_gone(b);
+	answer_gone(c);
+}
+
+/* A reader that stops in the middle of the past gets the rest when it goes on; one that goes leaves nothing. */
+static void test_past_slow_reader(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a, *gone;
+	struct ask ask = { .method = "GET", .stuck = true };
+
+	put(r, "a", "x", "0");
+	ask.path = arena_printf(&r->arena, CM "?watch=true&resourceVersion=%" PRId64,
+				rev_of(expect(r, 200, "GET", CM "/a", NULL)));
+	for (int i = 1; i <= 3000; i++)
+		put(r, "a", "x", i % 2 ? "1" : "2");
+	rig_restart(r);
+	gone = api_ask(r, &ask);
+	assert_int_equal(stream_lines(gone), 1);
+	answer_gone(gone);
+	a = api_ask(r, &ask);
+	put(r, "a", "x", "behind");
+	a->stuck = false;
+	a->q.on_drain(&a->q);
+	rig_run(r, 0);
+	assert_int_equal(stream_lines(a), 3001);
+	assert_false(a->ended);
+	answer_gone(a);
+	/* The end of the server reaches those that are still told the past. */
+	a = api_ask(r, &ask);
+	apiserver_shutdown(r->server);
+	a->stuck = false;
+	a->q.on_drain(&a->q);
+	rig_run(r, 0);
+	assert_true(a->ended);
+	answer_free(a);
+}
+
+/* A watch from a revision that is still to come hears of nothing before it. */
+static void test_future(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	put(r, "a", "x", "0");
+	a = watch_from(r, rev_of(expect(r, 200, "GET", CM "/a", NULL)) + 2, "");
+	put(r, "a", "x", "1");
+	put(r, "a", "x", "2");
+	assert_int_equal(stream_lines(a), 0);
+	put(r, "a", "x", "3");
+	assert_int_equal(stream_lines(a), 1);
+	answer_gone(a);
+}
+
+/* Changes are remembered for five minutes at least and ten at most, also when nothing follows them. */
 static void test_old_changes_are_forgotten(void **state)
 {
 	struct rig *r = *state;
@@ -200,6 +316,13 @@ static void test_old_changes_are_forgotten(void **state)
 	(void)snprintf(query, sizeof(query), "&resourceVersion=%" PRId64, first);
 	rig_run(r, 120 * NS_PER_SEC);
 	a = watch(r, query);
+	assert_int_equal(stream_lines(a), 1);
+	assert_event(a, 0, "MODIFIED", "a");
+	answer_gone(a);
+	/* The ring has let go of it, the log not yet. */
+	rig_run(r, 240 * NS_PER_SEC);
+	a = watch(r, query);
+	rig_run(r, 0);
 	assert_int_equal(stream_lines(a), 1);
 	assert_event(a, 0, "MODIFIED", "a");
 	answer_gone(a);
@@ -284,6 +407,64 @@ static void test_shutdown(void **state)
 	answer_free(a);
 }
 
+/* A store that can stop telling its watches. */
+static struct deaf {
+	struct store_ops ops;
+	struct store *store;
+	const struct store_ops *inner;
+	const struct store_watch_cb *cb;
+	void *ctx;
+} deaf;
+
+static int deaf_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
+		      void *ctx, struct store_watch **ret, struct err *err)
+{
+	deaf.cb = cb;
+	deaf.ctx = ctx;
+	return deaf.inner->watch(s, from, to, since, cb, ctx, ret, err);
+}
+
+static struct store *deaf_new(struct env *env)
+{
+	struct store *s = store_mem_new(env);
+
+	deaf.inner = s->ops;
+	deaf.ops = *s->ops;
+	deaf.ops.watch = deaf_watch;
+	s->ops = &deaf.ops;
+	return s;
+}
+
+static int deaf_setup(void **state)
+{
+	return rig_setup_on(state, deaf_new);
+}
+
+/* A cache that hears of no more changes says so, and nothing is answered from it. */
+static void test_cache_that_ages(void **state)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct rig *r = *state;
+	struct answer *a = watch(r, ""), *ready;
+
+	put(r, "a", "x", "1");
+	err_set(&why, ERR_INTERNAL, "row 7 cannot be read");
+	deaf.cb->end(&why, deaf.ctx);
+	rig_run(r, 0);
+	assert_true(a->ended);
+	answer_free(a);
+	for (int i = 0; i < 2; i++)
+		expect_status(r, 503, "ServiceUnavailable", "row 7 cannot be read",
+			      &(struct ask){ .method = "GET", .path = i ? CM : CM "/a" });
+	expect_status(r, 503, "ServiceUnavailable", "row 7 cannot be read",
+		      &(struct ask){ .method = "GET", .path = CM "?watch=true" });
+	ready = api(r, "GET", "/livez");
+	assert_int_equal(ready->code, 500);
+	assert_true(sv_find_sv(buf_sv(&ready->body),
+			       SV("[-]watch-cache failed: the cache hears of no more changes: row 7")) > 0);
+	answer_free(ready);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -294,11 +475,15 @@ int main(void)
 		T(test_pinned),
 		T(test_bookmarks),
 		T(test_too_old),
+		T(test_past),
+		T(test_past_slow_reader),
+		T(test_future),
 		T(test_slow_reader),
 		T(test_old_changes_are_forgotten),
 		T(test_timeout),
 		T(test_table),
 		T(test_shutdown),
+		cmocka_unit_test_setup_teardown(test_cache_that_ages, deaf_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,220 @@
+/* Watches that start before the ring of recent changes.
+ *
+ * The ring is small, the store's log keeps minutes. A watch from an older revision is told by the log first, portion by
+ * portion, and joins the others when the ring reaches back to where it is:
+ *
+ *	store thread ──copies──▶ portion (bounded) ─wake─▶ reader: parse ─▶ queue ─▶ next portion … ─▶ join
+ *
+ * The store's thread only copies bytes; what they mean is found out on the reader's thread, which asks for the next
+ * portion when it has taken one. So a slow reader of a long past holds two portions, whatever the log has. Between
+ * portions nothing is missed: each begins at the revision where the one before ended. */
+#include "apiserver/watchcache-internal.h"
+#include "store/store.h"
+
+#include <stdlib.h>
+
+#define PORTION_CHANGES 1000
+#define PORTION_BYTES ((size_t)1024 * 1024) /* one change more may lie above it */
+
+struct past_change {
+	char *value, *prev; /* owned; value NULL: deleted, prev NULL: created */
+	size_t value_n, prev_n;
+	int64_t rev, prev_rev;
+};
+
+struct wc_past {
+	struct wc_watch *watch;
+	struct store_watch *from; /* NULL between portions */
+	/* Guarded by the watch's lock. */
+	VEC(struct past_change) changes;
+	size_t bytes;
+	int64_t upto;  /* everything up to it is in this portion or was in one before */
+	bool complete; /* the portion is full, or nothing is left */
+	bool lost;     /* the log has been compacted underneath */
+};
+
+static void past_drop(struct wc_past *p)
+{
+	for (size_t i = 0; i < p->changes.n; i++) {
+		free(p->changes.p[i].value);
+		free(p->changes.p[i].prev);
+	}
+	vec_clear(&p->changes);
+	p->bytes = 0;
+}
+
+/* --- on the store's thread --- */
+
+static void past_on_change(const struct store_change *ch, void *ctx)
+{
+	struct wc_past *p = ctx;
+	struct past_change c = { .rev = ch->kv.mod_rev };
+
+	pthread_mutex_lock(&p->watch->lock);
+	if (p->complete || c.rev <= p->upto) {
+		pthread_mutex_unlock(&p->watch->lock);
+		return;
+	}
+	if (!ch->kv.deleted) {
+		c.value = xmemdup(ch->kv.value.p, ch->kv.value.n);
+		c.value_n = ch->kv.value.n;
+	}
+	if (ch->prev) {
+		c.prev = xmemdup(ch->prev->value.p, ch->prev->value.n);
+		c.prev_n = ch->prev->value.n;
+		c.prev_rev = ch->prev->mod_rev;
+	}
+	vec_push(&p->changes, c);
+	p->bytes += c.value_n + c.prev_n;
+	p->upto = c.rev;
+	p->complete = p->changes.n >= PORTION_CHANGES || p->bytes >= PORTION_BYTES;
+	if (p->complete)
+		wc_watch_wake(p->watch);
+	pthread_mutex_unlock(&p->watch->lock);
+}
+
+static void past_on_progress(int64_t rev, void *ctx)
+{
+	struct wc_past *p = ctx;
+
+	pthread_mutex_lock(&p->watch->lock);
+	if (!p->complete) {
+		p->upto = MAX(p->upto, rev);
+		p->complete = true;
+		wc_watch_wake(p->watch);
+	}
+	pthread_mutex_unlock(&p->watch->lock);
+}
+
+static void past_on_end(const struct err *why, void *ctx)
+{
+	struct wc_past *p = ctx;
+
+	(void)why;
+	pthread_mutex_lock(&p->watch->lock);
+	p->complete = p->lost = true;
+	wc_watch_wake(p->watch);
+	pthread_mutex_unlock(&p->watch->lock);
+}
+
+/* --- on the reader's --- */
+
+static int past_ask(struct wc_past *p, struct err *err)
+{
+	static const struct store_watch_cb cb = { .change = past_on_change,
+						  .progress = past_on_progress,
+						  .end = past_on_end };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct wc_resource *r = p->watch->in;
+	struct store *store = r->cache->s->store;
+	struct sv from = wc_range_from(&a, r, p->watch->o.ns);
+
+	if (store_watch(store, from, wc_range_to(&a, from), p->upto, &cb, p, &p->from, &why) == 0)
+		return 0;
+	if (why.reason == ERR_EXPIRED) {
+		struct store_stats st;
+
+		store_stats(store, &st);
+		return err_too_old(err, p->upto, st.compact_rev);
+	}
+	return err_move(err, &why);
+}
+
+int wc_past_open(struct wc_watch *w, struct err *err)
+{
+	struct wc_past *p = xcalloc(1, sizeof(*p));
+
+	p->watch = w;
+	p->upto = w->o.since;
+	w->past = p;
+	if (past_ask(p, err) == 0)
+		return 0;
+	wc_past_close(w);
+	return -1;
+}
+
+void wc_past_close(struct wc_watch *w)
+{
+	struct wc_past *p = w->past;
+
+	if (!p)
+		return;
+	if (p->from)
+		store_unwatch(w->in->cache->s->store, p->from);
+	past_drop(p);
+	vec_release(&p->changes);
+	free(p);
+	w->past = NULL;
+}
+
+/* The change as watchers know it; NULL when its values cannot be read. */
+static struct wc_change *past_parse(const struct wc_resource *r, const struct past_change *pc)
+{
+	struct wc_change *c = xcalloc(1, sizeof(*c));
+	bool ok;
+
+	atomic_init(&c->refs, 1);
+	c->rev = pc->rev;
+	c->deleted = !pc->value;
+	if (pc->prev)
+		c->prev = stored_parse(r->res, sv_make(pc->prev, pc->prev_n), pc->prev_rev);
+	if (pc->value)
+		c->o = stored_parse(r->res, sv_make(pc->value, pc->value_n), pc->rev);
+	else if (c->prev)
+		c->o = obj_new(obj_root(c->prev), pc->rev);
+	ok = c->o && (c->prev || !pc->prev);
+	if (!ok)
+		wc_change_unref(c);
+	return ok ? c : NULL;
+}
+
+/* Of the reader's thread alone: what is collected is its own until the next portion is asked for. */
+static bool past_deliver(struct wc_past *p)
+{
+	struct wc_watch *w = p->watch;
+
+	for (size_t i = 0; i < p->changes.n; i++) {
+		struct wc_change *c = past_parse(w->in, &p->changes.p[i]);
+
+		if (!c)
+			return false;
+		pthread_mutex_lock(&w->lock);
+		wc_watch_push(w, c);
+		pthread_mutex_unlock(&w->lock);
+		wc_change_unref(c);
+	}
+	return true;
+}
+
+bool wc_past_step(struct wc_watch *w)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct wc_past *p = w->past;
+	bool complete;
+
+	pthread_mutex_lock(&w->lock);
+	complete = p->complete;
+	pthread_mutex_unlock(&w->lock);
+	if (!complete)
+		return false;
+	if (p->from)
+		store_unwatch(w->in->cache->s->store, p->from); /* waits for a portion under way at most */
+	p->from = NULL;
+	if (p->lost || !past_deliver(p)) {
+		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
+	} else {
+		w->o.since = p->upto;
+		past_drop(p);
+		if (wc_watch_join(w)) {
+			wc_past_close(w);
+			return true;
+		}
+		p->complete = false;
+		if (past_ask(p, &why) == 0)
+			return true;
+	}
+	wc_watch_end(w, &why);
+	wc_past_close(w);
+	return true;
+}
