@@ -3,8 +3,8 @@
  * What malloc() has free it keeps: the top of each heap above a threshold goes back by itself, holes never do, and a
  * burst leaves holes. malloc_trim() gives the holes' pages back, but it walks all heaps under their locks and what is
  * allocated next must be faulted in again, so it is wrong while there is work. The right moment is when the work is
- * over, and processor time tells: much of it since the last trim, hardly any lately. A server that is never quiet is
- * trimmed every ten minutes all the same.
+ * over and left something: pages of ours that malloc() has not given to anybody, and hardly any processor time
+ * lately. A server that is never quiet is trimmed every ten minutes all the same.
  *
  * The server's first thread, which otherwise waits for the signal to stop, looks every HEAP_LOOK_S seconds.
  */
@@ -12,13 +12,14 @@
 
 #include "base/base.h"
 
-#define HEAP_LOOK_S 30
+#define HEAP_LOOK_S 5
 
 struct heap_watch {
 	int64_t trimmed_ns, seen_ns; /* processor time of the process at the last trim, and look */
 	int looks;		     /* since that trim */
 };
 
-/* The decision: is it time, now that the process has used cpu_ns in all? */
-bool heap_due(struct heap_watch *h, int64_t cpu_ns);
+/* The decision: is it time, now that the process has used cpu_ns in all and holds idle_bytes of memory that nobody
+ * uses? */
+bool heap_due(struct heap_watch *h, int64_t cpu_ns, size_t idle_bytes);
 void heap_look(struct heap_watch *h);

@@ -4,20 +4,21 @@
 
 #define MS NS_PER_MS
 
+#define MB ((size_t)1024 * 1024)
+
 static void test_after_a_burst(void **state)
 {
 	struct heap_watch h = { 0 };
 
 	(void)state;
-	assert_false(heap_due(&h, 50 * MS));   /* a start is no burst */
-	assert_false(heap_due(&h, 5000 * MS)); /* under way */
-	assert_false(heap_due(&h, 9000 * MS));
-	assert_true(heap_due(&h, 9100 * MS));  /* over */
-	assert_false(heap_due(&h, 9100 * MS)); /* once */
-	assert_false(heap_due(&h, 9400 * MS));
-	assert_false(heap_due(&h, 9600 * MS)); /* idling adds up slowly */
-	assert_false(heap_due(&h, 9850 * MS));
-	assert_true(heap_due(&h, 10110 * MS));
+	assert_false(heap_due(&h, 30 * MS, 2 * MB));   /* a start leaves nothing worth it */
+	assert_false(heap_due(&h, 900 * MS, 70 * MB)); /* under way */
+	assert_true(heap_due(&h, 910 * MS, 70 * MB));  /* over: ten thousand watches cost less than a second */
+	assert_false(heap_due(&h, 911 * MS, 5 * MB));  /* what stayed, stays: looking again and again is no use */
+	assert_false(heap_due(&h, 912 * MS, 5 * MB));
+	assert_true(heap_due(&h, 931 * MS, 5 * MB));	/* until something was done */
+	assert_false(heap_due(&h, 1000 * MS, 80 * MB)); /* under way */
+	assert_false(heap_due(&h, 1010 * MS, 3 * MB));	/* over, and went back by itself */
 }
 
 static void test_never_quiet(void **state)
@@ -27,8 +28,8 @@ static void test_never_quiet(void **state)
 	int due = 0;
 
 	(void)state;
-	for (int i = 0; i < 40; i++)
-		due += heap_due(&h, cpu += 20 * NS_PER_SEC);
+	for (int i = 0; i < 1200 / HEAP_LOOK_S; i++)
+		due += heap_due(&h, cpu += 4 * NS_PER_SEC, 100 * MB);
 	assert_int_equal(due, 2); /* in twenty minutes */
 }
 
