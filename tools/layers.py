@@ -14,18 +14,20 @@ import sys
 BASE = {"base"}
 OBJECT = {"base", "codec", "object"}
 CLIENT = OBJECT | {"ev", "net", "client"}
+POD = {"pod"}
 ALLOWED = {
     "base": set(),
     "ev": BASE,
     "net": BASE | {"ev"},
     "codec": BASE,
     "object": BASE | {"codec"},
+    "pod": OBJECT,
     "store": BASE | {"ev"},
     "client": OBJECT | {"ev", "net"},
-    "apiserver": CLIENT | {"store"},
-    "controllers": CLIENT,
-    "scheduler": CLIENT,
-    "kubelet": CLIENT,
+    "apiserver": CLIENT | POD | {"store"},
+    "controllers": CLIENT | POD,
+    "scheduler": CLIENT | POD,
+    "kubelet": CLIENT | POD,
     "proxy": CLIENT,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
     "cli": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "sim"},

@@ -8,13 +8,13 @@
  * that doubles from 1 s to 15 min a node, so that a node that refuses them is not asked all the time. */
 #include "controllers/backoff.h"
 #include "controllers/controllers-internal.h"
-#include "controllers/node_match.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/podwatch.h"
 #include "controllers/revision.h"
 #include "controllers/status.h"
 #include "controllers/template.h"
+#include "pod/node_match.h"
 
 #include <stdlib.h>
 
@@ -44,7 +44,9 @@ struct drun {
 	struct sv key, hash;
 	struct obj *ds;
 	struct objs pods;
-	struct val *tolerations;	 /* the template's and those every daemon has */
+	struct val *tolerations; /* the template's and those every daemon has */
+	struct sv node_name;	 /* the template's own, or "" */
+	struct node_want nodes;
 	struct obj **missing, **surplus; /* nodes without, pods too many */
 	size_t n_missing, n_surplus, failed;
 	bool may_act;
@@ -210,8 +212,9 @@ static void count_pod(struct drun *r, const struct obj *pod)
 
 static void look_at_node(struct drun *r, struct obj *node, struct obj **pods, size_t n_pods)
 {
-	const struct val *spec = obj_get(r->ds, F_spec, F_template, F_spec);
-	bool fits = node_selected(spec, node) && tolerates_node(r->tolerations, node, "NoExecute");
+	bool selected = (!r->node_name.n || sv_eq(r->node_name, obj_name(node))) &&
+			node_want_matches(&r->nodes, obj_labels(node), obj_name(node));
+	bool fits = selected && tolerates_node(r->tolerations, node, "NoExecute");
 	bool wanted = fits && tolerates_node(r->tolerations, node, "NoSchedule");
 	struct obj **here = ARENA_ARRAY(r->a, struct obj *, n_pods);
 	struct spot spot = { .node = node };
@@ -396,6 +399,7 @@ static size_t first_on(const struct drun *r, struct sv node)
 
 static void look(struct drun *r)
 {
+	const struct val *spec = obj_get(r->ds, F_spec, F_template, F_spec);
 	size_t n;
 	struct obj **nodes = informer_list(r->c->nodes, r->a, SV(""), &n);
 	int64_t surge = 0;
@@ -403,7 +407,9 @@ static void look(struct drun *r)
 	r->missing = ARENA_ARRAY(r->a, struct obj *, n);
 	r->surplus = ARENA_ARRAY(r->a, struct obj *, r->pods.n);
 	r->spots = ARENA_ARRAY(r->a, struct spot, n);
-	r->tolerations = daemon_tolerations(r->a, obj_get(r->ds, F_spec, F_template, F_spec));
+	r->tolerations = daemon_tolerations(r->a, spec);
+	r->node_name = val_get_str(spec, F_nodeName);
+	node_want_parse(r->a, spec, &r->nodes);
 	r->min_ready = val_int_or(obj_get(r->ds, F_spec, F_minReadySeconds), 0);
 	(void)int_or_percent(obj_get(r->ds, F_spec, F_updateStrategy, F_rollingUpdate, F_maxSurge), 1, true, &surge);
 	r->surge = surge > 0;

@@ -6,9 +6,9 @@
 #include "base/strmap.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
-#include "controllers/node_match.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
+#include "pod/node_match.h"
 
 #include <pthread.h>
 #include <stdlib.h>

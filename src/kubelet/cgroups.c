@@ -20,13 +20,6 @@ static const char *const v1_controllers[] = { "cpu",	  "cpuacct",	"cpuset",  "me
 					      "freezer",  "blkio",	"pids",	   "hugetlb", "net_cls",
 					      "net_prio", "perf_event", "systemd", "misc",    "rdma" };
 
-const char *qos_name(enum qos_class q)
-{
-	static const char *const names[] = { "BestEffort", "Burstable", "Guaranteed" };
-
-	return names[q];
-}
-
 static bool cgroup_is_v2(void)
 {
 	struct statfs s;

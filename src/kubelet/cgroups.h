@@ -12,9 +12,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-
-enum qos_class { QOS_BEST_EFFORT, QOS_BURSTABLE, QOS_GUARANTEED };
-const char *qos_name(enum qos_class q); /* "BestEffort" */
+#include "pod/pod_resources.h"
 
 struct cgroup_limits { /* 0: not limited */
 	int64_t cpu_milli_request, cpu_milli_limit, memory_limit_bytes, pids_limit;

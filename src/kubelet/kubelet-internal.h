@@ -80,6 +80,9 @@ struct kcont {
  */
 enum pod_state { POD_SYNC, POD_STOPPING, POD_STOPPED, POD_GONE };
 
+/* Has the pod a place on this node? Decided once (pod_admit.h), given up when nothing of it runs any more. */
+enum pod_taken { TAKEN_UNKNOWN, TAKEN_YES, TAKEN_NO };
+
 struct pod_token {
 	char *key, *token;
 	int64_t refresh_ns; /* wall clock */
@@ -90,20 +93,24 @@ struct kpod {
 	_Atomic int refs;
 	char *uid, *ns, *name;
 
+	_Atomic enum pod_taken taken;
+
 	pthread_mutex_t lock;	/* the fields up to the next comment */
 	struct obj *obj;	/* newest version, or the last before it vanished; owned */
 	bool vanished;		/* the API has it no more */
 	bool refresh;		/* volumes are to be looked at again */
 	char *noticed;		/* a container said to have ended; NULL: seen ended, or none */
 	unsigned noticed_looks; /* how often the runtime did not know yet */
+	bool preempted;		/* it goes for a critical pod */
 
 	/* Owned by the sync of this pod. */
 	enum pod_state state;
 	VEC(struct kcont *) conts;
 	bool dirs_made, volumes_ready, torn_down, finished_runtime;
 	bool watching, network_waited; /* its ConfigMaps and Secrets; for the node's network, and said so */
-	const char *forced_reason;     /* constant: "DeadlineExceeded"; the pod is Failed for it */
+	char *forced_reason;	       /* "DeadlineExceeded"; the pod is Failed for it */
 	char *forced_message;
+	bool refused;  /* never taken: forced_reason says why */
 	bool terminal; /* it will not run (again) */
 	int64_t started_ns;
 	/* Sizes of emptyDirs (pod_evict.c); over_limit is set by the task, under lock. */
@@ -135,6 +142,7 @@ struct kubelet {
 
 	pthread_mutex_t lock; /* table, by_container, active, stopping */
 	pthread_cond_t idle;
+	pthread_mutex_t admitting;  /* before k->lock; one pod at a time is taken or refused */
 	struct strmap table;	    /* uid -> kpod */
 	struct strmap by_container; /* runtime id -> uid (owned text) */
 	struct strmap relisted;	    /* uid -> hash of what the last relist saw */
@@ -217,9 +225,6 @@ void container_resources_given(const struct val *pod, const struct val *spec, st
 
 /* pod_evict.c: sees now and then whether an emptyDir is larger than its sizeLimit. The message when one is, in a. */
 const char *pod_over_limit(struct kpod *p, struct arena *a, const struct val *pod, int64_t *wake_ns);
-
-/* pod_admit.c: why this node does not take the pod, as a reason ("SysctlForbidden") and a message; NULL: it does. */
-const char *pod_refused(struct arena *a, const struct val *pod, const char **ret_message);
 
 /* pod_start.c */
 int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, const struct pod_actual *x,

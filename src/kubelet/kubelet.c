@@ -57,6 +57,7 @@ void kubelet_unref(struct kubelet *k)
 	strmap_release(&k->table);
 	strmap_release_with(&k->by_container, free);
 	strmap_release(&k->relisted);
+	pthread_mutex_destroy(&k->admitting);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->idle);
 	free(k);
@@ -158,6 +159,7 @@ void kpod_unref(struct kpod *p)
 	vec_release(&p->tokens);
 	obj_unref(p->obj);
 	obj_unref(p->sent);
+	free(p->forced_reason);
 	free(p->forced_message);
 	free(p->over_limit);
 	free(p->noticed);
@@ -614,6 +616,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->node_labels = strings_copy(o->node_labels);
 	k->node_taints = strings_copy(o->node_taints);
 	pthread_mutex_init(&k->lock, NULL);
+	pthread_mutex_init(&k->admitting, NULL);
 	pthread_cond_init(&k->idle, NULL);
 
 	k->recorder = recorder_new(k->client, "kubelet", k->node_name);

@@ -1,7 +1,15 @@
 #include "kubelet/kubelet-internal.h"
 
-/* Pods this node does not take although they were bound to it. Refused once, when they come: the pod is Failed
- * and its owner makes another. */
+#include "base/log.h"
+#include "kubelet/pod_admit.h"
+#include "pod/host_port.h"
+#include "pod/node_match.h"
+
+/* Pods this node does not take although they were bound to it: by hand, by a second scheduler, by one that knew the
+ * node as it was. Refused once, when they come: the pod is Failed and its owner makes another. The questions are the
+ * scheduler's (pod/); order, reasons and words are those of upstream's node agent. */
+
+#define LOOK_AGAIN_NS (1 * NS_PER_SEC)
 
 /* Kernel settings that belong to the pod's own namespaces and cannot harm its neighbours. */
 static const char *const safe_sysctls[] = {
@@ -31,10 +39,17 @@ static struct sv dotted(struct arena *a, struct sv name)
 	return sv_from(s);
 }
 
-const char *pod_refused(struct arena *a, const struct val *pod, const char **ret_message)
+static bool refuse(struct admission *r, const char *reason, const char *message)
+{
+	r->reason = reason;
+	r->message = message;
+	return true;
+}
+
+static bool refused_sysctl(struct admission *r, const struct val *pod)
 {
 	VAL_EACH(val_get(pod, F_spec, F_securityContext, F_sysctls), s) {
-		struct sv name = dotted(a, val_get_str(s, F_name));
+		struct sv name = dotted(r->a, val_get_str(s, F_name));
 		const char *problem = "not allowlisted";
 
 		for (size_t i = 0; i < ARRAY_LEN(safe_sysctls); i++)
@@ -44,10 +59,216 @@ const char *pod_refused(struct arena *a, const struct val *pod, const char **ret
 			problem = "not allowed with host net enabled";
 		if (!problem && val_get_bool(pod, F_spec, F_hostIPC) && sv_starts(name, SV("kernel.")))
 			problem = "not allowed with host ipc enabled";
-		if (!problem)
-			continue;
-		*ret_message = arena_printf(a, "forbidden sysctl: \"%.*s\" %s", SV_ARG(name), problem);
-		return "SysctlForbidden";
+		if (problem)
+			return refuse(r, "SysctlForbidden",
+				      arena_printf(r->a, "forbidden sysctl: \"%.*s\" %s", SV_ARG(name), problem));
 	}
-	return NULL;
+	return false;
+}
+
+/* What no pod that goes away could give. */
+static bool refused_kind(struct admission *r, const struct val *pod, const struct obj *node)
+{
+	const struct val *os = val_get(pod, F_spec, F_os, F_name);
+	const struct val *label = val_member_sv(val_get(pod, F_metadata, F_labels), SV("kubernetes.io/os"));
+
+	/* Upstream asks the pod's own label, not its nodeSelector. */
+	if (label && !val_is(label, "linux"))
+		return refuse(r, "PodOSSelectorNodeLabelDoesNotMatch",
+			      "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label");
+	if (os && !val_is(os, "linux"))
+		return refuse(r, "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS");
+	if (val_is(val_get(pod, F_spec, F_securityContext, F_supplementalGroupsPolicy), "Strict") &&
+	    !val_bool(obj_get(node, F_status, F_features, F_supplementalGroupsPolicy)))
+		return refuse(r, "SupplementalGroupsPolicyNotSupported",
+			      "SupplementalGroupsPolicy=Strict is not supported in this node");
+	return false;
+}
+
+/* --- room --- */
+
+/* example.com/gpu, not hugepages-2Mi. */
+static bool extended(struct sv name)
+{
+	return sv_find(name, '/') >= 0 && sv_find_sv(name, SV("kubernetes.io/")) < 0 &&
+	       !sv_starts(name, SV("requests."));
+}
+
+static void lacks(struct admission *r, struct sv name, int64_t requested, int64_t used, int64_t capacity)
+{
+	if (requested <= capacity - used)
+		return;
+	res_list_add(&r->missing, name, requested - (capacity - used));
+	if (!r->reason)
+		refuse(r, arena_printf(r->a, "OutOf%.*s", SV_ARG(name)),
+		       arena_printf(r->a,
+				    "Node didn't have enough resource: %.*s, requested: %" PRId64 ", used: %" PRId64
+				    ", capacity: %" PRId64,
+				    SV_ARG(name), requested, used, capacity));
+}
+
+static void check_room(struct admission *r, const struct val *pod, const struct obj *node,
+		       const struct val *const *others, size_t n)
+{
+	static const struct sv first[] = { SV("cpu"), SV("memory"), SV("ephemeral-storage") };
+	_cleanup_(res_list_release) struct res_list want = RES_LIST_INIT, used = RES_LIST_INIT;
+	const struct val *room = obj_get(node, F_status, F_allocatable);
+
+	pod_requests(val_member(pod, F_spec), RES_AS_WRITTEN, &want);
+	for (size_t i = 0; i < n; i++)
+		pod_requests(val_member(others[i], F_spec), RES_AS_WRITTEN, &used);
+	lacks(r, SV("pods"), 1, (int64_t)n, res_amount(SV("pods"), val_member_sv(room, SV("pods"))));
+	for (size_t i = 0; i < ARRAY_LEN(first); i++)
+		if (res_list_get(&want, first[i]) > 0)
+			lacks(r, first[i], res_list_get(&want, first[i]), res_list_get(&used, first[i]),
+			      res_amount(first[i], val_member_sv(room, first[i])));
+	for (size_t i = 0; i < want.n; i++) {
+		struct sv name = want.p[i].name;
+		const struct val *have = val_member_sv(room, name);
+		bool told = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(first); k++)
+			told |= sv_eq(name, first[k]);
+		/* A resource that the whole cluster counts, not this node. */
+		if (told || want.p[i].amount == 0 || (extended(name) && !have))
+			continue;
+		lacks(r, name, want.p[i].amount, res_list_get(&used, name), res_amount(name, have));
+	}
+}
+
+/* --- place --- */
+
+static void predicate(struct admission *r, const char *name, const char *why)
+{
+	r->placed_wrong = true;
+	if (!r->reason)
+		refuse(r, name, arena_printf(r->a, "Predicate %s failed: %s", name, why));
+}
+
+static bool ports_clash(struct admission *r, const struct val *pod, const struct val *const *others, size_t n)
+{
+	struct host_port *mine, *theirs;
+	size_t n_mine = host_ports_parse(r->a, val_member(pod, F_spec), &mine);
+
+	for (size_t i = 0; n_mine && i < n; i++) {
+		size_t n_theirs = host_ports_parse(r->a, val_member(others[i], F_spec), &theirs);
+
+		for (size_t x = 0; x < n_mine; x++)
+			for (size_t y = 0; y < n_theirs; y++)
+				if (host_ports_clash(&mine[x], &theirs[y]))
+					return true;
+	}
+	return false;
+}
+
+static void check_place(struct admission *r, const struct val *pod, const struct obj *node,
+			const struct val *const *others, size_t n)
+{
+	const struct val *spec = val_member(pod, F_spec);
+	struct node_want want;
+
+	node_want_parse(r->a, spec, &want);
+	if (!node_want_matches(&want, obj_labels(node), obj_name(node)))
+		predicate(r, "NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+	if (!sv_eq(val_get_str(spec, F_nodeName), obj_name(node)))
+		predicate(r, "NodeName", "node(s) didn't match the requested node name");
+	if (ports_clash(r, pod, others, n))
+		predicate(r, "NodePorts", "node(s) didn't have free ports for the requested pod ports");
+	if (!tolerates_node(val_member(spec, F_tolerations), node, "NoExecute"))
+		predicate(r, "TaintToleration", "node(s) had taints that the pod didn't tolerate");
+}
+
+void admission_check(struct admission *r, const struct val *pod, const struct obj *node,
+		     const struct val *const *others, size_t n)
+{
+	if (refused_sysctl(r, pod) || refused_kind(r, pod, node))
+		return;
+	check_room(r, pod, node, others, n);
+	check_place(r, pod, node, others, n);
+}
+
+void admission_release(struct admission *r)
+{
+	res_list_release(&r->missing);
+}
+
+/* --- one pod --- */
+
+/* Has this pod a place here? Those that were taken, also by an agent before us, until nothing of them runs. */
+static bool counts(struct kpod *p, const struct val *pod)
+{
+	switch (p->taken) {
+	case TAKEN_YES:
+		return true;
+	case TAKEN_UNKNOWN:
+		return !pod_phase_terminal(pod) && val_get(pod, F_status, F_startTime);
+	default:
+		return false;
+	}
+}
+
+static size_t others_of(struct kpod *p, struct arena *a, struct kpod **pods, size_t n, struct kpod ***ret_pods,
+			const struct val ***ret_docs)
+{
+	size_t n_others = 0;
+
+	*ret_pods = ARENA_ARRAY(a, struct kpod *, n);
+	*ret_docs = ARENA_ARRAY(a, const struct val *, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct val *pod = pods[i] == p ? NULL : obj_root(kpod_obj(pods[i], a));
+
+		if (!pod || !counts(pods[i], pod))
+			continue;
+		(*ret_pods)[n_others] = pods[i];
+		(*ret_docs)[n_others++] = pod;
+	}
+	return n_others;
+}
+
+/* Under k->admitting, so that of two pods that come at once the second sees the first. */
+static bool decide(struct admission *r, struct kpod *p, const struct val *pod, const struct obj *node)
+{
+	struct kubelet *k = p->k;
+	const struct val **docs;
+	struct kpod **pods, **others;
+	size_t n, n_others;
+	bool wait = false;
+
+	pthread_mutex_lock(&k->admitting);
+	pods = kubelet_pods(k, r->a, &n);
+	n_others = others_of(p, r->a, pods, n, &others, &docs);
+	admission_check(r, pod, node, docs, n_others);
+	if (r->reason && r->missing.n && !r->placed_wrong)
+		wait = preempt_for(r, pod, others, docs, n_others);
+	if (!wait)
+		p->taken = r->reason ? TAKEN_NO : TAKEN_YES;
+	pthread_mutex_unlock(&k->admitting);
+	for (size_t i = 0; i < n; i++)
+		kpod_unref(pods[i]);
+	return !wait;
+}
+
+int pod_admit(struct kpod *p, struct admission *r, const struct val *pod, int64_t *wake_ns)
+{
+	struct kubelet *k = p->k;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct obj *node;
+
+	/* What is not known yet may be running already. */
+	if (!informer_synced(k->pods)) {
+		*wake_ns = MIN(*wake_ns, LOOK_AGAIN_NS / 20);
+		return 0;
+	}
+	/* Asked anew: labels and taints are others' to change. */
+	if (client_get(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), &node, &err) < 0) {
+		log_warn(SYS, "a pod waits until this node can be read", "why", "%s/%s: %s", p->ns, p->name,
+			 err_msg(&err));
+		*wake_ns = MIN(*wake_ns, LOOK_AGAIN_NS);
+		return 0;
+	}
+	obj_link(r->a, node);
+	if (decide(r, p, pod, node))
+		return 1;
+	*wake_ns = MIN(*wake_ns, LOOK_AGAIN_NS);
+	return 0;
 }

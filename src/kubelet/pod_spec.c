@@ -100,29 +100,14 @@ int64_t container_memory(const struct val *spec, enum sym kind)
 	return quantity_value(val_str(v), &n) ? n : 0;
 }
 
-static void qos_scan(const struct val *list, bool *any, bool *all)
-{
-	VAL_EACH(list, c) {
-		int64_t rc = container_cpu_milli(c, F_requests), lc = container_cpu_milli(c, F_limits);
-		int64_t rm = container_memory(c, F_requests), lm = container_memory(c, F_limits);
-
-		*any |= rc || lc || rm || lm;
-		/* Defaulting copied limits to absent requests. */
-		*all &= lc && lm && (!rc || rc == lc) && (!rm || rm == lm);
-	}
-}
-
 enum qos_class pod_qos(const struct val *pod)
 {
 	struct sv known = val_get_str(pod, F_status, F_qosClass);
-	bool any = false, all = true;
 
 	for (enum qos_class q = QOS_BEST_EFFORT; q <= QOS_GUARANTEED; q++)
 		if (sv_is(known, qos_name(q)))
 			return q;
-	qos_scan(val_get(pod, F_spec, F_containers), &any, &all);
-	qos_scan(val_get(pod, F_spec, F_initContainers), &any, &all);
-	return !any ? QOS_BEST_EFFORT : all ? QOS_GUARANTEED : QOS_BURSTABLE;
+	return pod_qos_class(val_member(pod, F_spec));
 }
 
 int64_t pod_grace_seconds(const struct val *pod)
@@ -137,43 +122,30 @@ bool pod_host_network(const struct val *pod)
 	return val_get_bool(pod, F_spec, F_hostNetwork);
 }
 
-/* A pod needs the sum of its containers, and before that each init container together with the sidecars
- * started before it. A limit counts only when every container has one. */
+/* A limit counts when the pod as a whole has it, or every container. */
+static int64_t pod_limit(const struct val *pod, const struct res_list *limits, struct sv name)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers };
+	bool all = true;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(pod, F_spec, lists[k]), c)
+			all &= res_amount(name, val_member_sv(val_get(c, F_resources, F_limits), name)) > 0;
+	if (res_amount(name, val_member_sv(val_get(pod, F_spec, F_resources, F_limits), name)) > 0)
+		all = true;
+	return all ? res_list_get(limits, name) : 0;
+}
+
 void pod_cgroup_limits(const struct val *pod, struct cgroup_limits *ret)
 {
-	int64_t cpu = 0, lim = 0, mem = 0, side_cpu = 0, side_lim = 0, side_mem = 0;
-	int64_t max_cpu = 0, max_lim = 0, max_mem = 0;
-	bool all_lim = true, all_mem = true;
+	_cleanup_(res_list_release) struct res_list requests = RES_LIST_INIT, limits = RES_LIST_INIT;
 
-	VAL_EACH(val_get(pod, F_spec, F_initContainers), c) {
-		int64_t r = container_cpu_milli(c, F_requests), l = container_cpu_milli(c, F_limits);
-		int64_t m = container_memory(c, F_limits);
-
-		all_lim &= l > 0;
-		all_mem &= m > 0;
-		if (container_is_sidecar(c)) {
-			side_cpu += r;
-			side_lim += l;
-			side_mem += m;
-			r = l = m = 0;
-		}
-		max_cpu = MAX(max_cpu, side_cpu + r);
-		max_lim = MAX(max_lim, side_lim + l);
-		max_mem = MAX(max_mem, side_mem + m);
-	}
-	VAL_EACH(val_get(pod, F_spec, F_containers), c) {
-		int64_t l = container_cpu_milli(c, F_limits), m = container_memory(c, F_limits);
-
-		cpu += container_cpu_milli(c, F_requests);
-		lim += l;
-		mem += m;
-		all_lim &= l > 0;
-		all_mem &= m > 0;
-	}
+	pod_requests(val_member(pod, F_spec), RES_AS_WRITTEN, &requests);
+	pod_limits(val_member(pod, F_spec), RES_AS_WRITTEN, &limits);
 	*ret = (struct cgroup_limits){
-		.cpu_milli_request = MAX(cpu + side_cpu, max_cpu),
-		.cpu_milli_limit = all_lim ? MAX(lim + side_lim, max_lim) : 0,
-		.memory_limit_bytes = all_mem ? MAX(mem + side_mem, max_mem) : 0,
+		.cpu_milli_request = res_list_get(&requests, SV("cpu")),
+		.cpu_milli_limit = pod_limit(pod, &limits, SV("cpu")),
+		.memory_limit_bytes = pod_limit(pod, &limits, SV("memory")),
 	};
 }
 

@@ -4,6 +4,7 @@
 #include "base/timefmt.h"
 #include "kubelet/backoff.h"
 #include "kubelet/fsutil.h"
+#include "kubelet/pod_admit.h"
 
 #include <stdlib.h>
 
@@ -69,7 +70,7 @@ static void check_deadline(struct sync *s)
 		wake(s, left);
 		return;
 	}
-	s->p->forced_reason = "DeadlineExceeded";
+	s->p->forced_reason = xstrdup("DeadlineExceeded");
 	s->p->forced_message = xstrdup("Pod was active on the node longer than the specified deadline");
 	kpod_event(s->p, NULL, "Normal", "DeadlineExceeded", "%s", s->p->forced_message);
 }
@@ -80,37 +81,60 @@ static void check_limits(struct sync *s)
 
 	if (!why)
 		return;
-	s->p->forced_reason = "Evicted";
+	s->p->forced_reason = xstrdup("Evicted");
 	s->p->forced_message = xstrdup(why);
 	kpod_event(s->p, NULL, "Warning", "Evicted", "%s", why);
 }
 
-/* Looked at once, when the pod comes: what runs already was taken. */
-static void check_admission(struct sync *s)
+/* Somebody more important needs its place. */
+static void check_preempted(struct sync *s)
 {
-	const char *why, *message;
+	bool preempted;
 
-	if (s->p->started_ns || s->p->forced_reason || val_get(s->pod, F_status, F_startTime) || s->x.n_sandboxes)
+	pthread_mutex_lock(&s->p->lock);
+	preempted = s->p->preempted;
+	pthread_mutex_unlock(&s->p->lock);
+	if (!preempted || s->p->forced_reason)
 		return;
-	why = pod_refused(s->a, s->pod, &message);
-	if (!why)
-		return;
-	s->p->forced_reason = why;
-	s->p->forced_message = xasprintf("Pod was rejected: %s", message);
-	kpod_event(s->p, NULL, "Warning", why, "%s", message);
+	s->p->forced_reason = xstrdup("Preempting");
+	s->p->forced_message = xstrdup("Preempted in order to admit critical pod");
+	kpod_event(s->p, NULL, "Warning", "Preempting", "%s", s->p->forced_message);
+}
+
+/* Looked at once, when the pod comes: what runs already was taken. False: not decided yet. */
+static bool check_admission(struct sync *s)
+{
+	struct kpod *p = s->p;
+	_cleanup_(admission_release) struct admission r = { .a = s->a };
+
+	if (p->taken != TAKEN_UNKNOWN || s->vanished || obj_deleting(s->obj) || pod_phase_terminal(s->pod))
+		return true;
+	if (val_get(s->pod, F_status, F_startTime) || s->x.n_sandboxes) {
+		p->taken = TAKEN_YES;
+		return true;
+	}
+	if (!pod_admit(p, &r, s->pod, &s->wake_ns))
+		return false;
+	if (r.reason) {
+		p->refused = true;
+		p->forced_reason = xstrdup(r.reason);
+		p->forced_message = xasprintf("Pod was rejected: %s", r.message);
+		kpod_event(p, NULL, "Warning", r.reason, "%s", r.message);
+	}
+	return true;
 }
 
 static void begin(struct sync *s)
 {
 	struct kpod *p = s->p;
 
-	check_admission(s);
 	if (!p->started_ns && !time_parse(val_get_str(s->pod, F_status, F_startTime), &p->started_ns))
 		p->started_ns = env_now_ns(s->k->env);
 	check_deadline(s);
 	if (p->state != POD_SYNC)
 		return;
 	check_limits(s);
+	check_preempted(s);
 	if (s->vanished || obj_deleting(s->obj) || p->forced_reason)
 		p->state = POD_STOPPING;
 	else if (pod_phase_terminal(s->pod) && !p->terminal) {
@@ -482,6 +506,8 @@ static int sync_stopping(struct sync *s, struct err *err)
 		p->watching = false;
 	}
 	p->state = POD_STOPPED;
+	if (p->taken == TAKEN_YES)
+		p->taken = TAKEN_NO;
 	return 0;
 }
 
@@ -538,6 +564,11 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	pthread_mutex_unlock(&s.p->lock);
 
 	rc = pod_actual_read(s.k, &a, sv_from(s.p->uid), &s.x, err);
+	if (rc == 0 && !check_admission(&s)) {
+		ret->after_ns = s.wake_ns;
+		kpod_unref(s.p);
+		return 0;
+	}
 	if (rc == 0) {
 		check_notice(&s);
 		begin(&s);

@@ -341,6 +341,11 @@ static void set_conditions(struct arena *a, const struct status_input *in, struc
 		add_condition(a, in, list, "Ready", ready, why, msg);
 	add_condition(a, in, list, "ContainersReady", ready, why, msg);
 	add_condition(a, in, list, "PodScheduled", true, NULL, NULL);
+	if (in->reason && !strcmp(in->reason, "Evicted"))
+		add_condition(a, in, list, "DisruptionTarget", true, "TerminationByKubelet", in->message);
+	if (in->reason && !strcmp(in->reason, "Preempting"))
+		add_condition(a, in, list, "DisruptionTarget", true, "TerminationByKubelet",
+			      "Pod was preempted by Kubelet to accommodate a critical pod.");
 	for (size_t i = 0; i < in->n; i++)
 		if (in->c[i].resize_reason) {
 			bool pending = !strcmp(in->c[i].resize_reason, "Infeasible");
@@ -366,6 +371,11 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 		val_set_cstr(a, st, F_reason, in->reason);
 		if (in->message)
 			val_set_cstr(a, st, F_message, in->message);
+	}
+	if (in->reason && in->refused) { /* nothing of it was ever here */
+		set_time(a, st, F_startTime, in->start_ns);
+		val_set_cstr(a, st, F_qosClass, qos_name(pod_qos(in->pod)));
+		return st;
 	}
 	set_conditions(a, in, st, phase, init_st, main_st);
 	if (in->host_ip) {

@@ -128,6 +128,7 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 		/* Failed is final: not said while something runs. */
 		.reason = p->state == POD_STOPPED ? p->forced_reason : NULL,
 		.message = p->forced_message,
+		.refused = p->refused,
 		.now_ns = env_now_ns(p->k->env),
 		.start_ns = p->started_ns,
 	};

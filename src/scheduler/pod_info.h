@@ -16,6 +16,8 @@
 #include "base/vec.h"
 #include "object/obj.h"
 #include "object/selector.h"
+#include "pod/host_port.h"
+#include "pod/node_match.h"
 
 struct cache;
 struct cache_ns;
@@ -34,34 +36,6 @@ static inline int64_t resvec_get(const struct resvec *r, uint32_t id)
 {
 	return id < r->n ? r->v[id] : 0;
 }
-
-struct host_port {
-	struct sv ip, protocol; /* ip "" means all addresses */
-	int32_t port;
-};
-
-struct toleration {
-	struct sv key, value, effect; /* "" : any */
-	bool exists;
-};
-
-enum node_op { NODE_IN, NODE_NOT_IN, NODE_EXISTS, NODE_NOT_EXISTS, NODE_GT, NODE_LT, NODE_NEVER };
-
-/* One requirement on a node's labels, or (name set) on its name. */
-struct node_req {
-	enum node_op op;
-	bool name;
-	struct sv key;
-	const struct sv *values;
-	size_t n;
-	int64_t bound;
-};
-
-struct node_term {
-	const struct node_req *reqs; /* all must hold; none at all matches nothing */
-	size_t n;
-	int32_t weight; /* preferred terms */
-};
 
 /* Which Pods a term speaks about: Pods of some namespaces with some labels. */
 struct pod_sel {
@@ -111,15 +85,7 @@ struct pod_shape {
 	struct sv *images; /* with tag */
 	size_t n_images;
 
-	bool node_required; /* node_selector or node_terms restrict the nodes */
-	const struct node_req *node_selector;
-	size_t n_node_selector;
-	bool has_node_terms;
-	const struct node_term *node_terms; /* one must match, when has_node_terms */
-	size_t n_node_terms;
-	const struct node_term *node_preferred;
-	size_t n_node_preferred;
-	struct sv only_node; /* required terms name exactly this node (DaemonSet Pods); else "" */
+	struct node_want nodes;
 
 	struct terms near, apart;		      /* required affinity and anti-affinity */
 	struct terms near_preferred, apart_preferred; /* preferred */
@@ -191,8 +157,3 @@ void pod_shape_unref(struct cache *c, struct pod_shape *s);
 /* Makes sel from its src text in arena a. */
 void pod_sel_init(struct arena *a, struct pod_sel *sel, struct sv src);
 bool pod_sel_matches(const struct pod_sel *sel, const struct cache_ns *ns, const struct val *labels);
-
-bool node_reqs_match(const struct node_req *r, size_t n, const struct val *labels, struct sv name);
-/* nodeSelector and required node affinity. */
-bool pod_shape_wants_node(const struct pod_shape *s, const struct val *labels, struct sv name);
-bool pod_toleration_covers(const struct toleration *t, struct sv key, struct sv value, struct sv effect);

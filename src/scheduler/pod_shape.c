@@ -3,14 +3,12 @@
  * shape needs no Pod to stay alive) and parsed. */
 #include "base/buf.h"
 #include "codec/json.h"
-#include "object/quantity.h"
+#include "pod/pod_resources.h"
 #include "scheduler/cache.h"
 
 #include <stdlib.h>
 
-#define DEFAULT_CPU_MILLI 100
 #define AMOUNT_MAX (INT64_C(1) << 52) /* so that a node full of Pods cannot overflow a sum */
-#define DEFAULT_MEMORY (INT64_C(200) * 1024 * 1024)
 
 /* --- identity --- */
 
@@ -34,6 +32,17 @@ static void put(struct buf *b, enum sym name, const struct val *v)
 	buf_addc(b, ',');
 }
 
+static void put_requested(struct buf *b, const struct val *requests)
+{
+	if (val_len(requests) == 0)
+		return;
+	put_name(b, F_resources);
+	buf_addc(b, '{');
+	put_name(b, F_requests);
+	json_encode(b, requests);
+	buf_adds(b, "},");
+}
+
 static void put_containers(struct buf *b, enum sym name, const struct val *list)
 {
 	const char *sep = "";
@@ -46,7 +55,7 @@ static void put_containers(struct buf *b, enum sym name, const struct val *list)
 		buf_adds(b, sep);
 		buf_addc(b, '{');
 		put(b, F_image, val_get(c, F_image));
-		put(b, F_requests, val_get(c, F_resources, F_requests));
+		put_requested(b, val_get(c, F_resources, F_requests));
 		put(b, F_ports, val_get(c, F_ports));
 		put(b, F_restartPolicy, val_get(c, F_restartPolicy));
 		buf_adds(b, "\"v\":0}");
@@ -103,102 +112,25 @@ static bool same_identity(const struct val *x, const struct val *y)
 
 /* --- requests --- */
 
-static int64_t amount(uint32_t id, const struct val *v)
+static void put_requests(struct cache *c, struct resvec *r, const struct res_list *l)
 {
-	int64_t x = 0;
+	for (size_t i = 0; i < l->n; i++) {
+		uint32_t id = cache_resource(c, l->p[i].name);
 
-	if (id == RES_CPU)
-		x = quantity_milli_or(v, 0);
-	else if (val_type(v) == VAL_INT)
-		x = v->i;
-	else
-		(void)quantity_value(val_str(v), &x);
-	return MIN(MAX(x, 0), AMOUNT_MAX);
-}
-
-static int64_t plus(int64_t a, int64_t b)
-{
-	return MIN(a + b, AMOUNT_MAX);
-}
-
-static void add_list(struct cache *c, struct resvec *r, const struct val *list)
-{
-	VAL_EACH_MEMBER(list, m) {
-		uint32_t id = cache_resource(c, m.key);
-
-		resvec_set(r, id, plus(resvec_get(r, id), amount(id, m.value)));
+		/* Names beyond those that are told apart share one id. */
+		resvec_set(r, id, MIN(resvec_get(r, id) + l->p[i].amount, AMOUNT_MAX));
 	}
-}
-
-static void add_vec(struct resvec *r, const struct resvec *more)
-{
-	for (uint32_t i = 0; i < more->n; i++)
-		resvec_set(r, i, plus(resvec_get(r, i), more->v[i]));
-}
-
-static void max_vec(struct resvec *r, const struct resvec *other)
-{
-	for (uint32_t i = 0; i < other->n; i++)
-		resvec_set(r, i, MAX(resvec_get(r, i), other->v[i]));
-}
-
-/* What one container asks for; with assume_some, a little cpu and memory where it asks for none. */
-static void container_requests(struct cache *c, struct resvec *r, const struct val *container, bool assume_some)
-{
-	const struct val *requests = val_get(container, F_requests);
-
-	r->n = 0;
-	add_list(c, r, requests);
-	if (assume_some && !val_member_sv(requests, SV("cpu")))
-		resvec_set(r, RES_CPU, DEFAULT_CPU_MILLI);
-	if (assume_some && !val_member_sv(requests, SV("memory")))
-		resvec_set(r, RES_MEMORY, DEFAULT_MEMORY);
-}
-
-/* Containers and sidecars (restartable init containers) run together; an ordinary init container
- * runs with the sidecars started before it. The Pod needs the larger (KEP-753). */
-static void pod_requests(struct cache *c, struct resvec *total, const struct val *doc, bool assume_some)
-{
-	struct resvec one = { 0 }, sidecars = { 0 }, init = { 0 };
-	const struct val *level = val_get(doc, F_resources, F_requests);
-
-	VAL_EACH(val_get(doc, F_containers), k) {
-		container_requests(c, &one, k, assume_some);
-		add_vec(total, &one);
-	}
-	VAL_EACH(val_get(doc, F_initContainers), k) {
-		container_requests(c, &one, k, assume_some);
-		if (val_is(val_get(k, F_restartPolicy), "Always")) {
-			add_vec(total, &one);
-			add_vec(&sidecars, &one);
-			max_vec(&init, &sidecars);
-		} else {
-			add_vec(&one, &sidecars);
-			max_vec(&init, &one);
-		}
-	}
-	max_vec(total, &init);
-	/* Requests of the Pod as a whole (KEP-2837) replace the sum. */
-	VAL_EACH_MEMBER(level, m) {
-		uint32_t id = cache_resource(c, m.key);
-
-		resvec_set(total, id, amount(id, m.value));
-	}
-	add_list(c, total, val_get(doc, F_overhead));
-	free(one.v);
-	free(sidecars.v);
-	free(init.v);
 }
 
 static void parse_requests(struct cache *c, struct pod_shape *s, const struct val *doc)
 {
-	struct resvec padded = { 0 };
+	_cleanup_(res_list_release) struct res_list as_written = RES_LIST_INIT, padded = RES_LIST_INIT;
 
-	pod_requests(c, &s->req, doc, false);
-	pod_requests(c, &padded, doc, true);
-	s->nonzero[0] = resvec_get(&padded, RES_CPU);
-	s->nonzero[1] = resvec_get(&padded, RES_MEMORY);
-	free(padded.v);
+	pod_requests(doc, RES_AS_WRITTEN, &as_written);
+	put_requests(c, &s->req, &as_written);
+	pod_requests(doc, RES_ASSUME_SOME, &padded);
+	s->nonzero[0] = res_list_get(&padded, SV("cpu"));
+	s->nonzero[1] = res_list_get(&padded, SV("memory"));
 }
 
 /* --- ports, images, tolerations --- */
@@ -217,133 +149,22 @@ static struct sv with_tag(struct arena *a, struct sv image)
 
 static void parse_containers(struct pod_shape *s, const struct val *doc)
 {
-	size_t n_ports = 0, n_images = 0;
+	size_t n_images = 0;
 
 	for (size_t k = 0; k < ARRAY_LEN(container_lists); k++)
-		VAL_EACH(val_get(doc, container_lists[k]), c) {
-			n_ports += val_len(val_get(c, F_ports));
-			n_images++;
-		}
-	s->ports = ARENA_ARRAY(&s->arena, struct host_port, n_ports);
+		n_images += val_len(val_get(doc, container_lists[k]));
+	s->n_ports = host_ports_parse(&s->arena, doc, &s->ports);
 	s->images = ARENA_ARRAY(&s->arena, struct sv, n_images);
 	for (size_t k = 0; k < ARRAY_LEN(container_lists); k++)
-		VAL_EACH(val_get(doc, container_lists[k]), c) {
-			/* An ordinary init container's ports are free again when the Pod runs. */
-			bool runs = container_lists[k] == F_containers || val_is(val_get(c, F_restartPolicy), "Always");
-
+		VAL_EACH(val_get(doc, container_lists[k]), c)
 			s->images[s->n_images++] = with_tag(&s->arena, val_get_str(c, F_image));
-			if (!runs)
-				continue;
-			VAL_EACH(val_get(c, F_ports), p) {
-				struct host_port *h = &s->ports[s->n_ports];
-				int64_t port = val_get_int(p, 0, F_hostPort);
-
-				if (port <= 0 || port > 65535)
-					continue;
-				h->port = (int32_t)port;
-				h->ip = val_get_str(p, F_hostIP);
-				if (sv_is(h->ip, "0.0.0.0") || sv_is(h->ip, "::"))
-					h->ip = SV("");
-				h->protocol = val_get_str(p, F_protocol);
-				if (!h->protocol.n)
-					h->protocol = SV("TCP");
-				s->n_ports++;
-			}
-		}
 }
 
 static void parse_tolerations(struct pod_shape *s, const struct val *list)
 {
 	s->tolerations = ARENA_ARRAY(&s->arena, struct toleration, val_len(list));
 	VAL_EACH(list, t)
-		s->tolerations[s->n_tolerations++] = (struct toleration){
-			.key = val_get_str(t, F_key),
-			.value = val_get_str(t, F_value),
-			.effect = val_get_str(t, F_effect),
-			.exists = val_is(val_get(t, F_operator), "Exists"),
-		};
-}
-
-/* --- node affinity --- */
-
-static void parse_node_req(struct arena *a, struct node_req *r, const struct val *e, bool field)
-{
-	static const struct {
-		const char *name;
-		enum node_op op;
-	} ops[] = { { "In", NODE_IN },	       { "NotIn", NODE_NOT_IN },
-		    { "Exists", NODE_EXISTS }, { "DoesNotExist", NODE_NOT_EXISTS },
-		    { "Gt", NODE_GT },	       { "Lt", NODE_LT } };
-	const struct val *values = val_get(e, F_values);
-	struct sv *copy = ARENA_ARRAY(a, struct sv, val_len(values));
-
-	*r = (struct node_req){ .op = NODE_NEVER, .name = field, .key = val_get_str(e, F_key), .values = copy };
-	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-		if (val_is(val_get(e, F_operator), ops[i].name))
-			r->op = ops[i].op;
-	VAL_EACH(values, v)
-		copy[r->n++] = val_str(v);
-	/* What cannot be understood matches no node: validation refuses it, so this is only a guard. */
-	if ((r->op == NODE_GT || r->op == NODE_LT) && (r->n != 1 || !sv_to_i64(copy[0], &r->bound)))
-		r->op = NODE_NEVER;
-	if (field && !sv_is(r->key, "metadata.name"))
-		r->op = NODE_NEVER;
-}
-
-static void parse_node_term(struct arena *a, struct node_term *t, const struct val *term)
-{
-	const struct val *expressions = val_get(term, F_matchExpressions), *fields = val_get(term, F_matchFields);
-	struct node_req *reqs = ARENA_ARRAY(a, struct node_req, val_len(expressions) + val_len(fields));
-
-	t->reqs = reqs;
-	VAL_EACH(expressions, e)
-		parse_node_req(a, &reqs[t->n++], e, false);
-	VAL_EACH(fields, e)
-		parse_node_req(a, &reqs[t->n++], e, true);
-}
-
-static void parse_node_affinity(struct pod_shape *s, const struct val *doc)
-{
-	const struct val *affinity = val_get(doc, F_affinity, F_nodeAffinity), *selector = val_get(doc, F_nodeSelector);
-	const struct val *required = val_get(affinity, F_requiredDuringSchedulingIgnoredDuringExecution);
-	const struct val *preferred = val_get(affinity, F_preferredDuringSchedulingIgnoredDuringExecution);
-	struct node_req *reqs = ARENA_ARRAY(&s->arena, struct node_req, val_len(selector));
-	struct node_term *terms;
-
-	VAL_EACH_MEMBER(selector, m) {
-		struct sv *value = ARENA_NEW(&s->arena, struct sv);
-
-		*value = val_str(m.value);
-		reqs[s->n_node_selector++] = (struct node_req){ .op = NODE_IN, .key = m.key, .values = value, .n = 1 };
-	}
-	s->node_selector = reqs;
-	if (val_type(required) == VAL_MAP) {
-		const struct val *list = val_get(required, F_nodeSelectorTerms);
-
-		s->has_node_terms = true;
-		terms = ARENA_ARRAY(&s->arena, struct node_term, val_len(list));
-		VAL_EACH(list, t)
-			parse_node_term(&s->arena, &terms[s->n_node_terms++], t);
-		s->node_terms = terms;
-	}
-	s->node_required = s->n_node_selector || s->has_node_terms;
-	if (s->n_node_terms == 1)
-		for (size_t i = 0; i < s->node_terms[0].n; i++) {
-			const struct node_req *r = &s->node_terms[0].reqs[i];
-
-			if (r->name && r->op == NODE_IN && r->n == 1)
-				s->only_node = r->values[0];
-		}
-	terms = ARENA_ARRAY(&s->arena, struct node_term, val_len(preferred));
-	VAL_EACH(preferred, p) {
-		struct node_term *t = &terms[s->n_node_preferred];
-
-		parse_node_term(&s->arena, t, val_get(p, F_preference));
-		t->weight = (int32_t)MIN(val_get_int(p, 0, F_weight), 100);
-		if (t->n && t->weight)
-			s->n_node_preferred++;
-	}
-	s->node_preferred = terms;
+		s->tolerations[s->n_tolerations++] = toleration_parse(t);
 }
 
 /* --- affinity between Pods, and spreading --- */
@@ -495,7 +316,7 @@ struct pod_shape *pod_shape_get(struct cache *c, const struct val *pod)
 	parse_requests(c, s, doc);
 	parse_containers(s, doc);
 	parse_tolerations(s, val_get(doc, F_tolerations));
-	parse_node_affinity(s, doc);
+	node_want_parse(&s->arena, doc, &s->nodes);
 	parse_affinity(c, s, val_get(doc, F_affinity));
 	parse_spread(c, s, val_get(doc, F_topologySpreadConstraints));
 	strmap_set(&c->shapes, buf_sv(&b), s);

@@ -5,11 +5,11 @@ static enum sched_outcome prefilter(struct cycle_state *cs)
 {
 	const struct pod_shape *s = cs->shape;
 
-	if (!s->node_required)
+	if (!s->nodes.required)
 		return SCHED_SKIP;
-	if (s->only_node.n) {
+	if (s->nodes.only_node.n) {
 		/* A DaemonSet's Pod: do not look at a thousand other nodes. */
-		cs->only = cache_node(cs->cache, s->only_node);
+		cs->only = cache_node(cs->cache, s->nodes.only_node);
 		cs->only_by = 1u << PLUGIN_NODE_AFFINITY;
 		if (!cs->only) {
 			size_t n;
@@ -28,7 +28,7 @@ static enum sched_outcome prefilter(struct cycle_state *cs)
 
 static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
 {
-	if (pod_shape_wants_node(cs->shape, n->labels, sv_from(n->name)))
+	if (node_want_matches(&cs->shape->nodes, n->labels, sv_from(n->name)))
 		return SCHED_OK;
 	cycle_why(cs, "node(s) didn't match Pod's node affinity/selector");
 	return SCHED_UNRESOLVABLE;
@@ -38,7 +38,7 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 {
 	(void)nodes;
 	(void)n;
-	return cs->shape->n_node_preferred ? SCHED_OK : SCHED_SKIP;
+	return cs->shape->nodes.n_preferred ? SCHED_OK : SCHED_SKIP;
 }
 
 static int64_t score(struct cycle_state *cs, const struct node_info *n)
@@ -46,8 +46,8 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	const struct pod_shape *s = cs->shape;
 	int64_t sum = 0;
 
-	for (size_t i = 0; i < s->n_node_preferred; i++) {
-		const struct node_term *t = &s->node_preferred[i];
+	for (size_t i = 0; i < s->nodes.n_preferred; i++) {
+		const struct node_term *t = &s->nodes.preferred[i];
 
 		if (node_reqs_match(t->reqs, t->n, n->labels, sv_from(n->name)))
 			sum += t->weight;
@@ -65,7 +65,7 @@ static void normalize(struct cycle_state *cs, struct node_info *const *nodes, in
 static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	(void)c;
-	return pod_shape_wants_node(p->shape, change->node->labels, sv_from(change->node->name));
+	return node_want_matches(&p->shape->nodes, change->node->labels, sv_from(change->node->name));
 }
 
 const struct plugin plugin_node_affinity = {

@@ -1,12 +1,6 @@
 /* NodePorts: two Pods cannot have one host port of one address and protocol. */
 #include "scheduler/plugins/plugins.h"
 
-static bool clash(const struct host_port *a, const struct host_port *b)
-{
-	return a->port == b->port && sv_eq(a->protocol, b->protocol) &&
-	       (a->ip.n == 0 || b->ip.n == 0 || sv_eq(a->ip, b->ip));
-}
-
 static enum sched_outcome prefilter(struct cycle_state *cs)
 {
 	return cs->shape->n_ports ? SCHED_OK : SCHED_SKIP;
@@ -18,7 +12,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 
 	for (size_t i = 0; i < s->n_ports; i++)
 		for (size_t k = 0; k < n->ports.n; k++)
-			if (clash(&s->ports[i], &n->ports.p[k].port)) {
+			if (host_ports_clash(&s->ports[i], &n->ports.p[k].port)) {
 				cycle_why(cs, "node(s) didn't have free ports for the requested pod ports");
 				return SCHED_UNSCHEDULABLE;
 			}
@@ -35,7 +29,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 	gone = change->pod->shape;
 	for (size_t i = 0; i < p->shape->n_ports; i++)
 		for (size_t k = 0; k < gone->n_ports; k++)
-			if (clash(&p->shape->ports[i], &gone->ports[k]))
+			if (host_ports_clash(&p->shape->ports[i], &gone->ports[k]))
 				return true;
 	return false;
 }

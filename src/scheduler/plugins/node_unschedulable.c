@@ -4,8 +4,8 @@
 static bool tolerates(const struct pod_shape *s)
 {
 	for (size_t i = 0; i < s->n_tolerations; i++)
-		if (pod_toleration_covers(&s->tolerations[i], SV("node.kubernetes.io/unschedulable"), SV(""),
-					  SV("NoSchedule")))
+		if (toleration_covers(&s->tolerations[i], SV("node.kubernetes.io/unschedulable"), SV(""),
+				      SV("NoSchedule")))
 			return true;
 	return false;
 }

@@ -55,7 +55,7 @@ static const struct counts *census_of(struct cycle_state *cs, struct spread *c)
 /* Does this node take part in counting (nodeAffinityPolicy, nodeTaintsPolicy)? */
 static bool node_counts(const struct cycle_state *cs, const struct spread *c, const struct node_info *n)
 {
-	if ((!c || c->honor_affinity) && !pod_shape_wants_node(cs->shape, n->labels, sv_from(n->name)))
+	if ((!c || c->honor_affinity) && !node_want_matches(&cs->shape->nodes, n->labels, sv_from(n->name)))
 		return false;
 	return !c || !c->honor_taints || !untolerated_taint(cs->shape, n);
 }
@@ -222,7 +222,7 @@ static void count_pods(struct cycle_state *cs, const struct state *st, struct so
 	size_t n;
 	struct node_info **nodes;
 
-	if (!st->need_all && !cs->shape->node_required) {
+	if (!st->need_all && !cs->shape->nodes.required) {
 		counts_to_domains(cs->cache, f->counts, f->topo, 1, f->pods);
 		return;
 	}

@@ -5,7 +5,7 @@
 static bool tolerated(const struct pod_shape *s, const struct taint *t)
 {
 	for (size_t i = 0; i < s->n_tolerations; i++)
-		if (pod_toleration_covers(&s->tolerations[i], t->key, t->value, t->effect))
+		if (toleration_covers(&s->tolerations[i], t->key, t->value, t->effect))
 			return true;
 	return false;
 }

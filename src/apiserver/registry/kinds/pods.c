@@ -3,7 +3,7 @@
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/timefmt.h"
-#include "object/quantity.h"
+#include "pod/pod_resources.h"
 
 const char *const strategy_reset_status_only[] = { "status", NULL };
 const char *const strategy_reset_spec[] = { "spec", NULL };
@@ -138,7 +138,7 @@ static void pod_prepare_create(struct api_req *q, struct val *doc)
 	val_del(doc, F_status);
 	status = val_set_map(q->arena, doc, F_status);
 	val_set_cstr(q->arena, status, F_phase, "Pending");
-	val_set_cstr(q->arena, status, F_qosClass, pod_qos_class(val_get(doc, F_spec)));
+	val_set_cstr(q->arena, status, F_qosClass, qos_name(pod_qos_class(val_get(doc, F_spec))));
 	if (val_len(val_get(doc, F_spec, F_schedulingGates)))
 		say_gated(q->arena, status);
 }

@@ -2,36 +2,7 @@
  * long as the class of service stays, for that decides where the pod's cgroup is. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
-#include "object/quantity.h"
-
-/* --- quality of service: cpu and memory only, sidecars and init containers as the others --- */
-
-static bool has_amount(const struct val *m, struct sv key)
-{
-	return quantity_milli_or(val_member_sv(m, key), 0) > 0;
-}
-
-const char *pod_qos_class(const struct val *spec)
-{
-	static const enum sym lists[] = { F_initContainers, F_containers };
-	bool any = false, guaranteed = true;
-
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
-		VAL_EACH(val_get(spec, lists[k]), c) {
-			const struct val *limits = val_get(c, F_resources, F_limits);
-			const struct val *requests = val_get(c, F_resources, F_requests);
-			const struct sv keys[] = { SV("cpu"), SV("memory") };
-
-			for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-				any = any || has_amount(limits, keys[i]) || has_amount(requests, keys[i]);
-				if (!has_amount(limits, keys[i]) ||
-				    quantity_cmp(val_str(val_member_sv(limits, keys[i])),
-						 val_str(val_member_sv(requests, keys[i]))) != 0)
-					guaranteed = false;
-			}
-		}
-	return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
-}
+#include "pod/pod_resources.h"
 
 /* --- resize --- */
 
@@ -96,7 +67,7 @@ void validate_pod_resize(struct field_errs *fe, const struct val *doc, const str
 			 &others);
 	if (others)
 		fe_forbidden(fe, &at, "only cpu and memory resources are mutable");
-	if (qos.n && !sv_is(qos, pod_qos_class(now)))
+	if (qos.n && !sv_is(qos, qos_name(pod_qos_class(now))))
 		fe_invalid(fe, &at, val_get(old, F_status, F_qosClass),
 			   "Pod QOS Class may not change as a result of resizing");
 }

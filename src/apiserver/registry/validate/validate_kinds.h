@@ -14,9 +14,6 @@
 typedef void validate_kind_fn(struct field_errs *fe, const struct val *doc, const struct val *old,
 			      const char *subresource);
 
-/* "Guaranteed", "Burstable" or "BestEffort" (pod_resize.c). */
-const char *pod_qos_class(const struct val *pod_spec);
-
 /* The rule for the name of an IPAddress (a name check as in strategy.h). */
 const char *check_ip_name(struct sv name);
 
