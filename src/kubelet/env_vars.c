@@ -205,6 +205,9 @@ int env_var_add_own(struct env_list *l, const struct val *container, const struc
 		} else if (from && (ref = val_member(from, F_secretKeyRef))) {
 			if (key_ref(l, ref, true, src, &have, &value, err) < 0)
 				return -1;
+		} else if (from && (ref = val_member(from, F_fileKeyRef))) {
+			if (src->file(src->ctx, l->a, ref, &have, &value, err) < 0)
+				return -1;
 		} else if (from && val_len(from)) {
 			if (src->field(src->ctx, l->a, from, &value, err) < 0)
 				return -1;

@@ -25,6 +25,8 @@ struct env_source {
 	int (*get)(void *ctx, struct arena *a, bool secret, struct sv name, const struct val **ret, struct err *err);
 	/* fieldRef and resourceFieldRef. */
 	int (*field)(void *ctx, struct arena *a, const struct val *value_from, struct sv *ret, struct err *err);
+	/* fileKeyRef. *ret_have false: optional, and not there. */
+	int (*file)(void *ctx, struct arena *a, const struct val *ref, bool *ret_have, struct sv *ret, struct err *err);
 	void *ctx;
 };
 int env_var_add_from(struct env_list *l, const struct val *container, const struct env_source *src, struct err *err);

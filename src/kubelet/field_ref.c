@@ -88,6 +88,8 @@ int resource_ref_text(struct arena *a, const struct val *pod, const struct val *
 	if (!limits && !sv_starts(what, SV("requests.")))
 		return err_set(err, ERR_INVALID, "unsupported container resource : %.*s", SV_ARG(what));
 	q = val_member_sv(val_get(c, F_resources, limits ? F_limits : F_requests), res);
+	if (!q && limits) /* what it may use is what the pod as a whole may */
+		q = val_member_sv(val_get(pod, F_spec, F_resources, F_limits), res);
 	if (sv_is(res, "cpu")) {
 		milli = quantity_milli_or(q, limits ? n->cpu_milli : 0);
 		if (div <= 0)

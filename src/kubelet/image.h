@@ -35,8 +35,3 @@ int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, s
  * unpacked and tagged as it says. Runs containerd's own ctr. */
 int image_import(const char *socket, const char *path, struct err *err);
 int image_import_bytes(const char *socket, const char *tmp_dir, struct sv tar, struct err *err);
-
-/* "nginx" -> "docker.io/library/nginx:latest"; "a/b:1" -> "docker.io/a/b:1". The reference grammar is
- * distribution's; ERR_BAD_REQUEST wording is the kubelet's "couldn't parse image name". */
-int image_normalize(struct arena *a, struct sv name, struct sv *ret, struct err *err);
-bool image_is_latest(struct sv normalized); /* tag latest and no digest: pulled Always by default */

@@ -3,8 +3,8 @@
 #include "base/b64.h"
 #include "codec/json.h"
 #include "kubelet/backoff.h"
-#include "kubelet/image.h"
 #include "kubelet/pod_env.h"
+#include "pod/image_name.h"
 
 #include <stdlib.h>
 

@@ -110,6 +110,10 @@ struct kpod {
 	bool watching, network_waited; /* its ConfigMaps and Secrets; for the node's network, and said so */
 	char *forced_reason;	       /* "DeadlineExceeded"; the pod is Failed for it */
 	char *forced_message;
+	struct { /* what its cgroup was last given (pod_resize.c) */
+		bool known;
+		struct cgroup_limits limits;
+	} cgroup_given;
 	bool refused;  /* never taken: forced_reason says why */
 	bool terminal; /* it will not run (again) */
 	int64_t started_ns;
@@ -220,6 +224,8 @@ bool container_stop_step(struct kpod *p, const struct val *pod, const struct val
 /* pod_resize.c: gives a running container the resources its spec says now; true when that needs a restart. */
 bool container_resize_step(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
 			   struct kcont *c, int64_t *wake_ns);
+/* The pod's own cgroup follows what its spec says; after its containers. */
+void pod_resize_step(struct kpod *p, const struct val *pod, int64_t *wake_ns);
 /* It was started with what the spec says. */
 void container_resources_given(const struct val *pod, const struct val *spec, struct kcont *c);
 

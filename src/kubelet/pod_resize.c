@@ -1,5 +1,6 @@
 #include "kubelet/kubelet-internal.h"
 
+#include "base/log.h"
 #include "kubelet/field_ref.h"
 #include "kubelet/pod_env.h"
 
@@ -66,14 +67,14 @@ static bool asks_for_restart(const struct val *spec, const char *resource)
 /* More than the whole node has: no wait will help. */
 static bool infeasible(struct kpod *p, struct arena *a, const struct val *pod, struct kcont *c)
 {
-	int64_t cpu = 0, memory = 0;
+	_cleanup_(res_list_release) struct res_list want = RES_LIST_INIT;
+	int64_t cpu, memory;
 	struct field_ref_node n;
 
 	pod_field_node(p, a, pod, &n);
-	VAL_EACH(val_get(pod, F_spec, F_containers), s) {
-		cpu += container_cpu_milli(s, F_requests);
-		memory += container_memory(s, F_requests);
-	}
+	pod_requests(val_member(pod, F_spec), RES_AS_WRITTEN, &want);
+	cpu = res_list_get(&want, SV("cpu"));
+	memory = res_list_get(&want, SV("memory"));
 	if (cpu > n.cpu_milli)
 		outstanding(
 		    c, "Infeasible",
@@ -124,4 +125,22 @@ bool container_resize_step(struct kpod *p, struct arena *a, const struct val *po
 	c->limits = want;
 	c->resize_reason = NULL;
 	return false;
+}
+
+void pod_resize_step(struct kpod *p, const struct val *pod, int64_t *wake_ns)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct cgroup_limits want;
+
+	pod_cgroup_limits(pod, &want);
+	if (p->cgroup_given.known && !memcmp(&p->cgroup_given.limits, &want, sizeof(want)))
+		return;
+	if (p->cgroup_given.known && p->k->host->pod_cgroup(p->k, pod, true, &err) < 0) {
+		log_warn(SYS, "the cgroup of a pod keeps its old limits, will be retried", "why", "%s/%s: %s", p->ns,
+			 p->name, err_msg(&err));
+		*wake_ns = MIN(*wake_ns, RETRY_NS);
+		return;
+	}
+	p->cgroup_given.known = true;
+	p->cgroup_given.limits = want;
 }

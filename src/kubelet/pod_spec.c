@@ -122,6 +122,13 @@ bool pod_host_network(const struct val *pod)
 	return val_get_bool(pod, F_spec, F_hostNetwork);
 }
 
+int64_t container_limit(const struct val *pod, const struct val *spec, struct sv name)
+{
+	int64_t own = res_amount(name, val_member_sv(val_get(spec, F_resources, F_limits), name));
+
+	return own > 0 ? own : res_amount(name, val_member_sv(val_get(pod, F_spec, F_resources, F_limits), name));
+}
+
 /* A limit counts when the pod as a whole has it, or every container. */
 static int64_t pod_limit(const struct val *pod, const struct res_list *limits, struct sv name)
 {
@@ -149,9 +156,26 @@ void pod_cgroup_limits(const struct val *pod, struct cgroup_limits *ret)
 	};
 }
 
+/* Its own request, and an equal part of what the pod requests beyond those of its containers. */
+static int64_t memory_share(const struct val *pod, const struct val *spec)
+{
+	_cleanup_(res_list_release) struct res_list sum = RES_LIST_INIT;
+	const struct val *whole = val_member_sv(val_get(pod, F_spec, F_resources, F_requests), SV("memory"));
+	int64_t own = container_memory(spec, F_requests), rest,
+		n = (int64_t)val_len(val_get(pod, F_spec, F_containers));
+
+	if (!whole)
+		return own;
+	VAL_EACH(val_get(pod, F_spec, F_initContainers), c)
+		n += container_is_sidecar(c);
+	pod_requests(val_member(pod, F_spec), RES_CONTAINERS_ONLY, &sum);
+	rest = res_amount(SV("memory"), whole) - res_list_get(&sum, SV("memory"));
+	return rest > 0 && n > 0 ? own + rest / n : own;
+}
+
 int64_t container_oom_score_adj(const struct val *pod, const struct val *spec, int64_t machine_memory)
 {
-	int64_t request = container_memory(spec, F_requests), adj;
+	int64_t request, adj;
 
 	if (val_is(val_get(pod, F_spec, F_priorityClassName), "system-node-critical"))
 		return -997;
@@ -163,6 +187,7 @@ int64_t container_oom_score_adj(const struct val *pod, const struct val *spec, i
 	default:
 		break;
 	}
+	request = memory_share(pod, spec);
 	/* The more of the machine it asked for, the later it is killed; 3..999 for burstable pods. */
 	adj = machine_memory > 0 ? 1000 - (int64_t)((double)request * 1000.0 / (double)machine_memory) : 999;
 	return adj < 3 ? 3 : adj > 999 ? 999 : adj;

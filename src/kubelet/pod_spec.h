@@ -21,6 +21,8 @@ bool pod_host_network(const struct val *pod);
 /* Thousandths of a core, bytes; 0: not set. kind F_requests or F_limits. */
 int64_t container_cpu_milli(const struct val *spec, enum sym kind);
 int64_t container_memory(const struct val *spec, enum sym kind);
+/* What the container may use: its own limit, else that of the pod as a whole; 0: no limit. */
+int64_t container_limit(const struct val *pod, const struct val *spec, struct sv resource);
 void pod_cgroup_limits(const struct val *pod, struct cgroup_limits *ret);
 int64_t container_oom_score_adj(const struct val *pod, const struct val *spec, int64_t machine_memory);
 uint64_t container_hash(const struct val *spec); /* of what cannot change while it runs: name and image */

@@ -334,12 +334,12 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 
 void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
 {
-	int64_t request = container_cpu_milli(spec, F_requests), limit = container_cpu_milli(spec, F_limits);
+	int64_t request = container_cpu_milli(spec, F_requests), limit = container_limit(pod, spec, SV("cpu"));
 
 	c->cpu_shares = cgroup_cpu_shares(request ? request : limit);
 	c->cpu_period = 100000;
 	c->cpu_quota = cgroup_cpu_quota(limit, c->cpu_period);
-	c->memory_limit_bytes = container_memory(spec, F_limits);
+	c->memory_limit_bytes = container_limit(pod, spec, SV("memory"));
 	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 }
 

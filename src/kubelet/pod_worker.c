@@ -468,6 +468,7 @@ static int sync_running(struct sync *s, struct err *err)
 	if (rc > 0) {
 		sync_ephemeral(s, err);
 		sync_containers(s, err);
+		pod_resize_step(s->p, s->pod, &s->wake_ns);
 	} else if (s->x.n_sandboxes && !s->x.sandbox && !wants_sandbox(s)) {
 		s->p->terminal = true;
 		s->p->state = POD_STOPPING;

@@ -16,6 +16,14 @@ static void set_time(struct arena *a, struct val *m, enum sym key, int64_t ns)
 		val_set(a, m, key, val_new_null(a));
 }
 
+/* The runtime's moment, its beginning of time for what never was: a container that could not start. */
+static void set_moment(struct arena *a, struct val *m, enum sym key, int64_t ns)
+{
+	char text[TIME_TEXT_MAX];
+
+	val_set_str(a, m, key, time_format(MAX(ns, 0), false, text));
+}
+
 static void set_terminated(struct arena *a, struct val *state, const struct rt_container *c, struct sv message)
 {
 	struct val *t = val_set_map(a, state, F_terminated);
@@ -28,8 +36,8 @@ static void set_terminated(struct arena *a, struct val *state, const struct rt_c
 	val_set_str(a, t, F_reason, reason);
 	if (message.n || c->message.n)
 		val_set_str(a, t, F_message, message.n ? message : c->message);
-	set_time(a, t, F_startedAt, c->started_ns);
-	set_time(a, t, F_finishedAt, c->finished_ns);
+	set_moment(a, t, F_startedAt, c->started_ns);
+	set_moment(a, t, F_finishedAt, c->finished_ns);
 	val_set_strf(a, t, F_containerID, "containerd://%.*s", SV_ARG(c->id));
 }
 
@@ -191,7 +199,7 @@ static const char *phase_of(const struct status_input *in)
 			alive |= c->cur && c->cur->state == RT_RUNNING;
 			init_waiting += !init_done(c);
 			init_failed += !c->sidecar && finished(c) && c->cur->exit_code != 0 &&
-				       container_restart_policy(in->pod, c->spec, true) == RESTART_NEVER;
+				       !container_should_restart(in->pod, c->spec, true, c->cur->exit_code);
 			continue;
 		}
 		n++;
@@ -356,6 +364,23 @@ static void set_conditions(struct arena *a, const struct status_input *in, struc
 		}
 }
 
+/* What the pod as a whole was given, where its spec says so. */
+static void set_pod_level(struct arena *a, const struct val *pod, struct val *st)
+{
+	const struct val *whole = val_get(pod, F_spec, F_resources), *v;
+	struct val *given;
+
+	if (!pod_level_set(val_member(pod, F_spec)))
+		return;
+	given = val_set_map(a, st, F_resources);
+	if ((v = val_member(whole, F_limits)) && val_len(v))
+		val_set(a, given, F_limits, v);
+	if ((v = val_member(whole, F_requests)) && val_len(v)) {
+		val_set(a, given, F_requests, v);
+		val_set(a, st, F_allocatedResources, v);
+	}
+}
+
 struct val *status_compute(struct arena *a, const struct status_input *in)
 {
 	struct val *st = val_new_map(a), *init_st = val_new_list(a), *main_st = val_new_list(a), *ips;
@@ -400,6 +425,7 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 			val_push(a, list, container_status(a, in, &in->ephemeral[i]));
 	}
 	val_set_cstr(a, st, F_qosClass, qos_name(pod_qos(in->pod)));
+	set_pod_level(a, in->pod, st);
 	return st;
 }
 
@@ -475,7 +501,9 @@ struct val *status_patch(struct arena *a, const struct val *old, const struct va
 					 F_initContainerStatuses,
 					 F_containerStatuses,
 					 F_ephemeralContainerStatuses,
-					 F_qosClass };
+					 F_qosClass,
+					 F_resources,
+					 F_allocatedResources };
 	struct val *patch = val_new_map(a);
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++) {

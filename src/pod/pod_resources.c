@@ -76,6 +76,11 @@ int64_t res_amount(struct sv name, const struct val *v)
 	return MIN(MAX(x, 0), AMOUNT_MAX);
 }
 
+struct sv res_text(struct arena *a, struct sv name, int64_t amount)
+{
+	return sv_is(name, "cpu") ? quantity_from_milli(a, amount) : quantity_from_bytes(a, amount);
+}
+
 /* --- sums --- */
 
 enum runs { RUNS_MAIN, RUNS_SIDECAR, RUNS_INIT };

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/strmap.h"
 #include "codec/doc.h"
 
@@ -27,6 +28,7 @@ bool res_list_has(const struct res_list *l, struct sv name);
 void res_list_add(struct res_list *l, struct sv name, int64_t amount);
 /* One amount of a resource list of the API. */
 int64_t res_amount(struct sv name, const struct val *quantity);
+struct sv res_text(struct arena *a, struct sv name, int64_t amount); /* as a quantity: "1500m", "64Mi" */
 
 enum res_assume {
 	RES_AS_WRITTEN,

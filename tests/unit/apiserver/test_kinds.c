@@ -37,6 +37,14 @@ static void test_pod_defaults(void **state)
 	assert_int_equal(val_len(val_get(c, F_volumeMounts)), 1);
 	assert_val(val_get(val_at(val_get(c, F_volumeMounts), 0), F_mountPath),
 		   "/var/run/secrets/kubernetes.io/serviceaccount");
+	/* A name that cannot be read has no tag, so none that is "latest". */
+	p = expect(r, 201, "POST", NS "/pods",
+		   "{\"metadata\":{\"name\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"repo.example/"
+		   "<project>/app\"},"
+		   "{\"name\":\"d\",\"image\":\"r:5000/x\"},{\"name\":\"e\",\"image\":\"x:\"}]}}");
+	assert_val(val_get(val_at(val_get(p, F_spec, F_containers), 0), F_imagePullPolicy), "IfNotPresent");
+	assert_val(val_get(val_at(val_get(p, F_spec, F_containers), 1), F_imagePullPolicy), "Always");
+	assert_val(val_get(val_at(val_get(p, F_spec, F_containers), 2), F_imagePullPolicy), "IfNotPresent");
 	/* A template is not a pod: its requests stay open, and so do its host's ports. */
 	p = expect(
 	    r, 201, "POST", "/apis/apps/v1/namespaces/default/daemonsets",

@@ -39,6 +39,70 @@ static void test_pods(void **state)
 		  NULL, NULL,
 		  "spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable "
 		  "resources" },
+		{ r,
+		  POD("'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'1500m'}}}],"
+		      "'resources':{'requests':{'cpu':'1'}}"),
+		  NULL, NULL,
+		  "spec.resources.requests[cpu]: Invalid value: '1': must be greater than or equal to aggregate "
+		  "container "
+		  "requests of 1500m" },
+		{ r,
+		  POD("'containers':[{'name':'c','image':'i','resources':{'limits':{'memory':'2Gi'}}}],"
+		      "'resources':{'requests':{'memory':'2Gi'},'limits':{'memory':'1Gi'}}"),
+		  NULL, NULL,
+		  "[spec.resources.requests: Invalid value: '2Gi': must be less than or equal to memory limit of 1Gi, "
+		  "spec.resources.containers[0][memory].limits: Invalid value: '2Gi': must be less than or equal to "
+		  "pod limits of 1Gi]" },
+		{ r, POD(C ",'resources':{'limits':{'ephemeral-storage':'1Gi'}}"), NULL, NULL,
+		  "spec.resources.limits[ephemeral-storage]: Unsupported value: 'ephemeral-storage': supported values: "
+		  "'cpu', "
+		  "'hugepages-', 'memory'" },
+		{ r,
+		  POD("'containers':[{'name':'c','image':'i','env':[{'name':'A','valueFrom':{'fileKeyRef':{'volumeName'"
+		      ":"
+		      "'v','path':'a.env','key':'K'}}}]}],'volumes':[{'name':'v','emptyDir':{}}]"),
+		  NULL, NULL, NULL },
+		{ r,
+		  POD("'containers':[{'name':'c','image':'i','env':[{'name':'A','valueFrom':{'fileKeyRef':{'volumeName'"
+		      ":"
+		      "'v','path':'../a','key':'K='}}}]}],'volumes':[{'name':'v','configMap':{'name':'x'}}]"),
+		  NULL, NULL,
+		  "[spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Invalid value: 'v': referenced volume "
+		  "must be of type emptyDir, spec.containers[0].env[0].valueFrom.fileKeyRef.path: Invalid value: "
+		  "'../a': must not contain '..', spec.containers[0].env[0].valueFrom.fileKeyRef.key: Invalid value: "
+		  "'K=': a valid environment variable name must consist only of printable ASCII characters other than "
+		  "'=']" },
+		{ r,
+		  POD("'containers':[{'name':'c','image':'i','env':[{'name':'A','valueFrom':{'fileKeyRef':{'volumeName'"
+		      ":"
+		      "'w','path':'a','key':'K'}}}]}]"),
+		  NULL, NULL, "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: 'w'" },
+		{ r,
+		  POD(C ",'initContainers':[{'name':'i','image':'x','restartPolicy':'Never','restartPolicyRules':["
+			"{'action':'Restart','exitCodes':{'operator':'In','values':[3]}}]},"
+			"{'name':'j','image':'x','restartPolicy':'OnFailure'}]"),
+		  NULL, NULL, NULL },
+		{ r, POD(C ",'initContainers':[{'name':'i','image':'x','restartPolicy':'Sometimes'}]"), NULL, NULL,
+		  "spec.initContainers[0].restartPolicy: Unsupported value: 'Sometimes': supported values: 'Always', "
+		  "'Never', "
+		  "'OnFailure'" },
+		{ r,
+		  POD(C
+		      ",'initContainers':[{'name':'i','image':'x','restartPolicy':'Never','livenessProbe':{'tcpSocket':"
+		      "{'port':80}}}]"),
+		  NULL, NULL,
+		  "spec.initContainers[0].livenessProbe: Forbidden: may not be set for init containers without "
+		  "restartPolicy=Always" },
+		{ r,
+		  POD("'containers':[{'name':'c','image':'i','restartPolicyRules':[{'action':'RestartAllContainers'},"
+		      "{'action':'Restart','exitCodes':{'operator':'Is','values':[1]}}]}]"),
+		  NULL, NULL,
+		  "[spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules "
+		  "are used, spec.containers[0].restartPolicyRules[0].action: Unsupported value: "
+		  "'RestartAllContainers': supported values: 'Restart', "
+		  "spec.containers[0].restartPolicyRules[0].exitCodes: Required value: must be specified, "
+		  "spec.containers[0].restartPolicyRules[1].exitCodes.operator: Unsupported value: 'Is': supported "
+		  "values: 'In', 'NotIn']" },
 		{ r, POD("'containers':[{'name':'c','image':'i','livenessProbe':{}}]"), NULL, NULL,
 		  "spec.containers[0].livenessProbe: Required value: must specify a handler type" },
 		{ r,

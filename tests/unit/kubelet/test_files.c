@@ -4,13 +4,16 @@
 #include "kubelet/atomic_writer.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
+#include "kubelet/env_file.h"
 #include "kubelet/env_vars.h"
 #include "kubelet/etchosts.h"
 #include "kubelet/field_ref.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
 #include "kubelet/logs.h"
+#include "kubelet/pod_spec.h"
 #include "kubelet/subpath.h"
+#include "pod/image_name.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -233,6 +236,122 @@ static void test_env_sources(void **state)
 	err_release(&err);
 }
 
+static void test_env_file(void **state)
+{
+	static const struct {
+		const char *text, *key, *value; /* value NULL: not set, or the error in key's place */
+		const char *error;
+	} cases[] = {
+		{ "K='from file'\n", "K", "from file", NULL },
+		{ "# one\n\n  A='1' # two\nK='a\nb'\t#x\nZ='3'", "Z", "3", NULL },
+		{ "A='1'\nK='a\nb'", "K", "a\nb", NULL },
+		{ "K='$A \"\\n#'\r\n", "K", "$A \"\\n#", NULL },
+		{ "K='1'\nK='2'\n", "K", "1", NULL },
+		{ "K= 'x'\n", "K", "", NULL },
+		{ "A= 'x'\nK='y'\n", "K", "y", NULL },
+		{ "A='1'\n", "K", NULL, NULL },
+		{ "", "K", NULL, NULL },
+		{ "A='1'\nnothing\nK='1'", "K", NULL, "invalid environment variable format at line 2: missing '='" },
+		{ "='1'", "K", NULL, "invalid environment variable format at line 1: empty variable name" },
+		{ "K ='1'", "K", NULL, "invalid environment variable format at line 1: whitespace before '='" },
+		{ "K=1", "K", NULL,
+		  "invalid environment variable format at line 1: value must be enclosed in single quotes" },
+		{ "K=\"1\"", "K", NULL,
+		  "invalid environment variable format at line 1: value must be enclosed in single quotes" },
+		{ "K=\n", "K", NULL,
+		  "invalid environment variable format at line 1: value must be enclosed in single quotes" },
+		{ "A='\n\n'x\n", "K", NULL,
+		  "invalid environment variable format at line 3: unexpected content after closing quote" },
+		{ "\nA='1\n", "K", NULL,
+		  "invalid environment variable format starting at line 2: unclosed single quote" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = ERR_INIT;
+		struct sv v = SV("");
+		bool found = false;
+		int rc = env_file_find(sv_from(cases[i].text), sv_from(cases[i].key), &found, &v, &err);
+
+		if (cases[i].error) {
+			assert_int_equal(rc, -1);
+			assert_string_equal(err_msg(&err), cases[i].error);
+		} else {
+			assert_int_equal(rc, 0);
+			assert_int_equal(found, cases[i].value != NULL);
+			if (found)
+				assert_sv(v, cases[i].value);
+		}
+		err_release(&err);
+	}
+}
+
+/* What a container puts there is read only when it is a file inside the volume. */
+static void test_env_file_reading(void **state)
+{
+	char *dir = temp_dir(&A), *root = arena_printf(&A, "%s/v", dir);
+	static const struct {
+		const char *path;
+		enum err_reason reason; /* ERR_NONE: read */
+	} cases[] = { { "a.env", ERR_NONE },	 { "sub/../a.env", ERR_NONE }, { "absolute", ERR_NONE },
+		      { "gone", ERR_NOT_FOUND }, { "out", ERR_NOT_FOUND },     { "../secret", ERR_NOT_FOUND },
+		      { "pipe", ERR_INVALID },	 { "sub", ERR_INVALID },       { "large", ERR_INVALID } };
+
+	(void)state;
+	OK(fs_mkdir_p(arena_printf(&A, "%s/sub", root), 0755, &e_));
+	OK(fs_write(arena_printf(&A, "%s/secret", dir), SV("K='secret'"), 0644, &e_));
+	OK(fs_write(arena_printf(&A, "%s/a.env", root), SV("K='v'"), 0644, &e_));
+	assert_int_equal(symlink("/a.env", arena_printf(&A, "%s/absolute", root)), 0); /* of the container's root */
+	assert_int_equal(symlink("../secret", arena_printf(&A, "%s/out", root)), 0);
+	assert_int_equal(mkfifo(arena_printf(&A, "%s/pipe", root), 0666), 0);
+	OK(fs_write(arena_printf(&A, "%s/large", root), sv_make(arena_zalloc(&A, ENV_FILE_MAX + 1), ENV_FILE_MAX + 1),
+		    0644, &e_));
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct buf b = BUF_INIT;
+		struct err err = ERR_INIT;
+		int rc = env_file_read(root, cases[i].path, &b, &err);
+
+		if (rc != (cases[i].reason == ERR_NONE ? 0 : -1) || err.reason != cases[i].reason)
+			fail_msg("%s: %d %s", cases[i].path, rc, err_msg(&err));
+		if (rc == 0)
+			assert_sv(buf_sv(&b), "K='v'");
+		buf_release(&b);
+		err_release(&err);
+	}
+	tree_remove(dir, NULL);
+}
+
+/* A pod's own word of what it may use bounds its cgroup and containers that say nothing. */
+static void test_pod_level(void **state)
+{
+	struct val *pod =
+	    doc(&A, "{'spec':{'resources':{'requests':{'cpu':'100m','memory':'20Mi'},'limits':{'cpu':'500m',"
+		    "'memory':'40Mi'}},'overhead':{'memory':'1Mi'},'containers':[{'name':'c'},{'name':'d',"
+		    "'resources':{'requests':{'memory':'4Mi'},'limits':{'memory':'10Mi'}}}]}}");
+	const struct val *c = val_at(val_get(pod, F_spec, F_containers), 0),
+			 *d = val_at(val_get(pod, F_spec, F_containers), 1);
+	struct field_ref_node n = { .cpu_milli = 4000, .memory_bytes = 1 << 30 };
+	struct cgroup_limits l;
+	struct sv t;
+
+	(void)state;
+	assert_int_equal(pod_qos(pod), QOS_BURSTABLE);
+	pod_cgroup_limits(pod, &l);
+	assert_int_equal(l.cpu_milli_request, 100);
+	assert_int_equal(l.cpu_milli_limit, 500);
+	assert_int_equal(l.memory_limit_bytes, 41 << 20);
+	assert_int_equal(container_limit(pod, c, SV("memory")), 40 << 20);
+	assert_int_equal(container_limit(pod, c, SV("cpu")), 500);
+	assert_int_equal(container_limit(pod, d, SV("memory")), 10 << 20);
+	/* 16 Mi are left over for two: of 1 Gi, 8 and 12 Mi. */
+	assert_int_equal(container_oom_score_adj(pod, c, 1 << 30), 1000 - 7);
+	assert_int_equal(container_oom_score_adj(pod, d, 1 << 30), 1000 - 11);
+	OK(resource_ref_text(&A, pod, c, &n, doc(&A, "{'resource':'limits.memory'}"), &t, &e_));
+	assert_sv(t, "41943040");
+	OK(resource_ref_text(&A, pod, d, &n, doc(&A, "{'resource':'limits.cpu','divisor':'1m'}"), &t, &e_));
+	assert_sv(t, "500");
+}
+
 static void test_field_refs(void **state)
 {
 	struct val *pod = doc(
@@ -442,12 +561,36 @@ static void test_image_names(void **state)
 		{ "a/b", "docker.io/a/b:latest" },
 		{ "localhost/x", "localhost/x:latest" },
 		{ "reg:5000/x/y:t", "reg:5000/x/y:t" },
+		{ "Reg/x", "Reg/x:latest" },
+		{ "[2001:db8::1]:5000/x", "[2001:db8::1]:5000/x:latest" },
+		{ "a__b/c---d.e_f", "docker.io/a__b/c---d.e_f:latest" },
 		{ "index.docker.io/library/x:1", "docker.io/library/x:1" },
 		{ "r.io/x@sha256:0000000000000000000000000000000000000000000000000000000000000000",
 		  "r.io/x@sha256:0000000000000000000000000000000000000000000000000000000000000000" },
 	};
 	static const char *const bad[] = {
-		"", "UPPER", "a b", "x:", "x@sha256:1", "/x", "x/", "x:-t", "r.io/", "a//b"
+		"",
+		"UPPER",
+		"a b",
+		"x:",
+		"x@sha256:1",
+		"/x",
+		"x/",
+		"x:-t",
+		"r.io/",
+		"a//b",
+		" x ",
+		"a..b",
+		"a___b",
+		"-a",
+		"a-",
+		"_/x",
+		":5/x",
+		"r.io:p/x",
+		"-r.io/x",
+		"0123456789012345678901234567890123456789012345678901234567890123",
+		"repo.example/<project>/app",
+		"r.io/x@sha256:00000000000000000000000000000000000000000000000000000000000000zz",
 	};
 	struct sv s;
 
@@ -473,19 +616,14 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log_lines),
-		cmocka_unit_test(test_log_reader),
-		cmocka_unit_test(test_expand),
-		cmocka_unit_test(test_service_variables),
-		cmocka_unit_test(test_env_sources),
-		cmocka_unit_test(test_field_refs),
-		cmocka_unit_test(test_atomic_writer),
-		cmocka_unit_test(test_tree_bytes),
-		cmocka_unit_test(test_subpath_stays_inside),
-		cmocka_unit_test(test_hosts_file),
-		cmocka_unit_test(test_configurations),
-		cmocka_unit_test(test_image_archive),
-		cmocka_unit_test(test_image_names),
+		cmocka_unit_test(test_log_lines),	 cmocka_unit_test(test_log_reader),
+		cmocka_unit_test(test_expand),		 cmocka_unit_test(test_service_variables),
+		cmocka_unit_test(test_env_sources),	 cmocka_unit_test(test_env_file),
+		cmocka_unit_test(test_env_file_reading), cmocka_unit_test(test_pod_level),
+		cmocka_unit_test(test_field_refs),	 cmocka_unit_test(test_atomic_writer),
+		cmocka_unit_test(test_tree_bytes),	 cmocka_unit_test(test_subpath_stays_inside),
+		cmocka_unit_test(test_hosts_file),	 cmocka_unit_test(test_configurations),
+		cmocka_unit_test(test_image_archive),	 cmocka_unit_test(test_image_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

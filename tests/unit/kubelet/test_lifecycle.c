@@ -3,6 +3,7 @@
 
 #include "kubelet/fake_runtime.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/pod_spec.h"
 
 #include <stdio.h>
 
@@ -25,9 +26,16 @@ static int no_teardown(struct kubelet *k, struct sv uid, struct err *err)
 	return 0;
 }
 
-static int no_cgroup(struct kubelet *k, const struct val *pod, bool create, struct err *err)
+static int64_t cgroup_memory; /* as last given to a pod's */
+
+static int cgroup(struct kubelet *k, const struct val *pod, bool create, struct err *err)
 {
-	(void)k, (void)pod, (void)create, (void)err;
+	struct cgroup_limits l;
+
+	(void)k, (void)err;
+	pod_cgroup_limits(pod, &l);
+	if (create)
+		cgroup_memory = l.memory_limit_bytes;
 	return 0;
 }
 
@@ -76,7 +84,7 @@ static const struct kubelet_host host = {
 	.make_pod_dirs = nothing,
 	.setup_volumes = nothing,
 	.teardown_pod = no_teardown,
-	.pod_cgroup = no_cgroup,
+	.pod_cgroup = cgroup,
 	.machine_info = machine,
 	.note_put = note_put,
 	.note_get = note_get,
@@ -395,6 +403,29 @@ static void test_init_containers(void **state)
 	p = pod(w, "init");
 	assert_val(phase(p), "Succeeded");
 	assert_false(runtime_fake_exit(w->rt, uid, SV("side"), 0, "Completed"));
+}
+
+/* An init container with a policy of its own: again by its rule, then for good. */
+static void test_init_rules(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	make(w, "init",
+	     "\"initContainers\":[{\"name\":\"i\",\"image\":\"demo\",\"restartPolicy\":\"Never\","
+	     "\"restartPolicyRules\":[{"
+	     "\"action\":\"Restart\",\"exitCodes\":{\"operator\":\"In\",\"values\":[42]}}]}],\"containers\":[{\"name\":"
+	     "\"a\","
+	     "\"image\":\"demo\"}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_true(runtime_fake_exit(w->rt, uid_of(pod(w, "init")), SV("i"), 42, "Error"));
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	p = pod(w, "init");
+	assert_val(phase(p), "Pending");
+	assert_int_equal(val_get_int(val_at(val_get(p, F_status, F_initContainerStatuses), 0), 0, F_restartCount), 1);
+	assert_true(runtime_fake_exit(w->rt, uid_of(p), SV("i"), 1, "Error"));
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_val(phase(pod(w, "init")), "Failed"); /* though the pod restarts always */
 }
 
 static void test_probes(void **state)
@@ -735,6 +766,41 @@ static void test_hook_outlives_the_agent(void **state)
 	}
 }
 
+/* The pod as a whole: its cgroup follows, its containers are left alone. */
+static void test_resize_pod_level(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	make(w, "p",
+	     "\"resources\":{\"limits\":{\"memory\":\"64Mi\",\"cpu\":\"1\"}},\"containers\":[{\"name\":\"a\",\"image\":"
+	     "\"demo\","
+	     "\"resources\":{\"requests\":{\"cpu\":\"100m\"},\"limits\":{\"memory\":\"32Mi\",\"cpu\":\"100m\"}}}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "p");
+	assert_val(phase(p), "Running");
+	/* Defaulted: what the container requests, else the pod's own limit. */
+	assert_val(val_member_sv(val_get(p, F_spec, F_resources, F_requests), SV("cpu")), "100m");
+	assert_val(val_member_sv(val_get(p, F_spec, F_resources, F_requests), SV("memory")), "32Mi");
+	assert_val(val_get(p, F_status, F_qosClass), "Burstable");
+	assert_int_equal(cgroup_memory, 64 << 20);
+	expect_type(w->rig, 200, "PATCH", "/api/v1/namespaces/default/pods/p/resize",
+		    "application/strategic-merge-patch+json",
+		    "{\"spec\":{\"resources\":{\"limits\":{\"memory\":\"96Mi\"}}}}");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	p = pod(w, "p");
+	assert_int_equal(cgroup_memory, 96 << 20);
+	assert_val(val_member_sv(val_get(p, F_status, F_resources, F_limits), SV("memory")), "96Mi");
+	assert_int_equal(val_get_int(cs(p, 0), -1, F_restartCount), 0);
+	/* Neither removed, nor into another class. */
+	expect_type(w->rig, 422, "PATCH", "/api/v1/namespaces/default/pods/p/resize",
+		    "application/strategic-merge-patch+json",
+		    "{\"spec\":{\"resources\":{\"limits\":{\"memory\":null}}}}");
+	expect_type(w->rig, 422, "PATCH", "/api/v1/namespaces/default/pods/p/resize",
+		    "application/strategic-merge-patch+json",
+		    "{\"spec\":{\"resources\":{\"requests\":{\"memory\":\"96Mi\",\"cpu\":\"1\"}}}}");
+}
+
 static void test_full_volume(void **state)
 {
 	struct world *w = *state;
@@ -1027,10 +1093,12 @@ int main(void)
 		T(test_crash_loop),
 		T(test_completes),
 		T(test_init_containers),
+		T(test_init_rules),
 		T(test_probes),
 		T(test_liveness),
 		T(test_hooks),
 		T(test_resize),
+		T(test_resize_pod_level),
 		T(test_full_volume),
 		T(test_failed_hook),
 		T(test_refused),

@@ -314,18 +314,91 @@ static int done(void **state)
 	return 0;
 }
 
+/* It was made and could not start: the runtime's beginning of time, as upstream writes it. */
+static void test_never_started(void **state)
+{
+	struct rt_container cur = { .id = SV("c"),
+				    .state = RT_EXITED,
+				    .exit_code = 128,
+				    .reason = SV("StartError"),
+				    .finished_ns = 2 * NS_PER_SEC };
+	struct status_container c = { .spec = doc(&A, "{'name':'a'}"), .cur = &cur };
+	struct status_input in = {
+		.pod = doc(&A, "{'spec':{'restartPolicy':'Never','containers':[{'name':'a'}]}}"),
+		.c = &c,
+		.n = 1,
+		.now_ns = 5 * NS_PER_SEC,
+	};
+	const struct val *t;
+
+	(void)state;
+	t = val_get(val_at(val_get(status_compute(&A, &in), F_containerStatuses), 0), F_state, F_terminated);
+	assert_string_equal(arena_cstr(&A, val_get_str(t, F_startedAt)), "1970-01-01T00:00:00Z");
+	assert_string_equal(arena_cstr(&A, val_get_str(t, F_finishedAt)), "1970-01-01T00:00:02Z");
+}
+
+/* An init container's own policy and rules say whether its failure is the pod's. */
+static void test_init_policy(void **state)
+{
+	static const struct {
+		const char *pod, *init, *phase;
+	} cases[] = {
+		{ "Always", "{'name':'i','restartPolicy':'Never'}", "Failed" },
+		{ "Never", "{'name':'i','restartPolicy':'OnFailure'}", "Pending" },
+		{ "Never",
+		  "{'name':'i','restartPolicy':'Never','restartPolicyRules':[{'action':'Restart','exitCodes':"
+		  "{'operator':'In','values':[3]}}]}",
+		  "Pending" },
+		{ "Always",
+		  "{'name':'i','restartPolicy':'Never','restartPolicyRules':[{'action':'Restart','exitCodes':"
+		  "{'operator':'NotIn','values':[3]}}]}",
+		  "Failed" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct status_container c[] = { { .spec = doc(&A, cases[i].init), .init = true, .cur = &bad },
+						{ .spec = doc(&A, "{'name':'a'}") } };
+		struct status_input in = { .c = c, .n = 2, .now_ns = 5 * NS_PER_SEC };
+
+		in.pod = doc(
+		    &A, arena_printf(&A, "{'spec':{'restartPolicy':'%s','containers':[{'name':'a'}]}}", cases[i].pod));
+		assert_string_equal(arena_cstr(&A, val_get_str(status_compute(&A, &in), F_phase)), cases[i].phase);
+	}
+}
+
+/* What the pod as a whole was given, told when its spec says something of it. */
+static void test_pod_level(void **state)
+{
+	struct status_container c = { .spec = doc(&A, "{'name':'a'}"), .cur = &running };
+	struct status_input in = {
+		.pod =
+		    doc(&A, "{'spec':{'resources':{'requests':{'cpu':'1'},'limits':{'cpu':'2'}},'containers':[{'name':"
+			    "'a'}]}}"),
+		.c = &c,
+		.n = 1,
+		.now_ns = 5 * NS_PER_SEC,
+	};
+	const struct val *st = status_compute(&A, &in);
+	const struct val *patch = status_patch(&A, val_new_map(&A), st);
+
+	(void)state;
+	assert_true(val_is(val_get(patch, F_qosClass), "Burstable"));
+	assert_true(val_is(val_member_sv(val_get(patch, F_allocatedResources), SV("cpu")), "1"));
+	assert_true(val_is(val_member_sv(val_get(patch, F_resources, F_limits), SV("cpu")), "2"));
+	in.pod = doc(&A, "{'spec':{'containers':[{'name':'a'}]}}");
+	assert_null(val_get(status_compute(&A, &in), F_resources));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_phases),
-		cmocka_unit_test(test_conditions_keep_their_times),
-		cmocka_unit_test(test_readiness_gates),
-		cmocka_unit_test(test_lost_container),
-		cmocka_unit_test(test_failed_start),
-		cmocka_unit_test(test_patch),
-		cmocka_unit_test(test_backoff),
-		cmocka_unit_test(test_probe_thresholds),
-		cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_phases),		cmocka_unit_test(test_conditions_keep_their_times),
+		cmocka_unit_test(test_readiness_gates), cmocka_unit_test(test_lost_container),
+		cmocka_unit_test(test_failed_start),	cmocka_unit_test(test_patch),
+		cmocka_unit_test(test_backoff),		cmocka_unit_test(test_probe_thresholds),
+		cmocka_unit_test(test_never_started),	cmocka_unit_test(test_init_policy),
+		cmocka_unit_test(test_pod_level),	cmocka_unit_test(test_spec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

@@ -3,6 +3,7 @@
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/timefmt.h"
+#include "pod/image_name.h"
 #include "pod/pod_resources.h"
 
 const char *const strategy_reset_status_only[] = { "status", NULL };
@@ -18,20 +19,12 @@ void strategy_drop_status(struct api_req *q, struct val *doc)
 
 /* --- defaults --- */
 
-/* "repo:latest", or neither tag nor digest: pulled every time. */
-static bool image_is_latest(struct sv image)
+/* "repo:latest", or neither tag nor digest: pulled every time. A name that cannot be read says nothing of tags. */
+static bool pulled_always(struct arena *a, struct sv image)
 {
-	ssize_t slash = -1, colon;
-	struct sv last;
+	struct sv full;
 
-	if (sv_find(image, '@') >= 0)
-		return false;
-	for (size_t i = 0; i < image.n; i++)
-		if (image.p[i] == '/')
-			slash = (ssize_t)i;
-	last = sv_sub(image, (size_t)(slash + 1), image.n);
-	colon = sv_find(last, ':');
-	return colon < 0 || sv_is(sv_sub(last, (size_t)colon + 1, last.n), "latest");
+	return image_normalize(a, image, &full, NULL) == 0 && image_is_latest(full);
 }
 
 /* What is limited but not requested is requested up to its limit. */
@@ -46,6 +39,25 @@ static void requests_from_limits(struct arena *a, struct val *container)
 	requests = val_ensure_map(a, resources, F_requests);
 	VAL_EACH_MEMBER(limits, m)
 		if (!val_member_sv(requests, m.key))
+			val_set_sv(a, requests, m.key, m.value);
+}
+
+/* Of the pod as a whole: what it does not request is what its containers request together, else its own limit. */
+static void default_pod_level(struct arena *a, struct val *spec)
+{
+	_cleanup_(res_list_release) struct res_list sum = RES_LIST_INIT;
+	struct val *resources = val_get_mut(spec, F_resources), *requests;
+
+	if (!pod_level_set(spec))
+		return;
+	requests = val_ensure_map(a, resources, F_requests);
+	pod_requests(spec, RES_CONTAINERS_ONLY, &sum);
+	for (size_t i = 0; i < sum.n; i++)
+		if (pod_level_resource(sum.p[i].name) && !sv_starts(sum.p[i].name, SV("hugepages-")) &&
+		    !val_member_sv(requests, sum.p[i].name))
+			val_set_str_sv(a, requests, sum.p[i].name, res_text(a, sum.p[i].name, sum.p[i].amount));
+	VAL_EACH_MEMBER(val_member(resources, F_limits), m)
+		if (pod_level_resource(m.key) && !val_member_sv(requests, m.key))
 			val_set_sv(a, requests, m.key, m.value);
 }
 
@@ -67,7 +79,7 @@ static void default_container(struct arena *a, struct val *c)
 {
 	if (val_get_str(c, F_imagePullPolicy).n == 0)
 		val_set_cstr(a, c, F_imagePullPolicy,
-			     image_is_latest(val_get_str(c, F_image)) ? "Always" : "IfNotPresent");
+			     pulled_always(a, val_get_str(c, F_image)) ? "Always" : "IfNotPresent");
 }
 
 static void default_volume(struct arena *a, struct val *v)
@@ -112,6 +124,7 @@ static void pod_defaults(struct api_req *q, struct val *doc)
 	struct val *spec = val_get_mut(doc, F_spec);
 
 	default_pod_spec(q->arena, spec, true);
+	default_pod_level(q->arena, spec);
 	if (spec && !val_get(spec, F_enableServiceLinks))
 		val_set_bool(q->arena, spec, F_enableServiceLinks, true);
 }
@@ -196,6 +209,7 @@ static void pod_narrow(struct arena *a, struct sv sub, const struct val *old, st
 		val_set(a, doc, F_spec, spec);
 		return;
 	}
+	take_member(a, spec, now, F_resources);
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
 		const struct val *to = val_member(now, lists[k]);
 		struct val *list = val_member_mut(spec, lists[k]);

@@ -73,13 +73,10 @@ static bool has_claim(const struct val *spec, struct sv name)
 	return false;
 }
 
-static void validate_resources(struct field_errs *fe, const struct pod_ctx *pc, const struct val *res,
-			       const struct fpath *at)
+void validate_requirements(struct field_errs *fe, const struct val *res, const struct fpath *at)
 {
 	const struct val *limits = val_member(res, F_limits), *requests = val_member(res, F_requests);
-	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests), claims_at = FPATH(at, F_claims);
-	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
-	size_t i = 0;
+	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests);
 
 	validate_resource_list(fe, limits, &lim_at);
 	validate_resource_list(fe, requests, &req_at);
@@ -100,6 +97,16 @@ static void validate_resources(struct field_errs *fe, const struct pod_ctx *pc, 
 			fe_add(fe, FE_INVALID, &req_at, m.value, "must be less than or equal to %.*s limit of %.*s",
 			       SV_ARG(m.key), SV_ARG(val_str(limit)));
 	}
+	huge_pages(fe, res, at);
+}
+
+static void validate_claims(struct field_errs *fe, const struct pod_ctx *pc, const struct val *res,
+			    const struct fpath *at)
+{
+	struct fpath claims_at = FPATH(at, F_claims);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	size_t i = 0;
+
 	VAL_EACH(val_member(res, F_claims), c) {
 		struct fpath item = FPATH_AT(&claims_at, i++);
 		struct sv id =
@@ -111,7 +118,6 @@ static void validate_resources(struct field_errs *fe, const struct pod_ctx *pc, 
 		if (val_get_str(c, F_name).n && !has_claim(pc->spec, val_get_str(c, F_name)))
 			fe_not_found(fe, &item, val_member(c, F_name));
 	}
-	huge_pages(fe, res, at);
 }
 
 /* --- probes and hooks --- */
@@ -182,6 +188,14 @@ static void probe(struct field_errs *fe, const struct val *c, const struct fpath
 }
 
 /* --- environment --- */
+
+static const struct val *volume_named(const struct pod_ctx *pc, struct sv name)
+{
+	VAL_EACH(pc->volumes, v)
+		if (sv_eq(val_get_str(v, F_name), name))
+			return v;
+	return NULL;
+}
 
 static bool is_subscript(struct sv path, const char *field, struct sv *ret_key)
 {
@@ -274,6 +288,25 @@ static void key_ref(struct field_errs *fe, const struct val *ref, const struct f
 	check_required_text(fe, ref, at, F_key, fmt_config_key);
 }
 
+/* A file that an init container wrote, so the volume is one that a pod can write and nobody else sees. */
+static void file_key_ref(struct field_errs *fe, const struct pod_ctx *pc, const struct val *ref, const struct fpath *at)
+{
+	struct fpath volume_at = FPATH(at, F_volumeName), path_at = FPATH(at, F_path), key_at = FPATH(at, F_key);
+	struct sv name = val_get_str(ref, F_volumeName), key = val_get_str(ref, F_key);
+	const struct val *volume = volume_named(pc, name);
+
+	check_required_text(fe, ref, at, F_volumeName, fmt_dns_label);
+	if (name.n && !volume)
+		fe_not_found(fe, &volume_at, val_member(ref, F_volumeName));
+	else if (volume && !val_member(volume, F_emptyDir))
+		fe_invalid(fe, &volume_at, val_member(ref, F_volumeName), "referenced volume must be of type emptyDir");
+	check_required(fe, ref, at, F_path);
+	check_rel_path(fe, val_member(ref, F_path), &path_at);
+	check_required_text(fe, ref, at, F_key, fmt_env_name);
+	if (key.n > 128)
+		fe_format(fe, &key_at, key, "must be no more than 128 characters");
+}
+
 static void env_from(struct field_errs *fe, const struct val *c, const struct fpath *up)
 {
 	struct fpath at = FPATH(up, F_envFrom);
@@ -297,7 +330,7 @@ static void env_from(struct field_errs *fe, const struct val *c, const struct fp
 	}
 }
 
-static void env(struct field_errs *fe, const struct val *c, const struct fpath *up)
+static void env(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up)
 {
 	struct fpath at = FPATH(up, F_env);
 	size_t i = 0;
@@ -307,6 +340,7 @@ static void env(struct field_errs *fe, const struct val *c, const struct fpath *
 			     from_at = FPATH(&item, F_valueFrom);
 		struct fpath field_at = FPATH(&from_at, F_fieldRef), res_at = FPATH(&from_at, F_resourceFieldRef);
 		struct fpath cm_at = FPATH(&from_at, F_configMapKeyRef), secret_at = FPATH(&from_at, F_secretKeyRef);
+		struct fpath file_at = FPATH(&from_at, F_fileKeyRef);
 		const struct val *from = val_member(e, F_valueFrom);
 
 		if (val_get_str(e, F_name).n)
@@ -321,6 +355,8 @@ static void env(struct field_errs *fe, const struct val *c, const struct fpath *
 			key_ref(fe, val_member(from, F_configMapKeyRef), &cm_at);
 		if (val_member(from, F_secretKeyRef))
 			key_ref(fe, val_member(from, F_secretKeyRef), &secret_at);
+		if (val_member(from, F_fileKeyRef))
+			file_key_ref(fe, pc, val_member(from, F_fileKeyRef), &file_at);
 		if (val_len(from) == 0)
 			fe_format(
 			    fe, &from_at, SV(""),
@@ -367,14 +403,6 @@ static void ports(struct field_errs *fe, const struct pod_ctx *pc, const struct 
 		if (strmap_set(host_ports, id, fe))
 			fe_duplicate(fe, &host_at, val_new_str(fe->a, id));
 	}
-}
-
-static const struct val *volume_named(const struct pod_ctx *pc, struct sv name)
-{
-	VAL_EACH(pc->volumes, v)
-		if (sv_eq(val_get_str(v, F_name), name))
-			return v;
-	return NULL;
 }
 
 static void recursive(struct field_errs *fe, const struct val *m, const struct fpath *up)
@@ -496,13 +524,40 @@ static void resize_policy(struct field_errs *fe, const struct pod_ctx *pc, const
 	}
 }
 
+/* A container's own policy, and by exit code (KEP-5307). */
+static void restart_policy(struct field_errs *fe, const struct val *c, const struct fpath *up)
+{
+	const struct val *policy = val_member(c, F_restartPolicy), *rules = val_member(c, F_restartPolicyRules);
+	struct fpath at = FPATH(up, F_restartPolicy), rules_at = FPATH(up, F_restartPolicyRules);
+	size_t i = 0;
+
+	CHECK_ONE_OF(fe, policy, &at, "Always", "Never", "OnFailure");
+	if (!policy && val_len(rules))
+		fe_required_why(fe, &at, "must specify restartPolicy when restart rules are used");
+	if (val_len(rules) > 20)
+		fe_too_many(fe, &rules_at, val_len(rules), 20);
+	VAL_EACH(rules, r) {
+		struct fpath item = FPATH_AT(&rules_at, i++), action_at = FPATH(&item, F_action);
+		struct fpath codes_at = FPATH(&item, F_exitCodes), op_at = FPATH(&codes_at, F_operator);
+		struct fpath values_at = FPATH(&codes_at, F_values);
+		const struct val *codes = val_member(r, F_exitCodes);
+
+		CHECK_ONE_OF(fe, val_member(r, F_action), &action_at, "Restart");
+		if (!codes) {
+			fe_required_why(fe, &codes_at, "must be specified");
+			continue;
+		}
+		CHECK_ONE_OF(fe, val_member(codes, F_operator), &op_at, "In", "NotIn");
+		if (val_len(val_member(codes, F_values)) > 255)
+			fe_too_many(fe, &values_at, val_len(val_member(codes, F_values)), 255);
+	}
+}
+
 static void init_only(struct field_errs *fe, const struct val *c, const struct fpath *at)
 {
 	static const enum sym later[] = { F_lifecycle, F_livenessProbe, F_readinessProbe, F_startupProbe };
 	const struct val *policy = val_member(c, F_restartPolicy);
-	struct fpath policy_at = FPATH(at, F_restartPolicy);
 
-	CHECK_ONE_OF(fe, policy, &policy_at, "Always");
 	if (val_is(policy, "Always"))
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(later); i++) {
@@ -516,7 +571,7 @@ static void init_only(struct field_errs *fe, const struct val *c, const struct f
 static void ephemeral_only(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *at)
 {
 	static const enum sym never[] = { F_ports,	  F_lifecycle,	  F_livenessProbe, F_readinessProbe,
-					  F_startupProbe, F_resizePolicy, F_restartPolicy };
+					  F_startupProbe, F_resizePolicy, F_restartPolicy, F_restartPolicyRules };
 	struct fpath target_at = FPATH(at, F_targetContainerName), res_at = FPATH(at, F_resources);
 	struct sv target = val_get_str(c, F_targetContainerName);
 	bool found = target.n == 0;
@@ -557,12 +612,15 @@ static void container(struct field_errs *fe, const struct pod_ctx *pc, const str
 	probe(fe, c, at, F_readinessProbe);
 	probe(fe, c, at, F_startupProbe);
 	ports(fe, pc, c, at, host_ports);
-	env(fe, c, at);
+	env(fe, pc, c, at);
 	env_from(fe, c, at);
 	mounts(fe, pc, c, at, role);
-	validate_resources(fe, pc, val_member(c, F_resources), &res_at);
+	validate_requirements(fe, val_member(c, F_resources), &res_at);
+	validate_claims(fe, pc, val_member(c, F_resources), &res_at);
 	security(fe, pc, c, at);
 	resize_policy(fe, pc, c, at);
+	if (role != ROLE_EPHEMERAL)
+		restart_policy(fe, c, at);
 	if (role == ROLE_INIT)
 		init_only(fe, c, at);
 	if (role == ROLE_EPHEMERAL)

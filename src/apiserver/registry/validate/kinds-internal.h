@@ -49,6 +49,8 @@ struct pod_ctx {
 };
 void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template);
 void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at);
+/* requests and limits: amounts, requests below limits. */
+void validate_requirements(struct field_errs *fe, const struct val *res, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);

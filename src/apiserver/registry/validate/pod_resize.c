@@ -11,7 +11,7 @@ static bool is_amount(struct sv key)
 	return sv_is(key, "cpu") || sv_is(key, "memory");
 }
 
-/* One of limits and requests of a container. */
+/* One of limits and requests of a container, or of the pod. */
 static void check_list(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at,
 		       const char *removed, bool *others)
 {
@@ -27,6 +27,17 @@ static void check_list(struct field_errs *fe, const struct val *now, const struc
 		*others |= !is_amount(m.key) && !val_member_sv(was, m.key);
 }
 
+static void check_resources(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at,
+			    bool *others)
+{
+	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests);
+
+	check_list(fe, val_member(now, F_limits), val_member(was, F_limits), &lim_at,
+		   "resource limits cannot be removed", others);
+	check_list(fe, val_member(now, F_requests), val_member(was, F_requests), &req_at,
+		   "resource requests cannot be removed", others);
+}
+
 static void check_containers(struct field_errs *fe, const struct val *now, const struct val *was,
 			     const struct fpath *at, bool init, bool *others)
 {
@@ -34,7 +45,6 @@ static void check_containers(struct field_errs *fe, const struct val *now, const
 		const struct val *c = val_at(now, i), *o = val_at(was, i);
 		const struct val *r = val_member(c, F_resources), *before = val_member(o, F_resources);
 		struct fpath item = FPATH_AT(at, i), res_at = FPATH(&item, F_resources);
-		struct fpath lim_at = FPATH(&res_at, F_limits), req_at = FPATH(&res_at, F_requests);
 
 		if (!sv_eq(val_get_str(c, F_name), val_get_str(o, F_name))) {
 			fe_forbidden(fe, at, "containers may not be renamed or reordered on resize");
@@ -45,10 +55,7 @@ static void check_containers(struct field_errs *fe, const struct val *now, const
 				fe_forbidden(fe, &res_at, "resources for non-sidecar init containers are immutable");
 			continue;
 		}
-		check_list(fe, val_member(r, F_limits), val_member(before, F_limits), &lim_at,
-			   "resource limits cannot be removed", others);
-		check_list(fe, val_member(r, F_requests), val_member(before, F_requests), &req_at,
-			   "resource requests cannot be removed", others);
+		check_resources(fe, r, before, &res_at, others);
 	}
 }
 
@@ -56,6 +63,7 @@ void validate_pod_resize(struct field_errs *fe, const struct val *doc, const str
 {
 	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
 	struct fpath at = FPATH_ROOT(F_spec), c_at = FPATH(&at, F_containers), i_at = FPATH(&at, F_initContainers);
+	struct fpath res_at = FPATH(&at, F_resources);
 	struct sv qos = val_get_str(old, F_status, F_qosClass);
 	bool others = false;
 
@@ -65,6 +73,7 @@ void validate_pod_resize(struct field_errs *fe, const struct val *doc, const str
 	check_containers(fe, val_member(now, F_containers), val_member(was, F_containers), &c_at, false, &others);
 	check_containers(fe, val_member(now, F_initContainers), val_member(was, F_initContainers), &i_at, true,
 			 &others);
+	check_resources(fe, val_member(now, F_resources), val_member(was, F_resources), &res_at, &others);
 	if (others)
 		fe_forbidden(fe, &at, "only cpu and memory resources are mutable");
 	if (qos.n && !sv_is(qos, qos_name(pod_qos_class(now))))

@@ -2,6 +2,8 @@
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "base/strmap.h"
+#include "object/quantity.h"
+#include "pod/pod_resources.h"
 
 static void validate_tolerations(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
@@ -359,6 +361,47 @@ static void claims(struct field_errs *fe, const struct val *spec, const struct f
 	}
 }
 
+/* What the containers ask for together must be in what the pod asks for, and none may be allowed more than all. */
+static void pod_covers_containers(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+{
+	const struct val *requests = val_get(spec, F_resources, F_requests),
+			 *limits = val_get(spec, F_resources, F_limits);
+	_cleanup_(res_list_release) struct res_list sum = RES_LIST_INIT, most = RES_LIST_INIT;
+	struct fpath req_at = FPATH(at, F_requests), lim_at = FPATH(at, F_limits), c_at = FPATH(at, F_containers);
+	size_t i = 0;
+
+	pod_requests(spec, RES_CONTAINERS_ONLY, &sum);
+	pod_limits(spec, RES_CONTAINERS_ONLY, &most);
+	VAL_EACH_MEMBER(requests, m) {
+		struct fpath here = FPATH_KEY(&req_at, m.key);
+
+		if (pod_level_resource(m.key) && res_list_get(&sum, m.key) > res_amount(m.key, m.value))
+			fe_add(fe, FE_INVALID, &here, m.value,
+			       "must be greater than or equal to aggregate container requests of %.*s",
+			       SV_ARG(res_text(fe->a, m.key, res_list_get(&sum, m.key))));
+	}
+	VAL_EACH_MEMBER(limits, m) {
+		struct fpath here = FPATH_KEY(&lim_at, m.key);
+
+		if (sv_starts(m.key, SV("hugepages-")) && res_list_get(&most, m.key) > res_amount(m.key, m.value))
+			fe_add(fe, FE_INVALID, &here, m.value,
+			       "must be greater than or equal to aggregate container limits of %.*s",
+			       SV_ARG(res_text(fe->a, m.key, res_list_get(&most, m.key))));
+	}
+	VAL_EACH(val_member(spec, F_containers), c) {
+		struct fpath item = FPATH_AT(&c_at, i++);
+
+		VAL_EACH_MEMBER(val_get(c, F_resources, F_limits), m) {
+			const struct val *all = val_member_sv(limits, m.key);
+			struct fpath key_at = FPATH_KEY(&item, m.key), here = FPATH(&key_at, F_limits);
+
+			if (all && quantity_cmp(val_str(m.value), val_str(all)) > 0)
+				fe_add(fe, FE_INVALID, &here, m.value,
+				       "must be less than or equal to pod limits of %.*s", SV_ARG(val_str(all)));
+		}
+	}
+}
+
 /* Of the pod as a whole there are cpu, memory and huge pages. */
 static void pod_resources(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
@@ -367,19 +410,22 @@ static void pod_resources(struct field_errs *fe, const struct val *spec, const s
 	const struct val *res = val_member(spec, F_resources);
 	struct fpath at = FPATH(up, F_resources), claims_at = FPATH(&at, F_claims);
 
-	for (size_t i = 0; res && i < ARRAY_LEN(lists); i++) {
+	if (!res)
+		return;
+	if (val_len(val_member(res, F_claims)))
+		fe_forbidden(fe, &claims_at, "claims may not be set for Resources at pod-level");
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		struct fpath list_at = FPATH(&at, lists[i]);
 
-		validate_resource_list(fe, val_member(res, lists[i]), &list_at);
 		VAL_EACH_MEMBER(val_member(res, lists[i]), m) {
 			struct fpath here = FPATH_KEY(&list_at, m.key);
 
-			if (!sv_is(m.key, "cpu") && !sv_is(m.key, "memory") && !sv_starts(m.key, SV("hugepages-")))
+			if (!pod_level_resource(m.key))
 				fe_not_supported(fe, &here, val_new_str(fe->a, m.key), known);
 		}
 	}
-	if (val_len(val_member(res, F_claims)))
-		fe_forbidden(fe, &claims_at, "claims may not be set for Resources at pod-level");
+	validate_requirements(fe, res, &at);
+	pod_covers_containers(fe, spec, &at);
 }
 
 void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template)
