@@ -50,8 +50,15 @@ int etchosts_write(struct kpod *p, struct arena *a, const struct val *pod, const
 			buf_addsv(&b, host);
 		put_aliases(&b, aliases);
 	} else {
-		etchosts_text(&b, sv_from(p->ips ? p->ips : ""), own.n ? own : sv_from(p->name),
-			      sub.n ? arena_svf(a, "%.*s.%s.svc.%s", SV_ARG(sub), p->ns, p->k->cluster_domain) : SV(""),
+		struct sv exact = val_get_str(pod, F_spec, F_hostnameOverride);
+
+		etchosts_text(&b, sv_from(p->ips ? p->ips : ""),
+			      exact.n ? exact
+			      : own.n ? own
+				      : sv_from(p->name),
+			      sub.n && !exact.n
+				  ? arena_svf(a, "%.*s.%s.svc.%s", SV_ARG(sub), p->ns, p->k->cluster_domain)
+				  : SV(""),
 			      aliases);
 	}
 	/* Containers have this very file mounted: a new one in its place would not reach them. */

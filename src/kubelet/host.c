@@ -74,6 +74,15 @@ static int pod_cgroup(struct kubelet *k, const struct val *pod, bool create, str
 	return cgroup_create(path, &l, err);
 }
 
+static bool apparmor(void)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text;
+
+	return file_read(&a, "/sys/module/apparmor/parameters/enabled", 16, &text, NULL) == 0 &&
+	       sv_starts(text, SV("Y"));
+}
+
 static void machine_info(struct kubelet *k, struct arena *a, struct val *node_status)
 {
 	machine_status(a, k->max_pods, k->root_dir, node_status);
@@ -120,6 +129,7 @@ const struct kubelet_host kubelet_host_real = {
 	.setup_volumes = volumes_setup,
 	.teardown_pod = teardown_pod,
 	.pod_cgroup = pod_cgroup,
+	.apparmor = apparmor,
 	.machine_info = machine_info,
 	.emptydir_bytes = emptydir_bytes,
 	.note_put = note_put,

@@ -46,6 +46,7 @@ struct kubelet_host {
 	int (*setup_volumes)(struct kubelet *k, const struct val *pod, struct err *err);
 	int (*teardown_pod)(struct kubelet *k, struct sv uid, struct err *err);
 	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
+	bool (*apparmor)(void); /* can the kernel confine by AppArmor? NULL: it is said to */
 	void (*machine_info)(struct kubelet *k, struct arena *a, struct val *node_status); /* capacity, nodeInfo */
 	/* A short text about a container of a pod that outlives the agent, and goes with the pod. Both may be NULL:
 	 * then nothing is remembered. get: SV_NULL when there is none. */

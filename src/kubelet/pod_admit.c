@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "kubelet/pod_admit.h"
+#include "kubelet/pod_isolation.h"
 #include "pod/host_port.h"
 #include "pod/node_match.h"
 
@@ -185,6 +186,8 @@ void admission_check(struct admission *r, const struct val *pod, const struct ob
 		return;
 	check_room(r, pod, node, others, n);
 	check_place(r, pod, node, others, n);
+	if (!r->reason && r->no_apparmor && isolation_wants_apparmor(r->a, pod))
+		refuse(r, "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");
 }
 
 void admission_release(struct admission *r)
@@ -259,6 +262,7 @@ int pod_admit(struct kpod *p, struct admission *r, const struct val *pod, int64_
 		*wake_ns = MIN(*wake_ns, LOOK_AGAIN_NS / 20);
 		return 0;
 	}
+	r->no_apparmor = k->host->apparmor && !k->host->apparmor();
 	/* Asked anew: labels and taints are others' to change. */
 	if (client_get(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), &node, &err) < 0) {
 		log_warn(SYS, "a pod waits until this node can be read", "why", "%s/%s: %s", p->ns, p->name,

@@ -14,6 +14,7 @@ struct admission {
 	const char *reason, *message; /* the first that speaks against it, in a; NULL: nothing does */
 	struct res_list missing;      /* what it lacks */
 	bool placed_wrong;	      /* also, or only, for something that room would not mend */
+	bool no_apparmor;	      /* the kernel cannot confine by AppArmor */
 };
 
 /* others: the pods that have a place. node: as it is now. */

@@ -5,6 +5,7 @@
 #include "kubelet/etchosts.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pod_isolation.h"
 #include "kubelet/subpath.h"
 #include "kubelet/volumes/volumes.h"
 
@@ -137,6 +138,12 @@ static struct sv seccomp_profile(struct arena *a, const struct val *profile)
 	return SV("");
 }
 
+static struct rt_selinux selinux_options(const struct val *o)
+{
+	return (struct rt_selinux){ val_get_str(o, F_user), val_get_str(o, F_role), val_get_str(o, F_type),
+				    val_get_str(o, F_level) };
+}
+
 static bool any_privileged(const struct val *pod)
 {
 	VAL_EACH(val_get(pod, F_spec, F_containers), c)
@@ -178,8 +185,10 @@ static void set_ports(struct arena *a, const struct val *pod, struct rt_sandbox_
 static struct sv host_name(struct kpod *p, struct arena *a, const struct val *pod)
 {
 	struct sv own = val_get_str(pod, F_spec, F_hostname), name = own.n ? own : sv_from(p->name);
-	struct sv sub = val_get_str(pod, F_spec, F_subdomain);
+	struct sv sub = val_get_str(pod, F_spec, F_subdomain), exact = val_get_str(pod, F_spec, F_hostnameOverride);
 
+	if (exact.n && !pod_host_network(pod))
+		return exact;
 	if (pod_host_network(pod))
 		return SV(""); /* the machine's own: setting one needs a UTS namespace, which such a pod has not */
 	name = sv_sub(name, 0, 63);
@@ -213,6 +222,7 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 		.run_as_user = val_get_int(sec, -1, F_runAsUser),
 		.run_as_group = val_get_int(sec, -1, F_runAsGroup),
 		.seccomp = SV("RuntimeDefault"),
+		.selinux = selinux_options(val_member(sec, F_seLinuxOptions)),
 	};
 	if (c->run_as_group >= 0 && c->run_as_user < 0)
 		c->run_as_group = -1; /* CRI wants a user beside a group */
@@ -240,7 +250,15 @@ int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, co
 	struct rt_sandbox_config c;
 	struct sv id;
 
+	if (isolation_sandbox(pod, err) < 0)
+		return -1;
 	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c);
+	if (c.hostname.n > HOST_NAME_MAX_BYTES)
+		return err_set(
+		    err, ERR_INVALID,
+		    "failed to construct FQDN from Pod hostname and cluster domain, FQDN %.*s is too long (%d "
+		    "characters is the max, %zu characters requested)",
+		    SV_ARG(c.hostname), HOST_NAME_MAX_BYTES, c.hostname.n);
 	return p->k->rt->ops->run_sandbox(p->k->rt, a, &c, &id, err);
 }
 
@@ -320,6 +338,8 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	c->seccomp = c->privileged ? SV("Unconfined") : seccomp_profile(a, security(pod, spec, F_seccompProfile));
 	if (!c->seccomp.n)
 		c->seccomp = SV("Unconfined"); /* the kubelet's default without --seccomp-default */
+	c->apparmor = c->privileged ? SV("") : isolation_apparmor(a, pod, spec);
+	c->selinux = selinux_options(security(pod, spec, F_seLinuxOptions));
 	if (!c->privileged && !val_is(val_member(own, F_procMount), "Unmasked")) {
 		c->masked_paths = masked;
 		c->n_masked_paths = ARRAY_LEN(masked);
@@ -488,7 +508,7 @@ static int fill(struct kpod *p, struct arena *a, const struct val *pod, const st
 		.stdin_once = val_get_bool(spec, F_stdinOnce),
 		.tty = val_get_bool(spec, F_tty),
 	};
-	if (pod_env(p, a, pod, spec, env, err) < 0)
+	if (isolation_container(spec, err) < 0 || pod_env(p, a, pod, spec, env, err) < 0)
 		return -1;
 	c->envs = env->p;
 	c->n_envs = env->n;

@@ -20,6 +20,10 @@ struct rt_label {
 	struct sv key, value;
 };
 
+struct rt_selinux {
+	struct sv user, role, type, level; /* all "": the runtime's choice */
+};
+
 struct rt_sandbox_config {
 	struct sv name, ns, uid, hostname, log_dir, cgroup_parent;
 	uint32_t attempt;
@@ -39,6 +43,7 @@ struct rt_sandbox_config {
 	const int64_t *supplemental_groups;
 	size_t n_supplemental_groups;
 	struct sv seccomp, apparmor; /* profile: "RuntimeDefault", "Unconfined", "localhost/..." */
+	struct rt_selinux selinux;
 };
 
 struct rt_mount {
@@ -74,6 +79,7 @@ struct rt_container_config {
 	const struct sv *add_caps, *drop_caps, *masked_paths, *readonly_paths;
 	size_t n_add_caps, n_drop_caps, n_masked_paths, n_readonly_paths;
 	struct sv seccomp, apparmor;
+	struct rt_selinux selinux;
 };
 
 struct rt_sandbox {

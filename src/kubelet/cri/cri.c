@@ -52,6 +52,20 @@ void cri_put_int64_value(struct buf *b, uint32_t field, int64_t v)
 }
 
 /* SecurityProfile: 0 RuntimeDefault, 1 Unconfined, 2 Localhost with its path. Nothing for "". */
+void cri_put_selinux(struct buf *b, uint32_t field, const struct rt_selinux *o)
+{
+	size_t m;
+
+	if (!o->user.n && !o->role.n && !o->type.n && !o->level.n)
+		return;
+	m = pb_open(b, field);
+	pb_sv(b, 1, o->user);
+	pb_sv(b, 2, o->role);
+	pb_sv(b, 3, o->type);
+	pb_sv(b, 4, o->level);
+	pb_close(b, m);
+}
+
 void cri_put_profile(struct buf *b, uint32_t field, struct sv profile)
 {
 	size_t m;

@@ -43,6 +43,7 @@ int cri_image_call(struct runtime *r, struct arena *a, const char *method, struc
 void cri_put_labels(struct buf *b, uint32_t field, const struct rt_label *l, size_t n);
 void cri_put_strings(struct buf *b, uint32_t field, const struct sv *s, size_t n);
 void cri_put_int64_value(struct buf *b, uint32_t field, int64_t v); /* nothing when negative */
+void cri_put_selinux(struct buf *b, uint32_t field, const struct rt_selinux *o);
 void cri_put_profile(struct buf *b, uint32_t field, struct sv profile);
 void cri_put_sandbox_config(struct buf *b, uint32_t field, const struct rt_sandbox_config *c);
 struct rt_label cri_get_label(struct sv entry);

@@ -32,6 +32,7 @@ static void put_security(struct buf *b, const struct rt_container_config *c)
 	if (c->pid_mode == 3 && !c->host_pid)
 		pb_sv(b, 4, c->pid_target);
 	pb_close(b, s);
+	cri_put_selinux(b, 4, &c->selinux);
 	cri_put_int64_value(b, 5, c->run_as_user);
 	pb_sv(b, 6, c->run_as_username);
 	pb_bool(b, 7, c->readonly_rootfs);

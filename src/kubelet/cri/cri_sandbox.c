@@ -35,6 +35,7 @@ static void put_linux(struct buf *b, const struct rt_sandbox_config *c)
 	pb_u64(b, 2, c->host_pid ? 2 : c->share_pid ? 0 : 1);
 	pb_u64(b, 3, c->host_ipc ? 2 : 0);
 	pb_close(b, ns);
+	cri_put_selinux(b, 2, &c->selinux);
 	cri_put_int64_value(b, 3, c->run_as_user);
 	pb_bool(b, 4, c->readonly_rootfs);
 	for (size_t i = 0; i < c->n_supplemental_groups; i++) {

@@ -9,11 +9,15 @@
 
 int emptydir_setup(struct volume *v, struct err *err)
 {
+	struct sv medium = val_get_str(v->source, F_medium);
 	int64_t limit = 0;
 
+	if (medium.n && !sv_is(medium, "Memory")) /* huge pages: not in place of them on the disk */
+		return err_set(err, ERR_INVALID, "storage medium \"%.*s\" cannot be given by this node",
+			       SV_ARG(medium));
 	if (fs_mkdir_p(v->dir, 0755, err) < 0)
 		return -1;
-	if (val_is(val_member(v->source, F_medium), "Memory") && !fs_is_mountpoint(v->dir)) {
+	if (medium.n && !fs_is_mountpoint(v->dir)) {
 		const char *opts = "";
 
 		if (quantity_value(val_get_str(v->source, F_sizeLimit), &limit) && limit > 0)

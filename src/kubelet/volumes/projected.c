@@ -88,7 +88,11 @@ int projected_setup(struct volume *v, struct err *err)
 				volume_file_add(v, &l, val_get_str(src, F_path), token,
 						v->fs_group >= 0 ? 0640 : (mode_t)(mode & 0777));
 		} else {
-			rc = err_set(err, ERR_INVALID, "a projected source is of a kind this node does not support");
+			rc = err_set(err, ERR_INVALID, "a projected source of kind %.*s cannot be given by this node",
+				     SV_ARG(val_len(s)
+						? sv_from(val_member(s, F_clusterTrustBundle) ? "clusterTrustBundle"
+											      : "podCertificate")
+						: SV("none")));
 		}
 		if (rc < 0)
 			return -1;

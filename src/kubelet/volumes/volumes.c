@@ -24,6 +24,14 @@ static const struct volume_kind *kind_of(const struct val *v)
 	return NULL;
 }
 
+static struct sv kind_name(const struct val *v)
+{
+	VAL_EACH_MEMBER(v, m)
+		if (!sv_is(m.key, "name"))
+			return m.key;
+	return SV("none");
+}
+
 static const char *plugin_dir(struct kubelet *k, struct arena *a, const struct val *pod, const struct volume_kind *kind,
 			      struct sv name)
 {
@@ -73,7 +81,9 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 		vol.dir = kind && kind->plugin ? plugin_dir(k, &a, pod, kind, name) : NULL;
 		vol.fs_group = val_get_int(pod, -1, F_spec, F_securityContext, F_fsGroup);
 		if (!kind)
-			err_set(&e, ERR_INVALID, "its kind is not supported by this node");
+			err_set(&e, ERR_INVALID,
+				"no volume plugin matched: a volume of kind %.*s cannot be given by this node",
+				SV_ARG(kind_name(v)));
 		else
 			kind->setup(&vol, &e);
 		if (!e.reason)

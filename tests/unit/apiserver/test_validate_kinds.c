@@ -103,6 +103,10 @@ static void test_pods(void **state)
 		  "spec.containers[0].restartPolicyRules[0].exitCodes: Required value: must be specified, "
 		  "spec.containers[0].restartPolicyRules[1].exitCodes.operator: Unsupported value: 'Is': supported "
 		  "values: 'In', 'NotIn']" },
+		{ r, POD(C ",'hostnameOverride':'a.b','hostNetwork':true,'setHostnameAsFQDN':true"), NULL, NULL,
+		  "[spec.hostnameOverride: Forbidden: may not be specified when hostNetwork is true, "
+		  "spec.hostnameOverride: "
+		  "Forbidden: may not be specified when setHostnameAsFQDN is true]" },
 		{ r, POD("'containers':[{'name':'c','image':'i','livenessProbe':{}}]"), NULL, NULL,
 		  "spec.containers[0].livenessProbe: Required value: must specify a handler type" },
 		{ r,

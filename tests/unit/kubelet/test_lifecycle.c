@@ -79,7 +79,13 @@ static int64_t emptydir_bytes(struct kubelet *k, const struct val *pod, struct s
 	return emptydir_size;
 }
 
+static bool no_apparmor(void)
+{
+	return false;
+}
+
 static const struct kubelet_host host = {
+	.apparmor = no_apparmor,
 	.emptydir_bytes = emptydir_bytes,
 	.make_pod_dirs = nothing,
 	.setup_volumes = nothing,
@@ -699,6 +705,76 @@ static void test_critical_preempts(void **state)
 	assert_val(phase(pod(w, "big")), "Running");
 }
 
+#define ONE "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]"
+
+/* What this machine cannot isolate or give is refused by name; nothing runs without it. */
+static void test_isolation_is_given_or_refused(void **state)
+{
+	static const struct {
+		const char *name, *spec, *message;
+	} sandboxes[] = {
+		{ "users", "\"hostUsers\":false," ONE,
+		  "can't set `spec.hostUsers: false`, runtime does not support user namespaces" },
+		{ "class", "\"runtimeClassName\":\"kata\"," ONE, "RuntimeClass.node.k8s.io \"kata\" not found" },
+		{ "claim", "\"resourceClaims\":[{\"name\":\"gpu\",\"resourceClaimName\":\"x\"}]," ONE,
+		  "Failed to prepare dynamic resources: resource claim \"gpu\" cannot be given by this node, which has "
+		  "no "
+		  "dynamic resources" },
+		{ "fqdn", "\"setHostnameAsFQDN\":true,\"subdomain\":\"s123456789012345678901234567890123456789\"," ONE,
+		  "failed to construct FQDN from Pod hostname and cluster domain, FQDN "
+		  "fqdn.s123456789012345678901234567890123456789.default.svc.cluster.local is too long (64 characters "
+		  "is "
+		  "the max, 71 characters requested)" },
+	};
+	static const struct {
+		const char *name, *spec, *message;
+	} containers[] = {
+		{ "device",
+		  "\"volumes\":[{\"name\":\"v\",\"persistentVolumeClaim\":{\"claimName\":\"x\"}}],\"containers\":[{"
+		  "\"name\":\"a\","
+		  "\"image\":\"demo\",\"volumeDevices\":[{\"name\":\"v\",\"devicePath\":\"/dev/x\"}]}]",
+		  "volumeDevices: volume \"v\" cannot be given as a block device by this node" },
+		{ "rro",
+		  "\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}],\"containers\":[{\"name\":\"a\",\"image\":\"demo\","
+		  "\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/v\",\"readOnly\":true,\"recursiveReadOnly\":"
+		  "\"Enabled\"}]}]",
+		  "volume \"v\" requested recursive read-only mode, but it is not supported by the runtime" },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(sandboxes); i++)
+		make(w, sandboxes[i].name, sandboxes[i].spec);
+	for (size_t i = 0; i < ARRAY_LEN(containers); i++)
+		make(w, containers[i].name, containers[i].spec);
+	make(w, "armor", "\"securityContext\":{\"appArmorProfile\":{\"type\":\"RuntimeDefault\"}}," ONE);
+	make(w, "armed",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"securityContext\":{\"appArmorProfile\":{"
+	     "\"type\":\"Unconfined\"}}}]");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(sandboxes); i++) {
+		char event[256];
+
+		snprintf(event, sizeof(event), "Failed to create pod sandbox: %s", sandboxes[i].message);
+		assert_val(phase(pod(w, sandboxes[i].name)), "Pending");
+		assert_true(events(w, sandboxes[i].name, "FailedCreatePodSandBox", event) > 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(containers); i++) {
+		const struct val *waiting = val_get(cs(pod(w, containers[i].name), 0), F_state, F_waiting);
+
+		assert_val(val_get(waiting, F_reason), "CreateContainerConfigError");
+		assert_val(val_get(waiting, F_message), containers[i].message);
+	}
+	assert_val(val_get(pod(w, "armor"), F_status, F_reason), "AppArmor");
+	assert_val(val_get(pod(w, "armor"), F_status, F_message),
+		   "Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host");
+	assert_val(phase(pod(w, "armed")), "Running");
+	/* Alpha: dropped, as upstream does, so that nobody counts on it. */
+	make(w, "signal",
+	     "\"os\":{\"name\":\"linux\"},\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"lifecycle\":{"
+	     "\"stopSignal\":\"SIGUSR1\"}}]");
+	assert_null(val_get(val_at(val_get(pod(w, "signal"), F_spec, F_containers), 0), F_lifecycle, F_stopSignal));
+}
+
 static void restart_kubelet(struct world *w, int64_t away_ns)
 {
 	w->k = kubelet_free(w->k);
@@ -1105,6 +1181,7 @@ int main(void)
 		T(test_refused_by_filters),
 		T(test_refusal_and_place_outlive_the_agent),
 		T(test_critical_preempts),
+		T(test_isolation_is_given_or_refused),
 		T(test_stopping_outlives_the_agent),
 		T(test_hook_outlives_the_agent),
 		T(test_images),

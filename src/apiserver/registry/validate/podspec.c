@@ -227,6 +227,23 @@ static void spread(struct field_errs *fe, const struct val *spec, const struct f
 	}
 }
 
+/* The name inside is exactly this one, so nothing else may make one. */
+static void host_name(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *name = val_member(spec, F_hostnameOverride);
+	struct fpath at = FPATH(up, F_hostnameOverride);
+
+	if (!name)
+		return;
+	check_text(fe, name, &at, fmt_dns_subdomain);
+	if (val_str(name).n > 64)
+		fe_too_long(fe, &at, 64);
+	if (val_get_bool(spec, F_hostNetwork))
+		fe_forbidden(fe, &at, "may not be specified when hostNetwork is true");
+	if (val_get_bool(spec, F_setHostnameAsFQDN))
+		fe_forbidden(fe, &at, "may not be specified when setHostnameAsFQDN is true");
+}
+
 static void dns(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	const struct val *cfg = val_member(spec, F_dnsConfig);
@@ -438,6 +455,7 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	validate_volumes(fe, &pc, at);
 	validate_containers(fe, &pc, at);
 	dns(fe, spec, at);
+	host_name(fe, spec, at);
 	security(fe, spec, at);
 	affinity(fe, spec, at);
 	check_range(fe, val_member(spec, F_activeDeadlineSeconds), &dl_at, 1, INT32_MAX);

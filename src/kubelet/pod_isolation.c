@@ -1,0 +1,78 @@
+/* See pod_isolation.h. */
+#include "kubelet/pod_isolation.h"
+
+int isolation_sandbox(const struct val *pod, struct err *err)
+{
+	const struct val *spec = val_member(pod, F_spec), *users = val_member(spec, F_hostUsers);
+	struct sv handler = val_get_str(spec, F_runtimeClassName);
+	const struct val *claim = val_at(val_member(spec, F_resourceClaims), 0);
+
+	if (handler.n) /* there is no such kind here, so there is none of that name */
+		return err_set(err, ERR_NOT_FOUND, "RuntimeClass.node.k8s.io \"%.*s\" not found", SV_ARG(handler));
+	if (users && !val_bool(users))
+		return err_set(err, ERR_INVALID,
+			       "can't set `spec.hostUsers: false`, runtime does not support user namespaces");
+	if (claim)
+		return err_set(
+		    err, ERR_INVALID,
+		    "Failed to prepare dynamic resources: resource claim \"%.*s\" cannot be given by this node, "
+		    "which has no dynamic resources",
+		    SV_ARG(val_get_str(claim, F_name)));
+	return 0;
+}
+
+int isolation_container(const struct val *spec, struct err *err)
+{
+	const struct val *device = val_at(val_member(spec, F_volumeDevices), 0);
+
+	if (device)
+		return err_set(err, ERR_INVALID,
+			       "volumeDevices: volume \"%.*s\" cannot be given as a block device by this node",
+			       SV_ARG(val_get_str(device, F_name)));
+	VAL_EACH(val_member(spec, F_volumeMounts), m) /* IfPossible is not possible: the status says Disabled */
+		if (val_is(val_member(m, F_recursiveReadOnly), "Enabled"))
+			return err_set(err, ERR_INVALID,
+				       "volume \"%.*s\" requested recursive read-only mode, but it is not supported by "
+				       "the runtime",
+				       SV_ARG(val_get_str(m, F_name)));
+	return 0;
+}
+
+/* --- AppArmor --- */
+
+struct sv isolation_apparmor(struct arena *a, const struct val *pod, const struct val *spec)
+{
+	const struct val *p = val_get(spec, F_securityContext, F_appArmorProfile);
+	struct sv type, old;
+
+	if (!p)
+		p = val_get(pod, F_spec, F_securityContext, F_appArmorProfile);
+	if (p) {
+		type = val_get_str(p, F_type);
+		return sv_is(type, "Localhost")
+			   ? arena_svf(a, "localhost/%.*s", SV_ARG(val_get_str(p, F_localhostProfile)))
+			   : type;
+	}
+	old = val_str(val_member_sv(
+	    val_get(pod, F_metadata, F_annotations),
+	    arena_svf(a, "container.apparmor.security.beta.kubernetes.io/%.*s", SV_ARG(val_get_str(spec, F_name)))));
+	if (sv_is(old, "runtime/default"))
+		return SV("RuntimeDefault");
+	if (sv_is(old, "unconfined"))
+		return SV("Unconfined");
+	return sv_starts(old, SV("localhost/")) ? old : SV("");
+}
+
+bool isolation_wants_apparmor(struct arena *a, const struct val *pod)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(pod, F_spec, lists[k]), c) {
+			struct sv profile = isolation_apparmor(a, pod, c);
+
+			if (profile.n && !sv_is(profile, "Unconfined"))
+				return true;
+		}
+	return false;
+}
