@@ -1,7 +1,6 @@
 #include "base/file.h"
 #include "base/buf.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -147,72 +146,4 @@ int dir_make(const char *path, mode_t mode, struct err *err)
 		if (!c)
 			return 0;
 	}
-}
-
-/* Empties the directory behind fd (taken). dev: file system to stay on. */
-static int empty_dir(int fd_take, dev_t dev, const char *what, int depth, struct err *err)
-{
-	DIR *d = fdopendir(fd_take);
-	int rc = 0;
-
-	if (!d) {
-		rc = err_set_errno(err, errno, "reading '%s'", what);
-		close(fd_take);
-		return rc;
-	}
-	if (depth > 200)
-		rc = err_set(err, ERR_INTERNAL, "'%s' is nested too deeply", what);
-	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
-		struct stat st;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-			if (errno != ENOENT)
-				rc = err_set_errno(err, errno, "looking at '%s' in '%s'", e->d_name, what);
-			continue;
-		}
-		if (S_ISDIR(st.st_mode)) {
-			int sub;
-
-			if (st.st_dev != dev) {
-				rc = err_set(err, ERR_INTERNAL, "'%s' in '%s' is still mounted", e->d_name, what);
-				break;
-			}
-			sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (sub < 0) {
-				rc = err_set_errno(err, errno, "opening '%s' in '%s'", e->d_name, what);
-				break;
-			}
-			rc = empty_dir(sub, dev, what, depth + 1, err);
-		}
-		if (rc == 0 && unlinkat(dirfd(d), e->d_name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 &&
-		    errno != ENOENT)
-			rc = err_set_errno(err, errno, "removing '%s' in '%s'", e->d_name, what);
-	}
-	closedir(d);
-	return rc;
-}
-
-int tree_remove(const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0) {
-		if (errno == ENOENT)
-			return 0;
-		if (errno != ENOTDIR && errno != ELOOP)
-			return err_set_errno(err, errno, "opening '%s'", path);
-		return unlink(path) < 0 && errno != ENOENT ? err_set_errno(err, errno, "removing '%s'", path) : 0;
-	}
-	if (fstat(fd, &st) < 0) {
-		int e = errno;
-
-		close(fd);
-		return err_set_errno(err, e, "looking at '%s'", path);
-	}
-	if (empty_dir(fd, st.st_dev, path, 0, err) < 0)
-		return -1;
-	return rmdir(path) < 0 && errno != ENOENT ? err_set_errno(err, errno, "removing '%s'", path) : 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/tree.h" /* tree_remove(): who writes files in directories of his own removes them */
 
 #include <sys/types.h>
 
@@ -27,6 +28,3 @@ int file_write_several(const struct file_out *files, size_t n, struct err *err);
 int file_write_again(const char *path, struct sv data, mode_t mode, struct err *err);
 /* With parents (mode 0755); fine when it exists. */
 int dir_make(const char *path, mode_t mode, struct err *err);
-/* Deletes a tree without following symbolic links and without crossing into other file systems (a leftover
- * mount is an error, never emptied). Fine when it is absent. */
-int tree_remove(const char *path, struct err *err);
