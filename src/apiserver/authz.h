@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apiserver/api_req.h"
+#include "object/selector.h"
 
 struct authz_attrs {
 	const struct user_info *user;
@@ -9,7 +10,15 @@ struct authz_attrs {
 	bool resource_request;
 	struct sv group, version, resource, subresource, ns, name;
 	struct sv path;
+	const struct field_selector *fields; /* of a list, watch or deletecollection; NULL: none */
 };
+
+/* What a list or watch of exactly one name is asked about: the value of metadata.name in the selector, SV_NULL when
+ * there is none or it cannot be a name. */
+struct sv authz_selected_name(const struct field_selector *fields);
+
+/* A Pod, PersistentVolume or VolumeAttachment changed: what nodes may reach follows. On the store's thread. */
+void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now);
 
 /* Allowed? On a no, *ret_reason (arena; may be "") explains. Lock-free snapshot of the rules. */
 bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason);

@@ -68,16 +68,17 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 		.name = q->name,
 		.path = q->path,
 	};
+	bool one_or_many = q->verb == VERB_LIST || q->verb == VERB_WATCH;
 	struct sv reason = SV(""), fields;
+	struct err ignored = ERR_INIT; /* who may ask at all is told what is wrong with the selector */
 
+	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION) &&
+	    api_req_param(q, "fieldSelector", &fields))
+		at.fields = field_selector_parse(q->arena, fields, &ignored);
+	err_release(&ignored);
 	/* A list or watch of one name is a question about that name. */
-	if (q->resource_request && !q->name.n && (q->verb == VERB_LIST || q->verb == VERB_WATCH) &&
-	    api_req_param(q, "fieldSelector", &fields) && sv_starts(fields, SV("metadata.name=")) &&
-	    sv_find(fields, ',') < 0) {
-		at.name = sv_sub(fields, sizeof("metadata.name=") - 1, fields.n);
-		if (sv_starts(at.name, SV("=")))
-			at.name = sv_sub(at.name, 1, at.name.n);
-	}
+	if (!q->name.n && one_or_many)
+		at.name = authz_selected_name(at.fields);
 	if (authz_allowed(q->server, q->arena, &at, &reason))
 		return 0;
 	return authz_forbidden(q->arena, &at, reason, err);

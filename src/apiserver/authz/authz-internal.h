@@ -2,9 +2,13 @@
 #pragma once
 
 #include "apiserver/authn/token_cache.h"
+#include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/rbac.h"
 
 struct authz {
 	struct rbac *rbac;
+	struct node_graph *nodes;
+	struct arena arena;	      /* of node_rules */
+	const struct val *node_rules; /* of the built-in ClusterRole system:node */
 	struct token_cache *tokens;
 };

@@ -3,9 +3,11 @@
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
 #include "apiserver/authz/rbac.h"
+#include "apiserver/bootstrap/bootstrap.h"
+#include "apiserver/watchcache.h"
 #include "base/buf.h"
 #include "base/vec.h"
-#include "apiserver/watchcache.h"
+#include "codec/json.h"
 
 #include <stdlib.h>
 
@@ -20,6 +22,21 @@ bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attr
 	if (node.p && node_allowed(s, node, at, a, ret_reason))
 		return true;
 	return rbac_allowed(s->authz->rbac, at);
+}
+
+struct sv authz_selected_name(const struct field_selector *fields)
+{
+	for (size_t i = 0; fields && i < fields->n; i++) {
+		struct sv name = fields->terms[i].value;
+
+		if (fields->terms[i].negated || !sv_is(fields->terms[i].label, "metadata.name"))
+			continue;
+		if (!name.n || sv_is(name, ".") || sv_is(name, "..") || sv_find(name, '/') >= 0 ||
+		    sv_find(name, '%') >= 0)
+			return SV_NULL;
+		return name;
+	}
+	return SV_NULL;
 }
 
 /* The resource as error texts name it: "pods", "deployments.apps", "pods/log". */
@@ -85,6 +102,7 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 {
 	struct collect c = { .a = a, .resources = val_new_list(a), .urls = val_new_list(a) };
 	struct val *status = val_new_map(a);
+	bool node = node_identity(u).p != NULL;
 
 	if (user_in_group(u, SV("system:masters"))) {
 		struct val *all = val_new_map(a), *star = val_new_list(a);
@@ -102,7 +120,9 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 	rbac_each_rule(s->authz->rbac, u, ns, collect_rule, &c);
 	val_set(a, status, F_resourceRules, c.resources);
 	val_set(a, status, F_nonResourceRules, c.urls);
-	val_set_bool(a, status, F_incomplete, false);
+	val_set_bool(a, status, F_incomplete, node);
+	if (node)
+		val_set_cstr(a, status, F_evaluationError, "node authorizer does not support user rule resolution");
 	return status;
 }
 
@@ -273,6 +293,12 @@ int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u
 
 /* --- life --- */
 
+void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now)
+{
+	if (s->authz)
+		node_graph_observe(s->authz->nodes, r, old, now);
+}
+
 static int load_object(struct obj *o, void *ctx)
 {
 	const struct resource *r = resource_find_kind(SV("rbac.authorization.k8s.io"), SV("v1"),
@@ -282,18 +308,33 @@ static int load_object(struct obj *o, void *ctx)
 	return 0;
 }
 
+/* The rights of every node are those the program was built with, whatever becomes of the ClusterRole. */
+static int authz_node_rules(struct authz *z, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *list = json_decode(&a, sv_from(rbac_policy_json), NULL, err);
+
+	if (!list)
+		return err_wrap(err, "reading the built-in RBAC policy");
+	VAL_EACH(list, o)
+		if (val_is(val_get(o, F_kind), "ClusterRole") && val_is(val_get(o, F_metadata, F_name), "system:node"))
+			z->node_rules = val_clone(&z->arena, val_get(o, F_rules));
+	BUG_ON(!z->node_rules);
+	return 0;
+}
+
 int authz_start(struct apiserver *s, struct err *err)
 {
 	const struct resource *const kinds[] = { RES(rbac_roles), RES(rbac_clusterroles), RES(rbac_rolebindings),
 						 RES(rbac_clusterrolebindings) };
 
-	(void)err;
 	s->authz = xcalloc(1, sizeof(*s->authz));
 	s->authz->rbac = rbac_new();
+	s->authz->nodes = node_graph_new();
 	s->authz->tokens = token_cache_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		wc_each(s->wc, kinds[i], SV(""), load_object, s->authz->rbac);
-	return 0;
+	return authz_node_rules(s->authz, err);
 }
 
 void authz_free(struct apiserver *s)
@@ -301,6 +342,8 @@ void authz_free(struct apiserver *s)
 	if (!s->authz)
 		return;
 	rbac_free(s->authz->rbac);
+	node_graph_free(s->authz->nodes);
+	arena_release(&s->authz->arena);
 	token_cache_free(s->authz->tokens);
 	free(s->authz);
 	s->authz = NULL;

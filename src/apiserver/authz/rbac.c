@@ -285,18 +285,10 @@ bool rbac_allowed(struct rbac *r, const struct authz_attrs *at)
 	return q.yes;
 }
 
-bool rbac_role_allows(struct rbac *r, struct sv name, const struct authz_attrs *at)
+bool rbac_rules_allow(const struct val *rules, const struct authz_attrs *at)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	const struct obj *role;
-	bool yes = false;
-
-	role_key(&b, SV(""), name);
-	pthread_rwlock_rdlock(&r->lock);
-	role = strmap_get(&r->roles, buf_sv(&b));
-	if (role)
-		VAL_EACH(obj_get(role, F_rules), rule)
-			yes = yes || rule_allows(rule, at);
-	pthread_rwlock_unlock(&r->lock);
-	return yes;
+	VAL_EACH(rules, rule)
+		if (rule_allows(rule, at))
+			return true;
+	return false;
 }

@@ -19,8 +19,8 @@ struct rbac *rbac_free(struct rbac *r);
 void rbac_observe(struct rbac *r, const struct resource *res, struct obj *old, struct obj *neu);
 
 bool rbac_allowed(struct rbac *r, const struct authz_attrs *at);
-/* Does the ClusterRole `name` itself allow it? For the node authorizer. */
-bool rbac_role_allows(struct rbac *r, struct sv name, const struct authz_attrs *at);
+/* Does one of these rules allow it? For the node authorizer. */
+bool rbac_rules_allow(const struct val *rules, const struct authz_attrs *at);
 
 /* Calls fn for every rule that applies to u in ns (and cluster-wide), until it returns
  * non-zero. The rule is borrowed for the call; r is locked meanwhile. */

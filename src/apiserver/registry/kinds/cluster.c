@@ -1,4 +1,5 @@
 /* Namespaces, Nodes, and the small core kinds. */
+#include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
 
@@ -233,6 +234,11 @@ static void pending_volume(struct api_req *q, struct val *doc)
 	val_set_cstr(q->arena, val_set_map(q->arena, doc, F_status), F_phase, "Pending");
 }
 
+static void volume_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(core_persistentvolumes), old, now);
+}
+
 const struct strategy persistentvolume_strategy = {
 	.res = RES(core_persistentvolumes),
 	.unconditional_update = true,
@@ -241,6 +247,7 @@ const struct strategy persistentvolume_strategy = {
 	.reset_status = strategy_reset_spec,
 	.prepare_create = pending_volume,
 	.print = print_persistentvolume,
+	.observe = volume_observe,
 };
 
 const struct strategy persistentvolumeclaim_strategy = {

@@ -277,8 +277,14 @@ const struct strategy storageclass_strategy = {
 	.print = print_storageclass,
 };
 
+static void attachment_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(storage_volumeattachments), old, now);
+}
+
 const struct strategy volumeattachment_strategy = {
 	.res = RES(storage_volumeattachments),
+	.observe = attachment_observe,
 	.no_generation = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,

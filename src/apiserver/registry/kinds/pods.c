@@ -1,4 +1,5 @@
 /* Pods: computed defaults, QoS, binding, and how long deletion waits. */
+#include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
@@ -200,6 +201,16 @@ static void take_member(struct arena *a, struct val *to, const struct val *from,
 		val_del(to, key);
 }
 
+static void restore_meta(struct arena *a, const struct val *old, struct val *doc, enum sym key)
+{
+	const struct val *v = val_get(old, F_metadata, key);
+
+	if (v)
+		val_set(a, val_ensure_map(a, doc, F_metadata), key, val_clone_nodes(a, v));
+	else
+		val_del(val_get_mut(doc, F_metadata), key);
+}
+
 /* pods/resize is about resources and nothing else, pods/ephemeralcontainers about those: who may do only that
  * must not be able to change an image with it. */
 static void pod_narrow(struct arena *a, struct sv sub, const struct val *old, struct val *doc)
@@ -209,16 +220,13 @@ static void pod_narrow(struct arena *a, struct sv sub, const struct val *old, st
 	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
 	struct val *spec;
 
+	/* Who reports what containers do has no say in what the pod goes with. */
+	if (sv_is(sub, "status"))
+		restore_meta(a, old, doc, F_ownerReferences);
 	if (!sv_is(sub, "resize") && !sv_is(sub, "ephemeralcontainers"))
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(meta); i++) {
-		const struct val *v = val_get(old, F_metadata, meta[i]);
-
-		if (v)
-			val_set(a, val_ensure_map(a, doc, F_metadata), meta[i], val_clone_nodes(a, v));
-		else
-			val_del(val_get_mut(doc, F_metadata), meta[i]);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(meta); i++)
+		restore_meta(a, old, doc, meta[i]);
 	spec = val_clone_nodes(a, was);
 	if (sv_is(sub, "ephemeralcontainers")) {
 		take_member(a, spec, now, F_ephemeralContainers);
@@ -281,6 +289,11 @@ static bool pod_field(const struct val *pod, struct sv label, struct sv *ret)
 		return true;
 	}
 	return false;
+}
+
+static void pod_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(core_pods), old, now);
 }
 
 /* --- binding --- */
@@ -391,6 +404,7 @@ const struct strategy pod_strategy = {
 	.field_label = pod_field,
 	.print = print_pod,
 	.warn = warn_of_pod,
+	.observe = pod_observe,
 };
 
 static void template_defaults(struct api_req *q, struct val *doc)

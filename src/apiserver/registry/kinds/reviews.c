@@ -70,6 +70,28 @@ static void selfsubjectreview(struct api_req *q, struct val *doc)
 
 /* --- access reviews --- */
 
+/* The terms of a review's field selector that say something is equal, for what a selector can narrow. Negations are
+ * not needed by any rule; a raw selector that cannot be read selects nothing. */
+static const struct field_selector *review_fields(struct arena *a, const struct val *r)
+{
+	const struct val *f = val_get(r, F_fieldSelector), *list = val_get(f, F_requirements);
+	struct field_selector *out;
+	struct err ignored = ERR_INIT;
+
+	if (val_get_str(f, F_rawSelector).n) {
+		out = field_selector_parse(a, val_get_str(f, F_rawSelector), &ignored);
+		err_release(&ignored);
+		return out;
+	}
+	out = ARENA_NEW(a, struct field_selector);
+	out->terms = ARENA_ARRAY(a, struct field_term, val_len(list) + 1);
+	VAL_EACH(list, x)
+		if (val_is(val_get(x, F_operator), "In") && val_len(val_get(x, F_values)) == 1)
+			out->terms[out->n++] = (struct field_term){ .label = val_get_str(x, F_key),
+								    .value = val_str(val_at(val_get(x, F_values), 0)) };
+	return out;
+}
+
 static void answer_access(struct api_req *q, struct val *doc, const struct user_info *user)
 {
 	const struct val *spec = val_get(doc, F_spec), *r = val_get(spec, F_resourceAttributes);
@@ -99,6 +121,7 @@ static void answer_access(struct api_req *q, struct val *doc, const struct user_
 	at.ns = val_get_str(r, F_namespace);
 	at.name = val_get_str(r, F_name);
 	at.path = val_get_str(p, F_path);
+	at.fields = review_fields(q->arena, r);
 	val_set_bool(q->arena, status, F_allowed, authz_allowed(q->server, q->arena, &at, &reason));
 	if (reason.n)
 		val_set_str(q->arena, status, F_reason, reason);
