@@ -25,6 +25,21 @@ int admission_validate(const struct admission *a, struct err *err)
 	return 0;
 }
 
+int admission_create_sub(struct api_req *q, struct val *doc, struct err *err)
+{
+	const struct admission a = {
+		.q = q,
+		.op = ADMIT_CREATE,
+		.res = q->res,
+		.subresource = q->subresource,
+		.ns = q->ns,
+		.name = q->name,
+		.doc = doc,
+	};
+
+	return admission_mutate(&a, err) < 0 ? -1 : admission_validate(&a, err);
+}
+
 int admission_forbid(const struct admission *a, struct err *err, const char *fmt, ...)
 {
 	va_list ap;

@@ -2,6 +2,7 @@
  * otherwise, and finds a token, the cluster CA and its namespace under
  * /var/run/secrets/kubernetes.io/serviceaccount (bound tokens, KEP-542). */
 #include "apiserver/admission/plugins.h"
+#include "object/pod_refs.h"
 
 #define TOKEN_MOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
 #define TOKEN_LIFE_S 3607 /* a bit over an hour: tells these tokens from others in logs */
@@ -102,6 +103,32 @@ static bool wants_token(const struct val *spec, struct obj *sa)
 	return val_type(of_sa) != VAL_BOOL || val_bool(of_sa);
 }
 
+static void account_note_secret(enum pod_ref kind, struct sv name, void *ctx)
+{
+	(void)name;
+	*(bool *)ctx |= kind == POD_REF_SECRET;
+}
+
+/* A mirror pod stands for a static one, which uses nothing of the API: it is not changed, and may name neither accounts
+ * nor Secrets, whoever makes it. */
+static int account_check_mirror(const struct admission *a, struct err *err)
+{
+	const struct val *spec = val_get(a->doc, F_spec);
+	bool secrets = false;
+
+	if (val_get_str(spec, F_serviceAccountName).n)
+		return admission_forbid(a, err, "a mirror pod may not reference service accounts");
+	pod_refs_each(a->doc, account_note_secret, &secrets);
+	if (secrets)
+		return admission_forbid(a, err, "a mirror pod may not reference secrets");
+	VAL_EACH(val_get(spec, F_volumes), v)
+		VAL_EACH(val_get(v, F_projected, F_sources), src)
+			if (val_get(src, F_serviceAccountToken))
+				return admission_forbid(
+				    a, err, "a mirror pod may not use ServiceAccountToken volume projections");
+	return 0;
+}
+
 static int mutate(const struct admission *a, struct err *err)
 {
 	struct val *spec;
@@ -110,9 +137,8 @@ static int mutate(const struct admission *a, struct err *err)
 
 	if (!admits_pod(a) || a->op != ADMIT_CREATE)
 		return 0;
-	/* A mirror pod stands for a static one: it uses nothing of the API. */
-	if (val_member_sv(val_get(a->doc, F_metadata, F_annotations), SV("kubernetes.io/config.mirror")))
-		return 0;
+	if (pod_is_mirror(a->doc))
+		return account_check_mirror(a, err);
 	spec = val_ensure_map(a->q->arena, a->doc, F_spec);
 	name = val_get_str(spec, F_serviceAccountName);
 	if (name.n == 0) {

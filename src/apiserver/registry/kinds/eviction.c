@@ -322,11 +322,16 @@ static void look(struct api_req *q, void *ctx)
 void pod_eviction(struct api_req *q)
 {
 	struct eviction *e = ARENA_NEW(q->arena, struct eviction);
-	const struct val *doc = sub_body(q), *o = val_get(doc, F_deleteOptions);
+	struct val *doc = sub_body(q);
+	const struct val *o = val_get(doc, F_deleteOptions);
 	struct err err = ERR_INIT;
 
 	if (!doc)
 		return;
+	if (admission_create_sub(q, doc, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
 	if (!sv_eq(val_get_str(doc, F_metadata, F_name), q->name)) {
 		err_set(&err, ERR_BAD_REQUEST, "name in URL does not match name in Eviction object");
 		api_req_fail(q, &err);

@@ -6,7 +6,8 @@
 #define TOKEN_MIN_S 600
 #define TOKEN_MAX_S (INT64_C(1) << 32)
 
-static int bad_request(struct err *err, struct sv name, const char *field, const char *text)
+/* TokenRequests have no name of their own: the 422 of a field that cannot be. */
+static int token_invalid(struct err *err, struct sv name, const char *field, const char *text)
 {
 	err_set(err, ERR_INVALID, "TokenRequest.authentication.k8s.io \"%.*s\" is invalid: %s: %s", SV_ARG(name), field,
 		text);
@@ -14,38 +15,57 @@ static int bad_request(struct err *err, struct sv name, const char *field, const
 	return err_add_cause(err, "FieldValueInvalid", sv_from(field), "%s", text);
 }
 
-/* The object the token shall die with: it must exist and have the uid that was named. */
-static int bind_token(struct api_req *q, const struct val *ref, struct sa_token_request *r, struct err *err)
+/* The kinds a token can be bound to. "v1" only: apps/v1 has no Pod. */
+static const struct resource *token_bound_resource(const struct val *ref)
 {
-	const struct resource *res;
+	if (sv_find(val_get_str(ref, F_apiVersion), '/') >= 0)
+		return NULL;
+	if (val_is(val_get(ref, F_kind), "Pod"))
+		return RES(core_pods);
+	if (val_is(val_get(ref, F_kind), "Secret"))
+		return RES(core_secrets);
+	return val_is(val_get(ref, F_kind), "Node") ? RES(core_nodes) : NULL;
+}
+
+static int token_cannot_bind(const struct val *ref, struct err *err)
+{
+	struct sv gv = val_get_str(ref, F_apiVersion);
+
+	return err_set(err, ERR_BAD_REQUEST, "cannot bind token to object of type %s%.*s, Kind=%.*s",
+		       sv_find(gv, '/') < 0 ? "/" : "", SV_ARG(gv), SV_ARG(val_get_str(ref, F_kind)));
+}
+
+/* The object the token shall die with: it must exist and have the uid that was named. */
+static int token_bind(struct api_req *q, const struct val *ref, struct sa_token_request *r, struct err *err)
+{
+	const struct resource *res = token_bound_resource(ref);
+	struct sv uid = val_get_str(ref, F_uid);
 	struct obj *o;
 
 	if (val_type(ref) != VAL_MAP)
 		return 0;
 	r->bound_kind = val_get_str(ref, F_kind);
 	r->bound_name = val_get_str(ref, F_name);
-	if (sv_is(r->bound_kind, "Pod"))
-		res = RES(core_pods);
-	else if (sv_is(r->bound_kind, "Secret"))
-		res = RES(core_secrets);
-	else if (sv_is(r->bound_kind, "Node"))
-		res = RES(core_nodes);
-	else
-		return bad_request(err, q->name, "spec.boundObjectRef",
-				   "Invalid value: cannot bind token to this kind: only Pod, Secret and Node");
+	if (!res)
+		return token_cannot_bind(ref, err);
 	o = registry_peek(q, res, res->namespaced ? q->ns : SV(""), r->bound_name);
 	if (!o)
 		return err_not_found(err, res, r->bound_name);
-	if (val_get_str(ref, F_uid).n && !sv_eq(val_get_str(ref, F_uid), obj_uid(o)))
-		return err_conflict(err, res, r->bound_name,
-				    "the UID in the bound object reference (%.*s) does not match the UID in record",
-				    SV_ARG(val_get_str(ref, F_uid)));
+	if (res == RES(core_pods) && !sv_eq(val_str(obj_get(o, F_spec, F_serviceAccountName)), r->name))
+		return err_set(err, ERR_BAD_REQUEST,
+			       "cannot bind token for serviceaccount \"%.*s\" to pod running with different "
+			       "serviceaccount name.",
+			       SV_ARG(r->name));
+	if (uid.n && !sv_eq(uid, obj_uid(o))) {
+		err_set(err, ERR_CONFLICT,
+			"Operation cannot be fulfilled on %.*s \"%.*s\": the UID in the bound object reference (%.*s) "
+			"does not match the UID in record. The object might have been deleted and then recreated",
+			SV_ARG(r->bound_kind), SV_ARG(r->bound_name), SV_ARG(uid));
+		return err_set_object(err, SV(""), r->bound_kind, r->bound_name);
+	}
 	r->bound_uid = obj_uid(o);
 	if (res != RES(core_pods))
 		return 0;
-	if (!sv_eq(val_str(obj_get(o, F_spec, F_serviceAccountName)), r->name))
-		return bad_request(err, q->name, "spec.boundObjectRef",
-				   "Invalid value: cannot bind token to a pod of another service account");
 	r->node_name = val_str(obj_get(o, F_spec, F_nodeName));
 	o = r->node_name.n ? registry_peek(q, RES(core_nodes), SV(""), r->node_name) : NULL;
 	if (o)
@@ -53,36 +73,60 @@ static int bind_token(struct api_req *q, const struct val *ref, struct sa_token_
 	return 0;
 }
 
-static int issue(struct api_req *q, struct val *doc, struct err *err)
+static int token_check_meta(struct api_req *q, const struct val *doc, struct err *err)
 {
-	struct obj *sa = registry_peek(q, RES(core_serviceaccounts), q->ns, q->name);
+	struct sv name = val_get_str(doc, F_metadata, F_name), ns = val_get_str(doc, F_metadata, F_namespace);
+
+	if (name.n && !sv_eq(name, q->name))
+		return token_invalid(err, q->name, "metadata.name",
+				     arena_printf(q->arena,
+						  "Invalid value: \"%.*s\": must match the service account name if "
+						  "specified",
+						  SV_ARG(name)));
+	if (ns.n && !sv_eq(ns, q->ns))
+		return token_invalid(err, q->name, "metadata.namespace",
+				     arena_printf(q->arena,
+						  "Invalid value: \"%.*s\": must match the service account namespace "
+						  "if specified",
+						  SV_ARG(ns)));
+	return 0;
+}
+
+static int token_check_life(struct api_req *q, int64_t seconds, struct err *err)
+{
+	const char *rule = seconds < TOKEN_MIN_S   ? "may not specify a duration less than 10 minutes"
+			   : seconds > TOKEN_MAX_S ? "may not specify a duration larger than 2^32 seconds"
+						   : NULL;
+
+	if (!rule)
+		return 0;
+	return token_invalid(err, SV(""), "spec.expirationSeconds",
+			     arena_printf(q->arena, "Invalid value: %" PRId64 ": %s", seconds, rule));
+}
+
+static int token_issue(struct api_req *q, struct val *doc, struct err *err)
+{
 	struct val *spec = val_ensure_map(q->arena, doc, F_spec), *status;
 	const struct val *audiences = val_get(spec, F_audiences);
 	struct sa_token_request r = { .ns = q->ns, .name = q->name };
 	struct sv *list = ARENA_ARRAY(q->arena, struct sv, val_len(audiences) + 1), token;
 	char text[TIME_TEXT_MAX];
+	struct obj *sa;
 	int64_t expires;
 
+	if (admission_create_sub(q, doc, err) < 0 || token_check_meta(q, doc, err) < 0)
+		return -1;
+	sa = registry_peek(q, RES(core_serviceaccounts), q->ns, q->name);
 	if (!sa)
 		return err_not_found(err, RES(core_serviceaccounts), q->name);
 	r.uid = obj_uid(sa);
 	r.expiration_s = val_get_int(spec, 3600, F_expirationSeconds);
-	if (r.expiration_s < TOKEN_MIN_S)
-		return bad_request(err, SV(""), "spec.expirationSeconds",
-				   arena_printf(q->arena,
-						"Invalid value: %" PRId64
-						": may not specify a duration less than 10 minutes",
-						r.expiration_s));
-	if (r.expiration_s > TOKEN_MAX_S)
-		return bad_request(err, SV(""), "spec.expirationSeconds",
-				   arena_printf(q->arena,
-						"Invalid value: %" PRId64
-						": may not specify a duration larger than 2^32 seconds",
-						r.expiration_s));
+	if (token_check_life(q, r.expiration_s, err) < 0)
+		return -1;
 	VAL_EACH(audiences, a)
 		list[r.n_audiences++] = val_str(a);
 	r.audiences = list;
-	if (bind_token(q, val_get(spec, F_boundObjectRef), &r, err) < 0 ||
+	if (token_bind(q, val_get(spec, F_boundObjectRef), &r, err) < 0 ||
 	    sa_token_issue(q->server, q->arena, &r, &token, &expires, err) < 0)
 		return -1;
 	val_set_int(q->arena, spec, F_expirationSeconds, r.expiration_s);
@@ -103,7 +147,7 @@ static void token_create(struct api_req *q)
 
 	if (!doc)
 		return;
-	if (issue(q, doc, &err) < 0) {
+	if (token_issue(q, doc, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}

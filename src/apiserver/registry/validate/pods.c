@@ -1,5 +1,6 @@
 /* pods.c - Pod: what may be created, and the little that may change afterwards. */
 #include "apiserver/registry/validate/kinds-internal.h"
+#include "object/pod_refs.h"
 
 /* A shallow copy of map that may be changed. */
 static struct val *copy_map(struct arena *a, const struct val *map)
@@ -216,7 +217,7 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 static void annotations(struct field_errs *fe, const struct val *doc)
 {
 	static const char cost_key[] = "controller.kubernetes.io/pod-deletion-cost",
-			  mirror_key[] = "kubernetes.io/config.mirror";
+			  mirror_key[] = POD_MIRROR_ANNOTATION;
 	const struct val *all = val_get(doc, F_metadata, F_annotations), *cost, *mirror;
 	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_annotations),
 		     cost_at = FPATH_KEY(&at, sv_from(cost_key)), mirror_at = FPATH_KEY(&at, sv_from(mirror_key));
@@ -232,12 +233,29 @@ static void annotations(struct field_errs *fe, const struct val *doc)
 		fe_invalid(fe, &mirror_at, mirror, "must set spec.nodeName if mirror pod annotation is set");
 }
 
+/* What a pod stands for is said when it is made. A node's mirror pod would otherwise become one that its node may
+ * read Secrets for. */
+static void mirror_stays(struct field_errs *fe, const struct val *doc, const struct val *old)
+{
+	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_annotations),
+		     mirror_at = FPATH_KEY(&at, SV(POD_MIRROR_ANNOTATION));
+	const struct val *was = val_member_sv(val_get(old, F_metadata, F_annotations), SV(POD_MIRROR_ANNOTATION)),
+			 *now = val_member_sv(val_get(doc, F_metadata, F_annotations), SV(POD_MIRROR_ANNOTATION));
+
+	if (was && !(now && val_equal(was, now)))
+		fe_forbidden(fe, &mirror_at, "may not remove or update mirror pod annotation");
+	else if (!was && now)
+		fe_forbidden(fe, &mirror_at, "may not add mirror pod annotation");
+}
+
 void validate_pod(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	struct fpath at = FPATH_ROOT(F_spec), eph_at = FPATH(&at, F_ephemeralContainers),
 		     node_at = FPATH(&at, F_nodeName);
 	const struct val *spec = val_member(doc, F_spec);
 
+	if (old)
+		mirror_stays(fe, doc, old);
 	if (is_sub(sub, "status")) {
 		status_update(fe, doc, old);
 		return;

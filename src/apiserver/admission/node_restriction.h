@@ -1,0 +1,7 @@
+/* node_restriction.h - the parts of NodeRestriction; only its own files include it. */
+#pragma once
+
+#include "apiserver/admission/plugins.h"
+
+/* node_tokens.c: a TokenRequest of a node, for a service account: bound to a pod on it, for an audience it has. */
+int node_restrict_token(const struct admission *a, struct sv node, struct err *err);
