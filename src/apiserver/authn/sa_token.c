@@ -4,6 +4,7 @@
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/strategy.h"
 #include "base/buf.h"
+#include "base/timefmt.h"
 #include "codec/json.h"
 
 #include <jwt.h>
@@ -71,6 +72,8 @@ int sa_token_issue(struct apiserver *s, struct arena *a, const struct sa_token_r
 	_cleanup_(jwt_freep) jwt_t *jwt = NULL;
 	char *text;
 
+	if (!pki)
+		return err_set(err, ERR_INTERNAL, "this server has no key to sign service account tokens with");
 	json_encode(&json, claims_doc(s, a, r, now_s));
 	if (jwt_new(&jwt) || jwt_add_grants_json(jwt, buf_cstr(&json)) ||
 	    jwt_add_header(jwt, "kid", arena_cstr(a, pki->sa_kid)) ||
@@ -120,14 +123,21 @@ static struct sv claim_str(const struct val *m, const char *name)
 	return val_str(claim(m, name));
 }
 
+/* Is the object still the one the token was bound to? What is being deleted counts for a minute after its time: its
+ * programs may need the token to end well, and a finalizer must not make it last. */
 static int check_exists(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv uid,
 			struct err *err)
 {
 	_cleanup_obj_ struct obj *o = wc_get(s->wc, r, ns, name);
+	int64_t end;
 
 	if (!o || !sv_eq(obj_uid(o), uid))
 		return err_set(err, ERR_UNAUTHORIZED, "the %s '%.*s' the token is bound to is gone", r->singular,
 			       SV_ARG(name));
+	if (time_parse(val_str(obj_get(o, F_metadata, F_deletionTimestamp)), &end) &&
+	    env_now_ns(s->env) - end > CLOCK_LEEWAY_NS)
+		return err_set(err, ERR_UNAUTHORIZED, "the %s '%.*s' the token is bound to is being deleted",
+			       r->singular, SV_ARG(name));
 	return 0;
 }
 

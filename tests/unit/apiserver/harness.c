@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include <ftw.h>
 #include <stdio.h>
 
 /* --- the sink --- */
@@ -169,8 +170,10 @@ struct answer *api_start(struct rig *r, const struct ask *ask)
 		.user_data = a,
 	};
 	q->user.name = sv_from(ask->user ? ask->user : "admin");
-	q->user.groups = ARENA_ARRAY(q->arena, struct sv, 2);
-	if (!ask->no_groups)
+	q->user.groups = ARENA_ARRAY(q->arena, struct sv, ask->n_groups + 1);
+	for (size_t i = 0; i < ask->n_groups; i++)
+		q->user.groups[q->user.n_groups++] = ask->groups[i];
+	if (!ask->no_groups && !ask->n_groups)
 		q->user.groups[q->user.n_groups++] = ask->user ? SV("system:authenticated") : SV("system:masters");
 	read_path(q, ask->path);
 	if (q->body.n) /* it may be answered long after the caller's buffer is gone */
@@ -291,10 +294,13 @@ static void start(struct rig *r)
 	static const char *const masters[] = { "system:masters", NULL };
 	struct err err = ERR_INIT;
 
-	r->server = apiserver_new(
-	    &(struct apiserver_opts){
-		.env = r->env, .store = r->store, .insecure_in_memory = true, .anonymous_auth = true },
-	    &err);
+	r->server = apiserver_new(&(struct apiserver_opts){ .env = r->env,
+							    .store = r->store,
+							    .data_dir = r->dir,
+							    .cluster_domain = "cluster.local",
+							    .insecure_in_memory = !r->dir,
+							    .anonymous_auth = true },
+				  &err);
 	if (!r->server)
 		print_error("%s\n", err_msg(&err));
 	assert_non_null(r->server);
@@ -312,15 +318,38 @@ int rig_setup(void **state)
 	return rig_setup_on(state, store_mem_new);
 }
 
-int rig_setup_on(void **state, struct store *(*make)(struct env *env))
+static int setup(void **state, struct store *(*make)(struct env *env), char *dir_take)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
+
+	r->dir = dir_take;
 
 	r->env = env_sim_new(7, INT64_C(1767225600) * NS_PER_SEC, false);
 	r->store = make(r->env);
 	start(r);
 	*state = r;
 	return 0;
+}
+
+int rig_setup_on(void **state, struct store *(*make)(struct env *env))
+{
+	return setup(state, make, NULL);
+}
+
+int rig_setup_with_keys(void **state)
+{
+	char *dir = xstrdup("/tmp/caravel-unit.XXXXXX");
+
+	assert_non_null(mkdtemp(dir));
+	return setup(state, store_mem_new, dir);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	(void)st;
+	(void)type;
+	(void)f;
+	return remove(path);
 }
 
 void rig_restart(struct rig *r)
@@ -338,6 +367,9 @@ int rig_teardown(void **state)
 	env_sim_run(r->env, 0);
 	env_sim_free(r->env);
 	arena_release(&r->arena);
+	if (r->dir)
+		assert_int_equal(nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	free(r->dir);
 	free(r);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct rig {
 	struct apiserver *server;
 	struct client *client;
 	struct arena arena; /* of parsed answers */
+	char *dir;	    /* of the server's keys; NULL: it has none */
 };
 
 struct answer {
@@ -40,14 +41,17 @@ struct ask {
 	const char *method, *path;
 	const char *body, *type; /* type NULL: JSON */
 	const char *accept, *agent;
-	const char *user; /* NULL: admin */
-	size_t body_n;	  /* 0: strlen */
-	bool no_groups;	  /* not even system:authenticated */
-	bool stuck;	  /* the peer takes nothing, from the first byte on */
+	const char *user;	 /* NULL: admin */
+	const struct sv *groups; /* of the user; NULL: system:authenticated */
+	size_t n_groups;
+	size_t body_n;	/* 0: strlen */
+	bool no_groups; /* not even system:authenticated */
+	bool stuck;	/* the peer takes nothing, from the first byte on */
 };
 
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
 int rig_setup_on(void **state, struct store *(*make)(struct env *env));
+int rig_setup_with_keys(void **state); /* a server that can issue and check tokens; in a directory of its own */
 int rig_teardown(void **state);
 void rig_restart(struct rig *r); /* another server on the same store */
 
