@@ -3,6 +3,7 @@
 #include "cli/cidrs.h"
 #include "cli/server.h"
 #include "kubelet/kubelet.h"
+#include "object/node_labels.h"
 #include "object/validate.h"
 
 #include <errno.h>
@@ -49,8 +50,13 @@ static int check_labels(const struct string_list *l, struct err *err)
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		struct sv text = sv_from(*s);
 		ssize_t eq = sv_find(text, '=');
-		const char *why = fmt_qualified_name(eq < 0 ? text : sv_sub(text, 0, (size_t)eq));
+		struct sv key = eq < 0 ? text : sv_sub(text, 0, (size_t)eq);
+		const char *why = fmt_qualified_name(key);
 
+		/* The API server would refuse the node itself, again and again. */
+		if (!why && node_label_reserved(key))
+			why = "a node may not give itself this label, which decides what may run on it; "
+			      "give it with `kubectl label node` once the node is there";
 		if (!why && eq >= 0)
 			why = fmt_label_value(sv_sub(text, (size_t)eq + 1, text.n));
 		if (why)

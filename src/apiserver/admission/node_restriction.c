@@ -7,6 +7,7 @@
 #include "apiserver/admission/node_restriction.h"
 #include "apiserver/authz/node.h"
 #include "base/buf.h"
+#include "object/node_labels.h"
 #include "object/pod_refs.h"
 
 #include <stdlib.h>
@@ -175,41 +176,6 @@ static int restrict_pod(const struct admission *a, struct sv node, struct err *e
 
 /* --- nodes --- */
 
-static bool restrict_in_domain(struct sv domain, struct sv of)
-{
-	return sv_eq(domain, of) || (domain.n > of.n && sv_ends(domain, of) && domain.p[domain.n - of.n - 1] == '.');
-}
-
-/* Labels by which pods are placed: a kubelet says what it is, not what may run on it. */
-static bool restrict_label_forbidden(struct sv key)
-{
-	static const char *const allowed[] = {
-		"kubernetes.io/hostname",
-		"kubernetes.io/arch",
-		"kubernetes.io/os",
-		"beta.kubernetes.io/arch",
-		"beta.kubernetes.io/os",
-		"beta.kubernetes.io/instance-type",
-		"failure-domain.beta.kubernetes.io/region",
-		"failure-domain.beta.kubernetes.io/zone",
-		"node.kubernetes.io/instance-type",
-		"topology.kubernetes.io/region",
-		"topology.kubernetes.io/zone",
-	};
-	ssize_t slash = sv_find(key, '/');
-	struct sv domain = slash < 0 ? SV("") : sv_sub(key, 0, (size_t)slash);
-
-	if (restrict_in_domain(domain, SV("node-restriction.kubernetes.io")))
-		return true;
-	if (!restrict_in_domain(domain, SV("kubernetes.io")) && !restrict_in_domain(domain, SV("k8s.io")))
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
-		if (sv_is(key, allowed[i]))
-			return false;
-	return !restrict_in_domain(domain, SV("kubelet.kubernetes.io")) &&
-	       !restrict_in_domain(domain, SV("node.kubernetes.io"));
-}
-
 struct label {
 	struct sv key, value;
 };
@@ -230,7 +196,7 @@ static struct sv restrict_changed_labels(struct arena *a, const struct val *x, c
 
 	for (size_t side = 0; side < 2; side++)
 		VAL_EACH_MEMBER(sides[side], m)
-			if (restrict_label_forbidden(m.key))
+			if (node_label_reserved(m.key))
 				list[n++] = (struct label){ m.key, val_str(m.value) };
 	qsort(list, n, sizeof(*list), restrict_by_key);
 	for (size_t i = 0; i < n; i++) {

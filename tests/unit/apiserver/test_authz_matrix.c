@@ -112,11 +112,14 @@ static const char *body_of(struct matrix *m, struct sv text)
 static struct answer *ask_as(struct matrix *m, const struct subject *as, struct sv method, struct sv path,
 			     const char *body)
 {
+	bool apply = sv_is(method, "APPLY"), patch = sv_is(method, "PATCH");
 	struct ask a = {
-		.method = arena_cstr(&m->arena, method),
+		.method = apply ? "PATCH" : arena_cstr(&m->arena, method),
 		.path = arena_cstr(&m->arena, path),
 		.body = body,
-		.type = sv_is(method, "PATCH") ? "application/merge-patch+json" : NULL,
+		.type = apply	? "application/apply-patch+yaml"
+			: patch ? "application/merge-patch+json"
+				: NULL,
 	};
 
 	if (as) {
@@ -242,6 +245,10 @@ static void command(struct matrix *m, struct sv line)
 		while (rest.n && (group = word(&rest)).n)
 			s->groups[s->n_groups++] = group;
 		strmap_set(&m->subjects, name, s);
+		return;
+	}
+	if (sv_is(first, "restart")) {
+		rig_restart(m->r);
 		return;
 	}
 	if (sv_is(first, "as")) {

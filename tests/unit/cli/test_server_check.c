@@ -76,6 +76,14 @@ static void test_lists(void **state)
 	one(&o.node_taints, "a:NoExecute");
 	one(&o.node_labels, "a/b/c=d");
 	refused(&o, "--node-label");
+	one(&o.node_labels, "node-role.kubernetes.io/worker=");
+	refused(&o, "--node-label");
+	one(&o.node_labels, "node-restriction.kubernetes.io/tier=high");
+	refused(&o, "--node-label");
+	one(&o.node_labels, "x.k8s.io/y=z");
+	refused(&o, "--node-label");
+	one(&o.node_labels, "topology.kubernetes.io/zone=a");
+	assert_int_equal(server_check(&o, NULL), 0);
 	one(&o.node_labels, "a=b");
 	one(&o.disable, "trafeik");
 	refused(&o, "--disable");
