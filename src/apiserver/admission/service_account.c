@@ -1,7 +1,7 @@
 /* ServiceAccount: a pod runs as an existing service account, "default" unless it says
  * otherwise, and finds a token, the cluster CA and its namespace under
  * /var/run/secrets/kubernetes.io/serviceaccount (bound tokens, KEP-542). */
-#include "apiserver/admission/plugins.h"
+#include "apiserver/admission/service_account.h"
 #include "object/pod_refs.h"
 
 #define TOKEN_MOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -129,6 +129,18 @@ static int account_check_mirror(const struct admission *a, struct err *err)
 	return 0;
 }
 
+/* NULL after having said that there is none. */
+static struct obj *account_find(const struct admission *a, struct sv name, struct err *err)
+{
+	struct obj *sa = registry_peek(a->q, RES(core_serviceaccounts), a->ns, name);
+
+	if (!sa)
+		admission_forbid(a, err,
+				 "error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
+				 SV_ARG(a->ns), SV_ARG(name), SV_ARG(name));
+	return sa;
+}
+
 static int mutate(const struct admission *a, struct err *err)
 {
 	struct val *spec;
@@ -146,16 +158,37 @@ static int mutate(const struct admission *a, struct err *err)
 		val_set_str(a->q->arena, spec, F_serviceAccountName, name);
 		val_set_str(a->q->arena, spec, F_serviceAccount, name);
 	}
-	sa = registry_peek(a->q, RES(core_serviceaccounts), a->ns, name);
+	sa = account_find(a, name, err);
 	if (!sa)
-		return admission_forbid(a, err,
-					"error looking up service account %.*s/%.*s: serviceaccount \"%.*s\" not found",
-					SV_ARG(a->ns), SV_ARG(name), SV_ARG(name));
+		return -1;
 	if (wants_token(spec, sa))
 		mount_token(a, spec);
 	if (!val_len(val_get(spec, F_imagePullSecrets)) && val_len(obj_get(sa, F_imagePullSecrets)))
 		val_set(a->q->arena, spec, F_imagePullSecrets, val_clone(a->q->arena, obj_get(sa, F_imagePullSecrets)));
-	return 0;
+	return mountable_secrets_check(a, sa, err);
 }
 
-const struct admission_plugin admission_service_account = { .name = "ServiceAccount", .mutate = mutate };
+/* What is added to a pod that is there, and a pod as the plugins after this one left it. */
+static int validate(const struct admission *a, struct err *err)
+{
+	bool ephemeral =
+	    a->res == RES(core_pods) && a->op == ADMIT_UPDATE && a->doc && sv_is(a->subresource, "ephemeralcontainers");
+	struct sv name = val_get_str(a->doc, F_spec, F_serviceAccountName);
+	struct obj *sa;
+
+	if (!ephemeral && !(admits_pod(a) && a->op == ADMIT_CREATE))
+		return 0;
+	if (!ephemeral && pod_is_mirror(a->doc))
+		return account_check_mirror(a, err);
+	if (!name.n)
+		return admission_forbid(a, err, "no service account specified for pod %.*s/%.*s", SV_ARG(a->ns),
+					SV_ARG(a->name));
+	sa = account_find(a, name, err);
+	return sa ? mountable_secrets_check(a, sa, err) : -1;
+}
+
+const struct admission_plugin admission_service_account = {
+	.name = "ServiceAccount",
+	.mutate = mutate,
+	.validate = validate,
+};
