@@ -46,7 +46,7 @@ struct val *status_failure(struct arena *a, const struct err *err)
 	}
 	if (err->retry_after_s)
 		val_set_int(a, details, F_retryAfterSeconds, err->retry_after_s);
-	if (val_len(details))
+	if (val_len(details) || err->reason == ERR_INVALID) /* 422 always has them, if empty */
 		val_set(a, st, F_details, details);
 	val_set_int(a, st, F_code, err_code(err));
 	return st;

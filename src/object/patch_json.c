@@ -1,10 +1,12 @@
-/* patch_json.c - JSON patch (RFC 6902) with JSON pointers (RFC 6901).
+/* patch_json.c - JSON patch (RFC 6902) with JSON pointers (RFC 6901), as upstream's library reads them.
  *
  * The document's nodes are cloned once (strings stay shared) and the operations then change
  * the clone in place, so ten thousand operations on one list do not copy it each time.
  *
- * As upstream's implementation, an array index may be negative (counted from the end), and
- * `test` of an absent member succeeds for null.
+ * That library is lenient where the RFC is not, and scripts rely on it: a member that is not there reads as null, so
+ * `replace` sets it, `copy` makes a null of it and `test` compares it with null; only `remove` (and the first half of
+ * `move`) need it to be there. What stands before the first '/' of a pointer does not count. An index may be
+ * negative (from the end) or have leading zeros. The document as a whole, "", is only good for `test`.
  */
 #include "object/patch.h"
 
@@ -18,35 +20,28 @@ struct jp {
 /* `copy` can double a document with every operation; this ends it. */
 #define WALK_MAX_NODES 1000000
 
-/* Upstream answers 422 with this generic text whatever went wrong in applying. The detail
- * goes into a cause, where it can be read without changing what clients compare. */
-static int refuse(struct jp *j, const char *what, struct sv path)
+/* Upstream answers 422 with this generic text whatever went wrong in applying. */
+static int refuse(struct jp *j)
 {
-	err_set(j->err, ERR_INVALID, "the server rejected our request due to an error in our request");
-	return err_add_cause(j->err, "JSONPatch", SV("patch"), "%s: %.*s", what, SV_ARG(path));
+	return err_set(j->err, ERR_INVALID, "the server rejected our request due to an error in our request");
 }
 
-/* One reference token: ~1 is '/', ~0 is '~'. False on any other use of '~'. */
-static bool token_unescape(struct arena *a, struct sv t, struct sv *ret)
+/* One reference token: ~1 is '/', ~0 is '~', any other '~' itself. */
+static struct sv token_unescape(struct arena *a, struct sv t)
 {
 	char *p;
 	size_t n = 0;
 
-	*ret = t;
 	if (sv_find(t, '~') < 0)
-		return true;
+		return t;
 	p = arena_alloc(a, t.n + 1);
 	for (size_t i = 0; i < t.n; i++) {
 		p[n] = t.p[i];
-		if (t.p[i] == '~') {
-			if (i + 1 >= t.n || (t.p[i + 1] != '0' && t.p[i + 1] != '1'))
-				return false;
+		if (t.p[i] == '~' && i + 1 < t.n && (t.p[i + 1] == '0' || t.p[i + 1] == '1'))
 			p[n] = t.p[++i] == '0' ? '~' : '/';
-		}
 		n++;
 	}
-	*ret = sv_make(p, n);
-	return true;
+	return sv_make(p, n);
 }
 
 /* Index into a list of len elements; for adding, len itself and "-" are places too. */
@@ -58,7 +53,9 @@ static bool token_index(struct sv t, size_t len, bool adding, size_t *ret)
 		*ret = len;
 		return adding;
 	}
-	if (t.n == 0 || (t.n > 1 && t.p[0] == '0') || !sv_to_i64(t, &i)) /* RFC 6901: no leading zeros */
+	if (t.n && t.p[0] == '+')
+		t = sv_sub(t, 1, t.n);
+	if (!t.n || !sv_to_i64(t, &i))
 		return false;
 	if (i < 0)
 		i += (int64_t)len + (adding ? 1 : 0);
@@ -68,7 +65,7 @@ static bool token_index(struct sv t, size_t len, bool adding, size_t *ret)
 	return true;
 }
 
-/* A place in the document: a container and the token of the member in it; root has no parent. */
+/* A place in the document: a map or list, and the token of the member in it. */
 struct place {
 	struct val *parent;
 	struct sv token;
@@ -87,35 +84,33 @@ static struct val *child(struct val *v, struct sv token)
 
 static int locate(struct jp *j, struct sv pointer, struct place *ret)
 {
-	struct sv rest = pointer, raw;
+	ssize_t first = sv_find(pointer, '/');
+	struct sv rest, raw;
 	struct val *at = j->root;
 
 	*ret = (struct place){ 0 };
-	if (pointer.n == 0)
-		return 0;
-	if (pointer.p[0] != '/')
-		return refuse(j, "path does not start with '/'", pointer);
-	rest = sv_sub(pointer, 1, pointer.n);
+	if (first < 0)
+		return refuse(j);
+	rest = sv_sub(pointer, (size_t)first + 1, pointer.n);
 	if (rest.n == 0)
 		rest = SV(""); /* "/" names the member "" */
 	while (sv_split(&rest, '/', &raw)) {
-		if (ret->parent) {
+		if (ret->parent)
 			at = child(ret->parent, ret->token);
-			if (!at)
-				return refuse(j, "doc is missing path", pointer);
-		}
-		if (at->type != VAL_MAP && at->type != VAL_LIST)
-			return refuse(j, "path leads through a value that has no members", pointer);
+		if (val_type(at) != VAL_MAP && val_type(at) != VAL_LIST)
+			return refuse(j);
 		ret->parent = at;
-		if (!token_unescape(j->a, raw, &ret->token))
-			return refuse(j, "path has a malformed escape", pointer);
+		ret->token = token_unescape(j->a, raw);
 	}
 	return 0;
 }
 
-static struct val *place_get(struct jp *j, const struct place *p)
+/* The value at a place; a null where a map has none, NULL where a list has none. */
+static const struct val *place_get(struct jp *j, const struct place *p)
 {
-	return p->parent ? child(p->parent, p->token) : j->root;
+	const struct val *v = child(p->parent, p->token);
+
+	return !v && p->parent->type == VAL_MAP ? val_new_null(j->a) : v;
 }
 
 /* Counts the nodes of v into the budget; false when it is used up or v is deeper than levels. */
@@ -153,16 +148,12 @@ static int op_add(struct jp *j, struct sv path, const struct val *value)
 
 	if (locate(j, path, &p) < 0)
 		return -1;
-	if (!p.parent) {
-		*j->root = *value;
-		j->root->sym = 0;
-	} else if (p.parent->type == VAL_MAP) {
+	if (p.parent->type == VAL_MAP)
 		val_set_sv(j->a, p.parent, p.token, value);
-	} else if (token_index(p.token, val_len(p.parent), true, &i)) {
+	else if (token_index(p.token, val_len(p.parent), true, &i))
 		val_list_insert(j->a, p.parent, i, value);
-	} else {
-		return refuse(j, "add operation does not apply: index out of bounds", path);
-	}
+	else
+		return refuse(j);
 	return 0;
 }
 
@@ -173,15 +164,10 @@ static int op_remove(struct jp *j, struct sv path)
 
 	if (locate(j, path, &p) < 0)
 		return -1;
-	if (!p.parent)
-		return refuse(j, "remove operation does not apply: the document itself", path);
-	if (p.parent->type == VAL_MAP) {
-		if (!val_del_sv(p.parent, p.token))
-			return refuse(j, "remove operation does not apply: doc is missing key", path);
-		return 0;
-	}
+	if (p.parent->type == VAL_MAP)
+		return val_del_sv(p.parent, p.token) ? 0 : refuse(j);
 	if (!token_index(p.token, val_len(p.parent), false, &i))
-		return refuse(j, "remove operation does not apply: index out of bounds", path);
+		return refuse(j);
 	val_list_remove(p.parent, i);
 	return 0;
 }
@@ -194,9 +180,13 @@ static int op_replace(struct jp *j, struct sv path, const struct val *value)
 
 	if (locate(j, path, &p) < 0)
 		return -1;
-	at = place_get(j, &p);
+	if (p.parent->type == VAL_MAP) {
+		val_set_sv(j->a, p.parent, p.token, value);
+		return 0;
+	}
+	at = child(p.parent, p.token);
 	if (!at)
-		return refuse(j, "replace operation does not apply: doc is missing key", path);
+		return refuse(j);
 	sym = at->sym;
 	*at = *value;
 	at->sym = sym;
@@ -205,15 +195,16 @@ static int op_replace(struct jp *j, struct sv path, const struct val *value)
 
 static int op_test(struct jp *j, struct sv path, const struct val *value)
 {
+	const struct val *at = j->root;
 	struct place p;
-	const struct val *at;
 
-	if (locate(j, path, &p) < 0)
-		return -1;
-	at = place_get(j, &p);
-	if (at ? val_equal(at, value) : value->type == VAL_NULL)
-		return 0;
-	return refuse(j, "testing value failed", path);
+	if (path.n) {
+		if (locate(j, path, &p) < 0)
+			return -1;
+		at = place_get(j, &p);
+	}
+	/* An element that a list has not is null, too, here alone. */
+	return (at ? val_equal(at, value) : value->type == VAL_NULL) ? 0 : refuse(j);
 }
 
 static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
@@ -225,19 +216,11 @@ static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
 	if (locate(j, from, &p) < 0)
 		return -1;
 	at = place_get(j, &p);
-	if (!at)
-		return refuse(j,
-			      move ? "move operation does not apply: doc is missing from path"
-				   : "copy operation does not apply: doc is missing from path",
-			      from);
-	if (!fits(j, path, at))
-		return refuse(j, "document becomes too large or too deep", path);
+	if (!at || !fits(j, path, at))
+		return refuse(j);
 	if (!move)
 		return op_add(j, path, val_clone_nodes(j->a, at));
-	if (sv_eq(from, path))
-		return 0;
-	if (from.n == 0 || (sv_starts(path, from) && path.p[from.n] == '/'))
-		return refuse(j, "move operation does not apply: cannot move a value into itself", path);
+	/* Into itself fails by itself: after the removal there is no such place. */
 	held = val_new_null(j->a); /* removing shifts the place it lies in */
 	*held = *at;
 	return op_remove(j, from) < 0 ? -1 : op_add(j, path, held);
@@ -253,47 +236,58 @@ static int apply_op(struct jp *j, const struct val *op)
 	struct sv kind = val_str(val_member_sv(op, SV("op")));
 
 	if (val_type(path) != VAL_STR)
-		return refuse(j, "operation has no path", SV(""));
+		return refuse(j);
 	if (sv_is(kind, "remove"))
 		return op_remove(j, val_str(path));
-	if (sv_is(kind, "move") || sv_is(kind, "copy")) {
-		if (val_type(from) != VAL_STR)
-			return refuse(j, "operation has no from", val_str(path));
-		return op_from(j, val_str(from), val_str(path), sv_is(kind, "move"));
-	}
-	if (!sv_is(kind, "add") && !sv_is(kind, "replace") && !sv_is(kind, "test"))
-		return refuse(j, "unexpected kind of operation", kind);
-	if (!value)
-		return refuse(j, "operation has no value", val_str(path));
+	if (sv_is(kind, "move") || sv_is(kind, "copy"))
+		return val_type(from) == VAL_STR ? op_from(j, val_str(from), val_str(path), sv_is(kind, "move"))
+						 : refuse(j);
+	if (!value) /* not given is null */
+		value = val_new_null(j->a);
 	if (sv_is(kind, "test"))
 		return op_test(j, val_str(path), value);
-	if (!fits(j, val_str(path), value))
-		return refuse(j, "document becomes too large or too deep", val_str(path));
+	if ((!sv_is(kind, "add") && !sv_is(kind, "replace")) || !fits(j, val_str(path), value))
+		return refuse(j);
 	value = val_clone_nodes(j->a, value);
 	return sv_is(kind, "add") ? op_add(j, val_str(path), value) : op_replace(j, val_str(path), value);
+}
+
+static const char *json_type(const struct val *v)
+{
+	switch (val_type(v)) {
+	case VAL_INT:
+	case VAL_FLOAT:
+		return "number";
+	case VAL_BOOL:
+		return "bool";
+	default:
+		return val_type_name(val_type(v));
+	}
 }
 
 struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err)
 {
 	struct jp j = { .a = a, .err = err };
 
+	if (val_type(patch) == VAL_NULL) /* no operations */
+		return val_clone_nodes(a, doc);
 	if (val_type(patch) != VAL_LIST) {
 		err_set(err, ERR_BAD_REQUEST,
-			"error decoding patch: json: cannot unmarshal %s into Go value of type jsonpatch.Patch",
-			val_type_name(val_type(patch)));
+			"error decoding patch: json: cannot unmarshal %s into Go value of type []handlers.jsonPatchOp",
+			json_type(patch));
 		return NULL;
 	}
 	if (val_len(patch) > JSON_PATCH_MAX_OPS) {
-		err_set(err, ERR_TOO_LARGE, "The allowed maximum operations in a JSON patch is %d, got %zu",
+		err_set(err, ERR_TOO_LARGE, "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %zu",
 			JSON_PATCH_MAX_OPS, val_len(patch));
 		return NULL;
 	}
 	VAL_EACH(patch, op) {
-		if (op->type != VAL_MAP) {
+		if (op->type != VAL_MAP && op->type != VAL_NULL) {
 			err_set(
 			    err, ERR_BAD_REQUEST,
-			    "error decoding patch: json: cannot unmarshal %s into Go value of type jsonpatch.Operation",
-			    val_type_name(val_type(op)));
+			    "error decoding patch: json: cannot unmarshal %s into Go value of type handlers.jsonPatchOp",
+			    json_type(op));
 			return NULL;
 		}
 	}

@@ -33,12 +33,29 @@ static const struct patch_case json_cases[] = {
 	{ "{'foo':['bar']}", "[{'op':'add','path':'/foo/-','value':['abc','def']}]", "{'foo':['bar',['abc','def']]}" },
 	/* beyond the appendix */
 	{ "{'a':[1,2,3]}", "[{'op':'add','path':'/a/4','value':9}]", NULL },
-	{ "{'a':[1,2,3]}", "[{'op':'add','path':'/a/01','value':9}]", NULL },
+	{ "{'a':[1,2,3]}", "[{'op':'add','path':'/a/01','value':9}]", "{'a':[1,9,2,3]}" },
+	{ "{'a':[1,2,3]}", "[{'op':'replace','path':'/a/3','value':9}]", NULL },
+	{ "{'a':[1,2,3]}", "[{'op':'test','path':'/a/3','value':null}]", "{'a':[1,2,3]}" },
 	{ "{'a':[1,2,3]}", "[{'op':'remove','path':'/a/-1'}]", "{'a':[1,2]}" },
 	{ "{'a':[1,2,3]}", "[{'op':'remove','path':'/a/-'}]", NULL },
 	{ "{'a':1}", "[{'op':'remove','path':'/b'}]", NULL },
-	{ "{'a':1}", "[{'op':'replace','path':'/b','value':1}]", NULL },
-	{ "{'a':1}", "[{'op':'replace','path':'','value':{'b':2}}]", "{'b':2}" },
+	{ "{'a':1}", "[{'op':'replace','path':'/b','value':1}]", "{'a':1,'b':1}" },
+	{ "{'a':1}", "[{'op':'replace','path':'/b/c','value':1}]", NULL },
+	{ "{'a':1}", "[{'op':'replace','path':'','value':{'b':2}}]", NULL },
+	{ "{'a':1}", "[{'op':'add','path':'','value':{}}]", NULL },
+	{ "{'a':1}", "[{'op':'remove','path':''}]", NULL },
+	{ "{'a':1}", "[{'op':'test','path':'','value':{'a':1}}]", "{'a':1}" },
+	{ "{'a':1}", "[{'op':'copy','from':'/b','path':'/c'}]", "{'a':1,'c':null}" },
+	{ "{'a':1}", "[{'op':'copy','from':'/b/c','path':'/c'}]", NULL },
+	{ "{'a':[1]}", "[{'op':'copy','from':'/a/1','path':'/c'}]", NULL },
+	{ "{'a':1}", "[{'op':'copy','from':'','path':'/c'}]", NULL },
+	{ "{'a':1}", "[{'op':'move','from':'/b','path':'/c'}]", NULL },
+	{ "{'a':1}", "[{'op':'move','from':'/a','path':'/a'}]", "{'a':1}" },
+	{ "{'a':1}", "[{'op':'add','path':'/b'}]", "{'a':1,'b':null}" },
+	{ "{'a':1}", "[{'op':'add','value':1}]", NULL },
+	{ "{'a~b':1}", "[{'op':'remove','path':'/a~b'}]", "{}" },
+	{ "{'a':1}", "[null]", NULL },
+	{ "{'a':1}", "null", "{'a':1}" },
 	{ "{'a':1}", "[{'op':'test','path':'/b','value':null}]", "{'a':1}" },
 	{ "{'a':{'b':1}}", "[{'op':'copy','from':'/a','path':'/a/c'},{'op':'add','path':'/a/b','value':2}]",
 	  "{'a':{'b':2,'c':{'b':1}}}" },
@@ -46,6 +63,7 @@ static const struct patch_case json_cases[] = {
 	{ "{'a':{'b':1}}", "[{'op':'frob','path':'/a'}]", NULL },
 	{ "{'a':{'b':1}}", "[{'path':'/a'}]", NULL },
 	{ "{'a':1}", "[{'op':'add','path':'a','value':1}]", NULL },
+	{ "{'b':{}}", "[{'op':'add','path':'b/a','value':1}]", "{'a':1,'b':{}}" },
 	{ "{'metadata':{'labels':{'a/b':'x'}}}", "[{'op':'remove','path':'/metadata/labels/a~1b'}]",
 	  "{'metadata':{'labels':{}}}" },
 	{ "{'metadata':{}}",
@@ -96,7 +114,7 @@ static void test_json_malformed(void **state)
 		val_push(&a, ops, doc(&a, "{'op':'add','path':'/a','value':1}"));
 	assert_null(patch_json(&a, doc(&a, "{}"), ops, &err));
 	assert_int_equal(err_code(&err), 413);
-	assert_string_equal(err_msg(&err), "The allowed maximum operations in a JSON patch is 10000, got 10001");
+	assert_string_equal(err_msg(&err), "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
 }
 
 /* Doubling the document with every operation ends early instead of eating the memory. */
@@ -107,13 +125,14 @@ static void test_json_bomb(void **state)
 	struct val *ops = val_new_list(&a);
 
 	(void)state;
+	/* every copy of x goes into x */
 	for (int i = 0; i < 60; i++) {
-		struct val *op = doc(&a, "{'op':'copy','from':''}");
+		struct val *op = doc(&a, "{'op':'copy','from':'/x'}");
 
-		val_set_sv(&a, op, SV("path"), val_new_strf(&a, "/k%d", i));
+		val_set_sv(&a, op, SV("path"), val_new_strf(&a, "/x/k%d", i));
 		val_push(&a, ops, op);
 	}
-	assert_null(patch_json(&a, doc(&a, "{'x':[1,2,3]}"), ops, &err));
+	assert_null(patch_json(&a, doc(&a, "{'x':{'y':[1,2,3]}}"), ops, &err));
 	assert_int_equal(err_code(&err), 422);
 }
 
