@@ -150,29 +150,6 @@ static struct val *type_error(struct decoder *d, const struct at *at, enum level
 
 /* --- one value --- */
 
-static struct val *zero_value(struct decoder *d, const struct field *f, const struct at *at)
-{
-	switch ((enum field_kind)f->kind) {
-	case FIELD_BOOL:
-		return val_new_bool(d->a, false);
-	case FIELD_INT32:
-	case FIELD_INT64:
-	case FIELD_FLOAT64:
-	case FIELD_INT_OR_STRING:
-		return val_new_int(d->a, 0);
-	case FIELD_STRING:
-		return val_new_str_ref(d->a, SV(""));
-	case FIELD_DURATION:
-		return val_new_str_ref(d->a, SV("0s"));
-	case FIELD_QUANTITY:
-		return val_new_str_ref(d->a, SV("0"));
-	case FIELD_STRUCT:
-		return decode_struct(d, f->type, NULL, at);
-	default: /* times, bytes, raw */
-		return val_new_null(d->a);
-	}
-}
-
 static struct val *decode_int(struct decoder *d, const struct field *f, const struct val *v, const struct at *at)
 {
 	bool in_range = val_type(v) == VAL_INT;
@@ -321,7 +298,7 @@ static struct val *decode_value(struct decoder *d, const struct field *f, const 
 
 static struct val *decode_element(struct decoder *d, const struct field *f, const struct val *v, const struct at *at)
 {
-	return val_type(v) == VAL_NULL ? zero_value(d, f, at) : decode_value(d, f, v, at);
+	return val_type(v) == VAL_NULL ? zero_value(d->a, f) : decode_value(d, f, v, at);
 }
 
 static struct val *decode_list(struct decoder *d, const struct field *f, const struct val *raw, const struct at *at,
@@ -417,7 +394,7 @@ static struct val *decode_field(struct decoder *d, const struct field *f, const 
 	}
 	if (f->flags & FF_OMITEMPTY)
 		return NULL;
-	v = zero_is_null ? val_new_null(d->a) : zero_value(d, f, at);
+	v = zero_is_null ? val_new_null(d->a) : zero_value(d->a, f);
 	*ret_ok = v != NULL;
 	return v;
 }

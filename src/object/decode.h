@@ -42,6 +42,13 @@ void strict_report(struct arena *a, const struct schema *s, const struct val *ra
  * before publishing. Nodes are copied into a, strings stay where they are. */
 void order_typed(struct arena *a, const struct schema *s, struct val *doc);
 
+/* Adds the members of doc, and of everything below it, that Go writes although they are zero: fields without omitempty,
+ * structs by value. A document that decode_typed() made has them; one that code built or took members from gets them
+ * back. New members stand last until order_typed(). */
+void zero_typed(struct arena *a, const struct schema *s, struct val *doc);
+/* The zero of one value of a field's kind: null, false, 0, "" or a struct with its own. */
+struct val *zero_value(struct arena *a, const struct field *f);
+
 /* Declared defaults of the schema (field.json_default) wherever the parent struct is present.
  * Conditional defaults of a kind are its strategy's business. */
 void default_typed(struct arena *a, const struct schema *s, struct val *doc);

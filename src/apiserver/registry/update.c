@@ -96,6 +96,7 @@ static bool unchanged(struct write_op *op, const struct val *old)
 
 	if (rv)
 		val_set(op->a, meta, F_resourceVersion, rv);
+	zero_typed(op->a, op->res->schema, op->doc);
 	return val_equal(old, op->doc);
 }
 

@@ -251,6 +251,14 @@ static void conclude(const struct store_result *r, struct write_op *op)
 	}
 }
 
+/* As decoding leaves a document: hooks took members away (status on create) and put others in. What is added here is
+ * nobody's: ownership is recorded before. */
+static void complete(struct write_op *op)
+{
+	zero_typed(op->a, op->res->schema, op->doc);
+	order_typed(op->a, op->res->schema, op->doc);
+}
+
 void write_commit(struct write_op *op)
 {
 	struct apiserver *s = op->q->server;
@@ -271,7 +279,7 @@ void write_commit(struct write_op *op)
 		struct obj *o;
 
 		if (op->doc)
-			order_typed(op->a, op->res->schema, op->doc);
+			complete(op);
 		o = obj_new(op->doc ? op->doc : old, 0);
 		undo(op);
 		write_finish(op, obj_link(op->a, o), NULL);
@@ -282,7 +290,7 @@ void write_commit(struct write_op *op)
 		meta = val_member_mut(op->doc, F_metadata);
 		if (meta)
 			val_del(meta, F_resourceVersion);
-		order_typed(op->a, op->res->schema, op->doc);
+		complete(op);
 		if (stored != op->res)
 			root = op->strat->to_stored(op->a, op->doc);
 		if (!root) {

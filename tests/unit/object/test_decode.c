@@ -67,6 +67,23 @@ static void test_deployment(void **state)
 	    "\"RollingUpdate\"},\"revisionHistoryLimit\":10,\"progressDeadlineSeconds\":600},\"status\":{}}");
 }
 
+/* What decoding writes of nothing and what is added to nothing are the same, for every type. */
+static void test_zero_typed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < schema_count; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		const struct schema *s = schema_all[i];
+		struct val *want = decode_typed(&a, s, val_new_map(&a), NULL, &err), *got = val_new_map(&a);
+
+		assert_non_null(want);
+		zero_typed(&a, s, got);
+		if (!val_equal(got, want))
+			fail_msg("%s", s->ref);
+	}
+}
+
 static void test_zero_values(void **state)
 {
 	(void)state;
@@ -293,6 +310,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deployment),    cmocka_unit_test(test_zero_values),
+		cmocka_unit_test(test_zero_typed),
 		cmocka_unit_test(test_scalars),	      cmocka_unit_test(test_type_errors),
 		cmocka_unit_test(test_strict),	      cmocka_unit_test(test_strict_order),
 		cmocka_unit_test(test_every_default), cmocka_unit_test(test_empty_of_every_type),

@@ -25,7 +25,6 @@ static void namespace_create(struct api_req *q, struct val *doc)
 		has = has || val_is(f, "kubernetes");
 	if (!has)
 		val_push(q->arena, list, val_new_str_ref(q->arena, SV("kubernetes")));
-	val_del(doc, F_status);
 	val_set_cstr(q->arena, val_set_map(q->arena, doc, F_status), F_phase, "Active");
 }
 
@@ -224,13 +223,11 @@ const struct strategy resourcequota_strategy = {
 	.no_generation = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
-	.prepare_create = strategy_drop_status,
 	.print = print_resourcequota,
 };
 
 static void pending_volume(struct api_req *q, struct val *doc)
 {
-	val_del(doc, F_status);
 	val_set_cstr(q->arena, val_set_map(q->arena, doc, F_status), F_phase, "Pending");
 }
 

@@ -27,10 +27,6 @@ extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strateg
 extern const char *const strategy_reset_status_only[]; /* main endpoint: status is not this one's */
 extern const char *const strategy_reset_spec[];	       /* status endpoint: spec is not this one's */
 
-/* Removes status on create; puts the old one back on update through the main endpoint is the
- * generic registry's work (reset_main). */
-void strategy_drop_status(struct api_req *q, struct val *doc);
-
 /* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);
 

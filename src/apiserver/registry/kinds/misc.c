@@ -185,7 +185,6 @@ const struct strategy pdb_strategy = {
 	.res = RES(policy_poddisruptionbudgets),
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
-	.prepare_create = strategy_drop_status,
 };
 
 const struct strategy priorityclass_strategy = {
@@ -202,19 +201,11 @@ static void ingress_warn(struct api_req *q, const struct val *doc, const struct 
 		       "instead");
 }
 
-/* Clients read status.loadBalancer without looking whether it is there. */
-static void ingress_create(struct api_req *q, struct val *doc)
-{
-	strategy_drop_status(q, doc);
-	val_set_map(q->arena, val_set_map(q->arena, doc, F_status), F_loadBalancer);
-}
-
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
 	.unconditional_update = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
-	.prepare_create = ingress_create,
 	.print = print_ingress,
 	.warn = ingress_warn,
 };
@@ -258,7 +249,6 @@ const struct strategy servicecidr_strategy = {
 	.no_generation = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
-	.prepare_create = strategy_drop_status,
 	.print = print_servicecidr,
 };
 
@@ -318,5 +308,4 @@ const struct strategy crd_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = crd_defaults,
-	.prepare_create = strategy_drop_status,
 };

@@ -12,12 +12,6 @@ const char *const strategy_reset_spec[] = { "spec", NULL };
 static const char *const reset_pod_status[] = { "spec", "metadata.deletionTimestamp", "metadata.ownerReferences",
 						NULL };
 
-void strategy_drop_status(struct api_req *q, struct val *doc)
-{
-	(void)q;
-	val_del(doc, F_status);
-}
-
 /* --- defaults --- */
 
 /* "repo:latest", or neither tag nor digest: pulled every time. A name that cannot be read says nothing of tags. */

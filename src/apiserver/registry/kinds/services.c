@@ -431,9 +431,7 @@ static void service_defaults(struct api_req *q, struct val *doc)
 
 static void service_create(struct api_req *q, struct val *doc)
 {
-	strategy_drop_status(q, doc);
 	service_sync_cluster_ips(q, NULL, doc);
-	val_set_map(q->arena, val_set_map(q->arena, doc, F_status), F_loadBalancer);
 }
 
 static bool service_field(const struct val *svc, struct sv label, struct sv *ret)

@@ -32,7 +32,6 @@ const struct strategy deployment_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = reset_deployment_status,
 	.set_defaults = deployment_defaults,
-	.prepare_create = strategy_drop_status,
 	.print = print_deployment,
 	.warn = warn_of_pod,
 };
@@ -48,7 +47,6 @@ const struct strategy replicaset_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = template_defaults,
-	.prepare_create = strategy_drop_status,
 	.warn = warn_of_pod,
 };
 
@@ -71,7 +69,6 @@ const struct strategy daemonset_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = daemonset_defaults,
-	.prepare_create = strategy_drop_status,
 	.warn = warn_of_pod,
 };
 
@@ -98,7 +95,6 @@ const struct strategy statefulset_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = statefulset_defaults,
-	.prepare_create = strategy_drop_status,
 	.print = print_statefulset,
 	.warn = warn_of_pod,
 };
@@ -129,7 +125,6 @@ const struct strategy replicationcontroller_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = rc_defaults,
-	.prepare_create = strategy_drop_status,
 	.warn = warn_of_pod,
 };
 
@@ -175,7 +170,6 @@ static void job_create(struct api_req *q, struct val *doc)
 	struct sv uid = val_get_str(doc, F_metadata, F_uid), name = val_get_str(doc, F_metadata, F_name);
 	struct val *spec = val_get_mut(doc, F_spec), *labels, *match;
 
-	strategy_drop_status(q, doc);
 	if (!spec || val_get_bool(spec, F_manualSelector))
 		return;
 	labels = val_ensure_map(a, val_ensure_map(a, val_ensure_map(a, spec, F_template), F_metadata), F_labels);
@@ -214,19 +208,12 @@ static void cronjob_defaults(struct api_req *q, struct val *doc)
 	default_pod_template(q->arena, val_get_mut(doc, F_spec, F_jobTemplate, F_spec));
 }
 
-static void cronjob_create(struct api_req *q, struct val *doc)
-{
-	strategy_drop_status(q, doc);
-	val_set_map(q->arena, doc, F_status); /* there from the first moment, if empty */
-}
-
 const struct strategy cronjob_strategy = {
 	.res = RES(batch_cronjobs),
 	.unconditional_update = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = cronjob_defaults,
-	.prepare_create = cronjob_create,
 	.print = print_cronjob,
 	.warn = warn_of_pod,
 };

@@ -1,0 +1,64 @@
+/* zero.c - what Go's encoder writes although nobody set it. */
+#include "object/decode.h"
+
+struct val *zero_value(struct arena *a, const struct field *f)
+{
+	struct val *v;
+
+	switch ((enum field_kind)f->kind) {
+	case FIELD_BOOL:
+		return val_new_bool(a, false);
+	case FIELD_INT32:
+	case FIELD_INT64:
+	case FIELD_FLOAT64:
+	case FIELD_INT_OR_STRING:
+		return val_new_int(a, 0);
+	case FIELD_STRING:
+		return val_new_str_ref(a, SV(""));
+	case FIELD_DURATION:
+		return val_new_str_ref(a, SV("0s"));
+	case FIELD_QUANTITY:
+		return val_new_str_ref(a, SV("0"));
+	case FIELD_STRUCT:
+		v = val_new_map(a);
+		zero_typed(a, f->type, v);
+		return v;
+	default: /* times, bytes, raw */
+		return val_new_null(a);
+	}
+}
+
+static void zero_below(struct arena *a, const struct field *f, struct val *v)
+{
+	if (f->card == CARD_ONE) {
+		zero_typed(a, f->type, v);
+	} else if (f->card == CARD_LIST) {
+		for (size_t k = 0, n = val_len(v); k < n; k++)
+			zero_typed(a, f->type, val_at_mut(v, k));
+	} else {
+		VAL_EACH_MEMBER(v, m)
+			zero_typed(a, f->type, m.value);
+	}
+}
+
+void zero_typed(struct arena *a, const struct schema *s, struct val *doc)
+{
+	struct in_order it;
+
+	if (val_type(doc) != VAL_MAP)
+		return;
+	it = in_order(s, doc);
+	for (size_t i = 0; i < s->n_fields; i++) {
+		const struct field *f = &s->fields[i];
+		struct val *v = (struct val *)in_order_next(&it, f);
+
+		if (v) {
+			if (f->kind == FIELD_STRUCT)
+				zero_below(a, f, v);
+		} else if (!(f->flags & (FF_OMITEMPTY | FF_HIDDEN))) {
+			bool null = f->card != CARD_ONE || f->flags & FF_POINTER;
+
+			val_set(a, doc, f->sym, null ? val_new_null(a) : zero_value(a, f));
+		}
+	}
+}
