@@ -73,8 +73,7 @@ static bool host_ok(struct sv s)
 		ssize_t end = sv_find(s, ']');
 
 		for (ssize_t i = 1; i < end; i++)
-			if (!is_hex(sv_sub(s, (size_t)i, 1), 1) && s.p[i] != ':' &&
-			    !(s.p[i] >= 'A' && s.p[i] <= 'F'))
+			if (!is_hex(sv_sub(s, (size_t)i, 1), 1) && s.p[i] != ':' && !(s.p[i] >= 'A' && s.p[i] <= 'F'))
 				return false;
 		if (end < 2)
 			return false;

@@ -86,14 +86,28 @@ static void node_term_parse(struct arena *a, struct node_term *t, const struct v
 		node_req_parse(a, &reqs[t->n++], e, true);
 }
 
+static void node_want_terms(struct arena *a, const struct val *required, struct node_want *w)
+{
+	const struct val *list = val_get(required, F_nodeSelectorTerms);
+	struct node_term *terms = ARENA_ARRAY(a, struct node_term, val_len(list));
+
+	w->has_terms = val_type(required) == VAL_MAP;
+	VAL_EACH(list, t)
+		node_term_parse(a, &terms[w->n_terms++], t);
+	w->terms = terms;
+	w->required |= w->has_terms;
+	for (size_t i = 0; w->n_terms == 1 && i < terms[0].n; i++) {
+		const struct node_req *r = &terms[0].reqs[i];
+
+		if (r->name && r->op == NODE_IN && r->n == 1)
+			w->only_node = r->values[0];
+	}
+}
+
 static void node_want_required(struct arena *a, const struct val *spec, struct node_want *w)
 {
 	const struct val *selector = val_get(spec, F_nodeSelector);
-	const struct val *required =
-	    val_get(spec, F_affinity, F_nodeAffinity, F_requiredDuringSchedulingIgnoredDuringExecution);
-	const struct val *list = val_get(required, F_nodeSelectorTerms);
 	struct node_req *reqs = ARENA_ARRAY(a, struct node_req, val_len(selector));
-	struct node_term *terms = ARENA_ARRAY(a, struct node_term, val_len(list));
 
 	VAL_EACH_MEMBER(selector, m) {
 		struct sv *value = ARENA_NEW(a, struct sv);
@@ -102,17 +116,15 @@ static void node_want_required(struct arena *a, const struct val *spec, struct n
 		reqs[w->n_selector++] = (struct node_req){ .op = NODE_IN, .key = m.key, .values = value, .n = 1 };
 	}
 	w->selector = reqs;
-	w->has_terms = val_type(required) == VAL_MAP;
-	VAL_EACH(list, t)
-		node_term_parse(a, &terms[w->n_terms++], t);
-	w->terms = terms;
-	w->required = w->n_selector || w->has_terms;
-	for (size_t i = 0; w->n_terms == 1 && i < terms[0].n; i++) {
-		const struct node_req *r = &terms[0].reqs[i];
+	w->required = w->n_selector > 0;
+	node_want_terms(a, val_get(spec, F_affinity, F_nodeAffinity, F_requiredDuringSchedulingIgnoredDuringExecution),
+			w);
+}
 
-		if (r->name && r->op == NODE_IN && r->n == 1)
-			w->only_node = r->values[0];
-	}
+void node_want_parse_selector(struct arena *a, const struct val *node_selector, struct node_want *w)
+{
+	*w = (struct node_want){ .only_node = SV("") };
+	node_want_terms(a, node_selector, w);
 }
 
 void node_want_parse(struct arena *a, const struct val *spec, struct node_want *w)

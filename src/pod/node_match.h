@@ -51,6 +51,8 @@ struct node_want {
 
 /* spec: a document with nodeSelector and affinity. */
 void node_want_parse(struct arena *a, const struct val *spec, struct node_want *ret);
+/* A NodeSelector by itself, as a PersistentVolume has one. NULL: any node. */
+void node_want_parse_selector(struct arena *a, const struct val *node_selector, struct node_want *ret);
 /* nodeSelector and required node affinity. */
 bool node_want_matches(const struct node_want *w, const struct val *labels, struct sv name);
 bool node_reqs_match(const struct node_req *r, size_t n, const struct val *labels, struct sv name);

@@ -5,7 +5,7 @@
  *
  * The chain: NamespaceLifecycle, ServiceAccount, TaintNodesByCondition, Priority,
  * DefaultTolerationSeconds, LimitRanger, ResourceQuota (later), NodeRestriction,
- * DefaultStorageClass, StorageObjectInUseProtection (later), PodSecurity (later), OwnerReferencesPermissionEnforcement
+ * DefaultStorageClass, StorageObjectInUseProtection, PodSecurity (later), OwnerReferencesPermissionEnforcement
  * (off).
  */
 #pragma once

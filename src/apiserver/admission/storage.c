@@ -1,5 +1,4 @@
-/* DefaultStorageClass. StorageObjectInUseProtection comes with the controllers that take its finalizers
- * away again: until then nothing could be deleted. */
+/* DefaultStorageClass: a claim that names no class gets the default one. */
 #include "apiserver/admission/plugins.h"
 
 struct newest {

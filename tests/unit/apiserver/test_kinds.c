@@ -575,16 +575,21 @@ static void test_statefulset_defaults(void **state)
 	assert_null(val_get(s, F_rollingUpdate));
 }
 
-/* Nothing here takes finalizers of volumes away, so nothing may put them there. */
-static void test_claims_can_go(void **state)
+/* Claims and volumes wait for who takes their protection away. */
+static void test_claims_are_protected(void **state)
 {
 	struct rig *r = *state;
+	const struct val *c;
 
 	expect(
 	    r, 201, "POST", NS "/persistentvolumeclaims",
 	    "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":"
 	    "{\"storage\":\"1Gi\"}}}}");
 	expect(r, 200, "DELETE", NS "/persistentvolumeclaims/c", NULL);
+	c = expect(r, 200, "GET", NS "/persistentvolumeclaims/c", NULL);
+	assert_val(val_at(val_get(c, F_metadata, F_finalizers), 0), "kubernetes.io/pvc-protection");
+	expect_type(r, 200, "PATCH", NS "/persistentvolumeclaims/c", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
 	expect(r, 404, "GET", NS "/persistentvolumeclaims/c", NULL);
 }
 
@@ -696,7 +701,7 @@ int main(void)
 		T(test_protobuf_body),
 		T(test_events_two_views),
 		T(test_statefulset_defaults),
-		T(test_claims_can_go),
+		T(test_claims_are_protected),
 		T(test_eviction_answer),
 		T(test_scale_is_told_apart),
 	};

@@ -1,0 +1,229 @@
+/* What is to be done about a claim. See pv_binder.c. */
+#include "controllers/podutil.h"
+#include "controllers/pv_binder-internal.h"
+
+/* --- its class --- */
+
+static struct obj *class_of(struct pv_binder *b, const struct obj *claim)
+{
+	struct sv name = storage_class_name(claim);
+
+	return name.n ? informer_lookup(b->classes, SV(""), name) : NULL;
+}
+
+/* Is the binding put off until a pod that uses the claim has a node? Over when the scheduler has named it. */
+static bool waits_for_consumer(const struct obj *claim, const struct obj *class)
+{
+	return val_is(obj_get(class, F_volumeBindingMode), "WaitForFirstConsumer") &&
+	       !annotation_of(obj_root(claim), ANN_SELECTED_NODE).n;
+}
+
+struct default_search {
+	struct obj *newest;
+};
+
+static int find_default(struct obj *class, void *ctx)
+{
+	struct default_search *s = ctx;
+	int later;
+
+	if (!sv_is(annotation_of(obj_root(class), "storageclass.kubernetes.io/is-default-class"), "true"))
+		return 0;
+	later = s->newest ? sv_cmp(val_str(obj_get(class, F_metadata, F_creationTimestamp)),
+				   val_str(obj_get(s->newest, F_metadata, F_creationTimestamp)))
+			  : 1;
+	if (later > 0 || (later == 0 && sv_cmp(obj_name(class), obj_name(s->newest)) < 0)) {
+		obj_unref(s->newest);
+		s->newest = obj_ref(class);
+	}
+	return 0;
+}
+
+/* A claim that named no class, made when there was no default: 1 when it has one now. */
+static int assign_default_class(struct pv_binder *b, struct obj *claim, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct default_search s = { 0 };
+	struct val *doc;
+	int rc;
+
+	if (storage_class_name(claim).p)
+		return 0;
+	informer_each(b->classes, SV(""), find_default, &s);
+	if (!s.newest)
+		return 0;
+	doc = obj_edit(&a, claim);
+	val_set_str(&a, val_ensure_map(&a, doc, F_spec), F_storageClassName, obj_name(s.newest));
+	obj_unref(s.newest);
+	rc = client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err);
+	return rc < 0 ? -1 : 1;
+}
+
+/* --- asking for a volume --- */
+
+static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct obj *class, struct err *err)
+{
+	struct sv who = val_str(obj_get(class, F_provisioner));
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *doc, *notes;
+
+	if (sv_starts(who, SV("kubernetes.io/"))) {
+		pv_claim_event(b, claim, "Warning", "ProvisioningFailed", "no volume plugin matched name: %.*s",
+			       SV_ARG(who));
+		return 0;
+	}
+	pv_claim_event(
+	    b, claim, "Normal", "ExternalProvisioning",
+	    "Waiting for a volume to be created either by the external provisioner '%.*s' or manually by the "
+	    "system administrator. If volume creation is delayed, please verify that the provisioner is "
+	    "running and correctly registered.",
+	    SV_ARG(who));
+	if (sv_eq(annotation_of(obj_root(claim), ANN_PROVISIONER), who) &&
+	    sv_eq(annotation_of(obj_root(claim), ANN_PROVISIONER_BETA), who))
+		return 0;
+	doc = obj_edit(&a, claim);
+	notes = val_ensure_map(&a, val_ensure_map(&a, doc, F_metadata), F_annotations);
+	val_set_str_sv(&a, notes, SV(ANN_PROVISIONER), who);
+	val_set_str_sv(&a, notes, SV(ANN_PROVISIONER_BETA), who);
+	return client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err);
+}
+
+struct consumer_search {
+	struct sv claim;
+	struct obj *pod;
+};
+
+static int find_consumer(struct obj *pod, void *ctx)
+{
+	struct consumer_search *s = ctx;
+
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v) {
+		if (!s->pod && !val_str(obj_get(pod, F_spec, F_nodeName)).n &&
+		    sv_eq(val_get_str(v, F_persistentVolumeClaim, F_claimName), s->claim))
+			s->pod = obj_ref(pod);
+	}
+	return s->pod != NULL;
+}
+
+static void say_what_it_waits_for(struct pv_binder *b, const struct obj *claim)
+{
+	struct consumer_search s = { .claim = obj_name(claim) };
+
+	informer_each(b->pods, obj_ns(claim), find_consumer, &s);
+	if (s.pod)
+		pv_claim_event(b, claim, "Normal", "WaitForPodScheduled", "waiting for pod %.*s to be scheduled",
+			       SV_ARG(obj_name(s.pod)));
+	else
+		pv_claim_event(b, claim, "Normal", "WaitForFirstConsumer",
+			       "waiting for first consumer to be created before binding");
+	obj_unref(s.pod);
+}
+
+/* --- the cases --- */
+
+static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *class = class_of(b, claim);
+	struct sv name = storage_class_name(claim);
+	bool wait = waits_for_consumer(claim, class);
+	size_t n;
+	struct obj **all = informer_list(b->volumes, &a, SV(""), &n);
+	struct obj *volume = volume_best(all, n, claim, NULL, SV(""), wait, NULL, NULL);
+	int rc;
+
+	if (volume)
+		return pv_bind(b, volume, claim, err);
+	rc = assign_default_class(b, claim, err);
+	if (rc)
+		return MIN(rc, 0); /* the update brings us back */
+	if (wait) {
+		say_what_it_waits_for(b, claim);
+	} else if (class) {
+		if (ask_provisioner(b, claim, class, err) < 0)
+			return -1;
+	} else if (name.n) {
+		pv_claim_event(b, claim, "Warning", "ProvisioningFailed",
+			       "storageclass.storage.k8s.io \"%.*s\" not found", SV_ARG(name));
+	} else {
+		pv_claim_event(b, claim, "Normal", "FailedBinding",
+			       "no persistent volumes available for this claim and no storage class is set");
+	}
+	return val_is(obj_get(claim, F_status, F_phase), "Pending")
+		   ? 0
+		   : pv_claim_set_phase(b, claim, "Pending", NULL, err);
+}
+
+/* The claim names its volume: by its user's wish, or half bound. */
+static int take_named(struct pv_binder *b, struct obj *claim, struct sv name, struct err *err)
+{
+	_cleanup_obj_ struct obj *volume = informer_lookup(b->volumes, SV(""), name);
+	const struct val *ref = obj_get(volume, F_spec, F_claimRef);
+	const char *why;
+
+	if (volume && ref && volume_is_for(volume, claim))
+		return pv_bind(b, volume, claim, err);
+	if (volume && ref) {
+		pv_claim_event(b, claim, "Warning", "FailedBinding",
+			       "volume \"%.*s\" already bound to a different claim.", SV_ARG(name));
+	} else if (volume) {
+		why = volume_misfit(volume, claim);
+		if (!why)
+			return pv_bind(b, volume, claim, err);
+		pv_claim_event(b, claim, "Warning", "VolumeMismatch", "Cannot bind to requested volume \"%.*s\": %s",
+			       SV_ARG(name), why);
+	}
+	return pv_claim_set_phase(b, claim, "Pending", NULL, err);
+}
+
+static int lost(struct pv_binder *b, struct obj *claim, const char *reason, const char *message, struct err *err)
+{
+	if (!val_is(obj_get(claim, F_status, F_phase), "Lost"))
+		pv_claim_event(b, claim, "Warning", reason, "%s", message);
+	return pv_claim_set_phase(b, claim, "Lost", NULL, err);
+}
+
+/* It was bound once: it keeps its volume, or it is lost. */
+static int keep_bound(struct pv_binder *b, struct obj *claim, struct sv name, struct err *err)
+{
+	_cleanup_obj_ struct obj *volume = NULL;
+
+	if (!name.n)
+		return lost(b, claim, "ClaimLost",
+			    "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!", err);
+	volume = informer_lookup(b->volumes, SV(""), name);
+	/* A cache that lags must not lose a claim for good. */
+	if (!volume) {
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		if (client_get(b->ctx->client, RES(core_persistentvolumes), SV(""), name, &volume, &why) < 0) {
+			if (why.reason != ERR_NOT_FOUND)
+				return err_move(err, &why);
+			return lost(b, claim, "ClaimLost",
+				    "Bound claim has lost its PersistentVolume. Data on the volume is lost!", err);
+		}
+	}
+	if (!obj_get(volume, F_spec, F_claimRef) || volume_is_for(volume, claim))
+		return pv_bind(b, volume, claim, err);
+	return lost(b, claim, "ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly",
+		    err);
+}
+
+int pv_claim_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct pv_binder *b = ctx;
+	_cleanup_obj_ struct obj *claim = NULL;
+	struct sv ns, name, volume;
+
+	(void)ret;
+	workq_key_split(key, &ns, &name);
+	claim = informer_lookup(b->claims, ns, name);
+	if (!claim)
+		return 0;
+	volume = val_str(obj_get(claim, F_spec, F_volumeName));
+	if (pv_has_annotation(claim, ANN_BIND_COMPLETED))
+		return keep_bound(b, claim, volume, err);
+	if (obj_deleting(claim)) /* nothing new for one that goes */
+		return 0;
+	return volume.n ? take_named(b, claim, volume, err) : find_one(b, claim, err);
+}

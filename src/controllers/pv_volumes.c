@@ -1,0 +1,106 @@
+/* What is to be done about a volume. See pv_binder.c. */
+#include "controllers/podutil.h"
+#include "controllers/pv_binder-internal.h"
+
+static void volume_event(struct pv_binder *b, const struct obj *volume, const char *reason, const char *message)
+{
+	recorder_event(b->ctx->recorder, RES(core_persistentvolumes), obj_root(volume), "Warning", reason, "%s",
+		       message);
+}
+
+static int failed(struct pv_binder *b, struct obj *volume, const char *reason, const char *message, struct err *err)
+{
+	if (!val_is(obj_get(volume, F_status, F_phase), "Failed"))
+		volume_event(b, volume, reason, message);
+	return pv_volume_set_phase(b, volume, "Failed", message, err);
+}
+
+/* Its claim is gone. Who provisioned a volume deletes it when it is released; what nobody did needs its admin. */
+static int release(struct pv_binder *b, struct obj *volume, struct err *err)
+{
+	const struct val *policy = obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	if (val_is(obj_get(volume, F_status, F_phase), "Failed"))
+		return 0;
+	if (val_is(policy, "Delete") && !annotation_of(obj_root(volume), ANN_PROVISIONED_BY).n)
+		return failed(
+		    b, volume, "VolumeFailedDelete",
+		    arena_printf(&a,
+				 "error getting deleter volume plugin for volume \"%.*s\": no deletable volume "
+				 "plugin matched",
+				 SV_ARG(obj_name(volume))),
+		    err);
+	if (val_is(policy, "Recycle"))
+		return failed(b, volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!", err);
+	return pv_volume_set_phase(b, volume, "Released", NULL, err);
+}
+
+/* Its claim took another volume: what the binder reserved is free again, what was made for the claim goes. */
+static int unbind(struct pv_binder *b, struct obj *volume, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	bool ours = pv_has_annotation(volume, ANN_BOUND_BY_CONTROLLER);
+	struct val *doc, *spec;
+
+	if (annotation_of(obj_root(volume), ANN_PROVISIONED_BY).n &&
+	    val_is(obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy), "Delete"))
+		return release(b, volume, err);
+	if (!ours && !val_str(obj_get(volume, F_spec, F_claimRef, F_uid)).n)
+		return 0; /* a user's reservation stays */
+	doc = obj_edit(&a, volume);
+	spec = val_ensure_map(&a, doc, F_spec);
+	if (ours) {
+		val_del(spec, F_claimRef);
+		val_del_sv(val_get_mut(doc, F_metadata, F_annotations), SV(ANN_BOUND_BY_CONTROLLER));
+	} else {
+		val_del(val_member_mut(spec, F_claimRef), F_uid);
+	}
+	return client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, NULL, err);
+}
+
+/* The claim that a reference means, by its uid; *ret NULL: it is gone. */
+static int claim_of(struct pv_binder *b, const struct val *ref, struct obj **ret, struct err *err)
+{
+	struct sv ns = val_get_str(ref, F_namespace), name = val_get_str(ref, F_name), uid = val_get_str(ref, F_uid);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	*ret = informer_lookup(b->claims, ns, name);
+	if (*ret && sv_eq(obj_uid(*ret), uid))
+		return 0;
+	/* The cache may not know it yet, and Released is for good. */
+	obj_unref(TAKE(*ret));
+	if (client_get(b->ctx->client, RES(core_persistentvolumeclaims), ns, name, ret, &why) < 0) {
+		*ret = NULL;
+		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	}
+	if (!sv_eq(obj_uid(*ret), uid))
+		obj_unref(TAKE(*ret));
+	return 0;
+}
+
+int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct pv_binder *b = ctx;
+	_cleanup_obj_ struct obj *volume = informer_lookup(b->volumes, SV(""), key), *claim = NULL;
+	const struct val *ref = obj_get(volume, F_spec, F_claimRef);
+	struct sv name;
+
+	(void)ret;
+	if (!volume)
+		return 0;
+	if (!val_get_str(ref, F_uid).n) /* free, or reserved for a claim that is to come */
+		return pv_volume_set_phase(b, volume, "Available", NULL, err);
+	if (claim_of(b, ref, &claim, err) < 0)
+		return -1;
+	if (!claim)
+		return release(b, volume, err);
+	name = val_str(obj_get(claim, F_spec, F_volumeName));
+	if (!name.n) { /* half bound */
+		workq_add_obj(b->claim_q, obj_ns(claim), obj_name(claim));
+		return 0;
+	}
+	if (sv_eq(name, obj_name(volume)))
+		return pv_volume_set_phase(b, volume, "Bound", NULL, err);
+	return unbind(b, volume, err);
+}

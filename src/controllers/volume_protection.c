@@ -1,0 +1,209 @@
+/* pvc protection, pv protection: what is in use is not deleted under its users.
+ *
+ * Admission gives every claim and every volume a finalizer. It is taken away when the object is being deleted and
+ * nobody uses it any more: a claim no scheduled pod of its namespace, a volume no claim. A pod that is not scheduled
+ * yet does not count: it cannot be, while its claim is being deleted. One that has ended does, until it is gone. */
+#include "client/workq.h"
+#include "controllers/controllers-internal.h"
+
+#include <stdlib.h>
+
+struct protection {
+	struct controller_ctx *ctx;
+	const struct resource *res;
+	struct sv finalizer;
+	struct informer *objects, *pods; /* pods: of claims' users; NULL for volumes */
+	struct workq *q;
+};
+
+/* --- who uses it --- */
+
+/* The node agent is done with it, or nobody waits for it. */
+static bool shut_down(const struct obj *pod)
+{
+	return obj_deleting(pod) && val_int_or(obj_get(pod, F_metadata, F_deletionGracePeriodSeconds), -1) == 0;
+}
+
+/* A generic ephemeral volume's claim is named after its pod and it; the pod that owns it waits for it in a
+ * foreground deletion, so that it must not wait for the pod. */
+static struct sv claim_of_volume(struct arena *a, const struct obj *pod, const struct val *v)
+{
+	struct sv name = val_get_str(v, F_persistentVolumeClaim, F_claimName);
+
+	if (!name.n && val_member(v, F_ephemeral) && !shut_down(pod))
+		name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(pod)), SV_ARG(val_get_str(v, F_name)));
+	return name;
+}
+
+struct user_search {
+	struct sv claim;
+	bool found;
+};
+
+static int find_user(struct obj *pod, void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct user_search *s = ctx;
+
+	if (!val_str(obj_get(pod, F_spec, F_nodeName)).n)
+		return 0;
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
+		s->found |= sv_eq(claim_of_volume(&a, pod, v), s->claim);
+	return s->found;
+}
+
+static bool in_use(struct protection *c, const struct obj *o)
+{
+	struct user_search s = { .claim = obj_name(o) };
+
+	if (!c->pods)
+		return val_is(obj_get(o, F_status, F_phase), "Bound");
+	informer_each(c->pods, obj_ns(o), find_user, &s);
+	return s.found;
+}
+
+/* The cache may lag behind a pod that has just been bound: before a claim goes, the API server is asked. */
+static int in_use_for_sure(struct protection *c, struct obj *o, struct err *err)
+{
+	struct user_search s = { .claim = obj_name(o) };
+	struct obj_list l = { 0 };
+
+	if (!c->pods)
+		return 0;
+	if (client_list(c->ctx->client, RES(core_pods), obj_ns(o), NULL, &l, err) < 0)
+		return -1;
+	for (size_t i = 0; i < l.n && !s.found; i++)
+		(void)find_user(l.items[i], &s);
+	obj_list_release(&l);
+	return s.found;
+}
+
+/* --- the finalizer --- */
+
+static ssize_t finalizer_at(const struct protection *c, const struct obj *o)
+{
+	ssize_t i = 0;
+
+	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f) {
+		if (sv_eq(val_str(f), c->finalizer))
+			return i;
+		i++;
+	}
+	return -1;
+}
+
+static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct protection *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *o = NULL;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct sv ns, name;
+	struct val *doc, *list;
+	ssize_t at;
+	int used;
+
+	(void)ret;
+	workq_key_split(key, &ns, &name);
+	o = informer_lookup(c->objects, ns, name);
+	if (!o)
+		return 0;
+	at = finalizer_at(c, o);
+	if (obj_deleting(o) ? at < 0 || in_use(c, o) : at >= 0)
+		return 0;
+	doc = obj_edit(&a, o);
+	list = val_ensure_list(&a, val_ensure_map(&a, doc, F_metadata), F_finalizers);
+	if (obj_deleting(o)) {
+		used = in_use_for_sure(c, o, err);
+		if (used)
+			return MIN(used, 0); /* in use: the pod's event brings us back */
+		val_list_remove(list, (size_t)at);
+	} else {
+		val_push(&a, list, val_new_str(&a, c->finalizer)); /* older than its admission */
+	}
+	if (client_update(c->ctx->client, c->res, doc, NULL, NULL, &why) < 0 && why.reason != ERR_NOT_FOUND)
+		return err_move(err, &why);
+	return 0;
+}
+
+/* --- events --- */
+
+static void object_changed(struct obj *o, void *ctx)
+{
+	workq_add_obj(((struct protection *)ctx)->q, obj_ns(o), obj_name(o));
+}
+
+static void object_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)old;
+	object_changed(now, ctx);
+}
+
+static void pod_gone(struct obj *pod, void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct protection *c = ctx;
+
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v) {
+		struct sv claim = claim_of_volume(&a, pod, v);
+
+		if (claim.n)
+			workq_add_obj(c->q, obj_ns(pod), claim);
+	}
+}
+
+static void pod_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	if (shut_down(now) && !shut_down(old))
+		pod_gone(old, ctx);
+}
+
+static bool ready(void *ctx)
+{
+	struct protection *c = ctx;
+
+	return informer_synced(c->objects) && (!c->pods || informer_synced(c->pods));
+}
+
+static void *protection_new(struct controller_ctx *ctx, const struct resource *res, const char *finalizer,
+			    const char *name, bool pods)
+{
+	struct protection *c = xcalloc(1, sizeof(*c));
+
+	c->ctx = ctx;
+	c->res = res;
+	c->finalizer = sv_from(finalizer);
+	c->objects = informer_get(ctx->informers, res, NULL, NULL, NULL);
+	c->pods = pods ? informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL) : NULL;
+	c->q = workq_new(ctx->env, &(struct workq_opts){
+				       .name = name, .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
+	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, object_updated, NULL }, c);
+	if (c->pods)
+		informer_add_handler(c->pods, &(struct informer_handler){ .update = pod_updated, .del = pod_gone }, c);
+	return c;
+}
+
+static void *start_claims(struct controller_ctx *ctx)
+{
+	return protection_new(ctx, RES(core_persistentvolumeclaims), "kubernetes.io/pvc-protection",
+			      "persistentvolumeclaim-protection-controller", true);
+}
+
+static void *start_volumes(struct controller_ctx *ctx)
+{
+	return protection_new(ctx, RES(core_persistentvolumes), "kubernetes.io/pv-protection",
+			      "persistentvolume-protection-controller", false);
+}
+
+static void stop(void *controller)
+{
+	struct protection *c = controller;
+
+	workq_free(c->q);
+	free(c);
+}
+
+const struct controller_ops pvc_protection_controller = { "persistentvolumeclaim-protection-controller",
+							  "pvc-protection-controller", start_claims, stop };
+const struct controller_ops pv_protection_controller = { "persistentvolume-protection-controller",
+							 "pv-protection-controller", start_volumes, stop };

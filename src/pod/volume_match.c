@@ -1,0 +1,120 @@
+#include "pod/volume_match.h"
+#include "object/quantity.h"
+#include "object/selector.h"
+#include "pod/node_match.h"
+
+struct sv storage_class_name(const struct obj *o)
+{
+	const struct val *old = val_member_sv(obj_get(o, F_metadata, F_annotations), SV(ANN_STORAGE_CLASS));
+	const struct val *v = obj_get(o, F_spec, F_storageClassName);
+
+	if (val_type(old) == VAL_STR)
+		return val_str(old);
+	return val_type(v) == VAL_STR ? val_str(v) : SV_NULL;
+}
+
+static int64_t storage_bytes(const struct val *amounts)
+{
+	int64_t n;
+
+	return quantity_value(val_get_str(amounts, F_storage), &n) ? n : 0;
+}
+
+int64_t claim_request_bytes(const struct obj *claim)
+{
+	return storage_bytes(obj_get(claim, F_spec, F_resources, F_requests));
+}
+
+int64_t volume_capacity_bytes(const struct obj *volume)
+{
+	return storage_bytes(obj_get(volume, F_spec, F_capacity));
+}
+
+bool volume_is_for(const struct obj *volume, const struct obj *claim)
+{
+	const struct val *ref = obj_get(volume, F_spec, F_claimRef);
+	struct sv uid = val_get_str(ref, F_uid);
+
+	return ref && sv_eq(val_get_str(ref, F_name), obj_name(claim)) &&
+	       sv_eq(val_get_str(ref, F_namespace), obj_ns(claim)) && (!uid.n || sv_eq(uid, obj_uid(claim)));
+}
+
+static struct sv volume_mode(const struct obj *o)
+{
+	struct sv mode = val_str(obj_get(o, F_spec, F_volumeMode));
+
+	return mode.n ? mode : SV("Filesystem");
+}
+
+static bool has_all_modes(const struct obj *volume, const struct obj *claim)
+{
+	VAL_EACH(obj_get(claim, F_spec, F_accessModes), want) {
+		bool has = false;
+
+		VAL_EACH(obj_get(volume, F_spec, F_accessModes), m)
+			has |= sv_eq(val_str(m), val_str(want));
+		if (!has)
+			return false;
+	}
+	return true;
+}
+
+const char *volume_misfit(const struct obj *volume, const struct obj *claim)
+{
+	if (volume_capacity_bytes(volume) < claim_request_bytes(claim))
+		return "requested PV is too small";
+	if (!sv_eq(storage_class_name(volume), storage_class_name(claim)))
+		return "storageClassName does not match";
+	if (!sv_eq(val_str(obj_get(volume, F_spec, F_volumeAttributesClassName)),
+		   val_str(obj_get(claim, F_spec, F_volumeAttributesClassName))))
+		return "volumeAttributesClassName does not match";
+	if (!sv_eq(volume_mode(volume), volume_mode(claim)))
+		return "incompatible volumeMode";
+	if (!has_all_modes(volume, claim))
+		return "incompatible accessMode";
+	return NULL;
+}
+
+bool volume_on_node(const struct obj *volume, const struct val *labels, struct sv node_name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct node_want want;
+
+	node_want_parse_selector(&a, obj_get(volume, F_spec, F_nodeAffinity, F_required), &want);
+	return node_want_matches(&want, labels, node_name);
+}
+
+/* Ranks among those that serve: smaller first, then by name, so that everybody finds the same one. */
+static bool better(const struct obj *a, const struct obj *b)
+{
+	int64_t x = volume_capacity_bytes(a), y = volume_capacity_bytes(b);
+
+	return x != y ? x < y : sv_cmp(obj_name(a), obj_name(b)) < 0;
+}
+
+struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, const struct val *labels,
+			struct sv node_name, bool reserved_only, bool (*taken)(const struct obj *volume, void *ctx),
+			void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *sel = obj_get(claim, F_spec, F_selector);
+	const struct selector *selector = sel ? selector_from_label_selector(&a, sel, NULL) : NULL;
+	struct obj *best = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct obj *v = volumes[i];
+		bool mine = volume_is_for(v, claim);
+
+		if (obj_deleting(v) || (obj_get(v, F_spec, F_claimRef) && !mine) || volume_misfit(v, claim) ||
+		    (labels && !volume_on_node(v, labels, node_name)))
+			continue;
+		if (mine)
+			return v;
+		if (reserved_only || !val_is(obj_get(v, F_status, F_phase), "Available") ||
+		    (sel && !selector_matches(selector, obj_labels(v))) || (taken && taken(v, ctx)))
+			continue;
+		if (!best || better(v, best))
+			best = v;
+	}
+	return best;
+}

@@ -1,0 +1,42 @@
+/* volume_match.h - which PersistentVolume may a claim have?
+ *
+ * The binder asks before it binds, the scheduler for each node, the node agent before it mounts. Pure: all answers
+ * follow from the two objects.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "object/obj.h"
+
+/* Annotations of the volume protocol (storage.k8s.io, and the external provisioners'). */
+#define ANN_BIND_COMPLETED "pv.kubernetes.io/bind-completed" /* claim: it was bound once */
+#define ANN_BOUND_BY_CONTROLLER                                                                                   \
+	"pv.kubernetes.io/bound-by-controller"			   /* either: the binder's choice, not the user's \
+								    */
+#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"	   /* volume: who deletes it */
+#define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner" /* claim: who is asked to make one */
+#define ANN_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
+#define ANN_SELECTED_NODE "volume.kubernetes.io/selected-node" /* claim: where its first pod will be */
+#define ANN_STORAGE_CLASS "volume.beta.kubernetes.io/storage-class"
+#define NO_PROVISIONER "kubernetes.io/no-provisioner"
+
+/* The name of its class, of a claim or a volume; "" is none. SV_NULL: not said, so a default may fill it in. */
+struct sv storage_class_name(const struct obj *o);
+
+/* What a claim asks for and what a volume has, in bytes; 0 when it is not said. */
+int64_t claim_request_bytes(const struct obj *claim);
+int64_t volume_capacity_bytes(const struct obj *volume);
+
+/* volume.spec.claimRef: is it this claim's? A reference without uid is a reservation by name. */
+bool volume_is_for(const struct obj *volume, const struct obj *claim);
+/* Why the volume cannot serve the claim, in upstream's words; NULL: it can. */
+const char *volume_misfit(const struct obj *volume, const struct obj *claim);
+/* spec.nodeAffinity lets it be used on a node with these labels and this name. */
+bool volume_on_node(const struct obj *volume, const struct val *labels, struct sv node_name);
+
+/* The smallest volume that serves the claim, first by name among equals; one that is reserved for it before all
+ * others. labels not NULL: only those for this node. reserved_only: no others than those reserved. taken (may be
+ * NULL) says which ones somebody else is about to get. NULL: there is none. */
+struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, const struct val *labels,
+			struct sv node_name, bool reserved_only, bool (*taken)(const struct obj *volume, void *ctx),
+			void *ctx);

@@ -1,0 +1,317 @@
+/* Claims and volumes on the real API server: binding, what becomes of one without the other, protection. */
+#include "real.h"
+
+#include "controllers/podutil.h"
+
+#include <stdio.h>
+
+#define PVS "/api/v1/persistentvolumes"
+#define CLAIMS "/api/v1/namespaces/default/persistentvolumeclaims"
+#define PODS "/api/v1/namespaces/default/pods"
+
+static const struct val *get(struct rig *r, const char *dir, const char *name)
+{
+	return expect(r, 200, "GET", arena_printf(&r->arena, "%s/%s", dir, name), NULL);
+}
+
+static void drop(struct rig *r, const char *dir, const char *name)
+{
+	expect(r, 200, "DELETE", arena_printf(&r->arena, "%s/%s", dir, name), NULL);
+}
+
+static bool there(struct rig *r, const char *dir, const char *name)
+{
+	struct answer *a = api(r, "GET", arena_printf(&r->arena, "%s/%s", dir, name));
+	bool found = a->code == 200;
+
+	answer_free(a);
+	return found;
+}
+
+/* more: members of spec that begin with a comma, or "". */
+static void volume(struct rig *r, const char *name, const char *size, const char *more)
+{
+	expect(
+	    r, 201, "POST", PVS,
+	    arena_printf(
+		&r->arena,
+		"{\"metadata\":{\"name\":\"%s\",\"labels\":{\"v\":\"%s\"}},\"spec\":{\"capacity\":{\"storage\":\"%s\"},"
+		"\"accessModes\":[\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/x\"}%s}}",
+		name, name, size, more));
+}
+
+static void claim(struct rig *r, const char *name, const char *size, const char *more)
+{
+	expect(
+	    r, 201, "POST", CLAIMS,
+	    arena_printf(&r->arena,
+			 "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{"
+			 "\"requests\":{\"storage\":\"%s\"}}%s}}",
+			 name, size, more));
+}
+
+static void pod_with(struct rig *r, const char *name, const char *pvc, const char *more)
+{
+	expect(
+	    r, 201, "POST", PODS,
+	    arena_printf(&r->arena,
+			 "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"a\"}],"
+			 "\"volumes\":[{\"name\":\"d\",\"persistentVolumeClaim\":{\"claimName\":\"%s\"}}]%s}}",
+			 name, pvc, more));
+}
+
+static void assert_phase(struct rig *r, const char *dir, const char *name, const char *phase)
+{
+	assert_val(val_get(get(r, dir, name), F_status, F_phase), phase);
+}
+
+static void assert_bound(struct rig *r, const char *pvc, const char *pv)
+{
+	const struct val *c = get(r, CLAIMS, pvc), *v = get(r, PVS, pv);
+
+	assert_val(val_get(c, F_status, F_phase), "Bound");
+	assert_val(val_get(c, F_spec, F_volumeName), pv);
+	assert_sv(annotation_of(c, "pv.kubernetes.io/bind-completed"), "yes");
+	assert_true(val_equal(val_get(c, F_status, F_capacity), val_get(v, F_spec, F_capacity)));
+	assert_true(val_equal(val_get(c, F_status, F_accessModes), val_get(v, F_spec, F_accessModes)));
+	assert_val(val_get(v, F_status, F_phase), "Bound");
+	assert_true(val_equal(val_get(v, F_spec, F_claimRef, F_uid), val_get(c, F_metadata, F_uid)));
+	assert_val(val_get(v, F_spec, F_claimRef, F_name), pvc);
+}
+
+static size_t events(struct rig *r, const char *name, const char *reason)
+{
+	size_t n = 0;
+
+	VAL_EACH(val_get(expect(r, 200, "GET", "/api/v1/events", NULL), F_items), e)
+		n += val_is(val_get(e, F_involvedObject, F_name), name) && val_is(val_get(e, F_reason), reason);
+	return n;
+}
+
+/* What does not fit is not taken, of what fits the smallest. */
+static void test_smallest_that_fits(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	volume(r, "small", "1Gi", ",\"storageClassName\":\"m\"");
+	volume(r, "other-class", "5Gi", ",\"storageClassName\":\"n\"");
+	volume(r, "block", "5Gi", ",\"storageClassName\":\"m\",\"volumeMode\":\"Block\"");
+	volume(r, "reserved", "5Gi",
+	       ",\"storageClassName\":\"m\",\"claimRef\":{\"namespace\":\"default\",\"name\":\"later\"}");
+	claim(r, "c", "2Gi", ",\"storageClassName\":\"m\"");
+	cluster_run(&k, 2);
+	assert_phase(r, CLAIMS, "c", "Pending");
+	assert_phase(r, PVS, "small", "Available");
+	assert_phase(r, PVS, "reserved", "Available");
+	assert_true(events(r, "c", "ProvisioningFailed") == 1); /* there is no class "m" */
+	volume(r, "large", "20Gi", ",\"storageClassName\":\"m\"");
+	volume(r, "right", "5Gi", ",\"storageClassName\":\"m\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "c",
+		     there(r, PVS, "right") && val_is(val_get(get(r, PVS, "right"), F_status, F_phase), "Bound")
+			 ? "right"
+			 : "large");
+	/* Several at once each get their own. */
+	claim(r, "d", "3Gi", ",\"storageClassName\":\"m\"");
+	claim(r, "e", "100Mi", ",\"storageClassName\":\"m\"");
+	claim(r, "later", "1Gi", ",\"storageClassName\":\"m\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "e", "small");
+	assert_bound(r, "later", "reserved");
+	assert_phase(r, CLAIMS, "d", "Bound");
+	cluster_finish(&k);
+}
+
+static void test_by_name_and_label(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	volume(r, "a", "1Gi", "");
+	volume(r, "b", "1Gi", "");
+	claim(r, "picky", "1Gi", ",\"storageClassName\":\"\",\"selector\":{\"matchLabels\":{\"v\":\"b\"}}");
+	claim(r, "named", "2Gi", ",\"storageClassName\":\"\",\"volumeName\":\"a\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "picky", "b");
+	/* A name is not enough: it must fit, too. */
+	assert_phase(r, CLAIMS, "named", "Pending");
+	assert_int_equal(events(r, "named", "VolumeMismatch"), 1);
+	claim(r, "named2", "1Gi", ",\"storageClassName\":\"\",\"volumeName\":\"a\"");
+	claim(r, "named3", "1Gi", ",\"storageClassName\":\"\",\"volumeName\":\"b\"");
+	claim(r, "early", "1Gi", ",\"storageClassName\":\"\",\"volumeName\":\"c\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "named2", "a");
+	assert_phase(r, CLAIMS, "named3", "Pending");
+	assert_int_equal(events(r, "named3", "FailedBinding"), 1);
+	assert_phase(r, CLAIMS, "early", "Pending");
+	volume(r, "c", "1Gi", "");
+	cluster_run(&k, 2);
+	assert_bound(r, "early", "c");
+	cluster_finish(&k);
+}
+
+static void test_what_becomes_of_the_other(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	volume(r, "kept", "1Gi", ",\"persistentVolumeReclaimPolicy\":\"Retain\"");
+	volume(r, "nobodys", "1Gi", ",\"persistentVolumeReclaimPolicy\":\"Delete\"");
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\",\"volumeName\":\"kept\"");
+	claim(r, "d", "1Gi", ",\"storageClassName\":\"\",\"volumeName\":\"nobodys\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "c", "kept");
+	assert_bound(r, "d", "nobodys");
+	drop(r, CLAIMS, "c");
+	drop(r, CLAIMS, "d");
+	cluster_run(&k, 2);
+	assert_false(there(r, CLAIMS, "c"));
+	assert_phase(r, PVS, "kept", "Released");
+	assert_phase(r, PVS, "nobodys", "Failed");
+	assert_int_equal(events(r, "nobodys", "VolumeFailedDelete"), 1);
+	/* Released is for good: a namesake of its claim is another claim. */
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\"");
+	cluster_run(&k, 2);
+	assert_phase(r, CLAIMS, "c", "Pending");
+	assert_phase(r, PVS, "kept", "Released");
+	/* An admin frees it. */
+	expect_type(r, 200, "PATCH", PVS "/kept", "application/merge-patch+json", "{\"spec\":{\"claimRef\":null}}");
+	cluster_run(&k, 2);
+	assert_bound(r, "c", "kept");
+	/* And takes it away under a claim, which is lost then. */
+	drop(r, PVS, "kept");
+	cluster_run(&k, 2);
+	assert_true(there(r, PVS, "kept")); /* protected while it is bound */
+	expect_type(r, 200, "PATCH", PVS "/kept", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	cluster_run(&k, 2);
+	assert_false(there(r, PVS, "kept"));
+	assert_phase(r, CLAIMS, "c", "Lost");
+	assert_int_equal(events(r, "c", "ClaimLost"), 1);
+	cluster_finish(&k);
+}
+
+/* Binding stopped after each of its four writes goes on from there. */
+static void test_half_bound(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	struct sv uid;
+
+	cluster_finish(&k); /* nobody acts */
+	volume(r, "v1", "1Gi", "");
+	volume(r, "v2", "1Gi", "");
+	claim(r, "c1", "1Gi", ",\"storageClassName\":\"\"");
+	claim(r, "c2", "1Gi", ",\"storageClassName\":\"\",\"volumeName\":\"v2\"");
+	uid = val_get_str(get(r, CLAIMS, "c1"), F_metadata, F_uid);
+	expect_type(
+	    r, 200, "PATCH", PVS "/v1", "application/merge-patch+json",
+	    arena_printf(
+		&r->arena,
+		"{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/bound-by-controller\":\"yes\"}},\"spec\":{"
+		"\"claimRef\":{\"kind\":\"PersistentVolumeClaim\",\"namespace\":\"default\",\"name\":\"c1\",\"uid\":"
+		"\"%.*s\"}}}",
+		SV_ARG(uid)));
+	uid = val_get_str(get(r, CLAIMS, "c2"), F_metadata, F_uid);
+	expect_type(
+	    r, 200, "PATCH", PVS "/v2", "application/merge-patch+json",
+	    arena_printf(
+		&r->arena,
+		"{\"spec\":{\"claimRef\":{\"kind\":\"PersistentVolumeClaim\",\"namespace\":\"default\",\"name\":\"c2\","
+		"\"uid\":\"%.*s\"}}}",
+		SV_ARG(uid)));
+	k = cluster_start_again(state);
+	cluster_run(&k, 2);
+	assert_bound(r, "c1", "v1");
+	assert_bound(r, "c2", "v2");
+	cluster_finish(&k);
+}
+
+/* A class decides when a claim binds, and who is asked to make its volume. */
+static void test_classes(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/storageclasses",
+	       "{\"metadata\":{\"name\":\"wait\"},\"provisioner\":\"x.io/"
+	       "p\",\"volumeBindingMode\":\"WaitForFirstConsumer\"}");
+	expect(r, 201, "POST", "/apis/storage.k8s.io/v1/storageclasses",
+	       "{\"metadata\":{\"name\":\"now\"},\"provisioner\":\"x.io/p\"}");
+	volume(r, "v", "1Gi", ",\"storageClassName\":\"wait\"");
+	claim(r, "w", "1Gi", ",\"storageClassName\":\"wait\"");
+	claim(r, "n", "1Gi", ",\"storageClassName\":\"now\"");
+	claim(r, "none", "1Gi", "");
+	cluster_run(&k, 2);
+	assert_phase(r, CLAIMS, "w", "Pending");
+	assert_int_equal(events(r, "w", "WaitForFirstConsumer"), 1);
+	assert_sv(annotation_of(get(r, CLAIMS, "w"), "volume.kubernetes.io/storage-provisioner"), "");
+	assert_sv(annotation_of(get(r, CLAIMS, "n"), "volume.kubernetes.io/storage-provisioner"), "x.io/p");
+	assert_int_equal(events(r, "n", "ExternalProvisioning"), 1);
+	assert_int_equal(events(r, "none", "FailedBinding"), 1);
+	/* The scheduler found a node for its pod. */
+	expect_type(r, 200, "PATCH", CLAIMS "/w", "application/merge-patch+json",
+		    "{\"metadata\":{\"annotations\":{\"volume.kubernetes.io/selected-node\":\"n1\"}}}");
+	cluster_run(&k, 2);
+	assert_bound(r, "w", "v");
+	/* A class that becomes the default is one for claims that named none. */
+	expect_type(r, 200, "PATCH", "/apis/storage.k8s.io/v1/storageclasses/now", "application/merge-patch+json",
+		    "{\"metadata\":{\"annotations\":{\"storageclass.kubernetes.io/is-default-class\":\"true\"}}}");
+	cluster_run(&k, 2);
+	assert_val(val_get(get(r, CLAIMS, "none"), F_spec, F_storageClassName), "now");
+	/* Its provisioner made one, reserved for the claim. */
+	volume(r, "made", "1Gi",
+	       ",\"storageClassName\":\"now\",\"persistentVolumeReclaimPolicy\":\"Delete\",\"claimRef\":{\"namespace\":"
+	       "\"default\",\"name\":\"n\"}");
+	cluster_run(&k, 2);
+	assert_bound(r, "n", "made");
+	cluster_finish(&k);
+}
+
+static void test_protection(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *c;
+
+	volume(r, "v", "1Gi", "");
+	claim(r, "c", "1Gi", ",\"storageClassName\":\"\"");
+	cluster_run(&k, 2);
+	c = get(r, CLAIMS, "c");
+	assert_val(val_at(val_get(c, F_metadata, F_finalizers), 0), "kubernetes.io/pvc-protection");
+	assert_val(val_at(val_get(get(r, PVS, "v"), F_metadata, F_finalizers), 0), "kubernetes.io/pv-protection");
+	pod_with(r, "p", "c", ",\"nodeName\":\"n1\"");
+	pod_with(r, "waits", "c", ",\"schedulingGates\":[{\"name\":\"g\"}]");
+	cluster_run(&k, 2);
+	drop(r, CLAIMS, "c");
+	cluster_run(&k, 5);
+	assert_true(there(r, CLAIMS, "c"));
+	/* Its node is done with the pod; one without a node does not count. */
+	drop(r, PODS, "p");
+	cluster_run(&k, 5);
+	assert_false(there(r, CLAIMS, "c"));
+	assert_true(there(r, PODS, "waits"));
+	assert_phase(r, PVS, "v", "Released");
+	drop(r, PVS, "v");
+	cluster_run(&k, 2);
+	assert_false(there(r, PVS, "v"));
+	/* What is older than its protection gets it. */
+	claim(r, "old", "1Gi", ",\"storageClassName\":\"\"");
+	expect_type(r, 200, "PATCH", CLAIMS "/old", "application/merge-patch+json",
+		    "{\"metadata\":{\"finalizers\":null}}");
+	cluster_run(&k, 2);
+	assert_val(val_at(val_get(get(r, CLAIMS, "old"), F_metadata, F_finalizers), 0), "kubernetes.io/pvc-protection");
+	cluster_finish(&k);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_smallest_that_fits), T(test_by_name_and_label), T(test_what_becomes_of_the_other),
+		T(test_half_bound),	    T(test_classes),	       T(test_protection),
+	};
+
+	return cmocka_run_group_tests_name("controllers/volumes", tests, NULL, NULL);
+}
