@@ -3,6 +3,8 @@
 
 The table of all fields is tests/fields/pod-fields.tsv; what is shown without containers is in unit/kubelet.
 """
+import base64
+import json
 import os
 import sys
 
@@ -91,7 +93,7 @@ stringData: {k: hush}
         "env": [{"name": "F", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "a.env", "key": "K"}}},
                 {"name": "G", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "none", "key": "K",
                                                            "optional": True}}}],
-        "volumeMounts": [{"name": n, "mountPath": "/" + n} for n in "csdvm"] +
+        "volumeMounts": [{"name": n, "mountPath": "/" + n} for n in "csdvmox"] +
                         [{"name": "p", "mountPath": "/p", "readOnly": True, "recursiveReadOnly": "IfPossible"},
                          {"name": "h", "mountPath": "/h", "readOnly": True}]}],
         initContainers=[{"name": "i", "image": DEMO, "restartPolicy": "OnFailure",
@@ -102,10 +104,17 @@ stringData: {k: hush}
             {"name": "c", "configMap": {"name": "c", "defaultMode": 0o440, "items": [{"key": "k", "path": "x/y"}]}},
             {"name": "s", "secret": {"secretName": "s", "defaultMode": 0o400}},
             {"name": "d", "downwardAPI": {"defaultMode": 0o444, "items": [
-                {"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+                {"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}},
+                {"path": "r", "mode": 0o400, "resourceFieldRef": {"containerName": "a", "resource": "requests.cpu",
+                                                                  "divisor": "1m"}}]}},
             {"name": "p", "projected": {"defaultMode": 0o444, "sources": [
                 {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}},
-                {"secret": {"name": "s"}}, {"configMap": {"name": "c", "items": [{"key": "k", "path": "z"}]}}]}},
+                {"secret": {"name": "s"}}, {"configMap": {"name": "c", "items": [{"key": "k", "path": "z"}]}},
+                {"secret": {"name": "gone", "optional": True}}, {"configMap": {"name": "gone", "optional": True}},
+                {"secret": {"name": "s", "items": [{"key": "k", "path": "once", "mode": 0o600}]}},
+                {"serviceAccountToken": {"path": "t", "audience": "them", "expirationSeconds": 700}}]}},
+            {"name": "o", "configMap": {"name": "gone", "optional": True}},
+            {"name": "x", "secret": {"secretName": "gone", "optional": True}},
             {"name": "v", "emptyDir": {}},
             {"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
             {"name": "h", "hostPath": {"path": os.path.join(cluster.dir, "host"), "type": "Directory"}}]))
@@ -113,6 +122,11 @@ stringData: {k: hush}
     lib.equal(inside(cluster, "files", "echo \"$F/${G-unset}\""), "from file/unset")
     lib.equal(inside(cluster, "files", "cat /c/x/y /s/k /d/l /p/n /p/k /p/z"), 'texthushl="v1"fileshushtext')
     lib.equal(inside(cluster, "files", "stat -L -c %a /c/x/y /s/k").split(), ["440", "440"])  # fsGroup may read
+    lib.equal(inside(cluster, "files", "stat -L -c %a /d/r /p/once; cat /d/r; echo; ls /o /x | grep -c gone || true").split(),
+              ["440", "640", "0", "0"])
+    token = inside(cluster, "files", "cut -d. -f2 /p/t")
+    claims = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    lib.equal((claims["aud"], claims["exp"] - claims["iat"]), (["them"], 700))
     lib.equal(inside(cluster, "files", "stat -c %g /v /m").split(), ["3000", "3000"])
     lib.contains(inside(cluster, "files", "dd if=/dev/zero of=/m/x bs=64k count=32 2>&1 || true"), "No space left")
     lib.contains(inside(cluster, "files", "touch /h/x 2>&1 || true"), "Read-only")
@@ -129,6 +143,34 @@ def propagation(cluster):
         lib.contains(inside(cluster, "below", "grep ' /h ' /proc/self/mountinfo"), "master:")
     else:
         lib.wait_for("a refusal", lambda: "not a shared or slave mount" in cluster.kubectl("get", "pod", "below", "-o", "yaml"))
+
+
+def probes_and_hooks(cluster):
+    """A request is read back from a listener; a socket that nobody opens, TLS where there is none: never ready."""
+    web, tcp = lib.free_port(), lib.free_port()
+    listen = ["sh", "-c", f"nc -l -p {web} >/tmp/got; exec sleep 1000"]
+    http = {"path": "/a?b", "port": "web", "host": "127.0.0.1", "scheme": "HTTP",
+            "httpHeaders": [{"name": "X-Mark", "value": "one"}]}
+    make(cluster, pod("asks", [
+        {"command": listen, "ports": [{"name": "web", "containerPort": web, "hostPort": web}],
+         "startupProbe": {"httpGet": http, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1000}},
+        {"command": ["httpd", "-f", "-p", str(tcp)],
+         "readinessProbe": {"tcpSocket": {"port": tcp, "host": "127.0.0.1"}, "initialDelaySeconds": 1,
+                            "periodSeconds": 1}},
+        {"readinessProbe": {"grpc": {"port": tcp, "service": "s"}, "periodSeconds": 1}}], hostNetwork=True))
+    make(cluster, pod("tls", [{"command": ["httpd", "-f", "-p", "8080"], "readinessProbe": {
+        "httpGet": {"port": 8080, "scheme": "HTTPS"}, "periodSeconds": 1}}]))
+
+    def ready(name):
+        return [s["ready"] for s in sorted(cluster.get("pod", name)["status"].get("containerStatuses", []),
+                                           key=lambda s: s["name"])]
+    lib.wait_for("tcpSocket to succeed", lambda: ready("asks")[1:2] == [True])
+    got = lib.wait_for("a request", lambda: inside(cluster, "asks", "cat /tmp/got"))
+    lib.contains(got.lower(), "get /a?b http/1.1", "x-mark: one", "host: 127.0.0.1")
+    for name in ("asks", "tls"):
+        lib.wait_for("a failed probe", lambda n=name: "Readiness probe failed" in
+                     cluster.kubectl("get", "events", "--field-selector", f"involvedObject.name={n},reason=Unhealthy"))
+    lib.equal((ready("asks")[2], ready("tls")), (False, [False]))
 
 
 def limits(cluster):
@@ -164,6 +206,18 @@ def refusals(cluster):
                       volumes=[{"name": "v", "nfs": {"server": "x", "path": "/"}}]))
     lib.wait_for("an event", lambda: "a volume of kind nfs cannot be given by this node" in
                  cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=nfs"))
+    for source in ("clusterTrustBundle", "podCertificate"):
+        name = source.lower()
+        body = {"clusterTrustBundle": {"name": "x", "path": "p"},
+                "podCertificate": {"signerName": "a.b/c", "keyType": "ED25519", "credentialBundlePath": "p"}}[source]
+        make(cluster, pod(name, [{"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+                          volumes=[{"name": "v", "projected": {"sources": [{source: body}]}}]))
+        lib.wait_for("an event", lambda n=name, s=source: f"a projected source of kind {s} cannot be given by this node" in
+                     cluster.kubectl("get", "events", "--field-selector", "involvedObject.name=" + n))
+    make(cluster, pod("profile", [{"securityContext": {"seccompProfile": {"type": "Localhost",
+                                                                          "localhostProfile": "no/such.json"}}}]))
+    lib.wait_for("a refusal", lambda: "no/such.json" in cluster.kubectl("get", "pod", "profile", "-o",
+                                                                        "jsonpath={.status.containerStatuses}"))
     make(cluster, pod("stays", [{"command": ["/no/such"]}], restartPolicy="Never"))
     lib.wait_for("a start that fails", lambda: cluster.get("pod", "stays")["status"]["phase"] == "Failed")
     state = cluster.get("pod", "stays")["status"]["containerStatuses"][0]["state"]["terminated"]
@@ -179,4 +233,4 @@ if __name__ == "__main__":
     with lib.Cluster(agent=True) as c:
         lib.wait_for("the node", lambda: "True" in [x["status"] for x in c.get("node", "node-1")["status"]["conditions"]
                                                     if x["type"] == "Ready"], 120)
-        sys.exit(lib.main([processes, networks, files, propagation, limits, refusals], c))
+        sys.exit(lib.main([processes, networks, files, propagation, probes_and_hooks, limits, refusals], c))

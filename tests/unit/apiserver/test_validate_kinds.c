@@ -192,6 +192,25 @@ static void test_pods(void **state)
 		  "tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously "
 		  "negative)" },
 		{ r, POD(C ",'ephemeralContainers':[{'name':'e','image':'i'}]"), POD(C), "ephemeralcontainers", NULL },
+		{ r,
+		  POD(C
+		      ",'ephemeralContainers':[{'name':'e','image':'i','ports':[{'containerPort':80}],'lifecycle':{"
+		      "'preStop':{'sleep':{'seconds':1}}},'livenessProbe':{'tcpSocket':{'port':80}},'readinessProbe':{"
+		      "'tcpSocket':{'port':80}},'startupProbe':{'tcpSocket':{'port':80}},'resizePolicy':[{'"
+		      "resourceName':"
+		      "'cpu','restartPolicy':'NotRequired'}],'restartPolicy':'Never','restartPolicyRules':[{'action':"
+		      "'Restart','exitCodes':{'operator':'In','values':[1]}}],'resources':{'requests':{'cpu':'1'}}}]"),
+		  POD(C), "ephemeralcontainers",
+		  "[spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].lifecycle: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].livenessProbe: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].readinessProbe: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].startupProbe: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].resizePolicy: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].restartPolicy: Forbidden: cannot be set for an Ephemeral Container, "
+		  "spec.ephemeralContainers[0].restartPolicyRules: Forbidden: cannot be set for an Ephemeral "
+		  "Container, spec.ephemeralContainers[0].resources: Forbidden: cannot be set for an Ephemeral "
+		  "Container]" },
 		{ r, POD(C), POD(C ",'ephemeralContainers':[{'name':'e','image':'i'}]"), "ephemeralcontainers",
 		  "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be removed\n" },
 		{ r,
