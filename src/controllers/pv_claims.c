@@ -129,7 +129,7 @@ static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
 	bool wait = waits_for_consumer(claim, class);
 	size_t n;
 	struct obj **all = informer_list(b->volumes, &a, SV(""), &n);
-	struct obj *volume = volume_best(all, n, claim, NULL, SV(""), wait, NULL, NULL);
+	struct obj *volume = volume_best(all, n, claim, wait);
 	int rc;
 
 	if (volume)

@@ -1,7 +1,5 @@
 #include "pod/volume_match.h"
 #include "object/quantity.h"
-#include "object/selector.h"
-#include "pod/node_match.h"
 
 struct sv storage_class_name(const struct obj *o)
 {
@@ -75,45 +73,58 @@ const char *volume_misfit(const struct obj *volume, const struct obj *claim)
 	return NULL;
 }
 
-bool volume_on_node(const struct obj *volume, const struct val *labels, struct sv node_name)
+void volume_nodes(struct arena *a, const struct obj *volume, struct node_want *ret)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct node_want want;
-
-	node_want_parse_selector(&a, obj_get(volume, F_spec, F_nodeAffinity, F_required), &want);
-	return node_want_matches(&want, labels, node_name);
+	node_want_parse_selector(a, obj_get(volume, F_spec, F_nodeAffinity, F_required), ret);
 }
 
-/* Ranks among those that serve: smaller first, then by name, so that everybody finds the same one. */
-static bool better(const struct obj *a, const struct obj *b)
+bool claim_bound(const struct obj *claim)
 {
+	return val_str(obj_get(claim, F_spec, F_volumeName)).n &&
+	       val_member_sv(obj_get(claim, F_metadata, F_annotations), SV(ANN_BIND_COMPLETED));
+}
+
+const struct selector *claim_selector(struct arena *a, const struct obj *claim)
+{
+	const struct val *sel = obj_get(claim, F_spec, F_selector);
+
+	return sel ? selector_from_label_selector(a, sel, NULL) : NULL;
+}
+
+bool volume_can_serve(const struct obj *volume, const struct obj *claim, const struct selector *selector)
+{
+	bool mine = volume_is_for(volume, claim);
+
+	if (obj_deleting(volume) || (obj_get(volume, F_spec, F_claimRef) && !mine) || volume_misfit(volume, claim))
+		return false;
+	return mine || (val_is(obj_get(volume, F_status, F_phase), "Available") &&
+			(!selector || selector_matches(selector, obj_labels(volume))));
+}
+
+int volume_rank_cmp(const struct obj *a, const struct obj *b, const struct obj *claim)
+{
+	bool mine_a = volume_is_for(a, claim), mine_b = volume_is_for(b, claim);
 	int64_t x = volume_capacity_bytes(a), y = volume_capacity_bytes(b);
 
-	return x != y ? x < y : sv_cmp(obj_name(a), obj_name(b)) < 0;
+	if (mine_a != mine_b)
+		return mine_a ? -1 : 1;
+	if (x != y)
+		return x < y ? -1 : 1;
+	return sv_cmp(obj_name(a), obj_name(b));
 }
 
-struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, const struct val *labels,
-			struct sv node_name, bool reserved_only, bool (*taken)(const struct obj *volume, void *ctx),
-			void *ctx)
+struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, bool reserved_only)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *sel = obj_get(claim, F_spec, F_selector);
-	const struct selector *selector = sel ? selector_from_label_selector(&a, sel, NULL) : NULL;
+	const struct selector *selector = claim_selector(&a, claim);
 	struct obj *best = NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		struct obj *v = volumes[i];
-		bool mine = volume_is_for(v, claim);
 
-		if (obj_deleting(v) || (obj_get(v, F_spec, F_claimRef) && !mine) || volume_misfit(v, claim) ||
-		    (labels && !volume_on_node(v, labels, node_name)))
+		if ((reserved_only && !volume_is_for(v, claim)) || !volume_can_serve(v, claim, selector))
 			continue;
-		if (mine)
-			return v;
-		if (reserved_only || !val_is(obj_get(v, F_status, F_phase), "Available") ||
-		    (sel && !selector_matches(selector, obj_labels(v))) || (taken && taken(v, ctx)))
-			continue;
-		if (!best || better(v, best))
+		if (!best || volume_rank_cmp(v, best, claim) < 0)
 			best = v;
 	}
 	return best;

@@ -7,6 +7,8 @@
 
 #include "base/arena.h"
 #include "object/obj.h"
+#include "object/selector.h"
+#include "pod/node_match.h"
 
 /* Annotations of the volume protocol (storage.k8s.io, and the external provisioners'). */
 #define ANN_BIND_COMPLETED "pv.kubernetes.io/bind-completed" /* claim: it was bound once */
@@ -31,12 +33,18 @@ int64_t volume_capacity_bytes(const struct obj *volume);
 bool volume_is_for(const struct obj *volume, const struct obj *claim);
 /* Why the volume cannot serve the claim, in upstream's words; NULL: it can. */
 const char *volume_misfit(const struct obj *volume, const struct obj *claim);
-/* spec.nodeAffinity lets it be used on a node with these labels and this name. */
-bool volume_on_node(const struct obj *volume, const struct val *labels, struct sv node_name);
+/* The nodes it can be used on (spec.nodeAffinity), to be asked with node_want_matches(); views into the volume. */
+void volume_nodes(struct arena *a, const struct obj *volume, struct node_want *ret);
+/* It names its volume, and the binder has completed that. */
+bool claim_bound(const struct obj *claim);
 
-/* The smallest volume that serves the claim, first by name among equals; one that is reserved for it before all
- * others. labels not NULL: only those for this node. reserved_only: no others than those reserved. taken (may be
- * NULL) says which ones somebody else is about to get. NULL: there is none. */
-struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, const struct val *labels,
-			struct sv node_name, bool reserved_only, bool (*taken)(const struct obj *volume, void *ctx),
-			void *ctx);
+/* May the binder choose this volume for the claim? It is free or reserved for it, fits, and the claim's selector
+ * (parsed, NULL: it has none) wants it. */
+bool volume_can_serve(const struct obj *volume, const struct obj *claim, const struct selector *selector);
+/* Of two that can: one that is reserved for the claim, then the smaller, then the first by name. */
+int volume_rank_cmp(const struct obj *a, const struct obj *b, const struct obj *claim);
+/* spec.selector, in the arena; NULL: it has none. */
+const struct selector *claim_selector(struct arena *a, const struct obj *claim);
+
+/* The best that can serve the claim; reserved_only: none that is not reserved for it. NULL: there is none. */
+struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, bool reserved_only);

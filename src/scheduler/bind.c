@@ -8,6 +8,7 @@
 void bind_job_free(struct job *j)
 {
 	obj_unref(j->obj);
+	claim_works_release(&j->claims);
 	free(j->node);
 	free(j->message);
 	free(j);
@@ -157,10 +158,26 @@ void bind_job_forget_locked(struct pod_info *p)
 		drop(TAKE(p->wanted));
 }
 
+/* The claims will not be told: their volumes are free again, and the Pod looks for another way. */
+static void claims_failed_locked(struct scheduler *s, struct job *j, const struct err *err)
+{
+	int64_t now = env_mono_ns(s->env);
+
+	if (err->reason != ERR_CONFLICT && err->reason != ERR_NOT_FOUND)
+		log_warn("scheduler", "claims were not bound", "why", "%.*s/%.*s: %s", SV_ARG(obj_ns(j->obj)),
+			 SV_ARG(obj_name(j->obj)), err_msg(err));
+	volumes_unpromise(&s->cache.volumes, j->claims.p, j->claims.n);
+	if (!j->pod || j->pod->place != POD_UNSCHEDULABLE)
+		return;
+	queue_remove(&s->queue, j->pod);
+	queue_retry(&s->queue, j->pod, now);
+	scheduler_kick_locked(s);
+}
+
 void bind_job_gone_locked(struct pod_info *p)
 {
 	bind_job_forget_locked(p);
-	if (p->making && p->making->kind == JOB_STATUS)
+	if (p->making && p->making->kind != JOB_BIND)
 		TAKE(p->making)->pod = NULL;
 }
 
@@ -193,6 +210,8 @@ static void finish_locked(struct scheduler *s, struct job *j, int rc, const stru
 	}
 	if (j->kind == JOB_BIND)
 		bind_finish_locked(s, j, rc, err); /* p may be gone after it */
+	else if (j->kind == JOB_CLAIMS && rc < 0)
+		claims_failed_locked(s, j, err);
 	if (s->running == 0)
 		pthread_cond_broadcast(&s->quiet);
 	bind_job_free(j);
@@ -221,11 +240,15 @@ static void job_task(void *ctx)
 	case JOB_STATUS:
 		rc = patch_status(s, j, &err);
 		break;
+	case JOB_CLAIMS:
+		rc = bind_claims(s, j, &err);
+		break;
 	case JOB_EVICT:
 		rc = evict(s, j, &err);
 		break;
 	}
-	if (rc < 0 && j->kind != JOB_BIND && err.reason != ERR_NOT_FOUND && err.reason != ERR_CONFLICT)
+	if (rc < 0 && j->kind != JOB_BIND && j->kind != JOB_CLAIMS && err.reason != ERR_NOT_FOUND &&
+	    err.reason != ERR_CONFLICT)
 		log_kv(LVL_WARN, "scheduler", j->kind == JOB_EVICT ? "preemption failed" : "status was not written",
 		       "error", err_msg(&err), NULL);
 

@@ -612,6 +612,7 @@ void cache_release(struct cache *c)
 		free(c->insufficient.p[i]);
 	}
 	BUG_ON(c->shapes.n || c->censuses.n || c->owners.n || c->standings.n);
+	volumes_release(&c->volumes);
 	strmap_release(&c->nodes);
 	strmap_release(&c->namespaces);
 	strmap_release(&c->shapes);

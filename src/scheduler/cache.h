@@ -26,6 +26,7 @@
 #include "base/env.h"
 #include "scheduler/counts.h"
 #include "scheduler/pod_info.h"
+#include "scheduler/volumes.h"
 
 struct taint {
 	struct sv key, value, effect; /* views into the node's object */
@@ -124,6 +125,7 @@ struct cache {
 	struct census_list wide;	 /* censuses over several namespaces */
 	VEC(struct standing *) standing; /* all, in order of appearance */
 	VEC(struct topo_key) topo;
+	struct volumes volumes;
 	struct strmap resources;  /* name -> id + 1 */
 	VEC(char *) insufficient; /* by resource id: "Insufficient cpu" */
 	VEC(char *) resource_names;

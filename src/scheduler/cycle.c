@@ -245,6 +245,8 @@ struct sv cycle_message(struct cycle_state *cs)
 		return SV("no nodes available to schedule pods");
 	for (unsigned i = 0; i < cs->n_reasons; i++)
 		lines[i] = arena_printf(cs->arena, "%u %s", cs->reasons[i].nodes, cs->reasons[i].text);
+	if (cs->no_node_because.n)
+		return arena_svf(cs->arena, "0/%zu nodes are available: %.*s.", n_nodes, SV_ARG(cs->no_node_because));
 	qsort(lines, cs->n_reasons, sizeof(*lines), by_text);
 	buf_printf(&b, "0/%zu nodes are available:", n_nodes);
 	for (unsigned i = 0; i < cs->n_reasons; i++)

@@ -10,7 +10,9 @@
  * To add one: a file under plugins/, an entry in enum plugin_id and in plugin_table (plugins.c),
  * the events that may help a Pod it rejected, and a table test.
  *
- * Reserve, permit and prebind are not points here: no plugin has anything to hold before binding.
+ * Reserve, permit and prebind are not points here. A Pod whose claims wait for a node is not held while they bind: the
+ * claims are told the node (volumes.h), the node is promised to the Pod, and when they are bound it goes through
+ * another cycle.
  *
  * Threads: everything is called under the scheduler's lock.
  */
@@ -40,6 +42,8 @@ enum sched_event {
 	EV_POD_UPDATE = 1 << 6, /* an assigned Pod's labels or requests changed, or it began to terminate */
 	EV_POD_DELETE = 1 << 7, /* an assigned Pod is gone */
 	EV_NAMESPACE = 1 << 8,
+	EV_CLAIM = 1 << 9,   /* a PersistentVolumeClaim came or changed */
+	EV_VOLUME = 1 << 10, /* a PersistentVolume or a StorageClass did */
 	EV_NODE_ANY = EV_NODE_ADD | EV_NODE_ALLOCATABLE | EV_NODE_LABELS | EV_NODE_TAINTS,
 };
 
@@ -47,6 +51,7 @@ struct sched_change {
 	uint32_t what;		      /* bits */
 	const struct node_info *node; /* of node events, as it is now; NULL for deleted ones */
 	const struct pod_info *pod;   /* of Pod events */
+	const struct obj *claim;      /* of EV_CLAIM */
 };
 
 enum plugin_id {
@@ -56,6 +61,7 @@ enum plugin_id {
 	PLUGIN_NODE_AFFINITY,
 	PLUGIN_NODE_PORTS,
 	PLUGIN_NODE_RESOURCES_FIT,
+	PLUGIN_VOLUME_BINDING,
 	PLUGIN_POD_TOPOLOGY_SPREAD,
 	PLUGIN_INTER_POD_AFFINITY,
 	PLUGIN_NODE_RESOURCES_BALANCED,
@@ -82,6 +88,7 @@ struct cycle_state {
 	const struct node_info *only;	  /* prefilter: no other node can do */
 	bool none;			  /* prefilter: no node can do */
 	uint32_t only_by;		  /* bit of the plugin that said so */
+	struct sv no_node_because;	  /* prefilter: why none can, where it is not for the nodes' sake */
 
 	uint32_t rejected_by; /* bits of the plugins that rejected a node */
 	const char *why[16];  /* the node under way: reasons of its rejection */
@@ -137,6 +144,9 @@ size_t cycle_enough(size_t n);
 struct node_info *cycle_find(struct cycle_state *cs, size_t *start);
 /* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {k: v}." */
 struct sv cycle_message(struct cycle_state *cs);
+
+/* VolumeBinding: what the Pod's claims are to be told now that it goes to n. Empty: they are all bound. */
+void volume_binding_work(struct cycle_state *cs, const struct node_info *n, claim_works *ret);
 
 /* 100 for the highest score (or, reversed, the lowest), the others in proportion. */
 void normalize_to_max(int64_t *scores, size_t n, bool reverse);

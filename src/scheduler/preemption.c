@@ -221,6 +221,7 @@ bool preemption_find(struct cycle_state *cs, struct preemption *ret)
 	budgets = read_budgets(cs);
 	*dry = *cs;
 	dry->n_reasons = 0;
+	dry->no_node_because = SV_NULL;
 	max = MAX(n / 10, MIN_CANDIDATES);
 	first = (size_t)(cs->chance % n);
 	for (size_t i = 0; i < n && found < max; i++) {

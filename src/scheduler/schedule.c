@@ -67,9 +67,23 @@ static void no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info
 	queue_park(&s->queue, p, cs->rejected_by, env_mono_ns(s->env));
 }
 
+/* The Pod's claims wait for its node: they are told, the node is kept for it, and it comes again when they are bound.
+ */
+static void bind_claims_first(struct scheduler *s, struct pod_info *p, struct node_info *node, claim_works *work_take)
+{
+	struct job *j = job_new(JOB_CLAIMS, p, node->name, SV(""));
+
+	j->claims = *work_take;
+	volumes_promise(&s->cache.volumes, j->claims.p, j->claims.n);
+	cache_nominate(&s->cache, p, sv_from(node->name));
+	queue_park(&s->queue, p, 1u << PLUGIN_VOLUME_BINDING, env_mono_ns(s->env));
+	bind_job_add_locked(s, j);
+}
+
 static void schedule_one(struct scheduler *s, struct pod_info *p)
 {
 	struct node_info *node = NULL;
+	claim_works work = VEC_INIT;
 	struct cycle_state cs;
 	struct job *j;
 
@@ -82,6 +96,11 @@ static void schedule_one(struct scheduler *s, struct pod_info *p)
 	}
 	if (!node) {
 		no_node(s, &cs, p);
+		return;
+	}
+	volume_binding_work(&cs, node, &work);
+	if (work.n) {
+		bind_claims_first(s, p, node, &work);
 		return;
 	}
 	cache_nominate(&s->cache, p, SV(""));

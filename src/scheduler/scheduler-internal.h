@@ -18,6 +18,7 @@
 enum job_kind {
 	JOB_BIND,   /* POST pods/NAME/binding */
 	JOB_STATUS, /* PodScheduled=False, and nominatedNodeName */
+	JOB_CLAIMS, /* tell the Pod's claims their volumes, or the node */
 	JOB_EVICT   /* delete a victim of preemption */
 };
 
@@ -25,11 +26,12 @@ enum job_kind {
 struct job {
 	struct list link;
 	enum job_kind kind;
-	/* JOB_BIND: kept alive by pod->binding. JOB_STATUS: until it is gone. JOB_EVICT: NULL. */
+	/* JOB_BIND: kept alive by pod->binding. JOB_STATUS, JOB_CLAIMS: until it is gone. JOB_EVICT: NULL. */
 	struct pod_info *pod;
 	struct obj *obj; /* the Pod it is about; reference */
 	char *node;	 /* to bind to; to nominate (or NULL) */
 	char *message;
+	claim_works claims;
 };
 
 struct scheduler {
@@ -73,3 +75,5 @@ void bind_job_forget_locked(struct pod_info *p);
 /* The Pod is gone, and p about to be freed. Not with a binding under way. */
 void bind_job_gone_locked(struct pod_info *p);
 void bind_job_free(struct job *j);
+/* JOB_CLAIMS, without the lock (bind_claims.c). */
+int bind_claims(struct scheduler *s, const struct job *j, struct err *err);

@@ -300,6 +300,36 @@ static void namespace_deleted(struct obj *o, void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* --- claims, volumes, classes --- */
+
+static void storage_changed(struct scheduler *s, struct obj *o, bool deleted)
+{
+	bool claim = val_is(obj_get(o, F_kind), "PersistentVolumeClaim");
+
+	pthread_mutex_lock(&s->lock);
+	volumes_set(&s->cache.volumes, o, deleted);
+	scheduler_event_locked(
+	    s, &(struct sched_change){ .what = claim ? EV_CLAIM : EV_VOLUME, .claim = claim ? o : NULL });
+	scheduler_kick_locked(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void storage_set(struct obj *o, void *ctx)
+{
+	storage_changed(ctx, o, false);
+}
+
+static void storage_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)old;
+	storage_changed(ctx, now, false);
+}
+
+static void storage_deleted(struct obj *o, void *ctx)
+{
+	storage_changed(ctx, o, true);
+}
+
 /* --- life --- */
 
 struct scheduler *scheduler_new(const struct scheduler_opts *o)
@@ -307,6 +337,9 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	static const struct informer_handler pods = { pod_added, pod_updated, pod_deleted };
 	static const struct informer_handler nodes = { node_set, node_updated, node_deleted };
 	static const struct informer_handler namespaces = { namespace_set, namespace_updated, namespace_deleted };
+	static const struct informer_handler storage = { storage_set, storage_updated, storage_deleted };
+	const struct resource *const stored[] = { RES(storage_storageclasses), RES(core_persistentvolumes),
+						  RES(core_persistentvolumeclaims) };
 	struct scheduler *s = xcalloc(1, sizeof(*s));
 
 	s->env = o->env;
@@ -325,6 +358,8 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	/* Nodes first: fewer Pods then meet a node that is not known yet. */
 	informer_add_handler(informer_get(s->informers, RES(core_nodes), NULL, NULL, NULL), &nodes, s);
 	informer_add_handler(informer_get(s->informers, RES(core_namespaces), NULL, NULL, NULL), &namespaces, s);
+	for (size_t i = 0; i < ARRAY_LEN(stored); i++)
+		informer_add_handler(informer_get(s->informers, stored[i], NULL, NULL, NULL), &storage, s);
 	informer_add_handler(informer_get(s->informers, RES(core_pods), NULL, NULL, NULL), &pods, s);
 	s->budgets = informer_get(s->informers, RES(policy_poddisruptionbudgets), NULL, NULL, NULL);
 	informer_factory_start(s->informers);

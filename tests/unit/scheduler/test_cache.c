@@ -151,12 +151,13 @@ static void test_parked_until_it_may_help(void **state)
 	assert_ptr_equal(queue_pop(q), a);
 	queue_park(q, a, 1u << PLUGIN_NODE_RESOURCES_FIT, now);
 	/* Labels do not make room, nor does a node that is too small. */
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_NODE_LABELS, big, NULL }, now), 0);
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_NODE_ADD, small, NULL }, now), 0);
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_POD_ADD, NULL, other }, now), 0);
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_NODE_DELETE, NULL, NULL }, now), 0);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_NODE_LABELS, .node = big }, now), 0);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_NODE_ADD, .node = small }, now), 0);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_POD_ADD, .pod = other }, now), 0);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_NODE_DELETE }, now), 0);
 	/* Something that may help, but too early: the rest of the back-off first. */
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_POD_DELETE, NULL, other }, now + SEC / 2), 1);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_POD_DELETE, .pod = other }, now + SEC / 2),
+			 1);
 	assert_int_equal(a->place, POD_BACKOFF);
 	assert_true(queue_next_tick(q) == now + SEC);
 	queue_tick(q, now + SEC - 1);
@@ -166,7 +167,7 @@ static void test_parked_until_it_may_help(void **state)
 	assert_ptr_equal(queue_pop(q), a);
 	/* Nobody else to be scheduled: no reason to wait. Somebody else: he goes first. */
 	queue_park(q, a, 1u << PLUGIN_NODE_RESOURCES_FIT, now);
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_POD_DELETE, NULL, other }, now + 1), 1);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_POD_DELETE, .pod = other }, now + 1), 1);
 	assert_int_equal(a->place, POD_BACKOFF);
 	queue_add(q, other, now);
 	assert_ptr_equal(queue_pop(q), other);
@@ -175,7 +176,7 @@ static void test_parked_until_it_may_help(void **state)
 	assert_false(queue_has_next(q));
 	/* Late enough: at once. */
 	queue_park(q, a, 1u << PLUGIN_NODE_RESOURCES_FIT, now);
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_NODE_ADD, big, NULL }, now + 10 * SEC), 1);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_NODE_ADD, .node = big }, now + 10 * SEC), 1);
 	assert_ptr_equal(queue_pop(q), a);
 	/* Nothing happens at all: five minutes. */
 	queue_park(q, a, 1u << PLUGIN_NODE_RESOURCES_FIT, now);
@@ -207,17 +208,17 @@ static void test_hints(void **state)
 		struct sched_change change;
 		bool want;
 	} rows[] = {
-		{ PLUGIN_NODE_AFFINITY, { EV_NODE_ADD, ssd, NULL }, true },
-		{ PLUGIN_NODE_AFFINITY, { EV_NODE_LABELS, tainted, NULL }, false },
-		{ PLUGIN_TAINT_TOLERATION, { EV_NODE_TAINTS, ssd, NULL }, true },
-		{ PLUGIN_TAINT_TOLERATION, { EV_NODE_TAINTS, tainted, NULL }, false },
-		{ PLUGIN_TAINT_TOLERATION, { EV_POD_DELETE, NULL, same }, false },
-		{ PLUGIN_INTER_POD_AFFINITY, { EV_POD_DELETE, NULL, same }, true },
-		{ PLUGIN_INTER_POD_AFFINITY, { EV_POD_DELETE, NULL, other }, false },
-		{ PLUGIN_INTER_POD_AFFINITY, { EV_POD_ADD, NULL, same }, false },
-		{ PLUGIN_POD_TOPOLOGY_SPREAD, { EV_POD_ADD, NULL, same }, true },
-		{ PLUGIN_POD_TOPOLOGY_SPREAD, { EV_POD_ADD, NULL, other }, false },
-		{ PLUGIN_POD_TOPOLOGY_SPREAD, { EV_NODE_DELETE, NULL, NULL }, true },
+		{ PLUGIN_NODE_AFFINITY, { .what = EV_NODE_ADD, .node = ssd }, true },
+		{ PLUGIN_NODE_AFFINITY, { .what = EV_NODE_LABELS, .node = tainted }, false },
+		{ PLUGIN_TAINT_TOLERATION, { .what = EV_NODE_TAINTS, .node = ssd }, true },
+		{ PLUGIN_TAINT_TOLERATION, { .what = EV_NODE_TAINTS, .node = tainted }, false },
+		{ PLUGIN_TAINT_TOLERATION, { .what = EV_POD_DELETE, .pod = same }, false },
+		{ PLUGIN_INTER_POD_AFFINITY, { .what = EV_POD_DELETE, .pod = same }, true },
+		{ PLUGIN_INTER_POD_AFFINITY, { .what = EV_POD_DELETE, .pod = other }, false },
+		{ PLUGIN_INTER_POD_AFFINITY, { .what = EV_POD_ADD, .pod = same }, false },
+		{ PLUGIN_POD_TOPOLOGY_SPREAD, { .what = EV_POD_ADD, .pod = same }, true },
+		{ PLUGIN_POD_TOPOLOGY_SPREAD, { .what = EV_POD_ADD, .pod = other }, false },
+		{ PLUGIN_POD_TOPOLOGY_SPREAD, { .what = EV_NODE_DELETE }, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -227,7 +228,7 @@ static void test_hints(void **state)
 	}
 	/* Rejected by nothing in particular: anything may help. */
 	queue_park(q, p, 0, 0);
-	assert_int_equal(queue_event(q, &(struct sched_change){ EV_NODE_ADD, tainted, NULL }, 100 * SEC), 1);
+	assert_int_equal(queue_event(q, &(struct sched_change){ .what = EV_NODE_ADD, .node = tainted }, 100 * SEC), 1);
 	unmake(k, q);
 }
 

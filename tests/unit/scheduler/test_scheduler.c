@@ -90,13 +90,13 @@ static const struct val *condition(const struct val *pod, const char *type)
 	return NULL;
 }
 
-static int setup(void **state)
+static int setup_env(void **state, bool shuffle)
 {
 	static const char *const masters[] = { "system:masters", NULL };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct world *w = xcalloc(1, sizeof(*w));
 
-	w->env = env_sim_new(11, INT64_C(1767225600) * NS_PER_SEC, true);
+	w->env = env_sim_new(11, INT64_C(1767225600) * NS_PER_SEC, shuffle);
 	w->store = store_mem_new(w->env);
 	w->server = apiserver_new(&(struct apiserver_opts){ .env = w->env,
 							    .store = w->store,
@@ -116,6 +116,17 @@ static int setup(void **state)
 	w->sched = scheduler_new(&(struct scheduler_opts){ .env = w->env, .client = w->sched_client });
 	*state = w;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_env(state, true);
+}
+
+/* Tasks in the order they were posted: for what is only true when news are not overtaken by all that follows. */
+static int setup_in_order(void **state)
+{
+	return setup_env(state, false);
 }
 
 static int teardown(void **state)
@@ -236,6 +247,99 @@ static void test_preempts(void **state)
 	assert_on(w, "sneaky", "");
 }
 
+static const struct val *get(struct world *w, const struct resource *r, const char *ns, const char *name)
+{
+	struct obj *o = NULL;
+
+	assert_int_equal(client_get(w->client, r, sv_from(ns), sv_from(name), &o, NULL), 0);
+	return obj_root(obj_link(&w->arena, o));
+}
+
+static void add_claim(struct world *w, const char *name, const char *class)
+{
+	put(w, RES(core_persistentvolumeclaims),
+	    kit_obj(
+		"{'apiVersion':'v1','kind':'PersistentVolumeClaim','metadata':{'name':'%s','namespace':'default'},'"
+		"spec':{"
+		"'storageClassName':'%s','accessModes':['ReadWriteOnce'],'resources':{'requests':{'storage':'1Gi'}}}}",
+		name, class));
+}
+
+/* A Pod whose claim waits for its node: the claim is told, the node is kept, and the Pod goes there when it is bound.
+ */
+static void test_claims_wait_for_the_node(void **state)
+{
+	struct world *w = *state;
+	const struct val *pv;
+
+	put(w, RES(storage_storageclasses),
+	    kit_obj("{'apiVersion':'storage.k8s.io/"
+		    "v1','kind':'StorageClass','metadata':{'name':'made'},'provisioner':'x.io/p',"
+		    "'volumeBindingMode':'WaitForFirstConsumer'}"));
+	put(w, RES(storage_storageclasses),
+	    kit_obj("{'apiVersion':'storage.k8s.io/v1','kind':'StorageClass','metadata':{'name':'local'},'provisioner':"
+		    "'kubernetes.io/no-provisioner','volumeBindingMode':'WaitForFirstConsumer'}"));
+	put(w, RES(core_persistentvolumes),
+	    kit_obj("{'apiVersion':'v1','kind':'PersistentVolume','metadata':{'name':'disk'},'spec':{'capacity':{'"
+		    "storage':'1Gi'},"
+		    "'accessModes':['ReadWriteOnce'],'storageClassName':'local','hostPath':{'path':'/x'}}}"));
+	{
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct obj *o = NULL;
+		struct val *doc;
+
+		assert_int_equal(client_get(w->client, RES(core_persistentvolumes), SV(""), SV("disk"), &o, NULL), 0);
+		doc = obj_edit(&a, o);
+		obj_unref(o);
+		val_set_cstr(&a, val_ensure_map(&a, doc, F_status), F_phase, "Available");
+		assert_int_equal(client_update_status(w->client, RES(core_persistentvolumes), doc, NULL, NULL), 0);
+	}
+	add_node(w, "n1", "1");
+	add_claim(w, "c", "made");
+	add_claim(w, "d", "local");
+	run(w, 2);
+	add_pod(w, "a", "600m",
+		",'volumes':[{'name':'v','persistentVolumeClaim':{'claimName':'c'}},{'name':'w',"
+		"'persistentVolumeClaim':{'claimName':'d'}}]");
+	run(w, 5);
+	assert_on(w, "a", "");
+	assert_sv(val_str(val_member_sv(
+		      val_get(get(w, RES(core_persistentvolumeclaims), "default", "c"), F_metadata, F_annotations),
+		      SV("volume.kubernetes.io/selected-node"))),
+		  "n1");
+	pv = get(w, RES(core_persistentvolumes), "", "disk");
+	assert_sv(val_get_str(pv, F_spec, F_claimRef, F_name), "d");
+	assert_true(val_equal(val_get(pv, F_spec, F_claimRef, F_uid),
+			      val_get(get(w, RES(core_persistentvolumeclaims), "default", "d"), F_metadata, F_uid)));
+	/* It waits for its claims and for nothing else, and nobody takes its place. */
+	assert_null(condition(get_pod(w, "a"), "PodScheduled"));
+	add_pod(w, "b", "600m", "");
+	run(w, 30);
+	assert_on(w, "b", "");
+	/* Who binds is not here: one claim after the other. */
+	merge(
+	    w, RES(core_persistentvolumeclaims), "default", "d",
+	    kit_obj(
+		"{'metadata':{'annotations':{'pv.kubernetes.io/bind-completed':'yes'}},'spec':{'volumeName':'disk'}}"));
+	put(w, RES(core_persistentvolumes),
+	    kit_obj("{'apiVersion':'v1','kind':'PersistentVolume','metadata':{'name':'new'},'spec':{'capacity':{'"
+		    "storage':'1Gi'},"
+		    "'accessModes':['ReadWriteOnce'],'storageClassName':'made','hostPath':{'path':'/"
+		    "x'},'nodeAffinity':{'required':{"
+		    "'nodeSelectorTerms':[{'matchFields':[{'key':'metadata.name','operator':'In','values':['n1']}]}]}},"
+		    "'claimRef':{"
+		    "'namespace':'default','name':'c'}}}"));
+	run(w, 20);
+	assert_on(w, "a", "");
+	merge(
+	    w, RES(core_persistentvolumeclaims), "default", "c",
+	    kit_obj(
+		"{'metadata':{'annotations':{'pv.kubernetes.io/bind-completed':'yes'}},'spec':{'volumeName':'new'}}"));
+	run(w, 20);
+	assert_on(w, "a", "n1");
+	assert_on(w, "b", "");
+}
+
 static void test_restart(void **state)
 {
 	struct world *w = *state;
@@ -314,8 +418,13 @@ static void test_explanations_give_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WORLD_TEST(test_bind_and_refuse), WORLD_TEST(test_whose_pods), WORLD_TEST(test_deleted_makes_room),
-		WORLD_TEST(test_preempts),	  WORLD_TEST(test_restart),    WORLD_TEST(test_explanations_give_way),
+		WORLD_TEST(test_bind_and_refuse),
+		WORLD_TEST(test_whose_pods),
+		WORLD_TEST(test_deleted_makes_room),
+		WORLD_TEST(test_preempts),
+		WORLD_TEST(test_claims_wait_for_the_node),
+		WORLD_TEST(test_restart),
+		cmocka_unit_test_setup_teardown(test_explanations_give_way, setup_in_order, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,287 @@
+/* VolumeBinding: a Pod goes where its claims can be used.
+ *
+ *	claim	bound			the volume's nodes
+ *		binds at once, unbound	no node: it must be bound first
+ *		waits for its Pod	nodes for which a volume that fits is free, or can be made
+ *
+ * When the node is found, claims that wait are told: they get the volumes chosen here, or the node to make theirs on
+ * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time. */
+#include "scheduler/plugins/plugins.h"
+
+#include "pod/volume_match.h"
+
+#include <stdlib.h>
+
+struct candidate {
+	struct obj *volume;
+	struct node_want nodes;
+};
+
+struct pod_claim {
+	struct obj *claim, *class;
+	bool bound;
+	struct candidate *candidates; /* of a bound one its volume; else those that fit, best first */
+	size_t n;
+};
+
+struct pod_claims {
+	struct pod_claim *p;
+	size_t n;
+};
+
+static enum sched_outcome no_node(struct cycle_state *cs, const char *why)
+{
+	cs->no_node_because = sv_from(why);
+	memset(cs->outcome, SCHED_UNRESOLVABLE, cs->cache->slots.n);
+	return SCHED_UNRESOLVABLE;
+}
+
+/* --- prefilter --- */
+
+static bool exclusive(const struct obj *claim)
+{
+	VAL_EACH(obj_get(claim, F_spec, F_accessModes), m)
+		if (val_is(m, "ReadWriteOncePod"))
+			return true;
+	return false;
+}
+
+static bool mounts(const struct obj *pod, const struct obj *claim)
+{
+	if (!sv_eq(obj_ns(pod), obj_ns(claim)))
+		return false;
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
+		if (sv_eq(val_get_str(v, F_persistentVolumeClaim, F_claimName), obj_name(claim)))
+			return true;
+	return false;
+}
+
+static bool in_use(struct cycle_state *cs, const struct obj *claim)
+{
+	size_t n;
+	struct node_info **nodes = cache_order(cs->cache, &n);
+
+	for (size_t i = 0; i < n; i++)
+		LIST_EACH(&nodes[i]->pods, it)
+			if (mounts(LIST_ENTRY(it, struct pod_info, on_node)->obj, claim))
+				return true;
+	return false;
+}
+
+static int by_rank(const void *x, const void *y, void *claim)
+{
+	return volume_rank_cmp(((const struct candidate *)x)->volume, ((const struct candidate *)y)->volume, claim);
+}
+
+/* The volumes that an unbound claim could have, wherever they are. */
+static void find_candidates(struct cycle_state *cs, struct pod_claim *c)
+{
+	struct volumes *vs = &cs->cache->volumes;
+	const struct selector *selector = claim_selector(cs->arena, c->claim);
+
+	c->candidates = ARENA_ARRAY(cs->arena, struct candidate, vs->volumes.n);
+	STRMAP_EACH(&vs->volumes, e) {
+		struct obj *v = e->value;
+
+		if (!volume_can_serve(v, c->claim, selector) || volumes_taken(vs, v, c->claim))
+			continue;
+		c->candidates[c->n].volume = v;
+		volume_nodes(cs->arena, v, &c->candidates[c->n++].nodes);
+	}
+	if (c->n > 1)
+		qsort_r(c->candidates, c->n, sizeof(*c->candidates), by_rank, c->claim);
+}
+
+static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim *c, struct sv name)
+{
+	struct volumes *vs = &cs->cache->volumes;
+	struct obj *volume;
+
+	c->claim = volumes_claim(vs, obj_ns(cs->pod->obj), name);
+	if (!c->claim)
+		return no_node(cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" not found", SV_ARG(name)));
+	if (val_is(obj_get(c->claim, F_status, F_phase), "Lost"))
+		return no_node(cs,
+			       arena_printf(cs->arena,
+					    "persistentvolumeclaim \"%.*s\" bound to non-existent persistentvolume "
+					    "\"%.*s\"",
+					    SV_ARG(name), SV_ARG(val_str(obj_get(c->claim, F_spec, F_volumeName)))));
+	if (obj_deleting(c->claim))
+		return no_node(
+		    cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" is being deleted", SV_ARG(name)));
+	if (exclusive(c->claim) && in_use(cs, c->claim))
+		return no_node(
+		    cs, "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access "
+			"mode");
+	c->bound = claim_bound(c->claim);
+	if (c->bound) {
+		volume = volumes_volume(vs, val_str(obj_get(c->claim, F_spec, F_volumeName)));
+		c->candidates = ARENA_NEW(cs->arena, struct candidate);
+		c->candidates->volume = volume;
+		if (volume)
+			volume_nodes(cs->arena, volume, &c->candidates->nodes);
+		return SCHED_OK;
+	}
+	c->class = volumes_class(vs, storage_class_name(c->claim));
+	if (val_str(obj_get(c->claim, F_spec, F_volumeName)).n ||
+	    !val_is(obj_get(c->class, F_volumeBindingMode), "WaitForFirstConsumer"))
+		return no_node(cs, "pod has unbound immediate PersistentVolumeClaims");
+	find_candidates(cs, c);
+	return SCHED_OK;
+}
+
+static enum sched_outcome prefilter(struct cycle_state *cs)
+{
+	const struct val *volumes = obj_get(cs->pod->obj, F_spec, F_volumes);
+	struct pod_claims *all = NULL;
+
+	VAL_EACH(volumes, v) {
+		struct sv name = val_get_str(v, F_persistentVolumeClaim, F_claimName);
+		enum sched_outcome r;
+
+		if (val_member(v, F_ephemeral))
+			name = arena_svf(cs->arena, "%.*s-%.*s", SV_ARG(obj_name(cs->pod->obj)),
+					 SV_ARG(val_get_str(v, F_name)));
+		if (!name.n)
+			continue;
+		if (!all) {
+			all = ARENA_NEW(cs->arena, struct pod_claims);
+			all->p = ARENA_ARRAY(cs->arena, struct pod_claim, val_len(volumes));
+		}
+		r = look_at_claim(cs, &all->p[all->n++], name);
+		if (r != SCHED_OK)
+			return r;
+	}
+	cs->data[PLUGIN_VOLUME_BINDING] = all;
+	return all ? SCHED_OK : SCHED_SKIP;
+}
+
+/* --- filter --- */
+
+/* StorageClass.allowedTopologies: one term whose every requirement the node's labels meet. */
+static bool topology_allowed(const struct obj *class, const struct val *labels)
+{
+	const struct val *terms = obj_get(class, F_allowedTopologies);
+
+	VAL_EACH(terms, t) {
+		bool all = true;
+
+		VAL_EACH(val_get(t, F_matchLabelExpressions), e) {
+			bool has = false;
+
+			VAL_EACH(val_get(e, F_values), v)
+				has |= sv_eq(val_str(v), val_str(val_member_sv(labels, val_get_str(e, F_key))));
+			all &= has;
+		}
+		if (all)
+			return true;
+	}
+	return val_len(terms) == 0;
+}
+
+/* Can its volume be made for this node? Not elsewhere than where that was begun. */
+static bool can_provision(const struct pod_claim *c, const struct node_info *n)
+{
+	struct sv who = val_str(obj_get(c->class, F_provisioner));
+	struct sv node = val_str(val_member_sv(obj_get(c->claim, F_metadata, F_annotations), SV(ANN_SELECTED_NODE)));
+
+	return who.n && !sv_is(who, NO_PROVISIONER) && (!node.n || sv_is(node, n->name)) &&
+	       topology_allowed(c->class, n->labels);
+}
+
+/* The best candidate on the node that no earlier claim of the Pod takes; NULL: none. */
+static struct obj *pick(const struct pod_claims *all, const struct pod_claim *c, const struct node_info *n,
+			struct obj *const *chosen)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct obj *v = c->candidates[i].volume;
+		bool free = true;
+
+		for (size_t k = 0; k < (size_t)(c - all->p) && free; k++)
+			free = chosen[k] != v;
+		if (free && node_want_matches(&c->candidates[i].nodes, n->labels, sv_from(n->name)))
+			return v;
+	}
+	return NULL;
+}
+
+#define CLAIMS_MAX 128 /* of one Pod that wait for a node; more than a node mounts */
+
+static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+{
+	const struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
+	bool elsewhere = false, missing = false, gone = false;
+	struct obj *chosen[CLAIMS_MAX] = { 0 };
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct pod_claim *c = &all->p[i];
+
+		if (c->bound && !c->candidates->volume) {
+			gone = true;
+		} else if (c->bound) {
+			elsewhere |= !node_want_matches(&c->candidates->nodes, n->labels, sv_from(n->name));
+		} else if (i >= CLAIMS_MAX) {
+			missing = true;
+		} else {
+			chosen[i] = pick(all, c, n, chosen);
+			missing |= !chosen[i] && !can_provision(c, n);
+		}
+	}
+	if (gone)
+		cycle_why(cs, "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)");
+	if (elsewhere)
+		cycle_why(cs, "node(s) didn't match PersistentVolume's node affinity");
+	if (missing)
+		cycle_why(cs, "node(s) didn't find available persistent volumes to bind");
+	return gone || elsewhere || missing ? SCHED_UNRESOLVABLE : SCHED_OK;
+}
+
+void volume_binding_work(struct cycle_state *cs, const struct node_info *n, claim_works *ret)
+{
+	const struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
+	struct obj *chosen[CLAIMS_MAX] = { 0 };
+
+	for (size_t i = 0; all && i < all->n && i < CLAIMS_MAX; i++) {
+		const struct pod_claim *c = &all->p[i];
+		struct claim_work w = { .claim = c->claim };
+
+		if (c->bound)
+			continue;
+		chosen[i] = w.volume = pick(all, c, n, chosen);
+		obj_ref(w.claim);
+		obj_ref(w.volume);
+		vec_push(ret, w);
+	}
+}
+
+static bool share_claim(const struct obj *pod, const struct obj *other)
+{
+	if (!sv_eq(obj_ns(pod), obj_ns(other)))
+		return false;
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
+		VAL_EACH(obj_get(other, F_spec, F_volumes), w) {
+			struct sv name = val_get_str(v, F_persistentVolumeClaim, F_claimName);
+
+			if (name.n && sv_eq(name, val_get_str(w, F_persistentVolumeClaim, F_claimName)))
+				return true;
+		}
+	return false;
+}
+
+static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+{
+	(void)c;
+	if (change->what & EV_CLAIM)
+		return mounts(p->obj, change->claim);
+	if (change->what & EV_POD_DELETE) /* it may have been the one of a ReadWriteOncePod claim */
+		return share_claim(p->obj, change->pod->obj);
+	return true;
+}
+
+const struct plugin plugin_volume_binding = {
+	.name = "VolumeBinding",
+	.events = EV_CLAIM | EV_VOLUME | EV_NODE_ADD | EV_NODE_LABELS | EV_POD_DELETE,
+	.hint = hint,
+	.prefilter = prefilter,
+	.filter = filter,
+};

@@ -1,0 +1,36 @@
+/* volumes.h - claims, volumes and classes, for the VolumeBinding plugin; and the work that a placed Pod leaves.
+ *
+ * The informers' news come in by volumes_set(). Ahead of the API the scheduler is only in this: a volume that it has
+ * chosen for a claim is promised, so that the next Pod does not choose it too, until the API shows the choice or
+ * it failed.
+ *
+ * Objects handed out are borrowed and live until the next change. Not thread-safe: the scheduler's lock protects it.
+ */
+#pragma once
+
+#include "base/strmap.h"
+#include "base/vec.h"
+#include "object/obj.h"
+
+struct volumes {
+	struct strmap claims, volumes, classes; /* "ns/name", "name", "name" -> struct obj * */
+	struct strmap promised;			/* volume's name -> "ns/name" of the claim (char *) */
+};
+
+/* A claim that a placed Pod waits for: with the volume it is to get, or NULL when one is to be made on the node. */
+struct claim_work {
+	struct obj *claim, *volume; /* references */
+};
+typedef VEC(struct claim_work) claim_works;
+
+void volumes_release(struct volumes *v);
+/* o is of one of the three kinds; others are ignored. */
+void volumes_set(struct volumes *v, struct obj *o, bool deleted);
+struct obj *volumes_claim(const struct volumes *v, struct sv ns, struct sv name); /* NULL: there is none */
+struct obj *volumes_volume(const struct volumes *v, struct sv name);
+struct obj *volumes_class(const struct volumes *v, struct sv name);
+/* Promised to another claim than this one? */
+bool volumes_taken(const struct volumes *v, const struct obj *volume, const struct obj *claim);
+void volumes_promise(struct volumes *v, const struct claim_work *w, size_t n);
+void volumes_unpromise(struct volumes *v, const struct claim_work *w, size_t n);
+void claim_works_release(claim_works *w);

@@ -1,0 +1,204 @@
+/* VolumeBinding: which nodes the claims of a Pod allow, and what they are told. */
+#include "kit.h"
+
+static void put(struct kit *k, struct obj *o)
+{
+	volumes_set(&k->cache.volumes, o, false);
+	obj_unref(o);
+}
+
+static void class(struct kit *k, const char *name, const char *more)
+{
+	put(k, kit_obj("{'kind':'StorageClass','metadata':{'name':'%s'},%s}", name, more));
+}
+
+#define WAIT "'volumeBindingMode':'WaitForFirstConsumer'"
+
+/* A claim of class `of`; volume not "": bound to it. */
+static void claim(struct kit *k, const char *name, const char *of, const char *volume, const char *notes)
+{
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'%s','namespace':'default','uid':'c-%s',"
+		       "'annotations':{%s%s}},'spec':{'accessModes':['ReadWriteOnce'],'storageClassName':'%s','"
+		       "volumeName':'%s',"
+		       "'resources':{'requests':{'storage':'1Gi'}}}}",
+		       name, name, volume[0] ? "'pv.kubernetes.io/bind-completed':'yes'" : "", notes, of, volume));
+}
+
+static void volume(struct kit *k, const char *name, const char *of, const char *size, const char *node)
+{
+	char nodes[256] = "";
+
+	if (node[0])
+		snprintf(nodes, sizeof(nodes),
+			 ",'nodeAffinity':{'required':{'nodeSelectorTerms':[{'matchExpressions':[{'key':"
+			 "'kubernetes.io/hostname','operator':'In','values':['%s']}]}]}}",
+			 node);
+	put(k, kit_obj("{'kind':'PersistentVolume','metadata':{'name':'%s'},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'storageClassName':'%s','capacity':{'storage':'%s'}%s},'status':{'phase':'Available'}}",
+		       name, of, size, nodes));
+}
+
+static struct pod_info *pod(struct kit *k, const char *node, const char *name, const char *c1, const char *c2)
+{
+	char spec[512];
+
+	snprintf(
+	    spec, sizeof(spec),
+	    "'containers':[{'name':'c'}],'volumes':[{'name':'a','persistentVolumeClaim':{'claimName':'%s'}}%s%s%s]", c1,
+	    c2[0] ? ",{'name':'b','persistentVolumeClaim':{'claimName':'" : "", c2, c2[0] ? "'}}" : "");
+	return kit_pod(k, node, name, "", spec);
+}
+
+static void test_refused_everywhere(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "now", "'provisioner':'x'");
+	claim(k, "now", "now", "", "");
+	claim(k, "named", "now", "", "");
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'goes','namespace':'default','"
+		       "deletionTimestamp':'x'}}"));
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'lost','namespace':'default'},'spec':{'"
+		       "volumeName':'v'},"
+		       "'status':{'phase':'Lost'}}"));
+	kit_refused(k, pod(k, NULL, "a", "nosuch", ""),
+		    "0/2 nodes are available: persistentvolumeclaim \"nosuch\" not found.");
+	kit_refused(k, pod(k, NULL, "b", "now", ""),
+		    "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims.");
+	kit_refused(k, pod(k, NULL, "c", "goes", ""),
+		    "0/2 nodes are available: persistentvolumeclaim \"goes\" is being deleted.");
+	kit_refused(
+	    k, pod(k, NULL, "d", "lost", ""),
+	    "0/2 nodes are available: persistentvolumeclaim \"lost\" bound to non-existent persistentvolume \"v\".");
+	/* Preemption does not help, and its words do not repeat ours. */
+	{
+		struct preemption pre;
+
+		assert_false(preemption_find(&k->cs, &pre));
+		assert_sv(pre.message,
+			  "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.");
+	}
+}
+
+static void test_bound(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	volume(k, "v1", "", "1Gi", "n1");
+	volume(k, "v2", "", "1Gi", "n2");
+	volume(k, "any", "", "1Gi", "");
+	claim(k, "c1", "", "v1", "");
+	claim(k, "c2", "", "v2", "");
+	claim(k, "c3", "", "any", "");
+	claim(k, "c4", "", "nosuch", "");
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "c1", "")), "n1");
+	assert_string_equal(kit_find(k, pod(k, NULL, "b", "c2", "c3")), "n2");
+	kit_refused(k, pod(k, NULL, "c", "c1", "c2"),
+		    "0/2 nodes are available: 2 node(s) didn't match PersistentVolume's node affinity.");
+	kit_refused(
+	    k, pod(k, NULL, "d", "c4", ""),
+	    "0/2 nodes are available: 2 node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s).");
+}
+
+static void assert_work(struct kit *k, const char *node, const char *v1, const char *v2)
+{
+	claim_works w = VEC_INIT;
+
+	volume_binding_work(&k->cs, cache_node(&k->cache, sv_from(node)), &w);
+	assert_int_equal(w.n, (v1 != NULL) + (v2 != NULL));
+	for (size_t i = 0; i < w.n; i++) {
+		const char *want = i ? v2 : v1;
+
+		if (want[0])
+			assert_sv(obj_name(w.p[i].volume), want);
+		else
+			assert_null(w.p[i].volume);
+	}
+	volumes_promise(&k->cache.volumes, w.p, w.n);
+	claim_works_release(&w);
+}
+
+/* Claims that wait for their Pod: volumes of one node, each for one claim, and none that is promised. */
+static void test_waiting_for_volumes(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	class(k, "local", "'provisioner':'kubernetes.io/no-provisioner'," WAIT);
+	volume(k, "big", "local", "9Gi", "n2");
+	volume(k, "small", "local", "2Gi", "n2");
+	volume(k, "alone", "local", "1Gi", "n1");
+	volume(k, "tiny", "local", "1Mi", "n1");
+	claim(k, "c1", "local", "", "");
+	claim(k, "c2", "local", "", "");
+	claim(k, "c3", "local", "", "");
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "c1", "c2")), "n2");
+	assert_work(k, "n2", "small", "big");
+	assert_string_equal(kit_find(k, pod(k, NULL, "b", "c3", "")), "n1");
+	assert_work(k, "n1", "alone", NULL);
+	/* All promised now, but for those whose promise it is. */
+	kit_refused(k, pod(k, NULL, "c", "c1", "c3"),
+		    "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.");
+	assert_string_equal(kit_find(k, pod(k, NULL, "d", "c1", "")), "n2");
+	/* The API shows that "small" is somebody's: the promise is over, and it is not free. */
+	put(k, kit_obj("{'kind':'PersistentVolume','metadata':{'name':'small'},'spec':{'accessModes':['ReadWriteOnce'],"
+		       "'storageClassName':'local','capacity':{'storage':'2Gi'},'claimRef':{'name':'x','namespace':'y',"
+		       "'uid':'z'}},"
+		       "'status':{'phase':'Available'}}"));
+	assert_int_equal(k->cache.volumes.promised.n, 2);
+}
+
+static void test_provisioned(void **state)
+{
+	struct kit *k = *state;
+
+	kit_node(k, "n1", "'zone':'a'");
+	kit_node(k, "n2", "'zone':'b'");
+	class(k, "made", "'provisioner':'x.io/p'," WAIT);
+	class(k, "zoned",
+	      "'provisioner':'x.io/p'," WAIT
+	      ",'allowedTopologies':[{'matchLabelExpressions':[{'key':'zone','values':['c','b']}]}]");
+	claim(k, "c1", "made", "", "'volume.kubernetes.io/selected-node':'n2'");
+	claim(k, "c2", "zoned", "", "");
+	claim(k, "c3", "made", "", "'volume.kubernetes.io/selected-node':'n1'");
+	assert_string_equal(kit_find(k, pod(k, NULL, "a", "c1", "")), "n2");
+	assert_work(k, "n2", "", NULL);
+	assert_string_equal(kit_find(k, pod(k, NULL, "b", "c2", "")), "n2");
+	kit_refused(k, pod(k, NULL, "c", "c2", "c3"),
+		    "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.");
+}
+
+static void test_one_pod_at_a_time(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *holder;
+
+	kit_node(k, "n1", "");
+	kit_node(k, "n2", "");
+	volume(k, "v", "", "1Gi", "");
+	put(k, kit_obj("{'kind':'PersistentVolumeClaim','metadata':{'name':'only','namespace':'default','annotations':{"
+		       "'pv.kubernetes.io/"
+		       "bind-completed':'yes'}},'spec':{'accessModes':['ReadWriteOncePod'],'volumeName':'v'}}"));
+	holder = pod(k, "n1", "holder", "only", "");
+	kit_refused(k, pod(k, NULL, "b", "only", ""),
+		    "0/2 nodes are available: node has pod using PersistentVolumeClaim with the same name and "
+		    "ReadWriteOncePod access mode.");
+	kit_remove(k, holder);
+	assert_true(*kit_find(k, pod(k, NULL, "c", "only", "")) != '\0');
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		KIT_TEST(test_refused_everywhere),  KIT_TEST(test_bound),
+		KIT_TEST(test_waiting_for_volumes), KIT_TEST(test_provisioned),
+		KIT_TEST(test_one_pod_at_a_time),
+	};
+
+	return cmocka_run_group_tests_name("scheduler/volumes", tests, NULL, NULL);
+}
