@@ -11,6 +11,7 @@ struct authz_attrs {
 	struct sv group, version, resource, subresource, ns, name;
 	struct sv path;
 	const struct field_selector *fields; /* of a list, watch or deletecollection; NULL: none */
+	bool explain;			     /* a yes of RBAC shall say why, too: costs a sentence */
 };
 
 /* What a list or watch of exactly one name is asked about: the value of metadata.name in the selector, SV_NULL when
@@ -20,7 +21,7 @@ struct sv authz_selected_name(const struct field_selector *fields);
 /* A Pod, PersistentVolume or VolumeAttachment changed: what nodes may reach follows. On the store's thread. */
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now);
 
-/* Allowed? On a no, *ret_reason (arena; may be "") explains. Lock-free snapshot of the rules. */
+/* Allowed? *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. */
 bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason);
 /* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
  * "ns"`. */

@@ -21,7 +21,7 @@ bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attr
 	node = node_identity(at->user);
 	if (node.p && node_allowed(s, node, at, a, ret_reason))
 		return true;
-	return rbac_allowed(s->authz->rbac, at);
+	return rbac_allowed(s->authz->rbac, at, at->explain ? a : NULL, ret_reason);
 }
 
 struct sv authz_selected_name(const struct field_selector *fields)
@@ -39,17 +39,6 @@ struct sv authz_selected_name(const struct field_selector *fields)
 	return SV_NULL;
 }
 
-/* The resource as error texts name it: "pods", "deployments.apps", "pods/log". */
-static struct sv qualified(struct arena *a, const struct authz_attrs *at)
-{
-	const char *slash = at->subresource.n ? "/" : "";
-
-	if (at->group.n)
-		return arena_svf(a, "%.*s.%.*s%s%.*s", SV_ARG(at->resource), SV_ARG(at->group), slash,
-				 SV_ARG(at->subresource));
-	return arena_svf(a, "%.*s%s%.*s", SV_ARG(at->resource), slash, SV_ARG(at->subresource));
-}
-
 int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
 {
 	const char *colon = reason.n ? ": " : "";
@@ -60,8 +49,12 @@ int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv rea
 		return -1;
 	}
 
+	/* What the sentence is about is the object, also where something of it was asked for: `pods "p"`. */
 	struct sv subject =
-	    at->name.n ? arena_svf(a, "%.*s \"%.*s\"", SV_ARG(qualified(a, at)), SV_ARG(at->name)) : qualified(a, at);
+	    at->group.n ? arena_svf(a, "%.*s.%.*s", SV_ARG(at->resource), SV_ARG(at->group)) : at->resource;
+	if (at->name.n)
+		subject = arena_svf(a, "%.*s \"%.*s\"", SV_ARG(subject), SV_ARG(at->name));
+
 	struct sv where =
 	    at->ns.n ? arena_svf(a, "in the namespace \"%.*s\"", SV_ARG(at->ns)) : SV("at the cluster scope");
 	struct sv what =

@@ -214,9 +214,13 @@ static bool rule_allows(const struct val *rule, const struct authz_attrs *at)
 struct walk {
 	int (*fn)(const struct val *rule, void *ctx);
 	void *ctx;
+	/* Where it is, or stopped. */
+	const struct obj *binding;
+	char kind;
+	struct sv ns, name;
 };
 
-static int walk_role(struct rbac *r, struct buf *b, const struct obj *binding, const struct walk *w)
+static int walk_role(struct rbac *r, struct buf *b, const struct obj *binding, struct walk *w)
 {
 	const struct val *ref = obj_get(binding, F_roleRef);
 	struct sv ns = val_is(val_get(ref, F_kind), "Role") ? obj_ns(binding) : SV("");
@@ -232,20 +236,25 @@ static int walk_role(struct rbac *r, struct buf *b, const struct obj *binding, c
 	return 0;
 }
 
-static int walk_subject(struct rbac *r, struct sv ns, char kind, struct sv name, const struct walk *w)
+static int walk_subject(struct rbac *r, struct sv ns, char kind, struct sv name, struct walk *w)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const struct binding_list *l;
 
 	subject_key(&b, ns, kind, name);
 	l = strmap_get(&r->subjects, buf_sv(&b));
-	for (size_t i = 0; l && i < l->bindings.n; i++)
-		if (walk_role(r, &b, l->bindings.p[i], w))
+	w->kind = kind;
+	w->ns = ns;
+	w->name = name;
+	for (size_t i = 0; l && i < l->bindings.n; i++) {
+		w->binding = l->bindings.p[i];
+		if (walk_role(r, &b, w->binding, w))
 			return 1;
+	}
 	return 0;
 }
 
-static int walk_scope(struct rbac *r, const struct user_info *u, struct sv ns, const struct walk *w)
+static int walk_scope(struct rbac *r, const struct user_info *u, struct sv ns, struct walk *w)
 {
 	for (size_t i = 0; i < u->n_groups; i++)
 		if (walk_subject(r, ns, 'G', u->groups[i], w))
@@ -253,14 +262,19 @@ static int walk_scope(struct rbac *r, const struct user_info *u, struct sv ns, c
 	return walk_subject(r, ns, 'U', u->name, w);
 }
 
+static void walk_all(struct rbac *r, const struct user_info *u, struct sv ns, struct walk *w)
+{
+	if (!walk_scope(r, u, SV(""), w) && ns.n)
+		walk_scope(r, u, ns, w);
+}
+
 void rbac_each_rule(struct rbac *r, const struct user_info *u, struct sv ns,
 		    int (*fn)(const struct val *rule, void *ctx), void *ctx)
 {
-	const struct walk w = { .fn = fn, .ctx = ctx };
+	struct walk w = { .fn = fn, .ctx = ctx };
 
 	pthread_rwlock_rdlock(&r->lock);
-	if (!walk_scope(r, u, SV(""), &w) && ns.n)
-		walk_scope(r, u, ns, &w);
+	walk_all(r, u, ns, &w);
 	pthread_rwlock_unlock(&r->lock);
 }
 
@@ -277,11 +291,39 @@ static int ask(const struct val *rule, void *ctx)
 	return q->yes;
 }
 
-bool rbac_allowed(struct rbac *r, const struct authz_attrs *at)
+/* `RBAC: allowed by RoleBinding "b/ns" of Role "r" to User "u"`, of where the walk stopped. */
+static struct sv allowed_by(struct arena *a, const struct walk *w)
+{
+	_cleanup_(buf_release) struct buf wanted = BUF_INIT, have = BUF_INIT;
+	const struct val *ref = obj_get(w->binding, F_roleRef), *subject = NULL;
+	struct sv ns = obj_ns(w->binding), name = obj_name(w->binding), who;
+
+	subject_key(&wanted, w->ns, w->kind, w->name);
+	VAL_EACH(obj_get(w->binding, F_subjects), s) {
+		key_of_subject(&have, ns, s);
+		if (!subject && sv_eq(buf_sv(&have), buf_sv(&wanted)))
+			subject = s;
+	}
+	who = val_get_str(subject, F_name);
+	if (val_is(val_get(subject, F_kind), "ServiceAccount"))
+		who = arena_svf(a, "%.*s/%.*s", SV_ARG(who), SV_ARG(val_get_str(subject, F_namespace)));
+	if (ns.n)
+		name = arena_svf(a, "%.*s/%.*s", SV_ARG(name), SV_ARG(ns));
+	return arena_svf(a, "RBAC: allowed by %s \"%.*s\" of %.*s \"%.*s\" to %.*s \"%.*s\"",
+			 ns.n ? "RoleBinding" : "ClusterRoleBinding", SV_ARG(name), SV_ARG(val_get_str(ref, F_kind)),
+			 SV_ARG(val_get_str(ref, F_name)), SV_ARG(val_get_str(subject, F_kind)), SV_ARG(who));
+}
+
+bool rbac_allowed(struct rbac *r, const struct authz_attrs *at, struct arena *a, struct sv *ret_why)
 {
 	struct question q = { .at = at };
+	struct walk w = { .fn = ask, .ctx = &q };
 
-	rbac_each_rule(r, at->user, at->resource_request ? at->ns : SV(""), ask, &q);
+	pthread_rwlock_rdlock(&r->lock);
+	walk_all(r, at->user, at->resource_request ? at->ns : SV(""), &w);
+	if (q.yes && a)
+		*ret_why = allowed_by(a, &w);
+	pthread_rwlock_unlock(&r->lock);
 	return q.yes;
 }
 

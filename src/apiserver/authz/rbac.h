@@ -18,7 +18,8 @@ struct rbac *rbac_free(struct rbac *r);
 /* A Role, ClusterRole, RoleBinding or ClusterRoleBinding changed; old or neu may be NULL. */
 void rbac_observe(struct rbac *r, const struct resource *res, struct obj *old, struct obj *neu);
 
-bool rbac_allowed(struct rbac *r, const struct authz_attrs *at);
+/* With an arena, a yes leaves in *ret_why which binding of which role to whom it was; else *ret_why is left alone. */
+bool rbac_allowed(struct rbac *r, const struct authz_attrs *at, struct arena *a, struct sv *ret_why);
 /* Does one of these rules allow it? For the node authorizer. */
 bool rbac_rules_allow(const struct val *rules, const struct authz_attrs *at);
 

@@ -3,6 +3,7 @@
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "base/timefmt.h"
 
 static struct val *user_doc(struct arena *a, const struct user_info *u)
 {
@@ -53,7 +54,7 @@ static void tokenreview(struct api_req *q, struct val *doc)
 			val_push(a, list, val_new_str(a, got[i]));
 	} else {
 		val_set_map(a, status, F_user);
-		val_set_cstr(a, status, F_error, "[invalid bearer token]");
+		val_set_cstr(a, status, F_error, "invalid bearer token");
 	}
 	val_set(a, doc, F_status, status);
 	answer_doc(q, 201, doc);
@@ -62,9 +63,12 @@ static void tokenreview(struct api_req *q, struct val *doc)
 static void selfsubjectreview(struct api_req *q, struct val *doc)
 {
 	struct val *status = val_new_map(q->arena);
+	char now[TIME_TEXT_MAX];
 
 	val_set(q->arena, status, F_userInfo, user_doc(q->arena, &q->user));
 	val_set(q->arena, doc, F_status, status);
+	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_creationTimestamp,
+		    time_format(env_now_ns(q->server->env), false, now));
 	answer_doc(q, 201, doc);
 }
 
@@ -92,27 +96,74 @@ static const struct field_selector *review_fields(struct arena *a, const struct 
 	return out;
 }
 
+/* Reviews are nobody's objects: upstream's 422 of them names no kind. */
+static void review_refuse(struct api_req *q, const char *field, const char *why)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, ERR_INVALID, ".authorization.k8s.io \"\" is invalid: %s: %s", field, why);
+	err_set_object(&err, sv_from(q->res->group), SV(""), SV(""));
+	err_add_cause(&err, "FieldValueInvalid", sv_from(field), "%s", why);
+	api_req_fail(q, &err);
+}
+
+static const char *review_path(struct api_req *q, const struct val *p, const char *why)
+{
+	return arena_printf(q->arena,
+			    "Invalid value: authorization.NonResourceAttributes{Path:\"%.*s\", Verb:\"%.*s\"}: %s",
+			    SV_ARG(val_get_str(p, F_path)), SV_ARG(val_get_str(p, F_verb)), why);
+}
+
+/* A question is not kept, so it has no name or anything else of an object. What clients write of themselves
+ * (creationTimestamp: null) is nothing. */
+static bool review_has_meta(const struct val *doc, bool local)
+{
+	VAL_EACH_MEMBER(val_get(doc, F_metadata), m)
+		if (!val_same(m.value, NULL) && !(local && m.sym == F_namespace))
+			return true;
+	return false;
+}
+
+/* False: q was refused. */
+static bool review_sound(struct api_req *q, const struct val *doc)
+{
+	const struct val *r = val_get(doc, F_spec, F_resourceAttributes),
+			 *p = val_get(doc, F_spec, F_nonResourceAttributes);
+	bool local = q->res == RES(authorization_localsubjectaccessreviews);
+
+	if (r && p)
+		review_refuse(q, "spec.nonResourceAttributes",
+			      review_path(q, p, "cannot be specified in combination with resourceAttributes"));
+	else if (!r && !p)
+		review_refuse(
+		    q, "spec.resourceAttributes",
+		    "Invalid value: \"null\": exactly one of nonResourceAttributes or resourceAttributes must be "
+		    "specified");
+	else if (local && p)
+		review_refuse(q, "spec.nonResourceAttributes", review_path(q, p, "disallowed on this kind of request"));
+	else if (local && !sv_eq(val_get_str(r, F_namespace), q->ns))
+		review_refuse(q, "spec.resourceAttributes.namespace",
+			      arena_printf(q->arena, "Invalid value: \"%.*s\": must match metadata.namespace",
+					   SV_ARG(val_get_str(r, F_namespace))));
+	else if (review_has_meta(doc, local))
+		review_refuse(q, "metadata",
+			      local ? "Invalid value: must be empty except for namespace"
+				    : "Invalid value: must be empty");
+	else
+		return true;
+	return false;
+}
+
 static void answer_access(struct api_req *q, struct val *doc, const struct user_info *user)
 {
 	const struct val *spec = val_get(doc, F_spec), *r = val_get(spec, F_resourceAttributes);
 	const struct val *p = val_get(spec, F_nonResourceAttributes);
 	struct val *status = val_new_map(q->arena);
-	struct authz_attrs at = { .user = user, .resource_request = r != NULL };
-	struct err err = ERR_INIT;
+	struct authz_attrs at = { .user = user, .resource_request = r != NULL, .explain = true };
 	struct sv reason;
 
-	if ((r != NULL) == (p != NULL)) {
-		err_set(&err, ERR_INVALID,
-			"%s \"\" is invalid: spec.resourceAttributes: Invalid value: exactly one of "
-			"nonResourceAttributes or resourceAttributes must be specified",
-			q->res->kind);
-		err_set_object(&err, sv_from(q->res->group), sv_from(q->res->kind), SV(""));
-		err_add_cause(
-		    &err, "FieldValueInvalid", SV("spec.resourceAttributes"),
-		    "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified");
-		api_req_fail(q, &err);
+	if (!review_sound(q, doc))
 		return;
-	}
 	at.verb = val_get_str(r ? r : p, F_verb);
 	at.group = val_get_str(r, F_group);
 	at.version = val_get_str(r, F_version);
@@ -143,34 +194,11 @@ static struct user_info spec_user(struct api_req *q, const struct val *spec)
 static void subjectaccessreview(struct api_req *q, struct val *doc)
 {
 	struct user_info u = spec_user(q, val_get(doc, F_spec));
-	struct err err = ERR_INIT;
 
-	if (u.name.n == 0 && u.n_groups == 0) {
-		err_set(&err, ERR_INVALID,
-			"%s \"\" is invalid: spec.user: Invalid value: \"\": at least one of user or group must be "
-			"specified",
-			q->res->kind);
-		err_set_object(&err, sv_from(q->res->group), sv_from(q->res->kind), SV(""));
-		err_add_cause(&err, "FieldValueInvalid", SV("spec.user"),
-			      "Invalid value: \"\": at least one of user or group must be specified");
-		api_req_fail(q, &err);
-		return;
-	}
-	answer_access(q, doc, &u);
-}
-
-static void localsubjectaccessreview(struct api_req *q, struct val *doc)
-{
-	struct val *r = val_get_mut(doc, F_spec, F_resourceAttributes);
-	struct err err = ERR_INIT;
-
-	if (r && !sv_eq(val_get_str(r, F_namespace), q->ns)) {
-		err_set(&err, ERR_BAD_REQUEST, "spec.resourceAttributes.namespace must match namespace: %.*s",
-			SV_ARG(q->ns));
-		api_req_fail(q, &err);
-		return;
-	}
-	subjectaccessreview(q, doc);
+	if (u.name.n == 0 && u.n_groups == 0)
+		review_refuse(q, "spec.user", "Invalid value: \"\": at least one of user or group must be specified");
+	else
+		answer_access(q, doc, &u);
 }
 
 static void selfsubjectaccessreview(struct api_req *q, struct val *doc)
@@ -203,7 +231,7 @@ const struct strategy subjectaccessreview_strategy = {
 };
 const struct strategy localsubjectaccessreview_strategy = {
 	.res = RES(authorization_localsubjectaccessreviews),
-	.virtual_create = localsubjectaccessreview,
+	.virtual_create = subjectaccessreview,
 };
 const struct strategy selfsubjectaccessreview_strategy = {
 	.res = RES(authorization_selfsubjectaccessreviews),
