@@ -6,6 +6,7 @@
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/local_path.h"
 #include "kubelet/node_cleanup.h"
 #include "kubelet/podnet.h"
 #include "proxy/proxy.h"
@@ -20,10 +21,11 @@ struct agent {
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
-	struct client *client, *proxy_client;
+	struct client *client, *proxy_client, *storage_client;
 	struct kubelet *kubelet;
 	struct podnet *podnet;
 	struct proxy *proxy;
+	struct local_path *local_path;
 };
 
 static bool on_path(const char *name)
@@ -170,6 +172,19 @@ static int start_proxy(struct agent *a, struct apiserver *api, const struct serv
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
 }
 
+static int start_storage(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
+{
+	for (const char *const *s = o->disable.list.p; s && *s; s++)
+		if (strcmp(*s, "local-storage") == 0)
+			return 0;
+	a->storage_client = apiserver_client_account(api, "local-path-provisioner", "local-path-provisioner");
+	a->local_path = local_path_start(
+	    &(struct local_path_opts){
+		.env = a->env, .client = a->storage_client, .node_name = o->node_name, .dir = o->storage_dir },
+	    err);
+	return a->local_path ? 0 : err_wrap(err, "starting the provisioner of local-path volumes");
+}
+
 /* The image of the examples; a node without Debian's busybox-static merely has no demo. */
 static void make_demo(struct agent *a, const struct server_opts *o)
 {
@@ -191,7 +206,7 @@ struct agent *agent_start(struct env *env, struct apiserver *api, const struct s
 
 	a->env = env;
 	if (check_machine(o, err) < 0 || claim_machine(a, o, err) < 0 || start_runtime(a, o, err) < 0 ||
-	    start_kubelet(a, api, o, err) < 0 || start_proxy(a, api, o, err) < 0)
+	    start_kubelet(a, api, o, err) < 0 || start_proxy(a, api, o, err) < 0 || start_storage(a, api, o, err) < 0)
 		return agent_stop(a);
 	make_demo(a, o);
 	return a;
@@ -201,6 +216,8 @@ struct agent *agent_stop(struct agent *a)
 {
 	if (!a)
 		return NULL;
+	local_path_stop(a->local_path);
+	client_free(a->storage_client);
 	proxy_free(a->proxy, false);
 	client_free(a->proxy_client);
 	podnet_stop(a->podnet);

@@ -74,7 +74,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
 		ROW("disable", 0, OPT_LIST, disable, "NAME",
-		    "add-ons to leave out, by k3s's names; none is built in yet, so this changes nothing"),
+		    "add-ons to leave out, by k3s's names; built in is local-storage (the class local-path)"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
 		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
@@ -82,6 +82,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
 		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
 		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
+		ROW("default-local-storage-path", 0, OPT_STRING, storage_dir, "DIR",
+		    "volumes of the class local-path (DATA-DIR/storage)"),
 		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
 		    "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
 		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
@@ -148,6 +150,8 @@ static int complete(struct server *s, struct err *err)
 		o->node_ip = host_address(&s->arena);
 	if (!o->node_ip)
 		o->node_ip = "127.0.0.1";
+	o->storage_dir =
+	    full_path(&s->arena, o->storage_dir ? o->storage_dir : arena_printf(&s->arena, "%s/storage", o->data_dir));
 	o->kubelet_root =
 	    o->kubelet_root ? full_path(&s->arena, o->kubelet_root) : cluster_dirs(&s->arena, o->data_dir).kubelet_root;
 	if (!o->disable_agent && geteuid() != 0)

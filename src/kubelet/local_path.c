@@ -1,0 +1,306 @@
+#include "kubelet/local_path.h"
+
+#include "base/file.h"
+#include "base/tree.h"
+#include "client/events.h"
+#include "client/informer.h"
+#include "client/workq.h"
+#include "pod/volume_match.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* As external provisioners call theirs: while it is there, the volume's directory may be. */
+#define FINALIZER "external-provisioner.volume.kubernetes.io/finalizer"
+#define KEY_CLASS "class" /* the one key of no object: the class is to be made */
+
+struct local_path {
+	struct env *env;
+	struct client *client;
+	char *node, *dir;
+	struct informer_factory *informers;
+	struct informer *claims, *volumes, *classes;
+	struct workq *claim_q, *volume_q;
+	struct recorder *recorder;
+};
+
+static struct sv note_of(const struct obj *o, const char *name)
+{
+	return val_str(val_member_sv(obj_get(o, F_metadata, F_annotations), sv_from(name)));
+}
+
+/* --- the class --- */
+
+static int make_class(struct local_path *l, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct val *doc = val_new_map(&a), *meta = val_new_map(&a);
+
+	val_set_cstr(&a, doc, F_apiVersion, "storage.k8s.io/v1");
+	val_set_cstr(&a, doc, F_kind, "StorageClass");
+	val_set_cstr(&a, meta, F_name, LOCAL_PATH_CLASS);
+	val_set_str_sv(&a, val_set_map(&a, meta, F_annotations), SV("storageclass.kubernetes.io/is-default-class"),
+		       SV("true"));
+	val_set(&a, doc, F_metadata, meta);
+	val_set_cstr(&a, doc, F_provisioner, LOCAL_PATH_PROVISIONER);
+	val_set_cstr(&a, doc, F_reclaimPolicy, "Delete");
+	val_set_cstr(&a, doc, F_volumeBindingMode, "WaitForFirstConsumer");
+	if (client_create(l->client, RES(storage_storageclasses), SV(""), doc, NULL, NULL, &why) == 0 ||
+	    why.reason == ERR_ALREADY_EXISTS) /* as it is: its admin may have changed it */
+		return 0;
+	return err_move(err, &why);
+}
+
+/* --- making a volume --- */
+
+static struct val *node_affinity(struct arena *a, const char *node)
+{
+	struct val *selector = val_new_map(a), *affinity = val_new_map(a), *term = val_new_map(a), *e = val_new_map(a);
+
+	val_set_cstr(a, e, F_key, "kubernetes.io/hostname");
+	val_set_cstr(a, e, F_operator, "In");
+	val_push(a, val_set_list(a, e, F_values), val_new_str(a, sv_from(node)));
+	val_push(a, val_set_list(a, term, F_matchExpressions), e);
+	val_push(a, val_set_list(a, selector, F_nodeSelectorTerms), term);
+	val_set(a, affinity, F_required, selector);
+	return affinity;
+}
+
+static struct val *volume_for(struct local_path *l, struct arena *a, const struct obj *claim, const struct obj *class,
+			      struct sv name, const char *path)
+{
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *spec = val_new_map(a), *ref = val_new_map(a), *src;
+	const struct val *mode = obj_get(claim, F_spec, F_volumeMode), *options = obj_get(class, F_mountOptions);
+
+	val_set_cstr(a, doc, F_apiVersion, "v1");
+	val_set_cstr(a, doc, F_kind, "PersistentVolume");
+	val_set_str(a, meta, F_name, name);
+	val_set_str_sv(a, val_set_map(a, meta, F_annotations), SV(ANN_PROVISIONED_BY), SV(LOCAL_PATH_PROVISIONER));
+	val_push(a, val_set_list(a, meta, F_finalizers), val_new_str(a, SV(FINALIZER)));
+	val_set(a, doc, F_metadata, meta);
+	val_set(a, val_set_map(a, spec, F_capacity), F_storage,
+		obj_get(claim, F_spec, F_resources, F_requests, F_storage));
+	val_set(a, spec, F_accessModes, val_clone(a, obj_get(claim, F_spec, F_accessModes)));
+	if (mode)
+		val_set(a, spec, F_volumeMode, mode);
+	if (val_len(options))
+		val_set(a, spec, F_mountOptions, val_clone(a, options));
+	val_set_str(a, spec, F_persistentVolumeReclaimPolicy, val_str(obj_get(class, F_reclaimPolicy)));
+	val_set_str(a, spec, F_storageClassName, obj_name(class));
+	val_set_cstr(a, ref, F_kind, "PersistentVolumeClaim");
+	val_set_cstr(a, ref, F_apiVersion, "v1");
+	val_set_str(a, ref, F_namespace, obj_ns(claim));
+	val_set_str(a, ref, F_name, obj_name(claim));
+	val_set_str(a, ref, F_uid, obj_uid(claim));
+	val_set(a, spec, F_claimRef, ref);
+	val_set(a, spec, F_nodeAffinity, node_affinity(a, l->node));
+	src = val_set_map(a, spec, F_hostPath);
+	val_set_cstr(a, src, F_path, path);
+	val_set_cstr(a, src, F_type, "DirectoryOrCreate");
+	val_set(a, doc, F_spec, spec);
+	return doc;
+}
+
+/* What a directory of one node cannot be; NULL: nothing of that was asked for. */
+static const char *cannot(const struct obj *claim)
+{
+	if (val_is(obj_get(claim, F_spec, F_volumeMode), "Block"))
+		return "a directory is no block device: use volumeMode Filesystem";
+	VAL_EACH(obj_get(claim, F_spec, F_accessModes), m)
+		if (!val_is(m, "ReadWriteOnce") && !val_is(m, "ReadWriteOncePod"))
+			return "a directory of one node only supports access modes ReadWriteOnce and ReadWriteOncePod";
+	if (obj_get(claim, F_spec, F_dataSource) || obj_get(claim, F_spec, F_dataSourceRef))
+		return "it cannot be filled from a data source";
+	return NULL;
+}
+
+static int provision(struct local_path *l, struct arena *a, struct obj *claim, struct obj *class, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct sv name = arena_svf(a, "pvc-%.*s", SV_ARG(obj_uid(claim)));
+	const char *path =
+	    arena_printf(a, "%s/%.*s_%.*s_%.*s", l->dir, SV_ARG(name), SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim)));
+	const char *no = cannot(claim);
+
+	if (no) {
+		recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), "Warning",
+			       "ProvisioningFailed", "failed to provision volume with StorageClass \"%.*s\": %s",
+			       SV_ARG(obj_name(class)), no);
+		return 0;
+	}
+	/* For whichever user its container is: mkdir() asks the umask. */
+	if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chmod(path, 0777) < 0)
+		return err_set_errno(err, errno, "making the directory '%s' for a claim", path);
+	if (client_create(l->client, RES(core_persistentvolumes), SV(""), volume_for(l, a, claim, class, name, path),
+			  NULL, NULL, &why) == 0)
+		recorder_event(l->recorder, RES(core_persistentvolumeclaims), obj_root(claim), "Normal",
+			       "ProvisioningSucceeded", "Successfully provisioned volume %.*s", SV_ARG(name));
+	else if (why.reason != ERR_ALREADY_EXISTS)
+		return err_move(err, &why);
+	return 0;
+}
+
+static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct local_path *l = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *claim = NULL, *class = NULL;
+	struct sv ns, name;
+
+	(void)ret;
+	if (sv_is(key, KEY_CLASS))
+		return make_class(l, err);
+	workq_key_split(key, &ns, &name);
+	claim = informer_lookup(l->claims, ns, name);
+	if (!claim || obj_deleting(claim) || val_str(obj_get(claim, F_spec, F_volumeName)).n ||
+	    !sv_is(note_of(claim, ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
+	    !sv_is(note_of(claim, ANN_SELECTED_NODE), l->node))
+		return 0;
+	class = informer_lookup(l->classes, SV(""), storage_class_name(claim));
+	return class ? provision(l, &a, claim, class, err) : 0;
+}
+
+/* --- taking one away --- */
+
+/* Its directory, when the volume is one that this node made: the path is exactly what provision() makes. */
+static const char *our_directory(struct local_path *l, struct arena *a, const struct obj *volume)
+{
+	struct sv path = val_str(obj_get(volume, F_spec, F_hostPath, F_path)), dir = sv_from(l->dir), base;
+	const struct val *terms = obj_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
+	const struct val *e = val_at(val_get(val_at(terms, 0), F_matchExpressions), 0);
+
+	if (!sv_is(note_of(volume, ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
+	    !val_is(val_at(val_get(e, F_values), 0), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
+	    path.p[dir.n] != '/')
+		return NULL;
+	base = sv_sub(path, dir.n + 1, path.n);
+	if (!sv_starts(base, obj_name(volume)) || !sv_starts(base, SV("pvc-")) || sv_find(base, '/') >= 0)
+		return NULL;
+	return arena_cstr(a, path);
+}
+
+static int drop_finalizer(struct local_path *l, struct arena *a, struct obj *volume, struct err *err)
+{
+	struct val *doc = obj_edit(a, volume), *list = val_get_mut(doc, F_metadata, F_finalizers);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	size_t n = val_len(list);
+
+	for (size_t i = n; i-- > 0;)
+		if (val_is(val_at(list, i), FINALIZER))
+			val_list_remove(list, i);
+	if (val_len(list) == n || client_update(l->client, RES(core_persistentvolumes), doc, NULL, NULL, &why) == 0 ||
+	    why.reason == ERR_NOT_FOUND)
+		return 0;
+	return err_move(err, &why);
+}
+
+static int reconcile_volume(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct local_path *l = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	_cleanup_obj_ struct obj *volume = informer_lookup(l->volumes, SV(""), key);
+	bool released = val_is(obj_get(volume, F_status, F_phase), "Released");
+	const char *path;
+
+	(void)ret;
+	/* Bound or about to be: somebody uses it, also when it is being deleted. */
+	if (!volume || !(released || (obj_deleting(volume) && !val_is(obj_get(volume, F_status, F_phase), "Bound"))))
+		return 0;
+	path = our_directory(l, &a, volume);
+	if (!path)
+		return 0;
+	if (val_is(obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy), "Delete")) {
+		if (tree_remove(path, &why) < 0) {
+			recorder_event(l->recorder, RES(core_persistentvolumes), obj_root(volume), "Warning",
+				       "VolumeFailedDelete", "%s", err_msg(&why));
+			return err_move(err, &why);
+		}
+		if (!obj_deleting(volume)) {
+			if (client_delete(l->client, RES(core_persistentvolumes), SV(""), key, NULL, &why) < 0 &&
+			    why.reason != ERR_NOT_FOUND)
+				return err_move(err, &why);
+			return 0; /* its deletion brings us back */
+		}
+	}
+	return obj_deleting(volume) ? drop_finalizer(l, &a, volume, err) : 0;
+}
+
+/* --- life --- */
+
+static void claim_set(struct obj *o, void *ctx)
+{
+	workq_add_obj(((struct local_path *)ctx)->claim_q, obj_ns(o), obj_name(o));
+}
+
+static void claim_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)old;
+	claim_set(now, ctx);
+}
+
+static void volume_set(struct obj *o, void *ctx)
+{
+	workq_add(((struct local_path *)ctx)->volume_q, obj_name(o));
+}
+
+static void volume_updated(struct obj *old, struct obj *now, void *ctx)
+{
+	(void)old;
+	volume_set(now, ctx);
+}
+
+static bool ready(void *ctx)
+{
+	return informer_factory_synced(((struct local_path *)ctx)->informers);
+}
+
+struct local_path *local_path_start(const struct local_path_opts *o, struct err *err)
+{
+	static const struct informer_handler claims = { claim_set, claim_updated, NULL };
+	static const struct informer_handler volumes = { volume_set, volume_updated, NULL };
+	struct local_path *l;
+
+	if (dir_make(o->dir, 0711, err) < 0) /* containers' users walk through, and do not look around */
+		return NULL;
+	l = xcalloc(1, sizeof(*l));
+	l->env = o->env;
+	l->client = o->client;
+	l->node = xstrdup(o->node_name);
+	l->dir = xstrdup(o->dir);
+	l->recorder = recorder_new(o->client, LOCAL_PATH_PROVISIONER, o->node_name);
+	l->informers = informer_factory_new(o->client);
+	l->claims = informer_get(l->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
+	l->volumes = informer_get(l->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
+	l->classes = informer_get(l->informers, RES(storage_storageclasses), NULL, NULL, NULL);
+	l->claim_q = workq_new(
+	    o->env,
+	    &(struct workq_opts){
+		.name = "local-path-claims", .workers = 1, .reconcile = reconcile_claim, .ctx = l, .ready = ready });
+	l->volume_q = workq_new(
+	    o->env,
+	    &(struct workq_opts){
+		.name = "local-path-volumes", .workers = 1, .reconcile = reconcile_volume, .ctx = l, .ready = ready });
+	informer_add_handler(l->claims, &claims, l);
+	informer_add_handler(l->volumes, &volumes, l);
+	workq_add(l->claim_q, SV(KEY_CLASS));
+	informer_factory_start(l->informers);
+	return l;
+}
+
+struct local_path *local_path_stop(struct local_path *l)
+{
+	if (!l)
+		return NULL;
+	informer_factory_stop(l->informers);
+	workq_free(l->claim_q);
+	workq_free(l->volume_q);
+	informer_factory_free(l->informers);
+	recorder_free(l->recorder);
+	free(l->node);
+	free(l->dir);
+	free(l);
+	return NULL;
+}

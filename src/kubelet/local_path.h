@@ -1,0 +1,28 @@
+/* local_path.h - volumes that are directories of this node: the provisioner of the StorageClass local-path.
+ *
+ * Each node provisions for itself, as an external provisioner would: a claim of the class whose first Pod was placed
+ * here (annotation volume.kubernetes.io/selected-node) gets a directory below `dir` and a PersistentVolume that only
+ * this node can use; a volume of ours that is released, or deleted, loses its directory, and then itself. There are no
+ * Pods for it.
+ *
+ * The name of the class is the one in k3s users' charts. What is requested is not enforced as a limit yet.
+ */
+#pragma once
+
+#include "client/client.h"
+
+#define LOCAL_PATH_CLASS "local-path"
+#define LOCAL_PATH_PROVISIONER "caravel.io/local-path"
+
+struct local_path;
+
+struct local_path_opts {
+	struct env *env;
+	struct client *client; /* its own identity: ServiceAccount kube-system/local-path-provisioner */
+	const char *node_name;
+	const char *dir; /* absolute; made when it is not there */
+};
+
+/* Makes the class, too, if there is none of that name. NULL with *err: the directory cannot be made. */
+struct local_path *local_path_start(const struct local_path_opts *o, struct err *err);
+struct local_path *local_path_stop(struct local_path *l); /* volumes stay. NULL is fine; returns NULL */

@@ -1,0 +1,276 @@
+/* A claim of the class local-path, from its Pod to its directory and back: API server, controllers, scheduler and the
+ * provisioners of two nodes, each with the rights it has in life. */
+#include "../controllers/real.h"
+
+#include "kubelet/local_path.h"
+#include "scheduler/scheduler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLAIMS "/api/v1/namespaces/default/persistentvolumeclaims"
+#define PODS "/api/v1/namespaces/default/pods"
+#define PVS "/api/v1/persistentvolumes"
+
+struct world {
+	struct cluster k;
+	struct client *sched_client, *client;
+	struct scheduler *sched;
+	struct local_path *nodes[2];
+	char dir[32];
+};
+
+static struct local_path *provisioner(struct world *w, const char *node)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_free_ char *dir = xasprintf("%s/%s", w->dir, node);
+	struct local_path *l = local_path_start(
+	    &(struct local_path_opts){ .env = w->k.rig->env, .client = w->client, .node_name = node, .dir = dir },
+	    &err);
+
+	if (!l)
+		fail_msg("%s", err_msg(&err));
+	return l;
+}
+
+static struct world begin(void **state)
+{
+	struct world w = { .k = cluster_start(state), .dir = "/tmp/caravel-test-XXXXXX" };
+	struct rig *r = w.k.rig;
+
+	assert_non_null(mkdtemp(w.dir));
+	for (int i = 1; i <= 2; i++) {
+		const char *path = arena_printf(&r->arena, "/api/v1/nodes/n%d", i);
+
+		if (i == 2)
+			expect(r, 201, "POST", "/api/v1/nodes",
+			       "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n2\"}}");
+		expect_type(r, 200, "PATCH", path, "application/merge-patch+json",
+			    arena_printf(&r->arena,
+					 "{\"metadata\":{\"labels\":{\"kubernetes.io/hostname\":\"n%d\"}},"
+					 "\"spec\":{\"taints\":null}}",
+					 i));
+		expect_type(r, 200, "PATCH", arena_printf(&r->arena, "%s/status", path), "application/merge-patch+json",
+			    "{\"status\":{\"allocatable\":{\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"110\"},"
+			    "\"conditions\":[{\"type\":"
+			    "\"Ready\",\"status\":\"True\"}]}}");
+	}
+	w.client = apiserver_client_account(r->server, "local-path-provisioner", "local-path-provisioner");
+	w.sched_client = apiserver_client(r->server, "kube-scheduler", "system:kube-scheduler", NULL);
+	w.sched = scheduler_new(&(struct scheduler_opts){ .env = r->env, .client = w.sched_client });
+	w.nodes[0] = provisioner(&w, "n1");
+	w.nodes[1] = provisioner(&w, "n2");
+	rig_run(r, 2 * NS_PER_SEC);
+	return w;
+}
+
+static void end(struct world *w)
+{
+	local_path_stop(w->nodes[0]);
+	local_path_stop(w->nodes[1]);
+	scheduler_free(w->sched);
+	client_free(w->sched_client);
+	cluster_finish(&w->k);
+	client_free(w->client);
+	for (int i = 1; i <= 2; i++)
+		(void)rmdir(arena_printf(&w->k.rig->arena, "%s/n%d", w->dir, i));
+	assert_int_equal(rmdir(w->dir), 0);
+}
+
+static void claim(struct rig *r, const char *name, const char *more)
+{
+	expect(r, 201, "POST", CLAIMS,
+	       arena_printf(
+		   &r->arena,
+		   "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}%s}}",
+		   name, more));
+}
+
+static void pod(struct rig *r, const char *name, const char *pvc, const char *node)
+{
+	expect(r, 201, "POST", PODS,
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"nodeSelector\":{\"kubernetes.io/"
+			    "hostname\":\"%s\"},\"containers\""
+			    ":[{\"name\":\"c\",\"image\":\"a\"}],\"volumes\":[{\"name\":\"d\","
+			    "\"persistentVolumeClaim\":{\"claimName\":"
+			    "\"%s\"}}]}}",
+			    name, node, pvc));
+}
+
+/* The claim's volume and its directory; NULL: it has none. */
+static const char *directory(struct rig *r, const char *pvc)
+{
+	const struct val *c = expect(r, 200, "GET", arena_printf(&r->arena, CLAIMS "/%s", pvc), NULL), *v;
+
+	if (!val_is(val_get(c, F_status, F_phase), "Bound"))
+		return NULL;
+	v = expect(r, 200, "GET", arena_printf(&r->arena, PVS "/%.*s", SV_ARG(val_get_str(c, F_spec, F_volumeName))),
+		   NULL);
+	return arena_cstr(&r->arena, val_get_str(v, F_spec, F_hostPath, F_path));
+}
+
+static size_t volumes(struct rig *r)
+{
+	return val_len(val_get(expect(r, 200, "GET", PVS, NULL), F_items));
+}
+
+static void gone(struct rig *r, const char *path)
+{
+	expect(r, 200, "DELETE", path, NULL);
+}
+
+static void test_there_and_back(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+	const struct val *p, *v;
+	const char *dir;
+	struct stat st;
+	int fd;
+
+	/* It is the default class. */
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOnce\"]");
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(volumes(r), 0); /* nobody uses it yet */
+	pod(r, "p", "c", "n2");
+	rig_run(r, 20 * NS_PER_SEC);
+	p = expect(r, 200, "GET", PODS "/p", NULL);
+	assert_val(val_get(p, F_spec, F_nodeName), "n2");
+	dir = directory(r, "c");
+	assert_non_null(dir);
+	assert_true(sv_starts(sv_from(dir), sv_from(arena_printf(&r->arena, "%s/n2/pvc-", w.dir))));
+	assert_true(sv_ends(sv_from(dir), SV("_default_c")));
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0777); /* whoever the container runs as */
+	assert_int_equal(stat(arena_printf(&r->arena, "%s/n2", w.dir), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0711);
+	v = val_at(val_get(expect(r, 200, "GET", PVS, NULL), F_items), 0);
+	assert_val(val_get(v, F_spec, F_storageClassName), LOCAL_PATH_CLASS);
+	assert_val(val_get(v, F_spec, F_persistentVolumeReclaimPolicy), "Delete");
+
+	fd = open(arena_printf(&r->arena, "%s/data", dir), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	/* Its data stay as long as the claim does. */
+	gone(r, PODS "/p?gracePeriodSeconds=0");
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(stat(dir, &st), 0);
+	gone(r, CLAIMS "/c");
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(stat(dir, &st), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(volumes(r), 0);
+	end(&w);
+}
+
+/* A second provisioner run, a restart in the middle, volumes that are deleted first, and kept ones. */
+static void test_restarts_and_policies(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+	const char *dir, *kept;
+	struct stat st;
+
+	claim(r, "c", ",\"accessModes\":[\"ReadWriteOncePod\"]");
+	claim(r, "kept", ",\"accessModes\":[\"ReadWriteOnce\"]");
+	w.nodes[0] = local_path_stop(w.nodes[0]);
+	pod(r, "p", "c", "n1");
+	pod(r, "q", "kept", "n1");
+	rig_run(r, 20 * NS_PER_SEC);
+	assert_null(directory(r, "c")); /* the other node's does not make it */
+	w.nodes[0] = provisioner(&w, "n1");
+	rig_run(r, 20 * NS_PER_SEC);
+	dir = directory(r, "c");
+	kept = directory(r, "kept");
+	assert_non_null(dir);
+	assert_non_null(kept);
+	VAL_EACH(val_get(expect(r, 200, "GET", PVS, NULL), F_items), v) {
+		const char *path = arena_printf(&r->arena, PVS "/%.*s", SV_ARG(val_get_str(v, F_metadata, F_name)));
+
+		if (val_is(val_get(v, F_spec, F_claimRef, F_name), "kept"))
+			expect_type(r, 200, "PATCH", path, "application/merge-patch+json",
+				    "{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Retain\"}}");
+		else
+			gone(r, path); /* before its claim: it waits for it, and its directory is not forgotten */
+	}
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(stat(dir, &st), 0);
+	gone(r, PODS "/p?gracePeriodSeconds=0");
+	gone(r, PODS "/q?gracePeriodSeconds=0");
+	gone(r, CLAIMS "/c");
+	gone(r, CLAIMS "/kept");
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(stat(dir, &st), -1);
+	assert_int_equal(stat(kept, &st), 0);
+	assert_int_equal(volumes(r), 1);
+	/* Kept means that its admin takes it away, and the files later. */
+	VAL_EACH(val_get(expect(r, 200, "GET", PVS, NULL), F_items), v)
+		gone(r, arena_printf(&r->arena, PVS "/%.*s", SV_ARG(val_get_str(v, F_metadata, F_name))));
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(volumes(r), 0);
+	assert_int_equal(rmdir(kept), 0);
+	end(&w);
+}
+
+static size_t events(struct rig *r, const char *reason)
+{
+	size_t n = 0;
+
+	VAL_EACH(val_get(expect(r, 200, "GET", "/api/v1/events", NULL), F_items), e)
+		n += val_is(val_get(e, F_reason), reason);
+	return n;
+}
+
+/* What a directory of one node cannot be is refused by name; what is not ours is never removed. */
+static void test_refusals(void **state)
+{
+	struct world w = begin(state);
+	struct rig *r = w.k.rig;
+	const char *victim = arena_printf(&r->arena, "%s/n1/victim", w.dir);
+	const char *const paths[] = {
+		arena_printf(&r->arena, "%s/n1/victim", w.dir),
+		arena_printf(&r->arena, "%s/n1", w.dir),
+		arena_printf(&r->arena, "%s", w.dir),
+	};
+	struct stat st;
+
+	claim(r, "shared", ",\"accessModes\":[\"ReadWriteMany\"]");
+	claim(r, "block", ",\"accessModes\":[\"ReadWriteOnce\"],\"volumeMode\":\"Block\"");
+	pod(r, "p", "shared", "n1");
+	pod(r, "q", "block", "n1");
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(volumes(r), 0);
+	assert_int_equal(events(r, "ProvisioningFailed"), 2);
+
+	assert_int_equal(mkdir(victim, 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		expect(r, 201, "POST", PVS,
+		       arena_printf(&r->arena,
+				    "{\"metadata\":{\"name\":\"pvc-%zu\",\"annotations\":{\"pv.kubernetes.io/"
+				    "provisioned-by\":\"%s\"}},"
+				    "\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"],"
+				    "\"persistentVolumeReclaimPolicy\":\"Delete\",\"claimRef\":{\"namespace\":"
+				    "\"default\",\"name\":\"x\",\"uid\":"
+				    "\"gone\"},\"hostPath\":{\"path\":\"%s\"},\"nodeAffinity\":{\"required\":{"
+				    "\"nodeSelectorTerms\":[{"
+				    "\"matchExpressions\":[{\"key\":\"kubernetes.io/"
+				    "hostname\",\"operator\":\"In\",\"values\":[\"n1\"]}]}]}}}}",
+				    i, LOCAL_PATH_PROVISIONER, paths[i]));
+	rig_run(r, 10 * NS_PER_SEC);
+	assert_int_equal(stat(victim, &st), 0);
+	assert_int_equal(volumes(r), ARRAY_LEN(paths));
+	assert_int_equal(rmdir(victim), 0);
+	end(&w);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = { T(test_there_and_back), T(test_restarts_and_policies), T(test_refusals) };
+
+	return cmocka_run_group_tests_name("kubelet/local_path", tests, NULL, NULL);
+}
