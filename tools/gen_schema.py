@@ -27,7 +27,7 @@ COLUMN_TYPES = {'string', 'integer', 'number', 'boolean', 'date'}
 TOPOLOGIES = {'atomic': 'ATOMIC', 'set': 'SET', 'granular': 'GRANULAR'}
 FLAG_MARKS = {
     'immutable': 'IMMUTABLE', 'deprecated': 'DEPRECATED', 'retainKeys': 'PATCH_RETAIN_KEYS',
-    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY',
+    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED',
 }
 TOKEN = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*"|\([^()]*\))*\)|[^\s"()])+')
 NAME = re.compile(r'[A-Za-z$_][A-Za-z0-9$_.\-/]*\Z')

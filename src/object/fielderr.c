@@ -107,6 +107,21 @@ void fe_format(struct field_errs *fe, const struct fpath *at, struct sv value, c
 		fe_add(fe, FE_INVALID, at, val_new_str(fe->a, value), "%s", msg);
 }
 
+void fe_check_as(struct field_errs *fe, const struct fpath *at, struct sv value, struct sv judged,
+		 const char *(*fmt)(struct sv))
+{
+	const char *list[FMT_MSGS_MAX];
+	size_t n = fmt_all(fmt, judged, list);
+
+	for (size_t i = 0; i < n; i++)
+		fe_format(fe, at, value, list[i]);
+}
+
+void fe_check(struct field_errs *fe, const struct fpath *at, struct sv value, const char *(*fmt)(struct sv))
+{
+	fe_check_as(fe, at, value, value, fmt);
+}
+
 void fe_invalid(struct field_errs *fe, const struct fpath *at, const struct val *value, const char *detail)
 {
 	fe_add(fe, FE_INVALID, at, value ? value : &fe_null, "%s", detail);
@@ -203,6 +218,28 @@ static void add_body(struct buf *b, const struct field_err *e)
 		buf_adds(b, ": ");
 		buf_addsv(b, e->detail);
 	}
+}
+
+static struct sv place_of(struct arena *a, const struct field_err *e)
+{
+	return arena_svf(a, "%d %.*s", (int)e->type, SV_ARG(e->field));
+}
+
+void field_errs_merge(struct field_errs *fe, const struct field_errs *more)
+{
+	_cleanup_(strmap_release) struct strmap said = STRMAP_INIT;
+	size_t kept = 0;
+
+	if (!more->list.n)
+		return;
+	for (size_t i = 0; i < more->list.n; i++)
+		strmap_set(&said, place_of(fe->a, &more->list.p[i]), fe);
+	for (size_t i = 0; i < fe->list.n; i++)
+		if (!strmap_get(&said, place_of(fe->a, &fe->list.p[i])))
+			fe->list.p[kept++] = fe->list.p[i];
+	fe->list.n = kept;
+	for (size_t i = 0; i < more->list.n; i++)
+		*next_slot(fe) = more->list.p[i];
 }
 
 int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv name, struct err *err)

@@ -67,49 +67,63 @@ static bool qualified_shape(struct sv s)
 	return true;
 }
 
-const char *fmt_dns_label(struct sv s)
+/* --- formats that can be missed in more than one way: every sentence that applies, as upstream lists them --- */
+
+struct msgs {
+	const char **list;
+	size_t n;
+};
+
+static void say(struct msgs *m, const char *msg)
+{
+	if (m->n < FMT_MSGS_MAX)
+		m->list[m->n++] = msg;
+}
+
+static void dns_label(struct sv s, struct msgs *m)
 {
 	if (s.n > 63)
-		return "must be no more than 63 bytes";
+		say(m, "must be no more than 63 bytes");
 	if (label_shape(s))
-		return NULL;
+		return;
 	if (subdomain_shape(s))
-		return "must not contain dots";
-	return "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
-	       "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-	       "'" LABEL_RE "')";
+		say(m, "must not contain dots");
+	else
+		say(m, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
+		       "start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
+		       "validation is '" LABEL_RE "')");
 }
 
-const char *fmt_dns_subdomain(struct sv s)
+static void dns_subdomain(struct sv s, struct msgs *m)
 {
 	if (s.n > 253)
-		return "must be no more than 253 bytes";
-	return subdomain_shape(s) ? NULL : SUBDOMAIN_MSG;
+		say(m, "must be no more than 253 bytes");
+	if (!subdomain_shape(s))
+		say(m, SUBDOMAIN_MSG);
 }
 
-const char *fmt_dns1035_label(struct sv s)
+static void dns1035_label(struct sv s, struct msgs *m)
 {
 	if (s.n > 63)
-		return "must be no more than 63 bytes";
-	if (label_shape(s) && is_lower(s.p[0]))
-		return NULL;
-	return "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-	       "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
-	       "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+		say(m, "must be no more than 63 bytes");
+	if (!label_shape(s) || !is_lower(s.p[0]))
+		say(m, "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+		       "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+		       "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')");
 }
 
-const char *fmt_wildcard_subdomain(struct sv s)
+static void wildcard_subdomain(struct sv s, struct msgs *m)
 {
 	if (s.n > 253)
-		return "must be no more than 253 bytes";
-	if (sv_starts(s, SV("*.")) && subdomain_shape(sv_sub(s, 2, s.n)))
-		return NULL;
-	return "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
-	       "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character "
-	       "(e.g. '*.example.com', regex used for validation is '\\*\\." LABEL_RE "(\\." LABEL_RE ")*')";
+		say(m, "must be no more than 253 bytes");
+	if (!sv_starts(s, SV("*.")) || !subdomain_shape(sv_sub(s, 2, s.n)))
+		say(m,
+		    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
+		    "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character "
+		    "(e.g. '*.example.com', regex used for validation is '\\*\\." LABEL_RE "(\\." LABEL_RE ")*')");
 }
 
-const char *fmt_qualified_name(struct sv s)
+static void qualified_name(struct sv s, struct msgs *m)
 {
 	ssize_t slash = sv_find(s, '/');
 	struct sv name = s;
@@ -118,93 +132,138 @@ const char *fmt_qualified_name(struct sv s)
 		struct sv prefix = sv_sub(s, 0, (size_t)slash);
 
 		name = sv_sub(s, (size_t)slash + 1, s.n);
-		if (sv_find(name, '/') >= 0)
-			return "a qualified name " QUALIFIED_MSG
-			       " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-		if (prefix.n == 0)
-			return "prefix part must be non-empty";
-		if (prefix.n > 253)
-			return "prefix part must be no more than 253 bytes";
-		if (!subdomain_shape(prefix))
-			return "prefix part " SUBDOMAIN_MSG;
+		if (sv_find(name, '/') >= 0) {
+			say(m, "a qualified name " QUALIFIED_MSG
+			       " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+			return;
+		}
+		if (prefix.n == 0) {
+			say(m, "prefix part must be non-empty");
+		} else {
+			if (prefix.n > 253)
+				say(m, "prefix part must be no more than 253 bytes");
+			if (!subdomain_shape(prefix))
+				say(m, "prefix part " SUBDOMAIN_MSG);
+		}
 	}
 	if (name.n == 0)
-		return "name part must be non-empty";
-	if (name.n > 63)
-		return "name part must be no more than 63 bytes";
-	return qualified_shape(name) ? NULL : "name part " QUALIFIED_MSG;
+		say(m, "name part must be non-empty");
+	else if (name.n > 63)
+		say(m, "name part must be no more than 63 bytes");
+	if (!qualified_shape(name))
+		say(m, "name part " QUALIFIED_MSG);
 }
 
-const char *fmt_label_value(struct sv s)
+static void label_value(struct sv s, struct msgs *m)
 {
 	if (s.n > 63)
-		return "must be no more than 63 bytes";
-	if (s.n == 0 || qualified_shape(s))
-		return NULL;
-	return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
-	       "must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
-	       "regex used for validation is '(" QUALIFIED_RE ")?')";
+		say(m, "must be no more than 63 bytes");
+	if (s.n && !qualified_shape(s))
+		say(m, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+		       "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+		       "'12345', regex used for validation is '(" QUALIFIED_RE ")?')");
 }
 
-const char *fmt_port_name(struct sv s)
+static void port_name(struct sv s, struct msgs *m)
 {
-	bool letter = false;
+	bool letter = false, charset = s.n > 0;
 
-	if (s.n > 15)
-		return "must be no more than 15 bytes";
 	for (size_t i = 0; i < s.n; i++) {
-		if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '-')
-			return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
+		charset &= is_lower(s.p[i]) || is_digit(s.p[i]) || s.p[i] == '-';
 		letter |= is_lower(s.p[i]);
 	}
-	if (s.n == 0)
-		return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
+	if (s.n > 15)
+		say(m, "must be no more than 15 bytes");
+	if (!charset)
+		say(m, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
 	if (!letter)
-		return "must contain at least one letter (a-z)";
+		say(m, "must contain at least one letter (a-z)");
 	if (sv_find_sv(s, SV("--")) >= 0)
-		return "must not contain consecutive hyphens";
-	if (s.p[0] == '-' || s.p[s.n - 1] == '-')
-		return "must not begin or end with a hyphen";
-	return NULL;
+		say(m, "must not contain consecutive hyphens");
+	if (s.n && (s.p[0] == '-' || s.p[s.n - 1] == '-'))
+		say(m, "must not begin or end with a hyphen");
 }
 
-const char *fmt_path_segment(struct sv s)
+static void path_segment(struct sv s, struct msgs *m)
 {
-	if (sv_is(s, "."))
-		return "may not be '.'";
-	if (sv_is(s, ".."))
-		return "may not be '..'";
+	if (sv_is(s, ".")) {
+		say(m, "may not be '.'");
+		return;
+	}
+	if (sv_is(s, "..")) {
+		say(m, "may not be '..'");
+		return;
+	}
 	if (sv_find(s, '/') >= 0)
-		return "may not contain '/'";
+		say(m, "may not contain '/'");
 	if (sv_find(s, '%') >= 0)
-		return "may not contain '%'";
-	return NULL;
+		say(m, "may not contain '%'");
 }
 
 /* A key becomes a file name in a volume: it must not climb out of its directory. */
-static const char *no_chdir(struct sv s)
-{
-	if (sv_is(s, "."))
-		return "must not be '.'";
-	if (sv_is(s, ".."))
-		return "must not be '..'";
-	if (sv_starts(s, SV("..")))
-		return "must not start with '..'";
-	return NULL;
-}
-
-const char *fmt_config_key(struct sv s)
+static void config_key(struct sv s, struct msgs *m)
 {
 	bool ok = s.n > 0;
 
-	if (s.n > 253)
-		return "must be no more than 253 bytes";
 	for (size_t i = 0; i < s.n; i++)
 		ok &= is_alnum(s.p[i]) || memchr("-._", s.p[i], 3);
+	if (s.n > 253)
+		say(m, "must be no more than 253 bytes");
 	if (!ok)
-		return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', "
-		       " or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-	return no_chdir(s);
+		say(m, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  "
+		       "or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')");
+	if (sv_is(s, "."))
+		say(m, "must not be '.'");
+	else if (sv_is(s, ".."))
+		say(m, "must not be '..'");
+	else if (sv_starts(s, SV("..")))
+		say(m, "must not start with '..'");
+}
+
+#define FIRST_OF(name)                            \
+	const char *fmt_##name(struct sv s)       \
+	{                                         \
+		const char *list[FMT_MSGS_MAX];   \
+		struct msgs m = { .list = list }; \
+                                                  \
+		name(s, &m);                      \
+		return m.n ? list[0] : NULL;      \
+	}
+FIRST_OF(dns_label)
+FIRST_OF(dns_subdomain)
+FIRST_OF(dns1035_label)
+FIRST_OF(wildcard_subdomain)
+FIRST_OF(qualified_name)
+FIRST_OF(label_value)
+FIRST_OF(port_name)
+FIRST_OF(path_segment)
+FIRST_OF(config_key)
+
+size_t fmt_all(fmt_fn *fmt, struct sv s, const char *ret[FMT_MSGS_MAX])
+{
+	static const struct {
+		fmt_fn *first;
+		void (*all)(struct sv s, struct msgs *m);
+	} several[] = {
+		{ fmt_dns_label, dns_label },		{ fmt_dns_subdomain, dns_subdomain },
+		{ fmt_dns1035_label, dns1035_label },	{ fmt_wildcard_subdomain, wildcard_subdomain },
+		{ fmt_qualified_name, qualified_name }, { fmt_label_value, label_value },
+		{ fmt_port_name, port_name },		{ fmt_path_segment, path_segment },
+		{ fmt_config_key, config_key },
+	};
+	struct msgs m = { .list = ret };
+	const char *msg;
+
+	for (size_t i = 0; i < ARRAY_LEN(several); i++) {
+		if (several[i].first != fmt)
+			continue;
+		several[i].all(s, &m);
+		return m.n;
+	}
+	msg = fmt(s);
+	if (msg)
+		say(&m, msg);
+	return m.n;
 }
 
 /* The relaxed form that v1.34 made the rule: anything printable but '='. */
@@ -308,7 +367,7 @@ const char *fmt_nonspecial_ip(struct sv s)
 	bool v6;
 
 	if (!fmt_ip_bytes(s, b, &v6))
-		return FMT_IP_MSG;
+		return "must be a valid IP address";
 	if (memcmp(b, zero, v6 ? 16 : 4) == 0)
 		return "may not be unspecified (0.0.0.0 or ::)";
 	if (v6 ? memcmp(b, loop6, 16) == 0 : b[0] == 127)

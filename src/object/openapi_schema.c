@@ -63,6 +63,22 @@ void openapi_use(struct openapi_writer *o, const struct schema *s)
 	}
 }
 
+/* In the order of the alphabet, whatever order errors name them in. */
+static void enum_values(struct openapi_writer *o, const char *const *values)
+{
+	const char *last = NULL, *next;
+
+	do {
+		next = NULL;
+		for (const char *const *e = values; *e; e++)
+			if ((!last || strcmp(*e, last) > 0) && (!next || strcmp(*e, next) < 0))
+				next = *e;
+		if (next)
+			jw_sv(&o->w, sv_from(next));
+		last = next;
+	} while (next);
+}
+
 /* The type of one value of f: "type" and "format", or a reference. */
 static void add_value(struct openapi_writer *o, const struct field *f)
 {
@@ -81,8 +97,7 @@ static void add_value(struct openapi_writer *o, const struct field *f)
 		if (f->enum_values) {
 			jw_key(&o->w, "enum");
 			jw_open(&o->w, '[');
-			for (const char *const *e = f->enum_values; *e; e++)
-				jw_sv(&o->w, sv_from(*e));
+			enum_values(o, f->enum_values);
 			jw_close(&o->w, ']');
 		}
 	} else if (o->v3) {

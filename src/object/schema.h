@@ -46,6 +46,7 @@ enum field_flag {
 	FF_DEPRECATED = 1 << 8,
 	FF_HIDDEN = 1 << 9,    /* not in JSON */
 	FF_NONEMPTY = 1 << 10, /* validation: absent or empty is "Required value" (FF_REQUIRED only shapes OpenAPI) */
+	FF_UNASKED = 1 << 11,  /* required, but nothing asks for it when it is absent */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */

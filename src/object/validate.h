@@ -58,6 +58,10 @@ void fe_required(struct field_errs *fe, const struct fpath *at);
 void fe_required_why(struct field_errs *fe, const struct fpath *at, const char *detail);
 /* Invalid with the explanation of a fmt_ function; nothing when msg is NULL. */
 void fe_format(struct field_errs *fe, const struct fpath *at, struct sv value, const char *msg);
+/* An Invalid for each thing that the format has against value; _as: against judged, which stands for value. */
+void fe_check(struct field_errs *fe, const struct fpath *at, struct sv value, const char *(*fmt)(struct sv));
+void fe_check_as(struct field_errs *fe, const struct fpath *at, struct sv value, struct sv judged,
+		 const char *(*fmt)(struct sv));
 void fe_invalid(struct field_errs *fe, const struct fpath *at, const struct val *value, const char *detail);
 void fe_forbidden(struct field_errs *fe, const struct fpath *at, const char *detail);
 void fe_duplicate(struct field_errs *fe, const struct fpath *at, const struct val *value);
@@ -69,10 +73,14 @@ void fe_immutable(struct field_errs *fe, const struct fpath *at, const struct va
 extern const struct val fe_null; /* prints as upstream prints a nil pointer: "null" */
 void fe_not_supported(struct field_errs *fe, const struct fpath *at, const struct val *value,
 		      const char *const *supported); /* NULL-terminated */
+/* Appends more to fe. What is in both, the same type at the same field, stands in more's words only: the marks of the
+ * schema and the rules of a kind overlap, and the rules know upstream's sentence. */
+void field_errs_merge(struct field_errs *fe, const struct field_errs *more);
 /* Returns 0 when there is none, else -1 with *err set. */
 int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv name, struct err *err);
 
-/* Formats: NULL when s conforms, else upstream's explanation text (constant). */
+/* Formats: NULL when s conforms, else upstream's explanation text (constant), the first when there are several. */
+typedef const char *fmt_fn(struct sv s);
 const char *fmt_dns_label(struct sv s);
 const char *fmt_dns_subdomain(struct sv s);
 const char *fmt_dns1035_label(struct sv s);
@@ -86,6 +94,9 @@ const char *fmt_finalizer(struct sv s);		 /* qualified, or one of the standard o
 const char *fmt_wildcard_subdomain(struct sv s); /* "*.example.com" */
 const char *fmt_http_header(struct sv s);
 const char *fmt_percent(struct sv s);
+/* All that a format has against s, in upstream's order; returns how many. */
+#define FMT_MSGS_MAX 5
+size_t fmt_all(fmt_fn *fmt, struct sv s, const char *ret[FMT_MSGS_MAX]);
 bool fmt_ip(struct sv s);
 bool fmt_cidr(struct sv s);
 #define FMT_IP_MSG "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"

@@ -10,8 +10,8 @@
 void validate_labels(struct field_errs *fe, const struct val *labels, const struct fpath *at)
 {
 	VAL_EACH_MEMBER(labels, m) {
-		fe_format(fe, at, m.key, fmt_qualified_name(m.key));
-		fe_format(fe, at, val_str(m.value), fmt_label_value(val_str(m.value)));
+		fe_check(fe, at, m.key, fmt_qualified_name);
+		fe_check(fe, at, val_str(m.value), fmt_label_value);
 	}
 }
 
@@ -26,7 +26,7 @@ void validate_annotations(struct field_errs *fe, const struct val *annotations, 
 		for (char *p = lower; *p; p++)
 			if (*p >= 'A' && *p <= 'Z')
 				*p = (char)(*p - 'A' + 'a');
-		fe_format(fe, at, m.key, fmt_qualified_name(sv_make(lower, m.key.n)));
+		fe_check_as(fe, at, m.key, sv_make(lower, m.key.n), fmt_qualified_name);
 		bytes += m.key.n + val_str(m.value).n;
 	}
 	if (bytes > ANNOTATIONS_MAX_BYTES)
@@ -55,11 +55,11 @@ void validate_label_selector(struct field_errs *fe, const struct val *sel, const
 		} else {
 			fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
 		}
-		fe_format(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name(val_get_str(e, F_key)));
+		fe_check(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name);
 		VAL_EACH(values, v) {
 			struct fpath value_at = FPATH_AT(&values_at, j++);
 
-			fe_format(fe, &value_at, val_str(v), fmt_label_value(val_str(v)));
+			fe_check(fe, &value_at, val_str(v), fmt_label_value);
 		}
 	}
 }
@@ -69,7 +69,8 @@ static void must_be_set(struct field_errs *fe, const struct fpath *up, const str
 	struct fpath at = FPATH(up, name);
 
 	if (val_str(val_member(ref, name)).n == 0)
-		fe_format(fe, &at, SV(""), "must not be empty");
+		fe_add(fe, FE_INVALID, &at, val_new_str(fe->a, SV("")), "%.*s must not be empty",
+		       SV_ARG(sym_name(name)));
 }
 
 static void owner_references(struct field_errs *fe, const struct val *refs, const struct fpath *at)
@@ -102,22 +103,30 @@ static void owner_references(struct field_errs *fe, const struct val *refs, cons
 	}
 }
 
-const char *fmt_finalizer(struct sv s)
+static const char *standard_finalizer(struct sv s)
 {
-	const char *msg = fmt_qualified_name(s);
-
-	if (msg || sv_find(s, '/') >= 0 || sv_is(s, "kubernetes") || sv_is(s, "orphan") ||
+	if (fmt_qualified_name(s) || sv_find(s, '/') >= 0 || sv_is(s, "kubernetes") || sv_is(s, "orphan") ||
 	    sv_is(s, "foregroundDeletion"))
-		return msg;
+		return NULL;
 	return "name is neither a standard finalizer name nor is it fully qualified";
 }
 
+const char *fmt_finalizer(struct sv s)
+{
+	return fmt_qualified_name(s) ? fmt_qualified_name(s) : standard_finalizer(s);
+}
+
+/* Two rules upstream, at two places: how names look, and which of the short ones there are. */
 static void finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	bool orphan = false, foreground = false;
+	size_t i = 0;
 
 	VAL_EACH(list, f) {
-		fe_format(fe, at, val_str(f), fmt_finalizer(val_str(f)));
+		struct fpath item = FPATH_AT(at, i++);
+
+		fe_check(fe, at, val_str(f), fmt_qualified_name);
+		fe_check(fe, &item, val_str(f), standard_finalizer);
 		orphan |= val_is(f, "orphan");
 		foreground |= val_is(f, "foregroundDeletion");
 	}
@@ -147,14 +156,14 @@ static void managed_fields(struct field_errs *fe, const struct val *list, const 
 	}
 }
 
-/* Names are also checked as the prefix of a generated one, which may end in '-'. */
-static const char *check_prefix(struct arena *a, struct sv prefix, const char *(*name_check)(struct sv))
+/* A name as the prefix of a generated one, which may end in '-'. */
+static struct sv as_prefix(struct arena *a, struct sv prefix)
 {
 	char *copy = arena_cstr(a, prefix);
 
 	if (prefix.n > 1 && copy[prefix.n - 1] == '-')
 		copy[prefix.n - 1] = 'a';
-	return name_check(sv_make(copy, prefix.n));
+	return sv_make(copy, prefix.n);
 }
 
 static void no_new_finalizers(struct field_errs *fe, const struct val *now, const struct val *old,
@@ -215,16 +224,16 @@ void validate_object_meta(struct field_errs *fe, const struct resource *r, const
 	if (old_meta)
 		meta_update(fe, meta, old_meta, &at);
 	if (gname.n && name_check)
-		fe_format(fe, &gname_at, gname, check_prefix(fe->a, gname, name_check));
+		fe_check_as(fe, &gname_at, gname, as_prefix(fe->a, gname), name_check);
 	if (name.n == 0)
 		fe_required_why(fe, &name_at, "name or generateName is required");
 	else if (name_check)
-		fe_format(fe, &name_at, name, name_check(name));
+		fe_check(fe, &name_at, name, name_check);
 	if (r->namespaced) {
 		if (ns.n == 0)
 			fe_required(fe, &ns_at);
 		else
-			fe_format(fe, &ns_at, ns, fmt_dns_label(ns));
+			fe_check(fe, &ns_at, ns, fmt_dns_label);
 	} else if (ns.n) {
 		fe_forbidden(fe, &ns_at, "not allowed on this type");
 	}

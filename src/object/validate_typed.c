@@ -22,25 +22,35 @@ static void check_int(struct field_errs *fe, const struct field *f, const struct
 		fe_invalid(fe, at, v, "must be greater than 0");
 }
 
-static const char *check_text(enum field_format format, struct sv s)
+static const char *text_of_ip(struct sv s)
+{
+	return fmt_ip(s) ? NULL : FMT_IP_MSG;
+}
+
+static const char *text_of_cidr(struct sv s)
+{
+	return fmt_cidr(s) ? NULL : FMT_CIDR_MSG;
+}
+
+static fmt_fn *text_format(enum field_format format)
 {
 	switch (format) {
 	case FMT_DNS_LABEL:
-		return fmt_dns_label(s);
+		return fmt_dns_label;
 	case FMT_DNS_SUBDOMAIN:
-		return fmt_dns_subdomain(s);
+		return fmt_dns_subdomain;
 	case FMT_DNS1035_LABEL:
-		return fmt_dns1035_label(s);
+		return fmt_dns1035_label;
 	case FMT_QUALIFIED_NAME:
-		return fmt_qualified_name(s);
+		return fmt_qualified_name;
 	case FMT_LABEL_VALUE:
-		return fmt_label_value(s);
+		return fmt_label_value;
 	case FMT_PORT_NAME:
-		return fmt_port_name(s);
+		return fmt_port_name;
 	case FMT_IP:
-		return fmt_ip(s) ? NULL : FMT_IP_MSG;
+		return text_of_ip;
 	case FMT_CIDR:
-		return fmt_cidr(s) ? NULL : FMT_CIDR_MSG;
+		return text_of_cidr;
 	default:
 		return NULL;
 	}
@@ -52,8 +62,8 @@ static void check_value(struct field_errs *fe, const struct field *f, const stru
 static bool missing(const struct field *f, const struct val *v)
 {
 	if (!v || v->type == VAL_NULL)
-		return (f->flags & FF_NONEMPTY) ||
-		       ((f->flags & FF_REQUIRED) && (f->flags & FF_POINTER) && f->card == CARD_ONE);
+		return (f->flags & FF_NONEMPTY) || ((f->flags & FF_REQUIRED) && (f->flags & FF_POINTER) &&
+						    !(f->flags & FF_UNASKED) && f->card == CARD_ONE);
 	return (f->flags & FF_NONEMPTY) && (v->type == VAL_STR || v->type == VAL_LIST || v->type == VAL_MAP) &&
 	       v->n == 0;
 }
@@ -104,8 +114,8 @@ static void check_one(struct field_errs *fe, const struct field *f, const struct
 		if (!known)
 			fe_not_supported(fe, at, v, f->enum_values);
 	}
-	if (v->n)
-		fe_format(fe, at, val_str(v), check_text((enum field_format)f->format, val_str(v)));
+	if (v->n && text_format((enum field_format)f->format))
+		fe_check(fe, at, val_str(v), text_format((enum field_format)f->format));
 }
 
 static void check_value(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,

@@ -91,6 +91,7 @@ void create_finish(struct write_op *op)
 	system_fields(op);
 	if (op->strat->prepare_create)
 		op->strat->prepare_create(op->q, op->doc);
+	op->name = val_get_str(op->doc, F_metadata, F_name);
 	if (write_validate(op, NULL, &err) < 0 || write_admit(op, false, ADMIT_CREATE, &err) < 0)
 		goto failed;
 	write_commit(op);

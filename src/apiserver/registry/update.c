@@ -100,11 +100,26 @@ static bool unchanged(struct write_op *op, const struct val *old)
 	return val_equal(old, op->doc);
 }
 
+/* What clients may leave out, and what they may not take back; what they make up, validation refuses. */
+static void keep_system_fields(struct write_op *op, struct val *meta, const struct val *old)
+{
+	static const enum sym always[] = { F_generation, F_namespace, F_uid };
+	static const enum sym when_absent[] = { F_creationTimestamp, F_deletionGracePeriodSeconds };
+
+	for (size_t i = 0; i < ARRAY_LEN(always); i++)
+		copy_member(op->a, meta, old, always[i]);
+	for (size_t i = 0; i < ARRAY_LEN(when_absent); i++) {
+		const struct val *v = val_member(meta, when_absent[i]);
+
+		if (!v || v->type == VAL_NULL)
+			copy_member(op->a, meta, old, when_absent[i]);
+	}
+	if (val_member(old, F_deletionTimestamp))
+		copy_member(op->a, meta, old, F_deletionTimestamp);
+}
+
 void update_finish(struct write_op *op)
 {
-	static const enum sym kept[] = {
-		F_uid, F_creationTimestamp, F_deletionTimestamp, F_deletionGracePeriodSeconds, F_generation, F_namespace
-	};
 	const struct val *old = obj_root(op->old), *old_meta = val_member(old, F_metadata);
 	struct err err = ERR_INIT;
 	struct val *meta;
@@ -112,8 +127,7 @@ void update_finish(struct write_op *op)
 	if (check_versions(op, &err) < 0)
 		goto failed;
 	meta = val_ensure_map(op->a, op->doc, F_metadata);
-	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
-		copy_member(op->a, meta, old_meta, kept[i]);
+	keep_system_fields(op, meta, old_meta);
 	val_set_str(op->a, meta, F_name, obj_name(op->old));
 	val_del(meta, F_selfLink);
 	copy_member(op->a, meta, old_meta, F_resourceVersion);

@@ -125,18 +125,21 @@ int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct
 int write_validate(struct write_op *op, const struct val *old, struct err *err)
 {
 	validate_kind_fn *kind_rules = validate_kind_for(op->res);
-	struct field_errs fe;
+	struct field_errs fe, rules;
 	const char *sub = op->sub.n ? arena_cstr(op->a, op->sub) : NULL;
 
 	field_errs_init(&fe, op->a);
+	field_errs_init(&rules, op->a);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
 			     op->strat->name_check ? op->strat->name_check : fmt_dns_subdomain);
 	validate_typed(&fe, op->res->schema, op->doc, old, NULL);
 	if (kind_rules)
-		kind_rules(&fe, op->doc, old, sub);
+		kind_rules(&rules, op->doc, old, sub);
 	if (op->strat->validate)
-		op->strat->validate(&fe, op->doc, old, sub);
-	if (field_errs_to_err(&fe, op->res, op->name, err) < 0)
+		op->strat->validate(&rules, op->doc, old, sub);
+	field_errs_merge(&fe, &rules);
+	/* An Event is core's, whatever group it comes by. */
+	if (field_errs_to_err(&fe, resource_storage(op->res), op->name, err) < 0)
 		return -1;
 	if (op->strat->warn && !op->sub.n)
 		op->strat->warn(op->q, op->doc, old);

@@ -39,18 +39,16 @@ static void test_storage(void **state)
 		  "'expirationSeconds':5},{'audience':'a'}],'nodeAllocatableUpdatePeriodSeconds':9}}",
 		  NULL, NULL,
 		  "[spec.fsGroupPolicy: Unsupported value: 'Some': supported values: 'File', 'None', "
-		  "'ReadWriteOnceWithFSType', "
-		  "spec.volumeLifecycleModes: Unsupported value: 'Now': supported values: 'Ephemeral', 'Persistent', "
-		  "spec.tokenRequests[0].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 "
-		  "minutes, "
-		  "spec.tokenRequests[1].audience: Duplicate value: 'a', "
+		  "'ReadWriteOnceWithFSType', spec.volumeLifecycleModes: Unsupported value: 'Now': supported values: "
+		  "'Persistent', 'Ephemeral', spec.tokenRequests[0].expirationSeconds: Invalid value: 5: may not "
+		  "specify a duration less than 10 minutes, spec.tokenRequests[1].audience: Duplicate value: 'a', "
 		  "spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to 10 "
 		  "seconds]" },
 		{ cn, "{'spec':{'drivers':[{'name':'d','nodeID':'n','topologyKeys':['z']}]}}", NULL, NULL, NULL },
 		{ cn,
 		  "{'spec':{'drivers':[{'name':'d','nodeID':'','topologyKeys':['z','z']},{'name':'d','nodeID':'n'}]}}",
 		  NULL, NULL,
-		  "[spec.drivers[0].nodeID: Required value, spec.drivers[0].topologyKeys: Duplicate value: 'z', "
+		  "[spec.drivers[0].nodeID: Required value, spec.drivers[0]: Duplicate value: 'z', "
 		  "spec.drivers[1].name: Duplicate value: 'd']" },
 		{ cn, "{'spec':{'drivers':[{'name':'d','nodeID':'m'}]}}",
 		  "{'spec':{'drivers':[{'name':'d','nodeID':'n'}]}}", NULL,
@@ -60,7 +58,8 @@ static void test_storage(void **state)
 		{ va, "{'spec':{'attacher':'a','nodeName':'n','source':{'persistentVolumeName':'v'}}}", NULL, NULL,
 		  NULL },
 		{ va, "{'spec':{'attacher':'a','nodeName':'n','source':{}}}", NULL, NULL,
-		  "spec.source: Required value: must specify either inlineVolumeSpec or persistentVolumeName" },
+		  "spec.source: Required value: must specify exactly one of inlineVolumeSpec and "
+		  "persistentVolumeName" },
 		{ va,
 		  "{'spec':{'attacher':'a','nodeName':'n','source':{'inlineVolumeSpec':{'capacity':{'storage':'1'}}}}}",
 		  NULL, NULL,
@@ -86,9 +85,9 @@ static void test_networking(void **state)
 		{ ic, "{'spec':{'controller':'x','parameters':{'kind':'','name':'a/b','scope':'Namespace'}}}", NULL,
 		  NULL,
 		  "[spec.controller: Invalid value: 'x': must be a domain-prefixed path (such as 'acme.io/foo'), "
-		  "spec.parameters.kind: Required value, spec.parameters.name: Invalid value: 'a/b': may not contain "
-		  "'/', "
-		  "spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace']" },
+		  "spec.parameters.kind: Required value: kind is required, spec.parameters.name: Invalid value: 'a/b': "
+		  "may not contain '/', spec.parameters.namespace: Required value: `parameters.scope` is set to "
+		  "'Namespace']" },
 		{ ic, "{'spec':{'controller':'example.com/y'}}", "{'spec':{'controller':'example.com/x'}}", NULL,
 		  "spec.controller: Invalid value: 'example.com/y': field is immutable" },
 		{ in,
@@ -97,12 +96,11 @@ static void test_networking(void **state)
 		  "'name':''}}}]}}],'tls':[{'hosts':['*.a.b','A']}]}}",
 		  NULL, NULL,
 		  "[spec.tls[0].hosts[1]: Invalid value: 'A': a lowercase RFC 1123 subdomain must consist of lower "
-		  "case alphanumeric "
-		  "characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', "
-		  "regex used for "
-		  "validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'), "
+		  "case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character "
+		  "(e.g. 'example.com', regex used for validation is "
+		  "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*'), "
 		  "spec.rules[0].http.paths[0].path: Invalid value: '/a/..': cannot end with '/..', "
-		  "spec.rules[0].http.paths[0].backend.resource.name: Required value]" },
+		  "spec.rules[0].http.paths[0].backend.resource.name: Required value: name is required]" },
 		{ in,
 		  "{'metadata':{'annotations':{'kubernetes.io/"
 		  "ingress.class':'a'}},'spec':{'ingressClassName':'b','defaultBackend':{"
@@ -206,8 +204,9 @@ static void test_definitions(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
-#define JOB(spec)                                                                                                     \
-	"{'metadata':{'name':'j'},'spec':{'selector':{},'template':{'spec':{'restartPolicy':'Never','containers':[{'" \
+#define JOB(spec)                                                                                                    \
+	"{'metadata':{'name':'j'},'spec':{'manualSelector':true,'selector':{},'template':{'spec':{'restartPolicy':'" \
+	"Never','containers':[{'"                                                                                    \
 	"name':'c','image':'i'}]}}" spec "}}"
 
 static void test_job_policies(void **state)
@@ -270,7 +269,8 @@ static void test_job_policies(void **state)
 		{ r, JOB(",'managedBy':'me'"), NULL, NULL,
 		  "spec.managedBy: Invalid value: 'me': must be a domain-prefixed path (such as 'acme.io/foo')" },
 		{ r,
-		  "{'metadata':{'name':'a.b'},'spec':{'selector':{},'completionMode':'Indexed','completions':11,'"
+		  "{'metadata':{'name':'a.b'},'spec':{'manualSelector':true,'selector':{},'completionMode':'Indexed','"
+		  "completions':11,'"
 		  "template':{'spec':{"
 		  "'restartPolicy':'Never','containers':[{'name':'c','image':'i'}]}}}}",
 		  NULL, NULL,
@@ -386,8 +386,8 @@ static void test_pod_parts(void **state)
 		      "name':'v',"
 		      "'mountPath':'/a','recursiveReadOnly':'Enabled'}]}]"),
 		  NULL, NULL,
-		  "spec.containers[0].volumeMounts[0].recursiveReadOnly: Forbidden: may only be specified when "
-		  "readOnly is true" },
+		  "spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly "
+		  "is true" },
 		/* volumes */
 		{ r, VOL("'csi':{'driver':'A b'}"), NULL, NULL,
 		  "spec.volumes[0].csi.driver: Invalid value: 'A b': a lowercase RFC 1123 subdomain must consist of "
@@ -403,7 +403,10 @@ static void test_pod_parts(void **state)
 		  VOL("'projected':{'sources':[{'secret':{'name':'a','items':[{'key':'k','path':'p'}]}},{'"
 		      "serviceAccountToken':{'path':'p'"
 		      "}}]}"),
-		  NULL, NULL, "spec.volumes[0].projected.sources: Invalid value: 'p': conflicting duplicate paths" },
+		  NULL, NULL,
+		  "[spec.volumes[0].projected.sources: Invalid value: 'p': conflicting duplicate paths, "
+		  "spec.volumes[0].projected.sources[1].serviceAccountToken: Forbidden: must not be specified when "
+		  "serviceAccountName is not set]" },
 		/* annotations */
 		{ r,
 		  "{'metadata':{'name':'p','annotations':{'controller.kubernetes.io/"
@@ -426,10 +429,10 @@ static void test_amounts(void **state)
 		  "jobs.batch':'3'},'scopes':['Terminating']}}",
 		  NULL, NULL, "spec.scopes: Invalid value: ['Terminating']: unsupported scope applied to resource" },
 		{ rq, "{'spec':{'hard':{'foo':'1','pods':'1.5','secrets':'-1'}}}", NULL, NULL,
-		  "[spec.hard[foo]: Invalid value: 'foo': must be a standard resource for quota, spec.hard[pods]: "
-		  "Invalid value: "
-		  "'1500m': must be an integer, spec.hard[secrets]: Invalid value: '-1': must be greater than or equal "
-		  "to 0]" },
+		  "[spec.hard[foo]: Invalid value: 'foo': must be a standard resource type or fully qualified, "
+		  "spec.hard[foo]: Invalid value: 'foo': must be a standard resource for quota, spec.hard[pods]: "
+		  "Invalid value: '1500m': must be an integer, spec.hard[secrets]: Invalid value: '-1': must be "
+		  "greater than or equal to 0]" },
 		{ rq, "{'spec':{'hard':{'pods':'1'},'scopes':['BestEffort','NotBestEffort']}}", NULL, NULL,
 		  "spec.scopes: Invalid value: ['BestEffort','NotBestEffort']: conflicting scopes" },
 		{ rq,
@@ -437,11 +440,10 @@ static void test_amounts(void **state)
 		  "scopeName':"
 		  "'PriorityClass','operator':'Exists','values':['a']}]}}}",
 		  NULL, NULL,
-		  "[spec.scopeSelector.matchExpressions[0].values: Required value: must be at least one value when "
-		  "`operator` is 'In' "
-		  "or 'NotIn' for scope selector, spec.scopeSelector.matchExpressions[1].values: Invalid value: ['a']: "
-		  "must be no value "
-		  "when `operator` is 'Exist' or 'DoesNotExist' for scope selector]" },
+		  "[spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when "
+		  "`operator` is 'In' or 'NotIn' for scope selector, spec.scopeSelector.matchExpressions.values: "
+		  "Invalid value: ['a']: must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope "
+		  "selector]" },
 		{ lr,
 		  "{'spec':{'limits':[{'type':'Container','min':{'cpu':'1'},'defaultRequest':{'cpu':'2'},'default':{'"
 		  "cpu':'3'},'max':{"
@@ -510,15 +512,12 @@ static void test_volumes_and_sets(void **state)
 		  "'accessModes':['ReadWriteOnce']}}]}}",
 		  NULL, NULL,
 		  "[spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0, "
-		  "spec.podManagementPolicy: Invalid value: "
-		  "'Some': must be 'OrderedReady' or 'Parallel', spec.updateStrategy.rollingUpdate.maxUnavailable: "
-		  "Invalid value: 0: "
-		  "cannot be 0, spec.serviceName: Invalid value: 'A': a lowercase RFC 1123 label must consist of lower "
-		  "case "
-		  "alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. "
-		  "'my-name',  or "
-		  "'123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?'), "
-		  "spec.volumeClaimTemplates[0].spec.resources.requests[storage]: Required value]" },
+		  "spec.podManagementPolicy: Invalid value: 'Some': must be 'OrderedReady' or 'Parallel', "
+		  "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0, spec.serviceName: "
+		  "Invalid value: 'A': a lowercase RFC 1123 label must consist of lower case alphanumeric characters "
+		  "or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
+		  "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?'), "
+		  "spec.volumeClaimTemplates[0].spec.resources[storage]: Required value]" },
 		{ cr, "{'revision':1}", NULL, NULL, "data: Required value: data is mandatory" },
 		{ cr, "{'revision':1,'data':5}", NULL, NULL, "data: Invalid value: 5: must be a JSON object" },
 		{ es,
@@ -535,13 +534,177 @@ static void test_volumes_and_sets(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+#define TEMPLATE(labels, spec) "'template':{'metadata':{'labels':{" labels "}},'spec':{" spec "}}"
+#define MATCHES "'selector':{'matchLabels':{'a':'b'}}"
+#define PLAIN "'containers':[{'name':'c','image':'i'}]"
+#define MOUNTS "'containers':[{'name':'c','image':'i','volumeMounts':[{'name':'data','mountPath':'/d'}]}]"
+#define NO_MATCH(labels) \
+	"spec.template.metadata.labels: Invalid value: {" labels "}: `selector` does not match template `labels`"
+#define STRATEGY "'strategy':{'type':'Recreate'}"
+
+/* Several errors at once, and what is asked of a template that is completed later. */
+static void test_templates(void **state)
+{
+	const struct resource *deploy = RES(apps_deployments), *set = RES(apps_statefulsets),
+			      *ds = RES(apps_daemonsets);
+	const struct resource *rs = RES(apps_replicasets), *job = RES(batch_jobs), *pod = RES(core_pods);
+	const struct kind_case cases[] = {
+		/* Volumes of claims come with each pod. */
+		{ set, "{'spec':{'updateStrategy':{'type':'OnDelete'}," MATCHES "," TEMPLATE("'a':'b'", MOUNTS) "}}",
+		  NULL, NULL, NULL },
+		{ set,
+		  "{'spec':{'updateStrategy':{'type':'OnDelete'}," MATCHES
+		  "," TEMPLATE("'a':'b'", "'containers':[{'name':'c',"
+					  "'image':'i','volumeDevices':[{'name':'data','devicePath':'/dev/x'}]}]") "}}",
+		  NULL, NULL, NULL },
+		{ rs, "{'spec':{" MATCHES "," TEMPLATE("'a':'b'", MOUNTS) "}}", NULL, NULL,
+		  "spec.template.spec.containers[0].volumeMounts[0].name: Not found: 'data'" },
+		{ rs, "{'spec':{" MATCHES "," TEMPLATE("'a':'b'", "'containers':[{'name':'c','image':' i'}]") "}}",
+		  NULL, NULL, NULL },
+		{ rs,
+		  "{'spec':{" MATCHES
+		  "," TEMPLATE("'a':'b'", "'hostNetwork':true,'containers':[{'name':'c','image':'i',"
+					  "'ports':[{'containerPort':80}]}]") "}}",
+		  NULL, NULL, NULL },
+		{ pod,
+		  "{'spec':{'hostNetwork':true,'containers':[{'name':'c','image':'i','ports':[{'containerPort':80}]}]}"
+		  "}",
+		  NULL, NULL,
+		  "spec.containers[0].ports[0].hostPort: Invalid value: 0: must match `containerPort` when "
+		  "`hostNetwork` is true" },
+		/* Without a selector nothing is found. */
+		{ deploy, "{'spec':{" STRATEGY "," TEMPLATE("'a':'b'", PLAIN) "}}", NULL, NULL,
+		  "[spec.selector: Required value, " NO_MATCH("'a':'b'") "]" },
+		{ ds, "{'spec':{'updateStrategy':{'type':'OnDelete'}," TEMPLATE("'a':'b'", PLAIN) "}}", NULL, NULL,
+		  NO_MATCH("'a':'b'") },
+		{ job, "{'spec':{'manualSelector':true," TEMPLATE("'a':'b'", "'restartPolicy':'Never'," PLAIN) "}}",
+		  NULL, NULL, "[spec.selector: Required value, " NO_MATCH("'a':'b'") "]" },
+		{ rs,
+		  "{'spec':{'selector':{'matchExpressions':[{'key':'a','operator':'X'}]}," TEMPLATE("'a':'b'",
+												    PLAIN) "}}",
+		  NULL, NULL,
+		  "[spec.selector.matchExpressions[0].operator: Invalid value: 'X': not a valid selector operator, "
+		  "spec.selector: "
+		  "Invalid value: {'matchExpressions':[{'key':'a','operator':'X'}]}: invalid label selector]" },
+		{ ds, "{'spec':{" MATCHES ",'updateStrategy':{'type':'X'}," TEMPLATE("'a':'b'", PLAIN) "}}", NULL, NULL,
+		  "spec.updateStrategy: Unsupported value: {'type':'X'}: supported values: 'RollingUpdate', "
+		  "'OnDelete'" },
+		/* A Job finds its pods by labels of its own. */
+		{ job,
+		  "{'metadata':{'name':'j','uid':'u'},'spec':{'selector':{'matchLabels':{'a':'b'}},"
+		  "'template':{'metadata':{'labels':{'a':'b','controller-uid':'u','job-name':'j',"
+		  "'batch.kubernetes.io/controller-uid':'u','batch.kubernetes.io/"
+		  "job-name':'x'}},'spec':{'restartPolicy':"
+		  "'Never'," PLAIN "}}}}",
+		  NULL, NULL,
+		  "[spec.template.labels[batch.kubernetes.io/job-name]: Invalid value: "
+		  "{'a':'b','controller-uid':'u','job-name':'j',"
+		  "'batch.kubernetes.io/controller-uid':'u','batch.kubernetes.io/job-name':'x'}: must be 'j', "
+		  "spec.selector: "
+		  "Invalid value: {'matchLabels':{'a':'b'}}: `selector` not auto-generated]" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+/* Rules of pods that only those who know them miss. */
+static void test_pod_details(void **state)
+{
+	const struct resource *pod = RES(core_pods), *node = RES(core_nodes);
+	const struct kind_case cases[] = {
+		{ pod, "{'spec':{'containers':[{'name':'c','image':'i','ports':[{'name':'A_B_C_D_E_F_G_H'}]}]}}", NULL,
+		  NULL,
+		  "[spec.containers[0].ports[0].name: Invalid value: 'A_B_C_D_E_F_G_H': must contain only "
+		  "alpha-numeric characters "
+		  "(a-z, 0-9), and hyphens (-), spec.containers[0].ports[0].name: Invalid value: 'A_B_C_D_E_F_G_H': "
+		  "must contain at "
+		  "least one letter (a-z), spec.containers[0].ports[0].containerPort: Required value]" },
+		{ pod,
+		  "{'spec':{'containers':[{'name':'c','image':'i','resources':{'limits':{'cpu':'1','hugepages-2Mi':'"
+		  "3Mi'}}}]}}",
+		  NULL, NULL,
+		  "spec.containers[0].resources.limits[hugepages-2Mi]: Invalid value: '3Mi': 3Mi is not positive "
+		  "integer multiple "
+		  "of hugepages-2Mi" },
+		{ pod, "{'spec':{'os':{'name':'x'}," PLAIN "}}", NULL, NULL,
+		  "spec.os: Unsupported value: 'x': supported values: 'linux', 'windows'" },
+		{ pod, "{'spec':{'shareProcessNamespace':true,'hostPID':true," PLAIN "}}", NULL, NULL,
+		  "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID "
+		  "cannot both be "
+		  "enabled" },
+		{ pod,
+		  "{'spec':{'containers':[{'name':'c','image':'i','securityContext':{'windowsOptions':{'hostProcess':"
+		  "true}}},"
+		  "{'name':'d','image':'i'}]}}",
+		  NULL, NULL,
+		  "[spec: Invalid value: '': If pod contains any hostProcess containers then all containers must be "
+		  "HostProcess "
+		  "containers, spec.hostNetwork: Invalid value: false: hostNetwork must be true if pod contains any "
+		  "hostProcess "
+		  "containers]" },
+		{ pod,
+		  "{'spec':{'affinity':{'podAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':[{'topologyKey'"
+		  ":'z',"
+		  "'namespaces':['A']}]}}," PLAIN "}}",
+		  NULL, NULL,
+		  "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].namespace: Invalid "
+		  "value: 'A': a "
+		  "lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+		  "and end with "
+		  "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+		  "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')" },
+		{ pod,
+		  "{'spec':{'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z','whenUnsatisfiable':'"
+		  "DoNotSchedule'},"
+		  "{'maxSkew':2,'topologyKey':'z','whenUnsatisfiable':'DoNotSchedule'}]," PLAIN "}}",
+		  NULL, NULL,
+		  "spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: '{z, "
+		  "DoNotSchedule}'" },
+		{ pod,
+		  "{'metadata':{'annotations':{'seccomp.security.alpha.kubernetes.io/pod':'x',"
+		  "'container.apparmor.security.beta.kubernetes.io/d':'x'}},'spec':{" PLAIN "}}",
+		  NULL, NULL,
+		  "[metadata.annotations.seccomp.security.alpha.kubernetes.io/pod: Invalid value: 'x': must be a valid "
+		  "seccomp "
+		  "profile, metadata.annotations[container.apparmor.security.beta.kubernetes.io/d]: Invalid value: "
+		  "'d': container "
+		  "not found, metadata.annotations[container.apparmor.security.beta.kubernetes.io/d]: Invalid value: "
+		  "'x': invalid "
+		  "AppArmor profile name: \"x\"]" },
+		{ pod,
+		  "{'spec':{'volumes':[{'name':'v','hostPath':{'path':'/x'}}],'containers':[{'name':'c','image':'i',"
+		  "'volumeMounts':[{'name':'v','mountPath':'/a'}],'volumeDevices':[{'name':'v','devicePath':'/a'}]}]}}",
+		  NULL, NULL,
+		  "[spec.containers[0].volumeMounts[0].name: Invalid value: 'v': must not already exist in "
+		  "volumeDevices, "
+		  "spec.containers[0].volumeMounts[0].mountPath: Invalid value: '/a': must not already exist as a path "
+		  "in "
+		  "volumeDevices, spec.containers[0].volumeDevices[0].name: Invalid value: 'v': can only use volume "
+		  "source type of "
+		  "PersistentVolumeClaim or Ephemeral for block mode, spec.containers[0].volumeDevices[0].name: "
+		  "Invalid value: 'v': "
+		  "must not already exist in volumeMounts, spec.containers[0].volumeDevices[0].devicePath: Invalid "
+		  "value: '/a': must "
+		  "not already exist as a path in volumeMounts]" },
+		{ node, "{'spec':{'taints':[{'key':'a','effect':'X'},{'key':'a'}]}}", NULL, NULL,
+		  "[metadata.taints[0].effect: Unsupported value: 'X': supported values: 'NoSchedule', "
+		  "'PreferNoSchedule', "
+		  "'NoExecute', metadata.taints[1].effect: Required value]" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_storage),		 cmocka_unit_test(test_networking),
 		cmocka_unit_test(test_definitions),	 cmocka_unit_test(test_job_policies),
 		cmocka_unit_test(test_pod_parts),	 cmocka_unit_test(test_amounts),
-		cmocka_unit_test(test_volumes_and_sets),
+		cmocka_unit_test(test_volumes_and_sets), cmocka_unit_test(test_templates),
+		cmocka_unit_test(test_pod_details),
 	};
 
 	return cmocka_run_group_tests_name("validate_rarer", tests, NULL, NULL);

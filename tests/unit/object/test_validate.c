@@ -1,5 +1,6 @@
 #include "docs.h"
 
+#include "object/image_name.h"
 #include "object/validate.h"
 
 #include <stdlib.h>
@@ -75,6 +76,84 @@ static const struct {
 	{ fmt_nonspecial_ip, "::", "may not be unspecified (0.0.0.0 or ::)" },
 	{ fmt_nonspecial_ip, "fe80::1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)" },
 };
+
+/* Formats that a text misses in several ways say all of them. */
+static void test_all_of_a_format(void **state)
+{
+	const char *list[FMT_MSGS_MAX];
+
+	(void)state;
+	assert_int_equal(fmt_all(fmt_dns_subdomain, SV("a.b"), list), 0);
+	assert_int_equal(fmt_all(fmt_qualified_name, SV(""), list), 2);
+	assert_string_equal(list[0], "name part must be non-empty");
+	assert_int_equal(fmt_all(fmt_qualified_name, SV("A_/b c"), list), 2);
+	assert_int_equal(fmt_all(fmt_port_name, SV("-TOO--LONG-A-NAME-"), list), 5);
+	assert_string_equal(list[4], "must not begin or end with a hyphen");
+	assert_int_equal(fmt_all(fmt_percent, SV("x"), list), 1);
+}
+
+/* What marks and rules both say stands in the words of the rules. */
+static void test_merge(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct fpath at = FPATH_ROOT(F_spec), other = FPATH(&at, F_name);
+	struct field_errs marks, rules;
+
+	(void)state;
+	field_errs_init(&marks, &a);
+	field_errs_init(&rules, &a);
+	fe_invalid(&marks, &at, val_new_int(&a, 1), "by mark");
+	fe_required(&marks, &at);
+	fe_invalid(&marks, &other, val_new_int(&a, 1), "by mark");
+	fe_invalid(&rules, &at, val_new_int(&a, 1), "by rule");
+	fe_invalid(&rules, &at, val_new_int(&a, 1), "by another");
+	field_errs_merge(&marks, &rules);
+	field_errs_to_err(&marks, RES(core_pods), SV("x"), &err);
+	assert_string_equal(err_msg(&err),
+			    "Pod \"x\" is invalid: [spec: Required value, spec.name: Invalid value: 1: by mark, "
+			    "spec: Invalid value: 1: by rule, spec: Invalid value: 1: by another]");
+}
+
+static void test_image_names(void **state)
+{
+	static const struct {
+		const char *name, *tag; /* NULL: no name */
+	} all[] = {
+		{ "nginx", "latest" },
+		{ "nginx:1.25", "1.25" },
+		{ "localhost:5000/a/b_c:x", "x" },
+		{ "Registry.example/a", "latest" },
+		{ "[fd00::1]:5000/a", "latest" },
+		{ "a@sha256:0123456789abcdef0123456789abcdef", "" },
+		{ "a:t@sha256:0123456789abcdef0123456789abcdef", "t" },
+		{ "a__b/c--d/e.f", "latest" },
+		{ "", NULL },
+		{ " x ", NULL },
+		{ "repo.example/<project>/app", NULL },
+		{ "ko://example.com/cmd", NULL },
+		{ "Upper", NULL },
+		{ "a/Upper", NULL },
+		{ "a..b", NULL },
+		{ "a___b", NULL },
+		{ "a:", NULL },
+		{ "a:-x", NULL },
+		{ "a@sha256:12", NULL },
+		{ "a//b", NULL },
+		{ "/a", NULL },
+		{ "a.b:x/c", NULL },
+		{ "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct sv tag;
+		bool ok = image_name_parse(sv_from(all[i].name), &tag);
+
+		if (ok != (all[i].tag != NULL) || (ok && !sv_is(tag, all[i].tag)))
+			fail_msg("%s", all[i].name);
+	}
+}
 
 static void test_formats(void **state)
 {
@@ -193,13 +272,13 @@ static void test_meta(void **state)
 	assert_string_equal(meta_errors(&a, nodes, "{'name':'a-x','generateName':'a-'}", NULL), "");
 	assert_string_equal(
 	    meta_errors(&a, nodes, "{'name':'a','finalizers':['x']}", NULL),
-	    "metadata.finalizers: Invalid value: \"x\": name is neither a standard finalizer name nor is "
+	    "metadata.finalizers[0]: Invalid value: \"x\": name is neither a standard finalizer name nor is "
 	    "it fully qualified");
 	assert_string_equal(meta_errors(&a, nodes,
 					"{'name':'a','ownerReferences':[{'apiVersion':'v1','kind':'Pod',"
 					"'name':'p'}]}",
 					NULL),
-			    "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty");
+			    "metadata.ownerReferences.uid: Invalid value: \"\": uid must not be empty");
 	assert_string_equal(meta_errors(&a, nodes,
 					"{'name':'a','ownerReferences':["
 					"{'apiVersion':'v1','kind':'A','name':'p','uid':'1','controller':true},"
@@ -289,15 +368,21 @@ static void test_typed(void **state)
 	    "spec.template.spec.containers[0].imagePullPolicy: Unsupported value: \"Now\": supported values: "
 	    "\"Always\", \"IfNotPresent\", \"Never\", "
 	    "spec.template.spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", "
-	    "\"Never\", \"OnFailure\"]");
+	    "\"OnFailure\", \"Never\"]");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats),	    cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_errors),	    cmocka_unit_test(test_meta),
-		cmocka_unit_test(test_annotations), cmocka_unit_test(test_label_selector),
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_all_of_a_format),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_image_names),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_meta),
+		cmocka_unit_test(test_annotations),
+		cmocka_unit_test(test_label_selector),
 		cmocka_unit_test(test_typed),
 	};
 

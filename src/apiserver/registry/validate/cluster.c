@@ -9,6 +9,7 @@ void validate_namespace(struct field_errs *fe, const struct val *doc, const stru
 	struct fpath st_at = FPATH_ROOT(F_status), phase_at = FPATH(&st_at, F_phase);
 	const struct val *phase = val_get(doc, F_status, F_phase);
 	bool deleting = val_get(doc, F_metadata, F_deletionTimestamp) != NULL;
+	size_t i = 0;
 
 	(void)old;
 	if (is_sub(sub, "status")) {
@@ -19,22 +20,33 @@ void validate_namespace(struct field_errs *fe, const struct val *doc, const stru
 				   "may only be 'Terminating' if `deletionTimestamp` is not empty");
 		return;
 	}
-	VAL_EACH(val_get(doc, F_spec, F_finalizers), f)
-		fe_format(fe, &at, val_str(f), fmt_finalizer(val_str(f)));
+	VAL_EACH(val_get(doc, F_spec, F_finalizers), f) {
+		struct fpath here = FPATH_AT(&at, i++);
+
+		fe_check(fe, &here, val_str(f), fmt_finalizer);
+	}
 }
 
-static void taints(struct field_errs *fe, const struct val *list, const struct fpath *at)
+/* Upstream looks for them in the metadata, where they once were. */
+static void taints(struct field_errs *fe, const struct val *list)
 {
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_taints);
 	size_t i = 0;
 
 	VAL_EACH(list, t) {
-		struct fpath item = FPATH_AT(at, i++), key_at = FPATH(&item, F_key), value_at = FPATH(&item, F_value);
+		struct fpath item = FPATH_AT(&at, i++), key_at = FPATH(&item, F_key), value_at = FPATH(&item, F_value),
+			     effect_at = FPATH(&item, F_effect);
+		const struct val *effect = val_member(t, F_effect);
 		struct sv id =
 		    arena_svf(fe->a, "%.*s:%.*s", SV_ARG(val_get_str(t, F_key)), SV_ARG(val_get_str(t, F_effect)));
 
-		fe_format(fe, &key_at, val_get_str(t, F_key), fmt_qualified_name(val_get_str(t, F_key)));
-		fe_format(fe, &value_at, val_get_str(t, F_value), fmt_label_value(val_get_str(t, F_value)));
+		fe_check(fe, &key_at, val_get_str(t, F_key), fmt_qualified_name);
+		fe_check(fe, &value_at, val_get_str(t, F_value), fmt_label_value);
+		if (!val_str(effect).n)
+			fe_required(fe, &effect_at);
+		else
+			CHECK_ONE_OF(fe, effect, &effect_at, "NoSchedule", "PreferNoSchedule", "NoExecute");
 		if (strmap_set(&seen, id, fe))
 			fe_duplicate(fe, &item, t);
 	}
@@ -52,14 +64,13 @@ static void set_once(struct field_errs *fe, const struct val *doc, const struct 
 
 void validate_node(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
-	struct fpath spec_at = FPATH_ROOT(F_spec), taint_at = FPATH(&spec_at, F_taints),
-		     cidr_at = FPATH(&spec_at, F_podCIDRs);
+	struct fpath spec_at = FPATH_ROOT(F_spec), cidr_at = FPATH(&spec_at, F_podCIDRs);
 	struct fpath st_at = FPATH_ROOT(F_status), addr_at = FPATH(&st_at, F_addresses);
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	bool had[2] = { false, false };
 	size_t i = 0;
 
-	taints(fe, val_get(doc, F_spec, F_taints), &taint_at);
+	taints(fe, val_get(doc, F_spec, F_taints));
 	VAL_EACH(val_get(doc, F_spec, F_podCIDRs), c) {
 		struct fpath here = FPATH_AT(&cidr_at, i++);
 		uint8_t bytes[16];

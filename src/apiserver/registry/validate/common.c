@@ -45,7 +45,18 @@ void check_required(struct field_errs *fe, const struct val *parent, const struc
 void check_text(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *(*fmt)(struct sv))
 {
 	if (val_type(v) == VAL_STR)
-		fe_format(fe, at, val_str(v), fmt(val_str(v)));
+		fe_check(fe, at, val_str(v), fmt);
+}
+
+void check_texts(struct field_errs *fe, const struct val *list, const struct fpath *at, const char *(*fmt)(struct sv))
+{
+	size_t i = 0;
+
+	VAL_EACH(list, v) {
+		struct fpath here = FPATH_AT(at, i++);
+
+		check_text(fe, v, &here, fmt);
+	}
 }
 
 void check_required_text(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name,
@@ -84,25 +95,29 @@ void check_int_or_percent(struct field_errs *fe, const struct val *v, const stru
 	if (val_type(v) != VAL_STR)
 		return;
 	if (fmt_percent(val_str(v)))
-		fe_format(fe, at, val_str(v), fmt_percent(val_str(v)));
+		fe_check(fe, at, val_str(v), fmt_percent);
 	else if (max_100 && int_or_percent_number(v) > 100)
 		fe_invalid(fe, at, v, "must not be greater than 100%");
 }
 
+bool has_dotdot(struct sv path)
+{
+	struct sv part;
+
+	while (sv_split(&path, '/', &part))
+		if (sv_is(part, ".."))
+			return true;
+	return false;
+}
+
 void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
 {
-	struct sv rest = val_str(v), part;
+	struct sv path = val_str(v);
 
-	if (rest.n == 0)
-		return;
-	if (rest.p[0] == '/')
+	if (path.n && path.p[0] == '/')
 		fe_invalid(fe, at, v, "must be a relative path");
-	while (sv_split(&rest, '/', &part)) {
-		if (sv_is(part, "..")) {
-			fe_invalid(fe, at, v, "must not contain '..'");
-			return;
-		}
-	}
+	if (has_dotdot(path))
+		fe_invalid(fe, at, v, "must not contain '..'");
 }
 
 void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,
@@ -146,7 +161,15 @@ void check_domain_path(struct field_errs *fe, const struct val *v, const struct 
 	if (!path.n || !domain.n)
 		fe_invalid(fe, at, v, "must be a domain-prefixed path (such as \"acme.io/foo\")");
 	else
-		fe_format(fe, at, val_str(v), fmt_dns_subdomain(domain));
+		fe_check(fe, at, domain, fmt_dns_subdomain);
+}
+
+void put_member(struct arena *a, struct val *map, enum sym name, const struct val *v)
+{
+	if (v)
+		val_set(a, map, name, v);
+	else
+		val_del(map, name);
 }
 
 struct sv lower_case(struct arena *a, struct sv s)

@@ -13,7 +13,7 @@ static void keys(struct field_errs *fe, const struct val *map, enum sym name)
 	VAL_EACH_MEMBER(map, m) {
 		struct fpath here = FPATH_KEY(&at, m.key);
 
-		fe_format(fe, &here, m.key, fmt_config_key(m.key));
+		fe_check(fe, &here, m.key, fmt_config_key);
 	}
 }
 

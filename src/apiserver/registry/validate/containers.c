@@ -8,22 +8,23 @@ enum role { ROLE_INIT, ROLE_MAIN, ROLE_EPHEMERAL };
 
 /* --- resources --- */
 
-static const char *resource_name_error(struct sv name)
+/* The general rule of names of resources, then that of containers: upstream says both. */
+static void resource_name(struct field_errs *fe, const struct fpath *at, struct sv name)
 {
-	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
+	static const char *const of_containers[] = { "cpu", "memory", "ephemeral-storage" };
 
-	if (fmt_qualified_name(name))
-		return fmt_qualified_name(name);
+	check_resource_name(fe, at, name);
 	if (sv_find(name, '/') >= 0) {
 		/* requests.example.com/x would collide with quota's own names. */
 		if (sv_find_sv(name, SV("kubernetes.io/")) < 0 && sv_starts(name, SV("requests.")))
-			return "doesn't follow extended resource name standard";
-		return NULL;
+			fe_format(fe, at, name, "doesn't follow extended resource name standard");
+		return;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(standard); i++)
-		if (sv_is(name, standard[i]))
-			return NULL;
-	return sv_starts(name, SV("hugepages-")) ? NULL : "must be a standard resource for containers";
+	for (size_t i = 0; i < ARRAY_LEN(of_containers); i++)
+		if (sv_is(name, of_containers[i]))
+			return;
+	if (!sv_starts(name, SV("hugepages-")))
+		fe_format(fe, at, name, "must be a standard resource for containers");
 }
 
 /* Native resources but huge pages may be promised more often than they exist. */
@@ -34,19 +35,34 @@ static bool overcommit_ok(struct sv name)
 	return native && !sv_starts(name, SV("hugepages-"));
 }
 
+/* Of pages of a size there are whole ones. */
+static void whole_pages(struct field_errs *fe, const struct fpath *at, struct sv name, const struct val *v)
+{
+	struct sv size = sv_sub(name, strlen("hugepages-"), name.n);
+	int64_t page, amount;
+
+	if (!quantity_milli(size, &page) || page <= 0 || !quantity_milli(val_str(v), &amount))
+		return;
+	if (amount <= 0 || amount % page)
+		fe_add(fe, FE_INVALID, at, v, "%.*s is not positive integer multiple of %.*s", SV_ARG(val_str(v)),
+		       SV_ARG(name));
+}
+
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	VAL_EACH_MEMBER(list, m) {
 		struct fpath here = FPATH_KEY(at, m.key);
 		int64_t milli;
 
-		fe_format(fe, &here, m.key, resource_name_error(m.key));
+		resource_name(fe, &here, m.key);
 		if (!quantity_milli(val_str(m.value), &milli))
 			continue;
 		if (milli < 0)
 			fe_invalid(fe, &here, m.value, MSG_NONNEGATIVE);
 		if (!overcommit_ok(m.key) && !sv_starts(m.key, SV("hugepages-")) && milli % 1000)
 			fe_invalid(fe, &here, m.value, "must be an integer");
+		if (sv_starts(m.key, SV("hugepages-")))
+			whole_pages(fe, &here, m.key, m.value);
 	}
 }
 
@@ -144,7 +160,7 @@ static void handler(struct field_errs *fe, const struct val *h, const struct fpa
 		VAL_EACH(val_member(http, F_httpHeaders), hd) {
 			struct fpath item = FPATH_AT(&headers_at, i++), name_at = FPATH(&item, F_name);
 
-			fe_format(fe, &name_at, val_get_str(hd, F_name), fmt_http_header(val_get_str(hd, F_name)));
+			fe_check(fe, &name_at, val_get_str(hd, F_name), fmt_http_header);
 		}
 	}
 	if (val_member(h, F_tcpSocket))
@@ -222,7 +238,9 @@ void validate_field_ref(struct field_errs *fe, const struct val *ref, const stru
 	if (path.n == 0)
 		return; /* required by the schema */
 	if (is_subscript(path, "metadata.labels", &key) || is_subscript(path, "metadata.annotations", &key)) {
-		fe_format(fe, &path_at, key, fmt_qualified_name(key));
+		/* Labels as they are, annotations whatever their case. */
+		fe_check(fe, at, sv_starts(path, SV("metadata.annotations")) ? lower_case(fe->a, key) : key,
+			 fmt_qualified_name);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(both); i++)
@@ -270,9 +288,9 @@ void validate_resource_ref(struct field_errs *fe, const struct val *ref, const s
 	struct fpath res_at = FPATH(at, F_resource);
 	struct sv res = val_get_str(ref, F_resource);
 
-	if (in_volume)
+	if (in_volume && !val_get_str(ref, F_containerName).n)
 		check_required(fe, ref, at, F_containerName);
-	if (res.n == 0)
+	else if (res.n == 0)
 		fe_required(fe, &res_at);
 	else if (!sv_starts(res, SV("limits.hugepages-")) && !sv_starts(res, SV("requests.hugepages-")))
 		check_one_of(fe, val_member(ref, F_resource), &res_at, known);
@@ -283,8 +301,7 @@ static void key_ref(struct field_errs *fe, const struct val *ref, const struct f
 {
 	struct fpath name_at = FPATH(at, F_name);
 
-	if (val_get_str(ref, F_name).n)
-		check_text(fe, val_member(ref, F_name), &name_at, fmt_dns_subdomain);
+	fe_check(fe, &name_at, val_get_str(ref, F_name), fmt_dns_subdomain);
 	check_required_text(fe, ref, at, F_key, fmt_config_key);
 }
 
@@ -324,9 +341,9 @@ static void env_from(struct field_errs *fe, const struct val *c, const struct fp
 		if (secret)
 			check_required_text(fe, secret, &secret_at, F_name, fmt_dns_subdomain);
 		if (!cm && !secret)
-			fe_format(fe, &item, SV(""), "must specify one of: `configMapRef` or `secretRef`");
+			fe_format(fe, &at, SV(""), "must specify one of: `configMapRef` or `secretRef`");
 		else if (cm && secret)
-			fe_format(fe, &item, SV(""), "may not have more than one field specified at a time");
+			fe_format(fe, &at, SV(""), "may not have more than one field specified at a time");
 	}
 }
 
@@ -371,10 +388,12 @@ static void env(struct field_errs *fe, const struct pod_ctx *pc, const struct va
 /* --- ports and mounts --- */
 
 static void ports(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up,
-		  struct strmap *host_ports)
+		  enum role role, struct strmap *host_ports)
 {
 	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
 	struct fpath at = FPATH(up, F_ports);
+	/* Upstream looks at the main containers only. */
+	bool on_host = role == ROLE_MAIN && val_get_bool(pc->spec, F_hostNetwork);
 	size_t i = 0;
 
 	VAL_EACH(val_member(c, F_ports), p) {
@@ -385,19 +404,22 @@ static void ports(struct field_errs *fe, const struct pod_ctx *pc, const struct 
 		struct sv id;
 
 		if (val_str(name).n) {
-			const char *msg = fmt_port_name(val_str(name));
-
-			if (msg)
-				fe_format(fe, &name_at, val_str(name), msg);
+			if (fmt_port_name(val_str(name)))
+				fe_check(fe, &name_at, val_str(name), fmt_port_name);
 			else if (strmap_set(&names, val_str(name), fe))
 				fe_duplicate(fe, &name_at, name);
 		}
+		if (val_get_int(p, 0, F_containerPort) == 0)
+			fe_required(fe, &port_at);
+		else
+			check_range(fe, val_member(p, F_containerPort), &port_at, 1, 65535);
+		if (on_host && (pc->place == POD || val_int_or(host, 0)) &&
+		    val_int_or(host, 0) != val_get_int(p, 0, F_containerPort))
+			fe_invalid(fe, &host_at, host ? host : val_new_int(fe->a, 0),
+				   "must match `containerPort` when `hostNetwork` is true");
 		if (val_int_or(host, 0) == 0)
 			continue;
 		check_range(fe, host, &host_at, 1, 65535);
-		if (val_get_bool(pc->spec, F_hostNetwork) && val_int_or(host, 0) != val_get_int(p, 0, F_containerPort))
-			fe_invalid(fe, &port_at, val_member(p, F_containerPort),
-				   "must match `hostPort` when `hostNetwork` is true");
 		id = arena_svf(fe->a, "%.*s/%.*s/%" PRId64, SV_ARG(val_get_str(p, F_protocol)),
 			       SV_ARG(val_get_str(p, F_hostIP)), val_int_or(host, 0));
 		if (strmap_set(host_ports, id, fe))
@@ -419,25 +441,44 @@ static void recursive(struct field_errs *fe, const struct val *m, const struct f
 		fe_forbidden(fe, &at, "may only be specified when mountPropagation is None or not specified");
 }
 
+static void names_and_paths(struct field_errs *fe, const struct val *list, enum sym path, struct strmap *names,
+			    struct strmap *paths)
+{
+	VAL_EACH(list, v) {
+		strmap_set(names, val_get_str(v, F_name), fe);
+		strmap_set(paths, val_str(val_member(v, path)), fe);
+	}
+}
+
 static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up,
 		   enum role role)
 {
-	_cleanup_(strmap_release) struct strmap paths = STRMAP_INIT;
-	struct fpath at = FPATH(up, F_volumeMounts), dev_at = FPATH(up, F_volumeDevices);
+	_cleanup_(strmap_release) struct strmap paths = STRMAP_INIT, dev_names = STRMAP_INIT, dev_paths = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_volumeMounts);
 	bool privileged = val_get_bool(c, F_securityContext, F_privileged);
 	size_t i = 0;
 
+	names_and_paths(fe, val_member(c, F_volumeDevices), F_devicePath, &dev_names, &dev_paths);
 	VAL_EACH(val_member(c, F_volumeMounts), m) {
 		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name),
 			     path_at = FPATH(&item, F_mountPath);
 		struct fpath sub_at = FPATH(&item, F_subPath), expr_at = FPATH(&item, F_subPathExpr);
-		struct fpath prop_at = FPATH(&item, F_mountPropagation);
+		/* Upstream leaves the index out of these. */
+		struct fpath prop_at = FPATH(&at, F_mountPropagation), sub_path_at = FPATH(&at, F_subPath),
+			     sub_expr_at = FPATH(&at, F_subPathExpr);
 		const struct val *sub = val_member(m, F_subPath), *expr = val_member(m, F_subPathExpr);
+		const struct val *vol = volume_named(pc, val_get_str(m, F_name));
 
-		if (val_get_str(m, F_name).n && !volume_named(pc, val_get_str(m, F_name)))
-			fe_not_found(fe, &name_at, val_member(m, F_name));
-		if (val_get_str(m, F_mountPath).n && strmap_set(&paths, val_get_str(m, F_mountPath), fe))
+		if (!vol && pc->place != TEMPLATE_WITH_CLAIMS)
+			fe_not_found(fe, &name_at,
+				     val_member(m, F_name) ? val_member(m, F_name) : val_new_str(fe->a, SV("")));
+		if (strmap_set(&paths, val_get_str(m, F_mountPath), fe))
 			fe_invalid(fe, &path_at, val_member(m, F_mountPath), "must be unique");
+		if (strmap_get(&dev_names, val_get_str(m, F_name)))
+			fe_invalid(fe, &name_at, val_member(m, F_name), "must not already exist in volumeDevices");
+		if (strmap_get(&dev_paths, val_get_str(m, F_mountPath)))
+			fe_invalid(fe, &path_at, val_member(m, F_mountPath),
+				   "must not already exist as a path in volumeDevices");
 		if (role == ROLE_EPHEMERAL) {
 			if (val_str(sub).n)
 				fe_forbidden(fe, &sub_at, "cannot be set for an Ephemeral Container");
@@ -445,11 +486,11 @@ static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct
 				fe_forbidden(fe, &expr_at, "cannot be set for an Ephemeral Container");
 		}
 		if (val_str(sub).n)
-			check_rel_path(fe, sub, &sub_at);
+			check_rel_path(fe, sub, &sub_path_at);
 		if (val_str(expr).n) {
 			if (val_str(sub).n)
 				fe_invalid(fe, &expr_at, expr, "subPathExpr and subPath are mutually exclusive");
-			check_rel_path(fe, expr, &expr_at);
+			check_rel_path(fe, expr, &sub_expr_at);
 		}
 		CHECK_ONE_OF(fe, val_member(m, F_mountPropagation), &prop_at, "Bidirectional", "HostToContainer",
 			     "None");
@@ -457,22 +498,41 @@ static void mounts(struct field_errs *fe, const struct pod_ctx *pc, const struct
 			fe_forbidden(fe, &prop_at,
 				     "Bidirectional mount propagation is available only to privileged containers");
 		if (val_member(m, F_recursiveReadOnly))
-			recursive(fe, m, &item);
+			recursive(fe, m, &at);
 	}
-	i = 0;
-	VAL_EACH(val_member(c, F_volumeDevices), d) {
-		struct fpath item = FPATH_AT(&dev_at, i++), name_at = FPATH(&item, F_name);
-		struct fpath path_at = FPATH(&item, F_devicePath);
-		const struct val *vol = volume_named(pc, val_get_str(d, F_name));
+}
 
-		if (!vol)
-			fe_not_found(fe, &name_at, val_member(d, F_name));
-		else if (!val_member(vol, F_persistentVolumeClaim) && !val_member(vol, F_ephemeral))
+/* Volumes as devices: of claims, no name or path twice, not even as a mount. */
+static void devices(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT, paths = STRMAP_INIT, mount_names = STRMAP_INIT,
+						mount_paths = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_volumeDevices);
+	size_t i = 0;
+
+	names_and_paths(fe, val_member(c, F_volumeMounts), F_mountPath, &mount_names, &mount_paths);
+	VAL_EACH(val_member(c, F_volumeDevices), d) {
+		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name);
+		struct fpath path_at = FPATH(&item, F_devicePath);
+		const struct val *name = val_member(d, F_name), *path = val_member(d, F_devicePath);
+		const struct val *vol = volume_named(pc, val_str(name));
+
+		if (val_str(name).n && strmap_set(&names, val_str(name), fe))
+			fe_invalid(fe, &name_at, name, "must be unique");
+		if (!vol && pc->place != TEMPLATE_WITH_CLAIMS)
+			fe_not_found(fe, &name_at, name ? name : val_new_str(fe->a, SV("")));
+		else if (vol && !val_member(vol, F_persistentVolumeClaim) && !val_member(vol, F_ephemeral))
 			fe_invalid(
-			    fe, &name_at, val_member(d, F_name),
+			    fe, &name_at, name,
 			    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
-		if (strmap_set(&paths, val_get_str(d, F_devicePath), fe))
-			fe_invalid(fe, &path_at, val_member(d, F_devicePath), "must be unique");
+		if (has_dotdot(val_str(path)))
+			fe_invalid(fe, &path_at, path, "can not contain backsteps ('..')");
+		else if (val_str(path).n && strmap_set(&paths, val_str(path), fe))
+			fe_invalid(fe, &path_at, path, "must be unique");
+		if (strmap_get(&mount_names, val_str(name)))
+			fe_invalid(fe, &name_at, name, "must not already exist in volumeMounts");
+		if (strmap_get(&mount_paths, val_str(path)))
+			fe_invalid(fe, &path_at, path, "must not already exist as a path in volumeMounts");
 	}
 }
 
@@ -602,7 +662,7 @@ static void container(struct field_errs *fe, const struct pod_ctx *pc, const str
 
 	if (val_get_str(c, F_name).n && strmap_set(names, val_get_str(c, F_name), fe))
 		fe_duplicate(fe, &name_at, val_member(c, F_name));
-	if (!pc->template && sv_trim(image).n != image.n)
+	if (pc->place == POD && sv_trim(image).n != image.n)
 		fe_invalid(fe, &image_at, val_member(c, F_image), "must not have leading or trailing whitespace");
 	if (val_get(c, F_lifecycle, F_postStart))
 		hook(fe, pc, val_get(c, F_lifecycle, F_postStart), &start_at);
@@ -611,10 +671,11 @@ static void container(struct field_errs *fe, const struct pod_ctx *pc, const str
 	probe(fe, c, at, F_livenessProbe);
 	probe(fe, c, at, F_readinessProbe);
 	probe(fe, c, at, F_startupProbe);
-	ports(fe, pc, c, at, host_ports);
+	ports(fe, pc, c, at, role, host_ports);
 	env(fe, pc, c, at);
 	env_from(fe, c, at);
 	mounts(fe, pc, c, at, role);
+	devices(fe, pc, c, at);
 	validate_requirements(fe, val_member(c, F_resources), &res_at);
 	validate_claims(fe, pc, val_member(c, F_resources), &res_at);
 	security(fe, pc, c, at);

@@ -167,7 +167,7 @@ static void version(struct field_errs *fe, const struct val *v, const struct fpa
 		     cols_at = FPATH(at, F_additionalPrinterColumns), sel_at = FPATH(at, F_selectableFields);
 	struct sv name = val_get_str(v, F_name);
 
-	fe_format(fe, &name_at, name, fmt_dns1035_label(name));
+	fe_check(fe, &name_at, name, fmt_dns1035_label);
 	if (warning && !val_bool(val_member(v, F_deprecated)))
 		fe_invalid(fe, &warn_at, warning, "can only be set for deprecated versions");
 	else if (warning && !val_str(warning).n)

@@ -16,13 +16,11 @@ void check_driver_name(struct field_errs *fe, const struct val *parent, const st
 	struct fpath at = FPATH(up, name);
 	struct sv s = val_get_str(parent, name);
 
-	if (!s.n) {
+	if (!s.n)
 		fe_required(fe, &at);
-		return;
-	}
 	if (s.n > DRIVER_NAME_MAX)
 		fe_too_long(fe, &at, DRIVER_NAME_MAX);
-	fe_format(fe, &at, s, fmt_dns_subdomain(lower_case(fe->a, s)));
+	fe_check_as(fe, &at, s, lower_case(fe->a, s), fmt_dns_subdomain);
 }
 
 /* provisioner, driverName of a class */
@@ -32,7 +30,7 @@ static void class_driver(struct field_errs *fe, const struct val *doc, enum sym 
 	struct sv s = val_get_str(doc, name);
 
 	if (s.n)
-		fe_format(fe, &at, s, fmt_qualified_name(lower_case(fe->a, s)));
+		fe_check_as(fe, &at, s, lower_case(fe->a, s), fmt_qualified_name);
 }
 
 static void parameters(struct field_errs *fe, const struct val *doc, bool required)
@@ -86,7 +84,7 @@ static void topologies(struct field_errs *fe, const struct val *terms)
 			struct sv key = val_get_str(e, F_key);
 			size_t v = 0;
 
-			fe_format(fe, &key_at, key, fmt_qualified_name(key));
+			fe_check(fe, &key_at, key, fmt_qualified_name);
 			if (strmap_set(&keys, key, fe))
 				fe_duplicate(fe, &key_at, val_new_str(fe->a, key));
 			if (!val_len(val_member(e, F_values)))
@@ -156,13 +154,16 @@ void validate_csi_driver(struct field_errs *fe, const struct val *doc, const str
 	struct fpath at = FPATH_ROOT(F_spec), policy_at = FPATH(&at, F_fsGroupPolicy),
 		     modes_at = FPATH(&at, F_volumeLifecycleModes);
 	struct fpath period_at = FPATH(&at, F_nodeAllocatableUpdatePeriodSeconds),
-		     secrets_at = FPATH(&at, F_serviceAccountTokenInSecrets);
+		     secrets_at = FPATH(&at, F_serviceAccountTokenInSecrets),
+		     attach_at = FPATH_NAME(&at, SV("attachedRequired"));
 
-	(void)old; /* what may not change is marked in the schema */
 	(void)sub;
+	if (old) /* the others are marked in the schema; upstream's path has a slip */
+		fe_immutable(fe, &attach_at, val_member(spec, F_attachRequired),
+			     val_get(old, F_spec, F_attachRequired));
 	CHECK_ONE_OF(fe, val_member(spec, F_fsGroupPolicy), &policy_at, "File", "None", "ReadWriteOnceWithFSType");
 	VAL_EACH(val_member(spec, F_volumeLifecycleModes), mode)
-		CHECK_ONE_OF(fe, mode, &modes_at, "Ephemeral", "Persistent");
+		CHECK_ONE_OF(fe, mode, &modes_at, "Persistent", "Ephemeral");
 	token_requests(fe, val_member(spec, F_tokenRequests), &at);
 	if (val_type(period) == VAL_INT && period->i < 10)
 		fe_invalid(fe, &period_at, period, "must be greater than or equal to 10 seconds");
@@ -191,7 +192,7 @@ void validate_csi_node(struct field_errs *fe, const struct val *doc, const struc
 	(void)sub;
 	VAL_EACH(drivers, d) {
 		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name), id_at = FPATH(&item, F_nodeID),
-			     keys_at = FPATH(&item, F_topologyKeys);
+			     keys_at = item; /* as upstream has it */
 		_cleanup_(strmap_release) struct strmap keys = STRMAP_INIT;
 		const struct val *was = driver_named(val_get(old, F_spec, F_drivers), val_get_str(d, F_name));
 		struct sv id = val_get_str(d, F_nodeID);
@@ -210,7 +211,7 @@ void validate_csi_node(struct field_errs *fe, const struct val *doc, const struc
 			else if (strmap_set(&keys, val_str(k), fe))
 				fe_duplicate(fe, &keys_at, k);
 			else
-				fe_format(fe, &keys_at, val_str(k), fmt_qualified_name(val_str(k)));
+				fe_check(fe, &keys_at, val_str(k), fmt_qualified_name);
 		}
 		for (size_t k = 0; was && k < ARRAY_LEN(fixed); k++)
 			if (!val_same(val_member(was, fixed[k]), val_member(d, fixed[k]))) {
@@ -280,23 +281,25 @@ void validate_volume_attachment(struct field_errs *fe, const struct val *doc, co
 			 *status = val_member(doc, F_status);
 	const struct val *pv = val_member(source, F_persistentVolumeName), *in = val_member(source, F_inlineVolumeSpec);
 	struct fpath at = FPATH_ROOT(F_spec), source_at = FPATH(&at, F_source), st_at = FPATH_ROOT(F_status);
-	struct fpath pv_at = FPATH(&source_at, F_persistentVolumeName), in_at = FPATH(&source_at, F_inlineVolumeSpec),
-		     meta_at = FPATH(&st_at, F_attachmentMetadata);
+	struct fpath node_at = FPATH(&at, F_nodeName), pv_at = FPATH(&source_at, F_persistentVolumeName),
+		     in_at = FPATH(&source_at, F_inlineVolumeSpec), meta_at = FPATH(&st_at, F_attachmentMetadata);
 	size_t total = 0;
 
 	(void)sub;
 	if (!old)
 		check_driver_name(fe, spec, &at, F_attacher);
 	if (!pv && !in)
-		fe_required_why(fe, &source_at, "must specify either inlineVolumeSpec or persistentVolumeName");
+		fe_required_why(fe, &source_at,
+				"must specify exactly one of inlineVolumeSpec and persistentVolumeName");
 	else if (pv && in)
-		fe_forbidden(fe, &source_at, "must specify either inlineVolumeSpec or persistentVolumeName, not both");
+		fe_forbidden(fe, &source_at, "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
 	else if (in)
 		inline_volume(fe, in, &in_at);
 	else if (!val_str(pv).n)
 		fe_required_why(fe, &pv_at, "must specify non empty persistentVolumeName");
-	else if (!old)
-		fe_format(fe, &pv_at, val_str(pv), fmt_dns_subdomain(val_str(pv)));
+	if (pv && !in && !old)
+		fe_check(fe, &pv_at, val_str(pv), fmt_dns_subdomain);
+	fe_check(fe, &node_at, val_get_str(spec, F_nodeName), fmt_dns_subdomain);
 	VAL_EACH_MEMBER(val_member(status, F_attachmentMetadata), m)
 		total += m.key.n + val_str(m.value).n;
 	if (total > PARAMETERS_BYTES_MAX)

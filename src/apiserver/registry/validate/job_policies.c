@@ -103,7 +103,7 @@ static void pod_conditions(struct field_errs *fe, const struct val *list, const 
 			     type_at = FPATH(&item, F_type);
 		struct sv type = val_get_str(p, F_type);
 
-		fe_format(fe, &type_at, type, fmt_qualified_name(type));
+		fe_check(fe, &type_at, type, fmt_qualified_name);
 		if (!val_get_str(p, F_status).n)
 			fe_required_why(fe, &status_at, "valid values: [\"False\" \"True\" \"Unknown\"]");
 		else

@@ -27,13 +27,18 @@ void check_required(struct field_errs *fe, const struct val *parent, const struc
 void check_required_text(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name,
 			 const char *(*fmt)(struct sv));
 void check_text(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *(*fmt)(struct sv));
+/* Each text of a list, at its index. */
+void check_texts(struct field_errs *fe, const struct val *list, const struct fpath *at, const char *(*fmt)(struct sv));
 void check_port_or_name(struct field_errs *fe, const struct val *v, const struct fpath *at);
 void check_int_or_percent(struct field_errs *fe, const struct val *v, const struct fpath *at, bool max_100);
 /* A percentage or a number as one value: 0 for absent, 0 and "0%". */
 int64_t int_or_percent_number(const struct val *v);
+bool has_dotdot(struct sv path); /* has ".." between its slashes */
 void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
 /* "example.com/name"; empty is required. */
 void check_domain_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
+/* Sets the member, or removes it when v is NULL. */
+void put_member(struct arena *a, struct val *map, enum sym name, const struct val *v);
 struct sv lower_case(struct arena *a, struct sv s); /* of ASCII */
 /* Equal or "field is immutable". */
 void check_immutable(struct field_errs *fe, const struct val *doc, const struct val *old, const struct fpath *up,
@@ -43,12 +48,21 @@ void check_status_counters(struct field_errs *fe, const struct val *status, cons
 
 /* --- shared parts of pods --- */
 
+/* Where a PodSpec stands: what is completed later is not asked for yet. */
+enum pod_place {
+	POD,
+	TEMPLATE,
+	TEMPLATE_WITH_CLAIMS, /* of a StatefulSet: volumes of its claims come with each pod */
+};
 struct pod_ctx {
 	const struct val *spec, *volumes;
-	bool template; /* of a workload: stricter and laxer in places */
+	enum pod_place place;
 };
-void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template);
-void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at);
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place);
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at, enum pod_place place);
+/* Annotations that mean something for pods; at is theirs. */
+void validate_pod_annotations(struct field_errs *fe, const struct val *annotations, const struct val *spec,
+			      const struct fpath *at);
 /* requests and limits: amounts, requests below limits. */
 void validate_requirements(struct field_errs *fe, const struct val *res, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
@@ -58,6 +72,8 @@ void validate_pod_security(struct field_errs *fe, const struct val *spec, const 
 void validate_security_profiles(struct field_errs *fe, const struct val *sc, const struct fpath *at);
 void validate_sysctl(struct field_errs *fe, const struct val *spec, const struct val *name, const struct fpath *at);
 void check_driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
+/* A qualified name, and without a domain one of the names that some place knows. */
+void check_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);

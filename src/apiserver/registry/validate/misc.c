@@ -3,6 +3,8 @@
 
 #include "base/strmap.h"
 
+#define EVENT_NOTE_MAX 1024
+
 void validate_pdb(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec), *min = val_member(spec, F_minAvailable);
@@ -61,14 +63,16 @@ static void validate_new_event(struct field_errs *fe, const struct val *doc, con
 					  F_type,
 					  F_eventTime };
 	static const enum sym unset[] = { F_deprecatedFirstTimestamp, F_deprecatedLastTimestamp, F_deprecatedCount };
+	static const enum sym stored_as[] = { F_firstTimestamp, F_lastTimestamp, F_count };
 	const struct val *type = val_member(doc, F_type), *series = val_member(doc, F_series);
 	struct fpath type_at = FPATH_ROOT(F_type), series_at = FPATH_ROOT(F_series),
-		     count_at = FPATH(&series_at, F_count), source_at = FPATH_ROOT(F_deprecatedSource);
+		     count_at = FPATH(&series_at, F_count), source_at = FPATH_ROOT(F_source);
+	const struct val *nothing = val_new_str(fe->a, SV(""));
 
 	if (series && !(old && val_equal(series, val_member(old, F_series)))) {
-		check_required(fe, series, &series_at, F_lastObservedTime);
 		if (val_get_int(series, 0, F_count) < 2)
-			fe_invalid(fe, &count_at, val_member(series, F_count), "should be at least 2");
+			fe_invalid(fe, &count_at, nothing, "should be at least 2");
+		check_required(fe, series, &series_at, F_lastObservedTime);
 	}
 	for (size_t i = 0; old && i < ARRAY_LEN(fixed); i++)
 		check_immutable(fe, doc, old, NULL, fixed[i]);
@@ -76,16 +80,15 @@ static void validate_new_event(struct field_errs *fe, const struct val *doc, con
 		return;
 	check_required(fe, doc, NULL, F_eventTime);
 	if (!val_is(type, "Normal") && !val_is(type, "Warning"))
-		fe_add(fe, FE_INVALID, &type_at, val_new_str(fe->a, SV("")), "has invalid value: %.*s",
-		       SV_ARG(val_str(type)));
+		fe_add(fe, FE_INVALID, &type_at, nothing, "has invalid value: %.*s", SV_ARG(val_str(type)));
 	for (size_t i = 0; i < ARRAY_LEN(unset); i++) {
-		struct fpath at = FPATH_ROOT(unset[i]);
+		struct fpath at = FPATH_ROOT(stored_as[i]);
 
 		if (val_get_str(doc, unset[i]).n || val_get_int(doc, 0, unset[i]) != 0)
-			fe_invalid(fe, &at, val_member(doc, unset[i]), "needs to be unset");
+			fe_invalid(fe, &at, nothing, "needs to be unset");
 	}
 	if (val_get_str(doc, F_deprecatedSource, F_component).n || val_get_str(doc, F_deprecatedSource, F_host).n)
-		fe_invalid(fe, &source_at, val_member(doc, F_deprecatedSource), "needs to be unset");
+		fe_invalid(fe, &source_at, nothing, "needs to be unset");
 }
 
 /* Events live beside what they are about; those of cluster objects in default or kube-system. */
@@ -94,7 +97,11 @@ void validate_event(struct field_errs *fe, const struct val *doc, const struct v
 	const struct val *about =
 	    val_member(doc, F_involvedObject) ? val_member(doc, F_involvedObject) : val_member(doc, F_regarding);
 	struct sv ns = val_get_str(doc, F_metadata, F_namespace), theirs = val_get_str(about, F_namespace);
-	struct fpath obj_at = FPATH_ROOT(val_member(doc, F_involvedObject) ? F_involvedObject : F_regarding);
+	struct fpath obj_at = FPATH_ROOT(F_involvedObject), note_at = FPATH_ROOT(F_message);
+	struct fpath by_at = FPATH_ROOT(val_member(doc, F_regarding) ? F_reportingController : F_reportingComponent);
+	struct sv by = val_get_str(doc, val_member(doc, F_regarding) ? F_reportingController : F_reportingComponent);
+	struct sv note = val_get_str(doc, val_member(doc, F_regarding) ? F_note : F_message);
+	const struct val *nothing = val_new_str(fe->a, SV(""));
 	struct fpath at = FPATH(&obj_at, F_namespace);
 	bool timed = val_get_str(doc, F_eventTime).n;
 	static const enum sym needed[] = { F_reportingInstance, F_action, F_reason };
@@ -102,18 +109,22 @@ void validate_event(struct field_errs *fe, const struct val *doc, const struct v
 	(void)sub;
 	if (val_member(doc, F_regarding))
 		validate_new_event(fe, doc, old);
-	if (theirs.n == 0 ? ns.n && !sv_is(ns, "default") && !(timed && sv_is(ns, "kube-system")) : !sv_eq(ns, theirs))
+	if (theirs.n ? !timed && !sv_eq(ns, theirs)
+		     : ns.n && !sv_is(ns, "default") && !(timed && sv_is(ns, "kube-system")))
 		fe_format(fe, &at, theirs, "does not match event.namespace");
 	if (!timed)
 		return;
-	if (val_member(doc, F_regarding) || val_get_str(doc, F_reportingController).n)
-		check_required_text(fe, doc, NULL, F_reportingController, fmt_qualified_name);
+	if (!by.n)
+		fe_required(fe, &by_at);
+	fe_check(fe, &by_at, by, fmt_qualified_name);
+	if (note.n > EVENT_NOTE_MAX)
+		fe_add(fe, FE_INVALID, &note_at, nothing, "can have at most %d characters", EVENT_NOTE_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
 		struct fpath here = FPATH_ROOT(needed[i]);
 
 		check_required(fe, doc, NULL, needed[i]);
 		if (val_get_str(doc, needed[i]).n > 128)
-			fe_invalid(fe, &here, val_member(doc, needed[i]), "can have at most 128 characters");
+			fe_invalid(fe, &here, nothing, "can have at most 128 characters");
 	}
 }
 
@@ -128,7 +139,7 @@ static void endpoint_ports(struct field_errs *fe, const struct val *list, const 
 		struct sv name = val_get_str(p, F_name);
 
 		if (name.n)
-			fe_format(fe, &name_at, name, fmt_dns_label(name));
+			fe_check(fe, &name_at, name, fmt_dns_label);
 		else if (name_needed && val_len(list) > 1)
 			fe_required(fe, &name_at);
 		if (!name_needed && strmap_set(&names, name, fe))
@@ -202,13 +213,12 @@ void validate_endpoint_slice(struct field_errs *fe, const struct val *doc, const
 
 			if (val_is(type, "FQDN")) {
 				check_text(fe, ad, &here, fmt_dns_subdomain);
-			} else if (!fmt_ip_bytes(val_str(ad), bytes, &v6)) {
-				fe_invalid(fe, &here, ad, FMT_IP_MSG);
-			} else if (v6 != val_is(type, "IPv6")) {
-				fe_invalid(fe, &here, ad, v6 ? "must be an IPv4 address" : "must be an IPv6 address");
-			} else {
-				check_text(fe, ad, &here, fmt_nonspecial_ip);
+				continue;
 			}
+			if (!fmt_ip_bytes(val_str(ad), bytes, &v6) || v6 != val_is(type, "IPv6"))
+				fe_add(fe, FE_INVALID, &here, ad, "must be a valid %.*s address",
+				       SV_ARG(val_str(type)));
+			check_text(fe, ad, &here, fmt_nonspecial_ip);
 		}
 		check_text(fe, val_member(e, F_nodeName), &node_at, fmt_dns_subdomain);
 		check_text(fe, val_member(e, F_hostname), &host_at, fmt_dns_label);
@@ -239,7 +249,10 @@ void validate_endpoints(struct field_errs *fe, const struct val *doc, const stru
 			VAL_EACH(val_member(s, lists[l]), ad) {
 				struct fpath here = FPATH_AT(&list_at, k++), ip_at = FPATH(&here, F_ip);
 
-				fe_format(fe, &ip_at, val_get_str(ad, F_ip), fmt_nonspecial_ip(val_get_str(ad, F_ip)));
+				if (!fmt_ip(val_get_str(ad, F_ip)))
+					fe_format(fe, &ip_at, val_get_str(ad, F_ip), FMT_IP_MSG);
+				else
+					fe_check(fe, &ip_at, val_get_str(ad, F_ip), fmt_nonspecial_ip);
 			}
 		}
 		endpoint_ports(fe, val_member(s, F_ports), &ports_at, true);
@@ -264,8 +277,10 @@ void validate_priority_class(struct field_errs *fe, const struct val *doc, const
 		for (size_t i = 0; i < ARRAY_LEN(system); i++)
 			known |= sv_is(name, system[i].name) && value == system[i].value;
 		if (!known)
-			fe_forbidden(fe, &name_at,
-				     "priority class names with 'system-' prefix are reserved for system use only");
+			fe_add(fe, FE_FORBIDDEN, &name_at, NULL,
+			       "priority class names with 'system-' prefix are reserved for system use only. error: "
+			       "%.*s is not a known system priority class",
+			       SV_ARG(name));
 	} else if (value > 1000000000) {
 		fe_forbidden(fe, &value_at, "maximum allowed value of a user defined priority is 1000000000");
 	}

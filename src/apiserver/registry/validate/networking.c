@@ -76,8 +76,8 @@ static void policy_rules(struct field_errs *fe, const struct val *spec, const st
 				fe_invalid(fe, &end_at, end,
 					   port ? "may not be specified when `port` is non-numeric"
 						: "may not be specified when `port` is not specified");
-			else if (end->i < port->i)
-				fe_invalid(fe, &end_at, end, "must be greater than or equal to `port`");
+			else if (end->i < port->i) /* upstream shows the port */
+				fe_invalid(fe, &end_at, port, "must be greater than or equal to `port`");
 			else
 				check_range(fe, end, &end_at, 1, 65535);
 		}
@@ -106,7 +106,7 @@ void validate_network_policy(struct field_errs *fe, const struct val *doc, const
 	VAL_EACH(types, t) {
 		struct fpath here = FPATH_AT(&types_at, i++);
 
-		CHECK_ONE_OF(fe, t, &here, "Egress", "Ingress");
+		CHECK_ONE_OF(fe, t, &here, "Ingress", "Egress");
 	}
 }
 
@@ -125,9 +125,9 @@ static void object_ref(struct field_errs *fe, const struct val *ref, const struc
 		struct sv s = val_get_str(ref, parts[i]);
 
 		if (!s.n)
-			fe_required(fe, &here);
+			fe_required_why(fe, &here, parts[i] == F_kind ? "kind is required" : "name is required");
 		else
-			fe_format(fe, &here, s, fmt_path_segment(s));
+			fe_check(fe, &here, s, fmt_path_segment);
 	}
 }
 
@@ -211,7 +211,7 @@ static void hosts(struct field_errs *fe, const struct val *list, const struct fp
 		struct fpath here = FPATH_AT(at, i++);
 		struct sv s = val_str(h);
 
-		fe_format(fe, &here, s, sv_find(s, '*') >= 0 ? fmt_wildcard_subdomain(s) : fmt_dns_subdomain(s));
+		fe_check(fe, &here, s, sv_find(s, '*') >= 0 ? fmt_wildcard_subdomain : fmt_dns_subdomain);
 	}
 }
 
@@ -228,7 +228,7 @@ static void ingress_status(struct field_errs *fe, const struct val *doc)
 			fe_invalid(fe, &ip_at, val_member(in, F_ip), FMT_IP_MSG);
 		if (!host.n)
 			continue;
-		fe_format(fe, &host_at, host, fmt_dns_subdomain(host));
+		fe_check(fe, &host_at, host, fmt_dns_subdomain);
 		if (fmt_ip(host))
 			fe_invalid(fe, &host_at, val_member(in, F_hostname), "must be a DNS name, not an IP address");
 	}
@@ -275,9 +275,9 @@ void validate_ingress(struct field_errs *fe, const struct val *doc, const struct
 		if (fmt_ip(host))
 			fe_format(fe, &host_at, host, "must be a DNS name, not an IP address");
 		else if (sv_find(host, '*') >= 0)
-			fe_format(fe, &host_at, host, fmt_wildcard_subdomain(host));
+			fe_check(fe, &host_at, host, fmt_wildcard_subdomain);
 		else if (host.n)
-			fe_format(fe, &host_at, host, fmt_dns_subdomain(host));
+			fe_check(fe, &host_at, host, fmt_dns_subdomain);
 		VAL_EACH(val_get(r, F_http, F_paths), p) {
 			struct fpath here = FPATH_AT(&paths_at, k++);
 

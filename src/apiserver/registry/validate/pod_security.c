@@ -117,17 +117,21 @@ static void containers_of_os(struct field_errs *fe, const struct val *spec, cons
 static void os_rules(struct field_errs *fe, const struct val *spec, const struct fpath *at)
 {
 	static const enum sym never_spec[] = { F_hostUsers, F_hostPID, F_hostIPC, F_shareProcessNamespace, SYM_NONE };
-	static const enum sym never[] = { F_seLinuxOptions,	 F_seccompProfile, F_appArmorProfile, F_fsGroup,
-					  F_fsGroupChangePolicy, F_sysctls,	   F_runAsUser,	      F_runAsGroup,
-					  F_supplementalGroups,	 SYM_NONE };
+	static const enum sym never[] = { F_seLinuxOptions,	 F_seccompProfile,
+					  F_appArmorProfile,	 F_fsGroup,
+					  F_fsGroupChangePolicy, F_sysctls,
+					  F_runAsUser,		 F_runAsGroup,
+					  F_supplementalGroups,	 F_supplementalGroupsPolicy,
+					  F_seLinuxChangePolicy, SYM_NONE };
 	const struct val *os = val_get(spec, F_os, F_name), *sc = val_member(spec, F_securityContext);
 	struct fpath os_at = FPATH(at, F_os), name_at = FPATH(&os_at, F_name), sc_at = FPATH(at, F_securityContext),
 		     win_at = FPATH(&sc_at, F_windowsOptions);
 
-	if (!val_str(os).n)
-		fe_required(fe, &name_at);
-	else
-		CHECK_ONE_OF(fe, os, &name_at, "linux", "windows");
+	if (!val_str(os).n) {
+		fe_required_why(fe, &name_at, "cannot be empty");
+		return;
+	}
+	CHECK_ONE_OF(fe, os, &os_at, "linux", "windows");
 	if (val_is(os, "windows")) {
 		forbid_members(fe, spec, at, never_spec);
 		forbid_members(fe, sc, &sc_at, never);
@@ -135,6 +139,49 @@ static void os_rules(struct field_errs *fe, const struct val *spec, const struct
 		fe_forbidden(fe, &win_at, "windows options cannot be set for a linux pod");
 	}
 	containers_of_os(fe, spec, at, val_is(os, "windows"));
+}
+
+/* --- processes of the host, on Windows --- */
+
+static const struct val *host_process(const struct val *sc)
+{
+	return val_get(sc, F_windowsOptions, F_hostProcess);
+}
+
+static void host_process_containers(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
+	const struct val *of_pod = host_process(val_member(spec, F_securityContext));
+	size_t n = 0, on_host = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+		struct fpath list_at = FPATH(at, lists[k]);
+		size_t i = 0;
+
+		VAL_EACH(val_member(spec, lists[k]), c) {
+			const struct val *own = host_process(val_member(c, F_securityContext));
+			struct fpath item = FPATH_AT(&list_at, i++), sc_at = FPATH(&item, F_securityContext),
+				     win_at = FPATH(&sc_at, F_windowsOptions), here = FPATH(&win_at, F_hostProcess);
+
+			n++;
+			on_host += val_bool(own ? own : of_pod);
+			if (of_pod && own && val_bool(own) != val_bool(of_pod))
+				fe_add(fe, FE_INVALID, &here, own,
+				       "pod hostProcess value must be identical if both are specified, was %s",
+				       val_bool(of_pod) ? "true" : "false");
+		}
+	}
+	if (!on_host)
+		return;
+	if (on_host < n)
+		fe_add(fe, FE_INVALID, at, val_new_str(fe->a, SV("")),
+		       "If pod contains any hostProcess containers then all containers must be HostProcess containers");
+	if (!val_get_bool(spec, F_hostNetwork)) {
+		struct fpath net_at = FPATH(at, F_hostNetwork);
+
+		fe_add(fe, FE_INVALID, &net_at, val_new_bool(fe->a, false),
+		       "hostNetwork must be true if pod contains any hostProcess containers");
+	}
 }
 
 /* --- the pod --- */
@@ -154,6 +201,7 @@ void validate_pod_security(struct field_errs *fe, const struct val *spec, const 
 		if (val_get_bool(spec, host[i]))
 			fe_forbidden(fe, &here, "when `hostUsers` is false");
 	}
+	host_process_containers(fe, spec, at);
 	if (val_member(spec, F_os))
 		os_rules(fe, spec, at);
 }

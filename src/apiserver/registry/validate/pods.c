@@ -1,5 +1,7 @@
 /* pods.c - Pod: what may be created, and the little that may change afterwards. */
 #include "apiserver/registry/validate/kinds-internal.h"
+
+#include "base/strmap.h"
 #include "object/pod_refs.h"
 
 /* A shallow copy of map that may be changed. */
@@ -22,21 +24,10 @@ static const struct val *with_old(struct arena *a, const struct val *now, const 
 		const struct val *was = val_member(val_at(old, i++), name);
 		struct val *copy = copy_map(a, c);
 
-		if (was)
-			val_set(a, copy, name, was);
-		else
-			val_del(copy, name);
+		put_member(a, copy, name, was);
 		val_push(a, out, copy);
 	}
 	return out;
-}
-
-static void put(struct arena *a, struct val *spec, enum sym name, const struct val *v)
-{
-	if (v)
-		val_set(a, spec, name, v);
-	else
-		val_del(spec, name);
 }
 
 static bool same_but_seconds(struct arena *a, const struct val *x, const struct val *y)
@@ -73,17 +64,75 @@ static void deadline(struct field_errs *fe, const struct val *now, const struct 
 	}
 }
 
-static bool gates_only_removed(const struct val *now, const struct val *old)
+static void gates_only_removed(struct field_errs *fe, const struct val *now, const struct val *old,
+			       const struct fpath *at)
 {
+	size_t i = 0;
+
 	VAL_EACH(now, n) {
+		struct fpath item = FPATH_AT(at, i++), name_at = FPATH(&item, F_name);
 		bool found = false;
 
 		VAL_EACH(old, o)
-			found = found || val_equal(n, o);
+			found = found || sv_eq(val_get_str(n, F_name), val_get_str(o, F_name));
 		if (!found)
+			fe_add(fe, FE_FORBIDDEN, &name_at, NULL,
+			       "only deletion is allowed, but found new scheduling gate '%.*s'",
+			       SV_ARG(val_get_str(n, F_name)));
+	}
+}
+
+/* Does now begin with all of was? */
+static bool list_grew(const struct val *now, const struct val *was)
+{
+	size_t n = val_len(was);
+
+	if (val_len(now) < n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!val_equal(val_at(now, i), val_at(was, i)))
+			return false;
+	return true;
+}
+
+/* A term is a conjunction: more in it narrows it down, but into an empty one, which selects nothing, nothing goes. */
+static bool term_narrowed(const struct val *now, const struct val *was)
+{
+	static const enum sym lists[] = { F_matchExpressions, F_matchFields };
+	bool empty = true, grown = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		empty &= !val_len(val_member(was, lists[i]));
+		grown |= val_len(val_member(now, lists[i])) > 0;
+		if (!list_grew(val_member(now, lists[i]), val_member(was, lists[i])))
 			return false;
 	}
-	return true;
+	return !(empty && grown);
+}
+
+/* Where a gated pod may go can be narrowed down, not changed. */
+static void node_affinity_narrowed(struct field_errs *fe, const struct val *now, const struct val *was,
+				   const struct fpath *up)
+{
+	const struct val *terms = val_get(now, F_requiredDuringSchedulingIgnoredDuringExecution, F_nodeSelectorTerms),
+			 *before = val_get(was, F_requiredDuringSchedulingIgnoredDuringExecution, F_nodeSelectorTerms);
+	struct fpath aff_at = FPATH(up, F_affinity), node_at = FPATH(&aff_at, F_nodeAffinity),
+		     req_at = FPATH(&node_at, F_requiredDuringSchedulingIgnoredDuringExecution),
+		     at = FPATH(&req_at, F_nodeSelectorTerms);
+
+	if (!val_len(before))
+		return;
+	if (val_len(terms) != val_len(before)) {
+		fe_invalid(fe, &at, terms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+		return;
+	}
+	for (size_t i = 0; i < val_len(before); i++) {
+		struct fpath item = FPATH_AT(&at, i);
+
+		if (!term_narrowed(val_at(terms, i), val_at(before, i)))
+			fe_invalid(fe, &item, val_at(terms, i),
+				   "only additions are allowed (no mutations or deletions)");
+	}
 }
 
 /* now's affinity with old's nodeAffinity; absent where nothing else is in either. */
@@ -91,7 +140,7 @@ static const struct val *with_old_node_affinity(struct arena *a, const struct va
 {
 	struct val *out = copy_map(a, now);
 
-	put(a, out, F_nodeAffinity, val_member(old, F_nodeAffinity));
+	put_member(a, out, F_nodeAffinity, val_member(old, F_nodeAffinity));
 	return out->n || old ? out : NULL;
 }
 
@@ -119,26 +168,27 @@ static void validate_pod_update(struct field_errs *fe, const struct val *doc, co
 	deadline(fe, val_member(now, F_activeDeadlineSeconds), val_member(was, F_activeDeadlineSeconds), &dl_at);
 	if (!tolerations_kept(fe->a, val_member(now, F_tolerations), val_member(was, F_tolerations)))
 		fe_forbidden(fe, &tol_at, "existing toleration can not be modified except its tolerationSeconds");
-	if (!gates_only_removed(val_member(now, F_schedulingGates), gated))
-		fe_forbidden(fe, &gate_at, "only deletion is allowed, but found new scheduling gates");
+	gates_only_removed(fe, val_member(now, F_schedulingGates), gated, &gate_at);
 
 	/* The rest must be equal once what may change is put back. */
 	munged = copy_map(fe->a, now);
-	put(fe->a, munged, F_activeDeadlineSeconds, val_member(was, F_activeDeadlineSeconds));
-	put(fe->a, munged, F_tolerations, val_member(was, F_tolerations));
-	put(fe->a, munged, F_schedulingGates, gated);
+	put_member(fe->a, munged, F_activeDeadlineSeconds, val_member(was, F_activeDeadlineSeconds));
+	put_member(fe->a, munged, F_tolerations, val_member(was, F_tolerations));
+	put_member(fe->a, munged, F_schedulingGates, gated);
 	if (val_len(gated)) { /* not placed yet: where it may go can still be narrowed down */
-		put(fe->a, munged, F_nodeSelector, val_member(was, F_nodeSelector));
-		put(fe->a, munged, F_affinity,
-		    with_old_node_affinity(fe->a, val_member(now, F_affinity), val_member(was, F_affinity)));
+		put_member(fe->a, munged, F_nodeSelector, val_member(was, F_nodeSelector));
+		put_member(fe->a, munged, F_affinity,
+			   with_old_node_affinity(fe->a, val_member(now, F_affinity), val_member(was, F_affinity)));
 	}
 	if (val_get_int(was, 0, F_terminationGracePeriodSeconds) < 0 && val_int_or(grace, 0) == 1)
-		put(fe->a, munged, F_terminationGracePeriodSeconds, val_member(was, F_terminationGracePeriodSeconds));
+		put_member(fe->a, munged, F_terminationGracePeriodSeconds,
+			   val_member(was, F_terminationGracePeriodSeconds));
 	if (val_len(val_member(now, F_containers)))
-		put(fe->a, munged, F_containers,
-		    with_old(fe->a, val_member(now, F_containers), val_member(was, F_containers), F_image));
+		put_member(fe->a, munged, F_containers,
+			   with_old(fe->a, val_member(now, F_containers), val_member(was, F_containers), F_image));
 	if (val_len(val_member(now, F_initContainers)))
-		put(fe->a, munged, F_initContainers,
+		put_member(
+		    fe->a, munged, F_initContainers,
 		    with_old(fe->a, val_member(now, F_initContainers), val_member(was, F_initContainers), F_image));
 	if (!val_equal(munged, was))
 		fe_forbidden(fe, &at,
@@ -146,6 +196,9 @@ static void validate_pod_update(struct field_errs *fe, const struct val *doc, co
 			     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
 			     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be "
 			     "set to 1 if it was previously negative)");
+	if (val_len(gated))
+		node_affinity_narrowed(fe, val_get(now, F_affinity, F_nodeAffinity),
+				       val_get(was, F_affinity, F_nodeAffinity), &at);
 	/* While gated, a node selector may only get narrower. */
 	VAL_EACH_MEMBER(val_len(gated) ? val_member(was, F_nodeSelector) : NULL, m) {
 		struct fpath sel_at = FPATH(&at, F_nodeSelector);
@@ -182,19 +235,63 @@ static void ephemeral_update(struct field_errs *fe, const struct val *doc, const
 	}
 }
 
+/* Conditions of others than the system have qualified names. Upstream's path is metadata's. */
+static void conditions(struct field_errs *fe, const struct val *list)
+{
+	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_conditions);
+	size_t i = 0;
+
+	VAL_EACH(list, c) {
+		struct fpath item = FPATH_AT(&at, i++), type_at = FPATH_NAME(&item, SV("Type"));
+		const struct val *type = val_member(c, F_type);
+
+		if (!val_is(type, "PodScheduled") && !val_is(type, "Ready") && !val_is(type, "Initialized"))
+			fe_check(fe, &type_at, val_str(type), fmt_qualified_name);
+	}
+}
+
+static void one_ip_per_family(struct field_errs *fe, const struct val *list, const struct fpath *up, enum sym name)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct fpath at = FPATH(up, name);
+	bool had[2] = { false, false }, twice = false;
+	size_t i = 0;
+
+	VAL_EACH(list, e) {
+		struct fpath item = FPATH_AT(&at, i++);
+		struct sv ip = val_get_str(e, F_ip);
+		uint8_t bytes[16];
+		bool v6;
+
+		if (!fmt_ip_bytes(ip, bytes, &v6)) {
+			fe_format(fe, &item, ip, FMT_IP_MSG);
+			continue;
+		}
+		twice |= had[v6];
+		had[v6] = true;
+		if (strmap_set(&seen, ip, fe))
+			fe_duplicate(fe, &item, e);
+	}
+	if (twice)
+		fe_invalid(fe, &at, list, "may specify no more than one IP for each IP family");
+}
+
 /* What has ended stays ended, unless the kubelet may start it again. */
 static void status_update(struct field_errs *fe, const struct val *doc, const struct val *old)
 {
-	struct fpath spec_at = FPATH_ROOT(F_spec), node_at = FPATH(&spec_at, F_nodeName);
 	struct fpath st_at = FPATH_ROOT(F_status), cs_at = FPATH(&st_at, F_containerStatuses);
-	struct fpath nom_at = FPATH(&st_at, F_nominatedNodeName);
+	struct fpath nom_at = FPATH(&st_at, F_nominatedNodeName), node_at = FPATH(&st_at, F_nodeName);
 	const struct val *policy = val_get(doc, F_spec, F_restartPolicy);
+	struct sv nominated = val_get_str(doc, F_status, F_nominatedNodeName);
 	size_t i = 0;
 
 	if (!sv_eq(val_get_str(doc, F_spec, F_nodeName), val_get_str(old, F_spec, F_nodeName)))
 		fe_forbidden(fe, &node_at, "may not be changed directly");
-	if (val_get_str(doc, F_status, F_nominatedNodeName).n)
-		check_text(fe, val_get(doc, F_status, F_nominatedNodeName), &nom_at, fmt_dns_subdomain);
+	if (nominated.n && !sv_eq(nominated, val_get_str(old, F_status, F_nominatedNodeName)))
+		fe_check(fe, &nom_at, nominated, fmt_dns_subdomain);
+	conditions(fe, val_get(doc, F_status, F_conditions));
+	one_ip_per_family(fe, val_get(doc, F_status, F_podIPs), &st_at, F_podIPs);
+	one_ip_per_family(fe, val_get(doc, F_status, F_hostIPs), &st_at, F_hostIPs);
 	if (!val_is(policy, "Never") && !val_is(policy, "OnFailure"))
 		return;
 	VAL_EACH(val_get(doc, F_status, F_containerStatuses), c) {
@@ -214,62 +311,149 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	}
 }
 
-static void annotations(struct field_errs *fe, const struct val *doc)
-{
-	static const char cost_key[] = "controller.kubernetes.io/pod-deletion-cost",
-			  mirror_key[] = POD_MIRROR_ANNOTATION;
-	const struct val *all = val_get(doc, F_metadata, F_annotations), *cost, *mirror;
-	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_annotations),
-		     cost_at = FPATH_KEY(&at, sv_from(cost_key)), mirror_at = FPATH_KEY(&at, sv_from(mirror_key));
-	int64_t n;
+#define APPARMOR "container.apparmor.security.beta.kubernetes.io/"
+#define SECCOMP_POD "seccomp.security.alpha.kubernetes.io/pod"
+#define SECCOMP_CONTAINER "container.seccomp.security.alpha.kubernetes.io/"
 
-	if (!val_len(all))
-		return;
-	cost = val_member_sv(all, sv_from(cost_key));
-	mirror = val_member_sv(all, sv_from(mirror_key));
-	if (cost && (!sv_to_i64(val_str(cost), &n) || n < INT32_MIN || n > INT32_MAX))
-		fe_invalid(fe, &cost_at, cost, "must be a 32bit integer");
-	if (mirror && !val_get_str(doc, F_spec, F_nodeName).n)
-		fe_invalid(fe, &mirror_at, mirror, "must set spec.nodeName if mirror pod annotation is set");
+static bool has_container(const struct val *spec, struct sv name)
+{
+	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_member(spec, lists[k]), c)
+			if (sv_eq(val_get_str(c, F_name), name))
+				return true;
+	return false;
 }
 
-/* What a pod stands for is said when it is made. A node's mirror pod would otherwise become one that its node may
- * read Secrets for. */
-static void mirror_stays(struct field_errs *fe, const struct val *doc, const struct val *old)
+/* Profiles before they were fields: runtime/default, unconfined, or a file of the node. */
+static void old_profile(struct field_errs *fe, struct sv key, const struct val *v, const struct val *spec,
+			const struct fpath *up)
 {
-	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_annotations),
-		     mirror_at = FPATH_KEY(&at, SV(POD_MIRROR_ANNOTATION));
-	const struct val *was = val_member_sv(val_get(old, F_metadata, F_annotations), SV(POD_MIRROR_ANNOTATION)),
-			 *now = val_member_sv(val_get(doc, F_metadata, F_annotations), SV(POD_MIRROR_ANNOTATION));
+	struct fpath apparmor_at = FPATH_KEY(up, key), seccomp_at = FPATH_NAME(up, key);
+	struct sv s = val_str(v);
 
-	if (was && !(now && val_equal(was, now)))
-		fe_forbidden(fe, &mirror_at, "may not remove or update mirror pod annotation");
-	else if (!was && now)
-		fe_forbidden(fe, &mirror_at, "may not add mirror pod annotation");
+	if (sv_starts(key, SV(APPARMOR))) {
+		struct sv name = sv_sub(key, strlen(APPARMOR), key.n);
+
+		if (!has_container(spec, name))
+			fe_format(fe, &apparmor_at, name, "container not found");
+		if (s.n && !sv_is(s, "runtime/default") && !sv_is(s, "unconfined") && !sv_starts(s, SV("localhost/")))
+			fe_add(fe, FE_INVALID, &apparmor_at, v, "invalid AppArmor profile name: \"%.*s\"", SV_ARG(s));
+		return;
+	}
+	if (!sv_is(key, SECCOMP_POD) && !sv_starts(key, SV(SECCOMP_CONTAINER)))
+		return;
+	if (sv_starts(s, SV("localhost/")))
+		check_rel_path(fe, val_new_str(fe->a, sv_sub(s, strlen("localhost/"), s.n)), &seccomp_at);
+	else if (!sv_is(s, "runtime/default") && !sv_is(s, "docker/default") && !sv_is(s, "unconfined"))
+		fe_invalid(fe, &seccomp_at, v, "must be a valid seccomp profile");
+}
+
+void validate_pod_annotations(struct field_errs *fe, const struct val *annotations, const struct val *spec,
+			      const struct fpath *at)
+{
+	VAL_EACH_MEMBER(annotations, m) {
+		struct fpath here = FPATH_KEY(at, m.key);
+		int64_t n;
+
+		if (sv_is(m.key, "controller.kubernetes.io/pod-deletion-cost") &&
+		    (!sv_to_i64(val_str(m.value), &n) || n < INT32_MIN || n > INT32_MAX))
+			fe_invalid(fe, &here, m.value, "must be a 32bit integer");
+		else if (sv_is(m.key, POD_MIRROR_ANNOTATION) && !val_get_str(spec, F_nodeName).n)
+			fe_invalid(fe, &here, m.value, "must set spec.nodeName if mirror pod annotation is set");
+		else
+			old_profile(fe, m.key, m.value, spec, at);
+	}
+}
+
+/* What the node has read of a pod's annotations stays as it was. A node's mirror pod, too: it would otherwise become
+ * one that its node may read Secrets for. */
+static void annotations_kept(struct field_errs *fe, const struct val *now, const struct val *was,
+			     const struct fpath *at)
+{
+	VAL_EACH_MEMBER(was, m) {
+		struct fpath here = FPATH_KEY(at, m.key);
+		const struct val *v = val_member_sv(now, m.key);
+
+		if (v && val_equal(v, m.value))
+			continue;
+		if (sv_starts(m.key, SV(APPARMOR)))
+			fe_forbidden(fe, &here, "may not remove or update AppArmor annotations");
+		if (sv_is(m.key, POD_MIRROR_ANNOTATION))
+			fe_forbidden(fe, &here, "may not remove or update mirror pod annotation");
+	}
+	VAL_EACH_MEMBER(now, m) {
+		struct fpath here = FPATH_KEY(at, m.key);
+
+		if (val_member_sv(was, m.key))
+			continue;
+		if (sv_starts(m.key, SV(APPARMOR)))
+			fe_forbidden(fe, &here, "may not add AppArmor annotations");
+		if (sv_is(m.key, POD_MIRROR_ANNOTATION))
+			fe_forbidden(fe, &here, "may not add mirror pod annotation");
+	}
+}
+
+/* A token of an account is for pods that have one: templates get theirs later. */
+static void tokens_have_account(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+{
+	struct fpath vols_at = FPATH(at, F_volumes);
+	size_t i = 0;
+
+	if (val_get_str(spec, F_serviceAccountName).n)
+		return;
+	VAL_EACH(val_member(spec, F_volumes), v) {
+		struct fpath item = FPATH_AT(&vols_at, i++), proj_at = FPATH(&item, F_projected),
+			     list_at = FPATH(&proj_at, F_sources);
+		size_t k = 0;
+
+		VAL_EACH(val_get(v, F_projected, F_sources), s) {
+			struct fpath src_at = FPATH_AT(&list_at, k++), here = FPATH(&src_at, F_serviceAccountToken);
+
+			if (val_member(s, F_serviceAccountToken))
+				fe_forbidden(fe, &here, "must not be specified when serviceAccountName is not set");
+		}
+	}
+}
+
+/* The API's picture of a pod that a node runs from a file. */
+static bool is_mirror(const struct val *pod)
+{
+	return val_member_sv(val_get(pod, F_metadata, F_annotations), SV(POD_MIRROR_ANNOTATION)) != NULL;
 }
 
 void validate_pod(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	struct fpath at = FPATH_ROOT(F_spec), eph_at = FPATH(&at, F_ephemeralContainers),
-		     node_at = FPATH(&at, F_nodeName);
+		     node_at = FPATH(&at, F_nodeName), meta_at = FPATH_ROOT(F_metadata),
+		     ann_at = FPATH(&meta_at, F_annotations);
 	const struct val *spec = val_member(doc, F_spec);
 
 	if (old)
-		mirror_stays(fe, doc, old);
+		annotations_kept(fe, val_get(doc, F_metadata, F_annotations), val_get(old, F_metadata, F_annotations),
+				 &ann_at);
+	validate_pod_annotations(fe, val_get(doc, F_metadata, F_annotations), spec, &ann_at);
 	if (is_sub(sub, "status")) {
 		status_update(fe, doc, old);
 		return;
 	}
-	validate_pod_spec(fe, spec, &at, false);
-	annotations(fe, doc);
+	validate_pod_spec(fe, spec, &at, POD);
+	tokens_have_account(fe, spec, &at);
 	if (!old) {
 		if (val_len(val_member(spec, F_ephemeralContainers)))
 			fe_forbidden(fe, &eph_at, "cannot be set on create");
 		if (val_get_str(spec, F_nodeName).n && val_len(val_member(spec, F_schedulingGates)))
 			fe_forbidden(fe, &node_at, "cannot be set until all schedulingGates have been cleared");
 	} else if (is_sub(sub, "ephemeralcontainers")) {
+		if (is_mirror(old))
+			fe_forbidden(fe, NULL, "static pods do not support ephemeral containers");
 		ephemeral_update(fe, doc, old);
 	} else if (is_sub(sub, "resize")) {
+		if (is_mirror(old))
+			fe_forbidden(fe, NULL, "static pods cannot be resized");
+		if (val_is(val_get(old, F_spec, F_os, F_name), "windows"))
+			fe_forbidden(fe, NULL, "windows pods cannot be resized");
 		validate_pod_resize(fe, doc, old);
 	} else if (!sub) {
 		validate_pod_update(fe, doc, old);
@@ -282,5 +466,5 @@ void validate_pod_template_kind(struct field_errs *fe, const struct val *doc, co
 
 	(void)old;
 	(void)sub;
-	validate_pod_template(fe, val_member(doc, F_template), &at);
+	validate_pod_template(fe, val_member(doc, F_template), &at, TEMPLATE);
 }

@@ -11,12 +11,12 @@ static void validate_tolerations(struct field_errs *fe, const struct val *list, 
 
 	VAL_EACH(list, t) {
 		struct fpath item = FPATH_AT(at, i++), key_at = FPATH(&item, F_key), op_at = FPATH(&item, F_operator);
-		struct fpath effect_at = FPATH(&item, F_effect), value_at = FPATH(&item, F_value);
+		struct fpath effect_at = FPATH(&item, F_effect);
 		const struct val *op = val_member(t, F_operator), *effect = val_member(t, F_effect);
 		struct sv key = val_get_str(t, F_key), value = val_get_str(t, F_value);
 
 		if (key.n)
-			fe_format(fe, &key_at, key, fmt_qualified_name(key));
+			fe_check(fe, &key_at, key, fmt_qualified_name);
 		else if (!val_is(op, "Exists"))
 			fe_format(fe, &op_at, val_str(op),
 				  "operator must be Exists when `key` is empty, which means \"match all values and all "
@@ -25,18 +25,18 @@ static void validate_tolerations(struct field_errs *fe, const struct val *list, 
 			fe_format(fe, &effect_at, val_str(effect),
 				  "effect must be 'NoExecute' when `tolerationSeconds` is set");
 		if (val_str(op).n == 0 || val_is(op, "Equal"))
-			fe_format(fe, &op_at, value, fmt_label_value(value));
+			fe_check(fe, &op_at, value, fmt_label_value);
 		else if (!val_is(op, "Exists"))
 			CHECK_ONE_OF(fe, op, &op_at, "Equal", "Exists");
 		else if (value.n)
 			fe_format(fe, &op_at, value, "value must be empty when `operator` is 'Exists'");
 		if (val_str(effect).n)
-			CHECK_ONE_OF(fe, effect, &effect_at, "NoExecute", "NoSchedule", "PreferNoSchedule");
-		(void)value_at;
+			CHECK_ONE_OF(fe, effect, &effect_at, "NoSchedule", "PreferNoSchedule", "NoExecute");
 	}
 }
 
-static void node_terms(struct field_errs *fe, const struct val *term, const struct fpath *at)
+/* strict: values are labels' values; preferred terms with others are kept, they just never match. */
+static void node_terms(struct field_errs *fe, const struct val *term, const struct fpath *at, bool strict)
 {
 	struct fpath exprs_at = FPATH(at, F_matchExpressions), fields_at = FPATH(at, F_matchFields);
 	size_t i = 0;
@@ -62,7 +62,9 @@ static void node_terms(struct field_errs *fe, const struct val *term, const stru
 		} else {
 			fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
 		}
-		fe_format(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name(val_get_str(e, F_key)));
+		fe_check(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name);
+		if (strict)
+			check_texts(fe, val_member(e, F_values), &values_at, fmt_label_value);
 	}
 	i = 0;
 	VAL_EACH(val_member(term, F_matchFields), e) {
@@ -79,6 +81,8 @@ static void node_terms(struct field_errs *fe, const struct val *term, const stru
 			    "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
 		if (!val_is(val_member(e, F_key), "metadata.name"))
 			fe_format(fe, &key_at, val_get_str(e, F_key), "not a valid field selector key");
+		else
+			check_texts(fe, val_member(e, F_values), &values_at, fmt_dns_subdomain);
 	}
 }
 
@@ -92,7 +96,7 @@ void validate_node_selector(struct field_errs *fe, const struct val *sel, const 
 	VAL_EACH(val_member(sel, F_nodeSelectorTerms), t) {
 		struct fpath item = FPATH_AT(&terms_at, i++);
 
-		node_terms(fe, t, &item);
+		node_terms(fe, t, &item, true);
 	}
 }
 
@@ -122,7 +126,7 @@ static void label_keys(struct field_errs *fe, const struct val *v, const struct 
 	VAL_EACH(keys, k) {
 		struct fpath here = FPATH_AT(&at, i++);
 
-		fe_format(fe, &here, val_str(k), fmt_qualified_name(val_str(k)));
+		fe_check(fe, &here, val_str(k), fmt_qualified_name);
 		if (disjoint && selects_by(sel, val_str(k)))
 			fe_add(fe, FE_INVALID, &here, k, "exists in both %.*s and labelSelector",
 			       SV_ARG(sym_name(name)));
@@ -132,22 +136,17 @@ static void label_keys(struct field_errs *fe, const struct val *v, const struct 
 static void pod_term(struct field_errs *fe, const struct val *term, const struct fpath *at)
 {
 	struct fpath sel_at = FPATH(at, F_labelSelector), ns_sel_at = FPATH(at, F_namespaceSelector);
-	struct fpath ns_at = FPATH(at, F_namespaces), key_at = FPATH(at, F_topologyKey);
-	size_t i = 0;
+	struct fpath ns_at = FPATH_NAME(at, SV("namespace")), key_at = FPATH(at, F_topologyKey);
 
 	validate_label_selector(fe, val_member(term, F_labelSelector), &sel_at);
 	validate_label_selector(fe, val_member(term, F_namespaceSelector), &ns_sel_at);
+	VAL_EACH(val_member(term, F_namespaces), n)
+		check_text(fe, n, &ns_at, fmt_dns_label);
 	label_keys(fe, term, at, F_matchLabelKeys, false);
 	label_keys(fe, term, at, F_mismatchLabelKeys, true);
-	VAL_EACH(val_member(term, F_namespaces), n) {
-		struct fpath here = FPATH_AT(&ns_at, i++);
-
-		check_text(fe, n, &here, fmt_dns_label);
-	}
 	if (val_get_str(term, F_topologyKey).n == 0)
 		fe_required_why(fe, &key_at, "can not be empty");
-	else
-		check_text(fe, val_member(term, F_topologyKey), &key_at, fmt_qualified_name);
+	fe_check(fe, &key_at, val_get_str(term, F_topologyKey), fmt_qualified_name);
 }
 
 static void pod_affinity(struct field_errs *fe, const struct val *aff, const struct fpath *at)
@@ -191,7 +190,7 @@ static void affinity(struct field_errs *fe, const struct val *spec, const struct
 
 		if (val_get_int(t, 0, F_weight) < 1 || val_get_int(t, 0, F_weight) > 100)
 			fe_invalid(fe, &w_at, val_member(t, F_weight), "must be in the range 1-100");
-		node_terms(fe, val_member(t, F_preference), &p_at);
+		node_terms(fe, val_member(t, F_preference), &p_at, false);
 	}
 	pod_affinity(fe, val_member(aff, F_podAffinity), &pod_at);
 	pod_affinity(fe, val_member(aff, F_podAntiAffinity), &anti_at);
@@ -205,9 +204,10 @@ static void spread(struct field_errs *fe, const struct val *spec, const struct f
 
 	VAL_EACH(val_member(spec, F_topologySpreadConstraints), c) {
 		struct fpath item = FPATH_AT(&at, i++), skew_at = FPATH(&item, F_maxSkew),
-			     min_at = FPATH(&item, F_minDomains);
+			     min_at = FPATH(&item, F_minDomains), topo_at = FPATH(&item, F_topologyKey);
 		struct fpath when_at = FPATH(&item, F_whenUnsatisfiable), sel_at = FPATH(&item, F_labelSelector);
-		const struct val *min = val_member(c, F_minDomains), *when = val_member(c, F_whenUnsatisfiable);
+		const struct val *before, *min = val_member(c, F_minDomains),
+					  *when = val_member(c, F_whenUnsatisfiable);
 		struct sv id =
 		    arena_svf(fe->a, "{%.*s, %.*s}", SV_ARG(val_get_str(c, F_topologyKey)), SV_ARG(val_str(when)));
 
@@ -215,8 +215,15 @@ static void spread(struct field_errs *fe, const struct val *spec, const struct f
 			fe_invalid(fe, &skew_at, val_new_int(fe->a, val_get_int(c, 0, F_maxSkew)),
 				   "must be greater than zero");
 		CHECK_ONE_OF(fe, when, &when_at, "DoNotSchedule", "ScheduleAnyway");
-		if (strmap_set(&seen, id, fe))
-			fe_duplicate(fe, &item, val_new_str(fe->a, id));
+		if (!val_get_str(c, F_topologyKey).n)
+			fe_required_why(fe, &topo_at, "can not be empty");
+		before = strmap_set(&seen, id, val_new_int(fe->a, (int64_t)i));
+		if (before) { /* upstream blames the one that comes again later */
+			struct fpath first = FPATH_AT(&at, before->i - 1),
+				     twice_at = FPATH_NAME(&first, SV("{topologyKey, whenUnsatisfiable}"));
+
+			fe_duplicate(fe, &twice_at, val_new_str(fe->a, id));
+		}
 		if (min && val_int_or(min, 1) <= 0)
 			fe_invalid(fe, &min_at, min, "must be greater than zero");
 		if (min && !val_is(when, "DoNotSchedule"))
@@ -282,21 +289,21 @@ static void dns(struct field_errs *fe, const struct val *spec, const struct fpat
 		if (sv_ends(name, SV(".")))
 			name.n--;
 		if (name.n && sv_find(name, '_') < 0)
-			fe_format(fe, &here, val_str(s), fmt_dns_subdomain(name));
+			fe_check(fe, &here, name, fmt_dns_subdomain);
 	}
 	i = 0;
 	VAL_EACH(val_member(cfg, F_options), o) {
-		struct fpath item = FPATH_AT(&opt_at, i++), name_at = FPATH(&item, F_name);
+		struct fpath item = FPATH_AT(&opt_at, i++);
 
 		if (val_get_str(o, F_name).n == 0)
-			fe_required_why(fe, &name_at, "must not be empty");
+			fe_required_why(fe, &item, "must not be empty");
 	}
 }
 
 static void security(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	const struct val *sc = val_member(spec, F_securityContext);
-	struct fpath at = FPATH(up, F_securityContext), share_at = FPATH(up, F_shareProcessNamespace);
+	struct fpath at = FPATH(up, F_securityContext), share_at = FPATH(&at, F_shareProcessNamespace);
 	static const enum sym ids[] = { F_runAsUser, F_runAsGroup, F_fsGroup };
 	struct fpath groups_at = FPATH(&at, F_supplementalGroups), sysctls_at = FPATH(&at, F_sysctls);
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
@@ -338,7 +345,7 @@ static void gates(struct field_errs *fe, const struct val *spec, const struct fp
 	VAL_EACH(val_member(spec, F_schedulingGates), g) {
 		struct fpath item = FPATH_AT(&gate_at, i++);
 
-		fe_format(fe, &item, val_get_str(g, F_name), fmt_qualified_name(val_get_str(g, F_name)));
+		fe_check(fe, &item, val_get_str(g, F_name), fmt_qualified_name);
 		if (strmap_set(&seen, val_get_str(g, F_name), fe))
 			fe_duplicate(fe, &item, val_member(g, F_name));
 	}
@@ -346,8 +353,7 @@ static void gates(struct field_errs *fe, const struct val *spec, const struct fp
 	VAL_EACH(val_member(spec, F_readinessGates), g) {
 		struct fpath item = FPATH_AT(&ready_at, i++), type_at = FPATH(&item, F_conditionType);
 
-		fe_format(fe, &type_at, val_get_str(g, F_conditionType),
-			  fmt_qualified_name(val_get_str(g, F_conditionType)));
+		fe_check(fe, &type_at, val_get_str(g, F_conditionType), fmt_qualified_name);
 	}
 }
 
@@ -445,9 +451,9 @@ static void pod_resources(struct field_errs *fe, const struct val *spec, const s
 	pod_covers_containers(fe, spec, &at);
 }
 
-void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool template)
+void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place)
 {
-	struct pod_ctx pc = { .spec = spec, .volumes = val_member(spec, F_volumes), .template = template };
+	struct pod_ctx pc = { .spec = spec, .volumes = val_member(spec, F_volumes), .place = place };
 	struct fpath dl_at = FPATH(at, F_activeDeadlineSeconds), tol_at = FPATH(at, F_tolerations);
 	struct fpath alias_at = FPATH(at, F_hostAliases), over_at = FPATH(at, F_overhead);
 	size_t i = 0;
@@ -480,15 +486,16 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	validate_resource_list(fe, val_member(spec, F_overhead), &over_at);
 }
 
-void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at)
+/* Upstream reports a template's labels and annotations without the metadata they stand in. */
+void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at, enum pod_place place)
 {
-	struct fpath meta_at = FPATH(at, F_metadata), labels_at = FPATH(&meta_at, F_labels);
-	struct fpath ann_at = FPATH(&meta_at, F_annotations), spec_at = FPATH(at, F_spec);
+	struct fpath labels_at = FPATH(at, F_labels), ann_at = FPATH(at, F_annotations), spec_at = FPATH(at, F_spec);
 	struct fpath eph_at = FPATH(&spec_at, F_ephemeralContainers);
 
 	validate_labels(fe, val_get(tmpl, F_metadata, F_labels), &labels_at);
 	validate_annotations(fe, val_get(tmpl, F_metadata, F_annotations), &ann_at);
-	validate_pod_spec(fe, val_member(tmpl, F_spec), &spec_at, true);
+	validate_pod_annotations(fe, val_get(tmpl, F_metadata, F_annotations), val_member(tmpl, F_spec), &ann_at);
+	validate_pod_spec(fe, val_member(tmpl, F_spec), &spec_at, place);
 	if (val_len(val_get(tmpl, F_spec, F_ephemeralContainers)))
 		fe_forbidden(fe, &eph_at, "ephemeral containers not allowed in pod template");
 }

@@ -35,6 +35,14 @@ static bool quota_resource(struct sv name)
 	       sv_starts(name, SV("requests.hugepages-"));
 }
 
+void check_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name)
+{
+	if (fmt_qualified_name(name))
+		fe_check(fe, at, name, fmt_qualified_name);
+	else if (sv_find(name, '/') < 0 && !quota_resource(name) && !sv_is(name, "storage"))
+		fe_format(fe, at, name, "must be a standard resource type or fully qualified");
+}
+
 /* --- quotas --- */
 
 static void amounts(struct field_errs *fe, const struct val *list, const struct fpath *at)
@@ -44,9 +52,8 @@ static void amounts(struct field_errs *fe, const struct val *list, const struct 
 		bool plain = sv_find(m.key, '/') < 0;
 		int64_t milli;
 
-		if (fmt_qualified_name(m.key))
-			fe_format(fe, &here, m.key, fmt_qualified_name(m.key));
-		else if (plain && !quota_resource(m.key))
+		check_resource_name(fe, &here, m.key);
+		if (plain && !quota_resource(m.key))
 			fe_format(fe, &here, m.key, "must be a standard resource for quota");
 		if (!quantity_milli(val_str(m.value), &milli))
 			continue;
@@ -69,21 +76,22 @@ static bool scope_fits(struct sv scope, struct sv name)
 	return sv_is(scope, "BestEffort") ? sv_is(name, "pods") : IN(name, of_pods);
 }
 
+static const char *const known_scopes[] = { "Terminating",	    "NotTerminating", "BestEffort",
+					    "NotBestEffort",	    "PriorityClass",  "CrossNamespacePodAffinity",
+					    "VolumeAttributesClass" };
+
 static void scopes(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
-	static const char *const known[] = { "Terminating",	     "NotTerminating", "BestEffort",
-					     "NotBestEffort",	     "PriorityClass",  "CrossNamespacePodAffinity",
-					     "VolumeAttributesClass" };
 	const struct val *list = val_member(spec, F_scopes);
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	struct fpath at = FPATH(up, F_scopes);
 
 	VAL_EACH(list, s) {
-		if (!IN(val_str(s), known))
+		if (!IN(val_str(s), known_scopes))
 			fe_invalid(fe, &at, list, "unsupported scope");
 		strmap_set(&seen, val_str(s), fe);
 		VAL_EACH_MEMBER(val_member(spec, F_hard), m)
-			if (IN(val_str(s), known) && !scope_fits(val_str(s), m.key))
+			if (IN(val_str(s), known_scopes) && !scope_fits(val_str(s), m.key))
 				fe_invalid(fe, &at, list, "unsupported scope applied to resource");
 	}
 	if ((strmap_has(&seen, SV("BestEffort")) && strmap_has(&seen, SV("NotBestEffort"))) ||
@@ -95,14 +103,16 @@ static void scope_selector(struct field_errs *fe, const struct val *spec, const 
 {
 	static const char *const flags[] = { "Terminating", "NotTerminating", "BestEffort", "NotBestEffort",
 					     "CrossNamespacePodAffinity" };
-	struct fpath sel_at = FPATH(up, F_scopeSelector), at = FPATH(&sel_at, F_matchExpressions);
-	size_t i = 0;
+	/* Upstream leaves out which expression it is. */
+	struct fpath sel_at = FPATH(up, F_scopeSelector), at = FPATH(&sel_at, F_matchExpressions),
+		     name_at = FPATH(&at, F_scopeName), op_at = FPATH(&at, F_operator),
+		     values_at = FPATH(&at, F_values);
 
 	VAL_EACH(val_get(spec, F_scopeSelector, F_matchExpressions), e) {
-		struct fpath item = FPATH_AT(&at, i++), op_at = FPATH(&item, F_operator),
-			     values_at = FPATH(&item, F_values);
 		const struct val *op = val_member(e, F_operator), *values = val_member(e, F_values);
 
+		if (!IN(val_get_str(e, F_scopeName), known_scopes))
+			fe_format(fe, &name_at, val_get_str(e, F_scopeName), "unsupported scope");
 		if (IN(val_get_str(e, F_scopeName), flags) && !val_is(op, "Exists"))
 			fe_invalid(fe, &op_at, op,
 				   "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
@@ -152,7 +162,6 @@ struct bound {
 static void names_of_limit(struct field_errs *fe, const struct val *l, const struct fpath *at)
 {
 	static const enum sym lists[] = { F_max, F_min, F_default, F_defaultRequest, F_maxLimitRequestRatio };
-	static const char *const more[] = { "storage" };
 	bool pods = val_is(val_member(l, F_type), "Pod") || val_is(val_member(l, F_type), "Container");
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -165,10 +174,7 @@ static void names_of_limit(struct field_errs *fe, const struct val *l, const str
 		VAL_EACH_MEMBER(val_member(l, lists[i]), m) {
 			struct fpath here = FPATH_KEY(&list_at, m.key);
 
-			if (fmt_qualified_name(m.key))
-				fe_format(fe, &here, m.key, fmt_qualified_name(m.key));
-			else if (sv_find(m.key, '/') < 0 && !quota_resource(m.key) && !IN(m.key, more))
-				fe_format(fe, &here, m.key, "must be a standard resource type or fully qualified");
+			check_resource_name(fe, &here, m.key);
 		}
 	}
 }
@@ -234,7 +240,7 @@ void validate_limit_range(struct field_errs *fe, const struct val *doc, const st
 		struct sv type = val_get_str(l, F_type);
 
 		if (fmt_qualified_name(type))
-			fe_format(fe, &type_at, type, fmt_qualified_name(type));
+			fe_check(fe, &type_at, type, fmt_qualified_name);
 		else if (sv_find(type, '/') < 0 && !IN(type, types))
 			fe_format(fe, &type_at, type, "must be a standard limit type or fully qualified");
 		if (strmap_set(&seen, type, fe))

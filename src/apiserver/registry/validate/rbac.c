@@ -10,10 +10,12 @@ static void rules(struct field_errs *fe, const struct val *doc, bool namespaced)
 
 	VAL_EACH(val_member(doc, F_rules), r) {
 		struct fpath item = FPATH_AT(&at, i++), urls_at = FPATH(&item, F_nonResourceURLs);
-		struct fpath groups_at = FPATH(&item, F_apiGroups), res_at = FPATH(&item, F_resources);
+		struct fpath groups_at = FPATH(&item, F_apiGroups), res_at = FPATH(&item, F_resources),
+			     verbs_at = FPATH(&item, F_verbs);
 		const struct val *urls = val_member(r, F_nonResourceURLs);
 
-		/* verbs are required by the schema */
+		if (!val_len(val_member(r, F_verbs)))
+			fe_required_why(fe, &verbs_at, "verbs must contain at least one value");
 		if (val_len(urls)) {
 			if (namespaced)
 				fe_invalid(fe, &urls_at, urls, "namespaced rules cannot apply to non-resource URLs");
@@ -74,7 +76,7 @@ static void subjects(struct field_errs *fe, const struct val *doc, bool need_nam
 		} else if (val_is(kind, "User") || val_is(kind, "Group")) {
 			CHECK_ONE_OF(fe, group ? group : none, &group_at, RBAC);
 		} else {
-			CHECK_ONE_OF(fe, kind ? kind : none, &kind_at, "Group", "ServiceAccount", "User");
+			CHECK_ONE_OF(fe, kind ? kind : none, &kind_at, "ServiceAccount", "User", "Group");
 		}
 	}
 }
@@ -90,7 +92,7 @@ static void binding(struct field_errs *fe, const struct val *doc, const struct v
 	if (cluster)
 		CHECK_ONE_OF(fe, kind ? kind : none, &kind_at, "ClusterRole");
 	else
-		CHECK_ONE_OF(fe, kind ? kind : none, &kind_at, "ClusterRole", "Role");
+		CHECK_ONE_OF(fe, kind ? kind : none, &kind_at, "Role", "ClusterRole");
 	if (val_get_str(ref, F_name).n)
 		check_text(fe, val_member(ref, F_name), &name_at, fmt_path_segment);
 	subjects(fe, doc, cluster);

@@ -28,7 +28,7 @@ static void ports(struct field_errs *fe, const struct val *spec, const struct fp
 			if (val_len(list) > 1)
 				fe_required(fe, &name_at);
 		} else {
-			fe_format(fe, &name_at, name, fmt_dns_label(name));
+			fe_check(fe, &name_at, name, fmt_dns_label);
 			if (strmap_set(&names, name, fe))
 				fe_duplicate(fe, &name_at, val_member(p, F_name));
 		}
@@ -64,14 +64,16 @@ static void addresses(struct field_errs *fe, const struct val *spec, const struc
 {
 	const struct val *ips = val_member(spec, F_clusterIPs), *families = val_member(spec, F_ipFamilies);
 	const struct val *first = val_at(ips, 0), *ip = val_member(spec, F_clusterIP);
-	struct fpath at = FPATH(up, F_clusterIPs), fam_at = FPATH(up, F_ipFamilies), first_at = FPATH_AT(&at, 0);
+	struct fpath at = FPATH(up, F_clusterIPs), fam_at = FPATH(up, F_ipFamilies);
 	bool had_v4 = false, had_v6 = false;
 	size_t i = 0;
 
 	if (val_str(ip).n && !first)
 		fe_required(fe, &at);
+	else if (first && !val_str(ip).n)
+		fe_invalid(fe, &at, ips, "must be empty when `clusterIP` is not specified");
 	else if (first && !sv_eq(val_str(first), val_str(ip)))
-		fe_invalid(fe, &first_at, first, "first value must match `clusterIP`");
+		fe_invalid(fe, &at, ips, "first value must match `clusterIP`");
 	if (val_len(ips) > 2)
 		fe_invalid(fe, &at, ips, "may only hold up to 2 values");
 	VAL_EACH(ips, v) {
@@ -101,6 +103,12 @@ static void addresses(struct field_errs *fe, const struct val *spec, const struc
 	}
 	if (val_len(families) > 2)
 		fe_invalid(fe, &fam_at, families, "may only hold up to 2 values");
+	i = 0;
+	VAL_EACH(families, f) {
+		struct fpath here = FPATH_AT(&fam_at, i++);
+
+		CHECK_ONE_OF(fe, f, &here, "IPv4", "IPv6");
+	}
 	if (val_len(families) == 2 && val_equal(val_at(families, 0), val_at(families, 1))) {
 		struct fpath here = FPATH_AT(&fam_at, 1);
 
@@ -126,7 +134,8 @@ static void by_type(struct field_errs *fe, const struct val *spec, const struct 
 	bool lb = val_is(type, "LoadBalancer"), np = val_is(type, "NodePort"), ext = val_is(type, "ExternalName");
 	struct fpath name_at = FPATH(at, F_externalName), ip_at = FPATH(at, F_clusterIPs), ip0_at = FPATH_AT(&ip_at, 0);
 	struct fpath fam_at = FPATH(at, F_ipFamilies), pol_at = FPATH(at, F_ipFamilyPolicy);
-	struct fpath range_at = FPATH(at, F_loadBalancerSourceRanges), hc_at = FPATH(at, F_healthCheckNodePort);
+	struct fpath range_at = FPATH_NAME(at, SV("LoadBalancerSourceRanges")),
+		     hc_at = FPATH(at, F_healthCheckNodePort);
 	struct fpath alloc_at = FPATH(at, F_allocateLoadBalancerNodePorts), class_at = FPATH(at, F_loadBalancerClass);
 	struct fpath etp_at = FPATH(at, F_externalTrafficPolicy), itp_at = FPATH(at, F_internalTrafficPolicy);
 	size_t i = 0;
@@ -146,12 +155,13 @@ static void by_type(struct field_errs *fe, const struct val *spec, const struct 
 		if (sv_ends(name, SV(".")))
 			name.n--;
 		if (name.n)
-			fe_format(fe, &name_at, val_get_str(spec, F_externalName), fmt_dns_subdomain(name));
+			fe_check(fe, &name_at, name, fmt_dns_subdomain);
 		else
 			fe_required(fe, &name_at);
 	}
-	only_for(fe, spec, at, F_loadBalancerSourceRanges, lb, "may only be used when `type` is 'LoadBalancer'");
-	VAL_EACH(lb ? val_member(spec, F_loadBalancerSourceRanges) : NULL, r) {
+	if (!lb && val_len(val_member(spec, F_loadBalancerSourceRanges)))
+		fe_forbidden(fe, &range_at, "may only be used when `type` is 'LoadBalancer'");
+	VAL_EACH(val_member(spec, F_loadBalancerSourceRanges), r) {
 		struct fpath here = FPATH_AT(&range_at, i++);
 
 		if (!fmt_cidr(sv_trim(val_str(r))))
@@ -258,6 +268,14 @@ void validate_service(struct field_errs *fe, const struct val *doc, const struct
 		status(fe, doc);
 		return;
 	}
+	if (old && !val_is(val_member(spec, F_type), "ExternalName")) {
+		/* Upstream looks at them before anything else, since addresses are given out by them. */
+		size_t before = fe->list.n;
+
+		addresses(fe, spec, &at);
+		if (fe->list.n > before)
+			return;
+	}
 	if (old)
 		update(fe, spec, val_member(old, F_spec), &at);
 	ports(fe, spec, &at);
@@ -266,7 +284,10 @@ void validate_service(struct field_errs *fe, const struct val *doc, const struct
 	VAL_EACH(val_member(spec, F_externalIPs), ip) {
 		struct fpath here = FPATH_AT(&ext_at, i++);
 
-		check_text(fe, ip, &here, fmt_nonspecial_ip);
+		if (!fmt_ip(val_str(ip)))
+			fe_invalid(fe, &here, ip, FMT_IP_MSG);
+		else
+			check_text(fe, ip, &here, fmt_nonspecial_ip);
 	}
 	by_type(fe, spec, &at);
 	CHECK_ONE_OF(fe, dist, &dist_at, "PreferClose", "PreferSameNode", "PreferSameZone");

@@ -47,9 +47,8 @@ static bool same_source(const struct val *x, const struct val *y)
 
 void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at)
 {
-	struct fpath sel_at = FPATH(at, F_selector), res_at = FPATH(at, F_resources),
-		     req_at = FPATH(&res_at, F_requests);
-	struct fpath size_at = FPATH_KEY(&req_at, SV("storage")), class_at = FPATH(at, F_storageClassName);
+	struct fpath sel_at = FPATH(at, F_selector), res_at = FPATH(at, F_resources);
+	struct fpath size_at = FPATH_KEY(&res_at, SV("storage")), class_at = FPATH(at, F_storageClassName);
 	struct fpath mode_at = FPATH(at, F_volumeMode), vac_at = FPATH(at, F_volumeAttributesClassName),
 		     src_at = FPATH(at, F_dataSource), ref_at = FPATH(at, F_dataSourceRef);
 	const struct val *size = val_member_sv(val_get(spec, F_resources, F_requests), SV("storage"));
@@ -197,6 +196,62 @@ static void pv_details(struct field_errs *fe, const struct val *spec, const stru
 		validate_node_selector(fe, val_member(aff, F_required), &req_at);
 }
 
+/* Labels of nodes that have a new name since; the old one may be exchanged for it. */
+static bool renamed_label(struct sv now, struct sv was)
+{
+	static const struct {
+		const char *old_key, *key;
+	} renamed[] = {
+		{ "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone" },
+		{ "failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region" },
+		{ "beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type" },
+		{ "beta.kubernetes.io/os", "kubernetes.io/os" },
+		{ "beta.kubernetes.io/arch", "kubernetes.io/arch" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(renamed); i++)
+		if (sv_is(was, renamed[i].old_key) && sv_is(now, renamed[i].key))
+			return true;
+	return sv_eq(now, was);
+}
+
+static bool same_nodes(const struct val *now, const struct val *was)
+{
+	const struct val *terms = val_get(now, F_required, F_nodeSelectorTerms),
+			 *before = val_get(was, F_required, F_nodeSelectorTerms);
+
+	if (val_same(now, was))
+		return true;
+	if (!now || val_len(terms) != val_len(before))
+		return false;
+	for (size_t i = 0; i < val_len(terms); i++) {
+		const struct val *x = val_member(val_at(terms, i), F_matchExpressions),
+				 *y = val_member(val_at(before, i), F_matchExpressions);
+
+		if (val_len(x) != val_len(y) || !val_same(val_member(val_at(terms, i), F_matchFields),
+							  val_member(val_at(before, i), F_matchFields)))
+			return false;
+		for (size_t k = 0; k < val_len(x); k++)
+			if (!renamed_label(val_get_str(val_at(x, k), F_key), val_get_str(val_at(y, k), F_key)) ||
+			    !val_same(val_member(val_at(x, k), F_operator), val_member(val_at(y, k), F_operator)) ||
+			    !val_same(val_member(val_at(x, k), F_values), val_member(val_at(y, k), F_values)))
+				return false;
+	}
+	return true;
+}
+
+/* Upstream's paths of these begin at the member. */
+static void pv_update(struct field_errs *fe, const struct val *spec, const struct val *was)
+{
+	struct fpath aff_at = FPATH_ROOT(F_nodeAffinity);
+
+	check_immutable(fe, spec, was, NULL, F_volumeMode);
+	if (val_member(was, F_nodeAffinity) &&
+	    !same_nodes(val_member(spec, F_nodeAffinity), val_member(was, F_nodeAffinity)))
+		fe_invalid(fe, &aff_at, val_member(spec, F_nodeAffinity),
+			   "field is immutable, except for updating from beta label to GA");
+}
+
 void validate_pv(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec),
@@ -225,5 +280,5 @@ void validate_pv(struct field_errs *fe, const struct val *doc, const struct val 
 	pv_source(fe, spec, old ? val_member(old, F_spec) : NULL, &at);
 	pv_details(fe, spec, &at);
 	if (old)
-		check_immutable(fe, spec, val_member(old, F_spec), &at, F_volumeMode);
+		pv_update(fe, spec, val_member(old, F_spec));
 }

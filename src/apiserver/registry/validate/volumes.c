@@ -44,6 +44,7 @@ static void key_items(struct field_errs *fe, const struct val *src, const struct
 	}
 }
 
+/* Upstream blames the list, not the item, for what it refers to. */
 static void downward(struct field_errs *fe, const struct val *src, const struct fpath *up)
 {
 	struct fpath at = FPATH(up, F_items);
@@ -52,20 +53,20 @@ static void downward(struct field_errs *fe, const struct val *src, const struct 
 	file_mode(fe, src, up, F_defaultMode);
 	VAL_EACH(val_member(src, F_items), it) {
 		const struct val *field = val_member(it, F_fieldRef), *res = val_member(it, F_resourceFieldRef);
-		struct fpath item = FPATH_AT(&at, i++), field_at = FPATH(&item, F_fieldRef);
-		struct fpath res_at = FPATH(&item, F_resourceFieldRef);
+		struct fpath item = FPATH_AT(&at, i++), field_at = FPATH(up, F_fieldRef);
+		struct fpath res_at = FPATH(up, F_resourceFieldRef);
 
 		if (val_get_str(it, F_path).n)
 			file_path(fe, it, &item);
 		if (field)
 			validate_field_ref(fe, field, &field_at, true);
 		if (field && res)
-			fe_format(fe, &item, SV("resource"),
+			fe_format(fe, up, SV("resource"),
 				  "fieldRef and resourceFieldRef can not be specified simultaneously");
 		else if (res)
 			validate_resource_ref(fe, res, &res_at, true);
 		else if (!field)
-			fe_required_why(fe, &field_at, "one of fieldRef and resourceFieldRef is required");
+			fe_required_why(fe, up, "one of fieldRef and resourceFieldRef is required");
 		file_mode(fe, it, &item, F_mode);
 	}
 }
@@ -132,17 +133,50 @@ static void projected(struct field_errs *fe, const struct val *src, const struct
 	}
 }
 
+/* In the order in which upstream looks for them: the first is the volume, the others are too many. */
+static const enum sym sources_in_order[] = {
+	F_emptyDir,
+	F_hostPath,
+	F_gitRepo,
+	F_gcePersistentDisk,
+	F_awsElasticBlockStore,
+	F_secret,
+	F_nfs,
+	F_iscsi,
+	F_glusterfs,
+	F_flocker,
+	F_persistentVolumeClaim,
+	F_rbd,
+	F_cinder,
+	F_cephfs,
+	F_quobyte,
+	F_downwardAPI,
+	F_fc,
+	F_flexVolume,
+	F_configMap,
+	F_azureFile,
+	F_vsphereVolume,
+	F_photonPersistentDisk,
+	F_portworxVolume,
+	F_azureDisk,
+	F_storageos,
+	F_scaleIO,
+	F_projected,
+	F_csi,
+	F_ephemeral,
+	F_image,
+};
+
 static void volume(struct field_errs *fe, const struct val *v, const struct fpath *at, bool template)
 {
 	const struct val *src;
 	size_t sources = 0;
 	int64_t milli;
 
-	/* Sources are inlined: whatever member is not the name is one. */
-	VAL_EACH_MEMBER(v, m) {
-		struct fpath here = FPATH(at, m.sym);
+	for (size_t i = 0; i < ARRAY_LEN(sources_in_order); i++) {
+		struct fpath here = FPATH(at, sources_in_order[i]);
 
-		if (m.sym != F_name && sources++)
+		if (val_member(v, sources_in_order[i]) && sources++)
 			fe_forbidden(fe, &here, "may not specify more than 1 volume type");
 	}
 	if (sources == 0) {
@@ -158,14 +192,9 @@ static void volume(struct field_errs *fe, const struct val *v, const struct fpat
 	if ((src = val_member(v, F_hostPath))) {
 		struct fpath here = FPATH(at, F_hostPath), path_at = FPATH(&here, F_path),
 			     type_at = FPATH(&here, F_type);
-		struct sv rest = val_get_str(src, F_path), part;
 
-		while (sv_split(&rest, '/', &part)) {
-			if (!sv_is(part, ".."))
-				continue;
+		if (has_dotdot(val_get_str(src, F_path)))
 			fe_invalid(fe, &path_at, val_member(src, F_path), "must not contain '..'");
-			break;
-		}
 		if (val_get_str(src, F_type).n)
 			CHECK_ONE_OF(fe, val_member(src, F_type), &type_at, "", "BlockDevice", "CharDevice",
 				     "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket");
@@ -236,7 +265,7 @@ void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const str
 	VAL_EACH(pc->volumes, v) {
 		struct fpath item = FPATH_AT(&list_at, i++), name_at = FPATH(&item, F_name);
 
-		volume(fe, v, &item, pc->template);
+		volume(fe, v, &item, pc->place != POD);
 		if (val_get_str(v, F_name).n && strmap_set(&names, val_get_str(v, F_name), fe))
 			fe_duplicate(fe, &name_at, val_member(v, F_name));
 	}

@@ -5,30 +5,39 @@
 #include "object/cron.h"
 #include "object/selector.h"
 
-/* Selector and template belong together: what is made must be found again. */
-static void selector_and_template(struct field_errs *fe, const struct val *spec, const struct fpath *at,
-				  const char *kind)
+/* What is made must be found again. Without a selector nothing is. False: the selector cannot be read. */
+static bool selector_finds_template(struct field_errs *fe, const struct val *sel, const struct val *spec,
+				    const struct fpath *at)
 {
-	const struct val *sel = val_member(spec, F_selector), *tmpl = val_member(spec, F_template);
-	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template),
-		     meta_at = FPATH(&tmpl_at, F_metadata);
-	struct fpath labels_at = FPATH(&meta_at, F_labels);
-	const struct val *labels = val_get(tmpl, F_metadata, F_labels);
-	const struct selector *s;
+	struct fpath tmpl_at = FPATH(at, F_template), meta_at = FPATH(&tmpl_at, F_metadata),
+		     labels_at = FPATH(&meta_at, F_labels);
+	const struct val *labels = val_get(spec, F_template, F_metadata, F_labels);
+	const struct selector *s = sel ? selector_from_label_selector(fe->a, sel, NULL) : NULL;
 
-	if (val_type(sel) == VAL_MAP) {
-		validate_label_selector(fe, sel, &sel_at);
-		if (val_len(val_member(sel, F_matchLabels)) + val_len(val_member(sel, F_matchExpressions)) == 0)
-			fe_add(fe, FE_INVALID, &sel_at, sel, "empty selector is invalid for %s", kind);
-		s = selector_from_label_selector(fe->a, sel, NULL);
-		if (s && !selector_matches(s, labels))
-			fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
-				   "`selector` does not match template `labels`");
-	}
-	validate_pod_template(fe, tmpl, &tmpl_at);
+	if (sel && !s)
+		return false;
+	if (!s || !selector_matches(s, labels))
+		fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
+			   "`selector` does not match template `labels`");
+	return true;
 }
 
-static void always_restarts(struct field_errs *fe, const struct val *spec, const struct fpath *at, const char *kind)
+static const struct val *read_selector(struct field_errs *fe, const struct val *spec, const struct fpath *at,
+				       const char *kind)
+{
+	const struct val *sel = val_member(spec, F_selector);
+	struct fpath sel_at = FPATH(at, F_selector);
+
+	if (val_type(sel) != VAL_MAP)
+		return NULL;
+	validate_label_selector(fe, sel, &sel_at);
+	if (val_len(val_member(sel, F_matchLabels)) + val_len(val_member(sel, F_matchExpressions)) == 0)
+		fe_add(fe, FE_INVALID, &sel_at, sel, "empty selector is invalid for %s", kind);
+	return sel;
+}
+
+/* Pods that run for ever. of: who upstream says forbids a deadline. */
+static void always_restarts(struct field_errs *fe, const struct val *spec, const struct fpath *at, const char *of)
 {
 	struct fpath tmpl_at = FPATH(at, F_template), pod_at = FPATH(&tmpl_at, F_spec);
 	struct fpath policy_at = FPATH(&pod_at, F_restartPolicy), dl_at = FPATH(&pod_at, F_activeDeadlineSeconds);
@@ -38,7 +47,23 @@ static void always_restarts(struct field_errs *fe, const struct val *spec, const
 	if (policy && !val_is(policy, "Always"))
 		fe_not_supported(fe, &policy_at, policy, always);
 	if (val_member(pod, F_activeDeadlineSeconds))
-		fe_add(fe, FE_FORBIDDEN, &dl_at, NULL, "activeDeadlineSeconds in %s is not Supported", kind);
+		fe_add(fe, FE_FORBIDDEN, &dl_at, NULL, "activeDeadlineSeconds in %s is not Supported", of);
+}
+
+/* Of Deployments and ReplicaSets, whose templates have one rule. */
+static void selector_and_template(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+{
+	const struct val *sel = read_selector(fe, spec, at, "deployment"); /* upstream's slip: one text for both */
+	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template);
+
+	if (!sel)
+		fe_required(fe, &sel_at);
+	if (!selector_finds_template(fe, sel, spec, at)) {
+		fe_invalid(fe, &sel_at, sel, "invalid label selector");
+		return;
+	}
+	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
+	always_restarts(fe, spec, at, "ReplicaSet");
 }
 
 void validate_deployment(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
@@ -59,8 +84,7 @@ void validate_deployment(struct field_errs *fe, const struct val *doc, const str
 		return;
 	}
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas);
-	selector_and_template(fe, spec, &at, "deployment");
-	always_restarts(fe, spec, &at, "Deployment");
+	selector_and_template(fe, spec, &at);
 	if (val_is(val_member(strategy, F_type), "Recreate")) {
 		if (rolling)
 			fe_forbidden(fe, &roll_at, "may not be specified when strategy `type` is 'Recreate'");
@@ -94,8 +118,7 @@ void validate_replica_set(struct field_errs *fe, const struct val *doc, const st
 		return;
 	}
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
-	selector_and_template(fe, spec, &at, "deployment"); /* upstream's own slip: one text for both */
-	always_restarts(fe, spec, &at, "ReplicaSet");
+	selector_and_template(fe, spec, &at);
 }
 
 void validate_replication_controller(struct field_errs *fe, const struct val *doc, const struct val *old,
@@ -120,7 +143,7 @@ void validate_replication_controller(struct field_errs *fe, const struct val *do
 		fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
 			   "`selector` does not match template `labels`");
 	if (val_member(spec, F_template))
-		validate_pod_template(fe, val_member(spec, F_template), &tmpl_at);
+		validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
 	always_restarts(fe, spec, &at, "ReplicationController");
 }
 
@@ -129,7 +152,7 @@ void validate_daemon_set(struct field_errs *fe, const struct val *doc, const str
 	const struct val *spec = val_member(doc, F_spec), *strategy = val_member(spec, F_updateStrategy);
 	const struct val *rolling = val_member(strategy, F_rollingUpdate);
 	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), s_at = FPATH(&at, F_updateStrategy);
-	struct fpath type_at = FPATH(&s_at, F_type), roll_at = FPATH(&s_at, F_rollingUpdate);
+	struct fpath roll_at = FPATH(&s_at, F_rollingUpdate), tmpl_at = FPATH(&at, F_template);
 	struct fpath unav_at = FPATH(&roll_at, F_maxUnavailable), surge_at = FPATH(&roll_at, F_maxSurge);
 	bool unavailable, surge;
 
@@ -140,11 +163,17 @@ void validate_daemon_set(struct field_errs *fe, const struct val *doc, const str
 				  F_updatedNumberScheduled, F_numberAvailable, F_numberUnavailable, F_collisionCount);
 		return;
 	}
-	selector_and_template(fe, spec, &at, "daemonset");
+	/* Nothing demands the selector itself, and one that cannot be read has been said. */
+	(void)selector_finds_template(fe, read_selector(fe, spec, &at, "daemonset"), spec, &at);
+	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
 	always_restarts(fe, spec, &at, "DaemonSet");
 	CHECK_NONNEGATIVE(fe, spec, &at, F_minReadySeconds, F_revisionHistoryLimit);
+	if (val_is(val_member(strategy, F_type), "OnDelete"))
+		return;
 	if (!val_is(val_member(strategy, F_type), "RollingUpdate")) {
-		CHECK_ONE_OF(fe, val_member(strategy, F_type), &type_at, "OnDelete", "RollingUpdate");
+		static const char *const known[] = { "RollingUpdate", "OnDelete", NULL };
+
+		fe_not_supported(fe, &s_at, strategy, known);
 		return;
 	}
 	if (!rolling) {
@@ -192,7 +221,8 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 	struct fpath del_at = FPATH(&ret_at, F_whenDeleted), scale_at = FPATH(&ret_at, F_whenScaled);
 	struct fpath policy_at = FPATH(&at, F_podManagementPolicy), ord_at = FPATH(&at, F_ordinals),
 		     svc_at = FPATH(&at, F_serviceName);
-	const struct val *policy = val_member(spec, F_podManagementPolicy);
+	struct fpath sel_at = FPATH(&at, F_selector), tmpl_at = FPATH(&at, F_template);
+	const struct val *policy = val_member(spec, F_podManagementPolicy), *sel;
 
 	if (is_sub(sub, "status")) {
 		check_status_counters(fe, val_member(doc, F_status), &st_at,
@@ -213,9 +243,9 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 	check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
 	if (val_member(spec, F_persistentVolumeClaimRetentionPolicy)) {
 		CHECK_ONE_OF(fe, val_get(spec, F_persistentVolumeClaimRetentionPolicy, F_whenDeleted), &del_at,
-			     "Delete", "Retain");
+			     "Retain", "Delete");
 		CHECK_ONE_OF(fe, val_get(spec, F_persistentVolumeClaimRetentionPolicy, F_whenScaled), &scale_at,
-			     "Delete", "Retain");
+			     "Retain", "Delete");
 	}
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
 	CHECK_NONNEGATIVE(fe, val_member(spec, F_ordinals), &ord_at, F_start);
@@ -227,7 +257,13 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 		check_text(fe, val_member(spec, F_serviceName), &svc_at, fmt_dns_label);
 	if (!old)
 		claim_templates(fe, spec, &at);
-	selector_and_template(fe, spec, &at, "statefulset");
+	sel = read_selector(fe, spec, &at, "statefulset");
+	if (!sel)
+		fe_required(fe, &sel_at);
+	if (selector_finds_template(fe, sel, spec, &at))
+		validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE_WITH_CLAIMS);
+	else
+		fe_add(fe, FE_INVALID, &sel_at, sel, NULL);
 	always_restarts(fe, spec, &at, "StatefulSet");
 	if (!old)
 		return;
@@ -267,15 +303,81 @@ void validate_controller_revision(struct field_errs *fe, const struct val *doc, 
 
 /* --- jobs --- */
 
+/* Labels only this Job's pods have, and a selector by them. */
+static void generated_selector(struct field_errs *fe, const struct val *doc)
+{
+	static const struct {
+		const char *key;
+		bool uid;
+	} all[] = { { "batch.kubernetes.io/controller-uid", true },
+		    { "controller-uid", true },
+		    { "batch.kubernetes.io/job-name", false },
+		    { "job-name", false } };
+	struct sv uid = val_get_str(doc, F_metadata, F_uid), name = val_get_str(doc, F_metadata, F_name);
+	struct fpath at = FPATH_ROOT(F_spec), sel_at = FPATH(&at, F_selector), tmpl_at = FPATH(&at, F_template),
+		     labels_at = FPATH(&tmpl_at, F_labels);
+	const struct val *spec = val_member(doc, F_spec), *sel = val_member(spec, F_selector);
+	const struct val *labels = val_get(spec, F_template, F_metadata, F_labels);
+	struct val *expected = val_new_map(fe->a);
+	const struct selector *s;
+
+	if (val_get_bool(spec, F_manualSelector) || !sel)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct sv key = sv_from(all[i].key), want = all[i].uid ? uid : name;
+		const struct val *v = val_member_sv(labels, key);
+		struct fpath here = FPATH_KEY(&labels_at, key);
+
+		if (!v)
+			fe_add(fe, FE_REQUIRED, &here, NULL, "must be '%.*s'", SV_ARG(want));
+		else if (!sv_eq(val_str(v), want))
+			fe_add(fe, FE_INVALID, &here, labels, "must be '%.*s'", SV_ARG(want));
+		if (all[i].uid)
+			val_set_str_sv(fe->a, expected, key, uid);
+	}
+	s = selector_from_label_selector(fe->a, sel, NULL);
+	if (s && !selector_matches(s, expected))
+		fe_invalid(fe, &sel_at, sel, "`selector` not auto-generated");
+}
+
+/* A suspended Job's template may still be told where its pods go and what they ask for. */
+static const struct val *with_directives_of(struct arena *a, const struct val *now, const struct val *was)
+{
+	static const enum sym directives[] = { F_nodeSelector, F_tolerations, F_schedulingGates };
+	static const enum sym metas[] = { F_labels, F_annotations };
+	static const enum sym lists[] = { F_containers, F_initContainers };
+	struct val *out = val_clone_nodes(a, was), *spec = val_ensure_map(a, out, F_spec),
+		   *meta = val_ensure_map(a, out, F_metadata);
+	const struct val *node = val_get(now, F_spec, F_affinity, F_nodeAffinity);
+	struct val *aff;
+
+	for (size_t i = 0; i < ARRAY_LEN(directives); i++)
+		put_member(a, spec, directives[i], val_get(now, F_spec, directives[i]));
+	for (size_t i = 0; i < ARRAY_LEN(metas); i++)
+		put_member(a, meta, metas[i], val_get(now, F_metadata, metas[i]));
+	if (node || val_get(was, F_spec, F_affinity)) {
+		aff = val_ensure_map(a, spec, F_affinity);
+		put_member(a, aff, F_nodeAffinity, node);
+		if (!val_len(aff) && !val_get(now, F_spec, F_affinity))
+			val_del(spec, F_affinity);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		struct val *list = val_member_mut(spec, lists[i]);
+
+		for (size_t k = 0; k < val_len(list); k++)
+			put_member(a, val_at_mut(list, k), F_resources,
+				   val_get(val_at(val_get(now, F_spec, lists[i]), k), F_resources));
+	}
+	return out;
+}
+
 static void validate_job_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, bool in_cronjob)
 {
 	struct fpath sel_at = FPATH(at, F_selector), tmpl_at = FPATH(at, F_template), pod_at = FPATH(&tmpl_at, F_spec);
 	struct fpath policy_at = FPATH(&pod_at, F_restartPolicy), par_at = FPATH(at, F_parallelism);
-	struct fpath comp_at = FPATH(at, F_completions), meta_at = FPATH(&tmpl_at, F_metadata);
-	struct fpath labels_at = FPATH(&meta_at, F_labels), manual_at = FPATH(at, F_manualSelector);
+	struct fpath comp_at = FPATH(at, F_completions), manual_at = FPATH(at, F_manualSelector);
 	const struct val *sel = val_member(spec, F_selector),
 			 *policy = val_get(spec, F_template, F_spec, F_restartPolicy);
-	const struct val *labels = val_get(spec, F_template, F_metadata, F_labels);
 	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed");
 
 	CHECK_NONNEGATIVE(fe, spec, at, F_parallelism, F_completions, F_activeDeadlineSeconds, F_backoffLimit,
@@ -296,15 +398,11 @@ static void validate_job_spec(struct field_errs *fe, const struct val *spec, con
 	} else if (!sel) {
 		fe_required(fe, &sel_at);
 	} else {
-		const struct selector *s;
-
 		validate_label_selector(fe, sel, &sel_at);
-		s = selector_from_label_selector(fe->a, sel, NULL);
-		if (s && !selector_matches(s, labels))
-			fe_invalid(fe, &labels_at, labels ? labels : val_new_map(fe->a),
-				   "`selector` does not match template `labels`");
 	}
-	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at);
+	if (!in_cronjob)
+		(void)selector_finds_template(fe, sel, spec, at);
+	validate_pod_template(fe, val_member(spec, F_template), &tmpl_at, TEMPLATE);
 	validate_job_policies(fe, spec, at);
 	if (val_member(spec, F_podFailurePolicy) && !val_is(policy, "Never"))
 		fe_invalid(fe, &policy_at, policy, "only \"Never\" is supported when podFailurePolicy is specified");
@@ -316,25 +414,34 @@ void validate_job(struct field_errs *fe, const struct val *doc, const struct val
 {
 	const struct val *spec = val_member(doc, F_spec), *was = val_member(old, F_spec);
 	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), comp_at = FPATH(&at, F_completions);
-	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed"), elastic;
+	struct fpath tmpl_at = FPATH(&at, F_template);
+	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed");
+	const struct val *tmpl;
 
 	if (is_sub(sub, "status")) {
 		CHECK_NONNEGATIVE(fe, val_member(doc, F_status), &st_at, F_active, F_succeeded, F_failed, F_ready,
 				  F_terminating);
 		return;
 	}
+	generated_selector(fe, doc);
 	validate_job_spec(fe, spec, &at, false);
 	if (!old) {
 		validate_indexed_name(fe, doc);
 		return;
 	}
 	/* An indexed job may grow and shrink, completions and parallelism as one. */
-	elastic = indexed && val_get_int(spec, -1, F_completions) == val_get_int(spec, -2, F_parallelism);
-	if (!elastic)
+	if (!indexed)
 		fe_immutable(fe, &comp_at, val_member(spec, F_completions), val_member(was, F_completions));
+	else if (val_member(spec, F_completions) &&
+		 !val_same(val_member(spec, F_completions), val_member(was, F_completions)) &&
+		 val_get_int(spec, 0, F_completions) != val_get_int(spec, 0, F_parallelism))
+		fe_invalid(fe, &comp_at, val_member(spec, F_completions),
+			   "can only be modified in tandem with spec.parallelism");
 	check_immutable(fe, spec, was, &at, F_selector);
-	if (!(val_get_bool(was, F_suspend) && !val_get(old, F_status, F_startTime)))
-		check_immutable(fe, spec, was, &at, F_template);
+	tmpl = val_member(was, F_template);
+	if (val_get_bool(was, F_suspend) && !val_get_int(old, 0, F_status, F_active))
+		tmpl = with_directives_of(fe->a, val_member(spec, F_template), tmpl);
+	fe_immutable(fe, &tmpl_at, val_member(spec, F_template), tmpl);
 	check_immutable(fe, spec, was, &at, F_completionMode);
 	check_immutable(fe, spec, was, &at, F_podFailurePolicy);
 	check_immutable(fe, spec, was, &at, F_backoffLimitPerIndex);
