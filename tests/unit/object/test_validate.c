@@ -1,6 +1,5 @@
 #include "docs.h"
 
-#include "object/image_name.h"
 #include "object/validate.h"
 
 #include <stdlib.h>
@@ -113,46 +112,6 @@ static void test_merge(void **state)
 	assert_string_equal(err_msg(&err),
 			    "Pod \"x\" is invalid: [spec: Required value, spec.name: Invalid value: 1: by mark, "
 			    "spec: Invalid value: 1: by rule, spec: Invalid value: 1: by another]");
-}
-
-static void test_image_names(void **state)
-{
-	static const struct {
-		const char *name, *tag; /* NULL: no name */
-	} all[] = {
-		{ "nginx", "latest" },
-		{ "nginx:1.25", "1.25" },
-		{ "localhost:5000/a/b_c:x", "x" },
-		{ "Registry.example/a", "latest" },
-		{ "[fd00::1]:5000/a", "latest" },
-		{ "a@sha256:0123456789abcdef0123456789abcdef", "" },
-		{ "a:t@sha256:0123456789abcdef0123456789abcdef", "t" },
-		{ "a__b/c--d/e.f", "latest" },
-		{ "", NULL },
-		{ " x ", NULL },
-		{ "repo.example/<project>/app", NULL },
-		{ "ko://example.com/cmd", NULL },
-		{ "Upper", NULL },
-		{ "a/Upper", NULL },
-		{ "a..b", NULL },
-		{ "a___b", NULL },
-		{ "a:", NULL },
-		{ "a:-x", NULL },
-		{ "a@sha256:12", NULL },
-		{ "a//b", NULL },
-		{ "/a", NULL },
-		{ "a.b:x/c", NULL },
-		{ "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", NULL },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		struct sv tag;
-		bool ok = image_name_parse(sv_from(all[i].name), &tag);
-
-		if (ok != (all[i].tag != NULL) || (ok && !sv_is(tag, all[i].tag)))
-			fail_msg("%s", all[i].name);
-	}
 }
 
 static void test_formats(void **state)
@@ -377,8 +336,7 @@ int main(void)
 		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_all_of_a_format),
-		cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_image_names),
+		cmocka_unit_test(test_merge), 
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_meta),
 		cmocka_unit_test(test_annotations),

@@ -21,6 +21,7 @@ static void namespace_create(struct api_req *q, struct val *doc)
 	struct val *spec = val_ensure_map(q->arena, doc, F_spec), *list = val_ensure_list(q->arena, spec, F_finalizers);
 	bool has = false;
 
+	namespace_defaults(q, doc); /* the name may have been generated since */
 	VAL_EACH(list, f)
 		has = has || val_is(f, "kubernetes");
 	if (!has)
@@ -83,6 +84,21 @@ static void namespace_finalize(struct api_req *q)
 
 static const struct sub_handler namespace_subs[] = { { "finalize", namespace_finalize }, { NULL, NULL } };
 
+/* Who labels a namespace for Pod Security relies on it. */
+static void namespace_warn(struct api_req *q, const struct val *doc, const struct val *old)
+{
+	static const char *const modes[] = { "enforce", "audit", "warn" };
+
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		struct sv key = arena_svf(q->arena, "pod-security.kubernetes.io/%s", modes[i]);
+		const struct val *v = val_member_sv(val_get(doc, F_metadata, F_labels), key);
+		const struct val *was = val_member_sv(val_get(old, F_metadata, F_labels), key);
+
+		if (v && !val_is(v, "privileged") && !(was && val_equal(v, was)))
+			api_req_warn(q, "metadata.labels[%.*s]: Pod Security levels are not enforced yet", SV_ARG(key));
+	}
+}
+
 const struct strategy namespace_strategy = {
 	.res = RES(core_namespaces),
 	.name_check = fmt_dns_label,
@@ -92,12 +108,24 @@ const struct strategy namespace_strategy = {
 	.reset_status = strategy_reset_spec,
 	.set_defaults = namespace_defaults,
 	.prepare_create = namespace_create,
+	.warn = namespace_warn,
 	.prepare_update = namespace_update,
 	.subs = namespace_subs,
 	.field_label = namespace_field,
 };
 
 /* --- Node --- */
+
+/* podCIDR is the first of podCIDRs, from before there were several; where they differ, it decides. */
+static void one_pod_cidr(struct arena *a, struct val *spec)
+{
+	struct sv one = val_get_str(spec, F_podCIDR), first = val_str(val_at(val_get(spec, F_podCIDRs), 0));
+
+	if (one.n && !sv_eq(one, first))
+		val_push(a, val_set_list(a, spec, F_podCIDRs), val_new_str(a, one));
+	else if (!one.n && first.n)
+		val_set_str(a, spec, F_podCIDR, first);
+}
 
 static void node_defaults(struct api_req *q, struct val *doc)
 {
@@ -106,6 +134,7 @@ static void node_defaults(struct api_req *q, struct val *doc)
 
 	if (capacity && !val_get(status, F_allocatable))
 		val_set(q->arena, status, F_allocatable, val_clone(q->arena, capacity));
+	one_pod_cidr(q->arena, val_get_mut(doc, F_spec));
 }
 
 static const struct sub_handler node_subs[] = { { "proxy", node_proxy }, { NULL, NULL } };
@@ -172,6 +201,7 @@ const struct strategy secret_strategy = {
 	.unconditional_update = true,
 	.no_generation = true,
 	.set_defaults = secret_fold,
+	.warn = secret_warn,
 	.field_label = secret_field,
 };
 
@@ -209,13 +239,34 @@ static void limitrange_defaults(struct api_req *q, struct val *doc)
 	}
 }
 
+/* The only kind whose name may be left out. */
+static void limitrange_create(struct api_req *q, struct val *doc)
+{
+	struct val *meta = val_get_mut(doc, F_metadata);
+	char uuid[37];
+
+	if (val_get_str(meta, F_name).n)
+		return;
+	env_uuid(q->server->env, uuid);
+	val_set_cstr(q->arena, meta, F_name, uuid);
+}
+
 const struct strategy limitrange_strategy = {
+	.prepare_create = limitrange_create,
 	.res = RES(core_limitranges),
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
 	.set_defaults = limitrange_defaults,
 };
+
+/* A quota that is only written down misleads: who trusts in it must hear so. */
+static void resourcequota_warn(struct api_req *q, const struct val *doc, const struct val *old)
+{
+	(void)doc;
+	if (!old)
+		api_req_warn(q, "spec.hard: ResourceQuotas are stored, but not counted or enforced yet");
+}
 
 const struct strategy resourcequota_strategy = {
 	.res = RES(core_resourcequotas),
@@ -224,6 +275,7 @@ const struct strategy resourcequota_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.print = print_resourcequota,
+	.warn = resourcequota_warn,
 };
 
 static void pending_volume(struct api_req *q, struct val *doc)
@@ -236,6 +288,50 @@ static void volume_observe(struct apiserver *s, struct obj *old, struct obj *now
 	authz_observe_use(s, RES(core_persistentvolumes), old, now);
 }
 
+/* Of data sources that were there before any kind could be one, only claims and snapshots were kept. */
+static bool source_of_old(const struct val *src)
+{
+	struct sv group = val_get_str(src, F_apiGroup), kind = val_get_str(src, F_kind);
+
+	return group.n ? sv_is(group, "snapshot.storage.k8s.io") && sv_is(kind, "VolumeSnapshot")
+		       : sv_is(kind, "PersistentVolumeClaim");
+}
+
+/* dataSource and dataSourceRef say the same (KEP-1495), unless the source is in another namespace. */
+static void one_data_source(struct arena *a, const struct val *old, struct val *spec)
+{
+	static const enum sym parts[] = { F_apiGroup, F_kind, F_name };
+	struct val *src = val_member_mut(spec, F_dataSource), *ref = val_member_mut(spec, F_dataSourceRef), *to;
+	const struct val *from;
+
+	if (src && !val_member(old, F_dataSource) && !val_member(old, F_dataSourceRef) && !source_of_old(src)) {
+		val_del(spec, F_dataSource);
+		src = NULL;
+		ref = val_member_mut(spec, F_dataSourceRef);
+	}
+	if ((src != NULL) == (ref != NULL) || (ref && val_get_str(ref, F_namespace).n))
+		return;
+	from = src ? src : ref;
+	to = val_new_map(a);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (val_member(from, parts[i]))
+			val_set(a, to, parts[i], val_member(from, parts[i]));
+	val_set(a, spec, src ? F_dataSourceRef : F_dataSource, to);
+}
+
+static void claim_create(struct api_req *q, struct val *doc)
+{
+	pending_volume(q, doc);
+	if (val_get(doc, F_spec))
+		one_data_source(q->arena, NULL, val_get_mut(doc, F_spec));
+}
+
+static void claim_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	if (val_get(doc, F_spec))
+		one_data_source(q->arena, val_get(old, F_spec), val_get_mut(doc, F_spec));
+}
+
 const struct strategy persistentvolume_strategy = {
 	.res = RES(core_persistentvolumes),
 	.unconditional_update = true,
@@ -245,6 +341,7 @@ const struct strategy persistentvolume_strategy = {
 	.prepare_create = pending_volume,
 	.print = print_persistentvolume,
 	.observe = volume_observe,
+	.warn = volume_warn,
 };
 
 const struct strategy persistentvolumeclaim_strategy = {
@@ -253,6 +350,8 @@ const struct strategy persistentvolumeclaim_strategy = {
 	.no_generation = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
-	.prepare_create = pending_volume,
+	.prepare_create = claim_create,
+	.prepare_update = claim_update,
 	.print = print_persistentvolumeclaim,
+	.warn = claim_warn,
 };

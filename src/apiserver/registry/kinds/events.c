@@ -50,6 +50,7 @@ static struct val *from_core(struct arena *a, const struct val *doc)
 
 const struct strategy event_strategy = {
 	.res = RES(core_events),
+	.name_check = fmt_path_segment, /* upstream asks for no more */
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,

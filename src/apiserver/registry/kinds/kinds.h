@@ -29,6 +29,13 @@ extern const char *const strategy_reset_spec[];	       /* status endpoint: spec 
 
 /* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);
+/* About a source of a volume that is not made any more; at is the source's parent. */
+void warn_of_dead_volume(struct api_req *q, const struct val *volume, const struct fpath *at);
+/* object_warnings.c, the same for kinds that are no pods. */
+void claim_warn(struct api_req *q, const struct val *doc, const struct val *old);
+void volume_warn(struct api_req *q, const struct val *doc, const struct val *old);
+void secret_warn(struct api_req *q, const struct val *doc, const struct val *old);
+void service_warn(struct api_req *q, const struct val *doc, const struct val *old);
 
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);

@@ -175,20 +175,53 @@ const struct strategy lease_strategy = {
 	.no_generation = true,
 };
 
+/* Topology labels are of v1beta1; in v1 there are nodeName and zone. */
+static void drop_topology(struct val *doc)
+{
+	struct val *list = val_get_mut(doc, F_endpoints);
+
+	for (size_t i = 0; i < val_len(list); i++)
+		val_del(val_at_mut(list, i), F_deprecatedTopology);
+}
+
+static void endpointslice_create(struct api_req *q, struct val *doc)
+{
+	(void)q;
+	drop_topology(doc);
+}
+
+static void endpointslice_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	(void)q;
+	if (!val_same(val_get(old, F_endpoints), val_get(doc, F_endpoints)))
+		drop_topology(doc);
+}
+
 const struct strategy endpointslice_strategy = {
 	.res = RES(discovery_endpointslices),
+	.prepare_create = endpointslice_create,
+	.prepare_update = endpointslice_update,
 	.unconditional_update = true,
 	.print = print_endpointslice,
 };
 
 const struct strategy pdb_strategy = {
 	.res = RES(policy_poddisruptionbudgets),
+	.name_check = fmt_path_segment, /* upstream asks for no more */
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 };
 
+/* Its first generation is its last. */
+static void priorityclass_create(struct api_req *q, struct val *doc)
+{
+	val_set_int(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_generation, 1);
+}
+
 const struct strategy priorityclass_strategy = {
 	.res = RES(scheduling_priorityclasses),
+	.no_generation = true,
+	.prepare_create = priorityclass_create,
 	.print = print_priorityclass,
 	.unconditional_update = true,
 };
@@ -280,7 +313,25 @@ const struct strategy volumeattachment_strategy = {
 	.reset_status = strategy_reset_spec,
 };
 
-const struct strategy csidriver_strategy = { .res = RES(storage_csidrivers), .print = print_csidriver };
+/* Generations count what kubelets must read again, from the first change on. */
+static void csidriver_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	static const enum sym counted[] = { F_tokenRequests, F_requiresRepublish, F_seLinuxMount };
+	bool changed = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
+		changed |= !val_same(val_get(old, F_spec, counted[i]), val_get(doc, F_spec, counted[i]));
+	if (changed)
+		val_set_int(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_generation,
+			    val_get_int(old, 0, F_metadata, F_generation) + 1);
+}
+
+const struct strategy csidriver_strategy = {
+	.res = RES(storage_csidrivers),
+	.no_generation = true,
+	.prepare_update = csidriver_update,
+	.print = print_csidriver,
+};
 const struct strategy csinode_strategy = { .res = RES(storage_csinodes), .no_generation = true };
 const struct strategy csistoragecapacity_strategy = { .res = RES(storage_csistoragecapacities), .no_generation = true };
 

@@ -140,6 +140,18 @@ static void once(struct api_req *q, const struct val *list, const struct fpath *
 	}
 }
 
+void warn_of_dead_volume(struct api_req *q, const struct val *volume, const struct fpath *at)
+{
+	for (size_t k = 0; k < ARRAY_LEN(dead_volumes); k++) {
+		struct fpath here = FPATH(at, dead_volumes[k].source);
+
+		if (dead_volumes[k].source == F_storageos) /* as upstream spells it here */
+			here = FPATH_NAME(at, SV("storageOS"));
+		if (val_member(volume, dead_volumes[k].source))
+			warn_at(q, &here, dead_volumes[k].why);
+	}
+}
+
 static void volumes(struct api_req *q, const struct val *spec, const struct fpath *at)
 {
 	struct fpath list_at = FPATH(at, F_volumes);
@@ -148,12 +160,7 @@ static void volumes(struct api_req *q, const struct val *spec, const struct fpat
 	VAL_EACH(val_member(spec, F_volumes), v) {
 		struct fpath item = FPATH_AT(&list_at, i++);
 
-		for (size_t k = 0; k < ARRAY_LEN(dead_volumes); k++) {
-			struct fpath here = FPATH(&item, dead_volumes[k].source);
-
-			if (val_member(v, dead_volumes[k].source))
-				warn_at(q, &here, dead_volumes[k].why);
-		}
+		warn_of_dead_volume(q, v, &item);
 	}
 }
 
@@ -182,6 +189,52 @@ static void env(struct api_req *q, const struct val *c, const struct fpath *up)
 	}
 }
 
+/* A port seen before, and how many with the same number and protocol stand behind it. */
+struct seen_port {
+	const struct val *port;
+	struct sv path;
+	const struct seen_port *before;
+	unsigned n;
+};
+#define SEEN_PORTS_MAX 8 /* so many are compared with: enough to see that something is wrong */
+
+/* What is wrong with two ports of one number and protocol; NULL: they are apart on the host. */
+static const char *clash(const struct val *x, const struct val *y)
+{
+	struct sv ip = val_get_str(x, F_hostIP), other_ip = val_get_str(y, F_hostIP);
+	int64_t host = val_get_int(x, 0, F_hostPort), other = val_get_int(y, 0, F_hostPort);
+
+	if (host == other && sv_eq(ip, other_ip))
+		return "duplicate";
+	if (!host || !other)
+		return "overlapping";
+	return host == other && !ip.n != !other_ip.n ? "dangerously ambiguous" : NULL;
+}
+
+static void port_numbers(struct api_req *q, const struct val *p, struct sv path, struct strmap *seen)
+{
+	struct sv id = arena_svf(q->arena, "%" PRId64 "/%.*s", val_get_int(p, 0, F_containerPort),
+				 SV_ARG(val_get_str(p, F_protocol)));
+	const struct seen_port *before = strmap_get(seen, id);
+	struct seen_port *here;
+
+	if (val_get_str(p, F_hostIP).n && !val_get_int(p, 0, F_hostPort))
+		api_req_warn(q,
+			     "%.*s: hostIP set without hostPort: {Name:%.*s HostPort:0 ContainerPort:%" PRId64
+			     " Protocol:%.*s HostIP:%.*s}",
+			     SV_ARG(path), SV_ARG(val_get_str(p, F_name)), val_get_int(p, 0, F_containerPort),
+			     SV_ARG(val_get_str(p, F_protocol)), SV_ARG(val_get_str(p, F_hostIP)));
+	for (const struct seen_port *o = before; o; o = o->before)
+		if (clash(p, o->port))
+			api_req_warn(q, "%.*s: %s port definition with %.*s", SV_ARG(path), clash(p, o->port),
+				     SV_ARG(o->path));
+	if (before && before->n >= SEEN_PORTS_MAX)
+		return;
+	here = ARENA_NEW(q->arena, struct seen_port);
+	*here = (struct seen_port){ .port = p, .path = path, .before = before, .n = before ? before->n + 1 : 1 };
+	strmap_set(seen, id, here);
+}
+
 static void ports(struct api_req *q, const struct val *c, const struct fpath *up, struct strmap *seen,
 		  struct strmap *names)
 {
@@ -191,15 +244,9 @@ static void ports(struct api_req *q, const struct val *c, const struct fpath *up
 	VAL_EACH(val_member(c, F_ports), p) {
 		struct fpath item = FPATH_AT(&at, i++);
 		struct sv path = fpath_str(q->arena, &item), name = val_get_str(p, F_name), first;
-		struct sv id = arena_svf(q->arena, "%" PRId64 "/%.*s/%" PRId64 "/%.*s",
-					 val_get_int(p, 0, F_containerPort), SV_ARG(val_get_str(p, F_protocol)),
-					 val_get_int(p, 0, F_hostPort), SV_ARG(val_get_str(p, F_hostIP)));
-		const char *before = strmap_get(seen, id);
+		const char *before;
 
-		if (before)
-			api_req_warn(q, "%.*s: duplicate port definition with %s", SV_ARG(path), before);
-		else
-			strmap_set(seen, id, arena_cstr(q->arena, path));
+		port_numbers(q, p, path, seen);
 		before = name.n ? strmap_get(names, name) : NULL;
 		first = before ? sv_from(before) : SV_NULL;
 		if (before)
@@ -239,14 +286,13 @@ static void fractions(struct api_req *q, const struct val *c, const struct fpath
 static void containers(struct api_req *q, const struct val *spec, const struct fpath *at)
 {
 	static const enum sym lists[] = { F_initContainers, F_containers };
-	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT, seen = STRMAP_INIT;
 
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
 		struct fpath list_at = FPATH(at, lists[k]);
 		size_t i = 0;
 
 		VAL_EACH(val_member(spec, lists[k]), c) {
-			_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 			struct fpath item = FPATH_AT(&list_at, i++);
 
 			env(q, c, &item);
@@ -257,6 +303,45 @@ static void containers(struct api_req *q, const struct val *spec, const struct f
 }
 
 /* --- the pod, where it stands in a kind --- */
+
+/* Annotations that became fields: without the field they do nothing. at is the metadata's parent, NULL for a pod. */
+static void annotations(struct api_req *q, const struct val *meta, const struct val *spec, const struct fpath *at)
+{
+	struct fpath meta_at = FPATH(at, F_metadata), ann_at = FPATH(&meta_at, F_annotations);
+	static const struct {
+		const char *key;
+		enum sym field; /* of the security context: says it too */
+		bool prefix;	/* a container's name follows */
+		bool templates;
+		const char *why;
+	} all[] = {
+		{ "scheduler.alpha.kubernetes.io/critical-pod", SYM_NONE, false, false,
+		  "non-functional in v1.16+; use the \"priorityClassName\" field instead" },
+		{ "seccomp.security.alpha.kubernetes.io/pod", F_seccompProfile, false, false,
+		  "non-functional in v1.27+; use the \"seccompProfile\" field instead" },
+		{ "container.seccomp.security.alpha.kubernetes.io/", F_seccompProfile, true, false,
+		  "non-functional in v1.27+; use the \"seccompProfile\" field instead" },
+		{ "container.apparmor.security.beta.kubernetes.io/", F_appArmorProfile, true, true,
+		  "deprecated since v1.30; use the \"appArmorProfile\" field instead" },
+	};
+
+	VAL_EACH_MEMBER(val_member(meta, F_annotations), m) {
+		struct fpath here = FPATH_KEY(&ann_at, m.key);
+
+		for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+			struct sv key = sv_from(all[i].key);
+			const struct val *sc = val_member(spec, F_securityContext);
+
+			if (all[i].prefix ? !sv_starts(m.key, key) : !sv_eq(m.key, key))
+				continue;
+			VAL_EACH(all[i].prefix ? val_member(spec, F_containers) : NULL, c)
+				if (sv_eq(val_get_str(c, F_name), sv_sub(m.key, key.n, m.key.n)))
+					sc = val_member(c, F_securityContext);
+			if ((!all[i].templates || at) && !(all[i].field && val_member(sc, all[i].field)))
+				warn_at(q, &here, all[i].why);
+		}
+	}
+}
 
 static void pod_spec(struct api_req *q, const struct val *spec, const struct fpath *at)
 {
@@ -288,32 +373,34 @@ static void name_of_pods(struct api_req *q, const struct val *doc)
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old)
 {
 	struct fpath spec_at = FPATH_ROOT(F_spec), tmpl_at = FPATH(&spec_at, F_template), at = FPATH(&tmpl_at, F_spec);
+	struct fpath job_at = FPATH(&spec_at, F_jobTemplate), job_spec_at = FPATH(&job_at, F_spec);
+	const struct fpath *parent = &tmpl_at;
 	const struct val *now, *was;
 
 	if (q->trusted)
 		return;
-	now = val_get(doc, F_spec, F_template, F_spec);
-	was = val_get(old, F_spec, F_template, F_spec);
+	now = val_get(doc, F_spec, F_template);
+	was = val_get(old, F_spec, F_template);
 	if (q->res->id == R_core_pods) {
 		at = spec_at;
-		now = val_member(doc, F_spec);
-		was = val_member(old, F_spec);
+		parent = NULL;
+		now = doc;
+		was = old;
 	} else if (q->res->id == R_core_podtemplates) {
 		tmpl_at = FPATH_ROOT(F_template);
-		now = val_get(doc, F_template, F_spec);
-		was = val_get(old, F_template, F_spec);
+		now = val_get(doc, F_template);
+		was = val_get(old, F_template);
 	} else if (q->res->id == R_batch_cronjobs) {
-		struct fpath job_at = FPATH(&spec_at, F_jobTemplate), job_spec_at = FPATH(&job_at, F_spec);
-
-		now = val_get(doc, F_spec, F_jobTemplate, F_spec, F_template, F_spec);
-		was = val_get(old, F_spec, F_jobTemplate, F_spec, F_template, F_spec);
 		tmpl_at = FPATH(&job_spec_at, F_template);
-		if (now && !(was && val_equal(now, was)))
-			pod_spec(q, now, &at);
-		return;
+		now = val_get(doc, F_spec, F_jobTemplate, F_spec, F_template);
+		was = val_get(old, F_spec, F_jobTemplate, F_spec, F_template);
 	}
-	if (!old && q->res->id != R_core_podtemplates)
+	/* The name of a DaemonSet or a CronJob is not one a pod's host has. */
+	if (!old && q->res->id != R_core_podtemplates && q->res->id != R_batch_cronjobs &&
+	    q->res->id != R_apps_daemonsets)
 		name_of_pods(q, doc);
-	if (now && !(was && val_equal(now, was)))
-		pod_spec(q, now, &at);
+	if (val_member(now, F_spec) && !(was && val_equal(val_member(now, F_spec), val_member(was, F_spec))))
+		pod_spec(q, val_member(now, F_spec), &at);
+	if (!was || !val_same(val_get(now, F_metadata, F_annotations), val_get(was, F_metadata, F_annotations)))
+		annotations(q, val_member(now, F_metadata), val_member(now, F_spec), parent);
 }

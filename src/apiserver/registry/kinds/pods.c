@@ -159,6 +159,8 @@ static void pod_prepare_create(struct api_req *q, struct val *doc)
 {
 	struct val *status;
 
+	if (val_get_int(doc, 0, F_spec, F_terminationGracePeriodSeconds) < 0)
+		val_set_int(q->arena, val_get_mut(doc, F_spec), F_terminationGracePeriodSeconds, 1);
 	val_del(doc, F_status);
 	status = val_set_map(q->arena, doc, F_status);
 	val_set_cstr(q->arena, status, F_phase, "Pending");

@@ -213,6 +213,24 @@ static bool shows_ip(const struct val *svc, struct sv ip)
 	return false;
 }
 
+/* Without addresses of its own and of pods, a Service may have both families. */
+static void settle_families(struct arena *a, struct val *spec)
+{
+	bool any = val_is(val_get(spec, F_clusterIP), "None") && !val_len(val_get(spec, F_selector));
+	bool single = val_is(val_get(spec, F_ipFamilyPolicy), "SingleStack");
+	struct val *list;
+
+	if (!val_len(val_get(spec, F_ipFamilies))) {
+		list = val_set_list(a, spec, F_ipFamilies);
+		val_push(a, list, val_new_str_ref(a, SV("IPv4")));
+		if (any && !single)
+			val_push(a, list, val_new_str_ref(a, SV("IPv6")));
+	}
+	if (!val_get(spec, F_ipFamilyPolicy))
+		val_set_cstr(a, spec, F_ipFamilyPolicy,
+			     val_len(val_get(spec, F_ipFamilies)) > 1 ? "RequireDualStack" : "SingleStack");
+}
+
 static int reserve_ip(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
 		      struct reservation *r, struct err *err)
 {
@@ -259,10 +277,7 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	val_set_str(q->arena, spec, F_clusterIP, ip);
 	list = val_set_list(q->arena, spec, F_clusterIPs);
 	val_push(q->arena, list, val_new_str(q->arena, ip));
-	if (!val_len(val_get(spec, F_ipFamilies)))
-		val_push(q->arena, val_set_list(q->arena, spec, F_ipFamilies), val_new_str_ref(q->arena, SV("IPv4")));
-	if (!val_get(spec, F_ipFamilyPolicy))
-		val_set_cstr(q->arena, spec, F_ipFamilyPolicy, "SingleStack");
+	settle_families(q->arena, spec);
 	return 0;
 }
 
@@ -454,6 +469,8 @@ static void service_validate(struct field_errs *fe, const struct val *doc, const
 	size_t i = 0;
 
 	(void)old;
+	if (fe->list.n) /* what the cluster has comes after what any has */
+		return;
 	if (sub || service_type_is(doc, "ExternalName") ||
 	    (val_is(val_member(spec, F_clusterIP), "None") && !val_len(val_member(spec, F_selector))))
 		return;
@@ -480,6 +497,7 @@ const struct strategy service_strategy = {
 	.prepare_create = service_create,
 	.prepare_update = service_prepare_update,
 	.validate = service_validate,
+	.warn = service_warn,
 	.reserve = service_reserve,
 	.commit = service_commit,
 	.rollback = service_rollback,

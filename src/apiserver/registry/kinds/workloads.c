@@ -26,12 +26,31 @@ static void deployment_defaults(struct api_req *q, struct val *doc)
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
 }
 
+/* Annotations go to the ReplicaSets, so they count as a change of what is wanted. */
+static void deployment_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	if (sv_is(q->subresource, "status")) {
+		struct val *meta = val_ensure_map(q->arena, doc, F_metadata);
+		const struct val *labels = val_get(old, F_metadata, F_labels);
+
+		if (labels)
+			val_set(q->arena, meta, F_labels, labels);
+		else
+			val_del(meta, F_labels);
+	} else if (!q->subresource.n && val_same(val_get(old, F_spec), val_get(doc, F_spec)) &&
+		   !val_same(val_get(old, F_metadata, F_annotations), val_get(doc, F_metadata, F_annotations))) {
+		val_set_int(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_generation,
+			    val_get_int(old, 0, F_metadata, F_generation) + 1);
+	}
+}
+
 const struct strategy deployment_strategy = {
 	.res = RES(apps_deployments),
 	.unconditional_update = true,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = reset_deployment_status,
 	.set_defaults = deployment_defaults,
+	.prepare_update = deployment_update,
 	.print = print_deployment,
 	.warn = warn_of_pod,
 };
@@ -50,6 +69,17 @@ const struct strategy replicaset_strategy = {
 	.warn = warn_of_pod,
 };
 
+/* Counts the templates a DaemonSet has had; a field once, kept as an annotation for those who read it. */
+#define TEMPLATE_GENERATION "deprecated.daemonset.template.generation"
+
+static void set_template_generation(struct api_req *q, struct val *doc, int64_t n)
+{
+	struct val *meta = val_ensure_map(q->arena, doc, F_metadata);
+
+	val_set_str_sv(q->arena, val_ensure_map(q->arena, meta, F_annotations), SV(TEMPLATE_GENERATION),
+		       arena_svf(q->arena, "%" PRId64, n));
+}
+
 static void daemonset_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *rolling = ensure_rolling(q, doc, F_updateStrategy);
@@ -61,6 +91,16 @@ static void daemonset_defaults(struct api_req *q, struct val *doc)
 			val_set_int(q->arena, rolling, F_maxSurge, 0);
 	}
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
+	set_template_generation(q, doc, 1);
+}
+
+static void daemonset_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	int64_t was = 0;
+
+	(void)sv_to_i64(val_str(val_member_sv(val_get(old, F_metadata, F_annotations), SV(TEMPLATE_GENERATION))), &was);
+	set_template_generation(q, doc,
+				was + !val_equal(val_get(doc, F_spec, F_template), val_get(old, F_spec, F_template)));
 }
 
 const struct strategy daemonset_strategy = {
@@ -69,13 +109,14 @@ const struct strategy daemonset_strategy = {
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = daemonset_defaults,
+	.prepare_update = daemonset_update,
 	.warn = warn_of_pod,
 };
 
 static void statefulset_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *update = val_ensure_map(q->arena, val_ensure_map(q->arena, doc, F_spec), F_updateStrategy),
-		   *rolling;
+		   *rolling, *claims;
 
 	/* Its type alone, without rollingUpdate, stays alone. */
 	if (!val_get_str(update, F_type).n) {
@@ -85,6 +126,11 @@ static void statefulset_defaults(struct api_req *q, struct val *doc)
 	rolling = val_get_mut(update, F_rollingUpdate);
 	if (val_is(val_get(update, F_type), "RollingUpdate") && rolling && !val_get(rolling, F_partition))
 		val_set_int(q->arena, rolling, F_partition, 0);
+	claims = val_get_mut(doc, F_spec, F_volumeClaimTemplates);
+	for (size_t i = 0; i < val_len(claims); i++) { /* whole objects, with their type */
+		val_set_cstr(q->arena, val_at_mut(claims, i), F_apiVersion, "v1");
+		val_set_cstr(q->arena, val_at_mut(claims, i), F_kind, "PersistentVolumeClaim");
+	}
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
 }
 
@@ -159,7 +205,7 @@ static void job_defaults(struct api_req *q, struct val *doc)
 	const struct val *labels = val_get(doc, F_spec, F_template, F_metadata, F_labels);
 
 	if (val_len(labels) && !val_len(val_get(doc, F_metadata, F_labels)) && val_get(doc, F_metadata))
-		val_set(q->arena, val_get_mut(doc, F_metadata), F_labels, val_clone(q->arena, labels));
+		val_set(q->arena, val_get_mut(doc, F_metadata), F_labels, labels); /* shared: job_create looks for it */
 	default_job_spec(q, val_get_mut(doc, F_spec));
 }
 
@@ -168,15 +214,22 @@ static void job_create(struct api_req *q, struct val *doc)
 {
 	struct arena *a = q->arena;
 	struct sv uid = val_get_str(doc, F_metadata, F_uid), name = val_get_str(doc, F_metadata, F_name);
-	struct val *spec = val_get_mut(doc, F_spec), *labels, *match;
+	struct val *spec = val_get_mut(doc, F_spec), *meta = val_ensure_map(a, doc, F_metadata), *labels, *match;
+	const struct val *own = val_member(meta, F_labels), *of_pods = val_get(spec, F_template, F_metadata, F_labels);
+	/* A Job without labels of its own has its template's, those that are made here among them. */
+	bool copied = !val_len(own) || (of_pods && own->items == of_pods->items);
 
 	if (!spec || val_get_bool(spec, F_manualSelector))
 		return;
+	if (copied && val_len(own))
+		val_set(a, meta, F_labels, val_clone_nodes(a, own));
 	labels = val_ensure_map(a, val_ensure_map(a, val_ensure_map(a, spec, F_template), F_metadata), F_labels);
 	val_set_str_sv(a, labels, SV("batch.kubernetes.io/controller-uid"), uid);
 	val_set_str_sv(a, labels, SV("batch.kubernetes.io/job-name"), name);
 	val_set_str_sv(a, labels, SV("controller-uid"), uid);
 	val_set_str_sv(a, labels, SV("job-name"), name);
+	if (copied)
+		val_set(a, meta, F_labels, val_clone_nodes(a, labels));
 	match = val_ensure_map(a, val_ensure_map(a, spec, F_selector), F_matchLabels);
 	val_set_str_sv(a, match, SV("batch.kubernetes.io/controller-uid"), uid);
 }
