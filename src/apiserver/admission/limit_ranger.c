@@ -1,116 +1,290 @@
-/* LimitRanger: defaults for containers without requests and limits, and bounds for all. */
+/* LimitRanger: defaults for containers without requests and limits; bounds and ratios for containers, pods as a
+ * whole and claims. All that one LimitRange has against an object is said in one answer. */
 #include "apiserver/admission/plugins.h"
+#include "base/buf.h"
+#include "base/strmap.h"
 #include "object/quantity.h"
+
+#define ANNOTATION "kubernetes.io/limit-ranger"
+#define RATIO_MILLI 1000.0
 
 struct ranges {
 	const struct admission *a;
+	struct arena *ar;
 	struct val *spec;
-	struct err *err;
-	bool mutating;
-	int rc;
+	struct buf said;     /* mutating: what was set; validating: what is wrong */
+	struct strmap wrong; /* each sentence once */
+	size_t n_wrong;
 };
 
-static void fill(struct arena *a, struct val *resources, enum sym which, const struct val *defaults)
+/* --- defaults --- */
+
+/* Sets what is missing; "cpu, memory limit for container c" joins what has been set. */
+static void fill(struct ranges *r, struct val *c, enum sym which, const struct val *defaults, const char *kind)
 {
-	struct val *m;
+	struct val *res = val_ensure_map(r->ar, c, F_resources), *m;
+	bool any = false;
 
 	if (!val_len(defaults))
 		return;
-	m = val_ensure_map(a, resources, which);
-	VAL_EACH_MEMBER(defaults, d)
-		if (!val_member_sv(m, d.key))
-			val_set_sv(a, m, d.key, val_clone(a, d.value));
+	m = val_ensure_map(r->ar, res, which);
+	VAL_EACH_MEMBER(defaults, d) {
+		if (val_member_sv(m, d.key))
+			continue;
+		val_set_sv(r->ar, m, d.key, val_clone(r->ar, d.value));
+		buf_printf(&r->said, "%s%.*s", any ? ", " : r->said.n ? "; " : "", SV_ARG(d.key));
+		any = true;
+	}
+	if (any)
+		buf_printf(&r->said, " %s for %s %.*s", which == F_limits ? "limit" : "request", kind,
+			   SV_ARG(val_get_str(c, F_name)));
 }
 
 static void default_containers(struct ranges *r, const struct val *item)
 {
-	static const enum sym lists[] = { F_initContainers, F_containers };
+	static const struct {
+		enum sym list;
+		const char *kind;
+	} all[] = { { F_containers, "container" }, { F_initContainers, "init container" } };
 
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
-		struct val *list = val_member_mut(r->spec, lists[k]);
+	for (size_t k = 0; k < ARRAY_LEN(all); k++) {
+		struct val *list = val_member_mut(r->spec, all[k].list);
 
 		for (size_t i = 0; i < val_len(list); i++) {
-			struct val *res = val_ensure_map(r->a->q->arena, val_at_mut(list, i), F_resources);
-
-			fill(r->a->q->arena, res, F_limits, val_get(item, F_default));
-			fill(r->a->q->arena, res, F_requests, val_get(item, F_defaultRequest));
+			fill(r, val_at_mut(list, i), F_requests, val_get(item, F_defaultRequest), all[k].kind);
+			fill(r, val_at_mut(list, i), F_limits, val_get(item, F_default), all[k].kind);
 		}
 	}
 }
 
-static int check_bound(struct ranges *r, const struct val *bound, bool max, const struct val *have, const char *what,
-		       const char *type)
-{
-	VAL_EACH_MEMBER(bound, b) {
-		const struct val *v = val_member_sv(have, b.key);
-		int64_t limit = quantity_milli_or(b.value, 0), amount = quantity_milli_or(v, 0);
+/* --- bounds --- */
 
-		if (!v) {
-			r->rc = admission_forbid(r->a, r->err, "%s %.*s usage per %s is %.*s.  No %s is specified",
-						 max ? "maximum" : "minimum", SV_ARG(b.key), type,
-						 SV_ARG(val_str(b.value)), what);
-			return -1;
-		}
-		if (max ? amount > limit : amount < limit) {
-			r->rc = admission_forbid(r->a, r->err, "%s %.*s usage per %s is %.*s, but %s is %.*s",
-						 max ? "maximum" : "minimum", SV_ARG(b.key), type,
-						 SV_ARG(val_str(b.value)), what, SV_ARG(val_str(v)));
-			return -1;
-		}
+static void wrong(struct ranges *r, const char *fmt, ...) _printf_(2, 3);
+static void wrong(struct ranges *r, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(r->ar, fmt, ap);
+	va_end(ap);
+	if (strmap_set(&r->wrong, sv_from(text), text))
+		return;
+	buf_printf(&r->said, "%s%s", r->n_wrong++ ? ", " : "", text);
+}
+
+/* An amount of one resource: of a container, of all of a pod's, of a claim. Absent: no text. */
+struct amounts {
+	struct sv request, limit;
+	bool claim; /* has no limits */
+};
+
+static void check_min(struct ranges *r, const char *type, struct sv key, struct sv bound, const struct amounts *am)
+{
+	if (!am->request.n)
+		wrong(r, "minimum %.*s usage per %s is %.*s.  No request is specified", SV_ARG(key), type,
+		      SV_ARG(bound));
+	else if (quantity_cmp(am->request, bound) < 0)
+		wrong(r, "minimum %.*s usage per %s is %.*s, but request is %.*s", SV_ARG(key), type, SV_ARG(bound),
+		      SV_ARG(am->request));
+	else if (am->limit.n && quantity_cmp(am->limit, bound) < 0)
+		wrong(r, "minimum %.*s usage per %s is %.*s, but limit is %.*s", SV_ARG(key), type, SV_ARG(bound),
+		      SV_ARG(am->limit));
+}
+
+static void check_max(struct ranges *r, const char *type, struct sv key, struct sv bound, const struct amounts *am)
+{
+	struct sv first = am->claim ? am->request : am->limit;
+
+	if (!first.n)
+		wrong(r, "maximum %.*s usage per %s is %.*s.  No %s is specified", SV_ARG(key), type, SV_ARG(bound),
+		      am->claim ? "request" : "limit");
+	else if (quantity_cmp(first, bound) > 0)
+		wrong(r, "maximum %.*s usage per %s is %.*s, but %s is %.*s", SV_ARG(key), type, SV_ARG(bound),
+		      am->claim ? "request" : "limit", SV_ARG(first));
+	else if (am->request.n && quantity_cmp(am->request, bound) > 0)
+		wrong(r, "maximum %.*s usage per %s is %.*s, but request is %.*s", SV_ARG(key), type, SV_ARG(bound),
+		      SV_ARG(am->request));
+}
+
+static void check_ratio(struct ranges *r, const char *type, struct sv key, struct sv bound, const struct amounts *am)
+{
+	int64_t request = 0, limit = 0, most = 0;
+	double ratio;
+
+	(void)quantity_milli(am->request, &request);
+	(void)quantity_milli(am->limit, &limit);
+	(void)quantity_milli(bound, &most);
+	if (!request || !limit) {
+		const char *what = !request ? "request" : "limit";
+
+		wrong(r, "%.*s max limit to request ratio per %s is %.*s, but no %s is specified or %s is 0",
+		      SV_ARG(key), type, SV_ARG(bound), what, what);
+		return;
 	}
-	return 0;
+	ratio = (double)limit / (double)request;
+	if (ratio * RATIO_MILLI > (double)most)
+		wrong(r, "%.*s max limit to request ratio per %s is %.*s, but provided ratio is %f", SV_ARG(key), type,
+		      SV_ARG(bound), ratio);
 }
 
-static int check_containers(struct ranges *r, const struct val *item)
+/* amounts_of() tells the amounts of a resource of whatever is looked at. */
+typedef struct amounts amounts_of(struct ranges *r, const struct val *of, struct sv key);
+
+static void check_item(struct ranges *r, const struct val *item, const char *type, amounts_of *amounts,
+		       const struct val *of)
 {
-	static const enum sym lists[] = { F_initContainers, F_containers };
+	static const struct {
+		enum sym list;
+		void (*check)(struct ranges *r, const char *type, struct sv key, struct sv bound,
+			      const struct amounts *am);
+	} all[] = { { F_min, check_min }, { F_max, check_max }, { F_maxLimitRequestRatio, check_ratio } };
 
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
-		VAL_EACH(val_get(r->spec, lists[k]), c) {
-			const struct val *requests = val_get(c, F_resources, F_requests);
-			const struct val *limits = val_get(c, F_resources, F_limits);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		VAL_EACH_MEMBER(val_member(item, all[i].list), b) {
+			struct amounts am = amounts(r, of, b.key);
 
-			if (check_bound(r, val_get(item, F_min), false, requests, "request", "Container") < 0 ||
-			    check_bound(r, val_get(item, F_max), true, limits, "limit", "Container") < 0)
-				return -1;
+			if (!am.claim || all[i].list != F_maxLimitRequestRatio)
+				all[i].check(r, type, b.key, val_str(b.value), &am);
 		}
-	return 0;
 }
 
-static int apply(struct obj *o, void *ctx)
+static struct amounts of_container(struct ranges *r, const struct val *c, struct sv key)
+{
+	(void)r;
+	return (struct amounts){
+		.request = val_str(val_member_sv(val_get(c, F_resources, F_requests), key)),
+		.limit = val_str(val_member_sv(val_get(c, F_resources, F_limits), key)),
+	};
+}
+
+static struct amounts of_claim(struct ranges *r, const struct val *spec, struct sv key)
+{
+	struct amounts am = of_container(r, spec, key);
+
+	am.limit = SV_NULL;
+	am.claim = true;
+	return am;
+}
+
+static struct sv more(struct arena *ar, struct sv x, struct sv y)
+{
+	return !x.n ? y : !y.n ? x : quantity_add(ar, x, y);
+}
+
+/* What a pod has of a resource: said of it as a whole, or what its containers have together, or one of its init
+ * containers with the sidecars that run by then, if that is more. */
+static struct sv of_all(struct ranges *r, const struct val *spec, enum sym which, struct sv key)
+{
+	struct sv own = val_str(val_member_sv(val_get(spec, F_resources, which), key));
+	struct sv main = SV_NULL, sidecars = SV_NULL, most = SV_NULL;
+
+	if (own.n)
+		return own;
+	VAL_EACH(val_get(spec, F_containers), c)
+		main = more(r->ar, main, val_str(val_member_sv(val_get(c, F_resources, which), key)));
+	VAL_EACH(val_get(spec, F_initContainers), c) {
+		struct sv one = val_str(val_member_sv(val_get(c, F_resources, which), key)), sum;
+
+		sum = more(r->ar, sidecars, one);
+		if (val_is(val_get(c, F_restartPolicy), "Always"))
+			sidecars = sum;
+		if (sum.n && (!most.n || quantity_cmp(sum, most) > 0))
+			most = sum;
+	}
+	main = more(r->ar, main, sidecars);
+	return !main.n || (most.n && quantity_cmp(most, main) > 0) ? most : main;
+}
+
+static struct amounts of_pod(struct ranges *r, const struct val *spec, struct sv key)
+{
+	return (struct amounts){ .request = of_all(r, spec, F_requests, key), .limit = of_all(r, spec, F_limits, key) };
+}
+
+/* --- LimitRanges --- */
+
+static void check_pod(struct ranges *r, const struct val *item)
+{
+	static const enum sym lists[] = { F_containers, F_initContainers };
+	const struct val *type = val_get(item, F_type);
+
+	for (size_t k = 0; val_is(type, "Container") && k < ARRAY_LEN(lists); k++)
+		VAL_EACH(val_get(r->spec, lists[k]), c)
+			check_item(r, item, "Container", of_container, c);
+	if (val_is(type, "Pod"))
+		check_item(r, item, "Pod", of_pod, r->spec);
+}
+
+static int validate_by(struct obj *o, void *ctx)
 {
 	struct ranges *r = ctx;
 
 	VAL_EACH(obj_get(o, F_spec, F_limits), item) {
-		if (!val_is(val_get(item, F_type), "Container"))
-			continue;
-		if (r->mutating)
-			default_containers(r, item);
-		else if (check_containers(r, item) < 0)
-			return 1;
+		if (r->a->res == RES(core_pods))
+			check_pod(r, item);
+		else if (val_is(val_get(item, F_type), "PersistentVolumeClaim"))
+			check_item(r, item, "PersistentVolumeClaim", of_claim, r->spec);
 	}
+	return r->n_wrong != 0;
+}
+
+static int mutate_by(struct obj *o, void *ctx)
+{
+	struct ranges *r = ctx;
+	struct val *meta, *annotations;
+
+	buf_clear(&r->said);
+	VAL_EACH(obj_get(o, F_spec, F_limits), item)
+		if (val_is(val_get(item, F_type), "Container"))
+			default_containers(r, item);
+	if (!r->said.n)
+		return 0;
+	meta = val_ensure_map(r->ar, r->a->doc, F_metadata);
+	annotations = val_ensure_map(r->ar, meta, F_annotations);
+	val_set_str_sv(r->ar, annotations, SV(ANNOTATION),
+		       arena_svf(r->ar, "LimitRanger plugin set: %s", buf_cstr(&r->said)));
 	return 0;
 }
 
-static int run(const struct admission *a, struct err *err, bool mutating)
+/* Containers are as they were created, but for pods/resize; claims may ask for more at any time. */
+static bool is_limited(const struct admission *a)
 {
-	struct ranges r = { .a = a, .err = err, .mutating = mutating };
-
-	if (!admits_pod(a) || a->op != ADMIT_CREATE)
-		return 0;
-	r.spec = val_get_mut(a->doc, F_spec);
-	registry_each(a->q->server, RES(core_limitranges), a->ns, apply, &r);
-	return r.rc;
+	if (!a->doc || (a->old && val_get(a->old, F_metadata, F_deletionTimestamp)))
+		return false;
+	if (a->res == RES(core_pods))
+		return a->op == ADMIT_CREATE ? !a->subresource.n : sv_is(a->subresource, "resize");
+	return a->res == RES(core_persistentvolumeclaims) && !a->subresource.n &&
+	       (a->op == ADMIT_CREATE || a->op == ADMIT_UPDATE);
 }
 
 static int mutate(const struct admission *a, struct err *err)
 {
-	return run(a, err, true);
+	struct ranges r = { .a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT };
+
+	(void)err;
+	if (!admits_pod(a) || a->op != ADMIT_CREATE)
+		return 0;
+	r.spec = val_get_mut(a->doc, F_spec);
+	registry_each(a->q->server, RES(core_limitranges), a->ns, mutate_by, &r);
+	buf_release(&r.said);
+	return 0;
 }
 
 static int validate(const struct admission *a, struct err *err)
 {
-	return run(a, err, false);
+	struct ranges r = { .a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT };
+	int rc = 0;
+
+	if (!is_limited(a))
+		return 0;
+	r.spec = val_get_mut(a->doc, F_spec);
+	registry_each(a->q->server, RES(core_limitranges), a->ns, validate_by, &r);
+	if (r.n_wrong)
+		rc = admission_forbid(a, err, "%s%s%s", r.n_wrong > 1 ? "[" : "", buf_cstr(&r.said),
+				      r.n_wrong > 1 ? "]" : "");
+	buf_release(&r.said);
+	strmap_release(&r.wrong);
+	return rc;
 }
 
 const struct admission_plugin admission_limit_ranger = { .name = "LimitRanger",

@@ -19,7 +19,7 @@ static int mutate(const struct admission *a, struct err *err)
 	struct arena *ar = a->q->arena;
 	struct obj *pc = NULL;
 	int64_t value = 0;
-	struct sv policy = SV("PreemptLowerPriority"), name;
+	struct sv policy = SV("PreemptLowerPriority"), name, own;
 	const struct val *given;
 	struct val *spec;
 
@@ -59,9 +59,14 @@ static int mutate(const struct admission *a, struct err *err)
 		    ") must not be provided in pod spec; priority admission controller computed %" PRId64
 		    " from the given PriorityClass name",
 		    val_int_or(given, 0), value);
+	own = val_get_str(spec, F_preemptionPolicy);
+	if (own.n && !sv_eq(own, policy))
+		return admission_forbid(a, err,
+					"the string value of PreemptionPolicy (%.*s) must not be provided in pod spec; "
+					"priority admission controller computed %.*s from the given PriorityClass name",
+					SV_ARG(own), SV_ARG(policy));
 	val_set_int(ar, spec, F_priority, value);
-	if (!val_get_str(spec, F_preemptionPolicy).n)
-		val_set_str(ar, spec, F_preemptionPolicy, policy);
+	val_set_str(ar, spec, F_preemptionPolicy, policy);
 	return 0;
 }
 
