@@ -354,8 +354,32 @@ static void crd_defaults(struct api_req *q, struct val *doc)
 		val_set_strf(q->arena, names, F_listKind, "%.*sList", SV_ARG(kind));
 }
 
+/* Objects are stored in one version; one that objects were stored in once is remembered until all are rewritten. */
+static void remember_version(struct api_req *q, struct val *doc)
+{
+	struct val *list = val_ensure_list(q->arena, val_ensure_map(q->arena, doc, F_status), F_storedVersions);
+
+	VAL_EACH(val_get(doc, F_spec, F_versions), v) {
+		bool known = !val_get_bool(v, F_storage);
+
+		VAL_EACH(list, s)
+			known = known || sv_eq(val_str(s), val_get_str(v, F_name));
+		if (!known)
+			val_push(q->arena, list, val_new_str(q->arena, val_get_str(v, F_name)));
+	}
+}
+
+static void crd_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	(void)old;
+	if (!q->subresource.n)
+		remember_version(q, doc);
+}
+
 const struct strategy crd_strategy = {
 	.res = RES(apiextensions_customresourcedefinitions),
+	.prepare_create = remember_version,
+	.prepare_update = crd_update,
 	.reset_main = strategy_reset_status_only,
 	.reset_status = strategy_reset_spec,
 	.set_defaults = crd_defaults,
