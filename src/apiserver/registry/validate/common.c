@@ -133,7 +133,7 @@ void check_status_counters(struct field_errs *fe, const struct val *status, cons
 			   const enum sym *below_replicas)
 {
 	int64_t replicas = val_get_int(status, 0, F_replicas);
-	const struct val *available = val_member(status, F_availableReplicas);
+	const struct val *available = val_member(status, F_availableReplicas), *none = val_new_int(fe->a, 0);
 	struct fpath available_at = FPATH(at, F_availableReplicas);
 
 	CHECK_NONNEGATIVE(fe, status, at, F_replicas, F_observedGeneration, F_collisionCount, F_unavailableReplicas);
@@ -143,10 +143,10 @@ void check_status_counters(struct field_errs *fe, const struct val *status, cons
 		struct fpath here = FPATH(at, *below_replicas);
 
 		if (val_int_or(v, 0) > replicas)
-			fe_invalid(fe, &here, v, "cannot be greater than status.replicas");
+			fe_invalid(fe, &here, v ? v : none, "cannot be greater than status.replicas");
 	}
 	if (val_int_or(available, 0) > val_get_int(status, 0, F_readyReplicas))
-		fe_invalid(fe, &available_at, available, "cannot be greater than readyReplicas");
+		fe_invalid(fe, &available_at, available ? available : none, "cannot be greater than readyReplicas");
 }
 
 void check_domain_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
