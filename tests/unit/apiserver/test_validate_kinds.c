@@ -367,6 +367,9 @@ static void test_rbac(void **state)
 {
 	const struct resource *r = RES(rbac_roles), *cr = RES(rbac_clusterroles), *rb = RES(rbac_rolebindings);
 	const struct kind_case cases[] = {
+		{ cr, "{'aggregationRule':{}}", NULL, NULL,
+		  "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if "
+		  "aggregationRule is non-nil" },
 		{ r, "{'rules':[{'apiGroups':[''],'resources':['pods'],'verbs':['get']}]}", NULL, NULL, NULL },
 		{ r, "{'rules':[{'resources':['pods'],'verbs':['get']}]}", NULL, NULL,
 		  "rules[0].apiGroups: Required value: resource rules must supply at least one api group" },
@@ -396,6 +399,9 @@ static void test_others(void **state)
 	const struct kind_case cases[] = {
 		{ RES(core_namespaces), "{'spec':{'finalizers':['kubernetes']}}", NULL, NULL, NULL },
 		{ RES(core_namespaces), "{'spec':{'finalizers':['frob']}}", NULL, NULL,
+		  "spec.finalizers: Invalid value: 'frob': name is neither a standard finalizer name nor is it "
+		  "fully qualified" },
+		{ RES(core_namespaces), "{'spec':{'finalizers':['frob']}}", "{}", "finalize",
 		  "spec.finalizers[0]: Invalid value: 'frob': name is neither a standard finalizer name nor is it "
 		  "fully qualified" },
 		{ RES(core_namespaces), "{'status':{'phase':'Terminating'}}", "{}", "status",

@@ -20,10 +20,11 @@ void validate_namespace(struct field_errs *fe, const struct val *doc, const stru
 				   "may only be 'Terminating' if `deletionTimestamp` is not empty");
 		return;
 	}
+	/* only the finalize subresource says which of them */
 	VAL_EACH(val_get(doc, F_spec, F_finalizers), f) {
 		struct fpath here = FPATH_AT(&at, i++);
 
-		fe_check(fe, &here, val_str(f), fmt_finalizer);
+		fe_check(fe, is_sub(sub, "finalize") ? &here : &at, val_str(f), fmt_finalizer);
 	}
 }
 

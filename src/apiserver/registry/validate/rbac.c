@@ -42,12 +42,16 @@ void validate_role(struct field_errs *fe, const struct val *doc, const struct va
 void validate_cluster_role(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	struct fpath agg_at = FPATH_ROOT(F_aggregationRule), at = FPATH(&agg_at, F_clusterRoleSelectors);
+	const struct val *agg = val_member(doc, F_aggregationRule),
+			 *selectors = val_member(agg, F_clusterRoleSelectors);
 	size_t i = 0;
 
 	(void)old;
 	(void)sub;
 	rules(fe, doc, false);
-	VAL_EACH(val_get(doc, F_aggregationRule, F_clusterRoleSelectors), s) {
+	if (agg && !val_len(selectors))
+		fe_required_why(fe, &at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+	VAL_EACH(selectors, s) {
 		struct fpath item = FPATH_AT(&at, i++);
 
 		validate_label_selector(fe, s, &item);
