@@ -200,7 +200,9 @@ void admission_release(struct admission *r)
 /* Has this pod a place here? Those that were taken, also by an agent before us, until nothing of them runs. */
 static bool counts(struct kpod *p, const struct val *pod)
 {
-	switch (p->taken) {
+	enum pod_taken taken = p->taken;
+
+	switch (taken) {
 	case TAKEN_YES:
 		return true;
 	case TAKEN_UNKNOWN:
