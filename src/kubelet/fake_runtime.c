@@ -38,6 +38,8 @@ struct fake {
 	uint64_t next_id;
 	uint32_t next_ip;
 	bool strict, ignore_term, no_network;
+	runtime_fake_made_fn *made;
+	void *made_ctx;
 	int exec_code;
 	char *exec_out;
 	void (*notice)(const struct rt_event *ev, void *ctx);
@@ -345,7 +347,8 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 	struct fake_container *n;
 	struct fake_sandbox *s;
 
-	(void)sc;
+	if (f->made)
+		f->made(c, sc, f->made_ctx);
 	if (enter(f, "create_container", err) < 0)
 		return -1;
 	s = strmap_get(&f->sandboxes, sandbox_id);
@@ -790,6 +793,12 @@ void runtime_fake_fail(struct runtime *r, const char *op, int n)
 void runtime_fake_ignore_term(struct runtime *r, bool ignore)
 {
 	fake_of(r)->ignore_term = ignore;
+}
+
+void runtime_fake_on_create(struct runtime *r, runtime_fake_made_fn *fn, void *ctx)
+{
+	fake_of(r)->made = fn;
+	fake_of(r)->made_ctx = ctx;
 }
 
 size_t runtime_fake_calls(struct runtime *r, const char *op)

@@ -22,5 +22,8 @@ void runtime_fake_exec_result(struct runtime *r, int code, const char *out);
 void runtime_fake_fail(struct runtime *r, const char *op, int n);
 /* TERM is ignored: containers end only when killed. */
 void runtime_fake_ignore_term(struct runtime *r, bool ignore);
-void runtime_fake_network(struct runtime *r, bool ready);     /* its status says so */
+void runtime_fake_network(struct runtime *r, bool ready); /* its status says so */
+/* fn sees what each container is made of, and the sandbox's; views for the call. Set before containers are made. */
+typedef void runtime_fake_made_fn(const struct rt_container_config *c, const struct rt_sandbox_config *sc, void *ctx);
+void runtime_fake_on_create(struct runtime *r, runtime_fake_made_fn *fn, void *ctx);
 size_t runtime_fake_calls(struct runtime *r, const char *op); /* how often it was called */

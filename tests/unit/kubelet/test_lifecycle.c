@@ -79,13 +79,15 @@ static int64_t emptydir_bytes(struct kubelet *k, const struct val *pod, struct s
 	return emptydir_size;
 }
 
-static bool no_apparmor(void)
+static bool have_apparmor;
+
+static bool apparmor(void)
 {
-	return false;
+	return have_apparmor;
 }
 
 static const struct kubelet_host host = {
-	.apparmor = no_apparmor,
+	.apparmor = apparmor,
 	.emptydir_bytes = emptydir_bytes,
 	.make_pod_dirs = nothing,
 	.setup_volumes = nothing,
@@ -128,6 +130,7 @@ static int setup(void **state)
 	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/serviceaccounts",
 	       "{\"metadata\":{\"name\":\"default\"}}");
 	*noted = '\0';
+	have_apparmor = false;
 	start_kubelet(w);
 	rig_run(w->rig, 2 * NS_PER_SEC);
 	*state = w;
@@ -775,6 +778,52 @@ static void test_isolation_is_given_or_refused(void **state)
 	assert_null(val_get(val_at(val_get(pod(w, "signal"), F_spec, F_containers), 0), F_lifecycle, F_stopSignal));
 }
 
+/* "name: ..." of every container that was made. */
+static void note_made(const struct rt_container_config *c, const struct rt_sandbox_config *sc, void *ctx)
+{
+	struct buf *b = ctx;
+
+	buf_printf(b, "%.*s: selinux %.*s:%.*s:%.*s:%.*s in %.*s:%.*s:%.*s:%.*s apparmor %.*s", SV_ARG(c->name),
+		   SV_ARG(c->selinux.user), SV_ARG(c->selinux.role), SV_ARG(c->selinux.type), SV_ARG(c->selinux.level),
+		   SV_ARG(sc->selinux.user), SV_ARG(sc->selinux.role), SV_ARG(sc->selinux.type),
+		   SV_ARG(sc->selinux.level), SV_ARG(c->apparmor));
+	for (size_t i = 0; i < c->n_annotations; i++)
+		if (sv_is(c->annotations[i].key, "io.kubernetes.container.terminationMessagePolicy"))
+			buf_printf(b, " policy %.*s", SV_ARG(c->annotations[i].value));
+	for (size_t i = 0; i < c->n_envs; i++)
+		if (sv_is(c->envs[i].key, "M"))
+			buf_printf(b, " M=%.*s", SV_ARG(c->envs[i].value));
+	buf_printf(b, "%s\n", sc->host_ipc && c->host_ipc ? " ipc" : "");
+}
+
+static void test_what_the_runtime_is_told(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT;
+
+	have_apparmor = true;
+	runtime_fake_on_create(w->rt, note_made, &b);
+	expect(
+	    w->rig, 201, "POST", "/api/v1/namespaces/default/pods",
+	    "{\"metadata\":{\"name\":\"told\",\"annotations\":{\"container.apparmor.security.beta.kubernetes.io/b\":"
+	    "\"localhost/"
+	    "old\"}},\"spec\":{\"nodeName\":\"n1\",\"hostIPC\":true,\"securityContext\":{\"seLinuxOptions\":{"
+	    "\"user\":\"u\",\"role\":\"r\",\"type\":\"t\",\"level\":\"s0\"}},\"containers\":[{\"name\":\"a\",\"image\":"
+	    "\"demo\",\"terminationMessagePolicy\":\"FallbackToLogsOnError\",\"resources\":{\"limits\":{\"memory\":"
+	    "\"8Mi\"}},"
+	    "\"env\":[{\"name\":\"M\",\"valueFrom\":{\"resourceFieldRef\":{\"resource\":\"limits.memory\"}}}],"
+	    "\"securityContext\":{\"seLinuxOptions\":{\"level\":\"s1\"},\"appArmorProfile\":{\"type\":\"Localhost\","
+	    "\"localhostProfile\":\"mine\"}}},{\"name\":\"b\",\"image\":\"demo\"}]}}");
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_val(phase(pod(w, "told")), "Running");
+	assert_string_equal(
+	    buf_cstr(&b),
+	    "a: selinux :::s1 in u:r:t:s0 apparmor localhost/mine policy FallbackToLogsOnError M=8388608 ipc\n"
+	    "b: selinux u:r:t:s0 in u:r:t:s0 apparmor localhost/old policy File ipc\n");
+	runtime_fake_on_create(w->rt, NULL, NULL);
+	buf_release(&b);
+}
+
 static void restart_kubelet(struct world *w, int64_t away_ns)
 {
 	w->k = kubelet_free(w->k);
@@ -1182,6 +1231,7 @@ int main(void)
 		T(test_refusal_and_place_outlive_the_agent),
 		T(test_critical_preempts),
 		T(test_isolation_is_given_or_refused),
+		T(test_what_the_runtime_is_told),
 		T(test_stopping_outlives_the_agent),
 		T(test_hook_outlives_the_agent),
 		T(test_images),
