@@ -60,6 +60,27 @@ static void test_pod_defaults(void **state)
 }
 
 /* A new object has the status that Go writes of a zero struct: clients look into it without asking. */
+/* There are no RuntimeClasses: none of a name, and no overhead that one would define. */
+static void test_runtime_class(void **state)
+{
+	struct rig *r = *state;
+
+	make_default_sa(r);
+	expect_status(r, 403, "Forbidden", "pods \"p\" is forbidden: pod rejected: RuntimeClass \"kata\" not found",
+		      &(struct ask){ .method = "POST",
+				     .path = NS "/pods",
+				     .body = "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"runtimeClassName\":\"kata\","
+					     "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}" });
+	expect_status(
+	    r, 403, "Forbidden",
+	    "pods \"p\" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined "
+	    "Overhead",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/pods",
+			   .body = "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"overhead\":{\"cpu\":\"1\"},"
+				   "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}" });
+}
+
 static void test_empty_status(void **state)
 {
 	static const char pod[] = "\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"containers\":[{"
@@ -686,6 +707,7 @@ int main(void)
 		T(test_component_statuses),
 		T(test_refused_by_the_cluster),
 		T(test_pod_defaults),
+		T(test_runtime_class),
 		T(test_binding),
 		T(test_empty_status),
 		T(test_gated_pod),

@@ -718,7 +718,6 @@ static void test_isolation_is_given_or_refused(void **state)
 	} sandboxes[] = {
 		{ "users", "\"hostUsers\":false," ONE,
 		  "can't set `spec.hostUsers: false`, runtime does not support user namespaces" },
-		{ "class", "\"runtimeClassName\":\"kata\"," ONE, "RuntimeClass.node.k8s.io \"kata\" not found" },
 		{ "claim", "\"resourceClaims\":[{\"name\":\"gpu\",\"resourceClaimName\":\"x\"}]," ONE,
 		  "Failed to prepare dynamic resources: resource claim \"gpu\" cannot be given by this node, which has "
 		  "no "
