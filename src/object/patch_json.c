@@ -278,16 +278,17 @@ struct val *patch_json(struct arena *a, const struct val *doc, const struct val 
 		return NULL;
 	}
 	if (val_len(patch) > JSON_PATCH_MAX_OPS) {
-		err_set(err, ERR_TOO_LARGE, "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %zu",
+		err_set(err, ERR_TOO_LARGE,
+			"Request entity too large: The allowed maximum operations in a JSON patch is %d, got %zu",
 			JSON_PATCH_MAX_OPS, val_len(patch));
 		return NULL;
 	}
 	VAL_EACH(patch, op) {
 		if (op->type != VAL_MAP && op->type != VAL_NULL) {
-			err_set(
-			    err, ERR_BAD_REQUEST,
-			    "error decoding patch: json: cannot unmarshal %s into Go value of type handlers.jsonPatchOp",
-			    json_type(op));
+			err_set(err, ERR_BAD_REQUEST,
+				"error decoding patch: json: cannot unmarshal %s into Go value of type "
+				"handlers.jsonPatchOp",
+				json_type(op));
 			return NULL;
 		}
 	}

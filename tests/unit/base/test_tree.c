@@ -200,7 +200,7 @@ static void test_exchanged(void **state)
 	assert_int_equal(pthread_create(&t, NULL, exchange, &r), 0);
 	for (int i = 0; i < 300; i++) {
 		(void)mkdirat(r.dir, "a", 0700);
-		(void)symlinkat(out, r.dir, "b");
+		assert_true(symlinkat(out, r.dir, "b") == 0 || errno == EEXIST);
 		(void)mkdirat(r.dir, "a/x", 0700);
 		(void)tree_bytes(open_dir(dir));
 		(void)tree_remove_some(r.dir, i & 1 ? "a" : "b", SIZE_MAX, NULL);
@@ -233,8 +233,7 @@ static void test_moved(void **state)
 		assert_int_not_equal(step, TREE_FAILED);
 		depth += step == TREE_ENTER;
 		if (step == TREE_ENTER && depth == 2 * TREE_OPEN_MAX) /* the third level gets another parent */
-			assert_int_equal(rename(arena_printf(&A, "%s/d/d/d", dir), arena_printf(&A, "%s/d", other)),
-					 0);
+			assert_int_equal(rename(arena_printf(&A, "%s/d/d/d", dir), arena_printf(&A, "%s/d", other)), 0);
 		lost += step == TREE_LOST;
 	}
 	assert_int_equal(lost, 1);

@@ -309,12 +309,11 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_deployment),    cmocka_unit_test(test_zero_values),
-		cmocka_unit_test(test_zero_typed),
-		cmocka_unit_test(test_scalars),	      cmocka_unit_test(test_type_errors),
-		cmocka_unit_test(test_strict),	      cmocka_unit_test(test_strict_order),
-		cmocka_unit_test(test_every_default), cmocka_unit_test(test_empty_of_every_type),
-		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_deployment),	    cmocka_unit_test(test_zero_values),
+		cmocka_unit_test(test_zero_typed),	    cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_type_errors),	    cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_strict_order),	    cmocka_unit_test(test_every_default),
+		cmocka_unit_test(test_empty_of_every_type), cmocka_unit_test(test_order),
 	};
 
 	return cmocka_run_group_tests_name("decode", tests, NULL, NULL);

@@ -114,7 +114,9 @@ static void test_json_malformed(void **state)
 		val_push(&a, ops, doc(&a, "{'op':'add','path':'/a','value':1}"));
 	assert_null(patch_json(&a, doc(&a, "{}"), ops, &err));
 	assert_int_equal(err_code(&err), 413);
-	assert_string_equal(err_msg(&err), "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
+	assert_string_equal(
+	    err_msg(&err),
+	    "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
 }
 
 /* Doubling the document with every operation ends early instead of eating the memory. */

@@ -333,14 +333,10 @@ static void test_typed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_all_of_a_format),
-		cmocka_unit_test(test_merge), 
-		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_meta),
-		cmocka_unit_test(test_annotations),
-		cmocka_unit_test(test_label_selector),
+		cmocka_unit_test(test_formats),		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_all_of_a_format), cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_errors),		cmocka_unit_test(test_meta),
+		cmocka_unit_test(test_annotations),	cmocka_unit_test(test_label_selector),
 		cmocka_unit_test(test_typed),
 	};
 
