@@ -2,7 +2,7 @@
 # Installs the Debian packages a step needs, if they are missing: deps.sh build|run|test
 set -euo pipefail
 
-build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev liblmdb-dev libyaml-dev
+build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
   zlib1g-dev libnftables-dev libjwt-dev
   libarchive-dev libhttp-parser-dev libcmocka-dev"
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static"

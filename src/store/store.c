@@ -23,6 +23,13 @@ struct commit_wait {
 	struct err *err;
 };
 
+static void commit_failed(struct err *to, const struct err *why)
+{
+	err_set(to, why->reason, "%s", err_msg(why));
+	if (to)
+		to->retry_after_s = why->retry_after_s;
+}
+
 static void commit_wait_done(const struct store_result *r, void *ctx)
 {
 	struct commit_wait *w = ctx;
@@ -31,7 +38,7 @@ static void commit_wait_done(const struct store_result *r, void *ctx)
 	w->outcome = r->outcome;
 	w->rev = r->rev;
 	if (r->outcome == STORE_FAILED)
-		err_set(w->err, r->err->reason, "%s", err_msg(r->err));
+		commit_failed(w->err, r->err);
 	w->done = true;
 	/* Under the lock: the waiter's stack is gone once it saw done. */
 	pthread_cond_signal(&w->cond);

@@ -5,7 +5,7 @@
  * backwards, also across restarts. Reads see one revision, never a mixture. A fresh store is at
  * revision 1 and the first write gets 2, as in etcd, so that no revision a client sees is ever 0.
  *
- * Three implementations live below this header: mem/ (tests, simulation), lmdb/ (default),
+ * Three implementations live below this header: mem/ (tests, simulation), disk/ (default),
  * etcd/ (later). All pass tests/conformance/store.c; new behaviour is added there first.
  *
  * Writes are asynchronous, so that a loop thread can have hundreds in flight and a backend
@@ -142,8 +142,8 @@ struct store {
 /* Backends. */
 struct store *store_mem_new(struct env *env);
 /* Opens or creates dir/; holds dir/lock against a second process, whose pid it names
- * (ERR_ALREADY_EXISTS). map_size is the largest size the database may reach. */
-struct store *store_lmdb_open(struct env *env, const char *dir, size_t map_size, struct err *err);
+ * (ERR_ALREADY_EXISTS). max_bytes is the largest size the database may reach. The name is that of its first format. */
+struct store *store_lmdb_open(struct env *env, const char *dir, size_t max_bytes, struct err *err);
 
 /* Thin wrappers. */
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,

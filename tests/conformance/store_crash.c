@@ -7,7 +7,7 @@
  * Everything random comes from one seed per round, except where exactly the kill strikes. */
 #include "store_kit.h"
 
-#include "store/lmdb/crc32c.h"
+#include "store/disk/crc32c.h"
 
 #include <signal.h>
 #include <sys/wait.h>

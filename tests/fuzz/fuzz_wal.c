@@ -1,7 +1,7 @@
 /* The log's parser: a record, and a segment made of whatever comes, sealed with the right
  * checksums so that the search gets behind them. */
-#include "store/lmdb/crc32c.h"
-#include "store/lmdb/wal-internal.h"
+#include "store/disk/crc32c.h"
+#include "store/disk/wal-internal.h"
 
 #include <stdlib.h>
 

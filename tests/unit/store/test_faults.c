@@ -1,16 +1,16 @@
 /* The embedded store on a disk that is full or failing. */
 #include "unit.h"
 
-#include "store_kit.h"
-#include "store/lmdb/wal.h"
+#include "dir_kit.h"
+#include "store/disk/table.h"
+#include "store/disk/wal.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 
 static atomic_int fail_sync, fail_write;
+static atomic_bool fail_tables;
 
 static int faulty_fdatasync(int fd)
 {
@@ -33,6 +33,14 @@ static ssize_t faulty_pwritev(int fd, const struct iovec *iov, int n, off_t off)
 	return -1;
 }
 
+static ssize_t faulty_pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	if (!atomic_load(&fail_tables))
+		return pwrite(fd, p, n, off);
+	errno = EIO;
+	return -1;
+}
+
 static struct store *open_lmdb(const char *dir, struct err *err)
 {
 	return store_lmdb_open(&thread_env, dir, (size_t)256 << 20, err);
@@ -45,35 +53,17 @@ static int setup(void **state)
 	return kit_setup(state, &backend);
 }
 
-static void copy_file(const char *from, const char *to, const char *name)
-{
-	char path[128], buf[65536];
-	FILE *in, *out;
-	size_t n;
-
-	snprintf(path, sizeof(path), "%s/%s", from, name);
-	in = fopen(path, "r");
-	if (!in)
-		return;
-	snprintf(path, sizeof(path), "%s/%s", to, name);
-	out = fopen(path, "w");
-	assert_non_null(out);
-	while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
-		assert_int_equal(fwrite(buf, 1, n, out), n);
-	fclose(in);
-	assert_int_equal(fclose(out), 0);
-}
-
 /* What a crash right now would leave, as "a=… b=…", with the revision. */
 static void assert_after_crash(const struct kit *k, int64_t rev, const char *text)
 {
 	struct kit copy = { .backend = k->backend };
 
+	dir_files files = VEC_INIT;
+
 	kit_mkdir(copy.dir);
-	copy_file(k->dir, copy.dir, "data.mdb");
-	copy_file(k->dir, copy.dir, "wal.0");
-	copy_file(k->dir, copy.dir, "wal.1");
-	copy_file(k->dir, copy.dir, "wal.2");
+	dir_load(k->dir, &files);
+	dir_store(copy.dir, &files);
+	dir_release(&files);
 	copy.s = kit_open(&copy);
 	assert_int_equal(now_rev(copy.s), rev);
 	assert_list(copy.s, "", "z", 0, 0, text);
@@ -153,19 +143,14 @@ static void test_write_fails(void **state)
 	assert_list(k->s, "", "z", 0, 0, "a=1@2/5 ");
 }
 
-static void test_disk_full(void **state)
+static void test_tables_fail(void **state)
 {
 	struct kit *k = *state;
-	struct rlimit old, small;
 	struct err err = ERR_INIT;
 	char *value = xcalloc(1, 100000), key[16];
 	int written = 0;
 
-	signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	small = old;
-	small.rlim_cur = 6 << 20; /* the log fits, the database does not */
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	atomic_store(&fail_tables, true); /* the log can be written, the database cannot */
 	for (;; written++) {
 		struct store_write w = { .key = sv_make(key, (size_t)snprintf(key, sizeof(key), "k%04d", written)),
 					 .value = sv_make(value, 100000) };
@@ -183,7 +168,7 @@ static void test_disk_full(void **state)
 	assert_int_equal(now_rev(k->s), 1 + written);
 	assert_list(k->s, "more", "", 0, 0, "");
 	free(list_n(k->s, SV("k"), SV("l"), 0, 0)); /* reads go on */
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	atomic_store(&fail_tables, false);
 	while (!store_healthy(k->s, &err)) {
 		err_release(&err);
 		sched_yield();
@@ -239,11 +224,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sync_fails, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, kit_teardown),
-		cmocka_unit_test_setup_teardown(test_disk_full, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_tables_fail, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_map_full, setup, kit_teardown),
 	};
 
 	wal_io.fdatasync = faulty_fdatasync;
 	wal_io.pwritev = faulty_pwritev;
+	table_io.pwrite = faulty_pwrite;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,8 @@
 #include "unit.h"
 
-#include "base/buf.h"
-#include "store_kit.h"
-#include "store/lmdb/crc32c.h"
-#include "store/lmdb/wal.h"
-
-#include <sys/stat.h>
+#include "dir_kit.h"
+#include "store/disk/crc32c.h"
+#include "store/disk/wal.h"
 
 #define RECORDS 9
 
@@ -37,31 +34,11 @@ static void test_crc(void **state)
 		}
 }
 
-static void read_all(const char *path, struct buf *ret)
-{
-	FILE *f = fopen(path, "r");
-	char chunk[65536];
-	size_t n;
-
-	assert_non_null(f);
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(ret, chunk, n);
-	fclose(f);
-}
-
-static void write_all(const char *path, const char *p, size_t n)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	assert_int_equal(fwrite(p, 1, n, f), n);
-	assert_int_equal(fclose(f), 0);
-}
-
 /* The files of a store that was killed after RECORDS single-record groups. */
 struct corpse {
 	char dir[64]; /* to be filled and opened */
-	struct buf db, wal;
+	dir_files files;
+	struct buf *wal;
 	size_t used; /* of wal */
 };
 
@@ -70,7 +47,7 @@ static int corpse_setup(void **state)
 	struct corpse *c = xcalloc(1, sizeof(*c));
 	struct err err = ERR_INIT;
 	struct store *s;
-	char path[96], text[32];
+	char text[32];
 
 	kit_mkdir(c->dir);
 	s = open_lmdb(c->dir, &err);
@@ -80,10 +57,8 @@ static int corpse_setup(void **state)
 		assert_int_equal(put(s, i % 2 ? "odd" : "even", text, STORE_ANY_REV), 2 + i);
 	}
 	/* While it is open: nothing was applied yet, as after kill -9. */
-	snprintf(path, sizeof(path), "%s/data.mdb", c->dir);
-	read_all(path, &c->db);
-	snprintf(path, sizeof(path), "%s/wal.0", c->dir);
-	read_all(path, &c->wal);
+	dir_load(c->dir, &c->files);
+	c->wal = dir_bytes(&c->files, "wal.0");
 	c->used = WAL_BLOCK * (1 + RECORDS);
 	store_close(s);
 	kit_rmdir(c->dir);
@@ -95,8 +70,7 @@ static int corpse_teardown(void **state)
 {
 	struct corpse *c = *state;
 
-	buf_release(&c->db);
-	buf_release(&c->wal);
+	dir_release(&c->files);
 	free(c);
 	return 0;
 }
@@ -143,9 +117,9 @@ static void test_prefixes(void **state)
 	struct corpse *c = *state;
 	int last = -1;
 
-	assert_int_equal(scan(c->wal.p, c->wal.n), RECORDS);
+	assert_int_equal(scan(c->wal->p, c->wal->n), RECORDS);
 	for (size_t n = WAL_BLOCK; n <= c->used; n++) {
-		int got = scan(c->wal.p, n);
+		int got = scan(c->wal->p, n);
 
 		assert_true(got >= last && got >= 0 && got <= last + 1);
 		last = got;
@@ -156,7 +130,7 @@ static void test_prefixes(void **state)
 static void test_bit_flips(void **state)
 {
 	struct corpse *c = *state;
-	char *copy = xmemdup(c->wal.p, c->used);
+	char *copy = xmemdup(c->wal->p, c->used);
 	int refused = 0, whole = 0, cut = 0;
 
 	for (size_t i = 0; i < c->used; i++) {
@@ -171,7 +145,7 @@ static void test_bit_flips(void **state)
 		} else if (got == RECORDS) {
 			/* Only the zeros behind head and groups may change unnoticed. */
 			assert_true(i % WAL_BLOCK >= sizeof(struct wal_group));
-			assert_int_equal(c->wal.p[i], 0);
+			assert_int_equal(c->wal->p[i], 0);
 			whole++;
 		} else {
 			/* The last group looks torn; any other would have been missed. */
@@ -193,12 +167,9 @@ static int64_t revive(const struct corpse *c, const char *wal, size_t n, const c
 	int64_t rev = -1;
 	char *list;
 
-	kit_rmdir(c->dir);
-	assert_int_equal(mkdir(c->dir, 0700), 0);
-	snprintf(path, sizeof(path), "%s/data.mdb", c->dir);
-	write_all(path, c->db.p, c->db.n);
+	dir_store(c->dir, &c->files);
 	snprintf(path, sizeof(path), "%s/wal.0", c->dir);
-	write_all(path, wal, n);
+	file_store(path, wal, n);
 	s = open_lmdb(c->dir, &err);
 	if (s) {
 		rev = now_rev(s);
@@ -226,45 +197,62 @@ static int64_t revive(const struct corpse *c, const char *wal, size_t n, const c
 static void test_open_damaged(void **state)
 {
 	struct corpse *c = *state;
-	char *copy = xmemdup(c->wal.p, c->wal.n), why[160];
+	char *copy = xmemdup(c->wal->p, c->wal->n), why[160];
 	struct wal_head h;
 
-	assert_int_equal(revive(c, copy, c->wal.n, NULL), 1 + RECORDS);
-	for (size_t i = 0; i <= RECORDS + 1; i++)
-		assert_int_equal(revive(c, copy, i * WAL_BLOCK, NULL), i < 2 ? 1 : (int64_t)i);
-	assert_int_equal(revive(c, copy, 3 * WAL_BLOCK + 70, NULL), 3); /* torn */
-	assert_int_equal(revive(c, copy, 100, NULL), 1);
+	assert_int_equal(revive(c, copy, c->wal->n, NULL), 1 + RECORDS);
+	/* A segment has all its room from the start: shorter, it has lost something. */
+	for (size_t i = 0; i <= RECORDS + 1; i++) {
+		snprintf(why, sizeof(why), "%s/wal.0' is corrupted at offset %zu: the file has been cut off here",
+			 c->dir, i * WAL_BLOCK);
+		assert_int_equal(revive(c, copy, i * WAL_BLOCK, why), -1);
+	}
+	assert_int_equal(revive(c, copy, c->wal->n - 1, "cut off"), -1);
+	assert_int_equal(revive(c, copy, 100, "cut off"), -1);
+	/* Torn: the third group's second half never came to the disk, nor anything behind it. */
+	memset(copy + 3 * WAL_BLOCK + 70, 0, c->wal->n - 3 * WAL_BLOCK - 70);
+	assert_int_equal(revive(c, copy, c->wal->n, NULL), 3);
+	memset(copy, 0, c->wal->n);
+	assert_int_equal(revive(c, copy, c->wal->n, "/wal.0' is corrupted at offset 0: "), -1);
+	memcpy(copy, c->wal->p, c->wal->n);
 
 	copy[4 * WAL_BLOCK + 70] ^= 1; /* the fourth group */
 	snprintf(why, sizeof(why), "%s/wal.0' is corrupted at offset %zu: ", c->dir, 4 * WAL_BLOCK);
-	assert_int_equal(revive(c, copy, c->wal.n, why), -1);
+	assert_int_equal(revive(c, copy, c->wal->n, why), -1);
 	copy[4 * WAL_BLOCK + 70] ^= 1;
 	copy[20] ^= 1; /* the segment's head */
-	assert_int_equal(revive(c, copy, c->wal.n, "/wal.0' is corrupted at offset 0: "), -1);
+	assert_int_equal(revive(c, copy, c->wal->n, "/wal.0' is corrupted at offset 0: "), -1);
 	copy[20] ^= 1;
 	memset(copy, 0, WAL_BLOCK);
-	assert_int_equal(revive(c, copy, c->wal.n, "/wal.0' is corrupted at offset 0: "), -1);
+	assert_int_equal(revive(c, copy, c->wal->n, "/wal.0' is corrupted at offset 0: "), -1);
 
 	/* A segment that follows one that is gone. */
-	memcpy(&h, c->wal.p, sizeof(h));
+	memcpy(&h, c->wal->p, sizeof(h));
 	h.seq += 2;
 	h.prev_seq = h.seq - 1;
 	h.crc = 0;
 	h.crc = crc32c(0, &h, sizeof(h));
 	memcpy(copy, &h, sizeof(h));
-	assert_int_equal(revive(c, copy, c->wal.n, "of the log is missing"), -1);
+	assert_int_equal(revive(c, copy, c->wal->n, ", which this one follows, is missing"), -1);
 	/* Groups of an earlier use of the segment are not taken for this one's. */
 	h.prev_seq = 0;
 	h.salt++;
 	h.crc = 0;
 	h.crc = crc32c(0, &h, sizeof(h));
 	memcpy(copy, &h, sizeof(h));
-	assert_int_equal(revive(c, copy, c->wal.n, NULL), 1);
+	assert_int_equal(revive(c, copy, c->wal->n, NULL), 1);
 	h.store_id++;
 	h.crc = 0;
 	h.crc = crc32c(0, &h, sizeof(h));
 	memcpy(copy, &h, sizeof(h));
-	assert_int_equal(revive(c, copy, c->wal.n, "belongs to another store"), -1);
+	assert_int_equal(revive(c, copy, c->wal->n, "belongs to another store"), -1);
+	/* The head of another use of this very segment. */
+	memcpy(&h, c->wal->p, sizeof(h));
+	h.salt++;
+	h.crc = 0;
+	h.crc = crc32c(0, &h, sizeof(h));
+	memcpy(copy, &h, sizeof(h));
+	assert_int_equal(revive(c, copy, c->wal->n, "/wal.0' is corrupted at offset 0: "), -1);
 	free(copy);
 }
 

@@ -1,5 +1,5 @@
 /* Writing the log. Reading it is in wal_scan.c. */
-#include "store/lmdb/wal-internal.h"
+#include "store/disk/wal-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 struct wal_io wal_io = { pwritev, fdatasync };
 
-static const unsigned char wal_zeros[2 * WAL_BLOCK];
+static const unsigned char wal_zeros[WAL_BLOCK];
 
 void wal_record_seal(struct wal_record *r, uint32_t data_crc)
 {
@@ -19,7 +19,7 @@ void wal_record_seal(struct wal_record *r, uint32_t data_crc)
 
 void wal_init(struct wal *w, const char *dir, uint64_t store_id)
 {
-	*w = (struct wal){ .dir = xstrdup(dir), .store_id = store_id, .cur = -1 };
+	*w = (struct wal){ .dir = xstrdup(dir), .store_id = store_id, .cur = -1, .note_fd = -1 };
 	for (int i = 0; i < WAL_SLOTS; i++)
 		w->slots[i].fd = -1;
 }
@@ -28,6 +28,7 @@ void wal_release(struct wal *w)
 {
 	for (int i = 0; i < WAL_SLOTS; i++)
 		close_fdp(&w->slots[i].fd);
+	close_fdp(&w->note_fd);
 	free(w->dir);
 }
 
@@ -90,12 +91,39 @@ static int wal_slot_open(struct wal *w, int slot, struct err *err)
 	return 0;
 }
 
+static int wal_put_head(struct wal *w, int slot, uint64_t base_rev, uint64_t salt, struct err *err)
+{
+	struct wal_head h = { .magic = WAL_HEAD_MAGIC,
+			      .seq = w->last_seq,
+			      .salt = salt,
+			      .store_id = w->store_id,
+			      .base_rev = base_rev,
+			      .prev_seq = w->tail_seq,
+			      .prev_end = w->tail_end,
+			      .version = WAL_VERSION };
+	struct iovec iov[2] = { { &h, sizeof(h) }, { (void *)wal_zeros, WAL_BLOCK - sizeof(h) } };
+	_cleanup_free_ char *path = wal_slot_path(w, slot);
+
+	h.crc = crc32c(0, &h, sizeof(h));
+	if (wal_write_all(w->slots[slot].fd, iov, 2, 0) < 0 || wal_io.fdatasync(w->slots[slot].fd) < 0) {
+		err_set_errno(err, errno, "cannot write '%s'", path);
+		/* What a failed sync left in doubt is not written over with the same descriptor. */
+		close_fdp(&w->slots[slot].fd);
+		w->slots[slot].fd = -1;
+		return -1;
+	}
+	return 0;
+}
+
 int wal_begin(struct wal *w, int slot, uint64_t base_rev, uint64_t salt, struct err *err)
 {
 	if (wal_slot_open(w, slot, err) < 0)
 		return -1;
+	w->last_seq++;
+	if (wal_put_head(w, slot, base_rev, salt, err) < 0 || wal_note_write(w, w->last_seq, salt, slot, err) < 0)
+		return -1;
 	w->cur = slot;
-	w->seq = ++w->last_seq;
+	w->seq = w->last_seq;
 	w->salt = salt;
 	w->number = 0;
 	w->end = WAL_BLOCK;
@@ -105,8 +133,7 @@ int wal_begin(struct wal *w, int slot, uint64_t base_rev, uint64_t salt, struct 
 	return 0;
 }
 
-/* pwritev(2) until all is written. */
-static int wal_write_all(int fd, struct iovec *iov, int n, off_t off)
+int wal_write_all(int fd, struct iovec *iov, int n, off_t off)
 {
 	while (n > 0) {
 		ssize_t wrote = wal_io.pwritev(fd, iov, MIN(n, IOV_MAX), off);
@@ -138,7 +165,7 @@ static void wal_abandon(struct wal *w, size_t off)
 {
 	_cleanup_free_ char *path = wal_slot_path(w, w->cur);
 	_cleanup_close_ int fd = -1;
-	struct iovec zero = { (void *)wal_zeros, off ? WAL_BLOCK : 2 * WAL_BLOCK }; /* the segment's head, too */
+	struct iovec zero = { (void *)wal_zeros, WAL_BLOCK };
 
 	close_fdp(&w->slots[w->cur].fd);
 	w->slots[w->cur].fd = -1;
@@ -161,7 +188,7 @@ int wal_append(struct wal *w, struct iovec *iov, int n_iov, uint64_t first_rev, 
 	struct iovec *v = iov + 1;
 	size_t payload = 0, total;
 	bool first = w->number == 0;
-	off_t off = (off_t)(first ? 0 : w->end);
+	off_t off = (off_t)w->end;
 	int n = n_iov + 1, slot = w->cur;
 
 	BUG_ON(slot < 0);
@@ -174,26 +201,8 @@ int wal_append(struct wal *w, struct iovec *iov, int n_iov, uint64_t first_rev, 
 	for (int i = 0; i < n_iov; i++)
 		g.crc = crc32c(g.crc, v[i].iov_base, v[i].iov_len);
 
-	if (first) {
-		struct wal_head h = { .magic = WAL_HEAD_MAGIC,
-				      .seq = w->seq,
-				      .salt = w->salt,
-				      .store_id = w->store_id,
-				      .base_rev = w->base_rev,
-				      .prev_seq = w->tail_seq,
-				      .prev_end = w->tail_end,
-				      .version = WAL_VERSION };
-
-		h.crc = crc32c(0, &h, sizeof(h));
-		/* The head block, followed by the group's head. */
-		scratch = xcalloc(1, WAL_BLOCK + sizeof(g));
-		memcpy(scratch, &h, sizeof(h));
-		memcpy(scratch + WAL_BLOCK, &g, sizeof(g));
-		iov[0] = (struct iovec){ scratch, WAL_BLOCK + sizeof(g) };
-	} else {
-		scratch = xmemdup(&g, sizeof(g));
-		iov[0] = (struct iovec){ scratch, sizeof(g) };
-	}
+	scratch = xmemdup(&g, sizeof(g));
+	iov[0] = (struct iovec){ scratch, sizeof(g) };
 	total = WAL_BLOCK_UP(sizeof(g) + payload);
 	iov[n] = (struct iovec){ (void *)wal_zeros, total - sizeof(g) - payload };
 	n++;

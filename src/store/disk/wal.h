@@ -53,11 +53,20 @@ struct wal_head {
 	uint32_t crc; /* of this head with crc 0 */
 };
 
+/* What a record takes, padding included. */
+static inline size_t wal_record_bytes(const struct wal_record *r)
+{
+	return (sizeof(*r) + r->key_n + r->value_n + 7) & ~(size_t)7;
+}
+
 /* Fills in crc; data_crc is crc32c(0, key and value). */
 void wal_record_seal(struct wal_record *r, uint32_t data_crc);
 /* Reads the record at p (any alignment), checks its lengths against n and its checksum. Views
  * into p. Returns the bytes it takes, padding excluded, or -1. */
 ssize_t wal_record_parse(const void *p, size_t n, struct wal_record *ret, struct sv *ret_key, struct sv *ret_value);
+
+/* The same without the checksum, for what lies in a block whose own was compared. */
+ssize_t wal_record_peek(const void *p, size_t n, struct wal_record *ret, struct sv *ret_key, struct sv *ret_value);
 
 /* System calls that tests make fail. */
 struct wal_io {
@@ -65,6 +74,15 @@ struct wal_io {
 	int (*fdatasync)(int fd);
 };
 extern struct wal_io wal_io;
+
+/* What the file `wal.note` says: that segment seq exists, in this slot. Two copies, of which the one with the higher
+ * number counts and the other is the next to be written. A head is on disk before its note, a note before the first
+ * group: so an answered write implies a note, and a segment that the note names and nobody finds is damage. */
+struct wal_note {
+	uint64_t magic, number;
+	uint64_t store_id, seq, salt;
+	uint32_t slot, crc; /* crc: of this with crc 0 */
+};
 
 struct wal_slot {
 	int fd; /* -1: not open */
@@ -76,6 +94,8 @@ struct wal {
 	char *dir; /* owned */
 	uint64_t store_id;
 	struct wal_slot slots[WAL_SLOTS];
+	int note_fd;		     /* -1: not open */
+	struct wal_note note;	     /* the last one written */
 	int cur;		     /* slot being written, or -1 */
 	uint64_t seq, salt;	     /* of cur */
 	uint64_t number;	     /* of the last good group in cur */
@@ -104,6 +124,9 @@ bool wal_head_parse(const struct wal_image *img, struct wal_head *ret);
 int wal_scan(const struct wal_image *img, const struct wal_head *h, size_t end, uint64_t *rev, wal_record_fn *fn,
 	     void *ctx, size_t *ret_end, struct err *err);
 
+/* Reads wal.note; makes it when `fresh`, of a log that was never written to or has none yet. */
+int wal_note_open(struct wal *w, bool fresh, struct err *err);
+bool wal_note_exists(const char *dir);
 /* Replays what follows segment applied_seq and revision *rev. segment(slot, seq, ctx) is called
  * before the records of each segment; these slots are busy afterwards. All that fn was told is
  * on disk when this returns. */
@@ -113,8 +136,8 @@ int wal_replay(struct wal *w, uint64_t applied_seq, uint64_t *rev, void (*segmen
 /* Is there room for a group of that payload in the current segment? */
 bool wal_fits(const struct wal *w, size_t payload);
 int wal_free_slot(const struct wal *w); /* or -1 */
-/* Makes a free slot the current segment (on disk with the first group). The current one, if
- * any, is complete. */
+/* Makes a free slot the current segment; its head and the note of it are on disk after that. The current one, if any,
+ * is complete. */
 int wal_begin(struct wal *w, int slot, uint64_t base_rev, uint64_t salt, struct err *err);
 /* Appends and syncs a group. iov[0] and iov[n_iov + 1] are scratch, the records are in between.
  * On failure nothing was written that would be replayed, as far as the disk lets us, and there

@@ -1,4 +1,4 @@
-#include "store/lmdb/crc32c.h"
+#include "store/disk/crc32c.h"
 
 #include <pthread.h>
 

@@ -4,7 +4,7 @@
  * catch up a bit; decide each write; append and sync those that apply; publish; tell watches;
  * answer. Nothing of a group is visible to anybody before its sync.
  */
-#include "store/lmdb/lmdb-internal.h"
+#include "store/disk/disk-internal.h"
 
 #include <stdlib.h>
 
@@ -12,6 +12,7 @@
 struct ver {
 	int64_t mod_rev;    /* 0: there is nothing, not even a tombstone */
 	int64_t create_rev; /* 0: not live */
+	size_t bytes;	    /* of its record, when it is live */
 	const struct rec *rec;
 	bool in_group; /* not durable yet */
 };
@@ -27,20 +28,22 @@ struct group {
 	size_t n, applied;
 	struct keyidx keys; /* newest applied record of each key in this group */
 	int64_t next_rev;
-	uint64_t live;
+	uint64_t live, live_bytes;
 	struct err err; /* why the group failed */
+	bool refused;	/* something, for want of room */
 };
 
 static void ver_of_rec(const struct rec *r, bool in_group, struct ver *ret)
 {
-	*ret = (struct ver){ (int64_t)r->head.rev, (int64_t)r->head.create_rev, r, in_group };
+	*ret = (struct ver){ (int64_t)r->head.rev, (int64_t)r->head.create_rev,
+			     r->head.create_rev ? rec_disk_bytes(r) : 0, r, in_group };
 }
 
-static int ver_find(struct lmdb_store *s, const struct snap *sn, const struct keyidx *group, struct sv key,
-		    struct ver *ret, struct err *err)
+static int ver_find(struct snap *sn, const struct keyidx *group, struct sv key, struct ver *ret, struct err *err)
 {
 	const struct rec *r = keyidx_get(group, key);
-	struct db_key k;
+	struct wal_record h;
+	struct sv k, v;
 	int got;
 
 	*ret = (struct ver){ 0 };
@@ -55,17 +58,19 @@ static int ver_find(struct lmdb_store *s, const struct snap *sn, const struct ke
 			return 0;
 		}
 	}
-	got = db_get_key(&s->db, sn->txn, key, &k, err);
+	got = db_find(sn->set, key, UINT64_MAX, &sn->look, &h, &k, &v, err);
 	if (got > 0)
-		*ret = (struct ver){ .mod_rev = (int64_t)k.mod_rev, .create_rev = (int64_t)k.create_rev };
+		*ret = (struct ver){ .mod_rev = (int64_t)h.rev,
+				     .create_rev = (int64_t)h.create_rev,
+				     .bytes = h.create_rev ? wal_record_bytes(&h) : 0 };
 	return got < 0 ? -1 : 0;
 }
 
-/* The live version of revision rev, 1, or 0 when there is none (any more). */
-static int rev_load(struct lmdb_store *s, const struct snap *sn, int64_t rev, struct store_kv *ret, struct err *err)
+/* The live version of key that is revision rev, 1, or 0 when there is none (any more). */
+static int rev_load(const struct snap *sn, struct sv key, int64_t rev, struct table_hold *hold, struct store_kv *ret,
+		    struct err *err)
 {
 	struct wal_record h;
-	struct sv key, value;
 	int got;
 
 	for (int i = 0; i < sn->n; i++) {
@@ -76,20 +81,18 @@ static int rev_load(struct lmdb_store *s, const struct snap *sn, int64_t rev, st
 			return !ret->deleted;
 		}
 	}
-	got = db_get_rev(&s->db, sn->txn, (uint64_t)rev, &h, &key, &value, err);
-	if (got > 0)
-		*ret = (struct store_kv){ .key = key,
-					  .value = value,
-					  .create_rev = (int64_t)h.create_rev,
-					  .mod_rev = (int64_t)h.rev,
-					  .deleted = h.flags & WAL_TOMBSTONE };
-	return got > 0 ? !ret->deleted : got;
+	got = db_find(sn->set, key, (uint64_t)rev, hold, &h, &ret->key, &ret->value, err);
+	if (got <= 0 || h.rev != (uint64_t)rev)
+		return MIN(got, 0);
+	ret->create_rev = (int64_t)h.create_rev;
+	ret->mod_rev = rev;
+	ret->deleted = h.flags & WAL_TOMBSTONE;
+	return !ret->deleted;
 }
 
 /* The live version v stands for, in *buf, or NULL. An unreadable one is NULL, too: it is the
  * replaced version, and its replacement must be reported either way. */
-static const struct store_kv *ver_kv(struct lmdb_store *s, const struct snap *sn, const struct ver *v,
-				     struct store_kv *buf)
+static const struct store_kv *ver_kv(struct snap *sn, struct sv key, const struct ver *v, struct store_kv *buf)
 {
 	if (!v->create_rev)
 		return NULL;
@@ -97,10 +100,10 @@ static const struct store_kv *ver_kv(struct lmdb_store *s, const struct snap *sn
 		*buf = rec_kv(v->rec);
 		return buf;
 	}
-	return rev_load(s, sn, v->mod_rev, buf, NULL) > 0 ? buf : NULL;
+	return rev_load(sn, key, v->mod_rev, &sn->prev, buf, NULL) > 0 ? buf : NULL;
 }
 
-static void group_decide(struct lmdb_store *s, const struct snap *sn, struct group *g, struct rec *r)
+static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 {
 	struct group_entry *e = &g->e[g->n++];
 	bool tombstone = r->head.flags & WAL_TOMBSTONE, live;
@@ -109,7 +112,7 @@ static void group_decide(struct lmdb_store *s, const struct snap *sn, struct gro
 	if (r->why)
 		return;
 	r->why = xcalloc(1, sizeof(*r->why));
-	if (ver_find(s, sn, &g->keys, rec_key(r), &e->before, r->why) < 0)
+	if (ver_find(sn, &g->keys, rec_key(r), &e->before, r->why) < 0)
 		return;
 	free(r->why);
 	r->why = NULL;
@@ -118,18 +121,29 @@ static void group_decide(struct lmdb_store *s, const struct snap *sn, struct gro
 		e->outcome = STORE_MISMATCH;
 		return;
 	}
+	if (sn->full && !tombstone) {
+		r->why = xcalloc(1, sizeof(*r->why));
+		err_set(r->why, ERR_UNAVAILABLE,
+			"no space left on device: only deletions are accepted until there is room "
+			"for data again");
+		r->why->retry_after_s = RETRY_AFTER_S;
+		g->refused = true;
+		return;
+	}
 	e->outcome = STORE_OK;
 	r->head.rev = (uint64_t)g->next_rev++;
 	r->head.prev_rev = (uint64_t)e->before.mod_rev;
 	r->head.create_rev = tombstone ? 0 : live ? (uint64_t)e->before.create_rev : r->head.rev;
 	wal_record_seal(&r->head, r->data_crc);
 	keyidx_put(&g->keys, rec_key(r), r);
+	r->prev_bytes = e->before.bytes;
 	g->live += (uint64_t)!tombstone - (uint64_t)live;
+	g->live_bytes += (tombstone ? 0 : rec_disk_bytes(r)) - r->prev_bytes;
 	g->applied++;
 }
 
 /* Ends the current segment and hands its generation to the checkpointer. Lock held. */
-static void writer_freeze(struct lmdb_store *s)
+static void writer_freeze(struct disk_store *s)
 {
 	if (!s->active)
 		return;
@@ -140,7 +154,7 @@ static void writer_freeze(struct lmdb_store *s)
 }
 
 /* Starts another segment, waiting for the checkpointer to free one; not while it fails. */
-static int writer_rotate(struct lmdb_store *s, struct err *err)
+static int writer_rotate(struct disk_store *s, struct err *err)
 {
 	uint64_t salt = env_random_u64(s->env), fails;
 	int slot;
@@ -170,13 +184,13 @@ static int writer_rotate(struct lmdb_store *s, struct err *err)
 		return -1;
 	}
 	pthread_mutex_lock(&s->mu);
-	s->active = gen_new(slot, s->wal.seq, s->rev, s->live);
+	s->active = gen_new(slot, s->wal.seq, s->rev, s->live, s->live_bytes);
 	pthread_mutex_unlock(&s->mu);
 	return 0;
 }
 
 /* Makes the group durable. With no record in it, it is a probe of the disk. */
-static int writer_append(struct lmdb_store *s, struct group *g, struct err *err)
+static int writer_append(struct disk_store *s, struct group *g, struct err *err)
 {
 	struct iovec iov[GROUP_MAX + 2];
 	size_t bytes = 0;
@@ -207,13 +221,14 @@ static int writer_append(struct lmdb_store *s, struct group *g, struct err *err)
 	return -1;
 }
 
-static void group_publish(struct lmdb_store *s, struct group *g)
+static void group_publish(struct disk_store *s, struct group *g)
 {
 	pthread_mutex_lock(&s->mu);
 	for (size_t i = 0; i < g->n; i++)
 		if (g->e[i].outcome == STORE_OK)
 			gen_add(s->active, g->e[i].rec);
 	s->active->live = s->live = g->live;
+	s->active->live_bytes = s->live_bytes = g->live_bytes;
 	s->rev = g->next_rev - 1;
 	err_release(&s->wal_err);
 	pthread_cond_broadcast(&s->changed);
@@ -221,18 +236,25 @@ static void group_publish(struct lmdb_store *s, struct group *g)
 }
 
 /* Nothing of the group happened; what had been decided by looking at it is void, too. */
-static void group_fail(struct lmdb_store *s, struct group *g)
+static void group_fail(struct disk_store *s, struct group *g)
 {
 	for (size_t i = 0; i < g->n; i++)
 		if (g->e[i].outcome == STORE_OK || (g->e[i].outcome == STORE_MISMATCH && g->e[i].before.in_group))
 			g->e[i].outcome = STORE_FAILED;
 	pthread_mutex_lock(&s->mu);
+	if (disk_is_full(&g->err)) {
+		/* What is left is for deletions, and they need it now. */
+		s->full = s->tight = s->room_poke = true;
+		reserve_give(&s->reserve);
+		pthread_cond_signal(&s->ckpt_work);
+	}
 	err_release(&s->wal_err);
 	err_set(&s->wal_err, g->err.reason, "%s", err_msg(&g->err));
 	pthread_mutex_unlock(&s->mu);
+	g->err.retry_after_s = RETRY_AFTER_S;
 }
 
-static void group_answer(struct lmdb_store *s, const struct snap *sn, struct group *g)
+static void group_answer(struct disk_store *s, struct snap *sn, struct group *g)
 {
 	struct store_kv buf;
 
@@ -243,7 +265,7 @@ static void group_answer(struct lmdb_store *s, const struct snap *sn, struct gro
 			struct store_change c = { .kv = rec_kv(e->rec), .cookie = e->rec->cookie };
 
 			if (watchers_want(&s->watchers, c.kv.key)) {
-				c.prev = ver_kv(s, sn, &e->before, &buf);
+				c.prev = ver_kv(sn, c.kv.key, &e->before, &buf);
 				watchers_change(&s->watchers, &c);
 			}
 		}
@@ -257,7 +279,7 @@ static void group_answer(struct lmdb_store *s, const struct snap *sn, struct gro
 		if (e->outcome == STORE_OK)
 			r.rev = (int64_t)e->rec->head.rev;
 		else if (e->outcome == STORE_MISMATCH)
-			r.current = ver_kv(s, sn, &e->before, &buf);
+			r.current = ver_kv(sn, rec_key(e->rec), &e->before, &buf);
 		else
 			r.err = e->rec->why ? e->rec->why : &g->err;
 		e->rec->done(&r, e->rec->ctx);
@@ -269,7 +291,7 @@ static void group_answer(struct lmdb_store *s, const struct snap *sn, struct gro
 }
 
 /* Shows a lagging watch the next portion of the past. */
-static void writer_catch_up(struct lmdb_store *s, const struct snap *sn)
+static void writer_catch_up(struct disk_store *s, struct snap *sn)
 {
 	struct store_watch *w = watchers_take_lagging(&s->watchers);
 	struct store_kv prev_buf;
@@ -297,41 +319,54 @@ static void writer_catch_up(struct lmdb_store *s, const struct snap *sn)
 		if (r) {
 			c.kv = rec_kv(r);
 			prev_rev = (int64_t)r->head.prev_rev;
-		} else if (db_get_rev(&s->db, sn->txn, (uint64_t)upto, &h, &key, &value, &err) > 0) {
+		} else if (db_find_rev(sn->set, (uint64_t)upto, &sn->kv, &h, &key, &value, &err) > 0) {
 			c.kv = (struct store_kv){ key, value, (int64_t)h.create_rev, (int64_t)h.rev,
 						  h.flags & WAL_TOMBSTONE };
 			prev_rev = (int64_t)h.prev_rev;
 		} else {
 			/* A change that cannot be read must not be skipped in silence. */
+			if (!err.reason)
+				err_set(&err, ERR_STORE_READ, "revision %" PRId64 " is missing", upto);
 			watchers_break(&s->watchers, w, &err);
 			err_release(&err);
 			return;
 		}
 		if (!store_in_range(c.kv.key, w->from, w->to))
 			continue;
-		if (prev_rev && rev_load(s, sn, prev_rev, &prev_buf, NULL) > 0)
+		if (prev_rev && rev_load(sn, c.kv.key, prev_rev, &sn->prev, &prev_buf, NULL) > 0)
 			c.prev = &prev_buf;
 		w->cb->change(&c, w->ctx);
 	}
 	watchers_give_back(&s->watchers, w, upto, upto == sn->rev);
 }
 
+/* By the time of the next write there may be some. */
+static void writer_ask_for_room(struct disk_store *s)
+{
+	pthread_mutex_lock(&s->mu);
+	s->room_poke = true;
+	pthread_cond_signal(&s->ckpt_work);
+	pthread_mutex_unlock(&s->mu);
+}
+
 /* One round over the records in `taken`. Not under the lock. */
-static void writer_round(struct lmdb_store *s, const struct snap *sn, struct list *taken, bool expire, bool probe)
+static void writer_round(struct disk_store *s, struct snap *sn, struct list *taken, bool expire, bool probe)
 {
 	_cleanup_(free_charp) char *mem = xmalloc(sizeof(struct group));
 	struct group *g = (struct group *)(void *)mem;
 
 	g->n = g->applied = 0;
+	g->refused = false;
 	g->keys = (struct keyidx){ 0 };
 	g->next_rev = s->rev + 1;
 	g->live = s->live;
+	g->live_bytes = s->live_bytes;
 	g->err = ERR_INIT;
 	if (expire)
 		watchers_expire(&s->watchers, sn->compact_rev);
 	writer_catch_up(s, sn);
 	LIST_EACH(taken, l)
-		group_decide(s, sn, g, LIST_ENTRY(l, struct rec, link));
+		group_decide(sn, g, LIST_ENTRY(l, struct rec, link));
 	if (g->applied || probe) {
 		if (writer_append(s, g, &g->err) == 0)
 			group_publish(s, g);
@@ -340,13 +375,15 @@ static void writer_round(struct lmdb_store *s, const struct snap *sn, struct lis
 	}
 	if (g->err.reason)
 		g->applied = 0;
+	if (g->refused)
+		writer_ask_for_room(s);
 	group_answer(s, sn, g);
 	keyidx_release(&g->keys);
 	err_release(&g->err);
 }
 
 /* Moves a group's worth from the queue to taken; lock held. */
-static void writer_take(struct lmdb_store *s, struct list *taken)
+static void writer_take(struct disk_store *s, struct list *taken)
 {
 	size_t bytes = 0;
 
@@ -360,32 +397,19 @@ static void writer_take(struct lmdb_store *s, struct list *taken)
 	}
 }
 
-static void writer_refuse(struct list *taken, const struct err *why)
-{
-	struct store_result res = { .outcome = STORE_FAILED, .err = why };
-
-	LIST_EACH(taken, l) {
-		struct rec *r = LIST_ENTRY(l, struct rec, link);
-
-		r->done(&res, r->ctx);
-		rec_free(r);
-	}
-}
-
 /* Lock held. */
-static bool writer_has_writes(const struct lmdb_store *s)
+static bool writer_has_writes(const struct disk_store *s)
 {
 	return !list_empty(&s->queue) && (!s->gathering || s->stopping);
 }
 
 void writer_main(void *ctx)
 {
-	struct lmdb_store *s = ctx;
+	struct disk_store *s = ctx;
 
 	pthread_mutex_lock(&s->mu);
 	for (;;) {
 		bool expire = s->expire, probe = s->probe && s->wal_err.reason != ERR_NONE;
-		struct err err = ERR_INIT;
 		struct list taken;
 		struct snap sn;
 
@@ -408,13 +432,7 @@ void writer_main(void *ctx)
 		list_init(&taken);
 		if (writer_has_writes(s))
 			writer_take(s, &taken);
-		if (snap_open(s, true, &sn, &err) < 0) {
-			pthread_mutex_unlock(&s->mu);
-			writer_refuse(&taken, &err);
-			err_release(&err);
-			pthread_mutex_lock(&s->mu);
-			continue;
-		}
+		snap_open(s, false, &sn);
 		pthread_mutex_unlock(&s->mu);
 		writer_round(s, &sn, &taken, expire, probe);
 		snap_close(s, &sn);

@@ -9,7 +9,7 @@
 #include "base/list.h"
 #include "base/vec.h"
 #include "store/keyidx.h"
-#include "store/lmdb/wal.h"
+#include "store/disk/wal.h"
 #include "store/store.h"
 
 /* A write on its way, and what becomes of it: a version. */
@@ -19,6 +19,7 @@ struct rec {
 	void *ctx, *cookie;
 	int64_t expect_rev;
 	uint32_t data_crc;
+	size_t prev_bytes;	/* of the live version it replaces, 0: none */
 	struct err *why;	/* owned; refused from the start */
 	struct wal_record head; /* exactly as on disk, with data right behind it */
 	char data[];
@@ -36,7 +37,7 @@ struct gen {
 	VEC(struct rec *) recs; /* owned */
 	struct keyidx keys;	/* newest record of each key */
 	size_t bytes;
-	uint64_t live; /* keys of the whole store, as of the last record */
+	uint64_t live, live_bytes; /* keys of the whole store and their records, as of the last record */
 };
 
 struct rec *rec_new(struct sv key, struct sv value, bool tombstone);
@@ -45,7 +46,7 @@ size_t rec_disk_bytes(const struct rec *r);  /* padding included */
 struct store_kv rec_kv(const struct rec *r); /* view */
 struct sv rec_key(const struct rec *r);
 
-struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live);
+struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live, uint64_t live_bytes);
 struct gen *gen_free(struct gen *g);
 void gen_add(struct gen *g, struct rec *r_take);
 struct rec *gen_rev(const struct gen *g, int64_t rev); /* or NULL */

@@ -1,4 +1,4 @@
-#include "store/lmdb/dirlock.h"
+#include "store/disk/dirlock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* Reading the log: what is a group, where does a segment end, and is that an end or damage. */
-#include "store/lmdb/wal-internal.h"
+#include "store/disk/wal-internal.h"
 
-#include "base/vec.h"
+#include "store/disk/damage.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -10,9 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-ssize_t wal_record_parse(const void *p, size_t n, struct wal_record *ret, struct sv *ret_key, struct sv *ret_value)
+ssize_t wal_record_peek(const void *p, size_t n, struct wal_record *ret, struct sv *ret_key, struct sv *ret_value)
 {
-	struct wal_record plain;
 	size_t data;
 
 	if (n < sizeof(*ret))
@@ -25,13 +24,21 @@ ssize_t wal_record_parse(const void *p, size_t n, struct wal_record *ret, struct
 		return -1;
 	if (ret->rev > INT64_MAX || ret->create_rev > ret->rev || ret->prev_rev >= ret->rev)
 		return -1;
-	plain = *ret;
-	wal_record_seal(&plain, crc32c(0, (const char *)p + sizeof(*ret), data));
-	if (plain.crc != ret->crc)
-		return -1;
 	*ret_key = sv_make((const char *)p + sizeof(*ret), ret->key_n);
 	*ret_value = sv_make(ret_key->p + ret->key_n, ret->value_n);
 	return (ssize_t)(sizeof(*ret) + data);
+}
+
+ssize_t wal_record_parse(const void *p, size_t n, struct wal_record *ret, struct sv *ret_key, struct sv *ret_value)
+{
+	struct wal_record plain;
+	ssize_t took = wal_record_peek(p, n, ret, ret_key, ret_value);
+
+	if (took < 0)
+		return -1;
+	plain = *ret;
+	wal_record_seal(&plain, crc32c(0, ret_key->p, (size_t)took - sizeof(*ret)));
+	return plain.crc == ret->crc ? took : -1;
 }
 
 bool wal_head_parse(const struct wal_image *img, struct wal_head *ret)
@@ -46,8 +53,7 @@ bool wal_head_parse(const struct wal_image *img, struct wal_head *ret)
 	return ret->magic == WAL_HEAD_MAGIC && ret->crc == crc32c(0, &plain, sizeof(plain));
 }
 
-/* Is there a sound group at off, of whatever segment? */
-static bool wal_group_parse(const struct wal_image *img, size_t off, struct wal_group *ret)
+bool wal_group_parse(const struct wal_image *img, size_t off, struct wal_group *ret)
 {
 	uint32_t crc;
 
@@ -62,7 +68,7 @@ static bool wal_group_parse(const struct wal_image *img, size_t off, struct wal_
 
 static int wal_corrupt(const struct wal_image *img, size_t off, const char *what, struct err *err)
 {
-	return err_set(err, ERR_STORE_READ, "'%s' is corrupted at offset %zu: %s", img->name, off, what);
+	return damage_set(err, img->name, off, "%s", what);
 }
 
 static int wal_scan_group(const struct wal_image *img, size_t off, const struct wal_group *g, uint64_t *rev,
@@ -121,7 +127,7 @@ struct wal_found {
 	bool sound;
 };
 
-static int wal_load(struct wal *w, int slot, struct wal_found *f, struct err *err)
+int wal_image_load(const struct wal *w, int slot, int *ret_fd, struct wal_image *ret, struct err *err)
 {
 	char *path = wal_slot_path(w, slot);
 	unsigned char *p;
@@ -129,29 +135,37 @@ static int wal_load(struct wal *w, int slot, struct wal_found *f, struct err *er
 	size_t got = 0;
 	int fd;
 
-	*f = (struct wal_found){ .slot = slot, .img.name = path };
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	*ret = (struct wal_image){ .name = path };
+	*ret_fd = fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_set_errno(err, errno, "cannot open '%s'", path);
-	w->slots[slot].fd = fd;
 	if (fstat(fd, &st) < 0)
 		return err_set_errno(err, errno, "cannot stat '%s'", path);
 	if (st.st_size < 0 || (uint64_t)st.st_size > UINT64_C(1) << 30)
-		return wal_corrupt(&f->img, 0, "larger than a segment can be", err);
+		return wal_corrupt(ret, 0, "larger than a segment can be", err);
 	p = xmalloc((size_t)st.st_size + 1);
-	f->img.p = p;
-	f->img.n = (size_t)st.st_size;
-	while (got < f->img.n) {
-		ssize_t r = pread(fd, p + got, f->img.n - got, (off_t)got);
+	ret->p = p;
+	ret->n = (size_t)st.st_size;
+	while (got < ret->n) {
+		ssize_t r = pread(fd, p + got, ret->n - got, (off_t)got);
 
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
-			return err_set_errno(err, r ? errno : EIO, "cannot read '%s'", path);
+			return wal_corrupt(ret, got, "cannot be read", err);
 		got += (size_t)r;
 	}
-	f->sound = wal_head_parse(&f->img, &f->head);
 	return 0;
+}
+
+static int wal_load(struct wal *w, int slot, struct wal_found *f, struct err *err)
+{
+	int r;
+
+	*f = (struct wal_found){ .slot = slot };
+	r = wal_image_load(w, slot, &w->slots[slot].fd, &f->img, err);
+	f->sound = r == 0 && f->img.p && wal_head_parse(&f->img, &f->head);
+	return r;
 }
 
 /* A head that was never written reads as zeros, and then at most the first group, never answered,
@@ -178,6 +192,33 @@ static struct wal_found *wal_find(struct wal_found *all, uint64_t seq)
 	return NULL;
 }
 
+static int wal_corrupt_seq(const struct wal_found *f, uint64_t seq, struct err *err)
+{
+	return damage_set(err, f->img.name, offsetof(struct wal_head, prev_seq),
+			  "segment %" PRIu64 " of the log, which this one follows, is missing", seq);
+}
+
+/* Is the segment there that the note vouches for? What the database has of the log already is not needed. */
+static int wal_check_note(const struct wal *w, const struct wal_found *all, uint64_t applied_seq, struct err *err)
+{
+	const struct wal_note *n = &w->note;
+	const struct wal_found *f;
+
+	if (n->seq <= applied_seq)
+		return 0;
+	if (n->slot >= WAL_SLOTS)
+		return err_set(err, ERR_STORE_READ, "'%s/wal.note' names a slot that does not exist", w->dir);
+	f = &all[n->slot];
+	if (!f->img.p)
+		return damage_file(err, f->img.name, "is missing: it has segment %" PRIu64 " of the log", n->seq);
+	if (f->img.n < WAL_SEGMENT)
+		return wal_corrupt(&f->img, f->img.n, "the file has been cut off here", err);
+	if (!f->sound || f->head.seq < n->seq || (f->head.seq == n->seq && f->head.salt != n->salt))
+		return damage_set(err, f->img.name, 0, "not the head of segment %" PRIu64 ", which must be here",
+				  n->seq);
+	return 0;
+}
+
 static int wal_replay_found(struct wal *w, struct wal_found *all, uint64_t applied_seq, uint64_t *rev,
 			    void (*segment)(int slot, uint64_t seq, void *ctx), wal_record_fn *fn, void *ctx,
 			    struct err *err)
@@ -185,7 +226,10 @@ static int wal_replay_found(struct wal *w, struct wal_found *all, uint64_t appli
 	struct wal_found *chain[WAL_SLOTS], *f = NULL;
 	int n = 0;
 
-	w->last_seq = w->tail_seq = applied_seq;
+	if (wal_check_note(w, all, applied_seq, err) < 0)
+		return -1;
+	w->last_seq = MAX(applied_seq, w->note.seq);
+	w->tail_seq = applied_seq;
 	for (int i = 0; i < WAL_SLOTS; i++) {
 		if (!all[i].sound) {
 			if (all[i].img.p && wal_check_headless(&all[i], applied_seq, err) < 0)
@@ -196,7 +240,10 @@ static int wal_replay_found(struct wal *w, struct wal_found *all, uint64_t appli
 			return err_set(err, ERR_STORE_READ, "'%s' has format %u, this program knows %u",
 				       all[i].img.name, all[i].head.version, WAL_VERSION);
 		if (all[i].head.store_id != w->store_id)
-			return err_set(err, ERR_STORE_READ, "'%s' belongs to another store", all[i].img.name);
+			return damage_file(err, all[i].img.name, "belongs to another store");
+		/* All its room was allocated before a segment's head was written. */
+		if (all[i].head.seq > applied_seq && all[i].img.n < WAL_SEGMENT)
+			return wal_corrupt(&all[i].img, all[i].img.n, "the file has been cut off here", err);
 		w->slots[i].seq = all[i].head.seq;
 		w->last_seq = MAX(w->last_seq, all[i].head.seq);
 		if (!f || all[i].head.seq > f->head.seq)
@@ -211,9 +258,7 @@ static int wal_replay_found(struct wal *w, struct wal_found *all, uint64_t appli
 		chain[n++] = f;
 		f = wal_find(all, prev);
 		if (!f && prev > applied_seq)
-			return err_set(err, ERR_STORE_READ,
-				       "segment %" PRIu64 " of the log is missing, '%s' follows it", prev,
-				       chain[n - 1]->img.name);
+			return wal_corrupt_seq(chain[n - 1], prev, err);
 	}
 	while (n-- > 0) {
 		size_t end;

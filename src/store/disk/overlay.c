@@ -1,6 +1,6 @@
-#include "store/lmdb/overlay.h"
+#include "store/disk/overlay.h"
 
-#include "store/lmdb/crc32c.h"
+#include "store/disk/crc32c.h"
 
 #include <stdlib.h>
 
@@ -39,7 +39,7 @@ struct rec *rec_free(struct rec *r)
 
 size_t rec_disk_bytes(const struct rec *r)
 {
-	return (sizeof(r->head) + r->head.key_n + r->head.value_n + REC_PAD) & ~REC_PAD;
+	return wal_record_bytes(&r->head);
 }
 
 struct sv rec_key(const struct rec *r)
@@ -56,7 +56,7 @@ struct store_kv rec_kv(const struct rec *r)
 				  .deleted = r->head.flags & WAL_TOMBSTONE };
 }
 
-struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live)
+struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live, uint64_t live_bytes)
 {
 	struct gen *g = xcalloc(1, sizeof(*g));
 
@@ -66,6 +66,7 @@ struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live)
 	g->seq = seq;
 	g->base_rev = base_rev;
 	g->live = live;
+	g->live_bytes = live_bytes;
 	return g;
 }
 

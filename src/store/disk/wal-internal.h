@@ -1,8 +1,8 @@
 /* wal-internal.h - shared by wal.c and wal_scan.c, nobody else. */
 #pragma once
 
-#include "store/lmdb/crc32c.h"
-#include "store/lmdb/wal.h"
+#include "store/disk/crc32c.h"
+#include "store/disk/wal.h"
 
 #define WAL_HEAD_MAGIC UINT64_C(0x314c41575652430a) /* "\nCRVWAL1" */
 #define WAL_GROUP_MAGIC UINT32_C(0x47565243)	    /* "CRVG" */
@@ -34,4 +34,11 @@ static inline uint32_t wal_group_head_crc(const struct wal_group *g, uint32_t se
 	return crc32c(seed, &plain, sizeof(plain));
 }
 
-char *wal_slot_path(const struct wal *w, int slot); /* caller frees */
+/* Is there a sound group at off, of whatever segment? */
+bool wal_group_parse(const struct wal_image *img, size_t off, struct wal_group *ret);
+/* A whole slot's bytes; p stays NULL when there is no such file. p and name are the caller's to free. */
+int wal_image_load(const struct wal *w, int slot, int *ret_fd, struct wal_image *ret, struct err *err);
+/* Writes the next note, synced. */
+int wal_note_write(struct wal *w, uint64_t seq, uint64_t salt, int slot, struct err *err);
+int wal_write_all(int fd, struct iovec *iov, int n, off_t off); /* pwritev(2) until all is written */
+char *wal_slot_path(const struct wal *w, int slot);		/* caller frees */

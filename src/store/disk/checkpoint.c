@@ -1,0 +1,185 @@
+/* The checkpointer: applies frozen generations to the database, compacts and merges it, and sees to a full disk. The
+ * only thread that changes the database.
+ *
+ * Generations come first, as writers may be waiting for their segments; a merge goes on between them, step by step. */
+#include "store/disk/disk-internal.h"
+
+#include <errno.h>
+#include <malloc.h>
+
+enum job { JOB_NONE, JOB_APPLY, JOB_COMPACT, JOB_MERGE };
+
+bool disk_is_full(const struct err *err)
+{
+	return err->errnum == ENOSPC || err->errnum == EDQUOT || err->errnum == EFBIG;
+}
+
+/* Lock held. */
+static enum job checkpoint_next(const struct disk_store *s)
+{
+	if (!list_empty(&s->frozen))
+		return JOB_APPLY;
+	if ((int64_t)s->meta.compact_rev < s->compact_want && (int64_t)s->meta.rev >= s->compact_want)
+		return JOB_COMPACT;
+	/* Whoever closes does not wait for tidying up: it goes on at the next start. */
+	return !s->ckpt_stop && !s->merge_waits && db_wants_merge(&s->db, &s->meta, s->tight) ? JOB_MERGE : JOB_NONE;
+}
+
+/* After a burst: what freed records left behind goes back to the kernel. */
+static void checkpoint_give_back(void)
+{
+	(void)malloc_trim(0);
+}
+
+/* 1: there is a new set, 0: nothing to publish, -1. Not under the lock. */
+static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g, int64_t want, struct db_meta *meta,
+			 struct db_set **ret, struct err *err)
+{
+	switch (job) {
+	case JOB_APPLY:
+		meta->rev = (uint64_t)gen_last_rev(g);
+		meta->wal_seq = g->seq;
+		meta->live = g->live;
+		meta->live_bytes = g->live_bytes;
+		return db_apply(&s->db, g, meta, ret, err) < 0 ? -1 : 1;
+	case JOB_COMPACT:
+		meta->compact_rev = MAX(meta->compact_rev, (uint64_t)want);
+		return db_put_meta(&s->db, meta, ret, err) < 0 ? -1 : 1;
+	case JOB_MERGE:
+		return db_merge_step(&s->db, meta, s->tight, ret, err);
+	case JOB_NONE:
+		break;
+	}
+	return 0;
+}
+
+/* Lock held. The reserve's room is for what has to go on; a merge can wait until something has changed. */
+static void checkpoint_failed(struct disk_store *s, enum job job, struct err *err_take)
+{
+	bool full = disk_is_full(err_take);
+
+	if (err_take->reason == ERR_INTERNAL && err_take->errnum)
+		err_take->reason = ERR_UNAVAILABLE;
+	if (full && job == JOB_MERGE) {
+		s->tight = s->merge_waits = true;
+		err_release(err_take);
+		return;
+	}
+	if (full) {
+		db_merge_stop(&s->db); /* its unfinished file takes room, too */
+		s->full = s->tight = true;
+		if (s->reserve.held) {
+			reserve_give(&s->reserve);
+			s->ckpt_poke = true;
+		}
+	}
+	err_move(&s->ckpt_err, err_take);
+	s->ckpt_fails++;
+}
+
+/* Lock held. Is there room again? If not, what deletions left is made into room at once, without
+ * waiting for the next compaction: history is worth less than writing. */
+static void checkpoint_look_for_room(struct disk_store *s)
+{
+	struct err why = ERR_INIT;
+
+	err_release(&s->full_err);
+	s->merge_waits = false;
+	if (reserve_take(&s->reserve, s->db.dir, &why) == 0) {
+		s->full = s->tight = false;
+		return;
+	}
+	why.reason = ERR_UNAVAILABLE;
+	err_move(&s->full_err, &why);
+	if (s->live_bytes + ROOM_WORTH_BYTES < s->meta.live_bytes) {
+		s->freeze_wanted = true;
+		pthread_cond_signal(&s->work);
+	}
+	if (s->meta.compact_rev < s->meta.rev && s->db.set->bytes > s->meta.live_bytes + ROOM_WORTH_BYTES) {
+		s->compact_want = MAX(s->compact_want, (int64_t)s->meta.rev);
+		s->compact_rev = MAX(s->compact_rev, (int64_t)s->meta.rev);
+		s->expire = true;
+		pthread_cond_signal(&s->work);
+	}
+}
+
+static void checkpoint_done(struct disk_store *s, struct gen *g, const struct db_meta *meta)
+{
+	s->meta = *meta;
+	if (!g)
+		return;
+	s->merge_waits = false;
+	s->tight = s->full;
+	list_del(&g->link);
+	s->wal.slots[g->slot].busy = false;
+	gen_unref(g);
+}
+
+/* One job. Lock held, given up meanwhile. */
+static void checkpoint_one(struct disk_store *s, enum job job)
+{
+	struct gen *g = job == JOB_APPLY ? LIST_ENTRY(s->frozen.next, struct gen, link) : NULL;
+	struct db_set *set = NULL, *old = NULL;
+	struct db_meta meta = s->meta;
+	int64_t want = s->compact_want;
+	struct err err = ERR_INIT;
+	int r;
+
+	pthread_mutex_unlock(&s->mu);
+	r = checkpoint_do(s, job, g, want, &meta, &set, &err);
+	pthread_mutex_lock(&s->mu);
+	err_release(&s->ckpt_err);
+	if (r < 0) {
+		checkpoint_failed(s, job, &err);
+	} else {
+		if (set)
+			db_set_swap(&s->db, set, &old);
+		if (r > 0)
+			checkpoint_done(s, g, &meta);
+	}
+	pthread_cond_broadcast(&s->changed);
+	if (old) {
+		pthread_mutex_unlock(&s->mu);
+		db_set_unref(old);
+		pthread_mutex_lock(&s->mu);
+	}
+}
+
+void checkpoint_main(void *ctx)
+{
+	struct disk_store *s = ctx;
+
+	pthread_mutex_lock(&s->mu);
+	for (;;) {
+		bool failed = s->ckpt_err.reason != ERR_NONE;
+		enum job job = checkpoint_next(s);
+
+		if (s->ckpt_stop && (job == JOB_NONE || failed))
+			break;
+		if (job != JOB_NONE && (!failed || s->ckpt_poke)) {
+			s->burst = true;
+			s->ckpt_poke = false;
+			checkpoint_one(s, job);
+			if (s->full && s->ckpt_err.reason == ERR_NONE)
+				s->room_poke = true;
+			continue;
+		}
+		if (s->full && s->room_poke) {
+			s->room_poke = false;
+			checkpoint_look_for_room(s);
+			pthread_cond_broadcast(&s->changed);
+			continue;
+		}
+		if (job == JOB_NONE && s->burst && list_empty(&s->queue)) {
+			s->burst = false;
+			pthread_mutex_unlock(&s->mu);
+			checkpoint_give_back();
+			pthread_mutex_lock(&s->mu);
+			continue; /* something may have come in */
+		}
+		pthread_cond_wait(&s->ckpt_work, &s->mu);
+	}
+	s->ckpt_gone = true;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->mu);
+}

@@ -1,0 +1,81 @@
+/* disk-internal.h - shared by disk.c, range.c, writer.c and checkpoint.c, nobody else. README.md beside
+ * this file has the picture. */
+#pragma once
+
+#include "store/disk/db.h"
+#include "store/disk/overlay.h"
+#include "store/disk/reserve.h"
+#include "store/watchers.h"
+
+#define GROUP_MAX 512				   /* records synced at once */
+#define GROUP_BYTES ((size_t)1 * 1024 * 1024)	   /* stop adding records beyond this */
+#define GEN_IDLE_BYTES ((size_t)1 * 1024 * 1024)   /* what an idle store may keep in memory */
+#define CATCH_UP_MAX 1000			   /* old revisions shown to a watch between two groups */
+#define ROOM_WORTH_BYTES ((size_t)1 * 1024 * 1024) /* garbage worth collecting on a full disk */
+#define RETRY_AFTER_S 5				   /* what whoever cannot write is told */
+#define READERS_MAX 32				   /* ranges at once */
+
+struct disk_store {
+	struct store store;
+	struct env *env;
+	int lock_fd;
+	struct db db;
+	struct wal wal; /* the writer's; slots' busy flags under mu */
+	struct watchers watchers;
+
+	pthread_mutex_t mu;	  /* everything below */
+	pthread_cond_t work;	  /* for the writer */
+	pthread_cond_t ckpt_work; /* for the checkpointer */
+	pthread_cond_t changed;	  /* for everybody else who waits */
+
+	struct list queue;		   /* records to be written */
+	struct gen *active;		   /* or NULL: no current segment */
+	struct list frozen;		   /* generations, oldest first */
+	int64_t rev;			   /* durable and published */
+	int64_t compact_rev;		   /* nothing before it may be read */
+	uint64_t live, live_bytes;	   /* keys at rev, and their records */
+	struct db_meta meta;		   /* as in the database; db.set goes with it */
+	int64_t compact_want;		   /* the checkpointer shall compact up to here */
+	int readers;			   /* ranges under way */
+	bool gathering;			   /* writes wait for more of them */
+	bool freeze_wanted, expire, probe; /* jobs for the writer */
+	bool burst;			   /* memory was used since the checkpointer last gave it back */
+	bool ckpt_poke;			   /* try again although the last attempt failed */
+	bool stopping, writer_gone, ckpt_stop, ckpt_gone;
+
+	struct err wal_err, ckpt_err; /* last failure; ERR_NONE after a success */
+	uint64_t ckpt_fails;
+
+	struct reserve reserve; /* the checkpointer's */
+	bool full;		/* the disk is: nothing but deletions until the reserve is back */
+	bool tight;		/* merge for room rather than for order */
+	bool merge_waits;	/* it found no room */
+	bool room_poke;		/* look whether it is still full */
+	struct err full_err;
+};
+
+#define DISK_STORE(s) CONTAINER_OF(s, struct disk_store, store)
+
+/* One moment of the store: the generations, newest first, and the database's tables under them. What is read from the
+ * tables lives in a hold until that is used again. */
+struct snap {
+	struct db_set *set;
+	struct table_hold look, kv, prev;
+	bool reader;
+	bool full; /* the disk */
+	struct gen *gens[WAL_SLOTS];
+	int n;
+	int64_t rev, compact_rev;
+};
+
+/* Lock held for open (which may give it up while it waits for its turn), not for close. */
+void snap_open(struct disk_store *s, bool reader, struct snap *ret);
+void snap_close(struct disk_store *s, struct snap *sn);
+void gen_unref(struct gen *g); /* lock held */
+
+int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+	       void *ctx, int64_t *ret_rev, struct err *err);
+/* Is this why a write failed: no room left? */
+bool disk_is_full(const struct err *err);
+void writer_main(void *ctx);
+void checkpoint_main(void *ctx);

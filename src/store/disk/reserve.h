@@ -1,0 +1,19 @@
+/* reserve.h - room kept aside, so that a full disk leaves some for deleting. Not thread-safe. */
+#pragma once
+
+#include "base/err.h"
+
+struct reserve {
+	int fd; /* -1: not open */
+	bool held;
+};
+
+/* What the log may have accepted before anybody noticed has to become tables yet: all its segments, and one more. */
+#define RESERVE_BYTES ((uint64_t)16 << 20)
+
+/* Allocates it, fine when it is held. Fails when there is no room; on a file system that cannot allocate there is none
+ * to hold, which is no failure. */
+int reserve_take(struct reserve *r, const char *dir, struct err *err);
+void reserve_give(struct reserve *r); /* to whoever needs it now */
+void reserve_release(struct reserve *r);
+uint64_t reserve_bytes(const struct reserve *r); /* on disk */

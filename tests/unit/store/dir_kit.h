@@ -1,0 +1,91 @@
+/* dir_kit.h - a store's directory as bytes: to keep, to put back, to damage. Only for tests. */
+#pragma once
+
+#include "store_kit.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+struct dir_file {
+	char name[32];
+	struct buf bytes;
+};
+typedef VEC(struct dir_file) dir_files;
+
+static _unused_ void file_load(const char *path, struct buf *ret)
+{
+	FILE *f = fopen(path, "r");
+	char chunk[65536];
+	size_t n;
+
+	assert_non_null(f);
+	buf_reserve(ret, 1);
+	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_add(ret, chunk, n);
+	fclose(f);
+}
+
+static _unused_ void file_store(const char *path, const char *p, size_t n)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(p, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
+static int dir_file_cmp(const void *a, const void *b)
+{
+	return strcmp(((const struct dir_file *)a)->name, ((const struct dir_file *)b)->name);
+}
+
+/* All that counts: not the lock, not the reserve. */
+static _unused_ void dir_load(const char *dir, dir_files *ret)
+{
+	DIR *d = opendir(dir);
+	char path[512];
+
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d));) {
+		struct dir_file f = { .bytes = BUF_INIT };
+
+		if (e->d_name[0] == '.' || !strcmp(e->d_name, "lock") || !strcmp(e->d_name, "reserve"))
+			continue;
+		snprintf(f.name, sizeof(f.name), "%.31s", e->d_name);
+		snprintf(path, sizeof(path), "%s/%s", dir, f.name);
+		file_load(path, &f.bytes);
+		vec_push(ret, f);
+	}
+	closedir(d);
+	if (ret->n)
+		qsort(ret->p, ret->n, sizeof(ret->p[0]), dir_file_cmp);
+}
+
+/* dir becomes exactly these files. */
+static _unused_ void dir_store(const char *dir, const dir_files *files)
+{
+	char path[512];
+
+	kit_rmdir(dir);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	for (size_t i = 0; i < files->n; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files->p[i].name);
+		file_store(path, files->p[i].bytes.p, files->p[i].bytes.n);
+	}
+}
+
+static _unused_ struct buf *dir_bytes(const dir_files *files, const char *name)
+{
+	for (size_t i = 0; i < files->n; i++)
+		if (strcmp(files->p[i].name, name) == 0)
+			return &files->p[i].bytes;
+	fail_msg("no file '%s'", name);
+	return NULL;
+}
+
+static _unused_ void dir_release(dir_files *files)
+{
+	for (size_t i = 0; i < files->n; i++)
+		buf_release(&files->p[i].bytes);
+	vec_release(files);
+}

@@ -1,0 +1,315 @@
+/* Room: what is deleted comes back, merges may be left at any step, and a disk that is full takes deletions until there
+ * is room for data again. */
+#include "dir_kit.h"
+
+#include "store/disk/table.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#define VALUE 4000
+
+static struct store *open_disk(const char *dir, struct err *err)
+{
+	return store_lmdb_open(&thread_env, dir, (size_t)1 << 30, err);
+}
+
+static const struct backend backend = { "disk", true, open_disk };
+static atomic_int writes_left = -1; /* to tables; then none succeeds. -1: no limit */
+
+static ssize_t counted_pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	int left = atomic_load(&writes_left);
+
+	if (left == 0) {
+		errno = EIO;
+		return -1;
+	}
+	if (left > 0)
+		atomic_fetch_sub(&writes_left, 1);
+	return pwrite(fd, p, n, off);
+}
+
+static int setup(void **state)
+{
+	return kit_setup(state, &backend);
+}
+
+/* Writes keys [from, to) and waits for the last. Returns how many were taken. */
+static size_t fill(struct store *s, int from, int to, bool tombstone)
+{
+	struct flight f = FLIGHT_INIT;
+	char key[32], value[VALUE];
+
+	for (int i = from; i < to; i++) {
+		struct store_write w = { .expect_rev = STORE_ANY_REV, .tombstone = tombstone };
+
+		w.key = sv_make(key, (size_t)snprintf(key, sizeof(key), "/r/%06d", i));
+		memset(value, 'a' + i % 26, sizeof(value));
+		w.value = sv_make(value, sizeof(value));
+		flight_commit(&f, s, &w);
+	}
+	flight_wait(&f, 0);
+	return f.ok;
+}
+
+static int count_one(_unused_ const struct store_kv *kv, void *ctx)
+{
+	assert_int_equal(kv->value.n, VALUE);
+	assert_int_equal(kv->value.p[VALUE - 1], 'a' + atoi(kv->key.p + 3) % 26);
+	(*(int *)ctx)++;
+	return 0;
+}
+
+static int count(struct store *s)
+{
+	int n = 0;
+
+	assert_int_equal(store_range(s, SV("/r/"), SV("/r0"), 0, 0, count_one, &n, NULL, NULL), 0);
+	return n;
+}
+
+static uint64_t bytes(struct store *s)
+{
+	struct store_stats st;
+
+	store_stats(s, &st);
+	return st.bytes;
+}
+
+static void test_room_comes_back(void **state)
+{
+	struct kit *k = *state;
+	uint64_t full;
+
+	assert_int_equal(fill(k->s, 0, 20000, false), 20000);
+	full = bytes(k->s);
+	assert_true(full > (uint64_t)20000 * VALUE);
+	assert_int_equal(fill(k->s, 100, 20000, true), 19900);
+	assert_int_equal(store_compact(k->s, now_rev(k->s), NULL), 0);
+	/* What is left is the log, the reserve and little more. */
+	while (bytes(k->s) > (uint64_t)36 << 20)
+		sched_yield();
+	assert_int_equal(count(k->s), 100);
+	kit_reopen(k);
+	assert_int_equal(count(k->s), 100);
+	assert_int_equal(now_rev(k->s), 1 + 20000 + 19900);
+}
+
+/* Many small generations do not become many tables. */
+static void test_few_tables(void **state)
+{
+	struct kit *k = *state;
+	dir_files files = VEC_INIT;
+	size_t tables = 0;
+
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(fill(k->s, i, i + 1, false), 1);
+		kit_reopen(k);
+	}
+	do {
+		for (size_t i = 0; i < files.n; i++)
+			buf_release(&files.p[i].bytes);
+		vec_clear(&files);
+		sched_yield();
+		dir_load(k->dir, &files);
+		tables = 0;
+		for (size_t i = 0; i < files.n; i++)
+			tables += files.p[i].name[0] == 't';
+	} while (tables > 8);
+	dir_release(&files);
+	assert_int_equal(count(k->s), 40);
+}
+
+/* A merge that stops after any number of writes leaves a database that is whole, also after a crash there. */
+static void test_merge_left(void **state)
+{
+	struct kit *k = *state;
+
+	assert_int_equal(fill(k->s, 0, 3000, false), 3000);
+	assert_int_equal(fill(k->s, 0, 2500, true), 2500);
+	kit_reopen(k);
+	for (int n = 0; n < 12; n++) {
+		struct kit copy = { .backend = k->backend };
+		dir_files files = VEC_INIT;
+
+		atomic_store(&writes_left, n);
+		(void)store_compact(k->s, now_rev(k->s) - 12 + n, NULL);
+		for (int i = 0; i < 50 * n && atomic_load(&writes_left) > 0; i++)
+			sched_yield();
+		k->s = store_close(k->s);
+		dir_load(k->dir, &files);
+		atomic_store(&writes_left, -1);
+		kit_mkdir(copy.dir);
+		dir_store(copy.dir, &files);
+		dir_release(&files);
+		copy.s = kit_open(&copy);
+		assert_int_equal(count(copy.s), 500);
+		assert_int_equal(now_rev(copy.s), 5501);
+		store_close(copy.s);
+		kit_rmdir(copy.dir);
+		k->s = kit_open(k);
+		assert_int_equal(count(k->s), 500);
+	}
+}
+
+/* A file system of its own, of that size; false: not allowed here. */
+static bool small_disk(const char *dir, const char *size)
+{
+	_cleanup_free_ char *opts = xasprintf("size=%s", size);
+
+	return mount("store-test", dir, "tmpfs", 0, opts) == 0;
+}
+
+/* Takes all the room there is. */
+static void hog(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/hog", dir);
+	FILE *f = fopen(path, "w");
+	static const char block[4096];
+
+	assert_non_null(f);
+	setvbuf(f, NULL, _IONBF, 0);
+	while (fwrite(block, 1, sizeof(block), f) == sizeof(block))
+		;
+	fclose(f);
+}
+
+static void unhog(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/hog", dir);
+
+	assert_int_equal(unlink(path), 0);
+}
+
+static void assert_no_room(struct store *s, const char *key)
+{
+	struct store_write w = { .key = sv_from(key), .value = SV("x"), .expect_rev = STORE_ANY_REV };
+	struct err err = ERR_INIT;
+
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	assert_true(err.retry_after_s > 0);
+	assert_non_null(strstr(err_msg(&err), "o space left on device"));
+	err_release(&err);
+}
+
+static void wait_healthy(struct store *s)
+{
+	struct err err = ERR_INIT;
+
+	while (!store_healthy(s, &err)) {
+		err_release(&err);
+		sched_yield();
+	}
+}
+
+static void test_full_disk(void **state)
+{
+	struct kit k = { .backend = &backend };
+	struct err err = ERR_INIT;
+	size_t taken = 0, got;
+	int at = 0, left;
+
+	(void)state;
+	kit_mkdir(k.dir);
+	if (!small_disk(k.dir, "64m")) {
+		kit_rmdir(k.dir);
+		print_message("# skip: a small file system needs the right to mount\n");
+		skip();
+	}
+	/* Somebody else's files. */
+	k.s = kit_open(&k);
+	assert_int_equal(fill(k.s, 0, 1000, false), 1000);
+	hog(k.dir);
+	do {
+		got = fill(k.s, 1000 + at, 1000 + at + 100, false);
+		taken += got;
+		at += 100;
+	} while (got == 100);
+	assert_no_room(k.s, "/x");
+	assert_false(store_healthy(k.s, &err));
+	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	err_release(&err);
+	assert_int_equal(count(k.s), 1000 + (int)taken); /* reads go on */
+	assert_int_equal(fill(k.s, 0, 300, true), 300);	 /* deletions, too */
+	assert_int_equal(count(k.s), 700 + (int)taken);
+	assert_no_room(k.s, "/x");
+	/* A start on a full disk serves what there is. */
+	kit_reopen(&k);
+	assert_int_equal(count(k.s), 700 + (int)taken);
+	assert_no_room(k.s, "/x");
+	assert_int_equal(fill(k.s, 300, 400, true), 100);
+	unhog(k.dir);
+	wait_healthy(k.s);
+	assert_true(put(k.s, "/x", "x", STORE_ANY_REV) > 0);
+
+	/* Our own: deleting makes the room that writing needs, and nobody has to compact for it. */
+	for (at = 10000;; at += 100) {
+		got = fill(k.s, at, at + 100, false);
+		if (got < 100)
+			break;
+	}
+	left = count(k.s) - (int)got;
+	left -= at - 10000;
+	assert_no_room(k.s, "/y");
+	assert_int_equal(fill(k.s, 10000, at + 100, true), (size_t)(at - 10000) + got);
+	wait_healthy(k.s);
+	assert_true(put(k.s, "/y", "y", STORE_ANY_REV) > 0);
+	assert_int_equal(count(k.s), left);
+	kit_reopen(&k);
+	assert_int_equal(count(k.s), left);
+	store_close(k.s);
+	assert_int_equal(umount(k.dir), 0);
+	kit_rmdir(k.dir);
+}
+
+/* A first start without room says so. */
+static void test_full_from_the_start(void **state)
+{
+	struct err err = ERR_INIT;
+	struct store *s;
+	char dir[64];
+
+	(void)state;
+	kit_mkdir(dir);
+	if (!small_disk(dir, "64k")) {
+		kit_rmdir(dir);
+		print_message("# skip: a small file system needs the right to mount\n");
+		skip();
+	}
+	hog(dir);
+	s = open_disk(dir, &err);
+	assert_null(s);
+	assert_non_null(strstr(err_msg(&err), "No space left on device"));
+	err_release(&err);
+	unhog(dir);
+	/* With room for the database, but not for its log. */
+	s = open_disk(dir, &err);
+	assert_non_null(s);
+	assert_no_room(s, "/x");
+	assert_false(store_healthy(s, &err));
+	err_release(&err);
+	store_close(s);
+	assert_int_equal(umount(dir), 0);
+	kit_rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_room_comes_back, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_few_tables, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_merge_left, setup, kit_teardown),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_full_from_the_start),
+	};
+
+	table_io.pwrite = counted_pwrite;
+	if (access("/dev/shm", W_OK) == 0)
+		setenv("TMPDIR", "/dev/shm", 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
