@@ -245,10 +245,12 @@ static void conclude(const struct store_result *r, struct write_op *op)
 		return;
 	case STORE_FAILED:
 		undo(op);
-		if (r->err)
+		if (r->err) {
 			err_set(&err, r->err->reason, "%s", err_msg(r->err));
-		else
+			err.retry_after_s = r->err->retry_after_s;
+		} else {
 			err_set(&err, ERR_INTERNAL, "the write failed");
+		}
 		write_fail(op, &err);
 		return;
 	}
