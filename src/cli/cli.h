@@ -24,6 +24,8 @@ int cmd_server(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
 int cmd_image_import(int argc, char **argv);
 int cmd_image_demo(int argc, char **argv);
+int cmd_store_check(int argc, char **argv);
+int cmd_store_repair(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);

@@ -89,6 +89,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
 		    "an existing CRI endpoint instead of our containerd"),
 		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
+		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
+		    "start although the database is gone or another cluster's"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
 
@@ -251,6 +253,8 @@ static int start_api(struct server *s, struct err *err)
 	struct server_opts *o = &s->o;
 	const char *db = arena_printf(&s->arena, "%s/db", o->data_dir);
 
+	if (database_check(&s->arena, o, err) < 0)
+		return -1;
 	s->store = store_lmdb_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || settle_cidrs(s, err) < 0)
 		return -1;
@@ -270,7 +274,7 @@ static int start_api(struct server *s, struct err *err)
 		.anonymous_auth = true,
 	    },
 	    err);
-	if (!s->api)
+	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)
 		return -1;
 	s->http = http_server_start(s->loops, NET_THREADS,
 				    &(struct http_server_opts){

@@ -11,12 +11,16 @@ struct server_opts {
 	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *token, *log_level;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int port, kubelet_port;
-	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, debug;
+	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, debug, accept_database;
 	struct string_list tls_sans, node_labels, node_taints, disable;
 };
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int server_check(const struct server_opts *o, struct err *err);
+/* Refuses a database that is not the pki's, or gone while the pki is in use. */
+int database_check(struct arena *a, const struct server_opts *o, struct err *err);
+/* Notes whose CA the database's clients know. */
+int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, struct err *err);
 /* Says what to do about a failed bind; returns -1. */
 int server_explain_bind(const struct server_opts *o, struct err *err);
 

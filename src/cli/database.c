@@ -1,0 +1,63 @@
+/* A database and a pki belong together: whoever trusts the certificates has seen the revisions. */
+#include "base/file.h"
+#include "cli/server.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define CA_MAX ((size_t)1 << 16)
+
+static bool has(struct arena *a, const char *dir, const char *name)
+{
+	return access(arena_printf(a, "%s/%s", dir, name), F_OK) == 0;
+}
+
+int database_check(struct arena *a, const struct server_opts *o, struct err *err)
+{
+	const char *db = arena_printf(a, "%s/db", o->data_dir), *pki = arena_printf(a, "%s/pki", o->data_dir);
+	struct sv ca, mark;
+	struct err why = ERR_INIT;
+
+	/* A CA alone was put there to be used. The key of service accounts is made with a cluster. */
+	if (o->accept_database || !has(a, pki, "ca.crt") || !has(a, pki, "sa.key"))
+		return 0;
+	if (!has(a, db, "manifest") && !has(a, db, "data.mdb") && !has(a, db, "cluster"))
+		return err_set(
+		    err, ERR_STORE_READ,
+		    "the database '%s' is gone, but '%s' is that of a cluster with clients: put the database "
+		    "back, or start with --accept-database to begin an empty one",
+		    db, pki);
+	if (file_read(a, arena_printf(a, "%s/cluster", db), CA_MAX, &mark, &why) < 0) {
+		bool none = why.errnum == ENOENT; /* made before there was one */
+
+		err_release(&why);
+		return none ? 0 : err_set(err, ERR_STORE_READ, "cannot read '%s/cluster'", db);
+	}
+	if (file_read(a, arena_printf(a, "%s/ca.crt", pki), CA_MAX, &ca, err) < 0)
+		return -1;
+	if (!sv_eq(ca, mark))
+		return err_set(
+		    err, ERR_STORE_READ,
+		    "the database '%s' belongs to another cluster than '%s': '%s/cluster' and '%s/ca.crt' differ; "
+		    "put the right one back, or start with --accept-database to use it with this pki",
+		    db, pki, db, pki);
+	return 0;
+}
+
+int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, struct err *err)
+{
+	const char *path = arena_printf(a, "%s/db/cluster", o->data_dir);
+	struct err why = ERR_INIT;
+	struct sv mark;
+	bool same = file_read(a, path, CA_MAX, &mark, &why) == 0 && sv_eq(mark, ca);
+
+	err_release(&why);
+	if (same || file_write(path, ca, 0600, &why) == 0)
+		return 0;
+	/* A full disk must not keep a cluster from starting; the next start writes it. */
+	if (why.errnum == ENOSPC || why.errnum == EDQUOT) {
+		err_release(&why);
+		return 0;
+	}
+	return err_move(err, &why);
+}

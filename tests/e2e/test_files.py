@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Files that are damaged, gone, or another cluster's, and disks that are full: words, and never wrong data."""
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+from lib import CARAVEL, Cluster, Failed, Skip, equal, main, wait_for
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def create(c, name, size=10):
+    return c.request("POST", MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "x" * size}})
+
+
+def refused(c, *words):
+    """Starts the server, which must end by itself and say why."""
+    c.start(wait=False)
+    equal(c.proc.wait(20), 1)
+    said = c.tail(3)
+    for w in words:
+        if w not in said:
+            raise Failed(f"'{w}' is missing in: {said}")
+
+
+def store(verb, c, status):
+    r = subprocess.run([CARAVEL, "store", verb, os.path.join(c.dir, "data")], check=False, capture_output=True, text=True, timeout=60)
+    equal(r.returncode, status, r.stdout + r.stderr)
+    return r.stdout
+
+
+def flip(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        b = f.read(1)
+        f.seek(at)
+        f.write(bytes([b[0] ^ 1]))
+
+
+def newest_segment_gone(c):
+    for i in range(50):
+        equal(create(c, f"a-{i}")[0], 201)
+    rev = int(c.request("GET", MAPS)[1]["metadata"]["resourceVersion"])
+    c.kill()
+    used = [p for p in glob.glob(c.dir + "/data/db/wal.[0-9]") if os.path.getsize(p)]
+    kept = {p: open(p, "rb").read() for p in used}
+    for p in used:
+        for damage in (os.unlink, lambda p: os.truncate(p, 0), lambda p: os.truncate(p, 8192),
+                       lambda p: open(p, "wb").write(bytes(4 << 20))):
+            damage(p)
+            refused(c, os.path.basename(p), "caravel store repair")
+            with open(p, "wb") as f:
+                f.write(kept[p])
+    c.start()
+    equal(len(c.request("GET", MAPS)[1]["items"]) >= 50, True)
+    equal(int(c.request("GET", MAPS)[1]["metadata"]["resourceVersion"]) >= rev, True)
+
+
+def damaged_and_repaired(c):
+    c.stop()
+    store("check", c, 0)
+    table = sorted(glob.glob(c.dir + "/data/db/t.*"))[-1]
+    flip(table, 5000)
+    said = store("check", c, 1)
+    if f"'{table}' is corrupted at offset 4096" not in said:
+        raise Failed(said)
+    refused(c, os.path.basename(table), "at offset 4096", "caravel store repair")
+    store("repair", c, 0)
+    equal(len(glob.glob(c.dir + "/data/db.before-repair-*")), 1)
+    store("check", c, 0)
+    c.start()
+    equal(create(c, "after-repair")[0], 201)
+    equal(int(c.request("GET", MAPS)[1]["metadata"]["resourceVersion"]) > 1000000, True)
+
+
+def database_gone(c):
+    c.stop()
+    os.rename(c.dir + "/data/db", c.dir + "/db")
+    os.mkdir(c.dir + "/data/db")
+    refused(c, "is gone", "--accept-database")
+    c.args.append("--accept-database")
+    c.start()
+    equal(c.request("GET", MAPS + "/after-repair")[0], 404)
+    c.stop()
+    c.args.pop()
+    c.start()
+    c.stop()
+    with Cluster() as other:
+        equal(create(other, "theirs")[0], 201)
+        other.stop()
+        shutil.rmtree(c.dir + "/data/db")
+        shutil.copytree(other.dir + "/data/db", c.dir + "/data/db")
+    refused(c, "belongs to another cluster", "--accept-database")
+    shutil.rmtree(c.dir + "/data/db")
+    os.rename(c.dir + "/db", c.dir + "/data/db")
+    c.start()
+    equal(c.request("GET", MAPS + "/after-repair")[0], 200)
+
+
+def full_disk(_):
+    c = Cluster()
+    data = c.dir + "/data"
+    os.mkdir(data)
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "files-test", data], check=False,
+                                      stderr=subprocess.DEVNULL).returncode:
+        raise Skip("needs the right to mount a small file system")
+    try:
+        c.start()
+        for i in range(20):
+            equal(create(c, f"b-{i}")[0], 201)
+        with open(data + "/hog", "wb", buffering=0) as f:
+            try:
+                while f.write(bytes(65536)):
+                    pass
+            except OSError:
+                pass
+        for i in range(2000):
+            status, said, headers = create(c, f"c-{i}", 100000)
+            if status != 201:
+                break
+        equal(status, 503, said)
+        equal(int(headers.get("Retry-After", 0)) > 0, True, headers)
+        equal(c.request("GET", MAPS + "/b-1")[0], 200)
+        equal(c.request("GET", "/readyz")[0], 500)
+        equal("o space left on device" in c.request("GET", "/readyz")[1], True)
+        for i in range(10):
+            equal(c.request("DELETE", f"{MAPS}/b-{i}")[0], 200)
+        c.kill()
+        c.start(wait=False)
+        wait_for("reads on a full disk", lambda: c.request("GET", MAPS + "/b-15")[0] == 200)
+        equal(c.request("GET", MAPS + "/b-5")[0], 404)
+        os.unlink(data + "/hog")
+        wait_for("room again", lambda: c.request("GET", "/readyz")[0] == 200)
+        equal(create(c, "room")[0], 201)
+    finally:
+        c.stop()
+        subprocess.run(["umount", data], check=True)
+        c.cleanup()
+
+
+if __name__ == "__main__":
+    with Cluster() as cluster:
+        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, full_disk], cluster))
