@@ -1,16 +1,21 @@
 #include "kubelet/atomic_writer.h"
 
-#include "kubelet/fsutil.h"
+#include "base/strmap.h"
+#include "base/tree.h"
+#include "kubelet/beneath.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-static int check_path(struct sv path, struct err *err)
+#define DATA "..data"
+
+static int aw_check_path(struct sv path, struct err *err)
 {
 	struct sv rest = path, part;
 
@@ -25,43 +30,54 @@ static int check_path(struct sv path, struct err *err)
 	return 0;
 }
 
-/* How many regular files stand below dir (they are ours alone). */
-static size_t count_files(const char *dir)
+/* How many files stand below the directory. */
+static size_t aw_count_files(int dir)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	DIR *d = opendir(dir);
+	struct tree_walk w;
+	struct tree_at at;
+	enum tree_step step = TREE_FAILED;
 	size_t n = 0;
 
-	if (!d)
-		return 0;
-	for (struct dirent *e; (e = readdir(d));) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		n += e->d_type == DT_DIR ? count_files(arena_printf(&a, "%s/%s", dir, e->d_name)) : 1;
-	}
-	closedir(d);
+	if (tree_walk_begin(&w, beneath_open(dir, ".", O_RDONLY | O_DIRECTORY), false, NULL) == 0)
+		while ((step = tree_walk_next(&w, &at, NULL)) > TREE_END)
+			n += step == TREE_FILE;
+	tree_walk_release(&w);
 	return n;
 }
 
-static bool same(struct arena *a, const char *data, const struct atomic_file *files, size_t n)
+/* The generation that ..data names; -1: none. */
+static int aw_current(int dir)
 {
-	if (count_files(data) != n)
+	char name[NAME_MAX + 1];
+	ssize_t n = readlinkat(dir, DATA, name, sizeof(name) - 1);
+
+	if (n <= 2)
+		return -1;
+	name[n] = '\0';
+	return strncmp(name, "..", 2) == 0 && !strchr(name, '/') ? beneath_open(dir, name, O_RDONLY | O_DIRECTORY) : -1;
+}
+
+static bool aw_same(int dir, const struct atomic_file *files, size_t n)
+{
+	_cleanup_close_ int data = aw_current(dir);
+
+	if (data < 0 || aw_count_files(data) != n)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		const char *path = arena_printf(a, "%s/%.*s", data, SV_ARG(files[i].path));
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		struct stat st;
+		_cleanup_close_ int fd = beneath_regular(data, arena_cstr(&a, files[i].path), &st, NULL);
 		struct sv old;
 
-		if (stat(path, &st) < 0 || (st.st_mode & 07777) != files[i].mode ||
-		    (size_t)st.st_size != files[i].content.n ||
-		    file_read(a, path, files[i].content.n + 1, &old, NULL) < 0 || !sv_eq(old, files[i].content))
+		if (fd < 0 || (st.st_mode & 07777) != files[i].mode || (size_t)st.st_size != files[i].content.n ||
+		    beneath_read_fd(&a, fd, files[i].content.n + 1, &old, NULL) < 0 || !sv_eq(old, files[i].content))
 			return false;
 	}
 	return true;
 }
 
 /* First component of a path: what stands in the volume's root. */
-static struct sv head(struct sv path)
+static struct sv aw_head(struct sv path)
 {
 	ssize_t slash = sv_find(path, '/');
 
@@ -69,80 +85,103 @@ static struct sv head(struct sv path)
 }
 
 /* Removes links of keys that are gone, and generations that are not `keep`. */
-static void sweep(struct arena *a, const char *dir, const char *keep, const struct atomic_file *files, size_t n)
+static void aw_sweep(int dir, const char *keep, const struct atomic_file *files, size_t n)
 {
-	DIR *d = opendir(dir);
+	int copy = beneath_open(dir, ".", O_RDONLY | O_DIRECTORY);
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	struct strmap heads = STRMAP_INIT;
 
-	if (!d)
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
 		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		strmap_set(&heads, aw_head(files[i].path), (void *)files);
 	for (struct dirent *e; (e = readdir(d));) {
-		const char *path = arena_printf(a, "%s/%s", dir, e->d_name);
-		bool wanted = false;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "..data"))
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, DATA))
 			continue;
 		if (!strncmp(e->d_name, "..", 2)) {
 			if (strcmp(e->d_name, keep) != 0)
-				tree_remove(path, NULL);
-			continue;
+				(void)tree_remove_some(dir, e->d_name, SIZE_MAX, NULL);
+		} else if (!strmap_has(&heads, sv_from(e->d_name))) {
+			unlinkat(dir, e->d_name, 0);
 		}
-		for (size_t i = 0; i < n; i++)
-			wanted |= sv_is(head(files[i].path), e->d_name);
-		if (!wanted)
-			unlink(path);
 	}
+	strmap_release(&heads);
 	closedir(d);
 }
 
-int atomic_write(const char *dir, const struct atomic_file *files, size_t n, int64_t gid, int64_t now_ns,
-		 bool *ret_changed, struct err *err)
+/* A new, empty generation; its name in stamp. */
+static int aw_generation(int dir, int64_t now_ns, char stamp[64], struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const char *data = arena_printf(&a, "%s/..data", dir), *generation, *base;
 	time_t t = (time_t)(now_ns / NS_PER_SEC);
 	struct tm tm;
-	char stamp[40];
+	int fd = -1;
+
+	gmtime_r(&t, &tm);
+	for (unsigned i = 0; fd < 0 && i < 10000; i++) {
+		char date[40];
+
+		strftime(date, sizeof(date), "..%Y_%m_%d_%H_%M_%S", &tm);
+		(void)snprintf(stamp, 64, "%s.%u", date, (unsigned)(now_ns % NS_PER_SEC / 1000) + i);
+		if (mkdirat(dir, stamp, 0700) == 0)
+			fd = beneath_open(dir, stamp, O_RDONLY | O_DIRECTORY);
+		else if (errno != EEXIST)
+			break;
+	}
+	if (fd >= 0 && fchmod(fd, 0755) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd >= 0 ? fd : err_set_errno(err, errno, "making '%s'", stamp);
+}
+
+static int aw_fill(int gen, const struct atomic_file *files, size_t n, int64_t gid, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		char *path = arena_cstr(&a, files[i].path), *slash = strrchr(path, '/');
+		_cleanup_close_ int parent = -1;
+
+		if (slash)
+			*slash = '\0';
+		parent = beneath_make(gen, slash ? path : "", 0755, err);
+		if (parent < 0 ||
+		    beneath_put(parent, slash ? slash + 1 : path, files[i].content, files[i].mode, gid, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int atomic_write(int dir, const struct atomic_file *files, size_t n, int64_t gid, int64_t now_ns, bool *ret_changed,
+		 struct err *err)
+{
+	_cleanup_close_ int gen = -1;
+	char stamp[64];
 
 	if (ret_changed)
 		*ret_changed = false;
 	for (size_t i = 0; i < n; i++)
-		if (check_path(files[i].path, err) < 0)
+		if (aw_check_path(files[i].path, err) < 0)
 			return -1;
-	if (fs_mkdir_p(dir, 0755, err) < 0)
-		return -1;
-	if (access(data, F_OK) == 0 && same(&a, data, files, n))
+	if (aw_same(dir, files, n))
 		return 0;
-	gmtime_r(&t, &tm);
-	strftime(stamp, sizeof(stamp), "..%Y_%m_%d_%H_%M_%S", &tm);
-	generation = arena_printf(&a, "%s/%s.XXXXXX", dir, stamp);
-	if (!mkdtemp((char *)generation))
-		return err_set_errno(err, errno, "making '%s'", generation);
-	base = strrchr(generation, '/') + 1;
-	if (chmod(generation, 0755) < 0)
-		return err_set_errno(err, errno, "opening up '%s'", generation);
-	for (size_t i = 0; i < n; i++) {
-		const char *path = arena_printf(&a, "%s/%.*s", generation, SV_ARG(files[i].path));
-		char *parent = arena_strdup(&a, path);
-
-		*strrchr(parent, '/') = '\0';
-		if (fs_mkdir_p(parent, 0755, err) < 0 || fs_write(path, files[i].content, files[i].mode, err) < 0)
-			return -1;
-		if (gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0)
-			return err_set_errno(err, errno, "giving '%s' to group %" PRId64, path, gid);
-	}
+	gen = aw_generation(dir, now_ns, stamp, err);
+	if (gen < 0 || aw_fill(gen, files, n, gid, err) < 0)
+		return -1;
 	/* The swap. */
-	unlink(arena_printf(&a, "%s/..data_tmp", dir));
-	if (symlink(base, arena_printf(&a, "%s/..data_tmp", dir)) < 0 ||
-	    rename(arena_printf(&a, "%s/..data_tmp", dir), data) < 0)
-		return err_set_errno(err, errno, "swapping '%s'", data);
+	unlinkat(dir, "..data_tmp", 0);
+	if (symlinkat(stamp, dir, "..data_tmp") < 0 || renameat(dir, "..data_tmp", dir, DATA) < 0)
+		return err_set_errno(err, errno, "swapping '" DATA "'");
 	for (size_t i = 0; i < n; i++) {
-		struct sv h = head(files[i].path);
-		const char *link = arena_printf(&a, "%s/%.*s", dir, SV_ARG(h));
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct sv h = aw_head(files[i].path);
 
-		if (symlink(arena_printf(&a, "..data/%.*s", SV_ARG(h)), link) < 0 && errno != EEXIST)
-			return err_set_errno(err, errno, "linking '%s'", link);
+		if (symlinkat(arena_printf(&a, DATA "/%.*s", SV_ARG(h)), dir, arena_cstr(&a, h)) < 0 && errno != EEXIST)
+			return err_set_errno(err, errno, "linking '%.*s'", SV_ARG(h));
 	}
-	sweep(&a, dir, base, files, n);
+	aw_sweep(dir, stamp, files, n);
 	if (ret_changed)
 		*ret_changed = true;
 	return 0;

@@ -17,6 +17,7 @@ struct atomic_file {
 	mode_t mode;
 };
 
-/* Makes dir hold exactly these files; *ret_changed (may be NULL) tells whether anything was written. gid -1: left. */
-int atomic_write(const char *dir, const struct atomic_file *files, size_t n, int64_t gid, int64_t now_ns,
-		 bool *ret_changed, struct err *err);
+/* Makes the open directory hold exactly these files, each path once; *ret_changed (may be NULL) tells whether anything
+ * was written. gid -1: left. By descriptor throughout: a container that can write there leads nothing outside. */
+int atomic_write(int dir, const struct atomic_file *files, size_t n, int64_t gid, int64_t now_ns, bool *ret_changed,
+		 struct err *err);

@@ -1,6 +1,7 @@
 #include "kubelet/etchosts.h"
 
-#include "kubelet/fsutil.h"
+#include "base/file.h"
+#include "kubelet/beneath.h"
 #include "kubelet/kubelet-internal.h"
 
 static void put_aliases(struct buf *b, const struct val *aliases)
@@ -62,7 +63,7 @@ int etchosts_write(struct kpod *p, struct arena *a, const struct val *pod, const
 			      aliases);
 	}
 	/* Containers have this very file mounted: a new one in its place would not reach them. */
-	if (file_read(a, path, 1 << 20, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
+	if (beneath_read(a, p->k->root_dir, path, 1 << 20, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
 		return 0;
-	return fs_write(path, buf_sv(&b), 0644, err);
+	return beneath_write(p->k->root_dir, path, buf_sv(&b), 0644, err);
 }

@@ -3,13 +3,14 @@
 #include "base/buf.h"
 #include "base/vec.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int fs_write(const char *path, struct sv content, mode_t mode, struct err *err)
@@ -107,6 +108,19 @@ static void collect(const char *at, void *ctx)
 	vec_push(&l->v, xstrdup(at));
 }
 
+/* By descriptor, and not through a link: the way there may be a container's (its own mounts come back to us). */
+static int fs_unmount(const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	_cleanup_close_ int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	char link[40];
+
+	if (fd < 0)
+		return umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH); /* e.g. a file system that went away */
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return umount2(link, MNT_DETACH);
+}
+
 int fs_unmount_under(const char *path, int *ret_n, struct err *err)
 {
 	struct mount_list l = { VEC_INIT };
@@ -115,7 +129,7 @@ int fs_unmount_under(const char *path, int *ret_n, struct err *err)
 	each_mount(path, collect, &l);
 	/* Later mounts stand on earlier ones, so the reverse order is deepest first. */
 	for (size_t i = l.v.n; i-- > 0;) {
-		if (umount2(l.v.p[i], UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+		if (fs_unmount(l.v.p[i]) == 0)
 			n++;
 		else if (errno != EINVAL && errno != ENOENT && rc == 0)
 			rc = err_set_errno(err, errno, "unmounting '%s'", l.v.p[i]);
@@ -145,49 +159,4 @@ bool fs_is_mountpoint(const char *path)
 
 	each_mount(path, match, &e);
 	return e.found;
-}
-
-/* Deeper than that nobody counts: each level is an open directory. */
-#define DEPTH_MAX 256
-
-static int64_t bytes_below(int fd_take, dev_t dev, int depth)
-{
-	DIR *d = fdopendir(fd_take);
-	int64_t sum = 0;
-
-	if (!d) {
-		close(fd_take);
-		return 0;
-	}
-	for (struct dirent *e; (e = readdir(d));) {
-		struct stat st;
-		int sub;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
-			continue;
-		sum += st.st_blocks * 512;
-		if (!S_ISDIR(st.st_mode) || depth >= DEPTH_MAX)
-			continue;
-		/* Whoever writes there may put a link in its place meanwhile. */
-		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub >= 0)
-			sum += bytes_below(sub, dev, depth + 1);
-	}
-	closedir(d);
-	return sum;
-}
-
-int64_t fs_tree_bytes(const char *path)
-{
-	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-
-	if (dir < 0)
-		return -1;
-	if (fstat(dir, &st) < 0) {
-		close(dir);
-		return -1;
-	}
-	return bytes_below(dir, st.st_dev, 0);
 }

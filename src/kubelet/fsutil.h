@@ -15,5 +15,3 @@ int fs_mkdir_p(const char *path, mode_t mode,
 /* Unmounts everything mounted at or under path, deepest first; *ret_n (may be NULL) counts them. */
 int fs_unmount_under(const char *path, int *ret_n, struct err *err);
 bool fs_is_mountpoint(const char *path);
-/* Bytes on disk of everything below path, links and what is mounted there not followed; -1: it cannot be read. */
-int64_t fs_tree_bytes(const char *path);

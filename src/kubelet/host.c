@@ -1,22 +1,37 @@
 #include "kubelet/kubelet-internal.h"
 
+#include "base/tree.h"
+#include "kubelet/beneath.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/machine.h"
 #include "kubelet/volumes/volumes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* The real machine behind struct kubelet_host. */
+
+#define REMOVE_AT_ONCE 20000 /* entries: a fraction of a second */
 
 char *pod_dir(struct kubelet *k, struct arena *a, struct sv uid)
 {
 	return arena_printf(a, "%s/pods/%.*s", k->root_dir, SV_ARG(uid));
 }
 
+static char *pod_log_name(struct arena *a, const struct val *pod)
+{
+	return arena_printf(a, "%.*s_%.*s_%.*s", SV_ARG(val_get_str(pod, F_metadata, F_namespace)),
+			    SV_ARG(val_get_str(pod, F_metadata, F_name)), SV_ARG(val_get_str(pod, F_metadata, F_uid)));
+}
+
 char *pod_log_dir(struct kubelet *k, struct arena *a, const struct val *pod)
 {
-	return arena_printf(a, "%s/%.*s_%.*s_%.*s", k->log_dir, SV_ARG(val_get_str(pod, F_metadata, F_namespace)),
-			    SV_ARG(val_get_str(pod, F_metadata, F_name)), SV_ARG(val_get_str(pod, F_metadata, F_uid)));
+	return arena_printf(a, "%s/%s", k->log_dir, pod_log_name(a, pod));
+}
+
+char *container_log_path(struct arena *a, const struct val *pod, struct sv container, int64_t restart_count)
+{
+	return arena_printf(a, "%s/%.*s/%" PRId64 ".log", pod_log_name(a, pod), SV_ARG(container), restart_count);
 }
 
 char *termination_log_path(struct kubelet *k, struct arena *a, struct sv uid, struct sv container, int restart_count)
@@ -30,6 +45,13 @@ static bool harmless(struct sv s)
 	return s.n && sv_find(s, '/') < 0 && s.p[0] != '.' && s.n < 256;
 }
 
+static int host_make_dir(const char *root, const char *path, mode_t mode, struct err *err)
+{
+	_cleanup_close_ int fd = beneath_dir_make(root, path, mode, err);
+
+	return fd < 0 ? -1 : 0;
+}
+
 static int make_pod_dirs(struct kubelet *k, const struct val *pod, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -39,10 +61,39 @@ static int make_pod_dirs(struct kubelet *k, const struct val *pod, struct err *e
 	if (!harmless(uid) || !harmless(val_get_str(pod, F_metadata, F_name)) ||
 	    !harmless(val_get_str(pod, F_metadata, F_namespace)))
 		return err_set(err, ERR_INVALID, "the pod's uid or name is no file name");
+	if (fs_mkdir_p(k->root_dir, 0750, err) < 0)
+		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
-		if (fs_mkdir_p(arena_printf(&a, "%s/%s", pod_dir(k, &a, uid), subs[i]), 0750, err) < 0)
+		if (host_make_dir(k->root_dir, arena_printf(&a, "%s/%s", pod_dir(k, &a, uid), subs[i]), 0750, err) < 0)
 			return -1;
-	return fs_mkdir_p(pod_log_dir(k, &a, pod), 0755, err);
+	return fs_mkdir_p(k->log_dir, 0755, err) < 0 ? -1
+						     : host_make_dir(k->log_dir, pod_log_dir(k, &a, pod), 0755, err);
+}
+
+/* One entry of a pod's directory, or of the one with the pods' logs; a part at a time, so that a large tree does not
+ * keep other pods waiting. */
+static int host_remove(const char *root, const char *above, const char *name, struct err *err)
+{
+	struct err e = ERR_INIT;
+	_cleanup_close_ int dir = beneath_dir(root, above, &e);
+	int rc;
+
+	if (dir < 0) {
+		if (e.errnum != ENOENT)
+			return err_move(err, &e);
+		err_release(&e);
+		return 0;
+	}
+	rc = tree_remove_some(dir, name, REMOVE_AT_ONCE, err);
+	return rc < 0 ? err_wrap(err, "in '%s'", above) : rc;
+}
+
+int pod_dirs_remove(struct kubelet *k, const struct val *pod, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int rc = host_remove(k->log_dir, "", pod_log_name(&a, pod), err);
+
+	return rc ? rc : host_remove(k->root_dir, "pods", arena_cstr(&a, val_get_str(pod, F_metadata, F_uid)), err);
 }
 
 /* Volumes only: termination messages and hosts file are still read for the last status. */
@@ -56,9 +107,12 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 		return 0;
 	if (fs_unmount_under(dir, NULL, err) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
-		if (tree_remove(arena_printf(&a, "%s/%s", dir, subs[i]), err) < 0)
-			return -1;
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
+		int rc = host_remove(k->root_dir, dir, subs[i], err);
+
+		if (rc)
+			return rc;
+	}
 	return 0;
 }
 
@@ -100,7 +154,7 @@ static int note_put(struct kubelet *k, struct sv uid, const char *container, str
 
 	if (!harmless(uid) || !harmless(sv_from(container)))
 		return 0;
-	return fs_write(note_path(k, &a, uid, container), text, 0600, err);
+	return beneath_write(k->root_dir, note_path(k, &a, uid, container), text, 0600, err);
 }
 
 static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, const char *container)
@@ -108,7 +162,7 @@ static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, con
 	struct sv text;
 
 	if (!harmless(uid) || !harmless(sv_from(container)) ||
-	    file_read(a, note_path(k, a, uid, container), 4096, &text, NULL) < 0)
+	    beneath_read(a, k->root_dir, note_path(k, a, uid, container), 4096, &text, NULL) < 0)
 		return SV_NULL;
 	return text;
 }
@@ -116,12 +170,14 @@ static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, con
 static int64_t emptydir_bytes(struct kubelet *k, const struct val *pod, struct sv volume)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const char *dir;
+	const char *path;
 	bool ro;
+	int dir;
 
-	if (volume_path(k, &a, pod, volume, &dir, &ro, NULL) < 0)
+	if (volume_path(k, &a, pod, volume, &path, &ro, NULL) < 0)
 		return -1;
-	return fs_tree_bytes(dir);
+	dir = beneath_dir(k->root_dir, path, NULL);
+	return dir < 0 ? -1 : tree_bytes(dir);
 }
 
 const struct kubelet_host kubelet_host_real = {

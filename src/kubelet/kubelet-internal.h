@@ -272,6 +272,10 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 extern const struct kubelet_host kubelet_host_real;
 char *pod_dir(struct kubelet *k, struct arena *a, struct sv uid);
 char *pod_log_dir(struct kubelet *k, struct arena *a, const struct val *pod);
+/* Of one instance, below k->log_dir. */
+char *container_log_path(struct arena *a, const struct val *pod, struct sv container, int64_t restart_count);
+/* Removes the pod's directory and its logs, a part at a time: 1: call again, 0: gone. */
+int pod_dirs_remove(struct kubelet *k, const struct val *pod, struct err *err);
 char *termination_log_path(struct kubelet *k, struct arena *a, struct sv uid, struct sv container, int restart_count);
 
 /* node_status.c: registers, then keeps status and lease fresh. */

@@ -478,7 +478,8 @@ static void remove_orphan(struct kubelet *k, struct sv uid)
 			k->rt->ops->stop_sandbox(k->rt, s[i].id, NULL);
 			k->rt->ops->remove_sandbox(k->rt, s[i].id, NULL);
 		}
-	k->host->teardown_pod(k, uid, NULL);
+	while (k->host->teardown_pod(k, uid, NULL) > 0)
+		;
 }
 
 static void compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, struct rt_container *c, size_t nc,

@@ -44,6 +44,7 @@ struct kubelet_opts {
 struct kubelet_host {
 	int (*make_pod_dirs)(struct kubelet *k, const struct val *pod, struct err *err);
 	int (*setup_volumes)(struct kubelet *k, const struct val *pod, struct err *err);
+	/* Removes its volumes, a part at a time: 1: call again, there is more; 0: gone. */
 	int (*teardown_pod)(struct kubelet *k, struct sv uid, struct err *err);
 	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
 	bool (*apparmor)(void); /* can the kernel confine by AppArmor? NULL: it is said to */

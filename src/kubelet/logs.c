@@ -1,18 +1,18 @@
 #include "kubelet/logs.h"
 
 #include "base/timefmt.h"
+#include "kubelet/beneath.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#define TAIL_MAX_BYTES (64 << 20)
 #define LINE_MAX_BYTES (1 << 20) /* a runtime cuts at 16 to 256 KiB; longer "lines" are no log */
 
 struct log_reader {
 	struct log_opts o;
-	char *path;
+	char *root, *path;
 	int fd;
 	struct buf in;	 /* read, not yet a whole line */
 	bool in_line[2]; /* a partial line of stdout, stderr was written: its rest follows */
@@ -48,17 +48,18 @@ bool log_line_parse(struct sv line, struct log_line *ret)
 	return true;
 }
 
-/* Offset at which the last n lines of the file begin. */
+/* Offset at which the last n lines of the file begin, of those that are not further back than TAIL_MAX_BYTES: a log is
+ * rotated long before, and whoever made a larger one does not keep us reading. */
 static off_t tail_offset(int fd, int64_t n)
 {
-	off_t end = lseek(fd, 0, SEEK_END), at = end;
-	char block[4096];
+	off_t end = lseek(fd, 0, SEEK_END), at = end, stop = MAX(end - TAIL_MAX_BYTES, 0);
+	char block[16384];
 
 	if (end <= 0)
 		return 0;
 	n++; /* the newline that ends the last line does not begin another */
-	while (at > 0) {
-		size_t want = (size_t)MIN(at, (off_t)sizeof(block));
+	while (at > stop) {
+		size_t want = (size_t)MIN(at - stop, (off_t)sizeof(block));
 		ssize_t got = pread(fd, block, want, at - (off_t)want);
 
 		if (got != (ssize_t)want)
@@ -70,20 +71,31 @@ static off_t tail_offset(int fd, int64_t n)
 				n--; /* an unfinished last line counts by itself */
 		at -= (off_t)want;
 	}
-	return 0;
+	return stop;
 }
 
-struct log_reader *log_reader_open(const char *path, const struct log_opts *o, struct err *err)
+/* -1 with errno, which says EINVAL of what is no regular file. */
+static int log_open(const char *root, const char *path, struct stat *st, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_close_ int dir = beneath_dir(root, "", err);
+
+	return dir < 0 ? -1 : beneath_regular(dir, path, st, err);
+}
+
+struct log_reader *log_reader_open(const char *root, const char *path, const struct log_opts *o, struct err *err)
+{
+	struct err e = ERR_INIT;
+	int fd = log_open(root, path, NULL, &e);
 	struct log_reader *r;
 
 	if (fd < 0) {
-		err_set(err, ERR_NOT_FOUND, "no log: %s", strerror(errno));
+		err_set(err, ERR_NOT_FOUND, "no log: %s", e.errnum == EINVAL ? err_msg(&e) : strerror(e.errnum));
+		err_release(&e);
 		return NULL;
 	}
 	r = xcalloc(1, sizeof(*r));
 	r->o = *o;
+	r->root = xstrdup(root);
 	r->path = xstrdup(path);
 	r->fd = fd;
 	r->left = o->limit_bytes;
@@ -121,57 +133,64 @@ static void put_line(struct log_reader *r, struct buf *out, struct sv line)
 static bool switch_file(struct log_reader *r)
 {
 	struct stat mine, now;
-	int fd;
+	int fd = log_open(r->root, r->path, &now, NULL);
 
-	if (fstat(r->fd, &mine) < 0 || stat(r->path, &now) < 0 ||
-	    (mine.st_ino == now.st_ino && mine.st_dev == now.st_dev))
-		return false;
-	fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return false;
+	if (fstat(r->fd, &mine) < 0 || (mine.st_ino == now.st_ino && mine.st_dev == now.st_dev)) {
+		close(fd);
+		return false;
+	}
 	close(r->fd);
 	r->fd = fd;
 	buf_clear(&r->in);
 	return true;
 }
 
-size_t log_reader_read(struct log_reader *r, struct buf *out, size_t max, bool *ret_done)
+/* The whole lines of what was read; false: the limit is reached. */
+static bool put_lines(struct log_reader *r, struct buf *out)
 {
-	size_t before = out->n;
+	struct sv all = buf_sv(&r->in);
+	ssize_t nl;
 
-	*ret_done = false;
-	while (out->n - before < max) {
-		struct sv all;
-		ssize_t n, nl;
+	while ((nl = sv_find(all, '\n')) >= 0) {
+		if (!r->skipping)
+			put_line(r, out, sv_sub(all, 0, (size_t)nl));
+		r->skipping = false;
+		all = sv_sub(all, (size_t)nl + 1, all.n);
+		if (r->o.limit_bytes >= 0 && r->left <= 0)
+			return false;
+	}
+	buf_drop_front(&r->in, r->in.n - all.n);
+	if (r->in.n > LINE_MAX_BYTES) {
+		r->skipping = true;
+		buf_clear(&r->in);
+	}
+	return true;
+}
+
+enum log_more log_reader_read(struct log_reader *r, struct buf *out, size_t max)
+{
+	size_t before = out->n, taken = 0;
+
+	if (r->o.limit_bytes >= 0 && r->left <= 0)
+		return LOG_DONE;
+	while (out->n - before < max && taken < LOG_STEP_BYTES) {
+		ssize_t n;
 
 		buf_reserve(&r->in, 16384);
 		n = read(r->fd, r->in.p + r->in.n, 16384);
 		if (n <= 0) {
 			if (switch_file(r))
 				continue;
-			break;
+			return LOG_END;
 		}
 		r->in.n += (size_t)n;
-		all = buf_sv(&r->in);
-		while ((nl = sv_find(all, '\n')) >= 0) {
-			if (!r->skipping)
-				put_line(r, out, sv_sub(all, 0, (size_t)nl));
-			r->skipping = false;
-			all = sv_sub(all, (size_t)nl + 1, all.n);
-			if (r->o.limit_bytes >= 0 && r->left <= 0) {
-				*ret_done = true;
-				return out->n - before;
-			}
-		}
-		buf_drop_front(&r->in, r->in.n - all.n);
-		if (r->in.n > LINE_MAX_BYTES) {
-			r->skipping = true;
-			buf_clear(&r->in);
-		}
+		taken += (size_t)n;
+		if (!put_lines(r, out))
+			return LOG_DONE;
 	}
-	if (r->o.limit_bytes >= 0 && r->left <= 0)
-		*ret_done = true;
-	return out->n - before;
+	return LOG_MORE;
 }
 
 struct log_reader *log_reader_free(struct log_reader *r)
@@ -180,22 +199,24 @@ struct log_reader *log_reader_free(struct log_reader *r)
 		return NULL;
 	close(r->fd);
 	buf_release(&r->in);
+	free(r->root);
 	free(r->path);
 	free(r);
 	return NULL;
 }
 
-void logs_tail_text(struct arena *a, const char *path, int lines, size_t max, struct sv *ret)
+void logs_tail_text(struct arena *a, const char *root, const char *path, int lines, size_t max, struct sv *ret)
 {
-	struct log_reader *r = log_reader_open(path, &(struct log_opts){ .tail = lines, .limit_bytes = -1 }, NULL);
+	struct log_reader *r =
+	    log_reader_open(root, path, &(struct log_opts){ .tail = lines, .limit_bytes = -1 }, NULL);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	bool done;
 
 	*ret = SV("");
 	if (!r)
 		return;
-	while (b.n < (4u << 20) && log_reader_read(r, &b, 1 << 16, &done))
-		;
+	for (size_t got = 0; got < TAIL_MAX_BYTES && log_reader_read(r, &b, 1 << 16) == LOG_MORE; got += 1 << 16)
+		if (b.n > max) /* only its end is wanted */
+			buf_drop_front(&b, b.n - max);
 	log_reader_free(r);
 	*ret = arena_sv(a, b.n > max ? sv_sub(buf_sv(&b), b.n - max, max) : buf_sv(&b));
 }

@@ -29,11 +29,17 @@ struct log_opts {
 };
 
 struct log_reader;
-struct log_reader *log_reader_open(const char *path, const struct log_opts *o, struct err *err);
-/* Appends what there is, at most about max bytes. Returns bytes appended: 0 at the (present) end. *ret_done: the
- * limit is reached, nothing will follow. */
-size_t log_reader_read(struct log_reader *r, struct buf *out, size_t max, bool *ret_done);
+/* root: the directory of all pods' logs; path: below it (beneath.h: no links, nothing but regular files). */
+struct log_reader *log_reader_open(const char *root, const char *path, const struct log_opts *o, struct err *err);
+enum log_more {
+	LOG_END,  /* of what there is now */
+	LOG_MORE, /* call again: max bytes were appended, or LOG_STEP_BYTES read without that */
+	LOG_DONE, /* the limit is reached: nothing will follow */
+};
+#define LOG_STEP_BYTES (1 << 20)
+/* Appends what there is, at most about max bytes. */
+enum log_more log_reader_read(struct log_reader *r, struct buf *out, size_t max);
 struct log_reader *log_reader_free(struct log_reader *r);
 
 /* The last lines of a log without stamps, at most max bytes, for termination messages. */
-void logs_tail_text(struct arena *a, const char *path, int lines, size_t max, struct sv *ret);
+void logs_tail_text(struct arena *a, const char *root, const char *path, int lines, size_t max, struct sv *ret);

@@ -1,6 +1,8 @@
+#include "kubelet/beneath.h"
 #include "kubelet/kubelet-internal.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -18,13 +20,17 @@ static int by_name(const void *x, const void *y)
 	return strcmp(*(char *const *)x, *(char *const *)y);
 }
 
-static void drop_old(struct arena *a, const char *dir, const char *prefix)
+static void drop_old(struct arena *a, int dir, const char *prefix)
 {
 	VEC(char *) old = VEC_INIT;
-	DIR *d = opendir(dir);
+	int copy = beneath_open(dir, ".", O_RDONLY | O_DIRECTORY);
+	DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
 
-	if (!d)
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
 		return;
+	}
 	for (struct dirent *e; (e = readdir(d));)
 		if (!strncmp(e->d_name, prefix, strlen(prefix)))
 			vec_push(&old, arena_strdup(a, e->d_name));
@@ -32,7 +38,7 @@ static void drop_old(struct arena *a, const char *dir, const char *prefix)
 	if (old.n)
 		qsort(old.p, old.n, sizeof(*old.p), by_name);
 	for (size_t i = 0; i + ROTATE_KEEP < old.n; i++)
-		unlink(arena_printf(a, "%s/%s", dir, old.p[i]));
+		unlinkat(dir, old.p[i], 0);
 	vec_release(&old);
 }
 
@@ -40,7 +46,8 @@ static void rotate_one(struct kpod *p, struct arena *a, const struct val *pod, c
 {
 	struct sv name = val_get_str(status, F_name), id = val_get_str(status, F_containerID);
 	ssize_t at = sv_find_sv(id, SV("://"));
-	const char *dir, *path, *to;
+	const char *log, *to;
+	_cleanup_close_ int dir = -1, fd = -1;
 	char stamp[32];
 	struct stat st;
 	time_t t = (time_t)(env_now_ns(p->k->env) / NS_PER_SEC);
@@ -48,18 +55,22 @@ static void rotate_one(struct kpod *p, struct arena *a, const struct val *pod, c
 
 	if (!val_get(status, F_state, F_running) || at < 0)
 		return;
-	dir = arena_printf(a, "%s/%.*s", pod_log_dir(p->k, a, pod), SV_ARG(name));
-	path = arena_printf(a, "%s/%" PRId64 ".log", dir, val_get_int(status, 0, F_restartCount));
-	if (stat(path, &st) < 0 || st.st_size < ROTATE_BYTES)
+	/* What is done here is done in this directory, whatever its name leads to meanwhile. */
+	dir = beneath_dir(p->k->log_dir, arena_printf(a, "%s/%.*s", pod_log_dir(p->k, a, pod), SV_ARG(name)), NULL);
+	log = arena_printf(a, "%" PRId64 ".log", val_get_int(status, 0, F_restartCount));
+	if (dir < 0 || (fd = beneath_regular(dir, log, &st, NULL)) < 0 || st.st_size < ROTATE_BYTES)
 		return;
 	gmtime_r(&t, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%d-%H%M%S", &tm);
-	to = arena_printf(a, "%s.%s", path, stamp);
-	if (rename(path, to) < 0)
+	to = arena_printf(a, "%s.%s", log, stamp);
+	if (renameat(dir, log, dir, to) < 0)
 		return;
-	if (p->k->rt->ops->reopen_log(p->k->rt, sv_sub(id, (size_t)at + 3, id.n), NULL) < 0)
-		rename(to, path); /* it still writes there */
-	drop_old(a, dir, arena_printf(a, "%" PRId64 ".log.", val_get_int(status, 0, F_restartCount)));
+	beneath_clear_log_dir(dir); /* the runtime would wait in what came there right now */
+	if (p->k->rt->ops->reopen_log(p->k->rt, sv_sub(id, (size_t)at + 3, id.n), NULL) < 0) {
+		beneath_clear_log_dir(dir);
+		renameat(dir, to, dir, log); /* it still writes there */
+	}
+	drop_old(a, dir, arena_printf(a, "%s.", log));
 }
 
 static void rotate(void *ctx)

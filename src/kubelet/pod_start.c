@@ -1,9 +1,10 @@
 #include "kubelet/kubelet-internal.h"
 
+#include "base/file.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
+#include "kubelet/beneath.h"
 #include "kubelet/etchosts.h"
-#include "kubelet/fsutil.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/pod_isolation.h"
 #include "kubelet/subpath.h"
@@ -126,14 +127,14 @@ static void set_dns(struct kpod *p, struct arena *a, const struct val *pod, stru
 	c->n_dns_options = d->n_options;
 }
 
-static struct sv seccomp_profile(struct arena *a, const struct val *profile)
+static struct sv seccomp_profile(struct kpod *p, struct arena *a, const struct val *profile)
 {
 	struct sv type = val_get_str(profile, F_type);
 
 	if (sv_is(type, "RuntimeDefault") || sv_is(type, "Unconfined"))
 		return type;
 	if (sv_is(type, "Localhost"))
-		return arena_svf(a, "localhost//var/lib/kubelet/seccomp/%.*s",
+		return arena_svf(a, "localhost/%s/seccomp/%.*s", p->k->root_dir,
 				 SV_ARG(val_get_str(profile, F_localhostProfile)));
 	return SV("");
 }
@@ -322,7 +323,6 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	const struct val *escalate = val_member(own, F_allowPrivilegeEscalation);
 	int64_t *g = ARENA_ARRAY(a, int64_t, val_len(groups) + 1);
 
-	(void)p;
 	c->privileged = val_get_bool(own, F_privileged);
 	c->readonly_rootfs = val_get_bool(own, F_readOnlyRootFilesystem);
 	c->no_new_privs = escalate && !val_bool(escalate);
@@ -335,7 +335,7 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	c->supplemental_groups = g;
 	c->add_caps = strings(a, val_get(own, F_capabilities, F_add), &c->n_add_caps);
 	c->drop_caps = strings(a, val_get(own, F_capabilities, F_drop), &c->n_drop_caps);
-	c->seccomp = c->privileged ? SV("Unconfined") : seccomp_profile(a, security(pod, spec, F_seccompProfile));
+	c->seccomp = c->privileged ? SV("Unconfined") : seccomp_profile(p, a, security(pod, spec, F_seccompProfile));
 	if (!c->seccomp.n)
 		c->seccomp = SV("Unconfined"); /* the kubelet's default without --seccomp-default */
 	c->apparmor = c->privileged ? SV("") : isolation_apparmor(a, pod, spec);
@@ -435,9 +435,11 @@ static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, co
 	if (term.n) {
 		const char *path = termination_log_path(p->k, a, sv_from(p->uid), c->name, restart_count);
 		char *dir = arena_strdup(a, path);
+		_cleanup_close_ int fd = -1;
 
 		*strrchr(dir, '/') = '\0';
-		if (fs_mkdir_p(dir, 0755, err) < 0 || fs_write(path, SV(""), 0666, err) < 0)
+		fd = beneath_dir_make(p->k->root_dir, dir, 0755, err);
+		if (fd < 0 || beneath_put(fd, strrchr(path, '/') + 1, SV(""), 0666, -1, err) < 0)
 			return -1;
 		m[c->n_mounts++] = (struct rt_mount){ .container_path = term, .host_path = sv_from(path) };
 	}
@@ -530,6 +532,16 @@ static int fill(struct kpod *p, struct arena *a, const struct val *pod, const st
 	return set_mounts(p, a, pod, spec, env, count, c, err);
 }
 
+/* The runtime opens the log by name: nothing that would hang it there may stand in its place. */
+static int prepare_log_dir(struct kpod *p, const char *path, struct err *err)
+{
+	_cleanup_close_ int fd = beneath_dir_make(p->k->log_dir, path, 0755, err);
+
+	if (fd >= 0)
+		beneath_clear_log_dir(fd);
+	return fd < 0 ? -1 : 0;
+}
+
 int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
 			const struct pod_actual *x, struct sv image_ref, struct err *err)
 {
@@ -552,7 +564,7 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 		c.pid_target = look_at->id;
 	}
 	sandbox_config(p, a, pod, x->sandbox->attempt, &sc);
-	if (p->k->files && fs_mkdir_p(arena_printf(a, "%.*s/%.*s", SV_ARG(sc.log_dir), SV_ARG(name)), 0755, err) < 0)
+	if (p->k->files && prepare_log_dir(p, arena_printf(a, "%.*s/%.*s", SV_ARG(sc.log_dir), SV_ARG(name)), err) < 0)
 		return -1;
 	if (p->k->rt->ops->create_container(p->k->rt, a, x->sandbox->id, &c, &sc, &id, err) < 0) {
 		kcont_wait(p, kc, "CreateContainerError", "%s", err_msg(err));

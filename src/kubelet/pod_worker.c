@@ -497,8 +497,14 @@ static int sync_stopping(struct sync *s, struct err *err)
 			s->changed = true;
 		}
 	if (!p->torn_down) {
-		if (s->k->host->teardown_pod(s->k, sv_from(p->uid), err) < 0)
+		int rc = s->k->host->teardown_pod(s->k, sv_from(p->uid), err);
+
+		if (rc < 0)
 			return err_wrap(err, "removing the pod's volumes");
+		if (rc > 0) { /* after the others that wait for a sync */
+			wake(s, 0);
+			return 0;
+		}
 		if (s->k->host->pod_cgroup(s->k, s->pod, false, err) < 0)
 			return -1;
 		p->torn_down = true;
@@ -536,8 +542,14 @@ static int sync_stopped(struct sync *s, struct err *err)
 		if (s->k->rt->ops->remove_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
 			return -1;
 	if (s->k->files) {
-		tree_remove(pod_log_dir(s->k, s->a, s->pod), NULL);
-		tree_remove(pod_dir(s->k, s->a, sv_from(p->uid)), NULL);
+		int rc = pod_dirs_remove(s->k, s->pod, err);
+
+		if (rc < 0)
+			return err_wrap(err, "removing the pod's directory");
+		if (rc > 0) {
+			wake(s, 0);
+			return 0;
+		}
 	}
 	p->state = POD_GONE;
 	kubelet_forget_pod(s->k, p);

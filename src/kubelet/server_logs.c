@@ -16,6 +16,7 @@ struct follow {
 	struct http_req *r;
 	struct log_reader *reader;
 	struct ev_timer *timer;
+	struct ev_timer *again; /* more of the file is to be read at once */
 	struct kpod *p;
 	char *container;
 	int64_t restart_count;
@@ -51,6 +52,7 @@ static void follow_free(struct follow *f)
 	struct http_req *r = f->r;
 
 	f->timer = ev_timer_stop(f->timer);
+	f->again = ev_timer_stop(f->again);
 	log_reader_free(f->reader);
 	kpod_unref(f->p);
 	free(f->container);
@@ -65,29 +67,48 @@ static void on_gone(struct http_req *r)
 	follow_free(((struct follow *)r->user));
 }
 
+static void pump(struct follow *f);
+
+static void on_again(void *ctx)
+{
+	struct follow *f = ctx;
+
+	f->again = ev_timer_stop(f->again);
+	pump(f);
+}
+
 static void pump(struct follow *f)
 {
-	bool was_live = f->follow && live(f), done = false;
+	bool was_live = f->follow && live(f);
+	enum log_more more = LOG_MORE;
+	size_t taken = 0;
 
-	for (;;) {
+	while (more == LOG_MORE && !f->s->stopping) {
 		struct buf b = BUF_INIT;
-		size_t n = log_reader_read(f->reader, &b, CHUNK, &done), queued;
-		struct http_chunk c = { .data = buf_sv(&b), .release = free, .owner = b.p };
+		struct http_chunk c;
+		size_t queued = 0, n;
 
-		if (!n) {
+		more = log_reader_read(f->reader, &b, CHUNK);
+		c = (struct http_chunk){ .data = buf_sv(&b), .release = free, .owner = b.p };
+		n = b.n;
+		if (n)
+			queued = http_stream_write(f->r, &c); /* takes the buffer's memory */
+		else
 			buf_release(&b);
-			break;
-		}
-		queued = http_stream_write(f->r, &c); /* takes the buffer's memory */
-		if (done)
-			break;
-		if (queued > QUEUE_MAX) {
+		if (queued > QUEUE_MAX && more != LOG_DONE) {
 			f->draining = true;
+			return;
+		}
+		/* Much was read and little of it wanted: others have their turn on this thread. */
+		taken += n ? n : LOG_STEP_BYTES;
+		if (more == LOG_MORE && taken >= 4 * LOG_STEP_BYTES) {
+			f->again = ev_timer_stop(f->again);
+			f->again = ev_timer_start(f->s->loop, NS_PER_MS, 0, on_again, f);
 			return;
 		}
 	}
 	/* What was written before we looked whether it lives has been read by now. */
-	if (done || !f->follow || !was_live || f->s->stopping) {
+	if (more == LOG_DONE || !f->follow || !was_live || f->s->stopping) {
 		struct http_req *r = f->r;
 
 		http_req_ref(r);
@@ -102,7 +123,7 @@ static void on_timer(void *ctx)
 {
 	struct follow *f = ctx;
 
-	if (!f->draining)
+	if (!f->draining && !f->again)
 		pump(f);
 }
 
@@ -149,7 +170,6 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 	struct follow *f;
 	int64_t count, since;
 	struct sv stream, text;
-	char *path;
 
 	if (!p) {
 		refuse(r, 404, "pod \"%.*s\" not found on this node", SV_ARG(pod));
@@ -186,9 +206,7 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 		o.no_stdout = sv_is(stream, "Stderr");
 		o.no_stderr = sv_is(stream, "Stdout");
 	}
-	path = arena_printf(r->arena, "%s/%.*s/%" PRId64 ".log", pod_log_dir(s->k, r->arena, doc), SV_ARG(container),
-			    count);
-	reader = log_reader_open(path, &o, &err);
+	reader = log_reader_open(s->k->log_dir, container_log_path(r->arena, doc, container, count), &o, &err);
 	if (!reader) {
 		refuse(r, 404, "unable to retrieve container logs: %s", err_msg(&err));
 		goto out;

@@ -1,6 +1,6 @@
 #include "kubelet/kubelet-internal.h"
 
-#include "kubelet/fsutil.h"
+#include "kubelet/beneath.h"
 #include "kubelet/logs.h"
 #include "kubelet/status.h"
 
@@ -37,13 +37,11 @@ static struct sv termination_message(struct kpod *p, struct arena *a, const stru
 	if (!p->k->files || !rc || rc->state != RT_EXITED)
 		return text;
 	path = termination_log_path(p->k, a, sv_from(p->uid), rc->name, rt_restart_count(rc));
-	file_read(a, path, TERMINATION_MESSAGE_MAX * 16, &text, NULL);
+	beneath_tail(a, p->k->root_dir, path, TERMINATION_MESSAGE_MAX, &text, NULL);
 	if (!text.n && rc->exit_code && val_is(val_member(spec, F_terminationMessagePolicy), "FallbackToLogsOnError"))
-		logs_tail_text(a,
-			       arena_printf(a, "%s/%.*s/%d.log", pod_log_dir(p->k, a, pod), SV_ARG(rc->name),
-					    rt_restart_count(rc)),
-			       80, 2048, &text);
-	return sv_sub(text, 0, TERMINATION_MESSAGE_MAX);
+		logs_tail_text(a, p->k->log_dir, container_log_path(a, pod, rc->name, rt_restart_count(rc)), 80, 2048,
+			       &text);
+	return text;
 }
 
 static void gather(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,

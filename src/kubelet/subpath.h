@@ -1,8 +1,9 @@
 /* subpath.h - volumeMounts[].subPath without following a container's symbolic links out of the volume.
  *
- * The path is opened with openat2(RESOLVE_IN_ROOT) below the volume (missing directories are made the same way,
- * one component at a time), and what was opened is bind-mounted onto a place of ours, which the runtime gets:
- * exchanging a component afterwards changes nothing. Undone by fs_unmount_under() at the pod's teardown.
+ * The path is opened with openat2(RESOLVE_BENEATH) below the volume; missing directories are made one in the other,
+ * each by the descriptor of the one before. What was opened is bind-mounted onto a place of ours, which the runtime
+ * gets: exchanging a component afterwards, or in between, changes nothing outside. Undone by fs_unmount_under() at the
+ * pod's teardown.
  */
 #pragma once
 

@@ -19,7 +19,8 @@ int hostpath_check(const char *path, struct sv type, struct err *err)
 		type = SV("Directory");
 	} else if (sv_is(type, "FileOrCreate")) {
 		if (!there) {
-			_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+			_cleanup_close_ int fd =
+			    open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
 
 			return fd < 0 ? err_set_errno(err, errno, "creating '%s'", path) : 0;
 		}

@@ -34,9 +34,12 @@ struct file_list {
 	struct atomic_file *p;
 	size_t n, cap;
 };
+/* Of several with one path the last one wins, when they are written. */
 void volume_file_add(struct volume *v, struct file_list *l, struct sv path, struct sv content, mode_t mode);
+int volume_dir(struct volume *v, struct err *err); /* the open directory, made when missing */
 /* Mounts memory at the volume's directory: what is secret, or tells of the pod, never touches a disk. */
 int volume_in_memory(struct volume *v, struct err *err);
+int volume_mount_memory(struct volume *v, const char *options, struct err *err);
 int volume_write(struct volume *v, const struct file_list *l, struct err *err);
 
 struct volume_kind {
@@ -46,6 +49,8 @@ struct volume_kind {
 	int (*setup)(struct volume *v, struct err *err);
 };
 int emptydir_setup(struct volume *v, struct err *err);
+/* Size of an emptyDir in memory: the least of its sizeLimit, what the pod's limits allow, and the machine's memory. */
+int64_t emptydir_memory_bytes(const struct val *pod, const struct val *source, int64_t machine);
 int configmap_setup(struct volume *v, struct err *err);
 int secret_setup(struct volume *v, struct err *err);
 int projected_setup(struct volume *v, struct err *err);
