@@ -58,6 +58,9 @@ MAY = {
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/host.c", "sockets"): "asks the kernel which port is free",
+    ("cli/supervise.c", "sockets"): "the parent of the server: hands descriptors over, waits for signals",
+    ("cli/supervise.c", "threads"): "forks the server, before there is an env",
+    ("cli/supervise.c", "time"): "paces starts of a server that dies, outside of every env",
     ("cli/server.c", "threads"): "where threads come from: one for each network loop",
 }
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)

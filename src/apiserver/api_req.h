@@ -138,3 +138,5 @@ void api_req_answered(struct api_req *q, int code);
 /* Runs q through the whole pipeline; the answer comes through q->sink, possibly before this
  * returns. */
 void api_serve(struct api_req *q);
+/* The calling thread works on q: the mark for work_leave() (base/board.h). */
+int api_req_work(const struct api_req *q);

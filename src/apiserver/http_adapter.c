@@ -4,6 +4,8 @@
  * reference on its http_req until it is answered; answers given on another thread (a
  * commit's completion) hop to the connection's loop first. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/watchcache.h"
+#include "base/board.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
 
@@ -40,6 +42,7 @@ static void hop_run(struct http_req *r, void *ctx)
 	void (*fn)(struct api_req * q, void *ctx) = h->fn;
 	struct api_req *q = h->q;
 	void *fn_ctx = h->ctx;
+	_cleanup_(work_leave) int mark = api_req_work(q);
 
 	(void)r;
 	free(h);
@@ -280,6 +283,8 @@ static void respond_object(struct api_req *q, int code, struct obj *o, const str
 {
 	struct http_chunk chunks[2] = { { 0 }, { .data = SV("\n") } };
 
+	if (o && q->res)
+		wc_work(q->server->wc, q->res, o);
 	if (o && q->as == AS_NATIVE) {
 		chunks[0] = (struct http_chunk){ .data = obj_json(o), .release = release_obj, .owner = o };
 	} else {

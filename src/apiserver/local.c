@@ -164,7 +164,7 @@ static int local_get(struct client *c, const struct resource *r, struct sv ns, s
 	if (rc == 0) {
 		o = wc_get(k.q.server->wc, r, k.q.ns, name);
 		if (!o)
-			rc = err_not_found(err, r, name);
+			rc = wc_missing(k.q.server->wc, r, k.q.ns, name, err);
 		else if (ret)
 			*ret = o;
 		else

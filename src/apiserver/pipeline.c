@@ -4,6 +4,7 @@
 #include "apiserver/authz.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
+#include "base/board.h"
 #include "base/vec.h"
 
 #include <stdlib.h>
@@ -244,8 +245,15 @@ static void route_path(struct api_req *q)
 	}
 }
 
+/* Path and user, but no query: that may hold what is nobody's business. */
+int api_req_work(const struct api_req *q)
+{
+	return work_enter("request", q->method, q->path.n ? q->path : q->plural, q->user.name);
+}
+
 static void admitted(struct api_req *q)
 {
+	_cleanup_(work_leave) int mark = api_req_work(q);
 	struct err err = ERR_INIT;
 
 	if (pipeline_authorize(q, &err) < 0) {
@@ -260,6 +268,13 @@ static void admitted(struct api_req *q)
 	}
 }
 
+static int identify(struct api_req *q, struct err *err)
+{
+	_cleanup_(work_leave) int mark = api_req_work(q);
+
+	return authn_request(q, err) < 0 || impersonate(q, err) < 0 ? -1 : 0;
+}
+
 void api_serve(struct api_req *q)
 {
 	struct err err = ERR_INIT;
@@ -268,7 +283,7 @@ void api_serve(struct api_req *q)
 	if (!q->res)
 		request_info(q);
 	metrics_inflight(q->server, q, 1);
-	if (authn_request(q, &err) < 0 || impersonate(q, &err) < 0) {
+	if (identify(q, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}

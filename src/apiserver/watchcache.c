@@ -1,5 +1,7 @@
 #include "apiserver/watchcache-internal.h"
 #include "apiserver/registry/strategy.h"
+#include "base/board.h"
+#include "base/quarantine.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
@@ -193,8 +195,10 @@ static void view_fill(struct wc_resource *r)
 		pthread_rwlock_rdlock(&from->lock);
 		for (struct objtree_pos p = { 0, 0 }; (e = objtree_at(&from->tree, p));
 		     p = objtree_next(&from->tree, p)) {
-			struct obj *o = view_object(r->res, e->o);
+			struct obj *o;
 
+			wc_work(r->cache, r->res, e->o);
+			o = view_object(r->res, e->o);
 			if (o)
 				obj_unref(objtree_put(&r->tree, o));
 		}
@@ -309,6 +313,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 	struct watchcache *c = ctx;
 	struct pending_write *pw = ch->cookie;
 	struct wc_resource *r = pw ? c->by_id[pw->res->id] : resource_of_key(c, ch->kv.key);
+	_cleanup_(work_leave) int mark = work_enter("publish", SV(""), SV(""), SV(""));
 	struct sv ns, name;
 
 	if (r) {
@@ -316,6 +321,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 
 		split_key(r, ch->kv.key, &ns, &name);
 		if (!ch->kv.deleted) {
+			work_key(ch->kv.key);
 			o = pw ? written(pw, ch->kv.mod_rev) : parse_value(ch->kv.value, ch->kv.mod_rev);
 			if (pw && o)
 				pw->result = obj_ref(o);
@@ -400,8 +406,12 @@ struct watchcache *watchcache_new(struct apiserver *s)
 static int fill_one(const struct store_kv *kv, void *ctx)
 {
 	struct wc_resource *r = ctx;
-	struct obj *o = parse_value(kv->value, kv->mod_rev);
+	struct obj *o;
 
+	if (quarantine_has(kv->key))
+		return 0;
+	work_key(kv->key);
+	o = parse_value(kv->value, kv->mod_rev);
 	if (o)
 		obj_unref(objtree_put(&r->tree, o));
 	return 0;
@@ -411,6 +421,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 {
 	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(work_leave) int mark = work_enter("load", SV(""), SV(""), SV(""));
 	int64_t rev = 0;
 
 	for (size_t i = 0; i < resource_count; i++) {
@@ -435,8 +446,10 @@ int watchcache_start(struct watchcache *c, struct err *err)
 			continue;
 		r->ring_floor = r->last_rev = rev;
 		st = strategy_for(r->res);
-		for (; st->observe && (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p))
+		for (; st->observe && (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
+			wc_work(c, r->res, e->o);
 			st->observe(c->s, NULL, e->o);
+		}
 	}
 	atomic_store(&c->rev, rev);
 	if (store_watch(c->s->store, SV("/registry/"), SV("/registry0"), rev, &cb, c, &c->watch, err) < 0)
@@ -479,6 +492,37 @@ struct watchcache *watchcache_free(struct watchcache *c)
 	free(c->changed);
 	free(c);
 	return NULL;
+}
+
+void wc_work(struct watchcache *c, const struct resource *res, const struct obj *o)
+{
+	const struct wc_resource *r = c->by_id[res->id];
+	struct sv ns = obj_ns(o);
+
+	if (r && res->namespaced)
+		work_key_of(sv_make(r->prefix, r->prefix_n), ns, SV("/"), obj_name(o));
+	else if (r)
+		work_key_of(sv_make(r->prefix, r->prefix_n), obj_name(o), SV(""), SV(""));
+}
+
+bool wc_set_aside(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	return quarantine_count() && c->by_id[res->id] && quarantine_has(store_key(&a, res, ns, name));
+}
+
+int wc_missing(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	if (!wc_set_aside(c, res, ns, name))
+		return err_not_found(err, res, name);
+	return err_set(
+	    err, ERR_INTERNAL,
+	    "the stored object %.*s ended the server twice and is set aside: delete it, or take its line out "
+	    "of crash/quarantine in the data directory and start the server again",
+	    SV_ARG(store_key(&a, res, ns, name)));
 }
 
 struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)

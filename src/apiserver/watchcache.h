@@ -62,6 +62,13 @@ struct pending_write {
 	struct obj *result; /* owned by the writer */
 };
 
+/* The calling thread handles o, an object of r (base/board.h). */
+void wc_work(struct watchcache *c, const struct resource *r, const struct obj *o);
+/* Whether the object ended the server twice and is not in the cache for that (base/quarantine.h). */
+bool wc_set_aside(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name);
+/* Why wc_get() found nothing: not found, or set aside, with what to do. */
+int wc_missing(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name, struct err *err);
+
 struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name); /* new reference */
 int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */
 /* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */

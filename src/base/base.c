@@ -1,5 +1,7 @@
 #include "base/base.h"
 
+#include "base/board.h"
+
 #include <execinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,10 +10,14 @@
 
 void bug_abort(const char *file, int line, const char *what)
 {
-	void *frames[48];
+	void *frames[DEATH_FRAMES];
+	char words[256];
+	int n = backtrace(frames, (int)ARRAY_LEN(frames));
 
-	fprintf(stderr, "BUG at %s:%d: %s\n", file, line, what);
-	backtrace_symbols_fd(frames, backtrace(frames, (int)ARRAY_LEN(frames)), STDERR_FILENO);
+	snprintf(words, sizeof(words), "BUG at %s:%d: %s", file, line, what);
+	fprintf(stderr, "%s\n", words);
+	backtrace_symbols_fd(frames, n, STDERR_FILENO);
+	death_note(words, frames, (size_t)MAX(n, 0));
 	abort();
 }
 
@@ -21,6 +27,7 @@ static void *oom_check(void *p)
 		static const char msg[] = "out of memory\n";
 
 		(void)!write(STDERR_FILENO, msg, sizeof(msg) - 1);
+		death_note("out of memory", NULL, 0);
 		abort();
 	}
 	return p;

@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_BYTES 4096
+#define LOCK_STEPS 1000 /* of 5 ms */
 
 int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, struct err *err)
 {
@@ -29,6 +33,35 @@ int file_read(struct arena *a, const char *path, size_t max, struct sv *ret, str
 	} while (n != 0);
 	*ret = arena_sv(a, sv_make(b.p, b.n));
 	return 0;
+}
+
+pid_t file_holder(int fd)
+{
+	char text[64] = "";
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	const char *digits = n > 0 ? strpbrk(text, "0123456789\n") : NULL;
+
+	return digits ? (pid_t)strtol(digits, NULL, 10) : 0;
+}
+
+int file_lock(int fd)
+{
+	static const struct timespec step = { .tv_nsec = 5 * NS_PER_MS };
+
+	for (int i = 0;; i++) {
+		pid_t holder;
+
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return -1;
+		holder = file_holder(fd);
+		if (i == LOCK_STEPS || holder <= 1 || kill(holder, 0) == 0 || errno != ESRCH) {
+			errno = EWOULDBLOCK;
+			return -1;
+		}
+		nanosleep(&step, NULL);
+	}
 }
 
 static int write_all(int fd, struct sv data)

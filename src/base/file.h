@@ -26,5 +26,11 @@ struct file_out {
 int file_write_several(const struct file_out *files, size_t n, struct err *err);
 /* As file_write(), but not synced: for what the next start writes anew. A crash of the machine may lose it. */
 int file_write_again(const char *path, struct sv data, mode_t mode, struct err *err);
+/* Locks an open file exclusively without waiting for a holder that lives. One that is gone, by the process number in
+ * the file's text, is just ending (a server killed together with its supervisor), and has 5 s for it. Returns 0, or -1
+ * with errno (EWOULDBLOCK: held). */
+int file_lock(int fd);
+/* The first number in the text of an open file: who holds it, by convention; 0 when there is none. */
+pid_t file_holder(int fd);
 /* With parents (mode 0755); fine when it exists. */
 int dir_make(const char *path, mode_t mode, struct err *err);

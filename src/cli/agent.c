@@ -2,6 +2,7 @@
  * kubelet on it, and the service proxy. */
 #include "base/log.h"
 #include "cli/server.h"
+#include "cli/supervise.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
@@ -14,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define KEPT_KUBELET "kubelet"
 
 struct agent {
 	struct arena arena;
@@ -129,6 +132,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.cluster_domain = o->cluster_domain,
 		.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
 		.port = o->kubelet_port ? o->kubelet_port : 10250,
+		.listening_fd = supervise_kept(KEPT_KUBELET),
 		.port_else_any = !o->kubelet_port, /* of another cluster's kubelet, say: the Node tells it */
 		.serving_cert = cert,
 		.serving_key = key,
@@ -141,6 +145,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	    err);
 	if (!a->kubelet)
 		return err_wrap(err, "starting the kubelet");
+	supervise_keep(KEPT_KUBELET, kubelet_fd(a->kubelet));
 	if (o->runtime_endpoint)
 		return 0; /* somebody else's runtime has its own network configuration */
 	a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err);

@@ -1,10 +1,13 @@
 /* `caravel server`: every component in one process, wired together and taken apart in order. */
 #include "cli/server.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/quarantine.h"
 #include "base/strmap.h"
 #include "cli/cidrs.h"
 #include "cli/heap.h"
+#include "cli/supervise.h"
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 
@@ -23,7 +26,8 @@
 #define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define BODY_MAX ((size_t)3 << 20)
 #define DESCRIPTORS_WANTED 65536
-#define DESCRIPTORS_KEPT 512 /* for files, the runtime, children: not for connections */
+#define DESCRIPTORS_KEPT 512  /* for files, the runtime, children: not for connections */
+#define KEPT_LISTENER "https" /* across a death of ours nobody is refused */
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
 
 struct server {
@@ -40,6 +44,7 @@ struct server {
 	struct controllers *controllers;
 	struct scheduler *scheduler;
 	struct agent *agent;
+	const char *crash_dir;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
 
@@ -91,6 +96,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database is gone or another cluster's"),
+		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
+		    "one process, which is not started again when it dies: for debuggers"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
 
@@ -164,6 +171,7 @@ static int complete(struct server *s, struct err *err)
 
 static void *run_loop(void *loop)
 {
+	crash_thread();
 	ev_loop_run(loop);
 	return NULL;
 }
@@ -280,6 +288,7 @@ static int start_api(struct server *s, struct err *err)
 				    &(struct http_server_opts){
 					.bind_address = o->bind_address,
 					.port = o->port,
+					.listening_fd = supervise_kept(KEPT_LISTENER),
 					.tls = apiserver_tls(s->api),
 					.max_body = BODY_MAX,
 					.max_connections = max_connections(),
@@ -290,6 +299,7 @@ static int start_api(struct server *s, struct err *err)
 				    err);
 	if (!s->http)
 		return server_explain_bind(o, err);
+	supervise_keep(KEPT_LISTENER, http_server_fd(s->http));
 	return write_kubeconfig(s, err);
 }
 
@@ -415,13 +425,42 @@ static int serve(struct server *s, struct err *err)
 	return 0;
 }
 
+/* The server from its start to its end: what a supervisor runs again. Returns the exit status. */
+static int run(void *ctx)
+{
+	struct server *s = ctx;
+	struct err err = ERR_INIT;
+	int rc;
+
+	quarantine_load(s->crash_dir);
+	rc = serve(s, &err);
+	stop(s);
+	return rc < 0 ? cli_fail_err(&err) : 0;
+}
+
+static int run_supervised(struct server *s)
+{
+	struct supervise_opts o = { .dir = s->crash_dir };
+
+	ending_signals(&o.ending);
+	return supervise(&o, run, s);
+}
+
+static int run_alone(struct server *s)
+{
+	(void)dir_make(s->crash_dir, 0700, NULL); /* without it there is merely no report */
+	crash_prune(s->crash_dir);
+	crash_install(s->crash_dir);
+	return run(s);
+}
+
 int cmd_server(int argc, char **argv)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
 	struct option table[40];
 	struct err err = ERR_INIT;
 	size_t n;
-	int rc;
+	int rc, status = 0;
 
 	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
 	 * server's memory. Two would do for memory, but threads that write at once then wait for each other. */
@@ -433,14 +472,15 @@ int cmd_server(int argc, char **argv)
 		if (s.o.debug)
 			log_set_level(LVL_DEBUG);
 		rc = complete(&s, &err);
-		if (rc == 0)
-			rc = serve(&s, &err);
-		stop(&s);
+	}
+	if (rc == 0) {
+		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.data_dir);
+		status = s.o.no_supervise ? run_alone(&s) : run_supervised(&s);
 	}
 	string_list_release(&s.o.tls_sans);
 	string_list_release(&s.o.node_labels);
 	string_list_release(&s.o.node_taints);
 	string_list_release(&s.o.disable);
 	arena_release(&s.arena);
-	return rc < 0 ? cli_fail_err(&err) : 0;
+	return rc < 0 ? cli_fail_err(&err) : status;
 }

@@ -11,7 +11,7 @@ struct server_opts {
 	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *token, *log_level;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int port, kubelet_port;
-	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, debug, accept_database;
+	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, no_supervise, debug, accept_database;
 	struct string_list tls_sans, node_labels, node_taints, disable;
 };
 

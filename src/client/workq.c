@@ -4,9 +4,11 @@
  * The queue is reference-counted: its owner holds one reference, every task and timer that
  * was handed to the env another, so that freeing never pulls memory from under a late task. */
 #include "client/workq.h"
+#include "base/board.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/quarantine.h"
 #include "base/strmap.h"
 
 #include <pthread.h>
@@ -190,6 +192,22 @@ static void finish(struct workq *q, struct item *it, int rc, const struct reconc
 	item_drop_if_idle(q, it);
 }
 
+/* A key that ended the process twice is not run again: what it stands for stays as it is. */
+static int reconcile(struct workq *q, const struct item *it, struct reconcile_result *res, struct err *err)
+{
+	_cleanup_(buf_release) struct buf work = BUF_INIT;
+	struct sv key = sv_make(it->key, it->key_n);
+	_cleanup_(work_leave) int mark = work_enter("reconcile", sv_from(q->opts.name), key, SV(""));
+
+	buf_printf(&work, "reconcile %s %.*s", q->opts.name, SV_ARG(key));
+	if (quarantine_has(buf_sv(&work))) {
+		log_kv(LVL_DEBUG, q->opts.name, "set aside, not reconciled", "key", it->key, NULL);
+		return 0;
+	}
+	work_key(buf_sv(&work));
+	return q->opts.reconcile(q->opts.ctx, key, res, err);
+}
+
 static void worker(void *ctx)
 {
 	struct workq *q = ctx;
@@ -208,7 +226,7 @@ static void worker(void *ctx)
 		q->running++;
 		pthread_mutex_unlock(&q->lock);
 
-		rc = q->opts.reconcile(q->opts.ctx, sv_make(it->key, it->key_n), &res, &err);
+		rc = reconcile(q, it, &res, &err);
 
 		pthread_mutex_lock(&q->lock);
 		q->running--;

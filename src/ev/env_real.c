@@ -9,6 +9,7 @@
  * ran or was cancelled). A due timer is queued like any task; cancelling it there still works,
  * because the worker looks at it again under the lock before running it.
  */
+#include "base/crash.h"
 #include "base/heap.h"
 #include "ev/ev-internal.h"
 
@@ -87,6 +88,7 @@ static void *thread_main(void *p)
 
 	free(p);
 	prctl(PR_SET_NAME, s.name);
+	crash_thread();
 	return s.fn(s.ctx);
 }
 

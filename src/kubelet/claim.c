@@ -1,5 +1,6 @@
 #include "kubelet/claim.h"
 
+#include "base/board.h"
 #include "base/buf.h"
 #include "kubelet/containerd.h"
 #include "kubelet/fsutil.h"
@@ -28,16 +29,6 @@ static bool same_file(int fd, const char *path)
 	return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-/* "pid 123" on the first line. */
-static pid_t holder_of(int fd)
-{
-	char text[32] = "";
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	int pid;
-
-	return n > 0 && sscanf(text, "pid %d", &pid) == 1 ? pid : 0;
-}
-
 static int write_text(int fd, struct sv text)
 {
 	return ftruncate(fd, 0) == 0 && pwrite(fd, text.p, text.n, 0) == (ssize_t)text.n ? 0 : -1;
@@ -63,9 +54,9 @@ int claim_take(const char *data_dir, struct claim **ret, pid_t *ret_holder, stru
 			continue; /* a cleanup took the directory away in between */
 		if (fd < 0)
 			return err_set_errno(err, errno, "opening '%s'", path);
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (file_lock(fd) < 0) {
 			int e = errno;
-			pid_t holder = holder_of(fd);
+			pid_t holder = file_holder(fd);
 
 			close(fd);
 			if (e != EWOULDBLOCK)
@@ -87,7 +78,7 @@ int claim_take(const char *data_dir, struct claim **ret, pid_t *ret_holder, stru
 
 		(void)file_read(&a, path, TEXT_MAX, &old, NULL);
 		(void)sv_split(&old, '\n', &first);
-		buf_printf(&b, "pid %d\n%.*s", (int)getpid(), SV_ARG(old));
+		buf_printf(&b, "pid %d\n%.*s", (int)board_main_pid(), SV_ARG(old));
 	}
 	(void)write_text(fd, buf_sv(&b)); /* a full disk is no reason not to run */
 	c = xcalloc(1, sizeof(*c));
@@ -146,7 +137,7 @@ int claim_use(struct claim *c, const struct claim_dirs *d, struct err *err)
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_free_ char *copy = xasprintf("%s/" CLAIM_FILE, c->data_dir);
 
-	buf_printf(&b, "pid %d\ndata-dir %s\nkubelet-root %s\nlog-dir %s\n", (int)getpid(), c->data_dir,
+	buf_printf(&b, "pid %d\ndata-dir %s\nkubelet-root %s\nlog-dir %s\n", (int)board_main_pid(), c->data_dir,
 		   d->kubelet_root, d->log_dir);
 	if (write_text(c->fd, buf_sv(&b)) < 0)
 		return err_set_errno(err, errno, "writing '%s'", c->path);

@@ -289,5 +289,6 @@ void logs_rotate_start(struct kubelet *k);
 
 /* server.c */
 struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err);
+int kserver_fd(const struct kserver *s);
 int kserver_port(const struct kserver *s);
 struct kserver *kserver_free(struct kserver *s);

@@ -655,6 +655,11 @@ fail:
 	return NULL;
 }
 
+int kubelet_fd(const struct kubelet *k)
+{
+	return k->server ? kserver_fd(k->server) : -1;
+}
+
 int kubelet_port(const struct kubelet *k)
 {
 	return k->port;

@@ -32,6 +32,7 @@ struct kubelet_opts {
 	const char *pause_image;			/* for sandboxes */
 	int port;					/* HTTPS 10250; 0: any; -1: no server */
 	bool port_else_any;				/* a free port where that one is taken */
+	int listening_fd;				/* > 0: the server's socket, taken; else it binds one */
 	struct sv serving_cert, serving_key, client_ca; /* PEM */
 	const char *cgroup_root;			/* "" : /kubepods */
 	int max_pods;					/* 110 */
@@ -62,4 +63,5 @@ bool node_taint_parse(struct sv text, struct sv *ret_key, struct sv *ret_value, 
 
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err); /* registers the node, starts */
 int kubelet_port(const struct kubelet *k);
+int kubelet_fd(const struct kubelet *k);	 /* of its listening socket, borrowed; -1: no server */
 struct kubelet *kubelet_free(struct kubelet *k); /* stops; containers run on */

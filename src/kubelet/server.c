@@ -260,11 +260,12 @@ static void loop_thread(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static struct http_server *start_http(struct kserver *s, int port, struct err *err)
+static struct http_server *start_http(struct kserver *s, int port, int listening_fd, struct err *err)
 {
 	return http_server_start(&s->loop, 1,
 				 &(struct http_server_opts){ .bind_address = "0.0.0.0",
 							     .port = port,
+							     .listening_fd = listening_fd,
 							     .tls = s->tls,
 							     .max_body = 1 << 20,
 							     .max_connections = 1000,
@@ -287,10 +288,10 @@ struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, str
 				      err)) ||
 	    !(s->loop = ev_loop_new(err)))
 		goto fail;
-	s->http = start_http(s, o->port, &e);
+	s->http = start_http(s, o->port, o->listening_fd, &e);
 	if (!s->http && e.errnum == EADDRINUSE && o->port_else_any) {
 		log_info("kubelet", "port is taken, using a free one", "port", "%d", o->port);
-		s->http = start_http(s, 0, err);
+		s->http = start_http(s, 0, 0, err);
 	} else if (!s->http) {
 		err_move(err, &e);
 	}
@@ -306,6 +307,11 @@ struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, str
 fail:
 	kserver_free(s);
 	return NULL;
+}
+
+int kserver_fd(const struct kserver *s)
+{
+	return http_server_fd(s->http);
 }
 
 int kserver_port(const struct kserver *s)

@@ -136,6 +136,7 @@ void http_tunnel_close(struct http_tunnel *t);			  /* after what is queued */
 struct http_server_opts {
 	const char *bind_address; /* "0.0.0.0", "::", or "unix:/path" */
 	int port;		  /* 0: any; http_server_port() tells */
+	int listening_fd;	  /* > 0: a socket that is bound already, taken even on failure; else bind_address is */
 	struct tls_ctx *tls;	  /* borrowed; NULL: plain */
 	size_t max_body;	  /* bytes; 3 MiB for the API server */
 	int max_connections;
@@ -153,6 +154,8 @@ struct http_server_opts {
 struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loops, const struct http_server_opts *o,
 				      struct err *err);
 int http_server_port(const struct http_server *s);
+/* Borrowed: for whoever keeps a copy of the listening socket. http_server_stop() ends listening for all copies. */
+int http_server_fd(const struct http_server *s);
 void http_server_set_tls(struct http_server *s, struct tls_ctx *tls); /* any thread; new connections use it */
 /* Stops accepting, sends GOAWAY, waits up to grace_ns for requests to finish, closes the rest.
  * Blocks while the loops run: not from a loop thread, and before they are stopped. References to

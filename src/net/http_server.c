@@ -597,7 +597,9 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	int fd;
 
 	BUG_ON(n_loops == 0);
-	fd = is_unix ? bind_unix(o->bind_address + 5, err) : bind_tcp(o->bind_address, o->port, err);
+	fd = o->listening_fd > 0 ? o->listening_fd
+	     : is_unix		 ? bind_unix(o->bind_address + 5, err)
+				 : bind_tcp(o->bind_address, o->port, err);
 	if (fd < 0)
 		return NULL;
 	if (listen(fd, SOMAXCONN) < 0 || getsockname(fd, (struct sockaddr *)&ss, &n) < 0) {
@@ -641,6 +643,11 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	return s;
 }
 
+int http_server_fd(const struct http_server *s)
+{
+	return s->fd;
+}
+
 int http_server_port(const struct http_server *s)
 {
 	return s->port;
@@ -679,6 +686,8 @@ static void lane_stop(void *p)
 	if (ln == &s->lanes[0]) {
 		s->resume = ev_timer_stop(s->resume);
 		uv_close((uv_handle_t *)&s->accept, server_on_listener_closed);
+		/* Whoever keeps a copy of it has no use for it any more, and connections are refused from now on. */
+		(void)shutdown(s->fd, SHUT_RD);
 		close(s->fd);
 	}
 	LIST_EACH(&ln->conns, it) {

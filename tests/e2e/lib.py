@@ -97,6 +97,16 @@ class Cluster:
             return os.path.exists(self.kubeconfig) and self.request("GET", "/readyz")[0] == 200
         wait_for("/readyz", ready, timeout)
 
+    @property
+    def server_pid(self):
+        """The process that serves: proc is its supervisor."""
+        pid = self.proc.pid
+
+        def child():
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+                return [int(word) for word in f.read().split()]
+        return wait_for("the server's process", child)[0]
+
     def tail(self, n=40):
         with open(self.log, encoding="utf-8", errors="replace") as f:
             return "".join(f.readlines()[-n:])

@@ -86,12 +86,12 @@ class H2:
 
 
 def memory(c):
-    with open(f"/proc/{c.proc.pid}/status", encoding="utf-8") as f:
+    with open(f"/proc/{c.server_pid}/status", encoding="utf-8") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) * 1024
 
 
 def descriptors(c):
-    return len(os.listdir(f"/proc/{c.proc.pid}/fd"))
+    return len(os.listdir(f"/proc/{c.server_pid}/fd"))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def install():
 
 def program(tap, name, cluster):
     """Runs a program and counts its lines as points of ours."""
-    env = dict(os.environ, KUBECONFIG=cluster.kubeconfig, CARAVEL_PID=str(cluster.proc.pid), NODE_NO_WARNINGS="1")
+    env = dict(os.environ, KUBECONFIG=cluster.kubeconfig, CARAVEL_PID=str(cluster.server_pid), NODE_NO_WARNINGS="1")
     before = tap.n
     r = subprocess.run(["node", name + ".mjs"], cwd=INSTALLED, env=env, check=False, stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=300)

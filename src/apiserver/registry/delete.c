@@ -5,6 +5,7 @@
  *	                            finalizers left: deletionTimestamp, grace 0, stays ◀──yes── ? ──no──▶ gone
  */
 #include "apiserver/registry/registry.h"
+#include "base/quarantine.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
@@ -108,6 +109,8 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 		    SV_ARG(o->policy));
 	return 0;
 }
+
+static void delete_done(struct write_op *op, struct obj *o, struct err *err);
 
 static int preconditions(const struct write_op *op, struct err *err)
 {
@@ -231,6 +234,73 @@ void delete_start(struct write_op *op, const struct delete_options *o)
 	op->must_exist = op->retry = op->raw = true;
 	op->produce = produce_delete;
 	write_run(op);
+}
+
+struct unreadable {
+	struct write_op *op;
+	struct store_write w;
+};
+
+static int note_rev(const struct store_kv *kv, void *ctx)
+{
+	((struct unreadable *)ctx)->w.expect_rev = kv->mod_rev;
+	return 1;
+}
+
+static void unreadable_answer(struct api_req *q, void *ctx)
+{
+	struct write_op *op = ctx;
+
+	answer_doc(q, 200, status_success(op->a, op->res, op->name, SV("")));
+}
+
+static void unreadable_gone(const struct store_result *r, void *ctx)
+{
+	struct unreadable *u = ctx;
+	struct apiserver *s = u->op->q->server;
+	struct err err = ERR_INIT;
+
+	if (r->outcome == STORE_OK) {
+		quarantine_drop(u->w.key);
+		if (u->op->done == delete_done)
+			api_req_post(u->op->q, unreadable_answer, u->op);
+		else
+			write_finish(u->op, NULL, NULL);
+	} else {
+		err_set(&err, r->err ? r->err->reason : ERR_CONFLICT, "%s",
+			r->err ? err_msg(r->err) : "the object was changed meanwhile");
+		write_fail(u->op, &err);
+	}
+	write_answered(s);
+}
+
+bool delete_unreadable(struct write_op *op)
+{
+	struct apiserver *s = op->q->server;
+	struct unreadable *u;
+	struct err err = ERR_INIT;
+	struct sv key, to;
+	int64_t rev;
+
+	if (!wc_set_aside(s->wc, op->res, op->ns, op->name) || op->del->uid.n || op->del->rev.n || op->q->dry_run)
+		return false;
+	u = ARENA_NEW(op->a, struct unreadable);
+	u->op = op;
+	key = store_key(op->a, op->res, op->ns, op->name);
+	to = sv_make(arena_cstr(op->a, key), key.n + 1); /* with its NUL: the next key there could be */
+	u->w = (struct store_write){ .key = key, .tombstone = true };
+	if (store_range(s->store, key, to, 0, 1, note_rev, u, &rev, &err) < 0) {
+		write_fail(op, &err);
+		return true;
+	}
+	if (!u->w.expect_rev) { /* gone already */
+		quarantine_drop(key);
+		return false;
+	}
+	op->tombstone = true;
+	write_begin(s);
+	store_commit(s->store, &u->w, unreadable_gone, u);
+	return true;
 }
 
 static void delete_done(struct write_op *op, struct obj *o, struct err *err)

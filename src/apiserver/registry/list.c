@@ -8,6 +8,8 @@
  *	continue token    -                      the token's revision
  *
  * list_body.c answers. */
+#include "base/board.h"
+#include "base/quarantine.h"
 #include "apiserver/registry/registry.h"
 #include "base/b64.h"
 #include "codec/json.h"
@@ -151,6 +153,9 @@ static int past_one(const struct store_kv *kv, void *ctx)
 		p->out->remaining++;
 		return 0;
 	}
+	if (quarantine_has(kv->key))
+		return 0;
+	work_key(kv->key);
 	o = stored_parse(p->q->res, kv->value, kv->mod_rev);
 	if (!o)
 		return 0;

@@ -95,6 +95,7 @@ static bool native_next(struct http_source *s, struct http_chunk *ret)
 		l->ended = true;
 		return true;
 	}
+	wc_work(l->q->server->wc, l->res, l->objs[l->at]);
 	json = obj_json(l->objs[l->at]);
 	sep = separator(l, json, &cut);
 	if (!l->separated && sep.n) {
@@ -121,6 +122,7 @@ static bool encode(struct list_body *l, size_t want)
 		}
 		if (l->at)
 			buf_addc(&l->made, ',');
+		wc_work(l->q->server->wc, l->res, l->objs[l->at]);
 		if (l->q->as == AS_TABLE)
 			table_row(l->q, &l->made, l->res, l->objs[l->at]);
 		else

@@ -71,6 +71,9 @@ void create_finish(struct write_op *op);
 /* update.c: from op->old and op->doc. */
 void update_finish(struct write_op *op);
 void write_commit(struct write_op *op);
+/* A commit is under way, and has been answered: a server that stops waits for it. */
+void write_begin(struct apiserver *s);
+void write_answered(struct apiserver *s); /* the op and its request may be gone */
 
 /* body.c: the request's body as a typed document of the schema (not defaulted); checks
  * apiVersion and kind (own or absent) and, by fieldValidation, unknown and duplicate fields. */
@@ -79,6 +82,10 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 struct val *typed_from_raw(struct api_req *q, const struct schema *s, const struct val *raw, struct sv api_version,
 			   struct sv kind, bool strict, struct err *err);
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err); /* any JSON value */
+
+/* delete.c: an object that is set aside (base/quarantine.h) goes as it is: who cannot be read has no finalizers and no
+ * grace. False when it is none; then nothing has happened. */
+bool delete_unreadable(struct write_op *op);
 
 /* write.c */
 void write_defaults(struct write_op *op); /* the schema's and the kind's */

@@ -4,6 +4,7 @@
  *
  * A stream lives until the client goes, its time is up or the watch ended; everything that
  * may still call back (the timer, a posted drain) holds a reference on it. */
+#include "base/board.h"
 #include "apiserver/registry/registry.h"
 #include "codec/json.h"
 
@@ -114,12 +115,14 @@ static void bookmark_encode(struct api_req *q, struct buf *b, const struct wc_ev
 static size_t send_event(struct watch_stream *w, struct wc_event *e)
 {
 	struct api_req *q = w->q;
+	_cleanup_(work_leave) int mark = api_req_work(q);
 	struct buf b = BUF_INIT;
 
 	if (e->type == WATCH_BOOKMARK) {
 		bookmark_encode(q, &b, e);
 		return put_buf(q, &b);
 	}
+	wc_work(q->server->wc, q->res, e->o);
 	if (q->as == AS_NATIVE) {
 		struct http_chunk c = { .data = obj_json(e->o), .release = release_obj, .owner = e->o };
 

@@ -201,7 +201,14 @@ static void mismatch(struct write_op *op, const struct store_kv *current)
 	write_fail(op, &err);
 }
 
-static void answered(struct apiserver *s)
+void write_begin(struct apiserver *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->writes++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void write_answered(struct apiserver *s)
 {
 	pthread_mutex_lock(&s->lock);
 	if (--s->writes == 0)
@@ -217,7 +224,7 @@ static void committed(const struct store_result *r, void *ctx)
 	struct apiserver *s = op->q->server;
 
 	conclude(r, op); /* op and its request may be gone after it */
-	answered(s);
+	write_answered(s);
 }
 
 static void conclude(const struct store_result *r, struct write_op *op)
@@ -320,9 +327,7 @@ void write_commit(struct write_op *op)
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
 	w.cookie = &op->pw;
-	pthread_mutex_lock(&s->lock);
-	s->writes++;
-	pthread_mutex_unlock(&s->lock);
+	write_begin(s);
 	store_commit(s->store, &w, committed, op);
 }
 
@@ -337,6 +342,13 @@ void write_run(struct write_op *op)
 	op->fresh = NULL;
 	if (!op->old && op->name.n && !op->generated_name)
 		op->old = obj_link(op->a, wc_get(s->wc, op->res, op->ns, op->name));
+	if (!op->old && op->del && delete_unreadable(op))
+		return;
+	if (!op->old && op->name.n && !op->generated_name && wc_set_aside(s->wc, op->res, op->ns, op->name)) {
+		(void)wc_missing(s->wc, op->res, op->ns, op->name, &err);
+		write_fail(op, &err);
+		return;
+	}
 	if (!op->old && op->must_exist) {
 		err_not_found(&err, op->res, op->name);
 		write_fail(op, &err);

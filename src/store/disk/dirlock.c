@@ -1,10 +1,12 @@
 #include "store/disk/dirlock.h"
 
+#include "base/board.h"
+#include "base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 int dirlock_take(const char *dir, struct err *err)
@@ -17,15 +19,14 @@ int dirlock_take(const char *dir, struct err *err)
 
 	if (fd < 0)
 		return err_set_errno(err, errno, "cannot open '%s'", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (file_lock(fd) < 0) {
 		if (errno != EWOULDBLOCK)
 			return err_set_errno(err, errno, "cannot lock '%s'", path);
-		n = pread(fd, pid, sizeof(pid) - 1, 0);
-		pid[MAX(n, 0)] = '\0';
-		return err_set(err, ERR_ALREADY_EXISTS, "data directory '%s' is in use by process %d", dir, atoi(pid));
+		return err_set(err, ERR_ALREADY_EXISTS, "data directory '%s' is in use by process %d", dir,
+			       (int)file_holder(fd));
 	}
 	/* The pid is for people; a full disk must not keep the store from opening. */
-	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)board_main_pid());
 	if (ftruncate(fd, 0) == 0)
 		n = pwrite(fd, pid, (size_t)n, 0);
 	ret = fd;
