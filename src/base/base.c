@@ -21,15 +21,21 @@ void bug_abort(const char *file, int line, const char *what)
 	abort();
 }
 
+void out_of(const char *what)
+{
+	char words[40];
+
+	snprintf(words, sizeof(words), "out of %s\n", what); /* neither this nor what follows allocates */
+	(void)!write(STDERR_FILENO, words, strlen(words));
+	words[strlen(words) - 1] = '\0';
+	death_note(words, NULL, 0);
+	abort();
+}
+
 static void *oom_check(void *p)
 {
-	if (!p) {
-		static const char msg[] = "out of memory\n";
-
-		(void)!write(STDERR_FILENO, msg, sizeof(msg) - 1);
-		death_note("out of memory", NULL, 0);
-		abort();
-	}
+	if (!p)
+		out_of("memory");
 	return p;
 }
 

@@ -53,6 +53,8 @@
 	} while (0)
 
 _noreturn_ void bug_abort(const char *file, int line, const char *what);
+/* The machine has no more of what ("memory", "threads") and nothing can go on without. */
+_noreturn_ void out_of(const char *what);
 
 /* Memory from these never is NULL: running out of it aborts the process. Sizes that a
  * client controls are bounded by their reader before they get here. */

@@ -197,3 +197,5 @@ struct val *val_clone(struct arena *a, const struct val *v);
 struct val *val_clone_nodes(struct arena *a, const struct val *v);
 /* The same with every map's members in the order of their keys' bytes: what Go's encoder makes of a map. */
 struct val *val_sorted(struct arena *a, const struct val *v);
+/* Copies in place what of v is frozen, nodes alone, so that all of it can be changed. NULL is fine. */
+void val_thaw(struct arena *a, struct val *v);

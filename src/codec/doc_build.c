@@ -409,6 +409,21 @@ static void clone_into(struct arena *a, struct val *to, const struct val *from, 
 	}
 }
 
+void val_thaw(struct arena *a, struct val *v)
+{
+	struct val own;
+
+	if (!v || (v->type != VAL_LIST && v->type != VAL_MAP) || !v->n)
+		return;
+	if (val_frozen(v)) {
+		clone_into(a, &own, v, false);
+		v->items = own.items;
+		return;
+	}
+	for (size_t i = 0; i < v->n; i++)
+		val_thaw(a, &v->items[i]);
+}
+
 static struct val *val_clone_any(struct arena *a, const struct val *v, bool strings)
 {
 	struct val *to;

@@ -210,7 +210,8 @@ static void real_queue(struct env_real *e, struct task t)
 		e->workers++;
 		if (start_thread(e, "worker", WORKER_STACK, real_worker, e) != 0)
 			e->workers--;
-		BUG_ON(e->workers == 0); /* not even one thread to be had */
+		if (e->workers == 0) /* not even one to be had */
+			out_of("threads");
 	}
 	pthread_cond_signal(&e->work);
 }
@@ -277,7 +278,8 @@ static struct env_timer *real_after(struct env *env, int64_t delay_ns, env_fn *f
 		heap_push(&e->heap, t);
 		if (!e->timer_thread && !e->stopping) {
 			e->timer_thread = true;
-			BUG_ON(start_thread(e, "timers", TIMER_STACK, real_timer_thread, e) != 0);
+			if (start_thread(e, "timers", TIMER_STACK, real_timer_thread, e) != 0)
+				out_of("threads");
 		}
 		if (heap_peek(&e->heap) == t)
 			pthread_cond_signal(&e->timers);

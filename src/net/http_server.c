@@ -594,7 +594,7 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	struct sockaddr_storage ss;
 	socklen_t n = sizeof(ss);
 	struct http_server *s;
-	int fd;
+	int fd, r;
 
 	BUG_ON(n_loops == 0);
 	fd = o->listening_fd > 0 ? o->listening_fd
@@ -636,7 +636,13 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 		for (int w = 0; w < _HTTP_WAIT_MAX; w++)
 			list_init(&ln->waits[w]);
 	}
-	BUG_ON(uv_poll_init(ev_loop_uv(loops[0]), &s->accept, fd) != 0);
+	r = uv_poll_init(ev_loop_uv(loops[0]), &s->accept, fd); /* the kernel's limit of watched descriptors, say */
+	if (r < 0) {
+		(void)err_set_errno(err, -r, "listening on '%s'", o->bind_address);
+		close(fd);
+		server_unref(s);
+		return NULL;
+	}
 	s->accept.data = s;
 	s->listening = 1;
 	server_listen(s);

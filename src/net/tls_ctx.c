@@ -109,14 +109,21 @@ static int tls_trust(SSL_CTX *ctx, struct sv pem, bool names, struct err *err)
 	return 0;
 }
 
-static struct tls_ctx *tls_ctx_new(const SSL_METHOD *method)
+static struct tls_ctx *tls_none(struct err *err)
 {
-	struct tls_ctx *c = xcalloc(1, sizeof(*c));
+	(void)tls_err(err, NULL, ERR_UNAVAILABLE, "this machine's OpenSSL does not offer TLS 1.2 and 1.3 as needed");
+	return NULL;
+}
+
+/* What may fail here is the machine's OpenSSL configuration (a policy, a provider without an algorithm). */
+static struct tls_ctx *tls_ctx_new(const SSL_METHOD *method, struct err *err)
+{
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = xcalloc(1, sizeof(*c));
 
 	c->refs = 1;
 	c->ssl = SSL_CTX_new(method);
-	BUG_ON(!c->ssl);
-	BUG_ON(SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION) != 1);
+	if (!c->ssl || SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION) != 1)
+		return tls_none(err);
 	/* An idle connection holds no record buffers. A write may be retried from another address.
 	 * The chain we show is the one given, not one guessed from the trust anchors. */
 	SSL_CTX_set_mode(c->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -128,11 +135,13 @@ static struct tls_ctx *tls_ctx_new(const SSL_METHOD *method)
 					SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_num_tickets(c->ssl, 0);
 	/* What Go's defaults leave of TLS 1.2. */
-	BUG_ON(SSL_CTX_set_cipher_list(c->ssl, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1);
+	if (SSL_CTX_set_cipher_list(c->ssl, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1)
+		return tls_none(err);
 	/* AES-128 first where both sides have it: no weaker in practice, and faster. */
-	BUG_ON(SSL_CTX_set_ciphersuites(
-		   c->ssl, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1);
-	return c;
+	if (SSL_CTX_set_ciphersuites(c->ssl,
+				     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") != 1)
+		return tls_none(err);
+	return TAKE(c);
 }
 
 static int tls_verify_none(X509_STORE_CTX *x, void *arg)
@@ -158,9 +167,9 @@ static int tls_alpn_select(SSL *ssl, const unsigned char **out, unsigned char *o
 
 struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 {
-	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_server_method());
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_server_method(), err);
 
-	if (tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
+	if (!c || tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
 		return NULL;
 	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_alpn_select_cb(c->ssl, tls_alpn_select, NULL);
@@ -177,8 +186,10 @@ struct tls_ctx *tls_server_ctx(const struct tls_server_opts *o, struct err *err)
 
 struct tls_ctx *tls_client_ctx(const struct tls_client_opts *o, struct err *err)
 {
-	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_client_method());
+	_cleanup_(tls_ctx_unrefp) struct tls_ctx *c = tls_ctx_new(TLS_client_method(), err);
 
+	if (!c)
+		return NULL;
 	c->insecure = o->insecure;
 	if (o->cert_pem.n && tls_use_cert(c->ssl, o->cert_pem, o->key_pem, err) < 0)
 		return NULL;

@@ -299,6 +299,7 @@ void write_commit(struct write_op *op)
 	}
 	if (!op->tombstone) {
 		/* The revision is the store's to say; the stored text does not repeat it. */
+		val_thaw(op->a, op->doc);
 		meta = val_member_mut(op->doc, F_metadata);
 		if (meta)
 			val_del(meta, F_resourceVersion);
@@ -363,6 +364,9 @@ void write_run(struct write_op *op)
 		write_finish(op, op->old, NULL);
 		return;
 	}
+	/* A patch or a hook may have put a part of the old object into the new one: such a part is frozen, and what
+	 * comes changes parts in place. */
+	val_thaw(op->a, op->doc);
 	if (op->raw)
 		write_commit(op);
 	else if (op->creating)

@@ -1,5 +1,6 @@
 #include "kubelet/cri/cri.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -120,15 +121,19 @@ int cri_subscribe(struct runtime *r, void (*notice)(const struct rt_event *ev, v
 	struct cri *c = cri_of(r);
 	struct cri_events *e;
 
+	int stop_fd;
+
 	BUG_ON(c->events);
+	stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (stop_fd < 0)
+		return err_set_errno(err, errno, "cannot read runtime events");
 	e = xcalloc(1, sizeof(*e));
 	e->env = c->env;
 	e->ch = grpc_channel_new(c->target);
 	e->notice = notice;
 	e->ctx = ctx;
 	e->native = true;
-	e->stop_fd = eventfd(0, EFD_CLOEXEC);
-	BUG_ON(e->stop_fd < 0);
+	e->stop_fd = stop_fd;
 	pthread_mutex_init(&e->lock, NULL);
 	e->refs = 2;
 	if (env_thread(c->env, "cri-events", events_thread, e) < 0) {

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "object/obj.h"
 #include "sample_pod.h"
+#include "unicode.h"
 
 #include <stdlib.h>
 
@@ -44,30 +45,6 @@ static void test_publish(void **state)
 	assert_true(obj_name(o).p > obj_json(o).p && obj_name(o).p < obj_json(o).p + obj_json(o).n);
 }
 
-static size_t utf8(char *to, uint32_t c)
-{
-	if (c < 0x80) {
-		to[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		to[0] = (char)(0xc0 | (c >> 6));
-		to[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		to[0] = (char)(0xe0 | (c >> 12));
-		to[1] = (char)(0x80 | ((c >> 6) & 0x3f));
-		to[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	to[0] = (char)(0xf0 | (c >> 18));
-	to[1] = (char)(0x80 | ((c >> 12) & 0x3f));
-	to[2] = (char)(0x80 | ((c >> 6) & 0x3f));
-	to[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 /* An object of a list of strings and a map with the same strings for keys is published, and read back. */
 static void published_whole(struct arena *a, const struct val *list, const struct val *map)
 {
@@ -102,7 +79,7 @@ static void test_all_of_unicode(void **state)
 			if (c >= 0xd800 && c <= 0xdfff) /* no characters */
 				continue;
 			memset(text, 'a', sizeof(text));
-			n += utf8(text + at, c) + c % 17;
+			n += utf8_put(text + at, c) + c % 17;
 			val_push(&a, list, val_new_str(&a, sv_make(text, n)));
 			val_set_str_sv(&a, map, sv_make(text, n), sv_make(text, n));
 			k++;
@@ -127,7 +104,7 @@ static void test_near_line_separator(void **state)
 				size_t n;
 
 				memset(text, 'a', sizeof(text));
-				n = at + utf8(text + at, c) + behind;
+				n = at + utf8_put(text + at, c) + behind;
 				val_push(&a, list, val_new_str(&a, sv_make(text, n)));
 				val_set_str_sv(&a, map, sv_make(text, n), sv_make(text, n));
 			}

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "base/arena.h"
+#include "base/vec.h"
 #include "object/quantity.h"
 
 #include <stdio.h>
@@ -303,11 +304,69 @@ static void test_paths_agree(void **state)
 	}
 }
 
+static bool at_bound(struct sv s)
+{
+	return quantity_cmp(s, SV("1e4090")) > 0 || quantity_cmp(s, SV("-1e4090")) < 0;
+}
+
+/* Each with each, where digits and exponents are as many as they may be: nothing overflows, and sums are what the
+ * larger one says. */
+static void test_extremes(void **state)
+{
+	static const char *const exps[] = { "",	      "n",     "u",	 "m",	  "E",	    "Ki",
+					    "Ei",     "e4096", "e-4096", "e4095", "e-4095", "e+4096",
+					    "E-4096", "e4097", "e-4097", "e3841", "e-3841", "e99999999999999999999" };
+	static const size_t widths[] = { 0, 1, 2, 19, 20, 127, 128, 248, 249, 250, 251, 254, 255, 256, 257 };
+	static const char digits[] = "019";
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	VEC(struct sv) all = VEC_INIT;
+	int64_t milli, value;
+	size_t valid = 0;
+
+	(void)state;
+	for (size_t e = 0; e < ARRAY_LEN(exps); e++)
+		for (size_t w = 0; w < ARRAY_LEN(widths); w++)
+			for (size_t d = 0; d + 1 < sizeof(digits); d++)
+				for (int form = 0; form < 4; form++) {
+					char text[300];
+
+					memset(text, digits[d], widths[w]);
+					text[widths[w]] = '\0';
+					vec_push(&all, arena_svf(&a, "%s%s%s%s", form & 1 ? "-" : "",
+								 form & 2 ? "." : "", text, exps[e]));
+				}
+	for (size_t i = 0; i < all.n; i++) {
+		_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+		struct sv x = all.p[i], text = quantity_text(&tmp, x);
+
+		assert_int_equal(text.p != NULL, quantity_milli(x, &milli));
+		assert_int_equal(text.p != NULL, quantity_value(x, &value));
+		(void)quantity_canonical(&tmp, x);
+		if (!text.p)
+			continue;
+		valid++;
+		assert_true(text.n > 256 || quantity_cmp(text, x) == 0);
+		for (size_t k = i % 7; k < all.n; k += 7) {
+			struct sv y = all.p[k], sum = quantity_add(&tmp, x, y);
+			int64_t s;
+
+			assert_int_equal(quantity_cmp(x, y), -quantity_cmp(y, x));
+			assert_true(sum.n > 0);
+			/* The sum of two that are just within the bound may be beyond it. */
+			if (sum.n <= 256 && !at_bound(x) && !at_bound(y) && !quantity_milli(sum, &s))
+				fail_msg("'%.*s' + '%.*s' = '%.*s'", SV_ARG(x), SV_ARG(y), SV_ARG(sum));
+		}
+	}
+	assert_true(valid > 500);
+	vec_release(&all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_canonical), cmocka_unit_test(test_values), cmocka_unit_test(test_cmp),
-		cmocka_unit_test(test_add),	  cmocka_unit_test(test_from),	 cmocka_unit_test(test_paths_agree),
+		cmocka_unit_test(test_canonical),   cmocka_unit_test(test_values), cmocka_unit_test(test_cmp),
+		cmocka_unit_test(test_add),	    cmocka_unit_test(test_from),   cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_paths_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
