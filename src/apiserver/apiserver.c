@@ -38,6 +38,7 @@ static void tick(void *ctx)
 			(void)malloc_trim(0); /* the remains of a burst, holes in the heap by now */
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
+		pki_keep(s);
 		if (compact > 0)
 			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
 	}

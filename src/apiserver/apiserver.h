@@ -33,8 +33,12 @@ struct apiserver_opts {
 	int advertise_port;
 	const char *const *tls_sans; /* NULL-terminated, or NULL */
 	const char *token;	     /* --token, the admin and join secret; NULL: made and kept in data_dir */
-	bool anonymous_auth;	     /* default true, as upstream: system:anonymous, RBAC decides */
-	bool insecure_in_memory;     /* no PKI is made: simulator and tests */
+	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
+	 * out at the start is to be written again. On a task of the env; may be NULL. */
+	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);
+	void *certs_ctx;
+	bool anonymous_auth;	 /* default true, as upstream: system:anonymous, RBAC decides */
+	bool insecure_in_memory; /* no PKI is made: simulator and tests */
 };
 
 /* Loads or makes the PKI, fills the watch cache from the store, writes the bootstrap objects
@@ -48,6 +52,8 @@ struct apiserver *apiserver_free(struct apiserver *s);
 /* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
 void apiserver_http(struct http_req *r, void *ctx);
 void apiserver_http_too_large(struct http_req *r, void *ctx);
+/* Warns of a clock that is obviously wrong, and of what that did to the certificates. */
+void apiserver_check_clock(struct apiserver *s);
 struct tls_ctx *apiserver_tls(struct apiserver *s); /* borrowed: server certificate, client CA */
 
 /* In-process client acting as `user` in `groups` (NULL-terminated; system:authenticated is

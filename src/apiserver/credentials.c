@@ -1,6 +1,8 @@
 /* The server's keys and certificates, as its other parts and the command line ask for them. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
+#include "base/log.h"
+#include "base/timefmt.h"
 #include "base/vec.h"
 #include "net/tls.h"
 
@@ -66,14 +68,7 @@ static int load(struct apiserver *s, struct err *err)
 	vec_release(&addrs);
 	if (!s->pki)
 		return -1;
-	s->pki->tls = tls_server_ctx(
-	    &(struct tls_server_opts){
-		.cert_pem = s->pki->server_cert,
-		.key_pem = s->pki->server_key,
-		.client_ca_pem = s->pki->ca_cert,
-	    },
-	    err);
-	return s->pki->tls ? 0 : -1;
+	return pki_load_tls(s->pki, err);
 }
 
 static void loading(void *ctx)
@@ -107,6 +102,38 @@ int pki_wait(struct apiserver *s, struct err *err)
 		rc = err_move(err, &s->pki_err);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
+}
+
+/* Logged here and not below: nobody waits for the outcome. */
+void pki_keep(struct apiserver *s)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int rc = s->pki ? pki_renew(s->pki, &err) : 0;
+
+	if (rc < 0)
+		log_warn("apiserver", "the server certificate cannot be renewed", "error", "%s", err_msg(&err));
+	if (rc <= 0)
+		return;
+	log_kv(LVL_INFO, "apiserver", "renewed the server certificate", NULL);
+	if (s->o.certs_renewed)
+		s->o.certs_renewed(s->o.certs_ctx, s->pki->tls);
+}
+
+void apiserver_check_clock(struct apiserver *s)
+{
+	char text[TIME_TEXT_MAX];
+	int64_t now = env_now_ns(s->env);
+
+	if (now < CLOCK_FLOOR_NS)
+		log_warn("apiserver",
+			 "the clock of this machine has not been set: tokens and time stamps will be wrong", "clock",
+			 "%.*s", SV_ARG(time_format(now, false, text)));
+	if (s->pki && s->pki->ca_renewed)
+		log_warn(
+		    "apiserver",
+		    "the cluster CA was expired or not valid yet and has a new certificate: kubeconfigs other than "
+		    "the one written at the start need it",
+		    "clock", "%.*s", SV_ARG(time_format(now, false, text)));
 }
 
 void pki_free(struct apiserver *s)

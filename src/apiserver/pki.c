@@ -13,7 +13,6 @@
 #define CA_LIFE_NS (3650 * DAY_NS)
 #define LEAF_LIFE_NS (365 * DAY_NS)
 #define RENEW_BEFORE_NS (90 * DAY_NS)
-#define BACKDATE_NS (3600 * NS_PER_SEC) /* other machines' clocks may be behind */
 
 /* Reads DIR/name; 1 when it was there, 0 when not, -1 on failure. */
 static int load(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
@@ -40,9 +39,17 @@ static void save(struct pki *p, const char *dir, const char *name, struct sv dat
 		vec_push(&p->unsaved, ((struct file_out){ arena_printf(&p->arena, "%s/%s", dir, name), data, 0600 }));
 }
 
-static int64_t not_before(struct pki *p)
+static int64_t clock_ns(struct pki *p)
 {
-	return env_now_ns(p->env) - BACKDATE_NS;
+	return MAX(env_now_ns(p->env), CLOCK_FLOOR_NS);
+}
+
+/* Whether a certificate is valid now and will be for a while. */
+static bool lasts(struct pki *p, struct sv cert, int64_t *ret_end)
+{
+	int64_t from, now = env_now_ns(p->env);
+
+	return cert_validity(cert, &from, ret_end, NULL) == 0 && from <= now && *ret_end - now > RENEW_BEFORE_NS;
 }
 
 static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
@@ -52,14 +59,21 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 	struct cert_opts c = {
 		.common_name = "caravel-ca",
 		.ca = true,
-		.not_before_ns = not_before(p),
-		.not_after_ns = env_now_ns(p->env) + CA_LIFE_NS,
+		.not_after_ns = clock_ns(p) + CA_LIFE_NS,
 	};
+	int64_t end;
 
 	if (cert < 0 || key < 0)
 		return -1;
-	if (cert && key)
+	if (cert && key && lasts(p, p->ca_cert, &end))
 		return 0;
+	if (cert && key) {
+		if (cert_make(&p->arena, &c, SV(""), p->ca_key, &p->ca_cert, &p->ca_key, err) < 0)
+			return err_wrap(err, "renewing the cluster CA");
+		p->ca_renewed = true;
+		save(p, o->dir, "ca.crt", p->ca_cert);
+		return 0;
+	}
 	if (cert != key)
 		return err_set(err, ERR_INTERNAL,
 			       "'%s' holds only one of ca.crt and ca.key: put the other back, or remove both to make a "
@@ -73,11 +87,10 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 	return 0;
 }
 
-static int leaf(struct pki *p, struct arena *a, struct cert_opts *c, struct sv *ret_cert, struct sv *ret_key,
-		struct err *err)
+static int leaf(struct pki *p, struct arena *a, struct cert_opts *c, int64_t life_ns, struct sv *ret_cert,
+		struct sv *ret_key, struct err *err)
 {
-	c->not_before_ns = not_before(p);
-	c->not_after_ns = env_now_ns(p->env) + LEAF_LIFE_NS;
+	c->not_after_ns = clock_ns(p) + life_ns;
 	return cert_make(a, c, p->ca_cert, p->ca_key, ret_cert, ret_key, err);
 }
 
@@ -99,7 +112,6 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 	int cert = load(p, o->dir, "server.crt", &p->server_cert, err);
 	int key = cert < 0 ? -1 : load(p, o->dir, "server.key", &p->server_key, err);
 	int was = key < 0 ? -1 : load(p, o->dir, "server.names", &made_for, err);
-	int64_t end;
 	struct cert_opts c = {
 		.common_name = "kube-apiserver",
 		.dns_names = o->names,
@@ -109,11 +121,11 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 
 	if (was < 0)
 		return -1;
-	if (cert && key && sv_eq(made_for, names) && cert_not_after(p->server_cert, &end, NULL) == 0 &&
-	    end - env_now_ns(p->env) > RENEW_BEFORE_NS)
+	if (cert && key && sv_eq(made_for, names) && lasts(p, p->server_cert, &p->server_end_ns))
 		return 0;
-	if (leaf(p, &p->arena, &c, &p->server_cert, &p->server_key, err) < 0)
+	if (leaf(p, &p->arena, &c, LEAF_LIFE_NS, &p->server_cert, &p->server_key, err) < 0)
 		return err_wrap(err, "making the server certificate");
+	p->server_end_ns = c.not_after_ns;
 	/* The names last: without them both are made again. */
 	save(p, o->dir, "server.crt", p->server_cert);
 	save(p, o->dir, "server.key", p->server_key);
@@ -161,11 +173,27 @@ static int load_token(struct pki *p, const struct pki_opts *o, struct err *err)
 	return 0;
 }
 
+static const char *const *copy_list(struct arena *a, const char *const *list)
+{
+	const char **copy;
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	copy = ARENA_ARRAY(a, const char *, n + 1);
+	for (size_t i = 0; i < n; i++)
+		copy[i] = arena_strdup(a, list[i]);
+	return copy;
+}
+
 struct pki *pki_open(const struct pki_opts *o, struct err *err)
 {
 	struct pki *p = xcalloc(1, sizeof(*p));
 
 	p->env = o->env;
+	p->dir = o->dir ? arena_strdup(&p->arena, o->dir) : NULL;
+	p->names = copy_list(&p->arena, o->names);
+	p->addrs = copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
 	    load_sa_key(p, o, err) < 0 || load_token(p, o, err) < 0 ||
@@ -173,6 +201,39 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;
+}
+
+int pki_load_tls(struct pki *p, struct err *err)
+{
+	struct tls_ctx *tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = p->server_cert,
+									.key_pem = p->server_key,
+									.client_ca_pem = p->ca_cert },
+					     err);
+
+	if (!tls)
+		return -1;
+	tls_ctx_unref(p->tls);
+	p->tls = tls;
+	return 0;
+}
+
+/* Files are written before anybody sees the new certificate. What cannot be written now is made again at the next
+ * start: it is used all the same. */
+int pki_renew(struct pki *p, struct err *err)
+{
+	const struct pki_opts o = { .dir = p->dir, .names = p->names, .addrs = p->addrs };
+	int rc = 0;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->server_end_ns - env_now_ns(p->env) <= RENEW_BEFORE_NS) {
+		rc = load_server(p, &o, err) < 0 ? -1 : 1;
+		(void)file_write_several(p->unsaved.p, p->unsaved.n, NULL);
+		vec_release(&p->unsaved);
+		if (rc > 0 && pki_load_tls(p, err) < 0)
+			rc = -1;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return rc;
 }
 
 struct pki *pki_close(struct pki *p)
@@ -193,27 +254,30 @@ int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *
 {
 	struct cert_opts c = { .common_name = cn, .organizations = orgs, .client = true };
 
-	return leaf(p, a, &c, ret_cert, ret_key, err);
+	return leaf(p, a, &c, LEAF_LIFE_NS, ret_cert, ret_key, err);
 }
 
+/* Of components inside: it is never written down and lives as long as the process, so it need not be renewed. */
 int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *const *dns, const char *const *ips,
 		    struct sv *ret_cert, struct sv *ret_key, struct err *err)
 {
 	struct cert_opts c = { .common_name = cn, .dns_names = dns, .ip_addrs = ips, .server = true };
 
-	return leaf(p, a, &c, ret_cert, ret_key, err);
+	return leaf(p, a, &c, CA_LIFE_NS, ret_cert, ret_key, err);
 }
 
 struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
 {
 	static const char *const masters[] = { "system:masters", NULL };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct cert_opts c = { .common_name = "kube-apiserver-kubelet-client",
+			       .organizations = masters,
+			       .client = true };
 	struct tls_client_opts o = { .ca_pem = p->ca_cert };
 	struct tls_ctx *tls;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->kubelet_tls &&
-	    pki_client_cert(p, &a, "kube-apiserver-kubelet-client", masters, &o.cert_pem, &o.key_pem, err) == 0)
+	if (!p->kubelet_tls && leaf(p, &a, &c, CA_LIFE_NS, &o.cert_pem, &o.key_pem, err) == 0)
 		p->kubelet_tls = tls_client_ctx(&o, err);
 	tls = p->kubelet_tls;
 	pthread_mutex_unlock(&p->lock);

@@ -2,8 +2,14 @@
  * signs service account tokens.
  *
  * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key, token. The
- * CA lasts ten years; what it signed lasts one and is made again at start when less than 90
- * days are left, or when an address or name is missing from it.
+ * CA lasts ten years; what it signed for others lasts one, and the server's certificate is made again when less than
+ * 90 days are left (at the start and by pki_renew() while it runs), or when an address or name is missing from it. A CA
+ * that is about to expire, or was made by another clock, gets a new certificate for the same key: what it signed stays
+ * good, and clients need its new text.
+ *
+ * Clocks are wrong at times, above all before they are set: everything is valid from 1970 on, and lifetimes are counted
+ * from CLOCK_FLOOR_NS at least, so that no clock makes a certificate that is not valid yet, or was over before a
+ * later clock.
  */
 #pragma once
 
@@ -16,12 +22,19 @@
 
 #include <pthread.h>
 
+/* 2026-01-01: a clock that says less has not been set. */
+#define CLOCK_FLOOR_NS (INT64_C(1767225600) * NS_PER_SEC)
+
 struct pki {
 	pthread_mutex_t lock; /* of what is made on demand */
 	struct arena arena;
 	struct env *env;
 	struct sv ca_cert, ca_key;
 	struct sv server_cert, server_key;
+	bool ca_renewed;       /* at the start */
+	int64_t server_end_ns; /* of server_cert */
+	const char *dir;       /* as in the options, owned here */
+	const char *const *names, *const *addrs;
 	struct sv sa_key, sa_public; /* PEM */
 	struct sv sa_x, sa_y, sa_kid;
 	struct sv token;	      /* the admin and join secret */
@@ -40,6 +53,12 @@ struct pki_opts {
 
 struct pki *pki_open(const struct pki_opts *o, struct err *err);
 struct pki *pki_close(struct pki *p);
+
+/* 1: the server's certificate was about to expire, or has by a clock that jumped, and a new one is in p->tls (the old
+ * is dropped: whoever serves with it holds a reference); 0: no need. */
+int pki_renew(struct pki *p, struct err *err);
+/* Makes p->tls of the server's certificate. */
+int pki_load_tls(struct pki *p, struct err *err);
 
 int pki_client_cert(struct pki *p, struct arena *a, const char *cn, const char *const *orgs, struct sv *ret_cert,
 		    struct sv *ret_key, struct err *err);

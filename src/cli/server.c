@@ -200,6 +200,7 @@ static int run_threads(struct server *s, struct err *err)
 
 static int write_kubeconfig(struct server *s, struct err *err)
 {
+	_cleanup_(arena_release) struct arena a = ARENA_INIT; /* the server's own is not for tasks */
 	_cleanup_free_ char *dir = xstrdup(s->o.kubeconfig);
 	bool any = strcmp(s->o.bind_address, "0.0.0.0") == 0 || strcmp(s->o.bind_address, "::") == 0;
 	const char *host = any ? "127.0.0.1" : s->o.bind_address;
@@ -215,13 +216,23 @@ static int write_kubeconfig(struct server *s, struct err *err)
 		if (dir_make(dir, 0755, err) < 0)
 			return -1;
 	}
-	if (apiserver_admin_kubeconfig(s->api, &s->arena,
-				       arena_printf(&s->arena, strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d",
-						    host, http_server_port(s->http)),
+	if (apiserver_admin_kubeconfig(s->api, &a,
+				       arena_printf(&a, strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d", host,
+						    http_server_port(s->http)),
 				       &yaml, err) < 0)
 		return -1;
 	/* With a certificate of its own each time: what a crash loses of it, the next start makes again. */
 	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err);
+}
+
+static void certs_renewed(void *ctx, struct tls_ctx *tls)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct server *s = ctx;
+
+	http_server_set_tls(s->http, tls);
+	if (write_kubeconfig(s, &err) < 0)
+		log_warn("server", "the renewed kubeconfig cannot be written", "error", "%s", err_msg(&err));
 }
 
 /* After the store is open: so a second server on one directory hears about the directory, not about addresses. */
@@ -279,6 +290,8 @@ static int start_api(struct server *s, struct err *err)
 		.advertise_port = o->port,
 		.tls_sans = o->tls_sans.list.p,
 		.token = o->token,
+		.certs_renewed = certs_renewed,
+		.certs_ctx = s,
 		.anonymous_auth = true,
 	    },
 	    err);
@@ -299,6 +312,7 @@ static int start_api(struct server *s, struct err *err)
 				    err);
 	if (!s->http)
 		return server_explain_bind(o, err);
+	apiserver_check_clock(s->api);
 	supervise_keep(KEPT_LISTENER, http_server_fd(s->http));
 	return write_kubeconfig(s, err);
 }

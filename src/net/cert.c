@@ -158,10 +158,19 @@ static bool cert_fill(X509 *x, X509 *issuer, EVP_PKEY *key, const struct cert_op
 int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, struct sv ca_key, struct sv *ret_cert,
 	      struct sv *ret_key, struct err *err)
 {
-	_cleanup_(pkey_freep) EVP_PKEY *key = EVP_EC_gen("P-256"), *signer = NULL;
+	_cleanup_(pkey_freep) EVP_PKEY *key = NULL, *signer = NULL;
 	_cleanup_(x509_freep) X509 *x = X509_new(), *issuer = NULL;
 	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 
+	if (!ca_cert.n && ca_key.n) {
+		_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(ca_key.p, (int)ca_key.n);
+
+		key = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+		if (!key)
+			return tls_err(err, NULL, ERR_INVALID, "reading the CA's key");
+	} else {
+		key = EVP_EC_gen("P-256");
+	}
 	if (!key || !x || !out)
 		return tls_err(err, NULL, ERR_INTERNAL, "making a key");
 	if (ca_cert.n) {
@@ -182,29 +191,39 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 	return key_to_pem(a, key, ret_key, err);
 }
 
-int cert_not_after(struct sv cert_pem, int64_t *ret_ns, struct err *err)
+/* RFC 5280's "no well-defined expiration" lies beyond what ns can say. */
+static bool asn1_ns(const ASN1_TIME *t, int64_t *ret)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(t, &tm) != 1)
+		return false;
+	if (__builtin_mul_overflow((int64_t)timegm(&tm), NS_PER_SEC, ret))
+		*ret = tm.tm_year > 70 ? INT64_MAX - 1 : INT64_MIN + 1;
+	return true;
+}
+
+int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(cert_pem.p, (int)MIN(cert_pem.n, (size_t)INT_MAX));
-	int64_t least = INT64_MAX;
+	int64_t first = INT64_MIN, last = INT64_MAX;
 
 	for (;;) {
 		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
-		struct tm tm;
-		int64_t ns;
+		int64_t from, to;
 
 		if (!x)
 			break;
-		if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
-			return tls_err(err, NULL, ERR_INVALID, "reading the certificate's end");
-		/* RFC 5280's "no well-defined expiration" lies beyond what ns can say. */
-		if (__builtin_mul_overflow((int64_t)timegm(&tm), NS_PER_SEC, &ns))
-			ns = INT64_MAX - 1;
-		least = MIN(least, ns);
+		if (!asn1_ns(X509_get0_notBefore(x), &from) || !asn1_ns(X509_get0_notAfter(x), &to))
+			return tls_err(err, NULL, ERR_INVALID, "reading the certificate's time");
+		first = MAX(first, from);
+		last = MIN(last, to);
 	}
-	if (least == INT64_MAX)
+	if (last == INT64_MAX)
 		return tls_err(err, NULL, ERR_INVALID, "reading the certificate");
 	(void)tls_err(NULL, NULL, ERR_NONE, ""); /* the end of the file */
-	*ret_ns = least;
+	*ret_from_ns = first;
+	*ret_to_ns = last;
 	return 0;
 }
 

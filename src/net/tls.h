@@ -36,10 +36,10 @@ struct cert_opts {
 	int64_t not_before_ns, not_after_ns;		/* wall clock */
 	bool ca, server, client;			/* basic constraints; extended key usages */
 };
-/* A new P-256 key and a certificate for it, signed by ca_cert/ca_key (both "" : self-signed).
- * All PEM, arena-owned. */
+/* A new P-256 key and a certificate for it, signed by ca_cert/ca_key (both "" : self-signed). With a ca_key alone: a
+ * new self-signed certificate for that key, under which what it signed before is still good. All PEM, arena-owned. */
 int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, struct sv ca_key, struct sv *ret_cert,
 	      struct sv *ret_key, struct err *err);
-/* Earliest not_after of a PEM chain, ns; and the key's public half as PEM. */
-int cert_not_after(struct sv cert_pem, int64_t *ret_ns, struct err *err);
+/* When all of a PEM chain is valid, ns, both inclusive. */
+int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, struct err *err);
 int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *err);
