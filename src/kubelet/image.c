@@ -286,17 +286,68 @@ int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, s
 
 /* --- importing --- */
 
+/* The names of all images, a line each. */
+static int list_images(const char *socket, struct buf *out)
+{
+	const char *argv[] = { "ctr", "-a", socket, "-n", "k8s.io", "images", "ls", "-q", NULL };
+	struct child_opts o = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	struct buf errs = BUF_INIT;
+	int status = -1, rc = child_run(&o, 60 * NS_PER_SEC, 4 << 20, out, &errs, &status, NULL);
+
+	buf_release(&errs);
+	return rc == 0 && status == 0 ? 0 : -1;
+}
+
+static bool has_line(struct sv text, struct sv wanted)
+{
+	struct sv line;
+
+	while (sv_split(&text, '\n', &line))
+		if (sv_eq(line, wanted))
+			return true;
+	return false;
+}
+
+/* What ctr named before it failed: its content goes with the last name, by containerd's own collector. */
+static void remove_new(const char *socket, struct sv before)
+{
+	_cleanup_(buf_release) struct buf after = BUF_INIT;
+	struct sv rest, line;
+
+	if (list_images(socket, &after) < 0)
+		return;
+	rest = buf_sv(&after);
+	while (sv_split(&rest, '\n', &line)) {
+		_cleanup_free_ char *name = xstrndup(line.p, line.n);
+		_cleanup_(buf_release) struct buf out = BUF_INIT, errs = BUF_INIT;
+		const char *argv[] = { "ctr", "-a", socket, "-n", "k8s.io", "images", "rm", "--sync", name, NULL };
+		struct child_opts o = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+		int status;
+
+		if (line.n && !has_line(before, line))
+			(void)child_run(&o, 60 * NS_PER_SEC, 64 << 10, &out, &errs, &status, NULL);
+	}
+}
+
 int image_import(const char *socket, const char *path, struct err *err)
 {
+	_cleanup_(buf_release) struct buf before = BUF_INIT;
 	_cleanup_(buf_release) struct buf out = BUF_INIT, errs = BUF_INIT;
 	const char *argv[] = { "ctr", "-a", socket, "-n", "k8s.io", "images", "import", "--all-platforms", path, NULL };
 	struct child_opts o = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	bool known;
 	int status;
 
 	if (access(path, R_OK) < 0)
 		return err_set(err, ERR_NOT_FOUND, "cannot read image archive '%s'", path);
-	if (child_run(&o, 600 * NS_PER_SEC, 64 << 10, &out, &errs, &status, err) < 0)
+	known = list_images(socket, &before) == 0;
+	if (child_run(&o, 600 * NS_PER_SEC, 64 << 10, &out, &errs, &status, err) < 0) {
+		if (known)
+			remove_new(socket, buf_sv(&before));
 		return err_wrap(err, "importing image archive '%s' with ctr (package containerd)", path);
+	}
+	if (known && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+		remove_new(socket, buf_sv(&before));
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return err_set(err, ERR_INTERNAL, "importing image archive '%s': %.*s", path,
 			       SV_ARG(sv_trim(buf_sv(&errs))));

@@ -346,7 +346,7 @@ static void test_extremes(void **state)
 			continue;
 		valid++;
 		assert_true(text.n > 256 || quantity_cmp(text, x) == 0);
-		for (size_t k = i % 7; k < all.n; k += 7) {
+		for (size_t k = i % 97; k < all.n; k += 97) { /* a part of all pairs, another for each */
 			struct sv y = all.p[k], sum = quantity_add(&tmp, x, y);
 			int64_t s;
 

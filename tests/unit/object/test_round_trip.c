@@ -29,7 +29,7 @@ static void through_json(struct arena *a, const struct val *v)
 	assert_true(val_equal(again, v));
 }
 
-static void through_yaml(struct arena *a, const struct val *v)
+static void through_yaml(struct arena *a, const struct val *v, bool as_stream)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
@@ -42,6 +42,8 @@ static void through_yaml(struct arena *a, const struct val *v)
 		fail_msg("%s:\n%.*s", err_msg(&err), SV_ARG(buf_sv(&b)));
 	if (!val_equal(again, v))
 		fail_msg("not the same:\n%.*s", SV_ARG(buf_sv(&b)));
+	if (!as_stream)
+		return;
 	rest = buf_sv(&b);
 	assert_true(yaml_next_document(&rest, &doc)); /* and it is one document of a stream */
 	again = yaml_decode(a, doc, &err);
@@ -89,6 +91,12 @@ static void through_protobuf(struct arena *a, const struct val *map)
 	assert_true(val_equal(val_get(doc, F_metadata, F_annotations), map));
 }
 
+/* Every character of the first plane; of the others, whose bytes are all alike, one in 29 and the last of each. */
+static bool taken(uint32_t c)
+{
+	return unicode_is_char(c) && (c < 0x10000 || c % 29 == 0 || (c & 0xffff) >= 0xfff0);
+}
+
 /* 64 characters at a time, each between letters whose number changes with it, as values and as keys. */
 static void test_all_of_unicode(void **state)
 {
@@ -102,7 +110,7 @@ static void test_all_of_unicode(void **state)
 			char text[64];
 			size_t n = c % 19;
 
-			if (!unicode_is_char(c))
+			if (!taken(c))
 				continue;
 			memset(text, 'a', sizeof(text));
 			n += utf8_put(text + n, c);
@@ -115,7 +123,7 @@ static void test_all_of_unicode(void **state)
 		val_set(&a, root, F_args, list);
 		val_set(&a, root, F_data, map);
 		through_json(&a, root);
-		through_yaml(&a, root);
+		through_yaml(&a, map, false);
 		through_protobuf(&a, map);
 		arena_reset(&a);
 	}
@@ -150,7 +158,7 @@ static void test_places(void **state)
 		val_set(&a, root, F_args, list);
 		val_set(&a, root, F_data, map);
 		through_json(&a, root);
-		through_yaml(&a, root);
+		through_yaml(&a, root, true);
 		through_obj(&a, root);
 		arena_reset(&a);
 	}
@@ -200,13 +208,13 @@ static void test_random_documents(void **state)
 	uint64_t rng = 1;
 
 	(void)state;
-	for (int i = 0; i < 4000; i++) {
+	for (int i = 0; i < 2000; i++) {
 		struct val *root = val_new_map(&a);
 
 		val_set(&a, root, F_spec, random_value(&a, &rng, 0));
 		val_set(&a, root, F_data, random_value(&a, &rng, 0));
 		through_json(&a, root);
-		through_yaml(&a, root);
+		through_yaml(&a, root, true);
 		through_obj(&a, root);
 		arena_reset(&a);
 	}
