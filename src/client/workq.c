@@ -169,13 +169,20 @@ static bool hopeless(const struct err *err)
 	return false;
 }
 
+/* The informer is behind: somebody else has written, made or deleted what this was about. The retry knows better, and
+ * nobody needs to act, unless it goes on. */
+static bool only_behind(const struct item *it, const struct err *err)
+{
+	return err->reason == ERR_CONFLICT ||
+	       (it->failures == 1 && (err->reason == ERR_NOT_FOUND || err->reason == ERR_ALREADY_EXISTS));
+}
+
 static void finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res, const struct err *err)
 {
 	it->running = false;
 	if (rc < 0 && !hopeless(err)) {
 		it->failures++;
-		/* A conflict only means that the informer is behind: it is retried, not reported. */
-		if (err->reason != ERR_CONFLICT)
+		if (!only_behind(it, err))
 			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error",
 			       err_msg(err), NULL);
 		if (!it->dirty)

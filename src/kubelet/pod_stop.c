@@ -31,7 +31,7 @@ static void stop_task(void *ctx)
 		/* A second to see the quick ones end; the others' end is noticed when it comes. */
 		if (p->k->rt->ops->stop_container(p->k->rt, sv_from(s->id), s->timeout_s,
 						  s->timeout_s ? NS_PER_SEC : 120 * NS_PER_SEC, &err) < 0 &&
-		    err.reason != ERR_TIMEOUT)
+		    err.reason != ERR_TIMEOUT && err.reason != ERR_NOT_FOUND)
 			log_warn(SYS, "a container cannot be stopped", "why", "%s/%s %s: %s", p->ns, p->name, s->name,
 				 err_msg(&err));
 		pthread_mutex_lock(&p->lock);

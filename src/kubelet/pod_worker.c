@@ -145,6 +145,11 @@ static void begin(struct sync *s)
 
 /* --- running it --- */
 
+static bool pod_is_going(const struct sync *s)
+{
+	return s->vanished || s->p->state != POD_SYNC || val_get(s->pod, F_metadata, F_deletionTimestamp);
+}
+
 static int prepare(struct sync *s, struct err *err)
 {
 	struct kpod *p = s->p;
@@ -166,8 +171,10 @@ static int prepare(struct sync *s, struct err *err)
 	if (p->volumes_ready && !s->refresh)
 		return 0;
 	if (s->k->host->setup_volumes(s->k, s->pod, &e) < 0) {
-		if (p->volumes_ready) { /* an update; it keeps running on what it has */
-			log_warn(SYS, "volumes cannot be refreshed", "why", "%s/%s: %s", p->ns, p->name, err_msg(&e));
+		if (p->volumes_ready) {	      /* an update; it keeps running on what it has */
+			if (!pod_is_going(s)) /* what they are made of may have gone before */
+				log_warn(SYS, "volumes cannot be refreshed", "why", "%s/%s: %s", p->ns, p->name,
+					 err_msg(&e));
 			err_release(&e);
 			return 0;
 		}
@@ -607,8 +614,9 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 		rc = sync_stopped(&s, err);
 	/* Retried on our own terms: the queue's back-off would grow to a quarter of an hour. */
 	if (rc < 0) {
-		log_warn(SYS, "pod cannot be synced, will be retried", "why", "%s/%s: %s", s.p->ns, s.p->name,
-			 err_msg(err));
+		/* One failure is often the next try's success, and of a Pod that is going nobody expects more. */
+		log_f(s.p->failures && !pod_is_going(&s) ? LVL_WARN : LVL_INFO, SYS,
+		      "pod cannot be synced, will be retried", "why", "%s/%s: %s", s.p->ns, s.p->name, err_msg(err));
 		err_release(err);
 		s.p->failures++;
 		wake(&s, MIN((100 * NS_PER_MS) << MIN(s.p->failures, 7u), 10 * NS_PER_SEC));

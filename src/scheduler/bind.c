@@ -49,8 +49,10 @@ static void bind_finish_locked(struct scheduler *s, struct job *j, int rc, const
 			       SV_ARG(obj_name(j->obj)), j->node);
 		return;
 	}
-	log_kv(LVL_WARN, "scheduler", "binding failed", "pod", p->shape->ns->name, "node", j->node, "error",
-	       err_msg(err), NULL);
+	/* Deleted, or bound by somebody else meanwhile: nothing is left to be done for it. */
+	if (err->reason != ERR_NOT_FOUND && err->reason != ERR_CONFLICT)
+		log_warn("scheduler", "binding failed, will be tried again", "why", "%.*s/%.*s to %s: %s",
+			 SV_ARG(obj_ns(j->obj)), SV_ARG(obj_name(j->obj)), j->node, err_msg(err));
 	if (!p->assumed)
 		return; /* it happened after all: the informer was faster than the answer */
 	/* Not bound, or the answer was lost: try again later. If it was bound, the informer will

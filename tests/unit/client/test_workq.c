@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include "base/log.h"
 #include "client/workq.h"
 #include "ev/ev.h"
 #include "sim/env_sim.h"
@@ -95,6 +96,53 @@ static void test_added_while_running(void **state)
 	assert_int_equal(w.runs, 2);
 	assert_false(w.overlap);
 	unmake(&w);
+}
+
+static enum err_reason failing;
+static int warned;
+
+static int fails(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	(void)ctx;
+	(void)key;
+	(void)ret;
+	return err_set(err, failing, "no");
+}
+
+static void count_warnings(struct sv line, void *ctx)
+{
+	(void)ctx;
+	warned += sv_starts(line, SV("WARN "));
+}
+
+/* What only says that the informer is behind is not told, unless it goes on. */
+static void test_warns_of_what_lasts(void **state)
+{
+	static const struct {
+		enum err_reason reason;
+		int first, second;
+	} cases[] = {
+		{ ERR_CONFLICT, 0, 0 }, { ERR_NOT_FOUND, 0, 1 }, { ERR_ALREADY_EXISTS, 0, 1 }, { ERR_INTERNAL, 1, 2 }
+	};
+
+	(void)state;
+	log_set_sink(count_warnings, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct env *env = env_sim_new(1, 0, true);
+		struct workq *q = workq_new(env, &(struct workq_opts){ .name = "test", .reconcile = fails });
+
+		failing = cases[i].reason;
+		warned = 0;
+		workq_add(q, SV("k"));
+		env_sim_run(env, 4 * NS_PER_MS);
+		assert_int_equal(warned, cases[i].first);
+		env_sim_run(env, 8 * NS_PER_MS);
+		assert_int_equal(warned, cases[i].second);
+		workq_free(q);
+		env_sim_run(env, NS_PER_SEC);
+		env_sim_free(env);
+	}
+	log_set_sink(NULL, NULL);
 }
 
 static void test_backoff_doubles(void **state)
@@ -246,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_folds_and_waits_for_ready),
 		cmocka_unit_test(test_added_while_running),
+		cmocka_unit_test(test_warns_of_what_lasts),
 		cmocka_unit_test(test_backoff_doubles),
 		cmocka_unit_test(test_earliest_deadline_wins),
 		cmocka_unit_test(test_gives_up_in_a_terminating_namespace),
