@@ -8,6 +8,7 @@
  * The store's thread only copies bytes; what they mean is found out on the reader's thread, which asks for the next
  * portion when it has taken one. So a slow reader of a long past holds two portions, whatever the log has. Between
  * portions nothing is missed: each begins at the revision where the one before ended. */
+#include "base/quarantine.h"
 #include "apiserver/watchcache-internal.h"
 #include "store/store.h"
 
@@ -52,6 +53,11 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 
 	pthread_mutex_lock(&p->watch->lock);
 	if (p->complete || c.rev <= p->upto) {
+		pthread_mutex_unlock(&p->watch->lock);
+		return;
+	}
+	if (quarantine_has(ch->kv.key)) { /* as if it were not there */
+		p->upto = c.rev;
 		pthread_mutex_unlock(&p->watch->lock);
 		return;
 	}

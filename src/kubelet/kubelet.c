@@ -1,6 +1,7 @@
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
+#include "base/quarantine.h"
 #include "kubelet/status.h"
 #include "kubelet/volumes/volumes.h"
 
@@ -458,6 +459,21 @@ static uint64_t mix(uint64_t h, struct sv id, unsigned state)
 	return (h ^ sv_hash(id) ^ state) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+/* A Pod whose object the API server has set aside is not in the API, but nobody wanted it to go: it runs on. */
+static bool is_set_aside(const struct rt_sandbox *s, size_t n, struct sv uid)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *key = NULL;
+
+		if (!sv_eq(s[i].uid, uid))
+			continue;
+		key = xasprintf("/registry/pods/%.*s/%.*s", SV_ARG(s[i].ns), SV_ARG(s[i].name));
+		if (quarantine_has(sv_from(key)))
+			return true;
+	}
+	return false;
+}
+
 /* Stops and removes a pod the API does not know: left over from before the agent's start. */
 static void remove_orphan(struct kubelet *k, struct sv uid)
 {
@@ -527,7 +543,8 @@ static void compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, struct r
 		}
 	pthread_mutex_unlock(&k->lock);
 	for (size_t i = 0; i < orphans.n; i++)
-		remove_orphan(k, orphans.p[i]);
+		if (!is_set_aside(s, ns, orphans.p[i]))
+			remove_orphan(k, orphans.p[i]);
 	vec_release(&orphans);
 	strmap_release(&now);
 }

@@ -1,5 +1,7 @@
 /* Pods from creation to removal: a kubelet on the fake runtime against a real API server, in virtual time. */
 #include "../apiserver/harness.h"
+#include "base/file.h"
+#include "base/quarantine.h"
 
 #include "kubelet/fake_runtime.h"
 #include "kubelet/kubelet.h"
@@ -1189,6 +1191,40 @@ static void test_orphans_are_removed(void **state)
 	assert_int_equal(n, 0);
 }
 
+/* Nobody wanted it to go. Deleted, it goes like any other. */
+static void test_pods_set_aside_run_on(void **state)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	char dir[] = "/tmp/caravel-lifecycle-XXXXXX";
+	struct world *w = *state;
+	struct rt_sandbox *s;
+	size_t n;
+
+	assert_non_null(mkdtemp(dir));
+	make(w, "bad", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	make(w, "good", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	w->k = kubelet_free(w->k);
+	assert_int_equal(quarantine_add(dir, SV("/registry/pods/default/bad"), NULL), 0);
+	quarantine_load(dir);
+	rig_run(w->rig, NS_PER_SEC);
+	w->client = client_free(w->client);
+	rig_restart(w->rig);
+	w->client = apiserver_client(w->rig->server, "kubelet", "system:node:n1", masters);
+	start_kubelet(w);
+	rig_run(w->rig, 120 * NS_PER_SEC);
+	assert_val(phase(pod(w, "good")), "Running");
+	assert_int_equal(w->rt->ops->list_sandboxes(w->rt, &w->rig->arena, SV(""), &s, &n, NULL), 0);
+	assert_int_equal(n, 2);
+	assert_true(s[0].ready && s[1].ready);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/bad", NULL);
+	rig_run(w->rig, 120 * NS_PER_SEC);
+	assert_int_equal(w->rt->ops->list_sandboxes(w->rt, &w->rig->arena, SV(""), &s, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	quarantine_load("/nonexistent");
+	assert_int_equal(tree_remove(dir, NULL), 0);
+}
+
 static void test_many(void **state)
 {
 	struct world *w = *state;
@@ -1242,6 +1278,7 @@ int main(void)
 		T(test_waits_for_the_network),
 		T(test_runtime_failures_are_retried),
 		T(test_orphans_are_removed),
+		T(test_pods_set_aside_run_on),
 		T(test_many),
 	};
 
