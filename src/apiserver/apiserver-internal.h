@@ -53,7 +53,7 @@ struct apiserver {
 /* Begins to load or make keys and certificates, on a thread of its own where there are any: at the first start that
  * takes as long as all else, and only the end of the bootstrap needs them. */
 void pki_begin(struct apiserver *s);
-void pki_keep(struct apiserver *s); /* a minute's look at certificates that end */
+void pki_keep(struct apiserver *s);		    /* a minute's look at certificates that end */
 int pki_wait(struct apiserver *s, struct err *err); /* until that is done; later calls return at once */
 void pki_free(struct apiserver *s);
 /* Before the watch cache is filled: its strategies' observe() then tells what there is. */

@@ -21,7 +21,7 @@
 
 #define SYS "supervise"
 #define YOUNG_NS (60 * NS_PER_SEC) /* a child this old has shown that it can live */
-#define PAUSE_NS (50 * NS_PER_MS) /* before the third child in a row; doubles */
+#define PAUSE_NS (50 * NS_PER_MS)  /* before the third child in a row; doubles */
 #define PAUSE_MAX_NS (30 * NS_PER_SEC)
 #define BLAME_NS (3600 * NS_PER_SEC)
 #define BLAMES 16
