@@ -42,7 +42,7 @@ static void hop_run(struct http_req *r, void *ctx)
 	void (*fn)(struct api_req * q, void *ctx) = h->fn;
 	struct api_req *q = h->q;
 	void *fn_ctx = h->ctx;
-	_cleanup_(work_leave) int mark = api_req_work(q);
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 
 	(void)r;
 	free(h);

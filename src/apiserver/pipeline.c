@@ -253,7 +253,7 @@ int api_req_work(const struct api_req *q)
 
 static void admitted(struct api_req *q)
 {
-	_cleanup_(work_leave) int mark = api_req_work(q);
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	struct err err = ERR_INIT;
 
 	if (pipeline_authorize(q, &err) < 0) {
@@ -270,7 +270,7 @@ static void admitted(struct api_req *q)
 
 static int identify(struct api_req *q, struct err *err)
 {
-	_cleanup_(work_leave) int mark = api_req_work(q);
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 
 	return authn_request(q, err) < 0 || impersonate(q, err) < 0 ? -1 : 0;
 }

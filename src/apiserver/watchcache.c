@@ -313,7 +313,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 	struct watchcache *c = ctx;
 	struct pending_write *pw = ch->cookie;
 	struct wc_resource *r = pw ? c->by_id[pw->res->id] : resource_of_key(c, ch->kv.key);
-	_cleanup_(work_leave) int mark = work_enter("publish", SV(""), SV(""), SV(""));
+	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
 	struct sv ns, name;
 
 	if (r) {
@@ -421,7 +421,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 {
 	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(work_leave) int mark = work_enter("load", SV(""), SV(""), SV(""));
+	_cleanup_(work_leave) _unused_ int mark = work_enter("load", SV(""), SV(""), SV(""));
 	int64_t rev = 0;
 
 	for (size_t i = 0; i < resource_count; i++) {

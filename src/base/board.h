@@ -3,7 +3,7 @@
  * Every thread writes down what it works on: a request, a reconcile, a stored object it reads. When the process dies,
  * the report says so (base/crash.h), and an object that ended it twice is set aside (base/quarantine.h).
  *
- *	_cleanup_(work_leave) int mark = work_enter("request", method, path, user);
+ *	_cleanup_(work_leave) _unused_ int mark = work_enter("request", method, path, user);
  *	work_key(SV("/registry/pods/default/web"));
  *
  * Work nests twice (a reconcile that makes a request); what is deeper is not written down. Texts are copied and cut to

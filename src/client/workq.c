@@ -204,7 +204,7 @@ static int reconcile(struct workq *q, const struct item *it, struct reconcile_re
 {
 	_cleanup_(buf_release) struct buf work = BUF_INIT;
 	struct sv key = sv_make(it->key, it->key_n);
-	_cleanup_(work_leave) int mark = work_enter("reconcile", sv_from(q->opts.name), key, SV(""));
+	_cleanup_(work_leave) _unused_ int mark = work_enter("reconcile", sv_from(q->opts.name), key, SV(""));
 
 	buf_printf(&work, "reconcile %s %.*s", q->opts.name, SV_ARG(key));
 	if (quarantine_has(buf_sv(&work))) {

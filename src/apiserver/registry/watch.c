@@ -115,7 +115,7 @@ static void bookmark_encode(struct api_req *q, struct buf *b, const struct wc_ev
 static size_t send_event(struct watch_stream *w, struct wc_event *e)
 {
 	struct api_req *q = w->q;
-	_cleanup_(work_leave) int mark = api_req_work(q);
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	struct buf b = BUF_INIT;
 
 	if (e->type == WATCH_BOOKMARK) {
