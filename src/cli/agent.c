@@ -139,6 +139,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.client_ca = apiserver_ca_pem(api),
 		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
+		.pod_max_pids = o->pod_max_pids,
 		.node_labels = o->node_labels.list.p,
 		.node_taints = o->node_taints.list.p,
 	    },

@@ -86,6 +86,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
 		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
+		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
+		    "processes a pod may have (4096, on small machines fewer); -1: no limit"),
 		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
 		ROW("default-local-storage-path", 0, OPT_STRING, storage_dir, "DIR",
 		    "volumes of the class local-path (DATA-DIR/storage)"),

@@ -105,12 +105,20 @@ static int check_disable(const struct string_list *l, struct err *err)
 	return 0;
 }
 
+/* Fewer than that a pod's own sandbox and probes would use up. */
+static int check_pids(int n, struct err *err)
+{
+	return n == 0 || n == -1 || n >= 16
+		   ? 0
+		   : err_set(err, ERR_INVALID, "--pod-max-pids is %d: give 16 or more, or -1 for no limit", n);
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
 
 	if (check_port("https-listen-port", o->port, err) < 0 || check_port("kubelet-port", o->kubelet_port, err) < 0 ||
-	    check_address("bind-address", o->bind_address, err) < 0 ||
+	    check_pids(o->pod_max_pids, err) < 0 || check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
 	    check_address("node-ip", o->node_ip, err) < 0 || check_address("cluster-dns", o->cluster_dns, err) < 0 ||
 	    check_range("cluster-cidr", o->cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||

@@ -1,6 +1,8 @@
 #include "kubelet/cgroups.h"
 
-#include "kubelet/fsutil.h"
+#include "base/file.h"
+#include "base/tree.h"
+#include "kubelet/beneath.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +17,7 @@
 
 #define CGROUP "/sys/fs/cgroup"
 #define CGROUP2_MAGIC 0x63677270L
+#define PROCS_MAX_BYTES (64 << 20) /* all pids that a machine can have */
 
 static const char *const v1_controllers[] = { "cpu",	  "cpuacct",	"cpuset",  "memory",  "devices",
 					      "freezer",  "blkio",	"pids",	   "hugetlb", "net_cls",
@@ -35,6 +38,11 @@ int64_t cgroup_cpu_shares(int64_t milli)
 int64_t cgroup_cpu_quota(int64_t milli, int64_t period_us)
 {
 	return milli <= 0 ? 0 : MAX(milli * period_us / 1000, 1000);
+}
+
+char *cgroup_pods_path(struct arena *a, const char *root)
+{
+	return arena_printf(a, "%s/kubepods", root);
 }
 
 char *cgroup_pod_path(struct arena *a, const char *root, enum qos_class q, struct sv uid)
@@ -83,6 +91,7 @@ struct create_ctx {
 	const char *path;
 	const struct cgroup_limits *l;
 	int made;
+	bool only_pids;
 };
 
 /* A new cpuset is empty, and nothing can run in it: it inherits its parent's. */
@@ -109,7 +118,7 @@ static void create_in(const char *hierarchy, const char *controller, void *ctx)
 	char *dir = arena_strdup(&a, hierarchy);
 	bool v2 = !*controller;
 
-	if (!strcmp(controller, "unified"))
+	if (!strcmp(controller, "unified") || (c->only_pids && !v2 && strcmp(controller, "pids") != 0))
 		return;
 	while (sv_split(&rest, '/', &part)) {
 		char *sub;
@@ -130,6 +139,10 @@ static void create_in(const char *hierarchy, const char *controller, void *ctx)
 		dir = sub;
 	}
 	c->made++;
+	if ((v2 || !strcmp(controller, "pids")) && c->l->pids_limit > 0)
+		put_i64(dir, "pids.max", c->l->pids_limit);
+	if (c->only_pids)
+		return;
 	if (v2) {
 		if (c->l->cpu_milli_request > 0) /* shares 2..262144 onto weight 1..10000 */
 			put_i64(dir, "cpu.weight",
@@ -139,16 +152,12 @@ static void create_in(const char *hierarchy, const char *controller, void *ctx)
 			    arena_printf(&a, "%" PRId64 " 100000", cgroup_cpu_quota(c->l->cpu_milli_limit, 100000)));
 		if (c->l->memory_limit_bytes > 0)
 			put_i64(dir, "memory.max", c->l->memory_limit_bytes);
-		if (c->l->pids_limit > 0)
-			put_i64(dir, "pids.max", c->l->pids_limit);
 	} else if (!strcmp(controller, "cpu")) {
 		put_i64(dir, "cpu.shares", cgroup_cpu_shares(c->l->cpu_milli_request));
 		if (c->l->cpu_milli_limit > 0)
 			put_i64(dir, "cpu.cfs_quota_us", cgroup_cpu_quota(c->l->cpu_milli_limit, 100000));
 	} else if (!strcmp(controller, "memory") && c->l->memory_limit_bytes > 0) {
 		put_i64(dir, "memory.limit_in_bytes", c->l->memory_limit_bytes);
-	} else if (!strcmp(controller, "pids") && c->l->pids_limit > 0) {
-		put_i64(dir, "pids.max", c->l->pids_limit);
 	}
 }
 
@@ -160,22 +169,24 @@ int cgroup_create(const char *path, const struct cgroup_limits *l, struct err *e
 	return c.made ? 0 : err_set(err, ERR_INTERNAL, "no cgroup hierarchy below " CGROUP " lets us make '%s'", path);
 }
 
-/* Kills processes in dir and below; returns how many were there. */
-static int kill_tree(const char *dir)
+int cgroup_limit_pids(const char *path, int64_t limit, struct err *err)
+{
+	struct cgroup_limits l = { .pids_limit = limit };
+	struct create_ctx c = { .path = path, .l = &l, .only_pids = true };
+
+	each_hierarchy(create_in, &c);
+	return c.made ? 0 : err_set(err, ERR_INTERNAL, "no pids controller below " CGROUP " lets us make '%s'", path);
+}
+
+static int kill_procs(int dir)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_close_ int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	struct sv procs, line;
-	DIR *d = opendir(dir);
 	int n = 0;
 
-	if (!d)
+	if (fd < 0 || beneath_read_fd(&a, fd, PROCS_MAX_BYTES, &procs, NULL) < 0)
 		return 0;
-	for (struct dirent *e; (e = readdir(d));)
-		if (e->d_type == DT_DIR && e->d_name[0] != '.')
-			n += kill_tree(arena_printf(&a, "%s/%s", dir, e->d_name));
-	closedir(d);
-	if (file_read(&a, arena_printf(&a, "%s/cgroup.procs", dir), 1 << 20, &procs, NULL) < 0)
-		return n;
 	while (sv_split(&procs, '\n', &line)) {
 		int64_t pid;
 
@@ -185,23 +196,31 @@ static int kill_tree(const char *dir)
 	return n;
 }
 
-/* Control files cannot be deleted and need not: a cgroup is removed by removing its directory. */
-static int remove_dirs(const char *dir)
+/* Kills processes in dir and below, whose depth containers choose; returns how many were there. With remove the
+ * directories go, too: control files cannot be deleted and need not. *ret_left: some could not. */
+static int kill_tree(const char *path, bool remove, bool *ret_left)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	DIR *d = opendir(dir);
-	int rc = 0;
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), n;
+	enum tree_step step = TREE_FAILED;
+	struct tree_walk w;
+	struct tree_at at;
 
-	if (!d)
-		return errno == ENOENT ? 0 : -1;
-	for (struct dirent *e; (e = readdir(d));)
-		if (e->d_type == DT_DIR && e->d_name[0] != '.' &&
-		    remove_dirs(arena_printf(&a, "%s/%s", dir, e->d_name)) < 0)
-			rc = -1;
-	closedir(d);
-	if (rmdir(dir) < 0 && errno != ENOENT)
-		rc = -1;
-	return rc;
+	if (dir < 0) {
+		*ret_left |= errno != ENOENT;
+		return 0;
+	}
+	n = kill_procs(dir);
+	if (tree_walk_begin(&w, dir, false, NULL) == 0)
+		while ((step = tree_walk_next(&w, &at, NULL)) > TREE_END) {
+			if (step == TREE_ENTER)
+				n += kill_procs(dirfd(w.levels[w.n - 1].d));
+			else if (step == TREE_LEAVE && remove)
+				*ret_left |= unlinkat(at.dir, at.name, AT_REMOVEDIR) < 0 && errno != ENOENT;
+		}
+	tree_walk_release(&w);
+	if (remove)
+		*ret_left |= rmdir(path) < 0 && errno != ENOENT;
+	return n;
 }
 
 struct remove_ctx {
@@ -214,14 +233,14 @@ static void remove_in(const char *hierarchy, const char *controller, void *ctx)
 {
 	struct remove_ctx *c = ctx;
 	_cleanup_free_ char *dir = xasprintf("%s%s", hierarchy, c->path);
+	bool left = false;
 
 	(void)controller;
 	if (access(dir, F_OK) < 0)
 		return;
 	c->found++;
-	c->killed += kill_tree(dir);
-	if (!c->only_kill && remove_dirs(dir) < 0)
-		c->left++;
+	c->killed += kill_tree(dir, !c->only_kill, &left);
+	c->left += left;
 }
 
 int cgroup_kill_all(const char *path)

@@ -20,7 +20,11 @@ struct cgroup_limits { /* 0: not limited */
 
 /* "/kubepods/burstable/pod<uid>" below root ("" or "/caravel-x"). */
 char *cgroup_pod_path(struct arena *a, const char *root, enum qos_class q, struct sv uid);
+/* "/kubepods" below root: all of them. */
+char *cgroup_pods_path(struct arena *a, const char *root);
 int cgroup_create(const char *path, const struct cgroup_limits *l, struct err *err);
+/* Makes it when it is missing and bounds its processes; no other limit of it is touched. 0: no bound. */
+int cgroup_limit_pids(const char *path, int64_t limit, struct err *err);
 /* Kills what is left in it and removes it everywhere, children first. Fine when absent. */
 int cgroup_remove(const char *path, struct err *err);
 int cgroup_kill_all(const char *path);			  /* returns how many processes there were */

@@ -33,6 +33,7 @@ struct fake {
 	struct strmap containers; /* id -> fake_container */
 	struct strmap images;	  /* name -> itself */
 	struct strmap image_ids;  /* the ids of those ever present */
+	struct strmap passwords;  /* of private images; owned */
 	struct strmap failures;	  /* op -> how many more times */
 	struct strmap calls;	  /* op -> count */
 	uint64_t next_id;
@@ -597,9 +598,15 @@ static int fake_pull_image(struct runtime *r, struct arena *a, struct sv image, 
 {
 	struct fake *f = fake_of(r);
 
-	(void)auth;
+	const char *password;
+
 	if (enter(f, "pull_image", err) < 0)
 		return -1;
+	password = strmap_get(&f->passwords, image);
+	if (password && !val_is(val_member_sv(auth, SV("password")), password)) {
+		leave(f);
+		return err_set(err, ERR_FORBIDDEN, "pull access denied for '%.*s'", SV_ARG(image));
+	}
 	if (f->strict && !strmap_has(&f->images, image))
 		return leave_missing(f, "image in the registry", image, err);
 	add_image(f, image);
@@ -700,6 +707,7 @@ static void fake_free(struct runtime *r)
 	strmap_release(&f->containers);
 	strmap_release(&f->images);
 	strmap_release(&f->image_ids);
+	strmap_release_with(&f->passwords, free);
 	strmap_release(&f->failures);
 	strmap_release(&f->calls);
 	pthread_mutex_destroy(&f->lock);
@@ -778,6 +786,15 @@ void runtime_fake_network(struct runtime *r, bool ready)
 
 	pthread_mutex_lock(&f->lock);
 	f->no_network = !ready;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_private_image(struct runtime *r, const char *name, const char *password)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	free(strmap_set(&f->passwords, sv_from(name), xstrdup(password)));
 	pthread_mutex_unlock(&f->lock);
 }
 

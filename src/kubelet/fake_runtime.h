@@ -13,6 +13,8 @@
 bool runtime_fake_exit(struct runtime *r, struct sv pod_uid, struct sv name, int exit_code, const char *reason);
 /* An image that is "in the registry": pulled fine. Others are pulled fine too unless strict. */
 void runtime_fake_strict_images(struct runtime *r, bool strict);
+/* Pulled only by who shows that password. */
+void runtime_fake_private_image(struct runtime *r, const char *name, const char *password);
 void runtime_fake_add_image(struct runtime *r, const char *name); /* present on the node */
 /* The sandbox of that pod dies (its containers with it). */
 bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid);

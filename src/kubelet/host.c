@@ -125,6 +125,7 @@ static int pod_cgroup(struct kubelet *k, const struct val *pod, bool create, str
 	if (!create)
 		return cgroup_remove(path, err);
 	pod_cgroup_limits(pod, &l);
+	l.pids_limit = k->pod_max_pids;
 	return cgroup_create(path, &l, err);
 }
 

@@ -17,7 +17,7 @@ extern const char pause_elf[], pause_elf_end[];
 
 /* --- building --- */
 
-static void hex_sha256(struct sv s, char out[65])
+void image_digest(struct sv s, char out[65])
 {
 	unsigned char d[32];
 
@@ -204,9 +204,9 @@ static int image_build(struct arena *a, const struct image_spec *s, struct sv *r
 		tar_add(&t, &s->files[i]);
 	if (tar_end(&t, err) < 0)
 		return -1;
-	hex_sha256(buf_sv(&layer), layer_hex);
+	image_digest(buf_sv(&layer), layer_hex);
 	put_config(&config, s, layer_hex);
-	hex_sha256(buf_sv(&config), config_hex);
+	image_digest(buf_sv(&config), config_hex);
 	snprintf(config_name, sizeof(config_name), "%s.json", config_hex);
 	snprintf(layer_name, sizeof(layer_name), "%s/layer.tar", layer_hex);
 	buf_printf(&manifest, "[{\"Config\":\"%s\",\"RepoTags\":[", config_name);

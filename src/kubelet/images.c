@@ -1,15 +1,28 @@
 #include "kubelet/kubelet-internal.h"
 
 #include "base/b64.h"
+#include "base/log.h"
 #include "codec/json.h"
 #include "kubelet/backoff.h"
+#include "kubelet/image.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pull_records.h"
 #include "pod/image_name.h"
 
 #include <stdlib.h>
 
-/* Making sure an image is there, by its pull policy. Pulls are tasks of their own; containers that want the
- * same image meanwhile wait for the one under way. */
+/* Making sure an image is there, by its pull policy, and that the pod may have it (pull_records.h). Pulls are tasks of
+ * their own, PULLS_MAX at once and then in their order; containers that want the same image with the same credentials
+ * meanwhile wait for the one under way. */
+
+#define PULLS_MAX 5 /* each takes a worker */
+
+/* What a pod has to show to an image's registry, in its order. */
+struct creds {
+	const struct val *auth[PULL_CREDS_MAX];
+	char digest[PULL_CREDS_MAX][PULL_DIGEST_HEX + 1];
+	size_t n;
+};
 
 struct waiter {
 	struct kpod *p;
@@ -18,22 +31,31 @@ struct waiter {
 
 struct pull {
 	struct kubelet *k;
-	char *image;
-	struct obj *pod; /* whose credentials are used */
+	char *image, *key;
+	struct arena a; /* of creds */
+	struct creds creds;
 	VEC(struct waiter) waiters;
+	struct pull *next; /* in images.queue */
 };
 
 struct images {
 	pthread_mutex_t lock;
-	struct strmap pulls; /* image -> struct pull under way */
+	struct strmap pulls; /* image and credentials -> struct pull under way or queued */
+	struct pull *queue, **queue_end;
+	int running;
+	struct pull_records *records;
 };
+
+static void pull_free(struct pull *u);
 
 struct images *images_new(struct kubelet *k)
 {
 	struct images *i = xcalloc(1, sizeof(*i));
+	_cleanup_free_ char *dir = k->files ? xasprintf("%s/image_manager", k->root_dir) : NULL;
 
-	(void)k;
 	pthread_mutex_init(&i->lock, NULL);
+	i->queue_end = &i->queue;
+	i->records = pull_records_new(k->env, dir);
 	return i;
 }
 
@@ -42,6 +64,11 @@ struct images *images_free(struct images *i)
 	if (!i)
 		return NULL;
 	strmap_release(&i->pulls); /* pulls not begun free themselves when their task comes */
+	for (struct pull *u = i->queue, *next; u; u = next) {
+		next = u->next;
+		pull_free(u);
+	}
+	pull_records_free(i->records);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
 	return NULL;
@@ -76,14 +103,19 @@ static const struct val *auth_of(struct arena *a, const struct val *auths, struc
 	return NULL;
 }
 
-static const struct val *find_auth(struct kubelet *k, struct arena *a, const struct val *pod, struct sv image)
+/* The entries of the pod's pull secrets for the image's registry. */
+static void creds_of(struct kubelet *k, struct arena *a, const struct val *pod, struct sv image, struct creds *ret)
 {
 	struct sv host = sv_sub(image, 0, (size_t)MAX(sv_find(image, '/'), 0));
 
+	ret->n = 0;
 	VAL_EACH(val_get(pod, F_spec, F_imagePullSecrets), ref) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
 		const struct val *secret, *doc, *auth;
 		struct sv text;
 
+		if (ret->n == PULL_CREDS_MAX)
+			break;
 		if (pod_get_config(k, a, val_get_str(pod, F_metadata, F_namespace), true, val_get_str(ref, F_name),
 				   &secret, NULL) < 0)
 			continue;
@@ -92,10 +124,12 @@ static const struct val *find_auth(struct kubelet *k, struct arena *a, const str
 			continue;
 		doc = json_decode(a, text, NULL, NULL);
 		auth = auth_of(a, val_member_sv(doc, SV("auths")), host);
-		if (auth)
-			return auth;
+		if (!auth)
+			continue;
+		json_encode(&b, auth);
+		ret->auth[ret->n] = auth;
+		image_digest(buf_sv(&b), ret->digest[ret->n++]);
 	}
-	return NULL;
 }
 
 /* --- pulling --- */
@@ -107,10 +141,70 @@ static void pull_free(struct pull *u)
 		free(u->waiters.p[i].container);
 	}
 	vec_release(&u->waiters);
-	obj_unref(u->pod);
+	arena_release(&u->a);
 	free(u->image);
+	free(u->key);
 	kubelet_unref(u->k);
 	free(u);
+}
+
+static void pull_task(void *ctx);
+
+/* Under im->lock. */
+static void pull_begin_next(struct images *im, struct env *env)
+{
+	while (im->queue && im->running < PULLS_MAX) {
+		struct pull *u = im->queue;
+
+		im->queue = u->next;
+		if (!im->queue)
+			im->queue_end = &im->queue;
+		im->running++;
+		env_post(env, pull_task, u);
+	}
+}
+
+/* With each of the pod's credentials until one is taken, without any when there are none. */
+static int pull_now(struct pull *u, struct arena *a, struct sv *ret_ref, const char **ret_digest, struct err *err)
+{
+	struct runtime *rt = u->k->rt;
+
+	*ret_digest = NULL;
+	if (!u->creds.n)
+		return rt->ops->pull_image(rt, a, sv_from(u->image), NULL, ret_ref, err);
+	for (size_t i = 0;; i++) {
+		*ret_digest = u->creds.digest[i];
+		if (rt->ops->pull_image(rt, a, sv_from(u->image), u->creds.auth[i], ret_ref, err) == 0)
+			return 0;
+		if (i + 1 == u->creds.n)
+			return -1;
+		err_release(err);
+	}
+}
+
+/* Pulls, and remembers with what that was possible. */
+static void pull_recorded(struct pull *u, struct arena *a, struct err *err)
+{
+	struct pull_records *rec = u->k->images->records;
+	struct runtime *rt = u->k->rt;
+	_cleanup_(err_release) struct err e = ERR_INIT;
+	struct sv image = sv_from(u->image), ref = SV("");
+	struct rt_image *img = NULL, *all;
+	const char *digest;
+	size_t n;
+
+	if (pull_records_begin(rec, image, err) < 0) {
+		pull_records_end(rec, image, SV(""), NULL, NULL);
+		return;
+	}
+	if (pull_now(u, a, &ref, &digest, err) < 0)
+		ref = SV("");
+	else if (rt->ops->image_status(rt, a, image, &img, NULL) == 0 && img) /* by what images_ensure() sees it */
+		ref = img->id;
+	if (pull_records_end(rec, image, ref, digest, &e) < 0)
+		log_warn(SYS, "who pulled an image is not remembered", "why", "%s: %s", u->image, err_msg(&e));
+	if (pull_records_many(rec) && rt->ops->list_images(rt, a, &all, &n, NULL) == 0)
+		pull_records_prune(rec, all, n);
 }
 
 static void pull_task(void *ctx)
@@ -119,18 +213,18 @@ static void pull_task(void *ctx)
 	struct kubelet *k = u->k;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct sv ref = SV("");
 	int64_t since = env_mono_ns(k->env);
 
 	if (!ktask_enter(k)) {
 		pull_free(u);
 		return;
 	}
-	k->rt->ops->pull_image(k->rt, &a, sv_from(u->image), find_auth(k, &a, obj_root(u->pod), sv_from(u->image)),
-			       &ref, &err);
+	pull_recorded(u, &a, &err);
 	since = env_mono_ns(k->env) - since;
 	pthread_mutex_lock(&k->images->lock);
-	strmap_del(&k->images->pulls, sv_from(u->image)); /* nobody joins any more */
+	strmap_del(&k->images->pulls, sv_from(u->key)); /* nobody joins any more */
+	k->images->running--;
+	pull_begin_next(k->images, k->env);
 	pthread_mutex_unlock(&k->images->lock);
 	for (size_t i = 0; i < u->waiters.n; i++) {
 		struct waiter *w = &u->waiters.p[i];
@@ -160,17 +254,28 @@ static void pull_task(void *ctx)
 	pull_free(u);
 }
 
-static void pull_start(struct kpod *p, struct arena *a, struct kcont *c, struct sv image)
+static const char *pull_key(struct arena *a, struct sv image, const struct creds *c)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_addsv(&b, image);
+	for (size_t i = 0; i < c->n; i++)
+		buf_printf(&b, " %s", c->digest[i]);
+	return arena_strdup(a, buf_cstr(&b));
+}
+
+static void pull_start(struct kpod *p, struct arena *a, struct kcont *c, struct sv image, const struct creds *creds)
 {
 	struct images *im = p->k->images;
 	struct waiter w = { .p = kpod_ref(p), .container = xstrdup(c->name) };
+	const char *key = pull_key(a, image, creds);
 	struct pull *u;
 
 	pthread_mutex_lock(&p->lock);
 	c->pull = PULL_RUNNING;
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_lock(&im->lock);
-	u = strmap_get(&im->pulls, image);
+	u = strmap_get(&im->pulls, sv_from(key));
 	if (u) {
 		vec_push(&u->waiters, w);
 		pthread_mutex_unlock(&im->lock);
@@ -179,11 +284,16 @@ static void pull_start(struct kpod *p, struct arena *a, struct kcont *c, struct 
 	u = xcalloc(1, sizeof(*u));
 	u->k = kubelet_ref(p->k);
 	u->image = xstrndup(image.p, image.n);
-	u->pod = obj_ref(kpod_obj(p, a));
+	u->key = xstrdup(key);
+	u->creds = *creds;
+	for (size_t i = 0; i < creds->n; i++)
+		u->creds.auth[i] = val_clone(&u->a, creds->auth[i]);
 	vec_push(&u->waiters, w);
-	strmap_set(&im->pulls, image, u);
+	strmap_set(&im->pulls, sv_from(key), u);
+	*im->queue_end = u;
+	im->queue_end = &u->next;
+	pull_begin_next(im, p->k->env);
 	pthread_mutex_unlock(&im->lock);
-	env_post(p->k->env, pull_task, u);
 }
 
 int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const struct val *container, struct kcont *c,
@@ -195,9 +305,9 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 	int64_t now = env_mono_ns(p->k->env);
 	struct rt_image *img = NULL;
 	enum pull_state pull;
-	bool always;
+	bool always, never = policy && val_is(policy, "Never"), allowed = false;
+	struct creds creds;
 
-	(void)pod;
 	if (image_normalize(a, given, &image, &err) < 0) {
 		kpod_event(p, container, "Warning", "InspectFailed", "Failed to apply default image tag \"%.*s\": %s",
 			   SV_ARG(given), err_msg(&err));
@@ -227,19 +337,29 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 		*wake_ns = MIN(*wake_ns, 5 * NS_PER_SEC);
 		return -1;
 	}
-	if (img && (!always || pull == PULL_DONE)) {
+	if (img && !always) /* for most pods, who need no secrets read, that is all */
+		allowed = pull_records_allow(p->k->images->records, image, img->id, NULL, 0);
+	creds.n = 0;
+	if (!allowed && pull != PULL_DONE)
+		creds_of(p->k, a, pod, image, &creds);
+	if (img && !always && !allowed)
+		allowed = pull_records_allow(p->k->images->records, image, img->id, creds.digest, creds.n);
+	if (img && (allowed || pull == PULL_DONE)) {
 		if (pull != PULL_DONE)
 			kpod_event(p, container, "Normal", "Pulled",
-				   "Container image \"%.*s\" already present on machine", SV_ARG(given));
+				   "Container image \"%.*s\" already present on machine and can be accessed by the pod",
+				   SV_ARG(given));
 		c->pull_backoff_ns = 0;
 		*ret_ref = img->id;
 		return 1;
 	}
-	if (policy && val_is(policy, "Never")) {
-		kpod_event(p, container, "Warning", "ErrImageNeverPull",
-			   "Container image \"%.*s\" is not present with pull policy of Never", SV_ARG(given));
-		kcont_wait(p, c, "ErrImageNeverPull",
-			   "Container image \"%.*s\" is not present with pull policy of Never", SV_ARG(given));
+	if (never) {
+		const char *why = img ? "is present with pull policy of Never but does not have the proper credentials"
+				      : "is not present with pull policy of Never";
+
+		kpod_event(p, container, "Warning", "ErrImageNeverPull", "Container image \"%.*s\" %s", SV_ARG(given),
+			   why);
+		kcont_wait(p, c, "ErrImageNeverPull", "Container image \"%.*s\" %s", SV_ARG(given), why);
 		kpod_event(p, container, "Warning", "Failed", "Error: ErrImageNeverPull");
 		*wake_ns = MIN(*wake_ns, 30 * NS_PER_SEC);
 		return -1;
@@ -259,6 +379,6 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 		return -1;
 	}
 	kpod_event(p, container, "Normal", "Pulling", "Pulling image \"%.*s\"", SV_ARG(given));
-	pull_start(p, a, c, image);
+	pull_start(p, a, c, image, &creds);
 	return 0;
 }

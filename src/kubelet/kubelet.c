@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/quarantine.h"
+#include "kubelet/machine.h"
 #include "kubelet/status.h"
 #include "kubelet/volumes/volumes.h"
 
@@ -606,6 +607,16 @@ static char *dup_or(const char *s, const char *or_else)
 	return s && *s ? xstrdup(s) : or_else ? xstrdup(or_else) : NULL;
 }
 
+/* All pods together leave the machine processes to log in with and to end them. */
+static void limit_all_pods(struct kubelet *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (cgroup_limit_pids(cgroup_pods_path(&a, k->cgroup_root), machine_pids_allocatable(machine_pids()), &err) < 0)
+		log_warn(SYS, "the number of all pods' processes is not limited", "why", "%s", err_msg(&err));
+}
+
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 {
 	struct kubelet *k = xcalloc(1, sizeof(*k));
@@ -628,6 +639,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->pause_image = dup_or(o->pause_image, NULL);
 	k->cgroup_root = xstrdup(o->cgroup_root ? o->cgroup_root : "");
 	k->max_pods = o->max_pods ? o->max_pods : 110;
+	k->pod_max_pids = o->pod_max_pids ? MAX(o->pod_max_pids, 0) : machine_pod_pids(machine_pids());
 	k->port = o->port;
 	k->status_period_ns = o->status_period_ns ? o->status_period_ns : 10 * NS_PER_SEC;
 	k->lease_period_ns = o->lease_period_ns ? o->lease_period_ns : 10 * NS_PER_SEC;
@@ -664,8 +676,10 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->relist_period_ns = k->subscribed ? RELIST_NS : NS_PER_SEC;
 	kubelet_rearm(k, &k->relist_timer, NS_PER_SEC / 5, relist);
 	kubelet_rearm(k, &k->refresh_timer, REFRESH_NS, refresh);
-	if (k->files)
+	if (k->files) {
+		limit_all_pods(k);
 		logs_rotate_start(k);
+	}
 	return k;
 fail:
 	kubelet_free(k);

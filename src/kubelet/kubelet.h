@@ -36,6 +36,7 @@ struct kubelet_opts {
 	struct sv serving_cert, serving_key, client_ca; /* PEM */
 	const char *cgroup_root;			/* "" : /kubepods */
 	int max_pods;					/* 110 */
+	int64_t pod_max_pids;				/* 0: node_pod_pids(); -1: no limit */
 	int64_t status_period_ns, lease_period_ns;	/* 0: 10 s, lease 10 s of 40 */
 	const char *const *node_labels;			/* "k=v", NULL-terminated, or NULL */
 	const char *const *node_taints;			/* "k=v:Effect", for a Node that is new; as node_labels */

@@ -77,6 +77,30 @@ void machine_status(struct arena *a, int max_pods, const char *root_dir, struct 
 	val_set(a, node_status, F_nodeInfo, info);
 }
 
+int64_t machine_pids(void)
+{
+	static const char *const files[] = { "/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max" };
+	int64_t least = 0, n;
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+		if (sv_to_i64(file_line(&a, files[i]), &n) && n > 0 && (!least || n < least))
+			least = n;
+	}
+	return least;
+}
+
+int64_t machine_pod_pids(int64_t pids)
+{
+	return MIN(pids / 4, 4096);
+}
+
+int64_t machine_pids_allocatable(int64_t pids)
+{
+	return pids > 512 ? pids - MAX(pids / 10, 256) : pids / 2;
+}
+
 char *machine_ip(struct arena *a)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

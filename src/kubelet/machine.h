@@ -8,3 +8,10 @@
 void machine_status(struct arena *a, int max_pods, const char *root_dir, struct val *node_status);
 /* The address other machines reach us by: of the default route, else of the first interface that is up. */
 char *machine_ip(struct arena *a);
+
+/* How many processes and threads the machine can have (kernel.pid_max, kernel.threads-max); 0: not known. */
+int64_t machine_pids(void);
+/* What one pod may have of that when nobody says: 4096, on a small machine a quarter. 0 of 0. */
+int64_t machine_pod_pids(int64_t pids);
+/* What all pods may have: a tenth, but at least 256, is the machine's own. 0 of 0. */
+int64_t machine_pids_allocatable(int64_t pids);

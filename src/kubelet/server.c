@@ -66,25 +66,30 @@ static void task_run(void *ctx)
 {
 	struct task *t = ctx;
 
-	if (ktask_enter(t->k)) {
-		t->fn(t->r, t->k);
-		http_req_post(t->r, unref_on_loop, NULL); /* before leaving: the loop lives as long as tasks do */
-		ktask_leave(t->k);
-	}
+	t->fn(t->r, t->k);
+	http_req_post(t->r, unref_on_loop, NULL); /* before leaving: the loop lives as long as tasks do */
+	ktask_leave(t->k);
 	kubelet_unref(t->k);
 	free(t);
 }
 
-void server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k))
+bool server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k))
 {
-	struct task *t = xcalloc(1, sizeof(*t));
+	struct task *t;
 
+	/* Entered here rather than when its turn comes: kubelet_free() waits for it then, with the loop that its
+	 * request belongs to still there. */
+	if (!ktask_enter(s->k)) {
+		http_respond_text(r, 503, "text/plain; charset=utf-8", SV("the kubelet is stopping"));
+		return false;
+	}
 	r->user = user;
-
+	t = xcalloc(1, sizeof(*t));
 	t->r = http_req_ref(r);
 	t->k = kubelet_ref(s->k);
 	t->fn = fn;
 	env_post(s->k->env, task_run, t);
+	return true;
 }
 
 /* --- simple pages --- */

@@ -180,5 +180,6 @@ void server_stream(struct http_req *r, struct kserver *s, const char *what, stru
 	t->ns = ns;
 	t->pod = pod;
 	t->container = container;
-	server_task(r, s, t, stream_task);
+	if (!server_task(r, s, t, stream_task))
+		stream_free(t);
 }

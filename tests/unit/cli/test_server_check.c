@@ -33,6 +33,8 @@ static void test_flags(void **state)
 	REFUSED(port, -1, "--https-listen-port");
 	REFUSED(port, 65536, "--https-listen-port");
 	REFUSED(kubelet_port, -1, "--kubelet-port");
+	REFUSED(pod_max_pids, -2, "--pod-max-pids");
+	REFUSED(pod_max_pids, 15, "--pod-max-pids");
 	REFUSED(bind_address, "localhost", "--bind-address");
 	REFUSED(node_ip, "10.0.0.256", "--node-ip");
 	REFUSED(cluster_dns, "dns", "--cluster-dns");

@@ -11,6 +11,7 @@
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
 #include "kubelet/logs.h"
+#include "kubelet/machine.h"
 #include "kubelet/pod_spec.h"
 #include "kubelet/subpath.h"
 #include "pod/image_name.h"
@@ -540,6 +541,23 @@ static void test_image_archive(void **state)
 	archive_read_free(ar);
 }
 
+/* One pod cannot take what the machine or the other pods need. */
+static void test_pids(void **state)
+{
+	static const int64_t machines[] = { 1024, 32768, 190000, 4194304 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
+		int64_t all = machine_pids_allocatable(machines[i]), pod = machine_pod_pids(machines[i]);
+
+		assert_true(pod > 0 && pod <= 4096 && pod <= machines[i] / 4);
+		assert_true(all >= pod && all <= machines[i] - 256);
+	}
+	assert_int_equal(machine_pod_pids(0), 0); /* not known: no limit */
+	assert_int_equal(machine_pids_allocatable(0), 0);
+	assert_true(machine_pids() > 0);
+}
+
 static void test_image_names(void **state)
 {
 	static const char *const good[][2] = {
@@ -617,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_hosts_file),
 		cmocka_unit_test(test_configurations),
 		cmocka_unit_test(test_image_archive),
+		cmocka_unit_test(test_pids),
 		cmocka_unit_test(test_image_names),
 	};
 

@@ -1037,6 +1037,91 @@ static void test_images(void **state)
 	assert_val(phase(pod(w, "absent")), "Running");
 }
 
+#define PRIVATE "registry.example/private:1"
+
+static void make_secret(struct world *w, const char *name, const char *config_base64)
+{
+	char body[512];
+
+	snprintf(body, sizeof(body),
+		 "{\"metadata\":{\"name\":\"%s\"},\"type\":\"kubernetes.io/dockerconfigjson\","
+		 "\"data\":{\".dockerconfigjson\":\"%s\"}}",
+		 name, config_base64);
+	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/secrets", body);
+}
+
+static void make_private(struct world *w, const char *name, const char *secrets, const char *policy)
+{
+	char spec[512];
+
+	snprintf(spec, sizeof(spec),
+		 "\"imagePullSecrets\":[%s],\"containers\":[{\"name\":\"a\",\"image\":\"" PRIVATE
+		 "\",\"imagePullPolicy\":\"%s\"}]",
+		 secrets, policy);
+	make(w, name, spec);
+}
+
+/* A private image is for those who can pull it, also when it is on the node already or somebody else pulls it now. */
+static void test_private_images(void **state)
+{
+	struct world *w = *state;
+	const struct val *p;
+
+	runtime_fake_private_image(w->rt, PRIVATE, "right");
+	/* {"auths":{"registry.example":{"username":"u","password":"right"}}}, and "wrong" */
+	make_secret(w, "right",
+		    "eyJhdXRocyI6eyJyZWdpc3RyeS5leGFtcGxlIjp7InVzZXJuYW1lIjoidSIsInBhc3N3b3JkIjoicmlnaHQifX19");
+	make_secret(w, "wrong",
+		    "eyJhdXRocyI6eyJyZWdpc3RyeS5leGFtcGxlIjp7InVzZXJuYW1lIjoidSIsInBhc3N3b3JkIjoid3JvbmcifX19");
+	/* All at once: neither gets what is not his, nor fails for another's mistake. */
+	make_private(w, "wrong", "{\"name\":\"wrong\"}", "IfNotPresent");
+	make_private(w, "owner", "{\"name\":\"right\"}", "IfNotPresent");
+	make_private(w, "none", "", "IfNotPresent");
+	make_private(w, "both", "{\"name\":\"wrong\"},{\"name\":\"right\"}", "IfNotPresent");
+	rig_run(w->rig, NS_PER_SEC);
+	assert_val(phase(pod(w, "owner")), "Running");
+	assert_val(phase(pod(w, "both")), "Running");
+	/* Later: the image is there, and nothing changes. */
+	make_private(w, "late", "", "IfNotPresent");
+	make_private(w, "never", "", "Never");
+	make_private(w, "always", "", "Always");
+	make_private(w, "friend", "{\"name\":\"right\"}", "Never");
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const refused[] = { "wrong", "none", "late", "always" };
+
+		p = pod(w, refused[i]);
+		assert_val(phase(p), "Pending");
+		assert_val(val_get(cs(p, 0), F_state, F_waiting, F_reason), "ImagePullBackOff");
+	}
+	assert_val(val_get(cs(pod(w, "never"), 0), F_state, F_waiting, F_reason), "ErrImageNeverPull");
+	assert_val(phase(pod(w, "friend")), "Running");
+	/* What was there before anybody pulled it is everybody's. */
+	runtime_fake_add_image(w->rt, "registry.example/preloaded:1");
+	runtime_fake_private_image(w->rt, "registry.example/preloaded:1", "right");
+	make(w, "preloaded", "\"containers\":[{\"name\":\"a\",\"image\":\"registry.example/preloaded:1\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	assert_val(phase(pod(w, "preloaded")), "Running");
+}
+
+/* More pulls than run at once: each has its turn. */
+static void test_many_pulls(void **state)
+{
+	struct world *w = *state;
+	char name[32], spec[128];
+
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		snprintf(spec, sizeof(spec), "\"containers\":[{\"name\":\"a\",\"image\":\"image:%d\"}]", i);
+		make(w, name, spec);
+	}
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_val(phase(pod(w, name)), "Running");
+	}
+}
+
 static void test_sandbox_dies(void **state)
 {
 	struct world *w = *state;
@@ -1270,6 +1355,8 @@ int main(void)
 		T(test_stopping_outlives_the_agent),
 		T(test_hook_outlives_the_agent),
 		T(test_images),
+		T(test_private_images),
+		T(test_many_pulls),
 		T(test_sandbox_dies),
 		T(test_deadline),
 		T(test_deadline_waits_for_the_end),
