@@ -33,9 +33,10 @@ struct fake {
 	struct strmap containers; /* id -> fake_container */
 	struct strmap images;	  /* name -> itself */
 	struct strmap image_ids;  /* the ids of those ever present */
-	struct strmap passwords;  /* of private images; owned */
-	struct strmap failures;	  /* op -> how many more times */
-	struct strmap calls;	  /* op -> count */
+	bool hangs;
+	struct strmap passwords; /* of private images; owned */
+	struct strmap failures;	 /* op -> how many more times */
+	struct strmap calls;	 /* op -> count */
 	uint64_t next_id;
 	uint32_t next_ip;
 	bool strict, ignore_term, no_network;
@@ -60,6 +61,10 @@ static int enter(struct fake *f, const char *op, struct err *err)
 	pthread_mutex_lock(&f->lock);
 	n = strmap_slot(&f->calls, sv_from(op));
 	*n = (void *)((uintptr_t)*n + 1);
+	if (f->hangs) {
+		pthread_mutex_unlock(&f->lock);
+		return err_set(err, ERR_TIMEOUT, "%s ran out of time", op);
+	}
 	n = strmap_slot(&f->failures, sv_from(op));
 	if ((uintptr_t)*n == 0)
 		return 0;
@@ -161,8 +166,13 @@ static void copy_container(struct arena *a, const struct rt_container *from, str
 
 static int fake_version(struct runtime *r, struct arena *a, struct rt_version *ret, struct err *err)
 {
-	(void)r, (void)a, (void)err;
+	struct fake *f = fake_of(r);
+
+	(void)a;
+	if (enter(f, "version", err) < 0)
+		return -1;
 	*ret = (struct rt_version){ SV("fake"), SV("1.0.0"), SV("v1") };
+	leave(f);
 	return 0;
 }
 
@@ -786,6 +796,15 @@ void runtime_fake_network(struct runtime *r, bool ready)
 
 	pthread_mutex_lock(&f->lock);
 	f->no_network = !ready;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_hang(struct runtime *r, bool hangs)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	f->hangs = hangs;
 	pthread_mutex_unlock(&f->lock);
 }
 

@@ -22,6 +22,8 @@ bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid);
 void runtime_fake_exec_result(struct runtime *r, int code, const char *out);
 /* The next n calls of that operation ("run_sandbox", "create_container", ...) fail with ERR_UNAVAILABLE. */
 void runtime_fake_fail(struct runtime *r, const char *op, int n);
+/* Every call runs out of time, until changed. */
+void runtime_fake_hang(struct runtime *r, bool hangs);
 /* TERM is ignored: containers end only when killed. */
 void runtime_fake_ignore_term(struct runtime *r, bool ignore);
 void runtime_fake_network(struct runtime *r, bool ready); /* its status says so */

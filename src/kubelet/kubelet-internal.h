@@ -17,6 +17,7 @@
 #include "kubelet/config_watch.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/runtime_health.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -46,6 +47,9 @@ struct kcont {
 	bool stop_wanted, term_sent, killed;
 	bool stop_call; /* a stop task is under way */
 	enum stop_stage noted;
+	/* The next instance takes the place of one that was cut off before it ran. */
+	bool retried;
+	int retried_count;
 	/* Why it is not running: survives instances. NULL: no reason. */
 	char *wait_reason, *wait_message;
 	/* CrashLoopBackOff (backoff.h). */
@@ -155,9 +159,14 @@ struct kubelet {
 	bool stopping;
 	_Atomic int refs;
 
-	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer;
+	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer;
 	int64_t relist_period_ns;
 	bool subscribed;
+	_Atomic int64_t relisted_ns;	  /* mono: the last relist that came through */
+	_Atomic int64_t runtime_since_ns; /* wall: since when we talk to this runtime */
+	struct rt_health *health;
+	void (*runtime_hangs)(void *ctx);
+	void *runtime_ctx;
 
 	struct config_watch *configs;
 	struct node_status *node;
@@ -281,6 +290,9 @@ char *termination_log_path(struct kubelet *k, struct arena *a, struct sv uid, st
 
 /* node_status.c: registers, then keeps status and lease fresh. */
 struct node_status *node_status_new(struct kubelet *k, struct err *err);
+void node_status_hurry(struct kubelet *k); /* it is to be written now */
+/* About the Node, once it is registered. */
+void node_status_event(struct kubelet *k, const char *type, const char *reason, const char *fmt, ...) _printf_(4, 5);
 struct node_status *node_status_free(struct node_status *n);
 /* Can pods be given a network? False with why ("" before the first look) in the arena; pods are kicked when it can. */
 bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why);

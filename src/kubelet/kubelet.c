@@ -560,9 +560,11 @@ static void relist(void *ctx)
 
 	if (!kubelet_fired(k, &k->relist_timer))
 		return;
-	if (k->rt->ops->list_sandboxes(k->rt, &a, SV(""), &s, &ns, NULL) == 0 &&
-	    k->rt->ops->list_containers(k->rt, &a, SV(""), &c, &nc, NULL) == 0)
+	if (!runtime_down(k) && k->rt->ops->list_sandboxes(k->rt, &a, SV(""), &s, &ns, NULL) == 0 &&
+	    k->rt->ops->list_containers(k->rt, &a, SV(""), &c, &nc, NULL) == 0) {
 		compare(k, s, ns, c, nc, &a);
+		k->relisted_ns = env_mono_ns(k->env);
+	}
 	kubelet_rearm(k, &k->relist_timer, k->relist_period_ns, relist);
 	kubelet_fired_end(k);
 }
@@ -643,6 +645,10 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->port = o->port;
 	k->status_period_ns = o->status_period_ns ? o->status_period_ns : 10 * NS_PER_SEC;
 	k->lease_period_ns = o->lease_period_ns ? o->lease_period_ns : 10 * NS_PER_SEC;
+	k->runtime_hangs = o->runtime_hangs;
+	k->runtime_ctx = o->runtime_ctx;
+	k->relisted_ns = env_mono_ns(k->env);
+	k->runtime_since_ns = env_now_ns(k->env);
 	k->node_labels = strings_copy(o->node_labels);
 	k->node_taints = strings_copy(o->node_taints);
 	pthread_mutex_init(&k->lock, NULL);
@@ -671,6 +677,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 		goto fail;
 	informer_factory_start(k->factory);
 
+	rt_health_new(k); /* sets k->health */
 	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
 	err_release(&e);
 	k->relist_period_ns = k->subscribed ? RELIST_NS : NS_PER_SEC;
@@ -716,6 +723,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	stop_timer(k, &k->status_timer);
 	stop_timer(k, &k->lease_timer);
 	stop_timer(k, &k->rotate_timer);
+	stop_timer(k, &k->health_timer);
 	q = q ? workq_free(q) : NULL;
 	pthread_mutex_lock(&k->lock);
 	while (k->active) /* tasks under way; those still queued will see stopping */
@@ -742,6 +750,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 		kpod_unref(p);
 	}
 	k->images = images_free(k->images);
+	k->health = rt_health_free(k->health);
 	k->recorder = recorder_free(k->recorder);
 	kubelet_unref(k);
 	return NULL;

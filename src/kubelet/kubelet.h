@@ -38,8 +38,12 @@ struct kubelet_opts {
 	int max_pods;					/* 110 */
 	int64_t pod_max_pids;				/* 0: node_pod_pids(); -1: no limit */
 	int64_t status_period_ns, lease_period_ns;	/* 0: 10 s, lease 10 s of 40 */
-	const char *const *node_labels;			/* "k=v", NULL-terminated, or NULL */
-	const char *const *node_taints;			/* "k=v:Effect", for a Node that is new; as node_labels */
+	/* The runtime has not answered for a while, though it is there: whoever owns it may end it, to be started anew.
+	 * Called on a thread of the kubelet's own, not after kubelet_free(). May be NULL. */
+	void (*runtime_hangs)(void *ctx);
+	void *runtime_ctx;
+	const char *const *node_labels; /* "k=v", NULL-terminated, or NULL */
+	const char *const *node_taints; /* "k=v:Effect", for a Node that is new; as node_labels */
 };
 
 /* What a kubelet asks of its machine, as a table so that the simulator can run the same code. */

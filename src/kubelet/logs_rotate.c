@@ -82,7 +82,8 @@ static void rotate(void *ctx)
 
 	if (!kubelet_fired(k, &k->rotate_timer))
 		return;
-	pods = kubelet_pods(k, &a, &n);
+	n = 0;
+	pods = runtime_down(k) ? NULL : kubelet_pods(k, &a, &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct val *pod = obj_root(kpod_obj(pods[i], &a));
 

@@ -13,6 +13,7 @@
 
 #define REPORT_NS (300 * NS_PER_SEC)
 #define IMAGES_MAX 50
+#define PLEG_NS (180 * NS_PER_SEC) /* upstream's */
 
 struct node_status {
 	struct kubelet *k;
@@ -144,11 +145,13 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	struct rt_version version;
 	struct sv why = SV("");
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	int64_t now = env_now_ns(k->env);
+	int64_t now = env_now_ns(k->env), unseen = env_mono_ns(k->env) - k->relisted_ns;
+	const char *not_ready = NULL;
+	bool down = runtime_down_why(k, a, &not_ready);
 
 	k->host->machine_info(k, a, st);
 	info = val_ensure_map(a, st, F_nodeInfo);
-	if (k->rt->ops->version(k->rt, a, &version, NULL) == 0)
+	if (!down && k->rt->ops->version(k->rt, a, &version, NULL) == 0)
 		val_set_strf(a, info, F_containerRuntimeVersion, "%.*s://%.*s", SV_ARG(version.name),
 			     SV_ARG(version.version));
 	val_set_cstr(a, info, F_kubeletVersion, "v1.35.0+caravel-" CARAVEL_VERSION);
@@ -159,13 +162,28 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	ep = val_new_map(a);
 	val_set_int(a, ep, F_Port, k->port > 0 ? k->port : 10250);
 	val_set(a, val_set_map(a, st, F_daemonEndpoints), F_kubeletEndpoint, ep);
-	set_images(k, a, st);
+	if (!down)
+		set_images(k, a, st);
 
-	if (k->rt->ops->status(k->rt, a, &runtime_ok, &network_ok, &why, &err) < 0)
+	if (down)
+		why = sv_from(not_ready);
+	else if (k->rt->ops->status(k->rt, a, &runtime_ok, &network_ok, &why, &err) < 0)
 		why = arena_sv(a, sv_from(err_msg(&err)));
-	*ret_ready = runtime_ok && network_ok;
-	note_runtime(n, runtime_ok, why);
-	note_network(n, a, *ret_ready, why);
+	if (!down) /* else it was said by who found that */
+		note_runtime(n, runtime_ok, why);
+	if (!down && !runtime_ok)
+		not_ready = arena_printf(a, "container runtime is down: %.*s", SV_ARG(why));
+	else if (!down && !network_ok)
+		not_ready = arena_printf(a, "container runtime network not ready: %.*s", SV_ARG(why));
+	if (unseen >= PLEG_NS) { /* in whole minutes: it is not written anew all the time */
+		const char *pleg = arena_printf(
+		    a, "PLEG is not healthy: pleg was last seen active %" PRId64 "m0s ago; threshold is 3m0s",
+		    unseen / (60 * NS_PER_SEC));
+
+		not_ready = not_ready ? arena_printf(a, "[%s, %s]", not_ready, pleg) : pleg;
+	}
+	*ret_ready = !not_ready;
+	note_network(n, a, runtime_ok && network_ok, why);
 	set_cond(a, conditions, old, "MemoryPressure", false, "KubeletHasSufficientMemory",
 		 "kubelet has sufficient memory available", now);
 	set_cond(a, conditions, old, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure",
@@ -175,11 +193,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	if (*ret_ready)
 		set_cond(a, conditions, old, "Ready", true, "KubeletReady", "kubelet is posting ready status", now);
 	else
-		set_cond(a, conditions, old, "Ready", false, "KubeletNotReady",
-			 arena_printf(a, "%s: %.*s",
-				      runtime_ok ? "container runtime network not ready" : "container runtime is down",
-				      SV_ARG(why)),
-			 now);
+		set_cond(a, conditions, old, "Ready", false, "KubeletNotReady", not_ready, now);
 	val_set(a, st, F_conditions, conditions);
 	return st;
 }
@@ -425,6 +439,32 @@ static void report_fired(void *ctx)
 	}
 	kubelet_rearm(k, &k->status_timer, next, report_fired);
 	kubelet_fired_end(k);
+}
+
+void node_status_hurry(struct kubelet *k)
+{
+	pthread_mutex_lock(&k->lock);
+	if (!k->stopping && k->status_timer && env_timer_stop(k->env, k->status_timer))
+		/* The prevented run's reference passes on. */
+		k->status_timer = env_after(k->env, 0, report_fired, k);
+	pthread_mutex_unlock(&k->lock);
+}
+
+void node_status_event(struct kubelet *k, const char *type, const char *reason, const char *fmt, ...)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *node = NULL;
+	const char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(&a, fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&k->lock);
+	node = k->node && k->node->node ? obj_ref(k->node->node) : NULL;
+	pthread_mutex_unlock(&k->lock);
+	if (node)
+		recorder_event(k->recorder, RES(core_nodes), obj_root(node), type, reason, "%s", text);
 }
 
 /* --- lease --- */

@@ -550,7 +550,9 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 	struct kcont *kc = kpod_cont(p, name);
 	const struct rt_container *last = pod_actual_find(x, name, 0);
 	const struct val *hook = val_get(spec, F_lifecycle, F_postStart);
-	int count = last ? rt_restart_count(last) + 1 : old_restart_count(pod, name, init);
+	int count = kc->retried ? kc->retried_count
+		    : last	? rt_restart_count(last) + 1
+				: old_restart_count(pod, name, init);
 	struct rt_container_config c;
 	struct rt_sandbox_config sc;
 
@@ -570,6 +572,7 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 		kcont_wait(p, kc, "CreateContainerError", "%s", err_msg(err));
 		return -1;
 	}
+	kc->retried = false;
 	kcont_reset(p, kc, id);
 	kpod_event(p, spec, "Normal", "Created", "Container created");
 	if (p->k->rt->ops->start_container(p->k->rt, id, err) < 0) {

@@ -11,6 +11,8 @@
 /* One run of a pod's sync: read what the runtime holds, do what the state calls for, write the status. Every step
  * is safe to repeat. Waiting is never done here: *wake_ns says when to look again at the latest. */
 
+#define RUNTIME_DOWN_NS (10 * NS_PER_SEC)
+
 struct sync {
 	struct kpod *p;
 	struct kubelet *k;
@@ -329,6 +331,15 @@ static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const 
 
 enum cont_outcome { CONT_UP, CONT_PENDING, CONT_DONE_OK, CONT_DONE_FAILED };
 
+/* Was it being started when the agent or the runtime before this one went? Then it never ran, and its end is nobody's
+ * failure: the next one has its number. */
+static bool start_cut_off(const struct sync *s, const struct rt_container *rc)
+{
+	return rc->created_ns < s->k->runtime_since_ns &&
+	       (rc->state == RT_CREATED ||
+		(rc->state == RT_EXITED && (!rc->started_ns || sv_is(rc->reason, "StartError"))));
+}
+
 /* Brings one container to where it should be. */
 static enum cont_outcome sync_container(struct sync *s, const struct val *spec, bool init, struct err *err)
 {
@@ -340,8 +351,12 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 
 	if (rc && rc->state == RT_RUNNING && in_this_sandbox)
 		return tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
-	if (rc && rc->state == RT_CREATED && in_this_sandbox) {
+	if (rc && ((rc->state == RT_CREATED && in_this_sandbox) || start_cut_off(s, rc))) {
 		/* Left between create and start by a crash of ours, or its start failed: make a new one. */
+		if (start_cut_off(s, rc)) {
+			c->retried_count = rt_restart_count(rc);
+			c->retried = true;
+		}
 		s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL);
 		s->changed = true;
 		if (look_again(s, NULL) < 0)
@@ -572,6 +587,10 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	enum pod_state before;
 	int rc = 0;
 
+	if (runtime_down(s.k)) { /* all are kicked when it is back */
+		ret->after_ns = RUNTIME_DOWN_NS;
+		return 0;
+	}
 	s.p = kubelet_pod(s.k, uid);
 	if (!s.p)
 		return 0;

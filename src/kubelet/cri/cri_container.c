@@ -171,7 +171,7 @@ int cri_container_status(struct runtime *r, struct arena *a, struct sv id, struc
 	struct sv m, st, meta;
 
 	pb_sv(&b, 1, id);
-	if (cri_runtime_call(r, a, "ContainerStatus", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "ContainerStatus", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	st = pb_get_sv(m, 1);
 	meta = pb_get_sv(st, 2);
@@ -209,7 +209,7 @@ int cri_list_containers(struct runtime *r, struct arena *a, struct sv pod_uid, s
 		pb_map_entry(&b, 4, SV("io.kubernetes.pod.uid"), pod_uid);
 		pb_close(&b, f);
 	}
-	if (cri_runtime_call(r, a, "ListContainers", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "ListContainers", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_container, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f) {

@@ -28,7 +28,7 @@ int cri_image_status(struct runtime *r, struct arena *a, struct sv image, struct
 
 	*ret = NULL;
 	put_image_spec(&b, 1, image);
-	if (cri_image_call(r, a, "ImageStatus", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_image_call(r, a, "ImageStatus", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	if (!pb_get_sv(m, 1).n)
 		return 0;
@@ -67,7 +67,7 @@ int cri_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, s
 	struct sv m;
 
 	*ret_n = 0;
-	if (cri_image_call(r, a, "ListImages", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_image_call(r, a, "ListImages", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_image, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f)

@@ -129,7 +129,7 @@ int cri_sandbox_status(struct runtime *r, struct arena *a, struct sv id, struct 
 	struct sv *ips;
 
 	pb_sv(&b, 1, id);
-	if (cri_runtime_call(r, a, "PodSandboxStatus", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "PodSandboxStatus", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	st = pb_get_sv(m, 1);
 	*ret = (struct rt_sandbox){ .id = pb_get_sv(st, 1),
@@ -163,7 +163,7 @@ int cri_list_sandboxes(struct runtime *r, struct arena *a, struct sv pod_uid, st
 		pb_map_entry(&b, 3, SV("io.kubernetes.pod.uid"), pod_uid);
 		pb_close(&b, f);
 	}
-	if (cri_runtime_call(r, a, "ListPodSandbox", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "ListPodSandbox", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_sandbox, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f) {

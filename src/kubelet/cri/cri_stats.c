@@ -21,7 +21,7 @@ int cri_stats(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t 
 	struct sv m;
 
 	*ret_n = 0;
-	if (cri_runtime_call(r, a, "ListContainerStats", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "ListContainerStats", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_stats, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f) {
@@ -51,7 +51,7 @@ int cri_fs_usage(struct runtime *r, struct arena *a, uint64_t *ret_bytes, struct
 	struct buf b = BUF_INIT;
 	struct sv m, fs;
 
-	if (cri_image_call(r, a, "ImageFsInfo", &b, CRI_TIMEOUT_NS, &m, err) < 0)
+	if (cri_image_call(r, a, "ImageFsInfo", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	fs = pb_get_sv(m, 1);
 	*ret_bytes = value_of(fs, 3);

@@ -100,6 +100,14 @@ static const struct kubelet_host host = {
 	.note_get = note_get,
 };
 
+static int hung; /* how often that was reported */
+
+static void runtime_hangs(void *ctx)
+{
+	(void)ctx;
+	hung++;
+}
+
 static void start_kubelet(struct world *w)
 {
 	static const char *const labels[] = { "node-role.kubernetes.io/control-plane=true", NULL };
@@ -113,6 +121,8 @@ static void start_kubelet(struct world *w)
 						   .node_ip = "192.0.2.1",
 						   .cluster_dns = "10.43.0.10",
 						   .node_labels = labels,
+						   .runtime_hangs = runtime_hangs,
+						   .runtime_ctx = w,
 						   .port = -1 },
 			   &err);
 	if (!w->k)
@@ -1122,6 +1132,80 @@ static void test_many_pulls(void **state)
 	}
 }
 
+static const struct val *ready(struct world *w)
+{
+	VAL_EACH(val_get(expect(w->rig, 200, "GET", "/api/v1/nodes/n1", NULL), F_status, F_conditions), c)
+		if (val_is(val_member(c, F_type), "Ready"))
+			return c;
+	return NULL;
+}
+
+/* Within ten seconds the Node says so, once; whoever owns the runtime hears of it after a while. */
+static void test_runtime_hangs(void **state)
+{
+	struct world *w = *state;
+	size_t calls;
+
+	make(w, "before", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	hung = 0;
+	runtime_fake_hang(w->rt, true);
+	rig_run(w->rig, 9 * NS_PER_SEC);
+	assert_val(val_member(ready(w), F_status), "False");
+	assert_val(val_member(ready(w), F_reason), "KubeletNotReady");
+	assert_true(sv_starts(val_get_str(ready(w), F_message), SV("container runtime is down: it hangs")));
+	assert_int_equal(hung, 0);
+	calls = runtime_fake_calls(w->rt, "list_containers");
+	make(w, "meanwhile", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_int_equal(hung, 1);
+	assert_int_equal(runtime_fake_calls(w->rt, "list_containers"), calls); /* nobody waits in calls */
+	rig_run(w->rig, 180 * NS_PER_SEC);
+	assert_in_range(hung, 3, 4);
+	assert_true(sv_find_sv(val_get_str(ready(w), F_message),
+			       SV("PLEG is not healthy: pleg was last seen active 3m0s")) >= 0);
+	assert_int_equal(events(w, "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady"), 1);
+	runtime_fake_hang(w->rt, false);
+	rig_run(w->rig, 12 * NS_PER_SEC);
+	assert_val(val_member(ready(w), F_status), "True");
+	assert_val(phase(pod(w, "meanwhile")), "Running");
+	assert_val(phase(pod(w, "before")), "Running");
+	assert_int_equal(events(w, "n1", "ContainerRuntimeUp", "The container runtime answers again"), 1);
+}
+
+/* A restart of the runtime is no news; one that stays away is. */
+static void test_runtime_is_gone(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_fail(w->rt, "version", 2);
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	assert_val(val_member(ready(w), F_status), "True");
+	runtime_fake_fail(w->rt, "version", 1000);
+	rig_run(w->rig, 9 * NS_PER_SEC);
+	assert_val(val_member(ready(w), F_status), "False");
+	assert_true(sv_starts(val_get_str(ready(w), F_message), SV("container runtime is down: it is gone")));
+	runtime_fake_fail(w->rt, "version", 0);
+	rig_run(w->rig, 3 * NS_PER_SEC);
+	assert_val(val_member(ready(w), F_status), "True");
+}
+
+/* An instance that the agent's end cut off before it ran has not failed, and is no restart. */
+static void test_cut_off_start(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_fail(w->rt, "start_container", 1);
+	make(w, "cut", "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC / 10);
+	w->k = kubelet_free(w->k);
+	rig_run(w->rig, NS_PER_SEC);
+	start_kubelet(w);
+	rig_run(w->rig, 5 * NS_PER_SEC);
+	assert_val(phase(pod(w, "cut")), "Running");
+	assert_int_equal(val_get_int(cs(pod(w, "cut"), 0), -1, F_restartCount), 0);
+}
+
 static void test_sandbox_dies(void **state)
 {
 	struct world *w = *state;
@@ -1357,6 +1441,9 @@ int main(void)
 		T(test_images),
 		T(test_private_images),
 		T(test_many_pulls),
+		T(test_runtime_hangs),
+		T(test_runtime_is_gone),
+		T(test_cut_off_start),
 		T(test_sandbox_dies),
 		T(test_deadline),
 		T(test_deadline_waits_for_the_end),

@@ -1,0 +1,197 @@
+#include "kubelet/runtime_health.h"
+
+#include "base/log.h"
+#include "kubelet/kubelet-internal.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define PERIOD_NS (4 * NS_PER_SEC)
+#define AGAIN_NS NS_PER_SEC
+#define REFUSED_NS (3 * NS_PER_SEC) /* a restart takes less */
+#define HANG_NS (20 * NS_PER_SEC)
+#define ENDED_NS (60 * NS_PER_SEC) /* not reported again before */
+
+struct rt_health {
+	struct kubelet *k; /* the thread holds a reference */
+	_Atomic int refs;  /* the kubelet, the thread */
+	int stop_fd;
+	_Atomic bool down, stop;
+	/* Of the one that asks. */
+	int64_t failing_ns; /* mono; 0: it answers */
+	int64_t ended_ns;
+	bool hangs;
+	pthread_mutex_t lock;
+	int64_t down_since_ns; /* wall; under lock, as why */
+	char *why;
+};
+
+static void rt_health_unref(struct rt_health *h)
+{
+	if (atomic_fetch_sub(&h->refs, 1) != 1)
+		return;
+	close(h->stop_fd);
+	pthread_mutex_destroy(&h->lock);
+	free(h->why);
+	free(h);
+}
+
+/* Everybody waits for it, or for what it says: now. */
+static void rt_health_tell(struct kubelet *k, bool all)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct kpod **pods;
+	size_t n = 0;
+
+	node_status_hurry(k);
+	if (!all)
+		return;
+	pods = kubelet_pods(k, &a, &n);
+	for (size_t i = 0; i < n; i++) {
+		kpod_kick(pods[i]);
+		kpod_unref(pods[i]);
+	}
+}
+
+static void rt_health_up(struct rt_health *h)
+{
+	struct kubelet *k = h->k;
+	bool was = h->down;
+
+	h->failing_ns = h->ended_ns = 0;
+	h->hangs = false;
+	if (!was)
+		return;
+	/* What was being started when it went was not started by this one. */
+	k->runtime_since_ns = env_now_ns(k->env);
+	pthread_mutex_lock(&h->lock);
+	free(TAKE(h->why));
+	pthread_mutex_unlock(&h->lock);
+	h->down = false;
+	log_info(SYS, "the container runtime answers again", "node", "%s", k->node_name);
+	node_status_event(k, "Normal", "ContainerRuntimeUp", "The container runtime answers again");
+	rt_health_tell(k, true);
+}
+
+static void rt_health_fail(struct rt_health *h, int64_t began, const struct err *err)
+{
+	struct kubelet *k = h->k;
+	int64_t now = env_mono_ns(k->env);
+
+	if (!h->failing_ns)
+		h->failing_ns = MAX(began, 1);
+	h->hangs = err->reason == ERR_TIMEOUT;
+	if (!h->down && (h->hangs || now - h->failing_ns >= REFUSED_NS)) {
+		pthread_mutex_lock(&h->lock);
+		h->down_since_ns = env_now_ns(k->env);
+		h->why = xasprintf("%s: %s", h->hangs ? "it hangs" : "it is gone", err_msg(err));
+		pthread_mutex_unlock(&h->lock);
+		h->down = true;
+		log_warn(SYS,
+			 "the container runtime does not answer, pods wait: start it, or check "
+			 "--container-runtime-endpoint",
+			 "why", "%s", h->why);
+		node_status_event(k, "Warning", "ContainerRuntimeDown", "The container runtime does not answer: %s",
+				  h->why);
+		rt_health_tell(k, false);
+	}
+	if (h->down && h->hangs && k->runtime_hangs && now - h->failing_ns >= HANG_NS &&
+	    (!h->ended_ns || now - h->ended_ns >= ENDED_NS)) {
+		h->ended_ns = now;
+		k->runtime_hangs(k->runtime_ctx);
+	}
+}
+
+/* One question; returns when to ask next. */
+static int64_t rt_health_ask(struct rt_health *h)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct kubelet *k = h->k;
+	int64_t began = env_mono_ns(k->env);
+	struct rt_version v;
+
+	if (k->rt->ops->version(k->rt, &a, &v, &err) == 0)
+		rt_health_up(h);
+	else
+		rt_health_fail(h, began, &err);
+	return h->failing_ns ? AGAIN_NS : PERIOD_NS;
+}
+
+static void rt_health_thread(void *ctx)
+{
+	struct rt_health *h = ctx;
+	struct kubelet *k = h->k;
+	int64_t wait = PERIOD_NS;
+
+	while (!h->stop) {
+		struct pollfd p = { .fd = h->stop_fd, .events = POLLIN };
+
+		(void)poll(&p, 1, (int)(wait / NS_PER_MS));
+		if (h->stop || !ktask_enter(k))
+			break;
+		wait = rt_health_ask(h);
+		ktask_leave(k);
+	}
+	rt_health_unref(h);
+	kubelet_unref(k);
+}
+
+static void rt_health_fired(void *ctx)
+{
+	struct kubelet *k = ctx;
+
+	if (!kubelet_fired(k, &k->health_timer))
+		return;
+	kubelet_rearm(k, &k->health_timer, rt_health_ask(k->health), rt_health_fired);
+	kubelet_fired_end(k);
+}
+
+struct rt_health *rt_health_new(struct kubelet *k)
+{
+	struct rt_health *h = xcalloc(1, sizeof(*h));
+
+	h->k = k;
+	h->refs = 2;
+	h->stop_fd = eventfd(0, EFD_CLOEXEC);
+	BUG_ON(h->stop_fd < 0);
+	pthread_mutex_init(&h->lock, NULL);
+	k->health = h;
+	kubelet_ref(k);
+	if (env_thread(k->env, "runtime-health", rt_health_thread, h) < 0) {
+		h->refs = 1;
+		kubelet_unref(k);
+		kubelet_rearm(k, &k->health_timer, PERIOD_NS, rt_health_fired);
+	}
+	return h;
+}
+
+struct rt_health *rt_health_free(struct rt_health *h)
+{
+	if (!h)
+		return NULL;
+	h->stop = true;
+	(void)eventfd_write(h->stop_fd, 1);
+	rt_health_unref(h);
+	return NULL;
+}
+
+bool runtime_down(struct kubelet *k)
+{
+	return k->health && k->health->down;
+}
+
+bool runtime_down_why(struct kubelet *k, struct arena *a, const char **ret_why)
+{
+	struct rt_health *h = k->health;
+
+	if (!runtime_down(k))
+		return false;
+	pthread_mutex_lock(&h->lock);
+	*ret_why = arena_printf(a, "container runtime is down: %s", h->why ? h->why : "it does not answer");
+	pthread_mutex_unlock(&h->lock);
+	return true;
+}
