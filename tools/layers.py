@@ -54,7 +54,7 @@ MAY = {
     ("kubelet/cgroups.c", "time"): "the kernel empties a cgroup a moment after its processes were killed",
     ("kubelet/hooks.c", "sockets"): "the real probes, behind the hooks that the simulator replaces",
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
-    ("kubelet/atomic_writer.c", "chance"): "a directory name nobody else has, on a real disk",
+    ("kubelet/runtime_health.c", "sockets"): "waits on a thread of its own, which the simulator does not have",
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/host.c", "sockets"): "asks the kernel which port is free",

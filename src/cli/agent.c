@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/server.h"
 #include "cli/supervise.h"
+#include "client/events.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
@@ -25,6 +26,8 @@ struct agent {
 	struct containerd *containerd;
 	struct runtime *runtime;
 	struct client *client, *proxy_client, *storage_client;
+	struct recorder *recorder; /* before the kubelet has its own */
+	const char *node_name;	   /* of the options */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
 	struct proxy *proxy;
@@ -91,16 +94,38 @@ static int claim_machine(struct agent *a, const struct server_opts *o, struct er
 	return claim_use(a->claim, &dirs, err);
 }
 
+static void runtime_waits(const char *why, void *ctx)
+{
+	struct agent *a = ctx;
+
+	/* No Node yet, or no API: then there is nobody who thinks otherwise. */
+	if (!a->recorder)
+		a->recorder = recorder_new(a->client, "kubelet", a->node_name);
+	(void)kubelet_say_down(a->env, a->client, a->recorder, a->node_name, why, NULL);
+}
+
+static void runtime_hangs(void *ctx)
+{
+	struct agent *a = ctx;
+
+	if (a->containerd)
+		containerd_revive(a->containerd);
+}
+
 static int start_runtime(struct agent *a, const struct server_opts *o, struct err *err)
 {
 	const char *endpoint = o->runtime_endpoint;
 
 	if (!endpoint) {
-		a->containerd = containerd_start(&(struct containerd_opts){ .env = a->env,
-									    .data_dir = o->data_dir,
-									    .sandbox_image = o->pause_image,
-									    .given_up = server_is_to_end },
-						 err);
+		a->containerd =
+		    containerd_start(&(struct containerd_opts){ .env = a->env,
+								.data_dir = o->data_dir,
+								.sandbox_image = o->pause_image,
+								.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
+								.waits = runtime_waits,
+								.waits_ctx = a,
+								.given_up = server_is_to_end },
+				     err);
 		if (!a->containerd)
 			return err_wrap(err, "starting containerd");
 		endpoint = containerd_endpoint(a->containerd);
@@ -111,12 +136,10 @@ static int start_runtime(struct agent *a, const struct server_opts *o, struct er
 
 static int start_kubelet(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
 {
-	static const char *const nodes[] = { "system:nodes", NULL };
 	const char *user = arena_printf(&a->arena, "system:node:%s", o->node_name);
 	const char *names[] = { o->node_name, "localhost", NULL }, *addrs[] = { o->node_ip, "127.0.0.1", NULL };
 	struct sv cert, key;
 
-	a->client = apiserver_client(api, "kubelet", user, nodes);
 	if (apiserver_issue_server_cert(api, &a->arena, user, names, addrs, &cert, &key, err) < 0)
 		return -1;
 	a->kubelet = kubelet_new(
@@ -140,6 +163,8 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
 		.pod_max_pids = o->pod_max_pids,
+		.runtime_hangs = runtime_hangs,
+		.runtime_ctx = a,
 		.node_labels = o->node_labels.list.p,
 		.node_taints = o->node_taints.list.p,
 	    },
@@ -208,9 +233,12 @@ static void make_demo(struct agent *a, const struct server_opts *o)
 
 struct agent *agent_start(struct env *env, struct apiserver *api, const struct server_opts *o, struct err *err)
 {
+	static const char *const nodes[] = { "system:nodes", NULL };
 	struct agent *a = xcalloc(1, sizeof(*a));
 
 	a->env = env;
+	a->node_name = o->node_name;
+	a->client = apiserver_client(api, "kubelet", arena_printf(&a->arena, "system:node:%s", o->node_name), nodes);
 	if (check_machine(o, err) < 0 || claim_machine(a, o, err) < 0 || start_runtime(a, o, err) < 0 ||
 	    start_kubelet(a, api, o, err) < 0 || start_proxy(a, api, o, err) < 0 || start_storage(a, api, o, err) < 0)
 		return agent_stop(a);
@@ -228,6 +256,7 @@ struct agent *agent_stop(struct agent *a)
 	client_free(a->proxy_client);
 	podnet_stop(a->podnet);
 	kubelet_free(a->kubelet);
+	recorder_free(a->recorder);
 	client_free(a->client);
 	if (a->runtime)
 		a->runtime->ops->free(a->runtime);

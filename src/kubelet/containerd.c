@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "ev/ev.h"
+#include "kubelet/beneath.h"
 #include "kubelet/cni.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
@@ -21,11 +22,13 @@
 
 #define SYS "containerd"
 #define START_TIMEOUT_NS (60 * NS_PER_SEC)
+#define SAY_AFTER_NS (4 * NS_PER_SEC)	  /* it starts within a fraction of a second */
+#define REVIVE_AFTER_NS (20 * NS_PER_SEC) /* one that is there and does not answer */
 #define LOG_KEEP_BYTES (10 << 20)
 
 struct containerd {
 	struct env *env;
-	char *data_dir, *binary, *config, *socket, *endpoint, *pid_file, *log_file;
+	char *data_dir, *binary, *config, *socket, *endpoint, *pid_file, *log_file, *log_dir;
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* child went away, or a restart ended */
 	struct child *child;	/* NULL while down */
@@ -176,6 +179,13 @@ static int spawn(struct containerd *c, struct err *err) /* under lock */
 	struct stat st;
 	char pid[16];
 
+	if (c->log_dir) {
+		int n = beneath_clear_logs(c->log_dir);
+
+		if (n)
+			log_warn(SYS, "what would have hung it stood in the place of containers' logs, and was removed",
+				 "count", "%d below %s", n, c->log_dir);
+	}
 	if (stat(c->log_file, &st) == 0 && st.st_size > LOG_KEEP_BYTES) {
 		_cleanup_free_ char *old = xasprintf("%s.1", c->log_file);
 
@@ -262,9 +272,10 @@ static int prepare(struct containerd *c, const struct containerd_opts *o, struct
 }
 
 /* Until the CRI plugin answers; containerd starts within a fraction of a second or says why in its log. */
-static int wait_ready(struct containerd *c, bool (*given_up)(void), struct runtime **ret, struct err *err)
+static int wait_ready(struct containerd *c, const struct containerd_opts *o, struct runtime **ret, struct err *err)
 {
-	int64_t deadline = env_mono_ns(c->env) + START_TIMEOUT_NS;
+	int64_t began = env_mono_ns(c->env), deadline = began + START_TIMEOUT_NS, revive = began + REVIVE_AFTER_NS;
+	bool said = false;
 	struct runtime *rt = runtime_cri_new(c->env, c->endpoint, err);
 
 	if (!rt)
@@ -274,6 +285,7 @@ static int wait_ready(struct containerd *c, bool (*given_up)(void), struct runti
 		_cleanup_(err_release) struct err e = ERR_INIT;
 		struct rt_version v;
 		bool gave_up;
+		int64_t now;
 
 		if (access(c->socket, F_OK) == 0 && rt->ops->version(rt, &a, &v, &e) == 0) {
 			*ret = rt;
@@ -282,11 +294,23 @@ static int wait_ready(struct containerd *c, bool (*given_up)(void), struct runti
 		pthread_mutex_lock(&c->lock);
 		gave_up = c->quick_deaths >= 3;
 		pthread_mutex_unlock(&c->lock);
-		if (given_up && given_up()) {
+		now = env_mono_ns(c->env);
+		if (!said && now - began >= SAY_AFTER_NS) {
+			said = true;
+			log_warn(SYS, "does not answer yet, pods wait for it", "pid", "%d, see %s", containerd_pid(c),
+				 c->log_file);
+			if (o->waits)
+				o->waits(e.reason ? err_msg(&e) : "containerd is starting", o->waits_ctx);
+		}
+		if (now >= revive) {
+			containerd_revive(c);
+			revive = now + REVIVE_AFTER_NS;
+		}
+		if (o->given_up && o->given_up()) {
 			rt->ops->free(rt);
 			return err_set(err, ERR_UNAVAILABLE, "ended while it waited for containerd");
 		}
-		if (gave_up || env_mono_ns(c->env) > deadline) {
+		if (gave_up || now > deadline) {
 			rt->ops->free(rt);
 			return err_set(err, ERR_UNAVAILABLE, "containerd does not start; see '%s'", c->log_file);
 		}
@@ -353,6 +377,7 @@ struct containerd *containerd_start(const struct containerd_opts *o, struct err 
 	c->config = xasprintf("%s/containerd/config.toml", o->data_dir);
 	c->pid_file = xasprintf("%s/containerd/pid", o->data_dir);
 	c->log_file = xasprintf("%s/containerd/log", o->data_dir);
+	c->log_dir = o->log_dir ? xstrdup(o->log_dir) : NULL;
 	c->socket = xasprintf("%s/containerd.sock", run);
 	c->endpoint = xasprintf("unix://%s", c->socket);
 	pthread_mutex_init(&c->lock, NULL);
@@ -368,7 +393,7 @@ struct containerd *containerd_start(const struct containerd_opts *o, struct err 
 	pthread_mutex_lock(&c->lock);
 	rc = spawn(c, err);
 	pthread_mutex_unlock(&c->lock);
-	if (rc < 0 || wait_ready(c, o->given_up, &rt, err) < 0)
+	if (rc < 0 || wait_ready(c, o, &rt, err) < 0)
 		goto fail;
 	end_lost_shims(c, rt);
 	rc = o->sandbox_image ? 0 : ensure_pause(c, rt, err);
@@ -388,6 +413,17 @@ const char *containerd_socket(const struct containerd *c)
 const char *containerd_endpoint(const struct containerd *c)
 {
 	return c->endpoint;
+}
+
+void containerd_revive(struct containerd *c)
+{
+	pthread_mutex_lock(&c->lock);
+	if (c->child && !c->stopping) {
+		log_warn(SYS, "does not answer, is ended and started anew", "pid", "%d, see %s", child_pid(c->child),
+			 c->log_file);
+		child_kill(c->child, SIGKILL);
+	}
+	pthread_mutex_unlock(&c->lock);
 }
 
 int containerd_pid(const struct containerd *c)
@@ -436,6 +472,7 @@ struct containerd *containerd_free(struct containerd *c)
 	free(c->endpoint);
 	free(c->pid_file);
 	free(c->log_file);
+	free(c->log_dir);
 	free(c);
 	return NULL;
 }

@@ -27,15 +27,21 @@ struct containerd_opts {
 	const char *cni_bin_dir;	 /* NULL: cni_find_plugins() */
 	const char *sandbox_image;	 /* NULL: PAUSE_IMAGE, imported when missing */
 	const char *registry_config_dir; /* hosts.toml tree, or NULL */
-	bool (*given_up)(void);		 /* asked while containerd_start() waits: true ends that; may be NULL */
+	const char *log_dir;		 /* of the pods: cleared of what would hang it (beneath.h) before each start */
+	/* containerd_start() has waited for some seconds; may be NULL. */
+	void (*waits)(const char *why, void *ctx);
+	void *waits_ctx;
+	bool (*given_up)(void); /* asked while containerd_start() waits: true ends that; may be NULL */
 };
 
 /* Starts it and waits until its CRI answers, and the pause image is there. */
 struct containerd *containerd_start(const struct containerd_opts *o, struct err *err);
 const char *containerd_socket(const struct containerd *c);   /* "/run/caravel-1a2b3c4d/containerd.sock" */
 const char *containerd_endpoint(const struct containerd *c); /* the same with "unix://" */
-int containerd_pid(const struct containerd *c);		     /* 0 while it is down */
-struct containerd *containerd_free(struct containerd *c);    /* stops the daemon, waits for its end */
+/* It does not answer any more: ended, and started anew at once. Containers run on. Any thread. */
+void containerd_revive(struct containerd *c);
+int containerd_pid(const struct containerd *c);		  /* 0 while it is down */
+struct containerd *containerd_free(struct containerd *c); /* stops the daemon, waits for its end */
 
 /* Where things are, without starting anything. */
 void containerd_run_dir(const char *data_dir, char out[40]);

@@ -18,6 +18,7 @@
 #include "kubelet/runtime.h"
 
 struct kubelet;
+struct recorder;
 
 struct kubelet_opts {
 	struct env *env;
@@ -67,6 +68,9 @@ struct kubelet_host {
 bool node_taint_parse(struct sv text, struct sv *ret_key, struct sv *ret_value, struct sv *ret_effect);
 
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err); /* registers the node, starts */
+/* Before there is a kubelet: the Node, when it is registered, is said not to be ready since its runtime is down. */
+int kubelet_say_down(struct env *env, struct client *c, struct recorder *r, const char *node_name, const char *why,
+		     struct err *err);
 int kubelet_port(const struct kubelet *k);
 int kubelet_fd(const struct kubelet *k);	 /* of its listening socket, borrowed; -1: no server */
 struct kubelet *kubelet_free(struct kubelet *k); /* stops; containers run on */

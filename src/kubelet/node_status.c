@@ -467,6 +467,29 @@ void node_status_event(struct kubelet *k, const char *type, const char *reason, 
 		recorder_event(k->recorder, RES(core_nodes), obj_root(node), type, reason, "%s", text);
 }
 
+int kubelet_say_down(struct env *env, struct client *client, struct recorder *r, const char *node_name, const char *why,
+		     struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct client_write_opts opts = { .subresource = "status" };
+	struct val *doc = val_new_map(&a), *conditions = val_new_list(&a);
+	struct obj *node, *now = NULL;
+
+	if (client_get(client, RES(core_nodes), SV(""), sv_from(node_name), &node, err) < 0)
+		return -1;
+	obj_link(&a, node);
+	set_cond(&a, conditions, val_member(obj_root(node), F_status), "Ready", false, "KubeletNotReady",
+		 arena_printf(&a, "container runtime is down: %s", why), env_now_ns(env));
+	val_set(&a, val_set_map(&a, doc, F_status), F_conditions, conditions);
+	if (client_patch(client, RES(core_nodes), SV(""), sv_from(node_name), PATCH_STRATEGIC, doc, &opts, &now, err) <
+	    0)
+		return -1;
+	obj_unref(now);
+	recorder_event(r, RES(core_nodes), obj_root(node), "Warning", "ContainerRuntimeDown",
+		       "The container runtime does not answer: %s", why);
+	return 0;
+}
+
 /* --- lease --- */
 
 static int renew(struct node_status *n, struct err *err)

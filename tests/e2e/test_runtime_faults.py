@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""What containers leave behind for the node, and a containerd that hangs: nothing of it stops the node."""
+import glob
+import os
+import signal
+import sys
+
+from lib import Cluster, Skip, contains, equal, main, need_tools, node_possible, wait_for
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  restartPolicy: {restart}
+  volumes: [{{name: v, emptyDir: {{sizeLimit: {limit}}}}}]
+  containers:
+  - name: c
+    image: docker.io/caravel/demo:1
+    command: ["sh", "-c", {script!r}]
+    volumeMounts: [{{name: v, mountPath: /v}}]
+"""
+
+
+def pod(c, name, script, restart="Always", limit="1Gi", phase="Running"):
+    c.apply(POD.format(name=name, script=script, restart=restart, limit=limit))
+    wait_for(f"{name} to be {phase}", lambda: c.get("pod", name)["status"].get("phase") == phase, 60)
+    return c.get("pod", name)
+
+
+def log_file(c, name):
+    found = glob.glob(os.path.join(c.dir, "data", "**", f"default_{name}_*", "c", "0.log"), recursive=True) + \
+        glob.glob(f"/var/log/pods/default_{name}_*/c/0.log")
+    equal(len(found), 1, f"log files of {name}")
+    return found[0]
+
+
+def containerd_pid(c):
+    with open(os.path.join(c.dir, "data", "containerd", "pid"), encoding="ascii") as f:
+        return int(f.read())
+
+
+def ready(c):
+    return next(x for x in c.get("node", "node-1")["status"]["conditions"] if x["type"] == "Ready")
+
+
+def fifo_in_place_of_a_log(c):
+    uid = pod(c, "fifo", "echo hello; sleep 100000")["metadata"]["uid"]
+    pod(c, "other", "echo fine; sleep 100000")
+    wait_for("its log", lambda: "hello" in c.kubectl("logs", "fifo"))
+    path = log_file(c, "fifo")
+    os.rename(path, path + ".kept")
+    os.mkfifo(path)
+    r = c.run("logs", "fifo", check=False, timeout=20)
+    equal(r.returncode != 0, True, "refused")
+    contains(r.errors, "no regular file")
+    for make in (lambda: os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5)), lambda: os.symlink("/etc/passwd", path)):
+        os.unlink(path)
+        make()
+        equal(c.run("logs", "fifo", check=False, timeout=20).returncode != 0, True, "refused")
+    contains(c.kubectl("logs", "other", timeout=20), "fine")
+    contains(c.kubectl("exec", "other", "--", "echo", "through", timeout=20), "through")
+    os.unlink(path)
+    os.mkfifo(path)
+    c.kill()
+    c.start()
+    wait_for("the node", lambda: "fine" in c.kubectl("logs", "other", timeout=20), 30)
+    equal(c.get("pod", "fifo")["metadata"]["uid"], uid)
+    c.kubectl("delete", "pod", "fifo", "other", timeout=60)
+
+
+def containerd_that_hangs(c):
+    p = pod(c, "lives", "sleep 100000")
+    before = p["status"]["containerStatuses"][0]["containerID"]
+    pid = containerd_pid(c)
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("the Node to say so", lambda: ready(c)["status"] == "False", 20)
+    equal(ready(c)["reason"], "KubeletNotReady")
+    contains(ready(c)["message"], "container runtime is down")
+    wait_for("an event", lambda: "ContainerRuntimeDown" in c.kubectl("get", "events", "-A"), 20)
+    c.apply(POD.format(name="waits", script="sleep 100000", restart="Always", limit="1Gi"))
+    wait_for("another containerd", lambda: containerd_pid(c) != pid and ready(c)["status"] == "True", 60)
+    wait_for("the pod that waited", lambda: c.get("pod", "waits")["status"]["phase"] == "Running", 60)
+    status = c.get("pod", "lives")["status"]["containerStatuses"][0]
+    equal((status["containerID"], status["restartCount"]), (before, 0), "the container that ran")
+    c.kubectl("delete", "pod", "lives", "waits", timeout=60)
+
+
+def deep_and_wide_trees(c):
+    script = "cd /v; i=0; while [ $i -lt {n} ]; do mkdir d && cd d; i=$((i+1)); done; {more} touch /v/done; sleep 100000"
+    uid = pod(c, "deep", script.format(n=2000, more=""), restart="Never")["metadata"]["uid"]
+    wait_for("the tree", lambda: c.run("exec", "deep", "--", "ls", "/v/done", check=False).returncode == 0, 60)
+    c.kubectl("delete", "pod", "deep", timeout=60)
+    wait_for("its files to go", lambda: not os.path.exists(os.path.join(c.dir, "data", "kubelet", "pods", uid)), 30)
+    # what is hidden deep down counts as well
+    c.apply(POD.format(name="hides", script=script.format(n=300, more="dd if=/dev/zero of=f bs=1M count=20;"),
+                       restart="Never", limit="10Mi"))
+    wait_for("its eviction", lambda: c.get("pod", "hides")["status"].get("reason") == "Evicted", 60)
+    c.kubectl("delete", "pod", "hides", timeout=60)
+
+
+def processes_are_limited(c):
+    pod(c, "forks", "i=0; while [ $i -lt 5000 ]; do sleep 1000 & i=$((i+1)); done; sleep 100000")
+    uid = c.get("pod", "forks")["metadata"]["uid"]
+    files = glob.glob(f"/sys/fs/cgroup/**/pod{uid}/pids.max", recursive=True)
+    equal(len(files), 1, "cgroups of the pod")
+    with open(files[0], encoding="ascii") as f:
+        limit = int(f.read())
+    equal(0 < limit <= 4096, True, f"limit {limit}")
+    with open(os.path.join(os.path.dirname(files[0]), "pids.current"), encoding="ascii") as f:
+        equal(int(f.read()) <= limit, True, "processes")
+    contains(c.kubectl("get", "nodes"), "Ready")
+    c.kubectl("delete", "pod", "forks", timeout=60)
+
+
+def the_end_of_a_long_message(c):
+    script = "head -c 200000 /dev/zero | tr '\\0' x > /dev/termination-log; printf %s the-end >> /dev/termination-log"
+    p = pod(c, "says", script, restart="Never", phase="Succeeded")
+    message = p["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+    equal((len(message), message[-7:]), (4096, "the-end"))
+    c.kubectl("delete", "pod", "says", timeout=60)
+
+
+def killed_while_pods_start(c):
+    names = [f"s{i}" for i in range(8)]
+    c.apply("---".join(POD.format(name=n, script="sleep 100000", restart="Always", limit="1Gi") for n in names))
+    wait_for("the first", lambda: "true" in c.kubectl("get", "pods", "-o",
+                                                       "jsonpath={.items[*].status.containerStatuses[*].ready}"), 60)
+    c.kill()
+    os.kill(containerd_pid(c), signal.SIGKILL)
+    c.start()
+
+    def all_run():
+        return all(c.get("pod", n)["status"].get("phase") == "Running" for n in names)
+    wait_for("all", all_run, 90)
+    for n in names:
+        equal(c.get("pod", n)["status"]["containerStatuses"][0]["restartCount"], 0, n)
+    c.kubectl("delete", "pod", *names, timeout=60)
+
+
+if __name__ == "__main__":
+    why = node_possible()
+    if why:
+        def no_node(_):
+            raise Skip("no real containers here: " + why)
+        sys.exit(main([no_node], None))
+    need_tools()
+    with Cluster(agent=True) as cluster:
+        wait_for("the node", lambda: ready(cluster)["status"] == "True", 60)
+        wait_for("the account", lambda: cluster.run("get", "serviceaccount", "default", check=False).returncode == 0)
+        STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited,
+                       the_end_of_a_long_message, killed_while_pods_start], cluster)
+    sys.exit(STATUS)
