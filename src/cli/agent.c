@@ -112,6 +112,11 @@ static void runtime_hangs(void *ctx)
 		containerd_revive(a->containerd);
 }
 
+static int network_repair(void *ctx, struct buf *said)
+{
+	return podnet_repair(((struct agent *)ctx)->podnet, said);
+}
+
 static int start_runtime(struct agent *a, const struct server_opts *o, struct err *err)
 {
 	const char *endpoint = o->runtime_endpoint;
@@ -140,6 +145,9 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	const char *names[] = { o->node_name, "localhost", NULL }, *addrs[] = { o->node_ip, "127.0.0.1", NULL };
 	struct sv cert, key;
 
+	/* Somebody else's runtime has its own network configuration. */
+	if (!o->runtime_endpoint && !(a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err)))
+		return -1;
 	if (apiserver_issue_server_cert(api, &a->arena, user, names, addrs, &cert, &key, err) < 0)
 		return -1;
 	a->kubelet = kubelet_new(
@@ -163,6 +171,8 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
 		.pod_max_pids = o->pod_max_pids,
+		.repair = a->podnet ? network_repair : NULL,
+		.repair_ctx = a,
 		.runtime_hangs = runtime_hangs,
 		.runtime_ctx = a,
 		.node_labels = o->node_labels.list.p,
@@ -172,10 +182,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	if (!a->kubelet)
 		return err_wrap(err, "starting the kubelet");
 	supervise_keep(KEPT_KUBELET, kubelet_fd(a->kubelet));
-	if (o->runtime_endpoint)
-		return 0; /* somebody else's runtime has its own network configuration */
-	a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err);
-	return a->podnet ? 0 : -1;
+	return 0;
 }
 
 static int start_proxy(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
@@ -254,8 +261,8 @@ struct agent *agent_stop(struct agent *a)
 	client_free(a->storage_client);
 	proxy_free(a->proxy, false);
 	client_free(a->proxy_client);
-	podnet_stop(a->podnet);
 	kubelet_free(a->kubelet);
+	podnet_stop(a->podnet);
 	recorder_free(a->recorder);
 	client_free(a->client);
 	if (a->runtime)

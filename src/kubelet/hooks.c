@@ -24,12 +24,16 @@ static enum probe_result run_exec(struct kpod *p, struct arena *a, struct sv id,
 	size_t n = 0;
 	int code;
 
+	if (runtime_down(p->k)) { /* that is not the container's failure */
+		*ret_why = SV("the container runtime does not answer");
+		return PROBE_UNKNOWN;
+	}
 	VAL_EACH(cmd, c)
 		argv[n++] = val_str(c);
 	if (p->k->rt->ops->exec_sync(p->k->rt, a, id, argv, n, (timeout_ns + NS_PER_SEC - 1) / NS_PER_SEC, 10 << 10,
 				     &out, &errs, &code, &err) < 0) {
 		*ret_why = arena_sv(a, sv_from(err_msg(&err)));
-		return err.reason == ERR_TIMEOUT ? PROBE_FAILURE : PROBE_UNKNOWN;
+		return err.reason == ERR_TIMEOUT && !runtime_down(p->k) ? PROBE_FAILURE : PROBE_UNKNOWN;
 	}
 	if (code == 0)
 		return PROBE_SUCCESS;

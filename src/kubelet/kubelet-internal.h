@@ -167,6 +167,10 @@ struct kubelet {
 	struct rt_health *health;
 	void (*runtime_hangs)(void *ctx);
 	void *runtime_ctx;
+	int (*repair)(void *ctx, struct buf *said);
+	void *repair_ctx;
+	char *repair_said; /* last; the relist's task only, as when: mono */
+	int64_t repaired_ns;
 
 	struct config_watch *configs;
 	struct node_status *node;

@@ -56,6 +56,7 @@ void kubelet_unref(struct kubelet *k)
 	free(k->cluster_domain);
 	free(k->pause_image);
 	free(k->cgroup_root);
+	free(k->repair_said);
 	strmap_release(&k->table);
 	strmap_release_with(&k->by_container, free);
 	strmap_release(&k->relisted);
@@ -550,6 +551,35 @@ static void compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, struct r
 	strmap_release(&now);
 }
 
+static void limit_all_pods(struct kubelet *k);
+
+/* What was put back is said each time, what cannot be once until that changes. */
+static void repair_machine(struct kubelet *k)
+{
+	_cleanup_(buf_release) struct buf said = BUF_INIT;
+	int64_t now = env_mono_ns(k->env);
+	int rc;
+
+	if (k->repaired_ns && now - k->repaired_ns < RELIST_NS)
+		return;
+	k->repaired_ns = now;
+	rc = k->repair ? k->repair(k->repair_ctx, &said) : 0;
+	if (k->files)
+		limit_all_pods(k);
+	if (rc > 0) {
+		log_warn(SYS, "the pods' network was changed by somebody else, and repaired", "what", "%s",
+			 buf_cstr(&said));
+		node_status_event(k, "Warning", "PodNetworkRepaired", "Something else changed the pods' network: %s",
+				  buf_cstr(&said));
+	} else if (rc < 0 && (!k->repair_said || strcmp(k->repair_said, buf_cstr(&said)) != 0)) {
+		log_error(SYS, "the pods' network cannot be repaired", "why", "%s", buf_cstr(&said));
+		node_status_event(k, "Warning", "PodNetworkBroken", "The pods' network cannot be repaired: %s",
+				  buf_cstr(&said));
+	}
+	free(k->repair_said);
+	k->repair_said = rc < 0 ? xstrdup(buf_cstr(&said)) : NULL;
+}
+
 static void relist(void *ctx)
 {
 	struct kubelet *k = ctx;
@@ -565,6 +595,7 @@ static void relist(void *ctx)
 		compare(k, s, ns, c, nc, &a);
 		k->relisted_ns = env_mono_ns(k->env);
 	}
+	repair_machine(k);
 	kubelet_rearm(k, &k->relist_timer, k->relist_period_ns, relist);
 	kubelet_fired_end(k);
 }
@@ -615,7 +646,9 @@ static void limit_all_pods(struct kubelet *k)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
-	if (cgroup_limit_pids(cgroup_pods_path(&a, k->cgroup_root), machine_pids_allocatable(machine_pids()), &err) < 0)
+	if (cgroup_limit_pids(cgroup_pods_path(&a, k->cgroup_root), machine_pids_allocatable(machine_pids()), &err) <
+		0 &&
+	    !k->repaired_ns) /* at the start */
 		log_warn(SYS, "the number of all pods' processes is not limited", "why", "%s", err_msg(&err));
 }
 
@@ -647,6 +680,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->lease_period_ns = o->lease_period_ns ? o->lease_period_ns : 10 * NS_PER_SEC;
 	k->runtime_hangs = o->runtime_hangs;
 	k->runtime_ctx = o->runtime_ctx;
+	k->repair = o->repair;
+	k->repair_ctx = o->repair_ctx;
 	k->relisted_ns = env_mono_ns(k->env);
 	k->runtime_since_ns = env_now_ns(k->env);
 	k->node_labels = strings_copy(o->node_labels);
@@ -677,16 +712,16 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 		goto fail;
 	informer_factory_start(k->factory);
 
+	if (k->files)
+		limit_all_pods(k);
 	rt_health_new(k); /* sets k->health */
 	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
 	err_release(&e);
 	k->relist_period_ns = k->subscribed ? RELIST_NS : NS_PER_SEC;
 	kubelet_rearm(k, &k->relist_timer, NS_PER_SEC / 5, relist);
 	kubelet_rearm(k, &k->refresh_timer, REFRESH_NS, refresh);
-	if (k->files) {
-		limit_all_pods(k);
+	if (k->files)
 		logs_rotate_start(k);
-	}
 	return k;
 fail:
 	kubelet_free(k);

@@ -3,15 +3,25 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "client/informer.h"
+#include "kubelet/bridge_repair.h"
 #include "kubelet/cni.h"
+#include "kubelet/containerd.h"
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define CNI_RESULTS "/var/lib/cni/results" /* where libcni keeps what plugins answered */
+#define FORWARDING "/proc/sys/net/ipv4/ip_forward"
 
 struct podnet {
 	struct informer_factory *informers;
 	struct runtime *runtime;
-	char *conf_dir, *state_dir, *cidr;
-	char bridge[16];
+	char *conf_dir, *state_dir;
+	char bridge[16], run_dir[40];
+	pthread_mutex_t lock;
+	char *cidr; /* under lock */
 };
 
 /* spec.podCIDRs joined by commas, or podCIDR. */
@@ -26,38 +36,94 @@ static void pod_cidr(const struct obj *node, struct buf *b)
 		buf_addsv(b, val_str(obj_get(node, F_spec, F_podCIDR)));
 }
 
+static int write_config(struct podnet *p, const char *cidr, struct err *err)
+{
+	return cni_write(
+	    &(struct cni_opts){
+		.conf_dir = p->conf_dir,
+		.state_dir = p->state_dir,
+		.bridge = p->bridge,
+		.pod_cidr = cidr,
+	    },
+	    err);
+}
+
 static void apply(struct obj *node, void *ctx)
 {
 	struct podnet *p = ctx;
+	bool same;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
 	pod_cidr(node, &b);
-	if (!b.n || (p->cidr && strcmp(p->cidr, buf_cstr(&b)) == 0))
+	if (!b.n)
 		return;
-	if (cni_write(
-		&(struct cni_opts){
-		    .conf_dir = p->conf_dir,
-		    .state_dir = p->state_dir,
-		    .bridge = p->bridge,
-		    .pod_cidr = buf_cstr(&b),
-		},
-		&err) < 0) {
+	pthread_mutex_lock(&p->lock);
+	same = p->cidr && strcmp(p->cidr, buf_cstr(&b)) == 0;
+	pthread_mutex_unlock(&p->lock);
+	if (same)
+		return;
+	if (write_config(p, buf_cstr(&b), &err) < 0) {
 		log_error("podnet", "cannot write the CNI configuration; pods get no network until it works", "error",
 			  "%s", err_msg(&err));
 		return;
 	}
+	log_info("podnet", "pod network configured", "cidr", "%s", buf_cstr(&b));
+	if (p->runtime->ops->update_pod_cidr)
+		(void)p->runtime->ops->update_pod_cidr(p->runtime, buf_sv(&b), NULL);
+	pthread_mutex_lock(&p->lock);
 	free(p->cidr);
 	p->cidr = buf_detach(&b);
-	log_info("podnet", "pod network configured", "cidr", "%s", p->cidr);
-	if (p->runtime->ops->update_pod_cidr)
-		(void)p->runtime->ops->update_pod_cidr(p->runtime, sv_from(p->cidr), NULL);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void changed(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	apply(neu, ctx);
+}
+
+/* The bridge plugin turned it on; without it no packet leaves the machine or comes to a pod. */
+static int repair_forwarding(struct buf *said)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_close_ int fd = -1;
+	struct sv now;
+	bool ok;
+
+	if (file_read(&a, FORWARDING, 64, &now, NULL) < 0 || !sv_is(sv_trim(now), "0"))
+		return 0;
+	fd = open(FORWARDING, O_WRONLY | O_CLOEXEC);
+	ok = fd >= 0 && write(fd, "1\n", 2) == 2;
+	buf_printf(said, "%s%s", said->n ? "; " : "", ok ? "turned on forwarding" : "forwarding is off");
+	return ok ? 1 : -1;
+}
+
+int podnet_repair(struct podnet *p, struct buf *said)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_free_ char *file = xasprintf("%s/10-caravel.conflist", p->conf_dir);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const char *cidr = NULL;
+	int n = 0, rc, forwarding;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->cidr)
+		cidr = arena_strdup(&a, p->cidr);
+	pthread_mutex_unlock(&p->lock);
+	if (!cidr)
+		return 0;
+	if (access(file, F_OK) < 0) {
+		if (write_config(p, cidr, &err) < 0) {
+			buf_printf(said, "the CNI configuration is gone: %s", err_msg(&err));
+			return -1;
+		}
+		buf_adds(said, "wrote the CNI configuration");
+		n++;
+	}
+	rc = bridge_repair(CNI_RESULTS, p->run_dir, p->bridge, said);
+	forwarding = repair_forwarding(said);
+	return rc < 0 || forwarding < 0 ? -1 : n + rc + forwarding;
 }
 
 struct podnet *podnet_start(struct client *c, const char *data_dir, const char *node_name, struct runtime *rt,
@@ -71,6 +137,8 @@ struct podnet *podnet_start(struct client *c, const char *data_dir, const char *
 	p->conf_dir = xasprintf("%s/cni/net.d", data_dir);
 	p->state_dir = xasprintf("%s/cni/state", data_dir);
 	cni_bridge_name(data_dir, p->bridge);
+	containerd_run_dir(data_dir, p->run_dir);
+	pthread_mutex_init(&p->lock, NULL);
 	if (dir_make(p->conf_dir, 0700, err) < 0 || dir_make(p->state_dir, 0700, err) < 0)
 		return podnet_stop(p);
 	p->informers = informer_factory_new(c);
@@ -87,6 +155,7 @@ struct podnet *podnet_stop(struct podnet *p)
 	free(p->conf_dir);
 	free(p->state_dir);
 	free(p->cidr);
+	pthread_mutex_destroy(&p->lock);
 	free(p);
 	return NULL;
 }

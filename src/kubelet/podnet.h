@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "client/client.h"
 #include "kubelet/runtime.h"
 
@@ -12,4 +13,7 @@ struct podnet;
 /* Configuration in data_dir/cni/net.d, addresses in data_dir/cni/state; bridge named after data_dir. */
 struct podnet *podnet_start(struct client *c, const char *data_dir, const char *node_name, struct runtime *rt,
 			    struct err *err);
+/* Looks whether what the pods' network needs on this machine is still there (configuration, bridge, forwarding), and
+ * puts it back. As bridge_repair(). For a worker task, now and then; one at a time. */
+int podnet_repair(struct podnet *p, struct buf *said);
 struct podnet *podnet_stop(struct podnet *p); /* the network stays */

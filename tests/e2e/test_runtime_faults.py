@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """What containers leave behind for the node, and a containerd that hangs: nothing of it stops the node."""
 import glob
+import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 
 from lib import Cluster, Skip, contains, equal, main, need_tools, node_possible, wait_for
@@ -114,6 +117,50 @@ def processes_are_limited(c):
     c.kubectl("delete", "pod", "forks", timeout=60)
 
 
+def bridge_is_deleted(c):
+    script = "nc -ll -p 9000 -e cat & sleep 100000"
+    before = [pod(c, n, script)["status"] for n in ("net1", "net2")]
+    with open(glob.glob(os.path.join(c.dir, "data", "cni", "net.d", "*.conflist"))[0], encoding="utf-8") as f:
+        bridge = json.load(f)["plugins"][0]["bridge"]
+
+    def reached():
+        for s in before:
+            with socket.create_connection((s["podIP"], 9000), timeout=3) as t:
+                t.sendall(b"through\n")
+                equal(t.recv(100), b"through\n")
+        return True
+    wait_for("the pods", reached, 30)
+    subprocess.run(["ip", "link", "delete", bridge], check=True)
+    wait_for("the network to come back", reached, 60)
+    contains(c.kubectl("exec", "net1", "--", "sh", "-c", f"echo among-pods | nc -w 3 {before[1]['podIP']} 9000"), "among-pods")
+    contains(c.kubectl("get", "events", "-A"), "PodNetworkRepaired")
+    for n, s in zip(("net1", "net2"), before):
+        equal(c.get("pod", n)["status"]["containerStatuses"][0]["containerID"], s["containerStatuses"][0]["containerID"])
+    c.kubectl("delete", "pod", "net1", "net2", timeout=60)
+
+
+def containerd_that_does_not_come_up(c):
+    c.stop()
+    fake = os.path.join(c.dir, "fake")
+    os.makedirs(fake)
+    with open(os.path.join(fake, "containerd"), "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\nexec sleep 1000\n")
+    os.chmod(os.path.join(fake, "containerd"), 0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = fake + ":" + path
+    try:
+        c.start()
+        wait_for("the Node to say so", lambda: ready(c)["status"] == "False", 20)
+        contains(ready(c)["message"], "container runtime is down")
+        wait_for("an event", lambda: "ContainerRuntimeDown" in c.kubectl("get", "events", "-A"), 20)
+        contains(c.tail(), "does not answer yet")
+    finally:
+        os.environ["PATH"] = path
+        c.stop()
+    c.start()
+    wait_for("the node", lambda: ready(c)["status"] == "True", 60)
+
+
 def the_end_of_a_long_message(c):
     script = "head -c 200000 /dev/zero | tr '\\0' x > /dev/termination-log; printf %s the-end >> /dev/termination-log"
     p = pod(c, "says", script, restart="Never", phase="Succeeded")
@@ -149,6 +196,6 @@ if __name__ == "__main__":
     with Cluster(agent=True) as cluster:
         wait_for("the node", lambda: ready(cluster)["status"] == "True", 60)
         wait_for("the account", lambda: cluster.run("get", "serviceaccount", "default", check=False).returncode == 0)
-        STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited,
+        STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited, bridge_is_deleted, containerd_that_does_not_come_up,
                        the_end_of_a_long_message, killed_while_pods_start], cluster)
     sys.exit(STATUS)

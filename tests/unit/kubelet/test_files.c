@@ -2,6 +2,7 @@
 #include "kit.h"
 
 #include "kubelet/atomic_writer.h"
+#include "kubelet/bridge_repair.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/env_file.h"
@@ -541,6 +542,42 @@ static void test_image_archive(void **state)
 	archive_read_free(ar);
 }
 
+/* What the network plugins remember of a sandbox tells how to put its network back; others' files are passed over. */
+static void test_bridge_results(void **state)
+{
+	static const char good[] =
+	    "{'kind':'cniCacheV1','result':{'interfaces':[{'name':'cvl1','mac':'0a:00:00:00:00:01'},"
+	    "{'name':'veth12','mac':'0a:00:00:00:00:02'},{'name':'eth0','sandbox':'/run/caravel-1/netns/cni-1'}],"
+	    "'ips':[{'address':'10.42.0.7/24','gateway':'10.42.0.1'},{'address':'fd00::7/64','gateway':'fd00::1'}]}}";
+	static const char *const bad[] = {
+		"",
+		"/run/caravel-1/ no JSON",
+		"{'result':{'interfaces':[{'name':'cvl2'},{'name':'veth1'},{'sandbox':'/run/caravel-1/x'}]}}",
+		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'veth1'},{'sandbox':'/run/caravel-10/x'}]}}",
+		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'../../etc'},{'sandbox':'/run/caravel-1/x'}]}}",
+		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'-option'},{'sandbox':'/run/caravel-1/x'}]}}",
+		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'sixteen-letters-'},{'sandbox':'/run/caravel-1/"
+		"x'}]}}",
+	};
+	struct bridge_need need = { 0 };
+	char veth[16], text[600];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad) + 1; i++) {
+		snprintf(text, sizeof(text), "%s", i < ARRAY_LEN(bad) ? bad[i] : good);
+		for (char *p = text; *p; p++)
+			if (*p == '\'')
+				*p = '"';
+		assert_int_equal(bridge_read_result(sv_from(text), "/run/caravel-1", "cvl1", &need, veth),
+				 i == ARRAY_LEN(bad));
+	}
+	assert_string_equal(veth, "veth12");
+	assert_string_equal(need.mac, "0a:00:00:00:00:01");
+	assert_int_equal(need.n_gateways, 2);
+	assert_string_equal(need.gateway[0], "10.42.0.1/24");
+	assert_string_equal(need.gateway[1], "fd00::1/64");
+}
+
 /* One pod cannot take what the machine or the other pods need. */
 static void test_pids(void **state)
 {
@@ -635,6 +672,7 @@ int main(void)
 		cmocka_unit_test(test_hosts_file),
 		cmocka_unit_test(test_configurations),
 		cmocka_unit_test(test_image_archive),
+		cmocka_unit_test(test_bridge_results),
 		cmocka_unit_test(test_pids),
 		cmocka_unit_test(test_image_names),
 	};

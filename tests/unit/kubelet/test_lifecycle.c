@@ -1146,7 +1146,9 @@ static void test_runtime_hangs(void **state)
 	struct world *w = *state;
 	size_t calls;
 
-	make(w, "before", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	make(w, "before",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"livenessProbe\":{\"exec\":{\"command\":[\"ok\"]},"
+	     "\"periodSeconds\":4,\"failureThreshold\":3}}]");
 	rig_run(w->rig, NS_PER_SEC);
 	hung = 0;
 	runtime_fake_hang(w->rt, true);
@@ -1169,7 +1171,8 @@ static void test_runtime_hangs(void **state)
 	rig_run(w->rig, 12 * NS_PER_SEC);
 	assert_val(val_member(ready(w), F_status), "True");
 	assert_val(phase(pod(w, "meanwhile")), "Running");
-	assert_val(phase(pod(w, "before")), "Running");
+	assert_val(phase(pod(w, "before")), "Running"); /* and its probe's failures were not the container's */
+	assert_int_equal(val_get_int(cs(pod(w, "before"), 0), -1, F_restartCount), 0);
 	assert_int_equal(events(w, "n1", "ContainerRuntimeUp", "The container runtime answers again"), 1);
 }
 

@@ -1,0 +1,232 @@
+#include "kubelet/bridge_repair.h"
+
+#include "base/file.h"
+#include "base/strmap.h"
+#include "codec/json.h"
+#include "ev/ev.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define RESULT_MAX (1 << 20)
+#define RUN_NS (10 * NS_PER_SEC)
+
+/* Names go into paths of /sys and onto command lines. */
+static bool br_copy_name(struct sv s, char out[16])
+{
+	if (!s.n || s.n > 15 || s.p[0] == '-' || s.p[0] == '.' || sv_find(s, '/') >= 0 || memchr(s.p, 0, s.n))
+		return false;
+	memcpy(out, s.p, s.n);
+	out[s.n] = '\0';
+	return true;
+}
+
+static void br_add_gateway(struct bridge_need *need, struct sv gateway, struct sv address)
+{
+	ssize_t slash = sv_find(address, '/');
+	char text[64];
+
+	if (!gateway.n || slash < 0 || gateway.n + address.n - (size_t)slash >= sizeof(text))
+		return;
+	(void)snprintf(text, sizeof(text), "%.*s%.*s", SV_ARG(gateway),
+		       SV_ARG(sv_sub(address, (size_t)slash, address.n)));
+	for (size_t i = 0; i < need->n_gateways; i++)
+		if (!strcmp(need->gateway[i], text))
+			return;
+	if (need->n_gateways < ARRAY_LEN(need->gateway))
+		memcpy(need->gateway[need->n_gateways++], text, sizeof(text));
+}
+
+bool bridge_read_result(struct sv text, const char *run_dir, const char *bridge, struct bridge_need *need, char *veth)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *doc, *result;
+	struct sv below = arena_svf(&a, "%s/", run_dir), mac = SV("");
+	bool ours = false, on_it = false;
+
+	if (sv_find_sv(text, below) < 0 || !(doc = json_decode(&a, text, NULL, NULL)))
+		return false;
+	result = val_member_sv(doc, SV("result"));
+	*veth = '\0';
+	VAL_EACH(val_member_sv(result, SV("interfaces")), i) {
+		struct sv name = val_str(val_member_sv(i, SV("name"))),
+			  sandbox = val_str(val_member_sv(i, SV("sandbox")));
+
+		if (sandbox.n) {
+			ours |= sv_starts(sandbox, below);
+		} else if (sv_is(name, bridge)) {
+			on_it = true;
+			mac = val_str(val_member_sv(i, SV("mac")));
+		} else if (!*veth) {
+			(void)br_copy_name(name, veth);
+		}
+	}
+	if (!ours || !on_it || !*veth)
+		return false;
+	if (mac.n == 17) {
+		memcpy(need->mac, mac.p, mac.n);
+		need->mac[mac.n] = '\0';
+	}
+	VAL_EACH(val_member_sv(result, SV("ips")), ip)
+		br_add_gateway(need, val_str(val_member_sv(ip, SV("gateway"))),
+			       val_str(val_member_sv(ip, SV("address"))));
+	return true;
+}
+
+/* --- what is there --- */
+
+static bool br_exists(const char *link)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s", link);
+	return access(path, F_OK) == 0;
+}
+
+static bool br_attached(const char *veth, const char *bridge)
+{
+	char path[64], to[256];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/master", veth);
+	n = readlink(path, to, sizeof(to) - 1);
+	if (n <= 0)
+		return false;
+	to[n] = '\0';
+	return strrchr(to, '/') && !strcmp(strrchr(to, '/') + 1, bridge);
+}
+
+/* Has the bridge that address ("10.42.0.1/24")? *ret_up: is it up? */
+static bool br_has_address(const char *bridge, const char *address, bool *ret_up)
+{
+	struct ifaddrs *list = NULL;
+	bool found = false;
+
+	*ret_up = false;
+	if (getifaddrs(&list) < 0)
+		return true; /* not known: nothing to repair */
+	for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+		char text[INET6_ADDRSTRLEN];
+		const void *at;
+
+		if (strcmp(i->ifa_name, bridge) != 0)
+			continue;
+		*ret_up |= i->ifa_flags & IFF_UP;
+		if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		at = i->ifa_addr->sa_family == AF_INET
+			 ? (const void *)&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr
+			 : (const void *)&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr;
+		if (inet_ntop(i->ifa_addr->sa_family, at, text, sizeof(text)) &&
+		    !strncmp(address, text, strlen(text)) && address[strlen(text)] == '/')
+			found = true;
+	}
+	freeifaddrs(list);
+	return found;
+}
+
+/* --- putting it back --- */
+
+struct repair {
+	const char *bridge;
+	struct buf *said;
+	int n;
+	bool failed;
+};
+
+static bool br_run(struct repair *r, const char *const *argv)
+{
+	_cleanup_(buf_release) struct buf out = BUF_INIT, errs = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	int status = 0;
+
+	if (child_run(&(struct child_opts){ .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 }, RUN_NS,
+		      4096, &out, &errs, &status, &err) == 0 &&
+	    status == 0)
+		return true;
+	buf_printf(r->said, "%s%s %s %s %s fails: %.*s", r->said->n ? "; " : "", argv[0], argv[1], argv[2], argv[3],
+		   SV_ARG(err.reason ? sv_from(err_msg(&err)) : sv_trim(buf_sv(&errs))));
+	r->failed = true;
+	return false;
+}
+
+static void br_done(struct repair *r, const char *what, const char *name)
+{
+	buf_printf(r->said, "%s%s %s", r->said->n ? "; " : "", what, name);
+	r->n++;
+}
+
+static void br_bridge(struct repair *r, const struct bridge_need *need)
+{
+	bool up = false, have = br_exists(r->bridge);
+
+	if (!have) {
+		const char *make[] = { "ip", "link", "add", r->bridge, "type", "bridge", NULL };
+		const char *mac[] = { "ip", "link", "set", r->bridge, "address", need->mac, NULL };
+
+		if (!br_run(r, make))
+			return;
+		if (*need->mac)
+			(void)br_run(r, mac);
+		br_done(r, "made bridge", r->bridge);
+	}
+	for (size_t i = 0; i < need->n_gateways; i++) {
+		const char *add[] = { "ip", "address", "replace", need->gateway[i], "dev", r->bridge, NULL };
+
+		if (!br_has_address(r->bridge, need->gateway[i], &up) && br_run(r, add))
+			br_done(r, "gave the bridge", need->gateway[i]);
+	}
+	if (!up && need->n_gateways) {
+		const char *set[] = { "ip", "link", "set", r->bridge, "up", NULL };
+
+		(void)br_has_address(r->bridge, need->gateway[0], &up);
+		if (!up && br_run(r, set) && have)
+			br_done(r, "brought up bridge", r->bridge);
+	}
+}
+
+static void br_veth(struct repair *r, const char *veth)
+{
+	const char *attach[] = { "ip", "link", "set", veth, "master", r->bridge, "up", NULL };
+	const char *hairpin[] = { "ip", "link", "set", veth, "type", "bridge_slave", "hairpin", "on", NULL };
+
+	if (br_exists(veth) && !br_attached(veth, r->bridge) && br_run(r, attach) && br_run(r, hairpin))
+		br_done(r, "attached", veth);
+}
+
+int bridge_repair(const char *results_dir, const char *run_dir, const char *bridge, struct buf *said)
+{
+	struct repair r = { .bridge = bridge, .said = said };
+	struct bridge_need need = { 0 };
+	struct strmap veths = STRMAP_INIT;
+	DIR *d = opendir(results_dir);
+
+	if (!d)
+		return 0;
+	for (struct dirent *e; (e = readdir(d));) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		char veth[16];
+		struct sv text;
+
+		if (e->d_name[0] != '.' &&
+		    file_read(&a, arena_printf(&a, "%s/%s", results_dir, e->d_name), RESULT_MAX, &text, NULL) == 0 &&
+		    bridge_read_result(text, run_dir, bridge, &need, veth))
+			strmap_set(&veths, sv_from(veth), said);
+	}
+	closedir(d);
+	if (veths.n) { /* else nobody needs it, and the plugin makes it for the first that does */
+		br_bridge(&r, &need);
+		STRMAP_EACH(&veths, v) {
+			char name[16];
+
+			if (br_copy_name(sv_make(v->key, v->key_n), name))
+				br_veth(&r, name);
+		}
+	}
+	strmap_release(&veths);
+	return r.failed ? -1 : r.n;
+}
