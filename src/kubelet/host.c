@@ -91,9 +91,14 @@ static int host_remove(const char *root, const char *above, const char *name, st
 int pod_dirs_remove(struct kubelet *k, const struct val *pod, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	int rc = host_remove(k->log_dir, "", pod_log_name(&a, pod), err);
+	struct sv uid = val_get_str(pod, F_metadata, F_uid);
+	int rc;
 
-	return rc ? rc : host_remove(k->root_dir, "pods", arena_cstr(&a, val_get_str(pod, F_metadata, F_uid)), err);
+	if (!harmless(uid) || !harmless(val_get_str(pod, F_metadata, F_name)) ||
+	    !harmless(val_get_str(pod, F_metadata, F_namespace)))
+		return 0; /* nothing was made for it */
+	rc = host_remove(k->log_dir, "", pod_log_name(&a, pod), err);
+	return rc ? rc : host_remove(k->root_dir, "pods", arena_cstr(&a, uid), err);
 }
 
 /* Volumes only: termination messages and hosts file are still read for the last status. */

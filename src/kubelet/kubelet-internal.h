@@ -162,6 +162,7 @@ struct kubelet {
 	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer;
 	int64_t relist_period_ns;
 	bool subscribed;
+	_Atomic int measuring;		  /* pods whose emptyDirs are being measured */
 	_Atomic int64_t relisted_ns;	  /* mono: the last relist that came through */
 	_Atomic int64_t runtime_since_ns; /* wall: since when we talk to this runtime */
 	struct rt_health *health;
@@ -300,6 +301,10 @@ void node_status_event(struct kubelet *k, const char *type, const char *reason, 
 struct node_status *node_status_free(struct node_status *n);
 /* Can pods be given a network? False with why ("" before the first look) in the arena; pods are kicked when it can. */
 bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why);
+
+/* node_repair.c: what the node has made of its machine, each time it is called: put back, and said. */
+void node_limit_pids(struct kubelet *k); /* of all pods together */
+void node_repair(struct kubelet *k);	 /* at most every ten seconds; the relist's task only */
 
 /* logs_rotate.c */
 void logs_rotate_start(struct kubelet *k);

@@ -551,35 +551,6 @@ static void compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, struct r
 	strmap_release(&now);
 }
 
-static void limit_all_pods(struct kubelet *k);
-
-/* What was put back is said each time, what cannot be once until that changes. */
-static void repair_machine(struct kubelet *k)
-{
-	_cleanup_(buf_release) struct buf said = BUF_INIT;
-	int64_t now = env_mono_ns(k->env);
-	int rc;
-
-	if (k->repaired_ns && now - k->repaired_ns < RELIST_NS)
-		return;
-	k->repaired_ns = now;
-	rc = k->repair ? k->repair(k->repair_ctx, &said) : 0;
-	if (k->files)
-		limit_all_pods(k);
-	if (rc > 0) {
-		log_warn(SYS, "the pods' network was changed by somebody else, and repaired", "what", "%s",
-			 buf_cstr(&said));
-		node_status_event(k, "Warning", "PodNetworkRepaired", "Something else changed the pods' network: %s",
-				  buf_cstr(&said));
-	} else if (rc < 0 && (!k->repair_said || strcmp(k->repair_said, buf_cstr(&said)) != 0)) {
-		log_error(SYS, "the pods' network cannot be repaired", "why", "%s", buf_cstr(&said));
-		node_status_event(k, "Warning", "PodNetworkBroken", "The pods' network cannot be repaired: %s",
-				  buf_cstr(&said));
-	}
-	free(k->repair_said);
-	k->repair_said = rc < 0 ? xstrdup(buf_cstr(&said)) : NULL;
-}
-
 static void relist(void *ctx)
 {
 	struct kubelet *k = ctx;
@@ -595,7 +566,7 @@ static void relist(void *ctx)
 		compare(k, s, ns, c, nc, &a);
 		k->relisted_ns = env_mono_ns(k->env);
 	}
-	repair_machine(k);
+	node_repair(k);
 	kubelet_rearm(k, &k->relist_timer, k->relist_period_ns, relist);
 	kubelet_fired_end(k);
 }
@@ -638,18 +609,6 @@ static bool is_ready(void *ctx)
 static char *dup_or(const char *s, const char *or_else)
 {
 	return s && *s ? xstrdup(s) : or_else ? xstrdup(or_else) : NULL;
-}
-
-/* All pods together leave the machine processes to log in with and to end them. */
-static void limit_all_pods(struct kubelet *k)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(err_release) struct err err = ERR_INIT;
-
-	if (cgroup_limit_pids(cgroup_pods_path(&a, k->cgroup_root), machine_pids_allocatable(machine_pids()), &err) <
-		0 &&
-	    !k->repaired_ns) /* at the start */
-		log_warn(SYS, "the number of all pods' processes is not limited", "why", "%s", err_msg(&err));
 }
 
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
@@ -713,7 +672,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	informer_factory_start(k->factory);
 
 	if (k->files)
-		limit_all_pods(k);
+		node_limit_pids(k);
 	rt_health_new(k); /* sets k->health */
 	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
 	err_release(&e);

@@ -8,6 +8,7 @@
  * pod that went over it is evicted. In memory the limit is the file system's size. */
 
 #define MEASURE_NS (10 * NS_PER_SEC)
+#define MEASURE_MAX 2 /* at once: a tree may be as large as a container likes, and workers are few */
 
 struct measure {
 	struct kpod *p;
@@ -42,6 +43,7 @@ static void measure_task(void *ctx)
 						 SV_ARG(val_get_str(v, F_name)),
 						 SV_ARG(val_get_str(v, F_emptyDir, F_sizeLimit)));
 		}
+		p->k->measuring--;
 		pthread_mutex_lock(&p->lock);
 		p->measuring = false;
 		free(p->over_limit);
@@ -71,10 +73,15 @@ const char *pod_over_limit(struct kpod *p, struct arena *a, const struct val *po
 	if (p->over_limit)
 		over = arena_strdup(a, p->over_limit);
 	due = !over && !p->measuring && now >= p->measure_at_ns;
-	p->measuring |= due;
-	pthread_mutex_unlock(&p->lock);
-	if (due)
+	if (due && ++p->k->measuring > MEASURE_MAX) { /* the next ones after these */
+		p->k->measuring--;
+		p->measure_at_ns = now + NS_PER_SEC;
+		due = false;
+	} else if (due) {
+		p->measuring = true;
 		p->measure_at_ns = now + MEASURE_NS;
+	}
+	pthread_mutex_unlock(&p->lock);
 	*wake_ns = MIN(*wake_ns, MAX(p->measure_at_ns - now, NS_PER_MS));
 	if (!due)
 		return over;

@@ -1,0 +1,49 @@
+/* What a node makes outside its directory (the pods' network, the bound on all pods' processes) is everybody's who is
+ * root on the machine: looked at now and then, put back, and said. */
+#include "kubelet/kubelet-internal.h"
+
+#include "base/log.h"
+#include "kubelet/machine.h"
+
+#include <stdlib.h>
+
+#define REPAIR_NS (10 * NS_PER_SEC)
+
+/* All pods together leave the machine processes to log in with and to end them. */
+void node_limit_pids(struct kubelet *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (cgroup_limit_pids(cgroup_pods_path(&a, k->cgroup_root), machine_pids_allocatable(machine_pids()), &err) <
+		0 &&
+	    !k->repaired_ns) /* at the start */
+		log_warn(SYS, "the number of all pods' processes is not limited", "why", "%s", err_msg(&err));
+}
+
+/* What was put back is said each time, what cannot be once until that changes. */
+void node_repair(struct kubelet *k)
+{
+	_cleanup_(buf_release) struct buf said = BUF_INIT;
+	int64_t now = env_mono_ns(k->env);
+	int rc;
+
+	if (k->repaired_ns && now - k->repaired_ns < REPAIR_NS)
+		return;
+	k->repaired_ns = now;
+	rc = k->repair ? k->repair(k->repair_ctx, &said) : 0;
+	if (k->files)
+		node_limit_pids(k);
+	if (rc > 0) {
+		log_warn(SYS, "the pods' network was changed by somebody else, and repaired", "what", "%s",
+			 buf_cstr(&said));
+		node_status_event(k, "Warning", "PodNetworkRepaired", "Something else changed the pods' network: %s",
+				  buf_cstr(&said));
+	} else if (rc < 0 && (!k->repair_said || strcmp(k->repair_said, buf_cstr(&said)) != 0)) {
+		log_error(SYS, "the pods' network cannot be repaired", "why", "%s", buf_cstr(&said));
+		node_status_event(k, "Warning", "PodNetworkBroken", "The pods' network cannot be repaired: %s",
+				  buf_cstr(&said));
+	}
+	free(k->repair_said);
+	k->repair_said = rc < 0 ? xstrdup(buf_cstr(&said)) : NULL;
+}
