@@ -256,10 +256,10 @@ static void test_subpath_race(void **state)
 			assert_false(st.st_ino == o.st_ino && st.st_dev == o.st_dev);
 			close(fd);
 		}
-		if (i % 8 == 0) { /* so that it is made anew, which is when its mode is set */
-			(void)tree_remove_some(r.dir, "new", SIZE_MAX, NULL);
-			(void)symlinkat(out, r.dir, "b");
-		}
+		/* So that it is made anew, which is when its mode is set. */
+		(void)tree_remove_some(r.dir, "new", SIZE_MAX, NULL);
+		(void)tree_remove_some(r.dir, "b", SIZE_MAX, NULL);
+		(void)symlinkat(out, r.dir, "b");
 	}
 	r.stop = true;
 	pthread_join(t, NULL);
