@@ -484,12 +484,21 @@ static void set_annotations(struct arena *a, const struct val *pod, const struct
 	c->n_annotations = n;
 }
 
+/* Has the instance of that status run? One that was only made has an ID, too. */
+static bool status_ran(const struct val *status)
+{
+	struct sv id = val_get_str(status, F_containerID);
+
+	return id.n && (val_get(status, F_state, F_running) || val_get(status, F_state, F_terminated) ||
+			sv_eq(val_get_str(status, F_lastState, F_terminated, F_containerID), id));
+}
+
+/* Of an instance that the runtime has no more. */
 static int old_restart_count(const struct val *pod, struct sv name, bool init)
 {
 	VAL_EACH(val_get(pod, F_status, init ? F_initContainerStatuses : F_containerStatuses), s)
 		if (sv_eq(val_get_str(s, F_name), name)) /* without an ID the status has counted the loss already */
-			return (int)MIN(val_get_int(s, 0, F_restartCount) + (val_get_str(s, F_containerID).n > 0),
-					INT_MAX - 1);
+			return (int)MIN(val_get_int(s, 0, F_restartCount) + status_ran(s), INT_MAX - 1);
 	return 0;
 }
 
