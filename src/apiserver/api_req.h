@@ -29,6 +29,7 @@ struct user_info {
 		size_t n_values;
 	} * extra;
 	size_t n_extra;
+	int64_t expires_ns; /* wall clock: what proved it is good until then; 0: no end is known */
 };
 bool user_in_group(const struct user_info *u, struct sv group);
 
@@ -92,6 +93,7 @@ struct api_req {
 	bool trusted;		    /* in-process: may skip strict decoding, never admission or authz */
 
 	struct user_info user;
+	int64_t authn_since_ns; /* monotonic: what is remembered of a credential counts only when found since; 0: any */
 	struct sv user_agent;
 
 	/* Parsed options common to verbs. */

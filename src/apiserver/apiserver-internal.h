@@ -18,6 +18,7 @@ struct flow;
 struct metrics;
 struct pki;
 struct authz;
+struct standing_set;
 
 struct apiserver {
 	struct apiserver_opts o; /* strings borrowed from the caller for the server's life */
@@ -25,13 +26,14 @@ struct apiserver {
 	struct store *store;
 	int64_t start_mono_ns;
 
-	struct watchcache *wc;	 /* watchcache.c */
-	struct flow *flow;	 /* flow.c */
-	struct metrics *metrics; /* metrics.c */
-	struct documents *docs;	 /* documents.c: discovery, OpenAPI: built once on demand */
-	struct pki *pki;	 /* pki.c; from pki_wait() on */
-	struct authz *authz;	 /* authz/ */
-	void *strategies;	 /* registry/: state of allocators and other kind strategies */
+	struct watchcache *wc;	       /* watchcache.c */
+	struct flow *flow;	       /* flow.c */
+	struct metrics *metrics;       /* metrics.c */
+	struct documents *docs;	       /* documents.c: discovery, OpenAPI: built once on demand */
+	struct pki *pki;	       /* pki.c; from pki_wait() on */
+	struct authz *authz;	       /* authz/ */
+	struct standing_set *standing; /* standing.c */
+	void *strategies;	       /* registry/: state of allocators and other kind strategies */
 
 	atomic_bool ready, stopping;
 
@@ -114,6 +116,21 @@ void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text); /* text in the arena or constant */
 /* Runs fn on the request's thread through the sink. */
 void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
+
+/* Who is asking: q->user, after impersonation. */
+int pipeline_identify(struct api_req *q, struct err *err);
+/* Would q still be let in, without what has been remembered of its credential since before since_ns (monotonic)? q
+ * itself stays as it is. also: a further check of the copy that was authenticated anew; may be NULL. */
+int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),
+		     struct err *err);
+
+/* --- standing.c --- */
+
+void standing_start(struct apiserver *s);
+void standing_stop(struct apiserver *s); /* no sweep runs any more */
+void standing_free(struct apiserver *s);
+/* Something has changed, and the indexes of authentication and authorization know it. */
+void standing_observe(struct apiserver *s, const struct resource *r, struct sv name, bool deleted);
 
 /* --- event_ttl.c --- */
 

@@ -74,6 +74,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->docs = documents_new();
 	s->flow = flow_new(s);
 	s->wc = watchcache_new(s);
+	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
 	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 || watchcache_start(s->wc, err) < 0 ||
@@ -103,6 +104,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->writes)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	standing_stop(s);
 	watchcache_stop(s->wc);
 }
 
@@ -114,6 +116,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);
+	standing_free(s);
 	allocators_free(s);
 	s->flow = flow_free(s->flow);
 	s->docs = documents_free(s->docs);

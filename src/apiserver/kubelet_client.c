@@ -1,6 +1,7 @@
 #include "apiserver/kubelet_client.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
+#include "apiserver/standing.h"
 #include "apiserver/watchcache.h"
 #include "base/buf.h"
 
@@ -36,10 +37,26 @@ int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struc
 struct forward {
 	struct api_req *q;
 	struct http_dialog *dialog;
+	struct standing *standing;
 	int status;
 	bool streaming, gone, paused;
 	struct buf error;
 };
+
+/* Followed logs whose reader may not read them any more end. */
+static void revoked(struct api_req *q, struct err *why)
+{
+	struct forward *f = q->stream;
+
+	err_release(why);
+	if (f->dialog)
+		http_dialog_close(f->dialog);
+}
+
+static void end_stream(struct api_req *q)
+{
+	q->sink->stream_end(q);
+}
 
 static void on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
 {
@@ -52,6 +69,7 @@ static void on_head(struct http_dialog *d, const struct http_response *head, voi
 		return;
 	f->streaming = true;
 	f->q->sink->stream_begin(f->q, type.n ? arena_cstr(f->q->arena, type) : "text/plain");
+	f->standing = standing_begin(f->q, &(struct standing_opts){ .revoke = revoked, .release = end_stream });
 }
 
 static void free_owner(void *p)
@@ -118,7 +136,7 @@ static void on_closed(struct http_dialog *d, const struct err *why, void *ctx)
 	q->on_gone = NULL;
 	q->on_drain = NULL;
 	if (f->streaming) {
-		q->sink->stream_end(q);
+		standing_end(f->standing); /* ends the stream */
 	} else {
 		if (f->status == 0)
 			err_set(&err, ERR_UNAVAILABLE, "error dialing the kubelet: %s",

@@ -160,6 +160,7 @@ static int impersonate(struct api_req *q, struct err *err)
 		max += sv_starts(q->http->headers[i].name, SV("impersonate-"));
 	if (!max)
 		return 0;
+	u.expires_ns = q->user.expires_ns;
 	u.groups = ARENA_ARRAY(q->arena, struct sv, max + 4);
 	for (size_t i = 0; i < q->http->n_headers; i++) {
 		const struct http_header *h = &q->http->headers[i];
@@ -268,11 +269,24 @@ static void admitted(struct api_req *q)
 	}
 }
 
-static int identify(struct api_req *q, struct err *err)
+int pipeline_identify(struct api_req *q, struct err *err)
 {
 	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 
 	return authn_request(q, err) < 0 || impersonate(q, err) < 0 ? -1 : 0;
+}
+
+int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),
+		     struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct api_req now = *q;
+
+	now.arena = &a;
+	now.authn_since_ns = since_ns;
+	if (pipeline_identify(&now, err) < 0 || pipeline_authorize(&now, err) < 0)
+		return -1;
+	return also ? also(&now, err) : 0;
 }
 
 void api_serve(struct api_req *q)
@@ -283,7 +297,7 @@ void api_serve(struct api_req *q)
 	if (!q->res)
 		request_info(q);
 	metrics_inflight(q->server, q, 1);
-	if (identify(q, &err) < 0) {
+	if (pipeline_identify(q, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}

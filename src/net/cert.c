@@ -203,6 +203,11 @@ static bool asn1_ns(const ASN1_TIME *t, int64_t *ret)
 	return true;
 }
 
+int cert_end(const X509 *x, int64_t *ret_ns)
+{
+	return asn1_ns(X509_get0_notAfter(x), ret_ns) ? 0 : -1;
+}
+
 int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(cert_pem.p, (int)MIN(cert_pem.n, (size_t)INT_MAX));

@@ -44,7 +44,8 @@ struct http_peer {
 	struct sv common_name;
 	struct sv *organizations; /* n_organizations */
 	size_t n_organizations;
-	struct sv address; /* "127.0.0.1:41234" */
+	int64_t not_after_ns; /* its end, wall clock; connections outlive it */
+	struct sv address;    /* "127.0.0.1:41234" */
 };
 
 struct http_req {

@@ -219,6 +219,10 @@ static void conn_read_cert(struct http_conn *c, SSL *ssl)
 		c->peer.bad_cert = true;
 		return;
 	}
+	if (cert_end(x, &c->peer.not_after_ns) < 0) {
+		c->peer.bad_cert = true;
+		return;
+	}
 	c->peer.has_cert = true;
 	name = X509_get_subject_name(x);
 	n = X509_NAME_entry_count(name);

@@ -15,6 +15,9 @@ bool tls_ctx_insecure(const struct tls_ctx *c);
  * with lengths as bytes), "" for none. */
 int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, struct sv alpn, struct err *err);
 
+/* not_after of a certificate, wall clock. */
+int cert_end(const X509 *x, int64_t *ret_ns);
+
 /* Turns OpenSSL's error queue into err (and empties it). Returns -1. Knows why a verification
  * failed when ssl is given. */
 int tls_err(struct err *err, const SSL *ssl, enum err_reason reason, const char *what);

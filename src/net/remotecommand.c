@@ -27,7 +27,7 @@ enum {
 	LINGER_S = 300,
 };
 
-struct session {
+struct rc_session {
 	enum mode mode;
 	struct http_req *req; /* a reference */
 	struct ev_loop *loop;
@@ -53,18 +53,20 @@ struct session {
 	struct err why;
 };
 
-static void pump(struct session *s);
+static void pump(struct rc_session *s);
 
 /* --- life --- */
 
-static struct session *session_new(enum mode mode, struct http_req *r, const struct rc_opts *o)
+static struct rc_session *session_new(enum mode mode, struct http_req *r, const struct rc_opts *o)
 {
-	struct session *s = xcalloc(1, sizeof(*s));
+	struct rc_session *s = xcalloc(1, sizeof(*s));
 
 	s->mode = mode;
 	s->req = http_req_ref(r);
 	s->loop = http_req_loop(r);
 	s->opts = *o;
+	if (o->ret_session)
+		*o->ret_session = s;
 	s->answer.limit = ANSWER_MAX;
 	ws_init(&s->ws, false, WS_MESSAGE_MAX);
 	return s;
@@ -72,7 +74,7 @@ static struct session *session_new(enum mode mode, struct http_req *r, const str
 
 /* The request's part is over. Not later: a server that stops waits for its requests, not for what they were
  * connected to, and what done() uses may be gone soon. */
-static void session_tell(struct session *s)
+static void session_tell(struct rc_session *s)
 {
 	if (s->told)
 		return;
@@ -88,7 +90,7 @@ static void session_tell(struct session *s)
 /* The client left before it was answered. */
 static void client_gone(struct http_req *r)
 {
-	struct session *s = r->user;
+	struct rc_session *s = r->user;
 
 	if (s->why.reason == ERR_NONE)
 		err_set(&s->why, ERR_UNAVAILABLE, "the client left");
@@ -97,7 +99,7 @@ static void client_gone(struct http_req *r)
 }
 
 /* Until the backend has answered. */
-static void session_wait(struct session *s)
+static void session_wait(struct rc_session *s)
 {
 	s->user = s->req->user;
 	s->req->user = s;
@@ -105,14 +107,14 @@ static void session_wait(struct session *s)
 }
 
 /* The request is about to be answered. */
-static void session_answer(struct session *s)
+static void session_answer(struct rc_session *s)
 {
 	s->answered = true;
 	s->req->on_gone = NULL;
 	s->req->user = s->user;
 }
 
-static struct session *session_free(struct session *s)
+static struct rc_session *session_free(struct rc_session *s)
 {
 	ev_timer_stop(s->ping);
 	ev_timer_stop(s->limit);
@@ -129,7 +131,7 @@ static struct session *session_free(struct session *s)
 
 /* The last of what each end's closed() does: these never come from inside another call, so nobody up the stack
  * uses s. */
-static void session_end_if_alone(struct session *s)
+static void session_end_if_alone(struct rc_session *s)
 {
 	if (s->tunnel || s->dialog)
 		return;
@@ -137,7 +139,7 @@ static void session_end_if_alone(struct session *s)
 	session_free(s);
 }
 
-static void session_fail(struct session *s, enum err_reason reason, const char *what)
+static void session_fail(struct rc_session *s, enum err_reason reason, const char *what)
 {
 	if (s->why.reason == ERR_NONE)
 		err_set(&s->why, reason, "%s", what);
@@ -147,7 +149,7 @@ static void session_fail(struct session *s, enum err_reason reason, const char *
 		http_tunnel_close(s->tunnel);
 }
 
-static void limit_restart(struct session *s, int64_t delay_ns, env_fn *fn)
+static void limit_restart(struct rc_session *s, int64_t delay_ns, env_fn *fn)
 {
 	ev_timer_stop(s->limit);
 	s->limit = ev_timer_start(s->loop, delay_ns, 0, fn, s);
@@ -155,7 +157,7 @@ static void limit_restart(struct session *s, int64_t delay_ns, env_fn *fn)
 
 static void answer_late(void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	if (s->why.reason == ERR_NONE)
 		err_set(&s->why, ERR_TIMEOUT, "the streaming server did not answer in time");
@@ -165,7 +167,7 @@ static void answer_late(void *ctx)
 
 static void linger_over(void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	if (s->tunnel)
 		http_tunnel_close(s->tunnel);
@@ -174,7 +176,7 @@ static void linger_over(void *ctx)
 /* Not to an end that has bytes of ours waiting: those ask as well, and what an end does not read must not grow. */
 static void ping(void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	if (s->core && s->dialog_queued == 0)
 		rc_core_ping(s->core);
@@ -187,7 +189,7 @@ static void ping(void *ctx)
 	pump(s);
 }
 
-static void ping_start(struct session *s)
+static void ping_start(struct rc_session *s)
 {
 	int64_t every_ns = s->opts.ping_ns > 0 ? s->opts.ping_ns : PING_S * NS_PER_SEC;
 
@@ -196,7 +198,7 @@ static void ping_start(struct session *s)
 
 /* --- the two ends --- */
 
-static void send_queued(struct session *s, struct buf *to_client, struct buf *to_backend)
+static void send_queued(struct rc_session *s, struct buf *to_client, struct buf *to_backend)
 {
 	if (to_client->n > 0 && s->tunnel)
 		s->tunnel_queued = http_tunnel_write(s->tunnel, buf_sv(to_client));
@@ -206,7 +208,7 @@ static void send_queued(struct session *s, struct buf *to_client, struct buf *to
 	buf_clear(to_backend);
 }
 
-static void pump(struct session *s)
+static void pump(struct rc_session *s)
 {
 	bool pause;
 
@@ -233,7 +235,7 @@ static void pump(struct session *s)
 
 static void unwrap_message(enum ws_op op, struct sv payload, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	switch (op) {
 	case WS_BINARY:
@@ -254,7 +256,7 @@ static void unwrap_message(enum ws_op op, struct sv payload, void *ctx)
 static void tunnel_data(struct http_tunnel *t _unused_, struct sv bytes, void *ctx)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	switch (s->mode) {
 	case TRANSLATE:
@@ -280,7 +282,7 @@ static void tunnel_data(struct http_tunnel *t _unused_, struct sv bytes, void *c
 
 static void tunnel_drain(struct http_tunnel *t _unused_, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	s->tunnel_queued = 0;
 	pump(s);
@@ -288,7 +290,7 @@ static void tunnel_drain(struct http_tunnel *t _unused_, void *ctx)
 
 static void tunnel_closed(struct http_tunnel *t _unused_, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	s->tunnel = NULL;
 	s->tunnel_queued = 0;
@@ -302,7 +304,7 @@ static const struct http_tunnel_cb tunnel_cb = { tunnel_data, tunnel_drain, tunn
 
 /* The backend's own 101, less what belongs to a single hop's message, and less a subprotocol "": some servers answer
  * that to who named none, and some clients refuse it. */
-static size_t passed_on(struct session *s, const struct http_response *head, struct http_header **ret)
+static size_t passed_on(struct rc_session *s, const struct http_response *head, struct http_header **ret)
 {
 	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, head->n_headers + 1);
 	size_t n = 0;
@@ -319,7 +321,7 @@ static size_t passed_on(struct session *s, const struct http_response *head, str
 
 static void dialog_head(struct http_dialog *d _unused_, const struct http_response *head, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 	struct http_header *h = s->accept_headers;
 	size_t n = s->n_accept_headers;
 
@@ -348,7 +350,7 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 
 static void dialog_data(struct http_dialog *d _unused_, struct sv bytes, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	if (s->status) {
 		buf_addsv(&s->answer, bytes);
@@ -372,14 +374,14 @@ static void dialog_data(struct http_dialog *d _unused_, struct sv bytes, void *c
 
 static void dialog_drain(struct http_dialog *d _unused_, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	s->dialog_queued = 0;
 	pump(s);
 }
 
 /* TRANSLATE: tells the client what came instead of a connection. */
-static void translate_refused(struct session *s)
+static void translate_refused(struct rc_session *s)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct sv body = sv_trim(buf_sv(&s->answer));
@@ -394,7 +396,7 @@ static void translate_refused(struct session *s)
 
 static void dialog_closed(struct http_dialog *d _unused_, const struct err *err, void *ctx)
 {
-	struct session *s = ctx;
+	struct rc_session *s = ctx;
 
 	s->dialog = NULL;
 	s->dialog_queued = 0;
@@ -425,7 +427,7 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 
 static const struct http_dialog_cb dialog_cb = { dialog_head, dialog_data, dialog_drain, dialog_closed };
 
-static void dial(struct session *s, const struct rc_backend *b, const struct http_header *more, size_t n_more)
+static void dial(struct rc_session *s, const struct rc_backend *b, const struct http_header *more, size_t n_more)
 {
 	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, b->n_headers + n_more);
 	int64_t timeout_ns = s->opts.connect_timeout_ns > 0 ? s->opts.connect_timeout_ns : CONNECT_S * NS_PER_SEC;
@@ -446,7 +448,7 @@ int rc_translate(struct http_req *r, const struct rc_backend *b, const struct rc
 	struct http_header *accept,
 	    more[3] = { { SV("connection"), SV("Upgrade") }, { SV("upgrade"), SV("SPDY/3.1") } };
 	const char *protocol;
-	struct session *s;
+	struct rc_session *s;
 	size_t n;
 
 	if (ws_accept(r, rc_subprotocols, &protocol, &accept, &n, err) < 0)
@@ -455,6 +457,8 @@ int rc_translate(struct http_req *r, const struct rc_backend *b, const struct rc
 	s->core = rc_core_new(protocol, o->want_stdin, o->want_stdout, o->want_stderr, o->tty);
 	s->tunnel = http_upgrade(r, accept, n, &tunnel_cb, s);
 	if (!s->tunnel) {
+		if (o->ret_session)
+			*o->ret_session = NULL;
 		session_free(s);
 		return err_set(err, ERR_UNAVAILABLE, "the connection cannot be upgraded");
 	}
@@ -480,7 +484,7 @@ bool rc_is_upgrade(const struct http_req *r)
 int rc_pipe(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err)
 {
 	struct http_header *more;
-	struct session *s;
+	struct rc_session *s;
 	size_t n = 0;
 
 	if (!rc_is_upgrade(r))
@@ -507,7 +511,7 @@ int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_op
 	};
 	struct http_header *accept;
 	const char *protocol;
-	struct session *s;
+	struct rc_session *s;
 	size_t n;
 
 	if (ws_accept(r, offers, &protocol, &accept, &n, err) < 0)
@@ -518,4 +522,19 @@ int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_op
 	s->n_accept_headers = n;
 	dial(s, b, more, ARRAY_LEN(more));
 	return 0;
+}
+
+void rc_revoke(struct rc_session *s, const struct err *why)
+{
+	if (s->why.reason == ERR_NONE)
+		err_set(&s->why, why->reason, "%s", err_msg(why));
+	if (s->mode == TRANSLATE) {
+		rc_core_backend_end(s->core, &s->why); /* the verdict; then as at any end */
+		pump(s);
+	} else {
+		if (s->tunnel)
+			http_tunnel_close(s->tunnel);
+		if (s->dialog)
+			http_dialog_close(s->dialog);
+	}
 }

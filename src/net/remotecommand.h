@@ -31,6 +31,8 @@ struct rc_backend {
 	size_t n_headers;
 };
 
+struct rc_session; /* opaque; valid until done() */
+
 struct rc_opts {
 	bool want_stdin, want_stdout, want_stderr, tty; /* rc_translate() only */
 	int64_t connect_timeout_ns;			/* 0: 30 s; the backend's answer may take as long again */
@@ -40,6 +42,7 @@ struct rc_opts {
 	 * answer, which the callee gives. While r waits, its user and on_gone are the session's. */
 	void (*done)(struct http_req *r, bool answered, const struct err *err, void *ctx);
 	void *ctx;
+	struct rc_session **ret_session; /* may be NULL; set on success */
 };
 
 /* The upgrade is answered at once; what goes wrong behind it is told on the error channel, as a
@@ -53,6 +56,10 @@ int rc_pipe(struct http_req *r, const struct rc_backend *b, const struct rc_opts
 /* A WebSocket request with subprotocol SPDY/3.1+portforward.k8s.io. Answered when the backend has
  * answered; what is not a 101 is passed on. */
 int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
+
+/* Ends a session whose client has lost the right to it: a translated one by a verdict that says why, others by closing.
+ * done() comes as after any end. */
+void rc_revoke(struct rc_session *s, const struct err *why);
 
 /* Does a request ask for an upgrade that rc_pipe() could pass on? */
 bool rc_is_upgrade(const struct http_req *r);

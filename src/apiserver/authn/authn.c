@@ -62,6 +62,7 @@ int authn_token(struct apiserver *s, struct arena *a, struct sv token, const str
 		return 0;
 	}
 	sa_claims_user(a, &c, ret);
+	ret->expires_ns = c.expires_ns;
 	*ret_n = n;
 	return 1;
 }
@@ -74,7 +75,8 @@ static int by_bearer(struct api_req *q, struct sv token, struct err *err)
 	struct sv *audiences;
 	size_t n;
 
-	if (token_cache_get(cache, q->arena, token, now, &q->user))
+	if (token_cache_get(cache, q->arena, token, now, q->authn_since_ns, &q->user) &&
+	    (!q->user.expires_ns || env_now_ns(q->server->env) < q->user.expires_ns))
 		return 0;
 	if (authn_token(q->server, q->arena, token, NULL, 0, &q->user, &audiences, &n, &why) == 1) {
 		token_cache_put(cache, token, now, &q->user);
@@ -95,8 +97,12 @@ int authn_request(struct api_req *q, struct err *err)
 	if (peer && peer->bad_cert)
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 	if (peer && peer->has_cert) {
+		/* A connection lives on behind the end of what opened it. */
+		if (env_now_ns(q->server->env) >= peer->not_after_ns)
+			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations,
 			 SV("system:authenticated"));
+		q->user.expires_ns = peer->not_after_ns;
 		return 0;
 	}
 	header = http_header_get(q->http, "authorization");

@@ -44,6 +44,7 @@ static void copy_user(struct arena *a, struct user_info *to, const struct user_i
 		.n_groups = from->n_groups,
 		.extra = ARENA_ARRAY(a, struct extra_info, from->n_extra),
 		.n_extra = from->n_extra,
+		.expires_ns = from->expires_ns,
 	};
 	for (size_t i = 0; i < from->n_extra; i++) {
 		to->extra[i].key = arena_sv(a, from->extra[i].key);
@@ -70,14 +71,15 @@ struct token_cache *token_cache_free(struct token_cache *c)
 	return NULL;
 }
 
-bool token_cache_get(struct token_cache *c, struct arena *a, struct sv token, int64_t mono_ns, struct user_info *ret)
+bool token_cache_get(struct token_cache *c, struct arena *a, struct sv token, int64_t mono_ns, int64_t since_ns,
+		     struct user_info *ret)
 {
 	const struct entry *e;
 	bool hit;
 
 	pthread_mutex_lock(&c->lock);
 	e = strmap_get(&c->tokens, token);
-	hit = e && mono_ns < e->until_ns;
+	hit = e && mono_ns < e->until_ns && e->until_ns - CACHE_LIFE_NS >= since_ns;
 	if (hit)
 		copy_user(a, ret, &e->user);
 	pthread_mutex_unlock(&c->lock);

@@ -2,10 +2,11 @@
  *
  *	publish ─▶ queue of the watcher ─wake─▶ post to the request's thread ─▶ drain ─▶ stream_write
  *
- * A stream lives until the client goes, its time is up or the watch ended; everything that
- * may still call back (the timer, a posted drain) holds a reference on it. */
+ * A stream lives until the client goes, its time is up, the right to it is gone (standing.h) or the watch ended;
+ * everything that may still call back (the timer, a posted drain, a check of the right) holds a reference on it. */
 #include "base/board.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/standing.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct watch_stream {
 	struct api_req *q;
 	struct wc_watch *watch;
 	struct env_timer *timer;
+	struct standing *standing;
 	atomic_int refs;
 	bool blocked; /* waiting for on_drain */
 	bool over;    /* no more events */
@@ -46,7 +48,13 @@ static void finish(struct watch_stream *w)
 	if (w->timer && env_timer_stop(s->env, w->timer))
 		stream_unref(w); /* its reference: it never runs */
 	w->timer = NULL;
+	w->standing = standing_end(w->standing); /* lets go of its reference when it does not use q any more */
 	stream_unref(w);
+}
+
+static void standing_released(struct api_req *q)
+{
+	stream_unref(q->stream);
 }
 
 /* The text of a watch event around an object's JSON. */
@@ -241,8 +249,7 @@ static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *secon
 	return 0;
 }
 
-/* A watch that cannot start where it was asked to is a stream of one error, as upstream's. */
-static void answer_error_event(struct api_req *q, struct err *err)
+static void error_event(struct api_req *q, struct err *err)
 {
 	struct buf b = BUF_INIT;
 
@@ -250,9 +257,26 @@ static void answer_error_event(struct api_req *q, struct err *err)
 	json_encode(&b, status_failure(q->arena, err));
 	buf_adds(&b, "}\n");
 	err_release(err);
-	q->sink->stream_begin(q, "application/json");
 	(void)put_buf(q, &b);
+}
+
+/* A watch that cannot start where it was asked to is a stream of one error, as upstream's. */
+static void answer_error_event(struct api_req *q, struct err *err)
+{
+	q->sink->stream_begin(q, "application/json");
+	error_event(q, err);
 	q->sink->stream_end(q);
+}
+
+static void revoked(struct api_req *q, struct err *why)
+{
+	struct watch_stream *w = q->stream;
+
+	if (!w->over)
+		error_event(q, why);
+	else
+		err_release(why);
+	finish(w);
 }
 
 void registry_watch(struct api_req *q)
@@ -275,7 +299,7 @@ void registry_watch(struct api_req *q)
 	}
 	w = xcalloc(1, sizeof(*w));
 	w->q = q;
-	atomic_init(&w->refs, 3); /* our own, the timer's and this function's */
+	atomic_init(&w->refs, 4); /* our own, the timer's, the standing request's and this function's */
 	o.wake = on_wake;
 	o.ctx = w;
 	if (wc_watch_open(s->wc, &o, &w->watch, &err) < 0) {
@@ -295,6 +319,7 @@ void registry_watch(struct api_req *q)
 	ns = seconds ? seconds * NS_PER_SEC
 		     : (WATCH_SECONDS_MIN + (int64_t)env_random_below(s->env, WATCH_SECONDS_MIN)) * NS_PER_SEC;
 	w->timer = env_after(s->env, ns, on_timeout, w);
+	w->standing = standing_begin(q, &(struct standing_opts){ .revoke = revoked, .release = standing_released });
 	drain(w);
 	stream_unref(w);
 }

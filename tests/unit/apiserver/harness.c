@@ -1,5 +1,7 @@
 #include "harness.h"
 
+#include "net/http-internal.h"
+
 #include <ftw.h>
 #include <stdio.h>
 
@@ -149,6 +151,30 @@ static void read_path(struct api_req *q, const char *path)
 	}
 }
 
+/* A request as a socket would bring it, as far as authentication looks at it. */
+static struct http_req *from_socket(struct arena *a, const struct ask *ask)
+{
+	struct http_req *h = &ARENA_NEW(a, struct http_rq)->pub;
+	struct http_peer *peer = ARENA_NEW(a, struct http_peer);
+	size_t n = 0;
+
+	while (ask->headers && ask->headers[n].name.n)
+		n++;
+	h->headers = ARENA_ARRAY(a, struct http_header, n + 1);
+	h->arena = a;
+	h->n_headers = n;
+	if (n)
+		memcpy(h->headers, ask->headers, n * sizeof(*h->headers));
+	if (ask->authorization && *ask->authorization)
+		h->headers[h->n_headers++] =
+		    (struct http_header){ SV("authorization"), sv_from(arena_strdup(a, ask->authorization)) };
+	peer->has_cert = ask->cert_user;
+	peer->common_name = sv_from(ask->cert_user);
+	peer->not_after_ns = ask->cert_until_ns ? ask->cert_until_ns : INT64_MAX;
+	h->peer = peer;
+	return h;
+}
+
 struct answer *api_start(struct rig *r, const struct ask *ask)
 {
 	struct answer *a = xcalloc(1, sizeof(*a));
@@ -175,6 +201,8 @@ struct answer *api_start(struct rig *r, const struct ask *ask)
 		q->user.groups[q->user.n_groups++] = ask->groups[i];
 	if (!ask->no_groups && !ask->n_groups)
 		q->user.groups[q->user.n_groups++] = ask->user ? SV("system:authenticated") : SV("system:masters");
+	if (ask->authorization || ask->cert_user || ask->headers)
+		q->http = from_socket(q->arena, ask);
 	read_path(q, ask->path);
 	if (q->body.n) /* it may be answered long after the caller's buffer is gone */
 		q->body = arena_sv(q->arena, q->body);

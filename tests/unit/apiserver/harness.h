@@ -47,11 +47,17 @@ struct ask {
 	size_t body_n;	/* 0: strlen */
 	bool no_groups; /* not even system:authenticated */
 	bool stuck;	/* the peer takes nothing, from the first byte on */
+	/* Any of these: who asks is found out as for a request from a socket, of which there are only the headers. */
+	const char *authorization;	   /* "" : a socket's request without that header */
+	const char *cert_user;		   /* the common name of a client certificate */
+	int64_t cert_until_ns;		   /* its end, wall clock */
+	const struct http_header *headers; /* ended by one without a name */
 };
 
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
 int rig_setup_on(void **state, struct store *(*make)(struct env *env));
 int rig_setup_with_keys(void **state); /* a server that can issue and check tokens; in a directory of its own */
+#define rig_setup_pki rig_setup_with_keys
 int rig_teardown(void **state);
 void rig_restart(struct rig *r); /* another server on the same store */
 

@@ -38,6 +38,7 @@ static struct world {
 	int (*entry)(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
 	const char *target; /* of the kubelet */
 	int64_t timeout_ns;
+	struct rc_session *session;
 	int done;
 	bool done_answered;
 	enum err_reason done_reason;
@@ -209,6 +210,7 @@ static void api_handler(struct http_req *r, void *ctx)
 				   .want_stdout = true,
 				   .want_stderr = true,
 				   .done = api_done,
+				   .ret_session = &w.session,
 				   .connect_timeout_ns = w.timeout_ns };
 	struct err err = ERR_INIT;
 
@@ -255,6 +257,16 @@ static void client_message(enum ws_op op, struct sv payload, void *ctx)
 	}
 }
 
+static void revoke_now(void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	(void)ctx;
+	err_set(&err, ERR_FORBIDDEN, "not any more");
+	rc_revoke(w.session, &err);
+	err_release(&err);
+}
+
 static void client_head(struct http_dialog *d, const struct http_response *head, void *ctx)
 {
 	const char *say = ctx;
@@ -265,6 +277,8 @@ static void client_head(struct http_dialog *d, const struct http_response *head,
 		return;
 	if (strcmp(say, "nothing") == 0) {
 		ev_loop_stop(w.loop);
+	} else if (strcmp(say, "revoke") == 0) {
+		ev_loop_post(w.loop, revoke_now, NULL);
 	} else if (w.entry == rc_pipe) {
 		client_write(SV("quiet"));
 	} else if (w.entry == rc_unwrap) {
@@ -524,6 +538,29 @@ static void server_stops(void **state)
 	}
 }
 
+/* The client lost the right to its session, which neither end would have ended. */
+static void right_withdrawn(void **state)
+{
+	int (*const entries[])(struct http_req *, const struct rc_backend *, const struct rc_opts *,
+			       struct err *) = { rc_pipe, rc_translate, rc_unwrap };
+	static const char *const protocols[] = { NULL, "v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io" };
+
+	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
+		setup(state);
+		w.entry = entries[i];
+		w.protocol = protocols[i];
+		w.upgrade = w.protocol ? "websocket" : "SPDY/3.1";
+		play("/silent", "revoke", false);
+		assert_int_equal(w.status, 101);
+		assert_true(w.client_closed);
+		assert_int_equal(w.done, 1);
+		assert_int_equal(w.done_reason, ERR_FORBIDDEN);
+		if (w.entry == rc_translate)
+			assert_true(sv_find_sv(buf_sv(&w.got), SV("not any more")) > 0);
+		teardown(state);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,6 +576,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(pipe_without_kubelet, setup, teardown),
 		cmocka_unit_test_setup_teardown(port_forward, setup, teardown),
 		cmocka_unit_test_setup_teardown(client_leaves_early, setup, teardown),
+		cmocka_unit_test(right_withdrawn),
 		cmocka_unit_test(server_stops),
 	};
 

@@ -2,6 +2,7 @@
 #include "apiserver/authz.h"
 #include "apiserver/kubelet_client.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/standing.h"
 #include "base/buf.h"
 #include "net/remotecommand.h"
 #include "net/ws.h"
@@ -184,18 +185,47 @@ void pod_log(struct api_req *q)
 
 /* --- exec, attach, portforward --- */
 
+/* A session and the right to it; in the request's arena. */
+struct connection {
+	struct rc_session *session;
+	struct standing *standing;
+	bool answered;
+	struct err err; /* why it could not be connected */
+};
+
+/* The last of a connection: nothing else uses q any more. */
+static void connection_over(struct api_req *q)
+{
+	struct connection *c = q->stream;
+
+	if (c->answered) {
+		api_req_answered(q, 101);
+		http_req_unref(q->http); /* the adapter's, as its sink would have done */
+	} else {
+		api_req_fail(q, &c->err);
+	}
+}
+
 static void stream_done(struct http_req *r, bool answered, const struct err *why, void *ctx)
 {
 	struct api_req *q = ctx;
-	struct err err = ERR_INIT;
+	struct connection *c = q->stream;
 
-	if (answered) {
-		api_req_answered(q, 101);
-		http_req_unref(r); /* the adapter's, as its sink would have done */
-		return;
-	}
-	err_set(&err, ERR_INTERNAL, "error dialing backend: %s", why ? err_msg(why) : "connection closed");
-	api_req_fail(q, &err);
+	(void)r;
+	c->answered = answered;
+	c->session = NULL;
+	if (!answered)
+		err_set(&c->err, ERR_INTERNAL, "error dialing backend: %s", why ? err_msg(why) : "connection closed");
+	standing_end(c->standing);
+}
+
+static void connection_revoked(struct api_req *q, struct err *why)
+{
+	struct connection *c = q->stream;
+
+	if (c->session)
+		rc_revoke(c->session, why);
+	err_release(why);
 }
 
 static bool websocket_offers(const struct http_req *r, const char *what)
@@ -204,7 +234,7 @@ static bool websocket_offers(const struct http_req *r, const char *what)
 }
 
 /* A GET that opens a stream needs the right to create one, too: reading must not be enough. */
-static int may_connect(struct api_req *q)
+static int may_connect(struct api_req *q, struct err *err)
 {
 	struct authz_attrs at = {
 		.user = &q->user,
@@ -216,14 +246,11 @@ static int may_connect(struct api_req *q)
 		.ns = q->ns,
 		.name = q->name,
 	};
-	struct err err = ERR_INIT;
 	struct sv reason;
 
 	if (authz_allowed(q->server, q->arena, &at, &reason))
 		return 0;
-	authz_forbidden(q->arena, &at, reason, &err);
-	api_req_fail(q, &err);
-	return -1;
+	return authz_forbidden(q->arena, &at, reason, err);
 }
 
 /* The command streams over WebSocket are translated to the SPDY that every kubelet takes; those of port-forward go
@@ -232,6 +259,7 @@ static void connect_stream(struct api_req *q, const struct target *t, const char
 			   struct rc_opts *o)
 {
 	struct rc_backend backend = { .endpoint = t->kubelet, .target = target };
+	struct connection *c = ARENA_NEW(q->arena, struct connection);
 	struct err err = ERR_INIT;
 	int rc;
 
@@ -239,10 +267,13 @@ static void connect_stream(struct api_req *q, const struct target *t, const char
 		bad(q, "Upgrade request required");
 		return;
 	}
-	if (may_connect(q) < 0)
+	if (may_connect(q, &err) < 0) {
+		api_req_fail(q, &err);
 		return;
+	}
 	o->done = stream_done;
 	o->ctx = q;
+	o->ret_session = &c->session;
 	if (ws_is_upgrade(q->http) && websocket_offers(q->http, "portforward.k8s.io"))
 		rc = rc_unwrap(q->http, &backend, o, &err);
 	else if (commands && ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
@@ -251,8 +282,15 @@ static void connect_stream(struct api_req *q, const struct target *t, const char
 		backend.method = arena_cstr(q->arena, q->method); /* a WebSocket's must be GET, at every hop */
 		rc = rc_pipe(q->http, &backend, o, &err);
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		api_req_fail(q, &err);
+		return;
+	}
+	flow_release(q); /* what stands holds no seat */
+	q->stream = c;
+	c->standing = standing_begin(
+	    q,
+	    &(struct standing_opts){ .revoke = connection_revoked, .also = may_connect, .release = connection_over });
 }
 
 static void command_stream(struct api_req *q, const char *what, bool commands)
