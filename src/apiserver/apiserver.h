@@ -31,6 +31,9 @@ struct apiserver_opts {
 	const char *cluster_domain;    /* "cluster.local" */
 	const char *advertise_address; /* put into the `kubernetes` Service's endpoints; NULL: found */
 	int advertise_port;
+	const char *const
+	    *own_addresses; /* of this machine, NULL-terminated, or NULL: proxies do not lead to our port there */
+	const char *loopback_node_ip; /* of this machine's node, when a loopback address is all there is; else NULL */
 	const char *const *tls_sans; /* NULL-terminated, or NULL */
 	const char *token;	     /* --token, the admin and join secret; NULL: made and kept in data_dir */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed

@@ -1,5 +1,6 @@
 #include "apiserver/kubelet_client.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/dial_address.h"
 #include "apiserver/pki.h"
 #include "apiserver/standing.h"
 #include "apiserver/watchcache.h"
@@ -12,10 +13,22 @@
 #define ERROR_BODY_MAX ((size_t)64 * 1024)
 #define HIGH_WATER ((size_t)256 * 1024) /* bytes queued towards a slow client before we stop reading */
 
+const struct dial_own *dial_own(struct apiserver *s, struct dial_own *ret)
+{
+	*ret = (struct dial_own){
+		.addresses = s->o.own_addresses,
+		.port = s->o.advertise_port,
+		.loopback_node = s->o.loopback_node_ip,
+	};
+	return ret;
+}
+
 int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err)
 {
 	_cleanup_obj_ struct obj *o = wc_get(s->wc, RES(core_nodes), SV(""), node);
 	const char *host = NULL;
+	struct dial_own own;
+	int64_t port;
 
 	if (!o)
 		return err_not_found(err, RES(core_nodes), node);
@@ -25,10 +38,15 @@ int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struc
 	if (!host)
 		return err_set(err, ERR_UNAVAILABLE,
 			       "node '%.*s' reports no InternalIP, so its kubelet cannot be reached", SV_ARG(node));
+	port = val_get_int(obj_root(o), DEFAULT_KUBELET_PORT, F_status, F_daemonEndpoints, F_kubeletEndpoint, F_Port);
+	if (port < 1 || port > UINT16_MAX)
+		port = -1; /* refused with its reason */
+	if (dial_allowed(DIAL_NODE, sv_from(host), (int)port, dial_own(s, &own), err) < 0)
+		return err_wrap(err, "node '%.*s' at %s", SV_ARG(node), host);
 	*ret = (struct http_endpoint){
 		.host = host,
-		.port = (int)val_get_int(obj_root(o), DEFAULT_KUBELET_PORT, F_status, F_daemonEndpoints,
-					 F_kubeletEndpoint, F_Port),
+		.port = (int)port,
+		.peer_name = arena_printf(a, "system:node:%.*s", SV_ARG(node)),
 		.tls = pki_kubelet_tls(s->pki, err),
 	};
 	return ret->tls ? 0 : -1;

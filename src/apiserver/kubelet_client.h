@@ -1,12 +1,18 @@
 /* kubelet_client.h - how the API server reaches the kubelet of a node.
  *
  * HTTPS to the node's InternalIP and the port it reports, authenticated by a client certificate of
- * ours and verified against the cluster CA.
+ * ours. Address and port are the node's word, and so are not enough: the address must be one that may be dialled
+ * (dial_address.h), and who answers must have the certificate of this very node (user system:node:NAME), signed by the
+ * cluster CA for that address.
  */
 #pragma once
 
 #include "apiserver/api_req.h"
 #include "net/http_client.h"
+
+struct dial_own;
+/* What of this machine proxies must not lead to. */
+const struct dial_own *dial_own(struct apiserver *s, struct dial_own *ret);
 
 /* Endpoint of a node's kubelet; strings in the arena, tls lives with the server. */
 int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struct http_endpoint *ret, struct err *err);

@@ -5,6 +5,7 @@
 #include <ifaddrs.h>
 #include <limits.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -52,6 +53,32 @@ const char *host_address(struct arena *a)
 	}
 	freeifaddrs(all);
 	return best;
+}
+
+const char *const *host_addresses(struct arena *a)
+{
+	struct ifaddrs *all = NULL;
+	const char **list;
+	size_t n = 0;
+
+	if (getifaddrs(&all) < 0)
+		return NULL;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next)
+		n++;
+	list = ARENA_ARRAY(a, const char *, n + 1);
+	n = 0;
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		char text[NI_MAXHOST];
+		bool v4 = i->ifa_addr && i->ifa_addr->sa_family == AF_INET;
+
+		if (!i->ifa_addr || (!v4 && i->ifa_addr->sa_family != AF_INET6) ||
+		    getnameinfo(i->ifa_addr, v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), text,
+				sizeof(text), NULL, 0, NI_NUMERICHOST) != 0)
+			continue;
+		list[n++] = arena_strdup(a, text);
+	}
+	freeifaddrs(all);
+	return list;
 }
 
 int host_free_port(const char *address)

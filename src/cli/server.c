@@ -290,6 +290,8 @@ static int start_api(struct server *s, struct err *err)
 		.cluster_domain = o->cluster_domain,
 		.advertise_address = o->advertise_address,
 		.advertise_port = o->port,
+		.own_addresses = host_addresses(&s->arena),
+		.loopback_node_ip = strncmp(o->node_ip, "127.", 4) == 0 ? o->node_ip : NULL,
 		.tls_sans = o->tls_sans.list.p,
 		.token = o->token,
 		.certs_renewed = certs_renewed,

@@ -46,5 +46,7 @@ struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
 const char *full_path(struct arena *a, const char *path);
 /* The address other machines and pods reach this one by; NULL when only loopback is there. */
 const char *host_address(struct arena *a);
+/* All addresses of this machine, NULL-terminated; NULL when they cannot be told. */
+const char *const *host_addresses(struct arena *a);
 /* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
 int host_free_port(const char *address);

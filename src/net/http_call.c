@@ -32,7 +32,7 @@ struct bconn {
 	int fd;
 	SSL *ssl; /* NULL: plain */
 	/* Where it leads, to find it again in the pool. */
-	char *host, *server_name; /* owned; server_name may be NULL */
+	char *host, *server_name, *peer_name; /* owned; the names may be NULL */
 	int port;
 	struct tls_ctx *tls; /* a reference, or NULL */
 	int64_t idle_since_ns;
@@ -49,6 +49,7 @@ static struct bconn *bconn_free(struct bconn *c)
 	close_fdp(&c->fd);
 	free(c->host);
 	free(c->server_name);
+	free(c->peer_name);
 	tls_ctx_unref(c->tls);
 	free(c);
 	return NULL;
@@ -88,7 +89,8 @@ static int bconn_handshake(struct bconn *c, const struct http_endpoint *ep, int6
 
 	c->ssl = SSL_new(tls_ctx_ssl(ep->tls));
 	BUG_ON(!c->ssl);
-	if (tls_client_prepare(c->ssl, ep->tls, ep->server_name ? ep->server_name : ep->host, SV_NULL, err) < 0)
+	if (tls_client_prepare(c->ssl, ep->tls, ep->server_name ? ep->server_name : ep->host, ep->peer_name, SV_NULL,
+			       err) < 0)
 		return -1;
 	SSL_set_fd(c->ssl, c->fd);
 	for (;;) {
@@ -118,6 +120,7 @@ static struct bconn *bconn_new(const struct http_endpoint *ep, int64_t deadline_
 	c->fd = fd;
 	c->host = xstrdup(ep->host);
 	c->server_name = ep->server_name ? xstrdup(ep->server_name) : NULL;
+	c->peer_name = ep->peer_name ? xstrdup(ep->peer_name) : NULL;
 	c->port = ep->port;
 	if (ep->tls) {
 		c->tls = tls_ctx_ref(ep->tls);
@@ -223,7 +226,8 @@ struct http_pool *http_pool_free(struct http_pool *p)
 static bool leads_to(const struct bconn *c, const struct http_endpoint *ep)
 {
 	return c->port == ep->port && c->tls == ep->tls && strcmp(c->host, ep->host) == 0 &&
-	       sv_eq(sv_from(c->server_name), sv_from(ep->server_name));
+	       sv_eq(sv_from(c->server_name), sv_from(ep->server_name)) &&
+	       sv_eq(sv_from(c->peer_name), sv_from(ep->peer_name));
 }
 
 /* A kept connection to ep that still looks alive, or NULL. */

@@ -17,6 +17,9 @@ struct http_endpoint {
 	int port;
 	struct tls_ctx *tls;	 /* NULL: plain http */
 	const char *server_name; /* for verification; NULL: host */
+	/* A subject the certificate must be of besides (its common name): an address may be right and the peer another
+	 * one of ours. NULL: any. */
+	const char *peer_name;
 };
 
 struct http_response {

@@ -123,9 +123,11 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 			      const struct http_header *headers, size_t n_headers, struct sv body,
 			      int64_t connect_timeout_ns, const struct http_dialog_cb *cb, void *ctx)
 {
-	const struct stream_target t = {
-		.host = ep->host, .port = ep->port, .tls = ep->tls, .server_name = ep->server_name
-	};
+	const struct stream_target t = { .host = ep->host,
+					 .port = ep->port,
+					 .tls = ep->tls,
+					 .server_name = ep->server_name,
+					 .peer_name = ep->peer_name };
 	struct http_dialog *d = xcalloc(1, sizeof(*d));
 
 	d->loop = l;

@@ -11,9 +11,10 @@ SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);
 bool tls_ctx_insecure(const struct tls_ctx *c);
 
 /* Prepares a client's SSL: server name indication, and the name or address its certificate
- * must carry (not when the context is insecure). alpn is in wire format ("\2h2\10http/1.1"
- * with lengths as bytes), "" for none. */
-int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, struct sv alpn, struct err *err);
+ * must carry (not when the context is insecure); peer_name, unless NULL: what its subject must be, too. alpn is in wire
+ * format ("\2h2\10http/1.1" with lengths as bytes), "" for none. */
+int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, const char *peer_name,
+		       struct sv alpn, struct err *err);
 
 /* not_after of a certificate, wall clock. */
 int cert_end(const X509 *x, int64_t *ret_ns);

@@ -48,6 +48,7 @@ struct stream_target {
 	int port;
 	struct tls_ctx *tls;	 /* client context; NULL: plain */
 	const char *server_name; /* NULL: host */
+	const char *peer_name;	 /* the certificate's subject; NULL: any */
 	struct sv alpn;		 /* wire format; "": none */
 };
 /* Resolves, connects, handshakes; failing within timeout_ns means closed() with

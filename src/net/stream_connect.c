@@ -209,8 +209,8 @@ struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, 
 		s->timer = ev_timer_start(l, timeout_ns, 0, dial_on_timeout, s);
 	if (t->tls) {
 		if (stream_tls_start(s, t->tls) < 0 ||
-		    tls_client_prepare(s->ssl, t->tls, t->server_name ? t->server_name : t->host, t->alpn, &s->err) <
-			0) {
+		    tls_client_prepare(s->ssl, t->tls, t->server_name ? t->server_name : t->host, t->peer_name, t->alpn,
+				       &s->err) < 0) {
 			stream_abort(s);
 			return s;
 		}

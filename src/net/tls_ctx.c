@@ -234,21 +234,28 @@ bool tls_ctx_insecure(const struct tls_ctx *c)
 	return c->insecure;
 }
 
-int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, struct sv alpn, struct err *err)
+/* OpenSSL looks for every name in the alternative names and, told so, in the subject: a peer_name beside another DNS
+ * name would be an alternative to it, beside an address it is one more condition. */
+int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, const char *peer_name,
+		       struct sv alpn, struct err *err)
 {
 	unsigned char addr[16];
 	bool ip = inet_pton(AF_INET, server_name, addr) == 1 || inet_pton(AF_INET6, server_name, addr) == 1;
 	bool ok = true;
 
+	BUG_ON(peer_name && !ip);
 	SSL_set_connect_state(ssl);
 	if (!ip) /* RFC 6066: addresses are not sent */
 		ok = SSL_set_tlsext_host_name(ssl, server_name) == 1;
 	if (ok && !c->insecure) {
 		X509_VERIFY_PARAM *p = SSL_get0_param(ssl);
 
-		X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		X509_VERIFY_PARAM_set_hostflags(p, peer_name ? X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT |
+								   X509_CHECK_FLAG_NO_WILDCARDS
+							     : X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 		ok = ip ? X509_VERIFY_PARAM_set1_ip_asc(p, server_name) == 1
 			: X509_VERIFY_PARAM_set1_host(p, server_name, 0) == 1;
+		ok = ok && (!peer_name || X509_VERIFY_PARAM_set1_host(p, peer_name, 0) == 1);
 	}
 	if (ok && alpn.n)
 		ok = SSL_set_alpn_protos(ssl, (const unsigned char *)alpn.p, (unsigned int)alpn.n) == 0;

@@ -319,7 +319,7 @@ const struct val *stream_line(struct answer *a, size_t n)
 
 static void start(struct rig *r)
 {
-	static const char *const masters[] = { "system:masters", NULL };
+	static const char *const masters[] = { "system:masters", NULL }, *const own[] = { "192.0.2.7", NULL };
 	struct err err = ERR_INIT;
 
 	r->server = apiserver_new(&(struct apiserver_opts){ .env = r->env,
@@ -327,7 +327,8 @@ static void start(struct rig *r)
 							    .data_dir = r->dir,
 							    .cluster_domain = "cluster.local",
 							    .insecure_in_memory = !r->dir,
-							    .anonymous_auth = true },
+							    .anonymous_auth = true,
+							    .own_addresses = own },
 				  &err);
 	if (!r->server)
 		print_error("%s\n", err_msg(&err));

@@ -53,7 +53,7 @@ static int setup(void **state)
 	(void)state;
 	make("test-ca", true, false, false, later, SV_NULL, SV_NULL, &ca_cert, &ca_key);
 	make("other-ca", true, false, false, later, SV_NULL, SV_NULL, &other_ca, &other_key);
-	make("server", false, true, false, later, ca_cert, ca_key, &server_cert, &server_key);
+	make("system:node:a", false, true, false, later, ca_cert, ca_key, &server_cert, &server_key);
 	make("alice", false, false, true, later, ca_cert, ca_key, &client_cert, &client_key);
 	make("mallory", false, false, true, later, other_ca, other_key, &foreign_cert, &foreign_key);
 	make("old", false, false, true, now_ns() - 3600 * NS_PER_SEC, ca_cert, ca_key, &expired_cert, &expired_key);
@@ -218,6 +218,7 @@ static const struct stream_cb end_cb = { .ready = end_ready, .data = end_data, .
 
 struct trial {
 	struct tls_ctx *server, *client;
+	const char *peer; /* its subject */
 	const char *name; /* to verify */
 	const char *host; /* NULL: 127.0.0.1 */
 	struct sv alpn;
@@ -250,9 +251,11 @@ static void pair_run(struct pair *p, const struct trial *t)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(in);
-	struct stream_target target = {
-		.host = t->host ? t->host : "127.0.0.1", .tls = t->client, .server_name = t->name, .alpn = t->alpn
-	};
+	struct stream_target target = { .host = t->host ? t->host : "127.0.0.1",
+					.tls = t->client,
+					.server_name = t->name,
+					.peer_name = t->peer,
+					.alpn = t->alpn };
 	struct acceptor a = { .p = p, .tls = t->server };
 	pthread_t thread;
 
@@ -404,6 +407,37 @@ static void test_server_verification(void **state)
 	pair_release(&p);
 }
 
+/* A right address is not enough where the peer is named: any other certificate of the same CA could be for it, too. */
+static void test_named_peer(void **state)
+{
+	static const struct {
+		const char *peer, *name;
+		bool good;
+	} cases[] = {
+		{ "system:node:a", NULL, true },	 { "system:node:b", NULL, false },
+		{ "system:node:", NULL, false },	 { "node:a", NULL, false },
+		{ "system:node:aa", NULL, false },	 { "*", NULL, false },
+		{ "system:node:a", "127.0.0.2", false }, /* nor is the right peer at another's address */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct trial t = { .server = server_ctx(false),
+				   .client = client_ctx(ca_cert, SV_NULL, SV_NULL),
+				   .name = cases[i].name,
+				   .peer = cases[i].peer,
+				   .bytes = 100 };
+		struct pair p;
+
+		pair_run(&p, &t);
+		assert_int_equal(!p.client.failed, cases[i].good);
+		assert_int_equal(p.client.ready, cases[i].good);
+		pair_release(&p);
+		tls_ctx_unref(t.server);
+		tls_ctx_unref(t.client);
+	}
+}
+
 /* --- connecting to nothing --- */
 
 static void stop_loop_closed(struct stream *s, const struct err *err, void *ctx)
@@ -454,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_tls_both_ways),
 		cmocka_unit_test(test_client_certificates),
 		cmocka_unit_test(test_server_verification),
+		cmocka_unit_test(test_named_peer),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -1,0 +1,73 @@
+#include "apiserver/dial_address.h"
+
+#include <arpa/inet.h>
+
+/* Any address in one form: IPv4 as ::ffff:a.b.c.d, in whichever notation it came. */
+static bool parse(struct sv text, unsigned char ret[16])
+{
+	char buf[INET6_ADDRSTRLEN];
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff }, compatible[12] = { 0 };
+
+	if (text.n == 0 || text.n >= sizeof(buf) || memchr(text.p, '\0', text.n))
+		return false;
+	memcpy(buf, text.p, text.n);
+	buf[text.n] = '\0';
+	if (inet_pton(AF_INET, buf, ret + 12) == 1) {
+		memcpy(ret, mapped, sizeof(mapped));
+		return true;
+	}
+	if (inet_pton(AF_INET6, buf, ret) != 1)
+		return false;
+	/* ::a.b.c.d, deprecated; :: and ::1 are addresses of their own */
+	if (memcmp(ret, compatible, sizeof(compatible)) == 0 && (ret[12] || ret[13] || ret[14]))
+		memcpy(ret, mapped, sizeof(mapped));
+	return true;
+}
+
+static bool is_v4(const unsigned char a[16])
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return memcmp(a, mapped, sizeof(mapped)) == 0;
+}
+
+static bool is_loopback(const unsigned char a[16])
+{
+	static const unsigned char v6[16] = { [15] = 1 };
+
+	return is_v4(a) ? a[12] == 127 : memcmp(a, v6, sizeof(v6)) == 0;
+}
+
+/* Unspecified, multicast, broadcast or of the link: no address of one machine among others. */
+static bool is_special(const unsigned char a[16])
+{
+	static const unsigned char v6_any[16] = { 0 };
+
+	if (is_v4(a))
+		return a[12] == 0 || (a[12] == 169 && a[13] == 254) || (a[12] >= 224 && a[12] < 240) ||
+		       (a[12] & a[13] & a[14] & a[15]) == 255;
+	return memcmp(a, v6_any, sizeof(v6_any)) == 0 || a[0] == 0xff || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
+}
+
+static bool same(const unsigned char a[16], const char *text)
+{
+	unsigned char b[16];
+
+	return text && parse(sv_from(text), b) && memcmp(a, b, sizeof(b)) == 0;
+}
+
+int dial_allowed(enum dial_what what, struct sv address, int port, const struct dial_own *own, struct err *err)
+{
+	unsigned char a[16];
+
+	if (port < 1 || port > UINT16_MAX)
+		return err_set(err, ERR_BAD_REQUEST, "invalid port %d", port);
+	if (!parse(address, a) || is_special(a))
+		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
+	if (is_loopback(a) && (what != DIAL_NODE || port == own->port || !same(a, own->loopback_node)))
+		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
+	for (const char *const *o = own->addresses; o && *o && port == own->port; o++)
+		if (same(a, *o))
+			return err_set(err, ERR_BAD_REQUEST, "address not allowed");
+	return 0;
+}
