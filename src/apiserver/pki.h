@@ -43,6 +43,10 @@ struct pki {
 	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
 };
 
+/* Who the API server is to kubelets, which learn from RBAC what that group may. It presents its certificate to whatever
+ * claims to be a node, so it is nobody here: authentication refuses it (authn.c). */
+#define KUBELET_CLIENT_GROUP "caravel:kubelet-clients"
+
 struct pki_opts {
 	struct env *env;
 	const char *dir;	  /* NULL: everything in memory */

@@ -201,42 +201,25 @@ static void stats_page(struct http_req *r, struct kubelet *k)
 
 /* --- dispatch --- */
 
-static bool may_use(const struct http_req *r)
-{
-	const struct http_peer *p = r->peer;
+/* A request and the parts of its path, in its arena. part[0] is "". */
+struct asked {
+	struct kserver *s;
+	struct sv part[6];
+	size_t n;
+	enum kauth_verdict verdict;
+	struct sv words;
+};
 
-	if (!p || !p->has_cert || p->bad_cert)
-		return false;
-	for (size_t i = 0; i < p->n_organizations; i++)
-		if (sv_is(p->organizations[i], "system:masters"))
-			return true;
-	return sv_is(p->common_name, "kube-apiserver") || sv_is(p->common_name, "kube-apiserver-kubelet-client") ||
-	       sv_is(p->common_name, "system:kube-apiserver");
-}
-
-static void handle(struct http_req *r, void *ctx)
+static void dispatch(struct http_req *r, const struct asked *q)
 {
-	struct kserver *s = ctx;
-	struct sv rest = r->path, part[6] = { 0 };
+	struct kserver *s = q->s;
+	const struct sv *part = q->part;
 	bool get = sv_is(r->method, "GET");
-	size_t n = 0;
+	size_t n = q->n;
 
-	if (sv_is(r->path, "/healthz")) {
+	if (n == 2 && get && sv_is(part[1], "healthz"))
 		http_respond_text(r, 200, "text/plain; charset=utf-8", SV("ok"));
-		return;
-	}
-	if (!may_use(r)) {
-		bool known = r->peer && r->peer->has_cert && !r->peer->bad_cert;
-
-		http_respond_text(r, known ? 403 : 401, "text/plain; charset=utf-8",
-				  known ? SV("Forbidden") : SV("Unauthorized"));
-		return;
-	}
-	while (n < ARRAY_LEN(part) && sv_split(&rest, '/', &part[n]))
-		n++; /* part[0] is "" */
-	for (size_t i = 0; i < n; i++)
-		part[i] = http_percent_decode(r->arena, part[i], false);
-	if (n == 2 && get && sv_is(part[1], "pods"))
+	else if (n == 2 && get && sv_is(part[1], "pods"))
 		server_task(r, s, NULL, pods_page);
 	else if (n == 2 && get && sv_is(part[1], "metrics"))
 		server_task(r, s, NULL, metrics_page);
@@ -250,6 +233,47 @@ static void handle(struct http_req *r, void *ctx)
 		server_stream(r, s, "portForward", part[2], part[3], SV(""));
 	else
 		http_respond_text(r, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
+}
+
+static void decided(struct http_req *r, void *ctx)
+{
+	static const int codes[] = {
+		[KAUTH_UNKNOWN] = 500, [KAUTH_UNAUTHENTICATED] = 401, [KAUTH_FORBIDDEN] = 403, [KAUTH_BROKEN] = 503
+	};
+	struct asked *q = ctx;
+
+	if (http_req_gone(r))
+		return;
+	if (q->verdict == KAUTH_ALLOWED)
+		dispatch(r, q);
+	else
+		http_respond_text(r, codes[q->verdict], "text/plain; charset=utf-8", q->words);
+}
+
+static void ask_task(struct http_req *r, struct kubelet *k)
+{
+	struct asked *q = r->user;
+
+	(void)k;
+	q->verdict = kauth_ask(q->s->auth, r, q->part[1], &q->words);
+	http_req_post(r, decided, q);
+}
+
+static void handle(struct http_req *r, void *ctx)
+{
+	struct asked *q = ARENA_NEW(r->arena, struct asked);
+	struct sv rest = r->path;
+
+	q->s = ctx;
+	while (q->n < ARRAY_LEN(q->part) && sv_split(&rest, '/', &q->part[q->n]))
+		q->n++;
+	for (size_t i = 0; i < q->n; i++)
+		q->part[i] = http_percent_decode(r->arena, q->part[i], false);
+	q->verdict = kauth_known(q->s->auth, r, q->part[1], &q->words);
+	if (q->verdict == KAUTH_UNKNOWN)
+		server_task(r, q->s, q, ask_task);
+	else
+		decided(r, q);
 }
 
 /* --- life --- */
@@ -285,6 +309,7 @@ struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, str
 	struct kserver *s = xcalloc(1, sizeof(*s));
 
 	s->k = k;
+	s->auth = kauth_new(k->env, k->client, k->node_name);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->ended, NULL);
 	if (!(s->tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = o->serving_cert,
@@ -340,6 +365,7 @@ struct kserver *kserver_free(struct kserver *s)
 	if (s->loop)
 		ev_loop_free(s->loop);
 	tls_ctx_unref(s->tls);
+	kauth_free(s->auth);
 	pthread_cond_destroy(&s->ended);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

@@ -4,12 +4,13 @@
  *	/containerLogs/<ns>/<pod>/<container>?follow&tailLines&...	server_logs.c
  *	/exec  /attach/<ns>/<pod>/<container>, /portForward/<ns>/<pod>	server_stream.c
  *
- * Who may: bearers of a certificate of the client CA, in group system:masters or with an API server's name. All
- * but /healthz. Handlers run on the server's loop; what blocks goes through server_task().
+ * Who may what the API server says (server_auth.h). Handlers run on the server's loop; what blocks goes through
+ * server_task().
  */
 #pragma once
 
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/server_auth.h"
 #include "net/http.h"
 
 struct kserver {
@@ -17,6 +18,7 @@ struct kserver {
 	struct ev_loop *loop;
 	struct http_server *http;
 	struct tls_ctx *tls;
+	struct kauth *auth;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	bool running; /* the loop's thread */

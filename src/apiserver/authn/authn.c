@@ -103,6 +103,8 @@ int authn_request(struct api_req *q, struct err *err)
 		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations,
 			 SV("system:authenticated"));
 		q->user.expires_ns = peer->not_after_ns;
+		if (user_in_group(&q->user, SV(KUBELET_CLIENT_GROUP)))
+			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized"); /* for kubelets only */
 		return 0;
 	}
 	header = http_header_get(q->http, "authorization");

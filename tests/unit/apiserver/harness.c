@@ -170,6 +170,10 @@ static struct http_req *from_socket(struct arena *a, const struct ask *ask)
 		    (struct http_header){ SV("authorization"), sv_from(arena_strdup(a, ask->authorization)) };
 	peer->has_cert = ask->cert_user;
 	peer->common_name = sv_from(ask->cert_user);
+	if (ask->cert_group) {
+		peer->organizations = ARENA_NEW(a, struct sv);
+		peer->organizations[peer->n_organizations++] = sv_from(ask->cert_group);
+	}
 	peer->not_after_ns = ask->cert_until_ns ? ask->cert_until_ns : INT64_MAX;
 	h->peer = peer;
 	return h;

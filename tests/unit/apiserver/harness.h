@@ -50,6 +50,7 @@ struct ask {
 	/* Any of these: who asks is found out as for a request from a socket, of which there are only the headers. */
 	const char *authorization;	   /* "" : a socket's request without that header */
 	const char *cert_user;		   /* the common name of a client certificate */
+	const char *cert_group;		   /* its organization, or NULL */
 	int64_t cert_until_ns;		   /* its end, wall clock */
 	const struct http_header *headers; /* ended by one without a name */
 };
