@@ -31,6 +31,8 @@ struct user_info {
 	size_t n_extra;
 	int64_t expires_ns; /* wall clock: what proved it is good until then; 0: no end is known */
 };
+/* All of it, into the arena. */
+void user_copy(struct arena *a, struct user_info *to, const struct user_info *from);
 bool user_in_group(const struct user_info *u, struct sv group);
 
 struct api_req;

@@ -23,8 +23,9 @@ struct apiserver;
 
 struct apiserver_opts {
 	struct env *env;
-	struct store *store;	       /* borrowed; outlives the server */
-	const char *data_dir;	       /* pki/ and tokens live in DIR/pki; NULL: in memory only (simulator, tests) */
+	struct store *store; /* borrowed; outlives the server */
+	const char
+	    *data_dir; /* keys in DIR/pki, the join token in DIR/server; NULL: in memory only (simulator, tests) */
 	const char *service_cidr;      /* "10.43.0.0/16" */
 	const char *cluster_cidr;      /* "10.42.0.0/16" */
 	const char *node_port_range;   /* "30000-32767" */
@@ -35,7 +36,8 @@ struct apiserver_opts {
 	    *own_addresses; /* of this machine, NULL-terminated, or NULL: proxies do not lead to our port there */
 	const char *loopback_node_ip; /* of this machine's node, when a loopback address is all there is; else NULL */
 	const char *const *tls_sans; /* NULL-terminated, or NULL */
-	const char *token;	     /* --token, the admin and join secret; NULL: made and kept in data_dir */
+	const char *join_token;	     /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);

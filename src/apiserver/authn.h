@@ -1,8 +1,8 @@
 /* authn.h - who is asking: client certificate, then bearer token, else anonymous.
  *
- * Tokens: service account JWTs (bound: audience, expiry, the pod, secret or node still there
- * with that uid), the static --token (user "admin" in system:masters), bootstrap tokens later. A
- * credential that is presented and wrong is refused (401), never downgraded to anonymous.
+ * Tokens: service account JWTs (bound: audience, expiry, the pod, secret or node still there with that uid), bootstrap
+ * tokens of machines that join, and static ones where a file of them was asked for. A credential that is presented and
+ * wrong, or empty, is refused (401), never downgraded to anonymous.
  */
 #pragma once
 

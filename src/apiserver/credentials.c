@@ -61,7 +61,6 @@ static int load(struct apiserver *s, struct err *err)
 		.dir = s->o.data_dir ? arena_printf(&a, "%s/pki", s->o.data_dir) : NULL,
 		.names = names.p,
 		.addrs = addrs.p,
-		.token = s->o.token,
 	    },
 	    err);
 	vec_release(&names);

@@ -149,30 +149,6 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 	return key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err);
 }
 
-static int load_token(struct pki *p, const struct pki_opts *o, struct err *err)
-{
-	char secret[24];
-	int rc = load(p, o->dir, "token", &p->token, err);
-
-	if (rc < 0)
-		return -1;
-	if (rc)
-		p->token = sv_trim(p->token);
-	if (o->token) {
-		if (rc && sv_is(p->token, o->token))
-			return 0;
-		p->token = arena_sv(&p->arena, sv_from(o->token));
-		save(p, o->dir, "token", p->token);
-		return 0;
-	}
-	if (rc)
-		return 0;
-	env_random(p->env, secret, sizeof(secret));
-	p->token = b64url_encode(&p->arena, sv_make(secret, sizeof(secret)));
-	save(p, o->dir, "token", p->token);
-	return 0;
-}
-
 static const char *const *copy_list(struct arena *a, const char *const *list)
 {
 	const char **copy;
@@ -196,8 +172,7 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->addrs = copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || load_token(p, o, err) < 0 ||
-	    file_write_several(p->unsaved.p, p->unsaved.n, err) < 0)
+	    load_sa_key(p, o, err) < 0 || file_write_several(p->unsaved.p, p->unsaved.n, err) < 0)
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;

@@ -1,7 +1,7 @@
 /* pki.h - the cluster's certificates and keys: one CA, the server's certificate, the key that
  * signs service account tokens.
  *
- * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key, token. The
+ * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key. The
  * CA lasts ten years; what it signed for others lasts one, and the server's certificate is made again when less than
  * 90 days are left (at the start and by pki_renew() while it runs), or when an address or name is missing from it. A CA
  * that is about to expire, or was made by another clock, gets a new certificate for the same key: what it signed stays
@@ -37,7 +37,6 @@ struct pki {
 	const char *const *names, *const *addrs;
 	struct sv sa_key, sa_public; /* PEM */
 	struct sv sa_x, sa_y, sa_kid;
-	struct sv token;	      /* the admin and join secret */
 	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
 	VEC(struct file_out) unsaved; /* made while opening */
 	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
@@ -52,7 +51,6 @@ struct pki_opts {
 	const char *dir;	  /* NULL: everything in memory */
 	const char *const *names; /* DNS names of the server, NULL-terminated */
 	const char *const *addrs; /* IP addresses, NULL-terminated */
-	const char *token;	  /* NULL: read from DIR/token, or made */
 };
 
 struct pki *pki_open(const struct pki_opts *o, struct err *err);

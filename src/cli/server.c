@@ -65,7 +65,12 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("write-kubeconfig", 'o', OPT_STRING, kubeconfig, "FILE",
 		    "admin kubeconfig (/etc/caravel/kubeconfig.yaml)"),
 		ROW("write-kubeconfig-mode", 0, OPT_STRING, kubeconfig_mode, "MODE", "its permissions (0600)"),
-		ROW("token", 't', OPT_STRING, token, "TOKEN", "admin and join secret (made at the first start)"),
+		ROW("token", 't', OPT_STRING, token, "TOKEN",
+		    "what machines join with, <id>.<secret> (made; in DIR/server/node-token)"),
+		ROW("token-auth-file", 0, OPT_STRING, token_auth_file, "FILE",
+		    "static tokens: lines of TOKEN,USER,UID,\"GROUPS\""),
+		ROW("anonymous-auth", 0, OPT_BOOL, anonymous_auth, NULL,
+		    "who shows no credential is system:anonymous (true; false: is refused)"),
 		ROW("cluster-cidr", 0, OPT_STRING, cluster_cidr, "CIDR",
 		    "pod addresses (10.42.0.0/16, or what is free)"),
 		ROW("service-cidr", 0, OPT_STRING, service_cidr, "CIDR",
@@ -118,6 +123,7 @@ static void defaults(struct server_opts *o)
 		.node_port_range = "30000-32767",
 		.cluster_domain = "cluster.local",
 		.port = 6443,
+		.anonymous_auth = true,
 	};
 }
 
@@ -293,10 +299,11 @@ static int start_api(struct server *s, struct err *err)
 		.own_addresses = host_addresses(&s->arena),
 		.loopback_node_ip = strncmp(o->node_ip, "127.", 4) == 0 ? o->node_ip : NULL,
 		.tls_sans = o->tls_sans.list.p,
-		.token = o->token,
+		.join_token = o->token,
+		.token_auth_file = o->token_auth_file,
+		.anonymous_auth = o->anonymous_auth,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
-		.anonymous_auth = true,
 	    },
 	    err);
 	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)

@@ -8,10 +8,11 @@
 
 struct server_opts {
 	const char *data_dir, *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_name, *node_ip;
-	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *token, *log_level;
+	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *log_level;
+	const char *token, *token_auth_file;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int port, kubelet_port, pod_max_pids;
-	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, no_supervise, debug, accept_database;
+	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, no_supervise, anonymous_auth, debug, accept_database;
 	struct string_list tls_sans, node_labels, node_taints, disable;
 };
 

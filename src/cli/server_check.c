@@ -2,6 +2,7 @@
  * could not be made from it. */
 #include "cli/cidrs.h"
 #include "cli/server.h"
+#include "client/bootstrap_token.h"
 #include "kubelet/kubelet.h"
 #include "object/node_labels.h"
 #include "object/validate.h"
@@ -113,6 +114,18 @@ static int check_pids(int n, struct err *err)
 		   : err_set(err, ERR_INVALID, "--pod-max-pids is %d: give 16 or more, or -1 for no limit", n);
 }
 
+static int check_tokens(const struct server_opts *o, struct err *err)
+{
+	struct join_token t;
+
+	if (o->token && join_token_parse(sv_from(o->token), &t, err) < 0)
+		return err_wrap(err, "--token (it is what machines join with; for a static admin token there is "
+				     "--token-auth-file)");
+	if (o->token_auth_file && !*o->token_auth_file)
+		return err_set(err, ERR_INVALID, "--token-auth-file needs the name of a file");
+	return 0;
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
@@ -130,7 +143,7 @@ int server_check(const struct server_opts *o, struct err *err)
 		    "--cluster-cidr %s and --service-cidr %s overlap: pods and Services need addresses apart",
 		    o->cluster_cidr, o->service_cidr);
 	if (check_labels(&o->node_labels, err) < 0 || check_taints(&o->node_taints, err) < 0 ||
-	    check_disable(&o->disable, err) < 0)
+	    check_disable(&o->disable, err) < 0 || check_tokens(o, err) < 0)
 		return -1;
 	if (o->node_name) {
 		const char *why = fmt_dns_subdomain(sv_from(o->node_name));

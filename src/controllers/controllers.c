@@ -32,6 +32,7 @@ const struct controller_ops *const controller_table[] = {
 	&serviceaccount_controller,
 	&statefulset_controller,
 	&taint_eviction_controller,
+	&token_cleaner_controller,
 	&ttl_after_finished_controller,
 	NULL,
 };

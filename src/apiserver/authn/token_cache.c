@@ -35,7 +35,7 @@ static struct sv *copy_list(struct arena *a, const struct sv *list, size_t n)
 	return out;
 }
 
-static void copy_user(struct arena *a, struct user_info *to, const struct user_info *from)
+void user_copy(struct arena *a, struct user_info *to, const struct user_info *from)
 {
 	*to = (struct user_info){
 		.name = arena_sv(a, from->name),
@@ -81,7 +81,7 @@ bool token_cache_get(struct token_cache *c, struct arena *a, struct sv token, in
 	e = strmap_get(&c->tokens, token);
 	hit = e && mono_ns < e->until_ns && e->until_ns - CACHE_LIFE_NS >= since_ns;
 	if (hit)
-		copy_user(a, ret, &e->user);
+		user_copy(a, ret, &e->user);
 	pthread_mutex_unlock(&c->lock);
 	return hit;
 }
@@ -90,7 +90,7 @@ void token_cache_put(struct token_cache *c, struct sv token, int64_t mono_ns, co
 {
 	struct entry *e = xcalloc(1, sizeof(*e));
 
-	copy_user(&e->arena, &e->user, u);
+	user_copy(&e->arena, &e->user, u);
 	e->until_ns = mono_ns + CACHE_LIFE_NS;
 	pthread_mutex_lock(&c->lock);
 	if (c->tokens.n >= CACHE_MAX)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apiserver/authn/token_cache.h"
+#include "apiserver/authn/token_file.h"
 #include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/rbac.h"
 
@@ -11,4 +12,5 @@ struct authz {
 	struct arena arena;	      /* of node_rules */
 	const struct val *node_rules; /* of the built-in ClusterRole system:node */
 	struct token_cache *tokens;
+	struct token_file *static_tokens; /* NULL: none were asked for */
 };

@@ -1,5 +1,6 @@
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/bootstrap/join_token.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/watchcache.h"
@@ -301,6 +302,14 @@ static void client_ca(struct batch *b)
 	ensure(b, RES(core_configmaps), doc);
 }
 
+static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
+{
+	struct val *doc = b->server->pki ? join_token_secret(b->server, &b->arena, ret_text, err) : NULL;
+
+	if (doc)
+		ensure(b, RES(core_secrets), doc);
+}
+
 static void wait_all(struct batch *b)
 {
 	pthread_mutex_lock(&b->lock);
@@ -340,6 +349,8 @@ static int batch_end(struct batch *b, struct err *err)
 
 int bootstrap_run(struct apiserver *s, struct err *err)
 {
+	struct err why = ERR_INIT;
+	struct sv token = SV("");
 	struct batch b;
 	int rc, pki;
 
@@ -355,9 +366,16 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		priority_classes(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
+		join_token(&b, &token, &why);
 	}
 	store_gather(s->store, false);
 	wait_all(&b);
+	if (token.n && b.err.reason == ERR_NONE)
+		(void)join_token_write(s, &b.arena, token, &why);
+	if (why.reason != ERR_NONE && pki == 0) {
+		(void)batch_end(&b, NULL);
+		return err_move(err, &why);
+	}
 	return batch_end(&b, pki == 0 ? err : NULL) < 0 || pki < 0 ? -1 : 0;
 }
 

@@ -231,6 +231,15 @@ struct answer *api_ask(struct rig *r, const struct ask *ask)
 	return a;
 }
 
+int api_code(struct rig *r, const char *method, const char *path, const char *authorization)
+{
+	struct answer *a = api(r, method, path, .authorization = authorization);
+	int code = a->code;
+
+	answer_free(a);
+	return code;
+}
+
 struct answer *answer_free(struct answer *a)
 {
 	assert_true(!a->streaming || a->ended);
@@ -331,7 +340,8 @@ static void start(struct rig *r)
 							    .data_dir = r->dir,
 							    .cluster_domain = "cluster.local",
 							    .insecure_in_memory = !r->dir,
-							    .anonymous_auth = true,
+							    .anonymous_auth = !r->no_anonymous,
+							    .token_auth_file = r->token_auth_file,
 							    .own_addresses = own },
 				  &err);
 	if (!r->server)

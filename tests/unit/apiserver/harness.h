@@ -20,6 +20,8 @@ struct rig {
 	struct store *store;
 	struct apiserver *server;
 	struct client *client;
+	bool no_anonymous; /* these two: from the next start on */
+	const char *token_auth_file;
 	struct arena arena; /* of parsed answers */
 	char *dir;	    /* of the server's keys; NULL: it has none */
 };
@@ -72,6 +74,8 @@ struct answer *answer_free(struct answer *a);
 /* Lets the peer of a stream go away, then frees. */
 struct answer *answer_gone(struct answer *a);
 void rig_run(struct rig *r, int64_t ns); /* virtual time */
+
+int api_code(struct rig *r, const char *method, const char *path, const char *authorization);
 
 /* One request whose answer must have this code; the JSON, alive until the rig goes. */
 const struct val *expect(struct rig *r, int code, const char *method, const char *path, const char *body);

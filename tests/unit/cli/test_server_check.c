@@ -45,7 +45,14 @@ static void test_flags(void **state)
 	REFUSED(service_cidr, "10.0.0.0/7", "--service-cidr");
 	REFUSED(service_cidr, "10.42.128.0/20", "overlap");
 	REFUSED(service_cidr, "10.0.0.0/8", "overlap");
+	REFUSED(token, "", "--token");
+	REFUSED(token, "secret", "--token-auth-file"); /* what to do instead */
+	REFUSED(token, "K10abc::abcdef.0123456789abcdef", "--token");
+	REFUSED(token_auth_file, "", "--token-auth-file");
 #undef REFUSED
+	o = usable();
+	o.token = "abcdef.0123456789abcdef";
+	assert_int_equal(server_check(&o, NULL), 0);
 }
 
 static void one(struct string_list *l, const char *text)

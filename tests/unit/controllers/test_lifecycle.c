@@ -1,6 +1,8 @@
 /* Namespaces, what they start with and how they end, and the garbage collector. */
 #include "world.h"
 
+#include "base/b64.h"
+#include "base/timefmt.h"
 #include "controllers/status.h"
 
 #include <stdio.h>
@@ -214,12 +216,62 @@ static void test_workload_tree(void **state)
 	world_free(w);
 }
 
+/* Bootstrap tokens go when they end, neither before nor because they never do. */
+static void test_token_cleaner(void **state)
+{
+	static const char *const only[] = { "token-cleaner-controller", NULL };
+	static const struct resource *const secrets = RES(core_secrets);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct world *w = world_new(1, only);
+	char text[TIME_TEXT_MAX];
+	static const struct {
+		const char *name, *type;
+		int64_t minutes; /* 0: no end */
+	} made[] = {
+		{ "bootstrap-token-aaaaaa", "bootstrap.kubernetes.io/token", 5 },
+		{ "bootstrap-token-bbbbbb", "bootstrap.kubernetes.io/token", 60 },
+		{ "bootstrap-token-cccccc", "bootstrap.kubernetes.io/token", 0 },
+		{ "bootstrap-token-dddddd", "bootstrap.kubernetes.io/token", -5 },
+		{ "bootstrap-token-eeeeee", "Opaque", -5 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+		struct sv end;
+
+		time_format(env_now_ns(w->env) + made[i].minutes * 60 * NS_PER_SEC, false, text);
+		end = b64_encode(&a, made[i].minutes ? sv_from(text) : SV(""));
+		make(w, secrets, "kube-system",
+		     arena_printf(&a,
+				  "{\"metadata\":{\"name\":\"%s\"},\"type\":\"%s\",\"data\":{\"expiration\":\"%.*s\"}}",
+				  made[i].name, made[i].type, SV_ARG(end)));
+	}
+	/* unreadable: it is no good, and so it goes */
+	make(w, secrets, "kube-system",
+	     "{\"metadata\":{\"name\":\"bootstrap-token-ffffff\"},\"type\":\"bootstrap.kubernetes.io/token\",\"data\":"
+	     "{\"expiration\":\"bmV2ZXI=\"}}");
+	make(w, secrets, "default",
+	     "{\"metadata\":{\"name\":\"bootstrap-token-gggggg\"},\"type\":\"bootstrap.kubernetes.io/token\",\"data\":"
+	     "{\"expiration\":\"bmV2ZXI=\"}}");
+	world_run(w, NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, secrets, "kube-system"), 4); /* less d and f */
+	world_run(w, 4 * 60 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, secrets, "kube-system"), 4);
+	world_run(w, 60 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, secrets, "kube-system"), 3);
+	world_run(w, 60 * 60 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, secrets, "kube-system"), 2);
+	assert_int_equal(fake_api_count(w->api, secrets, "default"), 1);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_namespace),	  cmocka_unit_test(test_background),
 		cmocka_unit_test(test_foreground),	  cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_across_namespaces), cmocka_unit_test(test_workload_tree),
+		cmocka_unit_test(test_token_cleaner),
 	};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);

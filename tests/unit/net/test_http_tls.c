@@ -165,7 +165,9 @@ static void verification(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		const struct http_endpoint ep = { "127.0.0.1", port, table[i].ctx, table[i].server_name };
+		const struct http_endpoint ep = {
+			.host = "127.0.0.1", .port = port, .tls = table[i].ctx, .server_name = table[i].server_name
+		};
 		_cleanup_(err_release) struct err err = ERR_INIT;
 		struct http_pool *p = http_pool_new();
 		struct http_response r;
@@ -183,7 +185,7 @@ static void verification(void **state)
 
 static void kept_alive(void **state)
 {
-	const struct http_endpoint ep = { "127.0.0.1", port, good, NULL };
+	const struct http_endpoint ep = { .host = "127.0.0.1", .port = port, .tls = good };
 	struct http_pool *p = http_pool_new();
 	struct http_response r;
 	int before = atomic_load(&handshakes);

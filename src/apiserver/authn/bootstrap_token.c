@@ -1,0 +1,70 @@
+#include "apiserver/authn/bootstrap_token.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/watchcache.h"
+#include "client/bootstrap_token.h"
+#include "net/key.h"
+
+#define GROUP "system:bootstrappers"
+#define GROUP_MAX 255 /* characters behind the prefix, and one */
+#define GROUPS_MAX 64
+
+/* system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9] */
+static bool good_group(struct sv g)
+{
+	struct sv rest = sv_sub(g, sizeof(GROUP), g.n);
+
+	if (!sv_starts(g, SV(GROUP ":")) || rest.n == 0 || rest.n > GROUP_MAX + 1)
+		return false;
+	for (size_t i = 0; i < rest.n; i++) {
+		bool alnum = (rest.p[i] >= 'a' && rest.p[i] <= 'z') || (rest.p[i] >= '0' && rest.p[i] <= '9');
+
+		if (!alnum && (i + 1 == rest.n || (rest.p[i] != ':' && rest.p[i] != '-')))
+			return false;
+	}
+	return true;
+}
+
+static int groups(struct arena *a, struct sv extra, struct user_info *u, struct err *err)
+{
+	struct sv one;
+
+	u->groups = ARENA_ARRAY(a, struct sv, GROUPS_MAX + 2);
+	u->groups[u->n_groups++] = SV(GROUP);
+	while (extra.n && sv_split(&extra, ',', &one)) {
+		if (!good_group(one) || u->n_groups > GROUPS_MAX)
+			return err_set(err, ERR_UNAUTHORIZED, "its auth-extra-groups are not valid");
+		if (!user_in_group(u, one))
+			u->groups[u->n_groups++] = one;
+	}
+	u->groups[u->n_groups++] = SV("system:authenticated");
+	return 0;
+}
+
+int bootstrap_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct user_info *ret,
+			   struct err *err)
+{
+	_cleanup_obj_ struct obj *o = NULL;
+	struct join_token t;
+	int64_t end;
+
+	/* The bare form only: the one with the CA's hash is for those who have to find us. */
+	if (join_token_parse(token, &t, NULL) < 0 || t.ca_hash.n)
+		return 0;
+	o = wc_get(s->wc, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
+		   arena_svf(a, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(t.id)));
+	if (!o || obj_deleting(o))
+		return err_set(err, ERR_UNAUTHORIZED, "there is no such bootstrap token");
+	if (!val_is(obj_get(o, F_type), BOOTSTRAP_TOKEN_TYPE))
+		return err_set(err, ERR_UNAUTHORIZED, "its Secret is of another type");
+	if (!secret_equal(bootstrap_token_field(a, o, "token-secret"), t.secret) ||
+	    !sv_eq(bootstrap_token_field(a, o, "token-id"), t.id))
+		return err_set(err, ERR_UNAUTHORIZED, "id or secret is wrong");
+	end = bootstrap_token_end(o);
+	if (env_now_ns(s->env) >= end)
+		return err_set(err, ERR_UNAUTHORIZED, "the bootstrap token has expired");
+	if (!sv_is(bootstrap_token_field(a, o, "usage-bootstrap-authentication"), "true"))
+		return err_set(err, ERR_UNAUTHORIZED, "the bootstrap token is not for authentication");
+	*ret = (struct user_info){ .name = arena_svf(a, "system:bootstrap:%.*s", SV_ARG(t.id)),
+				   .expires_ns = end == INT64_MAX ? 0 : end };
+	return groups(a, bootstrap_token_field(a, o, "auth-extra-groups"), ret, err) < 0 ? -1 : 1;
+}

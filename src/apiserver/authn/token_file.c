@@ -1,0 +1,146 @@
+#include "apiserver/authn/token_file.h"
+#include "base/file.h"
+#include "base/vec.h"
+#include "net/key.h"
+
+#include <stdlib.h>
+
+#define FILE_MAX ((size_t)1 << 20)
+#define FIELDS 4
+#define TOKENS_MAX 1000 /* each is compared with every token that is presented */
+
+struct static_token {
+	struct sv token;
+	struct user_info user;
+};
+
+struct token_file {
+	struct arena arena;
+	VEC(struct static_token) tokens;
+};
+
+/* The next field of a line: bare, or in quotes with "" for one. false: the line is over, or not well formed. */
+static bool next_field(struct arena *a, struct sv *line, struct sv *ret, bool *bad)
+{
+	char *out;
+	size_t i = 1, n = 0;
+
+	if (!line->p)
+		return false;
+	if (line->n == 0 || line->p[0] != '"') {
+		ssize_t comma = sv_find(*line, ',');
+
+		*ret = sv_trim(comma < 0 ? *line : sv_sub(*line, 0, (size_t)comma));
+		*line = comma < 0 ? SV_NULL : sv_sub(*line, (size_t)comma + 1, line->n);
+		*bad = *bad || sv_find(*ret, '"') >= 0;
+		return !*bad;
+	}
+	out = arena_alloc(a, line->n);
+	for (; i < line->n; i++) {
+		if (line->p[i] == '"' && (i + 1 == line->n || line->p[i + 1] != '"'))
+			break;
+		if (line->p[i] == '"')
+			i++;
+		out[n++] = line->p[i];
+	}
+	*ret = sv_make(out, n);
+	*bad = i >= line->n || (i + 1 < line->n && line->p[i + 1] != ',');
+	*line = i + 1 < line->n ? sv_sub(*line, i + 2, line->n) : SV_NULL;
+	return !*bad;
+}
+
+static void set_groups(struct arena *a, struct user_info *u, struct sv list)
+{
+	size_t max = 2;
+	struct sv one;
+
+	for (size_t i = 0; i < list.n; i++)
+		max += list.p[i] == ',';
+	u->groups = ARENA_ARRAY(a, struct sv, max);
+	while (list.n && sv_split(&list, ',', &one))
+		if (sv_trim(one).n)
+			u->groups[u->n_groups++] = sv_trim(one);
+	if (!user_in_group(u, SV("system:authenticated")))
+		u->groups[u->n_groups++] = SV("system:authenticated");
+}
+
+static int add_line(struct token_file *f, struct sv line, size_t number, struct err *err)
+{
+	struct sv field[FIELDS] = { 0 }, one;
+	struct static_token t = { 0 };
+	bool bad = false;
+	size_t n = 0;
+
+	while (next_field(&f->arena, &line, &one, &bad)) {
+		if (n < FIELDS)
+			field[n] = one;
+		n++;
+	}
+	if (bad)
+		return err_set(err, ERR_INVALID, "line %zu: a quote is missing or too many", number);
+	if (n < 3)
+		return err_set(err, ERR_INVALID, "line %zu: wants at least a token, a user name and a uid", number);
+	if (field[0].n == 0)
+		return err_set(err, ERR_INVALID, "line %zu: the token is empty", number);
+	if (field[1].n == 0)
+		return err_set(err, ERR_INVALID, "line %zu: the user name is empty", number);
+	for (size_t i = 0; i < f->tokens.n; i++)
+		if (secret_equal(f->tokens.p[i].token, field[0]))
+			return err_set(err, ERR_INVALID, "line %zu: this token has been given already", number);
+	if (f->tokens.n >= TOKENS_MAX)
+		return err_set(err, ERR_INVALID, "line %zu: more than %d tokens", number, TOKENS_MAX);
+	t.token = arena_sv(&f->arena, field[0]);
+	t.user.name = arena_sv(&f->arena, field[1]);
+	t.user.uid = arena_sv(&f->arena, field[2]);
+	set_groups(&f->arena, &t.user, field[3].n ? arena_sv(&f->arena, field[3]) : SV(""));
+	vec_push(&f->tokens, t);
+	return 0;
+}
+
+struct token_file *token_file_parse(struct sv text, struct err *err)
+{
+	struct token_file *f = xcalloc(1, sizeof(*f));
+	size_t number = 0;
+	struct sv line;
+
+	while (text.n && sv_split(&text, '\n', &line)) {
+		number++;
+		line = sv_trim(line);
+		if (line.n && line.p[0] != '#' && add_line(f, line, number, err) < 0)
+			return token_file_free(f);
+	}
+	return f;
+}
+
+struct token_file *token_file_read(const char *path, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct token_file *f = NULL;
+	struct sv text;
+
+	if (file_read(&a, path, FILE_MAX, &text, err) < 0 || !(f = token_file_parse(text, err)))
+		err_wrap(err, "--token-auth-file '%s'", path);
+	return f;
+}
+
+struct token_file *token_file_free(struct token_file *f)
+{
+	if (f) {
+		vec_release(&f->tokens);
+		arena_release(&f->arena);
+	}
+	free(f);
+	return NULL;
+}
+
+bool token_file_find(const struct token_file *f, struct arena *a, struct sv token, struct user_info *ret)
+{
+	const struct static_token *found = NULL;
+
+	for (size_t i = 0; f && i < f->tokens.n; i++)
+		if (secret_equal(f->tokens.p[i].token, token))
+			found = &f->tokens.p[i];
+	if (found)
+		user_copy(a, ret, &found->user);
+	return found;
+}
