@@ -53,6 +53,8 @@ struct api_sink {
 	 * exactly once, also after q->on_gone ran. write returns the bytes not yet taken by the
 	 * peer, as http_stream_write(). On the request's own thread only. */
 	void (*stream_begin)(struct api_req *q, const char *content_type);
+	/* The same with a head that is somebody else's: status and headers as they are. NULL: only over HTTP. */
+	void (*stream_head)(struct api_req *q, int code, const struct http_header *headers, size_t n);
 	size_t (*stream_write)(struct api_req *q, const struct http_chunk *c);
 	void (*stream_end)(struct api_req *q);
 

@@ -361,17 +361,21 @@ static void gone_before(struct http_req *r, void *ctx)
 	gone(r);
 }
 
+static void sink_stream_head(struct api_req *q, int code, const struct http_header *headers, size_t n)
+{
+	api_req_answered(q, code);
+	q->http->on_gone = gone;
+	q->http->on_drain = drained;
+	http_stream_begin(q->http, code, headers, n);
+	if (http_req_gone(q->http)) /* on_gone came too early for us */
+		http_req_post(q->http, gone_before, NULL);
+}
+
 static void sink_stream_begin(struct api_req *q, const char *content_type)
 {
 	struct http_header headers[HEADERS_MAX + 2];
-	size_t n = make_headers(q, headers, content_type);
 
-	api_req_answered(q, 200);
-	q->http->on_gone = gone;
-	q->http->on_drain = drained;
-	http_stream_begin(q->http, 200, headers, n);
-	if (http_req_gone(q->http)) /* on_gone came too early for us */
-		http_req_post(q->http, gone_before, NULL);
+	sink_stream_head(q, 200, headers, make_headers(q, headers, content_type));
 }
 
 static size_t sink_stream_write(struct api_req *q, const struct http_chunk *c)
@@ -394,6 +398,7 @@ static const struct api_sink http_sink = {
 	.source = sink_source,
 	.failure = sink_failure,
 	.stream_begin = sink_stream_begin,
+	.stream_head = sink_stream_head,
 	.stream_write = sink_stream_write,
 	.stream_end = sink_stream_end,
 	.post = sink_post,

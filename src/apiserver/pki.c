@@ -216,6 +216,7 @@ struct pki *pki_close(struct pki *p)
 	if (p) {
 		tls_ctx_unref(p->tls);
 		tls_ctx_unref(p->kubelet_tls);
+		tls_ctx_unref(p->any_tls);
 		pthread_mutex_destroy(&p->lock);
 		vec_release(&p->unsaved);
 		arena_release(&p->arena);
@@ -255,6 +256,20 @@ struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
 	if (!p->kubelet_tls && leaf(p, &a, &c, CA_LIFE_NS, &o.cert_pem, &o.key_pem, err) == 0)
 		p->kubelet_tls = tls_client_ctx(&o, err);
 	tls = p->kubelet_tls;
+	pthread_mutex_unlock(&p->lock);
+	return tls;
+}
+
+struct tls_ctx *pki_any_tls(struct pki *p, struct err *err)
+{
+	struct tls_ctx *tls;
+
+	if (!p)
+		return err_set(err, ERR_UNAVAILABLE, "there is no TLS here"), NULL;
+	pthread_mutex_lock(&p->lock);
+	if (!p->any_tls)
+		p->any_tls = tls_client_ctx(&(struct tls_client_opts){ .insecure = true }, err);
+	tls = p->any_tls;
 	pthread_mutex_unlock(&p->lock);
 	return tls;
 }

@@ -38,6 +38,7 @@ struct pki {
 	struct sv sa_key, sa_public; /* PEM */
 	struct sv sa_x, sa_y, sa_kid;
 	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
+	struct tls_ctx *any_tls;      /* see pki_any_tls() */
 	VEC(struct file_out) unsaved; /* made while opening */
 	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
 };
@@ -68,6 +69,8 @@ int pki_server_cert(struct pki *p, struct arena *a, const char *cn, const char *
 		    struct sv *ret_cert, struct sv *ret_key, struct err *err);
 /* The client side of connections to kubelets; borrowed, made at the first call. */
 struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err);
+/* The client side of connections to pods that want TLS: any certificate will do, and we show none. Borrowed. */
+struct tls_ctx *pki_any_tls(struct pki *p, struct err *err);
 /* A kubeconfig with embedded credentials of system:masters. */
 int pki_admin_kubeconfig(struct pki *p, struct arena *a, const char *server_url, struct sv *ret_yaml, struct err *err);
 

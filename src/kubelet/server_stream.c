@@ -93,7 +93,7 @@ static struct sv *params(const struct http_req *r, struct arena *a, const char *
 
 static struct sv container_id(const struct val *pod, struct sv container)
 {
-	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses };
+	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		VAL_EACH(val_get(pod, F_status, lists[i]), s) {

@@ -68,10 +68,147 @@ static void test_node_addresses(void **state)
 	expect_log(r, 503, "ServiceUnavailable", "reports no InternalIP");
 }
 
+/* Nothing has been written by a pod that nobody runs yet; nobody can be spoken to in it. */
+static void test_without_node(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	make_pod(r, "p", "");
+	a = api(r, "GET", PODS "/p/log");
+	assert_int_equal(a->code, 204);
+	assert_int_equal(a->body.n, 0);
+	answer_free(a);
+	a = api(r, "GET", PODS "/p/log?follow=true");
+	assert_int_equal(a->code, 204);
+	answer_free(a);
+	expect_status(r, 400, "BadRequest", "pod p does not have a host assigned",
+		      &(struct ask){ .method = "POST", .path = PODS "/p/exec?stdout=true&command=x" });
+	expect_status(r, 400, "BadRequest", "container x is not valid for pod p",
+		      &(struct ask){ .method = "GET", .path = PODS "/p/log?container=x" });
+}
+
+static void expect_proxy(struct rig *r, int code, const char *path, const char *words)
+{
+	expect_status(r, code, code == 400 ? "BadRequest" : code == 404 ? "NotFound" : "ServiceUnavailable", words,
+		      &(struct ask){ .method = "GET", .path = path });
+}
+
+static void pod_ip(struct rig *r, const char *ip)
+{
+	char body[128];
+
+	(void)snprintf(body, sizeof(body), "{\"status\":{\"podIP\":\"%s\",\"podIPs\":[{\"ip\":\"%s\"}]}}", ip, ip);
+	expect_type(r, 200, "PATCH", PODS "/p/status", "application/merge-patch+json", body);
+}
+
+static void test_proxy_names(void **state)
+{
+	static const char *const bad[] = { ":", "p:80:x", "ftp:p:80", "a:b:c:d", "http::80", ":p" };
+	struct rig *r = *state;
+	char path[128];
+
+	make_pod(r, "p", "");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		(void)snprintf(path, sizeof(path), PODS "/%s/proxy/", bad[i]);
+		expect_proxy(r, 400, path, "invalid pod request");
+		(void)snprintf(path, sizeof(path), "/api/v1/namespaces/default/services/%s/proxy/", bad[i]);
+		expect_proxy(r, 400, path, "invalid service request");
+		(void)snprintf(path, sizeof(path), "/api/v1/nodes/%s/proxy/", bad[i]);
+		expect_proxy(r, 400, path, "invalid node request");
+	}
+	expect_proxy(r, 404, PODS "/https:none:80/proxy/", "pods \"none\" not found");
+	expect_proxy(r, 404, "/api/v1/namespaces/default/services/none:80/proxy/", "services \"none\" not found");
+	expect_proxy(r, 404, "/api/v1/nodes/proxy-1/proxy/", "nodes \"proxy-1\" not found");
+	expect_proxy(r, 400, PODS "/p:http/proxy/", "pod \"p\" has no port \"http\"");
+}
+
+/* A pod's address is a node's word. */
+static void test_proxy_addresses(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1", "169.254.169.254", "::1", "fe80::1", "224.0.0.1" };
+	struct rig *r = *state;
+
+	make_pod(r, "p", "");
+	expect_proxy(r, 400, PODS "/p:80/proxy/", "address not allowed"); /* it has none yet */
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		pod_ip(r, bad[i]);
+		expect_proxy(r, 400, PODS "/p:80/proxy/", "address not allowed");
+		expect_proxy(r, 400, PODS "/https:p:80/proxy/x", "address not allowed");
+	}
+	pod_ip(r, "192.0.2.7");
+	expect_proxy(r, 400, PODS "/p:6443/proxy/", "address not allowed"); /* the API server itself */
+	expect_proxy(r, 400, PODS "/p:0/proxy/", "invalid port");
+	expect_proxy(r, 400, PODS "/p:65536/proxy/", "invalid port");
+}
+
+/* Endpoints may be written by hand: only what a pod confirms is reached by them. */
+static void test_proxy_endpoints(void **state)
+{
+	static const char ports[] = "\"ports\":[{\"name\":\"web\",\"port\":6443}]";
+	struct rig *r = *state;
+	char body[512];
+
+	make_pod(r, "p", "");
+	pod_ip(r, "192.0.2.7");
+	expect(r, 201, "POST", "/api/v1/namespaces/default/services",
+	       "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"ports\":[{\"name\":\"web\",\"port\":80}]}}");
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:80/proxy/", "no endpoints available for service \"s:80\"");
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:81/proxy/",
+		     "no service port 81 found for service \"s\"");
+	(void)snprintf(body, sizeof(body),
+		       "{\"metadata\":{\"name\":\"s\"},\"subsets\":[{\"addresses\":[{\"ip\":\"10.0.0.1\"},{\"ip\":"
+		       "\"10.0.0.2\",\"targetRef\":{\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p\"}}],%s}]}",
+		       ports);
+	expect(r, 201, "POST", "/api/v1/namespaces/default/endpoints", body);
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:web/proxy/",
+		     "no endpoints available for service \"s:web\"");
+	(void)snprintf(body, sizeof(body),
+		       "{\"metadata\":{\"name\":\"s\"},\"subsets\":[{\"addresses\":[{\"ip\":\"192.0.2.7\",\"targetRef\":{"
+		       "\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p\"}}],%s}]}",
+		       ports);
+	expect(r, 200, "PUT", "/api/v1/namespaces/default/endpoints/s", body);
+	expect_proxy(r, 400, "/api/v1/namespaces/default/services/s:web/proxy/", "address not allowed"); /* found, and is us */
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s/proxy/", "no endpoints available"); /* it has a name */
+}
+
+/* Whatever discovery lists is there. */
+static void test_discovery_is_true(void **state)
+{
+	static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE" };
+	struct rig *r = *state;
+	int asked = 0;
+
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *res = &resource_all[i];
+
+		for (size_t k = 0; k < res->n_subresources; k++) {
+			const struct subresource *sub = &res->subresources[k];
+			char av[128], path[256];
+
+			resource_api_version(res, av, sizeof(av));
+			(void)snprintf(path, sizeof(path), "/%s/%s/%s%s/x/%s", *res->group ? "apis" : "api", av,
+				       res->namespaced ? "namespaces/default/" : "", res->plural, sub->name);
+			for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
+				struct answer *a = api(r, methods[m], path, .body = "{}");
+
+				if (sv_find_sv(buf_sv(&a->body), SV("could not find the requested resource")) >= 0)
+					fail_msg("%s %s: %s", methods[m], path, buf_cstr(&a->body));
+				answer_free(a);
+				asked++;
+			}
+		}
+	}
+	assert_true(asked > 100);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_pki, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_node_addresses) };
+	const struct CMUnitTest tests[] = {
+		T(test_node_addresses),	 T(test_without_node),	  T(test_proxy_names),
+		T(test_proxy_addresses), T(test_proxy_endpoints), T(test_discovery_is_true),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -485,7 +485,10 @@ static void service_validate(struct field_errs *fe, const struct val *doc, const
 			   "this cluster is not configured for dual-stack services");
 }
 
+static const struct sub_handler service_subs[] = { { "proxy", service_proxy }, { NULL, NULL } };
+
 const struct strategy service_strategy = {
+	.subs = service_subs,
 	.res = RES(core_services),
 	.name_check = fmt_dns1035_label,
 	.create_on_update = true,

@@ -1,4 +1,4 @@
-/* Pod subresources that reach into a node: log, exec, attach, portforward; and node proxy. */
+/* Pod subresources that reach into a node: log, exec, attach, portforward. */
 #include "apiserver/authz.h"
 #include "apiserver/kubelet_client.h"
 #include "apiserver/registry/kinds/kinds.h"
@@ -7,7 +7,7 @@
 #include "net/remotecommand.h"
 #include "net/ws.h"
 
-/* A pod and where it runs; NULL after having failed q. */
+/* A pod and where it runs. */
 struct target {
 	struct obj *pod;
 	struct http_endpoint kubelet;
@@ -77,6 +77,7 @@ static int pick_container(struct api_req *q, struct target *t)
 	return 0;
 }
 
+/* -1 after having answered q. */
 static int find_target(struct api_req *q, struct target *t, bool with_container)
 {
 	struct err err = ERR_INIT;
@@ -91,6 +92,10 @@ static int find_target(struct api_req *q, struct target *t, bool with_container)
 	if (with_container && pick_container(q, t) < 0)
 		return -1;
 	node = val_str(obj_get(t->pod, F_spec, F_nodeName));
+	if (node.n == 0 && sv_is(q->subresource, "log")) { /* nothing has been written yet */
+		q->sink->bytes(q, 204, "text/plain", NULL, 0);
+		return -1;
+	}
 	if (node.n == 0)
 		return bad(q, "pod %.*s does not have a host assigned", SV_ARG(q->name));
 	if (kubelet_endpoint(q->server, q->arena, node, &t->kubelet, &err) < 0) {
@@ -253,6 +258,45 @@ static int may_connect(struct api_req *q, struct err *err)
 	return authz_forbidden(q->arena, &at, reason, err);
 }
 
+static void connection_opts(struct api_req *q, struct connection *c, struct rc_opts *o)
+{
+	o->done = stream_done;
+	o->ctx = q;
+	o->ret_session = &c->session;
+}
+
+static void connection_stands(struct api_req *q, struct connection *c,
+			      int (*also)(struct api_req *q, struct err *err))
+{
+	flow_release(q); /* what stands holds no seat */
+	q->stream = c;
+	c->standing = standing_begin(
+	    q,
+	    &(struct standing_opts){ .revoke = connection_revoked, .also = also, .release = connection_over });
+}
+
+void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *target,
+		 const struct http_header *headers, size_t n_headers, bool create_to_upgrade)
+{
+	const struct rc_backend backend = {
+		.endpoint = *ep,
+		.method = arena_cstr(q->arena, q->method),
+		.target = target,
+		.headers = headers,
+		.n_headers = n_headers,
+	};
+	struct connection *c = ARENA_NEW(q->arena, struct connection);
+	struct err err = ERR_INIT;
+	struct rc_opts o = { 0 };
+
+	connection_opts(q, c, &o);
+	if ((create_to_upgrade && may_connect(q, &err) < 0) || rc_pipe(q->http, &backend, &o, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	connection_stands(q, c, create_to_upgrade ? may_connect : NULL);
+}
+
 /* The command streams over WebSocket are translated to the SPDY that every kubelet takes; those of port-forward go
  * through as they are, as runtimes speak both forms of it. */
 static void connect_stream(struct api_req *q, const struct target *t, const char *target, bool commands,
@@ -271,9 +315,7 @@ static void connect_stream(struct api_req *q, const struct target *t, const char
 		api_req_fail(q, &err);
 		return;
 	}
-	o->done = stream_done;
-	o->ctx = q;
-	o->ret_session = &c->session;
+	connection_opts(q, c, o);
 	if (ws_is_upgrade(q->http) && websocket_offers(q->http, "portforward.k8s.io"))
 		rc = rc_unwrap(q->http, &backend, o, &err);
 	else if (commands && ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
@@ -395,28 +437,4 @@ void pod_portforward(struct api_req *q)
 		return;
 	}
 	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), false, &o);
-}
-
-/* GET nodes/NAME/proxy/PATH: what the kubelet serves, for those who may. */
-void node_proxy(struct api_req *q)
-{
-	struct http_endpoint ep;
-	struct err err = ERR_INIT;
-	ssize_t at = sv_find_sv(q->path, SV("/proxy"));
-	struct sv path = at < 0 ? SV("/") : sv_sub(q->path, (size_t)at + 6, q->path.n);
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	if (!sv_is(q->method, "GET")) {
-		err_set(&err, ERR_METHOD_NOT_ALLOWED, "only GET is proxied to a node");
-		api_req_fail(q, &err);
-		return;
-	}
-	if (kubelet_endpoint(q->server, q->arena, q->name, &ep, &err) < 0) {
-		api_req_fail(q, &err);
-		return;
-	}
-	buf_addsv(&b, path.n ? path : SV("/"));
-	if (q->http && q->http->query.n)
-		buf_printf(&b, "?%.*s", SV_ARG(q->http->query));
-	kubelet_stream(q, &ep, arena_cstr(q->arena, buf_sv(&b)));
 }

@@ -1,0 +1,306 @@
+#include "apiserver/proxy.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/proxy_links.h"
+#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/standing.h"
+#include "net/remotecommand.h"
+
+#include <stdlib.h>
+
+#define CONNECT_TIMEOUT_NS (30 * NS_PER_SEC)
+#define HIGH_WATER ((size_t)256 * 1024) /* bytes queued towards a slow client before we stop reading */
+
+bool proxy_split_name(struct sv id, struct sv *ret_scheme, struct sv *ret_name, struct sv *ret_port)
+{
+	struct sv part[4];
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(part) && sv_split(&id, ':', &part[n]))
+		n++;
+	*ret_scheme = n == 3 ? part[0] : SV("");
+	*ret_name = part[n == 3];
+	*ret_port = n == 3 ? part[2] : n == 2 ? part[1] : SV("");
+	return n >= 1 && n <= 3 && ret_name->n &&
+	       (ret_scheme->n == 0 || sv_is(*ret_scheme, "http") || sv_is(*ret_scheme, "https"));
+}
+
+struct passage {
+	struct api_req *q;
+	struct http_dialog *dialog;
+	struct standing *standing;
+	struct proxy_from from;
+	struct proxy_html html;
+	bool streaming, rewriting, gone, paused;
+};
+
+/* --- there --- */
+
+/* Behind ".../NAME/proxy", as sent. The parts are counted, as a name may be "proxy" itself. */
+static struct sv path_behind(struct api_req *q)
+{
+	struct sv path = q->http->path;
+	size_t parts = (q->group.n ? 3 : 2) + (q->ns.n ? 2 : 0) + 3; /* api v1 [namespaces NS] pods NAME proxy */
+
+	for (; parts > 0; parts--) {
+		while (path.n && path.p[0] == '/')
+			path = sv_sub(path, 1, path.n);
+		while (path.n && path.p[0] != '/')
+			path = sv_sub(path, 1, path.n);
+	}
+	return path.p ? path : SV("");
+}
+
+/* What is between the client and us, or is said anew. */
+static bool passed_on(struct sv name)
+{
+	static const char *const ours[] = { "authorization",   "connection",	    "content-length",
+					    "expect",	       "host",		    "http2-settings",
+					    "keep-alive",      "proxy-connection",  "te",
+					    "trailer",	       "transfer-encoding", "upgrade",
+					    "accept-encoding", "x-forwarded-for",   "x-forwarded-uri" };
+	static const char *const prefixes[] = { "impersonate-", "proxy-auth", "x-remote-", "sec-websocket-", ":" };
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (sv_is(name, ours[i]))
+			return false;
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (sv_starts(name, sv_from(prefixes[i])))
+			return false;
+	return true;
+}
+
+static bool named_by_connection(const struct http_req *r, struct sv name)
+{
+	struct sv list = http_header_get(r, "connection"), one;
+
+	while (list.n && sv_split(&list, ',', &one))
+		if (sv_ieq(sv_trim(one), name))
+			return true;
+	return false;
+}
+
+static struct http_header *request_headers(struct api_req *q, size_t *ret_n)
+{
+	const struct http_req *r = q->http;
+	struct http_header *h = ARENA_ARRAY(q->arena, struct http_header, r->n_headers + 4);
+	struct sv seen = http_header_get(r, "x-forwarded-for"), client = r->peer ? r->peer->address : SV("");
+	ssize_t colon = -1;
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_headers; i++)
+		if (passed_on(r->headers[i].name) && !named_by_connection(r, r->headers[i].name))
+			h[n++] = r->headers[i];
+	if (r->host.n)
+		h[n++] = (struct http_header){ SV("host"), r->host };
+	h[n++] = (struct http_header){ SV("x-forwarded-uri"), r->path };
+	for (size_t i = 0; i < client.n; i++)
+		if (client.p[i] == ':')
+			colon = (ssize_t)i;
+	if (colon > 0) {
+		client = sv_sub(client, 0, (size_t)colon);
+		h[n++] = (struct http_header){
+			SV("x-forwarded-for"),
+			seen.n ? arena_svf(q->arena, "%.*s, %.*s", SV_ARG(seen), SV_ARG(client)) : client,
+		};
+	}
+	*ret_n = n;
+	return h;
+}
+
+/* --- and back --- */
+
+static void release_text(void *p)
+{
+	free(p);
+}
+
+static void send(struct passage *p, struct sv bytes)
+{
+	struct http_chunk c;
+
+	if (p->gone || bytes.n == 0)
+		return;
+	c.owner = xmemdup(bytes.p, bytes.n);
+	c.data = sv_make(c.owner, bytes.n);
+	c.release = release_text;
+	if (p->q->sink->stream_write(p->q, &c) > HIGH_WATER && p->dialog) {
+		p->paused = true;
+		http_dialog_pause(p->dialog, true);
+	}
+}
+
+static bool returned(struct sv name)
+{
+	static const char *const ours[] = { "connection", "content-length",    "date",	  "keep-alive", "proxy-authenticate",
+					    "trailer",	  "transfer-encoding", "upgrade", "proxy-connection" };
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (sv_is(name, ours[i]))
+			return false;
+	/* Who may read an answer from another site is the API server's to say, not a pod's. */
+	return !sv_starts(name, SV("access-control-"));
+}
+
+static void revoked(struct api_req *q, struct err *why)
+{
+	struct passage *p = q->stream;
+
+	err_release(why);
+	if (p->dialog)
+		http_dialog_close(p->dialog);
+}
+
+static void end_stream(struct api_req *q)
+{
+	q->sink->stream_end(q);
+}
+
+static void on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
+{
+	struct passage *p = ctx;
+	struct api_req *q = p->q;
+	struct http_header *h = ARENA_ARRAY(q->arena, struct http_header, head->n_headers + 1);
+	struct sv params, type = media_type(http_response_header(head, "content-type"), &params);
+	size_t n = 0;
+
+	if (head->status < 200) { /* an upgrade nobody asked for */
+		http_dialog_close(d);
+		return;
+	}
+	for (size_t i = 0; i < head->n_headers; i++) {
+		struct sv value = head->headers[i].value;
+
+		if (!returned(head->headers[i].name))
+			continue;
+		if (sv_is(head->headers[i].name, "location"))
+			value = proxy_link(q->arena, &p->from, value);
+		h[n++] = (struct http_header){ arena_sv(q->arena, head->headers[i].name), arena_sv(q->arena, value) };
+	}
+	p->streaming = true;
+	p->rewriting = sv_ieq(type, SV("text/html")) && http_response_header(head, "content-encoding").n == 0;
+	q->sink->stream_head(q, head->status, h, n);
+	p->standing = standing_begin(q, &(struct standing_opts){ .revoke = revoked, .release = end_stream });
+}
+
+static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
+{
+	_cleanup_(buf_release) struct buf out = BUF_INIT;
+	struct passage *p = ctx;
+
+	(void)d;
+	if (!p->rewriting) {
+		send(p, bytes);
+		return;
+	}
+	proxy_html_feed(&p->html, bytes, &out);
+	send(p, buf_sv(&out));
+}
+
+static void on_drain(struct api_req *q)
+{
+	struct passage *p = q->stream;
+
+	if (p->paused && p->dialog) {
+		p->paused = false;
+		http_dialog_pause(p->dialog, false);
+	}
+}
+
+static void on_gone(struct api_req *q)
+{
+	struct passage *p = q->stream;
+
+	p->gone = true;
+	if (p->dialog)
+		http_dialog_close(p->dialog);
+}
+
+/* The client leaves before there is an answer. */
+static void gone_early(struct http_req *r)
+{
+	on_gone(r->user);
+}
+
+static void on_closed(struct http_dialog *d, const struct err *why, void *ctx)
+{
+	_cleanup_(buf_release) struct buf out = BUF_INIT;
+	struct passage *p = ctx;
+	struct api_req *q = p->q;
+	struct err err = ERR_INIT;
+
+	(void)d;
+	p->dialog = NULL;
+	if (p->rewriting)
+		proxy_html_end(&p->html, &out);
+	if (p->streaming)
+		send(p, buf_sv(&out));
+	q->on_gone = q->on_drain = NULL;
+	proxy_html_release(&p->html);
+	if (p->streaming) {
+		/* An answer that was cut must not look whole. */
+		if (why && !p->gone)
+			http_stream_abort(q->http);
+		standing_end(p->standing);
+	} else {
+		q->http->on_gone = NULL;
+		err_set(&err, ERR_UNAVAILABLE, "error trying to reach service: %s",
+			why ? err_msg(why) : "the connection was closed");
+		api_req_fail(q, &err);
+	}
+	free(p);
+}
+
+/* The root of a place is a folder: without the slash, relative links of its page would lead beside the proxy. */
+static bool redirect_to_folder(struct api_req *q)
+{
+	struct sv query = q->http->query;
+	struct http_header h = { SV("location"), arena_svf(q->arena, "%.*s/%s%.*s", SV_ARG(q->http->path),
+							  query.n ? "?" : "", SV_ARG(query)) };
+
+	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD"))
+		return false;
+	q->sink->stream_head(q, 301, &h, 1);
+	q->sink->stream_end(q);
+	return true;
+}
+
+void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade)
+{
+	static const struct http_dialog_cb cb = { .head = on_head, .data = on_data, .closed = on_closed };
+	struct http_header *h;
+	struct err err = ERR_INIT;
+	struct passage *p;
+	struct sv behind;
+	const char *target;
+	size_t n;
+
+	if (!q->http || !q->sink->stream_head) {
+		err_set(&err, ERR_METHOD_NOT_ALLOWED, "a proxy is reached over HTTP only");
+		api_req_fail(q, &err);
+		return;
+	}
+	behind = path_behind(q);
+	target = arena_printf(q->arena, "%.*s%s%.*s", SV_ARG(behind.n ? behind : SV("/")), q->http->query.n ? "?" : "",
+			      SV_ARG(q->http->query));
+	h = request_headers(q, &n);
+	if (rc_is_upgrade(q->http)) {
+		stream_pipe(q, ep, target, h, n, create_to_upgrade);
+		return;
+	}
+	if (behind.n == 0 && redirect_to_folder(q))
+		return;
+	p = xcalloc(1, sizeof(*p));
+	p->q = q;
+	p->from = (struct proxy_from){
+		.prefix = sv_sub(q->http->path, 0, q->http->path.n - behind.n),
+		.backend = arena_svf(q->arena, strchr(ep->host, ':') ? "[%s]:%d" : "%s:%d", ep->host, ep->port),
+		.host = q->http->host,
+	};
+	proxy_html_init(&p->html, &p->from);
+	q->stream = p;
+	q->on_gone = on_gone;
+	q->on_drain = on_drain;
+	q->http->on_gone = gone_early;
+	p->dialog = http_dial(http_req_loop(q->http), ep, arena_cstr(q->arena, q->method), target, h, n, q->body,
+			      CONNECT_TIMEOUT_NS, &cb, p);
+}
