@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """An API server alone (--disable-agent) against unmodified kubectl and plain HTTPS."""
+import contextlib
 import gzip
+import hashlib
+import http.server
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 
-from lib import BIN, CARAVEL, Cluster, contains, equal, main, need_tools, wait_for
+from lib import BIN, CARAVEL, Cluster, Skip, contains, equal, main, need_tools, wait_for
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -194,6 +198,170 @@ def services_get_addresses(c):
     del taken["spec"]["clusterIP"]
     equal(c.request("POST", "/api/v1/namespaces/default/services", taken)[0], 201)
     equal(c.get("svc", "three")["spec"]["ports"][0]["nodePort"], 31999)
+
+
+class Backend(http.server.BaseHTTPRequestHandler):
+    """What a pod serves, in the test's own process."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body, *headers):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def any(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Upgrade"):
+            self.send_response(101)
+            self.send_header("Upgrade", self.headers["Upgrade"])
+            self.send_header("Connection", "Upgrade")
+            self.end_headers()
+            self.wfile.write(self.connection.recv(100).upper())
+            self.close_connection = True
+        elif self.path == "/page":
+            self.answer(200, b'<a href="/next">x</a><a href="rel">y</a>', ("Content-Type", "text/html; charset=utf-8"))
+        elif self.path == "/moved":
+            self.answer(302, b"", ("Location", "/there?x=1"))
+        elif self.path == "/away":
+            self.answer(307, b"", ("Location", "http://127.0.0.1:1/secret"))
+        elif self.path == "/teapot":
+            self.answer(418, b"short", ("X-Kind", "pot"), ("Access-Control-Allow-Origin", "*"))
+        elif self.path == "/endless":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"1\r\nx\r\n")
+                    time.sleep(0.05)
+            self.server.left.set()
+        else:
+            seen = {k.lower(): v for k, v in self.headers.items()}
+            self.answer(200, json.dumps({"method": self.command, "path": self.path, "body": body.decode(), "headers": seen}).encode(),
+                        ("Content-Type", "application/json"))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = any
+
+
+def own_address():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("203.0.113.1", 9))
+        except OSError:
+            return None
+        return s.getsockname()[0]
+
+
+def proxies(c):
+    address = own_address()
+    if not address or address.startswith("127."):
+        raise Skip("needs an address other than loopback")
+    server = http.server.ThreadingHTTPServer((address, 0), Backend)
+    server.daemon_threads = True
+    server.left = threading.Event()
+    port = server.server_address[1]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    c.apply(f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: behind, labels: {{app: behind}}}}
+spec:
+  schedulerName: nobody
+  containers: [{{name: c, image: i, ports: [{{name: web, containerPort: {port}}}]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: behind}}
+spec: {{selector: {{app: behind}}, ports: [{{name: http, port: 80, targetPort: web}}]}}
+""")
+    ready = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
+                        "conditions": [{"type": "Ready", "status": "True"}]}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    pods, services = "/api/v1/namespaces/default/pods/", "/api/v1/namespaces/default/services/"
+    equal(c.request("PATCH", pods + "behind/status", ready, merge)[0], 200)
+
+    def through(base):
+        status, seen, _ = c.request("GET", base + "/proxy/a/b%2Fc?d=e%20f", headers={"Authorization": "Bearer x", "X-Mine": "1"})
+        equal((status, seen["method"], seen["path"]), (200, "GET", "/a/b%2Fc?d=e%20f"))
+        equal(seen["headers"]["x-mine"], "1")
+        equal(seen["headers"]["x-forwarded-uri"], base + "/proxy/a/b%2Fc")
+        assert "authorization" not in seen["headers"], seen
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            status, seen, _ = c.request(method, base + "/proxy/x", "b" * 1000)
+            equal((status, seen["method"], seen["path"], len(seen["body"])), (200, method, "/x", 1000))
+        status, _, headers = c.request("GET", base + "/proxy?q=1")
+        equal((status, headers["Location"]), (301, base + "/proxy/?q=1"))
+        equal(c.request("GET", base + "/proxy/page")[1], f'<a href="{base}/proxy/next">x</a><a href="rel">y</a>')
+        status, _, headers = c.request("GET", base + "/proxy/moved")
+        equal((status, headers["Location"]), (302, base + "/proxy/there?x=1"))
+        status, _, headers = c.request("GET", base + "/proxy/away")
+        equal((status, headers["Location"]), (307, "http://127.0.0.1:1/secret"))  # passed on, not followed
+        status, text, headers = c.request("GET", base + "/proxy/teapot")
+        equal((status, text, headers["X-Kind"]), (418, "short", "pot"))
+        assert "Access-Control-Allow-Origin" not in headers
+
+    wait_for("endpoints", lambda: "no endpoints" not in str(c.request("GET", services + "behind:http/proxy/")[1]) or None)
+    for base in (pods + "behind", pods + f"behind:{port}", pods + "http:behind:web", services + "behind:http", services + "behind:80"):
+        through(base)
+    # nobody listens; no TLS there
+    status, body, _ = c.request("GET", pods + "behind:1/proxy/")
+    equal((status, body["reason"]), (503, "ServiceUnavailable"))
+    contains(body["message"], "error trying to reach service: ")
+    equal(c.request("GET", pods + f"https:behind:{port}/proxy/")[0], 503)
+    # the API server itself
+    status, body, _ = c.request("GET", pods + f"https:behind:{c.port}/proxy/")
+    equal((status, body["message"]), (400, "address not allowed"))
+    # an answer without end stops when its reader goes
+    conn = c.connect()
+    conn.request("GET", pods + "behind/proxy/endless")
+    equal(conn.getresponse().read(3), b"xxx")
+    conn.close()
+    assert server.left.wait(30)
+    # an upgrade becomes a pipe
+    conn = c.connect()
+    conn.connect()
+    conn.sock.sendall(f"GET {pods}behind/proxy/up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n".encode())
+    got = conn.sock.recv(1000)
+    contains(got.decode(), "101")
+    conn.sock.sendall(b"hello")
+    while b"HELLO" not in got:
+        more = conn.sock.recv(1000)
+        assert more, got
+        got += more
+    conn.close()
+    # the right to it
+    equal(c.run("get", "--raw", pods + "behind/proxy/", "--as", "jane", check=False).returncode, 1)
+    server.shutdown()
+    c.kubectl("delete", "pod/behind", "svc/behind", "--force")
+
+
+def logs_before_there_are_any(c):
+    c.apply("apiVersion: v1\nkind: Pod\nmetadata: {name: waits}\nspec: {schedulerName: nobody, containers: [{name: c, image: i}]}\n")
+    equal(c.kubectl("logs", "waits"), "")
+    c.kubectl("delete", "pod", "waits", "--force")
+
+
+def joining_has_its_own_token(c):
+    with open(os.path.join(c.dir, "data", "server", "node-token"), encoding="utf-8") as f:
+        text = f.read()
+    m = re.fullmatch(r"K10([0-9a-f]{64})::([a-z0-9]{6})\.([a-z0-9]{16})\n", text)
+    assert m, "node-token"
+    equal(os.stat(os.path.join(c.dir, "data", "server", "node-token")).st_mode & 0o777, 0o600)
+    c.context()
+    equal(m[1], hashlib.sha256(c.ca).hexdigest())
+    auth, ctx = {"Authorization": f"Bearer {m[2]}.{m[3]}"}, c.anonymous_context()
+    status, body, _ = c.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                                {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}, auth, ctx)
+    equal((status, body["status"]["userInfo"]["username"]), (201, "system:bootstrap:" + m[2]))
+    for path in ("/api/v1/nodes", "/api/v1/secrets", "/apis/rbac.authorization.k8s.io/v1/clusterroles"):
+        equal(c.request("GET", path, None, auth, ctx)[0], 403, path)
+    assert not os.path.exists(os.path.join(c.dir, "data", "pki", "token"))
 
 
 def events_of_both_groups(c):
@@ -446,7 +614,8 @@ if __name__ == "__main__":
         sys.exit(main([
             health_and_version, a_cluster_begins_with, discovery, apply_and_read, why_a_pod_is_pending, change,
             patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, anonymous,
-            services_get_addresses, events_of_both_groups, every_form_of_output, what_create_makes,
+            services_get_addresses, proxies, logs_before_there_are_any,
+            joining_has_its_own_token, events_of_both_groups, every_form_of_output, what_create_makes,
             endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
             drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, pages,
             long_lists_in_every_form, a_second_server_refuses, any_free_port, a_taken_port_is_named,

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """A real node: containerd, CNI and nftables. The main job of examples/hello.yaml, self-healing, and a clean end."""
+import contextlib
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -306,6 +308,69 @@ def debug_shows_another_container(c):
         return {s["name"]: s["state"] for s in c.get("pod", pod, *NS)["status"].get("ephemeralContainerStatuses", [])}.get("dbg", {})
     equal(wait_for("its end", lambda: state().get("terminated"))["exitCode"], 0)
     contains(c.kubectl("logs", *NS, pod, "-c", "dbg"), "httpd -f", f"I am {pod}")
+
+
+def debug_containers_are_spoken_to(c):
+    pod = ready_pods(c)[0]["metadata"]["name"]
+    command = (f"{BIN}/kubectl --kubeconfig {c.kubeconfig} debug -it -n hello {pod} --image=docker.io/caravel/demo:1 "
+               "--container=sh --profile=general -- sh")
+    p = subprocess.Popen(["script", "-qec", command, "/dev/null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    got = []
+    threading.Thread(target=lambda: got.extend(iter(lambda: p.stdout.read(1), "")), daemon=True).start()
+
+    def answers():
+        with contextlib.suppress(OSError):
+            p.stdin.write("echo $((6 * 7))\n")
+        return "\n42" in "".join(got).replace("\r", "")
+    wait_for("the shell to answer", answers, 60, 1)
+    p.stdin.write("exit\n")
+    equal(p.wait(30), 0)
+    c.kubectl("debug", *NS, pod, "--image=docker.io/caravel/demo:1", "--container=stays", "--profile=general", "--", "sleep", "1000")
+
+    def runs():
+        return any(s["name"] == "stays" and s["state"].get("running")
+                   for s in c.get("pod", pod, *NS)["status"].get("ephemeralContainerStatuses", []))
+    wait_for("it to run", runs)
+    equal(c.kubectl("exec", *NS, pod, "-c", "stays", "--", "echo", "here"), "here\n")
+
+
+def proxies_reach_pods_and_nodes(c):
+    pod, node = ready_pods(c)[0]["metadata"]["name"], c.get("nodes")["items"][0]["metadata"]["name"]
+    contains(c.kubectl("get", "--raw", f"/api/v1/namespaces/hello/pods/{pod}:8080/proxy/"), f"I am {pod}")
+    contains(c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/metrics"), "kubelet_running_pods")
+    equal(c.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz"), "ok")
+    r = c.run("get", "--raw", f"/api/v1/nodes/{node}:1/proxy/", check=False)
+    contains(r.errors, "error trying to reach service")
+
+
+def kubelets_ask_who_comes(c):
+    """Straight to the kubelet: a certificate or a token, and what RBAC gives it."""
+    node = c.get("nodes")["items"][0]
+    address = next(a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP")
+    port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+
+    def ask(path, headers=None, context=None):
+        conn = http.client.HTTPSConnection(address, port, context=context, timeout=30)
+        try:
+            conn.request("GET", path, headers=headers or {})
+            r = conn.getresponse()
+            return r.status, r.read().decode()
+        finally:
+            conn.close()
+    nobody = c.anonymous_context()
+    for path in ("/healthz", "/pods", "/metrics", "/nothing"):
+        equal(ask(path, context=nobody), (401, "Unauthorized"), path)
+    equal(ask("/healthz", context=c.context()), (200, "ok"))
+    c.kubectl("create", "sa", "meter", *NS)
+    auth = {"Authorization": "Bearer " + c.kubectl("create", "token", "meter", *NS).strip()}
+    status, text = ask("/metrics", auth, nobody)
+    equal(status, 403)
+    contains(text, "Forbidden (user=system:serviceaccount:hello:meter, verb=get, resource=nodes, subresource(s)=[metrics])")
+    c.kubectl("create", "clusterrole", "meter", "--verb=get", "--resource=nodes/metrics")
+    c.kubectl("create", "clusterrolebinding", "meter", "--clusterrole=meter", "--serviceaccount=hello:meter")
+    wait_for("the refusal to be forgotten", lambda: ask("/metrics", auth, nobody)[0] == 200, 60, 1)
+    equal(ask("/pods", auth, nobody)[0], 403)
+    c.kubectl("delete", "clusterrole/meter", "clusterrolebinding/meter")
 
 
 def a_killed_server_adopts(c):
@@ -644,6 +709,7 @@ if __name__ == "__main__":
     TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
              the_same_over_spdy, rolling_update, a_killed_container_restarts, a_crash_loop_backs_off,
              a_deleted_pod_is_replaced, host_ports, flushed_rules_come_back, an_unready_pod_leaves_its_service, debug_shows_another_container,
+             debug_containers_are_spoken_to, proxies_reach_pods_and_nodes, kubelets_ask_who_comes,
              a_killed_server_adopts, a_server_killed_while_creating_leaks_nothing,
              a_server_ended_while_creating_ends_cleanly,
              images_are_imported, deletion_waits_for_grace,
