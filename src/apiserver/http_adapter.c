@@ -7,7 +7,9 @@
 #include "apiserver/watchcache.h"
 #include "base/board.h"
 #include "codec/json.h"
+#include "apiserver/ws_stream.h"
 #include "codec/yaml.h"
+#include "net/ws.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,6 +406,18 @@ static const struct api_sink http_sink = {
 	.post = sink_post,
 };
 
+/* For requests that ask for a WebSocket: the same, but for streams. Those that upgrade by themselves use neither. */
+static const struct api_sink ws_sink = {
+	.object = sink_object,
+	.bytes = sink_bytes,
+	.source = sink_source,
+	.failure = sink_failure,
+	.stream_begin = ws_stream_begin,
+	.stream_write = ws_stream_write,
+	.stream_end = ws_stream_end,
+	.post = sink_post,
+};
+
 /* --- requests --- */
 
 static void read_query(struct api_req *q, struct sv query)
@@ -458,7 +472,7 @@ static struct api_req *request(struct http_req *r, void *ctx)
 
 	q->server = ctx;
 	q->arena = r->arena;
-	q->sink = &http_sink;
+	q->sink = ws_is_upgrade(r) ? &ws_sink : &http_sink;
 	q->http = http_req_ref(r);
 	q->method = r->method;
 	q->body = r->body;

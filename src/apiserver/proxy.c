@@ -53,11 +53,21 @@ static struct sv path_behind(struct api_req *q)
 /* What is between the client and us, or is said anew. */
 static bool passed_on(struct sv name)
 {
-	static const char *const ours[] = { "authorization",   "connection",	    "content-length",
-					    "expect",	       "host",		    "http2-settings",
-					    "keep-alive",      "proxy-connection",  "te",
-					    "trailer",	       "transfer-encoding", "upgrade",
-					    "accept-encoding", "x-forwarded-for",   "x-forwarded-uri" };
+	static const char *const ours[] = { "authorization",
+					    "connection",
+					    "content-length",
+					    "expect",
+					    "host",
+					    "http2-settings",
+					    "keep-alive",
+					    "proxy-connection",
+					    "te",
+					    "trailer",
+					    "transfer-encoding",
+					    "upgrade",
+					    "accept-encoding",
+					    "x-forwarded-for",
+					    "x-forwarded-uri" };
 	static const char *const prefixes[] = { "impersonate-", "proxy-auth", "x-remote-", "sec-websocket-", ":" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
@@ -131,8 +141,10 @@ static void send(struct passage *p, struct sv bytes)
 
 static bool returned(struct sv name)
 {
-	static const char *const ours[] = { "connection", "content-length",    "date",	  "keep-alive", "proxy-authenticate",
-					    "trailer",	  "transfer-encoding", "upgrade", "proxy-connection" };
+	static const char *const ours[] = {
+		"connection", "content-length",	   "date",    "keep-alive",	 "proxy-authenticate",
+		"trailer",    "transfer-encoding", "upgrade", "proxy-connection"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (sv_is(name, ours[i]))
@@ -255,7 +267,7 @@ static bool redirect_to_folder(struct api_req *q)
 {
 	struct sv query = q->http->query;
 	struct http_header h = { SV("location"), arena_svf(q->arena, "%.*s/%s%.*s", SV_ARG(q->http->path),
-							  query.n ? "?" : "", SV_ARG(query)) };
+							   query.n ? "?" : "", SV_ARG(query)) };
 
 	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD"))
 		return false;
@@ -274,7 +286,7 @@ void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_
 	const char *target;
 	size_t n;
 
-	if (!q->http || !q->sink->stream_head) {
+	if (!q->http) {
 		err_set(&err, ERR_METHOD_NOT_ALLOWED, "a proxy is reached over HTTP only");
 		api_req_fail(q, &err);
 		return;

@@ -215,6 +215,43 @@ class Cluster:
             c.close()
 
 
+class WebSocket:
+    """The client's end of a WebSocket, as far as tests read it. Raises Failed when it is not let in; .status says how."""
+
+    def __init__(self, c, path, *protocols):
+        self.conn = c.connect()
+        self.conn.connect()
+        self.sock, self.left = self.conn.sock, b""
+        asked = f"Sec-WebSocket-Protocol: {', '.join(protocols)}\r\n" if protocols else ""
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                          f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{asked}\r\n".encode())
+        while b"\r\n\r\n" not in self.left:
+            self.left += self._more()
+        self.head, self.left = self.left.split(b"\r\n\r\n", 1)
+        self.status = int(self.head.split()[1])
+
+    def _more(self):
+        more = self.sock.recv(65536)
+        if not more:
+            raise Failed("the connection ended early")
+        return more
+
+    def _take(self, n):
+        while len(self.left) < n:
+            self.left += self._more()
+        got, self.left = self.left[:n], self.left[n:]
+        return got
+
+    def message(self):
+        """(opcode, payload): 1 text, 2 binary, 8 close."""
+        op, n = self._take(2)
+        n = int.from_bytes(self._take(2 if n == 126 else 8), "big") if n > 125 else n
+        return op & 15, self._take(n)
+
+    def close(self):
+        self.conn.close()
+
+
 # --- TAP ---
 
 class Tap:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """An API server alone (--disable-agent) against unmodified kubectl and plain HTTPS."""
+import base64
 import contextlib
 import gzip
 import hashlib
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 
-from lib import BIN, CARAVEL, Cluster, Skip, contains, equal, main, need_tools, wait_for
+from lib import BIN, CARAVEL, Cluster, Skip, WebSocket, contains, equal, main, need_tools, wait_for
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -524,6 +525,29 @@ def watch_sees_changes(c):
     p.wait()
 
 
+def watch_over_websocket(c):
+    path = "/api/v1/namespaces/default/configmaps?watch=true&fieldSelector=metadata.name%3Dsocketed&timeoutSeconds="
+    for protocols in ((), ("binary.k8s.io",), ("base64.binary.k8s.io",), ("other", "binary.k8s.io")):
+        ws = WebSocket(c, path + "60", *protocols)
+        equal(ws.status, 101)
+        c.kubectl("create", "cm", "socketed", "--from-literal=a=" + "x" * 70000)
+        c.kubectl("delete", "cm", "socketed")
+        for kind in ("ADDED", "DELETED"):
+            op, text = ws.message()
+            equal(op, 1)
+            event = json.loads(base64.b64decode(text) if "base64.binary.k8s.io" in protocols else text)
+            equal((event["type"], event["object"]["metadata"]["name"], len(event["object"]["data"]["a"])), (kind, "socketed", 70000))
+        ws.close()
+    ws = WebSocket(c, path + "1")
+    equal(ws.message()[0], 8)  # its time is over
+    ws.close()
+    # what cannot be is told before anything is upgraded
+    equal(WebSocket(c, "/api/v1/namespaces/default/configmaps?watch=true", "other").status, 400)
+    equal(WebSocket(c, "/api/v1/namespaces/default/configmaps?watch=true&resourceVersion=x").status, 400)
+    equal(WebSocket(c, "/api/v1/namespaces/default/configmaps").status, 200)
+    equal(WebSocket(c, "/api/v1/namespaces/default/nothing?watch=true").status, 404)
+
+
 def pages(c):
     for i in range(7):
         c.kubectl("create", "cm", f"page-{i}", "--from-literal=a=b")
@@ -617,7 +641,7 @@ if __name__ == "__main__":
             services_get_addresses, proxies, logs_before_there_are_any,
             joining_has_its_own_token, events_of_both_groups, every_form_of_output, what_create_makes,
             endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
-            drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, pages,
+            drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, watch_over_websocket, pages,
             long_lists_in_every_form, a_second_server_refuses, any_free_port, a_taken_port_is_named,
             unknown_flags_are_named, stops_cleanly_and_remembers,
         ], cluster))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A real node: containerd, CNI and nftables. The main job of examples/hello.yaml, self-healing, and a clean end."""
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from lib import BIN, CARAVEL, Cluster, Failed, Skip, contains, equal, free_port, main, need_tools, node_possible, wait_for
+from lib import BIN, CARAVEL, Cluster, Failed, Skip, WebSocket, contains, equal, free_port, main, need_tools, node_possible, wait_for
 from machine import NODE_PORT, cleanup, closed, fetch, hello_yaml, host_pod, nothing_is_left, shims, snapshot, tag_of
 
 NS = ("-n", "hello")
@@ -107,6 +108,25 @@ spec:
     p.terminate()
     p.wait()
     equal(c.run("logs", *NS, pod, "-c", "nothing", check=False).returncode, 1)
+
+
+def logs_over_websocket(c):
+    path = "/api/v1/namespaces/hello/pods/talker/log?"
+    for protocol in ("binary.k8s.io", "base64.binary.k8s.io"):
+        ws = WebSocket(c, path, protocol)
+        equal(ws.status, 101)
+        got, op = b"", 0
+        while op != 8:
+            op, piece = ws.message()
+            if op != 8:
+                equal(op, 1 if protocol.startswith("base64") else 2)
+                got += base64.b64decode(piece) if op == 1 else piece
+        contains(got.decode(), "line 1\n", "line 3\n")
+        ws.close()
+    ws = WebSocket(c, path + "follow=true", "binary.k8s.io")
+    equal(ws.message(), (2, b""))
+    contains(ws.message()[1].decode(), "line 1")
+    ws.close()
 
 
 def exec_attach_cp_forward(c):
@@ -706,7 +726,7 @@ def stop_leaves_nothing(c):
 
 
 if __name__ == "__main__":
-    TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, exec_attach_cp_forward,
+    TESTS = [node_ready, hello_starts, every_replica_answers, config_reaches_containers, logs, logs_over_websocket, exec_attach_cp_forward,
              the_same_over_spdy, rolling_update, a_killed_container_restarts, a_crash_loop_backs_off,
              a_deleted_pod_is_replaced, host_ports, flushed_rules_come_back, an_unready_pod_leaves_its_service, debug_shows_another_container,
              debug_containers_are_spoken_to, proxies_reach_pods_and_nodes, kubelets_ask_who_comes,
