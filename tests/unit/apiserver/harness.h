@@ -60,7 +60,6 @@ struct ask {
 int rig_setup(void **state); /* cmocka fixtures: *state is the struct rig */
 int rig_setup_on(void **state, struct store *(*make)(struct env *env));
 int rig_setup_with_keys(void **state); /* a server that can issue and check tokens; in a directory of its own */
-#define rig_setup_pki rig_setup_with_keys
 int rig_teardown(void **state);
 void rig_restart(struct rig *r); /* another server on the same store */
 

@@ -274,7 +274,7 @@ static void test_static_tokens(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_pki, rig_teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_bootstrap_refused),
 		T(test_bootstrap),

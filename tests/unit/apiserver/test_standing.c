@@ -243,7 +243,7 @@ static void test_stuck_reader(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_pki, rig_teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_right_withdrawn), T(test_role_emptied),	      T(test_right_given_back),
 		T(test_account_deleted), T(test_remembered_token),    T(test_bound_object_deleted),

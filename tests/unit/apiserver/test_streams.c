@@ -204,7 +204,7 @@ static void test_discovery_is_true(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_pki, rig_teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_node_addresses),	 T(test_without_node),	  T(test_proxy_names),
 		T(test_proxy_addresses), T(test_proxy_endpoints), T(test_discovery_is_true),

@@ -29,7 +29,7 @@ static int setup(void **state)
 	struct kit *k = xcalloc(1, sizeof(*k));
 	void *rig;
 
-	rig_setup_pki(&rig);
+	rig_setup_with_keys(&rig);
 	k->rig = rig;
 	k->client = apiserver_client(k->rig->server, "kubelet", "system:node:n0", nodes);
 	k->auth = kauth_new(k->rig->env, k->client, "n0");
