@@ -129,8 +129,8 @@ int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api
 void standing_start(struct apiserver *s);
 void standing_stop(struct apiserver *s); /* no sweep runs any more */
 void standing_free(struct apiserver *s);
-/* Something has changed, and the indexes of authentication and authorization know it. */
-void standing_observe(struct apiserver *s, const struct resource *r, struct sv name, bool deleted);
+/* Something has changed, and the indexes of authentication and authorization know it. now NULL: it is deleted. */
+void standing_observe(struct apiserver *s, const struct resource *r, struct sv name, const struct obj *now);
 
 /* --- event_ttl.c --- */
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define SWEEP_NS (30 * NS_PER_SEC)
+#define RESTLESS_NS \
+	(120 * NS_PER_SEC) /* more than the minute that tokens bound to what is being deleted have, and a sweep */
 
 struct standing {
 	struct list link;
@@ -24,7 +26,8 @@ struct standing {
 
 struct standing_set {
 	struct apiserver *s;
-	atomic_uint_fast64_t generation; /* of RBAC and of what tokens are bound to */
+	atomic_uint_fast64_t generation;       /* of RBAC and of what tokens are bound to */
+	atomic_int_fast64_t restless_until_ns; /* monotonic: until then every sweep asks */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	/* Guarded by lock. */
@@ -108,8 +111,9 @@ static void sweep(void *ctx)
 {
 	struct standing_set *set = ctx;
 	VEC(struct standing *) due = VEC_INIT;
+	bool restless = env_mono_ns(set->s->env) < atomic_load(&set->restless_until_ns);
 	/* Before anything is asked: what changes from here on is the next sweep's. */
-	uint64_t generation = atomic_load(&set->generation);
+	uint64_t generation = atomic_fetch_add(&set->generation, restless) + restless;
 	int64_t rev = wc_rev(set->s->wc), now = env_now_ns(set->s->env), mono = env_mono_ns(set->s->env);
 
 	pthread_mutex_lock(&set->lock);
@@ -137,8 +141,10 @@ static void sweep(void *ctx)
 	pthread_mutex_unlock(&set->lock);
 }
 
-void standing_observe(struct apiserver *s, const struct resource *r, struct sv name, bool deleted)
+void standing_observe(struct apiserver *s, const struct resource *r, struct sv name, const struct obj *now)
 {
+	bool deleting = now && obj_deleting(now), deleted = !now || deleting;
+
 	switch (r->id) {
 	case R_rbac_roles:
 	case R_rbac_clusterroles:
@@ -158,6 +164,8 @@ void standing_observe(struct apiserver *s, const struct resource *r, struct sv n
 	default:
 		return;
 	}
+	if (deleting) /* what was bound to it ends a moment later, when nothing changes any more */
+		atomic_store(&s->standing->restless_until_ns, env_mono_ns(s->env) + RESTLESS_NS);
 	atomic_fetch_add(&s->standing->generation, 1);
 }
 

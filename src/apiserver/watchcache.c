@@ -329,7 +329,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 		if (o || ch->kv.deleted) {
 			publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
 			note_changed(r);
-			standing_observe(c->s, r->res, name, ch->kv.deleted);
+			standing_observe(c->s, r->res, name, o);
 		}
 		if (r->view && (o || ch->kv.deleted) && atomic_load(&r->view->live)) {
 			view_publish(r->view, ns, name, o, ch->kv.mod_rev);

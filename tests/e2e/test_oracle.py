@@ -42,11 +42,14 @@ def group_of(path):
     return os.path.basename(path).split(".")[0]
 
 
+TOKEN = "oracle-0123456789abcdef"
+
+
 def replay(cluster, path):
     """Returns the differences of one file, and how many answers were judged."""
     out = os.path.join(cluster.dir, group_of(path) + ".json")
     r = subprocess.run([sys.executable, os.path.join(RECORDS, "replay.py"), "--url", f"https://127.0.0.1:{cluster.port}",
-                        "--token-file", os.path.join(cluster.dir, "data", "pki", "token"), "-q", "--json", out, path],
+                        "--token", TOKEN, "-q", "--json", out, path],
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     total = TOTAL.search(r.stdout)
     if not total:
@@ -77,7 +80,12 @@ def main():
     files = sorted(glob.glob(os.path.join(RECORDS, "sequences", "*.jsonl")) + glob.glob(os.path.join(RECORDS, "*.jsonl.gz")))
     files = [f for f in files if everything or group_of(f) not in LATER]
     tap, listed = Tap(), expected()
-    with Cluster(args=["--disable-scheduler", "--disable-controller-manager"]) as cluster:
+    cluster = Cluster(args=["--disable-scheduler", "--disable-controller-manager"])
+    tokens = os.path.join(cluster.dir, "tokens.csv")
+    with open(tokens, "w", encoding="utf-8") as f:
+        f.write(f"{TOKEN},admin,,system:masters\n")
+    cluster.args += ["--token-auth-file", tokens]
+    with cluster:
         with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
             for path, (found, judged) in zip(files, pool.map(lambda f: replay(cluster, f), files)):
                 judge(tap, group_of(path), found, judged, listed)

@@ -177,6 +177,22 @@ static void test_bound_object_deleted(void **state)
 	assert_revoked(r, a, 401, "Unauthorized");
 }
 
+/* Held by a finalizer, an account is never gone; its tokens end all the same, a minute after it was to be. */
+static void test_held_account(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts",
+	       "{\"metadata\":{\"name\":\"robot\",\"finalizers\":[\"example.com/hold\"]}}");
+	bind(r, ROBOT);
+	a = watch(r, &(struct ask){ .authorization = token(r, "", 3600) });
+	rig_run(r, 5 * MINUTE);
+	expect(r, 200, "DELETE", "/api/v1/namespaces/default/serviceaccounts/robot", NULL);
+	rig_run(r, MINUTE - NS_PER_SEC);
+	assert_revoked(r, a, 401, "Unauthorized");
+}
+
 static void test_token_expires(void **state)
 {
 	struct rig *r = *state;
@@ -245,9 +261,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_right_withdrawn), T(test_role_emptied),	      T(test_right_given_back),
-		T(test_account_deleted), T(test_remembered_token),    T(test_bound_object_deleted),
-		T(test_token_expires),	 T(test_certificate_expires), T(test_impersonation_withdrawn),
+		T(test_right_withdrawn),     T(test_role_emptied),
+		T(test_right_given_back),    T(test_account_deleted),
+		T(test_remembered_token),    T(test_bound_object_deleted),
+		T(test_held_account),	     T(test_token_expires),
+		T(test_certificate_expires), T(test_impersonation_withdrawn),
 		T(test_stuck_reader),
 	};
 
