@@ -41,7 +41,8 @@ struct api_req;
 struct api_sink {
 	/* A complete answer: status code and one object. `o` is borrowed; NULL: use doc. */
 	void (*object)(struct api_req *q, int code, struct obj *o, const struct val *doc);
-	/* A complete answer of bytes (metrics, openapi, logs, /version); body lives until release runs. */
+	/* A complete answer of bytes (metrics, openapi, logs, /version); body lives until release runs. content_type
+	 * "": none. */
 	void (*bytes)(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n);
 	/* A complete answer that is made while it is sent; NULL: the sink wants bytes(). Use answer_source(). On the
 	 * request's own thread. */

@@ -2,7 +2,7 @@
  *
  * Tokens: service account JWTs (bound: audience, expiry, the pod, secret or node still there with that uid), bootstrap
  * tokens of machines that join, and static ones where a file of them was asked for. A credential that is presented and
- * wrong, or empty, is refused (401), never downgraded to anonymous.
+ * wrong is refused (401), never downgraded to anonymous; an empty token is none.
  */
 #pragma once
 

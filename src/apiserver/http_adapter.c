@@ -88,7 +88,8 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	env_uuid(q->server->env, id);
 	h[n++] = (struct http_header){ SV("audit-id"), sv_make(id, 36) };
 	h[n++] = (struct http_header){ SV("cache-control"), SV("no-cache, private") };
-	h[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
+	if (*content_type)
+		h[n++] = (struct http_header){ SV("content-type"), sv_from(content_type) };
 	for (size_t i = 0; i < q->n_headers && n < HEADERS_MAX; i++) {
 		if (sv_is(q->headers[i].name, "cache-control"))
 			h[1].value = q->headers[i].value;

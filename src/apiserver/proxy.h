@@ -12,8 +12,8 @@
 #include "apiserver/api_req.h"
 #include "net/http_client.h"
 
-/* Takes over q's answer. The endpoint has passed dial_allowed(); its strings live in q's arena. create_to_upgrade: who may
- * only read may not open a stream. */
+/* Takes over q's answer. The endpoint has passed dial_allowed(); its strings live in q's arena. create_to_upgrade: who
+ * may only read may not open a stream. */
 void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade);
 
 /* "NAME", "NAME:PORT" or "SCHEME:NAME:PORT"; false for anything else. Views. */

@@ -1,5 +1,5 @@
-/* proxy_links.h - links of what is seen through a proxy: absolute paths get the proxy's own path in front, so that a page's
- * next request comes to the same place.
+/* proxy_links.h - links of what is seen through a proxy: absolute paths get the proxy's own path in front, so that a
+ * page's next request comes to the same place.
  *
  * Codecs on buffers: no socket, no request. Links to other hosts and relative ones stay as they are.
  */
@@ -21,9 +21,9 @@ struct sv proxy_link(struct arena *a, const struct proxy_from *f, struct sv link
 /* Rewrites the links of an HTML page that comes in pieces. What is not understood passes unchanged. */
 struct proxy_html {
 	const struct proxy_from *from;
-	struct buf tag;	   /* from '<' on, until its '>' */
-	char quote;	   /* inside a value: its quote */
-	char raw[12];	   /* inside an element whose content is no markup: its name */
+	struct buf tag; /* from '<' on, until its '>' */
+	char quote;	/* inside a value: its quote */
+	char raw[12];	/* inside an element whose content is no markup: its name */
 	bool comment;
 };
 void proxy_html_init(struct proxy_html *h, const struct proxy_from *from);

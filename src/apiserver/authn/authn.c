@@ -112,8 +112,9 @@ int authn_request(struct api_req *q, struct err *err)
 		return 0;
 	}
 	header = http_header_get(q->http, "authorization");
-	if (header.n >= 6 && sv_ieq(sv_sub(header, 0, 6), SV("bearer")) && (header.n == 6 || header.p[6] == ' '))
-		return by_bearer(q, sv_trim(sv_sub(header, 6, header.n)), err);
+	/* Nothing behind "Bearer" is no credential, as upstream has it; as a token it is refused below, too. */
+	if (header.n > 7 && sv_ieq(sv_sub(header, 0, 7), SV("bearer ")) && sv_trim(sv_sub(header, 7, header.n)).n)
+		return by_bearer(q, sv_trim(sv_sub(header, 7, header.n)), err);
 	if (!q->server->o.anonymous_auth)
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
 	set_user(q->arena, &q->user, SV("system:anonymous"), NULL, 0, SV("system:unauthenticated"));

@@ -5,7 +5,9 @@
 
 #define P "/api/v1/namespaces/d/services/w/proxy"
 
-static const struct proxy_from from = { .prefix = SV(P), .backend = SV("10.42.0.5:8080"), .host = SV("127.0.0.1:6443") };
+static const struct proxy_from from = { .prefix = SV(P),
+					.backend = SV("10.42.0.5:8080"),
+					.host = SV("127.0.0.1:6443") };
 
 static void test_links(void **state)
 {
@@ -64,7 +66,8 @@ static void test_pages(void **state)
 		{ "<a\n href = \"/x\"\n>", "<a\n href = \"" P "/x\"\n>" },
 		{ "<img src=\"/a.png\" alt=\"a > b\" longdesc=\"/l\"/>",
 		  "<img src=\"" P "/a.png\" alt=\"a > b\" longdesc=\"" P "/l\"/>" },
-		{ "<form action=\"/f\"><input formaction='/g'>", "<form action=\"" P "/f\"><input formaction='" P "/g'>" },
+		{ "<form action=\"/f\"><input formaction='/g'>",
+		  "<form action=\"" P "/f\"><input formaction='" P "/g'>" },
 		{ "<object data=\"/o\"><p data=\"/o\">", "<object data=\"" P "/o\"><p data=\"/o\">" },
 		{ "<script src=\"/s.js\">if (a<b) x('<a href=\"/x\">')</script><a href=\"/y\">",
 		  "<script src=\"" P "/s.js\">if (a<b) x('<a href=\"/x\">')</script><a href=\"" P "/y\">" },

@@ -90,8 +90,11 @@ static void test_without_node(void **state)
 
 static void expect_proxy(struct rig *r, int code, const char *path, const char *words)
 {
-	expect_status(r, code, code == 400 ? "BadRequest" : code == 404 ? "NotFound" : "ServiceUnavailable", words,
-		      &(struct ask){ .method = "GET", .path = path });
+	expect_status(r, code,
+		      code == 400   ? "BadRequest"
+		      : code == 404 ? "NotFound"
+				    : "ServiceUnavailable",
+		      words, &(struct ask){ .method = "GET", .path = path });
 }
 
 static void pod_ip(struct rig *r, const char *ip)
@@ -153,7 +156,8 @@ static void test_proxy_endpoints(void **state)
 	pod_ip(r, "192.0.2.7");
 	expect(r, 201, "POST", "/api/v1/namespaces/default/services",
 	       "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"ports\":[{\"name\":\"web\",\"port\":80}]}}");
-	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:80/proxy/", "no endpoints available for service \"s:80\"");
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:80/proxy/",
+		     "no endpoints available for service \"s:80\"");
 	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:81/proxy/",
 		     "no service port 81 found for service \"s\"");
 	(void)snprintf(body, sizeof(body),
@@ -163,13 +167,16 @@ static void test_proxy_endpoints(void **state)
 	expect(r, 201, "POST", "/api/v1/namespaces/default/endpoints", body);
 	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:web/proxy/",
 		     "no endpoints available for service \"s:web\"");
-	(void)snprintf(body, sizeof(body),
-		       "{\"metadata\":{\"name\":\"s\"},\"subsets\":[{\"addresses\":[{\"ip\":\"192.0.2.7\",\"targetRef\":{"
-		       "\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p\"}}],%s}]}",
-		       ports);
+	(void)snprintf(
+	    body, sizeof(body),
+	    "{\"metadata\":{\"name\":\"s\"},\"subsets\":[{\"addresses\":[{\"ip\":\"192.0.2.7\",\"targetRef\":{"
+	    "\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p\"}}],%s}]}",
+	    ports);
 	expect(r, 200, "PUT", "/api/v1/namespaces/default/endpoints/s", body);
-	expect_proxy(r, 400, "/api/v1/namespaces/default/services/s:web/proxy/", "address not allowed"); /* found, and is us */
-	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s/proxy/", "no endpoints available"); /* it has a name */
+	expect_proxy(r, 400, "/api/v1/namespaces/default/services/s:web/proxy/",
+		     "address not allowed"); /* found, and is us */
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s/proxy/",
+		     "no endpoints available"); /* it has a name */
 }
 
 /* Whatever discovery lists is there. */

@@ -11,8 +11,8 @@ static int finish(struct api_req *q, struct sv scheme, struct sv host, int64_t p
 {
 	struct dial_own own;
 
-	if (dial_allowed(DIAL_POD, host, port < 1 || port > UINT16_MAX ? -1 : (int)port, dial_own(q->server, &own), err) <
-	    0)
+	if (dial_allowed(DIAL_POD, host, port < 1 || port > UINT16_MAX ? -1 : (int)port, dial_own(q->server, &own),
+			 err) < 0)
 		return -1;
 	*ret = (struct http_endpoint){ .host = arena_cstr(q->arena, host), .port = (int)port };
 	if (sv_is(scheme, "https") && !(ret->tls = pki_any_tls(q->server->pki, err)))

@@ -93,7 +93,7 @@ static int find_target(struct api_req *q, struct target *t, bool with_container)
 		return -1;
 	node = val_str(obj_get(t->pod, F_spec, F_nodeName));
 	if (node.n == 0 && sv_is(q->subresource, "log")) { /* nothing has been written yet */
-		q->sink->bytes(q, 204, "text/plain", NULL, 0);
+		q->sink->bytes(q, 204, "", NULL, 0);
 		return -1;
 	}
 	if (node.n == 0)
@@ -265,14 +265,12 @@ static void connection_opts(struct api_req *q, struct connection *c, struct rc_o
 	o->ret_session = &c->session;
 }
 
-static void connection_stands(struct api_req *q, struct connection *c,
-			      int (*also)(struct api_req *q, struct err *err))
+static void connection_stands(struct api_req *q, struct connection *c, int (*also)(struct api_req *q, struct err *err))
 {
 	flow_release(q); /* what stands holds no seat */
 	q->stream = c;
 	c->standing = standing_begin(
-	    q,
-	    &(struct standing_opts){ .revoke = connection_revoked, .also = also, .release = connection_over });
+	    q, &(struct standing_opts){ .revoke = connection_revoked, .also = also, .release = connection_over });
 }
 
 void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *target,
