@@ -381,10 +381,10 @@ const struct strategy binding_strategy = {
 };
 
 static const struct sub_handler pod_subs[] = {
-	{ "attach", pod_attach }, { "binding", pod_binding }, { "eviction", pod_eviction },
-	{ "exec", pod_exec },	  { "log", pod_log },	      { "portforward", pod_portforward },
-	{ "proxy", pod_proxy },
-	{ NULL, NULL },
+	{ "attach", pod_attach },     { "binding", pod_binding },
+	{ "eviction", pod_eviction }, { "exec", pod_exec },
+	{ "log", pod_log },	      { "portforward", pod_portforward },
+	{ "proxy", pod_proxy },	      { NULL, NULL },
 };
 
 const struct strategy pod_strategy = {
