@@ -246,9 +246,7 @@ struct tls_ctx *pki_kubelet_tls(struct pki *p, struct err *err)
 {
 	static const char *const group[] = { KUBELET_CLIENT_GROUP, NULL };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct cert_opts c = { .common_name = "kube-apiserver-kubelet-client",
-			       .organizations = group,
-			       .client = true };
+	struct cert_opts c = { .common_name = "kube-apiserver-kubelet-client", .organizations = group, .client = true };
 	struct tls_client_opts o = { .ca_pem = p->ca_cert };
 	struct tls_ctx *tls;
 
