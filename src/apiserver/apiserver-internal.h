@@ -77,6 +77,9 @@ struct val *status_success(struct arena *a, const struct resource *r, struct sv 
 int err_not_found(struct err *err, const struct resource *r, struct sv name);
 int err_exists(struct err *err, const struct resource *r, struct sv name);
 int err_conflict(struct err *err, const struct resource *r, struct sv name, const char *fmt, ...) _printf_(4, 5);
+/* The uid a write asks for is not the object's: as upstream's store words it. */
+int err_wrong_uid(struct err *err, const struct resource *r, struct sv ns, struct sv name, struct sv asked,
+		  struct sv actual);
 int err_modified(struct err *err, const struct resource *r, struct sv name); /* optimistic concurrency */
 int err_too_old(struct err *err, int64_t asked, int64_t oldest);
 int err_too_large_rev(struct err *err, int64_t asked, int64_t current);
@@ -114,6 +117,7 @@ int pipeline_authorize(struct api_req *q, struct err *err);
 void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text); /* text in the arena or constant */
+void answer_page_not_found(struct api_req *q); /* 404 as text: no API that could word a Status */
 /* Runs fn on the request's thread through the sink. */
 void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
 
@@ -159,6 +163,7 @@ void metrics_serve(struct api_req *q);
 struct documents *documents_new(void);
 struct documents *documents_free(struct documents *d);
 bool discovery_serve(struct api_req *q); /* false: not one of its paths */
+bool discovery_has_group(struct sv group); /* served in any version */
 bool openapi_serve(struct api_req *q);
 bool health_serve(struct api_req *q);
 void version_serve(struct api_req *q);

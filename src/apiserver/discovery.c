@@ -15,6 +15,14 @@ static bool serves(struct sv group, struct sv version)
 	return false;
 }
 
+bool discovery_has_group(struct sv group)
+{
+	for (size_t i = 0; i < resource_count; i++)
+		if (sv_is(group, resource_all[i].group))
+			return true;
+	return false;
+}
+
 /* Calls fn for each group once, in discovery order (higher priority first, then by name). */
 static void each_group(void (*fn)(const char *group, struct buf *b, bool first), struct buf *b)
 {

@@ -53,6 +53,11 @@ void answer_text(struct api_req *q, int code, const char *content_type, struct s
 	q->sink->bytes(q, code, content_type, &(struct http_chunk){ .data = text }, 1);
 }
 
+void answer_page_not_found(struct api_req *q)
+{
+	answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
+}
+
 /* --- authorization --- */
 
 int pipeline_authorize(struct api_req *q, struct err *err)
@@ -217,12 +222,34 @@ static void answer_index(struct api_req *q)
 	       "    \"/openid/v1/jwks\",\n    \"/readyz\",\n    \"/version\"\n  ]\n}"));
 }
 
+static void no_such_path(struct api_req *q)
+{
+	struct sv rest = q->path, group = SV("");
+	struct err err = ERR_INIT;
+
+	/* Below a group that is served somebody words a Status, elsewhere nobody. */
+	if (sv_starts(rest, SV("/apis/"))) {
+		rest = sv_sub(rest, 6, rest.n);
+		(void)sv_split(&rest, '/', &group);
+	} else if (!sv_starts(rest, SV("/api/"))) {
+		group = SV("none");
+	}
+	if (!discovery_has_group(group)) {
+		answer_page_not_found(q);
+		return;
+	}
+	err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
+	api_req_fail(q, &err);
+}
+
 static void route_path(struct api_req *q)
 {
 	struct err err = ERR_INIT;
 	bool known = true;
 
-	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD")) {
+	/* Health and the list of groups do not ask for the method. */
+	if (!sv_is(q->method, "GET") && !sv_is(q->method, "HEAD") && !sv_is(q->path, "/apis") &&
+	    !sv_is(q->path, "/healthz") && !sv_is(q->path, "/livez") && !sv_is(q->path, "/readyz")) {
 		err_set(&err, ERR_METHOD_NOT_ALLOWED,
 			"the server does not allow this method on the requested resource");
 		api_req_fail(q, &err);
@@ -240,10 +267,8 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
 	else
 		known = health_serve(q) || openapi_serve(q) || discovery_serve(q);
-	if (!known) {
-		err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
-		api_req_fail(q, &err);
-	}
+	if (!known)
+		no_such_path(q);
 }
 
 /* Path and user, but no query: that may hold what is nobody's business. */

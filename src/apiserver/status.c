@@ -26,7 +26,7 @@ struct val *status_failure(struct arena *a, const struct err *err)
 	struct val *st = status_new(a, "Failure"), *details = val_new_map(a);
 
 	val_set_cstr(a, st, F_message, err_msg(err));
-	val_set_cstr(a, st, F_reason, err_reason_name(err->reason));
+	set_if(a, st, F_reason, err_reason_name(err->reason));
 	set_if(a, details, F_name, err->name);
 	set_if(a, details, F_group, err->group);
 	set_if(a, details, F_kind, err->kind);
@@ -46,7 +46,9 @@ struct val *status_failure(struct arena *a, const struct err *err)
 	}
 	if (err->retry_after_s)
 		val_set_int(a, details, F_retryAfterSeconds, err->retry_after_s);
-	if (val_len(details) || err->reason == ERR_INVALID) /* 422 always has them, if empty */
+	/* These always have them, if empty. */
+	if (val_len(details) || err->reason == ERR_INVALID || err->reason == ERR_NOT_FOUND ||
+	    err->reason == ERR_METHOD_NOT_ALLOWED)
 		val_set(a, st, F_details, details);
 	val_set_int(a, st, F_code, err_code(err));
 	return st;
@@ -106,6 +108,32 @@ int err_conflict(struct err *err, const struct resource *r, struct sv name, cons
 	err_set(err, ERR_CONFLICT, "Operation cannot be fulfilled on %s \"%.*s\": %s",
 		resource_qualified(r, q, sizeof(q)), SV_ARG(name), buf_cstr(&why));
 	return about(err, r, name);
+}
+
+int err_wrong_uid(struct err *err, const struct resource *r, struct sv ns, struct sv name, struct sv asked,
+		  struct sv actual)
+{
+	static const struct {
+		enum resource_id id;
+		const char *path;
+	} odd[] = { /* where upstream keeps them, for historical reasons */
+		    { R_core_endpoints, "services/endpoints" },
+		    { R_core_nodes, "minions" },
+		    { R_core_replicationcontrollers, "controllers" },
+		    { R_core_services, "services/specs" },
+		    { R_networking_ingresses, "ingress" },
+		    { R_apiextensions_customresourcedefinitions, "apiextensions.k8s.io/customresourcedefinitions" }
+	};
+	const char *path = r->plural;
+
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+		if (r->id == odd[i].id)
+			path = odd[i].path;
+	return err_conflict(
+	    err, r, name,
+	    "StorageError: invalid object, Code: 4, Key: /registry/%s/%.*s%s%.*s, ResourceVersion: 0, "
+	    "AdditionalErrorMsg: Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
+	    path, SV_ARG(ns), ns.n ? "/" : "", SV_ARG(name), SV_ARG(asked), SV_ARG(actual));
 }
 
 int err_modified(struct err *err, const struct resource *r, struct sv name)

@@ -28,6 +28,7 @@ static const struct {
 	[ERR_EXPIRED] = { "Expired", 410 },
 	[ERR_UNAVAILABLE] = { "ServiceUnavailable", 503 },
 	[ERR_TIMEOUT] = { "Timeout", 504 },
+	[ERR_UNKNOWN] = { "", 500 },
 };
 
 const char *err_reason_name(enum err_reason r)
@@ -38,7 +39,7 @@ const char *err_reason_name(enum err_reason r)
 
 enum err_reason err_reason_from(struct sv name)
 {
-	for (int r = ERR_NONE + 1; r < _ERR_REASON_MAX; r++)
+	for (int r = ERR_NONE + 1; r < _ERR_REASON_MAX && name.n; r++)
 		if (sv_is(name, reasons[r].name))
 			return (enum err_reason)r;
 	return ERR_NONE;

@@ -36,6 +36,7 @@ enum err_reason {
 	ERR_EXPIRED,
 	ERR_UNAVAILABLE,
 	ERR_TIMEOUT,
+	ERR_UNKNOWN, /* 500 without a reason: what upstream passes on as it came */
 	_ERR_REASON_MAX
 };
 

@@ -54,7 +54,7 @@ static void system_fields(struct write_op *op)
 	val_del(meta, F_resourceVersion);
 	env_uuid(s->env, uid);
 	val_set_cstr(op->a, meta, F_uid, uid);
-	if (!op->strat->no_generation)
+	if (!op->strat->no_generation && !op->strat->late_generation)
 		val_set_int(op->a, meta, F_generation, 1);
 	val_set_str(op->a, meta, F_creationTimestamp, time_format(env_now_ns(s->env), false, text));
 }
@@ -66,7 +66,7 @@ void create_finish(struct write_op *op)
 
 	op->creating = true;
 	if (val_get_str(meta, F_resourceVersion).n && !val_is(val_get(meta, F_resourceVersion), "0")) {
-		err_set(&err, ERR_INTERNAL, "resourceVersion should not be set on objects to be created");
+		err_set(&err, ERR_UNKNOWN, "resourceVersion should not be set on objects to be created");
 		write_fail(op, &err);
 		return;
 	}

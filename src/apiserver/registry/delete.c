@@ -23,10 +23,17 @@ static bool returns_object(const struct resource *r)
 	case R_core_persistentvolumeclaims:
 	case R_core_resourcequotas:
 	case R_core_podtemplates:
+	case R_storage_storageclasses:
 		return true;
 	default:
 		return false;
 	}
+}
+
+/* A negative period means "at once, but let the node do it". */
+static int64_t grace_given(int64_t seconds)
+{
+	return seconds < 0 ? 1 : seconds;
 }
 
 static int from_document(const struct val *doc, struct delete_options *o, struct err *err)
@@ -34,7 +41,8 @@ static int from_document(const struct val *doc, struct delete_options *o, struct
 	const struct val *pre = val_get(doc, F_preconditions), *orphan = val_get(doc, F_orphanDependents);
 	const struct val *dry = val_get(doc, F_dryRun);
 
-	o->grace = val_get_int(doc, o->grace, F_gracePeriodSeconds);
+	if (val_type(val_get(doc, F_gracePeriodSeconds)) == VAL_INT)
+		o->grace = grace_given(val_get_int(doc, 0, F_gracePeriodSeconds));
 	if (val_get_str(doc, F_propagationPolicy).n)
 		o->policy = val_get_str(doc, F_propagationPolicy);
 	if (val_type(orphan) == VAL_BOOL)
@@ -82,8 +90,12 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 	}
 	if (doc && from_document(doc, o, err) < 0)
 		return -1;
-	if (api_req_param(q, "gracePeriodSeconds", &v) && (!sv_to_i64(v, &o->grace) || o->grace > INT32_MAX))
-		return err_set(err, ERR_BAD_REQUEST, "invalid gracePeriodSeconds: \"%.*s\"", SV_ARG(v));
+	if (api_req_param(q, "gracePeriodSeconds", &v)) {
+		if (!sv_to_i64(v, &o->grace) || o->grace > INT32_MAX)
+			return err_set(err, ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": invalid syntax",
+				       SV_ARG(v));
+		o->grace = grace_given(o->grace);
+	}
 	if (api_req_param(q, "propagationPolicy", &v))
 		o->policy = v;
 	if (api_req_param(q, "orphanDependents", &v))
@@ -112,22 +124,27 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 
 static void delete_done(struct write_op *op, struct obj *o, struct err *err);
 
-static int preconditions(const struct write_op *op, struct err *err)
-{
-	const struct delete_options *o = op->del;
-	int64_t rev;
+/* "Deployment.apps" as three strings */
+#define KIND_ARG(r) (r)->kind, *(r)->group ? "." : "", (r)->group
 
-	if (o->uid.n && !sv_eq(o->uid, obj_uid(op->old)))
-		return err_conflict(err, op->res, op->name,
-				    "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-				    SV_ARG(o->uid), SV_ARG(obj_uid(op->old)));
-	if (o->rev.n && (!sv_to_i64(o->rev, &rev) || rev != obj_rev(op->old)))
-		return err_conflict(
-		    err, op->res, op->name,
-		    "Precondition failed: ResourceVersion in precondition: %.*s, ResourceVersion in object meta: "
-		    "%" PRId64,
-		    SV_ARG(o->rev), obj_rev(op->old));
-	return 0;
+int delete_preconditions(const struct resource *r, const struct obj *o, struct sv uid, struct sv rev, struct err *err)
+{
+	int64_t want;
+
+	if (uid.n && !sv_eq(uid, obj_uid(o)))
+		err_set(err, ERR_CONFLICT,
+			"Operation cannot be fulfilled on %s%s%s \"%.*s\": the UID in the precondition (%.*s) does not "
+			"match the UID in record (%.*s). The object might have been deleted and then recreated",
+			KIND_ARG(r), SV_ARG(obj_name(o)), SV_ARG(uid), SV_ARG(obj_uid(o)));
+	else if (rev.n && (!sv_to_i64(rev, &want) || want != obj_rev(o)))
+		err_set(
+		    err, ERR_CONFLICT,
+		    "Operation cannot be fulfilled on %s%s%s \"%.*s\": the ResourceVersion in the precondition (%.*s) "
+		    "does not match the ResourceVersion in record (%" PRId64 "). The object might have been modified",
+		    KIND_ARG(r), SV_ARG(obj_name(o)), SV_ARG(rev), obj_rev(o));
+	else
+		return 0;
+	return err_set_object(err, sv_from(r->group), sv_from(r->kind), obj_name(o));
 }
 
 static void set_finalizer(struct arena *a, struct val *doc, const char *name, bool on)
@@ -169,7 +186,8 @@ static void mark(struct write_op *op, int64_t at_ns, int64_t grace)
 	char text[TIME_TEXT_MAX];
 
 	val_set_str(op->a, meta, F_deletionTimestamp, time_format(at_ns, false, text));
-	val_set_int(op->a, meta, F_deletionGracePeriodSeconds, grace);
+	if (op->res->id != R_core_namespaces) /* their controller's time is nobody's to say */
+		val_set_int(op->a, meta, F_deletionGracePeriodSeconds, grace);
 }
 
 static void bump_generation(struct write_op *op)
@@ -189,14 +207,14 @@ static int produce_delete(struct write_op *op, struct err *err)
 		was = val_get_int(old, -1, F_metadata, F_deletionGracePeriodSeconds);
 	bool deleting = obj_deleting(op->old);
 
-	if (preconditions(op, err) < 0)
+	if (delete_preconditions(op->res, op->old, o->uid, o->rev, err) < 0)
 		return -1;
 	op->doc = NULL;
 	if (write_admit(op, false, ADMIT_DELETE, err) < 0)
 		return -1;
 	op->doc = obj_edit(op->a, op->old);
 	if (op->strat->grace_period)
-		grace = op->strat->grace_period(op->q, old, o->grace < -1 ? 1 : o->grace);
+		grace = op->strat->grace_period(op->q, old, o->grace);
 	set_gc_finalizers(op);
 	if (deleting && was > 0) {
 		int64_t at = now;
@@ -215,7 +233,11 @@ static int produce_delete(struct write_op *op, struct err *err)
 		return val_equal(old, op->doc) ? 1 : 0;
 	if (object_finalized(op->res, op->doc)) {
 		op->tombstone = true;
-		op->doc = NULL;
+		/* What goes gracefully is answered as it was marked in its last moment. */
+		if (op->strat->grace_period)
+			mark(op, now, 0);
+		else
+			op->doc = NULL;
 		return 0;
 	}
 	if (!deleting || was > 0) {

@@ -1,6 +1,8 @@
 /* Which verb of which resource or subresource: the last fork of the pipeline. */
 #include "apiserver/registry/registry.h"
 
+#define ITEM_VERBS (1u << VERB_GET | 1u << VERB_UPDATE | 1u << VERB_PATCH | 1u << VERB_DELETE)
+
 static void not_allowed(struct api_req *q)
 {
 	struct err err = ERR_INIT;
@@ -13,8 +15,12 @@ static void unknown(struct api_req *q)
 {
 	struct err err = ERR_INIT;
 
+	/* Nobody there who could word a Status. */
+	if (!q->trusted && !discovery_has_group(q->group)) {
+		answer_page_not_found(q);
+		return;
+	}
 	err_set(&err, ERR_NOT_FOUND, "the server could not find the requested resource");
-	err_set_object(&err, q->group, q->plural, q->name);
 	api_req_fail(q, &err);
 }
 
@@ -40,19 +46,21 @@ static void serve_subresource(struct api_req *q)
 {
 	const struct strategy *st = strategy_for(q->res);
 
+	if (!q->sub) {
+		unknown(q);
+		return;
+	}
+	if (!(q->sub->verbs & (1u << q->verb))) {
+		not_allowed(q);
+		return;
+	}
 	for (const struct sub_handler *h = st->subs; h && h->name; h++) {
 		if (sv_is(q->subresource, h->name)) {
 			h->serve(q);
 			return;
 		}
 	}
-	if (!q->sub) {
-		unknown(q);
-		return;
-	}
-	if (!(q->sub->verbs & (1u << q->verb)))
-		not_allowed(q);
-	else if (sv_is(q->subresource, "scale") && q->sub->schema)
+	if (sv_is(q->subresource, "scale") && q->sub->schema)
 		registry_scale(q);
 	else if (q->sub->schema == q->res->schema)
 		serve_self(q);
@@ -78,12 +86,16 @@ void registry_serve(struct api_req *q)
 		return;
 	}
 	warn_deprecated(q);
-	if (q->verb >= _VERB_MAX) {
+	if (q->verb >= _VERB_MAX || sv_is(q->method, "HEAD")) {
 		not_allowed(q);
 		return;
 	}
 	if (q->subresource.n) {
 		serve_subresource(q);
+		return;
+	}
+	if (q->name.n && !(q->res->verbs & ITEM_VERBS)) {
+		unknown(q); /* no objects, no names */
 		return;
 	}
 	if (!(q->res->verbs & (1u << q->verb)) || (q->verb == VERB_CREATE && q->name.n) ||

@@ -66,6 +66,12 @@ void write_run(struct write_op *op);
 /* Ends the op with its failure; err is released. */
 void write_fail(struct write_op *op, struct err *err);
 
+/* kept.c: what an endpoint leaves as it is (sub "": the main one). Dotted paths, NULL-terminated; nobody can own
+ * them through it either. */
+const char *const *kept_fields(const struct resource *r, struct sv sub);
+/* Puts them back as they are in old. */
+void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc);
+
 /* create.c: from op->doc to a commit that expects nothing there. */
 void create_finish(struct write_op *op);
 /* update.c: from op->old and op->doc. */
@@ -132,6 +138,8 @@ struct delete_options {
 	bool dry_run;
 };
 int delete_options_read(struct api_req *q, struct delete_options *ret, struct err *err);
+/* 409 unless o is the one that was meant; "" is any. */
+int delete_preconditions(const struct resource *r, const struct obj *o, struct sv uid, struct sv rev, struct err *err);
 void delete_start(struct write_op *op, const struct delete_options *o);
 
 /* update.c, patch.c: also of the scale subresource */

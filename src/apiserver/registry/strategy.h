@@ -20,17 +20,17 @@ struct strategy {
 	const char *(*name_check)(struct sv name);
 	bool create_on_update;	   /* PUT of a missing object creates it */
 	bool unconditional_update; /* PUT without resourceVersion overwrites */
-	bool no_generation;	   /* metadata.generation is not kept */
-
-	/* Fields this endpoint resets (and nobody can own through it): NULL-terminated paths. */
-	const char *const *reset_main, *const *reset_status;
+	/* metadata.generation: whether it is kept, and then whether from the first moment on (1); which fields count when
+	 * they change, NULL-terminated dotted paths. NULL: all but metadata and status. */
+	bool no_generation, late_generation;
+	const char *const *counted;
 
 	/* Conditional defaults, after the schema's own. */
 	void (*set_defaults)(struct api_req *q, struct val *doc);
 	/* Clear status, drop disabled fields, set computed ones. */
 	void (*prepare_create)(struct api_req *q, struct val *doc);
 	void (*prepare_update)(struct api_req *q, const struct val *old, struct val *doc);
-	/* Puts back what a change through this subresource may not touch; status is back already. NULL: nothing. */
+	/* Puts back what a change through this subresource may not touch beyond kept_fields(). NULL: nothing. */
 	void (*narrow)(struct arena *a, struct sv sub, const struct val *old, struct val *doc);
 	/* Beyond schema and metadata; old NULL on create; sub NULL or "status", ... */
 	void (*validate)(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub);

@@ -15,32 +15,6 @@ static void copy_member(struct arena *a, struct val *to, const struct val *from,
 		val_del(to, key);
 }
 
-/* The status endpoint changes status and metadata, the main one everything else. */
-static void restore_fields(struct write_op *op, const struct val *old)
-{
-	const struct schema *s = op->res->schema;
-
-	/* Nothing here comes from the client: binding sets spec.nodeName and a condition together. */
-	if (sv_is(op->sub, "binding"))
-		return;
-	if (!op->sub.n) {
-		if (op->res->has_status)
-			copy_member(op->a, op->doc, old, F_status);
-		return;
-	}
-	for (size_t i = 0; i < s->n_fields; i++) {
-		enum sym f = s->fields[i].sym;
-
-		if (f == F_metadata || f == F_apiVersion || f == F_kind)
-			continue;
-		if (sv_is(op->sub, "status") ? f == F_status : f != F_status)
-			continue;
-		copy_member(op->a, op->doc, old, f);
-	}
-	if (op->strat->narrow)
-		op->strat->narrow(op->a, op->sub, old, op->doc);
-}
-
 /* Changes of what is wanted, though not through the main endpoint. */
 static bool sub_of_spec(struct sv sub)
 {
@@ -54,31 +28,34 @@ static int check_versions(struct write_op *op, struct err *err)
 	int64_t rev = 0;
 
 	if (uid.n && !sv_eq(uid, obj_uid(op->old)))
-		return err_conflict(err, op->res, op->name,
-				    "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-				    SV_ARG(uid), SV_ARG(obj_uid(op->old)));
+		return err_wrong_uid(err, op->res, op->ns, op->name, uid, obj_uid(op->old));
 	if (!rv.n)
 		return 0;
-	if (!sv_to_i64(rv, &rev) || rev < 0) {
-		err_set(err, ERR_INVALID,
-			"%s \"%.*s\" is invalid: metadata.resourceVersion: Invalid value: \"%.*s\": "
-			"must be an unsigned integer",
-			op->res->kind, SV_ARG(op->name), SV_ARG(rv));
-		err_add_cause(err, "FieldValueInvalid", SV("metadata.resourceVersion"), "Invalid value: \"%.*s\"",
-			      SV_ARG(rv));
-		return err_set_object(err, sv_from(op->res->group), sv_from(op->res->kind), op->name);
-	}
+	if (!sv_to_i64(rv, &rev) || rev < 0)
+		return err_set(err, ERR_UNKNOWN, "strconv.ParseUint: parsing \"%.*s\": invalid syntax", SV_ARG(rv));
 	if (rev && rev != obj_rev(op->old))
 		return err_modified(err, op->res, op->name);
 	return 0;
 }
 
-/* What metadata.generation counts: a change to anything but metadata and status. */
+static const struct val *at_path(const struct val *v, struct sv path)
+{
+	struct sv part;
+
+	while (v && sv_split(&path, '.', &part))
+		v = val_member_sv(v, part);
+	return v;
+}
+
+/* What metadata.generation counts. */
 static bool desired_changed(const struct write_op *op, const struct val *old)
 {
 	const struct schema *s = op->res->schema;
 
-	for (size_t i = 0; i < s->n_fields; i++) {
+	for (const char *const *f = op->strat->counted; f && *f; f++)
+		if (!val_same(at_path(old, sv_from(*f)), at_path(op->doc, sv_from(*f))))
+			return true;
+	for (size_t i = 0; !op->strat->counted && i < s->n_fields; i++) {
 		enum sym f = s->fields[i].sym;
 
 		if (f != F_metadata && f != F_status && f != F_apiVersion && f != F_kind &&
@@ -131,7 +108,9 @@ void update_finish(struct write_op *op)
 	val_set_str(op->a, meta, F_name, obj_name(op->old));
 	val_del(meta, F_selfLink);
 	copy_member(op->a, meta, old_meta, F_resourceVersion);
-	restore_fields(op, old);
+	kept_restore(op->a, op->res, op->sub, old, op->doc);
+	if (op->strat->narrow && op->sub.n)
+		op->strat->narrow(op->a, op->sub, old, op->doc);
 	if (write_managed(op, old, &err) < 0 || write_admit(op, true, ADMIT_UPDATE, &err) < 0)
 		goto failed;
 	if (op->strat->prepare_update)
@@ -148,7 +127,7 @@ void update_finish(struct write_op *op)
 	}
 	/* The last finalizer went: what deletion began ends here. */
 	if (obj_deleting(op->old) && object_finalized(op->res, op->doc) &&
-	    val_get_int(old_meta, -1, F_deletionGracePeriodSeconds) == 0)
+	    val_get_int(old_meta, 0, F_deletionGracePeriodSeconds) == 0)
 		op->tombstone = true;
 	write_commit(op);
 	return;
@@ -192,14 +171,17 @@ int update_check_name(struct api_req *q, const struct val *doc, struct err *err)
 {
 	struct sv name = val_get_str(doc, F_metadata, F_name), ns = val_get_str(doc, F_metadata, F_namespace);
 
-	if (name.n && !sv_eq(name, q->name))
+	if (!name.n)
+		return err_set(err, ERR_BAD_REQUEST,
+			       "the name of the object (%.*s based on URL) was undeterminable: name must be provided",
+			       SV_ARG(q->name));
+	if (!sv_eq(name, q->name))
 		return err_set(err, ERR_BAD_REQUEST,
 			       "the name of the object (%.*s) does not match the name on the URL (%.*s)", SV_ARG(name),
 			       SV_ARG(q->name));
 	if (q->res->namespaced && ns.n && !sv_eq(ns, q->ns))
 		return err_set(err, ERR_BAD_REQUEST,
-			       "the namespace of the object (%.*s) does not match the namespace on the request (%.*s)",
-			       SV_ARG(ns), SV_ARG(q->ns));
+			       "the namespace of the provided object does not match the namespace sent on the request");
 	return 0;
 }
 
@@ -214,16 +196,8 @@ void registry_update(struct api_req *q)
 	op->doc = body_typed(q, q->res->schema, resource_gv(q->arena, q->res), sv_from(q->res->kind), &err);
 	if (!op->doc)
 		goto failed;
-	if (!val_get_str(op->doc, F_metadata, F_name).n) {
-		if (q->trusted) {
-			val_set_str(q->arena, val_ensure_map(q->arena, op->doc, F_metadata), F_name, q->name);
-		} else {
-			err_set(&err, ERR_BAD_REQUEST,
-				"the name of the object (%s) does not match the name on the URL (%.*s)", "",
-				SV_ARG(q->name));
-			goto failed;
-		}
-	}
+	if (q->trusted && !val_get_str(op->doc, F_metadata, F_name).n)
+		val_set_str(q->arena, val_ensure_map(q->arena, op->doc, F_metadata), F_name, q->name);
 	if (update_check_name(q, op->doc, &err) < 0)
 		goto failed;
 	/* "0" is any version, as none is. */

@@ -66,17 +66,6 @@ void write_defaults(struct write_op *op)
 		op->strat->set_defaults(op->q, op->doc);
 }
 
-/* Which status, main, ...: the paths reset by this endpoint. */
-static const char *const *reset_fields_of(const struct strategy *st, struct sv sub)
-{
-	static const char *const status[] = { "status", NULL };
-	static const char *const main_[] = { "spec", NULL };
-
-	if (sub.n)
-		return st->reset_status ? st->reset_status : main_;
-	return st->reset_main ? st->reset_main : st->res->has_status ? status : NULL;
-}
-
 void apply_opts_of(struct write_op *op, struct apply_opts *ret)
 {
 	*ret = (struct apply_opts){
@@ -85,7 +74,7 @@ void apply_opts_of(struct write_op *op, struct apply_opts *ret)
 		.api_version = resource_gv(op->a, op->res),
 		.now_ns = env_now_ns(op->q->server->env),
 		.force = op->q->force,
-		.reset_fields = reset_fields_of(op->strat, op->sub),
+		.reset_fields = kept_fields(op->res, op->sub),
 	};
 }
 

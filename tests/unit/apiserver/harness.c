@@ -289,7 +289,7 @@ void expect_status(struct rig *r, int code, const char *reason, const char *part
 	struct answer *a = api_ask(r, ask);
 	struct sv message = val_get_str(a->json, F_message);
 
-	if (a->code != code || !val_is(val_get(a->json, F_reason), reason) || sv_find_sv(message, sv_from(part)) < 0)
+	if (a->code != code || !sv_is(val_get_str(a->json, F_reason), reason) || sv_find_sv(message, sv_from(part)) < 0)
 		print_error("%s %s: %d %s\n  wanted %d %s ...%s...\n", ask->method, ask->path, a->code,
 			    buf_cstr(&a->body), code, reason, part);
 	assert_int_equal(a->code, code);

@@ -100,7 +100,7 @@ static const struct {
 	  NULL, POST(CM, "{\"metadata\":{\"name\":\"a\",\"namespace\":\"other\"}}") },
 	{ 404, "NotFound", "namespaces \"nowhere\" not found", NULL,
 	  POST("/api/v1/namespaces/nowhere/configmaps", "{\"metadata\":{\"name\":\"a\"}}") },
-	{ 500, "InternalError", "resourceVersion should not be set on objects to be created", NULL,
+	{ 500, "", "resourceVersion should not be set on objects to be created", NULL,
 	  POST(CM, "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"5\"}}") },
 	/* kinds' own rules */
 	{ 422, "Invalid", "Deployment.apps \"a\" is invalid", NULL, POST(DEP, "{\"metadata\":{\"name\":\"a\"}}") },

@@ -206,13 +206,18 @@ static void test_pod_subresources_are_narrow(void **state)
 
 static void test_binding(void **state)
 {
-	static const char body[] = "{\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}";
+	static const char body[] = "{\"metadata\":{\"name\":\"p\"},\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}";
 	struct rig *r = *state;
 	const struct val *p;
 
 	make_default_sa(r);
 	expect(r, 201, "POST", NS "/pods",
 	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}");
+	expect_status(
+	    r, 500, "", "target.name: Required value",
+	    &(struct ask){ .method = "POST", .path = NS "/pods/p/binding", .body = "{\"metadata\":{\"name\":\"p\"}}" });
+	expect_status(r, 400, "BadRequest", "name in URL does not match name in Binding object",
+		      &(struct ask){ .method = "POST", .path = NS "/pods/q/binding", .body = body });
 	expect(r, 201, "POST", NS "/pods/p/binding", body);
 	p = expect(r, 200, "GET", NS "/pods/p", NULL);
 	assert_val(val_get(p, F_spec, F_nodeName), "n1");

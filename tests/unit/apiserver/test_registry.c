@@ -228,7 +228,8 @@ static void test_delete(void **state)
 
 	o = expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"a\"}}");
 	expect_status(
-	    r, 409, "Conflict", "Precondition failed: UID in precondition: nope",
+	    r, 409, "Conflict",
+	    "ConfigMap \"a\": the UID in the precondition (nope) does not match the UID in record (",
 	    &(struct ask){ .method = "DELETE", .path = CM "/a", .body = "{\"preconditions\":{\"uid\":\"nope\"}}" });
 	o = expect(r, 200, "DELETE", CM "/a", NULL);
 	assert_val(val_get(o, F_status), "Success");
@@ -301,6 +302,12 @@ static void test_namespace_life(void **state)
 
 static void test_methods(void **state)
 {
+	static const char *const no_api[] = { "/nothing/here", "/apis/nope.io", "/apis/nope.io/v1",
+					      "/apis/nope.io/v1/things" };
+	static const char *const no_resource[] = {
+		"/apis/apps/v9", "/apis/apps/v9/deployments",	       "/api/v2",
+		"/api/v1/nopes", "/api/v1/namespaces/default/nopes/x", "/api/v1/namespaces/default/configmaps/x/status"
+	};
 	struct rig *r = *state;
 
 	expect_status(r, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource",
@@ -315,7 +322,30 @@ static void test_methods(void **state)
 	expect_status(r, 404, "NotFound", "the server could not find the requested resource",
 		      &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/default/nothings" });
 	expect_status(r, 404, "NotFound", "could not find", &(struct ask){ .method = "GET", .path = CM "/a/log" });
-	expect_status(r, 404, "NotFound", "could not find", &(struct ask){ .method = "GET", .path = "/nothing/here" });
+	/* Where no API is, nobody words a Status; below a group that is served somebody does. */
+	for (size_t i = 0; i < ARRAY_LEN(no_api); i++) {
+		struct answer *a = api(r, "GET", no_api[i]);
+
+		assert_int_equal(a->code, 404);
+		assert_string_equal(a->content_type, "text/plain; charset=utf-8");
+		assert_sv(buf_sv(&a->body), "404 page not found\n");
+		answer_free(a);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(no_resource); i++) {
+		struct answer *a = api(r, "GET", no_resource[i]);
+
+		assert_int_equal(a->code, 404);
+		assert_val(val_get(api_json(a), F_reason), "NotFound");
+		assert_int_equal(val_len(val_get(api_json(a), F_details)), 0);
+		assert_int_equal(val_type(val_get(api_json(a), F_details)), VAL_MAP);
+		answer_free(a);
+	}
+	expect(r, 405, "HEAD", "/api/v1/namespaces/default/configmaps", NULL);
+	expect(r, 405, "PUT", "/api/v1/namespaces/default/pods/x/binding", "{}");
+	expect(r, 405, "GET", "/api/v1/namespaces/default/pods/x/eviction", NULL);
+	expect(r, 405, "GET", "/api/v1/namespaces/default/finalize", NULL);
+	expect(r, 404, "DELETE", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews/x", NULL);
+	expect(r, 200, "POST", "/apis", "{}");
 	expect_status(r, 403, "Forbidden",
 		      "configmaps is forbidden: User \"eve\" cannot list resource \"configmaps\" in API group \"\" "
 		      "in the namespace \"default\"",

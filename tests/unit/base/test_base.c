@@ -105,7 +105,7 @@ static void test_err(void **state)
 	assert_string_equal(err_msg(&e), "while y: x 1");
 	assert_int_equal(err_code(&e), 409);
 	assert_true(err_retryable(&e));
-	for (int r = ERR_NONE + 1; r < _ERR_REASON_MAX; r++)
+	for (int r = ERR_NONE + 1; r < ERR_UNKNOWN; r++) /* the last one has no name */
 		assert_int_equal(err_reason_from(sv_from(err_reason_name((enum err_reason)r))), r);
 }
 

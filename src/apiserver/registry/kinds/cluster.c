@@ -50,40 +50,6 @@ static bool namespace_field(const struct val *ns, struct sv label, struct sv *re
 	return true;
 }
 
-static int finalize_change(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
-{
-	const struct val *body = ctx, *list = val_get(body, F_spec, F_finalizers);
-	struct sv rev = val_get_str(body, F_metadata, F_resourceVersion);
-
-	if (rev.n && !sv_eq(rev, val_get_str(old, F_metadata, F_resourceVersion)))
-		return err_modified(err, RES(core_namespaces), q->name);
-	if (list)
-		val_set(q->arena, val_ensure_map(q->arena, doc, F_spec), F_finalizers, list);
-	else if (val_get(doc, F_spec))
-		val_del(val_get_mut(doc, F_spec), F_finalizers);
-	return 0;
-}
-
-static void finalize_done(struct api_req *q, struct obj *o, struct err *err, void *ctx)
-{
-	(void)ctx;
-	if (err)
-		api_req_fail(q, err);
-	else
-		q->sink->object(q, 200, o, NULL);
-}
-
-static void namespace_finalize(struct api_req *q)
-{
-	struct val *body = sub_body(q);
-
-	if (body)
-		registry_update_async(q, RES(core_namespaces), SV(""), q->name, "finalize", finalize_change,
-				      finalize_done, body);
-}
-
-static const struct sub_handler namespace_subs[] = { { "finalize", namespace_finalize }, { NULL, NULL } };
-
 /* Who labels a namespace for Pod Security relies on it. */
 static void namespace_warn(struct api_req *q, const struct val *doc, const struct val *old)
 {
@@ -104,13 +70,10 @@ const struct strategy namespace_strategy = {
 	.name_check = fmt_dns_label,
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = namespace_defaults,
 	.prepare_create = namespace_create,
 	.warn = namespace_warn,
 	.prepare_update = namespace_update,
-	.subs = namespace_subs,
 	.field_label = namespace_field,
 };
 
@@ -151,8 +114,6 @@ const struct strategy node_strategy = {
 	.res = RES(core_nodes),
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = node_defaults,
 	.subs = node_subs,
 	.field_label = node_field,
@@ -272,8 +233,6 @@ const struct strategy resourcequota_strategy = {
 	.res = RES(core_resourcequotas),
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.print = print_resourcequota,
 	.warn = resourcequota_warn,
 };
@@ -336,8 +295,6 @@ const struct strategy persistentvolume_strategy = {
 	.res = RES(core_persistentvolumes),
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.prepare_create = pending_volume,
 	.print = print_persistentvolume,
 	.observe = volume_observe,
@@ -348,8 +305,6 @@ const struct strategy persistentvolumeclaim_strategy = {
 	.res = RES(core_persistentvolumeclaims),
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.prepare_create = claim_create,
 	.prepare_update = claim_update,
 	.print = print_persistentvolumeclaim,

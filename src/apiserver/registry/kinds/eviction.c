@@ -122,17 +122,7 @@ static int same_pod(const struct write_op *op, const struct eviction *e, struct 
 {
 	struct sv rev = e->pod_rev.n ? e->pod_rev : e->del.rev, uid = e->del.uid;
 
-	if (uid.n && !sv_eq(uid, obj_uid(op->old)))
-		return err_conflict(err, op->res, op->name,
-				    "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-				    SV_ARG(uid), SV_ARG(obj_uid(op->old)));
-	if (rev.n && !sv_eq(rev, val_str(obj_get(op->old, F_metadata, F_resourceVersion))))
-		return err_conflict(
-		    err, op->res, op->name,
-		    "Precondition failed: ResourceVersion in precondition: %.*s, ResourceVersion in object meta: "
-		    "%" PRId64,
-		    SV_ARG(rev), obj_rev(op->old));
-	return 0;
+	return delete_preconditions(op->res, op->old, uid, rev, err);
 }
 
 static int mark_pod(struct write_op *op, struct err *err)

@@ -24,9 +24,6 @@ extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strateg
     storageclass_strategy, volumeattachment_strategy, csidriver_strategy, csinode_strategy, csistoragecapacity_strategy,
     crd_strategy;
 
-extern const char *const strategy_reset_status_only[]; /* main endpoint: status is not this one's */
-extern const char *const strategy_reset_spec[];	       /* status endpoint: spec is not this one's */
-
 /* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);
 /* About a source of a volume that is not made any more; at is the source's parent. */

@@ -197,7 +197,10 @@ static void endpointslice_update(struct api_req *q, const struct val *old, struc
 		drop_topology(doc);
 }
 
+static const char *const endpointslice_counted[] = { "addressType", "endpoints", "ports", "metadata.labels", NULL };
+
 const struct strategy endpointslice_strategy = {
+	.counted = endpointslice_counted,
 	.res = RES(discovery_endpointslices),
 	.prepare_create = endpointslice_create,
 	.prepare_update = endpointslice_update,
@@ -208,20 +211,13 @@ const struct strategy endpointslice_strategy = {
 const struct strategy pdb_strategy = {
 	.res = RES(policy_poddisruptionbudgets),
 	.name_check = fmt_path_segment, /* upstream asks for no more */
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 };
 
-/* Its first generation is its last. */
-static void priorityclass_create(struct api_req *q, struct val *doc)
-{
-	val_set_int(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_generation, 1);
-}
+static const char *const nothing_counted[] = { NULL };
 
 const struct strategy priorityclass_strategy = {
+	.counted = nothing_counted,
 	.res = RES(scheduling_priorityclasses),
-	.no_generation = true,
-	.prepare_create = priorityclass_create,
 	.print = print_priorityclass,
 	.unconditional_update = true,
 };
@@ -237,8 +233,6 @@ static void ingress_warn(struct api_req *q, const struct val *doc, const struct 
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.print = print_ingress,
 	.warn = ingress_warn,
 };
@@ -280,8 +274,6 @@ const struct strategy servicecidr_strategy = {
 	.res = RES(networking_servicecidrs),
 	.unconditional_update = true,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.print = print_servicecidr,
 };
 
@@ -309,27 +301,14 @@ const struct strategy volumeattachment_strategy = {
 	.res = RES(storage_volumeattachments),
 	.observe = attachment_observe,
 	.no_generation = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 };
 
-/* Generations count what kubelets must read again, from the first change on. */
-static void csidriver_update(struct api_req *q, const struct val *old, struct val *doc)
-{
-	static const enum sym counted[] = { F_tokenRequests, F_requiresRepublish, F_seLinuxMount };
-	bool changed = false;
-
-	for (size_t i = 0; i < ARRAY_LEN(counted); i++)
-		changed |= !val_same(val_get(old, F_spec, counted[i]), val_get(doc, F_spec, counted[i]));
-	if (changed)
-		val_set_int(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_generation,
-			    val_get_int(old, 0, F_metadata, F_generation) + 1);
-}
-
+static const char *const csidriver_counted[] = { "spec.tokenRequests", "spec.requiresRepublish", "spec.seLinuxMount",
+						 NULL };
 const struct strategy csidriver_strategy = {
 	.res = RES(storage_csidrivers),
-	.no_generation = true,
-	.prepare_update = csidriver_update,
+	.late_generation = true,
+	.counted = csidriver_counted,
 	.print = print_csidriver,
 };
 const struct strategy csinode_strategy = { .res = RES(storage_csinodes), .no_generation = true };
@@ -380,7 +359,5 @@ const struct strategy crd_strategy = {
 	.res = RES(apiextensions_customresourcedefinitions),
 	.prepare_create = remember_version,
 	.prepare_update = crd_update,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = crd_defaults,
 };

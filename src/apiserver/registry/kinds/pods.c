@@ -7,11 +7,6 @@
 #include "pod/image_name.h"
 #include "pod/pod_resources.h"
 
-const char *const strategy_reset_status_only[] = { "status", NULL };
-const char *const strategy_reset_spec[] = { "spec", NULL };
-static const char *const reset_pod_status[] = { "spec", "metadata.deletionTimestamp", "metadata.ownerReferences",
-						NULL };
-
 /* --- defaults --- */
 
 /* "repo:latest", or neither tag nor digest: pulled every time. A name that cannot be read says nothing of tags. */
@@ -197,32 +192,16 @@ static void take_member(struct arena *a, struct val *to, const struct val *from,
 		val_del(to, key);
 }
 
-static void restore_meta(struct arena *a, const struct val *old, struct val *doc, enum sym key)
-{
-	const struct val *v = val_get(old, F_metadata, key);
-
-	if (v)
-		val_set(a, val_ensure_map(a, doc, F_metadata), key, val_clone_nodes(a, v));
-	else
-		val_del(val_get_mut(doc, F_metadata), key);
-}
-
 /* pods/resize is about resources and nothing else, pods/ephemeralcontainers about those: who may do only that
  * must not be able to change an image with it. */
 static void pod_narrow(struct arena *a, struct sv sub, const struct val *old, struct val *doc)
 {
-	static const enum sym meta[] = { F_labels, F_annotations, F_ownerReferences, F_finalizers };
 	static const enum sym lists[] = { F_containers, F_initContainers };
 	const struct val *now = val_member(doc, F_spec), *was = val_member(old, F_spec);
 	struct val *spec;
 
-	/* Who reports what containers do has no say in what the pod goes with. */
-	if (sv_is(sub, "status"))
-		restore_meta(a, old, doc, F_ownerReferences);
 	if (!sv_is(sub, "resize") && !sv_is(sub, "ephemeralcontainers"))
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(meta); i++)
-		restore_meta(a, old, doc, meta[i]);
 	spec = val_clone_nodes(a, was);
 	if (sv_is(sub, "ephemeralcontainers")) {
 		take_member(a, spec, now, F_ephemeralContainers);
@@ -260,8 +239,7 @@ static int64_t pod_grace(struct api_req *q, const struct val *pod, int64_t grace
 		grace = val_get_int(pod, 30, F_spec, F_terminationGracePeriodSeconds);
 	if (val_get_str(pod, F_spec, F_nodeName).n == 0 || pod_terminal(pod))
 		return 0;
-	/* A negative period means "at once, but let the node do it". */
-	return grace < 0 ? 1 : grace;
+	return grace < 0 ? 1 : grace; /* a negative period in the spec, too */
 }
 
 static bool pod_field(const struct val *pod, struct sv label, struct sv *ret)
@@ -294,6 +272,12 @@ static void pod_observe(struct apiserver *s, struct obj *old, struct obj *now)
 
 /* --- binding --- */
 
+/* About the subresource, not the pod. */
+#define cannot_bind(err, name, fmt, ...)                                                                            \
+	(err_set((err), ERR_CONFLICT, "Operation cannot be fulfilled on pods/binding \"%.*s\": " fmt, SV_ARG(name), \
+		 ##__VA_ARGS__),                                                                                    \
+	 err_set_object((err), SV(""), SV("pods/binding"), (name)))
+
 static int bind_change(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
 {
 	const struct val *binding = ctx, *annotations = val_get(binding, F_metadata, F_annotations);
@@ -303,16 +287,14 @@ static int bind_change(struct api_req *q, const struct val *old, struct val *doc
 	char now[TIME_TEXT_MAX];
 
 	if (uid.n && !sv_eq(uid, val_get_str(old, F_metadata, F_uid)))
-		return err_conflict(err, RES(core_pods), name, "the pod was replaced by another one of the same name");
+		return err_wrong_uid(err, RES(core_pods), q->ns, name, uid, val_get_str(old, F_metadata, F_uid));
 	if (val_get(old, F_metadata, F_deletionTimestamp))
-		return err_conflict(err, RES(core_pods), name,
-				    "pod %.*s is being deleted, cannot be assigned to a host", SV_ARG(name));
+		return cannot_bind(err, name, "pod %.*s is being deleted, cannot be assigned to a host", SV_ARG(name));
 	if (have.n)
-		return err_conflict(err, RES(core_pods), name, "pod %.*s is already assigned to node \"%.*s\"",
-				    SV_ARG(name), SV_ARG(have));
+		return cannot_bind(err, name, "pod %.*s is already assigned to node \"%.*s\"", SV_ARG(name),
+				   SV_ARG(have));
 	if (val_len(val_get(old, F_spec, F_schedulingGates)))
-		return err_conflict(err, RES(core_pods), name, "pod %.*s has non-empty .spec.schedulingGates",
-				    SV_ARG(name));
+		return cannot_bind(err, name, "pod %.*s has non-empty .spec.schedulingGates", SV_ARG(name));
 	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_spec), F_nodeName, node);
 	VAL_EACH_MEMBER(annotations, m)
 		val_set_sv(q->arena, val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_annotations), m.key,
@@ -349,12 +331,15 @@ static void bind_pod(struct api_req *q, struct val *binding, struct sv name)
 	struct err err = ERR_INIT;
 	const struct val *kind = val_get(binding, F_target, F_kind);
 
-	if (val_get_str(binding, F_target, F_name).n == 0 || (val_str(kind).n && !val_is(kind, "Node"))) {
-		err_set(&err, ERR_INVALID,
-			"Binding \"%.*s\" is invalid: target.name: Required value: a binding names a Node",
-			SV_ARG(name));
-		err_set_object(&err, SV(""), SV("Binding"), name);
-		err_add_cause(&err, "FieldValueRequired", SV("target.name"), "Required value: a binding names a Node");
+	if (q->name.n && !sv_eq(q->name, val_get_str(binding, F_metadata, F_name)) && !q->trusted)
+		err_set(&err, ERR_BAD_REQUEST, "name in URL does not match name in Binding object");
+	else if (val_str(kind).n && !val_is(kind, "Node"))
+		err_set(&err, ERR_UNKNOWN,
+			"target.kind: Unsupported value: \"%.*s\": supported values: \"Node\", \"<empty>\"",
+			SV_ARG(val_str(kind)));
+	else if (val_get_str(binding, F_target, F_name).n == 0)
+		err_set(&err, ERR_UNKNOWN, "target.name: Required value");
+	if (err.reason != ERR_NONE) {
 		api_req_fail(q, &err);
 		return;
 	}
@@ -390,8 +375,6 @@ static const struct sub_handler pod_subs[] = {
 const struct strategy pod_strategy = {
 	.res = RES(core_pods),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = reset_pod_status,
 	.set_defaults = pod_defaults,
 	.prepare_create = pod_prepare_create,
 	.prepare_update = pod_prepare_update,

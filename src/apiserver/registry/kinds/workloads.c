@@ -2,8 +2,6 @@
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
 
-static const char *const reset_deployment_status[] = { "spec", "metadata.labels", NULL };
-
 static struct val *ensure_rolling(struct api_req *q, struct val *doc, enum sym strategy)
 {
 	struct val *s = val_get_mut(doc, F_spec, strategy);
@@ -26,31 +24,14 @@ static void deployment_defaults(struct api_req *q, struct val *doc)
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
 }
 
-/* Annotations go to the ReplicaSets, so they count as a change of what is wanted. */
-static void deployment_update(struct api_req *q, const struct val *old, struct val *doc)
-{
-	if (sv_is(q->subresource, "status")) {
-		struct val *meta = val_ensure_map(q->arena, doc, F_metadata);
-		const struct val *labels = val_get(old, F_metadata, F_labels);
-
-		if (labels)
-			val_set(q->arena, meta, F_labels, labels);
-		else
-			val_del(meta, F_labels);
-	} else if (!q->subresource.n && val_same(val_get(old, F_spec), val_get(doc, F_spec)) &&
-		   !val_same(val_get(old, F_metadata, F_annotations), val_get(doc, F_metadata, F_annotations))) {
-		val_set_int(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_generation,
-			    val_get_int(old, 0, F_metadata, F_generation) + 1);
-	}
-}
+/* Its annotations are its ReplicaSets' as well. */
+static const char *const deployment_counted[] = { "spec", "metadata.annotations", NULL };
 
 const struct strategy deployment_strategy = {
 	.res = RES(apps_deployments),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = reset_deployment_status,
+	.counted = deployment_counted,
 	.set_defaults = deployment_defaults,
-	.prepare_update = deployment_update,
 	.print = print_deployment,
 	.warn = warn_of_pod,
 };
@@ -63,8 +44,6 @@ static void template_defaults(struct api_req *q, struct val *doc)
 const struct strategy replicaset_strategy = {
 	.res = RES(apps_replicasets),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = template_defaults,
 	.warn = warn_of_pod,
 };
@@ -106,8 +85,6 @@ static void daemonset_update(struct api_req *q, const struct val *old, struct va
 const struct strategy daemonset_strategy = {
 	.res = RES(apps_daemonsets),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = daemonset_defaults,
 	.prepare_update = daemonset_update,
 	.warn = warn_of_pod,
@@ -138,8 +115,6 @@ const struct strategy statefulset_strategy = {
 	.res = RES(apps_statefulsets),
 	.name_check = fmt_dns_label,
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = statefulset_defaults,
 	.print = print_statefulset,
 	.warn = warn_of_pod,
@@ -168,9 +143,8 @@ static void rc_defaults(struct api_req *q, struct val *doc)
 const struct strategy replicationcontroller_strategy = {
 	.res = RES(core_replicationcontrollers),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = rc_defaults,
+	.default_propagation = "Orphan",
 	.warn = warn_of_pod,
 };
 
@@ -245,8 +219,6 @@ static bool job_field(const struct val *job, struct sv label, struct sv *ret)
 const struct strategy job_strategy = {
 	.res = RES(batch_jobs),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = job_defaults,
 	.prepare_create = job_create,
 	.field_label = job_field,
@@ -264,8 +236,6 @@ static void cronjob_defaults(struct api_req *q, struct val *doc)
 const struct strategy cronjob_strategy = {
 	.res = RES(batch_cronjobs),
 	.unconditional_update = true,
-	.reset_main = strategy_reset_status_only,
-	.reset_status = strategy_reset_spec,
 	.set_defaults = cronjob_defaults,
 	.print = print_cronjob,
 	.warn = warn_of_pod,

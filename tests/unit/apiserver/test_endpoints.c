@@ -1,0 +1,181 @@
+/* What each endpoint leaves as it is, and what metadata.generation counts: through the API, kind by kind.
+ *
+ * Every object is changed at every endpoint it has in everything at once: labels, annotations, spec and status. The
+ * table says what of that stays. */
+#include "harness.h"
+
+#include <stdio.h>
+
+#define MERGE "application/merge-patch+json"
+#define CHANGE                                                                                                       \
+	"{\"metadata\":{\"labels\":{\"via\":\"%s\"},\"annotations\":{\"via\":\"%s\"},\"finalizers\":[\"x.io/%s\"]}," \
+	"\"spec\":%s,\"status\":%s}"
+#define TEMPLATE                                                                                           \
+	"\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"containers\":[{\"name\":\"c\"," \
+	"\"image\":\"x\"}]}}"
+#define MATCH "\"selector\":{\"matchLabels\":{\"a\":\"b\"}},"
+#define APPS "/apis/apps/v1/namespaces/default/"
+#define CORE "/api/v1/namespaces/default/"
+
+static const struct {
+	const char *path, *create; /* of the spec */
+	const char *spec, *status; /* what a change sends */
+	const char *spec_at;	   /* dotted: absent before the change */
+	const char *status_at;
+	bool labels, others; /* the status endpoint takes labels; annotations and finalizers */
+	int created, bumped; /* generation at first, and after a change of all at the main endpoint */
+} kinds[] = {
+	{ APPS "deployments", "{" MATCH TEMPLATE "}", "{\"minReadySeconds\":5}", "{\"replicas\":3}",
+	  "spec.minReadySeconds", "status.replicas", false, true, 1, 2 },
+	{ APPS "replicasets", "{" MATCH TEMPLATE "}", "{\"minReadySeconds\":5}", "{\"observedGeneration\":3}",
+	  "spec.minReadySeconds", "status.observedGeneration", true, true, 1, 2 },
+	{ APPS "statefulsets", "{\"serviceName\":\"s\"," MATCH TEMPLATE "}", "{\"minReadySeconds\":5}",
+	  "{\"observedGeneration\":3}", "spec.minReadySeconds", "status.observedGeneration", true, true, 1, 2 },
+	{ APPS "daemonsets", "{" MATCH TEMPLATE "}", "{\"minReadySeconds\":5}", "{\"observedGeneration\":3}",
+	  "spec.minReadySeconds", "status.observedGeneration", true, true, 1, 2 },
+	{ CORE "replicationcontrollers", "{\"selector\":{\"a\":\"b\"}," TEMPLATE "}", "{\"minReadySeconds\":5}",
+	  "{\"observedGeneration\":3}", "spec.minReadySeconds", "status.observedGeneration", true, true, 1, 2 },
+	{ "/apis/batch/v1/namespaces/default/cronjobs",
+	  "{\"schedule\":\"@daily\",\"jobTemplate\":{\"spec\":{\"template\":{\"spec\":{\"restartPolicy\":\"Never\","
+	  "\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}}}}",
+	  "{\"startingDeadlineSeconds\":30}", "{\"lastScheduleTime\":\"2026-01-01T00:00:00Z\"}",
+	  "spec.startingDeadlineSeconds", "status.lastScheduleTime", true, true, 1, 2 },
+	{ "/apis/policy/v1/namespaces/default/poddisruptionbudgets", "{" MATCH "\"maxUnavailable\":1}",
+	  "{\"unhealthyPodEvictionPolicy\":\"AlwaysAllow\"}", "{\"observedGeneration\":3}",
+	  "spec.unhealthyPodEvictionPolicy", "status.observedGeneration", true, true, 1, 2 },
+	{ CORE "services", "{\"ports\":[{\"port\":80}]}", "{\"externalName\":\"x\"}",
+	  "{\"conditions\":[{\"type\":\"T\",\"status\":\"True\",\"reason\":\"R\",\"message\":\"\","
+	  "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}",
+	  "spec.externalName", "status.conditions", true, true, 0, 0 },
+	{ "/api/v1/nodes", "{}", "{\"unschedulable\":true}", "{\"phase\":\"Running\"}", "spec.unschedulable",
+	  "status.phase", true, true, 0, 0 },
+	{ CORE "resourcequotas", "{}", "{\"hard\":{\"pods\":\"1\"}}", "{\"used\":{\"pods\":\"1\"}}", "spec.hard",
+	  "status.used", true, true, 0, 0 },
+	{ "/apis/storage.k8s.io/v1/volumeattachments",
+	  "{\"attacher\":\"x.io\",\"nodeName\":\"n\",\"source\":{\"persistentVolumeName\":\"v\"}}", "{}",
+	  "{\"attached\":true,\"attachmentMetadata\":{\"a\":\"b\"}}", NULL, "status.attachmentMetadata", false, false,
+	  0, 0 },
+};
+
+static const struct val *at(const struct val *v, const char *path)
+{
+	struct sv rest = sv_from(path), part;
+
+	while (v && sv_split(&rest, '.', &part))
+		v = val_member_sv(v, part);
+	return v;
+}
+
+static void assert_via(const char *path, const struct val *o, const char *labels, const char *others)
+{
+	const struct val *meta = val_get(o, F_metadata);
+
+	if (!val_is(val_member_sv(val_get(meta, F_labels), SV("via")), labels))
+		fail_msg("%s: labels are %.*s", path,
+			 SV_ARG(val_str(val_member_sv(val_get(meta, F_labels), SV("via")))));
+	if (!val_is(val_member_sv(val_get(meta, F_annotations), SV("via")), others))
+		fail_msg("%s: annotations", path);
+	assert_int_equal(sv_ends(val_str(val_at(val_get(meta, F_finalizers), 0)), sv_from(others)), true);
+}
+
+static void test_endpoints(void **state)
+{
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		char body[1024], path[128], status[160];
+		const struct val *o;
+
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"w\"},\"spec\":%s}", kinds[i].create);
+		(void)snprintf(path, sizeof(path), "%s/w", kinds[i].path);
+		(void)snprintf(status, sizeof(status), "%s/status", path);
+		o = expect(r, 201, "POST", kinds[i].path, body);
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), kinds[i].created);
+
+		(void)snprintf(body, sizeof(body), CHANGE, "main", "main", "main", kinds[i].spec, kinds[i].status);
+		o = expect_type(r, 200, "PATCH", path, MERGE, body);
+		assert_via(path, o, "main", "main");
+		if (kinds[i].spec_at)
+			assert_non_null(at(o, kinds[i].spec_at));
+		if (val_len(at(o, kinds[i].status_at)) || val_int_or(at(o, kinds[i].status_at), 0))
+			fail_msg("%s changes the status", path);
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), kinds[i].bumped);
+
+		(void)snprintf(body, sizeof(body), CHANGE, "status", "status", "status", "null", kinds[i].status);
+		o = expect_type(r, 200, "PATCH", status, MERGE, body);
+		assert_via(status, o, kinds[i].labels ? "status" : "main", kinds[i].others ? "status" : "main");
+		if (kinds[i].spec_at && !at(o, kinds[i].spec_at))
+			fail_msg("%s changes the spec", status);
+		if (val_type(at(o, kinds[i].status_at)) == VAL_NULL)
+			fail_msg("%s does not change the status", status);
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), kinds[i].bumped);
+	}
+}
+
+/* Old kubelets sent no owners: pods/status leaves them; resize and ephemeralcontainers leave all metadata. */
+static void test_pod_endpoints(void **state)
+{
+	static const char owners[] =
+	    "{\"metadata\":{\"labels\":{\"via\":\"x\"},\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Node\","
+	    "\"name\":\"n\",\"uid\":\"u\"}]}}";
+	struct rig *r = *state;
+	const struct val *o;
+
+	expect(r, 201, "POST", CORE "serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	expect(r, 201, "POST", CORE "pods",
+	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}");
+	o = expect_type(r, 200, "PATCH", CORE "pods/p/resize", MERGE, owners);
+	assert_null(val_get(o, F_metadata, F_labels));
+	o = expect_type(r, 200, "PATCH", CORE "pods/p/ephemeralcontainers", MERGE, owners);
+	assert_null(val_get(o, F_metadata, F_labels));
+	o = expect_type(r, 200, "PATCH", CORE "pods/p/status", MERGE, owners);
+	assert_null(val_get(o, F_metadata, F_ownerReferences));
+	assert_val(val_member_sv(val_get(o, F_metadata, F_labels), SV("via")), "x");
+}
+
+/* Generations that count something else than the spec. */
+static void test_generations(void **state)
+{
+	static const struct {
+		const char *path, *create, *change;
+		int created, changed;
+	} rows[] = {
+		{ APPS "deployments", "\"spec\":{" MATCH TEMPLATE "}", "{\"metadata\":{\"labels\":{\"x\":\"1\"}}}", 1,
+		  1 },
+		{ APPS "deployments", "\"spec\":{" MATCH TEMPLATE "}", "{\"metadata\":{\"annotations\":{\"x\":\"1\"}}}",
+		  1, 2 },
+		{ APPS "replicasets", "\"spec\":{" MATCH TEMPLATE "}", "{\"metadata\":{\"annotations\":{\"x\":\"1\"}}}",
+		  1, 1 },
+		{ "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+		  "\"addressType\":\"IPv4\",\"endpoints\":[]", "{\"metadata\":{\"labels\":{\"x\":\"1\"}}}", 1, 2 },
+		{ "/apis/scheduling.k8s.io/v1/priorityclasses", "\"value\":1", "{\"description\":\"x\"}", 1, 1 },
+		{ "/apis/storage.k8s.io/v1/csidrivers", "\"spec\":{}", "{\"metadata\":{\"labels\":{\"x\":\"1\"}}}", 0,
+		  0 },
+		{ "/apis/storage.k8s.io/v1/csidrivers", "\"spec\":{}", "{\"spec\":{\"requiresRepublish\":true}}", 0,
+		  1 },
+		{ CORE "configmaps", "\"data\":{}", "{\"data\":{\"a\":\"b\"}}", 0, 0 },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char body[512], path[128];
+		const struct val *o;
+
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"g%zu\"},%s}", i, rows[i].create);
+		o = expect(r, 201, "POST", rows[i].path, body);
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), rows[i].created);
+		(void)snprintf(path, sizeof(path), "%s/g%zu", rows[i].path, i);
+		o = expect_type(r, 200, "PATCH", path, MERGE, rows[i].change);
+		if (val_get_int(o, 0, F_metadata, F_generation) != rows[i].changed)
+			fail_msg("%s %s", path, rows[i].change);
+	}
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { T(test_endpoints), T(test_pod_endpoints), T(test_generations) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
