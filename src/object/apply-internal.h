@@ -1,4 +1,4 @@
-/* apply-internal.h - typed walks for server-side apply; shared by apply.c, apply_typed.c, apply_merge.c.
+/* apply-internal.h - typed walks for server-side apply; shared by the apply files.
  *
  * The rules are those of structured-merge-diff: a document is a tree of granular maps, of
  * lists whose items have an identity (set: the value; map: its keys), and of leaves: scalars
@@ -65,3 +65,9 @@ const struct val *typed_merge(struct arena *a, struct ftype t, const struct val 
 const struct val *typed_remove(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone);
 /* v without null members, except inside opaque values. */
 const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct val *v);
+
+/* apply_kubectl.c: what the manager "kubectl" may take from others without force, given what its client-side apply left
+ * in live; NULL: nothing. */
+const struct fset *kubectl_may_take(struct arena *a, struct ftype t, const struct val *live);
+/* Brings that annotation of doc, if there, up to config. Nodes are copied before they are changed. */
+void kubectl_renew(struct arena *a, const struct val *config, struct val *doc);

@@ -384,7 +384,7 @@ static int by_name(const void *x, const void *y)
 
 /* Fails with 409 and a cause for each field that changes and is another manager's. */
 static int refuse_conflicts(struct arena *a, struct managers *ms, const struct manager *self,
-			    const struct fset *touched, struct err *err)
+			    const struct fset *touched, const struct fset *allowed, struct err *err)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	struct err found = ERR_INIT;
@@ -392,7 +392,7 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 
 	qsort(ms->p, ms->n, sizeof(*ms->p), by_name);
 	for (size_t i = 0; i < ms->n; i++) {
-		const struct fset *hit = fset_intersection(a, ms->p[i].set, touched);
+		const struct fset *hit = fset_difference(a, fset_intersection(a, ms->p[i].set, touched), allowed);
 
 		if (same_manager(&ms->p[i], self) || fset_empty(hit))
 			continue;
@@ -477,7 +477,7 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	struct comparison c;
 	struct manager *mine;
 	struct val *out;
-	bool changed;
+	bool changed, kubectl = sv_is(o->manager, "kubectl");
 
 	if (check_config(config, o, err) < 0)
 		return NULL;
@@ -513,7 +513,8 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 
 	c = compare_without(a, t, base, merged, reset);
 	touched = fset_union(a, c.added, c.modified);
-	if (!o->force && refuse_conflicts(a, &ms, &self, touched, err) < 0)
+	if (!o->force &&
+	    refuse_conflicts(a, &ms, &self, touched, kubectl && live ? kubectl_may_take(a, t, base) : NULL, err) < 0)
 		return NULL;
 	mine = managers_find(&ms, &self); /* the check reorders them */
 	for (size_t i = 0; i < ms.n; i++)
@@ -527,6 +528,8 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 
 	out = val_new_map(a);
 	*out = *merged;
+	if (kubectl)
+		kubectl_renew(a, config, out);
 	managers_write(a, &ms, out);
 	return out;
 }

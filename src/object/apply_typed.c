@@ -116,7 +116,7 @@ static int keys_text(struct arena *a, const struct field *f, const struct val *i
 	size_t n = 0;
 
 	if (item->type != VAL_MAP)
-		return err_set(err, ERR_INTERNAL,
+		return err_set(err, ERR_UNKNOWN,
 			       "element %zu: associative list with keys may not have non-map elements", index);
 	while (n < ARRAY_LEN(keys) && f->list_keys[n]) {
 		keys[n] = f->list_keys[n];
@@ -136,14 +136,16 @@ static int keys_text(struct arena *a, const struct field *f, const struct val *i
 			json_encode(&b, v);
 		} else if (kf && kf->json_default) {
 			buf_adds(&b, kf->json_default);
-		} else if (strict) {
-			return err_set(err, ERR_INTERNAL,
-				       "element %zu: associative list with keys has an element that omits key field "
-				       "\"%.*s\" (and doesn't have default value)",
-				       index, SV_ARG(sym_name(keys[i])));
 		} else {
+			/* A key without omitempty has its zero as default. */
 			const struct val *zero = kf ? zero_of(kf) : NULL;
 
+			if (strict && !zero)
+				return err_set(
+				    err, ERR_UNKNOWN,
+				    "element %zu: associative list with keys has an element that omits key field "
+				    "\"%.*s\" (and doesn't have default value)",
+				    index, SV_ARG(sym_name(keys[i])));
 			json_encode(&b, zero ? zero : &zero_null);
 		}
 	}
@@ -259,7 +261,53 @@ static int repeated(struct arena *a, struct fparts *ps, struct err *err)
 		if (!sv_eq(ps->p[i].text, ps->p[i - 1].text))
 			continue;
 		fset_path_element(a, &b, ps->p[i].text);
-		return err_set(err, ERR_INTERNAL, "duplicate entries for key %s", buf_cstr(&b));
+		return err_set(err, ERR_UNKNOWN, "duplicate entries for key %s", buf_cstr(&b));
+	}
+	return 0;
+}
+
+/* What a value of this form is called where it should be one; NULL: it is, or anything goes. */
+static const char *expected(const struct field *f, enum field_card card, const struct val *v)
+{
+	if (v->type == VAL_NULL)
+		return NULL;
+	if (card != CARD_ONE)
+		return v->type == (card == CARD_LIST ? VAL_LIST : VAL_MAP) ? NULL : card == CARD_LIST ? "list" : "map";
+	switch ((enum field_kind)f->kind) {
+	case FIELD_BOOL:
+		return v->type == VAL_BOOL ? NULL : "boolean";
+	case FIELD_INT32:
+	case FIELD_INT64:
+	case FIELD_FLOAT64:
+		return v->type == VAL_INT || v->type == VAL_FLOAT ? NULL : "numeric (int or float)";
+	case FIELD_STRING:
+	case FIELD_BYTES:
+	case FIELD_TIME:
+	case FIELD_MICROTIME:
+	case FIELD_DURATION:
+		return v->type == VAL_STR ? NULL : "string";
+	case FIELD_STRUCT:
+		return v->type == VAL_MAP ? NULL : "map";
+	default:
+		return NULL;
+	}
+}
+
+static int check_form(struct ftype t, const struct fpart *p, struct err *err)
+{
+	const struct field *f = t.shape == SHAPE_STRUCT ? schema_field(t.schema, p->sym) : t.field;
+	const char *what = NULL;
+
+	if (f && t.shape == SHAPE_STRUCT)
+		what = expected(f, f->card, p->v);
+	else if (f && t.shape == SHAPE_MAP && f->inner_card == CARD_ONE)
+		what = expected(f, CARD_ONE, p->v);
+	if (what) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		json_encode(&b, p->v);
+		return err_set(err, ERR_UNKNOWN, "expected %s, got &value.valueUnstructured{Value:%s}", what,
+			       buf_cstr(&b));
 	}
 	return 0;
 }
@@ -278,9 +326,11 @@ static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool 
 		struct fset *sub = NULL;
 
 		if (strict && t.shape == SHAPE_STRUCT && !declared) {
-			err_set(err, ERR_INTERNAL, "field not declared in schema");
+			err_set(err, ERR_UNKNOWN, "field not declared in schema");
 			return at_element(a, p->text, err);
 		}
+		if (strict && check_form(t, p, err) < 0)
+			return at_element(a, p->text, err);
 		if (ftype_is_container(p->type, p->v)) {
 			sub = fset_new(a);
 			if (fields_of(a, p->type, p->v, strict, sub, err) < 0)

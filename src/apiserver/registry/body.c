@@ -341,10 +341,8 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 
 	if (q->body_doc)
 		return val_clone_nodes(q->arena, q->body_doc);
-	if (!sv_trim(q->body).n) {
-		err_set(err, ERR_BAD_REQUEST, "the body of the request is empty");
-		return NULL;
-	}
+	if (yaml && !sv_trim(q->body).n)
+		return val_new_map(q->arena);
 	if (yaml)
 		v = yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .duplicate = note_line, .ctx = &st }, err);
 	else

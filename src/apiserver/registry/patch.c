@@ -111,39 +111,30 @@ static int produce_apply(struct write_op *op, struct err *err)
 	return 0;
 }
 
-/* The configuration as it was written: fields that decoding would fill in are not the client's
- * to own. It is decoded once only to refuse what no object may say. */
+/* The configuration as it was written: fields that decoding would fill in are not the client's to own. Whether it is
+ * well-formed the merge finds out. */
 static struct val *apply_config(struct api_req *q, struct val *raw, struct err *err)
 {
-	struct val *doc, *meta;
-	struct sv gv;
+	struct sv av = val_get_str(raw, F_apiVersion), kind = val_get_str(raw, F_kind);
 
-	if (!val_get_str(raw, F_kind).n || !val_get_str(raw, F_apiVersion).n) {
-		err_set(err, ERR_BAD_REQUEST, "error decoding YAML: Object 'Kind' or 'apiVersion' is missing");
+	if (val_type(raw) != VAL_MAP) {
+		err_set(
+		    err, ERR_BAD_REQUEST,
+		    "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal %s into "
+		    "Go value of type map[string]interface {}",
+		    val_type_name(val_type(raw)));
 		return NULL;
 	}
-	gv = resource_gv(q->arena, q->res);
-	if (!sv_eq(val_get_str(raw, F_apiVersion), gv)) {
-		err_set(err, ERR_BAD_REQUEST,
-			"Incorrect version specified in apply patch. Specified patch version: %.*s, expected: %.*s",
-			SV_ARG(val_get_str(raw, F_apiVersion)), SV_ARG(gv));
+	if (!sv_eq(av, resource_gv(q->arena, q->res)) || !sv_is(kind, q->res->kind)) {
+		err_set(err, ERR_BAD_REQUEST, "invalid object type: %s%.*s, Kind=%.*s", sv_find(av, '/') < 0 ? "/" : "",
+			SV_ARG(av), SV_ARG(kind));
 		return NULL;
 	}
-	doc = typed_from_raw(q, q->res->schema, raw, gv, sv_from(q->res->kind), true, err);
-	if (!doc)
-		return NULL;
-	if (val_len(val_get(doc, F_metadata, F_managedFields))) {
+	if (val_len(val_get(raw, F_metadata, F_managedFields))) {
 		err_set(err, ERR_BAD_REQUEST, "metadata.managedFields must be nil");
 		return NULL;
 	}
-	if (update_check_name(q, doc, err) < 0)
-		return NULL;
-	meta = val_ensure_map(q->arena, raw, F_metadata);
-	if (!val_get_str(meta, F_name).n)
-		val_set_str(q->arena, meta, F_name, q->name);
-	if (q->res->namespaced && !val_get_str(meta, F_namespace).n)
-		val_set_str(q->arena, meta, F_namespace, q->ns);
-	return raw;
+	return update_check_name(q, raw, err) < 0 ? NULL : raw;
 }
 
 void registry_patch(struct api_req *q)

@@ -54,6 +54,26 @@ static struct val *scale_of(struct arena *a, const struct resource *r, const str
 	return scale;
 }
 
+/* Applying a Scale is applying the one field of the object that it shows. */
+static int own_replicas(struct write_op *op, int64_t replicas, struct err *err)
+{
+	struct val *config = val_new_map(op->a), *meta;
+	struct apply_opts o;
+
+	val_set_str(op->a, config, F_apiVersion, resource_gv(op->a, op->res));
+	val_set_cstr(op->a, config, F_kind, op->res->kind);
+	val_set_str(op->a, val_set_map(op->a, config, F_metadata), F_name, op->name);
+	val_set_int(op->a, val_set_map(op->a, config, F_spec), F_replicas, replicas);
+	apply_opts_of(op, &o);
+	config = managed_apply(op->a, op->res->schema, obj_root(op->old), config, &o, err);
+	if (!config)
+		return -1;
+	op->applied = true;
+	meta = val_ensure_map(op->a, op->doc, F_metadata);
+	val_set(op->a, meta, F_managedFields, val_get(config, F_metadata, F_managedFields));
+	return 0;
+}
+
 static int produce_scale(struct write_op *op, struct err *err)
 {
 	struct scale_ctx *c = op->ctx2;
@@ -93,6 +113,8 @@ static int produce_scale(struct write_op *op, struct err *err)
 	if (uid.n)
 		val_set_str(op->a, meta, F_uid, uid);
 	val_set_int(op->a, val_ensure_map(op->a, op->doc, F_spec), F_replicas, replicas);
+	if (!c->put && c->type == PATCH_APPLY && own_replicas(op, replicas, err) < 0)
+		return -1;
 	op->retry = !c->put || !rv.n;
 	return 0;
 }
@@ -116,7 +138,13 @@ void registry_scale(struct api_req *q)
 	if (q->verb == VERB_GET) {
 		o = registry_peek(q, q->res, q->ns, q->name);
 		if (!o) {
-			err_not_found(&err, q->res, q->name);
+			/* The group is that of the kind upstream looks for: it has a Scale of its own for these. */
+			struct sv group = q->res->id == R_core_replicationcontrollers ? SV("autoscaling") : q->group;
+			struct sv what = arena_svf(q->arena, "%s/scale", q->res->plural);
+
+			err_set(&err, ERR_NOT_FOUND, "%.*s.%.*s \"%.*s\" not found", SV_ARG(what), SV_ARG(group),
+				SV_ARG(q->name));
+			err_set_object(&err, group, what, q->name);
 			goto failed;
 		}
 		answer_doc(q, 200, scale_of(q->arena, q->res, obj_root(o)));

@@ -426,12 +426,22 @@ static const struct {
 	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.containers: duplicate entries for key "
 	  "[name=\"a\"]",
 	  500 },
-	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'containers':[{'image':'a'}]"
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','ports':[{},{}]}]"
 	  "}}",
-	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.containers: element 0: associative list "
-	  "with "
-	  "keys has an "
-	  "element that omits key field \"name\" (and doesn't have default value)",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].ports: duplicate "
+	  "entries for key [containerPort=0,protocol=\"TCP\"]",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','labels':{'a':1}},'spec':{}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .metadata.labels.a: expected string, got "
+	  "&value.valueUnstructured{Value:1}",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'hostNetwork':'x'}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.hostNetwork: expected boolean, got "
+	  "&value.valueUnstructured{Value:\"x\"}",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':{}}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers: expected list, got "
+	  "&value.valueUnstructured{Value:{}}",
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'frob':1}}",
 	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.frob: field not declared in schema", 500 },
@@ -449,6 +459,37 @@ static void test_bad_config(void **state)
 		assert_int_equal(err_code(&err), bad_configs[i].code);
 		arena_release(&w.a);
 	}
+}
+
+/* From client-side to server-side apply: what the annotation says and the object still has may be taken over, and the
+ * annotation is renewed; for the manager kubectl alone. */
+static void test_kubectl_takes_over(void **state)
+{
+	struct world w = pods();
+	static const char client_side[] =
+	    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','annotations':{'kubectl.kubernetes.io/"
+	    "last-applied-configuration':'{\\\"apiVersion\\\":\\\"v1\\\",\\\"kind\\\":\\\"Pod\\\",\\\"metadata\\\":{"
+	    "\\\"name\\\":\\\"p\\\"},"
+	    "\\\"spec\\\":{\\\"hostname\\\":\\\"h\\\",\\\"subdomain\\\":\\\"old\\\"}}'}},'spec':{'hostname':'h','"
+	    "subdomain':'s'}}";
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct val *v = update(&w, NULL, client_side, "kubectl-client-side-apply", 1), *taken;
+	const char *hostname = "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'hostname':'i<'}}";
+
+	(void)state;
+	assert_null(apply(&w, v, hostname, "other", 2, false, &err));
+	err_release(&err);
+	taken = apply(&w, v, hostname, "kubectl", 2, false, NULL);
+	assert_non_null(taken);
+	assert_sv(val_str(val_member_sv(val_get(taken, F_metadata, F_annotations),
+					SV("kubectl.kubernetes.io/last-applied-configuration"))),
+		  "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"},\"spec\":{\"hostname\":"
+		  "\"i\\u003c\"}}\n");
+	/* What was changed behind client-side apply's back is not kubectl's. */
+	assert_null(apply(&w, v, "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'subdomain':'t'}}",
+			  "kubectl", 2, false, &err));
+	assert_int_equal(err.reason, ERR_CONFLICT);
+	arena_release(&w.a);
 }
 
 /* An update takes an applied field over; the next apply of the same value wants it back. */
@@ -525,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_list_order),
 		cmocka_unit_test(test_before_first_apply),
 		cmocka_unit_test(test_bad_config),
+		cmocka_unit_test(test_kubectl_takes_over),
 		cmocka_unit_test(test_update_over_apply),
 		cmocka_unit_test(test_comparisons_agree),
 	};
