@@ -48,22 +48,16 @@ static char *put_digits(char *p, unsigned v, int n)
 }
 
 /* By hand and not by printf: every write of an object has times in it. */
-struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX])
+struct sv time_format_sec(int64_t sec, unsigned ns, bool micro, char out[TIME_TEXT_MAX])
 {
-	int64_t sec = ns / NS_PER_SEC, rest = ns % NS_PER_SEC, day, y;
+	int64_t day = sec / 86400, y;
 	unsigned m, d, s;
 	char *p;
 
-	if (rest < 0) {
-		rest += NS_PER_SEC;
-		sec--;
-	}
-	day = sec / 86400;
 	if (sec % 86400 < 0)
 		day--;
 	s = (unsigned)(sec - day * 86400);
 	time_civil(day, &y, &m, &d);
-	/* int64_t nanoseconds reach from 1677 to 2262: four digits. */
 	p = put_digits(out, (unsigned)y, 4);
 	*p++ = '-';
 	p = put_digits(p, m, 2);
@@ -77,11 +71,22 @@ struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX])
 	p = put_digits(p, s % 60, 2);
 	if (micro) {
 		*p++ = '.';
-		p = put_digits(p, (unsigned)(rest / 1000), 6);
+		p = put_digits(p, ns / 1000, 6);
 	}
 	*p++ = 'Z';
 	*p = '\0';
 	return sv_make(out, (size_t)(p - out));
+}
+
+struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX])
+{
+	int64_t sec = ns / NS_PER_SEC, rest = ns % NS_PER_SEC;
+
+	if (rest < 0) {
+		rest += NS_PER_SEC;
+		sec--;
+	}
+	return time_format_sec(sec, (unsigned)rest, micro, out);
 }
 
 /* Exactly n digits at the front of *s. */
@@ -109,7 +114,7 @@ static bool take_char(struct sv *s, char c)
 	return true;
 }
 
-bool time_parse(struct sv s, int64_t *ret_ns)
+bool time_parse_sec(struct sv s, int64_t *ret_sec, unsigned *ret_ns)
 {
 	unsigned y, mo, d, h, mi, sec, oh = 0, om = 0, frac = 0, scale = 100000000;
 	int64_t t;
@@ -142,8 +147,20 @@ bool time_parse(struct sv s, int64_t *ret_ns)
 		return false;
 	t = time_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
 	t += (west ? 1 : -1) * (int64_t)(oh * 3600 + om * 60);
-	if (__builtin_mul_overflow(t, NS_PER_SEC, &t) || __builtin_add_overflow(t, (int64_t)frac, &t))
+	*ret_sec = t;
+	*ret_ns = frac;
+	return t >= TIME_SEC_MIN && t <= TIME_SEC_MAX;
+}
+
+bool time_parse(struct sv s, int64_t *ret_ns)
+{
+	int64_t sec, t;
+	unsigned ns;
+
+	if (!time_parse_sec(s, &sec, &ns))
 		return false;
+	if (__builtin_mul_overflow(sec, NS_PER_SEC, &t) || __builtin_add_overflow(t, (int64_t)ns, &t))
+		t = sec < 0 ? INT64_MIN : INT64_MAX;
 	*ret_ns = t;
 	return true;
 }

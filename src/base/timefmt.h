@@ -1,6 +1,7 @@
 /* timefmt.h - RFC 3339 text and Go duration text, both ways, and ages for people.
  *
- * Times are int64 nanoseconds since 1970 (years 1678 to 2262), always UTC.
+ * Times are int64 nanoseconds since 1970 (years 1678 to 2262), always UTC. What others wrote may be any time from year
+ * 1 to 9999: the functions with _sec carry those through.
  */
 #pragma once
 
@@ -11,8 +12,14 @@
 
 /* "2026-01-02T03:04:05Z"; with micro, "2026-01-02T03:04:05.000006Z" (metav1.MicroTime). NUL-terminated. */
 struct sv time_format(int64_t ns, bool micro, char out[TIME_TEXT_MAX]);
-/* Any RFC 3339 time, fraction and offset included. False when malformed or out of range. */
+/* Any RFC 3339 time of the years 1 to 9999, fraction and offset included. False when malformed or beyond. What
+ * nanoseconds cannot reach becomes INT64_MIN or INT64_MAX. */
 bool time_parse(struct sv s, int64_t *ret_ns);
+/* The same as seconds since 1970 and the nanoseconds behind them. */
+#define TIME_SEC_MIN INT64_C(-62135596800) /* 0001-01-01T00:00:00Z, Go's zero time */
+#define TIME_SEC_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+bool time_parse_sec(struct sv s, int64_t *ret_sec, unsigned *ret_ns);
+struct sv time_format_sec(int64_t sec, unsigned ns, bool micro, char out[TIME_TEXT_MAX]);
 /* Go's time.ParseDuration ("1h30m", "500ms", "-1.5s", "0"). */
 bool duration_parse(struct sv s, int64_t *ret_ns);
 void duration_format(struct buf *b, int64_t ns); /* Go's Duration.String() */

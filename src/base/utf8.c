@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* Length of the valid UTF-8 sequence at p, or 0. */
 static size_t sequence_len(const unsigned char *p, const unsigned char *end)
 {
@@ -37,4 +39,19 @@ bool utf8_valid(struct sv s)
 		p += len;
 	}
 	return true;
+}
+
+size_t utf8_repair(struct sv s, char *out)
+{
+	const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
+	char *w = out;
+
+	while (p < end) {
+		size_t len = sequence_len(p, end);
+
+		memcpy(w, len ? (const char *)p : "\xef\xbf\xbd", len ? len : 3);
+		w += len ? len : 3;
+		p += len ? len : 1;
+	}
+	return (size_t)(w - out);
 }

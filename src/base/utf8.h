@@ -4,3 +4,6 @@
 #include "base/base.h"
 
 bool utf8_valid(struct sv s);
+/* s with U+FFFD for every byte that belongs to no character, as Go reads it; out has room for 3 bytes for each of s.
+ * Returns how many were written. */
+size_t utf8_repair(struct sv s, char *out);

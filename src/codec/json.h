@@ -1,6 +1,7 @@
 /* json.h - JSON text to documents and back (RFC 8259).
  *
- * The decoder accepts exactly RFC 8259 in valid UTF-8, at most JSON_DEPTH_MAX levels deep. Its
+ * The decoder accepts exactly RFC 8259, at most JSON_DEPTH_MAX levels deep; bytes of a string that are no UTF-8
+ * become U+FFFD, as in Go. Its
  * errors are worded as Go's encoding/json words them ("invalid character '}' after object
  * key"), so that clients see the familiar text; like those they do not name an offset.
  * Duplicate members: the last one wins, and each is reported through json_opts.duplicate for

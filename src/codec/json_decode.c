@@ -243,7 +243,7 @@ static inline const char *scan_plain(const char *p, const char *end, unsigned *h
 static int parse_string(struct decoder *d, struct sv *ret)
 {
 	const char *start = d->at, *p = start;
-	bool escaped = false;
+	bool escaped = false, in_text = true;
 	unsigned high = 0;
 	size_t n;
 
@@ -274,10 +274,16 @@ static int parse_string(struct decoder *d, struct sv *ret)
 	}
 	d->at = p + 1;
 	n = (size_t)(p - start);
-	if (high && !utf8_valid(sv_make(start, n)))
-		return err_set(d->err, ERR_BAD_REQUEST, "invalid UTF-8 in string literal");
+	if (high && !utf8_valid(sv_make(start, n))) {
+		char *whole = arena_alloc(d->a, 3 * n);
+
+		n = utf8_repair(sv_make(start, n), whole);
+		start = whole;
+		p = whole + n;
+		in_text = false;
+	}
 	if (escaped) {
-		char *out = d->own_text ? (char *)start : arena_alloc(d->a, n);
+		char *out = d->own_text || !in_text ? (char *)start : arena_alloc(d->a, n);
 
 		n = unescape(out, start, p);
 		start = out;

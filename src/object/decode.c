@@ -165,20 +165,21 @@ static struct val *decode_time(struct decoder *d, const struct field *f, const s
 {
 	struct sv s = val_str(v);
 	char out[TIME_TEXT_MAX];
-	int64_t ns;
+	int64_t sec;
+	unsigned ns;
 
 	if (val_type(v) != VAL_STR)
 		return type_error(d, at, ELEMENT, v, false);
-	if (sv_is(s, "0001-01-01T00:00:00Z")) /* Go's zero time is no time */
-		return val_new_null(d->a);
-	if (!time_parse(s, &ns)) {
+	if (!time_parse_sec(s, &sec, &ns)) {
 		err_set(d->err, ERR_BAD_REQUEST,
 			"parsing time \"%.*s\" as \"2006-01-02T15:04:05%sZ07:00\": cannot parse "
 			"\"%.*s\" as \"2006\"",
 			SV_ARG(s), f->kind == FIELD_MICROTIME ? ".000000" : "", SV_ARG(s));
 		return NULL;
 	}
-	return val_new_str(d->a, time_format(ns, f->kind == FIELD_MICROTIME, out));
+	if (sec == TIME_SEC_MIN && !ns) /* Go's zero time is no time */
+		return val_new_null(d->a);
+	return val_new_str(d->a, time_format_sec(sec, ns, f->kind == FIELD_MICROTIME, out));
 }
 
 static struct val *decode_duration(struct decoder *d, const struct val *v, const struct at *at)

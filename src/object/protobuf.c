@@ -24,26 +24,27 @@ static int bad(struct decoder *d, const char *what)
 
 static struct val *string(struct decoder *d, struct sv s)
 {
+	char *repaired;
+
 	if (utf8_valid(s))
 		return val_new_str(d->a, s);
-	bad(d, "a string is not valid UTF-8");
-	return NULL;
+	repaired = arena_alloc(d->a, 3 * s.n);
+	return val_new_str_ref(d->a, sv_make(repaired, utf8_repair(s, repaired)));
 }
 
 /* metav1.Time and MicroTime: { seconds 1, nanos 2 }; the zero time is an empty message, null in JSON. */
 static struct val *timestamp(struct decoder *d, struct sv m, bool micro)
 {
-	int64_t sec = (int64_t)pb_get_u64(m, 1), ns;
+	int64_t sec = (int64_t)pb_get_u64(m, 1), ns = (int32_t)pb_get_u64(m, 2);
 	char text[TIME_TEXT_MAX];
 
-	if (m.n == 0 || sec == INT64_C(-62135596800))
+	if (m.n == 0 || sec == TIME_SEC_MIN)
 		return val_new_null(d->a);
-	if (__builtin_mul_overflow(sec, NS_PER_SEC, &ns) ||
-	    __builtin_add_overflow(ns, (int64_t)(int32_t)pb_get_u64(m, 2), &ns)) {
+	if (sec < TIME_SEC_MIN || sec > TIME_SEC_MAX || ns < 0 || ns >= NS_PER_SEC) {
 		bad(d, "a time is out of range");
 		return NULL;
 	}
-	return val_new_str(d->a, time_format(ns, micro, text));
+	return val_new_str(d->a, time_format_sec(sec, (unsigned)ns, micro, text));
 }
 
 static struct val *duration(struct decoder *d, struct sv m)

@@ -7,6 +7,7 @@
 static void test_rfc3339(void **state)
 {
 	char out[TIME_TEXT_MAX];
+	unsigned nanos;
 	int64_t ns;
 
 	(void)state;
@@ -21,7 +22,17 @@ static void test_rfc3339(void **state)
 	assert_false(time_parse(SV("2023-02-29T00:00:00Z"), &ns));
 	assert_false(time_parse(SV("2023-02-28 00:00:00Z"), &ns));
 	assert_false(time_parse(SV("2023-02-28T00:00:00"), &ns));
-	assert_false(time_parse(SV("9999-01-01T00:00:00Z"), &ns));
+	/* Years 1 to 9999 are times, if not in nanoseconds. */
+	assert_true(time_parse(SV("9999-01-01T00:00:00Z"), &ns) && ns == INT64_MAX);
+	assert_true(time_parse(SV("0001-01-01T00:00:00Z"), &ns) && ns == INT64_MIN);
+	assert_true(time_parse_sec(SV("9999-12-31T23:59:59.25Z"), &ns, &nanos));
+	assert_true(ns == TIME_SEC_MAX && nanos == 250000000);
+	assert_sv(time_format_sec(ns, nanos, true, out), "9999-12-31T23:59:59.250000Z");
+	assert_true(time_parse_sec(SV("0001-01-01T00:00:00Z"), &ns, &nanos));
+	assert_true(ns == TIME_SEC_MIN && nanos == 0);
+	assert_sv(time_format_sec(ns, nanos, false, out), "0001-01-01T00:00:00Z");
+	assert_false(time_parse(SV("9999-12-31T23:59:59-01:00"), &ns));
+	assert_false(time_parse(SV("0000-12-31T00:00:00Z"), &ns));
 }
 
 static void check_duration(const char *text, const char *canonical)

@@ -110,6 +110,10 @@ static void test_zero_values(void **state)
 	/* An omitzero time and a Go zero time are no time. */
 	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":null}", "{}");
 	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":\"0001-01-01T00:00:00Z\"}", "{}");
+	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":\"0001-01-01T00:00:01Z\"}",
+		       "{\"creationTimestamp\":\"0001-01-01T00:00:01Z\"}");
+	assert_decodes("meta/v1.ObjectMeta", "{\"deletionTimestamp\":\"9999-12-31T23:59:59Z\"}",
+		       "{\"deletionTimestamp\":\"9999-12-31T23:59:59Z\"}");
 }
 
 static void test_scalars(void **state)
