@@ -146,6 +146,9 @@ bool val_same(const struct val *x, const struct val *y);
 /* Is v nested more than depth levels of lists and maps? Itself looks no deeper than that. */
 bool val_deeper_than(const struct val *v, unsigned depth);
 
+/* As Go prints the decoded value with %v: "map[a:1 b:[x y]]". */
+struct sv val_go_text(struct arena *a, const struct val *v);
+
 /* --- building; a is the arena the document lives in --- */
 
 struct val *val_new_map(struct arena *a);

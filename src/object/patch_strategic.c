@@ -37,7 +37,14 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 
 static const struct val *bad(struct sm *s, const char *fmt, struct sv what)
 {
-	err_set(s->err, ERR_BAD_REQUEST, fmt, SV_ARG(what));
+	err_set(s->err, ERR_UNKNOWN, fmt, SV_ARG(what));
+	return NULL;
+}
+
+static const struct val *bad_type(struct sm *s, const struct val *map, const struct val *directive)
+{
+	err_set(s->err, ERR_UNKNOWN, "unknown patch type: %.*s in map: %.*s", SV_ARG(val_go_text(s->a, directive)),
+		SV_ARG(val_go_text(s->a, map)));
 	return NULL;
 }
 
@@ -170,9 +177,11 @@ static const struct val *delete_scalars(struct sm *s, const struct val *orig, co
 	return out;
 }
 
-static const struct val *no_key(struct sm *s, enum sym key)
+static const struct val *no_key(struct sm *s, const struct val *item, enum sym key)
 {
-	return bad(s, "map does not contain declared merge key: %.*s", sym_name(key));
+	err_set(s->err, ERR_UNKNOWN, "map: %.*s does not contain declared merge key: %.*s",
+		SV_ARG(val_go_text(s->a, item)), SV_ARG(sym_name(key)));
+	return NULL;
 }
 
 static const struct val *merge_objects(struct sm *s, const struct field *f, const struct val *orig,
@@ -186,18 +195,19 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 		const struct val *d = val_member_sv(it, D_PATCH);
 
 		if (it->type != VAL_MAP)
-			return bad(s, "cannot merge a list of %.*s into a list of objects",
-				   sv_from(val_type_name(it->type)));
-		if (!d || val_is(d, "merge")) {
+			return bad(s, "list element types are not identical: %.*s", val_go_text(s->a, patch));
+		if (val_is(d, "merge"))
+			return bad(s, "merging lists cannot yet be specified in the patch%.*s", SV(""));
+		if (!d) {
 			val_push(s->a, data, it);
 		} else if (val_is(d, "delete")) {
 			if (!val_member(it, f->merge_key))
-				return no_key(s, f->merge_key);
+				return no_key(s, it, f->merge_key);
 			val_push(s->a, gone, it);
 		} else if (val_is(d, "replace")) {
 			replace = true;
 		} else {
-			return bad(s, "Unknown patch type found: %.*s", val_str(d));
+			return bad_type(s, it, d);
 		}
 	}
 	if (replace)
@@ -210,7 +220,7 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 		ssize_t at;
 
 		if (!val_member(it, f->merge_key))
-			return no_key(s, f->merge_key);
+			return no_key(s, it, f->merge_key);
 		at = index_of(merged, it, f->merge_key);
 		if (at < 0) {
 			val_push(s->a, merged, clean(s, it));
@@ -273,8 +283,12 @@ static const struct val *ordered_list(struct sm *s, const struct field *f, struc
 	if (val_len(orig) + val_len(patch) + val_len(order) > MERGE_MAX_ITEMS)
 		return bad(s, "list %.*s is too long to merge", name);
 	if (patch && patch->type == VAL_LIST) {
-		if (!order_agrees(patch, order, key))
-			return bad(s, "The order in patch list: %.*s doesn't match $setElementOrder list", name);
+		if (!order_agrees(patch, order, key)) {
+			err_set(s->err, ERR_UNKNOWN,
+				"The order in patch list:\n%.*s\n doesn't match $setElementOrder list:\n%.*s\n",
+				SV_ARG(val_go_text(s->a, patch)), SV_ARG(val_go_text(s->a, order)));
+			return NULL;
+		}
 		merged = orig ? merge_list(s, f, orig, patch) : clean(s, patch);
 	}
 	if (!merged)
@@ -289,13 +303,12 @@ static int retain_keys(struct sm *s, struct val *out, const struct val *orig, co
 		       const struct val *keep)
 {
 	if (keep->type != VAL_LIST || val_len(keep) > MERGE_MAX_ITEMS)
-		return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of $retainKeys: not a list of keys");
+		return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of retainKeys");
 	VAL_EACH_MEMBER(patch, m) {
 		struct val name = { .type = VAL_STR, .n = (uint32_t)m.key.n & 0xfffffff, .s = m.key.p };
 
 		if (!is_directive(m.key) && m.value->type != VAL_NULL && index_of(keep, &name, SYM_NONE) < 0)
-			return err_set(s->err, ERR_BAD_REQUEST,
-				       "invalid patch format of $retainKeys: patch sets '%.*s'", SV_ARG(m.key));
+			return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of retainKeys");
 	}
 	VAL_EACH_MEMBER(orig, m) {
 		struct val name = { .type = VAL_STR, .n = (uint32_t)m.key.n & 0xfffffff, .s = m.key.p };
@@ -333,8 +346,7 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 			return clean(s, patch);
 		if (val_is(directive, "delete"))
 			return val_new_map(s->a);
-		if (!val_is(directive, "merge"))
-			return bad(s, "Unknown patch type found: %.*s", val_str(directive));
+		return bad_type(s, patch, directive);
 	}
 	out = val_new_map(s->a);
 	VAL_EACH_MEMBER(orig, m)

@@ -88,12 +88,17 @@ static bool plain_patch(const struct api_req *q)
 /* What a patch makes of the object is as invalid as the patch: upstream says 422, of no kind. */
 static int bad_patch(struct api_req *q, struct err *err, const char *why)
 {
-	int n = (int)MIN(q->body.n, (size_t)1024);
+	struct sv text = q->body;
 
-	err_set(err, ERR_INVALID, " \"\" is invalid: patch: Invalid value: \"%.*s\": %s", n, q->body.p ? q->body.p : "",
-		why);
-	return err_add_cause(err, "FieldValueInvalid", SV("patch"), "Invalid value: \"%.*s\": %s", n,
-			     q->body.p ? q->body.p : "", why);
+	/* A strategic merge patch is shown as the map it was read to. */
+	if (sv_starts(q->content_type, SV("application/strategic-merge-patch+json"))) {
+		const struct val *v = json_decode(q->arena, q->body, NULL, NULL);
+
+		text = v ? val_go_text(q->arena, v) : text;
+	}
+	text = sv_sub(text, 0, 1024);
+	err_set(err, ERR_INVALID, " \"\" is invalid: patch: Invalid value: \"%.*s\": %s", SV_ARG(text), why);
+	return err_add_cause(err, "FieldValueInvalid", SV("patch"), "Invalid value: \"%.*s\": %s", SV_ARG(text), why);
 }
 
 static void warn_of(struct api_req *q, struct buf *b, struct sv one)
@@ -289,10 +294,15 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 	if (q->body_doc)
 		return to_typed(q, s, q->body_doc, api_version, kind, q->trusted ? NULL : &st, err);
 	if (sv_is(type, PROTOBUF_MEDIA_TYPE)) {
-		raw = protobuf_decode(q->arena, q->body, err);
+		struct err inner = ERR_INIT;
+
+		raw = protobuf_decode(q->arena, q->body, &inner);
+		if (!raw)
+			(void)unrecognized(q, kind, err, arena_strdup(q->arena, err_msg(&inner)));
+		err_release(&inner);
 		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
 	}
-	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml") && !sv_is(type, "*/*")) {
+	if (type.n && !sv_is(type, "application/json") && !sv_is(type, "application/yaml")) {
 		unsupported(q, err);
 		return NULL;
 	}
@@ -349,9 +359,9 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 		v = json_decode(q->arena, q->body,
 				&(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = &st },
 				err);
-	if (!v)
+	if (!v && !sv_starts(q->content_type, SV("application/strategic-merge-patch+json")))
 		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
-	else if (judge_patch(q, &st, err) < 0)
+	if (v && judge_patch(q, &st, err) < 0)
 		v = NULL;
 	vec_release(&st.list);
 	return v;

@@ -40,6 +40,13 @@ int patch_media(struct api_req *q, enum patch_type *ret, bool *ret_yaml, struct 
 struct val *patch_document(struct api_req *q, const struct schema *s, enum patch_type type, const struct val *live,
 			   const struct val *patch, struct err *err)
 {
+	/* A strategic merge patch of null changes nothing, a merge patch of null is none. */
+	if (type == PATCH_STRATEGIC && val_type(patch) == VAL_NULL)
+		return val_clone_nodes(q->arena, live);
+	if (type == PATCH_MERGE && val_type(patch) == VAL_NULL) {
+		err_set(err, ERR_BAD_REQUEST, "Invalid JSON Patch");
+		return NULL;
+	}
 	if (type != PATCH_JSON && val_type(patch) != VAL_MAP) {
 		err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
 			val_type_name(val_type(patch)));
