@@ -23,8 +23,13 @@ struct admission {
 	const struct val *old; /* NULL on create */
 };
 
+#define ON_CREATE (1u << ADMIT_CREATE)
+#define ON_UPDATE (1u << ADMIT_UPDATE)
+#define ON_SUBRESOURCES (1u << 8) /* of these operations, too */
+
 struct admission_plugin {
 	const char *name;
+	unsigned mutates; /* ON_... bits: when mutate() is asked */
 	int (*mutate)(const struct admission *a, struct err *err);
 	int (*validate)(const struct admission *a, struct err *err);
 };

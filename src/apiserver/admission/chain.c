@@ -12,6 +12,7 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_priority,
 	&admission_default_tolerations,
 	&admission_default_storage_class,
+	&admission_default_ingress_class,
 	&admission_storage_protection,
 	&admission_runtime_class,
 	NULL,
@@ -19,8 +20,10 @@ const struct admission_plugin *const admission_chain[] = {
 
 int admission_mutate(const struct admission *a, struct err *err)
 {
+	unsigned asked = 1u << a->op | (a->subresource.n ? ON_SUBRESOURCES : 0);
+
 	for (const struct admission_plugin *const *p = admission_chain; *p; p++)
-		if ((*p)->mutate && (*p)->mutate(a, err) < 0)
+		if ((*p)->mutate && ((*p)->mutates & asked) == asked && (*p)->mutate(a, err) < 0)
 			return -1;
 	return 0;
 }

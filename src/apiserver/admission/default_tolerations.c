@@ -21,7 +21,7 @@ static int mutate(const struct admission *a, struct err *err)
 	struct val *spec;
 
 	(void)err;
-	if (!admits_pod(a) || a->op != ADMIT_CREATE)
+	if (!admits_pod(a))
 		return 0;
 	spec = val_get_mut(a->doc, F_spec);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -39,4 +39,6 @@ static int mutate(const struct admission *a, struct err *err)
 	return 0;
 }
 
-const struct admission_plugin admission_default_tolerations = { .name = "DefaultTolerationSeconds", .mutate = mutate };
+const struct admission_plugin admission_default_tolerations = { .name = "DefaultTolerationSeconds",
+								.mutates = ON_CREATE | ON_UPDATE,
+								.mutate = mutate };

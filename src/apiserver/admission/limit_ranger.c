@@ -287,6 +287,6 @@ static int validate(const struct admission *a, struct err *err)
 	return rc;
 }
 
-const struct admission_plugin admission_limit_ranger = { .name = "LimitRanger",
-							 .mutate = mutate,
-							 .validate = validate };
+const struct admission_plugin admission_limit_ranger = {
+	.name = "LimitRanger", .mutates = ON_CREATE, .mutate = mutate, .validate = validate
+};

@@ -328,6 +328,7 @@ static int restrict_all(const struct admission *a, struct err *err)
 
 const struct admission_plugin admission_node_restriction = {
 	.name = "NodeRestriction",
+	.mutates = ON_CREATE | ON_UPDATE | ON_SUBRESOURCES,
 	.mutate = restrict_all,
 	.validate = restrict_all,
 };

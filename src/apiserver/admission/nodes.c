@@ -19,4 +19,6 @@ static int taint_new(const struct admission *a, struct err *err)
 	return 0;
 }
 
-const struct admission_plugin admission_taint_new_nodes = { .name = "TaintNodesByCondition", .mutate = taint_new };
+const struct admission_plugin admission_taint_new_nodes = { .name = "TaintNodesByCondition",
+							    .mutates = ON_CREATE,
+							    .mutate = taint_new };

@@ -75,8 +75,12 @@ static int validate(const struct admission *a, struct err *err)
 {
 	_cleanup_obj_ struct obj *is = NULL;
 
-	if (a->res != RES(scheduling_priorityclasses) || a->op == ADMIT_DELETE ||
-	    !val_get_bool(a->doc, F_globalDefault))
+	if (a->res != RES(scheduling_priorityclasses))
+		return 0;
+	if (a->op == ADMIT_DELETE &&
+	    (sv_is(a->name, "system-node-critical") || sv_is(a->name, "system-cluster-critical")))
+		return admission_forbid(a, err, "this is a system priority class and cannot be deleted");
+	if (a->op == ADMIT_DELETE || !val_get_bool(a->doc, F_globalDefault))
 		return 0;
 	registry_each(a->q->server, RES(scheduling_priorityclasses), SV(""), find_default, &is);
 	if (is && !sv_eq(obj_name(is), a->name))
@@ -86,4 +90,6 @@ static int validate(const struct admission *a, struct err *err)
 	return 0;
 }
 
-const struct admission_plugin admission_priority = { .name = "Priority", .mutate = mutate, .validate = validate };
+const struct admission_plugin admission_priority = {
+	.name = "Priority", .mutates = ON_CREATE | ON_UPDATE, .mutate = mutate, .validate = validate
+};

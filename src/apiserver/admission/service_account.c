@@ -189,6 +189,7 @@ static int validate(const struct admission *a, struct err *err)
 
 const struct admission_plugin admission_service_account = {
 	.name = "ServiceAccount",
+	.mutates = ON_CREATE,
 	.mutate = mutate,
 	.validate = validate,
 };

@@ -10,7 +10,7 @@ static int protect(const struct admission *a, struct err *err)
 	struct val *list;
 
 	(void)err;
-	if (!finalizer.p || a->op != ADMIT_CREATE || a->subresource.n)
+	if (!finalizer.p)
 		return 0;
 	list = val_ensure_list(a->q->arena, val_ensure_map(a->q->arena, a->doc, F_metadata), F_finalizers);
 	VAL_EACH(list, f)
@@ -21,4 +21,5 @@ static int protect(const struct admission *a, struct err *err)
 }
 
 const struct admission_plugin admission_storage_protection = { .name = "StorageObjectInUseProtection",
+							       .mutates = ON_CREATE,
 							       .mutate = protect };

@@ -48,12 +48,28 @@ static struct val *from_core(struct arena *a, const struct val *doc)
 	return convert(a, doc, RES(events_events), false);
 }
 
+/* The component that reports, under either of its names. */
+static bool event_field(const struct val *e, struct sv label, struct sv *ret)
+{
+	if (!sv_is(label, "source"))
+		return false;
+	*ret = val_get_str(e, F_source, F_component);
+	if (!ret->n)
+		*ret = val_get_str(e, F_deprecatedSource, F_component);
+	if (!ret->n)
+		*ret = val_get_str(e, F_reportingComponent);
+	if (!ret->n)
+		*ret = val_get_str(e, F_reportingController);
+	return true;
+}
+
 const struct strategy event_strategy = {
 	.res = RES(core_events),
 	.name_check = fmt_path_segment, /* upstream asks for no more */
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
+	.field_label = event_field,
 	.print = print_event,
 };
 
@@ -62,6 +78,7 @@ const struct strategy events_event_strategy = {
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
+	.field_label = event_field,
 	.print = print_event,
 	.stored_as = RES(core_events),
 	.to_stored = to_core,
