@@ -91,6 +91,7 @@ struct api_req {
 
 	/* Negotiated. */
 	struct sv content_type, accept;
+	bool as_beta; /* as it was in meta.k8s.io/v1beta1 */
 	enum api_as as;
 	bool pretty, yaml;	    /* of the answer */
 	struct sv body;		    /* bytes, or */

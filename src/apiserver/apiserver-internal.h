@@ -76,6 +76,7 @@ struct val *status_success(struct arena *a, const struct resource *r, struct sv 
 /* Failures about one object in upstream's words; all return -1. */
 int err_not_found(struct err *err, const struct resource *r, struct sv name);
 int err_exists(struct err *err, const struct resource *r, struct sv name);
+int err_exists_deleting(struct err *err, const struct resource *r, struct sv name);
 int err_conflict(struct err *err, const struct resource *r, struct sv name, const char *fmt, ...) _printf_(4, 5);
 /* The uid a write asks for is not the object's: as upstream's store words it. */
 int err_wrong_uid(struct err *err, const struct resource *r, struct sv ns, struct sv name, struct sv asked,
@@ -116,7 +117,7 @@ int pipeline_authorize(struct api_req *q, struct err *err);
 /* Names system:authenticated for a user of the in-process client. */
 void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
-		 struct sv text); /* text in the arena or constant */
+		 struct sv text);	       /* text in the arena or constant */
 void answer_page_not_found(struct api_req *q); /* 404 as text: no API that could word a Status */
 /* Runs fn on the request's thread through the sink. */
 void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
@@ -162,7 +163,7 @@ void metrics_serve(struct api_req *q);
 
 struct documents *documents_new(void);
 struct documents *documents_free(struct documents *d);
-bool discovery_serve(struct api_req *q); /* false: not one of its paths */
+bool discovery_serve(struct api_req *q);   /* false: not one of its paths */
 bool discovery_has_group(struct sv group); /* served in any version */
 bool openapi_serve(struct api_req *q);
 bool health_serve(struct api_req *q);
@@ -189,12 +190,13 @@ void list_more(struct buf *b, struct sv cont, int64_t remaining);
 void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
 		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns);
 /* The same in parts: everything up to the rows, one row (without commas), everything behind. */
-void table_head(struct buf *b, const struct resource *r, int64_t rev, struct sv cont, int64_t remaining,
-		bool with_columns);
+void table_head(struct api_req *q, struct buf *b, const struct resource *r, int64_t rev, struct sv cont,
+		int64_t remaining, bool with_columns);
 void table_row(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o);
 #define TABLE_TAIL "]}"
 /* PartialObjectMetadata of one object. */
-void partial_encode(struct buf *b, const struct val *root);
+const char *meta_version(const struct api_req *q); /* of Table and PartialObjectMetadata */
+void partial_encode(struct api_req *q, struct buf *b, const struct val *root);
 
 /* --- http_adapter.c --- */
 

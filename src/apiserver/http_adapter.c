@@ -131,7 +131,7 @@ static bool reformat(struct api_req *q, const struct http_chunk *chunks, size_t 
 	if (!v)
 		return false;
 	if (q->yaml)
-		yaml_encode(out, v);
+		yaml_encode(out, val_sorted(q->arena, v)); /* as upstream, which goes by way of Go maps */
 	else
 		json_encode_indent(out, v, 2);
 	return true;
@@ -300,7 +300,7 @@ static void respond_object(struct api_req *q, int code, struct obj *o, const str
 		else if (q->as == AS_TABLE)
 			table_encode(q, &b, q->res, &o, 1, obj_rev(o), SV_NULL, -1, true);
 		else
-			partial_encode(&b, obj_root(o));
+			partial_encode(q, &b, obj_root(o));
 		obj_unref(o);
 		n = b.n;
 		p = buf_detach(&b);
@@ -443,6 +443,17 @@ static void read_query(struct api_req *q, struct sv query)
 	}
 }
 
+/* Media types are written in any case; parameters keep theirs. */
+static struct sv lower_type(struct arena *a, struct sv header)
+{
+	char *p = arena_cstr(a, header);
+
+	for (char *c = p; *c && *c != ';'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	return sv_make(p, header.n);
+}
+
 static void read_headers(struct api_req *q)
 {
 	for (size_t i = 0; i < q->http->n_headers; i++) {
@@ -459,7 +470,7 @@ static void read_headers(struct api_req *q)
 			break;
 		case 12:
 			if (sv_is(h->name, "content-type"))
-				q->content_type = h->value;
+				q->content_type = lower_type(q->arena, h->value);
 			break;
 		default:
 			break;

@@ -2,8 +2,10 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/strategy.h"
 #include "object/apply.h"
+#include "object/protobuf.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
 {
@@ -61,10 +63,11 @@ int api_options_parse(struct api_req *q, const char *kind, struct err *err)
 
 	if (q->options_ok)
 		return 0;
-	if (api_req_param(q, "dryRun", &v) && v.n) {
+	if (api_req_param(q, "dryRun", &v)) {
 		if (!sv_is(v, "All"))
 			return err_options(err, kind, "dryRun", "FieldValueNotSupported",
-					   "Unsupported value: [\"%.*s\"]: supported values: \"All\"", SV_ARG(v));
+					   "Unsupported value: []string{\"%.*s\"}: supported values: \"All\"",
+					   SV_ARG(v));
 		q->dry_run = true;
 	}
 	if (api_req_param(q, "fieldManager", &v))
@@ -80,8 +83,8 @@ int api_options_parse(struct api_req *q, const char *kind, struct err *err)
 	if (api_req_param(q, "fieldValidation", &v) && v.n) {
 		if (!sv_is(v, "Ignore") && !sv_is(v, "Warn") && !sv_is(v, "Strict"))
 			return err_options(err, kind, "fieldValidation", "FieldValueNotSupported",
-					   "Unsupported value: \"%.*s\": supported values: \"Ignore\", \"Strict\", "
-					   "\"Warn\"",
+					   "Unsupported value: \"%.*s\": supported values: \"\", \"Ignore\", "
+					   "\"Strict\", \"Warn\"",
 					   SV_ARG(v));
 		q->field_validation = v;
 	}
@@ -129,23 +132,73 @@ struct sv media_param(struct sv params, const char *name)
 	return SV_NULL;
 }
 
-static bool as_ok(struct sv params, enum api_as *ret)
+static bool as_ok(struct api_req *q, struct sv params)
 {
 	struct sv as = media_param(params, "as"), v;
 
-	*ret = AS_NATIVE;
+	q->as = AS_NATIVE;
+	q->as_beta = false;
 	if (!as.n)
 		return true;
 	v = media_param(params, "v");
 	if (!sv_is(media_param(params, "g"), "meta.k8s.io") || (!sv_is(v, "v1") && !sv_is(v, "v1beta1")))
 		return false;
 	if (sv_is(as, "Table"))
-		*ret = AS_TABLE;
+		q->as = AS_TABLE;
 	else if (sv_is(as, "PartialObjectMetadata") || sv_is(as, "PartialObjectMetadataList"))
-		*ret = AS_PARTIAL;
+		q->as = AS_PARTIAL;
 	else
 		return false;
+	q->as_beta = sv_is(v, "v1beta1");
 	return true;
+}
+
+/* The clauses of an Accept header by preference: q first, then as they stand. */
+#define CLAUSES_MAX 32
+static size_t accept_clauses(struct sv rest, struct sv ret[CLAUSES_MAX])
+{
+	double weight[CLAUSES_MAX];
+	size_t n = 0;
+	struct sv one, params;
+
+	while (n < CLAUSES_MAX && sv_split(&rest, ',', &one)) {
+		struct sv text;
+		double w = 1;
+		size_t at = n;
+
+		(void)media_type(sv_trim(one), &params);
+		text = media_param(params, "q");
+		if (text.n && text.n < 8) {
+			char number[8];
+
+			memcpy(number, text.p, text.n);
+			number[text.n] = '\0';
+			w = strtod(number, NULL);
+		}
+		for (; at > 0 && weight[at - 1] < w; at--) {
+			weight[at] = weight[at - 1];
+			ret[at] = ret[at - 1];
+		}
+		weight[at] = w;
+		ret[at] = sv_trim(one);
+		n++;
+	}
+	return n;
+}
+
+/* Whether any clause names a representation there is: what is not even that far is told another way. */
+static bool representable(const struct sv *clauses, size_t n)
+{
+	struct sv params;
+
+	for (size_t i = 0; i < n; i++) {
+		struct sv type = media_type(clauses[i], &params);
+
+		if (sv_is(type, "application/json") || sv_is(type, "application/yaml") || sv_is(type, "*/*") ||
+		    sv_is(type, PROTOBUF_MEDIA_TYPE))
+			return true;
+	}
+	return false;
 }
 
 /* Reviews, tokens and the like are no objects that could be shown as a row or as metadata. */
@@ -160,7 +213,8 @@ static bool transformable(const struct api_req *q)
 
 int negotiate_accept(struct api_req *q, struct err *err)
 {
-	struct sv rest = q->accept, one, params, pretty, include;
+	struct sv rest = q->accept, params, pretty, include, clauses[CLAUSES_MAX];
+	size_t n;
 
 	if (api_req_param(q, "pretty", &pretty))
 		q->pretty = !sv_is(pretty, "false") && !sv_is(pretty, "0");
@@ -169,10 +223,14 @@ int negotiate_accept(struct api_req *q, struct err *err)
 			    sv_starts(q->user_agent, SV("Mozilla/5.0"));
 	if (!rest.n || sv_is(rest, "application/json") || sv_is(rest, "*/*"))
 		return 0;
-	while (sv_split(&rest, ',', &one)) {
-		struct sv type = media_type(sv_trim(one), &params);
+	n = accept_clauses(rest, clauses);
+	if (!representable(clauses, n))
+		return err_set(err, ERR_NOT_ACCEPTABLE,
+			       "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml");
+	for (size_t i = 0; i < n; i++) {
+		struct sv type = media_type(clauses[i], &params);
 
-		if (!as_ok(params, &q->as) || (q->as != AS_NATIVE && !transformable(q)))
+		if (!as_ok(q, params) || (q->as != AS_NATIVE && !transformable(q)))
 			continue;
 		if (q->as == AS_TABLE && api_req_param(q, "includeObject", &include) && include.n &&
 		    !sv_is(include, "None") && !sv_is(include, "Metadata") && !sv_is(include, "Object")) {

@@ -96,6 +96,15 @@ int err_exists(struct err *err, const struct resource *r, struct sv name)
 	return about(err, r, name);
 }
 
+int err_exists_deleting(struct err *err, const struct resource *r, struct sv name)
+{
+	char q[256];
+
+	err_set(err, ERR_ALREADY_EXISTS, "object is being deleted: %s \"%.*s\" already exists",
+		resource_qualified(r, q, sizeof(q)), SV_ARG(name));
+	return about(err, r, name);
+}
+
 int err_conflict(struct err *err, const struct resource *r, struct sv name, const char *fmt, ...)
 {
 	_cleanup_(buf_release) struct buf why = BUF_INIT;

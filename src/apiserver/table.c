@@ -32,7 +32,8 @@ static const struct val *follow(const struct val *v, struct sv path)
 	return v;
 }
 
-static void add_value(struct buf *b, const struct column *c, const struct val *v)
+/* as_text: a number stands for words (an int-or-string), and words it stays. */
+static void add_value(struct buf *b, const struct column *c, const struct val *v, bool as_text)
 {
 	switch (val_type(v)) {
 	case VAL_NULL:
@@ -50,7 +51,7 @@ static void add_value(struct buf *b, const struct column *c, const struct val *v
 	case VAL_INT:
 	case VAL_FLOAT:
 	case VAL_BOOL:
-		if (*c->type == 's') {
+		if (as_text) {
 			buf_addc(b, '"');
 			json_encode(b, v);
 			buf_addc(b, '"');
@@ -127,7 +128,7 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 	const struct val *v;
 
 	if (open < 0) {
-		add_value(b, c, follow(o, path));
+		add_value(b, c, follow(o, path), false);
 		return;
 	}
 	fn = sv_sub(path, 0, (size_t)open);
@@ -141,7 +142,7 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 		}
 		v = follow(o, path);
 		if (val_type(v) != VAL_NULL && !(val_type(v) == VAL_STR && !v->n))
-			add_value(b, c, v);
+			add_value(b, c, v, sv_starts(alt, SV("\"")));
 		else
 			buf_addsv(b, alt);
 		return;
@@ -150,7 +151,7 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 	if (sv_is(fn, "age"))
 		add_age(b, v, now_ns);
 	else if (sv_is(fn, "len"))
-		buf_printf(b, *c->type == 's' ? "\"%zu\"" : "%zu", val_len(v));
+		buf_printf(b, "%zu", val_len(v));
 	else if (sv_is(fn, "names"))
 		add_containers(b, v, F_name);
 	else if (sv_is(fn, "images"))
@@ -161,9 +162,9 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 		add_selector(b, v);
 }
 
-void partial_encode(struct buf *b, const struct val *root)
+void partial_encode(struct api_req *q, struct buf *b, const struct val *root)
 {
-	buf_adds(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+	buf_printf(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"%s\",\"metadata\":", meta_version(q));
 	json_encode(b, val_member(root, F_metadata));
 	buf_addc(b, '}');
 }
@@ -211,7 +212,9 @@ void table_row(struct api_req *q, struct buf *b, const struct resource *r, struc
 		buf_addsv(b, obj_json(o));
 	} else if (!sv_is(include, "None")) {
 		buf_adds(b, ",\"object\":");
-		partial_encode(b, root);
+		partial_encode(q, b, root);
+	} else {
+		buf_adds(b, ",\"object\":null");
 	}
 	buf_addc(b, '}');
 }
@@ -247,10 +250,15 @@ void list_more(struct buf *b, struct sv cont, int64_t remaining)
 		buf_printf(b, ",\"remainingItemCount\":%" PRId64, remaining);
 }
 
-void table_head(struct buf *b, const struct resource *r, int64_t rev, struct sv cont, int64_t remaining,
-		bool with_columns)
+const char *meta_version(const struct api_req *q)
 {
-	buf_adds(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{");
+	return q->as_beta ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1";
+}
+
+void table_head(struct api_req *q, struct buf *b, const struct resource *r, int64_t rev, struct sv cont,
+		int64_t remaining, bool with_columns)
+{
+	buf_printf(b, "{\"kind\":\"Table\",\"apiVersion\":\"%s\",\"metadata\":{", meta_version(q));
 	if (rev)
 		buf_printf(b, "\"resourceVersion\":\"%" PRId64 "\"", rev);
 	list_more(b, cont, remaining);
@@ -265,7 +273,7 @@ void table_head(struct buf *b, const struct resource *r, int64_t rev, struct sv 
 void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
 		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns)
 {
-	table_head(b, r, rev, cont, remaining, with_columns);
+	table_head(q, b, r, rev, cont, remaining, with_columns);
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			buf_addc(b, ',');

@@ -50,7 +50,8 @@ static void system_fields(struct write_op *op)
 	val_del(meta, F_selfLink);
 	val_del(meta, F_deletionTimestamp);
 	val_del(meta, F_deletionGracePeriodSeconds);
-	val_del(meta, F_generation);
+	if (!op->strat->no_generation) /* else it is the client's, whatever it means by it */
+		val_del(meta, F_generation);
 	val_del(meta, F_resourceVersion);
 	env_uuid(s->env, uid);
 	val_set_cstr(op->a, meta, F_uid, uid);

@@ -52,7 +52,7 @@ static int from_document(const struct val *doc, struct delete_options *o, struct
 	if (val_len(dry)) {
 		if (val_len(dry) != 1 || !val_is(val_at(dry, 0), "All"))
 			return err_options(err, "DeleteOptions", "dryRun", "FieldValueNotSupported",
-					   "Unsupported value: [\"%.*s\"]: supported values: \"All\"",
+					   "Unsupported value: []string{\"%.*s\"}: supported values: \"All\"",
 					   SV_ARG(val_str(val_at(dry, 0))));
 		o->dry_run = true;
 	}
@@ -100,10 +100,11 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 		o->policy = v;
 	if (api_req_param(q, "orphanDependents", &v))
 		o->orphan = option_bool(q, "orphanDependents");
-	if (api_req_param(q, "dryRun", &v) && v.n) {
+	if (api_req_param(q, "dryRun", &v)) {
 		if (!sv_is(v, "All"))
 			return err_options(err, "DeleteOptions", "dryRun", "FieldValueNotSupported",
-					   "Unsupported value: [\"%.*s\"]: supported values: \"All\"", SV_ARG(v));
+					   "Unsupported value: []string{\"%.*s\"}: supported values: \"All\"",
+					   SV_ARG(v));
 		o->dry_run = true;
 	}
 	if (o->dry_run)

@@ -91,7 +91,7 @@ static int check_match(const struct list_opts *o, struct err *err)
 				   SV_ARG(o->match));
 	if (sv_is(o->match, "Exact") && o->rev == 0)
 		return err_options(err, kind, field, "FieldValueForbidden",
-				   "Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+				   "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
 	return 0;
 }
 

@@ -126,7 +126,7 @@ static bool encode(struct list_body *l, size_t want)
 		if (l->q->as == AS_TABLE)
 			table_row(l->q, &l->made, l->res, l->objs[l->at]);
 		else
-			partial_encode(&l->made, obj_root(l->objs[l->at]));
+			partial_encode(l->q, &l->made, obj_root(l->objs[l->at]));
 		obj_unref(l->objs[l->at++]);
 	}
 	return !l->ended;
@@ -178,9 +178,9 @@ void list_answer(struct api_req *q, const struct resource *r, struct obj **objs,
 		l->src.next = native_next;
 		l->src.total = native_bytes(l);
 	} else if (q->as == AS_TABLE) {
-		table_head(&l->made, r, rev, cont, remaining, true);
+		table_head(q, &l->made, r, rev, cont, remaining, true);
 	} else {
-		buf_adds(&l->made, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",");
+		buf_printf(&l->made, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"%s\",", meta_version(q));
 		head_meta(&l->made, rev, cont, remaining);
 	}
 	if (q->as == AS_NATIVE || encode(l, WHOLE)) {

@@ -20,8 +20,8 @@ struct strategy {
 	const char *(*name_check)(struct sv name);
 	bool create_on_update;	   /* PUT of a missing object creates it */
 	bool unconditional_update; /* PUT without resourceVersion overwrites */
-	/* metadata.generation: whether it is kept, and then whether from the first moment on (1); which fields count when
-	 * they change, NULL-terminated dotted paths. NULL: all but metadata and status. */
+	/* metadata.generation: whether it is kept, and then whether from the first moment on (1); which fields count
+	 * when they change, NULL-terminated dotted paths. NULL: all but metadata and status. */
 	bool no_generation, late_generation;
 	const char *const *counted;
 

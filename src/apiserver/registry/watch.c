@@ -98,18 +98,19 @@ static void bookmark_encode(struct api_req *q, struct buf *b, const struct wc_ev
 
 	buf_addsv(b, watch_event_head(WATCH_BOOKMARK));
 	if (q->as == AS_PARTIAL)
-		buf_adds(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\"");
+		buf_printf(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"%s\"", meta_version(q));
 	else if (q->as == AS_TABLE)
-		buf_adds(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\"");
+		buf_printf(b, "{\"kind\":\"Table\",\"apiVersion\":\"%s\"", meta_version(q));
 	else
 		buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\"", r->kind,
 			   resource_api_version(r, av, sizeof(av)));
 	buf_printf(b, ",\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", e->rev);
 	if (q->as == AS_TABLE) {
 		/* A table carries its annotations on a row's object. */
-		buf_adds(b, "},\"columnDefinitions\":null,\"rows\":[{\"cells\":[],\"object\":{\"kind\":"
-			    "\"PartialObjectMetadata\","
-			    "\"apiVersion\":\"meta.k8s.io/v1\"");
+		buf_printf(b,
+			   "},\"columnDefinitions\":null,\"rows\":[{\"cells\":[],\"object\":{\"kind\":"
+			   "\"PartialObjectMetadata\",\"apiVersion\":\"%s\"",
+			   meta_version(q));
 		buf_printf(b, ",\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", e->rev);
 	} else {
 		buf_adds(b, ",\"creationTimestamp\":null");
@@ -142,7 +143,7 @@ static size_t send_event(struct watch_stream *w, struct wc_event *e)
 	if (q->as == AS_TABLE)
 		table_encode(q, &b, q->res, &e->o, 1, e->rev, SV_NULL, -1, !w->columns_sent);
 	else
-		partial_encode(&b, obj_root(e->o));
+		partial_encode(q, &b, obj_root(e->o));
 	w->columns_sent = true;
 	buf_adds(&b, "}\n");
 	obj_unref(e->o);

@@ -156,6 +156,14 @@ static void retry_now(struct api_req *q, void *ctx)
 	write_run(ctx);
 }
 
+static bool being_deleted(struct write_op *op, const struct store_kv *current)
+{
+	_cleanup_obj_ struct obj *o =
+	    current && !current->deleted ? stored_parse(op->res, current->value, current->mod_rev) : NULL;
+
+	return o && obj_deleting(o);
+}
+
 /* Somebody else was faster. */
 static void mismatch(struct write_op *op, const struct store_kv *current)
 {
@@ -181,7 +189,9 @@ static void mismatch(struct write_op *op, const struct store_kv *current)
 		api_req_post(op->q, retry_now, op);
 		return;
 	}
-	if (op->creating)
+	if (op->creating && being_deleted(op, current))
+		err_exists_deleting(&err, op->res, op->name);
+	else if (op->creating)
 		err_exists(&err, op->res, op->name);
 	else if (!current || current->deleted)
 		err_not_found(&err, op->res, op->name);
@@ -277,7 +287,15 @@ void write_commit(struct write_op *op)
 	}
 	op->has_reserved = op->strat->reserve != NULL && !op->sub.n;
 	if (op->q->dry_run) {
-		struct obj *o;
+		struct obj *o = op->creating ? wc_get(s->wc, op->res, op->ns, op->name) : NULL;
+
+		if (o) {
+			err_exists(&err, op->res, op->name);
+			(void)obj_link(op->a, o);
+			undo(op);
+			write_fail(op, &err);
+			return;
+		}
 
 		if (op->doc)
 			complete(op);

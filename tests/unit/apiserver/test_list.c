@@ -184,7 +184,7 @@ static void test_revisions(void **state)
 		      &(struct ask){ .method = "GET", .path = CM "?resourceVersion=x" });
 	expect_status(r, 422, "Invalid", "resourceVersionMatch is forbidden unless resourceVersion is provided",
 		      &(struct ask){ .method = "GET", .path = CM "?resourceVersionMatch=Exact" });
-	expect_status(r, 422, "Invalid", "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
+	expect_status(r, 422, "Invalid", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
 		      &(struct ask){ .method = "GET", .path = CM "?resourceVersionMatch=Exact&resourceVersion=0" });
 }
 
@@ -207,7 +207,10 @@ static void test_forms(void **state)
 	assert_val(val_get(row, F_object, F_kind), "PartialObjectMetadata");
 	answer_free(a);
 	a = api(r, "GET", CM "?includeObject=None", .accept = TABLE);
-	assert_null(val_get(val_at(val_get(a->json, F_rows), 0), F_object));
+	row = val_at(val_get(a->json, F_rows), 0);
+	assert_non_null(val_get(row, F_object)); /* there, and null */
+	assert_int_equal(val_type(val_get(row, F_object)), VAL_NULL);
+	assert_int_equal(val_at(val_get(row, F_cells), 1)->type, VAL_INT);
 	answer_free(a);
 	a = api(r, "GET", CM "?includeObject=Object", .accept = TABLE);
 	assert_val(val_get(val_at(val_get(a->json, F_rows), 0), F_object, F_kind), "ConfigMap");
@@ -216,8 +219,19 @@ static void test_forms(void **state)
 	assert_val(val_get(a->json, F_kind), "PartialObjectMetadataList");
 	assert_null(val_get(val_at(val_get(a->json, F_items), 0), F_data));
 	answer_free(a);
-	expect_status(r, 406, "NotAcceptable", "only the following media types are accepted",
+	expect_status(r, 406, "NotAcceptable", "406: Not Acceptable",
 		      &(struct ask){ .method = "GET", .path = CM, .accept = "text/html" });
+	expect_status(r, 406, "NotAcceptable", "406: Not Acceptable",
+		      &(struct ask){ .method = "GET", .path = CM, .accept = "application/*" });
+	expect_status(
+	    r, 406, "NotAcceptable", "only the following media types are accepted",
+	    &(struct ask){ .method = "GET", .path = CM, .accept = "application/json;as=Nope;g=meta.k8s.io;v=v1" });
+	a = api(r, "GET", CM "/c01", .accept = "application/json;q=0.1,application/yaml");
+	assert_true(a->q.yaml);
+	answer_free(a);
+	a = api(r, "GET", CM, .accept = "application/json;as=Table;v=v1beta1;g=meta.k8s.io");
+	assert_val(val_get(a->json, F_apiVersion), "meta.k8s.io/v1beta1");
+	answer_free(a);
 	a = api(r, "GET", CM, .accept = "application/vnd.kubernetes.protobuf,application/json");
 	assert_int_equal(a->code, 200);
 	answer_free(a);

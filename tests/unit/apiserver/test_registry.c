@@ -57,7 +57,7 @@ static void test_dry_run(void **state)
 	assert_int_equal(val_get_str(o, F_metadata, F_uid).n, 36);
 	expect(r, 404, "GET", CM "/dry", NULL);
 	expect_status(
-	    r, 422, "Invalid", "dryRun: Unsupported value: [\"Some\"]",
+	    r, 422, "Invalid", "dryRun: Unsupported value: []string{\"Some\"}",
 	    &(struct ask){ .method = "POST", .path = CM "?dryRun=Some", .body = "{\"metadata\":{\"name\":\"dry\"}}" });
 }
 
@@ -149,6 +149,27 @@ static void test_scale(void **state)
 	assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 5);
 	o = expect(r, 200, "GET", DEP "/web", NULL);
 	assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 5);
+	/* Applying a Scale owns the one field it shows. */
+	expect_status(r, 409, "Conflict", ".spec.replicas",
+		      &(struct ask){ .method = "PATCH",
+				     .path = DEP "/web/scale?fieldManager=hpa",
+				     .type = "application/apply-patch+yaml",
+				     .body =
+					 "{\"apiVersion\":\"autoscaling/v1\",\"kind\":\"Scale\",\"metadata\":{\"name\":"
+					 "\"web\"},\"spec\":{\"replicas\":7}}" });
+	o = expect_type(r, 200, "PATCH", DEP "/web/scale?fieldManager=hpa&force=true", "application/apply-patch+yaml",
+			"{\"apiVersion\":\"autoscaling/v1\",\"kind\":\"Scale\",\"metadata\":{\"name\":\"web\"},"
+			"\"spec\":{\"replicas\":7}}");
+	assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 7);
+	o = expect(r, 200, "GET", DEP "/web", NULL);
+	VAL_EACH(val_get(o, F_metadata, F_managedFields), m) {
+		if (val_is(val_get(m, F_manager), "hpa")) {
+			assert_val(val_get(m, F_operation), "Apply");
+			assert_val(val_get(m, F_subresource), "scale");
+		}
+	}
+	expect_status(r, 404, "NotFound", "deployments/scale.apps \"none\" not found",
+		      &(struct ask){ .method = "GET", .path = DEP "/none/scale" });
 	expect_status(r, 422, "Invalid", "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
 		      &(struct ask){ .method = "PATCH",
 				     .path = DEP "/web/scale",

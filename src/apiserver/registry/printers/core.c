@@ -147,7 +147,7 @@ void print_event(struct arena *a, const struct val *ev, int64_t now_ns, struct v
 	cell_fmt(a, cells, "%.*s%s%.*s", SV_ARG(component), host.n ? ", " : "", SV_ARG(host));
 	cell_str(a, cells, sv_trim(message));
 	cell_str(a, cells, cell_age_of(a, first, now_ns));
-	cell_fmt(a, cells, "%" PRId64, count ? count : 1);
+	val_push(a, cells, val_new_int(a, count ? count : 1));
 }
 
 /* --- small ones --- */
@@ -155,7 +155,8 @@ void print_event(struct arena *a, const struct val *ev, int64_t now_ns, struct v
 void print_configmap(struct arena *a, const struct val *cm, int64_t now_ns, struct val *cells)
 {
 	(void)now_ns;
-	cell_fmt(a, cells, "%zu", val_len(val_get(cm, F_data)) + val_len(val_get(cm, F_binaryData)));
+	val_push(a, cells,
+		 val_new_int(a, (int64_t)(val_len(val_get(cm, F_data)) + val_len(val_get(cm, F_binaryData)))));
 }
 
 void print_resourcequota(struct arena *a, const struct val *q, int64_t now_ns, struct val *cells)
