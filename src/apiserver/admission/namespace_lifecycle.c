@@ -38,4 +38,8 @@ static int validate(const struct admission *a, struct err *err)
 	return forbid_creation(a, err);
 }
 
-const struct admission_plugin admission_namespace_lifecycle = { .name = "NamespaceLifecycle", .validate = validate };
+const struct admission_plugin admission_namespace_lifecycle = { .name = "NamespaceLifecycle",
+								/* first: a body for nowhere is not looked at */
+								.mutates = ON_CREATE,
+								.mutate = validate,
+								.validate = validate };

@@ -132,6 +132,7 @@ void registry_create(struct api_req *q)
 {
 	const struct strategy *st = strategy_for(q->res);
 	struct err err = ERR_INIT;
+	struct write_op *op;
 	struct val *doc;
 
 	if (api_options_parse(q, "CreateOptions", &err) < 0)
@@ -147,7 +148,12 @@ void registry_create(struct api_req *q)
 		default_typed(q->arena, q->res->schema, doc);
 		if (st->set_defaults)
 			st->set_defaults(q, doc);
-		st->virtual_create(q, doc);
+		/* Reviews come back with an owner of their spec, as everything that is created. */
+		op = write_op_new(q, q->res, q->ns, SV_NULL);
+		op->doc = doc;
+		if (write_managed(op, NULL, &err) < 0)
+			goto failed;
+		st->virtual_create(q, op->doc);
 		return;
 	}
 	run_create(q, q->res, q->ns, doc, NULL, NULL, true);

@@ -218,6 +218,9 @@ static void test_binding(void **state)
 	    &(struct ask){ .method = "POST", .path = NS "/pods/p/binding", .body = "{\"metadata\":{\"name\":\"p\"}}" });
 	expect_status(r, 400, "BadRequest", "name in URL does not match name in Binding object",
 		      &(struct ask){ .method = "POST", .path = NS "/pods/q/binding", .body = body });
+	/* A dry run binds nothing. */
+	expect(r, 201, "POST", NS "/pods/p/binding?dryRun=All", body);
+	assert_null(val_get(expect(r, 200, "GET", NS "/pods/p", NULL), F_spec, F_nodeName));
 	expect(r, 201, "POST", NS "/pods/p/binding", body);
 	p = expect(r, 200, "GET", NS "/pods/p", NULL);
 	assert_val(val_get(p, F_spec, F_nodeName), "n1");
@@ -410,6 +413,57 @@ static void test_priority(void **state)
 				     .body = "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"priorityClassName\":"
 					     "\"nothing\",\"containers\":[{\"name\":\"c\","
 					     "\"image\":\"x\"}]}}" });
+}
+
+/* Defaults that admission brings, on the verbs on which it does. */
+static void test_mutating_admission(void **state)
+{
+	static const char ingress[] = "{\"metadata\":{\"name\":\"%s\"%s},\"spec\":{\"defaultBackend\":{\"service\":{"
+				      "\"name\":\"s\",\"port\":{\"number\":80}}}}}";
+	struct rig *r = *state;
+	const struct val *o;
+	char body[512];
+
+	expect(r, 201, "POST", "/apis/networking.k8s.io/v1/ingressclasses",
+	       "{\"metadata\":{\"name\":\"ic\",\"annotations\":{\"ingressclass.kubernetes.io/"
+	       "is-default-class\":\"true\"}},"
+	       "\"spec\":{\"controller\":\"x.io/c\"}}");
+	(void)snprintf(body, sizeof(body), ingress, "a", "");
+	o = expect(r, 201, "POST", "/apis/networking.k8s.io/v1/namespaces/default/ingresses", body);
+	assert_val(val_get(o, F_spec, F_ingressClassName), "ic");
+	(void)snprintf(body, sizeof(body), ingress, "b", ",\"annotations\":{\"kubernetes.io/ingress.class\":\"x\"}");
+	o = expect(r, 201, "POST", "/apis/networking.k8s.io/v1/namespaces/default/ingresses", body);
+	assert_null(val_get(o, F_spec, F_ingressClassName));
+	/* on create alone: who takes it away is not corrected */
+	o = expect_type(r, 200, "PATCH", "/apis/networking.k8s.io/v1/namespaces/default/ingresses/a", MERGE,
+			"{\"spec\":{\"ingressClassName\":null}}");
+	assert_null(val_get(o, F_spec, F_ingressClassName));
+	expect(r, 403, "DELETE", "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical", NULL);
+	/* tolerations on updates, too */
+	make_default_sa(r);
+	expect(r, 201, "POST", NS "/pods",
+	       "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}");
+	expect(r, 404, "POST", "/api/v1/namespaces/nowhere/configmaps", "{\"metadata\":{}}");
+	expect(
+	    r, 403, "POST", NS "/pods",
+	    "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"preemptionPolicy\":\"Never\",\"containers\":[{\"name\":\"c\","
+	    "\"image\":\"x\"}]}}");
+}
+
+/* `source` is the component that reports. */
+static void test_event_source_selector(void **state)
+{
+	struct rig *r = *state;
+	const struct val *l;
+
+	expect(
+	    r, 201, "POST", NS "/events",
+	    "{\"metadata\":{\"name\":\"e\"},\"involvedObject\":{\"namespace\":\"default\"},\"source\":{\"component\":"
+	    "\"comp\"}}");
+	l = expect(r, 200, "GET", NS "/events?fieldSelector=source%3Dcomp", NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 1);
+	l = expect(r, 200, "GET", NS "/events?fieldSelector=source%3Dother", NULL);
+	assert_int_equal(val_len(val_get(l, F_items)), 0);
 }
 
 static void test_events_expire(void **state)
@@ -724,6 +778,8 @@ int main(void)
 		T(test_access_review),
 		T(test_priority),
 		T(test_events_expire),
+		T(test_event_source_selector),
+		T(test_mutating_admission),
 		T(test_kubernetes_service_comes_back),
 		T(test_protobuf_body),
 		T(test_events_two_views),

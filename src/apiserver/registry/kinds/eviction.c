@@ -291,7 +291,7 @@ static void look(struct api_req *q, void *ctx)
 	registry_each(q->server, RES(policy_poddisruptionbudgets), q->ns, pdb_covers, &f);
 	if (f.n > 1) {
 		err_set(
-		    &err, ERR_INTERNAL,
+		    &err, ERR_UNKNOWN,
 		    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
 		api_req_fail(q, &err);
 		return;

@@ -11,6 +11,10 @@ struct val *sub_body(struct api_req *q)
 
 	BUG_ON(!sub || !sub->schema);
 	snprintf(api_version, sizeof(api_version), "%s%s%s", sub->group, sub->group[0] ? "/" : "", sub->version);
+	if (api_options_parse(q, q->verb == VERB_UPDATE ? "UpdateOptions" : "CreateOptions", &err) < 0) {
+		api_req_fail(q, &err);
+		return NULL;
+	}
 	doc = body_typed(q, sub->schema, sv_from(api_version), sv_from(sub->kind), &err);
 	if (!doc)
 		api_req_fail(q, &err);
