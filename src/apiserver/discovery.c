@@ -263,7 +263,7 @@ static void make_aggregated(struct apiserver *s, const char *key, struct buf *b)
 	buf_adds(b, "]}\n");
 }
 
-static bool wants_aggregated(const struct api_req *q)
+bool discovery_aggregated(const struct api_req *q)
 {
 	struct sv rest = q->accept, one, params;
 
@@ -290,7 +290,7 @@ bool discovery_serve(struct api_req *q)
 	while (path.n > 1 && path.p[path.n - 1] == '/')
 		path.n--;
 	if (sv_is(path, "/api") || sv_is(path, "/apis")) {
-		if (wants_aggregated(q)) {
+		if (discovery_aggregated(q)) {
 			d = document_get(s, sv_is(path, "/api") ? "aggregated:/api" : "aggregated:/apis",
 					 make_aggregated);
 			document_answer(q, d, AGGREGATED, false);

@@ -521,7 +521,7 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 		api_req_header(q, SV("cache-control"), SV("public, max-age=31536000, immutable"));
 	if (seen.n && sv_find_sv(seen, etag) >= 0) {
 		q->sink->bytes(q, 304, content_type, NULL, 0);
-	} else if (q->http && d->json.n > 4096 && accepts_gzip(q)) {
+	} else if (q->http && d->json.n > 4096 && !q->yaml && !q->pretty && accepts_gzip(q)) {
 		api_req_header(q, SV("content-encoding"), SV("gzip"));
 		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->gzip }, 1);
 	} else {

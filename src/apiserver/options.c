@@ -224,7 +224,7 @@ int negotiate_accept(struct api_req *q, struct err *err)
 	if (!rest.n || sv_is(rest, "application/json") || sv_is(rest, "*/*"))
 		return 0;
 	n = accept_clauses(rest, clauses);
-	if (!representable(clauses, n))
+	if (q->resource_request && !representable(clauses, n))
 		return err_set(err, ERR_NOT_ACCEPTABLE,
 			       "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml");
 	for (size_t i = 0; i < n; i++) {

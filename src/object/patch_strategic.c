@@ -246,6 +246,9 @@ static const struct val *merge_list(struct sm *s, const struct field *f, const s
 		return orig;
 	if (val_len(orig) + val_len(patch) > MERGE_MAX_ITEMS)
 		return bad(s, "list %.*s is too long to merge", sym_name(f->sym));
+	VAL_EACH(patch, it)
+		if (val_len(orig) && (it->type == VAL_MAP) != (val_at(orig, 0)->type == VAL_MAP))
+			return bad(s, "list element types are not identical: %.*s", val_go_text(s->a, patch));
 	first = val_len(patch) ? val_at(patch, 0) : val_at(orig, 0);
 	if (first->type != VAL_MAP)
 		return merge_scalars(s, orig, patch);

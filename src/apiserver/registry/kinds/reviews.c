@@ -121,7 +121,7 @@ static const char *review_path(struct api_req *q, const struct val *p, const cha
 static bool review_has_meta(const struct val *doc, bool local)
 {
 	VAL_EACH_MEMBER(val_get(doc, F_metadata), m)
-		if (!val_same(m.value, NULL) && !(local && m.sym == F_namespace))
+		if (!val_same(m.value, NULL) && m.sym != F_managedFields && !(local && m.sym == F_namespace))
 			return true;
 	return false;
 }
