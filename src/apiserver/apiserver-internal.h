@@ -163,9 +163,9 @@ void metrics_serve(struct api_req *q);
 
 struct documents *documents_new(void);
 struct documents *documents_free(struct documents *d);
-bool discovery_serve(struct api_req *q);   /* false: not one of its paths */
+bool discovery_serve(struct api_req *q);	    /* false: not one of its paths */
 bool discovery_aggregated(const struct api_req *q); /* the client asks for all groups in one document */
-bool discovery_has_group(struct sv group); /* served in any version */
+bool discovery_has_group(struct sv group);	    /* served in any version */
 bool openapi_serve(struct api_req *q);
 bool health_serve(struct api_req *q);
 void version_serve(struct api_req *q);
