@@ -65,8 +65,6 @@ static void selfsubjectreview(struct api_req *q, struct val *doc)
 	struct val *status = val_new_map(q->arena);
 	char now[TIME_TEXT_MAX];
 
-	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_creationTimestamp,
-		    time_format(env_now_ns(q->server->env), false, now));
 	val_set(q->arena, status, F_userInfo, user_doc(q->arena, &q->user));
 	val_set(q->arena, doc, F_status, status);
 	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_creationTimestamp,
