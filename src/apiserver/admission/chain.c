@@ -4,18 +4,10 @@
 #include <stdarg.h>
 
 const struct admission_plugin *const admission_chain[] = {
-	&admission_namespace_lifecycle,
-	&admission_limit_ranger,
-	&admission_service_account,
-	&admission_taint_new_nodes,
-	&admission_node_restriction,
-	&admission_priority,
-	&admission_default_tolerations,
-	&admission_default_storage_class,
-	&admission_default_ingress_class,
-	&admission_storage_protection,
-	&admission_runtime_class,
-	NULL,
+	&admission_namespace_lifecycle, &admission_limit_ranger,	  &admission_service_account,
+	&admission_taint_new_nodes,	&admission_node_restriction,	  &admission_priority,
+	&admission_default_tolerations, &admission_default_storage_class, &admission_default_ingress_class,
+	&admission_storage_protection,	&admission_runtime_class,	  NULL,
 };
 
 int admission_mutate(const struct admission *a, struct err *err)

@@ -209,8 +209,7 @@ const struct strategy endpointslice_strategy = {
 };
 
 const struct strategy pdb_strategy = {
-	.res = RES(policy_poddisruptionbudgets),
-	.name_check = fmt_path_segment, /* upstream asks for no more */
+	.res = RES(policy_poddisruptionbudgets), .name_check = fmt_path_segment, /* upstream asks for no more */
 };
 
 static const char *const nothing_counted[] = { NULL };
