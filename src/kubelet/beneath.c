@@ -12,28 +12,36 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* EAGAIN says that something was renamed at the same time and the kernel could not be sure. It says so, too, while a
+ * container holds a lease on the file, for as long as that pleases: so not for ever. */
+#define OPEN_TRIES 64
+
 static int beneath_openat2(int dir, const char *path, int flags, uint64_t resolve)
 {
-	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC),
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve };
-	int fd;
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_MAGICLINKS | resolve };
+	int fd, tries = 0;
 
 	if (!(flags & O_PATH))
 		how.flags |= O_NONBLOCK | O_NOCTTY;
-	do /* EAGAIN: something was renamed at the same time, and the kernel could not be sure */
+	do
 		fd = (int)syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof(how));
-	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < OPEN_TRIES)));
 	return fd;
 }
 
 int beneath_follow(int dir, const char *path, int flags)
 {
-	return beneath_openat2(dir, path, flags, 0);
+	return beneath_openat2(dir, path, flags, RESOLVE_BENEATH);
+}
+
+int beneath_in_root(int dir, const char *path, int flags)
+{
+	return beneath_openat2(dir, path, flags, RESOLVE_IN_ROOT);
 }
 
 int beneath_open(int dir, const char *path, int flags)
 {
-	return beneath_openat2(dir, path, flags, RESOLVE_NO_SYMLINKS);
+	return beneath_openat2(dir, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 /* "/root/a/b" below "/root" is "a/b". */

@@ -36,6 +36,8 @@ int beneath_put(int dir, const char *name, struct sv content, mode_t mode, int64
 
 /* The raw openat2(2): -1 with errno. Links that stay below dir are followed. */
 int beneath_follow(int dir, const char *path, int flags);
+/* Links mean what they would with dir as the root of the file system, so that none leads out. */
+int beneath_in_root(int dir, const char *path, int flags);
 /* No links at all. */
 int beneath_open(int dir, const char *path, int flags);
 

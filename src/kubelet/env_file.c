@@ -1,10 +1,9 @@
 #include "kubelet/env_file.h"
+#include "kubelet/beneath.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MALFORMED "invalid environment variable format at line %zu: %s"
@@ -103,9 +102,7 @@ int env_file_find(struct sv text, struct sv key, bool *ret_found, struct sv *ret
 
 int env_file_read(const char *root, const char *path, struct buf *ret, struct err *err)
 {
-	/* Not blocking: what is there is the container's choice, a pipe for one. */
-	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	/* Links inside the volume are fine: what is in it is the container's choice, a pipe for one. */
 	_cleanup_close_ int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
 	struct stat st;
 	char part[4096];
@@ -113,7 +110,7 @@ int env_file_read(const char *root, const char *path, struct buf *ret, struct er
 
 	if (dir < 0)
 		return err_set_errno(err, errno, "opening volume '%s'", root);
-	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	fd = beneath_in_root(dir, path, O_RDONLY);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return err_set(err, ERR_NOT_FOUND, "there is no file '%s'", path);
 	if (fd < 0)

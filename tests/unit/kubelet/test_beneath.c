@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -70,6 +71,29 @@ static void test_no_files(void **state)
 	}
 	close(fd);
 	assert_int_equal(tree_remove(dir, NULL), 0);
+}
+
+/* Who holds a lease on a file makes open(2) say "again" for as long as that pleases. */
+static void test_leased(void **state)
+{
+	char *dir = temp_dir(&A);
+	int root = open_dir(dir), held;
+
+	(void)state;
+	put(at(dir, "f"), "text");
+	held = open(at(dir, "f"), O_RDWR | O_CLOEXEC);
+	assert_true(held >= 0);
+	assert_true(signal(SIGIO, SIG_IGN) != SIG_ERR); /* of the kernel that asks for it back */
+	if (fcntl(held, F_SETLEASE, F_WRLCK) == 0) {
+		assert_int_equal(beneath_regular(root, "f", NULL, NULL), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(fcntl(held, F_SETLEASE, F_UNLCK), 0);
+	}
+	close(held);
+	held = beneath_regular(root, "f", NULL, NULL);
+	assert_true(held >= 0);
+	close(held);
+	close(root);
 }
 
 static void test_bounded(void **state)
@@ -375,11 +399,11 @@ static int release(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_files),    cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_log_steps),   cmocka_unit_test(test_clear_logs),
-		cmocka_unit_test(test_making),	    cmocka_unit_test(test_subpath_race),
-		cmocka_unit_test(test_writer_race), cmocka_unit_test(test_log_race),
-		cmocka_unit_test(test_memory_size),
+		cmocka_unit_test(test_no_files),     cmocka_unit_test(test_leased),
+		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_log_steps),
+		cmocka_unit_test(test_clear_logs),   cmocka_unit_test(test_making),
+		cmocka_unit_test(test_subpath_race), cmocka_unit_test(test_writer_race),
+		cmocka_unit_test(test_log_race),     cmocka_unit_test(test_memory_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, release);
