@@ -172,6 +172,17 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 
 static void exited(int status, void *ctx);
 
+/* What the one before left: its successor removes the bundles, and then nobody knows whose the sockets were. */
+static void drop_dead_sockets(const struct containerd *c)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char run[40];
+
+	containerd_run_dir(c->data_dir, run);
+	(void)shims_drop_dead(c->socket, arena_printf(&a, "%s/state/" SHIM_BUNDLES, run));
+	(void)shims_drop_dead(c->socket, arena_printf(&a, "%s/containerd/root/" SHIM_BUNDLES, c->data_dir));
+}
+
 static int spawn(struct containerd *c, struct err *err) /* under lock */
 {
 	const char *argv[] = { c->binary, "--config", c->config, NULL };
@@ -186,6 +197,7 @@ static int spawn(struct containerd *c, struct err *err) /* under lock */
 			log_warn(SYS, "what would have hung it stood in the place of containers' logs, and was removed",
 				 "count", "%d below %s", n, c->log_dir);
 	}
+	drop_dead_sockets(c);
 	if (stat(c->log_file, &st) == 0 && st.st_size > LOG_KEEP_BYTES) {
 		_cleanup_free_ char *old = xasprintf("%s.1", c->log_file);
 

@@ -131,6 +131,7 @@ static void end_unknown_pods(struct cleanup *c, const char *socket)
 	const char *root = c->o->cgroup_root;
 	struct err e = ERR_INIT;
 	int killed, shims = 0;
+	char run[40];
 
 	if (containerd_stop_stale(c->o->data_dir, &e))
 		say(c, "ended containerd");
@@ -147,6 +148,9 @@ static void end_unknown_pods(struct cleanup *c, const char *socket)
 	}
 	if (shims)
 		say(c, "ended %d container %s", shims, shims == 1 ? "shim" : "shims");
+	containerd_run_dir(c->o->data_dir, run);
+	(void)shims_drop_dead(socket, arena_printf(&c->a, "%s/state/" SHIM_BUNDLES, run));
+	(void)shims_drop_dead(socket, arena_printf(&c->a, "%s/containerd/root/" SHIM_BUNDLES, c->o->data_dir));
 }
 
 /* --- files --- */

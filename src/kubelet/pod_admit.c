@@ -197,11 +197,18 @@ void admission_release(struct admission *r)
 
 /* --- one pod --- */
 
-/* Has this pod a place here? Those that were taken, also by an agent before us, until nothing of them runs. */
+/* Has this pod a place here? Those that were taken, also by an agent before us, until they are through. One that was
+ * deleted at once has none: who deletes so wants its successor now, and the API server knows it no more. */
 static bool counts(struct kpod *p, const struct val *pod)
 {
 	enum pod_taken taken = p->taken;
+	bool vanished;
 
+	pthread_mutex_lock(&p->lock);
+	vanished = p->vanished;
+	pthread_mutex_unlock(&p->lock);
+	if (vanished)
+		return false;
 	switch (taken) {
 	case TAKEN_YES:
 		return true;

@@ -4,10 +4,13 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <openssl/sha.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define SHARED "/run/containerd"
@@ -32,17 +35,52 @@ static void each_process(bool (*fn)(pid_t pid, struct sv cmdline, void *ctx), vo
 	closedir(d);
 }
 
-static void remove_socket(const char *socket, struct sv id)
+const char *shims_socket(struct arena *a, const char *socket, struct sv id)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const char *name = arena_printf(&a, "%s/" SHIM_NAMESPACE "/%.*s", socket, SV_ARG(id));
+	const char *name = arena_printf(a, "%s/" SHIM_NAMESPACE "/%.*s", socket, SV_ARG(id));
 	unsigned char hash[SHA256_DIGEST_LENGTH];
-	char path[sizeof(SHARED "/s/") + 2 * sizeof(hash)] = SHARED "/s/", *at = path + strlen(path);
+	char *path = arena_printf(a, SHARED "/s/%0*d", (int)(2 * sizeof(hash)), 0), *at = path + strlen(SHARED "/s/");
 
 	SHA256((const unsigned char *)name, strlen(name), hash);
 	for (size_t i = 0; i < sizeof(hash); i++, at += 2)
 		(void)snprintf(at, 3, "%02x", hash[i]);
-	unlink(path);
+	return path;
+}
+
+static void remove_socket(const char *socket, struct sv id)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	unlink(shims_socket(&a, socket, id));
+}
+
+static bool nobody_listens(const char *path)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+	if (fd < 0 || strlen(path) >= sizeof(at.sun_path))
+		return false;
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	return connect(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 && errno == ECONNREFUSED;
+}
+
+int shims_drop_dead(const char *socket, const char *bundles)
+{
+	const char *const dir = SHARED "/s"; /* fewer bundles than anything else: look only where there are sockets */
+	DIR *d = access(dir, F_OK) == 0 ? opendir(bundles) : NULL;
+	int n = 0;
+
+	if (!d)
+		return 0;
+	for (struct dirent *e; (e = readdir(d));) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *path = shims_socket(&a, socket, sv_from(e->d_name));
+
+		n += e->d_name[0] != '.' && nobody_listens(path) && unlink(path) == 0;
+	}
+	closedir(d);
+	return n;
 }
 
 struct hunt {

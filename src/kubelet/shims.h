@@ -11,6 +11,13 @@
 /* Kills the shims of the containerd at socket, except those of the sandboxes in keep, and removes their sockets.
  * containerd, when it runs, then ends what they held. Returns how many. */
 int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep);
+/* Where the shim of a sandbox of the containerd at socket listens. */
+const char *shims_socket(struct arena *a, const char *socket, struct sv sandbox_id);
+/* A shim may have been ended between its socket and its life, and then no process tells of it; its bundle does, a
+ * directory with the sandbox's name, until the next containerd removes it. Removes the sockets on which nobody listens
+ * of the sandboxes in `bundles`; for while no containerd of ours runs. Returns how many. */
+int shims_drop_dead(const char *socket, const char *bundles);
+#define SHIM_BUNDLES "io.containerd.runtime.v2.task/k8s.io" /* below containerd's state and root directories */
 /* The containerd that was started with this configuration file; 0 when there is none. */
 int shims_find_daemon(const char *config);
 /* Removes the directories that shims share with those of other containerds on the machine, if they are empty. */

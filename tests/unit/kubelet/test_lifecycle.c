@@ -562,6 +562,23 @@ static void test_refused(void **state)
 	assert_int_equal(rev_of(pod(w, "unsafe")), rev_of(p));
 }
 
+/* A pod that was deleted at once takes nothing from its successor, although its containers are still going. */
+static void test_forced_deletion_frees_its_place(void **state)
+{
+	static const char spec[] =
+	    "\"terminationGracePeriodSeconds\":60,\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"ports\":[{"
+	    "\"containerPort\":80,\"hostPort\":8080}],\"resources\":{\"requests\":{\"cpu\":\"3\"}}}]";
+	struct world *w = *state;
+
+	make(w, "door", spec);
+	rig_run(w->rig, 2 * NS_PER_SEC);
+	assert_val(phase(pod(w, "door")), "Running");
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods/door?gracePeriodSeconds=0", NULL);
+	make(w, "gate", spec);
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	assert_val(phase(pod(w, "gate")), "Running");
+}
+
 /* Bound here by hand, or by somebody who knew less than the node: refused with upstream's reason, and only said. */
 static void test_refused_by_filters(void **state)
 {
@@ -1435,6 +1452,7 @@ int main(void)
 		T(test_failed_hook),
 		T(test_refused),
 		T(test_refused_by_filters),
+		T(test_forced_deletion_frees_its_place),
 		T(test_refusal_and_place_outlive_the_agent),
 		T(test_critical_preempts),
 		T(test_isolation_is_given_or_refused),
