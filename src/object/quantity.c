@@ -503,8 +503,9 @@ int quantity_cmp(struct sv a, struct sv b)
 
 struct sv quantity_add(struct arena *a, struct sv x, struct sv y)
 {
-	struct quantity qx, qy;
+	struct quantity qx, qy, back;
 	struct dec sum;
+	struct sv text;
 
 	if (!quantity_parse(x, &qx)) {
 		qx.format = DECIMAL_SI;
@@ -515,7 +516,11 @@ struct sv quantity_add(struct arena *a, struct sv x, struct sv y)
 		qy.v.n = qy.v.exp = qy.v.neg = 0;
 	}
 	dec_add(&sum, &qx.v, &qy.v);
-	return quantity_format(a, &sum, qx.v.n ? qx.format : qy.format);
+	text = quantity_format(a, &sum, qx.v.n ? qx.format : qy.format);
+	if (text.n <= TEXT_MAX && quantity_parse(text, &back))
+		return text;
+	/* A sum that nobody could read would count as none. Where only one of the two tells, it does for both. */
+	return dec_cmp_abs(&qx.v, &qy.v) < 0 ? y : x;
 }
 
 static struct sv from_i64(struct arena *a, int64_t x, int exp, enum format format)

@@ -20,10 +20,11 @@ bool quantity_value(struct sv s, int64_t *ret);
 struct sv quantity_canonical(struct arena *a, struct sv s);
 /* The same without rounding: for amounts that are not in a resource list. Finest is a nano. */
 struct sv quantity_text(struct arena *a, struct sv s);
-int quantity_cmp(struct sv a, struct sv b);			   /* malformed counts as 0 */
-struct sv quantity_add(struct arena *a, struct sv x, struct sv y); /* keeps x's format */
-struct sv quantity_from_milli(struct arena *a, int64_t milli);	   /* decimal SI */
-struct sv quantity_from_bytes(struct arena *a, int64_t bytes);	   /* binary SI */
+int quantity_cmp(struct sv a, struct sv b); /* malformed counts as 0 */
+/* Keeps x's format. A sum that would be malformed for its length is the larger of the two. */
+struct sv quantity_add(struct arena *a, struct sv x, struct sv y);
+struct sv quantity_from_milli(struct arena *a, int64_t milli); /* decimal SI */
+struct sv quantity_from_bytes(struct arena *a, int64_t bytes); /* binary SI */
 
 static inline int64_t quantity_milli_or(const struct val *v, int64_t or_else)
 {
