@@ -42,6 +42,9 @@ struct apiserver_opts {
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);
 	void *certs_ctx;
+	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
+	 * the store's thread; NULL: requests are refused and /livez says why. */
+	void (*lost)(const struct err *why);
 	bool anonymous_auth;	 /* default true, as upstream: system:anonymous, RBAC decides */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */
 };

@@ -356,6 +356,8 @@ static void on_end(const struct err *why, void *ctx)
 	if (!atomic_load(&c->broken)) {
 		err_set(&c->why, why->reason, "%s", err_msg(why));
 		atomic_store(&c->broken, true);
+		if (!atomic_load(&c->s->stopping) && c->s->o.lost)
+			c->s->o.lost(why);
 	}
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];

@@ -233,6 +233,13 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err);
 }
 
+static void lost(const struct err *why)
+{
+	log_error("server", "nothing can be answered any more, and another process is started", "why", "%s",
+		  err_msg(why));
+	_exit(SUPERVISE_AGAIN); /* as if killed: nothing that was answered is lost by that */
+}
+
 static void certs_renewed(void *ctx, struct tls_ctx *tls)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
@@ -304,6 +311,7 @@ static int start_api(struct server *s, struct err *err)
 		.anonymous_auth = o->anonymous_auth,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
+		.lost = lost,
 	    },
 	    err);
 	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)

@@ -256,12 +256,13 @@ static int keep_alive(struct supervisor *s, int (*fn)(void *), void *ctx)
 			(void)wait_child(s, 0, &status);
 			pid = s->child;
 			s->child = 0;
-			if (WIFEXITED(status))
+			if (WIFEXITED(status) && (WEXITSTATUS(status) != SUPERVISE_AGAIN || s->ending))
 				return WEXITSTATUS(status);
 			if (s->ending) /* somebody lost patience */
 				return 128 + WTERMSIG(status);
 			take_kept(s); /* what it sent last */
-			bury(s, pid, status);
+			if (WIFSIGNALED(status))
+				bury(s, pid, status);
 		}
 		s->child = 0;
 		(void)wait_child(s, pause_ns(s), &status);

@@ -9,6 +9,8 @@
  *
  * What ends how:
  *	- the child ends by itself (a signal to end, an error of the start): the parent ends with its exit status;
+ *	- it ends with SUPERVISE_AGAIN, because it cannot go on and another could: the next child, as after a death,
+ *without a report;
  *	- the child dies of a signal: a report in DIR (base/crash.h), and the next child, at once, or after a pause that
  *	  grows while children keep dying young;
  *	- SIGTERM, SIGINT, SIGQUIT, SIGHUP to the parent go to the child. A child that dies of a signal after that is
@@ -24,6 +26,8 @@
 #include "base/base.h"
 
 #include <signal.h>
+
+#define SUPERVISE_AGAIN 75 /* sysexits.h: EX_TEMPFAIL */
 
 struct supervise_opts {
 	const char *dir; /* of reports; made when something dies */

@@ -440,7 +440,7 @@ static int deaf_setup(void **state)
 	return rig_setup_on(state, deaf_new);
 }
 
-/* A cache that hears of no more changes says so, and nothing is answered from it. */
+/* A cache that hears of no more changes says so, and nothing is answered from it (a server asks for a successor). */
 static void test_cache_that_ages(void **state)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;

@@ -100,6 +100,22 @@ static void test_status_is_passed_on(void **state)
 	assert_int_equal(reports(w, &text), 0);
 }
 
+static int exits_twice(void *ctx)
+{
+	_exit(shared->started++ ? 4 : (int)(intptr_t)ctx);
+}
+
+/* What cannot go on asks for a successor; nothing died, so there is nothing to report. */
+static void test_again(void **state)
+{
+	struct world *w = *state;
+	struct sv text;
+
+	assert_int_equal(supervise(&w->o, exits_twice, (void *)(intptr_t)SUPERVISE_AGAIN), 4);
+	assert_int_equal(shared->started, 2);
+	assert_int_equal(reports(w, &text), 0);
+}
+
 static int bug(void *ctx)
 {
 	(void)ctx;
@@ -372,6 +388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_status_is_passed_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_report, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_deaths_set_aside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_from_outside, setup, teardown),
