@@ -43,7 +43,7 @@ struct kcont {
 	enum hook_state post_start, pre_stop;
 	char *hook_message;
 	/* Stopping: 0 / NEVER_NS when not begun. */
-	int64_t kill_at_ns;
+	int64_t kill_at_ns, stop_grace_s;
 	bool stop_wanted, term_sent, killed;
 	bool stop_call; /* a stop task is under way */
 	enum stop_stage noted;
@@ -266,8 +266,11 @@ enum probe_result handler_run(struct kpod *p, struct arena *a, const struct val 
 /* probes.c */
 void probes_ensure(struct kpod *p, struct kcont *c, const struct val *container);
 void probes_stop(struct kpod *p, struct kcont *c);
+/* It is being stopped, and runs still: only readiness is asked for any more. */
+void probes_ending(struct kpod *p, struct kcont *c, const struct val *container);
 enum probe_result probe_get(struct kpod *p, const struct kcont *c, enum probe_kind kind);
 bool kcont_started(struct kpod *p, const struct kcont *c, const struct val *spec);
+/* Of one that runs; also while it is being stopped. */
 bool kcont_ready(struct kpod *p, const struct kcont *c, const struct val *spec);
 enum probe_result probe_step(enum probe_result result, enum probe_result *last, int64_t *streak,
 			     enum probe_result outcome, int64_t success_threshold, int64_t failure_threshold);

@@ -6,14 +6,17 @@
 
 /* Stopping a container, one step a call so that nobody waits for it:
  *
- *	preStop hook (a task) ──▶ TERM (a task) ──▶ [ends] or grace over ──▶ KILL (a task)
+ *	preStop hook (a task) ──▶ [its turn] ──▶ TERM (a task) ──▶ [ends] or grace over ──▶ KILL (a task)
  *
- * The grace period covers the hook and what follows TERM; after a hook that used it up two seconds are left.
+ * The grace period covers all of it, for all containers of a pod together; what follows TERM has two seconds even
+ * when it is used up. Hooks begin at once everywhere; the turn is about sidecars, which serve the others to the end.
  *
  * Of a pod that is being deleted is noted, a line a container, when its grace period ends and what comes next.
  * An agent that starts in the middle goes on from there: the period is not granted anew, and a hook that has
  * ended is not run again. One that was interrupted is, if there is time: the runtime ended it with our call.
  * TERM comes twice when the agent died while it sent it, which is better than never. */
+
+#define STOP_MIN_NS (2 * NS_PER_SEC) /* between TERM and KILL, however little is left */
 
 struct stop_call {
 	struct kpod *p;
@@ -113,6 +116,7 @@ static void stop_begin(struct kpod *p, const struct val *pod, const struct val *
 	int64_t now = env_mono_ns(p->k->env);
 
 	c->stop_wanted = true;
+	c->stop_grace_s = grace_s;
 	c->kill_at_ns = now + grace_s * NS_PER_SEC;
 	if (!stop_resume(p, pod, c, grace_s)) {
 		if (why)
@@ -121,7 +125,7 @@ static void stop_begin(struct kpod *p, const struct val *pod, const struct val *
 			kpod_event(p, spec, "Normal", "Killing", "Stopping container %s", c->name);
 		stop_note(p, pod, c, STOP_HOOK);
 	}
-	if (hook && grace_s > 0 && c->noted == STOP_HOOK) {
+	if (hook && c->noted == STOP_HOOK) {
 		hook_start(p, c, spec, hook, true, c->kill_at_ns - now);
 	} else if (hook && c->noted != STOP_HOOK) {
 		pthread_mutex_lock(&p->lock);
@@ -133,30 +137,40 @@ static void stop_begin(struct kpod *p, const struct val *pod, const struct val *
 
 /* --- */
 
-bool container_stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
-			 const char *why, int64_t grace_s, int64_t *wake_ns)
+/* turn: what it serves has ended, TERM may be sent before its time is over. */
+static bool stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
+		      const char *why, int64_t grace_s, bool turn, int64_t *wake_ns)
 {
 	struct kcont *c = kpod_cont(p, rc->name);
 	int64_t now = env_mono_ns(p->k->env), left;
 	enum hook_state pre_stop;
 	bool calling;
 
-	if (rc->state != RT_RUNNING)
+	if (rc->state != RT_RUNNING) {
+		if (c->id && sv_is(rc->id, c->id))
+			probes_stop(p, c);
 		return true;
+	}
 	kcont_reset(p, c, rc->id);
 	if (grace_s < 0)
 		grace_s = pod_grace_seconds(pod);
-	probes_stop(p, c);
+	grace_s = MAX(grace_s, 1);
+	probes_ending(p, c, spec);
 	if (!c->stop_wanted)
 		stop_begin(p, pod, spec, c, why, grace_s);
-	/* A shorter grace period than the one begun with (a second, harder delete) counts. */
-	c->kill_at_ns = MIN(c->kill_at_ns, now + grace_s * NS_PER_SEC);
+	if (grace_s < c->stop_grace_s) { /* a second, harder delete */
+		c->stop_grace_s = grace_s;
+		c->kill_at_ns = MIN(c->kill_at_ns, now + grace_s * NS_PER_SEC);
+		stop_note(p, pod, c, c->noted);
+	}
 	pthread_mutex_lock(&p->lock);
 	pre_stop = c->pre_stop;
 	calling = c->stop_call;
 	pthread_mutex_unlock(&p->lock);
 
-	if (pre_stop == HOOK_RUNNING && now < c->kill_at_ns) {
+	if ((pre_stop == HOOK_RUNNING || !turn) && !c->term_sent && now < c->kill_at_ns) {
+		if (c->noted == STOP_HOOK && (pre_stop == HOOK_DONE || pre_stop == HOOK_FAILED))
+			stop_note(p, pod, c, STOP_TERM);
 		*wake_ns = MIN(*wake_ns, c->kill_at_ns - now);
 		return false;
 	}
@@ -164,10 +178,9 @@ bool container_stop_step(struct kpod *p, const struct val *pod, const struct val
 		stop_note(p, pod, c, STOP_TERM);
 	if (c->noted != STOP_END && c->term_sent && !calling)
 		stop_note(p, pod, c, STOP_END);
-	if (!c->term_sent && grace_s > 0) {
+	if (!c->term_sent) {
 		c->term_sent = true;
-		if (pre_stop != HOOK_NONE)
-			c->kill_at_ns = MAX(c->kill_at_ns, now + 2 * NS_PER_SEC);
+		c->kill_at_ns = MAX(c->kill_at_ns, now + STOP_MIN_NS);
 		left = (c->kill_at_ns - now + NS_PER_SEC - 1) / NS_PER_SEC;
 		stop_call(p, c, MAX(left, 1));
 	} else if (now >= c->kill_at_ns && !c->killed && !calling) {
@@ -179,6 +192,12 @@ bool container_stop_step(struct kpod *p, const struct val *pod, const struct val
 	else
 		*wake_ns = MIN(*wake_ns, NS_PER_SEC);
 	return false;
+}
+
+bool container_stop_step(struct kpod *p, const struct val *pod, const struct val *spec, const struct rt_container *rc,
+			 const char *why, int64_t grace_s, int64_t *wake_ns)
+{
+	return stop_step(p, pod, spec, rc, why, grace_s, true, wake_ns);
 }
 
 bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actual *x, int64_t grace_s, int64_t *wake_ns)
@@ -193,17 +212,17 @@ bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actua
 
 		if (spec && is_init && container_is_sidecar(spec))
 			continue;
-		all &= container_stop_step(p, pod, spec, rc, NULL, grace_s, wake_ns);
+		all &= stop_step(p, pod, spec, rc, NULL, grace_s, true, wake_ns);
 	}
-	if (!all)
-		return false;
-	/* Sidecars serve the others to the end: they go last, in reverse order, one after the other. */
+	/* Sidecars go last, in reverse order, one after the other. */
 	for (size_t i = val_len(init); i-- > 0;) {
 		const struct val *spec = val_at(init, i);
 		const struct rt_container *rc = pod_actual_find(x, val_get_str(spec, F_name), 0);
 
-		if (rc && container_is_sidecar(spec) && !container_stop_step(p, pod, spec, rc, NULL, grace_s, wake_ns))
-			return false;
+		if (rc && container_is_sidecar(spec))
+			all &= stop_step(p, pod, spec, rc, NULL, grace_s, all, wake_ns);
 	}
-	return true;
+	for (size_t i = 0; all && i < p->conts.n; i++)
+		probes_stop(p, p->conts.p[i]);
+	return all;
 }

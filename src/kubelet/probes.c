@@ -8,7 +8,10 @@
  *	result turns after successThreshold / failureThreshold runs in a row with the same outcome
  *
  * Liveness and readiness wait until startup has succeeded. A change of a result kicks the pod's sync, which
- * acts on it: restarts, or writes the status. */
+ * acts on it: restarts, or writes the status.
+ *
+ * A container that is being stopped, alone or with its pod, is asked for readiness to its end, for it may serve as
+ * long; liveness and startup are over, and what startup said last stays. */
 
 struct prober {
 	_Atomic int refs; /* kcont, and the timer or task */
@@ -66,7 +69,7 @@ static void prober_run(struct prober *r)
 	static const char *const names[] = { "Startup", "Readiness", "Liveness" };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	enum probe_result outcome = PROBE_UNKNOWN, before;
-	bool wait, changed;
+	bool wait, changed, told;
 	struct sv why = SV("");
 
 	pthread_mutex_lock(&r->p->lock);
@@ -79,12 +82,13 @@ static void prober_run(struct prober *r)
 	before = r->result;
 	r->result = probe_step(r->result, &r->last, &r->streak, outcome, val_get_int(r->probe, 1, F_successThreshold),
 			       val_get_int(r->probe, 3, F_failureThreshold));
-	changed = r->result != before && !r->stop;
+	told = !r->stop; /* else its container ended, or is being stopped, meanwhile */
+	changed = r->result != before && told;
 	/* A startup probe that has succeeded is over. */
 	if (r->kind == PROBE_STARTUP && r->result != PROBE_UNKNOWN)
 		r->stop = true;
 	pthread_mutex_unlock(&r->p->lock);
-	if (outcome == PROBE_FAILURE)
+	if (outcome == PROBE_FAILURE && told)
 		kpod_event(r->p, r->spec, "Warning", "Unhealthy", "%s probe failed: %.*s", names[r->kind],
 			   SV_ARG(sv_sub(why, 0, 512)));
 	if (changed)
@@ -121,7 +125,26 @@ static void prober_fire(void *ctx)
 
 static const enum sym probe_fields[] = { F_startupProbe, F_readinessProbe, F_livenessProbe };
 
-void probes_ensure(struct kpod *p, struct kcont *c, const struct val *container)
+/* An agent that starts again goes on from what its status says of this very instance: nobody becomes unready, or
+ * has to start up again, because the agent was away. */
+static enum probe_result first_result(const struct obj *pod, const struct kcont *c, enum probe_kind kind)
+{
+	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
+
+	if (kind == PROBE_LIVENESS)
+		return PROBE_SUCCESS;
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(obj_get(pod, F_status, lists[i]), s) {
+			if (!val_is(val_member(s, F_name), c->name) ||
+			    !sv_ends(val_get_str(s, F_containerID), sv_from(c->id)))
+				continue;
+			return val_get_bool(s, kind == PROBE_STARTUP ? F_started : F_ready) ? PROBE_SUCCESS
+											    : PROBE_UNKNOWN;
+		}
+	return PROBE_UNKNOWN;
+}
+
+static void probes_begin(struct kpod *p, struct kcont *c, const struct val *container, bool ending)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct obj *o = NULL;
@@ -134,7 +157,7 @@ void probes_ensure(struct kpod *p, struct kcont *c, const struct val *container)
 			continue;
 		o = o ? o : kpod_obj(p, &a);
 		r = xcalloc(1, sizeof(*r));
-		r->refs = 2;
+		r->refs = 1;
 		r->p = kpod_ref(p);
 		r->obj = obj_ref(o);
 		r->container = xstrdup(c->name);
@@ -144,12 +167,54 @@ void probes_ensure(struct kpod *p, struct kcont *c, const struct val *container)
 		r->probe = val_member(r->spec, probe_fields[kind]);
 		r->period_ns = MAX(val_get_int(r->probe, 10, F_periodSeconds), 1) * NS_PER_SEC;
 		r->timeout_ns = MAX(val_get_int(r->probe, 1, F_timeoutSeconds), 1) * NS_PER_SEC;
-		r->result = kind == PROBE_LIVENESS ? PROBE_SUCCESS : PROBE_UNKNOWN;
+		r->result = first_result(o, c, kind);
+		r->stop = kind == PROBE_STARTUP && r->result == PROBE_SUCCESS;
+		if (ending && kind != PROBE_READINESS)
+			r->stop = true;
 		pthread_mutex_lock(&p->lock);
 		c->probers[kind] = r;
-		r->timer = env_after(p->k->env, MAX(val_get_int(r->probe, 0, F_initialDelaySeconds), 0) * NS_PER_SEC,
-				     prober_fire, r);
+		if (!r->stop) {
+			r->refs++;
+			r->timer =
+			    env_after(p->k->env, MAX(val_get_int(r->probe, 0, F_initialDelaySeconds), 0) * NS_PER_SEC,
+				      prober_fire, r);
+		}
 		pthread_mutex_unlock(&p->lock);
+	}
+}
+
+void probes_ensure(struct kpod *p, struct kcont *c, const struct val *container)
+{
+	probes_begin(p, c, container, false);
+}
+
+/* Under p->lock. No run begins any more; true when the timer's reference is the caller's to drop. */
+static bool prober_halt(struct prober *r)
+{
+	bool owed = false;
+
+	r->stop = true;
+	if (r->timer) {
+		owed = env_timer_stop(r->p->k->env, r->timer); /* its task will not come */
+		r->timer = NULL;
+	}
+	return owed;
+}
+
+void probes_ending(struct kpod *p, struct kcont *c, const struct val *container)
+{
+	probes_begin(p, c, container, true); /* after a restart of the agent: there are none yet */
+	for (enum probe_kind kind = 0; kind < _PROBE_KIND_MAX; kind++) {
+		struct prober *r = c->probers[kind];
+		bool owed = false;
+
+		if (!r || kind == PROBE_READINESS)
+			continue;
+		pthread_mutex_lock(&p->lock);
+		owed = prober_halt(r);
+		pthread_mutex_unlock(&p->lock);
+		if (owed)
+			prober_unref(r);
 	}
 }
 
@@ -161,13 +226,7 @@ void probes_stop(struct kpod *p, struct kcont *c)
 
 		pthread_mutex_lock(&p->lock);
 		r = TAKE(c->probers[kind]);
-		if (r) {
-			r->stop = true;
-			if (r->timer) {
-				owed = env_timer_stop(p->k->env, r->timer); /* its task will not come */
-				r->timer = NULL;
-			}
-		}
+		owed = r && prober_halt(r);
 		pthread_mutex_unlock(&p->lock);
 		if (owed)
 			prober_unref(r);
@@ -199,7 +258,7 @@ bool kcont_started(struct kpod *p, const struct kcont *c, const struct val *spec
 
 bool kcont_ready(struct kpod *p, const struct kcont *c, const struct val *spec)
 {
-	return !c->stop_wanted && kcont_started(p, c, spec) &&
+	return kcont_started(p, c, spec) &&
 	       (!val_member(spec, F_readinessProbe) || probe_get(p, c, PROBE_READINESS) == PROBE_SUCCESS);
 }
 

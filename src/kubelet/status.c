@@ -94,10 +94,63 @@ static bool init_pending(const struct status_input *in)
 	return false;
 }
 
+static bool deleting(const struct status_input *in)
+{
+	return val_get(in->pod, F_metadata, F_deletionTimestamp) != NULL;
+}
+
+/* Has an instance of it ever run? Told by the runtime, or by what was told before. */
+static bool ever_ran(const struct status_input *in, const struct status_container *c)
+{
+	const struct val *old = old_container(in->pod, c);
+
+	return (c->cur && c->cur->state != RT_CREATED) || c->prev || val_get(old, F_state, F_running) ||
+	       val_get(old, F_state, F_terminated) || val_get(old, F_lastState, F_terminated);
+}
+
+/* How far the pod had come: up to which init container, and whether to the others. */
+struct reached {
+	size_t init;
+	bool others;
+};
+
+static struct reached reached(const struct status_input *in)
+{
+	struct reached r = { .init = 1 };
+	size_t n_init = 0;
+
+	for (size_t i = 0; i < in->n; i++) {
+		const struct status_container *c = &in->c[i];
+
+		n_init += c->init;
+		if (!ever_ran(in, c))
+			continue;
+		if (c->init)
+			r.init = i + 1;
+		else
+			r.others = true;
+	}
+	r.others |= !n_init || init_done(&in->c[n_init - 1]);
+	if (r.others)
+		r.init = n_init;
+	return r;
+}
+
+/* The pod ended and the runtime has no record of this container: a failure of it where its turn had come. */
+static bool unaccounted(const struct status_input *in, const struct reached *r, const struct status_container *c,
+			const struct val *old)
+{
+	if (!in->terminal)
+		return false;
+	return c->ephemeral ? val_get(old, F_state, F_running) != NULL
+	       : c->init    ? (size_t)(c - in->c) < r->init
+			    : r->others;
+}
+
 /* Between two lives: what holds the next one up is more telling than how the last one ended. */
 static bool waits_again(const struct status_input *in, const struct status_container *c)
 {
-	return c->waiting && c->wait_reason && !in->terminal && !c->ephemeral &&
+	return c->waiting && c->wait_reason && !in->terminal && !deleting(in) && !c->ephemeral &&
 	       container_should_restart(in->pod, c->spec, c->init, c->cur->exit_code);
 }
 
@@ -129,7 +182,8 @@ static void set_given(struct arena *a, struct val *s, const struct status_contai
 	}
 }
 
-static struct val *container_status(struct arena *a, const struct status_input *in, const struct status_container *c)
+static struct val *container_status(struct arena *a, const struct status_input *in, const struct reached *r,
+				    const struct status_container *c)
 {
 	const struct val *old = old_container(in->pod, c);
 	struct val *s = val_new_map(a), *state, *last;
@@ -146,11 +200,10 @@ static struct val *container_status(struct arena *a, const struct status_input *
 		set_time(a, val_set_map(a, state, F_running), F_startedAt, cur->started_ns);
 	} else if (cur && cur->state == RT_EXITED && !waits_again(in, c)) {
 		set_terminated(a, state, cur, c->term_message);
-	} else if (in->terminal && (!cur || cur->state != RT_EXITED) && val_get(old, F_state, F_running)) {
-		/* It ran, the pod ended, and the runtime has no record of how. */
-		set_unknown(a, state, "The container could not be located when the pod was terminated");
 	} else if (!cur && in->terminal && val_get(old, F_state, F_terminated)) {
 		state = val_clone(a, val_get(old, F_state));
+	} else if (unaccounted(in, r, c, old)) {
+		set_unknown(a, state, "The container could not be located when the pod was terminated");
 	} else {
 		set_waiting(a, state,
 			    c->wait_reason					     ? c->wait_reason
@@ -164,15 +217,16 @@ static struct val *container_status(struct arena *a, const struct status_input *
 	else if (c->prev && c->prev->state == RT_EXITED)
 		set_terminated(a, last, c->prev, c->prev_message);
 	else if (lost)
-		set_unknown(a, last,
-			    "The container could not be located when the pod was looked at; it used to be running");
+		set_unknown(
+		    a, last,
+		    "The container could not be located when the pod was deleted.  The container used to be Running");
 	else if (!c->prev && val_get(old, F_lastState, F_terminated) &&
 		 val_get_int(old, 0, F_restartCount) == c->restart_count)
 		last = val_clone(a, val_get(old, F_lastState));
 	val_set(a, s, F_state, state);
 	val_set(a, s, F_lastState, last);
 	val_set_bool(a, s, F_ready, ready);
-	val_set_int(a, s, F_restartCount, c->restart_count + lost);
+	val_set_int(a, s, F_restartCount, c->restart_count + (lost && !deleting(in)));
 	val_set_str(a, s, F_image, cur && cur->image.n ? cur->image : val_get_str(c->spec, F_image));
 	val_set_str(a, s, F_imageID, cur ? cur->image_ref : SV(""));
 	if (cur)
@@ -291,6 +345,7 @@ static void set_conditions(struct arena *a, const struct status_input *in, struc
 {
 	struct val *list = val_set_list(a, st, F_conditions);
 	bool over = !strcmp(phase, "Succeeded"), failed = !strcmp(phase, "Failed"), ready, initialized;
+	bool unwanted = failed || in->overdue;
 	size_t n_unready, n_side, n_init = 0;
 	const char *unready = names_where(a, in, main_st, false, &n_unready), *gate = NULL;
 	const char *why = NULL, *msg = NULL, *incomplete = NULL;
@@ -315,11 +370,11 @@ static void set_conditions(struct arena *a, const struct status_input *in, struc
 		n_side += spec && !val_bool(val_member(s, F_ready));
 	}
 	initialized = n_init == 0 || over || (!failed && !strcmp(phase, "Running"));
-	ready = n_unready == 0 && n_side == 0 && initialized && !over && !failed && val_len(main_st);
+	ready = n_unready == 0 && n_side == 0 && initialized && !over && !unwanted && val_len(main_st);
 
 	if (over) {
 		why = "PodCompleted";
-	} else if (failed) {
+	} else if (unwanted) {
 		why = "PodFailed";
 	} else if (!ready) {
 		why = "ContainersNotReady";
@@ -385,10 +440,11 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 {
 	struct val *st = val_new_map(a), *init_st = val_new_list(a), *main_st = val_new_list(a), *ips;
 	const char *phase = phase_of(in);
+	const struct reached r = reached(in);
 	int64_t generation = val_get_int(in->pod, 0, F_metadata, F_generation);
 
 	for (size_t i = 0; i < in->n; i++)
-		val_push(a, in->c[i].init ? init_st : main_st, container_status(a, in, &in->c[i]));
+		val_push(a, in->c[i].init ? init_st : main_st, container_status(a, in, &r, &in->c[i]));
 	if (generation)
 		val_set_int(a, st, F_observedGeneration, generation);
 	val_set_cstr(a, st, F_phase, phase);
@@ -422,7 +478,7 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 		struct val *list = val_set_list(a, st, F_ephemeralContainerStatuses);
 
 		for (size_t i = 0; i < in->n_ephemeral; i++)
-			val_push(a, list, container_status(a, in, &in->ephemeral[i]));
+			val_push(a, list, container_status(a, in, &r, &in->ephemeral[i]));
 	}
 	val_set_cstr(a, st, F_qosClass, qos_name(pod_qos(in->pod)));
 	set_pod_level(a, in->pod, st);

@@ -33,6 +33,7 @@ struct status_input {
 	bool sandbox_ready;
 	bool terminal;		      /* no container will run again */
 	const char *reason, *message; /* Failed by the kubelet itself (deadline, eviction), or NULL */
+	bool overdue;		      /* its deadline is over: unready, also while something runs */
 	bool refused;		      /* never taken: with reason, nothing is said of containers and conditions */
 	int64_t now_ns, start_ns;
 };

@@ -74,7 +74,7 @@ static void gather(struct kpod *p, struct arena *a, const struct val *pod, const
 	c->waiting = c->wait_reason && c->cur && c->cur->state == RT_EXITED;
 	if (c->cur && c->cur->state == RT_RUNNING) {
 		c->started = kcont_started(p, kc, spec);
-		c->ready = kcont_ready(p, kc, spec) && p->state == POD_SYNC;
+		c->ready = kcont_ready(p, kc, spec);
 	} else if (c->sidecar) {
 		c->started = c->cur && c->restart_count > 0; /* was up before: does not hold initialisation up */
 	}
@@ -126,6 +126,7 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 		/* Failed is final: not said while something runs. */
 		.reason = p->state == POD_STOPPED ? p->forced_reason : NULL,
 		.message = p->forced_message,
+		.overdue = p->forced_reason && !strcmp(p->forced_reason, "DeadlineExceeded"),
 		.refused = p->refused,
 		.now_ns = env_now_ns(p->k->env),
 		.start_ns = p->started_ns,
