@@ -13,7 +13,8 @@ struct service {
 	struct elems elems; /* sorted, as in the kernel */
 	VEC(struct frontend_key) owned;
 	VEC(struct affinity) affinity;
-	bool lost; /* some frontend is another's */
+	bool lost;	  /* some frontend is another's */
+	uint64_t lasting; /* hash of the endpoints whose UDP flows go on */
 };
 
 struct change_tracker {
@@ -327,6 +328,12 @@ static void drop_affinity(struct work *w, struct service *s, const struct servic
 
 /* --- UDP --- */
 
+static void udp_add(struct udp_frontend *u, const struct endpoints *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		u->now.p[u->now.n++] = e->p[i];
+}
+
 static void note_udp(struct changes *c, const struct frontend_key *k, const struct frontend *f)
 {
 	struct udp_frontend u = { .key = *k };
@@ -334,11 +341,10 @@ static void note_udp(struct changes *c, const struct frontend_key *k, const stru
 	if (k->proto != IPPROTO_UDP)
 		return;
 	if (f) {
-		u.now.p = ARENA_ARRAY(&c->arena, struct endpoint, f->outer.n + f->inside.n + 1);
-		for (size_t i = 0; i < f->outer.n; i++)
-			u.now.p[u.now.n++] = f->outer.p[i];
-		for (size_t i = 0; i < f->inside.n; i++)
-			u.now.p[u.now.n++] = f->inside.p[i];
+		u.now.p = ARENA_ARRAY(&c->arena, struct endpoint, f->outer.n + f->inside.n + f->lasting.n + 1);
+		udp_add(&u, &f->outer);
+		udp_add(&u, &f->inside);
+		udp_add(&u, &f->lasting);
 	}
 	vec_push(&c->udp, u);
 }
@@ -378,9 +384,26 @@ static bool elems_equal(const struct elems *a, const struct elems *b)
 	return true;
 }
 
+/* An endpoint may stop serving that no new flow went to any more: no element changes with it. */
+static uint64_t lasting_hash(const struct service_update *u)
+{
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < u->n; i++)
+		for (size_t k = 0; k < u->frontends[i].lasting.n; k++) {
+			uint64_t one[] = { h, endpoint_pack(u->frontends[i].lasting.p[k]) };
+
+			h = sv_hash(sv_make((const char *)one, sizeof(one)));
+		}
+	return h;
+}
+
 static void note_udp_changes(struct change_tracker *t, const struct plan *p, struct changes *ret)
 {
-	if (elems_equal(&p->s->elems, &p->neu))
+	uint64_t before = p->s->lasting;
+
+	p->s->lasting = lasting_hash(p->u);
+	if (before == p->s->lasting && elems_equal(&p->s->elems, &p->neu))
 		return;
 	for (size_t i = 0; i < p->u->n; i++) {
 		if (strmap_get(&t->owners, key_bytes(&p->u->frontends[i].key)) == p->s)

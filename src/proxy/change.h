@@ -24,7 +24,8 @@ struct service_update {
 };
 
 /* A UDP frontend that changed: flows through it to any other endpoint are to be forgotten, as UDP clients
- * never open a new connection that would choose again. */
+ * never open a new connection that would choose again. Those to endpoints that serve go on, as those of TCP do,
+ * also when new ones would go elsewhere: the endpoint terminates, or a policy changed. */
 struct udp_frontend {
 	struct frontend_key key;
 	struct endpoints now;

@@ -72,7 +72,7 @@ bool cidr_parse_list(struct sv s, struct cidr *ret)
 /* One endpoint of a slice, with what choosing among them asks about. */
 struct candidate {
 	struct endpoint ep;
-	bool ready, serving_terminating;
+	bool ready, serving, serving_terminating;
 	bool node_hinted, for_node; /* has hints at all; they name this node */
 	bool zone_hinted, for_zone;
 };
@@ -102,8 +102,8 @@ static void add_candidate(struct candidates *c, const struct val *e, uint16_t po
 		return;
 	k.ep.port = port;
 	k.ep.local = node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name);
-	k.serving_terminating =
-	    (val_type(serving) == VAL_BOOL ? serving->b : is_ready) && val_get_bool(cond, F_terminating);
+	k.serving = val_type(serving) == VAL_BOOL ? serving->b : is_ready;
+	k.serving_terminating = k.serving && val_get_bool(cond, F_terminating);
 	k.node_hinted = val_len(nodes) > 0;
 	k.for_node = hints_name(nodes, node->name);
 	k.zone_hinted = val_len(zones) > 0;
@@ -153,6 +153,11 @@ static bool want_ready(const struct candidate *c)
 static bool want_terminating(const struct candidate *c)
 {
 	return c->serving_terminating;
+}
+
+static bool want_serving(const struct candidate *c)
+{
+	return c->serving;
 }
 
 static bool want_for_node(const struct candidate *c)
@@ -229,7 +234,7 @@ struct model {
 	/* of the port being added */
 	struct frontend_key key;
 	uint32_t affinity_s;
-	struct endpoints cluster, local;
+	struct endpoints cluster, local, lasting;
 };
 
 static void add_frontend(struct model *m, struct frontend f)
@@ -238,6 +243,7 @@ static void add_frontend(struct model *m, struct frontend f)
 		if (memcmp(&m->out.p[i].key, &f.key, sizeof(f.key)) == 0)
 			return; /* an address given twice */
 	}
+	f.lasting = m->lasting;
 	vec_push(&m->out, f);
 }
 
@@ -375,6 +381,9 @@ struct frontend *service_model(struct arena *a, const struct obj *svc, struct ob
 		collect(&c, port, slices, n_slices, node);
 		m.cluster = cluster_endpoints(a, &c);
 		m.local = local_endpoints(a, &c);
+		m.lasting = (struct endpoints){ 0 };
+		if (val_is(val_get(port, F_protocol), "UDP"))
+			m.lasting = pick(a, &c, want_serving, false);
 		vec_release(&c.v);
 		add_port(&m, port);
 	}

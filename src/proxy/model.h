@@ -58,7 +58,8 @@ struct frontend {
 	enum masq_mode masq; /* for outer; inside is always MASQ_OUTSIDE */
 	uint32_t affinity_s; /* ClientIP affinity's timeout; 0: none */
 	struct endpoints outer, inside;
-	struct cidr *ranges; /* who may connect, without overlaps */
+	struct endpoints lasting; /* UDP: all that serve, whatever policy and readiness say: their flows go on */
+	struct cidr *ranges;	  /* who may connect, without overlaps */
 	size_t n_ranges;
 	bool firewalled; /* ranges count, even none */
 };

@@ -257,9 +257,7 @@ static int transact(struct proxy *p, struct changes *c, struct err *err)
 {
 	struct err udp = ERR_INIT;
 
-	if (c->commands.n == 0)
-		return 0;
-	if (p->backend->apply(p->backend, buf_sv(&c->commands), err) < 0)
+	if (c->commands.n && p->backend->apply(p->backend, buf_sv(&c->commands), err) < 0)
 		return -1;
 	if (c->udp.n && p->backend->forget_udp(p->backend, c->udp.p, c->udp.n, &udp) < 0) {
 		log_warn("proxy", "UDP flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&udp));

@@ -497,6 +497,51 @@ static void test_udp(_unused_ void **state)
 	close(local);
 }
 
+#define ENDING(ip, serving)                                                                                        \
+	"{'addresses':['" ip "'],'nodeName':'n1','conditions':{'ready':false,'serving':" serving ",'terminating':" \
+	"true}}"
+
+/* Nobody is ready: who serves while it terminates is as good, for every policy. Nobody serves: refused. */
+static void test_terminating(_unused_ void **state)
+{
+	put(KIT_SERVICE("last", "'clusterIP':'10.43.0.8','type':'NodePort','internalTrafficPolicy':'Local',"
+				"'externalTrafficPolicy':'Local','ports':[{'port':80,'nodePort':30083}]"));
+	put(KIT_SLICE("last", TCP, A));
+	assert_string_equal(call(POD_C, "10.43.0.8", 80), "a 10.42.0.4");
+	kit_put(&kit, KIT_SLICE("last", TCP, ENDING("10.42.0.2", "true"))); /* changes no rule */
+	put(KIT_SERVICE("mark", "'clusterIP':'10.43.0.9','ports':[{'port':80}]"));
+	assert_string_equal(call(POD_C, "10.43.0.8", 80), "a 10.42.0.4");
+	assert_string_equal(call(OUTSIDE, NODE_IP, 30083), "a 192.0.2.2");
+	put(KIT_SLICE("last", TCP, ENDING("10.42.0.2", "true") "," B));
+	for (int i = 0; i < 8; i++)
+		assert_string_equal(call(POD_C, "10.43.0.8", 80), "b 10.42.0.4");
+	put(KIT_SLICE("last", TCP, ENDING("10.42.0.2", "false")));
+	assert_string_equal(call(POD_C, "10.43.0.8", 80), "refused");
+	assert_string_equal(call(OUTSIDE, NODE_IP, 30083), "refused");
+}
+
+/* A flow stays with an endpoint that terminates as long as that serves; new ones go to the ready. */
+static void test_udp_terminating(_unused_ void **state)
+{
+	struct sockaddr_in vip = address("10.43.0.7", 53);
+	int old = socket_in(POD_C, SOCK_DGRAM), fresh = socket_in(POD_C, SOCK_DGRAM);
+
+	put(KIT_SERVICE("dns", "'clusterIP':'10.43.0.7','ports':[{'port':53,'protocol':'UDP'}]"));
+	put(KIT_SLICE("dns", UDP, A));
+	assert_int_equal(connect(old, (struct sockaddr *)&vip, sizeof(vip)), 0);
+	assert_int_equal(connect(fresh, (struct sockaddr *)&vip, sizeof(vip)), 0);
+	assert_true(udp_says(old, "a"));
+	put(KIT_SLICE("dns", UDP, ENDING("10.42.0.2", "true") "," B));
+	assert_true(udp_says(fresh, "b"));
+	put(KIT_SERVICE("mark", "'clusterIP':'10.43.0.9','ports':[{'port':80}]")); /* flows were looked at before */
+	assert_true(udp_says(old, "a"));
+	kit_put(&kit, KIT_SLICE("dns", UDP, ENDING("10.42.0.2", "false") "," B)); /* changes no rule */
+	assert_true(udp_says(old, "b"));
+	assert_true(udp_says(fresh, "b"));
+	close(old);
+	close(fresh);
+}
+
 /* A sender that was there before the pod, and one that stays when it goes. */
 static void test_host_port_udp(_unused_ void **state)
 {
@@ -788,6 +833,8 @@ int main(void)
 		T(test_affinity),
 		T(test_pods_reach_outside),
 		T(test_udp),
+		T(test_terminating),
+		T(test_udp_terminating),
 		T(test_host_port_udp),
 		T(test_host_port_udp_begun_by_the_node),
 		T(test_changes_under_traffic),

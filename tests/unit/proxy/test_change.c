@@ -281,6 +281,16 @@ static void test_udp(_unused_ void **state)
 			assert_int_equal(c.udp.p[0].now.n, f.outer.n);
 		changes_release(&c);
 	}
+	/* The other one goes on serving those it serves; then it does not, which no element shows. */
+	for (int i = 0; i < 3; i++) {
+		f.lasting = (struct endpoints){ two, i < 2 ? 2 : 1 };
+		change_update(t, &u, 1, NULL, 0, &c);
+		assert_int_equal(c.commands.n, 0);
+		assert_int_equal(c.udp.n, i != 1);
+		if (c.udp.n)
+			assert_int_equal(c.udp.p[0].now.n, 1 + f.lasting.n);
+		changes_release(&c);
+	}
 	u.n = 0;
 	change_update(t, &u, 1, NULL, 0, &c);
 	assert_int_equal(c.udp.n, 1);

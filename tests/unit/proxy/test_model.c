@@ -121,6 +121,34 @@ static void test_policies(_unused_ void **state)
 			    "0.0:30080/6 inside=.9:8080 masq0 split drop");
 }
 
+#define ENDING_ON(ip, node, serving)                                                                   \
+	"{'addresses':['" ip "'],'nodeName':'" node "','conditions':{'ready':false,'serving':" serving \
+	",'terminating':true}}"
+
+/* Each policy falls back for itself: this node's endpoint may terminate while another's is ready. */
+static void test_terminating_by_policy(_unused_ void **state)
+{
+	const char *lone = KIT_SLICE("web", HTTP, ENDING_ON("10.42.0.2", "n1", "true"));
+	const char *here =
+	    KIT_SLICE("web", HTTP, ENDING_ON("10.42.0.2", "n1", "true") "," KIT_EP_ON("10.42.1.9", "n2"));
+	const char *there = KIT_SLICE("web", HTTP, ENDING_ON("10.42.1.9", "n2", "true"));
+	const char *over = KIT_SLICE("web", HTTP, ENDING_ON("10.42.0.2", "n1", "false"));
+	const char *inside = KIT_SERVICE("web", WEB ",'internalTrafficPolicy':'Local'," PORT);
+	const char *outside = KIT_SERVICE("web", NP ",'externalTrafficPolicy':'Local'");
+
+	assert_string_equal(model(inside, lone), "10.1:80/6 outer=.2:8080* masq1 drop cluster");
+	assert_string_equal(model(inside, here), "10.1:80/6 outer=.2:8080* masq1 drop cluster");
+	assert_string_equal(model(inside, there), "10.1:80/6 masq1 drop cluster");
+	assert_string_equal(model(inside, over), "10.1:80/6 masq1 cluster");
+	assert_string_equal(model(outside, lone), "10.1:80/6 outer=.2:8080* masq1 drop cluster\n"
+						  "0.0:30080/6 outer=.2:8080* inside=.2:8080* masq0 split drop");
+	assert_string_equal(model(outside, here), "10.1:80/6 outer=.9:8080 masq1 drop cluster\n"
+						  "0.0:30080/6 outer=.2:8080* inside=.9:8080 masq0 split drop");
+	assert_string_equal(model(outside, there), "10.1:80/6 outer=.9:8080 masq1 drop cluster\n"
+						   "0.0:30080/6 inside=.9:8080 masq0 split drop");
+	assert_string_equal(model(outside, over), "10.1:80/6 masq1 cluster\n0.0:30080/6 masq0 split");
+}
+
 static void test_external(_unused_ void **state)
 {
 	const char *svc =
@@ -208,9 +236,16 @@ static int teardown(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),	  cmocka_unit_test(test_not_ours), cmocka_unit_test(test_named_ports),
-		cmocka_unit_test(test_readiness), cmocka_unit_test(test_policies), cmocka_unit_test(test_external),
-		cmocka_unit_test(test_affinity),  cmocka_unit_test(test_hints),	   cmocka_unit_test(test_odd_input),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_named_ports),
+		cmocka_unit_test(test_readiness),
+		cmocka_unit_test(test_terminating_by_policy),
+		cmocka_unit_test(test_policies),
+		cmocka_unit_test(test_external),
+		cmocka_unit_test(test_affinity),
+		cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_odd_input),
 		cmocka_unit_test(test_cidrs),
 	};
 
