@@ -234,8 +234,9 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	r.svc = svc;
 	pods = service_pods(&c->watch, &a, svc, &n);
 	r.pods = ARENA_ARRAY(&a, struct obj *, n);
+	/* Those that terminate only where readiness does not count either. */
 	for (size_t i = 0; i < n; i++)
-		if (!obj_deleting(pods[i]))
+		if (!obj_deleting(pods[i]) || val_bool(obj_get(svc, F_spec, F_publishNotReadyAddresses)))
 			r.pods[r.n++] = pods[i];
 	if (r.n > 1)
 		qsort(r.pods, r.n, sizeof(*r.pods), by_address);

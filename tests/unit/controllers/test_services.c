@@ -102,6 +102,18 @@ static void test_slice(void **state)
 	eps = fake_api_get(w->api, ep_res, "default", "web");
 	assert_int_equal(val_len(obj_get(eps, F_subsets)), 0);
 
+	/* Its readiness goes on being told; when it has ended it is left out, though the object stays. */
+	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status",
+		       "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}]}}");
+	world_run(w, NS_PER_SEC);
+	ep = val_at(obj_get(slices(w, &a, &n)[0], F_endpoints), 0);
+	assert_false(val_get_bool(ep, F_conditions, F_ready));
+	assert_false(val_get_bool(ep, F_conditions, F_serving));
+	assert_true(val_get_bool(ep, F_conditions, F_terminating));
+	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status", "{\"status\":{\"phase\":\"Failed\"}}");
+	world_run(w, NS_PER_SEC);
+	assert_int_equal(val_len(obj_get(slices(w, &a, &n)[0], F_endpoints)), 0);
+
 	(void)fake_api_writes(w->api);
 	world_run(w, 30 * NS_PER_SEC);
 	assert_int_equal(fake_api_writes(w->api), 0);
@@ -175,6 +187,18 @@ static void test_headless(void **state)
 	eps = fake_api_get(w->api, ep_res, "default", "web");
 	assert_int_equal(val_len(val_member(val_at(obj_get(eps, F_subsets), 0), F_addresses)), 1);
 	assert_int_equal(fake_api_count(w->api, ep_res, "default"), 1);
+
+	/* Published to its end: ready in both, whatever it says itself. */
+	w->no_kubelet = true;
+	fake_api_delete(w->api, RES(core_pods), "default", "p1", NULL);
+	world_run(w, NS_PER_SEC);
+	v = slices(w, &a, &n);
+	assert_true(val_get_bool(val_at(obj_get(v[0], F_endpoints), 0), F_conditions, F_ready));
+	assert_false(val_get_bool(val_at(obj_get(v[0], F_endpoints), 0), F_conditions, F_serving));
+	assert_true(val_get_bool(val_at(obj_get(v[0], F_endpoints), 0), F_conditions, F_terminating));
+	obj_unref(eps);
+	eps = fake_api_get(w->api, ep_res, "default", "web");
+	assert_int_equal(val_len(val_member(val_at(obj_get(eps, F_subsets), 0), F_addresses)), 1);
 	world_free(w);
 }
 
