@@ -1,5 +1,7 @@
 #include "kubelet/kubelet-internal.h"
 
+#include "base/timefmt.h"
+
 #include <stdlib.h>
 
 /* Liveness, readiness and startup probes. Each is a timer of its own from the container's start to its end:
@@ -125,28 +127,40 @@ static void prober_fire(void *ctx)
 
 static const enum sym probe_fields[] = { F_startupProbe, F_readinessProbe, F_livenessProbe };
 
-/* An agent that starts again goes on from what its status says of this very instance: nobody becomes unready, or
- * has to start up again, because the agent was away. */
-static enum probe_result first_result(const struct obj *pod, const struct kcont *c, enum probe_kind kind)
+/* What was told of this very instance, by an agent before us. */
+static const struct val *instance_status(const struct obj *pod, const struct kcont *c)
 {
 	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
 
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(obj_get(pod, F_status, lists[i]), s)
+			if (val_is(val_member(s, F_name), c->name) &&
+			    sv_ends(val_get_str(s, F_containerID), sv_from(c->id)))
+				return s;
+	return NULL;
+}
+
+/* Goes on from there: nobody becomes unready, or has to start up again, because the agent was away. */
+static enum probe_result first_result(const struct val *told, enum probe_kind kind)
+{
 	if (kind == PROBE_LIVENESS)
 		return PROBE_SUCCESS;
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		VAL_EACH(obj_get(pod, F_status, lists[i]), s) {
-			if (!val_is(val_member(s, F_name), c->name) ||
-			    !sv_ends(val_get_str(s, F_containerID), sv_from(c->id)))
-				continue;
-			return val_get_bool(s, kind == PROBE_STARTUP ? F_started : F_ready) ? PROBE_SUCCESS
-											    : PROBE_UNKNOWN;
-		}
-	return PROBE_UNKNOWN;
+	return val_get_bool(told, kind == PROBE_STARTUP ? F_started : F_ready) ? PROBE_SUCCESS : PROBE_UNKNOWN;
+}
+
+static int64_t first_delay_ns(const struct prober *r, const struct val *told)
+{
+	int64_t delay = MAX(val_get_int(r->probe, 0, F_initialDelaySeconds), 0) * NS_PER_SEC, started;
+
+	if (time_parse(val_get_str(told, F_state, F_running, F_startedAt), &started))
+		delay = MIN(MAX(started + delay - env_now_ns(r->p->k->env), 0), delay);
+	return delay;
 }
 
 static void probes_begin(struct kpod *p, struct kcont *c, const struct val *container, bool ending)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *told = NULL;
 	struct obj *o = NULL;
 
 	for (enum probe_kind kind = 0; kind < _PROBE_KIND_MAX; kind++) {
@@ -155,7 +169,10 @@ static void probes_begin(struct kpod *p, struct kcont *c, const struct val *cont
 
 		if (!probe || c->probers[kind])
 			continue;
-		o = o ? o : kpod_obj(p, &a);
+		if (!o) {
+			o = kpod_obj(p, &a);
+			told = instance_status(o, c);
+		}
 		r = xcalloc(1, sizeof(*r));
 		r->refs = 1;
 		r->p = kpod_ref(p);
@@ -167,7 +184,7 @@ static void probes_begin(struct kpod *p, struct kcont *c, const struct val *cont
 		r->probe = val_member(r->spec, probe_fields[kind]);
 		r->period_ns = MAX(val_get_int(r->probe, 10, F_periodSeconds), 1) * NS_PER_SEC;
 		r->timeout_ns = MAX(val_get_int(r->probe, 1, F_timeoutSeconds), 1) * NS_PER_SEC;
-		r->result = first_result(o, c, kind);
+		r->result = first_result(told, kind);
 		r->stop = kind == PROBE_STARTUP && r->result == PROBE_SUCCESS;
 		if (ending && kind != PROBE_READINESS)
 			r->stop = true;
@@ -175,9 +192,7 @@ static void probes_begin(struct kpod *p, struct kcont *c, const struct val *cont
 		c->probers[kind] = r;
 		if (!r->stop) {
 			r->refs++;
-			r->timer =
-			    env_after(p->k->env, MAX(val_get_int(r->probe, 0, F_initialDelaySeconds), 0) * NS_PER_SEC,
-				      prober_fire, r);
+			r->timer = env_after(p->k->env, first_delay_ns(r, told), prober_fire, r);
 		}
 		pthread_mutex_unlock(&p->lock);
 	}

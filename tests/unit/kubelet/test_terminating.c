@@ -147,6 +147,20 @@ static void test_readiness_outlives_the_agent(void **state)
 	assert_ready(pod(w, "web"), false);
 }
 
+/* The initial delay is the container's, not the agent's. */
+static void test_initial_delay_is_over_once(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_exec_result(w->rt, 0, "");
+	make(w, "web", MAIN ",\"readinessProbe\":" EXEC "1,\"initialDelaySeconds\":100}}]");
+	rig_run(w->rig, 90 * NS_PER_SEC);
+	assert_ready(pod(w, "web"), false);
+	restart_kubelet(w, 3 * NS_PER_SEC);
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_ready(pod(w, "web"), true);
+}
+
 /* A container alone is replaced: it is ready until it has really stopped. */
 static void test_ready_until_it_is_replaced(void **state)
 {
@@ -441,6 +455,7 @@ int main(void)
 		T(test_ready_until_it_ends),
 		T(test_startup_is_not_forgiven),
 		T(test_readiness_outlives_the_agent),
+		T(test_initial_delay_is_over_once),
 		T(test_ready_until_it_is_replaced),
 		T(test_overdue_is_unready),
 		T(test_sidecars_go_last),
