@@ -74,6 +74,8 @@ struct client *apiserver_client_account(struct apiserver *s, const char *name, c
 int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,
 			       struct err *err);
 struct sv apiserver_ca_pem(struct apiserver *s); /* view for the server's life */
+/* The private key of service account tokens, for the controllers; as long. */
+struct sv apiserver_token_key_pem(struct apiserver *s);
 /* A client certificate signed by the client CA, valid one year. */
 int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *orgs,
 				struct sv *ret_cert, struct sv *ret_key, struct err *err);

@@ -151,6 +151,11 @@ struct sv apiserver_ca_pem(struct apiserver *s)
 	return s->pki ? s->pki->ca_cert : SV("");
 }
 
+struct sv apiserver_token_key_pem(struct apiserver *s)
+{
+	return s->pki ? s->pki->sa_key : SV("");
+}
+
 int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,
 			       struct err *err)
 {

@@ -354,6 +354,7 @@ static void start_control(struct server *s)
 		    .cluster_cidr = s->o.cluster_cidr,
 		    .server_node = s->o.disable_agent ? NULL : s->o.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),
+		    .token_key_pem = apiserver_token_key_pem(s->api),
 		});
 	}
 	if (!s->o.disable_scheduler) {

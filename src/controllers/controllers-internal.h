@@ -28,4 +28,5 @@ extern const struct controller_ops serviceaccount_controller;
 extern const struct controller_ops statefulset_controller;
 extern const struct controller_ops taint_eviction_controller;
 extern const struct controller_ops token_cleaner_controller;
+extern const struct controller_ops token_secrets_controller;
 extern const struct controller_ops ttl_after_finished_controller;

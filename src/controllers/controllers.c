@@ -33,6 +33,7 @@ const struct controller_ops *const controller_table[] = {
 	&statefulset_controller,
 	&taint_eviction_controller,
 	&token_cleaner_controller,
+	&token_secrets_controller,
 	&ttl_after_finished_controller,
 	NULL,
 };
@@ -71,7 +72,7 @@ struct controllers *controllers_new(const struct controllers_opts *o)
 			continue;
 		r = xcalloc(1, sizeof(*r));
 		r->ops = *t;
-		if (o->client_as)
+		if (o->client_as && r->ops->account)
 			r->own = o->client_as(o->client_ctx, r->ops->account);
 		r->ctx = (struct controller_ctx){
 			.env = o->env,

@@ -21,7 +21,8 @@ struct controllers_opts {
 	void *client_ctx;
 	const char *cluster_cidr; /* pod CIDRs per node are cut from it, /24 each */
 	const char *server_node;  /* the node beside this control plane; NULL: none */
-	struct sv root_ca_pem;	  /* for kube-root-ca.crt ConfigMaps */
+	struct sv root_ca_pem;	  /* for kube-root-ca.crt ConfigMaps and token Secrets */
+	struct sv token_key_pem;  /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */
@@ -41,7 +42,7 @@ struct controller_ctx {
 };
 struct controller_ops {
 	const char *name;    /* "deployment-controller", as in --controllers upstream */
-	const char *account; /* its service account, to which upstream's bootstrap roles are bound */
+	const char *account; /* its service account, to which upstream's bootstrap roles are bound; NULL: that of all */
 	void *(*start)(struct controller_ctx *ctx);
 	void (*stop)(void *controller);
 };

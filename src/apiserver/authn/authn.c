@@ -59,7 +59,7 @@ int authn_token(struct apiserver *s, struct arena *a, struct sv token, const str
 	if (sa_token_verify(s, a, token, &c, err) < 0)
 		return 0;
 	for (size_t i = 0; i < n_audiences; i++)
-		if (has_audience(c.audiences, audiences[i]))
+		if (c.legacy ? sv_eq(audiences[i], own) : has_audience(c.audiences, audiences[i]))
 			(*ret_audiences)[n++] = audiences[i];
 	if (n == 0) {
 		err_set(err, ERR_UNAUTHORIZED, "token audiences are not among those asked for");

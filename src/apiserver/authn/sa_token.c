@@ -3,17 +3,15 @@
 #include "apiserver/pki.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/strategy.h"
+#include "base/b64.h"
 #include "base/buf.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
-
-#include <jwt.h>
-#include <stdlib.h>
+#include "net/jws.h"
+#include "net/key.h"
 
 #define CLOCK_LEEWAY_NS (60 * NS_PER_SEC)
-#define TOKEN_MAX ((size_t)16 * 1024)
-
-DEFINE_CLEANUP(jwt_t *, jwt_freep, jwt_free)
+#define LEGACY_ISSUER "kubernetes/serviceaccount"
 
 struct sv sa_issuer(struct apiserver *s, struct arena *a)
 {
@@ -69,49 +67,17 @@ int sa_token_issue(struct apiserver *s, struct arena *a, const struct sa_token_r
 	const struct pki *pki = s->pki;
 	int64_t now_s = env_now_ns(s->env) / NS_PER_SEC;
 	_cleanup_(buf_release) struct buf json = BUF_INIT;
-	_cleanup_(jwt_freep) jwt_t *jwt = NULL;
-	char *text;
 
 	if (!pki)
 		return err_set(err, ERR_INTERNAL, "this server has no key to sign service account tokens with");
 	json_encode(&json, claims_doc(s, a, r, now_s));
-	if (jwt_new(&jwt) || jwt_add_grants_json(jwt, buf_cstr(&json)) ||
-	    jwt_add_header(jwt, "kid", arena_cstr(a, pki->sa_kid)) ||
-	    jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)pki->sa_key.p, (int)pki->sa_key.n))
-		return err_set(err, ERR_INTERNAL, "cannot build a service account token");
-	text = jwt_encode_str(jwt);
-	if (!text)
-		return err_set(err, ERR_INTERNAL, "cannot sign a service account token");
-	*ret_token = arena_sv(a, sv_from(text));
-	free(text);
+	if (jws_sign(a, buf_sv(&json), pki->sa_key, pki->sa_kid, ret_token, err) < 0)
+		return -1;
 	*ret_expires_ns = (now_s + r->expiration_s) * NS_PER_SEC;
 	return 0;
 }
 
 /* --- verifying --- */
-
-static int decode(const struct pki *pki, struct arena *a, struct sv token, const struct val **ret, struct err *err)
-{
-	_cleanup_(jwt_freep) jwt_t *jwt = NULL;
-	char *json;
-	int rc;
-
-	if (token.n == 0 || token.n > TOKEN_MAX)
-		return err_set(err, ERR_UNAUTHORIZED, "no token of a sensible size");
-	if (jwt_decode(&jwt, arena_cstr(a, token), (const unsigned char *)pki->sa_public.p, (int)pki->sa_public.n))
-		return err_set(err, ERR_UNAUTHORIZED, "signature or form is wrong");
-	/* Whatever alg the header names has just been used with our public key: only the one we
-	 * sign with may count, or "none" and HMAC with the public key as secret would pass. */
-	if (jwt_get_alg(jwt) != JWT_ALG_ES256)
-		return err_set(err, ERR_UNAUTHORIZED, "unexpected signature algorithm");
-	json = jwt_get_grants_json(jwt, NULL);
-	if (!json)
-		return err_set(err, ERR_UNAUTHORIZED, "no claims");
-	*ret = json_decode(a, arena_sv(a, sv_from(json)), NULL, err);
-	rc = *ret ? 0 : -1;
-	free(json);
-	return rc;
-}
 
 static const struct val *claim(const struct val *m, const char *name)
 {
@@ -141,16 +107,12 @@ static int check_exists(struct apiserver *s, const struct resource *r, struct sv
 	return 0;
 }
 
-int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err)
+/* Bound to what is named in the claims, for a time. */
+static int verify_bound(struct apiserver *s, const struct val *doc, struct sa_claims *ret, struct err *err)
 {
-	const struct val *doc = NULL, *k, *x;
+	const struct val *k, *x;
 	int64_t now = env_now_ns(s->env), nbf;
 
-	*ret = (struct sa_claims){ 0 };
-	if (decode(s->pki, a, token, &doc, err) < 0)
-		return -1;
-	if (!sv_eq(claim_str(doc, "iss"), sa_issuer(s, a)))
-		return err_set(err, ERR_UNAUTHORIZED, "foreign issuer");
 	ret->expires_ns = val_int_or(claim(doc, "exp"), 0) * NS_PER_SEC;
 	nbf = val_int_or(claim(doc, "nbf"), 0) * NS_PER_SEC;
 	if (now >= ret->expires_ns)
@@ -186,6 +148,61 @@ int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struc
 	    check_exists(s, RES(core_nodes), SV(""), ret->node_name, ret->node_uid, err) < 0)
 		return -1;
 	return 0;
+}
+
+/* The token of a Secret has no end of its own: it is as good as the Secret that holds it, byte for byte, and the
+ * account. Neither has to be gone for that, to be on the way is enough. */
+static int verify_legacy(struct apiserver *s, struct arena *a, struct sv token, const struct val *doc,
+			 struct sa_claims *ret, struct err *err)
+{
+	_cleanup_obj_ struct obj *secret = NULL, *account = NULL;
+	struct sv since;
+
+	ret->ns = claim_str(doc, "kubernetes.io/serviceaccount/namespace");
+	ret->name = claim_str(doc, "kubernetes.io/serviceaccount/service-account.name");
+	ret->uid = claim_str(doc, "kubernetes.io/serviceaccount/service-account.uid");
+	ret->secret_name = claim_str(doc, "kubernetes.io/serviceaccount/secret.name");
+	ret->legacy = true;
+	if (!ret->ns.n || !ret->name.n || !ret->uid.n || !ret->secret_name.n)
+		return err_set(err, ERR_UNAUTHORIZED, "a claim is missing");
+	if (!sv_eq(claim_str(doc, "sub"),
+		   arena_svf(a, "system:serviceaccount:%.*s:%.*s", SV_ARG(ret->ns), SV_ARG(ret->name))))
+		return err_set(err, ERR_UNAUTHORIZED, "sub claim is invalid");
+	secret = wc_get(s->wc, RES(core_secrets), ret->ns, ret->secret_name);
+	if (!secret || obj_deleting(secret))
+		return err_set(err, ERR_UNAUTHORIZED, "Token has been invalidated");
+	if (!secret_equal(b64_encode(a, token), val_str(val_member_sv(obj_get(secret, F_data), SV("token")))))
+		return err_set(err, ERR_UNAUTHORIZED, "Token does not match server's copy");
+	account = wc_get(s->wc, RES(core_serviceaccounts), ret->ns, ret->name);
+	if (!account || obj_deleting(account) || !sv_eq(obj_uid(account), ret->uid))
+		return err_set(err, ERR_UNAUTHORIZED, "ServiceAccount %.*s/%.*s has been deleted", SV_ARG(ret->ns),
+			       SV_ARG(ret->name));
+	since = val_str(
+	    val_member_sv(obj_get(secret, F_metadata, F_labels), SV("kubernetes.io/legacy-token-invalid-since")));
+	if (since.n)
+		return err_set(err, ERR_UNAUTHORIZED,
+			       "the token in secret %.*s/%.*s has been marked invalid since %.*s", SV_ARG(ret->ns),
+			       SV_ARG(ret->secret_name), SV_ARG(since));
+	return 0;
+}
+
+int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err)
+{
+	const struct val *doc;
+	struct sv json, issuer;
+
+	*ret = (struct sa_claims){ 0 };
+	if (jws_verify(a, token, s->pki->sa_public, &json, err) < 0)
+		return -1;
+	doc = json_decode(a, json, NULL, err);
+	if (!doc)
+		return -1;
+	issuer = claim_str(doc, "iss");
+	if (sv_is(issuer, LEGACY_ISSUER))
+		return verify_legacy(s, a, token, doc, ret, err);
+	if (!sv_eq(issuer, sa_issuer(s, a)))
+		return err_set(err, ERR_UNAUTHORIZED, "foreign issuer");
+	return verify_bound(s, doc, ret, err);
 }
 
 static void add_extra(struct arena *a, struct user_info *u, const char *key, struct sv value)

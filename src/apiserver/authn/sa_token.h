@@ -1,5 +1,8 @@
 /* sa_token.h - service account tokens: JWTs (RFC 7519) signed with ES256, bound to objects.
  *
+ * There are two forms, told apart by their issuer: what the API server issues on request, for a time and an audience,
+ * and what the controllers put into Secrets (controllers/token_secrets.c), good as long as it stands there.
+ *
  * What a verified token says. Strings live in the arena given to sa_token_verify().
  */
 #pragma once
@@ -10,8 +13,9 @@ struct sa_claims {
 	struct sv ns, name, uid;
 	struct sv pod_name, pod_uid, node_name, node_uid, secret_name, secret_uid;
 	struct sv jti;
-	const struct val *audiences;
-	int64_t expires_ns;
+	const struct val *audiences; /* NULL of a legacy one, which is for the API server alone */
+	int64_t expires_ns;	     /* 0 of a legacy one */
+	bool legacy;
 };
 
 /* Signature, issuer, times and that the bound objects still exist. Audiences are the caller's to

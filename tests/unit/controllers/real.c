@@ -107,7 +107,8 @@ struct cluster cluster_start_again(void **state)
 							  .client_as = client_as,
 							  .client_ctx = k.rig,
 							  .cluster_cidr = "10.42.0.0/16",
-							  .root_ca_pem = SV("PEM") });
+							  .root_ca_pem = SV("PEM"),
+							  .token_key_pem = apiserver_token_key_pem(k.rig->server) });
 	rig_run(k.rig, NS_PER_SEC);
 	assert_true(controllers_synced(k.c));
 	return k;
