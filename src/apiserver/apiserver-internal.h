@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 struct watchcache;
+struct set_aside;
 struct flow;
 struct metrics;
 struct pki;
@@ -27,6 +28,7 @@ struct apiserver {
 	int64_t start_mono_ns;
 
 	struct watchcache *wc;	       /* watchcache.c */
+	struct set_aside *aside;       /* set_aside.c: what the cache leaves out */
 	struct flow *flow;	       /* flow.c */
 	struct metrics *metrics;       /* metrics.c */
 	struct documents *docs;	       /* documents.c: discovery, OpenAPI: built once on demand */

@@ -1,5 +1,6 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/registry/kinds/kinds.h"
 
 #include <malloc.h>
@@ -73,6 +74,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->metrics = metrics_new();
 	s->docs = documents_new();
 	s->flow = flow_new(s);
+	s->aside = set_aside_new();
 	s->wc = watchcache_new(s);
 	standing_start(s);
 	if (!o->insecure_in_memory)
@@ -117,6 +119,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);
 	standing_free(s);
+	s->aside = set_aside_free(s->aside);
 	allocators_free(s);
 	s->flow = flow_free(s->flow);
 	s->docs = documents_free(s->docs);

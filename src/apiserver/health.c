@@ -1,7 +1,7 @@
 /* /livez, /readyz and /healthz: each a list of named checks. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
-#include "base/quarantine.h"
 
 static bool always(struct apiserver *s, struct err *why)
 {
@@ -81,15 +81,6 @@ static void one_check(struct api_req *q, const struct check *c)
 	plain(q, ok ? 200 : 500, &b);
 }
 
-/* What ended the server twice is left alone: named here, but the server is well for all else, so it stays ready. */
-static void set_aside(struct buf *b)
-{
-	struct sv key;
-
-	for (size_t i = 0; quarantine_at(i, &key); i++)
-		buf_printf(b, "[+]set-aside ok: %.*s ended the server twice and is left alone\n", SV_ARG(key));
-}
-
 static void all_checks(struct api_req *q, const char *which)
 {
 	bool ready = strcmp(which, "readyz") == 0, ok = true;
@@ -111,7 +102,7 @@ static void all_checks(struct api_req *q, const char *which)
 		}
 		err_release(&why);
 	}
-	set_aside(&b);
+	set_aside_health(q->server, &b);
 	if (!ok) {
 		buf_printf(&b, "%s check failed\n", which);
 	} else if (api_req_param(q, "verbose", &v)) {

@@ -164,7 +164,7 @@ static int local_get(struct client *c, const struct resource *r, struct sv ns, s
 	if (rc == 0) {
 		o = wc_get(k.q.server->wc, r, k.q.ns, name);
 		if (!o)
-			rc = wc_missing(k.q.server->wc, r, k.q.ns, name, err);
+			rc = set_aside_error(k.q.server, r, k.q.ns, name, err);
 		else if (ret)
 			*ret = o;
 		else
@@ -213,6 +213,7 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 			ret->items = l.n ? xmemdup(l.objs, l.n * sizeof(*l.objs)) : NULL;
 			ret->n = l.n;
 			ret->rev = l.rev;
+			ret->missing = set_aside_count(k.q.server, r, k.q.ns);
 			rc = 0;
 		}
 	}

@@ -3,6 +3,7 @@
  * Counters of requests are an array by resource and verb whose cells appear on first use, so that
  * counting is a handful of relaxed additions and an idle server holds none. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 
 #include <stdio.h>
@@ -203,6 +204,7 @@ void metrics_serve(struct api_req *q)
 	    atomic_load(&s->metrics->watchers));
 	flow_metrics(s, &b);
 	wc_metrics(s->wc, &b);
+	set_aside_metrics(s, &b);
 	s->store->ops->stats(s->store, &st);
 	buf_printf(
 	    &b,

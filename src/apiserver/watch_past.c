@@ -154,29 +154,28 @@ void wc_past_close(struct wc_watch *w)
 	w->past = NULL;
 }
 
-/* The change as watchers know it; NULL when its values cannot be read. */
+/* The change as watchers know it: what cannot be read is not there (set_aside.h). NULL when nothing is left of it. */
 static struct wc_change *past_parse(const struct wc_resource *r, const struct past_change *pc)
 {
 	struct wc_change *c = xcalloc(1, sizeof(*c));
-	bool ok;
 
 	atomic_init(&c->refs, 1);
 	c->rev = pc->rev;
-	c->deleted = !pc->value;
 	if (pc->prev)
 		c->prev = stored_parse(r->res, sv_make(pc->prev, pc->prev_n), pc->prev_rev);
 	if (pc->value)
 		c->o = stored_parse(r->res, sv_make(pc->value, pc->value_n), pc->rev);
-	else if (c->prev)
+	c->deleted = !c->o;
+	if (c->deleted && c->prev)
 		c->o = obj_new(obj_root(c->prev), pc->rev);
-	ok = c->o && (c->prev || !pc->prev);
-	if (!ok)
-		wc_change_unref(c);
-	return ok ? c : NULL;
+	if (c->o)
+		return c;
+	wc_change_unref(c);
+	return NULL;
 }
 
 /* Of the reader's thread alone: what is collected is its own until the next portion is asked for. */
-static bool past_deliver(struct wc_past *p)
+static void past_deliver(struct wc_past *p)
 {
 	struct wc_watch *w = p->watch;
 
@@ -184,13 +183,12 @@ static bool past_deliver(struct wc_past *p)
 		struct wc_change *c = past_parse(w->in, &p->changes.p[i]);
 
 		if (!c)
-			return false;
+			continue;
 		pthread_mutex_lock(&w->lock);
 		wc_watch_push(w, c);
 		pthread_mutex_unlock(&w->lock);
 		wc_change_unref(c);
 	}
-	return true;
 }
 
 bool wc_past_step(struct wc_watch *w)
@@ -207,9 +205,10 @@ bool wc_past_step(struct wc_watch *w)
 	if (p->from)
 		store_unwatch(w->in->cache->s->store, p->from); /* waits for a portion under way at most */
 	p->from = NULL;
-	if (p->lost || !past_deliver(p)) {
+	if (p->lost) {
 		err_set(&why, ERR_EXPIRED, "the changes after revision %" PRId64 " are gone", w->o.since);
 	} else {
+		past_deliver(p);
 		w->o.since = p->upto;
 		past_drop(p);
 		if (wc_watch_join(w)) {

@@ -1,5 +1,6 @@
 #include "apiserver/watchcache-internal.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
 #include "base/board.h"
 #include "base/quarantine.h"
 #include "codec/json.h"
@@ -264,13 +265,48 @@ static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 	return NULL;
 }
 
-/* A stored value as an object; NULL when it cannot be read (then the key is left alone). */
+/* A stored value as an object; NULL when it cannot be read. */
 static struct obj *parse_value(struct sv value, int64_t rev)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct val *root = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
 
-	return root ? obj_new(root, rev) : NULL;
+	return root && val_get_str(root, F_metadata, F_name).n ? obj_new(root, rev) : NULL;
+}
+
+/* The same of a key of r's, whose name it must bear: the tree finds it by that. */
+static struct obj *parse_of(const struct wc_resource *r, const struct store_kv *kv)
+{
+	struct obj *o = parse_value(kv->value, kv->mod_rev);
+	struct sv ns, name;
+
+	split_key(r, kv->key, &ns, &name);
+	if (o && sv_eq(obj_name(o), name) && (!r->res->namespaced || sv_eq(obj_ns(o), ns)))
+		return o;
+	obj_unref(o);
+	return NULL;
+}
+
+/* Nothing can be had of kv, for that reason. */
+static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum set_aside_why why)
+{
+	struct sv ns, name;
+
+	split_key(r, kv->key, &ns, &name);
+	for (; r; r = r->view)
+		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
+}
+
+/* kv has been written or deleted: whatever was wrong with what was there before is over. */
+static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
+{
+	struct sv ns, name;
+
+	split_key(r, kv->key, &ns, &name);
+	for (; r; r = r->view)
+		set_aside_drop(r->cache->s, r->res, ns, name);
+	if (quarantine_has(kv->key))
+		quarantine_drop(kv->key);
 }
 
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
@@ -322,16 +358,19 @@ static void on_change(const struct store_change *ch, void *ctx)
 		split_key(r, ch->kv.key, &ns, &name);
 		if (!ch->kv.deleted) {
 			work_key(ch->kv.key);
-			o = pw ? written(pw, ch->kv.mod_rev) : parse_value(ch->kv.value, ch->kv.mod_rev);
+			o = pw ? written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
 			if (pw && o)
 				pw->result = obj_ref(o);
 		}
-		if (o || ch->kv.deleted) {
-			publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
-			note_changed(r);
-			standing_observe(c->s, r->res, name, o);
-		}
-		if (r->view && (o || ch->kv.deleted) && atomic_load(&r->view->live)) {
+		if (o || ch->kv.deleted)
+			forget_aside(r, &ch->kv);
+		else
+			note_aside(r, &ch->kv, ASIDE_UNREADABLE);
+		/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
+		publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+		note_changed(r);
+		standing_observe(c->s, r->res, name, o);
+		if (r->view && atomic_load(&r->view->live)) {
 			view_publish(r->view, ns, name, o, ch->kv.mod_rev);
 			note_changed(r->view);
 		}
@@ -411,12 +450,16 @@ static int fill_one(const struct store_kv *kv, void *ctx)
 	struct wc_resource *r = ctx;
 	struct obj *o;
 
-	if (quarantine_has(kv->key))
+	if (quarantine_has(kv->key)) {
+		note_aside(r, kv, ASIDE_DEADLY);
 		return 0;
+	}
 	work_key(kv->key);
-	o = parse_value(kv->value, kv->mod_rev);
+	o = parse_of(r, kv);
 	if (o)
 		obj_unref(objtree_put(&r->tree, o));
+	else
+		note_aside(r, kv, ASIDE_UNREADABLE);
 	return 0;
 }
 
@@ -506,26 +549,6 @@ void wc_work(struct watchcache *c, const struct resource *res, const struct obj 
 		work_key_of(sv_make(r->prefix, r->prefix_n), ns, SV("/"), obj_name(o));
 	else if (r)
 		work_key_of(sv_make(r->prefix, r->prefix_n), obj_name(o), SV(""), SV(""));
-}
-
-bool wc_set_aside(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-
-	return quarantine_count() && c->by_id[res->id] && quarantine_has(store_key(&a, res, ns, name));
-}
-
-int wc_missing(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-
-	if (!wc_set_aside(c, res, ns, name))
-		return err_not_found(err, res, name);
-	return err_set(
-	    err, ERR_INTERNAL,
-	    "the stored object %.*s ended the server twice and is set aside: delete it, or take its line out "
-	    "of crash/quarantine in the data directory and start the server again",
-	    SV_ARG(store_key(&a, res, ns, name)));
 }
 
 struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)

@@ -19,6 +19,9 @@
  * back as that goes. A watcher's queue is bounded; when its reader is too slow it ends with ERR_EXPIRED, and the
  * client starts over from the last revision it saw.
  *
+ * A stored value that cannot be read is set aside (set_aside.h): it is in no tree, and where it was readable before,
+ * watchers hear that it was deleted.
+ *
  * A resource that is another form of a stored one (events.k8s.io events) is a view: a second
  * tree of converted objects beside the first, with events and watchers of its own. It costs
  * nothing until somebody reads it.
@@ -64,10 +67,6 @@ struct pending_write {
 
 /* The calling thread handles o, an object of r (base/board.h). */
 void wc_work(struct watchcache *c, const struct resource *r, const struct obj *o);
-/* Whether the object ended the server twice and is not in the cache for that (base/quarantine.h). */
-bool wc_set_aside(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name);
-/* Why wc_get() found nothing: not found, or set aside, with what to do. */
-int wc_missing(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name, struct err *err);
 
 struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name); /* new reference */
 int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */

@@ -45,6 +45,7 @@ struct obj_list {
 	struct obj **items; /* owned references */
 	size_t n;
 	int64_t rev;
+	size_t missing; /* of the namespace, which are stored but not handed out; told in-process only */
 };
 void obj_list_release(struct obj_list *l); /* for _cleanup_ */
 

@@ -5,7 +5,6 @@
  *	                            finalizers left: deletionTimestamp, grace 0, stays ◀──yes── ? ──no──▶ gone
  */
 #include "apiserver/registry/registry.h"
-#include "base/quarantine.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
@@ -47,6 +46,7 @@ static int from_document(const struct val *doc, struct delete_options *o, struct
 		o->policy = val_get_str(doc, F_propagationPolicy);
 	if (val_type(orphan) == VAL_BOOL)
 		o->orphan = orphan->b;
+	o->unsafe = val_get_bool(doc, F_ignoreStoreReadErrorWithClusterBreakingPotential);
 	o->uid = val_get_str(pre, F_uid);
 	o->rev = val_get_str(pre, F_resourceVersion);
 	if (val_len(dry)) {
@@ -57,6 +57,22 @@ static int from_document(const struct val *doc, struct delete_options *o, struct
 		o->dry_run = true;
 	}
 	return 0;
+}
+
+/* What cannot be read cannot be asked for anything either. */
+static int check_unsafe(const struct delete_options *o, struct err *err)
+{
+	const char *other = o->dry_run		   ? "dryRun"
+			    : o->policy.n	   ? "propagationPolicy"
+			    : o->orphan >= 0	   ? "orphanDependents"
+			    : o->grace >= 0	   ? "gracePeriodSeconds"
+			    : o->uid.n || o->rev.n ? "preconditions"
+						   : NULL;
+
+	if (!other)
+		return 0;
+	return err_options(err, "DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential",
+			   "FieldValueInvalid", "Invalid value: true: cannot be set together with .%s", other);
 }
 
 int delete_options_read(struct api_req *q, struct delete_options *o, struct err *err)
@@ -107,8 +123,12 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 					   SV_ARG(v));
 		o->dry_run = true;
 	}
+	if (api_req_param(q, "ignoreStoreReadErrorWithClusterBreakingPotential", &v))
+		o->unsafe = option_bool(q, "ignoreStoreReadErrorWithClusterBreakingPotential");
 	if (o->dry_run)
 		q->dry_run = true;
+	if (o->unsafe && check_unsafe(o, err) < 0)
+		return -1;
 	if (o->policy.n && o->orphan >= 0)
 		return err_options(
 		    err, "DeleteOptions", "propagationPolicy", "FieldValueInvalid",
@@ -122,8 +142,6 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 		    SV_ARG(o->policy));
 	return 0;
 }
-
-static void delete_done(struct write_op *op, struct obj *o, struct err *err);
 
 /* "Deployment.apps" as three strings */
 #define KIND_ARG(r) (r)->kind, *(r)->group ? "." : "", (r)->group
@@ -259,73 +277,6 @@ void delete_start(struct write_op *op, const struct delete_options *o)
 	write_run(op);
 }
 
-struct unreadable {
-	struct write_op *op;
-	struct store_write w;
-};
-
-static int note_rev(const struct store_kv *kv, void *ctx)
-{
-	((struct unreadable *)ctx)->w.expect_rev = kv->mod_rev;
-	return 1;
-}
-
-static void unreadable_answer(struct api_req *q, void *ctx)
-{
-	struct write_op *op = ctx;
-
-	answer_doc(q, 200, status_success(op->a, op->res, op->name, SV("")));
-}
-
-static void unreadable_gone(const struct store_result *r, void *ctx)
-{
-	struct unreadable *u = ctx;
-	struct apiserver *s = u->op->q->server;
-	struct err err = ERR_INIT;
-
-	if (r->outcome == STORE_OK) {
-		quarantine_drop(u->w.key);
-		if (u->op->done == delete_done)
-			api_req_post(u->op->q, unreadable_answer, u->op);
-		else
-			write_finish(u->op, NULL, NULL);
-	} else {
-		err_set(&err, r->err ? r->err->reason : ERR_CONFLICT, "%s",
-			r->err ? err_msg(r->err) : "the object was changed meanwhile");
-		write_fail(u->op, &err);
-	}
-	write_answered(s);
-}
-
-bool delete_unreadable(struct write_op *op)
-{
-	struct apiserver *s = op->q->server;
-	struct unreadable *u;
-	struct err err = ERR_INIT;
-	struct sv key, to;
-	int64_t rev;
-
-	if (!wc_set_aside(s->wc, op->res, op->ns, op->name) || op->del->uid.n || op->del->rev.n || op->q->dry_run)
-		return false;
-	u = ARENA_NEW(op->a, struct unreadable);
-	u->op = op;
-	key = store_key(op->a, op->res, op->ns, op->name);
-	to = sv_make(arena_cstr(op->a, key), key.n + 1); /* with its NUL: the next key there could be */
-	u->w = (struct store_write){ .key = key, .tombstone = true };
-	if (store_range(s->store, key, to, 0, 1, note_rev, u, &rev, &err) < 0) {
-		write_fail(op, &err);
-		return true;
-	}
-	if (!u->w.expect_rev) { /* gone already */
-		quarantine_drop(key);
-		return false;
-	}
-	op->tombstone = true;
-	write_begin(s);
-	store_commit(s->store, &u->w, unreadable_gone, u);
-	return true;
-}
-
 static void delete_done(struct write_op *op, struct obj *o, struct err *err)
 {
 	struct api_req *q = op->q;
@@ -348,6 +299,10 @@ void registry_delete(struct api_req *q)
 
 	if (delete_options_read(q, o, &err) < 0) {
 		api_req_fail(q, &err);
+		return;
+	}
+	if (o->unsafe || set_aside_deletable(q->server, q->res, q->ns, q->name)) {
+		delete_unread(q, o);
 		return;
 	}
 	op->done = delete_done;

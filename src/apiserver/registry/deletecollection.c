@@ -78,13 +78,18 @@ void registry_deletecollection(struct api_req *q)
 
 	(void)api_req_param(q, "labelSelector", &labels);
 	(void)api_req_param(q, "fieldSelector", &fields);
-	if (delete_options_read(q, &c->o, &err) < 0 ||
-	    selection_make(q->arena, q->res, labels, fields, &sel, &err) < 0) {
-		api_req_fail(q, &err);
-		return;
+	if (delete_options_read(q, &c->o, &err) < 0 || selection_make(q->arena, q->res, labels, fields, &sel, &err) < 0)
+		goto failed;
+	if (c->o.unsafe) {
+		err_options(&err, "DeleteOptions", "ignoreStoreReadErrorWithClusterBreakingPotential",
+			    "FieldValueInvalid",
+			    "Invalid value: true: is not allowed with DELETECOLLECTION, try again after removing the "
+			    "option");
+		goto failed;
 	}
 	if (api_req_param(q, "limit", &v) && (!sv_to_i64(v, &limit) || limit < 0))
 		limit = 0;
+	set_aside_warn(q, SV_NULL);
 	c->q = q;
 	pthread_mutex_init(&c->lock, NULL);
 	arena_defer(q->arena, drop_mutex, &c->lock);
@@ -105,4 +110,7 @@ void registry_deletecollection(struct api_req *q)
 		delete_start(op, &c->o);
 	}
 	finished(c);
+	return;
+failed:
+	api_req_fail(q, &err);
 }

@@ -85,7 +85,7 @@ void registry_get(struct api_req *q)
 	}
 	o = wc_get(q->server->wc, q->res, q->ns, q->name);
 	if (!o) {
-		(void)wc_missing(q->server->wc, q->res, q->ns, q->name, &err);
+		set_aside_error(q->server, q->res, q->ns, q->name, &err);
 		api_req_fail(q, &err);
 		return;
 	}

@@ -258,6 +258,7 @@ void registry_list(struct api_req *q)
 				      ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
 				      : obj_name(last));
 	}
+	set_aside_warn(q, o.sel ? o.sel->pinned_name : SV_NULL);
 	list_answer(q, q->res, l.objs, l.n, l.rev, cont, l.remaining);
 	return;
 failed:

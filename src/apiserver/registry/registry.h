@@ -15,6 +15,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/selection.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 #include "object/apply.h"
 
@@ -89,10 +90,6 @@ struct val *typed_from_raw(struct api_req *q, const struct schema *s, const stru
 			   struct sv kind, bool strict, struct err *err);
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err); /* any JSON value */
 
-/* delete.c: an object that is set aside (base/quarantine.h) goes as it is: who cannot be read has no finalizers and no
- * grace. False when it is none; then nothing has happened. */
-bool delete_unreadable(struct write_op *op);
-
 /* write.c */
 void write_defaults(struct write_op *op); /* the schema's and the kind's */
 int write_managed(struct write_op *op, const struct val *old, struct err *err);
@@ -136,11 +133,15 @@ struct delete_options {
 	int orphan;	    /* orphanDependents: -1 not given, 0, 1 */
 	struct sv uid, rev; /* preconditions */
 	bool dry_run;
+	bool unsafe; /* ignoreStoreReadErrorWithClusterBreakingPotential */
 };
 int delete_options_read(struct api_req *q, struct delete_options *ret, struct err *err);
 /* 409 unless o is the one that was meant; "" is any. */
 int delete_preconditions(const struct resource *r, const struct obj *o, struct sv uid, struct sv rev, struct err *err);
 void delete_start(struct write_op *op, const struct delete_options *o);
+
+/* delete_unread.c: removes an object that is set aside, without looking at it. Answers q. */
+void delete_unread(struct api_req *q, const struct delete_options *o);
 
 /* update.c, patch.c: also of the scale subresource */
 int update_check_name(struct api_req *q, const struct val *doc, struct err *err); /* against the URL's */

@@ -137,6 +137,10 @@ void registry_scale(struct api_req *q)
 
 	if (q->verb == VERB_GET) {
 		o = registry_peek(q, q->res, q->ns, q->name);
+		if (!o && set_aside_rev(q->server, q->res, q->ns, q->name)) {
+			set_aside_error(q->server, q->res, q->ns, q->name, &err);
+			goto failed;
+		}
 		if (!o) {
 			/* The group is that of the kind upstream looks for: it has a Scale of its own for these. */
 			struct sv group = q->res->id == R_core_replicationcontrollers ? SV("autoscaling") : q->group;

@@ -192,7 +192,7 @@ static void mismatch(struct write_op *op, const struct store_kv *current)
 	if (op->creating && being_deleted(op, current))
 		err_exists_deleting(&err, op->res, op->name);
 	else if (op->creating)
-		err_exists(&err, op->res, op->name);
+		set_aside_exists(op->q->server, op->res, op->ns, op->name, &err);
 	else if (!current || current->deleted)
 		err_not_found(&err, op->res, op->name);
 	else
@@ -350,15 +350,9 @@ void write_run(struct write_op *op)
 	op->fresh = NULL;
 	if (!op->old && op->name.n && !op->generated_name)
 		op->old = obj_link(op->a, wc_get(s->wc, op->res, op->ns, op->name));
-	if (!op->old && op->del && delete_unreadable(op))
-		return;
-	if (!op->old && op->name.n && !op->generated_name && wc_set_aside(s->wc, op->res, op->ns, op->name)) {
-		(void)wc_missing(s->wc, op->res, op->ns, op->name, &err);
-		write_fail(op, &err);
-		return;
-	}
-	if (!op->old && op->must_exist) {
-		err_not_found(&err, op->res, op->name);
+	if (!op->old &&
+	    (op->must_exist || (op->name.n && !op->generated_name && set_aside_rev(s, op->res, op->ns, op->name)))) {
+		set_aside_error(s, op->res, op->ns, op->name, &err);
 		write_fail(op, &err);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
+#include "store/store.h"
 
 #include <stdio.h>
 
@@ -472,11 +473,39 @@ static void test_replicationcontroller(void **state)
 	cluster_finish(&k);
 }
 
+/* What cannot be read cannot be deleted by whoever empties the namespace; it says so, and goes on when it is gone. */
+static void test_namespace_unreadable(void **state)
+{
+	struct store_write w = { .key = SV("/registry/secrets/team/broken"), .value = SV("{"), .expect_rev = 0 };
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	const struct val *conditions;
+
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"team\"}}");
+	expect(r, 201, "POST", "/api/v1/namespaces/team/secrets", "{\"metadata\":{\"name\":\"good\"}}");
+	assert_int_equal(store_commit_wait(r->store, &w, NULL, NULL), 1);
+	expect(r, 200, "DELETE", "/api/v1/namespaces/team", NULL);
+	cluster_run(&k, 30);
+	expect(r, 404, "GET", "/api/v1/namespaces/team/secrets/good", NULL);
+	conditions = val_get(expect(r, 200, "GET", "/api/v1/namespaces/team", NULL), F_status, F_conditions);
+	assert_true(condition_reason_is(conditions, "NamespaceDeletionContentFailure", "ContentDeletionFailed"));
+	assert_true(sv_find_sv(val_get_str(condition_find(conditions, "NamespaceDeletionContentFailure"), F_message),
+			       SV("1 stored secrets. are set aside")) >= 0);
+	assert_sv(val_get_str(condition_find(conditions, "NamespaceContentRemaining"), F_message),
+		  "Some resources are remaining: secrets. has 1 resource instances");
+	expect(r, 200, "DELETE", "/api/v1/namespaces/team/secrets/broken",
+	       "{\"ignoreStoreReadErrorWithClusterBreakingPotential\":true}");
+	cluster_run(&k, 20);
+	expect(r, 404, "GET", "/api/v1/namespaces/team", NULL);
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_deployment, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_foreground, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_namespace_unreadable, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_daemonset, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_daemonset_surge, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_revision_names, rig_setup, rig_teardown),

@@ -8,6 +8,7 @@
  * the controller sees it go. What may go without asking (a pod that does not run or is not ready)
  * is deleted at the resourceVersion at which that was true. */
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/set_aside.h"
 #include "base/timefmt.h"
 #include "object/condition.h"
 #include "object/selector.h"
@@ -272,7 +273,7 @@ static void look(struct api_req *q, void *ctx)
 	e->pdb = e->pod_rev = SV("");
 	e->again = false;
 	if (!pod) {
-		err_not_found(&err, RES(core_pods), q->name);
+		set_aside_error(q->server, RES(core_pods), q->ns, q->name, &err);
 		api_req_fail(q, &err);
 		return;
 	}

@@ -1,6 +1,7 @@
 /* ServiceAccounts and their token subresource (TokenRequest, KEP-1205). */
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/set_aside.h"
 #include "base/timefmt.h"
 
 #define TOKEN_MIN_S 600
@@ -118,7 +119,7 @@ static int token_issue(struct api_req *q, struct val *doc, struct err *err)
 		return -1;
 	sa = registry_peek(q, RES(core_serviceaccounts), q->ns, q->name);
 	if (!sa)
-		return err_not_found(err, RES(core_serviceaccounts), q->name);
+		return set_aside_error(q->server, RES(core_serviceaccounts), q->ns, q->name, err);
 	r.uid = obj_uid(sa);
 	r.expiration_s = val_get_int(spec, 3600, F_expirationSeconds);
 	if (token_check_life(q, r.expiration_s, err) < 0)

@@ -2,6 +2,7 @@
 #include "apiserver/authz.h"
 #include "apiserver/kubelet_client.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/set_aside.h"
 #include "apiserver/standing.h"
 #include "base/buf.h"
 #include "net/remotecommand.h"
@@ -85,7 +86,7 @@ static int find_target(struct api_req *q, struct target *t, bool with_container)
 
 	*t = (struct target){ .pod = registry_peek(q, RES(core_pods), q->ns, q->name) };
 	if (!t->pod) {
-		err_not_found(&err, RES(core_pods), q->name);
+		set_aside_error(q->server, RES(core_pods), q->ns, q->name, &err);
 		api_req_fail(q, &err);
 		return -1;
 	}

@@ -1,0 +1,111 @@
+/* DELETE of what is set aside (set_aside.h): it goes, whatever it is.
+ *
+ * Nobody looks at it, so there are no finalizers, no grace and no dependents to think of, and no watcher hears of it:
+ * none ever heard that it was there. What cannot be read goes only with
+ * ignoreStoreReadErrorWithClusterBreakingPotential, and for that it takes a verb of its own besides "delete"
+ * (KEP-3926): another version may be able to read it. */
+#include "apiserver/authz.h"
+#include "apiserver/registry/registry.h"
+
+#define UNSAFE_VERB "unsafe-delete-ignore-read-errors"
+
+struct unread {
+	struct write_op *op;
+	struct store_write w;
+};
+
+static int unread_authorize(struct api_req *q, struct err *err)
+{
+	struct authz_attrs at = {
+		.user = &q->user,
+		.verb = SV(UNSAFE_VERB),
+		.resource_request = true,
+		.group = q->group,
+		.version = q->version,
+		.resource = q->plural,
+		.ns = q->ns,
+		.name = q->name,
+	};
+	struct sv reason = SV("");
+	char qualified[256];
+
+	if (authz_allowed(q->server, q->arena, &at, &reason))
+		return 0;
+	err_set(err, ERR_FORBIDDEN, "%s \"%.*s\" is forbidden: not permitted to do \"" UNSAFE_VERB "\", reason: %.*s",
+		resource_qualified(q->res, qualified, sizeof(qualified)), SV_ARG(q->name), SV_ARG(reason));
+	return err_set_object(err, q->group, q->plural, q->name);
+}
+
+/* It is there and can be read, or it is not there. */
+static int unread_needless(struct api_req *q, struct err *err)
+{
+	static const char field[] = "ignoreStoreReadErrorWithClusterBreakingPotential",
+			  text[] = "Invalid value: true: is exclusively used to delete corrupt object(s), try again by "
+				   "removing this option";
+	char qualified[256];
+
+	if (!registry_peek(q, q->res, q->ns, q->name))
+		return err_not_found(err, q->res, q->name);
+	err_set(err, ERR_INVALID, "%s \"%.*s\" is invalid: %s: %s",
+		resource_qualified(q->res, qualified, sizeof(qualified)), SV_ARG(q->name), field, text);
+	err_add_cause(err, "FieldValueInvalid", sv_from(field), "%s", text);
+	return err_set_object(err, q->group, q->plural, q->name);
+}
+
+static void unread_done(const struct store_result *r, void *ctx)
+{
+	struct unread *u = ctx;
+	struct write_op *op = u->op;
+	struct apiserver *s = op->q->server;
+	struct err err = ERR_INIT;
+
+	switch (r->outcome) {
+	case STORE_OK:
+		answer_doc(op->q, 200, status_success(op->a, op->res, op->name, SV("")));
+		break;
+	case STORE_MISMATCH:
+		if (r->current)
+			err_modified(&err, op->res, op->name);
+		else
+			err_not_found(&err, op->res, op->name);
+		write_fail(op, &err);
+		break;
+	case STORE_FAILED:
+		err_set(&err, r->err ? r->err->reason : ERR_INTERNAL, "%s",
+			r->err ? err_msg(r->err) : "the write failed");
+		write_fail(op, &err);
+		break;
+	}
+	write_answered(s);
+}
+
+void delete_unread(struct api_req *q, const struct delete_options *o)
+{
+	struct apiserver *s = q->server;
+	struct unread *u = ARENA_NEW(q->arena, struct unread);
+	struct err err = ERR_INIT;
+
+	u->op = write_op_new(q, q->res, q->ns, q->name);
+	u->op->del = o;
+	if ((o->unsafe && unread_authorize(q, &err) < 0) || write_admit(u->op, false, ADMIT_DELETE, &err) < 0)
+		goto failed;
+	u->w = (struct store_write){
+		.key = store_key(q->arena, q->res, u->op->ns, q->name),
+		.expect_rev = set_aside_rev(s, q->res, u->op->ns, q->name),
+		.tombstone = true,
+	};
+	/* Who insists on what nobody knows is not obeyed. */
+	if (o->uid.n || o->rev.n || q->dry_run) {
+		set_aside_error(s, q->res, u->op->ns, q->name, &err);
+		goto failed;
+	}
+	if (!u->w.expect_rev) {
+		(void)unread_needless(q, &err);
+		goto failed;
+	}
+	write_begin(s);
+	store_commit(s->store, &u->w, unread_done, u);
+	return;
+failed:
+	api_req_fail(q, &err);
+}

@@ -1,0 +1,317 @@
+#include "apiserver/set_aside.h"
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/strategy.h"
+#include "base/log.h"
+#include "base/quarantine.h"
+#include "base/strmap.h"
+
+#include <stdlib.h>
+
+#define NAMED_MAX 5 /* keys in one warning, lines about health */
+
+/* Words for people, by enum set_aside_why. */
+static const struct {
+	const char *label, *what, *advice;
+} aside_words[_ASIDE_MAX] = {
+	[ASIDE_UNREADABLE] = { "unreadable", "cannot be read",
+			       "restore the store from a backup, go back to the version that wrote it, or delete it "
+			       "with ignoreStoreReadErrorWithClusterBreakingPotential in DeleteOptions, which skips "
+			       "finalizers and leaves behind what belongs to it" },
+	[ASIDE_DEADLY] = { "deadly", "ended the server twice",
+			   "delete it, or take its line out of crash/quarantine in the data directory and start the "
+			   "server again" },
+};
+
+struct aside {
+	char *key; /* owned */
+	int64_t rev;
+	enum set_aside_why why;
+	struct sv ns, name; /* in the map's key */
+};
+
+struct set_aside {
+	atomic_size_t n;
+	pthread_mutex_t lock;
+	/* Guarded by lock. */
+	struct strmap *by_res;	 /* [resource_count]: "ns/name" -> struct aside */
+	uint64_t *decode_errors; /* [resource_count], since the start */
+};
+
+struct set_aside *set_aside_new(void)
+{
+	struct set_aside *l = xcalloc(1, sizeof(*l));
+
+	l->by_res = xcalloc(resource_count, sizeof(*l->by_res));
+	l->decode_errors = xcalloc(resource_count, sizeof(*l->decode_errors));
+	pthread_mutex_init(&l->lock, NULL);
+	return l;
+}
+
+static void aside_free(void *p)
+{
+	struct aside *e = p;
+
+	if (e)
+		free(e->key);
+	free(e);
+}
+
+struct set_aside *set_aside_free(struct set_aside *l)
+{
+	if (!l)
+		return NULL;
+	for (size_t i = 0; i < resource_count; i++)
+		strmap_release_with(&l->by_res[i], aside_free);
+	pthread_mutex_destroy(&l->lock);
+	free(l->by_res);
+	free(l->decode_errors);
+	free(l);
+	return NULL;
+}
+
+static bool aside_any(struct apiserver *s)
+{
+	return atomic_load_explicit(&s->aside->n, memory_order_relaxed) > 0;
+}
+
+static struct sv aside_id(struct arena *a, const struct resource *r, struct sv ns, struct sv name)
+{
+	return r->namespaced ? arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)) : name;
+}
+
+void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv key,
+		   int64_t rev, enum set_aside_why why)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct set_aside *l = s->aside;
+	struct aside *e;
+	void **slot;
+	bool fresh;
+
+	pthread_mutex_lock(&l->lock);
+	slot = strmap_slot(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	e = *slot;
+	fresh = !e || e->why != why;
+	if (!e) {
+		e = *slot = xcalloc(1, sizeof(*e));
+		e->key = xstrndup(key.p, key.n);
+		atomic_fetch_add(&l->n, 1);
+	}
+	if (why == ASIDE_UNREADABLE && (fresh || e->rev != rev))
+		l->decode_errors[r->id]++;
+	e->rev = rev;
+	e->why = why;
+	pthread_mutex_unlock(&l->lock);
+	if (fresh)
+		log_kv(LVL_ERROR, "apiserver", "a stored object is set aside", "key", arena_cstr(&a, key), "why",
+		       aside_words[why].what, NULL);
+}
+
+void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct set_aside *l = s->aside;
+	struct aside *e;
+
+	if (!aside_any(s))
+		return;
+	pthread_mutex_lock(&l->lock);
+	e = strmap_del(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	if (e)
+		atomic_fetch_sub(&l->n, 1);
+	pthread_mutex_unlock(&l->lock);
+	aside_free(e);
+}
+
+int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct set_aside *l = s->aside;
+	const struct aside *e;
+	int64_t rev;
+
+	if (!aside_any(s))
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	e = strmap_get(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	rev = e ? e->rev : 0;
+	pthread_mutex_unlock(&l->lock);
+	return rev;
+}
+
+bool set_aside_deletable(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct set_aside *l = s->aside;
+	const struct aside *e;
+	bool yes;
+
+	if (!aside_any(s))
+		return false;
+	pthread_mutex_lock(&l->lock);
+	e = strmap_get(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	yes = e && e->why == ASIDE_DEADLY;
+	pthread_mutex_unlock(&l->lock);
+	return yes;
+}
+
+/* What a map's key says of namespace and name. */
+static struct sv aside_ns(const struct resource *r, const struct strmap_entry *e)
+{
+	struct sv id = sv_make(e->key, e->key_n);
+	ssize_t slash = r->namespaced ? sv_find(id, '/') : -1;
+
+	return slash < 0 ? SV("") : sv_sub(id, 0, (size_t)slash);
+}
+
+static struct sv aside_name(const struct resource *r, const struct strmap_entry *e)
+{
+	struct sv id = sv_make(e->key, e->key_n);
+	ssize_t slash = r->namespaced ? sv_find(id, '/') : -1;
+
+	return slash < 0 ? id : sv_sub(id, (size_t)slash + 1, id.n);
+}
+
+/* Those of r in ns that are called `pinned` (all, when that is SV_NULL), and into b the first keys. */
+static size_t aside_find(struct apiserver *s, const struct resource *r, struct sv ns, struct sv pinned, struct buf *b)
+{
+	struct set_aside *l = s->aside;
+	size_t n = 0;
+
+	pthread_mutex_lock(&l->lock);
+	STRMAP_EACH(&l->by_res[r->id], m) {
+		const struct aside *e = m->value;
+
+		if ((ns.n && r->namespaced && !sv_eq(aside_ns(r, m), ns)) ||
+		    (pinned.p && !sv_eq(aside_name(r, m), pinned)))
+			continue;
+		if (b && n < NAMED_MAX)
+			buf_printf(b, "%s%s", n ? ", " : "", e->key);
+		else if (b && n == NAMED_MAX)
+			buf_adds(b, ", ...");
+		n++;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}
+
+size_t set_aside_count(struct apiserver *s, const struct resource *r, struct sv ns)
+{
+	return aside_any(s) ? aside_find(s, r, ns, SV_NULL, NULL) : 0;
+}
+
+/* What is wrong and what to do, in a; SV_NULL: it is not set aside. */
+static struct sv aside_text(struct apiserver *s, struct arena *a, const struct resource *r, struct sv ns,
+			    struct sv name)
+{
+	struct set_aside *l = s->aside;
+	const struct aside *e;
+	struct sv text = SV_NULL;
+
+	if (!aside_any(s))
+		return text;
+	pthread_mutex_lock(&l->lock);
+	e = strmap_get(&l->by_res[r->id], aside_id(a, r, ns, name));
+	if (e)
+		text = arena_svf(a, "the stored object %s %s and is set aside: %s", e->key, aside_words[e->why].what,
+				 aside_words[e->why].advice);
+	pthread_mutex_unlock(&l->lock);
+	return text;
+}
+
+int set_aside_error(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text = aside_text(s, &a, r, ns, name);
+
+	if (!text.p)
+		return err_not_found(err, r, name);
+	err_set(err, ERR_INTERNAL, "Internal error occurred: %.*s", SV_ARG(text));
+	return err_set_object(err, sv_from(r->group), sv_from(r->plural), name);
+}
+
+int set_aside_exists(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text = aside_text(s, &a, r, ns, name);
+	char q[256];
+
+	if (!text.p)
+		return err_exists(err, r, name);
+	err_set(err, ERR_ALREADY_EXISTS, "%s \"%.*s\" already exists: %.*s", resource_qualified(r, q, sizeof(q)),
+		SV_ARG(name), SV_ARG(text));
+	return err_set_object(err, sv_from(r->group), sv_from(r->plural), name);
+}
+
+void set_aside_warn(struct api_req *q, struct sv pinned)
+{
+	_cleanup_(buf_release) struct buf keys = BUF_INIT;
+	size_t n;
+
+	if (!aside_any(q->server))
+		return;
+	n = aside_find(q->server, q->res, q->ns, pinned, &keys);
+	if (n)
+		api_req_warn(q, "%zu stored %s set aside and missing from this list: %s", n,
+			     n == 1 ? "object is" : "objects are", buf_cstr(&keys));
+}
+
+static void aside_line(struct buf *b, size_t n, struct sv key, enum set_aside_why why)
+{
+	if (n < NAMED_MAX)
+		buf_printf(b, "[+]set-aside ok: %.*s %s and is left alone\n", SV_ARG(key), aside_words[why].what);
+}
+
+void set_aside_health(struct apiserver *s, struct buf *b)
+{
+	struct set_aside *l = s->aside;
+	struct sv key;
+	size_t n = 0;
+
+	pthread_mutex_lock(&l->lock);
+	for (size_t i = 0; i < resource_count && aside_any(s); i++)
+		STRMAP_EACH(&l->by_res[i], m) {
+			const struct aside *e = m->value;
+
+			/* A view says nothing new. */
+			if (strategy_for(&resource_all[i])->stored_as)
+				continue;
+			aside_line(b, n++, sv_from(e->key), e->why);
+		}
+	pthread_mutex_unlock(&l->lock);
+	/* Reconciles are set aside, too. */
+	for (size_t i = 0; quarantine_at(i, &key); i++)
+		if (!sv_starts(key, SV("/")))
+			aside_line(b, n++, key, ASIDE_DEADLY);
+	if (n > NAMED_MAX)
+		buf_printf(b, "[+]set-aside ok: and %zu more\n", n - NAMED_MAX);
+}
+
+void set_aside_metrics(struct apiserver *s, struct buf *b)
+{
+	struct set_aside *l = s->aside;
+	char q[256];
+
+	buf_adds(b, "# HELP apiserver_storage_decode_errors_total Number of stored object decode errors split by "
+		    "object type.\n# TYPE apiserver_storage_decode_errors_total counter\n");
+	pthread_mutex_lock(&l->lock);
+	for (size_t i = 0; i < resource_count; i++)
+		if (l->decode_errors[i])
+			buf_printf(b,
+				   "apiserver_storage_decode_errors_total{group=\"%s\",resource=\"%s\"} %" PRIu64 "\n",
+				   resource_all[i].group, resource_all[i].plural, l->decode_errors[i]);
+	buf_adds(b, "# HELP caravel_storage_set_aside_objects Number of stored objects that are not handed out.\n"
+		    "# TYPE caravel_storage_set_aside_objects gauge\n");
+	for (size_t i = 0; i < resource_count; i++) {
+		size_t by_why[_ASIDE_MAX] = { 0 };
+
+		STRMAP_EACH(&l->by_res[i], e)
+			by_why[((const struct aside *)e->value)->why]++;
+		for (size_t w = 0; w < _ASIDE_MAX; w++)
+			if (by_why[w])
+				buf_printf(b, "caravel_storage_set_aside_objects{reason=\"%s\",resource=\"%s\"} %zu\n",
+					   aside_words[w].label, resource_qualified(&resource_all[i], q, sizeof(q)),
+					   by_why[w]);
+	}
+	pthread_mutex_unlock(&l->lock);
+}

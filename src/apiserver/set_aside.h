@@ -1,0 +1,53 @@
+/* set_aside.h - stored objects that are not handed out, each with its reason.
+ *
+ * The key exists, but what is behind it is not in the watch cache: lists and watches go on without it, and everything
+ * that names it is told why (set_aside_error()). It can be deleted without being read, and the key is free then.
+ *
+ *	the store ──cannot be read, ends the server──▶ set aside ──written anew, or deleted──▶ forgotten
+ *
+ * An object is known by its resource and the part of its store key behind the resource's prefix ("default/web", or
+ * "web"). Views of a resource (strategy->stored_as) have entries of their own.
+ *
+ * Threads: any. As long as nothing is set aside every question costs one relaxed load.
+ */
+#pragma once
+
+#include "apiserver/api_req.h"
+#include "base/buf.h"
+#include "object/schema.h"
+
+struct set_aside; /* opaque; one a server */
+
+enum set_aside_why {
+	ASIDE_UNREADABLE, /* the stored value is not an object of this name */
+	ASIDE_DEADLY,	  /* it ended the server twice (base/quarantine.h): not even looked at */
+	_ASIDE_MAX
+};
+
+struct set_aside *set_aside_new(void);
+struct set_aside *set_aside_free(struct set_aside *l);
+
+/* What is there at revision rev is not handed out from now on; key: its store key, for people. Said in the log when it
+ * is new. */
+void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv key,
+		   int64_t rev, enum set_aside_why why);
+/* It is another object now, or none. */
+void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
+
+/* The revision it is at; 0: it is not set aside. */
+int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
+/* Whether a plain DELETE may remove it: nobody can do better. */
+bool set_aside_deletable(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
+/* How many of r in ns ("": all) there are. */
+size_t set_aside_count(struct apiserver *s, const struct resource *r, struct sv ns);
+
+/* Why there is nothing to be had of this name: 500 with the key and what to do, or else 404. Returns -1. */
+int set_aside_error(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct err *err);
+/* Why there cannot be another of this name: 409, and the same words. Returns -1. */
+int set_aside_exists(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct err *err);
+/* The warning of a list of q's resource that some are missing from; none when none are. pinned: the one name the list
+ * is about, or SV_NULL. */
+void set_aside_warn(struct api_req *q, struct sv pinned);
+/* Lines for /readyz?verbose, nothing when there is nothing to say. */
+void set_aside_health(struct apiserver *s, struct buf *b);
+void set_aside_metrics(struct apiserver *s, struct buf *b);

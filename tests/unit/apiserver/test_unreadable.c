@@ -1,0 +1,317 @@
+/* What is stored and cannot be read: nobody is told that it is not there, nobody gets it, and it can be removed by who
+ * says that he knows what he does. */
+#include "harness.h"
+
+#include "store/store.h"
+
+#define MAPS "/api/v1/namespaces/default/configmaps"
+#define KEY "/registry/configmaps/default/x"
+#define UNSAFE "ignoreStoreReadErrorWithClusterBreakingPotential"
+#define UNSAFE_BODY "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"" UNSAFE "\":true%s}"
+
+static void put_raw(struct rig *r, const char *key, const char *value)
+{
+	struct store_write w = { .key = sv_from(key), .value = sv_from(value), .expect_rev = STORE_ANY_REV };
+
+	assert_int_equal(store_commit_wait(r->store, &w, NULL, NULL), 1);
+	rig_run(r, NS_PER_MS);
+}
+
+static void make(struct rig *r, const char *name)
+{
+	expect(r, 201, "POST", MAPS,
+	       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"%s\"},\"data\":{\"k\":\"v\"}}", name));
+}
+
+/* The first warning of a list of path, "" when there is none; the list has n items. */
+static const char *listed(struct rig *r, const char *path, size_t n)
+{
+	struct answer *a = api(r, "GET", path);
+	const char *text;
+
+	assert_int_equal(a->code, 200);
+	assert_int_equal(val_len(val_get(api_json(a), F_items)), n);
+	text = a->q.n_warnings ? arena_cstr(&r->arena, a->q.warnings[0]) : "";
+	answer_free(a);
+	return text;
+}
+
+static const char *text_of(struct rig *r, const char *path)
+{
+	struct answer *a = api(r, "GET", path);
+	const char *text;
+
+	assert_int_equal(a->code, 200);
+	text = arena_cstr(&r->arena, buf_sv(&a->body));
+	answer_free(a);
+	return text;
+}
+
+#define assert_part(text, part)                                  \
+	do {                                                     \
+		const char *t_ = (text);                         \
+		if (!strstr(t_, part))                           \
+			fail_msg("'%s' is not in %s", part, t_); \
+	} while (0)
+
+static const char patch_type[] = "application/merge-patch+json", apply_type[] = "application/apply-patch+yaml";
+
+/* Everything there is to do with the one object, but to remove it. */
+static void expect_unreadable(struct rig *r)
+{
+	static const char doc[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\"}}";
+	static const char why[] = "the stored object " KEY " cannot be read and is set aside: ";
+	static const struct ask table[] = {
+		{ .method = "GET", .path = MAPS "/x" },
+		{ .method = "PUT", .path = MAPS "/x", .body = doc },
+		{ .method = "PATCH", .path = MAPS "/x", .body = "{\"data\":{\"a\":\"b\"}}", .type = patch_type },
+		{ .method = "PATCH", .path = MAPS "/x?fieldManager=me", .body = doc, .type = apply_type },
+		{ .method = "DELETE", .path = MAPS "/x" },
+		{ .method = "DELETE", .path = MAPS "/x?gracePeriodSeconds=0" },
+	};
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct obj *o = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		expect_status(r, 500, "InternalError", why, &table[i]);
+	expect_status(r, 409, "AlreadyExists", why, &(struct ask){ .method = "POST", .path = MAPS, .body = doc });
+	assert_int_equal(client_get(r->client, RES(core_configmaps), SV("default"), SV("x"), &o, &err), -1);
+	assert_int_equal(err.reason, ERR_INTERNAL);
+	assert_part(err_msg(&err), UNSAFE);
+	/* Others of its name, and other names, are nobody's business. */
+	expect(r, 404, "GET", "/api/v1/namespaces/kube-system/configmaps/x", NULL);
+	expect(r, 404, "GET", MAPS "/y", NULL);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *more, *field;
+	} others[] = {
+		{ ",\"dryRun\":[\"All\"]", ".dryRun" },
+		{ ",\"propagationPolicy\":\"Background\"", ".propagationPolicy" },
+		{ ",\"orphanDependents\":false", ".orphanDependents" },
+		{ ",\"gracePeriodSeconds\":0", ".gracePeriodSeconds" },
+		{ ",\"preconditions\":{\"uid\":\"u\"}", ".preconditions" },
+	};
+	struct rig *r = *state;
+	struct ask ask = { .method = "DELETE", .path = MAPS "/x" };
+	struct answer *a;
+	const char *body = arena_printf(&r->arena, UNSAFE_BODY, "");
+
+	make(r, "good");
+	make(r, "x");
+	put_raw(r, KEY, "{\"apiVersion\":");
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		ask.body = arena_printf(&r->arena, UNSAFE_BODY, others[i].more);
+		expect_status(r, 422, "Invalid",
+			      arena_printf(&r->arena, "cannot be set together with %s", others[i].field), &ask);
+	}
+	ask.body = body;
+	ask.path = MAPS;
+	expect_status(r, 422, "Invalid", "is not allowed with DELETECOLLECTION", &ask);
+	ask.path = MAPS "/good";
+	expect_status(r, 422, "Invalid", "is exclusively used to delete corrupt object(s)", &ask);
+	ask.path = MAPS "/none";
+	expect_status(r, 404, "NotFound", "not found", &ask);
+
+	/* Who may delete may not do that. */
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+	       "{\"metadata\":{\"name\":\"deleter\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"configmaps\"],"
+	       "\"verbs\":[\"get\",\"delete\",\"deletecollection\"]}]}");
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"deleter\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\","
+	       "\"kind\":\"ClusterRole\",\"name\":\"deleter\"},\"subjects\":[{\"kind\":\"User\",\"apiGroup\":"
+	       "\"rbac.authorization.k8s.io\",\"name\":\"joe\"}]}");
+	ask.user = "joe";
+	ask.path = MAPS "/x";
+	expect_status(r, 403, "Forbidden", "not permitted to do \"unsafe-delete-ignore-read-errors\"", &ask);
+	ask.path = MAPS "/good";
+	expect_status(r, 403, "Forbidden", "not permitted to do \"unsafe-delete-ignore-read-errors\"", &ask);
+	expect_unreadable(r);
+	expect_type(r, 200, "PATCH", "/apis/rbac.authorization.k8s.io/v1/clusterroles/deleter", patch_type,
+		    "{\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"configmaps\"],"
+		    "\"verbs\":[\"delete\",\"unsafe-delete-ignore-read-errors\"]}]}");
+	ask.path = MAPS "/x";
+	a = api_ask(r, &ask);
+	assert_int_equal(a->code, 200);
+	answer_free(a);
+	expect(r, 404, "GET", MAPS "/x", NULL);
+	/* What may never be deleted may not be deleted unread. */
+	put_raw(r, "/registry/namespaces/kube-system", "{");
+	expect_status(r, 403, "Forbidden", "may not be deleted",
+		      &(struct ask){ .method = "DELETE", .path = "/api/v1/namespaces/kube-system", .body = body });
+}
+
+static void test_life(void **state)
+{
+	struct rig *r = *state;
+	struct answer *w;
+	const struct val *old;
+	int64_t before;
+
+	make(r, "good");
+	make(r, "x");
+	old = expect(r, 200, "GET", MAPS "/x", NULL);
+	before = rev_of(old);
+	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
+	put_raw(r, KEY, "\x01 no object");
+
+	/* A watcher that had it hears that it is gone, as the lists say. */
+	rig_run(r, NS_PER_MS);
+	assert_int_equal(stream_lines(w), 1);
+	assert_val(val_get(stream_line(w, 0), F_type), "DELETED");
+	assert_val(val_get(stream_line(w, 0), F_object, F_metadata, F_name), "x");
+	expect_unreadable(r);
+	assert_part(listed(r, MAPS, 1), "1 stored object is set aside and missing from this list: " KEY);
+	assert_part(listed(r, MAPS "?fieldSelector=metadata.name=x", 0), KEY);
+	assert_part(listed(r, "/api/v1/configmaps?limit=1", 1), KEY);
+	assert_string_equal(listed(r, MAPS "?fieldSelector=metadata.name=good", 1), "");
+	assert_string_equal(listed(r, "/api/v1/namespaces/kube-public/configmaps", 0), "");
+	assert_part(text_of(r, "/readyz?verbose=true"), "set-aside ok: " KEY " cannot be read and is left alone");
+	assert_string_equal(text_of(r, "/readyz"), "ok");
+	assert_part(text_of(r, "/metrics"),
+		    "caravel_storage_set_aside_objects{reason=\"unreadable\",resource=\"configmaps\"} 1\n");
+	assert_part(text_of(r, "/metrics"),
+		    "apiserver_storage_decode_errors_total{group=\"\",resource=\"configmaps\"} 1\n");
+
+	/* Again unreadable is nothing new for anybody; the next start sees the same. */
+	put_raw(r, KEY, "[]");
+	rig_run(r, NS_PER_MS);
+	assert_int_equal(stream_lines(w), 1);
+	answer_gone(w);
+	rig_restart(r);
+	expect_unreadable(r);
+	assert_part(listed(r, MAPS, 1), KEY);
+
+	/* A watch that begins in the past hears of the same as one that was there. */
+	w = api(r, "GET", arena_printf(&r->arena, MAPS "?watch=true&resourceVersion=%" PRId64, before));
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 1);
+	assert_val(val_get(stream_line(w, 0), F_type), "DELETED");
+
+	/* It is removed unread, and the watcher, who never heard of it, hears nothing. */
+	expect(r, 200, "DELETE", MAPS "/x", arena_printf(&r->arena, UNSAFE_BODY, ""));
+	rig_run(r, NS_PER_MS);
+	assert_int_equal(stream_lines(w), 1);
+	expect(r, 404, "GET", MAPS "/x", NULL);
+	assert_string_equal(listed(r, MAPS, 1), "");
+	assert_null(strstr(text_of(r, "/readyz?verbose=true"), "set-aside"));
+	make(r, "x");
+	rig_run(r, NS_PER_MS);
+	assert_int_equal(stream_lines(w), 2);
+	assert_val(val_get(stream_line(w, 1), F_type), "ADDED");
+	answer_gone(w);
+}
+
+/* Also what is JSON, but not this object; written anew by who can, it is there again. */
+static void test_kinds_of_broken(void **state)
+{
+	static const char *const values[] = {
+		"",
+		"null",
+		"[]",
+		"\"x\"",
+		"{}",
+		"{\"metadata\":{}}",
+		"{\"metadata\":{\"name\":\"x\"",
+		"{\"metadata\":{\"name\":7,\"namespace\":\"default\"}}",
+		"{\"metadata\":{\"name\":\"other\",\"namespace\":\"default\"}}",
+		"{\"metadata\":{\"name\":\"x\",\"namespace\":\"elsewhere\"}}",
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		put_raw(r, KEY, values[i]);
+		expect_unreadable(r);
+		put_raw(r, KEY,
+			"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\",\"namespace\":"
+			"\"default\",\"uid\":\"u\"},\"data\":{\"k\":\"v\"}}");
+		assert_val(val_member_sv(val_get(expect(r, 200, "GET", MAPS "/x", NULL), F_data), SV("k")), "v");
+		assert_string_equal(listed(r, MAPS, 1), "");
+	}
+	expect(r, 200, "DELETE", MAPS "/x", NULL);
+}
+
+/* One object, two resources: neither has it, and either removes it. */
+static void test_view(void **state)
+{
+	static const char core[] = "/api/v1/namespaces/default/events",
+			  other[] = "/apis/events.k8s.io/v1/namespaces/default/events";
+	static const char *const path[] = { core, other };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < 2; i++) {
+		put_raw(r, "/registry/events/default/e", "{");
+		for (size_t k = 0; k < 2; k++) {
+			expect_status(
+			    r, 500, "InternalError", "/registry/events/default/e",
+			    &(struct ask){ .method = "GET", .path = arena_printf(&r->arena, "%s/e", path[k]) });
+			assert_part(listed(r, path[k], 0), "/registry/events/default/e");
+		}
+		expect(r, 200, "DELETE", arena_printf(&r->arena, "%s/e", path[i]),
+		       arena_printf(&r->arena, UNSAFE_BODY, ""));
+		for (size_t k = 0; k < 2; k++)
+			expect(r, 404, "GET", arena_printf(&r->arena, "%s/e", path[k]), NULL);
+	}
+}
+
+/* Subresources are asked for by the object's name, too. */
+static void test_subresources(void **state)
+{
+	static const char pod[] = "/api/v1/namespaces/default/pods/p";
+	static const struct {
+		const char *method, *sub, *body;
+	} table[] = {
+		{ "GET", "log", NULL },
+		{ "GET", "status", NULL },
+		{ "POST", "eviction",
+		  "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{\"name\":\"p\"}}" },
+		{ "POST", "binding",
+		  "{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"name\":\"p\"},\"target\":{\"name\":"
+		  "\"n\"}}" },
+	};
+	struct rig *r = *state;
+
+	put_raw(r, "/registry/pods/default/p", "{");
+	put_raw(r, "/registry/deployments/default/d", "{");
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		expect_status(r, 500, "InternalError", "cannot be read",
+			      &(struct ask){ .method = table[i].method,
+					     .path = arena_printf(&r->arena, "%s/%s", pod, table[i].sub),
+					     .body = table[i].body });
+	expect_status(r, 500, "InternalError", "cannot be read",
+		      &(struct ask){ .method = "GET", .path = "/apis/apps/v1/namespaces/default/deployments/d/scale" });
+}
+
+/* The server starts although what it needs itself is broken. */
+static void test_start(void **state)
+{
+	struct rig *r = *state;
+
+	put_raw(r, "/registry/namespaces/kube-system", "{");
+	put_raw(r, "/registry/services/specs/default/kubernetes", "{");
+	put_raw(r, "/registry/clusterroles/cluster-admin", "{");
+	rig_restart(r);
+	assert_true(apiserver_ready(r->server));
+	expect_status(r, 500, "InternalError", "cannot be read",
+		      &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/kube-system" });
+	expect(r, 200, "DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin",
+	       arena_printf(&r->arena, UNSAFE_BODY, ""));
+	rig_restart(r);
+	expect(r, 200, "GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin", NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_life, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_kinds_of_broken, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_view, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_subresources, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_start, rig_setup, rig_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
