@@ -101,6 +101,43 @@ def change(c):
     c.kubectl("scale", "deploy/web", "--replicas=1")
 
 
+REVISIONED = """
+apiVersion: apps/v1
+kind: %s
+metadata: {name: revs, annotations: {kubernetes.io/change-cause: first}}
+spec:
+  selector: {matchLabels: {app: revs}}
+  template:
+    metadata: {labels: {app: revs}}
+    spec: {containers: [{name: web, image: "docker.io/caravel/demo:1"}]}
+"""
+
+
+def rollouts(c):
+    for kind in ("Deployment", "DaemonSet", "StatefulSet"):
+        what = kind.lower() + "/revs"
+        image = lambda: c.get(what)["spec"]["template"]["spec"]["containers"][0]["image"]
+        history = lambda: c.kubectl("rollout", "history", what)
+        c.apply(REVISIONED % kind)
+        wait_for(what + ": a revision", lambda: re.search(r"(?m)^1 +first$", history()))
+        c.kubectl("patch", what, "-p", json.dumps({
+            "metadata": {"annotations": {"kubernetes.io/change-cause": "second"}},
+            "spec": {"template": {"spec": {"containers": [{"name": "web", "image": "docker.io/caravel/demo:2"}]}}}}))
+        wait_for(what + ": a second revision", lambda: re.search(r"(?m)^1 +first\n2 +second$", history()))
+        contains(c.kubectl("rollout", "history", what, "--revision=1"), "demo:1")
+        contains(c.kubectl("rollout", "history", what, "--revision=2"), "demo:2")
+        r = c.run("rollout", "undo", what, "--to-revision=9", check=False)
+        assert r.returncode and "unable to find" in r.errors, r.errors
+        contains(c.kubectl("rollout", "undo", what, "--to-revision=2"), "skipped rollback")
+        equal(image(), "docker.io/caravel/demo:2")
+        contains(c.kubectl("rollout", "undo", what, "--to-revision=1"), "rolled back")
+        equal(image(), "docker.io/caravel/demo:1")
+        wait_for(what + ": the first is the third", lambda: re.search(r"(?m)^2 +second\n3 +first$", history()))
+        contains(c.kubectl("rollout", "undo", what), "rolled back")
+        equal(image(), "docker.io/caravel/demo:2")
+        c.kubectl("delete", what)
+
+
 def patch_of_all_types(c):
     c.kubectl("patch", "deploy", "web", "--type=json", "-p", '[{"op":"replace","path":"/spec/replicas","value":2}]')
     c.kubectl("patch", "deploy", "web", "--type=merge", "-p", '{"metadata":{"labels":{"m":"1"}}}')
@@ -171,6 +208,47 @@ def tokens(c):
     jwks = c.request("GET", "/openid/v1/jwks")[1]
     jwks = json.loads(jwks) if isinstance(jwks, str) else jwks
     equal(jwks["keys"][0]["alg"], "ES256")
+
+
+def as_token(c, token, path="/api/v1/namespaces/default/configmaps"):
+    return c.request("GET", path, headers={"Authorization": "Bearer " + token}, context=c.anonymous_context())[0]
+
+
+def token_secrets(c):
+    equal(as_token(c, "made.up.token"), 401, "a token nobody made")
+    c.kubectl("create", "sa", "robot")
+    c.kubectl("create", "rolebinding", "robot", "--clusterrole=view", "--serviceaccount=default:robot")
+    c.apply("""
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {name: robot-token, annotations: {kubernetes.io/service-account.name: robot}}
+""")
+    wait_for("the secret's token", lambda: "token" in c.get("secret", "robot-token").get("data", {}))
+    s = c.get("secret", "robot-token")
+    equal(sorted(s["data"]), ["ca.crt", "namespace", "token"])
+    equal(s["metadata"]["annotations"]["kubernetes.io/service-account.uid"], c.get("sa", "robot")["metadata"]["uid"])
+    contains(c.kubectl("describe", "secret", "robot-token"), "Type:  kubernetes.io/service-account-token",
+             "kubernetes.io/service-account.name: robot", "ca.crt:", "namespace:  7 bytes", "token:", "eyJ")
+    token = base64.b64decode(s["data"]["token"]).decode()
+    claims = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    equal((claims["iss"], claims["sub"]), ("kubernetes/serviceaccount", "system:serviceaccount:default:robot"))
+    equal(claims["kubernetes.io/serviceaccount/secret.name"], "robot-token")
+    equal(as_token(c, token), 200)
+    equal(as_token(c, token, "/api/v1/namespaces/default/secrets"), 403, "what view may not see")
+    ca = os.path.join(c.dir, "secret-ca.crt")
+    with open(ca, "wb") as f:
+        f.write(base64.b64decode(s["data"]["ca.crt"]))
+    contains(c.kubectl("--kubeconfig=/dev/null", f"--server=https://127.0.0.1:{c.port}", "--certificate-authority", ca,
+                       "--token", token, "auth", "whoami"), "system:serviceaccount:default:robot")
+    c.kubectl("patch", "secret", "robot-token", "--type=json", "-p", '[{"op":"remove","path":"/data/ca.crt"}]')
+    wait_for("the CA again", lambda: "ca.crt" in c.get("secret", "robot-token")["data"])
+    c.kubectl("delete", "sa", "robot")
+    wait_for("the secret to go along", lambda: "not found" in c.run("get", "secret", "robot-token", check=False).errors)
+    # who a token was is remembered for ten seconds, as upstream
+    wait_for("the token to end", lambda: as_token(c, token) == 401, timeout=30)
+    c.kubectl("delete", "rolebinding", "robot")
 
 
 def anonymous(c):
@@ -636,8 +714,8 @@ if __name__ == "__main__":
     need_tools()
     with Cluster() as cluster:
         sys.exit(main([
-            health_and_version, a_cluster_begins_with, discovery, apply_and_read, why_a_pod_is_pending, change,
-            patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, anonymous,
+            health_and_version, a_cluster_begins_with, discovery, apply_and_read, why_a_pod_is_pending, change, rollouts,
+            patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, token_secrets, anonymous,
             services_get_addresses, proxies, logs_before_there_are_any,
             joining_has_its_own_token, events_of_both_groups, every_form_of_output, what_create_makes,
             endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
