@@ -152,7 +152,8 @@ void standing_observe(struct apiserver *s, const struct resource *r, struct sv n
 	case R_rbac_clusterrolebindings:
 		break;
 	case R_core_secrets:
-		if (!deleted && !sv_starts(name, SV("bootstrap-token-")))
+		if (!deleted && !sv_starts(name, SV("bootstrap-token-")) &&
+		    !val_is(obj_get(now, F_type), "kubernetes.io/service-account-token"))
 			return;
 		break;
 	case R_core_serviceaccounts:

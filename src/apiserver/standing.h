@@ -3,7 +3,7 @@
  * Who was let in for one question may go on hearing answers for hours, so the question is asked again: is the
  * credential still good (not expired, what it is bound to still there), and is the request still allowed? Every
  * thirty seconds a sweep picks those for which the answer can have changed: a change of RBAC, the deletion of
- * something that tokens are bound to or a change of a bootstrap token, the end of the credential itself, and for
+ * something that tokens are bound to or a change of a Secret that is a token, the end of the credential itself, and for
  * nodes, whose rights follow their pods, any change. The first sweep takes every request once, as it may have been let
  * in by what was remembered (token_cache.h). While nothing changes, nothing is evaluated.
  *

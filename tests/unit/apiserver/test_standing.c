@@ -1,6 +1,8 @@
 /* Long requests end with the right to them: who is watching loses it, or what proves who he is ends. Virtual time. */
 #include "harness.h"
 
+#include "net/jws.h"
+
 #include <stdio.h>
 
 #define CM "/api/v1/namespaces/default/configmaps"
@@ -177,6 +179,43 @@ static void test_bound_object_deleted(void **state)
 	assert_revoked(r, a, 401, "Unauthorized");
 }
 
+/* The token that a Secret holds ends when the Secret holds another. */
+static void test_token_secret_changed(void **state)
+{
+	static const char secrets[] = "/api/v1/namespaces/default/secrets";
+	struct rig *r = *state;
+	struct answer *a;
+	struct sv t, uid;
+
+	robot(r);
+	uid = val_get_str(expect(r, 200, "GET", "/api/v1/namespaces/default/serviceaccounts/robot", NULL), F_metadata,
+			  F_uid);
+	assert_int_equal(
+	    jws_sign(&r->arena,
+		     arena_svf(&r->arena,
+			       "{\"iss\":\"kubernetes/serviceaccount\",\"sub\":\"system:serviceaccount:default:robot"
+			       "\",\"kubernetes.io/serviceaccount/namespace\":\"default\","
+			       "\"kubernetes.io/serviceaccount/secret.name\":\"life\","
+			       "\"kubernetes.io/serviceaccount/service-account.name\":\"robot\","
+			       "\"kubernetes.io/serviceaccount/service-account.uid\":\"%.*s\"}",
+			       SV_ARG(uid)),
+		     apiserver_token_key_pem(r->server), SV("k"), &t, NULL),
+	    0);
+	expect(r, 201, "POST", secrets,
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"life\",\"annotations\":{\"kubernetes.io/service-account.name\":"
+			    "\"robot\"}},\"type\":\"kubernetes.io/service-account-token\",\"stringData\":{\"token\":"
+			    "\"%.*s\"}}",
+			    SV_ARG(t)));
+	a = watch(r, &(struct ask){ .authorization = arena_printf(&r->arena, "Bearer %.*s", SV_ARG(t)) });
+	rig_run(r, 5 * MINUTE);
+	put(r, "a");
+	assert_true(stream_lines(a) > 0);
+	expect_type(r, 200, "PATCH", arena_printf(&r->arena, "%s/life", secrets), "application/merge-patch+json",
+		    "{\"stringData\":{\"token\":\"another\"}}");
+	assert_revoked(r, a, 401, "Unauthorized");
+}
+
 /* Held by a finalizer, an account is never gone; its tokens end all the same, a minute after it was to be. */
 static void test_held_account(void **state)
 {
@@ -261,12 +300,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_right_withdrawn),     T(test_role_emptied),
-		T(test_right_given_back),    T(test_account_deleted),
-		T(test_remembered_token),    T(test_bound_object_deleted),
-		T(test_held_account),	     T(test_token_expires),
-		T(test_certificate_expires), T(test_impersonation_withdrawn),
-		T(test_stuck_reader),
+		T(test_right_withdrawn),	 T(test_role_emptied),
+		T(test_right_given_back),	 T(test_account_deleted),
+		T(test_remembered_token),	 T(test_bound_object_deleted),
+		T(test_token_secret_changed),	 T(test_held_account),
+		T(test_token_expires),		 T(test_certificate_expires),
+		T(test_impersonation_withdrawn), T(test_stuck_reader),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

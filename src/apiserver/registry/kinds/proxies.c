@@ -4,6 +4,7 @@
 #include "apiserver/pki.h"
 #include "apiserver/proxy.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/set_aside.h"
 
 /* "https": with TLS, whoever answers: pods have certificates of their own making, if any. */
 static int finish(struct api_req *q, struct sv scheme, struct sv host, int64_t port, struct http_endpoint *ret,
@@ -49,7 +50,7 @@ void pod_proxy(struct api_req *q)
 	}
 	pod = registry_peek(q, RES(core_pods), q->ns, name);
 	if (!pod) {
-		err_not_found(&err, RES(core_pods), name);
+		set_aside_error(q->server, RES(core_pods), q->ns, name, &err);
 		api_req_fail(q, &err);
 		return;
 	}
@@ -140,7 +141,7 @@ void service_proxy(struct api_req *q)
 	}
 	svc = registry_peek(q, RES(core_services), q->ns, name);
 	if (!svc) {
-		err_not_found(&err, RES(core_services), name);
+		set_aside_error(q->server, RES(core_services), q->ns, name, &err);
 		api_req_fail(q, &err);
 		return;
 	}
