@@ -289,7 +289,7 @@ static int start_api(struct server *s, struct err *err)
 
 	if (database_check(&s->arena, o, err) < 0)
 		return -1;
-	s->store = store_lmdb_open(s->env, db, DATABASE_MAX, err);
+	s->store = store_disk_open(s->env, db, DATABASE_MAX, err);
 	if (!s->store || settle_cidrs(s, err) < 0)
 		return -1;
 	s->api = apiserver_new(

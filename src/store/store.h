@@ -142,8 +142,8 @@ struct store {
 /* Backends. */
 struct store *store_mem_new(struct env *env);
 /* Opens or creates dir/; holds dir/lock against a second process, whose pid it names
- * (ERR_ALREADY_EXISTS). max_bytes is the largest size the database may reach. The name is that of its first format. */
-struct store *store_lmdb_open(struct env *env, const char *dir, size_t max_bytes, struct err *err);
+ * (ERR_ALREADY_EXISTS). max_bytes is the largest size the database may reach. */
+struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes, struct err *err);
 
 /* Thin wrappers. */
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,

@@ -1,4 +1,4 @@
-/* The API server alone, on LMDB and TLS, for h2load and kubectl:
+/* The API server alone, on the embedded store and TLS, for h2load and kubectl:
  *
  *	serve_api DIR PORT [THREADS]
  *
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	env = env_real_new(8);
-	store = store_lmdb_open(env, arena_printf(&a, "%s/db", argv[1]), (size_t)8 << 30, &err);
+	store = store_disk_open(env, arena_printf(&a, "%s/db", argv[1]), (size_t)8 << 30, &err);
 	if (!store)
 		goto failed;
 	tokens = arena_printf(&a, "%s/tokens.csv", argv[1]);

@@ -125,7 +125,7 @@ int main(int argc, char **argv)
 	ops = xcalloc((size_t)in_flight, sizeof(*ops));
 
 	t0 = env_mono_ns(&thread_env);
-	b.s = store_lmdb_open(&thread_env, dir, (size_t)8 << 30, &err);
+	b.s = store_disk_open(&thread_env, dir, (size_t)8 << 30, &err);
 	if (!b.s) {
 		fprintf(stderr, "store_bench: %s\n", err_msg(&err));
 		return 1;

@@ -12,14 +12,14 @@ static struct store *open_mem(_unused_ const char *dir, _unused_ struct err *err
 	return store_mem_new(&thread_env);
 }
 
-static struct store *open_lmdb(const char *dir, struct err *err)
+static struct store *open_disk(const char *dir, struct err *err)
 {
-	return store_lmdb_open(&thread_env, dir, (size_t)1 << 30, err);
+	return store_disk_open(&thread_env, dir, (size_t)1 << 30, err);
 }
 
 static const struct backend backends[] = {
 	{ "mem", false, open_mem },
-	{ "lmdb", true, open_lmdb },
+	{ "disk", true, open_disk },
 };
 
 static const struct backend *current_backend;

@@ -55,7 +55,7 @@ static bool value_sound(struct sv v)
 static struct store *open_store(const char *dir)
 {
 	struct err err = ERR_INIT;
-	struct store *s = store_lmdb_open(&thread_env, dir, (size_t)1 << 30, &err);
+	struct store *s = store_disk_open(&thread_env, dir, (size_t)1 << 30, &err);
 
 	if (!s) {
 		fprintf(stderr, "open: %s\n", err_msg(&err));

@@ -225,7 +225,7 @@ static void disk_close(struct store *store)
 }
 
 static const struct store_ops disk_ops = {
-	.name = "lmdb",
+	.name = "disk",
 	.range = disk_range,
 	.commit = disk_commit,
 	.gather = disk_gather,
@@ -368,7 +368,7 @@ static int disk_load(struct disk_store *s, const char *dir, size_t max_bytes, st
 	return 0;
 }
 
-struct store *store_lmdb_open(struct env *env, const char *dir, size_t max_bytes, struct err *err)
+struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes, struct err *err)
 {
 	struct disk_store *s = xcalloc(1, sizeof(*s));
 

@@ -175,7 +175,7 @@ static void test_threads(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	w.env = env_real_new(4);
-	w.store = store_lmdb_open(w.env, dir, (size_t)1 << 30, &err);
+	w.store = store_disk_open(w.env, dir, (size_t)1 << 30, &err);
 	assert_non_null(w.store);
 	w.server =
 	    apiserver_new(&(struct apiserver_opts){ .env = w.env, .store = w.store, .insecure_in_memory = true }, &err);

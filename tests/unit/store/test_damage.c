@@ -10,7 +10,7 @@
 
 static struct store *open_disk(const char *dir, struct err *err)
 {
-	return store_lmdb_open(&thread_env, dir, (size_t)256 << 20, err);
+	return store_disk_open(&thread_env, dir, (size_t)256 << 20, err);
 }
 
 static const struct backend backend = { "disk", true, open_disk };

@@ -41,12 +41,12 @@ static ssize_t faulty_pwrite(int fd, const void *p, size_t n, off_t off)
 	return -1;
 }
 
-static struct store *open_lmdb(const char *dir, struct err *err)
+static struct store *open_disk(const char *dir, struct err *err)
 {
-	return store_lmdb_open(&thread_env, dir, (size_t)256 << 20, err);
+	return store_disk_open(&thread_env, dir, (size_t)256 << 20, err);
 }
 
-static const struct backend backend = { "lmdb", true, open_lmdb };
+static const struct backend backend = { "disk", true, open_disk };
 
 static int setup(void **state)
 {
@@ -195,7 +195,7 @@ static void test_map_full(void **state)
 	int written = 0;
 
 	store_close(k->s);
-	k->s = store_lmdb_open(&thread_env, k->dir, (size_t)2 << 20, &err);
+	k->s = store_disk_open(&thread_env, k->dir, (size_t)2 << 20, &err);
 	assert_non_null(k->s);
 	for (;; written++) {
 		struct store_write w = { .key = sv_make(key, (size_t)snprintf(key, sizeof(key), "k%04d", written)),

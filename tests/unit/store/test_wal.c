@@ -6,9 +6,9 @@
 
 #define RECORDS 9
 
-static struct store *open_lmdb(const char *dir, struct err *err)
+static struct store *open_disk(const char *dir, struct err *err)
 {
-	return store_lmdb_open(&thread_env, dir, (size_t)64 << 20, err);
+	return store_disk_open(&thread_env, dir, (size_t)64 << 20, err);
 }
 
 static void test_crc(void **state)
@@ -50,7 +50,7 @@ static int corpse_setup(void **state)
 	char text[32];
 
 	kit_mkdir(c->dir);
-	s = open_lmdb(c->dir, &err);
+	s = open_disk(c->dir, &err);
 	assert_non_null(s);
 	for (int i = 0; i < RECORDS; i++) {
 		snprintf(text, sizeof(text), "value-%d", i);
@@ -170,7 +170,7 @@ static int64_t revive(const struct corpse *c, const char *wal, size_t n, const c
 	dir_store(c->dir, &c->files);
 	snprintf(path, sizeof(path), "%s/wal.0", c->dir);
 	file_store(path, wal, n);
-	s = open_lmdb(c->dir, &err);
+	s = open_disk(c->dir, &err);
 	if (s) {
 		rev = now_rev(s);
 		list = list_n(s, SV("even"), SV(""), rev, 0);
@@ -180,7 +180,7 @@ static int64_t revive(const struct corpse *c, const char *wal, size_t n, const c
 		/* And it goes on: also after the cut, and once more from disk. */
 		assert_int_equal(put(s, "more", "x", 0), rev + 1);
 		store_close(s);
-		s = open_lmdb(c->dir, NULL);
+		s = open_disk(c->dir, NULL);
 		assert_non_null(s);
 		assert_int_equal(now_rev(s), rev + 1);
 		store_close(s);
