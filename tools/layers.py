@@ -55,6 +55,7 @@ MAY = {
     ("kubelet/hooks.c", "sockets"): "the real probes, behind the hooks that the simulator replaces",
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
     ("kubelet/runtime_health.c", "sockets"): "waits on a thread of its own, which the simulator does not have",
+    ("kubelet/shims.c", "sockets"): "looks whether a shim still listens; only where a real containerd is started",
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/host.c", "sockets"): "asks the kernel which port is free",
