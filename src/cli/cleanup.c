@@ -42,7 +42,7 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	    },
 	    &first);
 	/* Whatever of the node did not go, the rules must. */
-	rc = proxy_cleanup(table, settings, RUN_DIRS, &e);
+	rc = proxy_cleanup(table, settings, ALL_CLAIMS, &e);
 	if (rc > 0)
 		say(arena_printf(a, "removed nftables table inet %s", table), r);
 	if (!first.reason && e.reason)

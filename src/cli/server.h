@@ -42,8 +42,8 @@ const char *cluster_tag(struct arena *a, const char *data_dir);
 const char *cluster_cgroup(struct arena *a, const char *data_dir); /* "/caravel-1a2b3c4d": that of all its pods */
 /* Where pods have their files when no flag says so. */
 struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
-/* Of the runtime directories of all clusters: containerd_run_dir() */
-#define RUN_DIRS "/run/caravel-*"
+/* Of the claims of all clusters on this machine: containerd_run_dir() */
+#define ALL_CLAIMS "/run/caravel-*/" CLAIM_FILE
 /* Absolute, without symbolic links, dots or doubled slashes, however little of it exists: names are made of it. */
 const char *full_path(struct arena *a, const char *path);
 /* The address other machines and pods reach this one by; NULL when only loopback is there. */

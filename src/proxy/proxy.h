@@ -54,5 +54,6 @@ bool proxy_synced(struct proxy *p);				      /* rules of the first sync are in t
 struct proxy *proxy_free(struct proxy *p, bool remove_rules);
 
 /* Removes the table of a proxy that is gone (`caravel cleanup`): 1; none is no failure: 0. The host gets back the
- * settings kept in the file, unless another proxy still needs them: one whose directory matches heirs. */
+ * settings kept in the file, unless another proxy still needs them: one with a file that matches heirs beside its own.
+ */
 int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err);

@@ -99,23 +99,29 @@ void sysctl_restore(struct sysctls *s)
 		unlink(s->file);
 }
 
+/* How many bytes of path are its directory and the slash. */
+static size_t sysctl_dir_len(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
 bool sysctl_hand_over(struct sysctls *s, const char *heirs)
 {
-	_cleanup_free_ char *own = xstrdup(s->file);
-	char *slash = strrchr(own, '/');
+	size_t own = sysctl_dir_len(s->file);
 	bool done = false;
 	glob_t g;
 
-	if (!slash)
-		return false;
-	*slash = '\0';
-	if (glob(heirs, GLOB_ONLYDIR, NULL, &g) != 0)
+	if (!own || glob(heirs, 0, NULL, &g) != 0)
 		return false;
 	for (size_t i = 0; i < g.gl_pathc && !done; i++) {
-		_cleanup_free_ char *file = xasprintf("%s/%s", g.gl_pathv[i], slash + 1);
+		const char *path = g.gl_pathv[i];
+		size_t dir = sysctl_dir_len(path);
+		_cleanup_free_ char *file = xasprintf("%.*s%s", (int)dir, path, s->file + own);
 		struct sysctls heir;
 
-		if (strcmp(g.gl_pathv[i], own) == 0)
+		if (strcmp(file, s->file) == 0)
 			continue;
 		sysctls_init(&heir, file);
 		for (size_t k = 0; k < s->saved.n; k++) {

@@ -25,6 +25,7 @@ void sysctls_init(struct sysctls *s, const char *file); /* with what an earlier 
  * below /proc/sys. */
 bool sysctl_ensure(struct sysctls *s, const char *path, const char *value);
 void sysctl_restore(struct sysctls *s); /* and removes the file */
-/* To the first of the directories that match the pattern heirs, other than the file's own; false when there is none. */
+/* To the first directory, other than the file's own, with a file that matches the pattern heirs: what says that
+ * somebody lives there, for a name alone may be anybody's. False when there is none. */
 bool sysctl_hand_over(struct sysctls *s, const char *heirs);
 void sysctls_release(struct sysctls *s);

@@ -32,7 +32,15 @@ def read(path):
         return None
 
 
+def claimed(run):
+    """Is that the runtime directory of a cluster whose server lives?"""
+    pid = re.match(r"pid (\d+)", read(os.path.join(run, "node")) or "")
+    return bool(pid) and "caravel" in (read(f"/proc/{pid.group(1)}/comm") or "")
+
+
 def files(*tops):
+    # a node that runs beside the test makes files at any moment; one that only looks like a node's is watched
+    tops = [top for top in tops if not claimed(top)]
     below = {os.path.join(base, name) for top in tops for base, dirs, names in os.walk(top) for name in dirs + names}
     return below | set(filter(os.path.exists, tops))
 

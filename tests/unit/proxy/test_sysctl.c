@@ -1,0 +1,73 @@
+/* Who inherits the host's settings: a node, and no directory that is only called like one's. */
+#include "unit.h"
+
+#include "base/file.h"
+#include "proxy/sysctl.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct arena A;
+static char dir[] = "/tmp/caravel-sysctl-XXXXXX";
+
+static const char *path(const char *name)
+{
+	return arena_printf(&A, "%s/%s", dir, name);
+}
+
+static void put(const char *name, const char *text)
+{
+	struct err err = ERR_INIT;
+
+	if (file_write(path(name), sv_from(text), 0600, &err) < 0)
+		fail_msg("%s", err_msg(&err));
+}
+
+static bool hand_over(void)
+{
+	struct sysctls s;
+	bool done;
+
+	sysctls_init(&s, path("run-1/settings"));
+	done = sysctl_hand_over(&s, path("run-*/node"));
+	sysctls_release(&s);
+	return done;
+}
+
+static void test_heirs(_unused_ void **state)
+{
+	struct err err = ERR_INIT;
+	struct sv text;
+
+	assert_int_equal(mkdir(path("run-0-foreign"), 0700), 0);
+	assert_int_equal(mkdir(path("run-1"), 0700), 0);
+	assert_int_equal(mkdir(path("run-2"), 0700), 0);
+	put("run-1/node", "pid 1\n");
+	put("run-1/settings", "net/ipv4/ip_forward 0\n");
+	assert_false(hand_over()); /* neither to itself nor to strangers */
+	assert_int_equal(access(path("run-0-foreign/settings"), F_OK), -1);
+	assert_int_equal(access(path("run-2/settings"), F_OK), -1);
+	assert_int_equal(access(path("run-1/settings"), F_OK), 0);
+
+	put("run-2/node", "pid 2\n");
+	put("run-2/settings", "net/bridge/bridge-nf-call-iptables 0\n");
+	assert_true(hand_over());
+	assert_int_equal(access(path("run-0-foreign/settings"), F_OK), -1);
+	assert_int_equal(access(path("run-1/settings"), F_OK), -1);
+	assert_int_equal(file_read(&A, path("run-2/settings"), 4096, &text, &err), 0);
+	assert_sv(text, "net/bridge/bridge-nf-call-iptables 0\nnet/ipv4/ip_forward 0\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_heirs) };
+	int failed;
+
+	if (!mkdtemp(dir))
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	tree_remove(dir, NULL);
+	arena_release(&A);
+	return failed;
+}
