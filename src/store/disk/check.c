@@ -183,7 +183,7 @@ static void look_at_log(struct look *l)
 		_cleanup_close_ int fd = -1;
 		struct wal_image img;
 
-		if (wal_image_load(&l->wal, i, &fd, &img, &why) < 0)
+		if (wal_image_load(&l->wal, i, 0, &fd, &img, &why) < 0)
 			look_err(l, &why);
 		look_salvage(l, &img);
 		free((void *)img.p);
@@ -282,16 +282,11 @@ struct repair {
 static int repair_part_end(struct repair *p, struct err *err)
 {
 	struct db_part part = { .age = 1 };
-	uint64_t number = p->out.head.number;
 
 	if (!p->open)
 		return 0;
 	p->open = false;
-	if (table_out_end(&p->out, err) < 0) {
-		table_out_abort(&p->out);
-		return -1;
-	}
-	part.t = table_open(p->d.dir, number, p->meta.store_id, NULL, err);
+	part.t = table_out_open(&p->out, p->d.dir, err);
 	if (!part.t)
 		return -1;
 	vec_push(&p->parts, part);

@@ -32,8 +32,8 @@ static void checkpoint_give_back(void)
 }
 
 /* 1: there is a new set, 0: nothing to publish, -1. Not under the lock. */
-static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g, int64_t want, struct db_meta *meta,
-			 struct db_set **ret, struct err *err)
+static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g, int64_t want, bool tight,
+			 struct db_meta *meta, struct db_set **ret, struct err *err)
 {
 	switch (job) {
 	case JOB_APPLY:
@@ -46,23 +46,38 @@ static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g
 		meta->compact_rev = MAX(meta->compact_rev, (uint64_t)want);
 		return db_put_meta(&s->db, meta, ret, err) < 0 ? -1 : 1;
 	case JOB_MERGE:
-		return db_merge_step(&s->db, meta, s->tight, ret, err);
+		return db_merge_step(&s->db, meta, tight, ret, err);
 	case JOB_NONE:
 		break;
 	}
 	return 0;
 }
 
-/* Lock held. The reserve's room is for what has to go on; a merge can wait until something has changed. */
+/* Lock held. A merge can wait until something has changed; without room it does so in silence. Writers that wait for
+ * a segment and whoever compacts are not told: nothing that they asked for has failed. */
+static void checkpoint_merge_failed(struct disk_store *s, struct err *err_take)
+{
+	s->merge_waits = true;
+	if (disk_is_full(err_take)) {
+		/* In smaller pieces it may fit. */
+		s->merge_waits = s->tight;
+		s->tight = true;
+		s->merge_room = reserve_room(s->db.dir);
+		err_release(err_take);
+	} else {
+		err_move(&s->merge_err, err_take);
+	}
+}
+
+/* Lock held. The reserve's room is for what has to go on. */
 static void checkpoint_failed(struct disk_store *s, enum job job, struct err *err_take)
 {
 	bool full = disk_is_full(err_take);
 
 	if (err_take->reason == ERR_INTERNAL && err_take->errnum)
 		err_take->reason = ERR_UNAVAILABLE;
-	if (full && job == JOB_MERGE) {
-		s->tight = s->merge_waits = true;
-		err_release(err_take);
+	if (job == JOB_MERGE) {
+		checkpoint_merge_failed(s, err_take);
 		return;
 	}
 	if (full) {
@@ -84,7 +99,9 @@ static void checkpoint_look_for_room(struct disk_store *s)
 	struct err why = ERR_INIT;
 
 	err_release(&s->full_err);
-	s->merge_waits = false;
+	/* Refused writes ask for room all the time: what did not fit into this much is not tried in it again. */
+	if (s->merge_waits && reserve_room(s->db.dir) > s->merge_room + ROOM_WORTH_BYTES)
+		s->merge_waits = false;
 	if (reserve_take(&s->reserve, s->db.dir, &why) == 0) {
 		s->full = s->tight = false;
 		return;
@@ -106,29 +123,30 @@ static void checkpoint_look_for_room(struct disk_store *s)
 static void checkpoint_done(struct disk_store *s, struct gen *g, const struct db_meta *meta)
 {
 	s->meta = *meta;
+	s->merge_waits = false;
 	if (!g)
 		return;
-	s->merge_waits = false;
 	s->tight = s->full;
 	list_del(&g->link);
 	s->wal.slots[g->slot].busy = false;
 	gen_unref(g);
 }
 
-/* One job. Lock held, given up meanwhile. */
-static void checkpoint_one(struct disk_store *s, enum job job)
+/* One job. Lock held, given up meanwhile. True: something has changed. */
+static bool checkpoint_one(struct disk_store *s, enum job job)
 {
 	struct gen *g = job == JOB_APPLY ? LIST_ENTRY(s->frozen.next, struct gen, link) : NULL;
 	struct db_set *set = NULL, *old = NULL;
 	struct db_meta meta = s->meta;
 	int64_t want = s->compact_want;
+	bool tight = s->tight;
 	struct err err = ERR_INIT;
 	int r;
 
 	pthread_mutex_unlock(&s->mu);
-	r = checkpoint_do(s, job, g, want, &meta, &set, &err);
+	r = checkpoint_do(s, job, g, want, tight, &meta, &set, &err);
 	pthread_mutex_lock(&s->mu);
-	err_release(&s->ckpt_err);
+	err_release(job == JOB_MERGE ? &s->merge_err : &s->ckpt_err);
 	if (r < 0) {
 		checkpoint_failed(s, job, &err);
 	} else {
@@ -143,6 +161,7 @@ static void checkpoint_one(struct disk_store *s, enum job job)
 		db_set_unref(old);
 		pthread_mutex_lock(&s->mu);
 	}
+	return r > 0;
 }
 
 void checkpoint_main(void *ctx)
@@ -159,8 +178,8 @@ void checkpoint_main(void *ctx)
 		if (job != JOB_NONE && (!failed || s->ckpt_poke)) {
 			s->burst = true;
 			s->ckpt_poke = false;
-			checkpoint_one(s, job);
-			if (s->full && s->ckpt_err.reason == ERR_NONE)
+			/* Only what has changed something may have made room: else this would go round and round. */
+			if (checkpoint_one(s, job) && s->full)
 				s->room_poke = true;
 			continue;
 		}

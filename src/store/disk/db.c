@@ -260,11 +260,11 @@ int db_apply(struct db *d, const struct gen *g, struct db_meta *meta, struct db_
 		return err_set(err, ERR_UNAVAILABLE, "cannot apply the log: '%s' has reached its size limit", d->dir);
 	fresh.age = h.number = d->next_number++;
 	h.salt = env_random_u64(d->env);
-	if (table_out_begin(&o, d->dir, &h, err) < 0 || db_write_gen(&o, g, err) < 0 || table_out_end(&o, err) < 0) {
+	if (table_out_begin(&o, d->dir, &h, err) < 0 || db_write_gen(&o, g, err) < 0) {
 		table_out_abort(&o);
 		return -1;
 	}
-	fresh.t = table_open(d->dir, h.number, d->store_id, NULL, err);
+	fresh.t = table_out_open(&o, d->dir, err);
 	if (!fresh.t)
 		return -1;
 	vec_push(&parts, fresh);
@@ -347,6 +347,10 @@ int db_open(struct db *d, struct env *env, const char *dir, uint64_t max_bytes, 
 			  .path = xasprintf("%s/manifest", dir),
 			  .max_bytes = MAX(max_bytes, (uint64_t)1 << 20) };
 	r = manifest_read(d->path, dir, ret, &d->set, err);
+	/* Whoever wrote it may have been killed before its name was on disk. Segments are written over and tables
+	 * removed because it is; so it has to be before the first of that. */
+	if (r > 0 && table_sync_dir(dir, err) < 0)
+		r = -1;
 	if (r == 0 && db_old_exists(dir))
 		r = db_convert(d, first, ctx, ret, err);
 	else if (r == 0 && db_each_file(dir, db_is_part, NULL))

@@ -98,6 +98,7 @@ static int merge_begin(struct db *d, const struct db_meta *meta, bool tight, str
 	m = xcalloc(1, sizeof(*m));
 	m->full = full;
 	m->compact_rev = meta->compact_rev;
+	m->committed = true; /* what an earlier one consumed and did not give back any more is left to this one */
 	m->out.fd = -1;
 	m->head =
 	    (struct table_head){ .store_id = d->store_id, .first_rev = UINT64_MAX, .hist_rev = meta->compact_rev };
@@ -171,14 +172,8 @@ static int merge_commit(struct db *d, struct db_merge *m, struct db_meta *meta, 
 	int r = 0;
 
 	if (m->open) {
-		uint64_t number = m->out.head.number;
-
 		m->open = false;
-		if (table_out_end(&m->out, err) < 0) {
-			table_out_abort(&m->out);
-			return -1;
-		}
-		fresh.t = table_open(d->dir, number, d->store_id, NULL, err);
+		fresh.t = table_out_open(&m->out, d->dir, err);
 		if (!fresh.t)
 			return -1;
 		vec_push(&parts, fresh);

@@ -425,13 +425,11 @@ static int convert_flush(struct convert *c, struct err *err)
 	}
 	vec_clear(&c->batch);
 	c->bytes = 0;
-	if (r == 0)
-		r = table_out_end(&o, err);
 	if (r < 0) {
 		table_out_abort(&o);
 		return -1;
 	}
-	p.t = table_open(c->d->dir, h.number, c->old.store_id, NULL, err);
+	p.t = table_out_open(&o, c->d->dir, err);
 	if (!p.t)
 		return -1;
 	vec_push(&c->parts, p);

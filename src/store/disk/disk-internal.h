@@ -43,13 +43,15 @@ struct disk_store {
 	bool ckpt_poke;			   /* try again although the last attempt failed */
 	bool stopping, writer_gone, ckpt_stop, ckpt_gone;
 
-	struct err wal_err, ckpt_err; /* last failure; ERR_NONE after a success */
-	uint64_t ckpt_fails;
+	/* Last failures; ERR_NONE after a success. A merge's own: nobody waits for merges. */
+	struct err wal_err, ckpt_err, merge_err;
+	uint64_t ckpt_fails; /* merges excluded */
 
 	struct reserve reserve; /* the checkpointer's */
 	bool full;		/* the disk is: nothing but deletions until the reserve is back */
 	bool tight;		/* merge for room rather than for order */
-	bool merge_waits;	/* it found no room */
+	bool merge_waits;	/* it found no room, or damage */
+	uint64_t merge_room;	/* how much there was when it found too little */
 	bool room_poke;		/* look whether it is still full */
 	struct err full_err;
 };

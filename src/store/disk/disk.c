@@ -149,13 +149,20 @@ static bool disk_healthy(struct store *store, struct err *why)
 	const struct err *e;
 
 	pthread_mutex_lock(&s->mu);
-	e = s->wal_err.reason ? &s->wal_err : s->ckpt_err.reason ? &s->ckpt_err : s->full ? &s->full_err : NULL;
+	e = s->wal_err.reason	  ? &s->wal_err
+	    : s->ckpt_err.reason  ? &s->ckpt_err
+	    : s->full		  ? &s->full_err
+	    : s->merge_err.reason ? &s->merge_err
+				  : NULL;
 	if (e) {
 		err_set(why, e->reason ? e->reason : ERR_UNAVAILABLE, "%s",
 			e->reason ? err_msg(e) : "the disk is full");
 		/* Whoever asks keeps asking: that is when to try again. */
 		s->probe = s->wal_err.reason != ERR_NONE;
 		s->ckpt_poke = s->room_poke = true;
+		/* Of a damaged table only another generation may make a merge worth trying. */
+		if (s->merge_err.reason && s->merge_err.reason != ERR_STORE_READ)
+			s->merge_waits = false;
 		pthread_cond_signal(&s->work);
 		pthread_cond_signal(&s->ckpt_work);
 	}
@@ -188,6 +195,7 @@ static void disk_free(struct disk_store *s)
 	close_fdp(&s->lock_fd);
 	err_release(&s->wal_err);
 	err_release(&s->ckpt_err);
+	err_release(&s->merge_err);
 	err_release(&s->full_err);
 	pthread_cond_destroy(&s->work);
 	pthread_cond_destroy(&s->ckpt_work);

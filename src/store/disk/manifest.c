@@ -91,6 +91,8 @@ int manifest_parse(const char *path, struct buf *b, struct db_meta *ret_meta, ma
 		return err_set(err, ERR_STORE_READ,
 			       "'%s' has format %u, this program knows %u: use the version of Caravel that wrote it",
 			       path, h.version, DB_FORMAT);
+	if (h.meta.rev > INT64_MAX || h.meta.compact_rev > h.meta.rev)
+		return damage_set(err, path, 0, "the manifest contradicts itself");
 	*ret_meta = h.meta;
 	return manifest_parse_lines(path, b, h.parts, ret, err);
 }
@@ -106,7 +108,11 @@ int manifest_read(const char *path, const char *dir, struct db_meta *ret_meta, s
 		const struct manifest_line *m = &lines.p[i];
 		struct db_part p = { .age = m->age, .from = m->from };
 
-		p.t = table_open(dir, m->number, ret_meta->store_id, &m->head_crc, err);
+		/* A number that may be given out once more would be the end of this table. */
+		if (m->number >= ret_meta->next_number)
+			damage_set(err, path, 0, "table %" PRIu64 " has a number still to come", m->number);
+		else
+			p.t = table_open(dir, m->number, ret_meta->store_id, &m->head_crc, err);
 		if (p.t)
 			vec_push(&parts, p);
 		else
@@ -147,7 +153,7 @@ int manifest_write(const char *path, const char *dir, const struct db_meta *meta
 	};
 	_cleanup_free_ char *next = xasprintf("%s.new", path);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	_cleanup_close_ int fd = -1, dir_fd = -1;
+	_cleanup_close_ int fd = -1;
 
 	*ret_named = false;
 	buf_add(&b, &h, sizeof(h));
@@ -164,18 +170,15 @@ int manifest_write(const char *path, const char *dir, const struct db_meta *meta
 	h.crc = crc32c(crc32c(0, &h, sizeof(h)), b.p + sizeof(h), b.n - sizeof(h));
 	memcpy(b.p, &h, sizeof(h));
 	fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || dir_fd < 0)
+	if (fd < 0)
 		return err_set_errno(err, errno, "cannot write '%s'", next);
 	if (manifest_put(fd, &b, next, err) < 0)
 		return -1;
 	/* The tables' names go to disk no later than the name that counts on them. */
-	if (fsync(dir_fd) < 0)
-		return err_set_errno(err, errno, "cannot sync '%s'", dir);
+	if (table_sync_dir(dir, err) < 0)
+		return -1;
 	if (rename(next, path) < 0)
 		return err_set_errno(err, errno, "cannot write '%s'", path);
 	*ret_named = true;
-	if (fsync(dir_fd) < 0)
-		return err_set_errno(err, errno, "cannot sync '%s'", dir);
-	return 0;
+	return table_sync_dir(dir, err);
 }

@@ -63,10 +63,13 @@ struct table_io {
 	ssize_t (*pwrite)(int fd, const void *p, size_t n, off_t off);
 	ssize_t (*pread)(int fd, void *p, size_t n, off_t off);
 	int (*fdatasync)(int fd);
+	int (*fsync)(int fd); /* of the directory */
 };
 extern struct table_io table_io;
 
 char *table_path(const char *dir, uint64_t number); /* caller frees */
+/* What is named in dir stays so. */
+int table_sync_dir(const char *dir, struct err *err);
 /* crc: of the head, as the manifest has it; NULL, and store_id 0, when nobody knows. */
 struct table *table_open(const char *dir, uint64_t number, uint64_t store_id, const uint32_t *crc, struct err *err);
 struct table *table_ref(struct table *t);
@@ -143,3 +146,5 @@ uint64_t table_out_bytes(const struct table_out *o);
 /* Ends and syncs the file; its name is on disk when the directory has been synced. */
 int table_out_end(struct table_out *o, struct err *err);
 void table_out_abort(struct table_out *o); /* removes it; also fine after the end, or of a zeroed one */
+/* Ends it and opens what came of it; on failure nothing is left of it. */
+struct table *table_out_open(struct table_out *o, const char *dir, struct err *err);

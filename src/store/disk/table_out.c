@@ -11,7 +11,16 @@
 #define REVS_BLOCK 1024			 /* entries */
 #define FILTER_BITS 10			 /* a key */
 
-struct table_io table_io = { pwrite, pread, fdatasync };
+struct table_io table_io = { pwrite, pread, fdatasync, fsync };
+
+int table_sync_dir(const char *dir, struct err *err)
+{
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || table_io.fsync(fd) < 0)
+		return err_set_errno(err, errno, "cannot sync '%s'", dir);
+	return 0;
+}
 
 int table_out_begin(struct table_out *o, const char *dir, const struct table_head *head, struct err *err)
 {
@@ -201,6 +210,24 @@ int table_out_end(struct table_out *o, struct err *err)
 	free(TAKE(o->path)); /* it stays */
 	table_out_abort(o);
 	return 0;
+}
+
+struct table *table_out_open(struct table_out *o, const char *dir, struct err *err)
+{
+	struct table_head h = o->head;
+	struct table *t;
+
+	if (table_out_end(o, err) < 0) {
+		table_out_abort(o);
+		return NULL;
+	}
+	t = table_open(dir, h.number, h.store_id, NULL, err);
+	if (!t) {
+		_cleanup_free_ char *path = table_path(dir, h.number);
+
+		(void)unlink(path); /* no manifest names it, and its room may be what is short */
+	}
+	return t;
 }
 
 void table_out_abort(struct table_out *o)

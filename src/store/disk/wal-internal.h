@@ -36,8 +36,10 @@ static inline uint32_t wal_group_head_crc(const struct wal_group *g, uint32_t se
 
 /* Is there a sound group at off, of whatever segment? */
 bool wal_group_parse(const struct wal_image *img, size_t off, struct wal_group *ret);
-/* A whole slot's bytes; p stays NULL when there is no such file. p and name are the caller's to free. */
-int wal_image_load(const struct wal *w, int slot, int *ret_fd, struct wal_image *ret, struct err *err);
+/* A whole slot's bytes, or only its head block when that is a segment up to known_seq, of which nobody needs more; n is
+ * the file's size either way. p stays NULL when there is no such file. p and name are the caller's to free. */
+int wal_image_load(const struct wal *w, int slot, uint64_t known_seq, int *ret_fd, struct wal_image *ret,
+		   struct err *err);
 /* Writes the next note, synced. */
 int wal_note_write(struct wal *w, uint64_t seq, uint64_t salt, int slot, struct err *err);
 int wal_write_all(int fd, struct iovec *iov, int n, off_t off); /* pwritev(2) until all is written */

@@ -77,15 +77,20 @@ static int wal_slot_open(struct wal *w, int slot, struct err *err)
 		return err_set_errno(err, errno, "cannot open '%s'", path);
 	if ((size_t)st.st_size > WAL_SEGMENT && ftruncate(fd, (off_t)WAL_SEGMENT) < 0)
 		return err_set_errno(err, errno, "cannot truncate '%s'", path);
-	if ((size_t)st.st_size < WAL_SEGMENT) {
-		int r = posix_fallocate(fd, 0, (off_t)WAL_SEGMENT);
+	if ((size_t)st.st_size < WAL_SEGMENT || w->slots[slot].unsure) {
+		int r;
 
+		w->slots[slot].unsure = true;
+		do
+			r = posix_fallocate(fd, 0, (off_t)WAL_SEGMENT);
+		while (r == EINTR);
 		if (r)
 			return err_set_errno(err, r, "cannot allocate %zu bytes for '%s'", WAL_SEGMENT, path);
 		if (fsync(fd) < 0)
 			return err_set_errno(err, errno, "cannot sync '%s'", path);
 		if (wal_sync_dir(w, err) < 0)
 			return -1;
+		w->slots[slot].unsure = false;
 	}
 	w->slots[slot].fd = TAKE_FD(fd);
 	return 0;

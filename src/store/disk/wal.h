@@ -87,6 +87,7 @@ struct wal_note {
 struct wal_slot {
 	int fd; /* -1: not open */
 	bool busy;
+	bool unsure;  /* made, and its name and room may not be on disk */
 	uint64_t seq; /* 0: none */
 };
 

@@ -42,9 +42,19 @@ int wal_note_write(struct wal *w, uint64_t seq, uint64_t salt, int slot, struct 
 	struct iovec iov = { &n, sizeof(n) };
 
 	n.crc = wal_note_crc(&n);
-	if (wal_write_all(w->note_fd, &iov, 1, (off_t)(n.number % 2 * WAL_BLOCK)) < 0 ||
-	    wal_io.fdatasync(w->note_fd) < 0)
-		return err_set_errno(err, errno, "cannot write '%s/wal.note'", w->dir);
+	if (w->note_fd < 0) {
+		_cleanup_free_ char *path = wal_note_path(w->dir);
+
+		w->note_fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	}
+	if (w->note_fd < 0 || wal_write_all(w->note_fd, &iov, 1, (off_t)(n.number % 2 * WAL_BLOCK)) < 0 ||
+	    wal_io.fdatasync(w->note_fd) < 0) {
+		err_set_errno(err, errno, "cannot write '%s/wal.note'", w->dir);
+		/* A descriptor whose sync failed once tells nothing any more. */
+		close_fdp(&w->note_fd);
+		w->note_fd = -1;
+		return -1;
+	}
 	w->note = n;
 	return 0;
 }

@@ -127,12 +127,29 @@ struct wal_found {
 	bool sound;
 };
 
-int wal_image_load(const struct wal *w, int slot, int *ret_fd, struct wal_image *ret, struct err *err)
+/* Bytes [from, to) of the file, into the image. */
+static int wal_image_read(int fd, unsigned char *p, size_t from, size_t to, const struct wal_image *img,
+			  struct err *err)
+{
+	while (from < to) {
+		ssize_t r = pread(fd, p + from, to - from, (off_t)from);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return wal_corrupt(img, from, "cannot be read", err);
+		from += (size_t)r;
+	}
+	return 0;
+}
+
+int wal_image_load(const struct wal *w, int slot, uint64_t known_seq, int *ret_fd, struct wal_image *ret,
+		   struct err *err)
 {
 	char *path = wal_slot_path(w, slot);
+	struct wal_head head;
 	unsigned char *p;
 	struct stat st;
-	size_t got = 0;
 	int fd;
 
 	*ret = (struct wal_image){ .name = path };
@@ -146,24 +163,19 @@ int wal_image_load(const struct wal *w, int slot, int *ret_fd, struct wal_image 
 	p = xmalloc((size_t)st.st_size + 1);
 	ret->p = p;
 	ret->n = (size_t)st.st_size;
-	while (got < ret->n) {
-		ssize_t r = pread(fd, p + got, ret->n - got, (off_t)got);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return wal_corrupt(ret, got, "cannot be read", err);
-		got += (size_t)r;
-	}
-	return 0;
+	if (wal_image_read(fd, p, 0, MIN(ret->n, WAL_BLOCK), ret, err) < 0)
+		return -1;
+	if (wal_head_parse(ret, &head) && head.seq <= known_seq)
+		return 0;
+	return wal_image_read(fd, p, MIN(ret->n, WAL_BLOCK), ret->n, ret, err);
 }
 
-static int wal_load(struct wal *w, int slot, struct wal_found *f, struct err *err)
+static int wal_load(struct wal *w, int slot, uint64_t applied_seq, struct wal_found *f, struct err *err)
 {
 	int r;
 
 	*f = (struct wal_found){ .slot = slot };
-	r = wal_image_load(w, slot, &w->slots[slot].fd, &f->img, err);
+	r = wal_image_load(w, slot, applied_seq, &w->slots[slot].fd, &f->img, err);
 	f->sound = r == 0 && f->img.p && wal_head_parse(&f->img, &f->head);
 	return r;
 }
@@ -287,7 +299,7 @@ int wal_replay(struct wal *w, uint64_t applied_seq, uint64_t *rev, void (*segmen
 	int r = 0;
 
 	for (int i = 0; i < WAL_SLOTS && r == 0; i++)
-		r = wal_load(w, i, &all[i], err);
+		r = wal_load(w, i, applied_seq, &all[i], err);
 	if (r == 0)
 		r = wal_replay_found(w, all, applied_seq, rev, segment, fn, ctx, err);
 	for (int i = 0; i < WAL_SLOTS; i++) {

@@ -6,7 +6,6 @@
 #include "store/disk/wal.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 
 static atomic_int fail_sync, fail_write;
@@ -133,7 +132,7 @@ static void test_write_fails(void **state)
 		/* Asking is what makes it try again, without any write. */
 		while (!store_healthy(k->s, &err)) {
 			err_release(&err);
-			sched_yield();
+			nap();
 		}
 		if (i % 4 == 0)
 			assert_int_equal(put(k->s, "a", "1", STORE_ANY_REV), 3 + i / 4);
@@ -171,7 +170,7 @@ static void test_tables_fail(void **state)
 	atomic_store(&fail_tables, false);
 	while (!store_healthy(k->s, &err)) {
 		err_release(&err);
-		sched_yield();
+		nap();
 	}
 	assert_int_equal(put(k->s, "more", "x", 0), 2 + written);
 	kit_reopen(k);

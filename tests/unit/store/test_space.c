@@ -5,7 +5,6 @@
 #include "store/disk/table.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
@@ -92,7 +91,7 @@ static void test_room_comes_back(void **state)
 	assert_int_equal(store_compact(k->s, now_rev(k->s), NULL), 0);
 	/* What is left is the log, the reserve and little more. */
 	while (bytes(k->s) > (uint64_t)36 << 20)
-		sched_yield();
+		nap();
 	assert_int_equal(count(k->s), 100);
 	kit_reopen(k);
 	assert_int_equal(count(k->s), 100);
@@ -103,24 +102,13 @@ static void test_room_comes_back(void **state)
 static void test_few_tables(void **state)
 {
 	struct kit *k = *state;
-	dir_files files = VEC_INIT;
-	size_t tables = 0;
 
 	for (int i = 0; i < 40; i++) {
 		assert_int_equal(fill(k->s, i, i + 1, false), 1);
 		kit_reopen(k);
 	}
-	do {
-		for (size_t i = 0; i < files.n; i++)
-			buf_release(&files.p[i].bytes);
-		vec_clear(&files);
-		sched_yield();
-		dir_load(k->dir, &files);
-		tables = 0;
-		for (size_t i = 0; i < files.n; i++)
-			tables += files.p[i].name[0] == 't';
-	} while (tables > 8);
-	dir_release(&files);
+	while (dir_tables(k->dir) > 8)
+		nap();
 	assert_int_equal(count(k->s), 40);
 }
 
@@ -139,7 +127,7 @@ static void test_merge_left(void **state)
 		atomic_store(&writes_left, n);
 		(void)store_compact(k->s, now_rev(k->s) - 12 + n, NULL);
 		for (int i = 0; i < 50 * n && atomic_load(&writes_left) > 0; i++)
-			sched_yield();
+			nap();
 		k->s = store_close(k->s);
 		dir_load(k->dir, &files);
 		atomic_store(&writes_left, -1);
@@ -203,7 +191,7 @@ static void wait_healthy(struct store *s)
 
 	while (!store_healthy(s, &err)) {
 		err_release(&err);
-		sched_yield();
+		nap();
 	}
 }
 
