@@ -63,7 +63,7 @@ static int world_setup(void **state)
 	w->rev = now_rev(w->kit.s);
 	w->now = list_n(w->kit.s, SV("/r/"), SV("/r0"), 0, 0);
 	w->then = list_n(w->kit.s, SV("/r/"), SV("/r0"), 200, 0);
-	dir_load(w->kit.dir, &w->files); /* as after kill -9 */
+	dir_load_alive(w->kit.dir, &w->files); /* as after kill -9 */
 	store_close(w->kit.s);
 	*state = w;
 	return 0;

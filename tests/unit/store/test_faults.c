@@ -60,7 +60,7 @@ static void assert_after_crash(const struct kit *k, int64_t rev, const char *tex
 	dir_files files = VEC_INIT;
 
 	kit_mkdir(copy.dir);
-	dir_load(k->dir, &files);
+	dir_load_alive(k->dir, &files);
 	dir_store(copy.dir, &files);
 	dir_release(&files);
 	copy.s = kit_open(&copy);
