@@ -289,7 +289,9 @@ int db_merge_step(struct db *d, struct db_meta *meta, bool tight, struct db_set 
 
 	if (!d->merge)
 		r = merge_begin(d, meta, tight, err);
-	else if (d->merge->committed)
+	/* Before anything is written, also by a new merge: one before it may have consumed all the room there was while
+	 * somebody still read, and only giving that back makes a beginning possible. */
+	if (r == 0 && d->merge && d->merge->committed)
 		merge_give_back(d->set, d->merge);
 	if (r == 0 && d->merge)
 		r = merge_run(d, meta, tight, ret_set, err);
