@@ -701,7 +701,7 @@ static bool missing(const char *path)
 static void test_settings_outlive_a_crash(_unused_ void **state)
 {
 	static const char *const forward = "/proc/sys/net/ipv4/ip_forward";
-	const char *heirs = "/run/netns/cv-*";
+	const char *heirs = "/run/netns/cv-*/node";
 	struct err err = ERR_INIT;
 
 	proxy = proxy_free(proxy, true);
@@ -715,15 +715,15 @@ static void test_settings_outlive_a_crash(_unused_ void **state)
 	proxy = proxy_free(proxy, false);
 	sh("grep -qx 'net/ipv4/ip_forward 0' /run/netns/cv-a/settings");
 
-	sh("mkdir /run/netns/cv-b");
+	sh("mkdir /run/netns/cv-b; touch /run/netns/cv-a/node /run/netns/cv-b/node");
 	assert_int_equal(proxy_cleanup("caravel", settings_file, heirs, &err), 1);
 	assert_int_equal(setting(forward), '1');
 	assert_true(missing(settings_file));
-	assert_int_equal(proxy_cleanup("caravel", "/run/netns/cv-b/settings", "/run/netns/cv-b*", &err), 0);
+	assert_int_equal(proxy_cleanup("caravel", "/run/netns/cv-b/settings", "/run/netns/cv-b*/node", &err), 0);
 	assert_int_equal(setting(forward), '0');
 	assert_int_equal(setting("/proc/sys/net/ipv4/conf/all/route_localnet"), '0');
 	assert_true(missing("/run/netns/cv-b/settings"));
-	sh("rmdir /run/netns/cv-a /run/netns/cv-b");
+	sh("rm -r /run/netns/cv-a /run/netns/cv-b");
 	settings_file = NULL;
 	start_proxy();
 }
