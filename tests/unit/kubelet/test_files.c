@@ -556,8 +556,7 @@ static void test_bridge_results(void **state)
 		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'veth1'},{'sandbox':'/run/caravel-10/x'}]}}",
 		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'../../etc'},{'sandbox':'/run/caravel-1/x'}]}}",
 		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'-option'},{'sandbox':'/run/caravel-1/x'}]}}",
-		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'sixteen-letters-'},{'sandbox':'/run/caravel-1/"
-		"x'}]}}",
+		"{'result':{'interfaces':[{'name':'cvl1'},{'name':'sixteen-letters-'},{'sandbox':'/run/caravel-1/'}]}}",
 	};
 	struct bridge_need need = { 0 };
 	char veth[16], text[600];
