@@ -32,11 +32,12 @@ def count(c):
 
 def malformed_bodies(c):
     before = count(c)
-    for body in ("{", "{}}", '{"a":1,}', "[", "nul", '{"a":"\\x"}', "", '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"\\ud800x"',
-                 b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"\xff\xfe"}}'):
+    for body in ("{", "{}}", '{"a":1,}', "[", "nul", '{"a":"\\x"}', "", '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"\\ud800x"'):
         status, got, _ = c.request("POST", CM, body, JSON)
         equal(status, 400, repr(body))
         equal(got["reason"], "BadRequest", repr(body))
+    # Bytes that are no UTF-8 are read as the replacement character, which no name may have.
+    expect(c, "POST", CM, b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"\xff\xfe"}}', 422, "Invalid", "\ufffd", field="metadata.name")
     expect(c, "POST", CM, "a: [b\nc: :", 400, "BadRequest", headers={"Content-Type": "application/yaml"})
     equal(count(c), before)
 

@@ -245,9 +245,9 @@ static int merge_add(struct db *d, struct db_merge *m, const struct table_iter *
 		m->part_bytes = merge_part_bytes(d);
 		m->head.number = d->next_number++;
 		m->head.salt = env_random_u64(d->env);
+		m->open = true; /* also of what could not be begun: stopping the merge lets go of it */
 		if (table_out_begin(&m->out, d->dir, &m->head, err) < 0)
 			return -1;
-		m->open = true;
 	}
 	return table_out_add(&m->out, it->raw, it->raw_n, err);
 }

@@ -138,7 +138,7 @@ struct table_out {
 	VEC(struct table_rev) revs;
 };
 
-/* head: store_id, number, salt, revisions and wal_seq, hist_rev. */
+/* head: store_id, number, salt, revisions and wal_seq, hist_rev. After a failure o still wants table_out_abort. */
 int table_out_begin(struct table_out *o, const char *dir, const struct table_head *head, struct err *err);
 /* In order. raw: record, key and value in one piece. */
 int table_out_add(struct table_out *o, const void *raw, size_t n, struct err *err);
