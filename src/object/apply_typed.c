@@ -293,23 +293,64 @@ static const char *expected(const struct field *f, enum field_card card, const s
 	}
 }
 
+static int check_value(const struct field *f, enum field_card card, const struct val *v, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *what = expected(f, card, v);
+
+	if (!what)
+		return 0;
+	json_encode(&b, v);
+	return err_set(err, ERR_UNKNOWN, "expected %s, got &value.valueUnstructured{Value:%s}", what, buf_cstr(&b));
+}
+
+/* A part of t has its form; what is below it is looked at when it is come to. */
 static int check_form(struct ftype t, const struct fpart *p, struct err *err)
 {
 	const struct field *f = t.shape == SHAPE_STRUCT ? schema_field(t.schema, p->sym) : t.field;
-	const char *what = NULL;
 
 	if (f && t.shape == SHAPE_STRUCT)
-		what = expected(f, f->card, p->v);
-	else if (f && t.shape == SHAPE_MAP && f->inner_card == CARD_ONE)
-		what = expected(f, CARD_ONE, p->v);
-	if (what) {
-		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		return check_value(f, f->card, p->v, err);
+	if (f && t.shape == SHAPE_MAP && f->inner_card == CARD_ONE)
+		return check_value(f, CARD_ONE, p->v, err);
+	return 0;
+}
 
-		json_encode(&b, p->v);
-		return err_set(err, ERR_UNKNOWN, "expected %s, got &value.valueUnstructured{Value:%s}", what,
-			       buf_cstr(&b));
+static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fset *out,
+		     struct err *err);
+
+/* What lies below an atomic value has one owner, but must be declared all the same. */
+static int check_below(struct arena *a, const struct field *f, enum field_card card, const struct val *v,
+		       struct err *err)
+{
+	size_t i = 0;
+
+	if (check_value(f, card, v, err) < 0)
+		return -1;
+	if (card == CARD_LIST) {
+		VAL_EACH(v, it) {
+			if (check_below(a, f, f->inner_card, it, err) < 0)
+				return at_element(a, arena_svf(a, "i:%zu", i), err);
+			i++;
+		}
+	} else if (card == CARD_MAP) {
+		VAL_EACH_MEMBER(v, m)
+			if (check_below(a, f, f->inner_card, m.value, err) < 0)
+				return at_element(a, fset_field_text(a, m.key), err);
+	} else if (f->kind == FIELD_STRUCT && v->type == VAL_MAP) {
+		return fields_of(a, ftype_root(f->type), v, true, fset_new(a), err);
 	}
 	return 0;
+}
+
+/* check_below() of a part of t that is a leaf. */
+static int check_leaf(struct arena *a, struct ftype t, const struct fpart *p, struct err *err)
+{
+	const struct field *f = t.shape == SHAPE_STRUCT ? schema_field(t.schema, p->sym) : t.field;
+
+	if (!f || p->type.shape != SHAPE_LEAF)
+		return 0;
+	return check_below(a, f, t.shape == SHAPE_STRUCT ? f->card : f->inner_card, p->v, err);
 }
 
 static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fset *out,
@@ -329,7 +370,7 @@ static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool 
 			err_set(err, ERR_UNKNOWN, "field not declared in schema");
 			return at_element(a, p->text, err);
 		}
-		if (strict && check_form(t, p, err) < 0)
+		if (strict && (check_form(t, p, err) < 0 || check_leaf(a, t, p, err) < 0))
 			return at_element(a, p->text, err);
 		if (ftype_is_container(p->type, p->v)) {
 			sub = fset_new(a);

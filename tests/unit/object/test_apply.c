@@ -445,6 +445,35 @@ static const struct {
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'frob':1}}",
 	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.frob: field not declared in schema", 500 },
+	/* below what is atomic: a struct, a list, a list of a struct in a list */
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','env':[{'name':'e'"
+	  ",'"
+	  "valueFrom':{'secretKeyRef':{'name':'s','frob':1}}}]}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].env[name=\"e\"]."
+	  "valueFrom.secretKeyRef.frob: field not declared in schema",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'tolerations':[{},{'frob':1}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.tolerations[1].frob: field not declared in "
+	  "schema",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'affinity':{'nodeAffinity':{'"
+	  "requiredDuringSchedulingIgnoredDuringExecution':{'nodeSelectorTerms':[{'matchExpressions':[{'key':'k','frob'"
+	  ":"
+	  "1}]}]}}}}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.affinity.nodeAffinity."
+	  "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].frob: field not "
+	  "declared in schema",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','command':['a',{}]"
+	  "}"
+	  "]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].command[1]: expected "
+	  "string, got &value.valueUnstructured{Value:{}}",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'nodeSelector':{'a':1}}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.nodeSelector.a: expected string, got "
+	  "&value.valueUnstructured{Value:1}",
+	  500 },
 };
 
 static void test_bad_config(void **state)
