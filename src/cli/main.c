@@ -75,25 +75,77 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
 	return NULL;
 }
 
+/* One line of each command, or of those whose first word is group; how many. */
+static int list_commands(FILE *to, const char *group)
+{
+	int n = 0;
+
+	for (const struct command *c = commands; c->name; c++) {
+		struct sv rest = sv_from(c->name), word;
+
+		if (group ? !sv_split(&rest, ' ', &word) || !rest.n || !sv_is(word, group)
+			  : (c->flags & CMD_HIDDEN) != 0)
+			continue;
+		if (to)
+			fprintf(to, "  %-14s %-10s %s\n", c->name, c->args, c->help);
+		n++;
+	}
+	return n;
+}
+
+static int help_one(const struct command *c)
+{
+	_cleanup_free_ char *name = xstrdup(c->name);
+	char *help[] = { name, (char[]){ "--help" }, NULL };
+
+	printf("usage: caravel %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->help);
+	if (c->run == cmd_help || c->run == cmd_version)
+		return 0;
+	putchar('\n');
+	return c->run(2, help);
+}
+
+/* argv: the words that name no command. */
+static int unknown_command(int argc, char **argv)
+{
+	if (!list_commands(NULL, argv[0]))
+		return cli_fail("unknown command '%s'; 'caravel help' lists them", argv[0]);
+	if (argc > 1)
+		return cli_fail("unknown command '%s %s'; 'caravel help %s' lists them", argv[0], argv[1], argv[0]);
+	fprintf(stderr, "caravel: '%s' is several commands:\n", argv[0]);
+	list_commands(stderr, argv[0]);
+	return 1;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
 int cmd_help(int argc, char **argv)
 {
 	int words;
-	const struct command *c = argc > 1 ? find_command(argc - 1, argv + 1, &words) : NULL;
-	char *help[] = { argc > 1 ? argv[1] : NULL, (char[]){ "--help" }, NULL };
+	const struct command *c;
 
-	if (c && c->run != cmd_help) {
-		printf("usage: caravel %s %s\n%s\n\n", c->name, c->args, c->help);
-		return c->run(2, help);
+	if (argc < 2) {
+		puts("Caravel is Kubernetes in one small binary.\n\nusage: caravel COMMAND\n");
+		list_commands(stdout, NULL);
+		return 0;
 	}
-	puts("Caravel is Kubernetes in one small binary.\n\nusage: caravel COMMAND\n");
-	for (c = commands; c->name; c++)
-		if (!(c->flags & CMD_HIDDEN))
-			printf("  %-14s %-10s %s\n", c->name, c->args, c->help);
-	return 0;
+	c = find_command(argc - 1, argv + 1, &words);
+	if (c)
+		return help_one(c);
+	if (argc == 2 && list_commands(stdout, argv[1]))
+		return 0;
+	return unknown_command(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)
 {
+	_cleanup_free_ char *name = NULL;
 	const struct command *c;
 	int words = 0;
 
@@ -106,9 +158,14 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--version") == 0)
 		return cmd_version(1, argv);
 	c = find_command(argc - 1, argv + 1, &words);
+	if (!c && argc == 3 && asks_for_help(1, argv + 2) && list_commands(stdout, argv[1]))
+		return 0;
 	if (!c)
-		return cli_fail("unknown command '%s'; 'caravel help' lists them", argv[1]);
+		return unknown_command(argc - 1, argv + 1);
+	if (asks_for_help(argc - 1 - words, argv + 1 + words))
+		return help_one(c);
 	if ((c->flags & CMD_NEEDS_ROOT) && geteuid() != 0)
 		return cli_fail("'caravel %s' needs root", c->name);
+	argv[words] = name = xstrdup(c->name);
 	return c->run(argc - words, argv + words);
 }

@@ -199,7 +199,9 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 		} else if (rest) {
 			vec_push(&rest->list, argv[i]);
 		} else {
-			return err_set(err, ERR_INVALID, "unexpected argument '%s'", argv[i]);
+			return err_set(err, ERR_INVALID,
+				       "unexpected argument '%s'; 'caravel help %s' says what it takes", argv[i],
+				       argv[0]);
 		}
 	}
 	for (size_t i = 0; i < n; i++)

@@ -434,6 +434,7 @@ static int serve(struct server *s, struct err *err)
 {
 	sigset_t set;
 	uint64_t seed;
+	char port[16];
 	int signum;
 
 	/* Blocked before any thread exists, so that sigwait() below is the only taker. */
@@ -445,8 +446,9 @@ static int serve(struct server *s, struct err *err)
 	strmap_seed(seed);
 	if (start_threads(s, err) < 0 || start_api(s, err) < 0 || run_threads(s, err) < 0)
 		return -1;
-	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "data_dir", s->o.data_dir, "kubeconfig",
-	       s->o.kubeconfig, NULL);
+	snprintf(port, sizeof(port), "%d", s->o.port);
+	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir", s->o.data_dir,
+	       "kubeconfig", s->o.kubeconfig, NULL);
 	start_control(s);
 	if (!s->o.disable_agent) {
 		s->agent = agent_start(s->env, s->api, &s->o, err);

@@ -2,9 +2,10 @@
 """Input nobody should send: each gets the Status upstream gives, and nothing is stored."""
 import socket
 import ssl
+import subprocess
 import sys
 
-from lib import Cluster, Failed, contains, equal, main, need_tools, wait_for
+from lib import CARAVEL, Cluster, Failed, contains, equal, main, need_tools, wait_for
 
 CM = "/api/v1/namespaces/default/configmaps"
 JSON = {"Content-Type": "application/json"}
@@ -179,6 +180,31 @@ def selectors(c):
     expect(c, "GET", CM + "?resourceVersion=99999999", None, 504, "Timeout", "Too large resource version")
 
 
+def command_line(_c):
+    """Whatever is typed ends with what can be typed; what was asked for is an answer, the rest an error."""
+    for words, code, *texts in (
+            ([], 0, "usage: caravel COMMAND", "  server ", "  store repair "),
+            (["--help"], 0, "usage: caravel COMMAND"),
+            (["help", "server"], 0, "usage: caravel server [flags]", "--https-listen-port"),
+            (["server", "-h"], 0, "usage: caravel server [flags]", "--https-listen-port"),
+            (["image", "import", "--help"], 0, "usage: caravel image import FILE"),
+            (["help", "store"], 0, "  store check ", "  store repair "),
+            (["store", "--help"], 0, "  store check "),
+            (["version", "-h"], 0, "usage: caravel version\n"),
+            (["store"], 1, "'store' is several commands", "  store repair "),
+            (["image"], 1, "  image import ", "  image demo "),
+            (["store", "nope"], 1, "unknown command 'store nope'; 'caravel help store' lists them"),
+            (["help", "nope"], 1, "unknown command 'nope'; 'caravel help' lists them"),
+            (["nope"], 1, "unknown command 'nope'; 'caravel help' lists them"),
+            (["server", "extra"], 1, "unexpected argument 'extra'; 'caravel help server' says"),
+            (["store", "check", "--nope"], 1, "unknown flag '--nope'; 'caravel help store check' lists them"),
+            (["store", "check", "a", "b"], 1, "one data directory at a time")):
+        p = subprocess.run([CARAVEL, *words], capture_output=True, text=True, timeout=10)
+        equal(p.returncode, code, repr(words))
+        contains(p.stderr if code else p.stdout, *texts)
+        equal(p.stdout if code else p.stderr, "", repr(words))
+
+
 def raw_sockets(c):
     def send(data):
         with socket.create_connection(("127.0.0.1", c.port), timeout=10) as s:
@@ -215,5 +241,5 @@ if __name__ == "__main__":
         wait_for("the root CA", lambda: cluster.request("GET", CM + "/kube-root-ca.crt")[0] == 200)
         sys.exit(main([
             malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
-            media_types, patches, tables, tokens, selectors, raw_sockets, it_still_works,
+            media_types, patches, tables, tokens, selectors, command_line, raw_sockets, it_still_works,
         ], cluster))

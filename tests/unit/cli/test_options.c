@@ -82,7 +82,7 @@ static void test_bad(void **state)
 	check_bad("--port takes a number, not 'seven'", ARGS(S("--port=seven")));
 	check_bad("--port needs a value", ARGS(S("--port")));
 	check_bad("--quiet is true or false", ARGS(S("--quiet=maybe")));
-	check_bad("unexpected argument 'stray'", ARGS(S("stray")));
+	check_bad("unexpected argument 'stray'; 'caravel help ", ARGS(S("stray")));
 }
 
 static void test_flags_win(void **state)
