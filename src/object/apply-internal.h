@@ -42,15 +42,24 @@ struct fparts {
 	size_t n;
 };
 /* With zeros, members that the Go struct would always print are there although the document
- * leaves them out: managers' sets are compared as upstream sees objects. strict: an item
- * without its key, or that repeats one, is an error. */
-int fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, bool strict, struct fparts *ret,
-	      struct err *err);
+ * leaves them out: managers' sets are compared as upstream sees objects. */
+void fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, struct fparts *ret);
+/* "k:{...}" of an item of f's list. The keys' defaults count as set, so that a configuration that leaves "protocol"
+ * out means the TCP port. Fails for an item that is no map and, if strict, for one without a key that has no default. */
+int fpart_keys_text(struct arena *a, const struct field *f, const struct val *item, bool strict, struct sv *ret,
+		    struct err *err);
+/* "v:..." of an item of a set. */
+struct sv fpart_value_text(struct arena *a, const struct val *v);
 void fparts_sort(struct fparts *ps);
 bool ftype_is_container(struct ftype t, const struct val *v); /* v non-empty and of t's form */
 
+/* apply_check.c: fails when v has undeclared members, values of another form, or items of a list that are not told from
+ * each other, at any depth: also below what is atomic, where the other walks do not look. The message names all of
+ * them, until it is long. Of no schema everything is. err may be NULL. */
+int typed_check(struct arena *a, const struct schema *s, const struct val *v, struct err *err);
+
 /* The paths that v sets. */
-const struct fset *typed_fields(struct arena *a, struct ftype t, const struct val *v, bool strict, struct err *err);
+const struct fset *typed_fields(struct arena *a, struct ftype t, const struct val *v);
 
 struct comparison {
 	const struct fset *added, *removed, *modified;

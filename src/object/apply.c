@@ -428,13 +428,13 @@ static const struct val *prune(struct arena *a, struct ftype t, const struct val
 	/* Back comes what some manager owns, this one's new configuration included... */
 	for (size_t i = 0; i < ms->n; i++)
 		owned = fset_union(a, owned, ms->p[i].set);
-	merged_set = typed_ensure_named(a, t, typed_fields(a, t, merged, false, NULL));
-	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned, false, NULL));
+	merged_set = typed_ensure_named(a, t, typed_fields(a, t, merged));
+	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned));
 	owned = typed_ensure_named(a, t, owned);
 	pruned = typed_remove(a, t, merged, fset_difference(a, merged_set, fset_union(a, pruned_set, owned)));
 
 	/* ... and what nobody owns, but the previous configuration did not have itself. */
-	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned, false, NULL));
+	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned));
 	return typed_remove(a, t, merged, fset_intersection(a, fset_difference(a, merged_set, pruned_set), last_named));
 }
 
@@ -481,12 +481,11 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 
 	if (check_config(config, o, err) < 0)
 		return NULL;
-	mine_set = typed_fields(a, t, config, true, err);
-	if (!mine_set) {
+	if (typed_check(a, s, config, err) < 0) {
 		bad_config(config, err);
 		return NULL;
 	}
-	mine_set = fset_without(a, mine_set, reset);
+	mine_set = fset_without(a, typed_fields(a, t, config), reset);
 	base = live ? without_managed(a, live) : &empty;
 	if (live && !managers_read(a, val_get(live, F_metadata, F_managedFields), &ms))
 		ms = (struct managers){ 0 };

@@ -21,17 +21,14 @@ const struct fset *kubectl_may_take(struct arena *a, struct ftype t, const struc
 {
 	struct sv text = last_applied(live);
 	const struct val *was = text.n ? json_decode(a, text, NULL, NULL) : NULL;
-	const struct fset *set;
 	struct comparison c;
 
-	if (val_type(was) != VAL_MAP)
-		return NULL;
-	set = typed_fields(a, t, was, true, NULL);
-	if (!set)
+	if (val_type(was) != VAL_MAP || typed_check(a, t.schema, was, NULL) < 0)
 		return NULL;
 	/* What somebody changed since is not kubectl's any more. */
 	c = typed_compare(a, t, was, live);
-	return fset_difference(a, fset_difference(a, fset_difference(a, set, c.modified), c.added), c.removed);
+	return fset_difference(a, fset_difference(a, fset_difference(a, typed_fields(a, t, was), c.modified), c.added),
+			       c.removed);
 }
 
 /* The configuration as client-side apply writes it: without the annotation itself, and a line end behind. */

@@ -79,8 +79,8 @@ static const struct val *merge_list(struct arena *a, struct ftype t, const struc
 	struct val *out = val_new_list(a);
 	size_t i = 0, j = 0, shared;
 
-	fparts_of(a, t, base, false, false, &bp, NULL);
-	fparts_of(a, t, over, false, false, &op, NULL);
+	fparts_of(a, t, base, false, &bp);
+	fparts_of(a, t, over, false, &op);
 	fparts_sort(&bp);
 	fparts_sort(&op);
 	b = seats(a, &bp, &op);
@@ -141,7 +141,7 @@ const struct val *typed_remove(struct arena *a, struct ftype t, const struct val
 
 	if (fset_empty(gone) || !ftype_is_container(t, v))
 		return v;
-	fparts_of(a, t, v, false, false, &ps, NULL);
+	fparts_of(a, t, v, false, &ps);
 	out = ftype_is_list(t) ? val_new_list(a) : val_new_map(a);
 	for (size_t i = 0; i < ps.n; i++) {
 		const struct fset_edge *e = fset_find(gone, ps.p[i].text);
@@ -167,7 +167,7 @@ const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct
 
 	if (!ftype_is_container(t, v))
 		return v;
-	fparts_of(a, t, v, false, false, &ps, NULL);
+	fparts_of(a, t, v, false, &ps);
 	out = ftype_is_list(t) ? val_new_list(a) : val_new_map(a);
 	for (size_t i = 0; i < ps.n; i++) {
 		if (ps.p[i].v->type == VAL_NULL && t.shape != SHAPE_DEDUCED)

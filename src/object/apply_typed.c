@@ -106,18 +106,15 @@ static int by_name(const void *x, const void *y)
 	return sv_cmp(sym_name(*(const enum sym *)x), sym_name(*(const enum sym *)y));
 }
 
-/* k:{...} of an item. The keys' defaults count as set, so that a configuration that leaves
- * "protocol" out means the TCP port. */
-static int keys_text(struct arena *a, const struct field *f, const struct val *item, size_t index, bool strict,
-		     struct sv *ret, struct err *err)
+int fpart_keys_text(struct arena *a, const struct field *f, const struct val *item, bool strict, struct sv *ret,
+		    struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	enum sym keys[16];
 	size_t n = 0;
 
 	if (item->type != VAL_MAP)
-		return err_set(err, ERR_UNKNOWN,
-			       "element %zu: associative list with keys may not have non-map elements", index);
+		return err_set(err, ERR_UNKNOWN, "associative list with keys may not have non-map elements");
 	while (n < ARRAY_LEN(keys) && f->list_keys[n]) {
 		keys[n] = f->list_keys[n];
 		n++;
@@ -141,11 +138,10 @@ static int keys_text(struct arena *a, const struct field *f, const struct val *i
 			const struct val *zero = kf ? zero_of(kf) : NULL;
 
 			if (strict && !zero)
-				return err_set(
-				    err, ERR_UNKNOWN,
-				    "element %zu: associative list with keys has an element that omits key field "
-				    "\"%.*s\" (and doesn't have default value)",
-				    index, SV_ARG(sym_name(keys[i])));
+				return err_set(err, ERR_UNKNOWN,
+					       "associative list with keys has an element that omits key field "
+					       "\"%.*s\" (and doesn't have default value)",
+					       SV_ARG(sym_name(keys[i])));
 			json_encode(&b, zero ? zero : &zero_null);
 		}
 	}
@@ -168,31 +164,29 @@ void fparts_sort(struct fparts *ps)
 		qsort(ps->p, ps->n, sizeof(*ps->p), part_cmp);
 }
 
-static int list_parts(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fparts *ret,
-		      struct err *err)
+struct sv fpart_value_text(struct arena *a, const struct val *v)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_adds(&b, "v:");
+	json_encode(&b, v);
+	return arena_sv(a, buf_sv(&b));
+}
+
+static void list_parts(struct arena *a, struct ftype t, const struct val *v, struct fparts *ret)
 {
 	ret->p = ARENA_ARRAY(a, struct fpart, val_len(v) + 1);
 	VAL_EACH(v, it) {
 		struct fpart *p = &ret->p[ret->n];
 
-		if (t.shape == SHAPE_KEYED) {
-			if (keys_text(a, t.field, it, ret->n, strict, &p->text, strict ? err : NULL) < 0) {
-				if (strict)
-					return -1;
-				p->text = arena_svf(a, "i:%zu", ret->n);
-			}
-		} else {
-			_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-			buf_adds(&b, "v:");
-			json_encode(&b, it);
-			p->text = arena_sv(a, buf_sv(&b));
-		}
+		if (t.shape == SHAPE_SET)
+			p->text = fpart_value_text(a, it);
+		else if (fpart_keys_text(a, t.field, it, false, &p->text, NULL) < 0)
+			p->text = arena_svf(a, "i:%zu", ret->n);
 		p->v = it;
 		p->type = ftype_item(t);
 		p->index = ret->n++;
 	}
-	return 0;
 }
 
 static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum sym sym, struct sv key,
@@ -207,16 +201,17 @@ static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum 
 	ps->n++;
 }
 
-int fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, bool strict, struct fparts *ret,
-	      struct err *err)
+void fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, struct fparts *ret)
 {
 	size_t fields = t.shape == SHAPE_STRUCT && zeros ? t.schema->n_fields : 0, n_zero = 0;
 
 	*ret = (struct fparts){ 0 };
-	if (ftype_is_list(t))
-		return list_parts(a, t, v, strict, ret, err);
+	if (ftype_is_list(t)) {
+		list_parts(a, t, v, ret);
+		return;
+	}
 	if (!v)
-		return 0; /* nothing is printed of what is absent */
+		return; /* nothing is printed of what is absent */
 	/* Few of a large struct's fields are printed when unset: room for those, not for all. */
 	for (size_t i = 0; i < fields; i++)
 		n_zero += zero_of(&t.schema->fields[i]) != NULL;
@@ -230,169 +225,38 @@ int fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, 
 		if (zero && !val_member(v, f->sym))
 			add_member(a, ret, t, f->sym, sym_name(f->sym), zero);
 	}
-	return 0;
 }
 
 /* --- the paths of a document --- */
 
-/* Puts a path element in front of the message: ".spec" + ".containers: element 0: ...". */
-static int at_element(struct arena *a, struct sv text, struct err *err)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	if (!err)
-		return -1;
-	fset_path_element(a, &b, text);
-	if (err->msg[0] != '.' && err->msg[0] != '[')
-		buf_adds(&b, ": ");
-	buf_adds(&b, err->msg);
-	free(err->msg);
-	err->msg = buf_detach(&b);
-	return -1;
-}
-
-/* After sealing, fewer edges than items means that two items are the same. */
-static int repeated(struct arena *a, struct fparts *ps, struct err *err)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-
-	fparts_sort(ps);
-	for (size_t i = 1; i < ps->n; i++) {
-		if (!sv_eq(ps->p[i].text, ps->p[i - 1].text))
-			continue;
-		fset_path_element(a, &b, ps->p[i].text);
-		return err_set(err, ERR_UNKNOWN, "duplicate entries for key %s", buf_cstr(&b));
-	}
-	return 0;
-}
-
-/* What a value of this form is called where it should be one; NULL: it is, or anything goes. */
-static const char *expected(const struct field *f, enum field_card card, const struct val *v)
-{
-	if (v->type == VAL_NULL)
-		return NULL;
-	if (card != CARD_ONE)
-		return v->type == (card == CARD_LIST ? VAL_LIST : VAL_MAP) ? NULL : card == CARD_LIST ? "list" : "map";
-	switch ((enum field_kind)f->kind) {
-	case FIELD_BOOL:
-		return v->type == VAL_BOOL ? NULL : "boolean";
-	case FIELD_INT32:
-	case FIELD_INT64:
-	case FIELD_FLOAT64:
-		return v->type == VAL_INT || v->type == VAL_FLOAT ? NULL : "numeric (int or float)";
-	case FIELD_STRING:
-	case FIELD_BYTES:
-	case FIELD_TIME:
-	case FIELD_MICROTIME:
-	case FIELD_DURATION:
-		return v->type == VAL_STR ? NULL : "string";
-	case FIELD_STRUCT:
-		return v->type == VAL_MAP ? NULL : "map";
-	default:
-		return NULL;
-	}
-}
-
-static int check_value(const struct field *f, enum field_card card, const struct val *v, struct err *err)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	const char *what = expected(f, card, v);
-
-	if (!what)
-		return 0;
-	json_encode(&b, v);
-	return err_set(err, ERR_UNKNOWN, "expected %s, got &value.valueUnstructured{Value:%s}", what, buf_cstr(&b));
-}
-
-/* A part of t has its form; what is below it is looked at when it is come to. */
-static int check_form(struct ftype t, const struct fpart *p, struct err *err)
-{
-	const struct field *f = t.shape == SHAPE_STRUCT ? schema_field(t.schema, p->sym) : t.field;
-
-	if (f && t.shape == SHAPE_STRUCT)
-		return check_value(f, f->card, p->v, err);
-	if (f && t.shape == SHAPE_MAP && f->inner_card == CARD_ONE)
-		return check_value(f, CARD_ONE, p->v, err);
-	return 0;
-}
-
-static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fset *out,
-		     struct err *err);
-
-/* What lies below an atomic value has one owner, but must be declared all the same. */
-static int check_below(struct arena *a, const struct field *f, enum field_card card, const struct val *v,
-		       struct err *err)
-{
-	size_t i = 0;
-
-	if (check_value(f, card, v, err) < 0)
-		return -1;
-	if (card == CARD_LIST) {
-		VAL_EACH(v, it) {
-			if (check_below(a, f, f->inner_card, it, err) < 0)
-				return at_element(a, arena_svf(a, "i:%zu", i), err);
-			i++;
-		}
-	} else if (card == CARD_MAP) {
-		VAL_EACH_MEMBER(v, m)
-			if (check_below(a, f, f->inner_card, m.value, err) < 0)
-				return at_element(a, fset_field_text(a, m.key), err);
-	} else if (f->kind == FIELD_STRUCT && v->type == VAL_MAP) {
-		return fields_of(a, ftype_root(f->type), v, true, fset_new(a), err);
-	}
-	return 0;
-}
-
-/* check_below() of a part of t that is a leaf. */
-static int check_leaf(struct arena *a, struct ftype t, const struct fpart *p, struct err *err)
-{
-	const struct field *f = t.shape == SHAPE_STRUCT ? schema_field(t.schema, p->sym) : t.field;
-
-	if (!f || p->type.shape != SHAPE_LEAF)
-		return 0;
-	return check_below(a, f, t.shape == SHAPE_STRUCT ? f->card : f->inner_card, p->v, err);
-}
-
-static int fields_of(struct arena *a, struct ftype t, const struct val *v, bool strict, struct fset *out,
-		     struct err *err)
+static void fields_of(struct arena *a, struct ftype t, const struct val *v, struct fset *out)
 {
 	struct fparts ps;
 
-	if (fparts_of(a, t, v, false, strict, &ps, err) < 0)
-		return -1;
+	fparts_of(a, t, v, false, &ps);
 	for (size_t i = 0; i < ps.n; i++) {
 		struct fpart *p = &ps.p[i];
 		bool empty = p->v->type == VAL_NULL || (p->v->type == VAL_MAP && p->v->n == 0);
 		bool declared = t.shape == SHAPE_STRUCT && p->sym && schema_field(t.schema, p->sym);
 		struct fset *sub = NULL;
 
-		if (strict && t.shape == SHAPE_STRUCT && !declared) {
-			err_set(err, ERR_UNKNOWN, "field not declared in schema");
-			return at_element(a, p->text, err);
-		}
-		if (strict && (check_form(t, p, err) < 0 || check_leaf(a, t, p, err) < 0))
-			return at_element(a, p->text, err);
 		if (ftype_is_container(p->type, p->v)) {
 			sub = fset_new(a);
-			if (fields_of(a, p->type, p->v, strict, sub, err) < 0)
-				return at_element(a, p->text, err);
+			fields_of(a, p->type, p->v, sub);
 		}
 		/* Items of lists and members of maps exist by themselves; a declared struct member
 		 * only through what it holds. Associative lists that are empty set nothing. */
 		fset_add(a, out, p->text, empty || !declared || (!sub && !ftype_is_list(p->type)), sub);
 	}
 	fset_seal(a, out);
-	if (strict && ftype_is_list(t) && out->n != ps.n)
-		return repeated(a, &ps, err);
-	return 0;
 }
 
-const struct fset *typed_fields(struct arena *a, struct ftype t, const struct val *v, bool strict, struct err *err)
+const struct fset *typed_fields(struct arena *a, struct ftype t, const struct val *v)
 {
 	struct fset *out = fset_new(a);
 
-	if (ftype_is_container(t, v) && fields_of(a, t, v, strict, out, err) < 0)
-		return NULL;
+	if (ftype_is_container(t, v))
+		fields_of(a, t, v, out);
 	return out;
 }
 
@@ -462,8 +326,8 @@ static void compare_parts(struct arena *a, struct ftype t, const struct val *was
 	struct fparts l = { 0 }, r = { 0 };
 	size_t i = 0, j = 0;
 
-	fparts_of(a, t, was, true, false, &l, NULL);
-	fparts_of(a, t, now, true, false, &r, NULL);
+	fparts_of(a, t, was, true, &l);
+	fparts_of(a, t, now, true, &r);
 	fparts_sort(&l);
 	fparts_sort(&r);
 	while (i < l.n || j < r.n) {

@@ -437,44 +437,115 @@ static const struct {
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'hostNetwork':'x'}}",
 	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.hostNetwork: expected boolean, got "
-	  "&value.valueUnstructured{Value:\"x\"}",
+	  "&{x}",
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':{}}}",
 	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers: expected list, got "
-	  "&value.valueUnstructured{Value:{}}",
+	  "&{map[]}",
 	  500 },
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','namespace':'d'},'spec':{'frob':1}}",
 	  "failed to create typed patch object (d/p; /v1, Kind=Pod): .spec.frob: field not declared in schema", 500 },
-	/* below what is atomic: a struct, a list, a list of a struct in a list */
-	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','env':[{'name':'e'"
-	  ",'"
-	  "valueFrom':{'secretKeyRef':{'name':'s','frob':1}}}]}]}}",
-	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].env[name=\"e\"]."
-	  "valueFrom.secretKeyRef.frob: field not declared in schema",
-	  500 },
+	/* Below what is atomic: a list, a struct, a map, and what is nested in them. */
 	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'tolerations':[{},{'frob':1}]}}",
 	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.tolerations[1].frob: field not declared in "
 	  "schema",
 	  500 },
-	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'affinity':{'nodeAffinity':{'"
-	  "requiredDuringSchedulingIgnoredDuringExecution':{'nodeSelectorTerms':[{'matchExpressions':[{'key':'k','frob'"
-	  ":"
-	  "1}]}]}}}}}",
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'affinity':{'nodeAffinity':{"
+	  "'requiredDuringSchedulingIgnoredDuringExecution':{'nodeSelectorTerms':[{'matchExpressions':[{'key':'a',"
+	  "'values':['b'],'op':'In'}]}]}}}}}",
 	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.affinity.nodeAffinity."
-	  "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].frob: field not "
+	  "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].op: field not "
 	  "declared in schema",
 	  500 },
-	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','command':['a',{}]"
-	  "}"
-	  "]}}",
-	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].command[1]: expected "
-	  "string, got &value.valueUnstructured{Value:{}}",
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','env':[{'name':'e'"
+	  ","
+	  "'valueFrom':{'fieldRef':{'path':'x'}}}]}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].env[name=\"e\"]."
+	  "valueFrom.fieldRef.path: field not declared in schema",
 	  500 },
-	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'nodeSelector':{'a':1}}}",
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'nodeSelector':{'a':true}}}",
 	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.nodeSelector.a: expected string, got "
-	  "&value.valueUnstructured{Value:1}",
+	  "&value.valueUnstructured{Value:true}",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','args':[1]}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].args[0]: expected "
+	  "string, got &value.valueUnstructured{Value:1}",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'tolerations':[{'tolerationSeconds':'1'}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.tolerations[0].tolerationSeconds: expected "
+	  "numeric (int or float), got string",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c','resources':{"
+	  "'limits':{'cpu':{'a':1}}}}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers[name=\"c\"].resources.limits.cpu: "
+	  "expected any scalar, got &{map[a:1]}",
+	  500 },
+	/* What cannot be told from its like. */
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':[{'name':'c'},null]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers: element 1: associative list "
+	  "with keys may not have a null element",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'containers':['c']}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .spec.containers: element 0: associative list "
+	  "with keys may not have non-map elements",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','finalizers':[{}]}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .metadata.finalizers: element 0: associative list "
+	  "without keys has an element that's a map type",
+	  500 },
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','finalizers':['a','b','a']}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): .metadata.finalizers: duplicate entries for key "
+	  "[=\"a\"]",
+	  500 },
+	/* Several faults at once: a struct is left at the first member it does not have. */
+	{ "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','labels':{'a':1}},'spec':{'hostNetwork':'x','frob':1,"
+	  "'brof':2}}",
+	  "failed to create typed patch object (/p; /v1, Kind=Pod): errors:\n  .metadata.labels.a: expected string, "
+	  "got &value.valueUnstructured{Value:1}\n  .spec.hostNetwork: expected boolean, got &{x}\n  .spec.frob: "
+	  "field not declared in schema",
 	  500 },
 };
+
+/* A key that Go leaves out when it is empty, and that has no default, tells nothing. */
+static void test_key_left_out(void **state)
+{
+	struct world w = { .schema = schema_find(SV("core/v1.ServiceAccount")), .api_version = "v1" };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	assert_null(apply(&w, NULL,
+			  "{'apiVersion':'v1','kind':'ServiceAccount','metadata':{'name':'s'},'secrets':[{'name':'a'},"
+			  "{'kind':'b'}]}",
+			  "kubectl", 1, false, &err));
+	assert_string_equal(
+	    err_msg(&err),
+	    "failed to create typed patch object (/s; /v1, Kind=ServiceAccount): .secrets: element 1: associative list "
+	    "with keys has an element that omits key field \"name\" (and doesn't have default value)");
+	arena_release(&w.a);
+}
+
+/* Whatever the body holds, the message stays short; and null is of every type. */
+static void test_many_faults(void **state)
+{
+	struct world w = pods();
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	buf_adds(&b, "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'tolerations':[null");
+	for (int i = 0; i < 20000; i++)
+		buf_adds(&b, ",{'frob':1}");
+	buf_adds(&b, "]}}");
+	assert_null(apply(&w, NULL, buf_cstr(&b), "kubectl", 1, false, &err));
+	assert_non_null(strstr(err_msg(&err), ".spec.tolerations[1].frob: field not declared in schema"));
+	assert_true(strlen(err_msg(&err)) < (size_t)32 * 1024);
+	err_release(&err);
+	assert_non_null(apply(&w, NULL,
+			      "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p','labels':null},'spec':{"
+			      "'tolerations':[null],'nodeSelector':{'a':null},'affinity':null}}",
+			      "kubectl", 1, false, &err));
+	arena_release(&w.a);
+}
 
 static void test_bad_config(void **state)
 {
@@ -595,6 +666,8 @@ int main(void)
 		cmocka_unit_test(test_list_order),
 		cmocka_unit_test(test_before_first_apply),
 		cmocka_unit_test(test_bad_config),
+		cmocka_unit_test(test_key_left_out),
+		cmocka_unit_test(test_many_faults),
 		cmocka_unit_test(test_kubectl_takes_over),
 		cmocka_unit_test(test_update_over_apply),
 		cmocka_unit_test(test_comparisons_agree),
