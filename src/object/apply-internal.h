@@ -45,7 +45,8 @@ struct fparts {
  * leaves them out: managers' sets are compared as upstream sees objects. */
 void fparts_of(struct arena *a, struct ftype t, const struct val *v, bool zeros, struct fparts *ret);
 /* "k:{...}" of an item of f's list. The keys' defaults count as set, so that a configuration that leaves "protocol"
- * out means the TCP port. Fails for an item that is no map and, if strict, for one without a key that has no default. */
+ * out means the TCP port. Fails for an item that is no map and, if strict, for one without a key that has no default.
+ */
 int fpart_keys_text(struct arena *a, const struct field *f, const struct val *item, bool strict, struct sv *ret,
 		    struct err *err);
 /* "v:..." of an item of a set. */

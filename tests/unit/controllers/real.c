@@ -84,9 +84,24 @@ static void kubelet(struct cluster *k)
 	}
 }
 
+static void heartbeat(struct cluster *k)
+{
+	struct rig *r = k->rig;
+
+	expect_type(r, 200, "PATCH", "/api/v1/nodes/n1/status", "application/merge-patch+json",
+		    arena_printf(&r->arena,
+				 "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"\","
+				 "\"lastHeartbeatTime\":\"%.*s\"}]}}",
+				 SV_ARG(time_text(&r->arena, env_now_ns(r->env)))));
+}
+
 void cluster_run(struct cluster *k, int seconds)
 {
 	for (int i = 0; i < seconds * 5; i++) {
+		if (k->beat && env_now_ns(k->rig->env) >= k->next_beat_ns) {
+			k->next_beat_ns = env_now_ns(k->rig->env) + 10 * NS_PER_SEC;
+			heartbeat(k);
+		}
 		rig_run(k->rig, 200 * NS_PER_MS);
 		kubelet(k);
 	}

@@ -12,6 +12,8 @@ struct cluster {
 	struct controllers *c;
 	bool fail; /* pods that end, end badly */
 	bool hold; /* pods that would end stay running */
+	bool beat; /* n1 says every ten seconds that it is ready: for what takes longer than nodes may be silent */
+	int64_t next_beat_ns;
 	/* How a pod that would end does: its exit code, or -1 to stay running. NULL: by the two above. */
 	int (*end)(const struct obj *pod);
 };

@@ -73,6 +73,22 @@ static void test_spread_details(void **state)
 	assert_string_equal(kit_find(k, p), "b1");
 }
 
+/* Domains of nodes with taints that the Pod does not stand count, unless it says that they do not. */
+static void test_spread_taints(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	zones(k);
+	kit_node_full(k, "b1", ZONE("b"), "'taints':[{'key':'x','effect':'NoSchedule'}]", ROOMY);
+	kit_pod(k, "a1", "w1", "'app':'web'", "");
+	p = kit_pod(k, NULL, "p", "'app':'web'", HARD(1));
+	kit_refused(k, p, "0/3 nodes are available: 1 node(s) had untolerated taint {x: }, 2 " NO_SPREAD ".");
+	p = kit_pod(k, NULL, "q", "'app':'web'",
+		    SPREAD(1, "topology.kubernetes.io/zone", "DoNotSchedule", ",'nodeTaintsPolicy':'Honor'"));
+	assert_true(kit_find(k, p)[0] == 'a');
+}
+
 static void test_soft_spread(void **state)
 {
 	struct kit *k = *state;
@@ -189,12 +205,47 @@ static void test_namespaces(void **state)
 	obj_unref(ns);
 }
 
+static void test_terms(void **state)
+{
+	struct kit *k = *state;
+	struct pod_info *p;
+
+	zones(k);
+	kit_pod(k, "b1", "db", "'app':'db','rev':'2'", "");
+	/* Namespaces by name: only those. */
+	p = kit_pod(k, NULL, "p", "'app':'x'",
+		    "'affinity':{'podAffinity':{" REQ
+		    "{'namespaces':['other'],'labelSelector':{'matchLabels':{'app':'db'}},"
+		    "'topologyKey':'kubernetes.io/hostname'}]}}");
+	assert_string_equal(kit_find(k, p), "");
+	p = kit_pod(k, NULL, "q", "'app':'x'",
+		    "'affinity':{'podAffinity':{" REQ
+		    "{'namespaces':['other','default'],'labelSelector':{'matchLabels':{"
+		    "'app':'db'}},'topologyKey':'kubernetes.io/hostname'}]}}");
+	assert_string_equal(kit_find(k, p), "b1");
+	/* mismatchLabelKeys: apart from other revisions, not from one's own. */
+	p = kit_pod(k, NULL, "r", "'app':'db','rev':'2'",
+		    "'affinity':{'podAffinity':{" REQ TERM(
+			"kubernetes.io/hostname") "]},'podAntiAffinity':{" REQ
+						  "{'mismatchLabelKeys':['rev'],'labelSelector':{'matchLabels':{'app':'"
+						  "db'}},'topologyKey':'kubernetes.io/"
+						  "hostname'}]}}");
+	assert_string_equal(kit_find(k, p), "b1");
+	p = kit_pod(k, NULL, "s", "'app':'db','rev':'3'",
+		    "'affinity':{'podAffinity':{" REQ TERM(
+			"kubernetes.io/hostname") "]},'podAntiAffinity':{" REQ
+						  "{'mismatchLabelKeys':['rev'],'labelSelector':{'matchLabels':{'app':'"
+						  "db'}},'topologyKey':'kubernetes.io/"
+						  "hostname'}]}}");
+	assert_string_equal(kit_find(k, p), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		KIT_TEST(test_hard_spread),   KIT_TEST(test_spread_details), KIT_TEST(test_soft_spread),
 		KIT_TEST(test_anti_affinity), KIT_TEST(test_affinity),	     KIT_TEST(test_preferred),
-		KIT_TEST(test_namespaces),
+		KIT_TEST(test_namespaces),    KIT_TEST(test_terms),	     KIT_TEST(test_spread_taints),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
