@@ -362,7 +362,7 @@ static void end_lost_shims(struct containerd *c, struct runtime *rt)
 		bool used = s[i].ready;
 
 		for (size_t j = 0; j < n_containers; j++)
-			used |= containers[j].state == RT_RUNNING && sv_eq(containers[j].sandbox_id, s[i].id);
+			used |= rt_may_run(containers[j].state) && sv_eq(containers[j].sandbox_id, s[i].id);
 		if (used)
 			s[keep++] = s[i];
 	}

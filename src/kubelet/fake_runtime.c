@@ -40,6 +40,8 @@ struct fake {
 	uint64_t next_id;
 	uint32_t next_ip;
 	bool strict, ignore_term, no_network;
+	int cut_starts;
+	enum rt_state cut_leaves;
 	runtime_fake_made_fn *made;
 	void *made_ctx;
 	int exec_code;
@@ -229,7 +231,7 @@ static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_
 
 static void end_container(struct fake *f, struct fake_container *c, int code, const char *reason) /* locked */
 {
-	if (c->c.state != RT_RUNNING && c->c.state != RT_CREATED)
+	if (c->c.state == RT_EXITED)
 		return;
 	c->c.state = RT_EXITED;
 	c->c.exit_code = code;
@@ -399,6 +401,19 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 	return 0;
 }
 
+static void run_container(struct fake *f, struct fake_container *c) /* locked */
+{
+	c->c.state = RT_RUNNING;
+	c->c.started_ns = env_now_ns(f->env);
+}
+
+/* What containerd tells of one whose record it does not find after a crash. */
+static void lose_record(struct fake_container *c) /* locked */
+{
+	c->c.state = RT_UNKNOWN;
+	c->c.created_ns = c->c.started_ns = 0;
+}
+
 static int fake_start_container(struct runtime *r, struct sv id, struct err *err)
 {
 	struct fake *f = fake_of(r);
@@ -409,12 +424,22 @@ static int fake_start_container(struct runtime *r, struct sv id, struct err *err
 	c = strmap_get(&f->containers, id);
 	if (!c)
 		return leave_missing(f, "container", id, err);
+	if (f->cut_starts) {
+		f->cut_starts--;
+		if (f->cut_leaves == RT_UNKNOWN)
+			lose_record(c);
+		else if (f->cut_leaves == RT_EXITED)
+			end_container(f, c, 128, "StartError");
+		else if (f->cut_leaves == RT_RUNNING)
+			run_container(f, c);
+		leave(f);
+		return err_set(err, ERR_UNAVAILABLE, "the connection broke while calling 'StartContainer'");
+	}
 	if (c->c.state != RT_CREATED) {
 		leave(f);
 		return err_set(err, ERR_INTERNAL, "container \"%.*s\" was started before", SV_ARG(id));
 	}
-	c->c.state = RT_RUNNING;
-	c->c.started_ns = env_now_ns(f->env);
+	run_container(f, c);
 	leave(f);
 	return 0;
 }
@@ -749,6 +774,19 @@ bool runtime_fake_exit(struct runtime *r, struct sv pod_uid, struct sv name, int
 	return c;
 }
 
+bool runtime_fake_lose(struct runtime *r, struct sv pod_uid, struct sv name)
+{
+	struct fake *f = fake_of(r);
+	struct fake_container *c;
+
+	pthread_mutex_lock(&f->lock);
+	c = running(f, pod_uid, name);
+	if (c)
+		lose_record(c);
+	pthread_mutex_unlock(&f->lock);
+	return c;
+}
+
 bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid)
 {
 	struct fake *f = fake_of(r);
@@ -796,6 +834,16 @@ void runtime_fake_network(struct runtime *r, bool ready)
 
 	pthread_mutex_lock(&f->lock);
 	f->no_network = !ready;
+	pthread_mutex_unlock(&f->lock);
+}
+
+void runtime_fake_cut_starts(struct runtime *r, int n, enum rt_state leaves)
+{
+	struct fake *f = fake_of(r);
+
+	pthread_mutex_lock(&f->lock);
+	f->cut_starts = n;
+	f->cut_leaves = leaves;
 	pthread_mutex_unlock(&f->lock);
 }
 

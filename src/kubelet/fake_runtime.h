@@ -22,6 +22,11 @@ bool runtime_fake_kill_sandbox(struct runtime *r, struct sv pod_uid);
 void runtime_fake_exec_result(struct runtime *r, int code, const char *out);
 /* The next n calls of that operation ("run_sandbox", "create_container", ...) fail with ERR_UNAVAILABLE. */
 void runtime_fake_fail(struct runtime *r, const char *op, int n);
+/* The next n starts break off without an answer and leave their containers in that state: RT_CREATED, RT_EXITED (with
+ * StartError), RT_UNKNOWN, or RT_RUNNING. */
+void runtime_fake_cut_starts(struct runtime *r, int n, enum rt_state leaves);
+/* The runtime loses its record of that running container. False when there is none. */
+bool runtime_fake_lose(struct runtime *r, struct sv pod_uid, struct sv name);
 /* Every call runs out of time, until changed. */
 void runtime_fake_hang(struct runtime *r, bool hangs);
 /* TERM is ignored: containers end only when killed. */

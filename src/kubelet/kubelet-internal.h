@@ -47,9 +47,8 @@ struct kcont {
 	bool stop_wanted, term_sent, killed;
 	bool stop_call; /* a stop task is under way */
 	enum stop_stage noted;
-	/* The next instance takes the place of one that was cut off before it ran. */
-	bool retried;
-	int retried_count;
+	bool unanswered;   /* it was not seen running, and the runtime has not said how its start went */
+	bool start_failed; /* the last try to make an instance, or to start it */
 	/* Why it is not running: survives instances. NULL: no reason. */
 	char *wait_reason, *wait_message;
 	/* CrashLoopBackOff (backoff.h). */
@@ -162,9 +161,8 @@ struct kubelet {
 	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer;
 	int64_t relist_period_ns;
 	bool subscribed;
-	_Atomic int measuring;		  /* pods whose emptyDirs are being measured */
-	_Atomic int64_t relisted_ns;	  /* mono: the last relist that came through */
-	_Atomic int64_t runtime_since_ns; /* wall: since when we talk to this runtime */
+	_Atomic int measuring;	     /* pods whose emptyDirs are being measured */
+	_Atomic int64_t relisted_ns; /* mono: the last relist that came through */
 	struct rt_health *health;
 	void (*runtime_hangs)(void *ctx);
 	void *runtime_ctx;
@@ -227,6 +225,8 @@ int pod_actual_read(struct kubelet *k, struct arena *a, struct sv uid, struct po
 struct rt_container *pod_actual_find(const struct pod_actual *x, struct sv name, size_t nth);
 int rt_restart_count(const struct rt_container *c); /* from its annotation */
 struct sv rt_annotation(const struct rt_container *c, const char *key);
+/* Was it made, and never ran, as far as anybody knows? told: the newest status of the pod. */
+bool instance_never_ran(const struct kcont *c, const struct val *told, const struct rt_container *rc);
 
 /* pod_stop.c: one step of stopping; true when no container of the pod runs any more. grace_s < 0: the pod's own. */
 bool pod_stop_step(struct kpod *p, const struct val *pod, const struct pod_actual *x, int64_t grace_s,
@@ -252,9 +252,9 @@ int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, co
 		      struct err *err);
 /* The Linux resources of a container's configuration. */
 void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c);
-/* Creates and starts an instance. On failure the wait reason is set as well. */
-int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
-			const struct pod_actual *x, struct sv image_ref, struct err *err);
+/* Creates and starts an instance. On failure the wait reason is set as well. told: the newest status of the pod. */
+int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *told,
+			const struct val *spec, const struct pod_actual *x, struct sv image_ref, struct err *err);
 
 /* hooks.c: run as tasks; kick the pod when done. */
 void hook_start(struct kpod *p, struct kcont *c, const struct val *container, const struct val *handler, bool pre_stop,
@@ -284,6 +284,7 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 
 /* status_sync.c: gathers, computes (status.h) and writes the pod's status when it changed. */
 void pod_ips_update(struct kpod *p, struct arena *a, const struct pod_actual *x); /* p->ips, from the sandbox */
+const struct val *pod_told(const struct kpod *p, const struct obj *obj);	  /* the newest version, ours or obj */
 int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const struct pod_actual *x, struct err *err);
 
 /* host.c */

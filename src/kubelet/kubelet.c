@@ -266,6 +266,7 @@ void kcont_reset(struct kpod *p, struct kcont *c, struct sv id)
 	c->kill_at_ns = NEVER_NS;
 	c->stop_wanted = c->term_sent = c->killed = c->stop_call = false;
 	c->noted = STOP_HOOK;
+	c->unanswered = true;
 	c->limits.known = false;
 	c->resize_reason = NULL;
 	pthread_mutex_unlock(&p->lock);
@@ -487,7 +488,7 @@ static void remove_orphan(struct kubelet *k, struct sv uid)
 	log_info(SYS, "removing a pod that is not in the API", "uid", "%.*s", SV_ARG(uid));
 	if (k->rt->ops->list_containers(k->rt, &a, uid, &c, &n, NULL) == 0)
 		for (size_t i = 0; i < n; i++) {
-			if (c[i].state == RT_RUNNING)
+			if (rt_may_run(c[i].state))
 				k->rt->ops->stop_container(k->rt, c[i].id, 2, 3 * NS_PER_SEC, NULL);
 			k->rt->ops->remove_container(k->rt, c[i].id, NULL);
 		}
@@ -642,7 +643,6 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->repair = o->repair;
 	k->repair_ctx = o->repair_ctx;
 	k->relisted_ns = env_mono_ns(k->env);
-	k->runtime_since_ns = env_now_ns(k->env);
 	k->node_labels = strings_copy(o->node_labels);
 	k->node_taints = strings_copy(o->node_taints);
 	pthread_mutex_init(&k->lock, NULL);

@@ -79,7 +79,7 @@ static void remove_pods(struct cleanup *c, struct runtime *rt)
 
 	if (rt->ops->list_containers(rt, &c->a, SV(""), &ct, &n, &e) == 0) {
 		for (size_t i = 0; i < n; i++) {
-			if (ct[i].state == RT_RUNNING)
+			if (rt_may_run(ct[i].state))
 				rt->ops->stop_container(rt, ct[i].id, 0, 30 * NS_PER_SEC, NULL);
 			rt->ops->remove_container(rt, ct[i].id, &e);
 			note(c, &e);

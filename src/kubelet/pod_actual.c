@@ -2,20 +2,26 @@
 
 #include <stdlib.h>
 
+/* By attempt, which grows: the runtime may have lost when one was made together with the rest of its record. */
+static int newer(uint32_t attempt_a, int64_t created_a, uint32_t attempt_b, int64_t created_b)
+{
+	if (attempt_a != attempt_b)
+		return attempt_a < attempt_b ? 1 : -1;
+	return (created_b > created_a) - (created_b < created_a);
+}
+
 static int newer_sandbox(const void *x, const void *y)
 {
 	const struct rt_sandbox *a = x, *b = y;
 
-	return a->created_ns != b->created_ns ? (a->created_ns < b->created_ns ? 1 : -1)
-					      : (int)(b->attempt > a->attempt) - (int)(b->attempt < a->attempt);
+	return newer(a->attempt, a->created_ns, b->attempt, b->created_ns);
 }
 
 static int newer_container(const void *x, const void *y)
 {
 	const struct rt_container *a = x, *b = y;
 
-	return a->created_ns != b->created_ns ? (a->created_ns < b->created_ns ? 1 : -1)
-					      : (int)(b->attempt > a->attempt) - (int)(b->attempt < a->attempt);
+	return newer(a->attempt, a->created_ns, b->attempt, b->created_ns);
 }
 
 int pod_actual_read(struct kubelet *k, struct arena *a, struct sv uid, struct pod_actual *ret, struct err *err)
@@ -73,4 +79,26 @@ int rt_restart_count(const struct rt_container *c)
 	return sv_to_i64(rt_annotation(c, "io.kubernetes.container.restartCount"), &n) && n >= 0 && n < INT_MAX
 		   ? (int)n
 		   : (int)c->attempt;
+}
+
+bool instance_never_ran(const struct kcont *c, const struct val *told, const struct rt_container *rc)
+{
+	switch (rc->state) {
+	case RT_RUNNING:
+		return false;
+	case RT_CREATED:
+		return true;
+	case RT_EXITED:
+		if (rc->started_ns && !sv_is(rc->reason, "StartError"))
+			return false;
+		break;
+	default:
+		break;
+	}
+	/* Its start was answered, or it was seen running: how it ended since is its own doing. */
+	if (c->id && sv_is(rc->id, c->id) && !c->unanswered)
+		return false;
+	/* Else the start was cut off with the agent or the runtime before this one, unless that one could still say
+	 * otherwise. */
+	return !status_tells_run(pod_container_status(told, rc->name), rc->id);
 }

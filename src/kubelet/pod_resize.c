@@ -41,19 +41,12 @@ static void outstanding(struct kcont *c, const char *reason, const char *message
 /* After a restart of the agent: the status says what the instance was given. */
 static void recall(const struct val *pod, const struct val *spec, struct kcont *c)
 {
-	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
 	const struct val *now = val_member(spec, F_resources);
+	const struct val *given = val_member(pod_container_status(pod, val_get_str(spec, F_name)), F_resources);
 
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		VAL_EACH(val_get(pod, F_status, lists[i]), s) {
-			const struct val *given = val_member(s, F_resources);
-
-			if (!sv_eq(val_get_str(s, F_name), val_get_str(spec, F_name)) || !given)
-				continue;
-			if (val_same(val_member(given, F_limits), val_member(now, F_limits)) &&
-			    val_same(val_member(given, F_requests), val_member(now, F_requests)))
-				c->limits = wanted(pod, spec);
-		}
+	if (given && val_same(val_member(given, F_limits), val_member(now, F_limits)) &&
+	    val_same(val_member(given, F_requests), val_member(now, F_requests)))
+		c->limits = wanted(pod, spec);
 }
 
 static bool asks_for_restart(const struct val *spec, const char *resource)

@@ -77,6 +77,37 @@ const struct val *pod_container(const struct val *pod, struct sv name, bool *ret
 	return NULL;
 }
 
+const struct val *pod_container_status(const struct val *pod, struct sv name)
+{
+	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		VAL_EACH(val_get(pod, F_status, lists[i]), s)
+			if (sv_eq(val_get_str(s, F_name), name))
+				return s;
+	return NULL;
+}
+
+static struct sv bare_id(struct sv id)
+{
+	ssize_t at = sv_find_sv(id, SV("://"));
+
+	return at < 0 ? SV("") : sv_sub(id, (size_t)at + 3, id.n);
+}
+
+struct sv status_container_id(const struct val *status)
+{
+	return bare_id(val_get_str(status, F_containerID));
+}
+
+bool status_tells_run(const struct val *status, struct sv id)
+{
+	if (sv_eq(bare_id(val_get_str(status, F_lastState, F_terminated, F_containerID)), id))
+		return id.n > 0;
+	return id.n && sv_eq(status_container_id(status), id) &&
+	       (val_get(status, F_state, F_running) || val_get(status, F_state, F_terminated));
+}
+
 bool container_is_ephemeral(const struct val *pod, const struct val *spec)
 {
 	VAL_EACH(val_get(pod, F_spec, F_ephemeralContainers), c)

@@ -16,6 +16,11 @@ bool container_is_sidecar(const struct val *spec); /* an init container with res
 bool container_is_ephemeral(const struct val *pod, const struct val *spec); /* spec: a view into pod */
 enum qos_class pod_qos(const struct val *pod);
 const struct val *pod_container(const struct val *pod, struct sv name, bool *ret_init); /* NULL: none */
+/* What its status says of that container, of whichever kind; NULL: nothing. */
+const struct val *pod_container_status(const struct val *pod, struct sv name);
+struct sv status_container_id(const struct val *status); /* the runtime's, a view; "": none */
+/* Does it tell that this instance ran, or how it ended? One that was only made has an ID there, too. */
+bool status_tells_run(const struct val *status, struct sv id);
 int64_t pod_grace_seconds(const struct val *pod); /* of its deletion, else of its spec */
 bool pod_host_network(const struct val *pod);
 /* Thousandths of a core, bytes; 0: not set. kind F_requests or F_limits. */

@@ -484,22 +484,13 @@ static void set_annotations(struct arena *a, const struct val *pod, const struct
 	c->n_annotations = n;
 }
 
-/* Has the instance of that status run? One that was only made has an ID, too. */
-static bool status_ran(const struct val *status)
+/* Of an instance that the runtime has no more: what never ran is no restart. */
+static int old_restart_count(const struct val *pod, struct sv name)
 {
-	struct sv id = val_get_str(status, F_containerID);
+	const struct val *s = pod_container_status(pod, name);
 
-	return id.n && (val_get(status, F_state, F_running) || val_get(status, F_state, F_terminated) ||
-			sv_eq(val_get_str(status, F_lastState, F_terminated, F_containerID), id));
-}
-
-/* Of an instance that the runtime has no more. */
-static int old_restart_count(const struct val *pod, struct sv name, bool init)
-{
-	VAL_EACH(val_get(pod, F_status, init ? F_initContainerStatuses : F_containerStatuses), s)
-		if (sv_eq(val_get_str(s, F_name), name)) /* without an ID the status has counted the loss already */
-			return (int)MIN(val_get_int(s, 0, F_restartCount) + status_ran(s), INT_MAX - 1);
-	return 0;
+	/* Without an ID the status has counted the loss already. */
+	return (int)MIN(val_get_int(s, 0, F_restartCount) + status_tells_run(s, status_container_id(s)), INT_MAX - 1);
 }
 
 static int fill(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, int count,
@@ -551,19 +542,18 @@ static int prepare_log_dir(struct kpod *p, const char *path, struct err *err)
 	return fd < 0 ? -1 : 0;
 }
 
-int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, bool init,
-			const struct pod_actual *x, struct sv image_ref, struct err *err)
+int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, const struct val *told,
+			const struct val *spec, const struct pod_actual *x, struct sv image_ref, struct err *err)
 {
 	struct sv name = val_get_str(spec, F_name), id, target;
 	const struct rt_container *look_at;
 	struct kcont *kc = kpod_cont(p, name);
 	const struct rt_container *last = pod_actual_find(x, name, 0);
 	const struct val *hook = val_get(spec, F_lifecycle, F_postStart);
-	int count = kc->retried ? kc->retried_count
-		    : last	? rt_restart_count(last) + 1
-				: old_restart_count(pod, name, init);
+	int count = last ? rt_restart_count(last) + 1 : old_restart_count(told, name);
 	struct rt_container_config c;
 	struct rt_sandbox_config sc;
+	int rc;
 
 	if (fill(p, a, pod, spec, count, image_ref, &c, err) < 0) {
 		kcont_wait(p, kc, "CreateContainerConfigError", "%s", err_msg(err));
@@ -581,10 +571,11 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 		kcont_wait(p, kc, "CreateContainerError", "%s", err_msg(err));
 		return -1;
 	}
-	kc->retried = false;
 	kcont_reset(p, kc, id);
 	kpod_event(p, spec, "Normal", "Created", "Container created");
-	if (p->k->rt->ops->start_container(p->k->rt, id, err) < 0) {
+	rc = p->k->rt->ops->start_container(p->k->rt, id, err);
+	kc->unanswered = rc < 0 && (err->reason == ERR_UNAVAILABLE || err->reason == ERR_TIMEOUT);
+	if (rc < 0) {
 		kcont_wait(p, kc, "RunContainerError", "%s", err_msg(err));
 		return -1;
 	}

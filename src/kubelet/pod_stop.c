@@ -146,12 +146,13 @@ static bool stop_step(struct kpod *p, const struct val *pod, const struct val *s
 	enum hook_state pre_stop;
 	bool calling;
 
-	if (rc->state != RT_RUNNING) {
+	if (!rt_may_run(rc->state)) {
 		if (c->id && sv_is(rc->id, c->id))
 			probes_stop(p, c);
 		return true;
 	}
 	kcont_reset(p, c, rc->id);
+	c->unanswered &= rc->state != RT_RUNNING;
 	if (grace_s < 0)
 		grace_s = pod_grace_seconds(pod);
 	grace_s = MAX(grace_s, 1);

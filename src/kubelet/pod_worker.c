@@ -47,7 +47,7 @@ static void check_notice(struct sync *s)
 
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = 0; p->noticed && i < s->x.n_containers; i++)
-		stale |= sv_is(s->x.containers[i].id, p->noticed) && s->x.containers[i].state == RT_RUNNING;
+		stale |= sv_is(s->x.containers[i].id, p->noticed) && rt_may_run(s->x.containers[i].state);
 	for (size_t i = 0; p->noticed && i < s->x.n_sandboxes; i++)
 		stale |= sv_is(s->x.sandboxes[i].id, p->noticed) && s->x.sandboxes[i].ready;
 	if (stale && p->noticed_looks < 8) {
@@ -187,6 +187,11 @@ static int prepare(struct sync *s, struct err *err)
 	return 0;
 }
 
+static bool never_ran(const struct sync *s, const struct rt_container *rc)
+{
+	return instance_never_ran(kpod_cont(s->p, rc->name), pod_told(s->p, s->obj), rc);
+}
+
 /* Is anything left that should be started? Decides whether a dead sandbox is replaced. */
 static bool wants_sandbox(struct sync *s)
 {
@@ -195,9 +200,10 @@ static bool wants_sandbox(struct sync *s)
 	VAL_EACH(val_get(s->pod, F_spec, F_containers), c) {
 		const struct rt_container *rc = pod_actual_find(&s->x, val_get_str(c, F_name), 0);
 
-		if (!rc || rc->state != RT_EXITED)
-			/* Created or running in a sandbox that died counts as failed. */
-			any |= !rc || container_should_restart(s->pod, c, false, 137);
+		if (!rc || never_ran(s, rc))
+			any = true;
+		else if (rc->state != RT_EXITED) /* what runs in a sandbox that died counts as failed */
+			any |= container_should_restart(s->pod, c, false, 137);
 		else
 			any |= container_should_restart(s->pod, c, false, rc->exit_code);
 	}
@@ -263,25 +269,26 @@ static bool config_error(const struct kcont *c)
 	return c->wait_reason && !strcmp(c->wait_reason, "CreateContainerConfigError");
 }
 
-static int start_container(struct sync *s, const struct val *spec, bool init, struct kcont *c, struct err *err)
+static int start_container(struct sync *s, const struct val *spec, struct kcont *c)
 {
 	struct err e = ERR_INIT;
 	struct sv ref;
 	int rc = images_ensure(s->p, s->a, s->pod, spec, c, &ref, &s->wake_ns);
 
-	(void)err;
 	if (rc <= 0)
 		return 0;
 	s->changed = true;
-	if (pod_container_start(s->p, s->a, s->pod, spec, init, &s->x, ref, &e) < 0) {
+	if (pod_container_start(s->p, s->a, s->pod, pod_told(s->p, s->obj), spec, &s->x, ref, &e) < 0) {
 		kpod_event(s->p, spec, "Warning", "Failed", "Error: %s", err_msg(&e));
 		err_release(&e);
+		c->start_failed = true;
 		if (config_error(c)) /* somebody else is to mend it: no reason to wait ever longer */
 			c->backoff_ns = 0;
 		backoff_next(&c->backoff_ns, &c->backoff_at_ns, env_mono_ns(s->k->env));
 		wake(s, c->backoff_ns);
 		return 0;
 	}
+	c->start_failed = false;
 	prune(s, val_get_str(spec, F_name));
 	return 1;
 }
@@ -298,6 +305,7 @@ static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const 
 	int64_t grace = -1;
 
 	kcont_reset(s->p, c, rc->id);
+	c->unanswered = c->start_failed = false; /* it runs */
 	kcont_wait(s->p, c, NULL, NULL);
 	pthread_mutex_lock(&s->p->lock);
 	state = c->post_start;
@@ -331,13 +339,23 @@ static bool tend(struct sync *s, const struct val *spec, struct kcont *c, const 
 
 enum cont_outcome { CONT_UP, CONT_PENDING, CONT_DONE_OK, CONT_DONE_FAILED };
 
-/* Was it being started when the agent or the runtime before this one went? Then it never ran, and its end is nobody's
- * failure: the next one has its number. */
-static bool start_cut_off(const struct sync *s, const struct rt_container *rc)
+/* Takes away an instance that never ran: the next one has its number. Not while the runtime is still starting it. */
+static int remove_unused(struct sync *s, const struct rt_container *rc, struct err *err)
 {
-	return rc->created_ns < s->k->runtime_since_ns &&
-	       (rc->state == RT_CREATED ||
-		(rc->state == RT_EXITED && (!rc->started_ns || sv_is(rc->reason, "StartError"))));
+	struct err e = ERR_INIT;
+
+	if (s->k->rt->ops->remove_container(s->k->rt, rc->id, &e) == 0) {
+		kubelet_forget_container(s->k, rc->id);
+		s->changed = true;
+		if (look_again(s, &e) == 0)
+			return 0;
+	}
+	err_wrap(&e, "removing a container that never ran");
+	if (err->reason) /* of another one; one is enough */
+		err_release(&e);
+	else
+		err_move(err, &e);
+	return -1;
 }
 
 /* Brings one container to where it should be. */
@@ -348,23 +366,28 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 	const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
 	bool in_this_sandbox = rc && s->x.sandbox && sv_eq(rc->sandbox_id, s->x.sandbox->id);
 	int64_t now = env_mono_ns(s->k->env), ended;
+	bool unused = false;
 
 	if (rc && rc->state == RT_RUNNING && in_this_sandbox)
 		return tend(s, spec, c, rc) ? CONT_UP : CONT_PENDING;
-	if (rc && ((rc->state == RT_CREATED && in_this_sandbox) || start_cut_off(s, rc))) {
-		/* Left between create and start by a crash of ours, or its start failed: make a new one. */
-		if (start_cut_off(s, rc)) {
-			c->retried_count = rt_restart_count(rc);
-			c->retried = true;
-		}
-		s->k->rt->ops->remove_container(s->k->rt, rc->id, NULL);
-		s->changed = true;
-		if (look_again(s, NULL) < 0)
+	if (rc && never_ran(s, rc)) {
+		if (remove_unused(s, rc, err) < 0)
 			return CONT_PENDING;
 		rc = pod_actual_find(&s->x, name, 0);
+		unused = true;
+	} else if (rc &&
+		   rc->state == RT_UNKNOWN) { /* it ran: it may do so still, and must not have a second beside it */
+		container_stop_step(s->p, s->pod, spec, rc,
+				    "Container is in unknown state, try killing it before restart", -1, &s->wake_ns);
+		return CONT_PENDING;
 	}
 	probes_stop(s->p, c);
-	if (rc && rc->state == RT_EXITED) {
+	if ((!rc || unused) && c->start_failed && !(s->refresh && config_error(c)) &&
+	    backoff_active(c->backoff_ns, c->backoff_at_ns, c->backoff_at_ns, now)) {
+		wake(s, c->backoff_ns - (now - c->backoff_at_ns)); /* its creation or start failed a moment ago */
+		return CONT_PENDING;
+	}
+	if (rc && rc->state == RT_EXITED && !unused) {
 		/* An init container's success holds for the sandbox it ran in, unless the pod went on since. */
 		if (init && !container_is_sidecar(spec) && rc->exit_code == 0 && in_this_sandbox)
 			return CONT_DONE_OK;
@@ -372,6 +395,8 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 		    !container_should_restart(s->pod, spec, init, rc->exit_code))
 			return rc->exit_code == 0 ? CONT_DONE_OK : CONT_DONE_FAILED;
 		ended = now - (env_now_ns(s->k->env) - rc->finished_ns);
+		if (c->start_failed)
+			ended = MAX(ended, c->backoff_at_ns);
 		if (backoff_active(c->backoff_ns, c->backoff_at_ns, ended, now)) {
 			int64_t left = c->backoff_ns - (now - ended);
 
@@ -388,12 +413,8 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 			wake(s, left);
 			return CONT_PENDING;
 		}
-	} else if (!rc && c->wait_reason && !(s->refresh && config_error(c)) &&
-		   backoff_active(c->backoff_ns, c->backoff_at_ns, c->backoff_at_ns, now)) {
-		wake(s, c->backoff_ns - (now - c->backoff_at_ns)); /* its creation failed a moment ago */
-		return CONT_PENDING;
 	}
-	if (start_container(s, spec, init, c, err) <= 0)
+	if (start_container(s, spec, c) <= 0)
 		return CONT_PENDING;
 	if (rc && rc->state == RT_EXITED)
 		backoff_next(&c->backoff_ns, &c->backoff_at_ns, now);
@@ -469,10 +490,10 @@ static void sync_ephemeral(struct sync *s, struct err *err)
 	VAL_EACH(val_get(s->pod, F_spec, F_ephemeralContainers), c) {
 		struct sv name = val_get_str(c, F_name);
 		const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
-		bool ran = rc && rc->state != RT_RUNNING;
+		const struct val *told = pod_container_status(pod_told(s->p, s->obj), name);
+		bool ran = rc ? !rt_may_run(rc->state) && !never_ran(s, rc)
+			      : status_tells_run(told, status_container_id(told));
 
-		VAL_EACH(val_get(s->pod, F_status, F_ephemeralContainerStatuses), st)
-			ran |= !rc && sv_eq(val_get_str(st, F_name), name) && val_get_str(st, F_containerID).n;
 		if (!ran)
 			sync_container(s, c, false, err);
 	}
@@ -491,6 +512,8 @@ static int sync_running(struct sync *s, struct err *err)
 		sync_ephemeral(s, err);
 		sync_containers(s, err);
 		pod_resize_step(s->p, s->pod, &s->wake_ns);
+		if (err->reason)
+			return -1;
 	} else if (s->x.n_sandboxes && !s->x.sandbox && !wants_sandbox(s)) {
 		s->p->terminal = true;
 		s->p->state = POD_STOPPING;

@@ -130,14 +130,9 @@ static const enum sym probe_fields[] = { F_startupProbe, F_readinessProbe, F_liv
 /* What was told of this very instance, by an agent before us. */
 static const struct val *instance_status(const struct obj *pod, const struct kcont *c)
 {
-	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
+	const struct val *s = pod_container_status(obj_root(pod), sv_from(c->name));
 
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		VAL_EACH(obj_get(pod, F_status, lists[i]), s)
-			if (val_is(val_member(s, F_name), c->name) &&
-			    sv_ends(val_get_str(s, F_containerID), sv_from(c->id)))
-				return s;
-	return NULL;
+	return sv_is(status_container_id(s), c->id) ? s : NULL;
 }
 
 /* Goes on from there: nobody becomes unready, or has to start up again, because the agent was away. */

@@ -14,7 +14,13 @@
 
 struct runtime;
 
+/* UNKNOWN: the runtime lost its record of it. It may have ended, run still, or never have run. */
 enum rt_state { RT_CREATED, RT_RUNNING, RT_EXITED, RT_UNKNOWN };
+
+static inline bool rt_may_run(enum rt_state s)
+{
+	return s == RT_RUNNING || s == RT_UNKNOWN;
+}
 
 struct rt_label {
 	struct sv key, value;

@@ -65,8 +65,6 @@ static void rt_health_up(struct rt_health *h)
 	h->hangs = false;
 	if (!was)
 		return;
-	/* What was being started when it went was not started by this one. */
-	k->runtime_since_ns = env_now_ns(k->env);
 	pthread_mutex_lock(&h->lock);
 	free(TAKE(h->why));
 	pthread_mutex_unlock(&h->lock);

@@ -23,22 +23,11 @@ struct follow {
 	bool follow, begun, draining, ended;
 };
 
-static const struct val *status_of(const struct val *pod, struct sv container)
-{
-	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
-
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		VAL_EACH(val_get(pod, F_status, lists[i]), s)
-			if (sv_eq(val_get_str(s, F_name), container))
-				return s;
-	return NULL;
-}
-
 /* Is the instance whose log is followed still running? One that waits for its next start has said all it will. */
 static bool live(struct follow *f)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *s = status_of(obj_root(kpod_obj(f->p, &a)), sv_from(f->container));
+	const struct val *s = pod_container_status(obj_root(kpod_obj(f->p, &a)), sv_from(f->container));
 	bool vanished;
 
 	pthread_mutex_lock(&f->p->lock);
@@ -176,7 +165,7 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 		return;
 	}
 	doc = obj_root(kpod_obj(p, r->arena));
-	st = status_of(doc, container);
+	st = pod_container_status(doc, container);
 	if (!pod_container(doc, container, NULL)) {
 		refuse(r, 400, "container %.*s is not valid for pod %.*s", SV_ARG(container), SV_ARG(pod));
 		goto out;

@@ -93,17 +93,9 @@ static struct sv *params(const struct http_req *r, struct arena *a, const char *
 
 static struct sv container_id(const struct val *pod, struct sv container)
 {
-	static const enum sym lists[] = { F_containerStatuses, F_initContainerStatuses, F_ephemeralContainerStatuses };
+	const struct val *s = pod_container_status(pod, container);
 
-	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-		VAL_EACH(val_get(pod, F_status, lists[i]), s) {
-			struct sv id = val_get_str(s, F_containerID);
-			ssize_t at = sv_find_sv(id, SV("://"));
-
-			if (sv_eq(val_get_str(s, F_name), container) && val_get(s, F_state, F_running) && at > 0)
-				return sv_sub(id, (size_t)at + 3, id.n);
-		}
-	return SV("");
+	return val_get(s, F_state, F_running) ? status_container_id(s) : SV("");
 }
 
 static bool either(const struct http_req *r, const char *x, const char *y)

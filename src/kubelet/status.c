@@ -63,14 +63,7 @@ static void set_waiting(struct arena *a, struct val *state, const char *reason, 
 
 static const struct val *old_container(const struct val *pod, const struct status_container *c)
 {
-	VAL_EACH(val_get(pod, F_status,
-			 c->ephemeral ? F_ephemeralContainerStatuses
-			 : c->init    ? F_initContainerStatuses
-				      : F_containerStatuses),
-		 s)
-		if (sv_eq(val_get_str(s, F_name), val_get_str(c->spec, F_name)))
-			return s;
-	return NULL;
+	return pod_container_status(pod, val_get_str(c->spec, F_name));
 }
 
 static bool finished(const struct status_container *c)
@@ -200,6 +193,8 @@ static struct val *container_status(struct arena *a, const struct status_input *
 		set_time(a, val_set_map(a, state, F_running), F_startedAt, cur->started_ns);
 	} else if (cur && cur->state == RT_EXITED && !waits_again(in, c)) {
 		set_terminated(a, state, cur, c->term_message);
+	} else if (cur && cur->state == RT_UNKNOWN && sv_eq(status_container_id(old), cur->id)) {
+		state = val_clone(a, val_get(old, F_state)); /* nothing newer is known, and it is proof of a life */
 	} else if (!cur && in->terminal && val_get(old, F_state, F_terminated)) {
 		state = val_clone(a, val_get(old, F_state));
 	} else if (unaccounted(in, r, c, old)) {

@@ -49,23 +49,20 @@ static void gather(struct kpod *p, struct arena *a, const struct val *pod, const
 {
 	struct sv name = val_get_str(spec, F_name);
 	struct kcont *kc = kpod_cont(p, name);
-	const struct val *old = NULL;
+	const struct val *old = pod_container_status(pod, name);
 
 	*c = (struct status_container){ .spec = spec, .init = init, .sidecar = init && container_is_sidecar(spec) };
 	c->cur = pod_actual_find(x, name, 0);
 	c->prev = c->cur ? pod_actual_find(x, name, 1) : NULL;
-	if (c->cur && c->cur->state == RT_CREATED && c->prev) { /* its start failed or is under way */
-		c->cur = c->prev;
-		c->prev = pod_actual_find(x, name, 2);
+	if (c->cur && instance_never_ran(kc, pod, c->cur)) { /* its start failed, was cut off, or is under way */
+		struct rt_container *made = ARENA_NEW(a, struct rt_container);
+
+		*made = *c->cur;
+		made->state = RT_CREATED; /* whatever the runtime made of it: it is not told as an end */
+		c->cur = c->prev ? c->prev : made;
+		c->prev = c->prev ? pod_actual_find(x, name, 2) : NULL;
 	}
 	c->ephemeral = container_is_ephemeral(pod, spec);
-	VAL_EACH(val_get(pod, F_status,
-			 c->ephemeral ? F_ephemeralContainerStatuses
-			 : init	      ? F_initContainerStatuses
-				      : F_containerStatuses),
-		 s)
-		if (sv_eq(val_get_str(s, F_name), name))
-			old = s;
 	c->restart_count = c->cur ? rt_restart_count(c->cur) : (int)val_get_int(old, 0, F_restartCount);
 	pthread_mutex_lock(&p->lock);
 	c->wait_reason = kc->wait_reason ? arena_strdup(a, kc->wait_reason) : NULL;
@@ -87,11 +84,16 @@ static void gather(struct kpod *p, struct arena *a, const struct val *pod, const
 	c->prev_message = termination_message(p, a, pod, spec, c->prev);
 }
 
+const struct val *pod_told(const struct kpod *p, const struct obj *obj)
+{
+	bool ours = p->sent && obj_rev(p->sent) > obj_rev(obj) && sv_eq(obj_uid(p->sent), obj_uid(obj));
+
+	return obj_root(ours ? p->sent : obj);
+}
+
 int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const struct pod_actual *x, struct err *err)
 {
-	struct obj *base =
-	    p->sent && obj_rev(p->sent) > obj_rev(obj) && sv_eq(obj_uid(p->sent), obj_uid(obj)) ? p->sent : obj;
-	const struct val *pod = obj_root(base), *spec = val_member(pod, F_spec);
+	const struct val *pod = pod_told(p, obj), *spec = val_member(pod, F_spec);
 	const struct val *extra = val_member(spec, F_ephemeralContainers);
 	size_t n = 0, n_extra = 0,
 	       cap = val_len(val_member(spec, F_initContainers)) + val_len(val_member(spec, F_containers));

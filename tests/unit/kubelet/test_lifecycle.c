@@ -974,22 +974,6 @@ static void test_runtime_is_gone(void **state)
 	assert_val(val_member(ready(w), F_status), "True");
 }
 
-/* An instance that the agent's end cut off before it ran has not failed, and is no restart. */
-static void test_cut_off_start(void **state)
-{
-	struct world *w = *state;
-
-	runtime_fake_fail(w->rt, "start_container", 1);
-	make(w, "cut", "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
-	rig_run(w->rig, NS_PER_SEC / 10);
-	w->k = kubelet_free(w->k);
-	rig_run(w->rig, NS_PER_SEC);
-	start_kubelet(w);
-	rig_run(w->rig, 5 * NS_PER_SEC);
-	assert_val(phase(pod(w, "cut")), "Running");
-	assert_int_equal(val_get_int(cs(pod(w, "cut"), 0), -1, F_restartCount), 0);
-}
-
 static void test_sandbox_dies(void **state)
 {
 	struct world *w = *state;
@@ -1228,7 +1212,6 @@ int main(void)
 		T(test_many_pulls),
 		T(test_runtime_hangs),
 		T(test_runtime_is_gone),
-		T(test_cut_off_start),
 		T(test_sandbox_dies),
 		T(test_deadline),
 		T(test_deadline_waits_for_the_end),
