@@ -2,7 +2,7 @@
 
 #include "base/b64.h"
 #include "base/timefmt.h"
-#include "net/key.h"
+#include "net/digest.h"
 
 #define ID_LEN 6
 #define SECRET_LEN 16

@@ -4,10 +4,10 @@
 #include "base/lazylib.h"
 #include "ev/ev.h"
 #include "kubelet/fsutil.h"
+#include "net/digest.h"
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -16,15 +16,6 @@
 extern const char pause_elf[], pause_elf_end[];
 
 /* --- building --- */
-
-void image_digest(struct sv s, char out[65])
-{
-	unsigned char d[32];
-
-	EVP_Digest(s.p, s.n, d, NULL, EVP_sha256(), NULL);
-	for (size_t i = 0; i < sizeof(d); i++)
-		snprintf(out + 2 * i, 3, "%02x", d[i]);
-}
 
 /* Only images of our own need it: loaded by the first tar_begin() (base/lazylib.h). */
 static typeof(archive_entry_free) *sym_archive_entry_free;
@@ -195,7 +186,7 @@ static void put_config(struct buf *b, const struct image_spec *s, const char *la
 static int image_build(struct arena *a, const struct image_spec *s, struct sv *ret_tar, struct err *err)
 {
 	_cleanup_(buf_release) struct buf layer = BUF_INIT, config = BUF_INIT, manifest = BUF_INIT, out = BUF_INIT;
-	char layer_hex[65], config_hex[65], config_name[80], layer_name[80];
+	char layer_hex[SHA256_HEX], config_hex[SHA256_HEX], config_name[80], layer_name[80];
 	struct tar t;
 
 	if (tar_begin(&t, &layer, err) < 0)
@@ -204,9 +195,9 @@ static int image_build(struct arena *a, const struct image_spec *s, struct sv *r
 		tar_add(&t, &s->files[i]);
 	if (tar_end(&t, err) < 0)
 		return -1;
-	image_digest(buf_sv(&layer), layer_hex);
+	sha256_hex(buf_sv(&layer), layer_hex);
 	put_config(&config, s, layer_hex);
-	image_digest(buf_sv(&config), config_hex);
+	sha256_hex(buf_sv(&config), config_hex);
 	snprintf(config_name, sizeof(config_name), "%s.json", config_hex);
 	snprintf(layer_name, sizeof(layer_name), "%s/layer.tar", layer_hex);
 	buf_printf(&manifest, "[{\"Config\":\"%s\",\"RepoTags\":[", config_name);

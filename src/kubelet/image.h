@@ -35,5 +35,3 @@ int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, s
  * unpacked and tagged as it says. Runs containerd's own ctr. A failure leaves no image of it behind. */
 int image_import(const char *socket, const char *path, struct err *err);
 int image_import_bytes(const char *socket, const char *tmp_dir, struct sv tar, struct err *err);
-/* SHA-256 in hex, with its NUL: what content, credentials and files are named by. */
-void image_digest(struct sv s, char out[65]);

@@ -20,7 +20,7 @@
 /* What a pod has to show to an image's registry, in its order. */
 struct creds {
 	const struct val *auth[PULL_CREDS_MAX];
-	char digest[PULL_CREDS_MAX][PULL_DIGEST_HEX + 1];
+	char digest[PULL_CREDS_MAX][SHA256_HEX];
 	size_t n;
 };
 
@@ -128,7 +128,7 @@ static void creds_of(struct kubelet *k, struct arena *a, const struct val *pod, 
 			continue;
 		json_encode(&b, auth);
 		ret->auth[ret->n] = auth;
-		image_digest(buf_sv(&b), ret->digest[ret->n++]);
+		sha256_hex(buf_sv(&b), ret->digest[ret->n++]);
 	}
 }
 

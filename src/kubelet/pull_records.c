@@ -6,7 +6,6 @@
 #include "base/strmap.h"
 #include "base/vec.h"
 #include "codec/json.h"
-#include "kubelet/image.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -100,9 +99,9 @@ static struct pull_name *pull_name_ensure(struct pull_record *e, struct sv base)
 
 static char *pull_file(struct arena *a, struct pull_records *r, const char *sub, struct sv what)
 {
-	char hex[PULL_DIGEST_HEX + 1];
+	char hex[SHA256_HEX];
 
-	image_digest(what, hex);
+	sha256_hex(what, hex);
 	return arena_printf(a, "%s/%s/%s", r->dir, sub, hex);
 }
 
@@ -169,7 +168,7 @@ static void pull_each_file(struct pull_records *r, const char *sub,
 	if (!d)
 		return;
 	for (struct dirent *e; (e = readdir(d));)
-		if (strlen(e->d_name) == PULL_DIGEST_HEX)
+		if (strlen(e->d_name) == SHA256_HEX - 1)
 			fn(r, arena_printf(&a, "%s/%s", dir, e->d_name), e->d_name);
 	closedir(d);
 }
@@ -221,15 +220,15 @@ struct pull_records *pull_records_free(struct pull_records *r)
 
 /* --- asking and telling --- */
 
-bool pull_records_allow(struct pull_records *r, struct sv image, struct sv ref,
-			const char (*digests)[PULL_DIGEST_HEX + 1], size_t n)
+bool pull_records_allow(struct pull_records *r, struct sv image, struct sv ref, const char (*digests)[SHA256_HEX],
+			size_t n)
 {
-	char hex[PULL_DIGEST_HEX + 1];
+	char hex[SHA256_HEX];
 	struct pull_record *e;
 	struct pull_name *name;
 	bool ok = false;
 
-	image_digest(image, hex);
+	sha256_hex(image, hex);
 	pthread_mutex_lock(&r->lock);
 	e = strmap_get(&r->by_ref, ref);
 	if (!e) {
@@ -247,11 +246,11 @@ bool pull_records_allow(struct pull_records *r, struct sv image, struct sv ref,
 int pull_records_begin(struct pull_records *r, struct sv image, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	char hex[PULL_DIGEST_HEX + 1];
+	char hex[SHA256_HEX];
 	void **slot;
 	bool first;
 
-	image_digest(image, hex);
+	sha256_hex(image, hex);
 	pthread_mutex_lock(&r->lock);
 	slot = strmap_slot(&r->pulling, sv_from(hex));
 	first = !*slot;
@@ -263,13 +262,13 @@ int pull_records_begin(struct pull_records *r, struct sv image, struct err *err)
 int pull_records_end(struct pull_records *r, struct sv image, struct sv ref, const char *digest, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	char hex[PULL_DIGEST_HEX + 1];
+	char hex[SHA256_HEX];
 	struct pull_record *e;
 	struct pull_name *n;
 	void **slot;
 	int rc = 0;
 
-	image_digest(image, hex);
+	sha256_hex(image, hex);
 	pthread_mutex_lock(&r->lock);
 	if (ref.n) {
 		slot = strmap_slot(&r->by_ref, ref);

@@ -16,10 +16,10 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "kubelet/runtime.h"
+#include "net/digest.h"
 
-#define PULL_CREDS_MAX 16    /* of one pod for one image */
-#define PULL_DIGESTS_MAX 100 /* remembered of one image; the oldest go */
-#define PULL_DIGEST_HEX 64
+#define PULL_CREDS_MAX 16	  /* of one pod for one image */
+#define PULL_DIGESTS_MAX 100	  /* remembered of one image; the oldest go */
 #define PULL_RECORDS_PRUNE_AT 256 /* more: those of images that are gone are dropped */
 
 struct pull_records;
@@ -29,8 +29,8 @@ struct pull_records *pull_records_new(struct env *env, const char *dir);
 struct pull_records *pull_records_free(struct pull_records *r);
 
 /* May one with these credentials have the image (its normalised name, and its id on the node) without a pull? */
-bool pull_records_allow(struct pull_records *r, struct sv image, struct sv ref,
-			const char (*digests)[PULL_DIGEST_HEX + 1], size_t n);
+bool pull_records_allow(struct pull_records *r, struct sv image, struct sv ref, const char (*digests)[SHA256_HEX],
+			size_t n);
 /* Before a pull, and after it: ref "" when it failed, digest NULL when it needed no credentials. */
 int pull_records_begin(struct pull_records *r, struct sv image, struct err *err);
 int pull_records_end(struct pull_records *r, struct sv image, struct sv ref, const char *digest, struct err *err);

@@ -1,13 +1,12 @@
 #include "kubelet/shims.h"
 
 #include "base/file.h"
+#include "net/digest.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <openssl/sha.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -38,13 +37,10 @@ static void each_process(bool (*fn)(pid_t pid, struct sv cmdline, void *ctx), vo
 const char *shims_socket(struct arena *a, const char *socket, struct sv id)
 {
 	const char *name = arena_printf(a, "%s/" SHIM_NAMESPACE "/%.*s", socket, SV_ARG(id));
-	unsigned char hash[SHA256_DIGEST_LENGTH];
-	char *path = arena_printf(a, SHARED "/s/%0*d", (int)(2 * sizeof(hash)), 0), *at = path + strlen(SHARED "/s/");
+	char hash[SHA256_HEX];
 
-	SHA256((const unsigned char *)name, strlen(name), hash);
-	for (size_t i = 0; i < sizeof(hash); i++, at += 2)
-		(void)snprintf(at, 3, "%02x", hash[i]);
-	return path;
+	sha256_hex(sv_from(name), hash);
+	return arena_printf(a, SHARED "/s/%s", hash);
 }
 
 static void remove_socket(const char *socket, struct sv id)

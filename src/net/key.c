@@ -2,7 +2,6 @@
 #include "base/b64.h"
 
 #include <openssl/core_names.h>
-#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -85,22 +84,4 @@ int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct 
 	OPENSSL_free(der);
 	*ret_kid = b64url_encode(a, sv_make((const char *)digest, sizeof(digest)));
 	return 0;
-}
-
-bool secret_equal(struct sv a, struct sv b)
-{
-	return a.n > 0 && a.n == b.n && CRYPTO_memcmp(a.p, b.p, a.n) == 0;
-}
-
-void sha256_hex(struct sv s, char ret[SHA256_HEX])
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char d[SHA256_DIGEST_LENGTH];
-
-	SHA256((const unsigned char *)s.p, s.n, d);
-	for (size_t i = 0; i < sizeof(d); i++) {
-		ret[2 * i] = digits[d[i] >> 4];
-		ret[2 * i + 1] = digits[d[i] & 15];
-	}
-	ret[2 * sizeof(d)] = '\0';
 }

@@ -13,7 +13,3 @@ int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struc
  * section 6.2), and a key id: base64url of the SHA-256 of the DER SubjectPublicKeyInfo. */
 int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct sv *ret_y, struct sv *ret_kid,
 		   struct err *err);
-#define SHA256_HEX 65
-void sha256_hex(struct sv s, char ret[SHA256_HEX]);
-/* Constant-time equality, for secrets: an empty one is equal to nothing. */
-bool secret_equal(struct sv a, struct sv b);

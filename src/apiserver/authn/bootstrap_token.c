@@ -2,7 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/watchcache.h"
 #include "client/bootstrap_token.h"
-#include "net/key.h"
+#include "net/digest.h"
 
 #define GROUP "system:bootstrappers"
 #define GROUP_MAX 255 /* characters behind the prefix, and one */

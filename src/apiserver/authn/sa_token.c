@@ -8,7 +8,7 @@
 #include "base/timefmt.h"
 #include "codec/json.h"
 #include "net/jws.h"
-#include "net/key.h"
+#include "net/digest.h"
 
 #define CLOCK_LEEWAY_NS (60 * NS_PER_SEC)
 #define LEGACY_ISSUER "kubernetes/serviceaccount"

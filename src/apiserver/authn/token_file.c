@@ -1,7 +1,7 @@
 #include "apiserver/authn/token_file.h"
 #include "base/file.h"
 #include "base/vec.h"
-#include "net/key.h"
+#include "net/digest.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 #include "base/b64.h"
 #include "base/file.h"
 #include "client/bootstrap_token.h"
-#include "net/key.h"
+#include "net/digest.h"
 
 #define LABEL "caravel/join-token" /* on the Secret of the token in the file */
 #define GROUP "system:bootstrappers:caravel:default-node-token"

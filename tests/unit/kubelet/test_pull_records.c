@@ -2,7 +2,6 @@
 #include "kit.h"
 
 #include "base/file.h"
-#include "kubelet/image.h"
 #include "kubelet/pull_records.h"
 #include "sim/env_sim.h"
 
@@ -14,19 +13,19 @@ static struct env *env;
 
 static bool allow(struct pull_records *r, struct sv image, struct sv ref, const char *secret)
 {
-	char digest[1][PULL_DIGEST_HEX + 1];
+	char digest[1][SHA256_HEX];
 
 	if (secret)
-		image_digest(sv_from(secret), digest[0]);
+		sha256_hex(sv_from(secret), digest[0]);
 	return pull_records_allow(r, image, ref, digest, secret ? 1 : 0);
 }
 
 static void pulled(struct pull_records *r, struct sv image, struct sv ref, const char *secret)
 {
-	char digest[PULL_DIGEST_HEX + 1];
+	char digest[SHA256_HEX];
 
 	if (secret)
-		image_digest(sv_from(secret), digest);
+		sha256_hex(sv_from(secret), digest);
 	assert_int_equal(pull_records_begin(r, image, NULL), 0);
 	assert_int_equal(pull_records_end(r, image, ref, secret ? digest : NULL, NULL), 0);
 }
