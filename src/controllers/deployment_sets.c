@@ -64,7 +64,7 @@ static bool annotate(struct arena *a, struct val *doc, const char *name, struct 
 
 	if (val_type(was) == VAL_STR && sv_eq(val_str(was), value))
 		return false;
-	val_set_str_sv(a, val_ensure_map(a, val_ensure_map(a, doc, F_metadata), F_annotations), sv_from(name), value);
+	annotation_set(a, doc, name, value);
 	return true;
 }
 

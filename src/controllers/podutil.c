@@ -100,11 +100,6 @@ bool int_or_percent(const struct val *v, int64_t total, bool round_up, int64_t *
 	return true;
 }
 
-struct sv annotation_of(const struct val *doc, const char *name)
-{
-	return val_str(val_member_sv(val_get(doc, F_metadata, F_annotations), sv_from(name)));
-}
-
 struct sv label_of(const struct val *doc, const char *name)
 {
 	return val_str(val_member_sv(val_get(doc, F_metadata, F_labels), sv_from(name)));

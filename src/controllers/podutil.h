@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "object/annotation.h"
 #include "object/obj.h"
 
 bool pod_is_ready(const struct obj *pod);
@@ -20,6 +21,5 @@ struct sv pod_ip(const struct obj *pod, bool v6); /* of that family, "" when it 
 
 /* int-or-percentage against total. False when v is neither. */
 bool int_or_percent(const struct val *v, int64_t total, bool round_up, int64_t *ret);
-/* The value of an annotation or label, "" when absent. */
-struct sv annotation_of(const struct val *doc, const char *name);
+/* The value of a label, "" when absent. */
 struct sv label_of(const struct val *doc, const char *name);

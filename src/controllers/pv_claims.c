@@ -1,6 +1,7 @@
 /* What is to be done about a claim. See pv_binder.c. */
 #include "controllers/podutil.h"
 #include "controllers/pv_binder-internal.h"
+#include "object/default_class.h"
 
 /* --- its class --- */
 
@@ -18,43 +19,22 @@ static bool waits_for_consumer(const struct obj *claim, const struct obj *class)
 	       !annotation_of(obj_root(claim), ANN_SELECTED_NODE).n;
 }
 
-struct default_search {
-	struct obj *newest;
-};
-
-static int find_default(struct obj *class, void *ctx)
-{
-	struct default_search *s = ctx;
-	int later;
-
-	if (!sv_is(annotation_of(obj_root(class), "storageclass.kubernetes.io/is-default-class"), "true"))
-		return 0;
-	later = s->newest ? sv_cmp(val_str(obj_get(class, F_metadata, F_creationTimestamp)),
-				   val_str(obj_get(s->newest, F_metadata, F_creationTimestamp)))
-			  : 1;
-	if (later > 0 || (later == 0 && sv_cmp(obj_name(class), obj_name(s->newest)) < 0)) {
-		obj_unref(s->newest);
-		s->newest = obj_ref(class);
-	}
-	return 0;
-}
-
 /* A claim that named no class, made when there was no default: 1 when it has one now. */
 static int assign_default_class(struct pv_binder *b, struct obj *claim, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct default_search s = { 0 };
+	struct default_class_search s = { storage_class_is_default, NULL };
 	struct val *doc;
 	int rc;
 
 	if (storage_class_name(claim).p)
 		return 0;
-	informer_each(b->classes, SV(""), find_default, &s);
-	if (!s.newest)
+	informer_each(b->classes, SV(""), default_class_look, &s);
+	if (!s.found)
 		return 0;
 	doc = obj_edit(&a, claim);
-	val_set_str(&a, val_ensure_map(&a, doc, F_spec), F_storageClassName, obj_name(s.newest));
-	obj_unref(s.newest);
+	val_set_str(&a, val_ensure_map(&a, doc, F_spec), F_storageClassName, obj_name(s.found));
+	obj_unref(s.found);
 	rc = client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err);
 	return rc < 0 ? -1 : 1;
 }
@@ -65,7 +45,7 @@ static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct 
 {
 	struct sv who = val_str(obj_get(class, F_provisioner));
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct val *doc, *notes;
+	struct val *doc;
 
 	if (sv_starts(who, SV("kubernetes.io/"))) {
 		pv_claim_event(b, claim, "Warning", "ProvisioningFailed", "no volume plugin matched name: %.*s",
@@ -82,9 +62,8 @@ static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct 
 	    sv_eq(annotation_of(obj_root(claim), ANN_PROVISIONER_BETA), who))
 		return 0;
 	doc = obj_edit(&a, claim);
-	notes = val_ensure_map(&a, val_ensure_map(&a, doc, F_metadata), F_annotations);
-	val_set_str_sv(&a, notes, SV(ANN_PROVISIONER), who);
-	val_set_str_sv(&a, notes, SV(ANN_PROVISIONER_BETA), who);
+	annotation_set(&a, doc, ANN_PROVISIONER, who);
+	annotation_set(&a, doc, ANN_PROVISIONER_BETA, who);
 	return client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err);
 }
 

@@ -5,6 +5,8 @@
 #include "client/events.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "object/annotation.h"
+#include "object/default_class.h"
 #include "pod/volume_match.h"
 
 #include <errno.h>
@@ -25,11 +27,6 @@ struct local_path {
 	struct recorder *recorder;
 };
 
-static struct sv note_of(const struct obj *o, const char *name)
-{
-	return val_str(val_member_sv(obj_get(o, F_metadata, F_annotations), sv_from(name)));
-}
-
 /* --- the class --- */
 
 static int make_class(struct local_path *l, struct err *err)
@@ -41,9 +38,8 @@ static int make_class(struct local_path *l, struct err *err)
 	val_set_cstr(&a, doc, F_apiVersion, "storage.k8s.io/v1");
 	val_set_cstr(&a, doc, F_kind, "StorageClass");
 	val_set_cstr(&a, meta, F_name, LOCAL_PATH_CLASS);
-	val_set_str_sv(&a, val_set_map(&a, meta, F_annotations), SV("storageclass.kubernetes.io/is-default-class"),
-		       SV("true"));
 	val_set(&a, doc, F_metadata, meta);
+	annotation_set(&a, doc, ANN_DEFAULT_STORAGE_CLASS, SV("true"));
 	val_set_cstr(&a, doc, F_provisioner, LOCAL_PATH_PROVISIONER);
 	val_set_cstr(&a, doc, F_reclaimPolicy, "Delete");
 	val_set_cstr(&a, doc, F_volumeBindingMode, "WaitForFirstConsumer");
@@ -77,9 +73,9 @@ static struct val *volume_for(struct local_path *l, struct arena *a, const struc
 	val_set_cstr(a, doc, F_apiVersion, "v1");
 	val_set_cstr(a, doc, F_kind, "PersistentVolume");
 	val_set_str(a, meta, F_name, name);
-	val_set_str_sv(a, val_set_map(a, meta, F_annotations), SV(ANN_PROVISIONED_BY), SV(LOCAL_PATH_PROVISIONER));
 	val_push(a, val_set_list(a, meta, F_finalizers), val_new_str(a, SV(FINALIZER)));
 	val_set(a, doc, F_metadata, meta);
+	annotation_set(a, doc, ANN_PROVISIONED_BY, SV(LOCAL_PATH_PROVISIONER));
 	val_set(a, val_set_map(a, spec, F_capacity), F_storage,
 		obj_get(claim, F_spec, F_resources, F_requests, F_storage));
 	val_set(a, spec, F_accessModes, val_clone(a, obj_get(claim, F_spec, F_accessModes)));
@@ -155,8 +151,8 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 	workq_key_split(key, &ns, &name);
 	claim = informer_lookup(l->claims, ns, name);
 	if (!claim || obj_deleting(claim) || val_str(obj_get(claim, F_spec, F_volumeName)).n ||
-	    !sv_is(note_of(claim, ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
-	    !sv_is(note_of(claim, ANN_SELECTED_NODE), l->node))
+	    !sv_is(annotation_of(obj_root(claim), ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
+	    !sv_is(annotation_of(obj_root(claim), ANN_SELECTED_NODE), l->node))
 		return 0;
 	class = informer_lookup(l->classes, SV(""), storage_class_name(claim));
 	return class ? provision(l, &a, claim, class, err) : 0;
@@ -171,7 +167,7 @@ static const char *our_directory(struct local_path *l, struct arena *a, const st
 	const struct val *terms = obj_get(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
 	const struct val *e = val_at(val_get(val_at(terms, 0), F_matchExpressions), 0);
 
-	if (!sv_is(note_of(volume, ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
+	if (!sv_is(annotation_of(obj_root(volume), ANN_PROVISIONED_BY), LOCAL_PATH_PROVISIONER) ||
 	    !val_is(val_at(val_get(e, F_values), 0), l->node) || !sv_starts(path, dir) || path.n <= dir.n ||
 	    path.p[dir.n] != '/')
 		return NULL;

@@ -2,15 +2,11 @@
  *
  * The scheduler writes one side only: the volume's claimRef, or the claim's selected node. The binder completes the
  * other, and its news bring the Pod back. */
+#include "object/annotation.h"
 #include "pod/volume_match.h"
 #include "scheduler/scheduler-internal.h"
 
 #include "base/buf.h"
-
-static void annotate(struct arena *a, struct val *doc, const char *name, struct sv value)
-{
-	val_set_str_sv(a, val_ensure_map(a, val_ensure_map(a, doc, F_metadata), F_annotations), sv_from(name), value);
-}
 
 static int reserve(struct scheduler *s, struct arena *a, struct obj *volume, struct obj *claim, struct err *err)
 {
@@ -26,7 +22,7 @@ static int reserve(struct scheduler *s, struct arena *a, struct obj *volume, str
 	val_set_str(a, ref, F_name, obj_name(claim));
 	val_set_str(a, ref, F_uid, obj_uid(claim));
 	val_set(a, val_ensure_map(a, doc, F_spec), F_claimRef, ref);
-	annotate(a, doc, ANN_BOUND_BY_CONTROLLER, SV("yes"));
+	annotation_set(a, doc, ANN_BOUND_BY_CONTROLLER, SV("yes"));
 	/* At the version that was looked at: who wrote it meanwhile may have taken it. */
 	return client_update(s->client, RES(core_persistentvolumes), doc, NULL, NULL, err);
 }
@@ -35,10 +31,10 @@ static int select_node(struct scheduler *s, struct arena *a, struct obj *claim, 
 {
 	struct val *doc;
 
-	if (sv_is(val_str(val_member_sv(obj_get(claim, F_metadata, F_annotations), SV(ANN_SELECTED_NODE))), node))
+	if (sv_is(annotation_of(obj_root(claim), ANN_SELECTED_NODE), node))
 		return 0;
 	doc = obj_edit(a, claim);
-	annotate(a, doc, ANN_SELECTED_NODE, sv_from(node));
+	annotation_set(a, doc, ANN_SELECTED_NODE, sv_from(node));
 	return client_update(s->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err);
 }
 

@@ -8,6 +8,7 @@
  * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time. */
 #include "scheduler/plugins/plugins.h"
 
+#include "object/annotation.h"
 #include "pod/volume_match.h"
 
 #include <stdlib.h>
@@ -183,7 +184,7 @@ static bool topology_allowed(const struct obj *class, const struct val *labels)
 static bool can_provision(const struct pod_claim *c, const struct node_info *n)
 {
 	struct sv who = val_str(obj_get(c->class, F_provisioner));
-	struct sv node = val_str(val_member_sv(obj_get(c->claim, F_metadata, F_annotations), SV(ANN_SELECTED_NODE)));
+	struct sv node = annotation_of(obj_root(c->claim), ANN_SELECTED_NODE);
 
 	return who.n && !sv_is(who, NO_PROVISIONER) && (!node.n || sv_is(node, n->name)) &&
 	       topology_allowed(c->class, n->labels);

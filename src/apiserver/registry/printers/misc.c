@@ -1,5 +1,6 @@
 /* Rows of rbac, policy, discovery, networking, storage, scheduling. */
 #include "apiserver/registry/printers/printers.h"
+#include "object/default_class.h"
 
 static void cell_joined(struct arena *a, struct val *cells, const struct val *list, const char *if_none)
 {
@@ -102,12 +103,9 @@ void print_ipaddress(struct arena *a, const struct val *ip, int64_t now_ns, stru
 
 void print_storageclass(struct arena *a, const struct val *sc, int64_t now_ns, struct val *cells)
 {
-	const struct val *an = val_get(sc, F_metadata, F_annotations);
-	bool is_default = val_is(val_member_sv(an, SV("storageclass.kubernetes.io/is-default-class")), "true") ||
-			  val_is(val_member_sv(an, SV("storageclass.beta.kubernetes.io/is-default-class")), "true");
-
 	(void)now_ns;
-	cell_fmt(a, cells, "%.*s%s", SV_ARG(val_get_str(sc, F_metadata, F_name)), is_default ? " (default)" : "");
+	cell_fmt(a, cells, "%.*s%s", SV_ARG(val_get_str(sc, F_metadata, F_name)),
+		 storage_class_is_default(sc) ? " (default)" : "");
 }
 
 void print_csidriver(struct arena *a, const struct val *d, int64_t now_ns, struct val *cells)
