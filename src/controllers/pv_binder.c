@@ -92,20 +92,13 @@ static struct obj *refer_to_claim(struct pv_binder *b, struct obj *volume, struc
 {
 	const struct val *was = obj_get(volume, F_spec, F_claimRef);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct val *doc, *ref;
+	struct val *doc;
 	struct obj *now;
 
 	if (was && sv_eq(val_get_str(was, F_uid), obj_uid(claim)))
 		return obj_ref(volume);
 	doc = obj_edit(&a, volume);
-	ref = val_new_map(&a);
-	val_set_cstr(&a, ref, F_kind, "PersistentVolumeClaim");
-	val_set_str(&a, ref, F_namespace, obj_ns(claim));
-	val_set_str(&a, ref, F_name, obj_name(claim));
-	val_set_str(&a, ref, F_uid, obj_uid(claim));
-	val_set_cstr(&a, ref, F_apiVersion, "v1");
-	val_set_str(&a, ref, F_resourceVersion, val_str(obj_get(claim, F_metadata, F_resourceVersion)));
-	val_set(&a, val_ensure_map(&a, doc, F_spec), F_claimRef, ref);
+	val_set(&a, val_ensure_map(&a, doc, F_spec), F_claimRef, claim_reference(&a, claim));
 	if (!was) /* what a user reserved is the user's to take back */
 		annotate(&a, doc, ANN_BOUND_BY_CONTROLLER);
 	return client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, &now, err) < 0 ? NULL : now;

@@ -3,8 +3,10 @@
  * Admission gives every claim and every volume a finalizer. It is taken away when the object is being deleted and
  * nobody uses it any more: a claim no scheduled pod of its namespace, a volume no claim. A pod that is not scheduled
  * yet does not count: it cannot be, while its claim is being deleted. One that has ended does, until it is gone. */
+#include "base/buf.h"
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "object/pod_refs.h"
 
 #include <stdlib.h>
 
@@ -24,14 +26,14 @@ static bool shut_down(const struct obj *pod)
 	return obj_deleting(pod) && val_int_or(obj_get(pod, F_metadata, F_deletionGracePeriodSeconds), -1) == 0;
 }
 
-/* A generic ephemeral volume's claim is named after its pod and it; the pod that owns it waits for it in a
- * foreground deletion, so that it must not wait for the pod. */
-static struct sv claim_of_volume(struct arena *a, const struct obj *pod, const struct val *v)
+/* The name may be in the buffer. A pod that owns the claim of an ephemeral volume waits for it in a foreground
+ * deletion, so that it must not wait for the pod. */
+static struct sv claim_of_volume(struct buf *b, const struct obj *pod, const struct val *v)
 {
 	struct sv name = val_get_str(v, F_persistentVolumeClaim, F_claimName);
 
 	if (!name.n && val_member(v, F_ephemeral) && !shut_down(pod))
-		name = arena_svf(a, "%.*s-%.*s", SV_ARG(obj_name(pod)), SV_ARG(val_get_str(v, F_name)));
+		name = pod_ephemeral_claim(b, obj_root(pod), v);
 	return name;
 }
 
@@ -42,13 +44,13 @@ struct user_search {
 
 static int find_user(struct obj *pod, void *ctx)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct user_search *s = ctx;
 
 	if (!val_str(obj_get(pod, F_spec, F_nodeName)).n)
 		return 0;
 	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
-		s->found |= sv_eq(claim_of_volume(&a, pod, v), s->claim);
+		s->found |= sv_eq(claim_of_volume(&b, pod, v), s->claim);
 	return s->found;
 }
 
@@ -141,11 +143,11 @@ static void object_updated(struct obj *old, struct obj *now, void *ctx)
 
 static void pod_gone(struct obj *pod, void *ctx)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct protection *c = ctx;
 
 	VAL_EACH(obj_get(pod, F_spec, F_volumes), v) {
-		struct sv claim = claim_of_volume(&a, pod, v);
+		struct sv claim = claim_of_volume(&b, pod, v);
 
 		if (claim.n)
 			workq_add_obj(c->q, obj_ns(pod), claim);

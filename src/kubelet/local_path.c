@@ -67,7 +67,7 @@ static struct val *node_affinity(struct arena *a, const char *node)
 static struct val *volume_for(struct local_path *l, struct arena *a, const struct obj *claim, const struct obj *class,
 			      struct sv name, const char *path)
 {
-	struct val *doc = val_new_map(a), *meta = val_new_map(a), *spec = val_new_map(a), *ref = val_new_map(a), *src;
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *spec = val_new_map(a), *src;
 	const struct val *mode = obj_get(claim, F_spec, F_volumeMode), *options = obj_get(class, F_mountOptions);
 
 	val_set_cstr(a, doc, F_apiVersion, "v1");
@@ -85,12 +85,7 @@ static struct val *volume_for(struct local_path *l, struct arena *a, const struc
 		val_set(a, spec, F_mountOptions, val_clone(a, options));
 	val_set_str(a, spec, F_persistentVolumeReclaimPolicy, val_str(obj_get(class, F_reclaimPolicy)));
 	val_set_str(a, spec, F_storageClassName, obj_name(class));
-	val_set_cstr(a, ref, F_kind, "PersistentVolumeClaim");
-	val_set_cstr(a, ref, F_apiVersion, "v1");
-	val_set_str(a, ref, F_namespace, obj_ns(claim));
-	val_set_str(a, ref, F_name, obj_name(claim));
-	val_set_str(a, ref, F_uid, obj_uid(claim));
-	val_set(a, spec, F_claimRef, ref);
+	val_set(a, spec, F_claimRef, claim_reference(a, claim));
 	val_set(a, spec, F_nodeAffinity, node_affinity(a, l->node));
 	src = val_set_map(a, spec, F_hostPath);
 	val_set_cstr(a, src, F_path, path);
@@ -154,8 +149,13 @@ static int reconcile_claim(void *ctx, struct sv key, struct reconcile_result *re
 	    !sv_is(annotation_of(obj_root(claim), ANN_PROVISIONER), LOCAL_PATH_PROVISIONER) ||
 	    !sv_is(annotation_of(obj_root(claim), ANN_SELECTED_NODE), l->node))
 		return 0;
-	class = informer_lookup(l->classes, SV(""), storage_class_name(claim));
-	return class ? provision(l, &a, claim, class, err) : 0;
+	name = storage_class_name(claim);
+	class = informer_lookup(l->classes, SV(""), name);
+	/* The binder saw it: our cache is behind, and no event of a class brings us back. */
+	if (!class)
+		return err_set(err, ERR_UNAVAILABLE, "storageclass '%.*s' of claim '%.*s' is not there yet",
+			       SV_ARG(name), SV_ARG(key));
+	return provision(l, &a, claim, class, err);
 }
 
 /* --- taking one away --- */

@@ -11,12 +11,10 @@
 #include "pod/node_match.h"
 
 /* Annotations of the volume protocol (storage.k8s.io, and the external provisioners'). */
-#define ANN_BIND_COMPLETED "pv.kubernetes.io/bind-completed" /* claim: it was bound once */
-#define ANN_BOUND_BY_CONTROLLER                                                                                   \
-	"pv.kubernetes.io/bound-by-controller"			   /* either: the binder's choice, not the user's \
-								    */
-#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"	   /* volume: who deletes it */
-#define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner" /* claim: who is asked to make one */
+#define ANN_BIND_COMPLETED "pv.kubernetes.io/bind-completed"	       /* claim: it was bound once */
+#define ANN_BOUND_BY_CONTROLLER "pv.kubernetes.io/bound-by-controller" /* either: the binder chose, no user */
+#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"	       /* volume: who deletes it */
+#define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner"     /* claim: who is asked to make one */
 #define ANN_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
 #define ANN_SELECTED_NODE "volume.kubernetes.io/selected-node" /* claim: where its first pod will be */
 #define ANN_STORAGE_CLASS "volume.beta.kubernetes.io/storage-class"
@@ -31,6 +29,8 @@ int64_t volume_capacity_bytes(const struct obj *volume);
 
 /* volume.spec.claimRef: is it this claim's? A reference without uid is a reservation by name. */
 bool volume_is_for(const struct obj *volume, const struct obj *claim);
+/* Such a reference, to this claim as it is. */
+struct val *claim_reference(struct arena *a, const struct obj *claim);
 /* Why the volume cannot serve the claim, in upstream's words; NULL: it can. */
 const char *volume_misfit(const struct obj *volume, const struct obj *claim);
 /* The nodes it can be used on (spec.nodeAffinity), to be asked with node_want_matches(); views into the volume. */

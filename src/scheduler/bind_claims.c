@@ -10,18 +10,12 @@
 
 static int reserve(struct scheduler *s, struct arena *a, struct obj *volume, struct obj *claim, struct err *err)
 {
-	struct val *doc, *ref;
+	struct val *doc;
 
 	if (val_str(obj_get(volume, F_spec, F_claimRef, F_uid)).n)
 		return 0; /* its own already */
 	doc = obj_edit(a, volume);
-	ref = val_new_map(a);
-	val_set_cstr(a, ref, F_kind, "PersistentVolumeClaim");
-	val_set_cstr(a, ref, F_apiVersion, "v1");
-	val_set_str(a, ref, F_namespace, obj_ns(claim));
-	val_set_str(a, ref, F_name, obj_name(claim));
-	val_set_str(a, ref, F_uid, obj_uid(claim));
-	val_set(a, val_ensure_map(a, doc, F_spec), F_claimRef, ref);
+	val_set(a, val_ensure_map(a, doc, F_spec), F_claimRef, claim_reference(a, claim));
 	annotation_set(a, doc, ANN_BOUND_BY_CONTROLLER, SV("yes"));
 	/* At the version that was looked at: who wrote it meanwhile may have taken it. */
 	return client_update(s->client, RES(core_persistentvolumes), doc, NULL, NULL, err);

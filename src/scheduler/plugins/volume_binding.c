@@ -8,7 +8,9 @@
  * (volume_binding_work()). Also here: a claim of access mode ReadWriteOncePod has one Pod at a time. */
 #include "scheduler/plugins/plugins.h"
 
+#include "base/buf.h"
 #include "object/annotation.h"
+#include "object/pod_refs.h"
 #include "pod/volume_match.h"
 
 #include <stdlib.h>
@@ -134,6 +136,7 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 static enum sched_outcome prefilter(struct cycle_state *cs)
 {
 	const struct val *volumes = obj_get(cs->pod->obj, F_spec, F_volumes);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct pod_claims *all = NULL;
 
 	VAL_EACH(volumes, v) {
@@ -141,8 +144,7 @@ static enum sched_outcome prefilter(struct cycle_state *cs)
 		enum sched_outcome r;
 
 		if (val_member(v, F_ephemeral))
-			name = arena_svf(cs->arena, "%.*s-%.*s", SV_ARG(obj_name(cs->pod->obj)),
-					 SV_ARG(val_get_str(v, F_name)));
+			name = arena_sv(cs->arena, pod_ephemeral_claim(&b, obj_root(cs->pod->obj), v));
 		if (!name.n)
 			continue;
 		if (!all) {
