@@ -293,6 +293,9 @@ static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum se
 	struct sv ns, name;
 
 	split_key(r, kv->key, &ns, &name);
+	if (strategy_for(r->res)->unread)
+		strategy_for(r->res)->unread(r->cache->s, kv->key, kv->value.p ? kv->value : SV(""),
+					     objtree_get(&r->tree, ns, name));
 	for (; r; r = r->view)
 		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
 }
@@ -368,6 +371,8 @@ static void on_change(const struct store_change *ch, void *ctx)
 			note_aside(r, &ch->kv, ASIDE_UNREADABLE);
 		/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
 		publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+		if (strategy_for(r->res)->unread && (o || ch->kv.deleted))
+			strategy_for(r->res)->unread(c->s, ch->kv.key, SV_NULL, NULL);
 		note_changed(r);
 		standing_observe(c->s, r->res, name, o);
 		if (r->view && atomic_load(&r->view->live)) {

@@ -77,6 +77,10 @@ struct strategy {
 	/* One-time set-up and per-change observation (allocators, authz rules) on the store's thread;
 	 * old or neu NULL on create and delete. */
 	void (*observe)(struct apiserver *s, struct obj *old, struct obj *neu);
+	/* What is stored at key cannot be had (set_aside.h): its bytes, and the last version that was readable or NULL.
+	 * value SV_NULL: that is over. On the store's thread; before observe() hears that last is gone, after it hears
+	 * what comes instead. */
+	void (*unread)(struct apiserver *s, struct sv key, struct sv value, const struct obj *last);
 };
 
 const struct strategy *strategy_for(const struct resource *r); /* never NULL: a plain one otherwise */

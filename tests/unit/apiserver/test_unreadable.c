@@ -302,6 +302,63 @@ static void test_start(void **state)
 	expect(r, 200, "GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin", NULL);
 }
 
+/* --- Services --- */
+
+#define SERVICES "/api/v1/namespaces/default/services"
+#define SERVICE_KEY "/registry/services/specs/default/a"
+
+static const char svc[] = "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"type\":\"NodePort\",\"clusterIP\":\"%s\","
+			  "\"ports\":[{\"port\":80,\"nodePort\":%d}]}}";
+
+static const char *svc_text(struct rig *r, const char *name, const char *ip, int port)
+{
+	return arena_printf(&r->arena, svc, name, ip, port);
+}
+
+static void expect_held(struct rig *r)
+{
+	expect_status(
+	    r, 422, "Invalid", "provided IP is already allocated",
+	    &(struct ask){ .method = "POST", .path = SERVICES, .body = svc_text(r, "b", "10.43.0.77", 30099) });
+	expect_status(
+	    r, 422, "Invalid", "provided port is already allocated",
+	    &(struct ask){ .method = "POST", .path = SERVICES, .body = svc_text(r, "b", "10.43.0.99", 30077) });
+}
+
+/* Nobody gets the address and the port of a Service that cannot be read, until it is gone. */
+static void test_service_numbers(void **state)
+{
+	struct rig *r = *state;
+	const char *unsafe = arena_printf(&r->arena, UNSAFE_BODY, "");
+	const char *stored;
+
+	expect(r, 201, "POST", SERVICES, svc_text(r, "a", "10.43.0.77", 30077));
+	stored = text_of(r, SERVICES "/a");
+	/* It broke under our eyes, with nothing left of it: what was known counts. */
+	put_raw(r, SERVICE_KEY, "");
+	expect_held(r);
+	/* It was written anew, and is like any other. */
+	put_raw(r, SERVICE_KEY, stored);
+	expect_held(r);
+	/* It is broken at the start, and one byte differs: what it seems to say counts. */
+	put_raw(r, SERVICE_KEY, arena_printf(&r->arena, "[%s", stored));
+	expect_held(r);
+	rig_restart(r);
+	expect_held(r);
+	rig_restart(r);
+	expect_held(r);
+	expect(r, 200, "DELETE", SERVICES "/a", unsafe);
+	expect(r, 201, "POST", SERVICES, svc_text(r, "b", "10.43.0.77", 30077));
+	/* What belongs to b stays b's when another broken one that names it goes. */
+	put_raw(r, SERVICE_KEY, "{10.43.0.77 30077");
+	expect(r, 200, "DELETE", SERVICES "/a", unsafe);
+	expect_status(
+	    r, 422, "Invalid", "provided IP is already allocated",
+	    &(struct ask){ .method = "POST", .path = SERVICES, .body = svc_text(r, "c", "10.43.0.77", 30099) });
+	expect(r, 200, "DELETE", SERVICES "/b", NULL);
+	expect(r, 201, "POST", SERVICES, svc_text(r, "c", "10.43.0.77", 30077));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +368,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_view, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_subresources, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_service_numbers, rig_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

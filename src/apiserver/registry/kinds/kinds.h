@@ -65,7 +65,18 @@ void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *
 /* eviction.c */
 void pod_eviction(struct api_req *q);
 
-/* --- Services (services.c, services_update.c) --- */
+/* --- Services (services.c, services_update.c, services_unread.c) --- */
+
+/* Numbers that a Service may have, as an address in host order or a port. */
+struct service_claims {
+	size_t n;
+	uint32_t numbers[];
+};
+
+/* All that a stored value which is no Service may say, and what its last readable version (or NULL) says for certain:
+ * whatever looks like an address or a port. Never NULL. */
+struct service_claims *service_claims_read(struct sv value, const struct obj *last);
+void service_claims_free(void *c);
 
 bool service_type_is(const struct val *doc, const char *type);
 bool service_wants_node_ports(const struct val *doc);

@@ -3,10 +3,12 @@
  * Both allocators are bitmaps that follow the stored Services: a bit is set when a request
  * reserves it or a stored Service shows it, and cleared when the Service that showed it is
  * gone, or when the reserving write failed. The store's thread observes a Service before
- * its write is answered, so a bit is never free in between. */
+ * its write is answered, so a bit is never free in between. What an unreadable Service may
+ * have (services_unread.c) is held beside them, as long as that is stored. */
 #include "apiserver/pki.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
+#include "base/strmap.h"
 #include "base/vec.h"
 
 #include <arpa/inet.h>
@@ -16,7 +18,7 @@
 #define IPS_MAX ((uint32_t)1 << 20) /* larger ranges are used up to here */
 
 struct bitmap {
-	uint64_t *words;
+	uint64_t *words, *held; /* held: what unreadable Services may have */
 	uint32_t n;
 };
 
@@ -26,6 +28,7 @@ struct allocators {
 	struct bitmap ports; /* offset from first_port */
 	uint32_t base;	     /* host order, IPv4 */
 	int first_port;
+	struct strmap unread; /* store key -> struct service_claims */
 };
 
 static struct allocators *allocators_of(struct apiserver *s)
@@ -35,7 +38,7 @@ static struct allocators *allocators_of(struct apiserver *s)
 
 static bool bit_get(const struct bitmap *b, uint32_t i)
 {
-	return b->words[i / 64] >> (i % 64) & 1;
+	return (b->words[i / 64] | b->held[i / 64]) >> (i % 64) & 1;
 }
 
 static void bit_set(struct bitmap *b, uint32_t i, bool on)
@@ -52,6 +55,13 @@ static void bitmap_init(struct bitmap *b, uint32_t n)
 {
 	b->n = n;
 	b->words = xcalloc(n / 64 + 1, sizeof(*b->words));
+	b->held = xcalloc(n / 64 + 1, sizeof(*b->held));
+}
+
+static void bitmap_release(struct bitmap *b)
+{
+	free(b->words);
+	free(b->held);
 }
 
 /* A free bit at or after a random place, in [from, n). False when all are taken. */
@@ -124,6 +134,36 @@ static void service_observe(struct apiserver *s, struct obj *old, struct obj *ne
 	pthread_mutex_unlock(&al->lock);
 }
 
+static void hold(struct bitmap *b, const struct service_claims *c, int64_t base)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		int64_t at = c->numbers[i] - base;
+
+		if (at >= 0 && at < b->n)
+			b->held[at / 64] |= UINT64_C(1) << (at % 64);
+	}
+}
+
+/* An address that is handed out twice breaks two Services, one that is held in vain nobody misses. */
+static void service_unread(struct apiserver *s, struct sv key, struct sv value, const struct obj *last)
+{
+	struct allocators *al = allocators_of(s);
+	struct service_claims *c = value.p ? service_claims_read(value, last) : NULL, *was;
+
+	pthread_mutex_lock(&al->lock);
+	was = c ? strmap_set(&al->unread, key, c) : strmap_del(&al->unread, key);
+	if (was || c) {
+		memset(al->ips.held, 0, (al->ips.n / 64 + 1) * sizeof(*al->ips.held));
+		memset(al->ports.held, 0, (al->ports.n / 64 + 1) * sizeof(*al->ports.held));
+		STRMAP_EACH(&al->unread, e) {
+			hold(&al->ips, e->value, al->base);
+			hold(&al->ports, e->value, al->first_port);
+		}
+	}
+	pthread_mutex_unlock(&al->lock);
+	service_claims_free(was);
+}
+
 static int observe_one(struct obj *o, void *ctx)
 {
 	show(ctx, obj_root(o), true);
@@ -169,8 +209,9 @@ void allocators_free(struct apiserver *s)
 
 	if (!al)
 		return;
-	free(al->ips.words);
-	free(al->ports.words);
+	bitmap_release(&al->ips);
+	bitmap_release(&al->ports);
+	strmap_release_with(&al->unread, service_claims_free);
 	pthread_mutex_destroy(&al->lock);
 	free(al);
 	s->strategies = NULL;
@@ -505,6 +546,7 @@ const struct strategy service_strategy = {
 	.field_label = service_field,
 	.print = print_service,
 	.observe = service_observe,
+	.unread = service_unread,
 };
 
 const struct strategy endpoints_strategy = {

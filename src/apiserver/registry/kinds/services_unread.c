@@ -1,0 +1,70 @@
+/* services_unread.c - what a stored Service that cannot be read (set_aside.h) may have.
+ *
+ * Its traffic still goes where the proxies' rules send it, and it may be read again one day: its addresses and ports
+ * are not another's meanwhile. Which they are cannot be known, so every run of digits and dots counts that is an
+ * address or a port. The caller's ranges leave few of them. */
+#include "apiserver/registry/kinds/kinds.h"
+#include "base/buf.h"
+#include "base/vec.h"
+#include "codec/json.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+struct claims_found {
+	VEC(uint32_t) numbers;
+};
+
+static void claims_word(struct claims_found *f, struct sv word)
+{
+	char text[INET_ADDRSTRLEN];
+	struct in_addr v4;
+	int64_t port;
+
+	if (word.n >= sizeof(text))
+		return;
+	memcpy(text, word.p, word.n);
+	text[word.n] = '\0';
+	if (sv_to_i64(word, &port) && port > 0 && port <= UINT16_MAX)
+		vec_push(&f->numbers, (uint32_t)port);
+	else if (inet_pton(AF_INET, text, &v4) == 1)
+		vec_push(&f->numbers, ntohl(v4.s_addr));
+}
+
+static void claims_scan(struct claims_found *f, struct sv text)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i <= text.n; i++) {
+		if (i < text.n && ((text.p[i] >= '0' && text.p[i] <= '9') || text.p[i] == '.'))
+			continue;
+		if (i > from)
+			claims_word(f, sv_sub(text, from, i - from));
+		from = i + 1;
+	}
+}
+
+struct service_claims *service_claims_read(struct sv value, const struct obj *last)
+{
+	struct claims_found f = { VEC_INIT };
+	struct service_claims *c;
+
+	claims_scan(&f, value);
+	if (last) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		json_encode(&b, obj_get(last, F_spec));
+		claims_scan(&f, buf_sv(&b));
+	}
+	c = xmalloc(sizeof(*c) + f.numbers.n * sizeof(*c->numbers));
+	c->n = f.numbers.n;
+	if (c->n)
+		memcpy(c->numbers, f.numbers.p, c->n * sizeof(*c->numbers));
+	vec_release(&f.numbers);
+	return c;
+}
+
+void service_claims_free(void *c)
+{
+	free(c);
+}
