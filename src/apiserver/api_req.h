@@ -107,9 +107,10 @@ struct api_req {
 	bool dry_run, force;
 	bool options_ok; /* the ones above were parsed and checked */
 
-	/* Duplicate fields of a patch (arena): refused together with what its result has. */
+	/* What strict validation says of a patch itself (arena): judged together with its result. */
 	struct sv *patch_strict;
 	size_t n_patch_strict;
+	bool patch_strict_yaml; /* with line numbers, as YAML's reader words it */
 
 	/* Warning: headers collected on the way (arena). */
 	struct sv *warnings;

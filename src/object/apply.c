@@ -452,13 +452,14 @@ static int check_config(const struct val *config, const struct apply_opts *o, st
 	return 0;
 }
 
-/* "default/web; apps/v1, Kind=Deployment", or "default/web; /v1, Kind=Pod" in the core group */
-static int bad_config(const struct val *config, struct err *err)
+int apply_check(struct arena *a, const struct schema *s, const struct val *config, struct err *err)
 {
+	/* "default/web; apps/v1, Kind=Deployment", or "default/web; /v1, Kind=Pod" in the core group */
 	struct sv ns = val_get_str(config, F_metadata, F_namespace), name = val_get_str(config, F_metadata, F_name);
-
 	struct sv av = val_get_str(config, F_apiVersion);
 
+	if (typed_check(a, s, config, err) == 0)
+		return 0;
 	return err_wrap(err, "failed to create typed patch object (%.*s/%.*s; %s%.*s, Kind=%.*s)", SV_ARG(ns),
 			SV_ARG(name), sv_find(av, '/') < 0 ? "/" : "", SV_ARG(av), SV_ARG(val_get_str(config, F_kind)));
 }
@@ -479,12 +480,8 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	struct val *out;
 	bool changed, kubectl = sv_is(o->manager, "kubectl");
 
-	if (check_config(config, o, err) < 0)
+	if (check_config(config, o, err) < 0 || apply_check(a, s, config, err) < 0)
 		return NULL;
-	if (typed_check(a, s, config, err) < 0) {
-		bad_config(config, err);
-		return NULL;
-	}
 	mine_set = fset_without(a, typed_fields(a, t, config), reset);
 	base = live ? without_managed(a, live) : &empty;
 	if (live && !managers_read(a, val_get(live, F_metadata, F_managedFields), &ms))

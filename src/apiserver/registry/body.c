@@ -13,11 +13,13 @@ struct strictness {
 	bool yaml;
 };
 
+#define STRICT_NOTES_MAX 100
+
 static void note_duplicate(struct sv path, void *ctx)
 {
 	struct strictness *st = ctx;
 
-	if (st->list.n < 100)
+	if (st->list.n < STRICT_NOTES_MAX)
 		vec_push(&st->list, arena_sv(st->a, path));
 }
 
@@ -119,10 +121,8 @@ static int judge(struct api_req *q, struct strictness *st, const struct decode_r
 
 	if (sv_is(q->field_validation, "Ignore"))
 		return 0;
-	for (size_t i = 0; i < q->n_patch_strict; i++) {
-		buf_adds(&b, b.n ? ", " : "");
-		buf_addsv(&b, q->patch_strict[i]);
-	}
+	for (size_t i = 0; i < q->n_patch_strict; i++)
+		warn_of(q, &b, q->patch_strict[i]);
 	/* Of YAML upstream makes one error with a line for each key. */
 	for (size_t i = 0; st->yaml && i < st->list.n; i++) {
 		if (sv_is(q->field_validation, "Warn"))
@@ -314,39 +314,78 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 	return doc;
 }
 
-/* Repeated members of a patch, as sentences. What comes of them depends: a patch is judged with the object it makes,
- * an apply configuration at once. */
-static int judge_patch(struct api_req *q, struct strictness *st, struct err *err)
+/* The operations of a JSON patch have a type, too. Unknown and repeated members go into st's list in the order of the
+ * operations. */
+static void note_operations(struct strictness *st, const struct val *ops)
+{
+	static const char *const known[] = { "op", "path", "from", "value" };
+	size_t n = st->list.n, next = 0, i = 0;
+	struct sv *repeated = ARENA_ARRAY(st->a, struct sv, n + 1);
+
+	if (n)
+		memcpy(repeated, st->list.p, n * sizeof(*repeated));
+	st->list.n = 0;
+	VAL_EACH(ops, op) {
+		struct sv at = arena_svf(st->a, "[%zu]", i++);
+
+		for (; next < n && sv_starts(repeated[next], at); next++)
+			note_duplicate(arena_svf(st->a, "json patch duplicate field \"%.*s\"", SV_ARG(repeated[next])),
+				       st);
+		VAL_EACH_MEMBER(op, m) {
+			size_t k = 0;
+
+			while (k < ARRAY_LEN(known) && !sv_is(m.key, known[k]))
+				k++;
+			if (k == ARRAY_LEN(known) && st->list.n < STRICT_NOTES_MAX)
+				note_duplicate(arena_svf(st->a, "json patch unknown field \"%.*s.%.*s\"", SV_ARG(at),
+							 SV_ARG(m.key)),
+					       st);
+		}
+	}
+}
+
+/* Repeated members of a patch, as sentences, until it is known what the patch makes. operations: of a JSON patch, or
+ * NULL. */
+static void keep_patch_notes(struct api_req *q, struct strictness *st, const struct val *operations)
+{
+	if (sv_is(q->field_validation, "Ignore"))
+		return;
+	if (operations)
+		note_operations(st, operations);
+	if (!st->list.n)
+		return;
+	for (size_t i = 0; !st->yaml && !operations && i < st->list.n; i++)
+		st->list.p[i] = arena_svf(q->arena, "duplicate field \"%.*s\"", SV_ARG(st->list.p[i]));
+	q->n_patch_strict = st->list.n;
+	q->patch_strict = ARENA_ARRAY(q->arena, struct sv, st->list.n);
+	memcpy(q->patch_strict, st->list.p, st->list.n * sizeof(*st->list.p));
+	q->patch_strict_yaml = st->yaml;
+}
+
+int body_judge_applied(struct api_req *q, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	if (!st->list.n || sv_is(q->field_validation, "Ignore"))
-		return 0;
-	for (size_t i = 0; i < st->list.n; i++) {
-		struct sv *one = &st->list.p[i];
-
-		if (!st->yaml)
-			*one = arena_svf(q->arena, "duplicate field \"%.*s\"", SV_ARG(*one));
+	for (size_t i = 0; i < q->n_patch_strict; i++) {
 		if (sv_is(q->field_validation, "Warn"))
-			api_req_warn(q, "%.*s", SV_ARG(*one));
+			api_req_warn(q, "%.*s", SV_ARG(q->patch_strict[i]));
 		else
-			buf_printf(&b, "%s%.*s", st->yaml ? "\n  " : i ? ", " : "", SV_ARG(*one));
+			buf_printf(&b, "%s%.*s",
+				   q->patch_strict_yaml ? "\n  "
+				   : i			? ", "
+							: "",
+				   SV_ARG(q->patch_strict[i]));
 	}
 	if (!b.n)
 		return 0;
-	if (plain_patch(q)) {
-		q->n_patch_strict = st->list.n;
-		q->patch_strict = ARENA_ARRAY(q->arena, struct sv, st->list.n);
-		memcpy(q->patch_strict, st->list.p, st->list.n * sizeof(*st->list.p));
-		return 0;
-	}
 	return err_set(err, ERR_BAD_REQUEST, "error strict decoding YAML: error converting YAML to JSON: yaml: %s%s",
-		       st->yaml ? "unmarshal errors:" : "", buf_cstr(&b));
+		       q->patch_strict_yaml ? "unmarshal errors:" : "", buf_cstr(&b));
 }
 
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 {
 	struct strictness st = { .a = q->arena, .list = VEC_INIT, .yaml = yaml };
+	bool json_patch = sv_starts(q->content_type, SV("application/json-patch+json"));
 	struct val *v;
 
 	if (q->body_doc)
@@ -361,8 +400,8 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 				err);
 	if (!v && !sv_starts(q->content_type, SV("application/strategic-merge-patch+json")))
 		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
-	if (v && judge_patch(q, &st, err) < 0)
-		v = NULL;
+	if (v)
+		keep_patch_notes(q, &st, json_patch ? v : NULL);
 	vec_release(&st.list);
 	return v;
 }

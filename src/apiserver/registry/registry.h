@@ -88,7 +88,10 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 		       struct err *err);
 struct val *typed_from_raw(struct api_req *q, const struct schema *s, const struct val *raw, struct sv api_version,
 			   struct sv kind, bool strict, struct err *err);
-struct val *body_patch(struct api_req *q, bool yaml, struct err *err); /* any JSON value */
+/* Any JSON value. What is there twice, or is no member of an operation, is noted in q and judged with what the patch
+ * makes (typed_from_raw()); of an apply configuration by body_judge_applied(), once it could be applied. */
+struct val *body_patch(struct api_req *q, bool yaml, struct err *err);
+int body_judge_applied(struct api_req *q, struct err *err);
 
 /* write.c */
 void write_defaults(struct write_op *op); /* the schema's and the kind's */

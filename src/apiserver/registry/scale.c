@@ -83,13 +83,18 @@ static int produce_scale(struct write_op *op, struct err *err)
 	struct sv rv, uid;
 
 	if (!c->put) {
-		struct val *raw = patch_document(q, q->sub->schema, c->type == PATCH_APPLY ? PATCH_MERGE : c->type,
-						 scale_of(op->a, op->res, obj_root(op->old)), c->patch, err);
+		bool apply = c->type == PATCH_APPLY;
+		struct val *raw;
+
+		if (apply && apply_check(op->a, q->sub->schema, c->patch, err) < 0)
+			return -1;
+		raw = patch_document(q, q->sub->schema, apply ? PATCH_MERGE : c->type,
+				     scale_of(op->a, op->res, obj_root(op->old)), c->patch, err);
 
 		if (!raw)
 			return -1;
-		scale = typed_from_raw(q, q->sub->schema, raw, SV("autoscaling/v1"), SV("Scale"), true, err);
-		if (!scale)
+		scale = typed_from_raw(q, q->sub->schema, raw, SV("autoscaling/v1"), SV("Scale"), !apply, err);
+		if (!scale || (apply && body_judge_applied(q, err) < 0))
 			return -1;
 	}
 	if (update_check_name(q, scale, err) < 0)
