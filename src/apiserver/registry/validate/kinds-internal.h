@@ -2,6 +2,7 @@
 #pragma once
 
 #include "apiserver/registry/validate/validate_kinds.h"
+#include "base/strmap.h"
 
 #define MSG_NONNEGATIVE "must be greater than or equal to 0"
 #define MSG_PORT "must be between 1 and 65535, inclusive"
@@ -56,8 +57,11 @@ enum pod_place {
 };
 struct pod_ctx {
 	const struct val *spec, *volumes;
+	struct strmap volumes_by_name, claims_by_name; /* of volumes, of spec.resourceClaims; to struct val */
 	enum pod_place place;
 };
+/* NULL: the spec has no volume of that name. */
+const struct val *pod_volume_named(const struct pod_ctx *pc, struct sv name);
 void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place);
 void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const struct fpath *at, enum pod_place place);
 /* Annotations that mean something for pods; at is theirs. */
@@ -66,6 +70,9 @@ void validate_pod_annotations(struct field_errs *fe, const struct val *annotatio
 /* requests and limits: amounts, requests below limits. */
 void validate_requirements(struct field_errs *fe, const struct val *res, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+/* Its variables, and the references in them; up is the container's place. */
+void validate_container_env(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
+			    const struct fpath *up);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);
 void validate_pod_security(struct field_errs *fe, const struct val *spec, const struct fpath *at);

@@ -451,6 +451,22 @@ static void pod_resources(struct field_errs *fe, const struct val *spec, const s
 	pod_covers_containers(fe, spec, &at);
 }
 
+/* The first of each name. Mounts and volumes are as many as a client likes: no mount looks through all volumes. */
+static void podspec_by_name(struct strmap *m, const struct val *list)
+{
+	VAL_EACH(list, v) {
+		void **slot = strmap_slot(m, val_get_str(v, F_name));
+
+		if (!*slot)
+			*slot = (void *)v;
+	}
+}
+
+const struct val *pod_volume_named(const struct pod_ctx *pc, struct sv name)
+{
+	return strmap_get(&pc->volumes_by_name, name);
+}
+
 void validate_pod_spec(struct field_errs *fe, const struct val *spec, const struct fpath *at, enum pod_place place)
 {
 	struct pod_ctx pc = { .spec = spec, .volumes = val_member(spec, F_volumes), .place = place };
@@ -458,8 +474,12 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	struct fpath alias_at = FPATH(at, F_hostAliases), over_at = FPATH(at, F_overhead);
 	size_t i = 0;
 
+	podspec_by_name(&pc.volumes_by_name, pc.volumes);
+	podspec_by_name(&pc.claims_by_name, val_member(spec, F_resourceClaims));
 	validate_volumes(fe, &pc, at);
 	validate_containers(fe, &pc, at);
+	strmap_release(&pc.volumes_by_name);
+	strmap_release(&pc.claims_by_name);
 	dns(fe, spec, at);
 	host_name(fe, spec, at);
 	security(fe, spec, at);
