@@ -366,7 +366,7 @@ static void end_lost_shims(struct containerd *c, struct runtime *rt)
 		if (used)
 			s[keep++] = s[i];
 	}
-	while ((more = shims_kill(c->socket, s, keep)) > 0) { /* one may be just starting another */
+	while ((more = shims_kill(c->socket, s, keep, true)) > 0) { /* one may be just starting another */
 		killed += more;
 		wait_ms(10);
 	}

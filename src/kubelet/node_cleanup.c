@@ -142,7 +142,7 @@ static void end_unknown_pods(struct cleanup *c, const char *socket)
 		if (killed)
 			say(c, "killed %d %s in cgroup %s", killed, killed == 1 ? "process" : "processes", root);
 	}
-	for (int i = 0; i < 50 && (killed = shims_kill(socket, NULL, 0)); i++) {
+	for (int i = 0; i < 50 && (killed = shims_kill(socket, NULL, 0, false)); i++) {
 		shims += killed;
 		wait_ms(20);
 	}

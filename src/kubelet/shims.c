@@ -83,10 +83,12 @@ struct hunt {
 	const char *socket;
 	const struct rt_sandbox *keep;
 	size_t n_keep;
+	bool spare_deletes;
 	int n;
 };
 
-/* "containerd-shim-runc-v2 -namespace k8s.io -id <sandbox> -address <socket>" */
+/* "containerd-shim-runc-v2 -namespace k8s.io -id <sandbox> -address <socket>", with " start" or " delete" behind it
+ * when it was just called by containerd */
 static bool kill_shim(pid_t pid, struct sv cmdline, void *ctx)
 {
 	struct hunt *h = ctx;
@@ -98,11 +100,13 @@ static bool kill_shim(pid_t pid, struct sv cmdline, void *ctx)
 		ours |= sv_is(last, "-address") && sv_is(word, h->socket);
 		if (sv_is(last, "-id"))
 			id = word;
-		last = word;
+		last = word.n ? word : last; /* nothing follows the end of the last one */
 	}
 	for (size_t i = 0; i < h->n_keep; i++)
 		if (sv_eq(h->keep[i].id, id))
 			return true;
+	if (h->spare_deletes && sv_is(last, "delete"))
+		return true;
 	if (shim && ours && kill(pid, SIGKILL) == 0) {
 		h->n++;
 		remove_socket(h->socket, id);
@@ -110,9 +114,9 @@ static bool kill_shim(pid_t pid, struct sv cmdline, void *ctx)
 	return true;
 }
 
-int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep)
+int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep, bool spare_deletes)
 {
-	struct hunt h = { .socket = socket, .keep = keep, .n_keep = n_keep };
+	struct hunt h = { .socket = socket, .keep = keep, .n_keep = n_keep, .spare_deletes = spare_deletes };
 
 	each_process(kill_shim, &h);
 	return h.n;

@@ -9,8 +9,9 @@
 #include "kubelet/runtime.h"
 
 /* Kills the shims of the containerd at socket, except those of the sandboxes in keep, and removes their sockets.
- * containerd, when it runs, then ends what they held. Returns how many. */
-int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep);
+ * containerd, when it runs, then ends what they held, with a short-lived "shim ... delete" that must not be killed,
+ * too: spare_deletes. Returns how many. */
+int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep, bool spare_deletes);
 /* Where the shim of a sandbox of the containerd at socket listens. */
 const char *shims_socket(struct arena *a, const char *socket, struct sv sandbox_id);
 /* A shim may have been ended between its socket and its life, and then no process tells of it; its bundle does, a
