@@ -1,19 +1,38 @@
 /* pv_binder-internal.h - shared by pv_binder.c (events, queues, binding), pv_claims.c and pv_volumes.c (what is to be
- * done about a claim, and about a volume). */
+ * done about a claim, and about a volume) and pv_match.c (which are for each other). */
 #pragma once
 
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/pv_shelf.h"
 #include "pod/volume_match.h"
+
+#include <pthread.h>
 
 struct pv_binder {
 	struct controller_ctx *ctx;
 	struct informer *claims, *volumes, *classes, *pods;
-	struct workq *claim_q, *volume_q;
+	struct workq *claim_q, *volume_q; /* claim_q: claims, and names of volumes to be offered */
+	pthread_mutex_t lock;
+	struct pv_shelves shelves; /* volumes: free, or reserved for a claim; guarded by lock */
+	struct pv_shelves waiting; /* claims that found nothing; claim_q's worker's own */
 };
 
 int pv_claim_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err);
 int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err);
+
+/* --- pv_match.c --- */
+
+/* A volume as it is now, or that it is gone; one that is free is offered to those who wait. Any thread. */
+void pv_volume_seen(struct pv_binder *b, struct obj *volume, bool gone);
+/* The best that can serve the claim; reserved_only: none that is not reserved for it. A new reference or NULL. */
+struct obj *pv_best_volume(struct pv_binder *b, const struct obj *claim, bool reserved_only);
+/* It found nothing. On claim_q's worker, as pv_offer(). */
+void pv_claim_waits(struct pv_binder *b, struct obj *claim);
+/* A volume can be had. */
+int pv_offer(struct pv_binder *b, struct sv name, struct err *err);
+
+/* --- pv_binder.c --- */
 
 /* The two objects point at each other, and say so in their phases. Every step may have been done before. */
 int pv_bind(struct pv_binder *b, struct obj *volume, struct obj *claim, struct err *err);

@@ -18,6 +18,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#define BY_CLASS "class"
+#define BY_VOLUME "volume"
+#define NO_CLASS "/" /* no class is called so */
+
 bool pv_has_annotation(const struct obj *o, const char *name)
 {
 	return val_member_sv(obj_get(o, F_metadata, F_annotations), sv_from(name)) != NULL;
@@ -127,7 +131,10 @@ int pv_bind(struct pv_binder *b, struct obj *volume, struct obj *claim, struct e
 {
 	_cleanup_obj_ struct obj *v = refer_to_claim(b, volume, claim, err), *c = NULL;
 
-	if (!v || pv_volume_set_phase(b, v, "Bound", NULL, err) < 0)
+	if (!v)
+		return -1;
+	pv_volume_seen(b, v, false); /* the next claim does not choose it, however late the event is */
+	if (pv_volume_set_phase(b, v, "Bound", NULL, err) < 0)
 		return -1;
 	c = refer_to_volume(b, v, claim, err);
 	return c ? pv_claim_set_phase(b, c, "Bound", v, err) : -1;
@@ -151,13 +158,6 @@ static void claim_updated(struct obj *old, struct obj *now, void *ctx)
 	claim_changed(now, ctx);
 }
 
-static int try_again(struct obj *claim, void *ctx)
-{
-	if (!pv_has_annotation(claim, ANN_BIND_COMPLETED))
-		claim_changed(claim, ctx);
-	return 0;
-}
-
 static void volume_changed(struct obj *volume, void *ctx)
 {
 	const struct val *ref = obj_get(volume, F_spec, F_claimRef);
@@ -168,20 +168,57 @@ static void volume_changed(struct obj *volume, void *ctx)
 		workq_add_obj(b->claim_q, val_get_str(ref, F_namespace), val_get_str(ref, F_name));
 }
 
-/* One that can be had concerns every claim that still waits. */
+/* The volume that an unbound claim insists on. */
+static size_t claims_by_volume(const struct obj *claim, struct sv keys[8])
+{
+	keys[0] = val_str(obj_get(claim, F_spec, F_volumeName));
+	return keys[0].n && !pv_has_annotation(claim, ANN_BIND_COMPLETED) ? 1 : 0;
+}
+
+static void try_again(struct pv_binder *b, const char *index, struct sv key)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n;
+	struct obj **claims = informer_by_index(b->claims, &a, index, key, &n);
+
+	for (size_t i = 0; i < n; i++)
+		claim_changed(claims[i], b);
+}
+
+static void volume_added(struct obj *volume, void *ctx)
+{
+	volume_changed(volume, ctx);
+	try_again(ctx, BY_VOLUME, obj_name(volume));
+	pv_volume_seen(ctx, volume, false);
+}
+
 static void volume_updated(struct obj *old, struct obj *now, void *ctx)
 {
-	bool was = val_is(obj_get(old, F_status, F_phase), "Available");
+	(void)old;
+	volume_added(now, ctx);
+}
 
-	volume_changed(now, ctx);
-	if (!was && val_is(obj_get(now, F_status, F_phase), "Available"))
-		informer_each(((struct pv_binder *)ctx)->claims, SV(""), try_again, ctx);
+static void volume_deleted(struct obj *volume, void *ctx)
+{
+	pv_volume_seen(ctx, volume, true);
+	volume_changed(volume, ctx);
+}
+
+/* Of the claims that are not bound: the class that they name; those that name none may get a default. */
+static size_t claims_by_class(const struct obj *claim, struct sv keys[8])
+{
+	struct sv name = storage_class_name(claim);
+
+	if (pv_has_annotation(claim, ANN_BIND_COMPLETED) || (name.p && !name.n))
+		return 0;
+	keys[0] = name.p ? name : SV(NO_CLASS);
+	return 1;
 }
 
 static void class_changed(struct obj *class, void *ctx)
 {
-	(void)class;
-	informer_each(((struct pv_binder *)ctx)->claims, SV(""), try_again, ctx);
+	try_again(ctx, BY_CLASS, obj_name(class));
+	try_again(ctx, BY_CLASS, SV(NO_CLASS));
 }
 
 static void class_updated(struct obj *old, struct obj *now, void *ctx)
@@ -203,6 +240,7 @@ static void *start(struct controller_ctx *ctx)
 	struct pv_binder *b = xcalloc(1, sizeof(*b));
 
 	b->ctx = ctx;
+	pthread_mutex_init(&b->lock, NULL);
 	b->claims = informer_get(ctx->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
 	b->volumes = informer_get(ctx->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
 	b->classes = informer_get(ctx->informers, RES(storage_storageclasses), NULL, NULL, NULL);
@@ -218,9 +256,10 @@ static void *start(struct controller_ctx *ctx)
 								.reconcile = pv_volume_reconcile,
 								.ctx = b,
 								.ready = ready });
+	(void)informer_add_index(b->claims, BY_CLASS, claims_by_class);
+	(void)informer_add_index(b->claims, BY_VOLUME, claims_by_volume);
 	informer_add_handler(b->claims, &(struct informer_handler){ claim_changed, claim_updated, claim_changed }, b);
-	informer_add_handler(b->volumes, &(struct informer_handler){ volume_changed, volume_updated, volume_changed },
-			     b);
+	informer_add_handler(b->volumes, &(struct informer_handler){ volume_added, volume_updated, volume_deleted }, b);
 	informer_add_handler(b->classes, &(struct informer_handler){ class_changed, class_updated, NULL }, b);
 	return b;
 }
@@ -231,6 +270,9 @@ static void stop(void *controller)
 
 	workq_free(b->claim_q);
 	workq_free(b->volume_q);
+	pv_shelves_release(&b->shelves);
+	pv_shelves_release(&b->waiting);
+	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
 

@@ -102,13 +102,10 @@ static void say_what_it_waits_for(struct pv_binder *b, const struct obj *claim)
 
 static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_obj_ struct obj *class = class_of(b, claim);
 	struct sv name = storage_class_name(claim);
 	bool wait = waits_for_consumer(claim, class);
-	size_t n;
-	struct obj **all = informer_list(b->volumes, &a, SV(""), &n);
-	struct obj *volume = volume_best(all, n, claim, wait);
+	_cleanup_obj_ struct obj *volume = pv_best_volume(b, claim, wait);
 	int rc;
 
 	if (volume)
@@ -116,6 +113,8 @@ static int find_one(struct pv_binder *b, struct obj *claim, struct err *err)
 	rc = assign_default_class(b, claim, err);
 	if (rc)
 		return MIN(rc, 0); /* the update brings us back */
+	if (!wait)
+		pv_claim_waits(b, claim);
 	if (wait) {
 		say_what_it_waits_for(b, claim);
 	} else if (class) {
@@ -196,6 +195,9 @@ int pv_claim_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, s
 
 	(void)ret;
 	workq_key_split(key, &ns, &name);
+	if (!ns.n)
+		return pv_offer(b, name, err);
+	pv_shelves_del(&b->waiting, key);
 	claim = informer_lookup(b->claims, ns, name);
 	if (!claim)
 		return 0;

@@ -50,7 +50,7 @@ bool volume_is_for(const struct obj *volume, const struct obj *claim)
 	       sv_eq(val_get_str(ref, F_namespace), obj_ns(claim)) && (!uid.n || sv_eq(uid, obj_uid(claim)));
 }
 
-static struct sv volume_mode(const struct obj *o)
+struct sv volume_mode_of(const struct obj *o)
 {
 	struct sv mode = val_str(obj_get(o, F_spec, F_volumeMode));
 
@@ -79,7 +79,7 @@ const char *volume_misfit(const struct obj *volume, const struct obj *claim)
 	if (!sv_eq(val_str(obj_get(volume, F_spec, F_volumeAttributesClassName)),
 		   val_str(obj_get(claim, F_spec, F_volumeAttributesClassName))))
 		return "volumeAttributesClassName does not match";
-	if (!sv_eq(volume_mode(volume), volume_mode(claim)))
+	if (!sv_eq(volume_mode_of(volume), volume_mode_of(claim)))
 		return "incompatible volumeMode";
 	if (!has_all_modes(volume, claim))
 		return "incompatible accessMode";
@@ -124,21 +124,4 @@ int volume_rank_cmp(const struct obj *a, const struct obj *b, const struct obj *
 	if (x != y)
 		return x < y ? -1 : 1;
 	return sv_cmp(obj_name(a), obj_name(b));
-}
-
-struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, bool reserved_only)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct selector *selector = claim_selector(&a, claim);
-	struct obj *best = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		struct obj *v = volumes[i];
-
-		if ((reserved_only && !volume_is_for(v, claim)) || !volume_can_serve(v, claim, selector))
-			continue;
-		if (!best || volume_rank_cmp(v, best, claim) < 0)
-			best = v;
-	}
-	return best;
 }

@@ -27,6 +27,9 @@ struct sv storage_class_name(const struct obj *o);
 int64_t claim_request_bytes(const struct obj *claim);
 int64_t volume_capacity_bytes(const struct obj *volume);
 
+/* spec.volumeMode of a claim or a volume, "Filesystem" when it is not said. */
+struct sv volume_mode_of(const struct obj *o);
+
 /* volume.spec.claimRef: is it this claim's? A reference without uid is a reservation by name. */
 bool volume_is_for(const struct obj *volume, const struct obj *claim);
 /* Such a reference, to this claim as it is. */
@@ -45,6 +48,3 @@ bool volume_can_serve(const struct obj *volume, const struct obj *claim, const s
 int volume_rank_cmp(const struct obj *a, const struct obj *b, const struct obj *claim);
 /* spec.selector, in the arena; NULL: it has none. */
 const struct selector *claim_selector(struct arena *a, const struct obj *claim);
-
-/* The best that can serve the claim; reserved_only: none that is not reserved for it. NULL: there is none. */
-struct obj *volume_best(struct obj *const *volumes, size_t n, const struct obj *claim, bool reserved_only);

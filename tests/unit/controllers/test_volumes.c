@@ -123,6 +123,35 @@ static void test_smallest_that_fits(void **state)
 	cluster_finish(&k);
 }
 
+/* Many of both, the volumes last: everybody gets one that fits, each is looked at by the one it is offered to, and what
+ * nobody can use does not go round. An offer that its claim does not take is another's. */
+static void test_many(void **state)
+{
+	enum { MANY = 60 };
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	size_t bound = 0, pending = 0;
+
+	for (int i = 0; i < MANY; i++)
+		claim(r, arena_printf(&r->arena, "c%d", i), i % 2 ? "1Gi" : "2Gi",
+		      i % 3 ? ",\"storageClassName\":\"m\""
+			    : ",\"storageClassName\":\"m\",\"selector\":{\"matchLabels\":{\"v\":\"none\"}}");
+	cluster_run(&k, 1);
+	for (int i = 0; i < MANY; i++)
+		volume(r, arena_printf(&r->arena, "v%d", i), i % 2 ? "1Gi" : "2Gi", ",\"storageClassName\":\"m\"");
+	volume(r, "none", "5Gi", ",\"storageClassName\":\"m\"");
+	cluster_run(&k, 4);
+	VAL_EACH(val_get(expect(r, 200, "GET", CLAIMS, NULL), F_items), c) {
+		bound += val_is(val_get(c, F_status, F_phase), "Bound");
+		pending += val_is(val_get(c, F_status, F_phase), "Pending");
+	}
+	assert_int_equal(bound, MANY - MANY / 3 + 1); /* of those that want "none", one */
+	assert_int_equal(pending, MANY / 3 - 1);
+	/* A claim that waited said so once: it is not woken by what is not for it. */
+	assert_true(events(r, "c1", "ProvisioningFailed") <= 1);
+	cluster_finish(&k);
+}
+
 static void test_by_name_and_label(void **state)
 {
 	struct cluster k = cluster_start(state);
@@ -309,8 +338,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_smallest_that_fits), T(test_by_name_and_label), T(test_what_becomes_of_the_other),
-		T(test_half_bound),	    T(test_classes),	       T(test_protection),
+		T(test_smallest_that_fits), T(test_many),
+		T(test_by_name_and_label),  T(test_what_becomes_of_the_other),
+		T(test_half_bound),	    T(test_classes),
+		T(test_protection),
 	};
 
 	return cmocka_run_group_tests_name("controllers/volumes", tests, NULL, NULL);
