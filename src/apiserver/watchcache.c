@@ -66,13 +66,20 @@ void wc_change_unref(struct wc_change *c)
 	free(c);
 }
 
+/* What a change keeps in memory. The old version that an update refers to is another change's; that of a deletion is
+ * its own, once its creation has left the ring. */
+static size_t ring_bytes_of(const struct wc_change *c)
+{
+	return obj_bytes(c->o) + (c->deleted ? obj_bytes(c->prev) : 0);
+}
+
 static void ring_drop_oldest(struct wc_resource *r)
 {
 	struct wc_change *c = r->ring[r->ring_head];
 
 	r->ring_head = (r->ring_head + 1) % r->ring_cap;
 	r->ring_n--;
-	r->ring_bytes -= obj_bytes(c->o);
+	r->ring_bytes -= ring_bytes_of(c);
 	r->ring_floor = c->rev;
 	wc_change_unref(c);
 }
@@ -111,7 +118,7 @@ size_t wc_age(struct watchcache *c)
 
 static void ring_push(struct wc_resource *r, struct wc_change *c)
 {
-	size_t bytes = obj_bytes(c->o);
+	size_t bytes = ring_bytes_of(c);
 
 	while (r->ring_n && (r->ring_n >= RING_EVENTS_MAX || r->ring_bytes + bytes > RING_BYTES_MAX ||
 			     r->ring[r->ring_head]->mono_ns < c->mono_ns - RING_AGE_NS))
