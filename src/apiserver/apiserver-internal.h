@@ -109,6 +109,8 @@ int negotiate_accept(struct api_req *q, struct err *err);
 struct sv media_type(struct sv header, struct sv *ret_params); /* type without parameters */
 /* The value of a parameter of a media type ("as"); SV_NULL when absent. */
 struct sv media_param(struct sv params, const char *name);
+/* Whether the Accept header of q takes type (application/…), or a type with or_subtype in its name; none takes all. */
+bool accepts(const struct api_req *q, struct sv type, struct sv or_subtype);
 /* The field manager of q: the option or the user agent's product name. */
 struct sv field_manager_of(const struct api_req *q);
 

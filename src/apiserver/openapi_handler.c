@@ -67,7 +67,10 @@ bool openapi_serve(struct api_req *q)
 	uint64_t h;
 
 	if (sv_is(q->path, "/openapi/v2")) {
-		serve_v2(q);
+		if (accepts(q, SV("application/json"), SV("proto-openapi.spec.v2")))
+			serve_v2(q);
+		else
+			answer_text(q, 406, "", SV(""));
 		return true;
 	}
 	if (sv_is(q->path, "/openapi/v3") || sv_is(q->path, "/openapi/v3/")) {
@@ -82,6 +85,10 @@ bool openapi_serve(struct api_req *q)
 	h = openapi_v3_hash(g, v, NULL, 0);
 	if (!h)
 		return false;
+	if (!accepts(q, SV("application/json"), SV_NULL)) {
+		answer_text(q, 406, "", SV(""));
+		return true;
+	}
 	/* With the index's hash the answer may be kept for ever. */
 	(void)snprintf(now, sizeof(now), "%016" PRIX64, h);
 	document_answer(q, document_get(s, arena_printf(q->arena, "openapi:%.*s", SV_ARG(rest)), make_v3),

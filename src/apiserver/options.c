@@ -201,6 +201,22 @@ static bool representable(const struct sv *clauses, size_t n)
 	return false;
 }
 
+bool accepts(const struct api_req *q, struct sv type, struct sv or_subtype)
+{
+	struct sv rest = q->accept, one, params;
+
+	if (!sv_trim(rest).n)
+		return true;
+	while (sv_split(&rest, ',', &one)) {
+		struct sv wanted = media_type(sv_trim(one), &params);
+
+		if (sv_ieq(wanted, type) || sv_is(wanted, "*/*") || sv_is(wanted, "application/*") ||
+		    (or_subtype.n && sv_find_sv(wanted, or_subtype) >= 0))
+			return true;
+	}
+	return false;
+}
+
 /* Reviews, tokens and the like are no objects that could be shown as a row or as metadata. */
 static bool transformable(const struct api_req *q)
 {

@@ -59,6 +59,28 @@ void answer_page_not_found(struct api_req *q)
 	answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
 }
 
+/* What goes wrong before it is known who asks is told in plain text, with what a browser would read as markup escaped.
+ */
+static void answer_internal(struct api_req *q, const struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv text = arena_svf(q->arena, "\"%.*s\": %s", SV_ARG(q->http->target), err_msg(err));
+
+	buf_adds(&b, "Internal Server Error: ");
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '&')
+			buf_adds(&b, "&amp;");
+		else if (text.p[i] == '<')
+			buf_adds(&b, "&lt;");
+		else if (text.p[i] == '>')
+			buf_adds(&b, "&gt;");
+		else
+			buf_addc(&b, text.p[i]);
+	}
+	buf_addc(&b, '\n');
+	answer_text(q, 500, "text/plain; charset=utf-8", arena_sv(q->arena, buf_sv(&b)));
+}
+
 /* --- authorization --- */
 
 int pipeline_authorize(struct api_req *q, struct err *err)
@@ -152,45 +174,71 @@ static bool split_service_account(struct sv user, struct sv *ns, struct sv *name
 	       (*name = rest, true);
 }
 
+static const struct sv user_header = { "impersonate-user", 16 }, group_header = { "impersonate-group", 17 },
+		       uid_header = { "impersonate-uid", 15 }, extra_header = { "impersonate-extra-", 18 };
+
+static struct sv extra_key(struct api_req *q, struct sv header)
+{
+	return http_percent_decode(q->arena, sv_sub(header, extra_header.n, header.n), false);
+}
+
+/* What is asked for without saying as whom, as upstream prints its list of it. Returns 0 when that is nothing. */
+static int impersonates_nobody(struct api_req *q, struct err *err)
+{
+	static const char v1[] = "authentication.k8s.io/v1";
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < q->http->n_headers; i++) {
+		const struct http_header *h = &q->http->headers[i];
+
+		if (sv_eq(h->name, group_header))
+			buf_printf(&b, " {Group  %.*s    }", SV_ARG(h->value));
+		else if (sv_eq(h->name, uid_header) && h->value.n)
+			buf_printf(&b, " {UID  %.*s  %s  }", SV_ARG(h->value), v1);
+		else if (sv_starts(h->name, extra_header))
+			buf_printf(&b, " {UserExtra  %.*s  %s  %.*s}", SV_ARG(h->value), v1,
+				   SV_ARG(extra_key(q, h->name)));
+	}
+	if (!buf_sv(&b).n)
+		return 0;
+	return err_set(err, ERR_INTERNAL, "requested [%s] without impersonating a user", buf_cstr(&b) + 1);
+}
+
 static int impersonate(struct api_req *q, struct err *err)
 {
-	static const struct sv user_ = { "impersonate-user", 16 }, group_ = { "impersonate-group", 17 },
-			       uid_ = { "impersonate-uid", 15 }, extra_ = { "impersonate-extra-", 18 };
 	struct user_info u = { 0 };
 	struct sv ns, name;
 	size_t max = 0;
 
 	if (!q->http)
 		return 0;
-	for (size_t i = 0; i < q->http->n_headers; i++)
+	for (size_t i = 0; i < q->http->n_headers; i++) {
 		max += sv_starts(q->http->headers[i].name, SV("impersonate-"));
+		if (sv_eq(q->http->headers[i].name, user_header))
+			u.name = q->http->headers[i].value;
+	}
 	if (!max)
 		return 0;
+	if (!u.name.n)
+		return impersonates_nobody(q, err);
 	u.expires_ns = q->user.expires_ns;
 	u.groups = ARENA_ARRAY(q->arena, struct sv, max + 4);
 	for (size_t i = 0; i < q->http->n_headers; i++) {
 		const struct http_header *h = &q->http->headers[i];
 
-		if (sv_eq(h->name, user_)) {
-			u.name = h->value;
-		} else if (sv_eq(h->name, group_)) {
+		if (sv_eq(h->name, group_header)) {
 			u.groups[u.n_groups++] = h->value;
 			if (may_impersonate(q, SV(""), SV("groups"), SV(""), SV(""), h->value, err) < 0)
 				return -1;
-		} else if (sv_eq(h->name, uid_)) {
+		} else if (sv_eq(h->name, uid_header)) {
 			u.uid = h->value;
 			if (may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), h->value, err) < 0)
 				return -1;
-		} else if (sv_starts(h->name, extra_)) {
-			struct sv key = http_percent_decode(q->arena, sv_sub(h->name, extra_.n, h->name.n), false);
-
-			if (add_extra(q, &u, key, h->value, err) < 0)
+		} else if (sv_starts(h->name, extra_header)) {
+			if (add_extra(q, &u, extra_key(q, h->name), h->value, err) < 0)
 				return -1;
 		}
 	}
-	if (!u.name.n)
-		return err_set(err, ERR_INTERNAL, "requested %zu impersonation headers without impersonating a user",
-			       max);
 	if (split_service_account(u.name, &ns, &name)) {
 		if (may_impersonate(q, SV(""), SV("serviceaccounts"), SV(""), ns, name, err) < 0)
 			return -1;
@@ -258,6 +306,10 @@ static void route_path(struct api_req *q)
 	}
 	if (sv_is(q->path, "/") || !q->path.n)
 		answer_index(q);
+	else if ((sv_is(q->path, "/version") || sv_is(q->path, "/version/")) &&
+		 !accepts(q, SV("application/json"), SV_NULL))
+		answer_text(q, 406, "text/plain; charset=utf-8",
+			    SV("406: Not Acceptable\n\nAvailable representations: application/json"));
 	else if (sv_is(q->path, "/version") || sv_is(q->path, "/version/"))
 		version_serve(q);
 	else if (sv_is(q->path, "/metrics"))
@@ -329,7 +381,12 @@ void api_serve(struct api_req *q)
 		request_info(q);
 	metrics_inflight(q->server, q, 1);
 	if (pipeline_identify(q, &err) < 0) {
-		api_req_fail(q, &err);
+		if (err.reason != ERR_INTERNAL || !q->http) {
+			api_req_fail(q, &err);
+		} else {
+			answer_internal(q, &err);
+			err_release(&err);
+		}
 		return;
 	}
 	flow_admit(q, admitted);

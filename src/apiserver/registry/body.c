@@ -193,6 +193,12 @@ static const char *go_word(const struct val *v)
 	}
 }
 
+/* A version in which nothing is served any more, but which bodies may still name: the kind is the same in it. */
+static bool older_version(struct sv av, struct sv kind, struct sv api_version)
+{
+	return sv_is(kind, "Eviction") && sv_is(av, "policy/v1beta1") && sv_is(api_version, "policy/v1");
+}
+
 /* apiVersion and kind: must be the endpoint's own, or absent. Returns raw with both set. */
 static const struct val *with_type(struct api_req *q, const struct val *raw, struct sv api_version, struct sv kind,
 				   struct err *err)
@@ -227,6 +233,8 @@ static const struct val *with_type(struct api_req *q, const struct val *raw, str
 		unrecognized(q, kind, err, arena_printf(q->arena, "unexpected GroupVersion string: %.*s", SV_ARG(av)));
 		return NULL;
 	}
+	if (older_version(av, kind, api_version))
+		av = SV("");
 	if ((k.n && !sv_eq(k, kind)) || (av.n && !sv_eq(av, api_version))) {
 		wrong_kind(q, k.n ? k : kind, av.n ? av : api_version, kind, api_version, err);
 		return NULL;

@@ -73,32 +73,58 @@ static int token_read(struct api_req *q, struct list_opts *o, struct err *err)
 	return 0;
 }
 
-static int check_match(const struct list_opts *o, struct err *err)
+/* Adds what the kind of a read forbids about resourceVersionMatch: all of it, as upstream does. */
+static void check_match(struct field_errs *fe, struct sv match, bool watch, bool initial, struct sv rev, struct sv cont)
 {
-	static const char kind[] = "ListOptions", field[] = "resourceVersionMatch";
+	static const char *const of_lists[] = { "Exact", "NotOlderThan", "", NULL }, *const of_watches[] = {
+		"NotOlderThan", NULL
+	};
+	struct fpath at = FPATH_NAME(NULL, SV("resourceVersionMatch"));
+	bool newer = sv_is(match, "NotOlderThan"), exact = sv_is(match, "Exact");
 
-	if (!o->match.n)
-		return 0;
-	if (o->cont.n)
-		return err_options(err, kind, field, "FieldValueForbidden",
-				   "Forbidden: resourceVersionMatch is forbidden when continue is provided");
-	if (!o->rev_set)
-		return err_options(err, kind, field, "FieldValueForbidden",
-				   "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
-	if (!sv_is(o->match, "Exact") && !sv_is(o->match, "NotOlderThan"))
-		return err_options(err, kind, field, "FieldValueNotSupported",
-				   "Unsupported value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
-				   SV_ARG(o->match));
-	if (sv_is(o->match, "Exact") && o->rev == 0)
-		return err_options(err, kind, field, "FieldValueForbidden",
-				   "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
-	return 0;
+	if (watch && !initial)
+		fe_forbidden(fe, &at,
+			     "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+	if (!watch && !rev.n)
+		fe_forbidden(fe, &at, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+	if (!watch && cont.n)
+		fe_forbidden(fe, &at, "resourceVersionMatch is forbidden when continue is provided");
+	if (!newer && (watch || !exact))
+		fe_not_supported(fe, &at, val_new_str(fe->a, match), watch ? of_watches : of_lists);
+	if (watch && cont.n)
+		fe_forbidden(fe, &at, "resourceVersionMatch is forbidden when continue is provided");
+	if (!watch && exact && sv_is(rev, "0"))
+		fe_forbidden(fe, &at, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+}
+
+int list_options_check(struct api_req *q, bool watch, struct err *err)
+{
+	static const struct resource options = { .group = "meta.k8s.io", .kind = "ListOptions" };
+	struct sv v, match = SV_NULL, rev = SV_NULL, cont = SV_NULL;
+	bool initial = api_req_param(q, "sendInitialEvents", &v);
+	struct fpath at = FPATH_NAME(NULL, SV("resourceVersionMatch")),
+		     initial_at = FPATH_NAME(NULL, SV("sendInitialEvents"));
+	struct field_errs fe;
+
+	field_errs_init(&fe, q->arena);
+	(void)api_req_param(q, "resourceVersionMatch", &match);
+	(void)api_req_param(q, "resourceVersion", &rev);
+	(void)api_req_param(q, "continue", &cont);
+	if (watch && initial && !sv_is(match, "NotOlderThan"))
+		fe_forbidden(&fe, &at, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+	if (match.n)
+		check_match(&fe, match, watch, initial, rev, cont);
+	if (!watch && initial)
+		fe_forbidden(&fe, &initial_at, "sendInitialEvents is forbidden for list");
+	return field_errs_to_err(&fe, &options, SV(""), err);
 }
 
 static int parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
 {
 	struct sv v;
 
+	if (list_options_check(q, false, err) < 0)
+		return -1;
 	(void)api_req_param(q, "labelSelector", &o->labels);
 	(void)api_req_param(q, "fieldSelector", &o->fields);
 	(void)api_req_param(q, "resourceVersionMatch", &o->match);
@@ -112,11 +138,6 @@ static int parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
 		return err_set(err, ERR_BAD_REQUEST, "limit: Invalid value: \"%.*s\": must be a number", SV_ARG(v));
 	if (o->limit < 0)
 		o->limit = 0;
-	if (api_req_param(q, "sendInitialEvents", &v))
-		return err_options(err, "ListOptions", "sendInitialEvents", "FieldValueForbidden",
-				   "Forbidden: sendInitialEvents is forbidden for list");
-	if (check_match(o, err) < 0)
-		return -1;
 	if (o->cont.n) {
 		if (o->rev_set && o->rev != 0)
 			return err_set(err, ERR_BAD_REQUEST,

@@ -125,6 +125,9 @@ void list_answer(struct api_req *q, const struct resource *r, struct obj **objs,
 		 int64_t remaining);
 /* "" is 0; false unless a decimal number. */
 bool list_rev_parse(struct sv s, int64_t *ret);
+/* Judges how resourceVersion, its match, continue and sendInitialEvents go together, for a list or a watch: everything
+ * that is wrong is in *err. */
+int list_options_check(struct api_req *q, bool watch, struct err *err);
 int err_bad_rev(struct err *err, struct sv s);
 /* Runs fn again (on q's thread) until the cache has reached rev, for at most 3 s; then 504. */
 void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q));

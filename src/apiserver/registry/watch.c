@@ -211,8 +211,7 @@ static void on_timeout(void *ctx)
 
 static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
 {
-	static const char kind[] = "ListOptions";
-	struct sv rv = SV_NULL, match = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
+	struct sv rv = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
 	bool initial_set = api_req_param(q, "sendInitialEvents", &v), initial = option_bool(q, "sendInitialEvents");
 	const struct selection *sel;
 	int64_t rev;
@@ -220,15 +219,8 @@ static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *secon
 	(void)api_req_param(q, "labelSelector", &labels);
 	(void)api_req_param(q, "fieldSelector", &fields);
 	(void)api_req_param(q, "resourceVersion", &rv);
-	(void)api_req_param(q, "resourceVersionMatch", &match);
-	if (match.n && !initial_set)
-		return err_options(
-		    err, kind, "resourceVersionMatch", "FieldValueForbidden",
-		    "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
-	if (initial_set && !sv_is(match, "NotOlderThan"))
-		return err_options(
-		    err, kind, "resourceVersionMatch", "FieldValueForbidden",
-		    "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+	if (list_options_check(q, true, err) < 0)
+		return -1;
 	if (!list_rev_parse(rv, &rev))
 		return err_bad_rev(err, rv);
 	/* A named watch (the legacy path) is one on metadata.name. */

@@ -188,7 +188,7 @@ static const struct {
 	  "HTTP/1.1 400 Bad Request\r\n" },
 	{ "GET / HTTP/3.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505 HTTP Version Not Supported\r\n" },
 	{ "\x16\x03\x01\x02\x01\xfc\x03\x03\n", "HTTP/1.1 400 Bad Request\r\n" },
-	{ "PRX / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n" },
+	{ "PR(X / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n" },
 };
 
 static void test_malformed(void **state)

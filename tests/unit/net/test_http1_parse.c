@@ -52,6 +52,13 @@ static void test_a_request(void **state)
 	assert_int_equal(h.content_length, 12);
 	assert_true(h.expect_continue && h.keep_alive && !h.upgrade && !h.chunked);
 
+	/* Any token is a method; which one is served is not said here. */
+	assert_int_equal(parse(&a, "BREW /pot HTTP/1.1\r\nHost: h\r\n\r\n", &h), 0);
+	assert_sv(h.method, "BREW");
+	assert_sv(h.path, "/pot");
+	assert_int_equal(parse(&a, "BR(EW /pot HTTP/1.1\r\nHost: h\r\n\r\n", &h), 400);
+	assert_int_equal(parse(&a, "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", &h), 400);
+
 	assert_int_equal(parse(&a, "GET http://other:80/x?y HTTP/1.0\r\nHost: h\r\n\r\n", &h), 0);
 	assert_sv(h.path, "/x");
 	assert_sv(h.query, "y");

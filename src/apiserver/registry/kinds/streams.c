@@ -137,47 +137,61 @@ static bool flag(struct api_req *q, const char *name)
 
 /* --- log --- */
 
-static int64_t int_param(struct api_req *q, const char *name, int64_t least, int *bad_one)
+/* An option of logs that is a number: not below least, in upstream's words. -1 after having answered q. */
+static int int_param(struct api_req *q, struct field_errs *fe, const char *name, int64_t least)
 {
+	struct fpath at = FPATH_NAME(NULL, sv_from(name));
 	struct sv v;
 	int64_t n;
 
 	if (!api_req_param(q, name, &v))
-		return -1;
-	if (!sv_to_i64(v, &n)) {
-		*bad_one = bad(q, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
-		return -1;
-	}
-	if (n < least) {
-		struct err err = ERR_INIT;
+		return 0;
+	if (!sv_to_i64(v, &n))
+		return bad(q, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
+	if (n < least)
+		fe_invalid(fe, &at, val_new_int(fe->a, n),
+			   least ? "must be greater than 0" : "must be greater than or equal to 0");
+	return 0;
+}
 
-		err_set(&err, ERR_INVALID,
-			"PodLogOptions \"%.*s\" is invalid: %s: Invalid value: %" PRId64
-			": must be greater than or equal to %" PRId64,
-			SV_ARG(q->name), name, n, least);
-		err_add_cause(&err, "FieldValueInvalid", sv_from(name),
-			      "Invalid value: %" PRId64 ": must be greater than or equal to %" PRId64, n, least);
-		api_req_fail(q, &err);
-		*bad_one = -1;
+/* Everything that is wrong with the options of a log, at once. -1 after having answered q. */
+static int log_options(struct api_req *q)
+{
+	static const struct resource options = { .group = "", .kind = "PodLogOptions" };
+	static const char *const streams[] = { "All", "Stderr", "Stdout", NULL };
+	struct fpath nowhere = FPATH_NAME(NULL, SV("[]")), stream_at = FPATH_NAME(NULL, SV("stream")),
+		     tail_at = FPATH_NAME(NULL, SV("tailLines"));
+	struct err err = ERR_INIT;
+	struct field_errs fe;
+	struct sv v;
+
+	field_errs_init(&fe, q->arena);
+	if (int_param(q, &fe, "tailLines", 0) < 0 || int_param(q, &fe, "limitBytes", 1) < 0)
+		return -1;
+	if (api_req_param(q, "sinceSeconds", &v) && api_req_param(q, "sinceTime", &v))
+		fe_forbidden(&fe, &nowhere, "at most one of `sinceTime` or `sinceSeconds` may be specified");
+	else if (int_param(q, &fe, "sinceSeconds", 1) < 0)
+		return -1;
+	if (api_req_param(q, "stream", &v) && v.n) {
+		if (!sv_is(v, "All") && !sv_is(v, "Stderr") && !sv_is(v, "Stdout"))
+			fe_not_supported(&fe, &stream_at, val_new_str(q->arena, v), streams);
+		else if (!sv_is(v, "All") && api_req_param(q, "tailLines", &v))
+			fe_forbidden(&fe, &tail_at, "`tailLines` and specific `stream` are mutually exclusive for now");
 	}
-	return n;
+	if (field_errs_to_err(&fe, &options, q->name, &err) == 0)
+		return 0;
+	api_req_fail(q, &err);
+	return -1;
 }
 
 void pod_log(struct api_req *q)
 {
-	static const struct {
-		const char *name;
-		int64_t least;
-	} numbers[] = { { "tailLines", 0 }, { "limitBytes", 1 }, { "sinceSeconds", 1 } };
 	static const char *const passed[] = { "follow",	    "previous",	    "timestamps", "tailLines",
 					      "limitBytes", "sinceSeconds", "sinceTime",  "stream" };
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct target t;
-	int failed = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(numbers) && !failed; i++)
-		(void)int_param(q, numbers[i].name, numbers[i].least, &failed);
-	if (failed || find_target(q, &t, true) < 0)
+	if (log_options(q) < 0 || find_target(q, &t, true) < 0)
 		return;
 	buf_printf(&b, "/containerLogs/%.*s/%.*s/%.*s", SV_ARG(q->ns), SV_ARG(q->name), SV_ARG(t.container));
 	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
@@ -346,14 +360,14 @@ static void command_stream(struct api_req *q, const char *what, bool commands)
 	struct target t;
 	int n = 0;
 
+	if (find_target(q, &t, true) < 0)
+		return;
 	if (!o.want_stdin && !o.want_stdout && !o.want_stderr) {
 		bad(q, "you must specify at least 1 of stdin, stdout, stderr");
 		return;
 	}
 	if (o.tty)
 		o.want_stderr = false; /* a terminal has one output */
-	if (find_target(q, &t, true) < 0)
-		return;
 	buf_printf(&b, "/%s/%.*s/%.*s/%.*s", what, SV_ARG(q->ns), SV_ARG(q->name), SV_ARG(t.container));
 	for (size_t i = 0; commands && i < q->n_params; i++)
 		if (sv_is(q->params[i].name, "command")) {
