@@ -16,6 +16,9 @@
 #define MATCH "\"selector\":{\"matchLabels\":{\"a\":\"b\"}},"
 #define APPS "/apis/apps/v1/namespaces/default/"
 #define CORE "/api/v1/namespaces/default/"
+#define CONDITION                                                                 \
+	"[{\"type\":\"T\",\"status\":\"True\",\"reason\":\"R\",\"message\":\"\"," \
+	"\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]"
 
 static const struct {
 	const char *path, *create; /* of the spec */
@@ -43,14 +46,31 @@ static const struct {
 	{ "/apis/policy/v1/namespaces/default/poddisruptionbudgets", "{" MATCH "\"maxUnavailable\":1}",
 	  "{\"unhealthyPodEvictionPolicy\":\"AlwaysAllow\"}", "{\"observedGeneration\":3}",
 	  "spec.unhealthyPodEvictionPolicy", "status.observedGeneration", true, true, 1, 2 },
-	{ CORE "services", "{\"ports\":[{\"port\":80}]}", "{\"externalName\":\"x\"}",
-	  "{\"conditions\":[{\"type\":\"T\",\"status\":\"True\",\"reason\":\"R\",\"message\":\"\","
-	  "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}",
+	{ CORE "services", "{\"ports\":[{\"port\":80}]}", "{\"externalName\":\"x\"}", "{\"conditions\":" CONDITION "}",
 	  "spec.externalName", "status.conditions", true, true, 0, 0 },
 	{ "/api/v1/nodes", "{}", "{\"unschedulable\":true}", "{\"phase\":\"Running\"}", "spec.unschedulable",
 	  "status.phase", true, true, 0, 0 },
 	{ CORE "resourcequotas", "{}", "{\"hard\":{\"pods\":\"1\"}}", "{\"used\":{\"pods\":\"1\"}}", "spec.hard",
 	  "status.used", true, true, 0, 0 },
+	{ "/api/v1/namespaces", "{}", "{}", "{\"conditions\":" CONDITION "}", NULL, "status.conditions", true, true, 0,
+	  0 },
+	{ "/api/v1/persistentvolumes",
+	  "{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":[\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/x\"}}",
+	  "{\"mountOptions\":[\"ro\"]}", "{\"message\":\"m\"}", "spec.mountOptions", "status.message", true, true, 0,
+	  0 },
+	{ CORE "persistentvolumeclaims",
+	  "{\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}", "{}",
+	  "{\"accessModes\":[\"ReadWriteOnce\"]}", NULL, "status.accessModes", true, true, 0, 0 },
+	{ "/apis/networking.k8s.io/v1/namespaces/default/ingresses",
+	  "{\"defaultBackend\":{\"service\":{\"name\":\"s\",\"port\":{\"number\":80}}}}",
+	  "{\"tls\":[{\"hosts\":[\"a.b\"]}]}", "{\"loadBalancer\":{\"ingress\":[{\"ip\":\"1.2.3.4\"}]}}", "spec.tls",
+	  "status.loadBalancer.ingress", true, true, 1, 2 },
+	{ "/apis/batch/v1/namespaces/default/jobs",
+	  "{\"template\":{\"spec\":{\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"c\",\"image\":\"x\"}]}}}",
+	  "{\"activeDeadlineSeconds\":5}", "{\"failed\":3}", "spec.activeDeadlineSeconds", "status.failed", true, true,
+	  1, 2 },
+	{ "/apis/networking.k8s.io/v1/servicecidrs", "{\"cidrs\":[\"10.9.0.0/24\"]}", "{}",
+	  "{\"conditions\":" CONDITION "}", NULL, "status.conditions", true, true, 0, 0 },
 	{ "/apis/storage.k8s.io/v1/volumeattachments",
 	  "{\"attacher\":\"x.io\",\"nodeName\":\"n\",\"source\":{\"persistentVolumeName\":\"v\"}}", "{}",
 	  "{\"attached\":true,\"attachmentMetadata\":{\"a\":\"b\"}}", NULL, "status.attachmentMetadata", false, false,
@@ -133,6 +153,43 @@ static void test_pod_endpoints(void **state)
 	assert_val(val_member_sv(val_get(o, F_metadata, F_labels), SV("via")), "x");
 }
 
+/* Of a definition, its status endpoint takes the status only; finalizers of a namespace are for another endpoint. */
+static void test_rarer_endpoints(void **state)
+{
+	static const char crd[] = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+			  schema[] = "{\"openAPIV3Schema\":{\"type\":\"object\"}}";
+	struct rig *r = *state;
+	const struct val *o;
+	char body[1024];
+
+	(void)snprintf(body, sizeof(body),
+		       "{\"metadata\":{\"name\":\"ws.x.io\"},\"spec\":{\"group\":\"x.io\",\"scope\":\"Cluster\","
+		       "\"names\":{\"plural\":\"ws\",\"kind\":\"W\"},\"versions\":[{\"name\":\"v1\",\"served\":true,"
+		       "\"storage\":true,\"schema\":%s}]}}",
+		       schema);
+	o = expect(r, 201, "POST", crd, body);
+	assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), 1);
+	(void)snprintf(body, sizeof(body), CHANGE, "main", "main", "main", "{\"preserveUnknownFields\":false}",
+		       "{\"storedVersions\":[\"v1\",\"v2\"]}");
+	o = expect_type(r, 200, "PATCH", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ws.x.io", MERGE,
+			body);
+	assert_via(crd, o, "main", "main");
+	assert_int_equal(val_len(val_get(o, F_status, F_storedVersions)), 1);
+	o = expect_type(
+	    r, 200, "PATCH", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ws.x.io/status", MERGE,
+	    "{\"metadata\":{\"labels\":{\"via\":\"status\"},\"annotations\":{\"via\":\"status\"}},\"spec\":{"
+	    "\"scope\":\"Namespaced\"}}");
+	assert_via(crd, o, "main", "main");
+	assert_val(val_get(o, F_spec, F_scope), "Cluster");
+
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"n\"}}");
+	o = expect_type(r, 200, "PATCH", "/api/v1/namespaces/n", MERGE, "{\"spec\":{\"finalizers\":[\"x.io/a\"]}}");
+	assert_val(val_at(val_get(o, F_spec, F_finalizers), 0), "kubernetes");
+	o = expect_type(r, 200, "PATCH", "/api/v1/namespaces/n/status", MERGE,
+			"{\"spec\":{\"finalizers\":[\"x.io/a\"]}}");
+	assert_val(val_at(val_get(o, F_spec, F_finalizers), 0), "kubernetes");
+}
+
 /* Generations that count something else than the spec. */
 static void test_generations(void **state)
 {
@@ -175,7 +232,8 @@ static void test_generations(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_endpoints), T(test_pod_endpoints), T(test_generations) };
+	const struct CMUnitTest tests[] = { T(test_endpoints), T(test_pod_endpoints), T(test_rarer_endpoints),
+					    T(test_generations) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
