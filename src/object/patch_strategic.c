@@ -367,12 +367,13 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 			continue;
 		name = sv_sub(m.key, D_DELETE.n, m.key.n);
 		from = val_member_sv(out, name);
+		if (val_type(from) != VAL_LIST)
+			continue; /* nothing to take out of, and nobody looks at what */
 		if (val_len(from) + val_len(m.value) > MERGE_MAX_ITEMS)
 			return bad(s, "list %.*s is too long to merge", name);
 		if (m.value->type != VAL_LIST)
 			return bad(s, "unable to cast $deleteFromPrimitiveList/%.*s to a list", name);
-		if (val_type(from) == VAL_LIST)
-			val_set_sv(s->a, out, name, delete_scalars(s, from, m.value));
+		val_set_sv(s->a, out, name, delete_scalars(s, from, m.value));
 	}
 	VAL_EACH_MEMBER(patch, m) {
 		const struct val *was, *change, *neu;
@@ -383,6 +384,11 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		name = sv_sub(m.key, D_ORDER.n, m.key.n);
 		was = val_member_sv(out, name);
 		change = val_member_sv(patch, name);
+		if (val_type(was) == VAL_MAP) {
+			err_set(s->err, ERR_UNKNOWN,
+				"expected a []interface {}, but received a map[string]interface {}");
+			return NULL;
+		}
 		if (val_type(was) != VAL_LIST)
 			was = NULL;
 		if (!was && val_type(change) != VAL_LIST)

@@ -153,6 +153,20 @@ static struct sv package_of(struct sv api_version)
 	return dot < 0 ? g : sv_sub(g, 0, (size_t)dot);
 }
 
+/* Lists are kinds, too; "List" itself is the core group's. */
+static bool is_list_kind(struct sv g, struct sv v, struct sv k)
+{
+	if (!g.n && sv_is(v, "v1") && sv_is(k, "List"))
+		return true;
+	for (size_t i = 0; i < resource_count; i++) {
+		const struct resource *r = &resource_all[i];
+
+		if (sv_is(k, r->list_kind) && sv_is(g, r->group) && sv_is(v, r->version))
+			return true;
+	}
+	return false;
+}
+
 /* A kind that is not the endpoint's: known or not, upstream fails to make one of the other. */
 static int wrong_kind(struct api_req *q, struct sv k, struct sv av, struct sv kind, struct sv api_version,
 		      struct err *err)
@@ -165,7 +179,7 @@ static int wrong_kind(struct api_req *q, struct sv k, struct sv av, struct sv ki
 		return err_set(err, ERR_BAD_REQUEST,
 			       "the API version in the data (%.*s) does not match the expected API version (%.*s)",
 			       SV_ARG(av), SV_ARG(api_version));
-	if (resource_find_kind(g, v, k)) {
+	if (resource_find_kind(g, v, k) || is_list_kind(g, v, k)) {
 		struct sv pack = package_of(api_version);
 
 		why = arena_printf(q->arena, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", SV_ARG(v),

@@ -53,6 +53,12 @@ static const struct {
 	  "unknown "
 	  "conversion",
 	  NULL, POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"a\"}}") },
+	{ 400, "BadRequest", "converting (v1.List) to (core.ConfigMap): unknown conversion", NULL,
+	  POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[]}") },
+	{ 400, "BadRequest", "converting (v1.ConfigMapList) to (core.ConfigMap): unknown conversion", NULL,
+	  POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMapList\",\"items\":[]}") },
+	{ 400, "BadRequest", "no kind \"DeploymentList\" is registered for version \"v1\"", NULL,
+	  POST(CM, "{\"apiVersion\":\"v1\",\"kind\":\"DeploymentList\",\"items\":[]}") },
 	{ 400, "BadRequest", "unexpected GroupVersion string: a/b/c", NULL,
 	  POST(CM, "{\"apiVersion\":\"a/b/c\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}") },
 	/* wrong types */
