@@ -8,6 +8,7 @@
 #include "cli/cidrs.h"
 #include "cli/heap.h"
 #include "cli/supervise.h"
+#include "client/kubeconfig.h"
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 
@@ -206,6 +207,19 @@ static int run_threads(struct server *s, struct err *err)
 	return 0;
 }
 
+/* Somebody's way to another cluster is about to be lost, when two servers were given one file. */
+static void warn_of_another(struct arena *a, struct server *s)
+{
+	struct kubeconfig k;
+
+	if (kubeconfig_load(a, s->o.kubeconfig, NULL, &k, NULL) < 0 || !k.ca_pem.n ||
+	    sv_eq(k.ca_pem, apiserver_ca_pem(s->api)))
+		return;
+	log_kv(LVL_WARN, "server",
+	       "the kubeconfig of another cluster is replaced; --write-kubeconfig names another file", "file",
+	       s->o.kubeconfig, "was", k.server, NULL);
+}
+
 static int write_kubeconfig(struct server *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT; /* the server's own is not for tasks */
@@ -229,6 +243,7 @@ static int write_kubeconfig(struct server *s, struct err *err)
 						    http_server_port(s->http)),
 				       &yaml, err) < 0)
 		return -1;
+	warn_of_another(&a, s);
 	/* With a certificate of its own each time: what a crash loses of it, the next start makes again. */
 	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err);
 }
@@ -435,6 +450,7 @@ static int serve(struct server *s, struct err *err)
 	sigset_t set;
 	uint64_t seed;
 	char port[16];
+	bool started;
 	int signum;
 
 	/* Blocked before any thread exists, so that sigwait() below is the only taker. */
@@ -444,7 +460,14 @@ static int serve(struct server *s, struct err *err)
 	s->env = env_real_new(WORKERS);
 	env_random(s->env, &seed, sizeof(seed));
 	strmap_seed(seed);
-	if (start_threads(s, err) < 0 || start_api(s, err) < 0 || run_threads(s, err) < 0)
+	if (start_threads(s, err) < 0)
+		return -1;
+	started = start_api(s, err) == 0;
+	/* Also after a failure: what is on the loops already ends on them, and stop() waits for that. Without threads
+	 * nothing can be waited for. */
+	if (run_threads(s, err) < 0)
+		_exit(cli_fail_err(err));
+	if (!started)
 		return -1;
 	snprintf(port, sizeof(port), "%d", s->o.port);
 	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir", s->o.data_dir,

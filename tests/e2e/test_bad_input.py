@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 
 from lib import CARAVEL, Cluster, Failed, contains, equal, main, need_tools, wait_for
 
@@ -205,6 +206,20 @@ def command_line(_c):
         equal(p.stdout if code else p.stderr, "", repr(words))
 
 
+def starts_that_fail(_c):
+    """What cannot be started ends, with a word, also when half of it runs."""
+    with tempfile.TemporaryDirectory(prefix="caravel-e2e-") as d:
+        for flags, *texts in (
+                (["--write-kubeconfig", "/proc/none/kc"], "/proc/none"),
+                (["--write-kubeconfig", "/etc/hostname/kc"], "/etc/hostname"),
+                (["--write-kubeconfig", d + "/kc", "--write-kubeconfig-mode", "9z"], "--write-kubeconfig-mode takes permissions", "'9z'")):
+            for more in ([], ["--no-supervise"]):
+                p = subprocess.run([CARAVEL, "server", "--data-dir", d + "/data", "--https-listen-port", "0", "--bind-address", "127.0.0.1",
+                                    "--disable-agent", *flags, *more], capture_output=True, text=True, timeout=30)
+                equal(p.returncode, 1, repr(flags))
+                contains(p.stderr, "caravel: ", *texts)
+
+
 def raw_sockets(c):
     def send(data):
         with socket.create_connection(("127.0.0.1", c.port), timeout=10) as s:
@@ -241,5 +256,5 @@ if __name__ == "__main__":
         wait_for("the root CA", lambda: cluster.request("GET", CM + "/kube-root-ca.crt")[0] == 200)
         sys.exit(main([
             malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
-            media_types, patches, tables, tokens, selectors, command_line, raw_sockets, it_still_works,
+            media_types, patches, tables, tokens, selectors, command_line, starts_that_fail, raw_sockets, it_still_works,
         ], cluster))

@@ -41,6 +41,12 @@ static bool bit_get(const struct bitmap *b, uint32_t i)
 	return (b->words[i / 64] | b->held[i / 64]) >> (i % 64) & 1;
 }
 
+/* By a Service that can be read. */
+static bool bit_shown(const struct bitmap *b, uint32_t i)
+{
+	return b->words[i / 64] >> (i % 64) & 1;
+}
+
 static void bit_set(struct bitmap *b, uint32_t i, bool on)
 {
 	uint64_t mask = UINT64_C(1) << (i % 64);
@@ -272,6 +278,19 @@ static void settle_families(struct arena *a, struct val *spec)
 			     val_len(val_get(spec, F_ipFamilies)) > 1 ? "RequireDualStack" : "SingleStack");
 }
 
+/* An unreadable Service of this name holds the address: it is the name that is taken, and the write says so. */
+static bool holds_itself(struct api_req *q, struct allocators *al, const struct val *doc, uint32_t at)
+{
+	struct sv key = store_key(q->arena, q->res, val_get_str(doc, F_metadata, F_namespace),
+				  val_get_str(doc, F_metadata, F_name));
+	const struct service_claims *c = strmap_get(&al->unread, key);
+
+	for (size_t i = 0; c && i < c->n; i++)
+		if (c->numbers[i] == al->base + at)
+			return !bit_shown(&al->ips, at);
+	return false;
+}
+
 static int reserve_ip(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
 		      struct reservation *r, struct err *err)
 {
@@ -307,7 +326,7 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 						    "failed to allocate IP %.*s: the provided IP (%.*s) is not in the "
 						    "valid range. The range of valid IPs is %s",
 						    SV_ARG(ip), SV_ARG(ip), q->server->o.service_cidr));
-		if (bit_get(&al->ips, at))
+		if (bit_get(&al->ips, at) && !holds_itself(q, al, doc, at))
 			return invalid(err, doc, "spec.clusterIPs", value,
 				       arena_printf(q->arena,
 						    "failed to allocate IP %.*s: provided IP is already allocated",
