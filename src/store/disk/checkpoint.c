@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <malloc.h>
 
-enum job { JOB_NONE, JOB_APPLY, JOB_COMPACT, JOB_MERGE };
+enum job { JOB_NONE, JOB_GIVE_BACK, JOB_APPLY, JOB_COMPACT, JOB_MERGE };
 
 bool disk_is_full(const struct err *err)
 {
@@ -17,10 +17,17 @@ bool disk_is_full(const struct err *err)
 /* Lock held. */
 static enum job checkpoint_next(const struct disk_store *s)
 {
+	/* First, as the others may need the room. */
+	if (s->db.owes && !db_is_held(&s->db))
+		return JOB_GIVE_BACK;
 	if (!list_empty(&s->frozen))
 		return JOB_APPLY;
 	if ((int64_t)s->meta.compact_rev < s->compact_want && (int64_t)s->meta.rev >= s->compact_want)
 		return JOB_COMPACT;
+	/* Where room counts, what was consumed is given back before more is written: whoever still reads it is waited
+	 * for, or piece after piece takes half of the room that is left. */
+	if (s->tight && db_is_held(&s->db))
+		return JOB_NONE;
 	/* Whoever closes does not wait for tidying up: it goes on at the next start. */
 	return !s->ckpt_stop && !s->merge_waits && db_wants_merge(&s->db, &s->meta, s->tight) ? JOB_MERGE : JOB_NONE;
 }
@@ -36,6 +43,9 @@ static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g
 			 struct db_meta *meta, struct db_set **ret, struct err *err)
 {
 	switch (job) {
+	case JOB_GIVE_BACK:
+		db_give_back(&s->db);
+		return 1;
 	case JOB_APPLY:
 		meta->rev = (uint64_t)gen_last_rev(g);
 		meta->wal_seq = g->seq;
@@ -59,8 +69,8 @@ static void checkpoint_merge_failed(struct disk_store *s, struct err *err_take)
 {
 	s->merge_waits = true;
 	if (disk_is_full(err_take)) {
-		/* In smaller pieces it may fit. */
-		s->merge_waits = s->tight;
+		/* In smaller pieces it may fit, or when it forgets what has been compacted since. */
+		s->merge_waits = s->tight && s->db.merge_rev >= s->meta.compact_rev;
 		s->tight = true;
 		s->merge_room = reserve_room(s->db.dir);
 		err_release(err_take);
@@ -146,7 +156,8 @@ static bool checkpoint_one(struct disk_store *s, enum job job)
 	pthread_mutex_unlock(&s->mu);
 	r = checkpoint_do(s, job, g, want, tight, &meta, &set, &err);
 	pthread_mutex_lock(&s->mu);
-	err_release(job == JOB_MERGE ? &s->merge_err : &s->ckpt_err);
+	if (job != JOB_GIVE_BACK)
+		err_release(job == JOB_MERGE ? &s->merge_err : &s->ckpt_err);
 	if (r < 0) {
 		checkpoint_failed(s, job, &err);
 	} else {
@@ -173,6 +184,14 @@ void checkpoint_main(void *ctx)
 		bool failed = s->ckpt_err.reason != ERR_NONE;
 		enum job job = checkpoint_next(s);
 
+		s->room_held = db_is_held(&s->db) && (s->db.owes || s->tight);
+		if (job == JOB_GIVE_BACK) {
+			(void)checkpoint_one(s, job);
+			/* What failed for want of room may go now. */
+			s->ckpt_poke = s->ckpt_poke || failed;
+			s->room_poke = s->room_poke || s->full;
+			continue;
+		}
 		if (s->ckpt_stop && (job == JOB_NONE || failed))
 			break;
 		if (job != JOB_NONE && (!failed || s->ckpt_poke)) {

@@ -54,13 +54,23 @@ void db_set_unref(struct db_set *s)
 		table_unref(s->p[i].t);
 		free((char *)s->p[i].from.p);
 	}
+	/* Only now: whoever sees the count may count on the room. */
+	if (s->count)
+		atomic_fetch_sub(s->count, 1);
 	free(s);
+}
+
+static void db_publish(struct db *d, struct db_set *set_take)
+{
+	set_take->count = &d->sets;
+	atomic_fetch_add(&d->sets, 1);
+	d->set = set_take;
 }
 
 void db_set_swap(struct db *d, struct db_set *set_take, struct db_set **ret_old)
 {
 	*ret_old = d->set;
-	d->set = set_take;
+	db_publish(d, set_take);
 }
 
 /* --- reading --- */
@@ -359,7 +369,12 @@ int db_open(struct db *d, struct env *env, const char *dir, uint64_t max_bytes, 
 		r = db_new(d, env_random_u64(env), first, ctx, ret, err);
 	d->store_id = ret->store_id;
 	d->next_number = ret->next_number;
-	return r < 0 ? -1 : 0;
+	if (r < 0)
+		return -1;
+	db_publish(d, d->set);
+	/* Of the last run nobody knows. */
+	d->owes = true;
+	return 0;
 }
 
 void db_close(struct db *d)

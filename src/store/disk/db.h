@@ -6,8 +6,8 @@
  * it has been merged into another one already.
  *
  * Merging keeps the number of tables small and forgets what compaction allows. It goes in steps and commits every
- * 32 MiB, and what was consumed is given back to the file system at once: so it needs little room and can be left
- * and taken up at any time.
+ * 32 MiB, and what was consumed is given back to the file system as soon as nobody reads an older set: so it needs
+ * little room and can be left and taken up at any time.
  *
  * Threads: one, the checkpointer, changes the database. A set is immutable; who takes a reference on db->set does so
  * under the lock that protects the pointer.
@@ -38,7 +38,8 @@ struct db_part {
 
 struct db_set {
 	atomic_uint refs;
-	uint64_t bytes; /* of files */
+	atomic_uint *count; /* of sets that were published and are not gone; NULL: never published */
+	uint64_t bytes;	    /* of files */
 	size_t n;
 	struct db_part p[]; /* newest age first */
 };
@@ -54,6 +55,9 @@ struct db {
 	struct db_set *set;	/* what the manifest on disk names */
 	uint64_t next_number;	/* above all that may be in use, also after a crash */
 	struct db_merge *merge; /* under way, or NULL */
+	uint64_t merge_rev;	/* the last one begun forgets what that compaction allows */
+	atomic_uint sets;	/* published and not gone: with more than one, somebody reads an older one */
+	bool owes;		/* what merges have consumed was not all given back to the file system */
 };
 
 /* Called before a database gets its first manifest: what else it needs is made first. */
@@ -100,6 +104,15 @@ int db_apply(struct db *d, const struct gen *g, struct db_meta *meta, struct db_
 int db_put_meta(struct db *d, struct db_meta *meta, struct db_set **ret_set, struct err *err);
 /* Takes set; the old one goes to *ret_old, to be unreferenced without the lock. */
 void db_set_swap(struct db *d, struct db_set *set_take, struct db_set **ret_old);
+
+/* Does somebody still read an older set, so that neither what was consumed of its tables nor those removed since can be
+ * given back? Only another swap makes that true once it was false. */
+static inline bool db_is_held(const struct db *d)
+{
+	return atomic_load(&d->sets) > 1;
+}
+/* Gives back what merges have consumed of the tables in use. Only while no older set is held. */
+void db_give_back(struct db *d);
 
 /* Is there something worth merging? tight: the disk is full, room counts more than work. */
 bool db_wants_merge(const struct db *d, const struct db_meta *meta, bool tight);

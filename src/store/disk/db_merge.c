@@ -13,6 +13,7 @@
 #define TIGHT_BYTES ((uint64_t)4 << 20) /* consumed before a commit, when room counts */
 #define PART_BYTES_LEAST ((uint64_t)64 << 10)
 #define STEP_BYTES ((size_t)1 << 20)
+#define TABLE_GIVE_FROM UINT64_C(4096)	/* the head stays */
 #define SLACK_BYTES ((uint64_t)4 << 20) /* garbage that is not worth the work */
 
 struct db_merge {
@@ -26,7 +27,6 @@ struct db_merge {
 	bool open;	     /* out is */
 	uint64_t part_bytes; /* how large out may become */
 	uint64_t consumed;   /* of the inputs, since the last commit */
-	bool committed;	     /* something, and its room was not given back yet */
 	struct table_out out;
 	struct table_head head;
 };
@@ -47,13 +47,23 @@ static void merge_ages(const struct db_set *s, db_ages *ret)
 	}
 }
 
+/* Free on the disk; 0: nobody knows. */
+static uint64_t merge_room(const struct db *d)
+{
+	struct statvfs st;
+
+	return statvfs(d->dir, &st) < 0 ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+}
+
 static bool merge_wants_all(const struct db *d, const struct db_meta *m, bool tight)
 {
 	uint64_t bytes = d->set->bytes, live = m->live_bytes;
 
 	if (m->compact_rev <= m->full_rev || !d->set->n)
 		return false;
-	return tight ? bytes > live + live / 8 + SLACK_BYTES / 4 : bytes > 2 * live + SLACK_BYTES;
+	/* Before garbage has taken the room that collecting it needs. */
+	return tight ? bytes > live + MIN(live / 8, merge_room(d) / 4) + SLACK_BYTES / 4
+		     : bytes > 2 * live + SLACK_BYTES;
 }
 
 /* How many ages, from the newest, to merge; 0: none. */
@@ -97,8 +107,7 @@ static int merge_begin(struct db *d, const struct db_meta *meta, bool tight, str
 		return 0;
 	m = xcalloc(1, sizeof(*m));
 	m->full = full;
-	m->compact_rev = meta->compact_rev;
-	m->committed = true; /* what an earlier one consumed and did not give back any more is left to this one */
+	m->compact_rev = d->merge_rev = meta->compact_rev;
 	m->out.fd = -1;
 	m->head =
 	    (struct table_head){ .store_id = d->store_id, .first_rev = UINT64_MAX, .hist_rev = meta->compact_rev };
@@ -142,24 +151,21 @@ static bool merge_is_input(const struct db_merge *m, const struct table *t)
 	return false;
 }
 
-/* Room back from what lies before `from`, unless somebody still reads an older set. Only once the set is published. */
-static void merge_give_back(const struct db_set *s, struct db_merge *m)
+void db_give_back(struct db *d)
 {
-	m->committed = false;
-	for (size_t i = 0; i < s->n; i++) {
-		const struct db_part *p = &s->p[i];
-		unsigned ours = 0;
+	d->owes = false;
+	for (size_t i = 0; i < d->set->n; i++) {
+		const struct db_part *p = &d->set->p[i];
 		uint64_t end;
 
-		if (!p->from.n || !merge_is_input(m, p->t))
+		if (!p->from.n || !p->t->head.blocks)
 			continue;
-		/* The set that all new readers get, the merge's inputs, and the cursor's iterator. */
-		for (size_t k = 0; k < m->c.its.n; k++)
-			ours += m->c.its.p[k]->t == p->t;
 		end = table_entry(p->t, table_seek(p->t, p->from)).off & ~(uint64_t)4095;
-		if (atomic_load(&p->t->refs) <= ours + 2 && end > 4096)
-			(void)fallocate(p->t->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096,
-					(off_t)(end - 4096));
+		if (end <= MAX(p->t->given, TABLE_GIVE_FROM))
+			continue;
+		(void)fallocate(p->t->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, TABLE_GIVE_FROM,
+				(off_t)(end - TABLE_GIVE_FROM));
+		p->t->given = end;
 	}
 }
 
@@ -194,7 +200,7 @@ static int merge_commit(struct db *d, struct db_merge *m, struct db_meta *meta, 
 		meta->full_rev = m->compact_rev;
 	r = db_commit(d, &parts, fresh.t, meta, ret_set, err);
 	if (r == 0) {
-		m->committed = true;
+		d->owes = true;
 		for (size_t i = 0; i < d->set->n; i++) {
 			const struct table *t = d->set->p[i].t;
 			bool stays = !merge_is_input(m, t);
@@ -224,13 +230,7 @@ static bool merge_keeps(struct db_merge *m, const struct table_iter *it)
 /* As much as fits: half of the room there is, so that the other half is left for the log. */
 static uint64_t merge_part_bytes(const struct db *d)
 {
-	struct statvfs st;
-	uint64_t room;
-
-	if (statvfs(d->dir, &st) < 0)
-		return PART_BYTES_LEAST;
-	room = (uint64_t)st.f_bavail * st.f_frsize / 2;
-	return MAX(MIN(room, PART_BYTES), PART_BYTES_LEAST);
+	return MAX(MIN(merge_room(d) / 2, PART_BYTES), PART_BYTES_LEAST);
 }
 
 /* Is it time to commit, before another key? When room is short, also for what goes alone. */
@@ -289,10 +289,6 @@ int db_merge_step(struct db *d, struct db_meta *meta, bool tight, struct db_set 
 
 	if (!d->merge)
 		r = merge_begin(d, meta, tight, err);
-	/* Before anything is written, also by a new merge: one before it may have consumed all the room there was while
-	 * somebody still read, and only giving that back makes a beginning possible. */
-	if (r == 0 && d->merge && d->merge->committed)
-		merge_give_back(d->set, d->merge);
 	if (r == 0 && d->merge)
 		r = merge_run(d, meta, tight, ret_set, err);
 	if (r < 0)

@@ -11,6 +11,7 @@
 #define GROUP_BYTES ((size_t)1 * 1024 * 1024)	   /* stop adding records beyond this */
 #define GEN_IDLE_BYTES ((size_t)1 * 1024 * 1024)   /* what an idle store may keep in memory */
 #define CATCH_UP_MAX 1000			   /* old revisions shown to a watch between two groups */
+#define GEN_FULL_BYTES ((size_t)512 * 1024)	   /* of deletions before they become room, on a full disk */
 #define ROOM_WORTH_BYTES ((size_t)1 * 1024 * 1024) /* garbage worth collecting on a full disk */
 #define RETRY_AFTER_S 5				   /* what whoever cannot write is told */
 #define READERS_MAX 32				   /* ranges at once */
@@ -51,6 +52,7 @@ struct disk_store {
 	bool full;		/* the disk is: nothing but deletions until the reserve is back */
 	bool tight;		/* merge for room rather than for order */
 	bool merge_waits;	/* it found no room, or damage */
+	bool room_held;		/* the checkpointer waits for who reads an older set */
 	uint64_t merge_room;	/* how much there was when it found too little */
 	bool room_poke;		/* look whether it is still full */
 	struct err full_err;

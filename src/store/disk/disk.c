@@ -48,6 +48,8 @@ void snap_close(struct disk_store *s, struct snap *sn)
 		s->readers--;
 		pthread_cond_broadcast(&s->changed);
 	}
+	if (s->room_held)
+		pthread_cond_signal(&s->ckpt_work);
 	pthread_mutex_unlock(&s->mu);
 }
 

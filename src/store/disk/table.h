@@ -56,6 +56,7 @@ struct table {
 	unsigned char *area; /* owned */
 	uint32_t *at;	     /* owned: where in the area each block's entry is; one more for the last key */
 	const unsigned char *revs, *filter;
+	uint64_t given; /* back to the file system, up to here; the checkpointer's */
 };
 
 /* System calls that tests make fail. */

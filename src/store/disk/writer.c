@@ -165,6 +165,7 @@ static int writer_rotate(struct disk_store *s, struct err *err)
 	while ((slot = wal_free_slot(&s->wal)) < 0) {
 		if (s->ckpt_fails != fails) {
 			err_set(err, ERR_UNAVAILABLE, "%s", err_msg(&s->ckpt_err));
+			err->errnum = s->ckpt_err.errnum;
 			pthread_mutex_unlock(&s->mu);
 			return -1;
 		}
@@ -349,12 +350,9 @@ static void writer_ask_for_room(struct disk_store *s)
 	pthread_mutex_unlock(&s->mu);
 }
 
-/* One round over the records in `taken`. Not under the lock. */
-static void writer_round(struct disk_store *s, struct snap *sn, struct list *taken, bool expire, bool probe)
+/* Decides about the records as of now. */
+static void group_form(struct disk_store *s, struct snap *sn, struct group *g, struct list *taken)
 {
-	_cleanup_(free_charp) char *mem = xmalloc(sizeof(struct group));
-	struct group *g = (struct group *)(void *)mem;
-
 	g->n = g->applied = 0;
 	g->refused = false;
 	g->keys = (struct keyidx){ 0 };
@@ -362,16 +360,56 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 	g->live = s->live;
 	g->live_bytes = s->live_bytes;
 	g->err = ERR_INIT;
+	LIST_EACH(taken, l)
+		group_decide(sn, g, LIST_ENTRY(l, struct rec, link));
+}
+
+static void group_write(struct disk_store *s, struct group *g)
+{
+	if (writer_append(s, g, &g->err) == 0)
+		group_publish(s, g);
+	else
+		group_fail(s, g);
+}
+
+/* The disk was full: is there, for deletions, more room now? Looks at the store afresh if that makes some. */
+static bool group_may_fit(struct disk_store *s, struct snap *sn)
+{
+	bool held;
+
+	pthread_mutex_lock(&s->mu);
+	held = s->room_held;
+	pthread_mutex_unlock(&s->mu);
+	if (!held)
+		return !sn->full;
+	snap_close(s, sn);
+	pthread_mutex_lock(&s->mu);
+	snap_open(s, false, sn);
+	pthread_mutex_unlock(&s->mu);
+	return true;
+}
+
+/* One round over the records in `taken`. Not under the lock. */
+static void writer_round(struct disk_store *s, struct snap *sn, struct list *taken, bool expire, bool probe)
+{
+	_cleanup_(free_charp) char *mem = xmalloc(sizeof(struct group));
+	struct group *g = (struct group *)(void *)mem;
+
 	if (expire)
 		watchers_expire(&s->watchers, sn->compact_rev);
 	writer_catch_up(s, sn);
-	LIST_EACH(taken, l)
-		group_decide(sn, g, LIST_ENTRY(l, struct rec, link));
-	if (g->applied || probe) {
-		if (writer_append(s, g, &g->err) == 0)
-			group_publish(s, g);
-		else
-			group_fail(s, g);
+	group_form(s, sn, g, taken);
+	if (g->applied || probe)
+		group_write(s, g);
+	/* The reserve has just been given up, for deletions: those of this very group are the first. And what a merge
+	 * consumed is not given back while this round's snapshot may read it. */
+	for (int again = 0; again < 2 && disk_is_full(&g->err) && group_may_fit(s, sn); again++) {
+		keyidx_release(&g->keys);
+		err_release(&g->err);
+		sn->full = true;
+		group_form(s, sn, g, taken);
+		if (g->applied)
+			group_write(s, g);
 	}
 	if (g->err.reason)
 		g->applied = 0;
@@ -419,6 +457,9 @@ void writer_main(void *ctx)
 		}
 		if (s->stopping && list_empty(&s->queue))
 			break;
+		/* Deletions are room only once they are in tables: soon, and in tables that still fit. */
+		if (s->full && s->active && s->active->bytes > GEN_FULL_BYTES && list_empty(&s->frozen))
+			writer_freeze(s);
 		if (!writer_has_writes(s) && !expire && !probe && !watchers_lagging(&s->watchers)) {
 			/* Nothing to do: give memory back rather than keep a large overlay. */
 			if (s->active && s->active->bytes > GEN_IDLE_BYTES && list_empty(&s->frozen))

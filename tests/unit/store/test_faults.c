@@ -127,7 +127,7 @@ static void test_write_fails(void **state)
 	assert_int_equal(put(k->s, "a", "1", 0), 2);
 	for (int i = 0; i < 12; i++) { /* more often than there are segments */
 		atomic_store(&fail_write, 2);
-		assert_failed(k->s, "b", "No space left on device");
+		assert_failed(k->s, "b", "o space left on device");
 		atomic_store(&fail_write, 0);
 		/* Asking is what makes it try again, without any write. */
 		while (!store_healthy(k->s, &err)) {
