@@ -346,6 +346,12 @@ static int remove_unused(struct sync *s, const struct rt_container *rc, struct e
 
 	if (s->k->rt->ops->remove_container(s->k->rt, rc->id, &e) == 0) {
 		kubelet_forget_container(s->k, rc->id);
+		/* containerd forgets a task that it was just creating when it was killed: a "runc init" would stay. */
+		if (s->k->files)
+			(void)cgroup_kill_all(
+			    arena_printf(s->a, "%s/%.*s",
+					 cgroup_pod_path(s->a, s->k->cgroup_root, pod_qos(s->pod), sv_from(s->p->uid)),
+					 SV_ARG(rc->id)));
 		s->changed = true;
 		if (look_again(s, &e) == 0)
 			return 0;
