@@ -17,7 +17,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)r ^ (uint64_t)(r >> 64);
 }
 
-static uint64_t key_hash(struct sv key)
+uint64_t strmap_hash(struct sv key)
 {
 	uint64_t h = hash_seed ^ (key.n * UINT64_C(0xa0761d6478bd642f));
 	size_t i = 0;
@@ -72,14 +72,14 @@ static struct strmap_entry *lookup(const struct strmap *m, struct sv key, uint64
 
 void *strmap_get(const struct strmap *m, struct sv key)
 {
-	struct strmap_entry *e = lookup(m, key, key_hash(key));
+	struct strmap_entry *e = lookup(m, key, strmap_hash(key));
 
 	return e ? e->value : NULL;
 }
 
 bool strmap_has(const struct strmap *m, struct sv key)
 {
-	return lookup(m, key, key_hash(key)) != NULL;
+	return lookup(m, key, strmap_hash(key)) != NULL;
 }
 
 /* Drops removed entries and sizes the index for room of at least one more entry. */
@@ -110,7 +110,7 @@ static void rebuild(struct strmap *m)
 
 void **strmap_slot(struct strmap *m, struct sv key)
 {
-	uint64_t hash = key_hash(key);
+	uint64_t hash = strmap_hash(key);
 	struct strmap_entry *e = lookup(m, key, hash);
 	size_t s;
 
@@ -139,7 +139,7 @@ void *strmap_set(struct strmap *m, struct sv key, void *value)
 
 void *strmap_del(struct strmap *m, struct sv key)
 {
-	struct strmap_entry *e = lookup(m, key, key_hash(key));
+	struct strmap_entry *e = lookup(m, key, strmap_hash(key));
 	void *old;
 
 	if (!e)

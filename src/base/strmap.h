@@ -40,5 +40,8 @@ void **strmap_slot(struct strmap *m, struct sv key);
 struct strmap_entry *strmap_next(const struct strmap *m, struct strmap_entry *prev);
 #define STRMAP_EACH(m, e) for (struct strmap_entry *e = strmap_next((m), NULL); e; e = strmap_next((m), e))
 
+/* Of equal views the same, seeded as the maps are: for tables of other shapes. */
+uint64_t strmap_hash(struct sv key);
+
 /* The seed of every strmap's hash; the program sets it once, before the first map is used. */
 void strmap_seed(uint64_t seed);

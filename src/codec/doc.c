@@ -4,10 +4,16 @@
  * have symbol 0, so they never match and need not be told apart. */
 #include "codec/doc.h"
 
+#include "base/strmap.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
+#include "codec/val_index.h"
 
 #include <stdlib.h>
+
+#ifdef CARAVEL_FAILPOINTS
+_Thread_local uint64_t val_steps;
+#endif
 
 const char *val_type_name(enum val_type t)
 {
@@ -25,9 +31,12 @@ const struct val *val_member(const struct val *v, enum sym key)
 	if (!v || v->type != VAL_MAP || key == SYM_NONE)
 		return NULL;
 	for (size_t i = 0, n = v->n; i < n; i++) {
-		if (v->items[i].sym == (uint32_t)key)
+		if (v->items[i].sym == (uint32_t)key) {
+			VAL_STEP(i + 1);
 			return &v->items[i];
+		}
 	}
+	VAL_STEP(v->n);
 	return NULL;
 }
 
@@ -43,9 +52,12 @@ const struct val *val_member_sv(const struct val *v, struct sv key)
 	for (size_t i = 0; i < v->n; i++) {
 		const struct val *m = &v->items[i];
 
-		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0))
+		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0)) {
+			VAL_STEP(i + 1);
 			return m + 1;
+		}
 	}
+	VAL_STEP(v->n);
 	return NULL;
 }
 
@@ -242,6 +254,7 @@ bool val_equal(const struct val *a, const struct val *b)
 {
 	enum val_type ta = val_type(a), tb = val_type(b);
 
+	VAL_STEP(1);
 	if (!a || !b)
 		return a == b;
 	if (ta == VAL_RAW || tb == VAL_RAW)
@@ -279,6 +292,46 @@ bool val_equal(const struct val *a, const struct val *b)
 	}
 }
 
+static uint64_t hash_words(uint64_t x, uint64_t y)
+{
+	uint64_t both[] = { x, y };
+
+	return strmap_hash(sv_make((const char *)both, sizeof(both)));
+}
+
+uint64_t val_hash(const struct val *v)
+{
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	struct json_opts opts = { .borrow_text = true };
+	enum val_type t = val_type(v);
+	uint64_t h = hash_words(t == VAL_INT ? VAL_FLOAT : t, val_len(v));
+	double d;
+
+	switch (t) {
+	case VAL_RAW:
+		v = json_decode(&tmp, val_raw(v), &opts, NULL);
+		return v ? val_hash(v) : 0;
+	case VAL_BOOL:
+		return hash_words(h, v->b);
+	case VAL_INT:
+	case VAL_FLOAT:
+		d = val_num(v) + 0.0; /* of the two zeros one */
+		return hash_words(h, strmap_hash(sv_make((const char *)&d, sizeof(d))));
+	case VAL_STR:
+		return hash_words(h, strmap_hash(val_str(v)));
+	case VAL_LIST:
+		VAL_EACH(v, e)
+			h = hash_words(h, val_hash(e));
+		return h;
+	case VAL_MAP: /* in whatever order */
+		VAL_EACH_MEMBER(v, m)
+			h += hash_words(strmap_hash(m.key), val_hash(m.value));
+		return h;
+	default:
+		return h;
+	}
+}
+
 /* The API leaves some empty members away and writes others out: both mean the same. */
 static bool empty(const struct val *v)
 {
@@ -298,11 +351,13 @@ static bool empty(const struct val *v)
 bool val_same(const struct val *x, const struct val *y)
 {
 	if (val_type(x) == VAL_MAP && val_type(y) == VAL_MAP) {
+		_cleanup_(val_index_release) struct val_index in_x = val_index_of(x), in_y = val_index_of(y);
+
 		VAL_EACH_MEMBER(x, m)
-			if (!val_same(m.value, val_member_sv(y, m.key)))
+			if (!val_same(m.value, val_index_get(&in_y, m.key)))
 				return false;
 		VAL_EACH_MEMBER(y, m)
-			if (!empty(m.value) && !val_member_sv(x, m.key))
+			if (!empty(m.value) && !val_index_get(&in_x, m.key))
 				return false;
 		return true;
 	}

@@ -143,6 +143,18 @@ bool val_equal(const struct val *a, const struct val *b);
  * or writes out as it likes. */
 bool val_same(const struct val *x, const struct val *y);
 
+/* Equal values (val_equal) have equal hashes; seeded as the maps of base/strmap.h are. */
+uint64_t val_hash(const struct val *v);
+
+/* Nodes that lookups and comparisons of this thread went past, in builds with debug options only: by it tests see that
+ * nothing a client sizes costs its square. */
+#ifdef CARAVEL_FAILPOINTS
+extern _Thread_local uint64_t val_steps;
+#define VAL_STEP(nodes) ((void)(val_steps += (nodes)))
+#else
+#define VAL_STEP(nodes) ((void)0)
+#endif
+
 /* Is v nested more than depth levels of lists and maps? Itself looks no deeper than that. */
 bool val_deeper_than(const struct val *v, unsigned depth);
 

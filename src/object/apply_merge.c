@@ -1,6 +1,9 @@
 /* apply_merge.c - putting a configuration into a live object, and taking paths out of one. */
 #include "object/apply-internal.h"
 
+#include "codec/doc_items.h"
+#include "codec/val_index.h"
+
 #include <stdlib.h>
 
 const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const struct fset *s)
@@ -27,16 +30,17 @@ const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const str
 
 static const struct val *merge_map(struct arena *a, struct ftype t, const struct val *base, const struct val *over)
 {
+	_cleanup_(val_index_release) struct val_index in_base = val_index_of(base), in_over = val_index_of(over);
 	struct val *out = val_new_map(a);
 
 	VAL_EACH_MEMBER(base, m) {
-		const struct val *o = m.sym ? val_member(over, m.sym) : val_member_sv(over, m.key);
+		const struct val *o = val_index_get(&in_over, m.key);
 
-		val_set_sv(a, out, m.key, typed_merge(a, ftype_member(t, m.sym), m.value, o));
+		val_append_sv(a, out, m.key, typed_merge(a, ftype_member(t, m.sym), m.value, o));
 	}
 	VAL_EACH_MEMBER(over, m)
-		if (!(m.sym ? val_member(base, m.sym) : val_member_sv(base, m.key)))
-			val_set_sv(a, out, m.key, m.value);
+		if (!val_index_get(&in_base, m.key))
+			val_append_sv(a, out, m.key, m.value);
 	return out;
 }
 
@@ -155,7 +159,7 @@ const struct val *typed_remove(struct arena *a, struct ftype t, const struct val
 		if (ftype_is_list(t))
 			val_push(a, out, rest);
 		else
-			val_set_sv(a, out, ps.p[i].key, rest);
+			val_append_sv(a, out, ps.p[i].key, rest);
 	}
 	return out->n ? out : val_new_null(a);
 }
@@ -175,7 +179,7 @@ const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct
 		if (ftype_is_list(t))
 			val_push(a, out, typed_drop_nulls(a, ps.p[i].type, ps.p[i].v));
 		else
-			val_set_sv(a, out, ps.p[i].key, typed_drop_nulls(a, ps.p[i].type, ps.p[i].v));
+			val_append_sv(a, out, ps.p[i].key, typed_drop_nulls(a, ps.p[i].type, ps.p[i].v));
 	}
 	return out;
 }

@@ -339,10 +339,7 @@ static struct val *decode_map(struct decoder *d, const struct field *f, const st
 			out = decode_element(d, f, m.value, &step);
 		if (!out)
 			return NULL;
-		if (m.sym)
-			val_set(d->a, map, m.sym, out);
-		else
-			val_set_sv(d->a, map, m.key, out);
+		val_append_sv(d->a, map, m.key, out); /* raw has each key once */
 	}
 	return map;
 }

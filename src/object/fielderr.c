@@ -24,6 +24,10 @@ static const struct {
 	[FE_INTERNAL] = { "InternalError", "Internal error" },
 };
 
+/* What one answer says of all that is wrong. A rule that names a whole list says it once an element: without a bound a
+ * client would buy the square of its body, in memory. */
+#define SAID_MAX_BYTES (4 * 1024 * 1024)
+
 const struct val fe_null = { .type = VAL_NULL };
 
 static void path_add(struct buf *b, const struct fpath *p)
@@ -246,25 +250,30 @@ int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv
 {
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	_cleanup_(buf_release) struct buf all = BUF_INIT, one = BUF_INIT, quoted = BUF_INIT;
-	size_t distinct = 0;
+	size_t distinct = 0, rendered = 0, n = 0;
 
 	if (fe->list.n == 0)
 		return 0;
-	for (size_t i = 0; i < fe->list.n; i++) {
+	for (; n < fe->list.n && rendered < SAID_MAX_BYTES; n++) {
+		const struct field_err *e = &fe->list.p[n];
+
 		buf_clear(&one);
-		buf_addsv(&one, fe->list.p[i].field);
+		buf_addsv(&one, e->field);
 		buf_adds(&one, ": ");
-		add_body(&one, &fe->list.p[i]);
+		add_body(&one, e);
+		rendered += one.n;
 		if (strmap_set(&seen, buf_sv(&one), fe))
 			continue; /* the message says a thing once; causes repeat it */
 		if (distinct++)
 			buf_adds(&all, ", ");
 		buf_addsv(&all, buf_sv(&one));
 	}
+	if (n < fe->list.n)
+		buf_printf(&all, ", and %zu more", fe->list.n - n);
 	add_quoted(&quoted, name);
 	err_set(err, ERR_INVALID, "%s%s%s %s is invalid: %s%s%s", r->kind, *r->group ? "." : "", r->group,
 		buf_cstr(&quoted), distinct > 1 ? "[" : "", buf_cstr(&all), distinct > 1 ? "]" : "");
-	for (size_t i = 0; i < fe->list.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		buf_clear(&one);
 		add_body(&one, &fe->list.p[i]);
 		err_add_cause(err, types[fe->list.p[i].type].cause, fe->list.p[i].field, "%s", buf_cstr(&one));

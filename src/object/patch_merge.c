@@ -1,41 +1,30 @@
 /* patch_merge.c - JSON merge patch (RFC 7386). */
 #include "object/patch.h"
 
-/* Sets a member whichever way its key is stored. */
-static struct val *set_member(struct arena *a, struct val *map, const struct val_iter *m, const struct val *v)
-{
-	return m->sym ? val_set(a, map, m->sym, v) : val_set_sv(a, map, m->key, v);
-}
-
-static const struct val *find_member(const struct val *map, const struct val_iter *m)
-{
-	return m->sym ? val_member(map, m->sym) : val_member_sv(map, m->key);
-}
+#include "codec/doc_items.h"
+#include "codec/val_index.h"
 
 /* The RFC's MergePatch(Target, Patch). Depth is bounded by the decoder's limit on patch; a deeper
  * one than this is refused before it comes here (see patch_merge). */
 static const struct val *merge(struct arena *a, const struct val *target, const struct val *patch)
 {
+	_cleanup_(val_index_release) struct val_index had = val_index_of(target), changes = val_index_of(patch);
 	struct val *out;
 
 	if (val_type(patch) != VAL_MAP)
 		return patch;
 	out = val_new_map(a);
-	if (val_type(target) == VAL_MAP) {
-		VAL_EACH_MEMBER(target, t) {
-			const struct val *p = find_member(patch, &t);
+	VAL_EACH_MEMBER(target, t) {
+		const struct val *p = val_index_get(&changes, t.key);
 
-			if (!p)
-				set_member(a, out, &t, t.value);
-			else if (p->type != VAL_NULL)
-				set_member(a, out, &t, merge(a, t.value, p));
-		}
+		if (!p)
+			val_append_sv(a, out, t.key, t.value);
+		else if (p->type != VAL_NULL)
+			val_append_sv(a, out, t.key, merge(a, t.value, p));
 	}
-	VAL_EACH_MEMBER(patch, p) {
-		if (p.value->type == VAL_NULL || find_member(out, &p))
-			continue;
-		set_member(a, out, &p, merge(a, NULL, p.value));
-	}
+	VAL_EACH_MEMBER(patch, p)
+		if (p.value->type != VAL_NULL && !val_index_get(&had, p.key))
+			val_append_sv(a, out, p.key, merge(a, NULL, p.value));
 	return out;
 }
 

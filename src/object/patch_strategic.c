@@ -15,7 +15,10 @@
 #include "object/patch.h"
 
 #include "base/buf.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
+#include "codec/val_index.h"
+#include "object/list_index.h"
 
 #include <stdlib.h>
 
@@ -23,9 +26,6 @@
 #define D_RETAIN SV("$retainKeys")
 #define D_ORDER SV("$setElementOrder/")
 #define D_DELETE SV("$deleteFromPrimitiveList/")
-
-/* Merging compares every element with every other; longer lists (a client's choice) are refused. */
-#define MERGE_MAX_ITEMS 20000
 
 struct sm {
 	struct arena *a;
@@ -80,31 +80,11 @@ static const struct val *clean(struct sm *s, const struct val *v)
 	out = val_new_map(s->a);
 	VAL_EACH_MEMBER(v, m)
 		if (m.value->type != VAL_NULL && !is_directive(m.key))
-			val_set_sv(s->a, out, m.key, clean(s, m.value));
+			val_append_sv(s->a, out, m.key, clean(s, m.value));
 	return out;
 }
 
 /* --- lists --- */
-
-/* Scalars are their own key; maps are known by their merge key. */
-static const struct val *key_of(const struct val *item, enum sym merge_key)
-{
-	return merge_key && item->type == VAL_MAP ? val_member(item, merge_key) : item;
-}
-
-static ssize_t index_of(const struct val *list, const struct val *item, enum sym merge_key)
-{
-	const struct val *key = key_of(item, merge_key);
-	size_t n = val_len(list);
-
-	for (size_t i = 0; key && i < n; i++) {
-		const struct val *k = key_of(val_at(list, i), merge_key);
-
-		if (k && val_equal(k, key))
-			return (ssize_t)i;
-	}
-	return -1;
-}
 
 struct ordered {
 	const struct val *item;
@@ -129,15 +109,16 @@ static struct val *weave(struct sm *s, const struct val *items, const struct val
 	size_t n = val_len(items), np = 0, no = 0, i = 0, j = 0;
 	struct ordered *mine = ARENA_ARRAY(s->a, struct ordered, n + 1);
 	struct ordered *others = ARENA_ARRAY(s->a, struct ordered, n + 1);
+	struct list_index in_order = list_index_of(s->a, order, key), in_server = list_index_of(s->a, server, key);
 	struct val *out = val_new_list(s->a);
 
 	VAL_EACH(items, it) {
-		ssize_t at = index_of(order, it, key);
+		ssize_t at = list_index_find(&in_order, it);
 
 		if (at >= 0)
 			mine[np] = (struct ordered){ it, at, np }, np++;
 		else
-			others[no] = (struct ordered){ it, index_of(server, it, key), no }, no++;
+			others[no] = (struct ordered){ it, list_index_find(&in_server, it), no }, no++;
 	}
 	qsort(mine, np, sizeof(*mine), by_place);
 	qsort(others, no, sizeof(*others), by_place);
@@ -145,7 +126,7 @@ static struct val *weave(struct sm *s, const struct val *items, const struct val
 		bool other = j >= np;
 
 		if (i < no && j < np) {
-			ssize_t theirs = others[i].at, ours = index_of(server, mine[j].item, key);
+			ssize_t theirs = others[i].at, ours = list_index_find(&in_server, mine[j].item);
 
 			other = theirs >= 0 && ours >= 0 && theirs < ours;
 		}
@@ -157,22 +138,25 @@ static struct val *weave(struct sm *s, const struct val *items, const struct val
 static const struct val *merge_scalars(struct sm *s, const struct val *orig, const struct val *patch)
 {
 	struct val *all = val_new_list(s->a);
+	struct list_index in_all = list_index_of(s->a, all, SYM_NONE);
+	const struct val *both[] = { orig, patch };
 
-	VAL_EACH(orig, it)
-		if (index_of(all, it, SYM_NONE) < 0)
-			val_push(s->a, all, it);
-	VAL_EACH(patch, it)
-		if (index_of(all, it, SYM_NONE) < 0)
-			val_push(s->a, all, it);
+	for (size_t i = 0; i < ARRAY_LEN(both); i++)
+		VAL_EACH(both[i], it)
+			if (list_index_find(&in_all, it) < 0) {
+				val_push(s->a, all, it);
+				list_index_grown(&in_all);
+			}
 	return weave(s, all, patch, orig, SYM_NONE);
 }
 
 static const struct val *delete_scalars(struct sm *s, const struct val *orig, const struct val *gone)
 {
+	struct list_index in_gone = list_index_of(s->a, gone, SYM_NONE);
 	struct val *out = val_new_list(s->a);
 
 	VAL_EACH(orig, it)
-		if (index_of(gone, it, SYM_NONE) < 0)
+		if (list_index_find(&in_gone, it) < 0)
 			val_push(s->a, out, it);
 	return out;
 }
@@ -188,6 +172,7 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 				       const struct val *patch)
 {
 	struct val *merged = val_new_list(s->a), *data = val_new_list(s->a), *gone = val_new_list(s->a);
+	struct list_index in_gone, in_merged;
 	bool replace = false;
 
 	/* Directives first: they speak of the original, in whatever order they come. */
@@ -212,18 +197,21 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 	}
 	if (replace)
 		return clean(s, data);
+	in_gone = list_index_of(s->a, gone, f->merge_key);
 	VAL_EACH(orig, it)
-		if (index_of(gone, it, f->merge_key) < 0)
+		if (list_index_find(&in_gone, it) < 0)
 			val_push(s->a, merged, it);
+	in_merged = list_index_of(s->a, merged, f->merge_key);
 	VAL_EACH(data, it) {
 		const struct val *neu;
 		ssize_t at;
 
 		if (!val_member(it, f->merge_key))
 			return no_key(s, it, f->merge_key);
-		at = index_of(merged, it, f->merge_key);
+		at = list_index_find(&in_merged, it);
 		if (at < 0) {
 			val_push(s->a, merged, clean(s, it));
+			list_index_grown(&in_merged);
 			continue;
 		}
 		neu = merge_map(s, f->type, val_at(merged, (size_t)at), it);
@@ -244,8 +232,6 @@ static const struct val *merge_list(struct sm *s, const struct field *f, const s
 		return patch;
 	if (val_len(orig) == 0 && val_len(patch) == 0)
 		return orig;
-	if (val_len(orig) + val_len(patch) > MERGE_MAX_ITEMS)
-		return bad(s, "list %.*s is too long to merge", sym_name(f->sym));
 	VAL_EACH(patch, it)
 		if (val_len(orig) && (it->type == VAL_MAP) != (val_at(orig, 0)->type == VAL_MAP))
 			return bad(s, "list element types are not identical: %.*s", val_go_text(s->a, patch));
@@ -263,11 +249,12 @@ static bool order_agrees(const struct val *patch, const struct val *order, enum 
 	size_t o = 0, n = val_len(order);
 
 	VAL_EACH(patch, it) {
-		const struct val *k = key_of(it, key);
+		const struct val *k = list_element_key(it, key);
 
 		if (it->type == VAL_MAP && val_member_sv(it, D_PATCH))
 			continue;
-		while (o < n && !(k && key_of(val_at(order, o), key) && val_equal(k, key_of(val_at(order, o), key))))
+		while (o < n && !(k && list_element_key(val_at(order, o), key) &&
+				  val_equal(k, list_element_key(val_at(order, o), key))))
 			o++;
 		if (o++ >= n)
 			return false;
@@ -283,8 +270,6 @@ static const struct val *ordered_list(struct sm *s, const struct field *f, struc
 
 	if (order->type != VAL_LIST)
 		return bad(s, "unable to cast $setElementOrder/%.*s to a list", name);
-	if (val_len(orig) + val_len(patch) + val_len(order) > MERGE_MAX_ITEMS)
-		return bad(s, "list %.*s is too long to merge", name);
 	if (patch && patch->type == VAL_LIST) {
 		if (!order_agrees(patch, order, key)) {
 			err_set(s->err, ERR_UNKNOWN,
@@ -301,23 +286,35 @@ static const struct val *ordered_list(struct sm *s, const struct field *f, struc
 
 /* --- maps --- */
 
-/* Keeps the members of out that $retainKeys lists; the patch may set no others. */
+/* A member's name as an element of the lists that name members. */
+static struct val name_value(struct sv name)
+{
+	struct val v = val_make(VAL_STR, name.n);
+
+	v.s = name.p;
+	return v;
+}
+
+/* Copies orig's members to out, but for those that $retainKeys (NULL: it is not given) leaves out; the patch may set no
+ * others. */
 static int retain_keys(struct sm *s, struct val *out, const struct val *orig, const struct val *patch,
 		       const struct val *keep)
 {
-	if (keep->type != VAL_LIST || val_len(keep) > MERGE_MAX_ITEMS)
-		return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of retainKeys");
-	VAL_EACH_MEMBER(patch, m) {
-		struct val name = { .type = VAL_STR, .n = (uint32_t)m.key.n & 0xfffffff, .s = m.key.p };
+	struct list_index kept = list_index_of(s->a, keep, SYM_NONE);
 
-		if (!is_directive(m.key) && m.value->type != VAL_NULL && index_of(keep, &name, SYM_NONE) < 0)
+	if (keep && keep->type != VAL_LIST)
+		return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of retainKeys");
+	VAL_EACH_MEMBER(keep ? patch : NULL, m) {
+		struct val name = name_value(m.key);
+
+		if (!is_directive(m.key) && m.value->type != VAL_NULL && list_index_find(&kept, &name) < 0)
 			return err_set(s->err, ERR_BAD_REQUEST, "invalid patch format of retainKeys");
 	}
 	VAL_EACH_MEMBER(orig, m) {
-		struct val name = { .type = VAL_STR, .n = (uint32_t)m.key.n & 0xfffffff, .s = m.key.p };
+		struct val name = name_value(m.key);
 
-		if (index_of(keep, &name, SYM_NONE) < 0)
-			val_del_sv(out, m.key);
+		if (!keep || list_index_find(&kept, &name) >= 0)
+			val_append_sv(s->a, out, m.key, m.value);
 	}
 	return 0;
 }
@@ -342,6 +339,7 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 				   const struct val *patch)
 {
 	const struct val *directive = val_member_sv(patch, D_PATCH), *keep = val_member_sv(patch, D_RETAIN);
+	_cleanup_(val_index_release) struct val_index said = { 0 }, merged = { 0 };
 	struct val *out;
 
 	if (directive) {
@@ -352,10 +350,10 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		return bad_type(s, patch, directive);
 	}
 	out = val_new_map(s->a);
-	VAL_EACH_MEMBER(orig, m)
-		val_set_sv(s->a, out, m.key, m.value);
-	if (keep && retain_keys(s, out, orig, patch, keep) < 0)
+	if (retain_keys(s, out, orig, patch, keep) < 0)
 		return NULL;
+	said = val_index_of(patch);
+	merged = val_index_changing(out);
 
 	/* Deletions from scalar lists, then ordered lists, then the plain members: an ordered list
 	 * takes its plain member along. */
@@ -366,14 +364,12 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		if (!sv_starts(m.key, D_DELETE))
 			continue;
 		name = sv_sub(m.key, D_DELETE.n, m.key.n);
-		from = val_member_sv(out, name);
+		from = val_index_get(&merged, name);
 		if (val_type(from) != VAL_LIST)
 			continue; /* nothing to take out of, and nobody looks at what */
-		if (val_len(from) + val_len(m.value) > MERGE_MAX_ITEMS)
-			return bad(s, "list %.*s is too long to merge", name);
 		if (m.value->type != VAL_LIST)
 			return bad(s, "unable to cast $deleteFromPrimitiveList/%.*s to a list", name);
-		val_set_sv(s->a, out, name, delete_scalars(s, from, m.value));
+		val_index_set(&merged, s->a, name, delete_scalars(s, from, m.value));
 	}
 	VAL_EACH_MEMBER(patch, m) {
 		const struct val *was, *change, *neu;
@@ -382,8 +378,8 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		if (!sv_starts(m.key, D_ORDER))
 			continue;
 		name = sv_sub(m.key, D_ORDER.n, m.key.n);
-		was = val_member_sv(out, name);
-		change = val_member_sv(patch, name);
+		was = val_index_get(&merged, name);
+		change = val_index_get(&said, name);
 		if (val_type(was) == VAL_MAP) {
 			err_set(s->err, ERR_UNKNOWN,
 				"expected a []interface {}, but received a map[string]interface {}");
@@ -398,7 +394,7 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		neu = ordered_list(s, field_of(schema, name), name, was, change, m.value);
 		if (!neu)
 			return NULL;
-		val_set_sv(s->a, out, name, neu);
+		val_index_set(&merged, s->a, name, neu);
 	}
 	VAL_EACH_MEMBER(patch, m) {
 		_cleanup_(buf_release) struct buf order = BUF_INIT;
@@ -407,19 +403,19 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		if (is_directive(m.key))
 			continue;
 		if (m.value->type == VAL_NULL) {
-			val_del_sv(out, m.key);
+			val_index_del(&merged, m.key);
 			continue;
 		}
 		if (m.value->type == VAL_LIST) {
 			buf_addsv(&order, D_ORDER);
 			buf_addsv(&order, m.key);
-			if (val_member_sv(patch, buf_sv(&order)))
+			if (val_index_get(&said, buf_sv(&order)))
 				continue; /* merged above */
 		}
-		neu = merge_value(s, field_of(schema, m.key), val_member_sv(out, m.key), m.value);
+		neu = merge_value(s, field_of(schema, m.key), val_index_get(&merged, m.key), m.value);
 		if (!neu)
 			return NULL;
-		val_set_sv(s->a, out, m.key, neu);
+		val_index_set(&merged, s->a, m.key, neu);
 	}
 	return out;
 }

@@ -2,8 +2,10 @@
 #include "base/b64.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
 #include "codec/pbwire.h"
+#include "codec/val_index.h"
 
 #define DEPTH_MAX 200
 
@@ -12,6 +14,25 @@ struct decoder {
 	struct err *err;
 	int depth;
 };
+
+/* A map may say a key twice, in two entries; the last counts. */
+static void map_keys_once(struct decoder *d, const struct schema *s, struct val *map)
+{
+	for (size_t i = 0; i < s->n_fields; i++) {
+		const struct field *f = &s->fields[i];
+		const struct val *said = f->card == CARD_MAP ? val_member(map, f->sym) : NULL;
+		_cleanup_(val_index_release) struct val_index once = { 0 };
+		struct val *out;
+
+		if (val_len(said) < 2)
+			continue;
+		out = val_new_map(d->a);
+		once = val_index_changing(out);
+		VAL_EACH_MEMBER(said, m)
+			val_index_set(&once, d->a, m.key, m.value);
+		val_set(d->a, map, f->sym, out);
+	}
+}
 
 static struct val *message(struct decoder *d, const struct schema *s, struct sv m);
 
@@ -187,7 +208,7 @@ static int map_entry(struct decoder *d, const struct field *f, const struct pb_f
 	}
 	if (!v)
 		return -1;
-	val_set_sv(d->a, m, key, v);
+	val_append_sv(d->a, m, arena_sv(d->a, key), v); /* once for all: map_keys_once() */
 	return 0;
 }
 
@@ -249,6 +270,8 @@ static struct val *message(struct decoder *d, const struct schema *s, struct sv 
 	d->depth++;
 	rc = fields(d, s, m, 0, map);
 	d->depth--;
+	if (rc == 0)
+		map_keys_once(d, s, map);
 	return rc < 0 ? NULL : map;
 }
 

@@ -6,6 +6,7 @@
 #include "object/selector.h"
 
 #include "base/vec.h"
+#include "codec/val_index.h"
 #include "object/validate.h"
 
 #include <stdlib.h>
@@ -485,6 +486,8 @@ const struct selector *selector_from_map(struct arena *a, const struct val *map)
 
 /* --- use --- */
 
+#define FEW_REQUIREMENTS 8
+
 static const struct val *label_of(const struct requirement *r, const struct val *labels)
 {
 	if (r->sym != SYM_NONE)
@@ -501,9 +504,9 @@ static bool has_value(const struct requirement *r, struct sv value)
 	return false;
 }
 
-static bool requirement_matches(const struct requirement *r, const struct val *labels)
+/* label: the value of the requirement's key, or NULL. */
+static bool requirement_matches(const struct requirement *r, const struct val *label)
 {
-	const struct val *label = label_of(r, labels);
 	int64_t number;
 
 	switch (r->op) {
@@ -533,10 +536,18 @@ bool selector_matches(const struct selector *s, const struct val *labels)
 		return true;
 	if (s->nothing)
 		return false;
-	for (size_t i = 0; i < s->n; i++) {
-		if (!requirement_matches(&s->reqs[i], labels))
-			return false;
+	if (s->n <= FEW_REQUIREMENTS) { /* nearly all: a table would cost more than it saves */
+		for (size_t i = 0; i < s->n; i++)
+			if (!requirement_matches(&s->reqs[i], label_of(&s->reqs[i], labels)))
+				return false;
+		return true;
 	}
+
+	_cleanup_(val_index_release) struct val_index in_labels = val_index_of(labels);
+
+	for (size_t i = 0; i < s->n; i++)
+		if (!requirement_matches(&s->reqs[i], val_index_get(&in_labels, s->reqs[i].key)))
+			return false;
 	return true;
 }
 

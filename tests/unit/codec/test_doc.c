@@ -3,7 +3,9 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "codec/doc.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
+#include "codec/val_index.h"
 
 #include <stdlib.h>
 
@@ -217,13 +219,91 @@ static void test_sorted(void **state)
 	assert_null(val_sorted(&a, NULL));
 }
 
+/* Against the plain functions: members set, removed and set again, in a map that grows past where a table is made. */
+static void test_index(void **state)
+{
+	static const size_t sizes[] = { 1, 15, 16, 17, 40, 700 };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct val *plain = val_new_map(&a), *indexed = val_new_map(&a);
+		struct val_index x = val_index_changing(indexed);
+
+		for (size_t i = 0; i < 3 * sizes[k]; i++) {
+			struct sv key = i % 7 == 3 ? sym_name((enum sym)(1 + i % sizes[k]))
+						   : arena_svf(&a, "key-%zu", i % sizes[k]);
+			const struct val *v = i % 5 ? val_new_int(&a, (int64_t)i) : val_new_strf(&a, "%zu", i);
+
+			if (i % 3 == 2) {
+				assert_int_equal(val_index_del(&x, key), val_del_sv(plain, key));
+				assert_null(val_index_get(&x, key));
+			} else {
+				val_set_sv(&a, plain, key, v);
+				assert_true(val_equal(val_index_set(&x, &a, key, v), v));
+				assert_true(val_equal(val_index_get(&x, key), v));
+			}
+		}
+		val_index_release(&x);
+		assert_true(val_equal(plain, indexed));
+		assert_int_equal(val_len(plain), val_len(indexed));
+
+		_cleanup_(val_index_release) struct val_index in = val_index_of(indexed);
+
+		VAL_EACH_MEMBER(plain, m)
+			assert_true(val_equal(val_index_get(&in, m.key), m.value));
+		assert_null(val_index_get(&in, SV("no such member")));
+	}
+
+	_cleanup_(val_index_release) struct val_index none = val_index_of(NULL);
+
+	assert_null(val_index_get(&none, SV("name")));
+}
+
+static void test_put_all(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *m = doc(&a, "{\"name\":1,\"x.y\":2}");
+
+	(void)state;
+	val_add_missing(&a, m, doc(&a, "{\"x.y\":3,\"z\":4}"));
+	assert_doc(m, "{\"name\":1,\"x.y\":2,\"z\":4}");
+	val_put_all(&a, m, doc(&a, "{\"x.y\":3,\"w\":5}"));
+	assert_doc(m, "{\"name\":1,\"x.y\":3,\"z\":4,\"w\":5}");
+}
+
+static void test_hash(void **state)
+{
+	static const char *const equal[][2] = {
+		{ "{\"a\":1,\"name\":[true,null]}", "{\"name\":[true,null],\"a\":1}" },
+		{ "80", "80.0" },
+		{ "0", "-0.0" },
+		{ "[9007199254740993]", "[9007199254740992.0]" },
+	};
+	static const char *const unequal[] = { "1",	     "2",	   "\"1\"", "[1]",  "[2]",  "{\"a\":1}",
+					       "{\"b\":1}",  "[]",	   "{}",    "true", "null", "\"\"",
+					       "{\"a\":[]}", "{\"a\":{}}", "[1,2]", "[2,1]" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(equal); i++) {
+		assert_true(val_equal(doc(&a, equal[i][0]), doc(&a, equal[i][1])));
+		assert_true(val_hash(doc(&a, equal[i][0])) == val_hash(doc(&a, equal[i][1])));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(unequal); i++)
+		for (size_t k = 0; k < i; k++)
+			assert_true(val_hash(doc(&a, unequal[i])) != val_hash(doc(&a, unequal[k])));
+	assert_true(val_hash(val_new_raw(&a, SV("{\"a\":1}"))) == val_hash(doc(&a, "{\"a\":1}")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_symbols), cmocka_unit_test(test_read),
 		cmocka_unit_test(test_build),	cmocka_unit_test(test_moves_between_containers),
 		cmocka_unit_test(test_clone),	cmocka_unit_test(test_equal),
-		cmocka_unit_test(test_sorted),
+		cmocka_unit_test(test_sorted),	cmocka_unit_test(test_index),
+		cmocka_unit_test(test_put_all), cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
