@@ -1,6 +1,7 @@
 /* From the bytes of a request to a typed, defaulted document, with upstream's complaints. */
 #include "apiserver/registry/registry.h"
 #include "base/vec.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
 #include "codec/yaml.h"
 #include "object/decode.h"
@@ -261,10 +262,7 @@ static const struct val *with_type(struct api_req *q, const struct val *raw, str
 	VAL_EACH_MEMBER(raw, m) {
 		if (m.sym == F_apiVersion || m.sym == F_kind)
 			continue;
-		if (m.sym)
-			val_set(q->arena, full, m.sym, m.value);
-		else
-			val_set_sv(q->arena, full, m.key, m.value);
+		val_append_sv(q->arena, full, m.key, m.value);
 	}
 	return full;
 }

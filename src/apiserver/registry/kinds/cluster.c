@@ -2,6 +2,8 @@
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
+#include "codec/doc_items.h"
+#include "codec/val_index.h"
 
 /* --- Namespace --- */
 
@@ -127,6 +129,7 @@ static void secret_fold(struct api_req *q, struct val *doc)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const struct val *plain = val_get(doc, F_stringData);
+	struct val *folded = val_new_map(q->arena);
 
 	VAL_EACH_MEMBER(plain, m) {
 		struct sv s = val_str(m.value);
@@ -143,9 +146,10 @@ static void secret_fold(struct api_req *q, struct val *doc)
 			*at++ = left > 1 ? digits[v >> 6 & 63] : '=';
 			*at++ = left > 2 ? digits[v & 63] : '=';
 		}
-		val_set_sv(q->arena, val_ensure_map(q->arena, doc, F_data), m.key,
-			   val_new_str_ref(q->arena, sv_make(out, (size_t)(at - out))));
+		val_append_sv(q->arena, folded, m.key, val_new_str_ref(q->arena, sv_make(out, (size_t)(at - out))));
 	}
+	if (val_len(folded))
+		val_put_all(q->arena, val_ensure_map(q->arena, doc, F_data), folded);
 	val_del(doc, F_stringData);
 }
 
@@ -193,9 +197,7 @@ static void limitrange_defaults(struct api_req *q, struct val *doc)
 			from = val_clone(q->arena, from);
 			struct val *to = val_ensure_map(q->arena, item, steps[k][0]);
 
-			VAL_EACH_MEMBER(from, m)
-				if (!val_member_sv(to, m.key))
-					val_set_sv(q->arena, to, m.key, m.value);
+			val_add_missing(q->arena, to, from);
 		}
 	}
 }

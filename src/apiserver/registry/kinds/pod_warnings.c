@@ -325,6 +325,10 @@ static void annotations(struct api_req *q, const struct val *meta, const struct 
 		  "deprecated since v1.30; use the \"appArmorProfile\" field instead" },
 	};
 
+	_cleanup_(strmap_release) struct strmap containers = STRMAP_INIT;
+
+	VAL_EACH(val_len(val_member(meta, F_annotations)) ? val_member(spec, F_containers) : NULL, c)
+		strmap_set(&containers, val_get_str(c, F_name), (void *)c);
 	VAL_EACH_MEMBER(val_member(meta, F_annotations), m) {
 		struct fpath here = FPATH_KEY(&ann_at, m.key);
 
@@ -334,9 +338,9 @@ static void annotations(struct api_req *q, const struct val *meta, const struct 
 
 			if (all[i].prefix ? !sv_starts(m.key, key) : !sv_eq(m.key, key))
 				continue;
-			VAL_EACH(all[i].prefix ? val_member(spec, F_containers) : NULL, c)
-				if (sv_eq(val_get_str(c, F_name), sv_sub(m.key, key.n, m.key.n)))
-					sc = val_member(c, F_securityContext);
+			if (all[i].prefix && strmap_has(&containers, sv_sub(m.key, key.n, m.key.n)))
+				sc = val_member(strmap_get(&containers, sv_sub(m.key, key.n, m.key.n)),
+						F_securityContext);
 			if ((!all[i].templates || at) && !(all[i].field && val_member(sc, all[i].field)))
 				warn_at(q, &here, all[i].why);
 		}

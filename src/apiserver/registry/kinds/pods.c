@@ -4,6 +4,7 @@
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/timefmt.h"
+#include "codec/val_index.h"
 #include "pod/image_name.h"
 #include "pod/pod_resources.h"
 
@@ -27,9 +28,7 @@ static void requests_from_limits(struct arena *a, struct val *container)
 	if (val_len(limits) == 0)
 		return;
 	requests = val_ensure_map(a, resources, F_requests);
-	VAL_EACH_MEMBER(limits, m)
-		if (!val_member_sv(requests, m.key))
-			val_set_sv(a, requests, m.key, m.value);
+	val_add_missing(a, requests, limits);
 }
 
 /* Of the pod as a whole: what it does not request is what its containers request together, else its own limit. */
@@ -296,9 +295,9 @@ static int bind_change(struct api_req *q, const struct val *old, struct val *doc
 	if (val_len(val_get(old, F_spec, F_schedulingGates)))
 		return cannot_bind(err, name, "pod %.*s has non-empty .spec.schedulingGates", SV_ARG(name));
 	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_spec), F_nodeName, node);
-	VAL_EACH_MEMBER(annotations, m)
-		val_set_sv(q->arena, val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_annotations), m.key,
-			   m.value);
+	if (val_len(annotations))
+		val_put_all(q->arena, val_ensure_map(q->arena, val_get_mut(doc, F_metadata), F_annotations),
+			    annotations);
 
 	status = val_ensure_map(q->arena, doc, F_status);
 	conditions = val_ensure_list(q->arena, status, F_conditions);

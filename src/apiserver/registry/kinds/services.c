@@ -341,14 +341,6 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	return 0;
 }
 
-static bool shows_port(const struct val *svc, int64_t port)
-{
-	VAL_EACH(val_get(svc, F_spec, F_ports), p)
-		if (val_get_int(p, 0, F_nodePort) == port)
-			return true;
-	return false;
-}
-
 static bool reserved_here(const struct reservation *r, uint32_t at)
 {
 	for (size_t i = 0; i < r->ports.n; i++)
@@ -390,11 +382,13 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 			 struct reservation *r, struct err *err)
 {
 	struct val *ports = val_get_mut(doc, F_spec, F_ports);
+	const bool *had;
 
 	if (service_wants_health_port(doc) && reserve_health_port(q, al, old, doc, r, err) < 0)
 		return -1;
 	if (!service_wants_node_ports(doc))
 		return 0;
+	had = service_node_ports(q->arena, old);
 	for (size_t i = 0; i < val_len(ports); i++) {
 		struct val *p = val_at_mut(ports, i);
 		int64_t port = val_get_int(p, 0, F_nodePort);
@@ -407,7 +401,7 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 			val_set_int(q->arena, p, F_nodePort, al->first_port + (int64_t)at);
 			continue;
 		}
-		if (old && shows_port(old, port))
+		if (port > 0 && port < SERVICE_NODE_PORTS && had[port])
 			continue;
 
 		const char *field = arena_printf(q->arena, "spec.ports[%zu].nodePort", i);

@@ -4,6 +4,7 @@
  * needs is kept. What only the old type needed goes, unless the client also changed it: then it means
  * it, and validation tells it that the two do not fit. */
 #include "apiserver/registry/kinds/kinds.h"
+#include "base/strmap.h"
 
 bool service_type_is(const struct val *doc, const char *type)
 {
@@ -55,14 +56,31 @@ void service_sync_cluster_ips(struct api_req *q, const struct val *old, struct v
 	}
 }
 
-/* The port of `ports` that is this one, told by number and protocol. */
-static const struct val *same_port(const struct val *ports, const struct val *p)
+/* Ports are told by number and protocol. */
+static struct sv port_id(struct arena *a, const struct val *p)
 {
-	VAL_EACH(ports, was)
-		if (val_get_int(was, 0, F_port) == val_get_int(p, 0, F_port) &&
-		    sv_eq(val_get_str(was, F_protocol), val_get_str(p, F_protocol)))
-			return was;
-	return NULL;
+	return arena_svf(a, "%.*s/%" PRId64, SV_ARG(val_get_str(p, F_protocol)), val_get_int(p, 0, F_port));
+}
+
+/* A port without a node port gets the one that it had. */
+static void keep_node_ports(struct arena *a, const struct val *was, struct val *ports)
+{
+	_cleanup_(strmap_release) struct strmap had = STRMAP_INIT;
+
+	VAL_EACH(was, p) {
+		void **slot = strmap_slot(&had, port_id(a, p));
+
+		if (!*slot)
+			*slot = (void *)p;
+	}
+	for (size_t i = 0; i < val_len(ports); i++) {
+		struct val *p = val_at_mut(ports, i);
+		int64_t node =
+		    val_get_int(p, 0, F_nodePort) ? 0 : val_get_int(strmap_get(&had, port_id(a, p)), 0, F_nodePort);
+
+		if (node)
+			val_set_int(a, p, F_nodePort, node);
+	}
 }
 
 static void keep_allocated(struct api_req *q, const struct val *old, struct val *doc)
@@ -77,29 +95,34 @@ static void keep_allocated(struct api_req *q, const struct val *old, struct val 
 			val_set(q->arena, spec, F_clusterIPs, val_get(was, F_clusterIPs));
 	}
 	if (service_wants_node_ports(old) && service_wants_node_ports(doc))
-		for (size_t i = 0; i < val_len(ports); i++) {
-			struct val *p = val_at_mut(ports, i);
-			int64_t had = val_get_int(same_port(val_get(was, F_ports), p), 0, F_nodePort);
-
-			if (!val_get_int(p, 0, F_nodePort) && had)
-				val_set_int(q->arena, p, F_nodePort, had);
-		}
+		keep_node_ports(q->arena, val_get(was, F_ports), ports);
 	if (service_wants_health_port(old) && service_wants_health_port(doc) &&
 	    !val_get_int(spec, 0, F_healthCheckNodePort) && val_get(was, F_healthCheckNodePort))
 		val_set(q->arena, spec, F_healthCheckNodePort, val_get(was, F_healthCheckNodePort));
 }
 
-static bool same_node_ports(const struct val *old, const struct val *doc)
+bool *service_node_ports(struct arena *a, const struct val *svc)
 {
-	const struct val *was = val_get(old, F_spec, F_ports);
+	bool *set = ARENA_ARRAY(a, bool, SERVICE_NODE_PORTS);
+
+	VAL_EACH(val_get(svc, F_spec, F_ports), p) {
+		int64_t port = val_get_int(p, 0, F_nodePort);
+
+		if (port >= 0 && port < SERVICE_NODE_PORTS)
+			set[port] = true;
+	}
+	return set;
+}
+
+/* Has every node port of doc been one of old's? */
+static bool same_node_ports(struct arena *a, const struct val *old, const struct val *doc)
+{
+	const bool *had = service_node_ports(a, old);
 
 	VAL_EACH(val_get(doc, F_spec, F_ports), p) {
 		int64_t now = val_get_int(p, 0, F_nodePort);
-		bool found = now == 0;
 
-		VAL_EACH(was, w)
-			found |= val_get_int(w, 0, F_nodePort) == now;
-		if (!found)
+		if (now && (now < 0 || now >= SERVICE_NODE_PORTS || !had[now]))
 			return false;
 	}
 	return true;
@@ -114,7 +137,7 @@ static void drop_unchanged(const struct val *old, struct val *doc, enum sym fiel
 		val_del(spec, field);
 }
 
-static void drop_by_type(const struct val *old, struct val *doc)
+static void drop_by_type(struct arena *a, const struct val *old, struct val *doc)
 {
 	struct val *ports = val_get_mut(doc, F_spec, F_ports);
 
@@ -125,7 +148,7 @@ static void drop_by_type(const struct val *old, struct val *doc)
 		drop_unchanged(old, doc, F_ipFamilyPolicy);
 		drop_unchanged(old, doc, F_internalTrafficPolicy);
 	}
-	if (service_wants_node_ports(old) && !service_wants_node_ports(doc) && same_node_ports(old, doc))
+	if (service_wants_node_ports(old) && !service_wants_node_ports(doc) && same_node_ports(a, old, doc))
 		for (size_t i = 0; i < val_len(ports); i++)
 			val_del(val_at_mut(ports, i), F_nodePort);
 	if (service_wants_health_port(old) && !service_wants_health_port(doc))
@@ -143,7 +166,7 @@ void service_prepare_update(struct api_req *q, const struct val *old, struct val
 	if (!val_get(doc, F_spec) || q->subresource.n)
 		return;
 	keep_allocated(q, old, doc);
-	drop_by_type(old, doc);
+	drop_by_type(q->arena, old, doc);
 	if (wants_cluster_ip(doc))
 		service_sync_cluster_ips(q, old, doc);
 }

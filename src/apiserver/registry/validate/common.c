@@ -164,6 +164,16 @@ void check_domain_path(struct field_errs *fe, const struct val *v, const struct 
 		fe_check(fe, at, domain, fmt_dns_subdomain);
 }
 
+void index_by_name(struct strmap *m, const struct val *list)
+{
+	VAL_EACH(list, v) {
+		void **slot = strmap_slot(m, val_get_str(v, F_name));
+
+		if (!*slot)
+			*slot = (void *)v;
+	}
+}
+
 void put_member(struct arena *a, struct val *map, enum sym name, const struct val *v)
 {
 	if (v)

@@ -3,6 +3,7 @@
 
 #include "base/b64.h"
 #include "codec/json.h"
+#include "codec/val_index.h"
 
 #define DATA_MAX_BYTES (1024 * 1024)
 
@@ -66,6 +67,7 @@ void validate_config_map(struct field_errs *fe, const struct val *doc, const str
 	struct fpath data_at = FPATH_ROOT(F_data);
 	static const struct sv nowhere = { "", 0 };
 	struct fpath whole = FPATH_KEY(NULL, nowhere);
+	_cleanup_(val_index_release) struct val_index in_data = val_index_of(data);
 
 	(void)sub;
 	if (old)
@@ -74,7 +76,7 @@ void validate_config_map(struct field_errs *fe, const struct val *doc, const str
 	VAL_EACH_MEMBER(binary, m) {
 		struct fpath here = FPATH_KEY(&data_at, m.key);
 
-		if (val_member_sv(data, m.key))
+		if (val_index_get(&in_data, m.key))
 			fe_format(fe, &here, m.key, "duplicate of key present in binaryData");
 	}
 	keys(fe, binary, F_binaryData);

@@ -2,6 +2,7 @@
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "base/strmap.h"
+#include "codec/val_index.h"
 #include "object/quantity.h"
 
 enum role { ROLE_INIT, ROLE_MAIN, ROLE_EPHEMERAL };
@@ -85,11 +86,12 @@ void validate_requirements(struct field_errs *fe, const struct val *res, const s
 {
 	const struct val *limits = val_member(res, F_limits), *requests = val_member(res, F_requests);
 	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests);
+	_cleanup_(val_index_release) struct val_index limit_of = val_index_of(limits);
 
 	validate_resource_list(fe, limits, &lim_at);
 	validate_resource_list(fe, requests, &req_at);
 	VAL_EACH_MEMBER(requests, m) {
-		const struct val *limit = val_member_sv(limits, m.key);
+		const struct val *limit = val_index_get(&limit_of, m.key);
 		int cmp;
 
 		if (!limit) {
@@ -444,7 +446,6 @@ static void ephemeral_only(struct field_errs *fe, const struct pod_ctx *pc, cons
 					  F_startupProbe, F_resizePolicy, F_restartPolicy, F_restartPolicyRules };
 	struct fpath target_at = FPATH(at, F_targetContainerName), res_at = FPATH(at, F_resources);
 	struct sv target = val_get_str(c, F_targetContainerName);
-	bool found = target.n == 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(never); i++) {
 		struct fpath here = FPATH(at, never[i]);
@@ -454,11 +455,7 @@ static void ephemeral_only(struct field_errs *fe, const struct pod_ctx *pc, cons
 	}
 	if (val_len(val_member(c, F_resources)))
 		fe_forbidden(fe, &res_at, "cannot be set for an Ephemeral Container");
-	VAL_EACH(val_member(pc->spec, F_containers), o)
-		found |= sv_eq(val_get_str(o, F_name), target);
-	VAL_EACH(val_member(pc->spec, F_initContainers), o)
-		found |= sv_eq(val_get_str(o, F_name), target);
-	if (!found)
+	if (target.n && !strmap_has(&pc->targets_by_name, target))
 		fe_not_found(fe, &target_at, val_member(c, F_targetContainerName));
 }
 

@@ -38,6 +38,9 @@ bool has_dotdot(struct sv path); /* has ".." between its slashes */
 void check_rel_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
 /* "example.com/name"; empty is required. */
 void check_domain_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
+/* Adds the elements of a list under their names, the first of each. A list is as long as a client likes: what would
+ * search it once an element of another asks the map. */
+void index_by_name(struct strmap *m, const struct val *list);
 /* Sets the member, or removes it when v is NULL. */
 void put_member(struct arena *a, struct val *map, enum sym name, const struct val *v);
 struct sv lower_case(struct arena *a, struct sv s); /* of ASCII */
@@ -57,7 +60,8 @@ enum pod_place {
 };
 struct pod_ctx {
 	const struct val *spec, *volumes;
-	struct strmap volumes_by_name, claims_by_name; /* of volumes, of spec.resourceClaims; to struct val */
+	/* To struct val; targets are the containers and init containers together. */
+	struct strmap volumes_by_name, claims_by_name, targets_by_name;
 	enum pod_place place;
 };
 /* NULL: the spec has no volume of that name. */

@@ -2,6 +2,7 @@
  * long as the class of service stays, for that decides where the pod's cgroup is. */
 #include "apiserver/registry/validate/kinds-internal.h"
 
+#include "codec/val_index.h"
 #include "pod/pod_resources.h"
 
 /* --- resize --- */
@@ -15,8 +16,10 @@ static bool is_amount(struct sv key)
 static void check_list(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at,
 		       const char *removed, bool *others)
 {
+	_cleanup_(val_index_release) struct val_index in_now = val_index_of(now), in_was = val_index_of(was);
+
 	VAL_EACH_MEMBER(was, m) {
-		const struct val *v = val_member_sv(now, m.key);
+		const struct val *v = val_index_get(&in_now, m.key);
 
 		if (!is_amount(m.key))
 			*others |= !v || !val_equal(v, m.value);
@@ -24,7 +27,7 @@ static void check_list(struct field_errs *fe, const struct val *now, const struc
 			fe_forbidden(fe, at, removed);
 	}
 	VAL_EACH_MEMBER(now, m)
-		*others |= !is_amount(m.key) && !val_member_sv(was, m.key);
+		*others |= !is_amount(m.key) && !val_index_get(&in_was, m.key);
 }
 
 static void check_resources(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at,

@@ -2,6 +2,9 @@
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "base/strmap.h"
+#include "codec/doc_items.h"
+#include "codec/val_index.h"
+#include "object/list_index.h"
 #include "object/pod_refs.h"
 
 /* A shallow copy of map that may be changed. */
@@ -10,7 +13,7 @@ static struct val *copy_map(struct arena *a, const struct val *map)
 	struct val *out = val_new_map(a);
 
 	VAL_EACH_MEMBER(map, m)
-		val_set_sv(a, out, m.key, m.value);
+		val_append_sv(a, out, m.key, m.value);
 	return out;
 }
 
@@ -30,26 +33,28 @@ static const struct val *with_old(struct arena *a, const struct val *now, const 
 	return out;
 }
 
-static bool same_but_seconds(struct arena *a, const struct val *x, const struct val *y)
+/* The list's tolerations without their times. */
+static const struct val *without_seconds(struct arena *a, const struct val *list)
 {
-	struct val *xs = copy_map(a, x), *ys = copy_map(a, y);
+	struct val *out = val_new_list(a);
 
-	val_del(xs, F_tolerationSeconds);
-	val_del(ys, F_tolerationSeconds);
-	return val_equal(xs, ys);
+	VAL_EACH(list, t) {
+		struct val *copy = copy_map(a, t);
+
+		val_del(copy, F_tolerationSeconds);
+		val_push(a, out, copy);
+	}
+	return out;
 }
 
 /* Tolerations may be added, and an old one's time may change. */
 static bool tolerations_kept(struct arena *a, const struct val *now, const struct val *old)
 {
-	VAL_EACH(old, o) {
-		bool found = false;
+	struct list_index kept = list_index_of(a, without_seconds(a, now), SYM_NONE);
 
-		VAL_EACH(now, n)
-			found = found || same_but_seconds(a, n, o);
-		if (!found)
+	VAL_EACH(without_seconds(a, old), o)
+		if (list_index_find(&kept, o) < 0)
 			return false;
-	}
 	return true;
 }
 
@@ -67,15 +72,14 @@ static void deadline(struct field_errs *fe, const struct val *now, const struct 
 static void gates_only_removed(struct field_errs *fe, const struct val *now, const struct val *old,
 			       const struct fpath *at)
 {
+	_cleanup_(strmap_release) struct strmap had = STRMAP_INIT;
 	size_t i = 0;
 
+	index_by_name(&had, old);
 	VAL_EACH(now, n) {
 		struct fpath item = FPATH_AT(at, i++), name_at = FPATH(&item, F_name);
-		bool found = false;
 
-		VAL_EACH(old, o)
-			found = found || sv_eq(val_get_str(n, F_name), val_get_str(o, F_name));
-		if (!found)
+		if (!strmap_has(&had, val_get_str(n, F_name)))
 			fe_add(fe, FE_FORBIDDEN, &name_at, NULL,
 			       "only deletion is allowed, but found new scheduling gate '%.*s'",
 			       SV_ARG(val_get_str(n, F_name)));
@@ -132,6 +136,23 @@ static void node_affinity_narrowed(struct field_errs *fe, const struct val *now,
 		if (!term_narrowed(val_at(terms, i), val_at(before, i)))
 			fe_invalid(fe, &item, val_at(terms, i),
 				   "only additions are allowed (no mutations or deletions)");
+	}
+}
+
+/* The same of what the labels of nodes must be. */
+static void node_selector_narrowed(struct field_errs *fe, const struct val *now, const struct val *was,
+				   const struct fpath *up)
+{
+	_cleanup_(val_index_release) struct val_index in_now = val_index_of(now);
+	struct fpath at = FPATH(up, F_nodeSelector);
+
+	VAL_EACH_MEMBER(was, m) {
+		const struct val *v = val_index_get(&in_now, m.key);
+
+		if (v && val_equal(v, m.value))
+			continue;
+		fe_invalid(fe, &at, now, "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+		return;
 	}
 }
 
@@ -199,17 +220,8 @@ static void validate_pod_update(struct field_errs *fe, const struct val *doc, co
 	if (val_len(gated))
 		node_affinity_narrowed(fe, val_get(now, F_affinity, F_nodeAffinity),
 				       val_get(was, F_affinity, F_nodeAffinity), &at);
-	/* While gated, a node selector may only get narrower. */
-	VAL_EACH_MEMBER(val_len(gated) ? val_member(was, F_nodeSelector) : NULL, m) {
-		struct fpath sel_at = FPATH(&at, F_nodeSelector);
-		const struct val *v = val_member_sv(val_member(now, F_nodeSelector), m.key);
-
-		if (!v || !val_equal(v, m.value)) {
-			fe_invalid(fe, &sel_at, val_member(now, F_nodeSelector),
-				   "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
-			break;
-		}
-	}
+	if (val_len(gated))
+		node_selector_narrowed(fe, val_member(now, F_nodeSelector), val_member(was, F_nodeSelector), &at);
 }
 
 /* Ephemeral containers are added to a running pod and never change again. */
@@ -217,13 +229,12 @@ static void ephemeral_update(struct field_errs *fe, const struct val *doc, const
 {
 	const struct val *now = val_get(doc, F_spec, F_ephemeralContainers);
 	struct fpath spec_at = FPATH_ROOT(F_spec), at = FPATH(&spec_at, F_ephemeralContainers);
+	_cleanup_(strmap_release) struct strmap kept = STRMAP_INIT;
 
+	index_by_name(&kept, now);
 	VAL_EACH(val_get(old, F_spec, F_ephemeralContainers), o) {
-		const struct val *same = NULL;
+		const struct val *same = strmap_get(&kept, val_get_str(o, F_name));
 
-		VAL_EACH(now, n)
-			if (sv_eq(val_get_str(n, F_name), val_get_str(o, F_name)))
-				same = n;
 		if (!same)
 			fe_add(fe, FE_FORBIDDEN, &at, NULL,
 			       "existing ephemeral containers \"%.*s\" may not be removed\n",
@@ -282,6 +293,7 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	struct fpath st_at = FPATH_ROOT(F_status), cs_at = FPATH(&st_at, F_containerStatuses);
 	struct fpath nom_at = FPATH(&st_at, F_nominatedNodeName), node_at = FPATH(&st_at, F_nodeName);
 	const struct val *policy = val_get(doc, F_spec, F_restartPolicy);
+	_cleanup_(strmap_release) struct strmap ended = STRMAP_INIT;
 	struct sv nominated = val_get_str(doc, F_status, F_nominatedNodeName);
 	size_t i = 0;
 
@@ -294,20 +306,17 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	one_ip_per_family(fe, val_get(doc, F_status, F_hostIPs), &st_at, F_hostIPs);
 	if (!val_is(policy, "Never") && !val_is(policy, "OnFailure"))
 		return;
+	VAL_EACH(val_get(old, F_status, F_containerStatuses), o) {
+		const struct val *end = val_get(o, F_state, F_terminated);
+
+		if (end && !(val_is(policy, "OnFailure") && val_get_int(end, 0, F_exitCode) != 0))
+			strmap_set(&ended, val_get_str(o, F_name), fe);
+	}
 	VAL_EACH(val_get(doc, F_status, F_containerStatuses), c) {
 		struct fpath item = FPATH_AT(&cs_at, i++), state_at = FPATH(&item, F_state);
 
-		if (val_get(c, F_state, F_terminated))
-			continue;
-		VAL_EACH(val_get(old, F_status, F_containerStatuses), o) {
-			const struct val *end = val_get(o, F_state, F_terminated);
-
-			if (!end || !sv_eq(val_get_str(o, F_name), val_get_str(c, F_name)))
-				continue;
-			if (val_is(policy, "OnFailure") && val_get_int(end, 0, F_exitCode) != 0)
-				continue;
+		if (!val_get(c, F_state, F_terminated) && strmap_has(&ended, val_get_str(c, F_name)))
 			fe_forbidden(fe, &state_at, "may not be transitioned to non-terminated state");
-		}
 	}
 }
 
@@ -315,19 +324,8 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 #define SECCOMP_POD "seccomp.security.alpha.kubernetes.io/pod"
 #define SECCOMP_CONTAINER "container.seccomp.security.alpha.kubernetes.io/"
 
-static bool has_container(const struct val *spec, struct sv name)
-{
-	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
-
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
-		VAL_EACH(val_member(spec, lists[k]), c)
-			if (sv_eq(val_get_str(c, F_name), name))
-				return true;
-	return false;
-}
-
 /* Profiles before they were fields: runtime/default, unconfined, or a file of the node. */
-static void old_profile(struct field_errs *fe, struct sv key, const struct val *v, const struct val *spec,
+static void old_profile(struct field_errs *fe, struct sv key, const struct val *v, const struct strmap *containers,
 			const struct fpath *up)
 {
 	struct fpath apparmor_at = FPATH_KEY(up, key), seccomp_at = FPATH_NAME(up, key);
@@ -336,7 +334,7 @@ static void old_profile(struct field_errs *fe, struct sv key, const struct val *
 	if (sv_starts(key, SV(APPARMOR))) {
 		struct sv name = sv_sub(key, strlen(APPARMOR), key.n);
 
-		if (!has_container(spec, name))
+		if (!strmap_has(containers, name))
 			fe_format(fe, &apparmor_at, name, "container not found");
 		if (s.n && !sv_is(s, "runtime/default") && !sv_is(s, "unconfined") && !sv_starts(s, SV("localhost/")))
 			fe_add(fe, FE_INVALID, &apparmor_at, v, "invalid AppArmor profile name: \"%.*s\"", SV_ARG(s));
@@ -353,6 +351,11 @@ static void old_profile(struct field_errs *fe, struct sv key, const struct val *
 void validate_pod_annotations(struct field_errs *fe, const struct val *annotations, const struct val *spec,
 			      const struct fpath *at)
 {
+	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
+	_cleanup_(strmap_release) struct strmap containers = STRMAP_INIT;
+
+	for (size_t k = 0; val_len(annotations) && k < ARRAY_LEN(lists); k++)
+		index_by_name(&containers, val_member(spec, lists[k]));
 	VAL_EACH_MEMBER(annotations, m) {
 		struct fpath here = FPATH_KEY(at, m.key);
 		int64_t n;
@@ -363,7 +366,7 @@ void validate_pod_annotations(struct field_errs *fe, const struct val *annotatio
 		else if (sv_is(m.key, POD_MIRROR_ANNOTATION) && !val_get_str(spec, F_nodeName).n)
 			fe_invalid(fe, &here, m.value, "must set spec.nodeName if mirror pod annotation is set");
 		else
-			old_profile(fe, m.key, m.value, spec, at);
+			old_profile(fe, m.key, m.value, &containers, at);
 	}
 }
 
@@ -372,9 +375,11 @@ void validate_pod_annotations(struct field_errs *fe, const struct val *annotatio
 static void annotations_kept(struct field_errs *fe, const struct val *now, const struct val *was,
 			     const struct fpath *at)
 {
+	_cleanup_(val_index_release) struct val_index in_now = val_index_of(now), in_was = val_index_of(was);
+
 	VAL_EACH_MEMBER(was, m) {
 		struct fpath here = FPATH_KEY(at, m.key);
-		const struct val *v = val_member_sv(now, m.key);
+		const struct val *v = val_index_get(&in_now, m.key);
 
 		if (v && val_equal(v, m.value))
 			continue;
@@ -386,7 +391,7 @@ static void annotations_kept(struct field_errs *fe, const struct val *now, const
 	VAL_EACH_MEMBER(now, m) {
 		struct fpath here = FPATH_KEY(at, m.key);
 
-		if (val_member_sv(was, m.key))
+		if (val_index_get(&in_was, m.key))
 			continue;
 		if (sv_starts(m.key, SV(APPARMOR)))
 			fe_forbidden(fe, &here, "may not add AppArmor annotations");

@@ -2,6 +2,7 @@
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "base/strmap.h"
+#include "codec/val_index.h"
 #include "object/quantity.h"
 #include "pod/pod_resources.h"
 
@@ -100,20 +101,11 @@ void validate_node_selector(struct field_errs *fe, const struct val *sel, const 
 	}
 }
 
-static bool selects_by(const struct val *sel, struct sv key)
-{
-	if (val_member_sv(val_member(sel, F_matchLabels), key))
-		return true;
-	VAL_EACH(val_member(sel, F_matchExpressions), e)
-		if (sv_eq(val_get_str(e, F_key), key))
-			return true;
-	return false;
-}
-
 /* Keys whose values come from the pod itself: they refine a selector, so there has to be one. */
 static void label_keys(struct field_errs *fe, const struct val *v, const struct fpath *up, enum sym name, bool disjoint)
 {
 	const struct val *keys = val_member(v, name), *sel = val_member(v, F_labelSelector);
+	_cleanup_(strmap_release) struct strmap selected = STRMAP_INIT;
 	struct fpath at = FPATH(up, name);
 	size_t i = 0;
 
@@ -123,11 +115,15 @@ static void label_keys(struct field_errs *fe, const struct val *v, const struct 
 		fe_forbidden(fe, &at, "must not be specified when labelSelector is not set");
 		return;
 	}
+	VAL_EACH_MEMBER(val_member(sel, F_matchLabels), m)
+		strmap_set(&selected, m.key, fe);
+	VAL_EACH(val_member(sel, F_matchExpressions), e)
+		strmap_set(&selected, val_get_str(e, F_key), fe);
 	VAL_EACH(keys, k) {
 		struct fpath here = FPATH_AT(&at, i++);
 
 		fe_check(fe, &here, val_str(k), fmt_qualified_name);
-		if (disjoint && selects_by(sel, val_str(k)))
+		if (disjoint && strmap_has(&selected, val_str(k)))
 			fe_add(fe, FE_INVALID, &here, k, "exists in both %.*s and labelSelector",
 			       SV_ARG(sym_name(name)));
 	}
@@ -390,6 +386,7 @@ static void pod_covers_containers(struct field_errs *fe, const struct val *spec,
 	const struct val *requests = val_get(spec, F_resources, F_requests),
 			 *limits = val_get(spec, F_resources, F_limits);
 	_cleanup_(res_list_release) struct res_list sum = RES_LIST_INIT, most = RES_LIST_INIT;
+	_cleanup_(val_index_release) struct val_index of_pod = val_index_of(limits);
 	struct fpath req_at = FPATH(at, F_requests), lim_at = FPATH(at, F_limits), c_at = FPATH(at, F_containers);
 	size_t i = 0;
 
@@ -415,7 +412,7 @@ static void pod_covers_containers(struct field_errs *fe, const struct val *spec,
 		struct fpath item = FPATH_AT(&c_at, i++);
 
 		VAL_EACH_MEMBER(val_get(c, F_resources, F_limits), m) {
-			const struct val *all = val_member_sv(limits, m.key);
+			const struct val *all = val_index_get(&of_pod, m.key);
 			struct fpath key_at = FPATH_KEY(&item, m.key), here = FPATH(&key_at, F_limits);
 
 			if (all && quantity_cmp(val_str(m.value), val_str(all)) > 0)
@@ -451,17 +448,6 @@ static void pod_resources(struct field_errs *fe, const struct val *spec, const s
 	pod_covers_containers(fe, spec, &at);
 }
 
-/* The first of each name. Mounts and volumes are as many as a client likes: no mount looks through all volumes. */
-static void podspec_by_name(struct strmap *m, const struct val *list)
-{
-	VAL_EACH(list, v) {
-		void **slot = strmap_slot(m, val_get_str(v, F_name));
-
-		if (!*slot)
-			*slot = (void *)v;
-	}
-}
-
 const struct val *pod_volume_named(const struct pod_ctx *pc, struct sv name)
 {
 	return strmap_get(&pc->volumes_by_name, name);
@@ -474,12 +460,15 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	struct fpath alias_at = FPATH(at, F_hostAliases), over_at = FPATH(at, F_overhead);
 	size_t i = 0;
 
-	podspec_by_name(&pc.volumes_by_name, pc.volumes);
-	podspec_by_name(&pc.claims_by_name, val_member(spec, F_resourceClaims));
+	index_by_name(&pc.volumes_by_name, pc.volumes);
+	index_by_name(&pc.claims_by_name, val_member(spec, F_resourceClaims));
+	index_by_name(&pc.targets_by_name, val_member(spec, F_containers));
+	index_by_name(&pc.targets_by_name, val_member(spec, F_initContainers));
 	validate_volumes(fe, &pc, at);
 	validate_containers(fe, &pc, at);
 	strmap_release(&pc.volumes_by_name);
 	strmap_release(&pc.claims_by_name);
+	strmap_release(&pc.targets_by_name);
 	dns(fe, spec, at);
 	host_name(fe, spec, at);
 	security(fe, spec, at);

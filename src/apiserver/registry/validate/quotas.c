@@ -2,6 +2,7 @@
 #include "apiserver/registry/validate/kinds-internal.h"
 
 #include "base/strmap.h"
+#include "codec/val_index.h"
 #include "object/quantity.h"
 
 /* Counted, not measured. */
@@ -89,7 +90,8 @@ static void scopes(struct field_errs *fe, const struct val *spec, const struct f
 	VAL_EACH(list, s) {
 		if (!IN(val_str(s), known_scopes))
 			fe_invalid(fe, &at, list, "unsupported scope");
-		strmap_set(&seen, val_str(s), fe);
+		if (strmap_set(&seen, val_str(s), fe))
+			continue; /* said */
 		VAL_EACH_MEMBER(val_member(spec, F_hard), m)
 			if (IN(val_str(s), known_scopes) && !scope_fits(val_str(s), m.key))
 				fe_invalid(fe, &at, list, "unsupported scope applied to resource");
@@ -192,13 +194,15 @@ static void bounds(struct field_errs *fe, const struct val *l, const struct fpat
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		struct fpath at = FPATH(up, all[i].blamed);
+		_cleanup_(val_index_release) struct val_index highs = val_index_of(val_member(l, all[i].high)),
+							      blamed = val_index_of(val_member(l, all[i].blamed));
 
 		VAL_EACH_MEMBER(val_member(l, all[i].low), m) {
-			const struct val *high = val_member_sv(val_member(l, all[i].high), m.key);
+			const struct val *high = val_index_get(&highs, m.key);
 			struct fpath here = FPATH_KEY(&at, m.key);
 
 			if (high && quantity_cmp(val_str(m.value), val_str(high)) > 0)
-				fe_add(fe, FE_INVALID, &here, val_member_sv(val_member(l, all[i].blamed), m.key),
+				fe_add(fe, FE_INVALID, &here, val_index_get(&blamed, m.key),
 				       "%s %.*s is greater than %s %.*s", all[i].low_name, SV_ARG(val_str(m.value)),
 				       all[i].high_name, SV_ARG(val_str(high)));
 		}
@@ -207,12 +211,14 @@ static void bounds(struct field_errs *fe, const struct val *l, const struct fpat
 
 static void ratios(struct field_errs *fe, const struct val *l, const struct fpath *up)
 {
+	_cleanup_(val_index_release) struct val_index maxima = val_index_of(val_member(l, F_max)),
+						      minima = val_index_of(val_member(l, F_min));
 	struct fpath at = FPATH(up, F_maxLimitRequestRatio);
 
 	VAL_EACH_MEMBER(val_member(l, F_maxLimitRequestRatio), m) {
 		struct fpath here = FPATH_KEY(&at, m.key);
-		int64_t max = quantity_milli_or(val_member_sv(val_member(l, F_max), m.key), 0),
-			min = quantity_milli_or(val_member_sv(val_member(l, F_min), m.key), 0), ratio;
+		int64_t max = quantity_milli_or(val_index_get(&maxima, m.key), 0),
+			min = quantity_milli_or(val_index_get(&minima, m.key), 0), ratio;
 
 		if (!quantity_milli(val_str(m.value), &ratio))
 			continue;
