@@ -172,29 +172,22 @@ void validate_csi_driver(struct field_errs *fe, const struct val *doc, const str
 			   "serviceAccountTokenInSecrets is set but no tokenRequests are specified");
 }
 
-static const struct val *driver_named(const struct val *drivers, struct sv name)
-{
-	VAL_EACH(drivers, d)
-		if (sv_eq(val_get_str(d, F_name), name))
-			return d;
-	return NULL;
-}
-
 void validate_csi_node(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	static const enum sym fixed[] = { F_nodeID, F_topologyKeys };
-	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
+	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT, had = STRMAP_INIT;
 	const struct val *drivers = val_get(doc, F_spec, F_drivers);
 	struct fpath spec_at = FPATH_ROOT(F_spec), at = FPATH(&spec_at, F_drivers),
 		     entry_at = FPATH_NAME(NULL, SV("CSINodeDriver"));
 	size_t i = 0;
 
 	(void)sub;
+	index_by_name(&had, val_get(old, F_spec, F_drivers));
 	VAL_EACH(drivers, d) {
 		struct fpath item = FPATH_AT(&at, i++), name_at = FPATH(&item, F_name), id_at = FPATH(&item, F_nodeID),
 			     keys_at = item; /* as upstream has it */
 		_cleanup_(strmap_release) struct strmap keys = STRMAP_INIT;
-		const struct val *was = driver_named(val_get(old, F_spec, F_drivers), val_get_str(d, F_name));
+		const struct val *was = strmap_get(&had, val_get_str(d, F_name));
 		struct sv id = val_get_str(d, F_nodeID);
 
 		check_driver_name(fe, d, &item, F_name);
