@@ -1,5 +1,7 @@
 #include "apiserver/apiserver-internal.h"
 
+#include "base/version.h"
+
 #ifdef __clang__
 #define COMPILER "clang"
 #else
@@ -13,12 +15,13 @@
 
 void version_serve(struct api_req *q)
 {
-	answer_text(q, 200, "application/json",
-		    SV("{\n  \"major\": \"1\",\n  \"minor\": \"35\",\n  \"emulationMajor\": \"1\",\n  "
-		       "\"emulationMinor\": \"35\",\n"
-		       "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"34\",\n"
-		       "  \"gitVersion\": \"v1.35.0+caravel-" CARAVEL_VERSION "\",\n  \"gitCommit\": \"\",\n"
-		       "  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"1970-01-01T00:00:00Z\",\n  \"goVersion\": "
-		       "\"none\",\n"
-		       "  \"compiler\": \"" COMPILER "\",\n  \"platform\": \"linux/" PLATFORM "\"\n}"));
+	answer_text(
+	    q, 200, "application/json",
+	    SV("{\n  \"major\": \"1\",\n  \"minor\": \"" KUBERNETES_MINOR "\",\n  \"emulationMajor\": \"1\",\n  "
+	       "\"emulationMinor\": \"" KUBERNETES_MINOR "\",\n"
+	       "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"" KUBERNETES_MINOR_BEFORE "\",\n"
+	       "  \"gitVersion\": \"" VERSION_TEXT "\",\n  \"gitCommit\": \"\",\n"
+	       "  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"1970-01-01T00:00:00Z\",\n  \"goVersion\": "
+	       "\"none\",\n"
+	       "  \"compiler\": \"" COMPILER "\",\n  \"platform\": \"linux/" PLATFORM "\"\n}"));
 }

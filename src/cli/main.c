@@ -1,5 +1,6 @@
 /* The command table. A command is one entry here and one file. */
 #include "cli/cli.h"
+#include "base/version.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -47,7 +48,7 @@ int cmd_version(int argc, char **argv)
 {
 	(void)argc;
 	(void)argv;
-	puts("caravel v" CARAVEL_VERSION " (Kubernetes v1.35.0)");
+	puts("caravel v" CARAVEL_VERSION " (Kubernetes " KUBERNETES_VERSION ")");
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/timefmt.h"
+#include "base/version.h"
 #include "kubelet/machine.h"
 #include "kubelet/status.h"
 #include "object/condition.h"
@@ -154,7 +155,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	if (!down && k->rt->ops->version(k->rt, a, &version, NULL) == 0)
 		val_set_strf(a, info, F_containerRuntimeVersion, "%.*s://%.*s", SV_ARG(version.name),
 			     SV_ARG(version.version));
-	val_set_cstr(a, info, F_kubeletVersion, "v1.35.0+caravel-" CARAVEL_VERSION);
+	val_set_cstr(a, info, F_kubeletVersion, VERSION_TEXT);
 	val_set_cstr(a, info, F_kubeProxyVersion, "");
 	push_address(a, addresses, "InternalIP", k->node_ip ? k->node_ip : "127.0.0.1");
 	push_address(a, addresses, "Hostname", k->node_name);

@@ -1,5 +1,6 @@
 /* The OpenAPI documents as wholes: which types and paths go into which. */
 #include "object/openapi_write.h"
+#include "base/version.h"
 
 #include <stdlib.h>
 
@@ -41,7 +42,7 @@ static void add_info(struct openapi_writer *o)
 	jw_key(&o->w, "info");
 	jw_open(&o->w, '{');
 	jw_raw(&o->w, "\"title\":\"Kubernetes\"");
-	jw_str(&o->w, "version", "v1.35.0+caravel-" CARAVEL_VERSION);
+	jw_str(&o->w, "version", VERSION_TEXT);
 	jw_close(&o->w, '}');
 }
 
