@@ -197,6 +197,26 @@ static void test_errors(void **state)
 	assert_string_equal(err.group, "apps");
 }
 
+/* A rule that names the whole list, once an element: 1,000 times a megabyte. */
+static void test_errors_end(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct fpath f = FPATH_ROOT(F_spec);
+	char *text = arena_alloc(&a, 1000000);
+	struct field_errs fe;
+
+	(void)state;
+	memset(text, 'x', 1000000);
+	field_errs_init(&fe, &a);
+	for (size_t i = 0; i < 1000; i++)
+		fe_format(&fe, &f, sv_make(text, 1000000), i % 2 ? "must be short" : "must not be long");
+	assert_int_equal(field_errs_to_err(&fe, RES(apps_deployments), SV("web"), &err), -1);
+	assert_true(strlen(err_msg(&err)) < 3000000); /* each thing once */
+	assert_true(sv_ends(sv_from(err_msg(&err)), SV("must be short, and 995 more]")));
+	assert_int_equal(err.n_causes, 5);
+}
+
 /* Message of validating metadata of r, without its head; "" when valid. */
 static const char *meta_errors(struct arena *a, const struct resource *r, const char *meta, const char *old)
 {
@@ -333,10 +353,15 @@ static void test_typed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats),		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_all_of_a_format), cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_errors),		cmocka_unit_test(test_meta),
-		cmocka_unit_test(test_annotations),	cmocka_unit_test(test_label_selector),
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_all_of_a_format),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_errors_end),
+		cmocka_unit_test(test_meta),
+		cmocka_unit_test(test_annotations),
+		cmocka_unit_test(test_label_selector),
 		cmocka_unit_test(test_typed),
 	};
 
