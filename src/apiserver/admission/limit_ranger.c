@@ -3,6 +3,8 @@
 #include "apiserver/admission/plugins.h"
 #include "base/buf.h"
 #include "base/strmap.h"
+#include "codec/doc_items.h"
+#include "codec/val_index.h"
 #include "object/quantity.h"
 
 #define ANNOTATION "kubernetes.io/limit-ranger"
@@ -22,19 +24,24 @@ struct ranges {
 /* Sets what is missing; "cpu, memory limit for container c" joins what has been set. */
 static void fill(struct ranges *r, struct val *c, enum sym which, const struct val *defaults, const char *kind)
 {
-	struct val *res = val_ensure_map(r->ar, c, F_resources), *m;
+	struct val *res = val_ensure_map(r->ar, c, F_resources), *m, *missing;
+	_cleanup_(val_index_release) struct val_index had = { 0 };
 	bool any = false;
 
 	if (!val_len(defaults))
 		return;
 	m = val_ensure_map(r->ar, res, which);
+	missing = val_new_map(r->ar);
+	had = val_index_of(m);
 	VAL_EACH_MEMBER(defaults, d) {
-		if (val_member_sv(m, d.key))
+		if (val_index_get(&had, d.key))
 			continue;
-		val_set_sv(r->ar, m, d.key, val_clone(r->ar, d.value));
+		/* Copied: the LimitRange may go before what it completes. */
+		val_append_sv(r->ar, missing, arena_sv(r->ar, d.key), val_clone(r->ar, d.value));
 		buf_printf(&r->said, "%s%.*s", any ? ", " : r->said.n ? "; " : "", SV_ARG(d.key));
 		any = true;
 	}
+	val_add_missing(r->ar, m, missing);
 	if (any)
 		buf_printf(&r->said, " %s for %s %.*s", which == F_limits ? "limit" : "request", kind,
 			   SV_ARG(val_get_str(c, F_name)));
