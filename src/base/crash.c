@@ -113,6 +113,17 @@ static void on_fault(int signum, siginfo_t *si, void *context)
 	(void)syscall(SYS_tgkill, getpid(), tid, signum); /* delivered when we return */
 }
 
+/* The sanitizer gives every thread a stack for signals, and unmaps the one it finds when the thread ends: were that one
+ * of ours, the next thread's memory would go with it. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define HAS_SIGNAL_STACKS true
+#else
+#define HAS_SIGNAL_STACKS false
+#endif
+
 void crash_thread(void)
 {
 	static _Thread_local bool done;
@@ -121,7 +132,7 @@ void crash_thread(void)
 	int mark, i;
 	char *all;
 
-	if (done)
+	if (done || HAS_SIGNAL_STACKS)
 		return;
 	done = true;
 	mark = work_enter("thread", SV(""), SV(""), SV("")); /* takes a slot, which has a stack */
