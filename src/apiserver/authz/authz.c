@@ -168,6 +168,10 @@ static bool url_covers(const struct val *list, struct sv wanted)
 	return false;
 }
 
+/* A small Role spells the product of its lists, and each is compared with all that is held and, to be named, with all
+ * that is missing. The largest of the built-in roles spells some 1,000. */
+#define RIGHTS_MAX ((size_t)16 * 1024)
+
 static int mark_held(const struct val *rule, void *ctx)
 {
 	struct rights *rs = ctx;
@@ -186,6 +190,19 @@ static int mark_held(const struct val *rule, void *ctx)
 				  (val_len(names) == 0 || (r->name.n && has(names, r->name)));
 	}
 	return 0;
+}
+
+/* How many rights a rule spells, which is the product of its lists; RIGHTS_MAX + 1 for more than that. */
+static size_t rights_of(const struct val *rule)
+{
+	size_t verbs = val_len(val_get(rule, F_verbs)), urls, things;
+
+	if (__builtin_mul_overflow(val_len(val_get(rule, F_apiGroups)), val_len(val_get(rule, F_resources)), &things) ||
+	    __builtin_mul_overflow(things, MAX(val_len(val_get(rule, F_resourceNames)), (size_t)1), &things) ||
+	    __builtin_add_overflow(things, val_len(val_get(rule, F_nonResourceURLs)), &urls) ||
+	    __builtin_mul_overflow(urls, verbs, &things))
+		return RIGHTS_MAX + 1;
+	return MIN(things, RIGHTS_MAX + 1);
 }
 
 static void split_rule(struct rights *rs, const struct val *rule)
@@ -257,10 +274,18 @@ int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u
 	_cleanup_(buf_release) struct buf missing = { .limit = 16 * 1024 };
 	struct rights rs = { .a = a };
 	struct sv *lines;
-	size_t n = 0;
+	size_t n = 0, total = 0;
 
 	if (user_in_group(u, SV("system:masters")))
 		return 0;
+	VAL_EACH(rules, rule)
+		total = MIN(total + rights_of(rule), RIGHTS_MAX + 1);
+	if (total > RIGHTS_MAX)
+		return err_set(
+		    err, ERR_FORBIDDEN,
+		    "user \"%.*s\" is attempting to grant more than %zu RBAC permissions at once, too many to "
+		    "compare with those held: use several roles, or fewer verbs, resources and names in each",
+		    SV_ARG(u->name), RIGHTS_MAX);
 	VAL_EACH(rules, rule)
 		split_rule(&rs, rule);
 	rbac_each_rule(s->authz->rbac, u, ns, mark_held, &rs);

@@ -27,6 +27,39 @@ static void expect_eve(struct rig *r, int code, const char *path, const char *bo
 	answer_free(a);
 }
 
+/* 900 short strings spell 27 million rights: they are counted before they are compared. */
+static void test_too_many_rights(void **state)
+{
+	struct rig *r = *state;
+	_cleanup_(buf_release) struct buf list = BUF_INIT;
+	const char *names;
+
+	make_eve(r);
+	for (int i = 0; i < 300; i++)
+		buf_printf(&list, "%s\"x%d\"", i ? "," : "", i);
+	names = buf_cstr(&list);
+	expect_status(
+	    r, 403, "Forbidden", "is attempting to grant more than 16384 RBAC permissions at once",
+	    &(struct ask){ .method = "POST",
+			   .path = ROLES,
+			   .user = "eve",
+			   .body = arena_printf(&r->arena,
+						"{\"metadata\":{\"name\":\"wide\"},\"rules\":[{\"apiGroups\":"
+						"[\"\"],\"verbs\":[%s],\"resources\":[%s],\"resourceNames\":[%s]}]}",
+						names, names, names) });
+	/* All that is there in few words is no product. */
+	expect_status(
+	    r, 403, "Forbidden", "permissions not currently held",
+	    &(struct ask){ .method = "POST",
+			   .path = ROLES,
+			   .user = "eve",
+			   .body = arena_printf(&r->arena,
+						"{\"metadata\":{\"name\":\"long\"},\"rules\":[{\"apiGroups\":"
+						"[\"\"],\"verbs\":[\"get\"],\"resources\":[%s],\"resourceNames\":["
+						"\"a\"]}]}",
+						names) });
+}
+
 static void test_escalation(void **state)
 {
 	struct rig *r = *state;
@@ -105,7 +138,7 @@ static void test_aggregation(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_escalation), T(test_aggregation) };
+	const struct CMUnitTest tests[] = { T(test_escalation), T(test_too_many_rights), T(test_aggregation) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
