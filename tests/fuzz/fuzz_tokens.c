@@ -12,7 +12,6 @@
 
 static void tokens_join(struct sv text)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct join_token t;
 
