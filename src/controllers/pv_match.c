@@ -79,7 +79,9 @@ static struct obj *match_best(struct pv_binder *b, struct arena *a, const struct
 	struct obj *best = pv_shelves_up(&b->shelves, match_reserved_shelf(a, obj_ns(claim), obj_name(claim)), bytes,
 					 match_serves, &m);
 
-	for (unsigned modes = 0; !best && !reserved_only && modes < MODES; modes++) {
+	if (best || reserved_only)
+		return best;
+	for (unsigned modes = 0; modes < MODES; modes++) {
 		struct obj *v;
 
 		if ((modes & need) != need)

@@ -88,6 +88,23 @@ static size_t events(struct rig *r, const char *name, const char *reason)
 	return n;
 }
 
+/* Also when the smallest can do more than is asked for. */
+static void test_smallest_of_all_modes(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	volume(r, "large", "20Gi", ",\"storageClassName\":\"m\"");
+	volume(r, "right", "5Gi", ",\"storageClassName\":\"m\"");
+	expect_type(r, 200, "PATCH", PVS "/right", "application/merge-patch+json",
+		    "{\"spec\":{\"accessModes\":[\"ReadWriteOnce\",\"ReadOnlyMany\"]}}");
+	cluster_run(&k, 2);
+	claim(r, "c", "2Gi", ",\"storageClassName\":\"m\"");
+	cluster_run(&k, 2);
+	assert_bound(r, "c", "right");
+	cluster_finish(&k);
+}
+
 /* What does not fit is not taken, of what fits the smallest. */
 static void test_smallest_that_fits(void **state)
 {
@@ -338,9 +355,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_smallest_that_fits), T(test_many),
-		T(test_by_name_and_label),  T(test_what_becomes_of_the_other),
-		T(test_half_bound),	    T(test_classes),
+		T(test_smallest_that_fits),
+		T(test_smallest_of_all_modes),
+		T(test_many),
+		T(test_by_name_and_label),
+		T(test_what_becomes_of_the_other),
+		T(test_half_bound),
+		T(test_classes),
 		T(test_protection),
 	};
 
