@@ -7,6 +7,9 @@
 	"','labelSelector':{'matchLabels':{'app':'web'}}" more "}]"
 #define HARD(skew) SPREAD(skew, "topology.kubernetes.io/zone", "DoNotSchedule", "")
 #define TERM(key) "{'labelSelector':{'matchLabels':{'app':'db'}},'topologyKey':'" key "'}"
+/* One that says more than what is beside and on which node. */
+#define DB_TERM(more) "{" more ",'labelSelector':{'matchLabels':{'app':'db'}},'topologyKey':'kubernetes.io/hostname'}"
+#define NEAR(term) "'affinity':{'podAffinity':{" REQ term "]}}"
 #define REQ "'requiredDuringSchedulingIgnoredDuringExecution':["
 #define PREF(w) "'preferredDuringSchedulingIgnoredDuringExecution':[{'weight':" #w ",'podAffinityTerm':"
 #define NO_SPREAD "node(s) didn't match pod topology spread constraints"
@@ -150,15 +153,13 @@ static void test_affinity(void **state)
 	struct pod_info *p, *db;
 
 	zones(k);
-	p = kit_pod(k, NULL, "p", "'app':'x'",
-		    "'affinity':{'podAffinity':{" REQ TERM("topology.kubernetes.io/zone") "]}}");
+	p = kit_pod(k, NULL, "p", "'app':'x'", NEAR(TERM("topology.kubernetes.io/zone")));
 	kit_refused(k, p, "0/3 nodes are available: 3 node(s) didn't match pod affinity rules.");
 	db = kit_pod(k, "b1", "db", "'app':'db'", "");
 	assert_string_equal(kit_find(k, p), "b1");
 	kit_remove(k, db);
 	/* The first of a group that wants to be together may go anywhere. */
-	p = kit_pod(k, NULL, "db", "'app':'db'",
-		    "'affinity':{'podAffinity':{" REQ TERM("topology.kubernetes.io/zone") "]}}");
+	p = kit_pod(k, NULL, "db", "'app':'db'", NEAR(TERM("topology.kubernetes.io/zone")));
 	assert_string_not_equal(kit_find(k, p), "");
 	kit_pod(k, "a2", "db0", "'app':'db'", "");
 	assert_string_not_equal(kit_find(k, p), "b1");
@@ -192,10 +193,7 @@ static void test_namespaces(void **state)
 
 	zones(k);
 	kit_pod(k, "b1", "db", "'app':'db'", "");
-	p = kit_pod(k, NULL, "p", "'app':'x'",
-		    "'affinity':{'podAffinity':{" REQ
-		    "{'namespaceSelector':{'matchLabels':{'team':'a'}},'labelSelector':{'matchLabels':{'app':'db'}},"
-		    "'topologyKey':'kubernetes.io/hostname'}]}}");
+	p = kit_pod(k, NULL, "p", "'app':'x'", NEAR(DB_TERM("'namespaceSelector':{'matchLabels':{'team':'a'}}")));
 	assert_string_equal(kit_find(k, p), "");
 	/* The namespace's labels become known: what was counted is counted again. */
 	cache_set_namespace(&k->cache, ns, false);
@@ -208,35 +206,21 @@ static void test_namespaces(void **state)
 static void test_terms(void **state)
 {
 	struct kit *k = *state;
+	static const char apart[] = "'affinity':{'podAffinity':{" REQ TERM(
+	    "kubernetes.io/hostname") "]},'podAntiAffinity':{" REQ DB_TERM("'mismatchLabelKeys':['rev']") "]}}";
 	struct pod_info *p;
 
 	zones(k);
 	kit_pod(k, "b1", "db", "'app':'db','rev':'2'", "");
 	/* Namespaces by name: only those. */
-	p = kit_pod(k, NULL, "p", "'app':'x'",
-		    "'affinity':{'podAffinity':{" REQ
-		    "{'namespaces':['other'],'labelSelector':{'matchLabels':{'app':'db'}},"
-		    "'topologyKey':'kubernetes.io/hostname'}]}}");
+	p = kit_pod(k, NULL, "p", "'app':'x'", NEAR(DB_TERM("'namespaces':['other']")));
 	assert_string_equal(kit_find(k, p), "");
-	p = kit_pod(k, NULL, "q", "'app':'x'",
-		    "'affinity':{'podAffinity':{" REQ
-		    "{'namespaces':['other','default'],'labelSelector':{'matchLabels':{"
-		    "'app':'db'}},'topologyKey':'kubernetes.io/hostname'}]}}");
+	p = kit_pod(k, NULL, "q", "'app':'x'", NEAR(DB_TERM("'namespaces':['other','default']")));
 	assert_string_equal(kit_find(k, p), "b1");
 	/* mismatchLabelKeys: apart from other revisions, not from one's own. */
-	p = kit_pod(k, NULL, "r", "'app':'db','rev':'2'",
-		    "'affinity':{'podAffinity':{" REQ TERM(
-			"kubernetes.io/hostname") "]},'podAntiAffinity':{" REQ
-						  "{'mismatchLabelKeys':['rev'],'labelSelector':{'matchLabels':{'app':'"
-						  "db'}},'topologyKey':'kubernetes.io/"
-						  "hostname'}]}}");
+	p = kit_pod(k, NULL, "r", "'app':'db','rev':'2'", apart);
 	assert_string_equal(kit_find(k, p), "b1");
-	p = kit_pod(k, NULL, "s", "'app':'db','rev':'3'",
-		    "'affinity':{'podAffinity':{" REQ TERM(
-			"kubernetes.io/hostname") "]},'podAntiAffinity':{" REQ
-						  "{'mismatchLabelKeys':['rev'],'labelSelector':{'matchLabels':{'app':'"
-						  "db'}},'topologyKey':'kubernetes.io/"
-						  "hostname'}]}}");
+	p = kit_pod(k, NULL, "s", "'app':'db','rev':'3'", apart);
 	assert_string_equal(kit_find(k, p), "");
 }
 

@@ -38,6 +38,15 @@ static _unused_ void file_store(const char *path, const char *p, size_t n)
 	assert_int_equal(fclose(f), 0);
 }
 
+/* The number in "/k/7". What the store hands out ends nowhere. */
+static _unused_ int key_number(struct sv key)
+{
+	int64_t n;
+
+	assert_true(key.n > 3 && sv_to_i64(sv_sub(key, 3, key.n), &n));
+	return (int)n;
+}
+
 /* Lets the store's threads work: a test that polls takes nothing away from them. */
 static _unused_ void nap(void)
 {

@@ -423,13 +423,8 @@ static int find_one(const struct store_kv *kv, void *ctx)
 {
 	struct find *f = ctx;
 	const struct ledger *l = f->l;
-	int key, newest = -1;
-	char name[16];
+	int key = key_number(kv->key), newest = -1;
 
-	assert_true(kv->key.n > 3 && kv->key.n < sizeof(name));
-	memcpy(name, kv->key.p, kv->key.n); /* what the store hands out ends nowhere */
-	name[kv->key.n] = '\0';
-	key = atoi(name + 3);
 	for (int i = 0; i < l->n; i++)
 		if (l->ops[i].rev && l->ops[i].rev <= f->rev && l->ops[i].key == key)
 			newest = i;
