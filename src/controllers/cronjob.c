@@ -77,14 +77,11 @@ static void active_remove(struct crun *r, size_t i)
 
 static void active_add(struct crun *r, const struct obj *job)
 {
-	struct val *ref = val_push(r->a, val_ensure_list(r->a, r->st, F_active), val_new_map(r->a));
+	struct val *ref = obj_reference(r->a, "Job", job);
 
 	val_set_cstr(r->a, ref, F_apiVersion, "batch/v1");
-	val_set_cstr(r->a, ref, F_kind, "Job");
-	val_set_str(r->a, ref, F_name, obj_name(job));
-	val_set_str(r->a, ref, F_namespace, obj_ns(job));
 	val_set_str(r->a, ref, F_resourceVersion, val_str(obj_get(job, F_metadata, F_resourceVersion)));
-	val_set_str(r->a, ref, F_uid, obj_uid(job));
+	val_push(r->a, val_ensure_list(r->a, r->st, F_active), ref);
 }
 
 static void note_success(struct crun *r, const struct obj *job)
@@ -263,7 +260,7 @@ static struct val *job_from_template(struct crun *r, int64_t at)
 	for (size_t i = 0; i < ARRAY_LEN(copied); i++)
 		if (val_len(val_member(tmeta, copied[i])))
 			val_set(r->a, meta, copied[i], val_clone(r->a, val_member(tmeta, copied[i])));
-	val_set_str_sv(r->a, val_ensure_map(r->a, meta, F_annotations), SV(ANN_SCHEDULED), scheduled_text(r, at));
+	annotation_set(r->a, job, ANN_SCHEDULED, scheduled_text(r, at));
 	refs = val_set_list(r->a, meta, F_ownerReferences);
 	val_push(r->a, refs, owner_ref(r->a, RES(batch_cronjobs), obj_root(r->cj), true, true));
 	return job;

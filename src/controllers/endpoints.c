@@ -78,7 +78,7 @@ static struct val *address(struct erun *r, const struct obj *pod)
 		val_set_str(r->a, v, F_hostname, host);
 	if (node.n)
 		val_set_str(r->a, v, F_nodeName, node);
-	val_set(r->a, v, F_targetRef, pod_target_ref(r->a, pod));
+	val_set(r->a, v, F_targetRef, obj_reference(r->a, "Pod", pod));
 	return v;
 }
 

@@ -158,7 +158,7 @@ static void want_pod(struct srun *r, struct obj *pod)
 	val_set(r->a, ep, F_conditions, conds);
 	if (host.n)
 		val_set_str(r->a, ep, F_hostname, host);
-	val_set(r->a, ep, F_targetRef, pod_target_ref(r->a, pod));
+	val_set(r->a, ep, F_targetRef, obj_reference(r->a, "Pod", pod));
 	if (node_name.n)
 		val_set_str(r->a, ep, F_nodeName, node_name);
 	if (zone.n)

@@ -85,12 +85,6 @@ int pv_volume_set_phase(struct pv_binder *b, struct obj *volume, const char *pha
 	return gone_is_fine(err, &why);
 }
 
-static void annotate(struct arena *a, struct val *doc, const char *name)
-{
-	val_set_str_sv(a, val_ensure_map(a, val_ensure_map(a, doc, F_metadata), F_annotations), sv_from(name),
-		       SV("yes"));
-}
-
 /* volume.spec.claimRef. Returns the volume as it is then. */
 static struct obj *refer_to_claim(struct pv_binder *b, struct obj *volume, struct obj *claim, struct err *err)
 {
@@ -104,7 +98,7 @@ static struct obj *refer_to_claim(struct pv_binder *b, struct obj *volume, struc
 	doc = obj_edit(&a, volume);
 	val_set(&a, val_ensure_map(&a, doc, F_spec), F_claimRef, claim_reference(&a, claim));
 	if (!was) /* what a user reserved is the user's to take back */
-		annotate(&a, doc, ANN_BOUND_BY_CONTROLLER);
+		annotation_set(&a, doc, ANN_BOUND_BY_CONTROLLER, SV("yes"));
 	return client_update(b->ctx->client, RES(core_persistentvolumes), doc, NULL, &now, err) < 0 ? NULL : now;
 }
 
@@ -121,9 +115,9 @@ static struct obj *refer_to_volume(struct pv_binder *b, struct obj *volume, stru
 	doc = obj_edit(&a, claim);
 	if (!named) {
 		val_set_str(&a, val_ensure_map(&a, doc, F_spec), F_volumeName, obj_name(volume));
-		annotate(&a, doc, ANN_BOUND_BY_CONTROLLER);
+		annotation_set(&a, doc, ANN_BOUND_BY_CONTROLLER, SV("yes"));
 	}
-	annotate(&a, doc, ANN_BIND_COMPLETED);
+	annotation_set(&a, doc, ANN_BIND_COMPLETED, SV("yes"));
 	return client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, &now, err) < 0 ? NULL : now;
 }
 

@@ -32,17 +32,6 @@ struct sv pod_hostname(const struct obj *pod, const struct obj *svc)
 	return sv_eq(val_str(obj_get(pod, F_spec, F_subdomain)), obj_name(svc)) ? host : SV("");
 }
 
-struct val *pod_target_ref(struct arena *a, const struct obj *pod)
-{
-	struct val *ref = val_new_map(a);
-
-	val_set_cstr(a, ref, F_kind, "Pod");
-	val_set_str(a, ref, F_namespace, obj_ns(pod));
-	val_set_str(a, ref, F_name, obj_name(pod));
-	val_set_str(a, ref, F_uid, obj_uid(pod));
-	return ref;
-}
-
 static bool named_port(const struct val *containers, struct sv name, struct sv protocol, bool sidecars, int64_t *ret)
 {
 	VAL_EACH(containers, c) {

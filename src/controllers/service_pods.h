@@ -16,7 +16,6 @@ void service_watch_start(struct service_watch *w);
 bool service_port_on_pod(const struct val *port, const struct obj *pod, int64_t *ret);
 /* Pods that could be endpoints: selected, with an address, not done. */
 struct obj **service_pods(struct service_watch *w, struct arena *a, const struct obj *svc, size_t *ret_n);
-struct val *pod_target_ref(struct arena *a, const struct obj *pod);
 /* The name under which DNS knows the pod of this service, "" when it has none. */
 struct sv pod_hostname(const struct obj *pod, const struct obj *svc);
 bool service_headless(const struct obj *svc);

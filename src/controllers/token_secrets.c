@@ -108,7 +108,7 @@ static int tokens_fill(struct token_secrets *c, struct obj *secret, const struct
 	struct sv ca = b64_encode(&a, c->ctx->opts->root_ca_pem), token;
 	bool needs_ca = ca.n && !sv_eq(tokens_member(secret, "ca.crt"), ca);
 	bool needs_ns = !tokens_member(secret, "namespace").n, needs_token = !tokens_member(secret, "token").n;
-	struct val *doc, *data, *annotations;
+	struct val *doc, *data;
 
 	if (!needs_ca && !needs_ns && !needs_token)
 		return 0;
@@ -124,9 +124,8 @@ static int tokens_fill(struct token_secrets *c, struct obj *secret, const struct
 			return -1;
 		val_set_str_sv(&a, data, SV("token"), b64_encode(&a, token));
 	}
-	annotations = val_ensure_map(&a, val_ensure_map(&a, doc, F_metadata), F_annotations);
-	val_set_str_sv(&a, annotations, SV(NAME_ANNOTATION), obj_name(account));
-	val_set_str_sv(&a, annotations, SV(UID_ANNOTATION), obj_uid(account));
+	annotation_set(&a, doc, NAME_ANNOTATION, obj_name(account));
+	annotation_set(&a, doc, UID_ANNOTATION, obj_uid(account));
 	if (client_update(c->ctx->client, RES(core_secrets), doc, NULL, NULL, &why) < 0 && why.reason != ERR_NOT_FOUND)
 		return err_move(err, &why);
 	return 0;

@@ -535,12 +535,9 @@ static int renew(struct node_status *n, struct err *err)
 	node = n->node ? obj_ref(n->node) : NULL;
 	pthread_mutex_unlock(&k->lock);
 	if (node) {
-		struct val *ref = val_new_map(&a), *refs = val_new_list(&a);
+		struct val *ref = obj_reference(&a, "Node", node), *refs = val_new_list(&a);
 
 		val_set_cstr(&a, ref, F_apiVersion, "v1");
-		val_set_cstr(&a, ref, F_kind, "Node");
-		val_set_str(&a, ref, F_name, name);
-		val_set_str(&a, ref, F_uid, obj_uid(node));
 		val_push(&a, refs, ref);
 		val_set(&a, meta, F_ownerReferences, refs);
 	}

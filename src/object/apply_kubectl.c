@@ -8,18 +8,14 @@
 
 #include "base/buf.h"
 #include "codec/json.h"
+#include "object/annotation.h"
 
 #define ANNOTATIONS_MAX ((size_t)256 * 1024)
-#define LAST_APPLIED SV("kubectl.kubernetes.io/last-applied-configuration")
-
-static struct sv last_applied(const struct val *doc)
-{
-	return val_str(val_member_sv(val_get(doc, F_metadata, F_annotations), LAST_APPLIED));
-}
+#define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
 const struct fset *kubectl_may_take(struct arena *a, struct ftype t, const struct val *live)
 {
-	struct sv text = last_applied(live);
+	struct sv text = annotation_of(live, LAST_APPLIED);
 	const struct val *was = text.n ? json_decode(a, text, NULL, NULL) : NULL;
 	struct comparison c;
 
@@ -38,7 +34,7 @@ static struct sv configuration_text(struct arena *a, const struct val *config)
 	struct val *copy = val_sorted(a, config), *annotations = val_get_mut(copy, F_metadata, F_annotations);
 
 	if (annotations)
-		(void)val_del_sv(annotations, LAST_APPLIED);
+		(void)val_del_sv(annotations, SV(LAST_APPLIED));
 	json_encode(&b, copy);
 	buf_addc(&b, '\n');
 	return arena_sv(a, buf_sv(&b));
@@ -49,15 +45,15 @@ void kubectl_renew(struct arena *a, const struct val *config, struct val *doc)
 	struct val *meta, *annotations;
 	size_t bytes = 0;
 
-	if (!last_applied(doc).n)
+	if (!annotation_of(doc, LAST_APPLIED).n)
 		return;
 	/* The document shares its nodes with the live object. */
 	meta = val_clone_nodes(a, val_member(doc, F_metadata));
 	annotations = val_member_mut(meta, F_annotations);
-	val_set_str_sv(a, annotations, LAST_APPLIED, configuration_text(a, config));
+	val_set_str_sv(a, annotations, SV(LAST_APPLIED), configuration_text(a, config));
 	VAL_EACH_MEMBER(annotations, m)
 		bytes += m.key.n + val_str(m.value).n;
 	if (bytes > ANNOTATIONS_MAX)
-		(void)val_del_sv(annotations, LAST_APPLIED);
+		(void)val_del_sv(annotations, SV(LAST_APPLIED));
 	val_set(a, doc, F_metadata, meta);
 }

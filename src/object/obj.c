@@ -270,6 +270,18 @@ struct val *obj_edit(struct arena *a, struct obj *o)
 	return val_clone_nodes(a, obj_root(o));
 }
 
+struct val *obj_reference(struct arena *a, const char *kind, const struct obj *o)
+{
+	struct val *ref = val_new_map(a);
+
+	val_set_cstr(a, ref, F_kind, kind);
+	if (obj_ns(o).n)
+		val_set_str(a, ref, F_namespace, obj_ns(o));
+	val_set_str(a, ref, F_name, obj_name(o));
+	val_set_str(a, ref, F_uid, obj_uid(o));
+	return ref;
+}
+
 /* --- reading --- */
 
 const struct val *obj_root(const struct obj *o)

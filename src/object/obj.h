@@ -52,5 +52,8 @@ const struct val *obj_controller_ref(const struct obj *o);
  * takes a reference. */
 struct val *obj_edit(struct arena *a, struct obj *o);
 
+/* What every reference to o says: kind, namespace (of what has one), name and uid. */
+struct val *obj_reference(struct arena *a, const char *kind, const struct obj *o);
+
 /* Same object at the same version? By uid and resourceVersion. */
 bool obj_same_version(const struct obj *a, const struct obj *b);

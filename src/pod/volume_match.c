@@ -13,12 +13,8 @@ struct sv storage_class_name(const struct obj *o)
 
 struct val *claim_reference(struct arena *a, const struct obj *claim)
 {
-	struct val *ref = val_new_map(a);
+	struct val *ref = obj_reference(a, "PersistentVolumeClaim", claim);
 
-	val_set_cstr(a, ref, F_kind, "PersistentVolumeClaim");
-	val_set_str(a, ref, F_namespace, obj_ns(claim));
-	val_set_str(a, ref, F_name, obj_name(claim));
-	val_set_str(a, ref, F_uid, obj_uid(claim));
 	val_set_cstr(a, ref, F_apiVersion, "v1");
 	val_set_str(a, ref, F_resourceVersion, val_str(obj_get(claim, F_metadata, F_resourceVersion)));
 	return ref;

@@ -5,6 +5,7 @@
 #include "base/strmap.h"
 #include "codec/doc_items.h"
 #include "codec/val_index.h"
+#include "object/annotation.h"
 #include "object/quantity.h"
 
 #define ANNOTATION "kubernetes.io/limit-ranger"
@@ -238,17 +239,13 @@ static int validate_by(struct obj *o, void *ctx)
 static int mutate_by(struct obj *o, void *ctx)
 {
 	struct ranges *r = ctx;
-	struct val *meta, *annotations;
-
 	buf_clear(&r->said);
 	VAL_EACH(obj_get(o, F_spec, F_limits), item)
 		if (val_is(val_get(item, F_type), "Container"))
 			default_containers(r, item);
 	if (!r->said.n)
 		return 0;
-	meta = val_ensure_map(r->ar, r->a->doc, F_metadata);
-	annotations = val_ensure_map(r->ar, meta, F_annotations);
-	val_set_str_sv(r->ar, annotations, SV(ANNOTATION),
+	annotation_set(r->ar, r->a->doc, ANNOTATION,
 		       arena_svf(r->ar, "LimitRanger plugin set: %s", buf_cstr(&r->said)));
 	return 0;
 }

@@ -3,6 +3,7 @@
  * CVE-2023-2728 and CVE-2024-3177 were containers and variables that such a check did not look at. */
 #include "apiserver/admission/service_account.h"
 #include "base/strmap.h"
+#include "object/annotation.h"
 
 struct mountable {
 	const struct admission *a;
@@ -14,8 +15,7 @@ struct mountable {
 static bool mountable_enforced(const struct obj *account)
 {
 	static const char *const yes[] = { "1", "t", "T", "TRUE", "true", "True" };
-	struct sv v = val_str(
-	    val_member_sv(obj_get(account, F_metadata, F_annotations), SV("kubernetes.io/enforce-mountable-secrets")));
+	struct sv v = annotation_of(obj_root(account), "kubernetes.io/enforce-mountable-secrets");
 
 	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
 		if (sv_is(v, yes[i]))

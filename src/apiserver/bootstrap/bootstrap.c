@@ -5,6 +5,7 @@
 #include "apiserver/registry/strategy.h"
 #include "apiserver/watchcache.h"
 #include "codec/json.h"
+#include "object/annotation.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -136,9 +137,7 @@ static void ensure(struct batch *b, const struct resource *r, struct val *doc)
 		create(b, r, ns, doc);
 		return;
 	}
-	if (!val_is(val_member_sv(obj_get(have, F_metadata, F_annotations),
-				  SV("rbac.authorization.kubernetes.io/autoupdate")),
-		    "true"))
+	if (!sv_is(annotation_of(obj_root(have), "rbac.authorization.kubernetes.io/autoupdate"), "true"))
 		return;
 	if (contains_all(obj_get(have, F_rules), val_get(doc, F_rules)) &&
 	    contains_all(obj_get(have, F_subjects), val_get(doc, F_subjects)))

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "net/remotecommand.h"
 #include "net/ws.h"
+#include "object/annotation.h"
 
 /* A pod and where it runs. */
 struct target {
@@ -57,8 +58,7 @@ static int pick_container(struct api_req *q, struct target *t)
 
 	(void)api_req_param(q, "container", &name);
 	if (name.n == 0)
-		name = val_str(val_member_sv(val_get(pod, F_metadata, F_annotations),
-					     SV("kubectl.kubernetes.io/default-container")));
+		name = annotation_of(pod, "kubectl.kubernetes.io/default-container");
 	if (name.n == 0 && val_len(list) == 1)
 		name = val_get_str(val_at(list, 0), F_name);
 	if (name.n == 0) {

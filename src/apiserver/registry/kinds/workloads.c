@@ -1,6 +1,7 @@
 /* apps and batch: defaults that depend on other fields; generated Job selectors. */
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
+#include "object/annotation.h"
 
 static struct val *ensure_rolling(struct api_req *q, struct val *doc, enum sym strategy)
 {
@@ -53,10 +54,7 @@ const struct strategy replicaset_strategy = {
 
 static void set_template_generation(struct api_req *q, struct val *doc, int64_t n)
 {
-	struct val *meta = val_ensure_map(q->arena, doc, F_metadata);
-
-	val_set_str_sv(q->arena, val_ensure_map(q->arena, meta, F_annotations), SV(TEMPLATE_GENERATION),
-		       arena_svf(q->arena, "%" PRId64, n));
+	annotation_set(q->arena, doc, TEMPLATE_GENERATION, arena_svf(q->arena, "%" PRId64, n));
 }
 
 static void daemonset_defaults(struct api_req *q, struct val *doc)
@@ -77,7 +75,7 @@ static void daemonset_update(struct api_req *q, const struct val *old, struct va
 {
 	int64_t was = 0;
 
-	(void)sv_to_i64(val_str(val_member_sv(val_get(old, F_metadata, F_annotations), SV(TEMPLATE_GENERATION))), &was);
+	(void)sv_to_i64(annotation_of(old, TEMPLATE_GENERATION), &was);
 	set_template_generation(q, doc,
 				was + !val_equal(val_get(doc, F_spec, F_template), val_get(old, F_spec, F_template)));
 }

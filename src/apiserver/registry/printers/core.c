@@ -1,6 +1,7 @@
 /* Rows of the core kinds except Pod. */
 #include "apiserver/registry/printers/printers.h"
 #include "base/vec.h"
+#include "object/annotation.h"
 
 /* --- Service --- */
 
@@ -203,8 +204,7 @@ static void cell_access_modes(struct arena *a, struct val *cells, const struct v
 
 static struct sv storage_class(const struct val *obj)
 {
-	struct sv old = val_str(
-	    val_member_sv(val_get(obj, F_metadata, F_annotations), SV("volume.beta.kubernetes.io/storage-class")));
+	struct sv old = annotation_of(obj, "volume.beta.kubernetes.io/storage-class");
 
 	return old.n ? old : val_get_str(obj, F_spec, F_storageClassName);
 }

@@ -422,12 +422,6 @@ static void tokens_have_account(struct field_errs *fe, const struct val *spec, c
 	}
 }
 
-/* The API's picture of a pod that a node runs from a file. */
-static bool is_mirror(const struct val *pod)
-{
-	return val_member_sv(val_get(pod, F_metadata, F_annotations), SV(POD_MIRROR_ANNOTATION)) != NULL;
-}
-
 void validate_pod(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	struct fpath at = FPATH_ROOT(F_spec), eph_at = FPATH(&at, F_ephemeralContainers),
@@ -451,11 +445,11 @@ void validate_pod(struct field_errs *fe, const struct val *doc, const struct val
 		if (val_get_str(spec, F_nodeName).n && val_len(val_member(spec, F_schedulingGates)))
 			fe_forbidden(fe, &node_at, "cannot be set until all schedulingGates have been cleared");
 	} else if (is_sub(sub, "ephemeralcontainers")) {
-		if (is_mirror(old))
+		if (pod_is_mirror(old))
 			fe_forbidden(fe, NULL, "static pods do not support ephemeral containers");
 		ephemeral_update(fe, doc, old);
 	} else if (is_sub(sub, "resize")) {
-		if (is_mirror(old))
+		if (pod_is_mirror(old))
 			fe_forbidden(fe, NULL, "static pods cannot be resized");
 		if (val_is(val_get(old, F_spec, F_os, F_name), "windows"))
 			fe_forbidden(fe, NULL, "windows pods cannot be resized");
