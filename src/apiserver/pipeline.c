@@ -306,10 +306,6 @@ static void route_path(struct api_req *q)
 	}
 	if (sv_is(q->path, "/") || !q->path.n)
 		answer_index(q);
-	else if ((sv_is(q->path, "/version") || sv_is(q->path, "/version/")) &&
-		 !accepts(q, SV("application/json"), SV_NULL))
-		answer_text(q, 406, "text/plain; charset=utf-8",
-			    SV("406: Not Acceptable\n\nAvailable representations: application/json"));
 	else if (sv_is(q->path, "/version") || sv_is(q->path, "/version/"))
 		version_serve(q);
 	else if (sv_is(q->path, "/metrics"))

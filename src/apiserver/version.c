@@ -15,6 +15,11 @@
 
 void version_serve(struct api_req *q)
 {
+	if (!accepts(q, SV("application/json"), SV_NULL)) {
+		answer_text(q, 406, "text/plain; charset=utf-8",
+			    SV("406: Not Acceptable\n\nAvailable representations: application/json"));
+		return;
+	}
 	answer_text(
 	    q, 200, "application/json",
 	    SV("{\n  \"major\": \"1\",\n  \"minor\": \"" KUBERNETES_MINOR "\",\n  \"emulationMajor\": \"1\",\n  "

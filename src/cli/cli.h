@@ -57,4 +57,6 @@ struct option {
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err);
 void cli_options_help(const struct option *table, size_t n);
+/* Is -h or --help among the words? */
+bool cli_asks_for_help(int argc, char **argv);
 void string_list_release(struct string_list *l);

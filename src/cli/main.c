@@ -118,14 +118,6 @@ static int unknown_command(int argc, char **argv)
 	return 1;
 }
 
-static bool asks_for_help(int argc, char **argv)
-{
-	for (int i = 0; i < argc; i++)
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			return true;
-	return false;
-}
-
 int cmd_help(int argc, char **argv)
 {
 	int words;
@@ -152,18 +144,16 @@ int main(int argc, char **argv)
 
 	/* A peer that hangs up is an error of that write, not the end of the process. */
 	signal(SIGPIPE, SIG_IGN);
-	if (argc < 2)
-		return cmd_help(1, argv);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+	if (argc < 2 || cli_asks_for_help(1, argv + 1))
 		return cmd_help(1, argv);
 	if (strcmp(argv[1], "--version") == 0)
 		return cmd_version(1, argv);
 	c = find_command(argc - 1, argv + 1, &words);
-	if (!c && argc == 3 && asks_for_help(1, argv + 2) && list_commands(stdout, argv[1]))
+	if (!c && argc == 3 && cli_asks_for_help(1, argv + 2) && list_commands(stdout, argv[1]))
 		return 0;
 	if (!c)
 		return unknown_command(argc - 1, argv + 1);
-	if (asks_for_help(argc - 1 - words, argv + 1 + words))
+	if (cli_asks_for_help(argc - 1 - words, argv + 1 + words))
 		return help_one(c);
 	if ((c->flags & CMD_NEEDS_ROOT) && geteuid() != 0)
 		return cli_fail("'caravel %s' needs root", c->name);

@@ -173,17 +173,24 @@ static const char *config_path(struct arena *a, int argc, char **argv, const cha
 	return usual;
 }
 
+bool cli_asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err)
 {
 	bool required = false;
 	const char *path = config_file ? config_path(a, argc, argv, config_file, &required) : NULL;
 
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			cli_options_help(table, n);
-			return 1;
-		}
+	if (cli_asks_for_help(argc - 1, argv + 1)) {
+		cli_options_help(table, n);
+		return 1;
+	}
 	if ((path && from_file(a, table, n, path, required, err) < 0) || from_environment(a, table, n, err) < 0)
 		return -1;
 	for (int i = 1; i < argc; i++) {

@@ -18,6 +18,8 @@
 #include "codec/doc.h"
 #include "object/schema.h"
 
+#define STRICT_MAX 100 /* messages kept of one body, as upstream */
+
 struct decode_report {
 	VEC(struct sv) strict; /* "unknown field \"spec.foo\"", arena-owned, in the order of the text */
 	/* What the parser knows of the text: paths of members given more than once; and whether its members count

@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-#define STRICT_MAX 100 /* messages kept, as upstream */
-
 struct step {
 	const struct step *up;
 	struct sv name;

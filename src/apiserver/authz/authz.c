@@ -192,17 +192,25 @@ static int mark_held(const struct val *rule, void *ctx)
 	return 0;
 }
 
-/* How many rights a rule spells, which is the product of its lists; RIGHTS_MAX + 1 for more than that. */
+/* At most RIGHTS_MAX + 1, which stands for all that is too many. */
+static size_t rights_capped(size_t n)
+{
+	return MIN(n, RIGHTS_MAX + 1);
+}
+
+static size_t rights_times(size_t n, size_t by)
+{
+	return rights_capped(rights_capped(n) * rights_capped(by));
+}
+
+/* How many rights a rule spells: the product of its lists. */
 static size_t rights_of(const struct val *rule)
 {
-	size_t verbs = val_len(val_get(rule, F_verbs)), urls, things;
+	size_t names = val_len(val_get(rule, F_resourceNames));
+	size_t things = rights_times(val_len(val_get(rule, F_apiGroups)), val_len(val_get(rule, F_resources)));
 
-	if (__builtin_mul_overflow(val_len(val_get(rule, F_apiGroups)), val_len(val_get(rule, F_resources)), &things) ||
-	    __builtin_mul_overflow(things, MAX(val_len(val_get(rule, F_resourceNames)), (size_t)1), &things) ||
-	    __builtin_add_overflow(things, val_len(val_get(rule, F_nonResourceURLs)), &urls) ||
-	    __builtin_mul_overflow(urls, verbs, &things))
-		return RIGHTS_MAX + 1;
-	return MIN(things, RIGHTS_MAX + 1);
+	things = rights_times(things, names ? names : 1) + rights_capped(val_len(val_get(rule, F_nonResourceURLs)));
+	return rights_times(things, val_len(val_get(rule, F_verbs)));
 }
 
 static void split_rule(struct rights *rs, const struct val *rule)
@@ -279,7 +287,7 @@ int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u
 	if (user_in_group(u, SV("system:masters")))
 		return 0;
 	VAL_EACH(rules, rule)
-		total = MIN(total + rights_of(rule), RIGHTS_MAX + 1);
+		total = rights_capped(total + rights_of(rule));
 	if (total > RIGHTS_MAX)
 		return err_set(
 		    err, ERR_FORBIDDEN,

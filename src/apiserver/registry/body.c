@@ -14,13 +14,11 @@ struct strictness {
 	bool yaml;
 };
 
-#define STRICT_NOTES_MAX 100
-
 static void note_duplicate(struct sv path, void *ctx)
 {
 	struct strictness *st = ctx;
 
-	if (st->list.n < STRICT_NOTES_MAX)
+	if (st->list.n < STRICT_MAX)
 		vec_push(&st->list, arena_sv(st->a, path));
 }
 
@@ -356,7 +354,7 @@ static void note_operations(struct strictness *st, const struct val *ops)
 
 			while (k < ARRAY_LEN(known) && !sv_is(m.key, known[k]))
 				k++;
-			if (k == ARRAY_LEN(known) && st->list.n < STRICT_NOTES_MAX)
+			if (k == ARRAY_LEN(known) && st->list.n < STRICT_MAX)
 				note_duplicate(arena_svf(st->a, "json patch unknown field \"%.*s.%.*s\"", SV_ARG(at),
 							 SV_ARG(m.key)),
 					       st);
