@@ -41,7 +41,7 @@ static _unused_ void file_store(const char *path, const char *p, size_t n)
 /* The number in "/k/7". What the store hands out ends nowhere. */
 static _unused_ int key_number(struct sv key)
 {
-	int64_t n;
+	int64_t n = 0;
 
 	assert_true(key.n > 3 && sv_to_i64(sv_sub(key, 3, key.n), &n));
 	return (int)n;
