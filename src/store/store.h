@@ -51,6 +51,9 @@ struct store_write {
 	/* Delete; value is ignored. Deleting what is not there is a STORE_MISMATCH without
 	 * `current`, whatever was expected: it spends no revision. */
 	bool tombstone;
+	/* A step towards a deletion (it takes a finalizer away, or says how a Pod ends): where room is kept for
+	 * deletions, this is taken as well, unless it makes the value much longer. */
+	bool for_deletion;
 	/* Opaque to the store; handed to watch callbacks of this very process as change.cookie,
 	 * so that the writer's parsed object need not be parsed again. The writer may drop it in
 	 * the completion: a watch that lags behind gets the change later, without the cookie. */

@@ -99,6 +99,37 @@ def database_gone(c):
     equal(c.request("GET", MAPS + "/after-repair")[0], 200)
 
 
+def deletable(c):
+    """What goes in more than one step: with a finalizer, with a grace period, with what is in it."""
+    equal(c.request("POST", MAPS, {"metadata": {"name": "held", "finalizers": ["example.com/held"]}})[0], 201)
+    equal(c.request("POST", "/api/v1/nodes", {"metadata": {"name": "away"}})[0], 201)
+    equal(c.request("POST", "/api/v1/namespaces/default/pods", {
+        "metadata": {"name": "graceful"},
+        "spec": {"nodeName": "away", "containers": [{"name": "c", "image": "i"}]}})[0], 201)
+    equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": "emptied"}})[0], 201)
+    equal(c.request("POST", "/api/v1/namespaces/emptied/configmaps", {"metadata": {"name": "in"}})[0], 201)
+
+
+def deleted(c):
+    merge = {"Content-Type": "application/merge-patch+json"}
+    status, said, _ = c.request("DELETE", MAPS + "/held")
+    equal((status, "deletionTimestamp" in said["metadata"]), (200, True), said)
+    status, said, _ = c.request("PATCH", MAPS + "/held", {"metadata": {"labels": {"a": "x" * 63}}}, merge)
+    equal(status, 200, said)
+    equal(c.request("PATCH", MAPS + "/held", {"metadata": {"finalizers": None}}, merge)[0], 200)
+    equal(c.request("GET", MAPS + "/held")[0], 404)
+    pod = "/api/v1/namespaces/default/pods/graceful"
+    status, said, _ = c.request("DELETE", pod)
+    equal((status, "deletionTimestamp" in said["metadata"]), (200, True), said)
+    equal(c.request("PATCH", pod + "/status", {"status": {"message": "ending"}}, merge)[0], 200)
+    equal(c.request("DELETE", pod, {"gracePeriodSeconds": 0})[0], 200)
+    equal(c.request("DELETE", "/api/v1/namespaces/emptied")[0], 200)
+    wait_for("the namespace to go", lambda: c.request("GET", "/api/v1/namespaces/emptied")[0] == 404)
+    # A step towards a deletion is no way to write more.
+    status, said, _ = c.request("PATCH", MAPS + "/b-15", {"metadata": {"labels": {"a": "b"}}}, merge)
+    equal(status, 503, said)
+
+
 def full_disk(_):
     c = Cluster()
     data = c.dir + "/data"
@@ -110,6 +141,7 @@ def full_disk(_):
         c.start()
         for i in range(20):
             equal(create(c, f"b-{i}")[0], 201)
+        deletable(c)
         with open(data + "/hog", "wb", buffering=0) as f:
             try:
                 while f.write(bytes(65536)):
@@ -127,6 +159,7 @@ def full_disk(_):
         equal("o space left on device" in c.request("GET", "/readyz")[1], True)
         for i in range(10):
             equal(c.request("DELETE", f"{MAPS}/b-{i}")[0], 200)
+        deleted(c)
         c.kill()
         c.start(wait=False)
         wait_for("reads on a full disk", lambda: c.request("GET", MAPS + "/b-15")[0] == 200)

@@ -323,6 +323,7 @@ void write_commit(struct write_op *op)
 		 * to do. The next revision mostly has as many digits as the one to come. */
 		built = obj_link(op->a, obj_new(root, wc_rev(s->wc) + 1));
 		w.value = obj_json_stored(op->a, built);
+		w.for_deletion = obj_deleting(built);
 		if (w.value.n > OBJECT_BYTES_MAX) {
 			undo(op);
 			err_set(&err, ERR_TOO_LARGE, "etcdserver: request is too large");

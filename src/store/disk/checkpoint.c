@@ -20,7 +20,7 @@ static enum job checkpoint_next(const struct disk_store *s)
 	/* First, as the others may need the room. */
 	if (s->db.owes && !db_is_held(&s->db))
 		return JOB_GIVE_BACK;
-	if (!list_empty(&s->frozen))
+	if (!list_empty(&s->frozen) && !s->apply_waits)
 		return JOB_APPLY;
 	if ((int64_t)s->meta.compact_rev < s->compact_want && (int64_t)s->meta.rev >= s->compact_want)
 		return JOB_COMPACT;
@@ -79,6 +79,14 @@ static void checkpoint_merge_failed(struct disk_store *s, struct err *err_take)
 	}
 }
 
+/* Lock held. Merging has made no room for what waits: whoever waits for it is told. */
+static void checkpoint_gives_up(struct disk_store *s)
+{
+	s->apply_waits = false;
+	s->ckpt_fails++;
+	pthread_cond_broadcast(&s->changed);
+}
+
 /* Lock held. The reserve's room is for what has to go on. */
 static void checkpoint_failed(struct disk_store *s, enum job job, struct err *err_take)
 {
@@ -90,16 +98,30 @@ static void checkpoint_failed(struct disk_store *s, enum job job, struct err *er
 		checkpoint_merge_failed(s, err_take);
 		return;
 	}
-	if (full) {
-		db_merge_stop(&s->db); /* its unfinished file takes room, too */
-		s->full = s->tight = true;
-		if (s->reserve.held) {
-			reserve_give(&s->reserve);
-			s->ckpt_poke = true;
-		}
-	}
 	err_move(&s->ckpt_err, err_take);
-	s->ckpt_fails++;
+	if (!full) {
+		s->ckpt_fails++;
+		return;
+	}
+	db_merge_stop(&s->db); /* its unfinished file takes room, too */
+	s->full = s->tight = s->room_poke = true;
+	if (s->reserve.held) {
+		reserve_give(&s->reserve);
+		s->ckpt_poke = true;
+	} else if (job == JOB_APPLY) {
+		s->apply_waits = true;
+	} else {
+		checkpoint_gives_up(s);
+	}
+}
+
+/* What has to be free beside the reserve: the segments that are still to be made, and a table. Or the very next write
+ * would find the disk full again. */
+static uint64_t checkpoint_spare(const struct disk_store *s)
+{
+	uint64_t log = WAL_SLOTS * (uint64_t)WAL_SEGMENT;
+
+	return log - MIN(log, wal_bytes(&s->wal)) + WAL_SEGMENT;
 }
 
 /* Lock held. Is there room again? If not, what deletions left is made into room at once, without
@@ -112,7 +134,7 @@ static void checkpoint_look_for_room(struct disk_store *s)
 	/* Refused writes ask for room all the time: what did not fit into this much is not tried in it again. */
 	if (s->merge_waits && reserve_room(s->db.dir) > s->merge_room + ROOM_WORTH_BYTES)
 		s->merge_waits = false;
-	if (reserve_take(&s->reserve, s->db.dir, &why) == 0) {
+	if (reserve_take(&s->reserve, s->db.dir, checkpoint_spare(s), &why) == 0) {
 		s->full = s->tight = false;
 		return;
 	}
@@ -133,7 +155,8 @@ static void checkpoint_look_for_room(struct disk_store *s)
 static void checkpoint_done(struct disk_store *s, struct gen *g, const struct db_meta *meta)
 {
 	s->meta = *meta;
-	s->merge_waits = false;
+	s->merge_waits = s->apply_waits = false;
+	s->ckpt_steps++;
 	if (!g)
 		return;
 	s->tight = s->full;
@@ -194,7 +217,7 @@ void checkpoint_main(void *ctx)
 		}
 		if (s->ckpt_stop && (job == JOB_NONE || failed))
 			break;
-		if (job != JOB_NONE && (!failed || s->ckpt_poke)) {
+		if (job != JOB_NONE && (!failed || s->ckpt_poke || s->apply_waits)) {
 			s->burst = true;
 			s->ckpt_poke = false;
 			/* Only what has changed something may have made room: else this would go round and round. */
@@ -206,6 +229,10 @@ void checkpoint_main(void *ctx)
 			s->room_poke = false;
 			checkpoint_look_for_room(s);
 			pthread_cond_broadcast(&s->changed);
+			continue;
+		}
+		if (s->apply_waits) {
+			checkpoint_gives_up(s);
 			continue;
 		}
 		if (job == JOB_NONE && s->burst && list_empty(&s->queue)) {

@@ -13,7 +13,8 @@
 #define CATCH_UP_MAX 1000			   /* old revisions shown to a watch between two groups */
 #define GEN_FULL_BYTES ((size_t)512 * 1024)	   /* of deletions before they become room, on a full disk */
 #define ROOM_WORTH_BYTES ((size_t)1 * 1024 * 1024) /* garbage worth collecting on a full disk */
-#define RETRY_AFTER_S 5				   /* what whoever cannot write is told */
+#define DELETION_GROWTH ((size_t)16 * 1024)	   /* by which a step towards a deletion may lengthen a value */
+#define RETRY_AFTER_S 1				   /* what whoever cannot write is told */
 #define READERS_MAX 32				   /* ranges at once */
 
 struct disk_store {
@@ -47,10 +48,12 @@ struct disk_store {
 	/* Last failures; ERR_NONE after a success. A merge's own: nobody waits for merges. */
 	struct err wal_err, ckpt_err, merge_err;
 	uint64_t ckpt_fails; /* merges excluded */
+	uint64_t ckpt_steps; /* what it did: each may have made room */
 
 	struct reserve reserve; /* the checkpointer's */
 	bool full;		/* the disk is: nothing but deletions until the reserve is back */
 	bool tight;		/* merge for room rather than for order */
+	bool apply_waits;	/* a generation found no room; merging may make some */
 	bool merge_waits;	/* it found no room, or damage */
 	bool room_held;		/* the checkpointer waits for who reads an older set */
 	uint64_t merge_room;	/* how much there was when it found too little */
@@ -70,6 +73,7 @@ struct snap {
 	struct gen *gens[WAL_SLOTS];
 	int n;
 	int64_t rev, compact_rev;
+	uint64_t steps; /* of the checkpointer, until then */
 };
 
 /* Lock held for open (which may give it up while it waits for its turn), not for close. */

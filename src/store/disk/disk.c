@@ -33,6 +33,7 @@ void snap_open(struct disk_store *s, bool reader, struct snap *ret)
 	ret->full = s->full;
 	ret->rev = s->rev;
 	ret->compact_rev = s->compact_rev;
+	ret->steps = s->ckpt_steps;
 }
 
 void snap_close(struct disk_store *s, struct snap *sn)
@@ -67,6 +68,7 @@ static void disk_commit(struct store *store, const struct store_write *w, store_
 	r->ctx = ctx;
 	r->cookie = w->cookie;
 	r->expect_rev = w->expect_rev;
+	r->for_deletion = w->tombstone || w->for_deletion;
 	pthread_mutex_lock(&s->mu);
 	if (s->stopping && !why.reason)
 		err_set(&why, ERR_UNAVAILABLE, "the store is closing");
@@ -374,7 +376,7 @@ static int disk_load(struct disk_store *s, const char *dir, size_t max_bytes, st
 		return -1;
 	db_sweep(&s->db);
 	/* Without one the store works as well, until the disk is full. */
-	s->full = s->tight = s->room_poke = reserve_take(&s->reserve, dir, &s->full_err) < 0;
+	s->full = s->tight = s->room_poke = reserve_take(&s->reserve, dir, 0, &s->full_err) < 0;
 	return 0;
 }
 

@@ -18,6 +18,7 @@ struct rec {
 	store_done_fn *done;
 	void *ctx, *cookie;
 	int64_t expect_rev;
+	bool for_deletion;
 	uint32_t data_crc;
 	size_t prev_bytes;	/* of the live version it replaces, 0: none */
 	struct err *why;	/* owned; refused from the start */

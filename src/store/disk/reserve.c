@@ -13,7 +13,7 @@ uint64_t reserve_room(const char *dir)
 	return statvfs(dir, &st) < 0 ? UINT64_MAX : (uint64_t)st.f_bfree * st.f_frsize;
 }
 
-int reserve_take(struct reserve *r, const char *dir, struct err *err)
+int reserve_take(struct reserve *r, const char *dir, uint64_t spare, struct err *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/reserve", dir);
 	struct stat st;
@@ -31,15 +31,16 @@ int reserve_take(struct reserve *r, const char *dir, struct err *err)
 		return err_set_errno(err, errno, "cannot stat '%s'", path);
 	room = reserve_room(dir);
 	do
-		e = room != UINT64_MAX && room + (uint64_t)st.st_blocks * 512 < RESERVE_BYTES ? ENOSPC
-		    : fallocate(r->fd, 0, 0, (off_t)RESERVE_BYTES) < 0			      ? errno
-											      : 0;
+		e = room != UINT64_MAX && room + (uint64_t)st.st_blocks * 512 < RESERVE_BYTES + spare ? ENOSPC
+		    : fallocate(r->fd, 0, 0, (off_t)RESERVE_BYTES) < 0				      ? errno
+												      : 0;
 	while (e == EINTR);
 	if (e == ENOSPC || e == EDQUOT || e == EFBIG) {
 		(void)!ftruncate(r->fd, 0);
-		return err_set_errno(
-		    err, e, "the disk is full: only deletions are accepted until '%s' has its %" PRIu64 " bytes again",
-		    path, RESERVE_BYTES);
+		return err_set_errno(err, e,
+				     "the disk is full: only deletions are accepted until %" PRIu64
+				     " bytes are free beside '%s' again",
+				     RESERVE_BYTES + spare, path);
 	}
 	r->held = true;
 	return 0;

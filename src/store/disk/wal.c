@@ -44,10 +44,10 @@ bool wal_fits(const struct wal *w, size_t payload)
 	return w->number == 0 || w->end + WAL_BLOCK_UP(sizeof(struct wal_group) + payload) <= WAL_SEGMENT;
 }
 
-int wal_free_slot(const struct wal *w)
+int wal_free_slot(const struct wal *w, bool may_make)
 {
 	/* One that exists before one that has to be made. */
-	for (int pass = 0; pass < 2; pass++)
+	for (int pass = 0; pass < (may_make ? 2 : 1); pass++)
 		for (int i = 0; i < WAL_SLOTS; i++)
 			if (!w->slots[i].busy && (pass || w->slots[i].seq))
 				return i;

@@ -136,7 +136,8 @@ int wal_replay(struct wal *w, uint64_t applied_seq, uint64_t *rev, void (*segmen
 
 /* Is there room for a group of that payload in the current segment? */
 bool wal_fits(const struct wal *w, size_t payload);
-int wal_free_slot(const struct wal *w); /* or -1 */
+/* Or -1. A slot that was never used takes room for its segment: only with may_make. */
+int wal_free_slot(const struct wal *w, bool may_make);
 /* Makes a free slot the current segment; its head and the note of it are on disk after that. The current one, if any,
  * is complete. */
 int wal_begin(struct wal *w, int slot, uint64_t base_rev, uint64_t salt, struct err *err);

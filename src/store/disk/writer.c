@@ -121,7 +121,7 @@ static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 		e->outcome = STORE_MISMATCH;
 		return;
 	}
-	if (sn->full && !tombstone) {
+	if (sn->full && !(r->for_deletion && (tombstone || rec_disk_bytes(r) <= e->before.bytes + DELETION_GROWTH))) {
 		r->why = xcalloc(1, sizeof(*r->why));
 		err_set(r->why, ERR_UNAVAILABLE,
 			"no space left on device: only deletions are accepted until there is room "
@@ -162,7 +162,8 @@ static int writer_rotate(struct disk_store *s, struct err *err)
 	pthread_mutex_lock(&s->mu);
 	writer_freeze(s);
 	fails = s->ckpt_fails;
-	while ((slot = wal_free_slot(&s->wal)) < 0) {
+	/* What a full disk has left is for tables: those of the generations that wait make a segment free. */
+	while ((slot = wal_free_slot(&s->wal, !s->full || list_empty(&s->frozen))) < 0) {
 		if (s->ckpt_fails != fails) {
 			err_set(err, ERR_UNAVAILABLE, "%s", err_msg(&s->ckpt_err));
 			err->errnum = s->ckpt_err.errnum;
@@ -372,16 +373,17 @@ static void group_write(struct disk_store *s, struct group *g)
 		group_fail(s, g);
 }
 
-/* The disk was full: is there, for deletions, more room now? Looks at the store afresh if that makes some. */
+/* The disk was full: is there, for deletions, more room now? As long as merging makes some there is, and looking at the
+ * store afresh lets it go on. */
 static bool group_may_fit(struct disk_store *s, struct snap *sn)
 {
-	bool held;
+	bool may;
 
 	pthread_mutex_lock(&s->mu);
-	held = s->room_held;
+	may = !sn->full || s->ckpt_steps != sn->steps;
 	pthread_mutex_unlock(&s->mu);
-	if (!held)
-		return !sn->full;
+	if (!may)
+		return false;
 	snap_close(s, sn);
 	pthread_mutex_lock(&s->mu);
 	snap_open(s, false, sn);
@@ -403,7 +405,7 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 		group_write(s, g);
 	/* The reserve has just been given up, for deletions: those of this very group are the first. And what a merge
 	 * consumed is not given back while this round's snapshot may read it. */
-	for (int again = 0; again < 2 && disk_is_full(&g->err) && group_may_fit(s, sn); again++) {
+	while (disk_is_full(&g->err) && group_may_fit(s, sn)) {
 		keyidx_release(&g->keys);
 		err_release(&g->err);
 		sn->full = true;
