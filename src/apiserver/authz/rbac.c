@@ -1,19 +1,27 @@
+/* What users write here is of any size: a binding may name one subject ten thousand times, and a subject be named by
+ * ten thousand bindings. So a subject knows each role once, with the bindings that give it by name: taking one away
+ * searches nothing, and a question passes once over the rules of each role. */
 #include "apiserver/authz/rbac.h"
 #include "base/buf.h"
 #include "base/strmap.h"
-#include "base/vec.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-struct binding_list {
-	VEC(struct obj *) bindings; /* owned references */
+/* One role that a subject has. */
+struct given {
+	struct strmap bindings; /* name -> struct obj *, an owned reference; never empty */
+};
+
+/* The roles of one subject. */
+struct holder {
+	struct strmap roles; /* key of the role -> struct given *; never empty */
 };
 
 struct rbac {
 	pthread_rwlock_t lock;
 	struct strmap roles;	/* "ns/name", "/name" for a ClusterRole -> struct obj * */
-	struct strmap subjects; /* "ns\tU:name" or "ns\tG:name", ns "" cluster-wide -> struct binding_list * */
+	struct strmap subjects; /* "ns\tU:name" or "ns\tG:name", ns "" cluster-wide -> struct holder * */
 };
 
 static void unref(void *o)
@@ -21,14 +29,20 @@ static void unref(void *o)
 	obj_unref(o);
 }
 
-static void list_free(void *p)
+static void given_free(void *p)
 {
-	struct binding_list *l = p;
+	struct given *g = p;
 
-	for (size_t i = 0; i < l->bindings.n; i++)
-		obj_unref(l->bindings.p[i]);
-	vec_release(&l->bindings);
-	free(l);
+	strmap_release_with(&g->bindings, unref);
+	free(g);
+}
+
+static void holder_free(void *p)
+{
+	struct holder *h = p;
+
+	strmap_release_with(&h->roles, given_free);
+	free(h);
 }
 
 struct rbac *rbac_new(void)
@@ -44,7 +58,7 @@ struct rbac *rbac_free(struct rbac *r)
 	if (!r)
 		return NULL;
 	strmap_release_with(&r->roles, unref);
-	strmap_release_with(&r->subjects, list_free);
+	strmap_release_with(&r->subjects, holder_free);
 	pthread_rwlock_destroy(&r->lock);
 	free(r);
 	return NULL;
@@ -87,41 +101,52 @@ static void key_of_subject(struct buf *b, struct sv ns, const struct val *subjec
 	}
 }
 
+/* The role that a binding gives. */
+static void key_of_role(struct buf *b, const struct obj *binding)
+{
+	const struct val *ref = obj_get(binding, F_roleRef);
+
+	role_key(b, val_is(val_get(ref, F_kind), "Role") ? obj_ns(binding) : SV(""), val_get_str(ref, F_name));
+}
+
 static void bind(struct rbac *r, struct obj *o)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(buf_release) struct buf who = BUF_INIT, role = BUF_INIT;
 
+	key_of_role(&role, o);
 	VAL_EACH(obj_get(o, F_subjects), subject) {
-		struct binding_list *l;
-		void **slot;
+		void **holder, **given;
 
-		key_of_subject(&b, obj_ns(o), subject);
-		slot = strmap_slot(&r->subjects, buf_sv(&b));
-		if (!*slot)
-			*slot = xcalloc(1, sizeof(*l));
-		l = *slot;
-		vec_push(&l->bindings, obj_ref(o));
+		key_of_subject(&who, obj_ns(o), subject);
+		holder = strmap_slot(&r->subjects, buf_sv(&who));
+		if (!*holder)
+			*holder = xcalloc(1, sizeof(struct holder));
+		given = strmap_slot(&((struct holder *)*holder)->roles, buf_sv(&role));
+		if (!*given)
+			*given = xcalloc(1, sizeof(struct given));
+		obj_unref(strmap_set(&((struct given *)*given)->bindings, obj_name(o), obj_ref(o)));
 	}
 }
 
 static void unbind(struct rbac *r, struct obj *o)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(buf_release) struct buf who = BUF_INIT, role = BUF_INIT;
 
+	key_of_role(&role, o);
 	VAL_EACH(obj_get(o, F_subjects), subject) {
-		struct binding_list *l;
+		struct holder *h;
+		struct given *g;
 
-		key_of_subject(&b, obj_ns(o), subject);
-		l = strmap_get(&r->subjects, buf_sv(&b));
-		for (size_t i = 0; l && i < l->bindings.n; i++) {
-			if (!sv_eq(obj_name(l->bindings.p[i]), obj_name(o)))
-				continue;
-			obj_unref(l->bindings.p[i]);
-			vec_remove_swap(&l->bindings, i);
-			break;
-		}
-		if (l && l->bindings.n == 0)
-			list_free(strmap_del(&r->subjects, buf_sv(&b)));
+		key_of_subject(&who, obj_ns(o), subject);
+		h = strmap_get(&r->subjects, buf_sv(&who));
+		g = h ? strmap_get(&h->roles, buf_sv(&role)) : NULL;
+		if (!g)
+			continue; /* named before, and gone with that */
+		obj_unref(strmap_del(&g->bindings, obj_name(o)));
+		if (g->bindings.n == 0)
+			given_free(strmap_del(&h->roles, buf_sv(&role)));
+		if (h->roles.n == 0)
+			holder_free(strmap_del(&r->subjects, buf_sv(&who)));
 	}
 }
 
@@ -220,36 +245,28 @@ struct walk {
 	struct sv ns, name;
 };
 
-static int walk_role(struct rbac *r, struct buf *b, const struct obj *binding, struct walk *w)
-{
-	const struct val *ref = obj_get(binding, F_roleRef);
-	struct sv ns = val_is(val_get(ref, F_kind), "Role") ? obj_ns(binding) : SV("");
-	const struct obj *role;
-
-	role_key(b, ns, val_get_str(ref, F_name));
-	role = strmap_get(&r->roles, buf_sv(b));
-	if (!role)
-		return 0;
-	VAL_EACH(obj_get(role, F_rules), rule)
-		if (w->fn(rule, w->ctx))
-			return 1;
-	return 0;
-}
-
 static int walk_subject(struct rbac *r, struct sv ns, char kind, struct sv name, struct walk *w)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	const struct binding_list *l;
+	const struct holder *h;
 
 	subject_key(&b, ns, kind, name);
-	l = strmap_get(&r->subjects, buf_sv(&b));
+	h = strmap_get(&r->subjects, buf_sv(&b));
+	if (!h)
+		return 0;
 	w->kind = kind;
 	w->ns = ns;
 	w->name = name;
-	for (size_t i = 0; l && i < l->bindings.n; i++) {
-		w->binding = l->bindings.p[i];
-		if (walk_role(r, &b, w->binding, w))
-			return 1;
+	STRMAP_EACH(&h->roles, e) {
+		const struct given *g = e->value;
+		const struct obj *role = strmap_get(&r->roles, sv_make(e->key, e->key_n));
+
+		if (!role)
+			continue;
+		w->binding = strmap_next(&g->bindings, NULL)->value;
+		VAL_EACH(obj_get(role, F_rules), rule)
+			if (w->fn(rule, w->ctx))
+				return 1;
 	}
 	return 0;
 }

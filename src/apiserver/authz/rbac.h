@@ -1,8 +1,9 @@
 /* rbac.h - RBAC (rbac.authorization.k8s.io/v1) as an index from subjects to rules.
  *
  * Roles stay the published documents they are; only references and a map from each subject to
- * its bindings are kept, changed one by one as objects change. A question walks the bindings of the
- * user and of each group, first cluster-wide, then of the namespace, until a rule says yes.
+ * its roles are kept, changed one by one as objects change. A question walks the rules of the user's
+ * roles and of those of each group, first cluster-wide, then of the namespace, each role once in each, until one says
+ * yes; so it costs what the roles spell, however many bindings give them.
  *
  * Threads: rbac_observe() from the store's thread; questions from any.
  */
@@ -24,6 +25,6 @@ bool rbac_allowed(struct rbac *r, const struct authz_attrs *at, struct arena *a,
 bool rbac_rules_allow(const struct val *rules, const struct authz_attrs *at);
 
 /* Calls fn for every rule that applies to u in ns (and cluster-wide), until it returns
- * non-zero. The rule is borrowed for the call; r is locked meanwhile. */
+ * non-zero; again for a role that several of u's names have. The rule is borrowed for the call; r is locked meanwhile. */
 void rbac_each_rule(struct rbac *r, const struct user_info *u, struct sv ns,
 		    int (*fn)(const struct val *rule, void *ctx), void *ctx);
