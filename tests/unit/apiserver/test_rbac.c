@@ -19,6 +19,16 @@ static void make_eve(struct rig *r)
 	       "\"name\":\"eve\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"eve\"}]}");
 }
 
+/* What lookups cost so far; only debug builds count. */
+static uint64_t steps(void)
+{
+#ifdef CARAVEL_FAILPOINTS
+	return val_steps;
+#else
+	return 0;
+#endif
+}
+
 static void expect_eve(struct rig *r, int code, const char *path, const char *body)
 {
 	struct answer *a = api(r, "POST", path, .body = body, .user = "eve");
@@ -58,6 +68,147 @@ static void test_too_many_rights(void **state)
 						"[\"\"],\"verbs\":[\"get\"],\"resources\":[%s],\"resourceNames\":["
 						"\"a\"]}]}",
 						names) });
+}
+
+/* "HEAD, n times the element with its number for %d, TAIL" with commas; of the rig. */
+static const char *repeated(struct rig *r, const char *head, const char *element, int n, const char *tail)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_adds(&b, head);
+	for (int i = 0; i < n; i++) {
+		const char *at = strstr(element, "%d");
+
+		buf_adds(&b, i ? "," : "");
+		if (at)
+			buf_printf(&b, "%.*s%d%s", (int)(at - element), element, i, at + 2);
+		else
+			buf_adds(&b, element);
+	}
+	buf_adds(&b, tail);
+	return arena_strdup(&r->arena, buf_cstr(&b));
+}
+
+/* A ClusterRole of n such rules, and a binding that names eve in it, several times. */
+static void give_eve(struct rig *r, const char *name, const char *rule, int n, int times)
+{
+	expect(
+	    r, 201, "POST", ROLES,
+	    repeated(r, arena_printf(&r->arena, "{\"metadata\":{\"name\":\"%s\"},\"rules\":[", name), rule, n, "]}"));
+	expect(r, 201, "POST", BINDINGS,
+	       repeated(r,
+			arena_printf(&r->arena,
+				     "{\"metadata\":{\"name\":\"%s\"},\"roleRef\":{\"apiGroup\":"
+				     "\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\"name\":\"%s\"},"
+				     "\"subjects\":[",
+				     name, name),
+			"{\"kind\":\"User\",\"name\":\"eve\"}", times, "]}"));
+}
+
+/* eve asks for `get` on n Secrets by name. Returns what that cost. */
+static uint64_t refuse_names(struct rig *r, int n, const char *words)
+{
+	uint64_t before = steps();
+
+	expect_status(
+	    r, 403, "Forbidden", words,
+	    &(struct ask){ .method = "POST",
+			   .path = ROLES,
+			   .user = "eve",
+			   .body = repeated(r,
+					    "{\"metadata\":{\"name\":\"n\"},\"rules\":[{\"apiGroups\":[\"\"],"
+					    "\"verbs\":[\"get\"],\"resources\":[\"secrets\"],\"resourceNames\":[",
+					    "\"q%d\"", n, "]}]}") });
+	return steps() - before;
+}
+
+/* What is wanted is not compared with each rule that is held. */
+static void test_many_held(void **state)
+{
+	struct rig *r = *state;
+	uint64_t few;
+
+	make_eve(r);
+	few = refuse_names(r, 1000, "not currently held");
+	give_eve(r, "many",
+		 "{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],\"verbs\":[\"get\"],\"resourceNames\":[\"p%d\"]}",
+		 1000, 1);
+	assert_true(refuse_names(r, 1000, "not currently held") < few + 100000);
+}
+
+/* Where numbers do not help the work is counted, and refused when it is too much. */
+static void test_too_many_steps(void **state)
+{
+	struct rig *r = *state;
+
+	make_eve(r);
+	give_eve(
+	    r, "near",
+	    "{\"apiGroups\":[\"\"],\"resources\":[\"secrets\",\"x%d\"],\"verbs\":[\"get\"],\"resourceNames\":[\"q1\"]}",
+	    600, 1);
+	refuse_names(r, 1000, "not currently held");
+	refuse_names(r, 16000, "more RBAC permissions than can be compared with all that is held");
+}
+
+/* A name in a rule is a name, whatever it looks like: "*" gives nothing, so nothing can be given on by it. */
+static void test_star_is_a_name(void **state)
+{
+	struct rig *r = *state;
+
+	make_eve(r);
+	give_eve(r, "star",
+		 "{\"apiGroups\":[\"\"],\"resources\":[\"secrets\"],\"verbs\":[\"get\"],\"resourceNames\":[\"*\"]}", 1,
+		 1);
+	expect_status(r, 403, "Forbidden", "cannot get resource \"secrets\"",
+		      &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/default/secrets/q0", .user = "eve" });
+	refuse_names(r, 1, "{APIGroups:[\"\"], Resources:[\"secrets\"], ResourceNames:[\"q0\"], Verbs:[\"get\"]}");
+	expect_eve(r, 201, ROLES,
+		   "{\"metadata\":{\"name\":\"again\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"secrets\"],"
+		   "\"verbs\":[\"get\"],\"resourceNames\":[\"*\"]}]}");
+}
+
+static uint64_t refuse_secret(struct rig *r)
+{
+	uint64_t before = steps();
+
+	expect_status(r, 403, "Forbidden", "cannot get resource \"secrets\"",
+		      &(struct ask){ .method = "GET", .path = "/api/v1/namespaces/default/secrets/x", .user = "eve" });
+	return steps() - before;
+}
+
+static void expect_pod(struct rig *r, int code)
+{
+	struct answer *a = api(r, "GET", "/api/v1/namespaces/default/pods/x", .user = "eve");
+
+	assert_int_equal(a->code, code);
+	answer_free(a);
+}
+
+/* However often a binding names somebody, and however many bindings give him a role: its rules are gone through once.
+ */
+static void test_named_again(void **state)
+{
+	static const char rule[] = "{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],\"verbs\":[\"get\",\"x%d\"]}";
+	struct rig *r = *state;
+	uint64_t once;
+
+	give_eve(r, "once", rule, 300, 1);
+	once = refuse_secret(r);
+	give_eve(r, "often", rule, 300, 300);
+	assert_true(refuse_secret(r) < 3 * once + 1000);
+	expect(r, 201, "POST", BINDINGS,
+	       "{\"metadata\":{\"name\":\"other\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\",\"name\":\"often\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"eve\"}]}");
+	assert_true(refuse_secret(r) < 3 * once + 1000);
+
+	/* What one binding gave is gone with it, and only that. */
+	expect_pod(r, 404);
+	expect(r, 200, "DELETE", BINDINGS "/once", NULL);
+	expect_pod(r, 404);
+	expect(r, 200, "DELETE", BINDINGS "/often", NULL);
+	expect_pod(r, 404);
+	expect(r, 200, "DELETE", BINDINGS "/other", NULL);
+	expect_pod(r, 403);
 }
 
 static void test_escalation(void **state)
@@ -138,7 +289,9 @@ static void test_aggregation(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_escalation), T(test_too_many_rights), T(test_aggregation) };
+	const struct CMUnitTest tests[] = { T(test_escalation),	    T(test_too_many_rights), T(test_many_held),
+					    T(test_too_many_steps), T(test_star_is_a_name),  T(test_named_again),
+					    T(test_aggregation) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
