@@ -7,6 +7,7 @@
 #include "base/board.h"
 #include "base/vec.h"
 #include "object/protobuf.h"
+#include "object/validate.h"
 
 #include <stdlib.h>
 
@@ -165,13 +166,16 @@ static int add_extra(struct api_req *q, struct user_info *u, struct sv key, stru
 	return 0;
 }
 
-/* "system:serviceaccount:NS:NAME" */
+/* "system:serviceaccount:NS:NAME". What cannot be an account is a user who only looks like one: who may be the accounts
+ * of a namespace may not be him. */
 static bool split_service_account(struct sv user, struct sv *ns, struct sv *name)
 {
-	struct sv rest = sv_sub(user, sizeof("system:serviceaccount:") - 1, user.n);
+	static const struct sv prefix = { "system:serviceaccount:", sizeof("system:serviceaccount:") - 1 };
 
-	return sv_starts(user, SV("system:serviceaccount:")) && sv_split(&rest, ':', ns) && rest.n &&
-	       (*name = rest, true);
+	if (!sv_starts(user, prefix))
+		return false;
+	*name = sv_sub(user, prefix.n, user.n);
+	return sv_split(name, ':', ns) && !fmt_dns_label(*ns) && !fmt_dns_subdomain(*name);
 }
 
 static const struct sv user_header = { "impersonate-user", 16 }, group_header = { "impersonate-group", 17 },
@@ -209,50 +213,50 @@ static int impersonate(struct api_req *q, struct err *err)
 	struct user_info u = { 0 };
 	struct sv ns, name;
 	size_t max = 0;
+	bool account;
 
 	if (!q->http)
 		return 0;
-	for (size_t i = 0; i < q->http->n_headers; i++) {
+	for (size_t i = 0; i < q->http->n_headers; i++)
 		max += sv_starts(q->http->headers[i].name, SV("impersonate-"));
-		if (sv_eq(q->http->headers[i].name, user_header))
-			u.name = q->http->headers[i].value;
-	}
 	if (!max)
 		return 0;
+	/* Of several the first: what a proxy in front of us set must not be replaced by what a client added. */
+	u.name = http_header_get(q->http, user_header.p);
+	u.uid = http_header_get(q->http, uid_header.p);
 	if (!u.name.n)
 		return impersonates_nobody(q, err);
 	u.expires_ns = q->user.expires_ns;
 	u.groups = ARENA_ARRAY(q->arena, struct sv, max + 4);
+	account = split_service_account(u.name, &ns, &name);
+	if (may_impersonate(q, SV(""), account ? SV("serviceaccounts") : SV("users"), SV(""), account ? ns : SV(""),
+			    account ? name : u.name, err) < 0)
+		return -1;
 	for (size_t i = 0; i < q->http->n_headers; i++) {
 		const struct http_header *h = &q->http->headers[i];
 
-		if (sv_eq(h->name, group_header)) {
-			u.groups[u.n_groups++] = h->value;
-			if (may_impersonate(q, SV(""), SV("groups"), SV(""), SV(""), h->value, err) < 0)
-				return -1;
-		} else if (sv_eq(h->name, uid_header)) {
-			u.uid = h->value;
-			if (may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), h->value, err) < 0)
-				return -1;
-		} else if (sv_starts(h->name, extra_header)) {
-			if (add_extra(q, &u, extra_key(q, h->name), h->value, err) < 0)
-				return -1;
-		}
-	}
-	if (split_service_account(u.name, &ns, &name)) {
-		if (may_impersonate(q, SV(""), SV("serviceaccounts"), SV(""), ns, name, err) < 0)
+		if (!sv_eq(h->name, group_header))
+			continue;
+		u.groups[u.n_groups++] = h->value;
+		if (may_impersonate(q, SV(""), SV("groups"), SV(""), SV(""), h->value, err) < 0)
 			return -1;
-		if (!u.n_groups) {
-			u.groups[u.n_groups++] = SV("system:serviceaccounts");
-			u.groups[u.n_groups++] = arena_svf(q->arena, "system:serviceaccounts:%.*s", SV_ARG(ns));
-		}
-	} else if (may_impersonate(q, SV(""), SV("users"), SV(""), SV(""), u.name, err) < 0) {
+	}
+	for (size_t i = 0; i < q->http->n_headers; i++) {
+		const struct http_header *h = &q->http->headers[i];
+
+		if (sv_starts(h->name, extra_header) && add_extra(q, &u, extra_key(q, h->name), h->value, err) < 0)
+			return -1;
+	}
+	if (u.uid.n && may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), u.uid, err) < 0)
 		return -1;
+	if (account && !u.n_groups) {
+		u.groups[u.n_groups++] = SV("system:serviceaccounts");
+		u.groups[u.n_groups++] = arena_svf(q->arena, "system:serviceaccounts:%.*s", SV_ARG(ns));
 	}
 	if (sv_is(u.name, "system:anonymous")) {
 		if (!user_in_group(&u, SV("system:unauthenticated")))
 			u.groups[u.n_groups++] = SV("system:unauthenticated");
-	} else if (!user_in_group(&u, SV("system:authenticated"))) {
+	} else if (!user_in_group(&u, SV("system:authenticated")) && !user_in_group(&u, SV("system:unauthenticated"))) {
 		u.groups[u.n_groups++] = SV("system:authenticated");
 	}
 	q->user = u;

@@ -139,11 +139,85 @@ static void test_impersonating_nobody(void **state)
 	answer_free(a);
 }
 
+/* Who alice is by these headers: "NAME GROUP GROUP", or what she may not. */
+static void expect_self(struct rig *r, const struct http_header *headers, const char *wanted)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct answer *a = api(r, "POST", REVIEWS, .body = "{}", .cert_user = "alice", .headers = headers);
+	const struct val *user = val_get(api_json(a), F_status, F_userInfo);
+
+	if (a->code == 201) {
+		buf_addsv(&b, val_get_str(user, F_username));
+		VAL_EACH(val_get(user, F_groups), group)
+			buf_printf(&b, " %.*s", SV_ARG(val_str(group)));
+	} else {
+		assert_int_equal(a->code, 403);
+		buf_addsv(&b, val_get_str(api_json(a), F_message));
+	}
+	if (strncmp(buf_cstr(&b), wanted, strlen(wanted)) != 0)
+		fail_msg("%s", buf_cstr(&b));
+	answer_free(a);
+}
+
+/* alice may be the accounts of team and the group system:unauthenticated. */
+static void test_impersonating_accounts(void **state)
+{
+#define AS(name)                                 \
+	{                                        \
+		SV("impersonate-user"), SV(name) \
+	}
+	static const struct {
+		struct http_header headers[4];
+		const char *self;
+	} rows[] = {
+		{ { AS("system:serviceaccount:team") }, "users \"system:serviceaccount:team\" is forbidden" },
+		{ { AS("system:serviceaccount:team:") }, "users \"system:serviceaccount:team:\" is forbidden" },
+		{ { AS("system:serviceaccount::robot") }, "users \"system:serviceaccount::robot\" is forbidden" },
+		{ { AS("system:serviceaccount:team:robot:x") },
+		  "users \"system:serviceaccount:team:robot:x\" is forbidden" },
+		{ { AS("system:serviceaccount:team:../x") }, "users \"system:serviceaccount:team:../x\" is forbidden" },
+		{ { AS("system:serviceaccount:Team:robot") },
+		  "users \"system:serviceaccount:Team:robot\" is forbidden" },
+		{ { AS("system:serviceaccount:other:robot") }, "serviceaccounts \"robot\" is forbidden" },
+		/* The first counts, and who it is about is asked first. */
+		{ { AS("bob"), AS("system:serviceaccount:team:robot") }, "users \"bob\" is forbidden" },
+		{ { { SV("impersonate-group"), SV("system:masters") }, AS("bob") }, "users \"bob\" is forbidden" },
+		{ { AS("system:serviceaccount:team:robot"), { SV("impersonate-uid"), SV("1") } },
+		  "uids.authentication.k8s.io \"1\" is forbidden" },
+		{ { AS("system:serviceaccount:team:robot"), AS("bob") },
+		  "system:serviceaccount:team:robot system:serviceaccounts system:serviceaccounts:team "
+		  "system:authenticated" },
+		/* Who is not authenticated gets nothing that everybody gets who is. */
+		{ { AS("system:serviceaccount:team:robot"), { SV("impersonate-group"), SV("system:unauthenticated") } },
+		  "selfsubjectreviews.authentication.k8s.io is forbidden: User \"system:serviceaccount:team:robot\"" },
+	};
+#undef AS
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"team\"}}");
+	expect(
+	    r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/team/roles",
+	    "{\"metadata\":{\"name\":\"actor\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"serviceaccounts\"],"
+	    "\"verbs\":[\"impersonate\"]}]}");
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/team/rolebindings",
+	       "{\"metadata\":{\"name\":\"actor\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"Role\",\"name\":\"actor\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"alice\"}]}");
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+	       "{\"metadata\":{\"name\":\"nobody\"},\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"groups\"],"
+	       "\"resourceNames\":[\"system:unauthenticated\"],\"verbs\":[\"impersonate\"]}]}");
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"nobody\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\",\"name\":\"nobody\"},\"subjects\":[{\"kind\":\"User\",\"name\":\"alice\"}]}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect_self(r, rows[i].headers, rows[i].self);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_refusals), T(test_older_eviction), T(test_impersonating_nobody) };
+	const struct CMUnitTest tests[] = { T(test_refusals), T(test_older_eviction), T(test_impersonating_nobody),
+					    T(test_impersonating_accounts) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
