@@ -34,6 +34,9 @@ struct user_info {
 /* All of it, into the arena. */
 void user_copy(struct arena *a, struct user_info *to, const struct user_info *from);
 bool user_in_group(const struct user_info *u, struct sv group);
+/* Adds system:authenticated, for which there is room in groups, unless u is anonymous or a group says already whether
+ * he is. */
+void user_is_authenticated(struct user_info *u);
 
 struct api_req;
 

@@ -253,12 +253,9 @@ static int impersonate(struct api_req *q, struct err *err)
 		u.groups[u.n_groups++] = SV("system:serviceaccounts");
 		u.groups[u.n_groups++] = arena_svf(q->arena, "system:serviceaccounts:%.*s", SV_ARG(ns));
 	}
-	if (sv_is(u.name, "system:anonymous")) {
-		if (!user_in_group(&u, SV("system:unauthenticated")))
-			u.groups[u.n_groups++] = SV("system:unauthenticated");
-	} else if (!user_in_group(&u, SV("system:authenticated")) && !user_in_group(&u, SV("system:unauthenticated"))) {
-		u.groups[u.n_groups++] = SV("system:authenticated");
-	}
+	if (sv_is(u.name, "system:anonymous") && !user_in_group(&u, SV("system:unauthenticated")))
+		u.groups[u.n_groups++] = SV("system:unauthenticated");
+	user_is_authenticated(&u);
 	q->user = u;
 	return 0;
 }

@@ -15,13 +15,18 @@ bool user_in_group(const struct user_info *u, struct sv group)
 	return false;
 }
 
-static void set_user(struct arena *a, struct user_info *u, struct sv name, const struct sv *groups, size_t n,
-		     struct sv last)
+void user_is_authenticated(struct user_info *u)
 {
-	*u = (struct user_info){ .name = name, .groups = ARENA_ARRAY(a, struct sv, n + 1), .n_groups = n + 1 };
+	if (!sv_is(u->name, "system:anonymous") && !user_in_group(u, SV("system:authenticated")) &&
+	    !user_in_group(u, SV("system:unauthenticated")))
+		u->groups[u->n_groups++] = SV("system:authenticated");
+}
+
+static void set_user(struct arena *a, struct user_info *u, struct sv name, const struct sv *groups, size_t n)
+{
+	*u = (struct user_info){ .name = name, .groups = ARENA_ARRAY(a, struct sv, n + 1), .n_groups = n };
 	for (size_t i = 0; i < n; i++)
 		u->groups[i] = groups[i];
-	u->groups[n] = last;
 }
 
 static bool has_audience(const struct val *have, struct sv wanted)
@@ -93,6 +98,7 @@ static int by_bearer(struct api_req *q, struct sv token, struct err *err)
 
 int authn_request(struct api_req *q, struct err *err)
 {
+	static const struct sv unauthenticated = { "system:unauthenticated", sizeof("system:unauthenticated") - 1 };
 	const struct http_peer *peer = q->http ? q->http->peer : NULL;
 	struct sv header;
 
@@ -100,12 +106,13 @@ int authn_request(struct api_req *q, struct err *err)
 		return 0; /* in-process: the client was made with its identity */
 	if (peer && peer->bad_cert)
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
-	if (peer && peer->has_cert) {
+	/* One that names nobody is none. */
+	if (peer && peer->has_cert && peer->common_name.n) {
 		/* A connection lives on behind the end of what opened it. */
 		if (env_now_ns(q->server->env) >= peer->not_after_ns)
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
-		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations,
-			 SV("system:authenticated"));
+		set_user(q->arena, &q->user, peer->common_name, peer->organizations, peer->n_organizations);
+		user_is_authenticated(&q->user);
 		q->user.expires_ns = peer->not_after_ns;
 		if (user_in_group(&q->user, SV(KUBELET_CLIENT_GROUP)))
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized"); /* for kubelets only */
@@ -117,6 +124,6 @@ int authn_request(struct api_req *q, struct err *err)
 		return by_bearer(q, sv_trim(sv_sub(header, 7, header.n)), err);
 	if (!q->server->o.anonymous_auth)
 		return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
-	set_user(q->arena, &q->user, SV("system:anonymous"), NULL, 0, SV("system:unauthenticated"));
+	set_user(q->arena, &q->user, SV("system:anonymous"), &unauthenticated, 1);
 	return 0;
 }

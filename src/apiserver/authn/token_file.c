@@ -1,4 +1,5 @@
 #include "apiserver/authn/token_file.h"
+#include "apiserver/api_req.h"
 #include "base/file.h"
 #include "base/vec.h"
 #include "net/digest.h"
@@ -60,8 +61,7 @@ static void set_groups(struct arena *a, struct user_info *u, struct sv list)
 	while (list.n && sv_split(&list, ',', &one))
 		if (sv_trim(one).n)
 			u->groups[u->n_groups++] = sv_trim(one);
-	if (!user_in_group(u, SV("system:authenticated")))
-		u->groups[u->n_groups++] = SV("system:authenticated");
+	user_is_authenticated(u);
 }
 
 static int add_line(struct token_file *f, struct sv line, size_t number, struct err *err)

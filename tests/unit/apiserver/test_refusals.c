@@ -212,12 +212,38 @@ static void test_impersonating_accounts(void **state)
 		expect_self(r, rows[i].headers, rows[i].self);
 }
 
+/* A certificate that names nobody is none, and one that says that he is not authenticated is believed. */
+static void test_certificates_of_nobody(void **state)
+{
+	static const char denied[] = "selfsubjectreviews.authentication.k8s.io is forbidden: User \"%s\" cannot create";
+	static const struct {
+		const char *user, *group, *as;
+	} rows[] = {
+		{ "", "system:masters", "system:anonymous" },
+		{ "system:anonymous", "devs", "system:anonymous" },
+		{ "u", "system:unauthenticated", "u" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char words[200];
+
+		(void)snprintf(words, sizeof(words), denied, rows[i].as);
+		expect_status(r, 403, "Forbidden", words,
+			      &(struct ask){ .method = "POST",
+					     .path = REVIEWS,
+					     .body = "{}",
+					     .cert_user = rows[i].user,
+					     .cert_group = rows[i].group });
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_refusals), T(test_older_eviction), T(test_impersonating_nobody),
-					    T(test_impersonating_accounts) };
+					    T(test_impersonating_accounts), T(test_certificates_of_nobody) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

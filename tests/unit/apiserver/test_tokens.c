@@ -112,6 +112,24 @@ static void test_time(void **state)
 	assert_false(good(r, t));
 }
 
+/* A token has one spelling: what is put to a good one makes it none. */
+static void test_spelling(void **state)
+{
+	static const char *const changes[] = { "%s.", "%s=", ".%s", "%s\\u0000x", " %s", "%s\\n" };
+	struct rig *r = *state;
+	const char *t;
+
+	world(r);
+	t = token(r, "");
+	assert_true(good(r, t));
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		const char *at = strstr(changes[i], "%s");
+
+		assert_false(
+		    good(r, arena_printf(&r->arena, "%.*s%s%s", (int)(at - changes[i]), changes[i], t, at + 2)));
+	}
+}
+
 /* Only whom it is for. */
 static void test_audience(void **state)
 {
@@ -169,8 +187,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_bound_objects), T(test_deletion_under_way), T(test_time),
-		T(test_audience),      T(test_node_of_a_pod),	   T(test_rules_of_a_node),
+		T(test_bound_objects), T(test_deletion_under_way), T(test_time), T(test_audience), T(test_spelling),
+		T(test_node_of_a_pod), T(test_rules_of_a_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
