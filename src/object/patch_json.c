@@ -15,10 +15,14 @@ struct jp {
 	struct val *root;
 	struct err *err;
 	size_t walked; /* nodes that `copy` and `move` went over so far */
+	size_t passed; /* nodes of maps and lists that operations looked through or shifted so far */
 };
 
 /* `copy` can double a document with every operation; this ends it. */
 #define WALK_MAX_NODES 1000000
+
+/* Each operation passes the maps and lists on its way: ten thousand of them on one map of some six thousand members. */
+#define PASS_MAX_NODES ((size_t)128 * 1024 * 1024)
 
 /* Upstream answers 422 with this generic text whatever went wrong in applying. */
 static int refuse(struct jp *j)
@@ -82,6 +86,17 @@ static struct val *child(struct val *v, struct sv token)
 	return NULL;
 }
 
+static int pass(struct jp *j, const struct val *v)
+{
+	j->passed += v->n;
+	if (j->passed <= PASS_MAX_NODES)
+		return 0;
+	return err_set(
+	    j->err, ERR_TOO_LARGE,
+	    "Request entity too large: the operations of the JSON patch pass too many elements of large maps "
+	    "and lists: use fewer operations, or a merge patch");
+}
+
 static int locate(struct jp *j, struct sv pointer, struct place *ret)
 {
 	ssize_t first = sv_find(pointer, '/');
@@ -99,6 +114,8 @@ static int locate(struct jp *j, struct sv pointer, struct place *ret)
 			at = child(ret->parent, ret->token);
 		if (val_type(at) != VAL_MAP && val_type(at) != VAL_LIST)
 			return refuse(j);
+		if (pass(j, at) < 0)
+			return -1;
 		ret->parent = at;
 		ret->token = token_unescape(j->a, raw);
 	}

@@ -1,5 +1,6 @@
 #include "docs.h"
 
+#include "codec/doc_items.h"
 #include "object/patch.h"
 
 #include <stdlib.h>
@@ -136,6 +137,59 @@ static void test_json_bomb(void **state)
 	}
 	assert_null(patch_json(&a, doc(&a, "{'x':{'y':[1,2,3]}}"), ops, &err));
 	assert_int_equal(err_code(&err), 422);
+}
+
+#define PATCH_OPS 2500
+
+/* PATCH_OPS times an operation on one map or list of n, which stands at /x. */
+static struct val *patched_large(struct arena *a, size_t n, const char *op, const char *path, struct err *err)
+{
+	struct val *d = val_new_map(a), *ops = val_new_list(a), *o = doc(a, op);
+	struct val *x = strstr(path, "%d") ? val_new_map(a) : val_new_list(a);
+
+	for (size_t i = 0; i < n; i++) {
+		if (val_type(x) == VAL_MAP)
+			val_append_sv(a, x, arena_svf(a, "k%zu", i), val_new_int(a, 1));
+		else
+			val_push(a, x, val_new_int(a, 1));
+	}
+	val_set_sv(a, d, SV("x"), x);
+	for (int i = 0; i < PATCH_OPS; i++) {
+		struct sv at = sv_from(path);
+		ssize_t number = sv_find_sv(at, SV("%d"));
+
+		if (number >= 0)
+			at = arena_svf(a, "%.*s%d", (int)number, path, i);
+		val_set_sv(a, o, SV("path"), val_new_str_ref(a, at));
+		val_push(a, ops, val_clone(a, o));
+	}
+	return patch_json(a, d, ops, err);
+}
+
+/* Many operations on something large cost their product, which is counted. */
+static void test_json_product(void **state)
+{
+	static const struct {
+		const char *op, *path;
+	} rows[] = {
+		{ "{'op':'add','value':1}", "/x/z%d" },
+		{ "{'op':'replace','value':2}", "/x/k%d" },
+		{ "{'op':'remove'}", "/x/k%d" },
+		{ "{'op':'test','value':1}", "/x/k%d" },
+		{ "{'op':'copy','from':'/x/k1'}", "/x/y%d" },
+		{ "{'op':'add','value':1}", "/x/0" },
+		{ "{'op':'remove'}", "/x/0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_non_null(patched_large(&a, 3000, rows[i].op, rows[i].path, &err));
+		assert_null(patched_large(&a, 60000, rows[i].op, rows[i].path, &err));
+		assert_int_equal(err_code(&err), 413);
+	}
 }
 
 /* RFC 7386 appendix A, those with an object on both sides, and the ones that only a pure
@@ -297,8 +351,10 @@ static void test_strategic(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json),  cmocka_unit_test(test_json_malformed),  cmocka_unit_test(test_json_bomb),
-		cmocka_unit_test(test_merge), cmocka_unit_test(test_merge_malformed), cmocka_unit_test(test_strategic),
+		cmocka_unit_test(test_json),	  cmocka_unit_test(test_json_malformed),
+		cmocka_unit_test(test_json_bomb), cmocka_unit_test(test_json_product),
+		cmocka_unit_test(test_merge),	  cmocka_unit_test(test_merge_malformed),
+		cmocka_unit_test(test_strategic),
 	};
 
 	return cmocka_run_group_tests_name("patch", tests, NULL, NULL);
