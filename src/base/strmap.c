@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 
+#define SHRINK_FROM 64 /* slots: below, there is nothing to gain */
+#define SHRINK_AT 16   /* slots per live entry; after it there are two to four */
+
 static uint64_t hash_seed = UINT64_C(0x9e3779b97f4a7c15);
 
 void strmap_seed(uint64_t seed)
@@ -82,7 +85,8 @@ bool strmap_has(const struct strmap *m, struct sv key)
 	return lookup(m, key, strmap_hash(key)) != NULL;
 }
 
-/* Drops removed entries and sizes the index for room of at least one more entry. */
+/* Drops removed entries and sizes both tables for what is left and at least one more entry. Costs what they have room
+ * for, of which a part has been added or removed since the last time. */
 static void rebuild(struct strmap *m)
 {
 	size_t live = 0, slots = 8;
@@ -149,6 +153,8 @@ void *strmap_del(struct strmap *m, struct sv key)
 	e->key = NULL;
 	e->value = NULL;
 	m->n--;
+	if (m->slots > SHRINK_FROM && m->n < m->slots / SHRINK_AT)
+		rebuild(m);
 	return old;
 }
 

@@ -4,6 +4,10 @@
  * collide on purpose. Iteration order is insertion order as long as nothing was removed;
  * with removals it is unspecified but deterministic (the same calls give the same order),
  * which the simulator relies on. Zero-initialised is a valid empty map. Not thread-safe.
+ *
+ * The tables grow with what is added and shrink with what is removed, so a burst leaves nothing behind. Every
+ * addition and removal may move all entries (keys and values stay where they are): whoever removes while
+ * iterating collects the keys first, or begins again after each.
  */
 #pragma once
 
@@ -18,7 +22,7 @@ struct strmap_entry {
 
 struct strmap {
 	struct strmap_entry *entries; /* dense */
-	size_t used, cap;	      /* entries in use, removed ones included */
+	size_t used, cap;	      /* entries in use, removed ones included; room */
 	size_t n;		      /* live entries */
 	uint32_t *index;	      /* slot -> entry + 1, 0 free */
 	size_t slots;

@@ -35,6 +35,40 @@ static void test_many(void **state)
 	strmap_release(&m);
 }
 
+/* What many entries needed, few do not keep; those few are all there, in their order. */
+static void test_shrinks(void **state)
+{
+	struct strmap m = STRMAP_INIT;
+	size_t moved = 0, cap = 0;
+	uintptr_t last = 0;
+	char key[32];
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		strmap_set(&m, sv_from(key), (void *)(uintptr_t)(i + 1));
+	}
+	for (int i = 0; i < 100000; i++) {
+		snprintf(key, sizeof(key), "key-%d", i);
+		if (i % 10000 != 5000)
+			assert_int_equal((uintptr_t)strmap_del(&m, sv_from(key)), i + 1);
+		moved += m.cap != cap;
+		cap = m.cap;
+	}
+	assert_int_equal(m.n, 10);
+	assert_true(m.cap < 100);
+	assert_true(m.slots < 200);
+	assert_true(moved < 20);
+	STRMAP_EACH(&m, e) {
+		assert_true((uintptr_t)e->value > last);
+		last = (uintptr_t)e->value;
+		assert_int_equal(last % 10000, 5001);
+		assert_ptr_equal(strmap_get(&m, sv_make(e->key, e->key_n)), e->value);
+	}
+	assert_int_equal(last, 95001);
+	strmap_release(&m);
+}
+
 static void test_empty_key(void **state)
 {
 	struct strmap m = STRMAP_INIT;
@@ -49,7 +83,8 @@ static void test_empty_key(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_many), cmocka_unit_test(test_empty_key) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_many), cmocka_unit_test(test_shrinks),
+					    cmocka_unit_test(test_empty_key) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
