@@ -29,6 +29,7 @@ struct user_info {
 		size_t n_values;
 	} * extra;
 	size_t n_extra;
+	struct sv warning;  /* what whoever comes with this credential is told each time; "": nothing */
 	int64_t expires_ns; /* wall clock: what proved it is good until then; 0: no end is known */
 };
 /* All of it, into the arena. */

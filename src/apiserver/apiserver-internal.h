@@ -66,7 +66,8 @@ void authz_free(struct apiserver *s);
 /* Writes what must exist (system namespaces, RBAC defaults, the kubernetes Service, priority
  * classes). The watch cache is filled and registry_create_async() works. */
 int bootstrap_run(struct apiserver *s, struct err *err);
-/* Every minute: the namespaces and the `kubernetes` Service come back when somebody deleted them. A task. */
+/* Every minute: the namespaces, the `kubernetes` Service and the day since which token uses are noted come back when
+ * somebody deleted them. A task. */
 void bootstrap_keep(struct apiserver *s);
 
 /* --- status.c --- */

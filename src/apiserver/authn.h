@@ -10,7 +10,8 @@
 
 /* Fills q->user, or -1 with ERR_UNAUTHORIZED ("Unauthorized"). */
 int authn_request(struct api_req *q, struct err *err);
-/* For TokenReview: 1 authenticated (user, audiences), 0 not (why in *err's message), arena-owned. */
+/* For TokenReview: 1 authenticated (user, audiences), 0 not (why in *err's message, as TokenReview tells it),
+ * arena-owned. */
 int authn_token(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences, size_t n_audiences,
 		struct user_info *ret, struct sv **ret_audiences, size_t *ret_n, struct err *err);
 

@@ -4,6 +4,7 @@
 #include "apiserver/watchcache.h"
 #include "base/list.h"
 #include "base/vec.h"
+#include "object/legacy_token.h"
 
 #include <stdlib.h>
 
@@ -153,7 +154,7 @@ void standing_observe(struct apiserver *s, const struct resource *r, struct sv n
 		break;
 	case R_core_secrets:
 		if (!deleted && !sv_starts(name, SV("bootstrap-token-")) &&
-		    !val_is(obj_get(now, F_type), "kubernetes.io/service-account-token"))
+		    !val_is(obj_get(now, F_type), LEGACY_TOKEN_TYPE))
 			return;
 		break;
 	case R_core_serviceaccounts:

@@ -165,6 +165,27 @@ bool time_parse(struct sv s, int64_t *ret_ns)
 	return true;
 }
 
+struct sv date_format(int64_t ns, char out[DATE_TEXT_MAX])
+{
+	char text[TIME_TEXT_MAX];
+	struct sv day = sv_sub(time_format(ns, false, text), 0, sizeof("2026-01-02") - 1);
+
+	memcpy(out, day.p, day.n);
+	out[day.n] = '\0';
+	return sv_make(out, day.n);
+}
+
+bool date_parse(struct sv s, int64_t *ret_ns)
+{
+	char text[TIME_TEXT_MAX];
+
+	if (s.n != sizeof("2026-01-02") - 1)
+		return false;
+	memcpy(text, s.p, s.n);
+	memcpy(text + s.n, "T00:00:00Z", sizeof("T00:00:00Z"));
+	return time_parse(sv_from(text), ret_ns);
+}
+
 static bool take_unit(struct sv *s, int64_t *ret)
 {
 	static const struct {

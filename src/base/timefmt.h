@@ -20,6 +20,10 @@ bool time_parse(struct sv s, int64_t *ret_ns);
 #define TIME_SEC_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 bool time_parse_sec(struct sv s, int64_t *ret_sec, unsigned *ret_ns);
 struct sv time_format_sec(int64_t sec, unsigned ns, bool micro, char out[TIME_TEXT_MAX]);
+/* The day, in UTC: "2026-01-02". Parsing takes exactly that form, and gives the day's first moment. */
+#define DATE_TEXT_MAX 16
+struct sv date_format(int64_t ns, char out[DATE_TEXT_MAX]);
+bool date_parse(struct sv s, int64_t *ret_ns);
 /* Go's time.ParseDuration ("1h30m", "500ms", "-1.5s", "0"). */
 bool duration_parse(struct sv s, int64_t *ret_ns);
 void duration_format(struct buf *b, int64_t ns); /* Go's Duration.String() */

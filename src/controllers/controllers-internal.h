@@ -13,6 +13,7 @@ extern const struct controller_ops endpointslice_controller;
 extern const struct controller_ops endpointslice_mirroring_controller;
 extern const struct controller_ops gc_controller;
 extern const struct controller_ops job_controller;
+extern const struct controller_ops legacy_token_cleaner_controller;
 extern const struct controller_ops namespace_controller;
 extern const struct controller_ops node_ipam_controller;
 extern const struct controller_ops node_lifecycle_controller;

@@ -18,6 +18,7 @@ const struct controller_ops *const controller_table[] = {
 	&endpointslice_mirroring_controller,
 	&gc_controller,
 	&job_controller,
+	&legacy_token_cleaner_controller,
 	&namespace_controller,
 	&node_ipam_controller,
 	&node_lifecycle_controller,

@@ -12,12 +12,10 @@
 #include "controllers/podutil.h"
 #include "net/jws.h"
 #include "net/key.h"
+#include "object/legacy_token.h"
 
 #include <stdlib.h>
 
-#define TYPE "kubernetes.io/service-account-token"
-#define NAME_ANNOTATION "kubernetes.io/service-account.name"
-#define UID_ANNOTATION "kubernetes.io/service-account.uid"
 #define BY_ACCOUNT "account"
 
 struct token_secrets {
@@ -30,14 +28,14 @@ struct token_secrets {
 
 static struct sv tokens_account_of(const struct obj *secret)
 {
-	return annotation_of(obj_root(secret), NAME_ANNOTATION);
+	return annotation_of(obj_root(secret), LEGACY_TOKEN_ACCOUNT);
 }
 
 /* --- the account --- */
 
 static bool tokens_is_account(const struct obj *account, const struct obj *secret)
 {
-	struct sv uid = annotation_of(obj_root(secret), UID_ANNOTATION);
+	struct sv uid = annotation_of(obj_root(secret), LEGACY_TOKEN_ACCOUNT_UID);
 
 	return account && (!uid.n || sv_eq(uid, obj_uid(account)));
 }
@@ -124,8 +122,8 @@ static int tokens_fill(struct token_secrets *c, struct obj *secret, const struct
 			return -1;
 		val_set_str_sv(&a, data, SV("token"), b64_encode(&a, token));
 	}
-	annotation_set(&a, doc, NAME_ANNOTATION, obj_name(account));
-	annotation_set(&a, doc, UID_ANNOTATION, obj_uid(account));
+	annotation_set(&a, doc, LEGACY_TOKEN_ACCOUNT, obj_name(account));
+	annotation_set(&a, doc, LEGACY_TOKEN_ACCOUNT_UID, obj_uid(account));
 	if (client_update(c->ctx->client, RES(core_secrets), doc, NULL, NULL, &why) < 0 && why.reason != ERR_NOT_FOUND)
 		return err_move(err, &why);
 	return 0;
@@ -202,7 +200,7 @@ static void *tokens_start(struct controller_ctx *ctx)
 	    key_public_jwk(&c->arena, ctx->opts->token_key_pem, &x, &y, &c->kid, NULL) < 0)
 		return c;
 	c->accounts = informer_get(ctx->informers, RES(core_serviceaccounts), NULL, NULL, NULL);
-	c->secrets = informer_get(ctx->informers, RES(core_secrets), NULL, NULL, "type=" TYPE);
+	c->secrets = informer_get(ctx->informers, RES(core_secrets), NULL, NULL, "type=" LEGACY_TOKEN_TYPE);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "serviceaccount-token-controller",
 							 .workers = 1,
 							 .reconcile = tokens_reconcile,

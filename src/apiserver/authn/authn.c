@@ -6,6 +6,9 @@
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
+#include "base/buf.h"
+
+#define INVALID_TOKEN "invalid bearer token"
 
 bool user_in_group(const struct user_info *u, struct sv group)
 {
@@ -39,41 +42,83 @@ static bool has_audience(const struct val *have, struct sv wanted)
 	return false;
 }
 
-int authn_token(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences, size_t n_audiences,
-		struct user_info *ret, struct sv **ret_audiences, size_t *ret_n, struct err *err)
+/* ["a" "b"], as Go prints what it quotes. */
+static struct sv quoted_list(struct arena *a, const struct val *list, const struct sv *more, size_t n)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_addc(&b, '[');
+	if (val_type(list) == VAL_STR)
+		buf_printf(&b, "\"%.*s\" ", SV_ARG(val_str(list)));
+	VAL_EACH(list, v)
+		buf_printf(&b, "\"%.*s\" ", SV_ARG(val_str(v)));
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "\"%.*s\" ", SV_ARG(more[i]));
+	if (b.n > 1)
+		b.n--;
+	buf_addc(&b, ']');
+	return arena_sv(a, buf_sv(&b));
+}
+
+/* The audiences asked for that the token has, into ret; -1 when there are none. */
+static int common_audiences(struct arena *a, const struct sa_claims *c, struct sv own, const struct sv *asked, size_t n,
+			    struct sv *ret, size_t *ret_n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (c->legacy ? sv_eq(asked[i], own) : has_audience(c->audiences, asked[i]))
+			ret[(*ret_n)++] = asked[i];
+	if (*ret_n)
+		return 0;
+	return err_set(err, ERR_UNAUTHORIZED, "token audiences %.*s is invalid for the target audiences %.*s",
+		       SV_ARG(quoted_list(a, c->legacy ? NULL : c->audiences, &own, c->legacy)),
+		       SV_ARG(quoted_list(a, NULL, asked, n)));
+}
+
+static int by_account(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences,
+		      size_t n_audiences, struct user_info *ret, struct sv *ret_audiences, size_t *ret_n,
+		      struct err *err)
 {
 	struct sv own = sa_issuer(s, a);
 	struct sa_claims c;
-	size_t n = 0;
+	int rc = sa_token_verify(s, a, token, &c, err);
+
+	if (rc <= 0)
+		return rc;
+	if (common_audiences(a, &c, own, n_audiences ? audiences : &own, n_audiences ? n_audiences : 1, ret_audiences,
+			     ret_n, err) < 0)
+		return -1;
+	sa_claims_user(a, &c, ret);
+	ret->expires_ns = c.expires_ns;
+	if (c.generated)
+		ret->warning =
+		    SV("Use tokens from the TokenRequest API or manually created secret-based tokens instead "
+		       "of auto-generated secret-based tokens.");
+	return 1;
+}
+
+int authn_token(struct apiserver *s, struct arena *a, struct sv token, const struct sv *audiences, size_t n_audiences,
+		struct user_info *ret, struct sv **ret_audiences, size_t *ret_n, struct err *err)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
 	int rc;
 
-	if (n_audiences == 0) {
-		audiences = &own;
-		n_audiences = 1;
-	}
-	*ret_audiences = ARENA_ARRAY(a, struct sv, n_audiences);
+	*ret_audiences = ARENA_ARRAY(a, struct sv, n_audiences + 1);
 	*ret_n = 0;
 	if (token.n == 0 || !s->pki)
-		return err_set(err, ERR_UNAUTHORIZED, "there is no token"), 0;
+		return err_set(err, ERR_UNAUTHORIZED, INVALID_TOKEN), 0;
 	/* These two have no audience: they are the cluster's own. */
 	if (token_file_find(s->authz->static_tokens, a, token, ret))
 		return 1;
-	rc = bootstrap_token_verify(s, a, token, ret, err);
-	if (rc != 0)
-		return rc > 0;
-	if (sa_token_verify(s, a, token, &c, err) < 0)
-		return 0;
-	for (size_t i = 0; i < n_audiences; i++)
-		if (c.legacy ? sv_eq(audiences[i], own) : has_audience(c.audiences, audiences[i]))
-			(*ret_audiences)[n++] = audiences[i];
-	if (n == 0) {
-		err_set(err, ERR_UNAUTHORIZED, "token audiences are not among those asked for");
-		return 0;
-	}
-	sa_claims_user(a, &c, ret);
-	ret->expires_ns = c.expires_ns;
-	*ret_n = n;
-	return 1;
+	rc = bootstrap_token_verify(s, a, token, ret, NULL);
+	if (rc == 0)
+		rc = by_account(s, a, token, audiences, n_audiences, ret, *ret_audiences, ret_n, &why);
+	if (rc > 0)
+		return 1;
+	if (why.reason == ERR_NONE)
+		err_set(err, ERR_UNAUTHORIZED, INVALID_TOKEN);
+	else
+		err_set(err, ERR_UNAUTHORIZED, "[" INVALID_TOKEN ", %s]", err_msg(&why));
+	return 0;
 }
 
 static int by_bearer(struct api_req *q, struct sv token, struct err *err)
@@ -84,16 +129,18 @@ static int by_bearer(struct api_req *q, struct sv token, struct err *err)
 	struct sv *audiences;
 	size_t n;
 
-	if (token_cache_get(cache, q->arena, token, now, q->authn_since_ns, &q->user) &&
-	    (!q->user.expires_ns || env_now_ns(q->server->env) < q->user.expires_ns))
-		return 0;
-	if (authn_token(q->server, q->arena, token, NULL, 0, &q->user, &audiences, &n, &why) == 1) {
+	if (!token_cache_get(cache, q->arena, token, now, q->authn_since_ns, &q->user) ||
+	    (q->user.expires_ns && env_now_ns(q->server->env) >= q->user.expires_ns)) {
+		if (authn_token(q->server, q->arena, token, NULL, 0, &q->user, &audiences, &n, &why) != 1) {
+			/* Why is for our log at most: a client learns no more than upstream tells it. */
+			err_release(&why);
+			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+		}
 		token_cache_put(cache, token, now, &q->user);
-		return 0;
 	}
-	/* Why is for our log at most: a client learns no more than upstream tells it. */
-	err_release(&why);
-	return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+	if (q->user.warning.n)
+		api_req_warn(q, "%.*s", SV_ARG(q->user.warning));
+	return 0;
 }
 
 int authn_request(struct api_req *q, struct err *err)

@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
 #include "apiserver/watchcache.h"
+#include "apiserver/authn/token_use.h"
 #include "apiserver/registry/strategy.h"
 #include "base/b64.h"
 #include "base/buf.h"
@@ -9,6 +10,7 @@
 #include "codec/json.h"
 #include "net/jws.h"
 #include "net/digest.h"
+#include "object/legacy_token.h"
 
 #define CLOCK_LEEWAY_NS (60 * NS_PER_SEC)
 #define LEGACY_ISSUER "kubernetes/serviceaccount"
@@ -91,19 +93,29 @@ static struct sv claim_str(const struct val *m, const char *name)
 
 /* Is the object still the one the token was bound to? What is being deleted counts for a minute after its time: its
  * programs may need the token to end well, and a finalizer must not make it last. */
-static int check_exists(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv uid,
-			struct err *err)
+static int check_bound(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name, struct sv uid,
+		       struct err *err)
 {
 	_cleanup_obj_ struct obj *o = wc_get(s->wc, r, ns, name);
+	bool account = r == RES(core_serviceaccounts), gone;
 	int64_t end;
 
-	if (!o || !sv_eq(obj_uid(o), uid))
-		return err_set(err, ERR_UNAUTHORIZED, "the %s '%.*s' the token is bound to is gone", r->singular,
+	if (!o && account)
+		return err_set(err, ERR_UNAUTHORIZED, "serviceaccounts \"%.*s\" not found", SV_ARG(name));
+	gone = !o || (time_parse(val_str(obj_get(o, F_metadata, F_deletionTimestamp)), &end) &&
+		      env_now_ns(s->env) - end > CLOCK_LEEWAY_NS);
+	if (gone && account)
+		return err_set(err, ERR_UNAUTHORIZED, "service account %.*s/%.*s has been deleted", SV_ARG(ns),
 			       SV_ARG(name));
-	if (time_parse(val_str(obj_get(o, F_metadata, F_deletionTimestamp)), &end) &&
-	    env_now_ns(s->env) - end > CLOCK_LEEWAY_NS)
-		return err_set(err, ERR_UNAUTHORIZED, "the %s '%.*s' the token is bound to is being deleted",
-			       r->singular, SV_ARG(name));
+	if (gone)
+		return err_set(err, ERR_UNAUTHORIZED, "service account token has been invalidated");
+	if (!sv_eq(obj_uid(o), uid) && account)
+		return err_set(err, ERR_UNAUTHORIZED, "service account UID (%.*s) does not match claim (%.*s)",
+			       SV_ARG(obj_uid(o)), SV_ARG(uid));
+	if (!sv_eq(obj_uid(o), uid))
+		return err_set(err, ERR_UNAUTHORIZED,
+			       "%s UID (%.*s) does not match service account %s ref claim (%.*s)", r->singular,
+			       SV_ARG(obj_uid(o)), r->singular, SV_ARG(uid));
 	return 0;
 }
 
@@ -116,9 +128,9 @@ static int verify_bound(struct apiserver *s, const struct val *doc, struct sa_cl
 	ret->expires_ns = val_int_or(claim(doc, "exp"), 0) * NS_PER_SEC;
 	nbf = val_int_or(claim(doc, "nbf"), 0) * NS_PER_SEC;
 	if (now >= ret->expires_ns)
-		return err_set(err, ERR_UNAUTHORIZED, "expired");
+		return err_set(err, ERR_UNAUTHORIZED, "service account token has expired");
 	if (now + CLOCK_LEEWAY_NS < nbf)
-		return err_set(err, ERR_UNAUTHORIZED, "not valid yet");
+		return err_set(err, ERR_UNAUTHORIZED, "service account token is not valid yet");
 	k = claim(doc, "kubernetes.io");
 	ret->ns = claim_str(k, "namespace");
 	x = claim(k, "serviceaccount");
@@ -135,54 +147,82 @@ static int verify_bound(struct apiserver *s, const struct val *doc, struct sa_cl
 	x = claim(k, "secret");
 	ret->secret_name = claim_str(x, "name");
 	ret->secret_uid = claim_str(x, "uid");
-	if (check_exists(s, RES(core_serviceaccounts), ret->ns, ret->name, ret->uid, err) < 0)
+	if (check_bound(s, RES(core_serviceaccounts), ret->ns, ret->name, ret->uid, err) < 0)
 		return -1;
-	if (ret->pod_name.n && check_exists(s, RES(core_pods), ret->ns, ret->pod_name, ret->pod_uid, err) < 0)
+	if (ret->pod_name.n && check_bound(s, RES(core_pods), ret->ns, ret->pod_name, ret->pod_uid, err) < 0)
 		return -1;
 	if (ret->secret_name.n &&
-	    check_exists(s, RES(core_secrets), ret->ns, ret->secret_name, ret->secret_uid, err) < 0)
+	    check_bound(s, RES(core_secrets), ret->ns, ret->secret_name, ret->secret_uid, err) < 0)
 		return -1;
 	/* A pod's token names its node as information; only a token bound to the node itself
 	 * ends with it. */
 	if (ret->node_name.n && !ret->pod_name.n &&
-	    check_exists(s, RES(core_nodes), SV(""), ret->node_name, ret->node_uid, err) < 0)
+	    check_bound(s, RES(core_nodes), SV(""), ret->node_name, ret->node_uid, err) < 0)
 		return -1;
 	return 0;
 }
 
+/* The claims a token of a Secret must have, and what is said where one is missing. */
+static int legacy_claims(struct arena *a, const struct val *doc, struct sa_claims *ret, struct err *err)
+{
+	const struct {
+		struct sv *to;
+		const char *claim, *name;
+	} needed[] = {
+		{ &ret->ns, "kubernetes.io/serviceaccount/namespace", "namespace" },
+		{ &ret->secret_name, "kubernetes.io/serviceaccount/secret.name", "secretName" },
+		{ &ret->name, "kubernetes.io/serviceaccount/service-account.name", "serviceAccountName" },
+		{ &ret->uid, "kubernetes.io/serviceaccount/service-account.uid", "serviceAccountUID" },
+	};
+
+	ret->legacy = true;
+	if (!claim_str(doc, "sub").n)
+		return err_set(err, ERR_UNAUTHORIZED, "sub claim is missing");
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		*needed[i].to = claim_str(doc, needed[i].claim);
+		if (!needed[i].to->n)
+			return err_set(err, ERR_UNAUTHORIZED, "%s claim is missing", needed[i].name);
+	}
+	if (!sv_eq(claim_str(doc, "sub"),
+		   arena_svf(a, "system:serviceaccount:%.*s:%.*s", SV_ARG(ret->ns), SV_ARG(ret->name))))
+		return err_set(err, ERR_UNAUTHORIZED, "sub claim is invalid");
+	return 0;
+}
+
 /* The token of a Secret has no end of its own: it is as good as the Secret that holds it, byte for byte, and the
- * account. Neither has to be gone for that, to be on the way is enough. */
+ * account. Neither has to be gone for that, to be on the way is enough. That it was used is noted, also of one that is
+ * marked as invalid: who removes the mark shall see whether anybody needs it. */
 static int verify_legacy(struct apiserver *s, struct arena *a, struct sv token, const struct val *doc,
 			 struct sa_claims *ret, struct err *err)
 {
 	_cleanup_obj_ struct obj *secret = NULL, *account = NULL;
-	struct sv since;
 
-	ret->ns = claim_str(doc, "kubernetes.io/serviceaccount/namespace");
-	ret->name = claim_str(doc, "kubernetes.io/serviceaccount/service-account.name");
-	ret->uid = claim_str(doc, "kubernetes.io/serviceaccount/service-account.uid");
-	ret->secret_name = claim_str(doc, "kubernetes.io/serviceaccount/secret.name");
-	ret->legacy = true;
-	if (!ret->ns.n || !ret->name.n || !ret->uid.n || !ret->secret_name.n)
-		return err_set(err, ERR_UNAUTHORIZED, "a claim is missing");
-	if (!sv_eq(claim_str(doc, "sub"),
-		   arena_svf(a, "system:serviceaccount:%.*s:%.*s", SV_ARG(ret->ns), SV_ARG(ret->name))))
-		return err_set(err, ERR_UNAUTHORIZED, "sub claim is invalid");
+	if (legacy_claims(a, doc, ret, err) < 0)
+		return -1;
 	secret = wc_get(s->wc, RES(core_secrets), ret->ns, ret->secret_name);
 	if (!secret || obj_deleting(secret))
 		return err_set(err, ERR_UNAUTHORIZED, "Token has been invalidated");
 	if (!secret_equal(b64_encode(a, token), val_str(val_member_sv(obj_get(secret, F_data), SV("token")))))
 		return err_set(err, ERR_UNAUTHORIZED, "Token does not match server's copy");
 	account = wc_get(s->wc, RES(core_serviceaccounts), ret->ns, ret->name);
-	if (!account || obj_deleting(account) || !sv_eq(obj_uid(account), ret->uid))
+	if (!account)
+		return err_set(err, ERR_UNAUTHORIZED, "serviceaccounts \"%.*s\" not found", SV_ARG(ret->name));
+	if (obj_deleting(account))
 		return err_set(err, ERR_UNAUTHORIZED, "ServiceAccount %.*s/%.*s has been deleted", SV_ARG(ret->ns),
 			       SV_ARG(ret->name));
-	since = val_str(
-	    val_member_sv(obj_get(secret, F_metadata, F_labels), SV("kubernetes.io/legacy-token-invalid-since")));
-	if (since.n)
-		return err_set(err, ERR_UNAUTHORIZED,
-			       "the token in secret %.*s/%.*s has been marked invalid since %.*s", SV_ARG(ret->ns),
-			       SV_ARG(ret->secret_name), SV_ARG(since));
+	if (!sv_eq(obj_uid(account), ret->uid))
+		return err_set(err, ERR_UNAUTHORIZED, "ServiceAccount UID (%.*s) does not match claim (%.*s)",
+			       SV_ARG(obj_uid(account)), SV_ARG(ret->uid));
+	token_use_note(s, secret);
+	if (val_str(val_member_sv(obj_labels(secret), SV(LEGACY_TOKEN_INVALID_SINCE))).n)
+		return err_set(
+		    err, ERR_UNAUTHORIZED,
+		    "the token in secret %.*s/%.*s for service account %.*s/%.*s has been marked invalid. Use "
+		    "tokens from the TokenRequest API or manually created secret-based tokens, or remove the "
+		    "'%s' label from the secret to temporarily allow use of this token",
+		    SV_ARG(ret->ns), SV_ARG(ret->secret_name), SV_ARG(ret->ns), SV_ARG(ret->name),
+		    LEGACY_TOKEN_INVALID_SINCE);
+	ret->generated = legacy_token_generated(obj_root(account), ret->secret_name);
 	return 0;
 }
 
@@ -190,19 +230,20 @@ int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struc
 {
 	const struct val *doc;
 	struct sv json, issuer;
+	int rc;
 
 	*ret = (struct sa_claims){ 0 };
-	if (jws_verify(a, token, s->pki->sa_public, &json, err) < 0)
-		return -1;
-	doc = json_decode(a, json, NULL, err);
-	if (!doc)
-		return -1;
+	if (jws_verify(a, token, s->pki->sa_public, &json, NULL) < 0)
+		return 0;
+	doc = json_decode(a, json, NULL, NULL);
 	issuer = claim_str(doc, "iss");
 	if (sv_is(issuer, LEGACY_ISSUER))
-		return verify_legacy(s, a, token, doc, ret, err);
-	if (!sv_eq(issuer, sa_issuer(s, a)))
-		return err_set(err, ERR_UNAUTHORIZED, "foreign issuer");
-	return verify_bound(s, doc, ret, err);
+		rc = verify_legacy(s, a, token, doc, ret, err);
+	else if (sv_eq(issuer, sa_issuer(s, a)))
+		rc = verify_bound(s, doc, ret, err);
+	else
+		return 0;
+	return rc < 0 ? -1 : 1;
 }
 
 static void add_extra(struct arena *a, struct user_info *u, const char *key, struct sv value)

@@ -16,10 +16,12 @@ struct sa_claims {
 	const struct val *audiences; /* NULL of a legacy one, which is for the API server alone */
 	int64_t expires_ns;	     /* 0 of a legacy one */
 	bool legacy;
+	bool generated; /* a legacy one that nobody asked for: the cluster made it with the account */
 };
 
-/* Signature, issuer, times and that the bound objects still exist. Audiences are the caller's to
- * judge. -1: not a valid token, *err says why (never shown to the client). */
+/* Signature, issuer, times and that the bound objects still exist. Audiences are the caller's to judge. 1; 0: not one
+ * of ours, by signature or issuer; -1: ours and not good, *err says why in upstream's words, which a TokenReview
+ * repeats. */
 int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err);
 void sa_claims_user(struct arena *a, const struct sa_claims *c, struct user_info *ret);
 /* The issuer, and the API server's own audience. */

@@ -3,6 +3,7 @@
 
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
+#include "apiserver/authn/token_use.h"
 #include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/rbac.h"
 
@@ -12,5 +13,6 @@ struct authz {
 	struct arena arena;	      /* of node_rules */
 	const struct val *node_rules; /* of the built-in ClusterRole system:node */
 	struct token_cache *tokens;
+	struct token_use *uses;
 	struct token_file *static_tokens; /* NULL: none were asked for */
 };

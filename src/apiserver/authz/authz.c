@@ -158,6 +158,7 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz->rbac = rbac_new();
 	s->authz->nodes = node_graph_new();
 	s->authz->tokens = token_cache_new();
+	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		wc_each(s->wc, kinds[i], SV(""), load_object, s->authz->rbac);
 	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
@@ -173,6 +174,7 @@ void authz_free(struct apiserver *s)
 	node_graph_free(s->authz->nodes);
 	arena_release(&s->authz->arena);
 	token_cache_free(s->authz->tokens);
+	token_use_free(s->authz->uses);
 	token_file_free(s->authz->static_tokens);
 	free(s->authz);
 	s->authz = NULL;

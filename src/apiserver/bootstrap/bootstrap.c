@@ -4,8 +4,10 @@
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/watchcache.h"
+#include "base/timefmt.h"
 #include "codec/json.h"
 #include "object/annotation.h"
+#include "object/legacy_token.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -301,6 +303,38 @@ static void client_ca(struct batch *b)
 	ensure(b, RES(core_configmaps), doc);
 }
 
+static int since_today(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	(void)old;
+	(void)err;
+	val_set_sv(q->arena, val_ensure_map(q->arena, doc, F_data), SV(LEGACY_TOKEN_TRACKING_SINCE),
+		   val_member_sv(val_member(((struct write *)ctx)->wanted, F_data), SV(LEGACY_TOKEN_TRACKING_SINCE)));
+	return 0;
+}
+
+/* Since when uses of the tokens in Secrets are noted; without a day that can be read nobody could tell what an unused
+ * one is. */
+static void token_tracking(struct batch *b)
+{
+	struct sv ns = SV(LEGACY_TOKEN_TRACKING_NS), name = SV(LEGACY_TOKEN_TRACKING);
+	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, RES(core_configmaps), ns, name);
+	char today[DATE_TEXT_MAX];
+	struct val *doc;
+	int64_t t;
+
+	if (!b->server->pki) /* no such token is good */
+		return;
+	if (have && date_parse(val_str(val_member_sv(obj_get(have, F_data), SV(LEGACY_TOKEN_TRACKING_SINCE))), &t))
+		return;
+	doc = new_object(&b->arena, RES(core_configmaps), LEGACY_TOKEN_TRACKING_NS, LEGACY_TOKEN_TRACKING);
+	val_set_str_sv(&b->arena, val_set_map(&b->arena, doc, F_data), SV(LEGACY_TOKEN_TRACKING_SINCE),
+		       date_format(env_now_ns(b->server->env), today));
+	if (have)
+		update(b, RES(core_configmaps), ns, name, since_today, doc);
+	else
+		create(b, RES(core_configmaps), ns, doc);
+}
+
 static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
 {
 	struct val *doc = b->server->pki ? join_token_secret(b->server, &b->arena, ret_text, err) : NULL;
@@ -365,6 +399,7 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		priority_classes(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
+		token_tracking(&b);
 		join_token(&b, &token, &why);
 	}
 	store_gather(s->store, false);
@@ -386,6 +421,7 @@ void bootstrap_keep(struct apiserver *s)
 	namespaces(&b);
 	wait_all(&b);
 	kubernetes_service(&b);
+	token_tracking(&b);
 	wait_all(&b);
 	(void)batch_end(&b, NULL); /* the next minute tries again */
 }

@@ -82,10 +82,30 @@ static void test_human(void **state)
 	}
 }
 
+/* Days as Go's layout 2006-01-02 takes them, nothing else. */
+static void test_date(void **state)
+{
+	static const char *const bad[] = { "",		 "2026-1-02",	"2026-02-30",  "2026-00-01",
+					   "2026-13-01", "26-01-02",	"2026-01-02T", "2026-01-02T00:00:00Z",
+					   "2026/01/02", "2026-01-02 ", "2026-01-0x",  "once" };
+	char text[DATE_TEXT_MAX];
+	int64_t t = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(date_parse(sv_from(bad[i]), &t));
+	assert_true(date_parse(SV("2028-02-29"), &t));
+	assert_sv(date_format(t, text), "2028-02-29");
+	assert_sv(date_format(t - 1, text), "2028-02-28");
+	assert_sv(date_format(t + 86400 * NS_PER_SEC, text), "2028-03-01");
+	assert_true(date_parse(SV("1970-01-01"), &t));
+	assert_int_equal(t, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_duration),
-					    cmocka_unit_test(test_human) };
+					    cmocka_unit_test(test_human), cmocka_unit_test(test_date) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -265,13 +265,118 @@ static void test_token_cleaner(void **state)
 	world_free(w);
 }
 
+#define DAY_NS (86400 * NS_PER_SEC)
+
+/* What the label of a Secret says, "" when it has none; "gone" without the Secret. */
+static const char *token_label(struct world *w, struct arena *a, const char *name, const char *key)
+{
+	_cleanup_obj_ struct obj *o = fake_api_get(w->api, RES(core_secrets), "team", name);
+
+	return o ? arena_cstr(a, val_str(val_member_sv(obj_labels(o), sv_from(key)))) : "gone";
+}
+
+#define SINCE(name) token_label(w, &a, name, "kubernetes.io/legacy-token-invalid-since")
+
+/* Tokens that the cluster made by itself are marked when nobody used them for a year, and deleted a year later. */
+static void test_legacy_token_cleaner(void **state)
+{
+	static const char *const only[] = { "legacy-serviceaccount-token-cleaner-controller", NULL };
+	static const struct {
+		const char *name, *account, *more;
+	} made[] = {
+		{ "unused", "robot", "" },
+		{ "used", "robot", "" },
+		{ "needed", "robot", "" },
+		{ "named", "robot", "" },
+		{ "manual", "robot", "" },
+		{ "unclear", "robot", ",\"labels\":{\"kubernetes.io/legacy-token-last-used\":\"once\"}" },
+		{ "blank", "robot", ",\"labels\":{\"kubernetes.io/legacy-token-last-used\":\"\"}" },
+		{ "garbled", "robot", ",\"labels\":{\"kubernetes.io/legacy-token-invalid-since\":\"once\"}" },
+		{ "nobodys", "nobody", "" },
+		{ "older", "robot", "" },
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct world *w = world_new(1, only); /* begins on the first of January of 2026 */
+	static const struct resource *const secrets = RES(core_secrets);
+
+	(void)state;
+	w->no_kubelet = true;
+	make(w, RES(core_serviceaccounts), "team",
+	     "{\"metadata\":{\"name\":\"robot\"},\"secrets\":[{\"name\":\"unused\"},{\"name\":\"used\"},{\"name\":"
+	     "\"named\"},"
+	     "{\"name\":\"unclear\"},{\"name\":\"blank\"},{\"name\":\"garbled\"},{\"name\":\"nobodys\"},{\"name\":"
+	     "\"older\"},"
+	     "{\"name\":\"late\"},{\"name\":\"needed\"},{\"name\":\"other\"}]}");
+	for (size_t i = 0; i < ARRAY_LEN(made); i++)
+		make(w, secrets, "team",
+		     arena_printf(
+			 &a,
+			 "{\"metadata\":{\"name\":\"%s\",\"annotations\":{\"kubernetes.io/service-account.name\":"
+			 "\"%s\"%s}%s},\"type\":\"kubernetes.io/service-account-token\"}",
+			 made[i].name, made[i].account,
+			 i + 1 == ARRAY_LEN(made) ? ",\"kubernetes.io/service-account.uid\":\"another\"" : "",
+			 made[i].more));
+	make(w, secrets, "team", "{\"metadata\":{\"name\":\"other\"},\"type\":\"Opaque\"}");
+	make(w, RES(core_pods), "team",
+	     "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"envFrom\":[{"
+	     "\"secretRef\":{\"name\":\"named\"}}]}]}}");
+	(void)env_sim_run(w->env, 500 * DAY_NS); /* nobody says since when uses are noted */
+	assert_string_equal(SINCE("unused"), "");
+	make(w, RES(core_configmaps), "kube-system",
+	     "{\"metadata\":{\"name\":\"kube-apiserver-legacy-service-account-token-tracking\"},\"data\":{\"since\":"
+	     "\"2027-01-01\"}}");
+
+	(void)env_sim_run(w->env, 100 * DAY_NS);
+	fake_api_patch(w->api, secrets, "team", "used", NULL,
+		       "{\"metadata\":{\"labels\":{\"kubernetes.io/legacy-token-last-used\":\"2027-08-01\"}}}");
+	make(w, secrets, "team",
+	     "{\"metadata\":{\"name\":\"late\",\"annotations\":{\"kubernetes.io/"
+	     "service-account.name\":\"robot\"}},\"type\":"
+	     "\"kubernetes.io/service-account-token\"}");
+	(void)env_sim_run(w->env, 140 * DAY_NS);
+	/* A year and a day: the first day does not count as a whole. */
+	assert_string_equal(SINCE("unused"), "2028-01-02");
+	assert_string_equal(SINCE("needed"), "2028-01-02");
+	assert_string_equal(SINCE("garbled"), "2028-01-02");
+	for (size_t i = 0; i < ARRAY_LEN(made); i++)
+		if (strcmp(made[i].name, "unused") != 0 && strcmp(made[i].name, "needed") != 0 &&
+		    strcmp(made[i].name, "garbled") != 0)
+			assert_string_equal(SINCE(made[i].name), "");
+	assert_string_equal(SINCE("late"), "");
+	assert_string_equal(SINCE("other"), "");
+	/* Somebody needs it after all: what authn does with a use, and an operator with the mark. */
+	fake_api_patch(w->api, secrets, "team", "needed", NULL,
+		       "{\"metadata\":{\"labels\":{\"kubernetes.io/legacy-token-last-used\":\"2028-01-05\","
+		       "\"kubernetes.io/legacy-token-invalid-since\":null}}}");
+	(void)env_sim_run(w->env, 340 * DAY_NS);
+	assert_string_equal(SINCE("unused"), "2028-01-02");
+	assert_string_equal(SINCE("needed"), "");
+	assert_string_equal(SINCE("used"), "2028-08-01");
+	(void)env_sim_run(w->env, 60 * DAY_NS);
+	assert_string_equal(SINCE("unused"), "gone");
+	assert_string_equal(SINCE("garbled"), "gone");
+	assert_string_equal(SINCE("needed"), "2029-01-05");
+	/* Whatever else: what pods name, what somebody made, what cannot be told apart. */
+	assert_string_equal(SINCE("named"), "");
+	fake_api_delete(w->api, RES(core_pods), "team", "p", NULL);
+	(void)env_sim_run(w->env, 2 * DAY_NS);
+	assert_true(strlen(SINCE("named")) > 0);
+	assert_string_equal(SINCE("manual"), "");
+	assert_string_equal(SINCE("unclear"), "");
+	assert_string_equal(SINCE("blank"), "");
+	assert_string_equal(SINCE("nobodys"), "");
+	assert_string_equal(SINCE("older"), "");
+	assert_string_equal(SINCE("other"), "");
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_namespace),	  cmocka_unit_test(test_background),
 		cmocka_unit_test(test_foreground),	  cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_across_namespaces), cmocka_unit_test(test_workload_tree),
-		cmocka_unit_test(test_token_cleaner),
+		cmocka_unit_test(test_token_cleaner),	  cmocka_unit_test(test_legacy_token_cleaner),
 	};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);

@@ -156,6 +156,129 @@ static void test_filled(void **state)
 	cluster_finish(&k);
 }
 
+static const char *label(struct rig *r, const char *key)
+{
+	const struct val *s = expect(r, 200, "GET", NS "/secrets/t", NULL);
+
+	return arena_cstr(&r->arena, val_str(val_member_sv(val_get(s, F_metadata, F_labels), sv_from(key))));
+}
+
+#define LAST_USED label(r, "kubernetes.io/legacy-token-last-used")
+#define AUTO                                                                                                      \
+	"Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated " \
+	"secret-based tokens."
+
+/* The day of a use stands at the Secret, written once a day; a token that its account lists is warned of. */
+static void test_use(void **state)
+{
+	struct cluster k = world(state);
+	struct rig *r = k.rig;
+	struct sv token;
+	struct answer *a;
+	const char *bearer;
+	int64_t rev;
+
+	expect(r, 201, "POST", NS "/secrets", TOKEN_SECRET("t", "robot"));
+	(void)filled(&k, "t", &token);
+	assert_string_equal(LAST_USED, "");
+	bearer = arena_printf(&r->arena, "Bearer %.*s", SV_ARG(token));
+	a = api(r, "GET", "/version", .authorization = bearer);
+	assert_int_equal(a->q.n_warnings, 0);
+	answer_free(a);
+	rig_run(r, 0);
+	assert_string_equal(LAST_USED, "2026-01-01");
+	rev = rev_of(expect(r, 200, "GET", NS "/secrets/t", NULL));
+	assert_true(good(r, token));
+	rig_run(r, 3600 * NS_PER_SEC);
+	assert_true(good(r, token));
+	assert_int_equal(rev_of(expect(r, 200, "GET", NS "/secrets/t", NULL)), rev);
+	rig_run(r, 24 * 3600 * NS_PER_SEC);
+	/* Tomorrow's is another server's word, whose clock is ahead; it is not turned back. */
+	patch(r, NS "/secrets/t",
+	      "{\"metadata\":{\"labels\":{\"kubernetes.io/legacy-token-last-used\":\"2026-01-03\"}}}");
+	assert_true(good(r, token));
+	rig_run(r, 0);
+	assert_string_equal(LAST_USED, "2026-01-03");
+	patch(r, NS "/secrets/t",
+	      "{\"metadata\":{\"labels\":{\"kubernetes.io/legacy-token-last-used\":\"2026-01-04\"}}}");
+	assert_true(good(r, token));
+	rig_run(r, 0);
+	assert_string_equal(LAST_USED, "2026-01-02");
+
+	/* What is not good is no use. */
+	patch(r, NS "/secrets/t", "{\"metadata\":{\"labels\":null},\"data\":{\"token\":\"bWluZQ==\"}}");
+	assert_val(val_get(review(r, token, ""), F_error),
+		   "[invalid bearer token, Token does not match server's copy]");
+	rig_run(r, 0);
+	assert_string_equal(LAST_USED, "");
+	cluster_finish(&k);
+}
+
+/* The same for one that is marked: it is refused, with upstream's words, and what is remembered does not help it. */
+static void test_marked(void **state)
+{
+	struct cluster k = world(state);
+	struct rig *r = k.rig;
+	struct sv token;
+	struct answer *a;
+	const char *bearer;
+
+	expect(r, 201, "POST", NS "/secrets", TOKEN_SECRET("t", "robot"));
+	(void)filled(&k, "t", &token);
+	bearer = arena_printf(&r->arena, "Bearer %.*s", SV_ARG(token));
+	patch(r, NS "/serviceaccounts/robot", "{\"secrets\":[{\"name\":\"t\"}]}");
+	for (int i = 0; i < 2; i++) { /* the second is remembered */
+		a = api(r, "GET", "/version", .authorization = bearer);
+		assert_int_equal(a->code, 200);
+		assert_int_equal(a->q.n_warnings, 1);
+		assert_sv(a->q.warnings[0], AUTO);
+		answer_free(a);
+	}
+	patch(r, NS "/secrets/t",
+	      "{\"metadata\":{\"labels\":{\"kubernetes.io/legacy-token-invalid-since\":\"2026-01-01\","
+	      "\"kubernetes.io/legacy-token-last-used\":\"2024-01-01\"}}}");
+	assert_val(
+	    val_get(review(r, token, ""), F_error),
+	    "[invalid bearer token, the token in secret team/t for service account team/robot has been marked "
+	    "invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the "
+	    "'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this "
+	    "token]");
+	rig_run(r, 0);
+	assert_string_equal(LAST_USED, "2026-01-01");
+	rig_run(r, 11 * NS_PER_SEC);
+	a = api(r, "GET", "/version", .authorization = bearer);
+	assert_int_equal(a->code, 401);
+	answer_free(a);
+	patch(r, NS "/secrets/t", "{\"metadata\":{\"labels\":{\"kubernetes.io/legacy-token-invalid-since\":null}}}");
+	assert_true(good(r, token));
+	cluster_finish(&k);
+}
+
+/* Since when uses are noted: said from the first start on, again when somebody took it away or made it no day. */
+static void test_tracking(void **state)
+{
+	static const char path[] =
+	    "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+	struct cluster k = world(state);
+	struct rig *r = k.rig;
+
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", path, NULL), F_data), SV("since")), "2026-01-01");
+	patch(r, path, "{\"data\":{\"since\":\"2025-06-01\"}}");
+	rig_run(r, 61 * NS_PER_SEC);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", path, NULL), F_data), SV("since")), "2025-06-01");
+	patch(r, path, "{\"data\":{\"since\":\"2025-06-31\",\"mine\":\"x\"}}");
+	rig_run(r, 61 * NS_PER_SEC);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", path, NULL), F_data), SV("since")), "2026-01-01");
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", path, NULL), F_data), SV("mine")), "x");
+	patch(r, path, "{\"data\":null}");
+	rig_run(r, 61 * NS_PER_SEC);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", path, NULL), F_data), SV("since")), "2026-01-01");
+	expect(r, 200, "DELETE", path, NULL);
+	rig_run(r, 61 * NS_PER_SEC);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", path, NULL), F_data), SV("since")), "2026-01-01");
+	cluster_finish(&k);
+}
+
 static void test_ends(void **state)
 {
 	struct cluster k = world(state);
@@ -229,6 +352,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup_with_keys, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_filled, rig_setup_with_keys, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_use, rig_setup_with_keys, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_marked, rig_setup_with_keys, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_tracking, rig_setup_with_keys, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_ends, rig_setup_with_keys, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_no_account, rig_setup_with_keys, rig_teardown),
 	};

@@ -49,12 +49,14 @@ static void tokenreview(struct api_req *q, struct val *doc)
 	if (authn_token(q->server, a, token, want, n, &user, &got, &n_got, &err) == 1) {
 		val_set_bool(a, status, F_authenticated, true);
 		val_set(a, status, F_user, user_doc(a, &user));
+		if (user.warning.n)
+			api_req_warn(q, "%.*s", SV_ARG(user.warning));
 		list = val_set_list(a, status, F_audiences);
 		for (size_t i = 0; i < n_got; i++)
 			val_push(a, list, val_new_str(a, got[i]));
 	} else {
 		val_set_map(a, status, F_user);
-		val_set_cstr(a, status, F_error, "invalid bearer token");
+		val_set_cstr(a, status, F_error, err_msg(&err));
 	}
 	val_set(a, doc, F_status, status);
 	answer_doc(q, 201, doc);

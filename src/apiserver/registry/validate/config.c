@@ -4,6 +4,7 @@
 #include "base/b64.h"
 #include "codec/json.h"
 #include "codec/val_index.h"
+#include "object/legacy_token.h"
 
 #define DATA_MAX_BYTES (1024 * 1024)
 
@@ -109,7 +110,7 @@ void validate_secret(struct field_errs *fe, const struct val *doc, const struct 
 {
 	const struct val *data = val_member(doc, F_data), *type = val_member(doc, F_type);
 	struct fpath at = FPATH_ROOT(F_data), meta_at = FPATH_ROOT(F_metadata), ann_at = FPATH(&meta_at, F_annotations);
-	struct fpath sa_at = FPATH_KEY(&ann_at, SV("kubernetes.io/service-account.name"));
+	struct fpath sa_at = FPATH_KEY(&ann_at, SV(LEGACY_TOKEN_ACCOUNT));
 	struct fpath user_at = FPATH_KEY(&at, SV("username")), pass_at = FPATH_KEY(&at, SV("password"));
 	struct fpath key_at = FPATH_KEY(&at, SV("ssh-privatekey"));
 
@@ -121,10 +122,8 @@ void validate_secret(struct field_errs *fe, const struct val *doc, const struct 
 	keys(fe, data, F_data);
 	if (total(data, true) > DATA_MAX_BYTES)
 		fe_too_long(fe, &at, DATA_MAX_BYTES);
-	if (val_is(type, "kubernetes.io/service-account-token")) {
-		if (val_str(val_member_sv(val_get(doc, F_metadata, F_annotations),
-					  SV("kubernetes.io/service-account.name")))
-			.n == 0)
+	if (val_is(type, LEGACY_TOKEN_TYPE)) {
+		if (val_str(val_member_sv(val_get(doc, F_metadata, F_annotations), SV(LEGACY_TOKEN_ACCOUNT))).n == 0)
 			fe_required(fe, &sa_at);
 	} else if (val_is(type, "kubernetes.io/dockercfg")) {
 		required_key(fe, data, ".dockercfg", true);
