@@ -151,13 +151,13 @@ static void add_after_locked(struct workq *q, struct item *it, int64_t delay_ns)
 	it->timer = env_after(q->env, delay_ns, timer_fired, it);
 }
 
-static int64_t backoff_ns(unsigned failures)
+static int64_t backoff_ns(const struct workq *q, unsigned failures)
 {
-	int64_t d = BACKOFF_BASE_NS;
+	int64_t d = BACKOFF_BASE_NS, max = q->opts.retry_max_ns ? q->opts.retry_max_ns : BACKOFF_MAX_NS;
 
-	for (unsigned i = 1; i < failures && d < BACKOFF_MAX_NS; i++)
+	for (unsigned i = 1; i < failures && d < max; i++)
 		d *= 2;
-	return MIN(d, BACKOFF_MAX_NS);
+	return MIN(d, max);
 }
 
 /* Nothing can be made in a namespace that is going: what the key stands for goes with it. */
@@ -186,7 +186,7 @@ static void finish(struct workq *q, struct item *it, int rc, const struct reconc
 			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error",
 			       err_msg(err), NULL);
 		if (!it->dirty)
-			add_after_locked(q, it, backoff_ns(it->failures));
+			add_after_locked(q, it, backoff_ns(q, it->failures));
 	} else {
 		it->failures = 0;
 		if (rc == 0 && res->after_ns > 0 && !it->dirty)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define FINALIZER_ESTIMATE_S 15
+#define RETRY_MAX_NS (60 * NS_PER_SEC) /* somebody waits for a deletion */
 
 struct namespace_controller {
 	struct controller_ctx *ctx;
@@ -285,10 +286,12 @@ static void *start(struct controller_ctx *ctx)
 	c->ctx = ctx;
 	c->namespaces = informer_get(ctx->informers, RES(core_namespaces), NULL, NULL, NULL);
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "namespace-controller", .workers = 10, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "namespace-controller",
+							 .workers = 10,
+							 .retry_max_ns = RETRY_MAX_NS,
+							 .reconcile = reconcile,
+							 .ctx = c,
+							 .ready = ready });
 	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_changed, namespace_updated, NULL },
 			     c);
 	informer_add_handler(c->pods, &(struct informer_handler){ .del = pod_deleted }, c);

@@ -184,7 +184,9 @@ static struct val *container_status(struct arena *a, const struct status_input *
 	bool running = cur && cur->state == RT_RUNNING;
 	/* It ran, and the runtime forgot it: a node that was cleaned up or rebuilt. Its successor is a restart. */
 	bool lost = !cur && !in->terminal && val_get(old, F_state, F_running);
-	bool ready = c->init && !c->sidecar ? finished(c) && cur->exit_code == 0 : running && c->ready;
+	/* The same, and its successor was there before anybody was told. */
+	bool replaced = cur && !c->prev && c->restart_count > val_get_int(old, 0, F_restartCount);
+	bool ready = c->init && !c->sidecar ? finished(c) && cur->exit_code == 0 : running && c->ready && !c->ephemeral;
 
 	val_set_str(a, s, F_name, val_get_str(c->spec, F_name));
 	state = val_new_map(a);
@@ -211,12 +213,14 @@ static struct val *container_status(struct arena *a, const struct status_input *
 		set_terminated(a, last, cur, c->term_message);
 	else if (c->prev && c->prev->state == RT_EXITED)
 		set_terminated(a, last, c->prev, c->prev_message);
-	else if (lost)
+	else if (lost || (replaced && val_get(old, F_state, F_running)))
 		set_unknown(
 		    a, last,
 		    "The container could not be located when the pod was deleted.  The container used to be Running");
+	else if (replaced && val_get(old, F_state, F_terminated))
+		last = val_clone(a, val_get(old, F_state));
 	else if (!c->prev && val_get(old, F_lastState, F_terminated) &&
-		 val_get_int(old, 0, F_restartCount) == c->restart_count)
+		 (replaced || val_get_int(old, 0, F_restartCount) == c->restart_count))
 		last = val_clone(a, val_get(old, F_lastState));
 	val_set(a, s, F_state, state);
 	val_set(a, s, F_lastState, last);

@@ -19,7 +19,9 @@ const struct fset *kubectl_may_take(struct arena *a, struct ftype t, const struc
 	const struct val *was = text.n ? json_decode(a, text, NULL, NULL) : NULL;
 	struct comparison c;
 
-	if (val_type(was) != VAL_MAP || typed_check(a, t.schema, was, NULL) < 0)
+	/* Of another version its fields would be named after the wrong schema. */
+	if (val_type(was) != VAL_MAP || !val_same(val_member(was, F_apiVersion), val_member(live, F_apiVersion)) ||
+	    typed_check(a, t.schema, was, NULL) < 0)
 		return NULL;
 	/* What somebody changed since is not kubectl's any more. */
 	c = typed_compare(a, t, was, live);

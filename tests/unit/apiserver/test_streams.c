@@ -156,15 +156,19 @@ static void test_proxy_endpoints(void **state)
 	pod_ip(r, "192.0.2.7");
 	expect(r, 201, "POST", "/api/v1/namespaces/default/services",
 	       "{\"metadata\":{\"name\":\"s\"},\"spec\":{\"ports\":[{\"name\":\"web\",\"port\":80}]}}");
-	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:80/proxy/",
-		     "no endpoints available for service \"s:80\"");
+	expect_proxy(r, 404, "/api/v1/namespaces/default/services/s:80/proxy/", "endpoints \"s\" not found");
 	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:81/proxy/",
 		     "no service port 81 found for service \"s\"");
 	(void)snprintf(body, sizeof(body),
 		       "{\"metadata\":{\"name\":\"s\"},\"subsets\":[{\"addresses\":[{\"ip\":\"10.0.0.1\"},{\"ip\":"
 		       "\"10.0.0.2\",\"targetRef\":{\"kind\":\"Pod\",\"namespace\":\"default\",\"name\":\"p\"}}],%s}]}",
 		       ports);
-	expect(r, 201, "POST", "/api/v1/namespaces/default/endpoints", body);
+	expect(r, 201, "POST", "/api/v1/namespaces/default/endpoints", "{\"metadata\":{\"name\":\"s\"}}");
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/https:s:80/proxy/",
+		     "no endpoints available for service \"s\"");
+	expect(r, 200, "PUT", "/api/v1/namespaces/default/endpoints/s", body);
+	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:80/proxy/",
+		     "no endpoints available for service \"s:80\"");
 	expect_proxy(r, 503, "/api/v1/namespaces/default/services/s:web/proxy/",
 		     "no endpoints available for service \"s:web\"");
 	(void)snprintf(

@@ -80,6 +80,40 @@ static void test_namespace(void **state)
 	world_free(w);
 }
 
+static int refuse_to_delete(void *ctx, const char *verb, const struct resource *r, struct sv ns, struct sv name,
+			    const struct val *doc, struct err *err)
+{
+	int64_t *tries = ctx;
+
+	(void)name, (void)doc;
+	if (strcmp(verb, "delete") != 0 || r != cm || !sv_is(ns, "team"))
+		return 0;
+	(*tries)++;
+	return err_set(err, ERR_INTERNAL, "not today");
+}
+
+/* What went wrong for long is tried again within a minute all the same. */
+static void test_namespace_retries(void **state)
+{
+	struct world *w = world_new(1, (const char *const[]){ "namespace-controller", NULL });
+	int64_t tries = 0;
+
+	(void)state;
+	make(w, ns_res, "", "{\"metadata\":{\"name\":\"team\"}}");
+	make(w, cm, "team", "{\"metadata\":{\"name\":\"held\"}}");
+	fake_api_set_hook(w->api, refuse_to_delete, &tries);
+	fake_api_delete(w->api, ns_res, "", "team", NULL);
+	(void)env_sim_run(w->env, 3600 * NS_PER_SEC);
+	assert_true(tries > 60);
+	tries = 0;
+	(void)env_sim_run(w->env, 61 * NS_PER_SEC);
+	assert_true(tries > 0);
+	fake_api_set_hook(w->api, NULL, NULL);
+	(void)env_sim_run(w->env, 61 * NS_PER_SEC);
+	assert_int_equal(fake_api_count(w->api, ns_res, ""), 0);
+	world_free(w);
+}
+
 static void own(struct world *w, const char *ns, const char *name, const struct resource *r, const char *owner_ns,
 		const char *owner, bool block)
 {
@@ -373,10 +407,15 @@ static void test_legacy_token_cleaner(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_namespace),	  cmocka_unit_test(test_background),
-		cmocka_unit_test(test_foreground),	  cmocka_unit_test(test_orphan),
-		cmocka_unit_test(test_across_namespaces), cmocka_unit_test(test_workload_tree),
-		cmocka_unit_test(test_token_cleaner),	  cmocka_unit_test(test_legacy_token_cleaner),
+		cmocka_unit_test(test_namespace),
+		cmocka_unit_test(test_background),
+		cmocka_unit_test(test_foreground),
+		cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_across_namespaces),
+		cmocka_unit_test(test_workload_tree),
+		cmocka_unit_test(test_namespace_retries),
+		cmocka_unit_test(test_token_cleaner),
+		cmocka_unit_test(test_legacy_token_cleaner),
 	};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);

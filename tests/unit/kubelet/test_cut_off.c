@@ -92,6 +92,50 @@ static void test_record_is_lost(void **state)
 	expect(w->rig, 404, "GET", "/api/v1/namespaces/default/pods/goes", NULL);
 }
 
+/* A node that was cleaned up while its agent was away: what ran there is told as ended, though nobody knows how; what
+ * was told as ended stays so. */
+static void test_cleaned_up_meanwhile(void **state)
+{
+	struct world *w = *state;
+	struct rt_container *c;
+	struct rt_sandbox *b;
+	const struct val *s;
+	size_t n;
+
+	make(w, "ran", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	make(w, "ended", "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	rig_run(w->rig, NS_PER_SEC);
+	for (int i = 0; i < 2; i++) {
+		assert_true(runtime_fake_exit(w->rt, uid_of(pod(w, "ended")), SV("a"), 5, "Error"));
+		rig_run(w->rig, NS_PER_SEC);
+	}
+	assert_int_equal(val_get_int(cs(pod(w, "ended"), 0), 0, F_lastState, F_terminated, F_exitCode), 5);
+	assert_non_null(val_get(cs(pod(w, "ended"), 0), F_state, F_waiting)); /* a moment before its next life */
+	w->k = kubelet_free(w->k);
+	assert_int_equal(w->rt->ops->list_containers(w->rt, &w->rig->arena, SV(""), &c, &n, NULL), 0);
+	while (n-- > 0) {
+		(void)w->rt->ops->stop_container(w->rt, c[n].id, 0, 0, NULL);
+		assert_int_equal(w->rt->ops->remove_container(w->rt, c[n].id, NULL), 0);
+	}
+	assert_int_equal(w->rt->ops->list_sandboxes(w->rt, &w->rig->arena, SV(""), &b, &n, NULL), 0);
+	while (n-- > 0) {
+		(void)w->rt->ops->stop_sandbox(w->rt, b[n].id, NULL);
+		assert_int_equal(w->rt->ops->remove_sandbox(w->rt, b[n].id, NULL), 0);
+	}
+	rig_run(w->rig, NS_PER_SEC);
+	start_kubelet(w);
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	s = cs(pod(w, "ran"), 0);
+	assert_non_null(val_get(s, F_state, F_running));
+	assert_int_equal(val_get_int(s, -1, F_restartCount), 1);
+	assert_val(val_get(s, F_lastState, F_terminated, F_reason), "ContainerStatusUnknown");
+	assert_int_equal(val_get_int(s, 0, F_lastState, F_terminated, F_exitCode), 137);
+	s = cs(pod(w, "ended"), 0);
+	assert_non_null(val_get(s, F_state, F_running));
+	assert_val(val_get(s, F_lastState, F_terminated, F_reason), "Error");
+	assert_int_equal(val_get_int(s, 0, F_lastState, F_terminated, F_exitCode), 5);
+}
+
 /* One that never ran does not end a pod together with its sandbox, nor a debugging container for ever. */
 static void test_never_ran_elsewhere(void **state)
 {
@@ -141,8 +185,8 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_cut_off_start),	     T(test_start_without_an_answer), T(test_record_is_lost),
-		T(test_never_ran_elsewhere), T(test_removal_is_refused),
+		T(test_cut_off_start),	      T(test_start_without_an_answer), T(test_record_is_lost),
+		T(test_cleaned_up_meanwhile), T(test_never_ran_elsewhere),     T(test_removal_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1063,6 +1063,7 @@ static void test_ephemeral_container_runs_once(void **state)
 	s = val_at(val_get(p, F_status, F_ephemeralContainerStatuses), 0);
 	assert_val(val_member(s, F_name), "look");
 	assert_non_null(val_get(s, F_state, F_running));
+	assert_false(val_get_bool(s, F_ready)); /* it serves nobody */
 	assert_int_equal(val_len(val_get(p, F_status, F_containerStatuses)), 1);
 	assert_true(runtime_fake_exit(w->rt, uid, SV("look"), 1, "Error"));
 	rig_run(w->rig, 60 * NS_PER_SEC);

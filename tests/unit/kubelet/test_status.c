@@ -175,6 +175,45 @@ static void test_lost_container(void **state)
 	assert_int_equal(val_get_int(s, 0, F_restartCount), 3);
 }
 
+/* The same where the next instance runs before anybody was told, because the API was away. */
+static void test_lost_and_replaced(void **state)
+{
+	static const struct {
+		const char *old, *reason;
+		int code, count;
+	} rows[] = {
+		{ "'state':{'running':{}}", "ContainerStatusUnknown", 137, 1 },
+		{ "'state':{'terminated':{'exitCode':3,'reason':'Error'}}", "Error", 3, 1 },
+		{ "'state':{'waiting':{}},'lastState':{'terminated':{'exitCode':4,'reason':'Error'}}", "Error", 4, 1 },
+		{ "'state':{'waiting':{}},'restartCount':1,'lastState':{'terminated':{'exitCode':5,'reason':'Error'}}",
+		  "Error", 5, 1 },
+		{ "'state':{'waiting':{}}", "", 0, 0 }, /* its first */
+	};
+	struct rt_container next = { .id = SV("next"), .state = RT_RUNNING };
+	struct status_container c = { .spec = doc(&A, "{'name':'a'}"), .cur = &next };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct status_input in = {
+			.pod =
+			    doc(&A, arena_printf(&A,
+						 "{'spec':{'containers':[{'name':'a'}]},'status':{'containerStatuses':"
+						 "[{'name':'a','containerID':'containerd://was',%s}]}}",
+						 rows[i].old)),
+			.c = &c,
+			.n = 1,
+			.now_ns = 1
+		};
+		const struct val *s;
+
+		c.restart_count = rows[i].count;
+		s = val_at(val_member(status_compute(&A, &in), F_containerStatuses), 0);
+		assert_sv(val_get_str(s, F_lastState, F_terminated, F_reason), rows[i].reason);
+		assert_int_equal(val_get_int(s, 0, F_lastState, F_terminated, F_exitCode), rows[i].code);
+		assert_int_equal(val_get_int(s, -1, F_restartCount), rows[i].count);
+	}
+}
+
 /* What never starts again ended: its reason is not hidden behind that of a wait. */
 static void test_failed_start(void **state)
 {
@@ -393,12 +432,19 @@ static void test_pod_level(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_phases),		cmocka_unit_test(test_conditions_keep_their_times),
-		cmocka_unit_test(test_readiness_gates), cmocka_unit_test(test_lost_container),
-		cmocka_unit_test(test_failed_start),	cmocka_unit_test(test_patch),
-		cmocka_unit_test(test_backoff),		cmocka_unit_test(test_probe_thresholds),
-		cmocka_unit_test(test_never_started),	cmocka_unit_test(test_init_policy),
-		cmocka_unit_test(test_pod_level),	cmocka_unit_test(test_spec),
+		cmocka_unit_test(test_phases),
+		cmocka_unit_test(test_conditions_keep_their_times),
+		cmocka_unit_test(test_readiness_gates),
+		cmocka_unit_test(test_lost_container),
+		cmocka_unit_test(test_lost_and_replaced),
+		cmocka_unit_test(test_failed_start),
+		cmocka_unit_test(test_patch),
+		cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_probe_thresholds),
+		cmocka_unit_test(test_never_started),
+		cmocka_unit_test(test_init_policy),
+		cmocka_unit_test(test_pod_level),
+		cmocka_unit_test(test_spec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

@@ -589,6 +589,18 @@ static void test_kubectl_takes_over(void **state)
 	assert_null(apply(&w, v, "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'p'},'spec':{'subdomain':'t'}}",
 			  "kubectl", 2, false, &err));
 	assert_int_equal(err.reason, ERR_CONFLICT);
+	/* Nor is what it applied as another version, or as none. */
+	for (int i = 0; i < 2; i++) {
+		_cleanup_(err_release) struct err refused = ERR_INIT;
+		const char *at = strstr(client_side, "\\\"v1\\\""), *text;
+
+		assert_non_null(at);
+		text = arena_printf(&w.a, "%.*s%s%s", (int)(at - client_side), client_side,
+				    i ? "null" : "\\\"example.com/v1\\\"", at + strlen("\\\"v1\\\""));
+		v = update(&w, NULL, text, "kubectl-client-side-apply", 1);
+		assert_null(apply(&w, v, hostname, "kubectl", 2, false, &refused));
+		assert_int_equal(refused.reason, ERR_CONFLICT);
+	}
 	arena_release(&w.a);
 }
 

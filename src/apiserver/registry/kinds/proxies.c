@@ -150,8 +150,15 @@ void service_proxy(struct api_req *q)
 		return;
 	}
 	eps = registry_peek(q, RES(core_endpoints), q->ns, name);
-	if (!eps || !pick(q, eps, port, &ip, &n)) {
-		err_set(&err, ERR_UNAVAILABLE, "no endpoints available for service \"%.*s\"", SV_ARG(q->name));
+	if (!eps) {
+		set_aside_error(q->server, RES(core_endpoints), q->ns, name, &err);
+		api_req_fail(q, &err);
+		return;
+	}
+	/* None at all is the Service's doing, none that fits also that of the port in the request. */
+	if (!val_len(obj_get(eps, F_subsets)) || !pick(q, eps, port, &ip, &n)) {
+		err_set(&err, ERR_UNAVAILABLE, "no endpoints available for service \"%.*s\"",
+			SV_ARG(val_len(obj_get(eps, F_subsets)) ? q->name : name));
 		api_req_fail(q, &err);
 		return;
 	}
