@@ -1,5 +1,6 @@
 #include "kubelet/kubelet-internal.h"
 
+#include "base/version.h"
 #include "codec/pbwire.h"
 #include "net/grpc.h"
 #include "net/http_client.h"
@@ -106,7 +107,7 @@ static enum probe_result run_http(struct kpod *p, struct arena *a, const struct 
 		h[n++] = (struct http_header){ sv_from(name), val_get_str(o, F_value) };
 	}
 	if (!agent)
-		h[n++] = (struct http_header){ SV("user-agent"), SV("kube-probe/1.35") };
+		h[n++] = (struct http_header){ SV("user-agent"), SV("kube-probe/1." KUBERNETES_MINOR) };
 	if (https) {
 		tls = tls_client_ctx(&(struct tls_client_opts){ .insecure = true }, &err);
 		ep.tls = tls;

@@ -173,6 +173,22 @@ def probes_and_hooks(cluster):
     lib.equal((ready("asks")[2], ready("tls")), (False, [False]))
 
 
+def accounts(cluster):
+    """Whose token a container finds, or that it finds none."""
+    cluster.kubectl("create", "serviceaccount", "robot")
+    make(cluster, pod("robot", [{}], serviceAccountName="robot"))
+    make(cluster, pod("nobody", [{}], serviceAccountName="robot", automountServiceAccountToken=False))
+    for name in ("robot", "nobody"):
+        running(cluster, name)
+    found = "/var/run/secrets/kubernetes.io/serviceaccount"
+    claims = inside(cluster, "robot", f"cat {found}/token").split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    lib.equal(claims["sub"], "system:serviceaccount:default:robot")
+    lib.equal(claims["kubernetes.io"]["pod"]["name"], "robot")
+    lib.equal(inside(cluster, "robot", f"cat {found}/namespace"), "default")
+    lib.equal(inside(cluster, "nobody", f"ls {found} 2>/dev/null || echo none"), "none")
+
+
 def limits(cluster):
     make(cluster, pod("limits", [{}, {"resources": {"requests": {"cpu": "50m"},
                                                     "limits": {"memory": "16Mi", "cpu": "100m"}}}],
@@ -233,4 +249,4 @@ if __name__ == "__main__":
     with lib.Cluster(agent=True) as c:
         lib.wait_for("the node", lambda: "True" in [x["status"] for x in c.get("node", "node-1")["status"]["conditions"]
                                                     if x["type"] == "Ready"], 120)
-        sys.exit(lib.main([processes, networks, files, propagation, probes_and_hooks, limits, refusals], c))
+        sys.exit(lib.main([processes, networks, files, propagation, probes_and_hooks, accounts, limits, refusals], c))

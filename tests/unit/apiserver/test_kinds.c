@@ -13,6 +13,78 @@ static void make_default_sa(struct rig *r)
 	expect(r, 201, "POST", NS "/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
 }
 
+/* Whose a pod is: named by either name, and "default" by none; whether it finds a token is its own to say, then the
+ * account's; a mount of its own at that place is left alone. */
+static void test_account_of_a_pod(void **state)
+{
+	static const struct {
+		const char *spec, *account;
+		bool token;
+	} table[] = {
+		{ "", "default", true },
+		{ "\"serviceAccountName\":\"robot\",", "robot", true },
+		{ "\"serviceAccount\":\"robot\",", "robot", true },
+		{ "\"serviceAccountName\":\"robot\",\"serviceAccount\":\"shy\",", "robot", true },
+		{ "\"serviceAccountName\":\"shy\",", "shy", false },
+		{ "\"serviceAccountName\":\"shy\",\"automountServiceAccountToken\":true,", "shy", true },
+		{ "\"automountServiceAccountToken\":false,", "default", false },
+	};
+	struct rig *r = *state;
+
+	make_default_sa(r);
+	expect(r, 201, "POST", NS "/serviceaccounts",
+	       "{\"metadata\":{\"name\":\"robot\"},\"imagePullSecrets\":[{\"name\":\"pull\"}]}");
+	expect(r, 201, "POST", NS "/serviceaccounts",
+	       "{\"metadata\":{\"name\":\"shy\"},\"automountServiceAccountToken\":false}");
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct val *p = expect(
+		    r, 201, "POST", NS "/pods",
+		    arena_printf(&r->arena,
+				 "{\"metadata\":{\"name\":\"p%zu\"},\"spec\":{%s\"containers\":[{\"name\":\"c\","
+				 "\"image\":\"i\"},{"
+				 "\"name\":\"own\",\"image\":\"i\",\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/"
+				 "var/run/secrets/"
+				 "kubernetes.io/serviceaccount\"}]}],\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}]}}",
+				 i, table[i].spec));
+		const struct val *spec = val_get(p, F_spec), *c = val_get(spec, F_containers);
+
+		assert_val(val_get(spec, F_serviceAccountName), table[i].account);
+		assert_val(val_get(spec, F_serviceAccount), table[i].account);
+		assert_int_equal(val_len(val_get(spec, F_volumes)), 1 + table[i].token);
+		assert_int_equal(val_len(val_get(val_at(c, 0), F_volumeMounts)), table[i].token);
+		assert_int_equal(val_len(val_get(val_at(c, 1), F_volumeMounts)), 1);
+		assert_val(val_get(val_at(val_get(val_at(c, 1), F_volumeMounts), 0), F_name), "v");
+		assert_int_equal(val_len(val_get(spec, F_imagePullSecrets)), !strcmp(table[i].account, "robot"));
+	}
+	expect_status(r, 403, "Forbidden", "serviceaccount \"none\" not found",
+		      &(struct ask){ .method = "POST",
+				     .path = NS "/pods",
+				     .body = "{\"metadata\":{\"name\":\"n\"},\"spec\":{\"serviceAccountName\":\"none\","
+					     "\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}" });
+}
+
+/* Fields of features that are off at their stage are dropped, of pods and of templates, created and changed. */
+static void test_dropped_fields(void **state)
+{
+#define DROPPED "\"workloadRef\":{\"name\":\"w\",\"podGroup\":\"g\"}"
+	struct rig *r = *state;
+	const struct val *p;
+
+	make_default_sa(r);
+	p = expect(r, 201, "POST", NS "/pods",
+		   "{\"metadata\":{\"name\":\"p\"},\"spec\":{" DROPPED
+		   ",\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}");
+	assert_null(val_get(p, F_spec, F_workloadRef));
+	p = expect(r, 201, "POST", NS "/replicationcontrollers",
+		   "{\"metadata\":{\"name\":\"rc\"},\"spec\":{\"selector\":{\"a\":\"b\"},\"template\":{\"metadata\":{"
+		   "\"labels\":{\"a\":"
+		   "\"b\"}},\"spec\":{" DROPPED ",\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}}}");
+	assert_null(val_get(p, F_spec, F_template, F_spec, F_workloadRef));
+	p = expect_type(r, 200, "PATCH", NS "/replicationcontrollers/rc", "application/merge-patch+json",
+			"{\"spec\":{\"template\":{\"spec\":{" DROPPED "}}}}");
+	assert_null(val_get(p, F_spec, F_template, F_spec, F_workloadRef));
+}
+
 static void test_pod_defaults(void **state)
 {
 	struct rig *r = *state;
@@ -766,6 +838,8 @@ int main(void)
 		T(test_component_statuses),
 		T(test_refused_by_the_cluster),
 		T(test_pod_defaults),
+		T(test_account_of_a_pod),
+		T(test_dropped_fields),
 		T(test_runtime_class),
 		T(test_binding),
 		T(test_empty_status),

@@ -1,6 +1,8 @@
 /* Pods from creation to removal. */
 #include "agent.h"
 
+#include "kubelet/volumes/volumes.h"
+
 static void test_node_registers(void **state)
 {
 	struct world *w = *state;
@@ -251,6 +253,94 @@ static void test_probes(void **state)
 	     "\"startupProbe\":{\"exec\":{\"command\":[\"x\"]},\"periodSeconds\":1,\"failureThreshold\":5}}]");
 	rig_run(w->rig, 8 * NS_PER_SEC);
 	assert_int_equal(val_get_int(cs(pod(w, "stuck"), 0), 0, F_restartCount), 1);
+}
+
+/* One answer is not enough where several are asked for, and one that differs begins the count anew. */
+static void test_probe_success_threshold(void **state)
+{
+	struct world *w = *state;
+
+	runtime_fake_exec_result(w->rt, 0, "");
+	make(w, "thrice",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\",\"readinessProbe\":{\"exec\":{\"command\":[\"x\"]},"
+	     "\"periodSeconds\":10,\"successThreshold\":3,\"failureThreshold\":5}}]");
+	rig_run(w->rig, 15 * NS_PER_SEC); /* two in a row */
+	assert_val(cond(pod(w, "thrice"), "Ready"), "False");
+	runtime_fake_exec_result(w->rt, 1, "");
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	runtime_fake_exec_result(w->rt, 0, "");
+	rig_run(w->rig, 20 * NS_PER_SEC);
+	assert_val(cond(pod(w, "thrice"), "Ready"), "False");
+	rig_run(w->rig, 10 * NS_PER_SEC);
+	assert_val(cond(pod(w, "thrice"), "Ready"), "True");
+}
+
+/* A probe's own grace counts when it is the probe that ends the container, instead of the pod's. */
+static void test_probe_grace(void **state)
+{
+	static const char *const kinds[] = { "livenessProbe", "startupProbe" };
+	struct world *w = *state;
+
+	runtime_fake_ignore_term(w->rt, true);
+	runtime_fake_exec_result(w->rt, 1, "");
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		for (int own = 0; own < 2; own++) {
+			char name[16], spec[512];
+
+			snprintf(name, sizeof(name), "p%zu-%d", i, own);
+			snprintf(
+			    spec, sizeof(spec),
+			    "\"terminationGracePeriodSeconds\":60,\"containers\":[{\"name\":\"a\",\"image\":\"demo\","
+			    "\"%s\":{\"exec\":{\"command\":[\"x\"]},\"periodSeconds\":1,\"failureThreshold\":1,"
+			    "\"initialDelaySeconds\":1%s}}]",
+			    kinds[i], own ? ",\"terminationGracePeriodSeconds\":5" : "");
+			make(w, name, spec);
+			rig_run(w->rig, 5 * NS_PER_SEC);
+			assert_int_equal(val_get_int(cs(pod(w, name), 0), -1, F_restartCount), 0);
+			rig_run(w->rig, 5 * NS_PER_SEC);
+			assert_int_equal(val_get_int(cs(pod(w, name), 0), -1, F_restartCount), own);
+			assert_int_equal(val_get_int(cs(pod(w, name), 0), 0, F_lastState, F_terminated, F_exitCode),
+					 own ? 137 : 0);
+		}
+}
+
+/* A claim's volume is the directory of what it is bound to, and read-only where the pod says so. */
+static void test_claims(void **state)
+{
+	struct world *w = *state;
+	struct err err = ERR_INIT;
+	const char *path;
+	const struct val *p;
+	bool ro;
+
+	expect(w->rig, 201, "POST", "/api/v1/persistentvolumes",
+	       "{\"metadata\":{\"name\":\"pv\"},\"spec\":{\"capacity\":{\"storage\":\"1Gi\"},\"accessModes\":["
+	       "\"ReadWriteOnce\"],\"hostPath\":{\"path\":\"/\",\"type\":\"Directory\"}}}");
+	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/persistentvolumeclaims",
+	       "{\"metadata\":{\"name\":\"mine\"},\"spec\":{\"volumeName\":\"pv\",\"storageClassName\":\"\","
+	       "\"accessModes\":["
+	       "\"ReadWriteOnce\"],\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}");
+	make(w, "claims",
+	     "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}],\"volumes\":[{\"name\":\"rw\","
+	     "\"persistentVolumeClaim\":"
+	     "{\"claimName\":\"mine\"}},{\"name\":\"ro\",\"persistentVolumeClaim\":{\"claimName\":\"mine\","
+	     "\"readOnly\":true}}"
+	     ",{\"name\":\"none\",\"persistentVolumeClaim\":{\"claimName\":\"other\"}}]");
+	p = pod(w, "claims");
+	assert_int_equal(volume_path(w->k, &w->rig->arena, p, SV("rw"), &path, &ro, &err), -1);
+	assert_string_equal(err_msg(&err), "PVC is not bound");
+	err_release(&err);
+	expect_type(w->rig, 200, "PATCH", "/api/v1/namespaces/default/persistentvolumeclaims/mine/status",
+		    "application/merge-patch+json", "{\"status\":{\"phase\":\"Bound\"}}");
+	assert_int_equal(volume_path(w->k, &w->rig->arena, p, SV("rw"), &path, &ro, &err), 0);
+	assert_string_equal(path, "/");
+	assert_false(ro);
+	assert_int_equal(volume_path(w->k, &w->rig->arena, p, SV("ro"), &path, &ro, &err), 0);
+	assert_string_equal(path, "/");
+	assert_true(ro);
+	assert_int_equal(volume_path(w->k, &w->rig->arena, p, SV("none"), &path, &ro, &err), -1);
+	assert_string_equal(err_msg(&err), "persistentvolumeclaims \"other\" not found");
+	err_release(&err);
 }
 
 static void test_liveness(void **state)
@@ -1193,6 +1283,9 @@ int main(void)
 		T(test_init_containers),
 		T(test_init_rules),
 		T(test_probes),
+		T(test_probe_success_threshold),
+		T(test_probe_grace),
+		T(test_claims),
 		T(test_liveness),
 		T(test_hooks),
 		T(test_resize),
