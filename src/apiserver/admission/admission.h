@@ -37,6 +37,6 @@ extern const struct admission_plugin *const admission_chain[]; /* NULL-terminate
 
 int admission_mutate(const struct admission *a, struct err *err);
 int admission_validate(const struct admission *a, struct err *err);
-/* Both, for what is created through a subresource whose handler stores nothing itself (a token, an eviction): doc is
- * its body, the rest is q's. */
+/* Both, for what is created through a subresource whose handler stores nothing itself (a token, an eviction, a
+ * binding): doc is its body, the rest is q's. */
 int admission_create_sub(struct api_req *q, struct val *doc, struct err *err);

@@ -36,7 +36,7 @@ int admission_create_sub(struct api_req *q, struct val *doc, struct err *err)
 		.res = q->res,
 		.subresource = q->subresource,
 		.ns = q->ns,
-		.name = q->name,
+		.name = q->name.n ? q->name : val_get_str(doc, F_metadata, F_name),
 		.doc = doc,
 	};
 

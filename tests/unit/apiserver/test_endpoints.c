@@ -190,6 +190,157 @@ static void test_rarer_endpoints(void **state)
 	assert_val(val_at(val_get(o, F_spec, F_finalizers), 0), "kubernetes");
 }
 
+/* namespaces/finalize takes what the main endpoint leaves: the finalizers, and no status. It knows PUT alone. */
+static void test_finalize(void **state)
+{
+	struct rig *r = *state;
+	const struct val *o;
+
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"f\"}}");
+	o = expect(
+	    r, 200, "PUT", "/api/v1/namespaces/f/finalize",
+	    "{\"metadata\":{\"name\":\"f\",\"labels\":{\"via\":\"finalize\"},\"annotations\":{\"via\":\"finalize\"},"
+	    "\"finalizers\":[\"x.io/finalize\"]},\"spec\":{\"finalizers\":[\"kubernetes\",\"x.io/a\"]},\"status\":{"
+	    "\"phase\":\"Terminating\",\"conditions\":" CONDITION "}}");
+	assert_via("finalize", o, "finalize", "finalize");
+	assert_int_equal(val_len(val_get(o, F_spec, F_finalizers)), 2);
+	assert_val(val_get(o, F_status, F_phase), "Active");
+	assert_int_equal(val_len(val_get(o, F_status, F_conditions)), 0);
+	/* What the main endpoint and that of the status send of it changes nothing. */
+	o = expect(r, 200, "PUT", "/api/v1/namespaces/f",
+		   "{\"metadata\":{\"name\":\"f\",\"finalizers\":[\"x.io/main\"]},\"spec\":{\"finalizers\":[]}}");
+	assert_int_equal(val_len(val_get(o, F_spec, F_finalizers)), 2);
+	o = expect(r, 200, "PUT", "/api/v1/namespaces/f/status", "{\"metadata\":{\"name\":\"f\"},\"spec\":{}}");
+	assert_int_equal(val_len(val_get(o, F_spec, F_finalizers)), 2);
+	expect(r, 405, "GET", "/api/v1/namespaces/f/finalize", NULL);
+	expect_type(r, 405, "PATCH", "/api/v1/namespaces/f/finalize", MERGE, "{\"spec\":{\"finalizers\":[]}}");
+	expect(r, 409, "PUT", "/api/v1/namespaces/f/finalize",
+	       "{\"metadata\":{\"name\":\"f\",\"resourceVersion\":\"1\"},\"spec\":{\"finalizers\":[]}}");
+	expect(r, 422, "PUT", "/api/v1/namespaces/f/finalize",
+	       "{\"metadata\":{\"name\":\"f\"},\"spec\":{\"finalizers\":[\"nodomain\"]}}");
+}
+
+/* A Scale changes the number of replicas and nothing else, whatever it says of the object's metadata and status. */
+static void test_scale_endpoints(void **state)
+{
+	static const struct {
+		const char *path, *create;
+	} scaled[] = {
+		{ APPS "deployments", "{\"replicas\":1," MATCH TEMPLATE "}" },
+		{ APPS "replicasets", "{\"replicas\":1," MATCH TEMPLATE "}" },
+		{ APPS "statefulsets", "{\"replicas\":1,\"serviceName\":\"s\"," MATCH TEMPLATE "}" },
+		{ CORE "replicationcontrollers", "{\"replicas\":1,\"selector\":{\"a\":\"b\"}," TEMPLATE "}" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(scaled); i++) {
+		char *path = arena_printf(&r->arena, "%s/w", scaled[i].path);
+		char *scale = arena_printf(&r->arena, "%s/scale", path);
+		const struct val *o;
+		struct sv uid;
+
+		expect(r, 201, "POST", scaled[i].path,
+		       arena_printf(&r->arena, "{\"metadata\":{\"name\":\"w\",\"labels\":{\"l\":\"1\"}},\"spec\":%s}",
+				    scaled[i].create));
+		o = expect(r, 200, "GET", scale, NULL);
+		assert_val(val_get(o, F_kind), "Scale");
+		assert_val(val_get(o, F_apiVersion), "autoscaling/v1");
+		assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 1);
+		assert_int_equal(val_get_int(o, -1, F_status, F_replicas), 0);
+		assert_val(val_get(o, F_status, F_selector), "a=b");
+		uid = val_get_str(o, F_metadata, F_uid);
+		assert_true(uid.n > 0);
+		o = expect_type(r, 200, "PATCH", scale, MERGE,
+				"{\"metadata\":{\"labels\":{\"l\":\"2\"},\"annotations\":{\"x\":\"y\"},\"finalizers\":["
+				"\"x.io/y\"]},"
+				"\"spec\":{\"replicas\":3},\"status\":{\"replicas\":9,\"selector\":\"x=y\"}}");
+		assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 3);
+		o = expect(r, 200, "GET", path, NULL);
+		assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 3);
+		assert_int_equal(val_get_int(o, 0, F_status, F_replicas), 0);
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), 2);
+		assert_val(val_member_sv(val_get(o, F_metadata, F_labels), SV("l")), "1");
+		assert_null(val_get(o, F_metadata, F_annotations));
+		assert_null(val_get(o, F_metadata, F_finalizers));
+		/* Nothing is no number: a Scale without one is for none. */
+		o = expect(r, 200, "PUT", scale,
+			   "{\"metadata\":{\"name\":\"w\",\"namespace\":\"default\"},\"spec\":{}}");
+		assert_int_equal(val_get_int(o, 0, F_spec, F_replicas), 0);
+		assert_int_equal(val_get_int(expect(r, 200, "GET", path, NULL), -1, F_spec, F_replicas), 0);
+		/* Of which object and which version it speaks counts. */
+		expect(r, 409, "PUT", scale,
+		       "{\"metadata\":{\"name\":\"w\",\"namespace\":\"default\",\"resourceVersion\":\"1\"},\"spec\":{"
+		       "\"replicas\":5}}");
+		expect(r, 409, "PUT", scale,
+		       "{\"metadata\":{\"name\":\"w\",\"namespace\":\"default\",\"uid\":\"other\"},\"spec\":{"
+		       "\"replicas\":5}}");
+		expect(r, 400, "PUT", scale, "{\"metadata\":{\"name\":\"v\",\"namespace\":\"default\"},\"spec\":{}}");
+		expect_status(
+		    r, 422, "Invalid", "spec.replicas: Invalid value: -1",
+		    &(struct ask){
+			.method = "PATCH", .path = scale, .type = MERGE, .body = "{\"spec\":{\"replicas\":-1}}" });
+		expect(r, 405, "DELETE", scale, NULL);
+		expect(r, 405, "POST", scale, "{}");
+		assert_int_equal(val_get_int(expect(r, 200, "GET", path, NULL), -1, F_spec, F_replicas), 0);
+	}
+}
+
+/* Of kinds without a status: everything is the main endpoint's, and there is no other; what may not change does not. */
+static void test_without_status(void **state)
+{
+	static const struct {
+		const char *path, *name, *create, *change, *at;
+		bool unconditional;	  /* an update need not say which version it is of */
+		const char *wrong, *says; /* of the spec: what an update may not do */
+	} rows[] = {
+		{ "/apis/storage.k8s.io/v1/csinodes", "n1",
+		  "{\"drivers\":[{\"name\":\"a.io\",\"nodeID\":\"1\",\"topologyKeys\":null}]}",
+		  "{\"drivers\":[{\"name\":\"a.io\",\"nodeID\":\"1\",\"topologyKeys\":null},{\"name\":\"b.io\","
+		  "\"nodeID\":\"2\","
+		  "\"topologyKeys\":null}]}",
+		  "spec.drivers", false, "{\"drivers\":[{\"name\":\"a.io\",\"nodeID\":\"9\",\"topologyKeys\":null}]}",
+		  "field is immutable" },
+		{ "/apis/networking.k8s.io/v1/ipaddresses", "10.43.7.7",
+		  "{\"parentRef\":{\"resource\":\"services\",\"namespace\":\"default\",\"name\":\"s\"}}", "{}",
+		  "spec.parentRef", true,
+		  "{\"parentRef\":{\"resource\":\"services\",\"namespace\":\"default\",\"name\":\"t\"}}",
+		  "field is immutable" },
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *path = arena_printf(&r->arena, "%s/%s", rows[i].path, rows[i].name);
+		char *status = arena_printf(&r->arena, "%s/status", path), *body;
+		const struct val *o;
+
+		o = expect(r, 201, "POST", rows[i].path,
+			   arena_printf(&r->arena, "{\"metadata\":{\"name\":\"%s\"},\"spec\":%s}", rows[i].name,
+					rows[i].create));
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), 0);
+		o = expect_type(r, 200, "PATCH", path, MERGE,
+				arena_printf(&r->arena, CHANGE, "main", "main", "main", rows[i].change, "{}"));
+		assert_via(path, o, "main", "main");
+		assert_non_null(at(o, rows[i].at));
+		assert_null(val_get(o, F_status));
+		assert_int_equal(val_get_int(o, 0, F_metadata, F_generation), 0);
+		expect_type(r, 404, "PATCH", status, MERGE, "{}");
+		expect(r, 404, "GET", status, NULL);
+		expect_status(r, 422, "Invalid", rows[i].says,
+			      &(struct ask){ .method = "PATCH",
+					     .path = path,
+					     .type = MERGE,
+					     .body = arena_printf(&r->arena, "{\"spec\":%s}", rows[i].wrong) });
+		body = arena_printf(&r->arena, "{\"metadata\":{\"name\":\"%s\"},\"spec\":%s}", rows[i].name,
+				    rows[i].create);
+		if (rows[i].unconditional)
+			expect(r, 200, "PUT", path, body);
+		else
+			expect_status(r, 422, "Invalid",
+				      "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update",
+				      &(struct ask){ .method = "PUT", .path = path, .body = body });
+	}
+}
+
 /* Generations that count something else than the spec. */
 static void test_generations(void **state)
 {
@@ -232,7 +383,8 @@ static void test_generations(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_endpoints), T(test_pod_endpoints), T(test_rarer_endpoints),
+	const struct CMUnitTest tests[] = { T(test_endpoints),	T(test_pod_endpoints),	 T(test_rarer_endpoints),
+					    T(test_finalize),	T(test_scale_endpoints), T(test_without_status),
 					    T(test_generations) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

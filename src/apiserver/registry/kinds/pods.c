@@ -1,5 +1,6 @@
 /* Pods: computed defaults, QoS, binding, and how long deletion waits. */
 #include "apiserver/authz.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
@@ -330,7 +331,9 @@ static void bind_pod(struct api_req *q, struct val *binding, struct sv name)
 	struct err err = ERR_INIT;
 	const struct val *kind = val_get(binding, F_target, F_kind);
 
-	if (q->name.n && !sv_eq(q->name, val_get_str(binding, F_metadata, F_name)) && !q->trusted)
+	if (admission_create_sub(q, binding, &err) < 0)
+		;
+	else if (q->name.n && !sv_eq(q->name, val_get_str(binding, F_metadata, F_name)) && !q->trusted)
 		err_set(&err, ERR_BAD_REQUEST, "name in URL does not match name in Binding object");
 	else if (val_str(kind).n && !val_is(kind, "Node"))
 		err_set(&err, ERR_UNKNOWN,
