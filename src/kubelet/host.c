@@ -124,14 +124,20 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 static int pod_cgroup(struct kubelet *k, const struct val *pod, bool create, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const char *path = cgroup_pod_path(&a, k->cgroup_root, pod_qos(pod), val_get_str(pod, F_metadata, F_uid));
+	struct sv uid = val_get_str(pod, F_metadata, F_uid);
 	struct cgroup_limits l;
 
+	if (!create && !val_get(pod, F_spec)) {
+		for (enum qos_class q = QOS_BEST_EFFORT; q <= QOS_GUARANTEED; q++)
+			if (cgroup_remove(cgroup_pod_path(&a, k->cgroup_root, q, uid), err) < 0)
+				return -1;
+		return 0;
+	}
 	if (!create)
-		return cgroup_remove(path, err);
+		return cgroup_remove(cgroup_pod_path(&a, k->cgroup_root, pod_qos(pod), uid), err);
 	pod_cgroup_limits(pod, &l);
 	l.pids_limit = k->pod_max_pids;
-	return cgroup_create(path, &l, err);
+	return cgroup_create(cgroup_pod_path(&a, k->cgroup_root, pod_qos(pod), uid), &l, err);
 }
 
 static bool apparmor(void)

@@ -146,7 +146,7 @@ struct kubelet {
 	struct informer_factory *factory;
 	struct informer *pods, *services;
 	struct recorder *recorder;
-	struct workq *q;
+	struct workq *q, *orphans; /* by uid */
 
 	pthread_mutex_t lock; /* table, by_container, active, stopping */
 	pthread_cond_t idle;
@@ -210,6 +210,10 @@ void kubelet_forget_pod(struct kubelet *k, struct kpod *p); /* leaves the table 
 
 /* pod_worker.c */
 int pod_sync(void *k, struct sv uid, struct reconcile_result *ret, struct err *err);
+
+/* orphans.c: pods of the runtime that the API does not know, left over from before the agent's start. Some at a time
+ * are ended and removed, as pods' syncs beside them are; the relist adds what it sees. */
+struct workq *orphans_new(struct kubelet *k);
 
 /* What the runtime holds of one pod. */
 struct pod_actual {

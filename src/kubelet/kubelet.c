@@ -477,30 +477,6 @@ static bool is_set_aside(const struct rt_sandbox *s, size_t n, struct sv uid)
 	return false;
 }
 
-/* Stops and removes a pod the API does not know: left over from before the agent's start. */
-static void remove_orphan(struct kubelet *k, struct sv uid)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct rt_container *c;
-	struct rt_sandbox *s;
-	size_t n;
-
-	log_info(SYS, "removing a pod that is not in the API", "uid", "%.*s", SV_ARG(uid));
-	if (k->rt->ops->list_containers(k->rt, &a, uid, &c, &n, NULL) == 0)
-		for (size_t i = 0; i < n; i++) {
-			if (rt_may_run(c[i].state))
-				k->rt->ops->stop_container(k->rt, c[i].id, 2, 3 * NS_PER_SEC, NULL);
-			k->rt->ops->remove_container(k->rt, c[i].id, NULL);
-		}
-	if (k->rt->ops->list_sandboxes(k->rt, &a, uid, &s, &n, NULL) == 0)
-		for (size_t i = 0; i < n; i++) {
-			k->rt->ops->stop_sandbox(k->rt, s[i].id, NULL);
-			k->rt->ops->remove_sandbox(k->rt, s[i].id, NULL);
-		}
-	while (k->host->teardown_pod(k, uid, NULL) > 0)
-		;
-}
-
 static void compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, struct rt_container *c, size_t nc,
 		    struct arena *a)
 {
@@ -547,7 +523,7 @@ static void compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, struct r
 	pthread_mutex_unlock(&k->lock);
 	for (size_t i = 0; i < orphans.n; i++)
 		if (!is_set_aside(s, ns, orphans.p[i]))
-			remove_orphan(k, orphans.p[i]);
+			workq_add(k->orphans, orphans.p[i]);
 	vec_release(&orphans);
 	strmap_release(&now);
 }
@@ -666,6 +642,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	    k->env,
 	    &(struct workq_opts){
 		.name = "kubelet", .workers = SYNC_WORKERS, .reconcile = pod_sync, .ctx = k, .ready = is_ready });
+	k->orphans = orphans_new(k);
 	informer_add_handler(k->pods, &handler, k);
 	if (!node_status_new(k, err)) /* sets k->node before its first task runs */
 		goto fail;
@@ -723,6 +700,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	while (k->active) /* tasks under way; those still queued will see stopping */
 		pthread_cond_wait(&k->idle, &k->lock);
 	pthread_mutex_unlock(&k->lock);
+	k->orphans = k->orphans ? workq_free(k->orphans) : NULL; /* after the last relist, which adds to it */
 	k->configs = config_watch_free(k->configs);
 	k->server = kserver_free(k->server); /* after the last task that could post to its loop */
 	k->node = node_status_free(k->node);

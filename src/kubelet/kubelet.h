@@ -57,6 +57,7 @@ struct kubelet_host {
 	int (*setup_volumes)(struct kubelet *k, const struct val *pod, struct err *err);
 	/* Removes its volumes, a part at a time: 1: call again, there is more; 0: gone. */
 	int (*teardown_pod)(struct kubelet *k, struct sv uid, struct err *err);
+	/* Makes it, with the limits of its spec, or removes it; of a pod without one, whatever its class was. */
 	int (*pod_cgroup)(struct kubelet *k, const struct val *pod, bool create, struct err *err);
 	bool (*apparmor)(void); /* can the kernel confine by AppArmor? NULL: it is said to */
 	void (*machine_info)(struct kubelet *k, struct arena *a, struct val *node_status); /* capacity, nodeInfo */

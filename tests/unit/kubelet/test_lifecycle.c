@@ -1219,6 +1219,49 @@ static void test_orphans_are_removed(void **state)
 	assert_int_equal(n, 0);
 }
 
+static struct {
+	struct rig *rig;
+	const struct runtime_ops *ops;
+	int inside, most;
+} slow;
+
+/* It takes a while, in which all that waits for nothing goes on. */
+static int slow_stop(struct runtime *r, struct sv id, int64_t timeout_s, int64_t wait_ns, struct err *err)
+{
+	slow.inside++;
+	slow.most = MAX(slow.most, slow.inside);
+	rig_run(slow.rig, 0);
+	slow.inside--;
+	return slow.ops->stop_container(r, id, timeout_s, wait_ns, err);
+}
+
+/* Ended beside each other: none waits for all before it, and no relist for any. */
+static void test_many_orphans(void **state)
+{
+	struct world *w = *state;
+	struct runtime_ops ops = *w->rt->ops;
+	struct rt_sandbox *s;
+	char name[32];
+	size_t n;
+
+	slow = (typeof(slow)){ .rig = w->rig, .ops = w->rt->ops };
+	ops.stop_container = slow_stop;
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "left-%d", i);
+		make(w, name, "\"containers\":[{\"name\":\"a\",\"image\":\"demo\"}]");
+	}
+	rig_run(w->rig, NS_PER_SEC);
+	w->k = kubelet_free(w->k);
+	expect(w->rig, 200, "DELETE", "/api/v1/namespaces/default/pods?gracePeriodSeconds=0", NULL);
+	w->rt->ops = &ops;
+	start_kubelet(w);
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	w->rt->ops = slow.ops;
+	assert_int_equal(slow.most, 8);
+	assert_int_equal(w->rt->ops->list_sandboxes(w->rt, &w->rig->arena, SV(""), &s, &n, NULL), 0);
+	assert_int_equal(n, 0);
+}
+
 /* Nobody wanted it to go. Deleted, it goes like any other. */
 static void test_pods_set_aside_run_on(void **state)
 {
@@ -1314,6 +1357,7 @@ int main(void)
 		T(test_waits_for_the_network),
 		T(test_runtime_failures_are_retried),
 		T(test_orphans_are_removed),
+		T(test_many_orphans),
 		T(test_pods_set_aside_run_on),
 		T(test_many),
 	};

@@ -1,0 +1,76 @@
+#include "kubelet/kubelet-internal.h"
+
+#include "base/log.h"
+
+/* A pod the API does not know is ended in steps of a queue of its own: one that ignores TERM takes seconds, and neither
+ * the next relist nor other pods wait for it. What fails is not repeated here: the next relist still sees the pod. */
+
+#define ORPHAN_WORKERS 8 /* as many as syncs of pods: both mostly wait for the runtime */
+#define ORPHAN_GRACE_S 2
+
+/* What is known of it: enough to find its directories and cgroups. */
+static struct val *orphan_doc(struct arena *a, const struct rt_sandbox *s)
+{
+	struct val *doc = val_new_map(a), *meta = val_set_map(a, doc, F_metadata);
+
+	val_set_str(a, meta, F_namespace, s->ns);
+	val_set_str(a, meta, F_name, s->name);
+	val_set_str(a, meta, F_uid, s->uid);
+	return doc;
+}
+
+/* 1: there is more to do, at once. The sandbox goes last: by it the next relist finds what is left of the pod. */
+static int orphan_remove(struct kubelet *k, struct arena *a, struct sv uid, const struct rt_sandbox *s, size_t n)
+{
+	const struct val *doc = n ? orphan_doc(a, s) : NULL;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		if (k->rt->ops->stop_sandbox(k->rt, s[i].id, NULL) < 0)
+			return -1;
+	rc = k->host->teardown_pod(k, uid, NULL);
+	if (rc || !doc)
+		return rc;
+	if (k->host->pod_cgroup(k, doc, false, NULL) < 0)
+		return -1;
+	rc = k->files ? pod_dirs_remove(k, doc, NULL) : 0;
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = k->rt->ops->remove_sandbox(k->rt, s[i].id, NULL);
+	return rc;
+}
+
+static int orphan_step(void *ctx, struct sv uid, struct reconcile_result *ret, struct err *err)
+{
+	struct kubelet *k = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct rt_container *c;
+	struct rt_sandbox *s;
+	size_t nc, ns;
+	bool known;
+
+	(void)err;
+	pthread_mutex_lock(&k->lock);
+	known = strmap_has(&k->table, uid) || k->stopping;
+	pthread_mutex_unlock(&k->lock);
+	if (known || runtime_down(k) || k->rt->ops->list_containers(k->rt, &a, uid, &c, &nc, NULL) < 0 ||
+	    k->rt->ops->list_sandboxes(k->rt, &a, uid, &s, &ns, NULL) < 0)
+		return 0;
+	if (nc)
+		log_info(SYS, "removing a pod that is not in the API", "uid", "%.*s", SV_ARG(uid));
+	for (size_t i = 0; i < nc; i++) {
+		if (rt_may_run(c[i].state))
+			k->rt->ops->stop_container(k->rt, c[i].id, ORPHAN_GRACE_S, (ORPHAN_GRACE_S + 1) * NS_PER_SEC,
+						   NULL);
+		k->rt->ops->remove_container(k->rt, c[i].id, NULL);
+	}
+	if (orphan_remove(k, &a, uid, s, ns) > 0)
+		ret->after_ns = 1; /* a large tree, of which that was a part */
+	return 0;
+}
+
+struct workq *orphans_new(struct kubelet *k)
+{
+	return workq_new(
+	    k->env,
+	    &(struct workq_opts){ .name = "orphans", .workers = ORPHAN_WORKERS, .reconcile = orphan_step, .ctx = k });
+}
