@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from lib import Cluster, Skip, contains, equal, main, need_tools, node_possible, wait_for
+from machine import shims
 
 POD = """
 apiVersion: v1
@@ -199,6 +200,34 @@ def killed_while_pods_start(c):
         c.kubectl("delete", "pod", *names, timeout=60)
 
 
+def deleted_while_the_node_is_away(c):
+    """Nothing of them stays, and one that ends slowly keeps nobody waiting."""
+    names = [f"o{i}" for i in range(6)]
+    c.apply("---".join(POD.format(name=n, script="echo here; trap : TERM; while :; do sleep 1; done", restart="Always", limit="1Gi")
+                       for n in names))
+    wait_for("all", lambda: all(c.get("pod", n)["status"].get("phase") == "Running" for n in names), 90)
+    uids = [c.get("pod", n)["metadata"]["uid"] for n in names]
+
+    def left(uid):
+        return [p for where in ("/sys/fs/cgroup/**/pod", c.dir + "/data/kubelet/pods/", "/var/lib/kubelet/pods/", c.dir + "/data/**/*_",
+                                "/var/log/pods/*_") for p in glob.glob(f"{where}{uid}", recursive=True)]
+    equal([len(left(u)) > 2 for u in uids], [True] * len(uids), "what is theirs")
+    c.stop()
+    c.agent = False
+    try:
+        c.start()
+        c.kubectl("delete", "pod", "--all", "--force", timeout=60)
+    finally:
+        c.stop()
+        c.agent = True
+        c.start()
+    c.apply(POD.format(name="next", script="sleep 100000", restart="Always", limit="1Gi"))
+    wait_for("another", lambda: c.get("pod", "next")["status"].get("phase") == "Running", 60)
+    wait_for("them to go", lambda: not any(map(left, uids)), 60, 0.5)
+    equal(shims(c), 1)
+    c.kubectl("delete", "pod", "next", timeout=60)
+
+
 if __name__ == "__main__":
     why = node_possible()
     if why:
@@ -210,5 +239,5 @@ if __name__ == "__main__":
         wait_for("the node", lambda: ready(cluster)["status"] == "True", 60)
         wait_for("the account", lambda: cluster.run("get", "serviceaccount", "default", check=False).returncode == 0)
         STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited, bridge_is_deleted, containerd_that_does_not_come_up,
-                       the_end_of_a_long_message, killed_while_pods_start], cluster)
+                       the_end_of_a_long_message, killed_while_pods_start, deleted_while_the_node_is_away], cluster)
     sys.exit(STATUS)
