@@ -5,9 +5,12 @@ programs, and a cluster of the user's, do not disturb each other.
 """
 import base64
 import contextlib
+import fcntl
+import glob
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -35,10 +38,73 @@ def need_tools():
     subprocess.run([os.path.join(ROOT, "tools", "kubectl.sh"), BIN], check=True, stdout=subprocess.DEVNULL)
 
 
+handed_out = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the ports that the kernel gives to whoever connects, and that Services have: nobody takes it meanwhile."""
+    while True:
+        port = random.randrange(11000, 30000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("", port))
+            if port not in handed_out:
+                handed_out.add(port)
+                return port
+
+
+# --- runs beside each other, and after one that died ---
+
+DIRS = os.path.join(tempfile.gettempdir(), "caravel-run-")
+
+
+def own_dir():
+    """A new directory, and a lock on it for as long as this program lives."""
+    made = tempfile.mkdtemp(prefix=DIRS)
+    lock = open(os.path.join(made, "owner.new"), "wb")  # held: the caller closes it
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(os.path.join(made, "owner.new"), os.path.join(made, "owner"))
+    return made, lock
+
+
+def servers_of(top):
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{p}/cmdline", encoding="utf-8", errors="replace") as f:
+            words = f.read().split("\0")
+            if "server" in words[1:2] and any(w.startswith(top + "/") for w in words):
+                yield int(p)
+
+
+def clear_away_dead_runs():
+    """What programs that were killed left: servers, containers, networks, files. Nothing of those that live, or were kept."""
+    for owner in glob.glob(DIRS + "*/owner"):
+        top = os.path.dirname(owner)
+        with contextlib.suppress(OSError, subprocess.SubprocessError), open(owner, "rb+") as f:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for pid in servers_of(top):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGTERM)
+            for data in (top + "/data", top + "/make/data"):
+                subprocess.run([CARAVEL, "cleanup", "--stop", "--data-dir", data], check=True, timeout=120, stdout=subprocess.DEVNULL)
+            shutil.rmtree(top, ignore_errors=True)
+
+
+def own_net():
+    """(n, claim): 10.n and 10.(n + 64), of which no node on this machine has anything; ours until claim is closed.
+
+    Nodes of one machine share its routes and rules, so these are away from a user's cluster (10.42, 10.43), too."""
+    used = "".join(subprocess.run(args, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+                   for args in (("ip", "-4", "route", "show", "table", "all"), ("nft", "list", "ruleset")))
+    first = random.randrange(64)
+    for n in ((first + i) % 64 + 64 for i in range(64)):
+        if f" 10.{n}." in used or f" 10.{n + 64}." in used:
+            continue
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0caravel-run-net-{n}")  # gone with this program, however it ends
+            return n, claim
+        except OSError:
+            claim.close()
+    raise Failed("every range of addresses for tests is in use")
 
 
 def wait_for(what, check, timeout=30.0, every=0.05):
@@ -63,21 +129,19 @@ class Cluster:
     its descriptors."""
 
     def __init__(self, agent=False, args=(), port=None, bare=False, nofile=None):
-        self.dir = tempfile.mkdtemp(prefix="caravel-e2e-")
+        self.dir, self.lock = own_dir()
+        self.proc = self.net_claim = self._tls = None
         self.port = free_port() if port is None else port
         self.kubeconfig = os.path.join(self.dir, "kubeconfig.yaml")
         self.log = os.path.join(self.dir, "server.log")
         self.agent = agent
         self.prefix = ["prlimit", f"--nofile={nofile}:{nofile}"] if nofile else []
         self.args = list(args)
-        # Nodes of one machine share its routes: ranges of our own, away from a user's cluster.
-        self.net = 64 + self.port % 64
-        self.service_ip = f"10.{self.net + 64}.0.1"
         if agent and not bare:
+            self.net, self.net_claim = own_net()
+            self.service_ip = f"10.{self.net + 64}.0.1"
             self.args += ["--cluster-cidr", f"10.{self.net}.0.0/16", "--service-cidr", f"10.{self.net + 64}.0.0/16",
                           "--kubelet-port", str(free_port()), "--node-name", "node-1"]
-        self.proc = None
-        self._tls = None
 
     def start(self, wait=True):
         args = [*self.prefix, CARAVEL, "server", "--data-dir", os.path.join(self.dir, "data"), "--bind-address",
@@ -130,9 +194,13 @@ class Cluster:
             subprocess.run([CARAVEL, "cleanup", "--stop", "--data-dir", os.path.join(self.dir, "data")], check=False, timeout=120,
                            stdout=subprocess.DEVNULL)
         if os.environ.get("KEEP"):
+            os.unlink(os.path.join(self.dir, "owner"))  # nor does a later run clear it away
             print(f"# kept {self.dir}")
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+        if self.net_claim:
+            self.net_claim.close()
+        self.lock.close()
 
     def __enter__(self):
         return self.start()
@@ -298,7 +366,7 @@ def contains(text, *parts):
 
 
 def node_possible():
-    """Why no node can run here, or None."""
+    """Why no node can run here, or None: then none of a dead run is in the way."""
     if os.geteuid() != 0:
         return "needs root"
     for program in ("containerd", "runc", "nft", "ip"):
@@ -307,4 +375,5 @@ def node_possible():
     r = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, stderr=subprocess.DEVNULL)
     if r.returncode:
         return "may not make namespaces"
+    clear_away_dead_runs()
     return None
