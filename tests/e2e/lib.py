@@ -55,6 +55,7 @@ def free_port():
 # --- runs beside each other, and after one that died ---
 
 DIRS = os.path.join(tempfile.gettempdir(), "caravel-run-")
+own_dirs = set()  # of this program
 
 
 def own_dir():
@@ -63,6 +64,7 @@ def own_dir():
     lock = open(os.path.join(made, "owner.new"), "wb")  # held: the caller closes it
     fcntl.flock(lock, fcntl.LOCK_EX)
     os.rename(os.path.join(made, "owner.new"), os.path.join(made, "owner"))
+    own_dirs.add(made)
     return made, lock
 
 

@@ -5,7 +5,7 @@ import re
 import subprocess
 import urllib.request
 
-from lib import CARAVEL, ROOT, equal, free_port
+from lib import CARAVEL, ROOT, equal, free_port, own_dirs
 
 NODE_PORT = 30000 + free_port() % 2768
 
@@ -32,6 +32,10 @@ def read(path):
         return None
 
 
+def name(link):
+    return re.match(r"\d+: ([^:@]+)", link).group(1)
+
+
 def claimed(run):
     """Is that the runtime directory of a cluster whose server lives?"""
     pid = re.match(r"pid (\d+)", read(os.path.join(run, "node")) or "")
@@ -45,36 +49,58 @@ def files(*tops):
     return below | set(filter(os.path.exists, tops))
 
 
+class Others:
+    """Nodes that run on this machine and are not this program's: what is theirs comes and goes as they like."""
+
+    def __init__(self):
+        self.tags, words = set(), []
+        for run in filter(claimed, glob.glob("/run/caravel*")):
+            said = dict(re.findall(r"^(\S+) (.*)$", read(os.path.join(run, "node")) or "", re.M))
+            data = said.get("data-dir", run)
+            if any(data.startswith(own + "/") for own in own_dirs):
+                continue
+            self.tags.add(os.path.basename(run))
+            networks = "".join(read(p) or "" for p in glob.glob(data + "/cni/net.d/*"))
+            words += [run, data, "/" + os.path.basename(run), *re.findall(r'"bridge": *"(\w+)"', networks),
+                      *(said[k] for k in ("kubelet-root", "log-dir") if k in said)]
+        if self.tags:  # whose these are, their names do not say
+            words += ["/run/containerd/s", "/var/lib/cni/results"]
+        self.words = re.compile("|".join(rf"{re.escape(w)}(?![\w.-])" for w in words) or "(?!)")
+
+    def have(self, text):
+        return bool(self.words.search(text))
+
+    def without(self, lines):
+        return sorted(line for line in lines if not self.have(line))
+
+
 def snapshot():
     """What a machine shows of containers and networks; compared before and after."""
     def run(*args):
         return subprocess.run(args, check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    others = Others()
+    links = run("ip", "-o", "link").splitlines()
+    theirs = {name(line) for line in links if others.have(line)}
+    rules = re.split(r"^(?=table )", run("nft", "-s", "list", "ruleset"), flags=re.M)  # those of iptables-nft, too
     out = {
-        "links": sorted(re.findall(r"^\d+: ([^:@]+)", run("ip", "-o", "link"), re.M)),
-        "routes": sorted(run("ip", "route", "show", "table", "all").splitlines()),
-        "rules": sorted(run("nft", "-s", "list", "ruleset").splitlines()),  # those of iptables-nft, too
-        "files": sorted(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
-                              "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
+        "links": sorted(set(map(name, links)) - theirs),
+        "routes": sorted(r for r in run("ip", "route", "show", "table", "all").splitlines() if not theirs & set(r.split())),
+        "rules": sorted(line for table in rules if table.split(" {")[0].split(" ")[-1] not in others.tags for line in table.splitlines()),
+        "files": others.without(files(*glob.glob("/run/caravel*"), "/run/containerd", "/run/netns", "/run/runc", "/var/lib/cni",
+                                      "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods", "/etc/cni")),
         "settings": [f"{s} = {read('/proc/sys/' + s)}" for s in SETTINGS],
     }
     with open("/proc/mounts", encoding="utf-8") as f:
         # the small disks that other tests fill beside this are called like store-test, and come and go
-        out["mounts"] = sorted({where for what, where, *_ in map(str.split, f) if not what.endswith("-test")})
-    groups = []
-    for base, dirs, _ in os.walk("/sys/fs/cgroup"):
-        groups += [os.path.join(base, d) for d in dirs]
-    out["cgroups"] = sorted(groups)
+        out["mounts"] = others.without({where for what, where, *_ in map(str.split, f) if not what.endswith("-test")})
+    out["cgroups"] = others.without(os.path.join(base, d) for base, dirs, _ in os.walk("/sys/fs/cgroup") for d in dirs)
     procs = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
-                comm = f.read().strip()
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
-                    continue  # gone, but not yet reaped by whatever runs as process 1
-        except OSError:
-            continue
-        if comm.startswith(("containerd", "runc", "pause", "httpd", "busybox")):
+        stat = read(f"/proc/{pid}/stat")
+        if not stat or stat.rsplit(")", 1)[1].split()[0] == "Z":
+            continue  # gone, but not yet reaped by whatever runs as process 1
+        comm, whose = read(f"/proc/{pid}/comm") or "", (read(f"/proc/{pid}/cmdline") or "") + (read(f"/proc/{pid}/cgroup") or "")
+        if comm.startswith(("containerd", "runc", "pause", "httpd", "busybox")) and not others.have(whose.replace("\0", " ")):
             procs.append(comm)
     out["processes"] = sorted(procs)
     return out
