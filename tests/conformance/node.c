@@ -3,6 +3,7 @@
  * Skipped, saying why, without root, containerd or the CNI plugins. Waiting is by looking again: nothing here asserts
  * how long something took.
  */
+#include "node_place.h"
 #include "unit.h"
 
 #include "apiserver/apiserver.h"
@@ -13,10 +14,8 @@
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
 #include "kubelet/kubelet.h"
-#include "kubelet/node_cleanup.h"
 #include "net/http_client.h"
 
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,7 @@ static struct {
 	struct runtime *rt;
 	struct kubelet *k;
 	struct arena a;
-	char *dir, *cgroup_root;
+	struct node_place place;
 	struct sv cert, key;
 	struct http_endpoint kubelet;
 	struct http_pool *pool;
@@ -46,7 +45,7 @@ static struct {
 
 static char *path(const char *rest)
 {
-	return arena_printf(&w.a, "%s/%s", w.dir, rest);
+	return arena_printf(&w.a, "%s/%s", w.place.dir, rest);
 }
 
 static void start_kubelet(void)
@@ -62,9 +61,9 @@ static void start_kubelet(void)
 						  .node_name = "n1",
 						  .node_ip = "127.0.0.1",
 						  .root_dir = path("kubelet"),
-						  .log_dir = path("logs"),
+						  .log_dir = w.place.log_dir,
 						  .cluster_dns = "10.43.0.10",
-						  .cgroup_root = w.cgroup_root,
+						  .cgroup_root = w.place.cgroup_root,
 						  .serving_cert = cert,
 						  .serving_key = key,
 						  .client_ca = apiserver_ca_pem(w.api) },
@@ -84,17 +83,15 @@ static void start_kubelet(void)
 static void setup(void)
 {
 	static const char *const masters[] = { "system:masters", NULL }, *const nodes[] = { "system:nodes", NULL };
-	char template[] = "/tmp/caravel-node.XXXXXX", bridge[16];
+	char bridge[16];
 	struct sv tar;
 
-	if (!mkdtemp(template))
-		abort();
-	w.dir = xstrdup(template);
-	w.cgroup_root = xasprintf("/caravel-node-%d", (int)getpid());
 	w.env = env_real_new(16);
+	node_place_take(&w.place, w.env);
 	w.store = store_mem_new(w.env);
 	struct err err = ERR_INIT;
-	w.api = apiserver_new(&(struct apiserver_opts){ .env = w.env, .store = w.store, .data_dir = w.dir }, &err);
+	w.api =
+	    apiserver_new(&(struct apiserver_opts){ .env = w.env, .store = w.store, .data_dir = w.place.dir }, &err);
 	if (!w.api) {
 		fprintf(stderr, "# %s\n", err_msg(&err));
 		exit(1);
@@ -102,19 +99,19 @@ static void setup(void)
 	w.client = apiserver_client(w.api, "test", "test", masters);
 	w.node_client = apiserver_client(w.api, "kubelet", "system:node:n1", nodes);
 	OK(apiserver_issue_client_cert(w.api, &w.a, "test", masters, &w.cert, &w.key, &e_));
-	cni_bridge_name(w.dir, bridge);
+	cni_bridge_name(w.place.dir, bridge);
 	OK(cni_write(&(struct cni_opts){ .conf_dir = path("cni/net.d"),
 					 .state_dir = path("cni/state"),
 					 .bridge = arena_strdup(&w.a, bridge),
-					 .pod_cidr = "10.199.78.0/24" },
+					 .pod_cidr = w.place.pod_cidr },
 		     &e_));
-	w.daemon = containerd_start(&(struct containerd_opts){ .env = w.env, .data_dir = w.dir }, &err);
+	w.daemon = containerd_start(&(struct containerd_opts){ .env = w.env, .data_dir = w.place.dir }, &err);
 	if (!w.daemon || !(w.rt = runtime_cri_new(w.env, containerd_endpoint(w.daemon), &err))) {
 		fprintf(stderr, "# %s\n", err_msg(&err));
 		exit(1);
 	}
 	OK(image_build_demo(&w.a, "", &tar, &e_));
-	OK(image_import_bytes(containerd_socket(w.daemon), w.dir, tar, &e_));
+	OK(image_import_bytes(containerd_socket(w.daemon), w.place.dir, tar, &e_));
 	w.pool = http_pool_new();
 	start_kubelet();
 }
@@ -348,12 +345,8 @@ static void test_delete(void **state)
 
 static int finish(void)
 {
-	struct err err = ERR_INIT;
-	char bridge[16], run[40];
-	int bad = 0;
+	bool ok;
 
-	cni_bridge_name(w.dir, bridge);
-	containerd_run_dir(w.dir, run);
 	tls_ctx_unref(w.kubelet.tls);
 	http_pool_free(w.pool);
 	w.k = kubelet_free(w.k);
@@ -364,26 +357,10 @@ static int finish(void)
 	store_close(w.store);
 	w.rt->ops->free(w.rt);
 	containerd_free(w.daemon);
-	if (node_cleanup(&(struct node_cleanup_opts){ .env = w.env,
-						      .data_dir = w.dir,
-						      .cgroup_root = w.cgroup_root,
-						      .log_dir = path("logs"),
-						      .images = true },
-			 &err) < 0) {
-		printf("# cleanup: %s\n", err_msg(&err));
-		bad = 1;
-	}
-	err_release(&err);
-	if (if_nametoindex(bridge) || access(run, F_OK) == 0) {
-		printf("# something is left behind of %s\n", w.dir);
-		bad = 1;
-	}
-	tree_remove(w.dir, NULL);
+	ok = node_place_leave(&w.place, w.env);
 	arena_release(&w.a);
 	env_real_free(w.env);
-	free(w.dir);
-	free(w.cgroup_root);
-	return bad;
+	return !ok;
 }
 
 int main(void)

@@ -4,6 +4,7 @@
  * the CNI plugins needed; otherwise the suite says so and is skipped), with a bridge and addresses of its own,
  * and at the end checks that nothing of it is left on the machine.
  */
+#include "node_place.h"
 #include "unit.h"
 
 #include "base/strmap.h"
@@ -14,10 +15,8 @@
 #include "kubelet/fake_runtime.h"
 #include "kubelet/fsutil.h"
 #include "kubelet/image.h"
-#include "kubelet/node_cleanup.h"
 #include "kubelet/runtime.h"
 
-#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,7 +28,7 @@
 static struct env *env;
 static struct runtime *rt;
 static struct containerd *daemon_;
-static char *dir;
+static struct node_place place;
 static const char *log_dir, *cgroup_root;
 static bool real;
 static struct arena A;
@@ -319,7 +318,7 @@ static void test_config_arrives(void **state)
 	struct sv sid, cid, log;
 
 	(void)state;
-	mount.host_path = arena_svf(&A, "%s/mount", dir);
+	mount.host_path = arena_svf(&A, "%s/mount", place.dir);
 	OK(fs_mkdir_p(arena_cstr(&A, mount.host_path), 0755, &e_));
 	OK(fs_write(arena_printf(&A, "%.*s/f", SV_ARG(mount.host_path)), SV("from the host\n"), 0644, &e_));
 	sc->dns_servers = dns;
@@ -426,27 +425,24 @@ static void start_real(void)
 {
 	char bridge[16];
 	struct err err = ERR_INIT;
-	char template[] = "/tmp/caravel-rt.XXXXXX";
 	struct sv tar;
 
-	if (!mkdtemp(template))
-		abort();
-	dir = xstrdup(template);
-	log_dir = xasprintf("%s/logs", dir);
-	cgroup_root = xasprintf("/caravel-rt-%d", (int)getpid());
-	cni_bridge_name(dir, bridge);
-	if (cni_write(&(struct cni_opts){ .conf_dir = arena_printf(&A, "%s/cni/net.d", dir),
-					  .state_dir = arena_printf(&A, "%s/cni/state", dir),
+	node_place_take(&place, env);
+	log_dir = place.log_dir;
+	cgroup_root = place.cgroup_root;
+	cni_bridge_name(place.dir, bridge);
+	if (cni_write(&(struct cni_opts){ .conf_dir = arena_printf(&A, "%s/cni/net.d", place.dir),
+					  .state_dir = arena_printf(&A, "%s/cni/state", place.dir),
 					  .bridge = bridge,
-					  .pod_cidr = "10.199.77.0/24" },
+					  .pod_cidr = place.pod_cidr },
 		      &err) < 0)
 		goto fail;
-	daemon_ = containerd_start(&(struct containerd_opts){ .env = env, .data_dir = dir }, &err);
+	daemon_ = containerd_start(&(struct containerd_opts){ .env = env, .data_dir = place.dir }, &err);
 	if (!daemon_)
 		goto fail;
 	rt = runtime_cri_new(env, containerd_endpoint(daemon_), &err);
 	if (!rt || image_build_demo(&A, "", &tar, &err) < 0 ||
-	    image_import_bytes(containerd_socket(daemon_), dir, tar, &err) < 0)
+	    image_import_bytes(containerd_socket(daemon_), place.dir, tar, &err) < 0)
 		goto fail;
 	return;
 fail:
@@ -454,39 +450,11 @@ fail:
 	exit(1);
 }
 
-static bool mentioned(const char *file, const char *text)
-{
-	struct sv s;
-
-	return file_read(&A, file, 4 << 20, &s, NULL) == 0 && sv_find_sv(s, sv_from(text)) >= 0;
-}
-
 static int finish_real(void)
 {
-	struct err err = ERR_INIT;
-	char bridge[16], run[40];
-	int bad = 0;
-
-	cni_bridge_name(dir, bridge);
-	containerd_run_dir(dir, run);
 	rt->ops->free(rt);
 	daemon_ = containerd_free(daemon_);
-	if (node_cleanup(
-		&(struct node_cleanup_opts){
-		    .env = env, .data_dir = dir, .cgroup_root = cgroup_root, .log_dir = log_dir, .images = true },
-		&err) < 0) {
-		printf("# cleanup: %s\n", err_msg(&err));
-		bad = 1;
-	}
-	err_release(&err);
-	if (if_nametoindex(bridge) || access(run, F_OK) == 0 || mentioned("/proc/self/mountinfo", dir) ||
-	    mentioned("/proc/self/mountinfo", run) ||
-	    access(arena_printf(&A, "/sys/fs/cgroup/memory%s", cgroup_root), F_OK) == 0) {
-		printf("# something is left behind of %s\n", dir);
-		bad = 1;
-	}
-	tree_remove(dir, NULL);
-	return bad;
+	return !node_place_leave(&place, env);
 }
 
 int main(void)

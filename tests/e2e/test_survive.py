@@ -12,7 +12,8 @@ import time
 import lib
 from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, wait_for
 
-DEBUG = os.path.join(lib.ROOT, "build-quick", "caravel")  # no release has a way to make an object deadly
+# No release has a way to make an object deadly.
+DEBUG = os.environ.get("CARAVEL_DEBUG") or os.path.join(lib.ROOT, "build-quick", "caravel")
 
 
 class Traffic:
