@@ -8,7 +8,8 @@
 /* What main() does before the command runs, as flags of the command table. */
 enum command_flag {
 	CMD_NEEDS_ROOT = 1 << 0,
-	CMD_HIDDEN = 1 << 1, /* not in the help */
+	CMD_HIDDEN = 1 << 1,   /* not in the help */
+	CMD_NO_FLAGS = 1 << 2, /* only words: it calls no cli_options_parse() */
 };
 
 struct command {
@@ -18,7 +19,10 @@ struct command {
 	int flags;
 	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
 };
-extern const struct command commands[]; /* ends with a NULL name */
+extern const struct command commands[]; /* ends with a NULL name; those of one group stand together */
+
+/* The command whose name the first words of argv are, and how many these are; NULL: none. */
+const struct command *cli_find_command(int argc, char **argv, int *ret_words);
 
 int cmd_server(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
@@ -27,6 +31,8 @@ int cmd_image_demo(int argc, char **argv);
 int cmd_store_check(int argc, char **argv);
 int cmd_store_repair(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
+int cmd_complete(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -51,12 +57,14 @@ struct option {
 	const char *help;
 };
 
+/* As the only word: the names of the command's flags are printed, one a line, for a shell's completion. */
+#define CLI_LIST_FLAGS "--list-flags"
+
 /* Parses argv into the table's values: flags win over the environment (CARAVEL_DATA_DIR), that over the
  * file. Texts live in a. Other arguments are left in rest (may be NULL: they are errors). Returns 0, 1
- * when help was printed, -1 with *err. */
+ * when help or the names of the flags were printed, -1 with *err. */
 int cli_options_parse(struct arena *a, const struct option *table, size_t n, int argc, char **argv,
 		      const char *config_file, struct string_list *rest, struct err *err);
-void cli_options_help(const struct option *table, size_t n);
 /* Is -h or --help among the words? */
 bool cli_asks_for_help(int argc, char **argv);
 void string_list_release(struct string_list *l);

@@ -9,7 +9,7 @@
 
 const struct command commands[] = {
 	{ "server", "[flags]", "run a cluster: API server, controllers, scheduler and this node", 0, cmd_server },
-	{ "image import", "FILE", "load a docker or OCI image archive into this node", CMD_NEEDS_ROOT,
+	{ "image import", "FILE...", "load a docker or OCI image archive into this node", CMD_NEEDS_ROOT,
 	  cmd_image_import },
 	{ "image demo", "", "make the demo image of the examples on this node", CMD_NEEDS_ROOT, cmd_image_demo },
 	{ "cleanup", "[flags]", "end this node's pods and remove what they left on the machine", CMD_NEEDS_ROOT,
@@ -19,8 +19,11 @@ const struct command commands[] = {
 	{ "store repair", "[DIR]", "keep what can be read of a damaged database, and the original", 0,
 	  cmd_store_repair },
 	{ "sim", "[flags]", "run a whole cluster in virtual time, from a seed", 0, cmd_sim },
-	{ "version", "", "print the version", 0, cmd_version },
-	{ "help", "[COMMAND]", "list commands, or one command's flags", 0, cmd_help },
+	{ "completion", "SHELL", "print what completes caravel's words in bash, zsh or fish", CMD_NO_FLAGS,
+	  cmd_completion },
+	{ "complete", "WORD...", "print what may stand for the last word", CMD_NO_FLAGS | CMD_HIDDEN, cmd_complete },
+	{ "version", "", "print the version", CMD_NO_FLAGS, cmd_version },
+	{ "help", "[COMMAND]", "list commands, or one command's flags", CMD_NO_FLAGS, cmd_help },
 	{ NULL, NULL, NULL, 0, NULL },
 };
 
@@ -46,8 +49,8 @@ int cli_fail_err(struct err *err)
 
 int cmd_version(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
+	if (argc > 1)
+		return cli_fail("unexpected argument '%s'; 'caravel help version' says what it takes", argv[1]);
 	puts("caravel v" CARAVEL_VERSION " (Kubernetes " KUBERNETES_VERSION ")");
 	return 0;
 }
@@ -66,7 +69,7 @@ static int matches(const struct command *c, int argc, char **argv)
 	return n;
 }
 
-static const struct command *find_command(int argc, char **argv, int *ret_words)
+const struct command *cli_find_command(int argc, char **argv, int *ret_words)
 {
 	for (const struct command *c = commands; c->name; c++) {
 		*ret_words = matches(c, argc, argv);
@@ -100,7 +103,7 @@ static int help_one(const struct command *c)
 	char *help[] = { name, (char[]){ "--help" }, NULL };
 
 	printf("usage: caravel %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->help);
-	if (c->run == cmd_help || c->run == cmd_version)
+	if (c->flags & CMD_NO_FLAGS)
 		return 0;
 	putchar('\n');
 	return c->run(2, help);
@@ -128,7 +131,7 @@ int cmd_help(int argc, char **argv)
 		list_commands(stdout, NULL);
 		return 0;
 	}
-	c = find_command(argc - 1, argv + 1, &words);
+	c = cli_find_command(argc - 1, argv + 1, &words);
 	if (c)
 		return help_one(c);
 	if (argc == 2 && list_commands(stdout, argv[1]))
@@ -147,13 +150,14 @@ int main(int argc, char **argv)
 	if (argc < 2 || cli_asks_for_help(1, argv + 1))
 		return cmd_help(1, argv);
 	if (strcmp(argv[1], "--version") == 0)
-		return cmd_version(1, argv);
-	c = find_command(argc - 1, argv + 1, &words);
+		return cmd_version(argc - 1, argv + 1);
+	c = cli_find_command(argc - 1, argv + 1, &words);
 	if (!c && argc == 3 && cli_asks_for_help(1, argv + 2) && list_commands(stdout, argv[1]))
 		return 0;
 	if (!c)
 		return unknown_command(argc - 1, argv + 1);
-	if (cli_asks_for_help(argc - 1 - words, argv + 1 + words))
+	/* "complete" is given words of an unfinished line, which may well say --help. */
+	if (!(c->flags & CMD_HIDDEN) && cli_asks_for_help(argc - 1 - words, argv + 1 + words))
 		return help_one(c);
 	if ((c->flags & CMD_NEEDS_ROOT) && geteuid() != 0)
 		return cli_fail("'caravel %s' needs root", c->name);

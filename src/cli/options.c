@@ -173,6 +173,36 @@ static const char *config_path(struct arena *a, int argc, char **argv, const cha
 	return usual;
 }
 
+static void print_flag(char letter, const char *name, const char *arg, const char *help)
+{
+	_cleanup_free_ char *flag = xasprintf("--%s%s%s", name, arg ? " " : "", arg ? arg : "");
+
+	if (letter)
+		printf("  -%c, %-34s %s\n", letter, flag, help);
+	else
+		printf("      %-34s %s\n", flag, help);
+}
+
+static void print_help(const struct option *table, size_t n, const char *config_file)
+{
+	if (config_file) {
+		_cleanup_free_ char *help = xasprintf("these flags as YAML (%s, if it is there)", config_file);
+
+		print_flag('c', "config", "FILE", help);
+	}
+	for (size_t i = 0; i < n; i++)
+		print_flag(table[i].letter, table[i].name, table[i].arg, table[i].help);
+}
+
+/* For completion.c. */
+static void print_names(const struct option *table, size_t n, const char *config_file)
+{
+	if (config_file)
+		puts("--config");
+	for (size_t i = 0; i < n; i++)
+		printf("--%s\n", table[i].name);
+}
+
 bool cli_asks_for_help(int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++)
@@ -188,7 +218,11 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 	const char *path = config_file ? config_path(a, argc, argv, config_file, &required) : NULL;
 
 	if (cli_asks_for_help(argc - 1, argv + 1)) {
-		cli_options_help(table, n);
+		print_help(table, n, config_file);
+		return 1;
+	}
+	if (argc == 2 && strcmp(argv[1], CLI_LIST_FLAGS) == 0) {
+		print_names(table, n, config_file);
 		return 1;
 	}
 	if ((path && from_file(a, table, n, path, required, err) < 0) || from_environment(a, table, n, err) < 0)
@@ -220,17 +254,4 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 	if (rest)
 		vec_push(&rest->list, NULL);
 	return 0;
-}
-
-void cli_options_help(const struct option *table, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *flag =
-		    xasprintf("--%s%s%s", table[i].name, table[i].arg ? " " : "", table[i].arg ? table[i].arg : "");
-
-		if (table[i].letter)
-			printf("  -%c, %-34s %s\n", table[i].letter, flag, table[i].help);
-		else
-			printf("      %-34s %s\n", flag, table[i].help);
-	}
 }

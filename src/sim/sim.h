@@ -1,17 +1,8 @@
-/* sim.h - `caravel sim`: whole clusters in one process, on a virtual clock, with faults from a seed.
- *
- *	caravel sim [--scenario rollout] [--seed N] [--seeds N] [--nodes N] [--pods N] [--log FILE]
- *
- * Runs the scenario with seeds N, N+1, ... and prints one line a seed: what happened, and a hash
- * over every change the API server stored. The same seed gives the same hash, and with --log the
- * same file. Exit status 1 when an invariant was violated.
- */
+/* sim.h - whole clusters in one process, on a virtual clock, with faults from a seed. `caravel sim` is the command. */
 #pragma once
 
 #include "base/base.h"
 #include "base/err.h"
-
-int sim_main(int argc, char **argv);
 
 struct scenario_opts {
 	uint64_t seed;
@@ -36,3 +27,8 @@ struct scenario {
 };
 extern const struct scenario scenario_rollout;
 extern const struct scenario *const scenario_all[]; /* NULL-terminated */
+
+/* Runs the scenario with so many seeds from o.seed on and prints one line a seed: what happened, and a hash over every
+ * change the API server stored. The same seed gives the same hash, and with o.log the same file. Returns the exit
+ * status: 1 when an invariant was violated. */
+int sim_run(const struct scenario *scenario, struct scenario_opts o, int seeds);

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Input nobody should send: each gets the Status upstream gives, and nothing is stored."""
+import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -192,6 +194,15 @@ def command_line(_c):
             (["help", "store"], 0, "  store check ", "  store repair "),
             (["store", "--help"], 0, "  store check "),
             (["version", "-h"], 0, "usage: caravel version\n"),
+            (["version", "extra"], 1, "unexpected argument 'extra'; 'caravel help version' says"),
+            (["help", "server"], 0, "-c, --config FILE", "/etc/caravel/config.yaml"),
+            (["help", "sim"], 0, "      --scenario NAME ", "rollout", "      --log FILE "),
+            (["sim", "--seed", "x"], 1, "caravel: --seed takes a number, not 'x'"),
+            (["sim", "--seeds", "0"], 1, "from 1 to 1000000"),
+            (["sim", "--scenario", "nope"], 1, "no scenario 'nope'; 'caravel help sim' lists them"),
+            (["sim", "--seed"], 1, "--seed needs a value"),
+            (["completion"], 1, "for which shell? 'caravel completion bash', zsh or fish"),
+            (["completion", "sh"], 1, "for which shell?"),
             (["store"], 1, "'store' is several commands", "  store repair "),
             (["image"], 1, "  image import ", "  image demo "),
             (["store", "nope"], 1, "unknown command 'store nope'; 'caravel help store' lists them"),
@@ -204,6 +215,36 @@ def command_line(_c):
         equal(p.returncode, code, repr(words))
         contains(p.stderr if code else p.stdout, *texts)
         equal(p.stdout if code else p.stderr, "", repr(words))
+
+
+def completion(_c):
+    """What a shell is told at <tab>: the same words as the help's."""
+    def proposed(*words):
+        return subprocess.run([CARAVEL, "complete", *words], capture_output=True, text=True, timeout=10, check=True).stdout.split()
+
+    first = proposed("")
+    for word in first:
+        contains(subprocess.run([CARAVEL, "help"], capture_output=True, text=True, timeout=10, check=True).stdout, f"  {word} ")
+    equal(sorted(first), sorted(set(first)))
+    equal("complete" in first, False)
+    equal(proposed("help", ""), first)
+    equal(proposed("store", ""), ["check", "repair"])
+    equal(proposed("help", "image", ""), ["import", "demo"])
+    equal(proposed("image", "import", ""), [], "files are the shell's")
+    equal(proposed("nope", ""), [])
+    equal(proposed(), [])
+    equal(proposed("image", "import", "--"), ["--help", "--data-dir", "--max-size", "--max-files", "--force"])
+    equal(proposed("store", "check", "-"), ["--help"])
+    equal(proposed("version", "--help", "-"), ["--help"])
+    for name in ("server", "cleanup", "sim"):
+        text = subprocess.run([CARAVEL, "help", name], capture_output=True, text=True, timeout=10, check=True).stdout
+        equal(proposed(name, "--")[1:], re.findall(r"^  (?:-.,|   ) (--[a-z-]+)", text, re.M), name)
+    for shell in ("bash", "zsh", "fish"):
+        script = subprocess.run([CARAVEL, "completion", shell], capture_output=True, text=True, timeout=10, check=True).stdout
+        if shutil.which(shell):
+            subprocess.run([shell, "-n"], input=script, text=True, timeout=10, check=True)
+    typed = 'eval "$($1 completion bash)"; COMP_WORDS=("$1" store ch); COMP_CWORD=2; _caravel; echo "${COMPREPLY[@]}"'
+    equal(subprocess.run(["bash", "-c", typed, "bash", CARAVEL], capture_output=True, text=True, timeout=10, check=True).stdout, "check\n")
 
 
 def starts_that_fail(_c):
@@ -256,5 +297,5 @@ if __name__ == "__main__":
         wait_for("the root CA", lambda: cluster.request("GET", CM + "/kube-root-ca.crt")[0] == 200)
         sys.exit(main([
             malformed_bodies, wrong_types, strict_fields, sizes, names_and_labels, field_causes, conflicts, unknown_things,
-            media_types, patches, tables, tokens, selectors, command_line, starts_that_fail, raw_sockets, it_still_works,
+            media_types, patches, tables, tokens, selectors, command_line, completion, starts_that_fail, raw_sockets, it_still_works,
         ], cluster))

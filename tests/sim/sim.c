@@ -1,7 +1,7 @@
 /* The simulator's command, as a program of its own for the tests. */
-#include "sim/sim.h"
+#include "cli/cli.h"
 
 int main(int argc, char **argv)
 {
-	return sim_main(argc, argv);
+	return cmd_sim(argc, argv);
 }
