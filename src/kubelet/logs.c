@@ -16,6 +16,7 @@ struct log_reader {
 	int fd;
 	struct buf in;	 /* read, not yet a whole line */
 	bool in_line[2]; /* a partial line of stdout, stderr was written: its rest follows */
+	bool complete;	 /* nothing is written to the file any more */
 	bool skipping;	 /* within something longer than LINE_MAX_BYTES */
 	int64_t left;	 /* of limit_bytes */
 };
@@ -129,7 +130,8 @@ static void put_line(struct log_reader *r, struct buf *out, struct sv line)
 	r->in_line[l.is_stderr] = l.partial;
 }
 
-/* Another file under our name: this one was rotated away and is read out. */
+/* Another file under our name: this one was rotated away. The runtime ends with it before it writes to the new one, so
+ * what came here meanwhile is read once more. */
 static bool switch_file(struct log_reader *r)
 {
 	struct stat mine, now;
@@ -137,10 +139,16 @@ static bool switch_file(struct log_reader *r)
 
 	if (fd < 0)
 		return false;
-	if (fstat(r->fd, &mine) < 0 || (mine.st_ino == now.st_ino && mine.st_dev == now.st_dev)) {
+	if (fstat(r->fd, &mine) < 0 || (mine.st_ino == now.st_ino && mine.st_dev == now.st_dev) || now.st_size == 0) {
 		close(fd);
 		return false;
 	}
+	if (!r->complete) {
+		r->complete = true;
+		close(fd);
+		return true;
+	}
+	r->complete = false;
 	close(r->fd);
 	r->fd = fd;
 	buf_clear(&r->in);
