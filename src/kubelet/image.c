@@ -320,29 +320,45 @@ static void remove_new(const char *socket, struct sv before)
 	}
 }
 
+/* 0, or -1 with *err; what ctr says stays in errs. */
+static int run_import(const char *socket, const char *path, bool all_platforms, struct buf *errs, struct err *err)
+{
+	_cleanup_(buf_release) struct buf out = BUF_INIT;
+	const char *argv[10] = { "ctr", "-a", socket, "-n", "k8s.io", "images", "import" };
+	struct child_opts o = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	int n = 7, status;
+
+	if (all_platforms)
+		argv[n++] = "--all-platforms";
+	argv[n] = path;
+	buf_clear(errs);
+	if (child_run(&o, 600 * NS_PER_SEC, 64 << 10, &out, errs, &status, err) < 0)
+		return err_wrap(err, "importing image archive '%s' with ctr (package containerd)", path);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return err_set(err, ERR_INTERNAL, "importing image archive '%s': %.*s", path,
+			       SV_ARG(sv_trim(buf_sv(errs))));
+	return 0;
+}
+
 int image_import(const char *socket, const char *path, struct err *err)
 {
-	_cleanup_(buf_release) struct buf before = BUF_INIT;
-	_cleanup_(buf_release) struct buf out = BUF_INIT, errs = BUF_INIT;
-	const char *argv[] = { "ctr", "-a", socket, "-n", "k8s.io", "images", "import", "--all-platforms", path, NULL };
-	struct child_opts o = { .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 };
+	_cleanup_(buf_release) struct buf before = BUF_INIT, errs = BUF_INIT;
 	bool known;
-	int status;
+	int rc;
 
 	if (access(path, R_OK) < 0)
 		return err_set(err, ERR_NOT_FOUND, "cannot read image archive '%s'", path);
 	known = list_images(socket, &before) == 0;
-	if (child_run(&o, 600 * NS_PER_SEC, 64 << 10, &out, &errs, &status, err) < 0) {
-		if (known)
-			remove_new(socket, buf_sv(&before));
-		return err_wrap(err, "importing image archive '%s' with ctr (package containerd)", path);
+	/* All that is in it, as the configuration of an image made by hand may name no platform. */
+	rc = run_import(socket, path, true, &errs, err);
+	/* `docker save` writes the index of all platforms and attestations, and the contents of one. */
+	if (rc < 0 && sv_find_sv(buf_sv(&errs), SV("content digest")) >= 0) {
+		err_release(err);
+		rc = run_import(socket, path, false, &errs, err);
 	}
-	if (known && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+	if (rc < 0 && known)
 		remove_new(socket, buf_sv(&before));
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return err_set(err, ERR_INTERNAL, "importing image archive '%s': %.*s", path,
-			       SV_ARG(sv_trim(buf_sv(&errs))));
-	return 0;
+	return rc;
 }
 
 int image_import_bytes(const char *socket, const char *tmp_dir, struct sv tar, struct err *err)

@@ -32,6 +32,8 @@ int image_build_pause(struct arena *a, struct sv *ret_tar, struct err *err);
 int image_build_demo(struct arena *a, const char *busybox, struct sv *ret_tar, struct err *err);
 
 /* Imports an archive file (docker save or OCI layout, also gzip or zstd) into containerd's CRI namespace,
- * unpacked and tagged as it says. Runs containerd's own ctr. A failure leaves no image of it behind. */
+ * unpacked and tagged as it says: for all platforms in it, or where contents of others are missing, as in what
+ * `docker save` writes of an image for many, for this machine's. Runs containerd's own ctr. A failure leaves no image
+ * of it behind. */
 int image_import(const char *socket, const char *path, struct err *err);
 int image_import_bytes(const char *socket, const char *tmp_dir, struct sv tar, struct err *err);

@@ -440,6 +440,34 @@ def a_server_ended_while_creating_ends_cleanly(c):
     c.kubectl("rollout", "status", *NS, "deploy/hello", "--timeout=90s")
 
 
+def save_one_platform(path, layer, config):
+    """example.invalid/many:1 as `docker save` writes it: an index of platforms and attestations, with one platform's contents."""
+    kind = "application/vnd.oci.image."
+    files = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+
+    def blob(media_type, content, **more):
+        content = content if isinstance(content, bytes) else json.dumps(dict(content, schemaVersion=2, mediaType=media_type)).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        files["blobs/sha256/" + digest] = content
+        return {"mediaType": media_type, "digest": "sha256:" + digest, "size": len(content), **more}
+
+    def absent(name, arch):
+        return {"mediaType": kind + "manifest.v1+json", "digest": "sha256:" + hashlib.sha256(name).hexdigest(), "size": 500,
+                "platform": {"os": "linux", "architecture": arch}}
+
+    this = blob(kind + "manifest.v1+json", {"config": blob(kind + "config.v1+json", config),
+                                            "layers": [blob(kind + "layer.v1.tar", layer)]},
+                platform={"os": "linux", "architecture": "amd64"})
+    index = blob(kind + "index.v1+json", {"manifests": [absent(b"other", "arm64"), this, absent(b"attestation", "unknown")]},
+                 annotations={"io.containerd.image.name": "example.invalid/many:1"})
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [index]}).encode()
+    with tarfile.open(path, "w") as t:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+
+
 def images_are_imported(c):
     missing = """
 apiVersion: v1
@@ -469,8 +497,13 @@ spec:
                 t.addfile(info, io.BytesIO(data))
         subprocess.run([CARAVEL, "image", "import", path, "--data-dir", os.path.join(c.dir, "data")], check=True,
                        stdout=subprocess.DEVNULL)
-    c.apply(missing.replace("noimage", "mine").replace("none:1", "mine:1").replace(', command: ["sleep", "1000"]', ""))
-    wait_for("it to run", lambda: c.get("pod", "mine", *NS)["status"]["phase"] == "Running", 60)
+        many = os.path.join(d, "many.tar")
+        save_one_platform(many, layer.getvalue(), config)
+        subprocess.run([CARAVEL, "image", "import", many, "--data-dir", os.path.join(c.dir, "data")], check=True,
+                       stdout=subprocess.DEVNULL)
+    for name in ("mine", "many"):
+        c.apply(missing.replace("noimage", name).replace("none:1", name + ":1").replace(', command: ["sleep", "1000"]', ""))
+        wait_for("it to run", lambda n=name: c.get("pod", n, *NS)["status"]["phase"] == "Running", 60)
 
 
 def deletion_waits_for_grace(c):
