@@ -10,6 +10,7 @@
 #include "kubelet/kubelet.h"
 #include "kubelet/local_path.h"
 #include "kubelet/node_cleanup.h"
+#include "kubelet/pod_dns.h"
 #include "kubelet/podnet.h"
 #include "proxy/proxy.h"
 
@@ -139,6 +140,19 @@ static int start_runtime(struct agent *a, const struct server_opts *o, struct er
 	return a->runtime ? 0 : err_wrap(err, "connecting to the container runtime at %s", endpoint);
 }
 
+/* Said once: pods would find no names at all, and nothing else says why. */
+static void look_at_resolv_conf(struct agent *a, const struct server_opts *o)
+{
+	bool loopback;
+	const char *file = pod_dns_host_file(&a->arena, o->resolv_conf, &loopback);
+
+	if (loopback && !o->cluster_dns)
+		log_warn("agent",
+			 "pods do not reach a name server that listens on this machine alone; --resolv-conf FILE names "
+			 "others",
+			 "file", "%s", file);
+}
+
 static int start_kubelet(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
 {
 	const char *user = arena_printf(&a->arena, "system:node:%s", o->node_name);
@@ -148,6 +162,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	/* Somebody else's runtime has its own network configuration. */
 	if (!o->runtime_endpoint && !(a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err)))
 		return -1;
+	look_at_resolv_conf(a, o);
 	if (apiserver_issue_server_cert(api, &a->arena, user, names, addrs, &cert, &key, err) < 0)
 		return -1;
 	a->kubelet = kubelet_new(
@@ -161,6 +176,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
 		.cluster_dns = o->cluster_dns,
 		.cluster_domain = o->cluster_domain,
+		.resolv_conf = o->resolv_conf,
 		.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
 		.port = o->kubelet_port ? o->kubelet_port : 10250,
 		.listening_fd = supervise_kept(KEPT_KUBELET),

@@ -79,6 +79,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",
 		    "ports of NodePort Services (30000-32767)"),
 		ROW("cluster-dns", 0, OPT_STRING, cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
+		ROW("resolv-conf", 0, OPT_STRING, resolv_conf, "FILE",
+		    "name servers of pods that get the host's (/etc/resolv.conf, or those behind its stub)"),
 		ROW("cluster-domain", 0, OPT_STRING, cluster_domain, "NAME", "DNS domain (cluster.local)"),
 		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL,
 		    "no node here: needs neither root nor containerd"),
@@ -170,6 +172,8 @@ static int complete(struct server *s, struct err *err)
 		o->node_ip = "127.0.0.1";
 	o->storage_dir =
 	    full_path(&s->arena, o->storage_dir ? o->storage_dir : arena_printf(&s->arena, "%s/storage", o->data_dir));
+	if (o->resolv_conf)
+		o->resolv_conf = full_path(&s->arena, o->resolv_conf);
 	o->kubelet_root =
 	    o->kubelet_root ? full_path(&s->arena, o->kubelet_root) : cluster_dirs(&s->arena, o->data_dir).kubelet_root;
 	if (!o->disable_agent && geteuid() != 0)

@@ -8,6 +8,7 @@
 #include "object/validate.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 static int check_port(const char *flag, int port, struct err *err)
 {
@@ -145,6 +146,9 @@ int server_check(const struct server_opts *o, struct err *err)
 	if (check_labels(&o->node_labels, err) < 0 || check_taints(&o->node_taints, err) < 0 ||
 	    check_disable(&o->disable, err) < 0 || check_tokens(o, err) < 0)
 		return -1;
+	if (o->resolv_conf && access(o->resolv_conf, R_OK) < 0)
+		return err_set_errno(err, errno, "--resolv-conf names a file that cannot be read, '%s'",
+				     o->resolv_conf);
 	if (o->node_name) {
 		const char *why = fmt_dns_subdomain(sv_from(o->node_name));
 

@@ -53,6 +53,7 @@ void kubelet_unref(struct kubelet *k)
 	free(k->root_dir);
 	free(k->log_dir);
 	free(k->cluster_dns);
+	free(k->resolv_conf);
 	free(k->cluster_domain);
 	free(k->pause_image);
 	free(k->cgroup_root);
@@ -606,6 +607,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->root_dir = dup_or(o->root_dir, "/var/lib/kubelet");
 	k->log_dir = dup_or(o->log_dir, "/var/log/pods");
 	k->cluster_dns = dup_or(o->cluster_dns, NULL);
+	k->resolv_conf = dup_or(o->resolv_conf, NULL);
 	k->cluster_domain = dup_or(o->cluster_domain, "cluster.local");
 	k->pause_image = dup_or(o->pause_image, NULL);
 	k->cgroup_root = xstrdup(o->cgroup_root ? o->cgroup_root : "");

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "kubelet/beneath.h"
 #include "kubelet/etchosts.h"
+#include "kubelet/pod_dns.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/pod_isolation.h"
 #include "kubelet/subpath.h"
@@ -40,91 +41,46 @@ static const struct sv *strings(struct arena *a, const struct val *list, size_t 
 	return s;
 }
 
-struct dns {
-	struct sv servers[6], searches[40], options[20];
-	size_t n_servers, n_searches, n_options;
-};
-
-static void dns_add(struct sv *list, size_t *n, size_t max, struct sv s)
+static void set_dns(struct kpod *p, struct arena *a, const struct val *pod, struct rt_sandbox_config *c,
+		    struct pod_dns *d)
 {
-	for (size_t i = 0; i < *n; i++)
-		if (sv_eq(list[i], s))
-			return;
-	if (*n < max)
-		list[(*n)++] = s;
-}
+	const struct pod_dns_cluster cluster = {
+		.servers = p->k->cluster_dns,
+		.domain = p->k->cluster_domain,
+		.host_file = p->k->files ? pod_dns_host_file(a, p->k->resolv_conf, NULL) : NULL,
+	};
 
-static void dns_read_host(struct arena *a, struct dns *d)
-{
-	struct sv text, line;
-
-	if (file_read(a, "/etc/resolv.conf", 1 << 16, &text, NULL) < 0)
-		return;
-	while (sv_split(&text, '\n', &line)) {
-		struct sv rest = sv_trim(line), word, key = SV("");
-
-		while (sv_split(&rest, ' ', &word)) {
-			word = sv_trim(word);
-			if (!word.n)
-				continue;
-			if (!key.n)
-				key = word;
-			else if (sv_is(key, "nameserver"))
-				dns_add(d->servers, &d->n_servers, 3, word);
-			else if (sv_is(key, "search"))
-				dns_add(d->searches, &d->n_searches, 32, word);
-			else if (sv_is(key, "options"))
-				dns_add(d->options, &d->n_options, 16, word);
-		}
-	}
-}
-
-/* dnsPolicy, then dnsConfig on top of it. */
-static void set_dns(struct kpod *p, struct arena *a, const struct val *pod, struct rt_sandbox_config *c)
-{
-	const struct val *policy = val_get(pod, F_spec, F_dnsPolicy), *extra = val_get(pod, F_spec, F_dnsConfig);
-	struct dns *d = ARENA_NEW(a, struct dns);
-	bool cluster = p->k->cluster_dns && (val_is(policy, "ClusterFirstWithHostNet") ||
-					     (!pod_host_network(pod) && (val_is(policy, "ClusterFirst") || !policy)));
-
-	if (cluster) {
-		struct sv rest = sv_from(p->k->cluster_dns), ip;
-
-		while (sv_split(&rest, ',', &ip))
-			dns_add(d->servers, &d->n_servers, 3, ip);
-		dns_add(d->searches, &d->n_searches, 32, arena_svf(a, "%s.svc.%s", p->ns, p->k->cluster_domain));
-		dns_add(d->searches, &d->n_searches, 32, arena_svf(a, "svc.%s", p->k->cluster_domain));
-		dns_add(d->searches, &d->n_searches, 32, sv_from(p->k->cluster_domain));
-		if (p->k->files) {
-			struct dns host = { 0 };
-
-			dns_read_host(a, &host);
-			for (size_t i = 0; i < host.n_searches; i++)
-				dns_add(d->searches, &d->n_searches, 32, host.searches[i]);
-		}
-		dns_add(d->options, &d->n_options, 16, SV("ndots:5"));
-	} else if (!val_is(policy, "None") && p->k->files) {
-		dns_read_host(a, d);
-	}
-	VAL_EACH(val_member(extra, F_nameservers), s)
-		dns_add(d->servers, &d->n_servers, 6, val_str(s));
-	VAL_EACH(val_member(extra, F_searches), s)
-		dns_add(d->searches, &d->n_searches, 40, val_str(s));
-	VAL_EACH(val_member(extra, F_options), o) {
-		struct sv name = val_get_str(o, F_name), value = val_get_str(o, F_value);
-
-		for (size_t i = 0; i < d->n_options; i++) /* the pod's word replaces the policy's */
-			if (sv_eq(d->options[i], name) || sv_starts(d->options[i], arena_svf(a, "%.*s:", SV_ARG(name))))
-				d->options[i--] = d->options[--d->n_options];
-		dns_add(d->options, &d->n_options, 20,
-			value.n ? arena_svf(a, "%.*s:%.*s", SV_ARG(name), SV_ARG(value)) : name);
-	}
+	pod_dns_form(a, pod, sv_from(p->ns), &cluster, d);
 	c->dns_servers = d->servers;
 	c->n_dns_servers = d->n_servers;
 	c->dns_searches = d->searches;
 	c->n_dns_searches = d->n_searches;
 	c->dns_options = d->options;
 	c->n_dns_options = d->n_options;
+}
+
+static struct sv words(struct arena *a, const struct sv *list, size_t n)
+{
+	struct sv all = SV("");
+
+	for (size_t i = 0; i < n; i++)
+		all = arena_svf(a, "%.*s%s%.*s", SV_ARG(all), i ? " " : "", SV_ARG(list[i]));
+	return all;
+}
+
+static void say_dns_cut(struct kpod *p, struct arena *a, const struct pod_dns *d)
+{
+	if (d->servers_cut)
+		kpod_event(
+		    p, NULL, "Warning", "DNSConfigForming",
+		    "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver "
+		    "line is: %.*s",
+		    SV_ARG(words(a, d->servers, d->n_servers)));
+	if (d->searches_cut)
+		kpod_event(p, NULL, "Warning", "DNSConfigForming",
+			   "Search Line limits were exceeded, some search paths have been omitted, the applied search "
+			   "line is: %.*s",
+			   SV_ARG(words(a, d->searches, d->n_searches)));
 }
 
 static struct sv seccomp_profile(struct kpod *p, struct arena *a, const struct val *profile)
@@ -200,8 +156,9 @@ static struct sv host_name(struct kpod *p, struct arena *a, const struct val *po
 	return name;
 }
 
+/* c points into dns. */
 static void sandbox_config(struct kpod *p, struct arena *a, const struct val *pod, uint32_t attempt,
-			   struct rt_sandbox_config *c)
+			   struct rt_sandbox_config *c, struct pod_dns *dns)
 {
 	const struct val *spec = val_member(pod, F_spec), *sec = val_member(spec, F_securityContext);
 	struct rt_label *l, *sysctls;
@@ -241,26 +198,30 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 	VAL_EACH(val_member(sec, F_sysctls), s)
 		sysctls[c->n_sysctls++] = (struct rt_label){ val_get_str(s, F_name), val_get_str(s, F_value) };
 	c->sysctls = sysctls;
-	set_dns(p, a, pod, c);
+	set_dns(p, a, pod, c, dns);
 	set_ports(a, pod, c);
 }
 
 int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, const struct pod_actual *x,
 		      struct err *err)
 {
+	struct pod_dns *dns = ARENA_NEW(a, struct pod_dns);
 	struct rt_sandbox_config c;
 	struct sv id;
 
 	if (isolation_sandbox(pod, err) < 0)
 		return -1;
-	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c);
+	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c, dns);
 	if (c.hostname.n > HOST_NAME_MAX_BYTES)
 		return err_set(
 		    err, ERR_INVALID,
 		    "failed to construct FQDN from Pod hostname and cluster domain, FQDN %.*s is too long (%d "
 		    "characters is the max, %zu characters requested)",
 		    SV_ARG(c.hostname), HOST_NAME_MAX_BYTES, c.hostname.n);
-	return p->k->rt->ops->run_sandbox(p->k->rt, a, &c, &id, err);
+	if (p->k->rt->ops->run_sandbox(p->k->rt, a, &c, &id, err) < 0)
+		return -1;
+	say_dns_cut(p, a, dns);
+	return 0;
 }
 
 /* --- container --- */
@@ -564,7 +525,7 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 		c.pid_mode = 3; /* kubectl debug --target: sees that container's processes */
 		c.pid_target = look_at->id;
 	}
-	sandbox_config(p, a, pod, x->sandbox->attempt, &sc);
+	sandbox_config(p, a, pod, x->sandbox->attempt, &sc, ARENA_NEW(a, struct pod_dns));
 	if (p->k->files && prepare_log_dir(p, arena_printf(a, "%.*s/%.*s", SV_ARG(sc.log_dir), SV_ARG(name)), err) < 0)
 		return -1;
 	if (p->k->rt->ops->create_container(p->k->rt, a, x->sandbox->id, &c, &sc, &id, err) < 0) {

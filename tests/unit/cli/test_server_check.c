@@ -38,6 +38,7 @@ static void test_flags(void **state)
 	REFUSED(bind_address, "localhost", "--bind-address");
 	REFUSED(node_ip, "10.0.0.256", "--node-ip");
 	REFUSED(cluster_dns, "dns", "--cluster-dns");
+	REFUSED(resolv_conf, "/nonexistent/resolv.conf", "--resolv-conf");
 	REFUSED(node_name, "Node_1", "--node-name");
 	REFUSED(cluster_cidr, "10.42.0.0", "--cluster-cidr");
 	REFUSED(cluster_cidr, "10.42.0.0/25", "--cluster-cidr");
