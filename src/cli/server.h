@@ -8,7 +8,8 @@
 
 struct server_opts {
 	const char *data_dir, *bind_address, *kubeconfig, *kubeconfig_mode, *advertise_address, *node_name, *node_ip;
-	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *resolv_conf, *log_level;
+	const char *cluster_cidr, *service_cidr, *node_port_range, *cluster_domain, *cluster_dns, *resolv_conf,
+	    *log_level;
 	const char *token, *token_auth_file;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int port, kubelet_port, pod_max_pids;
