@@ -19,11 +19,13 @@ struct ftype ftype_root(const struct schema *s)
 /* One value of f: the field itself, or an element when it is a list or map. */
 static struct ftype one(const struct field *f)
 {
-	bool atomic = f->elem_topology == TOPO_ATOMIC || (f->card == CARD_ONE && f->topology == TOPO_ATOMIC);
+	/* What a field says of its values counts more than what their type says of itself. */
+	bool atomic = f->elem_topology == TOPO_ATOMIC || (f->card == CARD_ONE && f->topology == TOPO_ATOMIC) ||
+		      (f->kind == FIELD_STRUCT && f->type->atomic && f->elem_topology != TOPO_GRANULAR);
 
 	if (f->card != CARD_ONE && f->inner_card != CARD_ONE)
 		return (struct ftype){ .shape = SHAPE_LEAF };
-	if (f->kind == FIELD_STRUCT && !atomic && !f->type->atomic)
+	if (f->kind == FIELD_STRUCT && !atomic)
 		return (struct ftype){ .shape = SHAPE_STRUCT, .schema = f->type };
 	if (f->kind == FIELD_RAW && (f->topology == TOPO_GRANULAR || f->elem_topology == TOPO_GRANULAR))
 		return (struct ftype){ .shape = SHAPE_DEDUCED };

@@ -620,6 +620,23 @@ static void test_update_over_apply(void **state)
 	arena_release(&w.a);
 }
 
+/* A reference to an object is one value, but not where a field says that its parts are several. */
+static void test_granular_field(void **state)
+{
+	struct world w = { .schema = schema_find(SV("core/v1.PersistentVolume")), .api_version = "v1" };
+	struct val *v =
+	    update(&w, NULL, "{'metadata':{'name':'v'},'spec':{'claimRef':{'name':'c','namespace':'d'}}}", "binder", 1);
+
+	(void)state;
+	assert_string_equal(owners(&w, v),
+			    "binder:Update:{'f:spec':{'f:claimRef':{'.':{},'f:name':{},'f:namespace':{}}}}");
+	arena_release(&w.a);
+	w = (struct world){ .schema = schema_find(SV("core/v1.Event")), .api_version = "v1" };
+	v = update(&w, NULL, "{'metadata':{'name':'e'},'involvedObject':{'name':'c','namespace':'d'}}", "recorder", 1);
+	assert_string_equal(owners(&w, v), "recorder:Update:{'f:involvedObject':{}}");
+	arena_release(&w.a);
+}
+
 /* Structs are compared field by field; without an index of the type's fields, member by member. */
 static void test_comparisons_agree(void **state)
 {
@@ -681,6 +698,7 @@ int main(void)
 		cmocka_unit_test(test_key_left_out),
 		cmocka_unit_test(test_many_faults),
 		cmocka_unit_test(test_kubectl_takes_over),
+		cmocka_unit_test(test_granular_field),
 		cmocka_unit_test(test_update_over_apply),
 		cmocka_unit_test(test_comparisons_agree),
 	};
