@@ -370,6 +370,13 @@ static void test_rbac(void **state)
 		{ cr, "{'aggregationRule':{}}", NULL, NULL,
 		  "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if "
 		  "aggregationRule is non-nil" },
+		{ cr,
+		  "{'aggregationRule':{'clusterRoleSelectors':[{},{'matchExpressions':[{'key':'a','operator':'X'}]}]}}",
+		  NULL, NULL,
+		  "[aggregationRule.clusterRoleSelectors[1].matchExpressions[0].operator: Invalid value: 'X': not a "
+		  "valid "
+		  "selector operator, aggregationRule.clusterRoleSelectors[1]: Invalid value: 'null': invalid label "
+		  "selector.]" },
 		{ r, "{'rules':[{'apiGroups':[''],'resources':['pods'],'verbs':['get']}]}", NULL, NULL, NULL },
 		{ r, "{'rules':[{'resources':['pods'],'verbs':['get']}]}", NULL, NULL,
 		  "rules[0].apiGroups: Required value: resource rules must supply at least one api group" },

@@ -53,8 +53,11 @@ void validate_cluster_role(struct field_errs *fe, const struct val *doc, const s
 		fe_required_why(fe, &at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
 	VAL_EACH(selectors, s) {
 		struct fpath item = FPATH_AT(&at, i++);
+		size_t before = fe->list.n;
 
 		validate_label_selector(fe, s, &item);
+		if (fe->list.n != before)
+			fe_invalid(fe, &item, &fe_null, "invalid label selector.");
 	}
 }
 
