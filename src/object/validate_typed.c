@@ -68,6 +68,14 @@ static bool missing(const struct field *f, const struct val *v)
 	       v->n == 0;
 }
 
+/* v, or what Go has of a field that is not there. */
+static const struct val *absent_value(struct field_errs *fe, const struct field *f, const struct val *v)
+{
+	return !v && f->kind == FIELD_STRING && f->card == CARD_ONE && !(f->flags & FF_POINTER)
+		   ? val_new_str(fe->a, SV(""))
+		   : v;
+}
+
 static void walk(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
 		 const struct fpath *at, bool enums)
 {
@@ -81,13 +89,11 @@ static void walk(struct field_errs *fe, const struct schema *s, const struct val
 		/* TypeMeta is fixed by the request; managed fields are ours. */
 		if ((s->root && (f->sym == F_apiVersion || f->sym == F_kind)) || f->sym == F_managedFields)
 			continue;
-		if (missing(f, v)) {
+		if (missing(f, v))
 			fe_required(fe, &here);
-			continue;
-		}
 		if (old && (f->flags & FF_IMMUTABLE))
-			fe_immutable(fe, &here, v, was);
-		if (v)
+			fe_immutable(fe, &here, absent_value(fe, f, v), was);
+		if (v && !missing(f, v))
 			check_value(fe, f, v, was, &here, enums && !(s->root && f->sym == F_status));
 	}
 }

@@ -350,18 +350,42 @@ static void test_typed(void **state)
 	    "\"OnFailure\", \"Never\"]");
 }
 
+/* What is required and cannot change either is missed in both respects: of a pointer and of a text. */
+static void test_required_and_immutable(void **state)
+{
+	static const struct {
+		const char *ref, *doc, *old, *want;
+	} rows[] = {
+		{ "apps/v1.ReplicaSetSpec", "{}", "{'selector':{'matchLabels':{'a':'b'}}}",
+		  "[selector: Required value, selector: Invalid value: \"null\": field is immutable]" },
+		{ "discovery.k8s.io/v1.EndpointSlice", "{'addressType':''}", "{'addressType':'IPv4'}",
+		  "[addressType: Required value, addressType: Invalid value: \"\": field is immutable]" },
+		{ "discovery.k8s.io/v1.EndpointSlice", "{}", "{'addressType':'IPv4'}",
+		  "[addressType: Required value, addressType: Invalid value: \"\": field is immutable]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		struct field_errs fe;
+
+		field_errs_init(&fe, &a);
+		validate_typed(&fe, schema_find(sv_from(rows[i].ref)), doc(&a, rows[i].doc), doc(&a, rows[i].old),
+			       NULL);
+		field_errs_to_err(&fe, RES(core_pods), SV("x"), &err);
+		assert_string_equal(strstr(err_msg(&err), "is invalid: ") + 12, rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_all_of_a_format),
-		cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_errors_end),
-		cmocka_unit_test(test_meta),
-		cmocka_unit_test(test_annotations),
-		cmocka_unit_test(test_label_selector),
+		cmocka_unit_test(test_formats),	    cmocka_unit_test(test_required_and_immutable),
+		cmocka_unit_test(test_paths),	    cmocka_unit_test(test_all_of_a_format),
+		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_errors_end),  cmocka_unit_test(test_meta),
+		cmocka_unit_test(test_annotations), cmocka_unit_test(test_label_selector),
 		cmocka_unit_test(test_typed),
 	};
 
