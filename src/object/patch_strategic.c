@@ -179,8 +179,6 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 	VAL_EACH(patch, it) {
 		const struct val *d = val_member_sv(it, D_PATCH);
 
-		if (it->type != VAL_MAP)
-			return bad(s, "list element types are not identical: %.*s", val_go_text(s->a, patch));
 		if (val_is(d, "merge"))
 			return bad(s, "merging lists cannot yet be specified in the patch%.*s", SV(""));
 		if (!d) {
@@ -223,6 +221,19 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 	return weave(s, merged, data, orig, f->merge_key);
 }
 
+static bool all_alike(const struct val *list, unsigned type)
+{
+	VAL_EACH(list, it)
+		if (it->type != type)
+			return false;
+	return true;
+}
+
+static struct sv list_text(struct sm *s, const struct val *list)
+{
+	return list ? val_go_text(s->a, list) : SV("[]");
+}
+
 static const struct val *merge_list(struct sm *s, const struct field *f, const struct val *orig,
 				    const struct val *patch)
 {
@@ -232,10 +243,14 @@ static const struct val *merge_list(struct sm *s, const struct field *f, const s
 		return patch;
 	if (val_len(orig) == 0 && val_len(patch) == 0)
 		return orig;
-	VAL_EACH(patch, it)
-		if (val_len(orig) && (it->type == VAL_MAP) != (val_at(orig, 0)->type == VAL_MAP))
-			return bad(s, "list element types are not identical: %.*s", val_go_text(s->a, patch));
-	first = val_len(patch) ? val_at(patch, 0) : val_at(orig, 0);
+	first = val_len(orig) ? val_at(orig, 0) : val_at(patch, 0);
+	if (first->type == VAL_LIST)
+		return bad(s, "lists of lists are not supported%.*s", SV(""));
+	if (!all_alike(orig, first->type) || !all_alike(patch, first->type)) {
+		err_set(s->err, ERR_UNKNOWN, "list element types are not identical: [%.*s %.*s]",
+			SV_ARG(list_text(s, orig)), SV_ARG(list_text(s, patch)));
+		return NULL;
+	}
 	if (first->type != VAL_MAP)
 		return merge_scalars(s, orig, patch);
 	if (!f->merge_key)

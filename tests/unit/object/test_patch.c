@@ -348,13 +348,41 @@ static void test_strategic(void **state)
 	}
 }
 
+/* Elements of a merged list are of one kind, in the object and in the patch; the message shows both. */
+static void test_strategic_elements(void **state)
+{
+	static const struct {
+		const char *doc, *patch, *want;
+	} rows[] = {
+		{ "{'spec':{'containers':[{'name':'a','image':'i'}]}}", "{'spec':{'containers':['x']}}",
+		  "list element types are not identical: [[map[image:i name:a]] [x]]" },
+		{ "{'spec':{'containers':[]}}", "{'spec':{'containers':[{'name':'a'},7]}}",
+		  "list element types are not identical: [[] [map[name:a] 7]]" },
+		{ "{'metadata':{'finalizers':['a/b']}}", "{'metadata':{'finalizers':['c/d',true]}}",
+		  "list element types are not identical: [[a/b] [c/d true]]" },
+		{ "{'metadata':{'finalizers':[]}}", "{'metadata':{'finalizers':[['c/d']]}}",
+		  "lists of lists are not supported" },
+	};
+	const struct schema *pod = schema_find(SV("core/v1.Pod"));
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		assert_null(patch_strategic(&a, pod, doc(&a, rows[i].doc), doc(&a, rows[i].patch), &err));
+		assert_string_equal(err_msg(&err), rows[i].want);
+		assert_int_equal(err_code(&err), 500);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json),	  cmocka_unit_test(test_json_malformed),
 		cmocka_unit_test(test_json_bomb), cmocka_unit_test(test_json_product),
 		cmocka_unit_test(test_merge),	  cmocka_unit_test(test_merge_malformed),
-		cmocka_unit_test(test_strategic),
+		cmocka_unit_test(test_strategic), cmocka_unit_test(test_strategic_elements),
 	};
 
 	return cmocka_run_group_tests_name("patch", tests, NULL, NULL);
