@@ -114,42 +114,156 @@ static bool take_char(struct sv *s, char c)
 	return true;
 }
 
+/* One step of a layout: what stands there and how Go's layouts write it. */
+enum step { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, MICROS, ZONE, N_STEPS };
+
+static const struct {
+	const char *before, *layout, *range; /* range: of a number beyond max */
+	unsigned digits, max;
+} steps[N_STEPS] = {
+	[YEAR] = { "", "2006", NULL, 4, 9999 },
+	[MONTH] = { "-", "01", "month out of range", 2, 12 },
+	[DAY] = { "-", "02", NULL, 2, 99 },
+	[HOUR] = { "T", "15", "hour out of range", 2, 23 },
+	[MINUTE] = { ":", "04", "minute out of range", 2, 59 },
+	[SECOND] = { ":", "05", "second out of range", 2, 59 },
+	[MICROS] = { "", ".000000", NULL, 6, 999999 },
+	[ZONE] = { "", "Z07:00", NULL, 0, 0 },
+};
+
+/* Why s is not the time that was asked for, in the words of Go's time.ParseError. */
+struct complaint {
+	struct buf *b; /* NULL: nobody asks */
+	struct sv s;
+	bool micro;
+};
+
+/* As package time quotes, which is not as %q does. */
+static void time_quote(struct buf *b, struct sv s)
+{
+	buf_addc(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c < ' ' || c >= 0x80) {
+			buf_printf(b, "\\x%02x", c);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			buf_addc(b, '\\');
+		buf_addc(b, (char)c);
+	}
+	buf_addc(b, '"');
+}
+
+static bool not_read(const struct complaint *c, struct sv rest, const char *as)
+{
+	if (!c->b)
+		return false;
+	buf_adds(c->b, "parsing time ");
+	time_quote(c->b, c->s);
+	buf_printf(c->b, " as \"2006-01-02T15:04:05%sZ07:00\": cannot parse ", c->micro ? ".000000" : "");
+	time_quote(c->b, rest);
+	buf_printf(c->b, " as \"%s\"", as);
+	return false;
+}
+
+static bool not_possible(const struct complaint *c, const char *what)
+{
+	if (!c->b)
+		return false;
+	buf_adds(c->b, "parsing time ");
+	time_quote(c->b, c->s);
+	buf_printf(c->b, ": %s", what);
+	return false;
+}
+
+static bool take_point(struct sv *s)
+{
+	return take_char(s, '.') || take_char(s, ',');
+}
+
+/* Any number of digits behind a point, if they are there: nine count. */
+static unsigned take_fraction(struct sv *s)
+{
+	struct sv rest = *s;
+	unsigned digit, frac = 0, scale = 100000000;
+
+	if (!take_point(&rest) || !take_digits(&rest, 1, &digit))
+		return 0;
+	do {
+		frac += digit * scale;
+		scale /= 10;
+	} while (take_digits(&rest, 1, &digit));
+	*s = rest;
+	return frac;
+}
+
+static bool take_zone(struct sv *s, int64_t *ret_east, const struct complaint *c)
+{
+	struct sv rest = *s;
+	unsigned h, m;
+	bool west;
+
+	*ret_east = 0;
+	if (take_char(s, 'Z'))
+		return true;
+	west = take_char(&rest, '-');
+	if ((!west && !take_char(&rest, '+')) || !take_digits(&rest, 2, &h) || !take_char(&rest, ':') ||
+	    !take_digits(&rest, 2, &m))
+		return not_read(c, *s, steps[ZONE].layout);
+	if (h > 24)
+		return not_possible(c, "time zone offset hour out of range");
+	if (m > 60)
+		return not_possible(c, "time zone offset minute out of range");
+	*s = rest;
+	*ret_east = (west ? -1 : 1) * (int64_t)(h * 3600 + m * 60);
+	return true;
+}
+
+bool time_parse_why(struct sv s, bool micro, int64_t *ret_sec, unsigned *ret_ns, struct buf *why)
+{
+	const struct complaint c = { .b = why, .s = s, .micro = micro };
+	unsigned v[N_STEPS] = { 0 }, frac = 0;
+	int64_t t, east;
+
+	for (enum step i = YEAR; i <= (micro ? MICROS : SECOND); i++) {
+		struct sv hold;
+
+		if (*steps[i].before && !take_char(&s, *steps[i].before))
+			return not_read(&c, s, steps[i].before);
+		hold = s;
+		/* One digit is an hour, too. */
+		if ((i == MICROS && !take_point(&s)) ||
+		    (!take_digits(&s, steps[i].digits, &v[i]) && !(i == HOUR && take_digits(&s, 1, &v[i]))))
+			return not_read(&c, hold, steps[i].layout);
+		if (steps[i].range && (v[i] > steps[i].max || (i == MONTH && !v[i])))
+			return not_possible(&c, steps[i].range);
+		if (i == SECOND && !micro)
+			frac = take_fraction(&s);
+	}
+	if (!take_zone(&s, &east, &c))
+		return false;
+	if (s.n) {
+		if (why) {
+			(void)not_possible(&c, "extra text: ");
+			time_quote(why, s);
+		}
+		return false;
+	}
+	if (v[DAY] < 1 || v[DAY] > time_month_days(v[YEAR], v[MONTH]))
+		return not_possible(&c, "day out of range");
+	t = time_days(v[YEAR], v[MONTH], v[DAY]) * 86400 + v[HOUR] * 3600 + v[MINUTE] * 60 + v[SECOND] - east;
+	*ret_sec = t;
+	*ret_ns = micro ? v[MICROS] * 1000 : frac;
+	if (t < TIME_SEC_MIN || t > TIME_SEC_MAX)
+		return not_possible(&c, "year is not in the range 1 to 9999");
+	return true;
+}
+
 bool time_parse_sec(struct sv s, int64_t *ret_sec, unsigned *ret_ns)
 {
-	unsigned y, mo, d, h, mi, sec, oh = 0, om = 0, frac = 0, scale = 100000000;
-	int64_t t;
-	bool west = false;
-
-	if (!take_digits(&s, 4, &y) || !take_char(&s, '-') || !take_digits(&s, 2, &mo) || !take_char(&s, '-') ||
-	    !take_digits(&s, 2, &d) || !(take_char(&s, 'T') || take_char(&s, 't')) || !take_digits(&s, 2, &h) ||
-	    !take_char(&s, ':') || !take_digits(&s, 2, &mi) || !take_char(&s, ':') || !take_digits(&s, 2, &sec))
-		return false;
-	if (mo < 1 || mo > 12 || d < 1 || d > time_month_days(y, mo) || h > 23 || mi > 59 || sec > 59)
-		return false;
-	if (take_char(&s, '.')) {
-		unsigned digit;
-
-		if (!take_digits(&s, 1, &digit))
-			return false;
-		do {
-			frac += digit * scale;
-			scale /= 10;
-		} while (take_digits(&s, 1, &digit));
-	}
-	if (!take_char(&s, 'Z') && !take_char(&s, 'z')) {
-		west = take_char(&s, '-');
-		if (!west && !take_char(&s, '+'))
-			return false;
-		if (!take_digits(&s, 2, &oh) || !take_char(&s, ':') || !take_digits(&s, 2, &om) || oh > 23 || om > 59)
-			return false;
-	}
-	if (s.n)
-		return false;
-	t = time_days(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
-	t += (west ? 1 : -1) * (int64_t)(oh * 3600 + om * 60);
-	*ret_sec = t;
-	*ret_ns = frac;
-	return t >= TIME_SEC_MIN && t <= TIME_SEC_MAX;
+	return time_parse_why(s, false, ret_sec, ret_ns, NULL);
 }
 
 bool time_parse(struct sv s, int64_t *ret_ns)

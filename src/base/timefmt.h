@@ -19,6 +19,9 @@ bool time_parse(struct sv s, int64_t *ret_ns);
 #define TIME_SEC_MIN INT64_C(-62135596800) /* 0001-01-01T00:00:00Z, Go's zero time */
 #define TIME_SEC_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 bool time_parse_sec(struct sv s, int64_t *ret_sec, unsigned *ret_ns);
+/* The same; with micro, of the form that metav1.MicroTime is read in: exactly six digits behind the point. On failure
+ * the words of Go's time.Parse are appended to why (may be NULL). */
+bool time_parse_why(struct sv s, bool micro, int64_t *ret_sec, unsigned *ret_ns, struct buf *why);
 struct sv time_format_sec(int64_t sec, unsigned ns, bool micro, char out[TIME_TEXT_MAX]);
 /* The day, in UTC: "2026-01-02". Parsing takes exactly that form, and gives the day's first moment. */
 #define DATE_TEXT_MAX 16

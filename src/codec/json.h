@@ -4,8 +4,9 @@
  * become U+FFFD, as in Go. Its
  * errors are worded as Go's encoding/json words them ("invalid character '}' after object
  * key"), so that clients see the familiar text; like those they do not name an offset.
- * Duplicate members: the last one wins, and each is reported through json_opts.duplicate for
- * strict field validation. \u escapes of lone surrogates become U+FFFD, as in Go.
+ * Duplicate members: the last one wins, or with json_opts.merge the maps at the end of the row
+ * become one, and each is reported through json_opts.duplicate for strict field validation. \u escapes of lone
+ * surrogates become U+FFFD, as in Go.
  *
  * The depth bound is hard and lower than encoding/json's 10,000: no API type needs more than
  * some thirty levels (JSONSchemaProps nests furthest), and every function that walks a
@@ -27,6 +28,8 @@ struct json_opts {
 	void (*duplicate)(struct sv path, void *ctx);
 	void *ctx;
 	int max_depth; /* 0: JSON_DEPTH_MAX */
+	/* A map that repeats a map adds to it, at every depth, as Go decodes into a struct or a map that is there. */
+	bool merge;
 };
 
 /* Decodes one value with nothing but white space around it; NULL on failure (ERR_BAD_REQUEST). */

@@ -462,13 +462,62 @@ static inline bool is_key(const struct val *v)
 	return v->sym != 0 || v->type == VAL_KEY;
 }
 
+static void drop_member(struct val *key)
+{
+	key->n = key->type == VAL_KEY ? 2 : 1;
+	key->type = VAL_NULL;
+	key->sym = UINT32_MAX;
+}
+
+static struct val *value_of(struct val *key)
+{
+	return key->type == VAL_KEY ? key + 1 : key;
+}
+
+static bool any_repeat(const struct val *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = i + 1; is_key(&v[i]) && j < n; j++)
+			if (is_key(&v[j]) && key_cmp(&v[i], &v[j]) == 0)
+				return true;
+	return false;
+}
+
+static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell);
+
+/* The values of n members of one name, in order: when the last is a map it gets the members of the maps right before
+ * it. All at once, and each node is moved once a level: a row of any length costs what it holds. */
+static void merge_row(struct decoder *d, struct val *const *keys, size_t n)
+{
+	struct val *last = value_of(keys[n - 1]), *all;
+	size_t first = n, total = 0;
+
+	while (first > 0 && value_of(keys[first - 1])->type == VAL_MAP)
+		total += value_of(keys[--first])->n;
+	if (n - first < 2 || total > VAL_N_MAX)
+		return;
+	all = val_items_new(d->a, total ? total : 1);
+	total = 0;
+	for (size_t i = first; i < n; i++) {
+		const struct val *map = value_of(keys[i]);
+
+		if (map->n)
+			memcpy(all + total, map->items, map->n * sizeof(*all));
+		total += map->n;
+	}
+	last->items = all;
+	last->n = settle(d, all, total, false) & VAL_N_MAX;
+}
+
 /* Whether members of v[0..n) repeat; marks every repeated one but the last as to drop (VAL_NULL
  * with symbol UINT32_MAX in its first node). Sorted when large: a client must not buy a square. */
-static bool mark_duplicates(struct decoder *d, struct val *v, size_t n)
+static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tell)
 {
-	bool found = false;
+	bool found = false, merge = d->opts && d->opts->merge;
 
-	if (n <= 64) {
+	if (n <= 64 && merge && !any_repeat(v, n))
+		return false;
+	if (n <= 64 && !merge) {
 		for (size_t i = 0; i < n; i++) {
 			if (!is_key(&v[i]))
 				continue;
@@ -476,11 +525,9 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n)
 				if (!is_key(&v[j]) || key_cmp(&v[i], &v[j]) != 0)
 					continue;
 				found = true;
-				if (d->opts && d->opts->duplicate)
+				if (tell && d->opts && d->opts->duplicate)
 					d->opts->duplicate(member_path(d, &v[j]), d->opts->ctx);
-				v[i].n = v[i].type == VAL_KEY ? 2 : 1;
-				v[i].type = VAL_NULL;
-				v[i].sym = UINT32_MAX;
+				drop_member(&v[i]);
 				break;
 			}
 		}
@@ -495,15 +542,18 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n)
 			keys[n_keys++] = &v[i];
 	}
 	qsort(keys, n_keys, sizeof(struct val *), key_ref_cmp);
-	for (size_t i = 0; i + 1 < n_keys; i++) {
-		if (key_cmp(keys[i], keys[i + 1]) != 0)
+	for (size_t i = 0, row = 0; i < n_keys; i++) {
+		if (i + 1 < n_keys && key_cmp(keys[i], keys[i + 1]) == 0) {
+			found = true;
+			if (tell && d->opts && d->opts->duplicate)
+				d->opts->duplicate(member_path(d, keys[i + 1]), d->opts->ctx);
 			continue;
-		found = true;
-		if (d->opts && d->opts->duplicate)
-			d->opts->duplicate(member_path(d, keys[i + 1]), d->opts->ctx);
-		keys[i]->n = keys[i]->type == VAL_KEY ? 2 : 1;
-		keys[i]->type = VAL_NULL;
-		keys[i]->sym = UINT32_MAX;
+		}
+		if (merge && i > row)
+			merge_row(d, keys + row, i + 1 - row);
+		for (; row < i; row++)
+			drop_member(keys[row]);
+		row = i + 1;
 	}
 	free(keys);
 	return found;
@@ -520,6 +570,12 @@ static size_t drop_marked(struct val *v, size_t n)
 			v[w++] = v[i++];
 	}
 	return w;
+}
+
+/* Each member of v[0..n) once; how many nodes are left. tell: of what repeats. */
+static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell)
+{
+	return n > 1 && mark_duplicates(d, v, n, tell) ? drop_marked(v, n) : n;
 }
 
 /* --- containers --- */
@@ -539,8 +595,8 @@ static void close_container(struct decoder *d)
 	size_t n = d->n - f->start;
 	struct val *v = d->nodes + f->start, node;
 
-	if (f->map && n > 1 && mark_duplicates(d, v, n))
-		n = drop_marked(v, n);
+	if (f->map)
+		n = settle(d, v, n, true);
 	node = val_make(f->map ? VAL_MAP : VAL_LIST, n);
 	node.sym = f->sym;
 	node.items = NULL;

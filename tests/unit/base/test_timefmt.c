@@ -35,6 +35,57 @@ static void test_rfc3339(void **state)
 	assert_false(time_parse(SV("0000-12-31T00:00:00Z"), &ns));
 }
 
+/* What is not a time, and what Go's time.Parse says of it: by the layout of metav1.Time, or of metav1.MicroTime. */
+static void test_rfc3339_words(void **state)
+{
+	static const struct {
+		bool micro;
+		const char *text, *why; /* why: behind the quoted text; NULL: it is a time */
+	} cases[] = {
+#define AS " as \"2006-01-02T15:04:05Z07:00\": cannot parse "
+#define AS_MICRO " as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse "
+		{ false, "yesterday", AS "\"yesterday\" as \"2006\"" },
+		{ false, "2020", AS "\"\" as \"-\"" },
+		{ false, "2020-1-01", AS "\"1-01\" as \"01\"" },
+		{ false, "2020-01-0x", AS "\"0x\" as \"02\"" },
+		{ false, "2020-01-01", AS "\"\" as \"T\"" },
+		{ true, "2020-01-01", AS_MICRO "\"\" as \"T\"" },
+		{ false, "2020-01-01t00:00:00Z", AS "\"t00:00:00Z\" as \"T\"" },
+		{ false, "2020-01-01T00:00:00z", AS "\"z\" as \"Z07:00\"" },
+		{ false, "2020-01-01T00:00:00", AS "\"\" as \"Z07:00\"" },
+		{ false, "2020-01-01T00:00:00.Z", AS "\".Z\" as \"Z07:00\"" },
+		{ false, "2020-01-01T00:00:00+0100", AS "\"+0100\" as \"Z07:00\"" },
+		{ true, "2020-01-01T00:00:00Z", AS_MICRO "\"Z\" as \".000000\"" },
+		{ true, "2020-01-01T00:00:00.123Z", AS_MICRO "\".123Z\" as \".000000\"" },
+		{ true, "2020-01-01T00:00:00.123456789Z", AS_MICRO "\"789Z\" as \"Z07:00\"" },
+		{ false, "2020-13-01T00:00:00Z", ": month out of range" },
+		{ false, "2020-02-30T00:00:00Z", ": day out of range" },
+		{ false, "2020-01-01T24:00:00Z", ": hour out of range" },
+		{ false, "2020-01-01T00:60:00Z", ": minute out of range" },
+		{ false, "2020-01-01T00:00:60Z", ": second out of range" },
+		{ false, "2020-01-01T00:00:00+25:00", ": time zone offset hour out of range" },
+		{ false, "2020-01-01T00:00:00Z.", ": extra text: \".\"" },
+		{ false, "2020-01-01T1:00:00Z", NULL },
+		{ false, "2020-01-01T00:00:00,5+24:00", NULL },
+		{ true, "2020-01-01T00:00:00.123456-01:30", NULL },
+#undef AS
+#undef AS_MICRO
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(buf_release) struct buf why = BUF_INIT, want = BUF_INIT;
+		int64_t sec;
+		unsigned ns;
+
+		assert_int_equal(time_parse_why(sv_from(cases[i].text), cases[i].micro, &sec, &ns, &why),
+				 cases[i].why == NULL);
+		if (cases[i].why)
+			buf_printf(&want, "parsing time \"%s\"%s", cases[i].text, cases[i].why);
+		assert_string_equal(buf_cstr(&why), buf_cstr(&want));
+	}
+}
+
 static void check_duration(const char *text, const char *canonical)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -104,8 +155,9 @@ static void test_date(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_duration),
-					    cmocka_unit_test(test_human), cmocka_unit_test(test_date) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_rfc3339_words),
+					    cmocka_unit_test(test_duration), cmocka_unit_test(test_human),
+					    cmocka_unit_test(test_date) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -422,6 +422,53 @@ static void test_duplicates(void **state)
 	}
 }
 
+/* Maps that repeat maps become one; what is no map begins anew. */
+static void test_duplicates_merged(void **state)
+{
+	static const struct accept rows[] = {
+		{ "{\"a\":{\"x\":1,\"y\":1},\"b\":0,\"a\":{\"y\":2,\"z\":3}}",
+		  "{\"b\":0,\"a\":{\"x\":1,\"y\":2,\"z\":3}}" },
+		{ "{\"spec\":{\"a\":{\"x\":1}},\"spec\":{\"a\":{\"y\":2}},\"spec\":{}}",
+		  "{\"spec\":{\"a\":{\"x\":1,\"y\":2}}}" },
+		{ "{\"a\":{\"x\":1},\"a\":null,\"a\":{\"y\":2}}", "{\"a\":{\"y\":2}}" },
+		{ "{\"a\":{\"x\":1},\"a\":{\"y\":2},\"a\":null}", "{\"a\":null}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":[{\"y\":1}]}", "{\"a\":[{\"y\":1}]}" },
+		{ "{\"a\":{},\"a\":{}}", "{\"a\":{}}" },
+		{ "{\"a\":1,\"a\":2}", "{\"a\":2}" },
+		{ "[{\"metadata\":{\"k\":{\"x\":1},\"k\":{\"x\":2}}}]", "[{\"metadata\":{\"k\":{\"x\":2}}}]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		struct val *v = json_decode(&a, sv_from(rows[i].in), &(struct json_opts){ .merge = true }, NULL);
+
+		assert_non_null(v);
+		json_encode(&b, v);
+		assert_string_equal(buf_cstr(&b), rows[i].out);
+	}
+}
+
+/* Merging a row costs what is in it; one by one this would take tens of gigabytes. */
+static void test_duplicates_merged_large(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct val *v;
+
+	(void)state;
+	buf_addc(&b, '{');
+	for (int i = 0; i < 50000; i++)
+		buf_printf(&b, "%s\"data\":{\"m\":{\"k%d\":%d}}", i ? "," : "", i, i);
+	buf_addc(&b, '}');
+	v = json_decode(&a, buf_sv(&b), &(struct json_opts){ .borrow_text = true, .merge = true }, NULL);
+	assert_non_null(v);
+	v = (struct val *)val_member_sv(val_member_sv(v, SV("data")), SV("m"));
+	assert_int_equal(val_len(v), 50000);
+	assert_int_equal(val_member_sv(v, SV("k77"))->i, 77);
+}
+
 /* A map large enough for the sorted search, with two members that repeat. */
 static void test_duplicates_large(void **state)
 {
@@ -532,11 +579,18 @@ static void test_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_accept),	   cmocka_unit_test(test_reject),
-		cmocka_unit_test(test_prefixes),   cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_duplicates), cmocka_unit_test(test_duplicates_large),
-		cmocka_unit_test(test_borrow),	   cmocka_unit_test(test_numbers_kept_apart),
-		cmocka_unit_test(test_indent),	   cmocka_unit_test(test_double_round_trip),
+		cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_reject),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_duplicates_large),
+		cmocka_unit_test(test_duplicates_merged),
+		cmocka_unit_test(test_duplicates_merged_large),
+		cmocka_unit_test(test_borrow),
+		cmocka_unit_test(test_numbers_kept_apart),
+		cmocka_unit_test(test_indent),
+		cmocka_unit_test(test_double_round_trip),
 		cmocka_unit_test(test_limit),
 	};
 
