@@ -115,6 +115,7 @@ struct api_req {
 	struct sv *patch_strict;
 	size_t n_patch_strict;
 	bool patch_strict_yaml; /* with line numbers, as YAML's reader words it */
+	bool has_empty;		/* of the body as decoded: see struct decode_report */
 
 	/* Warning: headers collected on the way (arena). */
 	struct sv *warnings;

@@ -33,6 +33,8 @@ struct at {
 struct decoder {
 	struct arena *a;
 	bool unknown; /* a field that the schema does not have was seen */
+	bool keep_empty, has_empty;
+	bool converter; /* decode_report's */
 	struct err *err;
 };
 
@@ -115,6 +117,55 @@ static void add_value_type(struct buf *b, const struct field *f)
 
 enum level { WHOLE, INNER, ELEMENT }; /* of a field: all of it, one value of a map of lists, one value */
 
+/* The kinds of Go's reflect package. */
+static const char *value_kind(const struct val *v)
+{
+	static const char *const kinds[] = { [VAL_BOOL] = "bool",  [VAL_INT] = "int64",	 [VAL_FLOAT] = "float64",
+					     [VAL_STR] = "string", [VAL_LIST] = "slice", [VAL_MAP] = "map" };
+	enum val_type type = val_type(v);
+
+	return type < ARRAY_LEN(kinds) && kinds[type] ? kinds[type] : "map";
+}
+
+/* What upstream's converter says of a value of another form than f's. */
+static struct val *cannot_restore(struct decoder *d, const struct field *f, enum level level, const struct val *v)
+{
+	_cleanup_(buf_release) struct buf type = BUF_INIT, word = BUF_INIT;
+	const char *kind = value_kind(v);
+	bool number = val_type(v) == VAL_INT || val_type(v) == VAL_FLOAT;
+
+	add_value_type(&type, f);
+	if (level != ELEMENT) {
+		err_set(d->err, ERR_BAD_REQUEST, "cannot restore %s from %s",
+			level == WHOLE && f->card == CARD_MAP ? "map" : "slice", kind);
+		return NULL;
+	}
+	switch ((enum field_kind)f->kind) {
+	case FIELD_STRUCT:
+		err_set(d->err, ERR_BAD_REQUEST, "cannot restore struct from: %s", kind);
+		return NULL;
+	case FIELD_BYTES:
+		err_set(d->err, ERR_BAD_REQUEST, "cannot restore slice from %s", kind);
+		return NULL;
+	case FIELD_BOOL:
+	case FIELD_INT32:
+	case FIELD_INT64:
+	case FIELD_FLOAT64:
+	case FIELD_STRING:
+		/* What Go can convert, if at a loss, and what not even that. */
+		if (f->kind == FIELD_STRING ? val_type(v) == VAL_INT : number && f->kind != FIELD_BOOL)
+			err_set(d->err, ERR_BAD_REQUEST, "cannot convert %s to %s", kind, buf_cstr(&type));
+		else
+			err_set(d->err, ERR_BAD_REQUEST, "unrecognized type: %s", buf_cstr(&type));
+		return NULL;
+	default: /* these read their JSON themselves */
+		add_value_word(&word, v, false);
+		err_set(d->err, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type %s", buf_cstr(&word),
+			buf_cstr(&type));
+		return NULL;
+	}
+}
+
 static struct val *type_error(struct decoder *d, const struct at *at, enum level level, const struct val *v,
 			      bool number_text)
 {
@@ -122,10 +173,12 @@ static struct val *type_error(struct decoder *d, const struct at *at, enum level
 	const struct at *where = at;
 	const struct field *f;
 
-	buf_adds(&b, "json: cannot unmarshal ");
-	add_value_word(&b, v, number_text);
 	while (where && !where->field)
 		where = where->up;
+	if (where && d->converter)
+		return cannot_restore(d, where->field, level, v);
+	buf_adds(&b, "json: cannot unmarshal ");
+	add_value_word(&b, v, number_text);
 	if (!where) {
 		err_set(d->err, ERR_BAD_REQUEST, "%s into Go value", buf_cstr(&b));
 		return NULL;
@@ -163,6 +216,7 @@ static struct val *decode_int(struct decoder *d, const struct field *f, const st
 
 static struct val *decode_time(struct decoder *d, const struct field *f, const struct val *v, const struct at *at)
 {
+	_cleanup_(buf_release) struct buf why = BUF_INIT;
 	struct sv s = val_str(v);
 	char out[TIME_TEXT_MAX];
 	int64_t sec;
@@ -170,11 +224,8 @@ static struct val *decode_time(struct decoder *d, const struct field *f, const s
 
 	if (val_type(v) != VAL_STR)
 		return type_error(d, at, ELEMENT, v, false);
-	if (!time_parse_sec(s, &sec, &ns)) {
-		err_set(d->err, ERR_BAD_REQUEST,
-			"parsing time \"%.*s\" as \"2006-01-02T15:04:05%sZ07:00\": cannot parse "
-			"\"%.*s\" as \"2006\"",
-			SV_ARG(s), f->kind == FIELD_MICROTIME ? ".000000" : "", SV_ARG(s));
+	if (!time_parse_why(s, f->kind == FIELD_MICROTIME, &sec, &ns, &why)) {
+		err_set(d->err, ERR_BAD_REQUEST, "%s", buf_cstr(&why));
 		return NULL;
 	}
 	if (sec == TIME_SEC_MIN && !ns) /* Go's zero time is no time */
@@ -231,7 +282,8 @@ static struct val *decode_bytes(struct decoder *d, const struct val *v, const st
 		return type_error(d, at, ELEMENT, v, false);
 	bad = b64_check(s);
 	if (bad >= 0) {
-		err_set(d->err, ERR_BAD_REQUEST, "illegal base64 data at input byte %zd", bad);
+		err_set(d->err, ERR_BAD_REQUEST, "%sillegal base64 data at input byte %zd",
+			d->converter ? "error decoding from json: " : "", bad);
 		return NULL;
 	}
 	if (sv_find(s, '\n') < 0 && sv_find(s, '\r') < 0)
@@ -387,6 +439,10 @@ static struct val *decode_field(struct decoder *d, const struct field *f, const 
 			return v;
 		if (!is_zero(f, v))
 			return v;
+		if (d->keep_empty && f->card != CARD_ONE && !(f->flags & FF_OMITEMPTY)) {
+			d->has_empty = true;
+			return v;
+		}
 		if (!zero_is_null && !(f->flags & FF_OMITEMPTY))
 			return v;
 	}
@@ -443,7 +499,9 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 			 struct err *err)
 {
 	_cleanup_(err_release) struct err inner = ERR_INIT;
-	struct decoder d = { .a = a, .err = &inner };
+	struct decoder d = {
+		.a = a, .err = &inner, .keep_empty = report != NULL, .converter = report && report->converter
+	};
 	struct sv name = type_name(s), version = type_package(s);
 	struct val *v = NULL;
 
@@ -456,11 +514,13 @@ struct val *decode_typed(struct arena *a, const struct schema *s, const struct v
 		err_set(&inner, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type %.*s.%.*s",
 			buf_cstr(&b), SV_ARG(version), SV_ARG(name));
 	}
+	if (report)
+		report->has_empty = d.has_empty;
 	if (v && report && (d.unknown || report->n_repeated))
 		strict_report(a, s, raw, report);
 	if (v)
 		return v;
-	if (s->root)
+	if (s->root && !(report && report->bare))
 		err_set(err, ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", SV_ARG(name),
 			SV_ARG(version), SV_ARG(name), err_msg(&inner));
 	else

@@ -27,6 +27,12 @@ struct decode_report {
 	const struct sv *repeated;
 	size_t n_repeated;
 	bool sorted;
+	/* Asked of decode_typed(): errors say what is wrong and not in which object, as of a patch; and in the words of
+	 * upstream's converter from maps to structs, which makes objects of strategic merge patches. */
+	bool bare, converter;
+	/* Told by it: lists or maps are in the result that are empty, where Go keeps those apart from absent ones until
+	 * they are stored. Who they belong to depends on it; empty_to_null() comes next. */
+	bool has_empty;
 };
 
 /* NULL on a type error: ERR_BAD_REQUEST with upstream's text ("json: cannot unmarshal string
@@ -48,6 +54,8 @@ void order_typed(struct arena *a, const struct schema *s, struct val *doc);
  * structs by value. A document that decode_typed() made has them; one that code built or took members from gets them
  * back. New members stand last until order_typed(). */
 void zero_typed(struct arena *a, const struct schema *s, struct val *doc);
+/* Makes null what decode_typed() left empty (has_empty). */
+void empty_to_null(struct arena *a, const struct schema *s, struct val *doc);
 /* The zero of one value of a field's kind: null, false, 0, "" or a struct with its own. */
 struct val *zero_value(struct arena *a, const struct field *f);
 

@@ -28,16 +28,18 @@ struct val *zero_value(struct arena *a, const struct field *f)
 	}
 }
 
-static void zero_below(struct arena *a, const struct field *f, struct val *v)
+/* Does fn to every struct that v, a value of f, is or has. */
+static void each_struct(struct arena *a, const struct field *f, struct val *v,
+			void (*fn)(struct arena *a, const struct schema *s, struct val *doc))
 {
 	if (f->card == CARD_ONE) {
-		zero_typed(a, f->type, v);
+		fn(a, f->type, v);
 	} else if (f->card == CARD_LIST) {
 		for (size_t k = 0, n = val_len(v); k < n; k++)
-			zero_typed(a, f->type, val_at_mut(v, k));
+			fn(a, f->type, val_at_mut(v, k));
 	} else {
 		VAL_EACH_MEMBER(v, m)
-			zero_typed(a, f->type, m.value);
+			fn(a, f->type, m.value);
 	}
 }
 
@@ -54,11 +56,31 @@ void zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 
 		if (v) {
 			if (f->kind == FIELD_STRUCT)
-				zero_below(a, f, v);
+				each_struct(a, f, v, zero_typed);
 		} else if (!(f->flags & (FF_OMITEMPTY | FF_HIDDEN))) {
 			bool null = f->card != CARD_ONE || f->flags & FF_POINTER;
 
 			val_set(a, doc, f->sym, null ? val_new_null(a) : zero_value(a, f));
 		}
+	}
+}
+
+void empty_to_null(struct arena *a, const struct schema *s, struct val *doc)
+{
+	struct in_order it;
+
+	if (val_type(doc) != VAL_MAP)
+		return;
+	it = in_order(s, doc);
+	for (size_t i = 0; i < s->n_fields; i++) {
+		const struct field *f = &s->fields[i];
+		struct val *v = (struct val *)in_order_next(&it, f);
+
+		if (!v)
+			continue;
+		if (f->card != CARD_ONE && v->type != VAL_NULL && !val_len(v) && !(f->flags & FF_OMITEMPTY))
+			v->type = VAL_NULL;
+		else if (f->kind == FIELD_STRUCT)
+			each_struct(a, f, v, empty_to_null);
 	}
 }

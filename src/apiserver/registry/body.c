@@ -66,9 +66,10 @@ static struct val *parse(struct api_req *q, bool yaml, struct sv kind, struct st
 		v = yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .duplicate = note_line, .ctx = st },
 				     &inner);
 	else
-		v = json_decode(q->arena, q->body,
-				&(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = st },
-				&inner);
+		v = json_decode(
+		    q->arena, q->body,
+		    &(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = st, .merge = true },
+		    &inner);
 	if (v)
 		return v;
 	if (!yaml)
@@ -86,13 +87,18 @@ static bool plain_patch(const struct api_req *q)
 	return q->verb == VERB_PATCH && !sv_starts(q->content_type, SV("application/apply-patch"));
 }
 
+static bool strategic_patch(const struct api_req *q)
+{
+	return sv_starts(q->content_type, SV("application/strategic-merge-patch+json"));
+}
+
 /* What a patch makes of the object is as invalid as the patch: upstream says 422, of no kind. */
 static int bad_patch(struct api_req *q, struct err *err, const char *why)
 {
 	struct sv text = q->body;
 
 	/* A strategic merge patch is shown as the map it was read to. */
-	if (sv_starts(q->content_type, SV("application/strategic-merge-patch+json"))) {
+	if (strategic_patch(q)) {
 		const struct val *v = json_decode(q->arena, q->body, NULL, NULL);
 
 		text = v ? val_go_text(q->arena, v) : text;
@@ -272,6 +278,8 @@ static struct val *to_typed(struct api_req *q, const struct schema *s, const str
 	struct val *doc = NULL;
 	struct sv g, v;
 
+	report.bare = plain_patch(q);
+	report.converter = report.bare && strategic_patch(q);
 	if (st) {
 		report.sorted = st->yaml;
 		report.repeated = st->yaml ? NULL : st->list.p;
@@ -281,12 +289,12 @@ static struct val *to_typed(struct api_req *q, const struct schema *s, const str
 	if (raw)
 		doc = decode_typed(q->arena, s, raw, st ? &report : NULL, err);
 	if (raw && !doc && plain_patch(q) && !q->trusted) {
-		struct sv why = arena_sv(q->arena, sv_from(err_msg(err)));
-		ssize_t at = sv_find_sv(why, SV(": json: "));
+		const char *why = arena_strdup(q->arena, err_msg(err));
 
 		err_release(err);
-		(void)bad_patch(q, err, arena_cstr(q->arena, at < 0 ? why : sv_sub(why, (size_t)at + 2, why.n)));
+		(void)bad_patch(q, err, why);
 	}
+	q->has_empty = doc && report.has_empty;
 	(void)api_version_split(api_version, &g, &v);
 	if (doc && st && judge(q, st, &report, kind, v, err) < 0)
 		doc = NULL;
@@ -416,7 +424,7 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 		v = json_decode(q->arena, q->body,
 				&(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = &st },
 				err);
-	if (!v && !sv_starts(q->content_type, SV("application/strategic-merge-patch+json")))
+	if (!v && !strategic_patch(q))
 		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
 	if (v)
 		keep_patch_notes(q, &st, json_patch ? v : NULL);

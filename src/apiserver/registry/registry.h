@@ -51,6 +51,7 @@ struct write_op {
 	bool skip_admission; /* finalizer and deletion bookkeeping */
 	bool raw;	     /* doc is written as it is: no strategy, no validation, no ownership */
 	bool applied;	     /* doc already carries its managedFields (apply) */
+	bool unowned;	     /* what it changes stays whose it was: of a binding nobody becomes the owner */
 	struct sv base_name; /* generateName's prefix */
 	int code;	     /* of the answer */
 	int attempt;

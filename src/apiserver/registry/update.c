@@ -252,5 +252,6 @@ void registry_update_async(struct api_req *q, const struct resource *r, struct s
 	op->produce = produce_change;
 	op->done = update_cb_done;
 	op->ctx = cb;
+	op->unowned = sv_is(op->sub, "binding");
 	write_run(op);
 }

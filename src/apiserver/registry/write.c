@@ -83,13 +83,16 @@ int write_managed(struct write_op *op, const struct val *old, struct err *err)
 	struct apply_opts o;
 	struct val *doc;
 
-	if (op->applied)
+	if (op->applied || op->unowned)
 		return 0;
 	apply_opts_of(op, &o);
 	doc = managed_update(op->a, op->res->schema, old, op->doc, &o, err);
 	if (!doc)
 		return -1;
 	op->doc = doc;
+	/* Who sent an empty list owns it; everywhere else it is as none. */
+	if (op->q->has_empty)
+		empty_to_null(op->a, op->res->schema, op->doc);
 	return 0;
 }
 

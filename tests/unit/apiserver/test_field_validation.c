@@ -142,10 +142,45 @@ static void test_ways(void **state)
 	assert_int_equal(rev_of(expect(r, 200, "GET", DEP, NULL)), before);
 }
 
+/* A member that is there twice is decoded twice into one and the same struct or map: what the first had and the second
+ * has not stays. All repetitions are told, also those inside the first. */
+static void test_repeated_maps(void **state)
+{
+	static const char body[] = "{\"metadata\":{\"name\":\"x\",\"name\":\"y\",\"labels\":{\"l\":\"1\"}},"
+				   "\"data\":{\"a\":\"1\",\"a\":\"2\"},\"data\":{\"b\":\"1\"},"
+				   "\"metadata\":{\"labels\":{\"m\":\"2\"}}}";
+	static const char *const told[] = { "metadata.name", "data.a", "data", "metadata" };
+	struct rig *r = *state;
+	struct answer *a;
+
+	a = api(r, "POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Warn", .body = body);
+	assert_int_equal(a->code, 201);
+	assert_val(val_get(a->json, F_metadata, F_name), "y");
+	assert_int_equal(val_len(val_get(a->json, F_metadata, F_labels)), 2);
+	assert_val(val_member_sv(val_get(a->json, F_data), SV("a")), "2");
+	assert_val(val_member_sv(val_get(a->json, F_data), SV("b")), "1");
+	assert_int_equal(a->q.n_warnings, 4);
+	for (size_t i = 0; i < a->q.n_warnings; i++) {
+		size_t k = 0;
+
+		while (k < 4 && !sv_eq(a->q.warnings[i], arena_svf(&r->arena, "duplicate field \"%s\"", told[k])))
+			k++;
+		assert_true(k < 4);
+	}
+	answer_free(a);
+	a = api(r, "POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Strict",
+		.body = "{\"metadata\":{\"name\":\"x\"},\"data\":{\"a\":\"1\",\"a\":\"2\"},\"data\":{}}");
+	assert_int_equal(a->code, 400);
+	assert_true(sv_ends(val_str(val_get(a->json, F_message)),
+			    SV("strict decoding error: duplicate field \"data.a\", duplicate field \"data\"")));
+	answer_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_ways, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_repeated_maps, rig_setup, rig_teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

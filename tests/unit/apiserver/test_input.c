@@ -16,6 +16,10 @@ static const struct {
 	{                                                      \
 		.method = "POST", .path = path_, .body = body_ \
 	}
+#define STRATEGIC(body_)                                                                                               \
+	{                                                                                                              \
+		.method = "PATCH", .path = CM "/kept", .body = body_, .type = "application/strategic-merge-patch+json" \
+	}
 	/* malformed */
 	{ 400, "BadRequest", "couldn't get version/kind; json parse error", NULL, POST(CM, "{\"metadata\":") },
 	{ 400, "BadRequest", "couldn't get version/kind; json parse error", NULL, POST(CM, "{\"metadata\":{}} x") },
@@ -176,12 +180,35 @@ static const struct {
 	    .type = "application/merge-patch+json" } },
 	{ 422,
 	  "Invalid",
-	  " \"\" is invalid: patch: Invalid value: \"map[data:map[k:1]]\": json: cannot unmarshal number",
+	  " \"\" is invalid: patch: Invalid value: \"map[data:map[k:1]]\": cannot convert int64 to string",
 	  "patch",
 	  { .method = "PATCH",
 	    .path = CM "/kept",
 	    .body = "{\"data\":{\"k\":1}}",
 	    .type = "application/strategic-merge-patch+json" } },
+	{ 422, "Invalid", "\"map[data:map[k:true]]\": unrecognized type: string", "patch",
+	  STRATEGIC("{\"data\":{\"k\":true}}") },
+	{ 422, "Invalid", "\"map[data:[a]]\": cannot restore map from slice", "patch",
+	  STRATEGIC("{\"data\":[\"a\"]}") },
+	{ 422, "Invalid", "\"map[metadata:map[finalizers:map[a:b]]]\": cannot restore slice from map", "patch",
+	  STRATEGIC("{\"metadata\":{\"finalizers\":{\"a\":\"b\"}}}") },
+	{ 422, "Invalid", "\"map[metadata:x]\": cannot restore struct from: string", "patch",
+	  STRATEGIC("{\"metadata\":\"x\"}") },
+	{ 422, "Invalid", "\"map[immutable:1]\": unrecognized type: bool", "patch", STRATEGIC("{\"immutable\":1}") },
+	{ 422, "Invalid", "\"map[binaryData:map[k:a]]\": error decoding from json: illegal base64 data at input byte 1",
+	  "patch", STRATEGIC("{\"binaryData\":{\"k\":\"a\"}}") },
+	{ 422, "Invalid",
+	  "\"map[metadata:map[creationTimestamp:7]]\": json: cannot unmarshal number into Go value of type string",
+	  "patch", STRATEGIC("{\"metadata\":{\"creationTimestamp\":7}}") },
+	/* what is wrong, and not in which object: that is the patch */
+	{ 422,
+	  "Invalid",
+	  "}}\": parsing time \"soon\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"soon\" as \"2006\"",
+	  "patch",
+	  { .method = "PATCH",
+	    .path = CM "/kept",
+	    .body = "{\"metadata\":{\"deletionTimestamp\":\"soon\"}}",
+	    .type = "application/merge-patch+json" } },
 	/* what cannot be shown as a table, and tables that cannot be */
 	{ 406,
 	  "NotAcceptable",

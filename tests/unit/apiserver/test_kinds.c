@@ -280,7 +280,7 @@ static void test_binding(void **state)
 {
 	static const char body[] = "{\"metadata\":{\"name\":\"p\"},\"target\":{\"kind\":\"Node\",\"name\":\"n1\"}}";
 	struct rig *r = *state;
-	const struct val *p;
+	const struct val *p, *owners;
 
 	make_default_sa(r);
 	expect(r, 201, "POST", NS "/pods",
@@ -293,9 +293,13 @@ static void test_binding(void **state)
 	/* A dry run binds nothing. */
 	expect(r, 201, "POST", NS "/pods/p/binding?dryRun=All", body);
 	assert_null(val_get(expect(r, 200, "GET", NS "/pods/p", NULL), F_spec, F_nodeName));
+	owners = val_get(expect(r, 200, "GET", NS "/pods/p", NULL), F_metadata, F_managedFields);
 	expect(r, 201, "POST", NS "/pods/p/binding", body);
 	p = expect(r, 200, "GET", NS "/pods/p", NULL);
 	assert_val(val_get(p, F_spec, F_nodeName), "n1");
+	/* Where it runs is nobody's. */
+	assert_int_equal(val_len(owners), 1);
+	assert_true(val_equal(val_get(p, F_metadata, F_managedFields), owners));
 	expect_status(r, 409, "Conflict", "already assigned to node \"n1\"",
 		      &(struct ask){ .method = "POST", .path = NS "/pods/p/binding", .body = body });
 	/* a bound pod goes gracefully: first marked, then removed by its node */
@@ -304,6 +308,39 @@ static void test_binding(void **state)
 	expect(r, 200, "GET", NS "/pods/p", NULL);
 	expect(r, 200, "DELETE", NS "/pods/p?gracePeriodSeconds=0", NULL);
 	expect(r, 404, "GET", NS "/pods/p", NULL);
+}
+
+/* An empty list is stored as none, but who sent it owns it. */
+static void test_empty_lists(void **state)
+{
+	static const char roles[] = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
+			  none[] = "{\"metadata\":{\"name\":\"r\",\"labels\":{\"a\":\"b\"}}}",
+			  empty[] = "{\"metadata\":{\"name\":\"r\",\"labels\":{\"a\":\"b\"}},\"rules\":[]}";
+	const struct {
+		const char *method, *body;
+		int code;
+		bool owned;
+	} steps[] = {
+		{ "POST", none, 201, false },
+		{ "PUT", empty, 200, true },
+		{ "DELETE", NULL, 200, true },
+		{ "POST", empty, 201, true },
+	};
+	struct rig *r = *state;
+	char path[100];
+
+	snprintf(path, sizeof(path), "%s/r", roles);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		const struct val *v = expect(r, steps[i].code, steps[i].method,
+					     strcmp(steps[i].method, "POST") == 0 ? roles : path, steps[i].body);
+
+		if (!steps[i].body)
+			continue;
+		assert_int_equal(val_type(val_get(v, F_rules)), VAL_NULL);
+		v = val_get(val_at(val_get(v, F_metadata, F_managedFields), 0), F_fieldsV1);
+		assert_non_null(v);
+		assert_int_equal(val_member_sv(v, SV("f:rules")) != NULL, steps[i].owned);
+	}
 }
 
 static void test_service_addresses(void **state)
@@ -842,6 +879,7 @@ int main(void)
 		T(test_dropped_fields),
 		T(test_runtime_class),
 		T(test_binding),
+		T(test_empty_lists),
 		T(test_empty_status),
 		T(test_gated_pod),
 		T(test_pod_subresources_are_narrow),

@@ -121,8 +121,8 @@ static void test_scalars(void **state)
 	(void)state;
 	assert_decodes("meta/v1.ObjectMeta", "{\"creationTimestamp\":\"2026-01-02T05:04:05.9+02:00\"}",
 		       "{\"creationTimestamp\":\"2026-01-02T03:04:05Z\"}");
-	assert_decodes("coordination.k8s.io/v1.LeaseSpec", "{\"renewTime\":\"2026-01-02T03:04:05Z\"}",
-		       "{\"renewTime\":\"2026-01-02T03:04:05.000000Z\"}");
+	assert_decodes("coordination.k8s.io/v1.LeaseSpec", "{\"renewTime\":\"2026-01-02T05:04:05.000001+02:00\"}",
+		       "{\"renewTime\":\"2026-01-02T03:04:05.000001Z\"}");
 	assert_decodes("core/v1.Secret", "{\"data\":{\"k\":\"aGVs\\nbG8=\",\"e\":\"\"}}",
 		       "{\"metadata\":{},\"data\":{\"k\":\"aGVsbG8=\",\"e\":\"\"}}");
 	assert_decodes("core/v1.HTTPGetAction", "{\"port\":\"web\"}", "{\"port\":\"web\"}");
