@@ -15,11 +15,14 @@ static int resolve(struct selection_term *t, const struct resource *r, struct er
 	const struct schema *s = r->schema;
 	struct sv rest = t->label, part;
 	size_t n = 0;
-	bool known = sv_is(t->label, "metadata.name") || (r->namespaced && sv_is(t->label, "metadata.namespace"));
+	bool own = r->selectable_fields && *r->selectable_fields;
+	/* Kinds without labels of their own know both, even where no object has a namespace. */
+	bool known =
+	    sv_is(t->label, "metadata.name") || ((r->namespaced || !own) && sv_is(t->label, "metadata.namespace"));
 
 	for (const char *const *f = r->selectable_fields; !known && f && *f; f++)
 		known = sv_is(t->label, *f);
-	if (!known && !(r->selectable_fields && *r->selectable_fields))
+	if (!known && !own)
 		return err_set(err, ERR_BAD_REQUEST,
 			       "\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
 			       SV_ARG(t->label));

@@ -58,8 +58,18 @@ static void test_order(void **state)
 		assert_val(val_get(val_at(val_get(l, F_items), i), F_metadata, F_namespace), wanted[i]);
 }
 
+#define PCS "/apis/scheduling.k8s.io/v1/priorityclasses"
+
 static void test_selectors(void **state)
 {
+	static const struct {
+		const char *path;
+		bool some;
+	} nowhere[] = {
+		{ PCS "?fieldSelector=metadata.namespace%3Dx", false },
+		{ PCS "?fieldSelector=metadata.namespace%3D", true },
+		{ PCS "?fieldSelector=metadata.namespace!%3Dx", true },
+	};
 	struct rig *r = *state;
 
 	make(r, 9);
@@ -70,6 +80,13 @@ static void test_selectors(void **state)
 	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name%3Dc04", NULL), F_items)), 1);
 	assert_int_equal(
 	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name!%3Dc04", NULL), F_items)), 8);
+	/* What is in no namespace can be asked for one, but kinds with fields of their own take those only. */
+	expect(r, 201, "POST", PCS, "{\"metadata\":{\"name\":\"p\"},\"value\":1}");
+	for (size_t i = 0; i < ARRAY_LEN(nowhere); i++)
+		assert_int_equal(val_len(val_get(expect(r, 200, "GET", nowhere[i].path, NULL), F_items)) > 0,
+				 nowhere[i].some);
+	expect_status(r, 400, "BadRequest", "field label not supported: metadata.namespace",
+		      &(struct ask){ .method = "GET", .path = "/api/v1/nodes?fieldSelector=metadata.namespace%3Dx" });
 	expect_status(r, 400, "BadRequest",
 		      "\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
 		      &(struct ask){ .method = "GET", .path = CM "?fieldSelector=spec.x%3D1" });
