@@ -116,3 +116,7 @@ void validate_object_meta(struct field_errs *fe, const struct resource *r, const
 void validate_labels(struct field_errs *fe, const struct val *labels, const struct fpath *at);
 void validate_annotations(struct field_errs *fe, const struct val *annotations, const struct fpath *at);
 void validate_label_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);
+/* One of its matchExpressions; and only whether operator and values go together, of fields as well as of labels. any:
+ * an operator that nobody knows is fine. */
+void validate_label_requirement(struct field_errs *fe, const struct val *e, const struct fpath *at, bool any);
+void validate_selector_operator(struct field_errs *fe, const struct val *e, const struct fpath *at, bool any);

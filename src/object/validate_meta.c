@@ -33,6 +33,37 @@ void validate_annotations(struct field_errs *fe, const struct val *annotations, 
 		fe_too_long(fe, at, ANNOTATIONS_MAX_BYTES);
 }
 
+void validate_selector_operator(struct field_errs *fe, const struct val *e, const struct fpath *at, bool any)
+{
+	const struct val *op = val_member(e, F_operator), *values = val_member(e, F_values);
+	struct fpath op_at = FPATH(at, F_operator), values_at = FPATH(at, F_values);
+
+	if (val_is(op, "In") || val_is(op, "NotIn")) {
+		if (val_len(values) == 0)
+			fe_required_why(fe, &values_at, "must be specified when `operator` is 'In' or 'NotIn'");
+	} else if (val_is(op, "Exists") || val_is(op, "DoesNotExist")) {
+		if (val_len(values))
+			fe_forbidden(fe, &values_at,
+				     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+	} else if (!any) {
+		fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
+	}
+}
+
+void validate_label_requirement(struct field_errs *fe, const struct val *e, const struct fpath *at, bool any)
+{
+	struct fpath key_at = FPATH(at, F_key), values_at = FPATH(at, F_values);
+	size_t i = 0;
+
+	validate_selector_operator(fe, e, at, any);
+	fe_check(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name);
+	VAL_EACH(val_member(e, F_values), v) {
+		struct fpath value_at = FPATH_AT(&values_at, i++);
+
+		fe_check(fe, &value_at, val_str(v), fmt_label_value);
+	}
+}
+
 void validate_label_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at)
 {
 	struct fpath labels = FPATH(at, F_matchLabels), exprs = FPATH(at, F_matchExpressions);
@@ -40,27 +71,9 @@ void validate_label_selector(struct field_errs *fe, const struct val *sel, const
 
 	validate_labels(fe, val_member(sel, F_matchLabels), &labels);
 	VAL_EACH(val_member(sel, F_matchExpressions), e) {
-		struct fpath item = FPATH_AT(&exprs, i++), op_at = FPATH(&item, F_operator);
-		struct fpath key_at = FPATH(&item, F_key), values_at = FPATH(&item, F_values);
-		const struct val *op = val_member(e, F_operator), *values = val_member(e, F_values);
-		size_t j = 0;
+		struct fpath item = FPATH_AT(&exprs, i++);
 
-		if (val_is(op, "In") || val_is(op, "NotIn")) {
-			if (val_len(values) == 0)
-				fe_required_why(fe, &values_at, "must be specified when `operator` is 'In' or 'NotIn'");
-		} else if (val_is(op, "Exists") || val_is(op, "DoesNotExist")) {
-			if (val_len(values))
-				fe_forbidden(fe, &values_at,
-					     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-		} else {
-			fe_format(fe, &op_at, val_str(op), "not a valid selector operator");
-		}
-		fe_check(fe, &key_at, val_get_str(e, F_key), fmt_qualified_name);
-		VAL_EACH(values, v) {
-			struct fpath value_at = FPATH_AT(&values_at, j++);
-
-			fe_check(fe, &value_at, val_str(v), fmt_label_value);
-		}
+		validate_label_requirement(fe, e, &item, false);
 	}
 }
 

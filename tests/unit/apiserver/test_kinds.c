@@ -505,6 +505,72 @@ static void test_access_review(void **state)
 	assert_true(val_get_bool(v, F_status, F_allowed));
 }
 
+/* Questions that cannot be answered: everything that is wrong, and of no kind. */
+static void test_access_review_faults(void **state)
+{
+#define REVIEWS "/apis/authorization.k8s.io/v1/"
+#define ASK(selectors) "{\"spec\":{\"user\":\"u\",\"resourceAttributes\":{\"verb\":\"list\"," selectors "}}}"
+#define AT "spec.resourceAttributes."
+#define INVALID ".authorization.k8s.io \"\" is invalid: "
+	static const struct {
+		const char *path, *body, *want;
+	} rows[] = {
+		{ "subjectaccessreviews", "{}",
+		  INVALID
+		  "[spec.resourceAttributes: Invalid value: \"null\": exactly one of nonResourceAttributes or "
+		  "resourceAttributes must be specified, spec.user: Invalid value: \"\": at least one of user or "
+		  "group must be specified]" },
+		{ "namespaces/default/localsubjectaccessreviews",
+		  "{\"spec\":{\"user\":\"u\",\"nonResourceAttributes\":{\"path\":\"/x\",\"verb\":\"get\"}}}",
+		  INVALID "spec.nonResourceAttributes: Invalid value: authorization.NonResourceAttributes{Path:\"/x\", "
+			  "Verb:\"get\"}: disallowed on this kind of request" },
+		{ "subjectaccessreviews",
+		  ASK("\"fieldSelector\":{\"rawSelector\":\"a=b\",\"requirements\":[{\"key\":\"a\",\"operator\":\"In\","
+		      "\"values\":[\"b\"]}]}"),
+		  INVALID AT "fieldSelector.rawSelector: Invalid value: \"a=b\": may not specified at the same time as "
+			     "requirements" },
+		{ "subjectaccessreviews", ASK("\"labelSelector\":{}"),
+		  INVALID AT
+		  "labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector is "
+		  "specified, requirements or rawSelector is required" },
+		{ "subjectaccessreviews",
+		  ASK("\"fieldSelector\":{\"requirements\":[{\"operator\":\"NotIn\"}]},\"labelSelector\":{"
+		      "\"requirements\":"
+		      "[{\"key\":\"a\",\"operator\":\"Exists\",\"values\":[\"b\"]}]}"),
+		  INVALID
+		  "[" AT "fieldSelector.requirements[0].key: Required value: must be specified, " AT
+		  "fieldSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' "
+		  "or 'NotIn', " AT "labelSelector.requirements[0].values: Forbidden: may not be specified when "
+		  "`operator` is 'Exists' or 'DoesNotExist']" },
+	};
+	struct rig *r = *state;
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		snprintf(path, sizeof(path), "%s%s", REVIEWS, rows[i].path);
+		expect_status(r, 422, "Invalid", rows[i].want,
+			      &(struct ask){ .method = "POST", .path = path, .body = rows[i].body });
+	}
+	/* What a client to come may ask is no fault. */
+	expect(r, 201, "POST", REVIEWS "subjectaccessreviews",
+	       ASK("\"fieldSelector\":{\"requirements\":[{\"key\":\"a\",\"operator\":\"Like\",\"values\":[\"b\"]}]}"));
+}
+
+/* Leadership that the server arranges is off: a lease keeps what it has of it and gets no more. */
+static void test_lease_strategy(void **state)
+{
+	static const char path[] = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+	struct rig *r = *state;
+	const struct val *v =
+	    expect(r, 201, "POST", path,
+		   "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"holderIdentity\":\"h\",\"preferredHolder\":\"p\"}}");
+
+	assert_val(val_get(v, F_spec, F_holderIdentity), "h");
+	assert_null(val_get(v, F_spec, F_preferredHolder));
+	v = expect(r, 201, "POST", path, "{\"metadata\":{\"name\":\"m\"}}");
+	assert_int_equal(val_len(val_get(v, F_spec)), 0);
+}
+
 static void test_priority(void **state)
 {
 	struct rig *r = *state;
@@ -888,6 +954,8 @@ int main(void)
 		T(test_secret_string_data),
 		T(test_rbac),
 		T(test_access_review),
+		T(test_access_review_faults),
+		T(test_lease_strategy),
 		T(test_priority),
 		T(test_events_expire),
 		T(test_event_source_selector),

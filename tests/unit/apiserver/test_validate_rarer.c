@@ -308,6 +308,9 @@ static void test_pod_parts(void **state)
 		  "Localhost, spec.securityContext.seLinuxChangePolicy: Unsupported value: 'Never': supported values: "
 		  "'MountOption', "
 		  "'Recursive']" },
+		{ r, POD(C ",'securityContext':{'appArmorProfile':{}}"), NULL, NULL,
+		  "spec.securityContext.appArmorProfile.type: Required value: type is required when appArmorProfile is "
+		  "set" },
 		{ r,
 		  POD(C ",'hostNetwork':true,'hostIPC':true,'hostUsers':false,'securityContext':{'sysctls':[{'name':'"
 			"net.core.somaxconn',"
@@ -345,6 +348,14 @@ static void test_pod_parts(void **state)
 		  "exists in both mismatchLabelKeys and labelSelector, "
 		  "spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must "
 		  "not be specified when labelSelector is not set]" },
+		{ r,
+		  POD(C ",'affinity':{'podAntiAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':[{'"
+			"topologyKey':'z',"
+			"'labelSelector':{},'matchLabelKeys':['a','b'],'mismatchLabelKeys':['c','b']}]}}"),
+		  NULL, NULL,
+		  "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[1]: "
+		  "Invalid "
+		  "value: 'b': exists in both matchLabelKeys and mismatchLabelKeys" },
 		/* resources */
 		{ r,
 		  POD("'resourceClaims':[{'name':'a','resourceClaimName':'x'},{'name':'b'}],'containers':[{'name':'c','"
@@ -697,13 +708,102 @@ static void test_pod_details(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+/* Trust bundles and certificates that a pod gets as files. */
+static void test_projected_certificates(void **state)
+{
+#define PROJECTED(sources) POD(C ",'volumes':[{'name':'v','projected':{'sources':[" sources "]}}]")
+#define SOURCE_AT "spec.volumes[0].projected.sources[0]."
+#define BUNDLE(text) PROJECTED("{'clusterTrustBundle':{" text "}}")
+#define BUNDLE_AT SOURCE_AT "clusterTrustBundlePEM"
+#define CERT(text) PROJECTED("{'podCertificate':{'signerName':'a.io/b','keyType':'ED25519'," text "}}")
+	const struct resource *r = RES(core_pods);
+	const struct kind_case cases[] = {
+		{ r, BUNDLE("'name':'a.b','path':'x'"), NULL, NULL, NULL },
+		{ r, BUNDLE("'name':'a.io:b:c','path':'x'"), NULL, NULL, NULL },
+		{ r, BUNDLE("'signerName':'a.io/b','labelSelector':{},'path':'x'"), NULL, NULL, NULL },
+		{ r, BUNDLE("'path':'x'"), NULL, NULL,
+		  BUNDLE_AT ": Required value: either name or signerName must be specified" },
+		{ r, BUNDLE("'name':'a','signerName':'a.io/b','path':'x'"), NULL, NULL,
+		  BUNDLE_AT
+		  ": Invalid value: {'name':'a','signerName':'a.io/b','path':'x'}: only one of name and signerName "
+		  "may be used" },
+		{ r, BUNDLE("'name':'a','labelSelector':{},'path':'../x'"), NULL, NULL,
+		  "[" BUNDLE_AT
+		  ".labelSelector: Invalid value: {}: labelSelector must be unset if name is specified, " BUNDLE_AT
+		  ".path: Invalid value: '../x': must not contain '..']" },
+		{ r, BUNDLE("'signerName':'a','path':''"), NULL, NULL,
+		  "[" BUNDLE_AT
+		  ".signerName: Invalid value: 'a': must be a fully qualified domain and path of the form "
+		  "'example.com/signer-name', " BUNDLE_AT ".path: Required value]" },
+		{ r, BUNDLE("'signerName':'a/b','path':'x'"), NULL, NULL,
+		  BUNDLE_AT ".signerName: Invalid value: 'a': should be a domain with at least two segments" },
+		{ r, CERT("'credentialBundlePath':'x'"), NULL, NULL, NULL },
+		{ r, CERT("'maxExpirationSeconds':60"), NULL, NULL,
+		  "[" SOURCE_AT
+		  "podCertificate.maxExpirationSeconds: Invalid value: 60: if provided, maxExpirationSeconds must "
+		  "be >= 3600, " SOURCE_AT
+		  "podCertificate: Required value: specify at least one of credentialBundlePath, "
+		  "keyPath, and certificateChainPath]" },
+		{ r, CERT("'maxExpirationSeconds':7862401,'keyPath':'x','certificateChainPath':'x'"), NULL, NULL,
+		  "[spec.volumes[0].projected.sources: Invalid value: 'x': conflicting duplicate paths, " SOURCE_AT
+		  "podCertificate.maxExpirationSeconds: Invalid value: 7862401: if provided, maxExpirationSeconds must "
+		  "be <= "
+		  "7862400]" },
+		{ r,
+		  PROJECTED("{'podCertificate':{'signerName':'kubernetes.io/b','keyType':'ED25519','keyPath':'x',"
+			    "'maxExpirationSeconds':86401}}"),
+		  NULL, NULL,
+		  SOURCE_AT
+		  "podCertificate.maxExpirationSeconds: Invalid value: 86401: if provided, maxExpirationSeconds must "
+		  "be <= 86400" },
+		{ r, PROJECTED("{'podCertificate':{'keyPath':'x'}}"), NULL, NULL,
+		  "[" SOURCE_AT "podCertificate.signerName: Required value, " SOURCE_AT
+		  "podCertificate.keyType: Unsupported value: '': supported values: 'RSA3072', 'RSA4096', 'ECDSAP256', "
+		  "'ECDSAP384', 'ECDSAP521', 'ED25519']" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+/* A class of attributes is of CSI volumes; leadership that is arranged has a known way. */
+static void test_attributes_class_and_lease(void **state)
+{
+#define OF_CLASS(more) "{'spec':{'accessModes':['ReadWriteOnce'],'capacity':{'storage':'1Gi'}," more "}}"
+#define CSI "'csi':{'driver':'d.io','volumeHandle':'h'}"
+	const struct resource *pv = RES(core_persistentvolumes), *lease = RES(coordination_leases);
+	const struct kind_case cases[] = {
+		{ pv, OF_CLASS(CSI ",'volumeAttributesClassName':'gold'"), NULL, NULL, NULL },
+		{ pv, OF_CLASS(CSI ",'volumeAttributesClassName':''"), NULL, NULL,
+		  "spec.volumeAttributesClassName: Required value: an empty string is disallowed" },
+		{ pv, OF_CLASS("'hostPath':{'path':'/x'},'volumeAttributesClassName':'gold'"), NULL, NULL,
+		  "spec.csi: Required value: has to be specified when using volumeAttributesClassName" },
+		{ pv, OF_CLASS(CSI), OF_CLASS(CSI ",'volumeAttributesClassName':'gold'"), NULL,
+		  "spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden" },
+		{ pv, OF_CLASS(CSI ",'volumeAttributesClassName':'gold'"), OF_CLASS(CSI), NULL, NULL },
+		{ lease, "{'spec':{'strategy':'OldestEmulationVersion'}}", NULL, NULL, NULL },
+		{ lease, "{'spec':{'strategy':'a.io/b'}}", NULL, NULL, NULL },
+		{ lease, "{'spec':{'strategy':'Youngest'}}", NULL, NULL,
+		  "spec.strategy.strategy: Unsupported value: 'Youngest': supported values: 'OldestEmulationVersion'" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_storage),		 cmocka_unit_test(test_networking),
-		cmocka_unit_test(test_definitions),	 cmocka_unit_test(test_job_policies),
-		cmocka_unit_test(test_pod_parts),	 cmocka_unit_test(test_amounts),
-		cmocka_unit_test(test_volumes_and_sets), cmocka_unit_test(test_templates),
+		cmocka_unit_test(test_projected_certificates),
+		cmocka_unit_test(test_attributes_class_and_lease),
+		cmocka_unit_test(test_storage),
+		cmocka_unit_test(test_networking),
+		cmocka_unit_test(test_definitions),
+		cmocka_unit_test(test_job_policies),
+		cmocka_unit_test(test_pod_parts),
+		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_volumes_and_sets),
+		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_pod_details),
 	};
 

@@ -169,8 +169,27 @@ const struct strategy clusterrolebinding_strategy = {
 
 /* --- the rest --- */
 
+/* Which of several candidates shall lead is the business of a feature that is off at its stage (beta). What an object
+ * has from elsewhere stays. */
+static void lease_prepare(struct api_req *q, const struct val *old, struct val *doc)
+{
+	static const enum sym coordinated[] = { F_strategy, F_preferredHolder };
+
+	(void)q;
+	for (size_t i = 0; i < ARRAY_LEN(coordinated); i++)
+		if (val_get(doc, F_spec) && !val_get(old, F_spec, coordinated[i]))
+			val_del(val_get_mut(doc, F_spec), coordinated[i]);
+}
+
+static void lease_prepare_create(struct api_req *q, struct val *doc)
+{
+	lease_prepare(q, NULL, doc);
+}
+
 const struct strategy lease_strategy = {
 	.res = RES(coordination_leases),
+	.prepare_create = lease_prepare_create,
+	.prepare_update = lease_prepare,
 	.create_on_update = true,
 	.no_generation = true,
 };

@@ -4,6 +4,7 @@
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "base/timefmt.h"
+#include "object/validate.h"
 
 static struct val *user_doc(struct arena *a, const struct user_info *u)
 {
@@ -98,24 +99,6 @@ static const struct field_selector *review_fields(struct arena *a, const struct 
 	return out;
 }
 
-/* Reviews are nobody's objects: upstream's 422 of them names no kind. */
-static void review_refuse(struct api_req *q, const char *field, const char *why)
-{
-	struct err err = ERR_INIT;
-
-	err_set(&err, ERR_INVALID, ".authorization.k8s.io \"\" is invalid: %s: %s", field, why);
-	err_set_object(&err, sv_from(q->res->group), SV(""), SV(""));
-	err_add_cause(&err, "FieldValueInvalid", sv_from(field), "%s", why);
-	api_req_fail(q, &err);
-}
-
-static const char *review_path(struct api_req *q, const struct val *p, const char *why)
-{
-	return arena_printf(q->arena,
-			    "Invalid value: authorization.NonResourceAttributes{Path:\"%.*s\", Verb:\"%.*s\"}: %s",
-			    SV_ARG(val_get_str(p, F_path)), SV_ARG(val_get_str(p, F_verb)), why);
-}
-
 /* A question is not kept, so it has no name or anything else of an object. What clients write of themselves
  * (creationTimestamp: null) is nothing. */
 static bool review_has_meta(const struct val *doc, bool local)
@@ -126,33 +109,85 @@ static bool review_has_meta(const struct val *doc, bool local)
 	return false;
 }
 
-/* False: q was refused. */
-static bool review_sound(struct api_req *q, const struct val *doc)
+/* What a list or watch selects, of fields or of labels: raw or in parts. Operators of clients to come are let be. */
+static void review_selector(struct field_errs *fe, const struct val *r, const struct fpath *up, enum sym name)
 {
-	const struct val *r = val_get(doc, F_spec, F_resourceAttributes),
-			 *p = val_get(doc, F_spec, F_nonResourceAttributes);
+	const struct val *sel = val_member(r, name), *raw = val_member(sel, F_rawSelector),
+			 *list = val_member(sel, F_requirements);
+	struct fpath at = FPATH(up, name), raw_at = FPATH(&at, F_rawSelector), list_at = FPATH(&at, F_requirements);
+	size_t i = 0;
+
+	if (!sel)
+		return;
+	if (val_str(raw).n && val_len(list))
+		fe_invalid(fe, &raw_at, raw, "may not specified at the same time as requirements");
+	if (!val_str(raw).n && !val_len(list))
+		fe_add(fe, FE_REQUIRED, &list_at, NULL,
+		       "when %.*s is specified, requirements or rawSelector is required",
+		       SV_ARG(fpath_str(fe->a, &at)));
+	VAL_EACH(list, x) {
+		struct fpath item = FPATH_AT(&list_at, i++), key_at = FPATH(&item, F_key);
+		struct sv key = val_get_str(x, F_key);
+
+		if (name == F_labelSelector) {
+			validate_label_requirement(fe, x, &item, true);
+			continue;
+		}
+		if (!key.n)
+			fe_required_why(fe, &key_at, "must be specified");
+		validate_selector_operator(fe, x, &item, true);
+	}
+}
+
+/* The path asked for, as Go prints it. */
+static const struct val *review_path(struct arena *a, const struct val *p)
+{
+	return val_new_raw(a, arena_svf(a, "authorization.NonResourceAttributes{Path:\"%.*s\", Verb:\"%.*s\"}",
+					SV_ARG(val_get_str(p, F_path)), SV_ARG(val_get_str(p, F_verb))));
+}
+
+static void review_faults(struct field_errs *fe, struct api_req *q, const struct val *doc)
+{
+	const struct val *spec = val_get(doc, F_spec), *r = val_member(spec, F_resourceAttributes),
+			 *p = val_member(spec, F_nonResourceAttributes), *ns = val_member(r, F_namespace);
+	struct fpath at = FPATH_ROOT(F_spec), r_at = FPATH(&at, F_resourceAttributes),
+		     p_at = FPATH(&at, F_nonResourceAttributes), user_at = FPATH(&at, F_user),
+		     ns_at = FPATH(&r_at, F_namespace), meta_at = FPATH_ROOT(F_metadata);
 	bool local = q->res == RES(authorization_localsubjectaccessreviews);
+	const struct val *none = val_new_str(fe->a, SV(""));
 
 	if (r && p)
-		review_refuse(q, "spec.nonResourceAttributes",
-			      review_path(q, p, "cannot be specified in combination with resourceAttributes"));
-	else if (!r && !p)
-		review_refuse(
-		    q, "spec.resourceAttributes",
-		    "Invalid value: \"null\": exactly one of nonResourceAttributes or resourceAttributes must be "
-		    "specified");
-	else if (local && p)
-		review_refuse(q, "spec.nonResourceAttributes", review_path(q, p, "disallowed on this kind of request"));
-	else if (local && !sv_eq(val_get_str(r, F_namespace), q->ns))
-		review_refuse(q, "spec.resourceAttributes.namespace",
-			      arena_printf(q->arena, "Invalid value: \"%.*s\": must match metadata.namespace",
-					   SV_ARG(val_get_str(r, F_namespace))));
-	else if (review_has_meta(doc, local))
-		review_refuse(q, "metadata",
-			      local ? "Invalid value: must be empty except for namespace"
-				    : "Invalid value: must be empty");
-	else
+		fe_invalid(fe, &p_at, review_path(fe->a, p),
+			   "cannot be specified in combination with resourceAttributes");
+	if (!r && !p)
+		fe_invalid(fe, &r_at, NULL,
+			   "exactly one of nonResourceAttributes or resourceAttributes must be specified");
+	if (q->res != RES(authorization_selfsubjectaccessreviews) && !val_get_str(spec, F_user).n &&
+	    !val_len(val_member(spec, F_groups)))
+		fe_invalid(fe, &user_at, none, "at least one of user or group must be specified");
+	review_selector(fe, r, &r_at, F_fieldSelector);
+	review_selector(fe, r, &r_at, F_labelSelector);
+	if (review_has_meta(doc, local))
+		fe_add(fe, FE_INVALID, &meta_at, NULL, local ? "must be empty except for namespace" : "must be empty");
+	if (local && r && !sv_eq(val_str(ns), q->ns))
+		fe_invalid(fe, &ns_at, ns ? ns : none, "must match metadata.namespace");
+	if (local && p)
+		fe_invalid(fe, &p_at, review_path(fe->a, p), "disallowed on this kind of request");
+}
+
+/* False: q was refused. Reviews are nobody's objects: upstream's 422 of them names no kind. */
+static bool review_sound(struct api_req *q, const struct val *doc)
+{
+	struct resource nobody = *q->res;
+	struct err err = ERR_INIT;
+	struct field_errs fe;
+
+	nobody.kind = "";
+	field_errs_init(&fe, q->arena);
+	review_faults(&fe, q, doc);
+	if (field_errs_to_err(&fe, &nobody, SV(""), &err) == 0)
 		return true;
+	api_req_fail(q, &err);
 	return false;
 }
 
@@ -197,10 +232,7 @@ static void subjectaccessreview(struct api_req *q, struct val *doc)
 {
 	struct user_info u = spec_user(q, val_get(doc, F_spec));
 
-	if (u.name.n == 0 && u.n_groups == 0)
-		review_refuse(q, "spec.user", "Invalid value: \"\": at least one of user or group must be specified");
-	else
-		answer_access(q, doc, &u);
+	answer_access(q, doc, &u);
 }
 
 static void selfsubjectaccessreview(struct api_req *q, struct val *doc)

@@ -78,6 +78,11 @@ void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const 
 void validate_container_env(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
 			    const struct fpath *up);
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
+/* Of a file in a volume: relative, and not beginning with "..", which the writer uses itself. */
+void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
+/* projected_certificates.c; up is the source's place */
+void validate_trust_bundle(struct field_errs *fe, const struct val *src, const struct fpath *up);
+void validate_pod_certificate(struct field_errs *fe, const struct val *src, const struct fpath *up);
 void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);
 void validate_pod_security(struct field_errs *fe, const struct val *spec, const struct fpath *at);
 void validate_security_profiles(struct field_errs *fe, const struct val *sc, const struct fpath *at);

@@ -32,15 +32,18 @@ void validate_lease(struct field_errs *fe, const struct val *doc, const struct v
 {
 	const struct val *spec = val_member(doc, F_spec), *secs = val_member(spec, F_leaseDurationSeconds);
 	struct fpath at = FPATH_ROOT(F_spec), secs_at = FPATH(&at, F_leaseDurationSeconds),
-		     pref_at = FPATH(&at, F_preferredHolder), strategy_at = FPATH(&at, F_strategy);
+		     pref_at = FPATH(&at, F_preferredHolder), strategy_up = FPATH(&at, F_strategy),
+		     strategy_at = FPATH(&strategy_up, F_strategy); /* upstream's slip: it is named twice */
 
 	(void)old;
 	(void)sub;
 	if (secs && val_int_or(secs, 1) <= 0)
 		fe_invalid(fe, &secs_at, secs, "must be greater than 0");
 	CHECK_NONNEGATIVE(fe, spec, &at, F_leaseTransitions);
-	if (val_get_str(spec, F_strategy).n)
+	if (sv_find(val_get_str(spec, F_strategy), '/') >= 0)
 		check_text(fe, val_member(spec, F_strategy), &strategy_at, fmt_qualified_name);
+	else if (val_member(spec, F_strategy))
+		CHECK_ONE_OF(fe, val_member(spec, F_strategy), &strategy_at, "OldestEmulationVersion");
 	if (val_get_str(spec, F_preferredHolder).n && val_get_str(spec, F_strategy).n == 0)
 		fe_forbidden(fe, &pref_at, "may only be specified when `strategy` is defined");
 }

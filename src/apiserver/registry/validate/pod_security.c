@@ -8,10 +8,12 @@ static void profile(struct field_errs *fe, const struct val *sc, const struct fp
 		    const char *what)
 {
 	const struct val *p = val_member(sc, name), *file = val_member(p, F_localhostProfile);
-	struct fpath at = FPATH(up, name), file_at = FPATH(&at, F_localhostProfile);
+	struct fpath at = FPATH(up, name), file_at = FPATH(&at, F_localhostProfile), type_at = FPATH(&at, F_type);
 
 	if (!p)
 		return;
+	if (!val_get_str(p, F_type).n)
+		fe_add(fe, FE_REQUIRED, &type_at, NULL, "type is required when %.*s is set", SV_ARG(sym_name(name)));
 	if (!val_is(val_member(p, F_type), "Localhost")) {
 		if (file)
 			fe_add(fe, FE_INVALID, &file_at, file, "can only be set when %s type is Localhost", what);

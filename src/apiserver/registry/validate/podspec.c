@@ -129,6 +129,23 @@ static void label_keys(struct field_errs *fe, const struct val *v, const struct 
 	}
 }
 
+/* No key can have the pod's own value and another one. */
+static void not_both_ways(struct field_errs *fe, const struct val *term, const struct fpath *up)
+{
+	_cleanup_(strmap_release) struct strmap mismatch = STRMAP_INIT;
+	struct fpath at = FPATH(up, F_matchLabelKeys);
+	size_t i = 0;
+
+	VAL_EACH(val_member(term, F_mismatchLabelKeys), k)
+		strmap_set(&mismatch, val_str(k), fe);
+	VAL_EACH(val_member(term, F_matchLabelKeys), k) {
+		struct fpath here = FPATH_AT(&at, i++);
+
+		if (strmap_has(&mismatch, val_str(k)))
+			fe_invalid(fe, &here, k, "exists in both matchLabelKeys and mismatchLabelKeys");
+	}
+}
+
 static void pod_term(struct field_errs *fe, const struct val *term, const struct fpath *at)
 {
 	struct fpath sel_at = FPATH(at, F_labelSelector), ns_sel_at = FPATH(at, F_namespaceSelector);
@@ -140,6 +157,7 @@ static void pod_term(struct field_errs *fe, const struct val *term, const struct
 		check_text(fe, n, &ns_at, fmt_dns_label);
 	label_keys(fe, term, at, F_matchLabelKeys, false);
 	label_keys(fe, term, at, F_mismatchLabelKeys, true);
+	not_both_ways(fe, term, at);
 	if (val_get_str(term, F_topologyKey).n == 0)
 		fe_required_why(fe, &key_at, "can not be empty");
 	fe_check(fe, &key_at, val_get_str(term, F_topologyKey), fmt_qualified_name);

@@ -172,10 +172,10 @@ static void pv_source(struct field_errs *fe, const struct val *spec, const struc
 static void pv_details(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	const struct val *path = val_get(spec, F_local, F_path), *csi = val_member(spec, F_csi);
-	const struct val *aff = val_member(spec, F_nodeAffinity);
-	struct fpath local_at = FPATH(up, F_local), path_at = FPATH(&local_at, F_path), csi_at = FPATH(up, F_csi),
-		     aff_at = FPATH(up, F_nodeAffinity), req_at = FPATH(&aff_at, F_required),
-		     policy_at = FPATH(up, F_persistentVolumeReclaimPolicy);
+	const struct val *aff = val_member(spec, F_nodeAffinity), *vac = val_member(spec, F_volumeAttributesClassName);
+	struct fpath vac_at = FPATH(up, F_volumeAttributesClassName), local_at = FPATH(up, F_local),
+		     path_at = FPATH(&local_at, F_path), csi_at = FPATH(up, F_csi), aff_at = FPATH(up, F_nodeAffinity),
+		     req_at = FPATH(&aff_at, F_required), policy_at = FPATH(up, F_persistentVolumeReclaimPolicy);
 	struct sv rest = val_str(path), part;
 
 	while (rest.n && sv_split(&rest, '/', &part))
@@ -187,6 +187,12 @@ static void pv_details(struct field_errs *fe, const struct val *spec, const stru
 		check_driver_name(fe, csi, &csi_at, F_driver);
 		check_required(fe, csi, &csi_at, F_volumeHandle);
 	}
+	if (vac && !val_str(vac).n)
+		fe_required_why(fe, &vac_at, "an empty string is disallowed");
+	else if (vac)
+		check_text(fe, vac, &vac_at, fmt_dns_subdomain);
+	if (vac && !csi)
+		fe_required_why(fe, &csi_at, "has to be specified when using volumeAttributesClassName");
 	if (val_is(val_get(spec, F_hostPath, F_path), "/") &&
 	    val_is(val_member(spec, F_persistentVolumeReclaimPolicy), "Recycle"))
 		fe_forbidden(fe, &policy_at, "may not be 'recycle' for a hostPath mount of '/'");
@@ -240,16 +246,19 @@ static bool same_nodes(const struct val *now, const struct val *was)
 	return true;
 }
 
-/* Upstream's paths of these begin at the member. */
+/* Upstream's paths of most of these begin at the member. */
 static void pv_update(struct field_errs *fe, const struct val *spec, const struct val *was)
 {
-	struct fpath aff_at = FPATH_ROOT(F_nodeAffinity);
+	struct fpath aff_at = FPATH_ROOT(F_nodeAffinity), at = FPATH_ROOT(F_spec),
+		     vac_at = FPATH(&at, F_volumeAttributesClassName);
 
 	check_immutable(fe, spec, was, NULL, F_volumeMode);
 	if (val_member(was, F_nodeAffinity) &&
 	    !same_nodes(val_member(spec, F_nodeAffinity), val_member(was, F_nodeAffinity)))
 		fe_invalid(fe, &aff_at, val_member(spec, F_nodeAffinity),
 			   "field is immutable, except for updating from beta label to GA");
+	if (val_member(was, F_volumeAttributesClassName) && !val_member(spec, F_volumeAttributesClassName))
+		fe_forbidden(fe, &vac_at, "update from non-nil value to nil is forbidden");
 }
 
 void validate_pv(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)

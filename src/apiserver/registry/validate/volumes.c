@@ -13,19 +13,22 @@ static void file_mode(struct field_errs *fe, const struct val *parent, const str
 		fe_invalid(fe, &at, v, "must be a number between 0 and 0777 (octal), both inclusive");
 }
 
-/* Paths of files in the volume: relative, and not beginning with "..", which the writer uses itself. */
+void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	check_rel_path(fe, v, at);
+	if (sv_starts(val_str(v), SV("..")) && !sv_starts(val_str(v), SV("../")) && !sv_is(val_str(v), ".."))
+		fe_invalid(fe, at, v, "must not start with '..'");
+}
+
 static void file_path(struct field_errs *fe, const struct val *item, const struct fpath *up)
 {
 	const struct val *v = val_member(item, F_path);
 	struct fpath at = FPATH(up, F_path);
 
-	if (val_str(v).n == 0) {
+	if (val_str(v).n == 0)
 		fe_required(fe, &at);
-		return;
-	}
-	check_rel_path(fe, v, &at);
-	if (sv_starts(val_str(v), SV("..")) && !sv_starts(val_str(v), SV("../")) && !sv_is(val_str(v), ".."))
-		fe_invalid(fe, &at, v, "must not start with '..'");
+	else
+		check_volume_path(fe, v, &at);
 }
 
 static void key_items(struct field_errs *fe, const struct val *src, const struct fpath *up)
@@ -75,7 +78,11 @@ static void downward(struct field_errs *fe, const struct val *src, const struct 
 static void one_path_once(struct field_errs *fe, const struct val *src, const struct fpath *up)
 {
 	static const enum sym with_items[] = { F_secret, F_configMap, F_downwardAPI };
-	static const enum sym with_path[] = { F_serviceAccountToken, F_clusterTrustBundle };
+	static const enum sym with_path[][2] = { { F_serviceAccountToken, F_path },
+						 { F_clusterTrustBundle, F_path },
+						 { F_podCertificate, F_credentialBundlePath },
+						 { F_podCertificate, F_keyPath },
+						 { F_podCertificate, F_certificateChainPath } };
 	_cleanup_(strmap_release) struct strmap paths = STRMAP_INIT;
 	struct fpath at = FPATH(up, F_sources);
 
@@ -85,7 +92,7 @@ static void one_path_once(struct field_errs *fe, const struct val *src, const st
 				if (val_get_str(it, F_path).n && strmap_set(&paths, val_get_str(it, F_path), fe))
 					fe_invalid(fe, &at, val_member(it, F_path), "conflicting duplicate paths");
 		for (size_t k = 0; k < ARRAY_LEN(with_path); k++) {
-			const struct val *path = val_get(s, with_path[k], F_path);
+			const struct val *path = val_get(s, with_path[k][0], with_path[k][1]);
 
 			if (val_str(path).n && strmap_set(&paths, val_str(path), fe))
 				fe_invalid(fe, &at, path, "conflicting duplicate paths");
@@ -120,6 +127,10 @@ static void projected(struct field_errs *fe, const struct val *src, const struct
 		}
 		if (val_member(s, F_downwardAPI))
 			downward(fe, val_member(s, F_downwardAPI), &api_at);
+		if (val_member(s, F_clusterTrustBundle))
+			validate_trust_bundle(fe, val_member(s, F_clusterTrustBundle), &item);
+		if (val_member(s, F_podCertificate))
+			validate_pod_certificate(fe, val_member(s, F_podCertificate), &item);
 		if (token) {
 			const struct val *exp = val_member(token, F_expirationSeconds);
 
