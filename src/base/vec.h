@@ -49,6 +49,15 @@
 		(v)->p[at_] = (v)->p[--(v)->n]; \
 	} while (0)
 
+/* Gives back room that many entries needed and those that are left do not. May move them. */
+#define vec_tighten(v)                                                         \
+	do {                                                                   \
+		if ((v)->cap > 64 && (v)->n < (v)->cap / 8) {                  \
+			(v)->cap /= 4;                                         \
+			(v)->p = xrealloc((v)->p, (v)->cap * sizeof(*(v)->p)); \
+		}                                                              \
+	} while (0)
+
 #define vec_clear(v) ((v)->n = 0)
 #define vec_release(v)                 \
 	do {                           \

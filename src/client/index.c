@@ -84,6 +84,7 @@ static void bucket_del(struct index_by *by, struct sv key, struct index_entry *e
 		if (b->entries.p[i] != e)
 			continue;
 		vec_remove_swap(&b->entries, i);
+		vec_tighten(&b->entries);
 		if (b->entries.n == 0)
 			bucket_free(strmap_del(&by->buckets, key));
 		return;

@@ -65,6 +65,7 @@ static void unlink_dependent(struct gc_node *owner, const struct gc_node *n)
 	for (size_t i = 0; i < owner->dependents.n; i++)
 		if (owner->dependents.p[i] == n) {
 			vec_remove(&owner->dependents, i);
+			vec_tighten(&owner->dependents);
 			return;
 		}
 }

@@ -57,8 +57,10 @@ void pv_shelves_release(struct pv_shelves *s)
 /* Empty shelves stay: there are as many as there are classes. */
 static void shelf_take_off(struct pv_shelf_entry *e)
 {
-	if (e->shelf)
+	if (e->shelf) {
 		vec_remove(&e->shelf->v, shelf_at(e->shelf, e->bytes, sv_from(e->key)));
+		vec_tighten(&e->shelf->v);
+	}
 	e->shelf = NULL;
 }
 

@@ -146,11 +146,34 @@ static void test_heap(void **state)
 	heap_release(&h);
 }
 
+static void test_vec(void **state)
+{
+	VEC(int) v = VEC_INIT;
+
+	(void)state;
+	for (int i = 0; i < 10000; i++)
+		vec_push(&v, i);
+	while (v.n > 3) {
+		vec_remove_swap(&v, 3);
+		vec_tighten(&v);
+	}
+	assert_true(v.cap <= 64);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(v.p[i], i);
+	for (int i = 3; i < 100; i++)
+		vec_push(&v, i);
+	vec_tighten(&v); /* what is in use stays */
+	assert_true(v.cap >= 100);
+	assert_int_equal(v.p[99], 99);
+	vec_release(&v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sv),    cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_buf_printf),
 		cmocka_unit_test(test_arena), cmocka_unit_test(test_err),	cmocka_unit_test(test_heap),
+		cmocka_unit_test(test_vec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
