@@ -1,0 +1,356 @@
+/* power_disk.h - a disk that knows what a lost power supply would leave of a store's directory. Only for tests.
+ *
+ * The calls that change files are wrapped by the linker (power_wraps in meson.build). From a chosen one on all of them
+ * fail without doing anything, which is a killed process seen from the disk, or one of them fails. What a lost power
+ * supply leaves is worked out from the syncs: of a file what had been written before its last one, of the directory
+ * the names at its last one; the kernel may have written more, so names and contents as they were are tried, too.
+ *
+ * Threads: the wraps may be called from any; arm, image and forget while no store is open.
+ */
+#pragma once
+
+#include "dir_kit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/uio.h>
+
+struct file {
+	ino_t ino;
+	struct buf durable;
+	VEC(struct {
+		off_t at;
+		size_t n;
+	})
+	dirty;
+};
+struct name {
+	char name[32];
+	ino_t ino;
+};
+
+/* FAIL_LATE: the call does its work and says EIO; and after the two calls that it takes to make up for it, DIE.
+ * DIE_NAMED: DIE from the first call after a rename. */
+enum fault { NONE, SHORT, DIE, DIE_NAMED, FAIL_EIO, FAIL_ENOSPC, FAIL_LATE };
+
+static struct {
+	pthread_mutex_t mu;
+	bool armed, named, late; /* named: a rename has been done; late: FAIL_LATE has happened, to a sync */
+	enum fault fault;
+	long calls, at;
+	struct stat dir;
+	VEC(struct file) files;
+	VEC(struct name) names; /* durable */
+} disk = { .mu = PTHREAD_MUTEX_INITIALIZER };
+
+int __real_open64(const char *path, int flags, mode_t mode);
+ssize_t __real_pwrite64(int fd, const void *p, size_t n, off_t off);
+ssize_t __real_pwritev64(int fd, const struct iovec *iov, int n, off_t off);
+int __real_rename(const char *from, const char *to);
+int __real_unlink(const char *path);
+int __real_unlinkat(int fd, const char *path, int flags);
+int __real_ftruncate64(int fd, off_t n);
+int __real_fallocate64(int fd, int mode, off_t at, off_t n);
+int __wrap_open64(const char *path, int flags, ...);
+ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t off);
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int n, off_t off);
+int __wrap_fdatasync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_unlink(const char *path);
+int __wrap_unlinkat(int fd, const char *path, int flags);
+int __wrap_ftruncate64(int fd, off_t n);
+int __wrap_fallocate64(int fd, int mode, off_t at, off_t n);
+int __wrap_posix_fallocate64(int fd, off_t at, off_t n);
+
+static struct file *disk_file(int fd)
+{
+	struct file fresh = { .durable = BUF_INIT };
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	for (size_t i = 0; i < disk.files.n; i++)
+		if (disk.files.p[i].ino == st.st_ino)
+			return &disk.files.p[i];
+	fresh.ino = st.st_ino;
+	vec_push(&disk.files, fresh);
+	return &vec_last(&disk.files);
+}
+
+/* 0: go on; otherwise the call fails like that. */
+static enum fault disk_gate(void)
+{
+	if (!disk.armed)
+		return NONE;
+	disk.calls++;
+	if ((disk.fault == DIE && disk.calls >= disk.at) || (disk.fault == DIE_NAMED && disk.named) ||
+	    (disk.fault == FAIL_LATE && disk.calls > disk.at + 2))
+		return DIE;
+	return disk.fault > DIE_NAMED && disk.calls == disk.at ? disk.fault : NONE;
+}
+
+static int disk_errno(enum fault f)
+{
+	return f == FAIL_ENOSPC ? ENOSPC : EIO;
+}
+
+/* Wraps one call: under the lock, through the gate. */
+#define DISK_CALL(type, real, after)                 \
+	({                                           \
+		type r_ = -1;                        \
+		enum fault f_;                       \
+		int e_;                              \
+                                                     \
+		pthread_mutex_lock(&disk.mu);        \
+		f_ = disk_gate();                    \
+		if (f_ == NONE) {                    \
+			r_ = (real);                 \
+			e_ = errno;                  \
+			if (disk.armed && r_ >= 0) { \
+				after;               \
+			}                            \
+		} else {                             \
+			e_ = disk_errno(f_);         \
+		}                                    \
+		pthread_mutex_unlock(&disk.mu);      \
+		errno = e_;                          \
+		r_;                                  \
+	})
+
+static void disk_wrote(int fd, off_t at, size_t n)
+{
+	struct file *f = disk_file(fd);
+
+	vec_push(&f->dirty, ((typeof(*f->dirty.p)){ at, n }));
+}
+
+static void disk_resize(struct buf *b, size_t n)
+{
+	size_t had = b->n;
+
+	if (n > had)
+		memset(buf_extend(b, n - had), 0, n - had);
+	b->n = n;
+}
+
+static void disk_synced(int fd)
+{
+	char path[64];
+	struct stat st;
+	struct file *f;
+	int in;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	if (S_ISDIR(st.st_mode)) {
+		DIR *d;
+
+		if (st.st_ino != disk.dir.st_ino || st.st_dev != disk.dir.st_dev)
+			return;
+		d = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+		assert_non_null(d);
+		vec_clear(&disk.names);
+		for (struct dirent *e; (e = readdir(d));) {
+			struct name n = { .ino = e->d_ino };
+
+			if (e->d_name[0] == '.')
+				continue;
+			snprintf(n.name, sizeof(n.name), "%.31s", e->d_name);
+			vec_push(&disk.names, n);
+		}
+		closedir(d);
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* it may be open for writing only */
+	in = __real_open64(path, O_RDONLY | O_CLOEXEC, 0);
+	assert_true(in >= 0);
+	f = disk_file(fd);
+	disk_resize(&f->durable, (size_t)st.st_size);
+	for (size_t i = 0; i < f->dirty.n; i++) {
+		size_t at = (size_t)f->dirty.p[i].at, n = f->dirty.p[i].n;
+
+		if (at < f->durable.n)
+			(void)!pread(in, f->durable.p + at, MIN(n, f->durable.n - at), (off_t)at);
+	}
+	vec_clear(&f->dirty);
+	close(in);
+}
+
+/* Nothing is really synced: what would be on disk is known here. After a sync that failed the kernel takes the pages
+ * for clean: no later one writes them. */
+static int disk_sync(int fd)
+{
+	enum fault f;
+	int r = -1;
+
+	pthread_mutex_lock(&disk.mu);
+	f = disk_gate();
+	if (f == NONE || f == FAIL_LATE) {
+		r = f == NONE ? 0 : -1;
+		disk.late = disk.late || f == FAIL_LATE;
+		if (disk.armed)
+			disk_synced(fd);
+	} else if (f != DIE) {
+		vec_clear(&disk_file(fd)->dirty);
+	}
+	pthread_mutex_unlock(&disk.mu);
+	errno = disk_errno(f);
+	return r;
+}
+
+int __wrap_fdatasync(int fd)
+{
+	return disk_sync(fd);
+}
+
+int __wrap_fsync(int fd)
+{
+	return disk_sync(fd);
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+
+	if (flags & O_CREAT) {
+		va_list ap;
+
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	if (!(flags & (O_CREAT | O_TRUNC)))
+		return __real_open64(path, flags, mode);
+	return DISK_CALL(int, __real_open64(path, flags, mode), (void)disk_file(r_));
+}
+
+ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t off)
+{
+	if (disk.fault == SHORT)
+		n = MAX((size_t)1, n / 2);
+	return DISK_CALL(ssize_t, __real_pwrite64(fd, p, n, off), disk_wrote(fd, off, (size_t)r_));
+}
+
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int n, off_t off)
+{
+	/* Half of it: whoever asked has to ask for the rest. */
+	if (disk.fault == SHORT)
+		n = MAX(1, n / 2);
+	return DISK_CALL(ssize_t, __real_pwritev64(fd, iov, n, off), disk_wrote(fd, off, (size_t)r_));
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+	return DISK_CALL(int, __real_rename(from, to), disk.named = true);
+}
+
+int __wrap_unlink(const char *path)
+{
+	return DISK_CALL(int, __real_unlink(path), );
+}
+
+int __wrap_unlinkat(int fd, const char *path, int flags)
+{
+	return DISK_CALL(int, __real_unlinkat(fd, path, flags), );
+}
+
+int __wrap_ftruncate64(int fd, off_t n)
+{
+	return DISK_CALL(int, __real_ftruncate64(fd, n), );
+}
+
+int __wrap_fallocate64(int fd, int mode, off_t at, off_t n)
+{
+	/* The reserve's room is not what this is about. A hole may be on disk at once. */
+	return DISK_CALL(int, mode &FALLOC_FL_PUNCH_HOLE ? __real_fallocate64(fd, mode, at, n) : 0, {
+		struct buf *b = &disk_file(fd)->durable;
+
+		if (mode & FALLOC_FL_PUNCH_HOLE && (size_t)at < b->n)
+			memset(b->p + at, 0, MIN((size_t)n, b->n - (size_t)at));
+	});
+}
+
+int __wrap_posix_fallocate64(int fd, off_t at, off_t n)
+{
+	int r = DISK_CALL(int, __real_ftruncate64(fd, at + n), );
+
+	return r < 0 ? errno : r;
+}
+
+static _unused_ void disk_arm(const char *dir, enum fault fault, long at)
+{
+	disk.fault = fault;
+	disk.calls = 0;
+	disk.named = disk.late = false;
+	disk.at = at;
+	if (dir)
+		assert_int_equal(stat(dir, &disk.dir), 0);
+	disk.armed = true;
+}
+
+static _unused_ void disk_forget(void)
+{
+	for (size_t i = 0; i < disk.files.n; i++) {
+		buf_release(&disk.files.p[i].durable);
+		vec_release(&disk.files.p[i].dirty);
+	}
+	vec_release(&disk.files);
+	vec_release(&disk.names);
+	disk.files.n = disk.names.n = 0;
+}
+
+/* A segment is mostly zeros, which need not be written. */
+static void image_store(const char *path, const char *p, size_t n)
+{
+	static const char zeros[4096];
+	size_t used = n;
+
+	while (used >= sizeof(zeros) && memcmp(p + used - sizeof(zeros), zeros, sizeof(zeros)) == 0)
+		used -= sizeof(zeros);
+	file_store(path, used ? p : "", used);
+	assert_int_equal(truncate(path, (off_t)n), 0);
+}
+
+/* What a power cut leaves, as a directory. */
+static _unused_ void disk_image(const char *dir, const char *to, bool names_now, bool contents_now)
+{
+	VEC(struct name) names = VEC_INIT;
+	struct dirent *e;
+	DIR *d = opendir(dir);
+	char path[512];
+
+	assert_non_null(d);
+	kit_rmdir(to);
+	assert_int_equal(mkdir(to, 0700), 0);
+	for (size_t i = 0; !names_now && i < disk.names.n; i++)
+		vec_push(&names, disk.names.p[i]);
+	while (names_now && (e = readdir(d))) {
+		struct name n = { .ino = e->d_ino };
+
+		snprintf(n.name, sizeof(n.name), "%.31s", e->d_name);
+		if (n.name[0] != '.')
+			vec_push(&names, n);
+	}
+	for (size_t i = 0; i < names.n; i++) {
+		struct buf now = BUF_INIT;
+		const struct buf *b = &now;
+
+		if (!strcmp(names.p[i].name, "reserve") || !strcmp(names.p[i].name, "lock"))
+			continue;
+		for (size_t k = 0; k < disk.files.n; k++)
+			if (disk.files.p[k].ino == names.p[i].ino)
+				b = &disk.files.p[k].durable;
+		rewinddir(d);
+		while (contents_now && (e = readdir(d)))
+			if (e->d_ino == names.p[i].ino) {
+				snprintf(path, sizeof(path), "%s/%.31s", dir, e->d_name);
+				file_load(path, &now);
+				b = &now;
+			}
+		snprintf(path, sizeof(path), "%s/%s", to, names.p[i].name);
+		image_store(path, b->p, b->n);
+		buf_release(&now);
+	}
+	closedir(d);
+	vec_release(&names);
+}
