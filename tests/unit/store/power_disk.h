@@ -3,7 +3,7 @@
  * The calls that change files are wrapped by the linker (power_wraps in meson.build). From a chosen one on all of them
  * fail without doing anything, which is a killed process seen from the disk, or one of them fails. What a lost power
  * supply leaves is worked out from the syncs: of a file what had been written before its last one, of the directory
- * the names at its last one; the kernel may have written more, so names and contents as they were are tried, too.
+ * the names at its last one; the kernel may have written more, of names also a part, so those are tried, too.
  *
  * Threads: the wraps may be called from any; arm, image and forget while no store is open.
  */
@@ -29,6 +29,15 @@ struct name {
 	char name[32];
 	ino_t ino;
 };
+typedef VEC(struct name) disk_name_list;
+
+/* Changes of a directory that were not synced may be on disk, each by itself: none, all, or some. */
+enum disk_names {
+	NAMES_SYNCED,
+	NAMES_NOW,
+	NAMES_RENAMED, /* of what was not synced only the manifest's new file */
+	NAMES_REMOVED, /* of what was not synced only the removals */
+};
 
 /* FAIL_LATE: the call does its work and says EIO; and after the two calls that it takes to make up for it, DIE.
  * DIE_NAMED: DIE from the first call after a rename. */
@@ -41,7 +50,7 @@ static struct {
 	long calls, at;
 	struct stat dir;
 	VEC(struct file) files;
-	VEC(struct name) names; /* durable */
+	disk_name_list names; /* durable */
 } disk = { .mu = PTHREAD_MUTEX_INITIALIZER };
 
 int __real_open64(const char *path, int flags, mode_t mode);
@@ -311,10 +320,68 @@ static void image_store(const char *path, const char *p, size_t n)
 	assert_int_equal(truncate(path, (off_t)n), 0);
 }
 
-/* What a power cut leaves, as a directory. */
-static _unused_ void disk_image(const char *dir, const char *to, bool names_now, bool contents_now)
+static const struct {
+	enum disk_names names;
+	bool contents_now;
+	const char *words;
+} disk_images[] = {
+	{ NAMES_SYNCED, false, "synced names, synced contents" },
+	{ NAMES_SYNCED, true, "synced names, new contents" },
+	{ NAMES_NOW, false, "new names, synced contents" },
+	{ NAMES_NOW, true, "new names, new contents" },
+	{ NAMES_RENAMED, false, "of names only the renaming" },
+	{ NAMES_REMOVED, false, "of names only the removals" },
+};
+
+static bool name_is_there(DIR *d, const char *name, ino_t *ret_ino)
 {
-	VEC(struct name) names = VEC_INIT;
+	rewinddir(d);
+	for (struct dirent *e; (e = readdir(d));)
+		if (strncmp(e->d_name, name, 31) == 0) {
+			*ret_ino = e->d_ino;
+			return true;
+		}
+	return false;
+}
+
+static bool name_is_synced(const char *name)
+{
+	for (size_t i = 0; i < disk.names.n; i++)
+		if (strcmp(disk.names.p[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void names_on_disk(DIR *d, enum disk_names which, disk_name_list *ret)
+{
+	for (size_t i = 0; which != NAMES_NOW && i < disk.names.n; i++) {
+		struct name n = disk.names.p[i];
+		ino_t now = 0;
+		bool there = name_is_there(d, n.name, &now);
+
+		if (which == NAMES_REMOVED && !there)
+			continue;
+		if (which == NAMES_RENAMED && there && strcmp(n.name, "manifest") == 0)
+			n.ino = now;
+		vec_push(ret, n);
+	}
+	rewinddir(d);
+	for (struct dirent *e; (e = readdir(d));) {
+		struct name n = { .ino = e->d_ino };
+
+		snprintf(n.name, sizeof(n.name), "%.31s", e->d_name);
+		if (which == NAMES_NOW
+			? n.name[0] != '.'
+			: which == NAMES_RENAMED && !strcmp(n.name, "manifest") && !name_is_synced(n.name))
+			vec_push(ret, n);
+	}
+}
+
+/* What a power cut leaves, as a directory: one of disk_images[]. */
+static _unused_ void disk_image(const char *dir, const char *to, size_t which)
+{
+	bool contents_now = disk_images[which].contents_now;
+	disk_name_list names = VEC_INIT;
 	struct dirent *e;
 	DIR *d = opendir(dir);
 	char path[512];
@@ -322,15 +389,7 @@ static _unused_ void disk_image(const char *dir, const char *to, bool names_now,
 	assert_non_null(d);
 	kit_rmdir(to);
 	assert_int_equal(mkdir(to, 0700), 0);
-	for (size_t i = 0; !names_now && i < disk.names.n; i++)
-		vec_push(&names, disk.names.p[i]);
-	while (names_now && (e = readdir(d))) {
-		struct name n = { .ino = e->d_ino };
-
-		snprintf(n.name, sizeof(n.name), "%.31s", e->d_name);
-		if (n.name[0] != '.')
-			vec_push(&names, n);
-	}
+	names_on_disk(d, disk_images[which].names, &names);
 	for (size_t i = 0; i < names.n; i++) {
 		struct buf now = BUF_INIT;
 		const struct buf *b = &now;

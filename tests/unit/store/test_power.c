@@ -143,17 +143,17 @@ static void ledger_verify(struct ledger *l, struct store *s, const char *what)
 	seen_stop(&seen, s);
 }
 
-static void image_verify(const struct ledger *l, const char *dir, bool names_now, bool contents_now)
+static void image_verify(const struct ledger *l, const char *dir, size_t which)
 {
-	_cleanup_free_ char *what = xasprintf("fault %d at call %ld, %s names, %s contents", (int)disk.fault, disk.at,
-					      names_now ? "new" : "synced", contents_now ? "new" : "synced");
+	_cleanup_free_ char *what =
+	    xasprintf("fault %d at call %ld, %s", (int)disk.fault, disk.at, disk_images[which].words);
 	struct ledger copy = *l;
 	struct err err = ERR_INIT;
 	struct store *s;
 	char to[64];
 
 	kit_mkdir(to);
-	disk_image(dir, to, names_now, contents_now);
+	disk_image(dir, to, which);
 	s = open_disk(to, &err);
 	if (!s)
 		fail_msg("%s: %s", what, err_msg(&err));
@@ -169,8 +169,8 @@ static void images_verify(const struct ledger *l, const char *dir)
 	/* Before the first manifest's name is on disk there is no store: a fresh one comes of it. */
 	if (l->rev <= 1 && !l->n)
 		return;
-	for (int i = 0; i < 4; i++)
-		image_verify(l, dir, i & 1, i & 2);
+	for (size_t i = 0; i < ARRAY_LEN(disk_images); i++)
+		image_verify(l, dir, i);
 }
 
 /* Goes on writing until it is done or a write fails. Compactions make a generation of the few writes between them,

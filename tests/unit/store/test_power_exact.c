@@ -23,12 +23,12 @@ static void lose_power(struct store *s)
 /* Whatever the power cut left has this, and goes on with the next revision. */
 static void images_are(const char *dir, int64_t rev, const char *text)
 {
-	for (int i = 0; i < 4; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(disk_images); i++) {
 		struct store *s;
 		char to[64];
 
 		kit_mkdir(to);
-		disk_image(dir, to, i & 1, i & 2);
+		disk_image(dir, to, i);
 		s = open_disk(to);
 		assert_int_equal(now_rev(s), rev);
 		assert_list(s, "", "z", 0, 0, text);
