@@ -3,7 +3,6 @@
 #include "base/version.h"
 
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -26,26 +25,6 @@ const struct command commands[] = {
 	{ "help", "[COMMAND]", "list commands, or one command's flags", CMD_NO_FLAGS, cmd_help },
 	{ NULL, NULL, NULL, 0, NULL },
 };
-
-int cli_fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("caravel: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return 1;
-}
-
-int cli_fail_err(struct err *err)
-{
-	int rc = cli_fail("%s", err_msg(err));
-
-	err_release(err);
-	return rc;
-}
 
 int cmd_version(int argc, char **argv)
 {
