@@ -107,9 +107,9 @@ static void past_on_end(const struct err *why, void *ctx)
 
 static int past_ask(struct wc_past *p, struct err *err)
 {
-	static const struct store_watch_cb cb = { .change = past_on_change,
-						  .progress = past_on_progress,
-						  .end = past_on_end };
+	static const struct store_watch_cb cb = {
+		.change = past_on_change, .progress = past_on_progress, .end = past_on_end, .wants_prev = true
+	};
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct wc_resource *r = p->watch->in;

@@ -64,7 +64,7 @@ static void on_log_line(struct sv text, void *ctx)
 
 struct event_log *event_log_open(struct env *env, struct store *store, const char *file, struct err *err)
 {
-	static const struct store_watch_cb cb = { .change = on_change };
+	static const struct store_watch_cb cb = { .change = on_change, .wants_prev = true };
 	struct event_log *l = xcalloc(1, sizeof(*l));
 
 	l->env = env;

@@ -79,7 +79,7 @@ typedef void store_done_fn(const struct store_result *r, void *ctx);
 
 struct store_change {
 	struct store_kv kv;	     /* new version, or tombstone */
-	const struct store_kv *prev; /* the live version it replaced; NULL if none */
+	const struct store_kv *prev; /* the live version it replaced; NULL if none, see wants_prev */
 	void *cookie;		     /* of the write, or NULL when it came from elsewhere */
 };
 
@@ -90,6 +90,8 @@ struct store_watch_cb {
 	/* Called at most once, last: compacted (ERR_EXPIRED) or the store closed (ERR_UNAVAILABLE).
 	 * The watch still has to be given to unwatch, except when the store closed. May be NULL. */
 	void (*end)(const struct err *why, void *ctx);
+	/* change() looks at prev. A watch that does not is told none where it would have to be read from a disk. */
+	bool wants_prev;
 };
 
 struct store_stats {

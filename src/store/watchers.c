@@ -86,13 +86,13 @@ void watchers_change(struct watchers *ws, const struct store_change *c)
 	pthread_mutex_unlock(&ws->mu);
 }
 
-bool watchers_want(struct watchers *ws, struct sv key)
+bool watchers_want_prev(struct watchers *ws, struct sv key)
 {
 	bool want = false;
 
 	pthread_mutex_lock(&ws->mu);
 	WATCH_EACH(ws, w) {
-		if (w->live && !w->ended && store_in_range(key, w->from, w->to)) {
+		if (w->cb->wants_prev && w->live && !w->ended && store_in_range(key, w->from, w->to)) {
 			want = true;
 			break;
 		}

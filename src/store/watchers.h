@@ -40,7 +40,7 @@ void watchers_remove(struct watchers *ws, struct store_watch *w); /* frees w */
 
 /* Delivery, by the store's thread only. */
 void watchers_change(struct watchers *ws, const struct store_change *c); /* to live watches */
-bool watchers_want(struct watchers *ws, struct sv key);			 /* is a live watch on key? */
+bool watchers_want_prev(struct watchers *ws, struct sv key);		 /* does a live watch on key? */
 void watchers_progress(struct watchers *ws, int64_t rev);		 /* to live watches */
 void watchers_expire(struct watchers *ws, int64_t compact_rev);		 /* ends those that need older changes */
 void watchers_end(struct watchers *ws, const struct err *why);		 /* ends all */

@@ -168,7 +168,7 @@ static int check_newest(const struct store_kv *kv, void *ctx)
 
 static void check_store(const char *dir, struct history *h, const struct ledger_entry *acked, size_t n_acked)
 {
-	static const struct store_watch_cb cb = { checker_change, checker_progress, NULL };
+	static const struct store_watch_cb cb = { .change = checker_change, .progress = checker_progress };
 	struct checker k = { .h = h };
 	struct newest now = { .h = h };
 	struct store *s = open_store(dir);

@@ -185,7 +185,9 @@ static void seen_end(const struct err *why, void *ctx)
 	pthread_mutex_unlock(&n->mu);
 }
 
-static const struct store_watch_cb seen_cb = { seen_change, seen_progress, seen_end };
+static const struct store_watch_cb seen_cb = {
+	.change = seen_change, .progress = seen_progress, .end = seen_end, .wants_prev = true
+};
 
 static _unused_ void seen_init(struct seen *n)
 {

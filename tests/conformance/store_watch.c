@@ -298,7 +298,7 @@ static void guard_progress(_unused_ int64_t rev, void *ctx)
 
 void test_unwatch(void **state)
 {
-	static const struct store_watch_cb cb = { guard_change, guard_progress, NULL };
+	static const struct store_watch_cb cb = { .change = guard_change, .progress = guard_progress };
 	struct store *s = STORE(state);
 	pthread_t t;
 
@@ -426,7 +426,7 @@ static void gate_end(const struct err *why, void *ctx)
 
 static void *gate_watch(void *arg)
 {
-	static const struct store_watch_cb cb = { gate_change, NULL, gate_end };
+	static const struct store_watch_cb cb = { .change = gate_change, .end = gate_end };
 	struct gate *g = arg;
 
 	assert_int_equal(store_watch(g->s, SV("l/"), SV("l0"), 1, &cb, g, &g->w, NULL), 0);

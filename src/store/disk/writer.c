@@ -266,10 +266,9 @@ static void group_answer(struct disk_store *s, struct snap *sn, struct group *g)
 		if (e->outcome == STORE_OK) {
 			struct store_change c = { .kv = rec_kv(e->rec), .cookie = e->rec->cookie };
 
-			if (watchers_want(&s->watchers, c.kv.key)) {
+			if (watchers_want_prev(&s->watchers, c.kv.key))
 				c.prev = ver_kv(sn, c.kv.key, &e->before, &buf);
-				watchers_change(&s->watchers, &c);
-			}
+			watchers_change(&s->watchers, &c);
 		}
 	}
 	if (g->applied)
@@ -335,7 +334,7 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 		}
 		if (!store_in_range(c.kv.key, w->from, w->to))
 			continue;
-		if (prev_rev && rev_load(sn, c.kv.key, prev_rev, &sn->prev, &prev_buf, NULL) > 0)
+		if (prev_rev && w->cb->wants_prev && rev_load(sn, c.kv.key, prev_rev, &sn->prev, &prev_buf, NULL) > 0)
 			c.prev = &prev_buf;
 		w->cb->change(&c, w->ctx);
 	}
