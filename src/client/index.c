@@ -3,10 +3,18 @@
 
 #include <stdlib.h>
 
-static size_t namespace_key(const struct obj *o, struct sv keys[INDEX_KEYS_MAX])
+/* Members that a bucket keeps room for; above, it follows what is in it. */
+#define BUCKET_KEEPS 64
+
+static void namespace_key(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = obj_ns(o);
-	return keys[0].n ? 1 : 0;
+	index_keys_add(ret, obj_ns(o));
+}
+
+void index_keys_add(struct index_keys *k, struct sv key)
+{
+	if (key.n)
+		vec_push(&k->keys, key);
 }
 
 /* "ns/name" in a scratch buffer; API names are far shorter, but nothing here relies on it. */
@@ -15,6 +23,24 @@ static void make_key(struct buf *b, struct sv ns, struct sv name)
 	buf_addsv(b, ns);
 	buf_addc(b, '/');
 	buf_addsv(b, name);
+}
+
+void index_keys_add_ref(struct index_keys *k, struct sv ns, struct sv name)
+{
+	if (name.n)
+		index_keys_add(k, arena_svf(&k->arena, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)));
+}
+
+static void index_keys_clear(struct index_keys *k)
+{
+	vec_clear(&k->keys);
+	arena_reset(&k->arena);
+}
+
+static void index_keys_release(struct index_keys *k)
+{
+	vec_release(&k->keys);
+	arena_release(&k->arena);
 }
 
 void index_init(struct index *x)
@@ -27,7 +53,7 @@ static void bucket_free(void *p)
 {
 	struct index_bucket *b = p;
 
-	vec_release(&b->entries);
+	free(b->members);
 	free(b);
 }
 
@@ -36,6 +62,7 @@ static void entry_free(void *p)
 	struct index_entry *e = p;
 
 	obj_unref(e->obj);
+	free(e->places);
 	free(e);
 }
 
@@ -47,6 +74,8 @@ void index_release(struct index *x)
 	}
 	vec_release(&x->by);
 	strmap_release_with(&x->entries, entry_free);
+	index_keys_release(&x->was);
+	index_keys_release(&x->is);
 }
 
 void index_add(struct index *x, const char *name, index_key_fn *fn)
@@ -65,57 +94,83 @@ struct index_entry *index_find(const struct index *x, struct sv ns, struct sv na
 	return strmap_get(&x->entries, buf_sv(&b));
 }
 
-static void bucket_add(struct index_by *by, struct sv key, struct index_entry *e)
+/* Nearly all entries have few places and many buckets one member: arrays begin small. */
+static void *index_grow(void *p, uint32_t n, uint32_t *cap, size_t size)
 {
-	void **slot = strmap_slot(&by->buckets, key);
-	struct index_bucket *b;
-
-	if (!*slot)
-		*slot = xcalloc(1, sizeof(struct index_bucket));
-	b = *slot;
-	vec_push(&b->entries, e);
+	if (n < *cap)
+		return p;
+	BUG_ON(n > UINT32_MAX / 2);
+	*cap = n ? n * 2 : 2;
+	return xrealloc(p, *cap * size);
 }
 
-static void bucket_del(struct index_by *by, struct sv key, struct index_entry *e)
+static void bucket_add(struct index *x, uint32_t by, struct sv key, struct index_entry *e)
 {
-	struct index_bucket *b = strmap_get(&by->buckets, key);
+	void **slot = strmap_slot(&x->by.p[by].buckets, key);
+	struct index_bucket *b = *slot;
 
-	for (size_t i = 0; b && i < b->entries.n; i++) {
-		if (b->entries.p[i] != e)
-			continue;
-		vec_remove_swap(&b->entries, i);
-		vec_tighten(&b->entries);
-		if (b->entries.n == 0)
-			bucket_free(strmap_del(&by->buckets, key));
-		return;
+	if (!b) {
+		*slot = b = xcalloc(1, sizeof(*b) + key.n);
+		b->key_n = key.n;
+		memcpy(b->key, key.p, key.n);
+	} else if (b->members[b->n - 1].entry == e) {
+		return; /* the same key again */
+	}
+	e->places = index_grow(e->places, e->n_places, &e->cap, sizeof(*e->places));
+	b->members = index_grow(b->members, b->n, &b->cap, sizeof(*b->members));
+	e->places[e->n_places] = (struct index_place){ b, b->n, by };
+	b->members[b->n++] = (struct index_member){ e, e->n_places++ };
+}
+
+/* Whoever fills a hole, in the bucket or among the entry's places, is told by its counterpart. */
+static void bucket_del(struct index *x, struct index_entry *e, uint32_t place)
+{
+	struct index_place was = e->places[place];
+	struct index_bucket *b = was.bucket;
+
+	b->members[was.at] = b->members[--b->n];
+	if (was.at < b->n)
+		b->members[was.at].entry->places[b->members[was.at].place].at = was.at;
+	e->places[place] = e->places[--e->n_places];
+	if (place < e->n_places)
+		e->places[place].bucket->members[e->places[place].at].place = place;
+	if (b->n == 0) {
+		bucket_free(strmap_del(&x->by.p[was.by].buckets, sv_make(b->key, b->key_n)));
+	} else if (b->cap > BUCKET_KEEPS && b->n < b->cap / 4) {
+		b->cap /= 2;
+		b->members = xrealloc(b->members, b->cap * sizeof(*b->members));
 	}
 }
 
-static bool same_keys(const struct sv *a, size_t an, const struct sv *b, size_t bn)
+static bool same_keys(const struct index_keys *a, const struct index_keys *b)
 {
-	if (an != bn)
+	if (a->keys.n != b->keys.n)
 		return false;
-	for (size_t i = 0; i < an; i++)
-		if (!sv_eq(a[i], b[i]))
+	for (size_t i = 0; i < a->keys.n; i++)
+		if (!sv_eq(a->keys.p[i], b->keys.p[i]))
 			return false;
 	return true;
 }
 
-/* Moves e from old's buckets to neu's, either of which may be NULL. */
+/* Moves e from old's buckets to neu's; there may be no old one. */
 static void reindex(struct index *x, struct index_entry *e, const struct obj *old, const struct obj *neu)
 {
-	for (size_t i = 0; i < x->by.n; i++) {
-		struct index_by *by = &x->by.p[i];
-		struct sv was[INDEX_KEYS_MAX], is[INDEX_KEYS_MAX];
-		size_t n_was = old ? by->key_fn(old, was) : 0;
-		size_t n_is = neu ? by->key_fn(neu, is) : 0;
+	for (uint32_t i = 0; i < x->by.n; i++) {
+		index_key_fn *keys_of = x->by.p[i].key_fn;
 
-		if (same_keys(was, n_was, is, n_is))
-			continue;
-		for (size_t k = 0; k < n_was; k++)
-			bucket_del(by, was[k], e);
-		for (size_t k = 0; k < n_is; k++)
-			bucket_add(by, is[k], e);
+		index_keys_clear(&x->was);
+		index_keys_clear(&x->is);
+		keys_of(neu, &x->is);
+		if (old) {
+			keys_of(old, &x->was);
+			if (same_keys(&x->was, &x->is))
+				continue;
+			for (uint32_t k = e->n_places; k-- > 0;)
+				if (e->places[k].by == i)
+					bucket_del(x, e, k);
+		}
+		for (size_t k = 0; k < x->is.keys.n; k++)
+			bucket_add(x, i, x->is.keys.p[k], e);
 	}
 }
 
@@ -150,7 +205,9 @@ struct obj *index_del(struct index *x, struct sv ns, struct sv name)
 	if (!e)
 		return NULL;
 	old = e->obj;
-	reindex(x, e, old, NULL);
+	while (e->n_places)
+		bucket_del(x, e, e->n_places - 1);
+	free(e->places);
 	free(e);
 	return old;
 }

@@ -509,8 +509,8 @@ void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, vo
 	if (ns.n) {
 		const struct index_bucket *b = index_bucket(&i->index, "namespace", ns);
 
-		for (size_t k = 0; b && k < b->entries.n; k++)
-			if (fn(b->entries.p[k]->obj, ctx))
+		for (size_t k = 0; b && k < b->n; k++)
+			if (fn(b->members[k].entry->obj, ctx))
 				break;
 	} else {
 		STRMAP_EACH(&i->index.entries, e)
@@ -559,9 +559,9 @@ struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, si
 	if (ns.n) {
 		const struct index_bucket *b = index_bucket(&i->index, "namespace", ns);
 
-		h = held_new(a, b ? b->entries.n : 0);
-		for (size_t k = 0; b && k < b->entries.n; k++)
-			hold(b->entries.p[k]->obj, h);
+		h = held_new(a, b ? b->n : 0);
+		for (size_t k = 0; b && k < b->n; k++)
+			hold(b->members[k].entry->obj, h);
 	} else {
 		h = held_new(a, i->index.entries.n);
 		STRMAP_EACH(&i->index.entries, e)
@@ -582,7 +582,7 @@ size_t informer_count(struct informer *i)
 	return n;
 }
 
-int informer_add_index(struct informer *i, const char *name, size_t (*key_fn)(const struct obj *o, struct sv keys[8]))
+int informer_add_index(struct informer *i, const char *name, index_key_fn *key_fn)
 {
 	pthread_mutex_lock(&i->lock);
 	for (size_t k = 0; k < i->index.by.n; k++)
@@ -602,10 +602,26 @@ struct obj **informer_by_index(struct informer *i, struct arena *a, const char *
 
 	pthread_mutex_lock(&i->lock);
 	b = index_bucket(&i->index, name, key);
-	h = held_new(a, b ? b->entries.n : 0);
-	for (size_t k = 0; b && k < b->entries.n; k++)
-		hold(b->entries.p[k]->obj, h);
+	h = held_new(a, b ? b->n : 0);
+	for (size_t k = 0; b && k < b->n; k++)
+		hold(b->members[k].entry->obj, h);
 	pthread_mutex_unlock(&i->lock);
 	*ret_n = h->n;
 	return h->objs;
+}
+
+bool informer_has_key(struct informer *i, const char *index, struct sv key)
+{
+	bool any;
+
+	pthread_mutex_lock(&i->lock);
+	any = index_bucket(&i->index, index, key) != NULL;
+	pthread_mutex_unlock(&i->lock);
+	return any;
+}
+
+struct obj **informer_by_ref(struct informer *i, struct arena *a, const char *index, struct sv ns, struct sv obj,
+			     size_t *ret_n)
+{
+	return informer_by_index(i, a, index, arena_svf(a, "%.*s/%.*s", SV_ARG(ns), SV_ARG(obj)), ret_n);
 }

@@ -15,6 +15,7 @@
 
 #include "base/vec.h"
 #include "client/client.h"
+#include "client/index.h"
 
 struct informer_factory;
 struct informer;
@@ -48,6 +49,10 @@ void informer_each(struct informer *i, struct sv ns, int (*fn)(struct obj *o, vo
 struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, size_t *ret_n);
 size_t informer_count(struct informer *i);
 
-/* Secondary index: key_fn puts up to 8 keys (views into o) per object; set before start. */
-int informer_add_index(struct informer *i, const char *name, size_t (*key_fn)(const struct obj *o, struct sv keys[8]));
+/* Secondary index: key_fn adds the keys of an object (client/index.h); set before start. */
+int informer_add_index(struct informer *i, const char *name, index_key_fn *key_fn);
 struct obj **informer_by_index(struct informer *i, struct arena *a, const char *name, struct sv key, size_t *ret_n);
+bool informer_has_key(struct informer *i, const char *index, struct sv key); /* any object? */
+/* Those whose keys name ns/obj (index_keys_add_ref()). */
+struct obj **informer_by_ref(struct informer *i, struct arena *a, const char *index, struct sv ns, struct sv obj,
+			     size_t *ret_n);

@@ -1,6 +1,9 @@
 /* clusterrole aggregation: a ClusterRole with an aggregationRule has the rules of all ClusterRoles
  * that its selectors match (how a custom resource's roles become part of admin, edit and view). */
+#include "base/buf.h"
+#include "base/strmap.h"
 #include "client/workq.h"
+#include "codec/json.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/status.h"
 #include "object/selector.h"
@@ -18,12 +21,25 @@ static int by_name(const void *x, const void *y)
 	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
 }
 
-static bool has_rule(const struct val *rules, const struct val *rule)
+#define AGGREGATING "aggregating"
+
+static void roles_that_aggregate(const struct obj *role, struct index_keys *ret)
 {
-	VAL_EACH(rules, r)
-		if (val_same(r, rule))
-			return true;
-	return false;
+	if (val_type(obj_get(role, F_aggregationRule)) == VAL_MAP)
+		index_keys_add(ret, SV(AGGREGATING));
+}
+
+/* A rule's text without what is empty: rules that say the same have the same. */
+static struct sv rule_text(struct buf *b, const struct val *rule)
+{
+	buf_clear(b);
+	VAL_EACH_MEMBER(rule, m) {
+		if (!val_len(m.value))
+			continue;
+		buf_addsv(b, m.key);
+		json_encode(b, m.value);
+	}
+	return buf_sv(b);
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -31,6 +47,8 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	struct aggregation *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_obj_ struct obj *role = informer_lookup(c->roles, SV(""), key);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	struct val *rules = val_new_list(&a), *doc;
 	struct obj **all;
 	size_t n;
@@ -50,7 +68,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 			if (sv_eq(obj_name(all[i]), key) || !selector_matches(s, obj_labels(all[i])))
 				continue;
 			VAL_EACH(obj_get(all[i], F_rules), rule)
-				if (!has_rule(rules, rule))
+				if (!strmap_set(&seen, rule_text(&text, rule), rules))
 					val_push(&a, rules, rule);
 		}
 	}
@@ -61,18 +79,17 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return client_update(c->ctx->client, RES(rbac_clusterroles), doc, NULL, NULL, err);
 }
 
-/* Any role may be part of any other: all that aggregate are looked at. They are few. */
+/* Any role may be part of any other: all that aggregate are looked at. They are few, and found as such. */
 static void role_changed(struct obj *o, void *ctx)
 {
 	struct aggregation *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	size_t n;
-	struct obj **all = informer_list(c->roles, &a, SV(""), &n);
+	struct obj **all = informer_by_index(c->roles, &a, AGGREGATING, SV(AGGREGATING), &n);
 
 	(void)o;
 	for (size_t i = 0; i < n; i++)
-		if (val_type(obj_get(all[i], F_aggregationRule)) == VAL_MAP)
-			workq_add(c->q, obj_name(all[i]));
+		workq_add(c->q, obj_name(all[i]));
 }
 
 static void role_updated(struct obj *old, struct obj *neu, void *ctx)
@@ -97,6 +114,7 @@ static void *start(struct controller_ctx *ctx)
 							 .reconcile = reconcile,
 							 .ctx = c,
 							 .ready = ready });
+	informer_add_index(c->roles, AGGREGATING, roles_that_aggregate);
 	informer_add_handler(c->roles, &(struct informer_handler){ role_changed, role_updated, role_changed }, c);
 	return c;
 }

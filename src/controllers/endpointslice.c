@@ -64,10 +64,9 @@ struct srun {
 	VEC(struct slice) slices;
 };
 
-static size_t service_key(const struct obj *o, struct sv keys[8])
+static void service_key(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = label_of(obj_root(o), LABEL_SERVICE);
-	return keys[0].n ? 1 : 0;
+	index_keys_add_ref(ret, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
 }
 
 /* What makes an endpoint the same one: its address and its pod. */
@@ -358,12 +357,11 @@ static bool has_family(const struct val *families, struct sv type)
 static struct obj **own_slices(struct srun *r, size_t *ret_n)
 {
 	size_t n, kept = 0;
-	struct obj **v = informer_by_index(r->c->slices, r->a, INDEX_SERVICE, obj_name(r->svc), &n);
+	struct obj **v = informer_by_ref(r->c->slices, r->a, INDEX_SERVICE, obj_ns(r->svc), obj_name(r->svc), &n);
 	struct obj **out = ARENA_ARRAY(r->a, struct obj *, n);
 
 	for (size_t i = 0; i < n; i++)
-		if (sv_eq(obj_ns(v[i]), obj_ns(r->svc)) && !obj_deleting(v[i]) &&
-		    sv_is(label_of(obj_root(v[i]), LABEL_MANAGED), MANAGER))
+		if (!obj_deleting(v[i]) && sv_is(label_of(obj_root(v[i]), LABEL_MANAGED), MANAGER))
 			out[kept++] = v[i];
 	*ret_n = kept;
 	return out;

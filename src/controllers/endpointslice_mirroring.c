@@ -52,12 +52,10 @@ struct mrun {
 	VEC(struct wanted) want;
 };
 
-static size_t mirror_key(const struct obj *o, struct sv keys[8])
+static void mirror_key(const struct obj *o, struct index_keys *ret)
 {
-	if (!sv_is(label_of(obj_root(o), LABEL_MANAGED), MANAGER))
-		return 0;
-	keys[0] = label_of(obj_root(o), LABEL_SERVICE);
-	return keys[0].n ? 1 : 0;
+	if (sv_is(label_of(obj_root(o), LABEL_MANAGED), MANAGER))
+		index_keys_add_ref(ret, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
 }
 
 static bool wants_mirror(const struct obj *eps)
@@ -218,11 +216,11 @@ static int write_all(struct mrun *r, struct obj **slices, size_t n, struct err *
 static struct obj **own_slices(struct mirroring *c, struct arena *a, struct sv ns, struct sv name, size_t *ret_n)
 {
 	size_t n, kept = 0;
-	struct obj **v = informer_by_index(c->slices, a, INDEX_MIRROR, name, &n);
+	struct obj **v = informer_by_ref(c->slices, a, INDEX_MIRROR, ns, name, &n);
 	struct obj **out = ARENA_ARRAY(a, struct obj *, n);
 
 	for (size_t i = 0; i < n; i++)
-		if (sv_eq(obj_ns(v[i]), ns) && !obj_deleting(v[i]))
+		if (!obj_deleting(v[i]))
 			out[kept++] = v[i];
 	*ret_n = kept;
 	return out;

@@ -1,10 +1,10 @@
 /* node ipam: gives every node a /24 of the cluster's address range for its pods.
  *
  * The nodes themselves are the only record: what is taken is read from their spec, so that a restart
- * or a restored snapshot cannot hand out a range twice. One worker, so two nodes never race. */
+ * or a restored snapshot cannot hand out a range twice. One worker, so two nodes never race. As upstream's, the search
+ * goes on where the last one ended: what is taken is passed once a round, and not once a node. */
 #include "client/workq.h"
 #include "controllers/controllers-internal.h"
-#include "base/strmap.h"
 #include "controllers/status.h"
 #include "controllers/written.h"
 
@@ -22,6 +22,7 @@ struct node_ipam {
 	struct written *written;
 	uint32_t base;	/* of the range, host order */
 	uint32_t count; /* of /24 in it; 0: no range */
+	uint32_t next;	/* the worker's: where to look first */
 };
 
 /* The first IPv4 range of "10.42.0.0/16,fd00::/48". */
@@ -50,16 +51,13 @@ static bool parse_range(const char *cidrs, uint32_t *ret_base, uint32_t *ret_cou
 	return false;
 }
 
-static int note_taken(struct obj *node, void *ctx)
-{
-	struct strmap *taken = ctx;
-	struct sv one = val_str(obj_get(node, F_spec, F_podCIDR));
+#define BY_RANGE "pod range"
 
-	if (one.n)
-		strmap_set(taken, one, taken);
+static void nodes_ranges(const struct obj *node, struct index_keys *ret)
+{
+	index_keys_add(ret, val_str(obj_get(node, F_spec, F_podCIDR)));
 	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c)
-		strmap_set(taken, val_str(c), taken);
-	return 0;
+		index_keys_add(ret, val_str(c));
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -67,7 +65,6 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	struct node_ipam *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_obj_ struct obj *node = informer_lookup(c->nodes, SV(""), key), *after = NULL;
-	struct strmap taken = STRMAP_INIT;
 	struct val *patch, *spec, *list;
 	struct sv cidr = SV("");
 
@@ -78,15 +75,15 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		ret->after_ns = STALE_RETRY_NS;
 		return 0;
 	}
-	informer_each(c->nodes, SV(""), note_taken, &taken);
 	for (uint32_t i = 0; i < c->count && !cidr.n; i++) {
-		uint32_t at = c->base + (i << (32 - NODE_BITS));
-		struct sv text = arena_svf(&a, "%u.%u.%u.0/%d", at >> 24, at >> 16 & 255, at >> 8 & 255, NODE_BITS);
+		uint32_t at = c->base + (c->next << (32 - NODE_BITS));
+		char text[INET_ADDRSTRLEN + 4];
 
-		if (!strmap_has(&taken, text))
-			cidr = text;
+		(void)snprintf(text, sizeof(text), "%u.%u.%u.0/%d", at >> 24, at >> 16 & 255, at >> 8 & 255, NODE_BITS);
+		if (!informer_has_key(c->nodes, BY_RANGE, sv_from(text)))
+			cidr = sv_from(arena_strdup(&a, text));
+		c->next = (c->next + 1) % c->count;
 	}
-	strmap_release(&taken);
 	if (!cidr.n) {
 		recorder_event(c->ctx->recorder, RES(core_nodes), obj_root(node), "Normal", "CIDRNotAvailable",
 			       "Node %.*s status is now: CIDRNotAvailable", SV_ARG(key));
@@ -134,6 +131,7 @@ static void *start(struct controller_ctx *ctx)
 	    ctx->env,
 	    &(struct workq_opts){
 		.name = "node-ipam-controller", .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
+	informer_add_index(c->nodes, BY_RANGE, nodes_ranges);
 	if (parse_range(ctx->opts->cluster_cidr, &c->base, &c->count))
 		informer_add_handler(c->nodes, &(struct informer_handler){ node_added, node_updated, NULL }, c);
 	return c;

@@ -50,10 +50,9 @@ struct node_lifecycle {
 	struct strmap zones;  /* zone -> struct zone * */
 };
 
-static size_t node_key(const struct obj *o, struct sv keys[8])
+static void node_key(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = val_str(obj_get(o, F_spec, F_nodeName));
-	return keys[0].n ? 1 : 0;
+	index_keys_add(ret, val_str(obj_get(o, F_spec, F_nodeName)));
 }
 
 static void health_free(void *p)

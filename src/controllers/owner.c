@@ -2,12 +2,11 @@
  * made meanwhile is never touched. */
 #include "controllers/owner.h"
 
-size_t index_controller(const struct obj *o, struct sv keys[8])
+void index_controller(const struct obj *o, struct index_keys *ret)
 {
 	const struct val *ref = obj_controller_ref(o);
 
-	keys[0] = ref ? val_str(val_member(ref, F_uid)) : obj_ns(o);
-	return 1;
+	index_keys_add(ret, ref ? val_str(val_member(ref, F_uid)) : obj_ns(o));
 }
 
 struct val *owner_ref(struct arena *a, const struct resource *r, const struct val *owner, bool controller, bool block)

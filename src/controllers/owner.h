@@ -14,7 +14,7 @@
 /* Index "controller": objects by their controller's uid; those without one by their namespace,
  * so that the candidates for an owner are two lookups and not a walk over the namespace. */
 #define INDEX_CONTROLLER "controller"
-size_t index_controller(const struct obj *o, struct sv keys[8]);
+index_key_fn index_controller;
 
 /* A new ownerReference to owner. */
 struct val *owner_ref(struct arena *a, const struct resource *r, const struct val *owner, bool controller, bool block);

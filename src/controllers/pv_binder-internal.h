@@ -18,6 +18,9 @@ struct pv_binder {
 	struct pv_shelves waiting; /* claims that found nothing; claim_q's worker's own */
 };
 
+/* Pods that no node has yet, by the claims they name. */
+#define PV_PODS_BY_CLAIM "awaited claim"
+index_key_fn pv_pods_claims;
 int pv_claim_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err);
 int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err);
 

@@ -163,10 +163,10 @@ static void volume_changed(struct obj *volume, void *ctx)
 }
 
 /* The volume that an unbound claim insists on. */
-static size_t claims_by_volume(const struct obj *claim, struct sv keys[8])
+static void claims_by_volume(const struct obj *claim, struct index_keys *ret)
 {
-	keys[0] = val_str(obj_get(claim, F_spec, F_volumeName));
-	return keys[0].n && !pv_has_annotation(claim, ANN_BIND_COMPLETED) ? 1 : 0;
+	if (!pv_has_annotation(claim, ANN_BIND_COMPLETED))
+		index_keys_add(ret, val_str(obj_get(claim, F_spec, F_volumeName)));
 }
 
 static void try_again(struct pv_binder *b, const char *index, struct sv key)
@@ -199,14 +199,12 @@ static void volume_deleted(struct obj *volume, void *ctx)
 }
 
 /* Of the claims that are not bound: the class that they name; those that name none may get a default. */
-static size_t claims_by_class(const struct obj *claim, struct sv keys[8])
+static void claims_by_class(const struct obj *claim, struct index_keys *ret)
 {
 	struct sv name = storage_class_name(claim);
 
-	if (pv_has_annotation(claim, ANN_BIND_COMPLETED) || (name.p && !name.n))
-		return 0;
-	keys[0] = name.p ? name : SV(NO_CLASS);
-	return 1;
+	if (!pv_has_annotation(claim, ANN_BIND_COMPLETED))
+		index_keys_add(ret, name.p ? name : SV(NO_CLASS));
 }
 
 static void class_changed(struct obj *class, void *ctx)
@@ -250,6 +248,7 @@ static void *start(struct controller_ctx *ctx)
 								.reconcile = pv_volume_reconcile,
 								.ctx = b,
 								.ready = ready });
+	(void)informer_add_index(b->pods, PV_PODS_BY_CLAIM, pv_pods_claims);
 	(void)informer_add_index(b->claims, BY_CLASS, claims_by_class);
 	(void)informer_add_index(b->claims, BY_VOLUME, claims_by_volume);
 	informer_add_handler(b->claims, &(struct informer_handler){ claim_changed, claim_updated, claim_changed }, b);

@@ -67,35 +67,26 @@ static int ask_provisioner(struct pv_binder *b, struct obj *claim, const struct 
 	return client_update(b->ctx->client, RES(core_persistentvolumeclaims), doc, NULL, NULL, err);
 }
 
-struct consumer_search {
-	struct sv claim;
-	struct obj *pod;
-};
-
-static int find_consumer(struct obj *pod, void *ctx)
+void pv_pods_claims(const struct obj *pod, struct index_keys *ret)
 {
-	struct consumer_search *s = ctx;
-
-	VAL_EACH(obj_get(pod, F_spec, F_volumes), v) {
-		if (!s->pod && !val_str(obj_get(pod, F_spec, F_nodeName)).n &&
-		    sv_eq(val_get_str(v, F_persistentVolumeClaim, F_claimName), s->claim))
-			s->pod = obj_ref(pod);
-	}
-	return s->pod != NULL;
+	if (val_str(obj_get(pod, F_spec, F_nodeName)).n)
+		return;
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
+		index_keys_add_ref(ret, obj_ns(pod), val_get_str(v, F_persistentVolumeClaim, F_claimName));
 }
 
 static void say_what_it_waits_for(struct pv_binder *b, const struct obj *claim)
 {
-	struct consumer_search s = { .claim = obj_name(claim) };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n;
+	struct obj **pods = informer_by_ref(b->pods, &a, PV_PODS_BY_CLAIM, obj_ns(claim), obj_name(claim), &n);
 
-	informer_each(b->pods, obj_ns(claim), find_consumer, &s);
-	if (s.pod)
+	if (n)
 		pv_claim_event(b, claim, "Normal", "WaitForPodScheduled", "waiting for pod %.*s to be scheduled",
-			       SV_ARG(obj_name(s.pod)));
+			       SV_ARG(obj_name(pods[0])));
 	else
 		pv_claim_event(b, claim, "Normal", "WaitForFirstConsumer",
 			       "waiting for first consumer to be created before binding");
-	obj_unref(s.pod);
 }
 
 /* --- the cases --- */

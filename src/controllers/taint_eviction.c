@@ -23,10 +23,9 @@ struct taint_eviction {
 	struct strmap since; /* "ns/name" of affected pods -> int64_t *, monotonic */
 };
 
-static size_t node_key(const struct obj *o, struct sv keys[8])
+static void node_key(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = val_str(obj_get(o, F_spec, F_nodeName));
-	return keys[0].n ? 1 : 0;
+	index_keys_add(ret, val_str(obj_get(o, F_spec, F_nodeName)));
 }
 
 static bool evicts(const struct val *taint)

@@ -158,10 +158,9 @@ static void tokens_secret_updated(struct obj *old, struct obj *now, void *ctx)
 	tokens_secret_changed(now, ctx);
 }
 
-static size_t tokens_by_account(const struct obj *o, struct sv keys[8])
+static void tokens_by_account(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = tokens_account_of(o);
-	return keys[0].n ? 1 : 0;
+	index_keys_add_ref(ret, obj_ns(o), tokens_account_of(o));
 }
 
 static void tokens_account_changed(struct obj *account, void *ctx)
@@ -169,11 +168,10 @@ static void tokens_account_changed(struct obj *account, void *ctx)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct token_secrets *c = ctx;
 	size_t n;
-	struct obj **secrets = informer_by_index(c->secrets, &a, BY_ACCOUNT, obj_name(account), &n);
+	struct obj **secrets = informer_by_ref(c->secrets, &a, BY_ACCOUNT, obj_ns(account), obj_name(account), &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (sv_eq(obj_ns(secrets[i]), obj_ns(account)))
-			tokens_secret_changed(secrets[i], c);
+		tokens_secret_changed(secrets[i], c);
 }
 
 static void tokens_account_updated(struct obj *old, struct obj *now, void *ctx)

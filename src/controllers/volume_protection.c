@@ -54,13 +54,29 @@ static int find_user(struct obj *pod, void *ctx)
 	return s->found;
 }
 
+/* Pods by the claims they use. */
+#define BY_CLAIM "protected claim"
+
+static void users_claims(const struct obj *pod, struct index_keys *ret)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	VAL_EACH(obj_get(pod, F_spec, F_volumes), v)
+		index_keys_add_ref(ret, obj_ns(pod), claim_of_volume(&b, pod, v));
+}
+
 static bool in_use(struct protection *c, const struct obj *o)
 {
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct user_search s = { .claim = obj_name(o) };
+	struct obj **users;
+	size_t n;
 
 	if (!c->pods)
 		return val_is(obj_get(o, F_status, F_phase), "Bound");
-	informer_each(c->pods, obj_ns(o), find_user, &s);
+	users = informer_by_ref(c->pods, &a, BY_CLAIM, obj_ns(o), obj_name(o), &n);
+	for (size_t i = 0; i < n && !s.found; i++)
+		(void)find_user(users[i], &s);
 	return s.found;
 }
 
@@ -180,6 +196,8 @@ static void *protection_new(struct controller_ctx *ctx, const struct resource *r
 	c->q = workq_new(ctx->env, &(struct workq_opts){
 				       .name = name, .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
 	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, object_updated, NULL }, c);
+	if (c->pods)
+		informer_add_index(c->pods, BY_CLAIM, users_claims);
 	if (c->pods)
 		informer_add_handler(c->pods, &(struct informer_handler){ .update = pod_updated, .del = pod_gone }, c);
 	return c;

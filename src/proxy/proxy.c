@@ -147,10 +147,9 @@ static void on_node_update(struct obj *old, struct obj *neu, void *ctx)
 		on_node(neu, ctx);
 }
 
-static size_t slice_key(const struct obj *o, struct sv keys[8])
+static void slice_key(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = service_of(o);
-	return keys[0].n ? 1 : 0;
+	index_keys_add_ref(ret, obj_ns(o), service_of(o));
 }
 
 /* --- syncing --- */
@@ -184,17 +183,11 @@ static void add_update(struct batch *b, struct sv key, struct obj *svc)
 	struct proxy *p = b->p;
 	struct node_view node = { .name = sv_from(p->node_name), .zone = sv_from(p->zone) };
 	struct service_update u = { .key = arena_sv(&b->arena, key) };
-	struct obj **named, **slices;
-	size_t n_named, n = 0;
+	struct obj **slices;
+	size_t n;
 
 	if (svc) {
-		/* Slices are found by the Service's name; its namespace is checked here. */
-		named = informer_by_index(p->slices, &b->arena, "service", obj_name(svc), &n_named);
-		slices = ARENA_ARRAY(&b->arena, struct obj *, n_named + 1);
-		for (size_t i = 0; i < n_named; i++) {
-			if (sv_eq(obj_ns(named[i]), obj_ns(svc)))
-				slices[n++] = named[i];
-		}
+		slices = informer_by_ref(p->slices, &b->arena, "service", obj_ns(svc), obj_name(svc), &n);
 		u.frontends = service_model(&b->arena, svc, slices, n, &node, &u.n);
 	}
 	vec_push(&b->updates, u);

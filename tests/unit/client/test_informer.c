@@ -112,10 +112,9 @@ static void on_del(struct obj *o, void *ctx)
 
 static const struct informer_handler noting = { .add = on_add, .update = on_update, .del = on_del };
 
-static size_t by_node(const struct obj *o, struct sv keys[8])
+static void by_node(const struct obj *o, struct index_keys *ret)
 {
-	keys[0] = obj_get(o, F_spec, F_nodeName) ? val_str(obj_get(o, F_spec, F_nodeName)) : SV("");
-	return 1;
+	index_keys_add(ret, val_str(obj_get(o, F_spec, F_nodeName)));
 }
 
 static void event(struct fake *f, enum watch_type t, struct obj *o_take)
@@ -194,9 +193,86 @@ static void test_life(void **state)
 	env_sim_free(env);
 }
 
+/* --- the index itself --- */
+
+#define OBJECTS 30
+#define CLAIMS 12 /* of one object; it has the first twice */
+
+static void by_claim(const struct obj *o, struct index_keys *ret)
+{
+	VAL_EACH(obj_get(o, F_spec, F_volumes), v)
+		index_keys_add_ref(ret, obj_ns(o), val_get_str(v, F_name));
+}
+
+/* Object i has the claims i, i + 1, ... and the first once more. */
+static struct obj *with_claims(size_t i, int64_t rev)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *o = val_new_map(&a), *meta = val_set_map(&a, o, F_metadata), *list;
+
+	val_set_strf(&a, meta, F_name, "o%zu", i);
+	val_set_cstr(&a, meta, F_namespace, "ns");
+	list = val_set_list(&a, val_set_map(&a, o, F_spec), F_volumes);
+	for (size_t k = 0; k <= CLAIMS; k++) {
+		struct val *v = val_new_map(&a);
+
+		val_set_strf(&a, v, F_name, "c%zu", i + (k ? k - 1 : 0));
+		val_push(&a, list, v);
+	}
+	return obj_new(o, rev);
+}
+
+static size_t users_of(const struct index *x, size_t claim)
+{
+	_cleanup_free_ char *key = xasprintf("ns/c%zu", claim);
+	const struct index_bucket *b = index_bucket(x, "claim", sv_from(key));
+
+	for (size_t i = 0; b && i < b->n; i++) { /* each knows the other */
+		const struct index_place *p = &b->members[i].entry->places[b->members[i].place];
+
+		assert_ptr_equal(p->bucket, b);
+		assert_int_equal(p->at, i);
+	}
+	return b ? b->n : 0;
+}
+
+static void test_index(void **state)
+{
+	bool there[OBJECTS] = { false };
+	struct index x;
+
+	(void)state;
+	index_init(&x);
+	index_add(&x, "claim", by_claim);
+	for (size_t step = 0; step < 4 * OBJECTS; step++) {
+		size_t i = step * 7 % OBJECTS;
+
+		if (there[i] && step % 3) {
+			_cleanup_free_ char *name = xasprintf("o%zu", i);
+
+			obj_unref(index_del(&x, SV("ns"), sv_from(name)));
+			there[i] = false;
+		} else {
+			struct obj *o = with_claims(i, (int64_t)step + 1);
+
+			obj_unref(index_put(&x, o, NULL));
+			obj_unref(o);
+			there[i] = true;
+		}
+		for (size_t claim = 0; claim < OBJECTS + CLAIMS; claim++) {
+			size_t want = 0;
+
+			for (size_t k = 0; k < OBJECTS; k++)
+				want += there[k] && k <= claim && claim < k + CLAIMS;
+			assert_int_equal(users_of(&x, claim), want);
+		}
+	}
+	index_release(&x);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_life) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_life), cmocka_unit_test(test_index) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
