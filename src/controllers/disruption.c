@@ -15,6 +15,7 @@
 #include "controllers/controllers-internal.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
+#include "controllers/selecting.h"
 #include "controllers/status.h"
 #include "object/selector.h"
 
@@ -376,8 +377,8 @@ static void budget_updated(struct obj *old, struct obj *neu, void *ctx)
 	budget_added(neu, ctx);
 }
 
-/* Every budget of the namespace that selects one of the two. */
-static void queue_matching(struct disruption *c, struct sv ns, const struct val *labels, const struct val *also)
+/* Every budget of the namespace that selects labels. */
+static void queue_matching(struct disruption *c, struct sv ns, const struct val *labels)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct obj **all;
@@ -385,11 +386,11 @@ static void queue_matching(struct disruption *c, struct sv ns, const struct val 
 
 	if (informer_count(c->budgets) == 0)
 		return;
-	all = informer_list(c->budgets, &a, ns, &n);
+	all = selecting(c->budgets, &a, ns, labels, &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct selector *s = selector_from_label_selector(&a, obj_get(all[i], F_spec, F_selector), NULL);
 
-		if (!s || selector_matches(s, labels) || (also && selector_matches(s, also)))
+		if (!s || selector_matches(s, labels))
 			budget_added(all[i], c);
 	}
 }
@@ -398,7 +399,7 @@ static void pod_changed(struct obj *pod, void *ctx)
 {
 	struct disruption *c = ctx;
 
-	queue_matching(c, obj_ns(pod), obj_labels(pod), NULL);
+	queue_matching(c, obj_ns(pod), obj_labels(pod));
 	if (stale_mark(pod))
 		workq_add_obj(c->stale, obj_ns(pod), obj_name(pod));
 }
@@ -410,7 +411,9 @@ static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
 
 	if (relabeled || pod_is_ready(old) != pod_is_ready(neu) || obj_deleting(old) != obj_deleting(neu) ||
 	    !val_equal(obj_controller_ref(old), obj_controller_ref(neu)) || !sv_eq(obj_uid(old), obj_uid(neu)))
-		queue_matching(c, obj_ns(neu), obj_labels(neu), relabeled ? obj_labels(old) : NULL);
+		queue_matching(c, obj_ns(neu), obj_labels(neu));
+	if (relabeled)
+		queue_matching(c, obj_ns(old), obj_labels(old));
 	if (!stale_mark(old) && stale_mark(neu))
 		workq_add_obj(c->stale, obj_ns(neu), obj_name(neu));
 }
@@ -419,7 +422,7 @@ static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
 static void workload_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (val_int_or(obj_get(old, F_spec, F_replicas), 1) != val_int_or(obj_get(neu, F_spec, F_replicas), 1))
-		queue_matching(ctx, obj_ns(neu), obj_get(neu, F_spec, F_template, F_metadata, F_labels), NULL);
+		queue_matching(ctx, obj_ns(neu), obj_get(neu, F_spec, F_template, F_metadata, F_labels));
 }
 
 static bool ready(void *ctx)
@@ -449,6 +452,7 @@ static void *start(struct controller_ctx *ctx)
 	    ctx->env,
 	    &(struct workq_opts){
 		.name = "stale-pod-disruption", .workers = 1, .reconcile = clear_stale, .ctx = c, .ready = ready });
+	informer_add_index(c->budgets, INDEX_SELECTING, index_selecting_labels);
 	informer_add_handler(c->budgets, &(struct informer_handler){ budget_added, budget_updated, NULL }, c);
 	informer_add_handler(c->pods, &(struct informer_handler){ pod_changed, pod_updated, pod_changed }, c);
 	informer_add_handler(c->rcs, &sized, c);

@@ -1,6 +1,7 @@
 /* See podwatch.h. */
 #include "controllers/podwatch.h"
 #include "controllers/owner.h"
+#include "controllers/selecting.h"
 
 static struct sv owner_key(struct arena *a, const struct obj *o)
 {
@@ -44,9 +45,9 @@ static void queue_matching(struct podwatch *w, struct obj *pod)
 	size_t n;
 	struct obj **owners;
 
-	if (!val_len(obj_labels(pod)))
+	if (!val_len(obj_labels(pod)) || informer_count(w->owners) == 0)
 		return;
-	owners = informer_list(w->owners, &a, obj_ns(pod), &n);
+	owners = selecting(w->owners, &a, obj_ns(pod), obj_labels(pod), &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct selector *s = owner_selector(&a, w->owner_res, owners[i], NULL);
 
@@ -109,6 +110,9 @@ static void pod_del(struct obj *pod, void *ctx)
 
 void podwatch_start(struct podwatch *w)
 {
+	informer_add_index(w->owners, INDEX_SELECTING,
+			   w->owner_res == RES(core_replicationcontrollers) ? index_selecting_map
+									    : index_selecting_labels);
 	informer_add_handler(
 	    w->owners, &(struct informer_handler){ .add = owner_add, .update = owner_update, .del = owner_del }, w);
 	informer_add_handler(w->pods,

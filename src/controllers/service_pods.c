@@ -1,6 +1,7 @@
 /* See service_pods.h. */
 #include "controllers/service_pods.h"
 #include "controllers/podutil.h"
+#include "controllers/selecting.h"
 #include "object/selector.h"
 
 #define LABEL_HEADLESS "service.kubernetes.io/headless"
@@ -94,29 +95,23 @@ static void service_updated(struct obj *old, struct obj *neu, void *ctx)
 	service_changed(neu, ctx);
 }
 
-static void queue_services(struct service_watch *w, const struct obj *pod, const struct obj *also)
+static void queue_services(struct service_watch *w, const struct obj *pod)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	size_t n;
 	struct obj **svcs;
 
-	if (!val_len(obj_labels(pod)) && (!also || !val_len(obj_labels(also))))
+	if (!val_len(obj_labels(pod)) || informer_count(w->services) == 0)
 		return;
-	svcs = informer_list(w->services, &a, obj_ns(pod), &n);
-	for (size_t i = 0; i < n; i++) {
-		const struct selector *s;
-
-		if (!service_has_selector(svcs[i]))
-			continue;
-		s = selector_from_map(&a, obj_get(svcs[i], F_spec, F_selector));
-		if (selector_matches(s, obj_labels(pod)) || (also && selector_matches(s, obj_labels(also))))
+	svcs = selecting(w->services, &a, obj_ns(pod), obj_labels(pod), &n);
+	for (size_t i = 0; i < n; i++)
+		if (selector_matches(selector_from_map(&a, obj_get(svcs[i], F_spec, F_selector)), obj_labels(pod)))
 			service_changed(svcs[i], w);
-	}
 }
 
 static void pod_changed(struct obj *pod, void *ctx)
 {
-	queue_services(ctx, pod, NULL);
+	queue_services(ctx, pod);
 }
 
 static bool shows(const struct obj *x, const struct obj *y)
@@ -132,12 +127,16 @@ static bool shows(const struct obj *x, const struct obj *y)
 
 static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (shows(old, neu))
-		queue_services(ctx, neu, old);
+	if (!shows(old, neu))
+		return;
+	queue_services(ctx, neu);
+	if (!val_equal(obj_labels(old), obj_labels(neu)))
+		queue_services(ctx, old);
 }
 
 void service_watch_start(struct service_watch *w)
 {
+	informer_add_index(w->services, INDEX_SELECTING, index_selecting_map);
 	informer_add_handler(w->services,
 			     &(struct informer_handler){ service_changed, service_updated, service_changed }, w);
 	informer_add_handler(w->pods, &(struct informer_handler){ pod_changed, pod_updated, pod_changed }, w);

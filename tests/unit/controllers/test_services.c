@@ -273,13 +273,53 @@ static void test_mirror(void **state)
 	world_free(w);
 }
 
+/* A pod that changes asks the services that may select it, however many others its namespace has. */
+static uint64_t steps_of_a_change(size_t others)
+{
+#ifdef CARAVEL_FAILPOINTS
+	struct world *w = world_new(1, both);
+	uint64_t before;
+
+	make_node(w);
+	make(w, RES(core_services), SERVICE(""));
+	for (size_t i = 0; i < others; i++) {
+		_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"other-%zu\"},\"spec\":{\"selector\":{"
+						      "\"app\":\"other-%zu\"},\"ports\":[{\"port\":80}]}}",
+						      i, i);
+
+		make(w, RES(core_services), json);
+	}
+	make_pod(w, "p1", "");
+	world_run(w, 20 * NS_PER_SEC);
+	w->no_kubelet = true;
+	before = val_steps;
+	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status",
+		       "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}]}}");
+	world_run(w, NS_PER_SEC);
+	before = val_steps - before;
+	world_free(w);
+	return before;
+#else
+	(void)others;
+	return 1;
+#endif
+}
+
+static void test_growth(void **state)
+{
+	uint64_t few = steps_of_a_change(10), many = steps_of_a_change(200);
+
+	(void)state;
+	assert_true(few > 0);
+	if (many > few + 200)
+		fail_msg("%" PRIu64 " steps with 10 other services, %" PRIu64 " with 200", few, many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slice),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_headless),
-		cmocka_unit_test(test_mirror),
+		cmocka_unit_test(test_slice),  cmocka_unit_test(test_many),   cmocka_unit_test(test_headless),
+		cmocka_unit_test(test_mirror), cmocka_unit_test(test_growth),
 	};
 
 	return cmocka_run_group_tests_name("services", tests, NULL, NULL);
