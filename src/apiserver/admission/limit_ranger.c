@@ -18,6 +18,9 @@ struct ranges {
 	struct buf said;     /* mutating: what was set; validating: what is wrong */
 	struct strmap wrong; /* each sentence once */
 	size_t n_wrong;
+	struct strmap
+	    totals[2]; /* of a pod's requests and limits: resource -> struct total; made when first asked for */
+	bool totalled;
 };
 
 /* --- defaults --- */
@@ -136,11 +139,81 @@ static void check_ratio(struct ranges *r, const char *type, struct sv key, struc
 		      SV_ARG(bound), ratio);
 }
 
-/* amounts_of() tells the amounts of a resource of whatever is looked at. */
-typedef struct amounts amounts_of(struct ranges *r, const struct val *of, struct sv key);
+/* What has amounts: a container or a claim with its own, or a pod with what its containers have together. However many
+ * resources either side names, each is looked up at one cost. */
+struct subject {
+	struct val_index request, limit;
+	const struct strmap *totals; /* of a pod, else NULL */
+	bool claim;
+};
 
-static void check_item(struct ranges *r, const struct val *item, const char *type, amounts_of *amounts,
-		       const struct val *of)
+/* A pod's amounts of one resource. */
+struct total {
+	struct sv own;		  /* said of the pod as a whole */
+	struct sv main, sidecars; /* of containers, of the sidecars so far */
+	struct sv most;		  /* of an init container with the sidecars that run by then */
+};
+
+static struct sv more(struct arena *ar, struct sv x, struct sv y)
+{
+	return !x.n ? y : !y.n ? x : quantity_add(ar, x, y);
+}
+
+static struct total *total_of(struct ranges *r, struct strmap *m, struct sv key)
+{
+	void **slot = strmap_slot(m, key);
+
+	if (!*slot)
+		*slot = ARENA_NEW(r->ar, struct total);
+	return *slot;
+}
+
+static void total_up(struct ranges *r, struct strmap *m, enum sym which)
+{
+	VAL_EACH_MEMBER(val_get(r->spec, F_resources, which), x)
+		total_of(r, m, x.key)->own = val_str(x.value);
+	VAL_EACH(val_get(r->spec, F_containers), c)
+		VAL_EACH_MEMBER(val_get(c, F_resources, which), x) {
+			struct total *t = total_of(r, m, x.key);
+
+			t->main = more(r->ar, t->main, val_str(x.value));
+		}
+	VAL_EACH(val_get(r->spec, F_initContainers), c)
+		VAL_EACH_MEMBER(val_get(c, F_resources, which), x) {
+			struct total *t = total_of(r, m, x.key);
+			struct sv sum = more(r->ar, t->sidecars, val_str(x.value));
+
+			if (val_is(val_get(c, F_restartPolicy), "Always"))
+				t->sidecars = sum;
+			if (sum.n && (!t->most.n || quantity_cmp(sum, t->most) > 0))
+				t->most = sum;
+		}
+}
+
+/* What a pod has of a resource: said of it as a whole, or what its containers have together, or one of its init
+ * containers with the sidecars that run by then, if that is more. */
+static struct sv of_all(struct ranges *r, const struct strmap *totals, struct sv key)
+{
+	const struct total *t = strmap_get(totals, key);
+	struct sv main;
+
+	if (!t || t->own.n)
+		return t ? t->own : SV_NULL;
+	main = more(r->ar, t->main, t->sidecars);
+	return !main.n || (t->most.n && quantity_cmp(t->most, main) > 0) ? t->most : main;
+}
+
+static struct amounts amounts_of(struct ranges *r, const struct subject *s, struct sv key)
+{
+	if (s->totals)
+		return (struct amounts){ .request = of_all(r, &s->totals[0], key),
+					 .limit = of_all(r, &s->totals[1], key) };
+	return (struct amounts){ .request = val_str(val_index_get(&s->request, key)),
+				 .limit = s->claim ? SV_NULL : val_str(val_index_get(&s->limit, key)),
+				 .claim = s->claim };
+}
+
+static void check_subject(struct ranges *r, const struct val *item, const char *type, const struct subject *s)
 {
 	static const struct {
 		enum sym list;
@@ -150,63 +223,22 @@ static void check_item(struct ranges *r, const struct val *item, const char *typ
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		VAL_EACH_MEMBER(val_member(item, all[i].list), b) {
-			struct amounts am = amounts(r, of, b.key);
+			struct amounts am = amounts_of(r, s, b.key);
 
 			if (!am.claim || all[i].list != F_maxLimitRequestRatio)
 				all[i].check(r, type, b.key, val_str(b.value), &am);
 		}
 }
 
-static struct amounts of_container(struct ranges *r, const struct val *c, struct sv key)
+static void check_item(struct ranges *r, const struct val *item, const char *type, const struct val *of, bool claim)
 {
-	(void)r;
-	return (struct amounts){
-		.request = val_str(val_member_sv(val_get(c, F_resources, F_requests), key)),
-		.limit = val_str(val_member_sv(val_get(c, F_resources, F_limits), key)),
-	};
-}
+	struct subject s = { .request = val_index_of(val_get(of, F_resources, F_requests)),
+			     .limit = val_index_of(val_get(of, F_resources, F_limits)),
+			     .claim = claim };
 
-static struct amounts of_claim(struct ranges *r, const struct val *spec, struct sv key)
-{
-	struct amounts am = of_container(r, spec, key);
-
-	am.limit = SV_NULL;
-	am.claim = true;
-	return am;
-}
-
-static struct sv more(struct arena *ar, struct sv x, struct sv y)
-{
-	return !x.n ? y : !y.n ? x : quantity_add(ar, x, y);
-}
-
-/* What a pod has of a resource: said of it as a whole, or what its containers have together, or one of its init
- * containers with the sidecars that run by then, if that is more. */
-static struct sv of_all(struct ranges *r, const struct val *spec, enum sym which, struct sv key)
-{
-	struct sv own = val_str(val_member_sv(val_get(spec, F_resources, which), key));
-	struct sv main = SV_NULL, sidecars = SV_NULL, most = SV_NULL;
-
-	if (own.n)
-		return own;
-	VAL_EACH(val_get(spec, F_containers), c)
-		main = more(r->ar, main, val_str(val_member_sv(val_get(c, F_resources, which), key)));
-	VAL_EACH(val_get(spec, F_initContainers), c) {
-		struct sv one = val_str(val_member_sv(val_get(c, F_resources, which), key)), sum;
-
-		sum = more(r->ar, sidecars, one);
-		if (val_is(val_get(c, F_restartPolicy), "Always"))
-			sidecars = sum;
-		if (sum.n && (!most.n || quantity_cmp(sum, most) > 0))
-			most = sum;
-	}
-	main = more(r->ar, main, sidecars);
-	return !main.n || (most.n && quantity_cmp(most, main) > 0) ? most : main;
-}
-
-static struct amounts of_pod(struct ranges *r, const struct val *spec, struct sv key)
-{
-	return (struct amounts){ .request = of_all(r, spec, F_requests, key), .limit = of_all(r, spec, F_limits, key) };
+	check_subject(r, item, type, &s);
+	val_index_release(&s.request);
+	val_index_release(&s.limit);
 }
 
 /* --- LimitRanges --- */
@@ -218,9 +250,15 @@ static void check_pod(struct ranges *r, const struct val *item)
 
 	for (size_t k = 0; val_is(type, "Container") && k < ARRAY_LEN(lists); k++)
 		VAL_EACH(val_get(r->spec, lists[k]), c)
-			check_item(r, item, "Container", of_container, c);
-	if (val_is(type, "Pod"))
-		check_item(r, item, "Pod", of_pod, r->spec);
+			check_item(r, item, "Container", c, false);
+	if (!val_is(type, "Pod"))
+		return;
+	if (!r->totalled) {
+		total_up(r, &r->totals[0], F_requests);
+		total_up(r, &r->totals[1], F_limits);
+		r->totalled = true;
+	}
+	check_subject(r, item, "Pod", &(struct subject){ .totals = r->totals });
 }
 
 static int validate_by(struct obj *o, void *ctx)
@@ -231,7 +269,7 @@ static int validate_by(struct obj *o, void *ctx)
 		if (r->a->res == RES(core_pods))
 			check_pod(r, item);
 		else if (val_is(val_get(item, F_type), "PersistentVolumeClaim"))
-			check_item(r, item, "PersistentVolumeClaim", of_claim, r->spec);
+			check_item(r, item, "PersistentVolumeClaim", r->spec, true);
 	}
 	return r->n_wrong != 0;
 }
@@ -288,6 +326,8 @@ static int validate(const struct admission *a, struct err *err)
 				      r.n_wrong > 1 ? "]" : "");
 	buf_release(&r.said);
 	strmap_release(&r.wrong);
+	strmap_release(&r.totals[0]);
+	strmap_release(&r.totals[1]);
 	return rc;
 }
 

@@ -233,6 +233,45 @@ static void test_growth(void **state)
 	assert_false(bad || wrong);
 }
 
+/* A Pod that names many resources where a LimitRange bounds as many: of containers, and of the pod as a whole. */
+static uint64_t limited_steps(size_t n)
+{
+	static const struct growth_case
+	    range = { NS "limitranges",
+		      "{'metadata':{'name':'x'},'spec':{'limits':[{'type':'Container','max':{",
+		      "'example.com/r%zu':'4'",
+		      "}},{'type':'Pod','max':{",
+		      "'example.com/r%zu':'4'",
+		      "}}]}}",
+		      201 },
+	    pod = { NS "pods",
+		    POD_HEAD "'containers':[{'name':'c','image':'i','resources':{'requests':{",
+		    "'example.com/r%zu':'1'",
+		    "},'limits':{",
+		    "'example.com/r%zu':'1'",
+		    "}}}]}}",
+		    201 };
+	void *fresh = NULL;
+	uint64_t steps;
+
+	rig_setup(&fresh);
+	expect(fresh, 201, "POST", NS "serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	(void)steps_of(fresh, &range, CREATE, n);
+	steps = steps_of(fresh, &pod, CREATE, n);
+	rig_teardown(&fresh);
+	return steps;
+}
+
+static void test_limited(void **state)
+{
+	uint64_t few = limited_steps(N), many = limited_steps(TIMES * N);
+
+	(void)state;
+	assert_false(wrong);
+	if (many > few * GROWTH + OVERHEAD)
+		fail_msg("%" PRIu64 " steps for %d, %" PRIu64 " for %d", few, N, many, N * TIMES);
+}
+
 #else
 
 static void test_growth(void **state)
@@ -241,11 +280,17 @@ static void test_growth(void **state)
 	skip(); /* only debug builds count */
 }
 
+static void test_limited(void **state)
+{
+	(void)state;
+	skip();
+}
+
 #endif
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_growth) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_growth), cmocka_unit_test(test_limited) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,9 +80,13 @@ void service_claims_free(void *c);
 
 bool service_type_is(const struct val *doc, const char *type);
 bool service_wants_node_ports(const struct val *doc);
-/* Which node ports its ports have, by number, in the arena. */
-#define SERVICE_NODE_PORTS 65536
-bool *service_node_ports(struct arena *a, const struct val *svc);
+/* The node ports that its ports have, sorted, in the arena. svc may be NULL. */
+struct service_ports {
+	const int64_t *p;
+	size_t n;
+};
+struct service_ports service_node_ports(struct arena *a, const struct val *svc);
+bool service_has_node_port(const struct service_ports *s, int64_t port);
 bool service_wants_health_port(const struct val *doc);
 /* clusterIP and clusterIPs say the same twice: a client that knows only the old field, or changes
  * only it, means both. old is NULL for a create. */

@@ -26,6 +26,7 @@ struct allocators {
 	pthread_mutex_t lock;
 	struct bitmap ips;   /* offset from base */
 	struct bitmap ports; /* offset from first_port */
+	uint64_t *mine;	     /* of ports: what the request at hand has reserved; empty without the lock */
 	uint32_t base;	     /* host order, IPv4 */
 	int first_port;
 	struct strmap unread; /* store key -> struct service_claims */
@@ -205,6 +206,7 @@ int allocators_start(struct apiserver *s, struct err *err)
 			       s->o.node_port_range);
 	al->first_port = (int)first;
 	bitmap_init(&al->ports, (uint32_t)(last - first + 1));
+	al->mine = xcalloc(al->ports.n / 64 + 1, sizeof(*al->mine));
 	registry_each(s, RES(core_services), SV(""), observe_one, al);
 	return 0;
 }
@@ -217,6 +219,7 @@ void allocators_free(struct apiserver *s)
 		return;
 	bitmap_release(&al->ips);
 	bitmap_release(&al->ports);
+	free(al->mine);
 	strmap_release_with(&al->unread, service_claims_free);
 	pthread_mutex_destroy(&al->lock);
 	free(al);
@@ -341,12 +344,15 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	return 0;
 }
 
-static bool reserved_here(const struct reservation *r, uint32_t at)
+static bool reserved_here(const struct allocators *al, uint32_t at)
 {
-	for (size_t i = 0; i < r->ports.n; i++)
-		if (r->ports.p[i] == at)
-			return true;
-	return false;
+	return al->mine[at / 64] >> (at % 64) & 1;
+}
+
+static void port_reserved(struct allocators *al, struct reservation *r, uint32_t at)
+{
+	al->mine[at / 64] |= UINT64_C(1) << (at % 64);
+	vec_push(&r->ports, at);
 }
 
 /* The port that tells a load balancer whether this node has endpoints of the service. */
@@ -374,7 +380,7 @@ static int reserve_health_port(struct api_req *q, struct allocators *al, const s
 				       port);
 		bit_set(&al->ports, at, true);
 	}
-	vec_push(&r->ports, at);
+	port_reserved(al, r, at);
 	return 0;
 }
 
@@ -382,7 +388,7 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 			 struct reservation *r, struct err *err)
 {
 	struct val *ports = val_get_mut(doc, F_spec, F_ports);
-	const bool *had;
+	struct service_ports had;
 
 	if (service_wants_health_port(doc) && reserve_health_port(q, al, old, doc, r, err) < 0)
 		return -1;
@@ -397,11 +403,11 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 		if (port == 0) {
 			if (!bit_take(&al->ports, 0, env_random_u64(q->server->env), &at))
 				return err_set(err, ERR_INTERNAL, "failed to allocate a nodePort: range is full");
-			vec_push(&r->ports, at);
+			port_reserved(al, r, at);
 			val_set_int(q->arena, p, F_nodePort, al->first_port + (int64_t)at);
 			continue;
 		}
-		if (port > 0 && port < SERVICE_NODE_PORTS && had[port])
+		if (service_has_node_port(&had, port))
 			continue;
 
 		const char *field = arena_printf(q->arena, "spec.ports[%zu].nodePort", i);
@@ -415,12 +421,12 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 					 q->server->o.node_port_range));
 		at = (uint32_t)(port - al->first_port);
 		/* One port number may serve TCP and UDP of the same Service. */
-		if (reserved_here(r, at))
+		if (reserved_here(al, at))
 			continue;
 		if (bit_get(&al->ports, at))
 			return invalid(err, doc, field, value, "provided port is already allocated");
 		bit_set(&al->ports, at, true);
-		vec_push(&r->ports, at);
+		port_reserved(al, r, at);
 	}
 	return 0;
 }
@@ -439,6 +445,8 @@ static int service_reserve(struct api_req *q, const struct val *old, struct val 
 	rc = reserve_ip(q, al, old, doc, r, err);
 	if (rc == 0)
 		rc = reserve_ports(q, al, old, doc, r, err);
+	for (size_t i = 0; i < r->ports.n; i++)
+		al->mine[r->ports.p[i] / 64] = 0;
 	pthread_mutex_unlock(&al->lock);
 	if (rc < 0 || q->dry_run) {
 		reservation_drop(al, r, true);

@@ -101,28 +101,41 @@ static void keep_allocated(struct api_req *q, const struct val *old, struct val 
 		val_set(q->arena, spec, F_healthCheckNodePort, val_get(was, F_healthCheckNodePort));
 }
 
-bool *service_node_ports(struct arena *a, const struct val *svc)
+static int port_cmp(const void *x, const void *y)
 {
-	bool *set = ARENA_ARRAY(a, bool, SERVICE_NODE_PORTS);
+	int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
 
-	VAL_EACH(val_get(svc, F_spec, F_ports), p) {
-		int64_t port = val_get_int(p, 0, F_nodePort);
+	return (a > b) - (a < b);
+}
 
-		if (port >= 0 && port < SERVICE_NODE_PORTS)
-			set[port] = true;
-	}
-	return set;
+struct service_ports service_node_ports(struct arena *a, const struct val *svc)
+{
+	const struct val *ports = val_get(svc, F_spec, F_ports);
+	int64_t *set = ARENA_ARRAY(a, int64_t, val_len(ports));
+	size_t n = 0;
+
+	VAL_EACH(ports, p)
+		if (val_get_int(p, 0, F_nodePort))
+			set[n++] = val_get_int(p, 0, F_nodePort);
+	if (n > 1)
+		qsort(set, n, sizeof(*set), port_cmp);
+	return (struct service_ports){ set, n };
+}
+
+bool service_has_node_port(const struct service_ports *s, int64_t port)
+{
+	return s->n && bsearch(&port, s->p, s->n, sizeof(port), port_cmp);
 }
 
 /* Has every node port of doc been one of old's? */
 static bool same_node_ports(struct arena *a, const struct val *old, const struct val *doc)
 {
-	const bool *had = service_node_ports(a, old);
+	struct service_ports had = service_node_ports(a, old);
 
 	VAL_EACH(val_get(doc, F_spec, F_ports), p) {
 		int64_t now = val_get_int(p, 0, F_nodePort);
 
-		if (now && (now < 0 || now >= SERVICE_NODE_PORTS || !had[now]))
+		if (now && !service_has_node_port(&had, now))
 			return false;
 	}
 	return true;
