@@ -38,13 +38,31 @@ struct sv env_var_expand(struct arena *a, struct sv text, bool (*lookup)(struct 
 	return arena_sv(a, buf_sv(&b));
 }
 
+static void env_names_drop(void *names)
+{
+	strmap_release(names);
+}
+
+static struct rt_label *env_var_find(const struct env_list *l, struct sv name)
+{
+	size_t at = l->at ? (uintptr_t)strmap_get(l->at, name) : 0;
+
+	return at ? &l->p[at - 1] : NULL;
+}
+
+/* A namespace's services alone can be thousands of variables: none is searched for. */
 static void env_var_set(struct env_list *l, struct sv name, struct sv value)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (sv_eq(l->p[i].key, name)) {
-			l->p[i].value = value;
-			return;
-		}
+	struct rt_label *had = env_var_find(l, name);
+
+	if (had) {
+		had->value = value;
+		return;
+	}
+	if (!l->at) {
+		l->at = ARENA_NEW(l->a, struct strmap);
+		arena_defer(l->a, env_names_drop, l->at);
+	}
 	if (l->n == l->cap) {
 		struct rt_label *p = ARENA_ARRAY(l->a, struct rt_label, l->cap ? l->cap * 2 : 32);
 
@@ -54,18 +72,16 @@ static void env_var_set(struct env_list *l, struct sv name, struct sv value)
 		l->cap = l->cap ? l->cap * 2 : 32;
 	}
 	l->p[l->n++] = (struct rt_label){ name, value };
+	strmap_set(l->at, name, (void *)(uintptr_t)l->n);
 }
 
 bool env_var_lookup(struct sv name, struct sv *ret, void *list)
 {
-	struct env_list *l = list;
+	const struct rt_label *var = env_var_find(list, name);
 
-	for (size_t i = 0; i < l->n; i++)
-		if (sv_eq(l->p[i].key, name)) {
-			*ret = l->p[i].value;
-			return true;
-		}
-	return false;
+	if (var)
+		*ret = var->value;
+	return var != NULL;
 }
 
 static bool env_var_name_valid(struct sv name)

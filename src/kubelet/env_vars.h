@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/strmap.h"
 #include "kubelet/runtime.h"
 
 /* $(NAME) is replaced where lookup knows it, left alone where not; $$ is one $. (third_party/forked/golang/expansion)
@@ -14,6 +15,7 @@ struct env_list {
 	struct rt_label *p;
 	size_t n, cap;
 	struct arena *a;
+	struct strmap *at; /* name -> its place in p, + 1; the arena's, made with the first variable */
 };
 bool env_var_lookup(struct sv name, struct sv *ret, void *list);
 
