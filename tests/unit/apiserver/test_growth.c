@@ -55,7 +55,12 @@ static const struct growth_case cases[] = {
 	{ NS "pods",
 	  POD_HEAD C ",'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z','whenUnsatisfiable':"
 		     "'ScheduleAnyway','labelSelector':{'matchLabels':{",
-	  "'k%zu':'v'", "}},'matchLabelKeys':[", "'k%zu'", "]}]}}", 422 },
+	  "'k%zu':'v'", "}},'matchLabelKeys':[", "'k%zu'", "]}]}}", 201 },
+	{ NS "pods", "{'metadata':{'name':'x','labels':{", "'k%zu':'v'",
+	  "}},'spec':{" C
+	  ",'affinity':{'podAffinity':{'requiredDuringSchedulingIgnoredDuringExecution':[{'topologyKey':'z',"
+	  "'labelSelector':{},'matchLabelKeys':[",
+	  "'k%zu'", "]}]}}}}", 201 },
 	{ NS "pods", "{'metadata':{'name':'x','annotations':{",
 	  "'container.apparmor.security.beta.kubernetes.io/c%zu':'unconfined'", "}},'spec':{'containers':[",
 	  "{'name':'c%zu','image':'i'}", "]}}", 0 },

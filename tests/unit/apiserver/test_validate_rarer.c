@@ -341,11 +341,12 @@ static void test_pod_parts(void **state)
 			"DoNotSchedule',"
 			"'matchLabelKeys':['a']}],'affinity':{'podAffinity':{'"
 			"requiredDuringSchedulingIgnoredDuringExecution':[{"
-			"'topologyKey':'z','labelSelector':{'matchLabels':{'a':'b'}},'mismatchLabelKeys':['a']}]}}"),
+			"'topologyKey':'z','labelSelector':{'matchLabels':{'a':'b'}},'matchLabelKeys':['b','a'],'"
+			"mismatchLabelKeys':['a']}]}}"),
 		  NULL, NULL,
-		  "[spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].mismatchLabelKeys[0]: "
+		  "[spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[1]: "
 		  "Invalid value: 'a': "
-		  "exists in both mismatchLabelKeys and labelSelector, "
+		  "exists in both matchLabelKeys and mismatchLabelKeys, "
 		  "spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must "
 		  "not be specified when labelSelector is not set]" },
 		{ r,
@@ -356,6 +357,30 @@ static void test_pod_parts(void **state)
 		  "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[1]: "
 		  "Invalid "
 		  "value: 'b': exists in both matchLabelKeys and mismatchLabelKeys" },
+		/* once is the server's doing, when it made a pod of it; twice is not */
+		{ r,
+		  POD(C ",'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z','whenUnsatisfiable':'"
+			"DoNotSchedule',"
+			"'matchLabelKeys':['a'],'labelSelector':{'matchExpressions':[{'key':'a','operator':'In','"
+			"values':["
+			"'b']}]}}]"),
+		  NULL, NULL, NULL },
+		{ r,
+		  POD(C
+		      ",'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z','whenUnsatisfiable':'DoNotSchedule'"
+		      ","
+		      "'matchLabelKeys':['x','a'],'labelSelector':{'matchLabels':{'a':'b'},'matchExpressions':[{'key':'"
+		      "a',"
+		      "'operator':'In','values':['b']}]}}],'affinity':{'podAntiAffinity':{"
+		      "'requiredDuringSchedulingIgnoredDuringExecution':[{'topologyKey':'z','matchLabelKeys':['a'],"
+		      "'labelSelector':{'matchExpressions':[{'key':'a','operator':'Exists'},{'key':'a','operator':'In',"
+		      "'values':['b']}]}}]}}"),
+		  NULL, NULL,
+		  "[spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0][0]: Invalid value: "
+		  "'a': "
+		  "exists in both matchLabelKeys and labelSelector, "
+		  "spec.topologySpreadConstraints[0][1]: "
+		  "Invalid value: 'a': exists in both matchLabelKeys and labelSelector]" },
 		/* resources */
 		{ r,
 		  POD("'resourceClaims':[{'name':'a','resourceClaimName':'x'},{'name':'b'}],'containers':[{'name':'c','"

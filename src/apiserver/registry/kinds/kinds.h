@@ -37,6 +37,12 @@ void service_warn(struct api_req *q, const struct val *doc, const struct val *ol
 /* Defaults of a pod spec that depend on other fields (pods.c), for templates as well. */
 void default_pod_template(struct arena *a, struct val *workload_spec);
 
+/* pod_conversions.c: fields and annotations that say the same are made to agree. Of metadata.annotations of a Pod or a
+ * template; of a Pod's status; and of a Pod that is created. */
+void pod_drop_old_annotations(struct val *described);
+void pod_one_address(struct arena *a, struct val *status);
+void pod_convert_new(struct api_req *q, struct val *doc);
+
 /* --- helpers for subresource handlers --- */
 
 /* The handler's body, typed by its own schema; NULL after having failed q. */

@@ -123,12 +123,16 @@ static void default_pod_spec(struct arena *a, struct val *spec, bool pod)
 void default_pod_template(struct arena *a, struct val *workload_spec)
 {
 	default_pod_spec(a, val_get_mut(workload_spec, F_template, F_spec), false);
+	pod_drop_old_annotations(val_get_mut(workload_spec, F_template));
 }
 
 static void pod_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *spec = val_get_mut(doc, F_spec);
 
+	pod_drop_old_annotations(doc);
+	if (val_get(doc, F_status))
+		pod_one_address(q->arena, val_get_mut(doc, F_status));
 	default_pod_spec(q->arena, spec, true);
 	default_pod_level(q->arena, spec);
 	if (spec && !val_get(spec, F_enableServiceLinks))
@@ -162,6 +166,7 @@ static void pod_prepare_create(struct api_req *q, struct val *doc)
 	val_set_cstr(q->arena, status, F_qosClass, qos_name(pod_qos_class(val_get(doc, F_spec))));
 	if (val_len(val_get(doc, F_spec, F_schedulingGates)))
 		say_gated(q->arena, status);
+	pod_convert_new(q, doc);
 }
 
 static void pod_prepare_update(struct api_req *q, const struct val *old, struct val *doc)
@@ -391,7 +396,7 @@ const struct strategy pod_strategy = {
 
 static void template_defaults(struct api_req *q, struct val *doc)
 {
-	default_pod_spec(q->arena, val_get_mut(doc, F_template, F_spec), false);
+	default_pod_template(q->arena, doc);
 }
 
 const struct strategy podtemplate_strategy = {

@@ -60,6 +60,7 @@ static void set_template_generation(struct api_req *q, struct val *doc, int64_t 
 static void daemonset_defaults(struct api_req *q, struct val *doc)
 {
 	struct val *rolling = ensure_rolling(q, doc, F_updateStrategy);
+	int64_t n = 0;
 
 	if (rolling) {
 		if (!val_get(rolling, F_maxUnavailable))
@@ -68,7 +69,8 @@ static void daemonset_defaults(struct api_req *q, struct val *doc)
 			val_set_int(q->arena, rolling, F_maxSurge, 0);
 	}
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
-	set_template_generation(q, doc, 1);
+	(void)sv_to_i64(annotation_of(doc, TEMPLATE_GENERATION), &n);
+	set_template_generation(q, doc, MAX(n, 1));
 }
 
 static void daemonset_update(struct api_req *q, const struct val *old, struct val *doc)

@@ -292,7 +292,10 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 {
 	struct fpath st_at = FPATH_ROOT(F_status), cs_at = FPATH(&st_at, F_containerStatuses);
 	struct fpath nom_at = FPATH(&st_at, F_nominatedNodeName), node_at = FPATH(&st_at, F_nodeName);
-	const struct val *policy = val_get(doc, F_spec, F_restartPolicy);
+	struct fpath hosts_at = FPATH(&st_at, F_hostIPs), host_at = FPATH_AT(&hosts_at, 0),
+		     ip_at = FPATH(&host_at, F_ip);
+	const struct val *policy = val_get(doc, F_spec, F_restartPolicy),
+			 *first = val_at(val_get(doc, F_status, F_hostIPs), 0);
 	_cleanup_(strmap_release) struct strmap ended = STRMAP_INIT;
 	struct sv nominated = val_get_str(doc, F_status, F_nominatedNodeName);
 	size_t i = 0;
@@ -304,6 +307,8 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 	conditions(fe, val_get(doc, F_status, F_conditions));
 	one_ip_per_family(fe, val_get(doc, F_status, F_podIPs), &st_at, F_podIPs);
 	one_ip_per_family(fe, val_get(doc, F_status, F_hostIPs), &st_at, F_hostIPs);
+	if (first && !val_same(val_get(first, F_ip), val_get(doc, F_status, F_hostIP)))
+		fe_invalid(fe, &ip_at, val_get(first, F_ip), "must be equal to `hostIP`");
 	if (!val_is(policy, "Never") && !val_is(policy, "OnFailure"))
 		return;
 	VAL_EACH(val_get(old, F_status, F_containerStatuses), o) {

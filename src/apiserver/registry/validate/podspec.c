@@ -102,30 +102,48 @@ void validate_node_selector(struct field_errs *fe, const struct val *sel, const 
 }
 
 /* Keys whose values come from the pod itself: they refine a selector, so there has to be one. */
-static void label_keys(struct field_errs *fe, const struct val *v, const struct fpath *up, enum sym name, bool disjoint)
+static void label_keys(struct field_errs *fe, const struct val *v, const struct fpath *up, enum sym name)
 {
-	const struct val *keys = val_member(v, name), *sel = val_member(v, F_labelSelector);
-	_cleanup_(strmap_release) struct strmap selected = STRMAP_INIT;
+	const struct val *keys = val_member(v, name);
 	struct fpath at = FPATH(up, name);
 	size_t i = 0;
 
 	if (!val_len(keys))
 		return;
-	if (!sel) {
+	if (!val_member(v, F_labelSelector)) {
 		fe_forbidden(fe, &at, "must not be specified when labelSelector is not set");
 		return;
 	}
-	VAL_EACH_MEMBER(val_member(sel, F_matchLabels), m)
-		strmap_set(&selected, m.key, fe);
-	VAL_EACH(val_member(sel, F_matchExpressions), e)
-		strmap_set(&selected, val_get_str(e, F_key), fe);
 	VAL_EACH(keys, k) {
 		struct fpath here = FPATH_AT(&at, i++);
 
 		fe_check(fe, &here, val_str(k), fmt_qualified_name);
-		if (disjoint && strmap_has(&selected, val_str(k)))
-			fe_add(fe, FE_INVALID, &here, k, "exists in both %.*s and labelSelector",
-			       SV_ARG(sym_name(name)));
+	}
+}
+
+/* The keys of matchLabelKeys that the selector has besides. One expression of each is the server's own, made of these
+ * keys when a pod is created and behind all others (kinds/pod_conversions.c): so it takes two to be in both. Said of
+ * the items of where. */
+static void keys_selected_twice(struct field_errs *fe, const struct val *v, const struct fpath *where)
+{
+	const struct val *keys = val_member(v, F_matchLabelKeys), *sel = val_member(v, F_labelSelector);
+	_cleanup_(strmap_release) struct strmap places = STRMAP_INIT, seen = STRMAP_INIT;
+	uintptr_t n = 0;
+
+	VAL_EACH(keys, k)
+		strmap_set(&places, val_str(k), (void *)++n);
+	VAL_EACH_MEMBER(val_member(sel, F_matchLabels), m)
+		strmap_set(&seen, m.key, fe);
+	VAL_EACH(n ? val_member(sel, F_matchExpressions) : NULL, e) {
+		struct sv key = val_get_str(e, F_key);
+		uintptr_t place = (uintptr_t)strmap_get(&places, key);
+		bool again = strmap_set(&seen, key, fe) != NULL;
+
+		if (!again || !place)
+			continue;
+		struct fpath here = FPATH_AT(where, place - 1);
+
+		fe_add(fe, FE_INVALID, &here, val_member(e, F_key), "exists in both matchLabelKeys and labelSelector");
 	}
 }
 
@@ -155,8 +173,9 @@ static void pod_term(struct field_errs *fe, const struct val *term, const struct
 	validate_label_selector(fe, val_member(term, F_namespaceSelector), &ns_sel_at);
 	VAL_EACH(val_member(term, F_namespaces), n)
 		check_text(fe, n, &ns_at, fmt_dns_label);
-	label_keys(fe, term, at, F_matchLabelKeys, false);
-	label_keys(fe, term, at, F_mismatchLabelKeys, true);
+	label_keys(fe, term, at, F_matchLabelKeys);
+	label_keys(fe, term, at, F_mismatchLabelKeys);
+	keys_selected_twice(fe, term, at);
 	not_both_ways(fe, term, at);
 	if (val_get_str(term, F_topologyKey).n == 0)
 		fe_required_why(fe, &key_at, "can not be empty");
@@ -244,7 +263,8 @@ static void spread(struct field_errs *fe, const struct val *spec, const struct f
 			fe_invalid(fe, &min_at, min,
 				   "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway");
 		validate_label_selector(fe, val_member(c, F_labelSelector), &sel_at);
-		label_keys(fe, c, &item, F_matchLabelKeys, true);
+		label_keys(fe, c, &item, F_matchLabelKeys);
+		keys_selected_twice(fe, c, &item);
 	}
 }
 
