@@ -13,7 +13,7 @@ import lib
 from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, wait_for
 
 # No release has a way to make an object deadly.
-DEBUG = os.environ.get("CARAVEL_DEBUG") or os.path.join(lib.ROOT, "build-quick", "caravel")
+DEBUG = os.environ.get("DEBUG_BUILD") or os.path.join(lib.ROOT, "build-quick", "caravel")
 
 
 class Traffic:
