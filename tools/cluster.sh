@@ -13,6 +13,14 @@ running() { # the pid file names a live caravel server
 		tr '\0' ' ' < "/proc/$pid/cmdline" | grep -q 'caravel server'
 }
 
+# The node's own word since the server started: after a stop its last one still says Ready, and its pods are not there.
+node_ready() {
+	"$kubectl" --kubeconfig "$kubeconfig" get nodes -o jsonpath='{range .items[*].status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{"\n"}{end}' 2> /dev/null |
+		while read -r status beat; do
+			[ "$status" = True ] && ! [[ $beat < $started ]] && echo ready
+		done | grep -q ready
+}
+
 api() { curl -sk --max-time 2 "https://127.0.0.1:$port$1"; }
 
 # kubectl of at least v1.32, or the one we fetch.
@@ -47,6 +55,7 @@ start)
 		die "port $port is in use by another program; choose one with 'make run PORT=...', or stop it"
 	mkdir -p -m 700 "$data"
 	say "starting a one-node cluster; its log is $log"
+	started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 	setsid "$caravel" server --data-dir "$data" --https-listen-port "$port" --write-kubeconfig "$kubeconfig" \
 		>> "$log" 2>&1 < /dev/null &
 	pid=$!
@@ -58,8 +67,7 @@ start)
 			say "the API server answers on https://127.0.0.1:$port"
 			shown=api
 		fi
-		if [ -n "$shown" ] && [ -s "$kubeconfig" ] &&
-			"$kubectl" --kubeconfig "$kubeconfig" get nodes --no-headers 2> /dev/null | grep -q ' Ready '; then
+		if [ -n "$shown" ] && [ -s "$kubeconfig" ] && node_ready; then
 			say "the node is Ready"
 			tour
 			exit 0

@@ -81,6 +81,21 @@ const char *const *host_addresses(struct arena *a)
 	return list;
 }
 
+bool host_has_address(struct arena *a, const char *address)
+{
+	const char *const *all = host_addresses(a);
+	struct in6_addr wanted, one;
+	int family = strchr(address, ':') ? AF_INET6 : AF_INET;
+
+	if (!all || inet_pton(family, address, &wanted) != 1)
+		return !all;
+	for (; *all; all++)
+		if (inet_pton(family, *all, &one) == 1 &&
+		    memcmp(&one, &wanted, family == AF_INET ? sizeof(struct in_addr) : sizeof(one)) == 0)
+			return true;
+	return false;
+}
+
 int host_free_port(const char *address)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };

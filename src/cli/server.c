@@ -166,6 +166,11 @@ static int complete(struct server *s, struct err *err)
 		if (o->advertise_address && strncmp(o->advertise_address, "127.", 4) == 0)
 			o->advertise_address = NULL;
 	}
+	/* Whoever has that address would be asked for logs and exec. */
+	if (o->node_ip && !o->disable_agent && !host_has_address(&s->arena, o->node_ip))
+		return err_set(err, ERR_INVALID,
+			       "--node-ip %s is no address of this machine: without the flag one that is will be found",
+			       o->node_ip);
 	if (!o->node_ip)
 		o->node_ip = host_address(&s->arena);
 	if (!o->node_ip)

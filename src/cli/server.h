@@ -51,5 +51,6 @@ const char *full_path(struct arena *a, const char *path);
 const char *host_address(struct arena *a);
 /* All addresses of this machine, NULL-terminated; NULL when they cannot be told. */
 const char *const *host_addresses(struct arena *a);
+bool host_has_address(struct arena *a, const char *address); /* true when they cannot be told */
 /* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
 int host_free_port(const char *address);

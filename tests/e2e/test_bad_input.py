@@ -259,6 +259,10 @@ def starts_that_fail(_c):
                                     "--disable-agent", *flags, *more], capture_output=True, text=True, timeout=30)
                 equal(p.returncode, 1, repr(flags))
                 contains(p.stderr, "caravel: ", *texts)
+        p = subprocess.run([CARAVEL, "server", "--data-dir", d + "/data", "--https-listen-port", "0", "--node-ip", "203.0.113.7"],
+                           capture_output=True, text=True, timeout=30)
+        equal(p.returncode, 1)
+        contains(p.stderr, "--node-ip 203.0.113.7 is no address of this machine")
 
 
 def raw_sockets(c):

@@ -27,6 +27,17 @@ static void test_full_path(_unused_ void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static void test_addresses(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	assert_true(host_has_address(&a, "127.0.0.1"));
+	assert_false(host_has_address(&a, "127.0.0.1 "));
+	assert_false(host_has_address(&a, "203.0.113.7"));
+	assert_false(host_has_address(&a, "2001:db8::7"));
+	assert_false(host_has_address(&a, ""));
+}
+
 static void test_names(_unused_ void **state)
 {
 	assert_string_equal(cluster_tag(&A, DEFAULT_DATA_DIR), "caravel");
@@ -38,7 +49,8 @@ static void test_names(_unused_ void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_full_path), cmocka_unit_test(test_names) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_full_path), cmocka_unit_test(test_addresses),
+					    cmocka_unit_test(test_names) };
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
 	arena_release(&A);
