@@ -78,6 +78,8 @@ void kept_restore(struct arena *a, const struct resource *r, struct sv sub, cons
 void create_finish(struct write_op *op);
 /* update.c: from op->old and op->doc. */
 void update_finish(struct write_op *op);
+/* op->doc is what old is, but for resourceVersion, which the new one may lack. */
+bool update_is_none(struct write_op *op, const struct val *old);
 void write_commit(struct write_op *op);
 /* A commit is under way, and has been answered: a server that stops waits for it. */
 void write_begin(struct apiserver *s);

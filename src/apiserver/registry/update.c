@@ -65,8 +65,7 @@ static bool desired_changed(const struct write_op *op, const struct val *old)
 	return false;
 }
 
-/* Same but for resourceVersion, which the new one may lack. */
-static bool unchanged(struct write_op *op, const struct val *old)
+bool update_is_none(struct write_op *op, const struct val *old)
 {
 	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
 	const struct val *rv = val_get(old, F_metadata, F_resourceVersion);
@@ -121,7 +120,7 @@ void update_finish(struct write_op *op)
 		val_set_int(op->a, meta, F_generation, val_get_int(old_meta, 0, F_generation) + 1);
 	if (write_validate(op, old, &err) < 0 || write_admit(op, false, ADMIT_UPDATE, &err) < 0)
 		goto failed;
-	if (unchanged(op, old)) {
+	if (update_is_none(op, old)) {
 		write_finish(op, op->old, NULL);
 		return;
 	}

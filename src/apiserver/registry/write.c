@@ -289,6 +289,12 @@ void write_commit(struct write_op *op)
 		return;
 	}
 	op->has_reserved = op->strat->reserve != NULL && !op->sub.n;
+	/* With the addresses that it left out the object may be the one that is there. */
+	if (op->has_reserved && old && !op->tombstone && !op->creating && update_is_none(op, old)) {
+		undo(op);
+		write_finish(op, op->old, NULL);
+		return;
+	}
 	if (op->q->dry_run) {
 		struct obj *o = op->creating ? wc_get(s->wc, op->res, op->ns, op->name) : NULL;
 

@@ -398,6 +398,32 @@ static void test_service_addresses(void **state)
 }
 
 /* What only the old type needed goes with it, as a client's patch of nothing but the type expects. */
+/* What a client leaves out of a Service it has written is filled in again: to send it once more changes nothing. */
+static void test_service_sent_again(void **state)
+{
+	static const char *const specs[] = {
+		"\"ports\":[{\"port\":80}]",
+		"\"type\":\"NodePort\",\"ports\":[{\"port\":80}]",
+		"\"type\":\"LoadBalancer\",\"externalTrafficPolicy\":\"Local\",\"ports\":[{\"port\":80}]",
+		"\"clusterIP\":\"None\"",
+		"\"type\":\"ExternalName\",\"externalName\":\"a.b\"",
+	};
+	struct rig *r = *state;
+	char body[200], path[100];
+	int64_t rev;
+
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+		snprintf(path, sizeof(path), "%s/%zus", NS "/services", i); /* a name may begin with a digit */
+		snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"%zus\"},\"spec\":{%s}}", i, specs[i]);
+		rev = rev_of(expect(r, 201, "POST", NS "/services", body));
+		assert_int_equal(rev_of(expect(r, 200, "PUT", path, body)), rev);
+		assert_int_equal(rev_of(expect(r, 200, "GET", path, NULL)), rev);
+	}
+	/* Nothing was taken for it: there is another address for another Service. */
+	expect(r, 201, "POST", NS "/services",
+	       "{\"metadata\":{\"name\":\"more\"},\"spec\":{\"ports\":[{\"port\":80}]}}");
+}
+
 static void test_service_changes_type(void **state)
 {
 	struct rig *r = *state;
@@ -950,6 +976,7 @@ int main(void)
 		T(test_gated_pod),
 		T(test_pod_subresources_are_narrow),
 		T(test_service_addresses),
+		T(test_service_sent_again),
 		T(test_service_changes_type),
 		T(test_secret_string_data),
 		T(test_rbac),

@@ -172,7 +172,7 @@ static void backend(struct field_errs *fe, const struct val *b, const struct fpa
 		fe_required_why(fe, at, "resource or service backend is required");
 	if (!svc)
 		return;
-	check_required_text(fe, svc, &svc_at, F_name, fmt_dns1035_label);
+	check_required_text(fe, svc, &svc_at, F_name, fmt_dns_label);
 	if (named && numbered)
 		fe_invalid(fe, &port_at, port, "cannot set both port name & port number");
 	else if (named)
