@@ -65,15 +65,49 @@ static bool desired_changed(const struct write_op *op, const struct val *old)
 	return false;
 }
 
+/* Two lists of managedFields that differ in times at most. Both were written here: equal sets are equal texts. */
+static bool same_owners(const struct val *x, const struct val *y)
+{
+	if (val_len(x) != val_len(y))
+		return false;
+	for (size_t i = 0; i < val_len(x); i++) {
+		const struct val *a = val_at(x, i), *b = val_at(y, i);
+
+		if (val_len(a) != val_len(b))
+			return false;
+		VAL_EACH_MEMBER(a, m) {
+			const struct val *other = val_member_sv(b, m.key);
+			bool raw = val_type(m.value) == VAL_RAW && val_type(other) == VAL_RAW;
+
+			if (m.sym == F_time)
+				continue;
+			if (raw ? !sv_eq(val_raw(m.value), val_raw(other)) : !val_same(m.value, other))
+				return false;
+		}
+	}
+	return true;
+}
+
 bool update_is_none(struct write_op *op, const struct val *old)
 {
 	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
+	const struct val *was = val_get(old, F_metadata, F_managedFields), *owners;
 	const struct val *rv = val_get(old, F_metadata, F_resourceVersion);
+	struct val renewed;
 
 	if (rv)
 		val_set(op->a, meta, F_resourceVersion, rv);
 	zero_typed(op->a, op->res->schema, op->doc);
-	return val_equal(old, op->doc);
+	owners = val_member(meta, F_managedFields);
+	if (!was || !same_owners(was, owners))
+		return val_equal(old, op->doc);
+	/* When somebody did what had no effect is no difference. */
+	renewed = *owners;
+	val_set(op->a, meta, F_managedFields, was);
+	if (val_equal(old, op->doc))
+		return true;
+	val_set(op->a, meta, F_managedFields, &renewed);
+	return false;
 }
 
 /* What clients may leave out, and what they may not take back; what they make up, validation refuses. */

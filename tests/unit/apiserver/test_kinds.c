@@ -424,6 +424,37 @@ static void test_service_sent_again(void **state)
 	       "{\"metadata\":{\"name\":\"more\"},\"spec\":{\"ports\":[{\"port\":80}]}}");
 }
 
+/* An applied configuration that spells values in another way, or leaves out what becomes of it, differs from the object
+ * each time, but makes no other object of it: neither a version nor a time tells that it was applied again. */
+static void test_applied_again(void **state)
+{
+	static const struct {
+		const char *path, *body;
+	} rows[] = {
+		{ NS "/limitranges/l", "{\"apiVersion\":\"v1\",\"kind\":\"LimitRange\",\"metadata\":{\"name\":\"l\"},"
+				       "\"spec\":{\"limits\":[{\"type\":"
+				       "\"Container\",\"max\":{\"memory\":\"1024Mi\"}}]}}" },
+		{ "/apis/apps/v1/namespaces/default/deployments/d",
+		  "{\"apiVersion\":\"apps/"
+		  "v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"d\"},\"spec\":{\"selector\":{"
+		  "\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{"
+		  "\"containers\":[{"
+		  "\"name\":\"c\",\"image\":\"i\",\"resources\":{\"limits\":{\"cpu\":1,\"memory\":\"0.5Gi\"}}}]}}}}" },
+	};
+	struct rig *r = *state;
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct val *first, *again;
+
+		snprintf(path, sizeof(path), "%s?fieldManager=m", rows[i].path);
+		first = expect_type(r, 201, "PATCH", path, "application/apply-patch+yaml", rows[i].body);
+		rig_run(r, 5 * NS_PER_SEC);
+		again = expect_type(r, 200, "PATCH", path, "application/apply-patch+yaml", rows[i].body);
+		assert_true(val_equal(first, again));
+	}
+}
+
 static void test_service_changes_type(void **state)
 {
 	struct rig *r = *state;
@@ -977,6 +1008,7 @@ int main(void)
 		T(test_pod_subresources_are_narrow),
 		T(test_service_addresses),
 		T(test_service_sent_again),
+		T(test_applied_again),
 		T(test_service_changes_type),
 		T(test_secret_string_data),
 		T(test_rbac),
