@@ -3,7 +3,10 @@
  * Pods are numbered, so nothing done twice can make one too many: a stale cache ends in "already exists"
  * and another look. With OrderedReady each step waits for all pods before it to be available: they
  * come from the lowest number up, go from the highest down, and a rolling update replaces them from the
- * highest down to spec.updateStrategy.rollingUpdate.partition. Parallel waits for nothing when scaling. */
+ * highest down to spec.updateStrategy.rollingUpdate.partition. Parallel waits for nothing when scaling.
+ *
+ * How many are wanted is whatever a user wrote: nothing here is made or gone through for each of them, but for each pod
+ * there is and for BURST that are not. */
 #include "codec/json.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/owner.h"
@@ -19,6 +22,7 @@
 #define LABEL_POD_NAME "statefulset.kubernetes.io/pod-name"
 #define LABEL_POD_INDEX "apps.kubernetes.io/pod-index"
 #define LABEL_VALUE_MAX 63
+#define BURST 250 /* pods made in one run */
 
 struct statefulset {
 	struct controller_ctx *ctx;
@@ -29,12 +33,18 @@ struct statefulset {
 	struct revisions revisions;
 };
 
+struct numbered {
+	int64_t n; /* less the first */
+	struct obj *pod;
+};
+
 struct srun {
 	struct statefulset *c;
 	struct arena *a;
 	struct obj *set;
 	struct objs pods;
-	struct obj **at; /* by number - first; NULL: none */
+	struct numbered *wanted; /* pods with a number that is wanted, by it */
+	size_t n_wanted;
 	int64_t first, replicas, min_ready, partition;
 	struct sv update, current; /* names of revisions */
 	bool ordered;
@@ -136,12 +146,35 @@ static int remove_pod(struct srun *r, struct obj *pod, struct err *err)
 	return 0;
 }
 
+static int by_number(const void *x, const void *y)
+{
+	int64_t a = ((const struct numbered *)x)->n, b = ((const struct numbered *)y)->n;
+
+	return a < b ? -1 : a > b;
+}
+
+/* The pod of number n, less the first; NULL: none. */
+static struct obj *pod_at(const struct srun *r, int64_t n)
+{
+	struct numbered key = { .n = n };
+	const struct numbered *found =
+	    r->n_wanted ? bsearch(&key, r->wanted, r->n_wanted, sizeof(key), by_number) : NULL;
+
+	return found ? found->pod : NULL;
+}
+
 /* Missing and ended pods. Returns 1 when later steps have to wait. */
 static int fill(struct srun *r, struct err *err)
 {
-	for (int64_t i = 0; i < r->replicas; i++) {
-		struct obj *pod = r->at[i];
+	size_t made = 0;
 
+	for (int64_t i = 0; i < r->replicas; i++) {
+		struct obj *pod = pod_at(r, i);
+
+		if (!pod && made++ == BURST) {
+			r->wait_ns = r->wait_ns ? r->wait_ns : NS_PER_SEC;
+			return 1;
+		}
 		if (pod && claims_keep(&r->claims, pod, false, err) < 0)
 			return -1;
 		if (!pod && create(r, r->first + i, err) < 0)
@@ -200,7 +233,7 @@ static int update(struct srun *r, struct err *err)
 			     true, &most);
 	most = MAX(most, 1);
 	for (int64_t i = r->replicas; i-- > 0 && r->first + i >= r->partition && missing < most;) {
-		struct obj *pod = r->at[i];
+		struct obj *pod = pod_at(r, i);
 		bool old = pod && !runs(r, pod, r->update);
 
 		if (old && remove_pod(r, pod, err) < 0)
@@ -265,13 +298,14 @@ static void load(struct srun *r)
 	r->partition = val_get_int(spec, 0, F_updateStrategy, F_rollingUpdate, F_partition);
 	r->ordered = !val_is(val_member(spec, F_podManagementPolicy), "Parallel");
 	r->current = was.n ? was : r->update;
-	r->at = ARENA_ARRAY(r->a, struct obj *, (size_t)r->replicas);
+	r->wanted = ARENA_ARRAY(r->a, struct numbered, r->pods.n + 1);
 	for (size_t i = 0; i < r->pods.n; i++) {
 		int64_t n = ordinal(r, r->pods.p[i]) - r->first;
 
 		if (n >= 0 && n < r->replicas)
-			r->at[n] = r->pods.p[i];
+			r->wanted[r->n_wanted++] = (struct numbered){ n, r->pods.p[i] };
 	}
+	qsort(r->wanted, r->n_wanted, sizeof(*r->wanted), by_number);
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)

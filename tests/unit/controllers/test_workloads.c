@@ -76,6 +76,38 @@ static int count_creates(void *ctx, const char *verb, const struct resource *r, 
 	return 0;
 }
 
+/* A quota of some pods. */
+static int refuse_creates(void *ctx, const char *verb, const struct resource *r, struct sv ns, struct sv name,
+			  const struct val *doc, struct err *err)
+{
+	(void)count_creates(ctx, verb, r, ns, name, doc, err);
+	if (r == RES(core_pods) && strcmp(verb, "create") == 0 && pods_ever > 600)
+		return err_set(err, ERR_FORBIDDEN, "exceeded quota");
+	return 0;
+}
+
+/* More pods than there is memory for pointers to: they come some at a time, and what is changed meanwhile counts. */
+static void test_set_without_end(void **state)
+{
+	static const char *const only[] = { "statefulset-controller", NULL };
+	const struct resource *res = RES(apps_statefulsets);
+	struct world *w = world_new(1, only);
+
+	(void)state;
+	w->no_kubelet = true;
+	pods_ever = 0;
+	fake_api_set_hook(w->api, refuse_creates, NULL);
+	make(w, res,
+	     "{\"metadata\":{\"name\":\"web\"},\"spec\":{\"replicas\":2147483647,\"podManagementPolicy\":\"Parallel\","
+	     "\"selector\":{\"matchLabels\":{\"app\":\"web\"}},\"template\":" TEMPLATE("a") "}}");
+	world_run(w, NS_PER_SEC / 5);
+	assert_int_equal(world_pods(w, "default", false), 600);
+	fake_api_patch(w->api, res, "default", "web", NULL, "{\"spec\":{\"replicas\":2}}");
+	world_run(w, 2 * NS_PER_SEC);
+	assert_int_equal(world_pods(w, "default", false), 2);
+	world_free(w);
+}
+
 /* With a cache that lags seconds behind, runs in between must not make pods twice. */
 static void test_stale_cache(void **state)
 {
@@ -511,12 +543,13 @@ static void test_pause_and_scale(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_replicaset_scales), cmocka_unit_test(test_stale_cache),
-		cmocka_unit_test(test_job_stale_cache),	  cmocka_unit_test(test_adoption),
-		cmocka_unit_test(test_slow_start),	  cmocka_unit_test(test_min_ready),
-		cmocka_unit_test(test_ranking),		  cmocka_unit_test(test_expectations_lapse),
-		cmocka_unit_test(test_rolling_update),	  cmocka_unit_test(test_deadline),
-		cmocka_unit_test(test_recreate),	  cmocka_unit_test(test_pause_and_scale),
+		cmocka_unit_test(test_replicaset_scales),  cmocka_unit_test(test_set_without_end),
+		cmocka_unit_test(test_stale_cache),	   cmocka_unit_test(test_job_stale_cache),
+		cmocka_unit_test(test_adoption),	   cmocka_unit_test(test_slow_start),
+		cmocka_unit_test(test_min_ready),	   cmocka_unit_test(test_ranking),
+		cmocka_unit_test(test_expectations_lapse), cmocka_unit_test(test_rolling_update),
+		cmocka_unit_test(test_deadline),	   cmocka_unit_test(test_recreate),
+		cmocka_unit_test(test_pause_and_scale),
 	};
 
 	return cmocka_run_group_tests_name("workloads", tests, NULL, NULL);
