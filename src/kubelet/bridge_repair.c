@@ -77,6 +77,52 @@ bool bridge_read_result(struct sv text, const char *run_dir, const char *bridge,
 	return true;
 }
 
+/* A word on a command line, of these characters only; NULL otherwise. */
+static const char *br_word(struct arena *a, struct sv s, const char *of)
+{
+	if (!s.n || s.n > 63)
+		return NULL;
+	for (size_t i = 0; i < s.n; i++)
+		if (!s.p[i] || !strchr(of, s.p[i]))
+			return NULL;
+	return arena_cstr(a, s);
+}
+
+bool bridge_read_pod_end(struct arena *a, struct sv text, struct bridge_pod_end *ret)
+{
+	const struct val *doc = json_decode(a, text, NULL, NULL), *result = val_member_sv(doc, SV("result"));
+	const char *hex = "0123456789abcdefABCDEF:", *address = "0123456789abcdefABCDEF:./";
+	char name[16];
+
+	*ret = (struct bridge_pod_end){ .sandbox = arena_sv(a, val_str(val_member_sv(doc, SV("containerId")))) };
+	VAL_EACH(val_member_sv(result, SV("interfaces")), i) {
+		struct sv netns = val_str(val_member_sv(i, SV("sandbox")));
+
+		if (!netns.n || !br_copy_name(val_str(val_member_sv(i, SV("name"))), name))
+			continue;
+		ret->netns = arena_cstr(a, netns);
+		ret->name = arena_strdup(a, name);
+		ret->mac = br_word(a, val_str(val_member_sv(i, SV("mac"))), hex);
+	}
+	VAL_EACH(val_member_sv(result, SV("ips")), ip) {
+		const char *own = br_word(a, val_str(val_member_sv(ip, SV("address"))), address),
+			   *gateway = br_word(a, val_str(val_member_sv(ip, SV("gateway"))), address);
+
+		if (!own || ret->n_ips == ARRAY_LEN(ret->ip))
+			return false;
+		ret->ip[ret->n_ips].address = own;
+		ret->ip[ret->n_ips++].gateway = gateway;
+	}
+	VAL_EACH(val_member_sv(result, SV("routes")), r) {
+		const char *to = br_word(a, val_str(val_member_sv(r, SV("dst"))), address);
+
+		if (!to || ret->n_routes == ARRAY_LEN(ret->route))
+			return false;
+		ret->route[ret->n_routes++] = to;
+	}
+	return ret->sandbox.n && ret->netns && ret->mac && ret->n_ips;
+}
+
 /* --- what is there --- */
 
 static bool br_exists(const char *link)
@@ -198,33 +244,88 @@ static void br_veth(struct repair *r, const char *veth)
 		br_done(r, "attached", veth);
 }
 
-int bridge_repair(const char *results_dir, const char *run_dir, const char *bridge, struct buf *said)
+/* Addresses and routes of the new pod's end. */
+static bool br_pod_end(struct repair *r, struct arena *a, const struct bridge_pod_end *e)
 {
+	const char *in = arena_printf(a, "--net=%s", e->netns);
+	const char *up[] = { "nsenter", in, "ip", "link", "set", e->name, "up", NULL };
+
+	for (size_t i = 0; i < e->n_ips; i++) {
+		bool v6 = strchr(e->ip[i].address, ':');
+		const char *add[] = { "nsenter",	in,    "ip",	"address",	     "add",
+				      e->ip[i].address, "dev", e->name, v6 ? "nodad" : NULL, NULL };
+
+		if (!br_run(r, add))
+			return false;
+	}
+	if (!br_run(r, up))
+		return false;
+	for (size_t i = 0; i < e->n_routes; i++)
+		for (size_t j = 0; j < e->n_ips; j++) {
+			const char *via[] = { "nsenter",	in,    "ip",	"route", "replace", e->route[i], "via",
+					      e->ip[j].gateway, "dev", e->name, NULL };
+
+			if (e->ip[j].gateway && !strchr(e->route[i], ':') == !strchr(e->ip[j].gateway, ':') &&
+			    !br_run(r, via))
+				return false;
+		}
+	return true;
+}
+
+static void br_restore(struct repair *r, struct arena *a, const char *veth, const struct bridge_pod_end *e)
+{
+	const char *make[] = { "ip",   "link",	"add",	   veth,   "type",  "veth",   "peer",
+			       "name", e->name, "address", e->mac, "netns", e->netns, NULL };
+	const char *unmake[] = { "ip", "link", "delete", veth, NULL };
+
+	if (!br_run(r, make))
+		return;
+	if (br_pod_end(r, a, e))
+		br_done(r, "restored", veth);
+	else
+		(void)br_run(r, unmake); /* as a whole, at the next look */
+}
+
+int bridge_repair(const char *results_dir, const char *run_dir, const char *bridge,
+		  bool (*lives)(struct sv sandbox, void *ctx), void *ctx, struct buf *said)
+{
+	_cleanup_(arena_release) struct arena kept = ARENA_INIT;
 	struct repair r = { .bridge = bridge, .said = said };
 	struct bridge_need need = { 0 };
-	struct strmap veths = STRMAP_INIT;
+	struct strmap veths = STRMAP_INIT; /* -> struct bridge_pod_end of one that is missing, or NULL */
 	DIR *d = opendir(results_dir);
 
 	if (!d)
 		return 0;
 	for (struct dirent *e; (e = readdir(d));) {
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct bridge_pod_end *end = NULL;
 		char veth[16];
 		struct sv text;
 
-		if (e->d_name[0] != '.' &&
-		    file_read(&a, arena_printf(&a, "%s/%s", results_dir, e->d_name), RESULT_MAX, &text, NULL) == 0 &&
-		    bridge_read_result(text, run_dir, bridge, &need, veth))
-			strmap_set(&veths, sv_from(veth), said);
+		if (e->d_name[0] == '.' ||
+		    file_read(&a, arena_printf(&a, "%s/%s", results_dir, e->d_name), RESULT_MAX, &text, NULL) < 0 ||
+		    !bridge_read_result(text, run_dir, bridge, &need, veth))
+			continue;
+		if (!br_exists(veth)) {
+			end = ARENA_NEW(&kept, struct bridge_pod_end);
+			if (!bridge_read_pod_end(&kept, text, end))
+				end = NULL;
+		}
+		strmap_set(&veths, sv_from(veth), end);
 	}
 	closedir(d);
 	if (veths.n) { /* else nobody needs it, and the plugin makes it for the first that does */
 		br_bridge(&r, &need);
 		STRMAP_EACH(&veths, v) {
+			const struct bridge_pod_end *end = v->value;
 			char name[16];
 
-			if (br_copy_name(sv_make(v->key, v->key_n), name))
-				br_veth(&r, name);
+			if (!br_copy_name(sv_make(v->key, v->key_n), name))
+				continue;
+			if (end && lives(end->sandbox, ctx))
+				br_restore(&r, &kept, name, end);
+			br_veth(&r, name);
 		}
 	}
 	strmap_release(&veths);

@@ -99,6 +99,22 @@ static int repair_forwarding(struct buf *said)
 	return ok ? 1 : -1;
 }
 
+/* A sandbox is no longer ready before its network is taken down, so one that is has lost it to somebody else. */
+static bool sandbox_lives(struct sv id, void *ctx)
+{
+	struct podnet *p = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct rt_sandbox *s;
+	size_t n;
+
+	if (p->runtime->ops->list_sandboxes(p->runtime, &a, SV(""), &s, &n, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (sv_eq(s[i].id, id))
+			return s[i].ready;
+	return false;
+}
+
 int podnet_repair(struct podnet *p, struct buf *said)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -121,7 +137,7 @@ int podnet_repair(struct podnet *p, struct buf *said)
 		buf_adds(said, "wrote the CNI configuration");
 		n++;
 	}
-	rc = bridge_repair(CNI_RESULTS, p->run_dir, p->bridge, said);
+	rc = bridge_repair(CNI_RESULTS, p->run_dir, p->bridge, sandbox_lives, p, said);
 	forwarding = repair_forwarding(said);
 	return rc < 0 || forwarding < 0 ? -1 : n + rc + forwarding;
 }

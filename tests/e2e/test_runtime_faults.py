@@ -118,7 +118,7 @@ def processes_are_limited(c):
     c.kubectl("delete", "pod", "forks", timeout=60)
 
 
-def bridge_is_deleted(c):
+def bridge_and_veths_are_deleted(c):
     script = "nc -ll -p 9000 -e cat & sleep 100000"
     before = [pod(c, n, script)["status"] for n in ("net1", "net2")]
     with open(glob.glob(os.path.join(c.dir, "data", "cni", "net.d", "*.conflist"))[0], encoding="utf-8") as f:
@@ -135,6 +135,15 @@ def bridge_is_deleted(c):
     wait_for("the network to come back", reached, 60)
     contains(c.kubectl("exec", "net1", "--", "sh", "-c", f"echo among-pods | nc -w 3 {before[1]['podIP']} 9000"), "among-pods")
     contains(c.kubectl("get", "events", "-A"), "PodNetworkRepaired")
+    # a pod's own end goes with its veth
+    veths = [i["ifname"] for i in json.loads(subprocess.run(["ip", "-j", "link", "show", "master", bridge], check=True,
+                                                            stdout=subprocess.PIPE).stdout)]
+    for veth in veths:
+        subprocess.run(["ip", "link", "delete", veth], check=True)
+    wait_for("the veths to come back", reached, 60)
+    for there in (before[1]["podIP"] + " 9000", c.service_ip + " 443"):
+        contains(c.kubectl("exec", "net1", "--", "sh", "-c", f"echo x | nc -w 3 {there} > /dev/null && echo connected"), "connected")
+    contains(c.kubectl("get", "events", "-A"), f"restored {veths[0]}")
     for n, s in zip(("net1", "net2"), before):
         equal(c.get("pod", n)["status"]["containerStatuses"][0]["containerID"], s["containerStatuses"][0]["containerID"])
     c.kubectl("delete", "pod", "net1", "net2", timeout=60)
@@ -238,6 +247,6 @@ if __name__ == "__main__":
     with Cluster(agent=True) as cluster:
         wait_for("the node", lambda: ready(cluster)["status"] == "True", 60)
         wait_for("the account", lambda: cluster.run("get", "serviceaccount", "default", check=False).returncode == 0)
-        STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited, bridge_is_deleted, containerd_that_does_not_come_up,
+        STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited, bridge_and_veths_are_deleted, containerd_that_does_not_come_up,
                        the_end_of_a_long_message, killed_while_pods_start, deleted_while_the_node_is_away], cluster)
     sys.exit(STATUS)

@@ -586,6 +586,44 @@ static void test_bridge_results(void **state)
 	assert_string_equal(need.gateway[1], "fd00::1/64");
 }
 
+/* ... and the pod's own end of it. What goes onto a command line is what it should be, or nothing is put back. */
+static void test_bridge_pod_end(void **state)
+{
+	static const char form[] =
+	    "{'containerId':'4711','result':{'interfaces':[{'name':'cvl1'},{'name':'veth12'},"
+	    "{'name':'eth0','mac':'%s','sandbox':'/run/caravel-1/netns/cni-1'}],"
+	    "'ips':[{'address':'%s','gateway':'10.42.0.1'},{'address':'fd00::7/64','gateway':'fd00::1'}],"
+	    "'routes':[{'dst':'0.0.0.0/0'},{'dst':'%s'}]}}";
+	static const char *const values[][3] = {
+		{ "0a:00:00:00:00:02", "10.42.0.7/24", "::/0" },
+		{ "0a:00:00:00:00:02 up", "10.42.0.7/24", "::/0" },
+		{ "0a:00:00:00:00:02", "-4", "::/0" },
+		{ "0a:00:00:00:00:02", "10.42.0.7/24", "default" },
+		{ "", "10.42.0.7/24", "::/0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		char *text = arena_printf(&a, form, values[i][0], values[i][1], values[i][2]);
+		struct bridge_pod_end e;
+
+		for (char *p = text; *p; p++)
+			if (*p == '\'')
+				*p = '"';
+		assert_int_equal(bridge_read_pod_end(&a, sv_from(text), &e), i == 0);
+		if (i)
+			continue;
+		assert_sv(e.sandbox, "4711");
+		assert_string_equal(e.netns, "/run/caravel-1/netns/cni-1");
+		assert_string_equal(e.name, "eth0");
+		assert_int_equal(e.n_ips, 2);
+		assert_string_equal(e.ip[1].gateway, "fd00::1");
+		assert_int_equal(e.n_routes, 2);
+		assert_string_equal(e.route[1], "::/0");
+	}
+}
+
 /* One pod cannot take what the machine or the other pods need. */
 static void test_pids(void **state)
 {
@@ -681,6 +719,7 @@ int main(void)
 		cmocka_unit_test(test_configurations),
 		cmocka_unit_test(test_image_archive),
 		cmocka_unit_test(test_bridge_results),
+		cmocka_unit_test(test_bridge_pod_end),
 		cmocka_unit_test(test_pids),
 		cmocka_unit_test(test_image_names),
 	};
