@@ -7,7 +7,7 @@ import os
 import struct
 import sys
 
-from lib import Cluster, Failed, contains, equal, main, wait_for
+from lib import Cluster, Failed, contains, equal, main, need_tools, wait_for
 
 UNSAFE = {"kind": "DeleteOptions", "apiVersion": "v1", "ignoreStoreReadErrorWithClusterBreakingPotential": True}
 SECRETS = "/api/v1/namespaces/team/secrets"
@@ -89,8 +89,9 @@ def make(c, path, name, **more):
 
 def spoilt(c, changes):
     """The server again, after the values were changed while it was away."""
+    serving = c.server_pid
     c.kill()
-    wait_for("the end of the server", lambda: not os.path.exists(f"/proc/{c.proc.pid}/fd/0"))
+    wait_for("the end of the server", lambda: not os.path.exists(f"/proc/{serving}/fd/0"))
     spoil(c, changes)
     c.start()
 
@@ -196,6 +197,7 @@ def a_namespace_says_what_holds_it(c):
 
 
 if __name__ == "__main__":
+    need_tools()
     with Cluster() as cluster:
         status = main([said_everywhere, removed_by_who_may, a_namespace_says_what_holds_it], cluster)
     sys.exit(status)
