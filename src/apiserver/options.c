@@ -232,8 +232,9 @@ int negotiate_accept(struct api_req *q, struct err *err)
 	struct sv rest = q->accept, params, pretty, include, clauses[CLAUSES_MAX];
 	size_t n;
 
-	if (api_req_param(q, "pretty", &pretty))
-		q->pretty = !sv_is(pretty, "false") && !sv_is(pretty, "0");
+	if (api_req_param(q, "pretty", &pretty) && pretty.n)
+		q->pretty = sv_is(pretty, "1") || sv_is(pretty, "t") || sv_is(pretty, "T") || sv_is(pretty, "true") ||
+			    sv_is(pretty, "True") || sv_is(pretty, "TRUE");
 	else
 		q->pretty = sv_starts(q->user_agent, SV("curl/")) || sv_starts(q->user_agent, SV("Wget/")) ||
 			    sv_starts(q->user_agent, SV("Mozilla/5.0"));

@@ -51,8 +51,7 @@ bool option_bool(struct api_req *q, const char *name)
 {
 	struct sv v;
 
-	/* apimachinery: present and anything but "false" or "0" is true. */
-	return api_req_param(q, name, &v) && !sv_is(v, "false") && !sv_is(v, "0");
+	return api_req_param(q, name, &v) && http_query_true(v);
 }
 
 void request_info(struct api_req *q)

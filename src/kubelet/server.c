@@ -41,13 +41,6 @@ static void server_fail(struct http_req *r, const struct err *err)
 	server_answer(r, err_code(err), "text/plain; charset=utf-8", sv_from(err_msg(err)));
 }
 
-bool server_flag(const struct http_req *r, const char *name)
-{
-	struct sv v;
-
-	return http_query_get(r, name, &v) && (sv_is(v, "true") || sv_is(v, "1"));
-}
-
 /* --- tasks --- */
 
 struct task {

@@ -152,7 +152,7 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 	struct kpod *p = kubelet_pod_named(s->k, ns, pod);
 	struct log_opts o = { .tail = number(r, "tailLines"),
 			      .limit_bytes = number(r, "limitBytes"),
-			      .timestamps = server_flag(r, "timestamps") };
+			      .timestamps = http_query_flag(r, "timestamps") };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct val *doc, *st;
 	struct log_reader *reader;
@@ -171,7 +171,7 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 		goto out;
 	}
 	count = val_get_int(st, 0, F_restartCount);
-	if (server_flag(r, "previous"))
+	if (http_query_flag(r, "previous"))
 		count--;
 	else if (!val_get(st, F_state, F_running) && !val_get(st, F_state, F_terminated) &&
 		 !val_get(st, F_lastState, F_terminated)) {
@@ -207,7 +207,7 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 	f->p = p;
 	f->container = xstrndup(container.p, container.n);
 	f->restart_count = count;
-	f->follow = server_flag(r, "follow");
+	f->follow = http_query_flag(r, "follow");
 	r->user = f;
 	r->on_gone = on_gone;
 	r->on_drain = on_drain;

@@ -100,7 +100,7 @@ static struct sv container_id(const struct val *pod, struct sv container)
 
 static bool either(const struct http_req *r, const char *x, const char *y)
 {
-	return server_flag(r, x) || server_flag(r, y);
+	return http_query_flag(r, x) || http_query_flag(r, y);
 }
 
 static int ask(struct stream *t, struct arena *a)
@@ -109,14 +109,18 @@ static int ask(struct stream *t, struct arena *a)
 	struct runtime *rt = k->rt;
 	struct kpod *p = kubelet_pod_named(k, t->ns, t->pod);
 	struct sv id, url, sandbox, *list;
+	const struct val *pod;
 	bool in = either(t->r, "input", "stdin"), out = either(t->r, "output", "stdout"),
-	     errs = either(t->r, "error", "stderr"), tty = server_flag(t->r, "tty");
+	     errs = either(t->r, "error", "stderr"), tty = http_query_flag(t->r, "tty");
 	int *ports, rc = -1;
 	size_t n, n_ports = 0;
 
 	if (!p)
 		return err_set(&t->err, ERR_NOT_FOUND, "pod \"%.*s\" not found on this node", SV_ARG(t->pod));
-	id = container_id(obj_root(kpod_obj(p, a)), t->container);
+	pod = obj_root(kpod_obj(p, a));
+	id = container_id(pod, t->container);
+	if (!strcmp(t->what, "attach")) /* whatever is asked for: it runs at a terminal or it does not */
+		tty = val_get_bool(pod_container(pod, t->container, NULL), F_tty);
 	pthread_mutex_lock(&p->lock);
 	sandbox = arena_sv(a, sv_from(p->ips_of ? p->ips_of : ""));
 	pthread_mutex_unlock(&p->lock);

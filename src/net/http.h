@@ -74,6 +74,10 @@ struct http_req {
 struct sv http_header_get(const struct http_req *r, const char *lower_name); /* SV_NULL when absent */
 /* Value of a query parameter, percent-decoded into the arena; false when absent. */
 bool http_query_get(const struct http_req *r, const char *name, struct sv *ret);
+/* What clients mean by a parameter that is a boolean: nothing but "0" and "false", in any case, is false. Python's say
+ * True and False. */
+bool http_query_true(struct sv value);
+bool http_query_flag(const struct http_req *r, const char *name); /* false when absent */
 struct sv http_percent_decode(struct arena *a, struct sv s, bool plus_is_space);
 
 struct http_req *http_req_ref(struct http_req *r);

@@ -296,6 +296,18 @@ bool http_query_get(const struct http_req *r, const char *name, struct sv *ret)
 	return false;
 }
 
+bool http_query_true(struct sv value)
+{
+	return !sv_is(value, "0") && !sv_ieq(value, SV("false"));
+}
+
+bool http_query_flag(const struct http_req *r, const char *name)
+{
+	struct sv v;
+
+	return http_query_get(r, name, &v) && http_query_true(v);
+}
+
 /* --- the way out --- */
 
 static void rq_enqueue(struct http_rq *r, const struct http_chunk *c)

@@ -254,6 +254,31 @@ static void test_forms(void **state)
 	answer_free(a);
 }
 
+/* As clients in other languages write a boolean: Python's says watch=False of every list. */
+static void test_flags(void **state)
+{
+	static const char *const no[] = { "false", "False", "0" };
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(no); i++) {
+		char path[256];
+		struct answer *a;
+
+		(void)snprintf(path, sizeof(path), CM "?watch=%s&pretty=%s", no[i], no[i]);
+		a = api(r, "GET", path);
+		assert_int_equal(a->code, 200);
+		assert_val(val_get(a->json, F_kind), "ConfigMapList");
+		assert_false(a->q.pretty);
+		answer_free(a);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		struct answer *a = api(r, "GET", i ? CM "?pretty=True" : CM "?pretty=true");
+
+		assert_true(a->q.pretty);
+		answer_free(a);
+	}
+}
+
 static void test_every_kind_lists(void **state)
 {
 	struct rig *r = *state;
@@ -284,8 +309,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain),	   T(test_order),     T(test_selectors), T(test_pages),
-		T(test_lost_page), T(test_revisions), T(test_forms),	 T(test_every_kind_lists),
+		T(test_plain), T(test_order),	  T(test_selectors),
+		T(test_pages), T(test_lost_page), T(test_revisions),
+		T(test_forms), T(test_flags),	  T(test_every_kind_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,6 +88,24 @@ static void test_without_node(void **state)
 		      &(struct ask){ .method = "GET", .path = PODS "/p/log?container=x" });
 }
 
+static void test_flags(void **state)
+{
+	static const char none[] = "you must specify at least 1 of stdin, stdout, stderr",
+			  no_command[] = "you must specify at least one command";
+	struct rig *r = *state;
+
+	make_pod(r, "p", "n0");
+	make_node(r, "n0", "InternalIP", "10.0.0.9", 10250);
+	expect_status(r, 400, "BadRequest", none, &(struct ask){ .method = "POST", .path = PODS "/p/exec?command=x" });
+	expect_status(
+	    r, 400, "BadRequest", none,
+	    &(struct ask){ .method = "POST", .path = PODS "/p/exec?command=x&stdout=False&stdin=false&stderr=0" });
+	expect_status(r, 400, "BadRequest", no_command,
+		      &(struct ask){ .method = "POST", .path = PODS "/p/exec?stdout=True" });
+	expect_status(r, 400, "BadRequest", no_command,
+		      &(struct ask){ .method = "POST", .path = PODS "/p/exec?stderr=" });
+}
+
 static void expect_proxy(struct rig *r, int code, const char *path, const char *words)
 {
 	expect_status(r, code,
@@ -217,8 +235,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_node_addresses),	 T(test_without_node),	  T(test_proxy_names),
-		T(test_proxy_addresses), T(test_proxy_endpoints), T(test_discovery_is_true),
+		T(test_node_addresses),	   T(test_without_node),    T(test_flags),
+		T(test_proxy_names),	   T(test_proxy_addresses), T(test_proxy_endpoints),
+		T(test_discovery_is_true),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* HTTP/1 syntax: what is accepted, and the long list of what is not. */
 #include "unit.h"
 
+#include "net/http.h"
 #include "net/http1_parse.h"
 
 #include <stdlib.h>
@@ -262,12 +263,27 @@ static void test_chunk_extras_are_bounded(void **state)
 	assert_int_equal(more, -1);
 }
 
+static void test_flags(void **state)
+{
+	(void)state;
+	assert_false(http_query_true(SV("false")));
+	assert_false(http_query_true(SV("False")));
+	assert_false(http_query_true(SV("FALSE")));
+	assert_false(http_query_true(SV("0")));
+	assert_true(http_query_true(SV("")));
+	assert_true(http_query_true(SV("true")));
+	assert_true(http_query_true(SV("True")));
+	assert_true(http_query_true(SV("1")));
+	assert_true(http_query_true(SV("no")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_request), cmocka_unit_test(test_many_headers),
 		cmocka_unit_test(test_refused),	  cmocka_unit_test(test_too_long),
 		cmocka_unit_test(test_chunks),	  cmocka_unit_test(test_chunk_extras_are_bounded),
+		cmocka_unit_test(test_flags),
 	};
 
 	return cmocka_run_group_tests_name("net/http1_parse", tests, NULL, NULL);

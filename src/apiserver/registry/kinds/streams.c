@@ -128,13 +128,6 @@ static void add_param(struct buf *b, const char *name, struct sv value)
 	add_escaped(b, value);
 }
 
-static bool flag(struct api_req *q, const char *name)
-{
-	struct sv v;
-
-	return api_req_param(q, name, &v) && (sv_is(v, "true") || sv_is(v, "1") || v.n == 0);
-}
-
 /* --- log --- */
 
 /* An option of logs that is a number: not below least, in upstream's words. -1 after having answered q. */
@@ -352,10 +345,10 @@ static void command_stream(struct api_req *q, const char *what, bool commands)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct rc_opts o = {
-		.want_stdin = flag(q, "stdin"),
-		.want_stdout = flag(q, "stdout"),
-		.want_stderr = flag(q, "stderr"),
-		.tty = flag(q, "tty"),
+		.want_stdin = option_bool(q, "stdin"),
+		.want_stdout = option_bool(q, "stdout"),
+		.want_stderr = option_bool(q, "stderr"),
+		.tty = option_bool(q, "tty"),
 	};
 	struct target t;
 	int n = 0;
