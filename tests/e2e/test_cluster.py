@@ -182,6 +182,11 @@ spec:
 """)
     wait_for("it to run", lambda: c.get("pod", "echo", *NS)["status"]["phase"] == "Running")
     contains(c.kubectl("attach", "-i", *NS, "echo", stdin="hi there\n"), "hi there")
+    # a container with a terminal, spoken to by a client that has none
+    r = c.run("run", "tty", "-it", *NS, "--image=docker.io/caravel/demo:1", "--restart=Never", "--rm", "--", "sh", "-c",
+              "read x; echo got $x; exit 3", stdin="it\n", check=False, timeout=60)
+    equal(r.returncode, 3, r.errors)
+    contains(r.text, "got it")
     c.kubectl("delete", "pod", "echo", *NS)
 
 
