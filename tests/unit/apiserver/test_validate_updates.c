@@ -229,13 +229,137 @@ static void test_others(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+/* A Job ends in two steps, and what its status has said it does not take back. */
+static void test_job_status(void **state)
+{
+#define JOB_OF(spec, status) "{'spec':{" spec "},'status':{" status "}}"
+#define TRUE(type) "{'type':'" type "','status':'True'}"
+#define CONDS(list) "'conditions':[" list "]"
+#define T0 "'startTime':'2024-01-01T00:00:00Z'"
+#define T1 "'completionTime':'2024-01-01T00:01:00Z'"
+#define COND_AT "status.conditions: Invalid value: "
+	const struct resource *r = RES(batch_jobs);
+	const char *st = "status";
+	const struct kind_case cases[] = {
+		/* both ways to the end */
+		{ r, JOB_OF("", T0 "," CONDS(TRUE("SuccessCriteriaMet")) ",'active':1"), JOB_OF("", T0 ",'active':1"),
+		  st, NULL },
+		{ r, JOB_OF("", T0 "," T1 "," CONDS(TRUE("SuccessCriteriaMet") "," TRUE("Complete"))),
+		  JOB_OF("", T0 "," CONDS(TRUE("SuccessCriteriaMet"))), st, NULL },
+		{ r, JOB_OF("", T0 "," CONDS(TRUE("FailureTarget") "," TRUE("Failed"))),
+		  JOB_OF("", T0 "," CONDS(TRUE("FailureTarget"))), st, NULL },
+		/* a step is missing, or two lead apart */
+		{ r, JOB_OF("", T0 "," T1 "," CONDS(TRUE("Complete"))), JOB_OF("", T0), st,
+		  COND_AT "cannot set Complete=True condition without the SuccessCriteriaMet=true condition" },
+		{ r, JOB_OF("", T0 "," CONDS(TRUE("Failed"))), JOB_OF("", T0), st,
+		  COND_AT "cannot set Failed=True condition without the FailureTarget=true condition" },
+		{ r, JOB_OF("", T0 "," CONDS(TRUE("FailureTarget") "," TRUE("SuccessCriteriaMet"))), JOB_OF("", T0), st,
+		  COND_AT "cannot set SuccessCriteriaMet=True and FailureTarget=true conditions" },
+		/* what was said long ago is let be */
+		{ r, JOB_OF("", T0 "," T1 "," CONDS(TRUE("Complete")) ",'succeeded':1"),
+		  JOB_OF("", T0 "," T1 "," CONDS(TRUE("Complete"))), st, NULL },
+		/* nothing is taken back */
+		{ r, JOB_OF("", T0), JOB_OF("", T0 "," CONDS(TRUE("FailureTarget"))), st,
+		  COND_AT "cannot disable the terminal FailureTarget=True condition" },
+		{ r, JOB_OF("", T0), JOB_OF("", T0 "," CONDS(TRUE("SuccessCriteriaMet"))), st,
+		  COND_AT "cannot disable the SuccessCriteriaMet=True condition" },
+		{ r, JOB_OF("", T0 ",'failed':1"), JOB_OF("", T0 ",'failed':2"), st,
+		  "status.failed: Invalid value: 1: cannot decrease the failed counter" },
+		{ r, JOB_OF("", T0), JOB_OF("", T0 ",'succeeded':2"), st,
+		  "status.succeeded: Invalid value: 0: cannot decrease the succeeded counter" },
+		{ r, JOB_OF("'completionMode':'Indexed','completions':1,'parallelism':1", T0 ",'succeeded':1"),
+		  JOB_OF("'completionMode':'Indexed','completions':2,'parallelism':2", T0 ",'succeeded':2"), st, NULL },
+		/* times */
+		{ r, JOB_OF("", T0 "," T1), JOB_OF("", T0), st,
+		  "status.completionTime: Invalid value: '2024-01-01T00:01:00Z': cannot set completionTime when there "
+		  "is no "
+		  "Complete=True condition" },
+		{ r, JOB_OF("", T0 "," CONDS(TRUE("SuccessCriteriaMet") "," TRUE("Complete"))), JOB_OF("", T0), st,
+		  "status.completionTime: Required value: completionTime is required for Complete jobs" },
+		{ r,
+		  JOB_OF("", "'startTime':'2024-01-02T00:00:00Z'," T1
+			     "," CONDS(TRUE("SuccessCriteriaMet") "," TRUE("Complete"))),
+		  JOB_OF("", "'startTime':'2024-01-02T00:00:00Z'"), st,
+		  "status.completionTime: Invalid value: '2024-01-01T00:01:00Z': completionTime cannot be set before "
+		  "startTime" },
+		{ r, JOB_OF("", CONDS(TRUE("FailureTarget") "," TRUE("Failed"))), JOB_OF("", ""), st,
+		  "status.startTime: Required value: startTime is required for finished job" },
+		{ r, JOB_OF("", ""), JOB_OF("", T0), st,
+		  "status.startTime: Required value: startTime cannot be removed for unsuspended job" },
+		{ r, JOB_OF("'suspend':true", ""), JOB_OF("'suspend':true", T0), st, NULL },
+		/* counters and indexes */
+		{ r, JOB_OF("", T0 ",'active':1," CONDS(TRUE("FailureTarget") "," TRUE("Failed"))), JOB_OF("", T0), st,
+		  "status.active: Invalid value: 1: active>0 is invalid for finished job" },
+		{ r, JOB_OF("", T0 ",'active':1,'ready':2"), JOB_OF("", T0), st,
+		  "status.ready: Invalid value: 2: cannot set more ready pods than active" },
+		{ r, JOB_OF("", T0 ",'completedIndexes':'1'"), JOB_OF("", T0), st,
+		  "status.completedIndexes: Invalid value: '1': cannot set non-empty completedIndexes when non-indexed "
+		  "completion "
+		  "mode" },
+		{ r, JOB_OF("", T0 ",'failedIndexes':''"), JOB_OF("", T0), st,
+		  "status.failedIndexes: Invalid value: '': cannot set non-null failedIndexes when "
+		  "backoffLimitPerIndex is null" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
+/* Volumes and claims keep what they were made of; a port for health checks stays. */
+static void test_kept_sources(void **state)
+{
+#define CSI_PV(more)                                                                             \
+	"{'spec':{'accessModes':['ReadWriteOnce'],'capacity':{'storage':'1Gi'},'csi':{'driver':" \
+	"'d.io','volumeHandle':'h'" more "}}}"
+#define SECRET(name) ",'controllerExpandSecretRef':{'name':'" name "','namespace':'d'}"
+#define CLAIM(meta, spec, status)                                                                          \
+	"{'metadata':{'annotations':{" meta "}},'spec':{'accessModes':['ReadWriteOnce']," SIZE("1Gi") spec \
+	    "},'status':{" status "}}"
+#define BETA(class) "'volume.beta.kubernetes.io/storage-class':'" class "'"
+#define APPLIED "'phase':'Bound','currentVolumeAttributesClassName':'gold'"
+#define BALANCED(port)                                                                                                 \
+	"{'spec':{'type':'LoadBalancer','externalTrafficPolicy':'Local','healthCheckNodePort':" port                   \
+	",'clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1'],'ipFamilies':['IPv4'],'ports':[{'port':80,'targetPort':80}" \
+	"],'allocateLoadBalancerNodePorts':true,'internalTrafficPolicy':'Cluster'}}"
+	const struct resource *pv = RES(core_persistentvolumes), *pvc = RES(core_persistentvolumeclaims),
+			      *svc = RES(core_services);
+	const char *fixed =
+	    "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation";
+	const struct kind_case cases[] = {
+		{ pv, CSI_PV(SECRET("a")), CSI_PV(""), NULL, NULL },
+		{ pv, CSI_PV(SECRET("b")), CSI_PV(SECRET("a")), NULL, fixed },
+		{ pv, CSI_PV(""), CSI_PV(SECRET("a")), NULL, fixed },
+		{ pv, CSI_PV(",'fsType':'xfs'"), CSI_PV(""), NULL, fixed },
+		{ pv, CSI_PV(",'volumeAttributes':{'a':'b'}"), CSI_PV(""), NULL, fixed },
+		{ pvc, CLAIM(BETA("b"), "", ""), CLAIM(BETA("a"), "", ""), NULL,
+		  "metadata.annotations.volume.beta.kubernetes.io/storage-class: Invalid value: 'b': field is "
+		  "immutable" },
+		{ pvc, CLAIM("", "", ""), CLAIM(BETA("a"), "", ""), NULL,
+		  "metadata.annotations.volume.beta.kubernetes.io/storage-class: Invalid value: '': field is "
+		  "immutable" },
+		{ pvc, CLAIM("", ",'storageClassName':'a'", ""), CLAIM(BETA("a"), "", ""), NULL, NULL },
+		{ pvc, CLAIM("", "", ""), CLAIM("", ",'volumeAttributesClassName':'gold'", APPLIED), NULL,
+		  "spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden" },
+		{ pvc, CLAIM("", ",'volumeAttributesClassName':''", ""),
+		  CLAIM("", ",'volumeAttributesClassName':'gold'", APPLIED), NULL,
+		  "spec.volumeAttributesClassName: Forbidden: update from non-nil value to an empty string is "
+		  "forbidden" },
+		{ pvc, CLAIM("", "", ""), CLAIM("", ",'volumeAttributesClassName':'gold'", "'phase':'Bound'"), NULL,
+		  NULL },
+		{ svc, BALANCED("30001"), BALANCED("30001"), NULL, NULL },
+		{ svc, BALANCED("30002"), BALANCED("30001"), NULL,
+		  "spec.healthCheckNodePort: Forbidden: field is immutable" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pods),
-		cmocka_unit_test(test_workloads),
-		cmocka_unit_test(test_storage),
-		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_job_status), cmocka_unit_test(test_kept_sources), cmocka_unit_test(test_pods),
+		cmocka_unit_test(test_workloads),  cmocka_unit_test(test_storage),	cmocka_unit_test(test_others),
 	};
 
 	return cmocka_run_group_tests_name("validate_updates", tests, NULL, NULL);

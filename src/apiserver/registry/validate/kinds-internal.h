@@ -93,6 +93,7 @@ void check_resource_name(struct field_errs *fe, const struct fpath *at, struct s
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
+void validate_job_status(struct field_errs *fe, const struct val *doc, const struct val *old);
 void validate_job_policies(struct field_errs *fe, const struct val *spec, const struct fpath *at);
 /* No update of a pod adds or removes containers; false with the error when one does. */
 bool containers_kept(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at);

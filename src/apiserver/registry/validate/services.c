@@ -205,8 +205,16 @@ static void affinity(struct field_errs *fe, const struct val *spec, const struct
 	}
 }
 
+static bool has_health_port(const struct val *spec)
+{
+	return val_is(val_member(spec, F_type), "LoadBalancer") &&
+	       val_is(val_member(spec, F_externalTrafficPolicy), "Local") &&
+	       val_get_int(spec, 0, F_healthCheckNodePort);
+}
+
 static void update(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *up)
 {
+	struct fpath hc_at = FPATH(up, F_healthCheckNodePort);
 	const struct val *now_ips = val_member(spec, F_clusterIPs), *old_ips = val_member(was, F_clusterIPs);
 	struct fpath at = FPATH(up, F_clusterIPs), class_at = FPATH(up, F_loadBalancerClass);
 	struct fpath fam_at = FPATH(up, F_ipFamilies), fam0_at = FPATH_AT(&fam_at, 0);
@@ -233,6 +241,9 @@ static void update(struct field_errs *fe, const struct val *spec, const struct v
 	    !val_equal(val_member(was, F_loadBalancerClass) ? val_member(was, F_loadBalancerClass) : &fe_null,
 		       val_member(spec, F_loadBalancerClass) ? val_member(spec, F_loadBalancerClass) : &fe_null))
 		fe_invalid(fe, &class_at, val_member(spec, F_loadBalancerClass), "may not change once set");
+	if (has_health_port(was) && has_health_port(spec) &&
+	    !val_same(val_member(was, F_healthCheckNodePort), val_member(spec, F_healthCheckNodePort)))
+		fe_forbidden(fe, &hc_at, "field is immutable");
 }
 
 static void status(struct field_errs *fe, const struct val *doc)

@@ -72,6 +72,21 @@ void validate_pvc_spec(struct field_errs *fe, const struct val *spec, const stru
 		fe_invalid(fe, at, val_get(spec, F_dataSource, F_name), "must match dataSourceRef");
 }
 
+/* The class that an annotation named stays, or becomes the field's. */
+static void claim_annotation(struct field_errs *fe, const struct val *doc, const struct val *old)
+{
+	struct sv name = SV("volume.beta.kubernetes.io/storage-class");
+	const struct val *was = val_member_sv(val_get(old, F_metadata, F_annotations), name),
+			 *now = val_member_sv(val_get(doc, F_metadata, F_annotations), name),
+			 *class = val_get(doc, F_spec, F_storageClassName);
+	struct fpath meta_at = FPATH_ROOT(F_metadata), all_at = FPATH(&meta_at, F_annotations),
+		     at = FPATH_NAME(&all_at, name);
+	bool moved = was && !val_get(old, F_spec, F_storageClassName) && val_same(class, was) && class;
+
+	if (!val_same(was, now) && !(moved && !now))
+		fe_invalid(fe, &at, now ? now : val_new_str(fe->a, SV("")), "field is immutable");
+}
+
 /* Bound claims may grow; the volume is set once; everything else stays. */
 static void pvc_update(struct field_errs *fe, const struct val *doc, const struct val *old)
 {
@@ -83,8 +98,11 @@ static void pvc_update(struct field_errs *fe, const struct val *doc, const struc
 	struct fpath at = FPATH_ROOT(F_spec), res_at = FPATH(&at, F_resources), req_at = FPATH(&res_at, F_requests);
 	struct val *x = val_new_map(fe->a), *y = val_new_map(fe->a);
 	bool bound = val_is(val_get(old, F_status, F_phase), "Bound"), frozen = false;
+	const struct val *applied = val_member(old, F_status), *vac = val_member(now, F_volumeAttributesClassName);
+	struct fpath vac_at = FPATH(&at, F_volumeAttributesClassName);
 	int cmp = quantity_cmp(val_str(size), val_str(had));
 
+	claim_annotation(fe, doc, old);
 	VAL_EACH_MEMBER(now, m)
 		val_set_sv(fe->a, x, m.key, m.value);
 	VAL_EACH_MEMBER(was, m)
@@ -104,8 +122,12 @@ static void pvc_update(struct field_errs *fe, const struct val *doc, const struc
 		    fe, &at,
 		    "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
 		    "bound claims");
-	else if (cmp < 0 && quantity_cmp(val_str(size), val_str(val_member_sv(val_get(old, F_status, F_capacity),
-									      SV("storage")))) <= 0)
+	if (val_member(applied, F_currentVolumeAttributesClassName) && !vac)
+		fe_forbidden(fe, &vac_at, "update from non-nil value to nil is forbidden");
+	else if (val_member(applied, F_currentVolumeAttributesClassName) && !val_str(vac).n)
+		fe_forbidden(fe, &vac_at, "update from non-nil value to an empty string is forbidden");
+	if (!frozen && cmp < 0 &&
+	    quantity_cmp(val_str(size), val_str(val_member_sv(val_get(old, F_status, F_capacity), SV("storage")))) <= 0)
 		fe_forbidden(fe, &req_at, "field can not be less than status.capacity");
 }
 
@@ -145,6 +167,20 @@ static const enum sym pv_sources[] = {
 	F_csi,
 };
 
+/* A CSI volume may get the secret that is needed to grow it. */
+static bool same_source_of(struct arena *a, enum sym kind, const struct val *now, const struct val *was)
+{
+	struct val *x;
+
+	if (kind != F_csi || !now || !was || val_member(was, F_controllerExpandSecretRef))
+		return val_same(now, was);
+	x = val_new_map(a);
+	VAL_EACH_MEMBER(now, m)
+		if (m.sym != F_controllerExpandSecretRef)
+			val_set_sv(a, x, m.key, m.value);
+	return val_same(x, was);
+}
+
 /* One, and the same for ever. */
 static void pv_source(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *at)
 {
@@ -158,13 +194,10 @@ static void pv_source(struct field_errs *fe, const struct val *spec, const struc
 
 		if (v && n++)
 			fe_forbidden(fe, &here, "may not specify more than 1 volume type");
-		moved |= was && pv_sources[i] != F_csi && !val_same(v, val_member(was, pv_sources[i]));
+		moved |= was && !same_source_of(fe->a, pv_sources[i], v, val_member(was, pv_sources[i]));
 	}
 	if (!n)
 		fe_required_why(fe, at, "must specify a volume type");
-	/* A CSI volume may get the secret that is needed to grow it. */
-	if (was && !sv_eq(val_get_str(spec, F_csi, F_volumeHandle), val_get_str(was, F_csi, F_volumeHandle)))
-		moved = true;
 	if (moved)
 		fe_forbidden(fe, &fixed_at, "spec.persistentvolumesource is immutable after creation");
 }

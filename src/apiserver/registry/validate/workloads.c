@@ -413,14 +413,13 @@ static void validate_job_spec(struct field_errs *fe, const struct val *spec, con
 void validate_job(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
 {
 	const struct val *spec = val_member(doc, F_spec), *was = val_member(old, F_spec);
-	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), comp_at = FPATH(&at, F_completions);
+	struct fpath at = FPATH_ROOT(F_spec), comp_at = FPATH(&at, F_completions);
 	struct fpath tmpl_at = FPATH(&at, F_template);
 	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed");
 	const struct val *tmpl;
 
 	if (is_sub(sub, "status")) {
-		CHECK_NONNEGATIVE(fe, val_member(doc, F_status), &st_at, F_active, F_succeeded, F_failed, F_ready,
-				  F_terminating);
+		validate_job_status(fe, doc, old);
 		return;
 	}
 	generated_selector(fe, doc);
