@@ -79,6 +79,17 @@ static void past_on_change(const struct store_change *ch, void *ctx)
 	pthread_mutex_unlock(&p->watch->lock);
 }
 
+static bool past_enough(void *ctx)
+{
+	struct wc_past *p = ctx;
+	bool complete;
+
+	pthread_mutex_lock(&p->watch->lock);
+	complete = p->complete;
+	pthread_mutex_unlock(&p->watch->lock);
+	return complete;
+}
+
 static void past_on_progress(int64_t rev, void *ctx)
 {
 	struct wc_past *p = ctx;
@@ -108,7 +119,11 @@ static void past_on_end(const struct err *why, void *ctx)
 static int past_ask(struct wc_past *p, struct err *err)
 {
 	static const struct store_watch_cb cb = {
-		.change = past_on_change, .progress = past_on_progress, .end = past_on_end, .wants_prev = true
+		.change = past_on_change,
+		.progress = past_on_progress,
+		.end = past_on_end,
+		.enough = past_enough,
+		.wants_prev = true,
 	};
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;

@@ -8,6 +8,11 @@ void watchers_init(struct watchers *ws)
 	list_init(&ws->all);
 }
 
+static bool watch_lags(const struct store_watch *w)
+{
+	return !w->live && !w->ended && !w->parked;
+}
+
 static void watch_free(struct store_watch *w)
 {
 	free((char *)w->from.p);
@@ -48,7 +53,7 @@ void watchers_remove(struct watchers *ws, struct store_watch *w)
 	while (w->busy)
 		pthread_cond_wait(&ws->idle, &ws->mu);
 	list_del(&w->link);
-	if (!w->live && !w->ended)
+	if (watch_lags(w))
 		ws->lagging--;
 	pthread_mutex_unlock(&ws->mu);
 	watch_free(w);
@@ -120,7 +125,7 @@ void watchers_progress(struct watchers *ws, int64_t rev)
 /* Lock held, given up in between. */
 static void watch_end(struct watchers *ws, struct store_watch *w, const struct err *why)
 {
-	if (!w->live)
+	if (watch_lags(w))
 		ws->lagging--;
 	w->ended = true;
 	watch_enter(ws, w);
@@ -142,7 +147,7 @@ void watchers_expire(struct watchers *ws, int64_t compact_rev)
 {
 	pthread_mutex_lock(&ws->mu);
 	WATCH_EACH(ws, w)
-		if (!w->live && !w->ended && w->since < compact_rev)
+		if (watch_lags(w) && w->since < compact_rev)
 			watch_end_expired(ws, w, compact_rev);
 	pthread_mutex_unlock(&ws->mu);
 }
@@ -172,7 +177,7 @@ struct store_watch *watchers_take_lagging(struct watchers *ws)
 
 	pthread_mutex_lock(&ws->mu);
 	WATCH_EACH(ws, w) {
-		if (!w->live && !w->ended) {
+		if (watch_lags(w)) {
 			found = w;
 			/* To the end of the line: several laggards take turns. */
 			list_del(&w->link);
@@ -195,6 +200,14 @@ void watchers_give_back(struct watchers *ws, struct store_watch *w, int64_t rev,
 		w->live = true;
 		ws->lagging--;
 	}
+	pthread_mutex_unlock(&ws->mu);
+}
+
+void watchers_park(struct watchers *ws, struct store_watch *w)
+{
+	watch_leave(ws, w);
+	w->parked = true;
+	ws->lagging--;
 	pthread_mutex_unlock(&ws->mu);
 }
 

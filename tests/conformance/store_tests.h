@@ -7,6 +7,7 @@ void test_watch_order(void **state);
 void test_watch_cookie(void **state);
 void test_watch_old(void **state);
 void test_watch_future(void **state);
+void test_watch_enough(void **state);
 void test_watch_meanwhile(void **state);
 void test_unwatch(void **state);
 void test_compact(void **state);

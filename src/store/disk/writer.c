@@ -81,7 +81,11 @@ static int rev_load(const struct snap *sn, struct sv key, int64_t rev, struct ta
 			return !ret->deleted;
 		}
 	}
-	got = db_find(sn->set, key, (uint64_t)rev, hold, &h, &ret->key, &ret->value, err);
+	/* By its revision first: by its key it stands behind all newer versions, and each block of them would be read.
+	 */
+	got = db_find_rev(sn->set, (uint64_t)rev, hold, &h, &ret->key, &ret->value, NULL);
+	if (got <= 0)
+		got = db_find(sn->set, key, (uint64_t)rev, hold, &h, &ret->key, &ret->value, err);
 	if (got <= 0 || h.rev != (uint64_t)rev)
 		return MIN(got, 0);
 	ret->create_rev = (int64_t)h.create_rev;
@@ -297,6 +301,7 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 	struct store_watch *w = watchers_take_lagging(&s->watchers);
 	struct store_kv prev_buf;
 	int64_t upto, last;
+	size_t bytes = 0;
 
 	if (!w)
 		return;
@@ -306,7 +311,7 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 	}
 	upto = MAX(MIN(w->since, sn->rev), STORE_FIRST_REV);
 	last = MIN(sn->rev, upto + CATCH_UP_MAX);
-	while (upto < last) {
+	while (upto < last && bytes < CATCH_UP_BYTES) {
 		struct store_change c = { 0 };
 		struct wal_record h;
 		struct sv key, value;
@@ -332,11 +337,17 @@ static void writer_catch_up(struct disk_store *s, struct snap *sn)
 			err_release(&err);
 			return;
 		}
+		bytes += c.kv.value.n;
 		if (!store_in_range(c.kv.key, w->from, w->to))
 			continue;
 		if (prev_rev && w->cb->wants_prev && rev_load(sn, c.kv.key, prev_rev, &sn->prev, &prev_buf, NULL) > 0)
 			c.prev = &prev_buf;
+		bytes += c.prev ? c.prev->value.n : 0;
 		w->cb->change(&c, w->ctx);
+		if (w->cb->enough && w->cb->enough(w->ctx)) {
+			watchers_park(&s->watchers, w);
+			return;
+		}
 	}
 	watchers_give_back(&s->watchers, w, upto, upto == sn->rev);
 }

@@ -124,6 +124,7 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 	struct mem_ver *batch[MEM_BATCH], *prev[MEM_BATCH];
 	size_t n = 0;
 	int64_t upto, now;
+	bool enough = false;
 
 	pthread_mutex_lock(&m->mu);
 	if (w->since < m->compact_rev) {
@@ -144,10 +145,11 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 	}
 	pthread_mutex_unlock(&m->mu);
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !enough; i++) {
 		struct store_change c = { .kv = batch[i]->kv, .prev = ver_live_kv(prev[i]) };
 
 		w->cb->change(&c, w->ctx);
+		enough = w->cb->enough && w->cb->enough(w->ctx);
 	}
 
 	pthread_mutex_lock(&m->mu);
@@ -156,7 +158,10 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 		ver_unref(prev[i]);
 	}
 	pthread_mutex_unlock(&m->mu);
-	watchers_give_back(&m->watchers, w, upto, upto == now);
+	if (enough)
+		watchers_park(&m->watchers, w);
+	else
+		watchers_give_back(&m->watchers, w, upto, upto == now);
 }
 
 static void mem_op_free(struct mem *m, struct mem_op *op)
