@@ -32,6 +32,14 @@ static ssize_t counted_pwrite(int fd, const void *p, size_t n, off_t off)
 	return pwrite(fd, p, n, off);
 }
 
+static atomic_int reads; /* of tables */
+
+static ssize_t counted_pread(int fd, void *p, size_t n, off_t off)
+{
+	atomic_fetch_add(&reads, 1);
+	return pread(fd, p, n, off);
+}
+
 static int setup(void **state)
 {
 	return kit_setup(state, &backend);
@@ -110,6 +118,27 @@ static void test_few_tables(void **state)
 	while (dir_tables(k->dir) > 8)
 		nap();
 	assert_int_equal(count(k->s), 40);
+}
+
+/* Each old version of one key is found by itself, not behind all that are newer. */
+static void test_old_versions(void **state)
+{
+	enum { VERSIONS = 1000 };
+	struct kit *k = *state;
+	struct seen n;
+
+	for (int i = 0; i < VERSIONS; i++)
+		assert_int_equal(fill(k->s, 7, 8, false), 1);
+	kit_reopen(k);
+	while (dir_tables(k->dir) == 0)
+		nap();
+	kit_reopen(k); /* now it is read from there */
+	atomic_store(&reads, 0);
+	seen_watch(&n, k->s, "/r/", "/r0", 1);
+	seen_wait_progress(&n, VERSIONS + 1);
+	assert_int_equal(n.revs.n, VERSIONS);
+	assert_in_range(atomic_load(&reads), VERSIONS / 100, VERSIONS * 8);
+	seen_stop(&n, k->s);
 }
 
 /* A merge that stops after any number of writes leaves a database that is whole, also after a crash there. */
@@ -481,6 +510,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_room_comes_back, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_few_tables, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_old_versions, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_merge_left, setup, kit_teardown),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_own_data),
@@ -492,6 +522,7 @@ int main(void)
 	};
 
 	table_io.pwrite = counted_pwrite;
+	table_io.pread = counted_pread;
 	if (access("/dev/shm", W_OK) == 0)
 		setenv("TMPDIR", "/dev/shm", 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
