@@ -40,17 +40,21 @@ enum disk_names {
 };
 
 /* FAIL_LATE: the call does its work and says EIO; and after the two calls that it takes to make up for it, DIE.
- * DIE_NAMED: DIE from the first call after a rename. */
-enum fault { NONE, SHORT, DIE, DIE_NAMED, FAIL_EIO, FAIL_ENOSPC, FAIL_LATE };
+ * DIE_NAMED, DIE_REMOVED: DIE from the first call after a rename, or a removal. */
+enum fault { NONE, SHORT, DIE, DIE_NAMED, DIE_REMOVED, FAIL_EIO, FAIL_ENOSPC, FAIL_LATE };
 
 static struct {
 	pthread_mutex_t mu;
-	bool armed, named, late; /* named: a rename has been done; late: FAIL_LATE has happened, to a sync */
+	bool armed, named, removed,
+	    late; /* named: a rename has been done, removed: a removal; late: FAIL_LATE has happened, to a sync */
 	enum fault fault;
 	long calls, at;
 	struct stat dir;
 	VEC(struct file) files;
 	disk_name_list names; /* durable */
+	VEC(ino_t) dirs;      /* directories that were synced, this one and others */
+	VEC(int) spoiled;     /* descriptors that a sync failed on: a later success of theirs means nothing */
+	bool reused;	      /* one of them was used again */
 } disk = { .mu = PTHREAD_MUTEX_INITIALIZER };
 
 int __real_open64(const char *path, int flags, mode_t mode);
@@ -64,6 +68,8 @@ int __real_fallocate64(int fd, int mode, off_t at, off_t n);
 int __wrap_open64(const char *path, int flags, ...);
 ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t off);
 ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int n, off_t off);
+int __real_close(int fd);
+int __wrap_close(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_rename(const char *from, const char *to);
@@ -94,9 +100,9 @@ static enum fault disk_gate(void)
 		return NONE;
 	disk.calls++;
 	if ((disk.fault == DIE && disk.calls >= disk.at) || (disk.fault == DIE_NAMED && disk.named) ||
-	    (disk.fault == FAIL_LATE && disk.calls > disk.at + 2))
+	    (disk.fault == DIE_REMOVED && disk.removed) || (disk.fault == FAIL_LATE && disk.calls > disk.at + 2))
 		return DIE;
-	return disk.fault > DIE_NAMED && disk.calls == disk.at ? disk.fault : NONE;
+	return disk.fault > DIE_REMOVED && disk.calls == disk.at ? disk.fault : NONE;
 }
 
 static int disk_errno(enum fault f)
@@ -127,9 +133,17 @@ static int disk_errno(enum fault f)
 		r_;                                  \
 	})
 
+static void disk_use(int fd)
+{
+	for (size_t i = 0; i < disk.spoiled.n; i++)
+		disk.reused = disk.reused || disk.spoiled.p[i] == fd;
+}
+
 static void disk_wrote(int fd, off_t at, size_t n)
 {
 	struct file *f = disk_file(fd);
+
+	disk_use(fd);
 
 	vec_push(&f->dirty, ((typeof(*f->dirty.p)){ at, n }));
 }
@@ -153,6 +167,8 @@ static void disk_synced(int fd)
 	assert_int_equal(fstat(fd, &st), 0);
 	if (S_ISDIR(st.st_mode)) {
 		DIR *d;
+
+		vec_push(&disk.dirs, st.st_ino);
 
 		if (st.st_ino != disk.dir.st_ino || st.st_dev != disk.dir.st_dev)
 			return;
@@ -182,7 +198,7 @@ static void disk_synced(int fd)
 			(void)!pread(in, f->durable.p + at, MIN(n, f->durable.n - at), (off_t)at);
 	}
 	vec_clear(&f->dirty);
-	close(in);
+	__real_close(in);
 }
 
 /* Nothing is really synced: what would be on disk is known here. After a sync that failed the kernel takes the pages
@@ -197,14 +213,28 @@ static int disk_sync(int fd)
 	if (f == NONE || f == FAIL_LATE) {
 		r = f == NONE ? 0 : -1;
 		disk.late = disk.late || f == FAIL_LATE;
-		if (disk.armed)
+		if (disk.armed) {
+			disk_use(fd);
 			disk_synced(fd);
+		}
 	} else if (f != DIE) {
 		vec_clear(&disk_file(fd)->dirty);
 	}
+	if (r < 0 && f != DIE)
+		vec_push(&disk.spoiled, fd);
 	pthread_mutex_unlock(&disk.mu);
 	errno = disk_errno(f);
 	return r;
+}
+
+int __wrap_close(int fd)
+{
+	pthread_mutex_lock(&disk.mu);
+	for (size_t i = disk.spoiled.n; i-- > 0;)
+		if (disk.spoiled.p[i] == fd)
+			vec_remove_swap(&disk.spoiled, i);
+	pthread_mutex_unlock(&disk.mu);
+	return __real_close(fd);
 }
 
 int __wrap_fdatasync(int fd)
@@ -255,7 +285,7 @@ int __wrap_rename(const char *from, const char *to)
 
 int __wrap_unlink(const char *path)
 {
-	return DISK_CALL(int, __real_unlink(path), );
+	return DISK_CALL(int, __real_unlink(path), disk.removed = true);
 }
 
 int __wrap_unlinkat(int fd, const char *path, int flags)
@@ -290,7 +320,7 @@ static _unused_ void disk_arm(const char *dir, enum fault fault, long at)
 {
 	disk.fault = fault;
 	disk.calls = 0;
-	disk.named = disk.late = false;
+	disk.named = disk.removed = disk.late = false;
 	disk.at = at;
 	if (dir)
 		assert_int_equal(stat(dir, &disk.dir), 0);
@@ -305,7 +335,10 @@ static _unused_ void disk_forget(void)
 	}
 	vec_release(&disk.files);
 	vec_release(&disk.names);
-	disk.files.n = disk.names.n = 0;
+	vec_release(&disk.dirs);
+	assert_false(disk.reused);
+	assert_int_equal(disk.spoiled.n, 0);
+	vec_release(&disk.spoiled);
 }
 
 /* A segment is mostly zeros, which need not be written. */

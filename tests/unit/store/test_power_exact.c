@@ -116,12 +116,94 @@ static void test_made_not_synced(void **state)
 	}
 }
 
+static bool dir_is_synced(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	for (size_t i = 0; i < disk.dirs.n; i++)
+		if (disk.dirs.p[i] == st.st_ino)
+			return true;
+	return false;
+}
+
+/* Directories that are made on the way have names, too. */
+static void test_parents_synced(void **state)
+{
+	char top[64], dir[96], middle[80];
+
+	(void)state;
+	kit_mkdir(top);
+	snprintf(middle, sizeof(middle), "%s/a", top);
+	snprintf(dir, sizeof(dir), "%s/db", middle);
+	disk_arm(top, NONE, 0);
+	store_close(open_disk(dir));
+	disk.armed = false;
+	assert_true(dir_is_synced(top));
+	assert_true(dir_is_synced(middle));
+	assert_true(dir_is_synced(dir));
+	done_with(top);
+}
+
+/* What was cut short left files that nothing names: they go, once the log was found whole. */
+static void test_leftovers_go(void **state)
+{
+	static const char *const names[] = { "t.999", "manifest.new" };
+	char dir[64], path[96], kept[96];
+
+	(void)state;
+	kit_mkdir(dir);
+	store_close(open_disk(dir));
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		file_store(path, "x", 1);
+	}
+	/* As long as something is missing they may be what a repair needs. */
+	snprintf(path, sizeof(path), "%s/wal.note", dir);
+	snprintf(kept, sizeof(kept), "%s/kept", dir);
+	assert_int_equal(rename(path, kept), 0);
+	assert_null(store_disk_open(&thread_env, dir, (size_t)1 << 30, NULL));
+	assert_int_equal(rename(kept, path), 0);
+	for (int i = 0; i < 4; i++) {
+		if (i == 2)
+			store_close(open_disk(dir));
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i % 2]);
+		assert_int_equal(access(path, F_OK), i < 2 ? 0 : -1);
+	}
+	kit_rmdir(dir);
+}
+
+/* Tables that were merged are removed when the manifest without them is on disk. */
+static void test_merged_go_last(void **state)
+{
+	struct store *s;
+	char dir[64];
+	int64_t rev = 1;
+
+	(void)state;
+	kit_mkdir(dir);
+	disk_arm(dir, NONE, 0);
+	s = open_disk(dir);
+	disk_arm(NULL, DIE_REMOVED, 0);
+	for (int i = 0; i < 8; i++) {
+		rev = put(s, "a", i == 7 ? "last" : "1", STORE_ANY_REV);
+		assert_int_equal(rev, 2 + i);
+		(void)store_compact(s, rev, NULL);
+	}
+	while (!disk.removed)
+		nap();
+	store_close(s);
+	disk.armed = false;
+	images_are(dir, 9, "a=last@2/9 ");
+	done_with(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_named_not_synced),
-		cmocka_unit_test(test_failed_stays_failed),
-		cmocka_unit_test(test_made_not_synced),
+		cmocka_unit_test(test_named_not_synced), cmocka_unit_test(test_failed_stays_failed),
+		cmocka_unit_test(test_made_not_synced),	 cmocka_unit_test(test_parents_synced),
+		cmocka_unit_test(test_leftovers_go),	 cmocka_unit_test(test_merged_go_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
