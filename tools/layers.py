@@ -53,6 +53,7 @@ MAY = {
     ("kubelet/node_cleanup.c", "time"): "a command of its own that waits for the kernel to end processes",
     ("kubelet/cgroups.c", "time"): "the kernel empties a cgroup a moment after its processes were killed",
     ("kubelet/hooks.c", "sockets"): "the real probes, behind the hooks that the simulator replaces",
+    ("kubelet/link_watch.c", "sockets"): "netlink, on a thread of its own, which the simulator does not have",
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
     ("kubelet/runtime_health.c", "sockets"): "waits on a thread of its own, which the simulator does not have",
     ("kubelet/shims.c", "sockets"): "looks whether a shim still listens; only where a real containerd is started",

@@ -159,7 +159,8 @@ struct kubelet {
 	bool stopping;
 	_Atomic int refs;
 
-	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer;
+	struct env_timer *relist_timer, *refresh_timer, *status_timer, *lease_timer, *rotate_timer, *health_timer,
+	    *repair_timer;
 	int64_t relist_period_ns;
 	bool subscribed;
 	_Atomic int measuring;	     /* pods whose emptyDirs are being measured */
@@ -169,8 +170,10 @@ struct kubelet {
 	void *runtime_ctx;
 	int (*repair)(void *ctx, struct buf *said);
 	void *repair_ctx;
-	char *repair_said; /* last; the relist's task only, as when: mono */
-	int64_t repaired_ns;
+	char *repair_said; /* last; the repair's task only, as whether there was one */
+	bool repaired;
+	bool repair_wanted; /* the links changed since it began to look; under lock */
+	struct link_watch *links;
 
 	struct config_watch *configs;
 	struct node_status *node;
@@ -187,6 +190,8 @@ void ktask_leave(struct kubelet *k);
 /* A repeating timer: its task fn(k) begins with kubelet_fired() (false: leave at once), ends with
  * kubelet_fired_end(), and arms the next run in between. slot is under k->lock. */
 void kubelet_rearm(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn);
+/* Under k->lock: the next run comes after delay_ns already. */
+void kubelet_hurry(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn);
 bool kubelet_fired(struct kubelet *k, struct env_timer **slot);
 void kubelet_fired_end(struct kubelet *k);
 
@@ -311,9 +316,11 @@ struct node_status *node_status_free(struct node_status *n);
 /* Can pods be given a network? False with why ("" before the first look) in the arena; pods are kicked when it can. */
 bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why);
 
-/* node_repair.c: what the node has made of its machine, each time it is called: put back, and said. */
+/* node_repair.c: what the node has made of its machine, every ten seconds and a second after links changed: put back,
+ * and said. */
 void node_limit_pids(struct kubelet *k); /* of all pods together */
-void node_repair(struct kubelet *k);	 /* at most every ten seconds; the relist's task only */
+void node_repair_start(struct kubelet *k);
+void node_repair_soon(void *k); /* any thread */
 
 /* logs_rotate.c */
 void logs_rotate_start(struct kubelet *k);

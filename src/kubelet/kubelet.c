@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/quarantine.h"
+#include "kubelet/link_watch.h"
 #include "kubelet/machine.h"
 #include "kubelet/status.h"
 #include "kubelet/volumes/volumes.h"
@@ -95,6 +96,13 @@ void kubelet_rearm(struct kubelet *k, struct env_timer **slot, int64_t delay_ns,
 		*slot = env_after(k->env, delay_ns, fn, k);
 	}
 	pthread_mutex_unlock(&k->lock);
+}
+
+void kubelet_hurry(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn)
+{
+	/* A run that was prevented passes its reference on; one that begins this moment needs no other. */
+	if (!k->stopping && *slot && env_timer_stop(k->env, TAKE(*slot)))
+		*slot = env_after(k->env, delay_ns, fn, k);
 }
 
 bool kubelet_fired(struct kubelet *k, struct env_timer **slot)
@@ -452,9 +460,8 @@ static void on_notice(const struct rt_event *ev, void *ctx)
 	if (!k->stopping && k->q && uid.n) {
 		remember(k, uid, ev->container_id);
 		workq_add(k->q, uid);
-	} else if (!k->stopping && !ev->container_id.n && k->relist_timer && env_timer_stop(k->env, k->relist_timer))
-		/* Notices may have been lost: look at everything, now. The prevented run's reference passes on. */
-		k->relist_timer = env_after(k->env, 0, relist, k);
+	} else if (!ev->container_id.n) /* notices may have been lost: look at everything, now */
+		kubelet_hurry(k, &k->relist_timer, 0, relist);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -544,7 +551,6 @@ static void relist(void *ctx)
 		compare(k, s, ns, c, nc, &a);
 		k->relisted_ns = env_mono_ns(k->env);
 	}
-	node_repair(k);
 	kubelet_rearm(k, &k->relist_timer, k->relist_period_ns, relist);
 	kubelet_fired_end(k);
 }
@@ -650,8 +656,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 		goto fail;
 	informer_factory_start(k->factory);
 
-	if (k->files)
-		node_limit_pids(k);
+	node_repair_start(k);
 	rt_health_new(k); /* sets k->health */
 	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
 	err_release(&e);
@@ -685,6 +690,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	if (k->subscribed)
 		k->rt->ops->unsubscribe(k->rt);
 	/* No news from here on; what is known is still asked for by syncs and tasks under way. */
+	k->links = link_watch_free(k->links);
 	if (k->factory)
 		informer_factory_stop(k->factory);
 	pthread_mutex_lock(&k->lock);
@@ -697,6 +703,7 @@ struct kubelet *kubelet_free(struct kubelet *k)
 	stop_timer(k, &k->lease_timer);
 	stop_timer(k, &k->rotate_timer);
 	stop_timer(k, &k->health_timer);
+	stop_timer(k, &k->repair_timer);
 	q = q ? workq_free(q) : NULL;
 	pthread_mutex_lock(&k->lock);
 	while (k->active) /* tasks under way; those still queued will see stopping */

@@ -45,7 +45,8 @@ struct kubelet_opts {
 	 * Called on a thread of the kubelet's own, not after kubelet_free(). May be NULL. */
 	void (*runtime_hangs)(void *ctx);
 	void *runtime_ctx;
-	/* Now and then: is what the node has made of its machine still there? As podnet_repair(). May be NULL. */
+	/* Now and then, and when links changed: is what the node has made of its machine still there? As
+	 * podnet_repair(). May be NULL. */
 	int (*repair)(void *ctx, struct buf *said);
 	void *repair_ctx;
 	const char *const *node_labels; /* "k=v", NULL-terminated, or NULL */

@@ -3,11 +3,13 @@
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
+#include "kubelet/link_watch.h"
 #include "kubelet/machine.h"
 
 #include <stdlib.h>
 
 #define REPAIR_NS (10 * NS_PER_SEC)
+#define CHANGED_NS NS_PER_SEC /* a pod that comes or goes changes several links, one after another */
 
 /* All pods together leave the machine processes to log in with and to end them. */
 void node_limit_pids(struct kubelet *k)
@@ -17,20 +19,17 @@ void node_limit_pids(struct kubelet *k)
 
 	if (cgroup_limit_pids(cgroup_pods_path(&a, k->cgroup_root), machine_pids_allocatable(machine_pids()), &err) <
 		0 &&
-	    !k->repaired_ns) /* at the start */
+	    !k->repaired) /* at the start */
 		log_warn(SYS, "the number of all pods' processes is not limited", "why", "%s", err_msg(&err));
 }
 
 /* What was put back is said each time, what cannot be once until that changes. */
-void node_repair(struct kubelet *k)
+static void repair_look(struct kubelet *k)
 {
 	_cleanup_(buf_release) struct buf said = BUF_INIT;
-	int64_t now = env_mono_ns(k->env);
 	int rc;
 
-	if (k->repaired_ns && now - k->repaired_ns < REPAIR_NS)
-		return;
-	k->repaired_ns = now;
+	k->repaired = true;
 	rc = k->repair ? k->repair(k->repair_ctx, &said) : 0;
 	if (k->files)
 		node_limit_pids(k);
@@ -46,4 +45,42 @@ void node_repair(struct kubelet *k)
 	}
 	free(k->repair_said);
 	k->repair_said = rc < 0 ? xstrdup(buf_cstr(&said)) : NULL;
+}
+
+static void repair_fired(void *ctx)
+{
+	struct kubelet *k = ctx;
+	bool again;
+
+	if (!kubelet_fired(k, &k->repair_timer))
+		return;
+	pthread_mutex_lock(&k->lock);
+	k->repair_wanted = false;
+	pthread_mutex_unlock(&k->lock);
+	repair_look(k);
+	pthread_mutex_lock(&k->lock);
+	again = k->repair_wanted;
+	pthread_mutex_unlock(&k->lock);
+	kubelet_rearm(k, &k->repair_timer, again ? CHANGED_NS : REPAIR_NS, repair_fired);
+	kubelet_fired_end(k);
+}
+
+void node_repair_soon(void *ctx)
+{
+	struct kubelet *k = ctx;
+
+	pthread_mutex_lock(&k->lock);
+	if (!k->repair_wanted)
+		kubelet_hurry(k, &k->repair_timer, CHANGED_NS, repair_fired);
+	k->repair_wanted = true;
+	pthread_mutex_unlock(&k->lock);
+}
+
+void node_repair_start(struct kubelet *k)
+{
+	if (k->files)
+		node_limit_pids(k);
+	kubelet_rearm(k, &k->repair_timer, NS_PER_SEC / 5, repair_fired);
+	if (k->files && k->repair)
+		k->links = link_watch_new(k->env, node_repair_soon, k);
 }

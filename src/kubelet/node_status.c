@@ -445,9 +445,7 @@ static void report_fired(void *ctx)
 void node_status_hurry(struct kubelet *k)
 {
 	pthread_mutex_lock(&k->lock);
-	if (!k->stopping && k->status_timer && env_timer_stop(k->env, k->status_timer))
-		/* The prevented run's reference passes on. */
-		k->status_timer = env_after(k->env, 0, report_fired, k);
+	kubelet_hurry(k, &k->status_timer, 0, report_fired);
 	pthread_mutex_unlock(&k->lock);
 }
 
