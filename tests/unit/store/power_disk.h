@@ -18,6 +18,7 @@
 
 struct file {
 	ino_t ino;
+	int held; /* open, so that nobody else gets its number: on the disk it is there as long as a name of it may be */
 	struct buf durable;
 	VEC(struct {
 		off_t at;
@@ -83,12 +84,16 @@ static struct file *disk_file(int fd)
 {
 	struct file fresh = { .durable = BUF_INIT };
 	struct stat st;
+	char path[64];
 
 	assert_int_equal(fstat(fd, &st), 0);
 	for (size_t i = 0; i < disk.files.n; i++)
 		if (disk.files.p[i].ino == st.st_ino)
 			return &disk.files.p[i];
 	fresh.ino = st.st_ino;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* not its duplicate, which would hold its lock, too */
+	fresh.held = __real_open64(path, O_PATH | O_CLOEXEC, 0);
+	assert_true(fresh.held >= 0);
 	vec_push(&disk.files, fresh);
 	return &vec_last(&disk.files);
 }
@@ -332,6 +337,7 @@ static _unused_ void disk_forget(void)
 	for (size_t i = 0; i < disk.files.n; i++) {
 		buf_release(&disk.files.p[i].durable);
 		vec_release(&disk.files.p[i].dirty);
+		__real_close(disk.files.p[i].held);
 	}
 	vec_release(&disk.files);
 	vec_release(&disk.names);
