@@ -286,6 +286,10 @@ static void test_job_status(void **state)
 		  "status.startTime: Required value: startTime is required for finished job" },
 		{ r, JOB_OF("", ""), JOB_OF("", T0), st,
 		  "status.startTime: Required value: startTime cannot be removed for unsuspended job" },
+		{ r, JOB_OF("", "'startTime':'2024-01-01T00:00:01Z'"), JOB_OF("", T0), st,
+		  "status.startTime: Required value: startTime cannot be removed for unsuspended job" },
+		{ r, JOB_OF("", "'startTime':'2024-01-01T00:00:01Z'"), JOB_OF("", T0 "," CONDS(TRUE("Suspended"))), st,
+		  NULL },
 		{ r, JOB_OF("'suspend':true", ""), JOB_OF("'suspend':true", T0), st, NULL },
 		/* counters and indexes */
 		{ r, JOB_OF("", T0 ",'active':1," CONDS(TRUE("FailureTarget") "," TRUE("Failed"))), JOB_OF("", T0), st,

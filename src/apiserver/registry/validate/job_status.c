@@ -90,7 +90,8 @@ static void times(struct field_errs *fe, const struct val *spec, const struct jo
 	if (done && moved_done && val_member(was->status, F_completionTime))
 		fe_invalid(fe, &done_at, done, "completionTime cannot be mutated");
 	/* A Job that resumes gets a new one. */
-	if (!start && val_member(was->status, F_startTime) && !val_get_bool(spec, F_suspend))
+	if (moved_start && val_member(was->status, F_startTime) && !val_get_bool(spec, F_suspend) &&
+	    !condition_is(val_member(was->status, F_conditions), "Suspended", "True"))
 		fe_required_why(fe, &start_at, "startTime cannot be removed for unsuspended job");
 }
 
