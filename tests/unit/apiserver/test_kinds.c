@@ -357,6 +357,14 @@ static void test_service_addresses(void **state)
 	assert_int_equal(val_get_int(val_at(val_get(s, F_spec, F_ports), 0), 0, F_targetPort), 80);
 	assert_val(val_get(s, F_spec, F_internalTrafficPolicy), "Cluster");
 
+	expect_status(
+	    r, 422, "Invalid",
+	    "spec.clusterIPs: Invalid value: [\"10.44.0.1\"]: failed to allocate IP 10.44.0.1: the provided network "
+	    "does not match the current range",
+	    &(struct ask){ .method = "POST",
+			   .path = NS "/services",
+			   .body = "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"clusterIP\":\"10.44.0.1\","
+				   "\"ports\":[{\"port\":80}]}}" });
 	/* taken; and what the failed create had reserved is free again */
 	expect_status(
 	    r, 422, "Invalid", "provided IP is already allocated",

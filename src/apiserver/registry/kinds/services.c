@@ -326,9 +326,9 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 		if (!ip_offset(al, ip, &at))
 			return invalid(err, doc, "spec.clusterIPs", value,
 				       arena_printf(q->arena,
-						    "failed to allocate IP %.*s: the provided IP (%.*s) is not in the "
-						    "valid range. The range of valid IPs is %s",
-						    SV_ARG(ip), SV_ARG(ip), q->server->o.service_cidr));
+						    "failed to allocate IP %.*s: the provided network does not match "
+						    "the current range",
+						    SV_ARG(ip)));
 		if (bit_get(&al->ips, at) && !holds_itself(q, al, doc, at))
 			return invalid(err, doc, "spec.clusterIPs", value,
 				       arena_printf(q->arena,
