@@ -636,6 +636,32 @@ static void test_lease_strategy(void **state)
 	assert_int_equal(val_len(val_get(v, F_spec)), 0);
 }
 
+/* A node gets no configuration by way of the API any more. */
+static void test_node_config(void **state)
+{
+	static const char source[] =
+	    "\"configSource\":{\"configMap\":{\"namespace\":\"a\",\"name\":\"b\",\"kubeletConfigKey\":"
+	    "\"k\"}}";
+	struct rig *r = *state;
+	const struct val *v;
+	struct answer *a;
+	char body[200];
+
+	snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"n\"},\"spec\":{%s},\"status\":{\"config\":{}}}",
+		 source);
+	v = expect(r, 201, "POST", "/api/v1/nodes", body);
+	assert_null(val_get(v, F_spec, F_configSource));
+	assert_null(val_get(v, F_status, F_config));
+	snprintf(body, sizeof(body), "{\"spec\":{%s}}", source);
+	v = expect_type(r, 200, "PATCH", "/api/v1/nodes/n", "application/merge-patch+json", body);
+	assert_null(val_get(v, F_spec, F_configSource));
+	a = api(r, "POST", "/api/v1/nodes", .body = "{\"metadata\":{\"name\":\"m\"},\"spec\":{\"externalID\":\"x\"}}");
+	assert_int_equal(a->code, 201);
+	assert_int_equal(a->q.n_warnings, 1);
+	assert_sv(a->q.warnings[0], "spec.externalID: this field is deprecated, and is unused by Kubernetes");
+	answer_free(a);
+}
+
 static void test_priority(void **state)
 {
 	struct rig *r = *state;
@@ -1023,6 +1049,7 @@ int main(void)
 		T(test_access_review),
 		T(test_access_review_faults),
 		T(test_lease_strategy),
+		T(test_node_config),
 		T(test_priority),
 		T(test_events_expire),
 		T(test_event_source_selector),

@@ -112,8 +112,38 @@ static bool node_field(const struct val *node, struct sv label, struct sv *ret)
 	return true;
 }
 
+/* Kubelets took their configuration from ConfigMaps once. Where a node has that from then it stays, no other gets it.
+ */
+static void node_prepare_create(struct api_req *q, struct val *doc)
+{
+	(void)q;
+	if (val_get(doc, F_spec))
+		val_del(val_get_mut(doc, F_spec), F_configSource);
+	if (val_get(doc, F_status))
+		val_del(val_get_mut(doc, F_status), F_config);
+}
+
+static void node_prepare_update(struct api_req *q, const struct val *old, struct val *doc)
+{
+	(void)q;
+	if (val_get(doc, F_spec) && !val_get(old, F_spec, F_configSource))
+		val_del(val_get_mut(doc, F_spec), F_configSource);
+}
+
+static void node_warn(struct api_req *q, const struct val *doc, const struct val *old)
+{
+	(void)old;
+	if (val_get(doc, F_spec, F_configSource))
+		api_req_warn(q, "spec.configSource: the feature is no longer supported");
+	if (val_get_str(doc, F_spec, F_externalID).n)
+		api_req_warn(q, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
+}
+
 const struct strategy node_strategy = {
 	.res = RES(core_nodes),
+	.prepare_create = node_prepare_create,
+	.prepare_update = node_prepare_update,
+	.warn = node_warn,
 	.unconditional_update = true,
 	.no_generation = true,
 	.set_defaults = node_defaults,
