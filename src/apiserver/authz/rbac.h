@@ -25,6 +25,7 @@ bool rbac_allowed(struct rbac *r, const struct authz_attrs *at, struct arena *a,
 bool rbac_rules_allow(const struct val *rules, const struct authz_attrs *at);
 
 /* Calls fn for every rule that applies to u in ns (and cluster-wide), until it returns
- * non-zero; again for a role that several of u's names have. The rule is borrowed for the call; r is locked meanwhile. */
+ * non-zero; again for a role that several of u's names have. The rule is borrowed for the call; r is locked
+ * meanwhile. */
 void rbac_each_rule(struct rbac *r, const struct user_info *u, struct sv ns,
 		    int (*fn)(const struct val *rule, void *ctx), void *ctx);
