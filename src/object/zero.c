@@ -21,34 +21,38 @@ struct val *zero_value(struct arena *a, const struct field *f)
 		return val_new_str_ref(a, SV("0"));
 	case FIELD_STRUCT:
 		v = val_new_map(a);
-		zero_typed(a, f->type, v);
+		(void)zero_typed(a, f->type, v);
 		return v;
 	default: /* times, bytes, raw */
 		return val_new_null(a);
 	}
 }
 
-/* Does fn to every struct that v, a value of f, is or has. */
-static void each_struct(struct arena *a, const struct field *f, struct val *v,
-			void (*fn)(struct arena *a, const struct schema *s, struct val *doc))
+/* Does fn to every struct that v, a value of f, is or has. Did any say yes? */
+static bool each_struct(struct arena *a, const struct field *f, struct val *v,
+			bool (*fn)(struct arena *a, const struct schema *s, struct val *doc))
 {
-	if (f->card == CARD_ONE) {
-		fn(a, f->type, v);
-	} else if (f->card == CARD_LIST) {
+	bool any = false;
+
+	if (f->card == CARD_ONE)
+		return fn(a, f->type, v);
+	if (f->card == CARD_LIST) {
 		for (size_t k = 0, n = val_len(v); k < n; k++)
-			fn(a, f->type, val_at_mut(v, k));
+			any |= fn(a, f->type, val_at_mut(v, k));
 	} else {
 		VAL_EACH_MEMBER(v, m)
-			fn(a, f->type, m.value);
+			any |= fn(a, f->type, m.value);
 	}
+	return any;
 }
 
-void zero_typed(struct arena *a, const struct schema *s, struct val *doc)
+bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 {
 	struct in_order it;
+	bool added = false;
 
 	if (val_type(doc) != VAL_MAP)
-		return;
+		return false;
 	it = in_order(s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
@@ -56,21 +60,24 @@ void zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 
 		if (v) {
 			if (f->kind == FIELD_STRUCT)
-				each_struct(a, f, v, zero_typed);
+				added |= each_struct(a, f, v, zero_typed);
 		} else if (!(f->flags & (FF_OMITEMPTY | FF_HIDDEN))) {
 			bool null = f->card != CARD_ONE || f->flags & FF_POINTER;
 
 			val_set(a, doc, f->sym, null ? val_new_null(a) : zero_value(a, f));
+			added = true;
 		}
 	}
+	return added;
 }
 
-void empty_to_null(struct arena *a, const struct schema *s, struct val *doc)
+static bool empties_gone(struct arena *a, const struct schema *s, struct val *doc)
 {
 	struct in_order it;
+	bool any = false;
 
 	if (val_type(doc) != VAL_MAP)
-		return;
+		return false;
 	it = in_order(s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
@@ -78,9 +85,17 @@ void empty_to_null(struct arena *a, const struct schema *s, struct val *doc)
 
 		if (!v)
 			continue;
-		if (f->card != CARD_ONE && v->type != VAL_NULL && !val_len(v) && !(f->flags & FF_OMITEMPTY))
+		if (f->card != CARD_ONE && v->type != VAL_NULL && !val_len(v) && !(f->flags & FF_OMITEMPTY)) {
 			v->type = VAL_NULL;
-		else if (f->kind == FIELD_STRUCT)
-			each_struct(a, f, v, empty_to_null);
+			any = true;
+		} else if (f->kind == FIELD_STRUCT) {
+			any |= each_struct(a, f, v, empties_gone);
+		}
 	}
+	return any;
+}
+
+void empty_to_null(struct arena *a, const struct schema *s, struct val *doc)
+{
+	(void)empties_gone(a, s, doc);
 }

@@ -60,6 +60,7 @@ struct write_op {
 	struct pending_write pw;
 	void *reserved;
 	bool has_reserved;
+	bool ordered, completed; /* doc is in its type's order; and has what Go writes although it is zero */
 	const struct delete_options *del;
 };
 
@@ -98,6 +99,8 @@ int body_judge_applied(struct api_req *q, struct err *err);
 
 /* write.c */
 void write_defaults(struct write_op *op); /* the schema's and the kind's */
+/* Makes doc what decoding makes of a text, after hooks took members away and put others in. */
+void write_complete(struct write_op *op);
 int write_managed(struct write_op *op, const struct val *old, struct err *err);
 int write_validate(struct write_op *op, const struct val *old, struct err *err);
 int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct err *err);

@@ -97,7 +97,7 @@ bool update_is_none(struct write_op *op, const struct val *old)
 
 	if (rv)
 		val_set(op->a, meta, F_resourceVersion, rv);
-	zero_typed(op->a, op->res->schema, op->doc);
+	write_complete(op);
 	owners = val_member(meta, F_managedFields);
 	if (!was || !same_owners(was, owners))
 		return val_equal(old, op->doc);

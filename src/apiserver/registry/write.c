@@ -120,6 +120,11 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	struct field_errs fe, rules;
 	const char *sub = op->sub.n ? arena_cstr(op->a, op->sub) : NULL;
 
+	/* Defaults and admission added members; rules that go along the type's fields search for none when they are
+	 * in order. */
+	val_thaw(op->a, op->doc);
+	order_typed(op->a, op->res->schema, op->doc);
+	op->ordered = true;
 	field_errs_init(&fe, op->a);
 	field_errs_init(&rules, op->a);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
@@ -265,12 +270,12 @@ static void conclude(const struct store_result *r, struct write_op *op)
 	}
 }
 
-/* As decoding leaves a document: hooks took members away (status on create) and put others in. What is added here is
- * nobody's: ownership is recorded before. */
-static void complete(struct write_op *op)
+/* What is added here is nobody's: ownership is recorded before. */
+void write_complete(struct write_op *op)
 {
-	zero_typed(op->a, op->res->schema, op->doc);
-	order_typed(op->a, op->res->schema, op->doc);
+	if (zero_typed(op->a, op->res->schema, op->doc) || !op->ordered)
+		order_typed(op->a, op->res->schema, op->doc);
+	op->ordered = op->completed = true;
 }
 
 void write_commit(struct write_op *op)
@@ -289,6 +294,8 @@ void write_commit(struct write_op *op)
 		return;
 	}
 	op->has_reserved = op->strat->reserve != NULL && !op->sub.n;
+	if (op->has_reserved) /* it has put in what it reserved */
+		op->ordered = op->completed = false;
 	/* With the addresses that it left out the object may be the one that is there. */
 	if (op->has_reserved && old && !op->tombstone && !op->creating && update_is_none(op, old)) {
 		undo(op);
@@ -306,8 +313,9 @@ void write_commit(struct write_op *op)
 			return;
 		}
 
+		op->ordered = false; /* an update has its resourceVersion at the end */
 		if (op->doc)
-			complete(op);
+			write_complete(op);
 		o = obj_new(op->doc ? op->doc : old, 0);
 		undo(op);
 		write_finish(op, obj_link(op->a, o), NULL);
@@ -319,7 +327,8 @@ void write_commit(struct write_op *op)
 		meta = val_member_mut(op->doc, F_metadata);
 		if (meta)
 			val_del(meta, F_resourceVersion);
-		complete(op);
+		if (!op->completed)
+			write_complete(op);
 		if (stored != op->res)
 			root = op->strat->to_stored(op->a, op->doc);
 		if (!root) {
@@ -355,7 +364,7 @@ void write_run(struct write_op *op)
 	struct err err = ERR_INIT;
 	int rc;
 
-	op->tombstone = op->creating = false;
+	op->tombstone = op->creating = op->ordered = op->completed = false;
 	op->old = op->fresh;
 	op->fresh = NULL;
 	if (!op->old && op->name.n && !op->generated_name)
