@@ -12,9 +12,20 @@ static bool has(struct arena *a, const char *dir, const char *name)
 	return access(arena_printf(a, "%s/%s", dir, name), F_OK) == 0;
 }
 
+/* The mark is a copy of the CA: what is left of either that is no certificate any more says nothing of whose it is. */
+static int check_whole(struct sv pem, const char *path, const char *copy, struct err *err)
+{
+	if (sv_starts(pem, SV("-----BEGIN ")) && sv_find_sv(pem, SV("\n-----END ")) >= 0)
+		return 0;
+	return err_set(err, ERR_STORE_READ,
+		       "'%s' is damaged, it holds no certificate: put it back, or a copy of '%s', which was the same",
+		       path, copy);
+}
+
 int database_check(struct arena *a, const struct server_opts *o, struct err *err)
 {
 	const char *db = arena_printf(a, "%s/db", o->data_dir), *pki = arena_printf(a, "%s/pki", o->data_dir);
+	const char *mark_path = arena_printf(a, "%s/cluster", db), *ca_path = arena_printf(a, "%s/ca.crt", pki);
 	struct sv ca, mark;
 	struct err why = ERR_INIT;
 
@@ -27,20 +38,21 @@ int database_check(struct arena *a, const struct server_opts *o, struct err *err
 		    "the database '%s' is gone, but '%s' is that of a cluster with clients: put the database "
 		    "back, or start with --accept-database to begin an empty one",
 		    db, pki);
-	if (file_read(a, arena_printf(a, "%s/cluster", db), CA_MAX, &mark, &why) < 0) {
-		bool none = why.errnum == ENOENT; /* made before there was one */
-
+	if (file_read(a, mark_path, CA_MAX, &mark, &why) < 0) {
+		if (why.errnum != ENOENT) /* made before there was one */
+			return err_move(err, &why);
 		err_release(&why);
-		return none ? 0 : err_set(err, ERR_STORE_READ, "cannot read '%s/cluster'", db);
+		return 0;
 	}
-	if (file_read(a, arena_printf(a, "%s/ca.crt", pki), CA_MAX, &ca, err) < 0)
+	if (file_read(a, ca_path, CA_MAX, &ca, err) < 0 || check_whole(mark, mark_path, ca_path, err) < 0 ||
+	    check_whole(ca, ca_path, mark_path, err) < 0)
 		return -1;
 	if (!sv_eq(ca, mark))
-		return err_set(
-		    err, ERR_STORE_READ,
-		    "the database '%s' belongs to another cluster than '%s': '%s/cluster' and '%s/ca.crt' differ; "
-		    "put the right one back, or start with --accept-database to use it with this pki",
-		    db, pki, db, pki);
+		return err_set(err, ERR_STORE_READ,
+			       "the database '%s' belongs to another cluster than '%s': '%s' and '%s' differ; put the "
+			       "right one back, "
+			       "or start with --accept-database to use it with this pki",
+			       db, pki, mark_path, ca_path);
 	return 0;
 }
 

@@ -130,6 +130,21 @@ def deleted(c):
     equal(status, 503, said)
 
 
+def whose_it_is_damaged(c):
+    """Neither of the two says any more whose database it is: that is damage, and not another cluster."""
+    c.stop()
+    for path in (c.dir + "/data/db/cluster", c.dir + "/data/pki/ca.crt"):
+        with open(path, "rb") as f:
+            kept = f.read()
+        for left in (b"", kept[:100], bytes(len(kept))):
+            with open(path, "wb") as f:
+                f.write(left)
+            refused(c, os.path.basename(path) + "' is damaged", "put it back")
+        with open(path, "wb") as f:
+            f.write(kept)
+    c.start()
+
+
 def full_disk(_):
     c = Cluster()
     data = c.dir + "/data"
@@ -175,4 +190,4 @@ def full_disk(_):
 
 if __name__ == "__main__":
     with Cluster() as cluster:
-        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, full_disk], cluster))
+        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, whose_it_is_damaged, full_disk], cluster))
