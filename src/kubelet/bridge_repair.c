@@ -133,6 +133,16 @@ static bool br_exists(const char *link)
 	return access(path, F_OK) == 0;
 }
 
+static bool br_is_up(const char *link)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	unsigned flags;
+	struct sv text;
+
+	return file_read(&a, arena_printf(&a, "/sys/class/net/%s/flags", link), 64, &text, NULL) < 0 ||
+	       sscanf(text.p, "%x", &flags) != 1 || flags & IFF_UP;
+}
+
 static bool br_attached(const char *veth, const char *bridge)
 {
 	char path[64], to[256];
@@ -172,6 +182,68 @@ static bool br_has_address(const char *bridge, const char *address, bool *ret_up
 			found = true;
 	}
 	freeifaddrs(list);
+	return found;
+}
+
+/* The network of an address ("10.42.0.1/24"). */
+struct br_net {
+	int family;
+	unsigned bits;
+	unsigned char at[16];
+	char address[64], text[64]; /* "10.42.0.1", "10.42.0.0/24" */
+};
+
+static bool br_net_of(const char *address, struct br_net *ret)
+{
+	const char *slash = strchr(address, '/');
+	size_t n = slash ? (size_t)(slash - address) : 0;
+	char plain[INET6_ADDRSTRLEN];
+
+	*ret = (struct br_net){ .family = strchr(address, ':') ? AF_INET6 : AF_INET };
+	if (!n || n >= sizeof(ret->address) || sscanf(slash + 1, "%u", &ret->bits) != 1 ||
+	    ret->bits > (ret->family == AF_INET ? 32 : 128))
+		return false;
+	memcpy(ret->address, address, n);
+	if (inet_pton(ret->family, ret->address, ret->at) != 1)
+		return false;
+	for (unsigned i = 0; i < sizeof(ret->at); i++)
+		if (i * 8 + 8 > ret->bits)
+			ret->at[i] &= i * 8 >= ret->bits ? 0 : (unsigned char)(0xff00 >> ret->bits % 8);
+	if (!inet_ntop(ret->family, ret->at, plain, sizeof(plain)))
+		return false;
+	(void)snprintf(ret->text, sizeof(ret->text), "%s/%u", plain, ret->bits);
+	return true;
+}
+
+static bool br_line_is_route(const char *line, const char *bridge, const struct br_net *net)
+{
+	char dev[16], to[33], want[33];
+	unsigned dest, mask, bits;
+	uint32_t at;
+
+	if (net->family == AF_INET) {
+		memcpy(&at, net->at, sizeof(at));
+		return sscanf(line, "%15s %x %*x %*x %*d %*d %*d %x", dev, &dest, &mask) == 3 && !strcmp(dev, bridge) &&
+		       dest == at && (unsigned)__builtin_popcount(mask) == net->bits;
+	}
+	for (int i = 0; i < 16; i++)
+		(void)snprintf(want + 2 * i, 3, "%02x", net->at[i]);
+	return sscanf(line, "%32s %x %*s %*s %*s %*s %*s %*s %*s %15s", to, &bits, dev) == 3 && !strcmp(dev, bridge) &&
+	       bits == net->bits && !strcmp(to, want);
+}
+
+/* Does the machine know that this network is behind the bridge? */
+static bool br_has_route(const char *bridge, const struct br_net *net)
+{
+	FILE *f = fopen(net->family == AF_INET ? "/proc/net/route" : "/proc/net/ipv6_route", "re");
+	bool found = false;
+	char line[256];
+
+	if (!f)
+		return true; /* not known: nothing to repair */
+	while (!found && fgets(line, sizeof(line), f))
+		found = br_line_is_route(line, bridge, net);
+	(void)fclose(f);
 	return found;
 }
 
@@ -235,13 +307,38 @@ static void br_bridge(struct repair *r, const struct bridge_need *need)
 	}
 }
 
+/* The kernel makes these routes with the address, and once. */
+static void br_routes(struct repair *r, const struct bridge_need *need)
+{
+	for (size_t i = 0; i < need->n_gateways; i++) {
+		struct br_net net;
+		bool up;
+
+		if (!br_net_of(need->gateway[i], &net) || !br_has_address(r->bridge, need->gateway[i], &up) || !up ||
+		    br_has_route(r->bridge, &net))
+			continue;
+		{
+			const char *v4[] = { "ip",     "route", "replace", net.text, "dev",	  r->bridge, "proto",
+					     "kernel", "scope", "link",	   "src",    net.address, NULL };
+			const char *v6[] = { "ip",  "-6",      "route", "replace", net.text,
+					     "dev", r->bridge, "proto", "kernel",  NULL };
+
+			if (br_run(r, net.family == AF_INET ? v4 : v6))
+				br_done(r, "routed to the bridge", net.text);
+		}
+	}
+}
+
 static void br_veth(struct repair *r, const char *veth)
 {
+	const char *bring_up[] = { "ip", "link", "set", veth, "up", NULL };
 	const char *attach[] = { "ip", "link", "set", veth, "master", r->bridge, "up", NULL };
 	const char *hairpin[] = { "ip", "link", "set", veth, "type", "bridge_slave", "hairpin", "on", NULL };
 
 	if (br_exists(veth) && !br_attached(veth, r->bridge) && br_run(r, attach) && br_run(r, hairpin))
 		br_done(r, "attached", veth);
+	else if (br_exists(veth) && !br_is_up(veth) && br_run(r, bring_up))
+		br_done(r, "brought up", veth);
 }
 
 /* Addresses and routes of the new pod's end. */
@@ -317,6 +414,7 @@ int bridge_repair(const char *results_dir, const char *run_dir, const char *brid
 	closedir(d);
 	if (veths.n) { /* else nobody needs it, and the plugin makes it for the first that does */
 		br_bridge(&r, &need);
+		br_routes(&r, &need);
 		STRMAP_EACH(&veths, v) {
 			const struct bridge_pod_end *end = v->value;
 			char name[16];

@@ -4,9 +4,11 @@
  * and the veth of the pod. A bridge that was deleted is made again as it was (same hardware address: pods' neighbour
  * tables stay true) and the veths, which outlive it, are attached again; so running pods go on with their addresses. A
  * veth that was deleted is gone with its pod's end of it: both are made again as they were, if the sandbox still is to
- * have them.
+ * have them. A bridge or veth that was set down is brought up, and the route to the pods' network, which the kernel
+ * makes once, with the address, is made again.
  *
- * Looking costs a directory and a few files of /sys; only repairing runs programs (ip). Blocking; for worker tasks.
+ * Looking costs a directory and a few files of /sys and /proc; only repairing runs programs (ip). Blocking; for worker
+ * tasks.
  */
 #pragma once
 

@@ -144,6 +144,14 @@ def bridge_and_veths_are_deleted(c):
     for there in (before[1]["podIP"] + " 9000", c.service_ip + " 443"):
         contains(c.kubectl("exec", "net1", "--", "sh", "-c", f"echo x | nc -w 3 {there} > /dev/null && echo connected"), "connected")
     contains(c.kubectl("get", "events", "-A"), f"restored {veths[0]}")
+    # and what is taken from it, piece by piece
+    ours = before[0]["podIP"].rpartition(".")[0] + ".0/24"
+    links = subprocess.run(["ip", "-o", "link", "show", "master", bridge], check=True, capture_output=True, text=True).stdout
+    veth = links.splitlines()[0].split(":")[1].split("@")[0].strip()
+    for taken in (["ip", "route", "del", ours, "dev", bridge], ["ip", "link", "set", veth, "down"],
+                  ["ip", "link", "set", veth, "nomaster"], ["ip", "address", "flush", "dev", bridge]):
+        subprocess.run(taken, check=True)
+        wait_for("the network after " + " ".join(taken), reached, 60)
     for n, s in zip(("net1", "net2"), before):
         equal(c.get("pod", n)["status"]["containerStatuses"][0]["containerID"], s["containerStatuses"][0]["containerID"])
     c.kubectl("delete", "pod", "net1", "net2", timeout=60)
