@@ -89,8 +89,8 @@ static int count_record(const struct wal_record *r, struct sv key, struct sv val
 	return 0;
 }
 
-/* Returns how many records the image holds, or -1 when it is refused. */
-static int scan(const char *p, size_t n)
+/* Returns how many records the image holds up to `upto` (0: nobody knows where it ends), or -1 when it is refused. */
+static int scan_upto(const char *p, size_t n, size_t upto)
 {
 	struct wal_image img = { "wal.0", (const unsigned char *)p, n };
 	struct err err = ERR_INIT;
@@ -101,7 +101,7 @@ static int scan(const char *p, size_t n)
 
 	if (!wal_head_parse(&img, &h))
 		return -1;
-	r = wal_scan(&img, &h, 0, &rev, count_record, &count, &end, &err);
+	r = wal_scan(&img, &h, upto, &rev, count_record, &count, &end, &err);
 	if (r < 0) {
 		assert_int_equal(err.reason, ERR_STORE_READ);
 		assert_non_null(strstr(err_msg(&err), "'wal.0' is corrupted at offset "));
@@ -110,6 +110,11 @@ static int scan(const char *p, size_t n)
 	}
 	err_release(&err);
 	return r < 0 ? -1 : count;
+}
+
+static int scan(const char *p, size_t n)
+{
+	return scan_upto(p, n, 0);
 }
 
 static void test_prefixes(void **state)
@@ -155,6 +160,81 @@ static void test_bit_flips(void **state)
 		}
 	}
 	assert_true(refused > RECORDS * 100 && whole > 0 && cut > 100);
+	free(copy);
+}
+
+static void group_seal(char *at, struct wal_group *g)
+{
+	uint32_t crc = crc32c(0, &g->salt, sizeof(g->salt));
+
+	g->crc = 0;
+	crc = crc32c(crc, g, sizeof(*g));
+	g->crc = crc32c(crc, at + sizeof(*g), g->bytes);
+	memcpy(at, g, sizeof(*g));
+}
+
+/* A group whose checksum holds is still not believed when it says that it is another one, each way by itself. */
+static void test_each_field(void **state)
+{
+	struct corpse *c = *state;
+	char *copy = xmemdup(c->wal->p, c->wal->n), *last = copy + WAL_BLOCK * RECORDS;
+	struct wal_group was, g;
+	struct wal_record r;
+
+	memcpy(&was, last, sizeof(was));
+	g = was;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), RECORDS);
+	/* Left by an earlier use of the file. */
+	g.seq--;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), RECORDS - 1);
+	g = was;
+	g.salt++;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), RECORDS - 1);
+	g = was;
+	g.number--;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), RECORDS - 1);
+	/* One is missing before it. */
+	g.number = was.number + 1;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), -1);
+	g = was;
+	g.first_rev++;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), -1);
+	/* More or fewer records than it says, or others. */
+	g = was;
+	g.count++;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), -1);
+	g = was;
+	g.bytes += 8;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), -1);
+	memcpy(&r, last + sizeof(g), sizeof(r));
+	r.rev++;
+	wal_record_seal(&r, crc32c(0, last + sizeof(g) + sizeof(r), r.key_n + r.value_n));
+	memcpy(last + sizeof(g), &r, sizeof(r));
+	g = was;
+	group_seal(last, &g);
+	assert_int_equal(scan(copy, c->wal->n), -1);
+	memcpy(copy, c->wal->p, c->wal->n);
+	/* What an earlier use left behind the end is no sign of a later group. */
+	for (int i = 0; i < 2; i++) {
+		memcpy(last + WAL_BLOCK, last, WAL_BLOCK);
+		g = was;
+		g.number += 5;
+		g.seq -= i == 0;
+		g.salt += i == 1;
+		group_seal(last + WAL_BLOCK, &g);
+		assert_int_equal(scan(copy, c->wal->n), RECORDS);
+	}
+	/* The next segment says where this one ends. */
+	assert_int_equal(scan_upto(copy, c->wal->n, WAL_BLOCK * 5), 4);
+	assert_int_equal(scan_upto(copy, c->wal->n, WAL_BLOCK * (RECORDS + 2)), -1);
 	free(copy);
 }
 
@@ -262,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_crc),
 		cmocka_unit_test_setup_teardown(test_prefixes, corpse_setup, corpse_teardown),
 		cmocka_unit_test_setup_teardown(test_bit_flips, corpse_setup, corpse_teardown),
+		cmocka_unit_test_setup_teardown(test_each_field, corpse_setup, corpse_teardown),
 		cmocka_unit_test_setup_teardown(test_open_damaged, corpse_setup, corpse_teardown),
 	};
 
