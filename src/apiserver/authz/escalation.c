@@ -1,8 +1,9 @@
 /* Does somebody hold every right that rules give (upstream's escalation check)?
  *
- * The wanted rules are taken apart into rights: one verb on one resource (and name), or on one URL. Their words are
- * numbered, each kind of word by itself. A held rule is looked at once: its words are marked, and where each kind has a
- * mark, the rights that are still missing are gone through by number. So a rule that has nothing to do with what is
+ * The wanted rules are taken apart into rights: one verb on one resource (and name), or on one URL. First their words
+ * are numbered by order of text, each kind of word by itself; from then on rights are numbers, so that a long word
+ * costs its length once and not once in each right. A held rule is looked at once: its words are marked, and where each
+ * kind has a mark, the rights that are still missing are gone through. So a rule that has nothing to do with what is
  * wanted costs its own length, and only URLs are compared as texts.
  *
  * Sizes on both sides are a user's: a small Role spells the product of its lists, and somebody may be bound to
@@ -18,27 +19,31 @@
 
 /* The largest of the built-in roles spells some 1,000. */
 #define RIGHTS_MAX ((size_t)16 * 1024)
-/* A word marked, a missing right gone through, or a URL compared: a fraction of a second. */
+/* A word marked, a missing right gone through, or some bytes of a URL compared: a fraction of a second. */
 #define STEPS_MAX ((size_t)8 * 1024 * 1024)
+#define STEP_BYTES 64
+/* What a refusal lists, in bytes. */
+#define MISSING_MAX ((size_t)16 * 1024)
 
 /* The different words of one kind among what is wanted, and which of them the held rule at hand has. */
 struct words {
 	struct strmap ids; /* word -> its number, as a pointer; from 1 */
+	struct sv *texts;  /* by number, in order */
 	uint32_t *marks;   /* by number: the round it was last seen in */
 	bool star;	   /* all of them */
 };
 
-/* One indivisible right, with the numbers of its words; 0: has none. */
+/* One indivisible right: the numbers of its words; 0: has none. */
 struct right {
-	struct sv verb, group, resource, name, url;
-	bool on_url;
-	uint32_t v, g, r, sub, n; /* sub: what follows the slash of the resource; n: 0 for all names */
-	size_t order;		  /* as it was written */
+	uint32_t verb, group, resource, sub, name,
+	    url;	/* sub: what follows the slash of the resource; name: 0 for all */
+	uint32_t order; /* as it was written */
 };
 
 struct rights {
+	struct arena *a;
 	VEC(struct right) missing;
-	struct words verbs, groups, resources, subresources, names;
+	struct words verbs, groups, resources, subresources, names, urls;
 	uint32_t round;
 	size_t steps;
 };
@@ -66,53 +71,104 @@ static size_t rights_of(const struct val *rule)
 	return rights_times(things, val_len(val_get(rule, F_verbs)));
 }
 
-static uint32_t words_number(struct words *c, struct sv word)
+static void words_add(struct words *w, const struct val *list)
 {
-	void **slot = strmap_slot(&c->ids, word);
-
-	if (!*slot)
-		*slot = (void *)(uintptr_t)c->ids.n;
-	return (uint32_t)(uintptr_t)*slot;
+	VAL_EACH(list, word)
+		strmap_set(&w->ids, val_str(word), w);
 }
 
-static void rights_add(struct rights *rs, struct right r, bool named)
+/* What follows the slash of a resource; false when nothing does. */
+static bool subresource_of(struct sv resource, struct sv *ret)
 {
-	ssize_t slash = sv_find(r.resource, '/');
+	ssize_t slash = sv_find(resource, '/');
 
-	r.order = rs->missing.n;
-	r.v = words_number(&rs->verbs, r.verb);
-	if (!r.on_url) {
-		r.g = words_number(&rs->groups, r.group);
-		r.r = words_number(&rs->resources, r.resource);
-		r.sub = slash < 0
-			    ? 0
-			    : words_number(&rs->subresources, sv_sub(r.resource, (size_t)slash + 1, r.resource.n));
-		r.n = named ? words_number(&rs->names, r.name) : 0;
-	}
+	*ret = slash < 0 ? SV_NULL : sv_sub(resource, (size_t)slash + 1, resource.n);
+	return slash >= 0;
+}
+
+static int words_by_text(const void *x, const void *y)
+{
+	return sv_cmp(*(const struct sv *)x, *(const struct sv *)y);
+}
+
+/* All words are there: each gets its number. */
+static void words_settle(struct rights *rs, struct words *w)
+{
+	size_t n = 0;
+
+	w->texts = ARENA_ARRAY(rs->a, struct sv, w->ids.n + 1);
+	w->marks = ARENA_ARRAY(rs->a, uint32_t, w->ids.n + 1);
+	STRMAP_EACH(&w->ids, e)
+		w->texts[++n] = sv_make(e->key, e->key_n);
+	qsort(w->texts + 1, n, sizeof(*w->texts), words_by_text);
+	for (; n; n--)
+		strmap_set(&w->ids, w->texts[n], (void *)(uintptr_t)n);
+}
+
+static uint32_t words_number(const struct words *w, struct sv word)
+{
+	return (uint32_t)(uintptr_t)strmap_get(&w->ids, word);
+}
+
+/* Of each word in a list. */
+static const uint32_t *words_numbers(struct rights *rs, const struct words *w, const struct val *list)
+{
+	uint32_t *ids = ARENA_ARRAY(rs->a, uint32_t, val_len(list) + 1);
+	size_t n = 0;
+
+	VAL_EACH(list, word)
+		ids[n++] = words_number(w, val_str(word));
+	return ids;
+}
+
+static void rights_read(struct rights *rs, const struct val *rule)
+{
+	struct sv sub;
+
+	words_add(&rs->verbs, val_get(rule, F_verbs));
+	words_add(&rs->groups, val_get(rule, F_apiGroups));
+	words_add(&rs->resources, val_get(rule, F_resources));
+	words_add(&rs->names, val_get(rule, F_resourceNames));
+	words_add(&rs->urls, val_get(rule, F_nonResourceURLs));
+	VAL_EACH(val_get(rule, F_resources), resource)
+		if (subresource_of(val_str(resource), &sub))
+			strmap_set(&rs->subresources.ids, sub, rs);
+}
+
+static void rights_add(struct rights *rs, struct right r)
+{
+	r.order = (uint32_t)rs->missing.n;
 	vec_push(&rs->missing, r);
 }
 
 static void rights_split(struct rights *rs, const struct val *rule)
 {
-	const struct val *names = val_get(rule, F_resourceNames);
+	const struct val *resources = val_get(rule, F_resources);
+	size_t n_verbs = val_len(val_get(rule, F_verbs)), n_groups = val_len(val_get(rule, F_apiGroups)),
+	       n_resources = val_len(resources), n_names = val_len(val_get(rule, F_resourceNames)),
+	       n_urls = val_len(val_get(rule, F_nonResourceURLs));
+	const uint32_t *verbs = words_numbers(rs, &rs->verbs, val_get(rule, F_verbs)),
+		       *groups = words_numbers(rs, &rs->groups, val_get(rule, F_apiGroups)),
+		       *whole = words_numbers(rs, &rs->resources, resources),
+		       *names = words_numbers(rs, &rs->names, val_get(rule, F_resourceNames)),
+		       *urls = words_numbers(rs, &rs->urls, val_get(rule, F_nonResourceURLs));
+	uint32_t *subs = ARENA_ARRAY(rs->a, uint32_t, n_resources + 1);
+	struct sv sub;
 
-	VAL_EACH(val_get(rule, F_verbs), verb) {
-		VAL_EACH(val_get(rule, F_nonResourceURLs), url)
-			rights_add(rs, (struct right){ .verb = val_str(verb), .url = val_str(url), .on_url = true },
-				   false);
-		VAL_EACH(val_get(rule, F_apiGroups), group)
-			VAL_EACH(val_get(rule, F_resources), resource) {
-				struct right r = { .verb = val_str(verb),
-						   .group = val_str(group),
-						   .resource = val_str(resource) };
-
-				if (val_len(names) == 0)
-					rights_add(rs, r, false);
-				VAL_EACH(names, name) {
-					r.name = val_str(name);
-					rights_add(rs, r, true);
-				}
-			}
+	for (size_t i = 0; i < n_resources; i++)
+		if (subresource_of(val_str(val_at(resources, i)), &sub))
+			subs[i] = words_number(&rs->subresources, sub);
+	for (size_t v = 0; v < n_verbs; v++) {
+		for (size_t u = 0; u < n_urls; u++)
+			rights_add(rs, (struct right){ .verb = verbs[v], .url = urls[u] });
+		for (size_t g = 0; g < n_groups; g++)
+			for (size_t i = 0; i < n_resources; i++)
+				for (size_t k = 0; k < (n_names ? n_names : 1); k++)
+					rights_add(rs, (struct right){ .verb = verbs[v],
+								       .group = groups[g],
+								       .resource = whole[i],
+								       .sub = subs[i],
+								       .name = n_names ? names[k] : 0 });
 	}
 }
 
@@ -126,7 +182,7 @@ static bool words_mark(struct rights *rs, struct words *c, const struct val *lis
 	c->star = false;
 	rs->steps += val_len(list);
 	VAL_EACH(list, word) {
-		uint32_t id = (uint32_t)(uintptr_t)strmap_get(&c->ids, val_str(word));
+		uint32_t id = words_number(c, val_str(word));
 
 		any |= id > 0;
 		c->star |= may_be_star && val_is(word, "*");
@@ -146,7 +202,7 @@ static bool words_mark_resources(struct rights *rs, const struct val *list)
 		uint32_t id = 0;
 
 		if (sv_starts(s, SV("*/")))
-			id = (uint32_t)(uintptr_t)strmap_get(&rs->subresources.ids, sv_sub(s, 2, s.n));
+			id = words_number(&rs->subresources, sv_sub(s, 2, s.n));
 		any |= id > 0;
 		if (id)
 			rs->subresources.marks[id] = rs->round;
@@ -159,51 +215,63 @@ static bool words_have(const struct rights *rs, const struct words *c, uint32_t 
 	return c->star || (id && c->marks[id] == rs->round);
 }
 
-static bool url_covers(struct rights *rs, const struct val *list, struct sv wanted)
-{
-	rs->steps += val_len(list);
-	VAL_EACH(list, v) {
-		struct sv s = val_str(v);
-
-		if (sv_eq(s, wanted) || (sv_ends(s, SV("*")) && sv_starts(wanted, sv_sub(s, 0, s.n - 1))))
-			return true;
-	}
-	return false;
-}
-
 static bool rights_too_many_steps(const struct rights *rs)
 {
 	return rs->steps > STEPS_MAX;
 }
 
+/* URLs by themselves, and by what they begin with and a star. */
+static bool words_mark_urls(struct rights *rs, const struct val *list)
+{
+	struct words *w = &rs->urls;
+	bool any = words_mark(rs, w, list, true);
+
+	VAL_EACH(list, word) {
+		struct sv s = val_str(word);
+
+		if (w->star || !sv_ends(s, SV("*")))
+			continue;
+		s = sv_sub(s, 0, s.n - 1);
+		for (uint32_t id = 1; id <= w->ids.n && !rights_too_many_steps(rs); id++) {
+			rs->steps += 1 + MIN(s.n, w->texts[id].n) / STEP_BYTES;
+			if (!sv_starts(w->texts[id], s))
+				continue;
+			w->marks[id] = rs->round;
+			any = true;
+		}
+	}
+	return any;
+}
+
 static int rights_hold(const struct val *rule, void *ctx)
 {
 	struct rights *rs = ctx;
-	const struct val *urls = val_get(rule, F_nonResourceURLs), *names = val_get(rule, F_resourceNames);
-	bool things;
+	const struct val *names = val_get(rule, F_resourceNames);
+	bool things, urls;
 
 	rs->round++;
 	if (!words_mark(rs, &rs->verbs, val_get(rule, F_verbs), true))
 		return rights_too_many_steps(rs);
+	urls = words_mark_urls(rs, val_get(rule, F_nonResourceURLs));
 	/* A name is only itself, also "*"; none at all are all. */
 	things = words_mark(rs, &rs->groups, val_get(rule, F_apiGroups), true) &&
 		 words_mark_resources(rs, val_get(rule, F_resources)) &&
 		 (words_mark(rs, &rs->names, names, false) || val_len(names) == 0);
 	rs->names.star = val_len(names) == 0;
-	if (!things && val_len(urls) == 0)
+	if (!things && !urls)
 		return rights_too_many_steps(rs);
 	for (size_t i = 0; i < rs->missing.n && !rights_too_many_steps(rs);) {
 		const struct right *r = &rs->missing.p[i];
-		bool held = words_have(rs, &rs->verbs, r->v);
+		bool held = words_have(rs, &rs->verbs, r->verb);
 
 		rs->steps++;
-		if (held && r->on_url)
-			held = url_covers(rs, urls, r->url);
+		if (held && r->url)
+			held = words_have(rs, &rs->urls, r->url);
 		else if (held)
-			held = things && words_have(rs, &rs->groups, r->g) &&
-			       (words_have(rs, &rs->resources, r->r) ||
+			held = things && words_have(rs, &rs->groups, r->group) &&
+			       (words_have(rs, &rs->resources, r->resource) ||
 				(r->sub && rs->subresources.marks[r->sub] == rs->round)) &&
-			       words_have(rs, &rs->names, r->n);
+			       words_have(rs, &rs->names, r->name);
 		if (held)
 			vec_remove_swap(&rs->missing, i);
 		else
@@ -214,13 +282,16 @@ static int rights_hold(const struct val *rule, void *ctx)
 
 /* --- what is missing, in words --- */
 
+#define RIGHT_CMP(x, y) (((x) > (y)) - ((x) < (y)))
+
+/* In the order of the lines that they become. */
 static int right_by_thing(const struct right *x, const struct right *y)
 {
-	int order = x->on_url != y->on_url ? x->on_url - y->on_url : sv_cmp(x->url, y->url);
+	int order = RIGHT_CMP(x->url, y->url);
 
-	order = order ? order : sv_cmp(x->group, y->group);
-	order = order ? order : sv_cmp(x->resource, y->resource);
-	return order ? order : sv_cmp(x->name, y->name);
+	order = order ? order : RIGHT_CMP(x->group, y->group);
+	order = order ? order : RIGHT_CMP(x->resource, y->resource);
+	return order ? order : RIGHT_CMP(x->name - 1, y->name - 1); /* all names come last */
 }
 
 /* What is about the same thing side by side, its verbs as they were written. */
@@ -229,50 +300,45 @@ static int right_by_line(const void *x, const void *y)
 	const struct right *a = x, *b = y;
 	int order = right_by_thing(a, b);
 
-	return order ? order : a->order < b->order ? -1 : a->order > b->order;
-}
-
-static int right_by_text(const void *x, const void *y)
-{
-	return sv_cmp(*(const struct sv *)x, *(const struct sv *)y);
+	return order ? order : RIGHT_CMP(a->order, b->order);
 }
 
 /* One line, by upstream's notation: the rights from *i on that are about the same thing. */
-static struct sv rights_line(struct arena *a, const struct rights *rs, size_t *i)
+static void rights_line(struct buf *b, const struct rights *rs, size_t *i)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const struct right *first = &rs->missing.p[*i];
 	const char *sep = "";
 
-	if (first->on_url) {
-		buf_printf(&b, "{NonResourceURLs:[\"%.*s\"]", SV_ARG(first->url));
+	if (first->url) {
+		buf_printf(b, "\n{NonResourceURLs:[\"%.*s\"]", SV_ARG(rs->urls.texts[first->url]));
 	} else {
-		buf_printf(&b, "{APIGroups:[\"%.*s\"], Resources:[\"%.*s\"]", SV_ARG(first->group),
-			   SV_ARG(first->resource));
-		if (first->name.n)
-			buf_printf(&b, ", ResourceNames:[\"%.*s\"]", SV_ARG(first->name));
+		buf_printf(b, "\n{APIGroups:[\"%.*s\"], Resources:[\"%.*s\"]", SV_ARG(rs->groups.texts[first->group]),
+			   SV_ARG(rs->resources.texts[first->resource]));
+		if (rs->names.texts[first->name].n)
+			buf_printf(b, ", ResourceNames:[\"%.*s\"]", SV_ARG(rs->names.texts[first->name]));
 	}
-	buf_adds(&b, ", Verbs:[");
+	buf_adds(b, ", Verbs:[");
 	for (; *i < rs->missing.n && right_by_thing(first, &rs->missing.p[*i]) == 0; (*i)++) {
-		buf_printf(&b, "%s\"%.*s\"", sep, SV_ARG(rs->missing.p[*i].verb));
+		buf_printf(b, "%s\"%.*s\"", sep, SV_ARG(rs->verbs.texts[rs->missing.p[*i].verb]));
 		sep = " ";
 	}
-	buf_adds(&b, "]}");
-	return arena_sv(a, buf_sv(&b));
+	buf_adds(b, "]}");
 }
 
-static int rights_refuse(struct arena *a, const struct user_info *u, struct rights *rs, struct err *err)
+static int rights_refuse(const struct user_info *u, struct rights *rs, struct err *err)
 {
-	_cleanup_(buf_release) struct buf missing = { .limit = 16 * 1024 }, groups = BUF_INIT;
-	struct sv *lines = ARENA_ARRAY(a, struct sv, rs->missing.n);
-	size_t n = 0;
+	_cleanup_(buf_release) struct buf missing = { .limit = MISSING_MAX }, line = { .limit = MISSING_MAX },
+					  groups = BUF_INIT;
 
 	qsort(rs->missing.p, rs->missing.n, sizeof(*rs->missing.p), right_by_line);
-	for (size_t i = 0; i < rs->missing.n;)
-		lines[n++] = rights_line(a, rs, &i);
-	qsort(lines, n, sizeof(*lines), right_by_text);
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&missing, "\n%.*s", SV_ARG(lines[i]));
+	for (size_t i = 0; i < rs->missing.n && !line.overflow && !missing.overflow;) {
+		buf_clear(&line);
+		rights_line(&line, rs, &i);
+		if (!line.overflow)
+			buf_addsv(&missing, buf_sv(&line));
+	}
+	if (!missing.n)
+		buf_adds(&missing, " their names are too long to be shown");
 	for (size_t i = 0; i < u->n_groups; i++)
 		buf_printf(&groups, "%s\"%.*s\"", i ? " " : "", SV_ARG(u->groups[i]));
 	return err_set(err, ERR_FORBIDDEN,
@@ -282,13 +348,17 @@ static int rights_refuse(struct arena *a, const struct user_info *u, struct righ
 
 /* --- the question --- */
 
-static int rights_judge(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns,
+static int rights_judge(struct apiserver *s, const struct user_info *u, struct sv ns, const struct val *rules,
 			struct rights *rs, struct err *err)
 {
-	struct words *all[] = { &rs->verbs, &rs->groups, &rs->resources, &rs->subresources, &rs->names };
+	struct words *all[] = { &rs->verbs, &rs->groups, &rs->resources, &rs->subresources, &rs->names, &rs->urls };
 
+	VAL_EACH(rules, rule)
+		rights_read(rs, rule);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		all[i]->marks = ARENA_ARRAY(a, uint32_t, all[i]->ids.n + 1);
+		words_settle(rs, all[i]);
+	VAL_EACH(rules, rule)
+		rights_split(rs, rule);
 	if (rs->missing.n)
 		rbac_each_rule(s->authz->rbac, u, ns, rights_hold, rs);
 	if (!rs->missing.n)
@@ -299,7 +369,7 @@ static int rights_judge(struct apiserver *s, struct arena *a, const struct user_
 		    "user \"%.*s\" is attempting to grant more RBAC permissions than can be compared with all that "
 		    "is held: use several roles, or fewer verbs, resources and names in each",
 		    SV_ARG(u->name));
-	return rights_refuse(a, u, rs, err);
+	return rights_refuse(u, rs, err);
 }
 
 static void rights_release(struct rights *rs)
@@ -310,12 +380,13 @@ static void rights_release(struct rights *rs)
 	strmap_release(&rs->resources.ids);
 	strmap_release(&rs->subresources.ids);
 	strmap_release(&rs->names.ids);
+	strmap_release(&rs->urls.ids);
 }
 
 int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns, const struct val *rules,
 		 struct err *err)
 {
-	_cleanup_(rights_release) struct rights rs = { 0 };
+	_cleanup_(rights_release) struct rights rs = { .a = a };
 	size_t total = 0;
 
 	if (user_in_group(u, SV("system:masters")))
@@ -328,7 +399,5 @@ int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u
 		    "user \"%.*s\" is attempting to grant more than %zu RBAC permissions at once, too many to "
 		    "compare with those held: use several roles, or fewer verbs, resources and names in each",
 		    SV_ARG(u->name), RIGHTS_MAX);
-	VAL_EACH(rules, rule)
-		rights_split(&rs, rule);
-	return rights_judge(s, a, u, ns, &rs, err);
+	return rights_judge(s, u, ns, rules, &rs, err);
 }

@@ -1,6 +1,8 @@
 /* Who may give rights away: only what he holds, or what he may escalate or bind. */
 #include "harness.h"
 
+#include "apiserver/authz.h"
+
 #define ROLES "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 #define BINDINGS "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 
@@ -211,6 +213,34 @@ static void test_named_again(void **state)
 	expect_pod(r, 403);
 }
 
+/* A word costs its length once, not once in each right that it is in; and a refusal is not longer than what it is
+ * about. */
+static void test_long_words(void **state)
+{
+	struct rig *r = *state;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct user_info eve = { .name = SV("eve") };
+	struct arena a = ARENA_INIT;
+	char word[20001];
+	struct val *rules;
+	size_t before;
+
+	memset(word, 'w', sizeof(word) - 1);
+	word[sizeof(word) - 1] = '\0';
+	rules =
+	    json_decode(&a,
+			sv_from(repeated(r, "[{\"apiGroups\":[\"\"],\"verbs\":[\"get\"],\"resources\":[", "\"q%d\"",
+					 1000, arena_printf(&r->arena, "],\"resourceNames\":[\"a\",\"%s\"]}]", word))),
+			NULL, NULL);
+	before = a.bytes;
+	assert_int_equal(authz_covers(r->server, &a, &eve, SV(""), rules, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "not currently held:\n{APIGroups:[\"\"], Resources:[\"q0\"], "
+					      "ResourceNames:[\"a\"], Verbs:[\"get\"]}"));
+	assert_true(strlen(err_msg(&err)) < 20000);
+	assert_true(a.bytes - before < 200000);
+	arena_release(&a);
+}
+
 static void test_escalation(void **state)
 {
 	struct rig *r = *state;
@@ -289,9 +319,9 @@ static void test_aggregation(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_escalation),	    T(test_too_many_rights), T(test_many_held),
-					    T(test_too_many_steps), T(test_star_is_a_name),  T(test_named_again),
-					    T(test_aggregation) };
+	const struct CMUnitTest tests[] = { T(test_long_words),	 T(test_escalation),	 T(test_too_many_rights),
+					    T(test_many_held),	 T(test_too_many_steps), T(test_star_is_a_name),
+					    T(test_named_again), T(test_aggregation) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
