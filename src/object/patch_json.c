@@ -15,11 +15,15 @@ struct jp {
 	struct val *root;
 	struct err *err;
 	size_t walked; /* nodes that `copy` and `move` went over so far */
+	size_t texts;  /* bytes of keys and strings in those */
+	size_t copied; /* of them what `copy` went over */
 	size_t passed; /* nodes of maps and lists that operations looked through or shifted so far */
 };
 
 /* `copy` can double a document with every operation; this ends it. */
 #define WALK_MAX_NODES 1000000
+/* Texts are shared here, not so where the document is written: upstream's bound, that of a request's body. */
+#define COPY_MAX_BYTES ((size_t)3 * 1024 * 1024)
 
 /* Each operation passes the maps and lists on its way: ten thousand of them on one map of some six thousand members. */
 #define PASS_MAX_NODES ((size_t)128 * 1024 * 1024)
@@ -135,11 +139,13 @@ static bool walk(struct jp *j, const struct val *v, size_t levels)
 {
 	if (levels == 0 || ++j->walked > WALK_MAX_NODES)
 		return false;
+	j->texts += val_str(v).n + val_raw(v).n;
 	VAL_EACH(v, it)
 		if (!walk(j, it, levels - 1))
 			return false;
 	if (val_type(v) == VAL_MAP) {
 		VAL_EACH_MEMBER(v, m) {
+			j->texts += m.key.n;
 			if (!walk(j, m.value, levels - 1))
 				return false;
 		}
@@ -226,6 +232,7 @@ static int op_test(struct jp *j, struct sv path, const struct val *value)
 
 static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
 {
+	size_t before = j->texts;
 	struct place p;
 	const struct val *at;
 	struct val *held;
@@ -234,6 +241,8 @@ static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
 		return -1;
 	at = place_get(j, &p);
 	if (!at || !fits(j, path, at))
+		return refuse(j);
+	if (!move && (j->copied += j->texts - before) > COPY_MAX_BYTES)
 		return refuse(j);
 	if (!move)
 		return op_add(j, path, val_clone_nodes(j->a, at));

@@ -139,6 +139,36 @@ static void test_json_bomb(void **state)
 	assert_int_equal(err_code(&err), 422);
 }
 
+/* What is copied counts as long as it is: a few strings would write gigabytes. Moving copies nothing. */
+static void test_json_long_bomb(void **state)
+{
+	static const char *const ops[] = { "{'op':'copy','from':'/x/0','path':'/x/-'}",
+					   "{'op':'move','from':'/x/0','path':'/x/-'}" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char text[100001];
+	const struct val *x;
+
+	(void)state;
+	memset(text, 'w', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	x = doc(&a, arena_printf(&a, "{'x':['%s']}", text));
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		for (int n = 20; n <= 40; n += 20) {
+			_cleanup_(err_release) struct err err = ERR_INIT;
+			struct val *list = val_new_list(&a);
+
+			for (int k = 0; k < n; k++)
+				val_push(&a, list, doc(&a, ops[i]));
+			if (i == 0 && n == 40) {
+				assert_null(patch_json(&a, x, list, &err));
+				assert_int_equal(err_code(&err), 422);
+			} else {
+				assert_non_null(patch_json(&a, x, list, &err));
+			}
+		}
+	}
+}
+
 #define PATCH_OPS 2500
 
 /* PATCH_OPS times an operation on one map or list of n, which stands at /x. */
@@ -379,10 +409,15 @@ static void test_strategic_elements(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json),	  cmocka_unit_test(test_json_malformed),
-		cmocka_unit_test(test_json_bomb), cmocka_unit_test(test_json_product),
-		cmocka_unit_test(test_merge),	  cmocka_unit_test(test_merge_malformed),
-		cmocka_unit_test(test_strategic), cmocka_unit_test(test_strategic_elements),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_malformed),
+		cmocka_unit_test(test_json_bomb),
+		cmocka_unit_test(test_json_long_bomb),
+		cmocka_unit_test(test_json_product),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_merge_malformed),
+		cmocka_unit_test(test_strategic),
+		cmocka_unit_test(test_strategic_elements),
 	};
 
 	return cmocka_run_group_tests_name("patch", tests, NULL, NULL);
