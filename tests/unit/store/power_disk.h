@@ -18,7 +18,8 @@
 
 struct file {
 	ino_t ino;
-	int held; /* open, so that nobody else gets its number: on the disk it is there as long as a name of it may be */
+	int held; /* open, so that nobody else gets its number: on the disk it is there as long as a name of it may be
+		   */
 	struct buf durable;
 	VEC(struct {
 		off_t at;
