@@ -132,9 +132,10 @@ struct http_tunnel_cb {
  * the request are delivered like any others. */
 struct http_tunnel *http_upgrade(struct http_req *r, const struct http_header *headers, size_t n_headers,
 				 const struct http_tunnel_cb *cb, void *ctx);
-size_t http_tunnel_write(struct http_tunnel *t, struct sv bytes); /* copies; returns bytes queued */
-void http_tunnel_pause(struct http_tunnel *t, bool paused);	  /* stop reading: back-pressure */
-void http_tunnel_close(struct http_tunnel *t);			  /* after what is queued */
+size_t http_tunnel_write(struct http_tunnel *t, struct sv bytes);    /* copies; returns bytes queued */
+void http_tunnel_pause(struct http_tunnel *t, bool paused);	     /* stop reading: back-pressure */
+void http_tunnel_close(struct http_tunnel *t);			     /* after what is queued */
+void http_tunnel_close_patiently(struct http_tunnel *t, int64_t ns); /* as stream_close_patiently() */
 
 /* --- the server --- */
 

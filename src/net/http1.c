@@ -406,6 +406,14 @@ void http_tunnel_pause(struct http_tunnel *t, bool paused)
 		stream_want(c->s);
 }
 
+void http_tunnel_close_patiently(struct http_tunnel *t, int64_t ns)
+{
+	struct http_conn *c = tunnel_conn(t);
+
+	if (c->s)
+		stream_close_patiently(c->s, ns);
+}
+
 void http_tunnel_close(struct http_tunnel *t)
 {
 	struct http_conn *c = tunnel_conn(t);

@@ -220,6 +220,9 @@ static void pump(struct rc_session *s)
 	if (s->core && s->core->state == RC_ENDED && s->tunnel && !s->lingering) {
 		s->lingering = true;
 		limit_restart(s, LINGER_S * NS_PER_SEC, linger_over);
+		/* Our end is closed behind the verdict, as upstream's: a client may see the last frames only then, as
+		 * Python's does, which asks its socket and not its TLS. */
+		http_tunnel_close_patiently(s->tunnel, LINGER_S * NS_PER_SEC);
 	}
 	if (s->core && s->core->state == RC_DONE && s->tunnel)
 		http_tunnel_close(s->tunnel);

@@ -69,6 +69,7 @@ struct stream {
 	bool wanted;	     /* pull() */
 	bool over;	     /* the queue went over its bound: drain() */
 	bool shutting, shut; /* stream_close(): called; and our end was sent */
+	int64_t patience_ns; /* stream_close_patiently(); 0: the usual */
 	bool closing;	     /* only closed() is left */
 };
 

@@ -337,6 +337,12 @@ static void stream_on_close_timer(void *p)
 	s->sent_seen = s->sent;
 }
 
+void stream_close_patiently(struct stream *s, int64_t ns)
+{
+	s->patience_ns = ns;
+	stream_close(s);
+}
+
 void stream_close(struct stream *s)
 {
 	if (s->closing || s->shutting)
@@ -348,7 +354,9 @@ void stream_close(struct stream *s)
 	s->shutting = true;
 	s->wanted = false;
 	s->timer = ev_timer_stop(s->timer);
-	s->timer = ev_timer_start(s->sl->loop, CLOSE_STALL_NS, CLOSE_STALL_NS, stream_on_close_timer, s);
+	s->timer = s->patience_ns
+		       ? ev_timer_start(s->sl->loop, s->patience_ns, s->patience_ns, stream_on_close_timer, s)
+		       : ev_timer_start(s->sl->loop, CLOSE_STALL_NS, CLOSE_STALL_NS, stream_on_close_timer, s);
 	s->sent_seen = s->sent;
 	stream_touch(s);
 }
@@ -564,7 +572,8 @@ static void stream_shut(struct stream *s)
 	 * and throw away what we sent. */
 	(void)shutdown(s->fd, SHUT_WR);
 	s->timer = ev_timer_stop(s->timer);
-	s->timer = ev_timer_start(s->sl->loop, LINGER_NS, 0, stream_on_close_timer, s);
+	s->timer =
+	    ev_timer_start(s->sl->loop, s->patience_ns ? s->patience_ns : LINGER_NS, 0, stream_on_close_timer, s);
 }
 
 static void stream_flush(struct stream *s)

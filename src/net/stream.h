@@ -67,6 +67,8 @@ void stream_pause(struct stream *s, bool paused);
  * dropped; the peer gets a moment to read what we sent (and an end that it refuses to take is
  * forced after a few seconds). */
 void stream_close(struct stream *s);
+/* The same, for a peer that reads at its own pace: it has so long to take what is queued, and again to end. */
+void stream_close_patiently(struct stream *s, int64_t ns);
 void stream_abort(struct stream *s);
 bool stream_closing(const struct stream *s); /* closed or closing, by whomever */
 

@@ -33,6 +33,7 @@ static struct world {
 	const char *protocol; /* NULL: SPDY or raw */
 	const char *upgrade;
 	bool client_closed;
+	bool silent;   /* it does not answer the end, and waits for that of the connection */
 	bool stopping; /* the servers: the loop goes on until they are gone */
 	/* api server */
 	int (*entry)(struct http_req *r, const struct rc_backend *b, const struct rc_opts *o, struct err *err);
@@ -240,7 +241,8 @@ static void client_message(enum ws_op op, struct sv payload, void *ctx)
 	(void)ctx;
 	if (op == WS_CLOSE) {
 		buf_adds(&w.got, "close");
-		client_sends(WS_CLOSE, SV("\x03\xe8"));
+		if (!w.silent)
+			client_sends(WS_CLOSE, SV("\x03\xe8"));
 		return;
 	}
 	if (w.flood_sent && payload.p[0] == 1) {
@@ -396,6 +398,19 @@ static void exec_session(void **state)
 	assert_int_equal(w.done, 1);
 	assert_true(w.done_answered);
 	assert_int_equal(w.done_reason, ERR_NONE);
+}
+
+/* Behind the verdict our end of the connection is closed, whether the client answers or not: Python's sees the last
+ * frames only then. */
+static void exec_with_a_silent_client(void **state)
+{
+	(void)state;
+	w.silent = true;
+	play("/spdy", "", false);
+	w.silent = false;
+	assert_true(w.client_closed);
+	assert_string_equal(buf_cstr(&w.got), "1: 1:QUIET 2:bye 3:{\"status\":\"Failure\",\"code\":7} close");
+	assert_int_equal(w.done, 1);
 }
 
 /* A command that writes much faster than the client reads. */
@@ -565,6 +580,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(exec_session, setup, teardown),
+		cmocka_unit_test_setup_teardown(exec_with_a_silent_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(flooded, setup, teardown),
 		cmocka_unit_test_setup_teardown(exec_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(exec_refused_with_status, setup, teardown),
