@@ -206,9 +206,11 @@ static bool br_net_of(const char *address, struct br_net *ret)
 	memcpy(ret->address, address, n);
 	if (inet_pton(ret->family, ret->address, ret->at) != 1)
 		return false;
-	for (unsigned i = 0; i < sizeof(ret->at); i++)
-		if (i * 8 + 8 > ret->bits)
-			ret->at[i] &= i * 8 >= ret->bits ? 0 : (unsigned char)(0xff00 >> ret->bits % 8);
+	for (unsigned i = 0; i < sizeof(ret->at); i++) {
+		unsigned in = i * 8 >= ret->bits ? 0 : MIN(ret->bits - i * 8, 8u);
+
+		ret->at[i] = (unsigned char)(ret->at[i] & 0xff00u >> in);
+	}
 	if (!inet_ntop(ret->family, ret->at, plain, sizeof(plain)))
 		return false;
 	(void)snprintf(ret->text, sizeof(ret->text), "%s/%u", plain, ret->bits);
