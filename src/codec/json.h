@@ -24,11 +24,13 @@
 struct json_opts {
 	/* Strings without escapes may point into the text, which then must outlive the arena. */
 	bool borrow_text;
-	/* Called for every member that repeats an earlier one of its map; path is dotted ("spec.x[0].y"). */
-	void (*duplicate)(struct sv path, void *ctx);
+	/* Called for every member that repeats an earlier one of its map, until it returns false: it has heard enough.
+	 * path is dotted ("spec.x[0].y") and borrowed; it may be as long as the text, again for each member. */
+	bool (*duplicate)(struct sv path, void *ctx);
 	void *ctx;
 	int max_depth; /* 0: JSON_DEPTH_MAX */
-	/* A map that repeats a map adds to it, at every depth, as Go decodes into a struct or a map that is there. */
+	/* A map that repeats a map adds to it, at every depth, as Go decodes into a struct or a map that is there. What
+	 * repeats so much, at many levels, that merging would cost many times the text is an error. */
 	bool merge;
 };
 

@@ -32,7 +32,10 @@ struct decoder {
 	struct arena *a;
 	const struct json_opts *opts;
 	struct err *err;
-	bool own_text; /* the text is ours to write to */
+	bool own_text;	  /* the text is ours to write to */
+	bool told_enough; /* of what repeats */
+
+	size_t merged; /* nodes that merging moved so far */
 
 	struct val *nodes; /* scratch stack; on the heap once it outgrew the first array */
 	size_t n, cap;
@@ -409,12 +412,13 @@ static int parse_literal(struct decoder *d, const char *word)
 
 /* --- duplicate members --- */
 
-/* Dotted path of the member at node index key of the innermost open map. */
-static struct sv member_path(struct decoder *d, const struct val *key)
+/* Says that the member at key of the innermost open map repeats, by its dotted path. */
+static void tell_repeat(struct decoder *d, const struct val *key)
 {
-	struct buf b = BUF_INIT;
-	struct sv path;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
+	if (d->told_enough || !d->opts || !d->opts->duplicate)
+		return;
 	for (size_t i = 0; i < d->depth; i++) {
 		const struct frame *f = &d->frames[i];
 		struct sv name;
@@ -433,9 +437,7 @@ static struct sv member_path(struct decoder *d, const struct val *key)
 			buf_addc(&b, '.');
 		buf_addsv(&b, name);
 	}
-	path = arena_sv(d->a, buf_sv(&b));
-	buf_release(&b);
-	return path;
+	d->told_enough = !d->opts->duplicate(buf_sv(&b), d->opts->ctx);
 }
 
 static int key_cmp(const struct val *a, const struct val *b)
@@ -485,6 +487,10 @@ static bool any_repeat(const struct val *v, size_t n)
 
 static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell);
 
+/* What merging may move: each node once for every level at which its map's name repeats, so what is deep could buy the
+ * square of its text. As many as the largest body holds, twice. */
+#define MERGE_MAX_NODES ((size_t)2 * 1024 * 1024)
+
 /* The values of n members of one name, in order: when the last is a map it gets the members of the maps right before
  * it. All at once, and each node is moved once a level: a row of any length costs what it holds. */
 static void merge_row(struct decoder *d, struct val *const *keys, size_t n)
@@ -494,8 +500,11 @@ static void merge_row(struct decoder *d, struct val *const *keys, size_t n)
 
 	while (first > 0 && value_of(keys[first - 1])->type == VAL_MAP)
 		total += value_of(keys[--first])->n;
-	if (n - first < 2 || total > VAL_N_MAX)
+	if (n - first < 2)
 		return;
+	d->merged += total;
+	if (d->merged > MERGE_MAX_NODES)
+		return; /* close_container() fails */
 	all = val_items_new(d->a, total ? total : 1);
 	total = 0;
 	for (size_t i = first; i < n; i++) {
@@ -525,8 +534,8 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 				if (!is_key(&v[j]) || key_cmp(&v[i], &v[j]) != 0)
 					continue;
 				found = true;
-				if (tell && d->opts && d->opts->duplicate)
-					d->opts->duplicate(member_path(d, &v[j]), d->opts->ctx);
+				if (tell)
+					tell_repeat(d, &v[j]);
 				drop_member(&v[i]);
 				break;
 			}
@@ -545,8 +554,8 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 	for (size_t i = 0, row = 0; i < n_keys; i++) {
 		if (i + 1 < n_keys && key_cmp(keys[i], keys[i + 1]) == 0) {
 			found = true;
-			if (tell && d->opts && d->opts->duplicate)
-				d->opts->duplicate(member_path(d, keys[i + 1]), d->opts->ctx);
+			if (tell)
+				tell_repeat(d, keys[i + 1]);
 			continue;
 		}
 		if (merge && i > row)
@@ -589,7 +598,7 @@ static int open_container(struct decoder *d, bool map, uint32_t sym, size_t max_
 }
 
 /* Moves the children of the innermost container into the arena and pushes its node. */
-static void close_container(struct decoder *d)
+static int close_container(struct decoder *d)
 {
 	const struct frame *f = &d->frames[d->depth - 1];
 	size_t n = d->n - f->start;
@@ -597,6 +606,8 @@ static void close_container(struct decoder *d)
 
 	if (f->map)
 		n = settle(d, v, n, true);
+	if (d->merged > MERGE_MAX_NODES)
+		return err_set(d->err, ERR_BAD_REQUEST, "too much in maps that repeat at many levels: write each once");
 	node = val_make(f->map ? VAL_MAP : VAL_LIST, n);
 	node.sym = f->sym;
 	node.items = NULL;
@@ -607,6 +618,7 @@ static void close_container(struct decoder *d)
 	d->n = f->start;
 	d->depth--;
 	*push(d) = node;
+	return 0;
 }
 
 /* Indexed by byte: 1 for JSON white space. */
@@ -703,7 +715,8 @@ static int parse_text(struct decoder *d, size_t max_depth)
 				continue;
 			}
 			d->at++;
-			close_container(d);
+			if (close_container(d) < 0)
+				return -1;
 		} else if (*d->at == '[') {
 			if (open_container(d, false, sym, max_depth) < 0)
 				return -1;
@@ -713,7 +726,8 @@ static int parse_text(struct decoder *d, size_t max_depth)
 			if (d->at == d->end || *d->at != ']')
 				continue;
 			d->at++;
-			close_container(d);
+			if (close_container(d) < 0)
+				return -1;
 		} else if (parse_scalar(d, sym) < 0) {
 			return -1;
 		}
@@ -739,7 +753,8 @@ static int parse_text(struct decoder *d, size_t max_depth)
 			if (d->at == d->end || *d->at != (map ? '}' : ']'))
 				return fail_char(d, map ? "after object key:value pair" : "after array element");
 			d->at++;
-			close_container(d);
+			if (close_container(d) < 0)
+				return -1;
 		}
 	}
 }

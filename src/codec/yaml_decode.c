@@ -337,10 +337,11 @@ static int read_document(struct reader *r, struct val *ret)
 	return next_event(r); /* an error right behind the root belongs to it */
 }
 
-static void note_repeat(struct sv path, void *ctx)
+static bool note_repeat(struct sv path, void *ctx)
 {
 	(void)path;
 	*(bool *)ctx = true;
+	return false;
 }
 
 struct val *yaml_decode(struct arena *a, struct sv text, struct err *err)

@@ -18,7 +18,8 @@
 #include "codec/doc.h"
 #include "object/schema.h"
 
-#define STRICT_MAX 100 /* messages kept of one body, as upstream */
+#define STRICT_MAX 100			       /* messages kept of one body, as upstream */
+#define STRICT_BYTES_MAX ((size_t)1024 * 1024) /* and no more once they are so long: each may repeat a long name */
 
 struct decode_report {
 	VEC(struct sv) strict; /* "unknown field \"spec.foo\"", arena-owned, in the order of the text */

@@ -19,7 +19,13 @@ struct step {
 struct walk {
 	struct arena *a;
 	struct decode_report *report;
+	size_t bytes; /* said so far */
 };
+
+static bool said_enough(const struct walk *w)
+{
+	return w->report->strict.n >= STRICT_MAX || w->bytes > STRICT_BYTES_MAX;
+}
 
 static void add_path(struct buf *b, const struct step *at)
 {
@@ -39,10 +45,11 @@ static void say(struct walk *w, const char *what, struct sv path)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	if (w->report->strict.n >= STRICT_MAX)
+	if (said_enough(w))
 		return;
 	buf_printf(&b, "%s field ", what);
 	json_encode_str(&b, path);
+	w->bytes += b.n;
 	vec_push(&w->report->strict, arena_sv(w->a, buf_sv(&b)));
 }
 
@@ -79,7 +86,7 @@ static void walk_values(struct walk *w, const struct field *f, const struct val 
 			step.name = m.key;
 			if (f->kind == FIELD_STRUCT)
 				walk_struct(w, f->type, m.value, &step);
-			if (!w->report->n_repeated)
+			if (!w->report->n_repeated || said_enough(w))
 				continue;
 			add_path(&path, &step);
 			if (is_repeated(w->report, buf_sv(&path)))
@@ -94,6 +101,8 @@ static void walk_member(struct walk *w, const struct schema *s, struct val_iter 
 	struct step step = { .up = at, .name = m.key, .index = -1 };
 	_cleanup_(buf_release) struct buf path = BUF_INIT;
 
+	if (said_enough(w))
+		return;
 	add_path(&path, &step);
 	if (!f || f->flags & FF_HIDDEN) {
 		say(w, "unknown", buf_sv(&path));

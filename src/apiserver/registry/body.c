@@ -11,20 +11,25 @@
 struct strictness {
 	struct arena *a;
 	VEC(struct sv) list;
+	size_t bytes; /* of those in the list */
 	bool yaml;
 };
 
-static void note_duplicate(struct sv path, void *ctx)
+/* False when there are enough. */
+static bool note_duplicate(struct sv path, void *ctx)
 {
 	struct strictness *st = ctx;
 
-	if (st->list.n < STRICT_MAX)
-		vec_push(&st->list, arena_sv(st->a, path));
+	if (st->list.n >= STRICT_MAX || st->bytes > STRICT_BYTES_MAX)
+		return false;
+	vec_push(&st->list, arena_sv(st->a, path));
+	st->bytes += path.n;
+	return true;
 }
 
 static void note_line(struct sv what, void *ctx)
 {
-	note_duplicate(what, ctx);
+	(void)note_duplicate(what, ctx);
 }
 
 static int unsupported(struct api_req *q, struct err *err)
@@ -350,22 +355,22 @@ static void note_operations(struct strictness *st, const struct val *ops)
 
 	if (n)
 		memcpy(repeated, st->list.p, n * sizeof(*repeated));
-	st->list.n = 0;
+	st->list.n = st->bytes = 0;
 	VAL_EACH(ops, op) {
 		struct sv at = arena_svf(st->a, "[%zu]", i++);
 
 		for (; next < n && sv_starts(repeated[next], at); next++)
-			note_duplicate(arena_svf(st->a, "json patch duplicate field \"%.*s\"", SV_ARG(repeated[next])),
-				       st);
+			(void)note_duplicate(
+			    arena_svf(st->a, "json patch duplicate field \"%.*s\"", SV_ARG(repeated[next])), st);
 		VAL_EACH_MEMBER(op, m) {
 			size_t k = 0;
 
 			while (k < ARRAY_LEN(known) && !sv_is(m.key, known[k]))
 				k++;
 			if (k == ARRAY_LEN(known) && st->list.n < STRICT_MAX)
-				note_duplicate(arena_svf(st->a, "json patch unknown field \"%.*s.%.*s\"", SV_ARG(at),
-							 SV_ARG(m.key)),
-					       st);
+				(void)note_duplicate(arena_svf(st->a, "json patch unknown field \"%.*s.%.*s\"",
+							       SV_ARG(at), SV_ARG(m.key)),
+						     st);
 		}
 	}
 }

@@ -176,11 +176,34 @@ static void test_repeated_maps(void **state)
 	answer_free(a);
 }
 
+/* A complaint has a path, and a path may begin with a long name: a hundred of them would be a hundred bodies. */
+static void test_long_paths(void **state)
+{
+	enum { LONG = 200000 };
+	struct rig *r = *state;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct answer *a;
+
+	expect(r, 201, "POST", DEP, DOC("", "{\"operator\":\"Exists\"}"));
+	buf_adds(&b, "{\"");
+	while (b.n < LONG)
+		buf_adds(&b, "long");
+	buf_adds(&b, "\":{\"a\":1");
+	for (int i = 0; i < 100; i++)
+		buf_adds(&b, ",\"a\":1");
+	buf_adds(&b, "}}");
+	a = api(r, "PATCH", DEP "/d?fieldValidation=Strict", .body = buf_cstr(&b), .type = MERGE);
+	assert_int_equal(a->code, 422);
+	assert_true(a->body.n < 20 * LONG);
+	answer_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_ways, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_repeated_maps, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_long_paths, rig_setup, rig_teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -387,13 +387,14 @@ static void test_depth(void **state)
 	}
 }
 
-static void note_duplicate(struct sv path, void *ctx)
+static bool note_duplicate(struct sv path, void *ctx)
 {
 	struct buf *b = ctx;
 
 	if (b->n)
 		buf_addc(b, ' ');
 	buf_addsv(b, path);
+	return b->n < 1000;
 }
 
 static void test_duplicates(void **state)
@@ -467,6 +468,67 @@ static void test_duplicates_merged_large(void **state)
 	v = (struct val *)val_member_sv(val_member_sv(v, SV("data")), SV("m"));
 	assert_int_equal(val_len(v), 50000);
 	assert_int_equal(val_member_sv(v, SV("k77"))->i, 77);
+}
+
+/* The innermost map of 300 levels is large, and at each level something repeats: each time the whole would be moved. */
+static void test_duplicates_merged_deep(void **state)
+{
+	enum { LEVELS = 300, MEMBERS = 20000 };
+
+	(void)state;
+	for (int levels = 10; levels <= LEVELS; levels *= 30) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		struct json_opts opts = { .borrow_text = true, .merge = true };
+		const struct val *v;
+
+		for (int i = 0; i < levels; i++)
+			buf_adds(&b, "{\"a\":");
+		buf_adds(&b, "{\"k\":1");
+		for (int i = 0; i < MEMBERS; i++)
+			buf_printf(&b, ",\"k%d\":1", i);
+		buf_adds(&b, "}");
+		for (int i = 0; i < levels; i++) {
+			buf_adds(&b, ",\"a\":");
+			for (int k = 0; k < i; k++)
+				buf_adds(&b, "{\"a\":");
+			buf_printf(&b, "{\"z%d\":1}", i);
+			for (int k = 0; k < i; k++)
+				buf_addc(&b, '}');
+			buf_addc(&b, '}');
+		}
+		v = json_decode(&a, buf_sv(&b), &opts, &err);
+		if (levels == LEVELS) {
+			assert_null(v);
+			assert_non_null(strstr(err_msg(&err), "write each once"));
+		} else {
+			for (int i = 0; i < levels; i++)
+				v = val_member_sv(v, SV("a"));
+			assert_int_equal(val_len(v), MEMBERS + 1 + levels);
+		}
+		assert_true(a.bytes < 64 * 1024 * 1024);
+	}
+}
+
+/* Whoever hears of repeated members says how many are enough: behind a long name each has a long path. */
+static void test_duplicates_long(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT, paths = BUF_INIT;
+	struct json_opts opts = { .duplicate = note_duplicate, .ctx = &paths, .borrow_text = true };
+
+	(void)state;
+	buf_adds(&b, "{\"");
+	for (int i = 0; i < 5000; i++)
+		buf_adds(&b, "long");
+	buf_adds(&b, "\":{\"a\":1");
+	for (int i = 0; i < 1000; i++)
+		buf_adds(&b, ",\"a\":1");
+	buf_adds(&b, "}}");
+	assert_non_null(json_decode(&a, buf_sv(&b), &opts, NULL));
+	assert_int_equal(paths.n, 20002);
+	assert_true(a.bytes < 1000000);
 }
 
 /* A map large enough for the sorted search, with two members that repeat. */
@@ -586,6 +648,8 @@ int main(void)
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_duplicates_large),
 		cmocka_unit_test(test_duplicates_merged),
+		cmocka_unit_test(test_duplicates_merged_deep),
+		cmocka_unit_test(test_duplicates_long),
 		cmocka_unit_test(test_duplicates_merged_large),
 		cmocka_unit_test(test_borrow),
 		cmocka_unit_test(test_numbers_kept_apart),
