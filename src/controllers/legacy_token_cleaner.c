@@ -3,9 +3,9 @@
  *	unused for a year ──▶ label kubernetes.io/legacy-token-invalid-since ──another year──▶ deleted
  *
  * The API server refuses a token whose Secret has that label (apiserver/authn/sa_token.c) and writes the day of each
- *use beside it; whoever still needs one takes the label off. Only what the cluster once made by itself is cleaned up:
- *such a Secret is listed by its account, one that somebody made is not. What a pod names is in use, whatever its label
- *says.
+ * use beside it; whoever still needs one takes the label off. Only what the cluster once made by itself is cleaned up:
+ * such a Secret is listed by its account, one that somebody made is not. What a pod names is in use, whatever its label
+ * says.
  *
  * Once a day all are looked at; nothing happens before uses have been noted for a year (the ConfigMap of the API server
  * says since when), as an unused one and one whose use nobody noted look the same. */

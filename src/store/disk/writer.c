@@ -125,7 +125,8 @@ static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 		e->outcome = STORE_MISMATCH;
 		return;
 	}
-	if (sn->full && !(r->for_deletion && (tombstone || rec_disk_bytes(r) <= e->before.bytes + DELETION_GROWTH))) {
+	if (sn->full &&
+	    !(r->for_deletion && live && (tombstone || rec_disk_bytes(r) <= e->before.bytes + DELETION_GROWTH))) {
 		r->why = xcalloc(1, sizeof(*r->why));
 		err_set(r->why, ERR_UNAVAILABLE,
 			"no space left on device: only deletions are accepted until there is room "
