@@ -29,15 +29,18 @@ static void roles_that_aggregate(const struct obj *role, struct index_keys *ret)
 		index_keys_add(ret, SV(AGGREGATING));
 }
 
-/* A rule's text without what is empty: rules that say the same have the same. */
+/* A rule's text: rules that say the same have the same, in whichever order their members stand. */
 static struct sv rule_text(struct buf *b, const struct val *rule)
 {
+	static const enum sym parts[] = { F_apiGroups, F_resources, F_resourceNames, F_nonResourceURLs, F_verbs };
+
 	buf_clear(b);
-	VAL_EACH_MEMBER(rule, m) {
-		if (!val_len(m.value))
-			continue;
-		buf_addsv(b, m.key);
-		json_encode(b, m.value);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		const struct val *list = val_member(rule, parts[i]);
+
+		if (val_len(list))
+			json_encode(b, list);
+		buf_addc(b, ';');
 	}
 	return buf_sv(b);
 }

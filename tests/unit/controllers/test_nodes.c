@@ -275,10 +275,16 @@ static void test_aggregation(void **state)
 	     "{\"metadata\":{\"name\":\"crd\",\"labels\":{\"to\":\"view\"}},\"rules\":[{\"apiGroups\":[\"x\"],"
 	     "\"resources\":"
 	     "[\"y\"],\"verbs\":[\"get\"]}]}");
+	/* the same rule in other words, and one that differs */
+	make(w, r, "",
+	     "{\"metadata\":{\"name\":\"crd-too\",\"labels\":{\"to\":\"view\"}},\"rules\":[{\"verbs\":[\"get\"],"
+	     "\"resourceNames\":[],\"resources\":[\"y\"],\"apiGroups\":[\"x\"]},{\"apiGroups\":[\"x\"],"
+	     "\"resourceNames\":[\"y\"],\"verbs\":[\"get\"]}]}");
 	world_run(w, NS_PER_SEC);
 	o = fake_api_get(w->api, r, "", "view");
-	assert_int_equal(val_len(obj_get(o, F_rules)), 1);
+	assert_int_equal(val_len(obj_get(o, F_rules)), 2);
 	fake_api_delete(w->api, r, "", "crd", NULL);
+	fake_api_delete(w->api, r, "", "crd-too", NULL);
 	world_run(w, NS_PER_SEC);
 	obj_unref(o);
 	o = fake_api_get(w->api, r, "", "view");
