@@ -33,31 +33,40 @@ void index_selecting_labels(const struct obj *o, struct index_keys *ret)
 	selecting_add(ret, o, obj_get(o, F_spec, F_selector, F_matchLabels));
 }
 
-static struct obj **selecting_join(struct arena *a, struct obj **x, size_t *n, struct obj **y, size_t more)
-{
-	struct obj **all;
+/* Objects of several lists, in one that grows. */
+struct selecting_found {
+	struct obj **p;
+	size_t n, cap;
+};
 
-	if (!*n || !more) {
-		*n += more;
-		return more ? y : x;
+static void selecting_append(struct arena *a, struct selecting_found *f, struct obj **more, size_t n)
+{
+	if (f->n + n > f->cap) {
+		struct obj **was = f->p;
+
+		f->cap = MAX(f->n + n, f->cap * 2);
+		f->p = ARENA_ARRAY(a, struct obj *, f->cap);
+		if (f->n)
+			memcpy(f->p, was, f->n * sizeof(struct obj *));
 	}
-	all = ARENA_ARRAY(a, struct obj *, *n + more);
-	memcpy(all, x, *n * sizeof(struct obj *));
-	memcpy(all + *n, y, more * sizeof(struct obj *));
-	*n += more;
-	return all;
+	if (n)
+		memcpy(f->p + f->n, more, n * sizeof(struct obj *));
+	f->n += n;
 }
 
 struct obj **selecting(struct informer *i, struct arena *a, struct sv ns, const struct val *labels, size_t *ret_n)
 {
-	struct obj **all, **found;
+	struct selecting_found all = { 0 };
+	struct obj **found;
 	size_t n;
 
-	all = informer_by_index(i, a, INDEX_SELECTING, selecting_key(a, ns, SV_NULL, SV_NULL), ret_n);
+	found = informer_by_index(i, a, INDEX_SELECTING, selecting_key(a, ns, SV_NULL, SV_NULL), &n);
+	selecting_append(a, &all, found, n);
 	/* An object has one key, and a pod each label once: nothing is found twice. */
 	VAL_EACH_MEMBER(labels, m) {
 		found = informer_by_index(i, a, INDEX_SELECTING, selecting_key(a, ns, m.key, val_str(m.value)), &n);
-		all = selecting_join(a, all, ret_n, found, n);
+		selecting_append(a, &all, found, n);
 	}
-	return all;
+	*ret_n = all.n;
+	return all.p;
 }

@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include "controllers/podutil.h"
+#include "controllers/selecting.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,11 +316,53 @@ static void test_growth(void **state)
 		fail_msg("%" PRIu64 " steps with 10 other services, %" PRIu64 " with 200", few, many);
 }
 
+/* What it takes to find the services of a pod that each of its labels finds one for. */
+static size_t room_to_find(size_t labels)
+{
+	static const char *const none[] = { NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT, found = ARENA_INIT;
+	struct world *w = world_new(2, none);
+	struct informer_factory *f = informer_factory_new(fake_api_client(w->api));
+	struct informer *services = informer_get(f, RES(core_services), NULL, NULL, NULL);
+	struct val *has = val_new_map(&a);
+	size_t n;
+
+	informer_add_index(services, INDEX_SELECTING, index_selecting_map);
+	informer_factory_start(f);
+	make(w, RES(core_services), "{\"metadata\":{\"name\":\"all\"},\"spec\":{\"selector\":{}}}");
+	for (size_t i = 0; i < labels; i++) {
+		_cleanup_free_ char *json =
+		    xasprintf("{\"metadata\":{\"name\":\"s-%zu\"},\"spec\":{\"selector\":{\"l%zu\":\"v\"}}}", i, i);
+
+		make(w, RES(core_services), json);
+		val_set_str_sv(&a, has, arena_svf(&a, "l%zu", i), SV("v"));
+	}
+	world_run(w, NS_PER_SEC);
+	(void)selecting(services, &found, SV("default"), has, &n);
+	assert_int_equal(n, labels);
+	(void)selecting(services, &found, SV("another"), has, &n);
+	assert_int_equal(n, 0);
+	n = found.bytes;
+	arena_reset(&found); /* lets go of what was found */
+	informer_factory_free(f);
+	world_free(w);
+	return n;
+}
+
+static void test_many_labels(void **state)
+{
+	size_t few = room_to_find(100), many = room_to_find(400);
+
+	(void)state;
+	if (many > 6 * few)
+		fail_msg("%zu bytes for 100 labels, %zu for 400", few, many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slice),  cmocka_unit_test(test_many),   cmocka_unit_test(test_headless),
-		cmocka_unit_test(test_mirror), cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_mirror), cmocka_unit_test(test_growth), cmocka_unit_test(test_many_labels),
 	};
 
 	return cmocka_run_group_tests_name("services", tests, NULL, NULL);
