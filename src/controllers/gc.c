@@ -90,10 +90,12 @@ static bool load(struct grun *r, struct sv uid)
 		r->me = ident_of(r->a, n);
 		r->deps = ARENA_ARRAY(r->a, struct ident, n->dependents.n);
 		for (size_t i = 0; i < n->dependents.n; i++) {
-			if (!n->dependents.p[i]->res)
+			const struct gc_link *l = &n->dependents.p[i];
+
+			if (!l->dependent->res)
 				continue;
-			r->deps[r->n_deps] = ident_of(r->a, n->dependents.p[i]);
-			r->deps[r->n_deps++].blocks = gc_node_blocks(n->dependents.p[i], n);
+			r->deps[r->n_deps] = ident_of(r->a, l->dependent);
+			r->deps[r->n_deps++].blocks = gc_link_blocks(l);
 		}
 	}
 	pthread_mutex_unlock(&r->c->lock);

@@ -1,5 +1,5 @@
 /* See gc_graph.h. An edge is kept at both ends: in the dependent's owners, with its flag, and in
- * the owner's dependents. */
+ * the owner's dependents. Each end knows the other's place, so that an owner of very many loses one as fast as any. */
 #include "controllers/gc_graph.h"
 #include "controllers/gc.h"
 
@@ -52,22 +52,21 @@ static void drop_if_unused(struct gc_graph *g, struct gc_node *n)
 	node_free(n);
 }
 
-bool gc_node_blocks(const struct gc_node *n, const struct gc_node *owner)
+bool gc_link_blocks(const struct gc_link *l)
 {
-	for (size_t i = 0; i < n->owners.n; i++)
-		if (n->owners.p[i].owner == owner && n->owners.p[i].blocks)
-			return true;
-	return false;
+	return l->dependent->owners.p[l->edge].blocks;
 }
 
-static void unlink_dependent(struct gc_node *owner, const struct gc_node *n)
+/* The owner's end of an edge. Whoever fills the hole is told where it is now. */
+static void unlink_dependent(struct gc_node *owner, size_t at)
 {
-	for (size_t i = 0; i < owner->dependents.n; i++)
-		if (owner->dependents.p[i] == n) {
-			vec_remove(&owner->dependents, i);
-			vec_tighten(&owner->dependents);
-			return;
-		}
+	vec_remove_swap(&owner->dependents, at);
+	if (at < owner->dependents.n) {
+		const struct gc_link *l = &owner->dependents.p[at];
+
+		l->dependent->owners.p[l->edge].at = at;
+	}
+	vec_tighten(&owner->dependents);
 }
 
 /* Takes n's edges away; owners that waited for it are looked at. */
@@ -76,7 +75,7 @@ static void unlink_owners(struct gc_graph *g, struct gc_node *n)
 	for (size_t i = 0; i < n->owners.n; i++) {
 		struct gc_node *o = n->owners.p[i].owner;
 
-		unlink_dependent(o, n);
+		unlink_dependent(o, n->owners.p[i].at);
 		if (o->foreground)
 			look(g, o);
 		drop_if_unused(g, o);
@@ -107,13 +106,14 @@ static void set_owners(struct gc_graph *g, struct gc_node *n, const struct val *
 		return;
 	unlink_owners(g, n);
 	VAL_EACH(refs, r) {
-		struct gc_edge e = { node_get(g, val_get_str(r, F_uid)), val_get_bool(r, F_blockOwnerDeletion) };
+		struct gc_node *o = node_get(g, val_get_str(r, F_uid));
+		struct gc_edge e = { o, val_get_bool(r, F_blockOwnerDeletion), o->dependents.n };
+		struct gc_link l = { n, n->owners.n };
 
 		vec_push(&n->owners, e);
-		vec_push(&e.owner->dependents, n);
+		vec_push(&o->dependents, l);
 		/* Not known, elsewhere, or going: somebody has to find out. */
-		unsure |=
-		    !e.owner->res || e.owner->deleting || (e.owner->res->namespaced && strcmp(e.owner->ns, n->ns) != 0);
+		unsure |= !o->res || o->deleting || (o->res->namespaced && strcmp(o->ns, n->ns) != 0);
 	}
 	if (unsure)
 		look(g, n);
@@ -152,7 +152,7 @@ void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj
 		return;
 	if (foreground)
 		for (size_t i = 0; i < n->dependents.n; i++)
-			look(g, n->dependents.p[i]);
+			look(g, n->dependents.p[i].dependent);
 	look(g, n);
 }
 
@@ -164,7 +164,7 @@ void gc_graph_del(struct gc_graph *g, struct sv uid)
 		return;
 	unlink_owners(g, n);
 	for (size_t i = 0; i < n->dependents.n; i++)
-		look(g, n->dependents.p[i]);
+		look(g, n->dependents.p[i].dependent);
 	n->res = NULL;
 	n->deleting = n->foreground = n->orphan = false;
 	free(n->ns);

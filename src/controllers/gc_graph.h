@@ -17,6 +17,12 @@ struct gc_node;
 struct gc_edge {
 	struct gc_node *owner;
 	bool blocks; /* blockOwnerDeletion */
+	size_t at;   /* the owner's gc_link for it */
+};
+
+struct gc_link {
+	struct gc_node *dependent;
+	size_t edge; /* which of the dependent's */
 };
 
 struct gc_node {
@@ -24,7 +30,7 @@ struct gc_node {
 	const struct resource *res;	   /* NULL: not real */
 	bool deleting, foreground, orphan; /* as the object says */
 	VEC(struct gc_edge) owners;
-	VEC(struct gc_node *) dependents;
+	VEC(struct gc_link) dependents; /* in no order */
 };
 
 struct gc_graph {
@@ -38,4 +44,4 @@ void gc_graph_release(struct gc_graph *g);
 struct gc_node *gc_graph_find(const struct gc_graph *g, struct sv uid);
 void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj *o);
 void gc_graph_del(struct gc_graph *g, struct sv uid);
-bool gc_node_blocks(const struct gc_node *n, const struct gc_node *owner);
+bool gc_link_blocks(const struct gc_link *l);

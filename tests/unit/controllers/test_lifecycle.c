@@ -3,6 +3,8 @@
 
 #include "base/b64.h"
 #include "base/timefmt.h"
+#include "codec/json.h"
+#include "controllers/gc_graph.h"
 #include "controllers/status.h"
 
 #include <stdio.h>
@@ -299,6 +301,69 @@ static void test_token_cleaner(void **state)
 	world_free(w);
 }
 
+static void no_look(struct sv uid, void *ctx)
+{
+	(void)uid;
+	(void)ctx;
+}
+
+/* An object of that number, owned by the first two and once more by the first. */
+static struct obj *owned(int n, bool by_any)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *refs = "{\"uid\":\"u0\"},{\"uid\":\"u1\",\"blockOwnerDeletion\":true},{\"uid\":\"u0\"}";
+
+	return obj_new(json_decode(&a,
+				   arena_svf(&a,
+					     "{\"metadata\":{\"name\":\"o%d\",\"namespace\":\"ns\",\"uid\":\"u%d\","
+					     "\"ownerReferences\":[%s]}}",
+					     n, n, by_any ? refs : ""),
+				   NULL, NULL),
+		       n + 1);
+}
+
+/* Both ends of every edge know each other; so none is searched for. */
+static void check_links(const struct gc_graph *g, const char *owner, size_t want, size_t blocking)
+{
+	const struct gc_node *n = gc_graph_find(g, sv_from(owner));
+	size_t blocks = 0;
+
+	assert_int_equal(n ? n->dependents.n : 0, want);
+	for (size_t i = 0; i < want; i++) {
+		const struct gc_link *l = &n->dependents.p[i];
+
+		assert_ptr_equal(l->dependent->owners.p[l->edge].owner, n);
+		assert_int_equal(l->dependent->owners.p[l->edge].at, i);
+		blocks += gc_link_blocks(l);
+	}
+	assert_int_equal(blocks, blocking);
+}
+
+static void test_gc_graph(void **state)
+{
+	enum { OWNED = 101 };
+	struct gc_graph g = { .look = no_look };
+	bool there[OWNED + 2] = { false };
+	size_t n = 0;
+
+	(void)state;
+	for (int step = 0; step < 6 * OWNED; step++) {
+		int i = 2 + step * 37 % OWNED;
+		struct obj *o = owned(i, !there[i]);
+
+		if (there[i] && step % 2)
+			gc_graph_del(&g, obj_uid(o));
+		else
+			gc_graph_put(&g, RES(core_configmaps), o);
+		n += there[i] ? (size_t)-1 : 1;
+		there[i] = !there[i];
+		obj_unref(o);
+		check_links(&g, "u0", 2 * n, 0);
+		check_links(&g, "u1", n, n);
+	}
+	gc_graph_release(&g);
+}
+
 #define DAY_NS (86400 * NS_PER_SEC)
 
 /* What the label of a Secret says, "" when it has none; "gone" without the Secret. */
@@ -407,15 +472,11 @@ static void test_legacy_token_cleaner(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_namespace),
-		cmocka_unit_test(test_background),
-		cmocka_unit_test(test_foreground),
-		cmocka_unit_test(test_orphan),
-		cmocka_unit_test(test_across_namespaces),
-		cmocka_unit_test(test_workload_tree),
-		cmocka_unit_test(test_namespace_retries),
-		cmocka_unit_test(test_token_cleaner),
-		cmocka_unit_test(test_legacy_token_cleaner),
+		cmocka_unit_test(test_namespace),	  cmocka_unit_test(test_background),
+		cmocka_unit_test(test_foreground),	  cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_across_namespaces), cmocka_unit_test(test_workload_tree),
+		cmocka_unit_test(test_gc_graph),	  cmocka_unit_test(test_namespace_retries),
+		cmocka_unit_test(test_token_cleaner),	  cmocka_unit_test(test_legacy_token_cleaner),
 	};
 
 	return cmocka_run_group_tests_name("lifecycle", tests, NULL, NULL);
