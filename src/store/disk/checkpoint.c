@@ -87,6 +87,19 @@ static void checkpoint_gives_up(struct disk_store *s)
 	pthread_cond_broadcast(&s->changed);
 }
 
+bool checkpoint_failed_since(const struct disk_store *s, uint64_t *fails, struct err *err)
+{
+	if (s->ckpt_fails == *fails)
+		return false;
+	*fails = s->ckpt_fails;
+	if (!s->ckpt_err.reason)
+		return false; /* it went on before anybody woke up: what is waited for may come yet */
+	err_set(err, ERR_UNAVAILABLE, "%s", err_msg(&s->ckpt_err));
+	if (err)
+		err->errnum = s->ckpt_err.errnum;
+	return true;
+}
+
 /* Lock held. The reserve's room is for what has to go on. */
 static void checkpoint_failed(struct disk_store *s, enum job job, struct err *err_take)
 {

@@ -88,3 +88,6 @@ int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, s
 bool disk_is_full(const struct err *err);
 void writer_main(void *ctx);
 void checkpoint_main(void *ctx);
+/* Lock held. For who waits for it: has it failed since there were *fails failures, for a reason that still stands? Then
+ * with *err. */
+bool checkpoint_failed_since(const struct disk_store *s, uint64_t *fails, struct err *err);

@@ -138,8 +138,8 @@ static int disk_compact(struct store *store, int64_t rev, struct err *err)
 	pthread_cond_signal(&s->ckpt_work);
 	fails = s->ckpt_fails;
 	while ((int64_t)s->meta.compact_rev < rev && r == 0) {
-		if (s->ckpt_fails != fails)
-			r = err_set(err, ERR_UNAVAILABLE, "%s", err_msg(&s->ckpt_err));
+		if (checkpoint_failed_since(s, &fails, err))
+			r = -1;
 		else
 			pthread_cond_wait(&s->changed, &s->mu);
 	}

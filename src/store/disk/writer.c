@@ -169,9 +169,7 @@ static int writer_rotate(struct disk_store *s, struct err *err)
 	fails = s->ckpt_fails;
 	/* What a full disk has left is for tables: those of the generations that wait make a segment free. */
 	while ((slot = wal_free_slot(&s->wal, !s->full || list_empty(&s->frozen))) < 0) {
-		if (s->ckpt_fails != fails) {
-			err_set(err, ERR_UNAVAILABLE, "%s", err_msg(&s->ckpt_err));
-			err->errnum = s->ckpt_err.errnum;
+		if (checkpoint_failed_since(s, &fails, err)) {
 			pthread_mutex_unlock(&s->mu);
 			return -1;
 		}
