@@ -173,6 +173,7 @@ struct kubelet {
 	char *repair_said; /* last; the repair's task only, as whether there was one */
 	bool repaired;
 	bool repair_wanted; /* the links changed since it began to look; under lock */
+	bool repair_did; /* the last look changed links itself, or could not: the next one comes when due; under lock */
 	struct link_watch *links;
 
 	struct config_watch *configs;
@@ -317,7 +318,8 @@ struct node_status *node_status_free(struct node_status *n);
 bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why);
 
 /* node_repair.c: what the node has made of its machine, every ten seconds and a second after links changed: put back,
- * and said. */
+ * and said. After it had something to put back it waits ten seconds in any case: its own changes are links', too, and
+ * a pod that takes its network away again and again keeps nobody busy. */
 void node_limit_pids(struct kubelet *k); /* of all pods together */
 void node_repair_start(struct kubelet *k);
 void node_repair_soon(void *k); /* any thread */

@@ -23,8 +23,8 @@ void node_limit_pids(struct kubelet *k)
 		log_warn(SYS, "the number of all pods' processes is not limited", "why", "%s", err_msg(&err));
 }
 
-/* What was put back is said each time, what cannot be once until that changes. */
-static void repair_look(struct kubelet *k)
+/* What was put back is said each time, what cannot be once until that changes. True: there was such a thing. */
+static bool repair_look(struct kubelet *k)
 {
 	_cleanup_(buf_release) struct buf said = BUF_INIT;
 	int rc;
@@ -45,21 +45,23 @@ static void repair_look(struct kubelet *k)
 	}
 	free(k->repair_said);
 	k->repair_said = rc < 0 ? xstrdup(buf_cstr(&said)) : NULL;
+	return rc != 0;
 }
 
 static void repair_fired(void *ctx)
 {
 	struct kubelet *k = ctx;
-	bool again;
+	bool again, did;
 
 	if (!kubelet_fired(k, &k->repair_timer))
 		return;
 	pthread_mutex_lock(&k->lock);
 	k->repair_wanted = false;
 	pthread_mutex_unlock(&k->lock);
-	repair_look(k);
+	did = repair_look(k);
 	pthread_mutex_lock(&k->lock);
-	again = k->repair_wanted;
+	k->repair_did = did;
+	again = k->repair_wanted && !did;
 	pthread_mutex_unlock(&k->lock);
 	kubelet_rearm(k, &k->repair_timer, again ? CHANGED_NS : REPAIR_NS, repair_fired);
 	kubelet_fired_end(k);
@@ -70,7 +72,7 @@ void node_repair_soon(void *ctx)
 	struct kubelet *k = ctx;
 
 	pthread_mutex_lock(&k->lock);
-	if (!k->repair_wanted)
+	if (!k->repair_wanted && !k->repair_did)
 		kubelet_hurry(k, &k->repair_timer, CHANGED_NS, repair_fired);
 	k->repair_wanted = true;
 	pthread_mutex_unlock(&k->lock);

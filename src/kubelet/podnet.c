@@ -99,15 +99,22 @@ static int repair_forwarding(struct buf *said)
 	return ok ? 1 : -1;
 }
 
-/* A sandbox is no longer ready before its network is taken down, so one that is has lost it to somebody else. */
+struct sandbox_look {
+	struct runtime *runtime;
+	bool silent;
+};
+
+/* A sandbox is no longer ready before its network is taken down, so one that is has lost it to somebody else. A runtime
+ * that does not answer is asked once: each question may take half a minute. */
 static bool sandbox_lives(struct sv id, void *ctx)
 {
-	struct podnet *p = ctx;
+	struct sandbox_look *l = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct rt_sandbox *s;
 	size_t n;
 
-	if (p->runtime->ops->list_sandboxes(p->runtime, &a, SV(""), &s, &n, NULL) < 0)
+	l->silent = l->silent || l->runtime->ops->list_sandboxes(l->runtime, &a, SV(""), &s, &n, NULL) < 0;
+	if (l->silent)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (sv_eq(s[i].id, id))
@@ -120,6 +127,7 @@ int podnet_repair(struct podnet *p, struct buf *said)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_free_ char *file = xasprintf("%s/10-caravel.conflist", p->conf_dir);
 	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct sandbox_look look = { .runtime = p->runtime };
 	const char *cidr = NULL;
 	int n = 0, rc, forwarding;
 
@@ -137,7 +145,7 @@ int podnet_repair(struct podnet *p, struct buf *said)
 		buf_adds(said, "wrote the CNI configuration");
 		n++;
 	}
-	rc = bridge_repair(CNI_RESULTS, p->run_dir, p->bridge, sandbox_lives, p, said);
+	rc = bridge_repair(CNI_RESULTS, p->run_dir, p->bridge, sandbox_lives, &look, said);
 	forwarding = repair_forwarding(said);
 	return rc < 0 || forwarding < 0 ? -1 : n + rc + forwarding;
 }

@@ -113,6 +113,47 @@ static void test_hurry_at_the_last_moment(void **state)
 	w->k = kubelet_free(w->k);
 }
 
+static struct {
+	struct kubelet *k;
+	int looks, rc;
+} endless;
+
+static int endless_repair(void *ctx, struct buf *said)
+{
+	(void)ctx;
+	buf_adds(said, "eth0");
+	endless.looks++;
+	node_repair_soon(endless.k); /* the kernel tells of what was put back, or taken away again */
+	return endless.rc;
+}
+
+/* What is put back again and again, or cannot be, is not a program every second. */
+static void test_repairs_without_end(void **state)
+{
+	struct world *w = *state;
+
+	for (int rc = -1; rc <= 1; rc += 2) {
+		w->k = kubelet_free(w->k);
+		w->k = kubelet_new(&(struct kubelet_opts){ .env = w->rig->env,
+							   .client = w->client,
+							   .runtime = w->rt,
+							   .host = &host,
+							   .node_name = "n1",
+							   .repair = endless_repair,
+							   .port = -1 },
+				   NULL);
+		endless.k = w->k;
+		endless.looks = 0;
+		endless.rc = rc;
+		for (int i = 0; i < 60; i++) {
+			rig_run(w->rig, NS_PER_SEC / 2);
+			node_repair_soon(w->k);
+		}
+		assert_int_equal(endless.looks, 3);
+	}
+	w->k = kubelet_free(w->k);
+}
+
 /* Links that changed are looked at a second later, however many did. */
 static void test_links_changed(void **state)
 {
@@ -151,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_hurry_at_the_last_moment),
 		T(test_links_changed),
+		T(test_repairs_without_end),
 	};
 
 	return cmocka_run_group_tests_name("node_repair", tests, NULL, NULL);
