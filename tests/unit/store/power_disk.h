@@ -99,25 +99,6 @@ static struct file *disk_file(int fd)
 	return &vec_last(&disk.files);
 }
 
-/* A file was made. Its number may be that of one whose last name went, and this removal may not be on disk: that one
- * keeps what it has under a number that no file has. */
-static void disk_made(int fd)
-{
-	static ino_t nobody = (ino_t)-1;
-	struct stat st;
-
-	assert_int_equal(fstat(fd, &st), 0);
-	for (size_t i = 0; i < disk.files.n; i++) {
-		if (disk.files.p[i].ino != st.st_ino)
-			continue;
-		for (size_t k = 0; k < disk.names.n; k++)
-			if (disk.names.p[k].ino == st.st_ino)
-				disk.names.p[k].ino = nobody;
-		disk.files.p[i].ino = nobody--;
-	}
-	(void)disk_file(fd);
-}
-
 /* 0: go on; otherwise the call fails like that. */
 static enum fault disk_gate(void)
 {
@@ -275,7 +256,6 @@ int __wrap_fsync(int fd)
 int __wrap_open64(const char *path, int flags, ...)
 {
 	mode_t mode = 0;
-	bool fresh;
 
 	if (flags & O_CREAT) {
 		va_list ap;
@@ -286,8 +266,7 @@ int __wrap_open64(const char *path, int flags, ...)
 	}
 	if (!(flags & (O_CREAT | O_TRUNC)))
 		return __real_open64(path, flags, mode);
-	fresh = access(path, F_OK) < 0;
-	return DISK_CALL(int, __real_open64(path, flags, mode), fresh ? disk_made(r_) : (void)disk_file(r_));
+	return DISK_CALL(int, __real_open64(path, flags, mode), (void)disk_file(r_));
 }
 
 ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t off)
