@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "dir_kit.h"
+#include "store/disk/crc32c.h"
 #include "store/disk/table.h"
 #include "store/disk/wal.h"
 
@@ -218,6 +219,28 @@ static void test_map_full(void **state)
 	free(value);
 }
 
+/* What memory has garbled does not become a table: nobody would notice any more. */
+static void test_garbled_in_memory(void **state)
+{
+	struct kit *k = *state;
+	struct table_head h = { .store_id = 1, .number = 900, .first_rev = 1, .last_rev = 5 };
+	char raw[sizeof(struct wal_record) + 2] = { 0 };
+	struct wal_record r = { .rev = 5, .create_rev = 5, .key_n = 1, .value_n = 1 };
+	struct err err = ERR_INIT;
+	struct table_out o;
+
+	assert_int_equal(table_out_begin(&o, k->dir, &h, NULL), 0);
+	memcpy(raw + sizeof(r), "kv", 2);
+	wal_record_seal(&r, crc32c(0, "kv", 2));
+	memcpy(raw, &r, sizeof(r));
+	assert_int_equal(table_out_add(&o, raw, sizeof(raw), NULL), 0);
+	raw[sizeof(raw) - 1] ^= 1;
+	assert_int_equal(table_out_add(&o, raw, sizeof(raw), &err), -1);
+	assert_non_null(strstr(err_msg(&err), "check the machine's memory"));
+	err_release(&err);
+	table_out_abort(&o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +248,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_tables_fail, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_map_full, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_garbled_in_memory, setup, kit_teardown),
 	};
 
 	wal_io.fdatasync = faulty_fdatasync;
