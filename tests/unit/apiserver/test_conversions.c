@@ -616,11 +616,33 @@ static void test_at_creation(void **state)
 			   .body = "{\"status\":{\"hostIP\":\"2.2.2.3\",\"hostIPs\":[{\"ip\":\"2.2.2.2\"}]}}" });
 }
 
+/* Keys of four bytes, each of which names a long label: refused, and not before each has become an expression. */
+static void test_key_again(void **state)
+{
+	enum { KEYS = 20000 };
+	struct rig *r = *state;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct answer *a;
+
+	given(r);
+	buf_adds(&b, "{\"metadata\":{\"name\":\"again\",\"labels\":{\"a\":\"b\"}},\"spec\":{" CONTAINER
+		     ",\"topologySpreadConstraints\":[{\"maxSkew\":1,\"whenUnsatisfiable\":\"DoNotSchedule\"," TERM
+		     ",\"labelSelector\":{},\"matchLabelKeys\":[\"a\"");
+	for (int i = 1; i < KEYS; i++)
+		buf_adds(&b, ",\"a\"");
+	buf_adds(&b, "]}]}}");
+	a = api(r, "POST", CORE "pods", .body = buf_cstr(&b));
+	assert_int_equal(a->code, 422);
+	assert_true(a->arena.bytes < 50 * b.n);
+	answer_free(a);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_described), T(test_created), T(test_others), T(test_at_creation) };
+	const struct CMUnitTest tests[] = { T(test_described), T(test_created), T(test_others), T(test_at_creation),
+					    T(test_key_again) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

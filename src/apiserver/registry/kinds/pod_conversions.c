@@ -2,6 +2,7 @@
  * refine a selector. Upstream has one form of each inside and converts on the way in and out; here the document itself
  * is made to agree, whenever defaults are filled in (so in every form of a write), or when a Pod is created. */
 #include "apiserver/registry/kinds/kinds.h"
+#include "base/strmap.h"
 #include "codec/val_index.h"
 
 #define APPARMOR "container.apparmor.security.beta.kubernetes.io/"
@@ -78,10 +79,12 @@ static void conv_apparmor(struct api_req *q, const struct val_index *annotations
 }
 
 /* Keys whose values are the pod's own labels become expressions of the selector they refine. Without a selector they
- * select nothing, and a label the pod has not is left out. */
+ * select nothing, and a label the pod has not is left out. A key that repeats says no
+ * more, or is refused for it later, for which two expressions are enough: they are many times as large as the key. */
 static void conv_keys(struct arena *a, const struct val_index *labels, struct val *term, enum sym keys, const char *op)
 {
 	struct val *selector = val_get_mut(term, F_labelSelector);
+	_cleanup_(strmap_release) struct strmap once = STRMAP_INIT, twice = STRMAP_INIT;
 
 	if (val_type(selector) != VAL_MAP)
 		return;
@@ -89,7 +92,7 @@ static void conv_keys(struct arena *a, const struct val_index *labels, struct va
 		const struct val *value = val_index_get(labels, val_str(k));
 		struct val *e;
 
-		if (!value)
+		if (!value || (strmap_set(&once, val_str(k), term) && strmap_set(&twice, val_str(k), term)))
 			continue;
 		e = val_push(a, val_ensure_list(a, selector, F_matchExpressions), val_new_map(a));
 		val_set(a, e, F_key, k);
