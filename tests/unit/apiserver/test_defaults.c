@@ -161,6 +161,15 @@ static void test_defaults(void **state)
 	o = expect_type(r, 200, "PATCH", "/apis/apps/v1/namespaces/default/daemonsets/d", MERGE,
 			"{\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"x\":\"y\"}}}}}");
 	assert_val(GENERATION(o), "2");
+	/* Of a new one it may be a client's, and has an end. */
+	post(
+	    r, 201, "/apis/apps/v1/namespaces/default/daemonsets",
+	    "{'metadata':{'name':'e','annotations':{'deprecated.daemonset.template.generation':'9223372036854775807'}},"
+	    "'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},"
+	    "'spec':{'containers':[{'name':'c','image':'i'}]}}}}");
+	o = expect_type(r, 200, "PATCH", "/apis/apps/v1/namespaces/default/daemonsets/e", MERGE,
+			"{\"spec\":{\"template\":{\"metadata\":{\"labels\":{\"x\":\"y\"}}}}}");
+	assert_val(GENERATION(o), "9223372036854775807");
 	/* Annotations of a Deployment are part of what is wanted. */
 	post(r, 201, "/apis/apps/v1/namespaces/default/deployments",
 	     "{'metadata':{'name':'d'},'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'"

@@ -75,11 +75,12 @@ static void daemonset_defaults(struct api_req *q, struct val *doc)
 
 static void daemonset_update(struct api_req *q, const struct val *old, struct val *doc)
 {
+	bool changed = !val_equal(val_get(doc, F_spec, F_template), val_get(old, F_spec, F_template));
 	int64_t was = 0;
 
+	/* The first of them was a client's to say. */
 	(void)sv_to_i64(annotation_of(old, TEMPLATE_GENERATION), &was);
-	set_template_generation(q, doc,
-				was + !val_equal(val_get(doc, F_spec, F_template), val_get(old, F_spec, F_template)));
+	set_template_generation(q, doc, was < INT64_MAX ? was + changed : was);
 }
 
 const struct strategy daemonset_strategy = {
