@@ -30,7 +30,13 @@
 struct sm {
 	struct arena *a;
 	struct err *err;
+	size_t moved; /* nodes of what was merged so far */
 };
+
+/* What is merged is made anew, and a list may name one element of the original again and again: the largest object and
+ * patch need half of this. */
+#define MOVE_MAX_NODES ((size_t)8 * 1024 * 1024)
+#define LIST_ITEM_NODES 4 /* what an element of a list costs, in nodes of a map */
 
 static const struct val *merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
 				   const struct val *patch);
@@ -39,6 +45,16 @@ static const struct val *bad(struct sm *s, const char *fmt, struct sv what)
 {
 	err_set(s->err, ERR_UNKNOWN, fmt, SV_ARG(what));
 	return NULL;
+}
+
+static int spend(struct sm *s, size_t nodes)
+{
+	s->moved += nodes;
+	if (s->moved <= MOVE_MAX_NODES)
+		return 0;
+	return err_set(
+	    s->err, ERR_TOO_LARGE,
+	    "Request entity too large: the patch merges elements of its lists again and again: name each once");
 }
 
 static const struct val *bad_type(struct sm *s, const struct val *map, const struct val *directive)
@@ -243,6 +259,8 @@ static const struct val *merge_list(struct sm *s, const struct field *f, const s
 		return patch;
 	if (val_len(orig) == 0 && val_len(patch) == 0)
 		return orig;
+	if (spend(s, (val_len(orig) + val_len(patch)) * LIST_ITEM_NODES) < 0)
+		return NULL;
 	first = val_len(orig) ? val_at(orig, 0) : val_at(patch, 0);
 	if (first->type == VAL_LIST)
 		return bad(s, "lists of lists are not supported%.*s", SV(""));
@@ -294,7 +312,7 @@ static const struct val *ordered_list(struct sm *s, const struct field *f, struc
 		}
 		merged = orig ? merge_list(s, f, orig, patch) : clean(s, patch);
 	}
-	if (!merged)
+	if (!merged || spend(s, (val_len(merged) + val_len(order)) * LIST_ITEM_NODES) < 0)
 		return NULL;
 	return weave(s, merged, order, orig, key);
 }
@@ -364,6 +382,8 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 			return val_new_map(s->a);
 		return bad_type(s, patch, directive);
 	}
+	if (spend(s, (size_t)orig->n + patch->n) < 0)
+		return NULL;
 	out = val_new_map(s->a);
 	if (retain_keys(s, out, orig, patch, keep) < 0)
 		return NULL;

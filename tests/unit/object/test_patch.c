@@ -406,6 +406,36 @@ static void test_strategic_elements(void **state)
 	}
 }
 
+/* Each element that names the same one merges all of it anew, which is counted. */
+static void test_strategic_product(void **state)
+{
+	const struct schema *pod = schema_find(SV("core/v1.Pod"));
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		const struct val *before = doc(&a, "{'spec':{'containers':[{'name':'c'}]}}");
+		bool env = i % 2;
+		int members = i < 2 ? 40 : 4000;
+
+		buf_printf(&b, "{'spec':{'containers':[{'name':'c',%s", env ? "'env':[" : "");
+		for (int k = 0; k < members; k++)
+			buf_printf(&b, env ? "%s{'name':'e%d','value':'v'}" : "%s'k%d':1", k ? "," : "", k);
+		buf_adds(&b, env ? "]}" : "}");
+		for (int k = 0; k < 2000; k++)
+			buf_printf(&b, ",{'name':'c',%s}", env ? "'env':[{'name':'e1','value':'w'}]" : "'image':'i'");
+		buf_adds(&b, "]}}");
+		if (members == 40) {
+			assert_non_null(patch_strategic(&a, pod, before, doc(&a, buf_cstr(&b)), &err));
+			continue;
+		}
+		assert_null(patch_strategic(&a, pod, before, doc(&a, buf_cstr(&b)), &err));
+		assert_int_equal(err_code(&err), 413);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_merge_malformed),
 		cmocka_unit_test(test_strategic),
 		cmocka_unit_test(test_strategic_elements),
+		cmocka_unit_test(test_strategic_product),
 	};
 
 	return cmocka_run_group_tests_name("patch", tests, NULL, NULL);
