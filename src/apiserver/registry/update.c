@@ -99,7 +99,7 @@ bool update_is_none(struct write_op *op, const struct val *old)
 		val_set(op->a, meta, F_resourceVersion, rv);
 	write_complete(op);
 	owners = val_member(meta, F_managedFields);
-	if (!was || !same_owners(was, owners))
+	if (!was || !owners || !same_owners(was, owners))
 		return val_equal(old, op->doc);
 	/* When somebody did what had no effect is no difference. */
 	renewed = *owners;

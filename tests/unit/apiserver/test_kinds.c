@@ -1,6 +1,8 @@
 /* What is special about kinds, and who may do what: through the whole pipeline. */
 #include "harness.h"
 
+#include "store/store.h"
+
 #include "codec/pbwire.h"
 
 #include <stdio.h>
@@ -461,6 +463,22 @@ static void test_applied_again(void **state)
 		again = expect_type(r, 200, "PATCH", path, "application/apply-patch+yaml", rows[i].body);
 		assert_true(val_equal(first, again));
 	}
+}
+
+/* Owners are compared where there are some: a store that was filled elsewhere may have an empty list. */
+static void test_empty_owners(void **state)
+{
+	struct rig *r = *state;
+	struct store_write w = { .key = SV("/registry/configmaps/default/bare"),
+				 .value =
+				     SV("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"bare\","
+					"\"namespace\":\"default\",\"uid\":\"u\",\"managedFields\":[]}}"),
+				 .expect_rev = STORE_ANY_REV };
+
+	assert_int_equal(store_commit_wait(r->store, &w, NULL, NULL), 1);
+	rig_run(r, NS_PER_MS);
+	expect_type(r, 200, "PATCH", "/api/v1/namespaces/default/configmaps/bare", "application/merge-patch+json",
+		    "{}");
 }
 
 static void test_service_changes_type(void **state)
@@ -1043,6 +1061,7 @@ int main(void)
 		T(test_service_addresses),
 		T(test_service_sent_again),
 		T(test_applied_again),
+		T(test_empty_owners),
 		T(test_service_changes_type),
 		T(test_secret_string_data),
 		T(test_rbac),
