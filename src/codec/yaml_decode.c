@@ -11,8 +11,10 @@
 
 #include <yaml.h>
 
-/* Nodes that aliases and merges may copy in one document. */
+/* What aliases and merges may copy in one document: nodes, and bytes of texts. Those are shared here, but written as
+ * often as they stand there. */
 #define ALIAS_NODES_MAX 1000000
+#define ALIAS_BYTES_MAX ((size_t)8 * 1024 * 1024)
 
 struct reader {
 	yaml_parser_t parser;
@@ -22,7 +24,7 @@ struct reader {
 	struct err *err;
 	struct strmap anchors;	      /* struct val * */
 	const struct yaml_opts *opts; /* may be NULL */
-	size_t alias_nodes;
+	size_t alias_nodes, alias_bytes;
 	unsigned depth;
 };
 
@@ -65,22 +67,25 @@ static int next_event(struct reader *r)
 	return 0;
 }
 
-static size_t count_nodes(const struct val *v, size_t limit)
+/* Counts what v is made of; false when it is too much. */
+static bool count_alias(struct reader *r, const struct val *v)
 {
-	size_t n = 1;
-
-	if (v->type != VAL_LIST && v->type != VAL_MAP)
-		return 1;
-	for (size_t i = 0; i < v->n && n <= limit; i++)
-		n += count_nodes(&v->items[i], limit - n);
-	return n;
+	if (++r->alias_nodes > ALIAS_NODES_MAX)
+		return false;
+	if (v->type == VAL_LIST || v->type == VAL_MAP) {
+		for (size_t i = 0; i < v->n; i++)
+			if (!count_alias(r, &v->items[i]))
+				return false;
+	} else if (v->type == VAL_STR || v->type == VAL_KEY) {
+		r->alias_bytes += v->n;
+	}
+	return r->alias_bytes <= ALIAS_BYTES_MAX;
 }
 
 /* A copy of what an anchor names. Copied, not shared: documents are trees, and may be changed. */
 static int copy_shared(struct reader *r, const struct val *from, struct val *ret)
 {
-	r->alias_nodes += count_nodes(from, ALIAS_NODES_MAX);
-	if (r->alias_nodes > ALIAS_NODES_MAX)
+	if (!count_alias(r, from))
 		return fail(r, 0, "document contains excessive aliasing");
 	if (val_deeper_than(from, JSON_DEPTH_MAX - r->depth))
 		return fail(r, 0, "exceeded max depth");
@@ -245,6 +250,7 @@ static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 		struct sv name;
 		size_t line;
 		bool plain_merge;
+		void **slot; /* where in ret's nodes the value of that name is, and one */
 
 		if (next_event(r) < 0)
 			return -1;
@@ -263,14 +269,18 @@ static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 			have_merge = true;
 			continue;
 		}
-		if (strmap_has(seen, name)) {
+		slot = strmap_slot(seen, name);
+		if (*slot) {
+			struct val *was = &ret->items[(uintptr_t)*slot - 1];
+
 			if (repeated(r, line, name) < 0)
 				return -1;
-			val_set_sv(r->a, ret, name, &value);
+			value.sym = was->sym;
+			*was = value;
 			continue;
 		}
-		strmap_set(seen, name, r);
 		val_append_sv(r->a, ret, name, &value);
+		*slot = (void *)(uintptr_t)ret->n;
 	}
 	return have_merge ? merge(r, ret, &merged, seen) : 0;
 }

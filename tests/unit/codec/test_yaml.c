@@ -159,6 +159,64 @@ static void test_bombs(void **state)
 	assert_string_equal(err_msg(&err), CONVERTING "yaml: exceeded max depth");
 }
 
+/* A text counts as long as it is, wherever an alias puts it: it is written there. */
+static void test_long_alias(void **state)
+{
+	(void)state;
+	for (int n = 10; n <= 100; n *= 10) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+
+		buf_adds(&b, "- &a ");
+		for (int i = 0; i < 100000; i++)
+			buf_addc(&b, 'x');
+		for (int i = 0; i < n; i++)
+			buf_adds(&b, "\n- *a");
+		if (n == 10) {
+			assert_int_equal(val_len(yaml_decode(&a, buf_sv(&b), &err)), 11);
+		} else {
+			assert_null(yaml_decode(&a, buf_sv(&b), &err));
+			assert_string_equal(err_msg(&err), CONVERTING "yaml: document contains excessive aliasing");
+		}
+	}
+}
+
+static void hear_nothing(struct sv what, void *ctx)
+{
+	(void)what;
+	(void)ctx;
+}
+
+/* Where a key is that comes again is known. */
+static void test_key_again(void **state)
+{
+	enum { KEYS = 2000 };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct yaml_opts opts = { .duplicate = hear_nothing };
+	const struct val *v;
+#ifdef CARAVEL_FAILPOINTS
+	uint64_t before = val_steps;
+#endif
+
+	(void)state;
+	buf_adds(&b, "spec: 0\n");
+	for (int i = 0; i < KEYS; i++)
+		buf_printf(&b, "k%d: 1\n", i);
+	for (int i = 0; i < KEYS; i++)
+		buf_printf(&b, "k%d: %d\n", KEYS - 1, i);
+	buf_adds(&b, "spec: {a: 1}\nk0: {spec: 1}\n");
+	v = yaml_decode_opts(&a, buf_sv(&b), &opts, NULL);
+#ifdef CARAVEL_FAILPOINTS
+	assert_true(val_steps - before < 20 * KEYS);
+#endif
+	assert_int_equal(val_len(v), KEYS + 1);
+	assert_int_equal(val_member_sv(val_get(v, F_spec), SV("a"))->i, 1);
+	assert_int_equal(val_get_int(val_member_sv(v, SV("k0")), 0, F_spec), 1);
+	assert_int_equal(val_member_sv(v, arena_svf(&a, "k%d", KEYS - 1))->i, KEYS - 1);
+}
+
 /* An alias is a copy: changing one place leaves the other alone. */
 static void test_alias_is_a_copy(void **state)
 {
@@ -253,6 +311,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode),		cmocka_unit_test(test_errors),	  cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_alias_is_a_copy), cmocka_unit_test(test_documents), cmocka_unit_test(test_encode),
+		cmocka_unit_test(test_long_alias),	cmocka_unit_test(test_key_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
