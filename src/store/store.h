@@ -52,7 +52,8 @@ struct store_write {
 	 * `current`, whatever was expected: it spends no revision. */
 	bool tombstone;
 	/* A step towards a deletion (it takes a finalizer away, or says how a Pod ends): where room is kept for
-	 * deletions, this is taken as well, unless there is nothing yet or it makes the value much longer. */
+	 * deletions, this is taken as well, unless there is nothing yet, it makes the value much longer, or all such
+	 * steps have made much of what is stored. */
 	bool for_deletion;
 	/* Opaque to the store; handed to watch callbacks of this very process as change.cookie,
 	 * so that the writer's parsed object need not be parsed again. The writer may drop it in

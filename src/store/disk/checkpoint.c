@@ -14,6 +14,13 @@ bool disk_is_full(const struct err *err)
 	return err->errnum == ENOSPC || err->errnum == EDQUOT || err->errnum == EFBIG;
 }
 
+void disk_set_full(struct disk_store *s)
+{
+	if (!s->full)
+		s->growth_upto = s->live_bytes + STEPS_GROWTH;
+	s->full = s->tight = s->room_poke = true;
+}
+
 /* Lock held. */
 static enum job checkpoint_next(const struct disk_store *s)
 {
@@ -117,7 +124,7 @@ static void checkpoint_failed(struct disk_store *s, enum job job, struct err *er
 		return;
 	}
 	db_merge_stop(&s->db); /* its unfinished file takes room, too */
-	s->full = s->tight = s->room_poke = true;
+	disk_set_full(s);
 	if (s->reserve.held) {
 		reserve_give(&s->reserve);
 		s->ckpt_poke = true;

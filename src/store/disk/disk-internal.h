@@ -10,11 +10,12 @@
 #define GROUP_MAX 512				   /* records synced at once */
 #define GROUP_BYTES ((size_t)1 * 1024 * 1024)	   /* stop adding records beyond this */
 #define GEN_IDLE_BYTES ((size_t)1 * 1024 * 1024)   /* what an idle store may keep in memory */
-#define CATCH_UP_BYTES ((size_t)4 * 1024 * 1024)   /* and no more, whatever they are of; one may lie above it */
 #define CATCH_UP_MAX 1000			   /* old revisions shown to a watch between two groups */
+#define CATCH_UP_BYTES ((size_t)4 * 1024 * 1024)   /* and no more than this of them; one may lie above it */
 #define GEN_FULL_BYTES ((size_t)512 * 1024)	   /* of deletions before they become room, on a full disk */
 #define ROOM_WORTH_BYTES ((size_t)1 * 1024 * 1024) /* garbage worth collecting on a full disk */
 #define DELETION_GROWTH ((size_t)16 * 1024)	   /* by which a step towards a deletion may lengthen a value */
+#define STEPS_GROWTH ((size_t)2 * 1024 * 1024)	   /* and all of them what is stored */
 #define RETRY_AFTER_S 1				   /* what whoever cannot write is told */
 #define READERS_MAX 32				   /* ranges at once */
 
@@ -53,6 +54,7 @@ struct disk_store {
 
 	struct reserve reserve; /* the checkpointer's */
 	bool full;		/* the disk is: nothing but deletions until the reserve is back */
+	uint64_t growth_upto;	/* then: live_bytes up to which steps towards deletions are taken */
 	bool tight;		/* merge for room rather than for order */
 	bool apply_waits;	/* a generation found no room; merging may make some */
 	bool merge_waits;	/* it found no room, or damage */
@@ -71,6 +73,7 @@ struct snap {
 	struct table_hold look, kv, prev;
 	bool reader;
 	bool full; /* the disk */
+	uint64_t growth_upto;
 	struct gen *gens[WAL_SLOTS];
 	int n;
 	int64_t rev, compact_rev;
@@ -86,6 +89,8 @@ int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, s
 	       void *ctx, int64_t *ret_rev, struct err *err);
 /* Is this why a write failed: no room left? */
 bool disk_is_full(const struct err *err);
+/* It is: nothing but deletions from now on. Lock held, or nobody else there. */
+void disk_set_full(struct disk_store *s);
 void writer_main(void *ctx);
 void checkpoint_main(void *ctx);
 /* Lock held. For who waits for it: has it failed since there were *fails failures, for a reason that still stands? Then

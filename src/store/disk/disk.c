@@ -31,6 +31,7 @@ void snap_open(struct disk_store *s, bool reader, struct snap *ret)
 	for (int i = 0; i < ret->n; i++)
 		ret->gens[i]->refs++;
 	ret->full = s->full;
+	ret->growth_upto = s->growth_upto;
 	ret->rev = s->rev;
 	ret->compact_rev = s->compact_rev;
 	ret->steps = s->ckpt_steps;
@@ -376,7 +377,8 @@ static int disk_load(struct disk_store *s, const char *dir, size_t max_bytes, st
 		return -1;
 	db_sweep(&s->db);
 	/* Without one the store works as well, until the disk is full. */
-	s->full = s->tight = s->room_poke = reserve_take(&s->reserve, dir, 0, &s->full_err) < 0;
+	if (reserve_take(&s->reserve, dir, 0, &s->full_err) < 0)
+		disk_set_full(s);
 	return 0;
 }
 

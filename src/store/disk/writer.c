@@ -107,6 +107,17 @@ static const struct store_kv *ver_kv(struct snap *sn, struct sv key, const struc
 	return rev_load(sn, key, v->mod_rev, &sn->prev, buf, NULL) > 0 ? buf : NULL;
 }
 
+/* On a full disk: a step towards a deletion may make its value somewhat longer, and all of them together, or whoever
+ * has many objects that are being deleted could write until not even a deletion fits. */
+static bool group_takes_step(const struct snap *sn, const struct group *g, const struct rec *r, const struct ver *was)
+{
+	size_t bytes = rec_disk_bytes(r);
+
+	return r->for_deletion && was->create_rev &&
+	       (bytes <= was->bytes ||
+		(bytes <= was->bytes + DELETION_GROWTH && g->live_bytes + (bytes - was->bytes) <= sn->growth_upto));
+}
+
 static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 {
 	struct group_entry *e = &g->e[g->n++];
@@ -125,8 +136,7 @@ static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 		e->outcome = STORE_MISMATCH;
 		return;
 	}
-	if (sn->full &&
-	    !(r->for_deletion && live && (tombstone || rec_disk_bytes(r) <= e->before.bytes + DELETION_GROWTH))) {
+	if (sn->full && !tombstone && !group_takes_step(sn, g, r, &e->before)) {
 		r->why = xcalloc(1, sizeof(*r->why));
 		err_set(r->why, ERR_UNAVAILABLE,
 			"no space left on device: only deletions are accepted until there is room "
@@ -234,6 +244,8 @@ static void group_publish(struct disk_store *s, struct group *g)
 			gen_add(s->active, g->e[i].rec);
 	s->active->live = s->live = g->live;
 	s->active->live_bytes = s->live_bytes = g->live_bytes;
+	if (s->full)
+		s->growth_upto = MIN(s->growth_upto, s->live_bytes + STEPS_GROWTH);
 	s->rev = g->next_rev - 1;
 	err_release(&s->wal_err);
 	pthread_cond_broadcast(&s->changed);
@@ -249,7 +261,7 @@ static void group_fail(struct disk_store *s, struct group *g)
 	pthread_mutex_lock(&s->mu);
 	if (disk_is_full(&g->err)) {
 		/* What is left is for deletions, and they need it now. */
-		s->full = s->tight = s->room_poke = true;
+		disk_set_full(s);
 		reserve_give(&s->reserve);
 		pthread_cond_signal(&s->ckpt_work);
 	}

@@ -244,7 +244,7 @@ static void test_full_disk(void **state)
 	struct kit k = { .backend = &backend };
 	struct err err = ERR_INIT;
 	size_t taken = 0, got;
-	int at = 0;
+	int at = 0, grown;
 
 	(void)state;
 	kit_mkdir(k.dir);
@@ -272,6 +272,16 @@ static void test_full_disk(void **state)
 	assert_int_equal(step(k.s, "/r/000000", VALUE), 1);
 	assert_int_equal(step(k.s, "/r/000001", 100000), -1);
 	assert_int_equal(step(k.s, "/x", 1), -1);
+	/* Nor do many that grow a little take what is left for deletions. */
+	for (grown = 0; grown < 299; grown++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "/r/%06d", grown + 1);
+		if (step(k.s, key, VALUE + 15000) < 0)
+			break;
+		assert_int_equal(step(k.s, key, VALUE + 15000), 1);
+	}
+	assert_in_range(grown, 100, 250);
 	assert_no_room(k.s, "/r/000001");
 	for (at = 0; at < 300; at++)
 		assert_int_equal(fill(k.s, at, at + 1, true), 1);
