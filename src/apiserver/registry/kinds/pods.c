@@ -5,6 +5,7 @@
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/timefmt.h"
+#include "codec/doc_items.h"
 #include "codec/val_index.h"
 #include "pod/image_name.h"
 #include "pod/pod_resources.h"
@@ -36,7 +37,7 @@ static void requests_from_limits(struct arena *a, struct val *container)
 static void default_pod_level(struct arena *a, struct val *spec)
 {
 	_cleanup_(res_list_release) struct res_list sum = RES_LIST_INIT;
-	struct val *resources = val_get_mut(spec, F_resources), *requests;
+	struct val *resources = val_get_mut(spec, F_resources), *requests, *limits;
 
 	if (!pod_level_set(spec))
 		return;
@@ -46,9 +47,11 @@ static void default_pod_level(struct arena *a, struct val *spec)
 		if (pod_level_resource(sum.p[i].name) && !sv_starts(sum.p[i].name, SV("hugepages-")) &&
 		    !val_member_sv(requests, sum.p[i].name))
 			val_set_str_sv(a, requests, sum.p[i].name, res_text(a, sum.p[i].name, sum.p[i].amount));
+	limits = val_new_map(a);
 	VAL_EACH_MEMBER(val_member(resources, F_limits), m)
-		if (pod_level_resource(m.key) && !val_member_sv(requests, m.key))
-			val_set_sv(a, requests, m.key, m.value);
+		if (pod_level_resource(m.key))
+			val_append_sv(a, limits, m.key, m.value);
+	val_add_missing(a, requests, limits);
 }
 
 /* What a pod gets and a template does not: there it would hide what was asked for. */
