@@ -7,6 +7,7 @@
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
 #include "base/buf.h"
+#include "base/strmap.h"
 
 #define INVALID_TOKEN "invalid bearer token"
 
@@ -32,16 +33,6 @@ static void set_user(struct arena *a, struct user_info *u, struct sv name, const
 		u->groups[i] = groups[i];
 }
 
-static bool has_audience(const struct val *have, struct sv wanted)
-{
-	if (val_type(have) == VAL_STR)
-		return sv_eq(val_str(have), wanted);
-	VAL_EACH(have, v)
-		if (sv_eq(val_str(v), wanted))
-			return true;
-	return false;
-}
-
 /* ["a" "b"], as Go prints what it quotes. */
 static struct sv quoted_list(struct arena *a, const struct val *list, const struct sv *more, size_t n)
 {
@@ -64,8 +55,15 @@ static struct sv quoted_list(struct arena *a, const struct val *list, const stru
 static int common_audiences(struct arena *a, const struct sa_claims *c, struct sv own, const struct sv *asked, size_t n,
 			    struct sv *ret, size_t *ret_n, struct err *err)
 {
+	/* Both lists are as long as their texts: whoever reviews and whoever asked for the token choose them. */
+	_cleanup_(strmap_release) struct strmap have = STRMAP_INIT;
+
+	if (c->legacy || val_type(c->audiences) == VAL_STR)
+		strmap_set(&have, c->legacy ? own : val_str(c->audiences), ret);
+	VAL_EACH(c->legacy ? NULL : c->audiences, v)
+		strmap_set(&have, val_str(v), ret);
 	for (size_t i = 0; i < n; i++)
-		if (c->legacy ? sv_eq(asked[i], own) : has_audience(c->audiences, asked[i]))
+		if (strmap_has(&have, asked[i]))
 			ret[(*ret_n)++] = asked[i];
 	if (*ret_n)
 		return 0;
