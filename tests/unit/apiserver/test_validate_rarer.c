@@ -762,6 +762,11 @@ static void test_projected_certificates(void **state)
 		  "'example.com/signer-name', " BUNDLE_AT ".path: Required value]" },
 		{ r, BUNDLE("'signerName':'a/b','path':'x'"), NULL, NULL,
 		  BUNDLE_AT ".signerName: Invalid value: 'a': should be a domain with at least two segments" },
+		{ r, BUNDLE("'signerName':'a.io./b','path':'x'"), NULL, NULL,
+		  BUNDLE_AT
+		  ".signerName: Invalid value: 'a.io.': validating label '': a lowercase RFC 1123 label must consist "
+		  "of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character "
+		  "(e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')" },
 		{ r, CERT("'credentialBundlePath':'x'"), NULL, NULL, NULL },
 		{ r, CERT("'maxExpirationSeconds':60"), NULL, NULL,
 		  "[" SOURCE_AT

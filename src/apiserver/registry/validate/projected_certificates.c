@@ -10,18 +10,15 @@ static size_t check_parts(struct field_errs *fe, struct sv text, const struct fp
 	size_t n = 0;
 	bool said = false;
 
-	do {
-		const char *why;
+	while (sv_split(&rest, '.', &part)) {
+		const char *why = said ? NULL : fmt(part);
 
-		part = SV("");
-		(void)sv_split(&rest, '.', &part);
-		why = said ? NULL : fmt(part);
 		if (why)
 			fe_add(fe, FE_INVALID, at, val_new_str(fe->a, text), "validating label \"%.*s\": %s",
 			       SV_ARG(part), why);
 		said |= why != NULL;
 		n++;
-	} while (rest.n);
+	}
 	return n;
 }
 
