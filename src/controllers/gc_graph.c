@@ -60,6 +60,7 @@ bool gc_link_blocks(const struct gc_link *l)
 /* The owner's end of an edge. Whoever fills the hole is told where it is now. */
 static void unlink_dependent(struct gc_node *owner, size_t at)
 {
+	owner->blocking -= gc_link_blocks(&owner->dependents.p[at]);
 	vec_remove_swap(&owner->dependents, at);
 	if (at < owner->dependents.n) {
 		const struct gc_link *l = &owner->dependents.p[at];
@@ -69,14 +70,15 @@ static void unlink_dependent(struct gc_node *owner, size_t at)
 	vec_tighten(&owner->dependents);
 }
 
-/* Takes n's edges away; owners that waited for it are looked at. */
+/* Takes n's edges away. Owners that waited for it, as the last of many, are looked at: a look goes through all that are
+ * left. */
 static void unlink_owners(struct gc_graph *g, struct gc_node *n)
 {
 	for (size_t i = 0; i < n->owners.n; i++) {
 		struct gc_node *o = n->owners.p[i].owner;
 
 		unlink_dependent(o, n->owners.p[i].at);
-		if (o->foreground)
+		if (o->foreground && !o->blocking)
 			look(g, o);
 		drop_if_unused(g, o);
 	}
@@ -112,6 +114,7 @@ static void set_owners(struct gc_graph *g, struct gc_node *n, const struct val *
 
 		vec_push(&n->owners, e);
 		vec_push(&o->dependents, l);
+		o->blocking += e.blocks;
 		/* Not known, elsewhere, or going: somebody has to find out. */
 		unsure |= !o->res || o->deleting || (o->res->namespaced && strcmp(o->ns, n->ns) != 0);
 	}

@@ -31,6 +31,7 @@ struct gc_node {
 	bool deleting, foreground, orphan; /* as the object says */
 	VEC(struct gc_edge) owners;
 	VEC(struct gc_link) dependents; /* in no order */
+	size_t blocking;		/* how many of them block it */
 };
 
 struct gc_graph {

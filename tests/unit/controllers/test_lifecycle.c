@@ -301,10 +301,10 @@ static void test_token_cleaner(void **state)
 	world_free(w);
 }
 
-static void no_look(struct sv uid, void *ctx)
+/* Counts when the second owner is looked at. */
+static void count_looks(struct sv uid, void *ctx)
 {
-	(void)uid;
-	(void)ctx;
+	*(int *)ctx += sv_is(uid, "u1");
 }
 
 /* An object of that number, owned by the first two and once more by the first. */
@@ -318,6 +318,21 @@ static struct obj *owned(int n, bool by_any)
 					     "{\"metadata\":{\"name\":\"o%d\",\"namespace\":\"ns\",\"uid\":\"u%d\","
 					     "\"ownerReferences\":[%s]}}",
 					     n, n, by_any ? refs : ""),
+				   NULL, NULL),
+		       n + 1);
+}
+
+/* The object of that number waits for its dependents. */
+static struct obj *going(int n)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	return obj_new(json_decode(&a,
+				   arena_svf(&a,
+					     "{\"metadata\":{\"name\":\"o%d\",\"namespace\":\"ns\",\"uid\":\"u%d\","
+					     "\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":["
+					     "\"foregroundDeletion\"]}}",
+					     n, n),
 				   NULL, NULL),
 		       n + 1);
 }
@@ -337,20 +352,23 @@ static void check_links(const struct gc_graph *g, const char *owner, size_t want
 		blocks += gc_link_blocks(l);
 	}
 	assert_int_equal(blocks, blocking);
+	assert_int_equal(n ? n->blocking : 0, blocking);
 }
 
 static void test_gc_graph(void **state)
 {
 	enum { OWNED = 101 };
-	struct gc_graph g = { .look = no_look };
+	int looks = 0;
+	struct gc_graph g = { .look = count_looks, .ctx = &looks };
 	bool there[OWNED + 2] = { false };
+	struct obj *o;
 	size_t n = 0;
 
 	(void)state;
 	for (int step = 0; step < 6 * OWNED; step++) {
 		int i = 2 + step * 37 % OWNED;
-		struct obj *o = owned(i, !there[i]);
 
+		o = owned(i, !there[i]);
 		if (there[i] && step % 2)
 			gc_graph_del(&g, obj_uid(o));
 		else
@@ -361,6 +379,23 @@ static void test_gc_graph(void **state)
 		check_links(&g, "u0", 2 * n, 0);
 		check_links(&g, "u1", n, n);
 	}
+	/* Whoever waits for many waits for the last. */
+	for (int i = 2; i < OWNED; i++) {
+		o = owned(i, true);
+		gc_graph_put(&g, RES(core_configmaps), o);
+		obj_unref(o);
+	}
+	o = going(1);
+	gc_graph_put(&g, RES(core_configmaps), o);
+	obj_unref(o);
+	assert_int_equal(looks, 1);
+	for (int i = 2; i < OWNED; i++) {
+		assert_int_equal(looks, 1);
+		o = owned(i, true);
+		gc_graph_del(&g, obj_uid(o));
+		obj_unref(o);
+	}
+	assert_int_equal(looks, 2);
 	gc_graph_release(&g);
 }
 
