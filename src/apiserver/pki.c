@@ -2,6 +2,7 @@
 #include "base/b64.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "net/key.h"
 #include "net/tls.h"
 
@@ -13,6 +14,7 @@
 #define CA_LIFE_NS (3650 * DAY_NS)
 #define LEAF_LIFE_NS (365 * DAY_NS)
 #define RENEW_BEFORE_NS (90 * DAY_NS)
+#define NEW_CA "and start with --accept-database to make a new cluster CA, which every kubeconfig and node needs then"
 
 /* Reads DIR/name; 1 when it was there, 0 when not, -1 on failure. */
 static int load(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
@@ -65,6 +67,11 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 
 	if (cert < 0 || key < 0)
 		return -1;
+	if (cert && key && !cert_is_of(p->ca_cert, p->ca_key, SV("")))
+		return err_set(err, ERR_INTERNAL,
+			       "'%s/ca.key' and '%s/ca.crt' are not the key and the certificate of one CA, or one is "
+			       "damaged: put the right ones back, or remove both " NEW_CA,
+			       o->dir, o->dir);
 	if (cert && key && lasts(p, p->ca_cert, &end))
 		return 0;
 	if (cert && key) {
@@ -76,8 +83,7 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 	}
 	if (cert != key)
 		return err_set(err, ERR_INTERNAL,
-			       "'%s' holds only one of ca.crt and ca.key: put the other back, or remove both to make a "
-			       "new cluster CA",
+			       "'%s' holds only one of ca.crt and ca.key: put the other back, or remove both " NEW_CA,
 			       o->dir);
 	if (cert_make(&p->arena, &c, SV(""), SV(""), &p->ca_cert, &p->ca_key, err) < 0)
 		return err_wrap(err, "making the cluster CA");
@@ -106,12 +112,28 @@ static struct sv names_text(struct arena *a, const struct pki_opts *o)
 	return arena_sv(a, buf_sv(&b));
 }
 
+/* What is made again when it is of no use: then it does not matter how it is not. */
+static int load_renewable(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
+{
+	struct err why = ERR_INIT;
+	int r = load(p, dir, name, ret, &why);
+
+	if (r >= 0)
+		return r;
+	if (why.reason != ERR_TOO_LARGE)
+		return err_move(err, &why);
+	err_release(&why);
+	*ret = SV("");
+	return 1;
+}
+
 static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 {
 	struct sv names = names_text(&p->arena, o), made_for = SV("");
-	int cert = load(p, o->dir, "server.crt", &p->server_cert, err);
-	int key = cert < 0 ? -1 : load(p, o->dir, "server.key", &p->server_key, err);
-	int was = key < 0 ? -1 : load(p, o->dir, "server.names", &made_for, err);
+	int cert = load_renewable(p, o->dir, "server.crt", &p->server_cert, err);
+	int key = cert < 0 ? -1 : load_renewable(p, o->dir, "server.key", &p->server_key, err);
+	int was = key < 0 ? -1 : load_renewable(p, o->dir, "server.names", &made_for, err);
+	bool whole;
 	struct cert_opts c = {
 		.common_name = "kube-apiserver",
 		.dns_names = o->names,
@@ -121,8 +143,13 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 
 	if (was < 0)
 		return -1;
-	if (cert && key && sv_eq(made_for, names) && lasts(p, p->server_cert, &p->server_end_ns))
+	whole = cert && key && cert_is_of(p->server_cert, p->server_key, p->ca_cert);
+	if (whole && sv_eq(made_for, names) && lasts(p, p->server_cert, &p->server_end_ns))
 		return 0;
+	if (!whole && (cert || key || was))
+		log_kv(LVL_WARN, "apiserver",
+		       "the server certificate or its key was damaged, gone, or of another CA: both are made again",
+		       "dir", o->dir, NULL);
 	if (leaf(p, &p->arena, &c, LEAF_LIFE_NS, &p->server_cert, &p->server_key, err) < 0)
 		return err_wrap(err, "making the server certificate");
 	p->server_end_ns = c.not_after_ns;
@@ -144,9 +171,11 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 			return -1;
 		save(p, o->dir, "sa.key", p->sa_key);
 	}
-	if (key_public_pem(&p->arena, p->sa_key, &p->sa_public, err) < 0)
-		return -1;
-	return key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err);
+	if (key_public_pem(&p->arena, p->sa_key, &p->sa_public, err) < 0 ||
+	    key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err) < 0)
+		return err_wrap(err, "'%s/sa.key' (put the right one back, or remove it to have a new one made)",
+				o->dir ? o->dir : "");
+	return 0;
 }
 
 static const char *const *copy_list(struct arena *a, const char *const *list)

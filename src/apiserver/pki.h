@@ -7,6 +7,10 @@
  * that is about to expire, or was made by another clock, gets a new certificate for the same key: what it signed stays
  * good, and clients need its new text.
  *
+ * What the CA can make again is made again when it is damaged, gone or another CA's, with a line of log. A CA whose key
+ * is not its own ends the opening, as does a damaged sa.key. A missing sa.key is made: whether that may be is for
+ * whoever knows of a database (cli/database.c).
+ *
  * Clocks are wrong at times, above all before they are set: everything is valid from 1970 on, and lifetimes are counted
  * from CLOCK_FLOOR_NS at least, so that no clock makes a certificate that is not valid yet, or was over before a
  * later clock.

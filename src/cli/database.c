@@ -1,11 +1,13 @@
 /* A database and a pki belong together: whoever trusts the certificates has seen the revisions. */
 #include "base/file.h"
 #include "cli/server.h"
+#include "net/key.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 #define CA_MAX ((size_t)1 << 16)
+#define KEY_MAX ((size_t)1 << 16)
 
 static bool has(struct arena *a, const char *dir, const char *name)
 {
@@ -22,6 +24,38 @@ static int check_whole(struct sv pem, const char *path, const char *copy, struct
 		       path, copy);
 }
 
+/* The mark is written when the pki is whole. Whatever of it cannot be made again with nobody the worse is missed. */
+static int check_keys(struct arena *a, const char *db, const char *pki, struct err *err)
+{
+	const char *path = arena_printf(a, "%s/sa.key", pki), *wrong = NULL;
+	struct sv key = SV(""), x, y, id;
+	struct err why = ERR_INIT;
+
+	if (!has(a, pki, "ca.crt") && !has(a, pki, "ca.key"))
+		return err_set(err, ERR_STORE_READ,
+			       "the cluster CA ('%s/ca.crt' and 'ca.key') is gone, but the database '%s' is that of a "
+			       "cluster with clients: put both back, or start with --accept-database to make a new "
+			       "CA, which every kubeconfig and node needs then",
+			       pki, db);
+	if (file_read(a, path, KEY_MAX, &key, &why) == 0) {
+		if (!key.n)
+			wrong = "is empty";
+		else if (key_public_jwk(a, key, &x, &y, &id, NULL) < 0)
+			wrong = "holds no P-256 key";
+	} else if (why.errnum == ENOENT) {
+		wrong = "is gone";
+	} else {
+		return err_move(err, &why);
+	}
+	err_release(&why);
+	if (!wrong)
+		return 0;
+	return err_set(err, ERR_STORE_READ,
+		       "'%s' %s: put it back, or remove what is left of it and start with --accept-database to make a "
+		       "new one, with which no token that a ServiceAccount has works any more",
+		       path, wrong);
+}
+
 int database_check(struct arena *a, const struct server_opts *o, struct err *err)
 {
 	const char *db = arena_printf(a, "%s/db", o->data_dir), *pki = arena_printf(a, "%s/pki", o->data_dir);
@@ -29,8 +63,12 @@ int database_check(struct arena *a, const struct server_opts *o, struct err *err
 	struct sv ca, mark;
 	struct err why = ERR_INIT;
 
+	if (o->accept_database)
+		return 0;
+	if (has(a, db, "cluster") && check_keys(a, db, pki, err) < 0)
+		return -1;
 	/* A CA alone was put there to be used. The key of service accounts is made with a cluster. */
-	if (o->accept_database || !has(a, pki, "ca.crt") || !has(a, pki, "sa.key"))
+	if (!has(a, pki, "ca.crt") || !has(a, pki, "sa.key"))
 		return 0;
 	if (!has(a, db, "manifest") && !has(a, db, "data.mdb") && !has(a, db, "cluster"))
 		return err_set(

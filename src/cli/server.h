@@ -20,7 +20,8 @@ struct server_opts {
 
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */
 int server_check(const struct server_opts *o, struct err *err);
-/* Refuses a database that is not the pki's, or gone while the pki is in use. */
+/* Refuses a database that is not the pki's, or gone while the pki is in use; and a pki that lacks its CA or its key of
+ * service accounts while there is a database. */
 int database_check(struct arena *a, const struct server_opts *o, struct err *err);
 /* Notes whose CA the database's clients know. */
 int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, struct err *err);

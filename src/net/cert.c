@@ -232,6 +232,25 @@ int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, 
 	return 0;
 }
 
+static X509 *cert_read(struct sv pem)
+{
+	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
+
+	return b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL;
+}
+
+bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem)
+{
+	_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(key_pem.p, (int)MIN(key_pem.n, (size_t)INT_MAX));
+	_cleanup_(pkey_freep) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL) : NULL;
+	_cleanup_(x509_freep) X509 *x = cert_read(cert_pem), *ca = ca_cert_pem.n ? cert_read(ca_cert_pem) : NULL;
+	bool is = x && key && X509_check_private_key(x, key) == 1 &&
+		  (!ca_cert_pem.n || (ca && X509_verify(x, X509_get0_pubkey(ca)) == 1));
+
+	(void)tls_err(NULL, NULL, ERR_NONE, ""); /* of whatever it is not */
+	return is;
+}
+
 int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *err)
 {
 	_cleanup_(pkey_freep) EVP_PKEY *key = EVP_RSA_gen((size_t)bits);

@@ -145,6 +145,46 @@ def whose_it_is_damaged(c):
     c.start()
 
 
+def keys_gone(c):
+    """What tokens and kubeconfigs hang on is not made anew without a word, and what the CA can make again is."""
+    token = c.request("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}})[1]["status"]["token"]
+    bearer = {"Authorization": "Bearer " + token}
+
+    def me():
+        return c.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, bearer, c.anonymous_context())[0]
+
+    equal(me(), 201)
+    c.stop()
+    pki = c.dir + "/data/pki/"
+    kept = {n: open(pki + n, "rb").read() for n in ("sa.key", "ca.crt", "ca.key")}
+    for words, left in (("is gone", None), ("is empty", b""), ("holds no", b"junk"), ("holds no", kept["sa.key"][:60])):
+        os.unlink(pki + "sa.key")
+        if left is not None:
+            with open(pki + "sa.key", "wb") as f:
+                f.write(left)
+        refused(c, "sa.key' " + words, "put it back", "--accept-database")
+        with open(pki + "sa.key", "wb") as f:
+            f.write(kept["sa.key"])
+    for n in ("ca.crt", "ca.key"):
+        os.unlink(pki + n)
+    refused(c, "the cluster CA", "is gone", "--accept-database")
+    for n in ("ca.crt", "ca.key"):
+        with open(pki + n, "wb") as f:
+            f.write(kept[n])
+    with open(pki + "server.key", "w") as f:
+        f.write("junk")
+    c.start()
+    if "both are made again" not in c.tail(400):
+        raise Failed(c.tail(400))
+    equal(me(), 201)
+    c.stop()
+    os.unlink(pki + "sa.key")
+    c.args.append("--accept-database")
+    c.start()
+    c.args.pop()
+    equal(me(), 401)
+
+
 def full_disk(_):
     c = Cluster()
     data = c.dir + "/data"
@@ -190,4 +230,4 @@ def full_disk(_):
 
 if __name__ == "__main__":
     with Cluster() as cluster:
-        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, whose_it_is_damaged, full_disk], cluster))
+        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, whose_it_is_damaged, keys_gone, full_disk], cluster))

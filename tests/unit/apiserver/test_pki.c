@@ -6,7 +6,9 @@
 #include "base/file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define YEAR_NS (INT64_C(31536000) * NS_PER_SEC)
 #define NOW_NS (INT64_C(1800000000) * NS_PER_SEC) /* 2027 */
@@ -151,12 +153,134 @@ static void test_renewed_while_running(void **state)
 	pki_close(p);
 }
 
+static void store_file(const char *name, struct sv data)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(file_write(path, data, 0600, NULL), 0);
+}
+
+/* The server's certificate is of the CA, its key is its own, and TLS can be served with both. */
+static void assert_serves(struct pki *p)
+{
+	assert_true(cert_is_of(p->server_cert, p->server_key, p->ca_cert));
+	assert_int_equal(pki_load_tls(p, NULL), 0);
+}
+
+/* What the CA can make again never ends a start, whatever has become of it. */
+static void test_server_files_damaged(void **state)
+{
+	static const char *const names[] = { "server.crt", "server.key", "server.names" };
+	static const char *const left[] = { NULL, "", "garbage", "-----BEGIN EC PRIVATE KEY-----\nAAAA\n", "large" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char *large = xcalloc(1, (1 << 20) + 1);
+	struct pki *p = open_at(NOW_NS);
+	struct sv ca = arena_sv(&a, p->ca_cert), sa = arena_sv(&a, p->sa_key);
+	char path[96];
+
+	(void)state;
+	pki_close(p);
+	for (size_t i = 0; i < ARRAY_LEN(names) * ARRAY_LEN(left); i++) {
+		const char *name = names[i % ARRAY_LEN(names)], *text = left[i / ARRAY_LEN(names)];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, name);
+		if (!text)
+			assert_int_equal(unlink(path), 0);
+		else
+			store_file(name, text[0] == 'l' ? sv_make(large, (1 << 20) + 1) : sv_from(text));
+		for (int k = 0; k < 2; k++) { /* once is enough */
+			struct sv cert;
+
+			p = open_at(NOW_NS);
+			assert_serves(p);
+			assert_true(sv_eq(ca, p->ca_cert));
+			assert_true(sv_eq(sa, p->sa_key));
+			if (k)
+				assert_true(sv_eq(cert, p->server_cert));
+			cert = arena_sv(&a, p->server_cert);
+			pki_close(p);
+		}
+	}
+	free(large);
+}
+
+/* A whole pair that belongs to nobody here: another CA's, and a key of another certificate. */
+static void test_server_files_of_others(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv cert, key, names;
+	struct pki *p = open_at(NOW_NS);
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/server.names", dir);
+	assert_int_equal(file_read(&a, path, 4096, &names, NULL), 0);
+	cert = arena_sv(&a, p->server_cert);
+	key = arena_sv(&a, p->server_key);
+	pki_close(p);
+	teardown(state);
+	setup(state);
+	pki_close(open_at(NOW_NS));
+	store_file("server.key", key);
+	p = open_at(NOW_NS);
+	assert_serves(p);
+	pki_close(p);
+	store_file("server.key", key);
+	store_file("server.crt", cert);
+	store_file("server.names", names);
+	p = open_at(NOW_NS);
+	assert_serves(p);
+	pki_close(p);
+}
+
+static void refused(const char *name)
+{
+	static const char *const none[] = { NULL };
+	struct err err = ERR_INIT;
+
+	assert_null(pki_open(&(struct pki_opts){ .env = &env, .dir = dir, .names = none, .addrs = none }, &err));
+	assert_non_null(strstr(err_msg(&err), dir));
+	assert_non_null(strstr(err_msg(&err), name));
+	assert_non_null(strstr(err_msg(&err), "put the"));
+	err_release(&err);
+}
+
+/* What cannot be made again ends the opening with its name, and is left as it was. */
+static void test_keys_damaged(void **state)
+{
+	static const char *const names[] = { "ca.key", "ca.crt", "sa.key" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv other, kept, found;
+	struct pki *p = open_at(NOW_NS);
+	char path[96];
+
+	other = arena_sv(&a, p->server_key);
+	(void)state;
+	pki_close(p);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		assert_int_equal(file_read(&a, path, 4096, &kept, NULL), 0);
+		store_file(names[i], SV("garbage"));
+		refused(names[i]);
+		assert_int_equal(file_read(&a, path, 4096, &found, NULL), 0);
+		assert_true(sv_is(found, "garbage"));
+		store_file(names[i], kept);
+	}
+	store_file("ca.key", other);
+	refused("ca.key");
+	store_file("ca.key", SV(""));
+	refused("ca.key");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_any_clock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ca_is_renewed_with_its_key, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_renewed_while_running, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_server_files_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_server_files_of_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_damaged, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("apiserver/pki", tests, NULL, NULL);
