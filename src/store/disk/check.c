@@ -399,6 +399,23 @@ static void repair_keep_name(const char *from, const char *to)
 	(void)!link(a, b);
 }
 
+/* At no moment, whatever of it a power cut leaves, is there nothing in dir's place: one call exchanges the two. What is
+ * there first under the name for the old is the new. */
+static int repair_exchange(const char *dir, const char *fresh, const char *kept, struct err *err)
+{
+	if (rename(fresh, kept) < 0)
+		return err_set_errno(err, errno, "cannot rename '%s' to '%s'", fresh, kept);
+	if (table_sync_parent(kept, err) < 0)
+		return -1;
+	if (renameat2(AT_FDCWD, kept, AT_FDCWD, dir, RENAME_EXCHANGE) < 0) {
+		/* Some file systems cannot: then there is a moment. */
+		if ((errno != EINVAL && errno != ENOSYS) || rename(kept, fresh) < 0 || rename(dir, kept) < 0 ||
+		    rename(fresh, dir) < 0)
+			return err_set_errno(err, errno, "cannot exchange '%s' and '%s'", dir, kept);
+	}
+	return table_sync_parent(dir, err);
+}
+
 int store_repair(struct env *env, const char *dir, char **ret_kept, store_say_fn *say, void *ctx, struct err *err)
 {
 	struct look l = { .dir = dir, .say = say, .ctx = ctx };
@@ -415,19 +432,20 @@ int store_repair(struct env *env, const char *dir, char **ret_kept, store_say_fn
 				   .store_id = env_random_u64(env),
 				   .rev = MIN(l.top_rev, (uint64_t)INT64_MAX / 2) + REV_LEAP };
 	p.meta.compact_rev = p.meta.full_rev = p.meta.rev;
-	if (mkdir(fresh, 0700) < 0)
+	if (mkdir(fresh, 0700) < 0) {
 		r = err_set_errno(err, errno, "cannot make '%s' (left by an earlier repair? then remove it)", fresh);
-	else
+	} else {
+		/* The name first: with its last file the store syncs its directory. */
+		repair_keep_name(dir, fresh);
 		r = repair_build(&p, err);
+	}
+	if (r == 0)
+		r = repair_exchange(dir, fresh, kept, err);
 	if (r == 0) {
 		_cleanup_free_ char *line =
 		    xasprintf("%" PRIu64 " keys are kept; revisions go on after %" PRIu64, p.meta.live, p.meta.rev);
 
-		repair_keep_name(dir, fresh);
-		if (rename(dir, kept) < 0 || rename(fresh, dir) < 0)
-			r = err_set_errno(err, errno, "cannot exchange '%s' and '%s'", dir, fresh);
-		else
-			say(line, ctx);
+		say(line, ctx);
 	}
 	free(p.d.path);
 	look_release(&l);

@@ -250,18 +250,6 @@ static const struct store_ops disk_ops = {
 	.close = disk_close,
 };
 
-/* A directory just made is there after a power cut only when its parent is synced. */
-static int sync_parent(const char *path, struct err *err)
-{
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *parent = slash ? xstrndup(path, MAX((size_t)(slash - path), (size_t)1)) : xstrdup(".");
-	_cleanup_close_ int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || fsync(fd) < 0)
-		return err_set_errno(err, errno, "cannot sync '%s'", parent);
-	return 0;
-}
-
 /* mkdir -p, for us only. */
 static int make_dirs(const char *dir, struct err *err)
 {
@@ -274,7 +262,7 @@ static int make_dirs(const char *dir, struct err *err)
 			continue;
 		*p = '\0';
 		if (mkdir(path, 0700) == 0) {
-			if (sync_parent(path, err) < 0)
+			if (table_sync_parent(path, err) < 0)
 				return -1;
 		} else if (errno != EEXIST) {
 			return err_set_errno(err, errno, "cannot make directory '%s'", path);

@@ -71,6 +71,8 @@ extern struct table_io table_io;
 char *table_path(const char *dir, uint64_t number); /* caller frees */
 /* What is named in dir stays so. */
 int table_sync_dir(const char *dir, struct err *err);
+/* A directory just made or renamed has that name after a power cut only when its parent is synced. */
+int table_sync_parent(const char *path, struct err *err);
 /* crc: of the head, as the manifest has it; NULL, and store_id 0, when nobody knows. */
 struct table *table_open(const char *dir, uint64_t number, uint64_t store_id, const uint32_t *crc, struct err *err);
 struct table *table_ref(struct table *t);

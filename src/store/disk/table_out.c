@@ -22,6 +22,14 @@ int table_sync_dir(const char *dir, struct err *err)
 	return 0;
 }
 
+int table_sync_parent(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *parent = slash ? xstrndup(path, MAX((size_t)(slash - path), (size_t)1)) : xstrdup(".");
+
+	return table_sync_dir(parent, err);
+}
+
 int table_out_begin(struct table_out *o, const char *dir, const struct table_head *head, struct err *err)
 {
 	*o = (struct table_out){ .path = table_path(dir, head->number),

@@ -53,16 +53,21 @@ static struct {
 	long calls, at;
 	struct stat dir;
 	VEC(struct file) files;
-	disk_name_list names; /* durable */
-	VEC(ino_t) dirs;      /* directories that were synced, this one and others */
-	VEC(int) spoiled;     /* descriptors that a sync failed on: a later success of theirs means nothing */
-	bool reused;	      /* one of them was used again */
+	disk_name_list names;		 /* durable */
+	VEC(ino_t) dirs;		 /* directories that were synced, this one and others */
+	VEC(ino_t) unsynced;		 /* directories in which names have changed since */
+	bool exchanged, exchanged_early; /* two directories; while any name or content was not on disk */
+	VEC(int) spoiled; /* descriptors that a sync failed on: a later success of theirs means nothing */
+	bool reused;	  /* one of them was used again */
 } disk = { .mu = PTHREAD_MUTEX_INITIALIZER };
 
 int __real_open64(const char *path, int flags, mode_t mode);
 ssize_t __real_pwrite64(int fd, const void *p, size_t n, off_t off);
 ssize_t __real_pwritev64(int fd, const struct iovec *iov, int n, off_t off);
 int __real_rename(const char *from, const char *to);
+int __real_renameat2(int a, const char *from, int b, const char *to, unsigned flags);
+int __real_link(const char *from, const char *to);
+int __real_mkdir(const char *path, mode_t mode);
 int __real_unlink(const char *path);
 int __real_unlinkat(int fd, const char *path, int flags);
 int __real_ftruncate64(int fd, off_t n);
@@ -75,6 +80,9 @@ int __wrap_close(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_rename(const char *from, const char *to);
+int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags);
+int __wrap_link(const char *from, const char *to);
+int __wrap_mkdir(const char *path, mode_t mode);
 int __wrap_unlink(const char *path);
 int __wrap_unlinkat(int fd, const char *path, int flags);
 int __wrap_ftruncate64(int fd, off_t n);
@@ -139,6 +147,44 @@ static int disk_errno(enum fault f)
 		r_;                                  \
 	})
 
+/* A name in path's directory has changed. */
+static void disk_renamed(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[256];
+	struct stat st;
+
+	assert_non_null(slash);
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	assert_int_equal(stat(dir, &st), 0);
+	vec_push(&disk.unsynced, st.st_ino);
+}
+
+static bool file_is_lock(const struct file *f)
+{
+	char path[64], is[256] = "";
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->held);
+	return readlink(path, is, sizeof(is) - 1) > 0 && strstr(is, "/lock");
+}
+
+static _unused_ bool disk_all_synced(void)
+{
+	bool all = disk.unsynced.n == 0;
+
+	for (size_t i = 0; i < disk.files.n; i++)
+		all = all && (disk.files.p[i].dirty.n == 0 || file_is_lock(&disk.files.p[i]));
+	return all;
+}
+
+static void disk_exchanged(const char *from, const char *to)
+{
+	disk.exchanged = true;
+	disk.exchanged_early = disk.exchanged_early || !disk_all_synced();
+	disk_renamed(from);
+	disk_renamed(to);
+}
+
 static void disk_use(int fd)
 {
 	for (size_t i = 0; i < disk.spoiled.n; i++)
@@ -175,7 +221,9 @@ static void disk_synced(int fd)
 		DIR *d;
 
 		vec_push(&disk.dirs, st.st_ino);
-
+		for (size_t i = disk.unsynced.n; i-- > 0;)
+			if (disk.unsynced.p[i] == st.st_ino)
+				vec_remove_swap(&disk.unsynced, i);
 		if (st.st_ino != disk.dir.st_ino || st.st_dev != disk.dir.st_dev)
 			return;
 		d = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -266,7 +314,11 @@ int __wrap_open64(const char *path, int flags, ...)
 	}
 	if (!(flags & (O_CREAT | O_TRUNC)))
 		return __real_open64(path, flags, mode);
-	return DISK_CALL(int, __real_open64(path, flags, mode), (void)disk_file(r_));
+	return DISK_CALL(int, __real_open64(path, flags, mode), {
+		(void)disk_file(r_);
+		if (!strstr(path, "/lock"))
+			disk_renamed(path);
+	});
 }
 
 ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t off)
@@ -286,7 +338,26 @@ ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int n, off_t off)
 
 int __wrap_rename(const char *from, const char *to)
 {
-	return DISK_CALL(int, __real_rename(from, to), disk.named = true);
+	return DISK_CALL(int, __real_rename(from, to), {
+		disk.named = true;
+		disk_renamed(from);
+		disk_renamed(to);
+	});
+}
+
+int __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags)
+{
+	return DISK_CALL(int, __real_renameat2(a, from, b, to, flags), disk_exchanged(from, to));
+}
+
+int __wrap_link(const char *from, const char *to)
+{
+	return DISK_CALL(int, __real_link(from, to), disk_renamed(to));
+}
+
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+	return DISK_CALL(int, __real_mkdir(path, mode), disk_renamed(path));
 }
 
 int __wrap_unlink(const char *path)
@@ -326,7 +397,7 @@ static _unused_ void disk_arm(const char *dir, enum fault fault, long at)
 {
 	disk.fault = fault;
 	disk.calls = 0;
-	disk.named = disk.removed = disk.late = false;
+	disk.named = disk.removed = disk.late = disk.exchanged = disk.exchanged_early = false;
 	disk.at = at;
 	if (dir)
 		assert_int_equal(stat(dir, &disk.dir), 0);
@@ -343,6 +414,7 @@ static _unused_ void disk_forget(void)
 	vec_release(&disk.files);
 	vec_release(&disk.names);
 	vec_release(&disk.dirs);
+	vec_release(&disk.unsynced);
 	assert_false(disk.reused);
 	assert_int_equal(disk.spoiled.n, 0);
 	vec_release(&disk.spoiled);

@@ -2,6 +2,9 @@
  * a failed sync whose bytes are on disk all the same, after something that was made and not synced. */
 #include "power_disk.h"
 
+#include "base/tree.h"
+#include "store/disk/check.h"
+
 static struct store *open_disk(const char *dir)
 {
 	struct err err = ERR_INIT;
@@ -198,12 +201,54 @@ static void test_merged_go_last(void **state)
 	done_with(dir);
 }
 
+static void hear(const char *line, void *ctx)
+{
+	(void)line, (void)ctx;
+}
+
+/* The old store's place is never empty: the new one comes into it in one step, when all of it is on disk, and stays. */
+static void test_repaired(void **state)
+{
+	struct err err = ERR_INIT;
+	char top[64], dir[80], path[96];
+	char *kept = NULL, *list;
+	struct store *s;
+
+	(void)state;
+	kit_mkdir(top);
+	snprintf(dir, sizeof(dir), "%s/db", top);
+	snprintf(path, sizeof(path), "%s/cluster", dir);
+	s = open_disk(dir);
+	put(s, "a", "1", 0);
+	store_close(s);
+	file_store(path, "whose", 5);
+	disk_arm(top, NONE, 0);
+	if (store_repair(&thread_env, dir, &kept, hear, NULL, &err) < 0)
+		fail_msg("%s", err_msg(&err));
+	assert_true(disk.exchanged);
+	assert_false(disk.exchanged_early);
+	assert_true(disk_all_synced());
+	disk.armed = false;
+	disk_forget();
+	assert_int_equal(access(path, F_OK), 0);
+	s = open_disk(dir);
+	list = list_n(s, SV("a"), SV("b"), 0, 0);
+	assert_memory_equal(list, "a=1@", 4);
+	free(list);
+	store_close(s);
+	snprintf(path, sizeof(path), "%s/manifest", kept);
+	assert_int_equal(access(path, F_OK), 0);
+	free(kept);
+	assert_int_equal(tree_remove(top, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_named_not_synced), cmocka_unit_test(test_failed_stays_failed),
 		cmocka_unit_test(test_made_not_synced),	 cmocka_unit_test(test_parents_synced),
 		cmocka_unit_test(test_leftovers_go),	 cmocka_unit_test(test_merged_go_last),
+		cmocka_unit_test(test_repaired),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
