@@ -105,7 +105,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "an existing CRI endpoint instead of our containerd"),
 		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
-		    "start although the database is gone or another cluster's"),
+		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
 		    "one process, which is not started again when it dies: for debuggers"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),

@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""kill -9 under load: no answered write is missing, and the server starts again by itself."""
+"""kill -9 and a full disk under load: no answered write is missing, and the server starts again by itself."""
+import contextlib
 import json
+import os
 import random
+import signal
+import subprocess
 import sys
 import threading
+import time
 
-from lib import Cluster, equal, main
+from ledger import Ledger
+from lib import Cluster, equal, main, wait_for
 
 ROUNDS = 4
 WRITERS = 6
 
 
-class Ledger:
+class Answers:
     """What was answered, kept outside the server."""
 
     def __init__(self):
@@ -55,7 +61,7 @@ def write(c, ledger, stop, worker, number):
 
 
 def killed_under_load(c):
-    ledger = Ledger()
+    ledger = Answers()
     chance = random.Random(7)
     for number in range(ROUNDS):
         stop = threading.Event()
@@ -79,6 +85,73 @@ def killed_under_load(c):
     print(f"# {len(ledger.created)} answered creates, {len(ledger.deleted)} answered deletes, {ROUNDS} kills")
 
 
+def kill_server(c):
+    """The supervisor starts another."""
+    died = c.server_pid
+    os.kill(died, signal.SIGKILL)
+    wait_for("another process", lambda: c.server_pid != died)
+    c.wait_ready()
+
+
+def kill_all(c):
+    c.kill()
+    c.start()
+
+
+def end(c):
+    c.stop()
+    c.start()
+
+
+def fill_disk(c):
+    """Fills it, and kills the server while it is full."""
+    hog = c.dir + "/data/hog"
+    with open(hog, "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while f.write(bytes(65536)):
+            pass
+    time.sleep(0.5)
+    c.kill()
+    c.start(wait=False)
+    wait_for("an answer on a full disk", lambda: c.request("GET", "/livez")[0] == 200)
+    os.unlink(hog)
+    c.wait_ready(60)
+
+
+@contextlib.contextmanager
+def small_disk(path):
+    """False: not allowed here."""
+    os.mkdir(path)
+    mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m", "durability-test", path],
+                                                   check=False, stderr=subprocess.DEVNULL).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", path], check=True)
+
+
+def ledger_holds(_):
+    """Updates, patches and deletions of the same keys, a counter of all, and two watches that go on where they were."""
+    c = Cluster()
+    with small_disk(c.dir + "/data") as small:
+        try:
+            c.start()
+            ledger = Ledger(c, 7)
+            for fault in (kill_server, kill_all, end, kill_server, *([fill_disk] if small else []), kill_all):
+                with ledger:
+                    time.sleep(0.3)
+                    fault(c)
+                    time.sleep(0.2)
+                ledger.settle()
+        finally:
+            c.stop()
+    c.cleanup()
+    assert ledger.answers > 200 and ledger.counted, (ledger.answers, ledger.codes)
+    events = [len(w.events) for w in ledger.watches]
+    assert min(events) > 100, events
+    print(f"# {ledger.answers} answers, {events} events, {ledger.relists} lists anew" + ("" if small else "; no small disk: needs mount"))
+
+
 if __name__ == "__main__":
     with Cluster() as cluster:
-        sys.exit(main([killed_under_load], cluster))
+        sys.exit(main([killed_under_load, ledger_holds], cluster))
