@@ -213,6 +213,31 @@ static void test_named_again(void **state)
 	expect_pod(r, 403);
 }
 
+/* Who asks about a group again and again asks about it once. */
+static void test_group_again(void **state)
+{
+	struct rig *r = *state;
+	uint64_t cost[2];
+
+	expect(r, 201, "POST", ROLES,
+	       repeated(r, "{\"metadata\":{\"name\":\"wide\"},\"rules\":[",
+			"{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],\"verbs\":[\"get\",\"x%d\"]}", 300, "]}"));
+	expect(r, 201, "POST", BINDINGS,
+	       "{\"metadata\":{\"name\":\"wide\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\",\"name\":\"wide\"},\"subjects\":[{\"kind\":\"Group\",\"name\":\"g\"}]}");
+	for (int i = 0; i < 2; i++) {
+		const char *body = repeated(r, "{\"spec\":{\"groups\":[", "\"g\"", i ? 300 : 1,
+					    "],\"resourceAttributes\":{\"verb\":\"get\",\"resource\":\"secrets\"}}}");
+		uint64_t before = steps();
+		const struct val *o =
+		    expect(r, 201, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body);
+
+		cost[i] = steps() - before;
+		assert_false(val_get_bool(o, F_status, F_allowed));
+	}
+	assert_true(cost[1] < 3 * cost[0] + 10000);
+}
+
 /* A word costs its length once, not once in each right that it is in; and a refusal is not longer than what it is
  * about. */
 static void test_long_words(void **state)
@@ -319,9 +344,9 @@ static void test_aggregation(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_long_words),	 T(test_escalation),	 T(test_too_many_rights),
-					    T(test_many_held),	 T(test_too_many_steps), T(test_star_is_a_name),
-					    T(test_named_again), T(test_aggregation) };
+	const struct CMUnitTest tests[] = { T(test_long_words),	     T(test_group_again), T(test_escalation),
+					    T(test_too_many_rights), T(test_many_held),	  T(test_too_many_steps),
+					    T(test_star_is_a_name),  T(test_named_again), T(test_aggregation) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

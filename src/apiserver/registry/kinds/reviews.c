@@ -3,6 +3,7 @@
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "base/strmap.h"
 #include "base/timefmt.h"
 #include "object/validate.h"
 
@@ -221,10 +222,13 @@ static struct user_info spec_user(struct api_req *q, const struct val *spec)
 {
 	const struct val *groups = val_get(spec, F_groups);
 	struct user_info u = { .name = val_get_str(spec, F_user), .uid = val_get_str(spec, F_uid) };
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 
+	/* Each once: of each all roles are gone through. */
 	u.groups = ARENA_ARRAY(q->arena, struct sv, val_len(groups) + 1);
 	VAL_EACH(groups, g)
-		u.groups[u.n_groups++] = val_str(g);
+		if (!strmap_set(&seen, val_str(g), q))
+			u.groups[u.n_groups++] = val_str(g);
 	return u;
 }
 
