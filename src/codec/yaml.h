@@ -3,7 +3,7 @@
  * Plain scalars resolve as yaml.v2 does: y, yes, on, n, no and off are booleans like true and
  * false, 0777 is octal, dates stay strings, infinities are an error; numbers then mean what JSON
  * would make of them (1.0 is the integer 1). Anchors, aliases and << are followed with a bound
- * on what they copy (no "billion laughs"); keys become strings; duplicate keys are an error,
+ * on what they copy, nodes and bytes (no "billion laughs"); keys become strings; duplicate keys are an error,
  * unless yaml_opts.duplicate wants to hear of them.
  * Errors read "error converting YAML to JSON: yaml: line 3: ...", with upstream's line numbers.
  */
