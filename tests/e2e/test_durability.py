@@ -130,6 +130,12 @@ def small_disk(path):
             subprocess.run(["umount", path], check=True)
 
 
+def answered(ledger, more):
+    """However long it takes: a loaded machine answers fewer a second."""
+    enough = ledger.answers + more
+    wait_for("writes to be answered", lambda: ledger.answers >= enough, 60, 0.005)
+
+
 def ledger_holds(_):
     """Updates, patches and deletions of the same keys, a counter of all, and two watches that go on where they were."""
     c = Cluster()
@@ -139,14 +145,14 @@ def ledger_holds(_):
             ledger = Ledger(c, 7)
             for fault in (kill_server, kill_all, end, kill_server, *([fill_disk] if small else []), kill_all):
                 with ledger:
-                    time.sleep(0.3)
+                    answered(ledger, 60)
                     fault(c)
-                    time.sleep(0.2)
+                    answered(ledger, 30)
                 ledger.settle()
         finally:
             c.stop()
     c.cleanup()
-    assert ledger.answers > 200 and ledger.counted, (ledger.answers, ledger.codes)
+    assert ledger.counted, ledger.codes
     events = [len(w.events) for w in ledger.watches]
     assert min(events) > 100, events
     print(f"# {ledger.answers} answers, {events} events, {ledger.relists} lists anew" + ("" if small else "; no small disk: needs mount"))
