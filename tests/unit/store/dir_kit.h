@@ -80,7 +80,7 @@ static _unused_ void dir_load(const char *dir, dir_files *ret)
 	for (struct dirent *e; (e = readdir(d));) {
 		struct dir_file f = { .bytes = BUF_INIT };
 
-		if (e->d_name[0] == '.' || !strcmp(e->d_name, "lock") || !strcmp(e->d_name, "reserve"))
+		if (e->d_name[0] == '.' || !strcmp(e->d_name, "lock") || !strncmp(e->d_name, "reserve", 7))
 			continue;
 		snprintf(f.name, sizeof(f.name), "%.31s", e->d_name);
 		snprintf(path, sizeof(path), "%s/%s", dir, f.name);

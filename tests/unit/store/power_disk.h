@@ -506,7 +506,7 @@ static _unused_ void disk_image(const char *dir, const char *to, size_t which)
 		struct buf now = BUF_INIT;
 		const struct buf *b = &now;
 
-		if (!strcmp(names.p[i].name, "reserve") || !strcmp(names.p[i].name, "lock"))
+		if (!strncmp(names.p[i].name, "reserve", 7) || !strcmp(names.p[i].name, "lock"))
 			continue;
 		for (size_t k = 0; k < disk.files.n; k++)
 			if (disk.files.p[k].ino == names.p[i].ino)

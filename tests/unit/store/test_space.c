@@ -484,6 +484,101 @@ static void test_own_data_read(_unused_ void **state)
 	own_data("64m", VALUE, true);
 }
 
+/* Nobody can make a file there any more, though there is room for data. */
+static int hog_files(const char *dir)
+{
+	char path[96];
+	int n = 0;
+
+	do
+		snprintf(path, sizeof(path), "%s/hog.%d", dir, n++);
+	while (mknod(path, S_IFREG | 0600, 0) == 0);
+	assert_int_equal(errno, ENOSPC);
+	return n - 1;
+}
+
+static void unhog_files(const char *dir, int n)
+{
+	char path[96];
+
+	while (n--) {
+		snprintf(path, sizeof(path), "%s/hog.%d", dir, n);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+/* First with the file that could not be made, then with what is to be done. */
+static void assert_says_no_files(struct store *s)
+{
+	bool said = false;
+
+	while (!said) {
+		struct err err = ERR_INIT;
+
+		assert_false(store_healthy(s, &err));
+		said = strstr(err_msg(&err), "no more files (inodes): only deletions are accepted");
+		assert_true(said || strstr(err_msg(&err), "No space left on device") ||
+			    strstr(err_msg(&err), "the disk is full"));
+		err_release(&err);
+		nap();
+	}
+}
+
+/* A disk without room for more files takes all deletions, one by one or many at once, also after a start, and says
+ * what it has no room for. */
+static void no_files(size_t value, int step)
+{
+	struct kit k = { .backend = &backend };
+
+	kit_mkdir(k.dir);
+	if (!small_disk(k.dir, "160m,nr_inodes=60")) {
+		kit_rmdir(k.dir);
+		print_message("# skip: a small file system needs the right to mount\n");
+		skip();
+	}
+	k.s = kit_open(&k);
+	for (int round = 0; round < 2; round++) {
+		struct own o = { .value = value };
+		int hogged = hog_files(k.dir), before = 0;
+
+		own_fill(k.s, &o);
+		assert_no_room(k.s, "/x");
+		assert_says_no_files(k.s);
+		own_verify(k.s, &o);
+		while (o.gone < o.keys) {
+			int n = MIN(step, o.keys - o.gone);
+
+			assert_int_equal(own_write(k.s, &o, o.gone, o.gone + n, true), n);
+			o.gone += n;
+			if (before < o.keys / 2 && o.gone >= o.keys / 2)
+				kit_reopen(&k);
+			before = o.gone;
+		}
+		own_verify(k.s, &o);
+		unhog_files(k.dir, hogged);
+		wait_healthy(k.s);
+		assert_true(put(k.s, "/x", "x", STORE_ANY_REV) > 0);
+	}
+	store_close(k.s);
+	assert_int_equal(umount(k.dir), 0);
+	kit_rmdir(k.dir);
+}
+
+static void test_no_files(_unused_ void **state)
+{
+	no_files(VALUE, 1);
+}
+
+static void test_no_files_small(_unused_ void **state)
+{
+	no_files(20, 300);
+}
+
+static void test_no_files_large(_unused_ void **state)
+{
+	no_files(900000, 1);
+}
+
 /* A first start without room says so. */
 static void test_full_from_the_start(void **state)
 {
@@ -528,6 +623,9 @@ int main(void)
 		cmocka_unit_test(test_own_data_small),
 		cmocka_unit_test(test_own_data_large),
 		cmocka_unit_test(test_own_data_read),
+		cmocka_unit_test(test_no_files),
+		cmocka_unit_test(test_no_files_small),
+		cmocka_unit_test(test_no_files_large),
 		cmocka_unit_test(test_full_from_the_start),
 	};
 
