@@ -196,10 +196,10 @@ static void *protection_new(struct controller_ctx *ctx, const struct resource *r
 	c->q = workq_new(ctx->env, &(struct workq_opts){
 				       .name = name, .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
 	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, object_updated, NULL }, c);
-	if (c->pods)
+	if (c->pods) {
 		informer_add_index(c->pods, BY_CLAIM, users_claims);
-	if (c->pods)
 		informer_add_handler(c->pods, &(struct informer_handler){ .update = pod_updated, .del = pod_gone }, c);
+	}
 	return c;
 }
 

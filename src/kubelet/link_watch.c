@@ -1,3 +1,4 @@
+/* What the messages say is not read: whoever is told looks for himself. */
 #include "kubelet/link_watch.h"
 
 #include <errno.h>
@@ -9,8 +10,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* What the messages say is not read: whoever is told looks for himself. */
 
 struct link_watch {
 	void (*changed)(void *ctx);
