@@ -124,7 +124,7 @@ static int load_renewable(struct pki *p, const char *dir, const char *name, stru
 		return err_move(err, &why);
 	err_release(&why);
 	*ret = SV("");
-	return 1;
+	return 0;
 }
 
 static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)

@@ -10,6 +10,7 @@
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
 #include "controllers/controllers.h"
+#include "net/tls.h"
 #include "scheduler/scheduler.h"
 
 #include <errno.h>
@@ -216,13 +217,14 @@ static int run_threads(struct server *s, struct err *err)
 	return 0;
 }
 
-/* Somebody's way to another cluster is about to be lost, when two servers were given one file. */
+/* Somebody's way to another cluster is about to be lost, when two servers were given one file. A CA that signs with the
+ * key of ours is ours, before it was renewed. */
 static void warn_of_another(struct arena *a, struct server *s)
 {
 	struct kubeconfig k;
 
 	if (kubeconfig_load(a, s->o.kubeconfig, NULL, &k, NULL) < 0 || !k.ca_pem.n ||
-	    sv_eq(k.ca_pem, apiserver_ca_pem(s->api)))
+	    sv_eq(k.ca_pem, apiserver_ca_pem(s->api)) || cert_is_of(k.ca_pem, SV(""), apiserver_ca_pem(s->api)))
 		return;
 	log_kv(LVL_WARN, "server",
 	       "the kubeconfig of another cluster is replaced; --write-kubeconfig names another file", "file",

@@ -244,7 +244,7 @@ bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem)
 	_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(key_pem.p, (int)MIN(key_pem.n, (size_t)INT_MAX));
 	_cleanup_(pkey_freep) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL) : NULL;
 	_cleanup_(x509_freep) X509 *x = cert_read(cert_pem), *ca = ca_cert_pem.n ? cert_read(ca_cert_pem) : NULL;
-	bool is = x && key && X509_check_private_key(x, key) == 1 &&
+	bool is = x && (!key_pem.n || (key && X509_check_private_key(x, key) == 1)) &&
 		  (!ca_cert_pem.n || (ca && X509_verify(x, X509_get0_pubkey(ca)) == 1));
 
 	(void)tls_err(NULL, NULL, ERR_NONE, ""); /* of whatever it is not */

@@ -42,7 +42,7 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 	      struct sv *ret_key, struct err *err);
 /* When all of a PEM chain is valid, ns, both inclusive. */
 int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, struct err *err);
-/* Whether a key is that of a certificate, and the certificate signed with ca_cert's ("": by anybody). Of a chain the
- * first counts. What cannot be read is neither. */
+/* Whether a key is that of a certificate ("": not asked), and the certificate signed with ca_cert's ("": by anybody).
+ * Of a chain the first counts. What cannot be read is neither. */
 bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem);
 int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *err);

@@ -185,6 +185,26 @@ def keys_gone(c):
     equal(me(), 401)
 
 
+def ca_renewed(c):
+    """A CA that ends soon gets a new certificate: it is the same cluster, and the log does not say another."""
+    c.stop()
+    pki = c.dir + "/data/pki/"
+    subprocess.run(["openssl", "req", "-x509", "-new", "-key", pki + "ca.key", "-subj", "/CN=caravel-ca", "-days", "3", "-out", pki + "ca.crt"],
+                   check=True, stderr=subprocess.DEVNULL)
+    shutil.copy(pki + "ca.crt", c.dir + "/data/db/cluster")
+    logged = len(c.tail(100000))
+    c.forget()
+    c.start()
+    said = c.tail(100000)[logged:]
+    if "has a new certificate" not in said or "another cluster" in said:
+        raise Failed(said)
+    with Cluster() as other:
+        other.stop()
+        shutil.copy(c.kubeconfig, other.kubeconfig)
+        other.start(wait=False)
+        wait_for("a word of the other's kubeconfig", lambda: "the kubeconfig of another cluster is replaced" in other.tail())
+
+
 def full_disk(_):
     c = Cluster()
     data = c.dir + "/data"
@@ -230,4 +250,4 @@ def full_disk(_):
 
 if __name__ == "__main__":
     with Cluster() as cluster:
-        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, whose_it_is_damaged, keys_gone, full_disk], cluster))
+        sys.exit(main([newest_segment_gone, damaged_and_repaired, database_gone, whose_it_is_damaged, keys_gone, ca_renewed, full_disk], cluster))

@@ -82,6 +82,10 @@ static void test_certificate_text(void **state)
 	assert_int_equal(cert_validity(expired_cert, &begin, &end, NULL), 0);
 	assert_true(begin < end && end < now_ns());
 	assert_int_equal(cert_validity(SV("junk"), &begin, &end, NULL), -1);
+	assert_false(cert_is_of(SV("junk"), SV(""), SV("")));
+	assert_false(cert_is_of(expired_cert, SV("junk"), SV("")));
+	assert_false(cert_is_of(expired_cert, SV(""), SV("junk")));
+	assert_true(cert_is_of(expired_cert, SV(""), SV("")));
 	assert_true(sv_starts(client_key, SV("-----BEGIN EC PRIVATE KEY-----")));
 }
 
