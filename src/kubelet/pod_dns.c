@@ -149,6 +149,16 @@ static void dns_cluster_first(struct arena *a, struct sv ns, const struct pod_dn
 	(void)dns_add(d->options, &d->n_options, ARRAY_LEN(d->options), SV("ndots:5"));
 }
 
+int pod_dns_ready(struct arena *a, const struct val *pod, const char *chosen, struct err *err)
+{
+	struct sv text;
+
+	if (!chosen || val_is(val_get(pod, F_spec, F_dnsPolicy), "None") ||
+	    file_read(a, chosen, RESOLV_CONF_MAX, &text, err) == 0)
+		return 0;
+	return err_wrap(err, "finding the pod's name servers (--resolv-conf)");
+}
+
 void pod_dns_form(struct arena *a, const struct val *pod, struct sv ns, const struct pod_dns_cluster *c,
 		  struct pod_dns *ret)
 {

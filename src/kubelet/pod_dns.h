@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/err.h"
 
 struct val;
 
@@ -37,6 +38,10 @@ struct pod_dns_cluster {
 	const char *domain;
 	const char *host_file; /* of pod_dns_host_file(); NULL: the machine has nothing to say */
 };
+
+/* Fails when the pod needs chosen (NULL: nothing was chosen) and it cannot be read: without name servers of ours the
+ * runtime would give the pod the machine's. */
+int pod_dns_ready(struct arena *a, const struct val *pod, const char *chosen, struct err *err);
 
 /* What the pod gets. Texts live in a or belong to pod and cluster. */
 void pod_dns_form(struct arena *a, const struct val *pod, struct sv ns, const struct pod_dns_cluster *cluster,

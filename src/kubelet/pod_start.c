@@ -209,7 +209,7 @@ int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, co
 	struct rt_sandbox_config c;
 	struct sv id;
 
-	if (isolation_sandbox(pod, err) < 0)
+	if (isolation_sandbox(pod, err) < 0 || (p->k->files && pod_dns_ready(a, pod, p->k->resolv_conf, err) < 0))
 		return -1;
 	sandbox_config(p, a, pod, x->n_sandboxes ? x->sandboxes[0].attempt + 1 : 0, &c, dns);
 	if (c.hostname.n > HOST_NAME_MAX_BYTES)

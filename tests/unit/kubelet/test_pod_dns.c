@@ -83,6 +83,26 @@ static void test_host_file(void **state)
 	assert_int_equal(tree_remove(dir, NULL), 0);
 }
 
+/* A file that somebody chose and that is gone does not become the machine's own by the runtime's default. */
+static void test_chosen_file_gone(void **state)
+{
+	char *dir = temp_dir(&A);
+	const char *there = file(dir, "there", "nameserver 10.0.0.2\n"), *gone = arena_printf(&A, "%s/gone", dir);
+	const struct val *pod = doc(&A, "{'spec':{'dnsPolicy':'Default'}}");
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(pod_dns_ready(&A, pod, NULL, &err), 0);
+	assert_int_equal(pod_dns_ready(&A, pod, there, &err), 0);
+	assert_int_equal(pod_dns_ready(&A, pod, gone, &err), -1);
+	assert_non_null(strstr(err_msg(&err), gone));
+	assert_non_null(strstr(err_msg(&err), "--resolv-conf"));
+	err_release(&err);
+	assert_int_equal(pod_dns_ready(&A, doc(&A, "{'spec':{}}"), gone, NULL), -1);
+	assert_int_equal(pod_dns_ready(&A, doc(&A, "{'spec':{'dnsPolicy':'None'}}"), gone, &err), 0);
+	assert_int_equal(tree_remove(dir, NULL), 0);
+}
+
 static void test_policies(void **state)
 {
 	char *dir = temp_dir(&A);
@@ -142,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_host_file),
+		cmocka_unit_test(test_chosen_file_gone),
 		cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_search_limits),
 	};
