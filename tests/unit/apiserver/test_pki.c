@@ -176,7 +176,7 @@ static void test_server_files_damaged(void **state)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	char *large = xcalloc(1, (1 << 20) + 1);
 	struct pki *p = open_at(NOW_NS);
-	struct sv ca = arena_sv(&a, p->ca_cert), sa = arena_sv(&a, p->sa_key);
+	struct sv ca = arena_sv(&a, p->ca_cert), sa = arena_sv(&a, p->sa_key), cert = SV("");
 	char path[96];
 
 	(void)state;
@@ -190,8 +190,6 @@ static void test_server_files_damaged(void **state)
 		else
 			store_file(name, text[0] == 'l' ? sv_make(large, (1 << 20) + 1) : sv_from(text));
 		for (int k = 0; k < 2; k++) { /* once is enough */
-			struct sv cert;
-
 			p = open_at(NOW_NS);
 			assert_serves(p);
 			assert_true(sv_eq(ca, p->ca_cert));
