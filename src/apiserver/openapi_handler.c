@@ -1,3 +1,4 @@
+/* /openapi/v2 and /openapi/v3: the documents of object/openapi.h, each made once, when somebody asks for it. */
 #include "apiserver/apiserver-internal.h"
 #include "object/openapi.h"
 

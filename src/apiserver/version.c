@@ -1,3 +1,4 @@
+/* /version: the Kubernetes that is spoken, the program that speaks it, and how it was built. */
 #include "apiserver/apiserver-internal.h"
 
 #include "base/version.h"

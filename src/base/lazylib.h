@@ -5,8 +5,8 @@
  * of the pages. What only some commands need is therefore named here and bound at the first use. Headers still come
  * from the library, so that pointers are declared with typeof() and the compiler checks calls:
  *
- *	static typeof(nft_ctx_new) *sym_ctx_new;
- *	static const struct lazylib_sym syms[] = { { "nft_ctx_new", &sym_ctx_new } };
+ *	static typeof(nft_ctx_new) *sym_nft_ctx_new;
+ *	static const struct lazylib_sym syms[] = { { "nft_ctx_new", &sym_nft_ctx_new } };
  *	static struct lazylib lib = LAZYLIB("libnftables.so.1", syms);
  *
  * Threads: any. Once loaded a library stays.

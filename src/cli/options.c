@@ -1,3 +1,5 @@
+/* Flags from a table: what the command line says, else the environment, else the configuration file, else the default.
+ */
 #include "base/file.h"
 #include "cli/cli.h"
 #include "codec/doc.h"

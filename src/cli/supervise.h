@@ -27,7 +27,7 @@
 
 #include <signal.h>
 
-#define SUPERVISE_AGAIN 75 /* sysexits.h: EX_TEMPFAIL */
+#define SUPERVISE_AGAIN 75 /* EX_TEMPFAIL of <sysexits.h> */
 
 struct supervise_opts {
 	const char *dir; /* of reports; made when something dies */

@@ -1,6 +1,6 @@
 /* client.h - how every component talks to the API: get, list, write, watch.
  *
- * Two transports behind one table: in-process (apiserver/local.h: a function call on shared
+ * Two transports behind one table: in-process (apiserver_client(): a function call on shared
  * immutable objects) and HTTPS (client/https.h). The component's code cannot tell. The
  * simulator wraps one that delays and drops.
  *

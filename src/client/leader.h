@@ -33,7 +33,7 @@ struct leader_opts {
 	void (*started)(void *ctx);
 	void (*stopped)(void *ctx);
 	void *ctx;
-	/* 0: 15 s, 10 s, 2 s. lease > renew_deadline > 1.2 * retry; the lease in whole seconds. */
+	/* 0: 15 s, 10 s, 2 s. lease_ns > renew_deadline_ns > 1.2 * retry_ns; the lease in whole seconds. */
 	int64_t lease_ns, renew_deadline_ns, retry_ns;
 };
 

@@ -1,7 +1,6 @@
-#include "codec/pbwire.h"
-
 /* Lengths of nested messages are known only at pb_close(): one byte is kept for them and the message is
  * moved up when it needs more, which for our small messages is rare. */
+#include "codec/pbwire.h"
 
 void pb_varint(struct buf *b, uint64_t v)
 {

@@ -1,3 +1,5 @@
+/* Objects keep deep copies in an arena of their own, freed with them. Per-pod lookups go through the uid's
+ * bucket, so that thousands of pods cost no scans. */
 #include "kubelet/fake_runtime.h"
 
 #include "base/env.h"
@@ -6,9 +8,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Objects keep deep copies in an arena of their own, freed with them. Per-pod lookups go through the uid's
- * bucket, so that thousands of pods cost no scans. */
 
 struct fake_container {
 	struct arena a;

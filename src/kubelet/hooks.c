@@ -1,3 +1,5 @@
+/* Handlers, as probes and lifecycle hooks have them: exec, httpGet, tcpSocket, grpc; and hooks on top, which add
+ * sleep. All but sleep run to their end within one task. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/version.h"
@@ -12,9 +14,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Handlers, as probes and lifecycle hooks have them: exec, httpGet, tcpSocket, grpc; and hooks on top, which add
- * sleep. All but sleep run to their end within one task. */
 
 static enum probe_result run_exec(struct kpod *p, struct arena *a, struct sv id, const struct val *exec,
 				  int64_t timeout_ns, struct sv *ret_why)

@@ -1,3 +1,4 @@
+/* The real machine behind struct kubelet_host. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/tree.h"
@@ -8,8 +9,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* The real machine behind struct kubelet_host. */
 
 #define REMOVE_AT_ONCE 20000 /* entries: a fraction of a second */
 

@@ -1,3 +1,6 @@
+/* Making sure an image is there, by its pull policy, and that the pod may have it (pull_records.h). Pulls are tasks of
+ * their own, PULLS_MAX at once and then in their order; containers that want the same image with the same credentials
+ * meanwhile wait for the one under way. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/b64.h"
@@ -10,10 +13,6 @@
 #include "pod/image_name.h"
 
 #include <stdlib.h>
-
-/* Making sure an image is there, by its pull policy, and that the pod may have it (pull_records.h). Pulls are tasks of
- * their own, PULLS_MAX at once and then in their order; containers that want the same image with the same credentials
- * meanwhile wait for the one under way. */
 
 #define PULLS_MAX 5 /* each takes a worker */
 

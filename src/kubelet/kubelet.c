@@ -1,3 +1,4 @@
+/* The table of pods, where news comes from, and the agent's own life. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
@@ -8,8 +9,6 @@
 #include "kubelet/volumes/volumes.h"
 
 #include <stdlib.h>
-
-/* The table of pods, where news comes from, and the agent's own life. */
 
 #define RELIST_NS (10 * NS_PER_SEC)
 #define REFRESH_NS (60 * NS_PER_SEC)

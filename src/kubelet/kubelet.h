@@ -39,7 +39,7 @@ struct kubelet_opts {
 	struct sv serving_cert, serving_key, client_ca; /* PEM */
 	const char *cgroup_root;			/* "" : /kubepods */
 	int max_pods;					/* 110 */
-	int64_t pod_max_pids;				/* 0: node_pod_pids(); -1: no limit */
+	int64_t pod_max_pids;				/* 0: by machine_pod_pids(); -1: no limit */
 	int64_t status_period_ns, lease_period_ns;	/* 0: 10 s, lease 10 s of 40 */
 	/* The runtime has not answered for a while, though it is there: whoever owns it may end it, to be started anew.
 	 * Called on a thread of the kubelet's own, not after kubelet_free(). May be NULL. */

@@ -1,3 +1,5 @@
+/* Keeps each running container's log at 10 MiB and five files, looking every ten seconds. The current file is
+ * renamed to <n>.log.<stamp>, then the runtime opens a new one; older ones beyond four are deleted. */
 #include "kubelet/beneath.h"
 #include "kubelet/kubelet-internal.h"
 
@@ -7,9 +9,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Keeps each running container's log at 10 MiB and five files, looking every ten seconds. The current file is
- * renamed to <n>.log.<stamp>, then the runtime opens a new one; older ones beyond four are deleted. */
 
 #define ROTATE_PERIOD_NS (10 * NS_PER_SEC)
 #define ROTATE_BYTES (10 << 20)

@@ -1,3 +1,5 @@
+/* The Node object and its Lease. The status is computed every period, but written only when it changed, or every
+ * five minutes; the Lease says "alive" in between, at a fraction of the cost. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
@@ -8,9 +10,6 @@
 #include "object/condition.h"
 
 #include <stdlib.h>
-
-/* The Node object and its Lease. The status is computed every period, but written only when it changed, or every
- * five minutes; the Lease says "alive" in between, at a fraction of the cost. */
 
 #define REPORT_NS (300 * NS_PER_SEC)
 #define IMAGES_MAX 50

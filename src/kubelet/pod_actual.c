@@ -1,3 +1,4 @@
+/* What the runtime has of a pod: its sandboxes and containers, the newest first, and what their annotations say. */
 #include "kubelet/kubelet-internal.h"
 
 #include <stdlib.h>

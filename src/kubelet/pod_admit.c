@@ -1,3 +1,6 @@
+/* Pods this node does not take although they were bound to it: by hand, by a second scheduler, by one that knew the
+ * node as it was. Refused once, when they come: the pod is Failed and its owner makes another. The questions are the
+ * scheduler's (pod/); order, reasons and words are those of upstream's node agent. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
@@ -5,10 +8,6 @@
 #include "kubelet/pod_isolation.h"
 #include "pod/host_port.h"
 #include "pod/node_match.h"
-
-/* Pods this node does not take although they were bound to it: by hand, by a second scheduler, by one that knew the
- * node as it was. Refused once, when they come: the pod is Failed and its owner makes another. The questions are the
- * scheduler's (pod/); order, reasons and words are those of upstream's node agent. */
 
 #define LOOK_AGAIN_NS (1 * NS_PER_SEC)
 

@@ -1,11 +1,10 @@
+/* emptyDirs on disk have no limit of their own: those with a sizeLimit are measured now and then, by a task, and a
+ * pod that went over it is evicted. In memory the limit is the file system's size. */
 #include "kubelet/kubelet-internal.h"
 
 #include "object/quantity.h"
 
 #include <stdlib.h>
-
-/* emptyDirs on disk have no limit of their own: those with a sizeLimit are measured now and then, by a task, and a
- * pod that went over it is evicted. In memory the limit is the file system's size. */
 
 #define MEASURE_NS (10 * NS_PER_SEC)
 #define MEASURE_MAX 2 /* at once: a tree may be as large as a container likes, and workers are few */

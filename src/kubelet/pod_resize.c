@@ -1,3 +1,6 @@
+/* Resources of a running container changed through pods/resize (KEP-1287): its limits follow without a restart,
+ * unless its resizePolicy asks for one. What the node could never give stays as it was and is told in the pod's
+ * conditions. Not looked at: whether the other pods of the node leave room for it. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
@@ -5,10 +8,6 @@
 #include "kubelet/pod_env.h"
 
 #include <stdlib.h>
-
-/* Resources of a running container changed through pods/resize (KEP-1287): its limits follow without a restart,
- * unless its resizePolicy asks for one. What the node could never give stays as it was and is told in the pod's
- * conditions. Not looked at: whether the other pods of the node leave room for it. */
 
 #define RETRY_NS (10 * NS_PER_SEC)
 

@@ -1,3 +1,4 @@
+/* From a Pod to what the runtime is told: sandbox and container configurations. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/file.h"
@@ -16,8 +17,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* From a Pod to what the runtime is told: sandbox and container configurations. */
 
 /* --- sandbox --- */
 

@@ -1,9 +1,3 @@
-#include "kubelet/kubelet-internal.h"
-
-#include "base/log.h"
-
-#include <stdlib.h>
-
 /* Stopping a container, one step a call so that nobody waits for it:
  *
  *	preStop hook (a task) ──▶ [its turn] ──▶ TERM (a task) ──▶ [ends] or grace over ──▶ KILL (a task)
@@ -15,6 +9,11 @@
  * An agent that starts in the middle goes on from there: the period is not granted anew, and a hook that has
  * ended is not run again. One that was interrupted is, if there is time: the runtime ended it with our call.
  * TERM comes twice when the agent died while it sent it, which is better than never. */
+#include "kubelet/kubelet-internal.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
 
 #define STOP_MIN_NS (2 * NS_PER_SEC) /* between TERM and KILL, however little is left */
 

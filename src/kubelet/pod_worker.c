@@ -1,3 +1,5 @@
+/* One run of a pod's sync: read what the runtime holds, do what the state calls for, write the status. Every step
+ * is safe to repeat. Waiting is never done here: *wake_ns says when to look again at the latest. */
 #include "kubelet/kubelet-internal.h"
 
 #include "base/log.h"
@@ -7,9 +9,6 @@
 #include "kubelet/pod_admit.h"
 
 #include <stdlib.h>
-
-/* One run of a pod's sync: read what the runtime holds, do what the state calls for, write the status. Every step
- * is safe to repeat. Waiting is never done here: *wake_ns says when to look again at the latest. */
 
 #define RUNTIME_DOWN_NS (10 * NS_PER_SEC)
 

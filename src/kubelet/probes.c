@@ -1,9 +1,3 @@
-#include "kubelet/kubelet-internal.h"
-
-#include "base/timefmt.h"
-
-#include <stdlib.h>
-
 /* Liveness, readiness and startup probes. Each is a timer of its own from the container's start to its end:
  *
  *	initialDelay ──▶ run ──(every period)──▶ run ...
@@ -14,6 +8,11 @@
  *
  * A container that is being stopped, alone or with its pod, is asked for readiness to its end, for it may serve as
  * long; liveness and startup are over, and what startup said last stays. */
+#include "kubelet/kubelet-internal.h"
+
+#include "base/timefmt.h"
+
+#include <stdlib.h>
 
 struct prober {
 	_Atomic int refs; /* kcont, and the timer or task */

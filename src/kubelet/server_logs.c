@@ -1,11 +1,10 @@
+/* GET /containerLogs: streams a log; follow goes on until the container has ended and everything was sent. New
+ * lines are looked for ten times a second, while somebody follows. */
 #include "base/timefmt.h"
 #include "kubelet/logs.h"
 #include "kubelet/server.h"
 
 #include <stdlib.h>
-
-/* GET /containerLogs: streams a log; follow goes on until the container has ended and everything was sent. New
- * lines are looked for ten times a second, while somebody follows. */
 
 #define POLL_NS (100 * NS_PER_MS)
 #define CHUNK (64 << 10)

@@ -1,10 +1,9 @@
+/* exec, attach and port-forward: the runtime gives an address on its own streaming server (loopback), and the
+ * upgraded connection is passed through to it, byte for byte. */
 #include "kubelet/server.h"
 #include "net/remotecommand.h"
 
 #include <stdlib.h>
-
-/* exec, attach and port-forward: the runtime gives an address on its own streaming server (loopback), and the
- * upgraded connection is passed through to it, byte for byte. */
 
 struct stream {
 	struct kserver *s;

@@ -1,3 +1,4 @@
+/* A pod's status on its way to the API: gathered from what runs, computed by status.c, sent when it changed. */
 #include "kubelet/kubelet-internal.h"
 
 #include "kubelet/beneath.h"

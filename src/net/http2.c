@@ -482,7 +482,7 @@ void h2_data(struct http_conn *c, struct sv bytes)
 
 void h2_stop(struct http_conn *c)
 {
-	/* Streams up to the last one seen are served; want_read() turns false after them. */
+	/* Streams up to the last one seen are served; nghttp2_session_want_read() is false after them. */
 	(void)nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2),
 				    NGHTTP2_NO_ERROR, NULL, 0);
 	c->goaway = true;

@@ -290,7 +290,7 @@ static void pool_put(struct http_pool *p, struct bconn *c)
 
 /* --- calls --- */
 
-/* One exchange on c. *ret_began tells whether anything of a response came. */
+/* One exchange on c; w is what came of a response, also after a failure. */
 static int exchange(struct bconn *c, struct http_wire *w, struct sv request, int64_t deadline_ns,
 		    int64_t body_deadline_ns, struct err *err)
 {

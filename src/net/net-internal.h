@@ -16,7 +16,7 @@ bool tls_ctx_insecure(const struct tls_ctx *c);
 int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, const char *peer_name,
 		       struct sv alpn, struct err *err);
 
-/* not_after of a certificate, wall clock. */
+/* When a certificate ends (its notAfter), wall clock. */
 int cert_end(const X509 *x, int64_t *ret_ns);
 
 /* Turns OpenSSL's error queue into err (and empties it). Returns -1. Knows why a verification

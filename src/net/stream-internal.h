@@ -60,7 +60,7 @@ struct stream {
 	uint64_t sent_seen;
 	int64_t silent_since_ns; /* something is under way and nothing was acknowledged; 0: not so */
 	int fd;
-	int polling;	/* events uv_poll waits for */
+	int polling;	/* events that poll waits for */
 	bool polled;	/* uv_poll_init() was done */
 	bool connected; /* the socket is */
 	bool ready;	/* and so is TLS; ready() was called */

@@ -1,4 +1,4 @@
-/* Streams: sockets under uv_poll, and OpenSSL between them and the caller.
+/* Streams: sockets under uv_poll_t, and OpenSSL between them and the caller.
  *
  * Out: the caller's bytes wait in a list of 16 KiB nodes. Before the loop sleeps, each touched
  * stream is flushed: nodes are encrypted, a record each, into a buffer shared by the loop's

@@ -25,7 +25,7 @@ struct ws {
 void ws_init(struct ws *w, bool client, size_t max_message);
 void ws_release(struct ws *w);
 /* Decodes all whole frames in bytes; message(op, payload) for data, close, ping and pong.
- * -1: protocol error (ERR_BAD_REQUEST): send ws_close(1002) and close. */
+ * -1: protocol error (ERR_BAD_REQUEST): send ws_close_frame() with 1002 and close. */
 int ws_feed(struct ws *w, struct sv bytes, void (*message)(enum ws_op op, struct sv payload, void *ctx), void *ctx,
 	    struct err *err);
 void ws_frame(const struct ws *w, struct buf *out, enum ws_op op, struct sv payload, uint32_t mask);

@@ -1,6 +1,6 @@
 /* cluster.h - a control plane and its nodes in one process, on virtual time.
  *
- * The real API server (store_mem), controllers, scheduler and kubelets, in the simulated env; only
+ * The real API server (on the store in memory), controllers, scheduler and kubelets, in the simulated env; only
  * the container runtime (kubelet/fake_runtime.h), the machine under a kubelet and the way to
  * the API (faults.h) are made up. A node can lose power, come back, or be cut off.
  *

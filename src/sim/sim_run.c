@@ -1,3 +1,4 @@
+/* A scenario with one seed after the other, and what came of each. */
 #include "sim/sim.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
-#include "kubelet/cri/cri.h"
-
 /* ContainerConfig and the calls on containers. */
+#include "kubelet/cri/cri.h"
 
 static void put_resources(struct buf *b, uint32_t field, const struct rt_container_config *c)
 {

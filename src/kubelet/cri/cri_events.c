@@ -1,12 +1,3 @@
-#include "kubelet/cri/cri.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 /* Learning at once that a container ended.
  *
  * CRI's own GetContainerEvents came after containerd 1.6, so containerd's native event service on the same
@@ -18,6 +9,14 @@
  * A stream that breaks (the runtime restarts) is opened again, with one notice "look at all" after each
  * opening since events may have been missed. The thread waits on a socket: it costs nothing while nothing
  * happens. */
+#include "kubelet/cri/cri.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct cri_events {
 	struct env *env;
@@ -63,7 +62,7 @@ static int containerd_message(struct sv m, void *ctx)
 
 static int cri_message(struct sv m, void *ctx)
 {
-	struct sv meta = pb_get_sv(pb_get_sv(m, 4), 2); /* of the pod_sandbox_status */
+	struct sv meta = pb_get_sv(pb_get_sv(m, 4), 2); /* of the sandbox's status */
 
 	return tell(ctx, pb_get_sv(meta, 2), pb_get_sv(m, 1));
 }

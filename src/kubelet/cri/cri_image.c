@@ -1,3 +1,4 @@
+/* Images: which there are, what one is, pulling and removing one. */
 #include "kubelet/cri/cri.h"
 
 static void put_image_spec(struct buf *b, uint32_t field, struct sv image)

@@ -1,6 +1,5 @@
-#include "kubelet/cri/cri.h"
-
 /* PodSandboxConfig and the six calls on sandboxes. */
+#include "kubelet/cri/cri.h"
 
 static void put_metadata(struct buf *b, uint32_t field, struct sv name, struct sv uid, struct sv ns, uint32_t attempt)
 {

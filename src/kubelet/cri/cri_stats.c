@@ -1,3 +1,4 @@
+/* What containers use, and what images take on the disk. */
 #include "kubelet/cri/cri.h"
 
 static struct sv label(struct sv message, uint32_t field, const char *key)

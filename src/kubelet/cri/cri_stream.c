@@ -1,6 +1,5 @@
-#include "kubelet/cri/cri.h"
-
 /* Running commands: to their end (ExecSync), or as an URL of the runtime's streaming server. */
+#include "kubelet/cri/cri.h"
 
 int cri_exec_sync(struct runtime *r, struct arena *a, struct sv id, const struct sv *argv, size_t argc,
 		  int64_t timeout_s, size_t max, struct sv *ret_out, struct sv *ret_err, int *ret_code, struct err *err)

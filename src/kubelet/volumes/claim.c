@@ -1,7 +1,6 @@
+/* Claims bound to volumes that are directories of this machine: hostPath and local. */
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/volumes/volumes.h"
-
-/* Claims bound to volumes that are directories of this machine: hostPath and local. */
 
 int claim_path(struct kubelet *k, struct arena *a, const struct val *pod, struct sv claim, const char **ret,
 	       struct err *err)

@@ -1,9 +1,8 @@
+/* Keys of ConfigMaps and Secrets as files: for their own volumes and for projected ones. */
 #include "base/b64.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/volumes/volumes.h"
-
-/* Keys of ConfigMaps and Secrets as files: for their own volumes and for projected ones. */
 
 static int add(struct volume *v, struct file_list *l, struct sv path, struct sv value, bool base64, int64_t mode,
 	       struct err *err)

@@ -1,3 +1,4 @@
+/* A volume of a ConfigMap's keys. */
 #include "kubelet/volumes/volumes.h"
 
 int configmap_setup(struct volume *v, struct err *err)

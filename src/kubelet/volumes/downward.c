@@ -1,3 +1,4 @@
+/* Fields of the pod and resources of its containers as files, for a volume and for a projected source. */
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/volumes/volumes.h"

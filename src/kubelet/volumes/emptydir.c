@@ -1,3 +1,4 @@
+/* An empty directory for the pod's life: on the node's disk or, with medium Memory, a tmpfs of bounded size. */
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/volumes/volumes.h"
 #include "object/quantity.h"

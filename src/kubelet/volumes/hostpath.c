@@ -1,3 +1,4 @@
+/* A path of the machine, mounted as it is; its type is checked, and made where the type says so. */
 #include "kubelet/fsutil.h"
 #include "kubelet/volumes/volumes.h"
 

@@ -1,3 +1,4 @@
+/* One volume from several sources: ConfigMaps, Secrets, fields of the pod, and tokens, which are renewed. */
 #include "base/timefmt.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/volumes/volumes.h"

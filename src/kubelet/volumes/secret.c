@@ -1,3 +1,4 @@
+/* A volume of a Secret's keys, in memory. */
 #include "kubelet/volumes/volumes.h"
 
 int secret_setup(struct volume *v, struct err *err)

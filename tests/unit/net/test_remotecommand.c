@@ -1,3 +1,8 @@
+/* Client, API server and kubelet on one loop of one thread:
+ *
+ *	client (http_dial, WebSocket codec) -> api server (rc_*) -> kubelet (SPDY codec)
+ *
+ * The kubelet's command answers stdin in upper case, and when stdin ends reports status 7. */
 #include "unit.h"
 
 #include "base/buf.h"
@@ -11,12 +16,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Client, API server and kubelet on one loop of one thread:
- *
- *	client (http_dial, WebSocket codec) -> api server (rc_*) -> kubelet (SPDY codec)
- *
- * The kubelet's command answers stdin in upper case, and when stdin ends reports status 7. */
 
 enum { FLOOD_N = 48 * 1024 * 1024, PIECE_N = 64 * 1024 };
 

@@ -1,3 +1,4 @@
+/* What the handlers of several subresources begin and end with. */
 #include "apiserver/registry/kinds/kinds.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Cells that several printers have: texts, lists, ages. */
 #include "apiserver/registry/printers/printers.h"
 #include "base/timefmt.h"
 
