@@ -6,10 +6,10 @@
  *	                                          ├─▶ struct api_req ─▶ pipeline ─▶ store / watch cache
  *	controllers ─▶ apiserver_client() ────────┘
  *
- * Threads: a request runs on the thread that brought it (a network loop's or, in-process, a
- * worker's). Nothing on the way blocks: reads come from the watch cache, writes are queued
- * to the store and finished by its completion. What may block (webhooks, later) goes through
- * env_post().
+ * Threads: a request runs on the thread that brought it (a network loop's or, in-process, a task's) until it is
+ * given to the store, which goes on with it on its own thread: reads come from the watch cache, writes are queued
+ * and finished by their completion. One kind of read goes to the disk, on the thread that asks: a LIST of an
+ * exact revision that is past (registry/list.c).
  */
 #pragma once
 
@@ -30,8 +30,8 @@ struct apiserver_opts {
 	const char *cluster_cidr;      /* "10.42.0.0/16" */
 	const char *node_port_range;   /* "30000-32767" */
 	const char *cluster_domain;    /* "cluster.local" */
-	const char *advertise_address; /* put into the `kubernetes` Service's endpoints; NULL: found */
-	int advertise_port;
+	const char *advertise_address; /* put into the `kubernetes` Service's endpoints; NULL: it has none */
+	int advertise_port;	       /* 0: 6443 */
 	const char *const
 	    *own_addresses; /* of this machine, NULL-terminated, or NULL: proxies do not lead to our port there */
 	const char *loopback_node_ip; /* of this machine's node, when a loopback address is all there is; else NULL */
@@ -45,24 +45,25 @@ struct apiserver_opts {
 	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
 	 * the store's thread; NULL: requests are refused and /livez says why. */
 	void (*lost)(const struct err *why);
-	bool anonymous_auth;	 /* default true, as upstream: system:anonymous, RBAC decides */
+	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */
 };
 
 /* Loads or makes the PKI, fills the watch cache from the store, writes the bootstrap objects
- * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes). Fast: this
- * is most of "start to readyz". */
+ * (system namespaces, RBAC defaults, the `kubernetes` Service, priority classes) that are missing. Strings and lists
+ * of o are borrowed for the server's life. Fast: this is most of "start to readyz". NULL with err. */
 struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err);
 /* /readyz turns false, watches are ended, writes in flight are finished. */
 void apiserver_shutdown(struct apiserver *s);
-struct apiserver *apiserver_free(struct apiserver *s);
+struct apiserver *apiserver_free(struct apiserver *s); /* shuts down first; no request may be under way. Returns NULL */
 
 /* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
 void apiserver_http(struct http_req *r, void *ctx);
 void apiserver_http_too_large(struct http_req *r, void *ctx);
 /* Warns of a clock that is obviously wrong, and of what that did to the certificates. */
 void apiserver_check_clock(struct apiserver *s);
-struct tls_ctx *apiserver_tls(struct apiserver *s); /* borrowed: server certificate, client CA */
+/* Server certificate and client CA; borrowed, until certs_renewed() tells of another. NULL without a PKI. */
+struct tls_ctx *apiserver_tls(struct apiserver *s);
 
 /* In-process client acting as `user` in `groups` (NULL-terminated; system:authenticated is
  * added), e.g. "system:kube-controller-manager". name: user agent and field manager. */
@@ -70,7 +71,7 @@ struct client *apiserver_client(struct apiserver *s, const char *name, const cha
 /* The same as a service account of kube-system. */
 struct client *apiserver_client_account(struct apiserver *s, const char *name, const char *account);
 
-/* Credentials for others, made on demand under data_dir; PEM and text, in the arena. */
+/* Credentials for others, made on demand and kept nowhere; PEM and text, in the arena. Not with insecure_in_memory. */
 int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,
 			       struct err *err);
 struct sv apiserver_ca_pem(struct apiserver *s); /* view for the server's life */
@@ -79,7 +80,7 @@ struct sv apiserver_token_key_pem(struct apiserver *s);
 /* A client certificate signed by the client CA, valid one year. */
 int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *orgs,
 				struct sv *ret_cert, struct sv *ret_key, struct err *err);
-/* The kubelet's serving certificate. */
+/* The kubelet's serving certificate; valid as long as the CA, for it lives no longer than the process. */
 int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
 				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err);
 

@@ -1,4 +1,8 @@
-/* authz.h - may they: RBAC (and system:masters), from compiled rules kept current by the watch cache. */
+/* authz.h - may they: system:masters everything, nodes what runs on them needs (authz/node.h), everybody what RBAC
+ * says, from an index that changes with the roles and bindings (authz/rbac.h).
+ *
+ * Threads: questions from any. They read memory only, so a network loop may ask.
+ */
 #pragma once
 
 #include "apiserver/api_req.h"
@@ -26,8 +30,9 @@ bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attr
 /* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
  * "ns"`. */
 int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
-/* Every rule the user has in ns, as SelfSubjectRulesReview.status. */
+/* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; of a node it says that it is not all. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);
-/* RBAC escalation check: does the user already hold every rule in `rules`? 0, or -1 Forbidden. */
+/* RBAC escalation check: does the user already hold every right that `rules` give, in ns by a role there or
+ * cluster-wide? 0, or -1 Forbidden, also when they are too many to compare. err may be NULL. */
 int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns, const struct val *rules,
 		 struct err *err);

@@ -2,7 +2,8 @@
  * signs service account tokens.
  *
  * Kept under DIR (0700, files 0600) as ca.crt, ca.key, server.crt, server.key, sa.key. The
- * CA lasts ten years; what it signed for others lasts one, and the server's certificate is made again when less than
+ * CA lasts ten years, as does what it signs for components in this process; what it signs for
+ * others lasts one, and the server's certificate is made again when less than
  * 90 days are left (at the start and by pki_renew() while it runs), or when an address or name is missing from it. A CA
  * that is about to expire, or was made by another clock, gets a new certificate for the same key: what it signed stays
  * good, and clients need its new text.

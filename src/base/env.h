@@ -1,7 +1,7 @@
 /* env.h - time, chance and execution, as things a component is given.
  *
  * No component asks the operating system for the time, random bytes or a thread by itself: it
- * asks its struct env. `caravel server` gives the real one (ev/env_real.h: clocks of the
+ * asks its struct env. `caravel server` gives the real one (ev/ev.h: clocks of the
  * kernel, a worker pool); the simulator gives one with a virtual clock, a seed and a
  * single-threaded executor, where the same code runs a thousand nodes deterministically.
  *
@@ -18,7 +18,7 @@
 #include "base/base.h"
 
 struct env;
-struct env_timer; /* opaque, reference held by the caller until env_timer_cancel() */
+struct env_timer; /* opaque, reference held by the caller until env_timer_stop() or env_timer_cancel() */
 
 typedef void env_fn(void *ctx);
 
@@ -89,8 +89,8 @@ static inline struct env_timer *env_timer_cancel(struct env *e, struct env_timer
 }
 
 /* A thread of its own for a loop that blocks outside our control (reading a kernel or CRI
- * event stream, serving sockets). Returns 0, or -1 in the simulator, where such loops do not
- * exist. The thread is detached: whoever starts one arranges its end. */
+ * event stream, serving sockets). Returns 0, or -1: there is none to be had, or this is the simulator, where such
+ * loops do not exist. Whoever starts one arranges its end: the environment's waits for it. */
 static inline int env_thread(struct env *e, const char *name, env_fn *fn, void *ctx)
 {
 	return e->ops->thread(e, name, fn, ctx);

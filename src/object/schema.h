@@ -35,18 +35,18 @@ enum field_card { CARD_ONE, CARD_LIST, CARD_MAP /* string keys */ };
 enum field_topology { TOPO_DEFAULT, TOPO_ATOMIC, TOPO_SET, TOPO_MAP, TOPO_GRANULAR };
 
 enum field_flag {
-	FF_REQUIRED = 1 << 0,	 /* in OpenAPI's required list */
+	FF_REQUIRED = 1 << 0,	 /* in OpenAPI's required list; with FF_POINTER, for one value, asked for as well */
 	FF_POINTER = 1 << 1,	 /* absent and zero are distinct: zero is kept and encoded */
 	FF_OMITEMPTY = 1 << 2,	 /* a zero value is left out of JSON */
 	FF_PATCH_MERGE = 1 << 3, /* strategic merge patch: merge (by merge_key when set) */
 	FF_PATCH_REPLACE = 1 << 4,
 	FF_PATCH_RETAIN_KEYS = 1 << 5,
 	FF_IMMUTABLE = 1 << 6,
-	FF_ENUM = 1 << 7, /* enum_values is a closed set, checked */
-	FF_DEPRECATED = 1 << 8,
-	FF_HIDDEN = 1 << 9,    /* not in JSON */
-	FF_NONEMPTY = 1 << 10, /* validation: absent or empty is "Required value" (FF_REQUIRED only shapes OpenAPI) */
-	FF_UNASKED = 1 << 11,  /* required, but nothing asks for it when it is absent */
+	FF_ENUM = 1 << 7,	/* enum_values is a closed set, checked */
+	FF_DEPRECATED = 1 << 8, /* for readers of the tables: no algorithm asks */
+	FF_HIDDEN = 1 << 9,	/* not in JSON */
+	FF_NONEMPTY = 1 << 10,	/* validation: absent or empty is "Required value" */
+	FF_UNASKED = 1 << 11,	/* FF_REQUIRED and FF_POINTER, and still nothing asks for it when it is absent */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */
@@ -70,10 +70,11 @@ enum field_format {
 struct schema;
 
 struct field {
-	enum sym sym;			/* JSON name */
-	const struct schema *type;	/* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
-	const char *doc;		/* one line, ours */
-	const char *json_default;	/* JSON text set when absent (after decoding), or NULL */
+	enum sym sym;		   /* JSON name */
+	const struct schema *type; /* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
+	const char *doc;	   /* one line, ours */
+	const char
+	    *json_default; /* JSON text set when absent or zero (a scalar with FF_POINTER: only when absent); or NULL */
 	const enum sym *list_keys;	/* TOPO_MAP: SYM_NONE-terminated, else NULL */
 	const char *const *enum_values; /* NULL-terminated, or NULL */
 	enum sym merge_key;		/* strategic merge, or SYM_NONE */
@@ -147,14 +148,14 @@ enum verb {
 };
 const char *verb_name(enum verb v); /* "deletecollection" */
 
-/* A printer column of Table output. The cell comes from `path` (dotted, with [i] and the
- * functions age(), len(), keys(), or()...) when set, else from the kind's own C printer. */
+/* A printer column of Table output. The cell comes from `path` when set: .a.b[0].c, alone or in age(), len(), or(),
+ * names(), images(), labels() or selector() (api/README.md); else from the kind's own C printer. */
 struct column {
 	const char *name;
 	const char *type;   /* "string", "integer", "number", "boolean", "date" */
 	const char *format; /* "name" or "" */
 	const char *doc;
-	const char *path; /* simple cells: JSONPath-like ".spec.replicas"; NULL: see printers */
+	const char *path; /* NULL: apiserver/registry/printers */
 	int priority;	  /* > 0: only with -o wide */
 };
 
@@ -194,7 +195,8 @@ extern const size_t resource_count;
 extern const struct group_version group_version_all[];
 extern const size_t group_version_count;
 
-/* Generated ids R_<group's first label>_<plural>: R_core_pods, R_apps_deployments. */
+/* Generated ids R_<group's first label>_<plural>: R_core_pods, R_apps_deployments; with _<version> when another
+ * version of the group is preferred. */
 #include "resources.h" /* generated: enum resource_id, RES(id) needs resource_all */
 #define RES(id) (&resource_all[R_##id])
 

@@ -1,26 +1,32 @@
 /* admission.h - in-tree admission: a fixed chain of small plugins, one file each.
  *
- * Mutating ones run in order, then the generic registry validates, then validating ones.
- * A plugin sees one operation on one object. Refusals are ERR_FORBIDDEN with upstream's text.
+ * All mutating ones run in order, then the generic registry validates, then all validating ones; of a deletion only
+ * these are asked. A plugin sees one operation on one object. Refusals are ERR_FORBIDDEN with upstream's text, but for
+ * a namespace that is not there: ERR_NOT_FOUND.
  *
- * The chain: NamespaceLifecycle, ServiceAccount, TaintNodesByCondition, Priority,
- * DefaultTolerationSeconds, LimitRanger, ResourceQuota (later), NodeRestriction,
- * DefaultStorageClass, StorageObjectInUseProtection, PodSecurity (later), OwnerReferencesPermissionEnforcement
- * (off).
+ * chain.c has the order, README.md what each does. There is no ResourceQuota, no PodSecurity and no
+ * OwnerReferencesPermissionEnforcement among them.
+ *
+ * Threads: the request's, on which nothing may block.
  */
 #pragma once
 
 #include "apiserver/api_req.h"
 
-enum admission_op { ADMIT_CREATE, ADMIT_UPDATE, ADMIT_DELETE, ADMIT_CONNECT };
+enum admission_op {
+	ADMIT_CREATE,
+	ADMIT_UPDATE,
+	ADMIT_DELETE,
+	ADMIT_CONNECT /* exec and its like; nobody asks about them yet */
+};
 
 struct admission {
 	struct api_req *q;
 	enum admission_op op;
 	const struct resource *res;
-	struct sv subresource, ns, name;
-	struct val *doc;       /* new object; NULL on delete; mutable in mutate() only */
-	const struct val *old; /* NULL on create */
+	struct sv subresource, ns, name; /* name "" where mutate() is asked before one was generated */
+	struct val *doc;		 /* new object; NULL on delete; mutable in mutate() only */
+	const struct val *old;		 /* NULL on create */
 };
 
 #define ON_CREATE (1u << ADMIT_CREATE)
@@ -31,7 +37,7 @@ struct admission_plugin {
 	const char *name;
 	unsigned mutates; /* ON_... bits: when mutate() is asked */
 	int (*mutate)(const struct admission *a, struct err *err);
-	int (*validate)(const struct admission *a, struct err *err);
+	int (*validate)(const struct admission *a, struct err *err); /* asked about every operation */
 };
 extern const struct admission_plugin *const admission_chain[]; /* NULL-terminated */
 
