@@ -45,6 +45,7 @@ oracle:
 
 bench: build
 	@tools/deps.sh test
+	@tools/deps.sh bench || echo "what needs them is skipped" >&2
 	@tests/bench/run $(BENCH_ARGS)
 
 lint:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a step needs, if they are missing: deps.sh build|run|test
+# Installs the Debian packages a step needs, if they are missing: deps.sh build|run|test|bench
 set -euo pipefail
 
 build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
@@ -7,12 +7,14 @@ build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl
   libarchive-dev libhttp-parser-dev libcmocka-dev"
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static"
 test="$build $run clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm"
+bench="$test nghttp2-server"
 
 case "${1:-}" in
 build) want=$build ;;
 run) want="$build $run" ;;
 test) want=$test ;;
-*) echo "usage: deps.sh build|run|test" >&2; exit 2 ;;
+bench) want=$bench ;;
+*) echo "usage: deps.sh build|run|test|bench" >&2; exit 2 ;;
 esac
 
 missing=()
