@@ -104,7 +104,6 @@ struct sv request_verb(const struct api_req *q);
 
 /* dryRun, fieldManager, fieldValidation, force: checked, into q. kind: "CreateOptions", ... */
 int api_options_parse(struct api_req *q, const char *kind, struct err *err);
-bool option_bool(struct api_req *q, const char *name);
 /* Accept: as, pretty, yaml; ERR_NOT_ACCEPTABLE. */
 int negotiate_accept(struct api_req *q, struct err *err);
 struct sv media_type(struct sv header, struct sv *ret_params); /* type without parameters */
@@ -115,24 +114,36 @@ bool accepts(const struct api_req *q, struct sv type, struct sv or_subtype);
 /* The field manager of q: the option or the user agent's product name. */
 struct sv field_manager_of(const struct api_req *q);
 
-/* --- pipeline.c --- */
+/* --- api_req.c --- */
 
-/* Allowed? Fills the 403 otherwise. */
-int pipeline_authorize(struct api_req *q, struct err *err);
-/* Names system:authenticated for a user of the in-process client. */
 void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);	       /* text in the arena or constant */
 void answer_page_not_found(struct api_req *q); /* 404 as text: no API that could word a Status */
 /* Runs fn on the request's thread through the sink. */
 void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
+bool option_bool(struct api_req *q, const char *name); /* a query parameter that says yes */
 
+/* --- answer.c --- */
+
+/* Whether what carries q's answer, and who gets it, take gzip. */
+bool accepts_gzip(const struct api_req *q);
+/* Answers with what src makes, on q's thread; by bytes() where the sink, or what the client wants, asks for the whole.
+ */
+void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take);
+
+/* --- identity.c, impersonate.c --- */
+
+/* Allowed? Fills the 403 otherwise. */
+int pipeline_authorize(struct api_req *q, struct err *err);
 /* Who is asking: q->user, after impersonation. */
 int pipeline_identify(struct api_req *q, struct err *err);
 /* Would q still be let in, without what has been remembered of its credential since before since_ns (monotonic)? q
  * itself stays as it is. also: a further check of the copy that was authenticated anew; may be NULL. */
 int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),
 		     struct err *err);
+/* q->user becomes whom the headers name, or -1 when he may not be that. */
+int impersonate(struct api_req *q, struct err *err);
 
 /* --- standing.c --- */
 
@@ -185,7 +196,7 @@ struct document {
 /* The document `key`, made by make() when it is not there yet. Lives as long as the server. */
 const struct document *document_get(struct apiserver *s, const char *key,
 				    void (*make)(struct apiserver *s, const char *key, struct buf *b));
-/* Answers with it: ETag and If-None-Match, gzip. */
+/* Answers with it (answer.c): ETag and If-None-Match, gzip. */
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);
 
 /* --- table.c --- */
@@ -203,12 +214,6 @@ void table_row(struct api_req *q, struct buf *b, const struct resource *r, struc
 /* PartialObjectMetadata of one object. */
 const char *meta_version(const struct api_req *q); /* of Table and PartialObjectMetadata */
 void partial_encode(struct api_req *q, struct buf *b, const struct val *root);
-
-/* --- http_adapter.c --- */
-
-/* Answers with what src makes, on q's thread; by bytes() where the sink, or what the client wants, asks for the whole.
- */
-void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take);
 
 /* --- gzip.c --- */
 

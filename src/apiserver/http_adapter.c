@@ -102,16 +102,6 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	return n;
 }
 
-static bool accepts_gzip(const struct api_req *q)
-{
-	struct sv rest = http_header_get(q->http, "accept-encoding"), one, params;
-
-	while (rest.n && sv_split(&rest, ',', &one))
-		if (sv_is(media_type(sv_trim(one), &params), "gzip"))
-			return !sv_starts(sv_trim(params), SV("q=0")) || sv_starts(sv_trim(params), SV("q=0."));
-	return false;
-}
-
 static void release_chunks(const struct http_chunk *chunks, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -185,32 +175,6 @@ static void respond(struct api_req *q, int code, const char *content_type, const
 }
 
 /* --- answers made while they are sent --- */
-
-static void answer_flat(struct api_req *q, int code, const char *content_type, struct http_source *src)
-{
-	struct buf b = BUF_INIT;
-	struct http_chunk c;
-	size_t n;
-	char *p;
-
-	while (src->next(src, &c)) {
-		buf_addsv(&b, c.data);
-		release_chunks(&c, 1);
-	}
-	src->release(src);
-	n = b.n;
-	p = buf_detach(&b);
-	c = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
-	q->sink->bytes(q, code, content_type, &c, 1);
-}
-
-void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take)
-{
-	if (q->sink->source && !q->pretty && !q->yaml)
-		q->sink->source(q, code, content_type, src_take);
-	else
-		answer_flat(q, code, content_type, src_take);
-}
 
 static void respond_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
 {
@@ -509,22 +473,4 @@ void apiserver_http_too_large(struct http_req *r, void *ctx)
 	metrics_inflight(q->server, q, 1);
 	err_set(&err, ERR_TOO_LARGE, "Request entity too large: limit is 3145728");
 	api_req_fail(q, &err);
-}
-
-void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable)
-{
-	struct sv etag = sv_from(d->etag), seen = q->http ? http_header_get(q->http, "if-none-match") : SV_NULL;
-
-	api_req_header(q, SV("etag"), etag);
-	api_req_header(q, SV("vary"), SV("Accept"));
-	if (immutable)
-		api_req_header(q, SV("cache-control"), SV("public, max-age=31536000, immutable"));
-	if (seen.n && sv_find_sv(seen, etag) >= 0) {
-		q->sink->bytes(q, 304, content_type, NULL, 0);
-	} else if (q->http && d->json.n > 4096 && !q->yaml && !q->pretty && accepts_gzip(q)) {
-		api_req_header(q, SV("content-encoding"), SV("gzip"));
-		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->gzip }, 1);
-	} else {
-		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->json }, 1);
-	}
 }

@@ -7,39 +7,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
-{
-	for (size_t i = 0; i < q->n_params; i++) {
-		if (sv_is(q->params[i].name, name)) {
-			*ret = q->params[i].value;
-			return true;
-		}
-	}
-	return false;
-}
-
-void api_req_warn(struct api_req *q, const char *fmt, ...)
-{
-	struct sv *more, text;
-	va_list ap;
-
-	/* Upstream sends at most 4 KiB of warnings; clients need no more than a screenful. */
-	if (q->n_warnings >= 32)
-		return;
-	va_start(ap, fmt);
-	text = sv_from(arena_vprintf(q->arena, fmt, ap));
-	va_end(ap);
-	/* A write that is tried again finds the same again. */
-	for (size_t i = 0; i < q->n_warnings; i++)
-		if (sv_eq(q->warnings[i], text))
-			return;
-	more = arena_alloc(q->arena, (q->n_warnings + 1) * sizeof(*more));
-	if (q->n_warnings)
-		memcpy(more, q->warnings, q->n_warnings * sizeof(*more));
-	more[q->n_warnings++] = text;
-	q->warnings = more;
-}
-
 struct sv field_manager_of(const struct api_req *q)
 {
 	struct sv m = q->field_manager;

@@ -47,13 +47,6 @@ static enum verb verb_of_method(struct sv method)
 	return _VERB_MAX;
 }
 
-bool option_bool(struct api_req *q, const char *name)
-{
-	struct sv v;
-
-	return api_req_param(q, name, &v) && http_query_true(v);
-}
-
 void request_info(struct api_req *q)
 {
 	struct sv parts[PARTS_MAX], *at = parts;

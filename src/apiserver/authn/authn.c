@@ -11,21 +11,6 @@
 
 #define INVALID_TOKEN "invalid bearer token"
 
-bool user_in_group(const struct user_info *u, struct sv group)
-{
-	for (size_t i = 0; i < u->n_groups; i++)
-		if (sv_eq(u->groups[i], group))
-			return true;
-	return false;
-}
-
-void user_is_authenticated(struct user_info *u)
-{
-	if (!sv_is(u->name, "system:anonymous") && !user_in_group(u, SV("system:authenticated")) &&
-	    !user_in_group(u, SV("system:unauthenticated")))
-		u->groups[u->n_groups++] = SV("system:authenticated");
-}
-
 static void set_user(struct arena *a, struct user_info *u, struct sv name, const struct sv *groups, size_t n)
 {
 	*u = (struct user_info){ .name = name, .groups = ARENA_ARRAY(a, struct sv, n + 1), .n_groups = n };

@@ -26,34 +26,6 @@ static void entry_free(void *p)
 	free(e);
 }
 
-static struct sv *copy_list(struct arena *a, const struct sv *list, size_t n)
-{
-	struct sv *out = ARENA_ARRAY(a, struct sv, n);
-
-	for (size_t i = 0; i < n; i++)
-		out[i] = arena_sv(a, list[i]);
-	return out;
-}
-
-void user_copy(struct arena *a, struct user_info *to, const struct user_info *from)
-{
-	*to = (struct user_info){
-		.name = arena_sv(a, from->name),
-		.uid = arena_sv(a, from->uid),
-		.groups = copy_list(a, from->groups, from->n_groups),
-		.n_groups = from->n_groups,
-		.extra = ARENA_ARRAY(a, struct extra_info, from->n_extra),
-		.n_extra = from->n_extra,
-		.warning = arena_sv(a, from->warning),
-		.expires_ns = from->expires_ns,
-	};
-	for (size_t i = 0; i < from->n_extra; i++) {
-		to->extra[i].key = arena_sv(a, from->extra[i].key);
-		to->extra[i].values = copy_list(a, from->extra[i].values, from->extra[i].n_values);
-		to->extra[i].n_values = from->extra[i].n_values;
-	}
-}
-
 struct token_cache *token_cache_new(void)
 {
 	struct token_cache *c = xcalloc(1, sizeof(*c));

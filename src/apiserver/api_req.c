@@ -1,0 +1,90 @@
+/* What everybody does with a request: options, headers and warnings, its failure, and small answers. */
+#include "apiserver/apiserver-internal.h"
+#include "base/board.h"
+
+#include <stdarg.h>
+
+void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+{
+	if (q->sink && q->sink->post)
+		q->sink->post(q, fn, ctx);
+	else
+		fn(q, ctx);
+}
+
+bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
+{
+	for (size_t i = 0; i < q->n_params; i++) {
+		if (sv_is(q->params[i].name, name)) {
+			*ret = q->params[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool option_bool(struct api_req *q, const char *name)
+{
+	struct sv v;
+
+	return api_req_param(q, name, &v) && http_query_true(v);
+}
+
+void api_req_header(struct api_req *q, struct sv name, struct sv value)
+{
+	struct http_header *more = arena_alloc(q->arena, (q->n_headers + 1) * sizeof(*more));
+
+	if (q->n_headers)
+		memcpy(more, q->headers, q->n_headers * sizeof(*more));
+	more[q->n_headers++] = (struct http_header){ name, value };
+	q->headers = more;
+}
+
+void api_req_warn(struct api_req *q, const char *fmt, ...)
+{
+	struct sv *more, text;
+	va_list ap;
+
+	/* Upstream sends at most 4 KiB of warnings; clients need no more than a screenful. */
+	if (q->n_warnings >= 32)
+		return;
+	va_start(ap, fmt);
+	text = sv_from(arena_vprintf(q->arena, fmt, ap));
+	va_end(ap);
+	/* A write that is tried again finds the same again. */
+	for (size_t i = 0; i < q->n_warnings; i++)
+		if (sv_eq(q->warnings[i], text))
+			return;
+	more = arena_alloc(q->arena, (q->n_warnings + 1) * sizeof(*more));
+	if (q->n_warnings)
+		memcpy(more, q->warnings, q->n_warnings * sizeof(*more));
+	more[q->n_warnings++] = text;
+	q->warnings = more;
+}
+
+void api_req_fail(struct api_req *q, struct err *err)
+{
+	q->sink->failure(q, err);
+	err_release(err);
+}
+
+void answer_doc(struct api_req *q, int code, const struct val *doc)
+{
+	q->sink->object(q, code, NULL, doc);
+}
+
+void answer_text(struct api_req *q, int code, const char *content_type, struct sv text)
+{
+	q->sink->bytes(q, code, content_type, &(struct http_chunk){ .data = text }, 1);
+}
+
+void answer_page_not_found(struct api_req *q)
+{
+	answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
+}
+
+/* Path and user, but no query: that may hold what is nobody's business. */
+int api_req_work(const struct api_req *q)
+{
+	return work_enter("request", q->method, q->path.n ? q->path : q->plural, q->user.name);
+}

@@ -1,0 +1,55 @@
+/* Who asks, as whom, and may they: what the pipeline asks first, and is asked again about a request that lasts. */
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "base/board.h"
+
+int pipeline_authorize(struct api_req *q, struct err *err)
+{
+	struct authz_attrs at = {
+		.user = &q->user,
+		.verb = request_verb(q),
+		.resource_request = q->resource_request,
+		.group = q->group,
+		.version = q->version,
+		.resource = q->plural,
+		.subresource = q->subresource,
+		.ns = q->ns,
+		.name = q->name,
+		.path = q->path,
+	};
+	bool one_or_many = q->verb == VERB_LIST || q->verb == VERB_WATCH;
+	struct sv reason = SV(""), fields;
+	struct err ignored = ERR_INIT; /* who may ask at all is told what is wrong with the selector */
+
+	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION) &&
+	    api_req_param(q, "fieldSelector", &fields))
+		at.fields = field_selector_parse(q->arena, fields, &ignored);
+	err_release(&ignored);
+	/* A list or watch of one name is a question about that name. */
+	if (!q->name.n && one_or_many)
+		at.name = authz_selected_name(at.fields);
+	if (authz_allowed(q->server, q->arena, &at, &reason))
+		return 0;
+	return authz_forbidden(q->arena, &at, reason, err);
+}
+
+int pipeline_identify(struct api_req *q, struct err *err)
+{
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
+
+	return authn_request(q, err) < 0 || impersonate(q, err) < 0 ? -1 : 0;
+}
+
+int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),
+		     struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct api_req now = *q;
+
+	now.arena = &a;
+	now.authn_since_ns = since_ns;
+	if (pipeline_identify(&now, err) < 0 || pipeline_authorize(&now, err) < 0)
+		return -1;
+	return also ? also(&now, err) : 0;
+}

@@ -1,0 +1,45 @@
+/* A user: his groups, and a copy of him. */
+#include "apiserver/api_req.h"
+
+bool user_in_group(const struct user_info *u, struct sv group)
+{
+	for (size_t i = 0; i < u->n_groups; i++)
+		if (sv_eq(u->groups[i], group))
+			return true;
+	return false;
+}
+
+void user_is_authenticated(struct user_info *u)
+{
+	if (!sv_is(u->name, "system:anonymous") && !user_in_group(u, SV("system:authenticated")) &&
+	    !user_in_group(u, SV("system:unauthenticated")))
+		u->groups[u->n_groups++] = SV("system:authenticated");
+}
+
+static struct sv *copy_list(struct arena *a, const struct sv *list, size_t n)
+{
+	struct sv *out = ARENA_ARRAY(a, struct sv, n);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = arena_sv(a, list[i]);
+	return out;
+}
+
+void user_copy(struct arena *a, struct user_info *to, const struct user_info *from)
+{
+	*to = (struct user_info){
+		.name = arena_sv(a, from->name),
+		.uid = arena_sv(a, from->uid),
+		.groups = copy_list(a, from->groups, from->n_groups),
+		.n_groups = from->n_groups,
+		.extra = ARENA_ARRAY(a, struct extra_info, from->n_extra),
+		.n_extra = from->n_extra,
+		.warning = arena_sv(a, from->warning),
+		.expires_ns = from->expires_ns,
+	};
+	for (size_t i = 0; i < from->n_extra; i++) {
+		to->extra[i].key = arena_sv(a, from->extra[i].key);
+		to->extra[i].values = copy_list(a, from->extra[i].values, from->extra[i].n_values);
+		to->extra[i].n_values = from->extra[i].n_values;
+	}
+}
