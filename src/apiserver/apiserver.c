@@ -71,6 +71,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->start_mono_ns = env_mono_ns(s->env);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->cond, NULL);
+	strategies_start();
 	s->metrics = metrics_new();
 	s->docs = documents_new();
 	s->flow = flow_new(s);

@@ -1,5 +1,6 @@
-/* watchcache-internal.h - shared by watchcache.c (contents), watchers.c (who watches) and watch_past.c (changes that
- * only the store remembers). */
+/* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store), watch_ring.c
+ * (recent changes), watch_queue.c and watchers.c (who watches) and watch_past.c (changes that only the store
+ * remembers). */
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
@@ -89,8 +90,20 @@ struct watchcache {
 /* What holds res; NULL when it is not stored. Fills a view. */
 struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res);
 
-struct wc_change *wc_change_ref(struct wc_change *c);
+/* --- recent changes (watch_ring.c); the resource's lock is held --- */
+
+struct wc_change *wc_change_ref(struct wc_change *c); /* these two from anywhere */
 void wc_change_unref(struct wc_change *c);
+void wc_ring_push(struct wc_resource *r, struct wc_change *c);
+void wc_ring_release(struct wc_resource *r);
+
+/* --- stored text (stored.c) --- */
+
+/* A stored value as an object; NULL when it cannot be read. */
+struct obj *stored_text(struct sv value, int64_t rev);
+/* A stored object in the form of res, a view; NULL when it has none. */
+struct obj *stored_view(const struct resource *res, const struct obj *o);
+
 /* wc_list() with the resource's lock already held. */
 void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
 		struct arena *a, struct wc_list *ret);
@@ -107,11 +120,20 @@ int64_t wc_resource_rev(struct wc_resource *r);
 struct sv wc_range_from(struct arena *a, const struct wc_resource *r, struct sv ns);
 struct sv wc_range_to(struct arena *a, struct sv from);
 
-/* One watcher; its lock is held for the first two. */
+/* --- one watcher (watch_queue.c) --- */
+
+/* Its lock is held for these four. ev NULL: a bookmark. */
+void wc_queue_push(struct wc_watch *w, struct wc_change *ev, enum watch_type type, int64_t rev);
+void wc_queue_drop(struct wc_watch *w);
 void wc_watch_push(struct wc_watch *w, struct wc_change *c); /* if its selectors want it */
 void wc_watch_wake(struct wc_watch *w);
 void wc_watch_end(struct wc_watch *w, const struct err *why);
-/* Among those that changes are dispatched to, from o.since on. False: the ring does not reach back to it. */
+/* A change happens: the queue takes it if the selectors want it, wc_wake() wakes. The resource's lock is held for
+ * writing. */
+void wc_watch_offer(struct wc_watch *w, struct wc_change *c);
+/* Among those that changes are dispatched to, with what it asked for of the past. False: the ring does not reach back
+ * to it. The resource's lock is held for writing by the first, taken by the second. */
+bool wc_watch_enlist(struct wc_watch *w);
 bool wc_watch_join(struct wc_watch *w);
 
 /* --- the past (watch_past.c) --- */

@@ -1,4 +1,4 @@
-/* Watchers of the cache: who wants a change, as what, and the queues they read from. */
+/* Watchers of the cache: who is offered a change, and how one is opened, read and closed. */
 #include "apiserver/watchcache-internal.h"
 
 #include <stdlib.h>
@@ -15,50 +15,6 @@ static char *bucket_of(const struct wc_watch_opts *o)
 	return NULL;
 }
 
-/* The queue and all below: w->lock is held. */
-static void push(struct wc_watch *w, struct wc_change *ev, enum watch_type type, int64_t rev)
-{
-	if (w->n == w->cap) {
-		size_t cap = w->cap ? w->cap * 2 : 8;
-		struct wc_item *q = xmalloc(cap * sizeof(*q));
-
-		for (size_t i = 0; i < w->n; i++)
-			q[i] = w->queue[(w->head + i) % w->cap];
-		free(w->queue);
-		w->queue = q;
-		w->cap = cap;
-		w->head = 0;
-	}
-	w->queue[(w->head + w->n++) % w->cap] =
-	    (struct wc_item){ .ev = ev ? wc_change_ref(ev) : NULL, .rev = rev, .type = type };
-}
-
-static void drop_queue(struct wc_watch *w)
-{
-	for (size_t i = 0; i < w->n; i++)
-		wc_change_unref(w->queue[(w->head + i) % w->cap].ev);
-	free(w->queue);
-	w->queue = NULL;
-	w->head = w->n = w->cap = 0;
-}
-
-void wc_watch_wake(struct wc_watch *w)
-{
-	if (w->scheduled)
-		return;
-	w->scheduled = true;
-	w->o.wake(w->o.ctx);
-}
-
-/* The same, but by wc_wake(); the resource's lock is held for writing. */
-static void wake_later(struct wc_watch *w)
-{
-	if (w->scheduled)
-		return;
-	w->scheduled = true;
-	list_add_tail(&w->in->to_wake, &w->to_wake);
-}
-
 void wc_wake(struct wc_resource *r)
 {
 	pthread_rwlock_wrlock(&r->lock);
@@ -69,66 +25,6 @@ void wc_wake(struct wc_resource *r)
 		w->o.wake(w->o.ctx);
 	}
 	pthread_rwlock_unlock(&r->lock);
-}
-
-static void end(struct wc_watch *w, enum err_reason reason, const char *msg)
-{
-	if (w->ended)
-		return;
-	w->ended = true;
-	err_set(&w->why, reason, "%s", msg);
-	wc_watch_wake(w);
-}
-
-void wc_watch_end(struct wc_watch *w, const struct err *why)
-{
-	pthread_mutex_lock(&w->lock);
-	end(w, why->reason, err_msg(why));
-	pthread_mutex_unlock(&w->lock);
-}
-
-/* What the change is to this watcher; false: nothing. */
-static bool type_for(struct wc_watch *w, struct wc_change *c, enum watch_type *ret)
-{
-	const struct selection *sel = w->o.sel;
-	bool now, before;
-
-	if (w->ns && !sv_is(obj_ns(c->o), w->ns))
-		return false;
-	now = !c->deleted && selection_matches(sel, c->o);
-	before = c->prev && selection_matches(sel, c->prev);
-	if (!now && !before)
-		return false;
-	*ret = !now ? WATCH_DELETED : before ? WATCH_MODIFIED : WATCH_ADDED;
-	if (*ret == WATCH_DELETED && !c->deleted && !c->gone)
-		c->gone = obj_new(obj_root(c->prev), c->rev);
-	return true;
-}
-
-void wc_watch_push(struct wc_watch *w, struct wc_change *c)
-{
-	enum watch_type type;
-
-	if (type_for(w, c, &type))
-		push(w, c, type, c->rev);
-}
-
-static void offer(struct wc_watch *w, struct wc_change *c)
-{
-	enum watch_type type;
-
-	/* A watch may begin at a revision that is still to come. */
-	if (c->rev <= w->o.since || !type_for(w, c, &type))
-		return;
-	pthread_mutex_lock(&w->lock);
-	if (!w->ended && w->n >= WATCH_QUEUE_MAX) {
-		drop_queue(w);
-		end(w, ERR_EXPIRED, "watch queue overflow: the client reads too slowly");
-	} else if (!w->ended) {
-		push(w, c, type, c->rev);
-		wake_later(w);
-	}
-	pthread_mutex_unlock(&w->lock);
 }
 
 static void offer_bucket(struct wc_resource *r, char prefix, struct sv key, struct wc_change *c)
@@ -145,7 +41,7 @@ static void offer_bucket(struct wc_resource *r, char prefix, struct sv key, stru
 	if (!l)
 		return;
 	LIST_EACH(l, it)
-		offer(LIST_ENTRY(it, struct wc_watch, link), c);
+		wc_watch_offer(LIST_ENTRY(it, struct wc_watch, link), c);
 }
 
 void wc_dispatch(struct wc_resource *r, struct wc_change *c)
@@ -153,7 +49,7 @@ void wc_dispatch(struct wc_resource *r, struct wc_change *c)
 	struct sv node, was;
 
 	LIST_EACH(&r->watchers, it)
-		offer(LIST_ENTRY(it, struct wc_watch, link), c);
+		wc_watch_offer(LIST_ENTRY(it, struct wc_watch, link), c);
 	if (!r->buckets.n)
 		return;
 	offer_bucket(r, 'n', obj_name(c->o), c);
@@ -198,7 +94,7 @@ static void bookmark_one(struct wc_watch *w, void *ctx)
 	/* With something waiting the reader learns a newer revision anyway. */
 	if (w->o.bookmarks && !w->ended && !w->n && !w->initial_bookmark_due && w->initial_at == w->initial.n &&
 	    rev >= w->o.since) {
-		push(w, NULL, WATCH_BOOKMARK, rev);
+		wc_queue_push(w, NULL, WATCH_BOOKMARK, rev);
 		wc_watch_wake(w);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -219,64 +115,10 @@ void wc_bookmarks(struct watchcache *c)
 	}
 }
 
-/* Fills a watcher with the past it asked for; the resource's lock is held. False: it is older than the ring. */
-static bool start_from(struct wc_resource *r, struct wc_watch *w)
-{
-	if (w->o.initial) {
-		w->initial_bookmark_due = w->o.initial_bookmark;
-		return true;
-	}
-	if (w->o.since == WATCH_FROM_NOW)
-		return true;
-	if (w->o.since < r->ring_floor)
-		return false;
-	pthread_mutex_lock(&w->lock);
-	for (size_t i = 0; i < r->ring_n; i++) {
-		struct wc_change *c = r->ring[(r->ring_head + i) % r->ring_cap];
-
-		if (c->rev > w->o.since)
-			wc_watch_push(w, c);
-	}
-	pthread_mutex_unlock(&w->lock);
-	return true;
-}
-
-/* The list of those that changes are dispatched to; the resource's lock is held. */
-static void enlist(struct wc_resource *r, struct wc_watch *w)
-{
-	struct list *in = &r->watchers;
-
-	if (w->bucket) {
-		void **slot = strmap_slot(&r->buckets, sv_from(w->bucket));
-
-		if (!*slot) {
-			*slot = xmalloc(sizeof(struct list));
-			list_init(*slot);
-		}
-		in = *slot;
-	}
-	list_add_tail(in, &w->link);
-}
-
-bool wc_watch_join(struct wc_watch *w)
-{
-	struct wc_resource *r = w->in;
-	bool joined;
-
-	pthread_rwlock_wrlock(&r->lock);
-	joined = start_from(r, w);
-	if (joined) {
-		list_del(&w->link);
-		enlist(r, w);
-	}
-	pthread_rwlock_unlock(&r->lock);
-	return joined;
-}
-
 static void watch_release(struct wc_watch *w)
 {
 	wc_past_close(w);
-	drop_queue(w);
+	wc_queue_drop(w);
 	for (size_t i = w->initial_at; i < w->initial.n; i++)
 		obj_unref(w->initial.objs[i]);
 	arena_release(&w->initial_arena);
@@ -304,15 +146,14 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	w->o.ns = sv_from(w->ns);
 	w->bucket = bucket_of(o);
 	pthread_mutex_init(&w->lock, NULL);
+	list_init(&w->link);
 	list_init(&w->to_wake);
 	w->scheduled = true; /* the opener reads first; no wake until it saw "empty" */
 
 	/* Under the write lock nothing is published between the past and the queue. */
 	pthread_rwlock_wrlock(&r->lock);
-	joined = start_from(r, w);
-	if (joined)
-		enlist(r, w);
-	else
+	joined = wc_watch_enlist(w);
+	if (!joined)
 		list_add_tail(&r->past, &w->link);
 	r->n_watchers++;
 	if (w->o.initial)
@@ -359,7 +200,7 @@ static int next_queued(struct wc_watch *w, struct wc_event *ret, struct err *err
 			ret->o = obj_ref(it.type == WATCH_DELETED && !it.ev->deleted ? it.ev->gone : it.ev->o);
 		wc_change_unref(it.ev);
 		if (!w->n)
-			drop_queue(w); /* an idle watch holds no queue */
+			wc_queue_drop(w); /* an idle watch holds no queue */
 	} else if (w->ended) {
 		got = -1;
 		err_set(err, w->why.reason, "%s", err_msg(&w->why));

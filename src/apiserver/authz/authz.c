@@ -3,11 +3,6 @@
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node.h"
 #include "apiserver/authz/rbac.h"
-#include "apiserver/bootstrap/bootstrap.h"
-#include "apiserver/watchcache.h"
-#include "codec/json.h"
-
-#include <stdlib.h>
 
 bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason)
 {
@@ -117,65 +112,8 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 	return status;
 }
 
-/* --- life --- */
-
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now)
 {
 	if (s->authz)
 		node_graph_observe(s->authz->nodes, r, old, now);
-}
-
-static int load_object(struct obj *o, void *ctx)
-{
-	const struct resource *r = resource_find_kind(SV("rbac.authorization.k8s.io"), SV("v1"),
-						      obj_get(o, F_kind) ? val_str(obj_get(o, F_kind)) : SV(""));
-
-	rbac_observe(ctx, r, NULL, o);
-	return 0;
-}
-
-/* The rights of every node are those the program was built with, whatever becomes of the ClusterRole. */
-static int authz_node_rules(struct authz *z, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	const struct val *list = json_decode(&a, sv_from(rbac_policy_json), NULL, err);
-
-	if (!list)
-		return err_wrap(err, "reading the built-in RBAC policy");
-	VAL_EACH(list, o)
-		if (val_is(val_get(o, F_kind), "ClusterRole") && val_is(val_get(o, F_metadata, F_name), "system:node"))
-			z->node_rules = val_clone(&z->arena, val_get(o, F_rules));
-	BUG_ON(!z->node_rules);
-	return 0;
-}
-
-int authz_start(struct apiserver *s, struct err *err)
-{
-	const struct resource *const kinds[] = { RES(rbac_roles), RES(rbac_clusterroles), RES(rbac_rolebindings),
-						 RES(rbac_clusterrolebindings) };
-
-	s->authz = xcalloc(1, sizeof(*s->authz));
-	s->authz->rbac = rbac_new();
-	s->authz->nodes = node_graph_new();
-	s->authz->tokens = token_cache_new();
-	s->authz->uses = token_use_new();
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		wc_each(s->wc, kinds[i], SV(""), load_object, s->authz->rbac);
-	if (s->o.token_auth_file && !(s->authz->static_tokens = token_file_read(s->o.token_auth_file, err)))
-		return -1;
-	return authz_node_rules(s->authz, err);
-}
-
-void authz_free(struct apiserver *s)
-{
-	if (!s->authz)
-		return;
-	rbac_free(s->authz->rbac);
-	node_graph_free(s->authz->nodes);
-	arena_release(&s->authz->arena);
-	token_cache_free(s->authz->tokens);
-	token_use_free(s->authz->uses);
-	token_file_free(s->authz->static_tokens);
-	free(s->authz);
-	s->authz = NULL;
 }

@@ -64,10 +64,7 @@ struct write_op {
 	const struct delete_options *del;
 };
 
-struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
-void write_run(struct write_op *op);
-/* Ends the op with its failure; err is released. */
-void write_fail(struct write_op *op, struct err *err);
+void write_run(struct write_op *op); /* write.c */
 
 /* kept.c: what an endpoint leaves as it is (sub "": the main one). Dotted paths, NULL-terminated; nobody can own
  * them through it either. */
@@ -75,16 +72,12 @@ const char *const *kept_fields(const struct resource *r, struct sv sub);
 /* Puts them back as they are in old. */
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc);
 
-/* create.c: from op->doc to a commit that expects nothing there. */
-void create_finish(struct write_op *op);
-/* update.c: from op->old and op->doc. */
-void update_finish(struct write_op *op);
+/* create_finish.c, update_finish.c: make op->doc what is committed. As produce(), 0: commit it; 1: nothing to do,
+ * answer with old; -1: fail. May set tombstone. The first expects nothing there, the second goes by op->old. */
+int create_finish(struct write_op *op, struct err *err);
+int update_finish(struct write_op *op, struct err *err);
 /* op->doc is what old is, but for resourceVersion, which the new one may lack. */
 bool update_is_none(struct write_op *op, const struct val *old);
-void write_commit(struct write_op *op);
-/* A commit is under way, and has been answered: a server that stops waits for it. */
-void write_begin(struct apiserver *s);
-void write_answered(struct apiserver *s); /* the op and its request may be gone */
 
 /* body.c: the request's body as a typed document of the schema (not defaulted); checks
  * apiVersion and kind (own or absent) and, by fieldValidation, unknown and duplicate fields. */
@@ -97,7 +90,10 @@ struct val *typed_from_raw(struct api_req *q, const struct schema *s, const stru
 struct val *body_patch(struct api_req *q, bool yaml, struct err *err);
 int body_judge_applied(struct api_req *q, struct err *err);
 
-/* write.c */
+/* write_steps.c */
+struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name);
+/* Ends the op with its failure; err is released. */
+void write_fail(struct write_op *op, struct err *err);
 void write_defaults(struct write_op *op); /* the schema's and the kind's */
 /* Makes doc what decoding makes of a text, after hooks took members away and put others in. */
 void write_complete(struct write_op *op);
@@ -105,6 +101,9 @@ int write_managed(struct write_op *op, const struct val *old, struct err *err);
 int write_validate(struct write_op *op, const struct val *old, struct err *err);
 int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct err *err);
 void write_finish(struct write_op *op, struct obj *o, struct err *err); /* calls done */
+/* A commit is under way, and has been answered: a server that stops waits for it. */
+void write_begin(struct apiserver *s);
+void write_answered(struct apiserver *s); /* the op and its request may be gone */
 void apply_opts_of(struct write_op *op, struct apply_opts *ret);
 /* A request of the server's own, made without request info: strategies and admission find what it
  * is about in q as in a client's. */
@@ -126,14 +125,16 @@ void registry_deletecollection(struct api_req *q);
 void registry_scale(struct api_req *q);
 void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
 
-/* list.c: answers with a list in the form the client asked for. Takes the references. */
+/* list_body.c: answers with a list in the form the client asked for. Takes the references. */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining);
+/* list.c: judges how resourceVersion, its match, continue and sendInitialEvents go together, for a list or a watch:
+ * everything that is wrong is in *err. */
+int list_options_check(struct api_req *q, bool watch, struct err *err);
+
+/* revision.c */
 /* "" is 0; false unless a decimal number. */
 bool list_rev_parse(struct sv s, int64_t *ret);
-/* Judges how resourceVersion, its match, continue and sendInitialEvents go together, for a list or a watch: everything
- * that is wrong is in *err. */
-int list_options_check(struct api_req *q, bool watch, struct err *err);
 int err_bad_rev(struct err *err, struct sv s);
 /* Runs fn again (on q's thread) until the cache has reached rev, for at most 3 s; then 504. */
 void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q));

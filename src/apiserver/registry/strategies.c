@@ -61,12 +61,12 @@ static const struct {
 	{ R_apiextensions_customresourcedefinitions, &crd_strategy },
 };
 
-static struct strategy *table;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fill(void)
 {
-	table = xcalloc(resource_count, sizeof(*table));
+	struct strategy *table = xcalloc(resource_count, sizeof(*table));
+
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		table[own[i].id] = *own[i].strategy;
 	for (size_t i = 0; i < resource_count; i++) {
@@ -75,10 +75,10 @@ static void fill(void)
 		table[i] =
 		    (struct strategy){ .res = &resource_all[i], .unconditional_update = true, .no_generation = true };
 	}
+	strategies_are(table);
 }
 
-const struct strategy *strategy_for(const struct resource *r)
+void strategies_start(void)
 {
 	pthread_once(&once, fill);
-	return &table[r->id];
 }

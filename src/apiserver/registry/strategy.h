@@ -84,6 +84,8 @@ struct strategy {
 };
 
 const struct strategy *strategy_for(const struct resource *r); /* never NULL: a plain one otherwise */
+/* Before the first strategy_for(), and on one thread: what it finds, by the id of the resource, for good. */
+void strategies_are(const struct strategy *by_id);
 
 /* --- for strategies that read or write other objects --- */
 

@@ -1,154 +1,6 @@
 /* The life of a write: attempts, the commit and its continuation. The verbs' own parts are in
- * create.c, update.c, patch.c and delete.c. */
+ * create.c, update.c, patch.c and delete.c, what they share in write_steps.c. */
 #include "apiserver/registry/registry.h"
-#include "apiserver/registry/validate/validate_kinds.h"
-#include "object/decode.h"
-
-#include <stdio.h>
-
-struct sv resource_gv(struct arena *a, const struct resource *r)
-{
-	return *r->group ? arena_svf(a, "%s/%s", r->group, r->version) : sv_from(r->version);
-}
-
-void registry_adopt(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, enum verb verb)
-{
-	if (q->res)
-		return;
-	q->res = r;
-	q->resource_request = true;
-	q->verb = verb;
-	q->group = sv_from(r->group);
-	q->version = sv_from(r->version);
-	q->plural = sv_from(r->plural);
-	q->ns = r->namespaced ? ns : SV("");
-	q->name = name;
-	q->options_ok = true;
-}
-
-struct write_op *write_op_new(struct api_req *q, const struct resource *r, struct sv ns, struct sv name)
-{
-	struct write_op *op = ARENA_NEW(q->arena, struct write_op);
-
-	op->q = q;
-	op->a = q->arena;
-	op->res = r;
-	op->strat = strategy_for(r);
-	op->ns = r->namespaced ? ns : SV("");
-	op->name = name;
-	op->sub = SV("");
-	op->code = 200;
-	return op;
-}
-
-void write_finish(struct write_op *op, struct obj *o, struct err *err)
-{
-	if (op->done) {
-		op->done(op, o, err);
-		if (err)
-			err_release(err);
-	} else if (err) {
-		api_req_fail(op->q, err);
-	} else {
-		op->q->sink->object(op->q, op->code, o, NULL);
-	}
-}
-
-void write_fail(struct write_op *op, struct err *err)
-{
-	write_finish(op, NULL, err);
-}
-
-void write_defaults(struct write_op *op)
-{
-	default_typed(op->a, op->res->schema, op->doc);
-	if (op->strat->set_defaults)
-		op->strat->set_defaults(op->q, op->doc);
-}
-
-void apply_opts_of(struct write_op *op, struct apply_opts *ret)
-{
-	*ret = (struct apply_opts){
-		.manager = field_manager_of(op->q),
-		.subresource = op->managed_sub.n ? op->managed_sub : op->sub,
-		.api_version = resource_gv(op->a, op->res),
-		.now_ns = env_now_ns(op->q->server->env),
-		.force = op->q->force,
-		.reset_fields = kept_fields(op->res, op->sub),
-	};
-}
-
-int write_managed(struct write_op *op, const struct val *old, struct err *err)
-{
-	struct apply_opts o;
-	struct val *doc;
-
-	if (op->applied || op->unowned)
-		return 0;
-	apply_opts_of(op, &o);
-	doc = managed_update(op->a, op->res->schema, old, op->doc, &o, err);
-	if (!doc)
-		return -1;
-	op->doc = doc;
-	/* Who sent an empty list owns it; everywhere else it is as none. */
-	if (op->q->has_empty)
-		empty_to_null(op->a, op->res->schema, op->doc);
-	return 0;
-}
-
-int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct err *err)
-{
-	struct admission ad = {
-		.q = op->q,
-		.op = kind,
-		.res = op->res,
-		.subresource = op->sub,
-		.ns = op->ns,
-		.name = op->name,
-		.doc = kind == ADMIT_DELETE ? NULL : op->doc,
-		.old = op->old ? obj_root(op->old) : NULL,
-	};
-
-	if (op->skip_admission)
-		return 0;
-	return mutate ? admission_mutate(&ad, err) : admission_validate(&ad, err);
-}
-
-int write_validate(struct write_op *op, const struct val *old, struct err *err)
-{
-	validate_kind_fn *kind_rules = validate_kind_for(op->res);
-	struct field_errs fe, rules;
-	const char *sub = op->sub.n ? arena_cstr(op->a, op->sub) : NULL;
-
-	/* Defaults and admission added members; rules that go along the type's fields search for none when they are
-	 * in order. */
-	val_thaw(op->a, op->doc);
-	order_typed(op->a, op->res->schema, op->doc);
-	op->ordered = true;
-	field_errs_init(&fe, op->a);
-	field_errs_init(&rules, op->a);
-	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
-			     op->strat->name_check ? op->strat->name_check : fmt_dns_subdomain);
-	validate_typed(&fe, op->res->schema, op->doc, old, NULL);
-	if (kind_rules)
-		kind_rules(&rules, op->doc, old, sub);
-	if (op->strat->validate)
-		op->strat->validate(&rules, op->doc, old, sub);
-	field_errs_merge(&fe, &rules);
-	/* An Event is core's, whatever group it comes by. */
-	if (field_errs_to_err(&fe, resource_storage(op->res), op->name, err) < 0)
-		return -1;
-	if (op->strat->warn && !op->sub.n)
-		op->strat->warn(op->q, op->doc, old);
-	return 0;
-}
-
-bool object_finalized(const struct resource *r, const struct val *doc)
-{
-	if (val_len(val_get(doc, F_metadata, F_finalizers)))
-		return false;
-	return r->id != R_core_namespaces || !val_len(val_get(doc, F_spec, F_finalizers));
-}
 
 static void undo(struct write_op *op)
 {
@@ -208,21 +60,6 @@ static void mismatch(struct write_op *op, const struct store_kv *current)
 	write_fail(op, &err);
 }
 
-void write_begin(struct apiserver *s)
-{
-	pthread_mutex_lock(&s->lock);
-	s->writes++;
-	pthread_mutex_unlock(&s->lock);
-}
-
-void write_answered(struct apiserver *s)
-{
-	pthread_mutex_lock(&s->lock);
-	if (--s->writes == 0)
-		pthread_cond_broadcast(&s->cond);
-	pthread_mutex_unlock(&s->lock);
-}
-
 static void conclude(const struct store_result *r, struct write_op *op);
 
 static void committed(const struct store_result *r, void *ctx)
@@ -270,15 +107,7 @@ static void conclude(const struct store_result *r, struct write_op *op)
 	}
 }
 
-/* What is added here is nobody's: ownership is recorded before. */
-void write_complete(struct write_op *op)
-{
-	if (zero_typed(op->a, op->res->schema, op->doc) || !op->ordered)
-		order_typed(op->a, op->res->schema, op->doc);
-	op->ordered = op->completed = true;
-}
-
-void write_commit(struct write_op *op)
+static void write_commit(struct write_op *op)
 {
 	struct apiserver *s = op->q->server;
 	const struct val *old = op->old ? obj_root(op->old) : NULL;
@@ -376,21 +205,17 @@ void write_run(struct write_op *op)
 		return;
 	}
 	rc = op->produce(op, &err);
-	if (rc < 0) {
+	if (rc == 0) {
+		/* A patch or a hook may have put a part of the old object into the new one: such a part is frozen, and
+		 * what comes changes parts in place. */
+		val_thaw(op->a, op->doc);
+		if (!op->raw)
+			rc = op->creating ? create_finish(op, &err) : update_finish(op, &err);
+	}
+	if (rc < 0)
 		write_fail(op, &err);
-		return;
-	}
-	if (rc > 0) {
+	else if (rc > 0)
 		write_finish(op, op->old, NULL);
-		return;
-	}
-	/* A patch or a hook may have put a part of the old object into the new one: such a part is frozen, and what
-	 * comes changes parts in place. */
-	val_thaw(op->a, op->doc);
-	if (op->raw)
-		write_commit(op);
-	else if (op->creating)
-		create_finish(op);
 	else
-		update_finish(op);
+		write_commit(op);
 }

@@ -50,6 +50,9 @@ struct val *sub_body(struct api_req *q);
 /* Answers 201 with Status Success. */
 void answer_created(struct api_req *q);
 
+/* Makes every kind's strategy known (strategies.c); before anything is served. As often as one likes. */
+void strategies_start(void);
+
 /* State of the Service allocators. */
 struct allocators;
 int allocators_start(struct apiserver *s, struct err *err);

@@ -1,0 +1,284 @@
+/* How the watch cache is filled and follows the store, and who hears of it. All of it after the start is on the store's
+ * thread. */
+#include "apiserver/watchcache-internal.h"
+#include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
+#include "base/board.h"
+#include "base/quarantine.h"
+
+/* o_take NULL: deleted. The lock of a view is held already. */
+static void publish_locked(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
+			   struct wc_change **ret)
+{
+	struct apiserver *s = r->cache->s;
+	struct wc_change *c = xcalloc(1, sizeof(*c));
+	struct obj *prev, *now = o_take;
+
+	atomic_init(&c->refs, 1);
+	c->rev = rev;
+	c->mono_ns = env_mono_ns(s->env);
+	if (o_take) {
+		prev = objtree_put(&r->tree, obj_ref(o_take));
+	} else {
+		prev = objtree_del(&r->tree, ns, name);
+		if (prev) {
+			c->deleted = true;
+			now = obj_new(obj_root(prev), rev);
+		}
+	}
+	c->o = now;
+	c->prev = prev;
+	r->last_rev = rev;
+	if (now) {
+		wc_ring_push(r, c);
+		wc_dispatch(r, c);
+	}
+	*ret = c;
+}
+
+static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev)
+{
+	const struct strategy *st = strategy_for(r->res);
+	struct wc_change *c;
+
+	pthread_rwlock_wrlock(&r->lock);
+	publish_locked(r, ns, name, o_take, rev, &c);
+	pthread_rwlock_unlock(&r->lock);
+	if (c->o && st->observe)
+		st->observe(r->cache->s, c->prev, c->deleted ? NULL : c->o);
+	wc_change_unref(c);
+}
+
+/* o NULL: deleted. What view_fill() has seen already is not told again. */
+static void view_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev)
+{
+	struct obj *view = o ? stored_view(r->res, o) : NULL;
+	struct wc_change *c = NULL;
+
+	pthread_rwlock_wrlock(&r->lock);
+	if (rev > r->last_rev && (view || !o)) {
+		publish_locked(r, ns, name, TAKE(view), rev, &c);
+		wc_change_unref(c);
+	}
+	pthread_rwlock_unlock(&r->lock);
+	obj_unref(view);
+}
+
+/* Splits "ns/name" (or "name") behind the prefix. */
+static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name)
+{
+	struct sv rest = sv_sub(key, r->prefix_n, key.n);
+	ssize_t slash = r->res->namespaced ? sv_find(rest, '/') : -1;
+
+	*ns = slash < 0 ? SV("") : sv_sub(rest, 0, (size_t)slash);
+	*name = slash < 0 ? rest : sv_sub(rest, (size_t)slash + 1, rest.n);
+}
+
+static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
+{
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+
+		if (r && !r->view_of && sv_starts(key, sv_make(r->prefix, r->prefix_n)))
+			return r;
+	}
+	return NULL;
+}
+
+/* The same of a key of r's, whose name it must bear: the tree finds it by that. */
+static struct obj *parse_of(const struct wc_resource *r, const struct store_kv *kv)
+{
+	struct obj *o = stored_text(kv->value, kv->mod_rev);
+	struct sv ns, name;
+
+	split_key(r, kv->key, &ns, &name);
+	if (o && sv_eq(obj_name(o), name) && (!r->res->namespaced || sv_eq(obj_ns(o), ns)))
+		return o;
+	obj_unref(o);
+	return NULL;
+}
+
+/* Nothing can be had of kv, for that reason. */
+static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum set_aside_why why)
+{
+	struct sv ns, name;
+
+	split_key(r, kv->key, &ns, &name);
+	if (strategy_for(r->res)->unread)
+		strategy_for(r->res)->unread(r->cache->s, kv->key, kv->value.p ? kv->value : SV(""),
+					     objtree_get(&r->tree, ns, name));
+	for (; r; r = r->view)
+		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
+}
+
+/* kv has been written or deleted: whatever was wrong with what was there before is over. */
+static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
+{
+	struct sv ns, name;
+
+	split_key(r, kv->key, &ns, &name);
+	for (; r; r = r->view)
+		set_aside_drop(r->cache->s, r->res, ns, name);
+	if (quarantine_has(kv->key))
+		quarantine_drop(kv->key);
+}
+
+static struct obj *written(const struct pending_write *pw, int64_t rev)
+{
+	if (pw->built && obj_set_rev(pw->built, rev))
+		return obj_ref(pw->built);
+	return obj_new(pw->root, rev);
+}
+
+static void note_changed(struct wc_resource *r)
+{
+	if (!r->changed)
+		r->cache->changed[r->cache->n_changed++] = r;
+	r->changed = true;
+}
+
+static void wake_all(struct watchcache *c)
+{
+	while (c->n_changed) {
+		struct wc_resource *r = c->changed[--c->n_changed];
+
+		r->changed = false;
+		wc_wake(r);
+	}
+}
+
+static void on_change(const struct store_change *ch, void *ctx)
+{
+	struct watchcache *c = ctx;
+	struct pending_write *pw = ch->cookie;
+	struct wc_resource *r = pw ? c->by_id[pw->res->id] : resource_of_key(c, ch->kv.key);
+	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
+	struct sv ns, name;
+
+	if (r) {
+		_cleanup_obj_ struct obj *o = NULL;
+
+		split_key(r, ch->kv.key, &ns, &name);
+		if (!ch->kv.deleted) {
+			work_key(ch->kv.key);
+			o = pw ? written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
+			if (pw && o)
+				pw->result = obj_ref(o);
+		}
+		if (o || ch->kv.deleted)
+			forget_aside(r, &ch->kv);
+		else
+			note_aside(r, &ch->kv, ASIDE_UNREADABLE);
+		/* What can be read no more is as good as deleted: lists go on without it, and watches say so. */
+		publish(r, ns, name, o ? obj_ref(o) : NULL, ch->kv.mod_rev);
+		if (strategy_for(r->res)->unread && (o || ch->kv.deleted))
+			strategy_for(r->res)->unread(c->s, ch->kv.key, SV_NULL, NULL);
+		note_changed(r);
+		standing_observe(c->s, r->res, name, o);
+		if (r->view && atomic_load(&r->view->live)) {
+			view_publish(r->view, ns, name, o, ch->kv.mod_rev);
+			note_changed(r->view);
+		}
+	}
+	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
+}
+
+static void on_progress(int64_t rev, void *ctx)
+{
+	struct watchcache *c = ctx;
+
+	if (rev > atomic_load(&c->rev))
+		atomic_store_explicit(&c->rev, rev, memory_order_release);
+	wake_all(c);
+}
+
+static void on_end(const struct err *why, void *ctx)
+{
+	struct watchcache *c = ctx;
+
+	wake_all(c);
+	if (!atomic_load(&c->broken)) {
+		err_set(&c->why, why->reason, "%s", err_msg(why));
+		atomic_store(&c->broken, true);
+		if (!atomic_load(&c->s->stopping) && c->s->o.lost)
+			c->s->o.lost(why);
+	}
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+
+		if (!r)
+			continue;
+		pthread_rwlock_wrlock(&r->lock);
+		wc_end_all(r, why);
+		pthread_rwlock_unlock(&r->lock);
+	}
+}
+
+static int fill_one(const struct store_kv *kv, void *ctx)
+{
+	struct wc_resource *r = ctx;
+	struct obj *o;
+
+	if (quarantine_has(kv->key)) {
+		note_aside(r, kv, ASIDE_DEADLY);
+		return 0;
+	}
+	work_key(kv->key);
+	o = parse_of(r, kv);
+	if (o)
+		obj_unref(objtree_put(&r->tree, o));
+	else
+		note_aside(r, kv, ASIDE_UNREADABLE);
+	return 0;
+}
+
+int watchcache_start(struct watchcache *c, struct err *err)
+{
+	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(work_leave) _unused_ int mark = work_enter("load", SV(""), SV(""), SV(""));
+	int64_t rev = 0;
+
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+		struct sv from;
+		int64_t at;
+
+		if (!r || r->view_of)
+			continue;
+		from = wc_range_from(&a, r, SV(""));
+		if (store_range(c->s->store, from, wc_range_to(&a, from), rev, 0, fill_one, r, &at, err) < 0)
+			return err_wrap(err, "reading %s from the store", r->res->plural);
+		rev = at;
+	}
+	for (size_t i = 0; i < resource_count; i++) {
+		struct wc_resource *r = c->by_id[i];
+		const struct strategy *st;
+		struct objtree_pos p = { 0, 0 };
+		const struct objtree_entry *e;
+
+		if (!r)
+			continue;
+		r->ring_floor = r->last_rev = rev;
+		st = strategy_for(r->res);
+		for (; st->observe && (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
+			wc_work(c, r->res, e->o);
+			st->observe(c->s, NULL, e->o);
+		}
+	}
+	atomic_store(&c->rev, rev);
+	if (store_watch(c->s->store, SV("/registry/"), SV("/registry0"), rev, &cb, c, &c->watch, err) < 0)
+		return err_wrap(err, "watching the store");
+	return 0;
+}
+
+void watchcache_stop(struct watchcache *c)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (c->watch)
+		store_unwatch(c->s->store, c->watch);
+	c->watch = NULL;
+	err_set(&why, ERR_UNAVAILABLE, "the server is shutting down");
+	on_end(&why, c);
+}
