@@ -191,3 +191,23 @@ struct sv lower_case(struct arena *a, struct sv s)
 			*c = (char)(*c + ('a' - 'A'));
 	return sv_make(out, s.n);
 }
+
+void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
+{
+	check_rel_path(fe, v, at);
+	if (sv_starts(val_str(v), SV("..")) && !sv_starts(val_str(v), SV("../")) && !sv_is(val_str(v), ".."))
+		fe_invalid(fe, at, v, "must not start with '..'");
+}
+
+const struct val *pod_volume_named(const struct pod_ctx *pc, struct sv name)
+{
+	return strmap_get(&pc->volumes_by_name, name);
+}
+
+bool text_in(struct sv s, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (sv_is(s, list[i]))
+			return true;
+	return false;
+}

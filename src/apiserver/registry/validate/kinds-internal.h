@@ -41,6 +41,8 @@ void check_domain_path(struct field_errs *fe, const struct val *v, const struct 
 /* Adds the elements of a list under their names, the first of each. A list is as long as a client likes: what would
  * search it once an element of another asks the map. */
 void index_by_name(struct strmap *m, const struct val *list);
+bool text_in(struct sv s, const char *const *list, size_t n);
+#define IN(s, list) text_in((s), (list), ARRAY_LEN(list))
 /* Sets the member, or removes it when v is NULL. */
 void put_member(struct arena *a, struct val *map, enum sym name, const struct val *v);
 struct sv lower_case(struct arena *a, struct sv s); /* of ASCII */
@@ -71,6 +73,9 @@ void validate_pod_template(struct field_errs *fe, const struct val *tmpl, const 
 /* Annotations that mean something for pods; at is theirs. */
 void validate_pod_annotations(struct field_errs *fe, const struct val *annotations, const struct val *spec,
 			      const struct fpath *at);
+/* What nobody changes of them. */
+void validate_pod_annotations_kept(struct field_errs *fe, const struct val *now, const struct val *was,
+				   const struct fpath *at);
 /* requests and limits: amounts, requests below limits. */
 void validate_requirements(struct field_errs *fe, const struct val *res, const struct fpath *at);
 void validate_containers(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
@@ -83,6 +88,8 @@ void check_volume_path(struct field_errs *fe, const struct val *v, const struct 
 /* projected_certificates.c; up is the source's place */
 void validate_trust_bundle(struct field_errs *fe, const struct val *src, const struct fpath *up);
 void validate_pod_certificate(struct field_errs *fe, const struct val *src, const struct fpath *up);
+/* One term. strict: values are labels' values; preferred terms with others are kept, they just never match. */
+void validate_node_term(struct field_errs *fe, const struct val *term, const struct fpath *at, bool strict);
 void validate_node_selector(struct field_errs *fe, const struct val *sel, const struct fpath *at);
 void validate_pod_security(struct field_errs *fe, const struct val *spec, const struct fpath *at);
 void validate_security_profiles(struct field_errs *fe, const struct val *sc, const struct fpath *at);
@@ -90,6 +97,8 @@ void validate_sysctl(struct field_errs *fe, const struct val *spec, const struct
 void check_driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
 /* A qualified name, and without a domain one of the names that some place knows. */
 void check_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
+bool quota_resource(struct sv name); /* a standard one of quotas */
+bool quota_counts(struct sv name);   /* in whole objects */
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
 void validate_field_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);
 void validate_resource_ref(struct field_errs *fe, const struct val *ref, const struct fpath *at, bool in_volume);

@@ -5,7 +5,13 @@
 #include "codec/val_index.h"
 #include "pod/pod_resources.h"
 
-/* --- resize --- */
+bool containers_kept(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at)
+{
+	if (val_len(now) == val_len(was))
+		return true;
+	fe_forbidden(fe, at, "pod updates may not add or remove containers");
+	return false;
+}
 
 static bool is_amount(struct sv key)
 {

@@ -5,45 +5,6 @@
 #include "codec/val_index.h"
 #include "object/quantity.h"
 
-/* Counted, not measured. */
-static const char *const counted[] = {
-	"pods",	      "resourcequotas",		"services",	      "replicationcontrollers", "secrets",
-	"configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"
-};
-static const char *const measured[] = { "cpu",
-					"memory",
-					"ephemeral-storage",
-					"requests.cpu",
-					"requests.memory",
-					"requests.storage",
-					"requests.ephemeral-storage",
-					"limits.cpu",
-					"limits.memory",
-					"limits.ephemeral-storage" };
-
-static bool in(struct sv s, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (sv_is(s, list[i]))
-			return true;
-	return false;
-}
-#define IN(s, list) in((s), (list), ARRAY_LEN(list))
-
-static bool quota_resource(struct sv name)
-{
-	return IN(name, counted) || IN(name, measured) || sv_starts(name, SV("hugepages-")) ||
-	       sv_starts(name, SV("requests.hugepages-"));
-}
-
-void check_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name)
-{
-	if (fmt_qualified_name(name))
-		fe_check(fe, at, name, fmt_qualified_name);
-	else if (sv_find(name, '/') < 0 && !quota_resource(name) && !sv_is(name, "storage"))
-		fe_format(fe, at, name, "must be a standard resource type or fully qualified");
-}
-
 /* --- quotas --- */
 
 static void amounts(struct field_errs *fe, const struct val *list, const struct fpath *at)
@@ -60,7 +21,7 @@ static void amounts(struct field_errs *fe, const struct val *list, const struct 
 			continue;
 		if (milli < 0)
 			fe_invalid(fe, &here, m.value, MSG_NONNEGATIVE);
-		if (milli % 1000 && (IN(m.key, counted) || !plain))
+		if (milli % 1000 && (quota_counts(m.key) || !plain))
 			fe_invalid(fe, &here, m.value, "must be an integer");
 	}
 }

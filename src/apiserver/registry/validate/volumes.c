@@ -13,13 +13,6 @@ static void file_mode(struct field_errs *fe, const struct val *parent, const str
 		fe_invalid(fe, &at, v, "must be a number between 0 and 0777 (octal), both inclusive");
 }
 
-void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at)
-{
-	check_rel_path(fe, v, at);
-	if (sv_starts(val_str(v), SV("..")) && !sv_starts(val_str(v), SV("../")) && !sv_is(val_str(v), ".."))
-		fe_invalid(fe, at, v, "must not start with '..'");
-}
-
 static void file_path(struct field_errs *fe, const struct val *item, const struct fpath *up)
 {
 	const struct val *v = val_member(item, F_path);
