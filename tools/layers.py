@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Reads every source file and fails on two kinds of arrows nobody may draw.
+"""Reads every source file and fails on three kinds of arrows nobody may draw.
 
 usage: layers.py SOURCE_ROOT
 
 1. An #include that docs/ARCHITECTURE.md's layer table does not allow.
 2. A component that asks the operating system for time, chance, threads or sockets by itself instead of
    its struct env: such code would not run in the simulator. Exceptions are in MAY, each with its reason.
+3. A circle: files of one component that need each other, by the functions and variables they define and use. Such
+   files are one file for whoever reads, tests or changes them. Mostly a small definition is in the wrong place.
+   Honest ones are in CIRCLES, each with its reason; a file that has left its circle leaves the list, too.
 """
 import os
 import re
@@ -65,6 +68,37 @@ MAY = {
     ("cli/supervise.c", "time"): "paces starts of a server that dies, outside of every env",
     ("cli/server.c", "threads"): "where threads come from: one for each network loop",
 }
+
+# (component, files): why they may need each other. "Debt" is what nobody has taken apart yet; no file may join.
+CIRCLES = {
+    ("base", "base.c board.c"): "what a bug prints is what the board says of the thread, whose own bugs end there",
+    ("cli", "agent.c server.c"): "one process: the server starts its node, which asks whether the server is to end",
+    ("cli", "completion.c main.c"): "the table of commands holds the one that completes their names",
+    ("client", "https.c https_watch.c"): "a client and its watches, which ask with its headers",
+    ("codec", "doc.c doc_build.c val_index.c"): "maps of many members: an index of them is itself a value, built and read",
+    ("controllers", "deployment_progress.c deployment_rolling.c deployment_sets.c"): "debt: status and sets in one step",
+    ("controllers", "job.c job_pods.c job_track.c"): "debt: job_spec() and what a Job is belong below both",
+    ("controllers", "pv_binder.c pv_claims.c pv_match.c pv_volumes.c"): "debt: phases and the match belong below both",
+    ("kubelet",
+     "config_watch.c hooks.c host.c images.c kubelet.c logs_rotate.c node_repair.c node_status.c orphans.c "
+     "pod_actual.c pod_admit.c pod_env.c pod_evict.c pod_preempt.c pod_resize.c pod_start.c pod_stop.c "
+     "pod_worker.c probes.c runtime_health.c server.c server_logs.c server_stream.c status_sync.c "
+     "subpath.c volumes/config_files.c volumes/configmap.c volumes/downward.c volumes/emptydir.c "
+     "volumes/projected.c volumes/secret.c volumes/volumes.c"): "debt: kubelet.c holds both the node's life and what all its parts share",
+    ("kubelet", "cri/cri.c cri/cri_container.c cri/cri_image.c cri/cri_sandbox.c cri/cri_stats.c cri/cri_stream.c"):
+        "debt: the table of calls and the fields that messages share are in one file",
+    ("net", "stream.c stream_connect.c stream_peer.c"): "a stream and its states: one is left by a call into the next",
+    ("net", "http1.c http2.c http_body.c http_req.c http_server.c"):
+        "debt: a request answers through its protocol, which makes requests",
+    ("scheduler", "bind.c schedule.c scheduler.c"): "debt: the queue's events belong below its two users",
+    ("scheduler", "cache.c census.c pod_info.c pod_shape.c"): "debt: namespaces and resources of the cache belong below",
+    ("scheduler", "cycle.c plugins/node_affinity.c plugins/plugins.c plugins/pod_topology_spread.c "
+     "plugins/taint_toleration.c"): "debt: what plugins share is in the cycle that runs them",
+    ("store", "disk/checkpoint.c disk/disk.c disk/range.c disk/writer.c"): "debt: generations and snapshots belong below",
+    ("store", "disk/db.c disk/db_merge.c disk/db_old.c disk/manifest.c"): "debt: sets of tables and cursors belong below",
+    ("store", "disk/table.c disk/table_out.c"): "a table read and one written: the writer ends by opening what it wrote",
+    ("store", "disk/wal.c disk/wal_note.c"): "the log and the note beside it, which is written with its care",
+}
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 
 
@@ -97,8 +131,119 @@ def system_calls(path, inside, text, used):
             yield f"{path}:{number}: {m.group(1)}() goes past struct env ({what})"
 
 
+IDENTIFIER = re.compile(r"(?<![\w.])(?<!->)(?<!\bstruct )(?<!\benum )(?<!\bunion )[A-Za-z_]\w*")
+# What the style guarantees: definitions begin in the first column, and so does their last brace.
+FUNCTION = re.compile(r"^(?P<how>[A-Za-z_][\w \t*]*?[ \t*])(?P<name>\w+)\((?P<args>[^;{}]*)\)[^;{}()]*\n\{", re.M)
+VARIABLE = re.compile(r"^(?P<how>[A-Za-z_][\w \t*]*?[ \t*])(?P<name>\w+)(\[[^\]\n]*\])*( =|;$)", re.M)
+INLINE = re.compile(r"^static inline [\w \t*]*?(\w+)\([^;{}]*\)\s*\n\{(.*?)^\}", re.M | re.S)
+MACRO = re.compile(r"^#\s*define\s+(\w+)((?:\\\n|[^\n])*)", re.M)
+
+
+class Component:
+    """The files of one folder of src/: who defines what, who uses what."""
+
+    def __init__(self):
+        self.defines, self.uses, self.own, self.headers = {}, {}, {}, {}
+
+    def add(self, name, text):
+        text = without_comments(text)
+        if name.endswith(".h"):
+            for m in list(MACRO.finditer(text)) + list(INLINE.finditer(text)):
+                self.headers.setdefault(m.group(1), set()).update(IDENTIFIER.findall(m.group(2)))
+            return
+        own = {m.group(1) for m in MACRO.finditer(text)}
+        for m in list(FUNCTION.finditer(text)) + list(VARIABLE.finditer(text)):
+            words = m.group("how").split()
+            if words[0] in ("typedef", "extern", "return", "goto") or words in (["struct"], ["enum"], ["union"]):
+                continue
+            if words[0] == "static":
+                own.add(m.group("name"))
+            else:
+                self.defines[m.group("name")] = name
+        self.own[name] = own
+        self.uses[name] = set(IDENTIFIER.findall(text))
+
+    def arrows(self):
+        """file -> {file: [names]}, with what headers bring along."""
+        result = {}
+        for name, used in self.uses.items():
+            seen, todo = set(), list(used)
+            while todo:
+                word = todo.pop()
+                if word not in seen:
+                    seen.add(word)
+                    todo += self.headers.get(word, ())
+            to = result.setdefault(name, {})
+            for word in sorted(seen - self.own[name]):
+                if self.defines.get(word, name) != name:
+                    to.setdefault(self.defines[word], []).append(word)
+        return result
+
+
+def circles(arrows):
+    """The strongly connected parts of more than one file (Tarjan)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(v):
+        index[v] = low[v] = len(index)
+        stack.append(v)
+        for w in arrows.get(v, ()):
+            if w not in index:
+                visit(w)
+            if w in stack:
+                low[v] = min(low[v], low[w])
+        if low[v] == index[v]:
+            at = stack.index(v)
+            if len(stack) - at > 1:
+                found.append(frozenset(stack[at:]))
+            del stack[at:]
+
+    for v in sorted(arrows):
+        if v not in index:
+            visit(v)
+    return found
+
+
+def shortest(arrows, inside, avoid):
+    """The shortest way round in a circle that is not all in avoid, in words."""
+    best = None
+    for start in sorted(inside - avoid or inside):
+        before, todo = {start: None}, [start]
+        while todo:
+            v = todo.pop(0)
+            if start in arrows[v]:
+                way = [v]
+                while before[way[0]] is not None:
+                    way.insert(0, before[way[0]])
+                best = way if best is None or len(way) < len(best) else best
+                break
+            for w in sorted(arrows[v]):
+                if w in inside and w not in before:
+                    before[w] = v
+                    todo.append(w)
+    steps = [f"{a} uses {', '.join(arrows[a][b][:4])} of {b}" for a, b in zip(best, best[1:] + best[:1])]
+    return "; ".join(steps)
+
+
+def forbidden_circles(layer, component):
+    arrows = component.arrows()
+    allowed = {frozenset(files.split()): set() for where, files in CIRCLES if where == layer}
+    for found in circles(arrows):
+        home = next((a for a in allowed if found <= a), None)
+        if home is not None:
+            allowed[home] |= found
+            continue
+        near = max(allowed, key=lambda a: len(a & found), default=frozenset())
+        yield f"src/{layer}: files need each other: {shortest(arrows, found, near)}"
+        if near:
+            allowed[near] |= near & found
+    for files, still in allowed.items():
+        if files - still:
+            yield f"layers.py: no circle of src/{layer} holds {', '.join(sorted(files - still))} any more"
+
+
 def main(root):
-    bad, used = [], set()
+    bad, used, components = [], set(), {}
     src = os.path.join(root, "src")
     for folder, _, names in os.walk(src):
         for name in sorted(names):
@@ -113,8 +258,11 @@ def main(root):
             with open(path, encoding="utf-8") as f:
                 text = f.read()
             bad += forbidden_includes(path, layer, text)
+            components.setdefault(layer, Component()).add(inside[len(layer) + 1 :], text)
             if layer not in ENV:
                 bad += system_calls(path, inside, text, used)
+    for layer, component in sorted(components.items()):
+        bad += forbidden_circles(layer, component)
     bad += [f"layers.py: nothing needs the exception for {where} ({what}) any more" for where, what in set(MAY) - used]
     print("\n".join(sorted(bad) + [f"layers: {len(bad)} problems" if bad else "layers: ok"]))
     return 1 if bad else 0
