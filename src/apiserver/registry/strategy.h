@@ -37,6 +37,10 @@ struct strategy {
 	/* Warning: headers for accepted but questionable input; may be NULL. */
 	void (*warn)(struct api_req *q, const struct val *doc, const struct val *old);
 
+	/* May q's user do this, beyond the right to the verb? Asked last, before anything is reserved; not of
+	 * subresources and deletions. old NULL: create. */
+	int (*permit)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
+
 	/* Side effects that must be undone when the commit fails (ClusterIP, node port). old NULL:
 	 * create; doc NULL: delete. commit() runs after success, rollback() after failure; state
 	 * between them in *state. */

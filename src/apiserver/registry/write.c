@@ -117,6 +117,10 @@ static void write_commit(struct write_op *op)
 	struct val *meta, *root = op->doc;
 	struct obj *built = NULL;
 
+	if (op->strat->permit && !op->sub.n && !op->tombstone && op->strat->permit(op->q, old, op->doc, &err) < 0) {
+		write_fail(op, &err);
+		return;
+	}
 	if (op->strat->reserve && !op->sub.n &&
 	    op->strat->reserve(op->q, old, op->tombstone ? NULL : op->doc, &op->reserved, &err) < 0) {
 		write_fail(op, &err);
