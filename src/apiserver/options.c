@@ -4,7 +4,6 @@
 #include "object/apply.h"
 #include "object/protobuf.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 struct sv field_manager_of(const struct api_req *q)

@@ -1,5 +1,6 @@
 /* Failures as Status objects, and the sentences that clients match on. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/watchcache.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,27 +123,11 @@ int err_conflict(struct err *err, const struct resource *r, struct sv name, cons
 int err_wrong_uid(struct err *err, const struct resource *r, struct sv ns, struct sv name, struct sv asked,
 		  struct sv actual)
 {
-	static const struct {
-		enum resource_id id;
-		const char *path;
-	} odd[] = { /* where upstream keeps them, for historical reasons */
-		    { R_core_endpoints, "services/endpoints" },
-		    { R_core_nodes, "minions" },
-		    { R_core_replicationcontrollers, "controllers" },
-		    { R_core_services, "services/specs" },
-		    { R_networking_ingresses, "ingress" },
-		    { R_apiextensions_customresourcedefinitions, "apiextensions.k8s.io/customresourcedefinitions" }
-	};
-	const char *path = r->plural;
-
-	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
-		if (r->id == odd[i].id)
-			path = odd[i].path;
 	return err_conflict(
 	    err, r, name,
 	    "StorageError: invalid object, Code: 4, Key: /registry/%s/%.*s%s%.*s, ResourceVersion: 0, "
 	    "AdditionalErrorMsg: Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-	    path, SV_ARG(ns), ns.n ? "/" : "", SV_ARG(name), SV_ARG(asked), SV_ARG(actual));
+	    store_path(r), SV_ARG(ns), ns.n ? "/" : "", SV_ARG(name), SV_ARG(asked), SV_ARG(actual));
 }
 
 int err_modified(struct err *err, const struct resource *r, struct sv name)

@@ -3,19 +3,6 @@
 #include "apiserver/registry/strategy.h"
 #include "codec/json.h"
 
-/* Where upstream's storage path is not the plural. */
-static const struct {
-	const char *group, *plural, *path;
-} paths[] = {
-	{ "", "services", "services/specs" },
-	{ "", "endpoints", "services/endpoints" },
-	{ "", "nodes", "minions" },
-	{ "", "replicationcontrollers", "controllers" },
-	{ "networking.k8s.io", "ingresses", "ingress" },
-	{ "apiextensions.k8s.io", "customresourcedefinitions", "apiextensions.k8s.io/customresourcedefinitions" },
-	{ "apiregistration.k8s.io", "apiservices", "apiregistration.k8s.io/apiservices" },
-};
-
 bool resource_stored(const struct resource *r)
 {
 	return r->schema && (r->verbs & (1u << VERB_LIST)) && (r->verbs & (1u << VERB_WATCH));
@@ -28,13 +15,16 @@ const struct resource *resource_storage(const struct resource *r)
 	return st->stored_as ? st->stored_as : r;
 }
 
+const char *store_path(const struct resource *r)
+{
+	const struct strategy *st = strategy_for(r);
+
+	return st->store_path ? st->store_path : r->plural;
+}
+
 struct sv store_prefix(struct arena *a, const struct resource *r)
 {
-	r = resource_storage(r);
-	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
-		if (sv_is(sv_from(r->group), paths[i].group) && sv_is(sv_from(r->plural), paths[i].plural))
-			return arena_svf(a, "/registry/%s/", paths[i].path);
-	return arena_svf(a, "/registry/%s/", r->plural);
+	return arena_svf(a, "/registry/%s/", store_path(resource_storage(r)));
 }
 
 struct sv store_key(struct arena *a, const struct resource *r, struct sv ns, struct sv name)

@@ -1,8 +1,6 @@
 /* The order of upstream's recommended plugins; a plugin is one entry here and one file. */
 #include "apiserver/admission/plugins.h"
 
-#include <stdarg.h>
-
 const struct admission_plugin *const admission_chain[] = {
 	&admission_namespace_lifecycle, &admission_limit_ranger,	  &admission_service_account,
 	&admission_taint_new_nodes,	&admission_node_restriction,	  &admission_priority,

@@ -72,8 +72,7 @@ int create_finish(struct write_op *op, struct err *err)
 		return -1;
 	if (write_managed(op, NULL, err) < 0)
 		return -1;
-	/* A kubelet registers its Node with the status it has; nobody else brings one along. */
-	if (op->res->has_status && op->res->id != R_core_nodes)
+	if (op->res->has_status && !op->strat->status_on_create)
 		val_del(op->doc, F_status);
 	op->name = val_get_str(op->doc, F_metadata, F_name);
 	if (write_admit(op, true, ADMIT_CREATE, err) < 0)

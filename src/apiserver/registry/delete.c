@@ -11,24 +11,6 @@
 #include "object/decode.h"
 #include "object/protobuf.h"
 
-/* Kinds whose DELETE answers with the object even when it went at once. */
-static bool returns_object(const struct resource *r)
-{
-	switch (r->id) {
-	case R_core_pods:
-	case R_core_services:
-	case R_core_serviceaccounts:
-	case R_core_persistentvolumes:
-	case R_core_persistentvolumeclaims:
-	case R_core_resourcequotas:
-	case R_core_podtemplates:
-	case R_storage_storageclasses:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* A negative period means "at once, but let the node do it". */
 static int64_t grace_given(int64_t seconds)
 {
@@ -205,8 +187,7 @@ static void mark(struct write_op *op, int64_t at_ns, int64_t grace)
 	char text[TIME_TEXT_MAX];
 
 	val_set_str(op->a, meta, F_deletionTimestamp, time_format(at_ns, false, text));
-	if (op->res->id != R_core_namespaces) /* their controller's time is nobody's to say */
-		val_set_int(op->a, meta, F_deletionGracePeriodSeconds, grace);
+	val_set_int(op->a, meta, F_deletionGracePeriodSeconds, grace);
 }
 
 static void bump_generation(struct write_op *op)
@@ -263,8 +244,8 @@ static int produce_delete(struct write_op *op, struct err *err)
 		mark(op, now, 0);
 		if (!deleting)
 			bump_generation(op);
-		if (op->res->id == R_core_namespaces)
-			val_set_cstr(op->a, val_ensure_map(op->a, op->doc, F_status), F_phase, "Terminating");
+		if (op->strat->deletion_marked)
+			op->strat->deletion_marked(op->a, op->doc);
 	}
 	return val_equal(old, op->doc) ? 1 : 0;
 }
@@ -283,7 +264,7 @@ static void delete_done(struct write_op *op, struct obj *o, struct err *err)
 
 	if (err) {
 		api_req_fail(q, err);
-	} else if (op->tombstone && !returns_object(op->res)) {
+	} else if (op->tombstone && !op->strat->returns_deleted) {
 		answer_doc(q, 200, status_success(op->a, op->res, op->name, obj_uid(op->old)));
 	} else {
 		/* Still there although the dependents were to go in the background: accepted. */

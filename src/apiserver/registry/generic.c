@@ -73,10 +73,8 @@ static void warn_deprecated(struct api_req *q)
 {
 	if (q->trusted)
 		return;
-	if (q->res->id == R_core_endpoints)
-		api_req_warn(q, "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
-	else if (q->res->id == R_core_componentstatuses)
-		api_req_warn(q, "v1 ComponentStatus is deprecated in v1.19+");
+	if (strategy_for(q->res)->deprecated)
+		api_req_warn(q, "%s", strategy_for(q->res)->deprecated);
 }
 
 void registry_serve(struct api_req *q)

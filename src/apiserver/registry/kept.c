@@ -1,37 +1,18 @@
-/* kept.c - which fields an endpoint leaves alone: one table, read by who restores them and by who records ownership.
+/* kept.c - which fields an endpoint leaves alone: asked by who restores them and by who records ownership.
  *
  * The main endpoint of what has a status keeps that, a status endpoint keeps everything but the status and the
- * metadata. Listed is what differs, with the whole of it: upstream's strategies say it kind by kind. */
+ * metadata. What differs a kind's strategy says, with the whole of it. */
 #include "apiserver/registry/registry.h"
 
 static const char *const nothing[] = { NULL };
 static const char *const status[] = { "status", NULL };
 static const char *const spec[] = { "spec", NULL };
-static const char *const spec_metadata[] = { "spec", "metadata", NULL };
-static const char *const status_metadata[] = { "status", "metadata", NULL };
-
-static const struct {
-	enum resource_id id;
-	const char *sub;
-	const char *const *fields;
-} own[] = {
-	/* Old kubelets sent no owners; they must not take them away. */
-	{ R_core_pods, "status",
-	  (const char *const[]){ "spec", "metadata.deletionTimestamp", "metadata.ownerReferences", NULL } },
-	{ R_core_pods, "ephemeralcontainers", status_metadata },
-	{ R_core_pods, "resize", status_metadata },
-	/* Nothing there comes from the client: binding sets spec.nodeName and a condition together. */
-	{ R_core_pods, "binding", nothing },
-	{ R_apps_deployments, "status", (const char *const[]){ "spec", "metadata.labels", NULL } },
-	{ R_storage_volumeattachments, "status", spec_metadata },
-	{ R_apiextensions_customresourcedefinitions, "status", spec_metadata },
-};
 
 const char *const *kept_fields(const struct resource *r, struct sv sub)
 {
-	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		if (r->id == own[i].id && sv_is(sub, own[i].sub))
-			return own[i].fields;
+	for (const struct kept_on *k = strategy_for(r)->kept; k && k->sub; k++)
+		if (sv_is(sub, k->sub))
+			return k->fields;
 	if (sv_is(sub, "status"))
 		return spec;
 	return r->has_status ? status : nothing;

@@ -110,7 +110,7 @@ void apply_opts_of(struct write_op *op, struct apply_opts *ret);
 void registry_adopt(struct api_req *q, const struct resource *r, struct sv ns, struct sv name, enum verb verb);
 struct sv resource_gv(struct arena *a, const struct resource *r); /* "apps/v1" */
 
-/* Namespaces also wait for spec.finalizers. */
+/* No finalizer is left, and its kind waits for nothing else. */
 bool object_finalized(const struct resource *r, const struct val *doc);
 
 /* Verbs. Each answers q. */

@@ -19,8 +19,7 @@ static struct sv selector_text(struct arena *a, const struct resource *r, const 
 
 	if (!sel)
 		return SV("");
-	s = r->id == R_core_replicationcontrollers ? selector_from_map(a, sel)
-						   : selector_from_label_selector(a, sel, NULL);
+	s = strategy_for(r)->map_selector ? selector_from_map(a, sel) : selector_from_label_selector(a, sel, NULL);
 	if (s)
 		selector_format(&b, s);
 	return arena_sv(a, buf_sv(&b));
@@ -148,7 +147,8 @@ void registry_scale(struct api_req *q)
 		}
 		if (!o) {
 			/* The group is that of the kind upstream looks for: it has a Scale of its own for these. */
-			struct sv group = q->res->id == R_core_replicationcontrollers ? SV("autoscaling") : q->group;
+			const char *own = strategy_for(q->res)->scale_group;
+			struct sv group = own ? sv_from(own) : q->group;
 			struct sv what = arena_svf(q->arena, "%s/scale", q->res->plural);
 
 			err_set(&err, ERR_NOT_FOUND, "%.*s.%.*s \"%.*s\" not found", SV_ARG(what), SV_ARG(group),

@@ -24,6 +24,18 @@ struct strategy {
 	 * when they change, NULL-terminated dotted paths. NULL: all but metadata and status. */
 	bool no_generation, late_generation;
 	const char *const *counted;
+	const char *store_path;	 /* in its store keys; NULL: the plural */
+	const char *deprecated;	 /* told whoever asks for the kind; NULL: nothing */
+	bool status_on_create;	 /* may bring its status along (a kubelet's Node) */
+	bool returns_deleted;	 /* DELETE answers with the object even when it went at once */
+	bool map_selector;	 /* spec.selector is a map of labels */
+	const char *scale_group; /* of its Scale, where that is not its own; NULL: it is */
+	/* What a subresource leaves as it is, where that is not the usual (kept.c): dotted paths, NULL-terminated. A
+	 * NULL sub ends the table. */
+	const struct kept_on {
+		const char *sub;
+		const char *const *fields;
+	} * kept;
 
 	/* Conditional defaults, after the schema's own. */
 	void (*set_defaults)(struct api_req *q, struct val *doc);
@@ -52,6 +64,10 @@ struct strategy {
 	 * what the client asked for, -1: nothing. Changes doc (deletionGracePeriodSeconds is set
 	 * by the caller). NULL: not graceful. */
 	int64_t (*grace_period)(struct api_req *q, const struct val *obj, int64_t grace);
+	/* Deletion has been marked in metadata, nothing is waited for by the object itself; may be NULL. */
+	void (*deletion_marked)(struct arena *a, struct val *doc);
+	/* Beyond its finalizers: may it go? NULL: yes. */
+	bool (*finalized)(const struct val *doc);
 	/* deleteOptions default: "Background" unless set. */
 	const char *default_propagation;
 

@@ -150,9 +150,11 @@ void write_complete(struct write_op *op)
 
 bool object_finalized(const struct resource *r, const struct val *doc)
 {
+	const struct strategy *st = strategy_for(r);
+
 	if (val_len(val_get(doc, F_metadata, F_finalizers)))
 		return false;
-	return r->id != R_core_namespaces || !val_len(val_get(doc, F_spec, F_finalizers));
+	return !st->finalized || st->finalized(doc);
 }
 
 void write_begin(struct apiserver *s)

@@ -67,8 +67,22 @@ static void namespace_warn(struct api_req *q, const struct val *doc, const struc
 	}
 }
 
+/* Its controller's time is nobody's to say. */
+static void namespace_deletion_marked(struct arena *a, struct val *doc)
+{
+	val_del(val_ensure_map(a, doc, F_metadata), F_deletionGracePeriodSeconds);
+	val_set_cstr(a, val_ensure_map(a, doc, F_status), F_phase, "Terminating");
+}
+
+static bool namespace_finalized(const struct val *doc)
+{
+	return !val_len(val_get(doc, F_spec, F_finalizers));
+}
+
 const struct strategy namespace_strategy = {
 	.res = RES(core_namespaces),
+	.deletion_marked = namespace_deletion_marked,
+	.finalized = namespace_finalized,
 	.name_check = fmt_dns_label,
 	.unconditional_update = true,
 	.no_generation = true,
@@ -141,6 +155,8 @@ static void node_warn(struct api_req *q, const struct val *doc, const struct val
 
 const struct strategy node_strategy = {
 	.res = RES(core_nodes),
+	.store_path = "minions",
+	.status_on_create = true,
 	.prepare_create = node_prepare_create,
 	.prepare_update = node_prepare_update,
 	.warn = node_warn,
@@ -263,6 +279,7 @@ static void resourcequota_warn(struct api_req *q, const struct val *doc, const s
 
 const struct strategy resourcequota_strategy = {
 	.res = RES(core_resourcequotas),
+	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
 	.print = print_resourcequota,
@@ -325,6 +342,7 @@ static void claim_update(struct api_req *q, const struct val *old, struct val *d
 
 const struct strategy persistentvolume_strategy = {
 	.res = RES(core_persistentvolumes),
+	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
 	.prepare_create = pending_volume,
@@ -335,6 +353,7 @@ const struct strategy persistentvolume_strategy = {
 
 const struct strategy persistentvolumeclaim_strategy = {
 	.res = RES(core_persistentvolumeclaims),
+	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
 	.prepare_create = claim_create,

@@ -77,6 +77,7 @@ static void print(struct arena *a, const struct val *obj, int64_t now_ns, struct
 
 const struct strategy componentstatus_strategy = {
 	.res = RES(core_componentstatuses),
+	.deprecated = "v1 ComponentStatus is deprecated in v1.19+",
 	.virtual_read = read_status,
 	.print = print,
 };

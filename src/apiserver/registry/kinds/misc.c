@@ -5,6 +5,12 @@
 #include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 
+/* A status endpoint that leaves all metadata alone. */
+static const struct kept_on status_alone[] = {
+	{ "status", (const char *const[]){ "spec", "metadata", NULL } },
+	{ NULL, NULL },
+};
+
 /* Which of several candidates shall lead is the business of a feature that is off at its stage (beta). What an object
  * has from elsewhere stays. */
 static void lease_prepare(struct api_req *q, const struct val *old, struct val *doc)
@@ -86,6 +92,7 @@ static void ingress_warn(struct api_req *q, const struct val *doc, const struct 
 
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
+	.store_path = "ingress",
 	.unconditional_update = true,
 	.print = print_ingress,
 	.warn = ingress_warn,
@@ -141,6 +148,7 @@ const struct strategy ipaddress_strategy = {
 
 const struct strategy storageclass_strategy = {
 	.res = RES(storage_storageclasses),
+	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
 	.print = print_storageclass,
@@ -153,6 +161,7 @@ static void attachment_observe(struct apiserver *s, struct obj *old, struct obj 
 
 const struct strategy volumeattachment_strategy = {
 	.res = RES(storage_volumeattachments),
+	.kept = status_alone,
 	.observe = attachment_observe,
 	.no_generation = true,
 };
@@ -211,6 +220,8 @@ static void crd_update(struct api_req *q, const struct val *old, struct val *doc
 
 const struct strategy crd_strategy = {
 	.res = RES(apiextensions_customresourcedefinitions),
+	.store_path = "apiextensions.k8s.io/customresourcedefinitions",
+	.kept = status_alone,
 	.prepare_create = remember_version,
 	.prepare_update = crd_update,
 	.set_defaults = crd_defaults,

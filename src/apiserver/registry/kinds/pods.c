@@ -382,8 +382,21 @@ static const struct sub_handler pod_subs[] = {
 	{ "proxy", pod_proxy },	      { NULL, NULL },
 };
 
+static const char *const status_metadata[] = { "status", "metadata", NULL };
+static const struct kept_on pod_kept[] = {
+	/* Old kubelets sent no owners; they must not take them away. */
+	{ "status", (const char *const[]){ "spec", "metadata.deletionTimestamp", "metadata.ownerReferences", NULL } },
+	{ "ephemeralcontainers", status_metadata },
+	{ "resize", status_metadata },
+	/* Nothing there comes from the client: binding sets spec.nodeName and a condition together. */
+	{ "binding", (const char *const[]){ NULL } },
+	{ NULL, NULL },
+};
+
 const struct strategy pod_strategy = {
 	.res = RES(core_pods),
+	.returns_deleted = true,
+	.kept = pod_kept,
 	.unconditional_update = true,
 	.set_defaults = pod_defaults,
 	.prepare_create = pod_prepare_create,
@@ -404,6 +417,7 @@ static void template_defaults(struct api_req *q, struct val *doc)
 
 const struct strategy podtemplate_strategy = {
 	.res = RES(core_podtemplates),
+	.returns_deleted = true,
 	.unconditional_update = true,
 	.set_defaults = template_defaults,
 	.warn = warn_of_pod,

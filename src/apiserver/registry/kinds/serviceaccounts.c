@@ -163,6 +163,7 @@ static const struct sub_handler sa_subs[] = { { "token", token_create }, { NULL,
 
 const struct strategy serviceaccount_strategy = {
 	.res = RES(core_serviceaccounts),
+	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
 	.subs = sa_subs,

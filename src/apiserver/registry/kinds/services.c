@@ -552,6 +552,8 @@ static const struct sub_handler service_subs[] = { { "proxy", service_proxy }, {
 const struct strategy service_strategy = {
 	.subs = service_subs,
 	.res = RES(core_services),
+	.store_path = "services/specs",
+	.returns_deleted = true,
 	.name_check = fmt_dns_label,
 	.create_on_update = true,
 	.unconditional_update = true,
@@ -572,6 +574,8 @@ const struct strategy service_strategy = {
 
 const struct strategy endpoints_strategy = {
 	.res = RES(core_endpoints),
+	.store_path = "services/endpoints",
+	.deprecated = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,

@@ -28,8 +28,14 @@ static void deployment_defaults(struct api_req *q, struct val *doc)
 /* Its annotations are its ReplicaSets' as well. */
 static const char *const deployment_counted[] = { "spec", "metadata.annotations", NULL };
 
+static const struct kept_on deployment_kept[] = {
+	{ "status", (const char *const[]){ "spec", "metadata.labels", NULL } },
+	{ NULL, NULL },
+};
+
 const struct strategy deployment_strategy = {
 	.res = RES(apps_deployments),
+	.kept = deployment_kept,
 	.unconditional_update = true,
 	.counted = deployment_counted,
 	.set_defaults = deployment_defaults,
@@ -143,6 +149,9 @@ static void rc_defaults(struct api_req *q, struct val *doc)
 
 const struct strategy replicationcontroller_strategy = {
 	.res = RES(core_replicationcontrollers),
+	.store_path = "controllers",
+	.map_selector = true,
+	.scale_group = "autoscaling",
 	.unconditional_update = true,
 	.set_defaults = rc_defaults,
 	.default_propagation = "Orphan",
