@@ -163,6 +163,7 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 {
 	int rc = load(p, o->dir, "sa.key", &p->sa_key, err);
+	struct sv public_pem;
 
 	if (rc < 0)
 		return -1;
@@ -171,8 +172,9 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 			return -1;
 		save(p, o->dir, "sa.key", p->sa_key);
 	}
-	if (key_public_pem(&p->arena, p->sa_key, &p->sa_public, err) < 0 ||
-	    key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err) < 0)
+	if (key_public_pem(&p->arena, p->sa_key, &public_pem, err) < 0 ||
+	    key_public_jwk(&p->arena, p->sa_key, &p->sa_x, &p->sa_y, &p->sa_kid, err) < 0 ||
+	    !(p->sa_public = jws_keys_pem(public_pem, err)))
 		return err_wrap(err, "'%s/sa.key' (put the right one back, or remove it to have a new one made)",
 				o->dir ? o->dir : "");
 	return 0;
@@ -246,6 +248,7 @@ struct pki *pki_close(struct pki *p)
 		tls_ctx_unref(p->tls);
 		tls_ctx_unref(p->kubelet_tls);
 		tls_ctx_unref(p->any_tls);
+		jws_keys_free(p->sa_public);
 		pthread_mutex_destroy(&p->lock);
 		vec_release(&p->unsaved);
 		arena_release(&p->arena);

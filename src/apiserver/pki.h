@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/vec.h"
+#include "codec/jws.h"
 #include "net/tls.h"
 
 #include <pthread.h>
@@ -40,7 +41,8 @@ struct pki {
 	int64_t server_end_ns; /* of server_cert */
 	const char *dir;       /* as in the options, owned here */
 	const char *const *names, *const *addrs;
-	struct sv sa_key, sa_public; /* PEM */
+	struct sv sa_key; /* PEM */
+	struct jws_keys *sa_public;
 	struct sv sa_x, sa_y, sa_kid;
 	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
 	struct tls_ctx *any_tls;      /* see pki_any_tls() */

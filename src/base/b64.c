@@ -130,3 +130,8 @@ bool b64url_decode(struct arena *a, struct sv text, struct sv *ret)
 {
 	return decode_new(a, text, url, false, ret);
 }
+
+bool b64url_decode_exact(struct arena *a, struct sv text, struct sv *ret)
+{
+	return b64url_decode(a, text, ret) && sv_eq(b64url_encode(a, *ret), text);
+}

@@ -17,3 +17,5 @@ struct sv b64url_encode(struct arena *a, struct sv bytes);
 ssize_t b64_check(struct sv text);
 bool b64_decode(struct arena *a, struct sv text, struct sv *ret);    /* false when malformed */
 bool b64url_decode(struct arena *a, struct sv text, struct sv *ret); /* padding may be there or not */
+/* The one spelling that b64url_encode() makes: no padding, no line breaks, no bits left over. */
+bool b64url_decode_exact(struct arena *a, struct sv text, struct sv *ret);

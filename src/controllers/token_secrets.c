@@ -8,9 +8,9 @@
 #include "base/buf.h"
 #include "client/workq.h"
 #include "codec/json.h"
+#include "codec/jws.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/podutil.h"
-#include "net/jws.h"
 #include "net/key.h"
 #include "object/legacy_token.h"
 

@@ -1,14 +1,18 @@
-/* What proves somebody: join tokens, lines of static tokens and signed claims from anywhere are read or refused, and
- * nothing that is refused leaves an empty password behind. */
+/* What proves somebody: join tokens, lines of static tokens, signed claims and sets of keys from anywhere are read or
+ * refused, and nothing that is refused leaves an empty password behind. */
 #include "apiserver/authn/token_file.h"
 #include "client/bootstrap_token.h"
-#include "net/jws.h"
+#include "codec/jws.h"
 
+/* Its other half is gone: what it signed is in the corpus, and nobody will make another. */
 #define TOKENS_KEY                                                           \
 	"-----BEGIN PUBLIC KEY-----\n"                                       \
-	"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1L36I/sz/uT2earMgYExZTDkm+rs\n" \
-	"35O5fIl2jM6Suc+xbzXPVfzBOBT4QF+E8NBgPb12ss7Gf2cPT4Y6m08O/A==\n"     \
+	"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEKbmFHYFaLEDQzA0xVwyFzBRylVLl\n" \
+	"4x3iY9uxswHj2XwwwiTGbaSrGQd0rfEnKD0OWQQglmEFhS3CgQAkMVHXnw==\n"     \
 	"-----END PUBLIC KEY-----\n"
+#define TOKENS_SIGNED                                                                                \
+	"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJyb2JvdCJ9.9KY4Aw1py3zZPBaSigMSxAQYiEJci3WlKGQ7Q9BICzNR96J6" \
+	"ocXutDDsnsDhnz8rhPkNJoEFLi10BoefvuAbdQ"
 
 static void tokens_join(struct sv text)
 {
@@ -33,14 +37,40 @@ static void tokens_file(struct sv text)
 	token_file_free(f);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* One text is good, in one spelling. */
+static void tokens_signed(struct sv text)
+{
+	static struct jws_keys *keys;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	const struct val *claims;
+
+	if (!keys)
+		keys = jws_keys_pem(SV(TOKENS_KEY), NULL);
+	if (jws_verify(&a, text, keys, JWS_ANY, &claims, &err) == 0)
+		BUG_ON(!sv_is(text, TOKENS_SIGNED));
+	else
+		BUG_ON(sv_is(text, TOKENS_SIGNED) || err.reason != ERR_UNAUTHORIZED);
+}
+
+static void tokens_keys(struct sv text)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct sv text = sv_make((const char *)data, size), claims;
+	_cleanup_(jws_keys_freep) struct jws_keys *keys = jws_keys_jwks(text, &err);
+	const struct val *claims;
+
+	BUG_ON(!keys && !*err_msg(&err));
+	BUG_ON(keys && jws_verify(&a, SV("e30.e30.AAAA"), keys, JWS_ANY, &claims, NULL) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sv text = sv_make((const char *)data, size);
 
 	tokens_join(text);
 	tokens_file(text);
-	BUG_ON(jws_verify(&a, text, SV(TOKENS_KEY), &claims, &err) == 0 || err.reason != ERR_UNAUTHORIZED);
+	tokens_signed(text);
+	tokens_keys(text);
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
-#include "net/jws.h"
+#include "codec/jws.h"
 #include "net/digest.h"
 #include "object/legacy_token.h"
 
@@ -229,13 +229,12 @@ static int verify_legacy(struct apiserver *s, struct arena *a, struct sv token, 
 int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struct sa_claims *ret, struct err *err)
 {
 	const struct val *doc;
-	struct sv json, issuer;
+	struct sv issuer;
 	int rc;
 
 	*ret = (struct sa_claims){ 0 };
-	if (jws_verify(a, token, s->pki->sa_public, &json, NULL) < 0)
+	if (jws_verify(a, token, s->pki->sa_public, JWS_ES256, &doc, NULL) < 0)
 		return 0;
-	doc = json_decode(a, json, NULL, NULL);
 	issuer = claim_str(doc, "iss");
 	if (sv_is(issuer, LEGACY_ISSUER))
 		rc = verify_legacy(s, a, token, doc, ret, err);

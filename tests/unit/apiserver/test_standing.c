@@ -1,7 +1,7 @@
 /* Long requests end with the right to them: who is watching loses it, or what proves who he is ends. Virtual time. */
 #include "harness.h"
 
-#include "net/jws.h"
+#include "codec/jws.h"
 
 #include <stdio.h>
 

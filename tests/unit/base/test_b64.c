@@ -40,6 +40,8 @@ static void test_there_and_back(void **state)
 		assert_sv(out, rows[i].bytes);
 		assert_true(b64url_decode(&a, sv_from(rows[i].url), &out));
 		assert_sv(out, rows[i].bytes);
+		assert_true(b64url_decode_exact(&a, sv_from(rows[i].url), &out));
+		assert_sv(out, rows[i].bytes);
 	}
 }
 
@@ -88,6 +90,18 @@ static void test_malformed(void **state)
 	assert_sv(out, "f");
 }
 
+/* What reads as something, but is not how it is written. */
+static void test_one_spelling(void **state)
+{
+	static const char *const others[] = { "Zg==", "Zh", "Zm9=", "Zm9", "Zm8=", "Zm9v\n", "Zm\r9v", "\n", "Zm9v=" };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(b64url_decode_exact(&a, sv_from(others[i]), &out));
+}
+
 static void test_utf8(void **state)
 {
 	static const struct sv bad[] = {
@@ -119,9 +133,8 @@ static void test_utf8(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_every_byte),
-		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_every_byte),
+		cmocka_unit_test(test_malformed),      cmocka_unit_test(test_one_spelling),
 		cmocka_unit_test(test_utf8),
 	};
 

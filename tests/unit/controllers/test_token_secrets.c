@@ -4,7 +4,7 @@
 
 #include "base/b64.h"
 #include "controllers/podutil.h"
-#include "net/jws.h"
+#include "codec/jws.h"
 
 #define NS "/api/v1/namespaces/team"
 #define ANN(name) "\"annotations\":{\"kubernetes.io/service-account.name\":\"" name "\"}"

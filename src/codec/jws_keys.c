@@ -1,0 +1,286 @@
+/* Which keys there are and what each is for: from PEM, and from JWK sets (RFC 7517, RFC 7518 6, RFC 8037 2). */
+#include "codec/jws-internal.h"
+#include "base/b64.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+
+#define RSA_BITS_MIN 2048
+#define RSA_BITS_MAX 8192 /* checking costs the square of it */
+#define EXPONENT_BITS_MAX 31
+#define CURVE_BYTES_MAX 66
+
+DEFINE_CLEANUP(BIO *, jws_bio_freep, BIO_free)
+DEFINE_CLEANUP(BIGNUM *, jws_bn_freep, BN_free)
+DEFINE_CLEANUP(EVP_PKEY_CTX *, jws_pkey_ctx_freep, EVP_PKEY_CTX_free)
+DEFINE_CLEANUP(OSSL_PARAM_BLD *, jws_bld_freep, OSSL_PARAM_BLD_free)
+DEFINE_CLEANUP(OSSL_PARAM *, jws_param_freep, OSSL_PARAM_free)
+
+static const struct jws_alg_info jws_algs[] = {
+	{ "RS256", JWS_RS256, EVP_PKEY_RSA, EVP_sha256, false, NULL, NULL, 0 },
+	{ "RS384", JWS_RS384, EVP_PKEY_RSA, EVP_sha384, false, NULL, NULL, 0 },
+	{ "RS512", JWS_RS512, EVP_PKEY_RSA, EVP_sha512, false, NULL, NULL, 0 },
+	{ "PS256", JWS_PS256, EVP_PKEY_RSA, EVP_sha256, true, NULL, NULL, 0 },
+	{ "PS384", JWS_PS384, EVP_PKEY_RSA, EVP_sha384, true, NULL, NULL, 0 },
+	{ "PS512", JWS_PS512, EVP_PKEY_RSA, EVP_sha512, true, NULL, NULL, 0 },
+	{ "ES256", JWS_ES256, EVP_PKEY_EC, EVP_sha256, false, "P-256", "prime256v1", 32 },
+	{ "ES384", JWS_ES384, EVP_PKEY_EC, EVP_sha384, false, "P-384", "secp384r1", 48 },
+	{ "ES512", JWS_ES512, EVP_PKEY_EC, EVP_sha512, false, "P-521", "secp521r1", CURVE_BYTES_MAX },
+	{ "EdDSA", JWS_EDDSA, EVP_PKEY_ED25519, NULL, false, NULL, NULL, 0 },
+};
+
+const struct jws_alg_info *jws_alg_find(struct sv name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(jws_algs); i++)
+		if (sv_is(name, jws_algs[i].name))
+			return &jws_algs[i];
+	return NULL;
+}
+
+const struct jws_alg_info *jws_alg_of_curve(struct sv curve)
+{
+	for (size_t i = 0; i < ARRAY_LEN(jws_algs); i++)
+		if (jws_algs[i].curve && sv_is(curve, jws_algs[i].curve))
+			return &jws_algs[i];
+	return NULL;
+}
+
+const struct jws_alg_info *jws_alg_first(unsigned algs)
+{
+	size_t i = 0;
+
+	BUG_ON(!(algs & JWS_ANY));
+	while (!(algs & jws_algs[i].alg))
+		i++;
+	return &jws_algs[i];
+}
+
+/* --- what a key is for --- */
+
+/* Moduli of a sensible size, and exponents that make checking cheap and mean something. */
+static bool jws_rsa_fits(const EVP_PKEY *pkey)
+{
+	_cleanup_(jws_bn_freep) BIGNUM *e = NULL;
+	int bits = EVP_PKEY_get_bits(pkey);
+
+	return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX &&
+	       EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) && !BN_is_one(e) &&
+	       BN_num_bits(e) <= EXPONENT_BITS_MAX;
+}
+
+/* By name only: a curve that is spelled out in numbers may be any. */
+static bool jws_curve_fits(const EVP_PKEY *pkey, const struct jws_alg_info *alg)
+{
+	char name[32];
+
+	return EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_GROUP_NAME, name, sizeof(name), NULL) == 1 &&
+	       sv_is(sv_from(name), alg->group);
+}
+
+unsigned jws_algs_of(const EVP_PKEY *pkey)
+{
+	int type = EVP_PKEY_get_base_id(pkey);
+	unsigned algs = 0;
+
+	if (type == EVP_PKEY_RSA && !jws_rsa_fits(pkey))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(jws_algs); i++)
+		if (jws_algs[i].key_type == type && (!jws_algs[i].group || jws_curve_fits(pkey, &jws_algs[i])))
+			algs |= jws_algs[i].alg;
+	return algs;
+}
+
+/* --- sets --- */
+
+/* False: it is for none of algs. */
+static bool jws_keys_add(struct jws_keys *k, EVP_PKEY *pkey_take, unsigned algs, struct sv kid)
+{
+	algs &= jws_algs_of(pkey_take);
+	if (algs)
+		vec_push(&k->keys, ((struct jws_key){ pkey_take, algs, arena_sv(&k->arena, kid) }));
+	else
+		EVP_PKEY_free(pkey_take);
+	return algs;
+}
+
+struct jws_keys *jws_keys_free(struct jws_keys *k)
+{
+	if (!k)
+		return NULL;
+	for (size_t i = 0; i < k->keys.n; i++)
+		EVP_PKEY_free(k->keys.p[i].pkey);
+	vec_release(&k->keys);
+	arena_release(&k->arena);
+	free(k);
+	return NULL;
+}
+
+/* --- PEM --- */
+
+static int jws_no_password(char *buf, int size, int writing, void *ctx)
+{
+	(void)buf, (void)size, (void)writing, (void)ctx;
+	return -1;
+}
+
+static BIO *jws_bio(struct sv text)
+{
+	return text.n <= INT_MAX ? BIO_new_mem_buf(text.p, (int)text.n) : NULL;
+}
+
+EVP_PKEY *jws_private_key(struct sv pem)
+{
+	_cleanup_(jws_bio_freep) BIO *bio = jws_bio(pem);
+
+	return bio ? PEM_read_bio_PrivateKey(bio, NULL, jws_no_password, NULL) : NULL;
+}
+
+struct jws_keys *jws_keys_pem(struct sv pem, struct err *err)
+{
+	_cleanup_(jws_keys_freep) struct jws_keys *k = xcalloc(1, sizeof(*k));
+	_cleanup_(jws_bio_freep) BIO *bio = jws_bio(pem);
+	EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, jws_no_password, NULL) : NULL;
+	bool read = pkey, good = read && jws_keys_add(k, pkey, JWS_ANY, SV(""));
+
+	ERR_clear_error();
+	if (good)
+		return TAKE(k);
+	err_set(err, ERR_INVALID, "%s",
+		read ? "no public key for tokens: RSA of 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519 are"
+		     : "cannot read a public key: not PEM, or damaged");
+	return NULL;
+}
+
+/* --- JWK --- */
+
+static struct sv jws_jwk_str(const struct val *jwk, const char *name)
+{
+	return val_str(val_member_sv(jwk, sv_from(name)));
+}
+
+/* A member's bytes: at least one, at most max. */
+static bool jws_jwk_bytes(struct arena *a, const struct val *jwk, const char *name, size_t max, struct sv *ret)
+{
+	struct sv text = jws_jwk_str(jwk, name);
+
+	return text.n > 0 && text.n <= max * 2 && b64url_decode_exact(a, text, ret) && ret->n <= max;
+}
+
+static EVP_PKEY *jws_from_params(const char *type, OSSL_PARAM_BLD *bld)
+{
+	_cleanup_(jws_param_freep) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+	_cleanup_(jws_pkey_ctx_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+	EVP_PKEY *pkey = NULL;
+
+	if (!params || !ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+	    EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
+		return NULL;
+	return pkey;
+}
+
+static EVP_PKEY *jws_jwk_rsa(struct arena *a, const struct val *jwk)
+{
+	_cleanup_(jws_bld_freep) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+	_cleanup_(jws_bn_freep) BIGNUM *n = NULL, *e = NULL;
+	struct sv n_bytes, e_bytes;
+
+	if (!bld || !jws_jwk_bytes(a, jwk, "n", RSA_BITS_MAX / 8, &n_bytes) || !jws_jwk_bytes(a, jwk, "e", 4, &e_bytes))
+		return NULL;
+	n = BN_bin2bn((const unsigned char *)n_bytes.p, (int)n_bytes.n, NULL);
+	e = BN_bin2bn((const unsigned char *)e_bytes.p, (int)e_bytes.n, NULL);
+	if (!n || !e || OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) != 1 ||
+	    OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) != 1)
+		return NULL;
+	return jws_from_params("RSA", bld);
+}
+
+static EVP_PKEY *jws_jwk_ec(struct arena *a, const struct val *jwk)
+{
+	_cleanup_(jws_bld_freep) OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+	_cleanup_(jws_pkey_ctx_freep) EVP_PKEY_CTX *check = NULL;
+	_cleanup_(jws_pkey_freep) EVP_PKEY *pkey = NULL;
+	const struct jws_alg_info *alg = jws_alg_of_curve(jws_jwk_str(jwk, "crv"));
+	unsigned char point[1 + 2 * CURVE_BYTES_MAX] = { POINT_CONVERSION_UNCOMPRESSED };
+	struct sv x, y;
+
+	if (!bld || !alg || !jws_jwk_bytes(a, jwk, "x", alg->curve_bytes, &x) || x.n != alg->curve_bytes ||
+	    !jws_jwk_bytes(a, jwk, "y", alg->curve_bytes, &y) || y.n != alg->curve_bytes)
+		return NULL;
+	memcpy(point + 1, x.p, x.n);
+	memcpy(point + 1 + x.n, y.p, y.n);
+	if (OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, alg->group, 0) != 1 ||
+	    OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + x.n + y.n) != 1)
+		return NULL;
+	pkey = jws_from_params("EC", bld);
+	check = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
+	return check && EVP_PKEY_public_check(check) == 1 ? TAKE(pkey) : NULL;
+}
+
+static EVP_PKEY *jws_jwk_okp(struct arena *a, const struct val *jwk)
+{
+	struct sv x;
+
+	if (!sv_is(jws_jwk_str(jwk, "crv"), "Ed25519") || !jws_jwk_bytes(a, jwk, "x", 32, &x))
+		return NULL;
+	return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)x.p, x.n);
+}
+
+static bool jws_jwk_is_for_checking(const struct val *jwk)
+{
+	const struct val *use = val_member_sv(jwk, SV("use")), *ops = val_member_sv(jwk, SV("key_ops"));
+
+	if (use && !val_is(use, "sig"))
+		return false;
+	VAL_EACH(ops, op)
+		if (val_is(op, "verify"))
+			return true;
+	return !ops;
+}
+
+static EVP_PKEY *jws_jwk_read(struct arena *a, const struct val *jwk, unsigned *ret_algs)
+{
+	const struct val *alg = val_member_sv(jwk, SV("alg"));
+	const struct jws_alg_info *only = jws_alg_find(val_str(alg));
+	struct sv type = jws_jwk_str(jwk, "kty");
+
+	if (!jws_jwk_is_for_checking(jwk) || (alg && !only))
+		return NULL;
+	*ret_algs = only ? only->alg : JWS_ANY;
+	if (sv_is(type, "RSA"))
+		return jws_jwk_rsa(a, jwk);
+	if (sv_is(type, "EC"))
+		return jws_jwk_ec(a, jwk);
+	return sv_is(type, "OKP") ? jws_jwk_okp(a, jwk) : NULL;
+}
+
+struct jws_keys *jws_keys_jwks(struct sv json, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(jws_keys_freep) struct jws_keys *k = xcalloc(1, sizeof(*k));
+	const struct val *doc = json.n <= JWS_KEYS_TEXT_MAX ? jws_object(&a, json) : NULL;
+	const struct val *list = val_member_sv(doc, SV("keys"));
+	const char *why = NULL;
+	unsigned algs;
+
+	if (json.n > JWS_KEYS_TEXT_MAX)
+		why = "longer than 256 KiB";
+	else if (val_type(list) != VAL_LIST)
+		why = "not a JSON object with a list of keys";
+	VAL_EACH(list, jwk) {
+		EVP_PKEY *pkey = k->keys.n <= JWS_KEYS_MAX ? jws_jwk_read(&a, jwk, &algs) : NULL;
+
+		if (pkey)
+			jws_keys_add(k, pkey, algs, jws_jwk_str(jwk, "kid"));
+	}
+	ERR_clear_error();
+	if (!why && k->keys.n == 0)
+		why = "no key in it can check signatures";
+	else if (!why && k->keys.n > JWS_KEYS_MAX)
+		why = "more than 64 keys";
+	if (!why)
+		return TAKE(k);
+	err_set(err, ERR_INVALID, "cannot read a key set: %s", why);
+	return NULL;
+}
