@@ -1,6 +1,8 @@
 /* Service account tokens: what ends them. Asked with TokenReview, so nothing is remembered between questions. */
 #include "harness.h"
 
+#include "codec/jws.h"
+
 #define NS "/api/v1/namespaces/ns"
 
 static const struct val *make(struct rig *r, const char *path, const char *body)
@@ -130,6 +132,31 @@ static void test_spelling(void **state)
 	}
 }
 
+/* What others check tokens with: the keys that are published, and the algorithm that is announced. */
+static void test_published_keys(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+	struct jws_keys *keys;
+	const struct val *claims, *names;
+	const char *t;
+
+	world(r);
+	t = token(r, "");
+	a = api(r, "GET", "/openid/v1/jwks");
+	assert_int_equal(a->code, 200);
+	keys = jws_keys_jwks(buf_sv(&a->body), NULL);
+	answer_free(a);
+	assert_non_null(keys);
+	assert_int_equal(jws_verify(&r->arena, sv_from(t), keys, JWS_ES256, &claims, NULL), 0);
+	assert_val(val_member_sv(claims, SV("sub")), "system:serviceaccount:ns:sa");
+	names = val_member_sv(expect(r, 200, "GET", "/.well-known/openid-configuration", NULL),
+			      SV("id_token_signing_alg_values_supported"));
+	assert_int_equal(val_len(names), 1);
+	assert_val(val_at(names, 0), "ES256");
+	jws_keys_free(keys);
+}
+
 /* Only whom it is for. */
 static void test_audience(void **state)
 {
@@ -187,8 +214,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_bound_objects), T(test_deletion_under_way), T(test_time), T(test_audience), T(test_spelling),
-		T(test_node_of_a_pod), T(test_rules_of_a_node),
+		T(test_bound_objects), T(test_deletion_under_way), T(test_time),	  T(test_audience),
+		T(test_spelling),      T(test_published_keys),	   T(test_node_of_a_pod), T(test_rules_of_a_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

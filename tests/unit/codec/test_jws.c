@@ -377,6 +377,37 @@ static void test_one_spelling(void **state)
 	}
 }
 
+/* Signed as they are, in another spelling all the same: who signs does not make it one. */
+static void test_signed_spelling(void **state)
+{
+	static const struct {
+		const char *header, *claims;
+		bool good;
+	} rows[] = {
+		{ "eyJhbGciOiJFUzI1NiJ9", "eyJhIjoxfQ", true }, /* {"alg":"ES256"} and {"a":1} */
+		{ "eyJhbGciOiJFUzI1NiJ9", "eyJhIjoxfQ==", false },
+		{ "eyJhbGciOiJFUzI1NiJ9", "eyJhIjoxfR", false },
+		{ "eyJhbGciOiJFUzI1NiJ9", "eyJh\nIjoxfQ", false },
+		{ "eyJhbGciOiJFUzI1NiJ9", "eyJhIjoxfQ\r\n", false },
+		{ "eyJhbGciOiJFUzI1NiJ9", "eyJhIjoxf", false },
+		{ "eyJhbGciOiJFUzI1NiJ9", "{\"a\":1}", false },
+		{ "eyJhbGciOiJF\nUzI1NiJ9", "eyJhIjoxfQ", false },
+		{ "eyJhbGciOiJFUzI1NiJ9\n", "eyJhIjoxfQ", false },
+		{ "eyJhbGciOiJFUzI1NiJ9Cg==", "eyJhIjoxfQ", false },
+		{ "eyJhbGciOiJFUzI1NiJ9Ch", "eyJhIjoxfQ", false },
+		{ "eyJhbGciOiJFUzI1NiJ9Cg", "eyJhIjoxfQ", true }, /* a line break behind the header itself */
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sv text = arena_svf(&a, "%s.%s", rows[i].header, rows[i].claims);
+		struct sv sig = beside(&a, raw_signature(&a, pairs[P256_PAIR].pkey, EVP_sha256(), -1, text), 32);
+
+		assert_int_equal(good(&a, with_signature(&a, text, sig), EC_KEYS), rows[i].good);
+	}
+}
+
 static void test_parts(void **state)
 {
 	static const char *const bad[] = { "",
@@ -606,6 +637,7 @@ int main(void)
 		cmocka_unit_test(test_signature_bytes),
 		cmocka_unit_test(test_r_and_s_out_of_range),
 		cmocka_unit_test(test_one_spelling),
+		cmocka_unit_test(test_signed_spelling),
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_header),

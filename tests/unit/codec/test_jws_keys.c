@@ -7,8 +7,9 @@
 
 #include "jws_vectors.h"
 
-#include <openssl/evp.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
@@ -44,6 +45,17 @@ static struct sv changed(struct arena *a, size_t i, const char *key, const char 
 	else
 		val_del_sv(jwk, sv_from(key));
 	json_encode(&b, doc);
+	return arena_sv(a, buf_sv(&b));
+}
+
+/* The i-th key of a set as a set. */
+static struct sv alone(struct arena *a, struct sv set, size_t i)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_adds(&b, "{\"keys\":[");
+	json_encode(&b, val_at(val_member_sv(json_decode(a, set, NULL, NULL), SV("keys")), i));
+	buf_adds(&b, "]}");
 	return arena_sv(a, buf_sv(&b));
 }
 
@@ -85,6 +97,7 @@ static void test_passed_over(void **state)
 		{ NODE_RSA, "e", NULL },
 		{ NODE_RSA, "e", "\"AQAB=\"" },
 		{ NODE_RSA, "e", "\"AQ AB\"" },
+		{ NODE_RSA, "e", "\"AQAB\\n\"" },
 		{ NODE_RSA, "e", "\"AQ\"" },	   /* 1: everybody signs */
 		{ NODE_RSA, "e", "\"AA\"" },	   /* 0 */
 		{ NODE_RSA, "e", "\"Ag\"" },	   /* 2 */
@@ -115,6 +128,8 @@ static void test_passed_over(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct sv set = changed(&a, rows[i].key, rows[i].member, rows[i].json);
 
+		assert_string_equal(why_not_jwks(&a, alone(&a, set, rows[i].key)),
+				    "cannot read a key set: no key in it can check signatures");
 		for (size_t k = 0; k < ARRAY_LEN(of); k++)
 			assert_int_equal(verifies(&a, set, token_for(of[k])), k != rows[i].key);
 	}
@@ -136,6 +151,8 @@ static void test_taken(void **state)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
 	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(of); i++)
+		assert_string_equal(why_not_jwks(&a, alone(&a, sv_from(node_jwks), i)), "");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		for (size_t k = 0; k < ARRAY_LEN(of); k++)
 			assert_true(
@@ -221,6 +238,26 @@ static struct sv pem_of(struct arena *a, EVP_PKEY *key_take, bool private)
 	return text;
 }
 
+/* The same curve by its numbers. */
+static EVP_PKEY *spelled_out(EVP_PKEY *key)
+{
+	assert_int_equal(
+	    EVP_PKEY_set_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_EXPLICIT), 1);
+	return key;
+}
+
+/* RSA that says it is for PSS alone, perhaps with one digest: not what a token's algorithm names. */
+static EVP_PKEY *rsa_pss(void)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+	EVP_PKEY *key = NULL;
+
+	assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+	assert_int_equal(EVP_PKEY_generate(ctx, &key), 1);
+	EVP_PKEY_CTX_free(ctx);
+	return key;
+}
+
 static void test_pem(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -238,6 +275,8 @@ static void test_pem(void **state)
 		{ pem_of(&a, EVP_EC_gen("P-256"), true), damaged },
 		{ pem_of(&a, EVP_RSA_gen(1024), false), unfit },
 		{ pem_of(&a, EVP_EC_gen("secp256k1"), false), unfit },
+		{ pem_of(&a, spelled_out(EVP_EC_gen("P-256")), false), unfit },
+		{ pem_of(&a, rsa_pss(), false), unfit },
 		{ pem_of(&a, EVP_EC_gen("P-224"), false), unfit },
 		{ pem_of(&a, EVP_PKEY_Q_keygen(NULL, NULL, "ED448"), false), unfit },
 		{ pem_of(&a, EVP_PKEY_Q_keygen(NULL, NULL, "X25519"), false), unfit },
