@@ -146,7 +146,7 @@ def patches(c):
     expect(c, "PATCH", p, '[{"op":"test","path":"/data/a","value":"c"}]', 422, "Invalid", headers=jp)
     expect(c, "PATCH", p, '{"op":"remove"}', 400, "BadRequest", headers=jp)
     expect(c, "PATCH", p, "[1,2", 400, "BadRequest", headers={"Content-Type": "application/merge-patch+json"})
-    expect(c, "PATCH", p, '{"data":{"a":3}}', 422, "Invalid", "cannot unmarshal number", field="patch",
+    expect(c, "PATCH", p, '{"data":{"a":3}}', 422, "Invalid", "cannot convert int64 to string", field="patch",
            headers={"Content-Type": "application/strategic-merge-patch+json"})
     expect(c, "PATCH", p, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: pat}", 422, "Invalid",
            "fieldManager", headers={"Content-Type": "application/apply-patch+yaml"})

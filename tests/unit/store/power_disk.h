@@ -404,6 +404,17 @@ static _unused_ void disk_arm(const char *dir, enum fault fault, long at)
 	disk.armed = true;
 }
 
+/* Has a removal been done? While a store is open. */
+static _unused_ bool disk_removed(void)
+{
+	bool removed;
+
+	pthread_mutex_lock(&disk.mu);
+	removed = disk.removed;
+	pthread_mutex_unlock(&disk.mu);
+	return removed;
+}
+
 static _unused_ void disk_forget(void)
 {
 	for (size_t i = 0; i < disk.files.n; i++) {

@@ -193,7 +193,7 @@ static void test_merged_go_last(void **state)
 		assert_int_equal(rev, 2 + i);
 		(void)store_compact(s, rev, NULL);
 	}
-	while (!disk.removed)
+	while (!disk_removed())
 		nap();
 	store_close(s);
 	disk.armed = false;
