@@ -628,10 +628,9 @@ static int fake_image_status(struct runtime *r, struct arena *a, struct sv image
 }
 
 static int fake_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth,
-			   struct sv *ret_ref, struct err *err)
+			   _unused_ int stop_fd, struct sv *ret_ref, struct err *err)
 {
 	struct fake *f = fake_of(r);
-
 	const char *password;
 
 	if (enter(f, "pull_image", err) < 0)

@@ -9,6 +9,7 @@
 #include "kubelet/backoff.h"
 #include "kubelet/image.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pull_guard.h"
 #include "kubelet/pull_records.h"
 #include "pod/image_name.h"
 
@@ -164,21 +165,47 @@ static void pull_begin_next(struct images *im, struct env *env)
 }
 
 /* With each of the pod's credentials until one is taken, without any when there are none. */
-static int pull_now(struct pull *u, struct arena *a, struct sv *ret_ref, const char **ret_digest, struct err *err)
+static int pull_now(struct pull *u, struct arena *a, int stop_fd, struct sv *ret_ref, const char **ret_digest,
+		    struct err *err)
 {
 	struct runtime *rt = u->k->rt;
 
 	*ret_digest = NULL;
 	if (!u->creds.n)
-		return rt->ops->pull_image(rt, a, sv_from(u->image), NULL, ret_ref, err);
+		return rt->ops->pull_image(rt, a, sv_from(u->image), NULL, stop_fd, ret_ref, err);
 	for (size_t i = 0;; i++) {
 		*ret_digest = u->creds.digest[i];
-		if (rt->ops->pull_image(rt, a, sv_from(u->image), u->creds.auth[i], ret_ref, err) == 0)
+		if (rt->ops->pull_image(rt, a, sv_from(u->image), u->creds.auth[i], stop_fd, ret_ref, err) == 0)
 			return 0;
 		if (i + 1 == u->creds.n)
 			return -1;
 		err_release(err);
 	}
+}
+
+/* While the disk of the images lasts. */
+static int pull_guarded(struct pull *u, struct arena *a, struct sv *ret_ref, const char **ret_digest, struct err *err)
+{
+	struct runtime *rt = u->k->rt;
+	_cleanup_(err_release) struct err full = ERR_INIT;
+	struct pull_guard *guard;
+	struct sv where = SV("");
+	uint64_t bytes;
+	int rc;
+
+	*ret_digest = NULL;
+	if (!u->k->files || rt->ops->fs_usage(rt, a, &bytes, &where, NULL) < 0 || !where.n)
+		return pull_now(u, a, -1, ret_ref, ret_digest, err);
+	guard = pull_guard_begin(u->k->env, arena_strndup(a, where.p, where.n), err);
+	if (!guard)
+		return -1;
+	rc = pull_now(u, a, pull_guard_stop_fd(guard), ret_ref, ret_digest, err);
+	/* What came whole before it could be stopped is there. */
+	if (pull_guard_end(guard, &full) < 0 && rc < 0) {
+		err_release(err);
+		err_move(err, &full);
+	}
+	return rc;
 }
 
 /* Pulls, and remembers with what that was possible. */
@@ -196,7 +223,7 @@ static void pull_recorded(struct pull *u, struct arena *a, struct err *err)
 		pull_records_end(rec, image, SV(""), NULL, NULL);
 		return;
 	}
-	if (pull_now(u, a, &ref, &digest, err) < 0)
+	if (pull_guarded(u, a, &ref, &digest, err) < 0)
 		ref = SV("");
 	else if (rt->ops->image_status(rt, a, image, &img, NULL) == 0 && img) /* by what images_ensure() sees it */
 		ref = img->id;

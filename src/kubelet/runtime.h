@@ -180,7 +180,8 @@ struct runtime_ops {
 	/* Images. NULL result with 0: not present. */
 	int (*image_status)(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret,
 			    struct err *err);
-	int (*pull_image)(struct runtime *r, struct arena *a, struct sv image, const struct val *auth,
+	/* stop_fd: when it can be read, the pull is given up, which is an error (-1: none). */
+	int (*pull_image)(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, int stop_fd,
 			  struct sv *ret_ref, struct err *err);
 	int (*list_images)(struct runtime *r, struct arena *a, struct rt_image **ret, size_t *ret_n, struct err *err);
 	int (*remove_image)(struct runtime *r, struct sv image, struct err *err);

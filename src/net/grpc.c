@@ -563,10 +563,18 @@ static int unary_message(struct sv msg, void *ctx)
 int grpc_call(struct grpc_channel *ch, struct arena *a, const char *method, struct sv request, int64_t timeout_ns,
 	      struct sv *ret_response, struct err *err)
 {
+	return grpc_call_until(ch, a, method, request, timeout_ns, -1, ret_response, err);
+}
+
+int grpc_call_until(struct grpc_channel *ch, struct arena *a, const char *method, struct sv request, int64_t timeout_ns,
+		    int stop_fd, struct sv *ret_response, struct err *err)
+{
 	struct unary u = { .arena = a };
 
-	if (call_do(ch, method, request, sock_deadline(timeout_ns), unary_message, &u, -1, err) < 0)
+	if (call_do(ch, method, request, sock_deadline(timeout_ns), unary_message, &u, stop_fd, err) < 0)
 		return -1;
+	if (u.n == 0 && stop_fd >= 0)
+		return err_set(err, ERR_UNAVAILABLE, "'%s' was given up", method);
 	if (u.n != 1)
 		return err_set(err, ERR_INTERNAL, "'%s' answered %d messages instead of one", method, u.n);
 	*ret_response = u.response;

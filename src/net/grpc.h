@@ -18,6 +18,10 @@ struct grpc_channel *grpc_channel_free(struct grpc_channel *c);
  * ERR_METHOD_NOT_ALLOWED, others ERR_INTERNAL; msg is grpc-message. */
 int grpc_call(struct grpc_channel *c, struct arena *a, const char *method /* "/runtime.v1.RuntimeService/Version" */,
 	      struct sv request, int64_t timeout_ns, struct sv *ret_response, struct err *err);
+/* The same, given up with ERR_UNAVAILABLE when stop_fd can be read (-1: never). The server sees the end of the
+ * connection, which cancels. */
+int grpc_call_until(struct grpc_channel *c, struct arena *a, const char *method, struct sv request, int64_t timeout_ns,
+		    int stop_fd, struct sv *ret_response, struct err *err);
 
 /* Server-streaming call on the calling thread until the server ends it, message() returns
  * non-zero, or stop_fd (an eventfd, say; -1: none) can be read: all of these return 0. While the server is silent the

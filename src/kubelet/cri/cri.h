@@ -86,8 +86,8 @@ int cri_port_forward_url(struct runtime *r, struct arena *a, struct sv sandbox_i
 			 struct sv *ret_url, struct err *err);
 /* cri_image.c */
 int cri_image_status(struct runtime *r, struct arena *a, struct sv image, struct rt_image **ret, struct err *err);
-int cri_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, struct sv *ret_ref,
-		   struct err *err);
+int cri_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, int stop_fd,
+		   struct sv *ret_ref, struct err *err);
 int cri_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, size_t *ret_n, struct err *err);
 int cri_remove_image(struct runtime *r, struct sv image, struct err *err);
 /* cri_stats.c */

@@ -39,11 +39,12 @@ int cri_image_status(struct runtime *r, struct arena *a, struct sv image, struct
 }
 
 /* auth: {username, password, auth, serverAddress, identityToken, registryToken}, all optional. */
-int cri_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, struct sv *ret_ref,
-		   struct err *err)
+int cri_pull_image(struct runtime *r, struct arena *a, struct sv image, const struct val *auth, int stop_fd,
+		   struct sv *ret_ref, struct err *err)
 {
 	struct buf b = BUF_INIT;
 	struct sv m;
+	int rc;
 
 	put_image_spec(&b, 1, image);
 	if (val_type(auth) == VAL_MAP) {
@@ -55,7 +56,10 @@ int cri_pull_image(struct runtime *r, struct arena *a, struct sv image, const st
 			pb_sv(&b, i + 1, val_str(val_member_sv(auth, sv_from(names[i]))));
 		pb_close(&b, f);
 	}
-	if (cri_image_call(r, a, "PullImage", &b, CRI_PULL_TIMEOUT_NS, &m, err) < 0)
+	rc = grpc_call_until(cri_of(r)->ch, a, "/runtime.v1.ImageService/PullImage", buf_sv(&b), CRI_PULL_TIMEOUT_NS,
+			     stop_fd, &m, err);
+	buf_release(&b);
+	if (rc < 0)
 		return -1;
 	*ret_ref = pb_get_sv(m, 1);
 	return 0;
