@@ -9,7 +9,10 @@
 
 #define KEEP_PART 20
 #define KEEP_MAX_BYTES (UINT64_C(1) << 30)
-#define LOOK_NS (NS_PER_SEC / 2)
+/* The next look comes before a fast disk could have been filled: what is free lasts so long at two bytes a nanosecond.
+ */
+#define LOOK_MIN_NS (5 * NS_PER_MS)
+#define LOOK_MAX_NS (NS_PER_SEC / 2)
 
 struct pull_guard {
 	struct env *env;
@@ -22,21 +25,27 @@ struct pull_guard {
 	int refs;	/* the pull's, and the timer's while there is one */
 };
 
-int pull_guard_room(const char *dir, struct err *err)
+/* How much there is above what stays free, at most INT64_MAX; -1 with *err: less. */
+static int64_t pull_guard_look_at(const char *dir, struct err *err)
 {
 	struct statvfs fs;
 	uint64_t have, keep;
 
 	if (statvfs(dir, &fs) < 0 || fs.f_blocks == 0)
-		return 0;
+		return INT64_MAX;
 	have = (uint64_t)fs.f_bavail * fs.f_frsize;
 	keep = MIN((uint64_t)fs.f_blocks * fs.f_frsize / KEEP_PART, KEEP_MAX_BYTES);
 	if (have >= keep)
-		return 0;
+		return (int64_t)MIN(have - keep, (uint64_t)INT64_MAX);
 	return err_set(err, ERR_TOO_LARGE,
 		       "%" PRIu64 " MiB are free below '%s', where %" PRIu64
 		       " MiB are to stay so: remove images or other files, or use a larger disk",
 		       have >> 20, dir, keep >> 20);
+}
+
+int pull_guard_room(const char *dir, struct err *err)
+{
+	return pull_guard_look_at(dir, err) < 0 ? -1 : 0;
 }
 
 static void pull_guard_unref(struct pull_guard *g)
@@ -58,17 +67,19 @@ static void pull_guard_unref(struct pull_guard *g)
 static void pull_guard_look(void *ctx)
 {
 	struct pull_guard *g = ctx;
-	bool go_on;
+	int64_t left = -1;
 
 	pthread_mutex_lock(&g->lock);
 	g->timer = env_timer_cancel(g->env, g->timer);
-	go_on = !g->ended && pull_guard_room(g->dir, &g->why) == 0;
-	if (go_on)
-		g->timer = env_after(g->env, ENV_NODE, LOOK_NS, pull_guard_look, g);
+	if (!g->ended)
+		left = pull_guard_look_at(g->dir, &g->why);
+	if (left >= 0)
+		g->timer =
+		    env_after(g->env, ENV_NODE, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
 	else if (!g->ended)
 		(void)eventfd_write(g->stop_fd, 1);
 	pthread_mutex_unlock(&g->lock);
-	if (!go_on)
+	if (left < 0)
 		pull_guard_unref(g);
 }
 
@@ -85,7 +96,7 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *
 	pthread_mutex_init(&g->lock, NULL);
 	g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: then nobody is told */
 	pthread_mutex_lock(&g->lock);
-	g->timer = env_after(e, ENV_NODE, LOOK_NS, pull_guard_look, g);
+	g->timer = env_after(e, ENV_NODE, LOOK_MIN_NS, pull_guard_look, g);
 	pthread_mutex_unlock(&g->lock);
 	return g;
 }

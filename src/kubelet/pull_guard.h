@@ -2,7 +2,8 @@
  *
  * How large an image will be unpacked is known to nobody before: a layer of two megabytes can hold gigabytes of zeros,
  * and the registry says only the former. So the free space of the file system that images are kept in is looked at
- * before a pull and twice a second while it lasts. What the runtime has of it by then it removes itself.
+ * before a pull and while it lasts, the less there is the more often. What the runtime has of it by then it removes
+ * itself.
  *
  * Only where images are on this machine: in the simulator, and of a runtime that does not say where it keeps them,
  * nothing is guarded. Any thread; one guard a pull.
