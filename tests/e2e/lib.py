@@ -68,6 +68,22 @@ def own_dir():
     return made, lock
 
 
+def threads_of(pid):
+    if shutil.which("gdb"):
+        return subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt"], check=False, timeout=60,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace").stdout
+    said = []
+    for task in glob.glob(f"/proc/{pid}/task/*"):
+        with contextlib.suppress(OSError):
+            said.append(" ".join([task, *(read_text(f"{task}/{name}").strip() for name in ("comm", "wchan"))]))
+    return "\n".join(said)
+
+
+def read_text(path):
+    with open(path, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
 def servers_of(top):
     for p in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{p}/cmdline", encoding="utf-8", errors="replace") as f:
@@ -180,15 +196,24 @@ class Cluster:
     def stop(self):
         if self.proc and self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
-            self.proc.wait(30)
+            self.wait_end()
         return self.proc.returncode if self.proc else None
+
+    def wait_end(self, timeout=30):
+        """The exit status. Of a server that does not end it is said what each of its threads waits for."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.proc.wait(timeout)
+        said = [f"the server has not ended within {timeout} s", self.tail()]
+        with open(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children", encoding="utf-8") as f:
+            said += [threads_of(pid) for pid in (self.proc.pid, *map(int, f.read().split()))]
+        raise Failed("\n".join(said))
 
     def kill(self):
         self.proc.kill()
         self.proc.wait(30)
 
     def cleanup(self):
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(Failed):
             self.stop()
         if self.proc and self.proc.poll() is None:
             self.kill()

@@ -46,7 +46,7 @@ def cleanup_needs_no_data(c):
     start_with_everything(c)
     remove_data(c)
     contains(cleanup(c, "--stop"), "ended the server", "removed nftables table", "removed bridge cvl")
-    c.proc.wait(30)
+    c.wait_end()
     remove_data(c)
     nothing_is_left(BEFORE)
 
@@ -75,7 +75,7 @@ def ended_at_any_moment_of_its_start(c):
             time.sleep(ms / 1000)
             c.proc.send_signal(sig)
             # it may die of the signal only when nothing has begun yet
-            status, fine = c.proc.wait(30), {-9} if sig == signal.SIGKILL else {0} if ms > 250 else {0, -sig}
+            status, fine = c.wait_end(), {-9} if sig == signal.SIGKILL else {0} if ms > 250 else {0, -sig}
             assert status in fine, f"exit status {status}, signal {sig} after {ms} ms"
     cleanup(c)
     nothing_is_left(BEFORE)
