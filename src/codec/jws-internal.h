@@ -1,4 +1,4 @@
-/* jws-internal.h - what jws.c and jws_keys.c share and nobody else includes. */
+/* jws-internal.h - what jws.c, jws_keys.c and jws_object.c share and nobody else includes. */
 #pragma once
 
 #include "base/vec.h"

@@ -2,7 +2,6 @@
 #include "codec/jws-internal.h"
 #include "base/b64.h"
 #include "base/buf.h"
-#include "base/utf8.h"
 #include "codec/json.h"
 
 #include <openssl/ec.h>
@@ -11,24 +10,6 @@
 
 DEFINE_CLEANUP(EVP_MD_CTX *, jws_md_freep, EVP_MD_CTX_free)
 DEFINE_CLEANUP(ECDSA_SIG *, jws_ecdsa_freep, ECDSA_SIG_free)
-
-static bool jws_note_duplicate(struct sv path, void *ctx)
-{
-	(void)path;
-	*(bool *)ctx = true;
-	return false; /* one is enough */
-}
-
-const struct val *jws_object(struct arena *a, struct sv text)
-{
-	bool repeated = false;
-	const struct val *doc =
-	    utf8_valid(text)
-		? json_decode(a, text, &(struct json_opts){ .duplicate = jws_note_duplicate, .ctx = &repeated }, NULL)
-		: NULL;
-
-	return val_type(doc) == VAL_MAP && !repeated ? doc : NULL;
-}
 
 /* --- checking --- */
 
