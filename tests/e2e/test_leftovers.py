@@ -69,6 +69,7 @@ def a_new_cluster_replaces_one_without_data(c):
 
 def ended_at_any_moment_of_its_start(c):
     """Again and again over the same directory, then without it: each start finds what the one before it left."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) the server rightly ignores it
     for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP):
         for ms in range(20, 500, 60):
             c.start(wait=False)
