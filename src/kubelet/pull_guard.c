@@ -74,8 +74,7 @@ static void pull_guard_look(void *ctx)
 	if (!g->ended)
 		left = pull_guard_look_at(g->dir, &g->why);
 	if (left >= 0)
-		g->timer =
-		    env_after(g->env, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
+		g->timer = env_after(g->env, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
 	else if (!g->ended)
 		(void)eventfd_write(g->stop_fd, 1);
 	pthread_mutex_unlock(&g->lock);
