@@ -181,9 +181,9 @@ static void try_again(struct pv_binder *b, const char *index, struct sv key)
 
 static void volume_added(struct obj *volume, void *ctx)
 {
+	pv_volume_seen(ctx, volume, false); /* first: who is told below looks for it there, and is not told again */
 	volume_changed(volume, ctx);
 	try_again(ctx, BY_VOLUME, obj_name(volume));
-	pv_volume_seen(ctx, volume, false);
 }
 
 static void volume_updated(struct obj *old, struct obj *now, void *ctx)

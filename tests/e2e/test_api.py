@@ -541,6 +541,32 @@ def namespaces_go_with_their_contents(c):
     equal((status, body["reason"]), (403, "Forbidden"))
 
 
+def claims_hear_of_volumes_made_for_them(c):
+    """Many, as a provisioner makes them: whether the binder hears of one in time is a matter of its threads."""
+    claims, names = "/api/v1/namespaces/made/persistentvolumeclaims", [f"c{i}" for i in range(100)]
+    spec = {"storageClassName": "made", "accessModes": ["ReadWriteOnce"]}
+    equal(c.request("POST", "/api/v1/namespaces", {"metadata": {"name": "made"}})[0], 201)
+    uids = {}
+    for name in names:
+        status, claim, _ = c.request("POST", claims, {"metadata": {"name": name},
+                                                      "spec": {**spec, "resources": {"requests": {"storage": "1Mi"}}}})
+        equal(status, 201, claim)
+        uids[name] = claim["metadata"]["uid"]
+
+    def in_phase(phase):
+        return sum(i["status"].get("phase") == phase for i in c.request("GET", claims)[1]["items"])
+    wait_for("the claims to wait", lambda: in_phase("Pending") == len(names))
+    for name in names:
+        equal(c.request("POST", "/api/v1/persistentvolumes", {
+            "metadata": {"name": "made-" + name},
+            "spec": {**spec, "capacity": {"storage": "1Mi"}, "hostPath": {"path": "/made"},
+                     "claimRef": {"namespace": "made", "name": name, "uid": uids[name]}}})[0], 201)
+    wait_for("all claims to be bound", lambda: in_phase("Bound") == len(names))
+    equal(c.request("DELETE", "/api/v1/namespaces/made")[0], 200)
+    for name in names:
+        c.request("DELETE", "/api/v1/persistentvolumes/made-" + name)
+
+
 def drain_and_cordon(c):
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "paper"}}
     equal(c.request("POST", "/api/v1/nodes", node)[0], 201)
@@ -718,7 +744,7 @@ if __name__ == "__main__":
             patch_of_all_types, server_side_apply, diff_wait_and_edit, permissions, tokens, token_secrets, anonymous,
             services_get_addresses, proxies, logs_before_there_are_any,
             joining_has_its_own_token, events_of_both_groups, every_form_of_output, what_create_makes,
-            endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents,
+            endpoints_follow_pods, delete_modes, namespaces_go_with_their_contents, claims_hear_of_volumes_made_for_them,
             drain_and_cordon, drain_respects_budgets, top_says_what_is_missing, watch_sees_changes, watch_over_websocket, pages,
             long_lists_in_every_form, a_second_server_refuses, any_free_port, a_taken_port_is_named,
             unknown_flags_are_named, stops_cleanly_and_remembers,
