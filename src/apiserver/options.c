@@ -199,8 +199,7 @@ int negotiate_accept(struct api_req *q, struct err *err)
 	size_t n;
 
 	if (api_req_param(q, "pretty", &pretty) && pretty.n)
-		q->pretty = sv_is(pretty, "1") || sv_is(pretty, "t") || sv_is(pretty, "T") || sv_is(pretty, "true") ||
-			    sv_is(pretty, "True") || sv_is(pretty, "TRUE");
+		q->pretty = sv_is_true(pretty);
 	else
 		q->pretty = sv_starts(q->user_agent, SV("curl/")) || sv_starts(q->user_agent, SV("Wget/")) ||
 			    sv_starts(q->user_agent, SV("Mozilla/5.0"));

@@ -211,6 +211,16 @@ bool sv_to_u64(struct sv s, uint64_t *ret)
 	return true;
 }
 
+bool sv_is_true(struct sv s)
+{
+	static const char *const spellings[] = { "1", "t", "T", "true", "True", "TRUE" };
+
+	for (size_t i = 0; i < ARRAY_LEN(spellings); i++)
+		if (sv_is(s, spellings[i]))
+			return true;
+	return false;
+}
+
 bool sv_to_i64(struct sv s, int64_t *ret)
 {
 	bool neg = s.n && s.p[0] == '-';

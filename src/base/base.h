@@ -118,5 +118,7 @@ bool sv_split(struct sv *rest, char sep, struct sv *head);
 /* Whole-string decimal conversions: false on anything but digits (and one '-'), or overflow. */
 bool sv_to_i64(struct sv s, int64_t *ret);
 bool sv_to_u64(struct sv s, uint64_t *ret);
+/* One of the six spellings that Go's strconv.ParseBool reads as true. */
+bool sv_is_true(struct sv s);
 
 uint64_t sv_hash(struct sv s); /* unseeded FNV-1a: for our own names, not for hostile keys */

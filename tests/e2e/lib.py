@@ -404,3 +404,13 @@ def node_possible():
         return "may not make namespaces"
     clear_away_dead_runs()
     return None
+
+
+def need_node():
+    """Where no node can run, the program ends here, and says so as its one skipped test."""
+    why = node_possible()
+    if why:
+        def no_node():
+            raise Skip("no real containers here: " + why)
+        sys.exit(main([no_node]))
+    need_tools()

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from lib import BIN, CARAVEL, Cluster, Failed, Skip, WebSocket, contains, equal, free_port, main, need_tools, node_possible, wait_for
+from lib import BIN, CARAVEL, Cluster, Failed, WebSocket, contains, equal, free_port, main, need_node, wait_for
 from machine import NODE_PORT, cleanup, closed, fetch, hello_yaml, host_pod, nothing_is_left, shims, snapshot, tag_of
 
 NS = ("-n", "hello")
@@ -778,12 +778,7 @@ if __name__ == "__main__":
              images_are_imported, deletion_waits_for_grace,
              volumes_follow, hosts_and_users, pods_that_do_not_run, resources_change_in_place, jobs_end, services_of_other_kinds,
              the_namespace_goes, stop_leaves_nothing]
-    why = node_possible()
-    if why:
-        def no_node(_):
-            raise Skip("no real containers here: " + why)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     BEFORE = snapshot()
     with Cluster(agent=True) as cluster:
         sys.exit(main(TESTS, cluster))

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 
-from lib import BIN, CARAVEL, ROOT, Cluster, Skip, contains, equal, free_port, main, need_tools, node_possible, wait_for
+from lib import BIN, CARAVEL, ROOT, Cluster, contains, equal, free_port, main, need_node, wait_for
 from machine import cleanup, hello_yaml, host_pod, nothing_is_left, remove_data, shims, snapshot
 
 NS = ("-n", "hello")
@@ -173,12 +173,7 @@ def others_lose_nothing(_):
 
 
 if __name__ == "__main__":
-    why = node_possible()
-    if why:
-        def no_node(_):
-            raise Skip("no real containers here: " + why)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     for make, (_, take) in FOREIGN.items():
         subprocess.run(take.split(), check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # of a run that was killed
         sh(make)

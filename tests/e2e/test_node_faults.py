@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from lib import BIN, Cluster, Skip, contains, equal, main, need_tools, node_possible, wait_for
+from lib import BIN, Cluster, contains, equal, main, need_node, wait_for
 
 WAIT_FOR_GO = "while [ ! -e /out/go ]; do sleep 0.1; done"
 
@@ -134,12 +134,7 @@ def streams_end_with_the_server(c):
 
 
 if __name__ == "__main__":
-    why = node_possible()
-    if why:
-        def no_node(_):
-            raise Skip("no real containers here: " + why)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     with Cluster(agent=True) as cluster:
         STATUS = main([killed_during_a_pre_stop_hook, killed_while_a_container_ends, logs_end_with_the_container,
                        logs_follow_across_rotation, streams_end_with_the_server], cluster)

@@ -11,7 +11,7 @@ import sys
 import tarfile
 import threading
 
-from lib import CARAVEL, Cluster, Skip, contains, equal, main, need_tools, node_possible, wait_for
+from lib import CARAVEL, Cluster, contains, equal, main, need_node, wait_for
 
 DISK_MIB = 3000
 BOMB_MIB = 8 * 1024
@@ -110,12 +110,7 @@ def a_bomb_does_not_fill_the_disk(c):
 
 
 if __name__ == "__main__":
-    reason = node_possible()
-    if reason:
-        def no_node(_):
-            raise Skip("no real containers here: " + reason)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     cluster = Cluster(agent=True)
     data = cluster.dir + "/data"
     os.mkdir(data)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 
-from lib import Cluster, Skip, contains, equal, main, need_tools, node_possible, wait_for
+from lib import Cluster, contains, equal, main, need_node, wait_for
 from machine import shims
 
 POD = """
@@ -246,12 +246,7 @@ def deleted_while_the_node_is_away(c):
 
 
 if __name__ == "__main__":
-    why = node_possible()
-    if why:
-        def no_node(_):
-            raise Skip("no real containers here: " + why)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     with Cluster(agent=True) as cluster:
         wait_for("the node", lambda: ready(cluster)["status"] == "True", 60)
         wait_for("the account", lambda: cluster.run("get", "serviceaccount", "default", check=False).returncode == 0)

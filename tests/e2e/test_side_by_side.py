@@ -2,7 +2,7 @@
 """Two clusters with nodes on one machine that were given nothing but a directory and a port each."""
 import sys
 
-from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, node_possible, wait_for
+from lib import Cluster, Failed, contains, equal, main, need_node, wait_for
 from machine import fetch
 
 WEB = """
@@ -53,11 +53,6 @@ def the_choice_is_kept(pair):
 
 
 if __name__ == "__main__":
-    why = node_possible()
-    if why:
-        def no_node(_):
-            raise Skip("no real containers here: " + why)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     with Cluster(agent=True, bare=True) as one, Cluster(agent=True, bare=True) as two:
         sys.exit(main([both_serve, the_choice_is_kept], (one, two)))

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, node_possible, wait_for
+from lib import Cluster, Failed, contains, equal, main, need_node, wait_for
 
 IMAGE = "docker.io/caravel/demo:1"
 SET = """
@@ -111,11 +111,6 @@ spec: {storageClassName: manual, accessModes: [ReadWriteOnce], resources: {reque
 
 
 if __name__ == "__main__":
-    reason = node_possible()
-    if reason:
-        def no_node(_):
-            raise Skip("no real containers here: " + reason)
-        sys.exit(main([no_node], None))
-    need_tools()
+    need_node()
     with Cluster(agent=True) as cluster:
         sys.exit(main([each_pod_has_a_volume, data_outlive_pods_and_the_server, claims_in_use_stay, a_volume_that_exists], cluster))

@@ -14,13 +14,7 @@ struct mountable {
 
 static bool mountable_enforced(const struct obj *account)
 {
-	static const char *const yes[] = { "1", "t", "T", "TRUE", "true", "True" };
-	struct sv v = annotation_of(obj_root(account), "kubernetes.io/enforce-mountable-secrets");
-
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
-		if (sv_is(v, yes[i]))
-			return true;
-	return false;
+	return sv_is_true(annotation_of(obj_root(account), "kubernetes.io/enforce-mountable-secrets"));
 }
 
 static void mountable_names(struct strmap *m, const struct val *list)

@@ -27,6 +27,9 @@ static void test_sv(void **state)
 	assert_false(sv_to_i64(SV("9223372036854775808"), &v));
 	assert_false(sv_to_i64(SV("-"), &v));
 	assert_false(sv_to_i64(SV("1x"), &v));
+	assert_true(sv_is_true(SV("1")) && sv_is_true(SV("t")) && sv_is_true(SV("T")));
+	assert_true(sv_is_true(SV("true")) && sv_is_true(SV("True")) && sv_is_true(SV("TRUE")));
+	assert_false(sv_is_true(SV("")) || sv_is_true(SV("0")) || sv_is_true(SV("tRUE")) || sv_is_true(SV("yes")));
 	assert_sv(sv_trim(SV(" \t x y \n")), "x y");
 	assert_int_equal(sv_find_sv(SV("hello"), SV("lo")), 3);
 }
