@@ -14,7 +14,7 @@ static void tick(void *ctx);
 
 static void arm(struct apiserver *s)
 {
-	s->tick_timer = env_after(s->env, TICK_NS, tick, s);
+	s->tick_timer = env_after(s->env, ENV_CONTROL, TICK_NS, tick, s);
 	s->tick_armed = true;
 }
 

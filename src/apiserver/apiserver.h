@@ -10,6 +10,7 @@
  * given to the store, which goes on with it on its own thread: reads come from the watch cache, writes are queued
  * and finished by their completion. One kind of read goes to the disk, on the thread that asks: a LIST of an
  * exact revision that is past (registry/list.c).
+ * What may block (webhooks, later) goes through env_post(), in the class of requests.
  */
 #pragma once
 

@@ -352,7 +352,7 @@ static void watch_wake(void *ctx)
 	struct client_watch *cw = ctx;
 
 	atomic_fetch_add(&cw->refs, 1);
-	env_post(cw->c->env, watch_task, cw);
+	env_post(cw->c->env, cw->c->class, watch_task, cw);
 }
 
 static int local_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,

@@ -97,7 +97,7 @@ static void sweep(void *ctx);
 
 static void arm(struct standing_set *set)
 {
-	set->timer = env_after(set->s->env, SWEEP_NS, sweep, set);
+	set->timer = env_after(set->s->env, ENV_REQUESTS, SWEEP_NS, sweep, set);
 	set->armed = true;
 }
 

@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 
 #define WORK_DEPTH 2
-#define WORK_SLOTS 96 /* threads that write down their work; more of them just do not */
+#define WORK_SLOTS 128 /* threads that write down their work; more of them just do not */
 #define DEATH_FRAMES 48
 
 struct work_level {

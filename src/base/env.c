@@ -1,5 +1,17 @@
 #include "base/env.h"
 
+const char *env_class_name(enum env_class c)
+{
+	static const char *const names[] = { [ENV_CONTROL] = "control",
+					     [ENV_NODE] = "node",
+					     [ENV_SLOW] = "slow",
+					     [ENV_REQUESTS] = "requests",
+					     [ENV_TIMERS] = "timers" };
+
+	BUG_ON(c >= ARRAY_LEN(names));
+	return names[c];
+}
+
 uint64_t env_random_u64(struct env *e)
 {
 	uint64_t v;

@@ -232,6 +232,7 @@ static int start_storage(struct agent *a, struct apiserver *api, const struct se
 		if (strcmp(*s, "local-storage") == 0)
 			return 0;
 	a->storage_client = apiserver_client_account(api, "local-path-provisioner", "local-path-provisioner");
+	a->storage_client->class = ENV_NODE;
 	a->local_path = local_path_start(
 	    &(struct local_path_opts){
 		.env = a->env, .client = a->storage_client, .node_name = o->node_name, .dir = o->storage_dir },
@@ -262,6 +263,7 @@ struct agent *agent_start(struct env *env, struct apiserver *api, const struct s
 	a->env = env;
 	a->node_name = o->node_name;
 	a->client = apiserver_client(api, "kubelet", arena_printf(&a->arena, "system:node:%s", o->node_name), nodes);
+	a->client->class = ENV_NODE;
 	if (check_machine(o, err) < 0 || claim_machine(a, o, err) < 0 || start_runtime(a, o, err) < 0 ||
 	    start_kubelet(a, api, o, err) < 0 || start_proxy(a, api, o, err) < 0 || start_storage(a, api, o, err) < 0)
 		return agent_stop(a);

@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #define NET_THREADS 2
-#define WORKERS 16
 #define DATABASE_MAX ((size_t)64 << 30) /* address space, not memory */
 #define BODY_MAX ((size_t)3 << 20)
 #define DESCRIPTORS_WANTED 65536
@@ -468,7 +467,7 @@ static int serve(struct server *s, struct err *err)
 	ending_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 
-	s->env = env_real_new(WORKERS);
+	s->env = env_real_new(0);
 	env_random(s->env, &seed, sizeof(seed));
 	strmap_seed(seed);
 	if (start_threads(s, err) < 0)

@@ -51,7 +51,7 @@ void obj_list_release(struct obj_list *l); /* for _cleanup_ */
 
 enum watch_type { WATCH_ADDED, WATCH_MODIFIED, WATCH_DELETED, WATCH_BOOKMARK };
 
-/* Callbacks of one watch come one at a time and in order, as tasks of the env. */
+/* Callbacks of one watch come one at a time and in order, as tasks of the client's class. */
 struct client_watch_cb {
 	/* o is borrowed (take obj_ref to keep). For WATCH_DELETED it is the last version, with
 	 * the deletion's resourceVersion. For a bookmark only obj_rev(o) means something. */
@@ -88,6 +88,9 @@ struct client {
 	const struct client_ops *ops;
 	struct env *env;
 	const char *name; /* who calls: field manager, user agent, and (in-process) the identity below */
+	/* In which the callbacks of its watches come, and what its owner's informers, events and elections do;
+	 * the owner's to set before any of them. As made: ENV_CONTROL. */
+	enum env_class class;
 };
 
 /* ns "" : cluster-scoped, or all namespaces for list and watch. ret may be NULL. All return 0 or -1. */

@@ -352,7 +352,7 @@ static void record(struct recorder *r, const struct resource *res, const struct 
 	if (!r->draining) {
 		r->draining = true;
 		r->refs++;
-		env_post(r->env, drain_task, r);
+		env_post(r->env, r->client->class, drain_task, r);
 	}
 	pthread_mutex_unlock(&r->lock);
 }

@@ -3,7 +3,7 @@
  * Calls go through a pool of kept connections and block the task that makes them. Watches share
  * one loop thread per client, started by the first watch; each watch has a connection of its
  * own. The loop's thread only cuts the stream into lines: decoding and the callbacks run as
- * tasks of the env, and a watch whose callbacks are slow stops reading from its connection.
+ * tasks of the client's class, and a watch whose callbacks are slow stops reading from its connection.
  *
  * What the seam leaves open:
  * - client_watch() returns before the server answered. A watch that is refused (403, 410,

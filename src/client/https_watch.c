@@ -90,7 +90,7 @@ static void schedule_locked(struct client_watch *w)
 		return;
 	w->scheduled = true;
 	atomic_fetch_add(&w->refs, 1);
-	env_post(w->env, watch_task, w);
+	env_post(w->env, w->h->c.class, watch_task, w);
 }
 
 static void post_loop(struct client_watch *w, env_fn *fn)

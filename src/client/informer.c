@@ -94,7 +94,7 @@ static void busy_end_locked(struct informer *i)
 static void post_locked(struct informer *i, env_fn *fn)
 {
 	i->refs++;
-	env_post(i->env, fn, i);
+	env_post(i->env, i->client->class, fn, i);
 }
 
 static void notify_locked(struct informer *i, struct notice n)
@@ -223,7 +223,7 @@ static void retry_locked(struct informer *i)
 
 	i->backoff_ns = MIN(i->backoff_ns * 2, BACKOFF_MAX_NS);
 	i->refs++;
-	i->retry = env_after(i->env, d, retry_task, i);
+	i->retry = env_after(i->env, i->client->class, d, retry_task, i);
 }
 
 static void on_event(enum watch_type t, struct obj *o, void *ctx)

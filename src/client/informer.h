@@ -5,7 +5,7 @@
  * not copies. A factory hands out one informer per (resource, namespace, selector), so that
  * ten controllers on Pods cost one watch.
  *
- * Handlers of one informer run one at a time, in event order, as tasks of the env; every
+ * Handlers of one informer run one at a time, in event order, as tasks of the client's class; every
  * object known when a handler is added is first reported as added. After a re-list, objects
  * that vanished meanwhile are reported as deleted (their last known version).
  *

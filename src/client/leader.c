@@ -202,7 +202,7 @@ static void tell_locked(struct leader *l)
 		return;
 	l->telling = true;
 	l->refs++;
-	env_post(l->env, tell_task, l);
+	env_post(l->env, l->c->class, tell_task, l);
 }
 
 /* --- timers --- */
@@ -210,10 +210,10 @@ static void tell_locked(struct leader *l)
 static void attempt_task(void *ctx);
 static void deadline_task(void *ctx);
 
-static void arm_locked(struct leader *l, struct env_timer **t, int64_t delay_ns, env_fn *fn)
+static void arm_locked(struct leader *l, struct env_timer **t, enum env_class class, int64_t delay_ns, env_fn *fn)
 {
 	l->refs++;
-	*t = env_after(l->env, delay_ns, fn, l);
+	*t = env_after(l->env, class, delay_ns, fn, l);
 }
 
 static void won_locked(struct leader *l, int64_t renewed_ns)
@@ -229,7 +229,7 @@ static void won_locked(struct leader *l, int64_t renewed_ns)
 	l->term++;
 	tell_locked(l);
 	if (!l->stopping && !l->deadline)
-		arm_locked(l, &l->deadline, left_ns, deadline_task);
+		arm_locked(l, &l->deadline, ENV_TIMERS, left_ns, deadline_task);
 }
 
 static void lost_locked(struct leader *l)
@@ -267,8 +267,8 @@ static void attempt_task(void *ctx)
 	else if (got == ATTEMPT_HELD_BY_OTHER)
 		lost_locked(l);
 	if (!l->stopping)
-		arm_locked(l, &l->attempt, l->leading ? l->retry_ns : env_jitter(l->env, l->retry_ns, JITTER_MILLI),
-			   attempt_task);
+		arm_locked(l, &l->attempt, l->c->class,
+			   l->leading ? l->retry_ns : env_jitter(l->env, l->retry_ns, JITTER_MILLI), attempt_task);
 	leader_unref_locked(l);
 }
 
@@ -283,7 +283,7 @@ static void deadline_task(void *ctx)
 	if (left_ns <= 0)
 		lost_locked(l);
 	if (l->leading && !l->stopping)
-		arm_locked(l, &l->deadline, left_ns, deadline_task);
+		arm_locked(l, &l->deadline, ENV_TIMERS, left_ns, deadline_task);
 	leader_unref_locked(l);
 }
 
@@ -310,7 +310,7 @@ struct leader *leader_new(struct client *c, const struct leader_opts *o)
 	pthread_cond_init(&l->quiet, NULL);
 	l->refs = 1;
 	pthread_mutex_lock(&l->lock);
-	arm_locked(l, &l->attempt, 0, attempt_task);
+	arm_locked(l, &l->attempt, l->c->class, 0, attempt_task);
 	pthread_mutex_unlock(&l->lock);
 	return l;
 }

@@ -6,7 +6,7 @@
  * write carries the resourceVersion that it rests on, so of two that reach for the lease one
  * gets a conflict, and a holder that was asleep cannot write over its successor.
  *
- * started() and stopped() come as tasks of the env, alternating, one at a time. stopped() is
+ * started() and stopped() come as tasks of the client's class, alternating, one at a time. stopped() is
  * called when the lease could not be renewed for renew_deadline_ns (also while the call
  * that should renew it still hangs), when somebody else is seen to hold it, and by leader_free();
  * when it returns, the work has ended. After that the candidate stands for election again.

@@ -80,7 +80,7 @@ static void kick(struct workq *q)
 	       (size_t)q->tasks < q->n_ready + (size_t)q->running) {
 		q->tasks++;
 		q->refs++;
-		env_post(q->env, worker, q);
+		env_post(q->env, q->opts.class, worker, q);
 	}
 }
 
@@ -148,7 +148,7 @@ static void add_after_locked(struct workq *q, struct item *it, int64_t delay_ns)
 		return; /* firing this moment: that will do */
 	it->timer_at_ns = at;
 	q->refs++;
-	it->timer = env_after(q->env, delay_ns, timer_fired, it);
+	it->timer = env_after(q->env, ENV_TIMERS, delay_ns, timer_fired, it);
 }
 
 static int64_t backoff_ns(const struct workq *q, unsigned failures)
@@ -250,7 +250,7 @@ static void worker(void *ctx)
 	if (!q->stopping && !list_empty(&q->ready)) {
 		/* Back to the executor between two keys, so that one busy queue does not hold a
 		 * thread for itself. The task's reference goes on. */
-		env_post(q->env, worker, q);
+		env_post(q->env, q->opts.class, worker, q);
 		pthread_mutex_unlock(&q->lock);
 		return;
 	}
@@ -287,7 +287,7 @@ static void check_ready(void *ctx)
 		workq_unref_locked(q);
 		return;
 	}
-	q->ready_timer = env_after(q->env, READY_POLL_NS, check_ready, q);
+	q->ready_timer = env_after(q->env, q->opts.class, READY_POLL_NS, check_ready, q);
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -303,7 +303,7 @@ struct workq *workq_new(struct env *e, const struct workq_opts *o)
 	pthread_cond_init(&q->idle, NULL);
 	list_init(&q->ready);
 	q->refs = 2; /* the owner's and check_ready's */
-	env_post(e, check_ready, q);
+	env_post(e, q->opts.class, check_ready, q);
 	return q;
 }
 

@@ -23,6 +23,7 @@ struct reconcile_result {
 
 struct workq_opts {
 	const char *name;     /* "deployment": logs and metrics */
+	enum env_class class; /* of its runs; as zero: ENV_CONTROL */
 	int workers;	      /* keys in progress at once; default 2 */
 	int64_t retry_max_ns; /* the longest back-off; 0: 1000 s */
 	/* Returns 0, or -1 with *err: the key is retried with back-off (conflicts quietly). */

@@ -28,6 +28,7 @@
 
 struct child {
 	struct env *env;
+	enum env_class class;
 	void (*exited)(int status, void *ctx);
 	void *ctx;
 	int pid, pidfd;
@@ -198,7 +199,7 @@ static void *keeper_main(void *p)
 				child_drop(c);
 			pthread_mutex_unlock(&keeper.lock);
 			if (tell)
-				env_post(c->env, child_tell, c);
+				env_post(c->env, c->class, child_tell, c);
 		}
 		pthread_mutex_lock(&keeper.lock);
 		LIST_EACH(&keeper.spawns, it) {
@@ -273,6 +274,7 @@ struct child *child_start(struct env *e, const struct child_opts *o, void (*exit
 	}
 	c = xcalloc(1, sizeof(*c));
 	c->env = e;
+	c->class = o->class;
 	c->exited = exited;
 	c->ctx = ctx;
 	c->pid = pid;

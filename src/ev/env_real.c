@@ -1,34 +1,41 @@
 /* The real environment.
  *
- * One lock guards everything. Tasks wait in a ring; a worker is started only when a task
- * arrives and nobody is idle, up to the limit, and stays. Timers sit in a heap that one thread
- * watches, sleeping until the earliest deadline or for ever: nothing here wakes up when there
- * is nothing to do.
+ * One lock guards everything. Tasks wait in a ring for each class; a worker of the class is started only when a task
+ * arrives and nobody is idle, up to the class's limit. Of those that are idle the last to become so is woken first,
+ * so that the others are seen not to be needed: they end after a while, but for one a class.
+ *
+ * Timers sit in a heap that one thread watches, sleeping until the earliest deadline or for ever: nothing here wakes up
+ * when there is nothing to do. It runs those of ENV_TIMERS itself, and queues the others to their classes.
  *
  * A timer has two owners, the caller (until env_timer_cancel()) and the environment (until it
  * ran or was cancelled). A due timer is queued like any task; cancelling it there still works,
  * because the worker looks at it again under the lock before running it.
  */
-#include "base/crash.h"
 #include "base/heap.h"
 #include "ev/ev-internal.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/random.h>
 #include <time.h>
 
 #define WORKER_STACK ((size_t)512 * 1024)
 #define LOOP_STACK ((size_t)1024 * 1024)
-#define TIMER_STACK ((size_t)128 * 1024)
+#define TIMER_STACK ((size_t)256 * 1024)
+#define IDLE_NS (10 * NS_PER_SEC)
+
+/* What a class's tasks can keep busy at once: several times what its queues have under way when all goes well. */
+static const int class_threads[ENV_CLASSES] = {
+	[ENV_REQUESTS] = 8,
+	[ENV_CONTROL] = 16,
+	[ENV_NODE] = 24,
+	[ENV_SLOW] = 32,
+};
 
 struct env_timer {
 	size_t heap_index;
 	int64_t due_ns;
 	uint64_t seq; /* start order among equal deadlines */
+	enum env_class class;
 	env_fn *fn;
 	void *ctx;
 	bool cancelled; /* by the caller: it no longer holds it */
@@ -41,17 +48,32 @@ struct task {
 	struct env_timer *timer; /* not NULL: this timer is due; fn and ctx are its own */
 };
 
+/* An idle thread, on its own stack. */
+struct idler {
+	struct idler *next;
+	pthread_cond_t wake; /* woken, or stopping */
+	bool woken;	     /* and out of the list */
+};
+
+struct class
+{
+	struct env_real *e;
+	enum env_class class;
+	struct task *ring; /* capacity a power of two */
+	size_t head, n, cap;
+	struct idler *idle; /* the last to become so first */
+	int max_workers, workers, n_idle;
+};
+
 struct env_real {
 	struct env env;
 	pthread_mutex_t lock;
-	pthread_cond_t work;   /* a task, or stopping */
 	pthread_cond_t timers; /* an earlier deadline, or stopping */
 	pthread_cond_t ended;  /* a thread is gone */
-	struct task *ring;     /* capacity a power of two */
-	size_t head, n, cap;
+	struct class classes[ENV_CLASSES];
 	struct heap heap; /* struct env_timer by due_ns */
 	uint64_t seq;
-	int max_workers, workers, idle;
+	int64_t idle_ns;
 	bool timer_thread, stopping;
 	int threads;	/* of all kinds, started and not left */
 	pthread_t left; /* the last that left; it waits for the end of the one before it */
@@ -66,66 +88,10 @@ static int64_t clock_ns(clockid_t id)
 	return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec;
 }
 
-void ev_cond_init(pthread_cond_t *c)
-{
-	pthread_condattr_t a;
-
-	pthread_condattr_init(&a);
-	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
-	pthread_cond_init(c, &a);
-	pthread_condattr_destroy(&a);
-}
-
-struct thread_start {
-	char name[16];
-	void *(*fn)(void *);
-	void *ctx;
-};
-
-static void *thread_main(void *p)
-{
-	struct thread_start s = *(struct thread_start *)p;
-
-	free(p);
-	prctl(PR_SET_NAME, s.name);
-	crash_thread();
-	return s.fn(s.ctx);
-}
-
-static int spawn(const char *name, size_t stack_bytes, int detached, void *(*fn)(void *), void *ctx)
-{
-	struct thread_start *s = xcalloc(1, sizeof(*s));
-	pthread_attr_t a;
-	sigset_t all, old;
-	pthread_t t;
-	int r;
-
-	strncpy(s->name, name, sizeof(s->name) - 1);
-	s->fn = fn;
-	s->ctx = ctx;
-	pthread_attr_init(&a);
-	pthread_attr_setdetachstate(&a, detached);
-	pthread_attr_setstacksize(&a, stack_bytes);
-	/* Signals belong to whoever watches them, not to the thread that happens to run. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&t, &a, thread_main, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&a);
-	if (r)
-		free(s);
-	return r;
-}
-
-int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
-{
-	return spawn(name, stack_bytes, PTHREAD_CREATE_DETACHED, fn, ctx);
-}
-
 /* With the lock held. */
 static int start_thread(struct env_real *e, const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
 {
-	int r = spawn(name, stack_bytes, PTHREAD_CREATE_JOINABLE, fn, ctx);
+	int r = ev_thread_spawn(name, stack_bytes, PTHREAD_CREATE_JOINABLE, fn, ctx);
 
 	if (r == 0)
 		e->threads++;
@@ -150,12 +116,13 @@ static void leave(struct env_real *e)
 }
 
 /* With the lock held; drops it while the task runs. */
-static void real_run_one(struct env_real *e)
+static void real_run_one(struct class *c)
 {
-	struct task t = e->ring[e->head];
+	struct env_real *e = c->e;
+	struct task t = c->ring[c->head];
 
-	e->head = (e->head + 1) & (e->cap - 1);
-	e->n--;
+	c->head = (c->head + 1) & (c->cap - 1);
+	c->n--;
 	if (t.timer) {
 		if (t.timer->cancelled) {
 			free(t.timer);
@@ -168,60 +135,104 @@ static void real_run_one(struct env_real *e)
 	pthread_mutex_lock(&e->lock);
 }
 
+static struct timespec real_timespec(int64_t ns)
+{
+	return (struct timespec){ .tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC };
+}
+
+static void idler_remove(struct class *c, struct idler *me)
+{
+	struct idler **at = &c->idle;
+
+	while (*at != me)
+		at = &(*at)->next;
+	*at = me->next;
+	c->n_idle--;
+}
+
+/* With the lock held. Until there may be work (true), or nobody needs this thread (false). */
+static bool worker_rest(struct class *c, struct idler *me)
+{
+	struct env_real *e = c->e;
+	struct timespec until = real_timespec(clock_ns(CLOCK_MONOTONIC) + e->idle_ns);
+
+	me->woken = false;
+	me->next = c->idle;
+	c->idle = me;
+	c->n_idle++;
+	while (!me->woken && !e->stopping) {
+		if (c->n_idle == 1) { /* one stays, ready when no other thread can be had */
+			pthread_cond_wait(&me->wake, &e->lock);
+		} else if (pthread_cond_timedwait(&me->wake, &e->lock, &until) == ETIMEDOUT && !me->woken &&
+			   c->n_idle > 1) {
+			idler_remove(c, me);
+			return false;
+		}
+	}
+	if (!me->woken)
+		idler_remove(c, me);
+	return true;
+}
+
 static void *real_worker(void *p)
 {
-	struct env_real *e = p;
+	struct class *c = p;
+	struct env_real *e = c->e;
+	struct idler me;
 
+	ev_cond_init(&me.wake);
 	pthread_mutex_lock(&e->lock);
 	for (;;) {
-		if (e->n) {
-			real_run_one(e);
-			continue;
-		}
-		if (e->stopping)
+		if (c->n)
+			real_run_one(c);
+		else if (e->stopping || !worker_rest(c, &me))
 			break;
-		e->idle++;
-		pthread_cond_wait(&e->work, &e->lock);
-		e->idle--;
 	}
-	e->workers--;
+	c->workers--;
+	pthread_cond_destroy(&me.wake);
 	leave(e);
 	return NULL;
 }
 
-static void real_queue(struct env_real *e, struct task t)
+/* With the lock held. */
+static void real_queue(struct class *c, struct task t)
 {
-	if (e->n == e->cap) {
-		size_t cap = e->cap ? e->cap * 2 : 64;
+	struct idler *w = c->idle;
+
+	if (c->n == c->cap) {
+		size_t cap = c->cap ? c->cap * 2 : 64;
 		struct task *ring = xcalloc(cap, sizeof(*ring));
 
-		for (size_t i = 0; i < e->n; i++)
-			ring[i] = e->ring[(e->head + i) & (e->cap - 1)];
-		free(e->ring);
-		e->ring = ring;
-		e->head = 0;
-		e->cap = cap;
+		for (size_t i = 0; i < c->n; i++)
+			ring[i] = c->ring[(c->head + i) & (c->cap - 1)];
+		free(c->ring);
+		c->ring = ring;
+		c->head = 0;
+		c->cap = cap;
 	}
-	e->ring[(e->head + e->n++) & (e->cap - 1)] = t;
+	c->ring[(c->head + c->n++) & (c->cap - 1)] = t;
 
-	/* Idle workers that were signalled but have not run yet still count as idle, hence the
-	 * comparison with the queue's length and not with zero. */
-	if ((size_t)e->idle < e->n && e->workers < e->max_workers) {
-		e->workers++;
-		if (start_thread(e, "worker", WORKER_STACK, real_worker, e) != 0)
-			e->workers--;
-		if (e->workers == 0) /* not even one to be had */
+	if (w) {
+		c->idle = w->next;
+		c->n_idle--;
+		w->woken = true;
+		pthread_cond_signal(&w->wake);
+	} else if (c->workers < c->max_workers) {
+		c->workers++;
+		if (start_thread(c->e, env_class_name(c->class), WORKER_STACK, real_worker, c) != 0)
+			c->workers--;
+		if (c->workers == 0) /* not even one to be had */
 			out_of("threads");
 	}
-	pthread_cond_signal(&e->work);
 }
 
-static void real_post(struct env *env, env_fn *fn, void *ctx)
+static void real_post(struct env *env, enum env_class class, env_fn *fn, void *ctx)
 {
 	struct env_real *e = (struct env_real *)env;
 
+	BUG_ON(class >= ENV_CLASSES);
 	pthread_mutex_lock(&e->lock);
-	real_queue(e, (struct task){ fn, ctx, NULL });
+	real_queue(&e->classes[class], (struct task){ fn, ctx, NULL });
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -230,6 +241,22 @@ static bool timer_less(const void *a, const void *b)
 	const struct env_timer *x = a, *y = b;
 
 	return x->due_ns != y->due_ns ? x->due_ns < y->due_ns : x->seq < y->seq;
+}
+
+/* With the lock held, which it drops while one of ENV_TIMERS runs. */
+static void timer_due(struct env_real *e, struct env_timer *t)
+{
+	env_fn *fn = t->fn;
+	void *ctx = t->ctx;
+
+	if (t->class != ENV_TIMERS) {
+		real_queue(&e->classes[t->class], (struct task){ fn, ctx, t });
+		return;
+	}
+	t->done = true; /* and the caller's alone */
+	pthread_mutex_unlock(&e->lock);
+	fn(ctx);
+	pthread_mutex_lock(&e->lock);
 }
 
 static void *real_timer_thread(void *p)
@@ -246,12 +273,10 @@ static void *real_timer_thread(void *p)
 			continue;
 		}
 		if (t->due_ns <= clock_ns(CLOCK_MONOTONIC)) {
-			heap_pop(&e->heap);
-			real_queue(e, (struct task){ t->fn, t->ctx, t });
+			timer_due(e, heap_pop(&e->heap));
 			continue;
 		}
-		until.tv_sec = t->due_ns / NS_PER_SEC;
-		until.tv_nsec = t->due_ns % NS_PER_SEC;
+		until = real_timespec(t->due_ns);
 		pthread_cond_timedwait(&e->timers, &e->lock, &until);
 	}
 	e->timer_thread = false;
@@ -259,12 +284,14 @@ static void *real_timer_thread(void *p)
 	return NULL;
 }
 
-static struct env_timer *real_after(struct env *env, int64_t delay_ns, env_fn *fn, void *ctx)
+static struct env_timer *real_after(struct env *env, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx)
 {
 	struct env_real *e = (struct env_real *)env;
 	struct env_timer *t = xcalloc(1, sizeof(*t));
 
+	BUG_ON(class > ENV_TIMERS);
 	t->heap_index = HEAP_NONE;
+	t->class = class;
 	t->fn = fn;
 	t->ctx = ctx;
 	if (__builtin_add_overflow(clock_ns(CLOCK_MONOTONIC), MAX(delay_ns, 0), &t->due_ns))
@@ -272,8 +299,8 @@ static struct env_timer *real_after(struct env *env, int64_t delay_ns, env_fn *f
 
 	pthread_mutex_lock(&e->lock);
 	t->seq = e->seq++;
-	if (delay_ns <= 0) {
-		real_queue(e, (struct task){ fn, ctx, t });
+	if (delay_ns <= 0 && class != ENV_TIMERS) {
+		real_queue(&e->classes[class], (struct task){ fn, ctx, t });
 	} else {
 		heap_push(&e->heap, t);
 		if (!e->timer_thread && !e->stopping) {
@@ -318,57 +345,6 @@ static int64_t real_mono_ns(struct env *e)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
-static void kernel_random(void *p, size_t n)
-{
-	for (size_t at = 0; at < n;) {
-		ssize_t r = getrandom((char *)p + at, n - at, 0);
-
-		BUG_ON(r < 0 && errno != EINTR);
-		if (r > 0)
-			at += (size_t)r;
-	}
-}
-
-/* Names and uids take a few bytes each, many times an object: the kernel is asked for some hundred at a time. Bytes
- * are forgotten as they are given out; a forked child, which has the same ones, gets its own. */
-#define RANDOM_STOCK 512
-
-static atomic_uint random_forks; /* how many forks lie between this process and the first */
-
-static void random_forked(void)
-{
-	atomic_fetch_add(&random_forks, 1);
-}
-
-static void random_at_fork(void)
-{
-	BUG_ON(pthread_atfork(NULL, NULL, random_forked) != 0);
-}
-
-static void real_random(struct env *e, void *p, size_t n)
-{
-	static _Thread_local struct {
-		unsigned char bytes[RANDOM_STOCK];
-		size_t left; /* at the front */
-		unsigned forks;
-	} stock;
-	unsigned forks = atomic_load_explicit(&random_forks, memory_order_relaxed);
-
-	(void)e;
-	if (n > RANDOM_STOCK / 4) {
-		kernel_random(p, n);
-		return;
-	}
-	if (stock.left < n || stock.forks != forks) {
-		kernel_random(stock.bytes, sizeof(stock.bytes));
-		stock.left = sizeof(stock.bytes);
-		stock.forks = forks;
-	}
-	stock.left -= n;
-	memcpy(p, stock.bytes + stock.left, n);
-	explicit_bzero(stock.bytes + stock.left, n);
-}
-
 struct real_thread {
 	struct env_real *e;
 	env_fn *fn;
@@ -406,44 +382,79 @@ static int real_thread(struct env *env, const char *name, env_fn *fn, void *ctx)
 static const struct env_ops real_ops = {
 	.now_ns = real_now_ns,
 	.mono_ns = real_mono_ns,
-	.random = real_random,
+	.random = ev_random,
 	.post = real_post,
 	.after = real_after,
 	.timer_cancel = real_timer_cancel,
 	.thread = real_thread,
 };
 
-struct env *env_real_new(int workers)
+struct env *env_real_new(int threads)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct env_real *e = xcalloc(1, sizeof(*e));
 
-	pthread_once(&once, random_at_fork);
 	e->env.ops = &real_ops;
-	e->max_workers = MAX(workers, 1);
+	e->idle_ns = IDLE_NS;
+	for (enum env_class i = 0; i < ENV_CLASSES; i++)
+		e->classes[i] =
+		    (struct class){ .e = e, .class = i, .max_workers = threads > 0 ? threads : class_threads[i] };
 	pthread_mutex_init(&e->lock, NULL);
-	ev_cond_init(&e->work);
 	ev_cond_init(&e->timers);
 	ev_cond_init(&e->ended);
 	heap_init(&e->heap, offsetof(struct env_timer, heap_index), timer_less);
 	return &e->env;
 }
 
+void env_real_set_idle(struct env *env, int64_t ns)
+{
+	struct env_real *e = (struct env_real *)env;
+
+	pthread_mutex_lock(&e->lock);
+	e->idle_ns = ns;
+	pthread_mutex_unlock(&e->lock);
+}
+
+struct env_class_stats env_real_stats(struct env *env, enum env_class class)
+{
+	struct env_real *e = (struct env_real *)env;
+	struct class *c = &e->classes[class];
+	struct env_class_stats s;
+
+	BUG_ON(class >= ENV_CLASSES);
+	pthread_mutex_lock(&e->lock);
+	s = (struct env_class_stats){
+		.threads = c->workers, .max_threads = c->max_workers, .idle = c->n_idle, .queued = c->n
+	};
+	pthread_mutex_unlock(&e->lock);
+	return s;
+}
+
+/* Of a class that has tasks and no thread: its last one left before they came. */
+static struct class *left_over(struct env_real *e)
+{
+	for (enum env_class i = 0; i < ENV_CLASSES; i++)
+		if (e->classes[i].n && !e->classes[i].workers)
+			return &e->classes[i];
+	return NULL;
+}
+
 struct env *env_real_free(struct env *env)
 {
 	struct env_real *e = (struct env_real *)env;
 	struct env_timer *t;
+	struct class *c;
 
 	if (!e)
 		return NULL;
 	pthread_mutex_lock(&e->lock);
 	e->stopping = true;
-	pthread_cond_broadcast(&e->work);
+	for (enum env_class i = 0; i < ENV_CLASSES; i++)
+		for (struct idler *w = e->classes[i].idle; w; w = w->next)
+			pthread_cond_signal(&w->wake);
 	pthread_cond_broadcast(&e->timers);
-	while (e->threads || e->n) {
-		/* The timer thread may have queued something after the last worker left. */
-		if (!e->workers && e->n)
-			real_run_one(e);
+	while ((c = left_over(e)) || e->threads) {
+		if (c)
+			real_run_one(c);
 		else
 			pthread_cond_wait(&e->ended, &e->lock);
 	}
@@ -453,8 +464,8 @@ struct env *env_real_free(struct env *env)
 	while ((t = heap_pop(&e->heap)))
 		free(t);
 	heap_release(&e->heap);
-	free(e->ring);
-	pthread_cond_destroy(&e->work);
+	for (enum env_class i = 0; i < ENV_CLASSES; i++)
+		free(e->classes[i].ring);
 	pthread_cond_destroy(&e->timers);
 	pthread_cond_destroy(&e->ended);
 	pthread_mutex_destroy(&e->lock);

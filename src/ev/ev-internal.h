@@ -38,5 +38,8 @@ void ev_timers_release(struct ev_loop *l);
 void ev_signals_release(struct ev_loop *l);
 /* A mutex and a condition variable on the monotonic clock. */
 void ev_cond_init(pthread_cond_t *c);
-/* Starts a detached thread with all signals blocked; returns 0 or an errno. */
+void ev_random(struct env *e, void *p, size_t n); /* the real environment's; e is not looked at */
+/* Starts a thread with all signals blocked, PTHREAD_CREATE_DETACHED or _JOINABLE; returns 0 or an errno. */
+int ev_thread_spawn(const char *name, size_t stack_bytes, int detached, void *(*fn)(void *), void *ctx);
+/* A detached one. */
 int ev_thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx);

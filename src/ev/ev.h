@@ -34,10 +34,19 @@ struct ev_timer *ev_timer_stop(struct ev_timer *t); /* NULL is fine; returns NUL
 /* Signals, delivered on l's thread. */
 int ev_signal_watch(struct ev_loop *l, int signum, void (*fn)(int signum, void *ctx), void *ctx, struct err *err);
 
-/* The real environment: kernel clocks, getrandom(2), a pool of `workers` threads started on
- * demand, a timer thread. Tasks queued when it is freed are run first. */
-struct env *env_real_new(int workers);
+/* The real environment: kernel clocks, getrandom(2), a timer thread, and for each class at most `threads` threads (0:
+ * as many as base/env.h says), started on demand. Those that are not needed for a while end, but for one a class that
+ * had work. Tasks queued when it is freed are run first. */
+struct env *env_real_new(int threads);
 struct env *env_real_free(struct env *e);
+void env_real_set_idle(struct env *e, int64_t ns); /* that while, for threads that rest from now on; default 10 s */
+
+/* What a class does this moment. */
+struct env_class_stats {
+	int threads, max_threads, idle;
+	size_t queued; /* tasks that wait for a thread */
+};
+struct env_class_stats env_real_stats(struct env *e, enum env_class c);
 
 /* Child processes, supervised without threads of their own. */
 struct child;
@@ -48,12 +57,13 @@ struct child_opts {
 	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null for stdin, inherit for the others */
 	bool new_session;		    /* setsid: outlives us when asked to (containerd shims) */
 	bool die_with_parent;		    /* PR_SET_PDEATHSIG SIGTERM */
+	enum env_class class;		    /* child_start(): in which exited() runs */
 };
 /* Blocking helper for worker tasks: runs, captures up to max bytes of each stream, waits at
  * most timeout_ns (then kills it, ERR_TIMEOUT). *ret_status is waitpid's. */
 int child_run(const struct child_opts *o, int64_t timeout_ns, size_t max, struct buf *out, struct buf *errout,
 	      int *ret_status, struct err *err);
-/* Starts one; exited(status, ctx) is called on some pool thread when it ended. */
+/* Starts one; exited(status, ctx) is called, as a task of o->class, when it ended. */
 struct child *child_start(struct env *e, const struct child_opts *o, void (*exited)(int status, void *ctx), void *ctx,
 			  struct err *err);
 int child_kill(struct child *c, int signum);

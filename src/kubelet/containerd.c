@@ -206,11 +206,14 @@ static int spawn(struct containerd *c, struct err *err) /* under lock */
 	log = open(c->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 	if (log < 0)
 		return err_set_errno(err, errno, "opening '%s'", c->log_file);
-	c->child =
-	    child_start(c->env,
-			&(struct child_opts){
-			    .argv = argv, .stdin_fd = -1, .stdout_fd = log, .stderr_fd = log, .new_session = true },
-			exited, c, err);
+	c->child = child_start(c->env,
+			       &(struct child_opts){ .argv = argv,
+						     .stdin_fd = -1,
+						     .stdout_fd = log,
+						     .stderr_fd = log,
+						     .new_session = true,
+						     .class = ENV_NODE },
+			       exited, c, err);
 	if (!c->child)
 		return err_wrap(err, "starting '%s' (package containerd)", c->binary);
 	c->started_ns = env_mono_ns(c->env);
@@ -227,7 +230,7 @@ static void restart(void *ctx)
 	c->restart = env_timer_cancel(c->env, c->restart);
 	if (!c->stopping && spawn(c, &err) < 0) {
 		log_error(SYS, "cannot be restarted", "error", "%s", err_msg(&err));
-		c->restart = env_after(c->env, 5 * NS_PER_SEC, restart, c);
+		c->restart = env_after(c->env, ENV_NODE, 5 * NS_PER_SEC, restart, c);
 	}
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
@@ -244,7 +247,7 @@ static void exited(int status, void *ctx)
 		c->quick_deaths = env_mono_ns(c->env) - c->started_ns < 10 * NS_PER_SEC ? c->quick_deaths + 1 : 0;
 		delay = c->quick_deaths ? MIN(NS_PER_SEC << MIN(c->quick_deaths, 5), 30 * NS_PER_SEC) : 0;
 		log_warn(SYS, "ended, will be restarted", "status", "%d, see %s", status, c->log_file);
-		c->restart = env_after(c->env, delay, restart, c);
+		c->restart = env_after(c->env, ENV_NODE, delay, restart, c);
 	}
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);

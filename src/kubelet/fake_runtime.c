@@ -119,7 +119,7 @@ static void notify(struct fake *f, const struct fake_container *c) /* locked */
 	n->f = f;
 	n->uid = xstrndup(c->sandbox->s.uid.p, c->sandbox->s.uid.n);
 	n->id = xstrndup(c->c.id.p, c->c.id.n);
-	env_post(f->env, deliver, n);
+	env_post(f->env, ENV_NODE, deliver, n);
 }
 
 /* --- copies --- */

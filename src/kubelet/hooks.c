@@ -284,11 +284,11 @@ void hook_start(struct kpod *p, struct kcont *c, const struct val *container, co
 	*(pre_stop ? &c->pre_stop : &c->post_start) = HOOK_RUNNING;
 	pthread_mutex_unlock(&p->lock);
 	if (seconds < 0) {
-		env_post(p->k->env, hook_task, h);
+		env_post(p->k->env, ENV_SLOW, hook_task, h);
 		return;
 	}
 	h->slept = true;
 	pthread_mutex_lock(&p->lock); /* the task releases the timer: not before it is stored */
-	h->timer = env_after(p->k->env, MIN(seconds, 86400) * NS_PER_SEC, hook_task, h);
+	h->timer = env_after(p->k->env, ENV_NODE, MIN(seconds, 86400) * NS_PER_SEC, hook_task, h);
 	pthread_mutex_unlock(&p->lock);
 }

@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-#define PULLS_MAX 5 /* each takes a worker */
+#define PULLS_MAX 5 /* each takes a thread of the slow class */
 
 /* What a pod has to show to an image's registry, in its order. */
 struct creds {
@@ -160,7 +160,7 @@ static void pull_begin_next(struct images *im, struct env *env)
 		if (!im->queue)
 			im->queue_end = &im->queue;
 		im->running++;
-		env_post(env, pull_task, u);
+		env_post(env, ENV_SLOW, pull_task, u);
 	}
 }
 

@@ -190,9 +190,9 @@ bool ktask_enter(struct kubelet *k); /* false: stopping; do not touch anything, 
 void ktask_leave(struct kubelet *k);
 /* A repeating timer: its task fn(k) begins with kubelet_fired() (false: leave at once), ends with
  * kubelet_fired_end(), and arms the next run in between. slot is under k->lock. */
-void kubelet_rearm(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn);
+void kubelet_rearm(struct kubelet *k, struct env_timer **slot, enum env_class class, int64_t delay_ns, env_fn *fn);
 /* Under k->lock: the next run comes after delay_ns already. */
-void kubelet_hurry(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn);
+void kubelet_hurry(struct kubelet *k, struct env_timer **slot, enum env_class class, int64_t delay_ns, env_fn *fn);
 bool kubelet_fired(struct kubelet *k, struct env_timer **slot);
 void kubelet_fired_end(struct kubelet *k);
 

@@ -87,21 +87,21 @@ void ktask_leave(struct kubelet *k)
 }
 
 /* Each timer holds a reference, dropped by its task (kubelet_fired) or by who prevented that (stop_timer). */
-void kubelet_rearm(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn)
+void kubelet_rearm(struct kubelet *k, struct env_timer **slot, enum env_class class, int64_t delay_ns, env_fn *fn)
 {
 	pthread_mutex_lock(&k->lock);
 	if (!k->stopping && !*slot) {
 		kubelet_ref(k);
-		*slot = env_after(k->env, delay_ns, fn, k);
+		*slot = env_after(k->env, class, delay_ns, fn, k);
 	}
 	pthread_mutex_unlock(&k->lock);
 }
 
-void kubelet_hurry(struct kubelet *k, struct env_timer **slot, int64_t delay_ns, env_fn *fn)
+void kubelet_hurry(struct kubelet *k, struct env_timer **slot, enum env_class class, int64_t delay_ns, env_fn *fn)
 {
 	/* A run that was prevented passes its reference on; one that begins this moment needs no other. */
 	if (!k->stopping && *slot && env_timer_stop(k->env, TAKE(*slot)))
-		*slot = env_after(k->env, delay_ns, fn, k);
+		*slot = env_after(k->env, class, delay_ns, fn, k);
 }
 
 bool kubelet_fired(struct kubelet *k, struct env_timer **slot)
@@ -460,7 +460,7 @@ static void on_notice(const struct rt_event *ev, void *ctx)
 		remember(k, uid, ev->container_id);
 		workq_add(k->q, uid);
 	} else if (!ev->container_id.n) /* notices may have been lost: look at everything, now */
-		kubelet_hurry(k, &k->relist_timer, 0, relist);
+		kubelet_hurry(k, &k->relist_timer, ENV_NODE, 0, relist);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -550,7 +550,7 @@ static void relist(void *ctx)
 		compare(k, s, ns, c, nc, &a);
 		k->relisted_ns = env_mono_ns(k->env);
 	}
-	kubelet_rearm(k, &k->relist_timer, k->relist_period_ns, relist);
+	kubelet_rearm(k, &k->relist_timer, ENV_NODE, k->relist_period_ns, relist);
 	kubelet_fired_end(k);
 }
 
@@ -576,7 +576,7 @@ static void refresh(void *ctx)
 			kpod_kick(pods[i]);
 		kpod_unref(pods[i]);
 	}
-	kubelet_rearm(k, &k->refresh_timer, REFRESH_NS, refresh);
+	kubelet_rearm(k, &k->refresh_timer, ENV_NODE, REFRESH_NS, refresh);
 	kubelet_fired_end(k);
 }
 
@@ -645,10 +645,12 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	snprintf(selector, sizeof(selector), "spec.nodeName=%s", k->node_name);
 	k->pods = informer_get(k->factory, RES(core_pods), NULL, NULL, selector);
 	k->services = informer_get(k->factory, RES(core_services), NULL, NULL, NULL);
-	k->q = workq_new(
-	    k->env,
-	    &(struct workq_opts){
-		.name = "kubelet", .workers = SYNC_WORKERS, .reconcile = pod_sync, .ctx = k, .ready = is_ready });
+	k->q = workq_new(k->env, &(struct workq_opts){ .name = "kubelet",
+						       .class = ENV_NODE,
+						       .workers = SYNC_WORKERS,
+						       .reconcile = pod_sync,
+						       .ctx = k,
+						       .ready = is_ready });
 	k->orphans = orphans_new(k);
 	informer_add_handler(k->pods, &handler, k);
 	if (!node_status_new(k, err)) /* sets k->node before its first task runs */
@@ -660,8 +662,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->subscribed = k->rt->ops->subscribe(k->rt, on_notice, k, &e) == 0;
 	err_release(&e);
 	k->relist_period_ns = k->subscribed ? RELIST_NS : NS_PER_SEC;
-	kubelet_rearm(k, &k->relist_timer, NS_PER_SEC / 5, relist);
-	kubelet_rearm(k, &k->refresh_timer, REFRESH_NS, refresh);
+	kubelet_rearm(k, &k->relist_timer, ENV_NODE, NS_PER_SEC / 5, relist);
+	kubelet_rearm(k, &k->refresh_timer, ENV_NODE, REFRESH_NS, refresh);
 	if (k->files)
 		logs_rotate_start(k);
 	return k;

@@ -271,14 +271,18 @@ struct local_path *local_path_start(const struct local_path_opts *o, struct err 
 	l->claims = informer_get(l->informers, RES(core_persistentvolumeclaims), NULL, NULL, NULL);
 	l->volumes = informer_get(l->informers, RES(core_persistentvolumes), NULL, NULL, NULL);
 	l->classes = informer_get(l->informers, RES(storage_storageclasses), NULL, NULL, NULL);
-	l->claim_q = workq_new(
-	    o->env,
-	    &(struct workq_opts){
-		.name = "local-path-claims", .workers = 1, .reconcile = reconcile_claim, .ctx = l, .ready = ready });
-	l->volume_q = workq_new(
-	    o->env,
-	    &(struct workq_opts){
-		.name = "local-path-volumes", .workers = 1, .reconcile = reconcile_volume, .ctx = l, .ready = ready });
+	l->claim_q = workq_new(o->env, &(struct workq_opts){ .name = "local-path-claims",
+							     .class = ENV_SLOW,
+							     .workers = 1,
+							     .reconcile = reconcile_claim,
+							     .ctx = l,
+							     .ready = ready });
+	l->volume_q = workq_new(o->env, &(struct workq_opts){ .name = "local-path-volumes",
+							      .class = ENV_SLOW,
+							      .workers = 1,
+							      .reconcile = reconcile_volume,
+							      .ctx = l,
+							      .ready = ready });
 	informer_add_handler(l->claims, &claims, l);
 	informer_add_handler(l->volumes, &volumes, l);
 	workq_add(l->claim_q, SV(KEY_CLASS));

@@ -92,11 +92,11 @@ static void rotate(void *ctx)
 			rotate_one(pods[i], &a, pod, s);
 		kpod_unref(pods[i]);
 	}
-	kubelet_rearm(k, &k->rotate_timer, ROTATE_PERIOD_NS, rotate);
+	kubelet_rearm(k, &k->rotate_timer, ENV_SLOW, ROTATE_PERIOD_NS, rotate);
 	kubelet_fired_end(k);
 }
 
 void logs_rotate_start(struct kubelet *k)
 {
-	kubelet_rearm(k, &k->rotate_timer, ROTATE_PERIOD_NS, rotate);
+	kubelet_rearm(k, &k->rotate_timer, ENV_SLOW, ROTATE_PERIOD_NS, rotate);
 }

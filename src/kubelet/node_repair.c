@@ -63,7 +63,7 @@ static void repair_fired(void *ctx)
 	k->repair_did = did;
 	again = k->repair_wanted && !did;
 	pthread_mutex_unlock(&k->lock);
-	kubelet_rearm(k, &k->repair_timer, again ? CHANGED_NS : REPAIR_NS, repair_fired);
+	kubelet_rearm(k, &k->repair_timer, ENV_NODE, again ? CHANGED_NS : REPAIR_NS, repair_fired);
 	kubelet_fired_end(k);
 }
 
@@ -73,7 +73,7 @@ void node_repair_soon(void *ctx)
 
 	pthread_mutex_lock(&k->lock);
 	if (!k->repair_wanted && !k->repair_did)
-		kubelet_hurry(k, &k->repair_timer, CHANGED_NS, repair_fired);
+		kubelet_hurry(k, &k->repair_timer, ENV_NODE, CHANGED_NS, repair_fired);
 	k->repair_wanted = true;
 	pthread_mutex_unlock(&k->lock);
 }
@@ -82,7 +82,7 @@ void node_repair_start(struct kubelet *k)
 {
 	if (k->files)
 		node_limit_pids(k);
-	kubelet_rearm(k, &k->repair_timer, NS_PER_SEC / 5, repair_fired);
+	kubelet_rearm(k, &k->repair_timer, ENV_NODE, NS_PER_SEC / 5, repair_fired);
 	if (k->files && k->repair)
 		k->links = link_watch_new(k->env, node_repair_soon, k);
 }

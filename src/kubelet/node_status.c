@@ -437,14 +437,14 @@ static void report_fired(void *ctx)
 	} else {
 		k->node->tries = 0;
 	}
-	kubelet_rearm(k, &k->status_timer, next, report_fired);
+	kubelet_rearm(k, &k->status_timer, ENV_NODE, next, report_fired);
 	kubelet_fired_end(k);
 }
 
 void node_status_hurry(struct kubelet *k)
 {
 	pthread_mutex_lock(&k->lock);
-	kubelet_hurry(k, &k->status_timer, 0, report_fired);
+	kubelet_hurry(k, &k->status_timer, ENV_NODE, 0, report_fired);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -489,6 +489,9 @@ int kubelet_say_down(struct env *env, struct client *client, struct recorder *r,
 }
 
 /* --- lease --- */
+
+/* Says that this node lives, not that its runtime does: nothing here waits for more than the API, and it is no task of
+ * the node's class, which a runtime that hangs can fill. */
 
 static int renew(struct node_status *n, struct err *err)
 {
@@ -562,7 +565,7 @@ static void lease_fired(void *ctx)
 	} else if (!k->node->registered) {
 		next = NS_PER_SEC / 2;
 	}
-	kubelet_rearm(k, &k->lease_timer, next, lease_fired);
+	kubelet_rearm(k, &k->lease_timer, ENV_CONTROL, next, lease_fired);
 	kubelet_fired_end(k);
 }
 
@@ -578,8 +581,8 @@ struct node_status *node_status_new(struct kubelet *k, struct err *err)
 		k->node_ip = xstrdup(machine_ip(&a));
 	}
 	k->node = n; /* the timers' tasks may run before we return */
-	kubelet_rearm(k, &k->status_timer, 0, report_fired);
-	kubelet_rearm(k, &k->lease_timer, NS_PER_SEC / 4, lease_fired);
+	kubelet_rearm(k, &k->status_timer, ENV_NODE, 0, report_fired);
+	kubelet_rearm(k, &k->lease_timer, ENV_CONTROL, NS_PER_SEC / 4, lease_fired);
 	return n;
 }
 

@@ -71,5 +71,6 @@ struct workq *orphans_new(struct kubelet *k)
 {
 	return workq_new(
 	    k->env,
-	    &(struct workq_opts){ .name = "orphans", .workers = ORPHAN_WORKERS, .reconcile = orphan_step, .ctx = k });
+	    &(struct workq_opts){
+		.name = "orphans", .class = ENV_SLOW, .workers = ORPHAN_WORKERS, .reconcile = orphan_step, .ctx = k });
 }

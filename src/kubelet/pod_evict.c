@@ -87,6 +87,6 @@ const char *pod_over_limit(struct kpod *p, struct arena *a, const struct val *po
 	m = xcalloc(1, sizeof(*m));
 	m->p = kpod_ref(p);
 	m->obj = obj_ref(kpod_obj(p, a));
-	env_post(p->k->env, measure_task, m);
+	env_post(p->k->env, ENV_SLOW, measure_task, m);
 	return NULL;
 }

@@ -67,7 +67,7 @@ static void stop_call(struct kpod *p, struct kcont *c, int64_t timeout_s)
 	pthread_mutex_lock(&p->lock);
 	c->stop_call = true;
 	pthread_mutex_unlock(&p->lock);
-	env_post(p->k->env, stop_task, s);
+	env_post(p->k->env, ENV_NODE, stop_task, s);
 }
 
 /* --- what outlives the agent --- */

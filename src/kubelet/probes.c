@@ -114,7 +114,7 @@ static void prober_fire(void *ctx)
 			int64_t d =
 			    r->kind != PROBE_STARTUP && !has_started(r) ? MIN(r->period_ns, NS_PER_SEC) : r->period_ns;
 
-			r->timer = env_after(p->k->env, d, prober_fire, r);
+			r->timer = env_after(p->k->env, ENV_SLOW, d, prober_fire, r);
 			again = true; /* the reference passes to the timer */
 		}
 		pthread_mutex_unlock(&p->lock);
@@ -186,7 +186,7 @@ static void probes_begin(struct kpod *p, struct kcont *c, const struct val *cont
 		c->probers[kind] = r;
 		if (!r->stop) {
 			r->refs++;
-			r->timer = env_after(p->k->env, first_delay_ns(r, told), prober_fire, r);
+			r->timer = env_after(p->k->env, ENV_SLOW, first_delay_ns(r, told), prober_fire, r);
 		}
 		pthread_mutex_unlock(&p->lock);
 	}

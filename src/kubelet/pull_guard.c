@@ -74,7 +74,8 @@ static void pull_guard_look(void *ctx)
 	if (!g->ended)
 		left = pull_guard_look_at(g->dir, &g->why);
 	if (left >= 0)
-		g->timer = env_after(g->env, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
+		g->timer =
+		    env_after(g->env, ENV_NODE, MAX(MIN(left / 2, LOOK_MAX_NS), LOOK_MIN_NS), pull_guard_look, g);
 	else if (!g->ended)
 		(void)eventfd_write(g->stop_fd, 1);
 	pthread_mutex_unlock(&g->lock);
@@ -95,7 +96,7 @@ struct pull_guard *pull_guard_begin(struct env *e, const char *dir, struct err *
 	pthread_mutex_init(&g->lock, NULL);
 	g->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: then nobody is told */
 	pthread_mutex_lock(&g->lock);
-	g->timer = env_after(e, LOOK_MIN_NS, pull_guard_look, g);
+	g->timer = env_after(e, ENV_NODE, LOOK_MIN_NS, pull_guard_look, g);
 	pthread_mutex_unlock(&g->lock);
 	return g;
 }

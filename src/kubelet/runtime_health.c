@@ -144,7 +144,7 @@ static void rt_health_fired(void *ctx)
 
 	if (!kubelet_fired(k, &k->health_timer))
 		return;
-	kubelet_rearm(k, &k->health_timer, rt_health_ask(k->health), rt_health_fired);
+	kubelet_rearm(k, &k->health_timer, ENV_NODE, rt_health_ask(k->health), rt_health_fired);
 	kubelet_fired_end(k);
 }
 
@@ -162,7 +162,7 @@ struct rt_health *rt_health_new(struct kubelet *k)
 	if (env_thread(k->env, "runtime-health", rt_health_thread, h) < 0) {
 		h->refs = 1;
 		kubelet_unref(k);
-		kubelet_rearm(k, &k->health_timer, PERIOD_NS, rt_health_fired);
+		kubelet_rearm(k, &k->health_timer, ENV_NODE, PERIOD_NS, rt_health_fired);
 	}
 	return h;
 }

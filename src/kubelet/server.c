@@ -81,7 +81,7 @@ bool server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(s
 	t->r = http_req_ref(r);
 	t->k = kubelet_ref(s->k);
 	t->fn = fn;
-	env_post(s->k->env, task_run, t);
+	env_post(s->k->env, ENV_NODE, task_run, t);
 	return true;
 }
 

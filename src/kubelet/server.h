@@ -25,8 +25,8 @@ struct kserver {
 	_Atomic bool stopping;
 };
 
-/* Runs fn(r, k) as a task with the request kept alive and r->user = user. It must arrange an answer by
- * http_req_post(). False: the kubelet is stopping, the request has its answer, user stays the caller's. */
+/* Runs fn(r, k) as a task of the node's class with the request kept alive and r->user = user. It must arrange an answer
+ * by http_req_post(). False: the kubelet is stopping, the request has its answer, user stays the caller's. */
 bool server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k));
 void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv pod, struct sv container);
 void server_stream(struct http_req *r, struct kserver *s, const char *what, struct sv ns, struct sv pod,

@@ -138,7 +138,7 @@ static void enqueue_locked(struct scheduler *s, struct job *j)
 		return;
 	s->job_tasks++;
 	s->refs++;
-	env_post(s->env, job_task, s);
+	env_post(s->env, ENV_CONTROL, job_task, s);
 }
 
 void bind_job_add_locked(struct scheduler *s, struct job *j)
@@ -257,7 +257,7 @@ static void job_task(void *ctx)
 	pthread_mutex_lock(&s->lock);
 	finish_locked(s, j, rc, &err);
 	if (!s->stopping && (!list_empty(&s->jobs) || !list_empty(&s->explanations))) {
-		env_post(s->env, job_task, s); /* the task's reference goes on */
+		env_post(s->env, ENV_CONTROL, job_task, s); /* the task's reference goes on */
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}

@@ -56,7 +56,7 @@ static void set_timer(struct scheduler *s, int64_t at, int64_t now)
 	}
 	s->refs++;
 	s->timer_ns = at;
-	s->timer = env_after(s->env, at - now, timer_task, s);
+	s->timer = env_after(s->env, ENV_CONTROL, at - now, timer_task, s);
 }
 
 void scheduler_kick_locked(struct scheduler *s)
@@ -70,7 +70,7 @@ void scheduler_kick_locked(struct scheduler *s)
 	if (!s->cycling && queue_has_next(&s->queue)) {
 		s->cycling = true;
 		s->refs++;
-		env_post(s->env, scheduler_cycle_task, s);
+		env_post(s->env, ENV_CONTROL, scheduler_cycle_task, s);
 	}
 	at = queue_next_tick(&s->queue);
 	expiry = cache_next_expiry(&s->cache);

@@ -60,9 +60,13 @@ static const struct kubelet_host host = {
 
 /* --- nodes --- */
 
-static struct client *client_as(struct cluster *c, const char *name, const char *user, const char *const *groups)
+static struct client *client_as(struct cluster *c, enum env_class class, const char *name, const char *user,
+				const char *const *groups)
 {
-	return faults_client(&c->faults, apiserver_client(c->server, name, user, groups));
+	struct client *inner = apiserver_client(c->server, name, user, groups);
+
+	inner->class = class;
+	return faults_client(&c->faults, inner);
 }
 
 static struct client *controller_client(void *ctx, const char *account)
@@ -161,8 +165,9 @@ static int start(struct cluster *c, const struct cluster_opts *o, struct err *er
 	if (!c->server)
 		return -1;
 	c->client = apiserver_client(c->server, "admin", "admin", masters);
-	c->controllers_client = client_as(c, "kube-controller-manager", "system:kube-controller-manager", NULL);
-	c->scheduler_client = client_as(c, "kube-scheduler", "system:kube-scheduler", NULL);
+	c->controllers_client =
+	    client_as(c, ENV_CONTROL, "kube-controller-manager", "system:kube-controller-manager", NULL);
+	c->scheduler_client = client_as(c, ENV_CONTROL, "kube-scheduler", "system:kube-scheduler", NULL);
 	c->controllers = controllers_new(&(struct controllers_opts){ .env = c->env,
 								     .client = c->controllers_client,
 								     .client_as = controller_client,
@@ -177,7 +182,7 @@ static int start(struct cluster *c, const struct cluster_opts *o, struct err *er
 		n->name = xasprintf("node-%d", i);
 		n->index = i;
 		user = xasprintf("system:node:%s", n->name);
-		n->client = client_as(c, "kubelet", user, nodes);
+		n->client = client_as(c, ENV_NODE, "kubelet", user, nodes);
 		if (cluster_node_on(c, i, err) < 0)
 			return -1;
 	}

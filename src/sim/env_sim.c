@@ -1,10 +1,12 @@
 #include "sim/env_sim.h"
 #include "base/heap.h"
+#include "base/vec.h"
 
 #include <stdlib.h>
 
 struct env_timer {
 	size_t at; /* in the heap, or HEAP_NONE */
+	enum env_class class;
 	int64_t due_ns;
 	uint64_t tie, seq;
 	env_fn *fn;
@@ -19,6 +21,11 @@ struct env_sim {
 	int64_t mono_ns, wall_offset_ns, jitter_ns;
 	uint64_t rng[4], seq;
 	bool shuffle;
+	/* Classes that are held: what is due of them, in the order of its turns. */
+	struct {
+		bool held;
+		VEC(struct env_timer *) due;
+	} classes[ENV_CLASSES];
 };
 
 static struct env_sim *sim(struct env *e)
@@ -78,10 +85,12 @@ static void sim_random(struct env *e, void *p, size_t n)
 	}
 }
 
-static struct env_timer *enqueue(struct env_sim *s, int64_t delay_ns, env_fn *fn, void *ctx, bool owned)
+static struct env_timer *enqueue(struct env_sim *s, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx,
+				 bool owned)
 {
 	struct env_timer *t = xcalloc(1, sizeof(*t));
 
+	t->class = class;
 	t->due_ns = s->mono_ns + MAX(delay_ns, 0);
 	t->tie = s->shuffle ? rng_next(s) : 0;
 	t->seq = s->seq++;
@@ -92,16 +101,27 @@ static struct env_timer *enqueue(struct env_sim *s, int64_t delay_ns, env_fn *fn
 	return t;
 }
 
-static void sim_post(struct env *e, env_fn *fn, void *ctx)
+static void sim_post(struct env *e, enum env_class class, env_fn *fn, void *ctx)
 {
 	struct env_sim *s = sim(e);
 
-	enqueue(s, s->jitter_ns ? (int64_t)(rng_next(s) % (uint64_t)s->jitter_ns) : 0, fn, ctx, false);
+	BUG_ON(class >= ENV_CLASSES);
+	enqueue(s, class, s->jitter_ns ? (int64_t)(rng_next(s) % (uint64_t)s->jitter_ns) : 0, fn, ctx, false);
 }
 
-static struct env_timer *sim_after(struct env *e, int64_t delay_ns, env_fn *fn, void *ctx)
+static struct env_timer *sim_after(struct env *e, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx)
 {
-	return enqueue(sim(e), delay_ns, fn, ctx, true);
+	BUG_ON(class > ENV_TIMERS);
+	return enqueue(sim(e), class, delay_ns, fn, ctx, true);
+}
+
+static void forget_due(struct env_sim *s, struct env_timer *t)
+{
+	size_t i = 0;
+
+	while (s->classes[t->class].due.p[i] != t)
+		i++;
+	vec_remove(&s->classes[t->class].due, i);
 }
 
 static bool sim_timer_cancel(struct env *e, struct env_timer *t)
@@ -110,8 +130,10 @@ static bool sim_timer_cancel(struct env *e, struct env_timer *t)
 
 	BUG_ON(!t->owned);
 	t->owned = false;
-	if (prevented)
+	if (prevented && t->at != HEAP_NONE)
 		heap_remove(&sim(e)->queue, t);
+	else if (prevented)
+		forget_due(sim(e), t);
 	free(t);
 	return prevented;
 }
@@ -164,12 +186,17 @@ struct env *env_sim_free(struct env *e)
 	s = sim(e);
 	while ((t = heap_pop(&s->queue)))
 		free(t);
+	for (enum env_class i = 0; i < ENV_CLASSES; i++) {
+		for (size_t k = 0; k < s->classes[i].due.n; k++)
+			free(s->classes[i].due.p[k]);
+		vec_release(&s->classes[i].due);
+	}
 	heap_release(&s->queue);
 	free(s);
 	return NULL;
 }
 
-/* Runs the next task if it is due by `until`; moves time there. */
+/* Runs the next task if it is due by `until`, or lays it aside; moves time there. */
 static bool step(struct env_sim *s, int64_t until)
 {
 	struct env_timer *t = heap_peek(&s->queue);
@@ -180,6 +207,10 @@ static bool step(struct env_sim *s, int64_t until)
 		return false;
 	heap_pop(&s->queue);
 	s->mono_ns = MAX(s->mono_ns, t->due_ns);
+	if (t->class != ENV_TIMERS && s->classes[t->class].held) {
+		vec_push(&s->classes[t->class].due, t);
+		return true;
+	}
 	t->fired = true;
 	fn = t->fn;
 	ctx = t->ctx;
@@ -212,6 +243,27 @@ bool env_sim_run_until(struct env *e, int64_t limit_ns, bool (*done)(void *ctx),
 			return done(ctx);
 		}
 	return true;
+}
+
+void env_sim_hold(struct env *e, enum env_class class)
+{
+	sim(e)->classes[class].held = true;
+}
+
+void env_sim_release(struct env *e, enum env_class class)
+{
+	struct env_sim *s = sim(e);
+
+	s->classes[class].held = false;
+	for (size_t i = 0; i < s->classes[class].due.n; i++) {
+		struct env_timer *t = s->classes[class].due.p[i];
+
+		t->due_ns = s->mono_ns;
+		t->tie = 0; /* in their order, ahead of others */
+		t->seq = s->seq++;
+		heap_push(&s->queue, t);
+	}
+	s->classes[class].due.n = 0;
 }
 
 void env_sim_set_jitter(struct env *e, int64_t max_ns)

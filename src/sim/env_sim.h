@@ -4,6 +4,7 @@
  * shuffle on, the tie-breaker is random (from the seed): tasks due at the same instant run in
  * any order, as they would on a pool, yet the same seed gives the same run. Time moves only
  * between tasks, straight to the next due instant; a simulated week of idling costs nothing.
+ * Classes make no difference to the order: a task takes no time, so none waits for a thread, until a class is held.
  *
  * Not thread-safe, on purpose: a second thread would end determinism.
  */
@@ -19,5 +20,9 @@ struct env *env_sim_free(struct env *e); /* drops what is queued */
 uint64_t env_sim_run(struct env *e, int64_t duration_ns);
 /* Runs until done(ctx) or the time is over; true when done. */
 bool env_sim_run_until(struct env *e, int64_t limit_ns, bool (*done)(void *ctx), void *ctx);
+/* All the threads of a class wait for something: what is due of it stays where it is, until the release puts it in the
+ * queue at that instant, in order. Everything else goes on. */
+void env_sim_hold(struct env *e, enum env_class class);
+void env_sim_release(struct env *e, enum env_class class);
 /* Each post is delayed by a random time below max_ns (0: none): a busy machine. */
 void env_sim_set_jitter(struct env *e, int64_t max_ns);

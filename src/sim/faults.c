@@ -147,7 +147,8 @@ static void set_timer(struct faulty_watch *w)
 
 	if (!w->timer && !list_empty(&w->queue))
 		w->timer =
-		    env_after(env, LIST_ENTRY(w->queue.next, struct late, link)->due_ns - env_mono_ns(env), deliver, w);
+		    env_after(env, w->owner->c.class,
+			      LIST_ENTRY(w->queue.next, struct late, link)->due_ns - env_mono_ns(env), deliver, w);
 }
 
 static void hold(struct faulty_watch *w, enum watch_type t, struct obj *o, enum err_reason why)
@@ -292,7 +293,9 @@ struct client *faults_client(struct faults *f, struct client *inner_take)
 {
 	struct faulty *x = xcalloc(1, sizeof(*x));
 
-	x->c = (struct client){ .ops = &ops, .env = inner_take->env, .name = inner_take->name };
+	x->c = (struct client){
+		.ops = &ops, .env = inner_take->env, .class = inner_take->class, .name = inner_take->name
+	};
 	x->inner = inner_take;
 	x->f = f;
 	return &x->c;

@@ -321,7 +321,7 @@ static void chaos(void *ctx)
 			}
 		}
 	}
-	r->timer = env_after(env, CHAOS_STEP_NS, chaos, r);
+	r->timer = env_after(env, ENV_CONTROL, CHAOS_STEP_NS, chaos, r);
 }
 
 static void chaos_begins(struct rollout *r)
@@ -344,7 +344,7 @@ static void chaos_begins(struct rollout *r)
 		r->power_cuts++;
 		cluster_node_off(r->c, k);
 	}
-	r->timer = env_after(r->c->env, CHAOS_STEP_NS, chaos, r);
+	r->timer = env_after(r->c->env, ENV_CONTROL, CHAOS_STEP_NS, chaos, r);
 }
 
 /* Nodes that stay dead are removed, as a cloud's node controller does: only then is it known that

@@ -218,7 +218,7 @@ int main(int argc, char **argv)
 	wait_for(&b, ready);
 
 	t0 = seconds();
-	env_post(b.env, create_pods, &b);
+	env_post(b.env, ENV_CONTROL, create_pods, &b);
 	wait_for(&b, all_bound);
 	t1 = seconds();
 

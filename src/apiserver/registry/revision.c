@@ -60,5 +60,5 @@ void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q))
 		w->rev = rev;
 		w->fn = fn;
 	}
-	w->timer = env_after(q->server->env, REV_WAIT_STEP_NS, rev_tick, w);
+	w->timer = env_after(q->server->env, ENV_REQUESTS, REV_WAIT_STEP_NS, rev_tick, w);
 }

@@ -311,7 +311,7 @@ void registry_watch(struct api_req *q)
 	q->sink->stream_begin(q, "application/json");
 	ns = seconds ? seconds * NS_PER_SEC
 		     : (WATCH_SECONDS_MIN + (int64_t)env_random_below(s->env, WATCH_SECONDS_MIN)) * NS_PER_SEC;
-	w->timer = env_after(s->env, ns, on_timeout, w);
+	w->timer = env_after(s->env, ENV_TIMERS, ns, on_timeout, w);
 	w->standing = standing_begin(q, &(struct standing_opts){ .revoke = revoked, .release = standing_released });
 	drain(w);
 	stream_unref(w);

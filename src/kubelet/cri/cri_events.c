@@ -98,7 +98,7 @@ static void events_thread(void *ctx)
 	pthread_mutex_lock(&e->lock);
 	stopped = e->stop;
 	if (!stopped)
-		e->restart = env_after(e->env, NS_PER_SEC, events_start, e);
+		e->restart = env_after(e->env, ENV_NODE, NS_PER_SEC, events_start, e);
 	pthread_mutex_unlock(&e->lock);
 	if (stopped)
 		events_unref(e);

@@ -97,7 +97,7 @@ static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx
 	struct posted *p = xmalloc(sizeof(*p));
 
 	*p = (struct posted){ q, fn, ctx };
-	env_post(a->rig->env, run_posted, p);
+	env_post(a->rig->env, ENV_REQUESTS, run_posted, p);
 }
 
 static const struct api_sink recorder = {

@@ -77,16 +77,16 @@ static struct box *box_new(struct env *e, env_fn *fn, void *ctx)
 	return b;
 }
 
-static void machine_post(struct env *e, env_fn *fn, void *ctx)
+static void machine_post(struct env *e, enum env_class class, env_fn *fn, void *ctx)
 {
-	env_post(((struct machine *)e)->sim, box_run, box_new(e, fn, ctx));
+	env_post(((struct machine *)e)->sim, class, box_run, box_new(e, fn, ctx));
 }
 
-static struct env_timer *machine_after(struct env *e, int64_t delay_ns, env_fn *fn, void *ctx)
+static struct env_timer *machine_after(struct env *e, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx)
 {
 	struct box *b = box_new(e, fn, ctx);
 
-	b->timer = env_after(b->m->sim, delay_ns, box_run, b);
+	b->timer = env_after(b->m->sim, class, delay_ns, box_run, b);
 	return (struct env_timer *)b;
 }
 

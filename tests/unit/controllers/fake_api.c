@@ -88,7 +88,7 @@ static void deliver(void *ctx)
 	if (!w->ended && w->queue.n && !w->posted) {
 		w->posted = true;
 		w->refs++;
-		w->timer = env_after(e, w->queue.p[0].due_ns - env_mono_ns(e), deliver, w);
+		w->timer = env_after(e, w->f->c.class, w->queue.p[0].due_ns - env_mono_ns(e), deliver, w);
 	}
 	watch_unref(w);
 }
@@ -107,7 +107,7 @@ static void emit(struct fake_api *f, const struct resource *r, enum watch_type t
 			continue;
 		w->posted = true;
 		w->refs++;
-		env_post(f->c.env, deliver, w);
+		env_post(f->c.env, f->c.class, deliver, w);
 	}
 }
 
@@ -482,7 +482,7 @@ struct fake_api *fake_api_new(struct env *e)
 {
 	struct fake_api *f = xcalloc(1, sizeof(*f));
 
-	f->c = (struct client){ &ops, e, "test" };
+	f->c = (struct client){ .ops = &ops, .env = e, .name = "test" };
 	f->tables = xcalloc(resource_count, sizeof(*f->tables));
 	return f;
 }

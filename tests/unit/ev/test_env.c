@@ -49,7 +49,7 @@ static void test_tasks_run_in_parallel(void **state)
 	(void)state;
 	gate_init(&g);
 	for (int i = 0; i < 1000; i++)
-		env_post(e, gate_bump, &g);
+		env_post(e, ENV_CONTROL, gate_bump, &g);
 	gate_wait(&g, 1000);
 	env_real_free(e);
 }
@@ -77,8 +77,8 @@ static void test_a_blocked_worker_does_not_block_others(void **state)
 	gate_init(&b.mine);
 	a.other = &b.mine;
 	b.other = &a.mine;
-	env_post(e, meet, &a);
-	env_post(e, meet, &b);
+	env_post(e, ENV_CONTROL, meet, &a);
+	env_post(e, ENV_CONTROL, meet, &b);
 	env_real_free(e); /* runs what is queued first */
 	assert_int_equal(a.mine.n, 1);
 	assert_int_equal(b.mine.n, 1);
@@ -119,10 +119,10 @@ static void test_timers(void **state)
 
 	(void)state;
 	gate_init(&order);
-	c = env_after(e, 3600 * NS_PER_SEC, never, NULL);
-	b = env_after(e, 30 * NS_PER_MS, mark_b, NULL);
-	a = env_after(e, NS_PER_MS, mark_a, NULL); /* earlier than the one the thread sleeps for */
-	d = env_after(e, 15 * NS_PER_SEC, never, NULL);
+	c = env_after(e, ENV_CONTROL, 3600 * NS_PER_SEC, never, NULL);
+	b = env_after(e, ENV_CONTROL, 30 * NS_PER_MS, mark_b, NULL);
+	a = env_after(e, ENV_CONTROL, NS_PER_MS, mark_a, NULL); /* earlier than the one the thread sleeps for */
+	d = env_after(e, ENV_CONTROL, 15 * NS_PER_SEC, never, NULL);
 	assert_true(env_timer_stop(e, d));
 	gate_wait(&order, 2);
 	assert_string_equal(order.order, "ab");
@@ -151,11 +151,230 @@ static void test_cancel_of_a_due_timer_that_waits_for_a_worker(void **state)
 	(void)state;
 	gate_init(&h.mine);
 	gate_init(&running);
-	env_post(e, hold, &h);
+	env_post(e, ENV_CONTROL, hold, &h);
 	gate_wait(&running, 1);
-	t = env_after(e, 0, never, NULL); /* queued behind it */
+	t = env_after(e, ENV_CONTROL, 0, never, NULL); /* queued behind it */
 	assert_true(env_timer_stop(e, t));
 	gate_bump(&h.mine);
+	env_real_free(e);
+}
+
+/* --- classes --- */
+
+#define EACH 2 /* threads a class */
+
+struct blocker {
+	struct gate running, go, done;
+};
+
+static void blocker_task(void *p)
+{
+	struct blocker *b = p;
+
+	gate_bump(&b->running);
+	gate_wait(&b->go, 1);
+	gate_bump(&b->done);
+}
+
+/* One more than it has threads. */
+static void block(struct env *e, struct blocker *b, enum env_class c)
+{
+	gate_init(&b->running);
+	gate_init(&b->go);
+	gate_init(&b->done);
+	for (int i = 0; i < EACH + 1; i++)
+		env_post(e, c, blocker_task, b);
+	gate_wait(&b->running, EACH);
+}
+
+/* Of all classes but the held one: tasks, timers, and timers that fire at once; more of them than there are threads. */
+static void others_go_on(struct env *e, enum env_class held)
+{
+	struct env_timer *t[ENV_CLASSES + 1][2 * EACH], *due;
+
+	for (enum env_class c = 0; c <= ENV_TIMERS; c++) {
+		struct gate g;
+
+		if (c == held)
+			continue;
+		gate_init(&g);
+		for (int i = 0; i < 2 * EACH; i++) {
+			if (c < ENV_CLASSES)
+				env_post(e, c, gate_bump, &g);
+			t[c][i] = env_after(e, c, i % 2 * NS_PER_MS, gate_bump, &g);
+		}
+		gate_wait(&g, (c < ENV_CLASSES ? 4 : 2) * EACH);
+		for (int i = 0; i < 2 * EACH; i++)
+			assert_false(env_timer_stop(e, t[c][i]));
+	}
+	if (held < ENV_CLASSES) {
+		due = env_after(e, held, 0, never, NULL);
+		assert_true(env_timer_stop(e, due));
+	}
+}
+
+static void test_a_blocked_class_stops_no_other(void **state)
+{
+	(void)state;
+	for (enum env_class held = 0; held < ENV_CLASSES; held++) {
+		struct env *e = env_real_new(EACH);
+		struct env_class_stats s;
+		struct blocker b;
+
+		block(e, &b, held);
+		others_go_on(e, held);
+		s = env_real_stats(e, held);
+		assert_int_equal(s.threads, EACH);
+		assert_int_equal(s.idle, 0);
+		assert_true(s.queued >= 1);
+		assert_int_equal(b.running.n, EACH); /* the third waits */
+		gate_bump(&b.go);
+		env_real_free(e);
+		assert_int_equal(b.done.n, EACH + 1);
+	}
+}
+
+static void test_timers_fire_while_every_class_is_blocked(void **state)
+{
+	struct env *e = env_real_new(EACH);
+	struct blocker b[ENV_CLASSES];
+	struct env_timer *t[2];
+	struct gate g;
+
+	(void)state;
+	for (enum env_class c = 0; c < ENV_CLASSES; c++)
+		block(e, &b[c], c);
+	gate_init(&g);
+	t[0] = env_after(e, ENV_TIMERS, 0, gate_bump, &g);
+	t[1] = env_after(e, ENV_TIMERS, NS_PER_MS, gate_bump, &g);
+	gate_wait(&g, 2);
+	assert_false(env_timer_stop(e, t[0]));
+	assert_false(env_timer_stop(e, t[1]));
+	for (enum env_class c = 0; c < ENV_CLASSES; c++)
+		gate_bump(&b[c].go);
+	env_real_free(e);
+	for (enum env_class c = 0; c < ENV_CLASSES; c++)
+		assert_int_equal(b[c].done.n, EACH + 1);
+}
+
+/* A timer that runs on the clock's thread is let go of by itself, and starts the next one. */
+static struct again {
+	struct env *e;
+	struct gate g;
+	struct env_timer *t;
+	pthread_mutex_t lock;
+} again;
+
+static void again_fired(void *p)
+{
+	pthread_mutex_lock(&again.lock);
+	again.t = env_timer_cancel(again.e, again.t);
+	if (p)
+		again.t = env_after(again.e, ENV_TIMERS, 0, again_fired, NULL);
+	pthread_mutex_unlock(&again.lock);
+	gate_bump(&again.g);
+}
+
+static void test_a_timer_lets_go_of_itself(void **state)
+{
+	(void)state;
+	again.e = env_real_new(1);
+	pthread_mutex_init(&again.lock, NULL);
+	gate_init(&again.g);
+	pthread_mutex_lock(&again.lock);
+	again.t = env_after(again.e, ENV_TIMERS, NS_PER_MS, again_fired, &again);
+	pthread_mutex_unlock(&again.lock);
+	gate_wait(&again.g, 2);
+	env_real_free(again.e);
+	assert_null(again.t);
+}
+
+static void test_a_class_keeps_the_order(void **state)
+{
+	struct env *e = env_real_new(1);
+	struct gate running;
+	struct pair h = { .other = &running };
+
+	(void)state;
+	gate_init(&h.mine);
+	gate_init(&running);
+	gate_init(&order);
+	env_post(e, ENV_NODE, hold, &h);
+	gate_wait(&running, 1);
+	env_post(e, ENV_NODE, mark_a, NULL);
+	env_post(e, ENV_NODE, mark_b, NULL);
+	env_post(e, ENV_NODE, mark_a, NULL);
+	gate_bump(&h.mine);
+	gate_wait(&order, 3);
+	env_real_free(e);
+	assert_string_equal(order.order, "aba");
+}
+
+/* Threads that are not needed end, but for one, which does the next work. */
+static void test_idle_threads_end(void **state)
+{
+	struct env *e = env_real_new(EACH);
+	struct blocker b;
+	struct gate g;
+
+	(void)state;
+	env_real_set_idle(e, NS_PER_MS);
+	for (int round = 0; round < 3; round++) {
+		block(e, &b, ENV_SLOW);
+		assert_int_equal(env_real_stats(e, ENV_SLOW).threads, EACH);
+		gate_bump(&b.go);
+		gate_wait(&b.done, EACH + 1);
+		for (struct env_class_stats s = { .threads = EACH }; s.threads > 1 || s.idle < 1;
+		     s = env_real_stats(e, ENV_SLOW))
+			usleep(1000);
+		gate_init(&g);
+		env_post(e, ENV_SLOW, gate_bump, &g);
+		gate_wait(&g, 1);
+		assert_int_equal(env_real_stats(e, ENV_SLOW).threads, 1);
+		assert_int_equal(env_real_stats(e, ENV_NODE).threads, 0); /* never had work */
+	}
+	env_real_free(e);
+}
+
+struct posting {
+	struct env *e;
+	struct gate go, ran;
+};
+
+static void post_to_each(void *p)
+{
+	struct posting *m = p;
+
+	gate_wait(&m->go, 1);
+	for (enum env_class c = 0; c < ENV_CLASSES; c++)
+		env_post(m->e, c, gate_bump, &m->ran);
+}
+
+/* The end waits for all classes, also for what the last tasks of one post to another. */
+static void test_the_end_runs_what_is_queued(void **state)
+{
+	struct posting m = { .e = env_real_new(1) };
+
+	(void)state;
+	gate_init(&m.go);
+	gate_init(&m.ran);
+	for (enum env_class c = 0; c < ENV_CLASSES; c++)
+		env_post(m.e, c, post_to_each, &m);
+	gate_bump(&m.go);
+	env_real_free(m.e);
+	assert_int_equal(m.ran.n, ENV_CLASSES * ENV_CLASSES);
+}
+
+static void test_server_numbers(void **state)
+{
+	struct env *e = env_real_new(0);
+
+	(void)state;
+	assert_int_equal(env_real_stats(e, ENV_REQUESTS).max_threads, 8);
+	assert_int_equal(env_real_stats(e, ENV_CONTROL).max_threads, 16);
+	assert_int_equal(env_real_stats(e, ENV_NODE).max_threads, 24);
+	assert_int_equal(env_real_stats(e, ENV_SLOW).max_threads, 32);
+	assert_string_equal(env_class_name(ENV_SLOW), "slow");
 	env_real_free(e);
 }
 
@@ -231,6 +450,13 @@ int main(void)
 		cmocka_unit_test(test_a_blocked_worker_does_not_block_others),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_cancel_of_a_due_timer_that_waits_for_a_worker),
+		cmocka_unit_test(test_a_blocked_class_stops_no_other),
+		cmocka_unit_test(test_timers_fire_while_every_class_is_blocked),
+		cmocka_unit_test(test_a_timer_lets_go_of_itself),
+		cmocka_unit_test(test_a_class_keeps_the_order),
+		cmocka_unit_test(test_idle_threads_end),
+		cmocka_unit_test(test_the_end_runs_what_is_queued),
+		cmocka_unit_test(test_server_numbers),
 		cmocka_unit_test(test_clock_random_thread),
 		cmocka_unit_test(test_random_after_fork),
 		cmocka_unit_test(test_random_many),

@@ -149,6 +149,7 @@ static _unused_ int setup(void **state)
 	w->rig = rig;
 	w->rt = runtime_fake_new(w->rig->env);
 	w->client = apiserver_client(w->rig->server, "kubelet", "system:node:n1", groups);
+	w->client->class = ENV_NODE;
 	expect(w->rig, 201, "POST", "/api/v1/namespaces/default/serviceaccounts",
 	       "{\"metadata\":{\"name\":\"default\"}}");
 	*noted = '\0';

@@ -35,16 +35,16 @@ static void late_random(struct env *e, void *p, size_t n)
 	env_random(late.real, p, n);
 }
 
-static void late_post(struct env *e, env_fn *fn, void *ctx)
+static void late_post(struct env *e, enum env_class class, env_fn *fn, void *ctx)
 {
 	(void)e;
-	env_post(late.real, fn, ctx);
+	env_post(late.real, class, fn, ctx);
 }
 
-static struct env_timer *late_after(struct env *e, int64_t delay_ns, env_fn *fn, void *ctx)
+static struct env_timer *late_after(struct env *e, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx)
 {
 	(void)e;
-	return env_after(late.real, delay_ns, fn, ctx);
+	return env_after(late.real, class, delay_ns, fn, ctx);
 }
 
 static bool late_cancel(struct env *e, struct env_timer *t)

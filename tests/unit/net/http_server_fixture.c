@@ -175,7 +175,7 @@ static void handler(struct http_req *r, void *ctx)
 	if (sv_is(r->path, "/echo")) {
 		answer_echo(r, NULL);
 	} else if (sv_is(r->path, "/later")) {
-		env_post(f->env, later_task, http_req_ref(r));
+		env_post(f->env, ENV_REQUESTS, later_task, http_req_ref(r));
 	} else if (sv_is(r->path, "/size")) {
 		size_t n = query_n(r), half = n / 2;
 		char *p = pattern(r, n ? n : 1, 0);
