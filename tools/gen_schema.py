@@ -62,6 +62,7 @@ class Type:
         self.root = self.atomic = self.opaque = self.defaults = False
         self.list_of = None
         self.fields = []
+        self.union_noun, self.union = None, []
         self.flat = None
         self.index = None
 
@@ -234,6 +235,9 @@ class Parser:
         if t.opaque or t.list_of:
             self.p.add(at, '%s has no fields of its own' % t.name)
             return
+        if toks[0] == 'union':
+            self.parse_union(t, toks, at)
+            return
         if len(toks) < 3:
             self.p.add(at, 'expected NUMBER NAME TYPE')
             return
@@ -263,6 +267,16 @@ class Parser:
         for tok in toks[3:]:
             self.parse_mark(f, tok, at)
         t.fields.append(f)
+
+    def parse_union(self, t, toks, at):
+        if len(toks) < 3 or not toks[1].startswith('"'):
+            self.p.add(at, 'expected union "WHAT IT IS" MEMBER...')
+            return
+        noun = unquote(toks[1])
+        if t.union_noun not in (None, noun):
+            self.p.add(at, '%s is a union already' % t.name)
+        t.union_noun = noun
+        t.union += [(name, at) for name in toks[2:]]
 
     def parse_mark(self, f, tok, at):
         if tok.startswith('='):
@@ -464,6 +478,12 @@ class Model:
                 self.p.add(f.at, 'set is for lists')
             if f.card == 'ONE' and f.topology in ('ATOMIC', 'GRANULAR') and not f.target:
                 self.p.add(f.at, 'a scalar has no topology')
+        optional = {f.name for f in t.flat if f.pointer}
+        seen = set()
+        for name, at in t.union:
+            if name not in optional or name in seen:
+                self.p.add(at, 'union: "%s" is no pointer of %s, or stands there twice' % (name, t.ref))
+            seen.add(name)
 
     def mark_defaults(self):
         """Which types have a default in them at any depth: the others need no walk."""
@@ -610,7 +630,13 @@ def emit_resources_h(m):
     out = [HEAD, '#pragma once\n\nenum resource_id {\n']
     out += ['\t%s = %d,\n' % (n, i) for i, n in enumerate(m.resource_ids)]
     out.append('\tR_COUNT = %d\n};\n' % len(m.resource_ids))
+    out.append('\nstruct schema_union;\n')
+    out += ['extern const struct schema_union %s;\n' % union_ident(t) for t in m.types if t.union]
     return ''.join(out)
+
+
+def union_ident(t):
+    return 'U_%s_%s' % (mangle((t.group.name or 'core').split('.')[0]), t.name)
 
 
 class Pool:
@@ -672,6 +698,10 @@ def emit_tables(m):
             'true' if t.atomic else 'false', 'true' if t.defaults else 'false',
             'by_sym + %d' % sym_at if n else 'NULL'))
 
+    unions = ['const struct schema_union %s = { %s, %s };\n' % (
+        union_ident(t), c_str(t.union_noun), syms.ref(['F_' + mangle(name) for name, _ in t.union]))
+        for t in m.types if t.union]
+
     subs, columns, rows = [], [], []
     for r, ident in zip(m.resources, m.resource_ids):
         sub_at, col_at = len(subs), len(columns)
@@ -711,6 +741,7 @@ def emit_tables(m):
     out.append('const size_t schema_count = %d;\n' % len(types))
     out.append(c_array('const struct schema *const schema_all[]',
                        ['types + %d' % i for i in range(len(types))] + ['NULL']))
+    out += unions
     if subs:
         out.append('static const struct subresource subs[] = {\n' + ''.join(subs) + '};\n')
     if columns:

@@ -128,6 +128,12 @@ static inline const struct val *in_order_next(struct in_order *it, const struct 
  * fields of the type; the others are in their slots then. map may be NULL. */
 bool schema_slots(const struct schema *s, const struct val *map, const struct val **slots);
 
+/* Members of which a type has exactly one; those of the built-in types are named in resources.h. */
+struct schema_union {
+	const char *noun;	 /* "volume type" */
+	const enum sym *members; /* in the order in which they are looked for; ends with SYM_NONE */
+};
+
 const struct schema *schema_find(struct sv ref);
 /* All types, sorted by ref; ends with NULL. */
 extern const struct schema *const schema_all[];

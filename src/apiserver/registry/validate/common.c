@@ -28,6 +28,25 @@ void check_one_of(struct field_errs *fe, const struct val *v, const struct fpath
 	fe_not_supported(fe, at, v, list);
 }
 
+enum sym check_union(struct field_errs *fe, const struct schema_union *u, const struct val *v, const struct fpath *at)
+{
+	enum sym found = SYM_NONE;
+
+	for (const enum sym *m = u->members; *m != SYM_NONE; m++) {
+		struct fpath here = FPATH(at, *m);
+
+		if (!val_member(v, *m))
+			continue;
+		if (found == SYM_NONE)
+			found = *m;
+		else
+			fe_add(fe, FE_FORBIDDEN, &here, NULL, "may not specify more than 1 %s", u->noun);
+	}
+	if (found == SYM_NONE)
+		fe_add(fe, FE_REQUIRED, at, NULL, "must specify a %s", u->noun);
+	return found;
+}
+
 static bool is_empty(const struct val *v)
 {
 	return !v || v->type == VAL_NULL ||

@@ -132,23 +132,15 @@ static void validate_claims(struct field_errs *fe, const struct pod_ctx *pc, con
 
 /* --- probes and hooks --- */
 
-static void handler(struct field_errs *fe, const struct val *h, const struct fpath *at)
+static void handler(struct field_errs *fe, const struct schema_union *u, const struct val *h, const struct fpath *at)
 {
-	static const enum sym kinds[] = { F_exec, F_httpGet, F_tcpSocket, F_grpc, F_sleep };
 	const struct val *http = val_member(h, F_httpGet);
 	struct fpath http_at = FPATH(at, F_httpGet), tcp_at = FPATH(at, F_tcpSocket), grpc_at = FPATH(at, F_grpc);
 	struct fpath http_port = FPATH(&http_at, F_port), tcp_port = FPATH(&tcp_at, F_port);
 	struct fpath grpc_port = FPATH(&grpc_at, F_port), headers_at = FPATH(&http_at, F_httpHeaders);
-	size_t n = 0, i = 0;
+	size_t i = 0;
 
-	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-		struct fpath here = FPATH(at, kinds[k]);
-
-		if (val_member(h, kinds[k]) && n++)
-			fe_forbidden(fe, &here, "may not specify more than 1 handler type");
-	}
-	if (n == 0)
-		fe_required_why(fe, at, "must specify a handler type");
+	check_union(fe, u, h, at);
 	if (http) {
 		check_port_or_name(fe, val_member(http, F_port), &http_port);
 		VAL_EACH(val_member(http, F_httpHeaders), hd) {
@@ -170,7 +162,7 @@ static void hook(struct field_errs *fe, const struct pod_ctx *pc, const struct v
 	int64_t grace = val_get_int(pc->spec, 30, F_terminationGracePeriodSeconds);
 	struct fpath sleep_at = FPATH(at, F_sleep);
 
-	handler(fe, h, at);
+	handler(fe, &U_core_LifecycleHandler, h, at);
 	if (val_member(h, F_sleep) && (val_int_or(secs, 0) < 0 || val_int_or(secs, 0) > grace))
 		fe_add(fe, FE_INVALID, &sleep_at, secs,
 		       "must be non-negative and less than terminationGracePeriodSeconds (%" PRId64 ")", grace);
@@ -184,7 +176,7 @@ static void probe(struct field_errs *fe, const struct val *c, const struct fpath
 
 	if (!p)
 		return;
-	handler(fe, p, &at);
+	handler(fe, &U_core_ProbeHandler, p, &at);
 	CHECK_NONNEGATIVE(fe, p, &at, F_initialDelaySeconds, F_timeoutSeconds, F_periodSeconds, F_successThreshold,
 			  F_failureThreshold);
 	if (grace && val_int_or(grace, 0) <= 0)

@@ -23,6 +23,8 @@ void check_range(struct field_errs *fe, const struct val *v, const struct fpath 
 /* Absent is fine; otherwise one of the NULL-terminated list. */
 void check_one_of(struct field_errs *fe, const struct val *v, const struct fpath *at, const char *const *list);
 #define CHECK_ONE_OF(fe, v, at, ...) check_one_of((fe), (v), (at), (const char *const[]){ __VA_ARGS__, NULL })
+/* Exactly one member of u; returns the one that counts, SYM_NONE when there is none. */
+enum sym check_union(struct field_errs *fe, const struct schema_union *u, const struct val *v, const struct fpath *at);
 void check_required(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
 /* Set and of the format. */
 void check_required_text(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name,

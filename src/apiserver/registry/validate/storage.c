@@ -142,31 +142,6 @@ void validate_pvc(struct field_errs *fe, const struct val *doc, const struct val
 		pvc_update(fe, doc, old);
 }
 
-static const enum sym pv_sources[] = {
-	F_gcePersistentDisk,
-	F_awsElasticBlockStore,
-	F_hostPath,
-	F_glusterfs,
-	F_nfs,
-	F_rbd,
-	F_iscsi,
-	F_cinder,
-	F_cephfs,
-	F_fc,
-	F_flocker,
-	F_flexVolume,
-	F_azureFile,
-	F_vsphereVolume,
-	F_quobyte,
-	F_azureDisk,
-	F_photonPersistentDisk,
-	F_portworxVolume,
-	F_scaleIO,
-	F_local,
-	F_storageos,
-	F_csi,
-};
-
 /* A CSI volume may get the secret that is needed to grow it. */
 static bool same_source_of(struct arena *a, enum sym kind, const struct val *now, const struct val *was)
 {
@@ -185,19 +160,11 @@ static bool same_source_of(struct arena *a, enum sym kind, const struct val *now
 static void pv_source(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *at)
 {
 	struct fpath fixed_at = FPATH_NAME(at, SV("persistentvolumesource"));
-	size_t n = 0;
 	bool moved = false;
 
-	for (size_t i = 0; i < ARRAY_LEN(pv_sources); i++) {
-		const struct val *v = val_member(spec, pv_sources[i]);
-		struct fpath here = FPATH(at, pv_sources[i]);
-
-		if (v && n++)
-			fe_forbidden(fe, &here, "may not specify more than 1 volume type");
-		moved |= was && !same_source_of(fe->a, pv_sources[i], v, val_member(was, pv_sources[i]));
-	}
-	if (!n)
-		fe_required_why(fe, at, "must specify a volume type");
+	check_union(fe, &U_core_PersistentVolumeSource, spec, at);
+	for (const enum sym *m = U_core_PersistentVolumeSource.members; was && *m != SYM_NONE; m++)
+		moved |= !same_source_of(fe->a, *m, val_member(spec, *m), val_member(was, *m));
 	if (moved)
 		fe_forbidden(fe, &fixed_at, "spec.persistentvolumesource is immutable after creation");
 }

@@ -137,126 +137,130 @@ static void projected(struct field_errs *fe, const struct val *src, const struct
 	}
 }
 
-/* In the order in which upstream looks for them: the first is the volume, the others are too many. */
-static const enum sym sources_in_order[] = {
-	F_emptyDir,
-	F_hostPath,
-	F_gitRepo,
-	F_gcePersistentDisk,
-	F_awsElasticBlockStore,
-	F_secret,
-	F_nfs,
-	F_iscsi,
-	F_glusterfs,
-	F_flocker,
-	F_persistentVolumeClaim,
-	F_rbd,
-	F_cinder,
-	F_cephfs,
-	F_quobyte,
-	F_downwardAPI,
-	F_fc,
-	F_flexVolume,
-	F_configMap,
-	F_azureFile,
-	F_vsphereVolume,
-	F_photonPersistentDisk,
-	F_portworxVolume,
-	F_azureDisk,
-	F_storageos,
-	F_scaleIO,
-	F_projected,
-	F_csi,
-	F_ephemeral,
-	F_image,
+/* --- the rules of each source --- */
+
+/* What a rule gets: the source, where it stands, and whether this is a template's, which is completed later. */
+typedef void source_rule(struct field_errs *fe, const struct val *src, const struct fpath *at, bool template);
+
+static void source_empty_dir(struct field_errs *fe, const struct val *src, const struct fpath *at,
+			     _unused_ bool template)
+{
+	struct fpath size_at = FPATH(at, F_sizeLimit);
+	int64_t milli;
+
+	if (quantity_milli(val_get_str(src, F_sizeLimit), &milli) && milli < 0)
+		fe_forbidden(fe, &size_at, "SizeLimit field must be a valid resource quantity");
+}
+
+static void source_host_path(struct field_errs *fe, const struct val *src, const struct fpath *at,
+			     _unused_ bool template)
+{
+	struct fpath path_at = FPATH(at, F_path), type_at = FPATH(at, F_type);
+
+	if (has_dotdot(val_get_str(src, F_path)))
+		fe_invalid(fe, &path_at, val_member(src, F_path), "must not contain '..'");
+	if (val_get_str(src, F_type).n)
+		CHECK_ONE_OF(fe, val_member(src, F_type), &type_at, "", "BlockDevice", "CharDevice", "Directory",
+			     "DirectoryOrCreate", "File", "FileOrCreate", "Socket");
+}
+
+static void source_secret(struct field_errs *fe, const struct val *src, const struct fpath *at, _unused_ bool template)
+{
+	key_items(fe, src, at);
+}
+
+static void source_config_map(struct field_errs *fe, const struct val *src, const struct fpath *at,
+			      _unused_ bool template)
+{
+	check_required(fe, src, at, F_name);
+	key_items(fe, src, at);
+}
+
+static void source_claim(struct field_errs *fe, const struct val *src, const struct fpath *at, _unused_ bool template)
+{
+	check_required(fe, src, at, F_claimName);
+}
+
+static void source_nfs(struct field_errs *fe, const struct val *src, const struct fpath *at, _unused_ bool template)
+{
+	struct fpath path_at = FPATH(at, F_path);
+
+	if (val_get_str(src, F_path).n && *val_get_str(src, F_path).p != '/')
+		fe_invalid(fe, &path_at, val_member(src, F_path), "must be an absolute path");
+}
+
+static void source_csi(struct field_errs *fe, const struct val *src, const struct fpath *at, _unused_ bool template)
+{
+	check_driver_name(fe, src, at, F_driver);
+}
+
+static void source_fc(struct field_errs *fe, const struct val *src, const struct fpath *at, _unused_ bool template)
+{
+	struct fpath wwn_at = FPATH(at, F_targetWWNs);
+
+	if (!val_len(val_member(src, F_targetWWNs)) == !val_len(val_member(src, F_wwids)))
+		fe_required_why(fe, &wwn_at, "must specify either targetWWNs or wwids, but not both");
+}
+
+static void source_image(struct field_errs *fe, const struct val *src, const struct fpath *at, bool template)
+{
+	struct fpath policy_at = FPATH(at, F_pullPolicy);
+
+	if (!template)
+		check_required(fe, src, at, F_reference);
+	CHECK_ONE_OF(fe, val_member(src, F_pullPolicy), &policy_at, "Always", "IfNotPresent", "Never");
+}
+
+static void source_downward(struct field_errs *fe, const struct val *src, const struct fpath *at,
+			    _unused_ bool template)
+{
+	downward(fe, src, at);
+}
+
+static void source_projected(struct field_errs *fe, const struct val *src, const struct fpath *at,
+			     _unused_ bool template)
+{
+	projected(fe, src, at);
+}
+
+static void source_ephemeral(struct field_errs *fe, const struct val *src, const struct fpath *at,
+			     _unused_ bool template)
+{
+	const struct val *claim = val_member(src, F_volumeClaimTemplate);
+	struct fpath claim_at = FPATH(at, F_volumeClaimTemplate), spec_at = FPATH(&claim_at, F_spec);
+
+	if (claim)
+		validate_pvc_spec(fe, val_member(claim, F_spec), &spec_at);
+}
+
+static const struct {
+	enum sym source;
+	source_rule *rule;
+} source_rules[] = {
+	{ F_emptyDir, source_empty_dir },
+	{ F_hostPath, source_host_path },
+	{ F_secret, source_secret },
+	{ F_configMap, source_config_map },
+	{ F_persistentVolumeClaim, source_claim },
+	{ F_nfs, source_nfs },
+	{ F_csi, source_csi },
+	{ F_fc, source_fc },
+	{ F_image, source_image },
+	{ F_downwardAPI, source_downward },
+	{ F_projected, source_projected },
+	{ F_ephemeral, source_ephemeral },
 };
 
 static void volume(struct field_errs *fe, const struct val *v, const struct fpath *at, bool template)
 {
-	const struct val *src;
-	size_t sources = 0;
-	int64_t milli;
-
-	for (size_t i = 0; i < ARRAY_LEN(sources_in_order); i++) {
-		struct fpath here = FPATH(at, sources_in_order[i]);
-
-		if (val_member(v, sources_in_order[i]) && sources++)
-			fe_forbidden(fe, &here, "may not specify more than 1 volume type");
-	}
-	if (sources == 0) {
-		fe_required_why(fe, at, "must specify a volume type");
+	if (check_union(fe, &U_core_VolumeSource, v, at) == SYM_NONE)
 		return;
-	}
-	if ((src = val_member(v, F_emptyDir))) {
-		struct fpath here = FPATH(at, F_emptyDir), size_at = FPATH(&here, F_sizeLimit);
+	for (size_t i = 0; i < ARRAY_LEN(source_rules); i++) {
+		const struct val *src = val_member(v, source_rules[i].source);
+		struct fpath here = FPATH(at, source_rules[i].source);
 
-		if (quantity_milli(val_get_str(src, F_sizeLimit), &milli) && milli < 0)
-			fe_forbidden(fe, &size_at, "SizeLimit field must be a valid resource quantity");
-	}
-	if ((src = val_member(v, F_hostPath))) {
-		struct fpath here = FPATH(at, F_hostPath), path_at = FPATH(&here, F_path),
-			     type_at = FPATH(&here, F_type);
-
-		if (has_dotdot(val_get_str(src, F_path)))
-			fe_invalid(fe, &path_at, val_member(src, F_path), "must not contain '..'");
-		if (val_get_str(src, F_type).n)
-			CHECK_ONE_OF(fe, val_member(src, F_type), &type_at, "", "BlockDevice", "CharDevice",
-				     "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket");
-	}
-	if ((src = val_member(v, F_secret))) {
-		struct fpath here = FPATH(at, F_secret);
-
-		key_items(fe, src, &here);
-	}
-	if ((src = val_member(v, F_configMap))) {
-		struct fpath here = FPATH(at, F_configMap);
-
-		check_required(fe, src, &here, F_name);
-		key_items(fe, src, &here);
-	}
-	if ((src = val_member(v, F_persistentVolumeClaim))) {
-		struct fpath here = FPATH(at, F_persistentVolumeClaim);
-
-		check_required(fe, src, &here, F_claimName);
-	}
-	if ((src = val_member(v, F_nfs))) {
-		struct fpath here = FPATH(at, F_nfs), path_at = FPATH(&here, F_path);
-
-		if (val_get_str(src, F_path).n && *val_get_str(src, F_path).p != '/')
-			fe_invalid(fe, &path_at, val_member(src, F_path), "must be an absolute path");
-	}
-	if ((src = val_member(v, F_csi))) {
-		struct fpath here = FPATH(at, F_csi);
-
-		check_driver_name(fe, src, &here, F_driver);
-	}
-	if ((src = val_member(v, F_fc))) {
-		struct fpath here = FPATH(at, F_fc), wwn_at = FPATH(&here, F_targetWWNs);
-
-		if (!val_len(val_member(src, F_targetWWNs)) == !val_len(val_member(src, F_wwids)))
-			fe_required_why(fe, &wwn_at, "must specify either targetWWNs or wwids, but not both");
-	}
-	if ((src = val_member(v, F_image))) {
-		struct fpath here = FPATH(at, F_image), policy_at = FPATH(&here, F_pullPolicy);
-
-		if (!template)
-			check_required(fe, src, &here, F_reference);
-		CHECK_ONE_OF(fe, val_member(src, F_pullPolicy), &policy_at, "Always", "IfNotPresent", "Never");
-	}
-	if ((src = val_member(v, F_downwardAPI))) {
-		struct fpath here = FPATH(at, F_downwardAPI);
-
-		downward(fe, src, &here);
-	}
-	if ((src = val_member(v, F_projected))) {
-		struct fpath here = FPATH(at, F_projected);
-
-		projected(fe, src, &here);
-	}
-	if ((src = val_get(v, F_ephemeral, F_volumeClaimTemplate))) {
-		struct fpath e = FPATH(at, F_ephemeral), t = FPATH(&e, F_volumeClaimTemplate), here = FPATH(&t, F_spec);
-
-		validate_pvc_spec(fe, val_member(src, F_spec), &here);
+		if (src)
+			source_rules[i].rule(fe, src, &here, template);
 	}
 }
 

@@ -203,7 +203,40 @@ static void claim_templates(struct field_errs *fe, const struct val *spec, const
 	}
 }
 
-void validate_stateful_set(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+static void set_update_strategy(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *strategy = val_member(spec, F_updateStrategy),
+			 *rolling = val_member(strategy, F_rollingUpdate);
+	struct fpath at = FPATH(up, F_updateStrategy), type_at = FPATH(&at, F_type),
+		     roll_at = FPATH(&at, F_rollingUpdate), unav_at = FPATH(&roll_at, F_maxUnavailable);
+
+	if (val_is(val_member(strategy, F_type), "OnDelete")) {
+		if (rolling)
+			fe_invalid(fe, &roll_at, rolling, "only allowed for updateStrategy 'RollingUpdate'");
+	} else if (!val_is(val_member(strategy, F_type), "RollingUpdate")) {
+		if (strategy && val_member(strategy, F_type))
+			fe_invalid(fe, &at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
+		else
+			fe_required(fe, &type_at);
+	}
+	CHECK_NONNEGATIVE(fe, rolling, &roll_at, F_partition);
+	check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
+}
+
+static void set_claim_retention(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+{
+	const struct val *policy = val_member(spec, F_persistentVolumeClaimRetentionPolicy);
+	struct fpath at = FPATH(up, F_persistentVolumeClaimRetentionPolicy), del_at = FPATH(&at, F_whenDeleted),
+		     scale_at = FPATH(&at, F_whenScaled);
+
+	if (!policy)
+		return;
+	CHECK_ONE_OF(fe, val_member(policy, F_whenDeleted), &del_at, "Retain", "Delete");
+	CHECK_ONE_OF(fe, val_member(policy, F_whenScaled), &scale_at, "Retain", "Delete");
+}
+
+/* The spec without what an update may change. */
+static struct val *set_fixed_part(struct arena *a, const struct val *spec)
 {
 	static const enum sym may_change[] = { F_replicas,
 					       F_ordinals,
@@ -212,17 +245,24 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 					       F_persistentVolumeClaimRetentionPolicy,
 					       F_minReadySeconds,
 					       F_revisionHistoryLimit };
-	const struct val *spec = val_member(doc, F_spec), *strategy = val_member(spec, F_updateStrategy);
-	const struct val *rolling = val_member(strategy, F_rollingUpdate);
-	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), s_at = FPATH(&at, F_updateStrategy);
-	struct fpath type_at = FPATH(&s_at, F_type), roll_at = FPATH(&s_at, F_rollingUpdate);
-	struct fpath unav_at = FPATH(&roll_at, F_maxUnavailable),
-		     ret_at = FPATH(&at, F_persistentVolumeClaimRetentionPolicy);
-	struct fpath del_at = FPATH(&ret_at, F_whenDeleted), scale_at = FPATH(&ret_at, F_whenScaled);
-	struct fpath policy_at = FPATH(&at, F_podManagementPolicy), ord_at = FPATH(&at, F_ordinals),
-		     svc_at = FPATH(&at, F_serviceName);
-	struct fpath sel_at = FPATH(&at, F_selector), tmpl_at = FPATH(&at, F_template);
-	const struct val *policy = val_member(spec, F_podManagementPolicy), *sel;
+	struct val *fixed = val_new_map(a);
+
+	VAL_EACH_MEMBER(spec, m)
+		val_set_sv(a, fixed, m.key, m.value);
+	for (size_t i = 0; i < ARRAY_LEN(may_change); i++)
+		val_del(fixed, may_change[i]);
+	return fixed;
+}
+
+void validate_stateful_set(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
+{
+	const struct val *spec = val_member(doc, F_spec), *sel, *policy = val_member(spec, F_podManagementPolicy);
+	const struct val *unavailable = val_get(spec, F_updateStrategy, F_rollingUpdate, F_maxUnavailable);
+	struct fpath at = FPATH_ROOT(F_spec), st_at = FPATH_ROOT(F_status), s_at = FPATH(&at, F_updateStrategy),
+		     roll_at = FPATH(&s_at, F_rollingUpdate), unav_at = FPATH(&roll_at, F_maxUnavailable),
+		     policy_at = FPATH(&at, F_podManagementPolicy), ord_at = FPATH(&at, F_ordinals),
+		     svc_at = FPATH(&at, F_serviceName), sel_at = FPATH(&at, F_selector),
+		     tmpl_at = FPATH(&at, F_template);
 
 	if (is_sub(sub, "status")) {
 		check_status_counters(fe, val_member(doc, F_status), &st_at,
@@ -230,29 +270,14 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 							  F_availableReplicas, SYM_NONE });
 		return;
 	}
-	if (val_is(val_member(strategy, F_type), "OnDelete")) {
-		if (rolling)
-			fe_invalid(fe, &roll_at, rolling, "only allowed for updateStrategy 'RollingUpdate'");
-	} else if (!val_is(val_member(strategy, F_type), "RollingUpdate")) {
-		if (strategy && val_member(strategy, F_type))
-			fe_invalid(fe, &s_at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
-		else
-			fe_required(fe, &type_at);
-	}
-	CHECK_NONNEGATIVE(fe, rolling, &roll_at, F_partition);
-	check_int_or_percent(fe, val_member(rolling, F_maxUnavailable), &unav_at, true);
-	if (val_member(spec, F_persistentVolumeClaimRetentionPolicy)) {
-		CHECK_ONE_OF(fe, val_get(spec, F_persistentVolumeClaimRetentionPolicy, F_whenDeleted), &del_at,
-			     "Retain", "Delete");
-		CHECK_ONE_OF(fe, val_get(spec, F_persistentVolumeClaimRetentionPolicy, F_whenScaled), &scale_at,
-			     "Retain", "Delete");
-	}
+	set_update_strategy(fe, spec, &at);
+	set_claim_retention(fe, spec, &at);
 	CHECK_NONNEGATIVE(fe, spec, &at, F_replicas, F_minReadySeconds);
 	CHECK_NONNEGATIVE(fe, val_member(spec, F_ordinals), &ord_at, F_start);
 	if (policy && !val_is(policy, "OrderedReady") && !val_is(policy, "Parallel"))
 		fe_invalid(fe, &policy_at, policy, "must be 'OrderedReady' or 'Parallel'");
-	if (val_member(rolling, F_maxUnavailable) && int_or_percent_number(val_member(rolling, F_maxUnavailable)) == 0)
-		fe_invalid(fe, &unav_at, val_member(rolling, F_maxUnavailable), "cannot be 0");
+	if (unavailable && int_or_percent_number(unavailable) == 0)
+		fe_invalid(fe, &unav_at, unavailable, "cannot be 0");
 	if (!old && val_get_str(spec, F_serviceName).n)
 		check_text(fe, val_member(spec, F_serviceName), &svc_at, fmt_dns_label);
 	if (!old)
@@ -265,26 +290,11 @@ void validate_stateful_set(struct field_errs *fe, const struct val *doc, const s
 	else
 		fe_add(fe, FE_INVALID, &sel_at, sel, NULL);
 	always_restarts(fe, spec, &at, "StatefulSet");
-	if (!old)
-		return;
-	{
-		struct val *now = val_new_map(fe->a), *was = val_new_map(fe->a);
-
-		VAL_EACH_MEMBER(spec, m)
-			val_set_sv(fe->a, now, m.key, m.value);
-		VAL_EACH_MEMBER(val_member(old, F_spec), m)
-			val_set_sv(fe->a, was, m.key, m.value);
-		for (size_t i = 0; i < ARRAY_LEN(may_change); i++) {
-			val_del(now, may_change[i]);
-			val_del(was, may_change[i]);
-		}
-		if (!val_equal(now, was))
-			fe_forbidden(
-			    fe, &at,
-			    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-			    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-			    "'minReadySeconds' are forbidden");
-	}
+	if (old && !val_equal(set_fixed_part(fe->a, spec), set_fixed_part(fe->a, val_member(old, F_spec))))
+		fe_forbidden(fe, &at,
+			     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+			     "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+			     "'minReadySeconds' are forbidden");
 }
 
 void validate_controller_revision(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
