@@ -161,7 +161,7 @@ struct column {
 	const char *type;   /* "string", "integer", "number", "boolean", "date" */
 	const char *format; /* "name" or "" */
 	const char *doc;
-	const char *path; /* NULL: apiserver/registry/printers */
+	const char *path; /* NULL: src/print/ computes it */
 	int priority;	  /* > 0: only with -o wide */
 };
 

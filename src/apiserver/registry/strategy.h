@@ -91,8 +91,6 @@ struct strategy {
 
 	/* Field selector labels the data cannot express (spec.host alias); "" : absent, false: no such label. */
 	bool (*field_label)(const struct val *obj, struct sv label, struct sv *ret);
-	/* Cells of columns without a path: appends strings/ints to the row (registry/printers/). */
-	void (*print)(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells);
 
 	/* One-time set-up and per-change observation (allocators, authz rules) on the store's thread;
 	 * old or neu NULL on create and delete. */

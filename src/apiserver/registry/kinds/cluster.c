@@ -1,7 +1,6 @@
 /* Namespaces, Nodes, and the small core kinds. */
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "codec/doc_items.h"
 #include "codec/val_index.h"
 
@@ -165,7 +164,6 @@ const struct strategy node_strategy = {
 	.set_defaults = node_defaults,
 	.subs = node_subs,
 	.field_label = node_field,
-	.print = print_node,
 };
 
 /* --- the rest of core --- */
@@ -220,7 +218,6 @@ const struct strategy configmap_strategy = {
 	.res = RES(core_configmaps),
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_configmap,
 };
 
 static void limitrange_defaults(struct api_req *q, struct val *doc)
@@ -282,7 +279,6 @@ const struct strategy resourcequota_strategy = {
 	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_resourcequota,
 	.warn = resourcequota_warn,
 };
 
@@ -346,7 +342,6 @@ const struct strategy persistentvolume_strategy = {
 	.unconditional_update = true,
 	.no_generation = true,
 	.prepare_create = pending_volume,
-	.print = print_persistentvolume,
 	.observe = volume_observe,
 	.warn = volume_warn,
 };
@@ -358,6 +353,5 @@ const struct strategy persistentvolumeclaim_strategy = {
 	.no_generation = true,
 	.prepare_create = claim_create,
 	.prepare_update = claim_update,
-	.print = print_persistentvolumeclaim,
 	.warn = claim_warn,
 };

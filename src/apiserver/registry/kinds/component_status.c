@@ -3,7 +3,6 @@
  * Of the parts it used to list only the store can be asked from here: controllers and scheduler are
  * clients like any other. */
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "base/vec.h"
 
 #define STORE_NAME "etcd-0" /* the name that scripts know */
@@ -62,22 +61,8 @@ static void read_status(struct api_req *q)
 	list_answer(q, q->res, one, 0, 0, SV_NULL, -1);
 }
 
-static void print(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells)
-{
-	const struct val *c = condition_find(val_member(obj, F_conditions), "Healthy");
-
-	(void)now_ns;
-	cell_cstr(a, cells,
-		  val_is(val_member(c, F_status), "True")    ? "Healthy"
-		  : val_is(val_member(c, F_status), "False") ? "Unhealthy"
-							     : "Unknown");
-	cell_str(a, cells, val_get_str(c, F_message));
-	cell_str(a, cells, val_get_str(c, F_error));
-}
-
 const struct strategy componentstatus_strategy = {
 	.res = RES(core_componentstatuses),
 	.deprecated = "v1 ComponentStatus is deprecated in v1.19+",
 	.virtual_read = read_status,
-	.print = print,
 };

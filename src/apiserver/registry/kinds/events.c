@@ -1,7 +1,6 @@
 /* Events: one stored object, two views. The store keeps core/v1; events.k8s.io/v1 is the same with
  * other names (KEP-383), so what one group writes the other reads, lists and watches. */
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "object/decode.h"
 
 /* The members whose names differ; all others are the same in both. */
@@ -70,7 +69,6 @@ const struct strategy event_strategy = {
 	.unconditional_update = true,
 	.no_generation = true,
 	.field_label = event_field,
-	.print = print_event,
 };
 
 const struct strategy events_event_strategy = {
@@ -79,7 +77,6 @@ const struct strategy events_event_strategy = {
 	.unconditional_update = true,
 	.no_generation = true,
 	.field_label = event_field,
-	.print = print_event,
 	.stored_as = RES(core_events),
 	.to_stored = to_core,
 	.from_stored = from_core,

@@ -2,7 +2,6 @@
  * discovery, coordination, scheduling, apiextensions. */
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 
 /* A status endpoint that leaves all metadata alone. */
@@ -66,7 +65,6 @@ const struct strategy endpointslice_strategy = {
 	.prepare_create = endpointslice_create,
 	.prepare_update = endpointslice_update,
 	.unconditional_update = true,
-	.print = print_endpointslice,
 };
 
 const struct strategy pdb_strategy = {
@@ -78,7 +76,6 @@ static const char *const nothing_counted[] = { NULL };
 const struct strategy priorityclass_strategy = {
 	.counted = nothing_counted,
 	.res = RES(scheduling_priorityclasses),
-	.print = print_priorityclass,
 	.unconditional_update = true,
 };
 
@@ -94,7 +91,6 @@ const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
 	.store_path = "ingress",
 	.unconditional_update = true,
-	.print = print_ingress,
 	.warn = ingress_warn,
 };
 
@@ -110,7 +106,6 @@ const struct strategy ingressclass_strategy = {
 	.res = RES(networking_ingressclasses),
 	.unconditional_update = true,
 	.set_defaults = ingressclass_defaults,
-	.print = print_ingressclass,
 };
 
 static void networkpolicy_defaults(struct api_req *q, struct val *doc)
@@ -135,7 +130,6 @@ const struct strategy servicecidr_strategy = {
 	.res = RES(networking_servicecidrs),
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_servicecidr,
 };
 
 const struct strategy ipaddress_strategy = {
@@ -143,7 +137,6 @@ const struct strategy ipaddress_strategy = {
 	.name_check = check_ip_name,
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_ipaddress,
 };
 
 const struct strategy storageclass_strategy = {
@@ -151,7 +144,6 @@ const struct strategy storageclass_strategy = {
 	.returns_deleted = true,
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_storageclass,
 };
 
 static void attachment_observe(struct apiserver *s, struct obj *old, struct obj *now)
@@ -172,7 +164,6 @@ const struct strategy csidriver_strategy = {
 	.res = RES(storage_csidrivers),
 	.late_generation = true,
 	.counted = csidriver_counted,
-	.print = print_csidriver,
 };
 const struct strategy csinode_strategy = { .res = RES(storage_csinodes), .no_generation = true };
 const struct strategy csistoragecapacity_strategy = { .res = RES(storage_csistoragecapacities), .no_generation = true };

@@ -2,7 +2,6 @@
 #include "apiserver/authz.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 #include "base/timefmt.h"
 #include "codec/doc_items.h"
@@ -405,7 +404,6 @@ const struct strategy pod_strategy = {
 	.grace_period = pod_grace,
 	.subs = pod_subs,
 	.field_label = pod_field,
-	.print = print_pod,
 	.warn = warn_of_pod,
 	.observe = pod_observe,
 };

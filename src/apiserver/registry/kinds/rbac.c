@@ -2,7 +2,6 @@
 #include "apiserver/authz.h"
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 
 static void subject_defaults(struct api_req *q, struct val *doc)
 {
@@ -146,7 +145,6 @@ const struct strategy rolebinding_strategy = {
 	.no_generation = true,
 	.set_defaults = subject_defaults,
 	.permit = permit_binding,
-	.print = print_rolebinding,
 	.observe = observe_rolebinding,
 };
 const struct strategy clusterrolebinding_strategy = {
@@ -157,6 +155,5 @@ const struct strategy clusterrolebinding_strategy = {
 	.no_generation = true,
 	.set_defaults = subject_defaults,
 	.permit = permit_binding,
-	.print = print_rolebinding,
 	.observe = observe_clusterrolebinding,
 };

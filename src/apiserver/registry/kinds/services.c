@@ -7,7 +7,6 @@
  * have (services_unread.c) is held beside them, as long as that is stored. */
 #include "apiserver/pki.h"
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 
@@ -567,7 +566,6 @@ const struct strategy service_strategy = {
 	.commit = service_commit,
 	.rollback = service_rollback,
 	.field_label = service_field,
-	.print = print_service,
 	.observe = service_observe,
 	.unread = service_unread,
 };
@@ -579,5 +577,4 @@ const struct strategy endpoints_strategy = {
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_endpoints,
 };

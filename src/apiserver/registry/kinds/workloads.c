@@ -1,6 +1,5 @@
 /* apps and batch: defaults that depend on other fields; generated Job selectors. */
 #include "apiserver/registry/kinds/kinds.h"
-#include "apiserver/registry/printers/printers.h"
 #include "object/annotation.h"
 
 static struct val *ensure_rolling(struct api_req *q, struct val *doc, enum sym strategy)
@@ -39,7 +38,6 @@ const struct strategy deployment_strategy = {
 	.unconditional_update = true,
 	.counted = deployment_counted,
 	.set_defaults = deployment_defaults,
-	.print = print_deployment,
 	.warn = warn_of_pod,
 };
 
@@ -123,7 +121,6 @@ const struct strategy statefulset_strategy = {
 	.name_check = fmt_dns_label,
 	.unconditional_update = true,
 	.set_defaults = statefulset_defaults,
-	.print = print_statefulset,
 	.warn = warn_of_pod,
 };
 
@@ -131,7 +128,6 @@ const struct strategy controllerrevision_strategy = {
 	.res = RES(apps_controllerrevisions),
 	.unconditional_update = true,
 	.no_generation = true,
-	.print = print_controllerrevision,
 };
 
 static void rc_defaults(struct api_req *q, struct val *doc)
@@ -232,7 +228,6 @@ const struct strategy job_strategy = {
 	.set_defaults = job_defaults,
 	.prepare_create = job_create,
 	.field_label = job_field,
-	.print = print_job,
 	.default_propagation = "Orphan",
 	.warn = warn_of_pod,
 };
@@ -247,6 +242,5 @@ const struct strategy cronjob_strategy = {
 	.res = RES(batch_cronjobs),
 	.unconditional_update = true,
 	.set_defaults = cronjob_defaults,
-	.print = print_cronjob,
 	.warn = warn_of_pod,
 };

@@ -1,22 +1,15 @@
-/* printers.h - cells of Table columns that a path cannot express.
- *
- * One function a kind, called once a row: appends one cell for each column of the kind that has
- * no PATH in the api folder, in column order. now_ns is the wall clock.
- */
+/* print-internal.h - the kinds' printers and what they share; nobody else includes it. */
 #pragma once
 
-#include "apiserver/registry/strategy.h"
-#include "base/buf.h"
 #include "object/condition.h"
-
-typedef void print_fn(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells);
+#include "print/print.h"
 
 print_fn print_pod, print_service, print_endpoints, print_node, print_configmap, print_event, print_resourcequota,
     print_persistentvolume, print_persistentvolumeclaim, print_deployment, print_statefulset, print_controllerrevision,
     print_job, print_cronjob, print_rolebinding, print_endpointslice, print_ingress, print_ingressclass,
-    print_servicecidr, print_ipaddress, print_storageclass, print_csidriver, print_priorityclass;
+    print_servicecidr, print_ipaddress, print_storageclass, print_csidriver, print_priorityclass, print_componentstatus;
 
-/* --- helpers for printers --- */
+/* --- cell.c: cells of the usual forms --- */
 
 void cell_str(struct arena *a, struct val *cells, struct sv s);
 void cell_cstr(struct arena *a, struct val *cells, const char *s);

@@ -1,5 +1,5 @@
 /* Rows of the core kinds except Pod. */
-#include "apiserver/registry/printers/printers.h"
+#include "print/print-internal.h"
 #include "base/vec.h"
 #include "object/annotation.h"
 
@@ -238,4 +238,19 @@ void print_persistentvolumeclaim(struct arena *a, const struct val *pvc, int64_t
 	cell_str(a, cells, bound ? val_str(val_member_sv(val_get(pvc, F_status, F_capacity), SV("storage"))) : SV(""));
 	cell_access_modes(a, cells, bound ? val_get(pvc, F_status, F_accessModes) : NULL);
 	cell_str(a, cells, storage_class(pvc));
+}
+
+/* --- ComponentStatus --- */
+
+void print_componentstatus(struct arena *a, const struct val *obj, int64_t now_ns, struct val *cells)
+{
+	const struct val *c = condition_find(val_member(obj, F_conditions), "Healthy");
+
+	(void)now_ns;
+	cell_cstr(a, cells,
+		  val_is(val_member(c, F_status), "True")    ? "Healthy"
+		  : val_is(val_member(c, F_status), "False") ? "Unhealthy"
+							     : "Unknown");
+	cell_str(a, cells, val_get_str(c, F_message));
+	cell_str(a, cells, val_get_str(c, F_error));
 }

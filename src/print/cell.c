@@ -1,5 +1,5 @@
 /* Cells that several printers have: texts, lists, ages. */
-#include "apiserver/registry/printers/printers.h"
+#include "print/print-internal.h"
 #include "base/timefmt.h"
 
 void cell_str(struct arena *a, struct val *cells, struct sv s)

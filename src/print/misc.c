@@ -1,5 +1,5 @@
 /* Rows of rbac, policy, discovery, networking, storage, scheduling. */
-#include "apiserver/registry/printers/printers.h"
+#include "print/print-internal.h"
 #include "object/default_class.h"
 
 static void cell_joined(struct arena *a, struct val *cells, const struct val *list, const char *if_none)

@@ -1,5 +1,5 @@
 /* The Pod row: what `kubectl get pods` shows under READY, STATUS and RESTARTS. */
-#include "apiserver/registry/printers/printers.h"
+#include "print/print-internal.h"
 #include "base/timefmt.h"
 
 static const struct val *status_of(const struct val *statuses, struct sv name)

@@ -1,5 +1,5 @@
 /* Rows of apps and batch. */
-#include "apiserver/registry/printers/printers.h"
+#include "print/print-internal.h"
 #include "base/timefmt.h"
 
 void print_deployment(struct arena *a, const struct val *d, int64_t now_ns, struct val *cells)

@@ -1,0 +1,37 @@
+/* Which kind has which printer. */
+#include "print/print-internal.h"
+#include "resources.h"
+
+print_fn *printer_for(const struct resource *r)
+{
+	static print_fn *const printers[R_COUNT] = {
+		[R_core_configmaps] = print_configmap,
+		[R_core_componentstatuses] = print_componentstatus,
+		[R_core_endpoints] = print_endpoints,
+		[R_core_events] = print_event,
+		[R_core_nodes] = print_node,
+		[R_core_persistentvolumeclaims] = print_persistentvolumeclaim,
+		[R_core_persistentvolumes] = print_persistentvolume,
+		[R_core_pods] = print_pod,
+		[R_core_resourcequotas] = print_resourcequota,
+		[R_core_services] = print_service,
+		[R_apps_controllerrevisions] = print_controllerrevision,
+		[R_apps_deployments] = print_deployment,
+		[R_apps_statefulsets] = print_statefulset,
+		[R_batch_cronjobs] = print_cronjob,
+		[R_batch_jobs] = print_job,
+		[R_discovery_endpointslices] = print_endpointslice,
+		[R_events_events] = print_event,
+		[R_networking_ingressclasses] = print_ingressclass,
+		[R_networking_ingresses] = print_ingress,
+		[R_networking_ipaddresses] = print_ipaddress,
+		[R_networking_servicecidrs] = print_servicecidr,
+		[R_rbac_clusterrolebindings] = print_rolebinding,
+		[R_rbac_rolebindings] = print_rolebinding,
+		[R_scheduling_priorityclasses] = print_priorityclass,
+		[R_storage_csidrivers] = print_csidriver,
+		[R_storage_storageclasses] = print_storageclass,
+	};
+
+	return r->id < R_COUNT && r == &resource_all[r->id] ? printers[r->id] : NULL;
+}
