@@ -5,24 +5,14 @@
  * obj_new() measures the tree, encodes it behind the room for the rest, and then walks tree
  * and text side by side: a string whose text needed no escape is the bytes between its quotes;
  * the others are copied into the pool. Arrays are marked frozen (codec/doc_items.h). */
-#include "object/obj.h"
+#include "object/obj-internal.h"
 
 #include "base/buf.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-struct obj {
-	atomic_uint refs;
-	uint32_t json_at; /* offset of the text in the block */
-	size_t bytes;	  /* of the block */
-	int64_t rev;
-	const struct val *meta; /* metadata, or NULL */
-	struct val root;
-};
 
 /* --- measuring --- */
 
@@ -206,6 +196,7 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 	/* Trimmed to what is used; the NUL behind the text stays and ends every scan. */
 	o = xrealloc(b.p, b.n + 1);
 	atomic_init(&o->refs, 1);
+	atomic_init(&o->encoded, NULL);
 	o->json_at = (uint32_t)text_at;
 	o->bytes = b.n + 1;
 	l = (struct layout){
@@ -247,8 +238,10 @@ struct obj *obj_ref(struct obj *o)
 struct obj *obj_unref(struct obj *o)
 {
 	/* Release: our reads happen before the free; acquire: the one who frees sees all of them. */
-	if (o && atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
+	if (o && atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1) {
+		obj_encoded_release(atomic_load_explicit(&o->encoded, memory_order_relaxed));
 		free(o);
+	}
 	return NULL;
 }
 
