@@ -27,7 +27,7 @@ COLUMN_TYPES = {'string', 'integer', 'number', 'boolean', 'date'}
 TOPOLOGIES = {'atomic': 'ATOMIC', 'set': 'SET', 'granular': 'GRANULAR'}
 FLAG_MARKS = {
     'immutable': 'IMMUTABLE', 'deprecated': 'DEPRECATED', 'retainKeys': 'PATCH_RETAIN_KEYS',
-    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED',
+    'replace': 'PATCH_REPLACE', 'nonempty': 'NONEMPTY', 'unasked': 'UNASKED', 'off': 'OFF',
 }
 TOKEN = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\((?:[^()"]|"(?:[^"\\]|\\.)*"|\([^()]*\))*\)|[^\s"()])+')
 NAME = re.compile(r'[A-Za-z$_][A-Za-z0-9$_.\-/]*\Z')
@@ -476,6 +476,8 @@ class Model:
                 self.p.add(f.at, 'keys need a list of a struct type')
             if f.topology == 'SET' and f.card != 'LIST':
                 self.p.add(f.at, 'set is for lists')
+            if 'OFF' in f.flags and 'OMITEMPTY' not in field_flags(f):
+                self.p.add(f.at, 'what is off must be one that can be left out')
             if f.card == 'ONE' and f.topology in ('ATOMIC', 'GRANULAR') and not f.target:
                 self.p.add(f.at, 'a scalar has no topology')
         optional = {f.name for f in t.flat if f.pointer}

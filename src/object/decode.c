@@ -489,7 +489,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 		v = decode_field(d, f, slots[i], &step, &ok);
 		if (!ok)
 			return NULL;
-		if (v)
+		if (v && !(f->flags & FF_OFF))
 			val_append(d->a, map, f->sym, v);
 	}
 	return map;

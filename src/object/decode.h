@@ -4,7 +4,8 @@
  * canonical form that all later steps rely on: known fields only, in schema order, right
  * types, quantities and times canonical. Encoded, it is what Go's encoder would write: zero
  * values are left out where the Go type says omitempty and present elsewhere ("status":{},
- * "rules":null, "eventTime":null), kind and apiVersion come first.
+ * "rules":null, "eventTime":null), kind and apiVersion come first. Fields of features that are
+ * off (FF_OFF) are read and left out, as upstream drops them: kept, they would promise.
  *
  * Strict field validation (KEP-2885): unknown and duplicate fields are collected as
  * messages, and the caller decides by fieldValidation whether they are errors ("strict

@@ -47,6 +47,7 @@ enum field_flag {
 	FF_HIDDEN = 1 << 9,	/* not in JSON */
 	FF_NONEMPTY = 1 << 10,	/* validation: absent or empty is "Required value" */
 	FF_UNASKED = 1 << 11,	/* FF_REQUIRED and FF_POINTER, and still nothing asks for it when it is absent */
+	FF_OFF = 1 << 12,	/* of a feature that is off: decode_typed() reads it and leaves it out (FF_OMITEMPTY) */
 };
 
 /* Formats that the declarative validator knows (see validate.h); FMT_NONE checks nothing. */

@@ -31,6 +31,7 @@ BAD = [
     (GROUP + 'type A\n\tunion "kind" a b\n\t1 a *bool\n', 'bad.api:3: union: "b" is no pointer of apps/v1.A'),
     (GROUP + 'type A\n\tunion "kind" a a\n\t1 a *bool\n', 'bad.api:3: union: "a" is no pointer of apps/v1.A, or stands there twice'),
     (GROUP + 'type A\n\tunion a b\n\t1 a *bool\n', 'bad.api:3: expected union "WHAT IT IS" MEMBER...'),
+    (GROUP + 'type A\n\t1 a string required off\n', 'bad.api:3: what is off must be one that can be left out'),
     (GROUP + 'type A\n\t- inline A\n', 'type apps/v1.A inlines itself'),
     (GROUP + 'type A\n\t1 a-b string\n\t2 a.b string\n', 'make the same symbol'),
     (GROUP + 'resource as A verbs(get)\n', 'bad.api:2: unknown type "A"'),

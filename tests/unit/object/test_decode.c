@@ -200,6 +200,45 @@ static void test_type_errors(void **state)
 		assert_decodes(rows[i].ref, rows[i].text, rows[i].want);
 }
 
+/* A value of f, for a document of any type. */
+static const char *some_value(const struct field *f)
+{
+	if (f->card == CARD_LIST)
+		return "[]";
+	if (f->card == CARD_MAP || f->kind == FIELD_STRUCT || f->kind == FIELD_RAW)
+		return "{}";
+	return f->kind == FIELD_STRING ? "\"x\"" : f->kind == FIELD_BOOL ? "true" : "1";
+}
+
+/* What belongs to a feature that is off is known, checked, and not kept: of every type. */
+static void test_what_is_off(void **state)
+{
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < schema_count; i++) {
+		const struct schema *s = schema_all[i];
+
+		for (size_t k = 0; k < s->n_fields; k++) {
+			_cleanup_(arena_release) struct arena a = ARENA_INIT;
+			_cleanup_(buf_release) struct buf with = BUF_INIT;
+			struct decode_report report = { 0 };
+			struct sv name = sym_name(s->fields[k].sym);
+
+			if (!(s->fields[k].flags & FF_OFF))
+				continue;
+			n++;
+			buf_printf(&with, "{\"%.*s\":%s}", SV_ARG(name), some_value(&s->fields[k]));
+			assert_true(sv_eq(decoded(&a, s->ref, buf_cstr(&with), false, &report),
+					  decoded(&a, s->ref, "{}", false, NULL)));
+			assert_int_equal(report.strict.n, 0);
+		}
+	}
+	assert_true(n >= 20);
+	assert_decodes("core/v1.EmptyDirVolumeSource", "{\"mode\":\"x\"}",
+		       "json: cannot unmarshal string into Go struct field EmptyDirVolumeSource.mode of type int32");
+}
+
 static void test_strict(void **state)
 {
 	static const char text[] =
@@ -313,11 +352,12 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_deployment),	    cmocka_unit_test(test_zero_values),
-		cmocka_unit_test(test_zero_typed),	    cmocka_unit_test(test_scalars),
-		cmocka_unit_test(test_type_errors),	    cmocka_unit_test(test_strict),
-		cmocka_unit_test(test_strict_order),	    cmocka_unit_test(test_every_default),
-		cmocka_unit_test(test_empty_of_every_type), cmocka_unit_test(test_order),
+		cmocka_unit_test(test_deployment),    cmocka_unit_test(test_zero_values),
+		cmocka_unit_test(test_zero_typed),    cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_type_errors),   cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_what_is_off),   cmocka_unit_test(test_strict_order),
+		cmocka_unit_test(test_every_default), cmocka_unit_test(test_empty_of_every_type),
+		cmocka_unit_test(test_order),
 	};
 
 	return cmocka_run_group_tests_name("decode", tests, NULL, NULL);

@@ -74,21 +74,6 @@ static void default_container(struct arena *a, struct val *c)
 			     pulled_always(a, val_get_str(c, F_image)) ? "Always" : "IfNotPresent");
 }
 
-/* Fields of features that are off at their stage (alpha) are dropped, as upstream does: kept, they would promise. */
-static void drop_disabled(struct val *spec)
-{
-	static const enum sym lists[] = { F_initContainers, F_containers, F_ephemeralContainers };
-
-	val_del(spec, F_workloadRef);
-	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
-		struct val *list = val_member_mut(spec, lists[k]);
-
-		for (size_t i = 0; i < val_len(list); i++)
-			if (val_get(val_at(list, i), F_lifecycle))
-				val_del(val_get_mut(val_at_mut(list, i), F_lifecycle), F_stopSignal);
-	}
-}
-
 static void default_volume(struct arena *a, struct val *v)
 {
 	if (val_len(v) == 1 && val_get(v, F_name))
@@ -103,7 +88,6 @@ static void default_pod_spec(struct arena *a, struct val *spec, bool pod)
 
 	if (val_type(spec) != VAL_MAP)
 		return;
-	drop_disabled(spec);
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
 		list = val_member_mut(spec, lists[k]);
 		for (size_t i = 0; i < val_len(list); i++) {
