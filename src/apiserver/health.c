@@ -1,7 +1,11 @@
-/* /livez, /readyz and /healthz: each a list of named checks. */
+/* /livez, /readyz and /healthz: each a list of named checks. As upstream's, the check of the store asks whether it can
+ * be read: on a full disk the server lives, and a new start would make no room. Whether it can be written /readyz says.
+ */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
+
+#include <errno.h>
 
 static bool always(struct apiserver *s, struct err *why)
 {
@@ -10,9 +14,19 @@ static bool always(struct apiserver *s, struct err *why)
 	return true;
 }
 
-static bool storage(struct apiserver *s, struct err *why)
+static bool storage_writes(struct apiserver *s, struct err *why)
 {
 	return store_healthy(s->store, why);
+}
+
+static bool storage_reads(struct apiserver *s, struct err *why)
+{
+	if (store_healthy(s->store, why))
+		return true;
+	if (why->errnum != ENOSPC)
+		return false;
+	err_release(why);
+	return true;
 }
 
 static bool watch_cache(struct apiserver *s, struct err *why)
@@ -43,8 +57,8 @@ static const struct check {
 } checks[] = {
 	{ "ping", always, false },
 	{ "log", always, false },
-	{ "etcd", storage, false },
-	{ "etcd-readiness", storage, true },
+	{ "etcd", storage_reads, false },
+	{ "etcd-readiness", storage_writes, true },
 	{ "watch-cache", watch_cache, false },
 	{ "informer-sync", started, true },
 	{ "poststarthook/start-apiserver-admission-initializer", started, false },

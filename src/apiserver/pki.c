@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/pem.h"
 #include "net/key.h"
 #include "net/tls.h"
 
@@ -67,6 +68,8 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 
 	if (cert < 0 || key < 0)
 		return -1;
+	if (key && pem_encrypted(p->ca_key))
+		return err_set(err, ERR_INTERNAL, "'%s/ca.key': " PEM_ENCRYPTED, o->dir);
 	if (cert && key && !cert_is_of(p->ca_cert, p->ca_key, SV("")))
 		return err_set(err, ERR_INTERNAL,
 			       "'%s/ca.key' and '%s/ca.crt' are not the key and the certificate of one CA, or one is "

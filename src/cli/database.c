@@ -1,5 +1,6 @@
 /* A database and a pki belong together: whoever trusts the certificates has seen the revisions. */
 #include "base/file.h"
+#include "base/pem.h"
 #include "cli/server.h"
 #include "net/key.h"
 
@@ -40,6 +41,8 @@ static int check_keys(struct arena *a, const char *db, const char *pki, struct e
 	if (file_read(a, path, KEY_MAX, &key, &why) == 0) {
 		if (!key.n)
 			wrong = "is empty";
+		else if (pem_encrypted(key))
+			wrong = "is encrypted, and there is nobody to ask for the password";
 		else if (key_public_jwk(a, key, &x, &y, &id, NULL) < 0)
 			wrong = "holds no P-256 key";
 	} else if (why.errnum == ENOENT) {

@@ -1,6 +1,7 @@
 /* Which keys there are and what each is for: from PEM, and from JWK sets (RFC 7517, RFC 7518 6, RFC 8037 2). */
 #include "codec/jws-internal.h"
 #include "base/b64.h"
+#include "base/pem.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -123,12 +124,6 @@ struct jws_keys *jws_keys_free(struct jws_keys *k)
 
 /* --- PEM --- */
 
-static int jws_no_password(char *buf, int size, int writing, void *ctx)
-{
-	(void)buf, (void)size, (void)writing, (void)ctx;
-	return -1;
-}
-
 static BIO *jws_bio(struct sv text)
 {
 	return text.n <= INT_MAX ? BIO_new_mem_buf(text.p, (int)text.n) : NULL;
@@ -138,14 +133,14 @@ EVP_PKEY *jws_private_key(struct sv pem)
 {
 	_cleanup_(jws_bio_freep) BIO *bio = jws_bio(pem);
 
-	return bio ? PEM_read_bio_PrivateKey(bio, NULL, jws_no_password, NULL) : NULL;
+	return bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 struct jws_keys *jws_keys_pem(struct sv pem, struct err *err)
 {
 	_cleanup_(jws_keys_freep) struct jws_keys *k = xcalloc(1, sizeof(*k));
 	_cleanup_(jws_bio_freep) BIO *bio = jws_bio(pem);
-	EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, jws_no_password, NULL) : NULL;
+	EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, pem_no_password, NULL) : NULL;
 	bool read = pkey, good = read && jws_keys_add(k, pkey, JWS_ANY, SV(""));
 
 	ERR_clear_error();

@@ -1,5 +1,6 @@
 /* Keys and certificates, made with OpenSSL. */
 #include "net/net-internal.h"
+#include "base/pem.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -165,7 +166,7 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 	if (!ca_cert.n && ca_key.n) {
 		_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(ca_key.p, (int)ca_key.n);
 
-		key = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+		key = PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL);
 		if (!key)
 			return tls_err(err, NULL, ERR_INVALID, "reading the CA's key");
 	} else {
@@ -177,8 +178,8 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 		_cleanup_(bio_freep) BIO *cb = BIO_new_mem_buf(ca_cert.p, (int)ca_cert.n);
 		_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(ca_key.p, (int)ca_key.n);
 
-		issuer = PEM_read_bio_X509(cb, NULL, NULL, NULL);
-		signer = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+		issuer = PEM_read_bio_X509(cb, NULL, pem_no_password, NULL);
+		signer = PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL);
 		if (!issuer || !signer)
 			return tls_err(err, NULL, ERR_INVALID, "reading the signing CA");
 	}
@@ -214,7 +215,7 @@ int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, 
 	int64_t first = INT64_MIN, last = INT64_MAX;
 
 	for (;;) {
-		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, pem_no_password, NULL);
 		int64_t from, to;
 
 		if (!x)
@@ -236,13 +237,13 @@ static X509 *cert_read(struct sv pem)
 {
 	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
 
-	return b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL;
+	return b ? PEM_read_bio_X509(b, NULL, pem_no_password, NULL) : NULL;
 }
 
 bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem)
 {
 	_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(key_pem.p, (int)MIN(key_pem.n, (size_t)INT_MAX));
-	_cleanup_(pkey_freep) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL) : NULL;
+	_cleanup_(pkey_freep) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL) : NULL;
 	_cleanup_(x509_freep) X509 *x = cert_read(cert_pem), *ca = ca_cert_pem.n ? cert_read(ca_cert_pem) : NULL;
 	bool is = x && (!key_pem.n || (key && X509_check_private_key(x, key) == 1)) &&
 		  (!ca_cert_pem.n || (ca && X509_verify(x, X509_get0_pubkey(ca)) == 1));

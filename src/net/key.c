@@ -1,5 +1,6 @@
 #include "net/key.h"
 #include "base/b64.h"
+#include "base/pem.h"
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -24,10 +25,11 @@ static struct sv bio_to_arena(struct arena *a, BIO *bio)
 static EVP_PKEY *read_key(struct sv pem, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
 
 	if (!key)
-		err_set(err, ERR_INTERNAL, "cannot read a private key: not PEM, or damaged");
+		err_set(err, ERR_INTERNAL, "cannot read a private key: %s",
+			pem_encrypted(pem) ? PEM_ENCRYPTED : "not PEM, or damaged");
 	return key;
 }
 

@@ -2,6 +2,7 @@
  * accepts any: whether one verified is recorded by OpenSSL (SSL_get_verify_result) and judged
  * by the authenticator, which can then answer 401 instead of breaking the connection. */
 #include "net/net-internal.h"
+#include "base/pem.h"
 
 #include <arpa/inet.h>
 #include <limits.h>
@@ -64,13 +65,13 @@ static bool tls_pem_ended(void)
 static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *cb = tls_bio(cert_pem), *kb = tls_bio(key_pem);
-	_cleanup_(x509_freep) X509 *leaf = PEM_read_bio_X509(cb, NULL, NULL, NULL);
+	_cleanup_(x509_freep) X509 *leaf = PEM_read_bio_X509(cb, NULL, pem_no_password, NULL);
 	_cleanup_(pkey_freep) EVP_PKEY *key = NULL;
 	X509 *next;
 
 	if (!leaf || SSL_CTX_use_certificate(ctx, leaf) != 1)
 		return tls_err(err, NULL, ERR_INVALID, "reading the certificate");
-	while ((next = PEM_read_bio_X509(cb, NULL, NULL, NULL))) {
+	while ((next = PEM_read_bio_X509(cb, NULL, pem_no_password, NULL))) {
 		if (SSL_CTX_add0_chain_cert(ctx, next) != 1) {
 			X509_free(next);
 			return tls_err(err, NULL, ERR_INVALID, "reading the certificate chain");
@@ -78,7 +79,11 @@ static int tls_use_cert(SSL_CTX *ctx, struct sv cert_pem, struct sv key_pem, str
 	}
 	if (!tls_pem_ended())
 		return err_set(err, ERR_INVALID, "reading the certificate chain: malformed PEM");
-	key = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+	key = PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL);
+	if (!key && pem_encrypted(key_pem)) {
+		ERR_clear_error();
+		return err_set(err, ERR_INVALID, "reading the private key: " PEM_ENCRYPTED);
+	}
 	if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
 		return tls_err(err, NULL, ERR_INVALID, "reading the private key");
 	return 0;
@@ -93,7 +98,7 @@ static int tls_trust(SSL_CTX *ctx, struct sv pem, bool names, struct err *err)
 	size_t n = 0;
 
 	for (;; n++) {
-		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, NULL, NULL);
+		_cleanup_(x509_freep) X509 *x = PEM_read_bio_X509(b, NULL, pem_no_password, NULL);
 
 		if (!x)
 			break;

@@ -134,7 +134,7 @@ struct store_ops {
 	int (*compact)(struct store *s, int64_t rev, struct err *err);
 
 	/* True while writes succeed; false with the cause after a failed sync or a full disk,
-	 * until one works again. For /readyz. */
+	 * until one works again: errnum ENOSPC when nothing but room is missing. Reads go on. For /readyz. */
 	bool (*healthy)(struct store *s, struct err *why);
 	void (*stats)(struct store *s, struct store_stats *ret);
 

@@ -232,6 +232,9 @@ def full_disk(_):
         equal(c.request("GET", MAPS + "/b-1")[0], 200)
         equal(c.request("GET", "/readyz")[0], 500)
         equal("o space left on device" in c.request("GET", "/readyz")[1], True)
+        # it lives, and a new start would make no room
+        equal(c.request("GET", "/livez")[0], 200)
+        equal(c.request("GET", "/healthz")[0], 200)
         for i in range(10):
             equal(c.request("DELETE", f"{MAPS}/b-{i}")[0], 200)
         deleted(c)

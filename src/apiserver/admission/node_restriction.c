@@ -22,11 +22,9 @@ static const char *restrict_op_name(const struct admission *a)
 	case ADMIT_UPDATE:
 		return "UPDATE";
 	case ADMIT_DELETE:
+	default:
 		return "DELETE";
-	case ADMIT_CONNECT:
-		break;
 	}
-	return "CONNECT";
 }
 
 /* --- pods --- */
@@ -118,7 +116,6 @@ static int restrict_pod_itself(const struct admission *a, struct sv node, struct
 						SV_ARG(node));
 		return 0;
 	case ADMIT_UPDATE:
-	case ADMIT_CONNECT:
 		break;
 	}
 	return admission_forbid(a, err,
@@ -307,7 +304,7 @@ static int restrict_all(const struct admission *a, struct err *err)
 {
 	struct sv node = node_identity(&a->q->user);
 
-	if (!node.p || a->op == ADMIT_CONNECT)
+	if (!node.p)
 		return 0;
 	if (!node.n)
 		return admission_forbid(a, err, "could not determine node from user \"%.*s\"", SV_ARG(a->q->user.name));

@@ -231,7 +231,7 @@ static void test_server_files_of_others(void **state)
 	pki_close(p);
 }
 
-static void refused(const char *name)
+static void refused_with(const char *name, const char *words)
 {
 	static const char *const none[] = { NULL };
 	struct err err = ERR_INIT;
@@ -239,8 +239,13 @@ static void refused(const char *name)
 	assert_null(pki_open(&(struct pki_opts){ .env = &env, .dir = dir, .names = none, .addrs = none }, &err));
 	assert_non_null(strstr(err_msg(&err), dir));
 	assert_non_null(strstr(err_msg(&err), name));
-	assert_non_null(strstr(err_msg(&err), "put the"));
+	assert_non_null(strstr(err_msg(&err), words));
 	err_release(&err);
+}
+
+static void refused(const char *name)
+{
+	refused_with(name, "put the");
 }
 
 /* What cannot be made again ends the opening with its name, and is left as it was. */
@@ -270,6 +275,43 @@ static void test_keys_damaged(void **state)
 	refused("ca.key");
 }
 
+/* Nothing is asked on the terminal: there is nobody. */
+static void test_keys_encrypted(void **state)
+{
+	static const char *const names[] = { "ca.key", "sa.key" };
+	static const char *const keys[] = {
+		"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+		"MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAilwIzApD9N/wICCAAw\n"
+		"DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEM/EFsuF5ptpiuQFGKueyRgEgZBM\n"
+		"T9qdmW1f139wrQjdu6QpNpKiMNj0yIJIW+U+TRlMGXU6ViTP+A7Nm6//YzAc9CV5\n"
+		"YWrdOFXAHzSCmDznlSMFwHP6uEfDVG8BsdFr9Rm+G5oNdMjOWzKZ3pWnL0ynR7Q9\n"
+		"ER3cQvAk+YN6tieWkXefdErmBOerJ55W92kSvUwMwUKMZsE6r03wZ0vXKAeTCu8=\n"
+		"-----END ENCRYPTED PRIVATE KEY-----\n",
+		"-----BEGIN EC PRIVATE KEY-----\n"
+		"Proc-Type: 4,ENCRYPTED\n"
+		"DEK-Info: AES-128-CBC,FC5EDB5D1EEADB7019A161D39DE86430\n\n"
+		"ujnTW8UNd9aPBuBxPv+eO+g3ph/ty0GmC/oVwL/gP8rD6e/r2bgPhIlUfNyVICqy\n"
+		"zvo+5T2dfUaN2LPeFadh6LJu3Ne0AXpNB/Opj9t54dxoWetVD49dG4buB9q5/JDa\n"
+		"qyHLehDISlyrzqja18D2RXS5ksM7oT452IJMnWai/Z0=\n"
+		"-----END EC PRIVATE KEY-----\n",
+	};
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv kept;
+	char path[96];
+
+	(void)state;
+	pki_close(open_at(NOW_NS));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		assert_int_equal(file_read(&a, path, 4096, &kept, NULL), 0);
+		for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
+			store_file(names[i], sv_from(keys[k]));
+			refused_with(names[i], "is encrypted");
+		}
+		store_file(names[i], kept);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_server_files_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_server_files_of_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_encrypted, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("apiserver/pki", tests, NULL, NULL);

@@ -265,6 +265,7 @@ static void test_full_disk(void **state)
 	assert_no_room(k.s, "/x");
 	assert_false(store_healthy(k.s, &err));
 	assert_int_equal(err.reason, ERR_UNAVAILABLE);
+	assert_int_equal(err.errnum, ENOSPC);
 	err_release(&err);
 	assert_int_equal(count(k.s), 1000 + (int)taken); /* reads go on */
 	/* Deletions, too, and what they need first: but no new keys, and nothing much larger. */
