@@ -29,8 +29,9 @@ struct json_opts {
 	bool (*duplicate)(struct sv path, void *ctx);
 	void *ctx;
 	int max_depth; /* 0: JSON_DEPTH_MAX */
-	/* A map that repeats a map adds to it, at every depth, as Go decodes into a struct or a map that is there. What
-	 * repeats so much, at many levels, that merging would cost many times the text is an error. */
+	/* A map that repeats a map adds to it, at every depth, as Go decodes into a struct or a map that is there; a
+	 * list that repeats a list stands, each of its elements over the one that was at its place. What repeats so
+	 * much, at many levels, that merging would cost many times the text is an error. */
 	bool merge;
 };
 

@@ -491,31 +491,74 @@ static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell);
  * square of its text. As many as the largest body holds, twice. */
 #define MERGE_MAX_NODES ((size_t)2 * 1024 * 1024)
 
-/* The values of n members of one name, in order: when the last is a map it gets the members of the maps right before
- * it. All at once, and each node is moved once a level: a row of any length costs what it holds. */
-static void merge_row(struct decoder *d, struct val *const *keys, size_t n)
-{
-	struct val *last = value_of(keys[n - 1]), *all;
-	size_t first = n, total = 0;
+static void merge_row(struct decoder *d, struct val *const *row, size_t n);
 
-	while (first > 0 && value_of(keys[first - 1])->type == VAL_MAP)
-		total += value_of(keys[--first])->n;
-	if (n - first < 2)
-		return;
+/* Maps: the last gets the members of all. Each node is moved once a level: a row of any length costs what it holds. */
+static void merge_maps(struct decoder *d, struct val *const *row, size_t n)
+{
+	struct val *last = row[n - 1], *all;
+	size_t total = 0;
+
+	for (size_t i = 0; i < n; i++)
+		total += row[i]->n;
 	d->merged += total;
 	if (d->merged > MERGE_MAX_NODES)
 		return; /* close_container() fails */
 	all = val_items_new(d->a, total ? total : 1);
 	total = 0;
-	for (size_t i = first; i < n; i++) {
-		const struct val *map = value_of(keys[i]);
-
-		if (map->n)
-			memcpy(all + total, map->items, map->n * sizeof(*all));
-		total += map->n;
+	for (size_t i = 0; i < n; i++) {
+		if (row[i]->n)
+			memcpy(all + total, row[i]->items, row[i]->n * sizeof(*all));
+		total += row[i]->n;
 	}
 	last->items = all;
 	last->n = settle(d, all, total, false) & VAL_N_MAX;
+}
+
+/* Lists: the last, each element of it decoded over those that stood at its place; null over an element changes nothing.
+ * Place by place, of the lists that are that long: what they hold is looked at once. */
+static void merge_lists(struct decoder *d, struct val *const *row, size_t n)
+{
+	struct val *last = row[n - 1], **live = xmalloc(2 * n * sizeof(struct val *)), **column = live + n;
+
+	memcpy(live, row, n * sizeof(*live));
+	for (size_t k = 0; k < last->n && n > 1 && d->merged <= MERGE_MAX_NODES; k++) {
+		size_t stay = 0, m = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			if (k >= live[i]->n)
+				continue;
+			live[stay++] = live[i];
+			if (live[i]->items[k].type != VAL_NULL)
+				column[m++] = &live[i]->items[k];
+		}
+		n = stay;
+		d->merged += n;
+		if (m > 1)
+			merge_row(d, column, m);
+		if (m && column[m - 1] != &last->items[k])
+			last->items[k] = *column[m - 1];
+	}
+	free(live);
+}
+
+/* The values of n members of one name, in order: when the last is a map or a list it gets what the values of that type
+ * right before it hold. */
+static void merge_row(struct decoder *d, struct val *const *row, size_t n)
+{
+	uint32_t type = row[n - 1]->type;
+	size_t first = n;
+
+	if (type != VAL_MAP && type != VAL_LIST)
+		return;
+	while (first > 0 && row[first - 1]->type == type)
+		first--;
+	if (n - first < 2)
+		return;
+	if (type == VAL_MAP)
+		merge_maps(d, row + first, n - first);
+	else
+		merge_lists(d, row + first, n - first);
 }
 
 /* Whether members of v[0..n) repeat; marks every repeated one but the last as to drop (VAL_NULL
@@ -543,7 +586,7 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 		return found;
 	}
 
-	struct val **keys = xmalloc(n * sizeof(struct val *));
+	struct val **keys = xmalloc(2 * n * sizeof(struct val *)), **values = keys + n;
 	size_t n_keys = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -551,6 +594,8 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 			keys[n_keys++] = &v[i];
 	}
 	qsort(keys, n_keys, sizeof(struct val *), key_ref_cmp);
+	for (size_t i = 0; i < n_keys; i++)
+		values[i] = value_of(keys[i]);
 	for (size_t i = 0, row = 0; i < n_keys; i++) {
 		if (i + 1 < n_keys && key_cmp(keys[i], keys[i + 1]) == 0) {
 			found = true;
@@ -559,7 +604,7 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 			continue;
 		}
 		if (merge && i > row)
-			merge_row(d, keys + row, i + 1 - row);
+			merge_row(d, values + row, i + 1 - row);
 		for (; row < i; row++)
 			drop_member(keys[row]);
 		row = i + 1;

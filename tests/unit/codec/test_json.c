@@ -423,7 +423,7 @@ static void test_duplicates(void **state)
 	}
 }
 
-/* Maps that repeat maps become one; what is no map begins anew. */
+/* Maps that repeat maps become one, so do the elements of lists that repeat lists; anything else begins anew. */
 static void test_duplicates_merged(void **state)
 {
 	static const struct accept rows[] = {
@@ -433,7 +433,17 @@ static void test_duplicates_merged(void **state)
 		  "{\"spec\":{\"a\":{\"x\":1,\"y\":2}}}" },
 		{ "{\"a\":{\"x\":1},\"a\":null,\"a\":{\"y\":2}}", "{\"a\":{\"y\":2}}" },
 		{ "{\"a\":{\"x\":1},\"a\":{\"y\":2},\"a\":null}", "{\"a\":null}" },
-		{ "{\"a\":[{\"x\":1}],\"a\":[{\"y\":1}]}", "{\"a\":[{\"y\":1}]}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":[{\"y\":1}]}", "{\"a\":[{\"x\":1,\"y\":1}]}" },
+		{ "{\"a\":[{\"x\":1},{\"x\":2}],\"a\":[{\"y\":1}]}", "{\"a\":[{\"x\":1,\"y\":1}]}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":[{\"x\":3},{\"y\":1}]}", "{\"a\":[{\"x\":3},{\"y\":1}]}" },
+		{ "{\"a\":[{\"x\":1},2],\"a\":[null,null,null]}", "{\"a\":[{\"x\":1},2,null]}" },
+		{ "{\"a\":[[{\"x\":1}],3],\"a\":[[{\"y\":1}],4]}", "{\"a\":[[{\"x\":1,\"y\":1}],4]}" },
+		{ "{\"a\":[{\"b\":[{\"x\":1}]}],\"a\":[{\"b\":[{\"y\":1}]}]}",
+		  "{\"a\":[{\"b\":[{\"x\":1,\"y\":1}]}]}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":null,\"a\":[{\"y\":1}]}", "{\"a\":[{\"y\":1}]}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":[],\"a\":[{\"y\":1}]}", "{\"a\":[{\"x\":1,\"y\":1}]}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":{\"y\":1}}", "{\"a\":{\"y\":1}}" },
+		{ "{\"a\":[{\"x\":1}],\"a\":[]}", "{\"a\":[]}" },
 		{ "{\"a\":{},\"a\":{}}", "{\"a\":{}}" },
 		{ "{\"a\":1,\"a\":2}", "{\"a\":2}" },
 		{ "[{\"metadata\":{\"k\":{\"x\":1},\"k\":{\"x\":2}}}]", "[{\"metadata\":{\"k\":{\"x\":2}}}]" },
@@ -468,6 +478,30 @@ static void test_duplicates_merged_large(void **state)
 	v = (struct val *)val_member_sv(val_member_sv(v, SV("data")), SV("m"));
 	assert_int_equal(val_len(v), 50000);
 	assert_int_equal(val_member_sv(v, SV("k77"))->i, 77);
+}
+
+/* Lists as well: many short ones and a long one, and many over the same place. */
+static void test_lists_merged_large(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct json_opts opts = { .borrow_text = true, .merge = true };
+	const struct val *v;
+
+	(void)state;
+	buf_addc(&b, '{');
+	for (int i = 0; i < 50000; i++)
+		buf_printf(&b, "\"a\":[{\"k%d\":%d}],", i, i);
+	buf_adds(&b, "\"a\":[{}");
+	for (int i = 0; i < 50000; i++)
+		buf_adds(&b, ",1");
+	buf_adds(&b, "]}");
+	v = json_decode(&a, buf_sv(&b), &opts, NULL);
+	assert_non_null(v);
+	v = val_member_sv(v, SV("a"));
+	assert_int_equal(val_len(v), 50001);
+	assert_int_equal(val_len(val_at(v, 0)), 50000);
+	assert_int_equal(val_at(v, 50000)->i, 1);
 }
 
 /* The innermost map of 300 levels is large, and at each level something repeats: each time the whole would be moved. */
@@ -649,6 +683,7 @@ int main(void)
 		cmocka_unit_test(test_duplicates_large),
 		cmocka_unit_test(test_duplicates_merged),
 		cmocka_unit_test(test_duplicates_merged_deep),
+		cmocka_unit_test(test_lists_merged_large),
 		cmocka_unit_test(test_duplicates_long),
 		cmocka_unit_test(test_duplicates_merged_large),
 		cmocka_unit_test(test_borrow),
