@@ -80,12 +80,6 @@ CIRCLES = {
     ("controllers", "deployment_progress.c deployment_rolling.c deployment_sets.c"): "debt: status and sets in one step",
     ("controllers", "job.c job_pods.c job_track.c"): "debt: job_spec() and what a Job is belong below both",
     ("controllers", "pv_binder.c pv_claims.c pv_match.c pv_volumes.c"): "debt: phases and the match belong below both",
-    ("kubelet",
-     "config_watch.c hooks.c host.c images.c kubelet.c logs_rotate.c node_repair.c node_status.c orphans.c "
-     "pod_actual.c pod_admit.c pod_env.c pod_evict.c pod_preempt.c pod_resize.c pod_start.c pod_stop.c "
-     "pod_worker.c probes.c runtime_health.c server.c server_logs.c server_stream.c status_sync.c "
-     "subpath.c volumes/config_files.c volumes/configmap.c volumes/downward.c volumes/emptydir.c "
-     "volumes/projected.c volumes/secret.c volumes/volumes.c"): "debt: kubelet.c holds both the node's life and what all its parts share",
     ("kubelet", "cri/cri.c cri/cri_container.c cri/cri_image.c cri/cri_sandbox.c cri/cri_stats.c cri/cri_stream.c"):
         "debt: the table of calls and the fields that messages share are in one file",
     ("net", "stream.c stream_connect.c stream_peer.c"): "a stream and its states: one is left by a call into the next",

@@ -1,6 +1,8 @@
 #include "kubelet/config_watch.h"
 
+#include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_table.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,9 @@
 
 #include "base/file.h"
 #include "kubelet/beneath.h"
+#include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_spec.h"
 
 static void put_aliases(struct buf *b, const struct val *aliases)
 {

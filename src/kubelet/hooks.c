@@ -1,9 +1,14 @@
 /* Handlers, as probes and lifecycle hooks have them: exec, httpGet, tcpSocket, grpc; and hooks on top, which add
  * sleep. All but sleep run to their end within one task. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/hooks.h"
 
 #include "base/version.h"
 #include "codec/pbwire.h"
+#include "kubelet/kpod.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/runtime_down.h"
 #include "net/grpc.h"
 #include "net/http_client.h"
 

@@ -1,48 +1,20 @@
 /* The real machine behind struct kubelet_host. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/host.h"
 
 #include "base/tree.h"
 #include "kubelet/beneath.h"
+#include "kubelet/cgroups.h"
 #include "kubelet/fsutil.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/machine.h"
+#include "kubelet/pod_paths.h"
+#include "kubelet/pod_spec.h"
 #include "kubelet/volumes/volumes.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define REMOVE_AT_ONCE 20000 /* entries: a fraction of a second */
-
-char *pod_dir(struct kubelet *k, struct arena *a, struct sv uid)
-{
-	return arena_printf(a, "%s/pods/%.*s", k->root_dir, SV_ARG(uid));
-}
-
-static char *pod_log_name(struct arena *a, const struct val *pod)
-{
-	return arena_printf(a, "%.*s_%.*s_%.*s", SV_ARG(val_get_str(pod, F_metadata, F_namespace)),
-			    SV_ARG(val_get_str(pod, F_metadata, F_name)), SV_ARG(val_get_str(pod, F_metadata, F_uid)));
-}
-
-char *pod_log_dir(struct kubelet *k, struct arena *a, const struct val *pod)
-{
-	return arena_printf(a, "%s/%s", k->log_dir, pod_log_name(a, pod));
-}
-
-char *container_log_path(struct arena *a, const struct val *pod, struct sv container, int64_t restart_count)
-{
-	return arena_printf(a, "%s/%.*s/%" PRId64 ".log", pod_log_name(a, pod), SV_ARG(container), restart_count);
-}
-
-char *termination_log_path(struct kubelet *k, struct arena *a, struct sv uid, struct sv container, int restart_count)
-{
-	return arena_printf(a, "%s/containers/%.*s/%d", pod_dir(k, a, uid), SV_ARG(container), restart_count);
-}
-
-/* Uids and names come from the API, which checks them; a path is made of them all the same only when harmless. */
-static bool harmless(struct sv s)
-{
-	return s.n && sv_find(s, '/') < 0 && s.p[0] != '.' && s.n < 256;
-}
 
 static int host_make_dir(const char *root, const char *path, mode_t mode, struct err *err)
 {
@@ -57,8 +29,8 @@ static int make_pod_dirs(struct kubelet *k, const struct val *pod, struct err *e
 	struct sv uid = val_get_str(pod, F_metadata, F_uid);
 	static const char *const subs[] = { "volumes", "plugins", "containers" };
 
-	if (!harmless(uid) || !harmless(val_get_str(pod, F_metadata, F_name)) ||
-	    !harmless(val_get_str(pod, F_metadata, F_namespace)))
+	if (!pod_path_harmless(uid) || !pod_path_harmless(val_get_str(pod, F_metadata, F_name)) ||
+	    !pod_path_harmless(val_get_str(pod, F_metadata, F_namespace)))
 		return err_set(err, ERR_INVALID, "the pod's uid or name is no file name");
 	if (fs_mkdir_p(k->root_dir, 0750, err) < 0)
 		return -1;
@@ -93,8 +65,8 @@ int pod_dirs_remove(struct kubelet *k, const struct val *pod, struct err *err)
 	struct sv uid = val_get_str(pod, F_metadata, F_uid);
 	int rc;
 
-	if (!harmless(uid) || !harmless(val_get_str(pod, F_metadata, F_name)) ||
-	    !harmless(val_get_str(pod, F_metadata, F_namespace)))
+	if (!pod_path_harmless(uid) || !pod_path_harmless(val_get_str(pod, F_metadata, F_name)) ||
+	    !pod_path_harmless(val_get_str(pod, F_metadata, F_namespace)))
 		return 0; /* nothing was made for it */
 	rc = host_remove(k->log_dir, "", pod_log_name(&a, pod), err);
 	return rc ? rc : host_remove(k->root_dir, "pods", arena_cstr(&a, uid), err);
@@ -107,7 +79,7 @@ static int teardown_pod(struct kubelet *k, struct sv uid, struct err *err)
 	const char *dir = pod_dir(k, &a, uid);
 	static const char *const subs[] = { "volumes", "volume-subpaths" };
 
-	if (!harmless(uid))
+	if (!pod_path_harmless(uid))
 		return 0;
 	if (fs_unmount_under(dir, NULL, err) < 0)
 		return -1;
@@ -163,7 +135,7 @@ static int note_put(struct kubelet *k, struct sv uid, const char *container, str
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
-	if (!harmless(uid) || !harmless(sv_from(container)))
+	if (!pod_path_harmless(uid) || !pod_path_harmless(sv_from(container)))
 		return 0;
 	return beneath_write(k->root_dir, note_path(k, &a, uid, container), text, 0600, err);
 }
@@ -172,7 +144,7 @@ static struct sv note_get(struct kubelet *k, struct arena *a, struct sv uid, con
 {
 	struct sv text;
 
-	if (!harmless(uid) || !harmless(sv_from(container)) ||
+	if (!pod_path_harmless(uid) || !pod_path_harmless(sv_from(container)) ||
 	    beneath_read(a, k->root_dir, note_path(k, a, uid, container), 4096, &text, NULL) < 0)
 		return SV_NULL;
 	return text;

@@ -1,14 +1,19 @@
 /* Making sure an image is there, by its pull policy, and that the pod may have it (pull_records.h). Pulls are tasks of
  * their own, PULLS_MAX at once and then in their order; containers that want the same image with the same credentials
  * meanwhile wait for the one under way. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/images.h"
 
 #include "base/b64.h"
 #include "base/log.h"
 #include "codec/json.h"
 #include "kubelet/backoff.h"
 #include "kubelet/image.h"
+#include "kubelet/kpod.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pod_source.h"
+#include "kubelet/pod_spec.h"
 #include "kubelet/pull_guard.h"
 #include "kubelet/pull_records.h"
 #include "pod/image_name.h"

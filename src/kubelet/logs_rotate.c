@@ -1,10 +1,18 @@
 /* Keeps each running container's log at 10 MiB and five files, looking every ten seconds. The current file is
  * renamed to <n>.log.<stamp>, then the runtime opens a new one; older ones beyond four are deleted. */
+#include "kubelet/logs_rotate.h"
+
 #include "kubelet/beneath.h"
+#include "kubelet/kpod.h"
+#include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_paths.h"
+#include "kubelet/pod_table.h"
+#include "kubelet/runtime_down.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>

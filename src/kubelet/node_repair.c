@@ -1,10 +1,14 @@
 /* What a node makes outside its directory (the pods' network, the bound on all pods' processes) is everybody's who is
  * root on the machine: looked at now and then, put back, and said. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/node_repair.h"
 
 #include "base/log.h"
+#include "kubelet/cgroups.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/link_watch.h"
 #include "kubelet/machine.h"
+#include "kubelet/node_status.h"
 
 #include <stdlib.h>
 

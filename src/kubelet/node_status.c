@@ -1,11 +1,15 @@
 /* The Node object and its Lease. The status is computed every period, but written only when it changed, or every
  * five minutes; the Lease says "alive" in between, at a fraction of the cost. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/node_status.h"
 
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "base/version.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/machine.h"
+#include "kubelet/pod_table.h"
+#include "kubelet/runtime_down.h"
 #include "kubelet/status.h"
 #include "object/condition.h"
 
@@ -99,7 +103,7 @@ bool node_network_ready(struct kubelet *k, struct arena *a, struct sv *ret_why)
 }
 
 /* Pods waiting for the network, or to be told that it is not there, go on. */
-static void note_network(struct node_status *n, struct arena *a, bool ok, struct sv why)
+static void note_network(struct node_status *n, bool ok, struct sv why)
 {
 	struct kubelet *k = n->k;
 	bool news;
@@ -111,15 +115,8 @@ static void note_network(struct node_status *n, struct arena *a, bool ok, struct
 	free(n->network_why);
 	n->network_why = ok ? NULL : xasprintf("container runtime network not ready: %.*s", SV_ARG(why));
 	pthread_mutex_unlock(&k->lock);
-	if (news) {
-		size_t count;
-		struct kpod **pods = kubelet_pods(k, a, &count);
-
-		for (size_t i = 0; i < count; i++) {
-			kpod_kick(pods[i]);
-			kpod_unref(pods[i]);
-		}
-	}
+	if (news)
+		kubelet_kick_all(k);
 }
 
 /* Once when it goes and once when it comes: the Node's Ready condition says it all the time. */
@@ -183,7 +180,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 		not_ready = not_ready ? arena_printf(a, "[%s, %s]", not_ready, pleg) : pleg;
 	}
 	*ret_ready = !not_ready;
-	note_network(n, a, runtime_ok && network_ok, why);
+	note_network(n, runtime_ok && network_ok, why);
 	set_cond(a, conditions, old, "MemoryPressure", false, "KubeletHasSufficientMemory",
 		 "kubelet has sufficient memory available", now);
 	set_cond(a, conditions, old, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure",

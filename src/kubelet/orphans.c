@@ -1,8 +1,11 @@
 /* A pod the API does not know is ended in steps of a queue of its own: one that ignores TERM takes seconds, and neither
  * the next relist nor other pods wait for it. What fails is not repeated here: the next relist still sees the pod. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/orphans.h"
 
 #include "base/log.h"
+#include "kubelet/host.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/runtime_down.h"
 
 #define ORPHAN_WORKERS 8 /* as many as syncs of pods: both mostly wait for the runtime */
 #define ORPHAN_GRACE_S 2

@@ -1,5 +1,8 @@
 /* What the runtime has of a pod: its sandboxes and containers, the newest first, and what their annotations say. */
+#include "kubelet/pod_actual.h"
+
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_table.h"
 
 #include <stdlib.h>
 
@@ -80,26 +83,4 @@ int rt_restart_count(const struct rt_container *c)
 	return sv_to_i64(rt_annotation(c, "io.kubernetes.container.restartCount"), &n) && n >= 0 && n < INT_MAX
 		   ? (int)n
 		   : (int)c->attempt;
-}
-
-bool instance_never_ran(const struct kcont *c, const struct val *told, const struct rt_container *rc)
-{
-	switch (rc->state) {
-	case RT_RUNNING:
-		return false;
-	case RT_CREATED:
-		return true;
-	case RT_EXITED:
-		if (rc->started_ns && !sv_is(rc->reason, "StartError"))
-			return false;
-		break;
-	default:
-		break;
-	}
-	/* Its start was answered, or it was seen running: how it ended since is its own doing. */
-	if (c->id && sv_is(rc->id, c->id) && !c->unanswered)
-		return false;
-	/* Else the start was cut off with the agent or the runtime before this one, unless that one could still say
-	 * otherwise. */
-	return !status_tells_run(pod_container_status(told, rc->name), rc->id);
 }

@@ -1,11 +1,13 @@
 /* Pods this node does not take although they were bound to it: by hand, by a second scheduler, by one that knew the
  * node as it was. Refused once, when they come: the pod is Failed and its owner makes another. The questions are the
  * scheduler's (pod/); order, reasons and words are those of upstream's node agent. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_admit.h"
 
 #include "base/log.h"
-#include "kubelet/pod_admit.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_isolation.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/pod_table.h"
 #include "pod/host_port.h"
 #include "pod/node_match.h"
 

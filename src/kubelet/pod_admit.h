@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/kpod.h"
 #include "pod/pod_resources.h"
 
 struct admission {

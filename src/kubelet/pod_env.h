@@ -9,7 +9,3 @@ struct kpod;
 
 int pod_env(struct kpod *p, struct arena *a, const struct val *pod, const struct val *container, struct env_list *ret,
 	    struct err *err);
-void pod_field_node(struct kpod *p, struct arena *a, const struct val *pod, struct field_ref_node *ret);
-/* A ConfigMap or Secret of the namespace, linked to a. */
-int pod_get_config(struct kubelet *k, struct arena *a, struct sv ns, bool secret, struct sv name,
-		   const struct val **ret, struct err *err);

@@ -1,7 +1,10 @@
 /* emptyDirs on disk have no limit of their own: those with a sizeLimit are measured now and then, by a task, and a
  * pod that went over it is evicted. In memory the limit is the file system's size. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_evict.h"
 
+#include "kubelet/kpod.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
 #include "object/quantity.h"
 
 #include <stdlib.h>

@@ -1,6 +1,8 @@
 /* Room for a critical pod: what this node needs to be a node must run on it, so less important pods go. As few and
  * as small ones as do, of the lowest classes of service first. */
+#include "kubelet/kpod.h"
 #include "kubelet/pod_admit.h"
+#include "kubelet/pod_spec.h"
 
 #include <stdlib.h>
 

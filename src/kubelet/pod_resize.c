@@ -1,15 +1,32 @@
 /* Resources of a running container changed through pods/resize (KEP-1287): its limits follow without a restart,
  * unless its resizePolicy asks for one. What the node could never give stays as it was and is told in the pod's
  * conditions. Not looked at: whether the other pods of the node leave room for it. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_resize.h"
 
 #include "base/log.h"
+#include "kubelet/cgroups.h"
 #include "kubelet/field_ref.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pod_source.h"
+#include "kubelet/pod_spec.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #define RETRY_NS (10 * NS_PER_SEC)
+
+void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
+{
+	int64_t request = container_cpu_milli(spec, F_requests), limit = container_limit(pod, spec, SV("cpu"));
+
+	c->cpu_shares = cgroup_cpu_shares(request ? request : limit);
+	c->cpu_period = 100000;
+	c->cpu_quota = cgroup_cpu_quota(limit, c->cpu_period);
+	c->memory_limit_bytes = container_limit(pod, spec, SV("memory"));
+	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+}
 
 static struct cont_limits wanted(const struct val *pod, const struct val *spec)
 {

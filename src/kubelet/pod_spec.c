@@ -1,5 +1,6 @@
 #include "kubelet/pod_spec.h"
 
+#include "kubelet/cgroups.h"
 #include "object/quantity.h"
 
 static enum restart_policy pod_restart_policy(const struct val *pod)

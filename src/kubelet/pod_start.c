@@ -1,14 +1,23 @@
 /* From a Pod to what the runtime is told: sandbox and container configurations. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_start.h"
 
 #include "base/file.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
 #include "kubelet/beneath.h"
+#include "kubelet/cgroups.h"
 #include "kubelet/etchosts.h"
+#include "kubelet/hooks.h"
+#include "kubelet/instance.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_actual.h"
 #include "kubelet/pod_dns.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/pod_isolation.h"
+#include "kubelet/pod_paths.h"
+#include "kubelet/pod_resize.h"
+#include "kubelet/pod_spec.h"
 #include "kubelet/subpath.h"
 #include "kubelet/volumes/volumes.h"
 
@@ -310,17 +319,6 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	c->host_pid = val_get_bool(pod, F_spec, F_hostPID);
 	c->host_ipc = val_get_bool(pod, F_spec, F_hostIPC);
 	c->pid_mode = val_get_bool(pod, F_spec, F_shareProcessNamespace) ? 0 : 1;
-}
-
-void container_resources(const struct val *pod, const struct val *spec, struct rt_container_config *c)
-{
-	int64_t request = container_cpu_milli(spec, F_requests), limit = container_limit(pod, spec, SV("cpu"));
-
-	c->cpu_shares = cgroup_cpu_shares(request ? request : limit);
-	c->cpu_period = 100000;
-	c->cpu_quota = cgroup_cpu_quota(limit, c->cpu_period);
-	c->memory_limit_bytes = container_limit(pod, spec, SV("memory"));
-	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 }
 
 struct needed_env {

@@ -9,9 +9,17 @@
  * An agent that starts in the middle goes on from there: the period is not granted anew, and a hook that has
  * ended is not run again. One that was interrupted is, if there is time: the runtime ended it with our call.
  * TERM comes twice when the agent died while it sent it, which is better than never. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_stop.h"
 
 #include "base/log.h"
+#include "kubelet/hooks.h"
+#include "kubelet/instance.h"
+#include "kubelet/kpod.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_actual.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/probes.h"
 
 #include <stdlib.h>
 

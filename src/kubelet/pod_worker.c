@@ -1,13 +1,32 @@
 /* One run of a pod's sync: read what the runtime holds, do what the state calls for, write the status. Every step
  * is safe to repeat. Waiting is never done here: *wake_ns says when to look again at the latest. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_worker.h"
 
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "kubelet/backoff.h"
+#include "kubelet/cgroups.h"
+#include "kubelet/config_watch.h"
 #include "kubelet/fsutil.h"
+#include "kubelet/host.h"
+#include "kubelet/images.h"
+#include "kubelet/instance.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/node_status.h"
+#include "kubelet/pod_actual.h"
 #include "kubelet/pod_admit.h"
+#include "kubelet/pod_evict.h"
+#include "kubelet/pod_resize.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/pod_start.h"
+#include "kubelet/pod_stop.h"
+#include "kubelet/pod_table.h"
+#include "kubelet/probes.h"
+#include "kubelet/runtime_down.h"
+#include "kubelet/status_sync.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define RUNTIME_DOWN_NS (10 * NS_PER_SEC)

@@ -8,9 +8,14 @@
  *
  * A container that is being stopped, alone or with its pod, is asked for readiness to its end, for it may serve as
  * long; liveness and startup are over, and what startup said last stays. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/probes.h"
 
 #include "base/timefmt.h"
+#include "kubelet/hooks.h"
+#include "kubelet/kpod.h"
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_spec.h"
 
 #include <stdlib.h>
 

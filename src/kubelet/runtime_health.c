@@ -1,7 +1,11 @@
 #include "kubelet/runtime_health.h"
 
 #include "base/log.h"
+#include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/node_status.h"
+#include "kubelet/pod_table.h"
+#include "kubelet/runtime_down.h"
 
 #include <poll.h>
 #include <stdatomic.h>
@@ -19,14 +23,11 @@ struct rt_health {
 	struct kubelet *k; /* the thread holds a reference */
 	_Atomic int refs;  /* the kubelet, the thread */
 	int stop_fd;
-	_Atomic bool down, stop;
+	_Atomic bool stop;
 	/* Of the one that asks. */
 	int64_t failing_ns; /* mono; 0: it answers */
 	int64_t ended_ns;
 	bool hangs;
-	pthread_mutex_t lock;
-	int64_t down_since_ns; /* wall; under lock, as why */
-	char *why;
 };
 
 static void rt_health_unref(struct rt_health *h)
@@ -34,41 +35,27 @@ static void rt_health_unref(struct rt_health *h)
 	if (atomic_fetch_sub(&h->refs, 1) != 1)
 		return;
 	close(h->stop_fd);
-	pthread_mutex_destroy(&h->lock);
-	free(h->why);
 	free(h);
 }
 
 /* Everybody waits for it, or for what it says: now. */
 static void rt_health_tell(struct kubelet *k, bool all)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct kpod **pods;
-	size_t n = 0;
-
 	node_status_hurry(k);
-	if (!all)
-		return;
-	pods = kubelet_pods(k, &a, &n);
-	for (size_t i = 0; i < n; i++) {
-		kpod_kick(pods[i]);
-		kpod_unref(pods[i]);
-	}
+	if (all)
+		kubelet_kick_all(k);
 }
 
 static void rt_health_up(struct rt_health *h)
 {
 	struct kubelet *k = h->k;
-	bool was = h->down;
+	bool was = runtime_down(k);
 
 	h->failing_ns = h->ended_ns = 0;
 	h->hangs = false;
 	if (!was)
 		return;
-	pthread_mutex_lock(&h->lock);
-	free(TAKE(h->why));
-	pthread_mutex_unlock(&h->lock);
-	h->down = false;
+	runtime_down_set(&k->runtime_down, NULL);
 	log_info(SYS, "the container runtime answers again", "node", "%s", k->node_name);
 	node_status_event(k, "Normal", "ContainerRuntimeUp", "The container runtime answers again");
 	rt_health_tell(k, true);
@@ -82,21 +69,19 @@ static void rt_health_fail(struct rt_health *h, int64_t began, const struct err 
 	if (!h->failing_ns)
 		h->failing_ns = MAX(began, 1);
 	h->hangs = err->reason == ERR_TIMEOUT;
-	if (!h->down && (h->hangs || now - h->failing_ns >= REFUSED_NS)) {
-		pthread_mutex_lock(&h->lock);
-		h->down_since_ns = env_now_ns(k->env);
-		h->why = xasprintf("%s: %s", h->hangs ? "it hangs" : "it is gone", err_msg(err));
-		pthread_mutex_unlock(&h->lock);
-		h->down = true;
+	if (!runtime_down(k) && (h->hangs || now - h->failing_ns >= REFUSED_NS)) {
+		char *why = xasprintf("%s: %s", h->hangs ? "it hangs" : "it is gone", err_msg(err));
+
+		runtime_down_set(&k->runtime_down, why);
 		log_warn(SYS,
 			 "the container runtime does not answer, pods wait: start it, or check "
 			 "--container-runtime-endpoint",
-			 "why", "%s", h->why);
+			 "why", "%s", why);
 		node_status_event(k, "Warning", "ContainerRuntimeDown", "The container runtime does not answer: %s",
-				  h->why);
+				  why);
 		rt_health_tell(k, false);
 	}
-	if (h->down && h->hangs && k->runtime_hangs && now - h->failing_ns >= HANG_NS &&
+	if (runtime_down(k) && h->hangs && k->runtime_hangs && now - h->failing_ns >= HANG_NS &&
 	    (!h->ended_ns || now - h->ended_ns >= ENDED_NS)) {
 		h->ended_ns = now;
 		k->runtime_hangs(k->runtime_ctx);
@@ -156,7 +141,6 @@ struct rt_health *rt_health_new(struct kubelet *k)
 	h->refs = 2;
 	h->stop_fd = eventfd(0, EFD_CLOEXEC);
 	BUG_ON(h->stop_fd < 0);
-	pthread_mutex_init(&h->lock, NULL);
 	k->health = h;
 	kubelet_ref(k);
 	if (env_thread(k->env, "runtime-health", rt_health_thread, h) < 0) {
@@ -175,21 +159,4 @@ struct rt_health *rt_health_free(struct rt_health *h)
 	(void)eventfd_write(h->stop_fd, 1);
 	rt_health_unref(h);
 	return NULL;
-}
-
-bool runtime_down(struct kubelet *k)
-{
-	return k->health && k->health->down;
-}
-
-bool runtime_down_why(struct kubelet *k, struct arena *a, const char **ret_why)
-{
-	struct rt_health *h = k->health;
-
-	if (!runtime_down(k))
-		return false;
-	pthread_mutex_lock(&h->lock);
-	*ret_why = arena_printf(a, "container runtime is down: %s", h->why ? h->why : "it does not answer");
-	pthread_mutex_unlock(&h->lock);
-	return true;
 }

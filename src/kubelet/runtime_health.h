@@ -4,21 +4,15 @@
  *
  * Asked every four seconds from a thread of its own, so that workers stuck in calls do not keep it from being noticed.
  * What follows is told at once: the log, an event about the Node, its Ready condition. While it is DOWN nobody begins a
- * call that would wait (runtime_down()); pods, probes and rotation go on when it is back. One that hangs for twenty
+ * call that would wait (runtime_down.h); pods, probes and rotation go on when it is back. One that hangs for twenty
  * seconds is reported to kubelet_opts.runtime_hangs, who may end it: containers live in their shims.
  *
- * Threads: runtime_down() from any. In the simulator the questions are tasks.
+ * In the simulator the questions are tasks.
  */
 #pragma once
-
-#include "base/arena.h"
 
 struct kubelet;
 struct rt_health;
 
 struct rt_health *rt_health_new(struct kubelet *k);
 struct rt_health *rt_health_free(struct rt_health *h); /* no call to the runtime begins after it */
-
-bool runtime_down(struct kubelet *k);
-/* False when it answers; else why not, in upstream's words for the Ready condition. */
-bool runtime_down_why(struct kubelet *k, struct arena *a, const char **ret_why);

@@ -3,6 +3,9 @@
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,50 +42,6 @@ static void server_answer(struct http_req *r, int status, const char *type, stru
 static void server_fail(struct http_req *r, const struct err *err)
 {
 	server_answer(r, err_code(err), "text/plain; charset=utf-8", sv_from(err_msg(err)));
-}
-
-/* --- tasks --- */
-
-struct task {
-	struct http_req *r;
-	struct kubelet *k;
-	void (*fn)(struct http_req *r, struct kubelet *k);
-};
-
-static void unref_on_loop(struct http_req *r, void *ctx)
-{
-	(void)ctx;
-	http_req_unref(r);
-}
-
-static void task_run(void *ctx)
-{
-	struct task *t = ctx;
-
-	t->fn(t->r, t->k);
-	http_req_post(t->r, unref_on_loop, NULL); /* before leaving: the loop lives as long as tasks do */
-	ktask_leave(t->k);
-	kubelet_unref(t->k);
-	free(t);
-}
-
-bool server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k))
-{
-	struct task *t;
-
-	/* Entered here rather than when its turn comes: kubelet_free() waits for it then, with the loop that its
-	 * request belongs to still there. */
-	if (!ktask_enter(s->k)) {
-		http_respond_text(r, 503, "text/plain; charset=utf-8", SV("the kubelet is stopping"));
-		return false;
-	}
-	r->user = user;
-	t = xcalloc(1, sizeof(*t));
-	t->r = http_req_ref(r);
-	t->k = kubelet_ref(s->k);
-	t->fn = fn;
-	env_post(s->k->env, ENV_NODE, task_run, t);
-	return true;
 }
 
 /* --- simple pages --- */

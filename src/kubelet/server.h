@@ -25,6 +25,11 @@ struct kserver {
 	_Atomic bool stopping;
 };
 
+struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err);
+int kserver_fd(const struct kserver *s);
+int kserver_port(const struct kserver *s);
+struct kserver *kserver_free(struct kserver *s);
+
 /* Runs fn(r, k) as a task of the node's class with the request kept alive and r->user = user. It must arrange an answer
  * by http_req_post(). False: the kubelet is stopping, the request has its answer, user stays the caller's. */
 bool server_task(struct http_req *r, struct kserver *s, void *user, void (*fn)(struct http_req *r, struct kubelet *k));

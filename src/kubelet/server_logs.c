@@ -1,7 +1,12 @@
 /* GET /containerLogs: streams a log; follow goes on until the container has ended and everything was sent. New
  * lines are looked for ten times a second, while somebody follows. */
 #include "base/timefmt.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/logs.h"
+#include "kubelet/pod_paths.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/pod_table.h"
 #include "kubelet/server.h"
 
 #include <stdlib.h>

@@ -1,5 +1,9 @@
 /* exec, attach and port-forward: the runtime gives an address on its own streaming server (loopback), and the
  * upgraded connection is passed through to it, byte for byte. */
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/pod_table.h"
 #include "kubelet/server.h"
 #include "net/remotecommand.h"
 

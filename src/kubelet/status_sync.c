@@ -1,8 +1,15 @@
 /* A pod's status on its way to the API: gathered from what runs, computed by status.c, sent when it changed. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/status_sync.h"
 
 #include "kubelet/beneath.h"
+#include "kubelet/instance.h"
+#include "kubelet/kpod.h"
+#include "kubelet/kubelet-internal.h"
 #include "kubelet/logs.h"
+#include "kubelet/pod_actual.h"
+#include "kubelet/pod_paths.h"
+#include "kubelet/pod_spec.h"
+#include "kubelet/probes.h"
 #include "kubelet/status.h"
 
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "base/vec.h"
 #include "kubelet/beneath.h"
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_paths.h"
 
 #include <errno.h>
 #include <fcntl.h>

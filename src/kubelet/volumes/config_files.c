@@ -2,6 +2,7 @@
 #include "base/b64.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pod_source.h"
 #include "kubelet/volumes/volumes.h"
 
 static int add(struct volume *v, struct file_list *l, struct sv path, struct sv value, bool base64, int64_t mode,

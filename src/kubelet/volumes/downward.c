@@ -1,6 +1,6 @@
 /* Fields of the pod and resources of its containers as files, for a volume and for a projected source. */
-#include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
+#include "kubelet/pod_source.h"
 #include "kubelet/volumes/volumes.h"
 
 int downward_files(struct volume *v, struct file_list *l, const struct val *items, int64_t mode, struct err *err)

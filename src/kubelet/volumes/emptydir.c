@@ -1,5 +1,6 @@
 /* An empty directory for the pod's life: on the node's disk or, with medium Memory, a tmpfs of bounded size. */
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/cgroups.h"
+#include "kubelet/pod_spec.h"
 #include "kubelet/volumes/volumes.h"
 #include "object/quantity.h"
 

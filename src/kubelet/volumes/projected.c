@@ -1,5 +1,6 @@
 /* One volume from several sources: ConfigMaps, Secrets, fields of the pod, and tokens, which are renewed. */
 #include "base/timefmt.h"
+#include "kubelet/kpod.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/volumes/volumes.h"
 

@@ -4,7 +4,8 @@
 #include "unit.h"
 
 #include "codec/json.h"
-#include "kubelet/kubelet-internal.h"
+#include "kubelet/hooks.h"
+#include "kubelet/kpod.h"
 
 static struct arena A;
 

@@ -2,6 +2,8 @@
 #include "agent.h"
 
 #include "kubelet/kubelet-internal.h"
+#include "kubelet/node_repair.h"
+#include "kubelet/node_status.h"
 
 static void repair_soon(struct kubelet *k)
 {

@@ -1,0 +1,136 @@
+/* A pod and its containers, as the agent remembers them. */
+#include "kubelet/kpod.h"
+
+#include "kubelet/ktask.h"
+#include "kubelet/kubelet-internal.h"
+#include "kubelet/pod_spec.h"
+
+#include <stdlib.h>
+
+struct kpod *kpod_ref(struct kpod *p)
+{
+	p->refs++;
+	return p;
+}
+
+/* It has no probers any more: each holds a reference to its pod. */
+static void kcont_free(struct kcont *c)
+{
+	free(c->name);
+	free(c->id);
+	free(c->hook_message);
+	free(c->wait_reason);
+	free(c->wait_message);
+	free(c->pull_error);
+	free(c->resize_message);
+	free(c);
+}
+
+void kpod_unref(struct kpod *p)
+{
+	if (!p || --p->refs)
+		return;
+	for (size_t i = 0; i < p->conts.n; i++)
+		kcont_free(p->conts.p[i]);
+	vec_release(&p->conts);
+	for (size_t i = 0; i < p->tokens.n; i++) {
+		free(p->tokens.p[i].key);
+		free(p->tokens.p[i].token);
+	}
+	vec_release(&p->tokens);
+	obj_unref(p->obj);
+	obj_unref(p->sent);
+	free(p->forced_reason);
+	free(p->forced_message);
+	free(p->over_limit);
+	free(p->noticed);
+	free(p->ips);
+	free(p->ips_of);
+	free(p->uid);
+	free(p->ns);
+	free(p->name);
+	pthread_mutex_destroy(&p->lock);
+	kubelet_unref(p->k);
+	free(p);
+}
+
+void kpod_kick(struct kpod *p)
+{
+	pthread_mutex_lock(&p->k->lock);
+	if (!p->k->stopping && p->k->q)
+		workq_add(p->k->q, sv_from(p->uid));
+	pthread_mutex_unlock(&p->k->lock);
+}
+
+struct obj *kpod_obj(struct kpod *p, struct arena *a)
+{
+	struct obj *o;
+
+	pthread_mutex_lock(&p->lock);
+	o = obj_ref(p->obj);
+	pthread_mutex_unlock(&p->lock);
+	return obj_link(a, o);
+}
+
+struct kcont *kpod_cont(struct kpod *p, struct sv name)
+{
+	struct kcont *c;
+
+	for (size_t i = 0; i < p->conts.n; i++)
+		if (sv_is(name, p->conts.p[i]->name))
+			return p->conts.p[i];
+	c = xcalloc(1, sizeof(*c));
+	c->name = xstrndup(name.p, name.n);
+	c->kill_at_ns = NEVER_NS;
+	pthread_mutex_lock(&p->lock);
+	vec_push(&p->conts, c);
+	pthread_mutex_unlock(&p->lock);
+	return c;
+}
+
+void kcont_wait(struct kpod *p, struct kcont *c, const char *reason, const char *fmt, ...)
+{
+	char *message = NULL;
+	va_list ap;
+
+	if (fmt) {
+		struct buf b = BUF_INIT;
+
+		va_start(ap, fmt);
+		buf_vprintf(&b, fmt, ap);
+		va_end(ap);
+		message = buf_detach(&b);
+	}
+	pthread_mutex_lock(&p->lock);
+	free(c->wait_reason);
+	free(c->wait_message);
+	c->wait_reason = reason ? xstrdup(reason) : NULL;
+	c->wait_message = message;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void kpod_event(struct kpod *p, const struct val *container, const char *type, const char *reason, const char *fmt, ...)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct obj *o = kpod_obj(p, &a);
+	const char *text, *path = NULL;
+	va_list ap;
+	const struct val *spec;
+	bool init, extra;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(&a, fmt, ap);
+	va_end(ap);
+	spec = container ? pod_container(obj_root(o), val_get_str(container, F_name), &init) : NULL;
+	extra = spec && container_is_ephemeral(obj_root(o), spec);
+	if (spec)
+		path = arena_printf(&a, "spec.%s{%.*s}",
+				    init    ? "initContainers"
+				    : extra ? "ephemeralContainers"
+					    : "containers",
+				    SV_ARG(val_get_str(container, F_name)));
+	if (path)
+		recorder_event_at(p->k->recorder, RES(core_pods), obj_root(o), path, type, reason, "%s", text);
+	else
+		recorder_event(p->k->recorder, RES(core_pods), obj_root(o), type, reason, "%s", text);
+}
