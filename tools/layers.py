@@ -80,8 +80,6 @@ CIRCLES = {
     ("controllers", "deployment_progress.c deployment_rolling.c deployment_sets.c"): "debt: status and sets in one step",
     ("controllers", "job.c job_pods.c job_track.c"): "debt: job_spec() and what a Job is belong below both",
     ("controllers", "pv_binder.c pv_claims.c pv_match.c pv_volumes.c"): "debt: phases and the match belong below both",
-    ("kubelet", "cri/cri.c cri/cri_container.c cri/cri_image.c cri/cri_sandbox.c cri/cri_stats.c cri/cri_stream.c"):
-        "debt: the table of calls and the fields that messages share are in one file",
     ("net", "stream.c stream_connect.c stream_peer.c"): "a stream and its states: one is left by a call into the next",
     ("net", "http1.c http2.c http_body.c http_req.c http_server.c"):
         "debt: a request answers through its protocol, which makes requests",
