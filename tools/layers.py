@@ -77,16 +77,9 @@ CIRCLES = {
     ("cli", "completion.c main.c"): "the table of commands holds the one that completes their names",
     ("client", "https.c https_watch.c"): "a client and its watches, which ask with its headers",
     ("codec", "doc.c doc_build.c val_index.c"): "maps of many members: an index of them is itself a value, built and read",
-    ("controllers", "deployment_progress.c deployment_rolling.c deployment_sets.c"): "debt: status and sets in one step",
-    ("controllers", "job.c job_pods.c job_track.c"): "debt: job_spec() and what a Job is belong below both",
-    ("controllers", "pv_binder.c pv_claims.c pv_match.c pv_volumes.c"): "debt: phases and the match belong below both",
     ("net", "stream.c stream_connect.c stream_peer.c"): "a stream and its states: one is left by a call into the next",
     ("net", "http1.c http2.c http_body.c http_req.c http_server.c"):
         "debt: a request answers through its protocol, which makes requests",
-    ("scheduler", "bind.c schedule.c scheduler.c"): "debt: the queue's events belong below its two users",
-    ("scheduler", "cache.c census.c pod_info.c pod_shape.c"): "debt: namespaces and resources of the cache belong below",
-    ("scheduler", "cycle.c plugins/node_affinity.c plugins/plugins.c plugins/pod_topology_spread.c "
-     "plugins/taint_toleration.c"): "debt: what plugins share is in the cycle that runs them",
     ("store", "disk/checkpoint.c disk/disk.c disk/range.c disk/writer.c"): "debt: generations and snapshots belong below",
     ("store", "disk/db.c disk/db_merge.c disk/db_old.c disk/manifest.c"): "debt: sets of tables and cursors belong below",
     ("store", "disk/table.c disk/table_out.c"): "a table read and one written: the writer ends by opening what it wrote",

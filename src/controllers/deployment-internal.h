@@ -41,6 +41,23 @@ struct drun {
 	bool recreate, paused;
 };
 
+/* --- deployment_size.c --- */
+
+bool dset_is_old(const struct drun *r, const struct dset *s);
+int64_t dsets_wanted(const struct drun *r, bool old_only);
+int64_t deployment_unavailable(const struct drun *r); /* maxUnavailable as a number that applies now */
+int64_t deployment_surge(const struct drun *r);
+int64_t dset_new_size(const struct drun *r, int64_t neu_now);
+
+/* --- deployment_write.c --- */
+
+/* Sets it in status, a part of r->doc; true when that changed it. */
+bool deployment_condition(struct drun *r, struct val *status, const char *type, const char *value, const char *reason,
+			  struct sv message);
+bool deployment_progressing(struct drun *r, struct val *status, const char *value, const char *reason,
+			    struct sv message);
+int deployment_write_status(struct drun *r, struct err *err); /* r->doc */
+
 /* --- deployment_sets.c: finding, making and resizing ReplicaSets --- */
 
 /* The one that has the deployment's template, or NULL. */
@@ -52,22 +69,15 @@ int dsets_sync_revision(struct drun *r, bool create, struct err *err);
 int dset_scale(struct drun *r, struct dset *s, int64_t to, struct err *err);
 int dset_annotate_size(struct drun *r, struct dset *s, int64_t to, struct err *err); /* annotations too, always */
 void dset_load(struct drun *r, struct dset *s, struct obj *o);
-bool is_old(const struct drun *r, const struct dset *s);
-int64_t dsets_wanted(const struct drun *r, bool old_only);
 int dsets_cleanup(struct drun *r, struct err *err); /* beyond the history limit */
 
 /* --- deployment_rolling.c --- */
 
-int64_t desired_unavailable(const struct drun *r); /* maxUnavailable as a number that applies now */
-int64_t desired_surge(const struct drun *r);
-int64_t new_set_size(const struct drun *r, int64_t neu_now);
 int rollout_rolling(struct drun *r, int64_t *ret_after, struct err *err);
 int rollout_recreate(struct drun *r, int64_t *ret_after, struct err *err);
-int scale_only(struct drun *r, struct err *err); /* proportional scaling: paused, or replicas changed */
+int deployment_scale_only(struct drun *r, struct err *err); /* proportional scaling: paused, or replicas changed */
 
 /* --- deployment_progress.c: status and conditions --- */
 
 bool deployment_complete(const struct drun *r, const struct val *status);
-int sync_status(struct drun *r, bool rollout, int64_t *ret_after, struct err *err);
-int write_status(struct drun *r, struct err *err); /* r->doc */
-bool set_progressing(struct drun *r, struct val *status, const char *value, const char *reason, struct sv message);
+int deployment_sync_status(struct drun *r, bool rollout, int64_t *ret_after, struct err *err);

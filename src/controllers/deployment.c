@@ -77,12 +77,12 @@ static int check_paused(struct drun *r, struct err *err)
 		return 0;
 	was = condition_reason_is(conds, "Progressing", "DeploymentPaused");
 	if (r->paused && !was)
-		set_progressing(r, st, "Unknown", "DeploymentPaused", SV("Deployment is paused"));
+		deployment_progressing(r, st, "Unknown", "DeploymentPaused", SV("Deployment is paused"));
 	else if (!r->paused && was)
-		set_progressing(r, st, "Unknown", "DeploymentResumed", SV("Deployment is resumed"));
+		deployment_progressing(r, st, "Unknown", "DeploymentResumed", SV("Deployment is resumed"));
 	else
 		return 0;
-	return write_status(r, err);
+	return deployment_write_status(r, err);
 }
 
 /* Did spec.replicas change since the sets were last sized? Then only scale, proportionally. */
@@ -125,21 +125,21 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		if (val_get_int(st, 0, F_observedGeneration) >= generation)
 			return 0;
 		status_int(&a, st, F_observedGeneration, generation);
-		return write_status(&r, err);
+		return deployment_write_status(&r, err);
 	}
 	if (load_sets(&r, sel, err) < 0)
 		return -1;
 	r.neu = dsets_find_new(&r);
 	if (obj_deleting(r.d))
-		return sync_status(&r, false, &ret->after_ns, err);
+		return deployment_sync_status(&r, false, &ret->after_ns, err);
 	if (check_paused(&r, err) < 0)
 		return -1;
 	if (r.paused || is_scaling(&r)) {
-		if (dsets_sync_revision(&r, false, err) < 0 || scale_only(&r, err) < 0)
+		if (dsets_sync_revision(&r, false, err) < 0 || deployment_scale_only(&r, err) < 0)
 			return -1;
 		if (r.paused && dsets_cleanup(&r, err) < 0)
 			return -1;
-		return sync_status(&r, false, &ret->after_ns, err);
+		return deployment_sync_status(&r, false, &ret->after_ns, err);
 	}
 	return r.recreate ? rollout_recreate(&r, &ret->after_ns, err) : rollout_rolling(&r, &ret->after_ns, err);
 }

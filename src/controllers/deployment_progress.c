@@ -7,35 +7,6 @@
 #include "controllers/deployment-internal.h"
 #include "controllers/status.h"
 
-static bool set_condition(struct drun *r, struct val *status, const char *type, const char *value, const char *reason,
-			  struct sv message)
-{
-	return condition_set(r->a, status,
-			     &(struct condition){ .type = type,
-						  .status = value,
-						  .reason = reason,
-						  .message = message,
-						  .also_time = F_lastUpdateTime,
-						  .keep_message = true },
-			     env_now_ns(r->c->ctx->env));
-}
-
-bool set_progressing(struct drun *r, struct val *status, const char *value, const char *reason, struct sv message)
-{
-	return set_condition(r, status, "Progressing", value, reason, message);
-}
-
-int write_status(struct drun *r, struct err *err)
-{
-	struct obj *after;
-
-	if (client_update_status(r->c->ctx->client, RES(apps_deployments), r->doc, &after, err) < 0)
-		return -1;
-	r->d = obj_link(r->a, after);
-	r->doc = obj_edit(r->a, after);
-	return 0;
-}
-
 static int64_t observed(const struct val *status)
 {
 	return val_get_int(status, 0, F_observedGeneration);
@@ -89,15 +60,17 @@ static void judge_progress(struct drun *r, const struct val *was, struct val *is
 	    val_get_int(is, 0, F_replicas) == val_get_int(is, 0, F_updatedReplicas))
 		return;
 	if (deployment_complete(r, is)) {
-		set_progressing(r, is, "True", "NewReplicaSetAvailable", message(r, "has successfully progressed."));
+		deployment_progressing(r, is, "True", "NewReplicaSetAvailable",
+				       message(r, "has successfully progressed."));
 	} else if (moved(was, is)) {
 		/* Each step restarts the deadline: lastUpdateTime moves even when nothing else does. */
-		set_progressing(r, is, "True", "ReplicaSetUpdated", message(r, "is progressing."));
+		deployment_progressing(r, is, "True", "ReplicaSetUpdated", message(r, "is progressing."));
 		c = condition_find(val_member(is, F_conditions), "Progressing");
 		val_set_str(r->a, (struct val *)c, F_lastUpdateTime, time_text(r->a, env_now_ns(r->c->ctx->env)));
 	} else if (condition_reason_is(val_member(was, F_conditions), "Progressing", "ProgressDeadlineExceeded") ||
 		   (deadline(r, was, &due) && due < env_now_ns(r->c->ctx->env))) {
-		set_progressing(r, is, "False", "ProgressDeadlineExceeded", message(r, "has timed out progressing."));
+		deployment_progressing(r, is, "False", "ProgressDeadlineExceeded",
+				       message(r, "has timed out progressing."));
 	}
 }
 
@@ -114,8 +87,8 @@ static void replica_failure(struct drun *r, struct val *is)
 	if (!c)
 		condition_remove(is, "ReplicaFailure");
 	else
-		set_condition(r, is, "ReplicaFailure", arena_cstr(r->a, val_get_str(c, F_status)),
-			      arena_cstr(r->a, val_get_str(c, F_reason)), val_get_str(c, F_message));
+		deployment_condition(r, is, "ReplicaFailure", arena_cstr(r->a, val_get_str(c, F_status)),
+				     arena_cstr(r->a, val_get_str(c, F_reason)), val_get_str(c, F_message));
 }
 
 static void counts(struct drun *r, struct val *is)
@@ -135,15 +108,15 @@ static void counts(struct drun *r, struct val *is)
 	status_int(r->a, is, F_availableReplicas, available);
 	status_int(r->a, is, F_unavailableReplicas, MAX(dsets_wanted(r, false) - available, 0));
 	status_int(r->a, is, F_terminatingReplicas, terminating);
-	if (available >= r->replicas - desired_unavailable(r))
-		set_condition(r, is, "Available", "True", "MinimumReplicasAvailable",
-			      SV("Deployment has minimum availability."));
+	if (available >= r->replicas - deployment_unavailable(r))
+		deployment_condition(r, is, "Available", "True", "MinimumReplicasAvailable",
+				     SV("Deployment has minimum availability."));
 	else
-		set_condition(r, is, "Available", "False", "MinimumReplicasUnavailable",
-			      SV("Deployment does not have minimum availability."));
+		deployment_condition(r, is, "Available", "False", "MinimumReplicasUnavailable",
+				     SV("Deployment does not have minimum availability."));
 }
 
-int sync_status(struct drun *r, bool rollout, int64_t *ret_after, struct err *err)
+int deployment_sync_status(struct drun *r, bool rollout, int64_t *ret_after, struct err *err)
 {
 	const struct val *was = obj_get(r->d, F_status);
 	struct val *is = val_type(was) == VAL_MAP ? val_clone_nodes(r->a, was) : val_new_map(r->a);
@@ -159,7 +132,7 @@ int sync_status(struct drun *r, bool rollout, int64_t *ret_after, struct err *er
 	}
 	if (!val_equal(was, is)) {
 		val_set(r->a, r->doc, F_status, is);
-		return write_status(r, err);
+		return deployment_write_status(r, err);
 	}
 	if (rollout && !deployment_complete(r, is) &&
 	    !condition_reason_is(val_member(is, F_conditions), "Progressing", "ProgressDeadlineExceeded") &&

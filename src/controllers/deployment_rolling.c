@@ -9,39 +9,13 @@
 
 #include <stdlib.h>
 
-int64_t desired_surge(const struct drun *r)
-{
-	return r->recreate ? 0 : r->max_surge;
-}
-
-int64_t desired_unavailable(const struct drun *r)
-{
-	if (r->recreate || r->replicas == 0)
-		return 0;
-	return MIN(r->max_unavailable, r->replicas);
-}
-
-/* What the new set, of size neu_now, may grow to. */
-int64_t new_set_size(const struct drun *r, int64_t neu_now)
-{
-	int64_t now, most;
-
-	if (r->recreate)
-		return r->replicas;
-	now = dsets_wanted(r, false);
-	most = r->replicas + r->max_surge;
-	if (now >= most)
-		return neu_now;
-	return neu_now + MIN(most - now, r->replicas - neu_now);
-}
-
 static int grow_new(struct drun *r, struct err *err)
 {
 	if (!r->neu || r->neu->wanted == r->replicas)
 		return 0;
 	if (r->neu->wanted > r->replicas)
 		return dset_scale(r, r->neu, r->replicas, err);
-	return dset_scale(r, r->neu, new_set_size(r, r->neu->wanted), err);
+	return dset_scale(r, r->neu, dset_new_size(r, r->neu->wanted), err);
 }
 
 /* A set's status may still count pods that the set, made smaller, is about to lose: right after an
@@ -64,7 +38,7 @@ static int drop_unhealthy(struct drun *r, int64_t most, struct err *err)
 		struct dset *s = r->sets[i];
 		int64_t n;
 
-		if (!is_old(r, s) || s->wanted == 0 || s->available >= s->wanted)
+		if (!dset_is_old(r, s) || s->wanted == 0 || s->available >= s->wanted)
 			continue;
 		n = MIN(most - gone, s->wanted - s->available);
 		if (dset_scale(r, s, s->wanted - n, err) < 0)
@@ -82,7 +56,7 @@ static int drop_available(struct drun *r, int64_t least, struct err *err)
 		struct dset *s = r->sets[i];
 		int64_t n;
 
-		if (!is_old(r, s) || s->wanted == 0)
+		if (!dset_is_old(r, s) || s->wanted == 0)
 			continue;
 		n = MIN(s->wanted, most - gone);
 		if (dset_scale(r, s, s->wanted - n, err) < 0)
@@ -94,7 +68,7 @@ static int drop_available(struct drun *r, int64_t least, struct err *err)
 
 static int shrink_old(struct drun *r, struct err *err)
 {
-	int64_t least = r->replicas - desired_unavailable(r), most, missing;
+	int64_t least = r->replicas - deployment_unavailable(r), most, missing;
 	int a, b;
 
 	if (dsets_wanted(r, true) == 0)
@@ -125,7 +99,7 @@ int rollout_rolling(struct drun *r, int64_t *ret_after, struct err *err)
 		return -1;
 	if (moved == 0 && deployment_complete(r, obj_get(r->d, F_status)) && dsets_cleanup(r, err) < 0)
 		return -1;
-	return sync_status(r, true, ret_after, err);
+	return deployment_sync_status(r, true, ret_after, err);
 }
 
 /* --- Recreate: all old pods go before the first new one comes --- */
@@ -136,7 +110,7 @@ static bool old_pods_run(const struct drun *r)
 		size_t n;
 		struct obj **pods;
 
-		if (!is_old(r, r->sets[i]))
+		if (!dset_is_old(r, r->sets[i]))
 			continue;
 		if (r->sets[i]->actual > 0)
 			return true;
@@ -155,21 +129,21 @@ int rollout_recreate(struct drun *r, int64_t *ret_after, struct err *err)
 	if (dsets_sync_revision(r, false, err) < 0)
 		return -1;
 	for (size_t i = 0; i < r->n_sets; i++) {
-		int rc = is_old(r, r->sets[i]) ? dset_scale(r, r->sets[i], 0, err) : 0;
+		int rc = dset_is_old(r, r->sets[i]) ? dset_scale(r, r->sets[i], 0, err) : 0;
 
 		if (rc < 0)
 			return -1;
 		moved |= rc > 0;
 	}
 	if (moved || old_pods_run(r))
-		return sync_status(r, true, ret_after, err);
+		return deployment_sync_status(r, true, ret_after, err);
 	if (!r->neu && dsets_sync_revision(r, true, err) < 0)
 		return -1;
 	if (r->neu && dset_scale(r, r->neu, r->replicas, err) < 0)
 		return -1;
 	if (deployment_complete(r, obj_get(r->d, F_status)) && dsets_cleanup(r, err) < 0)
 		return -1;
-	return sync_status(r, true, ret_after, err);
+	return deployment_sync_status(r, true, ret_after, err);
 }
 
 /* --- scaling without a rollout --- */
@@ -207,7 +181,7 @@ static struct dset **active_by_size(struct drun *r, bool newer_first, size_t *re
 /* By how much s changes when the whole goes to the deployment's new size, in proportion. */
 static int64_t fraction(const struct drun *r, const struct dset *s)
 {
-	int64_t before, most = r->replicas + desired_surge(r);
+	int64_t before, most = r->replicas + deployment_surge(r);
 
 	if (r->replicas == 0)
 		return -s->wanted;
@@ -275,7 +249,7 @@ static bool saturated(const struct drun *r)
 	       r->neu->wanted == r->replicas && desired == r->replicas && r->neu->available == r->replicas;
 }
 
-int scale_only(struct drun *r, struct err *err)
+int deployment_scale_only(struct drun *r, struct err *err)
 {
 	size_t active;
 	struct dset *one = active_or_latest(r, &active);
@@ -284,7 +258,7 @@ int scale_only(struct drun *r, struct err *err)
 		return dset_scale(r, one, r->replicas, err) < 0 ? -1 : 0;
 	if (saturated(r)) {
 		for (size_t i = 0; i < r->n_sets; i++)
-			if (is_old(r, r->sets[i]) && dset_scale(r, r->sets[i], 0, err) < 0)
+			if (dset_is_old(r, r->sets[i]) && dset_scale(r, r->sets[i], 0, err) < 0)
 				return -1;
 		return 0;
 	}

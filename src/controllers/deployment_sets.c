@@ -26,21 +26,6 @@ void dset_load(struct drun *r, struct dset *s, struct obj *o)
 	(void)time_get(obj_get(o, F_metadata, F_creationTimestamp), &s->created_ns);
 }
 
-bool is_old(const struct drun *r, const struct dset *s)
-{
-	return s != r->neu;
-}
-
-int64_t dsets_wanted(const struct drun *r, bool old_only)
-{
-	int64_t n = 0;
-
-	for (size_t i = 0; i < r->n_sets; i++)
-		if (!old_only || is_old(r, r->sets[i]))
-			n += r->sets[i]->wanted;
-	return n;
-}
-
 struct dset *dsets_find_new(struct drun *r)
 {
 	/* Several may match after a change of hashing: the oldest is it. */
@@ -87,7 +72,7 @@ static bool size_annotations(struct drun *r, struct val *doc)
 {
 	bool changed = annotate(r->a, doc, ANN_DESIRED, arena_svf(r->a, "%" PRId64, r->replicas));
 
-	changed |= annotate(r->a, doc, ANN_MAX, arena_svf(r->a, "%" PRId64, r->replicas + desired_surge(r)));
+	changed |= annotate(r->a, doc, ANN_MAX, arena_svf(r->a, "%" PRId64, r->replicas + deployment_surge(r)));
 	return changed;
 }
 
@@ -151,11 +136,11 @@ static int update_existing(struct drun *r, int64_t revision, struct err *err)
 		return -1;
 	dirty = annotate(r->a, r->doc, ANN_REVISION, annotation_of(obj_root(r->neu->o), ANN_REVISION));
 	if (r->deadline_s >= 0 && !condition_find(val_member(st, F_conditions), "Progressing")) {
-		set_progressing(r, st, "True", "FoundNewReplicaSet",
-				arena_svf(r->a, "Found new replica set \"%.*s\"", SV_ARG(obj_name(r->neu->o))));
+		deployment_progressing(r, st, "True", "FoundNewReplicaSet",
+				       arena_svf(r->a, "Found new replica set \"%.*s\"", SV_ARG(obj_name(r->neu->o))));
 		dirty = true;
 	}
-	return dirty ? write_status(r, err) : 0;
+	return dirty ? deployment_write_status(r, err) : 0;
 }
 
 static struct val *with_hash(struct arena *a, const struct val *labels, struct sv hash)
@@ -186,7 +171,7 @@ static struct val *new_set(struct drun *r, int64_t revision, int64_t collisions)
 	val_push(a, refs, owner_ref(a, RES(apps_deployments), obj_root(r->d), true, true));
 	val_set(a, meta, F_ownerReferences, refs);
 	val_set(a, doc, F_metadata, meta);
-	val_set_int(a, spec, F_replicas, new_set_size(r, 0));
+	val_set_int(a, spec, F_replicas, dset_new_size(r, 0));
 	if (r->min_ready)
 		val_set_int(a, spec, F_minReadySeconds, r->min_ready);
 	val_set(a, spec, F_selector, sel);
@@ -214,7 +199,7 @@ static int name_taken(struct drun *r, const struct val *doc, struct obj **ret, s
 		return 0;
 	}
 	val_set_int(r->a, st, F_collisionCount, val_get_int(st, 0, F_collisionCount) + 1);
-	if (write_status(r, err) < 0)
+	if (deployment_write_status(r, err) < 0)
 		return -1;
 	return err_set(err, ERR_CONFLICT, "replica set name '%.*s' is taken", SV_ARG(obj_name(there)));
 }
@@ -225,8 +210,8 @@ static int create_failed(struct drun *r, const struct val *doc, struct err *why,
 	struct sv msg = arena_svf(r->a, "Failed to create new replica set \"%.*s\": %s",
 				  SV_ARG(val_get_str(doc, F_metadata, F_name)), err_msg(why));
 
-	if (r->deadline_s >= 0 && set_progressing(r, st, "False", "ReplicaSetCreateError", msg))
-		(void)write_status(r, NULL);
+	if (r->deadline_s >= 0 && deployment_progressing(r, st, "False", "ReplicaSetCreateError", msg))
+		(void)deployment_write_status(r, NULL);
 	recorder_event(r->c->ctx->recorder, RES(apps_deployments), obj_root(r->d), "Warning", "ReplicaSetCreateError",
 		       "%.*s", SV_ARG(msg));
 	return err_move(err, why);
@@ -258,9 +243,10 @@ static int create_new(struct drun *r, int64_t revision, struct err *err)
 			       SV_ARG(obj_name(made)), r->neu->wanted);
 	dirty = annotate(r->a, r->doc, ANN_REVISION, annotation_of(obj_root(made), ANN_REVISION));
 	if (!existed && r->deadline_s >= 0)
-		dirty |= set_progressing(r, st, "True", "NewReplicaSetCreated",
-					 arena_svf(r->a, "Created new replica set \"%.*s\"", SV_ARG(obj_name(made))));
-	return dirty ? write_status(r, err) : 0;
+		dirty |=
+		    deployment_progressing(r, st, "True", "NewReplicaSetCreated",
+					   arena_svf(r->a, "Created new replica set \"%.*s\"", SV_ARG(obj_name(made))));
+	return dirty ? deployment_write_status(r, err) : 0;
 }
 
 int dsets_sync_revision(struct drun *r, bool create, struct err *err)
@@ -268,7 +254,7 @@ int dsets_sync_revision(struct drun *r, bool create, struct err *err)
 	int64_t top = 0;
 
 	for (size_t i = 0; i < r->n_sets; i++)
-		if (is_old(r, r->sets[i]))
+		if (dset_is_old(r, r->sets[i]))
 			top = MAX(top, revision_of(obj_root(r->sets[i]->o)));
 	if (r->neu)
 		return update_existing(r, top + 1, err);
@@ -316,7 +302,7 @@ int dsets_cleanup(struct drun *r, struct err *err)
 	if (r->history < 0)
 		return 0;
 	for (size_t i = 0; i < r->n_sets; i++)
-		if (is_old(r, r->sets[i]) && !obj_deleting(r->sets[i]->o))
+		if (dset_is_old(r, r->sets[i]) && !obj_deleting(r->sets[i]->o))
 			old[n++] = r->sets[i];
 	if (n > 1)
 		qsort(old, n, sizeof(struct dset *), by_revision);

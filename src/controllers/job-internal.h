@@ -7,6 +7,7 @@
 #include "controllers/job_indexes.h"
 #include "controllers/owner.h"
 #include "controllers/podwatch.h"
+#include "controllers/status.h"
 #include "controllers/template.h"
 #include "controllers/written.h"
 
@@ -61,8 +62,16 @@ struct jrun {
 	size_t n_strip;
 };
 
-const struct val *job_spec(const struct jrun *r, enum sym key);
-bool job_is(const struct jrun *r, const char *condition); /* True in the status being made */
+static inline const struct val *job_spec(const struct jrun *r, enum sym key)
+{
+	return obj_get(r->job, F_spec, key);
+}
+
+/* True in the status being made? */
+static inline bool job_is(const struct jrun *r, const char *condition)
+{
+	return condition_is(val_member(r->st, F_conditions), condition, "True");
+}
 
 /* --- job_track.c: counting every pod once --- */
 

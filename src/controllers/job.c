@@ -16,16 +16,6 @@
 
 #include <stdlib.h>
 
-const struct val *job_spec(const struct jrun *r, enum sym key)
-{
-	return obj_get(r->job, F_spec, key);
-}
-
-bool job_is(const struct jrun *r, const char *condition)
-{
-	return condition_is(val_member(r->st, F_conditions), condition, "True");
-}
-
 static void set(struct jrun *r, const char *type, const char *value, const char *reason, struct sv message)
 {
 	condition_set(

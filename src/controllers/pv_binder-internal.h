@@ -1,5 +1,5 @@
-/* pv_binder-internal.h - shared by pv_binder.c (events, queues, binding), pv_claims.c and pv_volumes.c (what is to be
- * done about a claim, and about a volume) and pv_match.c (which are for each other). */
+/* pv_binder-internal.h - shared by pv_binder.c (events, queues), pv_claims.c and pv_volumes.c (what is to be done about
+ * a claim, and about a volume), pv_bind.c (their writes) and pv_match.c (which are for each other). */
 #pragma once
 
 #include "client/workq.h"
@@ -30,12 +30,12 @@ int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 void pv_volume_seen(struct pv_binder *b, struct obj *volume, bool gone);
 /* The best that can serve the claim; reserved_only: none that is not reserved for it. A new reference or NULL. */
 struct obj *pv_best_volume(struct pv_binder *b, const struct obj *claim, bool reserved_only);
-/* It found nothing. On claim_q's worker, as pv_offer(). */
+/* It found nothing. On claim_q's worker. */
 void pv_claim_waits(struct pv_binder *b, struct obj *claim);
-/* A volume can be had. */
-int pv_offer(struct pv_binder *b, struct sv name, struct err *err);
+/* Of those, the one that would leave least of a volume that is free; a new reference or NULL. On claim_q's worker. */
+struct obj *pv_claim_waiting(struct pv_binder *b, const struct obj *volume);
 
-/* --- pv_binder.c --- */
+/* --- pv_bind.c --- */
 
 /* The two objects point at each other, and say so in their phases. Every step may have been done before. */
 int pv_bind(struct pv_binder *b, struct obj *volume, struct obj *claim, struct err *err);

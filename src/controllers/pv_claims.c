@@ -178,6 +178,27 @@ static int keep_bound(struct pv_binder *b, struct obj *claim, struct sv name, st
 		    err);
 }
 
+/* A volume can be had: the claim that waits for such a one looks again. */
+static int claims_offer(struct pv_binder *b, struct sv name, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *volume = informer_lookup(b->volumes, SV(""), name), *claim = NULL;
+	struct reconcile_result again = { 0 };
+	struct sv key;
+
+	claim = volume ? pv_claim_waiting(b, volume) : NULL;
+	if (!claim)
+		return 0;
+	key = arena_svf(&a, "%.*s/%.*s", SV_ARG(obj_ns(claim)), SV_ARG(obj_name(claim)));
+	if (pv_claim_reconcile(b, key, &again, err) < 0) {
+		workq_add(b->claim_q, key);
+		return -1;
+	}
+	if (!pv_shelves_has(&b->waiting, key)) /* it may have taken another */
+		workq_add(b->claim_q, name);
+	return 0;
+}
+
 int pv_claim_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct pv_binder *b = ctx;
@@ -187,7 +208,7 @@ int pv_claim_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, s
 	(void)ret;
 	workq_key_split(key, &ns, &name);
 	if (!ns.n)
-		return pv_offer(b, name, err);
+		return claims_offer(b, name, err);
 	pv_shelves_del(&b->waiting, key);
 	claim = informer_lookup(b->claims, ns, name);
 	if (!claim)

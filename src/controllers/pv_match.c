@@ -131,44 +131,24 @@ static bool match_wanted(const struct obj *claim, void *ctx)
 	return volume_can_serve(m->volume, claim, claim_selector(&a, claim));
 }
 
-/* The one that leaves least of it over. */
-static struct obj *match_waiting(struct pv_binder *b, struct arena *a, const struct obj *volume)
+struct obj *pv_claim_waiting(struct pv_binder *b, const struct obj *volume)
 {
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct match m = { .volume = volume };
 	unsigned has = match_modes(volume);
 	struct obj *best = NULL;
 
+	if (!match_is_free(volume))
+		return NULL;
 	for (unsigned modes = 0; modes < MODES; modes++) {
 		struct obj *c;
 
 		if ((modes & has) != modes)
 			continue;
-		c = pv_shelves_down(&b->waiting, match_shelf(a, volume, modes), volume_capacity_bytes(volume),
+		c = pv_shelves_down(&b->waiting, match_shelf(&a, volume, modes), volume_capacity_bytes(volume),
 				    match_wanted, &m);
 		if (c && (!best || claim_request_bytes(c) > claim_request_bytes(best)))
 			best = c;
 	}
 	return obj_ref(best);
-}
-
-int pv_offer(struct pv_binder *b, struct sv name, struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_obj_ struct obj *volume = informer_lookup(b->volumes, SV(""), name), *claim = NULL;
-	struct reconcile_result again = { 0 };
-	struct sv key;
-
-	if (!volume || !match_is_free(volume))
-		return 0;
-	claim = match_waiting(b, &a, volume);
-	if (!claim)
-		return 0;
-	key = match_reserved_shelf(&a, obj_ns(claim), obj_name(claim));
-	if (pv_claim_reconcile(b, key, &again, err) < 0) {
-		workq_add(b->claim_q, key);
-		return -1;
-	}
-	if (!pv_shelves_has(&b->waiting, key)) /* it may have taken another */
-		workq_add(b->claim_q, name);
-	return 0;
 }

@@ -169,8 +169,15 @@ struct cache_ns *cache_ns_get(struct cache *c, struct sv name); /* reference */
 void cache_ns_unref(struct cache *c, struct cache_ns *ns);
 void cache_set_namespace(struct cache *c, struct obj *o, bool gone);
 
-uint32_t cache_resource(struct cache *c, struct sv name);  /* id */
-uint32_t cache_topo(struct cache *c, struct sv key);	   /* id */
+/* --- names as numbers (cache_ids.c) --- */
+
+#define TOPO_NOWHERE 2	   /* a label that no node has */
+#define RESOURCE_NOWHERE 3 /* one that no node has */
+
+uint32_t cache_resource(struct cache *c, struct sv name); /* id */
+uint32_t cache_topo(struct cache *c, struct sv key);	  /* id */
+/* The node had the labels was, and has now. */
+void cache_node_topo(struct cache *c, struct node_info *n, uint32_t id, const struct val *was, const struct val *now);
 void resvec_set(struct resvec *r, uint32_t id, int64_t v); /* grows (heap) */
 
 /* --- censuses and standing terms (census.c) --- */

@@ -1,7 +1,6 @@
 /* The scheduling cycle: from one Pod to the node it goes to. Nothing here knows what a plugin
  * looks at, and nothing here talks to the API. */
 #include "scheduler/framework.h"
-#include "base/buf.h"
 
 #include <stdlib.h>
 
@@ -86,23 +85,6 @@ enum sched_outcome cycle_filter_nominated(struct cycle_state *cs, struct node_in
 	}
 	vec_release(&put);
 	return r == SCHED_OK ? cycle_filter(cs, n) : r;
-}
-
-static void count_reason(struct cycle_state *cs, const char *text, uint32_t nodes)
-{
-	for (unsigned i = 0; i < cs->n_reasons; i++)
-		if (cs->reasons[i].text == text || strcmp(cs->reasons[i].text, text) == 0) {
-			cs->reasons[i].nodes += nodes;
-			return;
-		}
-	if (cs->n_reasons < REASONS_MAX)
-		cs->reasons[cs->n_reasons++] = (struct reason){ text, nodes };
-}
-
-void cycle_count_reasons(struct cycle_state *cs, uint32_t nodes)
-{
-	for (unsigned i = 0; i < cs->n_why; i++)
-		count_reason(cs, cs->why[i], nodes);
 }
 
 size_t cycle_enough(size_t n)
@@ -194,10 +176,11 @@ struct node_info *cycle_find(struct cycle_state *cs, size_t *start)
 			cs->outcome[only->slot] = SCHED_UNSCHEDULABLE;
 			for (int i = 0; i < _PLUGIN_MAX; i++)
 				if (cs->only_by & (1u << i))
-					count_reason(cs,
-						     arena_printf(cs->arena, "node(s) didn't satisfy plugin(s) [%s]",
-								  plugin_table[i]->name),
-						     (uint32_t)(n - 1));
+					cycle_count_reason(cs,
+							   arena_printf(cs->arena,
+									"node(s) didn't satisfy plugin(s) [%s]",
+									plugin_table[i]->name),
+							   (uint32_t)(n - 1));
 		}
 		return NULL;
 	}
@@ -214,44 +197,4 @@ struct node_info *cycle_find(struct cycle_state *cs, size_t *start)
 	}
 	*start = (*start + looked) % n;
 	return n_ok == 0 ? NULL : cycle_best(cs, ok, n_ok);
-}
-
-void normalize_to_max(int64_t *scores, size_t n, bool reverse)
-{
-	int64_t max = 0;
-
-	for (size_t i = 0; i < n; i++)
-		max = MAX(max, scores[i]);
-	for (size_t i = 0; i < n; i++) {
-		int64_t s = max ? scores[i] * NODE_SCORE_MAX / max : 0;
-
-		scores[i] = reverse ? NODE_SCORE_MAX - s : s;
-	}
-}
-
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-struct sv cycle_message(struct cycle_state *cs)
-{
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	char **lines = ARENA_ARRAY(cs->arena, char *, cs->n_reasons);
-	size_t n_nodes;
-
-	cache_order(cs->cache, &n_nodes);
-	if (n_nodes == 0)
-		return SV("no nodes available to schedule pods");
-	for (unsigned i = 0; i < cs->n_reasons; i++)
-		lines[i] = arena_printf(cs->arena, "%u %s", cs->reasons[i].nodes, cs->reasons[i].text);
-	if (cs->no_node_because.n)
-		return arena_svf(cs->arena, "0/%zu nodes are available: %.*s.", n_nodes, SV_ARG(cs->no_node_because));
-	qsort(lines, cs->n_reasons, sizeof(*lines), by_text);
-	buf_printf(&b, "0/%zu nodes are available:", n_nodes);
-	for (unsigned i = 0; i < cs->n_reasons; i++)
-		buf_printf(&b, "%s %s", i ? "," : "", lines[i]);
-	if (cs->n_reasons)
-		buf_addc(&b, '.');
-	return arena_sv(cs->arena, buf_sv(&b));
 }

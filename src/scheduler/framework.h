@@ -135,6 +135,7 @@ static inline void cycle_why(struct cycle_state *cs, const char *text)
 enum sched_outcome cycle_begin(struct cycle_state *cs, struct cache *c, struct pod_info *p, struct arena *a);
 /* The same, also with the Pods that were promised this node and go first. */
 enum sched_outcome cycle_filter_nominated(struct cycle_state *cs, struct node_info *n);
+void cycle_count_reason(struct cycle_state *cs, const char *text, uint32_t nodes);
 void cycle_count_reasons(struct cycle_state *cs, uint32_t nodes); /* cs->why into cs->reasons */
 /* Puts other on n (delta 1) or takes it off (-1) as a thought, in the cache and for the plugins. */
 void cycle_move_pod(struct cycle_state *cs, struct pod_info *other, struct node_info *n, int delta);

@@ -42,16 +42,3 @@ struct pod_info *pod_info_free(struct cache *c, struct pod_info *p)
 	free(p);
 	return NULL;
 }
-
-/* --- matching --- */
-
-bool pod_sel_matches(const struct pod_sel *sel, const struct cache_ns *ns, const struct val *labels)
-{
-	bool in = false;
-
-	for (size_t i = 0; i < sel->n && !in; i++)
-		in = sv_is(sel->namespaces[i], ns->name);
-	if (!in && sel->by_ns)
-		in = selector_empty(sel->by_ns) || (ns->obj && selector_matches(sel->by_ns, obj_labels(ns->obj)));
-	return in && selector_matches(sel->labels, labels);
-}

@@ -169,25 +169,6 @@ static void parse_tolerations(struct pod_shape *s, const struct val *list)
 
 /* --- affinity between Pods, and spreading --- */
 
-void pod_sel_init(struct arena *a, struct pod_sel *sel, struct sv src)
-{
-	const struct val *doc = json_decode(a, src, NULL, NULL), *list, *by_ns;
-	struct sv *names;
-
-	BUG_ON(!doc);
-	list = val_get(doc, F_namespaces);
-	by_ns = val_get(doc, F_namespaceSelector);
-	names = ARENA_ARRAY(a, struct sv, val_len(list));
-	*sel = (struct pod_sel){ .src = src, .namespaces = names };
-	VAL_EACH(list, n)
-		names[sel->n++] = val_str(n);
-	if (by_ns)
-		sel->by_ns = selector_from_label_selector(a, by_ns, NULL);
-	sel->labels = selector_from_label_selector(a, val_get(doc, F_labelSelector), NULL);
-	if (!sel->labels) /* malformed: validation refuses it; matches nothing here */
-		sel->labels = selector_from_label_selector(a, NULL, NULL);
-}
-
 /* Adds "key In/NotIn (the Pod's own value)" for each of the keys the Pod has a label for. */
 static void merge_keys(struct arena *a, struct val *selector, const struct val *keys, const char *op,
 		       const struct val *labels)

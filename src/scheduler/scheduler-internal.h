@@ -1,4 +1,4 @@
-/* scheduler-internal.h - shared by scheduler.c, schedule.c and bind.c; nobody else includes it.
+/* scheduler-internal.h - shared by scheduler.c, schedule.c, kick.c and bind*.c; nobody else includes it.
  *
  * One lock for everything. Informer handlers and cycles take it; API calls are made by jobs, tasks
  * that hold it only before and after the call. A cycle keeps it for some tens of microseconds.
@@ -39,6 +39,7 @@ struct scheduler {
 	struct client *client;
 	char *name;
 	int parallelism;
+	env_fn *cycle; /* scheduler_cycle_task(), which kick.c stands below */
 
 	pthread_mutex_t lock;
 	pthread_cond_t quiet; /* running turned 0 */
