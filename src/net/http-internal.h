@@ -116,6 +116,21 @@ struct http_rq {
 
 enum http_proto { PROTO_NEW, PROTO_H1, PROTO_H2, PROTO_TUNNEL };
 
+/* What a protocol does, so that requests and connections need not know which it is. */
+struct http_ops {
+	void (*data)(struct http_conn *c, struct sv bytes);
+	void (*pull)(struct http_conn *c);   /* the stream has room */
+	void (*eof)(struct http_conn *c);    /* NULL: the connection is closed */
+	void (*stop)(struct http_conn *c);   /* no further request */
+	void (*idle)(struct http_conn *c);   /* says goodbye and closes; NULL: it is closed without a word */
+	void (*closed)(struct http_conn *c); /* the stream is gone; NULL: nothing to do */
+	/* content_length -1: streamed. has_body: there is something behind the headers, now or later. */
+	void (*respond)(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+			int64_t content_length, bool has_body);
+	void (*resume)(struct http_rq *r); /* there is more to send, or the end; NULL: pull() sees that */
+	void (*reset)(struct http_rq *r);  /* ends one request; NULL: that ends the connection */
+};
+
 struct http_tunnel {
 	struct http_tunnel_cb cb;
 	void *ctx;
@@ -128,6 +143,7 @@ struct http_conn {
 	struct stream *s; /* NULL once closed */
 	int refs;	  /* the stream's, and one each request */
 	enum http_proto proto;
+	const struct http_ops *ops;
 	struct list link; /* lane->conns */
 	struct list wait; /* lane->waits[waiting] */
 	enum http_wait waiting;
@@ -157,19 +173,21 @@ struct http_conn {
 	bool h2_receiving, goaway;
 };
 
-/* --- http_server.c --- */
+/* --- http_lane.c --- */
 void http_conn_wait(struct http_conn *c, enum http_wait w); /* starts that time limit anew */
 void http_rq_limit(struct http_rq *r);			    /* the same, for the peer to take of a complete response */
+void http_lane_shed(struct lane *ln);			    /* connections that are slow to begin give way */
 void http_conn_unref(struct http_conn *c);
+void http_server_unref(struct http_server *s);
 struct sv lane_date(struct lane *ln); /* the Date header's text */
 
 /* --- http_req.c --- */
 struct http_rq *rq_new(struct http_conn *c);
 void rq_header_add(struct http_rq *r, struct sv name, struct sv value); /* views must last */
 void rq_dispatch(struct http_rq *r);					/* complete: to the handler */
+void rq_refuse_body(struct http_rq *r, int status);			/* 413 in the server's way, or 429 */
 void rq_done(struct http_rq *r);					/* answered: the connection's reference goes */
 void rq_peer_gone(struct http_rq *r);					/* the same, but not answered */
-void rq_stalled(struct http_rq *r);					/* its time limit is over: no more of it */
 void rq_fill(struct http_rq *r, size_t want);	    /* lets the source make chunks until the queue holds `want` bytes */
 void rq_consume(struct http_rq *r, size_t n);	    /* n bytes of the queue's first chunk are taken */
 struct http_chunk rq_take_chunk(struct http_rq *r); /* the whole first chunk, not partly sent */
@@ -180,25 +198,11 @@ const char *http_status_text(int status);
 int rq_body_add(struct http_rq *r, struct sv bytes); /* 0, or the status to refuse it with */
 void rq_body_done(struct http_rq *r);		     /* it is complete, or not wanted any more */
 void rq_body_drop(struct http_rq *r);		     /* what came of it is forgotten */
-void rq_refuse_body(struct http_rq *r, int status);  /* 413 in the server's way, or 429 */
 void http_conn_wait_body(struct http_conn *c);	     /* a time limit that only progress starts anew */
 
 /* --- http1.c --- */
-void h1_data(struct http_conn *c, struct sv bytes);
-void h1_pull(struct http_conn *c);
-void h1_eof(struct http_conn *c);
-void h1_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
-		int64_t content_length); /* -1: streamed */
-void h1_stop(struct http_conn *c);
+extern const struct http_ops h1_ops;
 
 /* --- http2.c --- */
-void h2_start(struct http_conn *c);
-void h2_data(struct http_conn *c, struct sv bytes);
-void h2_pull(struct http_conn *c);
-void h2_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
-		int64_t content_length, bool has_body);
-void h2_resume(struct http_rq *r); /* there is more to send, or the end */
-void h2_reset(struct http_rq *r);
-void h2_stop(struct http_conn *c);
-void h2_idle(struct http_conn *c); /* GOAWAY and close */
-void h2_free(struct http_conn *c);
+extern const struct http_ops h2_ops;
+void h2_start(struct http_conn *c); /* it is one from here on */

@@ -41,12 +41,13 @@ static void h1_add_headers(struct buf *b, const struct http_header *h, size_t n,
 	}
 }
 
-void h1_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
-		int64_t content_length)
+static void h1_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+		       int64_t content_length, bool has_body)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct http_conn *c = r->conn;
 
+	(void)has_body;
 	buf_reserve(&b, 512);
 	buf_printf(&b, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
 	h1_add_headers(&b, headers, n_headers, false);
@@ -139,7 +140,7 @@ static void h1_finish(struct http_conn *c, struct http_rq *r)
 	http_conn_wait(c, HTTP_WAIT_IDLE);
 }
 
-void h1_pull(struct http_conn *c)
+static void h1_pull(struct http_conn *c)
 {
 	struct http_rq *r;
 
@@ -304,7 +305,7 @@ static size_t h1_process(struct http_conn *c, struct sv in)
 	return total - in.n;
 }
 
-void h1_data(struct http_conn *c, struct sv bytes)
+static void h1_data(struct http_conn *c, struct sv bytes)
 {
 	size_t used;
 
@@ -329,7 +330,7 @@ void h1_data(struct http_conn *c, struct sv bytes)
 		stream_pause(c->s, true);
 }
 
-void h1_eof(struct http_conn *c)
+static void h1_eof(struct http_conn *c)
 {
 	struct http_rq *r = c->cur;
 
@@ -345,12 +346,20 @@ void h1_eof(struct http_conn *c)
 	stream_close(c->s);
 }
 
-void h1_stop(struct http_conn *c)
+static void h1_stop(struct http_conn *c)
 {
 	c->keep_alive = false;
 	if (c->proto != PROTO_TUNNEL && !c->cur)
 		stream_close(c->s);
 }
+
+const struct http_ops h1_ops = {
+	.data = h1_data,
+	.pull = h1_pull,
+	.eof = h1_eof,
+	.stop = h1_stop,
+	.respond = h1_respond,
+};
 
 /* --- tunnels --- */
 

@@ -335,8 +335,8 @@ static nghttp2_nv h2_nv(struct sv name, struct sv value)
 			     value.n, NGHTTP2_NV_FLAG_NONE };
 }
 
-void h2_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
-		int64_t content_length, bool has_body)
+static void h2_respond(struct http_rq *r, int status, const struct http_header *headers, size_t n_headers,
+		       int64_t content_length, bool has_body)
 {
 	nghttp2_nv fixed[H2_NV_MAX], *nv = fixed;
 	nghttp2_data_provider src = { .source.ptr = r, .read_callback = h2_read };
@@ -363,7 +363,7 @@ void h2_respond(struct http_rq *r, int status, const struct http_header *headers
 		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
 }
 
-void h2_resume(struct http_rq *r)
+static void h2_resume(struct http_rq *r)
 {
 	if (!r->deferred)
 		return;
@@ -371,7 +371,7 @@ void h2_resume(struct http_rq *r)
 	(void)nghttp2_session_resume_data(r->conn->h2, r->stream_id);
 }
 
-void h2_reset(struct http_rq *r)
+static void h2_reset(struct http_rq *r)
 {
 	(void)nghttp2_submit_rst_stream(r->conn->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_CANCEL);
 	stream_want(r->conn->s);
@@ -394,7 +394,7 @@ static void h2_drained(struct http_conn *c)
 	}
 }
 
-void h2_pull(struct http_conn *c)
+static void h2_pull(struct http_conn *c)
 {
 	const uint8_t *p;
 	ssize_t n = 0;
@@ -437,6 +437,15 @@ static void h2_once(void)
 	nghttp2_option_set_max_send_header_block_length(h2_option, 256 * 1024);
 }
 
+static void h2_stop(struct http_conn *c)
+{
+	/* Streams up to the last one seen are served; nghttp2_session_want_read() is false after them. */
+	(void)nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2),
+				    NGHTTP2_NO_ERROR, NULL, 0);
+	c->goaway = true;
+	stream_want(c->s);
+}
+
 void h2_start(struct http_conn *c)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -448,6 +457,7 @@ void h2_start(struct http_conn *c)
 
 	pthread_once(&once, h2_once);
 	c->proto = PROTO_H2;
+	c->ops = &h2_ops;
 	c->reset_tokens = H2_RESETS_BURST;
 	c->reset_at_ns = ev_loop_now_ns(c->lane->loop);
 	BUG_ON(nghttp2_session_server_new2(&c->h2, h2_callbacks, c, h2_option) != 0);
@@ -458,7 +468,7 @@ void h2_start(struct http_conn *c)
 	stream_want(c->s);
 }
 
-void h2_data(struct http_conn *c, struct sv bytes)
+static void h2_data(struct http_conn *c, struct sv bytes)
 {
 	ssize_t r;
 
@@ -480,24 +490,26 @@ void h2_data(struct http_conn *c, struct sv bytes)
 	http_conn_unref(c);
 }
 
-void h2_stop(struct http_conn *c)
-{
-	/* Streams up to the last one seen are served; nghttp2_session_want_read() is false after them. */
-	(void)nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2),
-				    NGHTTP2_NO_ERROR, NULL, 0);
-	c->goaway = true;
-	stream_want(c->s);
-}
-
-void h2_idle(struct http_conn *c)
+static void h2_idle(struct http_conn *c)
 {
 	c->goaway = true;
 	(void)nghttp2_session_terminate_session(c->h2, NGHTTP2_NO_ERROR);
 	stream_want(c->s);
 }
 
-void h2_free(struct http_conn *c)
+static void h2_free(struct http_conn *c)
 {
 	nghttp2_session_del(c->h2);
 	c->h2 = NULL;
 }
+
+const struct http_ops h2_ops = {
+	.data = h2_data,
+	.pull = h2_pull,
+	.stop = h2_stop,
+	.idle = h2_idle,
+	.closed = h2_free,
+	.respond = h2_respond,
+	.resume = h2_resume,
+	.reset = h2_reset,
+};

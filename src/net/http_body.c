@@ -70,28 +70,6 @@ void rq_body_drop(struct http_rq *r)
 	r->pub.body = SV_NULL;
 }
 
-void rq_refuse_body(struct http_rq *r, int status)
-{
-	const struct http_server_opts *o = &r->conn->lane->srv->o;
-
-	r->state = RQ_HANDLING;
-	r->refused = true;
-	rq_body_drop(r);
-	if (status == 429) {
-		const struct http_header headers[] = { { SV("content-type"), SV("text/plain; charset=utf-8") },
-						       { SV("retry-after"), SV("1") } };
-		const struct http_chunk text = { .data = SV("Too many requests, please try again later.") };
-
-		http_respond(&r->pub, status, headers, ARRAY_LEN(headers), &text, 1);
-	} else if (!o->too_large) {
-		http_respond_text(&r->pub, status, "text/plain; charset=utf-8", SV("Request Entity Too Large"));
-	} else {
-		http_req_ref(&r->pub);
-		o->too_large(&r->pub, o->ctx);
-		http_req_unref(&r->pub);
-	}
-}
-
 void http_conn_wait_body(struct http_conn *c)
 {
 	if (c->waiting == HTTP_WAIT_BODY && c->body_news < PROGRESS_BYTES)

@@ -232,6 +232,28 @@ void rq_dispatch(struct http_rq *r)
 	http_req_unref(&r->pub);
 }
 
+void rq_refuse_body(struct http_rq *r, int status)
+{
+	const struct http_server_opts *o = &r->conn->lane->srv->o;
+
+	r->state = RQ_HANDLING;
+	r->refused = true;
+	rq_body_drop(r);
+	if (status == 429) {
+		const struct http_header headers[] = { { SV("content-type"), SV("text/plain; charset=utf-8") },
+						       { SV("retry-after"), SV("1") } };
+		const struct http_chunk text = { .data = SV("Too many requests, please try again later.") };
+
+		http_respond(&r->pub, status, headers, ARRAY_LEN(headers), &text, 1);
+	} else if (!o->too_large) {
+		http_respond_text(&r->pub, status, "text/plain; charset=utf-8", SV("Request Entity Too Large"));
+	} else {
+		http_req_ref(&r->pub);
+		o->too_large(&r->pub, o->ctx);
+		http_req_unref(&r->pub);
+	}
+}
+
 /* --- what was asked --- */
 
 struct sv http_header_get(const struct http_req *r, const char *lower_name)
@@ -346,17 +368,6 @@ void rq_fill(struct http_rq *r, size_t want)
 	}
 }
 
-void rq_stalled(struct http_rq *r)
-{
-	struct http_conn *c = r->conn;
-
-	/* Either nothing of the connection gets through, or only this stream's window is shut. */
-	if (c->proto == PROTO_H2 && (!stream_queued(c->s) || stream_sent_bytes(c->s) != r->stall_sent))
-		h2_reset(r);
-	else
-		stream_abort(c->s);
-}
-
 void rq_consume(struct http_rq *r, size_t n)
 {
 	struct rq_chunk *q = r->q;
@@ -411,10 +422,7 @@ static void rq_respond(struct http_rq *r, int status, const struct http_header *
 		       int64_t total)
 {
 	r->state = RQ_FINISHING;
-	if (r->conn->proto == PROTO_H2)
-		h2_respond(r, status, headers, n_headers, total, r->q || r->src);
-	else
-		h1_respond(r, status, headers, n_headers, total);
+	r->conn->ops->respond(r, status, headers, n_headers, total, r->q || r->src);
 	http_rq_limit(r);
 	stream_want(r->conn->s);
 }
@@ -470,10 +478,7 @@ void http_stream_begin(struct http_req *pub, int status, const struct http_heade
 		return;
 	rq_start(r, status);
 	r->state = RQ_STREAMING;
-	if (r->conn->proto == PROTO_H2)
-		h2_respond(r, status, headers, n_headers, -1, true);
-	else
-		h1_respond(r, status, headers, n_headers, -1);
+	r->conn->ops->respond(r, status, headers, n_headers, -1, true);
 	stream_want(r->conn->s);
 }
 
@@ -488,8 +493,8 @@ size_t http_stream_write(struct http_req *pub, const struct http_chunk *c)
 	}
 	rq_enqueue(r, c);
 	queued = r->queued;
-	if (r->conn->proto == PROTO_H2)
-		h2_resume(r);
+	if (r->conn->ops->resume)
+		r->conn->ops->resume(r);
 	else
 		queued += stream_queued(r->conn->s);
 	stream_want(r->conn->s);
@@ -506,8 +511,8 @@ void http_stream_end(struct http_req *pub)
 		return;
 	r->state = RQ_FINISHING;
 	http_rq_limit(r);
-	if (r->conn->proto == PROTO_H2)
-		h2_resume(r);
+	if (r->conn->ops->resume)
+		r->conn->ops->resume(r);
 	stream_want(r->conn->s);
 }
 
@@ -520,7 +525,7 @@ void http_stream_abort(struct http_req *pub)
 	r->state = RQ_FINISHING;
 	http_rq_limit(r);
 	r->torn = true;
-	if (r->conn->proto == PROTO_H2)
-		h2_resume(r);
+	if (r->conn->ops->resume)
+		r->conn->ops->resume(r);
 	stream_want(r->conn->s);
 }

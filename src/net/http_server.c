@@ -1,11 +1,8 @@
-/* The server: listening, spreading connections over loops, time limits, stopping.
+/* The server: listening, spreading connections over loops, stopping.
  *
  * One socket listens, on the first loop; each accepted descriptor goes to the loop that has
  * the fewest connections. SO_REUSEPORT would spread them by hash instead, and with the ten
  * connections an API server may have that leaves a loop idle too often.
- *
- * Time limits are lists, one a kind, in the order of their deadlines (each kind has one fixed
- * duration), under one timer a loop that is armed only while a list has a member.
  */
 #include "net/http-internal.h"
 #include "net/net-internal.h"
@@ -24,169 +21,7 @@
 
 #define ACCEPTS_A_TURN 64
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS) /* out of descriptors or places */
-#define SHED_AFTER_NS (2 * NS_PER_SEC)	  /* when places are short, for a handshake or a head */
-
-static const int64_t wait_ns[_HTTP_WAIT_MAX] = {
-	[HTTP_WAIT_HEAD] = 30 * NS_PER_SEC,
-	[HTTP_WAIT_BODY] = 60 * NS_PER_SEC,
-	[HTTP_WAIT_IDLE] = 120 * NS_PER_SEC,
-};
-
-#define STALL_NS (60 * NS_PER_SEC) /* http_server_opts.stall_ns when 0 */
-
-/* --- references --- */
-
-static void server_unref(struct http_server *s)
-{
-	if (atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	for (size_t i = 0; i < s->n_lanes; i++) {
-		LIST_EACH(&s->lanes[i].spare, it)
-			free(LIST_ENTRY(it, struct http_rq, link));
-	}
-	tls_ctx_unref(s->tls);
-	free(s->unix_path);
-	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->changed);
-	free(s);
-}
-
-void http_conn_unref(struct http_conn *c)
-{
-	struct http_server *s = c->lane->srv;
-
-	if (--c->refs > 0)
-		return;
-	free(c->peer.organizations);
-	free(c->peer_mem);
-	free(c);
-	server_unref(s);
-}
-
-struct sv lane_date(struct lane *ln)
-{
-	struct timespec t;
-	struct tm tm;
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &t);
-	if (t.tv_sec != ln->date_s) {
-		ln->date_s = t.tv_sec;
-		gmtime_r(&t.tv_sec, &tm);
-		strftime(ln->date, sizeof(ln->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	}
-	return sv_make(ln->date, HTTP_DATE_LEN);
-}
-
-/* --- time limits --- */
-
-static void lane_on_timer(void *p);
-
-static void lane_arm(struct lane *ln)
-{
-	int64_t first = INT64_MAX;
-
-	if (ln->timer)
-		return;
-	for (int w = HTTP_WAIT_NONE + 1; w < _HTTP_WAIT_MAX; w++) {
-		if (!list_empty(&ln->waits[w]))
-			first = MIN(first, LIST_ENTRY(ln->waits[w].next, struct http_conn, wait)->deadline_ns);
-	}
-	if (!list_empty(&ln->stalls))
-		first = MIN(first, LIST_ENTRY(ln->stalls.next, struct http_rq, stall)->stall_due_ns);
-	ln->timer_due_ns = first;
-	if (first != INT64_MAX)
-		ln->timer =
-		    ev_timer_start(ln->loop, MAX(first - ev_loop_now_ns(ln->loop), NS_PER_MS), 0, lane_on_timer, ln);
-}
-
-/* A connection's time is over. */
-static void conn_expired(struct http_conn *c, enum http_wait w)
-{
-	/* Told to go and still there: a peer that takes not even that. */
-	if (w != HTTP_WAIT_IDLE || c->goaway) {
-		stream_abort(c->s);
-	} else if (c->proto == PROTO_H2) {
-		h2_idle(c);
-		http_conn_wait(c, HTTP_WAIT_IDLE);
-	} else {
-		stream_close(c->s);
-	}
-}
-
-/* Looks at the responses whose limit is over. One of which the peer took a part gets another: so a limit is one to two
- * times stall_ns, and sending costs a flag instead of a list's order. */
-static void lane_check_stalls(struct lane *ln, int64_t now)
-{
-	while (!list_empty(&ln->stalls)) {
-		struct http_rq *r = LIST_ENTRY(ln->stalls.next, struct http_rq, stall);
-
-		if (r->stall_due_ns > now)
-			break;
-		list_del(&r->stall);
-		if (r->moved)
-			http_rq_limit(r);
-		else
-			rq_stalled(r);
-	}
-}
-
-static void lane_on_timer(void *p)
-{
-	struct lane *ln = p;
-	int64_t now = ev_loop_now_ns(ln->loop);
-
-	ln->timer = ev_timer_stop(ln->timer);
-	for (int w = HTTP_WAIT_NONE + 1; w < _HTTP_WAIT_MAX; w++) {
-		while (!list_empty(&ln->waits[w])) {
-			struct http_conn *c = LIST_ENTRY(ln->waits[w].next, struct http_conn, wait);
-
-			if (c->deadline_ns > now)
-				break;
-			list_del(&c->wait);
-			c->waiting = HTTP_WAIT_NONE;
-			conn_expired(c, (enum http_wait)w);
-		}
-	}
-	lane_check_stalls(ln, now);
-	lane_arm(ln);
-}
-
-/* Sees to it that the timer runs out at due_ns or before. */
-static void lane_due(struct lane *ln, int64_t due_ns)
-{
-	/* A timer that runs for something earlier will look again; one for something later must go. */
-	if (ln->timer && due_ns < ln->timer_due_ns)
-		ln->timer = ev_timer_stop(ln->timer);
-	if (!ln->timer)
-		lane_arm(ln);
-}
-
-void http_rq_limit(struct http_rq *r)
-{
-	struct lane *ln = r->conn->lane;
-
-	list_del(&r->stall);
-	if (ln->aborting || !r->conn->s || r->state == RQ_DONE)
-		return;
-	r->moved = false;
-	r->stall_sent = stream_sent_bytes(r->conn->s);
-	r->stall_due_ns = ev_loop_now_ns(ln->loop) + ln->srv->o.stall_ns;
-	list_add_tail(&ln->stalls, &r->stall);
-	lane_due(ln, r->stall_due_ns);
-}
-
-void http_conn_wait(struct http_conn *c, enum http_wait w)
-{
-	struct lane *ln = c->lane;
-
-	list_del(&c->wait);
-	c->waiting = w;
-	if (w == HTTP_WAIT_NONE || ln->aborting || !c->s)
-		return;
-	c->deadline_ns = ev_loop_now_ns(ln->loop) + wait_ns[w];
-	list_add_tail(&ln->waits[w], &c->wait);
-	lane_due(ln, c->deadline_ns);
-}
+#define STALL_NS (60 * NS_PER_SEC)	  /* http_server_opts.stall_ns when 0 */
 
 /* --- connections --- */
 
@@ -287,11 +122,10 @@ static void conn_first_data(struct http_conn *c, struct sv bytes)
 	}
 	if (sv_starts(bytes, SV("PRI"))) {
 		h2_start(c);
-		h2_data(c, bytes);
 	} else {
 		c->proto = PROTO_H1;
-		h1_data(c, bytes);
 	}
+	c->ops->data(c, bytes);
 }
 
 static void conn_on_data(struct stream *s, struct sv bytes, void *ctx)
@@ -299,12 +133,10 @@ static void conn_on_data(struct stream *s, struct sv bytes, void *ctx)
 	struct http_conn *c = ctx;
 
 	(void)s;
-	if (c->proto == PROTO_H2)
-		h2_data(c, bytes);
-	else if (c->proto == PROTO_NEW)
+	if (c->proto == PROTO_NEW)
 		conn_first_data(c, bytes);
 	else
-		h1_data(c, bytes);
+		c->ops->data(c, bytes);
 }
 
 static void conn_on_pull(struct stream *s, void *ctx)
@@ -312,10 +144,7 @@ static void conn_on_pull(struct stream *s, void *ctx)
 	struct http_conn *c = ctx;
 
 	(void)s;
-	if (c->proto == PROTO_H2)
-		h2_pull(c);
-	else
-		h1_pull(c);
+	c->ops->pull(c);
 }
 
 static void conn_on_eof(struct stream *s, void *ctx)
@@ -323,8 +152,8 @@ static void conn_on_eof(struct stream *s, void *ctx)
 	struct http_conn *c = ctx;
 
 	/* An HTTP/2 peer that sends no more cannot even update windows. */
-	if (c->proto == PROTO_H1 || c->proto == PROTO_TUNNEL)
-		h1_eof(c);
+	if (c->proto != PROTO_NEW && c->ops->eof)
+		c->ops->eof(c);
 	else
 		stream_close(s);
 }
@@ -357,8 +186,8 @@ static void conn_on_closed(struct stream *s, const struct err *err, void *ctx)
 		c->tunnel.closed = true;
 		c->tunnel.cb.closed(&c->tunnel, c->tunnel.ctx);
 	}
-	if (c->proto == PROTO_H2)
-		h2_free(c);
+	if (c->ops->closed)
+		c->ops->closed(c);
 	while (!list_empty(&c->rqs))
 		rq_peer_gone(LIST_ENTRY(c->rqs.next, struct http_rq, link));
 	c->cur = NULL;
@@ -399,6 +228,7 @@ static void lane_adopt(struct lane *ln, int fd)
 
 	c->lane = ln;
 	c->refs = 1;
+	c->ops = &h1_ops; /* until its first bytes tell */
 	list_init(&c->rqs);
 	list_init(&c->wait);
 	list_add_tail(&ln->conns, &c->link);
@@ -436,7 +266,7 @@ static void server_resume(void *p)
 
 	s->resume = ev_timer_stop(s->resume);
 	server_listen(s);
-	server_unref(s);
+	http_server_unref(s);
 }
 
 static void server_retry(void *p)
@@ -447,24 +277,13 @@ static void server_retry(void *p)
 	server_listen(s);
 }
 
-/* Gives up connections that have said nothing useful for a while: whoever opens many and does no more must not take
- * everybody's place. */
 static void lane_shed(void *p)
 {
 	struct lane *ln = p;
 	struct http_server *s = ln->srv;
-	int64_t before_ns = ev_loop_now_ns(ln->loop) - SHED_AFTER_NS + wait_ns[HTTP_WAIT_HEAD];
 
-	while (!list_empty(&ln->waits[HTTP_WAIT_HEAD])) {
-		struct http_conn *c = LIST_ENTRY(ln->waits[HTTP_WAIT_HEAD].next, struct http_conn, wait);
-
-		if (c->deadline_ns > before_ns)
-			break;
-		list_del(&c->wait);
-		c->waiting = HTTP_WAIT_NONE;
-		stream_abort(c->s);
-	}
-	server_unref(s);
+	http_lane_shed(ln);
+	http_server_unref(s);
 }
 
 /* No descriptor or no place: makes room, and looks again soon. */
@@ -644,7 +463,7 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	if (r < 0) {
 		(void)err_set_errno(err, -r, "listening on '%s'", o->bind_address);
 		close(fd);
-		server_unref(s);
+		http_server_unref(s);
 		return NULL;
 	}
 	s->accept.data = s;
@@ -703,10 +522,7 @@ static void lane_stop(void *p)
 	LIST_EACH(&ln->conns, it) {
 		struct http_conn *c = LIST_ENTRY(it, struct http_conn, link);
 
-		if (c->proto == PROTO_H2)
-			h2_stop(c);
-		else
-			h1_stop(c);
+		c->ops->stop(c);
 	}
 }
 
@@ -753,6 +569,6 @@ struct http_server *http_server_stop(struct http_server *s, int64_t grace_ns)
 	pthread_mutex_unlock(&s->lock);
 	if (s->unix_path)
 		unlink(s->unix_path);
-	server_unref(s);
+	http_server_unref(s);
 	return NULL;
 }
