@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/quarantine.h"
+#include "base/retry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +22,13 @@
 
 #define SYS "supervise"
 #define YOUNG_NS (60 * NS_PER_SEC) /* a child this old has shown that it can live */
-#define PAUSE_NS (50 * NS_PER_MS)  /* before the third child in a row; doubles */
-#define PAUSE_MAX_NS (30 * NS_PER_SEC)
 #define BLAME_NS (3600 * NS_PER_SEC)
 #define BLAMES 16
 #define KEPT_MAX 8
 #define NAME_MAX_ 16
+
+/* Before the third child in a row. */
+static const struct retry_policy supervise_retry = { .first_ns = 50 * NS_PER_MS, .max_ns = 30 * NS_PER_SEC };
 
 struct blame {
 	char key[sizeof(((struct work_level *)0)->key)];
@@ -41,7 +43,7 @@ struct supervisor {
 	int ours, theirs;
 	pid_t child;
 	int64_t started_ns;
-	int young_deaths; /* in a row */
+	unsigned young_deaths; /* in a row */
 	bool ending;
 	struct blame blames[BLAMES]; /* a ring */
 	size_t n_blames;
@@ -206,9 +208,7 @@ static int64_t pause_ns(struct supervisor *s)
 {
 	if (now_ns(CLOCK_MONOTONIC) - s->started_ns >= YOUNG_NS)
 		s->young_deaths = 0;
-	if (s->young_deaths++ < 2)
-		return 0;
-	return MIN(PAUSE_NS << MIN(s->young_deaths - 3, 10), PAUSE_MAX_NS);
+	return s->young_deaths++ < 2 ? 0 : retry_pause_ns(&supervise_retry, s->young_deaths - 2);
 }
 
 /* --- the parent --- */

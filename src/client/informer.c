@@ -11,15 +11,16 @@
  * Reference counting as in workq.c: the factory holds one reference, each task and timer in
  * the env's hands another. */
 #include "client/informer.h"
+
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "client/index.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define BACKOFF_MIN_NS (100 * NS_PER_MS)
-#define BACKOFF_MAX_NS (30 * NS_PER_SEC)
+static const struct retry_policy informer_retry = { .first_ns = 100 * NS_PER_MS, .max_ns = 30 * NS_PER_SEC };
 
 enum notice_kind { NOTICE_CHANGE, NOTICE_HANDLER, NOTICE_SYNCED };
 
@@ -53,7 +54,7 @@ struct informer {
 	int busy; /* tasks of ours running now */
 	struct client_watch *watch;
 	struct env_timer *retry;
-	int64_t backoff_ns;
+	struct retry failed; /* lists and watches, since something came */
 	unsigned refs;
 };
 
@@ -219,9 +220,8 @@ static void retry_task(void *ctx)
 
 static void retry_locked(struct informer *i)
 {
-	int64_t d = env_jitter(i->env, i->backoff_ns, 1000);
+	int64_t d = env_jitter(i->env, retry_failed(&informer_retry, &i->failed, env_mono_ns(i->env)), 1000);
 
-	i->backoff_ns = MIN(i->backoff_ns * 2, BACKOFF_MAX_NS);
 	i->refs++;
 	i->retry = env_after(i->env, i->client->class, d, retry_task, i);
 }
@@ -237,7 +237,7 @@ static void on_event(enum watch_type t, struct obj *o, void *ctx)
 		return;
 	}
 	i->rev = MAX(i->rev, obj_rev(o));
-	i->backoff_ns = BACKOFF_MIN_NS;
+	retry_forget(&i->failed);
 	switch (t) {
 	case WATCH_ADDED:
 	case WATCH_MODIFIED: {
@@ -363,7 +363,7 @@ struct informer *informer_get(struct informer_factory *f, const struct resource 
 		i->ns = xstrdup(ns ? ns : "");
 		i->labels = label_selector ? xstrdup(label_selector) : NULL;
 		i->fields = field_selector ? xstrdup(field_selector) : NULL;
-		i->backoff_ns = BACKOFF_MIN_NS;
+		retry_forget(&i->failed);
 		i->refs = 1;
 		pthread_mutex_init(&i->lock, NULL);
 		pthread_cond_init(&i->quiet, NULL);

@@ -4,19 +4,21 @@
  * The queue is reference-counted: its owner holds one reference, every task and timer that
  * was handed to the env another, so that freeing never pulls memory from under a late task. */
 #include "client/workq.h"
+
 #include "base/board.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/quarantine.h"
+#include "base/retry.h"
 #include "base/strmap.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define BACKOFF_BASE_NS (5 * NS_PER_MS)
-#define BACKOFF_MAX_NS (1000 * NS_PER_SEC)
 #define READY_POLL_NS (10 * NS_PER_MS)
+
+static const struct retry_policy workq_retry = { .first_ns = 5 * NS_PER_MS, .max_ns = 1000 * NS_PER_SEC };
 
 struct item {
 	struct workq *q;
@@ -151,13 +153,13 @@ static void add_after_locked(struct workq *q, struct item *it, int64_t delay_ns)
 	it->timer = env_after(q->env, ENV_TIMERS, delay_ns, timer_fired, it);
 }
 
-static int64_t backoff_ns(const struct workq *q, unsigned failures)
+static int64_t workq_pause_ns(const struct workq *q, unsigned failures)
 {
-	int64_t d = BACKOFF_BASE_NS, max = q->opts.retry_max_ns ? q->opts.retry_max_ns : BACKOFF_MAX_NS;
+	struct retry_policy p = workq_retry;
 
-	for (unsigned i = 1; i < failures && d < max; i++)
-		d *= 2;
-	return MIN(d, max);
+	if (q->opts.retry_max_ns)
+		p.max_ns = q->opts.retry_max_ns;
+	return retry_pause_ns(&p, failures);
 }
 
 /* Nothing can be made in a namespace that is going: what the key stands for goes with it. */
@@ -186,7 +188,7 @@ static void finish(struct workq *q, struct item *it, int rc, const struct reconc
 			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error",
 			       err_msg(err), NULL);
 		if (!it->dirty)
-			add_after_locked(q, it, backoff_ns(q, it->failures));
+			add_after_locked(q, it, workq_pause_ns(q, it->failures));
 	} else {
 		it->failures = 0;
 		if (rc == 0 && res->after_ns > 0 && !it->dirty)

@@ -1,6 +1,8 @@
 /* See backoff.h. */
 #include "controllers/backoff.h"
+
 #include "base/arena.h"
+#include "base/retry.h"
 #include "base/strmap.h"
 
 #include <pthread.h>
@@ -8,15 +10,11 @@
 
 #define KEYS_MAX 4096 /* remembered before old ones are looked for */
 
-struct pause {
-	int64_t at_ns, length_ns; /* monotonic */
-};
-
 struct backoff {
 	struct env *env;
-	int64_t first_ns, max_ns;
+	struct retry_policy policy;
 	pthread_mutex_t lock;
-	struct strmap keys; /* key -> struct pause * */
+	struct strmap keys; /* key -> struct retry *, monotonic */
 };
 
 struct backoff *backoff_new(struct env *e, int64_t first_ns, int64_t max_ns)
@@ -24,8 +22,7 @@ struct backoff *backoff_new(struct env *e, int64_t first_ns, int64_t max_ns)
 	struct backoff *b = xcalloc(1, sizeof(*b));
 
 	b->env = e;
-	b->first_ns = first_ns;
-	b->max_ns = max_ns;
+	b->policy = (struct retry_policy){ .first_ns = first_ns, .max_ns = max_ns, .forget_ns = 2 * max_ns };
 	pthread_mutex_init(&b->lock, NULL);
 	return b;
 }
@@ -47,7 +44,7 @@ static void sweep_locked(struct backoff *b, int64_t now)
 	size_t n = 0;
 
 	STRMAP_EACH(&b->keys, e)
-		if (now - ((struct pause *)e->value)->at_ns > 2 * b->max_ns)
+		if (retry_forgotten(&b->policy, e->value, now))
 			old[n++] = arena_sv(&a, sv_make(e->key, e->key_n));
 	for (size_t i = 0; i < n; i++)
 		free(strmap_del(&b->keys, old[i]));
@@ -56,21 +53,19 @@ static void sweep_locked(struct backoff *b, int64_t now)
 int64_t backoff_left(struct backoff *b, struct sv key)
 {
 	int64_t now = env_mono_ns(b->env), left;
-	struct pause *p;
+	struct retry *r;
 
 	pthread_mutex_lock(&b->lock);
-	p = strmap_get(&b->keys, key);
-	if (!p) {
+	r = strmap_get(&b->keys, key);
+	if (!r) {
 		if (b->keys.n >= KEYS_MAX)
 			sweep_locked(b, now);
-		p = xcalloc(1, sizeof(*p));
-		strmap_set(&b->keys, key, p);
-	} else if (now - p->at_ns > 2 * b->max_ns) {
-		p->length_ns = 0;
+		r = xcalloc(1, sizeof(*r));
+		strmap_set(&b->keys, key, r);
 	}
-	left = p->length_ns ? MAX(p->at_ns + p->length_ns - now, 0) : 0;
+	left = retry_left_ns(&b->policy, r, r->failed_ns, now);
 	if (!left)
-		*p = (struct pause){ now, p->length_ns ? MIN(p->length_ns * 2, b->max_ns) : b->first_ns };
+		retry_failed(&b->policy, r, now);
 	pthread_mutex_unlock(&b->lock);
 	return left;
 }

@@ -1,5 +1,6 @@
 /* Making and deleting a Job's pods. Failed ones are replaced after 10 s, 20 s, 40 s, ... at most 10 min since
  * the last failure: of the whole Job, or with backoffLimitPerIndex of the index alone. */
+#include "base/retry.h"
 #include "controllers/job-internal.h"
 #include "controllers/podutil.h"
 #include "controllers/replicaset_rank.h"
@@ -52,13 +53,11 @@ static int create_one(void *ctx, size_t i, struct err *err)
 
 static int64_t pause_after(int64_t failures, int64_t last_ns, int64_t now)
 {
-	int64_t d = JOB_BACKOFF_NS;
+	static const struct retry_policy policy = { .first_ns = JOB_BACKOFF_NS, .max_ns = JOB_BACKOFF_MAX_NS };
 
-	if (failures == 0 || last_ns == 0)
+	if (failures <= 0 || last_ns == 0)
 		return 0;
-	for (int64_t i = 1; i < failures && d < JOB_BACKOFF_MAX_NS; i++)
-		d *= 2;
-	return last_ns + MIN(d, JOB_BACKOFF_MAX_NS) - now;
+	return last_ns + retry_pause_ns(&policy, (uint64_t)failures) - now;
 }
 
 /* Up to n indexes that need a pod and need not wait for it. Lowers *ret_after to the shortest wait. */

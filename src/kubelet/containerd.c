@@ -1,6 +1,7 @@
 #include "kubelet/containerd.h"
 
 #include "base/log.h"
+#include "base/retry.h"
 #include "ev/ev.h"
 #include "kubelet/beneath.h"
 #include "kubelet/cni.h"
@@ -26,6 +27,8 @@
 #define REVIVE_AFTER_NS (20 * NS_PER_SEC) /* one that is there and does not answer */
 #define LOG_KEEP_BYTES (10 << 20)
 
+static const struct retry_policy containerd_retry = { .first_ns = 2 * NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
+
 struct containerd {
 	struct env *env;
 	char *data_dir, *binary, *config, *socket, *endpoint, *pid_file, *log_file, *log_dir;
@@ -33,7 +36,7 @@ struct containerd {
 	pthread_cond_t changed; /* child went away, or a restart ended */
 	struct child *child;	/* NULL while down */
 	struct env_timer *restart;
-	int quick_deaths; /* in a row: slows restarts down */
+	unsigned quick_deaths; /* in a row: slows restarts down */
 	int64_t started_ns;
 	bool stopping;
 };
@@ -245,7 +248,7 @@ static void exited(int status, void *ctx)
 	c->child = child_free(c->child);
 	if (!c->stopping) {
 		c->quick_deaths = env_mono_ns(c->env) - c->started_ns < 10 * NS_PER_SEC ? c->quick_deaths + 1 : 0;
-		delay = c->quick_deaths ? MIN(NS_PER_SEC << MIN(c->quick_deaths, 5), 30 * NS_PER_SEC) : 0;
+		delay = retry_pause_ns(&containerd_retry, c->quick_deaths);
 		log_warn(SYS, "ended, will be restarted", "status", "%d, see %s", status, c->log_file);
 		c->restart = env_after(c->env, ENV_NODE, delay, restart, c);
 	}

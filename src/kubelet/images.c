@@ -6,7 +6,7 @@
 #include "base/b64.h"
 #include "base/log.h"
 #include "codec/json.h"
-#include "kubelet/backoff.h"
+#include "base/retry.h"
 #include "kubelet/image.h"
 #include "kubelet/kpod.h"
 #include "kubelet/ktask.h"
@@ -333,7 +333,7 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 	struct sv given = val_get_str(container, F_image), image;
 	const struct val *policy = val_member(container, F_imagePullPolicy);
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	int64_t now = env_mono_ns(p->k->env);
+	int64_t now = env_mono_ns(p->k->env), left;
 	struct rt_image *img = NULL;
 	enum pull_state pull;
 	bool always, never = policy && val_is(policy, "Never"), allowed = false;
@@ -359,7 +359,7 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 	if (pull == PULL_FAILED) {
 		kcont_wait(p, c, "ErrImagePull", "%s", c->pull_error ? c->pull_error : "");
 		kpod_event(p, container, "Warning", "Failed", "Error: ErrImagePull");
-		backoff_next(&c->pull_backoff_ns, &c->pull_backoff_at_ns, now);
+		retry_failed(&kcont_retry, &c->unpulled, now);
 		*wake_ns = MIN(*wake_ns, NS_PER_SEC); /* then it turns into a back-off */
 		return -1;
 	}
@@ -380,7 +380,7 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 			kpod_event(p, container, "Normal", "Pulled",
 				   "Container image \"%.*s\" already present on machine and can be accessed by the pod",
 				   SV_ARG(given));
-		c->pull_backoff_ns = 0;
+		retry_forget(&c->unpulled);
 		*ret_ref = img->id;
 		return 1;
 	}
@@ -395,18 +395,19 @@ int images_ensure(struct kpod *p, struct arena *a, const struct val *pod, const 
 		*wake_ns = MIN(*wake_ns, 30 * NS_PER_SEC);
 		return -1;
 	}
-	if (c->pull_backoff_ns && now - c->pull_backoff_at_ns < NS_PER_SEC) { /* let the error be seen */
+	if (c->unpulled.pause_ns && now - c->unpulled.failed_ns < NS_PER_SEC) { /* let the error be seen */
 		*wake_ns = MIN(*wake_ns, NS_PER_SEC);
 		return -1;
 	}
-	if (backoff_active(c->pull_backoff_ns, c->pull_backoff_at_ns, c->pull_backoff_at_ns, now)) {
+	left = retry_left_ns(&kcont_retry, &c->unpulled, c->unpulled.failed_ns, now);
+	if (left) {
 		if (!c->wait_reason || strcmp(c->wait_reason, "ImagePullBackOff") != 0) {
 			kpod_event(p, container, "Normal", "BackOff", "Back-off pulling image \"%.*s\"", SV_ARG(given));
 			kpod_event(p, container, "Warning", "Failed", "Error: ImagePullBackOff");
 		}
 		kcont_wait(p, c, "ImagePullBackOff", "Back-off pulling image \"%.*s\": ErrImagePull: %s", SV_ARG(given),
 			   c->pull_error ? c->pull_error : "");
-		*wake_ns = MIN(*wake_ns, c->pull_backoff_ns - (now - c->pull_backoff_at_ns));
+		*wake_ns = MIN(*wake_ns, left);
 		return -1;
 	}
 	kpod_event(p, container, "Normal", "Pulling", "Pulling image \"%.*s\"", SV_ARG(given));

@@ -7,6 +7,10 @@
 
 #include <stdlib.h>
 
+const struct retry_policy kcont_retry = { .first_ns = 10 * NS_PER_SEC,
+					  .max_ns = 300 * NS_PER_SEC,
+					  .forget_ns = 600 * NS_PER_SEC };
+
 struct kpod *kpod_ref(struct kpod *p)
 {
 	p->refs++;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/retry.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_spec.h"
@@ -17,6 +18,10 @@ enum hook_state { HOOK_NONE, HOOK_RUNNING, HOOK_DONE, HOOK_FAILED };
 
 /* What comes next for a container that is being stopped, as noted for an agent after us. */
 enum stop_stage { STOP_HOOK, STOP_TERM, STOP_END };
+
+/* CrashLoopBackOff and ImagePullBackOff, upstream's: the first failure costs nothing yet but starts the count; ten
+ * quiet minutes forget it. */
+extern const struct retry_policy kcont_retry;
 
 struct prober;
 
@@ -36,12 +41,11 @@ struct kcont {
 	bool start_failed; /* the last try to make an instance, or to start it */
 	/* Why it is not running: survives instances. NULL: no reason. */
 	char *wait_reason, *wait_message;
-	/* CrashLoopBackOff (backoff.h). */
-	int64_t backoff_ns, backoff_at_ns;
+	struct retry crashed; /* CrashLoopBackOff */
 	/* Its image (images.c). */
 	enum pull_state pull;
 	char *pull_error;
-	int64_t pull_backoff_ns, pull_backoff_at_ns;
+	struct retry unpulled; /* ImagePullBackOff */
 	/* What the instance was last given (pod_resize.c), and why it has not got what the spec says. */
 	struct cont_limits {
 		bool known;

@@ -3,6 +3,7 @@
 #include "kubelet/node_status.h"
 
 #include "base/log.h"
+#include "base/retry.h"
 #include "base/timefmt.h"
 #include "base/version.h"
 #include "kubelet/ktask.h"
@@ -26,7 +27,7 @@ struct node_status {
 	int64_t reported_ns;	 /* mono */
 	_Atomic bool registered; /* the lease's task asks */
 	bool ready, runtime_down;
-	int tries;
+	unsigned tries;
 	/* Under k->lock. */
 	bool looked, network;
 	char *network_why; /* why not */
@@ -408,13 +409,12 @@ static int report(struct node_status *n, struct err *err)
 	return 0;
 }
 
-/* The next try: FIRST, then twice that and so on, never later than the period. */
-static int64_t back_off(struct node_status *n, int64_t first, int64_t period)
+/* The next try is never later than the period. */
+static int64_t node_status_again(struct node_status *n, int64_t first_ns, int64_t period_ns)
 {
-	int shift = MIN(n->tries, 6);
+	const struct retry_policy policy = { .first_ns = first_ns, .max_ns = MIN(64 * first_ns, period_ns) };
 
-	n->tries = shift + 1;
-	return MIN(first << shift, period);
+	return retry_pause_ns(&policy, ++n->tries);
 }
 
 static void report_fired(void *ctx)
@@ -428,9 +428,9 @@ static void report_fired(void *ctx)
 	next = k->status_period_ns;
 	if (report(k->node, &err) < 0) {
 		log_warn(SYS, "node status not written", "why", "%s", err_msg(&err));
-		next = back_off(k->node, 100 * NS_PER_MS, next);
+		next = node_status_again(k->node, 100 * NS_PER_MS, next);
 	} else if (!k->node->ready) { /* a runtime that starts is ready within the second */
-		next = back_off(k->node, 50 * NS_PER_MS, next);
+		next = node_status_again(k->node, 50 * NS_PER_MS, next);
 	} else {
 		k->node->tries = 0;
 	}

@@ -3,8 +3,8 @@
 #include "kubelet/pod_worker.h"
 
 #include "base/log.h"
+#include "base/retry.h"
 #include "base/timefmt.h"
-#include "kubelet/backoff.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/config_watch.h"
 #include "kubelet/fsutil.h"
@@ -30,6 +30,11 @@
 #include <stdlib.h>
 
 #define RUNTIME_DOWN_NS (10 * NS_PER_SEC)
+
+/* Ours: looking whether the runtime knows what it noticed; a sandbox that could not be made; a sync that failed. */
+static const struct retry_policy notice_retry = { .first_ns = 5 * NS_PER_MS, .max_ns = 640 * NS_PER_MS };
+static const struct retry_policy sandbox_retry = { .first_ns = 2 * NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
+static const struct retry_policy pod_retry = { .first_ns = 200 * NS_PER_MS, .max_ns = 10 * NS_PER_SEC };
 
 struct sync {
 	struct kpod *p;
@@ -69,7 +74,7 @@ static void check_notice(struct sync *s)
 	for (size_t i = 0; p->noticed && i < s->x.n_sandboxes; i++)
 		stale |= sv_is(s->x.sandboxes[i].id, p->noticed) && s->x.sandboxes[i].ready;
 	if (stale && p->noticed_looks < 8) {
-		wake(s, (5 * NS_PER_MS) << p->noticed_looks++);
+		wake(s, retry_pause_ns(&notice_retry, ++p->noticed_looks));
 	} else {
 		free(p->noticed);
 		p->noticed = NULL;
@@ -259,7 +264,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 	}
 	if (pod_sandbox_start(p, s->a, s->pod, &s->x, &e) < 0) {
 		p->sandbox_failures++;
-		wake(s, MIN(NS_PER_SEC << MIN(p->sandbox_failures, 5u), 30 * NS_PER_SEC));
+		wake(s, retry_pause_ns(&sandbox_retry, p->sandbox_failures));
 		kpod_event(p, NULL, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s",
 			   err_msg(&e));
 		err_release(&e);
@@ -301,9 +306,8 @@ static int start_container(struct sync *s, const struct val *spec, struct kcont 
 		err_release(&e);
 		c->start_failed = true;
 		if (config_error(c)) /* somebody else is to mend it: no reason to wait ever longer */
-			c->backoff_ns = 0;
-		backoff_next(&c->backoff_ns, &c->backoff_at_ns, env_mono_ns(s->k->env));
-		wake(s, c->backoff_ns);
+			retry_forget(&c->crashed);
+		wake(s, retry_failed(&kcont_retry, &c->crashed, env_mono_ns(s->k->env)));
 		return 0;
 	}
 	c->start_failed = false;
@@ -389,7 +393,7 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 	struct kcont *c = kpod_cont(s->p, name);
 	const struct rt_container *rc = pod_actual_find(&s->x, name, 0);
 	bool in_this_sandbox = rc && s->x.sandbox && sv_eq(rc->sandbox_id, s->x.sandbox->id);
-	int64_t now = env_mono_ns(s->k->env), ended;
+	int64_t now = env_mono_ns(s->k->env), ended, left;
 	bool unused = false;
 
 	if (rc && rc->state == RT_RUNNING && in_this_sandbox)
@@ -407,8 +411,8 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 	}
 	probes_stop(s->p, c);
 	if ((!rc || unused) && c->start_failed && !(s->refresh && config_error(c)) &&
-	    backoff_active(c->backoff_ns, c->backoff_at_ns, c->backoff_at_ns, now)) {
-		wake(s, c->backoff_ns - (now - c->backoff_at_ns)); /* its creation or start failed a moment ago */
+	    (left = retry_left_ns(&kcont_retry, &c->crashed, c->crashed.failed_ns, now))) {
+		wake(s, left); /* its creation or start failed a moment ago */
 		return CONT_PENDING;
 	}
 	if (rc && rc->state == RT_EXITED && !unused) {
@@ -420,19 +424,18 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 			return rc->exit_code == 0 ? CONT_DONE_OK : CONT_DONE_FAILED;
 		ended = now - (env_now_ns(s->k->env) - rc->finished_ns);
 		if (c->start_failed)
-			ended = MAX(ended, c->backoff_at_ns);
-		if (backoff_active(c->backoff_ns, c->backoff_at_ns, ended, now)) {
-			int64_t left = c->backoff_ns - (now - ended);
-
+			ended = MAX(ended, c->crashed.failed_ns);
+		left = retry_left_ns(&kcont_retry, &c->crashed, ended, now);
+		if (left) {
 			if (!c->wait_reason || strcmp(c->wait_reason, "CrashLoopBackOff") != 0)
 				kpod_event(s->p, spec, "Warning", "BackOff",
 					   "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
 					   s->p->name, s->p->ns, s->p->uid);
 			kcont_wait(s->p, c, "CrashLoopBackOff",
 				   "back-off %s restarting failed container=%s pod=%s_%s(%s)",
-				   arena_printf(s->a, c->backoff_ns >= 60 * NS_PER_SEC ? "%dm%ds" : "%.0d%ds",
-						(int)(c->backoff_ns / NS_PER_SEC / 60),
-						(int)(c->backoff_ns / NS_PER_SEC % 60)),
+				   arena_printf(s->a, c->crashed.pause_ns >= 60 * NS_PER_SEC ? "%dm%ds" : "%.0d%ds",
+						(int)(c->crashed.pause_ns / NS_PER_SEC / 60),
+						(int)(c->crashed.pause_ns / NS_PER_SEC % 60)),
 				   c->name, s->p->name, s->p->ns, s->p->uid);
 			wake(s, left);
 			return CONT_PENDING;
@@ -441,7 +444,7 @@ static enum cont_outcome sync_container(struct sync *s, const struct val *spec, 
 	if (start_container(s, spec, c) <= 0)
 		return CONT_PENDING;
 	if (rc && rc->state == RT_EXITED)
-		backoff_next(&c->backoff_ns, &c->backoff_at_ns, now);
+		retry_failed(&kcont_retry, &c->crashed, now);
 	if (look_again(s, NULL) < 0)
 		return CONT_PENDING;
 	rc = pod_actual_find(&s->x, name, 0);
@@ -685,7 +688,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 		      "pod cannot be synced, will be retried", "why", "%s/%s: %s", s.p->ns, s.p->name, err_msg(err));
 		err_release(err);
 		s.p->failures++;
-		wake(&s, MIN((100 * NS_PER_MS) << MIN(s.p->failures, 7u), 10 * NS_PER_SEC));
+		wake(&s, retry_pause_ns(&pod_retry, s.p->failures));
 	} else {
 		s.p->failures = 0;
 	}

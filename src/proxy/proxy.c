@@ -3,6 +3,7 @@
 #include "proxy/proxy.h"
 
 #include "base/log.h"
+#include "base/retry.h"
 #include "client/informer.h"
 #include "client/workq.h"
 #include "proxy/hostport.h"
@@ -18,9 +19,8 @@
 #define REST_MAX_NS (100 * NS_PER_MS)
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
-#define RETRY_MIN_NS NS_PER_SEC
-#define RETRY_MAX_NS (30 * NS_PER_SEC)
 
+static const struct retry_policy proxy_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
 static const struct sv rules_key = { "rules", 5 };
 /* To the tracker a Pod is one more Service, under a name that no Service can have. */
 #define POD_PREFIX "pod:"
@@ -50,7 +50,7 @@ struct proxy {
 	struct cidr ranges[4]; /* our Node's IPv4 pod ranges */
 	size_t n_ranges;
 	int64_t rest_until_ns, check_ns;
-	int64_t retry_ns; /* 0: the last sync went well */
+	struct retry failed; /* pause_ns 0: the last sync went well */
 };
 
 /* --- marking --- */
@@ -329,11 +329,10 @@ static void plan_next(struct proxy *p, int64_t began, int rc, size_t written, bo
 	int64_t now = env_mono_ns(p->env);
 
 	if (rc < 0) {
-		p->retry_ns = p->retry_ns ? MIN(2 * p->retry_ns, RETRY_MAX_NS) : RETRY_MIN_NS;
-		p->rest_until_ns = now + p->retry_ns;
+		p->rest_until_ns = now + retry_failed(&proxy_retry, &p->failed, now);
 		return;
 	}
-	p->retry_ns = 0;
+	retry_forget(&p->failed);
 	if (written)
 		p->rest_until_ns = now + MIN(MAX(REST_FACTOR * (now - began), REST_MIN_NS), REST_MAX_NS);
 	if (!everything)
@@ -348,7 +347,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	struct proxy *p = ctx;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	int64_t now = env_mono_ns(p->env);
-	bool everything = !p->synced || p->retry_ns > 0;
+	bool everything = !p->synced || p->failed.pause_ns > 0;
 	size_t written;
 	int rc;
 
@@ -375,7 +374,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (rc < 0)
 		log_kv(LVL_ERROR, "proxy", "rules not written, will retry", "error", err_msg(&why), NULL);
 	plan_next(p, now, rc, written, everything);
-	ret->after_ns = rc < 0 ? p->retry_ns : MAX(p->check_ns + CHECK_NS - now, 1);
+	ret->after_ns = rc < 0 ? p->failed.pause_ns : MAX(p->check_ns + CHECK_NS - now, 1);
 	return 0;
 }
 

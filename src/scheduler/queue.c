@@ -1,5 +1,7 @@
 #include "scheduler/queue.h"
 
+#include "base/retry.h"
+
 static bool more_important(const void *a, const void *b)
 {
 	const struct pod_info *x = a, *y = b;
@@ -112,11 +114,9 @@ bool queue_has_next(const struct queue *q)
 
 static void start_backoff(struct pod_info *p, int64_t now_ns)
 {
-	int64_t d = QUEUE_BACKOFF_NS;
+	static const struct retry_policy policy = { .first_ns = QUEUE_BACKOFF_NS, .max_ns = QUEUE_BACKOFF_MAX_NS };
 
-	for (unsigned i = 1; i < p->attempts && d < QUEUE_BACKOFF_MAX_NS; i++)
-		d *= 2;
-	p->backoff_until_ns = now_ns + MIN(d, QUEUE_BACKOFF_MAX_NS);
+	p->backoff_until_ns = now_ns + retry_pause_ns(&policy, MAX(p->attempts, 1));
 }
 
 void queue_park(struct queue *q, struct pod_info *p, uint32_t rejected_by, int64_t now_ns)

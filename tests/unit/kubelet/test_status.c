@@ -1,7 +1,7 @@
 #include "kit.h"
 
-#include "kubelet/backoff.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/probes.h"
 #include "kubelet/status.h"
 
 static struct arena A;
@@ -262,49 +262,42 @@ static void test_patch(void **state)
 
 static void test_backoff(void **state)
 {
-	int64_t b = 0, at = 0, s = NS_PER_SEC;
+	int64_t now = 1000, s = NS_PER_SEC;
+	struct retry r = { 0 };
 
 	(void)state;
-	assert_false(backoff_active(b, at, 0, 0));
-	for (int64_t want = 10, now = 1000; want < 300; want = MIN(want * 2, 300)) {
-		backoff_next(&b, &at, now * s);
-		assert_int_equal(b, want * s);
-		assert_true(backoff_active(b, at, now * s, (now + want - 1) * s));
-		assert_false(backoff_active(b, at, now * s, (now + want) * s));
+	assert_int_equal(retry_left_ns(&kcont_retry, &r, 0, 0), 0);
+	for (int64_t want = 10; want < 300; want = MIN(want * 2, 300)) {
+		assert_int_equal(retry_failed(&kcont_retry, &r, now * s), want * s);
+		assert_int_equal(retry_left_ns(&kcont_retry, &r, now * s, (now + want - 1) * s), s);
+		assert_int_equal(retry_left_ns(&kcont_retry, &r, now * s, (now + want) * s), 0);
 		now += want;
 	}
-	backoff_next(&b, &at, at + 300 * s);
-	assert_int_equal(b, 300 * s);
-	backoff_next(&b, &at, at + 300 * s);
-	assert_int_equal(b, 300 * s);
-	backoff_next(&b, &at, at + 601 * s); /* ten quiet minutes */
-	assert_int_equal(b, 10 * s);
+	assert_int_equal(retry_failed(&kcont_retry, &r, r.failed_ns + 300 * s), 300 * s);
+	assert_int_equal(retry_failed(&kcont_retry, &r, r.failed_ns + 300 * s), 300 * s);
+	assert_int_equal(retry_failed(&kcont_retry, &r, r.failed_ns + 601 * s), 10 * s); /* ten quiet minutes */
 }
-
-enum { UNKNOWN, SUCCESS, FAILURE };
-int probe_step(int result, int *last, int64_t *streak, int outcome, int64_t success_threshold,
-	       int64_t failure_threshold);
 
 static void test_probe_thresholds(void **state)
 {
-	int result = SUCCESS, last = UNKNOWN;
+	enum probe_result result = PROBE_SUCCESS, last = PROBE_UNKNOWN;
 	int64_t streak = 0;
 
 	(void)state;
-	result = probe_step(result, &last, &streak, FAILURE, 2, 3);
-	result = probe_step(result, &last, &streak, FAILURE, 2, 3);
-	assert_int_equal(result, SUCCESS);
-	result = probe_step(result, &last, &streak, SUCCESS, 2, 3); /* in a row, or not at all */
-	result = probe_step(result, &last, &streak, FAILURE, 2, 3);
-	result = probe_step(result, &last, &streak, FAILURE, 2, 3);
-	assert_int_equal(result, SUCCESS);
-	result = probe_step(result, &last, &streak, UNKNOWN, 2, 3); /* says nothing */
-	result = probe_step(result, &last, &streak, FAILURE, 2, 3);
-	assert_int_equal(result, FAILURE);
-	result = probe_step(result, &last, &streak, SUCCESS, 2, 3);
-	assert_int_equal(result, FAILURE);
-	result = probe_step(result, &last, &streak, SUCCESS, 2, 3);
-	assert_int_equal(result, SUCCESS);
+	result = probe_step(result, &last, &streak, PROBE_FAILURE, 2, 3);
+	result = probe_step(result, &last, &streak, PROBE_FAILURE, 2, 3);
+	assert_int_equal(result, PROBE_SUCCESS);
+	result = probe_step(result, &last, &streak, PROBE_SUCCESS, 2, 3); /* in a row, or not at all */
+	result = probe_step(result, &last, &streak, PROBE_FAILURE, 2, 3);
+	result = probe_step(result, &last, &streak, PROBE_FAILURE, 2, 3);
+	assert_int_equal(result, PROBE_SUCCESS);
+	result = probe_step(result, &last, &streak, PROBE_UNKNOWN, 2, 3); /* says nothing */
+	result = probe_step(result, &last, &streak, PROBE_FAILURE, 2, 3);
+	assert_int_equal(result, PROBE_FAILURE);
+	result = probe_step(result, &last, &streak, PROBE_SUCCESS, 2, 3);
+	assert_int_equal(result, PROBE_FAILURE);
+	result = probe_step(result, &last, &streak, PROBE_SUCCESS, 2, 3);
+	assert_int_equal(result, PROBE_SUCCESS);
 }
 
 static void test_spec(void **state)
