@@ -10,6 +10,7 @@
 #include "kubelet/cgroups.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_spec.h"
+#include "kubelet/pod_state.h"
 
 enum probe_kind { PROBE_STARTUP, PROBE_READINESS, PROBE_LIVENESS, _PROBE_KIND_MAX };
 enum probe_result { PROBE_UNKNOWN, PROBE_SUCCESS, PROBE_FAILURE };
@@ -55,26 +56,6 @@ struct kcont {
 	char *resize_message;
 };
 
-/*		    first sight, or adopted after a restart of the agent
- *				  │
- *				  ▼
- *	 spec changes, ┌───▶ POD_SYNC ────────────────┐
- *	 exits, probes └──────┘   │ deleted, deadline,  │ nothing left to run,
- *				  │ object gone	       │ nothing to restart
- *				  ▼		       │
- *			     POD_STOPPING ◀────────────┘
- *				  │ no container runs, sandbox stopped
- *				  ▼
- *			     POD_STOPPED  volumes and cgroup gone, final status written
- *				  │ object deleted (by us when it was being deleted)
- *				  ▼
- *			     POD_GONE	  containers, sandbox and logs removed; leaves the table
- */
-enum pod_state { POD_SYNC, POD_STOPPING, POD_STOPPED, POD_GONE };
-
-/* Has the pod a place on this node? Decided once (pod_admit.h), given up when nothing of it runs any more. */
-enum pod_taken { TAKEN_UNKNOWN, TAKEN_YES, TAKEN_NO };
-
 struct pod_token {
 	char *key, *token;
 	int64_t refresh_ns; /* wall clock */
@@ -85,7 +66,7 @@ struct kpod {
 	_Atomic int refs;
 	char *uid, *ns, *name;
 
-	_Atomic enum pod_taken taken;
+	_Atomic enum pod_taken taken; /* pod_taken_set() */
 
 	pthread_mutex_t lock;	/* the fields up to the next comment */
 	struct obj *obj;	/* newest version, or the last before it vanished; owned */
@@ -96,7 +77,7 @@ struct kpod {
 	bool preempted;		/* it goes for a critical pod */
 
 	/* Owned by the sync of this pod. */
-	enum pod_state state;
+	enum pod_state state; /* pod_state_set() */
 	VEC(struct kcont *) conts;
 	bool dirs_made, volumes_ready, torn_down, finished_runtime;
 	bool watching, network_waited; /* its ConfigMaps and Secrets; for the node's network, and said so */

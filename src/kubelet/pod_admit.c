@@ -254,7 +254,7 @@ static bool decide(struct admission *r, struct kpod *p, const struct val *pod, c
 	if (r->reason && r->missing.n && !r->placed_wrong)
 		wait = preempt_for(r, pod, others, docs, n_others);
 	if (!wait)
-		p->taken = r->reason ? TAKEN_NO : TAKEN_YES;
+		pod_taken_set(p, r->reason ? TAKEN_NO : TAKEN_YES);
 	pthread_mutex_unlock(&k->admitting);
 	for (size_t i = 0; i < n; i++)
 		kpod_unref(pods[i]);

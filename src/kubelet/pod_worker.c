@@ -135,7 +135,7 @@ static bool check_admission(struct sync *s)
 	if (p->taken != TAKEN_UNKNOWN || s->vanished || obj_deleting(s->obj) || pod_phase_terminal(s->pod))
 		return true;
 	if (val_get(s->pod, F_status, F_startTime) || s->x.n_sandboxes) {
-		p->taken = TAKEN_YES;
+		pod_taken_set(p, TAKEN_YES);
 		return true;
 	}
 	if (!pod_admit(p, &r, s->pod, &s->wake_ns))
@@ -161,10 +161,10 @@ static void begin(struct sync *s)
 	check_limits(s);
 	check_preempted(s);
 	if (s->vanished || obj_deleting(s->obj) || p->forced_reason)
-		p->state = POD_STOPPING;
+		pod_state_set(p, POD_STOPPING);
 	else if (pod_phase_terminal(s->pod) && !p->terminal) {
 		p->terminal = true; /* finished before a restart of ours */
-		p->state = POD_STOPPING;
+		pod_state_set(p, POD_STOPPING);
 	}
 }
 
@@ -491,7 +491,7 @@ static void sync_containers(struct sync *s, struct err *err)
 	if (!sync_init(s, &failed, err)) {
 		if (failed) {
 			s->p->terminal = true;
-			s->p->state = POD_STOPPING;
+			pod_state_set(s->p, POD_STOPPING);
 		}
 		return;
 	}
@@ -507,7 +507,7 @@ static void sync_containers(struct sync *s, struct err *err)
 	}
 	if (n && done == n) { /* nothing left to run, nothing to restart */
 		s->p->terminal = true;
-		s->p->state = POD_STOPPING;
+		pod_state_set(s->p, POD_STOPPING);
 	}
 }
 
@@ -543,7 +543,7 @@ static int sync_running(struct sync *s, struct err *err)
 			return -1;
 	} else if (s->x.n_sandboxes && !s->x.sandbox && !wants_sandbox(s)) {
 		s->p->terminal = true;
-		s->p->state = POD_STOPPING;
+		pod_state_set(s->p, POD_STOPPING);
 	}
 	return 0;
 }
@@ -584,9 +584,9 @@ static int sync_stopping(struct sync *s, struct err *err)
 			config_watch_drop(s->k->configs, p, s->pod);
 		p->watching = false;
 	}
-	p->state = POD_STOPPED;
+	pod_state_set(p, POD_STOPPED);
 	if (p->taken == TAKEN_YES)
-		p->taken = TAKEN_NO;
+		pod_taken_set(p, TAKEN_NO);
 	return 0;
 }
 
@@ -623,7 +623,7 @@ static int sync_stopped(struct sync *s, struct err *err)
 			return 0;
 		}
 	}
-	p->state = POD_GONE;
+	pod_state_set(p, POD_GONE);
 	kubelet_forget_pod(s->k, p);
 	return 0;
 }
