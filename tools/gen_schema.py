@@ -101,6 +101,7 @@ class Resource:
         self.namespaced = False
         self.short, self.categories, self.verbs, self.selects = [], [], [], []
         self.hash = ''
+        self.stored = ''
         self.subs, self.columns = [], []
         self.type = None
 
@@ -345,6 +346,8 @@ class Parser:
                 r.hash = args[0]
             elif word == 'singular' and args:
                 r.singular = args[0]
+            elif word == 'stored' and args and NAME.match(args[0]):
+                r.stored = args[0]
             else:
                 self.p.add(at, 'unknown mark "%s" on a resource' % tok)
         if not r.verbs:
@@ -721,7 +724,7 @@ def emit_tables(m):
             strings.ref([c_str(s) for s in r.categories]) if r.categories else 'no_strs',
             'subs + %d' % sub_at if r.subs else 'NULL', 'columns + %d' % col_at if r.columns else 'NULL',
             strings.ref([c_str(s) for s in r.selects]) if r.selects else 'no_strs', c_str(r.hash),
-            str(len(r.subs)), str(len(r.columns)), verb_bits(r.verbs), ident,
+            c_str(r.stored or r.plural), str(len(r.subs)), str(len(r.columns)), verb_bits(r.verbs), ident,
             'true' if r.namespaced else 'false',
             'true' if any(s.name == 'status' for s in r.subs) else 'false'])))
 

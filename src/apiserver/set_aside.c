@@ -1,6 +1,7 @@
 #include "apiserver/set_aside.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/storekey.h"
 #include "base/log.h"
 #include "base/quarantine.h"
 #include "base/strmap.h"
@@ -155,23 +156,6 @@ bool set_aside_deletable(struct apiserver *s, const struct resource *r, struct s
 	return yes;
 }
 
-/* What a map's key says of namespace and name. */
-static struct sv aside_ns(const struct resource *r, const struct strmap_entry *e)
-{
-	struct sv id = sv_make(e->key, e->key_n);
-	ssize_t slash = r->namespaced ? sv_find(id, '/') : -1;
-
-	return slash < 0 ? SV("") : sv_sub(id, 0, (size_t)slash);
-}
-
-static struct sv aside_name(const struct resource *r, const struct strmap_entry *e)
-{
-	struct sv id = sv_make(e->key, e->key_n);
-	ssize_t slash = r->namespaced ? sv_find(id, '/') : -1;
-
-	return slash < 0 ? id : sv_sub(id, (size_t)slash + 1, id.n);
-}
-
 /* Those of r in ns that are called `pinned` (all, when that is SV_NULL), and into b the first keys. */
 static size_t aside_find(struct apiserver *s, const struct resource *r, struct sv ns, struct sv pinned, struct buf *b)
 {
@@ -181,9 +165,10 @@ static size_t aside_find(struct apiserver *s, const struct resource *r, struct s
 	pthread_mutex_lock(&l->lock);
 	STRMAP_EACH(&l->by_res[r->id], m) {
 		const struct aside *e = m->value;
+		struct sv in, name;
 
-		if ((ns.n && r->namespaced && !sv_eq(aside_ns(r, m), ns)) ||
-		    (pinned.p && !sv_eq(aside_name(r, m), pinned)))
+		storekey_split(r, sv_make(m->key, m->key_n), &in, &name);
+		if ((ns.n && r->namespaced && !sv_eq(in, ns)) || (pinned.p && !sv_eq(name, pinned)))
 			continue;
 		if (b && n < NAMED_MAX)
 			buf_printf(b, "%s%s", n ? ", " : "", e->key);

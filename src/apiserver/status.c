@@ -1,5 +1,6 @@
 /* Failures as Status objects, and the sentences that clients match on. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/storekey.h"
 #include "apiserver/watchcache.h"
 
 #include <stdio.h>
@@ -123,11 +124,13 @@ int err_conflict(struct err *err, const struct resource *r, struct sv name, cons
 int err_wrong_uid(struct err *err, const struct resource *r, struct sv ns, struct sv name, struct sv asked,
 		  struct sv actual)
 {
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
 	return err_conflict(
 	    err, r, name,
-	    "StorageError: invalid object, Code: 4, Key: /registry/%s/%.*s%s%.*s, ResourceVersion: 0, "
+	    "StorageError: invalid object, Code: 4, Key: %.*s, ResourceVersion: 0, "
 	    "AdditionalErrorMsg: Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-	    store_path(r), SV_ARG(ns), ns.n ? "/" : "", SV_ARG(name), SV_ARG(asked), SV_ARG(actual));
+	    SV_ARG(storekey(&a, r, ns, name)), SV_ARG(asked), SV_ARG(actual));
 }
 
 int err_modified(struct err *err, const struct resource *r, struct sv name)

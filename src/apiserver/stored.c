@@ -1,4 +1,4 @@
-/* How a resource is stored: in whose form, under which keys, and an object out of its text. */
+/* How a resource is stored: in whose form, and an object out of its text. */
 #include "apiserver/watchcache-internal.h"
 #include "apiserver/registry/strategy.h"
 #include "codec/json.h"
@@ -13,34 +13,6 @@ const struct resource *resource_storage(const struct resource *r)
 	const struct strategy *st = strategy_for(r);
 
 	return st->stored_as ? st->stored_as : r;
-}
-
-const char *store_path(const struct resource *r)
-{
-	const struct strategy *st = strategy_for(r);
-
-	return st->store_path ? st->store_path : r->plural;
-}
-
-struct sv store_prefix(struct arena *a, const struct resource *r)
-{
-	return arena_svf(a, "/registry/%s/", store_path(resource_storage(r)));
-}
-
-struct sv store_key(struct arena *a, const struct resource *r, struct sv ns, struct sv name)
-{
-	struct sv prefix = store_prefix(a, r);
-	size_t in_ns = r->namespaced ? ns.n + 1 : 0;
-	char *key = arena_alloc(a, prefix.n + in_ns + name.n), *to = key;
-
-	/* By hand: every write makes one, and a tenth of it was printf. */
-	to = mempcpy(to, prefix.p, prefix.n);
-	if (r->namespaced) {
-		to = mempcpy(to, ns.p, ns.n);
-		*to++ = '/';
-	}
-	(void)mempcpy(to, name.p, name.n);
-	return sv_make(key, prefix.n + in_ns + name.n);
 }
 
 /* A stored value as an object; NULL when it cannot be read. */

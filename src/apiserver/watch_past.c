@@ -9,6 +9,7 @@
  * portion when it has taken one. So a slow reader of a long past holds two portions, whatever the log has. Between
  * portions nothing is missed: each begins at the revision where the one before ended. */
 #include "base/quarantine.h"
+#include "apiserver/storekey.h"
 #include "apiserver/watchcache-internal.h"
 #include "store/store.h"
 
@@ -129,9 +130,9 @@ static int past_ask(struct wc_past *p, struct err *err)
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct wc_resource *r = p->watch->in;
 	struct store *store = r->cache->s->store;
-	struct sv from = wc_range_from(&a, r, p->watch->o.ns);
+	struct sv from = storekey_first(&a, r->res, p->watch->o.ns);
 
-	if (store_watch(store, from, wc_range_to(&a, from), p->upto, &cb, p, &p->from, &why) == 0)
+	if (store_watch(store, from, storekey_behind(&a, from), p->upto, &cb, p, &p->from, &why) == 0)
 		return 0;
 	if (why.reason == ERR_EXPIRED) {
 		struct store_stats st;

@@ -78,6 +78,7 @@ struct wc_resource {
 struct watchcache {
 	struct apiserver *s;
 	struct wc_resource **by_id; /* per resource_all; NULL when it is not stored */
+	struct strmap by_path;	    /* store_path -> struct wc_resource *, views excluded */
 	_Atomic int64_t rev;
 	/* Changed since the last progress. Store callbacks come one at a time: they need no lock for it. */
 	struct wc_resource **changed; /* room for all */
@@ -116,9 +117,6 @@ void wc_end_all(struct wc_resource *r, const struct err *why);
 /* Everything up to it is in r's tree; r's lock is held. The cache's revision follows a change only after it was
  * published, so that r may be ahead of it by its own newest change. */
 int64_t wc_resource_rev(struct wc_resource *r);
-/* The keys of r's objects in namespace ns ("": all): from, and the first key behind. */
-struct sv wc_range_from(struct arena *a, const struct wc_resource *r, struct sv ns);
-struct sv wc_range_to(struct arena *a, struct sv from);
 
 /* --- one watcher (watch_queue.c) --- */
 

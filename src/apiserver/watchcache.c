@@ -1,5 +1,6 @@
 /* What the cache holds: made, read, given back. */
 #include "apiserver/watchcache-internal.h"
+#include "apiserver/storekey.h"
 #include "base/board.h"
 
 #include <stdlib.h>
@@ -39,16 +40,6 @@ struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *
 	return r;
 }
 
-struct sv wc_range_from(struct arena *a, const struct wc_resource *r, struct sv ns)
-{
-	return arena_svf(a, "%.*s%.*s%s", (int)r->prefix_n, r->prefix, SV_ARG(ns), ns.n ? "/" : "");
-}
-
-struct sv wc_range_to(struct arena *a, struct sv from)
-{
-	return arena_svf(a, "%.*s0", (int)from.n - 1, from.p); /* '0' follows '/' */
-}
-
 struct watchcache *watchcache_new(struct apiserver *s)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -66,7 +57,7 @@ struct watchcache *watchcache_new(struct apiserver *s)
 		r = c->by_id[i] = xcalloc(1, sizeof(*r));
 		r->cache = c;
 		r->res = &resource_all[i];
-		prefix = store_prefix(&a, r->res);
+		prefix = storekey_first(&a, r->res, SV(""));
 		r->prefix = xstrndup(prefix.p, prefix.n);
 		r->prefix_n = prefix.n;
 		list_init(&r->watchers);
@@ -82,6 +73,9 @@ struct watchcache *watchcache_new(struct apiserver *s)
 		c->by_id[i]->view_of = c->by_id[stored->id];
 		c->by_id[stored->id]->view = c->by_id[i];
 	}
+	for (size_t i = 0; i < resource_count; i++)
+		if (c->by_id[i] && !c->by_id[i]->view_of)
+			*strmap_slot(&c->by_path, sv_from(resource_all[i].store_path)) = c->by_id[i];
 	return c;
 }
 
@@ -103,6 +97,7 @@ struct watchcache *watchcache_free(struct watchcache *c)
 		free(r);
 	}
 	err_release(&c->why);
+	strmap_release(&c->by_path);
 	free(c->by_id);
 	free(c->changed);
 	free(c);

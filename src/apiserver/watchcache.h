@@ -47,10 +47,6 @@ int watchcache_start(struct watchcache *c, struct err *err);
 void watchcache_stop(struct watchcache *c); /* ends every watch, detaches from the store */
 struct watchcache *watchcache_free(struct watchcache *c);
 
-/* Store keys: "/registry/pods/default/web-0". */
-struct sv store_key(struct arena *a, const struct resource *r, struct sv ns, struct sv name);
-const char *store_path(const struct resource *r); /* what stands for its kind in them: mostly the plural */
-struct sv store_prefix(struct arena *a, const struct resource *r); /* with the trailing slash */
 bool resource_stored(const struct resource *r);
 /* The resource whose form the store keeps: r itself for all but views (strategy->stored_as). */
 const struct resource *resource_storage(const struct resource *r);

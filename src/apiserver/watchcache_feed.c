@@ -3,6 +3,7 @@
 #include "apiserver/watchcache-internal.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/set_aside.h"
+#include "apiserver/storekey.h"
 #include "base/board.h"
 #include "base/quarantine.h"
 
@@ -64,25 +65,21 @@ static void view_publish(struct wc_resource *r, struct sv ns, struct sv name, st
 	obj_unref(view);
 }
 
-/* Splits "ns/name" (or "name") behind the prefix. */
 static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name)
 {
-	struct sv rest = sv_sub(key, r->prefix_n, key.n);
-	ssize_t slash = r->res->namespaced ? sv_find(rest, '/') : -1;
-
-	*ns = slash < 0 ? SV("") : sv_sub(rest, 0, (size_t)slash);
-	*name = slash < 0 ? rest : sv_sub(rest, (size_t)slash + 1, rest.n);
+	storekey_split(r->res, sv_sub(key, r->prefix_n, key.n), ns, name);
 }
 
 static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 {
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r = c->by_id[i];
+	struct wc_resource *r = NULL;
 
-		if (r && !r->view_of && sv_starts(key, sv_make(r->prefix, r->prefix_n)))
-			return r;
+	for (size_t parts = 1; !r && parts <= STOREKEY_PATH_PARTS; parts++) {
+		struct sv path = storekey_path(key, parts);
+
+		r = path.p ? strmap_get(&c->by_path, path) : NULL;
 	}
-	return NULL;
+	return r;
 }
 
 /* The same of a key of r's, whose name it must bear: the tree finds it by that. */
@@ -246,8 +243,8 @@ int watchcache_start(struct watchcache *c, struct err *err)
 
 		if (!r || r->view_of)
 			continue;
-		from = wc_range_from(&a, r, SV(""));
-		if (store_range(c->s->store, from, wc_range_to(&a, from), rev, 0, fill_one, r, &at, err) < 0)
+		from = storekey_first(&a, r->res, SV(""));
+		if (store_range(c->s->store, from, storekey_behind(&a, from), rev, 0, fill_one, r, &at, err) < 0)
 			return err_wrap(err, "reading %s from the store", r->res->plural);
 		rev = at;
 	}
@@ -267,7 +264,8 @@ int watchcache_start(struct watchcache *c, struct err *err)
 		}
 	}
 	atomic_store(&c->rev, rev);
-	if (store_watch(c->s->store, SV("/registry/"), SV("/registry0"), rev, &cb, c, &c->watch, err) < 0)
+	if (store_watch(c->s->store, SV(STOREKEY_ROOT), storekey_behind(&a, SV(STOREKEY_ROOT)), rev, &cb, c, &c->watch,
+			err) < 0)
 		return err_wrap(err, "watching the store");
 	return 0;
 }

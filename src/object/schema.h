@@ -185,6 +185,9 @@ struct resource {
 	const char *const
 	    *selectable_fields; /* field selector labels beyond metadata.name and .namespace; NULL-terminated */
 	const char *storage_version_hash; /* base64, as in discovery; "" when not stored */
+	/* What stands for it in the store's keys (apiserver/storekey.h): its plural, or what the api folder says. Of
+	 * kinds that come at run time "GROUP/PLURAL". */
+	const char *store_path;
 	uint16_t n_subresources, n_columns;
 	uint16_t verbs; /* bits 1 << enum verb */
 	uint16_t id;	/* its index in resource_all */

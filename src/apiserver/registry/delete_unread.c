@@ -6,6 +6,7 @@
  * (KEP-3926): another version may be able to read it. */
 #include "apiserver/authz.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/storekey.h"
 
 #define UNSAFE_VERB "unsafe-delete-ignore-read-errors"
 
@@ -90,7 +91,7 @@ void delete_unread(struct api_req *q, const struct delete_options *o)
 	if ((o->unsafe && unread_authorize(q, &err) < 0) || write_admit(u->op, false, ADMIT_DELETE, &err) < 0)
 		goto failed;
 	u->w = (struct store_write){
-		.key = store_key(q->arena, q->res, u->op->ns, q->name),
+		.key = storekey(q->arena, q->res, u->op->ns, q->name),
 		.expect_rev = set_aside_rev(s, q->res, u->op->ns, q->name),
 		.tombstone = true,
 	};

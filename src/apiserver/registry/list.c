@@ -11,6 +11,7 @@
 #include "base/board.h"
 #include "base/quarantine.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/storekey.h"
 #include "base/b64.h"
 #include "codec/json.h"
 
@@ -199,20 +200,14 @@ static int past_one(const struct store_kv *kv, void *ctx)
 static int read_past(struct api_req *q, const struct list_opts *o, struct wc_list *out, struct err *err)
 {
 	struct past p = { .q = q, .o = o, .out = out };
-	struct sv prefix = store_prefix(q->arena, q->res), from = prefix, to;
+	struct sv from, to;
 	int64_t rev;
 
 	*out = (struct wc_list){ .remaining = 0, .rev = o->exact };
-	if (q->res->namespaced && q->ns.n)
-		from = arena_svf(q->arena, "%.*s%.*s/", SV_ARG(prefix), SV_ARG(q->ns));
-	to = arena_svf(q->arena, "%.*s0", (int)from.n - 1, from.p);
-	if (o->start.n) {
-		char *key = arena_alloc(q->arena, prefix.n + o->start.n);
-
-		memcpy(key, prefix.p, prefix.n);
-		memcpy(key + prefix.n, o->start.p, o->start.n);
-		from = sv_make(key, prefix.n + o->start.n);
-	}
+	from = storekey_first(q->arena, q->res, q->ns);
+	to = storekey_behind(q->arena, from);
+	if (o->start.n)
+		from = storekey_at(q->arena, q->res, o->start);
 	if (store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err) < 0)
 		return -1;
 	if (!out->more || o->sel)

@@ -24,7 +24,6 @@ struct strategy {
 	 * when they change, NULL-terminated dotted paths. NULL: all but metadata and status. */
 	bool no_generation, late_generation;
 	const char *const *counted;
-	const char *store_path;	 /* in its store keys; NULL: the plural */
 	const char *deprecated;	 /* told whoever asks for the kind; NULL: nothing */
 	bool status_on_create;	 /* may bring its status along (a kubelet's Node) */
 	bool returns_deleted;	 /* DELETE answers with the object even when it went at once */

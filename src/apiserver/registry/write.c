@@ -1,6 +1,7 @@
 /* The life of a write: attempts, the commit and its continuation. The verbs' own parts are in
  * create.c, update.c, patch.c and delete.c, what they share in write_steps.c. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/storekey.h"
 
 static void undo(struct write_op *op)
 {
@@ -183,7 +184,7 @@ static void write_commit(struct write_op *op)
 		}
 	}
 	op->pw = (struct pending_write){ .res = stored, .root = root, .built = built };
-	w.key = store_key(op->a, op->res, op->ns, op->name);
+	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
 	w.cookie = &op->pw;

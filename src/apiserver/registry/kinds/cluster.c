@@ -154,7 +154,6 @@ static void node_warn(struct api_req *q, const struct val *doc, const struct val
 
 const struct strategy node_strategy = {
 	.res = RES(core_nodes),
-	.store_path = "minions",
 	.status_on_create = true,
 	.prepare_create = node_prepare_create,
 	.prepare_update = node_prepare_update,

@@ -89,7 +89,6 @@ static void ingress_warn(struct api_req *q, const struct val *doc, const struct 
 
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
-	.store_path = "ingress",
 	.unconditional_update = true,
 	.warn = ingress_warn,
 };
@@ -211,7 +210,6 @@ static void crd_update(struct api_req *q, const struct val *old, struct val *doc
 
 const struct strategy crd_strategy = {
 	.res = RES(apiextensions_customresourcedefinitions),
-	.store_path = "apiextensions.k8s.io/customresourcedefinitions",
 	.kept = status_alone,
 	.prepare_create = remember_version,
 	.prepare_update = crd_update,

@@ -7,6 +7,7 @@
  * have (services_unread.c) is held beside them, as long as that is stored. */
 #include "apiserver/pki.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/storekey.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 
@@ -283,8 +284,8 @@ static void settle_families(struct arena *a, struct val *spec)
 /* An unreadable Service of this name holds the address: it is the name that is taken, and the write says so. */
 static bool holds_itself(struct api_req *q, struct allocators *al, const struct val *doc, uint32_t at)
 {
-	struct sv key = store_key(q->arena, q->res, val_get_str(doc, F_metadata, F_namespace),
-				  val_get_str(doc, F_metadata, F_name));
+	struct sv key =
+	    storekey(q->arena, q->res, val_get_str(doc, F_metadata, F_namespace), val_get_str(doc, F_metadata, F_name));
 	const struct service_claims *c = strmap_get(&al->unread, key);
 
 	for (size_t i = 0; c && i < c->n; i++)
@@ -551,7 +552,6 @@ static const struct sub_handler service_subs[] = { { "proxy", service_proxy }, {
 const struct strategy service_strategy = {
 	.subs = service_subs,
 	.res = RES(core_services),
-	.store_path = "services/specs",
 	.returns_deleted = true,
 	.name_check = fmt_dns_label,
 	.create_on_update = true,
@@ -572,7 +572,6 @@ const struct strategy service_strategy = {
 
 const struct strategy endpoints_strategy = {
 	.res = RES(core_endpoints),
-	.store_path = "services/endpoints",
 	.deprecated = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 	.create_on_update = true,
 	.unconditional_update = true,

@@ -145,7 +145,6 @@ static void rc_defaults(struct api_req *q, struct val *doc)
 
 const struct strategy replicationcontroller_strategy = {
 	.res = RES(core_replicationcontrollers),
-	.store_path = "controllers",
 	.map_selector = true,
 	.scale_group = "autoscaling",
 	.unconditional_update = true,

@@ -1,0 +1,68 @@
+#include "apiserver/storekey.h"
+#include "apiserver/watchcache.h" /* resource_storage() */
+
+/* By hand: every write makes a key, and a tenth of it was printf. */
+static struct sv storekey_join(struct arena *a, const struct resource *r, struct sv ns, struct sv rest)
+{
+	struct sv path = sv_from(resource_storage(r)->store_path), root = SV(STOREKEY_ROOT);
+	size_t n = root.n + path.n + 1 + (ns.n ? ns.n + 1 : 0) + rest.n;
+	char *key = arena_alloc(a, n), *to = key;
+
+	to = mempcpy(to, root.p, root.n);
+	to = mempcpy(to, path.p, path.n);
+	*to++ = '/';
+	if (ns.n) {
+		to = mempcpy(to, ns.p, ns.n);
+		*to++ = '/';
+	}
+	if (rest.n)
+		memcpy(to, rest.p, rest.n);
+	return sv_make(key, n);
+}
+
+struct sv storekey(struct arena *a, const struct resource *r, struct sv ns, struct sv name)
+{
+	return storekey_join(a, r, r->namespaced ? ns : SV(""), name);
+}
+
+struct sv storekey_first(struct arena *a, const struct resource *r, struct sv ns)
+{
+	return storekey(a, r, ns, SV(""));
+}
+
+struct sv storekey_behind(struct arena *a, struct sv first)
+{
+	return arena_svf(a, "%.*s0", (int)first.n - 1, first.p); /* '0' follows '/' */
+}
+
+struct sv storekey_at(struct arena *a, const struct resource *r, struct sv rest)
+{
+	return storekey_join(a, r, SV(""), rest);
+}
+
+void storekey_split(const struct resource *r, struct sv rest, struct sv *ret_ns, struct sv *ret_name)
+{
+	ssize_t slash = r->namespaced ? sv_find(rest, '/') : -1;
+
+	*ret_ns = slash < 0 ? SV("") : sv_sub(rest, 0, (size_t)slash);
+	*ret_name = slash < 0 ? rest : sv_sub(rest, (size_t)slash + 1, rest.n);
+}
+
+struct sv storekey_path(struct sv key, size_t parts)
+{
+	struct sv root = SV(STOREKEY_ROOT);
+	size_t end = root.n;
+
+	if (!sv_starts(key, root))
+		return SV_NULL;
+	for (; parts; parts--, end++) {
+		ssize_t slash = sv_find(sv_sub(key, end, key.n), '/');
+
+		if (slash < 0)
+			return SV_NULL;
+		end += (size_t)slash;
+		if (parts == 1)
+			return sv_sub(key, root.n, end - root.n);
+	}
+	return SV_NULL;
+}
