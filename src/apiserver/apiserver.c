@@ -1,6 +1,8 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
+#include "apiserver/storekey.h"
+#include "store/layout.h"
 #include "apiserver/registry/kinds/kinds.h"
 
 #include <malloc.h>
@@ -80,7 +82,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	standing_start(s);
 	if (!o->insecure_in_memory)
 		pki_begin(s);
-	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 || watchcache_start(s->wc, err) < 0 ||
+	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
+	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
 	    bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	pthread_mutex_lock(&s->lock);

@@ -11,6 +11,9 @@
  *
  * Byte order of keys is the order of lists: by namespace, then name.
  *
+ * This is layout 1 (store/layout.h). One that changes a path, or what a key is made of, is the next number and says in
+ * apiserver_new() which prefixes move.
+ *
  * Results are in the arena.
  */
 #pragma once
@@ -18,6 +21,7 @@
 #include "base/arena.h"
 #include "object/schema.h"
 
+#define STOREKEY_LAYOUT 1
 #define STOREKEY_ROOT "/registry/"
 #define STOREKEY_PATH_PARTS ((size_t)2) /* names in a path, at most */
 
