@@ -1,9 +1,10 @@
-/* The stack is found by following frame pointers, which the whole tree is built with, through memory that may be
- * broken: each step is read by the kernel, who says no instead of faulting. Where that leads nowhere (a fault inside a
- * library without them), the unwinder is asked last, when everything else is written down: it may hang on a lock that
- * the fault left behind, so an alarm ends the process then. */
+/* The stack is found by following frame pointers: each step is read by the kernel, who says no instead of faulting
+ * (stack.h). Where that leads nowhere (a fault inside a library without them), the unwinder is asked last, when
+ * everything else is written down: it may hang on a lock that the fault left behind, so an alarm ends the process
+ * then. */
 #include "base/crash.h"
 
+#include "base/stack.h"
 #include "base/timefmt.h"
 
 #include <dirent.h>
@@ -17,9 +18,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #define ALT_STACK ((size_t)32 * 1024)
@@ -28,41 +27,6 @@
 
 static const int signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE };
 static const char *report_dir;
-
-/* --- the stack --- */
-
-static bool peek(uintptr_t at, uintptr_t ret[2])
-{
-	struct iovec to = { ret, 2 * sizeof(*ret) }, from = { (void *)at, 2 * sizeof(*ret) };
-
-	return at % sizeof(uintptr_t) == 0 && process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)to.iov_len;
-}
-
-/* A frame is the caller's frame pointer and the return address, on both machines below. */
-static void walk(struct death *d, uintptr_t pc, uintptr_t fp)
-{
-	uintptr_t frame[2];
-
-	if (pc)
-		d->frames[d->n_frames++] = (void *)pc;
-	while (d->n_frames < DEATH_FRAMES && fp && peek(fp, frame) && frame[1]) {
-		d->frames[d->n_frames++] = (void *)frame[1];
-		if (frame[0] <= fp)
-			break;
-		fp = frame[0];
-	}
-}
-
-static void walk_context(struct death *d, const ucontext_t *uc)
-{
-#if defined(__x86_64__)
-	walk(d, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP], (uintptr_t)uc->uc_mcontext.gregs[REG_RBP]);
-#elif defined(__aarch64__)
-	walk(d, (uintptr_t)uc->uc_mcontext.pc, (uintptr_t)uc->uc_mcontext.regs[29]);
-#else
-	(void)uc;
-#endif
-}
 
 /* --- the handler --- */
 
@@ -86,7 +50,7 @@ static void on_fault(int signum, siginfo_t *si, void *context)
 			d->words[0] = '\0';
 		}
 		if (!d->n_frames)
-			walk_context(d, context);
+			d->n_frames = stack_walk(context, d->frames, DEATH_FRAMES);
 		atomic_store(&d->state, DEATH_NOTED);
 		if (d->n_frames < FEW_FRAMES) {
 			void *frames[DEATH_FRAMES];
