@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define PEEKS 100
+
 static struct board here;
 static struct board *now = &here;
 static _Thread_local struct work *mine;
@@ -29,13 +31,41 @@ pid_t board_main_pid(void)
 	return now->supervisor ? now->supervisor : getpid();
 }
 
+/* Who reads from another thread (work_peek()) sees an odd version, or another one, and reads again. Fences, which the
+ * thread sanitizer does not know, are free on most machines; to it the reader's reads are hidden. */
+static void work_open(struct work *w)
+{
+	atomic_store_explicit(&w->version, atomic_load_explicit(&w->version, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+#ifndef __SANITIZE_THREAD__
+	atomic_thread_fence(memory_order_release);
+#endif
+}
+
+static void work_close(struct work *w)
+{
+	atomic_store_explicit(&w->version, atomic_load_explicit(&w->version, memory_order_relaxed) + 1,
+			      memory_order_release);
+}
+
+static void set_depth(struct work *w, int depth)
+{
+	atomic_store_explicit(&w->depth, depth, memory_order_relaxed);
+}
+
+static int depth_of(const struct work *w)
+{
+	return atomic_load_explicit(&((struct work *)w)->depth, memory_order_relaxed);
+}
+
 static void give_back(void *p)
 {
 	struct work *w = p;
 
 	mine = NULL;
 	none_left = true; /* of this thread nothing is written down any more */
-	w->depth = 0;
+	set_depth(w, 0);
+	atomic_store(&w->run.since_ns, 0);
 	atomic_store(&w->tid, 0);
 }
 
@@ -58,8 +88,11 @@ static struct work *slot(void)
 		if (!atomic_compare_exchange_strong(&now->work[i].tid, &nobody, tid))
 			continue;
 		mine = &now->work[i];
-		mine->depth = 0;
+		work_open(mine);
+		set_depth(mine, 0);
+		mine->run.nested = mine->run.works = 0;
 		(void)prctl(PR_GET_NAME, mine->thread);
+		work_close(mine);
 		(void)pthread_setspecific(at_exit, mine);
 		return mine;
 	}
@@ -86,30 +119,125 @@ int work_enter(const char *kind, struct sv a, struct sv b, struct sv c)
 	const struct sv parts[] = { a, b, c };
 	struct work *w = slot();
 	struct work_level *l;
+	int depth;
 	size_t n;
 
 	if (!w)
 		return 0;
-	if (w->depth >= WORK_DEPTH)
-		return w->depth++;
-	l = &w->level[w->depth];
-	l->key[0] = '\0';
-	n = add(l->what, 0, sizeof(l->what), sv_from(kind));
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		if (!parts[i].n)
-			continue;
-		n = add(l->what, n, sizeof(l->what), SV(" "));
-		n = add(l->what, n, sizeof(l->what), parts[i]);
+	depth = depth_of(w);
+	if (depth < WORK_DEPTH) {
+		l = &w->level[depth];
+		work_open(w);
+		l->key[0] = '\0';
+		l->bytes = 0;
+		l->since_ns = w->run.at_ns;
+		n = add(l->what, 0, sizeof(l->what), sv_from(kind));
+		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+			if (!parts[i].n)
+				continue;
+			n = add(l->what, n, sizeof(l->what), SV(" "));
+			n = add(l->what, n, sizeof(l->what), parts[i]);
+		}
+		l->what[n] = '\0';
+		w->run.works += depth == 0;
+		work_close(w);
 	}
-	l->what[n] = '\0';
-	atomic_signal_fence(memory_order_release);
-	return w->depth++;
+	set_depth(w, depth + 1);
+	return depth;
 }
 
 void work_leave(const int *mark)
 {
 	if (mine)
-		mine->depth = *mark;
+		set_depth(mine, *mark);
+}
+
+static struct work_level *innermost(struct work *w)
+{
+	int depth = w ? depth_of(w) : 0;
+
+	return depth < 1 || depth > WORK_DEPTH ? NULL : &w->level[depth - 1];
+}
+
+void work_bytes(size_t n)
+{
+	struct work_level *l = innermost(mine);
+
+	if (l)
+		l->bytes = n;
+}
+
+static void keep_piece(struct work *w, int64_t ns, const char *step)
+{
+	int depth = MIN(depth_of(w), WORK_DEPTH);
+	struct work_piece *p = &w->run.longest;
+	size_t n = 0;
+
+	*p = (struct work_piece){ .ns = ns, .step = step, .after = depth == 0 };
+	if (depth == 0)
+		depth = w->run.works > 0; /* that one has been left */
+	for (int i = 0; i < depth; i++) {
+		if (i)
+			n = add(p->what, n, sizeof(p->what), SV(", in it: "));
+		n = add(p->what, n, sizeof(p->what), sv_from(w->level[i].what));
+		p->bytes = w->level[i].bytes;
+	}
+	p->what[n] = '\0';
+}
+
+void work_piece_end(struct work *w, int64_t now_ns, const char *step)
+{
+	int64_t ns = now_ns - w->run.at_ns;
+
+	if (__builtin_expect(ns > WORK_PIECE_NS && ns > w->run.longest.ns, 0) && w->run.at_ns) {
+		work_open(w);
+		keep_piece(w, ns, step);
+		work_close(w);
+	}
+	w->run.at_ns = now_ns;
+	w->run.step = step;
+}
+
+void work_tick(int64_t now_ns, const char *step)
+{
+	if (mine)
+		work_piece_end(mine, now_ns, step);
+}
+
+struct work *work_mine(void)
+{
+	return slot();
+}
+
+/* What another thread may be writing, by words that are each read once; looked at only when the version says that it
+ * was all of one moment. */
+__attribute__((no_sanitize("thread"))) static void copy_racing(struct work *to, const struct work *from)
+{
+	const volatile uint64_t *f = (const volatile uint64_t *)from;
+	uint64_t *t = (uint64_t *)to;
+
+	_Static_assert(sizeof(struct work) % sizeof(uint64_t) == 0, "a copy by words leaves nothing over");
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*t); i++)
+		t[i] = f[i];
+}
+
+bool work_peek(size_t at, struct work *ret)
+{
+	struct work *w = &now->work[at];
+
+	for (int i = 0; i < PEEKS; i++) {
+		unsigned before = atomic_load_explicit(&w->version, memory_order_acquire);
+
+		if (!atomic_load(&w->tid))
+			return false;
+		copy_racing(ret, w);
+#ifndef __SANITIZE_THREAD__
+		atomic_thread_fence(memory_order_acquire);
+#endif
+		if (!(before & 1) && atomic_load_explicit(&w->version, memory_order_relaxed) == before)
+			return true;
+	}
+	return false;
 }
 
 #ifdef CARAVEL_FAILPOINTS
@@ -131,16 +259,17 @@ void work_key_of(struct sv a, struct sv b, struct sv c, struct sv d)
 {
 	const struct sv parts[] = { a, b, c, d };
 	struct work *w = slot();
-	struct work_level *l;
+	struct work_level *l = innermost(w);
 	size_t n = 0;
 
-	if (!w || w->depth < 1 || w->depth > WORK_DEPTH)
+	if (!l)
 		return;
-	l = &w->level[w->depth - 1];
+	work_open(w);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		n = add(l->key, n, sizeof(l->key), parts[i]);
 	/* A key that does not fit is none: half a key could be another object's. */
 	l->key[n < sizeof(l->key) - 1 ? n : 0] = '\0';
+	work_close(w);
 	deadly(sv_make(l->key, n));
 }
 
@@ -171,7 +300,7 @@ const char *board_blame(const struct board *b)
 	if (d->state != DEATH_NOTED || !d->ours || d->slot < 0 || d->slot >= WORK_SLOTS)
 		return "";
 	w = &b->work[d->slot];
-	for (int i = MIN(w->depth, WORK_DEPTH); i-- > 0;)
+	for (int i = MIN(depth_of(w), WORK_DEPTH); i-- > 0;)
 		if (w->level[i].key[0])
 			return w->level[i].key;
 	return "";

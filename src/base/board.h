@@ -9,6 +9,12 @@
  * Work nests twice (a reconcile that makes a request); what is deeper is not written down. Texts are copied and cut to
  * fit; they never hold contents of objects, query strings or tokens. An entry costs a copy of some hundred bytes.
  *
+ * What a thread does between two rests is a run: a turn of a loop, a task (ev/watchdog.h begins and ends them, and
+ *tells of those that last). The instants that somebody reads the clock for anyway are noted and divide it into pieces;
+ *of the longest it is kept what was worked on.
+ *
+ *	work_tick(q->start_ns, "received");
+ *
  * The board is static memory until board_use(); `caravel server` puts it into pages it shares with its supervisor, who
  * can then read it whatever ended the server.
  */
@@ -22,16 +28,44 @@
 #define WORK_SLOTS 128 /* threads that write down their work; more of them just do not */
 #define DEATH_FRAMES 48
 
+#define WORK_TEXT 256
+#define WORK_PIECE_NS (10 * NS_PER_MS) /* what is shorter is not worth being kept */
+
 struct work_level {
-	char what[160];
-	char key[512]; /* a store key, or "reconcile <controller> <key>"; empty: no object to blame */
+	char what[WORK_TEXT];
+	char key[512];	  /* a store key, or "reconcile <controller> <key>"; empty: no object to blame */
+	size_t bytes;	  /* that it was given: a request's body */
+	int64_t since_ns; /* the last instant noted before it began; 0: none was */
+};
+
+/* A stretch of a run. */
+struct work_piece {
+	char what[2 * WORK_TEXT]; /* empty: nothing was written down */
+	bool after;		  /* not in that work, but behind it */
+	size_t bytes;
+	const char *step; /* what it ended with; NULL: with the run */
+	int64_t ns;
+};
+
+struct work_run {
+	_Atomic int64_t since_ns;	       /* monotonic; 0: the thread rests */
+	atomic_int kind; /* enum run_kind of ev/watchdog.h */
+	atomic_uint number;		       /* of runs this thread has begun */
+	unsigned nested;		       /* runs begun inside of it, which are none of their own */
+	unsigned works;			       /* begun in it, not nested */
+	void (*fn)(void *ctx);		       /* what was called last; NULL: unknown */
+	const char *step;		       /* that was noted last */
+	int64_t at_ns;			       /* when */
+	struct work_piece longest;	       /* ns 0: none was worth it */
 };
 
 struct work {
 	atomic_int tid; /* 0: nobody's */
 	char thread[16];
-	int depth;
+	atomic_uint version; /* odd while its thread changes what follows */
+	atomic_int depth;
 	struct work_level level[WORK_DEPTH];
+	struct work_run run;
 };
 
 enum death_state { DEATH_NONE, DEATH_BEING_NOTED, DEATH_NOTED };
@@ -68,8 +102,20 @@ void work_leave(const int *mark);
 /* The object that the innermost piece of work handles from now on. */
 void work_key(struct sv key);
 void work_key_of(struct sv a, struct sv b, struct sv c, struct sv d); /* the four, joined */
+/* The innermost piece of work was given n bytes. */
+void work_bytes(size_t n);
+/* It is now_ns (monotonic): step, a constant, has been reached. */
+void work_tick(int64_t now_ns, const char *step);
 /* The slot of the calling thread, -1 when it has none; async-signal-safe. */
 int work_slot(void);
+
+/* The calling thread's, which it is given if one is left; else NULL. */
+struct work *work_mine(void);
+/* What thread slot is doing, from another one. False: nobody's slot, or it changes all the time. Pointers in it are
+ * good as long as the process. */
+bool work_peek(size_t slot, struct work *ret);
+/* Closes the stretch of w's run that ends at now_ns. Of the calling thread. */
+void work_piece_end(struct work *w, int64_t now_ns, const char *step);
 
 /* Called by whoever is about to abort, with a stack that is better than the handler's: said first wins. */
 void death_note(const char *words, void *const *frames, size_t n);

@@ -13,6 +13,7 @@
  */
 #include "base/heap.h"
 #include "ev/ev-internal.h"
+#include "ev/watchdog.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -80,14 +81,6 @@ struct env_real {
 	bool any_left;
 };
 
-static int64_t clock_ns(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (int64_t)t.tv_sec * NS_PER_SEC + t.tv_nsec;
-}
-
 /* With the lock held. */
 static int start_thread(struct env_real *e, const char *name, size_t stack_bytes, void *(*fn)(void *), void *ctx)
 {
@@ -115,6 +108,13 @@ static void leave(struct env_real *e)
 		pthread_join(before, NULL);
 }
 
+static void real_call(enum run_kind kind, env_fn *fn, void *ctx)
+{
+	run_begin(kind, fn, ev_clock_ns(CLOCK_MONOTONIC));
+	fn(ctx);
+	run_end(ev_clock_ns(CLOCK_MONOTONIC));
+}
+
 /* With the lock held; drops it while the task runs. */
 static void real_run_one(struct class *c)
 {
@@ -131,7 +131,7 @@ static void real_run_one(struct class *c)
 		t.timer->done = true;
 	}
 	pthread_mutex_unlock(&e->lock);
-	t.fn(t.ctx);
+	real_call((enum run_kind)c->class, t.fn, t.ctx);
 	pthread_mutex_lock(&e->lock);
 }
 
@@ -154,7 +154,7 @@ static void idler_remove(struct class *c, struct idler *me)
 static bool worker_rest(struct class *c, struct idler *me)
 {
 	struct env_real *e = c->e;
-	struct timespec until = real_timespec(clock_ns(CLOCK_MONOTONIC) + e->idle_ns);
+	struct timespec until = real_timespec(ev_clock_ns(CLOCK_MONOTONIC) + e->idle_ns);
 
 	me->woken = false;
 	me->next = c->idle;
@@ -255,7 +255,7 @@ static void timer_due(struct env_real *e, struct env_timer *t)
 	}
 	t->done = true; /* and the caller's alone */
 	pthread_mutex_unlock(&e->lock);
-	fn(ctx);
+	real_call(RUN_TIMERS, fn, ctx);
 	pthread_mutex_lock(&e->lock);
 }
 
@@ -272,7 +272,7 @@ static void *real_timer_thread(void *p)
 			pthread_cond_wait(&e->timers, &e->lock);
 			continue;
 		}
-		if (t->due_ns <= clock_ns(CLOCK_MONOTONIC)) {
+		if (t->due_ns <= ev_clock_ns(CLOCK_MONOTONIC)) {
 			timer_due(e, heap_pop(&e->heap));
 			continue;
 		}
@@ -294,7 +294,7 @@ static struct env_timer *real_after(struct env *env, enum env_class class, int64
 	t->class = class;
 	t->fn = fn;
 	t->ctx = ctx;
-	if (__builtin_add_overflow(clock_ns(CLOCK_MONOTONIC), MAX(delay_ns, 0), &t->due_ns))
+	if (__builtin_add_overflow(ev_clock_ns(CLOCK_MONOTONIC), MAX(delay_ns, 0), &t->due_ns))
 		t->due_ns = INT64_MAX;
 
 	pthread_mutex_lock(&e->lock);
@@ -336,13 +336,13 @@ static bool real_timer_cancel(struct env *env, struct env_timer *t)
 static int64_t real_now_ns(struct env *e)
 {
 	(void)e;
-	return clock_ns(CLOCK_REALTIME);
+	return ev_clock_ns(CLOCK_REALTIME);
 }
 
 static int64_t real_mono_ns(struct env *e)
 {
 	(void)e;
-	return clock_ns(CLOCK_MONOTONIC);
+	return ev_clock_ns(CLOCK_MONOTONIC);
 }
 
 struct real_thread {

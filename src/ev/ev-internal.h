@@ -22,6 +22,7 @@ struct ev_loop {
 	VEC(struct ev_post) posts;
 	bool wanted_stop;
 	_Atomic(pthread_t) thread; /* who runs it; 0 when nobody does */
+	bool busy;		   /* a turn is under way: something was called since the loop last slept */
 	struct list timers;	   /* struct ev_timer.link */
 	struct list signals;	   /* struct ev_signal.link */
 
@@ -34,6 +35,17 @@ struct ev_loop {
 	} net;
 };
 
+/* A turn begins (for ev_loop_busy()), and ends: to the watchdog it is a run. */
+void ev_loop_turn(struct ev_loop *l);
+void ev_loop_rest(struct ev_loop *l);
+/* First in everything that libuv calls. */
+static inline void ev_loop_busy(struct ev_loop *l)
+{
+	if (!l->busy)
+		ev_loop_turn(l);
+}
+
+int64_t ev_clock_ns(clockid_t id);
 void ev_timers_release(struct ev_loop *l);
 void ev_signals_release(struct ev_loop *l);
 /* A mutex and a condition variable on the monotonic clock. */

@@ -2,6 +2,7 @@
  * under its lock and run unlocked, so a post from a post runs in the next turn and a burst
  * costs one wake-up: only the post that finds the queue empty signals. */
 #include "ev/ev-internal.h"
+#include "ev/watchdog.h"
 
 #include <stdlib.h>
 
@@ -20,8 +21,10 @@ static void loop_run_posts(struct ev_loop *l)
 	l->wanted_stop = false;
 	pthread_mutex_unlock(&l->lock);
 
-	for (size_t i = 0; i < batch.n; i++)
+	for (size_t i = 0; i < batch.n; i++) {
+		run_calls(batch.p[i].fn);
 		batch.p[i].fn(batch.p[i].ctx);
+	}
 
 	/* Keep a small array for the next burst; a large one is given back. */
 	pthread_mutex_lock(&l->lock);
@@ -38,6 +41,7 @@ static void loop_run_posts(struct ev_loop *l)
 
 static void loop_on_wake(uv_async_t *h)
 {
+	ev_loop_busy(h->data);
 	loop_run_posts(h->data);
 }
 
@@ -47,6 +51,7 @@ static void loop_on_prepare(uv_prepare_t *h)
 
 	if (l->net.before_poll)
 		l->net.before_poll(l->net.state);
+	ev_loop_rest(l);
 }
 
 struct ev_loop *ev_loop_new(struct err *err)
@@ -81,6 +86,7 @@ void ev_loop_run(struct ev_loop *l)
 {
 	atomic_store(&l->thread, pthread_self());
 	uv_run(&l->uv, UV_RUN_DEFAULT);
+	ev_loop_rest(l);
 	atomic_store(&l->thread, 0);
 }
 

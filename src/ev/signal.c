@@ -14,6 +14,7 @@ static void signal_on(uv_signal_t *h, int signum)
 {
 	struct ev_signal *s = h->data;
 
+	ev_loop_busy(CONTAINER_OF(h->loop, struct ev_loop, uv));
 	s->fn(signum, s->ctx);
 }
 

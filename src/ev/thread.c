@@ -1,5 +1,6 @@
 /* Threads with names, bounded stacks, no signals, and a report when a stack overflows. */
 #include "base/crash.h"
+#include "base/stack.h"
 #include "ev/ev-internal.h"
 
 #include <signal.h>
@@ -46,8 +47,9 @@ int ev_thread_spawn(const char *name, size_t stack_bytes, int detached, void *(*
 	pthread_attr_init(&a);
 	pthread_attr_setdetachstate(&a, detached);
 	pthread_attr_setstacksize(&a, stack_bytes);
-	/* Signals belong to whoever watches them, not to the thread that happens to run. */
+	/* Signals belong to whoever watches them, not to the thread that happens to run; one asks it for its stack. */
 	sigfillset(&all);
+	sigdelset(&all, STACK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&t, &a, thread_main, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

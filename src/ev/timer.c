@@ -1,5 +1,6 @@
 /* Loop-local timers: libuv's, rounded up to its millisecond. */
 #include "ev/ev-internal.h"
+#include "ev/watchdog.h"
 
 #include <stdlib.h>
 
@@ -14,6 +15,8 @@ static void timer_on_fire(uv_timer_t *h)
 {
 	struct ev_timer *t = h->data;
 
+	ev_loop_busy(CONTAINER_OF(h->loop, struct ev_loop, uv));
+	run_calls(t->fn);
 	t->fn(t->ctx);
 }
 

@@ -4,6 +4,7 @@
  * the fewest connections. SO_REUSEPORT would spread them by hash instead, and with the ten
  * connections an API server may have that leaves a loop idle too often.
  */
+#include "ev/ev-internal.h"
 #include "net/http-internal.h"
 #include "net/net-internal.h"
 
@@ -320,6 +321,7 @@ static void server_on_accept(uv_poll_t *h, int status, int events)
 	struct lane *best;
 	int fd;
 
+	ev_loop_busy(CONTAINER_OF(h->loop, struct ev_loop, uv));
 	(void)status;
 	(void)events;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {

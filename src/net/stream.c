@@ -820,6 +820,7 @@ static void stream_on_poll(uv_poll_t *h, int status, int events)
 {
 	struct stream *s = h->data;
 
+	ev_loop_busy(s->sl->loop);
 	if (s->closing)
 		return;
 	if (!s->connected) {

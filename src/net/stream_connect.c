@@ -145,6 +145,7 @@ static void dial_on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo 
 	struct stream_dial *d = req->data;
 	struct stream *s = d->s;
 
+	ev_loop_busy(s->sl->loop);
 	d->resolving = false;
 	d->list = list;
 	if (s->closing) {

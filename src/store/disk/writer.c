@@ -4,6 +4,7 @@
  * catch up a bit; decide each write; append and sync those that apply; publish; tell watches;
  * answer. Nothing of a group is visible to anybody before its sync.
  */
+#include "ev/watchdog.h"
 #include "store/disk/disk-internal.h"
 
 #include <stdlib.h>
@@ -498,8 +499,10 @@ void writer_main(void *ctx)
 			writer_take(s, &taken);
 		snap_open(s, false, &sn);
 		pthread_mutex_unlock(&s->mu);
+		run_begin(RUN_STORE, NULL, env_mono_ns(s->env));
 		writer_round(s, &sn, &taken, expire, probe);
 		snap_close(s, &sn);
+		run_end(env_mono_ns(s->env));
 		pthread_mutex_lock(&s->mu);
 	}
 	writer_freeze(s);
