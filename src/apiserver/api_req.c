@@ -86,5 +86,8 @@ void answer_page_not_found(struct api_req *q)
 /* Path and user, but no query: that may hold what is nobody's business. */
 int api_req_work(const struct api_req *q)
 {
-	return work_enter("request", q->method, q->path.n ? q->path : q->plural, q->user.name);
+	int mark = work_enter("request", q->method, q->path.n ? q->path : q->plural, q->user.name);
+
+	work_bytes(q->body.n);
+	return mark;
 }

@@ -5,6 +5,8 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
+#include "base/board.h"
+#include "ev/watchdog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,9 +80,10 @@ void metrics_count(struct api_req *q, int code)
 	size_t verb = q->resource_request && q->verb < _VERB_MAX ? q->verb : VERB_GET;
 	_Atomic(struct cell *) *slot = &m->cells[row * _VERB_MAX + verb];
 	struct cell *c = atomic_load_explicit(slot, memory_order_acquire), *none = NULL;
-	int64_t ns = env_mono_ns(q->server->env) - q->start_ns;
+	int64_t now_ns = env_mono_ns(q->server->env), ns = now_ns - q->start_ns;
 	size_t k;
 
+	work_tick(now_ns, "answered");
 	if (!c) {
 		c = xcalloc(1, sizeof(*c));
 		if (!atomic_compare_exchange_strong(slot, &none, c)) {
@@ -155,6 +158,24 @@ static void requests(struct metrics *m, struct buf *b)
 	}
 }
 
+static void held_threads(struct buf *b)
+{
+	buf_adds(
+	    b,
+	    "# HELP caravel_held_threads_total Turns of loops, tasks and rounds of the store that took too long, and "
+	    "those that were reported with a stack while they lasted.\n"
+	    "# TYPE caravel_held_threads_total counter\n");
+	for (enum run_kind k = 0; k < _RUN_MAX; k++) {
+		uint64_t n_long, n_stuck;
+
+		watchdog_counts(k, &n_long, &n_stuck);
+		buf_printf(b,
+			   "caravel_held_threads_total{kind=\"%s\",held=\"long\"} %" PRIu64 "\n"
+			   "caravel_held_threads_total{kind=\"%s\",held=\"stuck\"} %" PRIu64 "\n",
+			   run_kind_name(k), n_long, run_kind_name(k), n_stuck);
+	}
+}
+
 static void process(struct apiserver *s, struct buf *b)
 {
 	struct rusage ru;
@@ -211,6 +232,7 @@ void metrics_serve(struct api_req *q)
 	    "# HELP apiserver_storage_size_bytes Size of the storage database file physically allocated in bytes.\n"
 	    "# TYPE apiserver_storage_size_bytes gauge\napiserver_storage_size_bytes %" PRIu64 "\n",
 	    st.bytes);
+	held_threads(&b);
 	process(s, &b);
 	n = b.n;
 	text = buf_detach(&b);

@@ -116,6 +116,7 @@ void api_serve(struct api_req *q)
 	struct err err = ERR_INIT;
 
 	q->start_ns = env_mono_ns(q->server->env);
+	work_tick(q->start_ns, "received");
 	if (!q->res)
 		request_info(q);
 	metrics_inflight(q->server, q, 1);

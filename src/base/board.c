@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PEEKS 100
@@ -167,22 +168,34 @@ void work_bytes(size_t n)
 		l->bytes = n;
 }
 
+void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < MIN(depth, WORK_DEPTH); i++) {
+		const struct work_level *l = &w->level[i];
+
+		if (i)
+			n = add(out, n, WORK_TOLD_MAX, SV(", in it: "));
+		n = add(out, n, WORK_TOLD_MAX, sv_make(l->what, strnlen(l->what, sizeof(l->what))));
+		if (!l->key[0])
+			continue;
+		n = add(out, n, WORK_TOLD_MAX, SV(", object "));
+		n = add(out, n, WORK_TOLD_MAX, sv_make(l->key, strnlen(l->key, sizeof(l->key))));
+	}
+	out[n] = '\0';
+}
+
 static void keep_piece(struct work *w, int64_t ns, const char *step)
 {
 	int depth = MIN(depth_of(w), WORK_DEPTH);
 	struct work_piece *p = &w->run.longest;
-	size_t n = 0;
 
 	*p = (struct work_piece){ .ns = ns, .step = step, .after = depth == 0 };
 	if (depth == 0)
 		depth = w->run.works > 0; /* that one has been left */
-	for (int i = 0; i < depth; i++) {
-		if (i)
-			n = add(p->what, n, sizeof(p->what), SV(", in it: "));
-		n = add(p->what, n, sizeof(p->what), sv_from(w->level[i].what));
-		p->bytes = w->level[i].bytes;
-	}
-	p->what[n] = '\0';
+	work_tell(w, depth, p->what);
+	p->bytes = depth ? w->level[depth - 1].bytes : 0;
 }
 
 void work_piece_end(struct work *w, int64_t now_ns, const char *step)
@@ -241,12 +254,19 @@ bool work_peek(size_t at, struct work *ret)
 }
 
 #ifdef CARAVEL_FAILPOINTS
-/* Tests name an object here that is to end the process. */
+/* Tests name an object here that is to end the process, or one that holds whoever handles it: "KEY MS". */
 static void deadly(struct sv key)
 {
-	const char *which = getenv("CARAVEL_TEST_DEADLY");
+	const char *which = getenv("CARAVEL_TEST_DEADLY"), *hold = getenv("CARAVEL_TEST_HOLD");
 
 	BUG_ON(which && sv_is(key, which));
+	if (hold && sv_starts(sv_from(hold), key) && hold[key.n] == ' ') {
+		long ms = strtol(hold + key.n, NULL, 10);
+		struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS };
+
+		while (nanosleep(&t, &t) < 0)
+			; /* asked for its stack */
+	}
 }
 #else
 static void deadly(struct sv key)

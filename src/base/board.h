@@ -29,6 +29,7 @@
 #define DEATH_FRAMES 48
 
 #define WORK_TEXT 256
+#define WORK_TOLD_MAX 1024
 #define WORK_PIECE_NS (10 * NS_PER_MS) /* what is shorter is not worth being kept */
 
 struct work_level {
@@ -40,23 +41,23 @@ struct work_level {
 
 /* A stretch of a run. */
 struct work_piece {
-	char what[2 * WORK_TEXT]; /* empty: nothing was written down */
-	bool after;		  /* not in that work, but behind it */
+	char what[WORK_TOLD_MAX]; /* work_tell(); empty: nothing was written down */
+	bool after;		  /* that work was left in it: it may be what came behind */
 	size_t bytes;
 	const char *step; /* what it ended with; NULL: with the run */
 	int64_t ns;
 };
 
 struct work_run {
-	_Atomic int64_t since_ns;	       /* monotonic; 0: the thread rests */
-	atomic_int kind; /* enum run_kind of ev/watchdog.h */
-	atomic_uint number;		       /* of runs this thread has begun */
-	unsigned nested;		       /* runs begun inside of it, which are none of their own */
-	unsigned works;			       /* begun in it, not nested */
-	void (*fn)(void *ctx);		       /* what was called last; NULL: unknown */
-	const char *step;		       /* that was noted last */
-	int64_t at_ns;			       /* when */
-	struct work_piece longest;	       /* ns 0: none was worth it */
+	_Atomic int64_t since_ns;  /* monotonic; 0: the thread rests */
+	atomic_int kind;	   /* enum run_kind of ev/watchdog.h */
+	atomic_uint number;	   /* of runs this thread has begun */
+	unsigned nested;	   /* runs begun inside of it, which are none of their own */
+	unsigned works;		   /* begun in it, not nested */
+	void (*fn)(void *ctx);	   /* what was called last; NULL: unknown */
+	const char *step;	   /* that was noted last */
+	int64_t at_ns;		   /* when */
+	struct work_piece longest; /* ns 0: none was worth it */
 };
 
 struct work {
@@ -114,6 +115,8 @@ struct work *work_mine(void);
 /* What thread slot is doing, from another one. False: nobody's slot, or it changes all the time. Pointers in it are
  * good as long as the process. */
 bool work_peek(size_t slot, struct work *ret);
+/* "request GET /x jane, object KEY, in it: ...": depth levels of w, of the calling thread or peeked at. */
+void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX]);
 /* Closes the stretch of w's run that ends at now_ns. Of the calling thread. */
 void work_piece_end(struct work *w, int64_t now_ns, const char *step);
 

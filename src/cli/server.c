@@ -7,6 +7,7 @@
 #include "base/strmap.h"
 #include "cli/cidrs.h"
 #include "cli/heap.h"
+#include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
 #include "controllers/controllers.h"
@@ -20,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -189,6 +191,7 @@ static int complete(struct server *s, struct err *err)
 
 static void *run_loop(void *loop)
 {
+	prctl(PR_SET_NAME, "network");
 	crash_thread();
 	ev_loop_run(loop);
 	return NULL;
@@ -414,6 +417,7 @@ static void stop(struct server *s)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
 	s->env = env_real_free(s->env);
+	stalls_unwatch();
 	if (s->cidr_hold >= 0)
 		close(s->cidr_hold);
 }
@@ -468,6 +472,7 @@ static int serve(struct server *s, struct err *err)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 
 	s->env = env_real_new(0);
+	stalls_watch();
 	env_random(s->env, &seed, sizeof(seed));
 	strmap_seed(seed);
 	if (start_threads(s, err) < 0)

@@ -5,8 +5,6 @@
 #include "base/board.h"
 #include "ev/ev-internal.h"
 
-#include <stdio.h>
-
 #define LOOK_NS (500 * NS_PER_MS)
 #define ANSWER_NS (100 * NS_PER_MS) /* for a stack; who runs needs far less */
 #define AGAIN 10		    /* times as long, then it is said again */
@@ -80,7 +78,7 @@ static void report(const struct work *w, int64_t now_ns, bool running)
 {
 	int depth = MIN(atomic_load(&((struct work *)w)->depth), WORK_DEPTH);
 	const struct work_piece *p = &w->run.longest;
-	char name[STACK_NAME_MAX] = "", now[2 * WORK_TEXT + 16] = "";
+	char name[STACK_NAME_MAX] = "", now[WORK_TOLD_MAX];
 	struct run_report r = {
 		.kind = atomic_load(&((struct work *)w)->run.kind),
 		.thread = w->thread,
@@ -106,9 +104,7 @@ static void report(const struct work *w, int64_t now_ns, bool running)
 	if (!running)
 		r.missing += atomic_exchange(&dog.skipped, 0);
 	if (running && depth > 0) {
-		for (int i = 0; i < depth; i++)
-			(void)snprintf(now + strlen(now), sizeof(now) - strlen(now), "%s%.*s", i ? ", in it: " : "",
-				       WORK_TEXT - 1, w->level[i].what);
+		work_tell(w, depth, now);
 		r.what = now;
 		r.bytes = w->level[depth - 1].bytes;
 		r.step = w->run.step;
@@ -119,7 +115,8 @@ static void report(const struct work *w, int64_t now_ns, bool running)
 		r.bytes = p->bytes;
 		r.what_ns = p->ns;
 	} else if (w->run.works) {
-		r.what = w->level[0].what;
+		work_tell(w, 1, now);
+		r.what = now;
 		r.after = true;
 	}
 	if (w->run.fn)
