@@ -88,6 +88,6 @@ int api_req_work(const struct api_req *q)
 {
 	int mark = work_enter("request", q->method, q->path.n ? q->path : q->plural, q->user.name);
 
-	work_bytes(q->body.n);
+	work_of(q, q->body.n);
 	return mark;
 }

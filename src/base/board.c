@@ -131,13 +131,15 @@ int work_enter(const char *kind, struct sv a, struct sv b, struct sv c)
 		work_open(w);
 		l->key[0] = '\0';
 		l->bytes = 0;
+		l->of = NULL;
 		l->since_ns = w->run.at_ns;
 		n = add(l->what, 0, sizeof(l->what), sv_from(kind));
 		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-			if (!parts[i].n)
-				continue;
-			n = add(l->what, n, sizeof(l->what), SV(" "));
+			if (parts[i].n)
+				n = add(l->what, n, sizeof(l->what), SV(" "));
+			l->part[i].from = (uint16_t)n;
 			n = add(l->what, n, sizeof(l->what), parts[i]);
+			l->part[i].to = (uint16_t)n;
 		}
 		l->what[n] = '\0';
 		w->run.works += depth == 0;
@@ -160,12 +162,19 @@ static struct work_level *innermost(struct work *w)
 	return depth < 1 || depth > WORK_DEPTH ? NULL : &w->level[depth - 1];
 }
 
-void work_bytes(size_t n)
+void work_of(const void *of, size_t n)
 {
 	struct work_level *l = innermost(mine);
 
-	if (l)
-		l->bytes = n;
+	if (!l)
+		return;
+	l->of = of;
+	l->bytes = n;
+}
+
+struct sv work_part(const struct work_level *l, int i)
+{
+	return sv_make(l->what + l->part[i].from, (size_t)(l->part[i].to - l->part[i].from));
 }
 
 void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX])

@@ -34,8 +34,12 @@
 
 struct work_level {
 	char what[WORK_TEXT];
-	char key[512];	  /* a store key, or "reconcile <controller> <key>"; empty: no object to blame */
+	char key[512]; /* a store key, or "reconcile <controller> <key>"; empty: no object to blame */
+	struct {
+		uint16_t from, to;
+	} part[3];	  /* of what: the three that work_enter() was given */
 	size_t bytes;	  /* that it was given: a request's body */
+	const void *of;	  /* whose work it is; to be compared, for it may be gone */
 	int64_t since_ns; /* the last instant noted before it began; 0: none was */
 };
 
@@ -103,8 +107,8 @@ void work_leave(const int *mark);
 /* The object that the innermost piece of work handles from now on. */
 void work_key(struct sv key);
 void work_key_of(struct sv a, struct sv b, struct sv c, struct sv d); /* the four, joined */
-/* The innermost piece of work was given n bytes. */
-void work_bytes(size_t n);
+/* The innermost piece of work is one of `of`, which was given n bytes. */
+void work_of(const void *of, size_t n);
 /* It is now_ns (monotonic): step, a constant, has been reached. */
 void work_tick(int64_t now_ns, const char *step);
 /* The slot of the calling thread, -1 when it has none; async-signal-safe. */
@@ -115,6 +119,7 @@ struct work *work_mine(void);
 /* What thread slot is doing, from another one. False: nobody's slot, or it changes all the time. Pointers in it are
  * good as long as the process. */
 bool work_peek(size_t slot, struct work *ret);
+struct sv work_part(const struct work_level *l, int i);
 /* "request GET /x jane, object KEY, in it: ...": depth levels of w, of the calling thread or peeked at. */
 void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX]);
 /* Closes the stretch of w's run that ends at now_ns. Of the calling thread. */

@@ -64,6 +64,12 @@ const char *env_class_name(enum env_class c); /* "control", ... */
 
 typedef void env_fn(void *ctx);
 
+/* What a class does this moment; all zero where nobody counts. */
+struct env_class_stats {
+	int threads, max_threads, idle;
+	size_t queued; /* tasks that wait for a thread */
+};
+
 struct env_ops {
 	int64_t (*now_ns)(struct env *e);  /* wall clock, ns since 1970-01-01 UTC; may jump */
 	int64_t (*mono_ns)(struct env *e); /* monotonic, ns, arbitrary origin */
@@ -72,6 +78,7 @@ struct env_ops {
 	struct env_timer *(*after)(struct env *e, enum env_class c, int64_t delay_ns, env_fn *fn, void *ctx);
 	bool (*timer_cancel)(struct env *e, struct env_timer *t); /* true: fn never runs; false: it ran or is running */
 	int (*thread)(struct env *e, const char *name, env_fn *fn, void *ctx);
+	struct env_class_stats (*stats)(struct env *e, enum env_class c); /* NULL: nobody counts */
 };
 
 /* Embedded first in an implementation's own struct. */
@@ -129,6 +136,11 @@ static inline struct env_timer *env_timer_cancel(struct env *e, struct env_timer
 	if (t)
 		(void)e->ops->timer_cancel(e, t);
 	return NULL;
+}
+
+static inline struct env_class_stats env_stats(struct env *e, enum env_class c)
+{
+	return e->ops->stats ? e->ops->stats(e, c) : (struct env_class_stats){ 0 };
 }
 
 /* A thread of its own for a loop that blocks outside our control (reading a kernel or CRI

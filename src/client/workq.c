@@ -33,6 +33,7 @@ struct item {
 };
 
 struct workq {
+	struct list all; /* in all_queues */
 	struct env *env;
 	struct workq_opts opts;
 	pthread_mutex_t lock;
@@ -47,6 +48,10 @@ struct workq {
 	struct env_timer *ready_timer;
 	unsigned refs;
 };
+
+/* Taken before a queue's own. */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list all_queues = { &all_queues, &all_queues };
 
 static void worker(void *ctx);
 
@@ -305,6 +310,9 @@ struct workq *workq_new(struct env *e, const struct workq_opts *o)
 	pthread_cond_init(&q->idle, NULL);
 	list_init(&q->ready);
 	q->refs = 2; /* the owner's and check_ready's */
+	pthread_mutex_lock(&all_lock);
+	list_add_tail(&all_queues, &q->all);
+	pthread_mutex_unlock(&all_lock);
 	env_post(e, q->opts.class, check_ready, q);
 	return q;
 }
@@ -313,6 +321,9 @@ struct workq *workq_free(struct workq *q)
 {
 	if (!q)
 		return NULL;
+	pthread_mutex_lock(&all_lock);
+	list_del(&q->all);
+	pthread_mutex_unlock(&all_lock);
 	pthread_mutex_lock(&q->lock);
 	q->stopping = true;
 	if (q->ready_timer && env_timer_stop(q->env, TAKE(q->ready_timer)))
@@ -374,6 +385,23 @@ size_t workq_len(struct workq *q)
 	n = q->n_ready + (size_t)q->running;
 	pthread_mutex_unlock(&q->lock);
 	return n;
+}
+
+void workq_each(void (*fn)(const char *name, enum env_class class, size_t waiting, int running, void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&all_lock);
+	for (struct list *l = all_queues.next; l != &all_queues; l = l->next) {
+		struct workq *q = LIST_ENTRY(l, struct workq, all);
+		size_t waiting;
+		int running;
+
+		pthread_mutex_lock(&q->lock);
+		waiting = q->n_ready;
+		running = q->running;
+		pthread_mutex_unlock(&q->lock);
+		fn(q->opts.name, q->opts.class, waiting, running, ctx);
+	}
+	pthread_mutex_unlock(&all_lock);
 }
 
 void workq_key_split(struct sv key, struct sv *ret_ns, struct sv *ret_name)

@@ -41,4 +41,6 @@ void workq_add(struct workq *q, struct sv key);
 void workq_add_after(struct workq *q, struct sv key, int64_t delay_ns);
 void workq_add_obj(struct workq *q, struct sv ns, struct sv name); /* key "ns/name", or "name" */
 size_t workq_len(struct workq *q);
+/* All queues of the process, for people: fn must not call into one. */
+void workq_each(void (*fn)(const char *name, enum env_class class, size_t waiting, int running, void *ctx), void *ctx);
 void workq_key_split(struct sv key, struct sv *ret_ns, struct sv *ret_name);

@@ -379,6 +379,21 @@ static int real_thread(struct env *env, const char *name, env_fn *fn, void *ctx)
 	return 0;
 }
 
+static struct env_class_stats real_stats(struct env *env, enum env_class class)
+{
+	struct env_real *e = (struct env_real *)env;
+	struct class *c = &e->classes[class];
+	struct env_class_stats s;
+
+	BUG_ON(class >= ENV_CLASSES);
+	pthread_mutex_lock(&e->lock);
+	s = (struct env_class_stats){
+		.threads = c->workers, .max_threads = c->max_workers, .idle = c->n_idle, .queued = c->n
+	};
+	pthread_mutex_unlock(&e->lock);
+	return s;
+}
+
 static const struct env_ops real_ops = {
 	.now_ns = real_now_ns,
 	.mono_ns = real_mono_ns,
@@ -387,6 +402,7 @@ static const struct env_ops real_ops = {
 	.after = real_after,
 	.timer_cancel = real_timer_cancel,
 	.thread = real_thread,
+	.stats = real_stats,
 };
 
 struct env *env_real_new(int threads)
@@ -412,21 +428,6 @@ void env_real_set_idle(struct env *env, int64_t ns)
 	pthread_mutex_lock(&e->lock);
 	e->idle_ns = ns;
 	pthread_mutex_unlock(&e->lock);
-}
-
-struct env_class_stats env_real_stats(struct env *env, enum env_class class)
-{
-	struct env_real *e = (struct env_real *)env;
-	struct class *c = &e->classes[class];
-	struct env_class_stats s;
-
-	BUG_ON(class >= ENV_CLASSES);
-	pthread_mutex_lock(&e->lock);
-	s = (struct env_class_stats){
-		.threads = c->workers, .max_threads = c->max_workers, .idle = c->n_idle, .queued = c->n
-	};
-	pthread_mutex_unlock(&e->lock);
-	return s;
 }
 
 /* Of a class that has tasks and no thread: its last one left before they came. */

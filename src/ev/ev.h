@@ -41,13 +41,6 @@ struct env *env_real_new(int threads);
 struct env *env_real_free(struct env *e);
 void env_real_set_idle(struct env *e, int64_t ns); /* that while, for threads that rest from now on; default 10 s */
 
-/* What a class does this moment. */
-struct env_class_stats {
-	int threads, max_threads, idle;
-	size_t queued; /* tasks that wait for a thread */
-};
-struct env_class_stats env_real_stats(struct env *e, enum env_class c);
-
 /* Child processes, supervised without threads of their own. */
 struct child;
 struct child_opts {

@@ -3,6 +3,7 @@
  * under way. Both in one order for all threads, so one of the two sees the other. */
 #include "ev/watchdog.h"
 #include "base/board.h"
+#include "base/bucket.h"
 #include "ev/ev-internal.h"
 
 #define LOOK_NS (500 * NS_PER_MS)
@@ -21,13 +22,6 @@ static const struct {
 	[ENV_CONTROL] = { "control", NS_PER_SEC, 2 * NS_PER_SEC },
 	[ENV_NODE] = { "node", 0, 60 * NS_PER_SEC },
 	[ENV_SLOW] = { "slow", 0, 0 },
-};
-
-/* Reports of one sort. A bucket: filled to REPORTS_AT_ONCE, one more every REPORTS_EVERY_NS. */
-struct bucket {
-	int left;
-	int64_t filled_ns;
-	unsigned missing;
 };
 
 static struct {
@@ -56,24 +50,6 @@ void watchdog_counts(enum run_kind k, uint64_t *ret_long, uint64_t *ret_stuck)
 
 /* --- reports --- */
 
-static bool bucket_take(struct bucket *b, int64_t now_ns, unsigned *ret_missing)
-{
-	int64_t more = b->filled_ns ? (now_ns - b->filled_ns) / REPORTS_EVERY_NS : REPORTS_AT_ONCE;
-
-	if (more > 0) {
-		b->left = (int)MIN(b->left + more, REPORTS_AT_ONCE);
-		b->filled_ns = now_ns;
-	}
-	if (b->left == 0) {
-		b->missing++;
-		return false;
-	}
-	b->left--;
-	*ret_missing = b->missing;
-	b->missing = 0;
-	return true;
-}
-
 static void report(const struct work *w, int64_t now_ns, bool running)
 {
 	int depth = MIN(atomic_load(&((struct work *)w)->depth), WORK_DEPTH);
@@ -97,7 +73,8 @@ static void report(const struct work *w, int64_t now_ns, bool running)
 		atomic_fetch_add(&dog.skipped, 1);
 		return;
 	}
-	if (!atomic_load(&dog.reports) || !bucket_take(&dog.buckets[running], now_ns, &r.missing)) {
+	if (!atomic_load(&dog.reports) ||
+	    !bucket_take(&dog.buckets[running], REPORTS_AT_ONCE, REPORTS_EVERY_NS, now_ns, &r.missing)) {
 		pthread_mutex_unlock(&dog.reporting);
 		return;
 	}

@@ -223,7 +223,7 @@ static void test_a_blocked_class_stops_no_other(void **state)
 
 		block(e, &b, held);
 		others_go_on(e, held);
-		s = env_real_stats(e, held);
+		s = env_stats(e, held);
 		assert_int_equal(s.threads, EACH);
 		assert_int_equal(s.idle, 0);
 		assert_true(s.queued >= 1);
@@ -321,17 +321,17 @@ static void test_idle_threads_end(void **state)
 	env_real_set_idle(e, NS_PER_MS);
 	for (int round = 0; round < 3; round++) {
 		block(e, &b, ENV_SLOW);
-		assert_int_equal(env_real_stats(e, ENV_SLOW).threads, EACH);
+		assert_int_equal(env_stats(e, ENV_SLOW).threads, EACH);
 		gate_bump(&b.go);
 		gate_wait(&b.done, EACH + 1);
 		for (struct env_class_stats s = { .threads = EACH }; s.threads > 1 || s.idle < 1;
-		     s = env_real_stats(e, ENV_SLOW))
+		     s = env_stats(e, ENV_SLOW))
 			usleep(1000);
 		gate_init(&g);
 		env_post(e, ENV_SLOW, gate_bump, &g);
 		gate_wait(&g, 1);
-		assert_int_equal(env_real_stats(e, ENV_SLOW).threads, 1);
-		assert_int_equal(env_real_stats(e, ENV_NODE).threads, 0); /* never had work */
+		assert_int_equal(env_stats(e, ENV_SLOW).threads, 1);
+		assert_int_equal(env_stats(e, ENV_NODE).threads, 0); /* never had work */
 	}
 	env_real_free(e);
 }
@@ -370,10 +370,10 @@ static void test_server_numbers(void **state)
 	struct env *e = env_real_new(0);
 
 	(void)state;
-	assert_int_equal(env_real_stats(e, ENV_REQUESTS).max_threads, 8);
-	assert_int_equal(env_real_stats(e, ENV_CONTROL).max_threads, 16);
-	assert_int_equal(env_real_stats(e, ENV_NODE).max_threads, 24);
-	assert_int_equal(env_real_stats(e, ENV_SLOW).max_threads, 32);
+	assert_int_equal(env_stats(e, ENV_REQUESTS).max_threads, 8);
+	assert_int_equal(env_stats(e, ENV_CONTROL).max_threads, 16);
+	assert_int_equal(env_stats(e, ENV_NODE).max_threads, 24);
+	assert_int_equal(env_stats(e, ENV_SLOW).max_threads, 32);
 	assert_string_equal(env_class_name(ENV_SLOW), "slow");
 	env_real_free(e);
 }

@@ -83,7 +83,6 @@ static void test_a_long_turn_is_named(void **state)
 	uint64_t was, n, stuck;
 	int mark;
 
-	(void)state;
 	watchdog_counts(RUN_LOOP, &was, &stuck);
 	a_run(100 * NS_PER_MS); /* not more than that */
 	assert_int_equal(all->n, 0);
@@ -94,7 +93,7 @@ static void test_a_long_turn_is_named(void **state)
 	work_leave(&mark);
 	work_tick(now_ns += 3 * NS_PER_MS, "received");
 	mark = work_enter("request", SV("PATCH"), SV("/api/v1/namespaces/default/configmaps/large"), SV("jane"));
-	work_bytes(216000);
+	work_of(state, 216000);
 	work_tick(now_ns += NS_PER_MS, "authorized");
 	work_tick(now_ns += 150 * NS_PER_MS, "mutated");
 	work_tick(now_ns += 15 * NS_PER_MS, "answered");
