@@ -1,0 +1,130 @@
+/* steps.h - the way of a request: named steps, and any of them may take its time.
+ *
+ *	received ─ authenticated ─ admitted ─ authorized ─ decoded ─ mutated ─ validated ─ committed ─ answered
+ *
+ * Who is asked at a step (an authenticator, an authorizer, an admission plug-in, a reservation, a conversion, a read of
+ * history) says 0: done, -1 with err: refused, or REQ_LATER:
+ *
+ *	t = req_suspend(q, "webhook x", cancel, call);	the request waits, its thread does not
+ *	call->ticket = t;
+ *	start(call);					whoever answers, on any thread: req_resume(call->ticket, answer,
+ *free) return REQ_LATER;
+ *
+ * It is asked again when the ticket is resumed, and then finds the answer in req_result(). So a plug-in is plain code
+ *that is called once more, nothing of the request runs while it waits, and those asked before it are not asked again.
+ *
+ * How a wait ends, whichever comes first, the others being harmless from then on:
+ *
+ *	resumed			the step is asked again
+ *	deadline		504 Timeout, in upstream's words
+ *	the client went		nobody reads the answer
+ *	the server stops	503
+ *
+ * But for the first the waiting step's cancel() runs, then what the request holds is given back: seats of its priority
+ * level, reservations, counters. What was given to the store stays committed. The deadline is the request's own (the
+ * parameter `timeout`, within upstream's bounds); what lasts by nature (watch, logs, exec and its like) has none.
+ *
+ * Threads: a request runs on one at a time. A resumed one goes on where its kind of work is done: req_go(). cancel()
+ *runs there, too, never at once with the step and never after a resume that counted.
+ *
+ * The times of the steps are in q->step_ns. Small reads from memory are not worth the clock: of them only the first and
+ * the last step are noted, unless they wait or somebody looks on (struct req_observer).
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/err.h"
+
+struct admission;
+struct api_req;
+struct apiserver;
+struct val;
+
+/* Named by what is true behind it. */
+enum req_step {
+	STEP_RECEIVED,	    /* all of it is there, and what it asks for is known */
+	STEP_AUTHENTICATED, /* who asks, and as whom */
+	STEP_ADMITTED,	    /* its priority level has a seat for it */
+	STEP_AUTHORIZED,
+	STEP_DECODED,	/* the body is a document; a patch has been applied */
+	STEP_MUTATED,	/* defaults, owners, mutating admission */
+	STEP_VALIDATED, /* and validating admission */
+	STEP_COMMITTED, /* durable */
+	STEP_ANSWERED,	/* handed to the transport; of a stream its beginning */
+	_STEP_MAX
+};
+const char *req_step_name(enum req_step step); /* "received", ... */
+
+/* What a step or a plug-in returns when it waits; 1 is taken by produce() and its like. */
+#define REQ_LATER 2
+
+struct req_ticket;
+
+/* --- for who has to wait --- */
+
+/* q waits from when its step has returned REQ_LATER, which it now must. what: for people, constant. cancel (may be
+ * NULL) runs when the wait ends without the ticket; it need not resume that any more, but may. One at a time for a
+ * request. */
+struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cancel)(void *ctx), void *ctx);
+/* The wait is over; result goes to req_result() and is released with the request (release may be NULL). Exactly once
+ * for each ticket, from any thread, also before the step has returned. False: it came too late, the result has been
+ * released, and the request may be gone. */
+bool req_resume(struct req_ticket *t_take, void *result_take, void (*release)(void *result));
+/* For who holds a ticket besides the one that resumes it. */
+struct req_ticket *req_ticket_ref(struct req_ticket *t);
+struct req_ticket *req_ticket_unref(struct req_ticket *t);
+/* True when this step waited and is asked again: *ret is what it was resumed with. Once for each resume. */
+bool req_result(struct api_req *q, void **ret);
+
+/* When q must be answered, monotonic; INT64_MAX: it may last. */
+int64_t req_deadline_ns(struct api_req *q);
+
+/* --- for who drives a request along its steps --- */
+
+typedef void req_fn(struct api_req *q, void *ctx);
+
+/* The last thing a driver does after REQ_LATER. False: fn(q, ctx) will go on, perhaps it does already: q is not the
+ * caller's any more. True: it was resumed meanwhile, the caller goes on as fn would. */
+bool req_park(struct api_req *q, req_fn *fn, void *ctx);
+/* The first thing fn does: 0: ask the same step again; -1: the wait ended otherwise, cancel() has run, fail with err.
+ */
+int req_woken(struct api_req *q, struct err *err);
+/* The step is behind q. */
+void req_passed(struct api_req *q, enum req_step step);
+/* Runs fn(q, ctx) where work of q's kind is done, never on a network loop nor on the store's thread: on the pool
+ * (run_queue.h), or on the thread of who waits for q in this process. */
+void req_go(struct api_req *q, req_fn *fn, void *ctx);
+/* The transport: q's client has gone. On q's own thread. */
+void req_client_gone(struct api_req *q);
+
+/* --- seams --- */
+
+/* Asked behind what is built in; any may be NULL, any may say REQ_LATER. What asks other processes hangs in here. */
+struct req_plugins {
+	int (*authenticate)(struct api_req *q, struct err *err, void *ctx); /* may change q->user */
+	int (*authorize)(struct api_req *q, struct err *err, void *ctx);
+	int (*mutate)(const struct admission *a, struct err *err, void *ctx);
+	int (*validate)(const struct admission *a, struct err *err, void *ctx);
+	/* Before the strategy's own, which is undone when something later fails. */
+	int (*reserve)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx);
+	int (*convert)(struct api_req *q, struct val *doc, struct err *err, void *ctx); /* to what is stored */
+	int (*commit)(struct api_req *q, struct err *err, void *ctx);  /* last, before the store has it */
+	int (*history)(struct api_req *q, struct err *err, void *ctx); /* before the past is read */
+	void *ctx;
+};
+/* Sees every step of every request, on the request's thread; q is borrowed. For audit. */
+struct req_observer {
+	void (*passed)(struct api_req *q, enum req_step step, int64_t mono_ns, void *ctx);
+	void *ctx;
+};
+/* Before the first request; borrowed for the server's life. NULL: none. */
+void req_set_plugins(struct apiserver *s, const struct req_plugins *p);
+void req_set_observer(struct apiserver *s, const struct req_observer *o);
+
+/* --- the server's life: steps.c --- */
+
+struct req_waits *req_waits_new(struct apiserver *s);
+/* All that wait end with 503, as does what comes to wait from now on. */
+void req_waits_stop(struct req_waits *w);
+struct req_waits *req_waits_free(struct req_waits *w);
+size_t req_waits_count(const struct apiserver *s);
