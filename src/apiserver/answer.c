@@ -8,6 +8,8 @@ void api_req_answered(struct api_req *q, int code)
 	if (q->answered)
 		return;
 	q->answered = true;
+	q->step_ns[STEP_ANSWERED] = env_mono_ns(q->server->env);
+	req_passed(q, STEP_ANSWERED);
 	metrics_count(q, code);
 	metrics_inflight(q->server, q, -1);
 	flow_release(q);

@@ -9,7 +9,7 @@ void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), v
 	if (q->sink && q->sink->post)
 		q->sink->post(q, fn, ctx);
 	else
-		fn(q, ctx);
+		(void)req_pool(q, fn, ctx, true);
 }
 
 bool api_req_param(struct api_req *q, const char *name, struct sv *ret)

@@ -4,16 +4,21 @@
  *	                                                           └─▶ resource verb (registry/)
  *	     decode ─ default ─ admission ─ strategy ─ validate ─ store commit ─▶ encode
  *
+ * Each of these is a step that may wait (steps.h).
+ *
  * A request is answered exactly once, through its sink: the HTTP adapter (http_adapter.c),
  * the in-process client (local.c) or a test's recorder. Any failure becomes a Status object
  * (status.h). Everything hangs on req->arena.
  *
- * Threads: one at a time. While a store commit is in flight the request belongs to the
- * store's completion; sinks that need their own thread hop there themselves.
+ * Threads: one at a time. Its own is that of its sink (a connection's loop, the thread that waits for it in this
+ * process); what is no small read runs on the pool meanwhile. While a store commit is in flight the request belongs to
+ * the store's completion, which only sends it on; sinks that need their own thread hop there themselves.
  */
 #pragma once
 
 #include "apiserver/apiserver.h"
+#include "apiserver/run_queue.h"
+#include "apiserver/steps.h"
 #include "base/arena.h"
 #include "object/obj.h"
 #include "object/schema.h"
@@ -63,8 +68,11 @@ struct api_sink {
 	size_t (*stream_write)(struct api_req *q, const struct http_chunk *c);
 	void (*stream_end)(struct api_req *q);
 
-	/* Runs fn(q, ctx) on the request's own thread; NULL: any thread will do, call it directly. */
+	/* Runs fn(q, ctx) on the request's own thread, later: whoever posts has nothing to do with q any more. NULL: it
+	 * has none, the pool will do. */
 	void (*post)(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
+	/* That thread is a network loop: what is no small read from memory goes to the pool. */
+	bool on_loop;
 };
 
 /* What the client wants objects turned into (the `as` parameter of Accept). */
@@ -132,8 +140,22 @@ struct api_req {
 
 	/* Kept by the pipeline. */
 	int64_t start_ns;	  /* monotonic */
-	struct flow_ticket *flow; /* seats held in a priority level, or NULL */
+	struct flow_ticket *flow; /* seats held in a priority level, or asked for; or NULL */
 	bool answered;
+	bool timed;  /* its steps are worth the clock */
+	bool pooled; /* what it does from now on runs on the pool */
+	uint8_t at;  /* the pipeline's place */
+
+	/* Kept by the steps (steps.h). */
+	enum req_step step;	    /* the last that is behind it */
+	int64_t step_ns[_STEP_MAX]; /* monotonic, when it was passed for the last time; 0: not noted */
+	struct req_ticket *wait;    /* what it waits with, or NULL */
+	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
+	bool has_result;
+	void *result;
+	struct run_item run;
+	req_fn *run_fn;
+	void *run_ctx;
 
 	void *user_data; /* the sink's */
 };

@@ -27,15 +27,19 @@ struct apiserver {
 	struct store *store;
 	int64_t start_mono_ns;
 
-	struct watchcache *wc;	       /* watchcache.c */
-	struct set_aside *aside;       /* set_aside.c: what the cache leaves out */
-	struct flow *flow;	       /* flow.c */
-	struct metrics *metrics;       /* metrics.c */
-	struct documents *docs;	       /* documents.c: discovery, OpenAPI: built once on demand */
-	struct pki *pki;	       /* pki.c; from pki_wait() on */
-	struct authz *authz;	       /* authz/ */
-	struct standing_set *standing; /* standing.c */
-	void *strategies;	       /* registry/: state of allocators and other kind strategies */
+	struct watchcache *wc;		     /* watchcache.c */
+	struct set_aside *aside;	     /* set_aside.c: what the cache leaves out */
+	struct flow *flow;		     /* flow.c */
+	struct metrics *metrics;	     /* metrics.c */
+	struct documents *docs;		     /* documents.c: discovery, OpenAPI: built once on demand */
+	struct pki *pki;		     /* pki.c; from pki_wait() on */
+	struct authz *authz;		     /* authz/ */
+	struct standing_set *standing;	     /* standing.c */
+	void *strategies;		     /* registry/: state of allocators and other kind strategies */
+	struct req_waits *waits;	     /* steps.c */
+	struct run_queue *runs;		     /* run_queue.c */
+	const struct req_plugins *plugins;   /* steps.h; NULL: none */
+	const struct req_observer *observer; /* the same */
 
 	atomic_bool ready, stopping;
 
@@ -120,7 +124,7 @@ void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);	       /* text in the arena or constant */
 void answer_page_not_found(struct api_req *q); /* 404 as text: no API that could word a Status */
-/* Runs fn on the request's thread through the sink. */
+/* Runs fn on the request's own thread, later; on the pool when it has none. */
 void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
 bool option_bool(struct api_req *q, const char *name); /* a query parameter that says yes */
 
@@ -134,7 +138,7 @@ void answer_source(struct api_req *q, int code, const char *content_type, struct
 
 /* --- identity.c, impersonate.c --- */
 
-/* Allowed? Fills the 403 otherwise. */
+/* Allowed? Fills the 403 otherwise. May say REQ_LATER, as the next one. */
 int pipeline_authorize(struct api_req *q, struct err *err);
 /* Who is asking: q->user, after impersonation. */
 int pipeline_identify(struct api_req *q, struct err *err);
@@ -161,8 +165,8 @@ void event_ttl_sweep(struct apiserver *s); /* a task: it waits for its writes */
 
 struct flow *flow_new(struct apiserver *s);
 struct flow *flow_free(struct flow *f);
-/* Calls go(q) now, or later when its priority level has room, or fails q with 429. */
-void flow_admit(struct api_req *q, void (*go)(struct api_req *q));
+/* A step: 0 when q has its seats, REQ_LATER until its priority level has room, or 429. */
+int flow_admit(struct api_req *q, struct err *err);
 void flow_release(struct api_req *q);
 void flow_metrics(struct apiserver *s, struct buf *b);
 

@@ -76,6 +76,8 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	strategies_start();
 	s->metrics = metrics_new();
 	s->docs = documents_new();
+	s->waits = req_waits_new(s);
+	s->runs = run_queue_new(s->env);
 	s->flow = flow_new(s);
 	s->aside = set_aside_new();
 	s->wc = watchcache_new(s);
@@ -103,6 +105,7 @@ void apiserver_shutdown(struct apiserver *s)
 {
 	if (atomic_exchange(&s->stopping, true))
 		return;
+	req_waits_stop(s->waits);
 	pthread_mutex_lock(&s->lock);
 	if (s->tick_timer && env_timer_stop(s->env, s->tick_timer))
 		s->tick_armed = false;
@@ -119,6 +122,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	if (!s)
 		return NULL;
 	apiserver_shutdown(s);
+	s->runs = run_queue_free(s->runs);
 	authz_free(s);
 	pki_free(s);
 	s->wc = watchcache_free(s->wc);
@@ -126,6 +130,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->aside = set_aside_free(s->aside);
 	allocators_free(s);
 	s->flow = flow_free(s->flow);
+	s->waits = req_waits_free(s->waits);
 	s->docs = documents_free(s->docs);
 	s->metrics = metrics_free(s->metrics);
 	pthread_mutex_destroy(&s->lock);

@@ -6,11 +6,10 @@
  *	                                          ├─▶ struct api_req ─▶ pipeline ─▶ store / watch cache
  *	controllers ─▶ apiserver_client() ────────┘
  *
- * Threads: a request runs on the thread that brought it (a network loop's or, in-process, a task's) until it is
- * given to the store, which goes on with it on its own thread: reads come from the watch cache, writes are queued
- * and finished by their completion. One kind of read goes to the disk, on the thread that asks: a LIST of an
- * exact revision that is past (registry/list.c).
- * What may block (webhooks, later) goes through env_post(), in the class of requests.
+ * Threads: a request from a socket begins and is answered on its connection's loop, where small reads from memory are
+ *all done; what has a body, selects over many objects or may read the disk runs on a few threads of ENV_REQUESTS
+ *meanwhile, fair between users (run_queue.h). One from this process runs on the thread that waits for it. The store's
+ *thread only sends requests on. No step blocks: it waits (steps.h).
  */
 #pragma once
 

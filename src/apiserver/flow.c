@@ -1,9 +1,9 @@
 /* Priority levels: a flood of one kind of request never starves another (upstream's API Priority
  * and Fairness, with its default FlowSchemas and without objects to change them).
  *
- * A request holds seats from its admission until its answer. Reads are answered before
- * admission returns, so what holds seats are writes waiting for the disk. When a level is
- * full, requests wait in its queue; when that is full too, 429 with Retry-After. Levels do not
+ * A request holds seats from its admission until its answer. Small reads are answered at once,
+ * so what holds seats is what runs on the pool, waits for the disk or for somebody else. When a level is
+ * full, requests wait in its queue (steps.h); when that is full too, 429 with Retry-After. Levels do not
  * lend each other seats: these are cheap, and leases must always find one. */
 #include "apiserver/apiserver-internal.h"
 #include "base/list.h"
@@ -42,8 +42,8 @@ static const struct {
 struct flow_ticket {
 	struct list link; /* in the queue, while waiting */
 	struct api_req *q;
-	void (*go)(struct api_req *q);
 	struct level *level;
+	struct req_ticket *wait; /* while waiting */
 	unsigned seats;
 };
 
@@ -106,29 +106,50 @@ static enum level_id classify(const struct api_req *q)
 	return CATCH_ALL;
 }
 
-void flow_admit(struct api_req *q, void (*go)(struct api_req *q))
+/* The wait ended without a seat. One that was given meanwhile is taken back by who gave it. */
+static void stop_waiting(void *ctx)
 {
-	enum level_id id = classify(q);
-	struct level *l = &q->server->flow->levels[id];
-	struct flow_ticket *t;
-	struct err err = ERR_INIT;
-	bool run = false, wait = false;
+	struct flow_ticket *t = ctx;
+	struct level *l = t->level;
+	struct req_ticket *wait = NULL;
 
-	if (id == EXEMPT) {
-		go(q);
-		return;
+	pthread_mutex_lock(&l->lock);
+	if (!list_empty(&t->link)) {
+		list_del(&t->link);
+		l->waiting--;
+		l->waiting_bytes -= t->q->body.n;
+		wait = t->wait;
 	}
+	pthread_mutex_unlock(&l->lock);
+	req_ticket_unref(wait);
+	t->q->flow = NULL;
+}
+
+int flow_admit(struct api_req *q, struct err *err)
+{
+	enum level_id id;
+	struct flow_ticket *t = q->flow;
+	struct level *l;
+	bool seated = false, wait = false;
+
+	if (t) /* it has waited, and was given its seats */
+		return 0;
+	id = classify(q);
+	if (id == EXEMPT)
+		return 0;
+	l = &q->server->flow->levels[id];
 	t = ARENA_NEW(q->arena, struct flow_ticket);
 	t->q = q;
-	t->go = go;
 	t->level = l;
 	t->seats = 1 + (unsigned)MIN(q->body.n / SEAT_BYTES, (size_t)levels[id].seats - 1);
 	list_init(&t->link);
 	pthread_mutex_lock(&l->lock);
 	if (list_empty(&l->queue) && l->in_use + t->seats <= levels[id].seats) {
 		l->in_use += t->seats;
-		run = true;
+		seated = true;
 	} else if (l->waiting < levels[id].queue && l->waiting_bytes + q->body.n <= QUEUE_BYTES_MAX) {
+		/* While locked: a release on another thread may give it its seats at once. */
+		t->wait = req_suspend(q, levels[id].name, stop_waiting, t);
 		list_add_tail(&l->queue, &t->link);
 		l->waiting++;
 		l->waiting_bytes += q->body.n;
@@ -136,23 +157,16 @@ void flow_admit(struct api_req *q, void (*go)(struct api_req *q))
 	} else {
 		l->rejected++;
 	}
-	if (run || wait)
-		q->flow = t; /* while locked: a release on another thread may run it at once */
+	if (seated || wait)
+		q->flow = t;
 	pthread_mutex_unlock(&l->lock);
-	if (run) {
-		go(q);
-	} else if (!wait) {
-		err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-		err.retry_after_s = 1;
-		api_req_fail(q, &err);
-	}
-}
-
-static void start_waiting(struct api_req *q, void *ctx)
-{
-	struct flow_ticket *t = ctx;
-
-	t->go(q);
+	if (wait)
+		return REQ_LATER;
+	if (seated)
+		return 0;
+	err_set(err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+	err->retry_after_s = 1;
+	return -1;
 }
 
 void flow_release(struct api_req *q)
@@ -169,16 +183,25 @@ void flow_release(struct api_req *q)
 	pthread_mutex_lock(&l->lock);
 	l->in_use -= t->seats;
 	while (!list_empty(&l->queue)) {
+		struct req_ticket *wait;
+		unsigned taken;
+		bool counts;
+
 		next = LIST_ENTRY(l->queue.next, struct flow_ticket, link);
-		if (l->in_use + next->seats > seats)
+		taken = next->seats;
+		if (l->in_use + taken > seats)
 			break;
 		list_del(&next->link);
-		l->in_use += next->seats;
+		wait = next->wait;
+		l->in_use += taken;
 		l->waiting--;
 		l->waiting_bytes -= next->q->body.n;
 		pthread_mutex_unlock(&l->lock);
-		api_req_post(next->q, start_waiting, next);
+		/* From here on it may be gone: it runs, or had stopped to wait. */
+		counts = req_resume(wait, NULL, NULL);
 		pthread_mutex_lock(&l->lock);
+		if (!counts)
+			l->in_use -= taken;
 	}
 	pthread_mutex_unlock(&l->lock);
 }

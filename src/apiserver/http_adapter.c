@@ -314,6 +314,11 @@ static void gone(struct http_req *r)
 		q->on_gone(q);
 }
 
+static void gone_unanswered(struct http_req *r)
+{
+	req_client_gone(r->user);
+}
+
 static void drained(struct http_req *r)
 {
 	struct api_req *q = r->user;
@@ -369,6 +374,7 @@ static const struct api_sink http_sink = {
 	.stream_write = sink_stream_write,
 	.stream_end = sink_stream_end,
 	.post = sink_post,
+	.on_loop = true,
 };
 
 /* For requests that ask for a WebSocket: the same, but for streams. Those that upgrade by themselves use neither. */
@@ -381,6 +387,7 @@ static const struct api_sink ws_sink = {
 	.stream_write = ws_stream_write,
 	.stream_end = ws_stream_end,
 	.post = sink_post,
+	.on_loop = true,
 };
 
 /* --- requests --- */
@@ -454,6 +461,7 @@ static struct api_req *request(struct http_req *r, void *ctx)
 	q->body = r->body;
 	q->path = sv_find(r->path, '%') < 0 ? r->path : http_percent_decode(r->arena, r->path, false);
 	r->user = q;
+	r->on_gone = gone_unanswered;
 	read_headers(q);
 	read_query(q, r->query);
 	return q;

@@ -6,6 +6,7 @@
 
 int pipeline_authorize(struct api_req *q, struct err *err)
 {
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	struct authz_attrs at = {
 		.user = &q->user,
 		.verb = request_verb(q),
@@ -19,6 +20,8 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 		.path = q->path,
 	};
 	bool one_or_many = q->verb == VERB_LIST || q->verb == VERB_WATCH;
+	const struct req_plugins *p = q->server->plugins;
+	int rc;
 	struct sv reason = SV(""), fields;
 	struct err ignored = ERR_INIT; /* who may ask at all is told what is wrong with the selector */
 
@@ -31,14 +34,32 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 		at.name = authz_selected_name(at.fields);
 	if (authz_allowed(q->server, q->arena, &at, &reason))
 		return 0;
+	if (p && p->authorize && (rc = p->authorize(q, err, p->ctx)) != 1)
+		return rc;
 	return authz_forbidden(q->arena, &at, reason, err);
+}
+
+/* What nothing built in knows somebody else may know. */
+static int identify(struct api_req *q, struct err *err)
+{
+	const struct req_plugins *p = q->server->plugins;
+	struct err unknown = ERR_INIT;
+	int rc = authn_request(q, &unknown);
+
+	if (rc < 0 && unknown.reason == ERR_UNAUTHORIZED && p && p->authenticate &&
+	    (rc = p->authenticate(q, err, p->ctx)) != 1) {
+		err_release(&unknown);
+		return rc;
+	}
+	return rc ? err_move(err, &unknown) : 0;
 }
 
 int pipeline_identify(struct api_req *q, struct err *err)
 {
 	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
+	int rc = identify(q, err);
 
-	return authn_request(q, err) < 0 || impersonate(q, err) < 0 ? -1 : 0;
+	return rc ? rc : impersonate(q, err);
 }
 
 int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),

@@ -1,13 +1,12 @@
 /* The in-process client: the same pipeline by a function call, on shared immutable objects.
  *
- * A call builds a struct api_req on its own arena, runs it and waits for the completion when the
- * store answers from its thread. Reads skip the sink and take references from the watch
- * cache. A watch reads its queue in tasks of the env, one at a time. */
+ * A call builds a struct api_req on its own arena, runs it and waits for what others answer (the store
+ * from its thread); what is to be done then it does itself (inbox.h). Reads skip the sink and take references from the
+ * watch cache. A watch reads its queue in tasks of the env, one at a time. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/inbox.h"
 #include "apiserver/registry/registry.h"
 
-#include <errno.h>
-#include <semaphore.h>
 #include <stdlib.h>
 
 struct local_client {
@@ -21,19 +20,13 @@ struct local_client {
 struct call {
 	struct api_req q;
 	struct arena arena;
-	/* A semaphore and no condition: the one who waits wakes up to nothing locked, and its going on is no third
-	 * system call (a mutex taken back by pthread_cond_wait() is always unlocked through the kernel). */
-	sem_t done;
+	struct inbox in;
+	bool done;	    /* all of this on the caller's thread */
 	struct obj *result; /* owned */
 	struct err err;
 };
 
 /* --- the sink --- */
-
-static void call_done(struct call *c)
-{
-	BUG_ON(sem_post(&c->done) < 0);
-}
 
 static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
 {
@@ -41,7 +34,7 @@ static void sink_object(struct api_req *q, int code, struct obj *o, const struct
 
 	api_req_answered(q, code);
 	c->result = o ? obj_ref(o) : obj_new(doc, 0);
-	call_done(c);
+	c->done = true;
 }
 
 static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
@@ -53,7 +46,7 @@ static void sink_bytes(struct api_req *q, int code, const char *content_type, co
 	for (size_t i = 0; i < n; i++)
 		if (chunks[i].release)
 			chunks[i].release(chunks[i].owner);
-	call_done(c);
+	c->done = true;
 }
 
 static void err_copy(struct err *to, const struct err *from)
@@ -75,10 +68,19 @@ static void sink_failure(struct api_req *q, const struct err *err)
 
 	api_req_answered(q, err_code(err));
 	err_copy(&c->err, err);
-	call_done(c);
+	c->done = true;
 }
 
-static const struct api_sink local_sink = { .object = sink_object, .bytes = sink_bytes, .failure = sink_failure };
+static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+{
+	struct call *c = q->user_data;
+
+	inbox_post(&c->in, q, fn, ctx);
+}
+
+static const struct api_sink local_sink = {
+	.object = sink_object, .bytes = sink_bytes, .failure = sink_failure, .post = sink_post
+};
 
 /* --- calls --- */
 
@@ -91,7 +93,7 @@ static void call_init(struct call *k, struct client *c, enum verb verb, const st
 	struct local_client *lc = (struct local_client *)c;
 
 	*k = (struct call){ 0 };
-	sem_init(&k->done, 0, 0);
+	inbox_init(&k->in);
 	k->q = (struct api_req){
 		.server = lc->s,
 		.arena = &k->arena,
@@ -113,18 +115,44 @@ static void call_init(struct call *k, struct client *c, enum verb verb, const st
 	};
 }
 
+static void call_end(struct call *k)
+{
+	inbox_release(&k->in);
+	arena_release(&k->arena);
+}
+
+/* A read's, which has no other step. */
+static void resumed(struct api_req *q, void *ctx)
+{
+	(void)q;
+	(void)ctx;
+}
+
+static int call_authorize(struct call *k, struct err *err)
+{
+	int rc;
+
+	while ((rc = pipeline_authorize(&k->q, err)) == REQ_LATER) {
+		if (!req_park(&k->q, resumed, NULL))
+			inbox_run(&k->in);
+		if (req_woken(&k->q, err) < 0)
+			return -1;
+	}
+	return rc;
+}
+
 static int call_wait(struct call *k, struct obj **ret, struct err *err)
 {
 	int rc = 0;
 
-	while (sem_wait(&k->done) < 0)
-		BUG_ON(errno != EINTR);
+	while (!k->done)
+		inbox_run(&k->in);
 	if (k->err.reason != ERR_NONE)
 		rc = err_move(err, &k->err);
 	else if (ret)
 		*ret = TAKE(k->result);
 	obj_unref(k->result);
-	arena_release(&k->arena);
+	call_end(k);
 	return rc;
 }
 
@@ -160,7 +188,7 @@ static int local_get(struct client *c, const struct resource *r, struct sv ns, s
 	int rc;
 
 	call_init(&k, c, VERB_GET, r, ns, name);
-	rc = pipeline_authorize(&k.q, err);
+	rc = call_authorize(&k, err);
 	if (rc == 0) {
 		o = wc_get(k.q.server->wc, r, k.q.ns, name);
 		if (!o)
@@ -170,7 +198,7 @@ static int local_get(struct client *c, const struct resource *r, struct sv ns, s
 		else
 			obj_unref(o);
 	}
-	arena_release(&k.arena);
+	call_end(&k);
 	return rc;
 }
 
@@ -193,7 +221,7 @@ static int authorize_list(struct call *k, const struct client_list_opts *o, stru
 		k->q.params = &p;
 		k->q.n_params = 1;
 	}
-	return pipeline_authorize(&k->q, err);
+	return call_authorize(k, err);
 }
 
 static int local_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
@@ -217,7 +245,7 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 			rc = 0;
 		}
 	}
-	arena_release(&k.arena);
+	call_end(&k);
 	return rc;
 }
 
@@ -372,7 +400,7 @@ static int local_watch(struct client *c, const struct resource *r, struct sv ns,
 	pthread_mutex_init(&cw->running, NULL);
 	call_init(&k, c, VERB_WATCH, r, ns, SV_NULL);
 	rc = authorize_list(&k, o, err);
-	arena_release(&k.arena);
+	call_end(&k);
 	if (rc == 0)
 		rc = make_selection(&cw->arena, r, o, &wo.sel, err);
 	if (rc == 0) {

@@ -58,14 +58,9 @@ static void add(_Atomic uint64_t *at, uint64_t n)
 	atomic_fetch_add_explicit(at, n, memory_order_relaxed);
 }
 
-static bool mutating(const struct api_req *q)
-{
-	return q->resource_request && q->verb != VERB_GET && q->verb != VERB_LIST && q->verb != VERB_WATCH;
-}
-
 void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta)
 {
-	atomic_fetch_add_explicit(&s->metrics->inflight[mutating(q)], delta, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->metrics->inflight[req_mutating(q)], delta, memory_order_relaxed);
 }
 
 void metrics_watchers(struct apiserver *s, int delta)
@@ -80,7 +75,7 @@ void metrics_count(struct api_req *q, int code)
 	size_t verb = q->resource_request && q->verb < _VERB_MAX ? q->verb : VERB_GET;
 	_Atomic(struct cell *) *slot = &m->cells[row * _VERB_MAX + verb];
 	struct cell *c = atomic_load_explicit(slot, memory_order_acquire), *none = NULL;
-	int64_t now_ns = env_mono_ns(q->server->env), ns = now_ns - q->start_ns;
+	int64_t now_ns = q->step_ns[STEP_ANSWERED], ns = now_ns - q->start_ns;
 	size_t k;
 
 	work_tick(now_ns, "answered");

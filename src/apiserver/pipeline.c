@@ -94,40 +94,111 @@ static void route_path(struct api_req *q)
 		no_such_path(q);
 }
 
-static void admitted(struct api_req *q)
+/* --- the steps before --- */
+
+static const struct {
+	int (*fn)(struct api_req *q, struct err *err);
+	enum req_step behind;
+} steps[] = {
+	{ pipeline_identify, STEP_AUTHENTICATED },
+	{ flow_admit, STEP_ADMITTED },
+	{ pipeline_authorize, STEP_AUTHORIZED },
+};
+
+static void pooled_serve(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	(void)ctx;
+	if (req_gone(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		registry_serve(q);
+}
+
+static void serve(struct api_req *q)
 {
 	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	struct err err = ERR_INIT;
 
-	if (pipeline_authorize(q, &err) < 0) {
-		api_req_fail(q, &err);
-	} else if (!q->resource_request) {
+	if (!q->resource_request) {
 		route_path(q);
 	} else if (!wc_alive(q->server->wc, &err) || negotiate_accept(q, &err) < 0) {
 		/* Not from memory that has stopped to follow the store. */
 		api_req_fail(q, &err);
-	} else {
+	} else if (!q->sink->on_loop || registry_is_small(q)) {
 		registry_serve(q);
+	} else {
+		q->pooled = true;
+		if (req_pool(q, pooled_serve, NULL, false))
+			return;
+		err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+		err.retry_after_s = 1;
+		api_req_fail(q, &err);
 	}
+}
+
+static void refuse(struct api_req *q, struct err *err)
+{
+	if (q->at > 0 || err->reason != ERR_INTERNAL || !q->http) {
+		api_req_fail(q, err);
+		return;
+	}
+	answer_internal(q, err);
+	err_release(err);
+}
+
+static void walk(struct api_req *q);
+
+static void woken(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	(void)ctx;
+	if (req_woken(q, &err) < 0)
+		refuse(q, &err);
+	else
+		walk(q);
+}
+
+static int walk_steps(struct api_req *q, struct err *err)
+{
+	while (q->at < ARRAY_LEN(steps)) {
+		int rc = steps[q->at].fn(q, err);
+
+		if (rc == 0) {
+			req_passed(q, steps[q->at++].behind);
+			continue;
+		}
+		if (rc == REQ_LATER && !req_park(q, woken, NULL))
+			return REQ_LATER;
+		if (rc < 0 || req_woken(q, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void walk(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+	int rc = walk_steps(q, &err);
+
+	if (rc < 0)
+		refuse(q, &err);
+	else if (rc == 0)
+		serve(q);
 }
 
 void api_serve(struct api_req *q)
 {
-	struct err err = ERR_INIT;
-
 	q->start_ns = env_mono_ns(q->server->env);
 	work_tick(q->start_ns, "received");
 	if (!q->res)
 		request_info(q);
+	q->timed = q->server->observer || req_mutating(q);
+	q->step_ns[STEP_RECEIVED] = q->start_ns;
+	if (q->server->observer)
+		req_passed(q, STEP_RECEIVED);
 	metrics_inflight(q->server, q, 1);
-	if (pipeline_identify(q, &err) < 0) {
-		if (err.reason != ERR_INTERNAL || !q->http) {
-			api_req_fail(q, &err);
-		} else {
-			answer_internal(q, &err);
-			err_release(&err);
-		}
-		return;
-	}
-	flow_admit(q, admitted);
+	walk(q);
 }

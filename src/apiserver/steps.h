@@ -89,11 +89,17 @@ bool req_park(struct api_req *q, req_fn *fn, void *ctx);
 /* The first thing fn does: 0: ask the same step again; -1: the wait ended otherwise, cancel() has run, fail with err.
  */
 int req_woken(struct api_req *q, struct err *err);
+/* It asks for a change: other words and bounds for its time. */
+bool req_mutating(const struct api_req *q);
+/* -1 with err when q's client has gone: nobody would read the answer. */
+int req_gone(struct api_req *q, struct err *err);
 /* The step is behind q. */
 void req_passed(struct api_req *q, enum req_step step);
 /* Runs fn(q, ctx) where work of q's kind is done, never on a network loop nor on the store's thread: on the pool
  * (run_queue.h), or on the thread of who waits for q in this process. */
 void req_go(struct api_req *q, req_fn *fn, void *ctx);
+/* To the pool; false: q's user has too much there already, fn will not run. must: it has begun, it is taken anyway. */
+bool req_pool(struct api_req *q, req_fn *fn, void *ctx, bool must);
 /* The transport: q's client has gone. On q's own thread. */
 void req_client_gone(struct api_req *q);
 
@@ -101,7 +107,9 @@ void req_client_gone(struct api_req *q);
 
 /* Asked behind what is built in; any may be NULL, any may say REQ_LATER. What asks other processes hangs in here. */
 struct req_plugins {
-	int (*authenticate)(struct api_req *q, struct err *err, void *ctx); /* may change q->user */
+	/* About credentials that nothing built in knows: fills q->user. 1: not known here either. */
+	int (*authenticate)(struct api_req *q, struct err *err, void *ctx);
+	/* About what nothing built in allows. 0: it may; 1: no opinion, which is a no. */
 	int (*authorize)(struct api_req *q, struct err *err, void *ctx);
 	int (*mutate)(const struct admission *a, struct err *err, void *ctx);
 	int (*validate)(const struct admission *a, struct err *err, void *ctx);

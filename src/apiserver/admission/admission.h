@@ -8,7 +8,7 @@
  * OwnerReferencesPermissionEnforcement among them. Of what connects (exec, attach, port-forward, proxy) none of
  * upstream's plugins that are on by default says anything, so it is not asked about.
  *
- * Threads: the request's, on which nothing may block.
+ * Threads: the request's, on which nothing may block: who has to wait says REQ_LATER.
  */
 #pragma once
 
@@ -29,6 +29,8 @@ struct admission {
 #define ON_UPDATE (1u << ADMIT_UPDATE)
 #define ON_SUBRESOURCES (1u << 8) /* of these operations, too */
 
+/* Both say 0, -1 with err, or REQ_LATER after req_suspend() (steps.h): then that one is asked again, with another
+ * struct of the same contents, and those before it are not. */
 struct admission_plugin {
 	const char *name;
 	unsigned mutates; /* ON_... bits: when mutate() is asked */
@@ -40,5 +42,5 @@ extern const struct admission_plugin *const admission_chain[]; /* NULL-terminate
 int admission_mutate(const struct admission *a, struct err *err);
 int admission_validate(const struct admission *a, struct err *err);
 /* Both, for what is created through a subresource whose handler stores nothing itself (a token, an eviction, a
- * binding): doc is its body, the rest is q's. */
-int admission_create_sub(struct api_req *q, struct val *doc, struct err *err);
+ * binding): doc is its body, the rest is q's. Then go(q, doc), or q has been failed. */
+void admission_create_sub(struct api_req *q, struct val *doc, void (*go)(struct api_req *q, struct val *doc));

@@ -8,27 +8,107 @@ const struct admission_plugin *const admission_chain[] = {
 	&admission_storage_protection,	&admission_runtime_class,	  NULL,
 };
 
+/* Those that have answered are not asked again: how many is q->asked, while one of them waits. */
+static bool asked_before(struct api_req *q, unsigned i)
+{
+	return i < q->asked;
+}
+
+static int answered(struct api_req *q, unsigned i, int rc)
+{
+	q->asked = rc == REQ_LATER ? i : 0;
+	if (rc != REQ_LATER)
+		q->has_result = false;
+	return rc;
+}
+
 int admission_mutate(const struct admission *a, struct err *err)
 {
-	unsigned asked = 1u << a->op | (a->subresource.n ? ON_SUBRESOURCES : 0);
+	unsigned asked = 1u << a->op | (a->subresource.n ? ON_SUBRESOURCES : 0), i = 0;
+	const struct req_plugins *out = a->q->server->plugins;
+	int rc;
 
-	for (const struct admission_plugin *const *p = admission_chain; *p; p++)
-		if ((*p)->mutate && ((*p)->mutates & asked) == asked && (*p)->mutate(a, err) < 0)
-			return -1;
-	return 0;
+	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
+		if (asked_before(a->q, i) || !p->mutate || (p->mutates & asked) != asked)
+			continue;
+		rc = p->mutate(a, err);
+		if (rc)
+			return answered(a->q, i, rc);
+	}
+	return answered(a->q, i, out && out->mutate && a->op != ADMIT_DELETE ? out->mutate(a, err, out->ctx) : 0);
 }
 
 int admission_validate(const struct admission *a, struct err *err)
 {
-	for (const struct admission_plugin *const *p = admission_chain; *p; p++)
-		if ((*p)->validate && (*p)->validate(a, err) < 0)
-			return -1;
-	return 0;
+	const struct req_plugins *out = a->q->server->plugins;
+	unsigned i = 0;
+	int rc;
+
+	for (const struct admission_plugin *p; (p = admission_chain[i]); i++) {
+		if (asked_before(a->q, i) || !p->validate)
+			continue;
+		rc = p->validate(a, err);
+		if (rc)
+			return answered(a->q, i, rc);
+	}
+	return answered(a->q, i, out && out->validate ? out->validate(a, err, out->ctx) : 0);
 }
 
-int admission_create_sub(struct api_req *q, struct val *doc, struct err *err)
+/* --- what is created through a subresource --- */
+
+struct sub_admission {
+	struct admission a;
+	bool mutated;
+	void (*go)(struct api_req *q, struct val *doc);
+};
+
+static void sub_woken(struct api_req *q, void *ctx);
+
+static int sub_ask(struct sub_admission *s, struct err *err)
 {
-	const struct admission a = {
+	int rc = 0;
+
+	if (!s->mutated)
+		rc = admission_mutate(&s->a, err);
+	if (rc)
+		return rc;
+	s->mutated = true;
+	return admission_validate(&s->a, err);
+}
+
+static void sub_walk(struct sub_admission *s)
+{
+	struct api_req *q = s->a.q;
+	struct err err = ERR_INIT;
+	int rc;
+
+	while ((rc = sub_ask(s, &err)) == REQ_LATER) {
+		if (!req_park(q, sub_woken, s))
+			return;
+		if ((rc = req_woken(q, &err)) < 0)
+			break;
+	}
+	if (rc < 0)
+		api_req_fail(q, &err);
+	else
+		s->go(q, s->a.doc);
+}
+
+static void sub_woken(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	if (req_woken(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		sub_walk(ctx);
+}
+
+void admission_create_sub(struct api_req *q, struct val *doc, void (*go)(struct api_req *q, struct val *doc))
+{
+	struct sub_admission *s = ARENA_NEW(q->arena, struct sub_admission);
+
+	s->a = (struct admission){
 		.q = q,
 		.op = ADMIT_CREATE,
 		.res = q->res,
@@ -37,6 +117,6 @@ int admission_create_sub(struct api_req *q, struct val *doc, struct err *err)
 		.name = q->name.n ? q->name : val_get_str(doc, F_metadata, F_name),
 		.doc = doc,
 	};
-
-	return admission_mutate(&a, err) < 0 ? -1 : admission_validate(&a, err);
+	s->go = go;
+	sub_walk(s);
 }

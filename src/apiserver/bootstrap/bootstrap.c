@@ -1,6 +1,7 @@
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/bootstrap/join_token.h"
+#include "apiserver/inbox.h"
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/watchcache.h"
@@ -9,13 +10,11 @@
 #include "object/annotation.h"
 #include "object/legacy_token.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 struct batch;
 
-/* One write in flight: finished by the store's thread while we go on, so it has a request and
- * an arena of its own. */
+/* One write in flight: it is answered while we go on, so it has a request and an arena of its own. */
 struct write {
 	struct write *next;
 	struct batch *batch;
@@ -29,11 +28,19 @@ struct batch {
 	struct apiserver *server;
 	struct arena arena; /* of the documents */
 	struct write *writes;
-	pthread_mutex_t lock;
-	pthread_cond_t done;
+	struct inbox in; /* they are concluded on our thread, when we wait */
 	int pending;
 	struct err err;
 };
+
+static void post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+{
+	struct batch *b = q->user_data;
+
+	inbox_post(&b->in, q, fn, ctx);
+}
+
+static const struct api_sink sink = { .post = post };
 
 static void written(struct api_req *q, struct obj *o, struct err *err, void *ctx)
 {
@@ -41,15 +48,12 @@ static void written(struct api_req *q, struct obj *o, struct err *err, void *ctx
 
 	(void)q;
 	(void)o;
-	pthread_mutex_lock(&b->lock);
 	/* Another server on the same store may have been faster. */
 	if (err && err->reason != ERR_ALREADY_EXISTS && b->err.reason == ERR_NONE)
 		err_move(&b->err, err);
 	else if (err)
 		err_release(err);
-	if (--b->pending == 0)
-		pthread_cond_broadcast(&b->done);
-	pthread_mutex_unlock(&b->lock);
+	b->pending--;
 }
 
 static struct write *begin(struct batch *b)
@@ -63,13 +67,13 @@ static struct write *begin(struct batch *b)
 	w->req = (struct api_req){
 		.server = b->server,
 		.arena = &w->arena,
+		.sink = &sink,
+		.user_data = b,
 		.trusted = true,
 		.user = { .name = SV("system:apiserver"), .groups = &masters, .n_groups = 1 },
 		.user_agent = SV("kube-apiserver"),
 	};
-	pthread_mutex_lock(&b->lock);
 	b->pending++;
-	pthread_mutex_unlock(&b->lock);
 	return w;
 }
 
@@ -345,17 +349,14 @@ static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
 
 static void wait_all(struct batch *b)
 {
-	pthread_mutex_lock(&b->lock);
 	while (b->pending > 0)
-		pthread_cond_wait(&b->done, &b->lock);
-	pthread_mutex_unlock(&b->lock);
+		inbox_run(&b->in);
 }
 
 static void batch_init(struct batch *b, struct apiserver *s)
 {
 	*b = (struct batch){ .server = s };
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_cond_init(&b->done, NULL);
+	inbox_init(&b->in);
 }
 
 /* 0, or -1 with the first failure. */
@@ -375,8 +376,7 @@ static int batch_end(struct batch *b, struct err *err)
 		free(w);
 	}
 	arena_release(&b->arena);
-	pthread_mutex_destroy(&b->lock);
-	pthread_cond_destroy(&b->done);
+	inbox_release(&b->in);
 	return rc;
 }
 

@@ -59,7 +59,7 @@ static void system_fields(struct write_op *op)
 	val_set_str(op->a, meta, F_creationTimestamp, time_format(env_now_ns(s->env), false, text));
 }
 
-int create_finish(struct write_op *op, struct err *err)
+int create_begin(struct write_op *op, struct err *err)
 {
 	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
 
@@ -75,9 +75,13 @@ int create_finish(struct write_op *op, struct err *err)
 	if (op->res->has_status && !op->strat->status_on_create)
 		val_del(op->doc, F_status);
 	op->name = val_get_str(op->doc, F_metadata, F_name);
-	if (write_admit(op, true, ADMIT_CREATE, err) < 0)
-		return -1;
-	meta = val_ensure_map(op->a, op->doc, F_metadata);
+	return 0;
+}
+
+int create_prepare(struct write_op *op, struct err *err)
+{
+	struct val *meta = val_ensure_map(op->a, op->doc, F_metadata);
+
 	op->name = val_get_str(meta, F_name);
 	if (op->generated_name || (!op->name.n && val_get_str(meta, F_generateName).n)) {
 		op->generated_name = true;
@@ -89,5 +93,5 @@ int create_finish(struct write_op *op, struct err *err)
 	if (op->strat->prepare_create)
 		op->strat->prepare_create(op->q, op->doc);
 	op->name = val_get_str(op->doc, F_metadata, F_name);
-	return write_validate(op, NULL, err) < 0 || write_admit(op, false, ADMIT_CREATE, err) < 0 ? -1 : 0;
+	return write_validate(op, NULL, err);
 }

@@ -201,17 +201,19 @@ static void bump_generation(struct write_op *op)
 
 static int produce_delete(struct write_op *op, struct err *err)
 {
+	op->doc = NULL;
+	return delete_preconditions(op->res, op->old, op->del->uid, op->del->rev, err);
+}
+
+static int settle_delete(struct write_op *op, struct err *err)
+{
 	const struct delete_options *o = op->del;
 	const struct val *old = obj_root(op->old);
 	int64_t now = env_now_ns(op->q->server->env), grace = 0,
 		was = val_get_int(old, -1, F_metadata, F_deletionGracePeriodSeconds);
 	bool deleting = obj_deleting(op->old);
 
-	if (delete_preconditions(op->res, op->old, o->uid, o->rev, err) < 0)
-		return -1;
-	op->doc = NULL;
-	if (write_admit(op, false, ADMIT_DELETE, err) < 0)
-		return -1;
+	(void)err;
 	op->doc = obj_edit(op->a, op->old);
 	if (op->strat->grace_period)
 		grace = op->strat->grace_period(op->q, old, o->grace);
@@ -255,6 +257,7 @@ void delete_start(struct write_op *op, const struct delete_options *o)
 	op->del = o;
 	op->must_exist = op->retry = op->raw = true;
 	op->produce = produce_delete;
+	op->settle = settle_delete;
 	write_run(op);
 }
 

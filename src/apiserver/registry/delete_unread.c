@@ -53,60 +53,92 @@ static int unread_needless(struct api_req *q, struct err *err)
 	return err_set_object(err, q->group, q->plural, q->name);
 }
 
-static void unread_done(const struct store_result *r, void *ctx)
+static void unread_answer(struct api_req *q, void *ctx)
 {
 	struct unread *u = ctx;
 	struct write_op *op = u->op;
-	struct apiserver *s = op->q->server;
 	struct err err = ERR_INIT;
 
-	switch (r->outcome) {
+	switch (op->said.outcome) {
 	case STORE_OK:
-		answer_doc(op->q, 200, status_success(op->a, op->res, op->name, SV("")));
-		break;
+		req_passed(q, STEP_COMMITTED);
+		answer_doc(q, 200, status_success(op->a, op->res, op->name, SV("")));
+		return;
 	case STORE_MISMATCH:
-		if (r->current)
+		if (op->said.there)
 			err_modified(&err, op->res, op->name);
 		else
 			err_not_found(&err, op->res, op->name);
-		write_fail(op, &err);
 		break;
 	case STORE_FAILED:
-		err_set(&err, r->err ? r->err->reason : ERR_INTERNAL, "%s",
-			r->err ? err_msg(r->err) : "the write failed");
-		write_fail(op, &err);
+		err_move(&err, &op->said.err);
 		break;
 	}
+	write_fail(op, &err);
+}
+
+static void unread_done(const struct store_result *r, void *ctx)
+{
+	struct unread *u = ctx;
+	struct api_req *q = u->op->q;
+	struct apiserver *s = q->server;
+
+	u->op->said = (struct store_said){ .outcome = r->outcome, .there = r->current };
+	if (r->outcome == STORE_FAILED)
+		err_of_store(r, &u->op->said.err);
+	api_req_post(q, unread_answer, u);
 	write_answered(s);
 }
 
-void delete_unread(struct api_req *q, const struct delete_options *o)
-{
-	struct apiserver *s = q->server;
-	struct unread *u = ARENA_NEW(q->arena, struct unread);
-	struct err err = ERR_INIT;
+static void unread_go(struct api_req *q, void *ctx);
 
-	u->op = write_op_new(q, q->res, q->ns, q->name);
-	u->op->del = o;
-	if ((o->unsafe && unread_authorize(q, &err) < 0) || write_admit(u->op, false, ADMIT_DELETE, &err) < 0)
-		goto failed;
+static int unread_commit(struct unread *u, struct err *err)
+{
+	struct api_req *q = u->op->q;
+	struct apiserver *s = q->server;
+	const struct delete_options *o = u->op->del;
+	int rc;
+
+	while ((rc = write_admit(u->op, false, ADMIT_DELETE, err)) == REQ_LATER) {
+		if (!req_park(q, unread_go, u))
+			return 0;
+		if (req_woken(q, err) < 0)
+			return -1;
+	}
+	if (rc < 0)
+		return -1;
 	u->w = (struct store_write){
 		.key = storekey(q->arena, q->res, u->op->ns, q->name),
 		.expect_rev = set_aside_rev(s, q->res, u->op->ns, q->name),
 		.tombstone = true,
 	};
 	/* Who insists on what nobody knows is not obeyed. */
-	if (o->uid.n || o->rev.n || q->dry_run) {
-		set_aside_error(s, q->res, u->op->ns, q->name, &err);
-		goto failed;
-	}
-	if (!u->w.expect_rev) {
-		(void)unread_needless(q, &err);
-		goto failed;
-	}
+	if (o->uid.n || o->rev.n || q->dry_run)
+		return set_aside_error(s, q->res, u->op->ns, q->name, err);
+	if (!u->w.expect_rev)
+		return unread_needless(q, err);
 	write_begin(s);
 	store_commit(s->store, &u->w, unread_done, u);
-	return;
-failed:
-	api_req_fail(q, &err);
+	return 0;
+}
+
+static void unread_go(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	if ((q->wait && req_woken(q, &err) < 0) || unread_commit(ctx, &err) < 0)
+		api_req_fail(q, &err);
+}
+
+void delete_unread(struct api_req *q, const struct delete_options *o)
+{
+	struct unread *u = ARENA_NEW(q->arena, struct unread);
+	struct err err = ERR_INIT;
+
+	u->op = write_op_new(q, q->res, q->ns, q->name);
+	u->op->del = o;
+	if (o->unsafe && unread_authorize(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		unread_go(q, u);
 }

@@ -1,7 +1,7 @@
 /* DELETE on a collection: every object that matches, all at once, one answer.
  *
- * The deletions run side by side, each with an arena of its own, because their commits finish
- * on the store's thread while later ones still start here. */
+ * The deletions run side by side, each with a request and an arena of its own, because they are answered while later
+ * ones still start here. */
 #include "apiserver/registry/registry.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* Which verb of which resource or subresource: the last fork of the pipeline. */
 #include "apiserver/registry/registry.h"
 
+#define LIST_SMALL 1000 /* objects to select from that take no time worth a hop */
 #define ITEM_VERBS (1u << VERB_GET | 1u << VERB_UPDATE | 1u << VERB_PATCH | 1u << VERB_DELETE)
 
 static void not_allowed(struct api_req *q)
@@ -75,6 +76,28 @@ static void warn_deprecated(struct api_req *q)
 		return;
 	if (strategy_for(q->res)->deprecated)
 		api_req_warn(q, "%s", strategy_for(q->res)->deprecated);
+}
+
+bool registry_is_small(struct api_req *q)
+{
+	static const char *const past[] = { "continue", "resourceVersionMatch" };
+	const struct strategy *st = q->res ? strategy_for(q->res) : NULL;
+	struct sv rev;
+
+	if (!st)
+		return true;
+	for (const struct sub_handler *h = q->subresource.n ? st->subs : NULL; h && h->name; h++)
+		if (sv_is(q->subresource, h->name))
+			return h->streams;
+	if (q->verb != VERB_LIST)
+		return q->verb == VERB_GET || q->verb == VERB_WATCH || q->verb >= _VERB_MAX;
+	/* Perhaps from the disk. */
+	for (size_t i = 0; i < ARRAY_LEN(past); i++)
+		if (api_req_param(q, past[i], &rev))
+			return false;
+	if (api_req_param(q, "resourceVersion", &rev) && rev.n && !sv_is(rev, "0"))
+		return false;
+	return !resource_stored(q->res) || wc_count(q->server->wc, q->res) <= LIST_SMALL;
 }
 
 void registry_serve(struct api_req *q)

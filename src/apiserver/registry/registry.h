@@ -1,13 +1,8 @@
 /* registry.h - the verbs on stored resources; shared by the files of registry/.
  *
- * Reads answer at once from the watch cache. A write is one struct write_op:
- *
- *	write_run ─▶ produce(old) ─▶ [create_finish | update_finish] ─▶ commit ─▶ committed ─▶ done
- *	    ▲                                                                     │
- *	    └──────────────────── somebody else was faster, may retry ────────────┘
- *
- * Straight code up to store_commit(); one continuation after it, on the store's thread. A retry
- * hops back to the request's thread first.
+ * Reads answer at once from the watch cache. A write is one struct write_op that walks the steps of write.c: what a
+ * verb makes of its request is produce(), all else is the same for all. Each step may wait (steps.h), and any thread
+ * may go on with it then; between its steps the op is nobody else's.
  */
 #pragma once
 
@@ -23,6 +18,15 @@
 #define WRITE_ATTEMPTS 5
 #define GENERATE_NAME_ATTEMPTS 8
 
+/* What became of a commit, kept when the store's own words are gone. */
+struct store_said {
+	enum store_outcome outcome;
+	int64_t rev;	 /* the write's, or of what is there */
+	bool there;	 /* of a mismatch: something is */
+	struct sv value; /* arena */
+	struct err err;	 /* of a failure; moved out by who reads it */
+};
+
 struct write_op {
 	struct api_req *q;
 	struct arena *a;
@@ -35,6 +39,8 @@ struct write_op {
 	/* Makes op->doc (typed, defaulted) out of op->old. 0: go on; 1: nothing to do, answer
 	 * with old; -1: fail. May set tombstone. */
 	int (*produce)(struct write_op *op, struct err *err);
+	/* The same, once admission has let it pass; NULL: what is usual. */
+	int (*settle)(struct write_op *op, struct err *err);
 	/* Exactly once: o (borrowed; NULL on failure) or err. NULL: answers the request. */
 	void (*done)(struct write_op *op, struct obj *o, struct err *err);
 	void *ctx, *ctx2;
@@ -48,20 +54,22 @@ struct write_op {
 	bool tombstone;	 /* this attempt removes it */
 	bool retry;	 /* a lost race is tried again */
 	bool generated_name;
-	bool skip_admission; /* finalizer and deletion bookkeeping */
-	bool raw;	     /* doc is written as it is: no strategy, no validation, no ownership */
-	bool applied;	     /* doc already carries its managedFields (apply) */
-	bool unowned;	     /* what it changes stays whose it was: of a binding nobody becomes the owner */
+	bool raw;     /* doc is written as it is: no strategy, no validation, no ownership; admitted if a deletion */
+	bool applied; /* doc already carries its managedFields (apply) */
+	bool unowned; /* what it changes stays whose it was: of a binding nobody becomes the owner */
 	struct sv base_name; /* generateName's prefix */
 	int code;	     /* of the answer */
 	int attempt;
-	int64_t want_rev; /* the client's own resourceVersion, 0: none */
+	unsigned at;	    /* the step of write.c */
+	struct obj *answer; /* instead of old; linked to the arena */
+	int64_t want_rev;   /* the client's own resourceVersion, 0: none */
 
 	struct pending_write pw;
 	void *reserved;
 	bool has_reserved;
 	bool ordered, completed; /* doc is in its type's order; and has what Go writes although it is zero */
 	const struct delete_options *del;
+	struct store_said said;
 };
 
 void write_run(struct write_op *op); /* write.c */
@@ -72,10 +80,14 @@ const char *const *kept_fields(const struct resource *r, struct sv sub);
 /* Puts them back as they are in old. */
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc);
 
-/* create_finish.c, update_finish.c: make op->doc what is committed. As produce(), 0: commit it; 1: nothing to do,
- * answer with old; -1: fail. May set tombstone. The first expects nothing there, the second goes by op->old. */
-int create_finish(struct write_op *op, struct err *err);
-int update_finish(struct write_op *op, struct err *err);
+/* create_finish.c, update_finish.c: make op->doc what is committed. The first expects nothing there, the second goes by
+ * op->old. _begin: all until mutating admission is asked, _prepare: what comes behind it, validation included. */
+int create_begin(struct write_op *op, struct err *err);
+int create_prepare(struct write_op *op, struct err *err);
+int update_begin(struct write_op *op, struct err *err);
+int update_prepare(struct write_op *op, struct err *err);
+/* 1: nothing has changed. May set tombstone. */
+int update_settle(struct write_op *op);
 /* op->doc is what old is, but for resourceVersion, which the new one may lack. */
 bool update_is_none(struct write_op *op, const struct val *old);
 
@@ -99,11 +111,14 @@ void write_defaults(struct write_op *op); /* the schema's and the kind's */
 void write_complete(struct write_op *op);
 int write_managed(struct write_op *op, const struct val *old, struct err *err);
 int write_validate(struct write_op *op, const struct val *old, struct err *err);
+/* May say REQ_LATER. */
 int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct err *err);
 void write_finish(struct write_op *op, struct obj *o, struct err *err); /* calls done */
-/* A commit is under way, and has been answered: a server that stops waits for it. */
+/* A commit is under way, and the store has answered: a server that stops waits for it. */
 void write_begin(struct apiserver *s);
 void write_answered(struct apiserver *s); /* the op and its request may be gone */
+/* Why a commit failed. */
+int err_of_store(const struct store_result *r, struct err *err);
 void apply_opts_of(struct write_op *op, struct apply_opts *ret);
 /* A request of the server's own, made without request info: strategies and admission find what it
  * is about in q as in a client's. */
@@ -124,6 +139,8 @@ void registry_delete(struct api_req *q);
 void registry_deletecollection(struct api_req *q);
 void registry_scale(struct api_req *q);
 void registry_serve(struct api_req *q); /* generic.c: by verb and subresource */
+/* A read from memory that takes no time, or what must stay on its loop as it streams: all else is for the pool. */
+bool registry_is_small(struct api_req *q);
 
 /* list_body.c: answers with a list in the form the client asked for. Takes the references. */
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,

@@ -5,7 +5,7 @@
  * finalizers, graceful deletion. Data in the api folder says most of what differs; a strategy says
  * the rest. One file per kind family, registered in registry/strategies.c.
  *
- * Hooks run on the request's thread, must not block, and work on q->arena. `doc` is the typed,
+ * Hooks run where the request runs, must not block, and work on q->arena. `doc` is the typed,
  * defaulted document being written (changed in place), `old` the stored one.
  */
 #pragma once
@@ -54,7 +54,7 @@ struct strategy {
 
 	/* Side effects that must be undone when the commit fails (ClusterIP, node port). old NULL:
 	 * create; doc NULL: delete. commit() runs after success, rollback() after failure; state
-	 * between them in *state. */
+	 * between them in *state. reserve() may say REQ_LATER (steps.h) as long as it has reserved nothing. */
 	int (*reserve)(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err);
 	void (*commit)(struct api_req *q, void *state);
 	void (*rollback)(struct api_req *q, void *state);
@@ -74,6 +74,7 @@ struct strategy {
 	const struct sub_handler {
 		const char *name;
 		void (*serve)(struct api_req *q);
+		bool streams; /* to its client or through it, which only its connection's loop does */
 	} * subs;
 
 	/* Kinds that are not stored at all (TokenReview, SubjectAccessReview, Binding): answer q

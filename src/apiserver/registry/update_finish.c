@@ -126,7 +126,7 @@ static void keep_system_fields(struct write_op *op, struct val *meta, const stru
 		copy_member(op->a, meta, old, F_deletionTimestamp);
 }
 
-int update_finish(struct write_op *op, struct err *err)
+int update_begin(struct write_op *op, struct err *err)
 {
 	const struct val *old = obj_root(op->old), *old_meta = val_member(old, F_metadata);
 	struct val *meta;
@@ -141,21 +141,32 @@ int update_finish(struct write_op *op, struct err *err)
 	kept_restore(op->a, op->res, op->sub, old, op->doc);
 	if (op->strat->narrow && op->sub.n)
 		op->strat->narrow(op->a, op->sub, old, op->doc);
-	if (write_managed(op, old, err) < 0 || write_admit(op, true, ADMIT_UPDATE, err) < 0)
-		return -1;
+	return write_managed(op, old, err);
+}
+
+int update_prepare(struct write_op *op, struct err *err)
+{
+	const struct val *old = obj_root(op->old), *old_meta = val_member(old, F_metadata);
+	struct val *meta;
+
 	if (op->strat->prepare_update)
 		op->strat->prepare_update(op->q, old, op->doc);
 	meta = val_ensure_map(op->a, op->doc, F_metadata);
 	if (!op->strat->no_generation && (!op->sub.n || !op->res->has_status || sub_of_spec(op->sub)) &&
 	    desired_changed(op, old))
 		val_set_int(op->a, meta, F_generation, val_get_int(old_meta, 0, F_generation) + 1);
-	if (write_validate(op, old, err) < 0 || write_admit(op, false, ADMIT_UPDATE, err) < 0)
-		return -1;
+	return write_validate(op, old, err);
+}
+
+int update_settle(struct write_op *op)
+{
+	const struct val *old = obj_root(op->old);
+
 	if (update_is_none(op, old))
 		return 1;
 	/* The last finalizer went: what deletion began ends here. */
 	if (obj_deleting(op->old) && object_finalized(op->res, op->doc) &&
-	    val_get_int(old_meta, 0, F_deletionGracePeriodSeconds) == 0)
+	    val_get_int(old, 0, F_metadata, F_deletionGracePeriodSeconds) == 0)
 		op->tombstone = true;
 	return 0;
 }

@@ -1,7 +1,20 @@
-/* The life of a write: attempts, the commit and its continuation. The verbs' own parts are in
- * create.c, update.c, patch.c and delete.c, what they share in write_steps.c. */
+/* The life of a write: its steps, the commit, what becomes of it, another attempt. The verbs' own parts are in
+ *create.c, update.c, patch.c and delete.c, what they share in write_steps.c.
+ *
+ *	find ─ produce ─ begin ─ mutate ─ prepare ─ admit ─ settle ─ permit ─ reserve ─ unchanged ─ convert ─ store ═▶
+ *conclude ▲ │ └──────────────────────────────────── somebody else was faster, may retry
+ *◀──────────────────────────────────┘
+ *
+ * One loop walks them. A step that says REQ_LATER is asked again when it was resumed, so none changes anything before
+ *the last time that it asks. The double line is the store's: its thread sends the write on and does nothing of it. */
 #include "apiserver/registry/registry.h"
 #include "apiserver/storekey.h"
+
+enum {
+	WRITE_ANSWER = 1, /* done, nothing is to be written: answer with op->answer, else old; as produce() */
+	WRITE_GIVEN = 3,  /* somebody else's by now, or answered */
+	WRITE_AGAIN = 4,  /* from the beginning */
+};
 
 static void undo(struct write_op *op)
 {
@@ -11,216 +24,336 @@ static void undo(struct write_op *op)
 	op->reserved = NULL;
 }
 
-static void retry_now(struct api_req *q, void *ctx)
-{
-	(void)q;
-	write_run(ctx);
-}
+/* --- the steps, in their order --- */
 
-static bool being_deleted(struct write_op *op, const struct store_kv *current)
-{
-	_cleanup_obj_ struct obj *o =
-	    current && !current->deleted ? stored_parse(op->res, current->value, current->mod_rev) : NULL;
-
-	return o && obj_deleting(o);
-}
-
-/* Somebody else was faster. */
-static void mismatch(struct write_op *op, const struct store_kv *current)
-{
-	struct err err = ERR_INIT;
-
-	op->attempt++;
-	if (op->creating && op->base_name.n && op->attempt < GENERATE_NAME_ATTEMPTS) {
-		api_req_post(op->q, retry_now, op);
-		return;
-	}
-	if (op->retry && op->attempt < WRITE_ATTEMPTS) {
-		/* A cache behind another server's writes must not be asked again. */
-		if (current && !current->deleted) {
-			_cleanup_obj_ struct obj *seen = wc_get(op->q->server->wc, op->res, op->ns, op->name);
-			struct obj *o;
-
-			if (!seen || obj_rev(seen) < current->mod_rev) {
-				o = stored_parse(op->res, current->value, current->mod_rev);
-				if (o)
-					op->fresh = obj_link(op->a, o);
-			}
-		}
-		api_req_post(op->q, retry_now, op);
-		return;
-	}
-	if (op->creating && being_deleted(op, current))
-		err_exists_deleting(&err, op->res, op->name);
-	else if (op->creating)
-		set_aside_exists(op->q->server, op->res, op->ns, op->name, &err);
-	else if (!current || current->deleted)
-		err_not_found(&err, op->res, op->name);
-	else
-		err_modified(&err, op->res, op->name);
-	write_fail(op, &err);
-}
-
-static void conclude(const struct store_result *r, struct write_op *op);
-
-static void committed(const struct store_result *r, void *ctx)
-{
-	struct write_op *op = ctx;
-	struct apiserver *s = op->q->server;
-
-	conclude(r, op); /* op and its request may be gone after it */
-	write_answered(s);
-}
-
-static void conclude(const struct store_result *r, struct write_op *op)
-{
-	struct err err = ERR_INIT;
-	struct obj *o;
-
-	switch (r->outcome) {
-	case STORE_OK:
-		if (op->has_reserved && op->strat->commit)
-			op->strat->commit(op->q, op->reserved);
-		o = op->pw.result;
-		if (o && op->pw.res != op->res) { /* stored in another form than the client's */
-			obj_unref(o);
-			o = NULL;
-		}
-		if (!o) /* a deletion, or a cache that lags */
-			o = obj_new(op->doc ? op->doc : obj_root(op->old), r->rev);
-		(void)obj_link(op->a, o);
-		write_finish(op, o, NULL);
-		return;
-	case STORE_MISMATCH:
-		undo(op);
-		mismatch(op, r->current);
-		return;
-	case STORE_FAILED:
-		undo(op);
-		if (r->err) {
-			err_set(&err, r->err->reason, "%s", err_msg(r->err));
-			err.retry_after_s = r->err->retry_after_s;
-		} else {
-			err_set(&err, ERR_INTERNAL, "the write failed");
-		}
-		write_fail(op, &err);
-		return;
-	}
-}
-
-static void write_commit(struct write_op *op)
+static int find(struct write_op *op, struct err *err)
 {
 	struct apiserver *s = op->q->server;
-	const struct val *old = op->old ? obj_root(op->old) : NULL;
-	const struct resource *stored = resource_storage(op->res);
-	struct store_write w = { 0 };
-	struct err err = ERR_INIT;
-	struct val *meta, *root = op->doc;
-	struct obj *built = NULL;
-
-	if (op->strat->permit && !op->sub.n && !op->tombstone && op->strat->permit(op->q, old, op->doc, &err) < 0) {
-		write_fail(op, &err);
-		return;
-	}
-	if (op->strat->reserve && !op->sub.n &&
-	    op->strat->reserve(op->q, old, op->tombstone ? NULL : op->doc, &op->reserved, &err) < 0) {
-		write_fail(op, &err);
-		return;
-	}
-	op->has_reserved = op->strat->reserve != NULL && !op->sub.n;
-	if (op->has_reserved) /* it has put in what it reserved */
-		op->ordered = op->completed = false;
-	/* With the addresses that it left out the object may be the one that is there. */
-	if (op->has_reserved && old && !op->tombstone && !op->creating && update_is_none(op, old)) {
-		undo(op);
-		write_finish(op, op->old, NULL);
-		return;
-	}
-	if (op->q->dry_run) {
-		struct obj *o = op->creating ? wc_get(s->wc, op->res, op->ns, op->name) : NULL;
-
-		if (o) {
-			err_exists(&err, op->res, op->name);
-			(void)obj_link(op->a, o);
-			undo(op);
-			write_fail(op, &err);
-			return;
-		}
-
-		op->ordered = false; /* an update has its resourceVersion at the end */
-		if (op->doc)
-			write_complete(op);
-		o = obj_new(op->doc ? op->doc : old, 0);
-		undo(op);
-		write_finish(op, obj_link(op->a, o), NULL);
-		return;
-	}
-	if (!op->tombstone) {
-		/* The revision is the store's to say; the stored text does not repeat it. */
-		val_thaw(op->a, op->doc);
-		meta = val_member_mut(op->doc, F_metadata);
-		if (meta)
-			val_del(meta, F_resourceVersion);
-		if (!op->completed)
-			write_complete(op);
-		if (stored != op->res)
-			root = op->strat->to_stored(op->a, op->doc);
-		if (!root) {
-			undo(op);
-			err_set(&err, ERR_INTERNAL, "the object cannot be stored as %s", stored->kind);
-			write_fail(op, &err);
-			return;
-		}
-		/* All that can be done before the revision is known is done here: the store's thread has all writes
-		 * to do. The next revision mostly has as many digits as the one to come. */
-		built = obj_link(op->a, obj_new(root, wc_rev(s->wc) + 1));
-		w.value = obj_json_stored(op->a, built);
-		w.for_deletion = obj_deleting(built);
-		if (w.value.n > OBJECT_BYTES_MAX) {
-			undo(op);
-			err_set(&err, ERR_TOO_LARGE, "etcdserver: request is too large");
-			write_fail(op, &err);
-			return;
-		}
-	}
-	op->pw = (struct pending_write){ .res = stored, .root = root, .built = built };
-	w.key = storekey(op->a, op->res, op->ns, op->name);
-	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
-	w.tombstone = op->tombstone;
-	w.cookie = &op->pw;
-	write_begin(s);
-	store_commit(s->store, &w, committed, op);
-}
-
-void write_run(struct write_op *op)
-{
-	struct apiserver *s = op->q->server;
-	struct err err = ERR_INIT;
-	int rc;
 
 	op->tombstone = op->creating = op->ordered = op->completed = false;
+	op->answer = NULL;
 	op->old = op->fresh;
 	op->fresh = NULL;
 	if (!op->old && op->name.n && !op->generated_name)
 		op->old = obj_link(op->a, wc_get(s->wc, op->res, op->ns, op->name));
 	if (!op->old &&
-	    (op->must_exist || (op->name.n && !op->generated_name && set_aside_rev(s, op->res, op->ns, op->name)))) {
-		set_aside_error(s, op->res, op->ns, op->name, &err);
-		write_fail(op, &err);
-		return;
-	}
-	rc = op->produce(op, &err);
-	if (rc == 0) {
-		/* A patch or a hook may have put a part of the old object into the new one: such a part is frozen, and
-		 * what comes changes parts in place. */
+	    (op->must_exist || (op->name.n && !op->generated_name && set_aside_rev(s, op->res, op->ns, op->name))))
+		return set_aside_error(s, op->res, op->ns, op->name, err);
+	return 0;
+}
+
+static int produce(struct write_op *op, struct err *err)
+{
+	int rc = op->produce(op, err);
+
+	/* A patch or a hook may have put a part of the old object into the new one: such a part is frozen, and what
+	 * comes changes parts in place. */
+	if (rc == 0)
 		val_thaw(op->a, op->doc);
-		if (!op->raw)
-			rc = op->creating ? create_finish(op, &err) : update_finish(op, &err);
+	return rc;
+}
+
+static int begin(struct write_op *op, struct err *err)
+{
+	if (op->raw)
+		return 0;
+	return op->creating ? create_begin(op, err) : update_begin(op, err);
+}
+
+static enum admission_op admission_of(const struct write_op *op)
+{
+	return op->del ? ADMIT_DELETE : op->creating ? ADMIT_CREATE : ADMIT_UPDATE;
+}
+
+static int mutate(struct write_op *op, struct err *err)
+{
+	return op->raw ? 0 : write_admit(op, true, admission_of(op), err);
+}
+
+static int prepare(struct write_op *op, struct err *err)
+{
+	if (op->raw)
+		return 0;
+	return op->creating ? create_prepare(op, err) : update_prepare(op, err);
+}
+
+static int admit(struct write_op *op, struct err *err)
+{
+	return op->raw && !op->del ? 0 : write_admit(op, false, admission_of(op), err);
+}
+
+static int settle(struct write_op *op, struct err *err)
+{
+	int rc = 0;
+
+	if (op->settle)
+		rc = op->settle(op, err);
+	else if (!op->raw && !op->creating)
+		rc = update_settle(op);
+	if (rc == 0)
+		val_thaw(op->a, op->doc);
+	return rc;
+}
+
+static int permit(struct write_op *op, struct err *err)
+{
+	if (!op->strat->permit || op->sub.n || op->tombstone)
+		return 0;
+	return op->strat->permit(op->q, op->old ? obj_root(op->old) : NULL, op->doc, err);
+}
+
+static int reserve(struct write_op *op, struct err *err)
+{
+	const struct req_plugins *p = op->q->server->plugins;
+	const struct val *old = op->old ? obj_root(op->old) : NULL;
+	struct val *doc = op->tombstone ? NULL : op->doc;
+	int rc;
+
+	if (op->q->asked == 0 && p && p->reserve && (rc = p->reserve(op->q, old, doc, err, p->ctx)) != 0)
+		return rc;
+	op->q->asked = 1;
+	if (op->strat->reserve && !op->sub.n) {
+		rc = op->strat->reserve(op->q, old, doc, &op->reserved, err);
+		if (rc != 0)
+			return rc;
+		op->has_reserved = true;
+		op->ordered = op->completed = false; /* it has put in what it reserved */
 	}
-	if (rc < 0)
-		write_fail(op, &err);
-	else if (rc > 0)
-		write_finish(op, op->old, NULL);
+	op->q->asked = 0;
+	return 0;
+}
+
+/* What would be written is there already, or is not to be written. */
+static int unchanged(struct write_op *op, struct err *err)
+{
+	const struct val *old = op->old ? obj_root(op->old) : NULL;
+
+	/* With the addresses that it left out the object may be the one that is there. */
+	if (op->has_reserved && old && !op->tombstone && !op->creating && update_is_none(op, old))
+		return WRITE_ANSWER;
+	if (!op->q->dry_run)
+		return 0;
+	if (op->creating) {
+		struct obj *o = wc_get(op->q->server->wc, op->res, op->ns, op->name);
+
+		if (o) {
+			(void)obj_link(op->a, o);
+			return err_exists(err, op->res, op->name);
+		}
+	}
+	op->ordered = false; /* an update has its resourceVersion at the end */
+	if (op->doc)
+		write_complete(op);
+	op->answer = obj_link(op->a, obj_new(op->doc ? op->doc : old, 0));
+	return WRITE_ANSWER;
+}
+
+static int convert(struct write_op *op, struct err *err)
+{
+	const struct req_plugins *p = op->q->server->plugins;
+	const struct resource *stored = resource_storage(op->res);
+	struct val *meta;
+	int rc;
+
+	op->pw = (struct pending_write){ .res = stored, .root = op->doc };
+	if (op->tombstone)
+		return 0;
+	if (p && p->convert && (rc = p->convert(op->q, op->doc, err, p->ctx)) != 0)
+		return rc;
+	/* The revision is the store's to say; the stored text does not repeat it. */
+	val_thaw(op->a, op->doc);
+	meta = val_member_mut(op->doc, F_metadata);
+	if (meta)
+		val_del(meta, F_resourceVersion);
+	if (!op->completed)
+		write_complete(op);
+	if (stored != op->res)
+		op->pw.root = op->strat->to_stored(op->a, op->doc);
+	if (!op->pw.root)
+		return err_set(err, ERR_INTERNAL, "the object cannot be stored as %s", stored->kind);
+	return 0;
+}
+
+static void committed(const struct store_result *r, void *ctx);
+
+static int store(struct write_op *op, struct err *err)
+{
+	struct apiserver *s = op->q->server;
+	const struct req_plugins *p = s->plugins;
+	struct store_write w = { 0 };
+	int rc;
+
+	if (p && p->commit && (rc = p->commit(op->q, err, p->ctx)) != 0)
+		return rc;
+	if (!op->tombstone) {
+		/* All that can be done before the revision is known is done here: the store's thread has all writes
+		 * to do. The next revision mostly has as many digits as the one to come. */
+		op->pw.built = obj_link(op->a, obj_new(op->pw.root, wc_rev(s->wc) + 1));
+		w.value = obj_json_stored(op->a, op->pw.built);
+		w.for_deletion = obj_deleting(op->pw.built);
+		if (w.value.n > OBJECT_BYTES_MAX)
+			return err_set(err, ERR_TOO_LARGE, "etcdserver: request is too large");
+	}
+	w.key = store_key(op->a, op->res, op->ns, op->name);
+	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
+	w.tombstone = op->tombstone;
+	w.cookie = &op->pw;
+	op->at++; /* it may be concluded before this returns */
+	write_begin(s);
+	store_commit(s->store, &w, committed, op);
+	return WRITE_GIVEN;
+}
+
+/* --- what the store said --- */
+
+static bool being_deleted(struct write_op *op)
+{
+	_cleanup_obj_ struct obj *o = op->said.there ? stored_parse(op->res, op->said.value, op->said.rev) : NULL;
+
+	return o && obj_deleting(o);
+}
+
+/* Somebody else was faster. */
+static int mismatch(struct write_op *op, struct err *err)
+{
+	op->attempt++;
+	if (op->creating && op->base_name.n && op->attempt < GENERATE_NAME_ATTEMPTS)
+		return WRITE_AGAIN;
+	if (op->retry && op->attempt < WRITE_ATTEMPTS) {
+		/* A cache behind another server's writes must not be asked again. */
+		if (op->said.there) {
+			_cleanup_obj_ struct obj *seen = wc_get(op->q->server->wc, op->res, op->ns, op->name);
+			struct obj *o;
+
+			if (!seen || obj_rev(seen) < op->said.rev) {
+				o = stored_parse(op->res, op->said.value, op->said.rev);
+				if (o)
+					op->fresh = obj_link(op->a, o);
+			}
+		}
+		return WRITE_AGAIN;
+	}
+	if (op->creating && being_deleted(op))
+		return err_exists_deleting(err, op->res, op->name);
+	if (op->creating)
+		return set_aside_exists(op->q->server, op->res, op->ns, op->name, err);
+	if (!op->said.there)
+		return err_not_found(err, op->res, op->name);
+	return err_modified(err, op->res, op->name);
+}
+
+static int conclude(struct write_op *op, struct err *err)
+{
+	struct obj *o;
+
+	switch (op->said.outcome) {
+	case STORE_OK:
+		break;
+	case STORE_MISMATCH:
+		undo(op);
+		return mismatch(op, err);
+	case STORE_FAILED:
+		return err_move(err, &op->said.err);
+	}
+	if (op->has_reserved && op->strat->commit)
+		op->strat->commit(op->q, op->reserved);
+	op->has_reserved = false;
+	req_passed(op->q, STEP_COMMITTED);
+	o = op->pw.result;
+	if (o && op->pw.res != op->res) { /* stored in another form than the client's */
+		obj_unref(o);
+		o = NULL;
+	}
+	if (!o) /* a deletion, or a cache that lags */
+		o = obj_new(op->doc ? op->doc : obj_root(op->old), op->said.rev);
+	op->answer = obj_link(op->a, o);
+	return WRITE_ANSWER;
+}
+
+/* --- the walk --- */
+
+static const struct {
+	int (*fn)(struct write_op *op, struct err *err);
+	enum req_step behind; /* STEP_RECEIVED: none that has a name for others */
+} steps[] = {
+	{ find, STEP_RECEIVED },      { produce, STEP_DECODED },  { begin, STEP_RECEIVED },
+	{ mutate, STEP_MUTATED },     { prepare, STEP_RECEIVED }, { admit, STEP_VALIDATED },
+	{ settle, STEP_RECEIVED },    { permit, STEP_RECEIVED },  { reserve, STEP_RECEIVED },
+	{ unchanged, STEP_RECEIVED }, { convert, STEP_RECEIVED }, { store, STEP_RECEIVED },
+	{ conclude, STEP_RECEIVED },
+};
+
+static void walk(struct write_op *op, int rc, struct err *err);
+
+static void woken(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+	int rc = req_woken(q, &err);
+
+	walk(ctx, rc, &err);
+}
+
+static void walk(struct write_op *op, int rc, struct err *err)
+{
+	while (rc == 0) {
+		rc = steps[op->at].fn(op, err);
+		if (rc == 0) {
+			if (steps[op->at++].behind)
+				req_passed(op->q, steps[op->at - 1].behind);
+		} else if (rc == REQ_LATER) {
+			if (!req_park(op->q, woken, op))
+				return;
+			rc = req_woken(op->q, err);
+		} else if (rc == WRITE_AGAIN) {
+			rc = op->at = 0;
+		}
+	}
+	if (rc == WRITE_GIVEN)
+		return;
+	op->q->asked = 0;
+	undo(op);
+	if (rc == WRITE_ANSWER)
+		write_finish(op, op->answer ? op->answer : op->old, NULL);
 	else
-		write_commit(op);
+		write_fail(op, err);
+}
+
+static void go_on(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	(void)q;
+	walk(ctx, 0, &err);
+}
+
+/* On the store's thread, which has all writes to do. An answer is a moment's work on the request's own thread, another
+ * attempt is as long as the first. */
+static void committed(const struct store_result *r, void *ctx)
+{
+	struct write_op *op = ctx;
+	struct apiserver *s = op->q->server;
+	const struct store_kv *is = r->current;
+
+	op->said.outcome = r->outcome;
+	op->said.rev = r->rev;
+	op->said.there = is && !is->deleted;
+	if (op->said.there) {
+		op->said.rev = is->mod_rev;
+		op->said.value = arena_sv(op->a, is->value);
+	}
+	if (r->outcome == STORE_FAILED)
+		err_of_store(r, &op->said.err);
+	if (r->outcome == STORE_MISMATCH)
+		req_go(op->q, go_on, op);
+	else
+		api_req_post(op->q, go_on, op); /* op and its request may be gone after it */
+	write_answered(s);
+}
+
+void write_run(struct write_op *op)
+{
+	struct err err = ERR_INIT;
+
+	op->at = 0;
+	walk(op, 0, &err);
 }

@@ -106,8 +106,6 @@ int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct
 		.old = op->old ? obj_root(op->old) : NULL,
 	};
 
-	if (op->skip_admission)
-		return 0;
 	return mutate ? admission_mutate(&ad, err) : admission_validate(&ad, err);
 }
 
@@ -155,6 +153,15 @@ bool object_finalized(const struct resource *r, const struct val *doc)
 	if (val_len(val_get(doc, F_metadata, F_finalizers)))
 		return false;
 	return !st->finalized || st->finalized(doc);
+}
+
+int err_of_store(const struct store_result *r, struct err *err)
+{
+	if (!r->err)
+		return err_set(err, ERR_INTERNAL, "the write failed");
+	err_set(err, r->err->reason, "%s", err_msg(r->err));
+	err->retry_after_s = r->err->retry_after_s;
+	return -1;
 }
 
 void write_begin(struct apiserver *s)

@@ -159,11 +159,11 @@ static void marked(struct write_op *op, struct obj *o, struct err *err)
 	(void)o;
 	if (!err) {
 		e->del.rev = SV(""); /* it was true, and our own mark has changed it */
-		api_req_post(op->q, pod_delete, e);
+		req_go(op->q, pod_delete, e);
 		return;
 	}
 	if (err->reason == ERR_CONFLICT && e->again && ++e->attempt < ATTEMPTS) {
-		api_req_post(op->q, look, e);
+		req_go(op->q, look, e);
 		return;
 	}
 	if (err->reason == ERR_CONFLICT && e->pod_rev.n && e->pdb.n && !e->from_client) {
@@ -212,7 +212,7 @@ static void disruption_taken(struct api_req *q, struct obj *o, struct err *err, 
 
 	(void)o;
 	if (!err) {
-		api_req_post(q, pod_mark, e);
+		req_go(q, pod_mark, e);
 		return;
 	}
 	if (err->reason == ERR_CONFLICT) {
@@ -310,19 +310,12 @@ static void look(struct api_req *q, void *ctx)
 	ask_budget(q, e, f.found);
 }
 
-void pod_eviction(struct api_req *q)
+static void evict(struct api_req *q, struct val *doc)
 {
 	struct eviction *e = ARENA_NEW(q->arena, struct eviction);
-	struct val *doc = sub_body(q);
 	const struct val *o = val_get(doc, F_deleteOptions);
 	struct err err = ERR_INIT;
 
-	if (!doc)
-		return;
-	if (admission_create_sub(q, doc, &err) < 0) {
-		api_req_fail(q, &err);
-		return;
-	}
 	if (!sv_eq(val_get_str(doc, F_metadata, F_name), q->name)) {
 		err_set(&err, ERR_BAD_REQUEST, "name in URL does not match name in Eviction object");
 		api_req_fail(q, &err);
@@ -340,4 +333,12 @@ void pod_eviction(struct api_req *q)
 	};
 	e->from_client = e->del.rev.n;
 	look(q, e);
+}
+
+void pod_eviction(struct api_req *q)
+{
+	struct val *doc = sub_body(q);
+
+	if (doc)
+		admission_create_sub(q, doc, evict);
 }

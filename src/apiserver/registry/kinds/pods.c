@@ -317,14 +317,13 @@ static void bind_done(struct api_req *q, struct obj *o, struct err *err, void *c
 		answer_created(q);
 }
 
-static void bind_pod(struct api_req *q, struct val *binding, struct sv name)
+static void bind_pod(struct api_req *q, struct val *binding)
 {
+	struct sv name = q->name.n ? q->name : val_get_str(binding, F_metadata, F_name);
 	struct err err = ERR_INIT;
 	const struct val *kind = val_get(binding, F_target, F_kind);
 
-	if (admission_create_sub(q, binding, &err) < 0)
-		;
-	else if (q->name.n && !sv_eq(q->name, val_get_str(binding, F_metadata, F_name)) && !q->trusted)
+	if (q->name.n && !sv_eq(q->name, val_get_str(binding, F_metadata, F_name)) && !q->trusted)
 		err_set(&err, ERR_BAD_REQUEST, "name in URL does not match name in Binding object");
 	else if (val_str(kind).n && !val_is(kind, "Node"))
 		err_set(&err, ERR_UNKNOWN,
@@ -344,13 +343,13 @@ static void pod_binding(struct api_req *q)
 	struct val *binding = sub_body(q);
 
 	if (binding)
-		bind_pod(q, binding, q->name);
+		admission_create_sub(q, binding, bind_pod);
 }
 
 /* The old way: POST to namespaces/NS/bindings, the pod named by metadata.name. */
 static void binding_create(struct api_req *q, struct val *doc)
 {
-	bind_pod(q, doc, val_get_str(doc, F_metadata, F_name));
+	admission_create_sub(q, doc, bind_pod);
 }
 
 const struct strategy binding_strategy = {
@@ -359,10 +358,14 @@ const struct strategy binding_strategy = {
 };
 
 static const struct sub_handler pod_subs[] = {
-	{ "attach", pod_attach },     { "binding", pod_binding },
-	{ "eviction", pod_eviction }, { "exec", pod_exec },
-	{ "log", pod_log },	      { "portforward", pod_portforward },
-	{ "proxy", pod_proxy },	      { NULL, NULL },
+	{ "attach", pod_attach, .streams = true },
+	{ "binding", pod_binding, .streams = false },
+	{ "eviction", pod_eviction, .streams = false },
+	{ "exec", pod_exec, .streams = true },
+	{ "log", pod_log, .streams = true },
+	{ "portforward", pod_portforward, .streams = true },
+	{ "proxy", pod_proxy, .streams = true },
+	{ NULL, NULL, .streams = false },
 };
 
 static const char *const status_metadata[] = { "status", "metadata", NULL };

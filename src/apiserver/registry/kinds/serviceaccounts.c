@@ -115,7 +115,7 @@ static int token_issue(struct api_req *q, struct val *doc, struct err *err)
 	struct obj *sa;
 	int64_t expires;
 
-	if (admission_create_sub(q, doc, err) < 0 || token_check_meta(q, doc, err) < 0)
+	if (token_check_meta(q, doc, err) < 0)
 		return -1;
 	sa = registry_peek(q, RES(core_serviceaccounts), q->ns, q->name);
 	if (!sa)
@@ -140,14 +140,12 @@ static int token_issue(struct api_req *q, struct val *doc, struct err *err)
 	return 0;
 }
 
-static void token_create(struct api_req *q)
+static void token_admitted(struct api_req *q, struct val *doc)
 {
-	struct val *doc = sub_body(q), *meta;
+	struct val *meta;
 	struct err err = ERR_INIT;
 	char now[TIME_TEXT_MAX];
 
-	if (!doc)
-		return;
 	if (token_issue(q, doc, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
@@ -159,7 +157,16 @@ static void token_create(struct api_req *q)
 	answer_doc(q, 201, doc);
 }
 
-static const struct sub_handler sa_subs[] = { { "token", token_create }, { NULL, NULL } };
+static void token_create(struct api_req *q)
+{
+	struct val *doc = sub_body(q);
+
+	if (doc)
+		admission_create_sub(q, doc, token_admitted);
+}
+
+static const struct sub_handler sa_subs[] = { { "token", token_create, .streams = false },
+					      { NULL, NULL, .streams = false } };
 
 const struct strategy serviceaccount_strategy = {
 	.res = RES(core_serviceaccounts),

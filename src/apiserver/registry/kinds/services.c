@@ -547,7 +547,8 @@ static void service_validate(struct field_errs *fe, const struct val *doc, const
 			   "this cluster is not configured for dual-stack services");
 }
 
-static const struct sub_handler service_subs[] = { { "proxy", service_proxy }, { NULL, NULL } };
+static const struct sub_handler service_subs[] = { { "proxy", service_proxy, .streams = true },
+						   { NULL, NULL, .streams = false } };
 
 const struct strategy service_strategy = {
 	.subs = service_subs,

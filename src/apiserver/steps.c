@@ -1,0 +1,357 @@
+/* Requests that wait, what ends a wait, and where they go on.
+ *
+ * A wait is a ticket with one state that is changed by compare-and-swap, so that of all that may end it one wins:
+ *
+ *	RUNNING ──req_park──▶ PARKED ──┬──▶ RESUMED, LATE, GONE or STOPPED: whoever made it that sends the request on
+ *	   └───────────────────────────┴──▶ the same: the run that suspended it, which has not ended yet, goes on itself
+ *
+ * Behind the last edge a ticket never touches its request again. */
+#include "apiserver/steps.h"
+#include "apiserver/apiserver-internal.h"
+#include "base/board.h"
+#include "base/list.h"
+#include "base/timefmt.h"
+
+#include <stdlib.h>
+
+#define REQUEST_NS (60 * NS_PER_SEC)  /* upstream's --request-timeout */
+#define MUTATING_NS (34 * NS_PER_SEC) /* upstream's bound of what writes */
+
+enum wait_state { WAIT_RUNNING, WAIT_PARKED, WAIT_RESUMED, WAIT_LATE, WAIT_GONE, WAIT_STOPPED };
+
+struct req_ticket {
+	struct list link; /* among those that wait */
+	atomic_int refs;  /* the holder's, the request's, the timer's */
+	atomic_int state; /* enum wait_state */
+	struct api_req *q;
+	const char *what;
+	void (*cancel)(void *ctx);
+	void *ctx;
+	/* Of the one that resumes, before the state says so. */
+	void *result;
+	void (*release)(void *result);
+	/* Of the run that suspended, before the state says parked. */
+	req_fn *fn;
+	void *fn_ctx;
+	struct env_timer *timer;
+};
+
+struct req_waits {
+	struct apiserver *s;
+	pthread_mutex_t lock; /* of all, and of q->wait of each */
+	struct list all;
+	size_t n;
+	bool stopping;
+};
+
+const char *req_step_name(enum req_step step)
+{
+	static const char *const names[_STEP_MAX] = { "received", "authenticated", "admitted",	"authorized", "decoded",
+						      "mutated",  "validated",	   "committed", "answered" };
+
+	return step < _STEP_MAX ? names[step] : "unknown";
+}
+
+/* --- tickets --- */
+
+struct req_ticket *req_ticket_ref(struct req_ticket *t)
+{
+	atomic_fetch_add(&t->refs, 1);
+	return t;
+}
+
+struct req_ticket *req_ticket_unref(struct req_ticket *t)
+{
+	if (t && atomic_fetch_sub(&t->refs, 1) == 1)
+		free(t);
+	return NULL;
+}
+
+static void go_on(struct api_req *q, void *ctx)
+{
+	struct req_ticket *t = ctx;
+
+	t->fn(q, t->fn_ctx); /* req_woken() drops t */
+}
+
+/* True for the one that ends the wait. */
+static bool settle(struct req_ticket *t, enum wait_state to)
+{
+	int was = atomic_load(&t->state);
+
+	do {
+		if (was != WAIT_RUNNING && was != WAIT_PARKED)
+			return false;
+	} while (!atomic_compare_exchange_weak(&t->state, &was, to));
+	if (was == WAIT_PARKED)
+		req_go(t->q, go_on, t);
+	return true;
+}
+
+struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cancel)(void *ctx), void *ctx)
+{
+	struct req_waits *w = q->server->waits;
+	struct req_ticket *t = xcalloc(1, sizeof(*t));
+	bool stopping;
+
+	BUG_ON(q->wait);
+	t->q = q;
+	t->what = what;
+	t->cancel = cancel;
+	t->ctx = ctx;
+	atomic_init(&t->refs, 2);
+	atomic_init(&t->state, WAIT_RUNNING);
+	q->has_result = false;
+	q->timed = true;
+	pthread_mutex_lock(&w->lock);
+	stopping = w->stopping;
+	q->wait = t;
+	list_add_tail(&w->all, &t->link);
+	w->n++;
+	pthread_mutex_unlock(&w->lock);
+	/* Who went before was not told of this wait. */
+	if (stopping)
+		(void)settle(t, WAIT_STOPPED);
+	else if (q->http && http_req_gone(q->http))
+		(void)settle(t, WAIT_GONE);
+	return t;
+}
+
+bool req_resume(struct req_ticket *t_take, void *result_take, void (*release)(void *result))
+{
+	bool counts;
+
+	t_take->result = result_take;
+	t_take->release = release;
+	counts = settle(t_take, WAIT_RESUMED);
+	if (!counts && release)
+		release(result_take);
+	req_ticket_unref(t_take);
+	return counts;
+}
+
+static void time_is_up(void *ctx)
+{
+	struct req_ticket *t = ctx;
+
+	(void)settle(t, WAIT_LATE);
+	req_ticket_unref(t);
+}
+
+bool req_park(struct api_req *q, req_fn *fn, void *ctx)
+{
+	struct req_ticket *t = q->wait;
+	int64_t until = req_deadline_ns(q);
+	int running = WAIT_RUNNING;
+
+	t->fn = fn;
+	t->fn_ctx = ctx;
+	if (until != INT64_MAX && atomic_load(&t->state) == WAIT_RUNNING) {
+		struct env *env = q->server->env;
+
+		t->timer = env_after(env, ENV_TIMERS, until - env_mono_ns(env), time_is_up, req_ticket_ref(t));
+	}
+	return !atomic_compare_exchange_strong(&t->state, &running, WAIT_PARKED);
+}
+
+static int wait_failed(const struct api_req *q, enum wait_state how, struct err *err)
+{
+	if (how == WAIT_STOPPED)
+		return err_set(err, ERR_UNAVAILABLE, "the server is shutting down");
+	/* Where upstream's handlers notice it themselves, and where a filter around them does. */
+	if (how == WAIT_GONE)
+		return err_set(err, ERR_TIMEOUT,
+			       "Timeout: request did not complete within requested timeout - context canceled");
+	if (req_mutating(q))
+		return err_set(err, ERR_TIMEOUT,
+			       "Timeout: request did not complete within requested timeout - context deadline "
+			       "exceeded");
+	return err_set(err, ERR_TIMEOUT, "Timeout: request did not complete within the allotted timeout");
+}
+
+int req_woken(struct api_req *q, struct err *err)
+{
+	struct req_waits *w = q->server->waits;
+	struct req_ticket *t = q->wait;
+	enum wait_state how = (enum wait_state)atomic_load(&t->state);
+	int rc = 0;
+
+	if (t->timer && env_timer_stop(q->server->env, t->timer))
+		req_ticket_unref(t);
+	t->timer = NULL;
+	pthread_mutex_lock(&w->lock);
+	list_del(&t->link);
+	w->n--;
+	q->wait = NULL;
+	pthread_mutex_unlock(&w->lock);
+	if (how == WAIT_RESUMED) {
+		q->has_result = true;
+		q->result = t->result;
+		if (t->release)
+			arena_defer(q->arena, t->release, t->result);
+	} else {
+		if (t->cancel)
+			t->cancel(t->ctx);
+		rc = wait_failed(q, how, err);
+	}
+	req_ticket_unref(t);
+	return rc;
+}
+
+bool req_result(struct api_req *q, void **ret)
+{
+	if (!q->has_result)
+		return false;
+	q->has_result = false;
+	*ret = q->result;
+	return true;
+}
+
+int req_gone(struct api_req *q, struct err *err)
+{
+	return q->http && http_req_gone(q->http) ? wait_failed(q, WAIT_GONE, err) : 0;
+}
+
+void req_client_gone(struct api_req *q)
+{
+	struct req_waits *w = q->server->waits;
+	struct req_ticket *t;
+
+	pthread_mutex_lock(&w->lock);
+	t = q->wait ? req_ticket_ref(q->wait) : NULL;
+	pthread_mutex_unlock(&w->lock);
+	if (t)
+		(void)settle(t, WAIT_GONE);
+	req_ticket_unref(t);
+}
+
+/* --- deadlines --- */
+
+bool req_mutating(const struct api_req *q)
+{
+	return q->resource_request && q->verb != VERB_GET && q->verb != VERB_LIST && q->verb != VERB_WATCH;
+}
+
+static bool lasts(const struct api_req *q)
+{
+	static const char *const subs[] = { "attach", "exec", "log", "portforward", "proxy" };
+
+	if (q->resource_request && q->verb == VERB_WATCH)
+		return true;
+	for (size_t i = 0; q->resource_request && i < ARRAY_LEN(subs); i++)
+		if (sv_is(q->subresource, subs[i]))
+			return true;
+	return false;
+}
+
+int64_t req_deadline_ns(struct api_req *q)
+{
+	int64_t bound = req_mutating(q) ? MUTATING_NS : REQUEST_NS, own;
+	int64_t from = q->start_ns ? q->start_ns : env_mono_ns(q->server->env);
+	struct sv text;
+
+	if (lasts(q))
+		return INT64_MAX;
+	if (api_req_param(q, "timeout", &text) && duration_parse(text, &own) && own > 0 && own < bound)
+		bound = own;
+	return from + bound;
+}
+
+/* --- where requests go on --- */
+
+static void run_pooled(struct run_item *item)
+{
+	struct api_req *q = CONTAINER_OF(item, struct api_req, run);
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
+
+	q->run_fn(q, q->run_ctx);
+}
+
+bool req_pool(struct api_req *q, req_fn *fn, void *ctx, bool must)
+{
+	q->run_fn = fn;
+	q->run_ctx = ctx;
+	return run_queue_push(q->server->runs, &q->run, q->user.name, q->body.n, run_pooled, must);
+}
+
+void req_go(struct api_req *q, req_fn *fn, void *ctx)
+{
+	if (q->pooled || !q->sink || !q->sink->post)
+		(void)req_pool(q, fn, ctx, true);
+	else
+		q->sink->post(q, fn, ctx);
+}
+
+/* --- what is seen of a request on its way --- */
+
+void req_passed(struct api_req *q, enum req_step step)
+{
+	const struct req_observer *o = q->server->observer;
+
+	q->step = step;
+	q->has_result = false;
+	if (!q->timed && !o)
+		return;
+	q->step_ns[step] = env_mono_ns(q->server->env);
+	if (o)
+		o->passed(q, step, q->step_ns[step], o->ctx);
+}
+
+void req_set_plugins(struct apiserver *s, const struct req_plugins *p)
+{
+	s->plugins = p;
+}
+
+void req_set_observer(struct apiserver *s, const struct req_observer *o)
+{
+	s->observer = o;
+}
+
+/* --- life --- */
+
+struct req_waits *req_waits_new(struct apiserver *s)
+{
+	struct req_waits *w = xcalloc(1, sizeof(*w));
+
+	w->s = s;
+	pthread_mutex_init(&w->lock, NULL);
+	list_init(&w->all);
+	return w;
+}
+
+size_t req_waits_count(const struct apiserver *s)
+{
+	size_t n;
+
+	pthread_mutex_lock(&s->waits->lock);
+	n = s->waits->n;
+	pthread_mutex_unlock(&s->waits->lock);
+	return n;
+}
+
+void req_waits_stop(struct req_waits *w)
+{
+	struct req_ticket **all;
+	size_t n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	all = xcalloc(w->n + 1, sizeof(struct req_ticket *));
+	for (struct list *l = w->all.next; l != &w->all; l = l->next)
+		all[n++] = req_ticket_ref(LIST_ENTRY(l, struct req_ticket, link));
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++) {
+		(void)settle(all[i], WAIT_STOPPED);
+		req_ticket_unref(all[i]);
+	}
+	free(all);
+}
+
+struct req_waits *req_waits_free(struct req_waits *w)
+{
+	if (!w)
+		return NULL;
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+	return NULL;
+}
