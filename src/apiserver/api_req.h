@@ -150,6 +150,7 @@ struct api_req {
 	enum req_step step;	    /* the last that is behind it */
 	int64_t step_ns[_STEP_MAX]; /* monotonic, when it was passed for the last time; 0: not noted */
 	struct req_ticket *wait;    /* what it waits with, or NULL */
+	int64_t until_ns;	    /* monotonic: it must be answered by then; 0: by what it is */
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
 	void *result;

@@ -142,10 +142,6 @@ void answer_source(struct api_req *q, int code, const char *content_type, struct
 int pipeline_authorize(struct api_req *q, struct err *err);
 /* Who is asking: q->user, after impersonation. */
 int pipeline_identify(struct api_req *q, struct err *err);
-/* Would q still be let in, without what has been remembered of its credential since before since_ns (monotonic)? q
- * itself stays as it is. also: a further check of the copy that was authenticated anew; may be NULL. */
-int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),
-		     struct err *err);
 /* q->user becomes whom the headers name, or -1 when he may not be that. */
 int impersonate(struct api_req *q, struct err *err);
 

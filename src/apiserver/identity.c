@@ -61,16 +61,3 @@ int pipeline_identify(struct api_req *q, struct err *err)
 
 	return rc ? rc : impersonate(q, err);
 }
-
-int pipeline_recheck(struct api_req *q, int64_t since_ns, int (*also)(struct api_req *q, struct err *err),
-		     struct err *err)
-{
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct api_req now = *q;
-
-	now.arena = &a;
-	now.authn_since_ns = since_ns;
-	if (pipeline_identify(&now, err) < 0 || pipeline_authorize(&now, err) < 0)
-		return -1;
-	return also ? also(&now, err) : 0;
-}

@@ -79,16 +79,94 @@ struct standing *standing_end(struct standing *st)
 	return NULL;
 }
 
+/* The question asked again, with a request of its own: it may wait, and the stream goes on meanwhile. */
+struct recheck {
+	struct api_req now;
+	struct arena arena;
+	struct standing *st;
+	bool identified;
+};
+
+static void recheck_end(struct recheck *c, int rc, struct err *err)
+{
+	struct standing *st = c->st;
+	struct api_req *q = st->q;
+
+	if (rc < 0 && err->reason != ERR_UNAUTHORIZED && err->reason != ERR_FORBIDDEN) {
+		/* Nobody said no: whoever is to be asked does not answer. The next sweep asks again. */
+		pthread_mutex_lock(&st->set->lock);
+		st->seen = 0;
+		pthread_mutex_unlock(&st->set->lock);
+		err_release(err);
+	} else if (rc < 0 && !st->ended && !(q->http && http_req_gone(q->http))) {
+		/* A peer that is gone has no certificate any more; its end is on the way. */
+		st->o.revoke(q, err);
+	} else if (rc < 0) {
+		err_release(err);
+	}
+	arena_release(&c->arena);
+	free(c);
+	standing_unref(st);
+}
+
+static int recheck_ask(struct recheck *c, struct err *err)
+{
+	int rc = 0;
+
+	if (!c->identified)
+		rc = pipeline_identify(&c->now, err);
+	if (rc)
+		return rc;
+	c->identified = true;
+	rc = pipeline_authorize(&c->now, err);
+	return rc || !c->st->o.also ? rc : c->st->o.also(&c->now, err);
+}
+
+static void recheck_woken(struct api_req *q, void *ctx);
+
+static void recheck_walk(struct recheck *c)
+{
+	struct err err = ERR_INIT;
+	int rc;
+
+	while ((rc = recheck_ask(c, &err)) == REQ_LATER) {
+		if (!req_park(&c->now, recheck_woken, c))
+			return;
+		if ((rc = req_woken(&c->now, &err)) < 0)
+			break;
+	}
+	recheck_end(c, rc, &err);
+}
+
+static void recheck_woken(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	if (req_woken(q, &err) < 0)
+		recheck_end(ctx, -1, &err);
+	else
+		recheck_walk(ctx);
+}
+
+/* Would st's request still be let in, without what has been remembered of its credential since before the sweep? */
 static void standing_check(struct api_req *q, void *ctx)
 {
 	struct standing *st = ctx;
-	struct err err = ERR_INIT;
+	struct recheck *c;
 
-	/* A peer that is gone has no certificate any more; its end is on the way. */
-	if (!st->ended && !(q->http && http_req_gone(q->http)) &&
-	    pipeline_recheck(q, st->swept_ns, st->o.also, &err) < 0)
-		st->o.revoke(q, &err);
-	standing_unref(st);
+	if (st->ended || (q->http && http_req_gone(q->http))) {
+		standing_unref(st);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->st = st;
+	c->now = *q;
+	c->now.arena = &c->arena;
+	c->now.authn_since_ns = st->swept_ns;
+	c->now.until_ns = env_mono_ns(q->server->env) + SWEEP_NS;
+	c->now.asked = 0;
+	c->now.has_result = false;
+	recheck_walk(c);
 }
 
 /* --- the sweep --- */

@@ -7,7 +7,9 @@
  * nodes, whose rights follow their pods, any change. The first sweep takes every request once, as it may have been let
  * in by what was remembered (token_cache.h). While nothing changes, nothing is evaluated.
  *
- *	sweep (a task) ─due─▶ posted to the request's thread ─▶ pipeline_recheck() ─no─▶ revoke(q, why)
+ *	sweep (a task) ─due─▶ posted to the request's thread ─▶ authenticated, authorized anew ─no─▶ revoke(q, why)
+ *
+ * That may wait (steps.h), while the stream goes on; whoever does not answer within thirty seconds is asked again.
  *
  * Whoever loses the right, loses the stream within a minute.
  *

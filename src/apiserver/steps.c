@@ -250,6 +250,8 @@ int64_t req_deadline_ns(struct api_req *q)
 	int64_t from = q->start_ns ? q->start_ns : env_mono_ns(q->server->env);
 	struct sv text;
 
+	if (q->until_ns)
+		return q->until_ns;
 	if (lasts(q))
 		return INT64_MAX;
 	if (api_req_param(q, "timeout", &text) && duration_parse(text, &own) && own > 0 && own < bound)

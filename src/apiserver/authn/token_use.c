@@ -19,7 +19,7 @@ struct token_use {
 struct token_note {
 	struct arena arena;
 	struct api_req req;
-	struct sv uid, today;
+	struct sv ns, name, uid, today;
 };
 
 struct token_use *token_use_new(void)
@@ -80,6 +80,13 @@ static void use_done(struct api_req *q, struct obj *o, struct err *err, void *ct
 	free(n);
 }
 
+static void use_write(struct api_req *q, void *ctx)
+{
+	struct token_note *n = ctx;
+
+	registry_update_async(q, RES(core_secrets), n->ns, n->name, NULL, use_change, use_done, n);
+}
+
 void token_use_note(struct apiserver *s, const struct obj *secret)
 {
 	static struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
@@ -102,6 +109,7 @@ void token_use_note(struct apiserver *s, const struct obj *secret)
 		.user = { .name = SV("system:apiserver"), .groups = &masters, .n_groups = 1 },
 		.user_agent = SV("kube-apiserver"),
 	};
-	registry_update_async(&n->req, RES(core_secrets), arena_sv(&n->arena, obj_ns(secret)),
-			      arena_sv(&n->arena, obj_name(secret)), NULL, use_change, use_done, n);
+	n->ns = arena_sv(&n->arena, obj_ns(secret));
+	n->name = arena_sv(&n->arena, obj_name(secret));
+	req_go(&n->req, use_write, n); /* it is a loop that asks */
 }

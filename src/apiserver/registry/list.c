@@ -235,6 +235,26 @@ static void answer_expired(struct api_req *q, const struct list_opts *o)
 	answer_doc(q, 410, st);
 }
 
+static void list_woken(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	(void)ctx;
+	if (req_woken(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		registry_list(q);
+}
+
+/* May say REQ_LATER: nothing has been read then. */
+static int list_past(struct api_req *q, const struct list_opts *o, struct wc_list *out, struct err *err)
+{
+	const struct req_plugins *p = q->server->plugins;
+	int rc = p && p->history ? p->history(q, err, p->ctx) : 0;
+
+	return rc ? rc : read_past(q, o, out, err);
+}
+
 void registry_list(struct api_req *q)
 {
 	struct apiserver *s = q->server;
@@ -242,6 +262,7 @@ void registry_list(struct api_req *q)
 	struct err err = ERR_INIT;
 	struct sv cont = SV_NULL;
 	struct wc_list l;
+	int rc = 0;
 
 	if (parse_opts(q, &o, &err) < 0)
 		goto failed;
@@ -253,8 +274,14 @@ void registry_list(struct api_req *q)
 		wait_for_rev(q, MAX(o.rev, o.exact), registry_list);
 		return;
 	}
-	if (!wc_list(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l) &&
-	    read_past(q, &o, &l, &err) < 0) {
+	if (!wc_list(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l))
+		rc = list_past(q, &o, &l, &err);
+	if (rc == REQ_LATER) {
+		if (req_park(q, list_woken, NULL))
+			list_woken(q, NULL);
+		return;
+	}
+	if (rc < 0) {
 		if (err.reason == ERR_EXPIRED && o.cont.n) {
 			err_release(&err);
 			answer_expired(q, &o);

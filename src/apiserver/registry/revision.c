@@ -1,6 +1,8 @@
 /* The resourceVersion of a read: read, and waited for. */
 #include "apiserver/registry/registry.h"
 
+#include <stdlib.h>
+
 #define REV_WAIT_STEP_NS (50 * NS_PER_MS)
 #define REV_WAIT_STEPS 60 /* 3 s in all, as upstream's watch cache */
 
@@ -19,46 +21,100 @@ int err_bad_rev(struct err *err, struct sv s)
 
 /* Somebody asks for a revision that does not exist yet: another server's, or an invented one. */
 struct rev_wait {
-	struct api_req *q;
-	void (*fn)(struct api_req *q);
+	struct apiserver *s;
+	struct env *env;
+	struct req_ticket *ticket;
+	pthread_mutex_t lock; /* of the timer, which may be due before it is known */
 	struct env_timer *timer;
+	void (*fn)(struct api_req *q);
 	int64_t rev;
 	int steps;
+	atomic_int refs; /* the timer's, and the request's */
+	atomic_bool over;
 };
 
-static void rev_again(struct api_req *q, void *ctx)
+static void rev_unref(void *ctx)
 {
 	struct rev_wait *w = ctx;
-	struct err err = ERR_INIT;
 
-	env_timer_cancel(q->server->env, w->timer);
-	w->timer = NULL;
-	if (wc_rev(q->server->wc) >= w->rev) {
-		w->fn(q);
-	} else if (w->steps++ < REV_WAIT_STEPS && !atomic_load(&q->server->stopping)) {
-		wait_for_rev(q, w->rev, w->fn);
-	} else {
-		err_too_large_rev(&err, w->rev, wc_rev(q->server->wc));
-		api_req_fail(q, &err);
-	}
+	if (atomic_fetch_sub(&w->refs, 1) != 1)
+		return;
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+static void rev_cancel(void *ctx)
+{
+	struct rev_wait *w = ctx;
+
+	atomic_store(&w->over, true);
+	rev_unref(w);
+}
+
+static void rev_tick(void *ctx);
+
+static void rev_arm(struct rev_wait *w)
+{
+	pthread_mutex_lock(&w->lock);
+	env_timer_cancel(w->env, w->timer);
+	w->timer = env_after(w->env, ENV_REQUESTS, REV_WAIT_STEP_NS, rev_tick, w);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void rev_disarm(struct rev_wait *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->timer = env_timer_cancel(w->env, w->timer);
+	pthread_mutex_unlock(&w->lock);
 }
 
 static void rev_tick(void *ctx)
 {
 	struct rev_wait *w = ctx;
 
-	api_req_post(w->q, rev_again, w);
+	if (atomic_load(&w->over)) {
+		rev_disarm(w);
+		req_ticket_unref(w->ticket);
+		rev_unref(w);
+	} else if (wc_rev(w->s->wc) < w->rev && w->steps++ < REV_WAIT_STEPS) {
+		rev_arm(w);
+	} else {
+		rev_disarm(w);
+		(void)req_resume(w->ticket, w, rev_unref);
+	}
+}
+
+static void rev_woken(struct api_req *q, void *ctx)
+{
+	struct rev_wait *w = ctx;
+	struct err err = ERR_INIT;
+
+	if (req_woken(q, &err) < 0) {
+		api_req_fail(q, &err);
+	} else if (wc_rev(q->server->wc) < w->rev) {
+		err_too_large_rev(&err, w->rev, wc_rev(q->server->wc));
+		rev_unref(w);
+		api_req_fail(q, &err);
+	} else {
+		void (*fn)(struct api_req * q) = w->fn;
+
+		rev_unref(w);
+		fn(q);
+	}
 }
 
 void wait_for_rev(struct api_req *q, int64_t rev, void (*fn)(struct api_req *q))
 {
-	struct rev_wait *w = q->stream;
+	struct rev_wait *w = xcalloc(1, sizeof(*w));
 
-	if (!w) {
-		w = q->stream = ARENA_NEW(q->arena, struct rev_wait);
-		w->q = q;
-		w->rev = rev;
-		w->fn = fn;
-	}
-	w->timer = env_after(q->server->env, ENV_REQUESTS, REV_WAIT_STEP_NS, rev_tick, w);
+	w->s = q->server;
+	w->env = q->server->env;
+	w->rev = rev;
+	w->fn = fn;
+	atomic_init(&w->refs, 2);
+	w->ticket = req_suspend(q, "a revision to come", rev_cancel, w);
+	pthread_mutex_init(&w->lock, NULL);
+	rev_arm(w);
+	if (req_park(q, rev_woken, w))
+		rev_woken(q, w);
 }

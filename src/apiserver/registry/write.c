@@ -194,7 +194,7 @@ static int store(struct write_op *op, struct err *err)
 		if (w.value.n > OBJECT_BYTES_MAX)
 			return err_set(err, ERR_TOO_LARGE, "etcdserver: request is too large");
 	}
-	w.key = store_key(op->a, op->res, op->ns, op->name);
+	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
 	w.cookie = &op->pw;

@@ -110,6 +110,8 @@ static const struct api_sink recorder = {
 	.post = sink_post,
 };
 
+static struct api_sink loop_recorder; /* the same, on a loop */
+
 /* --- asking --- */
 
 static struct sv decode(struct arena *a, struct sv s)
@@ -184,12 +186,14 @@ struct answer *api_start(struct rig *r, const struct ask *ask)
 	struct answer *a = xcalloc(1, sizeof(*a));
 	struct api_req *q = &a->q;
 
+	loop_recorder = recorder;
+	loop_recorder.on_loop = true;
 	a->rig = r;
 	a->stuck = ask->stuck;
 	*q = (struct api_req){
 		.server = r->server,
 		.arena = &a->arena,
-		.sink = &recorder,
+		.sink = ask->loop ? &loop_recorder : &recorder,
 		.method = sv_from(ask->method),
 		.content_type = sv_from(ask->type ? ask->type : "application/json"),
 		.accept = sv_from(ask->accept),

@@ -49,6 +49,7 @@ struct ask {
 	size_t body_n;	/* 0: strlen */
 	bool no_groups; /* not even system:authenticated */
 	bool stuck;	/* the peer takes nothing, from the first byte on */
+	bool loop;	/* as from a network loop: what is no small read runs on the pool */
 	/* Any of these: who asks is found out as for a request from a socket, of which there are only the headers. */
 	const char *authorization;	   /* "" : a socket's request without that header */
 	const char *cert_user;		   /* the common name of a client certificate */

@@ -1,0 +1,354 @@
+/* Requests that wait, on real threads: resumed from others, late, twice, while their client goes, their time is up or
+ * the server ends. Each is answered once, and what was answered with success is there. */
+#include "unit.h"
+
+#include "apiserver/admission/admission.h"
+#include "apiserver/inbox.h"
+#include "ev/ev.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define REQUESTS 1500
+#define RESUMERS 3
+
+/* How a request's waits end, by its number. */
+enum how { RESUMED, AT_ONCE, TWICE, NEVER, LEAVES, HOWS };
+
+struct world;
+
+struct request {
+	struct api_req q, control; /* control: for what the transport has to say */
+	struct arena arena;
+	struct world *w;
+	int id, code;
+	int answers; /* on the loop's thread */
+	atomic_int cancelled, resumed;
+};
+
+/* A ticket on its way to who resumes it. */
+struct errand {
+	struct list link;
+	struct req_ticket *ticket, *again;
+};
+
+struct world {
+	struct env *env;
+	struct store *store;
+	struct apiserver *server;
+	struct inbox loop; /* its thread is the requests' own */
+	struct request *all;
+	int left; /* on the loop's thread */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct list errands, kept; /* kept: to be resumed when all is over */
+	bool over;
+	bool hold; /* all wait, and nobody resumes */
+};
+
+static struct world world;
+
+/* --- the sink --- */
+
+static void answered(struct api_req *q, int code)
+{
+	struct request *r = q->user_data;
+
+	api_req_answered(q, code);
+	r->code = code;
+	r->answers++;
+	r->w->left--;
+}
+
+static void to_loop(struct api_req *q, req_fn *fn, void *ctx)
+{
+	inbox_post(&world.loop, q, fn, ctx);
+}
+
+/* As a transport: answers are taken on the loop's thread. */
+static void code_hop(struct api_req *q, void *ctx)
+{
+	answered(q, (int)(intptr_t)ctx);
+}
+
+static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+{
+	(void)o;
+	(void)doc;
+	to_loop(q, code_hop, (void *)(intptr_t)code);
+}
+
+static void sink_failure(struct api_req *q, const struct err *err)
+{
+	to_loop(q, code_hop, (void *)(intptr_t)err_code(err));
+}
+
+static const struct api_sink sink = {
+	.object = sink_object, .failure = sink_failure, .post = to_loop, .on_loop = true
+};
+
+/* --- who is waited for --- */
+
+static void cancelled(void *ctx)
+{
+	struct request *r = ctx;
+
+	atomic_fetch_add(&r->cancelled, 1);
+}
+
+static void left(struct api_req *control, void *ctx)
+{
+	struct request *r = ctx;
+
+	(void)control;
+	if (!r->answers)
+		req_client_gone(&r->q);
+}
+
+static void send(struct request *r, struct req_ticket *t, struct list *to, bool twice)
+{
+	struct errand *e = xcalloc(1, sizeof(*e));
+
+	(void)r;
+	e->ticket = t;
+	e->again = twice ? req_ticket_ref(t) : NULL;
+	pthread_mutex_lock(&world.lock);
+	list_add_tail(to, &e->link);
+	pthread_cond_signal(&world.cond);
+	pthread_mutex_unlock(&world.lock);
+}
+
+static int ask(struct api_req *q)
+{
+	struct request *r = q->user_data;
+	struct req_ticket *t;
+	void *result;
+
+	if (req_result(q, &result))
+		return result == &world ? 0 : -1;
+	t = req_suspend(q, "another thread", cancelled, r);
+	if (world.hold) {
+		send(r, t, &world.kept, false);
+		return REQ_LATER;
+	}
+	switch ((enum how)(r->id % HOWS)) {
+	case RESUMED:
+		send(r, t, &world.errands, false);
+		break;
+	case AT_ONCE:
+		assert_true(req_resume(t, &world, NULL));
+		break;
+	case TWICE:
+		send(r, t, &world.errands, true);
+		break;
+	case NEVER:
+		send(r, t, &world.kept, false);
+		break;
+	default:
+		/* Its client leaves about when it is resumed. */
+		if (!atomic_fetch_add(&r->resumed, 1))
+			inbox_post(&world.loop, &r->control, left, r);
+		send(r, t, &world.errands, false);
+		break;
+	}
+	return REQ_LATER;
+}
+
+static int mutate(const struct admission *a, struct err *err, void *ctx)
+{
+	(void)err;
+	(void)ctx;
+	return ask(a->q);
+}
+
+static int commit(struct api_req *q, struct err *err, void *ctx)
+{
+	(void)err;
+	(void)ctx;
+	return ask(q);
+}
+
+static const struct req_plugins plugins = { .mutate = mutate, .commit = commit };
+
+static void *resumer(void *ctx)
+{
+	(void)ctx;
+	pthread_mutex_lock(&world.lock);
+	for (;;) {
+		struct errand *e;
+
+		if (list_empty(&world.errands)) {
+			if (world.over)
+				break;
+			pthread_cond_wait(&world.cond, &world.lock);
+			continue;
+		}
+		e = LIST_ENTRY(world.errands.next, struct errand, link);
+		list_del(&e->link);
+		pthread_mutex_unlock(&world.lock);
+		(void)req_resume(e->ticket, &world, NULL);
+		if (e->again)
+			assert_false(req_resume(e->again, &world, NULL));
+		free(e);
+		pthread_mutex_lock(&world.lock);
+	}
+	pthread_mutex_unlock(&world.lock);
+	return NULL;
+}
+
+static void resume_kept(void)
+{
+	while (!list_empty(&world.kept)) {
+		struct errand *e = LIST_ENTRY(world.kept.next, struct errand, link);
+
+		list_del(&e->link);
+		assert_false(req_resume(e->ticket, &world, NULL));
+		free(e);
+	}
+}
+
+/* --- --- */
+
+static void start(struct request *r, int id, const char *timeout)
+{
+	static struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
+
+	r->w = &world;
+	r->id = id;
+	r->q = (struct api_req){
+		.server = world.server,
+		.arena = &r->arena,
+		.sink = &sink,
+		.method = SV("POST"),
+		.path = SV("/api/v1/namespaces/default/configmaps"),
+		.content_type = SV("application/json"),
+		.user_agent = SV("unit"),
+		.user_data = r,
+	};
+	r->q.body = arena_svf(&r->arena, "{\"metadata\":{\"name\":\"m-%d\"},\"data\":{\"a\":\"b\"}}", id);
+	r->q.user.name = arena_svf(&r->arena, "user-%d", id % 9);
+	r->q.user.groups = &masters;
+	r->q.user.n_groups = 1;
+	r->q.params = ARENA_NEW(&r->arena, struct api_param);
+	r->q.params[0] = (struct api_param){ SV("timeout"), sv_from(timeout) };
+	r->q.n_params = 1;
+	world.left++;
+	api_serve(&r->q);
+}
+
+static bool exists(struct client *c, int id)
+{
+	const struct resource *cm = resource_find(SV(""), SV("v1"), SV("configmaps"));
+	char name[32];
+	struct obj *o = NULL;
+
+	(void)snprintf(name, sizeof(name), "m-%d", id);
+	if (client_get(c, cm, SV("default"), sv_from(name), &o, NULL) < 0)
+		return false;
+	obj_unref(o);
+	return true;
+}
+
+static int setup(void **state)
+{
+	static const char *const groups[] = { "system:masters", NULL };
+	struct err err = ERR_INIT;
+
+	memset(&world, 0, sizeof(world));
+	world.env = env_real_new(0);
+	world.store = store_mem_new(world.env);
+	world.server = apiserver_new(
+	    &(struct apiserver_opts){ .env = world.env, .store = world.store, .insecure_in_memory = true }, &err);
+	assert_non_null(world.server);
+	req_set_plugins(world.server, &plugins);
+	inbox_init(&world.loop);
+	pthread_mutex_init(&world.lock, NULL);
+	pthread_cond_init(&world.cond, NULL);
+	list_init(&world.errands);
+	list_init(&world.kept);
+	world.all = xcalloc(REQUESTS, sizeof(*world.all));
+	*state = apiserver_client(world.server, "unit", "unit", groups);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	client_free(*state);
+	apiserver_free(world.server);
+	store_close(world.store);
+	env_real_free(world.env);
+	for (int i = 0; i < REQUESTS; i++)
+		arena_release(&world.all[i].arena);
+	free(world.all);
+	inbox_release(&world.loop);
+	pthread_mutex_destroy(&world.lock);
+	pthread_cond_destroy(&world.cond);
+	return 0;
+}
+
+static void test_storm(void **state)
+{
+	struct client *c = *state;
+	pthread_t t[RESUMERS];
+	int there = 0, late = 0;
+
+	for (int i = 0; i < RESUMERS; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, resumer, NULL), 0);
+	for (int i = 0; i < REQUESTS; i++)
+		start(&world.all[i], i, i % HOWS == NEVER || i % 11 == 0 ? "20ms" : "0s");
+	while (world.left)
+		inbox_run(&world.loop);
+	pthread_mutex_lock(&world.lock);
+	world.over = true;
+	pthread_cond_broadcast(&world.cond);
+	pthread_mutex_unlock(&world.lock);
+	for (int i = 0; i < RESUMERS; i++)
+		pthread_join(t[i], NULL);
+	resume_kept();
+	assert_int_equal(req_waits_count(world.server), 0);
+	for (int i = 0; i < REQUESTS; i++) {
+		struct request *r = &world.all[i];
+
+		assert_int_equal(r->answers, 1);
+		assert_true(r->code == 201 || r->code == 504);
+		assert_int_equal(atomic_load(&r->cancelled), r->code == 504);
+		assert_int_equal(exists(c, i), r->code == 201);
+		there += r->code == 201;
+		late += r->code == 504;
+		if (i % HOWS == NEVER)
+			assert_int_equal(r->code, 504);
+		else if (i % HOWS != LEAVES && i % 11)
+			assert_int_equal(r->code, 201);
+	}
+	assert_true(there > 0 && late > 0);
+}
+
+static void test_shutdown(void **state)
+{
+	(void)state;
+	world.hold = true;
+	for (int i = 0; i < REQUESTS; i++)
+		start(&world.all[i], i, "0s");
+	/* Some wait, some have not come so far. */
+	apiserver_shutdown(world.server);
+	while (world.left)
+		inbox_run(&world.loop);
+	for (int i = 0; i < REQUESTS; i++) {
+		assert_int_equal(world.all[i].answers, 1);
+		assert_int_equal(world.all[i].code, 503);
+	}
+	resume_kept();
+	assert_int_equal(req_waits_count(world.server), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
