@@ -1,5 +1,7 @@
 /* Answers that come in more than one form, and what every answer ends with. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/inflight.h"
+#include "base/board.h"
 
 #include <stdlib.h>
 
@@ -9,10 +11,14 @@ void api_req_answered(struct api_req *q, int code)
 		return;
 	q->answered = true;
 	q->step_ns[STEP_ANSWERED] = env_mono_ns(q->server->env);
+	work_tick(q->step_ns[STEP_ANSWERED], req_step_name(STEP_ANSWERED));
 	req_passed(q, STEP_ANSWERED);
 	metrics_count(q, code);
 	metrics_inflight(q->server, q, -1);
 	flow_release(q);
+	inflight_drop(q);
+	if (__builtin_expect(q->step_ns[STEP_ANSWERED] - q->start_ns > q->server->o.slow_request_ns, 0))
+		slow_log_note(q, code);
 }
 
 bool accepts_gzip(const struct api_req *q)

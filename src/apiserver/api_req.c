@@ -83,6 +83,17 @@ void answer_page_not_found(struct api_req *q)
 	answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
 }
 
+struct sv api_req_url(struct api_req *q)
+{
+	struct sv ns = q->ns.n ? arena_svf(q->arena, "namespaces/%.*s/", SV_ARG(q->ns)) : SV("");
+
+	if (q->path.n)
+		return q->path;
+	return arena_svf(q->arena, "%s%.*s/%.*s/%.*s%.*s%s%.*s%s%.*s", q->group.n ? "/apis/" : "/api", SV_ARG(q->group),
+			 SV_ARG(q->version), SV_ARG(ns), SV_ARG(q->plural), q->name.n ? "/" : "", SV_ARG(q->name),
+			 q->subresource.n ? "/" : "", SV_ARG(q->subresource));
+}
+
 /* Path and user, but no query: that may hold what is nobody's business. */
 int api_req_work(const struct api_req *q)
 {

@@ -151,6 +151,8 @@ struct api_req {
 	int64_t step_ns[_STEP_MAX]; /* monotonic, when it was passed for the last time; 0: not noted */
 	struct req_ticket *wait;    /* what it waits with, or NULL */
 	int64_t until_ns;	    /* monotonic: it must be answered by then; 0: by what it is */
+	struct inflight *inflight;  /* where it is seen (inflight.h), or NULL */
+	struct api_req *served;	    /* itself, when api_serve() was given it: it will be answered, and no copy of it */
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
 	void *result;
@@ -175,5 +177,7 @@ void api_req_answered(struct api_req *q, int code);
 /* Runs q through the whole pipeline; the answer comes through q->sink, possibly before this
  * returns. */
 void api_serve(struct api_req *q);
+/* Its URL without the query, for people; of one from this process the one that it would have. In the arena. */
+struct sv api_req_url(struct api_req *q);
 /* The calling thread works on q: the mark for work_leave() (base/board.h). */
 int api_req_work(const struct api_req *q);

@@ -20,6 +20,8 @@ struct metrics;
 struct pki;
 struct authz;
 struct standing_set;
+struct inflight_set;
+struct slow_log;
 
 struct apiserver {
 	struct apiserver_opts o; /* strings borrowed from the caller for the server's life */
@@ -38,6 +40,8 @@ struct apiserver {
 	void *strategies;		     /* registry/: state of allocators and other kind strategies */
 	struct req_waits *waits;	     /* steps.c */
 	struct run_queue *runs;		     /* run_queue.c */
+	struct inflight_set *inflight;	     /* inflight.c */
+	struct slow_log *slow;		     /* slow.c */
 	const struct req_plugins *plugins;   /* steps.h; NULL: none */
 	const struct req_observer *observer; /* the same */
 
@@ -152,6 +156,17 @@ void standing_stop(struct apiserver *s); /* no sweep runs any more */
 void standing_free(struct apiserver *s);
 /* Something has changed, and the indexes of authentication and authorization know it. now NULL: it is deleted. */
 void standing_observe(struct apiserver *s, const struct resource *r, struct sv name, const struct obj *now);
+
+/* --- slow.c --- */
+
+struct slow_log *slow_log_new(void);
+struct slow_log *slow_log_free(struct slow_log *l);
+/* q, which is answered with code, took longer than opts.slow_request_ns. */
+void slow_log_note(struct api_req *q, int code);
+
+/* --- debug.c --- */
+
+bool debug_serve(struct api_req *q); /* false: not one of its paths, or they are turned off */
 
 /* --- event_ttl.c --- */
 

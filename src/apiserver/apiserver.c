@@ -1,5 +1,6 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/inflight.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
 #include "store/layout.h"
@@ -70,11 +71,15 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 		s->o.cluster_domain = "cluster.local";
 	if (!s->o.advertise_port)
 		s->o.advertise_port = 6443;
+	if (!s->o.slow_request_ns)
+		s->o.slow_request_ns = NS_PER_SEC;
 	s->start_mono_ns = env_mono_ns(s->env);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->cond, NULL);
 	strategies_start();
 	s->metrics = metrics_new();
+	s->inflight = inflight_new();
+	s->slow = slow_log_new();
 	s->docs = documents_new();
 	s->waits = req_waits_new(s);
 	s->runs = run_queue_new(s->env);
@@ -132,6 +137,8 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->flow = flow_free(s->flow);
 	s->waits = req_waits_free(s->waits);
 	s->docs = documents_free(s->docs);
+	s->slow = slow_log_free(s->slow);
+	s->inflight = inflight_free(s->inflight);
 	s->metrics = metrics_free(s->metrics);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);

@@ -45,6 +45,8 @@ struct apiserver_opts {
 	/* The store tells of no more changes, so that nothing can be answered any more; only another process helps. On
 	 * the store's thread; NULL: requests are refused and /livez says why. */
 	void (*lost)(const struct err *why);
+	int64_t slow_request_ns; /* longer ones are told in the log; 0: a second */
+	bool profiling;		 /* /debug, for those who are allowed it */
 	bool anonymous_auth;	 /* who shows nothing is system:anonymous, and RBAC decides; else 401 */
 	bool insecure_in_memory; /* no PKI is made: simulator and tests */
 };

@@ -5,7 +5,6 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
-#include "base/board.h"
 #include "ev/watchdog.h"
 
 #include <stdio.h>
@@ -75,10 +74,9 @@ void metrics_count(struct api_req *q, int code)
 	size_t verb = q->resource_request && q->verb < _VERB_MAX ? q->verb : VERB_GET;
 	_Atomic(struct cell *) *slot = &m->cells[row * _VERB_MAX + verb];
 	struct cell *c = atomic_load_explicit(slot, memory_order_acquire), *none = NULL;
-	int64_t now_ns = q->step_ns[STEP_ANSWERED], ns = now_ns - q->start_ns;
+	int64_t ns = q->step_ns[STEP_ANSWERED] - q->start_ns;
 	size_t k;
 
-	work_tick(now_ns, "answered");
 	if (!c) {
 		c = xcalloc(1, sizeof(*c));
 		if (!atomic_compare_exchange_strong(slot, &none, c)) {

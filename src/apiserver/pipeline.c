@@ -83,7 +83,7 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "application/jwk-set+json", sa_jwks(q->server, q->arena));
 	else if (sv_is(q->path, "/.well-known/openid-configuration") && q->server->pki)
 		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
-	else if (health_serve(q) || openapi_serve(q))
+	else if (health_serve(q) || openapi_serve(q) || debug_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && sv_find_sv(q->accept, SV(PROTOBUF_MEDIA_TYPE)) < 0 &&
 		 negotiate_accept(q, &err) < 0) /* who asks for protobuf understands JSON here */
@@ -191,8 +191,9 @@ static void walk(struct api_req *q)
 
 void api_serve(struct api_req *q)
 {
+	q->served = q;
 	q->start_ns = env_mono_ns(q->server->env);
-	work_tick(q->start_ns, "received");
+	work_tick(q->start_ns, req_step_name(STEP_RECEIVED));
 	if (!q->res)
 		request_info(q);
 	q->timed = q->server->observer || req_mutating(q);

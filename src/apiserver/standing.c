@@ -79,6 +79,16 @@ struct standing *standing_end(struct standing *st)
 	return NULL;
 }
 
+void standing_each(struct apiserver *s, void (*fn)(const struct api_req *q, void *ctx), void *ctx)
+{
+	struct standing_set *set = s->standing;
+
+	pthread_mutex_lock(&set->lock);
+	for (struct list *l = set->all.next; l != &set->all; l = l->next)
+		fn(LIST_ENTRY(l, struct standing, link)->q, ctx);
+	pthread_mutex_unlock(&set->lock);
+}
+
 /* The question asked again, with a request of its own: it may wait, and the stream goes on meanwhile. */
 struct recheck {
 	struct api_req now;

@@ -34,5 +34,7 @@ struct standing_opts {
 };
 
 struct standing *standing_begin(struct api_req *q, const struct standing_opts *o);
+/* All that stand, under a lock: fn only looks. */
+void standing_each(struct apiserver *s, void (*fn)(const struct api_req *q, void *ctx), void *ctx);
 /* Takes st out; NULL is fine. q stays valid until o->release() has been called. Returns NULL. */
 struct standing *standing_end(struct standing *st);

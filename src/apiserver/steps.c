@@ -8,6 +8,7 @@
  * Behind the last edge a ticket never touches its request again. */
 #include "apiserver/steps.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/inflight.h"
 #include "base/board.h"
 #include "base/list.h"
 #include "base/timefmt.h"
@@ -95,6 +96,8 @@ struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cance
 	bool stopping;
 
 	BUG_ON(q->wait);
+	inflight_add(q);
+	inflight_waits(q, what);
 	t->q = q;
 	t->what = what;
 	t->cancel = cancel;
@@ -179,6 +182,7 @@ int req_woken(struct api_req *q, struct err *err)
 	if (t->timer && env_timer_stop(q->server->env, t->timer))
 		req_ticket_unref(t);
 	t->timer = NULL;
+	inflight_waits(q, NULL);
 	pthread_mutex_lock(&w->lock);
 	list_del(&t->link);
 	w->n--;
@@ -232,7 +236,7 @@ bool req_mutating(const struct api_req *q)
 	return q->resource_request && q->verb != VERB_GET && q->verb != VERB_LIST && q->verb != VERB_WATCH;
 }
 
-static bool lasts(const struct api_req *q)
+bool req_lasts(const struct api_req *q)
 {
 	static const char *const subs[] = { "attach", "exec", "log", "portforward", "proxy" };
 
@@ -252,7 +256,7 @@ int64_t req_deadline_ns(struct api_req *q)
 
 	if (q->until_ns)
 		return q->until_ns;
-	if (lasts(q))
+	if (req_lasts(q))
 		return INT64_MAX;
 	if (api_req_param(q, "timeout", &text) && duration_parse(text, &own) && own > 0 && own < bound)
 		bound = own;
@@ -271,6 +275,8 @@ static void run_pooled(struct run_item *item)
 
 bool req_pool(struct api_req *q, req_fn *fn, void *ctx, bool must)
 {
+	inflight_add(q);
+	q->timed = true;
 	q->run_fn = fn;
 	q->run_ctx = ctx;
 	return run_queue_push(q->server->runs, &q->run, q->user.name, q->body.n, run_pooled, must);
@@ -292,9 +298,11 @@ void req_passed(struct api_req *q, enum req_step step)
 
 	q->step = step;
 	q->has_result = false;
+	inflight_step(q, step);
 	if (!q->timed && !o)
 		return;
 	q->step_ns[step] = env_mono_ns(q->server->env);
+	work_tick(q->step_ns[step], req_step_name(step));
 	if (o)
 		o->passed(q, step, q->step_ns[step], o->ctx);
 }

@@ -78,6 +78,7 @@ bool req_result(struct api_req *q, void **ret);
 
 /* When q must be answered, monotonic; INT64_MAX: it may last. */
 int64_t req_deadline_ns(struct api_req *q);
+bool req_lasts(const struct api_req *q); /* by nature: watch, logs, exec and its like */
 
 /* --- for who drives a request along its steps --- */
 

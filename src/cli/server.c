@@ -110,6 +110,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
 		    "one process, which is not started again when it dies: for debuggers"),
+		ROW("profiling", 0, OPT_BOOL, profiling, NULL,
+		    "/debug shows who may see it what the server does (true; false: nobody)"),
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
 
@@ -129,6 +131,7 @@ static void defaults(struct server_opts *o)
 		.cluster_domain = "cluster.local",
 		.port = 6443,
 		.anonymous_auth = true,
+		.profiling = true,
 	};
 }
 
@@ -337,6 +340,7 @@ static int start_api(struct server *s, struct err *err)
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
 		.anonymous_auth = o->anonymous_auth,
+		.profiling = o->profiling,
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,

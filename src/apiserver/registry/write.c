@@ -8,6 +8,7 @@
  * One loop walks them. A step that says REQ_LATER is asked again when it was resumed, so none changes anything before
  *the last time that it asks. The double line is the store's: its thread sends the write on and does nothing of it. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
 
 enum {
@@ -200,6 +201,8 @@ static int store(struct write_op *op, struct err *err)
 	w.cookie = &op->pw;
 	op->at++; /* it may be concluded before this returns */
 	write_begin(s);
+	inflight_add(op->q);
+	inflight_waits(op->q, "the store");
 	store_commit(s->store, &w, committed, op);
 	return WRITE_GIVEN;
 }
@@ -334,6 +337,7 @@ static void committed(const struct store_result *r, void *ctx)
 	struct apiserver *s = op->q->server;
 	const struct store_kv *is = r->current;
 
+	inflight_waits(op->q, NULL);
 	op->said.outcome = r->outcome;
 	op->said.rev = r->rev;
 	op->said.there = is && !is->deleted;

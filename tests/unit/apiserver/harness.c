@@ -345,6 +345,7 @@ static void start(struct rig *r)
 							    .cluster_domain = "cluster.local",
 							    .insecure_in_memory = !r->dir,
 							    .anonymous_auth = !r->no_anonymous,
+							    .profiling = !r->no_profiling,
 							    .token_auth_file = r->token_auth_file,
 							    .own_addresses = own },
 				  &err);

@@ -20,7 +20,8 @@ struct rig {
 	struct store *store;
 	struct apiserver *server;
 	struct client *client;
-	bool no_anonymous; /* these two: from the next start on */
+	bool no_anonymous; /* these three: from the next start on */
+	bool no_profiling;
 	const char *token_auth_file;
 	struct arena arena; /* of parsed answers */
 	char *dir;	    /* of the server's keys; NULL: it has none */
