@@ -28,7 +28,8 @@ struct req_ticket {
 	const char *what;
 	void (*cancel)(void *ctx);
 	void *ctx;
-	/* Of the one that resumes, before the state says so. */
+	/* Of the first one that resumes, before the state says so. */
+	atomic_bool taken;
 	void *result;
 	void (*release)(void *result);
 	/* Of the run that suspended, before the state says parked. */
@@ -122,11 +123,13 @@ struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cance
 
 bool req_resume(struct req_ticket *t_take, void *result_take, void (*release)(void *result))
 {
-	bool counts;
+	bool counts = !atomic_exchange(&t_take->taken, true);
 
-	t_take->result = result_take;
-	t_take->release = release;
-	counts = settle(t_take, WAIT_RESUMED);
+	if (counts) {
+		t_take->result = result_take;
+		t_take->release = release;
+		counts = settle(t_take, WAIT_RESUMED);
+	}
 	if (!counts && release)
 		release(result_take);
 	req_ticket_unref(t_take);

@@ -63,14 +63,14 @@ struct req_ticket;
 /* --- for who has to wait --- */
 
 /* q waits from when its step has returned REQ_LATER, which it now must. what: for people, constant. cancel (may be
- * NULL) runs when the wait ends without the ticket; it need not resume that any more, but may. One at a time for a
- * request. */
+ * NULL) runs when the wait ends without the ticket, which whoever holds it then resumes in vain or gives back. One at a
+ * time for a request. */
 struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cancel)(void *ctx), void *ctx);
-/* The wait is over; result goes to req_result() and is released with the request (release may be NULL). Exactly once
- * for each ticket, from any thread, also before the step has returned. False: it came too late, the result has been
+/* The wait is over; result goes to req_result() and is released with the request (release may be NULL). From any
+ * thread, also before the step has returned; of several the first counts. False: it came too late, the result has been
  * released, and the request may be gone. */
 bool req_resume(struct req_ticket *t_take, void *result_take, void (*release)(void *result));
-/* For who holds a ticket besides the one that resumes it. */
+/* For who holds a ticket besides the one that resumes it, or gives it up without. */
 struct req_ticket *req_ticket_ref(struct req_ticket *t);
 struct req_ticket *req_ticket_unref(struct req_ticket *t);
 /* True when this step waited and is asked again: *ret is what it was resumed with. Once for each resume. */
