@@ -661,6 +661,7 @@ static void test_standing(void **state)
 	rig_run(r, 31 * NS_PER_SEC);
 	assert_false(a->ended);
 	assert_int_equal(out.cancelled, 1);
+	resume_late();
 	/* No. */
 	out.no = true;
 	while (!a->ended) {
