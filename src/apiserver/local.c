@@ -49,19 +49,6 @@ static void sink_bytes(struct api_req *q, int code, const char *content_type, co
 	c->done = true;
 }
 
-static void err_copy(struct err *to, const struct err *from)
-{
-	err_set(to, from->reason, "%s", err_msg(from));
-	to->code = from->code;
-	to->errnum = from->errnum;
-	to->retry_after_s = from->retry_after_s;
-	for (size_t i = 0; i < from->n_causes; i++)
-		err_add_cause(to, from->causes[i].reason,
-			      from->causes[i].field ? sv_from(from->causes[i].field) : SV_NULL, "%s",
-			      from->causes[i].message);
-	err_set_object(to, sv_from(from->group), sv_from(from->kind), sv_from(from->name));
-}
-
 static void sink_failure(struct api_req *q, const struct err *err)
 {
 	struct call *c = q->user_data;

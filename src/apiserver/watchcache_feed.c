@@ -195,7 +195,7 @@ static void on_end(const struct err *why, void *ctx)
 
 	wake_all(c);
 	if (!atomic_load(&c->broken)) {
-		err_set(&c->why, why->reason, "%s", err_msg(why));
+		err_copy(&c->why, why);
 		atomic_store(&c->broken, true);
 		if (!atomic_load(&c->s->stopping) && c->s->o.lost)
 			c->s->o.lost(why);

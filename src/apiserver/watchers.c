@@ -203,7 +203,7 @@ static int next_queued(struct wc_watch *w, struct wc_event *ret, struct err *err
 			wc_queue_drop(w); /* an idle watch holds no queue */
 	} else if (w->ended) {
 		got = -1;
-		err_set(err, w->why.reason, "%s", err_msg(&w->why));
+		err_copy(err, &w->why);
 	} else {
 		w->scheduled = false;
 		got = 0;

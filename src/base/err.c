@@ -170,6 +170,23 @@ int err_move(struct err *to, struct err *from)
 	return -1;
 }
 
+int err_copy(struct err *to, const struct err *from)
+{
+	if (!to || err_is_set(to) || from->reason == ERR_NONE)
+		return -1;
+	err_set(to, from->reason, "%s", err_msg(from));
+	to->errnum = from->errnum;
+	to->code = from->code;
+	to->retry_after_s = from->retry_after_s;
+	for (size_t i = 0; i < from->n_causes; i++)
+		err_add_cause(to, from->causes[i].reason,
+			      from->causes[i].field ? sv_from(from->causes[i].field) : SV_NULL, "%s",
+			      from->causes[i].message);
+	err_set_object(to, sv_from(from->group), sv_from(from->kind), sv_from(from->name));
+	to->uid = from->uid ? xstrdup(from->uid) : NULL;
+	return -1;
+}
+
 bool err_retryable(const struct err *err)
 {
 	switch (err->reason) {

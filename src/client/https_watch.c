@@ -223,7 +223,7 @@ static void find_why(struct client_watch *w, const struct err *err, struct err *
 
 		https_failure(why, "GET", &r);
 	} else if (err) {
-		err_set(why, err->reason, "%s", err_msg(err));
+		err_copy(why, err);
 	} else if (!w->status) {
 		err_set(why, ERR_UNAVAILABLE, "the watch was closed before it was answered");
 	} else if (!w->seen && ev_loop_now_ns(w->h->loop) - w->start_ns < SHORT_NS) {

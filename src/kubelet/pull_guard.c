@@ -114,7 +114,7 @@ int pull_guard_end(struct pull_guard *g, struct err *err)
 	pthread_mutex_lock(&g->lock);
 	g->ended = true;
 	if (g->why.reason)
-		rc = err_set(err, g->why.reason, "%s", err_msg(&g->why));
+		rc = err_copy(err, &g->why);
 	t = TAKE(g->timer);
 	pthread_mutex_unlock(&g->lock);
 	if (t && env_timer_stop(g->env, t))

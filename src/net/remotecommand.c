@@ -405,7 +405,7 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 	s->dialog_queued = 0;
 	s->ping = ev_timer_stop(s->ping);
 	if (err && s->why.reason == ERR_NONE && !(s->core && s->core->state >= RC_ENDED))
-		err_set(&s->why, err->reason, "%s", err_msg(err));
+		err_copy(&s->why, err);
 	if (s->mode == TRANSLATE) {
 		if (s->status)
 			translate_refused(s);
@@ -530,7 +530,7 @@ int rc_unwrap(struct http_req *r, const struct rc_backend *b, const struct rc_op
 void rc_revoke(struct rc_session *s, const struct err *why)
 {
 	if (s->why.reason == ERR_NONE)
-		err_set(&s->why, why->reason, "%s", err_msg(why));
+		err_copy(&s->why, why);
 	if (s->mode == TRANSLATE) {
 		rc_core_backend_end(s->core, &s->why); /* the verdict; then as at any end */
 		pump(s);

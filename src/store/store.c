@@ -23,13 +23,6 @@ struct commit_wait {
 	struct err *err;
 };
 
-static void commit_failed(struct err *to, const struct err *why)
-{
-	err_set(to, why->reason, "%s", err_msg(why));
-	if (to)
-		to->retry_after_s = why->retry_after_s;
-}
-
 static void commit_wait_done(const struct store_result *r, void *ctx)
 {
 	struct commit_wait *w = ctx;
@@ -38,7 +31,7 @@ static void commit_wait_done(const struct store_result *r, void *ctx)
 	w->outcome = r->outcome;
 	w->rev = r->rev;
 	if (r->outcome == STORE_FAILED)
-		commit_failed(w->err, r->err);
+		err_copy(w->err, r->err);
 	w->done = true;
 	/* Under the lock: the waiter's stack is gone once it saw done. */
 	pthread_cond_signal(&w->cond);

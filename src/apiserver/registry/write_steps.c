@@ -159,9 +159,7 @@ int err_of_store(const struct store_result *r, struct err *err)
 {
 	if (!r->err)
 		return err_set(err, ERR_INTERNAL, "the write failed");
-	err_set(err, r->err->reason, "%s", err_msg(r->err));
-	err->retry_after_s = r->err->retry_after_s;
-	return -1;
+	return err_copy(err, r->err);
 }
 
 void write_begin(struct apiserver *s)

@@ -267,7 +267,7 @@ static void group_fail(struct disk_store *s, struct group *g)
 		pthread_cond_signal(&s->ckpt_work);
 	}
 	err_release(&s->wal_err);
-	err_set(&s->wal_err, g->err.reason, "%s", err_msg(&g->err));
+	err_copy(&s->wal_err, &g->err);
 	pthread_mutex_unlock(&s->mu);
 	g->err.retry_after_s = RETRY_AFTER_S;
 }

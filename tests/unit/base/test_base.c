@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "base/vec.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static void test_sv(void **state)
@@ -112,6 +113,39 @@ static void test_err(void **state)
 		assert_int_equal(err_reason_from(sv_from(err_reason_name((enum err_reason)r))), r);
 }
 
+/* A copy says all that the original says; nothing of it is the original's. */
+static void test_err_copy(void **state)
+{
+	struct err from = ERR_INIT;
+	_cleanup_(err_release) struct err to = ERR_INIT, none = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(err_copy(&none, &from), -1);
+	assert_int_equal(none.reason, ERR_NONE);
+	err_set_errno(&from, ENOSPC, "writing");
+	from.code = 507;
+	from.retry_after_s = 3;
+	err_add_cause(&from, "FieldValueInvalid", SV("spec.x"), "bad %d", 1);
+	err_add_cause(&from, "Other", SV_NULL, "%s", "worse");
+	err_set_object(&from, SV("apps"), SV("deployments"), SV("web"));
+	from.uid = xstrdup("u1");
+	err_copy(&to, &from);
+	err_copy(NULL, &from);
+	err_release(&from);
+	assert_int_equal(to.reason, ERR_INTERNAL);
+	assert_int_equal(to.errnum, ENOSPC);
+	assert_int_equal(err_code(&to), 507);
+	assert_int_equal(to.retry_after_s, 3);
+	assert_string_equal(err_msg(&to), "writing: No space left on device");
+	assert_int_equal(to.n_causes, 2);
+	assert_string_equal(to.causes[0].field, "spec.x");
+	assert_string_equal(to.causes[0].message, "bad 1");
+	assert_null(to.causes[1].field);
+	assert_string_equal(to.group, "apps");
+	assert_string_equal(to.name, "web");
+	assert_string_equal(to.uid, "u1");
+}
+
 struct item {
 	int v;
 	size_t at;
@@ -175,8 +209,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sv),    cmocka_unit_test(test_buf_limit), cmocka_unit_test(test_buf_printf),
-		cmocka_unit_test(test_arena), cmocka_unit_test(test_err),	cmocka_unit_test(test_heap),
-		cmocka_unit_test(test_vec),
+		cmocka_unit_test(test_arena), cmocka_unit_test(test_err),	cmocka_unit_test(test_err_copy),
+		cmocka_unit_test(test_heap),  cmocka_unit_test(test_vec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,7 +426,7 @@ static void on_end(const struct err *why, void *ctx)
 	BUG_ON(r->ended);
 	r->ended = true;
 	if (why->reason != ERR_NONE)
-		err_set(&r->why, why->reason, "%s", err_msg(why));
+		err_copy(&r->why, why);
 	r->why.retry_after_s = why->retry_after_s;
 	pthread_cond_broadcast(&r->changed);
 	pthread_mutex_unlock(&r->lock);
