@@ -224,6 +224,11 @@ static void add_body(struct buf *b, const struct field_err *e)
 	}
 }
 
+void fe_again(struct field_errs *fe, const struct field_err *e)
+{
+	*next_slot(fe) = *e;
+}
+
 static struct sv place_of(struct arena *a, const struct field_err *e)
 {
 	return arena_svf(a, "%d %.*s", (int)e->type, SV_ARG(e->field));

@@ -76,6 +76,7 @@ void fe_not_supported(struct field_errs *fe, const struct fpath *at, const struc
 /* Appends more to fe. What is in both, the same type at the same field, stands in more's words only: the marks of the
  * schema and the rules of a kind overlap, and the rules know upstream's sentence. */
 void field_errs_merge(struct field_errs *fe, const struct field_errs *more);
+void fe_again(struct field_errs *fe, const struct field_err *e); /* a copy of e, at the end */
 /* Returns 0 when there is none, else -1 with *err set. */
 int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv name, struct err *err);
 

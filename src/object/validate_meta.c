@@ -199,6 +199,18 @@ static void no_new_finalizers(struct field_errs *fe, const struct val *now, cons
 		    buf_cstr(&extra));
 }
 
+/* A time as Go prints it: "2030-01-01 00:00:00 +0000 UTC". Ours are in the one form that decoding leaves. */
+static const struct val *go_time(struct arena *a, const struct val *v)
+{
+	struct sv s = val_str(v);
+	ssize_t t = sv_find(s, 'T');
+
+	if (t < 0 || !sv_ends(s, SV("Z")))
+		return v;
+	return val_new_raw(a,
+			   arena_svf(a, "%.*s %.*s +0000 UTC", (int)t, s.p, (int)(s.n - (size_t)t - 2), s.p + t + 1));
+}
+
 static void meta_update(struct field_errs *fe, const struct val *meta, const struct val *old, const struct fpath *at)
 {
 	static const enum sym fixed[] = {
@@ -217,7 +229,13 @@ static void meta_update(struct field_errs *fe, const struct val *meta, const str
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
 		struct fpath f_at = FPATH(at, fixed[i]);
 
-		fe_immutable(fe, &f_at, val_member(meta, fixed[i]), val_member(old, fixed[i]));
+		const struct val *now = val_member(meta, fixed[i]), *was = val_member(old, fixed[i]);
+
+		if (fixed[i] == F_creationTimestamp || fixed[i] == F_deletionTimestamp) {
+			if (now && !(was && val_equal(now, was)))
+				now = go_time(fe->a, now);
+		}
+		fe_immutable(fe, &f_at, now, was);
 	}
 }
 

@@ -130,6 +130,8 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	if (op->strat->validate)
 		op->strat->validate(&rules, op->doc, old, sub);
 	field_errs_merge(&fe, &rules);
+	if (old && !sub && fe.list.n)
+		causes_repeat(&fe, op->res);
 	/* An Event is core's, whatever group it comes by. */
 	if (field_errs_to_err(&fe, resource_storage(op->res), op->name, err) < 0)
 		return -1;

@@ -238,12 +238,57 @@ static void test_certificates_of_nobody(void **state)
 	}
 }
 
+/* Causes of a refused update are named as often as upstream's functions find them, which differs by kind and field; the
+ * message says each once. */
+static void test_causes_of_updates(void **state)
+{
+#define APPS "/apis/apps/v1/namespaces/default/"
+#define SPEC(labels)                                                                                        \
+	"{\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"metadata\":{\"labels\":" labels "}," \
+	"\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}}"
+	static const struct {
+		const char *kind, *patch, *field;
+		size_t n;
+	} rows[] = {
+		{ CM, "{\"metadata\":{\"labels\":{\"a b\":\"\"}}}", "metadata.labels", 4 },
+		{ CM, "{\"metadata\":{\"deletionTimestamp\":\"2030-01-01T00:00:00Z\"}}",
+		  "metadata.deletionTimestamp: Invalid value: 2030-01-01 00:00:00 +0000 UTC: field is immutable", 2 },
+		{ CM, "{\"metadata\":{\"finalizers\":[\"a b/c\"]}}", "metadata.finalizers", 2 },
+		{ APPS "deployments", "{\"metadata\":{\"labels\":{\"a b\":\"\"}}}", "metadata.labels", 3 },
+		{ APPS "daemonsets", "{\"metadata\":{\"labels\":{\"a b\":\"\"}}}", "metadata.labels", 4 },
+		{ APPS "daemonsets", "{\"spec\":" SPEC("{\"a\":\"c\"}") "}", "spec.template.metadata.labels", 2 },
+		{ APPS "statefulsets", "{\"spec\":" SPEC("{\"a\":\"c\"}") "}", "spec.template.metadata.labels", 1 },
+	};
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"x\"}}");
+	expect(r, 201, "POST", APPS "deployments",
+	       "{\"metadata\":{\"name\":\"x\"},\"spec\":" SPEC("{\"a\":\"b\"}") "}");
+	expect(r, 201, "POST", APPS "daemonsets", "{\"metadata\":{\"name\":\"x\"},\"spec\":" SPEC("{\"a\":\"b\"}") "}");
+	expect(r, 201, "POST", APPS "statefulsets",
+	       "{\"metadata\":{\"name\":\"x\"},\"spec\":" SPEC("{\"a\":\"b\"}") "}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct val *st = expect_type(r, 422, "PATCH", arena_printf(&r->arena, "%s/x", rows[i].kind),
+						   "application/merge-patch+json", rows[i].patch);
+		const struct val *causes = val_get(st, F_details, F_causes);
+
+		assert_int_equal(val_len(causes), rows[i].n);
+		if (sv_find_sv(val_get_str(st, F_message), sv_from(rows[i].field)) < 0)
+			fail_msg("%.*s", SV_ARG(val_get_str(st, F_message)));
+		assert_true(sv_find_sv(val_get_str(st, F_message), SV("[metadata.")) < 0);
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_refusals), T(test_older_eviction), T(test_impersonating_nobody),
-					    T(test_impersonating_accounts), T(test_certificates_of_nobody) };
+	const struct CMUnitTest tests[] = { T(test_refusals),
+					    T(test_older_eviction),
+					    T(test_impersonating_nobody),
+					    T(test_impersonating_accounts),
+					    T(test_certificates_of_nobody),
+					    T(test_causes_of_updates) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

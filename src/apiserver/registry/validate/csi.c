@@ -275,12 +275,15 @@ void validate_volume_attachment(struct field_errs *fe, const struct val *doc, co
 	const struct val *pv = val_member(source, F_persistentVolumeName), *in = val_member(source, F_inlineVolumeSpec);
 	struct fpath at = FPATH_ROOT(F_spec), source_at = FPATH(&at, F_source), st_at = FPATH_ROOT(F_status);
 	struct fpath node_at = FPATH(&at, F_nodeName), pv_at = FPATH(&source_at, F_persistentVolumeName),
-		     in_at = FPATH(&source_at, F_inlineVolumeSpec), meta_at = FPATH(&st_at, F_attachmentMetadata);
+		     attacher_at = FPATH(&at, F_attacher), in_at = FPATH(&source_at, F_inlineVolumeSpec),
+		     meta_at = FPATH(&st_at, F_attachmentMetadata);
 	size_t total = 0;
 
 	(void)sub;
 	if (!old)
 		check_driver_name(fe, spec, &at, F_attacher);
+	if (!old && !val_get_str(spec, F_attacher).n)
+		fe_required(fe, &attacher_at); /* upstream's rules of the kind and of its v1 both say so */
 	if (!pv && !in)
 		fe_required_why(fe, &source_at,
 				"must specify exactly one of inlineVolumeSpec and persistentVolumeName");

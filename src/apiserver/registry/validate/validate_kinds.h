@@ -19,3 +19,6 @@ const char *check_ip_name(struct sv name);
 
 /* NULL: the kind has no rules beyond its schema. */
 validate_kind_fn *validate_kind_for(const struct resource *r);
+
+/* causes.c: of an update of an r that is refused, each cause as often as upstream names it. */
+void causes_repeat(struct field_errs *fe, const struct resource *r);
