@@ -307,6 +307,26 @@ static void read_live_or_new(struct arena *a, const struct val *old, const struc
 		*ret = (struct managers){ 0 };
 }
 
+/* Has a list of the object's own an item that lacks its key (the secrets of a ServiceAccount)? Nobody can tell which
+ * that is: upstream tracks nothing of such an object. */
+static bool has_keyless(const struct schema *s, const struct val *doc)
+{
+	struct err why = ERR_INIT;
+	bool keyless = false;
+
+	for (size_t i = 0; i < s->n_fields && !keyless; i++) {
+		const struct field *f = &s->fields[i];
+		const struct val *list = f->topology == TOPO_MAP ? val_member(doc, f->sym) : NULL;
+		_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+		struct sv text;
+
+		for (size_t k = 0; k < val_len(list) && !keyless; k++)
+			keyless = fpart_keys_text(&tmp, f, val_at(list, k), true, &text, &why) < 0;
+	}
+	err_release(&why);
+	return keyless;
+}
+
 struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
 			   const struct apply_opts *o, struct err *err)
 {
@@ -322,7 +342,7 @@ struct val *managed_update(struct arena *a, const struct schema *s, const struct
 	read_live_or_new(a, old, neu, o, &ms);
 	*neu = *without_managed(a, neu);
 	/* An object that nobody tracks stays so, until someone applies to it. */
-	if (ms.n == 0 && old)
+	if ((ms.n == 0 && old) || has_keyless(s, neu))
 		return neu;
 
 	c = compare_without(a, t, old ? without_managed(a, old) : &empty, neu, reset_set(a, o));

@@ -125,6 +125,28 @@ static void test_dropped_fields(void **state)
 	}
 }
 
+/* An entry of a keyed list without its key: stored, but nobody's, and with it nothing of the object is anybody's. */
+static void test_secrets_without_names(void **state)
+{
+	struct rig *r = *state;
+	const struct val *a =
+	    expect(r, 201, "POST", NS "/serviceaccounts",
+		   "{\"metadata\":{\"name\":\"a\"},\"secrets\":[{\"kind\":\"Secret\"},{\"name\":\"s\"}]}");
+
+	assert_int_equal(val_len(val_get(a, F_secrets)), 2);
+	assert_null(val_get(a, F_metadata, F_managedFields));
+	a = expect(r, 201, "POST", NS "/serviceaccounts",
+		   "{\"metadata\":{\"name\":\"b\"},\"secrets\":[{\"name\":\"s\"}]}");
+	assert_int_equal(val_len(val_get(a, F_metadata, F_managedFields)), 1);
+	expect_status(
+	    r, 500, "", "associative list with keys has an element that omits key field \"name\"",
+	    &(struct ask){ .method = "PATCH",
+			   .path = NS "/serviceaccounts/c?fieldManager=m",
+			   .type = "application/apply-patch+yaml",
+			   .body = "{\"apiVersion\":\"v1\",\"kind\":\"ServiceAccount\",\"metadata\":{\"name\":\"c\"},"
+				   "\"secrets\":[{\"kind\":\"y\"}]}" });
+}
+
 static void test_pod_defaults(void **state)
 {
 	struct rig *r = *state;
@@ -1090,6 +1112,7 @@ int main(void)
 		T(test_pod_defaults),
 		T(test_account_of_a_pod),
 		T(test_dropped_fields),
+		T(test_secrets_without_names),
 		T(test_runtime_class),
 		T(test_binding),
 		T(test_empty_lists),
