@@ -4,7 +4,9 @@
 #include "ev/ev.h"
 #include "store/disk/check.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void say(const char *line, void *ctx)
@@ -13,12 +15,30 @@ static void say(const char *line, void *ctx)
 	printf("caravel: %s\n", line);
 }
 
+/* Has dir a file that only a database has? Whatever else somebody names by mistake must not be moved aside for an empty
+ * database in its place. */
+static bool store_is_one(const char *dir)
+{
+	DIR *d = opendir(dir);
+	bool found = false;
+
+	for (struct dirent *e; !found && d && (e = readdir(d));)
+		found =
+		    !strcmp(e->d_name, "manifest") || !strncmp(e->d_name, "wal.", 4) || !strncmp(e->d_name, "t.", 2);
+	if (d)
+		closedir(d);
+	return found;
+}
+
 /* Of a data directory the database in it; a database is fine, too. */
-static const char *store_dir(struct arena *a, const char *dir)
+static int store_dir(struct arena *a, const char *dir, const char **ret, struct err *err)
 {
 	const char *db = arena_printf(a, "%s/db", dir);
 
-	return access(db, F_OK) == 0 ? db : dir;
+	*ret = access(db, F_OK) == 0 ? db : dir;
+	if (*ret == dir && access(dir, F_OK) == 0 && !store_is_one(dir))
+		return err_set(err, ERR_NOT_FOUND, "'%s' holds no database: name a server's data directory", dir);
+	return 0;
 }
 
 /* The one argument. 0, 1 when help was printed, -1. */
@@ -30,8 +50,8 @@ static int store_args(struct arena *a, int argc, char **argv, const char **ret_d
 	if (rc == 0 && rest.list.n > 2)
 		rc = err_set(err, ERR_INVALID, "one data directory at a time");
 	if (rc == 0)
-		*ret_dir =
-		    store_dir(a, full_path(a, rest.list.n && rest.list.p[0] ? rest.list.p[0] : DEFAULT_DATA_DIR));
+		rc = store_dir(a, full_path(a, rest.list.n && rest.list.p[0] ? rest.list.p[0] : DEFAULT_DATA_DIR),
+			       ret_dir, err);
 	string_list_release(&rest);
 	return rc;
 }

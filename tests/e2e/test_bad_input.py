@@ -210,7 +210,9 @@ def command_line(_c):
             (["nope"], 1, "unknown command 'nope'; 'caravel help' lists them"),
             (["server", "extra"], 1, "unexpected argument 'extra'; 'caravel help server' says"),
             (["store", "check", "--nope"], 1, "unknown flag '--nope'; 'caravel help store check' lists them"),
-            (["store", "check", "a", "b"], 1, "one data directory at a time")):
+            (["store", "check", "a", "b"], 1, "one data directory at a time"),
+            (["store", "check", "/usr"], 1, "'/usr' holds no database: name a server's data directory"),
+            (["store", "repair", "/usr"], 1, "holds no database")):
         p = subprocess.run([CARAVEL, *words], capture_output=True, text=True, timeout=10)
         equal(p.returncode, code, repr(words))
         contains(p.stderr if code else p.stdout, *texts)
