@@ -69,7 +69,7 @@ static struct sv init_reason(struct arena *a, const struct val *pod, struct coun
 				continue;
 			}
 		}
-		if (reason.p) {
+		if (reason.p || !s) { /* before a node has it nothing is said of an init container: Pending */
 			i++;
 			continue;
 		}

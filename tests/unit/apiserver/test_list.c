@@ -305,13 +305,75 @@ static void test_every_kind_lists(void **state)
 	}
 }
 
+/* What STATUS says of a pod, and READY. */
+static void test_rows_of_pods(void **state)
+{
+#define POD(name, inits)                                                             \
+	"{\"metadata\":{\"name\":\"" name "\"},\"spec\":{\"initContainers\":[" inits \
+	"],\"containers\":[{\"name\":\"c\","                                         \
+	"\"image\":\"i\"}]}}"
+#define I1 "{\"name\":\"i\",\"image\":\"i\"}"
+#define SIDE "{\"name\":\"s\",\"image\":\"i\",\"restartPolicy\":\"Always\"}"
+#define DONE "{\"terminated\":{\"exitCode\":0,\"reason\":\"Completed\"}}"
+#define SAID(name, state, more) "{\"name\":\"" name "\",\"image\":\"i\",\"imageID\":\"i\",\"state\":" state more "}"
+	static const struct {
+		const char *name, *pod, *status, *ready, *says;
+	} rows[] = {
+		{ "a", POD("a", I1), "{}", "0/1", "Pending" }, /* nobody has it yet */
+		{ "b", POD("b", I1 "," SIDE),
+		  "{\"initContainerStatuses\":[" SAID("i", "{\"waiting\":{\"reason\":\"PodInitializing\"}}", "") "]}",
+		  "0/2", "Init:0/2" },
+		{ "d", POD("d", I1 "," SIDE),
+		  "{\"initContainerStatuses\":[" SAID("i", DONE, "") "," SAID("s", "{\"running\":{}}", "") "]}", "0/2",
+		  "Init:1/2" },
+		{ "e", POD("e", I1),
+		  "{\"initContainerStatuses\":[" SAID("i", "{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}", "") "]}",
+		  "0/1", "Init:CrashLoopBackOff" },
+		{ "f", POD("f", I1),
+		  "{\"initContainerStatuses\":[" SAID("i", "{\"terminated\":{\"exitCode\":3}}", "") "]}", "0/1",
+		  "Init:ExitCode:3" },
+		{ "g", POD("g", SIDE),
+		  "{\"phase\":\"Running\",\"initContainerStatuses\":[" SAID(
+		      "s", "{\"running\":{}}",
+		      ",\"started\":true,\"ready\":true") "],"
+							  "\"containerStatuses\":[" SAID("c", "{\"running\":{}}",
+											 ",\"ready\":true") "]}",
+		  "2/2", "Running" },
+		{ "h", POD("h", ""),
+		  "{\"phase\":\"Running\",\"containerStatuses\":[" SAID(
+		      "c", "{\"waiting\":{\"reason\":\"ImagePullBackOff\"}}", "") "]}",
+		  "0/1", "ImagePullBackOff" },
+	};
+	struct rig *r = *state;
+
+	expect(r, 201, "POST", "/api/v1/namespaces/default/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *path = arena_printf(&r->arena, "/api/v1/namespaces/default/pods/%s", rows[i].name);
+		const struct val *cells;
+		struct answer *a;
+
+		expect(r, 201, "POST", "/api/v1/namespaces/default/pods", rows[i].pod);
+		expect_type(r, 200, "PATCH", arena_printf(&r->arena, "%s/status", path), "application/merge-patch+json",
+			    arena_printf(&r->arena, "{\"status\":%s}", rows[i].status));
+		a = api(r, "GET",
+			arena_printf(&r->arena, "/api/v1/namespaces/default/pods?fieldSelector=metadata.name=%s",
+				     rows[i].name),
+			.accept = TABLE);
+		cells = val_get(val_at(val_get(a->json, F_rows), 0), F_cells);
+		assert_val(val_at(cells, 1), rows[i].ready);
+		assert_val(val_at(cells, 2), rows[i].says);
+		answer_free(a);
+	}
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain), T(test_order),	  T(test_selectors),
-		T(test_pages), T(test_lost_page), T(test_revisions),
-		T(test_forms), T(test_flags),	  T(test_every_kind_lists),
+		T(test_plain),	      T(test_order),	 T(test_selectors),
+		T(test_pages),	      T(test_lost_page), T(test_revisions),
+		T(test_forms),	      T(test_flags),	 T(test_every_kind_lists),
+		T(test_rows_of_pods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
