@@ -83,6 +83,25 @@ static void set_images(struct kubelet *k, struct arena *a, struct val *st)
 	val_set(a, st, F_images, list);
 }
 
+/* What the runtime says, into st and info. -1 when it does not answer. After a question that got no answer in time no
+ * other is asked: each would take its time, and that the node is not ready must be said within ten seconds. */
+static int ask_runtime(struct kubelet *k, struct arena *a, struct val *st, struct val *info, bool *ret_runtime,
+		       bool *ret_network, struct sv *ret_why, struct err *err)
+{
+	struct rt_version version;
+
+	if (k->rt->ops->version(k->rt, a, &version, err) == 0)
+		val_set_strf(a, info, F_containerRuntimeVersion, "%.*s://%.*s", SV_ARG(version.name),
+			     SV_ARG(version.version));
+	else if (err->reason == ERR_TIMEOUT)
+		return -1;
+	err_release(err);
+	if (k->rt->ops->status(k->rt, a, ret_runtime, ret_network, ret_why, err) < 0)
+		return -1;
+	set_images(k, a, st);
+	return 0;
+}
+
 static void push_address(struct arena *a, struct val *list, const char *type, const char *address)
 {
 	struct val *m = val_new_map(a);
@@ -140,7 +159,6 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	struct kubelet *k = n->k;
 	struct val *st = val_new_map(a), *addresses = val_new_list(a), *conditions = val_new_list(a), *info, *ep;
 	bool runtime_ok = false, network_ok = false;
-	struct rt_version version;
 	struct sv why = SV("");
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int64_t now = env_now_ns(k->env), unseen = env_mono_ns(k->env) - k->relisted_ns;
@@ -149,9 +167,10 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 
 	k->host->machine_info(k, a, st);
 	info = val_ensure_map(a, st, F_nodeInfo);
-	if (!down && k->rt->ops->version(k->rt, a, &version, NULL) == 0)
-		val_set_strf(a, info, F_containerRuntimeVersion, "%.*s://%.*s", SV_ARG(version.name),
-			     SV_ARG(version.version));
+	if (down)
+		why = sv_from(not_ready);
+	else if (ask_runtime(k, a, st, info, &runtime_ok, &network_ok, &why, &err) < 0)
+		why = arena_sv(a, sv_from(err_msg(&err)));
 	val_set_cstr(a, info, F_kubeletVersion, VERSION_TEXT);
 	val_set_cstr(a, info, F_kubeProxyVersion, "");
 	push_address(a, addresses, "InternalIP", k->node_ip ? k->node_ip : "127.0.0.1");
@@ -160,13 +179,6 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	ep = val_new_map(a);
 	val_set_int(a, ep, F_Port, k->port > 0 ? k->port : 10250);
 	val_set(a, val_set_map(a, st, F_daemonEndpoints), F_kubeletEndpoint, ep);
-	if (!down)
-		set_images(k, a, st);
-
-	if (down)
-		why = sv_from(not_ready);
-	else if (k->rt->ops->status(k->rt, a, &runtime_ok, &network_ok, &why, &err) < 0)
-		why = arena_sv(a, sv_from(err_msg(&err)));
 	if (!down) /* else it was said by who found that */
 		note_runtime(n, runtime_ok, why);
 	if (!down && !runtime_ok)

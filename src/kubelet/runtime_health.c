@@ -13,7 +13,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define PERIOD_NS (4 * NS_PER_SEC)
+/* With the time that a question may take: whoever is not there has been missed, and a report of the node that waits for
+ * an answer itself has been written, within ten seconds. */
+#define PERIOD_NS (2 * NS_PER_SEC)
 #define AGAIN_NS NS_PER_SEC
 #define REFUSED_NS (3 * NS_PER_SEC) /* a restart takes less */
 #define HANG_NS (20 * NS_PER_SEC)

@@ -8,7 +8,7 @@ static int cri_version(struct runtime *r, struct arena *a, struct rt_version *re
 	struct sv m;
 
 	pb_sv(&b, 1, SV("v1"));
-	if (cri_runtime_call(r, a, "Version", &b, CRI_VERSION_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "Version", &b, CRI_LOOK_TIMEOUT_NS, &m, err) < 0)
 		return err_wrap(err, "asking the runtime's version");
 	*ret =
 	    (struct rt_version){ .name = pb_get_sv(m, 2), .version = pb_get_sv(m, 3), .api_version = pb_get_sv(m, 4) };
@@ -23,7 +23,7 @@ static int cri_status(struct runtime *r, struct arena *a, bool *ret_runtime, boo
 
 	*ret_runtime = *ret_network = false;
 	*ret_why = SV("");
-	if (cri_runtime_call(r, a, "Status", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
+	if (cri_runtime_call(r, a, "Status", &b, CRI_LOOK_TIMEOUT_NS, &m, err) < 0)
 		return err_wrap(err, "asking the runtime's status");
 	status = pb_get_sv(m, 1);
 	PB_EACH(status, rd, f) {

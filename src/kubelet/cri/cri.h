@@ -16,7 +16,7 @@
 
 /* Deadlines of calls: reading calls answer at once or the runtime is unwell; a sandbox start includes the
  * network plugins; pulls may take long. */
-#define CRI_VERSION_TIMEOUT_NS (4 * NS_PER_SEC) /* it is asked to see whether anybody is there */
+#define CRI_LOOK_TIMEOUT_NS (4 * NS_PER_SEC) /* asked to see whether anybody is there, and by who must say so soon */
 #define CRI_READ_TIMEOUT_NS (30 * NS_PER_SEC)
 #define CRI_TIMEOUT_NS (120 * NS_PER_SEC)
 #define CRI_SANDBOX_TIMEOUT_NS (240 * NS_PER_SEC)

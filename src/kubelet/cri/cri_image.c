@@ -72,7 +72,7 @@ int cri_list_images(struct runtime *r, struct arena *a, struct rt_image **ret, s
 	struct sv m;
 
 	*ret_n = 0;
-	if (cri_image_call(r, a, "ListImages", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
+	if (cri_image_call(r, a, "ListImages", &b, CRI_LOOK_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	list = ARENA_ARRAY(a, struct rt_image, cri_count(m, 1) + 1);
 	PB_EACH(m, rd, f)

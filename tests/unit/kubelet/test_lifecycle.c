@@ -1,6 +1,7 @@
 /* Pods from creation to removal. */
 #include "agent.h"
 
+#include "kubelet/node_status.h"
 #include "kubelet/volumes/volumes.h"
 
 static void test_node_registers(void **state)
@@ -1022,8 +1023,11 @@ static void test_runtime_hangs(void **state)
 	     "\"periodSeconds\":4,\"failureThreshold\":3}}]");
 	rig_run(w->rig, NS_PER_SEC);
 	hung = 0;
+	calls = runtime_fake_calls(w->rt, "status") + runtime_fake_calls(w->rt, "list_images");
 	runtime_fake_hang(w->rt, true);
+	node_status_hurry(w->k); /* in the midst of a report */
 	rig_run(w->rig, 9 * NS_PER_SEC);
+	assert_int_equal(runtime_fake_calls(w->rt, "status") + runtime_fake_calls(w->rt, "list_images"), calls);
 	assert_val(val_member(ready(w), F_status), "False");
 	assert_val(val_member(ready(w), F_reason), "KubeletNotReady");
 	assert_true(sv_starts(val_get_str(ready(w), F_message), SV("container runtime is down: it hangs")));
