@@ -662,6 +662,10 @@ class Pool:
         return self.names[key]
 
 
+def field_doc(f):
+    return ' '.join(filter(None, [f.doc, 'Its feature is off: what is given is dropped.' if 'OFF' in f.flags else '']))
+
+
 def field_flags(f):
     flags = set(f.flags)
     if f.required:
@@ -690,7 +694,7 @@ def emit_tables(m):
             kind = SCALARS.get(f.type) or ('RAW' if f.target.opaque else 'STRUCT')
             fields.append('\tF(%s, %s, %s, %s, %s, %s, %s, %d, %d, %s, %s, %s, %s, %s, %s, %s),\n' % (
                 'F_' + mangle(f.name), '&types[%d]' % f.target.index if f.target else 'NULL',
-                c_str(f.doc) if f.doc else 'NULL', c_str(f.default),
+                c_str(field_doc(f)) if field_doc(f) else 'NULL', c_str(f.default),
                 syms.ref(['F_' + mangle(k) for k in f.keys]), strings.ref([c_str(e) for e in f.enum]),
                 'F_' + mangle(f.merge_key) if f.merge_key else 'SYM_NONE', f.number, f.via, field_flags(f),
                 kind, f.card, topo, elem, FORMATS.get(f.format, 'NONE'), f.inner_card))
