@@ -5,7 +5,7 @@
 static const char standard[] = COMMON "+/", url[] = COMMON "-_";
 
 /* To out, which has room for n / 3 * 4 + 4 bytes; returns how many were written. */
-static size_t encode(char *out, const char *digits, bool padded, struct sv s)
+static size_t b64_encode_with(char *out, const char *digits, bool padded, struct sv s)
 {
 	const unsigned char *in = (const unsigned char *)s.p;
 	char *at = out;
@@ -25,7 +25,7 @@ static size_t encode(char *out, const char *digits, bool padded, struct sv s)
 	return (size_t)(at - out);
 }
 
-static size_t room_for(struct sv bytes)
+static size_t b64_room_for(struct sv bytes)
 {
 	BUG_ON(bytes.n > SIZE_MAX / 2);
 	return bytes.n / 3 * 4 + 5;
@@ -36,13 +36,13 @@ void b64_add(struct buf *b, struct sv bytes)
 	char four[4];
 
 	for (size_t i = 0; i < bytes.n; i += 3)
-		buf_add(b, four, encode(four, standard, true, sv_sub(bytes, i, 3)));
+		buf_add(b, four, b64_encode_with(four, standard, true, sv_sub(bytes, i, 3)));
 }
 
 static struct sv encode_new(struct arena *a, const char *digits, bool padded, struct sv bytes)
 {
-	char *out = arena_alloc(a, room_for(bytes));
-	size_t n = encode(out, digits, padded, bytes);
+	char *out = arena_alloc(a, b64_room_for(bytes));
+	size_t n = b64_encode_with(out, digits, padded, bytes);
 
 	out[n] = '\0';
 	return sv_make(out, n);
@@ -58,7 +58,7 @@ struct sv b64url_encode(struct arena *a, struct sv bytes)
 	return encode_new(a, url, false, bytes);
 }
 
-static int value_of(char c, const char *digits)
+static int b64_value_of(char c, const char *digits)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -70,7 +70,7 @@ static int value_of(char c, const char *digits)
 }
 
 /* Appends the bytes to out (NULL: only checks), which has room for text.n / 4 * 3 + 3. */
-static ssize_t decode(struct sv text, const char *digits, bool padded, char *out, size_t *ret_n)
+static ssize_t b64_decode_with(struct sv text, const char *digits, bool padded, char *out, size_t *ret_n)
 {
 	size_t n_digits = 0, pads = 0, n = 0;
 	uint32_t v = 0;
@@ -86,7 +86,7 @@ static ssize_t decode(struct sv text, const char *digits, bool padded, char *out
 				return (ssize_t)i;
 			continue;
 		}
-		d = value_of(c, digits);
+		d = b64_value_of(c, digits);
 		if (pads || d < 0)
 			return (ssize_t)i;
 		v = v << 6 | (uint32_t)d;
@@ -106,7 +106,7 @@ static ssize_t decode(struct sv text, const char *digits, bool padded, char *out
 
 ssize_t b64_check(struct sv text)
 {
-	return decode(text, standard, true, NULL, NULL);
+	return b64_decode_with(text, standard, true, NULL, NULL);
 }
 
 static bool decode_new(struct arena *a, struct sv text, const char *digits, bool padded, struct sv *ret)
@@ -114,7 +114,7 @@ static bool decode_new(struct arena *a, struct sv text, const char *digits, bool
 	char *out = arena_alloc(a, text.n / 4 * 3 + 4);
 	size_t n;
 
-	if (decode(text, digits, padded, out, &n) >= 0)
+	if (b64_decode_with(text, digits, padded, out, &n) >= 0)
 		return false;
 	out[n] = '\0';
 	*ret = sv_make(out, n);

@@ -64,7 +64,7 @@ int file_lock(int fd)
 	}
 }
 
-static int write_all(int fd, struct sv data)
+static int file_write_all(int fd, struct sv data)
 {
 	while (data.n) {
 		ssize_t k = write(fd, data.p, data.n);
@@ -101,7 +101,7 @@ static int stage(const struct file_out *f, struct staged *ret, struct err *err)
 {
 	ret->tmp = xasprintf("%s.XXXXXX", f->path);
 	ret->fd = mkostemp(ret->tmp, O_CLOEXEC);
-	if (ret->fd < 0 || fchmod(ret->fd, f->mode) < 0 || write_all(ret->fd, f->data) < 0)
+	if (ret->fd < 0 || fchmod(ret->fd, f->mode) < 0 || file_write_all(ret->fd, f->data) < 0)
 		return err_set_errno(err, errno, "cannot write '%s'", f->path);
 	return 0;
 }
@@ -115,7 +115,7 @@ static void stage_end(struct staged *s)
 	free(s->tmp);
 }
 
-static int put(const struct file_out *files, size_t n, bool sync, struct err *err)
+static int file_put(const struct file_out *files, size_t n, bool sync, struct err *err)
 {
 	struct staged *s = xcalloc(n, sizeof(*s));
 	size_t staged = 0;
@@ -150,17 +150,17 @@ static int put(const struct file_out *files, size_t n, bool sync, struct err *er
 
 int file_write(const char *path, struct sv data, mode_t mode, struct err *err)
 {
-	return put(&(struct file_out){ path, data, mode }, 1, true, err);
+	return file_put(&(struct file_out){ path, data, mode }, 1, true, err);
 }
 
 int file_write_several(const struct file_out *files, size_t n, struct err *err)
 {
-	return put(files, n, true, err);
+	return file_put(files, n, true, err);
 }
 
 int file_write_again(const char *path, struct sv data, mode_t mode, struct err *err)
 {
-	return put(&(struct file_out){ path, data, mode }, 1, false, err);
+	return file_put(&(struct file_out){ path, data, mode }, 1, false, err);
 }
 
 int dir_make(const char *path, mode_t mode, struct err *err)

@@ -7,7 +7,7 @@ static size_t *index_of(const struct heap *h, void *m)
 	return (size_t *)(void *)((char *)m + h->index_offset);
 }
 
-static void place(struct heap *h, size_t i, void *m)
+static void heap_place(struct heap *h, size_t i, void *m)
 {
 	h->p[i] = m;
 	*index_of(h, m) = i;
@@ -16,10 +16,10 @@ static void place(struct heap *h, size_t i, void *m)
 static void sift_up(struct heap *h, size_t i, void *m)
 {
 	while (i > 0 && h->less(m, h->p[(i - 1) / 2])) {
-		place(h, i, h->p[(i - 1) / 2]);
+		heap_place(h, i, h->p[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
-	place(h, i, m);
+	heap_place(h, i, m);
 }
 
 static void sift_down(struct heap *h, size_t i, void *m)
@@ -33,10 +33,10 @@ static void sift_down(struct heap *h, size_t i, void *m)
 			c++;
 		if (!h->less(h->p[c], m))
 			break;
-		place(h, i, h->p[c]);
+		heap_place(h, i, h->p[c]);
 		i = c;
 	}
-	place(h, i, m);
+	heap_place(h, i, m);
 }
 
 void heap_init(struct heap *h, size_t index_offset, bool (*less)(const void *a, const void *b))
@@ -76,7 +76,7 @@ void heap_remove(struct heap *h, void *m)
 	*index_of(h, m) = HEAP_NONE;
 	if (last == m)
 		return;
-	place(h, i, last);
+	heap_place(h, i, last);
 	heap_fix(h, last);
 }
 

@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-static int load(struct lazylib *l, struct err *err)
+static int lazylib_load(struct lazylib *l, struct err *err)
 {
 	void *lib = dlopen(l->soname, RTLD_NOW | RTLD_LOCAL);
 
@@ -26,7 +26,7 @@ int lazylib_need(struct lazylib *l, struct err *err)
 
 	pthread_mutex_lock(&l->lock);
 	if (!l->loaded)
-		rc = load(l, err);
+		rc = lazylib_load(l, err);
 	l->loaded = rc == 0;
 	pthread_mutex_unlock(&l->lock);
 	return rc;

@@ -30,7 +30,7 @@ void log_set_sink(void (*sink)(struct sv line, void *ctx), void *ctx)
 	sink_ctx = ctx;
 }
 
-static void add_quoted(struct buf *b, struct sv s)
+static void log_add_quoted(struct buf *b, struct sv s)
 {
 	buf_addc(b, '"');
 	for (size_t i = 0; i < s.n && i < VALUE_MAX; i++) {
@@ -49,7 +49,7 @@ static void add_quoted(struct buf *b, struct sv s)
 }
 
 /* Returns where the line starts without its time stamp. */
-static size_t begin(struct buf *b, enum log_level lvl, const char *sys, const char *msg)
+static size_t log_begin(struct buf *b, enum log_level lvl, const char *sys, const char *msg)
 {
 	struct timespec ts;
 	struct tm tm;
@@ -63,11 +63,11 @@ static size_t begin(struct buf *b, enum log_level lvl, const char *sys, const ch
 		   tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000);
 	at = b->n;
 	buf_printf(b, "%s %s ", level_names[lvl], sys);
-	add_quoted(b, sv_from(msg));
+	log_add_quoted(b, sv_from(msg));
 	return at;
 }
 
-static void finish(struct buf *b, size_t at)
+static void log_finish(struct buf *b, size_t at)
 {
 	buf_addc(b, '\n');
 	if (sink_fn)
@@ -85,16 +85,16 @@ void log_kv(enum log_level lvl, const char *sys, const char *msg, ...)
 
 	if (!log_enabled(lvl))
 		return;
-	at = begin(&b, lvl, sys, msg);
+	at = log_begin(&b, lvl, sys, msg);
 	va_start(ap, msg);
 	while ((key = va_arg(ap, const char *))) {
 		const char *value = va_arg(ap, const char *);
 
 		buf_printf(&b, " %s=", key);
-		add_quoted(&b, sv_from(value ? value : ""));
+		log_add_quoted(&b, sv_from(value ? value : ""));
 	}
 	va_end(ap);
-	finish(&b, at);
+	log_finish(&b, at);
 }
 
 void log_f(enum log_level lvl, const char *sys, const char *msg, const char *key, const char *fmt, ...)
@@ -108,8 +108,8 @@ void log_f(enum log_level lvl, const char *sys, const char *msg, const char *key
 	va_start(ap, fmt);
 	buf_vprintf(&value, fmt, ap);
 	va_end(ap);
-	at = begin(&b, lvl, sys, msg);
+	at = log_begin(&b, lvl, sys, msg);
 	buf_printf(&b, " %s=", key);
-	add_quoted(&b, buf_sv(&value));
-	finish(&b, at);
+	log_add_quoted(&b, buf_sv(&value));
+	log_finish(&b, at);
 }

@@ -46,7 +46,7 @@ void quarantine_load(const char *dir)
 	}
 }
 
-static struct entry *find(struct sv key) /* under the lock */
+static struct entry *quarantine_find(struct sv key) /* under the lock */
 {
 	for (size_t i = 0; i < list.n; i++)
 		if (!list.p[i].dropped && sv_eq(list.p[i].key, key))
@@ -61,7 +61,7 @@ bool quarantine_has(struct sv key)
 	if (!atomic_load_explicit(&live, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&lock);
-	has = find(key) != NULL;
+	has = quarantine_find(key) != NULL;
 	pthread_mutex_unlock(&lock);
 	return has;
 }
@@ -94,7 +94,7 @@ void quarantine_drop(struct sv key)
 	if (!quarantine_has(key))
 		return;
 	pthread_mutex_lock(&lock);
-	e = find(key);
+	e = quarantine_find(key);
 	if (e) {
 		e->dropped = true;
 		atomic_fetch_sub(&live, 1);

@@ -13,7 +13,7 @@ void strmap_seed(uint64_t seed)
 }
 
 /* A multiply-fold hash (the wyhash family's mixing step) over 8-byte words. */
-static uint64_t mix(uint64_t a, uint64_t b)
+static uint64_t strmap_mix(uint64_t a, uint64_t b)
 {
 	__uint128_t r = (__uint128_t)a * b;
 
@@ -29,15 +29,15 @@ uint64_t strmap_hash(struct sv key)
 		uint64_t w;
 
 		memcpy(&w, key.p + i, 8);
-		h = mix(h ^ w, UINT64_C(0xe7037ed1a0b428db));
+		h = strmap_mix(h ^ w, UINT64_C(0xe7037ed1a0b428db));
 	}
 	if (i < key.n) {
 		uint64_t w = 0;
 
 		memcpy(&w, key.p + i, key.n - i);
-		h = mix(h ^ w, UINT64_C(0x8ebc6af09c88c6e3));
+		h = strmap_mix(h ^ w, UINT64_C(0x8ebc6af09c88c6e3));
 	}
-	return mix(h, UINT64_C(0x589965cc75374cc3));
+	return strmap_mix(h, UINT64_C(0x589965cc75374cc3));
 }
 
 void strmap_release_with(struct strmap *m, void (*free_value)(void *))

@@ -48,7 +48,7 @@ static bool take(struct sv *s, char c)
 	return true;
 }
 
-static bool number(struct sv *s, int64_t max, int64_t *ret)
+static bool tz_number(struct sv *s, int64_t max, int64_t *ret)
 {
 	int64_t n = 0;
 	size_t i = 0;
@@ -71,7 +71,8 @@ static bool clock_time(struct sv *s, int64_t *ret)
 
 	if (!minus)
 		(void)take(s, '+');
-	if (!number(s, 167, &h) || (take(s, ':') && !number(s, 59, &m)) || (take(s, ':') && !number(s, 59, &sec)))
+	if (!tz_number(s, 167, &h) || (take(s, ':') && !tz_number(s, 59, &m)) ||
+	    (take(s, ':') && !tz_number(s, 59, &sec)))
 		return false;
 	*ret = (minus ? -1 : 1) * (h * 3600 + m * 60 + sec);
 	return true;
@@ -102,13 +103,13 @@ static bool rule_parse(struct sv *s, struct rule *r)
 	*r = (struct rule){ .kind = 'D', .time = 7200 };
 	if (take(s, 'M')) {
 		r->kind = 'M';
-		if (!number(s, 12, &m) || m < 1 || !take(s, '.') || !number(s, 5, &w) || w < 1 || !take(s, '.') ||
-		    !number(s, 6, &d))
+		if (!tz_number(s, 12, &m) || m < 1 || !take(s, '.') || !tz_number(s, 5, &w) || w < 1 || !take(s, '.') ||
+		    !tz_number(s, 6, &d))
 			return false;
 	} else {
 		if (take(s, 'J'))
 			r->kind = 'J';
-		if (!number(s, 365, &d) || (r->kind == 'J' && d < 1))
+		if (!tz_number(s, 365, &d) || (r->kind == 'J' && d < 1))
 			return false;
 	}
 	r->month = (int)m;
@@ -192,7 +193,7 @@ static size_t block_size(const uint8_t *h, size_t width)
 	return times * width + times + types * 6 + chars + leap * (width + 4) + std + utc;
 }
 
-static int parse(struct tz *tz, struct sv f, struct err *err)
+static int tz_parse_file(struct tz *tz, struct sv f, struct err *err)
 {
 	const uint8_t *h = (const uint8_t *)f.p;
 	size_t width = 4, n;
@@ -233,7 +234,7 @@ const struct tz *tz_parse(struct arena *a, struct sv tzif, struct err *err)
 {
 	struct tz *tz = ARENA_NEW(a, struct tz);
 
-	return parse(tz, tzif, err) < 0 ? NULL : tz;
+	return tz_parse_file(tz, tzif, err) < 0 ? NULL : tz;
 }
 
 static bool name_ok(struct sv name)

@@ -65,7 +65,7 @@ static int check_machine(const struct server_opts *o, struct err *err)
 	return 0;
 }
 
-static void say(const char *what, void *ctx)
+static void agent_say(const char *what, void *ctx)
 {
 	(void)ctx;
 	log_info("agent", "clearing up after an earlier node whose data directory was deleted", "done", "%s", what);
@@ -88,7 +88,7 @@ static int claim_machine(struct agent *a, const struct server_opts *o, struct er
 							      .kubelet_root = old.kubelet_root,
 							      .log_dir = old.log_dir,
 							      .cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
-							      .say = say },
+							      .say = agent_say },
 				 err) < 0)
 			return err_wrap(err, "clearing up after an earlier node");
 	}

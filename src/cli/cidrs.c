@@ -31,7 +31,7 @@ static bool hex_address(struct sv s, uint32_t *ret)
 	return *end == '\0';
 }
 
-static int next_word(struct sv *line, struct sv *ret)
+static int cidrs_next_word(struct sv *line, struct sv *ret)
 {
 	size_t i = 0, from;
 
@@ -69,7 +69,7 @@ bool cidrs_routed(struct sv routes, const char *cidr, int min_prefix)
 		uint32_t dest, dest_mask, both;
 		size_t n = 0;
 
-		while (n < ARRAY_LEN(word) && next_word(&line, &word[n]) == 0)
+		while (n < ARRAY_LEN(word) && cidrs_next_word(&line, &word[n]) == 0)
 			n++;
 		if (n < ARRAY_LEN(word) || !hex_address(word[1], &dest) || !hex_address(word[7], &dest_mask))
 			continue;
@@ -106,7 +106,7 @@ static pid_t holder(const struct sockaddr_un *name, socklen_t len)
 }
 
 /* A descriptor; -1 with errno EADDRINUSE and *ret_pid when another server has it. */
-static int hold(const char *cidr, pid_t *ret_pid)
+static int cidrs_hold(const char *cidr, pid_t *ret_pid)
 {
 	struct sockaddr_un name;
 	socklen_t len = hold_name(&name, cidr);
@@ -179,7 +179,7 @@ static int find_free(struct arena *a, struct cidrs *ret, int *ret_hold)
 			if (cidrs_routed(routes, ret->cluster, min_prefix) ||
 			    cidrs_routed(routes, ret->service, min_prefix))
 				continue;
-			*ret_hold = hold(ret->cluster, &pid);
+			*ret_hold = cidrs_hold(ret->cluster, &pid);
 			if (*ret_hold >= 0)
 				return k;
 		}
@@ -226,7 +226,7 @@ int cidrs_settle(struct arena *a, const char *data_dir, bool fresh, bool node, s
 		c->service = usual.service;
 	if (!node)
 		return CIDRS_NO_HOLD;
-	fd = hold(c->cluster, &pid);
+	fd = cidrs_hold(c->cluster, &pid);
 	if (fd < 0) {
 		if (errno == EADDRINUSE)
 			err_set(err, ERR_UNAVAILABLE,

@@ -11,7 +11,7 @@ struct report {
 	bool any;
 };
 
-static void say(const char *what, void *ctx)
+static void cleanup_say(const char *what, void *ctx)
 {
 	struct report *r = ctx;
 
@@ -37,14 +37,14 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 		.log_dir = dirs.log_dir,
 		.cgroup_root = cluster_cgroup(a, data_dir),
 		.images = images,
-		.say = say,
+		.say = cleanup_say,
 		.ctx = r,
 	    },
 	    &first);
 	/* Whatever of the node did not go, the rules must. */
 	rc = proxy_cleanup(table, settings, ALL_CLAIMS, &e);
 	if (rc > 0)
-		say(arena_printf(a, "removed nftables table inet %s", table), r);
+		cleanup_say(arena_printf(a, "removed nftables table inet %s", table), r);
 	if (!first.reason && e.reason)
 		err_move(&first, &e);
 	err_release(&e);
@@ -78,7 +78,7 @@ int cmd_cleanup(int argc, char **argv)
 		return cli_fail_err(&err);
 	}
 	if (rc > 0)
-		say("ended the server", &report);
+		cleanup_say("ended the server", &report);
 	rc = cleanup(&a, data_dir, images, &report, claim_settings(claim), &err);
 	claim_forget(claim);
 	if (rc < 0)

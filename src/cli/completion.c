@@ -44,7 +44,7 @@ int cmd_completion(int argc, char **argv)
 }
 
 /* The word of a command's name after its first n, which are words'. */
-static bool next_word(const struct command *c, char **words, int n, struct sv *ret)
+static bool completion_next_word(const struct command *c, char **words, int n, struct sv *ret)
 {
 	struct sv rest = sv_from(c->name), word;
 
@@ -82,7 +82,7 @@ int cmd_complete(int argc, char **argv)
 		return 0;
 	/* Commands of a group stand together. */
 	for (c = commands; c->name; c++)
-		if (!(c->flags & CMD_HIDDEN) && next_word(c, words, n, &word) && !sv_eq(word, last)) {
+		if (!(c->flags & CMD_HIDDEN) && completion_next_word(c, words, n, &word) && !sv_eq(word, last)) {
 			printf("%.*s\n", SV_ARG(word));
 			last = word;
 		}

@@ -28,8 +28,8 @@ struct import_opts {
 	bool force;
 };
 
-static int parse(struct arena *a, int argc, char **argv, const struct option *table, size_t n, const char **data_dir,
-		 struct string_list *rest, struct err *err)
+static int image_cmd_parse(struct arena *a, int argc, char **argv, const struct option *table, size_t n,
+			   const char **data_dir, struct string_list *rest, struct err *err)
 {
 	int rc = cli_options_parse(a, table, n, argc, argv, NULL, rest, err);
 
@@ -70,7 +70,7 @@ int cmd_image_import(int argc, char **argv)
 	};
 	const char *socket;
 	struct err err = ERR_INIT;
-	int rc = parse(&a, argc, argv, table, ARRAY_LEN(table), &o.data_dir, &files, &err);
+	int rc = image_cmd_parse(&a, argc, argv, table, ARRAY_LEN(table), &o.data_dir, &files, &err);
 
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
@@ -95,7 +95,7 @@ int cmd_image_demo(int argc, char **argv)
 	};
 	struct err err = ERR_INIT;
 	struct sv tar;
-	int rc = parse(&a, argc, argv, table, ARRAY_LEN(table), &data_dir, NULL, &err);
+	int rc = image_cmd_parse(&a, argc, argv, table, ARRAY_LEN(table), &data_dir, NULL, &err);
 
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;

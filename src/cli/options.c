@@ -16,7 +16,7 @@ void string_list_release(struct string_list *l)
 	vec_release(&l->list);
 }
 
-static const struct option *find(const struct option *table, size_t n, struct sv name)
+static const struct option *options_find(const struct option *table, size_t n, struct sv name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (sv_is(name, table[i].name))
@@ -32,7 +32,7 @@ static const struct option *find_letter(const struct option *table, size_t n, ch
 	return NULL;
 }
 
-static int set(struct arena *a, const struct option *o, struct sv value, struct err *err)
+static int options_set(struct arena *a, const struct option *o, struct sv value, struct err *err)
 {
 	int64_t v;
 
@@ -93,18 +93,18 @@ static int from_file(struct arena *a, const struct option *table, size_t n, cons
 	if (!doc)
 		return err_wrap(err, "reading '%s'", path);
 	VAL_EACH_MEMBER(doc, m) {
-		const struct option *o = find(table, n, m.key);
+		const struct option *o = options_find(table, n, m.key);
 
 		if (!o)
 			return err_set(err, ERR_INVALID, "'%s' sets '%.*s', which is no option", path, SV_ARG(m.key));
 		if (val_type(m.value) == VAL_LIST) {
 			VAL_EACH(m.value, item)
-				if (set(a, o, scalar_text(a, item), err) < 0)
+				if (options_set(a, o, scalar_text(a, item), err) < 0)
 					return err_wrap(err, "reading '%s'", path);
 			continue;
 		}
 
-		if (set(a, o, scalar_text(a, m.value), err) < 0)
+		if (options_set(a, o, scalar_text(a, m.value), err) < 0)
 			return err_wrap(err, "reading '%s'", path);
 	}
 	return 0;
@@ -119,7 +119,7 @@ static int from_environment(struct arena *a, const struct option *table, size_t 
 		for (char *c = name; *c; c++)
 			*c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - ('a' - 'A')) : *c;
 		value = getenv(name);
-		if (value && set(a, &table[i], sv_from(value), err) < 0)
+		if (value && options_set(a, &table[i], sv_from(value), err) < 0)
 			return err_wrap(err, "from the environment variable %s", name);
 	}
 	return 0;
@@ -140,7 +140,7 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 			value = sv_sub(name, (size_t)eq + 1, name.n);
 			name = sv_sub(name, 0, (size_t)eq);
 		}
-		o = find(table, n, name);
+		o = options_find(table, n, name);
 	} else {
 		name = sv_sub(arg, 1, 1);
 		o = find_letter(table, n, name.n ? name.p[0] : '\0');
@@ -156,7 +156,7 @@ static int from_flag(struct arena *a, const struct option *table, size_t n, int 
 			return err_set(err, ERR_INVALID, "--%s needs a value: %s", o->name, o->arg);
 		value = sv_from(argv[++*i]);
 	}
-	return set(a, o, value, err);
+	return options_set(a, o, value, err);
 }
 
 /* The file named by -c or --config on the command line, else the usual place. */

@@ -25,8 +25,8 @@ static int check_address(const char *flag, const char *address, struct err *err)
 }
 
 /* An IPv4 range of /8 to /narrowest: a node takes a /24 of the pods' range. */
-static int check_range(const char *flag, const char *cidr, int narrowest, uint32_t *ret_base, uint32_t *ret_mask,
-		       struct err *err)
+static int server_check_range(const char *flag, const char *cidr, int narrowest, uint32_t *ret_base, uint32_t *ret_mask,
+			      struct err *err)
 {
 	uint8_t b[16];
 	bool v6;
@@ -135,8 +135,8 @@ int server_check(const struct server_opts *o, struct err *err)
 	    check_pids(o->pod_max_pids, err) < 0 || check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
 	    check_address("node-ip", o->node_ip, err) < 0 || check_address("cluster-dns", o->cluster_dns, err) < 0 ||
-	    check_range("cluster-cidr", o->cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||
-	    check_range("service-cidr", o->service_cidr, 28, &services, &services_mask, err) < 0)
+	    server_check_range("cluster-cidr", o->cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||
+	    server_check_range("service-cidr", o->service_cidr, 28, &services, &services_mask, err) < 0)
 		return -1;
 	if (pods_mask && services_mask && (pods & services_mask) == (services & pods_mask))
 		return err_set(

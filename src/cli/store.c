@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void say(const char *line, void *ctx)
+static void store_cmd_say(const char *line, void *ctx)
 {
 	(void)ctx;
 	printf("caravel: %s\n", line);
@@ -65,7 +65,7 @@ int cmd_store_check(int argc, char **argv)
 
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
-	rc = store_check(dir, say, NULL, &err);
+	rc = store_check(dir, store_cmd_say, NULL, &err);
 	if (rc < 0)
 		return cli_fail_err(&err);
 	if (rc == 0)
@@ -87,7 +87,7 @@ int cmd_store_repair(int argc, char **argv)
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
 	env = env_real_new(1);
-	rc = store_repair(env, dir, &kept, say, NULL, &err);
+	rc = store_repair(env, dir, &kept, store_cmd_say, NULL, &err);
 	env_real_free(env);
 	if (rc < 0)
 		return cli_fail_err(&err);

@@ -144,7 +144,7 @@ static _noreturn_ void run_child(struct supervisor *s, pid_t parent, int (*fn)(v
 	exit(rc);
 }
 
-static void start(struct supervisor *s, int (*fn)(void *), void *ctx)
+static void supervise_start(struct supervisor *s, int (*fn)(void *), void *ctx)
 {
 	pid_t self = getpid();
 
@@ -249,7 +249,7 @@ static int keep_alive(struct supervisor *s, int (*fn)(void *), void *ctx)
 		pid_t pid;
 		int status = 0;
 
-		start(s, fn, ctx);
+		supervise_start(s, fn, ctx);
 		if (s->child < 0) {
 			log_error(SYS, "cannot fork", "error", "%s", strerror(errno));
 		} else {

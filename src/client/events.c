@@ -148,7 +148,7 @@ static void aggregate(struct recorder *r, struct pending *p, struct sv object_ke
 	p->message = arena_svf(&p->arena, "(combined from similar events): %.*s", SV_ARG(p->message));
 }
 
-static void set_time(struct arena *a, struct val *m, enum sym key, int64_t ns)
+static void recorder_set_time(struct arena *a, struct val *m, enum sym key, int64_t ns)
 {
 	char text[TIME_TEXT_MAX];
 
@@ -172,8 +172,8 @@ static struct val *build_event(struct recorder *r, struct pending *p, const char
 	val_set_cstr(a, m, F_component, r->component);
 	if (r->host[0])
 		val_set_cstr(a, m, F_host, r->host);
-	set_time(a, ev, F_firstTimestamp, p->at_ns);
-	set_time(a, ev, F_lastTimestamp, p->at_ns);
+	recorder_set_time(a, ev, F_firstTimestamp, p->at_ns);
+	recorder_set_time(a, ev, F_lastTimestamp, p->at_ns);
 	val_set_int(a, ev, F_count, 1);
 	val_set_str(a, ev, F_type, p->type);
 	val_set_cstr(a, ev, F_reportingComponent, r->component);
@@ -186,7 +186,7 @@ static int bump(struct recorder *r, struct pending *p, struct seen *s, struct er
 	struct val *patch = val_new_map(&p->arena);
 
 	val_set_int(&p->arena, patch, F_count, s->count + 1);
-	set_time(&p->arena, patch, F_lastTimestamp, p->at_ns);
+	recorder_set_time(&p->arena, patch, F_lastTimestamp, p->at_ns);
 	val_set_str(&p->arena, patch, F_message, p->message);
 	return client_patch(r->client, RES(core_events), p->ns, sv_from(s->name), PATCH_MERGE, patch, NULL, NULL, err);
 }
@@ -242,7 +242,7 @@ static void write_event(struct recorder *r, struct pending *p)
 	}
 }
 
-static void drain_task(void *ctx)
+static void recorder_drain_task(void *ctx)
 {
 	struct recorder *r = ctx;
 
@@ -318,8 +318,8 @@ static bool has_room_locked(const struct recorder *r)
 	return !r->stopping && r->n_queue < QUEUE_MAX;
 }
 
-static void record(struct recorder *r, const struct resource *res, const struct val *obj, const char *field_path,
-		   const char *type, const char *reason, const char *fmt, va_list ap)
+static void recorder_record(struct recorder *r, const struct resource *res, const struct val *obj,
+			    const char *field_path, const char *type, const char *reason, const char *fmt, va_list ap)
 {
 	struct sv ns = val_get_str(obj, F_metadata, F_namespace);
 	struct pending *p;
@@ -352,7 +352,7 @@ static void record(struct recorder *r, const struct resource *res, const struct 
 	if (!r->draining) {
 		r->draining = true;
 		r->refs++;
-		env_post(r->env, r->client->class, drain_task, r);
+		env_post(r->env, r->client->class, recorder_drain_task, r);
 	}
 	pthread_mutex_unlock(&r->lock);
 }
@@ -363,7 +363,7 @@ void recorder_event(struct recorder *r, const struct resource *res, const struct
 	va_list ap;
 
 	va_start(ap, fmt);
-	record(r, res, obj, NULL, type, reason, fmt, ap);
+	recorder_record(r, res, obj, NULL, type, reason, fmt, ap);
 	va_end(ap);
 }
 
@@ -373,6 +373,6 @@ void recorder_event_at(struct recorder *r, const struct resource *res, const str
 	va_list ap;
 
 	va_start(ap, fmt);
-	record(r, res, obj, field_path, type, reason, fmt, ap);
+	recorder_record(r, res, obj, field_path, type, reason, fmt, ap);
 	va_end(ap);
 }

@@ -73,7 +73,7 @@ struct call {
 	size_t max;
 };
 
-static int call_run(const struct call *k, struct buf *target, struct http_response *ret, struct err *err)
+static int https_call_run(const struct call *k, struct buf *target, struct http_response *ret, struct err *err)
 {
 	struct http_header *headers;
 	size_t n;
@@ -88,7 +88,7 @@ static int call_run(const struct call *k, struct buf *target, struct http_respon
 	return 0;
 }
 
-static struct val *decode(struct arena *a, struct sv body, struct err *err)
+static struct val *https_decode(struct arena *a, struct sv body, struct err *err)
 {
 	_cleanup_(err_release) struct err bad = ERR_INIT;
 	struct val *v = json_decode(a, body, &(struct json_opts){ .borrow_text = true }, &bad);
@@ -106,9 +106,9 @@ static int call_object(const struct call *k, struct buf *target, struct obj **re
 	struct http_response r;
 	struct val *v;
 
-	if (call_run(k, target, &r, err) < 0)
+	if (https_call_run(k, target, &r, err) < 0)
 		return -1;
-	v = decode(k->a, r.body, err);
+	v = https_decode(k->a, r.body, err);
 	if (!v)
 		return -1;
 	if (ret)
@@ -149,7 +149,7 @@ struct paging {
 };
 
 /* Servers leave kind and apiVersion of built-in kinds out of list items: the list says them. */
-static struct val *with_type(struct arena *a, const struct resource *r, const struct val *item)
+static struct val *https_with_type(struct arena *a, const struct resource *r, const struct val *item)
 {
 	char av[160];
 	struct val *m = val_new_map(a);
@@ -167,7 +167,7 @@ static struct val *with_type(struct arena *a, const struct resource *r, const st
 
 static int take_page(struct paging *p, struct arena *a, const struct resource *r, struct sv body, struct err *err)
 {
-	const struct val *v = decode(a, body, err), *items;
+	const struct val *v = https_decode(a, body, err), *items;
 	struct obj_list *l = p->out;
 
 	if (!v)
@@ -182,7 +182,7 @@ static int take_page(struct paging *p, struct arena *a, const struct resource *r
 	VAL_EACH(items, it) {
 		if (it->type != VAL_MAP)
 			return err_set(err, ERR_INTERNAL, "the server's list has an item that is no object");
-		l->items[l->n++] = obj_new(val_get(it, F_kind) ? it : with_type(a, r, it), 0);
+		l->items[l->n++] = obj_new(val_get(it, F_kind) ? it : https_with_type(a, r, it), 0);
 	}
 	buf_clear(&p->cont);
 	buf_addsv(&p->cont, val_get_str(v, F_metadata, F_continue));
@@ -218,7 +218,7 @@ static int get_page(struct https_client *h, const struct resource *r, struct sv 
 	} else if (o->resource_version < 0) {
 		https_query_i64(&target, "resourceVersion", 0);
 	}
-	if (call_run(&k, &target, &res, err) < 0)
+	if (https_call_run(&k, &target, &res, err) < 0)
 		return -1;
 	return take_page(p, &a, r, res.body, err);
 }
@@ -257,9 +257,9 @@ static int https_list(struct client *c, const struct resource *r, struct sv ns, 
 
 /* --- writes --- */
 
-static int write_call(struct https_client *h, const char *method, const char *content_type, struct buf *target,
-		      const struct val *doc, const struct client_write_opts *o, bool force, struct obj **ret,
-		      struct err *err)
+static int https_write_call(struct https_client *h, const char *method, const char *content_type, struct buf *target,
+			    const struct val *doc, const struct client_write_opts *o, bool force, struct obj **ret,
+			    struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf body = BUF_INIT;
@@ -285,7 +285,7 @@ static int https_create(struct client *c, const struct resource *r, struct sv ns
 		return err_set(err, ERR_BAD_REQUEST, "an empty namespace may not be set during creation");
 	if (https_path(h, r, ns, name, o->subresource, &target, err) < 0)
 		return -1;
-	return write_call(h, "POST", "application/json", &target, doc, o, false, ret, err);
+	return https_write_call(h, "POST", "application/json", &target, doc, o, false, ret, err);
 }
 
 static int https_update(struct client *c, const struct resource *r, struct sv ns, struct sv name, const struct val *doc,
@@ -296,7 +296,7 @@ static int https_update(struct client *c, const struct resource *r, struct sv ns
 
 	if (need_name(r, ns, name, err) < 0 || https_path(h, r, ns, name, o->subresource, &target, err) < 0)
 		return -1;
-	return write_call(h, "PUT", "application/json", &target, doc, o, false, ret, err);
+	return https_write_call(h, "PUT", "application/json", &target, doc, o, false, ret, err);
 }
 
 static int https_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
@@ -313,7 +313,7 @@ static int https_patch(struct client *c, const struct resource *r, struct sv ns,
 
 	if (need_name(r, ns, name, err) < 0 || https_path(h, r, ns, name, o->subresource, &target, err) < 0)
 		return -1;
-	return write_call(h, "PATCH", media[t], &target, patch, o, t == PATCH_APPLY && o->force, ret, err);
+	return https_write_call(h, "PATCH", media[t], &target, patch, o, t == PATCH_APPLY && o->force, ret, err);
 }
 
 static int https_del(struct client *c, const struct resource *r, struct sv ns, struct sv name,
@@ -344,7 +344,7 @@ static int https_del(struct client *c, const struct resource *r, struct sv ns, s
 		val_set_cstr(&a, doc, F_propagationPolicy, o->propagation);
 	json_encode(&body, doc);
 	k.body = buf_sv(&body);
-	return call_run(&k, &target, &r_unused, err);
+	return https_call_run(&k, &target, &r_unused, err);
 }
 
 /* --- life --- */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* What a bare status code means; 409 depends on the method, as in apimachinery. */
-static enum err_reason reason_of(int code, const char *method)
+static enum err_reason https_status_reason_of(int code, const char *method)
 {
 	switch (code) {
 	case 400:
@@ -30,7 +30,7 @@ static int int_of(const struct val *v)
 	return i > 0 && i <= INT_MAX ? (int)i : 0;
 }
 
-static int fill(struct err *err, const struct val *st, int code, const char *method)
+static int https_status_fill(struct err *err, const struct val *st, int code, const char *method)
 {
 	const struct val *details = val_get(st, F_details);
 	struct sv msg = val_get_str(st, F_message), name = val_get_str(st, F_reason);
@@ -40,7 +40,7 @@ static int fill(struct err *err, const struct val *st, int code, const char *met
 	if (!err)
 		return -1;
 	if (reason == ERR_NONE)
-		reason = reason_of(code, method);
+		reason = https_status_reason_of(code, method);
 	if (msg.n)
 		err_set(err, reason, "%.*s", SV_ARG(msg));
 	else
@@ -65,7 +65,7 @@ int https_status_failure(struct err *err, const struct val *status, int code)
 {
 	int own = int_of(val_get(status, F_code));
 
-	return fill(err, status, own ? own : code, NULL);
+	return https_status_fill(err, status, own ? own : code, NULL);
 }
 
 int https_failure(struct err *err, const char *method, const struct http_response *r)
@@ -76,14 +76,14 @@ int https_failure(struct err *err, const char *method, const struct http_respons
 	int64_t s;
 
 	if (val_is(val_get(v, F_kind), "Status")) {
-		fill(err, v, r->status, method);
+		https_status_fill(err, v, r->status, method);
 	} else {
 		struct sv text = sv_trim(sv_sub(r->body, 0, 512));
 		ssize_t nl = sv_find(text, '\n');
 
 		if (nl >= 0)
 			text.n = (size_t)nl;
-		err_set(err, reason_of(r->status, method), "the server answered %d%s%.*s", r->status,
+		err_set(err, https_status_reason_of(r->status, method), "the server answered %d%s%.*s", r->status,
 			text.n ? ": " : "", SV_ARG(text));
 		if (err && r->status != err_reason_code(err->reason))
 			err->code = r->status;

@@ -56,7 +56,7 @@ int https_parse_url(struct arena *a, const char *url, bool *ret_tls, char **ret_
 }
 
 /* Everything but RFC 3986's unreserved characters and ':' (names of RBAC objects) is escaped. */
-static void add_escaped(struct buf *b, struct sv s)
+static void https_target_add_escaped(struct buf *b, struct sv s)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
@@ -81,7 +81,7 @@ static int add_segment(struct buf *b, const char *what, struct sv s, struct err 
 		return err_set(err, ERR_BAD_REQUEST,
 			       "invalid %s \"%.*s\": may not be '.' or '..', or contain '/' or '%%'", what, SV_ARG(s));
 	buf_addc(b, '/');
-	add_escaped(b, s);
+	https_target_add_escaped(b, s);
 	return 0;
 }
 
@@ -111,7 +111,7 @@ void https_query(struct buf *b, const char *key, struct sv value)
 	buf_addc(b, b->n && memchr(b->p, '?', b->n) ? '&' : '?');
 	buf_adds(b, key);
 	buf_addc(b, '=');
-	add_escaped(b, value);
+	https_target_add_escaped(b, value);
 }
 
 void https_query_i64(struct buf *b, const char *key, int64_t value)

@@ -66,7 +66,7 @@ struct client_watch {
 	struct err why;
 };
 
-static void watch_unref(struct client_watch *w)
+static void https_watch_unref(struct client_watch *w)
 {
 	if (atomic_fetch_sub(&w->refs, 1) != 1)
 		return;
@@ -82,7 +82,7 @@ static void watch_unref(struct client_watch *w)
 	free(w);
 }
 
-static void watch_task(void *ctx);
+static void https_watch_task(void *ctx);
 
 static void schedule_locked(struct client_watch *w)
 {
@@ -90,7 +90,7 @@ static void schedule_locked(struct client_watch *w)
 		return;
 	w->scheduled = true;
 	atomic_fetch_add(&w->refs, 1);
-	env_post(w->env, w->h->c.class, watch_task, w);
+	env_post(w->env, w->h->c.class, https_watch_task, w);
 }
 
 static void post_loop(struct client_watch *w, env_fn *fn)
@@ -143,7 +143,7 @@ static void on_check(void *ctx)
 		give_up(w, ERR_UNAVAILABLE, "the server has been silent for too long");
 }
 
-static void on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
+static void https_watch_on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
 {
 	struct client_watch *w = ctx;
 
@@ -174,7 +174,7 @@ static void push_locked(struct client_watch *w, struct sv a, struct sv b)
 	w->queued += l.n;
 }
 
-static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
+static void https_watch_on_data(struct http_dialog *d, struct sv bytes, void *ctx)
 {
 	struct client_watch *w = ctx;
 	const char *nl;
@@ -241,10 +241,10 @@ static void leave_loop(struct client_watch *w)
 	h->dialogs--;
 	pthread_cond_broadcast(&h->changed);
 	pthread_mutex_unlock(&h->lock);
-	watch_unref(w);
+	https_watch_unref(w);
 }
 
-static void on_closed(struct http_dialog *d, const struct err *err, void *ctx)
+static void https_watch_on_closed(struct http_dialog *d, const struct err *err, void *ctx)
 {
 	struct client_watch *w = ctx;
 	struct err why = ERR_INIT;
@@ -268,7 +268,9 @@ static void on_closed(struct http_dialog *d, const struct err *err, void *ctx)
 
 static void open_on_loop(void *ctx)
 {
-	static const struct http_dialog_cb cb = { .head = on_head, .data = on_data, .closed = on_closed };
+	static const struct http_dialog_cb cb = { .head = https_watch_on_head,
+						  .data = https_watch_on_data,
+						  .closed = https_watch_on_closed };
 	struct client_watch *w = ctx;
 	bool unwatched;
 
@@ -295,7 +297,7 @@ static void close_on_loop(void *ctx)
 
 	if (w->dialog)
 		http_dialog_close(w->dialog);
-	watch_unref(w);
+	https_watch_unref(w);
 }
 
 static void resume_on_loop(void *ctx)
@@ -311,7 +313,7 @@ static void resume_on_loop(void *ctx)
 		w->heard_ns = ev_loop_now_ns(w->h->loop);
 		http_dialog_pause(w->dialog, false); /* may bring data at once */
 	}
-	watch_unref(w);
+	https_watch_unref(w);
 }
 
 /* --- in tasks --- */
@@ -403,7 +405,7 @@ static void deliver_locked(struct client_watch *w, const struct line *l)
 }
 
 /* Takes what is queued, all at once; comes back for what came meanwhile. */
-static void watch_task(void *ctx)
+static void https_watch_task(void *ctx)
 {
 	struct client_watch *w = ctx;
 	VEC(struct line) batch = VEC_INIT;
@@ -435,7 +437,7 @@ static void watch_task(void *ctx)
 		callback_end_locked(w);
 	}
 	pthread_mutex_unlock(&w->lock);
-	watch_unref(w);
+	https_watch_unref(w);
 }
 
 /* --- the client's side --- */
@@ -512,7 +514,7 @@ int https_watch(struct client *c, const struct resource *r, struct sv ns, const 
 		pthread_mutex_unlock(&h->lock);
 	}
 	if (rc < 0) {
-		watch_unref(w);
+		https_watch_unref(w);
 		return -1;
 	}
 	*ret = w;
@@ -530,5 +532,5 @@ void https_unwatch(struct client *c, struct client_watch *w)
 	drop_queue_locked(w);
 	pthread_mutex_unlock(&w->lock);
 	post_loop(w, close_on_loop);
-	watch_unref(w);
+	https_watch_unref(w);
 }

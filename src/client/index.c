@@ -18,7 +18,7 @@ void index_keys_add(struct index_keys *k, struct sv key)
 }
 
 /* "ns/name" in a scratch buffer; API names are far shorter, but nothing here relies on it. */
-static void make_key(struct buf *b, struct sv ns, struct sv name)
+static void index_make_key(struct buf *b, struct sv ns, struct sv name)
 {
 	buf_addsv(b, ns);
 	buf_addc(b, '/');
@@ -57,7 +57,7 @@ static void bucket_free(void *p)
 	free(b);
 }
 
-static void entry_free(void *p)
+static void index_entry_free(void *p)
 {
 	struct index_entry *e = p;
 
@@ -73,7 +73,7 @@ void index_release(struct index *x)
 		free(x->by.p[i].name);
 	}
 	vec_release(&x->by);
-	strmap_release_with(&x->entries, entry_free);
+	strmap_release_with(&x->entries, index_entry_free);
 	index_keys_release(&x->was);
 	index_keys_release(&x->is);
 }
@@ -90,7 +90,7 @@ struct index_entry *index_find(const struct index *x, struct sv ns, struct sv na
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	make_key(&b, ns, name);
+	index_make_key(&b, ns, name);
 	return strmap_get(&x->entries, buf_sv(&b));
 }
 
@@ -181,7 +181,7 @@ struct obj *index_put(struct index *x, struct obj *o, struct index_entry **ret_e
 	struct obj *old;
 	void **slot;
 
-	make_key(&b, obj_ns(o), obj_name(o));
+	index_make_key(&b, obj_ns(o), obj_name(o));
 	slot = strmap_slot(&x->entries, buf_sv(&b));
 	if (!*slot)
 		*slot = xcalloc(1, sizeof(struct index_entry));
@@ -200,7 +200,7 @@ struct obj *index_del(struct index *x, struct sv ns, struct sv name)
 	struct index_entry *e;
 	struct obj *old;
 
-	make_key(&b, ns, name);
+	index_make_key(&b, ns, name);
 	e = strmap_del(&x->entries, buf_sv(&b));
 	if (!e)
 		return NULL;

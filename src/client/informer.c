@@ -1,10 +1,10 @@
 /* One informer is a small state machine driven by tasks of the env:
  *
- *	list_task ──▶ replace the store, open a watch ──▶ on_event ... on_end ─┐
+ *	list_task ──▶ replace the store, open a watch ──▶ events ... end ──────┐
  *	    ▲  ▲ failed: after back-off                                        │ expired, or watching
  *	    └──┴───────────────────────────────────────────────────────────────┘ again failed
  *
- * Changes go into the store at once and into a queue of notices; drain_task, one at a time,
+ * Changes go into the store at once and into a queue of notices; informer_drain_task, one at a time,
  * reports the notices to the handlers. So handlers may be slow, may look things up, and see
  * events in order, while the store is never behind the watch.
  *
@@ -66,7 +66,7 @@ struct informer_factory {
 };
 
 static void list_task(void *ctx);
-static void drain_task(void *ctx);
+static void informer_drain_task(void *ctx);
 
 static void informer_unref_locked(struct informer *i)
 {
@@ -103,7 +103,7 @@ static void notify_locked(struct informer *i, struct notice n)
 	vec_push(&i->notices, n);
 	if (!i->draining) {
 		i->draining = true;
-		post_locked(i, drain_task);
+		post_locked(i, informer_drain_task);
 	}
 }
 
@@ -118,7 +118,7 @@ static void run_notice(const struct notice *n, const struct handler *h)
 }
 
 /* Reports everything queued, one batch per task. */
-static void drain_task(void *ctx)
+static void informer_drain_task(void *ctx)
 {
 	struct informer *i = ctx;
 	VEC(struct notice) batch = VEC_INIT;
@@ -158,7 +158,7 @@ static void drain_task(void *ctx)
 
 	pthread_mutex_lock(&i->lock);
 	if (i->notices.n && !i->stopping)
-		post_locked(i, drain_task);
+		post_locked(i, informer_drain_task);
 	else
 		i->draining = false;
 	busy_end_locked(i);
@@ -226,7 +226,7 @@ static void retry_locked(struct informer *i)
 	i->retry = env_after(i->env, i->client->class, d, retry_task, i);
 }
 
-static void on_event(enum watch_type t, struct obj *o, void *ctx)
+static void informer_on_event(enum watch_type t, struct obj *o, void *ctx)
 {
 	struct informer *i = ctx;
 	struct obj *old;
@@ -265,7 +265,7 @@ static void on_event(enum watch_type t, struct obj *o, void *ctx)
 /* Whatever ended the watch, list again: the store stays as it is meanwhile, and only real
  * differences are reported. A watch that merely timed out costs one list; servers time them
  * out after half an hour or more. */
-static void on_end(const struct err *why, void *ctx)
+static void informer_on_end(const struct err *why, void *ctx)
 {
 	struct informer *i = ctx;
 	struct client_watch *w;
@@ -284,7 +284,7 @@ static void on_end(const struct err *why, void *ctx)
 
 static void list_task(void *ctx)
 {
-	static const struct client_watch_cb cb = { .event = on_event, .end = on_end };
+	static const struct client_watch_cb cb = { .event = informer_on_event, .end = informer_on_end };
 	struct informer *i = ctx;
 	struct client_list_opts o = { .label_selector = i->labels, .field_selector = i->fields };
 	_cleanup_(err_release) struct err err = ERR_INIT;
@@ -543,7 +543,7 @@ static struct held *held_new(struct arena *a, size_t room)
 	return h;
 }
 
-static int hold(struct obj *o, void *ctx)
+static int informer_hold(struct obj *o, void *ctx)
 {
 	struct held *h = ctx;
 
@@ -561,11 +561,11 @@ struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, si
 
 		h = held_new(a, b ? b->n : 0);
 		for (size_t k = 0; b && k < b->n; k++)
-			hold(b->members[k].entry->obj, h);
+			informer_hold(b->members[k].entry->obj, h);
 	} else {
 		h = held_new(a, i->index.entries.n);
 		STRMAP_EACH(&i->index.entries, e)
-			hold(((struct index_entry *)e->value)->obj, h);
+			informer_hold(((struct index_entry *)e->value)->obj, h);
 	}
 	pthread_mutex_unlock(&i->lock);
 	*ret_n = h->n;
@@ -604,7 +604,7 @@ struct obj **informer_by_index(struct informer *i, struct arena *a, const char *
 	b = index_bucket(&i->index, name, key);
 	h = held_new(a, b ? b->n : 0);
 	for (size_t k = 0; b && k < b->n; k++)
-		hold(b->members[k].entry->obj, h);
+		informer_hold(b->members[k].entry->obj, h);
 	pthread_mutex_unlock(&i->lock);
 	*ret_n = h->n;
 	return h->objs;

@@ -20,7 +20,7 @@ struct reader {
 	const struct val *at;
 };
 
-static int fail(struct reader *r, const char *key, const char *what)
+static int kubeconfig_fail(struct reader *r, const char *key, const char *what)
 {
 	if (!r->list)
 		return err_set(r->err, ERR_BAD_REQUEST, "'%s': %s: %s", r->label, key, what);
@@ -29,7 +29,7 @@ static int fail(struct reader *r, const char *key, const char *what)
 }
 
 /* A string member; "" when absent. */
-static int text(struct reader *r, const char *key, struct sv *ret)
+static int kubeconfig_text(struct reader *r, const char *key, struct sv *ret)
 {
 	const struct val *v = val_member_sv(r->at, sv_from(key));
 
@@ -37,9 +37,9 @@ static int text(struct reader *r, const char *key, struct sv *ret)
 	if (!v || v->type == VAL_NULL)
 		return 0;
 	if (v->type != VAL_STR)
-		return fail(r, key, "must be a string");
+		return kubeconfig_fail(r, key, "must be a string");
 	if (memchr(v->s, '\0', v->n))
-		return fail(r, key, "has a NUL byte");
+		return kubeconfig_fail(r, key, "has a NUL byte");
 	*ret = val_str(v);
 	return 0;
 }
@@ -48,23 +48,23 @@ static int cstr(struct reader *r, const char *key, const char **ret)
 {
 	struct sv s;
 
-	if (text(r, key, &s) < 0)
+	if (kubeconfig_text(r, key, &s) < 0)
 		return -1;
 	*ret = s.n ? arena_cstr(r->a, s) : NULL;
 	return 0;
 }
 
-static int flag(struct reader *r, const char *key, bool *ret)
+static int kubeconfig_flag(struct reader *r, const char *key, bool *ret)
 {
 	const struct val *v = val_member_sv(r->at, sv_from(key));
 
 	if (v && v->type != VAL_NULL && v->type != VAL_BOOL)
-		return fail(r, key, "must be true or false");
+		return kubeconfig_fail(r, key, "must be true or false");
 	*ret = val_bool(v);
 	return 0;
 }
 
-static const char *full_path(struct reader *r, struct sv path)
+static const char *kubeconfig_full_path(struct reader *r, struct sv path)
 {
 	if (path.p[0] == '/')
 		return arena_cstr(r->a, path);
@@ -79,31 +79,31 @@ static int data_or_file(struct reader *r, const char *key, struct sv *ret)
 	struct sv data, path;
 
 	*ret = SV("");
-	if (text(r, data_key, &data) < 0 || text(r, key, &path) < 0)
+	if (kubeconfig_text(r, data_key, &data) < 0 || kubeconfig_text(r, key, &path) < 0)
 		return -1;
 	if (data.n) {
 		if (!b64_decode(r->a, data, ret))
-			return fail(r, data_key, "is not base64");
+			return kubeconfig_fail(r, data_key, "is not base64");
 		return 0;
 	}
 	if (!path.n)
 		return 0;
 	if (!r->dir)
-		return fail(r, key, "files are not read here");
-	if (file_read(r->a, full_path(r, path), PEM_FILE_MAX, ret, &why) < 0)
-		return fail(r, key, err_msg(&why));
+		return kubeconfig_fail(r, key, "files are not read here");
+	if (file_read(r->a, kubeconfig_full_path(r, path), PEM_FILE_MAX, ret, &why) < 0)
+		return kubeconfig_fail(r, key, err_msg(&why));
 	if (!ret->n)
-		return fail(r, key, "the file is empty");
+		return kubeconfig_fail(r, key, "the file is empty");
 	return 0;
 }
 
-static int refuse(struct reader *r, const char *key, const char *what)
+static int kubeconfig_refuse(struct reader *r, const char *key, const char *what)
 {
 	const struct val *v = val_member_sv(r->at, sv_from(key));
 
 	if (!v || v->type == VAL_NULL || (v->type == VAL_STR && !v->n))
 		return 0;
-	return fail(r, key, what);
+	return kubeconfig_fail(r, key, what);
 }
 
 /* Enters `inner` of the list's entry of that name. */
@@ -113,7 +113,7 @@ static int enter(struct reader *r, const struct val *root, const char *list, con
 
 	r->list = NULL;
 	if (entries && entries->type != VAL_NULL && entries->type != VAL_LIST)
-		return fail(r, list, "must be a list");
+		return kubeconfig_fail(r, list, "must be a list");
 	VAL_EACH(entries, e) {
 		if (!sv_eq(val_str(val_member_sv(e, SV("name"))), name))
 			continue;
@@ -131,15 +131,16 @@ static int enter(struct reader *r, const struct val *root, const char *list, con
 
 static int read_cluster(struct reader *r, struct kubeconfig *k)
 {
-	if (refuse(r, "proxy-url", "proxies are not supported") < 0 || cstr(r, "server", &k->server) < 0 ||
+	if (kubeconfig_refuse(r, "proxy-url", "proxies are not supported") < 0 || cstr(r, "server", &k->server) < 0 ||
 	    cstr(r, "tls-server-name", &k->server_name) < 0 ||
 	    data_or_file(r, "certificate-authority", &k->ca_pem) < 0 ||
-	    flag(r, "insecure-skip-tls-verify", &k->insecure) < 0)
+	    kubeconfig_flag(r, "insecure-skip-tls-verify", &k->insecure) < 0)
 		return -1;
 	if (!k->server)
-		return fail(r, "server", "is missing");
+		return kubeconfig_fail(r, "server", "is missing");
 	if (k->insecure && k->ca_pem.n)
-		return fail(r, "insecure-skip-tls-verify", "may not be set together with a certificate authority");
+		return kubeconfig_fail(r, "insecure-skip-tls-verify",
+				       "may not be set together with a certificate authority");
 	return 0;
 }
 
@@ -152,11 +153,11 @@ static int read_groups(struct reader *r, struct kubeconfig *k)
 	if (!v || v->type == VAL_NULL)
 		return 0;
 	if (v->type != VAL_LIST)
-		return fail(r, "as-groups", "must be a list");
+		return kubeconfig_fail(r, "as-groups", "must be a list");
 	groups = ARENA_ARRAY(r->a, const char *, val_len(v) + 1);
 	VAL_EACH(v, g) {
 		if (g->type != VAL_STR || memchr(g->s, '\0', g->n))
-			return fail(r, "as-groups", "must be a list of strings");
+			return kubeconfig_fail(r, "as-groups", "must be a list of strings");
 		groups[n++] = arena_cstr(r->a, val_str(g));
 	}
 	k->impersonate_groups = groups;
@@ -167,24 +168,24 @@ static int read_user(struct reader *r, struct kubeconfig *k)
 {
 	struct sv token_file;
 
-	if (refuse(r, "exec", "credential plugins are not supported") < 0 ||
-	    refuse(r, "auth-provider", "auth providers are not supported") < 0 ||
-	    refuse(r, "username", "basic authentication is not supported") < 0 ||
-	    refuse(r, "password", "basic authentication is not supported") < 0 ||
+	if (kubeconfig_refuse(r, "exec", "credential plugins are not supported") < 0 ||
+	    kubeconfig_refuse(r, "auth-provider", "auth providers are not supported") < 0 ||
+	    kubeconfig_refuse(r, "username", "basic authentication is not supported") < 0 ||
+	    kubeconfig_refuse(r, "password", "basic authentication is not supported") < 0 ||
 	    data_or_file(r, "client-certificate", &k->cert_pem) < 0 || data_or_file(r, "client-key", &k->key_pem) < 0 ||
-	    cstr(r, "token", &k->token) < 0 || text(r, "tokenFile", &token_file) < 0 ||
+	    cstr(r, "token", &k->token) < 0 || kubeconfig_text(r, "tokenFile", &token_file) < 0 ||
 	    cstr(r, "as", &k->impersonate_user) < 0 || read_groups(r, k) < 0)
 		return -1;
 	if (k->cert_pem.n && !k->key_pem.n)
-		return fail(r, "client-key", "is missing beside the client certificate");
+		return kubeconfig_fail(r, "client-key", "is missing beside the client certificate");
 	if (k->key_pem.n && !k->cert_pem.n)
-		return fail(r, "client-certificate", "is missing beside the client key");
+		return kubeconfig_fail(r, "client-certificate", "is missing beside the client key");
 	if (k->impersonate_groups && !k->impersonate_user)
-		return fail(r, "as", "is missing beside as-groups");
+		return kubeconfig_fail(r, "as", "is missing beside as-groups");
 	if (token_file.n && !k->token) {
 		if (!r->dir)
-			return fail(r, "tokenFile", "files are not read here");
-		k->token_file = full_path(r, token_file);
+			return kubeconfig_fail(r, "tokenFile", "files are not read here");
+		k->token_file = kubeconfig_full_path(r, token_file);
 	}
 	return 0;
 }
@@ -207,16 +208,16 @@ int kubeconfig_parse(struct arena *a, struct sv data, const char *label, const c
 		return err_set(err, ERR_BAD_REQUEST, "'%s': not a kubeconfig", label);
 	r.at = root;
 	name = sv_from(context);
-	if (!context && text(&r, "current-context", &name) < 0)
+	if (!context && kubeconfig_text(&r, "current-context", &name) < 0)
 		return -1;
 	if (!name.n)
-		return fail(&r, "current-context", "is not set");
+		return kubeconfig_fail(&r, "current-context", "is not set");
 	ret->context = arena_cstr(a, name);
-	if (enter(&r, root, "contexts", "context", name) < 0 || text(&r, "cluster", &cluster) < 0 ||
-	    text(&r, "user", &user) < 0 || cstr(&r, "namespace", &ret->ns) < 0)
+	if (enter(&r, root, "contexts", "context", name) < 0 || kubeconfig_text(&r, "cluster", &cluster) < 0 ||
+	    kubeconfig_text(&r, "user", &user) < 0 || cstr(&r, "namespace", &ret->ns) < 0)
 		return -1;
 	if (!cluster.n)
-		return fail(&r, "cluster", "is missing");
+		return kubeconfig_fail(&r, "cluster", "is missing");
 	if (enter(&r, root, "clusters", "cluster", cluster) < 0 || read_cluster(&r, ret) < 0)
 		return -1;
 	/* A context without a user is one without credentials. */

@@ -74,7 +74,7 @@ static bool holds_it(const struct leader *l, const struct obj *lease)
 }
 
 /* Only a change of the spec counts as a sign of life: labels may change by other hands. */
-static void observe(struct leader *l, struct obj *lease_take)
+static void leader_observe(struct leader *l, struct obj *lease_take)
 {
 	if (!l->observed || !val_equal(obj_get(l->observed, F_spec), obj_get(lease_take, F_spec)))
 		l->observed_ns = env_mono_ns(l->env);
@@ -136,7 +136,7 @@ static int write_lease(struct leader *l, const char *identity, int64_t *ret_ns, 
 	else
 		rc = client_create(l->c, RES(coordination_leases), sv_from(l->ns), doc, NULL, &got, err);
 	if (rc == 0)
-		observe(l, got);
+		leader_observe(l, got);
 	return rc;
 }
 
@@ -156,7 +156,7 @@ static enum attempt attempt_lease(struct leader *l, bool leading, int64_t *ret_n
 		err_release(&err);
 	}
 	if (client_get(l->c, RES(coordination_leases), sv_from(l->ns), sv_from(l->name), &got, &err) == 0) {
-		observe(l, got);
+		leader_observe(l, got);
 		if (held_by_other(l))
 			return ATTEMPT_HELD_BY_OTHER;
 	} else if (err.reason == ERR_NOT_FOUND) {

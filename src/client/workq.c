@@ -184,7 +184,8 @@ static bool only_behind(const struct item *it, const struct err *err)
 	       (it->failures == 1 && (err->reason == ERR_NOT_FOUND || err->reason == ERR_ALREADY_EXISTS));
 }
 
-static void finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res, const struct err *err)
+static void workq_finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res,
+			 const struct err *err)
 {
 	it->running = false;
 	if (rc < 0 && !hopeless(err)) {
@@ -207,7 +208,7 @@ static void finish(struct workq *q, struct item *it, int rc, const struct reconc
 }
 
 /* A key that ended the process twice is not run again: what it stands for stays as it is. */
-static int reconcile(struct workq *q, const struct item *it, struct reconcile_result *res, struct err *err)
+static int workq_reconcile(struct workq *q, const struct item *it, struct reconcile_result *res, struct err *err)
 {
 	_cleanup_(buf_release) struct buf work = BUF_INIT;
 	struct sv key = sv_make(it->key, it->key_n);
@@ -240,7 +241,7 @@ static void worker(void *ctx)
 		q->running++;
 		pthread_mutex_unlock(&q->lock);
 
-		rc = reconcile(q, it, &res, &err);
+		rc = workq_reconcile(q, it, &res, &err);
 
 		pthread_mutex_lock(&q->lock);
 		q->running--;
@@ -251,7 +252,7 @@ static void worker(void *ctx)
 			if (q->running == 0)
 				pthread_cond_broadcast(&q->idle);
 		} else {
-			finish(q, it, rc, &res, &err);
+			workq_finish(q, it, rc, &res, &err);
 		}
 	}
 	if (!q->stopping && !list_empty(&q->ready)) {

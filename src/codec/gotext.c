@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
-static void add(struct buf *b, const struct val *v)
+static void gotext_add(struct buf *b, const struct val *v)
 {
 	bool first = true;
 
@@ -21,7 +21,7 @@ static void add(struct buf *b, const struct val *v)
 			if (!first)
 				buf_addc(b, ' ');
 			first = false;
-			add(b, it);
+			gotext_add(b, it);
 		}
 		buf_addc(b, ']');
 		return;
@@ -30,7 +30,7 @@ static void add(struct buf *b, const struct val *v)
 		VAL_EACH_MEMBER(v, m) {
 			buf_printf(b, "%s%.*s:", first ? "" : " ", SV_ARG(m.key));
 			first = false;
-			add(b, m.value);
+			gotext_add(b, m.value);
 		}
 		buf_addc(b, ']');
 		return;
@@ -43,6 +43,6 @@ struct sv val_go_text(struct arena *a, const struct val *v)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	add(&b, val_sorted(a, v));
+	gotext_add(&b, val_sorted(a, v));
 	return arena_sv(a, buf_sv(&b));
 }

@@ -68,7 +68,7 @@ static void flow_string(struct buf *b, struct sv s)
 	double_quoted(b, s);
 }
 
-static void scalar(struct buf *b, const struct val *v, int at)
+static void yaml_scalar(struct buf *b, const struct val *v, int at)
 {
 	struct sv s = val_str(v), rest, line;
 
@@ -110,7 +110,7 @@ static void member_value(struct buf *b, const struct val *v, int at)
 		return;
 	}
 	buf_addc(b, ' ');
-	scalar(b, v, at + 2);
+	yaml_scalar(b, v, at + 2);
 	buf_addc(b, '\n');
 }
 
@@ -124,7 +124,7 @@ static void node(struct buf *b, const struct val *v, int at, bool first_inline)
 	if (!is_block(v)) {
 		if (!first_inline)
 			indent(b, at);
-		scalar(b, v, at);
+		yaml_scalar(b, v, at);
 		buf_addc(b, '\n');
 		return;
 	}

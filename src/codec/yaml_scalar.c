@@ -16,7 +16,7 @@ static bool one_of(struct sv s, const char *const *words)
 	return false;
 }
 
-static bool is_digit(char c)
+static bool yaml_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
@@ -28,11 +28,11 @@ static bool float_shape(struct sv s)
 
 	if (i < s.n && (s.p[i] == '-' || s.p[i] == '+'))
 		i++;
-	for (whole = i; i < s.n && is_digit(s.p[i]); i++)
+	for (whole = i; i < s.n && yaml_is_digit(s.p[i]); i++)
 		;
 	whole = i - whole;
 	if (i < s.n && s.p[i] == '.') {
-		for (frac = ++i; i < s.n && is_digit(s.p[i]); i++)
+		for (frac = ++i; i < s.n && yaml_is_digit(s.p[i]); i++)
 			;
 		frac = i - frac;
 	}
@@ -44,7 +44,7 @@ static bool float_shape(struct sv s)
 			i++;
 		if (i == s.n)
 			return false;
-		while (i < s.n && is_digit(s.p[i]))
+		while (i < s.n && yaml_is_digit(s.p[i]))
 			i++;
 	}
 	return i == s.n;
@@ -52,7 +52,7 @@ static bool float_shape(struct sv s)
 
 static int digit_value(char c)
 {
-	if (is_digit(c))
+	if (yaml_is_digit(c))
 		return c - '0';
 	if (c >= 'a' && c <= 'f')
 		return c - 'a' + 10;
@@ -159,7 +159,7 @@ bool yaml_resolve(struct sv s, struct val *ret)
 		ret->b = b;
 	} else if (one_of(s, not_json)) {
 		return false;
-	} else if (is_digit(s.p[0]) || s.p[0] == '-' || s.p[0] == '+' || s.p[0] == '.') {
+	} else if (yaml_is_digit(s.p[0]) || s.p[0] == '-' || s.p[0] == '+' || s.p[0] == '.') {
 		struct val number;
 
 		if (resolve_number(s, &number))
@@ -173,8 +173,8 @@ bool yaml_resolve(struct sv s, struct val *ret)
 /* 2001-01-02...: yaml.v2 quotes what others take for a time. */
 static bool date_shape(struct sv s)
 {
-	return s.n >= 8 && is_digit(s.p[0]) && is_digit(s.p[1]) && is_digit(s.p[2]) && is_digit(s.p[3]) &&
-	       s.p[4] == '-' && is_digit(s.p[5]);
+	return s.n >= 8 && yaml_is_digit(s.p[0]) && yaml_is_digit(s.p[1]) && yaml_is_digit(s.p[2]) &&
+	       yaml_is_digit(s.p[3]) && s.p[4] == '-' && yaml_is_digit(s.p[5]);
 }
 
 /* 12:30:45, a number in base 60 to YAML 1.1. */
@@ -183,11 +183,11 @@ static bool base60_shape(struct sv s)
 	bool colon = false;
 	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+');
 
-	if (i == s.n || !is_digit(s.p[i]))
+	if (i == s.n || !yaml_is_digit(s.p[i]))
 		return false;
 	for (; i < s.n; i++) {
 		colon |= s.p[i] == ':';
-		if (!is_digit(s.p[i]) && s.p[i] != ':' && s.p[i] != '_' && s.p[i] != '.')
+		if (!yaml_is_digit(s.p[i]) && s.p[i] != ':' && s.p[i] != '_' && s.p[i] != '.')
 			return false;
 	}
 	return colon;

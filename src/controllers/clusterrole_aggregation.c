@@ -16,7 +16,7 @@ struct aggregation {
 	struct workq *q;
 };
 
-static int by_name(const void *x, const void *y)
+static int aggregation_by_name(const void *x, const void *y)
 {
 	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
 }
@@ -45,7 +45,7 @@ static struct sv rule_text(struct buf *b, const struct val *rule)
 	return buf_sv(b);
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int aggregation_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct aggregation *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -61,7 +61,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		return 0;
 	all = informer_list(c->roles, &a, SV(""), &n);
 	if (n > 1)
-		qsort(all, n, sizeof(struct obj *), by_name);
+		qsort(all, n, sizeof(struct obj *), aggregation_by_name);
 	VAL_EACH(obj_get(role, F_aggregationRule, F_clusterRoleSelectors), sel) {
 		const struct selector *s = selector_from_label_selector(&a, sel, err);
 
@@ -101,12 +101,12 @@ static void role_updated(struct obj *old, struct obj *neu, void *ctx)
 	role_changed(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool aggregation_ready(void *ctx)
 {
 	return informer_synced(((struct aggregation *)ctx)->roles);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *aggregation_start(struct controller_ctx *ctx)
 {
 	struct aggregation *c = xcalloc(1, sizeof(*c));
 
@@ -114,15 +114,15 @@ static void *start(struct controller_ctx *ctx)
 	c->roles = informer_get(ctx->informers, RES(rbac_clusterroles), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "clusterrole-aggregation-controller",
 							 .workers = 1,
-							 .reconcile = reconcile,
+							 .reconcile = aggregation_reconcile,
 							 .ctx = c,
-							 .ready = ready });
+							 .ready = aggregation_ready });
 	informer_add_index(c->roles, AGGREGATING, roles_that_aggregate);
 	informer_add_handler(c->roles, &(struct informer_handler){ role_changed, role_updated, role_changed }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void aggregation_stop(void *controller)
 {
 	struct aggregation *c = controller;
 
@@ -131,4 +131,5 @@ static void stop(void *controller)
 }
 
 const struct controller_ops clusterrole_aggregation_controller = { "clusterrole-aggregation-controller",
-								   "clusterrole-aggregation-controller", start, stop };
+								   "clusterrole-aggregation-controller",
+								   aggregation_start, aggregation_stop };

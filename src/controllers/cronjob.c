@@ -45,7 +45,7 @@ struct crun {
 	recorder_event((r)->c->ctx->recorder, RES(batch_cronjobs), obj_root((r)->cj), type, reason, __VA_ARGS__)
 
 /* "Complete" or "Failed", NULL while it runs. */
-static const char *finished(const struct obj *job)
+static const char *cronjob_finished(const struct obj *job)
 {
 	const struct val *list = obj_get(job, F_status, F_conditions);
 
@@ -99,7 +99,7 @@ static void sync_active(struct crun *r)
 	for (size_t i = 0; i < r->n_jobs; i++) {
 		struct obj *job = r->jobs[i];
 		ssize_t at = active_index(r, obj_uid(job));
-		const char *end = finished(job);
+		const char *end = cronjob_finished(job);
 
 		if (at < 0 && !end) {
 			EVENT(r, "Warning", "UnexpectedJob",
@@ -163,7 +163,8 @@ static int trim(struct crun *r, const char *end, enum sym limit_field, struct er
 	if (val_type(limit) != VAL_INT)
 		return 0;
 	for (size_t i = 0; i < r->n_jobs; i++)
-		if (finished(r->jobs[i]) && strcmp(finished(r->jobs[i]), end) == 0 && !obj_deleting(r->jobs[i]))
+		if (cronjob_finished(r->jobs[i]) && strcmp(cronjob_finished(r->jobs[i]), end) == 0 &&
+		    !obj_deleting(r->jobs[i]))
 			done[n++] = r->jobs[i];
 	if (n > 1)
 		qsort(done, n, sizeof(struct obj *), by_start);
@@ -288,7 +289,7 @@ static int make_job(struct crun *r, int64_t at, struct err *err)
 		return err_move(err, &why);
 	}
 	(void)obj_link(r->a, job);
-	if (!finished(job) && active_index(r, obj_uid(job)) < 0)
+	if (!cronjob_finished(job) && active_index(r, obj_uid(job)) < 0)
 		active_add(r, job);
 	val_set_str(r->a, r->st, F_lastScheduleTime, time_text(r->a, at));
 	return 1;
@@ -380,7 +381,7 @@ static int keep_schedule(struct crun *r, int64_t *ret_after, struct err *err)
 
 /* --- one run --- */
 
-static int write_status(struct crun *r, struct sv key, struct err *err)
+static int cronjob_write_status(struct crun *r, struct sv key, struct err *err)
 {
 	struct obj *neu = NULL;
 
@@ -392,7 +393,7 @@ static int write_status(struct crun *r, struct sv key, struct err *err)
 	return 0;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int cronjob_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct cronjob *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -418,7 +419,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (failure.reason == ERR_NONE && (trim(&r, "Complete", F_successfulJobsHistoryLimit, &failure) < 0 ||
 					   trim(&r, "Failed", F_failedJobsHistoryLimit, &failure) < 0))
 		ret->after_ns = 0;
-	if (write_status(&r, key, err) < 0)
+	if (cronjob_write_status(&r, key, err) < 0)
 		return -1;
 	return failure.reason != ERR_NONE ? err_move(err, &failure) : 0;
 }
@@ -448,22 +449,23 @@ static void job_changed(struct obj *job, void *ctx)
 		cronjob_changed(cj, c);
 }
 
-static void job_updated(struct obj *old, struct obj *neu, void *ctx)
+static void cronjob_job_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!val_equal(obj_controller_ref(old), obj_controller_ref(neu)))
 		job_changed(old, ctx);
-	if (finished(old) != finished(neu) || !val_equal(obj_controller_ref(old), obj_controller_ref(neu)))
+	if (cronjob_finished(old) != cronjob_finished(neu) ||
+	    !val_equal(obj_controller_ref(old), obj_controller_ref(neu)))
 		job_changed(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool cronjob_ready(void *ctx)
 {
 	struct cronjob *c = ctx;
 
 	return informer_synced(c->cronjobs) && informer_synced(c->jobs);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *cronjob_start(struct controller_ctx *ctx)
 {
 	struct cronjob *c = xcalloc(1, sizeof(*c));
 
@@ -472,17 +474,18 @@ static void *start(struct controller_ctx *ctx)
 	c->cronjobs = informer_get(ctx->informers, RES(batch_cronjobs), NULL, NULL, NULL);
 	c->jobs = informer_get(ctx->informers, RES(batch_jobs), NULL, NULL, NULL);
 	informer_add_index(c->jobs, INDEX_CONTROLLER, index_controller);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "cronjob-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "cronjob-controller",
+							 .workers = 5,
+							 .reconcile = cronjob_reconcile,
+							 .ctx = c,
+							 .ready = cronjob_ready });
 	informer_add_handler(c->cronjobs,
 			     &(struct informer_handler){ cronjob_changed, cronjob_updated, cronjob_changed }, c);
-	informer_add_handler(c->jobs, &(struct informer_handler){ job_changed, job_updated, job_changed }, c);
+	informer_add_handler(c->jobs, &(struct informer_handler){ job_changed, cronjob_job_updated, job_changed }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void cronjob_stop(void *controller)
 {
 	struct cronjob *c = controller;
 
@@ -491,4 +494,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops cronjob_controller = { "cronjob-controller", "cronjob-controller", start, stop };
+const struct controller_ops cronjob_controller = { "cronjob-controller", "cronjob-controller", cronjob_start,
+						   cronjob_stop };

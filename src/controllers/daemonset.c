@@ -135,7 +135,7 @@ static struct val *pod_for(struct drun *r, const struct obj *node)
 	return pod;
 }
 
-static int by_age(const void *x, const void *y)
+static int ds_by_age(const void *x, const void *y)
 {
 	const struct obj *a = *(struct obj *const *)x, *b = *(struct obj *const *)y;
 	bool ra = pod_is_ready(a), rb = pod_is_ready(b);
@@ -150,7 +150,7 @@ static int by_age(const void *x, const void *y)
 	return sv_cmp(obj_name(a), obj_name(b));
 }
 
-static bool available(struct drun *r, const struct obj *pod)
+static bool ds_available(struct drun *r, const struct obj *pod)
 {
 	return pod_is_available(pod, r->min_ready, env_now_ns(r->c->ctx->env), &r->wait_ns);
 }
@@ -196,7 +196,7 @@ static void keep_one(struct drun *r, struct spot *spot, struct obj **here, size_
 		else
 			r->surplus[r->n_surplus++] = here[i];
 	}
-	if (spot->old && spot->neu && (!pod_is_ready(spot->old) || available(r, spot->neu))) {
+	if (spot->old && spot->neu && (!pod_is_ready(spot->old) || ds_available(r, spot->neu))) {
 		r->surplus[r->n_surplus++] = spot->old;
 		spot->old = NULL;
 	}
@@ -206,7 +206,7 @@ static void count_pod(struct drun *r, const struct obj *pod)
 {
 	r->current++;
 	r->ready += pod_is_ready(pod);
-	r->available += available(r, pod);
+	r->available += ds_available(r, pod);
 	r->updated += is_new(r, pod);
 }
 
@@ -233,7 +233,7 @@ static void look_at_node(struct drun *r, struct obj *node, struct obj **pods, si
 	}
 	r->desired += wanted;
 	if (n > 1)
-		qsort(here, n, sizeof(struct obj *), by_age);
+		qsort(here, n, sizeof(struct obj *), ds_by_age);
 	if (wanted && n == 0 && !occupied)
 		r->missing[r->n_missing++] = node;
 	if (wanted && n)
@@ -253,7 +253,7 @@ static void look_at_node(struct drun *r, struct obj *node, struct obj **pods, si
 
 /* --- doing it --- */
 
-static int create_one(void *ctx, size_t i, struct err *err)
+static int ds_create_one(void *ctx, size_t i, struct err *err)
 {
 	struct drun *r = ctx;
 
@@ -264,7 +264,7 @@ static int create_one(void *ctx, size_t i, struct err *err)
 	return -1;
 }
 
-static int delete_pods(struct drun *r, struct obj **pods, size_t n, struct err *err)
+static int ds_delete_pods(struct drun *r, struct obj **pods, size_t n, struct err *err)
 {
 	struct sv *uids = ARENA_ARRAY(r->a, struct sv, n);
 	int rc = 0;
@@ -284,13 +284,13 @@ static int delete_pods(struct drun *r, struct obj **pods, size_t n, struct err *
 	return rc;
 }
 
-static int create_pods(struct drun *r, struct err *err)
+static int ds_create_pods(struct drun *r, struct err *err)
 {
 	size_t n = MIN(r->n_missing, BURST), made;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = pod_slow_start(n, create_one, r, &why);
+	made = pod_slow_start(n, ds_create_one, r, &why);
 	for (size_t i = made + r->failed; i < n; i++)
 		creation_observed(r->c->expect, r->key);
 	if (made == n || err_namespace_terminating(&why))
@@ -306,14 +306,14 @@ static int replace_pods(struct drun *r, int64_t most, struct err *err)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->n_spots && n < BURST; i++)
-		if (r->spots[i].old && !available(r, r->spots[i].old))
+		if (r->spots[i].old && !ds_available(r, r->spots[i].old))
 			go[n++] = r->spots[i].old;
 	for (size_t i = 0; i < r->n_spots && n < BURST && left > 0; i++)
-		if (r->spots[i].old && available(r, r->spots[i].old)) {
+		if (r->spots[i].old && ds_available(r, r->spots[i].old)) {
 			go[n++] = r->spots[i].old;
 			left--;
 		}
-	return n ? delete_pods(r, go, n, err) : 0;
+	return n ? ds_delete_pods(r, go, n, err) : 0;
 }
 
 /* Successors beside old pods: at once where the old one is not available, elsewhere up to most at a time. */
@@ -326,11 +326,11 @@ static int surge_pods(struct drun *r, int64_t most, struct err *err)
 
 		if (!s->old || s->neu)
 			continue;
-		if (available(r, s->old) && most-- <= 0)
+		if (ds_available(r, s->old) && most-- <= 0)
 			continue;
 		r->missing[r->n_missing++] = s->node;
 	}
-	return r->n_missing ? create_pods(r, err) : 0;
+	return r->n_missing ? ds_create_pods(r, err) : 0;
 }
 
 static int update_pods(struct drun *r, struct err *err)
@@ -347,14 +347,14 @@ static int update_pods(struct drun *r, struct err *err)
 	return replace_pods(r, MAX(unavailable, 1), err);
 }
 
-static int manage(struct drun *r, struct err *err)
+static int ds_manage(struct drun *r, struct err *err)
 {
 	if (r->n_surplus)
-		return delete_pods(r, r->surplus, MIN(r->n_surplus, BURST), err);
-	return r->n_missing ? create_pods(r, err) : update_pods(r, err);
+		return ds_delete_pods(r, r->surplus, MIN(r->n_surplus, BURST), err);
+	return r->n_missing ? ds_create_pods(r, err) : update_pods(r, err);
 }
 
-static int write_status(struct drun *r, struct err *err)
+static int ds_write_status(struct drun *r, struct err *err)
 {
 	struct val *doc = obj_edit(r->a, r->ds), *st = val_ensure_map(r->a, doc, F_status);
 
@@ -397,7 +397,7 @@ static size_t first_on(const struct drun *r, struct sv node)
 	return lo;
 }
 
-static void look(struct drun *r)
+static void ds_look(struct drun *r)
 {
 	const struct val *spec = obj_get(r->ds, F_spec, F_template, F_spec);
 	size_t n;
@@ -432,14 +432,14 @@ static void look(struct drun *r)
 	}
 }
 
-static int sync(struct drun *r, struct err *err)
+static int ds_sync(struct drun *r, struct err *err)
 {
 	_cleanup_(err_release) struct err failure = ERR_INIT;
 
-	look(r);
+	ds_look(r);
 	if (r->may_act)
-		(void)manage(r, &failure);
-	if (write_status(r, err) < 0)
+		(void)ds_manage(r, &failure);
+	if (ds_write_status(r, err) < 0)
 		return -1;
 	if (failure.reason != ERR_NONE)
 		return err_move(err, &failure);
@@ -448,7 +448,7 @@ static int sync(struct drun *r, struct err *err)
 	return revision_prune(r->a, &r->c->revisions, r->ds, r->hash, r->hash, r->pods.p, r->pods.n, err);
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int ds_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct daemonset *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -477,7 +477,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (!obj_deleting(ds) && revision_sync(&a, &c->revisions, ds, claim.selector, &rev, err) < 0)
 		return -1;
 	r.hash = rev.hash;
-	if (sync(&r, err) < 0)
+	if (ds_sync(&r, err) < 0)
 		return -1;
 	ret->after_ns = r.wait_ns;
 	if (r.pause_ns && (!ret->after_ns || r.pause_ns < ret->after_ns))
@@ -498,14 +498,14 @@ static void node_changed(struct obj *node, void *ctx)
 		workq_add_obj(c->q, obj_ns(sets[i]), obj_name(sets[i]));
 }
 
-static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+static void ds_node_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!val_equal(obj_labels(old), obj_labels(neu)) ||
 	    !val_equal(obj_get(old, F_spec, F_taints), obj_get(neu, F_spec, F_taints)))
 		node_changed(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool ds_ready(void *ctx)
 {
 	struct daemonset *c = ctx;
 
@@ -513,7 +513,7 @@ static bool ready(void *ctx)
 	       informer_synced(c->revisions.informer);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *ds_start(struct controller_ctx *ctx)
 {
 	struct daemonset *c = xcalloc(1, sizeof(*c));
 
@@ -533,14 +533,14 @@ static void *start(struct controller_ctx *ctx)
 	c->q = workq_new(
 	    ctx->env,
 	    &(struct workq_opts){
-		.name = "daemonset-controller", .workers = 2, .reconcile = reconcile, .ctx = c, .ready = ready });
+		.name = "daemonset-controller", .workers = 2, .reconcile = ds_reconcile, .ctx = c, .ready = ds_ready });
 	c->watch = (struct podwatch){ RES(apps_daemonsets), c->sets, c->pods, c->q, c->expect };
 	podwatch_start(&c->watch);
-	informer_add_handler(c->nodes, &(struct informer_handler){ node_changed, node_updated, node_changed }, c);
+	informer_add_handler(c->nodes, &(struct informer_handler){ node_changed, ds_node_updated, node_changed }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void ds_stop(void *controller)
 {
 	struct daemonset *c = controller;
 
@@ -550,4 +550,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops daemonset_controller = { "daemonset-controller", "daemon-set-controller", start, stop };
+const struct controller_ops daemonset_controller = { "daemonset-controller", "daemon-set-controller", ds_start,
+						     ds_stop };

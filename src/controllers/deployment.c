@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-static int by_age(const void *x, const void *y)
+static int deployment_by_age(const void *x, const void *y)
 {
 	const struct dset *a = *(struct dset *const *)x, *b = *(struct dset *const *)y;
 
@@ -38,7 +38,7 @@ static int load_sets(struct drun *r, const struct selector *sel, struct err *err
 	}
 	r->n_sets = sets.n;
 	if (r->n_sets > 1)
-		qsort(r->sets, r->n_sets, sizeof(*r->sets), by_age);
+		qsort(r->sets, r->n_sets, sizeof(*r->sets), deployment_by_age);
 	return 0;
 }
 
@@ -98,7 +98,7 @@ static bool is_scaling(const struct drun *r)
 	return false;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int deployment_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct deployment *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -204,7 +204,7 @@ static void set_deleted(struct obj *set, void *ctx)
 }
 
 /* Recreate waits for the last old pod to be gone, which no ReplicaSet's status tells. */
-static void pod_deleted(struct obj *pod, void *ctx)
+static void deployment_pod_deleted(struct obj *pod, void *ctx)
 {
 	struct deployment *c = ctx;
 	const struct val *ref = obj_controller_ref(pod);
@@ -217,14 +217,14 @@ static void pod_deleted(struct obj *pod, void *ctx)
 		deployment_changed(d, c);
 }
 
-static bool ready(void *ctx)
+static bool deployment_ready(void *ctx)
 {
 	struct deployment *c = ctx;
 
 	return informer_synced(c->deployments) && informer_synced(c->sets) && informer_synced(c->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *deployment_start(struct controller_ctx *ctx)
 {
 	struct deployment *c = xcalloc(1, sizeof(*c));
 
@@ -234,19 +234,20 @@ static void *start(struct controller_ctx *ctx)
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	informer_add_index(c->sets, INDEX_CONTROLLER, index_controller);
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "deployment-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "deployment-controller",
+							 .workers = 5,
+							 .reconcile = deployment_reconcile,
+							 .ctx = c,
+							 .ready = deployment_ready });
 	informer_add_handler(c->deployments,
 			     &(struct informer_handler){ deployment_changed, deployment_updated, deployment_changed },
 			     c);
 	informer_add_handler(c->sets, &(struct informer_handler){ set_changed, set_updated, set_deleted }, c);
-	informer_add_handler(c->pods, &(struct informer_handler){ .del = pod_deleted }, c);
+	informer_add_handler(c->pods, &(struct informer_handler){ .del = deployment_pod_deleted }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void deployment_stop(void *controller)
 {
 	struct deployment *c = controller;
 
@@ -254,4 +255,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops deployment_controller = { "deployment-controller", "deployment-controller", start, stop };
+const struct controller_ops deployment_controller = { "deployment-controller", "deployment-controller",
+						      deployment_start, deployment_stop };

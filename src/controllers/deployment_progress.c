@@ -31,7 +31,7 @@ static bool moved(const struct val *was, const struct val *is)
 }
 
 /* When the deadline ends, or false when none runs. */
-static bool deadline(const struct drun *r, const struct val *status, int64_t *ret_ns)
+static bool deployment_deadline(const struct drun *r, const struct val *status, int64_t *ret_ns)
 {
 	const struct val *c = condition_find(val_member(status, F_conditions), "Progressing");
 	int64_t since;
@@ -43,7 +43,7 @@ static bool deadline(const struct drun *r, const struct val *status, int64_t *re
 	return true;
 }
 
-static struct sv message(struct drun *r, const char *what)
+static struct sv deployment_message(struct drun *r, const char *what)
 {
 	if (r->neu)
 		return arena_svf(r->a, "ReplicaSet \"%.*s\" %s", SV_ARG(obj_name(r->neu->o)), what);
@@ -61,16 +61,16 @@ static void judge_progress(struct drun *r, const struct val *was, struct val *is
 		return;
 	if (deployment_complete(r, is)) {
 		deployment_progressing(r, is, "True", "NewReplicaSetAvailable",
-				       message(r, "has successfully progressed."));
+				       deployment_message(r, "has successfully progressed."));
 	} else if (moved(was, is)) {
 		/* Each step restarts the deadline: lastUpdateTime moves even when nothing else does. */
-		deployment_progressing(r, is, "True", "ReplicaSetUpdated", message(r, "is progressing."));
+		deployment_progressing(r, is, "True", "ReplicaSetUpdated", deployment_message(r, "is progressing."));
 		c = condition_find(val_member(is, F_conditions), "Progressing");
 		val_set_str(r->a, (struct val *)c, F_lastUpdateTime, time_text(r->a, env_now_ns(r->c->ctx->env)));
 	} else if (condition_reason_is(val_member(was, F_conditions), "Progressing", "ProgressDeadlineExceeded") ||
-		   (deadline(r, was, &due) && due < env_now_ns(r->c->ctx->env))) {
+		   (deployment_deadline(r, was, &due) && due < env_now_ns(r->c->ctx->env))) {
 		deployment_progressing(r, is, "False", "ProgressDeadlineExceeded",
-				       message(r, "has timed out progressing."));
+				       deployment_message(r, "has timed out progressing."));
 	}
 }
 
@@ -136,7 +136,7 @@ int deployment_sync_status(struct drun *r, bool rollout, int64_t *ret_after, str
 	}
 	if (rollout && !deployment_complete(r, is) &&
 	    !condition_reason_is(val_member(is, F_conditions), "Progressing", "ProgressDeadlineExceeded") &&
-	    deadline(r, is, &due))
+	    deployment_deadline(r, is, &due))
 		*ret_after = MAX(due - now, 0) + NS_PER_SEC;
 	return 0;
 }

@@ -20,7 +20,7 @@ static int grow_new(struct drun *r, struct err *err)
 
 /* A set's status may still count pods that the set, made smaller, is about to lose: right after an
  * old set was shrunk, its last status would allow the same again, and too many would go. */
-static int64_t available(const struct drun *r)
+static int64_t rollout_available(const struct drun *r)
 {
 	int64_t n = 0;
 
@@ -50,7 +50,7 @@ static int drop_unhealthy(struct drun *r, int64_t most, struct err *err)
 
 static int drop_available(struct drun *r, int64_t least, struct err *err)
 {
-	int64_t most = available(r) - least, gone = 0;
+	int64_t most = rollout_available(r) - least, gone = 0;
 
 	for (size_t i = 0; i < r->n_sets && gone < most; i++) {
 		struct dset *s = r->sets[i];

@@ -35,7 +35,7 @@ struct dset *dsets_find_new(struct drun *r)
 	return NULL;
 }
 
-static int64_t revision_of(const struct val *doc)
+static int64_t dset_revision_of(const struct val *doc)
 {
 	int64_t n;
 
@@ -101,7 +101,7 @@ static bool new_set_annotations(struct drun *r, struct val *doc, int64_t revisio
 	VAL_EACH_MEMBER(obj_get(r->d, F_metadata, F_annotations), m)
 		if (!not_copied(m.key))
 			changed |= annotate(r->a, doc, arena_cstr(r->a, m.key), val_str(m.value));
-	if (revision_of(doc) < revision) {
+	if (dset_revision_of(doc) < revision) {
 		if (exists)
 			remember_revision(r->a, doc, old);
 		annotate(r->a, doc, ANN_REVISION, arena_svf(r->a, "%" PRId64, revision));
@@ -183,7 +183,7 @@ static struct val *new_set(struct drun *r, int64_t revision, int64_t collisions)
 
 /* The name is taken. By our own set that the informer has not shown yet: use it. By another: count a
  * collision, which changes the hash, and have the run repeated. */
-static int name_taken(struct drun *r, const struct val *doc, struct obj **ret, struct err *err)
+static int dset_name_taken(struct drun *r, const struct val *doc, struct obj **ret, struct err *err)
 {
 	struct val *st = val_ensure_map(r->a, r->doc, F_status);
 	_cleanup_obj_ struct obj *there = NULL;
@@ -230,7 +230,7 @@ static int create_new(struct drun *r, int64_t revision, struct err *err)
 			return 0;
 		if (why.reason != ERR_ALREADY_EXISTS)
 			return create_failed(r, doc, &why, err);
-		if (name_taken(r, doc, &made, err) < 0)
+		if (dset_name_taken(r, doc, &made, err) < 0)
 			return -1;
 		existed = true;
 	}
@@ -255,7 +255,7 @@ int dsets_sync_revision(struct drun *r, bool create, struct err *err)
 
 	for (size_t i = 0; i < r->n_sets; i++)
 		if (dset_is_old(r, r->sets[i]))
-			top = MAX(top, revision_of(obj_root(r->sets[i]->o)));
+			top = MAX(top, dset_revision_of(obj_root(r->sets[i]->o)));
 	if (r->neu)
 		return update_existing(r, top + 1, err);
 	return create ? create_new(r, top + 1, err) : 0;
@@ -287,7 +287,7 @@ int dset_scale(struct drun *r, struct dset *s, int64_t to, struct err *err)
 static int by_revision(const void *x, const void *y)
 {
 	const struct dset *a = *(struct dset *const *)x, *b = *(struct dset *const *)y;
-	int64_t ra = revision_of(obj_root(a->o)), rb = revision_of(obj_root(b->o));
+	int64_t ra = dset_revision_of(obj_root(a->o)), rb = dset_revision_of(obj_root(b->o));
 
 	if (ra != rb)
 		return ra < rb ? -1 : 1;

@@ -68,7 +68,7 @@ static bool group_is(const struct val *ref, const char *group)
 	return api_version_split(val_get_str(ref, F_apiVersion), &g, &v) && sv_is(g, group);
 }
 
-static void scale_of(struct brun *r, struct obj *o, struct scale *ret)
+static void disruption_scale_of(struct brun *r, struct obj *o, struct scale *ret)
 {
 	ret->uid = arena_sv(r->a, obj_uid(o));
 	ret->replicas = val_int_or(obj_get(o, F_spec, F_replicas), 1);
@@ -103,7 +103,7 @@ static int find_scale(struct brun *r, const struct val *ref, struct scale *ret, 
 		if (!d)
 			return 1;
 	}
-	scale_of(r, d ? d : o, ret);
+	disruption_scale_of(r, d ? d : o, ret);
 	return 0;
 }
 
@@ -239,7 +239,7 @@ static void allowed_condition(struct brun *r, struct val *st, const char *status
 				   val_get_int(st, 0, F_observedGeneration));
 }
 
-static int write(struct brun *r, struct val *doc, struct err *err)
+static int disruption_put(struct brun *r, struct val *doc, struct err *err)
 {
 	if (val_equal(val_get(doc, F_status), obj_get(r->pdb, F_status)))
 		return 0;
@@ -248,7 +248,7 @@ static int write(struct brun *r, struct val *doc, struct err *err)
 	return 0;
 }
 
-static int write_status(struct brun *r, struct err *err)
+static int disruption_write_status(struct brun *r, struct err *err)
 {
 	struct val *doc = obj_edit(r->a, r->pdb), *st = val_ensure_map(r->a, doc, F_status);
 	int64_t allowed = r->healthy - r->desired;
@@ -268,7 +268,7 @@ static int write_status(struct brun *r, struct err *err)
 		val_del(st, F_disruptedPods);
 	allowed_condition(r, st, allowed > 0 ? "True" : "False", allowed > 0 ? "SufficientPods" : "InsufficientPods",
 			  SV(""));
-	return write(r, doc, err);
+	return disruption_put(r, doc, err);
 }
 
 /* The numbers are not known: nothing may go. */
@@ -282,10 +282,10 @@ static int fail_safe(struct brun *r, const struct err *why, struct err *err)
 			val_set_int(r->a, st, counts[i], 0);
 	val_set_int(r->a, st, F_disruptionsAllowed, 0);
 	allowed_condition(r, st, "False", "SyncFailed", arena_sv(r->a, sv_from(err_msg(why))));
-	return write(r, doc, err);
+	return disruption_put(r, doc, err);
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int disruption_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct disruption *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -316,7 +316,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	keep_granted(&r, env_now_ns(c->ctx->env));
 	count_healthy(&r);
 	ret->after_ns = r.recheck_ns;
-	return write_status(&r, err);
+	return disruption_write_status(&r, err);
 }
 
 /* --- pods said to be disrupted that stay --- */
@@ -378,7 +378,7 @@ static void budget_updated(struct obj *old, struct obj *neu, void *ctx)
 }
 
 /* Every budget of the namespace that selects labels. */
-static void queue_matching(struct disruption *c, struct sv ns, const struct val *labels)
+static void disruption_queue_matching(struct disruption *c, struct sv ns, const struct val *labels)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct obj **all;
@@ -395,25 +395,25 @@ static void queue_matching(struct disruption *c, struct sv ns, const struct val 
 	}
 }
 
-static void pod_changed(struct obj *pod, void *ctx)
+static void disruption_pod_changed(struct obj *pod, void *ctx)
 {
 	struct disruption *c = ctx;
 
-	queue_matching(c, obj_ns(pod), obj_labels(pod));
+	disruption_queue_matching(c, obj_ns(pod), obj_labels(pod));
 	if (stale_mark(pod))
 		workq_add_obj(c->stale, obj_ns(pod), obj_name(pod));
 }
 
-static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+static void disruption_pod_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	struct disruption *c = ctx;
 	bool relabeled = !val_equal(obj_labels(old), obj_labels(neu));
 
 	if (relabeled || pod_is_ready(old) != pod_is_ready(neu) || obj_deleting(old) != obj_deleting(neu) ||
 	    !val_equal(obj_controller_ref(old), obj_controller_ref(neu)) || !sv_eq(obj_uid(old), obj_uid(neu)))
-		queue_matching(c, obj_ns(neu), obj_labels(neu));
+		disruption_queue_matching(c, obj_ns(neu), obj_labels(neu));
 	if (relabeled)
-		queue_matching(c, obj_ns(old), obj_labels(old));
+		disruption_queue_matching(c, obj_ns(old), obj_labels(old));
 	if (!stale_mark(old) && stale_mark(neu))
 		workq_add_obj(c->stale, obj_ns(neu), obj_name(neu));
 }
@@ -422,10 +422,10 @@ static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
 static void workload_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (val_int_or(obj_get(old, F_spec, F_replicas), 1) != val_int_or(obj_get(neu, F_spec, F_replicas), 1))
-		queue_matching(ctx, obj_ns(neu), obj_get(neu, F_spec, F_template, F_metadata, F_labels));
+		disruption_queue_matching(ctx, obj_ns(neu), obj_get(neu, F_spec, F_template, F_metadata, F_labels));
 }
 
-static bool ready(void *ctx)
+static bool disruption_ready(void *ctx)
 {
 	struct disruption *c = ctx;
 
@@ -433,7 +433,7 @@ static bool ready(void *ctx)
 	       informer_synced(c->sets) && informer_synced(c->deployments) && informer_synced(c->stateful);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *disruption_start(struct controller_ctx *ctx)
 {
 	struct disruption *c = xcalloc(1, sizeof(*c));
 	static const struct informer_handler sized = { .update = workload_updated };
@@ -445,16 +445,20 @@ static void *start(struct controller_ctx *ctx)
 	c->sets = informer_get(ctx->informers, RES(apps_replicasets), NULL, NULL, NULL);
 	c->deployments = informer_get(ctx->informers, RES(apps_deployments), NULL, NULL, NULL);
 	c->stateful = informer_get(ctx->informers, RES(apps_statefulsets), NULL, NULL, NULL);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){ .name = "disruption-controller", .reconcile = reconcile, .ctx = c, .ready = ready });
-	c->stale = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "stale-pod-disruption", .workers = 1, .reconcile = clear_stale, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "disruption-controller",
+							 .reconcile = disruption_reconcile,
+							 .ctx = c,
+							 .ready = disruption_ready });
+	c->stale = workq_new(ctx->env, &(struct workq_opts){ .name = "stale-pod-disruption",
+							     .workers = 1,
+							     .reconcile = clear_stale,
+							     .ctx = c,
+							     .ready = disruption_ready });
 	informer_add_index(c->budgets, INDEX_SELECTING, index_selecting_labels);
 	informer_add_handler(c->budgets, &(struct informer_handler){ budget_added, budget_updated, NULL }, c);
-	informer_add_handler(c->pods, &(struct informer_handler){ pod_changed, pod_updated, pod_changed }, c);
+	informer_add_handler(
+	    c->pods,
+	    &(struct informer_handler){ disruption_pod_changed, disruption_pod_updated, disruption_pod_changed }, c);
 	informer_add_handler(c->rcs, &sized, c);
 	informer_add_handler(c->sets, &sized, c);
 	informer_add_handler(c->deployments, &sized, c);
@@ -462,7 +466,7 @@ static void *start(struct controller_ctx *ctx)
 	return c;
 }
 
-static void stop(void *controller)
+static void disruption_stop(void *controller)
 {
 	struct disruption *c = controller;
 
@@ -471,4 +475,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops disruption_controller = { "disruption-controller", "disruption-controller", start, stop };
+const struct controller_ops disruption_controller = { "disruption-controller", "disruption-controller",
+						      disruption_start, disruption_stop };

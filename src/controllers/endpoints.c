@@ -48,7 +48,7 @@ static int by_address(const void *x, const void *y)
 	return c ? c : sv_cmp(obj_uid(a), obj_uid(b));
 }
 
-static void add_port(struct erun *r, const struct val *svc_port, size_t pod, int64_t number)
+static void endpoints_add_port(struct erun *r, const struct val *svc_port, size_t pod, int64_t number)
 {
 	struct sv proto = val_get_str(svc_port, F_protocol);
 	struct port fresh = { val_new_map(r->a), ARENA_ARRAY(r->a, bool, r->n), false };
@@ -119,7 +119,7 @@ static struct val *subsets(struct erun *r)
 			int64_t number;
 
 			if (service_port_on_pod(p, r->pods[i], &number))
-				add_port(r, p, i, number);
+				endpoints_add_port(r, p, i, number);
 		}
 	for (size_t i = 0; i < r->ports.n; i++) {
 		struct val *ports = val_new_list(r->a);
@@ -139,7 +139,7 @@ static struct val *subsets(struct erun *r)
 	return list;
 }
 
-static int write(struct endpoints *c, struct erun *r, struct obj *was, bool truncated, struct err *err)
+static int endpoints_write(struct endpoints *c, struct erun *r, struct obj *was, bool truncated, struct err *err)
 {
 	struct val *list = subsets(r), *labels = service_labels(r->a, r->svc);
 	struct val *doc = was ? obj_edit(r->a, was) : val_new_map(r->a), *meta = val_ensure_map(r->a, doc, F_metadata),
@@ -200,7 +200,7 @@ static bool saw_it_go(struct endpoints *c, struct sv key)
 	return gone;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int endpoints_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct endpoints *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -244,7 +244,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		r.n = ADDRESSES_MAX;
 		truncated = true;
 	}
-	rc = write(c, &r, was, truncated, err);
+	rc = endpoints_write(c, &r, was, truncated, err);
 	vec_release(&r.ports);
 	return rc;
 }
@@ -271,14 +271,14 @@ static void service_deleted(struct obj *o, void *ctx)
 	endpoints_deleted(o, c);
 }
 
-static bool ready(void *ctx)
+static bool endpoints_ready(void *ctx)
 {
 	struct endpoints *c = ctx;
 
 	return informer_synced(c->watch.services) && informer_synced(c->watch.pods) && informer_synced(c->endpoints);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *endpoints_start(struct controller_ctx *ctx)
 {
 	struct endpoints *c = xcalloc(1, sizeof(*c));
 
@@ -287,10 +287,11 @@ static void *start(struct controller_ctx *ctx)
 	/* Before the queue, which asks at once whether they are synced. */
 	c->watch.services = informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL);
 	c->watch.pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "endpoint-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "endpoint-controller",
+							 .workers = 5,
+							 .reconcile = endpoints_reconcile,
+							 .ctx = c,
+							 .ready = endpoints_ready });
 	c->watch.q = c->q;
 	pthread_mutex_init(&c->lock, NULL);
 	informer_add_handler(c->watch.services, &(struct informer_handler){ NULL, NULL, service_deleted }, c);
@@ -299,7 +300,7 @@ static void *start(struct controller_ctx *ctx)
 	return c;
 }
 
-static void stop(void *controller)
+static void endpoints_stop(void *controller)
 {
 	struct endpoints *c = controller;
 
@@ -309,4 +310,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops endpoints_controller = { "endpoints-controller", "endpoint-controller", start, stop };
+const struct controller_ops endpoints_controller = { "endpoints-controller", "endpoint-controller", endpoints_start,
+						     endpoints_stop };

@@ -76,7 +76,7 @@ static struct sv endpoint_key(struct arena *a, const struct val *ep)
 			 SV_ARG(val_get_str(ep, F_targetRef, F_uid)));
 }
 
-static int by_name(const void *x, const void *y)
+static int endpointslice_by_name(const void *x, const void *y)
 {
 	return sv_cmp(val_get_str(*(const struct val *const *)x, F_name),
 		      val_get_str(*(const struct val *const *)y, F_name));
@@ -105,7 +105,7 @@ static const struct val *ports_on(struct srun *r, const struct obj *pod)
 		v[n++] = out;
 	}
 	if (n > 1)
-		qsort(v, n, sizeof(*v), by_name);
+		qsort(v, n, sizeof(*v), endpointslice_by_name);
 	for (size_t i = 0; i < n; i++)
 		val_push(r->a, list, v[i]);
 	return list;
@@ -230,7 +230,7 @@ static void place_rest(struct srun *r, struct group *g)
 	}
 }
 
-static int write_slice(struct srun *r, struct slice *s, struct err *err)
+static int endpointslice_write_slice(struct srun *r, struct slice *s, struct err *err)
 {
 	struct arena *a = r->a;
 	struct client *client = r->c->ctx->client;
@@ -307,7 +307,7 @@ static int write_family(struct srun *r, struct err *err)
 			s->ports = val_new_list(r->a);
 		if (s->o && !s->changed && val_same(obj_labels(s->o), r->labels))
 			continue;
-		if (write_slice(r, s, err) < 0)
+		if (endpointslice_write_slice(r, s, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -354,7 +354,7 @@ static bool has_family(const struct val *families, struct sv type)
 }
 
 /* Ours, of this service, not going already. */
-static struct obj **own_slices(struct srun *r, size_t *ret_n)
+static struct obj **endpointslice_own_slices(struct srun *r, size_t *ret_n)
 {
 	size_t n, kept = 0;
 	struct obj **v = informer_by_ref(r->c->slices, r->a, INDEX_SERVICE, obj_ns(r->svc), obj_name(r->svc), &n);
@@ -367,7 +367,7 @@ static struct obj **own_slices(struct srun *r, size_t *ret_n)
 	return out;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int endpointslice_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	static const char *const families[] = { "IPv4", "IPv6" };
 	struct endpointslice *c = ctx;
@@ -393,7 +393,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	val_set_str_sv(&a, r.labels, SV(LABEL_SERVICE), name);
 	val_set_str_sv(&a, r.labels, SV(LABEL_MANAGED), SV(MANAGER));
 	pods = service_pods(&c->watch, &a, svc, &n_pods);
-	slices = own_slices(&r, &n_slices);
+	slices = endpointslice_own_slices(&r, &n_slices);
 	for (size_t i = 0; i < n_slices; i++)
 		if (!has_family(obj_get(svc, F_spec, F_ipFamilies), val_str(obj_get(slices[i], F_addressType))) &&
 		    delete_slice(&r, slices[i], err) < 0)
@@ -409,7 +409,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return 0;
 }
 
-static void slice_changed(struct obj *o, void *ctx)
+static void endpointslice_slice_changed(struct obj *o, void *ctx)
 {
 	struct endpointslice *c = ctx;
 
@@ -417,13 +417,13 @@ static void slice_changed(struct obj *o, void *ctx)
 		workq_add_obj(c->q, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
 }
 
-static void slice_updated(struct obj *old, struct obj *neu, void *ctx)
+static void endpointslice_slice_updated(struct obj *old, struct obj *neu, void *ctx)
 {
-	slice_changed(old, ctx);
-	slice_changed(neu, ctx);
+	endpointslice_slice_changed(old, ctx);
+	endpointslice_slice_changed(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool endpointslice_ready(void *ctx)
 {
 	struct endpointslice *c = ctx;
 
@@ -431,7 +431,7 @@ static bool ready(void *ctx)
 	       informer_synced(c->nodes);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *endpointslice_start(struct controller_ctx *ctx)
 {
 	struct endpointslice *c = xcalloc(1, sizeof(*c));
 
@@ -443,17 +443,19 @@ static void *start(struct controller_ctx *ctx)
 	/* Before the queue, which asks at once whether they are synced. */
 	c->watch.services = informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL);
 	c->watch.pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "endpointslice-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "endpointslice-controller",
+							 .workers = 5,
+							 .reconcile = endpointslice_reconcile,
+							 .ctx = c,
+							 .ready = endpointslice_ready });
 	c->watch.q = c->q;
 	service_watch_start(&c->watch);
-	informer_add_handler(c->slices, &(struct informer_handler){ NULL, slice_updated, slice_changed }, c);
+	informer_add_handler(
+	    c->slices, &(struct informer_handler){ NULL, endpointslice_slice_updated, endpointslice_slice_changed }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void endpointslice_stop(void *controller)
 {
 	struct endpointslice *c = controller;
 
@@ -462,5 +464,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops endpointslice_controller = { "endpointslice-controller", "endpointslice-controller", start,
-							 stop };
+const struct controller_ops endpointslice_controller = { "endpointslice-controller", "endpointslice-controller",
+							 endpointslice_start, endpointslice_stop };

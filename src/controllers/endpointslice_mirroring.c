@@ -147,7 +147,7 @@ static void want_metadata(struct mrun *r)
 
 /* --- making it so --- */
 
-static int write_slice(struct mrun *r, struct obj *was, const struct wanted *w, struct err *err)
+static int mirroring_write_slice(struct mrun *r, struct obj *was, const struct wanted *w, struct err *err)
 {
 	struct client *client = r->c->ctx->client;
 	struct val *doc = was ? obj_edit(r->a, was) : val_new_map(r->a), *meta = val_ensure_map(r->a, doc, F_metadata);
@@ -186,7 +186,7 @@ static int write_slice(struct mrun *r, struct obj *was, const struct wanted *w, 
 }
 
 /* Existing slices of the same family and ports are reused in order; those nobody wants go. */
-static int write_all(struct mrun *r, struct obj **slices, size_t n, struct err *err)
+static int mirroring_write_all(struct mrun *r, struct obj **slices, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < r->want.n; i++) {
 		const struct wanted *w = &r->want.p[i];
@@ -198,7 +198,7 @@ static int write_all(struct mrun *r, struct obj **slices, size_t n, struct err *
 				was = slices[k];
 				slices[k] = NULL;
 			}
-		if (write_slice(r, was, w, err) < 0)
+		if (mirroring_write_slice(r, was, w, err) < 0)
 			return -1;
 	}
 	for (size_t k = 0; k < n; k++) {
@@ -213,7 +213,8 @@ static int write_all(struct mrun *r, struct obj **slices, size_t n, struct err *
 	return 0;
 }
 
-static struct obj **own_slices(struct mirroring *c, struct arena *a, struct sv ns, struct sv name, size_t *ret_n)
+static struct obj **mirroring_own_slices(struct mirroring *c, struct arena *a, struct sv ns, struct sv name,
+					 size_t *ret_n)
 {
 	size_t n, kept = 0;
 	struct obj **v = informer_by_ref(c->slices, a, INDEX_MIRROR, ns, name, &n);
@@ -226,7 +227,7 @@ static struct obj **own_slices(struct mirroring *c, struct arena *a, struct sv n
 	return out;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int mirroring_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct mirroring *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -244,21 +245,21 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		ret->after_ns = STALE_RETRY_NS;
 		return 0;
 	}
-	slices = own_slices(c, &a, ns, name, &n);
+	slices = mirroring_own_slices(c, &a, ns, name, &n);
 	if (svc && eps && !obj_deleting(eps) && !service_has_selector(svc) && wants_mirror(eps)) {
 		r.eps = eps;
 		want_metadata(&r);
 		VAL_EACH(obj_get(eps, F_subsets), subset)
 			want_subset(&r, subset);
 	}
-	rc = write_all(&r, slices, n, err);
+	rc = mirroring_write_all(&r, slices, n, err);
 	vec_release(&r.want);
 	return rc;
 }
 
 /* --- what calls for a run --- */
 
-static void by_name(struct obj *o, void *ctx)
+static void mirroring_by_name(struct obj *o, void *ctx)
 {
 	struct mirroring *c = ctx;
 
@@ -268,23 +269,23 @@ static void by_name(struct obj *o, void *ctx)
 static void endpoints_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
-	by_name(neu, ctx);
+	mirroring_by_name(neu, ctx);
 }
 
 /* Most Services have a selector and never had another mind: nothing to do for them. */
-static void service_updated(struct obj *old, struct obj *neu, void *ctx)
+static void mirroring_service_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (service_has_selector(old) != service_has_selector(neu))
-		by_name(neu, ctx);
+		mirroring_by_name(neu, ctx);
 }
 
 static void service_came(struct obj *o, void *ctx)
 {
 	if (!service_has_selector(o))
-		by_name(o, ctx);
+		mirroring_by_name(o, ctx);
 }
 
-static void slice_changed(struct obj *o, void *ctx)
+static void mirroring_slice_changed(struct obj *o, void *ctx)
 {
 	struct mirroring *c = ctx;
 
@@ -292,20 +293,20 @@ static void slice_changed(struct obj *o, void *ctx)
 		workq_add_obj(c->q, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
 }
 
-static void slice_updated(struct obj *old, struct obj *neu, void *ctx)
+static void mirroring_slice_updated(struct obj *old, struct obj *neu, void *ctx)
 {
-	slice_changed(old, ctx);
-	slice_changed(neu, ctx);
+	mirroring_slice_changed(old, ctx);
+	mirroring_slice_changed(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool mirroring_ready(void *ctx)
 {
 	struct mirroring *c = ctx;
 
 	return informer_synced(c->services) && informer_synced(c->endpoints) && informer_synced(c->slices);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *mirroring_start(struct controller_ctx *ctx)
 {
 	struct mirroring *c = xcalloc(1, sizeof(*c));
 
@@ -317,16 +318,20 @@ static void *start(struct controller_ctx *ctx)
 	c->written = written_new();
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "endpointslice-mirroring-controller",
 							 .workers = 5,
-							 .reconcile = reconcile,
+							 .reconcile = mirroring_reconcile,
 							 .ctx = c,
-							 .ready = ready });
-	informer_add_handler(c->services, &(struct informer_handler){ service_came, service_updated, service_came }, c);
-	informer_add_handler(c->endpoints, &(struct informer_handler){ by_name, endpoints_updated, by_name }, c);
-	informer_add_handler(c->slices, &(struct informer_handler){ slice_changed, slice_updated, slice_changed }, c);
+							 .ready = mirroring_ready });
+	informer_add_handler(c->services,
+			     &(struct informer_handler){ service_came, mirroring_service_updated, service_came }, c);
+	informer_add_handler(c->endpoints,
+			     &(struct informer_handler){ mirroring_by_name, endpoints_updated, mirroring_by_name }, c);
+	informer_add_handler(
+	    c->slices,
+	    &(struct informer_handler){ mirroring_slice_changed, mirroring_slice_updated, mirroring_slice_changed }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void mirroring_stop(void *controller)
 {
 	struct mirroring *c = controller;
 
@@ -336,4 +341,5 @@ static void stop(void *controller)
 }
 
 const struct controller_ops endpointslice_mirroring_controller = { "endpointslice-mirroring-controller",
-								   "endpointslicemirroring-controller", start, stop };
+								   "endpointslicemirroring-controller", mirroring_start,
+								   mirroring_stop };

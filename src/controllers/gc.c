@@ -78,7 +78,7 @@ static bool settled(const struct gc_node *n)
 	return true;
 }
 
-static bool load(struct grun *r, struct sv uid)
+static bool gc_load(struct grun *r, struct sv uid)
 {
 	const struct gc_node *n;
 	bool work;
@@ -102,7 +102,7 @@ static bool load(struct grun *r, struct sv uid)
 	return work;
 }
 
-static bool has_finalizer(const struct obj *o, const char *name)
+static bool gc_has_finalizer(const struct obj *o, const char *name)
 {
 	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
 		if (val_is(f, name))
@@ -140,7 +140,7 @@ static int remove_finalizer(struct grun *r, const char *name, struct err *err)
 /* --- the owner's side --- */
 
 /* Takes the reference to us out of one dependent. */
-static int let_go(struct grun *r, const struct ident *dep, struct err *err)
+static int gc_let_go(struct grun *r, const struct ident *dep, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct val *refs = val_new_list(r->a);
@@ -162,7 +162,7 @@ static int let_go(struct grun *r, const struct ident *dep, struct err *err)
 static int orphan_dependents(struct grun *r, struct err *err)
 {
 	for (size_t i = 0; i < r->n_deps; i++)
-		if (let_go(r, &r->deps[i], err) < 0)
+		if (gc_let_go(r, &r->deps[i], err) < 0)
 			return err_wrap(err, "orphaning '%.*s'", SV_ARG(r->deps[i].name));
 	return remove_finalizer(r, GC_ORPHAN, err);
 }
@@ -183,7 +183,7 @@ static int wait_for_dependents(struct grun *r, struct err *err)
 
 /* --- the dependent's side --- */
 
-static const struct resource *kind_of(const struct val *ref)
+static const struct resource *gc_kind_of(const struct val *ref)
 {
 	struct sv group, version;
 
@@ -218,7 +218,7 @@ static bool elsewhere(struct grun *r, struct sv uid)
 
 static int owner_state(struct grun *r, const struct val *ref, enum owner_state *ret, struct err *err)
 {
-	const struct resource *res = kind_of(ref);
+	const struct resource *res = gc_kind_of(ref);
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	_cleanup_obj_ struct obj *o = NULL;
 
@@ -240,7 +240,7 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	}
 	if (!sv_eq(obj_uid(o), val_get_str(ref, F_uid)))
 		*ret = OWNER_GONE;
-	else if (obj_deleting(o) && has_finalizer(o, GC_FOREGROUND))
+	else if (obj_deleting(o) && gc_has_finalizer(o, GC_FOREGROUND))
 		*ret = OWNER_WAITS;
 	return 0;
 }
@@ -301,13 +301,13 @@ static int judge_dependent(struct grun *r, struct err *err)
 		return delete_me(r, "Foreground", err);
 	}
 	return delete_me(r,
-			 has_finalizer(r->live, GC_ORPHAN)	 ? "Orphan"
-			 : has_finalizer(r->live, GC_FOREGROUND) ? "Foreground"
-								 : "Background",
+			 gc_has_finalizer(r->live, GC_ORPHAN)	    ? "Orphan"
+			 : gc_has_finalizer(r->live, GC_FOREGROUND) ? "Foreground"
+								    : "Background",
 			 err);
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct gc *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -315,7 +315,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	(void)ret;
-	if (!load(&r, key))
+	if (!gc_load(&r, key))
 		return 0;
 	if (client_get(c->ctx->client, r.me.res, r.me.ns, r.me.name, &r.live, &why) < 0)
 		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
@@ -324,9 +324,9 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		return 0;
 	if (!obj_deleting(r.live))
 		return judge_dependent(&r, err);
-	if (has_finalizer(r.live, GC_ORPHAN))
+	if (gc_has_finalizer(r.live, GC_ORPHAN))
 		return orphan_dependents(&r, err);
-	if (has_finalizer(r.live, GC_FOREGROUND))
+	if (gc_has_finalizer(r.live, GC_FOREGROUND))
 		return wait_for_dependents(&r, err);
 	return 0;
 }
@@ -363,7 +363,7 @@ static void updated(struct obj *old, struct obj *neu, void *ctx)
 	added(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool gc_ready(void *ctx)
 {
 	struct gc *c = ctx;
 
@@ -386,7 +386,7 @@ static bool watched(const struct resource *r)
 	return true;
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *gc_start(struct controller_ctx *ctx)
 {
 	struct gc *c = xcalloc(1, sizeof(*c));
 
@@ -408,13 +408,13 @@ static void *start(struct controller_ctx *ctx)
 	/* Last: it asks at once whether all of them are synced. */
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
 							 .workers = 20,
-							 .reconcile = reconcile,
+							 .reconcile = gc_reconcile,
 							 .ctx = c,
-							 .ready = ready });
+							 .ready = gc_ready });
 	return c;
 }
 
-static void stop(void *controller)
+static void gc_stop(void *controller)
 {
 	struct gc *c = controller;
 
@@ -425,5 +425,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops gc_controller = { "garbage-collector-controller", "generic-garbage-collector", start,
-					      stop };
+const struct controller_ops gc_controller = { "garbage-collector-controller", "generic-garbage-collector", gc_start,
+					      gc_stop };

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static void node_free(void *p)
+static void graph_node_free(void *p)
 {
 	struct gc_node *n = p;
 
@@ -19,7 +19,7 @@ static void node_free(void *p)
 
 void gc_graph_release(struct gc_graph *g)
 {
-	strmap_release_with(&g->nodes, node_free);
+	strmap_release_with(&g->nodes, graph_node_free);
 }
 
 struct gc_node *gc_graph_find(const struct gc_graph *g, struct sv uid)
@@ -27,7 +27,7 @@ struct gc_node *gc_graph_find(const struct gc_graph *g, struct sv uid)
 	return strmap_get(&g->nodes, uid);
 }
 
-static struct gc_node *node_get(struct gc_graph *g, struct sv uid)
+static struct gc_node *graph_node_get(struct gc_graph *g, struct sv uid)
 {
 	void **slot = strmap_slot(&g->nodes, uid);
 	struct gc_node *n = *slot;
@@ -39,7 +39,7 @@ static struct gc_node *node_get(struct gc_graph *g, struct sv uid)
 	return n;
 }
 
-static void look(struct gc_graph *g, const struct gc_node *n)
+static void graph_look(struct gc_graph *g, const struct gc_node *n)
 {
 	g->look(sv_from(n->uid), g->ctx);
 }
@@ -49,7 +49,7 @@ static void drop_if_unused(struct gc_graph *g, struct gc_node *n)
 	if (n->res || n->dependents.n)
 		return;
 	strmap_del(&g->nodes, sv_from(n->uid));
-	node_free(n);
+	graph_node_free(n);
 }
 
 bool gc_link_blocks(const struct gc_link *l)
@@ -79,7 +79,7 @@ static void unlink_owners(struct gc_graph *g, struct gc_node *n)
 
 		unlink_dependent(o, n->owners.p[i].at);
 		if (o->foreground && !o->blocking)
-			look(g, o);
+			graph_look(g, o);
 		drop_if_unused(g, o);
 	}
 	vec_clear(&n->owners);
@@ -108,7 +108,7 @@ static void set_owners(struct gc_graph *g, struct gc_node *n, const struct val *
 		return;
 	unlink_owners(g, n);
 	VAL_EACH(refs, r) {
-		struct gc_node *o = node_get(g, val_get_str(r, F_uid));
+		struct gc_node *o = graph_node_get(g, val_get_str(r, F_uid));
 		struct gc_edge e = { o, val_get_bool(r, F_blockOwnerDeletion), o->dependents.n };
 		struct gc_link l = { n, n->owners.n };
 
@@ -119,10 +119,10 @@ static void set_owners(struct gc_graph *g, struct gc_node *n, const struct val *
 		unsure |= !o->res || o->deleting || (o->res->namespaced && strcmp(o->ns, n->ns) != 0);
 	}
 	if (unsure)
-		look(g, n);
+		graph_look(g, n);
 }
 
-static bool has_finalizer(const struct obj *o, const char *name)
+static bool graph_has_finalizer(const struct obj *o, const char *name)
 {
 	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
 		if (val_is(f, name))
@@ -134,13 +134,13 @@ void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj
 {
 	const struct val *refs = obj_get(o, F_metadata, F_ownerReferences);
 	struct gc_node *n = gc_graph_find(g, obj_uid(o));
-	bool foreground = obj_deleting(o) && has_finalizer(o, GC_FOREGROUND);
-	bool orphan = obj_deleting(o) && has_finalizer(o, GC_ORPHAN);
+	bool foreground = obj_deleting(o) && graph_has_finalizer(o, GC_FOREGROUND);
+	bool orphan = obj_deleting(o) && graph_has_finalizer(o, GC_ORPHAN);
 	bool began;
 
 	if (!n && !val_len(refs) && !foreground && !orphan)
 		return;
-	n = node_get(g, obj_uid(o));
+	n = graph_node_get(g, obj_uid(o));
 	if (!n->res) {
 		n->ns = xstrndup(obj_ns(o).p, obj_ns(o).n);
 		n->name = xstrndup(obj_name(o).p, obj_name(o).n);
@@ -155,8 +155,8 @@ void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj
 		return;
 	if (foreground)
 		for (size_t i = 0; i < n->dependents.n; i++)
-			look(g, n->dependents.p[i].dependent);
-	look(g, n);
+			graph_look(g, n->dependents.p[i].dependent);
+	graph_look(g, n);
 }
 
 void gc_graph_del(struct gc_graph *g, struct sv uid)
@@ -167,7 +167,7 @@ void gc_graph_del(struct gc_graph *g, struct sv uid)
 		return;
 	unlink_owners(g, n);
 	for (size_t i = 0; i < n->dependents.n; i++)
-		look(g, n->dependents.p[i].dependent);
+		graph_look(g, n->dependents.p[i].dependent);
 	n->res = NULL;
 	n->deleting = n->foreground = n->orphan = false;
 	free(n->ns);

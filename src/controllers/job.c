@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-static void set(struct jrun *r, const char *type, const char *value, const char *reason, struct sv message)
+static void job_set(struct jrun *r, const char *type, const char *value, const char *reason, struct sv message)
 {
 	condition_set(
 	    r->a, r->st,
@@ -67,43 +67,43 @@ static void judge_indexes(struct jrun *r)
 	int64_t bad = indexes_count(r->failed_index, r->completions), rule;
 
 	if (r->index_limit >= 0 && val_type(max) == VAL_INT && bad > max->i)
-		set(r, "FailureTarget", "True", "MaxFailedIndexesExceeded",
-		    SV("Job has exceeded the specified maximal number of failed indexes"));
+		job_set(r, "FailureTarget", "True", "MaxFailedIndexesExceeded",
+			SV("Job has exceeded the specified maximal number of failed indexes"));
 	else if (r->index_limit >= 0 && bad > 0 && bad + r->succeeded >= r->completions)
-		set(r, "FailureTarget", "True", "FailedIndexes", SV("Job has failed indexes"));
+		job_set(r, "FailureTarget", "True", "FailedIndexes", SV("Job has failed indexes"));
 	else if ((rule = success_policy(r->a, policy, r->done, r->completions)) >= 0)
-		set(r, "SuccessCriteriaMet", "True", "SuccessPolicy",
-		    arena_svf(r->a, "Matched rules at index %" PRId64, rule));
+		job_set(r, "SuccessCriteriaMet", "True", "SuccessPolicy",
+			arena_svf(r->a, "Matched rules at index %" PRId64, rule));
 }
 
-static bool decided(const struct jrun *r)
+static bool job_decided(const struct jrun *r)
 {
 	return job_is(r, "SuccessCriteriaMet") || job_is(r, "FailureTarget");
 }
 
-static void judge(struct jrun *r, int64_t *ret_after)
+static void job_judge(struct jrun *r, int64_t *ret_after)
 {
-	if (decided(r))
+	if (job_decided(r))
 		return;
 	if (r->fail_job.n)
-		set(r, "FailureTarget", "True", "PodFailurePolicy", r->fail_job);
+		job_set(r, "FailureTarget", "True", "PodFailurePolicy", r->fail_job);
 	else if (r->failed > val_int_or(job_spec(r, F_backoffLimit), 6) || restarted_too_often(r))
-		set(r, "FailureTarget", "True", "BackoffLimitExceeded",
-		    SV("Job has reached the specified backoff limit"));
+		job_set(r, "FailureTarget", "True", "BackoffLimitExceeded",
+			SV("Job has reached the specified backoff limit"));
 	else if (past_deadline(r, ret_after))
-		set(r, "FailureTarget", "True", "DeadlineExceeded",
-		    SV("Job was active longer than specified deadline"));
+		job_set(r, "FailureTarget", "True", "DeadlineExceeded",
+			SV("Job was active longer than specified deadline"));
 	else if (r->indexed)
 		judge_indexes(r);
-	if (decided(r) || val_bool(job_spec(r, F_suspend)))
+	if (job_decided(r) || val_bool(job_spec(r, F_suspend)))
 		return;
 	if (r->n_active == 0 && (r->completions < 0 ? r->succeeded > 0 : r->succeeded >= r->completions))
-		set(r, "SuccessCriteriaMet", "True", "CompletionsReached",
-		    SV("Reached expected number of succeeded pods"));
+		job_set(r, "SuccessCriteriaMet", "True", "CompletionsReached",
+			SV("Reached expected number of succeeded pods"));
 }
 
 /* Decided, and the last pod gone: say so. */
-static void conclude(struct jrun *r)
+static void job_conclude(struct jrun *r)
 {
 	bool lost = job_is(r, "FailureTarget");
 	const struct val *why =
@@ -111,7 +111,7 @@ static void conclude(struct jrun *r)
 	const char *reason = arena_cstr(r->a, val_get_str(why, F_reason));
 	struct sv message = arena_sv(r->a, val_get_str(why, F_message));
 
-	set(r, lost ? "Failed" : "Complete", "True", reason, message);
+	job_set(r, lost ? "Failed" : "Complete", "True", reason, message);
 	if (lost) {
 		event(r, "Warning", reason, message);
 		return;
@@ -124,7 +124,7 @@ static void suspend(struct jrun *r)
 {
 	if (job_is(r, "Suspended"))
 		return;
-	set(r, "Suspended", "True", "JobSuspended", SV("Job suspended"));
+	job_set(r, "Suspended", "True", "JobSuspended", SV("Job suspended"));
 	event(r, "Normal", "Suspended", SV("Job suspended"));
 }
 
@@ -133,7 +133,7 @@ static void resume(struct jrun *r)
 	bool was = job_is(r, "Suspended");
 
 	if (was) {
-		set(r, "Suspended", "False", "JobResumed", SV("Job resumed"));
+		job_set(r, "Suspended", "False", "JobResumed", SV("Job resumed"));
 		event(r, "Normal", "Resumed", SV("Job resumed"));
 	}
 	/* The deadline does not run while suspended. */
@@ -141,7 +141,7 @@ static void resume(struct jrun *r)
 		val_set_str(r->a, r->st, F_startTime, time_text(r->a, env_now_ns(r->c->ctx->env)));
 }
 
-static int write_status(struct jrun *r, struct err *err)
+static int job_write_status(struct jrun *r, struct err *err)
 {
 	struct obj *neu;
 
@@ -163,7 +163,7 @@ static int write_status(struct jrun *r, struct err *err)
 /* Makes or deletes pods. */
 static int act(struct jrun *r, int64_t *ret_after, struct err *err)
 {
-	if (decided(r))
+	if (job_decided(r))
 		return r->n_active
 			   ? job_delete_pods(r, MIN(r->n_active, JOB_BURST), job_is(r, "SuccessCriteriaMet"), err)
 			   : 0;
@@ -174,7 +174,7 @@ static int act(struct jrun *r, int64_t *ret_after, struct err *err)
 	return job_manage(r, ret_after, err);
 }
 
-static int sync(struct jrun *r, bool may_act, int64_t *ret_after, struct err *err)
+static int job_sync(struct jrun *r, bool may_act, int64_t *ret_after, struct err *err)
 {
 	_cleanup_(err_release) struct err failure = ERR_INIT;
 
@@ -182,22 +182,22 @@ static int sync(struct jrun *r, bool may_act, int64_t *ret_after, struct err *er
 	job_count(r);
 	if (!val_bool(job_spec(r, F_suspend)))
 		resume(r);
-	judge(r, ret_after);
-	if (!decided(r) && val_bool(job_spec(r, F_suspend)))
+	job_judge(r, ret_after);
+	if (!job_decided(r) && val_bool(job_spec(r, F_suspend)))
 		suspend(r);
 	if (may_act)
 		(void)act(r, ret_after, &failure);
 	job_record(r);
-	if (decided(r) && may_act && job_all_gone(r))
-		conclude(r);
-	if (write_status(r, err) < 0)
+	if (job_decided(r) && may_act && job_all_gone(r))
+		job_conclude(r);
+	if (job_write_status(r, err) < 0)
 		return err->reason == ERR_NOT_FOUND ? err_forgive(err) : -1;
 	if (job_strip(r, err) < 0)
 		return -1;
 	return failure.reason != ERR_NONE ? err_move(err, &failure) : 0;
 }
 
-static void load(struct jrun *r)
+static void job_load(struct jrun *r)
 {
 	r->completions = val_int_or(job_spec(r, F_completions), -1);
 	r->parallelism = val_int_or(job_spec(r, F_parallelism), 1);
@@ -208,7 +208,7 @@ static void load(struct jrun *r)
 	    val_is(job_spec(r, F_podReplacementPolicy), "Failed") || job_spec(r, F_podFailurePolicy) != NULL;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int job_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct job *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -246,8 +246,8 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	claim.selector = selector_from_label_selector(&a, job_spec(&r, F_selector), err);
 	if (!claim.selector || claim_children(&a, &claim, &r.pods, err) < 0)
 		return -1;
-	load(&r);
-	return sync(&r, may_act, &ret->after_ns, err);
+	job_load(&r);
+	return job_sync(&r, may_act, &ret->after_ns, err);
 }
 
 /* --- pods that lost their Job --- */
@@ -260,7 +260,7 @@ static bool job_over(const struct obj *job)
 }
 
 /* A tracked pod of a Job that is gone, or over, is counted by nobody: it must not stay for that. */
-static int let_go(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int job_let_go(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct job *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -290,7 +290,7 @@ static void pod_seen(struct obj *pod, void *ctx)
 		workq_add_obj(c->orphans, obj_ns(pod), obj_name(pod));
 }
 
-static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+static void job_pod_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	pod_seen(neu, ctx);
@@ -308,14 +308,14 @@ static void job_gone(struct obj *job, void *ctx)
 			workq_add_obj(c->orphans, obj_ns(pods[i]), obj_name(pods[i]));
 }
 
-static bool ready(void *ctx)
+static bool job_ready(void *ctx)
 {
 	struct job *c = ctx;
 
 	return informer_synced(c->jobs) && informer_synced(c->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *job_start(struct controller_ctx *ctx)
 {
 	struct job *c = xcalloc(1, sizeof(*c));
 
@@ -327,19 +327,21 @@ static void *start(struct controller_ctx *ctx)
 	c->written = written_new();
 	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, RES(batch_jobs) };
 	c->q = workq_new(
-	    ctx->env, &(struct workq_opts){
-			  .name = "job-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	    ctx->env,
+	    &(struct workq_opts){
+		.name = "job-controller", .workers = 5, .reconcile = job_reconcile, .ctx = c, .ready = job_ready });
 	c->orphans = workq_new(
-	    ctx->env, &(struct workq_opts){
-			  .name = "job-orphan-pods", .workers = 1, .reconcile = let_go, .ctx = c, .ready = ready });
+	    ctx->env,
+	    &(struct workq_opts){
+		.name = "job-orphan-pods", .workers = 1, .reconcile = job_let_go, .ctx = c, .ready = job_ready });
 	c->watch = (struct podwatch){ RES(batch_jobs), c->jobs, c->pods, c->q, c->expect };
 	podwatch_start(&c->watch);
 	informer_add_handler(c->jobs, &(struct informer_handler){ .del = job_gone }, c);
-	informer_add_handler(c->pods, &(struct informer_handler){ .add = pod_seen, .update = pod_updated }, c);
+	informer_add_handler(c->pods, &(struct informer_handler){ .add = pod_seen, .update = job_pod_updated }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void job_stop(void *controller)
 {
 	struct job *c = controller;
 
@@ -350,4 +352,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops job_controller = { "job-controller", "job-controller", start, stop };
+const struct controller_ops job_controller = { "job-controller", "job-controller", job_start, job_stop };

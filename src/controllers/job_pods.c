@@ -35,7 +35,7 @@ static void index_pod(struct jrun *r, struct val *pod, int64_t i)
 	}
 }
 
-static int create_one(void *ctx, size_t i, struct err *err)
+static int job_create_one(void *ctx, size_t i, struct err *err)
 {
 	struct jrun *r = ctx;
 	struct val *pod = pod_from_template(r->a, RES(batch_jobs), obj_root(r->job), job_spec(r, F_template));
@@ -81,7 +81,7 @@ static size_t pick_indexes(struct jrun *r, size_t n, int64_t *ret_after)
 	return found;
 }
 
-static int create_pods(struct jrun *r, size_t n, int64_t *ret_after, struct err *err)
+static int job_create_pods(struct jrun *r, size_t n, int64_t *ret_after, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	size_t made;
@@ -91,7 +91,7 @@ static int create_pods(struct jrun *r, size_t n, int64_t *ret_after, struct err 
 	if (n == 0)
 		return 0;
 	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = pod_slow_start(n, create_one, r, &why);
+	made = pod_slow_start(n, job_create_one, r, &why);
 	for (size_t i = made + r->failed_creates; i < n; i++)
 		creation_observed(r->c->expect, r->key);
 	if (made == n || err_namespace_terminating(&why))
@@ -161,5 +161,5 @@ int job_manage(struct jrun *r, int64_t *ret_after, struct err *err)
 			return 0;
 		}
 	}
-	return create_pods(r, MIN((size_t)missing, JOB_BURST), ret_after, err);
+	return job_create_pods(r, MIN((size_t)missing, JOB_BURST), ret_after, err);
 }

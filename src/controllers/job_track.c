@@ -46,7 +46,7 @@ static bool succeeded(const struct obj *pod)
 }
 
 /* Also pods that are going, as they may be gone before they are seen failed. */
-static bool failed(const struct jrun *r, const struct obj *pod)
+static bool job_failed(const struct jrun *r, const struct obj *pod)
 {
 	if (val_is(obj_get(pod, F_status, F_phase), "Failed"))
 		return true;
@@ -194,7 +194,7 @@ void job_count(struct jrun *r)
 			r->succeeded += !r->indexed && pod_tracked(p) && !listed(r, F_succeeded, obj_uid(p));
 			continue;
 		}
-		if (failed(r, p))
+		if (job_failed(r, p))
 			count_failed(r, p, at);
 		if (pod_is_terminating(p)) {
 			r->terminating++;
@@ -243,7 +243,7 @@ void job_record(struct jrun *r)
 		struct obj *p = r->pods.p[i];
 		struct sv uid = obj_uid(p);
 		int64_t at = pod_index(r, p);
-		bool bad = failed(r, p), good = succeeded(p);
+		bool bad = job_failed(r, p), good = succeeded(p);
 
 		if (!pod_tracked(p) || !(good || over || obj_deleting(r->job) || (bad && !delayed(r, p, at))))
 			continue;

@@ -138,8 +138,8 @@ static void delete_content(struct content *k)
 			delete_kind(k, &resource_all[i]);
 }
 
-static void set(struct arena *a, struct val *st, const char *type, bool bad, const char *reason, struct sv message,
-		int64_t now)
+static void namespace_set_condition(struct arena *a, struct val *st, const char *type, bool bad, const char *reason,
+				    struct sv message, int64_t now)
 {
 	condition_set(
 	    a, st,
@@ -147,38 +147,40 @@ static void set(struct arena *a, struct val *st, const char *type, bool bad, con
 	    now);
 }
 
-static void set_conditions(struct content *k, struct arena *a, struct val *st)
+static void namespace_set_conditions(struct content *k, struct arena *a, struct val *st)
 {
 	int64_t now = env_now_ns(k->c->ctx->env);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	/* Kinds are in our tables: there is nothing to discover that could fail. */
-	set(a, st, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
-	    SV("All resources successfully discovered"), now);
-	set(a, st, "NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
-	    SV("All legacy kube types successfully parsed"), now);
+	namespace_set_condition(a, st, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
+				SV("All resources successfully discovered"), now);
+	namespace_set_condition(a, st, "NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",
+				SV("All legacy kube types successfully parsed"), now);
 	if (k->failures)
-		set(a, st, "NamespaceDeletionContentFailure", true, "ContentDeletionFailed",
+		namespace_set_condition(
+		    a, st, "NamespaceDeletionContentFailure", true, "ContentDeletionFailed",
 		    arena_svf(a, "Failed to delete all resource types, %zu remaining: %s", k->failures, k->failure),
 		    now);
 	else
-		set(a, st, "NamespaceDeletionContentFailure", false, "ContentDeleted",
-		    SV("All content successfully deleted, may be waiting on finalization"), now);
+		namespace_set_condition(a, st, "NamespaceDeletionContentFailure", false, "ContentDeleted",
+					SV("All content successfully deleted, may be waiting on finalization"), now);
 	if (k->remaining)
-		set(a, st, "NamespaceContentRemaining", true, "SomeResourcesRemain",
-		    arena_svf(a, "Some resources are remaining: %s", buf_cstr(&k->kinds)), now);
+		namespace_set_condition(a, st, "NamespaceContentRemaining", true, "SomeResourcesRemain",
+					arena_svf(a, "Some resources are remaining: %s", buf_cstr(&k->kinds)), now);
 	else
-		set(a, st, "NamespaceContentRemaining", false, "ContentRemoved", SV("All content successfully removed"),
-		    now);
+		namespace_set_condition(a, st, "NamespaceContentRemaining", false, "ContentRemoved",
+					SV("All content successfully removed"), now);
 	STRMAP_EACH(&k->finalizers, e)
 		buf_printf(&b, "%s%.*s in %zu resource instances", b.n ? ", " : "", (int)e->key_n, e->key,
 			   (size_t)(uintptr_t)e->value);
 	if (b.n)
-		set(a, st, "NamespaceFinalizersRemaining", true, "SomeFinalizersRemain",
+		namespace_set_condition(
+		    a, st, "NamespaceFinalizersRemaining", true, "SomeFinalizersRemain",
 		    arena_svf(a, "Some content in the namespace has finalizers remaining: %s", buf_cstr(&b)), now);
 	else
-		set(a, st, "NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers",
-		    SV("All content-preserving finalizers finished"), now);
+		namespace_set_condition(a, st, "NamespaceFinalizersRemaining", false, "ContentHasNoFinalizers",
+					SV("All content-preserving finalizers finished"), now);
 }
 
 static int finalize(struct namespace_controller *c, struct arena *a, struct obj *ns, struct err *err)
@@ -203,7 +205,8 @@ static bool is_finalizer(const struct obj *ns)
 	return false;
 }
 
-static int empty(struct content *k, struct arena *a, struct obj *ns, struct reconcile_result *ret, struct err *err)
+static int namespace_empty(struct content *k, struct arena *a, struct obj *ns, struct reconcile_result *ret,
+			   struct err *err)
 {
 	struct obj *now = ns;
 	struct val *doc, *st;
@@ -211,7 +214,7 @@ static int empty(struct content *k, struct arena *a, struct obj *ns, struct reco
 	delete_content(k);
 	doc = obj_edit(a, ns);
 	st = val_ensure_map(a, doc, F_status);
-	set_conditions(k, a, st);
+	namespace_set_conditions(k, a, st);
 	if (!val_equal(st, obj_get(ns, F_status))) {
 		if (client_update_status(k->c->ctx->client, RES(core_namespaces), doc, &now, err) < 0)
 			return -1;
@@ -226,7 +229,7 @@ static int empty(struct content *k, struct arena *a, struct obj *ns, struct reco
 	return finalize(k->c, a, now, err);
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int namespace_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct namespace_controller *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -240,7 +243,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		return why.reason == ERR_NOT_FOUND ? 0 : err_move(err, &why);
 	if (!obj_deleting(ns) || !is_finalizer(ns))
 		return 0;
-	rc = empty(&k, &a, ns, ret, err);
+	rc = namespace_empty(&k, &a, ns, ret, err);
 	free(k.failure);
 	buf_release(&k.kinds);
 	strmap_release(&k.finalizers);
@@ -263,7 +266,7 @@ static void namespace_updated(struct obj *old, struct obj *neu, void *ctx)
 }
 
 /* The last pod going is the moment to go on. */
-static void pod_deleted(struct obj *pod, void *ctx)
+static void namespace_pod_deleted(struct obj *pod, void *ctx)
 {
 	struct namespace_controller *c = ctx;
 	_cleanup_obj_ struct obj *ns = informer_lookup(c->namespaces, SV(""), obj_ns(pod));
@@ -272,14 +275,14 @@ static void pod_deleted(struct obj *pod, void *ctx)
 		namespace_changed(ns, c);
 }
 
-static bool ready(void *ctx)
+static bool namespace_ready(void *ctx)
 {
 	struct namespace_controller *c = ctx;
 
 	return informer_synced(c->namespaces);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *namespace_start(struct controller_ctx *ctx)
 {
 	struct namespace_controller *c = xcalloc(1, sizeof(*c));
 
@@ -289,16 +292,16 @@ static void *start(struct controller_ctx *ctx)
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "namespace-controller",
 							 .workers = 10,
 							 .retry_max_ns = RETRY_MAX_NS,
-							 .reconcile = reconcile,
+							 .reconcile = namespace_reconcile,
 							 .ctx = c,
-							 .ready = ready });
+							 .ready = namespace_ready });
 	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_changed, namespace_updated, NULL },
 			     c);
-	informer_add_handler(c->pods, &(struct informer_handler){ .del = pod_deleted }, c);
+	informer_add_handler(c->pods, &(struct informer_handler){ .del = namespace_pod_deleted }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void namespace_stop(void *controller)
 {
 	struct namespace_controller *c = controller;
 
@@ -306,4 +309,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops namespace_controller = { "namespace-controller", "namespace-controller", start, stop };
+const struct controller_ops namespace_controller = { "namespace-controller", "namespace-controller", namespace_start,
+						     namespace_stop };

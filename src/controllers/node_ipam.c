@@ -60,7 +60,7 @@ static void nodes_ranges(const struct obj *node, struct index_keys *ret)
 		index_keys_add(ret, val_str(c));
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int ipam_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct node_ipam *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -101,7 +101,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return 0;
 }
 
-static void node_added(struct obj *o, void *ctx)
+static void ipam_node_added(struct obj *o, void *ctx)
 {
 	struct node_ipam *c = ctx;
 
@@ -109,35 +109,37 @@ static void node_added(struct obj *o, void *ctx)
 		workq_add(c->q, obj_name(o));
 }
 
-static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+static void ipam_node_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
-	node_added(neu, ctx);
+	ipam_node_added(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool ipam_ready(void *ctx)
 {
 	return informer_synced(((struct node_ipam *)ctx)->nodes);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *ipam_start(struct controller_ctx *ctx)
 {
 	struct node_ipam *c = xcalloc(1, sizeof(*c));
 
 	c->ctx = ctx;
 	c->written = written_new();
 	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "node-ipam-controller", .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "node-ipam-controller",
+							 .workers = 1,
+							 .reconcile = ipam_reconcile,
+							 .ctx = c,
+							 .ready = ipam_ready });
 	informer_add_index(c->nodes, BY_RANGE, nodes_ranges);
 	if (parse_range(ctx->opts->cluster_cidr, &c->base, &c->count))
-		informer_add_handler(c->nodes, &(struct informer_handler){ node_added, node_updated, NULL }, c);
+		informer_add_handler(c->nodes, &(struct informer_handler){ ipam_node_added, ipam_node_updated, NULL },
+				     c);
 	return c;
 }
 
-static void stop(void *controller)
+static void ipam_stop(void *controller)
 {
 	struct node_ipam *c = controller;
 
@@ -146,4 +148,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops node_ipam_controller = { "node-ipam-controller", "node-controller", start, stop };
+const struct controller_ops node_ipam_controller = { "node-ipam-controller", "node-controller", ipam_start, ipam_stop };

@@ -50,7 +50,7 @@ struct node_lifecycle {
 	struct strmap zones;  /* zone -> struct zone * */
 };
 
-static void node_key(const struct obj *o, struct index_keys *ret)
+static void lifecycle_node_key(const struct obj *o, struct index_keys *ret)
 {
 	index_keys_add(ret, val_str(obj_get(o, F_spec, F_nodeName)));
 }
@@ -64,13 +64,13 @@ static void health_free(void *p)
 	free(h);
 }
 
-static const struct val *conditions(const struct obj *node)
+static const struct val *lifecycle_conditions(const struct obj *node)
 {
 	return obj_get(node, F_status, F_conditions);
 }
 
 /* Notes a heartbeat when there is one; the node's health record either way. */
-static struct health *observe(struct node_lifecycle *c, struct obj *node)
+static struct health *lifecycle_observe(struct node_lifecycle *c, struct obj *node)
 {
 	_cleanup_obj_ struct obj *lease = informer_lookup(c->leases, SV("kube-node-lease"), obj_name(node));
 	struct sv renewed = val_str(obj_get(lease, F_spec, F_renewTime));
@@ -84,8 +84,8 @@ static struct health *observe(struct node_lifecycle *c, struct obj *node)
 	} else {
 		beat = !sv_eq(obj_uid(h->node), obj_uid(node)) || (renewed.n && !sv_is(renewed, h->renewed));
 		/* A kubelet's own status update; one of ours leaves Ready Unknown. */
-		beat |= !val_same(conditions(h->node), conditions(node)) &&
-			!condition_is(conditions(node), "Ready", "Unknown");
+		beat |= !val_same(lifecycle_conditions(h->node), lifecycle_conditions(node)) &&
+			!condition_is(lifecycle_conditions(node), "Ready", "Unknown");
 	}
 	if (beat) {
 		h->seen_ns = env_mono_ns(c->ctx->env);
@@ -165,7 +165,7 @@ static int mark_silent(struct node_lifecycle *c, struct arena *a, struct obj **n
 	return 0;
 }
 
-static struct zone *zone_of(struct node_lifecycle *c, const struct obj *node, struct arena *a)
+static struct zone *lifecycle_zone_of(struct node_lifecycle *c, const struct obj *node, struct arena *a)
 {
 	struct sv region = label_of(obj_root(node), "topology.kubernetes.io/region");
 	struct sv name = label_of(obj_root(node), "topology.kubernetes.io/zone");
@@ -203,7 +203,7 @@ static bool has_no_execute(const struct obj *node, const char *key)
 
 static int taint(struct node_lifecycle *c, struct arena *a, struct obj *node, bool all_down, struct err *err)
 {
-	const struct val *conds = conditions(node);
+	const struct val *conds = lifecycle_conditions(node);
 	const char *want = condition_is(conds, "Ready", "False")     ? TAINT_NOT_READY
 			   : condition_is(conds, "Ready", "Unknown") ? TAINT_UNREACHABLE
 								     : NULL;
@@ -212,7 +212,7 @@ static int taint(struct node_lifecycle *c, struct arena *a, struct obj *node, bo
 
 	if (all_down)
 		want = NULL;
-	else if (want && !has_one && !may_evict(c, zone_of(c, node, a)))
+	else if (want && !has_one && !may_evict(c, lifecycle_zone_of(c, node, a)))
 		want = NULL; /* another time; a change of the key needs no turn */
 	if (!node_taints(a, node, want, env_now_ns(c->ctx->env), &taints))
 		return 0;
@@ -223,13 +223,13 @@ static int taint(struct node_lifecycle *c, struct arena *a, struct obj *node, bo
 
 static int look_at(struct node_lifecycle *c, struct arena *a, struct obj **node, struct err *err)
 {
-	struct health *h = observe(c, *node);
-	bool known = condition_find(conditions(*node), "Ready") != NULL, ready;
+	struct health *h = lifecycle_observe(c, *node);
+	bool known = condition_find(lifecycle_conditions(*node), "Ready") != NULL, ready;
 	int64_t silent = env_mono_ns(c->ctx->env) - h->seen_ns;
 
 	if (silent > (known ? c->grace_ns : STARTUP_GRACE_NS) && mark_silent(c, a, node, err) < 0)
 		return -1;
-	ready = condition_is(conditions(*node), "Ready", "True");
+	ready = condition_is(lifecycle_conditions(*node), "Ready", "True");
 	if (!ready && known) {
 		if (h->was_ready)
 			recorder_event(c->ctx->recorder, RES(core_nodes), obj_root(*node), "Normal", "NodeNotReady",
@@ -257,7 +257,7 @@ static void forget_gone(struct node_lifecycle *c, struct arena *a)
 		health_free(strmap_del(&c->health, gone[i]));
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int lifecycle_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct node_lifecycle *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -281,8 +281,8 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		_cleanup_(err_release) struct err why = ERR_INIT;
 
 		(void)look_at(c, &a, &nodes[i], &why);
-		z = zone_of(c, nodes[i], &a);
-		if (condition_is(conditions(nodes[i]), "Ready", "True")) {
+		z = lifecycle_zone_of(c, nodes[i], &a);
+		if (condition_is(lifecycle_conditions(nodes[i]), "Ready", "True")) {
 			z->ready++;
 			up++;
 		} else {
@@ -298,7 +298,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return 0;
 }
 
-static void node_added(struct obj *o, void *ctx)
+static void lifecycle_node_added(struct obj *o, void *ctx)
 {
 	struct node_lifecycle *c = ctx;
 
@@ -307,7 +307,7 @@ static void node_added(struct obj *o, void *ctx)
 }
 
 /* What a node says of itself shows in its taints at once; its heartbeats need no look. */
-static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+static void lifecycle_node_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	static const char *const types[] = { "Ready", "MemoryPressure", "DiskPressure", "PIDPressure",
 					     "NetworkUnavailable" };
@@ -315,20 +315,20 @@ static void node_updated(struct obj *old, struct obj *neu, void *ctx)
 	    val_bool(obj_get(old, F_spec, F_unschedulable)) != val_bool(obj_get(neu, F_spec, F_unschedulable));
 
 	for (size_t i = 0; i < ARRAY_LEN(types) && !changed; i++)
-		changed = !val_equal(val_member(condition_find(conditions(old), types[i]), F_status),
-				     val_member(condition_find(conditions(neu), types[i]), F_status));
+		changed = !val_equal(val_member(condition_find(lifecycle_conditions(old), types[i]), F_status),
+				     val_member(condition_find(lifecycle_conditions(neu), types[i]), F_status));
 	if (changed)
-		node_added(neu, ctx);
+		lifecycle_node_added(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool lifecycle_ready(void *ctx)
 {
 	struct node_lifecycle *c = ctx;
 
 	return informer_synced(c->nodes) && informer_synced(c->leases) && informer_synced(c->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *lifecycle_start(struct controller_ctx *ctx)
 {
 	struct node_lifecycle *c = xcalloc(1, sizeof(*c));
 
@@ -338,17 +338,19 @@ static void *start(struct controller_ctx *ctx)
 	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
 	c->leases = informer_get(ctx->informers, RES(coordination_leases), NULL, NULL, NULL);
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
-	informer_add_index(c->pods, INDEX_NODE, node_key);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "node-lifecycle-controller", .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
-	informer_add_handler(c->nodes, &(struct informer_handler){ node_added, node_updated, NULL }, c);
+	informer_add_index(c->pods, INDEX_NODE, lifecycle_node_key);
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "node-lifecycle-controller",
+							 .workers = 1,
+							 .reconcile = lifecycle_reconcile,
+							 .ctx = c,
+							 .ready = lifecycle_ready });
+	informer_add_handler(c->nodes, &(struct informer_handler){ lifecycle_node_added, lifecycle_node_updated, NULL },
+			     c);
 	workq_add(c->q, TICK);
 	return c;
 }
 
-static void stop(void *controller)
+static void lifecycle_stop(void *controller)
 {
 	struct node_lifecycle *c = controller;
 
@@ -358,4 +360,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops node_lifecycle_controller = { "node-lifecycle-controller", "node-controller", start, stop };
+const struct controller_ops node_lifecycle_controller = { "node-lifecycle-controller", "node-controller",
+							  lifecycle_start, lifecycle_stop };

@@ -16,7 +16,7 @@ struct node_role {
 	struct workq *q;
 };
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int role_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct node_role *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -33,7 +33,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return 0;
 }
 
-static void node_added(struct obj *o, void *ctx)
+static void role_node_added(struct obj *o, void *ctx)
 {
 	struct node_role *c = ctx;
 
@@ -41,27 +41,28 @@ static void node_added(struct obj *o, void *ctx)
 		workq_add(c->q, obj_name(o));
 }
 
-static bool ready(void *ctx)
+static bool role_ready(void *ctx)
 {
 	return informer_synced(((struct node_role *)ctx)->nodes);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *role_start(struct controller_ctx *ctx)
 {
 	struct node_role *c = xcalloc(1, sizeof(*c));
 
 	c->ctx = ctx;
 	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "node-role-controller", .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "node-role-controller",
+							 .workers = 1,
+							 .reconcile = role_reconcile,
+							 .ctx = c,
+							 .ready = role_ready });
 	if (ctx->opts->server_node)
-		informer_add_handler(c->nodes, &(struct informer_handler){ node_added, NULL, NULL }, c);
+		informer_add_handler(c->nodes, &(struct informer_handler){ role_node_added, NULL, NULL }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void role_stop(void *controller)
 {
 	struct node_role *c = controller;
 
@@ -69,4 +70,4 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops node_role_controller = { "node-role-controller", "node-controller", start, stop };
+const struct controller_ops node_role_controller = { "node-role-controller", "node-controller", role_start, role_stop };

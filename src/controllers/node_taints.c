@@ -32,7 +32,7 @@ static bool asked(const struct obj *node, struct sv key, const char **ret_key)
 	return true;
 }
 
-static bool has(const struct val *taints, const char *key, const char *effect)
+static bool taints_has(const struct val *taints, const char *key, const char *effect)
 {
 	VAL_EACH(taints, t)
 		if (val_is(val_member(t, F_key), key) && val_is(val_member(t, F_effect), effect))
@@ -40,7 +40,7 @@ static bool has(const struct val *taints, const char *key, const char *effect)
 	return false;
 }
 
-static void add(struct arena *a, struct val *list, const char *key, const char *effect, int64_t now_ns)
+static void taints_add(struct arena *a, struct val *list, const char *key, const char *effect, int64_t now_ns)
 {
 	struct val *t = val_push(a, list, val_new_map(a));
 
@@ -71,16 +71,16 @@ bool node_taints(struct arena *a, const struct obj *node, const char *no_execute
 			changed = true;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(by_condition); i++)
-		if (asked(node, sv_from(by_condition[i].key), &key) && !has(list, key, "NoSchedule")) {
-			add(a, list, key, "NoSchedule", now_ns);
+		if (asked(node, sv_from(by_condition[i].key), &key) && !taints_has(list, key, "NoSchedule")) {
+			taints_add(a, list, key, "NoSchedule", now_ns);
 			changed = true;
 		}
-	if (asked(node, SV(TAINT_UNSCHEDULABLE), &key) && !has(list, key, "NoSchedule")) {
-		add(a, list, key, "NoSchedule", now_ns);
+	if (asked(node, SV(TAINT_UNSCHEDULABLE), &key) && !taints_has(list, key, "NoSchedule")) {
+		taints_add(a, list, key, "NoSchedule", now_ns);
 		changed = true;
 	}
-	if (no_execute && !has(list, no_execute, "NoExecute")) {
-		add(a, list, no_execute, "NoExecute", now_ns);
+	if (no_execute && !taints_has(list, no_execute, "NoExecute")) {
+		taints_add(a, list, no_execute, "NoExecute", now_ns);
 		changed = true;
 	}
 	*ret = list;

@@ -60,7 +60,7 @@ static int can_adopt(struct arena *a, const struct claim *c, struct err *err)
 	return 0;
 }
 
-static struct val *finalizers(struct arena *a, const struct claim *c, const struct obj *child, bool with)
+static struct val *owner_finalizers(struct arena *a, const struct claim *c, const struct obj *child, bool with)
 {
 	struct val *list = val_new_list(a);
 
@@ -83,7 +83,7 @@ static int patch_refs(struct arena *a, const struct claim *c, struct obj *child,
 	val_set_str(a, meta, F_resourceVersion, val_str(obj_get(child, F_metadata, F_resourceVersion)));
 	val_set(a, meta, F_ownerReferences, refs);
 	if (c->finalizer)
-		val_set(a, meta, F_finalizers, finalizers(a, c, child, adopt));
+		val_set(a, meta, F_finalizers, owner_finalizers(a, c, child, adopt));
 	val_set(a, patch, F_metadata, meta);
 	*ret = NULL;
 	if (client_patch(c->client, c->child_res, obj_ns(child), obj_name(child), PATCH_MERGE, patch, NULL, ret, &why) <

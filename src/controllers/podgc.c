@@ -82,7 +82,7 @@ static int by_creation(const void *x, const void *y)
 	return sv_cmp(obj_uid(a), obj_uid(b));
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int podgc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct podgc *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -110,14 +110,14 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return 0;
 }
 
-static bool ready(void *ctx)
+static bool podgc_ready(void *ctx)
 {
 	struct podgc *c = ctx;
 
 	return informer_synced(c->nodes) && informer_synced(c->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *podgc_start(struct controller_ctx *ctx)
 {
 	struct podgc *c = xcalloc(1, sizeof(*c));
 
@@ -126,14 +126,14 @@ static void *start(struct controller_ctx *ctx)
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "pod-garbage-collector-controller",
 							 .workers = 1,
-							 .reconcile = reconcile,
+							 .reconcile = podgc_reconcile,
 							 .ctx = c,
-							 .ready = ready });
+							 .ready = podgc_ready });
 	workq_add(c->q, SV("pods"));
 	return c;
 }
 
-static void stop(void *controller)
+static void podgc_stop(void *controller)
 {
 	struct podgc *c = controller;
 
@@ -142,5 +142,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops podgc_controller = { "pod-garbage-collector-controller", "pod-garbage-collector", start,
-						 stop };
+const struct controller_ops podgc_controller = { "pod-garbage-collector-controller", "pod-garbage-collector",
+						 podgc_start, podgc_stop };

@@ -39,7 +39,7 @@ static void owner_del(struct obj *o, void *ctx)
 }
 
 /* Queues all owners that could adopt the orphan. */
-static void queue_matching(struct podwatch *w, struct obj *pod)
+static void podwatch_queue_matching(struct podwatch *w, struct obj *pod)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	size_t n;
@@ -81,7 +81,7 @@ static void pod_add(struct obj *pod, void *ctx)
 	/* A pod first seen when it is already going was both made and deleted. */
 	queue_controller(w, pod, true, obj_deleting(pod));
 	if (!obj_controller_ref(pod) && !obj_deleting(pod))
-		queue_matching(w, pod);
+		podwatch_queue_matching(w, pod);
 }
 
 static void pod_update(struct obj *old, struct obj *neu, void *ctx)
@@ -100,7 +100,7 @@ static void pod_update(struct obj *old, struct obj *neu, void *ctx)
 		queue_controller(w, old, false, false);
 	queue_controller(w, neu, false, obj_deleting(neu));
 	if (!is && !obj_deleting(neu) && (was || !val_equal(obj_labels(old), obj_labels(neu))))
-		queue_matching(w, neu);
+		podwatch_queue_matching(w, neu);
 }
 
 static void pod_del(struct obj *pod, void *ctx)

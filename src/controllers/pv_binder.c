@@ -29,7 +29,7 @@ static void claim_changed(struct obj *claim, void *ctx)
 		workq_add(b->volume_q, volume);
 }
 
-static void claim_updated(struct obj *old, struct obj *now, void *ctx)
+static void binder_claim_updated(struct obj *old, struct obj *now, void *ctx)
 {
 	(void)old;
 	claim_changed(now, ctx);
@@ -69,7 +69,7 @@ static void volume_added(struct obj *volume, void *ctx)
 	try_again(ctx, BY_VOLUME, obj_name(volume));
 }
 
-static void volume_updated(struct obj *old, struct obj *now, void *ctx)
+static void binder_volume_updated(struct obj *old, struct obj *now, void *ctx)
 {
 	(void)old;
 	volume_added(now, ctx);
@@ -102,7 +102,7 @@ static void class_updated(struct obj *old, struct obj *now, void *ctx)
 	class_changed(now, ctx);
 }
 
-static bool ready(void *ctx)
+static bool binder_ready(void *ctx)
 {
 	struct pv_binder *b = ctx;
 
@@ -110,7 +110,7 @@ static bool ready(void *ctx)
 	       informer_synced(b->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *binder_start(struct controller_ctx *ctx)
 {
 	struct pv_binder *b = xcalloc(1, sizeof(*b));
 
@@ -125,22 +125,24 @@ static void *start(struct controller_ctx *ctx)
 							       .workers = 1,
 							       .reconcile = pv_claim_reconcile,
 							       .ctx = b,
-							       .ready = ready });
+							       .ready = binder_ready });
 	b->volume_q = workq_new(ctx->env, &(struct workq_opts){ .name = "persistentvolume-binder-volumes",
 								.workers = 1,
 								.reconcile = pv_volume_reconcile,
 								.ctx = b,
-								.ready = ready });
+								.ready = binder_ready });
 	(void)informer_add_index(b->pods, PV_PODS_BY_CLAIM, pv_pods_claims);
 	(void)informer_add_index(b->claims, BY_CLASS, claims_by_class);
 	(void)informer_add_index(b->claims, BY_VOLUME, claims_by_volume);
-	informer_add_handler(b->claims, &(struct informer_handler){ claim_changed, claim_updated, claim_changed }, b);
-	informer_add_handler(b->volumes, &(struct informer_handler){ volume_added, volume_updated, volume_deleted }, b);
+	informer_add_handler(b->claims,
+			     &(struct informer_handler){ claim_changed, binder_claim_updated, claim_changed }, b);
+	informer_add_handler(b->volumes,
+			     &(struct informer_handler){ volume_added, binder_volume_updated, volume_deleted }, b);
 	informer_add_handler(b->classes, &(struct informer_handler){ class_changed, class_updated, NULL }, b);
 	return b;
 }
 
-static void stop(void *controller)
+static void binder_stop(void *controller)
 {
 	struct pv_binder *b = controller;
 
@@ -153,4 +155,4 @@ static void stop(void *controller)
 }
 
 const struct controller_ops pv_binder_controller = { "persistentvolume-binder-controller", "persistent-volume-binder",
-						     start, stop };
+						     binder_start, binder_stop };

@@ -145,7 +145,8 @@ static int take_named(struct pv_binder *b, struct obj *claim, struct sv name, st
 	return pv_claim_set_phase(b, claim, "Pending", NULL, err);
 }
 
-static int lost(struct pv_binder *b, struct obj *claim, const char *reason, const char *message, struct err *err)
+static int pv_claim_lost(struct pv_binder *b, struct obj *claim, const char *reason, const char *message,
+			 struct err *err)
 {
 	if (!val_is(obj_get(claim, F_status, F_phase), "Lost"))
 		pv_claim_event(b, claim, "Warning", reason, "%s", message);
@@ -158,8 +159,9 @@ static int keep_bound(struct pv_binder *b, struct obj *claim, struct sv name, st
 	_cleanup_obj_ struct obj *volume = NULL;
 
 	if (!name.n)
-		return lost(b, claim, "ClaimLost",
-			    "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!", err);
+		return pv_claim_lost(b, claim, "ClaimLost",
+				     "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!",
+				     err);
 	volume = informer_lookup(b->volumes, SV(""), name);
 	/* A cache that lags must not lose a claim for good. */
 	if (!volume) {
@@ -168,14 +170,15 @@ static int keep_bound(struct pv_binder *b, struct obj *claim, struct sv name, st
 		if (client_get(b->ctx->client, RES(core_persistentvolumes), SV(""), name, &volume, &why) < 0) {
 			if (why.reason != ERR_NOT_FOUND)
 				return err_move(err, &why);
-			return lost(b, claim, "ClaimLost",
-				    "Bound claim has lost its PersistentVolume. Data on the volume is lost!", err);
+			return pv_claim_lost(b, claim, "ClaimLost",
+					     "Bound claim has lost its PersistentVolume. Data on the volume is lost!",
+					     err);
 		}
 	}
 	if (!obj_get(volume, F_spec, F_claimRef) || volume_is_for(volume, claim))
 		return pv_bind(b, volume, claim, err);
-	return lost(b, claim, "ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly",
-		    err);
+	return pv_claim_lost(b, claim, "ClaimMisbound",
+			     "Two claims are bound to the same volume, this one is bound incorrectly", err);
 }
 
 /* A volume can be had: the claim that waits for such a one looks again. */

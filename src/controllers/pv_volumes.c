@@ -8,7 +8,8 @@ static void volume_event(struct pv_binder *b, const struct obj *volume, const ch
 		       message);
 }
 
-static int failed(struct pv_binder *b, struct obj *volume, const char *reason, const char *message, struct err *err)
+static int pv_volume_failed(struct pv_binder *b, struct obj *volume, const char *reason, const char *message,
+			    struct err *err)
 {
 	if (!val_is(obj_get(volume, F_status, F_phase), "Failed"))
 		volume_event(b, volume, reason, message);
@@ -16,7 +17,7 @@ static int failed(struct pv_binder *b, struct obj *volume, const char *reason, c
 }
 
 /* Its claim is gone. Who provisioned a volume deletes it when it is released; what nobody did needs its admin. */
-static int release(struct pv_binder *b, struct obj *volume, struct err *err)
+static int pv_volume_release(struct pv_binder *b, struct obj *volume, struct err *err)
 {
 	const struct val *policy = obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy);
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -24,7 +25,7 @@ static int release(struct pv_binder *b, struct obj *volume, struct err *err)
 	if (val_is(obj_get(volume, F_status, F_phase), "Failed"))
 		return 0;
 	if (val_is(policy, "Delete") && !annotation_of(obj_root(volume), ANN_PROVISIONED_BY).n)
-		return failed(
+		return pv_volume_failed(
 		    b, volume, "VolumeFailedDelete",
 		    arena_printf(&a,
 				 "error getting deleter volume plugin for volume \"%.*s\": no deletable volume "
@@ -32,12 +33,13 @@ static int release(struct pv_binder *b, struct obj *volume, struct err *err)
 				 SV_ARG(obj_name(volume))),
 		    err);
 	if (val_is(policy, "Recycle"))
-		return failed(b, volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!", err);
+		return pv_volume_failed(b, volume, "VolumeFailedRecycle", "No recycler plugin found for the volume!",
+					err);
 	return pv_volume_set_phase(b, volume, "Released", NULL, err);
 }
 
 /* Its claim took another volume: what the binder reserved is free again, what was made for the claim goes. */
-static int unbind(struct pv_binder *b, struct obj *volume, struct err *err)
+static int pv_volume_unbind(struct pv_binder *b, struct obj *volume, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	bool ours = pv_has_annotation(volume, ANN_BOUND_BY_CONTROLLER);
@@ -45,7 +47,7 @@ static int unbind(struct pv_binder *b, struct obj *volume, struct err *err)
 
 	if (annotation_of(obj_root(volume), ANN_PROVISIONED_BY).n &&
 	    val_is(obj_get(volume, F_spec, F_persistentVolumeReclaimPolicy), "Delete"))
-		return release(b, volume, err);
+		return pv_volume_release(b, volume, err);
 	if (!ours && !val_str(obj_get(volume, F_spec, F_claimRef, F_uid)).n)
 		return 0; /* a user's reservation stays */
 	doc = obj_edit(&a, volume);
@@ -94,7 +96,7 @@ int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 	if (claim_of(b, ref, &claim, err) < 0)
 		return -1;
 	if (!claim)
-		return release(b, volume, err);
+		return pv_volume_release(b, volume, err);
 	name = val_str(obj_get(claim, F_spec, F_volumeName));
 	if (!name.n) { /* half bound */
 		workq_add_obj(b->claim_q, obj_ns(claim), obj_name(claim));
@@ -102,5 +104,5 @@ int pv_volume_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 	}
 	if (sv_eq(name, obj_name(volume)))
 		return pv_volume_set_phase(b, volume, "Bound", NULL, err);
-	return unbind(b, volume, err);
+	return pv_volume_unbind(b, volume, err);
 }

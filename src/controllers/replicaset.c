@@ -42,7 +42,7 @@ static bool skip_inactive(const struct obj *pod)
 	return !pod_is_active(pod);
 }
 
-static int create_one(void *ctx, size_t i, struct err *err)
+static int rs_create_one(void *ctx, size_t i, struct err *err)
 {
 	struct run *r = ctx;
 	struct val *pod = pod_from_template(r->a, r->c->res, obj_root(r->rs), obj_get(r->rs, F_spec, F_template));
@@ -56,13 +56,13 @@ static int create_one(void *ctx, size_t i, struct err *err)
 	return 0;
 }
 
-static int create_pods(struct run *r, size_t n, struct err *err)
+static int rs_create_pods(struct run *r, size_t n, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	size_t made;
 
 	expect_creations(r->c->expect, r->key, (int64_t)n);
-	made = pod_slow_start(n, create_one, r, &why);
+	made = pod_slow_start(n, rs_create_one, r, &why);
 	if (made == n)
 		return 0;
 	/* What was not tried will not be seen either; what failed was ticked off already. */
@@ -99,7 +99,7 @@ static struct objs peer_pods(struct run *r)
 	return out;
 }
 
-static int delete_pods(struct run *r, size_t n, struct err *err)
+static int rs_delete_pods(struct run *r, size_t n, struct err *err)
 {
 	struct objs peers;
 	struct sv *uids = ARENA_ARRAY(r->a, struct sv, n);
@@ -127,12 +127,12 @@ static int delete_pods(struct run *r, size_t n, struct err *err)
 }
 
 /* diff: pods there are beyond those wanted. */
-static int manage(struct run *r, int64_t diff, struct err *err)
+static int rs_manage(struct run *r, int64_t diff, struct err *err)
 {
 	if (diff < 0)
-		return create_pods(r, (size_t)MIN(-diff, BURST), err);
+		return rs_create_pods(r, (size_t)MIN(-diff, BURST), err);
 	if (diff > 0)
-		return delete_pods(r, (size_t)MIN(diff, BURST), err);
+		return rs_delete_pods(r, (size_t)MIN(diff, BURST), err);
 	return 0;
 }
 
@@ -144,8 +144,8 @@ static bool has_labels(const struct val *labels, const struct val *wanted)
 	return true;
 }
 
-static int write_status(struct run *r, int64_t diff, const struct err *failure, int64_t *ret_wait, bool *ret_waiting,
-			struct err *err)
+static int rs_write_status(struct run *r, int64_t diff, const struct err *failure, int64_t *ret_wait, bool *ret_waiting,
+			   struct err *err)
 {
 	struct val *doc = obj_edit(r->a, r->rs), *st = val_ensure_map(r->a, doc, F_status);
 	const struct val *want = obj_get(r->rs, F_spec, F_template, F_metadata, F_labels);
@@ -193,7 +193,7 @@ static void count_terminating(struct run *r)
 		r->terminating += pod_is_terminating(pods[i]);
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int rs_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct replicaset *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -227,8 +227,8 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	count_terminating(&r);
 	diff = (int64_t)r.pods.n - val_int_or(obj_get(rs, F_spec, F_replicas), 1);
 	if (may_act && !obj_deleting(rs))
-		(void)manage(&r, diff, &failure);
-	if (write_status(&r, diff, &failure, &wait, &waiting, err) < 0)
+		(void)rs_manage(&r, diff, &failure);
+	if (rs_write_status(&r, diff, &failure, &wait, &waiting, err) < 0)
 		return -1;
 	if (failure.reason != ERR_NONE)
 		return err_move(err, &failure);
@@ -239,7 +239,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	return 0;
 }
 
-static bool ready(void *ctx)
+static bool rs_ready(void *ctx)
 {
 	struct replicaset *c = ctx;
 
@@ -258,14 +258,15 @@ static void *start_for(struct controller_ctx *ctx, const struct resource *res, c
 	informer_add_index(c->pods, INDEX_CONTROLLER, index_controller);
 	c->expect = expectations_new(ctx->env);
 	c->pods_ctl = (struct pod_control){ ctx->client, ctx->recorder, res };
-	c->q = workq_new(ctx->env, &(struct workq_opts){
-				       .name = name, .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(
+	    ctx->env,
+	    &(struct workq_opts){ .name = name, .workers = 5, .reconcile = rs_reconcile, .ctx = c, .ready = rs_ready });
 	c->watch = (struct podwatch){ res, c->sets, c->pods, c->q, c->expect };
 	podwatch_start(&c->watch);
 	return c;
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *rs_start(struct controller_ctx *ctx)
 {
 	return start_for(ctx, RES(apps_replicasets), "replicaset-controller");
 }
@@ -275,7 +276,7 @@ static void *start_rc(struct controller_ctx *ctx)
 	return start_for(ctx, RES(core_replicationcontrollers), "replicationcontroller-controller");
 }
 
-static void stop(void *controller)
+static void rs_stop(void *controller)
 {
 	struct replicaset *c = controller;
 
@@ -284,6 +285,7 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops replicaset_controller = { "replicaset-controller", "replicaset-controller", start, stop };
+const struct controller_ops replicaset_controller = { "replicaset-controller", "replicaset-controller", rs_start,
+						      rs_stop };
 const struct controller_ops replicationcontroller_controller = { "replicationcontroller-controller",
-								 "replication-controller", start_rc, stop };
+								 "replication-controller", start_rc, rs_stop };

@@ -43,7 +43,7 @@ static int cmp_age(const struct ranked *x, const struct ranked *y, int64_t xt, i
 	return c ? c : sv_cmp(obj_uid(x->pod), obj_uid(y->pod));
 }
 
-static int compare(const void *px, const void *py)
+static int rank_compare(const void *px, const void *py)
 {
 	const struct ranked *x = px, *y = py;
 	bool x_node = val_str(obj_get(x->pod, F_spec, F_nodeName)).n,
@@ -90,7 +90,7 @@ void rank_pods_for_deletion(struct arena *a, struct obj **pods, size_t n, struct
 			.now_ns = now_ns,
 		};
 	if (n > 1)
-		qsort(r, n, sizeof(*r), compare);
+		qsort(r, n, sizeof(*r), rank_compare);
 	for (size_t i = 0; i < n; i++)
 		pods[i] = r[i].pod;
 	strmap_release(&on_node);

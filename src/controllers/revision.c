@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-static int64_t number(const struct obj *rev)
+static int64_t revision_number(const struct obj *rev)
 {
 	return val_int_or(obj_get(rev, F_revision), 0);
 }
@@ -65,8 +65,8 @@ static struct val *new_revision(struct arena *a, const struct revisions *r, stru
 }
 
 /* The name is taken: by our own revision that the cache has not shown yet (0), or by another (-1). */
-static int name_taken(struct arena *a, const struct revisions *r, struct obj *owner, struct sv name,
-		      const struct val *data, struct err *err)
+static int revision_name_taken(struct arena *a, const struct revisions *r, struct obj *owner, struct sv name,
+			       const struct val *data, struct err *err)
 {
 	_cleanup_obj_ struct obj *there = NULL;
 	const struct val *ref;
@@ -112,14 +112,15 @@ int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner,
 	if (claim_children(a, &claim, &all, err) < 0)
 		return -1;
 	for (size_t i = 0; i < all.n; i++) {
-		top = MAX(top, number(all.p[i]));
-		if (val_equal(obj_get(all.p[i], F_data), data) && (!mine || number(all.p[i]) > number(mine)))
+		top = MAX(top, revision_number(all.p[i]));
+		if (val_equal(obj_get(all.p[i], F_data), data) &&
+		    (!mine || revision_number(all.p[i]) > revision_number(mine)))
 			mine = all.p[i];
 	}
 	if (mine) {
 		ret->name = arena_sv(a, obj_name(mine));
 		ret->hash = arena_sv(a, revision_hash(r, mine));
-		if (number(mine) == top)
+		if (revision_number(mine) == top)
 			return 0;
 		doc = obj_edit(a, mine);
 		val_set_int(a, doc, F_revision, top + 1);
@@ -128,12 +129,13 @@ int revision_sync(struct arena *a, const struct revisions *r, struct obj *owner,
 	doc = new_revision(a, r, owner, ret, data, top + 1);
 	if (client_create(r->client, RES(apps_controllerrevisions), obj_ns(owner), doc, NULL, NULL, &why) == 0)
 		return 0;
-	return why.reason == ERR_ALREADY_EXISTS ? name_taken(a, r, owner, ret->name, data, err) : err_move(err, &why);
+	return why.reason == ERR_ALREADY_EXISTS ? revision_name_taken(a, r, owner, ret->name, data, err)
+						: err_move(err, &why);
 }
 
-static int by_number(const void *x, const void *y)
+static int revision_by_number(const void *x, const void *y)
 {
-	int64_t a = number(*(struct obj *const *)x), b = number(*(struct obj *const *)y);
+	int64_t a = revision_number(*(struct obj *const *)x), b = revision_number(*(struct obj *const *)y);
 
 	return (a > b) - (a < b);
 }
@@ -158,7 +160,7 @@ int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner
 		}
 	}
 	if (kept > 1)
-		qsort(all, kept, sizeof(struct obj *), by_number);
+		qsort(all, kept, sizeof(struct obj *), revision_by_number);
 	for (size_t i = 0; (int64_t)i < (int64_t)kept - limit; i++) {
 		_cleanup_(err_release) struct err why = ERR_INIT;
 

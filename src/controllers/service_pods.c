@@ -89,7 +89,7 @@ static void service_changed(struct obj *svc, void *ctx)
 	workq_add_obj(w->q, obj_ns(svc), obj_name(svc));
 }
 
-static void service_updated(struct obj *old, struct obj *neu, void *ctx)
+static void service_pods_service_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	service_changed(neu, ctx);
@@ -109,7 +109,7 @@ static void queue_services(struct service_watch *w, const struct obj *pod)
 			service_changed(svcs[i], w);
 }
 
-static void pod_changed(struct obj *pod, void *ctx)
+static void service_pods_pod_changed(struct obj *pod, void *ctx)
 {
 	queue_services(ctx, pod);
 }
@@ -125,7 +125,7 @@ static bool shows(const struct obj *x, const struct obj *y)
 	       !val_equal(obj_get(x, F_spec, F_hostname), obj_get(y, F_spec, F_hostname));
 }
 
-static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+static void service_pods_pod_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!shows(old, neu))
 		return;
@@ -137,7 +137,11 @@ static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
 void service_watch_start(struct service_watch *w)
 {
 	informer_add_index(w->services, INDEX_SELECTING, index_selecting_map);
-	informer_add_handler(w->services,
-			     &(struct informer_handler){ service_changed, service_updated, service_changed }, w);
-	informer_add_handler(w->pods, &(struct informer_handler){ pod_changed, pod_updated, pod_changed }, w);
+	informer_add_handler(
+	    w->services, &(struct informer_handler){ service_changed, service_pods_service_updated, service_changed },
+	    w);
+	informer_add_handler(
+	    w->pods,
+	    &(struct informer_handler){ service_pods_pod_changed, service_pods_pod_updated, service_pods_pod_changed },
+	    w);
 }

@@ -17,7 +17,7 @@ struct per_namespace {
 	struct workq *q;
 };
 
-static struct val *wanted(struct per_namespace *c, struct arena *a, struct sv ns, struct obj *was)
+static struct val *sa_wanted(struct per_namespace *c, struct arena *a, struct sv ns, struct obj *was)
 {
 	struct val *doc = was ? obj_edit(a, was) : val_new_map(a), *meta;
 	char version[64];
@@ -49,7 +49,7 @@ static bool right(struct per_namespace *c, const struct obj *o)
 	       (val_len(data) == 1 && sv_eq(val_str(val_member_sv(data, SV("ca.crt"))), c->ctx->opts->root_ca_pem));
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int sa_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct per_namespace *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -63,8 +63,8 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (was && right(c, was))
 		return 0;
 	if (was)
-		return client_update(c->ctx->client, c->res, wanted(c, &a, key, was), NULL, NULL, err);
-	if (client_create(c->ctx->client, c->res, key, wanted(c, &a, key, NULL), NULL, NULL, &why) < 0 &&
+		return client_update(c->ctx->client, c->res, sa_wanted(c, &a, key, was), NULL, NULL, err);
+	if (client_create(c->ctx->client, c->res, key, sa_wanted(c, &a, key, NULL), NULL, NULL, &why) < 0 &&
 	    why.reason != ERR_ALREADY_EXISTS && why.reason != ERR_FORBIDDEN)
 		return err_move(err, &why); /* forbidden: the namespace began to go */
 	return 0;
@@ -75,7 +75,7 @@ static void namespace_added(struct obj *o, void *ctx)
 	workq_add(((struct per_namespace *)ctx)->q, obj_name(o));
 }
 
-static void namespace_updated(struct obj *old, struct obj *neu, void *ctx)
+static void sa_namespace_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	namespace_added(neu, ctx);
@@ -89,13 +89,13 @@ static void object_deleted(struct obj *o, void *ctx)
 		workq_add(c->q, obj_ns(o));
 }
 
-static void object_updated(struct obj *old, struct obj *neu, void *ctx)
+static void sa_object_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	object_deleted(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool sa_ready(void *ctx)
 {
 	struct per_namespace *c = ctx;
 
@@ -112,10 +112,12 @@ static void *start_one(struct controller_ctx *ctx, const char *queue, const stru
 	c->name = sv_from(name);
 	c->namespaces = informer_get(ctx->informers, RES(core_namespaces), NULL, NULL, NULL);
 	c->objects = informer_get(ctx->informers, res, NULL, NULL, field);
-	c->q = workq_new(ctx->env, &(struct workq_opts){
-				       .name = queue, .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
-	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_added, namespace_updated, NULL }, c);
-	informer_add_handler(c->objects, &(struct informer_handler){ NULL, object_updated, object_deleted }, c);
+	c->q = workq_new(ctx->env,
+			 &(struct workq_opts){
+			     .name = queue, .workers = 1, .reconcile = sa_reconcile, .ctx = c, .ready = sa_ready });
+	informer_add_handler(c->namespaces, &(struct informer_handler){ namespace_added, sa_namespace_updated, NULL },
+			     c);
+	informer_add_handler(c->objects, &(struct informer_handler){ NULL, sa_object_updated, object_deleted }, c);
 	return c;
 }
 
@@ -129,7 +131,7 @@ static void *start_root_ca(struct controller_ctx *ctx)
 	return start_one(ctx, "root-ca-certificate-publisher-controller", RES(core_configmaps), ROOT_CA);
 }
 
-static void stop(void *controller)
+static void sa_stop(void *controller)
 {
 	struct per_namespace *c = controller;
 
@@ -138,6 +140,6 @@ static void stop(void *controller)
 }
 
 const struct controller_ops serviceaccount_controller = { "serviceaccount-controller", "service-account-controller",
-							  start_accounts, stop };
+							  start_accounts, sa_stop };
 const struct controller_ops root_ca_controller = { "root-ca-certificate-publisher-controller", "root-ca-cert-publisher",
-						   start_root_ca, stop };
+						   start_root_ca, sa_stop };

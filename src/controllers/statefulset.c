@@ -102,7 +102,7 @@ static const struct val *template_of(struct srun *r, struct sv name)
 	return val_clone(r->a, tmpl);
 }
 
-static int create(struct srun *r, int64_t n, struct err *err)
+static int sts_create(struct srun *r, int64_t n, struct err *err)
 {
 	struct arena *a = r->a;
 	struct sv name = arena_svf(a, "%.*s-%" PRId64, SV_ARG(obj_name(r->set)), n);
@@ -146,7 +146,7 @@ static int remove_pod(struct srun *r, struct obj *pod, struct err *err)
 	return 0;
 }
 
-static int by_number(const void *x, const void *y)
+static int sts_by_number(const void *x, const void *y)
 {
 	int64_t a = ((const struct numbered *)x)->n, b = ((const struct numbered *)y)->n;
 
@@ -158,13 +158,13 @@ static struct obj *pod_at(const struct srun *r, int64_t n)
 {
 	struct numbered key = { .n = n };
 	const struct numbered *found =
-	    r->n_wanted ? bsearch(&key, r->wanted, r->n_wanted, sizeof(key), by_number) : NULL;
+	    r->n_wanted ? bsearch(&key, r->wanted, r->n_wanted, sizeof(key), sts_by_number) : NULL;
 
 	return found ? found->pod : NULL;
 }
 
 /* Missing and ended pods. Returns 1 when later steps have to wait. */
-static int fill(struct srun *r, struct err *err)
+static int sts_fill(struct srun *r, struct err *err)
 {
 	size_t made = 0;
 
@@ -177,7 +177,7 @@ static int fill(struct srun *r, struct err *err)
 		}
 		if (pod && claims_keep(&r->claims, pod, false, err) < 0)
 			return -1;
-		if (!pod && create(r, r->first + i, err) < 0)
+		if (!pod && sts_create(r, r->first + i, err) < 0)
 			return -1;
 		if (pod && pod_is_terminal(pod) && remove_pod(r, pod, err) < 0)
 			return -1;
@@ -223,7 +223,7 @@ static int shrink(struct srun *r, struct err *err)
 }
 
 /* Old pods go from the highest down, at most maxUnavailable of those looked at missing or not available. */
-static int update(struct srun *r, struct err *err)
+static int sts_update(struct srun *r, struct err *err)
 {
 	int64_t most = 1, missing = 0;
 
@@ -280,14 +280,14 @@ static int write_status(struct srun *r, struct err *err)
 
 static int step(struct srun *r, struct err *err)
 {
-	int rc = fill(r, err);
+	int rc = sts_fill(r, err);
 
 	if (rc == 0)
 		rc = shrink(r, err);
-	return rc == 0 ? update(r, err) : rc;
+	return rc == 0 ? sts_update(r, err) : rc;
 }
 
-static void load(struct srun *r)
+static void sts_load(struct srun *r)
 {
 	const struct val *spec = obj_get(r->set, F_spec);
 	struct sv was = val_str(obj_get(r->set, F_status, F_currentRevision));
@@ -305,7 +305,7 @@ static void load(struct srun *r)
 		if (n >= 0 && n < r->replicas)
 			r->wanted[r->n_wanted++] = (struct numbered){ n, r->pods.p[i] };
 	}
-	qsort(r->wanted, r->n_wanted, sizeof(*r->wanted), by_number);
+	qsort(r->wanted, r->n_wanted, sizeof(*r->wanted), sts_by_number);
 }
 
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
@@ -336,7 +336,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (!obj_deleting(set) && revision_sync(&a, &c->revisions, set, claim.selector, &rev, err) < 0)
 		return -1;
 	r.update = rev.name;
-	load(&r);
+	sts_load(&r);
 	if (!obj_deleting(set) && step(&r, &failure) < 0 && failure.reason == ERR_NONE)
 		return -1;
 	if (write_status(&r, err) < 0)
@@ -348,7 +348,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 				 : revision_prune(&a, &c->revisions, set, r.update, r.current, r.pods.p, r.pods.n, err);
 }
 
-static bool ready(void *ctx)
+static bool sts_ready(void *ctx)
 {
 	struct statefulset *c = ctx;
 
@@ -356,7 +356,7 @@ static bool ready(void *ctx)
 	       informer_synced(c->revisions.informer);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *sts_start(struct controller_ctx *ctx)
 {
 	struct statefulset *c = xcalloc(1, sizeof(*c));
 
@@ -374,13 +374,13 @@ static void *start(struct controller_ctx *ctx)
 	c->q = workq_new(
 	    ctx->env,
 	    &(struct workq_opts){
-		.name = "statefulset-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = ready });
+		.name = "statefulset-controller", .workers = 5, .reconcile = reconcile, .ctx = c, .ready = sts_ready });
 	c->watch = (struct podwatch){ RES(apps_statefulsets), c->sets, c->pods, c->q, NULL };
 	podwatch_start(&c->watch);
 	return c;
 }
 
-static void stop(void *controller)
+static void sts_stop(void *controller)
 {
 	struct statefulset *c = controller;
 
@@ -388,5 +388,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops statefulset_controller = { "statefulset-controller", "statefulset-controller", start,
-						       stop };
+const struct controller_ops statefulset_controller = { "statefulset-controller", "statefulset-controller", sts_start,
+						       sts_stop };

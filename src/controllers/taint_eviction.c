@@ -23,7 +23,7 @@ struct taint_eviction {
 	struct strmap since; /* "ns/name" of affected pods -> int64_t *, monotonic */
 };
 
-static void node_key(const struct obj *o, struct index_keys *ret)
+static void eviction_node_key(const struct obj *o, struct index_keys *ret)
 {
 	index_keys_add(ret, val_str(obj_get(o, F_spec, F_nodeName)));
 }
@@ -89,7 +89,7 @@ static void forget(struct taint_eviction *c, struct sv key)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static int evict(struct taint_eviction *c, struct arena *a, struct obj *pod, struct err *err)
+static int eviction_evict(struct taint_eviction *c, struct arena *a, struct obj *pod, struct err *err)
 {
 	struct val *doc = obj_edit(a, pod), *st = val_ensure_map(a, doc, F_status);
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
@@ -113,7 +113,7 @@ static int evict(struct taint_eviction *c, struct arena *a, struct obj *pod, str
 	return 0;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int eviction_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct taint_eviction *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -139,13 +139,13 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 		ret->after_ns = left;
 		return 0;
 	}
-	if (evict(c, &a, pod, err) < 0)
+	if (eviction_evict(c, &a, pod, err) < 0)
 		return -1;
 	forget(c, key);
 	return 0;
 }
 
-static void pod_added(struct obj *pod, void *ctx)
+static void eviction_pod_added(struct obj *pod, void *ctx)
 {
 	struct taint_eviction *c = ctx;
 
@@ -153,17 +153,17 @@ static void pod_added(struct obj *pod, void *ctx)
 		workq_add_obj(c->q, obj_ns(pod), obj_name(pod));
 }
 
-static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+static void eviction_pod_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!val_equal(obj_get(old, F_spec, F_nodeName), obj_get(neu, F_spec, F_nodeName)) ||
 	    !val_equal(obj_get(old, F_spec, F_tolerations), obj_get(neu, F_spec, F_tolerations)) ||
 	    !sv_eq(obj_uid(old), obj_uid(neu)))
-		pod_added(neu, ctx);
+		eviction_pod_added(neu, ctx);
 }
 
-static void pod_deleted(struct obj *pod, void *ctx)
+static void eviction_pod_deleted(struct obj *pod, void *ctx)
 {
-	pod_added(pod, ctx); /* forgets it */
+	eviction_pod_added(pod, ctx); /* forgets it */
 }
 
 static void queue_pods(struct taint_eviction *c, struct obj *node)
@@ -173,30 +173,30 @@ static void queue_pods(struct taint_eviction *c, struct obj *node)
 	struct obj **pods = informer_by_index(c->pods, &a, INDEX_NODE, obj_name(node), &n);
 
 	for (size_t i = 0; i < n; i++)
-		pod_added(pods[i], c);
+		eviction_pod_added(pods[i], c);
 }
 
-static void node_added(struct obj *node, void *ctx)
+static void eviction_node_added(struct obj *node, void *ctx)
 {
 	if (any_no_execute(node))
 		queue_pods(ctx, node);
 }
 
-static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+static void eviction_node_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if ((any_no_execute(old) || any_no_execute(neu)) &&
 	    !val_equal(obj_get(old, F_spec, F_taints), obj_get(neu, F_spec, F_taints)))
 		queue_pods(ctx, neu);
 }
 
-static bool ready(void *ctx)
+static bool eviction_ready(void *ctx)
 {
 	struct taint_eviction *c = ctx;
 
 	return informer_synced(c->nodes) && informer_synced(c->pods);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *eviction_start(struct controller_ctx *ctx)
 {
 	struct taint_eviction *c = xcalloc(1, sizeof(*c));
 
@@ -204,17 +204,20 @@ static void *start(struct controller_ctx *ctx)
 	pthread_mutex_init(&c->lock, NULL);
 	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
 	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
-	informer_add_index(c->pods, INDEX_NODE, node_key);
-	c->q = workq_new(
-	    ctx->env,
-	    &(struct workq_opts){
-		.name = "taint-eviction-controller", .workers = 8, .reconcile = reconcile, .ctx = c, .ready = ready });
-	informer_add_handler(c->nodes, &(struct informer_handler){ node_added, node_updated, NULL }, c);
-	informer_add_handler(c->pods, &(struct informer_handler){ pod_added, pod_updated, pod_deleted }, c);
+	informer_add_index(c->pods, INDEX_NODE, eviction_node_key);
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "taint-eviction-controller",
+							 .workers = 8,
+							 .reconcile = eviction_reconcile,
+							 .ctx = c,
+							 .ready = eviction_ready });
+	informer_add_handler(c->nodes, &(struct informer_handler){ eviction_node_added, eviction_node_updated, NULL },
+			     c);
+	informer_add_handler(
+	    c->pods, &(struct informer_handler){ eviction_pod_added, eviction_pod_updated, eviction_pod_deleted }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void eviction_stop(void *controller)
 {
 	struct taint_eviction *c = controller;
 
@@ -224,4 +227,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops taint_eviction_controller = { "taint-eviction-controller", "node-controller", start, stop };
+const struct controller_ops taint_eviction_controller = { "taint-eviction-controller", "node-controller",
+							  eviction_start, eviction_stop };

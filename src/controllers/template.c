@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static void copy_member(struct arena *a, struct val *to, const struct val *from, enum sym key)
+static void template_copy_member(struct arena *a, struct val *to, const struct val *from, enum sym key)
 {
 	const struct val *v = val_member(from, key);
 
@@ -24,9 +24,9 @@ struct val *pod_from_template(struct arena *a, const struct resource *owner_res,
 	val_set_cstr(a, pod, F_kind, "Pod");
 	val_set_strf(a, meta, F_generateName, "%.*s-", SV_ARG(val_get_str(owner, F_metadata, F_name)));
 	val_set_str(a, meta, F_namespace, val_get_str(owner, F_metadata, F_namespace));
-	copy_member(a, meta, tmeta, F_labels);
-	copy_member(a, meta, tmeta, F_annotations);
-	copy_member(a, meta, tmeta, F_finalizers);
+	template_copy_member(a, meta, tmeta, F_labels);
+	template_copy_member(a, meta, tmeta, F_annotations);
+	template_copy_member(a, meta, tmeta, F_finalizers);
 	val_push(a, refs, owner_ref(a, owner_res, owner, true, true));
 	val_set(a, meta, F_ownerReferences, refs);
 	val_set(a, pod, F_metadata, meta);

@@ -11,7 +11,7 @@ struct cleaner {
 	struct workq *q;
 };
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int token_cleaner_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct cleaner *c = ctx;
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
@@ -51,27 +51,29 @@ static void secret_updated(struct obj *old, struct obj *neu, void *ctx)
 	secret_added(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool token_cleaner_ready(void *ctx)
 {
 	return informer_synced(((struct cleaner *)ctx)->secrets);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *token_cleaner_start(struct controller_ctx *ctx)
 {
 	struct cleaner *c = xcalloc(1, sizeof(*c));
 
 	c->ctx = ctx;
 	c->secrets =
 	    informer_get(ctx->informers, RES(core_secrets), BOOTSTRAP_TOKEN_NS, NULL, "type=" BOOTSTRAP_TOKEN_TYPE);
-	c->q = workq_new(ctx->env,
-			 &(struct workq_opts){
-			     .name = "token-cleaner", .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "token-cleaner",
+							 .workers = 1,
+							 .reconcile = token_cleaner_reconcile,
+							 .ctx = c,
+							 .ready = token_cleaner_ready });
 	informer_add_handler(c->secrets, &(struct informer_handler){ .add = secret_added, .update = secret_updated },
 			     c);
 	return c;
 }
 
-static void stop(void *controller)
+static void token_cleaner_stop(void *controller)
 {
 	struct cleaner *c = controller;
 
@@ -79,4 +81,5 @@ static void stop(void *controller)
 	free(c);
 }
 
-const struct controller_ops token_cleaner_controller = { "token-cleaner-controller", "token-cleaner", start, stop };
+const struct controller_ops token_cleaner_controller = { "token-cleaner-controller", "token-cleaner",
+							 token_cleaner_start, token_cleaner_stop };

@@ -25,7 +25,7 @@ static bool ended(const struct obj *job, int64_t *ret_ns)
 	return false;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int ttl_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct ttl *c = ctx;
 	struct client_delete_opts o = CLIENT_DELETE_OPTS;
@@ -66,18 +66,18 @@ static void job_added(struct obj *job, void *ctx)
 		workq_add_obj(c->q, obj_ns(job), obj_name(job));
 }
 
-static void job_updated(struct obj *old, struct obj *neu, void *ctx)
+static void ttl_job_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	job_added(neu, ctx);
 }
 
-static bool ready(void *ctx)
+static bool ttl_ready(void *ctx)
 {
 	return informer_synced(((struct ttl *)ctx)->jobs);
 }
 
-static void *start(struct controller_ctx *ctx)
+static void *ttl_start(struct controller_ctx *ctx)
 {
 	struct ttl *c = xcalloc(1, sizeof(*c));
 
@@ -85,14 +85,14 @@ static void *start(struct controller_ctx *ctx)
 	c->jobs = informer_get(ctx->informers, RES(batch_jobs), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "ttl-after-finished-controller",
 							 .workers = 1,
-							 .reconcile = reconcile,
+							 .reconcile = ttl_reconcile,
 							 .ctx = c,
-							 .ready = ready });
-	informer_add_handler(c->jobs, &(struct informer_handler){ .add = job_added, .update = job_updated }, c);
+							 .ready = ttl_ready });
+	informer_add_handler(c->jobs, &(struct informer_handler){ .add = job_added, .update = ttl_job_updated }, c);
 	return c;
 }
 
-static void stop(void *controller)
+static void ttl_stop(void *controller)
 {
 	struct ttl *c = controller;
 
@@ -101,4 +101,4 @@ static void stop(void *controller)
 }
 
 const struct controller_ops ttl_after_finished_controller = { "ttl-after-finished-controller",
-							      "ttl-after-finished-controller", start, stop };
+							      "ttl-after-finished-controller", ttl_start, ttl_stop };

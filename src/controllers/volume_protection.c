@@ -65,7 +65,7 @@ static void users_claims(const struct obj *pod, struct index_keys *ret)
 		index_keys_add_ref(ret, obj_ns(pod), claim_of_volume(&b, pod, v));
 }
 
-static bool in_use(struct protection *c, const struct obj *o)
+static bool protection_in_use(struct protection *c, const struct obj *o)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct user_search s = { .claim = obj_name(o) };
@@ -110,7 +110,7 @@ static ssize_t finalizer_at(const struct protection *c, const struct obj *o)
 	return -1;
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int protection_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct protection *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -127,7 +127,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 	if (!o)
 		return 0;
 	at = finalizer_at(c, o);
-	if (obj_deleting(o) ? at < 0 || in_use(c, o) : at >= 0)
+	if (obj_deleting(o) ? at < 0 || protection_in_use(c, o) : at >= 0)
 		return 0;
 	doc = obj_edit(&a, o);
 	list = val_ensure_list(&a, val_ensure_map(&a, doc, F_metadata), F_finalizers);
@@ -151,13 +151,13 @@ static void object_changed(struct obj *o, void *ctx)
 	workq_add_obj(((struct protection *)ctx)->q, obj_ns(o), obj_name(o));
 }
 
-static void object_updated(struct obj *old, struct obj *now, void *ctx)
+static void protection_object_updated(struct obj *old, struct obj *now, void *ctx)
 {
 	(void)old;
 	object_changed(now, ctx);
 }
 
-static void pod_gone(struct obj *pod, void *ctx)
+static void protection_pod_gone(struct obj *pod, void *ctx)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct protection *c = ctx;
@@ -170,13 +170,13 @@ static void pod_gone(struct obj *pod, void *ctx)
 	}
 }
 
-static void pod_updated(struct obj *old, struct obj *now, void *ctx)
+static void protection_pod_updated(struct obj *old, struct obj *now, void *ctx)
 {
 	if (shut_down(now) && !shut_down(old))
-		pod_gone(old, ctx);
+		protection_pod_gone(old, ctx);
 }
 
-static bool ready(void *ctx)
+static bool protection_ready(void *ctx)
 {
 	struct protection *c = ctx;
 
@@ -193,12 +193,17 @@ static void *protection_new(struct controller_ctx *ctx, const struct resource *r
 	c->finalizer = sv_from(finalizer);
 	c->objects = informer_get(ctx->informers, res, NULL, NULL, NULL);
 	c->pods = pods ? informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL) : NULL;
-	c->q = workq_new(ctx->env, &(struct workq_opts){
-				       .name = name, .workers = 1, .reconcile = reconcile, .ctx = c, .ready = ready });
-	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, object_updated, NULL }, c);
+	c->q = workq_new(
+	    ctx->env,
+	    &(struct workq_opts){
+		.name = name, .workers = 1, .reconcile = protection_reconcile, .ctx = c, .ready = protection_ready });
+	informer_add_handler(c->objects, &(struct informer_handler){ object_changed, protection_object_updated, NULL },
+			     c);
 	if (c->pods) {
 		informer_add_index(c->pods, BY_CLAIM, users_claims);
-		informer_add_handler(c->pods, &(struct informer_handler){ .update = pod_updated, .del = pod_gone }, c);
+		informer_add_handler(
+		    c->pods, &(struct informer_handler){ .update = protection_pod_updated, .del = protection_pod_gone },
+		    c);
 	}
 	return c;
 }
@@ -215,7 +220,7 @@ static void *start_volumes(struct controller_ctx *ctx)
 			      "persistentvolume-protection-controller", false);
 }
 
-static void stop(void *controller)
+static void protection_stop(void *controller)
 {
 	struct protection *c = controller;
 
@@ -224,6 +229,6 @@ static void stop(void *controller)
 }
 
 const struct controller_ops pvc_protection_controller = { "persistentvolumeclaim-protection-controller",
-							  "pvc-protection-controller", start_claims, stop };
+							  "pvc-protection-controller", start_claims, protection_stop };
 const struct controller_ops pv_protection_controller = { "persistentvolume-protection-controller",
-							 "pv-protection-controller", start_volumes, stop };
+							 "pv-protection-controller", start_volumes, protection_stop };

@@ -71,7 +71,7 @@ static void each_hierarchy(void (*fn)(const char *dir, const char *controller, v
 		fn(CGROUP "/unified", "unified", ctx);
 }
 
-static bool put(const char *dir, const char *file, const char *value)
+static bool cgroup_put(const char *dir, const char *file, const char *value)
 {
 	_cleanup_free_ char *path = xasprintf("%s/%s", dir, file);
 	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -84,7 +84,7 @@ static void put_i64(const char *dir, const char *file, int64_t v)
 	char text[24];
 
 	snprintf(text, sizeof(text), "%" PRId64, v);
-	put(dir, file, text);
+	cgroup_put(dir, file, text);
 }
 
 struct create_ctx {
@@ -106,7 +106,7 @@ static void inherit_cpuset(const char *dir, const char *parent)
 		if (file_read(&a, arena_printf(&a, "%s/%s", dir, files[i]), 4096, &own, NULL) < 0 || sv_trim(own).n ||
 		    file_read(&a, arena_printf(&a, "%s/%s", parent, files[i]), 4096, &up, NULL) < 0)
 			continue;
-		put(dir, files[i], arena_cstr(&a, sv_trim(up)));
+		cgroup_put(dir, files[i], arena_cstr(&a, sv_trim(up)));
 	}
 }
 
@@ -130,7 +130,7 @@ static void create_in(const char *hierarchy, const char *controller, void *ctx)
 			static const char *const on[] = { "+cpu", "+memory", "+pids", "+cpuset", "+io" };
 
 			for (size_t i = 0; i < ARRAY_LEN(on); i++)
-				put(dir, "cgroup.subtree_control", on[i]);
+				cgroup_put(dir, "cgroup.subtree_control", on[i]);
 		}
 		if (mkdir(sub, 0755) < 0 && errno != EEXIST)
 			return;
@@ -148,7 +148,8 @@ static void create_in(const char *hierarchy, const char *controller, void *ctx)
 			put_i64(dir, "cpu.weight",
 				1 + (cgroup_cpu_shares(c->l->cpu_milli_request) - 2) * 9999 / 262142);
 		if (c->l->cpu_milli_limit > 0)
-			put(dir, "cpu.max",
+			cgroup_put(
+			    dir, "cpu.max",
 			    arena_printf(&a, "%" PRId64 " 100000", cgroup_cpu_quota(c->l->cpu_milli_limit, 100000)));
 		if (c->l->memory_limit_bytes > 0)
 			put_i64(dir, "memory.max", c->l->memory_limit_bytes);

@@ -108,7 +108,7 @@ bool claim_owns(const char *data_dir, const char *dir)
 		sv_is(sv_trim(mark), data_dir));
 }
 
-static bool is_empty(const char *dir)
+static bool claim_is_empty(const char *dir)
 {
 	DIR *d = opendir(dir);
 	int n = 0;
@@ -127,7 +127,7 @@ static int use_dir(struct claim *c, const char *dir, mode_t mode, struct err *er
 
 	if (fs_mkdir_p(dir, mode, err) < 0)
 		return -1;
-	if (is_below(c->data_dir, dir) || !is_empty(dir))
+	if (is_below(c->data_dir, dir) || !claim_is_empty(dir))
 		return 0;
 	return fs_write(mark, sv_from(text), 0644, err);
 }

@@ -20,7 +20,7 @@ struct watched {
 
 /* --- what changed --- */
 
-static void changed(struct watched *o)
+static void config_watch_changed(struct watched *o)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	VEC(struct sv) uids = VEC_INIT;
@@ -46,13 +46,13 @@ static void changed(struct watched *o)
 static void on_any(struct obj *o, void *ctx)
 {
 	(void)o;
-	changed(ctx);
+	config_watch_changed(ctx);
 }
 
-static void on_update(struct obj *old, struct obj *neu, void *ctx)
+static void config_watch_on_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (obj_rev(old) != obj_rev(neu)) /* not told anew after a re-list */
-		changed(ctx);
+		config_watch_changed(ctx);
 }
 
 /* --- who refers to what --- */
@@ -98,9 +98,11 @@ static char *key_of(struct arena *a, const struct kpod *p, bool secret, struct s
 
 /* --- from the first reference to the last --- */
 
-static void add(struct config_watch *w, struct kpod *p, bool secret, struct sv name)
+static void config_watch_ref_add(struct config_watch *w, struct kpod *p, bool secret, struct sv name)
 {
-	static const struct informer_handler handler = { .add = on_any, .update = on_update, .del = on_any };
+	static const struct informer_handler handler = { .add = on_any,
+							 .update = config_watch_on_update,
+							 .del = on_any };
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct informer_factory *start = NULL;
 	struct watched *o;
@@ -136,7 +138,7 @@ static void watched_free(void *x)
 	free(o);
 }
 
-static void drop(struct config_watch *w, struct kpod *p, bool secret, struct sv name)
+static void config_watch_ref_drop(struct config_watch *w, struct kpod *p, bool secret, struct sv name)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct watched *o, *last = NULL;
@@ -159,12 +161,12 @@ static void drop(struct config_watch *w, struct kpod *p, bool secret, struct sv 
 
 void config_watch_add(struct config_watch *w, struct kpod *p, const struct val *pod)
 {
-	each_ref(w, p, pod, add);
+	each_ref(w, p, pod, config_watch_ref_add);
 }
 
 void config_watch_drop(struct config_watch *w, struct kpod *p, const struct val *pod)
 {
-	each_ref(w, p, pod, drop);
+	each_ref(w, p, pod, config_watch_ref_drop);
 }
 
 struct config_watch *config_watch_new(struct kubelet *k)

@@ -42,7 +42,7 @@ struct containerd {
 };
 
 /* The program's start and stop wait for another process here; nothing of this runs in tasks of the simulator. */
-static void wait_ms(long ms)
+static void containerd_wait_ms(long ms)
 {
 	struct timespec t = { .tv_nsec = ms * NS_PER_MS };
 
@@ -163,7 +163,7 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 	for (int i = 0; i < 1000 && pid_is_ours((int)pid, config); i++) {
 		if (i == 800)
 			kill((pid_t)pid, SIGKILL);
-		wait_ms(10);
+		containerd_wait_ms(10);
 	}
 	if (pid_is_ours((int)pid, config)) {
 		err_set(err, ERR_INTERNAL, "containerd (pid %d) of '%s' does not end", (int)pid, data_dir);
@@ -258,7 +258,7 @@ static void exited(int status, void *ctx)
 
 /* --- start --- */
 
-static int prepare(struct containerd *c, const struct containerd_opts *o, struct err *err)
+static int containerd_prepare(struct containerd *c, const struct containerd_opts *o, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -332,7 +332,7 @@ static int wait_ready(struct containerd *c, const struct containerd_opts *o, str
 			rt->ops->free(rt);
 			return err_set(err, ERR_UNAVAILABLE, "containerd does not start; see '%s'", c->log_file);
 		}
-		wait_ms(2);
+		containerd_wait_ms(2);
 	}
 }
 
@@ -374,7 +374,7 @@ static void end_lost_shims(struct containerd *c, struct runtime *rt)
 	}
 	while ((more = shims_kill(c->socket, s, keep, true)) > 0) { /* one may be just starting another */
 		killed += more;
-		wait_ms(10);
+		containerd_wait_ms(10);
 	}
 	if (killed)
 		log_info(SYS, "ended shims of sandboxes in which nothing runs", "count", "%d", killed);
@@ -401,7 +401,7 @@ struct containerd *containerd_start(const struct containerd_opts *o, struct err 
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
 
-	if (prepare(c, o, err) < 0)
+	if (containerd_prepare(c, o, err) < 0)
 		goto fail;
 	containerd_stop_stale(o->data_dir, &e);
 	if (e.reason) {

@@ -8,7 +8,7 @@
 
 #define MALFORMED "invalid environment variable format at line %zu: %s"
 
-static struct sv skip_blanks(struct sv s)
+static struct sv env_file_skip_blanks(struct sv s)
 {
 	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
 		s = sv_sub(s, 1, s.n);
@@ -34,7 +34,7 @@ static struct sv after_line(struct sv rest)
 /* One assignment at the beginning of *rest; *rest goes on behind its last line, *line counts. */
 static int assignment(struct sv *rest, size_t *line, struct sv *ret_name, struct sv *ret_value, struct err *err)
 {
-	struct sv text = skip_blanks(line_of(*rest)), value;
+	struct sv text = env_file_skip_blanks(line_of(*rest)), value;
 	ssize_t eq = sv_find(text, '='), close;
 	size_t begun = *line;
 
@@ -67,7 +67,7 @@ static int assignment(struct sv *rest, size_t *line, struct sv *ret_name, struct
 	for (size_t i = 0; i < ret_value->n; i++)
 		*line += ret_value->p[i] == '\n';
 	value = sv_sub(value, (size_t)close + 1, value.n);
-	text = skip_blanks(line_of(value));
+	text = env_file_skip_blanks(line_of(value));
 	if (text.n && text.p[0] != '#')
 		return err_set(err, ERR_INVALID, MALFORMED, *line, "unexpected content after closing quote");
 	*rest = after_line(value);
@@ -82,7 +82,7 @@ int env_file_find(struct sv text, struct sv key, bool *ret_found, struct sv *ret
 
 	*ret_found = false;
 	while (rest.n) {
-		struct sv begin = skip_blanks(line_of(rest));
+		struct sv begin = env_file_skip_blanks(line_of(rest));
 
 		if (!begin.n || begin.p[0] == '#') {
 			rest = after_line(rest);

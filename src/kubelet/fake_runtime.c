@@ -55,7 +55,7 @@ static struct fake *fake_of(struct runtime *r)
 }
 
 /* Counts the call and takes the lock; -1 (unlocked) when it shall fail. */
-static int enter(struct fake *f, const char *op, struct err *err)
+static int fake_enter(struct fake *f, const char *op, struct err *err)
 {
 	void **n;
 
@@ -74,14 +74,14 @@ static int enter(struct fake *f, const char *op, struct err *err)
 	return err_set(err, ERR_UNAVAILABLE, "%s was told to fail", op);
 }
 
-static void leave(struct fake *f)
+static void fake_leave(struct fake *f)
 {
 	pthread_mutex_unlock(&f->lock);
 }
 
 static int leave_missing(struct fake *f, const char *what, struct sv id, struct err *err)
 {
-	leave(f);
+	fake_leave(f);
 	return err_set(err, ERR_NOT_FOUND, "no %s \"%.*s\"", what, SV_ARG(id));
 }
 
@@ -92,7 +92,7 @@ struct notice {
 	char *uid, *id;
 };
 
-static void deliver(void *ctx)
+static void fake_deliver(void *ctx)
 {
 	struct notice *n = ctx;
 	void (*fn)(const struct rt_event *ev, void *ctx);
@@ -119,7 +119,7 @@ static void notify(struct fake *f, const struct fake_container *c) /* locked */
 	n->f = f;
 	n->uid = xstrndup(c->sandbox->s.uid.p, c->sandbox->s.uid.n);
 	n->id = xstrndup(c->c.id.p, c->c.id.n);
-	env_post(f->env, ENV_NODE, deliver, n);
+	env_post(f->env, ENV_NODE, fake_deliver, n);
 }
 
 /* --- copies --- */
@@ -170,10 +170,10 @@ static int fake_version(struct runtime *r, struct arena *a, struct rt_version *r
 	struct fake *f = fake_of(r);
 
 	(void)a;
-	if (enter(f, "version", err) < 0)
+	if (fake_enter(f, "version", err) < 0)
 		return -1;
 	*ret = (struct rt_version){ SV("fake"), SV("1.0.0"), SV("v1") };
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -183,12 +183,12 @@ static int fake_status(struct runtime *r, struct arena *a, bool *ret_runtime, bo
 	struct fake *f = fake_of(r);
 
 	(void)a;
-	if (enter(f, "status", err) < 0)
+	if (fake_enter(f, "status", err) < 0)
 		return -1;
 	*ret_runtime = true;
 	*ret_network = !f->no_network;
 	*ret_why = f->no_network ? SV("NetworkPluginNotReady: the network is off") : SV("");
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -200,7 +200,7 @@ static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_
 	struct sv *ips;
 	void **slot;
 
-	if (enter(f, "run_sandbox", err) < 0)
+	if (fake_enter(f, "run_sandbox", err) < 0)
 		return -1;
 	s = xcalloc(1, sizeof(*s));
 	s->s.id = arena_svf(&s->a, "sandbox-%" PRIu64, ++f->next_id);
@@ -224,7 +224,7 @@ static int fake_run_sandbox(struct runtime *r, struct arena *a, const struct rt_
 	*slot = s;
 	strmap_set(&f->sandboxes, s->s.id, s);
 	*ret_id = arena_sv(a, s->s.id);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -279,7 +279,7 @@ static int fake_stop_sandbox(struct runtime *r, struct sv id, struct err *err)
 	struct fake *f = fake_of(r);
 	struct fake_sandbox *s;
 
-	if (enter(f, "stop_sandbox", err) < 0)
+	if (fake_enter(f, "stop_sandbox", err) < 0)
 		return -1;
 	s = strmap_get(&f->sandboxes, id);
 	if (s) {
@@ -287,7 +287,7 @@ static int fake_stop_sandbox(struct runtime *r, struct sv id, struct err *err)
 			end_container(f, c, 137, "Error");
 		s->s.ready = false;
 	}
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -296,12 +296,12 @@ static int fake_remove_sandbox(struct runtime *r, struct sv id, struct err *err)
 	struct fake *f = fake_of(r);
 	struct fake_sandbox *s;
 
-	if (enter(f, "remove_sandbox", err) < 0)
+	if (fake_enter(f, "remove_sandbox", err) < 0)
 		return -1;
 	s = strmap_get(&f->sandboxes, id);
 	if (s)
 		free_sandbox(f, s);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -311,13 +311,13 @@ static int fake_sandbox_status(struct runtime *r, struct arena *a, struct sv id,
 	struct fake *f = fake_of(r);
 	struct fake_sandbox *s;
 
-	if (enter(f, "sandbox_status", err) < 0)
+	if (fake_enter(f, "sandbox_status", err) < 0)
 		return -1;
 	s = strmap_get(&f->sandboxes, id);
 	if (!s)
 		return leave_missing(f, "sandbox", id, err);
 	copy_sandbox(a, &s->s, ret);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -328,7 +328,7 @@ static int fake_list_sandboxes(struct runtime *r, struct arena *a, struct sv pod
 	struct fake_sandbox *first;
 	size_t cap = 1;
 
-	if (enter(f, "list_sandboxes", err) < 0)
+	if (fake_enter(f, "list_sandboxes", err) < 0)
 		return -1;
 	*ret_n = 0;
 	if (pod_uid.n) {
@@ -345,7 +345,7 @@ static int fake_list_sandboxes(struct runtime *r, struct arena *a, struct sv pod
 	}
 	for (size_t i = 0; i < *ret_n; i++) /* as the real one: only sandbox_status tells addresses */
 		(*ret)[i].n_ips = 0;
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -361,7 +361,7 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 
 	if (f->made)
 		f->made(c, sc, f->made_ctx);
-	if (enter(f, "create_container", err) < 0)
+	if (fake_enter(f, "create_container", err) < 0)
 		return -1;
 	s = strmap_get(&f->sandboxes, sandbox_id);
 	if (!s)
@@ -370,7 +370,7 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 		return leave_missing(f, "image", c->image, err);
 	for (struct fake_container *o = s->containers; o; o = o->next) {
 		if (sv_eq(o->c.name, c->name) && o->c.attempt == c->attempt) {
-			leave(f);
+			fake_leave(f);
 			return err_set(err, ERR_ALREADY_EXISTS, "container name \"%.*s_%u\" is reserved",
 				       SV_ARG(c->name), c->attempt);
 		}
@@ -396,7 +396,7 @@ static int fake_create_container(struct runtime *r, struct arena *a, struct sv s
 	s->containers = n;
 	strmap_set(&f->containers, n->c.id, n);
 	*ret_id = arena_sv(a, n->c.id);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -418,7 +418,7 @@ static int fake_start_container(struct runtime *r, struct sv id, struct err *err
 	struct fake *f = fake_of(r);
 	struct fake_container *c;
 
-	if (enter(f, "start_container", err) < 0)
+	if (fake_enter(f, "start_container", err) < 0)
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (!c)
@@ -431,15 +431,15 @@ static int fake_start_container(struct runtime *r, struct sv id, struct err *err
 			end_container(f, c, 128, "StartError");
 		else if (f->cut_leaves == RT_RUNNING)
 			run_container(f, c);
-		leave(f);
+		fake_leave(f);
 		return err_set(err, ERR_UNAVAILABLE, "the connection broke while calling 'StartContainer'");
 	}
 	if (c->c.state != RT_CREATED) {
-		leave(f);
+		fake_leave(f);
 		return err_set(err, ERR_INTERNAL, "container \"%.*s\" was started before", SV_ARG(id));
 	}
 	run_container(f, c);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -450,14 +450,14 @@ static int fake_stop_container(struct runtime *r, struct sv id, int64_t timeout_
 	int rc = 0;
 
 	(void)wait_ns;
-	if (enter(f, "stop_container", err) < 0)
+	if (fake_enter(f, "stop_container", err) < 0)
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (c && c->c.state == RT_RUNNING && timeout_s > 0 && f->ignore_term)
 		rc = err_set(err, ERR_TIMEOUT, "container \"%.*s\" still runs", SV_ARG(id));
 	else if (c)
 		end_container(f, c, timeout_s > 0 ? 0 : 137, timeout_s > 0 ? "Completed" : "Error");
-	leave(f);
+	fake_leave(f);
 	return rc;
 }
 
@@ -466,14 +466,14 @@ static int fake_remove_container(struct runtime *r, struct sv id, struct err *er
 	struct fake *f = fake_of(r);
 	struct fake_container *c;
 
-	if (enter(f, "remove_container", err) < 0)
+	if (fake_enter(f, "remove_container", err) < 0)
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (c) {
 		end_container(f, c, 137, "Error");
 		free_container(f, c);
 	}
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -483,13 +483,13 @@ static int fake_container_status(struct runtime *r, struct arena *a, struct sv i
 	struct fake *f = fake_of(r);
 	struct fake_container *c;
 
-	if (enter(f, "container_status", err) < 0)
+	if (fake_enter(f, "container_status", err) < 0)
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (!c)
 		return leave_missing(f, "container", id, err);
 	copy_container(a, &c->c, ret);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -499,7 +499,7 @@ static int fake_list_containers(struct runtime *r, struct arena *a, struct sv po
 	struct fake *f = fake_of(r);
 	size_t cap = 1;
 
-	if (enter(f, "list_containers", err) < 0)
+	if (fake_enter(f, "list_containers", err) < 0)
 		return -1;
 	*ret_n = 0;
 	if (pod_uid.n) {
@@ -519,7 +519,7 @@ static int fake_list_containers(struct runtime *r, struct arena *a, struct sv po
 		STRMAP_EACH(&f->containers, e)
 			copy_container(a, &((struct fake_container *)e->value)->c, &(*ret)[(*ret_n)++]);
 	}
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -531,7 +531,7 @@ static int fake_exec_sync(struct runtime *r, struct arena *a, struct sv id, cons
 	struct fake_container *c;
 
 	(void)argv, (void)argc, (void)timeout_s;
-	if (enter(f, "exec_sync", err) < 0)
+	if (fake_enter(f, "exec_sync", err) < 0)
 		return -1;
 	c = strmap_get(&f->containers, id);
 	if (!c || c->c.state != RT_RUNNING)
@@ -539,7 +539,7 @@ static int fake_exec_sync(struct runtime *r, struct arena *a, struct sv id, cons
 	*ret_out = sv_sub(arena_sv(a, sv_from(f->exec_out ? f->exec_out : "")), 0, max);
 	*ret_err = SV("");
 	*ret_code = f->exec_code;
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -580,11 +580,11 @@ static int fake_update_resources(struct runtime *r, struct sv id, const struct r
 	struct fake *f = fake_of(r);
 
 	(void)c;
-	if (enter(f, "update_resources", err) < 0)
+	if (fake_enter(f, "update_resources", err) < 0)
 		return -1;
 	if (!strmap_has(&f->containers, id))
 		return leave_missing(f, "container", id, err);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -616,14 +616,14 @@ static int fake_image_status(struct runtime *r, struct arena *a, struct sv image
 {
 	struct fake *f = fake_of(r);
 
-	if (enter(f, "image_status", err) < 0)
+	if (fake_enter(f, "image_status", err) < 0)
 		return -1;
 	*ret = NULL;
 	if (strmap_has(&f->images, image)) {
 		*ret = ARENA_NEW(a, struct rt_image);
 		fill_image(a, image, *ret);
 	}
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -633,18 +633,18 @@ static int fake_pull_image(struct runtime *r, struct arena *a, struct sv image, 
 	struct fake *f = fake_of(r);
 	const char *password;
 
-	if (enter(f, "pull_image", err) < 0)
+	if (fake_enter(f, "pull_image", err) < 0)
 		return -1;
 	password = strmap_get(&f->passwords, image);
 	if (password && !val_is(val_member_sv(auth, SV("password")), password)) {
-		leave(f);
+		fake_leave(f);
 		return err_set(err, ERR_FORBIDDEN, "pull access denied for '%.*s'", SV_ARG(image));
 	}
 	if (f->strict && !strmap_has(&f->images, image))
 		return leave_missing(f, "image in the registry", image, err);
 	add_image(f, image);
 	*ret_ref = arena_svf(a, "sha256:%016" PRIx64, sv_hash(image));
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -652,13 +652,13 @@ static int fake_list_images(struct runtime *r, struct arena *a, struct rt_image 
 {
 	struct fake *f = fake_of(r);
 
-	if (enter(f, "list_images", err) < 0)
+	if (fake_enter(f, "list_images", err) < 0)
 		return -1;
 	*ret_n = 0;
 	*ret = ARENA_ARRAY(a, struct rt_image, f->images.n + 1);
 	STRMAP_EACH(&f->images, e)
 		fill_image(a, sv_make(e->key, e->key_n), &(*ret)[(*ret_n)++]);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -666,10 +666,10 @@ static int fake_remove_image(struct runtime *r, struct sv image, struct err *err
 {
 	struct fake *f = fake_of(r);
 
-	if (enter(f, "remove_image", err) < 0)
+	if (fake_enter(f, "remove_image", err) < 0)
 		return -1;
 	strmap_del(&f->images, image);
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 
@@ -677,7 +677,7 @@ static int fake_stats(struct runtime *r, struct arena *a, struct rt_stats **ret,
 {
 	struct fake *f = fake_of(r);
 
-	if (enter(f, "stats", err) < 0)
+	if (fake_enter(f, "stats", err) < 0)
 		return -1;
 	*ret_n = 0;
 	*ret = ARENA_ARRAY(a, struct rt_stats, f->containers.n + 1);
@@ -694,7 +694,7 @@ static int fake_stats(struct runtime *r, struct arena *a, struct rt_stats **ret,
 							.memory_working_set_bytes = 1 << 20,
 							.timestamp_ns = env_now_ns(f->env) };
 	}
-	leave(f);
+	fake_leave(f);
 	return 0;
 }
 

@@ -56,7 +56,7 @@ int fs_mkdir_p(const char *path, mode_t mode, struct err *err)
 }
 
 /* /proc/self/mountinfo writes space, tab, newline and backslash of a path as \ooo. */
-static void unescape(char *s)
+static void fs_unescape(char *s)
 {
 	char *to = s;
 
@@ -90,7 +90,7 @@ static void each_mount(const char *path, void (*fn)(const char *at, void *ctx), 
 		if (!at || !(end = strchr(at, ' ')))
 			continue;
 		*end = '\0';
-		unescape(at);
+		fs_unescape(at);
 		if (!strncmp(at, path, plen) && (at[plen] == '/' || at[plen] == '\0'))
 			fn(at, ctx);
 	}
@@ -101,7 +101,7 @@ struct mount_list {
 	VEC(char *) v;
 };
 
-static void collect(const char *at, void *ctx)
+static void fs_collect(const char *at, void *ctx)
 {
 	struct mount_list *l = ctx;
 
@@ -126,7 +126,7 @@ int fs_unmount_under(const char *path, int *ret_n, struct err *err)
 	struct mount_list l = { VEC_INIT };
 	int rc = 0, n = 0;
 
-	each_mount(path, collect, &l);
+	each_mount(path, fs_collect, &l);
 	/* Later mounts stand on earlier ones, so the reverse order is deepest first. */
 	for (size_t i = l.v.n; i-- > 0;) {
 		if (fs_unmount(l.v.p[i]) == 0)

@@ -121,7 +121,7 @@ static int tar_end(struct tar *t, struct err *err)
 	return rc;
 }
 
-static const char *go_arch(void)
+static const char *image_go_arch(void)
 {
 #if defined(__x86_64__)
 	return "amd64";
@@ -133,7 +133,7 @@ static const char *go_arch(void)
 }
 
 /* Names here are our own literals: quotes and backslashes only. */
-static void json_string(struct buf *b, const char *s)
+static void image_json_string(struct buf *b, const char *s)
 {
 	buf_addc(b, '"');
 	for (; *s; s++) {
@@ -152,20 +152,20 @@ static void json_strings(struct buf *b, const char *key, const char *const *list
 	for (size_t i = 0; list[i]; i++) {
 		if (i)
 			buf_addc(b, ',');
-		json_string(b, list[i]);
+		image_json_string(b, list[i]);
 	}
 	buf_addc(b, ']');
 }
 
-static void put_config(struct buf *b, const struct image_spec *s, const char *layer_digest)
+static void image_put_config(struct buf *b, const struct image_spec *s, const char *layer_digest)
 {
 	buf_printf(b, "{\"created\":\"1970-01-01T00:00:00Z\",\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{",
-		   go_arch());
+		   image_go_arch());
 	buf_adds(b, "\"WorkingDir\":");
-	json_string(b, s->workdir ? s->workdir : "/");
+	image_json_string(b, s->workdir ? s->workdir : "/");
 	if (s->user) {
 		buf_adds(b, ",\"User\":");
-		json_string(b, s->user);
+		image_json_string(b, s->user);
 	}
 	json_strings(b, "Entrypoint", s->entrypoint);
 	json_strings(b, "Cmd", s->cmd);
@@ -196,12 +196,12 @@ static int image_build(struct arena *a, const struct image_spec *s, struct sv *r
 	if (tar_end(&t, err) < 0)
 		return -1;
 	sha256_hex(buf_sv(&layer), layer_hex);
-	put_config(&config, s, layer_hex);
+	image_put_config(&config, s, layer_hex);
 	sha256_hex(buf_sv(&config), config_hex);
 	snprintf(config_name, sizeof(config_name), "%s.json", config_hex);
 	snprintf(layer_name, sizeof(layer_name), "%s/layer.tar", layer_hex);
 	buf_printf(&manifest, "[{\"Config\":\"%s\",\"RepoTags\":[", config_name);
-	json_string(&manifest, s->name);
+	image_json_string(&manifest, s->name);
 	buf_printf(&manifest, "],\"Layers\":[\"%s\"]}]", layer_name);
 
 	if (tar_begin(&t, &out, err) < 0)

@@ -74,7 +74,8 @@ static uint64_t sum(uint64_t a, uint64_t b)
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-static int count(struct archive_entry *e, const struct image_limits *l, struct image_size *s, struct err *err)
+static int image_size_count(struct archive_entry *e, const struct image_limits *l, struct image_size *s,
+			    struct err *err)
 {
 	int64_t n = sym_archive_entry_size(e);
 	uint64_t bytes = n > 0 ? (uint64_t)n : 0;
@@ -100,7 +101,7 @@ static int bad_archive(struct archive *ar, struct err *err)
 }
 
 /* The next entry: 1; the end: 0; -1. */
-static int next(struct archive *ar, struct archive_entry **ret)
+static int image_size_next(struct archive *ar, struct archive_entry **ret)
 {
 	int r = sym_archive_read_next_header(ar, ret);
 
@@ -118,8 +119,8 @@ static int measure_member(struct member *m, uint64_t bytes, const struct image_l
 	int rc = 0, r = -1;
 
 	if (sym_archive_read_open(inner, m, NULL, read_member, NULL) == ARCHIVE_OK)
-		while (rc == 0 && (r = next(inner, &e)) > 0)
-			rc = count(e, l, s, err);
+		while (rc == 0 && (r = image_size_next(inner, &e)) > 0)
+			rc = image_size_count(e, l, s, err);
 	if (rc == 0 && r < 0 && (s->files > before || bytes > DOCUMENT_MAX))
 		rc = bad_archive(inner, err);
 	sym_archive_read_free(inner);
@@ -132,12 +133,12 @@ static int measure(struct member *m, const struct image_limits *l, struct image_
 	struct archive_entry *e;
 	int r;
 
-	while ((r = next(m->outer, &e)) > 0) {
+	while ((r = image_size_next(m->outer, &e)) > 0) {
 		/* The archive itself may be a bomb, as a whole. */
 		struct image_size outer = { .unpacked = ret->packed };
 		int64_t bytes = sym_archive_entry_size(e);
 
-		if (count(e, &packed, &outer, err) < 0 || ++ret->members > MEMBERS_MAX)
+		if (image_size_count(e, &packed, &outer, err) < 0 || ++ret->members > MEMBERS_MAX)
 			return ret->members > MEMBERS_MAX
 				   ? err_set(err, ERR_TOO_LARGE, "it has more than %d members", MEMBERS_MAX)
 				   : -1;

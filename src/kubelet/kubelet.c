@@ -48,7 +48,7 @@ static void on_add(struct obj *o, void *ctx)
 	pod_table_seen(ctx, o, false, false);
 }
 
-static void on_update(struct obj *old, struct obj *neu, void *ctx)
+static void kubelet_on_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	struct kubelet *k = ctx;
 
@@ -108,7 +108,7 @@ static char *dup_or(const char *s, const char *or_else)
 struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 {
 	struct kubelet *k = xcalloc(1, sizeof(*k));
-	const struct informer_handler handler = { .add = on_add, .update = on_update, .del = on_delete };
+	const struct informer_handler handler = { .add = on_add, .update = kubelet_on_update, .del = on_delete };
 	char selector[300];
 
 	k->refs = 1;

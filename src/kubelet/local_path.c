@@ -231,7 +231,7 @@ static void claim_set(struct obj *o, void *ctx)
 	workq_add_obj(((struct local_path *)ctx)->claim_q, obj_ns(o), obj_name(o));
 }
 
-static void claim_updated(struct obj *old, struct obj *now, void *ctx)
+static void local_path_claim_updated(struct obj *old, struct obj *now, void *ctx)
 {
 	(void)old;
 	claim_set(now, ctx);
@@ -242,21 +242,21 @@ static void volume_set(struct obj *o, void *ctx)
 	workq_add(((struct local_path *)ctx)->volume_q, obj_name(o));
 }
 
-static void volume_updated(struct obj *old, struct obj *now, void *ctx)
+static void local_path_volume_updated(struct obj *old, struct obj *now, void *ctx)
 {
 	(void)old;
 	volume_set(now, ctx);
 }
 
-static bool ready(void *ctx)
+static bool local_path_ready(void *ctx)
 {
 	return informer_factory_synced(((struct local_path *)ctx)->informers);
 }
 
 struct local_path *local_path_start(const struct local_path_opts *o, struct err *err)
 {
-	static const struct informer_handler claims = { claim_set, claim_updated, NULL };
-	static const struct informer_handler volumes = { volume_set, volume_updated, NULL };
+	static const struct informer_handler claims = { claim_set, local_path_claim_updated, NULL };
+	static const struct informer_handler volumes = { volume_set, local_path_volume_updated, NULL };
 	struct local_path *l;
 
 	if (dir_make(o->dir, 0711, err) < 0) /* containers' users walk through, and do not look around */
@@ -276,13 +276,13 @@ struct local_path *local_path_start(const struct local_path_opts *o, struct err 
 							     .workers = 1,
 							     .reconcile = reconcile_claim,
 							     .ctx = l,
-							     .ready = ready });
+							     .ready = local_path_ready });
 	l->volume_q = workq_new(o->env, &(struct workq_opts){ .name = "local-path-volumes",
 							      .class = ENV_SLOW,
 							      .workers = 1,
 							      .reconcile = reconcile_volume,
 							      .ctx = l,
-							      .ready = ready });
+							      .ready = local_path_ready });
 	informer_add_handler(l->claims, &claims, l);
 	informer_add_handler(l->volumes, &volumes, l);
 	workq_add(l->claim_q, SV(KEY_CLASS));

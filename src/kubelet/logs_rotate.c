@@ -22,7 +22,7 @@
 #define ROTATE_BYTES (10 << 20)
 #define ROTATE_KEEP 4
 
-static int by_name(const void *x, const void *y)
+static int rotate_by_name(const void *x, const void *y)
 {
 	return strcmp(*(char *const *)x, *(char *const *)y);
 }
@@ -43,7 +43,7 @@ static void drop_old(struct arena *a, int dir, const char *prefix)
 			vec_push(&old, arena_strdup(a, e->d_name));
 	closedir(d);
 	if (old.n)
-		qsort(old.p, old.n, sizeof(*old.p), by_name);
+		qsort(old.p, old.n, sizeof(*old.p), rotate_by_name);
 	for (size_t i = 0; i + ROTATE_KEEP < old.n; i++)
 		unlinkat(dir, old.p[i], 0);
 	vec_release(&old);

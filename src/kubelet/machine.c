@@ -40,7 +40,7 @@ static struct sv os_image(struct arena *a)
 	return SV("Linux");
 }
 
-static const char *go_arch(const char *machine)
+static const char *machine_go_arch(const char *machine)
 {
 	return !strcmp(machine, "x86_64") ? "amd64" : !strcmp(machine, "aarch64") ? "arm64" : machine;
 }
@@ -67,7 +67,7 @@ void machine_status(struct arena *a, int max_pods, const char *root_dir, struct 
 	val_set_str_sv(a, alloc, SV("pods"), arena_svf(a, "%d", max_pods));
 	val_set(a, node_status, F_capacity, cap);
 	val_set(a, node_status, F_allocatable, alloc);
-	val_set_cstr(a, info, F_architecture, go_arch(u.machine));
+	val_set_cstr(a, info, F_architecture, machine_go_arch(u.machine));
 	val_set_str(a, info, F_bootID, file_line(a, "/proc/sys/kernel/random/boot_id"));
 	val_set_cstr(a, info, F_kernelVersion, u.release);
 	val_set_str(a, info, F_machineID, machine_id);

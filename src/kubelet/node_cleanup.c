@@ -29,13 +29,13 @@ struct cleanup {
 	VEC(struct sv) uids; /* of the pods that were found */
 };
 
-static void wait_ms(long ms)
+static void node_cleanup_wait_ms(long ms)
 {
 	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS }, NULL);
 }
 
 /* Keeps the first failure, drops later ones. */
-static void note(struct cleanup *c, struct err *e)
+static void node_cleanup_note(struct cleanup *c, struct err *e)
 {
 	if (e->reason && !c->first.reason)
 		err_move(&c->first, e);
@@ -43,9 +43,9 @@ static void note(struct cleanup *c, struct err *e)
 		err_release(e);
 }
 
-static void say(struct cleanup *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void node_cleanup_say(struct cleanup *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-static void say(struct cleanup *c, const char *fmt, ...)
+static void node_cleanup_say(struct cleanup *c, const char *fmt, ...)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	va_list ap;
@@ -82,22 +82,22 @@ static void remove_pods(struct cleanup *c, struct runtime *rt)
 			if (rt_may_run(ct[i].state))
 				rt->ops->stop_container(rt, ct[i].id, 0, 30 * NS_PER_SEC, NULL);
 			rt->ops->remove_container(rt, ct[i].id, &e);
-			note(c, &e);
+			node_cleanup_note(c, &e);
 		}
 	}
-	note(c, &e);
+	node_cleanup_note(c, &e);
 	if (rt->ops->list_sandboxes(rt, &c->a, SV(""), &s, &n, &e) == 0) {
 		for (size_t i = 0; i < n; i++) {
 			add_uid(c, s[i].uid);
 			rt->ops->stop_sandbox(rt, s[i].id, &e);
-			note(c, &e);
+			node_cleanup_note(c, &e);
 			rt->ops->remove_sandbox(rt, s[i].id, &e);
-			note(c, &e);
+			node_cleanup_note(c, &e);
 		}
 		if (n)
-			say(c, "ended %zu %s", n, n == 1 ? "pod" : "pods");
+			node_cleanup_say(c, "ended %zu %s", n, n == 1 ? "pod" : "pods");
 	}
-	note(c, &e);
+	node_cleanup_note(c, &e);
 }
 
 /* The daemon is started again even if it is down: only it knows the containers. */
@@ -108,11 +108,11 @@ static void end_known_pods(struct cleanup *c)
 	    containerd_start(&(struct containerd_opts){ .env = c->o->env, .data_dir = c->o->data_dir }, &e);
 	struct runtime *rt;
 
-	note(c, &e);
+	node_cleanup_note(c, &e);
 	if (!d)
 		return;
 	rt = runtime_cri_new(c->o->env, containerd_endpoint(d), &e);
-	note(c, &e);
+	node_cleanup_note(c, &e);
 	if (rt) {
 		remove_pods(c, rt);
 		rt->ops->free(rt);
@@ -134,20 +134,21 @@ static void end_unknown_pods(struct cleanup *c, const char *socket)
 	char run[40];
 
 	if (containerd_stop_stale(c->o->data_dir, &e))
-		say(c, "ended containerd");
-	note(c, &e);
+		node_cleanup_say(c, "ended containerd");
+	node_cleanup_note(c, &e);
 	if (root && *root) {
 		cgroup_each_pod(root, found_cgroup, c);
 		killed = cgroup_kill_all(root);
 		if (killed)
-			say(c, "killed %d %s in cgroup %s", killed, killed == 1 ? "process" : "processes", root);
+			node_cleanup_say(c, "killed %d %s in cgroup %s", killed, killed == 1 ? "process" : "processes",
+					 root);
 	}
 	for (int i = 0; i < 50 && (killed = shims_kill(socket, NULL, 0, false)); i++) {
 		shims += killed;
-		wait_ms(20);
+		node_cleanup_wait_ms(20);
 	}
 	if (shims)
-		say(c, "ended %d container %s", shims, shims == 1 ? "shim" : "shims");
+		node_cleanup_say(c, "ended %d container %s", shims, shims == 1 ? "shim" : "shims");
 	containerd_run_dir(c->o->data_dir, run);
 	(void)shims_drop_dead(socket, arena_printf(&c->a, "%s/state/" SHIM_BUNDLES, run));
 	(void)shims_drop_dead(socket, arena_printf(&c->a, "%s/containerd/root/" SHIM_BUNDLES, c->o->data_dir));
@@ -161,9 +162,9 @@ static void unmount_under(struct cleanup *c, const char *path)
 	int n = 0;
 
 	fs_unmount_under(path, &n, &e);
-	note(c, &e);
+	node_cleanup_note(c, &e);
 	if (n)
-		say(c, "unmounted %d below %s", n, path);
+		node_cleanup_say(c, "unmounted %d below %s", n, path);
 }
 
 static void remove_tree(struct cleanup *c, const char *path)
@@ -174,8 +175,8 @@ static void remove_tree(struct cleanup *c, const char *path)
 		return;
 	unmount_under(c, path);
 	if (tree_remove(path, &e) == 0)
-		say(c, "removed %s", path);
-	note(c, &e);
+		node_cleanup_say(c, "removed %s", path);
+	node_cleanup_note(c, &e);
 }
 
 /* Calls fn with each entry's full path and name. */
@@ -229,7 +230,7 @@ static void remove_run_entry(struct cleanup *c, const char *path, const char *na
 	if (!strcmp(name, CLAIM_FILE) || !strcmp(name, CLAIM_SETTINGS))
 		return;
 	tree_remove(path, &e);
-	note(c, &e);
+	node_cleanup_note(c, &e);
 }
 
 /* What the network plugins remember of a sandbox names its network namespace, which is in our directory. */
@@ -263,8 +264,8 @@ static void remove_bridge(struct cleanup *c, const char *bridge)
 		err_set(&e, ERR_INTERNAL, "bridge '%s' cannot be removed: %.*s", bridge,
 			SV_ARG(sv_trim(buf_sv(&errs))));
 	if (!e.reason)
-		say(c, "removed bridge %s", bridge);
-	note(c, &e);
+		node_cleanup_say(c, "removed bridge %s", bridge);
+	node_cleanup_note(c, &e);
 }
 
 int node_cleanup(const struct node_cleanup_opts *o, struct err *err)
@@ -298,8 +299,8 @@ int node_cleanup(const struct node_cleanup_opts *o, struct err *err)
 	if (o->cgroup_root && *o->cgroup_root) {
 		rc = cgroup_remove_all(o->cgroup_root, &e);
 		if (rc > 0)
-			say(&c, "removed cgroup %s", o->cgroup_root);
-		note(&c, &e);
+			node_cleanup_say(&c, "removed cgroup %s", o->cgroup_root);
+		node_cleanup_note(&c, &e);
 	}
 	vec_release(&c.uids);
 	arena_release(&c.a);
@@ -336,6 +337,6 @@ int node_take_over(const char *data_dir, struct claim **ret, struct err *err)
 		/* It may wait for a runtime that does not answer, and loses nothing when it is killed. */
 		if (holder > 1 && ms >= SERVER_PATIENCE_MS)
 			(void)kill(holder, SIGKILL);
-		wait_ms(20);
+		node_cleanup_wait_ms(20);
 	}
 }

@@ -231,7 +231,7 @@ static void tell_changes(struct node_status *n, const struct val *was, const str
 
 /* --- registration --- */
 
-static struct val *labels(struct kubelet *k, struct arena *a, const struct val *status)
+static struct val *node_status_labels(struct kubelet *k, struct arena *a, const struct val *status)
 {
 	struct val *l = val_new_map(a);
 	struct sv arch = val_get_str(status, F_nodeInfo, F_architecture);
@@ -295,7 +295,7 @@ static void set_taints(struct kubelet *k, struct arena *a, struct val *spec)
 	}
 }
 
-static void keep(struct obj **slot, struct obj *o_take)
+static void node_status_keep(struct obj **slot, struct obj *o_take)
 {
 	obj_unref(*slot);
 	*slot = o_take;
@@ -317,7 +317,7 @@ static void keep_node(struct node_status *n, struct obj *o_take)
 static int register_node(struct node_status *n, struct arena *a, const struct val *status, struct err *err)
 {
 	struct kubelet *k = n->k;
-	struct val *doc = val_new_map(a), *meta = val_new_map(a), *want = labels(k, a, status);
+	struct val *doc = val_new_map(a), *meta = val_new_map(a), *want = node_status_labels(k, a, status);
 	struct obj *o = NULL;
 	struct err e = ERR_INIT;
 	bool differs = false;
@@ -515,7 +515,7 @@ static int renew(struct node_status *n, struct err *err)
 
 	time_format(env_now_ns(k->env), true, now);
 	if (!n->lease && client_get(k->client, RES(coordination_leases), ns, name, &o, &e) == 0)
-		keep(&n->lease, o);
+		node_status_keep(&n->lease, o);
 	err_release(&e);
 	if (n->lease) {
 		doc = obj_edit(&a, n->lease);
@@ -524,10 +524,10 @@ static int renew(struct node_status *n, struct err *err)
 		val_set(&a, doc, F_spec, spec);
 		o = NULL;
 		if (client_update(k->client, RES(coordination_leases), doc, NULL, &o, err) < 0) {
-			keep(&n->lease, NULL); /* changed or gone: read it next time */
+			node_status_keep(&n->lease, NULL); /* changed or gone: read it next time */
 			return -1;
 		}
-		keep(&n->lease, o);
+		node_status_keep(&n->lease, o);
 		return 0;
 	}
 	doc = val_new_map(&a);
@@ -554,7 +554,7 @@ static int renew(struct node_status *n, struct err *err)
 	val_set(&a, doc, F_spec, spec);
 	if (client_create(k->client, RES(coordination_leases), ns, doc, NULL, &o, err) < 0)
 		return -1;
-	keep(&n->lease, o);
+	node_status_keep(&n->lease, o);
 	return 0;
 }
 

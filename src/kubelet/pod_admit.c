@@ -41,7 +41,7 @@ static struct sv dotted(struct arena *a, struct sv name)
 	return sv_from(s);
 }
 
-static bool refuse(struct admission *r, const char *reason, const char *message)
+static bool admission_refuse(struct admission *r, const char *reason, const char *message)
 {
 	r->reason = reason;
 	r->message = message;
@@ -62,8 +62,9 @@ static bool refused_sysctl(struct admission *r, const struct val *pod)
 		if (!problem && val_get_bool(pod, F_spec, F_hostIPC) && sv_starts(name, SV("kernel.")))
 			problem = "not allowed with host ipc enabled";
 		if (problem)
-			return refuse(r, "SysctlForbidden",
-				      arena_printf(r->a, "forbidden sysctl: \"%.*s\" %s", SV_ARG(name), problem));
+			return admission_refuse(
+			    r, "SysctlForbidden",
+			    arena_printf(r->a, "forbidden sysctl: \"%.*s\" %s", SV_ARG(name), problem));
 	}
 	return false;
 }
@@ -76,14 +77,15 @@ static bool refused_kind(struct admission *r, const struct val *pod, const struc
 
 	/* Upstream asks the pod's own label, not its nodeSelector. */
 	if (label && !val_is(label, "linux"))
-		return refuse(r, "PodOSSelectorNodeLabelDoesNotMatch",
-			      "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label");
+		return admission_refuse(r, "PodOSSelectorNodeLabelDoesNotMatch",
+					"Failed to admit pod as the `kubernetes.io/os` label doesn't match node label");
 	if (os && !val_is(os, "linux"))
-		return refuse(r, "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS");
+		return admission_refuse(r, "PodOSNotSupported",
+					"Failed to admit pod as the OS field doesn't match node OS");
 	if (val_is(val_get(pod, F_spec, F_securityContext, F_supplementalGroupsPolicy), "Strict") &&
 	    !val_bool(obj_get(node, F_status, F_features, F_supplementalGroupsPolicy)))
-		return refuse(r, "SupplementalGroupsPolicyNotSupported",
-			      "SupplementalGroupsPolicy=Strict is not supported in this node");
+		return admission_refuse(r, "SupplementalGroupsPolicyNotSupported",
+					"SupplementalGroupsPolicy=Strict is not supported in this node");
 	return false;
 }
 
@@ -102,11 +104,11 @@ static void lacks(struct admission *r, struct sv name, int64_t requested, int64_
 		return;
 	res_list_add(&r->missing, name, requested - (capacity - used));
 	if (!r->reason)
-		refuse(r, arena_printf(r->a, "OutOf%.*s", SV_ARG(name)),
-		       arena_printf(r->a,
-				    "Node didn't have enough resource: %.*s, requested: %" PRId64 ", used: %" PRId64
-				    ", capacity: %" PRId64,
-				    SV_ARG(name), requested, used, capacity));
+		admission_refuse(r, arena_printf(r->a, "OutOf%.*s", SV_ARG(name)),
+				 arena_printf(r->a,
+					      "Node didn't have enough resource: %.*s, requested: %" PRId64
+					      ", used: %" PRId64 ", capacity: %" PRId64,
+					      SV_ARG(name), requested, used, capacity));
 }
 
 static void check_room(struct admission *r, const struct val *pod, const struct obj *node,
@@ -144,7 +146,7 @@ static void predicate(struct admission *r, const char *name, const char *why)
 {
 	r->placed_wrong = true;
 	if (!r->reason)
-		refuse(r, name, arena_printf(r->a, "Predicate %s failed: %s", name, why));
+		admission_refuse(r, name, arena_printf(r->a, "Predicate %s failed: %s", name, why));
 }
 
 static bool ports_clash(struct admission *r, const struct val *pod, const struct val *const *others, size_t n)
@@ -188,7 +190,7 @@ void admission_check(struct admission *r, const struct val *pod, const struct ob
 	check_room(r, pod, node, others, n);
 	check_place(r, pod, node, others, n);
 	if (!r->reason && r->no_apparmor && isolation_wants_apparmor(r->a, pod))
-		refuse(r, "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");
+		admission_refuse(r, "AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");
 }
 
 void admission_release(struct admission *r)
@@ -200,7 +202,7 @@ void admission_release(struct admission *r)
 
 /* Has this pod a place here? Those that were taken, also by an agent before us, until they are through. One that was
  * deleted at once has none: who deletes so wants its successor now, and the API server knows it no more. */
-static bool counts(struct kpod *p, const struct val *pod)
+static bool admission_counts(struct kpod *p, const struct val *pod)
 {
 	enum pod_taken taken = p->taken;
 	bool vanished;
@@ -230,7 +232,7 @@ static size_t others_of(struct kpod *p, struct arena *a, struct kpod **pods, siz
 	for (size_t i = 0; i < n; i++) {
 		const struct val *pod = pods[i] == p ? NULL : obj_root(kpod_obj(pods[i], a));
 
-		if (!pod || !counts(pods[i], pod))
+		if (!pod || !admission_counts(pods[i], pod))
 			continue;
 		(*ret_pods)[n_others] = pods[i];
 		(*ret_docs)[n_others++] = pod;
@@ -239,7 +241,7 @@ static size_t others_of(struct kpod *p, struct arena *a, struct kpod **pods, siz
 }
 
 /* Under k->admitting, so that of two pods that come at once the second sees the first. */
-static bool decide(struct admission *r, struct kpod *p, const struct val *pod, const struct obj *node)
+static bool admission_decide(struct admission *r, struct kpod *p, const struct val *pod, const struct obj *node)
 {
 	struct kubelet *k = p->k;
 	const struct val **docs;
@@ -281,7 +283,7 @@ int pod_admit(struct kpod *p, struct admission *r, const struct val *pod, int64_
 		return 0;
 	}
 	obj_link(r->a, node);
-	if (decide(r, p, pod, node))
+	if (admission_decide(r, p, pod, node))
 		return 1;
 	*wake_ns = MIN(*wake_ns, LOOK_AGAIN_NS);
 	return 0;

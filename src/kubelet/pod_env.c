@@ -25,7 +25,7 @@ static int get(void *ctx, struct arena *a, bool secret, struct sv name, const st
 	return pod_get_config(s->p->k, a, sv_from(s->p->ns), secret, name, ret, err);
 }
 
-static int field(void *ctx, struct arena *a, const struct val *from, struct sv *ret, struct err *err)
+static int pod_env_field(void *ctx, struct arena *a, const struct val *from, struct sv *ret, struct err *err)
 {
 	struct source *s = ctx;
 	const struct val *ref = val_member(from, F_fieldRef);
@@ -98,7 +98,7 @@ int pod_env(struct kpod *p, struct arena *a, const struct val *pod, const struct
 {
 	const struct val *links = val_get(pod, F_spec, F_enableServiceLinks);
 	struct source s = { .p = p, .pod = pod, .container = container };
-	struct env_source src = { .get = get, .field = field, .file = file, .ctx = &s };
+	struct env_source src = { .get = get, .field = pod_env_field, .file = file, .ctx = &s };
 	struct service_ctx sc = { .l = ret, .ns = sv_from(p->ns), .links = !links || val_bool(links) };
 
 	*ret = (struct env_list){ .a = a };

@@ -28,7 +28,7 @@ void container_resources(const struct val *pod, const struct val *spec, struct r
 	c->oom_score_adj = container_oom_score_adj(pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
 }
 
-static struct cont_limits wanted(const struct val *pod, const struct val *spec)
+static struct cont_limits resize_wanted(const struct val *pod, const struct val *spec)
 {
 	struct rt_container_config c = { 0 };
 
@@ -36,14 +36,14 @@ static struct cont_limits wanted(const struct val *pod, const struct val *spec)
 	return (struct cont_limits){ true, c.cpu_shares, c.cpu_quota, c.memory_limit_bytes };
 }
 
-static bool same(const struct cont_limits *x, const struct cont_limits *y)
+static bool resize_same(const struct cont_limits *x, const struct cont_limits *y)
 {
 	return x->cpu_shares == y->cpu_shares && x->cpu_quota == y->cpu_quota && x->memory_bytes == y->memory_bytes;
 }
 
 void container_resources_given(const struct val *pod, const struct val *spec, struct kcont *c)
 {
-	c->limits = wanted(pod, spec);
+	c->limits = resize_wanted(pod, spec);
 	c->resize_reason = NULL;
 }
 
@@ -55,14 +55,14 @@ static void outstanding(struct kcont *c, const char *reason, const char *message
 }
 
 /* After a restart of the agent: the status says what the instance was given. */
-static void recall(const struct val *pod, const struct val *spec, struct kcont *c)
+static void resize_recall(const struct val *pod, const struct val *spec, struct kcont *c)
 {
 	const struct val *now = val_member(spec, F_resources);
 	const struct val *given = val_member(pod_container_status(pod, val_get_str(spec, F_name)), F_resources);
 
 	if (given && val_same(val_member(given, F_limits), val_member(now, F_limits)) &&
 	    val_same(val_member(given, F_requests), val_member(now, F_requests)))
-		c->limits = wanted(pod, spec);
+		c->limits = resize_wanted(pod, spec);
 }
 
 static bool asks_for_restart(const struct val *spec, const char *resource)
@@ -103,14 +103,14 @@ static bool infeasible(struct kpod *p, struct arena *a, const struct val *pod, s
 bool container_resize_step(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
 			   struct kcont *c, int64_t *wake_ns)
 {
-	struct cont_limits want = wanted(pod, spec);
+	struct cont_limits want = resize_wanted(pod, spec);
 	struct rt_container_config config = { 0 };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	bool more_or_less_cpu, more_or_less_memory;
 
 	if (!c->limits.known)
-		recall(pod, spec, c);
-	if (c->limits.known && same(&c->limits, &want)) {
+		resize_recall(pod, spec, c);
+	if (c->limits.known && resize_same(&c->limits, &want)) {
 		c->resize_reason = NULL;
 		return false;
 	}

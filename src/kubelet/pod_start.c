@@ -29,7 +29,7 @@
 
 /* --- sandbox --- */
 
-static struct rt_label *copy_map(struct arena *a, const struct val *map, size_t extra, size_t *ret_n)
+static struct rt_label *pod_start_copy_map(struct arena *a, const struct val *map, size_t extra, size_t *ret_n)
 {
 	struct rt_label *l = ARENA_ARRAY(a, struct rt_label, val_len(map) + extra);
 
@@ -147,7 +147,7 @@ static void set_ports(struct arena *a, const struct val *pod, struct rt_sandbox_
 		}
 }
 
-static struct sv host_name(struct kpod *p, struct arena *a, const struct val *pod)
+static struct sv pod_start_host_name(struct kpod *p, struct arena *a, const struct val *pod)
 {
 	struct sv own = val_get_str(pod, F_spec, F_hostname), name = own.n ? own : sv_from(p->name);
 	struct sv sub = val_get_str(pod, F_spec, F_subdomain), exact = val_get_str(pod, F_spec, F_hostnameOverride);
@@ -176,7 +176,7 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 		.name = sv_from(p->name),
 		.ns = sv_from(p->ns),
 		.uid = sv_from(p->uid),
-		.hostname = host_name(p, a, pod),
+		.hostname = pod_start_host_name(p, a, pod),
 		.log_dir = sv_from(pod_log_dir(p->k, a, pod)),
 		.cgroup_parent = sv_from(cgroup_pod_path(a, p->k->cgroup_root, pod_qos(pod), sv_from(p->uid))),
 		.attempt = attempt,
@@ -192,13 +192,13 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 	};
 	if (c->run_as_group >= 0 && c->run_as_user < 0)
 		c->run_as_group = -1; /* CRI wants a user beside a group */
-	l = copy_map(a, val_get(pod, F_metadata, F_labels), 3, &n);
+	l = pod_start_copy_map(a, val_get(pod, F_metadata, F_labels), 3, &n);
 	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.name"), c->name };
 	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.namespace"), c->ns };
 	l[n++] = (struct rt_label){ SV("io.kubernetes.pod.uid"), c->uid };
 	c->labels = l;
 	c->n_labels = n;
-	l = copy_map(a, val_get(pod, F_metadata, F_annotations), 2, &n);
+	l = pod_start_copy_map(a, val_get(pod, F_metadata, F_annotations), 2, &n);
 	l[n++] = (struct rt_label){ SV("kubernetes.io/config.source"), SV("api") };
 	c->annotations = l;
 	c->n_annotations = n;
@@ -234,7 +234,7 @@ int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, co
 
 /* --- container --- */
 
-static const struct val *security(const struct val *pod, const struct val *spec, enum sym field)
+static const struct val *pod_start_security(const struct val *pod, const struct val *spec, enum sym field)
 {
 	const struct val *own = val_get(spec, F_securityContext, field);
 
@@ -247,7 +247,7 @@ static int check_user(struct kpod *p, struct arena *a, const struct val *pod, co
 {
 	struct rt_image *img = NULL;
 
-	if (!val_bool(security(pod, spec, F_runAsNonRoot)))
+	if (!val_bool(pod_start_security(pod, spec, F_runAsNonRoot)))
 		return 0;
 	if (c->run_as_user == 0)
 		return err_set(err, ERR_INVALID,
@@ -295,8 +295,8 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	c->privileged = val_get_bool(own, F_privileged);
 	c->readonly_rootfs = val_get_bool(own, F_readOnlyRootFilesystem);
 	c->no_new_privs = escalate && !val_bool(escalate);
-	c->run_as_user = val_int_or(security(pod, spec, F_runAsUser), -1);
-	c->run_as_group = val_int_or(security(pod, spec, F_runAsGroup), -1);
+	c->run_as_user = val_int_or(pod_start_security(pod, spec, F_runAsUser), -1);
+	c->run_as_group = val_int_or(pod_start_security(pod, spec, F_runAsGroup), -1);
 	VAL_EACH(groups, v)
 		g[c->n_supplemental_groups++] = val_int_or(v, 0);
 	if (fs)
@@ -304,11 +304,12 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 	c->supplemental_groups = g;
 	c->add_caps = strings(a, val_get(own, F_capabilities, F_add), &c->n_add_caps);
 	c->drop_caps = strings(a, val_get(own, F_capabilities, F_drop), &c->n_drop_caps);
-	c->seccomp = c->privileged ? SV("Unconfined") : seccomp_profile(p, a, security(pod, spec, F_seccompProfile));
+	c->seccomp =
+	    c->privileged ? SV("Unconfined") : seccomp_profile(p, a, pod_start_security(pod, spec, F_seccompProfile));
 	if (!c->seccomp.n)
 		c->seccomp = SV("Unconfined"); /* the kubelet's default without --seccomp-default */
 	c->apparmor = c->privileged ? SV("") : isolation_apparmor(a, pod, spec);
-	c->selinux = selinux_options(security(pod, spec, F_seLinuxOptions));
+	c->selinux = selinux_options(pod_start_security(pod, spec, F_seLinuxOptions));
 	if (!c->privileged && !val_is(val_member(own, F_procMount), "Unmasked")) {
 		c->masked_paths = masked;
 		c->n_masked_paths = ARRAY_LEN(masked);
@@ -451,8 +452,8 @@ static int old_restart_count(const struct val *pod, struct sv name)
 	return (int)MIN(val_get_int(s, 0, F_restartCount) + status_tells_run(s, status_container_id(s)), INT_MAX - 1);
 }
 
-static int fill(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, int count,
-		struct sv ref, struct rt_container_config *c, struct err *err)
+static int pod_start_fill(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec, int count,
+			  struct sv ref, struct rt_container_config *c, struct err *err)
 {
 	struct env_list *env = ARENA_NEW(a, struct env_list);
 	struct sv *cmd, *args;
@@ -513,7 +514,7 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 	struct rt_sandbox_config sc;
 	int rc;
 
-	if (fill(p, a, pod, spec, count, image_ref, &c, err) < 0) {
+	if (pod_start_fill(p, a, pod, spec, count, image_ref, &c, err) < 0) {
 		kcont_wait(p, kc, "CreateContainerConfigError", "%s", err_msg(err));
 		return -1;
 	}

@@ -149,7 +149,7 @@ static bool check_admission(struct sync *s)
 	return true;
 }
 
-static void begin(struct sync *s)
+static void sync_begin(struct sync *s)
 {
 	struct kpod *p = s->p;
 
@@ -175,7 +175,7 @@ static bool pod_is_going(const struct sync *s)
 	return s->vanished || s->p->state != POD_SYNC || val_get(s->pod, F_metadata, F_deletionTimestamp);
 }
 
-static int prepare(struct sync *s, struct err *err)
+static int sync_prepare(struct sync *s, struct err *err)
 {
 	struct kpod *p = s->p;
 	struct err e = ERR_INIT;
@@ -278,7 +278,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 }
 
 /* Keeps the newest dead instance of a container, for its logs and lastState; earlier ones go. */
-static void prune(struct sync *s, struct sv name)
+static void sync_prune(struct sync *s, struct sv name)
 {
 	struct rt_container *rc;
 
@@ -311,7 +311,7 @@ static int start_container(struct sync *s, const struct val *spec, struct kcont 
 		return 0;
 	}
 	c->start_failed = false;
-	prune(s, val_get_str(spec, F_name));
+	sync_prune(s, val_get_str(spec, F_name));
 	return 1;
 }
 
@@ -530,7 +530,7 @@ static int sync_running(struct sync *s, struct err *err)
 {
 	int rc;
 
-	if (prepare(s, err) < 0)
+	if (sync_prepare(s, err) < 0)
 		return -1;
 	rc = ensure_sandbox(s, err);
 	if (rc < 0)
@@ -660,7 +660,7 @@ int pod_sync(void *ctx, struct sv uid, struct reconcile_result *ret, struct err 
 	}
 	if (rc == 0) {
 		check_notice(&s);
-		begin(&s);
+		sync_begin(&s);
 		do { /* the next state's work follows at once */
 			before = s.p->state;
 			if (before == POD_SYNC)

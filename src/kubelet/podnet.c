@@ -77,7 +77,7 @@ static void apply(struct obj *node, void *ctx)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void changed(struct obj *old, struct obj *neu, void *ctx)
+static void podnet_changed(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	apply(neu, ctx);
@@ -153,7 +153,7 @@ int podnet_repair(struct podnet *p, struct buf *said)
 struct podnet *podnet_start(struct client *c, const char *data_dir, const char *node_name, struct runtime *rt,
 			    struct err *err)
 {
-	static const struct informer_handler handler = { .add = apply, .update = changed };
+	static const struct informer_handler handler = { .add = apply, .update = podnet_changed };
 	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", node_name);
 	struct podnet *p = xcalloc(1, sizeof(*p));
 

@@ -187,7 +187,7 @@ static void dispatch(struct http_req *r, const struct asked *q)
 		http_respond_text(r, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
 }
 
-static void decided(struct http_req *r, void *ctx)
+static void kserver_decided(struct http_req *r, void *ctx)
 {
 	static const int codes[] = {
 		[KAUTH_UNKNOWN] = 500, [KAUTH_UNAUTHENTICATED] = 401, [KAUTH_FORBIDDEN] = 403, [KAUTH_BROKEN] = 503
@@ -208,7 +208,7 @@ static void ask_task(struct http_req *r, struct kubelet *k)
 
 	(void)k;
 	q->verdict = kauth_ask(q->s->auth, r, q->part[1], &q->words);
-	http_req_post(r, decided, q);
+	http_req_post(r, kserver_decided, q);
 }
 
 static void handle(struct http_req *r, void *ctx)
@@ -225,7 +225,7 @@ static void handle(struct http_req *r, void *ctx)
 	if (q->verdict == KAUTH_UNKNOWN)
 		server_task(r, q->s, q, ask_task);
 	else
-		decided(r, q);
+		kserver_decided(r, q);
 }
 
 /* --- life --- */

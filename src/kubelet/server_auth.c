@@ -30,7 +30,7 @@ struct kauth {
 	struct strmap tokens, questions; /* -> struct entry */
 };
 
-static void entry_free(void *p)
+static void kauth_entry_free(void *p)
 {
 	struct entry *e = p;
 
@@ -54,8 +54,8 @@ struct kauth *kauth_free(struct kauth *k)
 {
 	if (!k)
 		return NULL;
-	strmap_release_with(&k->tokens, entry_free);
-	strmap_release_with(&k->questions, entry_free);
+	strmap_release_with(&k->tokens, kauth_entry_free);
+	strmap_release_with(&k->questions, kauth_entry_free);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
 	return NULL;
@@ -67,13 +67,13 @@ static void remember(struct kauth *k, struct strmap *m, struct sv key, struct en
 {
 	pthread_mutex_lock(&k->lock);
 	if (m->n >= CACHE_MAX)
-		strmap_release_with(m, entry_free);
-	entry_free(strmap_set(m, key, e_take));
+		strmap_release_with(m, kauth_entry_free);
+	kauth_entry_free(strmap_set(m, key, e_take));
 	pthread_mutex_unlock(&k->lock);
 }
 
 /* Under the lock. */
-static const struct entry *recall(struct kauth *k, struct strmap *m, struct sv key)
+static const struct entry *kauth_recall(struct kauth *k, struct strmap *m, struct sv key)
 {
 	const struct entry *e = strmap_get(m, key);
 
@@ -144,7 +144,7 @@ static enum kauth_verdict identify(struct kauth *k, const struct http_req *r, bo
 	if (token.n == 0 || token.n > TOKEN_MAX)
 		return KAUTH_UNAUTHENTICATED;
 	pthread_mutex_lock(&k->lock);
-	e = recall(k, &k->tokens, token);
+	e = kauth_recall(k, &k->tokens, token);
 	if (e) {
 		*ret = e->user ? val_clone(r->arena, e->user) : NULL;
 		v = e->user ? KAUTH_ALLOWED : KAUTH_UNAUTHENTICATED;
@@ -249,7 +249,7 @@ static enum kauth_verdict permit(struct kauth *k, const struct http_req *r, cons
 
 	json_encode(&key, doc);
 	pthread_mutex_lock(&k->lock);
-	e = recall(k, &k->questions, buf_sv(&key));
+	e = kauth_recall(k, &k->questions, buf_sv(&key));
 	if (e)
 		v = e->allowed ? KAUTH_ALLOWED : KAUTH_FORBIDDEN;
 	pthread_mutex_unlock(&k->lock);
@@ -268,8 +268,8 @@ static struct sv forbidden(struct arena *a, const struct val *user, struct sv ve
 	return arena_sv(a, buf_sv(&b));
 }
 
-static enum kauth_verdict decide(struct kauth *k, const struct http_req *r, struct sv part, bool ask,
-				 struct sv *ret_words)
+static enum kauth_verdict kauth_decide(struct kauth *k, const struct http_req *r, struct sv part, bool ask,
+				       struct sv *ret_words)
 {
 	const char *const *subs = subresources(part);
 	struct sv verb = verb_of(r, part);
@@ -290,10 +290,10 @@ static enum kauth_verdict decide(struct kauth *k, const struct http_req *r, stru
 
 enum kauth_verdict kauth_known(struct kauth *k, const struct http_req *r, struct sv part, struct sv *ret_words)
 {
-	return decide(k, r, part, false, ret_words);
+	return kauth_decide(k, r, part, false, ret_words);
 }
 
 enum kauth_verdict kauth_ask(struct kauth *k, const struct http_req *r, struct sv part, struct sv *ret_words)
 {
-	return decide(k, r, part, true, ret_words);
+	return kauth_decide(k, r, part, true, ret_words);
 }

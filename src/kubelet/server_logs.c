@@ -55,22 +55,22 @@ static void follow_free(struct follow *f)
 	http_req_unref(r);
 }
 
-static void on_gone(struct http_req *r)
+static void server_logs_on_gone(struct http_req *r)
 {
 	follow_free(((struct follow *)r->user));
 }
 
-static void pump(struct follow *f);
+static void server_logs_pump(struct follow *f);
 
 static void on_again(void *ctx)
 {
 	struct follow *f = ctx;
 
 	f->again = ev_timer_stop(f->again);
-	pump(f);
+	server_logs_pump(f);
 }
 
-static void pump(struct follow *f)
+static void server_logs_pump(struct follow *f)
 {
 	bool was_live = f->follow && live(f);
 	enum log_more more = LOG_MORE;
@@ -117,20 +117,20 @@ static void on_timer(void *ctx)
 	struct follow *f = ctx;
 
 	if (!f->draining && !f->again)
-		pump(f);
+		server_logs_pump(f);
 }
 
-static void on_drain(struct http_req *r)
+static void server_logs_on_drain(struct http_req *r)
 {
 	struct follow *f = r->user;
 
 	if (!f->draining)
 		return;
 	f->draining = false;
-	pump(f);
+	server_logs_pump(f);
 }
 
-static int64_t number(const struct http_req *r, const char *name)
+static int64_t server_logs_number(const struct http_req *r, const char *name)
 {
 	struct sv v;
 	int64_t n;
@@ -138,8 +138,8 @@ static int64_t number(const struct http_req *r, const char *name)
 	return http_query_get(r, name, &v) && sv_to_i64(v, &n) && n >= 0 ? n : -1;
 }
 
-static void refuse(struct http_req *r, int status, const char *fmt, ...) _printf_(3, 4);
-static void refuse(struct http_req *r, int status, const char *fmt, ...)
+static void server_logs_refuse(struct http_req *r, int status, const char *fmt, ...) _printf_(3, 4);
+static void server_logs_refuse(struct http_req *r, int status, const char *fmt, ...)
 {
 	va_list ap;
 	const char *text;
@@ -154,8 +154,8 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 {
 	const struct http_header headers[] = { { SV("content-type"), SV("text/plain") } };
 	struct kpod *p = kubelet_pod_named(s->k, ns, pod);
-	struct log_opts o = { .tail = number(r, "tailLines"),
-			      .limit_bytes = number(r, "limitBytes"),
+	struct log_opts o = { .tail = server_logs_number(r, "tailLines"),
+			      .limit_bytes = server_logs_number(r, "limitBytes"),
 			      .timestamps = http_query_flag(r, "timestamps") };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	const struct val *doc, *st;
@@ -165,13 +165,13 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 	struct sv stream, text;
 
 	if (!p) {
-		refuse(r, 404, "pod \"%.*s\" not found on this node", SV_ARG(pod));
+		server_logs_refuse(r, 404, "pod \"%.*s\" not found on this node", SV_ARG(pod));
 		return;
 	}
 	doc = obj_root(kpod_obj(p, r->arena));
 	st = pod_container_status(doc, container);
 	if (!pod_container(doc, container, NULL)) {
-		refuse(r, 400, "container %.*s is not valid for pod %.*s", SV_ARG(container), SV_ARG(pod));
+		server_logs_refuse(r, 400, "container %.*s is not valid for pod %.*s", SV_ARG(container), SV_ARG(pod));
 		goto out;
 	}
 	count = val_get_int(st, 0, F_restartCount);
@@ -181,16 +181,16 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 		 !val_get(st, F_lastState, F_terminated)) {
 		struct sv reason = val_get_str(st, F_state, F_waiting, F_reason);
 
-		refuse(r, 400, "container \"%.*s\" in pod \"%.*s\" is waiting to start: %.*s", SV_ARG(container),
-		       SV_ARG(pod), SV_ARG(reason.n ? reason : SV("ContainerCreating")));
+		server_logs_refuse(r, 400, "container \"%.*s\" in pod \"%.*s\" is waiting to start: %.*s",
+				   SV_ARG(container), SV_ARG(pod), SV_ARG(reason.n ? reason : SV("ContainerCreating")));
 		goto out;
 	}
 	if (count < 0) {
-		refuse(r, 400, "previous terminated container \"%.*s\" in pod \"%.*s\" not found", SV_ARG(container),
-		       SV_ARG(pod));
+		server_logs_refuse(r, 400, "previous terminated container \"%.*s\" in pod \"%.*s\" not found",
+				   SV_ARG(container), SV_ARG(pod));
 		goto out;
 	}
-	since = number(r, "sinceSeconds");
+	since = server_logs_number(r, "sinceSeconds");
 	if (since >= 0)
 		o.since_ns = env_now_ns(s->k->env) - MIN(since, INT32_MAX) * NS_PER_SEC;
 	else if (http_query_get(r, "sinceTime", &text) && !time_parse(text, &o.since_ns))
@@ -201,7 +201,7 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 	}
 	reader = log_reader_open(s->k->log_dir, container_log_path(r->arena, doc, container, count), &o, &err);
 	if (!reader) {
-		refuse(r, 404, "unable to retrieve container logs: %s", err_msg(&err));
+		server_logs_refuse(r, 404, "unable to retrieve container logs: %s", err_msg(&err));
 		goto out;
 	}
 	f = xcalloc(1, sizeof(*f));
@@ -213,12 +213,12 @@ void server_logs(struct http_req *r, struct kserver *s, struct sv ns, struct sv 
 	f->restart_count = count;
 	f->follow = http_query_flag(r, "follow");
 	r->user = f;
-	r->on_gone = on_gone;
-	r->on_drain = on_drain;
+	r->on_gone = server_logs_on_gone;
+	r->on_drain = server_logs_on_drain;
 	http_stream_begin(r, 200, headers, 1);
 	if (f->follow)
 		f->timer = ev_timer_start(s->loop, POLL_NS, POLL_NS, on_timer, f);
-	pump(f);
+	server_logs_pump(f);
 	return;
 out:
 	kpod_unref(p);

@@ -27,7 +27,7 @@ static void stream_free(struct stream *t)
 	free(t);
 }
 
-static void finished(struct http_req *r, bool answered, const struct err *err, void *ctx)
+static void server_stream_finished(struct http_req *r, bool answered, const struct err *err, void *ctx)
 {
 	(void)ctx;
 	if (!answered && !http_req_gone(r))
@@ -38,7 +38,7 @@ static void finished(struct http_req *r, bool answered, const struct err *err, v
 static void connect_now(struct http_req *r, void *ctx)
 {
 	struct stream *t = ctx;
-	const struct rc_opts o = { .done = finished };
+	const struct rc_opts o = { .done = server_stream_finished };
 
 	if (!t->err.reason && !http_req_gone(r)) {
 		const struct rc_backend b = { .endpoint = { .host = t->host, .port = t->port },
@@ -106,7 +106,7 @@ static bool either(const struct http_req *r, const char *x, const char *y)
 	return http_query_flag(r, x) || http_query_flag(r, y);
 }
 
-static int ask(struct stream *t, struct arena *a)
+static int server_stream_ask(struct stream *t, struct arena *a)
 {
 	struct kubelet *k = t->s->k;
 	struct runtime *rt = k->rt;
@@ -159,7 +159,7 @@ static void stream_task(struct http_req *r, struct kubelet *k)
 	struct stream *t = r->user;
 
 	(void)k;
-	ask(t, &a);
+	server_stream_ask(t, &a);
 	http_req_post(http_req_ref(r), connect_now, t);
 }
 

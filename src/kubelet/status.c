@@ -6,7 +6,7 @@
 
 /* --- containers --- */
 
-static void set_time(struct arena *a, struct val *m, enum sym key, int64_t ns)
+static void status_set_time(struct arena *a, struct val *m, enum sym key, int64_t ns)
 {
 	char text[TIME_TEXT_MAX];
 
@@ -66,7 +66,7 @@ static const struct val *old_container(const struct val *pod, const struct statu
 	return pod_container_status(pod, val_get_str(c->spec, F_name));
 }
 
-static bool finished(const struct status_container *c)
+static bool status_finished(const struct status_container *c)
 {
 	return c->cur && c->cur->state == RT_EXITED;
 }
@@ -76,7 +76,7 @@ static bool init_done(const struct status_container *c)
 {
 	if (c->sidecar)
 		return c->started && (c->cur && (c->cur->state == RT_RUNNING || c->cur->state == RT_EXITED));
-	return finished(c) && c->cur->exit_code == 0;
+	return status_finished(c) && c->cur->exit_code == 0;
 }
 
 static bool init_pending(const struct status_input *in)
@@ -186,13 +186,14 @@ static struct val *container_status(struct arena *a, const struct status_input *
 	bool lost = !cur && !in->terminal && val_get(old, F_state, F_running);
 	/* The same, and its successor was there before anybody was told. */
 	bool replaced = cur && !c->prev && c->restart_count > val_get_int(old, 0, F_restartCount);
-	bool ready = c->init && !c->sidecar ? finished(c) && cur->exit_code == 0 : running && c->ready && !c->ephemeral;
+	bool ready =
+	    c->init && !c->sidecar ? status_finished(c) && cur->exit_code == 0 : running && c->ready && !c->ephemeral;
 
 	val_set_str(a, s, F_name, val_get_str(c->spec, F_name));
 	state = val_new_map(a);
 	last = val_new_map(a);
 	if (running) {
-		set_time(a, val_set_map(a, state, F_running), F_startedAt, cur->started_ns);
+		status_set_time(a, val_set_map(a, state, F_running), F_startedAt, cur->started_ns);
 	} else if (cur && cur->state == RT_EXITED && !waits_again(in, c)) {
 		set_terminated(a, state, cur, c->term_message);
 	} else if (cur && cur->state == RT_UNKNOWN && sv_eq(status_container_id(old), cur->id)) {
@@ -251,14 +252,14 @@ static const char *phase_of(const struct status_input *in)
 		if (c->init) {
 			alive |= c->cur && c->cur->state == RT_RUNNING;
 			init_waiting += !init_done(c);
-			init_failed += !c->sidecar && finished(c) && c->cur->exit_code != 0 &&
+			init_failed += !c->sidecar && status_finished(c) && c->cur->exit_code != 0 &&
 				       !container_should_restart(in->pod, c->spec, true, c->cur->exit_code);
 			continue;
 		}
 		n++;
 		if (c->cur && c->cur->state == RT_RUNNING) {
 			running++;
-		} else if (finished(c)) {
+		} else if (status_finished(c)) {
 			stopped++;
 			succeeded += c->cur->exit_code == 0;
 			again |= container_should_restart(in->pod, c->spec, false, c->cur->exit_code);
@@ -304,7 +305,7 @@ static void add_condition(struct arena *a, const struct status_input *in, struct
 	if (since && val_is(val_member(old, F_status), ok ? "True" : "False"))
 		val_set(a, c, F_lastTransitionTime, since);
 	else
-		set_time(a, c, F_lastTransitionTime, in->now_ns);
+		status_set_time(a, c, F_lastTransitionTime, in->now_ns);
 	if (reason) {
 		val_set_cstr(a, c, F_reason, reason);
 		if (message)
@@ -339,8 +340,8 @@ static const char *names_where(struct arena *a, const struct status_input *in, c
 	return arena_printf(a, "[%s]", buf_cstr(&b));
 }
 
-static void set_conditions(struct arena *a, const struct status_input *in, struct val *st, const char *phase,
-			   const struct val *init_st, const struct val *main_st)
+static void status_set_conditions(struct arena *a, const struct status_input *in, struct val *st, const char *phase,
+				  const struct val *init_st, const struct val *main_st)
 {
 	struct val *list = val_set_list(a, st, F_conditions);
 	bool over = !strcmp(phase, "Succeeded"), failed = !strcmp(phase, "Failed"), ready, initialized;
@@ -453,11 +454,11 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 			val_set_cstr(a, st, F_message, in->message);
 	}
 	if (in->reason && in->refused) { /* nothing of it was ever here */
-		set_time(a, st, F_startTime, in->start_ns);
+		status_set_time(a, st, F_startTime, in->start_ns);
 		val_set_cstr(a, st, F_qosClass, qos_name(pod_qos(in->pod)));
 		return st;
 	}
-	set_conditions(a, in, st, phase, init_st, main_st);
+	status_set_conditions(a, in, st, phase, init_st, main_st);
 	if (in->host_ip) {
 		val_set_cstr(a, st, F_hostIP, in->host_ip);
 		ips = val_set_list(a, st, F_hostIPs);
@@ -469,7 +470,7 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 		for (size_t i = 0; i < in->n_pod_ips; i++)
 			val_set_str(a, val_push(a, ips, val_new_map(a)), F_ip, in->pod_ips[i]);
 	}
-	set_time(a, st, F_startTime, in->start_ns);
+	status_set_time(a, st, F_startTime, in->start_ns);
 	if (val_len(init_st))
 		val_set(a, st, F_initContainerStatuses, init_st);
 	val_set(a, st, F_containerStatuses, main_st);
@@ -487,8 +488,8 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 /* --- what to send --- */
 
 /* Lists merged by a key in a strategic merge patch: entries to set, and directives for those to drop. */
-static void merge_list(struct arena *a, struct val *patch, enum sym field, enum sym key, const struct val *old,
-		       const struct val *want, bool drop_others)
+static void status_merge_list(struct arena *a, struct val *patch, enum sym field, enum sym key, const struct val *old,
+			      const struct val *want, bool drop_others)
 {
 	struct val *list = val_new_list(a);
 
@@ -569,11 +570,12 @@ struct val *status_patch(struct arena *a, const struct val *old, const struct va
 		else if (!w && o && val_type(o) != VAL_NULL && (ours[i] == F_reason || ours[i] == F_message))
 			val_set(a, patch, ours[i], val_new_null(a));
 	}
-	merge_list(a, patch, F_conditions, F_type, val_member(old, F_conditions), val_member(want, F_conditions),
-		   false);
+	status_merge_list(a, patch, F_conditions, F_type, val_member(old, F_conditions), val_member(want, F_conditions),
+			  false);
 	drop_resize(a, patch, val_member(old, F_conditions), val_member(want, F_conditions));
-	merge_list(a, patch, F_hostIPs, F_ip, val_member(old, F_hostIPs), val_member(want, F_hostIPs), true);
+	status_merge_list(a, patch, F_hostIPs, F_ip, val_member(old, F_hostIPs), val_member(want, F_hostIPs), true);
 	if (val_member(want, F_podIPs))
-		merge_list(a, patch, F_podIPs, F_ip, val_member(old, F_podIPs), val_member(want, F_podIPs), true);
+		status_merge_list(a, patch, F_podIPs, F_ip, val_member(old, F_podIPs), val_member(want, F_podIPs),
+				  true);
 	return val_len(patch) ? patch : NULL;
 }

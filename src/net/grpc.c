@@ -177,8 +177,8 @@ static void messages_take(struct call *call)
 	buf_drop_front(&call->in, at);
 }
 
-static int on_data(nghttp2_session *session _unused_, uint8_t flags _unused_, int32_t stream, const uint8_t *data,
-		   size_t n, void *user)
+static int grpc_on_data(nghttp2_session *session _unused_, uint8_t flags _unused_, int32_t stream, const uint8_t *data,
+			size_t n, void *user)
 {
 	struct call *call = call_of(user, stream);
 
@@ -230,7 +230,7 @@ static struct conn *conn_new(const struct grpc_channel *ch, int64_t deadline_ns,
 	list_init(&c->link);
 	BUG_ON(nghttp2_session_callbacks_new(&cbs) != 0);
 	nghttp2_session_callbacks_set_on_header_callback(cbs, on_header);
-	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_data);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, grpc_on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cbs, on_stream_close);
 	BUG_ON(nghttp2_session_client_new(&c->session, cbs, c) != 0);
 	nghttp2_session_callbacks_del(cbs);
@@ -385,7 +385,7 @@ static int call_submit(struct grpc_channel *ch, struct conn *c, struct call *cal
 enum outcome { CALL_ENDED, CALL_STOPPED, CALL_DEADLINE, CALL_BROKEN };
 
 /* Moves bytes both ways until the stream ends or the caller has enough. */
-static enum outcome call_run(struct conn *c, struct call *call, int64_t deadline_ns, int stop_fd)
+static enum outcome grpc_call_run(struct conn *c, struct call *call, int64_t deadline_ns, int stop_fd)
 {
 	while (!call->closed) {
 		int events;
@@ -405,7 +405,7 @@ static enum outcome call_run(struct conn *c, struct call *call, int64_t deadline
 	return call->stopped || call->bad_message ? CALL_STOPPED : CALL_ENDED;
 }
 
-static enum err_reason reason_of(int status)
+static enum err_reason grpc_reason_of(int status)
 {
 	switch (status) {
 	case GRPC_DEADLINE_EXCEEDED:
@@ -430,8 +430,9 @@ static int call_status(const struct call *call, const char *method, struct err *
 		return 0;
 	if (call->status > 0) {
 		if (call->status_message && *call->status_message)
-			return err_set(err, reason_of(call->status), "%s", call->status_message);
-		return err_set(err, reason_of(call->status), "'%s' failed with grpc status %d", method, call->status);
+			return err_set(err, grpc_reason_of(call->status), "%s", call->status_message);
+		return err_set(err, grpc_reason_of(call->status), "'%s' failed with grpc status %d", method,
+			       call->status);
 	}
 	if (call->h2_error == NGHTTP2_REFUSED_STREAM)
 		return err_set(err, ERR_UNAVAILABLE, "'%s' was refused by the server", method);
@@ -482,7 +483,7 @@ static int call_do(struct grpc_channel *ch, const char *method, struct sv reques
 		if (!c)
 			return -1;
 		o = call_submit(ch, c, &call, method, deadline_ns) < 0 ? CALL_BROKEN
-								       : call_run(c, &call, deadline_ns, stop_fd);
+								       : grpc_call_run(c, &call, deadline_ns, stop_fd);
 		if (o == CALL_ENDED) {
 			conn_put(ch, c);
 		} else {

@@ -64,7 +64,7 @@ static void on_ready(struct stream *s, void *ctx)
 	buf_release(&d->request);
 }
 
-static void on_data(struct stream *s _unused_, struct sv bytes, void *ctx)
+static void dial_on_data(struct stream *s _unused_, struct sv bytes, void *ctx)
 {
 	struct http_dialog *d = ctx;
 
@@ -83,7 +83,7 @@ static void on_data(struct stream *s _unused_, struct sv bytes, void *ctx)
 		d->cb.data(d, bytes, d->ctx);
 }
 
-static void on_drain(struct stream *s _unused_, void *ctx)
+static void dial_on_drain(struct stream *s _unused_, void *ctx)
 {
 	struct http_dialog *d = ctx;
 
@@ -91,7 +91,7 @@ static void on_drain(struct stream *s _unused_, void *ctx)
 		d->cb.drain(d, d->ctx);
 }
 
-static void on_closed(struct stream *s _unused_, const struct err *err, void *ctx)
+static void dial_on_closed(struct stream *s _unused_, const struct err *err, void *ctx)
 {
 	struct http_dialog *d = ctx;
 
@@ -108,9 +108,9 @@ static void on_closed(struct stream *s _unused_, const struct err *err, void *ct
 
 static const struct stream_cb stream_cb = {
 	.ready = on_ready,
-	.data = on_data,
-	.drain = on_drain,
-	.closed = on_closed,
+	.data = dial_on_data,
+	.drain = dial_on_drain,
+	.closed = dial_on_closed,
 };
 
 /* A request that cannot be written: told from the loop, like every other failure. */

@@ -6,7 +6,7 @@
 /* --- requests --- */
 
 /* No control characters, and no blank where a blank would separate. */
-static bool clean(struct sv s, bool blanks)
+static bool wire_clean(struct sv s, bool blanks)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
@@ -17,7 +17,7 @@ static bool clean(struct sv s, bool blanks)
 	return true;
 }
 
-static void add_line(struct buf *out, struct sv name, struct sv value)
+static void wire_add_line(struct buf *out, struct sv name, struct sv value)
 {
 	buf_addsv(out, name);
 	buf_adds(out, ": ");
@@ -31,7 +31,7 @@ static void add_host(struct buf *out, const struct http_endpoint *ep)
 	bool v6 = strchr(host, ':') != NULL;
 
 	if (strncmp(ep->host, "unix:", 5) == 0 && !ep->server_name) {
-		add_line(out, SV("host"), SV("localhost"));
+		wire_add_line(out, SV("host"), SV("localhost"));
 		return;
 	}
 	buf_printf(out, v6 ? "host: [%s]" : "host: %s", host);
@@ -48,22 +48,23 @@ int http_wire_request(struct buf *out, const struct http_endpoint *ep, const cha
 	for (const char *p = target; *p; p++)
 		if ((unsigned char)*p <= ' ' || *p == 0x7f)
 			return err_set(err, ERR_BAD_REQUEST, "request target has a blank or control character");
-	if (!clean(sv_from(method), false) || !*method || *target == '\0')
+	if (!wire_clean(sv_from(method), false) || !*method || *target == '\0')
 		return err_set(err, ERR_BAD_REQUEST, "request method or target is not valid");
 	buf_printf(out, "%s %s HTTP/1.1\r\n", method, target);
 	for (size_t i = 0; i < n_headers; i++) {
-		if (headers[i].name.n == 0 || !clean(headers[i].name, false) || !clean(headers[i].value, true))
+		if (headers[i].name.n == 0 || !wire_clean(headers[i].name, false) ||
+		    !wire_clean(headers[i].value, true))
 			return err_set(err, ERR_BAD_REQUEST, "request header '%.*s' is not valid",
 				       SV_ARG(headers[i].name));
 		has_host |= sv_ieq(headers[i].name, SV("host"));
 		has_length |= sv_ieq(headers[i].name, SV("content-length"));
 		has_agent |= sv_ieq(headers[i].name, SV("user-agent"));
-		add_line(out, headers[i].name, headers[i].value);
+		wire_add_line(out, headers[i].name, headers[i].value);
 	}
 	if (!has_host)
 		add_host(out, ep);
 	if (!has_agent)
-		add_line(out, SV("user-agent"), SV("caravel/" CARAVEL_VERSION));
+		wire_add_line(out, SV("user-agent"), SV("caravel/" CARAVEL_VERSION));
 	/* Methods that usually carry a body say so when it is empty. */
 	if (!has_length &&
 	    (body.n > 0 || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0))

@@ -107,7 +107,7 @@ struct rc_core *rc_core_new(const char *subprotocol, bool want_stdin, bool want_
 	return c;
 }
 
-static void json_string(struct buf *b, struct sv s)
+static void rc_json_string(struct buf *b, struct sv s)
 {
 	buf_addc(b, '"');
 	for (size_t i = 0; i < s.n; i++) {
@@ -124,7 +124,7 @@ static void json_string(struct buf *b, struct sv s)
 }
 
 /* The session is over: verdict, close frame to the client, farewell to the backend. */
-static void end(struct rc_core *c, struct sv verdict)
+static void rc_end(struct rc_core *c, struct sv verdict)
 {
 	if (c->state >= RC_ENDED)
 		return;
@@ -138,7 +138,7 @@ static void end(struct rc_core *c, struct sv verdict)
 
 void rc_core_fail_status(struct rc_core *c, struct sv status_json)
 {
-	end(c, status_json);
+	rc_end(c, status_json);
 }
 
 static void end_failed(struct rc_core *c, const char *why)
@@ -151,12 +151,12 @@ static void end_failed(struct rc_core *c, const char *why)
 		buf_printf(&msg, "Internal error occurred: %s", why);
 		buf_adds(&b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
 			     "\"message\":");
-		json_string(&b, buf_sv(&msg));
+		rc_json_string(&b, buf_sv(&msg));
 		buf_adds(&b, ",\"reason\":\"InternalError\",\"details\":{\"causes\":[{\"message\":");
-		json_string(&b, sv_from(why));
+		rc_json_string(&b, sv_from(why));
 		buf_adds(&b, "}]},\"code\":500}");
 	}
-	end(c, buf_sv(&b));
+	rc_end(c, buf_sv(&b));
 }
 
 /* Ends the session once nothing more can come before the verdict. */
@@ -172,15 +172,15 @@ static void end_if_complete(struct rc_core *c)
 	if (c->verdict.overflow)
 		end_failed(c, "the status on the error stream is too long");
 	else if (c->verdict.n > 0)
-		end(c, buf_sv(&c->verdict));
+		rc_end(c, buf_sv(&c->verdict));
 	else /* an empty error stream is success, and v4 says so */
-		end(c, c->version >= 4 ? SV("{\"metadata\":{},\"status\":\"Success\"}") : SV_NULL);
+		rc_end(c, c->version >= 4 ? SV("{\"metadata\":{},\"status\":\"Success\"}") : SV_NULL);
 }
 
 /* --- from the client --- */
 
 /* Bytes for a stream, or its end; kept while the backend has not taken the stream. */
-static void stream_flush(struct rc_core *c, struct rc_stream *s)
+static void rc_stream_flush(struct rc_core *c, struct rc_stream *s)
 {
 	if (!s->replied || s->fin_sent)
 		return;
@@ -190,7 +190,7 @@ static void stream_flush(struct rc_core *c, struct rc_stream *s)
 	buf_release(&s->held);
 }
 
-static void stream_write(struct rc_core *c, enum rc_channel channel, struct sv data)
+static void rc_stream_write(struct rc_core *c, enum rc_channel channel, struct sv data)
 {
 	struct rc_stream *s = &c->streams[channel];
 
@@ -202,12 +202,12 @@ static void stream_write(struct rc_core *c, enum rc_channel channel, struct sv d
 		buf_addsv(&s->held, data);
 }
 
-static void stream_close(struct rc_core *c, unsigned channel)
+static void rc_stream_close(struct rc_core *c, unsigned channel)
 {
 	if ((channel != RC_STDIN && channel != RC_RESIZE) || !c->streams[channel].id)
 		return;
 	c->streams[channel].fin_wanted = true;
-	stream_flush(c, &c->streams[channel]);
+	rc_stream_flush(c, &c->streams[channel]);
 }
 
 static void client_data_base64(struct rc_core *c, struct sv payload)
@@ -217,7 +217,7 @@ static void client_data_base64(struct rc_core *c, struct sv payload)
 	struct sv bytes;
 
 	if (channel < _RC_MAX && b64_decode(&a, sv_sub(payload, 1, payload.n), &bytes))
-		stream_write(c, (enum rc_channel)channel, bytes);
+		rc_stream_write(c, (enum rc_channel)channel, bytes);
 }
 
 static void client_message(enum ws_op op, struct sv payload, void *ctx)
@@ -249,9 +249,9 @@ static void client_message(enum ws_op op, struct sv payload, void *ctx)
 		client_data_base64(c, payload);
 	} else if ((unsigned char)payload.p[0] == CHANNEL_CLOSE && c->version >= 5) {
 		if (payload.n >= 2)
-			stream_close(c, (unsigned char)payload.p[1]);
+			rc_stream_close(c, (unsigned char)payload.p[1]);
 	} else if ((unsigned char)payload.p[0] < _RC_MAX) {
-		stream_write(c, (enum rc_channel)payload.p[0], sv_sub(payload, 1, payload.n));
+		rc_stream_write(c, (enum rc_channel)payload.p[0], sv_sub(payload, 1, payload.n));
 	}
 }
 
@@ -316,7 +316,7 @@ static void backend_frame(const struct spdy_frame *f, void *ctx)
 	}
 	if (f->type == SPDY_SYN_REPLY) {
 		s->replied = true;
-		stream_flush(c, s);
+		rc_stream_flush(c, s);
 	}
 	if (f->data.n > 0 && !s->ended) {
 		if (channel == RC_ERROR)
@@ -342,7 +342,7 @@ void rc_core_backend_end(struct rc_core *c, const struct err *why)
 	if (c->state >= RC_ENDED)
 		return;
 	if (c->verdict.n > 0 && !c->verdict.overflow)
-		end(c, buf_sv(&c->verdict)); /* it had spoken; the end of the connection ends its streams */
+		rc_end(c, buf_sv(&c->verdict)); /* it had spoken; the end of the connection ends its streams */
 	else if (why)
 		end_failed(c, err_msg(why));
 	else

@@ -53,7 +53,7 @@ struct rc_session {
 	struct err why;
 };
 
-static void pump(struct rc_session *s);
+static void session_pump(struct rc_session *s);
 
 /* --- life --- */
 
@@ -186,7 +186,7 @@ static void ping(void *ctx)
 		else
 			ws_frame(&s->ws, &s->to_client, WS_PING, SV_NULL, 0);
 	}
-	pump(s);
+	session_pump(s);
 }
 
 static void ping_start(struct rc_session *s)
@@ -208,7 +208,7 @@ static void send_queued(struct rc_session *s, struct buf *to_client, struct buf 
 	buf_clear(to_backend);
 }
 
-static void pump(struct rc_session *s)
+static void session_pump(struct rc_session *s)
 {
 	bool pause;
 
@@ -274,7 +274,7 @@ static void tunnel_data(struct http_tunnel *t _unused_, struct sv bytes, void *c
 				       sv_from(err_msg(&err)), 0);
 		break;
 	}
-	pump(s);
+	session_pump(s);
 	if (s->mode == UNWRAP && s->ws.closing) {
 		if (s->tunnel)
 			http_tunnel_close(s->tunnel);
@@ -288,7 +288,7 @@ static void tunnel_drain(struct http_tunnel *t _unused_, void *ctx)
 	struct rc_session *s = ctx;
 
 	s->tunnel_queued = 0;
-	pump(s);
+	session_pump(s);
 }
 
 static void tunnel_closed(struct http_tunnel *t _unused_, void *ctx)
@@ -307,7 +307,7 @@ static const struct http_tunnel_cb tunnel_cb = { tunnel_data, tunnel_drain, tunn
 
 /* The backend's own 101, less what belongs to a single hop's message, and less a subprotocol "": some servers answer
  * that to who named none, and some clients refuse it. */
-static size_t passed_on(struct rc_session *s, const struct http_response *head, struct http_header **ret)
+static size_t session_passed_on(struct rc_session *s, const struct http_response *head, struct http_header **ret)
 {
 	struct http_header *h = ARENA_ARRAY(s->req->arena, struct http_header, head->n_headers + 1);
 	size_t n = 0;
@@ -340,11 +340,11 @@ static void dialog_head(struct http_dialog *d _unused_, const struct http_respon
 		ping_start(s);
 	if (s->mode == TRANSLATE) {
 		rc_core_start(s->core);
-		pump(s);
+		session_pump(s);
 		return;
 	}
 	if (s->mode == PIPE)
-		n = passed_on(s, head, &h);
+		n = session_passed_on(s, head, &h);
 	session_answer(s);
 	s->tunnel = http_upgrade(s->req, h, n, &tunnel_cb, s);
 	if (!s->tunnel)
@@ -372,7 +372,7 @@ static void dialog_data(struct http_dialog *d _unused_, struct sv bytes, void *c
 		ws_frame(&s->ws, &s->to_client, WS_BINARY, bytes, 0);
 		break;
 	}
-	pump(s);
+	session_pump(s);
 }
 
 static void dialog_drain(struct http_dialog *d _unused_, void *ctx)
@@ -380,7 +380,7 @@ static void dialog_drain(struct http_dialog *d _unused_, void *ctx)
 	struct rc_session *s = ctx;
 
 	s->dialog_queued = 0;
-	pump(s);
+	session_pump(s);
 }
 
 /* TRANSLATE: tells the client what came instead of a connection. */
@@ -411,11 +411,11 @@ static void dialog_closed(struct http_dialog *d _unused_, const struct err *err,
 			translate_refused(s);
 		else
 			rc_core_backend_end(s->core, s->why.reason != ERR_NONE ? &s->why : NULL);
-		pump(s);
+		session_pump(s);
 	} else if (s->tunnel) {
 		if (s->mode == UNWRAP && !s->ws.closing)
 			ws_close_frame(&s->ws, &s->to_client, 1000, SV_NULL, 0);
-		pump(s);
+		session_pump(s);
 		http_tunnel_close(s->tunnel);
 	} else if (s->status && s->why.reason == ERR_NONE && !s->answered) {
 		const struct http_header type = { SV("content-type"),
@@ -468,7 +468,7 @@ int rc_translate(struct http_req *r, const struct rc_backend *b, const struct rc
 	s->answered = true;
 	more[2] = (struct http_header){ SV("x-stream-protocol-version"), sv_from(rc_core_backend_protocol(s->core)) };
 	dial(s, b, more, ARRAY_LEN(more));
-	pump(s);
+	session_pump(s);
 	return 0;
 }
 
@@ -533,7 +533,7 @@ void rc_revoke(struct rc_session *s, const struct err *why)
 		err_copy(&s->why, why);
 	if (s->mode == TRANSLATE) {
 		rc_core_backend_end(s->core, &s->why); /* the verdict; then as at any end */
-		pump(s);
+		session_pump(s);
 	} else {
 		if (s->tunnel)
 			http_tunnel_close(s->tunnel);

@@ -245,8 +245,8 @@ static size_t data_take(struct spdy *s, struct sv bytes, void (*frame)(const str
 }
 
 /* One step at the front of bytes: returns how many were used, 0 when more are needed. */
-static ssize_t step(struct spdy *s, struct sv bytes, void (*frame)(const struct spdy_frame *f, void *ctx), void *ctx,
-		    struct err *err)
+static ssize_t spdy_step(struct spdy *s, struct sv bytes, void (*frame)(const struct spdy_frame *f, void *ctx),
+			 void *ctx, struct err *err)
 {
 	uint32_t word, rest;
 	size_t length;
@@ -295,7 +295,7 @@ int spdy_feed(struct spdy *s, struct sv bytes, void (*frame)(const struct spdy_f
 			buf_addsv(&s->in, bytes);
 			from = buf_sv(&s->in);
 		}
-		used = step(s, from, frame, ctx, err);
+		used = spdy_step(s, from, frame, ctx, err);
 		if (used < 0) {
 			s->failed = true;
 			return -1;

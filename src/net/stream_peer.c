@@ -40,7 +40,7 @@ static bool peer_gone(struct stream *s, int64_t now_ns)
 	return now_ns - s->silent_since_ns >= SILENT_NS;
 }
 
-static void look(void *ctx)
+static void stream_peer_look(void *ctx)
 {
 	struct stream_loop *sl = ctx;
 	int64_t now_ns = ev_loop_now_ns(sl->loop);
@@ -67,5 +67,5 @@ void stream_peer_watch(struct stream *s)
 	(void)setsockopt(s->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
 	(void)setsockopt(s->fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
 	if (!s->sl->look)
-		s->sl->look = ev_timer_start(s->sl->loop, LOOK_NS, LOOK_NS, look, s->sl);
+		s->sl->look = ev_timer_start(s->sl->loop, LOOK_NS, LOOK_NS, stream_peer_look, s->sl);
 }

@@ -7,7 +7,7 @@
 #include <openssl/evp.h>
 
 /* True when token is one of the comma-separated members of list, whatever its case. */
-static bool list_has(struct sv list, const char *token)
+static bool ws_list_has(struct sv list, const char *token)
 {
 	struct sv member;
 
@@ -20,7 +20,7 @@ static bool list_has(struct sv list, const char *token)
 bool ws_is_upgrade(const struct http_req *r)
 {
 	return r->version == 1 && sv_ieq(sv_trim(http_header_get(r, "upgrade")), SV("websocket")) &&
-	       list_has(http_header_get(r, "connection"), "upgrade");
+	       ws_list_has(http_header_get(r, "connection"), "upgrade");
 }
 
 struct sv ws_accept_key(struct arena *a, struct sv key)

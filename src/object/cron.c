@@ -19,7 +19,7 @@ static const struct field fields[] = {
 	{ 0, 6, "sunmontuewedthufrisat" },
 };
 
-static bool value(const struct field *f, struct sv s, int64_t *ret)
+static bool cron_value(const struct field *f, struct sv s, int64_t *ret)
 {
 	if (f->names && s.n == 3)
 		for (int64_t i = 0; i <= f->max - f->min; i++) {
@@ -49,11 +49,11 @@ static int range_parse(const struct field *f, struct sv text, uint64_t *bits, bo
 		to = f->max;
 		*any = true;
 	} else {
-		if (!value(f, from_text, &from))
+		if (!cron_value(f, from_text, &from))
 			return err_set(err, ERR_INVALID, "failed to parse int from %.*s", SV_ARG(from_text));
 		single = !to_text.p;
 		to = from;
-		if (!single && !value(f, to_text, &to))
+		if (!single && !cron_value(f, to_text, &to))
 			return err_set(err, ERR_INVALID, "failed to parse int from %.*s", SV_ARG(to_text));
 	}
 	if (stepped) {
@@ -152,7 +152,7 @@ int cron_parse(struct sv text, struct cron *ret, struct err *err)
 
 /* --- the next time --- */
 
-static bool has(uint64_t bits, int64_t i)
+static bool cron_has(uint64_t bits, int64_t i)
 {
 	return bits >> i & 1;
 }
@@ -164,10 +164,10 @@ static bool day_matches(const struct cron *c, int64_t days)
 	bool by_day, by_weekday;
 
 	time_civil(days, &y, &m, &d);
-	if (!has(c->month, m))
+	if (!cron_has(c->month, m))
 		return false;
-	by_day = has(c->day, d);
-	by_weekday = has(c->weekday, weekday);
+	by_day = cron_has(c->day, d);
+	by_weekday = cron_has(c->weekday, weekday);
 	return c->any_day || c->any_weekday ? by_day && by_weekday : by_day || by_weekday;
 }
 
@@ -195,9 +195,9 @@ int64_t cron_next(const struct cron *c, const struct tz *tz, int64_t after_ns)
 
 		if (!day_matches(c, days))
 			t = next_midnight(tz, t, days);
-		else if (!has(c->hour, second / 3600))
+		else if (!cron_has(c->hour, second / 3600))
 			t += 3600 - second % 3600;
-		else if (second % 60 || !has(c->minute, second % 3600 / 60))
+		else if (second % 60 || !cron_has(c->minute, second % 3600 / 60))
 			t += 60 - second % 60;
 		else
 			return t * NS_PER_SEC;

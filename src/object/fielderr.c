@@ -166,7 +166,7 @@ void fe_immutable(struct field_errs *fe, const struct fpath *at, const struct va
 }
 
 /* Go's %q: printable UTF-8 stays, the rest is escaped. */
-static void add_quoted(struct buf *b, struct sv s)
+static void fe_add_quoted(struct buf *b, struct sv s)
 {
 	static const char named[] = "\a\b\t\n\v\f\r", letters[] = "abtnvfr";
 
@@ -197,13 +197,13 @@ void fe_not_supported(struct field_errs *fe, const struct fpath *at, const struc
 
 	for (size_t i = 0; supported[i]; i++) {
 		buf_adds(&b, i ? ", " : "supported values: ");
-		add_quoted(&b, sv_from(supported[i]));
+		fe_add_quoted(&b, sv_from(supported[i]));
 	}
 	fe_add(fe, FE_NOT_SUPPORTED, at, value ? value : &fe_null, "%s", buf_cstr(&b));
 }
 
 /* "Invalid value: "x": must be ..." */
-static void add_body(struct buf *b, const struct field_err *e)
+static void fe_add_body(struct buf *b, const struct field_err *e)
 {
 	bool silent =
 	    e->type == FE_REQUIRED || e->type == FE_FORBIDDEN || e->type == FE_TOO_LONG || e->type == FE_INTERNAL;
@@ -212,7 +212,7 @@ static void add_body(struct buf *b, const struct field_err *e)
 	if (!silent && e->value) {
 		buf_adds(b, ": ");
 		if (e->value->type == VAL_STR)
-			add_quoted(b, val_str(e->value));
+			fe_add_quoted(b, val_str(e->value));
 		else if (e->value == &fe_null || e->value->type == VAL_NULL)
 			buf_adds(b, "\"null\"");
 		else
@@ -265,7 +265,7 @@ int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv
 		buf_clear(&one);
 		buf_addsv(&one, e->field);
 		buf_adds(&one, ": ");
-		add_body(&one, e);
+		fe_add_body(&one, e);
 		rendered += one.n;
 		if (strmap_set(&seen, buf_sv(&one), fe))
 			continue; /* the message says a thing once; causes repeat it */
@@ -275,12 +275,12 @@ int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv
 	}
 	if (n < fe->list.n)
 		buf_printf(&all, ", and %zu more", fe->list.n - n);
-	add_quoted(&quoted, name);
+	fe_add_quoted(&quoted, name);
 	err_set(err, ERR_INVALID, "%s%s%s %s is invalid: %s%s%s", r->kind, *r->group ? "." : "", r->group,
 		buf_cstr(&quoted), distinct > 1 ? "[" : "", buf_cstr(&all), distinct > 1 ? "]" : "");
 	for (size_t i = 0; i < n; i++) {
 		buf_clear(&one);
-		add_body(&one, &fe->list.p[i]);
+		fe_add_body(&one, &fe->list.p[i]);
 		err_add_cause(err, types[fe->list.p[i].type].cause, fe->list.p[i].field, "%s", buf_cstr(&one));
 	}
 	err_set_object(err, sv_from(r->group), sv_from(r->kind), name);

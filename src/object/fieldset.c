@@ -186,7 +186,7 @@ const struct fset *fset_of_path(struct arena *a, const char *dotted)
 
 /* --- fieldsV1 --- */
 
-static int by_key(const void *x, const void *y)
+static int fset_by_key(const void *x, const void *y)
 {
 	return sv_cmp(((const struct val_iter *)x)->key, ((const struct val_iter *)y)->key);
 }
@@ -204,7 +204,7 @@ static struct sv canonical_json(struct arena *a, char kind, const struct val *v)
 
 		VAL_EACH_MEMBER(v, m)
 			ms[n++] = m;
-		qsort(ms, n, sizeof(*ms), by_key);
+		qsort(ms, n, sizeof(*ms), fset_by_key);
 		buf_addc(&b, '{');
 		for (size_t i = 0; i < n; i++) {
 			if (i)
@@ -248,7 +248,7 @@ static bool read_edge(struct arena *a, struct sv key, struct sv *ret)
 	}
 }
 
-static const struct fset *read_node(struct arena *a, const struct val *v, bool *ret_member)
+static const struct fset *fset_read_node(struct arena *a, const struct val *v, bool *ret_member)
 {
 	struct fset *s = fset_new(a);
 
@@ -266,7 +266,7 @@ static const struct fset *read_node(struct arena *a, const struct val *v, bool *
 			continue;
 		/* {} below an edge: the path itself, and nothing under it. */
 		if (val_len(m.value))
-			sub = read_node(a, m.value, &member);
+			sub = fset_read_node(a, m.value, &member);
 		fset_add(a, s, arena_sv(a, text), member, sub);
 	}
 	fset_seal(a, s);
@@ -302,7 +302,7 @@ const struct fset *fset_from_json(struct arena *a, const struct val *v, struct e
 		err_set(err, ERR_BAD_REQUEST, "fieldsV1 is not a tree of objects");
 		return NULL;
 	}
-	return read_node(a, v, &member);
+	return fset_read_node(a, v, &member);
 }
 
 static void write_node(struct buf *b, const struct fset *s, bool member)

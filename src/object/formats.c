@@ -18,19 +18,19 @@
 	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric " \
 	"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '" QUALIFIED_RE "')"
 
-static bool is_lower(char c)
+static bool fmt_is_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
 }
 
-static bool is_digit(char c)
+static bool fmt_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static bool is_alnum(char c)
+static bool fmt_is_alnum(char c)
 {
-	return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z');
+	return fmt_is_lower(c) || fmt_is_digit(c) || (c >= 'A' && c <= 'Z');
 }
 
 /* LABEL_RE without the length limit. */
@@ -39,7 +39,7 @@ static bool label_shape(struct sv s)
 	if (s.n == 0 || s.p[0] == '-' || s.p[s.n - 1] == '-')
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '-')
+		if (!fmt_is_lower(s.p[i]) && !fmt_is_digit(s.p[i]) && s.p[i] != '-')
 			return false;
 	return true;
 }
@@ -59,10 +59,10 @@ static bool subdomain_shape(struct sv s)
 /* QUALIFIED_RE: letters and digits at both ends, "-_." allowed between. */
 static bool qualified_shape(struct sv s)
 {
-	if (s.n == 0 || !is_alnum(s.p[0]) || !is_alnum(s.p[s.n - 1]))
+	if (s.n == 0 || !fmt_is_alnum(s.p[0]) || !fmt_is_alnum(s.p[s.n - 1]))
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!is_alnum(s.p[i]) && !memchr("-_.", s.p[i], 3))
+		if (!fmt_is_alnum(s.p[i]) && !memchr("-_.", s.p[i], 3))
 			return false;
 	return true;
 }
@@ -74,7 +74,7 @@ struct msgs {
 	size_t n;
 };
 
-static void say(struct msgs *m, const char *msg)
+static void fmt_say(struct msgs *m, const char *msg)
 {
 	if (m->n < FMT_MSGS_MAX)
 		m->list[m->n++] = msg;
@@ -83,13 +83,14 @@ static void say(struct msgs *m, const char *msg)
 static void dns_label(struct sv s, struct msgs *m)
 {
 	if (s.n > 63)
-		say(m, "must be no more than 63 bytes");
+		fmt_say(m, "must be no more than 63 bytes");
 	if (label_shape(s))
 		return;
 	if (subdomain_shape(s))
-		say(m, "must not contain dots");
+		fmt_say(m, "must not contain dots");
 	else
-		say(m, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
+		fmt_say(
+		    m, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must "
 		       "start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for "
 		       "validation is '" LABEL_RE "')");
 }
@@ -97,27 +98,29 @@ static void dns_label(struct sv s, struct msgs *m)
 static void dns_subdomain(struct sv s, struct msgs *m)
 {
 	if (s.n > 253)
-		say(m, "must be no more than 253 bytes");
+		fmt_say(m, "must be no more than 253 bytes");
 	if (!subdomain_shape(s))
-		say(m, SUBDOMAIN_MSG);
+		fmt_say(m, SUBDOMAIN_MSG);
 }
 
 static void dns1035_label(struct sv s, struct msgs *m)
 {
 	if (s.n > 63)
-		say(m, "must be no more than 63 bytes");
-	if (!label_shape(s) || !is_lower(s.p[0]))
-		say(m, "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
-		       "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
-		       "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')");
+		fmt_say(m, "must be no more than 63 bytes");
+	if (!label_shape(s) || !fmt_is_lower(s.p[0]))
+		fmt_say(m,
+			"a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+			"alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+			"regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')");
 }
 
 static void wildcard_subdomain(struct sv s, struct msgs *m)
 {
 	if (s.n > 253)
-		say(m, "must be no more than 253 bytes");
+		fmt_say(m, "must be no more than 253 bytes");
 	if (!sv_starts(s, SV("*.")) || !subdomain_shape(sv_sub(s, 2, s.n)))
-		say(m,
+		fmt_say(
+		    m,
 		    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must "
 		    "consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character "
 		    "(e.g. '*.example.com', regex used for validation is '\\*\\." LABEL_RE "(\\." LABEL_RE ")*')");
@@ -133,35 +136,36 @@ static void qualified_name(struct sv s, struct msgs *m)
 
 		name = sv_sub(s, (size_t)slash + 1, s.n);
 		if (sv_find(name, '/') >= 0) {
-			say(m, "a qualified name " QUALIFIED_MSG
-			       " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+			fmt_say(m, "a qualified name " QUALIFIED_MSG
+				   " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
 			return;
 		}
 		if (prefix.n == 0) {
-			say(m, "prefix part must be non-empty");
+			fmt_say(m, "prefix part must be non-empty");
 		} else {
 			if (prefix.n > 253)
-				say(m, "prefix part must be no more than 253 bytes");
+				fmt_say(m, "prefix part must be no more than 253 bytes");
 			if (!subdomain_shape(prefix))
-				say(m, "prefix part " SUBDOMAIN_MSG);
+				fmt_say(m, "prefix part " SUBDOMAIN_MSG);
 		}
 	}
 	if (name.n == 0)
-		say(m, "name part must be non-empty");
+		fmt_say(m, "name part must be non-empty");
 	else if (name.n > 63)
-		say(m, "name part must be no more than 63 bytes");
+		fmt_say(m, "name part must be no more than 63 bytes");
 	if (!qualified_shape(name))
-		say(m, "name part " QUALIFIED_MSG);
+		fmt_say(m, "name part " QUALIFIED_MSG);
 }
 
 static void label_value(struct sv s, struct msgs *m)
 {
 	if (s.n > 63)
-		say(m, "must be no more than 63 bytes");
+		fmt_say(m, "must be no more than 63 bytes");
 	if (s.n && !qualified_shape(s))
-		say(m, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-		       "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-		       "'12345', regex used for validation is '(" QUALIFIED_RE ")?')");
+		fmt_say(m,
+			"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+			"and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+			"'12345', regex used for validation is '(" QUALIFIED_RE ")?')");
 }
 
 static void port_name(struct sv s, struct msgs *m)
@@ -169,35 +173,35 @@ static void port_name(struct sv s, struct msgs *m)
 	bool letter = false, charset = s.n > 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		charset &= is_lower(s.p[i]) || is_digit(s.p[i]) || s.p[i] == '-';
-		letter |= is_lower(s.p[i]);
+		charset &= fmt_is_lower(s.p[i]) || fmt_is_digit(s.p[i]) || s.p[i] == '-';
+		letter |= fmt_is_lower(s.p[i]);
 	}
 	if (s.n > 15)
-		say(m, "must be no more than 15 bytes");
+		fmt_say(m, "must be no more than 15 bytes");
 	if (!charset)
-		say(m, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+		fmt_say(m, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
 	if (!letter)
-		say(m, "must contain at least one letter (a-z)");
+		fmt_say(m, "must contain at least one letter (a-z)");
 	if (sv_find_sv(s, SV("--")) >= 0)
-		say(m, "must not contain consecutive hyphens");
+		fmt_say(m, "must not contain consecutive hyphens");
 	if (s.n && (s.p[0] == '-' || s.p[s.n - 1] == '-'))
-		say(m, "must not begin or end with a hyphen");
+		fmt_say(m, "must not begin or end with a hyphen");
 }
 
 static void path_segment(struct sv s, struct msgs *m)
 {
 	if (sv_is(s, ".")) {
-		say(m, "may not be '.'");
+		fmt_say(m, "may not be '.'");
 		return;
 	}
 	if (sv_is(s, "..")) {
-		say(m, "may not be '..'");
+		fmt_say(m, "may not be '..'");
 		return;
 	}
 	if (sv_find(s, '/') >= 0)
-		say(m, "may not contain '/'");
+		fmt_say(m, "may not contain '/'");
 	if (sv_find(s, '%') >= 0)
-		say(m, "may not contain '%'");
+		fmt_say(m, "may not contain '%'");
 }
 
 /* A key becomes a file name in a volume: it must not climb out of its directory. */
@@ -206,18 +210,19 @@ static void config_key(struct sv s, struct msgs *m)
 	bool ok = s.n > 0;
 
 	for (size_t i = 0; i < s.n; i++)
-		ok &= is_alnum(s.p[i]) || memchr("-._", s.p[i], 3);
+		ok &= fmt_is_alnum(s.p[i]) || memchr("-._", s.p[i], 3);
 	if (s.n > 253)
-		say(m, "must be no more than 253 bytes");
+		fmt_say(m, "must be no more than 253 bytes");
 	if (!ok)
-		say(m, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  "
+		fmt_say(
+		    m, "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  "
 		       "or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')");
 	if (sv_is(s, "."))
-		say(m, "must not be '.'");
+		fmt_say(m, "must not be '.'");
 	else if (sv_is(s, ".."))
-		say(m, "must not be '..'");
+		fmt_say(m, "must not be '..'");
 	else if (sv_starts(s, SV("..")))
-		say(m, "must not start with '..'");
+		fmt_say(m, "must not start with '..'");
 }
 
 #define FIRST_OF(name)                            \
@@ -262,7 +267,7 @@ size_t fmt_all(fmt_fn *fmt, struct sv s, const char *ret[FMT_MSGS_MAX])
 	}
 	msg = fmt(s);
 	if (msg)
-		say(&m, msg);
+		fmt_say(&m, msg);
 	return m.n;
 }
 
@@ -283,7 +288,7 @@ const char *fmt_http_header(struct sv s)
 	bool ok = s.n > 0;
 
 	for (size_t i = 0; i < s.n; i++)
-		ok &= is_alnum(s.p[i]) || s.p[i] == '-';
+		ok &= fmt_is_alnum(s.p[i]) || s.p[i] == '-';
 	return ok ? NULL
 		  : "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex "
 		    "used for validation is '[-A-Za-z0-9]+')";
@@ -294,7 +299,7 @@ const char *fmt_percent(struct sv s)
 	bool ok = s.n > 1 && s.p[s.n - 1] == '%';
 
 	for (size_t i = 0; ok && i + 1 < s.n; i++)
-		ok = is_digit(s.p[i]);
+		ok = fmt_is_digit(s.p[i]);
 	return ok ? NULL
 		  : "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
 		    "regex used for validation is '[0-9]+%')";
@@ -342,7 +347,7 @@ bool fmt_cidr_parts(struct sv s, uint8_t ret[16], bool *ret_v6, int *ret_bits)
 		return false;
 	bits = sv_sub(s, (size_t)slash + 1, s.n);
 	/* As net.ParseCIDR: plain digits, no sign, no leading zero. */
-	if (bits.n == 0 || bits.n > 3 || !is_digit(bits.p[0]) || (bits.n > 1 && bits.p[0] == '0'))
+	if (bits.n == 0 || bits.n > 3 || !fmt_is_digit(bits.p[0]) || (bits.n > 1 && bits.p[0] == '0'))
 		return false;
 	if (!sv_to_i64(bits, &n) || n > (*ret_v6 ? 128 : 32))
 		return false;

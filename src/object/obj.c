@@ -22,7 +22,7 @@ struct size {
 	size_t text;  /* estimate */
 };
 
-static void measure(struct size *sz, const struct val *v)
+static void obj_measure(struct size *sz, const struct val *v)
 {
 	switch ((enum val_type)v->type) {
 	case VAL_LIST:
@@ -30,7 +30,7 @@ static void measure(struct size *sz, const struct val *v)
 		if (v->n)
 			sz->nodes += sizeof(struct val_items) + v->n * sizeof(struct val);
 		for (size_t i = 0; i < v->n; i++)
-			measure(sz, &v->items[i]);
+			obj_measure(sz, &v->items[i]);
 		sz->text += 2;
 		break;
 	case VAL_STR:
@@ -78,7 +78,7 @@ static const char *place_str(struct layout *l, const char *s, size_t n)
 	return copy;
 }
 
-static void place(struct layout *l, struct val *to, const struct val *from)
+static void obj_place(struct layout *l, struct val *to, const struct val *from)
 {
 	struct val_items *it;
 
@@ -118,7 +118,7 @@ static void place(struct layout *l, struct val *to, const struct val *from)
 		} else if (from->type == VAL_MAP) {
 			l->text += sym_name((enum sym)from->items[i].sym).n + 3;
 		}
-		place(l, &to->items[i], &from->items[i]);
+		obj_place(l, &to->items[i], &from->items[i]);
 	}
 	l->text++;
 }
@@ -186,7 +186,7 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 	if (rev != 0 && root->type == VAL_MAP)
 		top = with_rev(&tmp, root, rev);
 
-	measure(&sz, &top);
+	obj_measure(&sz, &top);
 	text_at = sizeof(*o) + sz.nodes + sz.pool;
 	BUG_ON(text_at > UINT32_MAX);
 	buf_reserve(&b, text_at + sz.text);
@@ -204,7 +204,7 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 		.pool = (char *)(o + 1) + sz.nodes,
 		.text = (char *)o + text_at,
 	};
-	place(&l, &o->root, &top);
+	obj_place(&l, &o->root, &top);
 	BUG_ON(l.text != (char *)o + b.n || l.pool != (char *)o + text_at);
 	o->meta = val_member(&o->root, F_metadata);
 	o->rev = rev;

@@ -129,7 +129,7 @@ void openapi_v2(struct buf *b, const struct openapi_custom *custom, size_t n)
 
 /* --- the index --- */
 
-static uint64_t mix(uint64_t h, uint64_t more)
+static uint64_t openapi_mix(uint64_t h, uint64_t more)
 {
 	return (h ^ more) * UINT64_C(1099511628211);
 }
@@ -137,14 +137,15 @@ static uint64_t mix(uint64_t h, uint64_t more)
 /* The tables never change while one version of the program runs, so its version stands for them. */
 uint64_t openapi_v3_hash(struct sv group, struct sv version, const struct openapi_custom *custom, size_t n)
 {
-	uint64_t h = mix(mix(sv_hash(SV("openapi-v3 " CARAVEL_VERSION)), sv_hash(group)), sv_hash(version));
+	uint64_t h =
+	    openapi_mix(openapi_mix(sv_hash(SV("openapi-v3 " CARAVEL_VERSION)), sv_hash(group)), sv_hash(version));
 	bool any = false;
 
 	for (size_t i = 0; i < resource_count && !any; i++)
 		any = is_of(&resource_all[i], group, version);
 	for (size_t i = 0; i < n; i++) {
 		if (is_of(custom[i].resource, group, version)) {
-			h = mix(h, custom[i].hash);
+			h = openapi_mix(h, custom[i].hash);
 			any = true;
 		}
 	}

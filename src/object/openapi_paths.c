@@ -61,7 +61,7 @@ static const struct param delete_params[] = {
 	{ 0 },
 };
 
-static void add_param(struct openapi_writer *o, const struct param *p, const char *in)
+static void paths_add_param(struct openapi_writer *o, const struct param *p, const char *in)
 {
 	jw_open(&o->w, '{');
 	jw_str(&o->w, "name", p->name);
@@ -83,7 +83,7 @@ static void add_param(struct openapi_writer *o, const struct param *p, const cha
 static void add_params(struct openapi_writer *o, const struct param *p)
 {
 	for (; p->name; p++)
-		add_param(o, p, "query");
+		paths_add_param(o, p, "query");
 }
 
 /* {"schema":{"$ref":...}}, the body of a version 2 answer and of a version 3 media type. */
@@ -125,7 +125,7 @@ static const char *const patch_types[] = { "application/apply-patch+yaml", "appl
 					   "application/merge-patch+json", "application/strategic-merge-patch+json",
 					   NULL };
 
-static void add_strings(struct openapi_writer *o, const char *key, const char *const *list)
+static void paths_add_strings(struct openapi_writer *o, const char *key, const char *const *list)
 {
 	jw_key(&o->w, key);
 	jw_open(&o->w, '[');
@@ -148,7 +148,7 @@ static void add_answer(struct openapi_writer *o, const struct op *op, const char
 	jw_close(&o->w, '}');
 }
 
-static void add_body(struct openapi_writer *o, const struct op *op)
+static void paths_add_body(struct openapi_writer *o, const struct op *op)
 {
 	bool optional = op->method == METHOD_DELETE;
 
@@ -224,16 +224,16 @@ static void add_op(struct openapi_writer *o, const struct resource *r, const cha
 
 	if (!o->v3) {
 		jw_raw(&o->w, "\"schemes\":[\"https\"]");
-		add_strings(o, "consumes", op->method == METHOD_PATCH ? patch_types : any_type);
-		add_strings(o, "produces",
-			    !op->result			      ? text_type
-			    : strcmp(op->action, "list") == 0 ? list_types
-							      : object_types);
+		paths_add_strings(o, "consumes", op->method == METHOD_PATCH ? patch_types : any_type);
+		paths_add_strings(o, "produces",
+				  !op->result			    ? text_type
+				  : strcmp(op->action, "list") == 0 ? list_types
+								    : object_types);
 	}
 	jw_key(&o->w, "parameters");
 	jw_open(&o->w, '[');
 	if (op->body && !o->v3)
-		add_body(o, op);
+		paths_add_body(o, op);
 	if (op->collection && (op->method == METHOD_GET || op->method == METHOD_DELETE))
 		add_params(o, list_params);
 	if (op->method == METHOD_DELETE && op->body)
@@ -244,7 +244,7 @@ static void add_op(struct openapi_writer *o, const struct resource *r, const cha
 		add_params(o, force_param);
 	jw_close(&o->w, ']');
 	if (op->body && o->v3)
-		add_body(o, op);
+		paths_add_body(o, op);
 
 	jw_key(&o->w, "responses");
 	jw_open(&o->w, '{');
@@ -283,10 +283,10 @@ static void open_path(struct openapi_writer *o, const struct resource *r, bool i
 	jw_key(&o->w, "parameters");
 	jw_open(&o->w, '[');
 	if (in_namespace)
-		add_param(o, &ns, "path");
+		paths_add_param(o, &ns, "path");
 	if (item)
-		add_param(o, &name, "path");
-	add_param(o, &pretty, "query");
+		paths_add_param(o, &name, "path");
+	paths_add_param(o, &pretty, "query");
 	jw_close(&o->w, ']');
 }
 

@@ -113,7 +113,7 @@ static const struct pfield document[] = {
 	{ "definitions", 9, MAP, schema, 1 }, { NULL, 0, STR, NULL, 0 },
 };
 
-static void message(struct buf *b, const struct val *v, const struct pfield *fields);
+static void openapi_proto_message(struct buf *b, const struct val *v, const struct pfield *fields);
 
 static void any(struct buf *b, uint32_t no, const struct val *v)
 {
@@ -132,10 +132,10 @@ static void value(struct buf *b, uint32_t no, const struct val *v, const struct 
 	if (type == response_value) {
 		size_t inner = pb_open(b, 1);
 
-		message(b, v, response);
+		openapi_proto_message(b, v, response);
 		pb_close(b, inner);
 	} else {
-		message(b, v, type);
+		openapi_proto_message(b, v, type);
 	}
 	pb_close(b, m);
 }
@@ -158,7 +158,7 @@ static void parameter(struct buf *b, uint32_t no, const struct val *v)
 	pb_close(b, item);
 }
 
-static void field(struct buf *b, const struct pfield *f, const struct val *v)
+static void openapi_proto_field(struct buf *b, const struct pfield *f, const struct val *v)
 {
 	size_t m;
 
@@ -225,7 +225,7 @@ static void extension(struct buf *b, uint32_t no, struct sv name, const struct v
 	pb_close(b, m);
 }
 
-static void message(struct buf *b, const struct val *v, const struct pfield *fields)
+static void openapi_proto_message(struct buf *b, const struct val *v, const struct pfield *fields)
 {
 	VAL_EACH_MEMBER(v, m) {
 		for (const struct pfield *f = fields; f->name; f++) {
@@ -234,7 +234,7 @@ static void message(struct buf *b, const struct val *v, const struct pfield *fie
 				break;
 			}
 			if (f->kind != EXT && sv_is(m.key, f->name)) {
-				field(b, f, m.value);
+				openapi_proto_field(b, f, m.value);
 				break;
 			}
 		}
@@ -246,5 +246,5 @@ void openapi_v2_proto(struct buf *b, struct sv json)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct val *doc = json_decode(&a, json, &(struct json_opts){ .borrow_text = true }, NULL);
 
-	message(b, doc, document);
+	openapi_proto_message(b, doc, document);
 }

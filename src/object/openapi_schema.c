@@ -80,7 +80,7 @@ static void enum_values(struct openapi_writer *o, const char *const *values)
 }
 
 /* The type of one value of f: "type" and "format", or a reference. */
-static void add_value(struct openapi_writer *o, const struct field *f)
+static void openapi_schema_add_value(struct openapi_writer *o, const struct field *f)
 {
 	static const char *const plain[_FIELD_KIND_MAX] = {
 		[FIELD_BOOL] = "\"type\":\"boolean\"",
@@ -151,7 +151,7 @@ static void add_field(struct openapi_writer *o, const struct field *f)
 	if (f->doc)
 		jw_str(&o->w, "description", f->doc);
 	if (f->card == CARD_ONE) {
-		add_value(o, f);
+		openapi_schema_add_value(o, f);
 	} else {
 		jw_str(&o->w, "type", f->card == CARD_LIST ? "array" : "object");
 		jw_key(&o->w, f->card == CARD_LIST ? "items" : "additionalProperties");
@@ -160,10 +160,10 @@ static void add_field(struct openapi_writer *o, const struct field *f)
 			jw_str(&o->w, "type", "array");
 			jw_key(&o->w, "items");
 			jw_open(&o->w, '{');
-			add_value(o, f);
+			openapi_schema_add_value(o, f);
 			jw_close(&o->w, '}');
 		} else {
-			add_value(o, f);
+			openapi_schema_add_value(o, f);
 		}
 		jw_close(&o->w, '}');
 	}

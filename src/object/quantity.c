@@ -211,7 +211,7 @@ static int64_t dec_to_i64(struct dec *v, int exp)
 
 /* --- parsing --- */
 
-static bool is_digit(char c)
+static bool quantity_is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
@@ -250,7 +250,7 @@ static bool parse_suffix(struct parts *p)
 	s = sv_sub(s, 1, s.n - 1);
 	if (s.p[0] == '+') {
 		s = sv_sub(s, 1, s.n - 1);
-		if (s.n && !is_digit(s.p[0]))
+		if (s.n && !quantity_is_digit(s.p[0]))
 			return false;
 	}
 	p->format = DECIMAL_EXPONENT;
@@ -260,7 +260,7 @@ static bool parse_suffix(struct parts *p)
 	return true;
 }
 
-static bool split(struct sv s, struct parts *p)
+static bool quantity_split(struct sv s, struct parts *p)
 {
 	size_t at = 0, from;
 
@@ -271,12 +271,12 @@ static bool split(struct sv s, struct parts *p)
 		at++;
 	for (; at < s.n && s.p[at] == '0'; at++)
 		p->any_digit = true;
-	for (from = at; at < s.n && is_digit(s.p[at]); at++)
+	for (from = at; at < s.n && quantity_is_digit(s.p[at]); at++)
 		p->any_digit = true;
 	p->num = sv_make(s.p + from, at - from);
 	p->frac = sv_make(s.p + at, 0);
 	if (at < s.n && s.p[at] == '.') {
-		for (from = ++at; at < s.n && is_digit(s.p[at]); at++)
+		for (from = ++at; at < s.n && quantity_is_digit(s.p[at]); at++)
 			p->any_digit = true;
 		p->frac = sv_make(s.p + from, at - from);
 	}
@@ -284,7 +284,7 @@ static bool split(struct sv s, struct parts *p)
 		;
 	if (at < s.n && (s.p[at] == '-' || s.p[at] == '+'))
 		at++;
-	while (at < s.n && is_digit(s.p[at]))
+	while (at < s.n && quantity_is_digit(s.p[at]))
 		at++;
 	p->suffix = sv_make(s.p + from, at - from);
 	return at == s.n && parse_suffix(p);
@@ -321,7 +321,7 @@ static bool quantity_parse(struct sv s, struct quantity *q)
 {
 	struct parts p;
 
-	if (!split(s, &p))
+	if (!quantity_split(s, &p))
 		return false;
 	/* Without any digit only what needs no rounding is zero; the rest is malformed. */
 	if (!p.any_digit && p.format != BINARY_SI && p.exp < NANO)
@@ -362,7 +362,7 @@ static bool parse_small(struct sv s, int unit_exp, int64_t *ret)
 	__int128 v = 0, div;
 	int exp;
 
-	if (s.n > 18 || !split(s, &p) || !p.any_digit)
+	if (s.n > 18 || !quantity_split(s, &p) || !p.any_digit)
 		return false;
 	for (size_t i = 0; i < p.num.n; i++)
 		v = v * 10 + (p.num.p[i] - '0');

@@ -46,7 +46,7 @@ static bool split_term(struct sv s, struct field_term *t)
 	return false;
 }
 
-static int unescape(struct arena *a, struct sv *value, struct err *err)
+static int selector_field_unescape(struct arena *a, struct sv *value, struct err *err)
 {
 	char *out = arena_alloc(a, value->n + 1);
 	size_t n = 0;
@@ -101,7 +101,7 @@ struct field_selector *field_selector_parse(struct arena *a, struct sv text, str
 			fs = NULL;
 			break;
 		}
-		if (unescape(a, &t->value, err) < 0) {
+		if (selector_field_unescape(a, &t->value, err) < 0) {
 			fs = NULL;
 			break;
 		}

@@ -154,7 +154,7 @@ struct lexer {
 	struct arena *a;
 };
 
-static bool is_special(char c)
+static bool selector_is_special(char c)
 {
 	return c && strchr("=!(),><", c);
 }
@@ -196,7 +196,7 @@ static void lex(struct lexer *l)
 		l->lit = SV("");
 		return;
 	}
-	if (is_special(l->text.p[l->at])) {
+	if (selector_is_special(l->text.p[l->at])) {
 		l->tok = special_token(sv_sub(l->text, start, 1));
 		l->at++;
 		if (l->at < l->text.n && special_token(sv_sub(l->text, start, 2)) != TOK_ERROR)
@@ -204,7 +204,8 @@ static void lex(struct lexer *l)
 		l->lit = sv_sub(l->text, start, l->at - start);
 		return;
 	}
-	while (l->at < l->text.n && l->text.p[l->at] && !is_special(l->text.p[l->at]) && !is_blank(l->text.p[l->at]))
+	while (l->at < l->text.n && l->text.p[l->at] && !selector_is_special(l->text.p[l->at]) &&
+	       !is_blank(l->text.p[l->at]))
 		l->at++;
 	l->lit = sv_sub(l->text, start, l->at - start);
 	l->tok = sv_is(l->lit, "in") ? TOK_IN : sv_is(l->lit, "notin") ? TOK_NOT_IN : TOK_ID;
@@ -488,7 +489,7 @@ const struct selector *selector_from_map(struct arena *a, const struct val *map)
 
 #define FEW_REQUIREMENTS 8
 
-static const struct val *label_of(const struct requirement *r, const struct val *labels)
+static const struct val *selector_label_of(const struct requirement *r, const struct val *labels)
 {
 	if (r->sym != SYM_NONE)
 		return val_member(labels, r->sym);
@@ -538,7 +539,7 @@ bool selector_matches(const struct selector *s, const struct val *labels)
 		return false;
 	if (s->n <= FEW_REQUIREMENTS) { /* nearly all: a table would cost more than it saves */
 		for (size_t i = 0; i < s->n; i++)
-			if (!requirement_matches(&s->reqs[i], label_of(&s->reqs[i], labels)))
+			if (!requirement_matches(&s->reqs[i], selector_label_of(&s->reqs[i], labels)))
 				return false;
 		return true;
 	}

@@ -130,7 +130,7 @@ const char *fmt_finalizer(struct sv s)
 }
 
 /* Two rules upstream, at two places: how names look, and which of the short ones there are. */
-static void finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at)
+static void validate_finalizers(struct field_errs *fe, const struct val *list, const struct fpath *at)
 {
 	bool orphan = false, foreground = false;
 	size_t i = 0;
@@ -273,6 +273,6 @@ void validate_object_meta(struct field_errs *fe, const struct resource *r, const
 	validate_labels(fe, val_member(meta, F_labels), &labels_at);
 	validate_annotations(fe, val_member(meta, F_annotations), &ann_at);
 	owner_references(fe, val_member(meta, F_ownerReferences), &refs_at);
-	finalizers(fe, val_member(meta, F_finalizers), &fin_at);
+	validate_finalizers(fe, val_member(meta, F_finalizers), &fin_at);
 	managed_fields(fe, val_member(meta, F_managedFields), &managed_at);
 }

@@ -76,8 +76,8 @@ static const struct val *absent_value(struct field_errs *fe, const struct field 
 		   : v;
 }
 
-static void walk(struct field_errs *fe, const struct schema *s, const struct val *doc, const struct val *old,
-		 const struct fpath *at, bool enums)
+static void validate_typed_walk(struct field_errs *fe, const struct schema *s, const struct val *doc,
+				const struct val *old, const struct fpath *at, bool enums)
 {
 	struct in_order now = in_order(s, doc), before = in_order(s, old);
 
@@ -98,12 +98,12 @@ static void walk(struct field_errs *fe, const struct schema *s, const struct val
 	}
 }
 
-static void check_one(struct field_errs *fe, const struct field *f, const struct val *v, const struct val *old,
-		      const struct fpath *at, bool enums)
+static void validate_typed_check_one(struct field_errs *fe, const struct field *f, const struct val *v,
+				     const struct val *old, const struct fpath *at, bool enums)
 {
 	if (f->kind == FIELD_STRUCT) {
 		if (v->type == VAL_MAP)
-			walk(fe, f->type, v, old, at, enums);
+			validate_typed_walk(fe, f->type, v, old, at, enums);
 		return;
 	}
 	if (v->type == VAL_INT) {
@@ -134,7 +134,7 @@ static void check_value(struct field_errs *fe, const struct field *f, const stru
 		return;
 	}
 	if (f->card == CARD_ONE) {
-		check_one(fe, f, v, old, at, enums);
+		validate_typed_check_one(fe, f, v, old, at, enums);
 		return;
 	}
 	/* Scalars without a mark have nothing to check: most maps and many lists end here. */
@@ -144,14 +144,14 @@ static void check_value(struct field_errs *fe, const struct field *f, const stru
 		VAL_EACH(v, it) {
 			struct fpath here = FPATH_AT(at, i++);
 
-			check_one(fe, f, it, NULL, &here, enums);
+			validate_typed_check_one(fe, f, it, NULL, &here, enums);
 		}
 		return;
 	}
 	VAL_EACH_MEMBER(v, m) {
 		struct fpath here = FPATH_KEY(at, m.key);
 
-		check_one(fe, f, m.value, NULL, &here, enums);
+		validate_typed_check_one(fe, f, m.value, NULL, &here, enums);
 	}
 }
 
@@ -159,5 +159,5 @@ void validate_typed(struct field_errs *fe, const struct schema *s, const struct 
 		    const struct fpath *at)
 {
 	if (val_type(doc) == VAL_MAP)
-		walk(fe, s, doc, old, at, true);
+		validate_typed_walk(fe, s, doc, old, at, true);
 }

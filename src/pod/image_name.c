@@ -4,14 +4,14 @@
 #define NAME_MAX_BYTES 255
 #define TAG_MAX_BYTES 128
 
-static bool is_lower(char c)
+static bool image_name_is_lower(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool is_alnum(char c)
+static bool image_name_is_alnum(char c)
 {
-	return is_lower(c) || (c >= 'A' && c <= 'Z');
+	return image_name_is_lower(c) || (c >= 'A' && c <= 'Z');
 }
 
 static bool is_hex(struct sv s, size_t n)
@@ -25,17 +25,17 @@ static bool is_hex(struct sv s, size_t n)
 /* Lower case letters and digits, with one of ".", "_", "__" or any number of "-" between them. */
 static bool component_ok(struct sv s)
 {
-	if (!s.n || !is_lower(s.p[0]) || !is_lower(s.p[s.n - 1]))
+	if (!s.n || !image_name_is_lower(s.p[0]) || !image_name_is_lower(s.p[s.n - 1]))
 		return false;
 	for (size_t i = 0, run; i < s.n; i += run) {
 		run = 1;
-		if (is_lower(s.p[i]))
+		if (image_name_is_lower(s.p[i]))
 			continue;
 		if (s.p[i] != '.' && s.p[i] != '_' && s.p[i] != '-')
 			return false;
 		while (s.p[i + run] == s.p[i]) /* ends at the last character, which is none of these */
 			run++;
-		if (run > (s.p[i] == '-' ? s.n : s.p[i] == '_' ? 2 : 1) || !is_lower(s.p[i + run]))
+		if (run > (s.p[i] == '-' ? s.n : s.p[i] == '_' ? 2 : 1) || !image_name_is_lower(s.p[i + run]))
 			return false;
 	}
 	return true;
@@ -58,7 +58,7 @@ static bool label_ok(struct sv s)
 	if (!s.n || s.p[0] == '-' || s.p[s.n - 1] == '-')
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!is_alnum(s.p[i]) && s.p[i] != '-')
+		if (!image_name_is_alnum(s.p[i]) && s.p[i] != '-')
 			return false;
 	return true;
 }
@@ -107,7 +107,7 @@ static bool tag_ok(struct sv s)
 	if (!s.n || s.n > TAG_MAX_BYTES || s.p[0] == '.' || s.p[0] == '-')
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!is_alnum(s.p[i]) && s.p[i] != '_' && s.p[i] != '.' && s.p[i] != '-')
+		if (!image_name_is_alnum(s.p[i]) && s.p[i] != '_' && s.p[i] != '.' && s.p[i] != '-')
 			return false;
 	return true;
 }

@@ -30,7 +30,7 @@ static const struct val *follow(const struct val *v, struct sv path)
 }
 
 /* as_text: a number stands for words (an int-or-string), and words it stays. */
-static void add_value(struct buf *b, const struct column *c, const struct val *v, bool as_text)
+static void print_add_value(struct buf *b, const struct column *c, const struct val *v, bool as_text)
 {
 	switch (val_type(v)) {
 	case VAL_NULL:
@@ -125,7 +125,7 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 	const struct val *v;
 
 	if (open < 0) {
-		add_value(b, c, follow(o, path), false);
+		print_add_value(b, c, follow(o, path), false);
 		return;
 	}
 	fn = sv_sub(path, 0, (size_t)open);
@@ -139,7 +139,7 @@ static void add_cell(struct buf *b, const struct column *c, const struct val *o,
 		}
 		v = follow(o, path);
 		if (val_type(v) != VAL_NULL && !(val_type(v) == VAL_STR && !v->n))
-			add_value(b, c, v, sv_starts(alt, SV("\"")));
+			print_add_value(b, c, v, sv_starts(alt, SV("\"")));
 		else
 			buf_addsv(b, alt);
 		return;

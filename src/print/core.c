@@ -202,7 +202,7 @@ static void cell_access_modes(struct arena *a, struct val *cells, const struct v
 	cell_buf(a, cells, &b, "");
 }
 
-static struct sv storage_class(const struct val *obj)
+static struct sv print_storage_class(const struct val *obj)
 {
 	struct sv old = annotation_of(obj, "volume.beta.kubernetes.io/storage-class");
 
@@ -226,7 +226,7 @@ void print_persistentvolume(struct arena *a, const struct val *pv, int64_t now_n
 			 SV_ARG(val_get_str(claim, F_name)));
 	else
 		cell_cstr(a, cells, "");
-	cell_str(a, cells, storage_class(pv));
+	cell_str(a, cells, print_storage_class(pv));
 }
 
 void print_persistentvolumeclaim(struct arena *a, const struct val *pvc, int64_t now_ns, struct val *cells)
@@ -237,7 +237,7 @@ void print_persistentvolumeclaim(struct arena *a, const struct val *pvc, int64_t
 	cell_str(a, cells, phase_or_terminating(pvc));
 	cell_str(a, cells, bound ? val_str(val_member_sv(val_get(pvc, F_status, F_capacity), SV("storage"))) : SV(""));
 	cell_access_modes(a, cells, bound ? val_get(pvc, F_status, F_accessModes) : NULL);
-	cell_str(a, cells, storage_class(pvc));
+	cell_str(a, cells, print_storage_class(pvc));
 }
 
 /* --- ComponentStatus --- */

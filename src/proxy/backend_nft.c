@@ -71,7 +71,7 @@ static struct nft_ctx *make_ctx(struct err *err)
 	return nft;
 }
 
-static int run(struct nft_ctx *nft, const char *commands, struct err *err)
+static int nft_run(struct nft_ctx *nft, const char *commands, struct err *err)
 {
 	const char *why;
 
@@ -96,7 +96,7 @@ static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *er
 
 	n->looked = false;
 	n->generation = 0;
-	if (run(n->nft, text, err) < 0)
+	if (nft_run(n->nft, text, err) < 0)
 		return -1;
 	(void)nfnl_generation(n->fd, &n->generation, NULL);
 	if (!n->open)
@@ -110,7 +110,7 @@ static uint64_t table_shape(struct nft_backend *n)
 {
 	_cleanup_free_ char *cmd = xasprintf("list table inet %s", n->table);
 
-	if (run(n->nft, cmd, NULL) < 0)
+	if (nft_run(n->nft, cmd, NULL) < 0)
 		return 0;
 	return sv_hash(sv_from(sym_nft_ctx_get_output_buffer(n->nft)));
 }
@@ -209,9 +209,9 @@ int proxy_cleanup(const char *table, const char *settings, const char *heirs, st
 	}
 	if (!nft)
 		return -1;
-	if (run(nft, look, NULL) == 0) {
+	if (nft_run(nft, look, NULL) == 0) {
 		render_remove(&b, table);
-		rc = run(nft, buf_cstr(&b), err) < 0 ? -1 : 1;
+		rc = nft_run(nft, buf_cstr(&b), err) < 0 ? -1 : 1;
 	}
 	sym_nft_ctx_free(nft);
 	return rc;

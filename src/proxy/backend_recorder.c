@@ -7,19 +7,19 @@ struct recorder {
 	struct proxy_record r;
 };
 
-static struct proxy_record *record(struct proxy_backend *b)
+static struct proxy_record *rec_record(struct proxy_backend *b)
 {
 	return &CONTAINER_OF(b, struct recorder, b)->r;
 }
 
 static void rec_prepare(struct proxy_backend *b, bool *ret_bridge_nf)
 {
-	*ret_bridge_nf = !record(b)->no_bridge_nf;
+	*ret_bridge_nf = !rec_record(b)->no_bridge_nf;
 }
 
 static int rec_apply(struct proxy_backend *b, struct sv commands, struct err *err)
 {
-	struct proxy_record *r = record(b);
+	struct proxy_record *r = rec_record(b);
 
 	if (r->fail_next > 0) {
 		r->fail_next--;
@@ -34,25 +34,25 @@ static int rec_apply(struct proxy_backend *b, struct sv commands, struct err *er
 
 static bool rec_intact(struct proxy_backend *b)
 {
-	return record(b)->intact;
+	return rec_record(b)->intact;
 }
 
 static int rec_forget_udp(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
 {
 	(void)u;
 	(void)err;
-	record(b)->udp_forgotten += n;
+	rec_record(b)->udp_forgotten += n;
 	return 0;
 }
 
 static void rec_restore(struct proxy_backend *b)
 {
-	record(b)->restored++;
+	rec_record(b)->restored++;
 }
 
 static void rec_free(struct proxy_backend *b)
 {
-	buf_release(&record(b)->last);
+	buf_release(&rec_record(b)->last);
 	free(CONTAINER_OF(b, struct recorder, b));
 }
 

@@ -135,7 +135,7 @@ static void release_unwanted(struct change_tracker *t, struct service *s, const 
 	s->owned.n = n;
 }
 
-static bool claim(struct change_tracker *t, struct service *s, const struct frontend_key *k)
+static bool change_claim(struct change_tracker *t, struct service *s, const struct frontend_key *k)
 {
 	void **slot = strmap_slot(&t->owners, key_bytes(k));
 
@@ -363,7 +363,7 @@ static void make_elems(struct work *w, struct plan *p, struct changes *ret)
 	for (size_t i = 0; i < p->u->n; i++) {
 		const struct frontend *f = &p->u->frontends[i];
 
-		if (claim(w->t, p->s, &f->key)) {
+		if (change_claim(w->t, p->s, &f->key)) {
 			elems_add_frontend(&p->neu, f, &p->s->elems);
 		} else {
 			p->s->lost = true;

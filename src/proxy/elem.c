@@ -80,7 +80,7 @@ static size_t lower_bound(const struct elems *e, const struct elem *key)
 	return lo;
 }
 
-static bool has_endpoint(const struct endpoints *e, uint64_t val)
+static bool elem_lists_endpoint(const struct endpoints *e, uint64_t val)
 {
 	size_t lo = 0, hi = e->n;
 
@@ -114,7 +114,7 @@ static void add_endpoints(struct elems *out, struct elem proto, const struct end
 		if (o->table != proto.table || o->addr != proto.addr || o->port != proto.port ||
 		    o->proto != proto.proto || o->idx - proto.idx >= eps->n)
 			break;
-		if (has_endpoint(eps, o->val)) {
+		if (elem_lists_endpoint(eps, o->val)) {
 			slot[o->idx - proto.idx] = o->val;
 			kept[n_kept++] = o->val;
 		}

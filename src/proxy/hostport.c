@@ -47,7 +47,7 @@ struct ports {
 	size_t n, room;
 };
 
-static void count(_unused_ const struct val *port, void *ctx)
+static void hostport_count(_unused_ const struct val *port, void *ctx)
 {
 	((struct ports *)ctx)->room++;
 }
@@ -84,7 +84,7 @@ struct frontend *hostport_model(struct arena *a, const struct obj *pod, size_t *
 	/* An ended pod's address may be another's soon. */
 	if (sv_is(phase, "Succeeded") || sv_is(phase, "Failed") || !pod_address(pod, &l.pod) || l.pod == 0)
 		return NULL;
-	(void)each_port(pod, count, &l);
+	(void)each_port(pod, hostport_count, &l);
 	l.p = ARENA_ARRAY(a, struct frontend, l.room + 1);
 	(void)each_port(pod, add_port, &l);
 	*ret_n = l.n;

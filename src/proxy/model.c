@@ -112,8 +112,8 @@ static void add_candidate(struct candidates *c, const struct val *e, uint16_t po
 }
 
 /* All endpoints behind one port of the Service, matched by the port's name. */
-static void collect(struct candidates *c, const struct val *svc_port, struct obj *const *slices, size_t n_slices,
-		    const struct node_view *node)
+static void model_collect(struct candidates *c, const struct val *svc_port, struct obj *const *slices, size_t n_slices,
+			  const struct node_view *node)
 {
 	struct sv name = val_get_str(svc_port, F_name), proto = val_get_str(svc_port, F_protocol);
 
@@ -170,7 +170,7 @@ static bool want_for_zone(const struct candidate *c)
 	return c->ready && c->for_zone;
 }
 
-static struct endpoints pick(struct arena *a, const struct candidates *c, wanted_fn *wanted, bool local_only)
+static struct endpoints model_pick(struct arena *a, const struct candidates *c, wanted_fn *wanted, bool local_only)
 {
 	struct endpoints out = { .p = ARENA_ARRAY(a, struct endpoint, c->v.n + 1) };
 	size_t n = 0;
@@ -193,9 +193,9 @@ static struct endpoints pick(struct arena *a, const struct candidates *c, wanted
 
 static struct endpoints local_endpoints(struct arena *a, const struct candidates *c)
 {
-	struct endpoints e = pick(a, c, want_ready, true);
+	struct endpoints e = model_pick(a, c, want_ready, true);
 
-	return e.n ? e : pick(a, c, want_terminating, true);
+	return e.n ? e : model_pick(a, c, want_terminating, true);
 }
 
 /* Hints count only when every ready endpoint has them and at least one is for us: a half-hinted
@@ -212,17 +212,17 @@ static struct endpoints cluster_endpoints(struct arena *a, const struct candidat
 		all_zone &= c->v.p[i].zone_hinted;
 	}
 	if (all_node) {
-		e = pick(a, c, want_for_node, false);
+		e = model_pick(a, c, want_for_node, false);
 		if (e.n)
 			return e;
 	}
 	if (all_zone) {
-		e = pick(a, c, want_for_zone, false);
+		e = model_pick(a, c, want_for_zone, false);
 		if (e.n)
 			return e;
 	}
-	e = pick(a, c, want_ready, false);
-	return e.n ? e : pick(a, c, want_terminating, false);
+	e = model_pick(a, c, want_ready, false);
+	return e.n ? e : model_pick(a, c, want_terminating, false);
 }
 
 /* --- frontends --- */
@@ -322,7 +322,7 @@ static bool cluster_ip_of(const struct obj *svc, uint32_t *ret)
 	return ipv4_parse(val_str(obj_get(svc, F_spec, F_clusterIP)), ret);
 }
 
-static void add_port(struct model *m, const struct val *port)
+static void model_add_port(struct model *m, const struct val *port)
 {
 	int64_t number = val_get_int(port, 0, F_port), node_port = val_get_int(port, 0, F_nodePort);
 	bool lb = val_is(obj_get(m->svc, F_spec, F_type), "LoadBalancer");
@@ -378,14 +378,14 @@ struct frontend *service_model(struct arena *a, const struct obj *svc, struct ob
 	VAL_EACH(obj_get(svc, F_spec, F_ports), port) {
 		struct candidates c = { VEC_INIT };
 
-		collect(&c, port, slices, n_slices, node);
+		model_collect(&c, port, slices, n_slices, node);
 		m.cluster = cluster_endpoints(a, &c);
 		m.local = local_endpoints(a, &c);
 		m.lasting = (struct endpoints){ 0 };
 		if (val_is(val_get(port, F_protocol), "UDP"))
-			m.lasting = pick(a, &c, want_serving, false);
+			m.lasting = model_pick(a, &c, want_serving, false);
 		vec_release(&c.v);
-		add_port(&m, port);
+		model_add_port(&m, port);
 	}
 	out = ARENA_ARRAY(a, struct frontend, m.out.n + 1);
 	if (m.out.n)

@@ -61,7 +61,7 @@ static void wake_locked(struct proxy *p)
 		workq_add(p->q, rules_key);
 }
 
-static void mark(struct proxy *p, const char *prefix, struct sv ns, struct sv name)
+static void proxy_mark(struct proxy *p, const char *prefix, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 
@@ -77,7 +77,7 @@ static void mark(struct proxy *p, const char *prefix, struct sv ns, struct sv na
 
 static void on_service(struct obj *o, void *ctx)
 {
-	mark(ctx, "", obj_ns(o), obj_name(o));
+	proxy_mark(ctx, "", obj_ns(o), obj_name(o));
 }
 
 static void on_service_update(struct obj *old, struct obj *neu, void *ctx)
@@ -94,7 +94,7 @@ static struct sv service_of(const struct obj *slice)
 static void on_slice(struct obj *o, void *ctx)
 {
 	if (service_of(o).n)
-		mark(ctx, "", obj_ns(o), service_of(o));
+		proxy_mark(ctx, "", obj_ns(o), service_of(o));
 }
 
 static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
@@ -104,10 +104,10 @@ static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
 	on_slice(neu, ctx);
 }
 
-static void on_pod(struct obj *o, void *ctx)
+static void proxy_on_pod(struct obj *o, void *ctx)
 {
 	if (pod_has_host_ports(o))
-		mark(ctx, POD_PREFIX, obj_ns(o), obj_name(o));
+		proxy_mark(ctx, POD_PREFIX, obj_ns(o), obj_name(o));
 }
 
 static void on_pod_update(struct obj *old, struct obj *neu, void *ctx)
@@ -118,7 +118,7 @@ static void on_pod_update(struct obj *old, struct obj *neu, void *ctx)
 	    !val_equal(obj_get(old, F_status, F_phase), obj_get(neu, F_status, F_phase)) ||
 	    !val_equal(obj_get(old, F_metadata, F_uid), obj_get(neu, F_metadata, F_uid))) {
 		if (pod_has_host_ports(old) || pod_has_host_ports(neu))
-			mark(ctx, POD_PREFIX, obj_ns(neu), obj_name(neu));
+			proxy_mark(ctx, POD_PREFIX, obj_ns(neu), obj_name(neu));
 	}
 }
 
@@ -134,14 +134,14 @@ static void on_node(struct obj *o, void *ctx)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static struct sv zone_of(const struct obj *node)
+static struct sv proxy_zone_of(const struct obj *node)
 {
 	return val_str(val_member_sv(obj_labels(node), SV("topology.kubernetes.io/zone")));
 }
 
 static void on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (!sv_eq(zone_of(old), zone_of(neu)) ||
+	if (!sv_eq(proxy_zone_of(old), proxy_zone_of(neu)) ||
 	    !val_equal(obj_get(old, F_spec, F_podCIDRs), obj_get(neu, F_spec, F_podCIDRs)) ||
 	    !val_equal(obj_get(old, F_spec, F_podCIDR), obj_get(neu, F_spec, F_podCIDR)))
 		on_node(neu, ctx);
@@ -154,10 +154,10 @@ static void slice_key(const struct obj *o, struct index_keys *ret)
 
 /* --- syncing --- */
 
-static void read_node(struct proxy *p)
+static void proxy_read_node(struct proxy *p)
 {
 	_cleanup_obj_ struct obj *node = informer_lookup(p->nodes, SV(""), sv_from(p->node_name));
-	struct sv zone = node ? zone_of(node) : SV("");
+	struct sv zone = node ? proxy_zone_of(node) : SV("");
 
 	if (!node)
 		return; /* being replaced: what we knew is the better guess */
@@ -280,7 +280,7 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 	pthread_mutex_unlock(&p->lock);
 
 	if (all || everything)
-		read_node(p);
+		proxy_read_node(p);
 	if (everything) {
 		change_reset(p->tracker);
 		add_everything(&b);
@@ -342,7 +342,7 @@ static void plan_next(struct proxy *p, int64_t began, int rc, size_t written, bo
 		log_info("proxy", "service rules are in place", "services", "%zu", informer_count(p->services));
 }
 
-static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct proxy *p = ctx;
 	_cleanup_(err_release) struct err why = ERR_INIT;
@@ -382,7 +382,7 @@ static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, str
 
 static const struct informer_handler service_handler = { on_service, on_service_update, on_service };
 static const struct informer_handler slice_handler = { on_slice, on_slice_update, on_slice };
-static const struct informer_handler pod_handler = { on_pod, on_pod_update, on_pod };
+static const struct informer_handler pod_handler = { proxy_on_pod, on_pod_update, proxy_on_pod };
 static const struct informer_handler node_handler = { on_node, on_node_update, on_node };
 
 static bool table_name_ok(const char *s)
@@ -415,8 +415,8 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	pthread_mutex_init(&p->lock, NULL);
 	p->tracker = change_tracker_new(&p->cfg);
 	p->factory = informer_factory_new(o->client);
-	p->q =
-	    workq_new(p->env, &(struct workq_opts){ .name = "proxy", .workers = 1, .reconcile = reconcile, .ctx = p });
+	p->q = workq_new(p->env,
+			 &(struct workq_opts){ .name = "proxy", .workers = 1, .reconcile = proxy_reconcile, .ctx = p });
 	p->services = informer_get(p->factory, RES(core_services), NULL, NULL, NULL);
 	p->slices = informer_get(p->factory, RES(discovery_endpointslices), NULL, "kubernetes.io/service-name", NULL);
 	p->nodes = informer_get(p->factory, RES(core_nodes), NULL, NULL, own_node);

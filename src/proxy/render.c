@@ -323,7 +323,7 @@ static bool same_endpoint(struct endpoint a, struct endpoint b)
 	return a.addr == b.addr && a.port == b.port;
 }
 
-static bool has_endpoint(const struct endpoints *e, struct endpoint ep)
+static bool render_has_endpoint(const struct endpoints *e, struct endpoint ep)
 {
 	for (size_t i = 0; i < e->n; i++) {
 		if (same_endpoint(e->p[i], ep))
@@ -334,7 +334,7 @@ static bool has_endpoint(const struct endpoints *e, struct endpoint ep)
 
 static bool affinity_has(const struct affinity *a, struct endpoint ep)
 {
-	return a && (has_endpoint(&a->outer, ep) || has_endpoint(&a->inside, ep));
+	return a && (render_has_endpoint(&a->outer, ep) || render_has_endpoint(&a->inside, ep));
 }
 
 static void client_endpoint_add(struct buf *b, const struct render_cfg *c, const struct affinity *neu,
@@ -362,7 +362,7 @@ static void client_endpoints_add(struct buf *b, const struct render_cfg *c, cons
 	for (size_t i = 0; i < eps->n; i++) {
 		bool exists = affinity_has(old, eps->p[i]);
 
-		if (done && has_endpoint(done, eps->p[i]))
+		if (done && render_has_endpoint(done, eps->p[i]))
 			continue;
 		if (!exists || old->timeout_s != neu->timeout_s)
 			client_endpoint_add(b, c, neu, eps->p[i], exists);
@@ -375,7 +375,7 @@ static void client_endpoints_del(struct buf *b, const struct render_cfg *c, cons
 	for (size_t i = 0; i < eps->n; i++) {
 		_cleanup_(buf_release) struct buf name = BUF_INIT;
 
-		if (affinity_has(neu, eps->p[i]) || (done && has_endpoint(done, eps->p[i])))
+		if (affinity_has(neu, eps->p[i]) || (done && render_has_endpoint(done, eps->p[i])))
 			continue;
 		client_endpoint_name(&name, old->key, eps->p[i]);
 		render_del_chain(b, c, buf_cstr(&name));

@@ -33,7 +33,7 @@ static bool known(const struct sysctls *s, const char *path)
 	return false;
 }
 
-static void load(struct sysctls *s, const char *file)
+static void sysctl_load(struct sysctls *s, const char *file)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv text, line;
@@ -62,7 +62,7 @@ void sysctls_init(struct sysctls *s, const char *file)
 {
 	*s = (struct sysctls){ .file = file ? xstrdup(file) : NULL };
 	if (file)
-		load(s, file);
+		sysctl_load(s, file);
 }
 
 bool sysctl_ensure(struct sysctls *s, const char *path, const char *value)

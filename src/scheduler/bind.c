@@ -95,7 +95,7 @@ static int patch_status(struct scheduler *s, const struct job *j, struct err *er
 
 /* --- victims --- */
 
-static int evict(struct scheduler *s, const struct job *j, struct err *err)
+static int bind_evict(struct scheduler *s, const struct job *j, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	static const struct client_write_opts opts = { .subresource = "status" };
@@ -124,7 +124,7 @@ static int evict(struct scheduler *s, const struct job *j, struct err *err)
 
 static void job_task(void *ctx);
 
-static void drop(struct job *j)
+static void bind_drop(struct job *j)
 {
 	list_del(&j->link);
 	bind_job_free(j);
@@ -157,7 +157,7 @@ void bind_job_add_locked(struct scheduler *s, struct job *j)
 void bind_job_forget_locked(struct pod_info *p)
 {
 	if (p->wanted && p->wanted->kind == JOB_STATUS)
-		drop(TAKE(p->wanted));
+		bind_drop(TAKE(p->wanted));
 }
 
 /* The claims will not be told: their volumes are free again, and the Pod looks for another way. */
@@ -246,7 +246,7 @@ static void job_task(void *ctx)
 		rc = bind_claims(s, j, &err);
 		break;
 	case JOB_EVICT:
-		rc = evict(s, j, &err);
+		rc = bind_evict(s, j, &err);
 		break;
 	}
 	if (rc < 0 && j->kind != JOB_BIND && j->kind != JOB_CLAIMS && err.reason != ERR_NOT_FOUND &&

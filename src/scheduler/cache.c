@@ -48,7 +48,7 @@ struct node_info *cache_node(const struct cache *c, struct sv name)
 	return n && n->obj ? n : NULL;
 }
 
-static struct node_info *node_get(struct cache *c, struct sv name)
+static struct node_info *cache_node_get(struct cache *c, struct sv name)
 {
 	void **slot = strmap_slot(&c->nodes, name);
 	struct node_info *n = *slot;
@@ -68,7 +68,7 @@ static struct node_info *node_get(struct cache *c, struct sv name)
 	return n;
 }
 
-static int by_id(const void *a, const void *b)
+static int cache_by_id(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
@@ -107,7 +107,7 @@ static void images_ref(struct cache *c, struct node_info *n, const struct val *l
 			x->size = val_get_int(i, 0, F_sizeBytes);
 			n->images[n->n_images++] = x->id;
 		}
-	qsort(n->images, n->n_images, sizeof(*n->images), by_id);
+	qsort(n->images, n->n_images, sizeof(*n->images), cache_by_id);
 }
 
 static void taints_clear(struct node_info *n)
@@ -219,7 +219,7 @@ static void node_drop(struct cache *c, struct node_info *n)
 
 struct node_info *cache_set_node(struct cache *c, struct obj *o, uint32_t *ret_events)
 {
-	struct node_info *n = node_get(c, obj_name(o));
+	struct node_info *n = cache_node_get(c, obj_name(o));
 	uint32_t ev = node_difference(n, n->obj, o);
 
 	if (ev & (EV_NODE_ADD | EV_NODE_ALLOCATABLE))
@@ -366,7 +366,7 @@ void cache_take(struct cache *c, struct pod_info *p)
 
 void cache_add_pod(struct cache *c, struct pod_info *p, struct sv node)
 {
-	cache_put(c, p, node_get(c, node));
+	cache_put(c, p, cache_node_get(c, node));
 	c->n_pods++;
 }
 

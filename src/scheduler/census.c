@@ -27,7 +27,7 @@ static void fill_from(struct census *x, const struct cache_ns *ns)
 	}
 }
 
-static void fill(struct cache *c, struct census *x)
+static void census_fill(struct cache *c, struct census *x)
 {
 	if (x->ns) {
 		fill_from(x, x->ns);
@@ -77,7 +77,7 @@ struct census *census_get(struct cache *c, const struct pod_sel *sels, size_t n,
 		vec_push(&c->wide, x);
 	}
 	strmap_set(&c->censuses, sv_from(x->key), x);
-	fill(c, x);
+	census_fill(c, x);
 	return x;
 }
 
@@ -94,7 +94,7 @@ struct census *census_of_owner(struct cache *c, struct pod_shape *s)
 	x->skip_deleting = true;
 	x->ns = cache_ns_get(c, sv_from(s->ns->name));
 	strmap_set(&c->owners, s->owner, x);
-	fill(c, x);
+	census_fill(c, x);
 	return x;
 }
 
@@ -182,7 +182,7 @@ void census_recount_wide(struct cache *c)
 {
 	for (size_t i = 0; i < c->wide.n; i++) {
 		counts_clear(&c->wide.p[i]->counts);
-		fill(c, c->wide.p[i]);
+		census_fill(c, c->wide.p[i]);
 	}
 }
 

@@ -17,7 +17,7 @@ void counts_clear(struct counts *c)
 	c->total = 0;
 }
 
-static struct count *find(const struct counts *c, uint32_t slot)
+static struct count *counts_find(const struct counts *c, uint32_t slot)
 {
 	uint32_t i = (slot * 2654435769u) & (c->cap - 1);
 
@@ -40,7 +40,7 @@ static void grow(struct counts *c)
 	for (uint32_t i = 0; i < old.cap; i++) {
 		if (old.e[i].n == 0)
 			continue;
-		*find(c, old.e[i].slot_1 - 1) = old.e[i];
+		*counts_find(c, old.e[i].slot_1 - 1) = old.e[i];
 		c->used++;
 	}
 	free(old.e);
@@ -52,7 +52,7 @@ void counts_add(struct counts *c, uint32_t slot, int delta)
 
 	if (c->used * 2 >= c->cap)
 		grow(c);
-	e = find(c, slot);
+	e = counts_find(c, slot);
 	if (!e->slot_1) {
 		e->slot_1 = slot + 1;
 		c->used++;
@@ -64,7 +64,7 @@ void counts_add(struct counts *c, uint32_t slot, int delta)
 
 uint32_t counts_get(const struct counts *c, uint32_t slot)
 {
-	return c->cap ? find(c, slot)->n : 0;
+	return c->cap ? counts_find(c, slot)->n : 0;
 }
 
 const struct count *counts_next(const struct counts *c, const struct count *prev)

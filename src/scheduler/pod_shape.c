@@ -23,7 +23,7 @@ static void put_name(struct buf *b, enum sym name)
 	buf_addc(b, ':');
 }
 
-static void put(struct buf *b, enum sym name, const struct val *v)
+static void shape_put(struct buf *b, enum sym name, const struct val *v)
 {
 	if (val_type(v) == VAL_NULL)
 		return;
@@ -54,10 +54,10 @@ static void put_containers(struct buf *b, enum sym name, const struct val *list)
 	VAL_EACH(list, c) {
 		buf_adds(b, sep);
 		buf_addc(b, '{');
-		put(b, F_image, val_get(c, F_image));
+		shape_put(b, F_image, val_get(c, F_image));
 		put_requested(b, val_get(c, F_resources, F_requests));
-		put(b, F_ports, val_get(c, F_ports));
-		put(b, F_restartPolicy, val_get(c, F_restartPolicy));
+		shape_put(b, F_ports, val_get(c, F_ports));
+		shape_put(b, F_restartPolicy, val_get(c, F_restartPolicy));
 		buf_adds(b, "\"v\":0}");
 		sep = ",";
 	}
@@ -78,13 +78,13 @@ static void put_identity(struct buf *b, const struct val *pod)
 
 	buf_reserve(b, 1024);
 	buf_addc(b, '{');
-	put(b, F_namespace, val_get(meta, F_namespace));
-	put(b, F_labels, val_get(meta, F_labels));
+	shape_put(b, F_namespace, val_get(meta, F_namespace));
+	shape_put(b, F_labels, val_get(meta, F_labels));
 	buf_adds(b, "\"uid\":");
 	json_encode_str(b, controller_uid(pod));
 	buf_addc(b, ',');
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		put(b, parts[i], val_get(spec, parts[i]));
+		shape_put(b, parts[i], val_get(spec, parts[i]));
 	for (size_t i = 0; i < ARRAY_LEN(container_lists); i++)
 		put_containers(b, container_lists[i], val_get(spec, container_lists[i]));
 	buf_adds(b, "\"v\":0}");

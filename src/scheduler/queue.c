@@ -69,7 +69,7 @@ static bool gated(const struct pod_info *p)
 }
 
 /* To the gated ones, to the active ones, or to those whose back-off is not over. */
-static void enqueue(struct queue *q, struct pod_info *p, int64_t now_ns)
+static void queue_enqueue(struct queue *q, struct pod_info *p, int64_t now_ns)
 {
 	BUG_ON(p->place != POD_NOWHERE);
 	if (gated(p)) {
@@ -90,7 +90,7 @@ void queue_add(struct queue *q, struct pod_info *p, int64_t now_ns)
 	p->seq = q->seq++;
 	p->queued_ns = now_ns;
 	p->backoff_until_ns = 0;
-	enqueue(q, p, now_ns);
+	queue_enqueue(q, p, now_ns);
 }
 
 struct pod_info *queue_pop(struct queue *q)
@@ -134,12 +134,12 @@ void queue_retry(struct queue *q, struct pod_info *p, int64_t now_ns)
 {
 	start_backoff(p, now_ns);
 	p->failed = true;
-	enqueue(q, p, now_ns);
+	queue_enqueue(q, p, now_ns);
 }
 
 void queue_again(struct queue *q, struct pod_info *p, int64_t now_ns)
 {
-	enqueue(q, p, now_ns);
+	queue_enqueue(q, p, now_ns);
 }
 
 static bool may_help(struct queue *q, const struct pod_info *p, const struct sched_change *change)
@@ -169,7 +169,7 @@ size_t queue_event(struct queue *q, const struct sched_change *change, int64_t n
 		if (!may_help(q, p, change))
 			continue;
 		queue_remove(q, p);
-		enqueue(q, p, now_ns);
+		queue_enqueue(q, p, now_ns);
 		moved++;
 	}
 	return moved;
@@ -185,7 +185,7 @@ void queue_tick(struct queue *q, int64_t now_ns)
 		while ((p = heap_peek(h)) && p->backoff_until_ns <= now_ns) {
 			queue_remove(q, p);
 			p->failed = false;
-			enqueue(q, p, now_ns);
+			queue_enqueue(q, p, now_ns);
 		}
 	}
 	while (!list_empty(&q->unschedulable)) {
@@ -193,11 +193,11 @@ void queue_tick(struct queue *q, int64_t now_ns)
 		if (p->parked_ns + QUEUE_FLUSH_NS > now_ns)
 			break;
 		queue_remove(q, p);
-		enqueue(q, p, now_ns);
+		queue_enqueue(q, p, now_ns);
 	}
 }
 
-static int64_t earlier(int64_t at, int64_t other)
+static int64_t queue_earlier(int64_t at, int64_t other)
 {
 	return at && (!other || at < other) ? at : other;
 }
@@ -205,10 +205,10 @@ static int64_t earlier(int64_t at, int64_t other)
 int64_t queue_next_tick(const struct queue *q)
 {
 	const struct pod_info *woken = heap_peek(&q->backoff), *failed = heap_peek(&q->failed);
-	int64_t at = earlier(woken ? woken->backoff_until_ns : 0, failed ? failed->backoff_until_ns : 0);
+	int64_t at = queue_earlier(woken ? woken->backoff_until_ns : 0, failed ? failed->backoff_until_ns : 0);
 
 	if (!list_empty(&q->unschedulable))
-		at = earlier(at,
-			     LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting)->parked_ns + QUEUE_FLUSH_NS);
+		at = queue_earlier(at, LIST_ENTRY(q->unschedulable.next, struct pod_info, waiting)->parked_ns +
+					   QUEUE_FLUSH_NS);
 	return at;
 }

@@ -49,7 +49,7 @@ static void start_preemption(struct scheduler *s, struct pod_info *p, const stru
 	cache_nominate(&s->cache, p, sv_from(pre->node->name));
 }
 
-static void no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info *p)
+static void schedule_no_node(struct scheduler *s, struct cycle_state *cs, struct pod_info *p)
 {
 	struct preemption pre = { 0 };
 	struct sv message = cycle_message(cs);
@@ -95,7 +95,7 @@ static void schedule_one(struct scheduler *s, struct pod_info *p)
 		node = cycle_find(&cs, &s->start);
 	}
 	if (!node) {
-		no_node(s, &cs, p);
+		schedule_no_node(s, &cs, p);
 		return;
 	}
 	volume_binding_work(&cs, node, &work);

@@ -24,7 +24,7 @@ static bool terminal(const struct obj *o)
 	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
 }
 
-static void pod_gone(struct scheduler *s, struct sv key, struct pod_info *p)
+static void scheduler_pod_gone(struct scheduler *s, struct sv key, struct pod_info *p)
 {
 	strmap_del(&s->pods, key);
 	if (p->place == POD_ON_NODE) {
@@ -77,7 +77,7 @@ static void pod_assigned(struct scheduler *s, struct pod_info *p, struct obj *o,
 	scheduler_event_locked(s, &(struct sched_change){ .what = what, .pod = p });
 }
 
-static size_t gates(const struct obj *o)
+static size_t scheduler_gates(const struct obj *o)
 {
 	return val_len(obj_get(o, F_spec, F_schedulingGates));
 }
@@ -94,7 +94,7 @@ static void pod_unassigned(struct scheduler *s, struct pod_info *p, struct obj *
 		return;
 	}
 	shape = pod_shape_after(&s->cache, p, obj_root(o));
-	same = shape == p->shape && (gates(o) > 0) == (gates(p->obj) > 0);
+	same = shape == p->shape && (scheduler_gates(o) > 0) == (scheduler_gates(p->obj) > 0);
 	/* Mostly it is our own writing of its status. Only what scheduling asks of it matters. */
 	if (!same)
 		queue_remove(&s->queue, p);
@@ -104,19 +104,19 @@ static void pod_unassigned(struct scheduler *s, struct pod_info *p, struct obj *
 		queue_again(&s->queue, p, env_mono_ns(s->env));
 }
 
-static void on_pod(struct scheduler *s, struct obj *o)
+static void scheduler_on_pod(struct scheduler *s, struct obj *o)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct sv key = pod_key(&b, o), node = val_str(obj_get(o, F_spec, F_nodeName));
 	struct pod_info *p = strmap_get(&s->pods, key);
 
 	if (p && !sv_eq(pod_uid(p), obj_uid(o))) {
-		pod_gone(s, key, p);
+		scheduler_pod_gone(s, key, p);
 		p = NULL;
 	}
 	if (terminal(o) || (!node.n && !sv_is(val_str(obj_get(o, F_spec, F_schedulerName)), s->name))) {
 		if (p)
-			pod_gone(s, key, p);
+			scheduler_pod_gone(s, key, p);
 		return;
 	}
 	if (!p) {
@@ -134,23 +134,23 @@ static void on_pod(struct scheduler *s, struct obj *o)
 		pod_unassigned(s, p, o);
 }
 
-static void pod_added(struct obj *o, void *ctx)
+static void scheduler_pod_added(struct obj *o, void *ctx)
 {
 	struct scheduler *s = ctx;
 
 	pthread_mutex_lock(&s->lock);
-	on_pod(s, o);
+	scheduler_on_pod(s, o);
 	scheduler_kick_locked(s);
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void pod_updated(struct obj *old, struct obj *neu, void *ctx)
+static void scheduler_pod_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
-	pod_added(neu, ctx);
+	scheduler_pod_added(neu, ctx);
 }
 
-static void pod_deleted(struct obj *o, void *ctx)
+static void scheduler_pod_deleted(struct obj *o, void *ctx)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct scheduler *s = ctx;
@@ -159,7 +159,7 @@ static void pod_deleted(struct obj *o, void *ctx)
 	pthread_mutex_lock(&s->lock);
 	p = strmap_get(&s->pods, pod_key(&b, o));
 	if (p)
-		pod_gone(s, buf_sv(&b), p);
+		scheduler_pod_gone(s, buf_sv(&b), p);
 	scheduler_kick_locked(s);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -178,7 +178,7 @@ static void node_set(struct obj *o, void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void node_updated(struct obj *old, struct obj *neu, void *ctx)
+static void scheduler_node_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	(void)old;
 	node_set(neu, ctx);
@@ -206,7 +206,7 @@ static void namespace_set(struct obj *o, void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void namespace_updated(struct obj *old, struct obj *neu, void *ctx)
+static void scheduler_namespace_updated(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!val_equal(obj_labels(old), obj_labels(neu)))
 		namespace_set(neu, ctx);
@@ -255,9 +255,11 @@ static void storage_deleted(struct obj *o, void *ctx)
 
 struct scheduler *scheduler_new(const struct scheduler_opts *o)
 {
-	static const struct informer_handler pods = { pod_added, pod_updated, pod_deleted };
-	static const struct informer_handler nodes = { node_set, node_updated, node_deleted };
-	static const struct informer_handler namespaces = { namespace_set, namespace_updated, namespace_deleted };
+	static const struct informer_handler pods = { scheduler_pod_added, scheduler_pod_updated,
+						      scheduler_pod_deleted };
+	static const struct informer_handler nodes = { node_set, scheduler_node_updated, node_deleted };
+	static const struct informer_handler namespaces = { namespace_set, scheduler_namespace_updated,
+							    namespace_deleted };
 	static const struct informer_handler storage = { storage_set, storage_updated, storage_deleted };
 	const struct resource *const stored[] = { RES(storage_storageclasses), RES(core_persistentvolumes),
 						  RES(core_persistentvolumeclaims) };

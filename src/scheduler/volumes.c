@@ -26,7 +26,7 @@ static struct sv claim_key(struct buf *b, struct sv ns, struct sv name)
 	return buf_sv(b);
 }
 
-static void put(struct strmap *m, struct sv key, struct obj *o)
+static void volumes_put(struct strmap *m, struct sv key, struct obj *o)
 {
 	struct obj *was = strmap_get(m, key);
 
@@ -52,14 +52,14 @@ void volumes_set(struct volumes *v, struct obj *o, bool deleted)
 	const struct val *kind = obj_get(o, F_kind);
 
 	if (val_is(kind, "PersistentVolumeClaim")) {
-		put(&v->claims, claim_key(&b, obj_ns(o), obj_name(o)), deleted ? NULL : o);
+		volumes_put(&v->claims, claim_key(&b, obj_ns(o), obj_name(o)), deleted ? NULL : o);
 	} else if (val_is(kind, "PersistentVolume")) {
-		put(&v->volumes, obj_name(o), deleted ? NULL : o);
+		volumes_put(&v->volumes, obj_name(o), deleted ? NULL : o);
 		/* The API says itself whose it is. */
 		if (deleted || obj_get(o, F_spec, F_claimRef))
 			forget_promise(v, obj_name(o));
 	} else if (val_is(kind, "StorageClass")) {
-		put(&v->classes, obj_name(o), deleted ? NULL : o);
+		volumes_put(&v->classes, obj_name(o), deleted ? NULL : o);
 	}
 }
 

@@ -69,7 +69,7 @@ static struct client *client_as(struct cluster *c, enum env_class class, const c
 	return faults_client(&c->faults, inner);
 }
 
-static struct client *controller_client(void *ctx, const char *account)
+static struct client *cluster_controller_client(void *ctx, const char *account)
 {
 	struct cluster *c = ctx;
 
@@ -144,7 +144,7 @@ int cluster_node_index(const struct cluster *c, struct sv name)
 
 /* --- the cluster --- */
 
-static int start(struct cluster *c, const struct cluster_opts *o, struct err *err)
+static int cluster_start(struct cluster *c, const struct cluster_opts *o, struct err *err)
 {
 	static const char *const masters[] = { "system:masters", NULL };
 	static const char *const nodes[] = { "system:nodes", NULL };
@@ -170,7 +170,7 @@ static int start(struct cluster *c, const struct cluster_opts *o, struct err *er
 	c->scheduler_client = client_as(c, ENV_CONTROL, "kube-scheduler", "system:kube-scheduler", NULL);
 	c->controllers = controllers_new(&(struct controllers_opts){ .env = c->env,
 								     .client = c->controllers_client,
-								     .client_as = controller_client,
+								     .client_as = cluster_controller_client,
 								     .client_ctx = c,
 								     .cluster_cidr = "10.42.0.0/16" });
 	c->scheduler = scheduler_new(&(struct scheduler_opts){ .env = c->env, .client = c->scheduler_client });
@@ -197,7 +197,7 @@ struct cluster *cluster_new(const struct cluster_opts *o, struct err *err)
 	env_sim_set_jitter(c->env, TASK_JITTER_NS);
 	c->faults.env = c->env;
 	c->store = store_mem_new(c->env);
-	return start(c, o, err) < 0 ? cluster_free(c) : c;
+	return cluster_start(c, o, err) < 0 ? cluster_free(c) : c;
 }
 
 struct cluster *cluster_free(struct cluster *c)

@@ -52,7 +52,7 @@ static uint64_t rng_next(struct env_sim *s)
 	return result;
 }
 
-static bool earlier(const void *a, const void *b)
+static bool sim_earlier(const void *a, const void *b)
 {
 	const struct env_timer *x = a, *y = b;
 
@@ -85,8 +85,8 @@ static void sim_random(struct env *e, void *p, size_t n)
 	}
 }
 
-static struct env_timer *enqueue(struct env_sim *s, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx,
-				 bool owned)
+static struct env_timer *sim_enqueue(struct env_sim *s, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx,
+				     bool owned)
 {
 	struct env_timer *t = xcalloc(1, sizeof(*t));
 
@@ -106,13 +106,13 @@ static void sim_post(struct env *e, enum env_class class, env_fn *fn, void *ctx)
 	struct env_sim *s = sim(e);
 
 	BUG_ON(class >= ENV_CLASSES);
-	enqueue(s, class, s->jitter_ns ? (int64_t)(rng_next(s) % (uint64_t)s->jitter_ns) : 0, fn, ctx, false);
+	sim_enqueue(s, class, s->jitter_ns ? (int64_t)(rng_next(s) % (uint64_t)s->jitter_ns) : 0, fn, ctx, false);
 }
 
 static struct env_timer *sim_after(struct env *e, enum env_class class, int64_t delay_ns, env_fn *fn, void *ctx)
 {
 	BUG_ON(class > ENV_TIMERS);
-	return enqueue(sim(e), class, delay_ns, fn, ctx, true);
+	return sim_enqueue(sim(e), class, delay_ns, fn, ctx, true);
 }
 
 static void forget_due(struct env_sim *s, struct env_timer *t)
@@ -172,7 +172,7 @@ struct env *env_sim_new(uint64_t seed, int64_t start_wall_ns, bool shuffle)
 		z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
 		s->rng[i] = z ^ (z >> 31);
 	}
-	heap_init(&s->queue, offsetof(struct env_timer, at), earlier);
+	heap_init(&s->queue, offsetof(struct env_timer, at), sim_earlier);
 	return &s->env;
 }
 
@@ -197,7 +197,7 @@ struct env *env_sim_free(struct env *e)
 }
 
 /* Runs the next task if it is due by `until`, or lays it aside; moves time there. */
-static bool step(struct env_sim *s, int64_t until)
+static bool sim_step(struct env_sim *s, int64_t until)
 {
 	struct env_timer *t = heap_peek(&s->queue);
 	env_fn *fn;
@@ -226,7 +226,7 @@ uint64_t env_sim_run(struct env *e, int64_t duration_ns)
 	int64_t until = s->mono_ns + duration_ns;
 	uint64_t n = 0;
 
-	while (step(s, until))
+	while (sim_step(s, until))
 		n++;
 	s->mono_ns = until;
 	return n;
@@ -238,7 +238,7 @@ bool env_sim_run_until(struct env *e, int64_t limit_ns, bool (*done)(void *ctx),
 	int64_t until = s->mono_ns + limit_ns;
 
 	while (!done(ctx))
-		if (!step(s, until)) {
+		if (!sim_step(s, until)) {
 			s->mono_ns = until;
 			return done(ctx);
 		}

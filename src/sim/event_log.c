@@ -42,7 +42,7 @@ static void line(struct event_log *l, struct sv text, struct sv value)
 		value.n ? " " : "", SV_ARG(value));
 }
 
-static void on_change(const struct store_change *c, void *ctx)
+static void event_log_on_change(const struct store_change *c, void *ctx)
 {
 	struct event_log *l = ctx;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -64,7 +64,7 @@ static void on_log_line(struct sv text, void *ctx)
 
 struct event_log *event_log_open(struct env *env, struct store *store, const char *file, struct err *err)
 {
-	static const struct store_watch_cb cb = { .change = on_change, .wants_prev = true };
+	static const struct store_watch_cb cb = { .change = event_log_on_change, .wants_prev = true };
 	struct event_log *l = xcalloc(1, sizeof(*l));
 
 	l->env = env;

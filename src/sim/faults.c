@@ -52,7 +52,7 @@ static int outgoing(struct faulty *c, struct err *err)
 }
 
 /* After a write that succeeded: does its answer come back? */
-static int answer(struct faulty *c, const struct resource *r, bool created, struct obj **ret, struct err *err)
+static int faulty_answer(struct faulty *c, const struct resource *r, bool created, struct obj **ret, struct err *err)
 {
 	if (!chance(c->f, c->f->lose))
 		return 0;
@@ -90,7 +90,7 @@ static int faulty_create(struct client *c, const struct resource *r, struct sv n
 
 	if (outgoing(x, err) < 0 || x->inner->ops->create(x->inner, r, ns, name, doc, o, ret, err) < 0)
 		return -1;
-	return answer(x, r, main_resource, ret, err);
+	return faulty_answer(x, r, main_resource, ret, err);
 }
 
 static int faulty_update(struct client *c, const struct resource *r, struct sv ns, struct sv name,
@@ -100,7 +100,7 @@ static int faulty_update(struct client *c, const struct resource *r, struct sv n
 
 	if (outgoing(x, err) < 0 || x->inner->ops->update(x->inner, r, ns, name, doc, o, ret, err) < 0)
 		return -1;
-	return answer(x, r, false, ret, err);
+	return faulty_answer(x, r, false, ret, err);
 }
 
 static int faulty_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
@@ -110,7 +110,7 @@ static int faulty_patch(struct client *c, const struct resource *r, struct sv ns
 
 	if (outgoing(x, err) < 0 || x->inner->ops->patch(x->inner, r, ns, name, t, patch, o, ret, err) < 0)
 		return -1;
-	return answer(x, r, false, ret, err);
+	return faulty_answer(x, r, false, ret, err);
 }
 
 static int faulty_del(struct client *c, const struct resource *r, struct sv ns, struct sv name,
@@ -120,7 +120,7 @@ static int faulty_del(struct client *c, const struct resource *r, struct sv ns, 
 
 	if (outgoing(x, err) < 0 || x->inner->ops->del(x->inner, r, ns, name, o, err) < 0)
 		return -1;
-	return answer(x, r, false, NULL, err);
+	return faulty_answer(x, r, false, NULL, err);
 }
 
 /* --- watches --- */
@@ -132,26 +132,26 @@ static void late_free(struct late *l)
 	free(l);
 }
 
-static void watch_free(struct faulty_watch *w)
+static void faulty_watch_free(struct faulty_watch *w)
 {
 	LIST_EACH(&w->queue, it)
 		late_free(LIST_ENTRY(it, struct late, link));
 	free(w);
 }
 
-static void deliver(void *ctx);
+static void faulty_deliver(void *ctx);
 
 static void set_timer(struct faulty_watch *w)
 {
 	struct env *env = w->owner->f->env;
 
 	if (!w->timer && !list_empty(&w->queue))
-		w->timer =
-		    env_after(env, w->owner->c.class,
-			      LIST_ENTRY(w->queue.next, struct late, link)->due_ns - env_mono_ns(env), deliver, w);
+		w->timer = env_after(env, w->owner->c.class,
+				     LIST_ENTRY(w->queue.next, struct late, link)->due_ns - env_mono_ns(env),
+				     faulty_deliver, w);
 }
 
-static void hold(struct faulty_watch *w, enum watch_type t, struct obj *o, enum err_reason why)
+static void faulty_hold(struct faulty_watch *w, enum watch_type t, struct obj *o, enum err_reason why)
 {
 	struct faults *f = w->owner->f;
 	struct late *l;
@@ -176,7 +176,7 @@ static void hold(struct faulty_watch *w, enum watch_type t, struct obj *o, enum 
 	set_timer(w);
 }
 
-static void deliver(void *ctx)
+static void faulty_deliver(void *ctx)
 {
 	struct faulty_watch *w = ctx;
 	struct faults *f = w->owner->f;
@@ -212,32 +212,32 @@ static void deliver(void *ctx)
 	}
 	w->delivering = false;
 	if (w->closed)
-		watch_free(w);
+		faulty_watch_free(w);
 	else
 		set_timer(w);
 }
 
-static void on_event(enum watch_type t, struct obj *o, void *ctx)
+static void faulty_on_event(enum watch_type t, struct obj *o, void *ctx)
 {
 	struct faulty_watch *w = ctx;
 	struct faults *f = w->owner->f;
 
-	hold(w, t, o, ERR_NONE);
+	faulty_hold(w, t, o, ERR_NONE);
 	if (chance(f, f->break_watch)) {
 		f->broken++;
-		hold(w, t, NULL, ERR_UNAVAILABLE);
+		faulty_hold(w, t, NULL, ERR_UNAVAILABLE);
 	}
 }
 
-static void on_end(const struct err *why, void *ctx)
+static void faulty_on_end(const struct err *why, void *ctx)
 {
-	hold(ctx, WATCH_BOOKMARK, NULL, why ? why->reason : ERR_NONE);
+	faulty_hold(ctx, WATCH_BOOKMARK, NULL, why ? why->reason : ERR_NONE);
 }
 
 static int faulty_watch(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
 			const struct client_watch_cb *cb, void *ctx, struct client_watch **ret, struct err *err)
 {
-	static const struct client_watch_cb ours = { .event = on_event, .end = on_end };
+	static const struct client_watch_cb ours = { .event = faulty_on_event, .end = faulty_on_end };
 	struct faulty *x = faulty(c);
 	struct faulty_watch *w;
 
@@ -250,7 +250,7 @@ static int faulty_watch(struct client *c, const struct resource *r, struct sv ns
 	w->last_rev = o ? MAX(o->resource_version, 0) : 0;
 	list_init(&w->queue);
 	if (x->inner->ops->watch(x->inner, r, ns, o, &ours, w, &w->inner, err) < 0) {
-		watch_free(w);
+		faulty_watch_free(w);
 		return -1;
 	}
 	*ret = (struct client_watch *)(void *)w;
@@ -268,7 +268,7 @@ static void faulty_unwatch(struct client *c, struct client_watch *cw)
 	w->timer = env_timer_cancel(x->f->env, w->timer);
 	w->closed = true;
 	if (!w->delivering)
-		watch_free(w);
+		faulty_watch_free(w);
 }
 
 static void faulty_free(struct client *c)

@@ -142,7 +142,7 @@ static void check(struct rollout *r)
 	}
 }
 
-static void count(struct rollout *r, const struct pod_state *p, int sign)
+static void scenario_count(struct rollout *r, const struct pod_state *p, int sign)
 {
 	r->wanted += p->wanted ? sign : 0;
 	if (p->set)
@@ -219,7 +219,7 @@ static void read_pod(struct rollout *r, struct pod_state *p, const struct val *d
 	}
 }
 
-static void on_change(const struct store_change *ch, void *ctx)
+static void scenario_on_change(const struct store_change *ch, void *ctx)
 {
 	struct rollout *r = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -234,7 +234,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 	name = sv_sub(ch->kv.key, sizeof(PODS) - 1, ch->kv.key.n);
 	p = strmap_get(&r->pods, name);
 	if (p)
-		count(r, p, -1);
+		scenario_count(r, p, -1);
 	if (ch->kv.deleted || !ch->prev) {
 		/* Gone, or a new one of that name. */
 		strmap_del(&r->pods, name);
@@ -249,7 +249,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 			strmap_set(&r->pods, name, p);
 		}
 		read_pod(r, p, doc);
-		count(r, p, 1);
+		scenario_count(r, p, 1);
 	}
 	check(r);
 }
@@ -493,7 +493,7 @@ static int play(struct rollout *r, struct err *err)
 	return 0;
 }
 
-static int run(const struct scenario_opts *o, struct scenario_result *ret, struct err *err)
+static int scenario_run(const struct scenario_opts *o, struct scenario_result *ret, struct err *err)
 {
 	struct rollout r = { .replicas = o->pods, .result = ret };
 	int rc;
@@ -507,7 +507,7 @@ static int run(const struct scenario_opts *o, struct scenario_result *ret, struc
 	r.nodes = xcalloc((size_t)r.c->n_nodes, sizeof(*r.nodes));
 	r.c->faults.violation = on_violation;
 	r.c->faults.ctx = &r;
-	event_log_observe(r.c->log, on_change, &r);
+	event_log_observe(r.c->log, scenario_on_change, &r);
 	rc = play(&r, err);
 	r.timer = env_timer_cancel(r.c->env, r.timer);
 	ret->hash = event_log_hash(r.c->log);
@@ -534,5 +534,5 @@ const struct scenario scenario_rollout = {
 	.doc = "rolling update of a Deployment while nodes fail and messages are delayed or lost",
 	.nodes = 100,
 	.pods = 500,
-	.run = run,
+	.run = scenario_run,
 };

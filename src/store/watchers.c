@@ -13,7 +13,7 @@ static bool watch_lags(const struct store_watch *w)
 	return !w->live && !w->ended && !w->parked;
 }
 
-static void watch_free(struct store_watch *w)
+static void watchers_watch_free(struct store_watch *w)
 {
 	free((char *)w->from.p);
 	free((char *)w->to.p);
@@ -24,7 +24,7 @@ void watchers_release(struct watchers *ws)
 {
 	LIST_EACH(&ws->all, l) {
 		list_del(l);
-		watch_free(LIST_ENTRY(l, struct store_watch, link));
+		watchers_watch_free(LIST_ENTRY(l, struct store_watch, link));
 	}
 	pthread_cond_destroy(&ws->idle);
 	pthread_mutex_destroy(&ws->mu);
@@ -56,7 +56,7 @@ void watchers_remove(struct watchers *ws, struct store_watch *w)
 	if (watch_lags(w))
 		ws->lagging--;
 	pthread_mutex_unlock(&ws->mu);
-	watch_free(w);
+	watchers_watch_free(w);
 }
 
 /* Around a callback. The lock is given up in between, but a busy watch stays linked, so that

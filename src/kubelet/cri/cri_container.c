@@ -48,7 +48,7 @@ static void put_security(struct buf *b, const struct rt_container_config *c)
 	pb_close(b, m);
 }
 
-static void put_config(struct buf *b, uint32_t field, const struct rt_container_config *c)
+static void cri_container_put_config(struct buf *b, uint32_t field, const struct rt_container_config *c)
 {
 	size_t m = pb_open(b, field), s;
 
@@ -100,7 +100,7 @@ int cri_create_container(struct runtime *r, struct arena *a, struct sv sandbox_i
 	struct sv m;
 
 	pb_sv(&b, 1, sandbox_id);
-	put_config(&b, 2, c);
+	cri_container_put_config(&b, 2, c);
 	cri_put_sandbox_config(&b, 3, sc);
 	if (cri_runtime_call(r, a, "CreateContainer", &b, CRI_TIMEOUT_NS, &m, err) < 0)
 		return -1;
@@ -108,8 +108,8 @@ int cri_create_container(struct runtime *r, struct arena *a, struct sv sandbox_i
 	return ret_id->n ? 0 : err_set(err, ERR_INTERNAL, "the runtime gave the container no id");
 }
 
-static int by_id(struct runtime *r, const char *method, struct sv id, int64_t field2, int64_t timeout_ns,
-		 bool absent_ok, struct err *err)
+static int cri_container_by_id(struct runtime *r, const char *method, struct sv id, int64_t field2, int64_t timeout_ns,
+			       bool absent_ok, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct err e = ERR_INIT;
@@ -128,7 +128,7 @@ static int by_id(struct runtime *r, const char *method, struct sv id, int64_t fi
 
 int cri_start_container(struct runtime *r, struct sv id, struct err *err)
 {
-	return by_id(r, "StartContainer", id, 0, CRI_TIMEOUT_NS, false, err);
+	return cri_container_by_id(r, "StartContainer", id, 0, CRI_TIMEOUT_NS, false, err);
 }
 
 /* A StopContainer whose client goes away has still sent the stop signal, and does not go on to kill
@@ -136,12 +136,12 @@ int cri_start_container(struct runtime *r, struct sv id, struct err *err)
  * deadline is "send TERM and look whether that was enough". */
 int cri_stop_container(struct runtime *r, struct sv id, int64_t timeout_s, int64_t wait_ns, struct err *err)
 {
-	return by_id(r, "StopContainer", id, timeout_s, wait_ns, true, err);
+	return cri_container_by_id(r, "StopContainer", id, timeout_s, wait_ns, true, err);
 }
 
 int cri_remove_container(struct runtime *r, struct sv id, struct err *err)
 {
-	return by_id(r, "RemoveContainer", id, 0, CRI_TIMEOUT_NS, true, err);
+	return cri_container_by_id(r, "RemoveContainer", id, 0, CRI_TIMEOUT_NS, true, err);
 }
 
 int cri_update_resources(struct runtime *r, struct sv id, const struct rt_container_config *c, struct err *err)
@@ -156,10 +156,10 @@ int cri_update_resources(struct runtime *r, struct sv id, const struct rt_contai
 
 int cri_reopen_log(struct runtime *r, struct sv id, struct err *err)
 {
-	return by_id(r, "ReopenContainerLog", id, 0, CRI_TIMEOUT_NS, false, err);
+	return cri_container_by_id(r, "ReopenContainerLog", id, 0, CRI_TIMEOUT_NS, false, err);
 }
 
-static enum rt_state state_of(uint64_t v)
+static enum rt_state cri_container_state_of(uint64_t v)
 {
 	return v < RT_UNKNOWN ? (enum rt_state)v : RT_UNKNOWN;
 }
@@ -178,7 +178,7 @@ int cri_container_status(struct runtime *r, struct arena *a, struct sv id, struc
 		.id = pb_get_sv(st, 1),
 		.name = pb_get_sv(meta, 1),
 		.attempt = (uint32_t)pb_get_u64(meta, 2),
-		.state = state_of(pb_get_u64(st, 3)),
+		.state = cri_container_state_of(pb_get_u64(st, 3)),
 		.created_ns = (int64_t)pb_get_u64(st, 4),
 		.started_ns = (int64_t)pb_get_u64(st, 5),
 		.finished_ns = (int64_t)pb_get_u64(st, 6),
@@ -225,7 +225,7 @@ int cri_list_containers(struct runtime *r, struct arena *a, struct sv pod_uid, s
 		c->attempt = (uint32_t)pb_get_u64(meta, 2);
 		c->image = pb_get_sv(pb_get_sv(f.bytes, 4), 1);
 		c->image_ref = pb_get_sv(f.bytes, 5);
-		c->state = state_of(pb_get_u64(f.bytes, 6));
+		c->state = cri_container_state_of(pb_get_u64(f.bytes, 6));
 		c->created_ns = (int64_t)pb_get_u64(f.bytes, 7);
 		c->labels = cri_get_labels(a, f.bytes, 8, &c->n_labels);
 		c->annotations = cri_get_labels(a, f.bytes, 9, &c->n_annotations);

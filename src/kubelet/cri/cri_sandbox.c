@@ -87,7 +87,7 @@ int cri_run_sandbox(struct runtime *r, struct arena *a, const struct rt_sandbox_
 	return ret_id->n ? 0 : err_set(err, ERR_INTERNAL, "the runtime gave the sandbox no id");
 }
 
-static int by_id(struct runtime *r, const char *method, struct sv id, int64_t timeout_ns, struct err *err)
+static int cri_sandbox_by_id(struct runtime *r, const char *method, struct sv id, int64_t timeout_ns, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct err e = ERR_INIT;
@@ -105,12 +105,12 @@ static int by_id(struct runtime *r, const char *method, struct sv id, int64_t ti
 
 int cri_stop_sandbox(struct runtime *r, struct sv id, struct err *err)
 {
-	return by_id(r, "StopPodSandbox", id, CRI_SANDBOX_TIMEOUT_NS, err);
+	return cri_sandbox_by_id(r, "StopPodSandbox", id, CRI_SANDBOX_TIMEOUT_NS, err);
 }
 
 int cri_remove_sandbox(struct runtime *r, struct sv id, struct err *err)
 {
-	return by_id(r, "RemovePodSandbox", id, CRI_SANDBOX_TIMEOUT_NS, err);
+	return cri_sandbox_by_id(r, "RemovePodSandbox", id, CRI_SANDBOX_TIMEOUT_NS, err);
 }
 
 static void read_metadata(struct sv m, struct rt_sandbox *s)

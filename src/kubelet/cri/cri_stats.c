@@ -10,7 +10,7 @@ static struct sv label(struct sv message, uint32_t field, const char *key)
 }
 
 /* UInt64Value in a message. */
-static uint64_t value_of(struct sv message, uint32_t field)
+static uint64_t cri_stats_value_of(struct sv message, uint32_t field)
 {
 	return pb_get_u64(pb_get_sv(message, field), 1);
 }
@@ -36,10 +36,10 @@ int cri_stats(struct runtime *r, struct arena *a, struct rt_stats **ret, size_t 
 			.pod_name = label(attr, 3, "io.kubernetes.pod.name"),
 			.pod_ns = label(attr, 3, "io.kubernetes.pod.namespace"),
 			.pod_uid = label(attr, 3, "io.kubernetes.pod.uid"),
-			.cpu_usage_ns = value_of(cpu, 2),
-			.memory_working_set_bytes = value_of(mem, 2),
-			.memory_rss_bytes = value_of(mem, 5),
-			.fs_used_bytes = value_of(pb_get_sv(f.bytes, 4), 3),
+			.cpu_usage_ns = cri_stats_value_of(cpu, 2),
+			.memory_working_set_bytes = cri_stats_value_of(mem, 2),
+			.memory_rss_bytes = cri_stats_value_of(mem, 5),
+			.fs_used_bytes = cri_stats_value_of(pb_get_sv(f.bytes, 4), 3),
 			.timestamp_ns = (int64_t)pb_get_u64(cpu, 1),
 		};
 	}
@@ -55,7 +55,7 @@ int cri_fs_usage(struct runtime *r, struct arena *a, uint64_t *ret_bytes, struct
 	if (cri_image_call(r, a, "ImageFsInfo", &b, CRI_READ_TIMEOUT_NS, &m, err) < 0)
 		return -1;
 	fs = pb_get_sv(m, 1);
-	*ret_bytes = value_of(fs, 3);
+	*ret_bytes = cri_stats_value_of(fs, 3);
 	*ret_mountpoint = pb_get_sv(pb_get_sv(fs, 2), 1);
 	return 0;
 }

@@ -5,8 +5,8 @@
 #include "kubelet/pod_source.h"
 #include "kubelet/volumes/volumes.h"
 
-static int add(struct volume *v, struct file_list *l, struct sv path, struct sv value, bool base64, int64_t mode,
-	       struct err *err)
+static int config_files_add(struct volume *v, struct file_list *l, struct sv path, struct sv value, bool base64,
+			    int64_t mode, struct err *err)
 {
 	if (base64 && !b64_decode(v->a, value, &value))
 		return err_set(err, ERR_INTERNAL, "key %.*s is no base64", SV_ARG(path));
@@ -31,10 +31,10 @@ int config_files(struct volume *v, struct file_list *l, bool secret, struct sv n
 	binary = secret ? NULL : val_member(o, F_binaryData);
 	if (!val_len(items)) {
 		VAL_EACH_MEMBER(data, m)
-			if (add(v, l, m.key, val_str(m.value), secret, mode, err) < 0)
+			if (config_files_add(v, l, m.key, val_str(m.value), secret, mode, err) < 0)
 				return -1;
 		VAL_EACH_MEMBER(binary, m)
-			if (add(v, l, m.key, val_str(m.value), true, mode, err) < 0)
+			if (config_files_add(v, l, m.key, val_str(m.value), true, mode, err) < 0)
 				return -1;
 		return 0;
 	}
@@ -53,7 +53,8 @@ int config_files(struct volume *v, struct file_list *l, bool secret, struct sv n
 			return err_set(err, ERR_NOT_FOUND, "references non-existent %s key: %.*s",
 				       secret ? "secret" : "config", SV_ARG(key));
 		}
-		if (add(v, l, val_get_str(it, F_path), val_str(value), base64, val_get_int(it, mode, F_mode), err) < 0)
+		if (config_files_add(v, l, val_get_str(it, F_path), val_str(value), base64,
+				     val_get_int(it, mode, F_mode), err) < 0)
 			return -1;
 	}
 	return 0;

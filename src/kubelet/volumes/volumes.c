@@ -17,7 +17,7 @@ static const struct volume_kind kinds[] = {
 	{ F_persistentVolumeClaim, NULL, false, claim_setup },
 };
 
-static const struct volume_kind *kind_of(const struct val *v)
+static const struct volume_kind *volume_kind_of(const struct val *v)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (val_member(v, kinds[i].field))
@@ -44,7 +44,7 @@ int volume_path(struct kubelet *k, struct arena *a, const struct val *pod, struc
 		bool *ret_readonly, struct err *err)
 {
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
-		const struct volume_kind *kind = kind_of(v);
+		const struct volume_kind *kind = volume_kind_of(v);
 
 		if (!sv_eq(val_get_str(v, F_name), name))
 			continue;
@@ -73,7 +73,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 
 	/* Each on its own: one may need another to be there, and the next attempt finds what this one made. */
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
-		const struct volume_kind *kind = kind_of(v);
+		const struct volume_kind *kind = volume_kind_of(v);
 		struct sv name = val_get_str(v, F_name);
 		struct volume vol = { .k = k, .p = p, .a = &a, .pod = pod, .v = v };
 		struct err e = ERR_INIT;
@@ -102,7 +102,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 bool volumes_need_refresh(const struct val *pod)
 {
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v) {
-		const struct volume_kind *kind = kind_of(v);
+		const struct volume_kind *kind = volume_kind_of(v);
 
 		if (kind && kind->refreshes)
 			return true;

@@ -16,7 +16,7 @@ struct state {
 	size_t n;
 };
 
-static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+static enum sched_outcome image_locality_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
 {
 	const struct pod_shape *s = cs->shape;
 	struct state *st = ARENA_NEW(cs->arena, struct state);
@@ -37,7 +37,7 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 	return st->n ? SCHED_OK : SCHED_SKIP;
 }
 
-static bool has(const struct node_info *n, uint32_t id)
+static bool image_locality_has(const struct node_info *n, uint32_t id)
 {
 	size_t lo = 0, hi = n->n_images;
 
@@ -52,13 +52,13 @@ static bool has(const struct node_info *n, uint32_t id)
 	return lo < n->n_images && n->images[lo] == id;
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t image_locality_score(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct state *st = cs->data[PLUGIN_IMAGE_LOCALITY];
 	int64_t sum = 0, max = MAX_SIZE_EACH * (int64_t)cs->shape->n_images;
 
 	for (size_t i = 0; i < st->n; i++)
-		if (has(n, st->images[i].id))
+		if (image_locality_has(n, st->images[i].id))
 			sum += st->images[i].scaled;
 	sum = MIN(MAX(sum, MIN_SIZE), max);
 	return NODE_SCORE_MAX * (sum - MIN_SIZE) / (max - MIN_SIZE);
@@ -67,6 +67,6 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 const struct plugin plugin_image_locality = {
 	.name = "ImageLocality",
 	.weight = 1,
-	.prescore = prescore,
-	.score = score,
+	.prescore = image_locality_prescore,
+	.score = image_locality_score,
 };

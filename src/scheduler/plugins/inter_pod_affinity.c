@@ -28,7 +28,7 @@ static int64_t *domains(struct cycle_state *cs, uint32_t topo)
 	return ARENA_ARRAY(cs->arena, int64_t, cs->cache->topo.p[topo].n_ids);
 }
 
-static struct field *field_of(struct cycle_state *cs, struct field *fields, size_t *n, uint32_t topo)
+static struct field *pod_affinity_field_of(struct cycle_state *cs, struct field *fields, size_t *n, uint32_t topo)
 {
 	for (size_t i = 0; i < *n; i++)
 		if (fields[i].topo == topo)
@@ -68,11 +68,12 @@ static void sum_held(struct cycle_state *cs, struct state *st)
 		if (s->kind != STANDING_APART || !pod_sel_matches(&s->sel, cs->shape->ns, cs->shape->labels))
 			continue;
 		st->holding[st->n_holding++] = s;
-		counts_to_domains(c, &s->counts, s->topo, 1, field_of(cs, st->held, &st->n_held, s->topo)->pods);
+		counts_to_domains(c, &s->counts, s->topo, 1,
+				  pod_affinity_field_of(cs, st->held, &st->n_held, s->topo)->pods);
 	}
 }
 
-static enum sched_outcome prefilter(struct cycle_state *cs)
+static enum sched_outcome pod_affinity_prefilter(struct cycle_state *cs)
 {
 	struct pod_shape *s = cs->pod->shape;
 	struct state *st;
@@ -130,7 +131,7 @@ static bool occupied(const struct field *fields, size_t n_fields, const struct n
 	return false;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome pod_affinity_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct state *st = cs->data[PLUGIN_INTER_POD_AFFINITY];
 
@@ -168,7 +169,8 @@ static void shift(struct field *f, const struct node_info *n, int64_t delta, int
 		*total += delta;
 }
 
-static void pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n, int delta)
+static void pod_affinity_pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n,
+				   int delta)
 {
 	struct state *st = cs->data[PLUGIN_INTER_POD_AFFINITY];
 	const struct pod_shape *s = cs->shape, *o = other->shape;
@@ -181,12 +183,13 @@ static void pod_moved(struct cycle_state *cs, const struct pod_info *other, cons
 	for (size_t k = 0; k < o->n_standing; k++)
 		for (size_t i = 0; i < st->n_holding; i++)
 			if (o->standing[k] == st->holding[i])
-				shift(field_of(cs, st->held, &st->n_held, st->holding[i]->topo), n, delta, NULL);
+				shift(pod_affinity_field_of(cs, st->held, &st->n_held, st->holding[i]->topo), n, delta,
+				      NULL);
 }
 
 /* --- scoring --- */
 
-static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+static enum sched_outcome pod_affinity_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
 {
 	struct pod_shape *s = cs->pod->shape;
 	struct cache *c = cs->cache;
@@ -205,13 +208,13 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 		const struct affinity_term *t = &s->near_preferred.p[i];
 
 		counts_to_domains(c, &s->near_preferred_census[i]->counts, t->topo, t->weight,
-				  field_of(cs, st->scores, &st->n_scores, t->topo)->pods);
+				  pod_affinity_field_of(cs, st->scores, &st->n_scores, t->topo)->pods);
 	}
 	for (size_t i = 0; i < s->apart_preferred.n; i++) {
 		const struct affinity_term *t = &s->apart_preferred.p[i];
 
 		counts_to_domains(c, &s->apart_preferred_census[i]->counts, t->topo, -(int64_t)t->weight,
-				  field_of(cs, st->scores, &st->n_scores, t->topo)->pods);
+				  pod_affinity_field_of(cs, st->scores, &st->n_scores, t->topo)->pods);
 	}
 	for (size_t i = 0; i < c->standing.n; i++) {
 		const struct standing *x = c->standing.p[i];
@@ -219,12 +222,12 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 		if (x->kind == STANDING_APART || x->counts.total == 0 || !pod_sel_matches(&x->sel, s->ns, s->labels))
 			continue;
 		counts_to_domains(c, &x->counts, x->topo, x->kind == STANDING_NEAR ? HARD_AFFINITY_WEIGHT : x->weight,
-				  field_of(cs, st->scores, &st->n_scores, x->topo)->pods);
+				  pod_affinity_field_of(cs, st->scores, &st->n_scores, x->topo)->pods);
 	}
 	return st->n_scores ? SCHED_OK : SCHED_SKIP;
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t pod_affinity_score(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct state *st = cs->data[PLUGIN_INTER_POD_AFFINITY];
 	int64_t sum = 0;
@@ -238,7 +241,7 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return sum;
 }
 
-static void normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
+static void pod_affinity_normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
 {
 	int64_t min = INT64_MAX, max = INT64_MIN;
 
@@ -252,7 +255,7 @@ static void normalize(struct cycle_state *cs, struct node_info *const *nodes, in
 		scores[i] = max > min ? NODE_SCORE_MAX * (scores[i] - min) / (max - min) : 0;
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool pod_affinity_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	const struct pod_shape *s = p->shape, *o;
 
@@ -283,11 +286,11 @@ const struct plugin plugin_inter_pod_affinity = {
 	.events =
 	    EV_POD_ADD | EV_POD_UPDATE | EV_POD_DELETE | EV_NODE_ADD | EV_NODE_DELETE | EV_NODE_LABELS | EV_NAMESPACE,
 	.weight = 2,
-	.hint = hint,
-	.prefilter = prefilter,
-	.filter = filter,
-	.pod_moved = pod_moved,
-	.prescore = prescore,
-	.score = score,
-	.normalize = normalize,
+	.hint = pod_affinity_hint,
+	.prefilter = pod_affinity_prefilter,
+	.filter = pod_affinity_filter,
+	.pod_moved = pod_affinity_pod_moved,
+	.prescore = pod_affinity_prescore,
+	.score = pod_affinity_score,
+	.normalize = pod_affinity_normalize,
 };

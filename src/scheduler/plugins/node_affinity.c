@@ -1,7 +1,7 @@
 /* NodeAffinity: nodeSelector, and required and preferred node affinity. */
 #include "scheduler/plugins/plugins.h"
 
-static enum sched_outcome prefilter(struct cycle_state *cs)
+static enum sched_outcome node_affinity_prefilter(struct cycle_state *cs)
 {
 	const struct pod_shape *s = cs->shape;
 
@@ -26,7 +26,7 @@ static enum sched_outcome prefilter(struct cycle_state *cs)
 	return SCHED_OK;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome node_affinity_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	if (node_want_matches(&cs->shape->nodes, n->labels, sv_from(n->name)))
 		return SCHED_OK;
@@ -34,14 +34,14 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return SCHED_UNRESOLVABLE;
 }
 
-static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+static enum sched_outcome node_affinity_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
 {
 	(void)nodes;
 	(void)n;
 	return cs->shape->nodes.n_preferred ? SCHED_OK : SCHED_SKIP;
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t node_affinity_score(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct pod_shape *s = cs->shape;
 	int64_t sum = 0;
@@ -55,14 +55,14 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return sum;
 }
 
-static void normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
+static void node_affinity_normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
 {
 	(void)cs;
 	(void)nodes;
 	normalize_to_max(scores, n, false);
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool node_affinity_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	(void)c;
 	return node_want_matches(&p->shape->nodes, change->node->labels, sv_from(change->node->name));
@@ -72,10 +72,10 @@ const struct plugin plugin_node_affinity = {
 	.name = "NodeAffinity",
 	.events = EV_NODE_ADD | EV_NODE_LABELS,
 	.weight = 2,
-	.hint = hint,
-	.prefilter = prefilter,
-	.filter = filter,
-	.prescore = prescore,
-	.score = score,
-	.normalize = normalize,
+	.hint = node_affinity_hint,
+	.prefilter = node_affinity_prefilter,
+	.filter = node_affinity_filter,
+	.prescore = node_affinity_prescore,
+	.score = node_affinity_score,
+	.normalize = node_affinity_normalize,
 };

@@ -2,19 +2,19 @@
  * not come by here, except as a question ("would it fit?"). */
 #include "scheduler/plugins/plugins.h"
 
-static struct sv wanted(const struct pod_info *p)
+static struct sv node_name_wanted(const struct pod_info *p)
 {
 	return val_str(obj_get(p->obj, F_spec, F_nodeName));
 }
 
-static enum sched_outcome prefilter(struct cycle_state *cs)
+static enum sched_outcome node_name_prefilter(struct cycle_state *cs)
 {
-	return wanted(cs->pod).n ? SCHED_OK : SCHED_SKIP;
+	return node_name_wanted(cs->pod).n ? SCHED_OK : SCHED_SKIP;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome node_name_filter(struct cycle_state *cs, const struct node_info *n)
 {
-	if (sv_is(wanted(cs->pod), n->name))
+	if (sv_is(node_name_wanted(cs->pod), n->name))
 		return SCHED_OK;
 	cycle_why(cs, "node(s) didn't match the requested node name");
 	return SCHED_UNRESOLVABLE;
@@ -23,6 +23,6 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 const struct plugin plugin_node_name = {
 	.name = "NodeName",
 	.events = EV_NODE_ADD,
-	.prefilter = prefilter,
-	.filter = filter,
+	.prefilter = node_name_prefilter,
+	.filter = node_name_filter,
 };

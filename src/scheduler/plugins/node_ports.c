@@ -1,12 +1,12 @@
 /* NodePorts: two Pods cannot have one host port of one address and protocol. */
 #include "scheduler/plugins/plugins.h"
 
-static enum sched_outcome prefilter(struct cycle_state *cs)
+static enum sched_outcome node_ports_prefilter(struct cycle_state *cs)
 {
 	return cs->shape->n_ports ? SCHED_OK : SCHED_SKIP;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome node_ports_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct pod_shape *s = cs->shape;
 
@@ -19,7 +19,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return SCHED_OK;
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool node_ports_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	const struct pod_shape *gone;
 
@@ -37,7 +37,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 const struct plugin plugin_node_ports = {
 	.name = "NodePorts",
 	.events = EV_POD_DELETE | EV_NODE_ADD,
-	.hint = hint,
-	.prefilter = prefilter,
-	.filter = filter,
+	.hint = node_ports_hint,
+	.prefilter = node_ports_prefilter,
+	.filter = node_ports_filter,
 };

@@ -2,7 +2,7 @@
  * fractions, so that neither is left over without the other. */
 #include "scheduler/plugins/plugins.h"
 
-static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+static enum sched_outcome balanced_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
 {
 	(void)nodes;
 	(void)n;
@@ -10,7 +10,7 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 	return resvec_get(&cs->shape->req, RES_CPU) || resvec_get(&cs->shape->req, RES_MEMORY) ? SCHED_OK : SCHED_SKIP;
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t balanced_score(struct cycle_state *cs, const struct node_info *n)
 {
 	double fraction[2] = { 0, 0 }, deviation = 0;
 	unsigned k = 0;
@@ -31,6 +31,6 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 const struct plugin plugin_node_resources_balanced = {
 	.name = "NodeResourcesBalancedAllocation",
 	.weight = 1,
-	.prescore = prescore,
-	.score = score,
+	.prescore = balanced_prescore,
+	.score = balanced_score,
 };

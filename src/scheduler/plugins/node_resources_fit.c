@@ -2,7 +2,7 @@
  * the better (strategy LeastAllocated). */
 #include "scheduler/plugins/plugins.h"
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome fit_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct resvec *req = &cs->shape->req;
 	enum sched_outcome r = SCHED_OK;
@@ -34,7 +34,7 @@ static int64_t free_percent(int64_t allocatable, int64_t used)
 	return used > allocatable || allocatable == 0 ? 0 : (allocatable - used) * NODE_SCORE_MAX / allocatable;
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t fit_score(struct cycle_state *cs, const struct node_info *n)
 {
 	int64_t sum = 0, weights = 0;
 
@@ -49,7 +49,7 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return weights ? sum / weights : 0;
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool fit_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	const struct resvec *req = &p->shape->req;
 
@@ -67,7 +67,7 @@ const struct plugin plugin_node_resources_fit = {
 	.name = "NodeResourcesFit",
 	.events = EV_POD_DELETE | EV_POD_UPDATE | EV_NODE_ADD | EV_NODE_ALLOCATABLE,
 	.weight = 1,
-	.hint = hint,
-	.filter = filter,
-	.score = score,
+	.hint = fit_hint,
+	.filter = fit_filter,
+	.score = fit_score,
 };

@@ -10,7 +10,7 @@ static bool tolerates(const struct pod_shape *s)
 	return false;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome unschedulable_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	if (!n->unschedulable || tolerates(cs->shape))
 		return SCHED_OK;
@@ -18,7 +18,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return SCHED_UNRESOLVABLE;
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool unschedulable_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	(void)c;
 	return !change->node->unschedulable || tolerates(p->shape);
@@ -27,6 +27,6 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 const struct plugin plugin_node_unschedulable = {
 	.name = "NodeUnschedulable",
 	.events = EV_NODE_ADD | EV_NODE_TAINTS,
-	.hint = hint,
-	.filter = filter,
+	.hint = unschedulable_hint,
+	.filter = unschedulable_filter,
 };

@@ -36,7 +36,7 @@ struct state {
 	bool need_all; /* nodes that lack a label get no score */
 };
 
-static struct state *state_of(struct cycle_state *cs)
+static struct state *spread_state_of(struct cycle_state *cs)
 {
 	struct state *st = cs->data[PLUGIN_POD_TOPOLOGY_SPREAD];
 
@@ -78,7 +78,7 @@ static bool has_all_hard(const struct state *st, const struct node_info *n)
 	return true;
 }
 
-static enum sched_outcome prefilter(struct cycle_state *cs)
+static enum sched_outcome spread_prefilter(struct cycle_state *cs)
 {
 	const struct pod_shape *s = cs->shape;
 	struct state *st;
@@ -89,7 +89,7 @@ static enum sched_outcome prefilter(struct cycle_state *cs)
 		n_hard += s->spread[i].hard;
 	if (n_hard == 0)
 		return SCHED_SKIP;
-	st = state_of(cs);
+	st = spread_state_of(cs);
 	st->hard = ARENA_ARRAY(cs->arena, struct hard, n_hard);
 	for (size_t i = 0; i < s->n_spread; i++) {
 		struct hard *h = &st->hard[st->n_hard];
@@ -122,7 +122,7 @@ static enum sched_outcome prefilter(struct cycle_state *cs)
 	return SCHED_OK;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome spread_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct state *st = cs->data[PLUGIN_POD_TOPOLOGY_SPREAD];
 
@@ -143,7 +143,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return SCHED_OK;
 }
 
-static void pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n, int delta)
+static void spread_pod_moved(struct cycle_state *cs, const struct pod_info *other, const struct node_info *n, int delta)
 {
 	struct state *st = cs->data[PLUGIN_POD_TOPOLOGY_SPREAD];
 
@@ -235,9 +235,9 @@ static void count_pods(struct cycle_state *cs, const struct state *st, struct so
 	}
 }
 
-static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+static enum sched_outcome spread_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
 {
-	struct state *st = state_of(cs);
+	struct state *st = spread_state_of(cs);
 
 	if (!choose_soft(cs, st))
 		return SCHED_SKIP;
@@ -253,7 +253,7 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 	return SCHED_OK;
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t spread_score(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct state *st = cs->data[PLUGIN_POD_TOPOLOGY_SPREAD];
 	double sum = 0;
@@ -273,7 +273,7 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return (int64_t)(sum + 0.5);
 }
 
-static void normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
+static void spread_normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
 {
 	int64_t min = INT64_MAX, max = 0;
 
@@ -290,7 +290,7 @@ static void normalize(struct cycle_state *cs, struct node_info *const *nodes, in
 					  : NODE_SCORE_MAX * (max + min - scores[i]) / max;
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool spread_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	(void)c;
 	if (change->what & (EV_POD_ADD | EV_POD_UPDATE | EV_POD_DELETE)) {
@@ -310,11 +310,11 @@ const struct plugin plugin_pod_topology_spread = {
 	.events =
 	    EV_POD_ADD | EV_POD_UPDATE | EV_POD_DELETE | EV_NODE_ADD | EV_NODE_DELETE | EV_NODE_LABELS | EV_NODE_TAINTS,
 	.weight = 2,
-	.hint = hint,
-	.prefilter = prefilter,
-	.filter = filter,
-	.pod_moved = pod_moved,
-	.prescore = prescore,
-	.score = score,
-	.normalize = normalize,
+	.hint = spread_hint,
+	.prefilter = spread_prefilter,
+	.filter = spread_filter,
+	.pod_moved = spread_pod_moved,
+	.prescore = spread_prescore,
+	.score = spread_score,
+	.normalize = spread_normalize,
 };

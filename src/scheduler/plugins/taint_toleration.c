@@ -18,7 +18,7 @@ const struct taint *untolerated_taint(const struct pod_shape *s, const struct no
 	return NULL;
 }
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome taint_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct taint *t = n->n_hard_taints ? untolerated_taint(cs->shape, n) : NULL;
 
@@ -28,7 +28,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 	return SCHED_UNRESOLVABLE;
 }
 
-static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
+static enum sched_outcome taint_prescore(struct cycle_state *cs, struct node_info *const *nodes, size_t n)
 {
 	(void)cs;
 	for (size_t i = 0; i < n; i++)
@@ -37,7 +37,7 @@ static enum sched_outcome prescore(struct cycle_state *cs, struct node_info *con
 	return SCHED_SKIP; /* the same score everywhere */
 }
 
-static int64_t score(struct cycle_state *cs, const struct node_info *n)
+static int64_t taint_score(struct cycle_state *cs, const struct node_info *n)
 {
 	int64_t intolerable = 0;
 
@@ -46,14 +46,14 @@ static int64_t score(struct cycle_state *cs, const struct node_info *n)
 	return intolerable;
 }
 
-static void normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
+static void taint_normalize(struct cycle_state *cs, struct node_info *const *nodes, int64_t *scores, size_t n)
 {
 	(void)cs;
 	(void)nodes;
 	normalize_to_max(scores, n, true);
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool taint_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	(void)c;
 	return !untolerated_taint(p->shape, change->node);
@@ -63,9 +63,9 @@ const struct plugin plugin_taint_toleration = {
 	.name = "TaintToleration",
 	.events = EV_NODE_ADD | EV_NODE_TAINTS,
 	.weight = 3,
-	.hint = hint,
-	.filter = filter,
-	.prescore = prescore,
-	.score = score,
-	.normalize = normalize,
+	.hint = taint_hint,
+	.filter = taint_filter,
+	.prescore = taint_prescore,
+	.score = taint_score,
+	.normalize = taint_normalize,
 };

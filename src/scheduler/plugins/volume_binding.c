@@ -32,7 +32,7 @@ struct pod_claims {
 	size_t n;
 };
 
-static enum sched_outcome no_node(struct cycle_state *cs, const char *why)
+static enum sched_outcome volume_binding_no_node(struct cycle_state *cs, const char *why)
 {
 	cs->no_node_because = sv_from(why);
 	memset(cs->outcome, SCHED_UNRESOLVABLE, cs->cache->slots.n);
@@ -49,7 +49,7 @@ static bool exclusive(const struct obj *claim)
 	return false;
 }
 
-static bool mounts(const struct obj *pod, const struct obj *claim)
+static bool volume_binding_mounts(const struct obj *pod, const struct obj *claim)
 {
 	if (!sv_eq(obj_ns(pod), obj_ns(claim)))
 		return false;
@@ -59,14 +59,14 @@ static bool mounts(const struct obj *pod, const struct obj *claim)
 	return false;
 }
 
-static bool in_use(struct cycle_state *cs, const struct obj *claim)
+static bool volume_binding_in_use(struct cycle_state *cs, const struct obj *claim)
 {
 	size_t n;
 	struct node_info **nodes = cache_order(cs->cache, &n);
 
 	for (size_t i = 0; i < n; i++)
 		LIST_EACH(&nodes[i]->pods, it)
-			if (mounts(LIST_ENTRY(it, struct pod_info, on_node)->obj, claim))
+			if (volume_binding_mounts(LIST_ENTRY(it, struct pod_info, on_node)->obj, claim))
 				return true;
 	return false;
 }
@@ -102,18 +102,19 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 
 	c->claim = volumes_claim(vs, obj_ns(cs->pod->obj), name);
 	if (!c->claim)
-		return no_node(cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" not found", SV_ARG(name)));
+		return volume_binding_no_node(
+		    cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" not found", SV_ARG(name)));
 	if (val_is(obj_get(c->claim, F_status, F_phase), "Lost"))
-		return no_node(cs,
-			       arena_printf(cs->arena,
-					    "persistentvolumeclaim \"%.*s\" bound to non-existent persistentvolume "
-					    "\"%.*s\"",
-					    SV_ARG(name), SV_ARG(val_str(obj_get(c->claim, F_spec, F_volumeName)))));
+		return volume_binding_no_node(
+		    cs, arena_printf(cs->arena,
+				     "persistentvolumeclaim \"%.*s\" bound to non-existent persistentvolume "
+				     "\"%.*s\"",
+				     SV_ARG(name), SV_ARG(val_str(obj_get(c->claim, F_spec, F_volumeName)))));
 	if (obj_deleting(c->claim))
-		return no_node(
+		return volume_binding_no_node(
 		    cs, arena_printf(cs->arena, "persistentvolumeclaim \"%.*s\" is being deleted", SV_ARG(name)));
-	if (exclusive(c->claim) && in_use(cs, c->claim))
-		return no_node(
+	if (exclusive(c->claim) && volume_binding_in_use(cs, c->claim))
+		return volume_binding_no_node(
 		    cs, "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access "
 			"mode");
 	c->bound = claim_bound(c->claim);
@@ -128,12 +129,12 @@ static enum sched_outcome look_at_claim(struct cycle_state *cs, struct pod_claim
 	c->class = volumes_class(vs, storage_class_name(c->claim));
 	if (val_str(obj_get(c->claim, F_spec, F_volumeName)).n ||
 	    !val_is(obj_get(c->class, F_volumeBindingMode), "WaitForFirstConsumer"))
-		return no_node(cs, "pod has unbound immediate PersistentVolumeClaims");
+		return volume_binding_no_node(cs, "pod has unbound immediate PersistentVolumeClaims");
 	find_candidates(cs, c);
 	return SCHED_OK;
 }
 
-static enum sched_outcome prefilter(struct cycle_state *cs)
+static enum sched_outcome volume_binding_prefilter(struct cycle_state *cs)
 {
 	const struct val *volumes = obj_get(cs->pod->obj, F_spec, F_volumes);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -193,8 +194,8 @@ static bool can_provision(const struct pod_claim *c, const struct node_info *n)
 }
 
 /* The best candidate on the node that no earlier claim of the Pod takes; NULL: none. */
-static struct obj *pick(const struct pod_claims *all, const struct pod_claim *c, const struct node_info *n,
-			struct obj *const *chosen)
+static struct obj *volume_binding_pick(const struct pod_claims *all, const struct pod_claim *c,
+				       const struct node_info *n, struct obj *const *chosen)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		struct obj *v = c->candidates[i].volume;
@@ -210,7 +211,7 @@ static struct obj *pick(const struct pod_claims *all, const struct pod_claim *c,
 
 #define CLAIMS_MAX 128 /* of one Pod that wait for a node; more than a node mounts */
 
-static enum sched_outcome filter(struct cycle_state *cs, const struct node_info *n)
+static enum sched_outcome volume_binding_filter(struct cycle_state *cs, const struct node_info *n)
 {
 	const struct pod_claims *all = cs->data[PLUGIN_VOLUME_BINDING];
 	bool elsewhere = false, missing = false, gone = false;
@@ -226,7 +227,7 @@ static enum sched_outcome filter(struct cycle_state *cs, const struct node_info 
 		} else if (i >= CLAIMS_MAX) {
 			missing = true;
 		} else {
-			chosen[i] = pick(all, c, n, chosen);
+			chosen[i] = volume_binding_pick(all, c, n, chosen);
 			missing |= !chosen[i] && !can_provision(c, n);
 		}
 	}
@@ -250,7 +251,7 @@ void volume_binding_work(struct cycle_state *cs, const struct node_info *n, clai
 
 		if (c->bound)
 			continue;
-		chosen[i] = w.volume = pick(all, c, n, chosen);
+		chosen[i] = w.volume = volume_binding_pick(all, c, n, chosen);
 		obj_ref(w.claim);
 		obj_ref(w.volume);
 		vec_push(ret, w);
@@ -271,11 +272,11 @@ static bool share_claim(const struct obj *pod, const struct obj *other)
 	return false;
 }
 
-static bool hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
+static bool volume_binding_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
 	(void)c;
 	if (change->what & EV_CLAIM)
-		return mounts(p->obj, change->claim);
+		return volume_binding_mounts(p->obj, change->claim);
 	if (change->what & EV_POD_DELETE) /* it may have been the one of a ReadWriteOncePod claim */
 		return share_claim(p->obj, change->pod->obj);
 	return true;
@@ -284,7 +285,7 @@ static bool hint(struct cache *c, const struct pod_info *p, const struct sched_c
 const struct plugin plugin_volume_binding = {
 	.name = "VolumeBinding",
 	.events = EV_CLAIM | EV_VOLUME | EV_NODE_ADD | EV_NODE_LABELS | EV_POD_DELETE,
-	.hint = hint,
-	.prefilter = prefilter,
-	.filter = filter,
+	.hint = volume_binding_hint,
+	.prefilter = volume_binding_prefilter,
+	.filter = volume_binding_filter,
 };
