@@ -5,7 +5,8 @@ usage: layers.py SOURCE_ROOT
 
 1. An #include that docs/ARCHITECTURE.md's layer table does not allow.
 2. A component that asks the operating system for time, chance, threads or sockets by itself instead of
-   its struct env: such code would not run in the simulator. Exceptions are in MAY, each with its reason.
+   its struct env: such code would not run in the simulator. And one that hands a pattern to an engine whose time can
+   explode: users' patterns reach none. Exceptions are in MAY, each with its reason.
 3. A circle: files of one component that need each other, by the functions and variables they define and use. Such
    files are one file for whoever reads, tests or changes them. Mostly a small definition is in the wrong place.
    Honest ones are in CIRCLES, each with its reason; a file that has left its circle leaves the list, too.
@@ -48,8 +49,10 @@ SYSTEM = re.compile(r"""(?<![\w.>])(
         RAND_priv_bytes | mkstemp | mkdtemp) |
     (?P<threads> pthread_create | thrd_create | uv_thread_create | uv_queue_work | fork | vfork | clone | posix_spawnp? |
         system | popen) |
-    (?P<sockets> socket | socketpair | connect | accept4? | poll | ppoll | select | pselect | epoll_\w+ | getaddrinfo)
+    (?P<sockets> mnl_socket_\w+ | socket | socketpair | connect | accept4? | poll | ppoll | select | pselect | epoll_\w+ | getaddrinfo)
     )\s*\(""", re.X)
+# What may take exponential time, or memory, for a short pattern. For all folders.
+PATTERNS = re.compile(r"(?<![\w.>])((?P<patterns> regcomp | regexec | fnmatch | glob | pcre2?_\w+ | onig_\w+))\s*\(", re.X)
 
 # (file or folder, what): why it may.
 MAY = {
@@ -61,6 +64,7 @@ MAY = {
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
     ("kubelet/runtime_health.c", "sockets"): "waits on a thread of its own, which the simulator does not have",
     ("kubelet/shims.c", "sockets"): "looks whether a shim still listens; only where a real containerd is started",
+    ("proxy/sysctl.c", "patterns"): "the node's own, of names that it gave itself",
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",
     ("cli/host.c", "sockets"): "asks the kernel which port is free",
@@ -101,9 +105,9 @@ def forbidden_includes(path, layer, text):
             yield f"{path}:{number}: {layer} must not include {m.group(1)}"
 
 
-def system_calls(path, inside, text, used):
+def calls(path, inside, text, used, forbidden, why):
     for number, line in enumerate(without_comments(text).splitlines(), 1):
-        for m in SYSTEM.finditer(line):
+        for m in forbidden.finditer(line):
             what = next(k for k, v in m.groupdict().items() if v)
             # a declaration or a field of that name is no call
             if re.search(r"\b(struct \w+ \*?|int|void|bool|char \*)\s*$", line[: m.start()]):
@@ -112,7 +116,7 @@ def system_calls(path, inside, text, used):
             if entry:
                 used.add(entry)
                 continue
-            yield f"{path}:{number}: {m.group(1)}() goes past struct env ({what})"
+            yield f"{path}:{number}: {m.group(1)}() {why} ({what})"
 
 
 IDENTIFIER = re.compile(r"(?<![\w.])(?<!->)(?<!\bstruct )(?<!\benum )(?<!\bunion )[A-Za-z_]\w*")
@@ -244,7 +248,8 @@ def main(root):
             bad += forbidden_includes(path, layer, text)
             components.setdefault(layer, Component()).add(inside[len(layer) + 1 :], text)
             if layer not in ENV:
-                bad += system_calls(path, inside, text, used)
+                bad += calls(path, inside, text, used, SYSTEM, "goes past struct env")
+            bad += calls(path, inside, text, used, PATTERNS, "is an engine that can explode")
     for layer, component in sorted(components.items()):
         bad += forbidden_circles(layer, component)
     bad += [f"layers.py: nothing needs the exception for {where} ({what}) any more" for where, what in set(MAY) - used]

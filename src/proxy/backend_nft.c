@@ -41,7 +41,7 @@ struct nft_backend {
 	struct proxy_backend b;
 	struct nft_ctx *nft;
 	char *table;
-	int fd; /* netfilter netlink */
+	struct mnl_socket *nl; /* netfilter netlink */
 	struct sysctls sysctls;
 	uint32_t generation; /* right after our last commit; 0: not known */
 	uint64_t shape;	     /* of the table at the last look */
@@ -98,7 +98,7 @@ static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *er
 	n->generation = 0;
 	if (nft_run(n->nft, text, err) < 0)
 		return -1;
-	(void)nfnl_generation(n->fd, &n->generation, NULL);
+	(void)nfnl_generation(n->nl, &n->generation, NULL);
 	if (!n->open)
 		(void)sysctl_ensure(&n->sysctls, "net/ipv4/conf/all/route_localnet", "1");
 	n->open = true;
@@ -121,7 +121,7 @@ static bool nft_intact(struct proxy_backend *b)
 	uint32_t now;
 	uint64_t shape;
 
-	if (n->generation == 0 || nfnl_generation(n->fd, &now, NULL) < 0)
+	if (n->generation == 0 || nfnl_generation(n->nl, &now, NULL) < 0)
 		return false;
 	if (now == n->generation && n->looked)
 		return true;
@@ -139,7 +139,7 @@ static bool nft_intact(struct proxy_backend *b)
 
 static int nft_forget_udp(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
 {
-	return nfnl_forget_udp(self(b)->fd, u, n, err) < 0 ? -1 : 0;
+	return nfnl_forget_udp(self(b)->nl, u, n, err) < 0 ? -1 : 0;
 }
 
 static void nft_restore(struct proxy_backend *b)
@@ -153,8 +153,7 @@ static void nft_free(struct proxy_backend *b)
 
 	if (n->nft)
 		sym_nft_ctx_free(n->nft);
-	if (n->fd >= 0)
-		close(n->fd);
+	nfnl_close(n->nl);
 	sysctls_release(&n->sysctls);
 	free(n->table);
 	free(n);
@@ -173,12 +172,12 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 				       .free = nft_free };
 	n->table = xstrdup(table);
 	sysctls_init(&n->sysctls, settings);
-	n->fd = nfnl_open(err);
-	if (n->fd < 0) {
+	n->nl = nfnl_open(err);
+	if (!n->nl) {
 		nft_free(&n->b);
 		return NULL;
 	}
-	if (nfnl_generation(n->fd, &generation, err) < 0) {
+	if (nfnl_generation(n->nl, &generation, err) < 0) {
 		(void)err_wrap(err, "nftables cannot be used (it needs root and a kernel with nf_tables)");
 		nft_free(&n->b);
 		return NULL;

@@ -2,9 +2,10 @@
 
 #include "base/vec.h"
 
-#include <ifaddrs.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -13,137 +14,123 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #define LOOKS_MAX 5 /* at entries that should go; the second finds nothing but for a rare race */
+#define REPLY_BYTES 65536
+#define GETGEN (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN)
+#define CT_GET (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET)
+#define CT_DELETE (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE)
 
-int nfnl_open(struct err *err)
+struct mnl_socket *nfnl_open(struct err *err)
 {
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
 	struct timeval patience = { .tv_sec = 5 }; /* the kernel answers within the call; this is for bugs */
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 
-	if (fd < 0)
-		return err_set_errno(err, errno, "netfilter socket");
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
-		int e = errno;
-
-		close(fd);
-		return err_set_errno(err, e, "netfilter socket");
-	}
-	return fd;
+	if (s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) == 0 &&
+	    setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0)
+		return s;
+	err_set_errno(err, errno, "netfilter socket");
+	return nfnl_close(s);
 }
 
-/* --- attributes --- */
-
-static const struct nlattr *attr_find(const void *p, size_t n, uint16_t type)
+struct mnl_socket *nfnl_close(struct mnl_socket *s)
 {
-	const char *at = p;
-
-	while (n >= sizeof(struct nlattr)) {
-		const struct nlattr *a = (const void *)at;
-		size_t step = NLA_ALIGN(a->nla_len);
-
-		if (a->nla_len < sizeof(*a) || a->nla_len > n)
-			return NULL;
-		if ((a->nla_type & NLA_TYPE_MASK) == type)
-			return a;
-		if (step >= n)
-			return NULL;
-		at += step;
-		n -= step;
-	}
+	if (s)
+		(void)mnl_socket_close(s);
 	return NULL;
 }
 
-static const void *attr_data(const struct nlattr *a)
+/* Ours are small. */
+struct nfnl_request {
+	_Alignas(NLMSG_ALIGNTO) char mem[512];
+};
+
+static struct nlmsghdr *nfnl_begin(struct nfnl_request *r, uint16_t type, uint16_t flags, uint8_t family)
 {
-	return (const char *)a + NLA_HDRLEN;
+	struct nlmsghdr *h = mnl_nlmsg_put_header(r->mem);
+	struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+	*g = (struct nfgenmsg){ .nfgen_family = family, .version = NFNETLINK_V0 };
+	return h;
 }
 
-static size_t attr_len(const struct nlattr *a)
+/* False when attributes are missing or of another size than they should be. */
+static bool nfnl_u8(const struct nlattr *a, uint8_t *ret)
 {
-	return a->nla_len - (size_t)NLA_HDRLEN;
-}
-
-static const struct nlattr *attr_in(const struct nlattr *a, uint16_t type)
-{
-	return a ? attr_find(attr_data(a), attr_len(a), type) : NULL;
-}
-
-static bool attr_u8(const struct nlattr *a, uint8_t *ret)
-{
-	if (!a || attr_len(a) < 1)
+	if (!a || mnl_attr_validate(a, MNL_TYPE_U8) < 0)
 		return false;
-	*ret = *(const uint8_t *)attr_data(a);
+	*ret = mnl_attr_get_u8(a);
 	return true;
 }
 
-static bool attr_u16(const struct nlattr *a, uint16_t *ret)
+static bool nfnl_be16(const struct nlattr *a, uint16_t *ret)
 {
-	if (!a || attr_len(a) < 2)
+	if (!a || mnl_attr_validate(a, MNL_TYPE_U16) < 0)
 		return false;
-	memcpy(ret, attr_data(a), 2);
-	*ret = ntohs(*ret);
+	*ret = ntohs(mnl_attr_get_u16(a));
 	return true;
 }
 
-static bool attr_u32(const struct nlattr *a, uint32_t *ret)
+static bool nfnl_be32(const struct nlattr *a, uint32_t *ret)
 {
-	if (!a || attr_len(a) < 4)
+	if (!a || mnl_attr_validate(a, MNL_TYPE_U32) < 0)
 		return false;
-	memcpy(ret, attr_data(a), 4);
-	*ret = ntohl(*ret);
+	*ret = ntohl(mnl_attr_get_u32(a));
 	return true;
 }
 
-/* --- calls --- */
-
-typedef void reply_fn(const struct nlmsghdr *h, void *ctx);
-
-static int send_request(int fd, uint16_t type, uint16_t flags, uint8_t family, struct sv attrs, struct err *err)
+static const struct nlattr *nfnl_find(const void *at, const void *end, uint16_t type)
 {
-	struct {
-		struct nlmsghdr h;
-		struct nfgenmsg g;
-	} head = {
-		.h = { .nlmsg_type = type, .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags) },
-		.g = { .nfgen_family = family, .version = NFNETLINK_V0 },
-	};
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct nlattr *a = at;
 
-	head.h.nlmsg_len = (uint32_t)(sizeof(head) + attrs.n);
-	buf_add(&b, &head, sizeof(head));
-	buf_addsv(&b, attrs);
-	if (send(fd, b.p, b.n, 0) < 0)
+	for (; mnl_attr_ok(a, (int)((const char *)end - (const char *)a)); a = mnl_attr_next(a))
+		if (mnl_attr_get_type(a) == type)
+			return a;
+	return NULL;
+}
+
+static const struct nlattr *nfnl_attr(const struct nlmsghdr *h, uint16_t type)
+{
+	return nfnl_find(mnl_nlmsg_get_payload_offset(h, sizeof(struct nfgenmsg)), mnl_nlmsg_get_payload_tail(h), type);
+}
+
+static const struct nlattr *nfnl_attr_in(const struct nlattr *nest, uint16_t type)
+{
+	const char *at = nest ? mnl_attr_get_payload(nest) : NULL;
+
+	return at ? nfnl_find(at, at + mnl_attr_get_payload_len(nest), type) : NULL;
+}
+
+typedef void nfnl_reply_fn(const struct nlmsghdr *h, void *ctx);
+
+/* Sends r and reads until the kernel says that it is done; what asks for neither a dump nor an acknowledgement has one
+ * reply. Messages are taken one by one, not by the library's loop: a dump that others' changes interrupted is as good.
+ */
+static int nfnl_call(struct mnl_socket *s, const struct nfnl_request *r, nfnl_reply_fn *fn, void *ctx, struct err *err)
+{
+	const struct nlmsghdr *request = (const void *)r->mem;
+	bool one = !(request->nlmsg_flags & (NLM_F_DUMP | NLM_F_ACK));
+	_cleanup_free_ char *mem = xmalloc(REPLY_BYTES);
+
+	if (mnl_socket_sendto(s, request, request->nlmsg_len) < 0)
 		return err_set_errno(err, errno, "netfilter request");
-	return 0;
-}
-
-/* Reads until the kernel says it is done, or for a request without dump and acknowledgement the one reply. */
-static int read_replies(int fd, bool one, reply_fn *fn, void *ctx, struct err *err)
-{
-	_cleanup_free_ char *mem = xmalloc(65536);
-
 	for (;;) {
-		ssize_t got = recv(fd, mem, 65536, 0);
-		size_t n;
+		ssize_t got = mnl_socket_recvfrom(s, mem, REPLY_BYTES);
+		int n = (int)got;
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
 			return err_set_errno(err, errno, "netfilter reply");
-		n = (size_t)got;
-		for (const struct nlmsghdr *h = (const void *)mem; n >= sizeof(*h);) {
-			size_t step = NLMSG_ALIGN(h->nlmsg_len);
-
-			if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > n)
+		for (const struct nlmsghdr *h = (const void *)mem; n > 0; h = mnl_nlmsg_next(h, &n)) {
+			if (!mnl_nlmsg_ok(h, n))
 				return err_set(err, ERR_INTERNAL, "netfilter reply is cut off");
 			if (h->nlmsg_type == NLMSG_DONE)
 				return 0;
 			if (h->nlmsg_type == NLMSG_ERROR) {
-				const struct nlmsgerr *e = NLMSG_DATA(h);
+				const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
 
 				return e->error ? err_set_errno(err, -e->error, "netfilter request") : 0;
 			}
@@ -151,34 +138,22 @@ static int read_replies(int fd, bool one, reply_fn *fn, void *ctx, struct err *e
 				fn(h, ctx);
 			if (one)
 				return 0;
-			if (step >= n)
-				break;
-			n -= step;
-			h = (const void *)((const char *)h + step);
 		}
 	}
 }
 
-static struct sv payload(const struct nlmsghdr *h)
-{
-	size_t head = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(struct nfgenmsg));
-
-	return h->nlmsg_len > head ? sv_make((const char *)h + head, h->nlmsg_len - head) : SV_NULL;
-}
-
 static void on_generation(const struct nlmsghdr *h, void *ctx)
 {
-	struct sv p = payload(h);
-
-	(void)attr_u32(attr_find(p.p, p.n, NFTA_GEN_ID), ctx);
+	(void)nfnl_be32(nfnl_attr(h, NFTA_GEN_ID), ctx);
 }
 
-int nfnl_generation(int fd, uint32_t *ret, struct err *err)
+int nfnl_generation(struct mnl_socket *s, uint32_t *ret, struct err *err)
 {
+	struct nfnl_request r;
+
 	*ret = 0;
-	if (send_request(fd, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, AF_UNSPEC, SV_NULL, err) < 0)
-		return -1;
-	return read_replies(fd, true, on_generation, ret, err);
+	nfnl_begin(&r, GETGEN, 0, AF_UNSPEC);
+	return nfnl_call(s, &r, on_generation, ret, err);
 }
 
 /* --- conntrack --- */
@@ -186,8 +161,8 @@ int nfnl_generation(int fd, uint32_t *ret, struct err *err)
 struct flows {
 	const struct udp_frontend *u;
 	size_t n;
-	VEC(uint32_t) own;	/* this machine's addresses */
-	VEC(struct buf) doomed; /* attributes naming one entry each */
+	VEC(uint32_t) own;		 /* this machine's addresses */
+	VEC(struct nfnl_request) doomed; /* each deletes one entry */
 };
 
 static void own_addresses(struct flows *f)
@@ -233,13 +208,14 @@ struct direction {
 
 static bool udp_direction(const struct nlattr *tuple, struct direction *ret)
 {
-	const struct nlattr *proto = attr_in(tuple, CTA_TUPLE_PROTO), *ip = attr_in(tuple, CTA_TUPLE_IP);
+	const struct nlattr *proto = nfnl_attr_in(tuple, CTA_TUPLE_PROTO), *ip = nfnl_attr_in(tuple, CTA_TUPLE_IP);
 	uint8_t num;
 
-	return attr_u8(attr_in(proto, CTA_PROTO_NUM), &num) && num == IPPROTO_UDP &&
-	       attr_u16(attr_in(proto, CTA_PROTO_SRC_PORT), &ret->src_port) &&
-	       attr_u16(attr_in(proto, CTA_PROTO_DST_PORT), &ret->dst_port) &&
-	       attr_u32(attr_in(ip, CTA_IP_V4_SRC), &ret->src) && attr_u32(attr_in(ip, CTA_IP_V4_DST), &ret->dst);
+	return nfnl_u8(nfnl_attr_in(proto, CTA_PROTO_NUM), &num) && num == IPPROTO_UDP &&
+	       nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_SRC_PORT), &ret->src_port) &&
+	       nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_DST_PORT), &ret->dst_port) &&
+	       nfnl_be32(nfnl_attr_in(ip, CTA_IP_V4_SRC), &ret->src) &&
+	       nfnl_be32(nfnl_attr_in(ip, CTA_IP_V4_DST), &ret->dst);
 }
 
 /* Whether a frontend should translate what this flow's clients send, and did not, or to an endpoint that is gone. */
@@ -258,61 +234,61 @@ static bool is_stale(const struct flows *f, const struct udp_frontend *u, const 
 	return orig->src_port == u->key.port && !translated && is_own(f, orig->src);
 }
 
+/* What names the entry, as the kernel told it. Some have no zone. */
+static void flow_name(struct nlmsghdr *delete, const struct nlattr *a)
+{
+	if (a)
+		(void)mnl_attr_put_check(delete, sizeof(struct nfnl_request), a->nla_type, mnl_attr_get_payload_len(a),
+					 mnl_attr_get_payload(a));
+}
+
 static void on_flow(const struct nlmsghdr *h, void *ctx)
 {
-	struct flows *f = ctx;
-	struct sv p = payload(h);
-	const struct nlattr *orig = attr_find(p.p, p.n, CTA_TUPLE_ORIG), *reply = attr_find(p.p, p.n, CTA_TUPLE_REPLY);
+	const struct nlattr *orig = nfnl_attr(h, CTA_TUPLE_ORIG);
 	struct direction there, back;
+	struct flows *f = ctx;
 	uint32_t status = 0;
 
-	if (!udp_direction(orig, &there) || !udp_direction(reply, &back))
+	if (!udp_direction(orig, &there) || !udp_direction(nfnl_attr(h, CTA_TUPLE_REPLY), &back))
 		return;
-	(void)attr_u32(attr_find(p.p, p.n, CTA_STATUS), &status);
+	(void)nfnl_be32(nfnl_attr(h, CTA_STATUS), &status);
 	for (size_t i = 0; i < f->n; i++) {
-		struct buf b = BUF_INIT;
-		const struct nlattr *id = attr_find(p.p, p.n, CTA_ID), *zone = attr_find(p.p, p.n, CTA_ZONE);
+		struct nfnl_request r;
+		struct nlmsghdr *delete;
 
 		if (!is_stale(f, &f->u[i], &there, &back, status & IPS_DST_NAT))
 			continue;
-		buf_add(&b, orig, NLA_ALIGN(orig->nla_len));
-		if (id)
-			buf_add(&b, id, NLA_ALIGN(id->nla_len));
-		if (zone)
-			buf_add(&b, zone, NLA_ALIGN(zone->nla_len));
-		vec_push(&f->doomed, b);
+		delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, AF_INET);
+		flow_name(delete, orig);
+		flow_name(delete, nfnl_attr(h, CTA_ID));
+		flow_name(delete, nfnl_attr(h, CTA_ZONE));
+		vec_push(&f->doomed, r);
 		return;
 	}
 }
 
 /* One look; how many entries were deleted, or -1. */
-static int forget_once(int fd, struct flows *f, struct err *err)
+static int forget_once(struct mnl_socket *s, struct flows *f, struct err *err)
 {
+	struct nfnl_request all;
 	int rc, deleted = 0;
 
-	rc = send_request(fd, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_INET, SV_NULL, err);
-	if (rc == 0)
-		rc = read_replies(fd, false, on_flow, f, err);
-	for (size_t i = 0; i < f->doomed.n; i++) {
+	nfnl_begin(&all, CT_GET, NLM_F_DUMP, AF_INET);
+	rc = nfnl_call(s, &all, on_flow, f, err);
+	for (size_t i = 0; i < f->doomed.n && rc == 0; i++) {
 		struct err gone = ERR_INIT;
 
-		if (rc == 0 && send_request(fd, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, AF_INET,
-					    buf_sv(&f->doomed.p[i]), err) < 0)
-			rc = -1;
-		if (rc == 0) {
-			if (read_replies(fd, false, NULL, NULL, &gone) == 0)
-				deleted++;
-			else if (gone.errnum != ENOENT) /* it may have timed out meanwhile */
-				rc = err_move(err, &gone);
-		}
+		if (nfnl_call(s, &f->doomed.p[i], NULL, NULL, &gone) == 0)
+			deleted++;
+		else if (gone.errnum != ENOENT) /* it may have timed out meanwhile */
+			rc = err_move(err, &gone);
 		err_release(&gone);
-		buf_release(&f->doomed.p[i]);
 	}
 	vec_release(&f->doomed);
 	return rc < 0 ? -1 : deleted;
 }
 
-int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *err)
+int nfnl_forget_udp(struct mnl_socket *s, const struct udp_frontend *u, size_t n, struct err *err)
 {
 	struct flows f = { .u = u, .n = n, .own = VEC_INIT, .doomed = VEC_INIT };
 	int deleted = 0, more;
@@ -320,7 +296,7 @@ int nfnl_forget_udp(int fd, const struct udp_frontend *u, size_t n, struct err *
 	own_addresses(&f);
 	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */
 	for (int look = 0; look < LOOKS_MAX; look++) {
-		more = forget_once(fd, &f, err);
+		more = forget_once(s, &f, err);
 		if (more <= 0)
 			break;
 		deleted += more;
