@@ -82,8 +82,6 @@ CIRCLES = {
     ("client", "https.c https_watch.c"): "a client and its watches, which ask with its headers",
     ("codec", "doc.c doc_build.c val_index.c"): "maps of many members: an index of them is itself a value, built and read",
     ("net", "stream.c stream_connect.c stream_peer.c"): "a stream and its states: one is left by a call into the next",
-    ("store", "disk/checkpoint.c disk/disk.c disk/range.c disk/writer.c"): "debt: generations and snapshots belong below",
-    ("store", "disk/db.c disk/db_merge.c disk/db_old.c disk/manifest.c"): "debt: sets of tables and cursors belong below",
     ("store", "disk/table.c disk/table_out.c"): "a table read and one written: the writer ends by opening what it wrote",
     ("store", "disk/wal.c disk/wal_note.c"): "the log and the note beside it, which is written with its care",
 }

@@ -1,4 +1,4 @@
-/* db-internal.h - shared by db.c, db_merge.c, manifest.c and db_old.c, nobody else. */
+/* db-internal.h - shared by db.c, db_set.c, db_merge.c, manifest.c and db_old.c, nobody else. */
 #pragma once
 
 #include "store/disk/damage.h"

@@ -182,3 +182,20 @@ int manifest_write(const char *path, const char *dir, const struct db_meta *meta
 	*ret_named = true;
 	return table_sync_dir(dir, err);
 }
+
+int db_commit(struct db *d, db_parts *parts, const struct table *fresh, struct db_meta *meta, struct db_set **ret_set,
+	      struct err *err)
+{
+	struct db_set *s = db_set_make(parts->p, parts->n);
+	bool named;
+
+	meta->next_number = d->next_number;
+	if (manifest_write(d->path, d->dir, meta, s, &named, err) < 0) {
+		if (!named && fresh)
+			(void)unlink(fresh->path);
+		db_set_unref(s);
+		return -1;
+	}
+	*ret_set = s;
+	return 0;
+}
