@@ -15,12 +15,12 @@ FUNCTION = re.compile(r"^(?P<how>[A-Za-z_][\w \t*]*?[ \t*])(?P<name>\w+)\((?P<ar
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 
 LEFT = set("""
-    add add_extra affinity arm bad bind_pod bio_freep by_name check_list clock_ns conditions copy_list encode
-    end_stream failure_policy fill finish finished flush frozen give_back gone_before has has_container
-    key_cmp load merge merge_list merge_map message mutate on_closed on_data on_drain on_gone on_head one
-    parse parse_opts pkey_freep pod_term ports put rec_free release release_obj revoked same security send
-    sink_bytes sink_failure sink_object standing_unref success_policy template_defaults update validate walk
-    wire_of written x509_freep
+    add_extra affinity arm bad begin bind_pod by_name check_list conditions convert copy_list encode
+    end_stream failure_policy fill find finish finished flush frozen go_on gone_before has_container key_cmp
+    load look merge merge_list merge_map message mutate on_closed on_data on_drain on_gone on_head one parse
+    parse_opts pod_term ports put refuse release release_obj revoked same security send settle sink_bytes
+    sink_failure sink_object sink_post standing_unref success_policy template_defaults update validate walk
+    wire_of woken written
 """.split())
 
 

@@ -59,7 +59,7 @@ static int depth_of(const struct work *w)
 	return atomic_load_explicit(&((struct work *)w)->depth, memory_order_relaxed);
 }
 
-static void give_back(void *p)
+static void board_give_back(void *p)
 {
 	struct work *w = p;
 
@@ -72,7 +72,7 @@ static void give_back(void *p)
 
 static void make_key(void)
 {
-	(void)pthread_key_create(&at_exit, give_back);
+	(void)pthread_key_create(&at_exit, board_give_back);
 }
 
 static struct work *slot(void)
@@ -106,7 +106,7 @@ int work_slot(void)
 	return mine ? (int)(mine - now->work) : -1;
 }
 
-static size_t add(char *to, size_t at, size_t size, struct sv s)
+static size_t board_add(char *to, size_t at, size_t size, struct sv s)
 {
 	size_t n = MIN(s.n, size - 1 - at);
 
@@ -133,12 +133,12 @@ int work_enter(const char *kind, struct sv a, struct sv b, struct sv c)
 		l->bytes = 0;
 		l->of = NULL;
 		l->since_ns = w->run.at_ns;
-		n = add(l->what, 0, sizeof(l->what), sv_from(kind));
+		n = board_add(l->what, 0, sizeof(l->what), sv_from(kind));
 		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 			if (parts[i].n)
-				n = add(l->what, n, sizeof(l->what), SV(" "));
+				n = board_add(l->what, n, sizeof(l->what), SV(" "));
 			l->part[i].from = (uint16_t)n;
-			n = add(l->what, n, sizeof(l->what), parts[i]);
+			n = board_add(l->what, n, sizeof(l->what), parts[i]);
 			l->part[i].to = (uint16_t)n;
 		}
 		l->what[n] = '\0';
@@ -185,12 +185,12 @@ void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX])
 		const struct work_level *l = &w->level[i];
 
 		if (i)
-			n = add(out, n, WORK_TOLD_MAX, SV(", in it: "));
-		n = add(out, n, WORK_TOLD_MAX, sv_make(l->what, strnlen(l->what, sizeof(l->what))));
+			n = board_add(out, n, WORK_TOLD_MAX, SV(", in it: "));
+		n = board_add(out, n, WORK_TOLD_MAX, sv_make(l->what, strnlen(l->what, sizeof(l->what))));
 		if (!l->key[0])
 			continue;
-		n = add(out, n, WORK_TOLD_MAX, SV(", object "));
-		n = add(out, n, WORK_TOLD_MAX, sv_make(l->key, strnlen(l->key, sizeof(l->key))));
+		n = board_add(out, n, WORK_TOLD_MAX, SV(", object "));
+		n = board_add(out, n, WORK_TOLD_MAX, sv_make(l->key, strnlen(l->key, sizeof(l->key))));
 	}
 	out[n] = '\0';
 }
@@ -295,7 +295,7 @@ void work_key_of(struct sv a, struct sv b, struct sv c, struct sv d)
 		return;
 	work_open(w);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-		n = add(l->key, n, sizeof(l->key), parts[i]);
+		n = board_add(l->key, n, sizeof(l->key), parts[i]);
 	/* A key that does not fit is none: half a key could be another object's. */
 	l->key[n < sizeof(l->key) - 1 ? n : 0] = '\0';
 	work_close(w);
@@ -315,7 +315,7 @@ void death_note(const char *words, void *const *frames, size_t n)
 	if (atomic_flag_test_and_set(&said) || atomic_load(&d->state) != DEATH_NONE)
 		return;
 	d->tid = (int)syscall(SYS_gettid);
-	d->words[add(d->words, 0, sizeof(d->words), sv_from(words))] = '\0';
+	d->words[board_add(d->words, 0, sizeof(d->words), sv_from(words))] = '\0';
 	d->n_frames = MIN(n, (size_t)DEATH_FRAMES);
 	if (d->n_frames)
 		memcpy(d->frames, frames, d->n_frames * sizeof(*frames));

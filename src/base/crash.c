@@ -134,25 +134,25 @@ struct out {
 	char b[1024];
 };
 
-static void flush(struct out *o)
+static void crash_flush(struct out *o)
 {
 	(void)!write(o->fd, o->b, o->n);
 	o->n = 0;
 }
 
 /* What comes from outside, and no control character with it. */
-static void put(struct out *o, const char *s, size_t max)
+static void crash_put(struct out *o, const char *s, size_t max)
 {
 	for (size_t i = 0; i < max && s[i]; i++) {
 		if (o->n == sizeof(o->b))
-			flush(o);
+			crash_flush(o);
 		o->b[o->n++] = (unsigned char)s[i] < 0x20 && s[i] != '\n' ? '?' : s[i];
 	}
 }
 
 static void puts_(struct out *o, const char *s)
 {
-	put(o, s, SIZE_MAX);
+	crash_put(o, s, SIZE_MAX);
 }
 
 static void put_number(struct out *o, uint64_t v, unsigned base, int width)
@@ -204,16 +204,16 @@ static int find_build_id(struct dl_phdr_info *info, size_t size, void *ctx)
 
 static void put_work(struct out *o, const struct work *w)
 {
-	put(o, w->thread, sizeof(w->thread));
+	crash_put(o, w->thread, sizeof(w->thread));
 	puts_(o, ":");
 	if (w->depth <= 0)
 		puts_(o, " nothing written down");
 	for (int i = 0; i < MIN(w->depth, WORK_DEPTH); i++) {
 		puts_(o, i ? ", in it: " : " ");
-		put(o, w->level[i].what, sizeof(w->level[i].what));
+		crash_put(o, w->level[i].what, sizeof(w->level[i].what));
 		if (w->level[i].key[0]) {
 			puts_(o, ", object ");
-			put(o, w->level[i].key, sizeof(w->level[i].key));
+			crash_put(o, w->level[i].key, sizeof(w->level[i].key));
 		}
 	}
 	puts_(o, "\n");
@@ -254,7 +254,7 @@ static void put_death(struct out *o, const struct board *b)
 	puts_(o, "\n");
 	if (d->words[0]) {
 		puts_(o, "words: ");
-		put(o, d->words, sizeof(d->words));
+		crash_put(o, d->words, sizeof(d->words));
 		puts_(o, "\n");
 	}
 	puts_(o, "thread: ");
@@ -265,7 +265,7 @@ static void put_death(struct out *o, const struct board *b)
 	else
 		puts_(o, "nothing written down\n");
 	puts_(o, "stack:\n");
-	flush(o);
+	crash_flush(o);
 	backtrace_symbols_fd(d->frames, (int)MIN(d->n_frames, (size_t)DEATH_FRAMES), o->fd);
 }
 
@@ -311,7 +311,7 @@ void crash_report(const struct board *b, const char *dir, pid_t pid, int64_t now
 		puts_(&o, how);
 		puts_(&o, "\n");
 	}
-	flush(&o);
+	crash_flush(&o);
 	close(o.fd);
 }
 

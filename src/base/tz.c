@@ -40,7 +40,7 @@ static int64_t be(const uint8_t *p, size_t n)
 
 /* --- the rule --- */
 
-static bool take(struct sv *s, char c)
+static bool tz_take(struct sv *s, char c)
 {
 	if (!s->n || s->p[0] != c)
 		return false;
@@ -66,13 +66,13 @@ static bool tz_number(struct sv *s, int64_t max, int64_t *ret)
 /* [+-]hh[:mm[:ss]] in seconds. */
 static bool clock_time(struct sv *s, int64_t *ret)
 {
-	bool minus = take(s, '-');
+	bool minus = tz_take(s, '-');
 	int64_t h, m = 0, sec = 0;
 
 	if (!minus)
-		(void)take(s, '+');
-	if (!tz_number(s, 167, &h) || (take(s, ':') && !tz_number(s, 59, &m)) ||
-	    (take(s, ':') && !tz_number(s, 59, &sec)))
+		(void)tz_take(s, '+');
+	if (!tz_number(s, 167, &h) || (tz_take(s, ':') && !tz_number(s, 59, &m)) ||
+	    (tz_take(s, ':') && !tz_number(s, 59, &sec)))
 		return false;
 	*ret = (minus ? -1 : 1) * (h * 3600 + m * 60 + sec);
 	return true;
@@ -82,7 +82,7 @@ static bool zone_name(struct sv *s)
 {
 	size_t i = 0;
 
-	if (take(s, '<')) {
+	if (tz_take(s, '<')) {
 		ssize_t end = sv_find(*s, '>');
 
 		if (end < 0)
@@ -101,13 +101,13 @@ static bool rule_parse(struct sv *s, struct rule *r)
 	int64_t m = 0, w = 0, d;
 
 	*r = (struct rule){ .kind = 'D', .time = 7200 };
-	if (take(s, 'M')) {
+	if (tz_take(s, 'M')) {
 		r->kind = 'M';
-		if (!tz_number(s, 12, &m) || m < 1 || !take(s, '.') || !tz_number(s, 5, &w) || w < 1 || !take(s, '.') ||
-		    !tz_number(s, 6, &d))
+		if (!tz_number(s, 12, &m) || m < 1 || !tz_take(s, '.') || !tz_number(s, 5, &w) || w < 1 ||
+		    !tz_take(s, '.') || !tz_number(s, 6, &d))
 			return false;
 	} else {
-		if (take(s, 'J'))
+		if (tz_take(s, 'J'))
 			r->kind = 'J';
 		if (!tz_number(s, 365, &d) || (r->kind == 'J' && d < 1))
 			return false;
@@ -115,7 +115,7 @@ static bool rule_parse(struct sv *s, struct rule *r)
 	r->month = (int)m;
 	r->week = (int)w;
 	r->day = (int)d;
-	return !take(s, '/') || clock_time(s, &r->time);
+	return !tz_take(s, '/') || clock_time(s, &r->time);
 }
 
 static bool footer_parse(struct tz *tz, struct sv s)
@@ -135,7 +135,7 @@ static bool footer_parse(struct tz *tz, struct sv s)
 		tz->dst = -tz->dst;
 	}
 	tz->has_dst = true;
-	return take(&s, ',') && rule_parse(&s, &tz->from) && take(&s, ',') && rule_parse(&s, &tz->to) && !s.n;
+	return tz_take(&s, ',') && rule_parse(&s, &tz->from) && tz_take(&s, ',') && rule_parse(&s, &tz->to) && !s.n;
 }
 
 /* Seconds since 1970, local time, at which the rule strikes in the year. */
@@ -224,7 +224,7 @@ static int tz_parse_file(struct tz *tz, struct sv f, struct err *err)
 		if (tz->types[i] >= tz->n_types)
 			return malformed(err);
 	f = sv_sub(f, HEADER + n, f.n);
-	if (!take(&f, '\n') || (end = sv_find(f, '\n')) < 0)
+	if (!tz_take(&f, '\n') || (end = sv_find(f, '\n')) < 0)
 		return malformed(err);
 	f = sv_sub(f, 0, (size_t)end);
 	return f.n && !footer_parse(tz, f) ? malformed(err) : 0;

@@ -10,7 +10,7 @@
 #define CA_MAX ((size_t)1 << 16)
 #define KEY_MAX ((size_t)1 << 16)
 
-static bool has(struct arena *a, const char *dir, const char *name)
+static bool database_has(struct arena *a, const char *dir, const char *name)
 {
 	return access(arena_printf(a, "%s/%s", dir, name), F_OK) == 0;
 }
@@ -32,7 +32,7 @@ static int check_keys(struct arena *a, const char *db, const char *pki, struct e
 	struct sv key = SV(""), x, y, id;
 	struct err why = ERR_INIT;
 
-	if (!has(a, pki, "ca.crt") && !has(a, pki, "ca.key"))
+	if (!database_has(a, pki, "ca.crt") && !database_has(a, pki, "ca.key"))
 		return err_set(err, ERR_STORE_READ,
 			       "the cluster CA ('%s/ca.crt' and 'ca.key') is gone, but the database '%s' is that of a "
 			       "cluster with clients: put both back, or start with --accept-database to make a new "
@@ -68,12 +68,12 @@ int database_check(struct arena *a, const struct server_opts *o, struct err *err
 
 	if (o->accept_database)
 		return 0;
-	if (has(a, db, "cluster") && check_keys(a, db, pki, err) < 0)
+	if (database_has(a, db, "cluster") && check_keys(a, db, pki, err) < 0)
 		return -1;
 	/* A CA alone was put there to be used. The key of service accounts is made with a cluster. */
-	if (!has(a, pki, "ca.crt") || !has(a, pki, "sa.key"))
+	if (!database_has(a, pki, "ca.crt") || !database_has(a, pki, "sa.key"))
 		return 0;
-	if (!has(a, db, "manifest") && !has(a, db, "data.mdb") && !has(a, db, "cluster"))
+	if (!database_has(a, db, "manifest") && !database_has(a, db, "data.mdb") && !database_has(a, db, "cluster"))
 		return err_set(
 		    err, ERR_STORE_READ,
 		    "the database '%s' is gone, but '%s' is that of a cluster with clients: put the database "

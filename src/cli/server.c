@@ -463,7 +463,7 @@ bool server_is_to_end(void)
 	return sigpending(&pending) == 0 && sigandset(&both, &pending, &set) == 0 && !sigisemptyset(&both);
 }
 
-static int serve(struct server *s, struct err *err)
+static int server_serve(struct server *s, struct err *err)
 {
 	sigset_t set;
 	uint64_t seed;
@@ -511,7 +511,7 @@ static int run(void *ctx)
 	int rc;
 
 	quarantine_load(s->crash_dir);
-	rc = serve(s, &err);
+	rc = server_serve(s, &err);
 	stop(s);
 	return rc < 0 ? cli_fail_err(&err) : 0;
 }

@@ -6,13 +6,13 @@
 
 #include <stdio.h>
 
-static const char *text(struct buf *b)
+static const char *stalls_text(struct buf *b)
 {
 	buf_addc(b, '\0');
 	return b->p;
 }
 
-static void add_ms(struct buf *b, int64_t ns)
+static void stalls_add_ms(struct buf *b, int64_t ns)
 {
 	duration_format(b, ns / NS_PER_MS * NS_PER_MS);
 }
@@ -34,13 +34,13 @@ void stalls_log(const struct run_report *r, void *ctx)
 	char bytes[24], works[24], missing[24];
 
 	(void)ctx;
-	add_ms(&took, r->ns);
+	stalls_add_ms(&took, r->ns);
 	if (!*r->what)
 		buf_printf(&ran, "nothing that was written down");
 	else
 		buf_printf(&ran, "%s%s", r->what, r->after ? ", or what came behind it" : "");
 	if (r->what_ns) {
-		add_ms(&most, r->what_ns);
+		stalls_add_ms(&most, r->what_ns);
 		buf_printf(&most, "%s%s", r->step ? " until " : "", r->step ? r->step : "");
 	} else if (r->step) {
 		buf_printf(&most, "since %s", r->step);
@@ -51,13 +51,14 @@ void stalls_log(const struct run_report *r, void *ctx)
 	(void)snprintf(missing, sizeof(missing), "%u", r->missing);
 	if (r->running) {
 		add_stack(&stack, r);
-		log_kv(LVL_WARN, "watchdog", "a thread is held", "kind", run_kind_name(r->kind), "for", text(&took),
-		       "by", text(&ran), "bytes", bytes, "step", text(&most), "called", r->called, "thread",
-		       text(&thread), "stack", text(&stack), "unsaid", missing, NULL);
+		log_kv(LVL_WARN, "watchdog", "a thread is held", "kind", run_kind_name(r->kind), "for",
+		       stalls_text(&took), "by", stalls_text(&ran), "bytes", bytes, "step", stalls_text(&most),
+		       "called", r->called, "thread", stalls_text(&thread), "stack", stalls_text(&stack), "unsaid",
+		       missing, NULL);
 	} else {
-		log_kv(LVL_WARN, "watchdog", "a thread was held", "kind", run_kind_name(r->kind), "for", text(&took),
-		       "by", text(&ran), "bytes", bytes, "longest", text(&most), "works", works, "called", r->called,
-		       "thread", text(&thread), "unsaid", missing, NULL);
+		log_kv(LVL_WARN, "watchdog", "a thread was held", "kind", run_kind_name(r->kind), "for",
+		       stalls_text(&took), "by", stalls_text(&ran), "bytes", bytes, "longest", stalls_text(&most),
+		       "works", works, "called", r->called, "thread", stalls_text(&thread), "unsaid", missing, NULL);
 	}
 }
 

@@ -221,7 +221,7 @@ static int taint(struct node_lifecycle *c, struct arena *a, struct obj *node, bo
 	return client_update(c->ctx->client, RES(core_nodes), doc, NULL, NULL, err);
 }
 
-static int look_at(struct node_lifecycle *c, struct arena *a, struct obj **node, struct err *err)
+static int lifecycle_look_at(struct node_lifecycle *c, struct arena *a, struct obj **node, struct err *err)
 {
 	struct health *h = lifecycle_observe(c, *node);
 	bool known = condition_find(lifecycle_conditions(*node), "Ready") != NULL, ready;
@@ -280,7 +280,7 @@ static int lifecycle_reconcile(void *ctx, struct sv key, struct reconcile_result
 		struct zone *z;
 		_cleanup_(err_release) struct err why = ERR_INIT;
 
-		(void)look_at(c, &a, &nodes[i], &why);
+		(void)lifecycle_look_at(c, &a, &nodes[i], &why);
 		z = lifecycle_zone_of(c, nodes[i], &a);
 		if (condition_is(lifecycle_conditions(nodes[i]), "Ready", "True")) {
 			z->ready++;

@@ -379,7 +379,7 @@ static bool same_status(const struct val *x, const struct val *y)
 	return true;
 }
 
-static int report(struct node_status *n, struct err *err)
+static int node_status_report(struct node_status *n, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct kubelet *k = n->k;
@@ -438,7 +438,7 @@ static void report_fired(void *ctx)
 	if (!kubelet_fired(k, &k->status_timer))
 		return;
 	next = k->status_period_ns;
-	if (report(k->node, &err) < 0) {
+	if (node_status_report(k->node, &err) < 0) {
 		log_warn(SYS, "node status not written", "why", "%s", err_msg(&err));
 		next = node_status_again(k->node, 100 * NS_PER_MS, next);
 	} else if (!k->node->ready) { /* a runtime that starts is ready within the second */

@@ -126,7 +126,7 @@ static enum kauth_verdict review_token(struct kauth *k, const struct http_req *r
 }
 
 /* KAUTH_ALLOWED: *ret is who asks. */
-static enum kauth_verdict identify(struct kauth *k, const struct http_req *r, bool ask, struct val **ret)
+static enum kauth_verdict kauth_identify(struct kauth *k, const struct http_req *r, bool ask, struct val **ret)
 {
 	enum kauth_verdict v = KAUTH_UNKNOWN;
 	const struct entry *e;
@@ -239,8 +239,8 @@ static enum kauth_verdict review_access(struct kauth *k, const struct val *doc, 
 	return allowed ? KAUTH_ALLOWED : KAUTH_FORBIDDEN;
 }
 
-static enum kauth_verdict permit(struct kauth *k, const struct http_req *r, const struct val *user, struct sv verb,
-				 const char *sub, bool ask)
+static enum kauth_verdict kauth_permit(struct kauth *k, const struct http_req *r, const struct val *user,
+				       struct sv verb, const char *sub, bool ask)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 	const struct val *doc = question(k, r->arena, user, verb, sub);
@@ -274,13 +274,13 @@ static enum kauth_verdict kauth_decide(struct kauth *k, const struct http_req *r
 	const char *const *subs = subresources(part);
 	struct sv verb = verb_of(r, part);
 	struct val *user = NULL;
-	enum kauth_verdict v = identify(k, r, ask, &user);
+	enum kauth_verdict v = kauth_identify(k, r, ask, &user);
 
 	*ret_words = SV("Unauthorized");
 	if (v == KAUTH_ALLOWED) {
 		v = KAUTH_FORBIDDEN;
 		for (size_t i = 0; subs[i] && v == KAUTH_FORBIDDEN; i++)
-			v = permit(k, r, user, verb, subs[i], ask);
+			v = kauth_permit(k, r, user, verb, subs[i], ask);
 		*ret_words = forbidden(r->arena, user, verb, subs);
 	}
 	if (v == KAUTH_BROKEN)

@@ -10,21 +10,6 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
-static void bio_freep(BIO **b)
-{
-	BIO_free(*b);
-}
-
-static void x509_freep(X509 **x)
-{
-	X509_free(*x);
-}
-
-static void pkey_freep(EVP_PKEY **k)
-{
-	EVP_PKEY_free(*k);
-}
-
 static struct sv bio_text(struct arena *a, BIO *b)
 {
 	char *p = NULL;

@@ -1,6 +1,8 @@
 #include "net/key.h"
+
 #include "base/b64.h"
 #include "base/pem.h"
+#include "net/net-internal.h"
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -8,8 +10,6 @@
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 
-DEFINE_CLEANUP(EVP_PKEY *, pkey_freep, EVP_PKEY_free)
-DEFINE_CLEANUP(BIO *, bio_freep, BIO_free)
 DEFINE_CLEANUP(BIGNUM *, bn_freep, BN_free)
 
 #define COORDINATE_BYTES 32 /* of P-256 */

@@ -5,6 +5,10 @@
 
 #include <openssl/ssl.h>
 
+DEFINE_CLEANUP(BIO *, bio_freep, BIO_free)
+DEFINE_CLEANUP(X509 *, x509_freep, X509_free)
+DEFINE_CLEANUP(EVP_PKEY *, pkey_freep, EVP_PKEY_free)
+
 /* The OpenSSL context behind c; borrowed, immutable. SSL objects made from it hold their own
  * reference. */
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);

@@ -18,21 +18,6 @@ struct tls_ctx {
 	bool insecure;
 };
 
-static void bio_freep(BIO **b)
-{
-	BIO_free(*b);
-}
-
-static void x509_freep(X509 **x)
-{
-	X509_free(*x);
-}
-
-static void pkey_freep(EVP_PKEY **k)
-{
-	EVP_PKEY_free(*k);
-}
-
 int tls_err(struct err *err, const SSL *ssl, enum err_reason reason, const char *what)
 {
 	unsigned long code = ERR_peek_error();

@@ -50,7 +50,7 @@ static void rec_restore(struct proxy_backend *b)
 	rec_record(b)->restored++;
 }
 
-static void rec_free(struct proxy_backend *b)
+static void rec_backend_free(struct proxy_backend *b)
 {
 	buf_release(&rec_record(b)->last);
 	free(CONTAINER_OF(b, struct recorder, b));
@@ -65,7 +65,7 @@ struct proxy_backend *proxy_backend_recorder_new(struct proxy_record **ret_recor
 				       .intact = rec_intact,
 				       .forget_udp = rec_forget_udp,
 				       .restore = rec_restore,
-				       .free = rec_free };
+				       .free = rec_backend_free };
 	*ret_record = &r->r;
 	return &r->b;
 }

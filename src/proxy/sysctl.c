@@ -49,7 +49,7 @@ static void sysctl_load(struct sysctls *s, const char *file)
 	}
 }
 
-static void store(const struct sysctls *s, const char *file)
+static void sysctl_store(const struct sysctls *s, const char *file)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
@@ -83,7 +83,7 @@ bool sysctl_ensure(struct sysctls *s, const char *path, const char *value)
 	if (!known(s, path)) {
 		vec_push(&s->saved, saved);
 		if (s->file)
-			store(s, s->file);
+			sysctl_store(s, s->file);
 	}
 	return write_setting(path, value);
 }
@@ -128,7 +128,7 @@ bool sysctl_hand_over(struct sysctls *s, const char *heirs)
 			if (!known(&heir, s->saved.p[k].path))
 				vec_push(&heir.saved, s->saved.p[k]);
 		}
-		store(&heir, file);
+		sysctl_store(&heir, file);
 		sysctls_release(&heir);
 		done = true;
 	}

@@ -8,7 +8,8 @@
 
 #include "base/buf.h"
 
-static int reserve(struct scheduler *s, struct arena *a, struct obj *volume, struct obj *claim, struct err *err)
+static int bind_claims_reserve(struct scheduler *s, struct arena *a, struct obj *volume, struct obj *claim,
+			       struct err *err)
 {
 	struct val *doc;
 
@@ -39,7 +40,8 @@ int bind_claims(struct scheduler *s, const struct job *j, struct err *err)
 	for (size_t i = 0; i < j->claims.n; i++) {
 		struct claim_work w = j->claims.p[i];
 
-		if ((w.volume ? reserve(s, &a, w.volume, w.claim, err) : select_node(s, &a, w.claim, j->node, err)) < 0)
+		if ((w.volume ? bind_claims_reserve(s, &a, w.volume, w.claim, err)
+			      : select_node(s, &a, w.claim, j->node, err)) < 0)
 			return -1;
 	}
 	return 0;
