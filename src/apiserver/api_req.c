@@ -4,14 +4,6 @@
 
 #include <stdarg.h>
 
-void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
-{
-	if (q->sink && q->sink->post)
-		q->sink->post(q, fn, ctx);
-	else
-		(void)req_pool(q, fn, ctx, true);
-}
-
 bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
 {
 	for (size_t i = 0; i < q->n_params; i++) {

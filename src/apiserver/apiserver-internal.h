@@ -126,10 +126,8 @@ struct sv field_manager_of(const struct api_req *q);
 
 void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
-		 struct sv text);	       /* text in the arena or constant */
-void answer_page_not_found(struct api_req *q); /* 404 as text: no API that could word a Status */
-/* Runs fn on the request's own thread, later; on the pool when it has none. */
-void api_req_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx);
+		 struct sv text);		       /* text in the arena or constant */
+void answer_page_not_found(struct api_req *q);	       /* 404 as text: no API that could word a Status */
 bool option_bool(struct api_req *q, const char *name); /* a query parameter that says yes */
 
 /* --- answer.c --- */

@@ -285,12 +285,20 @@ bool req_pool(struct api_req *q, req_fn *fn, void *ctx, bool must)
 	return run_queue_push(q->server->runs, &q->run, q->user.name, q->body.n, run_pooled, must);
 }
 
+void api_req_post(struct api_req *q, req_fn *fn, void *ctx)
+{
+	if (q->sink && q->sink->post)
+		q->sink->post(q, fn, ctx);
+	else
+		(void)req_pool(q, fn, ctx, true);
+}
+
 void req_go(struct api_req *q, req_fn *fn, void *ctx)
 {
-	if (q->pooled || !q->sink || !q->sink->post)
+	if (q->pooled)
 		(void)req_pool(q, fn, ctx, true);
 	else
-		q->sink->post(q, fn, ctx);
+		api_req_post(q, fn, ctx);
 }
 
 /* --- what is seen of a request on its way --- */

@@ -99,6 +99,8 @@ void req_passed(struct api_req *q, enum req_step step);
 /* Runs fn(q, ctx) where work of q's kind is done, never on a network loop nor on the store's thread: on the pool
  * (run_queue.h), or on the thread of who waits for q in this process. */
 void req_go(struct api_req *q, req_fn *fn, void *ctx);
+/* Runs fn(q, ctx) on q's own thread (struct api_sink), later; on the pool when it has none. */
+void api_req_post(struct api_req *q, req_fn *fn, void *ctx);
 /* To the pool; false: q's user has too much there already, fn will not run. must: it has begun, it is taken anyway. */
 bool req_pool(struct api_req *q, req_fn *fn, void *ctx, bool must);
 /* The transport: q's client has gone. On q's own thread. */
