@@ -112,8 +112,28 @@ static void pooled_serve(struct api_req *q, void *ctx)
 	(void)ctx;
 	if (req_gone(q, &err) < 0)
 		api_req_fail(q, &err);
-	else
+	else if (q->resource_request)
 		registry_serve(q);
+	else
+		route_path(q);
+}
+
+static void to_pool(struct api_req *q)
+{
+	struct err err = ERR_INIT;
+
+	q->pooled = true;
+	if (req_pool(q, pooled_serve, NULL, false))
+		return;
+	err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+	err.retry_after_s = 1;
+	api_req_fail(q, &err);
+}
+
+/* A document of megabytes, made when it is first asked for. */
+static bool is_large(const struct api_req *q)
+{
+	return sv_starts(q->path, SV("/openapi/"));
 }
 
 static void serve(struct api_req *q)
@@ -122,19 +142,17 @@ static void serve(struct api_req *q)
 	struct err err = ERR_INIT;
 
 	if (!q->resource_request) {
-		route_path(q);
+		if (q->sink->on_loop && is_large(q))
+			to_pool(q);
+		else
+			route_path(q);
 	} else if (!wc_alive(q->server->wc, &err) || negotiate_accept(q, &err) < 0) {
 		/* Not from memory that has stopped to follow the store. */
 		api_req_fail(q, &err);
 	} else if (!q->sink->on_loop || registry_is_small(q)) {
 		registry_serve(q);
 	} else {
-		q->pooled = true;
-		if (req_pool(q, pooled_serve, NULL, false))
-			return;
-		err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-		err.retry_after_s = 1;
-		api_req_fail(q, &err);
+		to_pool(q);
 	}
 }
 

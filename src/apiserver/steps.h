@@ -116,8 +116,9 @@ struct req_plugins {
 	int (*authorize)(struct api_req *q, struct err *err, void *ctx);
 	int (*mutate)(const struct admission *a, struct err *err, void *ctx);
 	int (*validate)(const struct admission *a, struct err *err, void *ctx);
-	/* Before the strategy's own, which is undone when something later fails. */
+	/* Before the strategy's own. Whoever answered 0 is told how it ended, for each time. */
 	int (*reserve)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx);
+	void (*reserved)(struct api_req *q, bool committed, void *ctx);
 	int (*convert)(struct api_req *q, struct val *doc, struct err *err, void *ctx); /* to what is stored */
 	int (*commit)(struct api_req *q, struct err *err, void *ctx);  /* last, before the store has it */
 	int (*history)(struct api_req *q, struct err *err, void *ctx); /* before the past is read */

@@ -66,7 +66,7 @@ struct write_op {
 
 	struct pending_write pw;
 	void *reserved;
-	bool has_reserved;
+	bool has_reserved, has_reserved_outside;
 	bool ordered, completed; /* doc is in its type's order; and has what Go writes although it is zero */
 	const struct delete_options *del;
 	struct store_said said;

@@ -17,12 +17,18 @@ enum {
 	WRITE_AGAIN = 4,  /* from the beginning */
 };
 
-static void undo(struct write_op *op)
+static void reserved(struct write_op *op, bool is_committed)
 {
-	if (op->has_reserved && op->strat->rollback)
-		op->strat->rollback(op->q, op->reserved);
+	const struct req_plugins *p = op->q->server->plugins;
+	void (*fn)(struct api_req * q, void *state) = is_committed ? op->strat->commit : op->strat->rollback;
+
+	if (op->has_reserved && fn)
+		fn(op->q, op->reserved);
 	op->has_reserved = false;
 	op->reserved = NULL;
+	if (op->has_reserved_outside && p->reserved)
+		p->reserved(op->q, is_committed, p->ctx);
+	op->has_reserved_outside = false;
 }
 
 /* --- the steps, in their order --- */
@@ -110,8 +116,12 @@ static int reserve(struct write_op *op, struct err *err)
 	struct val *doc = op->tombstone ? NULL : op->doc;
 	int rc;
 
-	if (op->q->asked == 0 && p && p->reserve && (rc = p->reserve(op->q, old, doc, err, p->ctx)) != 0)
-		return rc;
+	if (op->q->asked == 0 && p && p->reserve) {
+		rc = p->reserve(op->q, old, doc, err, p->ctx);
+		if (rc != 0)
+			return rc;
+		op->has_reserved_outside = true;
+	}
 	op->q->asked = 1;
 	if (op->strat->reserve && !op->sub.n) {
 		rc = op->strat->reserve(op->q, old, doc, &op->reserved, err);
@@ -253,14 +263,12 @@ static int conclude(struct write_op *op, struct err *err)
 	case STORE_OK:
 		break;
 	case STORE_MISMATCH:
-		undo(op);
+		reserved(op, false);
 		return mismatch(op, err);
 	case STORE_FAILED:
 		return err_move(err, &op->said.err);
 	}
-	if (op->has_reserved && op->strat->commit)
-		op->strat->commit(op->q, op->reserved);
-	op->has_reserved = false;
+	reserved(op, true);
 	req_passed(op->q, STEP_COMMITTED);
 	o = op->pw.result;
 	if (o && op->pw.res != op->res) { /* stored in another form than the client's */
@@ -314,7 +322,7 @@ static void walk(struct write_op *op, int rc, struct err *err)
 	if (rc == WRITE_GIVEN)
 		return;
 	op->q->asked = 0;
-	undo(op);
+	reserved(op, false);
 	if (rc == WRITE_ANSWER)
 		write_finish(op, op->answer ? op->answer : op->old, NULL);
 	else

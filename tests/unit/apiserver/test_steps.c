@@ -24,6 +24,7 @@ static struct {
 	struct req_ticket *ticket;
 	struct api_req *q;
 	int released; /* results */
+	int reserved, given_back, kept;
 } out;
 
 static void cancelled(void *ctx)
@@ -97,10 +98,21 @@ static int validate(const struct admission *a, struct err *err, void *ctx)
 
 static int reserve(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx)
 {
+	int rc = ask(q, RESERVE, err);
+
 	(void)old;
 	(void)doc;
 	(void)ctx;
-	return ask(q, RESERVE, err);
+	out.reserved += rc == 0;
+	return rc;
+}
+
+static void reserved(struct api_req *q, bool committed, void *ctx)
+{
+	(void)q;
+	(void)ctx;
+	out.kept += committed;
+	out.given_back += !committed;
 }
 
 static int convert(struct api_req *q, struct val *doc, struct err *err, void *ctx)
@@ -128,6 +140,7 @@ static const struct req_plugins plugins = {
 	.mutate = mutate,
 	.validate = validate,
 	.reserve = reserve,
+	.reserved = reserved,
 	.convert = convert,
 	.commit = commit,
 	.history = history,
@@ -208,6 +221,8 @@ static void must_fail(struct answer *a, int code, const char *reason, const char
 /* Nothing is left of it: name and address can be had. */
 static void nothing_left(struct rig *r)
 {
+	assert_int_equal(out.kept, 0);
+	assert_int_equal(out.given_back, out.reserved);
 	memset(out.waits, 0, sizeof(out.waits));
 	expect(r, 404, "GET", SERVICES "/web", NULL);
 	expect(r, 201, "POST", SERVICES, service);
@@ -237,6 +252,8 @@ static void test_each_step(void **state)
 		for (enum point i = AUTHENTICATE; i < HISTORY; i++)
 			assert_int_equal(out.asked[i], i == p ? 2 : 1);
 		assert_int_equal(out.cancelled, 0);
+		assert_int_equal(out.kept, 1);
+		assert_int_equal(out.given_back, 0);
 		assert_val(val_member_sv(val_get(api_json(a), F_metadata, F_labels), SV("mutated")), "yes");
 		answer_free(a);
 		assert_int_equal(out.released, 1);
