@@ -6,10 +6,14 @@
 #include "apiserver/inbox.h"
 #include "ev/ev.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define REQUESTS 1500
 #define RESUMERS 3
@@ -107,11 +111,10 @@ static void left(struct api_req *control, void *ctx)
 		req_client_gone(&r->q);
 }
 
-static void send(struct request *r, struct req_ticket *t, struct list *to, bool twice)
+static void errand_send(struct req_ticket *t, struct list *to, bool twice)
 {
 	struct errand *e = xcalloc(1, sizeof(*e));
 
-	(void)r;
 	e->ticket = t;
 	e->again = twice ? req_ticket_ref(t) : NULL;
 	pthread_mutex_lock(&world.lock);
@@ -130,27 +133,27 @@ static int ask(struct api_req *q)
 		return result == &world ? 0 : -1;
 	t = req_suspend(q, "another thread", cancelled, r);
 	if (world.hold) {
-		send(r, t, &world.kept, false);
+		errand_send(t, &world.kept, false);
 		return REQ_LATER;
 	}
 	switch ((enum how)(r->id % HOWS)) {
 	case RESUMED:
-		send(r, t, &world.errands, false);
+		errand_send(t, &world.errands, false);
 		break;
 	case AT_ONCE:
 		assert_true(req_resume(t, &world, NULL));
 		break;
 	case TWICE:
-		send(r, t, &world.errands, true);
+		errand_send(t, &world.errands, true);
 		break;
 	case NEVER:
-		send(r, t, &world.kept, false);
+		errand_send(t, &world.kept, false);
 		break;
 	default:
 		/* Its client leaves about when it is resumed. */
 		if (!atomic_fetch_add(&r->resumed, 1))
 			inbox_post(&world.loop, &r->control, left, r);
-		send(r, t, &world.errands, false);
+		errand_send(t, &world.errands, false);
 		break;
 	}
 	return REQ_LATER;
@@ -211,7 +214,7 @@ static void resume_kept(void)
 
 /* --- --- */
 
-static void start(struct request *r, int id, const char *timeout)
+static void start(struct request *r, int id, const char *user, const char *timeout)
 {
 	static struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
 
@@ -228,7 +231,7 @@ static void start(struct request *r, int id, const char *timeout)
 		.user_data = r,
 	};
 	r->q.body = arena_svf(&r->arena, "{\"metadata\":{\"name\":\"m-%d\"},\"data\":{\"a\":\"b\"}}", id);
-	r->q.user.name = arena_svf(&r->arena, "user-%d", id % 9);
+	r->q.user.name = user ? sv_from(user) : arena_svf(&r->arena, "user-%d", id % 9);
 	r->q.user.groups = &masters;
 	r->q.user.n_groups = 1;
 	r->q.params = ARENA_NEW(&r->arena, struct api_param);
@@ -260,7 +263,9 @@ static int setup(void **state)
 	world.env = env_real_new(0);
 	world.store = store_mem_new(world.env);
 	world.server = apiserver_new(
-	    &(struct apiserver_opts){ .env = world.env, .store = world.store, .insecure_in_memory = true }, &err);
+	    &(struct apiserver_opts){
+		.env = world.env, .store = world.store, .insecure_in_memory = true, .anonymous_auth = true },
+	    &err);
 	assert_non_null(world.server);
 	req_set_plugins(world.server, &plugins);
 	inbox_init(&world.loop);
@@ -297,7 +302,7 @@ static void test_storm(void **state)
 	for (int i = 0; i < RESUMERS; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, resumer, NULL), 0);
 	for (int i = 0; i < REQUESTS; i++)
-		start(&world.all[i], i, i % HOWS == NEVER || i % 11 == 0 ? "20ms" : "0s");
+		start(&world.all[i], i, NULL, i % HOWS == NEVER || i % 11 == 0 ? "20ms" : "0s");
 	while (world.left)
 		inbox_run(&world.loop);
 	pthread_mutex_lock(&world.lock);
@@ -330,7 +335,7 @@ static void test_shutdown(void **state)
 	(void)state;
 	world.hold = true;
 	for (int i = 0; i < REQUESTS; i++)
-		start(&world.all[i], i, "0s");
+		start(&world.all[i], i, NULL, "0s");
 	/* Some wait, some have not come so far. */
 	apiserver_shutdown(world.server);
 	while (world.left)
@@ -343,11 +348,223 @@ static void test_shutdown(void **state)
 	assert_int_equal(req_waits_count(world.server), 0);
 }
 
+/* --- a user whose requests are slow without waiting --- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool open;
+} gate = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+
+static int hang(const struct admission *a, struct err *err, void *ctx)
+{
+	(void)err;
+	(void)ctx;
+	if (!sv_is(a->q->user.name, "slow"))
+		return 0;
+	pthread_mutex_lock(&gate.lock);
+	while (!gate.open)
+		pthread_cond_wait(&gate.cond, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	return 0;
+}
+
+static void test_slow_user(void **state)
+{
+	static const struct req_plugins slow = { .mutate = hang };
+
+	(void)state;
+	gate.open = false;
+	req_set_plugins(world.server, &slow);
+	for (int i = 0; i < 1000; i++)
+		start(&world.all[i], i, "slow", "0s");
+	for (int i = 1000; i < 1050; i++)
+		start(&world.all[i], i, "quick", "0s");
+	while (world.left > 1000)
+		inbox_run(&world.loop);
+	for (int i = 0; i < 1050; i++)
+		assert_int_equal(world.all[i].answers, i >= 1000);
+	pthread_mutex_lock(&gate.lock);
+	gate.open = true;
+	pthread_cond_broadcast(&gate.cond);
+	pthread_mutex_unlock(&gate.lock);
+	while (world.left)
+		inbox_run(&world.loop);
+	for (int i = 0; i < 1050; i++)
+		assert_int_equal(world.all[i].code, 201);
+}
+
+/* --- over a socket --- */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct req_ticket *ticket;
+	int cancelled;
+	bool waits;
+} peer = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+static int let_in(struct api_req *q, struct err *err, void *ctx)
+{
+	(void)q;
+	(void)err;
+	(void)ctx;
+	return 0;
+}
+
+static void peer_cancelled(void *ctx)
+{
+	(void)ctx;
+	pthread_mutex_lock(&peer.lock);
+	peer.cancelled++;
+	pthread_cond_broadcast(&peer.cond);
+	pthread_mutex_unlock(&peer.lock);
+}
+
+static int ask_peer(struct api_req *q, struct err *err, void *ctx)
+{
+	void *result;
+
+	(void)err;
+	(void)ctx;
+	pthread_mutex_lock(&peer.lock);
+	if (!peer.waits || req_result(q, &result)) {
+		pthread_mutex_unlock(&peer.lock);
+		return 0;
+	}
+	peer.ticket = req_suspend(q, "a peer", peer_cancelled, NULL);
+	pthread_cond_broadcast(&peer.cond);
+	pthread_mutex_unlock(&peer.lock);
+	return REQ_LATER;
+}
+
+static struct req_ticket *peer_ticket(void)
+{
+	struct req_ticket *t;
+
+	pthread_mutex_lock(&peer.lock);
+	while (!peer.ticket)
+		pthread_cond_wait(&peer.cond, &peer.lock);
+	t = peer.ticket;
+	peer.ticket = NULL;
+	pthread_mutex_unlock(&peer.lock);
+	return t;
+}
+
+static int dial(int port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+static int post(int port, const char *name)
+{
+	int fd = dial(port);
+	char body[64], text[256];
+	int n = snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"%s\"}}", name);
+
+	n = snprintf(
+	    text, sizeof(text),
+	    "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	    "Content-Length: %d\r\n\r\n%s",
+	    n, body);
+	assert_int_equal(write(fd, text, (size_t)n), n);
+	return fd;
+}
+
+static int code_of(int fd)
+{
+	char text[16] = "";
+	size_t n = 0;
+
+	while (n < 12) {
+		ssize_t got = read(fd, text + n, 12 - n);
+
+		assert_true(got > 0);
+		n += (size_t)got;
+	}
+	return atoi(text + 9);
+}
+
+static void *run_loop(void *loop)
+{
+	ev_loop_run(loop);
+	return NULL;
+}
+
+static void test_socket(void **state)
+{
+	static const struct req_plugins asks = { .authorize = let_in, .commit = ask_peer };
+	struct ev_loop *loop = ev_loop_new(NULL);
+	struct err err = ERR_INIT;
+	struct req_ticket *t;
+	struct http_server *http;
+	pthread_t thread;
+	int fd, port;
+
+	req_set_plugins(world.server, &asks);
+	http = http_server_start(&loop, 1,
+				 &(struct http_server_opts){ .bind_address = "127.0.0.1",
+							     .max_body = 1 << 20,
+							     .max_connections = 16,
+							     .handler = apiserver_http,
+							     .too_large = apiserver_http_too_large,
+							     .ctx = world.server },
+				 &err);
+	assert_non_null(http);
+	port = http_server_port(http);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	peer.waits = true;
+	peer.cancelled = 0;
+	/* Resumed: answered. */
+	fd = post(port, "m-1");
+	assert_true(req_resume(peer_ticket(), &peer, NULL));
+	assert_int_equal(code_of(fd), 201);
+	(void)close(fd);
+	/* Its client leaves: the wait is cancelled, and others are served. */
+	fd = post(port, "m-2");
+	t = peer_ticket();
+	(void)close(fd);
+	pthread_mutex_lock(&peer.lock);
+	while (!peer.cancelled)
+		pthread_cond_wait(&peer.cond, &peer.lock);
+	peer.waits = false;
+	pthread_mutex_unlock(&peer.lock);
+	assert_false(req_resume(t, &peer, NULL));
+	fd = post(port, "m-3");
+	assert_int_equal(code_of(fd), 201);
+	(void)close(fd);
+	assert_true(exists(*state, 1));
+	assert_false(exists(*state, 2));
+	assert_true(exists(*state, 3));
+	/* The server ends while one waits. */
+	pthread_mutex_lock(&peer.lock);
+	peer.waits = true;
+	pthread_mutex_unlock(&peer.lock);
+	fd = post(port, "m-4");
+	t = peer_ticket();
+	apiserver_shutdown(world.server);
+	assert_int_equal(code_of(fd), 503);
+	assert_false(req_resume(t, &peer, NULL));
+	(void)close(fd);
+	http_server_stop(http, 30 * NS_PER_SEC);
+	ev_loop_stop(loop);
+	pthread_join(thread, NULL);
+	ev_loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
