@@ -155,6 +155,7 @@ struct api_req {
 	struct api_req *served;	    /* itself, when api_serve() was given it: it will be answered, and no copy of it */
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
+	bool parts; /* req_has_parts() */
 	void *result;
 	struct run_item run;
 	req_fn *run_fn;

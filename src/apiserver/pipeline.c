@@ -110,7 +110,7 @@ static void pooled_serve(struct api_req *q, void *ctx)
 	struct err err = ERR_INIT;
 
 	(void)ctx;
-	if (req_gone(q, &err) < 0)
+	if (req_over(q, &err) < 0)
 		api_req_fail(q, &err);
 	else if (q->resource_request)
 		registry_serve(q);

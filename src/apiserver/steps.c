@@ -214,22 +214,58 @@ bool req_result(struct api_req *q, void **ret)
 	return true;
 }
 
-int req_gone(struct api_req *q, struct err *err)
+int req_over(struct api_req *q, struct err *err)
 {
-	return q->http && http_req_gone(q->http) ? wait_failed(q, WAIT_GONE, err) : 0;
+	if (q->http && http_req_gone(q->http))
+		return wait_failed(q, WAIT_GONE, err);
+	return env_mono_ns(q->server->env) >= req_deadline_ns(q) ? wait_failed(q, WAIT_LATE, err) : 0;
+}
+
+void req_has_parts(struct api_req *q)
+{
+	pthread_mutex_lock(&q->server->waits->lock);
+	q->parts = true;
+	pthread_mutex_unlock(&q->server->waits->lock);
+}
+
+/* Ends the waits of q, of its parts, or all (q NULL). */
+static void settle_all(struct req_waits *w, const struct api_req *q, enum wait_state to)
+{
+	struct req_ticket **all;
+	size_t n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	w->stopping = w->stopping || to == WAIT_STOPPED;
+	all = xcalloc(w->n + 1, sizeof(struct req_ticket *));
+	for (struct list *l = w->all.next; l != &w->all; l = l->next) {
+		struct req_ticket *t = LIST_ENTRY(l, struct req_ticket, link);
+
+		if (!q || t->q == q || t->q->served == q)
+			all[n++] = req_ticket_ref(t);
+	}
+	pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++) {
+		(void)settle(all[i], to);
+		req_ticket_unref(all[i]);
+	}
+	free(all);
 }
 
 void req_client_gone(struct api_req *q)
 {
 	struct req_waits *w = q->server->waits;
 	struct req_ticket *t;
+	bool parts;
 
 	pthread_mutex_lock(&w->lock);
+	parts = q->parts;
 	t = q->wait ? req_ticket_ref(q->wait) : NULL;
 	pthread_mutex_unlock(&w->lock);
 	if (t)
 		(void)settle(t, WAIT_GONE);
 	req_ticket_unref(t);
+	if (parts)
+		settle_all(w, q, WAIT_GONE);
 }
 
 /* --- deadlines --- */
@@ -352,20 +388,7 @@ size_t req_waits_count(const struct apiserver *s)
 
 void req_waits_stop(struct req_waits *w)
 {
-	struct req_ticket **all;
-	size_t n = 0;
-
-	pthread_mutex_lock(&w->lock);
-	w->stopping = true;
-	all = xcalloc(w->n + 1, sizeof(struct req_ticket *));
-	for (struct list *l = w->all.next; l != &w->all; l = l->next)
-		all[n++] = req_ticket_ref(LIST_ENTRY(l, struct req_ticket, link));
-	pthread_mutex_unlock(&w->lock);
-	for (size_t i = 0; i < n; i++) {
-		(void)settle(all[i], WAIT_STOPPED);
-		req_ticket_unref(all[i]);
-	}
-	free(all);
+	settle_all(w, NULL, WAIT_STOPPED);
 }
 
 struct req_waits *req_waits_free(struct req_waits *w)

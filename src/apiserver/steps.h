@@ -92,8 +92,10 @@ bool req_park(struct api_req *q, req_fn *fn, void *ctx);
 int req_woken(struct api_req *q, struct err *err);
 /* It asks for a change: other words and bounds for its time. */
 bool req_mutating(const struct api_req *q);
-/* -1 with err when q's client has gone: nobody would read the answer. */
-int req_gone(struct api_req *q, struct err *err);
+/* -1 with err when q's time is up or its client has gone: nobody would read the answer. */
+int req_over(struct api_req *q, struct err *err);
+/* Copies of q are on their way for it: when its client goes, their waits end, too. */
+void req_has_parts(struct api_req *q);
 /* The step is behind q. */
 void req_passed(struct api_req *q, enum req_step step);
 /* Runs fn(q, ctx) where work of q's kind is done, never on a network loop nor on the store's thread: on the pool

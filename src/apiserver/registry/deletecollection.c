@@ -96,6 +96,7 @@ void registry_deletecollection(struct api_req *q)
 	arena_defer(q->arena, drop_list, &c->list);
 	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)limit, 0, q->arena, &c->list);
 	atomic_init(&c->left, c->list.n + 1);
+	req_has_parts(q);
 	for (size_t i = 0; i < c->list.n; i++) {
 		struct one *o = xcalloc(1, sizeof(*o));
 		struct write_op *op;

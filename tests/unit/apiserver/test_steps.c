@@ -489,6 +489,46 @@ static void test_client_gone(void **state)
 	}
 }
 
+/* Each of a collection's deletions waits for itself. */
+static void test_collection_gone(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"a\"}}");
+	out.waits[VALIDATE] = true;
+	a = api_start(r, &(struct ask){ .method = "DELETE", .path = MAPS, .loop = true });
+	rig_run(r, 0);
+	must_wait(r, a, VALIDATE);
+	req_client_gone(&a->q);
+	rig_run(r, 0);
+	assert_int_equal(out.cancelled, 1);
+	must_fail(a, 504, "Timeout", "Timeout: request did not complete within requested timeout - context canceled");
+	answer_free(a);
+	resume_late();
+	out.waits[VALIDATE] = false;
+	expect(r, 200, "GET", MAPS "/a", NULL);
+}
+
+/* Its time passes while it waits for a runner: nothing of it is done. */
+static void test_late_for_the_pool(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+
+	env_sim_hold(r->env, ENV_REQUESTS);
+	a = api_start(r, &(struct ask){
+			     .method = "POST", .path = MAPS, .body = "{\"metadata\":{\"name\":\"x\"}}", .loop = true });
+	rig_run(r, 35 * NS_PER_SEC);
+	assert_int_equal(a->answers, 0);
+	env_sim_release(r->env, ENV_REQUESTS);
+	rig_run(r, 0);
+	must_fail(a, 504, "Timeout",
+		  "Timeout: request did not complete within requested timeout - context deadline exceeded");
+	answer_free(a);
+	expect(r, 404, "GET", MAPS "/x", NULL);
+}
+
 static void test_gone_then_deadline(void **state)
 {
 	struct rig *r = *state;
@@ -765,10 +805,11 @@ static void test_flow_queue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_each_step),     T(test_every_step),  T(test_resume_inside),	T(test_resume_twice),
-		T(test_refused_later), T(test_history),	    T(test_other_writes),	T(test_deadline),
-		T(test_own_timeout),   T(test_client_gone), T(test_gone_then_deadline), T(test_shutdown),
-		T(test_conflict),      T(test_observer),    T(test_standing),		T(test_flow_queue),
+		T(test_each_step),	    T(test_every_step),	 T(test_resume_inside),	  T(test_resume_twice),
+		T(test_refused_later),	    T(test_history),	 T(test_other_writes),	  T(test_deadline),
+		T(test_own_timeout),	    T(test_client_gone), T(test_collection_gone), T(test_late_for_the_pool),
+		T(test_gone_then_deadline), T(test_shutdown),	 T(test_conflict),	  T(test_observer),
+		T(test_standing),	    T(test_flow_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
