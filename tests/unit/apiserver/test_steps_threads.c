@@ -318,14 +318,13 @@ static void test_storm(void **state)
 
 		assert_int_equal(r->answers, 1);
 		assert_true(r->code == 201 || r->code == 504);
-		assert_int_equal(atomic_load(&r->cancelled), r->code == 504);
+		/* Late before it waited, or while it did. */
+		assert_true(atomic_load(&r->cancelled) <= (r->code == 504));
 		assert_int_equal(exists(c, i), r->code == 201);
 		there += r->code == 201;
 		late += r->code == 504;
 		if (i % HOWS == NEVER)
 			assert_int_equal(r->code, 504);
-		else if (i % HOWS != LEAVES && i % 11)
-			assert_int_equal(r->code, 201);
 	}
 	assert_true(there > 0 && late > 0);
 }
