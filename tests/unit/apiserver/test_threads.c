@@ -2,6 +2,7 @@
  * seen by every watch, in order, and nothing is lost or written twice. */
 #include "unit.h"
 
+#include "apiserver/api_req.h"
 #include "apiserver/apiserver.h"
 #include "ev/ev.h"
 
@@ -107,6 +108,68 @@ static void *list_all_the_time(void *ctx)
 	return NULL;
 }
 
+/* --- who looks at it all through /debug --- */
+
+struct onlooker {
+	struct world *w;
+	atomic_bool stop;
+	int pages, rows, bad;
+};
+
+static void look_bytes(struct api_req *q, int code, const char *type, const struct http_chunk *chunks, size_t n)
+{
+	struct onlooker *j = q->user_data;
+
+	(void)type;
+	api_req_answered(q, code);
+	j->pages++;
+	j->bad += code != 200 || n != 1;
+	for (size_t i = 0; i < n; i++) {
+		struct sv rest = chunks[i].data, line;
+
+		/* Each row is whole, whatever was written meanwhile. */
+		while (sv_split(&rest, '\n', &line)) {
+			if (!sv_starts(line, SV("  state=")))
+				continue;
+			j->rows++;
+			j->bad += sv_find_sv(line, SV(" verb=")) < 0 || sv_find_sv(line, SV(" url=")) < 0 ||
+				  sv_find_sv(line, SV(" user=threads ")) < 0;
+		}
+		chunks[i].release(chunks[i].owner);
+	}
+}
+
+static void look_failed(struct api_req *q, const struct err *err)
+{
+	struct onlooker *j = q->user_data;
+
+	(void)err;
+	api_req_answered(q, 500);
+	j->bad++;
+}
+
+static void *look_on(void *ctx)
+{
+	static const struct api_sink sink = { .bytes = look_bytes, .failure = look_failed };
+	static const struct sv paths[] = { { "/debug/requests", 15 }, { "/debug/tasks", 12 }, { "/debug/queues", 13 } };
+	struct onlooker *j = ctx;
+
+	for (size_t i = 0; !atomic_load(&j->stop); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct api_req q = { .server = j->w->server,
+				     .arena = &a,
+				     .sink = &sink,
+				     .method = SV("GET"),
+				     .path = paths[i % ARRAY_LEN(paths)],
+				     .user_data = j };
+		struct sv masters = SV("system:masters");
+
+		q.user = (struct user_info){ .name = SV("threads"), .groups = &masters, .n_groups = 1 };
+		api_serve(&q);
+	}
+	return NULL;
+}
+
 /* Creates, changes, counts up the shared object, deletes. */
 static void *work(void *ctx)
 {
@@ -166,8 +229,9 @@ static void test_threads(void **state)
 	struct job jobs[WRITERS];
 	struct watcher late = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 	struct client_list_opts from = { 0 };
-	pthread_t threads[WRITERS], listing;
+	pthread_t threads[WRITERS], listing, looking;
 	struct lister lister;
+	struct onlooker onlooker;
 	struct world w = { .res = RES(core_configmaps) };
 	struct err err = ERR_INIT;
 	struct obj *o = NULL;
@@ -177,8 +241,9 @@ static void test_threads(void **state)
 	w.env = env_real_new(4);
 	w.store = store_disk_open(w.env, dir, (size_t)1 << 30, &err);
 	assert_non_null(w.store);
-	w.server =
-	    apiserver_new(&(struct apiserver_opts){ .env = w.env, .store = w.store, .insecure_in_memory = true }, &err);
+	w.server = apiserver_new(
+	    &(struct apiserver_opts){ .env = w.env, .store = w.store, .insecure_in_memory = true, .profiling = true },
+	    &err);
 	assert_non_null(w.server);
 	w.c = apiserver_client(w.server, "threads", "threads", masters);
 	assert_int_equal(client_create(w.c, w.res, SV("default"), doc_of(&a, "shared", 0), NULL, &o, &err), 0);
@@ -186,6 +251,8 @@ static void test_threads(void **state)
 	obj_unref(o);
 	lister = (struct lister){ .w = &w };
 	assert_int_equal(pthread_create(&listing, NULL, list_all_the_time, &lister), 0);
+	onlooker = (struct onlooker){ .w = &w };
+	assert_int_equal(pthread_create(&looking, NULL, look_on, &onlooker), 0);
 	for (size_t i = 0; i < ARRAY_LEN(watches); i++)
 		assert_int_equal(client_watch(w.c, w.res, SV("default"), NULL, &cb, &watchers[i], &watches[i], &err),
 				 0);
@@ -200,6 +267,10 @@ static void test_threads(void **state)
 	atomic_store(&lister.stop, true);
 	pthread_join(listing, NULL);
 	assert_int_equal(lister.newer_than_list, 0);
+	atomic_store(&onlooker.stop, true);
+	pthread_join(looking, NULL);
+	assert_true(onlooker.pages > 0 && onlooker.rows > 0);
+	assert_int_equal(onlooker.bad, 0);
 	assert_int_equal(client_get(w.c, w.res, SV("default"), SV("shared"), &o, &err), 0);
 	assert_sv(val_str(val_member_sv(obj_get(o, F_data), SV("n"))), arena_printf(&a, "%d", WRITERS * ROUNDS));
 	obj_unref(o);
