@@ -115,7 +115,7 @@ static size_t board_add(char *to, size_t at, size_t size, struct sv s)
 	return at + n;
 }
 
-int work_enter(const char *kind, struct sv a, struct sv b, struct sv c)
+int work_enter_sv(struct sv kind, struct sv a, struct sv b, struct sv c)
 {
 	const struct sv parts[] = { a, b, c };
 	struct work *w = slot();
@@ -133,10 +133,10 @@ int work_enter(const char *kind, struct sv a, struct sv b, struct sv c)
 		l->bytes = 0;
 		l->of = NULL;
 		l->since_ns = w->run.at_ns;
-		n = board_add(l->what, 0, sizeof(l->what), sv_from(kind));
+		n = board_add(l->what, 0, sizeof(l->what), kind);
 		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-			if (parts[i].n)
-				n = board_add(l->what, n, sizeof(l->what), SV(" "));
+			if (parts[i].n && n < sizeof(l->what) - 1)
+				l->what[n++] = ' ';
 			l->part[i].from = (uint16_t)n;
 			n = board_add(l->what, n, sizeof(l->what), parts[i]);
 			l->part[i].to = (uint16_t)n;

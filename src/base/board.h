@@ -102,7 +102,11 @@ pid_t board_main_pid(void);
 
 /* Begins a piece of work of the calling thread, "kind a b c"; empty views are left out. The mark is for work_leave().
  */
-int work_enter(const char *kind, struct sv a, struct sv b, struct sv c);
+int work_enter_sv(struct sv kind, struct sv a, struct sv b, struct sv c);
+static inline int work_enter(const char *kind, struct sv a, struct sv b, struct sv c)
+{
+	return work_enter_sv(sv_from(kind), a, b, c); /* of a constant the length is one, too */
+}
 void work_leave(const int *mark);
 /* The object that the innermost piece of work handles from now on. */
 void work_key(struct sv key);
