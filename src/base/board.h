@@ -46,7 +46,7 @@ struct work_level {
 /* A stretch of a run. */
 struct work_piece {
 	char what[WORK_TOLD_MAX]; /* work_tell(); empty: nothing was written down */
-	bool after;		  /* that work was left in it: it may be what came behind */
+	bool after;		  /* that work was left in it: it may be another one near it */
 	size_t bytes;
 	const char *step; /* what it ended with; NULL: with the run */
 	int64_t ns;

@@ -38,7 +38,7 @@ void stalls_log(const struct run_report *r, void *ctx)
 	if (!*r->what)
 		buf_printf(&ran, "nothing that was written down");
 	else
-		buf_printf(&ran, "%s%s", r->what, r->after ? ", or what came behind it" : "");
+		buf_printf(&ran, "%s%s", r->what, r->after ? ", or near it" : "");
 	if (r->what_ns) {
 		stalls_add_ms(&most, r->what_ns);
 		buf_printf(&most, "%s%s", r->step ? " until " : "", r->step ? r->step : "");

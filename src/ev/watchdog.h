@@ -51,7 +51,7 @@ struct run_report {
 	bool running;
 	int64_t ns;	    /* so far, or in all */
 	const char *what;   /* was worked on, the longest of it or just now; "": nothing was written down */
-	bool after;	    /* that work was left meanwhile: it may be what came behind */
+	bool after;	    /* that work was left meanwhile: it may be another one near it */
 	const char *step;   /* the last that was reached before (running), or what the piece ended with; NULL: none */
 	size_t bytes;	    /* it was given */
 	int64_t what_ns;    /* how long that piece took; 0: unknown */

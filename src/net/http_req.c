@@ -6,6 +6,7 @@
  * the response; others come from http_req_ref().
  */
 #include "net/http-internal.h"
+#include "base/board.h"
 
 #include <http_parser.h>
 #include <stdlib.h>
@@ -356,8 +357,11 @@ static void rq_enqueue(struct http_rq *r, const struct http_chunk *c)
 	r->queued += c->data.n;
 }
 
-void rq_fill(struct http_rq *r, size_t want)
+/* A piece of an answer that is made while it is sent. */
+static void rq_make(struct http_rq *r, size_t want)
 {
+	_cleanup_(work_leave) _unused_ int mark = work_enter("answer", r->pub.method, r->pub.path, SV(""));
+
 	while (r->src && r->queued < want) {
 		struct http_chunk c = { 0 };
 
@@ -366,6 +370,12 @@ void rq_fill(struct http_rq *r, size_t want)
 		else
 			rq_drop_source(r);
 	}
+}
+
+void rq_fill(struct http_rq *r, size_t want)
+{
+	if (r->src && r->queued < want)
+		rq_make(r, want);
 }
 
 void rq_consume(struct http_rq *r, size_t n)

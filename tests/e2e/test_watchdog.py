@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import time
 
 import lib
 from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, wait_for
@@ -52,6 +51,14 @@ def a_held_loop():
             raise Failed("the metric counts nothing")
 
 
+def a_held_list():
+    """Of a long answer, which is made while it is sent, the piece is named."""
+    with Held(150) as c:
+        equal(c.request("POST", PATH, {"metadata": {"name": "slow"}, "data": {"large": "x" * 300000}})[0], 201)
+        c.request("GET", PATH)
+        wait_for("the line", lambda: lines(c, "a thread was held", 'kind="loop"', f'by="answer GET {PATH}'))
+
+
 def a_stuck_loop():
     with Held(3000) as c:
         equal(c.request("POST", PATH, {"metadata": {"name": "slow"}})[0], 201)
@@ -61,4 +68,4 @@ def a_stuck_loop():
 
 if __name__ == "__main__":
     need_tools()
-    sys.exit(main([a_held_loop, a_stuck_loop]))
+    sys.exit(main([a_held_loop, a_held_list, a_stuck_loop]))
