@@ -13,8 +13,8 @@ struct server_opts {
 	const char *token, *token_auth_file;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int port, kubelet_port, pod_max_pids;
-	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, no_supervise, anonymous_auth, profiling, debug,
-	    accept_database;
+	bool disable_agent, disable_scheduler, disable_controllers, disable_proxy, no_supervise, anonymous_auth,
+	    profiling, debug, accept_database;
 	struct string_list tls_sans, node_labels, node_taints, disable;
 };
 

@@ -1,0 +1,82 @@
+/* The text of a page under /debug, as lines or as JSON. */
+#include "apiserver/debug.h"
+#include "base/timefmt.h"
+#include "codec/json.h"
+
+void debug_table(struct debug_page *p, const char *name)
+{
+	if (p->json)
+		buf_printf(&p->b, "%s\"%s\":[", p->tables ? "," : "", name);
+	else
+		buf_printf(&p->b, "%s%s\n", p->tables ? "\n" : "", name);
+	p->tables++;
+	p->rows = 0;
+	p->more = false;
+}
+
+void debug_table_end(struct debug_page *p)
+{
+	if (p->json)
+		buf_printf(&p->b, "]%s", p->more ? ",\"truncated\":true" : "");
+	else if (p->more)
+		buf_printf(&p->b, "  ... and more\n");
+}
+
+bool debug_row(struct debug_page *p)
+{
+	if (p->rows == DEBUG_ROWS_MAX) {
+		p->more = true;
+		return false;
+	}
+	buf_adds(&p->b, p->json ? p->rows ? ",{" : "{" : " ");
+	p->rows++;
+	p->row_begun = false;
+	return true;
+}
+
+void debug_row_end(struct debug_page *p)
+{
+	buf_adds(&p->b, p->json ? "}" : "\n");
+}
+
+static void debug_name(struct debug_page *p, const char *name)
+{
+	if (p->json)
+		buf_printf(&p->b, "%s\"%s\":", p->row_begun ? "," : "", name);
+	else
+		buf_printf(&p->b, " %s=", name);
+	p->row_begun = true;
+}
+
+/* As JSON writes it, or without quotes where nothing would be hidden by that. */
+void debug_text(struct debug_page *p, const char *name, struct sv v)
+{
+	bool plain = !p->json;
+
+	if (!v.n)
+		return;
+	debug_name(p, name);
+	for (size_t i = 0; i < v.n && plain; i++)
+		plain = (unsigned char)v.p[i] > 0x20 && (unsigned char)v.p[i] < 0x7f && v.p[i] != '"' && v.p[i] != '\\';
+	if (plain)
+		buf_addsv(&p->b, v);
+	else
+		json_encode_str(&p->b, v);
+}
+
+void debug_number(struct debug_page *p, const char *name, int64_t v)
+{
+	debug_name(p, name);
+	buf_printf(&p->b, "%" PRId64, v);
+}
+
+void debug_time(struct debug_page *p, const char *name, int64_t ns)
+{
+	int64_t ms = MAX(ns, 0) / NS_PER_MS;
+
+	debug_name(p, name);
+	if (p->json)
+		buf_printf(&p->b, "%" PRId64 ".%03d", ms / 1000, (int)(ms % 1000));
+	else
+		duration_format(&p->b, ms * NS_PER_MS);
+}
