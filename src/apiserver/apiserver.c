@@ -38,6 +38,7 @@ static void tick(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
+		wc_sweep(s->wc);
 		if (wc_age(s->wc) > AGED_TRIM)
 			(void)malloc_trim(0); /* the remains of a burst, holes in the heap by now */
 		event_ttl_sweep(s);

@@ -218,6 +218,7 @@ void metrics_serve(struct api_req *q)
 	    atomic_load(&s->metrics->watchers));
 	flow_metrics(s, &b);
 	wc_metrics(s->wc, &b);
+	wc_slow_metrics(s->wc, &b);
 	set_aside_metrics(s, &b);
 	s->store->ops->stats(s->store, &st);
 	buf_printf(

@@ -142,6 +142,13 @@ struct obj *objtree_get(const struct objtree *t, struct sv ns, struct sv name)
 	return find(t, ns, name, &p) ? t->blocks[p.block]->e[p.at].o : NULL;
 }
 
+int objtree_cmp(const struct obj *o, struct sv ns, struct sv name)
+{
+	struct objtree_entry e = entry_of((struct obj *)(uintptr_t)o);
+
+	return key_cmp(&e, ns, name);
+}
+
 struct objtree_pos objtree_seek(const struct objtree *t, struct sv ns, struct sv name)
 {
 	struct objtree_pos p;

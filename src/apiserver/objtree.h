@@ -41,6 +41,8 @@ struct obj *objtree_get(const struct objtree *t, struct sv ns, struct sv name); 
 struct obj *objtree_put(struct objtree *t, struct obj *o_take);
 struct obj *objtree_del(struct objtree *t, struct sv ns, struct sv name); /* reference is the caller's */
 
+/* Orders o and the key ns/name: below, above or 0. */
+int objtree_cmp(const struct obj *o, struct sv ns, struct sv name);
 /* First entry whose key is not less than ns/name. */
 struct objtree_pos objtree_seek(const struct objtree *t, struct sv ns, struct sv name);
 const struct objtree_entry *objtree_at(const struct objtree *t, struct objtree_pos p); /* NULL at the end */

@@ -4,30 +4,119 @@
 
 #include <stdlib.h>
 
+#define ARRAY_FREE 64 /* items of an array that is not counted: every watcher has that for a moment */
+
+static struct wc_item *queue_at(struct wc_watch *w, size_t i)
+{
+	return &w->queue[(w->head + i) % w->cap];
+}
+
+static void queue_count(struct wc_watch *w, size_t bytes)
+{
+	w->bytes += bytes;
+	atomic_fetch_add_explicit(&w->owner->bytes, bytes, memory_order_relaxed);
+}
+
+static void queue_uncount(struct wc_watch *w, size_t bytes)
+{
+	w->bytes -= bytes;
+	atomic_fetch_sub_explicit(&w->owner->bytes, bytes, memory_order_relaxed);
+}
+
+static struct obj *item_obj(const struct wc_item *it)
+{
+	return it->type == WATCH_DELETED && !it->ev->deleted ? it->ev->gone : it->ev->o;
+}
+
+static void item_count(struct wc_watch *w, struct wc_item *it)
+{
+	if (it->counted || !it->ev)
+		return;
+	it->counted = true;
+	queue_count(w, sizeof(*it->ev) + obj_bytes(item_obj(it)));
+}
+
+/* The event of that revision among the first n, or NULL. */
+static struct wc_item *queue_find(struct wc_watch *w, int64_t rev, size_t n)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (queue_at(w, mid)->rev < rev)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < n && queue_at(w, lo)->rev == rev ? queue_at(w, lo) : NULL;
+}
+
+void wc_queue_settle(struct wc_watch *w)
+{
+	for (; w->out < w->n && queue_at(w, w->out)->rev <= w->in->ring_floor; w->out++) {
+		struct wc_item *it = queue_at(w, w->out), *old = NULL;
+
+		if (it->type == WATCH_DELETED)
+			item_count(w, it);
+		if (it->back)
+			old = queue_find(w, it->rev - it->back, w->out);
+		if (old)
+			item_count(w, old);
+	}
+}
+
+static void queue_grow(struct wc_watch *w)
+{
+	size_t cap = w->cap ? w->cap * 2 : 8;
+	struct wc_item *q = xmalloc(cap * sizeof(*q));
+
+	for (size_t i = 0; i < w->n; i++)
+		q[i] = *queue_at(w, i);
+	free(w->queue);
+	w->queue = q;
+	if (cap > ARRAY_FREE)
+		queue_count(w, (cap - (w->cap > ARRAY_FREE ? w->cap : 0)) * sizeof(*q));
+	w->cap = cap;
+	w->head = 0;
+}
+
 void wc_queue_push(struct wc_watch *w, struct wc_change *ev, enum watch_type type, int64_t rev)
 {
-	if (w->n == w->cap) {
-		size_t cap = w->cap ? w->cap * 2 : 8;
-		struct wc_item *q = xmalloc(cap * sizeof(*q));
+	int64_t back = ev && ev->prev ? rev - obj_rev(ev->prev) : 0;
 
-		for (size_t i = 0; i < w->n; i++)
-			q[i] = w->queue[(w->head + i) % w->cap];
-		free(w->queue);
-		w->queue = q;
-		w->cap = cap;
-		w->head = 0;
-	}
-	w->queue[(w->head + w->n++) % w->cap] =
-	    (struct wc_item){ .ev = ev ? wc_change_ref(ev) : NULL, .rev = rev, .type = type };
+	if (w->n == w->cap)
+		queue_grow(w);
+	*queue_at(w, w->n++) = (struct wc_item){ .ev = ev ? wc_change_ref(ev) : NULL,
+						 .rev = rev,
+						 .back = back > 0 && back <= UINT32_MAX ? (uint32_t)back : 0,
+						 .type = (uint8_t)type };
+}
+
+struct wc_item wc_queue_pop(struct wc_watch *w)
+{
+	struct wc_item it = *queue_at(w, 0);
+
+	w->head = (w->head + 1) % w->cap;
+	w->n--;
+	w->out -= w->out > 0;
+	w->taken++;
+	if (it.counted)
+		queue_uncount(w, sizeof(*it.ev) + obj_bytes(item_obj(&it)));
+	if (!w->n)
+		wc_queue_drop(w); /* an idle watch holds no queue */
+	return it;
 }
 
 void wc_queue_drop(struct wc_watch *w)
 {
 	for (size_t i = 0; i < w->n; i++)
-		wc_change_unref(w->queue[(w->head + i) % w->cap].ev);
+		wc_change_unref(queue_at(w, i)->ev);
 	free(w->queue);
 	w->queue = NULL;
-	w->head = w->n = w->cap = 0;
+	w->head = w->n = w->cap = w->out = 0;
+	if (w->bytes)
+		queue_uncount(w, w->bytes);
 }
 
 void wc_watch_wake(struct wc_watch *w)
@@ -38,33 +127,25 @@ void wc_watch_wake(struct wc_watch *w)
 	w->o.wake(w->o.ctx);
 }
 
-/* The same, but by wc_wake(); the resource's lock is held for writing. */
-static void wake_later(struct wc_watch *w)
-{
-	if (w->scheduled)
-		return;
-	w->scheduled = true;
-	list_add_tail(&w->in->to_wake, &w->to_wake);
-}
-
-static void end(struct wc_watch *w, enum err_reason reason, const char *msg)
+void wc_watch_end_locked(struct wc_watch *w, enum err_reason reason, const char *msg, bool wake)
 {
 	if (w->ended)
 		return;
 	w->ended = true;
 	err_set(&w->why, reason, "%s", msg);
+	if (wake)
+		w->scheduled = false;
 	wc_watch_wake(w);
 }
 
 void wc_watch_end(struct wc_watch *w, const struct err *why)
 {
 	pthread_mutex_lock(&w->lock);
-	end(w, why->reason, err_msg(why));
+	wc_watch_end_locked(w, why->reason, err_msg(why), false);
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* What the change is to this watcher; false: nothing. */
-static bool type_for(struct wc_watch *w, struct wc_change *c, enum watch_type *ret)
+bool wc_watch_wants(struct wc_watch *w, struct wc_change *c, enum watch_type *ret)
 {
 	const struct selection *sel = w->o.sel;
 	bool now, before;
@@ -76,8 +157,11 @@ static bool type_for(struct wc_watch *w, struct wc_change *c, enum watch_type *r
 	if (!now && !before)
 		return false;
 	*ret = !now ? WATCH_DELETED : before ? WATCH_MODIFIED : WATCH_ADDED;
-	if (*ret == WATCH_DELETED && !c->deleted && !c->gone)
+	if (*ret == WATCH_DELETED && !c->deleted && !c->gone) {
 		c->gone = obj_new(obj_root(c->prev), c->rev);
+		if (c->in_ring)
+			w->in->ring_bytes += obj_bytes(c->gone);
+	}
 	return true;
 }
 
@@ -85,33 +169,17 @@ void wc_watch_push(struct wc_watch *w, struct wc_change *c)
 {
 	enum watch_type type;
 
-	if (type_for(w, c, &type))
+	if (wc_watch_wants(w, c, &type))
 		wc_queue_push(w, c, type, c->rev);
-}
-
-void wc_watch_offer(struct wc_watch *w, struct wc_change *c)
-{
-	enum watch_type type;
-
-	/* A watch may begin at a revision that is still to come. */
-	if (c->rev <= w->o.since || !type_for(w, c, &type))
-		return;
-	pthread_mutex_lock(&w->lock);
-	if (!w->ended && w->n >= WATCH_QUEUE_MAX) {
-		wc_queue_drop(w);
-		end(w, ERR_EXPIRED, "watch queue overflow: the client reads too slowly");
-	} else if (!w->ended) {
-		wc_queue_push(w, c, type, c->rev);
-		wake_later(w);
-	}
-	pthread_mutex_unlock(&w->lock);
 }
 
 /* Fills a watcher with the past it asked for; the resource's lock is held. False: it is older than the ring. */
 static bool start_from(struct wc_resource *r, struct wc_watch *w)
 {
 	if (w->o.initial) {
-		w->initial_bookmark_due = w->o.initial_bookmark;
+		w->initial.bookmark_due = w->o.initial_bookmark;
+		w->initial.filling = true;
+		(void)wc_initial_slice(w);
 		return true;
 	}
 	if (w->o.since == WATCH_FROM_NOW)

@@ -20,10 +20,10 @@ void wc_change_unref(struct wc_change *c)
 }
 
 /* What a change keeps in memory. The old version that an update refers to is another change's; that of a deletion is
- * its own, once its creation has left the ring. */
+ * its own, once its creation has left the ring. (gone counts when it is made, in watch_queue.c.) */
 static size_t ring_bytes_of(const struct wc_change *c)
 {
-	return obj_bytes(c->o) + (c->deleted ? obj_bytes(c->prev) : 0);
+	return obj_bytes(c->o) + obj_bytes(c->gone) + (c->deleted ? obj_bytes(c->prev) : 0);
 }
 
 static void ring_drop_oldest(struct wc_resource *r)
@@ -34,6 +34,8 @@ static void ring_drop_oldest(struct wc_resource *r)
 	r->ring_n--;
 	r->ring_bytes -= ring_bytes_of(c);
 	r->ring_floor = c->rev;
+	c->in_ring = false;
+	c->prev = obj_unref(c->prev); /* queues that still hold it keep no second object alive */
 	wc_change_unref(c);
 }
 
@@ -87,6 +89,7 @@ void wc_ring_push(struct wc_resource *r, struct wc_change *c)
 		r->ring_cap = cap;
 		r->ring_head = 0;
 	}
+	c->in_ring = true;
 	r->ring[(r->ring_head + r->ring_n++) % r->ring_cap] = wc_change_ref(c);
 	r->ring_bytes += bytes;
 }

@@ -1,6 +1,6 @@
 /* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store), watch_ring.c
- * (recent changes), watch_queue.c and watchers.c (who watches) and watch_past.c (changes that only the store
- * remembers). */
+ * (recent changes), watch_queue.c and watchers.c (who watches), watch_slow.c and watch_sweep.c (who is too slow),
+ * watch_initial.c (what there is) and watch_past.c (changes that only the store remembers). */
 #pragma once
 
 #include "apiserver/apiserver-internal.h"
@@ -18,17 +18,42 @@
 struct wc_change {
 	atomic_int refs;
 	struct obj *o;	  /* new version; of a deletion the last one at the deletion's revision */
-	struct obj *prev; /* NULL: created */
+	struct obj *prev; /* NULL: created, or it has left the ring: who is offered it later needs no past of it */
 	struct obj
 	    *gone; /* prev at the new revision: for watchers whose selector it left; made on demand under the lock */
 	int64_t rev, mono_ns;
 	bool deleted;
+	bool in_ring; /* guarded by the resource's lock */
 };
 
 struct wc_item {
 	struct wc_change *ev; /* NULL: bookmark */
 	int64_t rev;
-	enum watch_type type;
+	uint32_t
+	    back;     /* its object's last version is so many revisions older; 0: there is none, or too old to matter */
+	uint8_t type; /* enum watch_type */
+	bool counted; /* in the queue's bytes */
+};
+
+/* A user with watches, in watchcache.owners. */
+struct wc_owner {
+	char *user;
+	size_t watches;	     /* guarded by owners_lock */
+	atomic_size_t bytes; /* that their queues alone keep alive */
+};
+
+enum wc_slow { WC_SLOW_NOT, WC_SLOW_EVENTS, WC_SLOW_BYTES, WC_SLOW_USER, WC_SLOW_STALLED };
+
+/* What there is already, told in slices: only the slice at hand is held, however much there is. */
+struct wc_initial {
+	bool filling;	      /* there may be more behind `upto` */
+	bool bookmark_due;    /* and then a bookmark */
+	struct obj *upto;     /* owned: the last one looked at, while filling. Changes behind it are not queued: a later
+			       * slice     will have them */
+	struct wc_list slice; /* in the arena; what is not taken yet are slice.objs[at] and those behind */
+	struct arena arena;
+	size_t at;
+	size_t behind; /* so many queued changes come before the slice */
 };
 
 struct wc_watch {
@@ -36,18 +61,24 @@ struct wc_watch {
 	struct wc_resource *in;
 	struct wc_watch_opts o;
 	char *ns, *bucket; /* owned; bucket: key of the index it is in, or NULL */
+	struct wc_owner *owner;
+	int64_t opened_ns; /* monotonic */
 	/* Set while changes older than the ring are told from the store's log; the reader's own. The watch is in its
 	 * resource's `past` list then. */
 	struct wc_past *past;
 	pthread_mutex_t lock;
 	/* All below guarded by lock. */
-	struct wc_list initial;
-	size_t initial_at;
-	struct arena initial_arena;
-	bool initial_bookmark_due;
+	struct wc_initial initial;
 	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */
 	size_t head, n, cap;
+	size_t out;   /* the first of them have left the resource's ring, as of the last look */
+	size_t bytes; /* that the queue alone keeps alive */
 	bool scheduled, ended;
+	bool read;		    /* somebody has */
+	uint64_t taken, taken_then; /* events; and at the last sweep */
+	int64_t stuck_ns;  /* this sweep was the first since something waits and nothing is taken; 0: none was */
+	enum wc_slow slow; /* why it ended, until that has been logged; with what waited then: */
+	size_t slow_events, slow_bytes;
 	struct list
 	    to_wake; /* in wc_resource.to_wake while scheduled and not woken yet; guarded by the resource's lock */
 	struct err why;
@@ -69,10 +100,11 @@ struct wc_resource {
 	struct list to_wake;   /* watchers that got changes since the last wc_wake() */
 	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
 	size_t n_watchers;
-	struct wc_resource *view_of; /* set: the same objects in another form (strategy->stored_as) */
-	struct wc_resource *view;    /* the other way round */
-	atomic_bool live;	     /* a view is filled when somebody first looks at it */
-	bool changed;		     /* it is in watchcache.changed */
+	_Atomic uint64_t n_terminated; /* watchers that were too slow */
+	struct wc_resource *view_of;   /* set: the same objects in another form (strategy->stored_as) */
+	struct wc_resource *view;      /* the other way round */
+	atomic_bool live;	       /* a view is filled when somebody first looks at it */
+	bool changed;		       /* it is in watchcache.changed */
 };
 
 struct watchcache {
@@ -80,6 +112,8 @@ struct watchcache {
 	struct wc_resource **by_id; /* per resource_all; NULL when it is not stored */
 	struct strmap by_path;	    /* store_path -> struct wc_resource *, views excluded */
 	_Atomic int64_t rev;
+	pthread_mutex_t owners_lock;
+	struct strmap owners; /* user -> struct wc_owner * */
 	/* Changed since the last progress. Store callbacks come one at a time: they need no lock for it. */
 	struct wc_resource **changed; /* room for all */
 	size_t n_changed;
@@ -118,21 +152,49 @@ void wc_end_all(struct wc_resource *r, const struct err *why);
  * published, so that r may be ahead of it by its own newest change. */
 int64_t wc_resource_rev(struct wc_resource *r);
 
+/* Calls fn for each watcher, in the past or not; r's lock is held. */
+void wc_each_watch(struct wc_resource *r, void (*fn)(struct wc_watch *w, void *ctx), void *ctx);
+
 /* --- one watcher (watch_queue.c) --- */
 
-/* Its lock is held for these four. ev NULL: a bookmark. */
+/* Its lock is held for these. ev NULL: a bookmark. */
 void wc_queue_push(struct wc_watch *w, struct wc_change *ev, enum watch_type type, int64_t rev);
+struct wc_item wc_queue_pop(struct wc_watch *w); /* there is one; the reference is the caller's */
 void wc_queue_drop(struct wc_watch *w);
-void wc_watch_push(struct wc_watch *w, struct wc_change *c); /* if its selectors want it */
+/* Counts what has left the resource's ring since. The resource's lock is held, too. */
+void wc_queue_settle(struct wc_watch *w);
+/* What c is to this watcher, by its namespace and selectors; false: nothing. The resource's lock is held for writing,
+ * unless c is the caller's own. */
+bool wc_watch_wants(struct wc_watch *w, struct wc_change *c, enum watch_type *ret);
+void wc_watch_push(struct wc_watch *w, struct wc_change *c); /* if it wants it */
 void wc_watch_wake(struct wc_watch *w);
 void wc_watch_end(struct wc_watch *w, const struct err *why);
-/* A change happens: the queue takes it if the selectors want it, wc_wake() wakes. The resource's lock is held for
- * writing. */
-void wc_watch_offer(struct wc_watch *w, struct wc_change *c);
 /* Among those that changes are dispatched to, with what it asked for of the past. False: the ring does not reach back
  * to it. The resource's lock is held for writing by the first, taken by the second. */
 bool wc_watch_enlist(struct wc_watch *w);
 bool wc_watch_join(struct wc_watch *w);
+
+/* --- too slow (watch_slow.c) --- */
+
+struct wc_owner *wc_owner_get(struct watchcache *c, struct sv user);
+void wc_owner_put(struct watchcache *c, struct wc_owner *o);
+void wc_slow_check(struct wc_watch *w); /* ends it when it is over a bound; its and the resource's lock are held */
+void wc_slow_end(struct wc_watch *w, enum wc_slow why);	   /* its lock is held */
+void wc_slow_report(struct wc_watch *w, enum wc_slow why); /* no lock is held */
+void wc_watch_end_locked(struct wc_watch *w, enum err_reason reason, const char *msg, bool wake);
+
+/* --- what there is already (watch_initial.c) --- */
+
+/* The next slice. The resource's lock is held, for reading at least; the reader is the only one who asks. False: many
+ * objects were looked at for nothing, and there are more. */
+bool wc_initial_slice(struct wc_watch *w);
+/* The reader found nothing queued, and slices are to come. True: look again; false: many objects were looked at for
+ * nothing, and the reader is woken once others had their turn. No lock is held. */
+bool wc_initial_step(struct wc_watch *w);
+bool wc_initial_waiting(const struct wc_watch *w); /* part of it is not taken yet; the watch's lock is held */
+/* A later slice will tell of o. The resource's lock is held for writing. */
+bool wc_initial_beyond(const struct wc_watch *w, const struct obj *o);
+void wc_initial_release(struct wc_watch *w);
 
 /* --- the past (watch_past.c) --- */
 

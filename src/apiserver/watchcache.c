@@ -46,6 +46,7 @@ struct watchcache *watchcache_new(struct apiserver *s)
 	struct watchcache *c = xcalloc(1, sizeof(*c));
 
 	c->s = s;
+	pthread_mutex_init(&c->owners_lock, NULL);
 	c->by_id = xcalloc(resource_count, sizeof(*c->by_id));
 	c->changed = xcalloc(resource_count, sizeof(*c->changed));
 	for (size_t i = 0; i < resource_count; i++) {
@@ -96,6 +97,9 @@ struct watchcache *watchcache_free(struct watchcache *c)
 		free(r->prefix);
 		free(r);
 	}
+	BUG_ON(c->owners.n);
+	strmap_release(&c->owners);
+	pthread_mutex_destroy(&c->owners_lock);
 	err_release(&c->why);
 	strmap_release(&c->by_path);
 	free(c->by_id);

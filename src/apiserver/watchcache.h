@@ -15,9 +15,19 @@
  * metadata.name or spec.nodeName are indexed by that value: a thousand kubelets watching
  * their own pods cost nothing for the pods of others.
  *
- * A watch from a revision that the ring no longer reaches is told by the store's log first (watch_past.c), as far
- * back as that goes. A watcher's queue is bounded; when its reader is too slow it ends with ERR_EXPIRED, and the
- * client starts over from the last revision it saw.
+ * A watch that begins with what there is is told that in slices (watch_initial.c). One from a revision that the ring
+ * no longer reaches is told by the store's log first (watch_past.c), as far back as that goes.
+ *
+ * Slow watchers (watch_slow.c, watch_sweep.c). A watcher's queue is bounded in events, and in the bytes that it alone
+ * keeps alive. An event costs nothing while it is in the ring, or while its object is the current one: both are there
+ * anyway. It counts from the moment when it has left the ring and so has the change that replaced its object (a
+ * deletion: as soon as it has left the ring itself). Both events are in the same queue, in the order of their
+ * revisions, so the sum is kept without looking at what others hold: the events that have left the ring are a beginning
+ * of the queue, and an event passing that mark finds the one it replaces by its revision. What several watchers hold
+ * counts for each; the sum over all watchers of one user is bounded, too. Over a bound, or when nothing is taken from a
+ * queue for a minute or two, the watch ends with ERR_EXPIRED as upstream's does: the stream is closed without a word,
+ * and the client starts over from the last revision it saw. That is logged and counted
+ * (apiserver_terminated_watchers_total).
  *
  * A stored value that cannot be read is set aside (set_aside.h): it is in no tree, and where it was readable before,
  * watchers hear that it was deleted.
@@ -40,7 +50,11 @@ struct apiserver;
 struct watchcache;
 struct store_change;
 
-#define WATCH_QUEUE_MAX 4096 /* events waiting for one watcher */
+#define WATCH_QUEUE_MAX 4096			    /* events waiting for one watcher */
+#define WATCH_QUEUE_BYTES ((size_t)8 * 1024 * 1024) /* that its queue alone keeps alive */
+#define WATCH_USER_BYTES ((size_t)64 * 1024 * 1024) /* the same of all watchers of a user; */
+#define WATCH_SPARED_BYTES ((size_t)64 * 1024)	    /* who holds less does not end for the others' sake */
+#define WATCH_STALL_NS (60 * NS_PER_SEC)	    /* of nothing taken, seen by a look a minute */
 
 struct watchcache *watchcache_new(struct apiserver *s);
 int watchcache_start(struct watchcache *c, struct err *err);
@@ -101,6 +115,8 @@ struct wc_watch_opts {
 	bool initial;		     /* first everything there is as ADDED; since is ignored */
 	bool initial_bookmark;	     /* and then a bookmark that says so (sendInitialEvents) */
 	bool bookmarks;		     /* periodic ones */
+	struct sv user; /* whose it is, for the sum and the log; outlives the watch. "": a component's, which has no
+			 * peer that could stall */
 	/* Something can be read, or the watch ended. Called once until wc_watch_next() said "empty". */
 	void (*wake)(void *ctx);
 	void *ctx;
@@ -116,10 +132,16 @@ struct wc_event {
 int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc_watch **ret, struct err *err);
 /* 1: *ret is the next event; 0: nothing now; -1: ended, *err says why (once). */
 int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err);
+/* Ended, and nothing is left to read but that: worth asking for a reader that has stopped because its peer did. */
+bool wc_watch_over(struct wc_watch *w);
 /* No wake runs after it returns. NULL is fine; returns NULL. */
 struct wc_watch *wc_watch_close(struct wc_watch *w);
 
 void wc_bookmarks(struct watchcache *c); /* to every watcher that asked for them */
+void wc_sweep(struct watchcache *c);	 /* ends watchers that take nothing; every minute */
+/* A line of JSON for each watcher with its queue, those that are behind first, until there are max bytes. */
+void watchers_describe(struct apiserver *s, struct buf *b, size_t max);
 /* Forgets changes that are too old to start a watch from. Returns the bytes of text they held. */
 size_t wc_age(struct watchcache *c);
 void wc_metrics(struct watchcache *c, struct buf *b);
+void wc_slow_metrics(struct watchcache *c, struct buf *b); /* watch_slow.c */

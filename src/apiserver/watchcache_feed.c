@@ -40,13 +40,16 @@ static void publish_locked(struct wc_resource *r, struct sv ns, struct sv name, 
 static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev)
 {
 	const struct strategy *st = strategy_for(r->res);
+	_cleanup_obj_ struct obj *prev = NULL;
 	struct wc_change *c;
 
 	pthread_rwlock_wrlock(&r->lock);
 	publish_locked(r, ns, name, o_take, rev, &c);
+	if (st->observe)
+		prev = obj_ref(c->prev); /* the ring may let go of it */
 	pthread_rwlock_unlock(&r->lock);
 	if (c->o && st->observe)
-		st->observe(r->cache->s, c->prev, c->deleted ? NULL : c->o);
+		st->observe(r->cache->s, prev, c->deleted ? NULL : c->o);
 	wc_change_unref(c);
 }
 

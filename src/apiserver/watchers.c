@@ -27,6 +27,33 @@ void wc_wake(struct wc_resource *r)
 	pthread_rwlock_unlock(&r->lock);
 }
 
+/* Woken by wc_wake(), at the end of a group of writes; the resource's lock is held for writing. */
+static void wake_later(struct wc_watch *w)
+{
+	if (w->scheduled)
+		return;
+	w->scheduled = true;
+	list_add_tail(&w->in->to_wake, &w->to_wake);
+}
+
+/* A change happens: the queue takes it if the selectors want it, wc_wake() wakes. The resource's lock is held for
+ * writing. */
+static void offer(struct wc_watch *w, struct wc_change *c)
+{
+	enum watch_type type;
+
+	/* A watch may begin at a revision that is still to come. */
+	if (c->rev <= w->o.since || wc_initial_beyond(w, c->o) || !wc_watch_wants(w, c, &type))
+		return;
+	pthread_mutex_lock(&w->lock);
+	if (!w->ended) {
+		wc_queue_push(w, c, type, c->rev);
+		wake_later(w);
+		wc_slow_check(w);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void offer_bucket(struct wc_resource *r, char prefix, struct sv key, struct wc_change *c)
 {
 	char name[512];
@@ -41,7 +68,7 @@ static void offer_bucket(struct wc_resource *r, char prefix, struct sv key, stru
 	if (!l)
 		return;
 	LIST_EACH(l, it)
-		wc_watch_offer(LIST_ENTRY(it, struct wc_watch, link), c);
+		offer(LIST_ENTRY(it, struct wc_watch, link), c);
 }
 
 void wc_dispatch(struct wc_resource *r, struct wc_change *c)
@@ -49,7 +76,7 @@ void wc_dispatch(struct wc_resource *r, struct wc_change *c)
 	struct sv node, was;
 
 	LIST_EACH(&r->watchers, it)
-		wc_watch_offer(LIST_ENTRY(it, struct wc_watch, link), c);
+		offer(LIST_ENTRY(it, struct wc_watch, link), c);
 	if (!r->buckets.n)
 		return;
 	offer_bucket(r, 'n', obj_name(c->o), c);
@@ -62,7 +89,8 @@ void wc_dispatch(struct wc_resource *r, struct wc_change *c)
 
 typedef void each_watch_fn(struct wc_watch *w, void *ctx);
 
-static void each_watch(struct wc_resource *r, each_watch_fn *fn, void *ctx)
+/* Those that changes are dispatched to. */
+static void each_live(struct wc_resource *r, each_watch_fn *fn, void *ctx)
 {
 	LIST_EACH(&r->watchers, it)
 		fn(LIST_ENTRY(it, struct wc_watch, link), ctx);
@@ -74,6 +102,13 @@ static void each_watch(struct wc_resource *r, each_watch_fn *fn, void *ctx)
 	}
 }
 
+void wc_each_watch(struct wc_resource *r, each_watch_fn *fn, void *ctx)
+{
+	each_live(r, fn, ctx);
+	LIST_EACH(&r->past, it)
+		fn(LIST_ENTRY(it, struct wc_watch, link), ctx);
+}
+
 static void end_one(struct wc_watch *w, void *ctx)
 {
 	wc_watch_end(w, ctx);
@@ -81,9 +116,7 @@ static void end_one(struct wc_watch *w, void *ctx)
 
 void wc_end_all(struct wc_resource *r, const struct err *why)
 {
-	each_watch(r, end_one, (void *)(uintptr_t)why);
-	LIST_EACH(&r->past, it)
-		wc_watch_end(LIST_ENTRY(it, struct wc_watch, link), why);
+	wc_each_watch(r, end_one, (void *)(uintptr_t)why);
 }
 
 static void bookmark_one(struct wc_watch *w, void *ctx)
@@ -92,8 +125,7 @@ static void bookmark_one(struct wc_watch *w, void *ctx)
 
 	pthread_mutex_lock(&w->lock);
 	/* With something waiting the reader learns a newer revision anyway. */
-	if (w->o.bookmarks && !w->ended && !w->n && !w->initial_bookmark_due && w->initial_at == w->initial.n &&
-	    rev >= w->o.since) {
+	if (w->o.bookmarks && !w->ended && !w->n && !wc_initial_waiting(w) && rev >= w->o.since) {
 		wc_queue_push(w, NULL, WATCH_BOOKMARK, rev);
 		wc_watch_wake(w);
 	}
@@ -110,7 +142,7 @@ void wc_bookmarks(struct watchcache *c)
 			continue;
 		pthread_rwlock_wrlock(&r->lock);
 		rev = wc_resource_rev(r);
-		each_watch(r, bookmark_one, &rev);
+		each_live(r, bookmark_one, &rev);
 		pthread_rwlock_unlock(&r->lock);
 	}
 }
@@ -119,9 +151,8 @@ static void watch_release(struct wc_watch *w)
 {
 	wc_past_close(w);
 	wc_queue_drop(w);
-	for (size_t i = w->initial_at; i < w->initial.n; i++)
-		obj_unref(w->initial.objs[i]);
-	arena_release(&w->initial_arena);
+	wc_initial_release(w);
+	wc_owner_put(w->in->cache, w->owner);
 	pthread_mutex_destroy(&w->lock);
 	err_release(&w->why);
 	free(w->ns);
@@ -145,6 +176,8 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	w->ns = o->ns.n && o->res->namespaced ? xstrndup(o->ns.p, o->ns.n) : NULL;
 	w->o.ns = sv_from(w->ns);
 	w->bucket = bucket_of(o);
+	w->owner = wc_owner_get(c, o->user);
+	w->opened_ns = env_mono_ns(c->s->env);
 	pthread_mutex_init(&w->lock, NULL);
 	list_init(&w->link);
 	list_init(&w->to_wake);
@@ -156,10 +189,6 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	if (!joined)
 		list_add_tail(&r->past, &w->link);
 	r->n_watchers++;
-	if (w->o.initial)
-		wc_collect(r, w->o.ns, o->sel, SV_NULL, 0, &w->initial_arena, &w->initial);
-	if (w->o.initial && !w->initial.n)
-		arena_release(&w->initial_arena); /* an idle watch holds no block */
 	pthread_rwlock_unlock(&r->lock);
 	if (!joined && wc_past_open(w, err) < 0) {
 		(void)wc_watch_close(w);
@@ -169,57 +198,80 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	return 0;
 }
 
-/* What is queued, without looking into the past. */
-static int next_queued(struct wc_watch *w, struct wc_event *ret, struct err *err)
+/* The next of the slice at hand; the lock is held. */
+static void next_initial(struct wc_initial *in, struct wc_event *ret)
 {
+	ret->type = WATCH_ADDED;
+	ret->o = in->slice.objs[in->at++];
+	ret->rev = obj_rev(ret->o);
+	if (in->at == in->slice.n) {
+		in->slice.n = in->at = 0;
+		arena_release(&in->arena); /* an idle watch holds no block */
+	}
+}
+
+/* What is at hand. *ret_fill: nothing, but there are slices to come. */
+static int next_queued(struct wc_watch *w, struct wc_event *ret, bool *ret_fill, struct err *err)
+{
+	struct wc_initial *in = &w->initial;
+	enum wc_slow slow = WC_SLOW_NOT;
 	int got = 1;
 
 	pthread_mutex_lock(&w->lock);
 	*ret = (struct wc_event){ 0 };
-	if (w->initial_at < w->initial.n) {
-		ret->type = WATCH_ADDED;
-		ret->o = w->initial.objs[w->initial_at++];
-		ret->rev = obj_rev(ret->o);
-		if (w->initial_at == w->initial.n) {
-			w->initial.n = w->initial_at = 0;
-			arena_release(&w->initial_arena);
-		}
-	} else if (w->initial_bookmark_due) {
-		w->initial_bookmark_due = false;
+	*ret_fill = false;
+	w->read = true;
+	if (in->at < in->slice.n && !in->behind) {
+		next_initial(in, ret);
+		w->taken++;
+	} else if (in->bookmark_due && !in->filling && !in->behind) {
+		in->bookmark_due = false;
 		ret->type = WATCH_BOOKMARK;
-		ret->rev = w->initial.rev;
+		ret->rev = in->slice.rev;
 		ret->initial_end = true;
 	} else if (w->n) {
-		struct wc_item it = w->queue[w->head];
+		struct wc_item it = wc_queue_pop(w);
 
-		w->head = (w->head + 1) % w->cap;
-		w->n--;
-		ret->type = it.type;
+		in->behind -= in->behind > 0;
+		ret->type = (enum watch_type)it.type;
 		ret->rev = it.rev;
 		if (it.ev)
 			ret->o = obj_ref(it.type == WATCH_DELETED && !it.ev->deleted ? it.ev->gone : it.ev->o);
 		wc_change_unref(it.ev);
-		if (!w->n)
-			wc_queue_drop(w); /* an idle watch holds no queue */
 	} else if (w->ended) {
 		got = -1;
 		err_copy(err, &w->why);
+		slow = w->slow;
+		w->slow = WC_SLOW_NOT;
 	} else {
-		w->scheduled = false;
+		w->scheduled = *ret_fill = in->filling; /* until all slices are told it comes back by itself */
 		got = 0;
 	}
 	pthread_mutex_unlock(&w->lock);
+	if (slow != WC_SLOW_NOT)
+		wc_slow_report(w, slow);
 	return got;
 }
 
 int wc_watch_next(struct wc_watch *w, struct wc_event *ret, struct err *err)
 {
+	bool fill;
 	int got;
 
 	do {
-		got = next_queued(w, ret, err);
-	} while (got == 0 && w->past && wc_past_step(w));
+		got = next_queued(w, ret, &fill, err);
+	} while (got == 0 && (fill ? wc_initial_step(w) : w->past && wc_past_step(w)));
 	return got;
+}
+
+bool wc_watch_over(struct wc_watch *w)
+{
+	bool over;
+
+	pthread_mutex_lock(&w->lock);
+	over = w->ended && !w->n && w->initial.at == w->initial.slice.n;
+	pthread_mutex_unlock(&w->lock);
+	return over;
 }
 
 struct wc_watch *wc_watch_close(struct wc_watch *w)

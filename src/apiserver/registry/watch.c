@@ -11,8 +11,10 @@
 
 #include <stdlib.h>
 
-#define STREAM_HIGH_WATER ((size_t)1024 * 1024) /* bytes not yet taken by the peer */
-#define WATCH_SECONDS_MIN 1800			/* upstream: 30 to 60 minutes, spread */
+/* Bytes not yet taken by the peer: they are let go of before the queue's, so there need not be more than keep a socket
+ * busy. What waits in the queue costs nothing until it is old (watchcache.h). */
+#define STREAM_HIGH_WATER ((size_t)256 * 1024)
+#define WATCH_SECONDS_MIN 1800 /* upstream: 30 to 60 minutes, spread */
 
 struct watch_stream {
 	struct api_req *q;
@@ -156,7 +158,8 @@ static void drain(struct watch_stream *w)
 	struct wc_event e;
 	int rc = 1;
 
-	while (!w->over && !w->blocked && (rc = wc_watch_next(w->watch, &e, &err)) > 0)
+	/* One that was ended for being too slow is over also when its peer takes nothing. */
+	while (!w->over && (!w->blocked || wc_watch_over(w->watch)) && (rc = wc_watch_next(w->watch, &e, &err)) > 0)
 		w->blocked = send_event(w, &e) > STREAM_HIGH_WATER;
 	if (rc < 0) {
 		/* The client starts again from the last revision it saw. */
@@ -229,9 +232,11 @@ static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *secon
 				  : arena_svf(q->arena, "metadata.name=%.*s", SV_ARG(q->name));
 	if (selection_make(q->arena, q->res, labels, fields, &sel, err) < 0)
 		return -1;
-	*o = (struct wc_watch_opts){
-		.res = q->res, .ns = q->ns, .sel = sel, .bookmarks = option_bool(q, "allowWatchBookmarks")
-	};
+	*o = (struct wc_watch_opts){ .res = q->res,
+				     .ns = q->ns,
+				     .sel = sel,
+				     .user = q->user.name,
+				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
 	o->initial = initial || (!initial_set && rev == 0);
 	o->initial_bookmark = initial && o->bookmarks;
 	o->since = rev ? rev : WATCH_FROM_NOW;
