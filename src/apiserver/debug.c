@@ -11,6 +11,7 @@ static const struct {
 	{ "/debug/queues", debug_queues },
 	{ "/debug/requests", debug_requests },
 	{ "/debug/tasks", debug_tasks },
+	{ "/debug/watchers", debug_watchers },
 };
 
 static void debug_index(struct apiserver *s, struct debug_page *p)

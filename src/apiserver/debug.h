@@ -38,7 +38,12 @@ void debug_text(struct debug_page *p, const char *name, struct sv v); /* left ou
 void debug_number(struct debug_page *p, const char *name, int64_t v);
 void debug_time(struct debug_page *p, const char *name, int64_t ns); /* JSON: seconds */
 
+/* A table that somebody else has written: lines of JSON objects, at most DEBUG_LINES_BYTES. */
+#define DEBUG_LINES_BYTES ((size_t)1 << 20)
+void debug_lines(struct debug_page *p, const char *name, struct sv lines);
+
 /* The pages. */
 void debug_requests(struct apiserver *s, struct debug_page *p);
 void debug_tasks(struct apiserver *s, struct debug_page *p);
+void debug_watchers(struct apiserver *s, struct debug_page *p);
 void debug_queues(struct apiserver *s, struct debug_page *p);

@@ -80,3 +80,19 @@ void debug_time(struct debug_page *p, const char *name, int64_t ns)
 	else
 		duration_format(&p->b, ms * NS_PER_MS);
 }
+
+void debug_lines(struct debug_page *p, const char *name, struct sv lines)
+{
+	bool whole = lines.n < DEBUG_LINES_BYTES;
+	struct sv line;
+
+	debug_table(p, name);
+	while (sv_split(&lines, '\n', &line)) {
+		if (!line.n)
+			continue;
+		buf_printf(&p->b, "%s%.*s%s", !p->json ? "  " : p->rows ? "," : "", SV_ARG(line), p->json ? "" : "\n");
+		p->rows++;
+	}
+	p->more = !whole;
+	debug_table_end(p);
+}

@@ -1,6 +1,7 @@
-/* Threads and what they do, and the queues that give them work. */
+/* Threads and what they do, the queues that give them work, and those of watchers. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/debug.h"
+#include "apiserver/watchcache.h"
 #include "base/board.h"
 #include "client/workq.h"
 #include "ev/watchdog.h"
@@ -83,4 +84,12 @@ void debug_queues(struct apiserver *s, struct debug_page *p)
 	debug_table(p, "queues");
 	workq_each(one_queue, p);
 	debug_table_end(p);
+}
+
+void debug_watchers(struct apiserver *s, struct debug_page *p)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	watchers_describe(s, &b, DEBUG_LINES_BYTES);
+	debug_lines(p, "watchers", buf_sv(&b));
 }

@@ -10,9 +10,15 @@
 #define MAPS "/api/v1/namespaces/default/configmaps"
 #define RBAC "/apis/rbac.authorization.k8s.io/v1/"
 
-static const char *const paths[] = { "/debug",	      "/debug/",       "/debug/requests",
-				     "/debug/tasks",  "/debug/queues", "/debug/requests?format=json",
-				     "/debug/pprof/", "/debug/nothing" };
+static const char *const paths[] = { "/debug",
+				     "/debug/",
+				     "/debug/requests",
+				     "/debug/tasks",
+				     "/debug/queues",
+				     "/debug/watchers",
+				     "/debug/requests?format=json",
+				     "/debug/pprof/",
+				     "/debug/nothing" };
 
 static void expect_refused(struct rig *r, const struct ask *who, const char *user)
 {
@@ -201,6 +207,28 @@ static void test_pages_are_bounded(void **state)
 	}
 }
 
+static void test_watchers(void **state)
+{
+	struct rig *r = *state;
+	struct answer *watch = api(r, "GET", MAPS "?watch=1", .user = "admin \"x\"",
+				   .groups = (const struct sv[]){ SV("system:masters") }, .n_groups = 1),
+		      *text;
+	const struct val *rows, *row = NULL;
+
+	rows = val_member_sv(expect(r, 200, "GET", "/debug/watchers?format=json", NULL), SV("watchers"));
+	VAL_EACH(rows, one)
+		if (val_is(val_member_sv(one, SV("user")), "admin \"x\""))
+			row = one;
+	assert_non_null(row);
+	assert_val(val_member_sv(row, SV("resource")), "configmaps");
+	assert_val(val_member_sv(row, SV("namespace")), "default");
+	assert_true(val_type(val_member_sv(row, SV("bytes"))) == VAL_INT);
+	text = api(r, "GET", "/debug/watchers");
+	assert_true(sv_find_sv(buf_sv(&text->body), SV("\n  {\"group\":\"\",\"resource\":\"configmaps\"")) >= 0);
+	answer_free(text);
+	answer_gone(watch);
+}
+
 static int reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	(void)ctx;
@@ -352,6 +380,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_who_is_let_in, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_requests, rig_setup, rig_teardown),
 		cmocka_unit_test(test_pages_are_bounded),
+		cmocka_unit_test_setup_teardown(test_watchers, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_tasks_and_queues, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_slow_requests, rig_setup, rig_teardown),
 	};
