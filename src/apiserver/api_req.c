@@ -75,6 +75,17 @@ void answer_page_not_found(struct api_req *q)
 	answer_text(q, 404, "text/plain; charset=utf-8", SV("404 page not found\n"));
 }
 
+struct sv api_req_verb(const struct api_req *q)
+{
+	if (!q->resource_request)
+		return q->method;
+	if (q->verb == VERB_LIST)
+		return SV("LIST");
+	if (q->verb == VERB_WATCH)
+		return SV("WATCH");
+	return q->verb == VERB_DELETECOLLECTION ? SV("DELETECOLLECTION") : q->method;
+}
+
 struct sv api_req_url(struct api_req *q)
 {
 	struct sv ns = q->ns.n ? arena_svf(q->arena, "namespaces/%.*s/", SV_ARG(q->ns)) : SV("");
@@ -89,7 +100,7 @@ struct sv api_req_url(struct api_req *q)
 /* Path and user, but no query: that may hold what is nobody's business. */
 int api_req_work(const struct api_req *q)
 {
-	int mark = work_enter("request", q->method, q->path.n ? q->path : q->plural, q->user.name);
+	int mark = work_enter("request", api_req_verb(q), q->path.n ? q->path : q->plural, q->user.name);
 
 	work_of(q, q->body.n);
 	return mark;

@@ -178,6 +178,9 @@ void api_req_answered(struct api_req *q, int code);
 /* Runs q through the whole pipeline; the answer comes through q->sink, possibly before this
  * returns. */
 void api_serve(struct api_req *q);
+/* What it does, for people: the method, but LIST, WATCH and DELETECOLLECTION, as metrics have it. Constant, or as long
+ * as q. */
+struct sv api_req_verb(const struct api_req *q);
 /* Its URL without the query, for people; of one from this process the one that it would have. In the arena. */
 struct sv api_req_url(struct api_req *q);
 /* The calling thread works on q: the mark for work_leave() (base/board.h). */

@@ -47,13 +47,13 @@ static void look_at_threads(struct looking *k)
 	free(w);
 }
 
-static void row(struct looking *k, const char *state, struct sv method, struct sv url, struct sv user, int64_t start_ns,
+static void row(struct looking *k, const char *state, struct sv verb, struct sv url, struct sv user, int64_t start_ns,
 		size_t bytes, const char *step, const char *thread)
 {
 	if (!debug_row(k->p))
 		return;
 	debug_text(k->p, "state", sv_from(state));
-	debug_text(k->p, "verb", method);
+	debug_text(k->p, "verb", verb);
 	debug_text(k->p, "url", url);
 	debug_text(k->p, "user", user);
 	if (start_ns)
@@ -71,11 +71,11 @@ static void one_in_flight(const struct inflight_look *l, void *ctx)
 	struct on_thread *t = NULL;
 
 	for (size_t i = 0; i < k->n_threads && !t; i++)
-		if (k->threads[i].q == l->q && sv_eq(work_part(&k->threads[i].level, 0), l->method))
+		if (k->threads[i].q == l->q && sv_eq(work_part(&k->threads[i].level, 0), l->verb))
 			t = &k->threads[i];
 	if (l->waits)
 		(void)snprintf(state, sizeof(state), "waits for %s", l->waits);
-	row(k, t ? "runs" : state, l->method, l->url, l->user, l->start_ns, l->bytes, req_step_name(l->step),
+	row(k, t ? "runs" : state, l->verb, l->url, l->user, l->start_ns, l->bytes, req_step_name(l->step),
 	    t ? t->thread : "");
 	if (t)
 		t->shown = true;
@@ -83,7 +83,7 @@ static void one_in_flight(const struct inflight_look *l, void *ctx)
 
 static void one_that_stands(const struct api_req *q, void *ctx)
 {
-	row(ctx, "stands", q->method, q->path, q->user.name, q->start_ns, 0, NULL, "");
+	row(ctx, "stands", api_req_verb(q), q->path, q->user.name, q->start_ns, 0, NULL, "");
 }
 
 void debug_requests(struct apiserver *s, struct debug_page *p)

@@ -57,7 +57,7 @@ void inflight_add(struct api_req *q)
 		return;
 	q->inflight = f = ARENA_NEW(q->arena, struct inflight);
 	f->look = (struct inflight_look){ .q = q,
-					  .method = q->method,
+					  .verb = api_req_verb(q),
 					  .url = api_req_url(q),
 					  .user = q->user.name,
 					  .start_ns = q->start_ns,

@@ -24,8 +24,8 @@ void inflight_waits(struct api_req *q, const char *what);
 
 /* As it was when it was added: views are good for the call. */
 struct inflight_look {
-	const void *q;		     /* to be compared */
-	struct sv method, url, user; /* the URL without its query */
+	const void *q;		   /* to be compared */
+	struct sv verb, url, user; /* the URL without its query */
 	int64_t start_ns;
 	size_t bytes;
 	enum req_step step;

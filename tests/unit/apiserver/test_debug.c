@@ -156,7 +156,7 @@ static void test_requests(void **state)
 	assert_int_equal(val_int_or(val_member_sv(val_at(rows, 0), SV("bytes")), 0), 48);
 	assert_row(val_at(rows, 1), "runs", "GET", "/debug/requests", "admin");
 	assert_true(val_str(val_member_sv(val_at(rows, 1), SV("thread"))).n > 0);
-	assert_row(val_at(rows, 2), "stands", "GET", MAPS, "admin");
+	assert_row(val_at(rows, 2), "stands", "WATCH", MAPS, "admin");
 
 	/* As text: a line for each, whatever is in it. */
 	text = api(r, "GET", "/debug/requests");
