@@ -2,11 +2,48 @@
 #include "store/store.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
 		int64_t *ret_rev, struct err *err)
 {
 	return s->ops->range(s, from, to, rev, limit, fn, ctx, ret_rev, err);
+}
+
+struct range_task {
+	struct store *s;
+	struct sv from, to; /* behind this */
+	int64_t rev;
+	size_t limit;
+	store_each_fn *fn;
+	store_range_done_fn *done;
+	void *ctx;
+};
+
+static void range_task_run(void *arg)
+{
+	struct range_task *t = arg;
+	struct err err = ERR_INIT;
+	int64_t rev = 0;
+	int r = store_range(t->s, t->from, t->to, t->rev, t->limit, t->fn, t->ctx, &rev, &err);
+
+	t->done(r, rev, &err, t->ctx);
+	err_release(&err);
+	free(t);
+}
+
+void store_range_async(struct store *s, enum env_class c, struct sv from, struct sv to, int64_t rev, size_t limit,
+		       store_each_fn *fn, store_range_done_fn *done, void *ctx)
+{
+	struct range_task *t = xmalloc(sizeof(*t) + from.n + to.n);
+	char *keys = (char *)(t + 1);
+
+	*t = (struct range_task){ s, { keys, from.n }, { keys + from.n, to.n }, rev, limit, fn, done, ctx };
+	if (from.n)
+		memcpy(keys, from.p, from.n);
+	if (to.n)
+		memcpy(keys + from.n, to.p, to.n);
+	env_post(s->env, c, range_task_run, t);
 }
 
 void store_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)

@@ -146,7 +146,11 @@ struct store_ops {
 /* Embedded first in an implementation's own struct. */
 struct store {
 	const struct store_ops *ops;
+	struct env *env;
 };
+
+/* What a range brought, or why it failed: r, rev and err as store_range() has them. */
+typedef void store_range_done_fn(int r, int64_t rev, const struct err *err, void *ctx);
 
 /* Backends. */
 struct store *store_mem_new(struct env *env);
@@ -157,6 +161,11 @@ struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes
 /* Thin wrappers. */
 int store_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn, void *ctx,
 		int64_t *ret_rev, struct err *err);
+/* The same, and the caller goes on: a range reads a disk or waits for a network, which is nothing for a loop. fn for
+ * each key and then done, once, run in a task of class c. from and to are copied. Before it is done the store may not
+ * close. */
+void store_range_async(struct store *s, enum env_class c, struct sv from, struct sv to, int64_t rev, size_t limit,
+		       store_each_fn *fn, store_range_done_fn *done, void *ctx);
 void store_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx);
 void store_gather(struct store *s, bool on);
 /* Waits for the answer: never call it from a loop thread or a store callback. 1: applied,

@@ -1,5 +1,5 @@
-/* thread_env.h - the smallest struct env a store needs: real clocks, random bytes and threads.
- * Tasks and timers are not there: no store uses them. */
+/* thread_env.h - the smallest struct env a store needs: real clocks, random bytes and threads, a new one for each task.
+ * Timers are not there: no store uses them. */
 #pragma once
 
 #include "base/env.h"
@@ -57,10 +57,16 @@ static int thread_env_thread(_unused_ struct env *e, _unused_ const char *name, 
 	return 0;
 }
 
+static void thread_env_post(struct env *e, _unused_ enum env_class c, env_fn *fn, void *ctx)
+{
+	thread_env_thread(e, "task", fn, ctx);
+}
+
 static const struct env_ops thread_env_ops = {
 	.now_ns = thread_env_now,
 	.mono_ns = thread_env_mono,
 	.random = thread_env_random,
+	.post = thread_env_post,
 	.thread = thread_env_thread,
 };
 

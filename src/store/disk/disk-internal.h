@@ -21,7 +21,6 @@
 
 struct disk_store {
 	struct store store;
-	struct env *env;
 	int lock_fd;
 	struct db db;
 	struct wal wal; /* the writer's; slots' busy flags under mu */

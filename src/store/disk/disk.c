@@ -305,7 +305,7 @@ static int disk_load(struct disk_store *s, const char *dir, size_t max_bytes, st
 	s->lock_fd = dirlock_take(dir, err);
 	if (s->lock_fd < 0)
 		return -1;
-	if (db_open(&s->db, s->env, dir, max_bytes, disk_first, s, &s->meta, err) < 0)
+	if (db_open(&s->db, s->store.env, dir, max_bytes, disk_first, s, &s->meta, err) < 0)
 		return -1;
 	s->rev = (int64_t)s->meta.rev;
 	s->live = s->meta.live;
@@ -331,7 +331,7 @@ struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes
 	struct disk_store *s = xcalloc(1, sizeof(*s));
 
 	s->store.ops = &disk_ops;
-	s->env = env;
+	s->store.env = env;
 	s->lock_fd = -1;
 	pthread_mutex_init(&s->mu, NULL);
 	pthread_cond_init(&s->work, NULL);

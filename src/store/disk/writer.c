@@ -172,7 +172,7 @@ static void writer_freeze(struct disk_store *s)
 /* Starts another segment, waiting for the checkpointer to free one; not while it fails. */
 static int writer_rotate(struct disk_store *s, struct err *err)
 {
-	uint64_t salt = env_random_u64(s->env), fails;
+	uint64_t salt = env_random_u64(s->store.env), fails;
 	int slot;
 
 	pthread_mutex_lock(&s->mu);
@@ -499,10 +499,10 @@ void writer_main(void *ctx)
 			writer_take(s, &taken);
 		snap_open(s, false, &sn);
 		pthread_mutex_unlock(&s->mu);
-		run_begin(RUN_STORE, NULL, env_mono_ns(s->env));
+		run_begin(RUN_STORE, NULL, env_mono_ns(s->store.env));
 		writer_round(s, &sn, &taken, expire, probe);
 		snap_close(s, &sn);
-		run_end(env_mono_ns(s->env));
+		run_end(env_mono_ns(s->store.env));
 		pthread_mutex_lock(&s->mu);
 	}
 	writer_freeze(s);

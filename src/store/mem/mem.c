@@ -395,11 +395,12 @@ static const struct store_ops mem_ops = {
 	.close = mem_close,
 };
 
-struct store *store_mem_new(_unused_ struct env *env)
+struct store *store_mem_new(struct env *env)
 {
 	struct mem *m = xcalloc(1, sizeof(*m));
 
 	m->store.ops = &mem_ops;
+	m->store.env = env;
 	pthread_mutex_init(&m->mu, NULL);
 	watchers_init(&m->watchers);
 	list_init(&m->queue);

@@ -94,7 +94,7 @@ static void slow_close(struct store *s)
 
 static struct store *slow_new(struct env *env)
 {
-	slow = (struct slow_store){ .real = store_mem_new(env) };
+	slow = (struct slow_store){ .real = store_mem_new(env), .store.env = env };
 	slow.ops = (struct store_ops){
 		.name = "slow",
 		.range = slow_range,

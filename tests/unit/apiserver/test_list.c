@@ -205,6 +205,36 @@ static void test_revisions(void **state)
 		      &(struct ask){ .method = "GET", .path = CM "?resourceVersionMatch=Exact&resourceVersion=0" });
 }
 
+/* The store's history may be on a disk: the thread of the request is back before it is read, also when the client has
+ * gone meanwhile or there are many. */
+static void test_past_later(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a[20];
+	char path[256];
+	int64_t then;
+
+	make(r, 3);
+	then = rev_of(expect(r, 200, "GET", CM, NULL));
+	expect(r, 200, "DELETE", CM "/c00", NULL);
+	(void)snprintf(path, sizeof(path), CM "?resourceVersion=%d&resourceVersionMatch=Exact", (int)then);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		a[i] = api_start(r, &(struct ask){ .method = "GET", .path = path, .loop = true });
+		assert_int_equal(a[i]->answers, 0);
+	}
+	expect(r, 200, "DELETE", CM "/c01", NULL);
+	rig_run(r, 0);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		assert_int_equal(a[i]->code, 200);
+		assert_int_equal(val_len(val_get(api_json(a[i]), F_items)), 3);
+		answer_free(a[i]);
+	}
+	/* What memory has is answered at once. */
+	a[0] = api_start(r, &(struct ask){ .method = "GET", .path = CM, .loop = true });
+	assert_int_equal(a[0]->answers, 1);
+	answer_free(a[0]);
+}
+
 static void test_forms(void **state)
 {
 	struct rig *r = *state;
@@ -370,9 +400,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain),	      T(test_order),	 T(test_selectors),
-		T(test_pages),	      T(test_lost_page), T(test_revisions),
-		T(test_forms),	      T(test_flags),	 T(test_every_kind_lists),
+		T(test_plain),	      T(test_order),	  T(test_selectors), T(test_pages), T(test_lost_page),
+		T(test_revisions),    T(test_past_later), T(test_forms),     T(test_flags), T(test_every_kind_lists),
 		T(test_rows_of_pods),
 	};
 
