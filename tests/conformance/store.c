@@ -2,6 +2,7 @@
  * picks one backend, otherwise all run. */
 #include "store_kit.h"
 #include "store_tests.h"
+#include "toy_transform.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -17,9 +18,23 @@ static struct store *open_disk(const char *dir, struct err *err)
 	return store_disk_open(&thread_env, dir, (size_t)1 << 30, err);
 }
 
+static struct store *open_mem_transformed(_unused_ const char *dir, _unused_ struct err *err)
+{
+	return store_transformed(store_mem_new(&thread_env), &toy_transform);
+}
+
+static struct store *open_disk_transformed(const char *dir, struct err *err)
+{
+	struct store *s = open_disk(dir, err);
+
+	return s ? store_transformed(s, &toy_transform) : NULL;
+}
+
 static const struct backend backends[] = {
 	{ "mem", false, open_mem },
 	{ "disk", true, open_disk },
+	{ "mem-transformed", false, open_mem_transformed },
+	{ "disk-transformed", true, open_disk_transformed },
 };
 
 static const struct backend *current_backend;
@@ -542,6 +557,75 @@ static void test_lock(void **state)
 	kit_reopen(k); /* and it is given up */
 }
 
+struct later {
+	struct flight f;
+	struct buf text;
+	int64_t rev;
+	enum err_reason why;
+	pthread_t asked_by;
+	bool elsewhere, once;
+};
+
+static int later_one(const struct store_kv *kv, void *ctx)
+{
+	struct later *l = ctx;
+
+	l->elsewhere = !pthread_equal(pthread_self(), l->asked_by);
+	return kit_list_one(kv, &l->text);
+}
+
+static void later_done(int r, int64_t rev, const struct err *err, void *ctx)
+{
+	struct later *l = ctx;
+
+	pthread_mutex_lock(&l->f.mu);
+	assert_false(l->once);
+	l->once = true;
+	l->rev = rev;
+	l->why = r < 0 ? err->reason : ERR_NONE;
+	l->f.open--;
+	pthread_cond_broadcast(&l->f.cond);
+	pthread_mutex_unlock(&l->f.mu);
+}
+
+static void later_list(struct store *s, const char *from, const char *to, int64_t rev, size_t limit, const char *want,
+		       enum err_reason why)
+{
+	struct later l = { .f = FLIGHT_INIT, .text = BUF_INIT, .asked_by = pthread_self() };
+	char *keys = xasprintf("%s%s", from, to);
+
+	l.f.open = 1;
+	store_range_async(s, ENV_REQUESTS, sv_make(keys, strlen(from)), sv_make(keys + strlen(from), strlen(to)), rev,
+			  limit, later_one, later_done, &l);
+	memset(keys, 'x', strlen(keys)); /* it has its own */
+	free(keys);
+	flight_wait(&l.f, 0);
+	assert_string_equal(buf_cstr(&l.text), want);
+	assert_int_equal(l.why, why);
+	if (*want) {
+		assert_true(l.elsewhere);
+		assert_int_equal(l.rev, rev ? rev : now_rev(s));
+	}
+	buf_release(&l.text);
+}
+
+/* A range for which nobody waits brings what one brings that is waited for. */
+static void test_range_async(void **state)
+{
+	struct store *s = STORE(state);
+
+	put(s, "a", "1", 0);
+	put(s, "b", "1", 0);
+	put(s, "a", "2", 2);
+	later_list(s, "a", "z", 0, 0, "a=2@2/4 b=1@3/3 ", ERR_NONE);
+	later_list(s, "a", "z", 3, 0, "a=1@2/2 b=1@3/3 ", ERR_NONE);
+	later_list(s, "a", "z", 0, 1, "a=2@2/4 ", ERR_NONE);
+	later_list(s, "b", "", 0, 0, "b=1@3/3 ", ERR_NONE);
+	later_list(s, "a", "z", 9, 0, "", ERR_BAD_REQUEST);
+	assert_int_equal(store_compact(s, 4, NULL), 0);
+	later_list(s, "a", "z", 3, 0, "", ERR_EXPIRED);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -550,6 +634,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cas, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_bounds, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_range_old, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_range_async, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_stats, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_reentry, setup, kit_teardown),

@@ -2,6 +2,7 @@
  * says that he knows what he does. */
 #include "harness.h"
 
+#include "../../conformance/toy_transform.h"
 #include "store/store.h"
 
 #define MAPS "/api/v1/namespaces/default/configmaps"
@@ -359,6 +360,35 @@ static void test_service_numbers(void **state)
 	expect(r, 201, "POST", SERVICES, svc_text(r, "c", "10.43.0.77", 30077));
 }
 
+static struct store *transformed_new(struct env *env)
+{
+	toy.at_once = toy.reads_only = true;
+	return store_transformed(store_mem_new(env), &toy_transform);
+}
+
+static int transformed_setup(void **state)
+{
+	return rig_setup_on(state, transformed_new);
+}
+
+/* A value that the store's transformer cannot give back is unreadable as any other, and there again when it can. */
+static void test_transformed(void **state)
+{
+	struct rig *r = *state;
+
+	make(r, "good");
+	make(r, "x");
+	toy.refuses = KEY;
+	rig_restart(r);
+	expect_unreadable(r);
+	assert_part(listed(r, MAPS, 1), KEY);
+	toy.refuses = NULL;
+	rig_restart(r);
+	assert_string_equal(listed(r, MAPS, 2), "");
+	expect(r, 200, "GET", MAPS "/x", NULL);
+	expect(r, 200, "DELETE", MAPS "/x", NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_subresources, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_start, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_service_numbers, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_transformed, transformed_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
