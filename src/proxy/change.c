@@ -154,18 +154,23 @@ static bool is_shared(const struct elem *e)
 	return e->table == ELEM_HAIRPINS || e->table == ELEM_CLUSTER_IPS;
 }
 
+struct shared_key {
+	uint8_t table;
+	struct ip_addr addr;
+};
+
 static void **shared_slot(struct change_tracker *t, const struct elem *e)
 {
-	uint32_t key[2] = { e->table, e->addr };
+	struct shared_key key = { e->table, e->addr };
 
-	return strmap_slot(&t->shared, sv_make((const char *)key, sizeof(key)));
+	return strmap_slot(&t->shared, sv_make((const char *)&key, sizeof(key)));
 }
 
 static void shared_forget(struct change_tracker *t, const struct elem *e)
 {
-	uint32_t key[2] = { e->table, e->addr };
+	struct shared_key key = { e->table, e->addr };
 
-	strmap_del(&t->shared, sv_make((const char *)key, sizeof(key)));
+	strmap_del(&t->shared, sv_make((const char *)&key, sizeof(key)));
 }
 
 static void chain_use(struct work *w, const struct elem *e, int by)
@@ -229,7 +234,7 @@ static void diff_elems(struct work *w, const struct elems *old, const struct ele
 
 	while (i < old->v.n || j < neu->v.n) {
 		int c = i == old->v.n ? 1 : j == neu->v.n ? -1 : elem_cmp_key(&old->v.p[i], &neu->v.p[j]);
-		bool same = c == 0 && old->v.p[i].val == neu->v.p[j].val;
+		bool same = c == 0 && elem_same_value(&old->v.p[i], &neu->v.p[j]);
 
 		if (c <= 0 && !same && dels)
 			elem_del(w, &old->v.p[i]);
@@ -252,7 +257,7 @@ static bool endpoints_equal(const struct endpoints *a, const struct endpoints *b
 	if (a->n != b->n)
 		return false;
 	for (size_t i = 0; i < a->n; i++) {
-		if (endpoint_pack(a->p[i]) != endpoint_pack(b->p[i]))
+		if (endpoint_cmp(&a->p[i], &b->p[i]) != 0)
 			return false;
 	}
 	return true;
@@ -378,7 +383,7 @@ static bool elems_equal(const struct elems *a, const struct elems *b)
 	if (a->v.n != b->v.n)
 		return false;
 	for (size_t i = 0; i < a->v.n; i++) {
-		if (elem_cmp_key(&a->v.p[i], &b->v.p[i]) != 0 || a->v.p[i].val != b->v.p[i].val)
+		if (elem_cmp_key(&a->v.p[i], &b->v.p[i]) != 0 || !elem_same_value(&a->v.p[i], &b->v.p[i]))
 			return false;
 	}
 	return true;
@@ -391,8 +396,10 @@ static uint64_t lasting_hash(const struct service_update *u)
 
 	for (size_t i = 0; i < u->n; i++)
 		for (size_t k = 0; k < u->frontends[i].lasting.n; k++) {
-			uint64_t one[] = { h, endpoint_pack(u->frontends[i].lasting.p[k]) };
+			const struct endpoint *e = &u->frontends[i].lasting.p[k];
+			uint64_t one[] = { h, e->port, 0, 0 };
 
+			memcpy(&one[2], e->addr.b, sizeof(e->addr.b));
 			h = sv_hash(sv_make((const char *)one, sizeof(one)));
 		}
 	return h;
@@ -469,17 +476,17 @@ static void write_commands(struct work *w, struct buf *out)
 	w->t->fresh = false;
 }
 
-static void pod_elems(struct elems *e, const struct cidr *pods, size_t n)
+static void pod_elems(struct elems *e, const struct ip_net *pods, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct elem p = { .table = ELEM_POD_RANGES, .addr = pods[i].addr, .val = pods[i].bits };
+		struct elem p = { .table = ELEM_POD_RANGES, .addr = pods[i].addr, .val = ip_net_len(pods[i]) };
 
 		vec_push(&e->v, p);
 	}
 	elems_sort(e);
 }
 
-void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct cidr *pods,
+void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct ip_net *pods,
 		   size_t n_pods, struct changes *ret)
 {
 	struct work w = { .t = t };

@@ -47,7 +47,7 @@ struct change_tracker *change_tracker_free(struct change_tracker *t);
  * atomically with its filling, and must name all Services. */
 void change_reset(struct change_tracker *t);
 /* pods: this node's pod ranges, or none. */
-void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct cidr *pods,
+void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct ip_net *pods,
 		   size_t n_pods, struct changes *ret);
 
 /* Services left without some frontend because another has it: to be in the next update. */

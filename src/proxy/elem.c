@@ -35,15 +35,25 @@ enum elem_table elem_proto_table(enum elem_table first, uint8_t proto)
 
 int elem_cmp_key(const struct elem *a, const struct elem *b)
 {
+	int c;
+
 	if (a->table != b->table)
 		return CMP(a->table, b->table);
-	if (a->addr != b->addr)
-		return CMP(a->addr, b->addr);
+	c = ip_cmp(a->addr, b->addr);
+	if (c)
+		return c;
 	if (a->port != b->port)
 		return CMP(a->port, b->port);
 	if (a->proto != b->proto)
 		return CMP(a->proto, b->proto);
+	if (a->table == ELEM_SOURCE_RANGES)
+		return ip_cmp(a->other, b->other);
 	return CMP(a->idx, b->idx);
+}
+
+bool elem_same_value(const struct elem *a, const struct elem *b)
+{
+	return a->val == b->val && ip_eq(a->other, b->other);
 }
 
 static int cmp_key(const void *a, const void *b)
@@ -80,17 +90,17 @@ static size_t lower_bound(const struct elems *e, const struct elem *key)
 	return lo;
 }
 
-static bool elem_lists_endpoint(const struct endpoints *e, uint64_t val)
+static bool elem_lists_endpoint(const struct endpoints *e, const struct endpoint *ep)
 {
 	size_t lo = 0, hi = e->n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		uint64_t at = endpoint_pack(e->p[mid]);
+		int c = endpoint_cmp(&e->p[mid], ep);
 
-		if (at == val)
+		if (c == 0)
 			return true;
-		if (at < val)
+		if (c < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -98,43 +108,44 @@ static bool elem_lists_endpoint(const struct endpoints *e, uint64_t val)
 	return false;
 }
 
-static int cmp_u64(const void *a, const void *b)
+static int elem_cmp_endpoint(const void *a, const void *b)
 {
-	return CMP(*(const uint64_t *)a, *(const uint64_t *)b);
+	return endpoint_cmp(a, b);
 }
 
 static void add_endpoints(struct elems *out, struct elem proto, const struct endpoints *eps, const struct elems *old)
 {
-	uint64_t *slot = xcalloc(eps->n + 1, sizeof(*slot)), *kept = xcalloc(eps->n + 1, sizeof(*kept));
+	/* A slot with port 0 is free: no endpoint has that. */
+	struct endpoint *slot = xcalloc(eps->n + 1, sizeof(*slot)), *kept = xcalloc(eps->n + 1, sizeof(*kept));
 	size_t n_kept = 0, hole = 0;
 
 	for (size_t i = lower_bound(old, &proto); i < old->v.n; i++) {
 		const struct elem *o = &old->v.p[i];
+		struct endpoint was = elem_endpoint(o);
 
-		if (o->table != proto.table || o->addr != proto.addr || o->port != proto.port ||
+		if (o->table != proto.table || !ip_eq(o->addr, proto.addr) || o->port != proto.port ||
 		    o->proto != proto.proto || o->idx - proto.idx >= eps->n)
 			break;
-		if (elem_lists_endpoint(eps, o->val)) {
-			slot[o->idx - proto.idx] = o->val;
-			kept[n_kept++] = o->val;
+		if (elem_lists_endpoint(eps, &was)) {
+			slot[o->idx - proto.idx] = was;
+			kept[n_kept++] = was;
 		}
 	}
 	if (n_kept)
-		qsort(kept, n_kept, sizeof(*kept), cmp_u64);
+		qsort(kept, n_kept, sizeof(*kept), elem_cmp_endpoint);
 	for (size_t i = 0; i < eps->n; i++) {
-		uint64_t val = endpoint_pack(eps->p[i]);
-
-		if (n_kept && bsearch(&val, kept, n_kept, sizeof(*kept), cmp_u64))
+		if (n_kept && bsearch(&eps->p[i], kept, n_kept, sizeof(*kept), elem_cmp_endpoint))
 			continue;
-		while (slot[hole])
+		while (slot[hole].port)
 			hole++;
-		slot[hole] = val;
+		slot[hole] = eps->p[i];
 	}
 	for (size_t i = 0; i < eps->n; i++) {
 		struct elem e = proto;
 
 		e.idx += (uint32_t)i;
-		e.val = slot[i];
+		e.other = slot[i].addr;
+		e.val = slot[i].port;
 		vec_push(&out->v, e);
 	}
 	free(slot);
@@ -145,7 +156,7 @@ static void add_endpoints(struct elems *out, struct elem proto, const struct end
 static void add_way(struct elems *out, struct elem e, const struct frontend *f, bool inside, const struct elems *old)
 {
 	const struct endpoints *eps = inside ? &f->inside : &f->outer;
-	bool node = f->key.addr == 0;
+	bool node = ip_is_none(f->key.addr);
 	struct verdict v = { .kind = f->affinity_s ? VERDICT_AFFINITY : VERDICT_PICK,
 			     .masq = inside ? MASQ_OUTSIDE : f->masq,
 			     .inside = inside,
@@ -180,7 +191,7 @@ static void add_hairpins(struct elems *out, const struct endpoints *eps)
 void elems_add_frontend(struct elems *out, const struct frontend *f, const struct elems *old)
 {
 	struct elem e = { .addr = f->key.addr, .port = f->key.port, .proto = f->key.proto };
-	bool node = f->key.addr == 0;
+	bool node = ip_is_none(f->key.addr);
 
 	if (f->outer.n) {
 		add_way(out, e, f, false, old);
@@ -205,8 +216,8 @@ void elems_add_frontend(struct elems *out, const struct frontend *f, const struc
 	}
 	for (size_t i = 0; i < f->n_ranges; i++) {
 		e.table = ELEM_SOURCE_RANGES;
-		e.idx = f->ranges[i].addr;
-		e.val = f->ranges[i].bits;
+		e.other = f->ranges[i].addr;
+		e.val = ip_net_len(f->ranges[i]);
 		vec_push(&out->v, e);
 	}
 }

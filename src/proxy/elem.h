@@ -1,4 +1,4 @@
-/* elem.h - one element of one nftables map or set of ours, packed into 24 bytes.
+/* elem.h - one element of one nftables map or set of ours, packed into 48 bytes.
  *
  * The desired state of a Service is a sorted array of these; what changed is the difference of two
  * such arrays. See render.h for how each looks to nft.
@@ -30,11 +30,12 @@ enum elem_table {
 #define ELEM_INSIDE_BASE 65536
 
 struct elem {
-	uint32_t addr, idx; /* idx: endpoint index, or the address of a source range */
+	struct ip_addr addr;
+	struct ip_addr other; /* of an endpoint, or a source range */
+	uint32_t idx;	      /* of the endpoint */
 	uint16_t port;
 	uint8_t proto, table;
-	uint32_t unused;
-	uint64_t val; /* a verdict, an endpoint, or the length of a range's prefix; 0 in sets */
+	uint64_t val; /* a verdict, an endpoint's port, or the length of a range's prefix; 0 in sets */
 };
 
 enum verdict_kind {
@@ -57,14 +58,9 @@ bool elem_has_endpoint(enum elem_table t);
 /* Of the three tables that begin at `first`, the protocol's. */
 enum elem_table elem_proto_table(enum elem_table first, uint8_t proto);
 
-static inline uint64_t endpoint_pack(struct endpoint e)
+static inline struct endpoint elem_endpoint(const struct elem *e)
 {
-	return (uint64_t)e.addr << 16 | e.port;
-}
-
-static inline struct endpoint endpoint_unpack(uint64_t val)
-{
-	return (struct endpoint){ .addr = (uint32_t)(val >> 16), .port = (uint16_t)val };
+	return (struct endpoint){ .addr = e->other, .port = (uint16_t)e->val };
 }
 
 struct elems {
@@ -72,7 +68,8 @@ struct elems {
 };
 
 int elem_cmp_key(const struct elem *a, const struct elem *b);
-void elems_sort(struct elems *e); /* and drops repeated keys */
+bool elem_same_value(const struct elem *a, const struct elem *b); /* of two with one key */
+void elems_sort(struct elems *e);				  /* and drops repeated keys */
 
 /* Appends what one frontend needs. An endpoint known at some index in `old` (sorted) stays there as far as
  * indexes below the new count allow, so that one endpoint's coming or going changes a few elements, not all. */

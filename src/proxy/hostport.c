@@ -31,7 +31,7 @@ bool pod_has_host_ports(const struct obj *pod)
 	return each_port(pod, NULL, NULL);
 }
 
-static bool pod_address(const struct obj *pod, uint32_t *ret)
+static bool pod_address(const struct obj *pod, struct ip_addr *ret)
 {
 	VAL_EACH(obj_get(pod, F_status, F_podIPs), ip) {
 		if (ipv4_parse(val_get_str(ip, F_ip), ret))
@@ -42,7 +42,7 @@ static bool pod_address(const struct obj *pod, uint32_t *ret)
 
 struct ports {
 	struct arena *a;
-	uint32_t pod;
+	struct ip_addr pod;
 	struct frontend *p;
 	size_t n, room;
 };
@@ -64,7 +64,7 @@ static void add_port(const struct val *port, void *ctx)
 	if (ip.n && !ipv4_parse(ip, &f.key.addr))
 		return; /* an IPv6 address */
 	f.key.port = (uint16_t)host;
-	f.own_address = f.key.addr != 0;
+	f.own_address = !ip_is_none(f.key.addr);
 	for (size_t i = 0; i < l->n; i++) {
 		if (memcmp(&l->p[i].key, &f.key, sizeof(f.key)) == 0)
 			return;
@@ -82,7 +82,7 @@ struct frontend *hostport_model(struct arena *a, const struct obj *pod, size_t *
 
 	*ret_n = 0;
 	/* An ended pod's address may be another's soon. */
-	if (sv_is(phase, "Succeeded") || sv_is(phase, "Failed") || !pod_address(pod, &l.pod) || l.pod == 0)
+	if (sv_is(phase, "Succeeded") || sv_is(phase, "Failed") || !pod_address(pod, &l.pod) || ip_is_none(l.pod))
 		return NULL;
 	(void)each_port(pod, hostport_count, &l);
 	l.p = ARENA_ARRAY(a, struct frontend, l.room + 1);

@@ -4,22 +4,16 @@
 
 #include "base/vec.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 
-bool ipv4_parse(struct sv s, uint32_t *ret)
+bool ipv4_parse(struct sv s, struct ip_addr *ret)
 {
-	char text[INET_ADDRSTRLEN];
-	struct in_addr in;
+	struct ip_addr a;
 
-	if (s.n == 0 || s.n >= sizeof(text))
+	if (!ip_parse(s, &a) || !ip_is_v4(a))
 		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	if (inet_pton(AF_INET, text, &in) != 1)
-		return false;
-	*ret = ntohl(in.s_addr);
+	*ret = ip_low(a) ? a : IP_NONE;
 	return true;
 }
 
@@ -36,27 +30,17 @@ bool proto_parse(struct sv s, uint8_t *ret)
 	return true;
 }
 
-static uint32_t mask_of(unsigned bits)
+bool cidr_parse(struct sv s, struct ip_net *ret)
 {
-	return bits == 0 ? 0 : UINT32_MAX << (32 - bits);
-}
+	struct ip_net n;
 
-bool cidr_parse(struct sv s, struct cidr *ret)
-{
-	struct sv addr;
-	uint64_t bits = 32;
-	uint32_t a;
-
-	s = sv_trim(s);
-	if (!sv_split(&s, '/', &addr) || !ipv4_parse(addr, &a))
+	if (!ip_net_parse(sv_trim(s), &n) || !ip_is_v4(n.addr))
 		return false;
-	if (s.p && (!sv_to_u64(s, &bits) || bits > 32))
-		return false;
-	*ret = (struct cidr){ a & mask_of((unsigned)bits), (uint8_t)bits };
+	*ret = n;
 	return true;
 }
 
-bool cidr_parse_list(struct sv s, struct cidr *ret)
+bool cidr_parse_list(struct sv s, struct ip_net *ret)
 {
 	struct sv one;
 
@@ -98,7 +82,7 @@ static void add_candidate(struct candidates *c, const struct val *e, uint16_t po
 	bool is_ready = val_type(ready) != VAL_BOOL || ready->b; /* unknown counts as ready */
 	struct candidate k = { .ready = is_ready };
 
-	if (!ipv4_parse(val_str(val_at(val_get(e, F_addresses), 0)), &k.ep.addr) || k.ep.addr == 0)
+	if (!ipv4_parse(val_str(val_at(val_get(e, F_addresses), 0)), &k.ep.addr) || ip_is_none(k.ep.addr))
 		return;
 	k.ep.port = port;
 	k.ep.local = node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name);
@@ -134,13 +118,16 @@ static void model_collect(struct candidates *c, const struct val *svc_port, stru
 	}
 }
 
-static int endpoint_cmp(const void *pa, const void *pb)
+int endpoint_cmp(const struct endpoint *a, const struct endpoint *b)
 {
-	const struct endpoint *a = pa, *b = pb;
+	int c = ip_cmp(a->addr, b->addr);
 
-	if (a->addr != b->addr)
-		return a->addr < b->addr ? -1 : 1;
-	return (a->port > b->port) - (a->port < b->port);
+	return c ? c : (a->port > b->port) - (a->port < b->port);
+}
+
+static int model_cmp(const void *a, const void *b)
+{
+	return endpoint_cmp(a, b);
 }
 
 typedef bool wanted_fn(const struct candidate *c);
@@ -179,7 +166,7 @@ static struct endpoints model_pick(struct arena *a, const struct candidates *c, 
 		if (wanted(&c->v.p[i]) && (!local_only || c->v.p[i].ep.local))
 			out.p[out.n++] = c->v.p[i].ep;
 	}
-	qsort(out.p, out.n, sizeof(*out.p), endpoint_cmp);
+	qsort(out.p, out.n, sizeof(*out.p), model_cmp);
 	for (size_t i = 0; i < out.n; i++) {
 		/* An endpoint moving between two slices is in both for a moment. */
 		if (n && endpoint_cmp(&out.p[n - 1], &out.p[i]) == 0)
@@ -247,7 +234,7 @@ static void add_frontend(struct model *m, struct frontend f)
 	vec_push(&m->out, f);
 }
 
-static void add_cluster_ip(struct model *m, uint32_t addr)
+static void add_cluster_ip(struct model *m, struct ip_addr addr)
 {
 	bool local = val_is(obj_get(m->svc, F_spec, F_internalTrafficPolicy), "Local");
 	struct frontend f = { .key = m->key, .cluster_ip = true, .masq = MASQ_OUTSIDE, .affinity_s = m->affinity_s };
@@ -261,7 +248,7 @@ static void add_cluster_ip(struct model *m, uint32_t addr)
 /* Clients from outside reach external frontends through this node, and their source address hides
  * behind it, except where the policy keeps them on this node: then it stays visible, while pods and
  * this node itself go on using every endpoint, as they would through the ClusterIP. */
-static struct frontend external(const struct model *m, uint32_t addr, uint16_t port)
+static struct frontend external(const struct model *m, struct ip_addr addr, uint16_t port)
 {
 	bool local = val_is(obj_get(m->svc, F_spec, F_externalTrafficPolicy), "Local");
 	struct frontend f = { .key = m->key, .split = local, .affinity_s = m->affinity_s };
@@ -276,36 +263,31 @@ static struct frontend external(const struct model *m, uint32_t addr, uint16_t p
 	return f;
 }
 
-static bool covers(struct cidr a, struct cidr b)
-{
-	return a.bits <= b.bits && (b.addr & mask_of(a.bits)) == a.addr;
-}
-
-static void add_range(struct frontend *f, struct cidr c)
+static void add_range(struct frontend *f, struct ip_net c)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n_ranges; i++) {
-		if (covers(f->ranges[i], c))
+		if (ip_net_covers(f->ranges[i], c))
 			return;
 	}
 	for (size_t i = 0; i < f->n_ranges; i++) {
-		if (!covers(c, f->ranges[i]))
+		if (!ip_net_covers(c, f->ranges[i]))
 			f->ranges[n++] = f->ranges[i];
 	}
 	f->ranges[n++] = c;
 	f->n_ranges = n;
 }
 
-static void add_load_balancer(struct model *m, uint32_t addr)
+static void add_load_balancer(struct model *m, struct ip_addr addr)
 {
 	const struct val *list = obj_get(m->svc, F_spec, F_loadBalancerSourceRanges);
 	struct frontend f = external(m, addr, m->key.port);
 
-	f.ranges = ARENA_ARRAY(m->a, struct cidr, val_len(list) + 1);
+	f.ranges = ARENA_ARRAY(m->a, struct ip_net, val_len(list) + 1);
 	f.firewalled = val_len(list) > 0;
 	VAL_EACH(list, r) {
-		struct cidr c;
+		struct ip_net c;
 
 		if (cidr_parse(val_str(r), &c))
 			add_range(&f, c);
@@ -313,7 +295,7 @@ static void add_load_balancer(struct model *m, uint32_t addr)
 	add_frontend(m, f);
 }
 
-static bool cluster_ip_of(const struct obj *svc, uint32_t *ret)
+static bool cluster_ip_of(const struct obj *svc, struct ip_addr *ret)
 {
 	VAL_EACH(obj_get(svc, F_spec, F_clusterIPs), ip) {
 		if (ipv4_parse(val_str(ip), ret))
@@ -326,7 +308,7 @@ static void model_add_port(struct model *m, const struct val *port)
 {
 	int64_t number = val_get_int(port, 0, F_port), node_port = val_get_int(port, 0, F_nodePort);
 	bool lb = val_is(obj_get(m->svc, F_spec, F_type), "LoadBalancer");
-	uint32_t addr;
+	struct ip_addr addr;
 
 	if (number < 1 || number > 65535)
 		return;
@@ -336,24 +318,25 @@ static void model_add_port(struct model *m, const struct val *port)
 	if (cluster_ip_of(m->svc, &addr))
 		add_cluster_ip(m, addr);
 	VAL_EACH(obj_get(m->svc, F_spec, F_externalIPs), ip) {
-		if (ipv4_parse(val_str(ip), &addr) && addr)
+		if (ipv4_parse(val_str(ip), &addr) && !ip_is_none(addr))
 			add_frontend(m, external(m, addr, m->key.port));
 	}
 	if (lb) {
 		VAL_EACH(obj_get(m->svc, F_status, F_loadBalancer, F_ingress), in) {
 			/* ipMode Proxy: the balancer wants to see this traffic itself. */
-			if (!val_is(val_get(in, F_ipMode), "Proxy") && ipv4_parse(val_get_str(in, F_ip), &addr) && addr)
+			if (!val_is(val_get(in, F_ipMode), "Proxy") && ipv4_parse(val_get_str(in, F_ip), &addr) &&
+			    !ip_is_none(addr))
 				add_load_balancer(m, addr);
 		}
 	}
 	if ((lb || val_is(obj_get(m->svc, F_spec, F_type), "NodePort")) && node_port > 0 && node_port <= 65535)
-		add_frontend(m, external(m, 0, (uint16_t)node_port));
+		add_frontend(m, external(m, IP_NONE, (uint16_t)node_port));
 }
 
 /* Whether the default proxy is the one to serve it: a ClusterIP, and no other proxy named. */
 static bool service_is_ours(const struct obj *svc)
 {
-	uint32_t addr;
+	struct ip_addr addr;
 
 	return !val_is(obj_get(svc, F_spec, F_type), "ExternalName") && cluster_ip_of(svc, &addr) &&
 	       !val_member_sv(obj_labels(svc), SV("service.kubernetes.io/service-proxy-name")) &&

@@ -3,22 +3,23 @@
  *	Service + its EndpointSlices + who this node is ─▶ frontends, each with its endpoints
  *
  * A frontend is an address and port that clients use: the ClusterIP, an external or load balancer
- * address, or a node port (address 0: any address of this node). Which endpoints it leads to
+ * address, or a node port (IP_NONE: any address of this node). Which endpoints it leads to
  * follows from readiness, from the traffic policies and from topology hints (KEP-1669 terminating
  * endpoints, KEP-2086 internalTrafficPolicy, KEP-2433 hints). Everything here is a function of
  * its inputs: no state, no I/O. Results live in the arena.
  *
- * Addresses and ports are in host byte order. IPv4 only.
+ * Ports are in host byte order. Addresses are of either family; so far only IPv4 ones come in.
  */
 #pragma once
 
 #include "base/arena.h"
+#include "base/ip.h"
 #include "object/obj.h"
 
 #define PROXY_ENDPOINTS_MAX 60000 /* of one frontend; more are left out */
 
 struct endpoint {
-	uint32_t addr;
+	struct ip_addr addr;
 	uint16_t port;
 	bool local; /* runs on this node */
 };
@@ -29,7 +30,7 @@ struct endpoints {
 };
 
 struct frontend_key {
-	uint32_t addr; /* 0: a node port */
+	struct ip_addr addr; /* IP_NONE: a node port */
 	uint16_t port;
 	uint8_t proto; /* IPPROTO_TCP, _UDP, _SCTP */
 	uint8_t zero;
@@ -44,11 +45,6 @@ enum masq_mode {
 	_MASQ_MAX
 };
 
-struct cidr {
-	uint32_t addr;
-	uint8_t bits;
-};
-
 struct frontend {
 	struct frontend_key key;
 	bool cluster_ip;
@@ -59,7 +55,7 @@ struct frontend {
 	uint32_t affinity_s; /* ClientIP affinity's timeout; 0: none */
 	struct endpoints outer, inside;
 	struct endpoints lasting; /* UDP: all that serve, whatever policy and readiness say: their flows go on */
-	struct cidr *ranges;	  /* who may connect, without overlaps */
+	struct ip_net *ranges;	  /* who may connect, without overlaps */
 	size_t n_ranges;
 	bool firewalled; /* ranges count, even none */
 };
@@ -72,8 +68,11 @@ struct node_view {
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
 			       const struct node_view *node, size_t *ret_n);
 
-bool ipv4_parse(struct sv s, uint32_t *ret);
-bool proto_parse(struct sv s, uint8_t *ret);	/* "TCP", "UDP", "SCTP"; "" is TCP */
-bool cidr_parse(struct sv s, struct cidr *ret); /* host bits are cleared */
+int endpoint_cmp(const struct endpoint *a, const struct endpoint *b); /* by address and port */
+
+/* An IPv4 address; 0.0.0.0, which nobody has, is IP_NONE. */
+bool ipv4_parse(struct sv s, struct ip_addr *ret);
+bool proto_parse(struct sv s, uint8_t *ret);	  /* "TCP", "UDP", "SCTP"; "" is TCP */
+bool cidr_parse(struct sv s, struct ip_net *ret); /* IPv4; host bits are cleared */
 /* The first IPv4 one of a comma-separated list ("10.42.0.0/16,fd42::/48"). */
-bool cidr_parse_list(struct sv s, struct cidr *ret);
+bool cidr_parse_list(struct sv s, struct ip_net *ret);

@@ -81,6 +81,16 @@ static bool nfnl_be32(const struct nlattr *a, uint32_t *ret)
 	return true;
 }
 
+static bool nfnl_ip(const struct nlattr *a, struct ip_addr *ret)
+{
+	uint32_t v4;
+
+	if (!nfnl_be32(a, &v4))
+		return false;
+	*ret = ip_v4(v4);
+	return true;
+}
+
 static const struct nlattr *nfnl_find(const void *at, const void *end, uint16_t type)
 {
 	const struct nlattr *a = at;
@@ -161,7 +171,7 @@ int nfnl_generation(struct mnl_socket *s, uint32_t *ret, struct err *err)
 struct flows {
 	const struct udp_frontend *u;
 	size_t n;
-	VEC(uint32_t) own;		 /* this machine's addresses */
+	VEC(struct ip_addr) own;	 /* this machine's addresses */
 	VEC(struct nfnl_request) doomed; /* each deletes one entry */
 };
 
@@ -177,24 +187,24 @@ static void own_addresses(struct flows *f)
 		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
 			continue;
 		memcpy(&in, i->ifa_addr, sizeof(in));
-		vec_push(&f->own, ntohl(in.sin_addr.s_addr));
+		vec_push(&f->own, ip_v4(ntohl(in.sin_addr.s_addr)));
 	}
 	freeifaddrs(all);
 }
 
-static bool is_own(const struct flows *f, uint32_t addr)
+static bool is_own(const struct flows *f, struct ip_addr addr)
 {
 	for (size_t i = 0; i < f->own.n; i++) {
-		if (f->own.p[i] == addr)
+		if (ip_eq(f->own.p[i], addr))
 			return true;
 	}
-	return addr >> 24 == 127;
+	return ip_is_loopback(addr);
 }
 
-static bool still_there(const struct udp_frontend *u, uint32_t addr, uint16_t port)
+static bool still_there(const struct udp_frontend *u, struct ip_addr addr, uint16_t port)
 {
 	for (size_t i = 0; i < u->now.n; i++) {
-		if (u->now.p[i].addr == addr && u->now.p[i].port == port)
+		if (ip_eq(u->now.p[i].addr, addr) && u->now.p[i].port == port)
 			return true;
 	}
 	return false;
@@ -202,7 +212,7 @@ static bool still_there(const struct udp_frontend *u, uint32_t addr, uint16_t po
 
 /* One direction of an entry: who sends to whom. */
 struct direction {
-	uint32_t src, dst;
+	struct ip_addr src, dst;
 	uint16_t src_port, dst_port;
 };
 
@@ -214,16 +224,16 @@ static bool udp_direction(const struct nlattr *tuple, struct direction *ret)
 	return nfnl_u8(nfnl_attr_in(proto, CTA_PROTO_NUM), &num) && num == IPPROTO_UDP &&
 	       nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_SRC_PORT), &ret->src_port) &&
 	       nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_DST_PORT), &ret->dst_port) &&
-	       nfnl_be32(nfnl_attr_in(ip, CTA_IP_V4_SRC), &ret->src) &&
-	       nfnl_be32(nfnl_attr_in(ip, CTA_IP_V4_DST), &ret->dst);
+	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_SRC), &ret->src) &&
+	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_DST), &ret->dst);
 }
 
 /* Whether a frontend should translate what this flow's clients send, and did not, or to an endpoint that is gone. */
 static bool is_stale(const struct flows *f, const struct udp_frontend *u, const struct direction *orig,
 		     const struct direction *reply, bool translated)
 {
-	if (u->key.addr)
-		return orig->dst == u->key.addr && orig->dst_port == u->key.port &&
+	if (!ip_is_none(u->key.addr))
+		return ip_eq(orig->dst, u->key.addr) && orig->dst_port == u->key.port &&
 		       !still_there(u, reply->src, reply->src_port);
 	/* A node port is on any of our addresses. What was sent there before there was a frontend was not translated,
 	 * and would not be as long as the sender goes on. */

@@ -47,7 +47,7 @@ struct proxy {
 	struct change_tracker *tracker;
 	bool prepared;
 	char *zone;
-	struct cidr ranges[4]; /* our Node's IPv4 pod ranges */
+	struct ip_net ranges[4]; /* our Node's IPv4 pod ranges */
 	size_t n_ranges;
 	int64_t rest_until_ns, check_ns;
 	struct retry failed; /* pause_ns 0: the last sync went well */

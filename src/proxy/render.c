@@ -5,8 +5,8 @@
 
 #define ELEMS_PER_COMMAND 512
 
-#define IP_FMT "%u.%u.%u.%u"
-#define IP_ARG(a) (a) >> 24, (a) >> 16 & 255, (a) >> 8 & 255, (a)&255
+#define IP_FMT "%s"
+#define IP_ARG(a) ip_text(a).s
 
 #define FRONTEND_TYPE "typeof ip daddr . meta l4proto . th dport"
 #define NODEPORT_TYPE "typeof meta l4proto . th dport"
@@ -50,7 +50,7 @@ static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode 
 		return;
 	buf_adds(b, "\t\t");
 	if (m == MASQ_OUTSIDE)
-		buf_printf(b, "ip saddr != " IP_FMT "/%u ", IP_ARG(c->cluster.addr), c->cluster.bits);
+		buf_printf(b, "ip saddr != " IP_FMT "/%u ", IP_ARG(c->cluster.addr), ip_net_len(c->cluster));
 	if (m == MASQ_LOOPBACK)
 		buf_adds(b, "ip saddr 127.0.0.0/8 ");
 	buf_adds(b, "meta mark set meta mark | " PROXY_MARK "\n");
@@ -92,7 +92,7 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 	/* Packets conntrack gave up on would leave with a pod's own address, and reset the client. */
 	if (c->has_cluster)
 		buf_printf(b, "\t\tip saddr " IP_FMT "/%u ct state invalid drop\n", IP_ARG(c->cluster.addr),
-			   c->cluster.bits);
+			   ip_net_len(c->cluster));
 	buf_adds(b, "\t}\n");
 }
 
@@ -100,7 +100,8 @@ static void nat_hooks(struct buf *b, const struct render_cfg *c, const char *suf
 {
 	buf_printf(b, "\tchain nat_prerouting%s {\n\t\ttype nat hook prerouting priority %d;\n", suffix, -100 + later);
 	if (c->has_cluster)
-		buf_printf(b, "\t\tip saddr " IP_FMT "/%u jump inside\n", IP_ARG(c->cluster.addr), c->cluster.bits);
+		buf_printf(b, "\t\tip saddr " IP_FMT "/%u jump inside\n", IP_ARG(c->cluster.addr),
+			   ip_net_len(c->cluster));
 	buf_printf(b,
 		   "\t\tjump services\n\t}\n"
 		   "\tchain nat_output%s {\n"
@@ -135,7 +136,7 @@ static void base_nat(struct buf *b, const struct render_cfg *c)
 		    " masquerade fully-random\n"
 		    "\t\tip saddr @pod_ranges ip daddr != @pod_ranges ip daddr != { ");
 	if (c->has_cluster)
-		buf_printf(b, IP_FMT "/%u, ", IP_ARG(c->cluster.addr), c->cluster.bits);
+		buf_printf(b, IP_FMT "/%u, ", IP_ARG(c->cluster.addr), ip_net_len(c->cluster));
 	buf_adds(b, "224.0.0.0/4, 255.255.255.255 } masquerade fully-random\n"
 		    "\t}\n");
 }
@@ -192,7 +193,7 @@ static void elem_key(struct buf *b, const struct elem *e)
 		break;
 	case ELEM_SOURCE_RANGES:
 		buf_printf(b, IP_FMT " . %s . %u . " IP_FMT "/%u", IP_ARG(e->addr), proto_name(e->proto), e->port,
-			   IP_ARG(e->idx), (unsigned)e->val);
+			   IP_ARG(e->other), (unsigned)e->val);
 		break;
 	case ELEM_POD_RANGES:
 		buf_printf(b, IP_FMT "/%u", IP_ARG(e->addr), (unsigned)e->val);
@@ -202,7 +203,7 @@ static void elem_key(struct buf *b, const struct elem *e)
 
 static void frontend_name(struct buf *b, struct frontend_key k)
 {
-	if (k.addr)
+	if (!ip_is_none(k.addr))
 		buf_printf(b, IP_FMT "_%s_%u", IP_ARG(k.addr), proto_name(k.proto), k.port);
 	else
 		buf_printf(b, "node_%s_%u", proto_name(k.proto), k.port);
@@ -238,7 +239,7 @@ static void elem_value(struct buf *b, const struct elem *e)
 	char name[48];
 
 	if (elem_has_endpoint(e->table)) {
-		struct endpoint ep = endpoint_unpack(e->val);
+		struct endpoint ep = elem_endpoint(e);
 
 		buf_printf(b, " : " IP_FMT " . %u", IP_ARG(ep.addr), ep.port);
 	} else if (render_chain_name(name, e)) {
@@ -320,7 +321,7 @@ static void client_endpoint_name(struct buf *b, struct frontend_key k, struct en
 
 static bool same_endpoint(struct endpoint a, struct endpoint b)
 {
-	return a.addr == b.addr && a.port == b.port;
+	return endpoint_cmp(&a, &b) == 0;
 }
 
 static bool render_has_endpoint(const struct endpoints *e, struct endpoint ep)

@@ -25,7 +25,7 @@
 
 struct render_cfg {
 	const char *table;
-	struct cidr cluster;
+	struct ip_net cluster;
 	bool has_cluster; /* cluster is known */
 	bool bridge_nf;	  /* bridged packets pass our rules, so replies between pods of one bridge do */
 };

@@ -29,7 +29,7 @@ static double set_service(unsigned i, unsigned n)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	_cleanup_free_ char *key = xasprintf("bench/s%u", i);
 	struct endpoint *eps = xcalloc(n + 1, sizeof(*eps));
-	struct frontend f = { .key = { .addr = 0x0a600001 + i, .port = 80, .proto = IPPROTO_TCP },
+	struct frontend f = { .key = { .addr = ip_v4(0x0a600001 + i), .port = 80, .proto = IPPROTO_TCP },
 			      .cluster_ip = true,
 			      .masq = MASQ_OUTSIDE,
 			      .outer = { eps, n } };
@@ -37,7 +37,7 @@ static double set_service(unsigned i, unsigned n)
 	double began = now_ms();
 
 	for (unsigned k = 0; k < n; k++)
-		eps[k] = (struct endpoint){ .addr = 0x0a2a0002 + (i * n + k) % 60000, .port = 8080 };
+		eps[k] = (struct endpoint){ .addr = ip_v4(0x0a2a0002 + (i * n + k) % 60000), .port = 8080 };
 	change_update(tracker, &u, 1, NULL, 0, &c);
 	if (backend->apply(backend, buf_sv(&c.commands), &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err_msg(&err));

@@ -732,7 +732,7 @@ static void test_settings_outlive_a_crash(_unused_ void **state)
  * to the table a fresh start makes. */
 static void test_kernel_takes_any_history(_unused_ void **state)
 {
-	struct render_cfg cfg = { .table = "caravel", .cluster = { 0x0a2a0000, 16 }, .has_cluster = true };
+	struct render_cfg cfg = { .table = "caravel", .cluster = { ip_v4(0x0a2a0000), 112 }, .has_cluster = true };
 	struct proxy_backend *b = make_backend();
 	struct change_tracker *t = change_tracker_new(&cfg);
 	uint64_t x = 88172645463325252;
@@ -751,9 +751,10 @@ static void test_kernel_takes_any_history(_unused_ void **state)
 			x ^= x << 13, x ^= x >> 7, x ^= x << 17;
 			for (unsigned k = 0; k < 8; k++)
 				if (x >> (16 + k) & 1)
-					eps[i][n++] = (struct endpoint){ 0x0a2a0002 + k, 8080, k & 1 };
+					eps[i][n++] = (struct endpoint){ ip_v4(0x0a2a0002 + k), 8080, k & 1 };
 			inside = n / 2;
-			f[i] = (struct frontend){ .key = { .addr = x >> 30 & 1 ? 0 : 0xc0000200 + (uint32_t)(x % 4),
+			f[i] = (struct frontend){ .key = { .addr = x >> 30 & 1 ? IP_NONE
+									       : ip_v4(0xc0000200 + (uint32_t)(x % 4)),
 							   .port = (uint16_t)(80 + x % 3),
 							   .proto = x >> 31 & 1 ? IPPROTO_TCP : IPPROTO_UDP },
 						  .cluster_ip = x >> 32 & 1,
@@ -764,7 +765,7 @@ static void test_kernel_takes_any_history(_unused_ void **state)
 						  .outer = { eps[i], n } };
 			if (f[i].split)
 				f[i].inside = (struct endpoints){ eps[i] + inside, n - inside };
-			if (!f[i].key.addr)
+			if (ip_is_none(f[i].key.addr))
 				f[i].cluster_ip = f[i].own_address = false;
 			(void)snprintf(key[i], sizeof(key[i]), "d/s%u", (unsigned)(x >> 40 & 7) * 2 + i);
 			u[i] = (struct service_update){ sv_from(key[i]), &f[i], (x >> 50 & 3) != 0 };

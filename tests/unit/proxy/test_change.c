@@ -6,16 +6,18 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
-static struct render_cfg cfg = { .table = "t", .cluster = { 0x0a2a0000, 16 }, .has_cluster = true, .bridge_nf = true };
+static struct render_cfg cfg = {
+	.table = "t", .cluster = { { { [10] = 0xff, 0xff, 10, 42 } }, 112 }, .has_cluster = true, .bridge_nf = true
+};
 
 static struct endpoint ep(unsigned last)
 {
-	return (struct endpoint){ .addr = 0x0a2a0000 + last, .port = 8080, .local = last < 100 };
+	return (struct endpoint){ .addr = ip_v4(0x0a2a0000 + last), .port = 8080, .local = last < 100 };
 }
 
 static struct frontend fe(uint32_t addr, uint16_t port, struct endpoint *p, size_t n)
 {
-	return (struct frontend){ .key = { .addr = addr, .port = port, .proto = IPPROTO_TCP },
+	return (struct frontend){ .key = { .addr = addr ? ip_v4(addr) : IP_NONE, .port = port, .proto = IPPROTO_TCP },
 				  .masq = addr ? MASQ_OUTSIDE : MASQ_ALL,
 				  .cluster_ip = addr != 0,
 				  .outer = { p, n } };
@@ -245,7 +247,7 @@ static void test_conflict(_unused_ void **state)
 static void test_pods_and_ranges(_unused_ void **state)
 {
 	struct change_tracker *t = begun();
-	struct cidr pods = { 0x0a2a0000, 24 }, from = { 0x14000000, 8 };
+	struct ip_net pods = { ip_v4(0x0a2a0000), 120 }, from = { ip_v4(0x14000000), 104 };
 	struct frontend f = fe(0xc0000209, 80, NULL, 0);
 	struct service_update u = { SV("default/lb"), &f, 1 };
 	_cleanup_(changes_release) struct changes c = { 0 };

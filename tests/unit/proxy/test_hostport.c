@@ -20,9 +20,9 @@ static const char *model(const char *pod_text)
 	for (size_t i = 0; i < n; i++) {
 		assert_true(f[i].outer.n == 1 && f[i].inside.n == 0 && f[i].outer.p[0].local);
 		assert_true(f[i].masq == MASQ_LOOPBACK && !f[i].split && !f[i].cluster_ip && !f[i].affinity_s);
-		buf_printf(&b, "%s%u.%u:%u/%u -> .%u:%u%s", i ? "\n" : "", f[i].key.addr >> 24, f[i].key.addr & 255,
-			   f[i].key.port, f[i].key.proto, f[i].outer.p[0].addr & 255, f[i].outer.p[0].port,
-			   f[i].own_address ? " own" : "");
+		buf_printf(&b, "%s%u.%u:%u/%u -> .%u:%u%s", i ? "\n" : "", ip_low(f[i].key.addr) >> 24,
+			   ip_low(f[i].key.addr) & 255, f[i].key.port, f[i].key.proto,
+			   ip_low(f[i].outer.p[0].addr) & 255, f[i].outer.p[0].port, f[i].own_address ? " own" : "");
 	}
 	obj_unref(pod);
 	return buf_cstr(&b);

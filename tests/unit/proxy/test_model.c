@@ -12,7 +12,8 @@ static void show_endpoints(struct buf *b, const char *what, const struct endpoin
 		return;
 	buf_printf(b, " %s=", what);
 	for (size_t i = 0; i < e->n; i++)
-		buf_printf(b, "%s.%u:%u%s", i ? "," : "", e->p[i].addr & 255, e->p[i].port, e->p[i].local ? "*" : "");
+		buf_printf(b, "%s.%u:%u%s", i ? "," : "", ip_low(e->p[i].addr) & 255, e->p[i].port,
+			   e->p[i].local ? "*" : "");
 }
 
 static const char *model(const char *svc_text, const char *slice_text)
@@ -27,8 +28,8 @@ static const char *model(const char *svc_text, const char *slice_text)
 	buf_adds(&b, "");
 	f = service_model(&A, svc, &slice, slice ? 1 : 0, &node, &n);
 	for (size_t i = 0; i < n; i++) {
-		buf_printf(&b, "%s%u.%u:%u/%u", i ? "\n" : "", f[i].key.addr >> 24, f[i].key.addr & 255, f[i].key.port,
-			   f[i].key.proto);
+		buf_printf(&b, "%s%u.%u:%u/%u", i ? "\n" : "", ip_low(f[i].key.addr) >> 24, ip_low(f[i].key.addr) & 255,
+			   f[i].key.port, f[i].key.proto);
 		show_endpoints(&b, "outer", &f[i].outer);
 		show_endpoints(&b, "inside", &f[i].inside);
 		buf_printf(&b, " masq%u%s%s%s", f[i].masq, f[i].split ? " split" : "", f[i].drop ? " drop" : "",
@@ -36,7 +37,7 @@ static const char *model(const char *svc_text, const char *slice_text)
 		if (f[i].affinity_s)
 			buf_printf(&b, " affinity=%u", f[i].affinity_s);
 		for (size_t k = 0; k < f[i].n_ranges; k++)
-			buf_printf(&b, " from=%u/%u", f[i].ranges[k].addr >> 24, f[i].ranges[k].bits);
+			buf_printf(&b, " from=%u/%u", ip_low(f[i].ranges[k].addr) >> 24, ip_net_len(f[i].ranges[k]));
 		if (f[i].firewalled)
 			buf_adds(&b, " guarded");
 	}
@@ -210,21 +211,21 @@ static void test_odd_input(_unused_ void **state)
 
 static void test_cidrs(_unused_ void **state)
 {
-	struct cidr c;
+	struct ip_net c;
 
 	assert_true(cidr_parse(SV("10.42.3.4/16"), &c));
-	assert_int_equal(c.addr, 0x0a2a0000);
-	assert_int_equal(c.bits, 16);
+	assert_true(ip_eq(c.addr, ip_v4(0x0a2a0000)));
+	assert_int_equal(ip_net_len(c), 16);
 	assert_true(cidr_parse(SV("1.2.3.4/0"), &c));
-	assert_int_equal(c.addr, 0);
+	assert_true(ip_eq(c.addr, ip_v4(0)));
 	assert_true(cidr_parse(SV("1.2.3.4"), &c));
-	assert_int_equal(c.bits, 32);
+	assert_int_equal(ip_net_len(c), 32);
 	assert_false(cidr_parse(SV("1.2.3.4/33"), &c));
 	assert_false(cidr_parse(SV("1.2.3.4/"), &c));
 	assert_false(cidr_parse(SV("fd00::/8"), &c));
 	assert_false(cidr_parse(SV(""), &c));
 	assert_true(cidr_parse_list(SV("fd00::/8,10.0.0.0/8"), &c));
-	assert_int_equal(c.bits, 8);
+	assert_int_equal(ip_net_len(c), 8);
 }
 
 static int teardown(_unused_ void **state)

@@ -1,0 +1,120 @@
+#include "base/ip.h"
+
+#include <arpa/inet.h>
+
+bool ip_parse(struct sv s, struct ip_addr *ret)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
+		return false;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	if (inet_pton(AF_INET, text, &v4) == 1) {
+		*ret = ip_v4(ntohl(v4.s_addr));
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &v6) != 1 || ip_is_v4(ip_v6(&v6)))
+		return false;
+	*ret = ip_v6(&v6);
+	return true;
+}
+
+struct ip_text ip_text(struct ip_addr a)
+{
+	struct ip_text t;
+	bool v4 = ip_is_v4(a);
+
+	if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a.b + 12 : a.b, t.s, sizeof(t.s)))
+		t.s[0] = '\0'; /* there is room for all */
+	return t;
+}
+
+bool ip_is_loopback(struct ip_addr a)
+{
+	static const struct ip_addr one = { { [15] = 1 } };
+
+	return ip_is_v4(a) ? a.b[12] == 127 : ip_eq(a, one);
+}
+
+static uint64_t ip_half(struct ip_addr a, size_t at)
+{
+	uint64_t v = 0;
+
+	for (size_t i = at; i < at + 8; i++)
+		v = v << 8 | a.b[i];
+	return v;
+}
+
+static struct ip_addr ip_of_halves(uint64_t high, uint64_t low)
+{
+	struct ip_addr a;
+
+	for (size_t i = 8; i-- > 0; high >>= 8, low >>= 8) {
+		a.b[i] = (uint8_t)high;
+		a.b[i + 8] = (uint8_t)low;
+	}
+	return a;
+}
+
+struct ip_addr ip_add(struct ip_addr a, uint64_t n)
+{
+	uint64_t low = ip_half(a, 8) + n;
+
+	return ip_of_halves(ip_half(a, 0) + (low < n), low);
+}
+
+bool ip_offset(struct ip_addr base, struct ip_addr a, uint64_t *ret)
+{
+	uint64_t low = ip_half(a, 8) - ip_half(base, 8);
+
+	if (ip_half(a, 0) - ip_half(base, 0) != (ip_half(a, 8) < ip_half(base, 8)) || ip_cmp(a, base) < 0)
+		return false;
+	*ret = low;
+	return true;
+}
+
+static struct ip_addr ip_masked(struct ip_addr a, unsigned bits)
+{
+	for (unsigned i = 0; i < sizeof(a.b); i++) {
+		unsigned keep = bits > 8 * i ? MIN(bits - 8 * i, 8U) : 0;
+
+		a.b[i] &= (uint8_t)(0xff00U >> keep);
+	}
+	return a;
+}
+
+bool ip_net_parse(struct sv s, struct ip_net *ret)
+{
+	struct ip_addr a;
+	struct sv addr;
+	uint64_t bits;
+	unsigned all;
+
+	if (!sv_split(&s, '/', &addr) || !ip_parse(addr, &a))
+		return false;
+	all = ip_is_v4(a) ? 32 : 128;
+	bits = all;
+	if (s.p && (!sv_to_u64(s, &bits) || bits > all))
+		return false;
+	bits += 128 - all;
+	*ret = (struct ip_net){ ip_masked(a, (unsigned)bits), (uint8_t)bits };
+	return true;
+}
+
+bool ip_net_has(struct ip_net n, struct ip_addr a)
+{
+	return ip_eq(ip_masked(a, n.bits), n.addr);
+}
+
+bool ip_net_covers(struct ip_net outer, struct ip_net inner)
+{
+	return outer.bits <= inner.bits && ip_net_has(outer, inner.addr);
+}
+
+unsigned ip_net_len(struct ip_net n)
+{
+	return ip_is_v4(n.addr) ? n.bits - 96U : n.bits;
+}
