@@ -9,6 +9,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/registry/strategy.h"
+#include "base/ip.h"
 
 extern const struct strategy pod_strategy, service_strategy, endpoints_strategy, namespace_strategy, node_strategy,
     serviceaccount_strategy, secret_strategy, configmap_strategy, event_strategy, events_event_strategy,
@@ -76,10 +77,10 @@ void pod_eviction(struct api_req *q);
 
 /* --- Services (services.c, services_update.c, services_unread.c) --- */
 
-/* Numbers that a Service may have, as an address in host order or a port. */
+/* Numbers that a Service may have, each an address or a port (as the IPv4 address of that number). */
 struct service_claims {
 	size_t n;
-	uint32_t numbers[];
+	struct ip_addr numbers[];
 };
 
 /* All that a stored value which is no Service may say, and what its last readable version (or NULL) says for certain:

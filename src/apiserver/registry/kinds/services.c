@@ -8,10 +8,10 @@
 #include "apiserver/pki.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/storekey.h"
+#include "base/ip.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -24,10 +24,10 @@ struct bitmap {
 
 struct allocators {
 	pthread_mutex_t lock;
-	struct bitmap ips;   /* offset from base */
+	struct bitmap ips;   /* offset from range.addr */
 	struct bitmap ports; /* offset from first_port */
 	uint64_t *mine;	     /* of ports: what the request at hand has reserved; empty without the lock */
-	uint32_t base;	     /* host order, IPv4 */
+	struct ip_net range; /* of cluster IPs; IPv4 */
 	int first_port;
 	struct strmap unread; /* store key -> struct service_claims */
 };
@@ -90,22 +90,14 @@ static bool bit_take(struct bitmap *b, uint32_t from, uint64_t chance, uint32_t 
 
 /* --- what a Service shows --- */
 
-static bool ip_offset(const struct allocators *al, struct sv text, uint32_t *ret)
+static bool in_range(const struct allocators *al, struct sv text, uint32_t *ret)
 {
-	char buf[INET_ADDRSTRLEN];
-	struct in_addr v4;
-	uint32_t ip;
+	struct ip_addr ip;
+	uint64_t at;
 
-	if (text.n == 0 || text.n >= sizeof(buf))
+	if (!ip_parse(text, &ip) || !ip_offset(al->range.addr, ip, &at) || at >= al->ips.n)
 		return false;
-	memcpy(buf, text.p, text.n);
-	buf[text.n] = '\0';
-	if (inet_pton(AF_INET, buf, &v4) != 1)
-		return false;
-	ip = ntohl(v4.s_addr);
-	if (ip < al->base || ip - al->base >= al->ips.n)
-		return false;
-	*ret = ip - al->base;
+	*ret = (uint32_t)at;
 	return true;
 }
 
@@ -115,7 +107,7 @@ static void show(struct allocators *al, const struct val *svc, bool on)
 	uint32_t at;
 
 	VAL_EACH(val_get(spec, F_clusterIPs), ip)
-		if (ip_offset(al, val_str(ip), &at))
+		if (in_range(al, val_str(ip), &at))
 			bit_set(&al->ips, at, on);
 	VAL_EACH(val_get(spec, F_ports), p) {
 		int64_t port = val_get_int(p, 0, F_nodePort) - al->first_port;
@@ -141,12 +133,12 @@ static void service_observe(struct apiserver *s, struct obj *old, struct obj *ne
 	pthread_mutex_unlock(&al->lock);
 }
 
-static void hold(struct bitmap *b, const struct service_claims *c, int64_t base)
+static void hold(struct bitmap *b, const struct service_claims *c, struct ip_addr base)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		int64_t at = c->numbers[i] - base;
+		uint64_t at;
 
-		if (at >= 0 && at < b->n)
+		if (ip_offset(base, c->numbers[i], &at) && at < b->n)
 			b->held[at / 64] |= UINT64_C(1) << (at % 64);
 	}
 }
@@ -163,8 +155,8 @@ static void service_unread(struct apiserver *s, struct sv key, struct sv value, 
 		memset(al->ips.held, 0, (al->ips.n / 64 + 1) * sizeof(*al->ips.held));
 		memset(al->ports.held, 0, (al->ports.n / 64 + 1) * sizeof(*al->ports.held));
 		STRMAP_EACH(&al->unread, e) {
-			hold(&al->ips, e->value, al->base);
-			hold(&al->ports, e->value, al->first_port);
+			hold(&al->ips, e->value, al->range.addr);
+			hold(&al->ports, e->value, ip_v4((uint32_t)al->first_port));
 		}
 	}
 	pthread_mutex_unlock(&al->lock);
@@ -180,22 +172,18 @@ static int observe_one(struct obj *o, void *ctx)
 int allocators_start(struct apiserver *s, struct err *err)
 {
 	struct allocators *al = xcalloc(1, sizeof(*al));
-	struct sv rest = sv_from(s->o.service_cidr), head, range = sv_from(s->o.node_port_range);
-	int64_t bits, first, last;
-	char base[INET_ADDRSTRLEN] = "";
-	struct in_addr v4;
+	struct sv head, range = sv_from(s->o.node_port_range);
+	int64_t first, last;
+	unsigned bits;
 
 	s->strategies = al;
 	pthread_mutex_init(&al->lock, NULL);
-	if (!sv_split(&rest, '/', &head) || head.n >= sizeof(base) || !sv_to_i64(rest, &bits) || bits < 8 || bits > 30)
+	if (!ip_net_parse(sv_from(s->o.service_cidr), &al->range) || !ip_is_v4(al->range.addr) ||
+	    ip_net_len(al->range) < 8 || ip_net_len(al->range) > 30)
 		return err_set(err, ERR_INVALID, "service CIDR '%s' is not an IPv4 range like 10.43.0.0/16",
 			       s->o.service_cidr);
-	memcpy(base, head.p, head.n);
-	if (inet_pton(AF_INET, base, &v4) != 1)
-		return err_set(err, ERR_INVALID, "service CIDR '%s' is not an IPv4 range like 10.43.0.0/16",
-			       s->o.service_cidr);
-	al->base = ntohl(v4.s_addr) & ~(uint32_t)((UINT64_C(1) << (32 - bits)) - 1);
-	bitmap_init(&al->ips, (uint32_t)MIN(UINT64_C(1) << (32 - bits), (uint64_t)IPS_MAX));
+	bits = 128U - al->range.bits;
+	bitmap_init(&al->ips, (uint32_t)MIN(UINT64_C(1) << bits, (uint64_t)IPS_MAX));
 	/* Neither the network's own address nor the broadcast address. */
 	bit_set(&al->ips, 0, true);
 	bit_set(&al->ips, al->ips.n - 1, true);
@@ -289,7 +277,7 @@ static bool holds_itself(struct api_req *q, struct allocators *al, const struct 
 	const struct service_claims *c = strmap_get(&al->unread, key);
 
 	for (size_t i = 0; c && i < c->n; i++)
-		if (c->numbers[i] == al->base + at)
+		if (ip_eq(c->numbers[i], ip_add(al->range.addr, at)))
 			return !bit_shown(&al->ips, at);
 	return false;
 }
@@ -307,9 +295,6 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	if (ip.n == 0 && val_len(val_get(spec, F_clusterIPs)))
 		ip = val_str(val_at(val_get(spec, F_clusterIPs), 0));
 	if (ip.n == 0) {
-		char text[INET_ADDRSTRLEN];
-		struct in_addr v4;
-
 		/* The lower part of the range is left to those who ask for an address (KEP-3070). */
 		uint32_t reserved = MIN(MAX(al->ips.n / 16, (uint32_t)16), (uint32_t)256);
 
@@ -317,13 +302,11 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 		    !bit_take(&al->ips, 0, 0, &at))
 			return err_set(err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
 		vec_push(&r->ips, at);
-		v4.s_addr = htonl(al->base + at);
-		inet_ntop(AF_INET, &v4, text, sizeof(text));
-		ip = arena_sv(q->arena, sv_from(text));
+		ip = arena_sv(q->arena, sv_from(ip_text(ip_add(al->range.addr, at)).s));
 	} else if (!sv_is(ip, "None") && !(old && shows_ip(old, ip))) {
 		const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(ip));
 
-		if (!ip_offset(al, ip, &at))
+		if (!in_range(al, ip, &at))
 			return invalid(err, doc, "spec.clusterIPs", value,
 				       arena_printf(q->arena,
 						    "failed to allocate IP %.*s: the provided network does not match "

@@ -8,27 +8,21 @@
 #include "base/vec.h"
 #include "codec/json.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 
 struct claims_found {
-	VEC(uint32_t) numbers;
+	VEC(struct ip_addr) numbers;
 };
 
 static void claims_word(struct claims_found *f, struct sv word)
 {
-	char text[INET_ADDRSTRLEN];
-	struct in_addr v4;
+	struct ip_addr ip;
 	int64_t port;
 
-	if (word.n >= sizeof(text))
-		return;
-	memcpy(text, word.p, word.n);
-	text[word.n] = '\0';
 	if (sv_to_i64(word, &port) && port > 0 && port <= UINT16_MAX)
-		vec_push(&f->numbers, (uint32_t)port);
-	else if (inet_pton(AF_INET, text, &v4) == 1)
-		vec_push(&f->numbers, ntohl(v4.s_addr));
+		vec_push(&f->numbers, ip_v4((uint32_t)port));
+	else if (ip_parse(word, &ip))
+		vec_push(&f->numbers, ip);
 }
 
 static void claims_scan(struct claims_found *f, struct sv text)
