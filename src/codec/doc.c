@@ -136,6 +136,29 @@ bool val_iter_next(struct val_iter *it)
 	return true;
 }
 
+#define DOC_VALUES_TEXT_(n) #n
+#define DOC_VALUES_TEXT(n) DOC_VALUES_TEXT_(n)
+
+const struct budget_limit doc_values_limit = {
+	DOC_VALUES_MAX, ERR_TOO_LARGE,
+	"Request entity too large: the object has more than " DOC_VALUES_TEXT(
+	    DOC_VALUES_MAX) " values: make several objects of it, or keep what nobody reads one by one in one string"
+};
+
+int val_count(struct budget *b, const struct val *v, struct err *err)
+{
+	bool map = val_type(v) == VAL_MAP;
+
+	if (budget_spend(b, 1, err) < 0)
+		return -1;
+	if ((!map && val_type(v) != VAL_LIST) || v->sym == F_fieldsV1)
+		return 0;
+	for (size_t i = 0; i < v->n; i++)
+		if (v->items[i].type != VAL_KEY && val_count(b, &v->items[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 bool val_deeper_than(const struct val *v, unsigned depth)
 {
 	if (val_type(v) != VAL_LIST && val_type(v) != VAL_MAP)

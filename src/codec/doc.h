@@ -39,6 +39,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/budget.h"
 #include "symbols.h" /* generated: enum sym, SYM_NONE = 0, SYM_MAX */
 
 enum val_type {
@@ -154,6 +155,14 @@ extern _Thread_local uint64_t val_steps;
 #else
 #define VAL_STEP(nodes) ((void)0)
 #endif
+
+/* A document from a client may have so many values; the largest objects in use, CustomResourceDefinitions, have some
+ * 25,000. Members below fieldsV1 are not counted: they name what the document has once more for each manager. Decoders
+ * count when they are told to, with a budget of this limit, and so do those who make one document of two. */
+#define DOC_VALUES_MAX 100000
+extern const struct budget_limit doc_values_limit; /* ERR_TOO_LARGE */
+/* How many values v is made of, itself included: pays for them. 0 or -1. */
+int val_count(struct budget *b, const struct val *v, struct err *err);
 
 /* Is v nested more than depth levels of lists and maps? Itself looks no deeper than that. */
 bool val_deeper_than(const struct val *v, unsigned depth);

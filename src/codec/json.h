@@ -29,6 +29,9 @@ struct json_opts {
 	bool (*duplicate)(struct sv path, void *ctx);
 	void *ctx;
 	int max_depth; /* 0: JSON_DEPTH_MAX */
+	/* Pays for each value, but for those below a member fieldsV1: of doc_values_limit when the text is a client's.
+	 * NULL: as many as the text has. */
+	struct budget *values;
 	/* A map that repeats a map adds to it, at every depth, as Go decodes into a struct or a map that is there; a
 	 * list that repeats a list stands, each of its elements over the one that was at its place. What repeats so
 	 * much, at many levels, that merging would cost many times the text is an error. */

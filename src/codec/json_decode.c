@@ -24,6 +24,7 @@
 struct frame {
 	uint32_t start; /* index of the first child on the node stack */
 	uint32_t sym;	/* of the container itself in its parent */
+	uint32_t keys;	/* nodes on the stack that are keys, as it was opened */
 	bool map;
 };
 
@@ -35,7 +36,11 @@ struct decoder {
 	bool own_text;	  /* the text is ours to write to */
 	bool told_enough; /* of what repeats */
 
-	size_t merged; /* nodes that merging moved so far */
+	struct budget merged; /* nodes that merging moved so far */
+
+	size_t keys;	  /* nodes on the stack that are keys */
+	size_t uncounted; /* depth of the outermost open fieldsV1, or 0 */
+	bool too_many;	  /* values for the budget */
 
 	struct val *nodes; /* scratch stack; on the heap once it outgrew the first array */
 	size_t n, cap;
@@ -49,6 +54,8 @@ struct decoder {
 
 static int fail_eof(struct decoder *d)
 {
+	if (d->too_many)
+		return budget_refuse(d->opts->values, d->err);
 	return err_set(d->err, ERR_BAD_REQUEST, "unexpected end of JSON input");
 }
 
@@ -86,6 +93,12 @@ static int fail_char(struct decoder *d, const char *context)
 
 static struct val *push_slow(struct decoder *d)
 {
+	/* What is on the stack is not paid for yet. More than the budget has is not even collected: the text ends. */
+	if (d->opts && d->opts->values && !d->uncounted && d->n - d->keys > d->opts->values->limit->units) {
+		(void)budget_take(d->opts->values, d->n - d->keys);
+		d->too_many = true;
+		d->end = d->at;
+	}
 	d->cap *= 2;
 	if (d->heap) {
 		d->heap = xrealloc(d->heap, d->cap * sizeof(struct val));
@@ -489,7 +502,8 @@ static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell);
 
 /* What merging may move: each node once for every level at which its map's name repeats, so what is deep could buy the
  * square of its text. As many as the largest body holds, twice. */
-#define MERGE_MAX_NODES ((size_t)2 * 1024 * 1024)
+static const struct budget_limit merge_limit = { 2 * 1024 * 1024, ERR_BAD_REQUEST,
+						 "too much in maps that repeat at many levels: write each once" };
 
 static void merge_row(struct decoder *d, struct val *const *row, size_t n);
 
@@ -501,8 +515,7 @@ static void merge_maps(struct decoder *d, struct val *const *row, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		total += row[i]->n;
-	d->merged += total;
-	if (d->merged > MERGE_MAX_NODES)
+	if (!budget_take(&d->merged, total))
 		return; /* close_container() fails */
 	all = val_items_new(d->a, total ? total : 1);
 	total = 0;
@@ -522,7 +535,7 @@ static void merge_lists(struct decoder *d, struct val *const *row, size_t n)
 	struct val *last = row[n - 1], **live = xmalloc(2 * n * sizeof(struct val *)), **column = live + n;
 
 	memcpy(live, row, n * sizeof(*live));
-	for (size_t k = 0; k < last->n && n > 1 && d->merged <= MERGE_MAX_NODES; k++) {
+	for (size_t k = 0; k < last->n && n > 1 && !budget_over(&d->merged); k++) {
 		size_t stay = 0, m = 0;
 
 		for (size_t i = 0; i < n; i++) {
@@ -533,7 +546,7 @@ static void merge_lists(struct decoder *d, struct val *const *row, size_t n)
 				column[m++] = &live[i]->items[k];
 		}
 		n = stay;
-		d->merged += n;
+		(void)budget_take(&d->merged, n);
 		if (m > 1)
 			merge_row(d, column, m);
 		if (m && column[m - 1] != &last->items[k])
@@ -638,8 +651,28 @@ static int open_container(struct decoder *d, bool map, uint32_t sym, size_t max_
 {
 	if (d->depth >= max_depth)
 		return err_set(d->err, ERR_BAD_REQUEST, "exceeded max depth");
-	d->frames[d->depth++] = (struct frame){ .start = (uint32_t)d->n, .sym = sym, .map = map };
+	d->frames[d->depth++] =
+	    (struct frame){ .start = (uint32_t)d->n, .sym = sym, .keys = (uint32_t)d->keys, .map = map };
+	if (sym == F_fieldsV1 && !d->uncounted)
+		d->uncounted = d->depth;
 	return 0;
+}
+
+/* For the n nodes of the innermost container. */
+static int pay_values(struct decoder *d, size_t n)
+{
+	const struct frame *f = &d->frames[d->depth - 1];
+	size_t keys = d->keys - f->keys;
+
+	d->keys = f->keys;
+	if (!d->opts || !d->opts->values)
+		return 0;
+	if (d->uncounted) {
+		if (d->uncounted == d->depth)
+			d->uncounted = 0;
+		return 0;
+	}
+	return budget_spend(d->opts->values, n - keys, d->err);
 }
 
 /* Moves the children of the innermost container into the arena and pushes its node. */
@@ -649,10 +682,12 @@ static int close_container(struct decoder *d)
 	size_t n = d->n - f->start;
 	struct val *v = d->nodes + f->start, node;
 
+	if (pay_values(d, n) < 0)
+		return -1;
 	if (f->map)
 		n = settle(d, v, n, true);
-	if (d->merged > MERGE_MAX_NODES)
-		return err_set(d->err, ERR_BAD_REQUEST, "too much in maps that repeat at many levels: write each once");
+	if (budget_over(&d->merged))
+		return budget_refuse(&d->merged, d->err);
 	node = val_make(f->map ? VAL_MAP : VAL_LIST, n);
 	node.sym = f->sym;
 	node.items = NULL;
@@ -695,6 +730,7 @@ static int parse_key(struct decoder *d, uint32_t *ret_sym)
 
 		*k = val_make(VAL_KEY, key.n);
 		k->s = key.p;
+		d->keys++;
 	}
 	return 0;
 }
@@ -807,7 +843,9 @@ static int parse_text(struct decoder *d, size_t max_depth)
 struct val *json_decode(struct arena *a, struct sv text, const struct json_opts *opts, struct err *err)
 {
 	struct val first[256], *root = NULL;
-	struct decoder d = { .a = a, .opts = opts, .err = err, .nodes = first, .cap = ARRAY_LEN(first) };
+	struct decoder d = {
+		.a = a, .opts = opts, .err = err, .nodes = first, .cap = ARRAY_LEN(first), .merged = BUDGET(merge_limit)
+	};
 	size_t max_depth = opts && opts->max_depth > 0 ? MIN((size_t)opts->max_depth, JSON_DEPTH_MAX) : JSON_DEPTH_MAX;
 
 	/* Lengths of strings and counts of nodes fit a node's 28 bits because the text's does. */
@@ -825,6 +863,8 @@ struct val *json_decode(struct arena *a, struct sv text, const struct json_opts 
 	}
 	d.at = text.p;
 	d.end = text.p + text.n;
+	if (opts)
+		(void)budget_take(opts->values, 1); /* the root, which is in no container */
 	if (parse_text(&d, max_depth) == 0) {
 		root = arena_alloc(a, sizeof(*root));
 		*root = d.nodes[0];

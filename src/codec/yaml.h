@@ -24,6 +24,7 @@ struct yaml_opts {
 	 * arena: `line 7: key "a" already set in map`. The last value counts. */
 	void (*duplicate)(struct sv what, void *ctx);
 	void *ctx;
+	struct budget *values; /* as json_opts.values; what aliases copy is paid for, too */
 };
 
 /* Decodes the first document of text (null when there is none); JSON is YAML too. NULL on failure (ERR_BAD_REQUEST,

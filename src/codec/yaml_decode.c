@@ -3,6 +3,7 @@
 #include "codec/yaml.h"
 
 #include "base/b64.h"
+#include "base/budget.h"
 #include "base/strmap.h"
 #include "base/utf8.h"
 #include "codec/doc_items.h"
@@ -13,8 +14,9 @@
 
 /* What aliases and merges may copy in one document: nodes, and bytes of texts. Those are shared here, but written as
  * often as they stand there. */
-#define ALIAS_NODES_MAX 1000000
-#define ALIAS_BYTES_MAX ((size_t)8 * 1024 * 1024)
+#define ALIASING "error converting YAML to JSON: yaml: document contains excessive aliasing"
+static const struct budget_limit alias_nodes_limit = { 1000000, ERR_BAD_REQUEST, ALIASING };
+static const struct budget_limit alias_bytes_limit = { 8 * 1024 * 1024, ERR_BAD_REQUEST, ALIASING };
 
 struct reader {
 	yaml_parser_t parser;
@@ -24,7 +26,7 @@ struct reader {
 	struct err *err;
 	struct strmap anchors;	      /* struct val * */
 	const struct yaml_opts *opts; /* may be NULL */
-	size_t alias_nodes, alias_bytes;
+	struct budget alias_nodes, alias_bytes;
 	unsigned depth;
 };
 
@@ -67,26 +69,31 @@ static int next_event(struct reader *r)
 	return 0;
 }
 
-/* Counts what v is made of; false when it is too much. */
-static bool count_alias(struct reader *r, const struct val *v)
+static int pay_value(struct reader *r)
 {
-	if (++r->alias_nodes > ALIAS_NODES_MAX)
-		return false;
+	return r->opts ? budget_spend(r->opts->values, 1, r->err) : 0;
+}
+
+/* Counts what v is made of. */
+static int count_alias(struct reader *r, const struct val *v)
+{
+	if (budget_spend(&r->alias_nodes, 1, r->err) < 0 || (v->type != VAL_KEY && pay_value(r) < 0))
+		return -1;
 	if (v->type == VAL_LIST || v->type == VAL_MAP) {
 		for (size_t i = 0; i < v->n; i++)
-			if (!count_alias(r, &v->items[i]))
-				return false;
+			if (count_alias(r, &v->items[i]) < 0)
+				return -1;
 	} else if (v->type == VAL_STR || v->type == VAL_KEY) {
-		r->alias_bytes += v->n;
+		return budget_spend(&r->alias_bytes, v->n, r->err);
 	}
-	return r->alias_bytes <= ALIAS_BYTES_MAX;
+	return 0;
 }
 
 /* A copy of what an anchor names. Copied, not shared: documents are trees, and may be changed. */
 static int copy_shared(struct reader *r, const struct val *from, struct val *ret)
 {
-	if (!count_alias(r, from))
-		return fail(r, 0, "document contains excessive aliasing");
+	if (count_alias(r, from) < 0)
+		return -1;
 	if (val_deeper_than(from, JSON_DEPTH_MAX - r->depth))
 		return fail(r, 0, "exceeded max depth");
 	*ret = *val_clone_nodes(r->a, from);
@@ -158,6 +165,12 @@ static int read_scalar(struct reader *r, struct val *ret)
 
 /* --- containers --- */
 
+/* A node that is no key. Aliases are paid for as they are copied. */
+static int read_value(struct reader *r, struct val *ret)
+{
+	return r->event.type != YAML_ALIAS_EVENT && pay_value(r) < 0 ? -1 : read_node(r, ret);
+}
+
 static int read_list(struct reader *r, struct val *ret)
 {
 	*ret = val_make(VAL_LIST, 0);
@@ -169,7 +182,7 @@ static int read_list(struct reader *r, struct val *ret)
 			return -1;
 		if (r->event.type == YAML_SEQUENCE_END_EVENT)
 			return 0;
-		if (read_node(r, &v) < 0)
+		if (read_value(r, &v) < 0)
 			return -1;
 		val_push(r->a, ret, &v);
 	}
@@ -240,6 +253,19 @@ static int repeated(struct reader *r, size_t line, struct sv name)
 	return 0;
 }
 
+/* The value of that name; what is below fieldsV1 is not paid for. */
+static int read_member(struct reader *r, struct sv name, struct val *ret)
+{
+	struct budget *b = r->opts && sv_eq(name, sym_name(F_fieldsV1)) ? r->opts->values : NULL;
+	size_t before = b ? b->used : 0;
+
+	if (read_value(r, ret) < 0)
+		return -1;
+	if (b)
+		b->used = before + 1;
+	return 0;
+}
+
 static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 {
 	struct val merged = val_make(VAL_NULL, 0);
@@ -262,7 +288,7 @@ static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 			      sv_is(event_sv(r->event.data.scalar.value), "<<");
 		if (read_node(r, &key) < 0 || key_text(r, &key, &name) < 0)
 			return -1;
-		if (next_event(r) < 0 || read_node(r, &value) < 0)
+		if (next_event(r) < 0 || read_member(r, name, &value) < 0)
 			return -1;
 		if (plain_merge) {
 			merged = value;
@@ -342,7 +368,7 @@ static int read_document(struct reader *r, struct val *ret)
 		if (r->event.type == YAML_STREAM_END_EVENT)
 			return 0; /* nothing but comments */
 	} while (r->event.type != YAML_DOCUMENT_START_EVENT);
-	if (next_event(r) < 0 || read_node(r, ret) < 0)
+	if (next_event(r) < 0 || read_value(r, ret) < 0)
 		return -1;
 	return next_event(r); /* an error right behind the root belongs to it */
 }
@@ -361,7 +387,11 @@ struct val *yaml_decode(struct arena *a, struct sv text, struct err *err)
 
 struct val *yaml_decode_opts(struct arena *a, struct sv text, const struct yaml_opts *opts, struct err *err)
 {
-	struct reader r = { .a = a, .err = err, .opts = opts };
+	struct reader r = { .a = a,
+			    .err = err,
+			    .opts = opts,
+			    .alias_nodes = BUDGET(alias_nodes_limit),
+			    .alias_bytes = BUDGET(alias_bytes_limit) };
 	struct sv start = sv_trim(text);
 	struct val root, *out = NULL;
 
@@ -371,12 +401,21 @@ struct val *yaml_decode_opts(struct arena *a, struct sv text, const struct yaml_
 	}
 	/* JSON is YAML, and most of what starts like it is; flow style that is not falls through. */
 	if (start.n && (start.p[0] == '{' || start.p[0] == '[')) {
+		struct json_opts json = { .duplicate = note_repeat, .values = opts ? opts->values : NULL };
+		size_t before = json.values ? json.values->used : 0;
 		bool repeats = false;
 
-		out = json_decode(a, start, &(struct json_opts){ .duplicate = note_repeat, .ctx = &repeats }, NULL);
+		json.ctx = &repeats;
+		out = json_decode(a, start, &json, NULL);
 		if (out && !repeats)
 			return out;
 		out = NULL;
+		if (budget_over(json.values)) {
+			(void)budget_refuse(json.values, err);
+			return NULL;
+		}
+		if (json.values)
+			json.values->used = before;
 	}
 	BUG_ON(!yaml_parser_initialize(&r.parser));
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.n ? text.p : ""), text.n);

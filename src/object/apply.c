@@ -495,6 +495,7 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	struct val empty = { .type = VAL_MAP };
 	const struct fset *reset = reset_set(a, o), *never = &never_owned, *last, *mine_set, *touched;
 	const struct val *base, *merged;
+	struct budget values = BUDGET(doc_values_limit);
 	struct comparison c;
 	struct manager *mine;
 	struct val *out;
@@ -547,5 +548,5 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	if (kubectl)
 		kubectl_renew(a, config, out);
 	managers_write(a, &ms, out);
-	return out;
+	return val_count(&values, out, err) < 0 ? NULL : out;
 }

@@ -3,7 +3,8 @@
  * All return a new document in the arena (sharing untouched parts with doc, which is not
  * changed), or NULL with *err set as upstream would answer (400 for malformed patches, 422
  * for a JSON patch that does not apply, or copies more than 3 MB). What a patch may cost is
- * counted: one whose operations or elements multiply with what is there is refused with 413.
+ * counted: one whose operations or elements multiply with what is there is refused with 413, and so is
+ * what would have more values than a document may have (DOC_VALUES_MAX).
  */
 #pragma once
 

@@ -10,28 +10,36 @@
  */
 #include "object/patch.h"
 
+#include "base/budget.h"
+
 struct jp {
 	struct arena *a;
 	struct val *root;
 	struct err *err;
-	size_t walked; /* nodes that `copy` and `move` went over so far */
-	size_t texts;  /* bytes of keys and strings in those */
-	size_t copied; /* of them what `copy` went over */
-	size_t passed; /* nodes of maps and lists that operations looked through or shifted so far */
+	struct budget walked; /* nodes that `copy` and `move` went over so far */
+	size_t texts;	      /* bytes of keys and strings in those */
+	struct budget copied; /* of them what `copy` went over */
+	struct budget passed; /* nodes of maps and lists that operations looked through or shifted so far */
 };
 
+/* Upstream answers 422 with this generic text whatever went wrong in applying. */
+#define REFUSED "the server rejected our request due to an error in our request"
+
 /* `copy` can double a document with every operation; this ends it. */
-#define WALK_MAX_NODES 1000000
+static const struct budget_limit walk_limit = { 1000000, ERR_INVALID, REFUSED };
 /* Texts are shared here, not so where the document is written: upstream's bound, that of a request's body. */
-#define COPY_MAX_BYTES ((size_t)3 * 1024 * 1024)
+static const struct budget_limit copy_limit = { 3 * 1024 * 1024, ERR_INVALID, REFUSED };
 
 /* Each operation passes the maps and lists on its way: ten thousand of them on one map of some six thousand members. */
-#define PASS_MAX_NODES ((size_t)128 * 1024 * 1024)
+static const struct budget_limit pass_limit = {
+	128 * 1024 * 1024, ERR_TOO_LARGE,
+	"Request entity too large: the operations of the JSON patch pass too many elements of large maps "
+	"and lists: use fewer operations, or a merge patch"
+};
 
-/* Upstream answers 422 with this generic text whatever went wrong in applying. */
 static int refuse(struct jp *j)
 {
-	return err_set(j->err, ERR_INVALID, "the server rejected our request due to an error in our request");
+	return err_set(j->err, ERR_INVALID, REFUSED);
 }
 
 /* One reference token: ~1 is '/', ~0 is '~', any other '~' itself. */
@@ -92,13 +100,7 @@ static struct val *child(struct val *v, struct sv token)
 
 static int pass(struct jp *j, const struct val *v)
 {
-	j->passed += v->n;
-	if (j->passed <= PASS_MAX_NODES)
-		return 0;
-	return err_set(
-	    j->err, ERR_TOO_LARGE,
-	    "Request entity too large: the operations of the JSON patch pass too many elements of large maps "
-	    "and lists: use fewer operations, or a merge patch");
+	return budget_spend(&j->passed, v->n, j->err);
 }
 
 static int locate(struct jp *j, struct sv pointer, struct place *ret)
@@ -137,7 +139,7 @@ static const struct val *place_get(struct jp *j, const struct place *p)
 /* Counts the nodes of v into the budget; false when it is used up or v is deeper than levels. */
 static bool walk(struct jp *j, const struct val *v, size_t levels)
 {
-	if (levels == 0 || ++j->walked > WALK_MAX_NODES)
+	if (levels == 0 || !budget_take(&j->walked, 1))
 		return false;
 	j->texts += val_str(v).n + val_raw(v).n;
 	VAL_EACH(v, it)
@@ -242,8 +244,8 @@ static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
 	at = place_get(j, &p);
 	if (!at || !fits(j, path, at))
 		return refuse(j);
-	if (!move && (j->copied += j->texts - before) > COPY_MAX_BYTES)
-		return refuse(j);
+	if (!move && budget_spend(&j->copied, j->texts - before, j->err) < 0)
+		return -1;
 	if (!move)
 		return op_add(j, path, val_clone_nodes(j->a, at));
 	/* Into itself fails by itself: after the removal there is no such place. */
@@ -293,7 +295,12 @@ static const char *json_type(const struct val *v)
 
 struct val *patch_json(struct arena *a, const struct val *doc, const struct val *patch, struct err *err)
 {
-	struct jp j = { .a = a, .err = err };
+	struct budget values = BUDGET(doc_values_limit);
+	struct jp j = { .a = a,
+			.err = err,
+			.walked = BUDGET(walk_limit),
+			.copied = BUDGET(copy_limit),
+			.passed = BUDGET(pass_limit) };
 
 	if (val_type(patch) == VAL_NULL) /* no operations */
 		return val_clone_nodes(a, doc);
@@ -326,5 +333,5 @@ struct val *patch_json(struct arena *a, const struct val *doc, const struct val 
 	VAL_EACH(patch, op)
 		if (apply_op(&j, op) < 0)
 			return NULL;
-	return j.root;
+	return val_count(&values, j.root, err) < 0 ? NULL : j.root;
 }

@@ -31,6 +31,7 @@ static const struct val *merge(struct arena *a, const struct val *target, const 
 struct val *patch_merge(struct arena *a, const struct val *doc, const struct val *patch, struct err *err)
 {
 	const struct val *merged;
+	struct budget values = BUDGET(doc_values_limit);
 	struct val *out;
 
 	if (val_type(patch) != VAL_MAP && val_type(doc) == VAL_MAP) {
@@ -47,5 +48,5 @@ struct val *patch_merge(struct arena *a, const struct val *doc, const struct val
 	out = val_new_null(a);
 	*out = *merged;
 	out->sym = 0;
-	return out;
+	return val_count(&values, out, err) < 0 ? NULL : out;
 }

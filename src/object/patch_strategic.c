@@ -14,6 +14,7 @@
  */
 #include "object/patch.h"
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
@@ -30,12 +31,15 @@
 struct sm {
 	struct arena *a;
 	struct err *err;
-	size_t moved; /* nodes of what was merged so far */
+	struct budget moved; /* nodes of what was merged so far */
 };
 
 /* What is merged is made anew, and a list may name one element of the original again and again: the largest object and
  * patch need half of this. */
-#define MOVE_MAX_NODES ((size_t)8 * 1024 * 1024)
+static const struct budget_limit move_limit = {
+	8 * 1024 * 1024, ERR_TOO_LARGE,
+	"Request entity too large: the patch merges elements of its lists again and again: name each once"
+};
 #define LIST_ITEM_NODES 4 /* what an element of a list costs, in nodes of a map */
 
 static const struct val *merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
@@ -49,12 +53,7 @@ static const struct val *bad(struct sm *s, const char *fmt, struct sv what)
 
 static int spend(struct sm *s, size_t nodes)
 {
-	s->moved += nodes;
-	if (s->moved <= MOVE_MAX_NODES)
-		return 0;
-	return err_set(
-	    s->err, ERR_TOO_LARGE,
-	    "Request entity too large: the patch merges elements of its lists again and again: name each once");
+	return budget_spend(&s->moved, nodes, s->err);
 }
 
 static const struct val *bad_type(struct sm *s, const struct val *map, const struct val *directive)
@@ -458,7 +457,8 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 struct val *patch_strategic(struct arena *a, const struct schema *schema, const struct val *doc,
 			    const struct val *patch, struct err *err)
 {
-	struct sm s = { .a = a, .err = err };
+	struct sm s = { .a = a, .err = err, .moved = BUDGET(move_limit) };
+	struct budget values = BUDGET(doc_values_limit);
 	const struct val *merged;
 	struct val *out;
 
@@ -478,5 +478,5 @@ struct val *patch_strategic(struct arena *a, const struct schema *schema, const 
 	out = val_new_null(a);
 	*out = *merged;
 	out->sym = 0;
-	return out;
+	return val_count(&values, out, err) < 0 ? NULL : out;
 }

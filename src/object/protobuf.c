@@ -12,6 +12,7 @@
 struct decoder {
 	struct arena *a;
 	struct err *err;
+	struct budget *values;
 	int depth;
 };
 
@@ -76,13 +77,14 @@ static struct val *duration(struct decoder *d, struct sv m)
 	return val_new_str(d->a, buf_sv(&b));
 }
 
-static struct val *raw_json(struct decoder *d, struct sv m)
+static struct val *raw_json(struct decoder *d, const struct field *f, struct sv m)
 {
 	struct sv text = pb_get_sv(m, 1);
 
 	if (text.n == 0)
 		return val_new_null(d->a);
-	return json_decode(d->a, text, NULL, d->err);
+	return json_decode(d->a, text, &(struct json_opts){ .values = f->sym == F_fieldsV1 ? NULL : d->values },
+			   d->err);
 }
 
 static double fixed_double(uint64_t u)
@@ -109,6 +111,8 @@ static enum pb_wire wire_of(enum field_kind k)
 
 static struct val *scalar(struct decoder *d, const struct field *f, const struct pb_field *p)
 {
+	if (budget_spend(d->values, 1, d->err) < 0)
+		return NULL;
 	if (p->wire != wire_of((enum field_kind)f->kind)) {
 		bad(d, "a field has the wrong wire type");
 		return NULL;
@@ -139,7 +143,7 @@ static struct val *scalar(struct decoder *d, const struct field *f, const struct
 			return string(d, pb_get_sv(p->bytes, 3));
 		return val_new_int(d->a, (int32_t)(uint32_t)pb_get_u64(p->bytes, 2));
 	case FIELD_RAW:
-		return raw_json(d, p->bytes);
+		return raw_json(d, f, p->bytes);
 	case FIELD_STRUCT:
 		return message(d, f->type, p->bytes);
 	case _FIELD_KIND_MAX:
@@ -275,9 +279,10 @@ static struct val *message(struct decoder *d, const struct schema *s, struct sv 
 	return rc < 0 ? NULL : map;
 }
 
-static struct val *protobuf_decode_message(struct arena *a, const struct schema *s, struct sv m, struct err *err)
+static struct val *protobuf_decode_message(struct arena *a, const struct schema *s, struct sv m, struct budget *values,
+					   struct err *err)
 {
-	struct decoder d = { .a = a, .err = err };
+	struct decoder d = { .a = a, .err = err, .values = values };
 
 	return message(&d, s, m);
 }
@@ -295,7 +300,7 @@ static const struct schema *find_type(struct arena *a, struct sv api_version, st
 	return s ? s : schema_find(arena_svf(a, "meta/v1.%.*s", SV_ARG(kind)));
 }
 
-struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err)
+struct val *protobuf_decode(struct arena *a, struct sv body, struct budget *values, struct err *err)
 {
 	struct sv unknown, type, api_version, kind;
 	const struct schema *s;
@@ -325,7 +330,7 @@ struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err)
 			api_version.p ? api_version.p : "");
 		return NULL;
 	}
-	doc = protobuf_decode_message(a, s, pb_get_sv(unknown, 2), err);
+	doc = protobuf_decode_message(a, s, pb_get_sv(unknown, 2), values, err);
 	if (!doc)
 		return NULL;
 	full = val_new_map(a);

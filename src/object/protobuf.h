@@ -16,5 +16,6 @@
 
 #define PROTOBUF_MEDIA_TYPE "application/vnd.kubernetes.protobuf"
 
-/* The object in the envelope, apiVersion and kind set. NULL: ERR_BAD_REQUEST. */
-struct val *protobuf_decode(struct arena *a, struct sv body, struct err *err);
+/* The object in the envelope, apiVersion and kind set. values pays for each value as json_opts.values does; may be
+ * NULL. NULL: ERR_BAD_REQUEST, or the budget's error. */
+struct val *protobuf_decode(struct arena *a, struct sv body, struct budget *values, struct err *err);

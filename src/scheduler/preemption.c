@@ -50,20 +50,20 @@ static int more_important_first(const void *a, const void *b)
 }
 
 /* What a PodDisruptionBudget still allows. */
-struct budget {
+struct pdb_room {
 	const struct obj *pdb;
 	const struct selector *selector;
 	int64_t allowed, left; /* left: while one node is looked at */
 };
 
 struct budgets {
-	struct budget *p;
+	struct pdb_room *p;
 	size_t n;
 };
 
 static struct budgets read_budgets(struct cycle_state *cs)
 {
-	struct budgets b = { ARENA_ARRAY(cs->arena, struct budget, cs->n_budgets), 0 };
+	struct budgets b = { ARENA_ARRAY(cs->arena, struct pdb_room, cs->n_budgets), 0 };
 
 	for (size_t i = 0; i < cs->n_budgets; i++) {
 		const struct obj *o = cs->budgets[i];
@@ -72,9 +72,9 @@ static struct budgets read_budgets(struct cycle_state *cs)
 
 		if (s && !selector_empty(s))
 			b.p[b.n++] =
-			    (struct budget){ .pdb = o,
-					     .selector = s,
-					     .allowed = val_get_int(obj_root(o), 0, F_status, F_disruptionsAllowed) };
+			    (struct pdb_room){ .pdb = o,
+					       .selector = s,
+					       .allowed = val_get_int(obj_root(o), 0, F_status, F_disruptionsAllowed) };
 	}
 	return b;
 }
@@ -85,7 +85,7 @@ static bool overdraws(struct budgets *b, const struct pod_info *p)
 	bool over = false;
 
 	for (size_t i = 0; i < b->n; i++) {
-		struct budget *x = &b->p[i];
+		struct pdb_room *x = &b->p[i];
 
 		if (!sv_eq(obj_ns(x->pdb), obj_ns(p->obj)) || !val_len(obj_labels(p->obj)) ||
 		    !selector_matches(x->selector, obj_labels(p->obj)) ||

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena a = ARENA_INIT;
 	struct buf b = BUF_INIT;
-	struct val *doc = protobuf_decode(&a, sv_make((const char *)data, size), NULL);
+	struct val *doc = protobuf_decode(&a, sv_make((const char *)data, size), NULL, NULL);
 
 	if (doc) {
 		BUG_ON(val_type(doc) != VAL_MAP || !val_get_str(doc, F_kind).n);

@@ -11,6 +11,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authz.h"
 #include "apiserver/authz/authz-internal.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "base/vec.h"
@@ -20,7 +21,11 @@
 /* The largest of the built-in roles spells some 1,000. */
 #define RIGHTS_MAX ((size_t)16 * 1024)
 /* A word marked, a missing right gone through, or some bytes of a URL compared: a fraction of a second. */
-#define STEPS_MAX ((size_t)8 * 1024 * 1024)
+static const struct budget_limit steps_limit = {
+	8 * 1024 * 1024, ERR_FORBIDDEN,
+	"is attempting to grant more RBAC permissions than can be compared with all that is held: use several roles, "
+	"or fewer verbs, resources and names in each"
+};
 #define STEP_BYTES 64
 /* What a refusal lists, in bytes. */
 #define MISSING_MAX ((size_t)16 * 1024)
@@ -45,7 +50,7 @@ struct rights {
 	VEC(struct right) missing;
 	struct words verbs, groups, resources, subresources, names, urls;
 	uint32_t round;
-	size_t steps;
+	struct budget steps;
 };
 
 /* --- what is wanted --- */
@@ -180,7 +185,7 @@ static bool words_mark(struct rights *rs, struct words *c, const struct val *lis
 	bool any = false;
 
 	c->star = false;
-	rs->steps += val_len(list);
+	(void)budget_take(&rs->steps, val_len(list));
 	VAL_EACH(list, word) {
 		uint32_t id = words_number(c, val_str(word));
 
@@ -215,11 +220,6 @@ static bool words_have(const struct rights *rs, const struct words *c, uint32_t 
 	return c->star || (id && c->marks[id] == rs->round);
 }
 
-static bool rights_too_many_steps(const struct rights *rs)
-{
-	return rs->steps > STEPS_MAX;
-}
-
 /* URLs by themselves, and by what they begin with and a star. */
 static bool words_mark_urls(struct rights *rs, const struct val *list)
 {
@@ -232,8 +232,8 @@ static bool words_mark_urls(struct rights *rs, const struct val *list)
 		if (w->star || !sv_ends(s, SV("*")))
 			continue;
 		s = sv_sub(s, 0, s.n - 1);
-		for (uint32_t id = 1; id <= w->ids.n && !rights_too_many_steps(rs); id++) {
-			rs->steps += 1 + MIN(s.n, w->texts[id].n) / STEP_BYTES;
+		for (uint32_t id = 1; id <= w->ids.n && !budget_over(&rs->steps); id++) {
+			(void)budget_take(&rs->steps, 1 + MIN(s.n, w->texts[id].n) / STEP_BYTES);
 			if (!sv_starts(w->texts[id], s))
 				continue;
 			w->marks[id] = rs->round;
@@ -251,7 +251,7 @@ static int rights_hold(const struct val *rule, void *ctx)
 
 	rs->round++;
 	if (!words_mark(rs, &rs->verbs, val_get(rule, F_verbs), true))
-		return rights_too_many_steps(rs);
+		return budget_over(&rs->steps);
 	urls = words_mark_urls(rs, val_get(rule, F_nonResourceURLs));
 	/* A name is only itself, also "*"; none at all are all. */
 	things = words_mark(rs, &rs->groups, val_get(rule, F_apiGroups), true) &&
@@ -259,12 +259,12 @@ static int rights_hold(const struct val *rule, void *ctx)
 		 (words_mark(rs, &rs->names, names, false) || val_len(names) == 0);
 	rs->names.star = val_len(names) == 0;
 	if (!things && !urls)
-		return rights_too_many_steps(rs);
-	for (size_t i = 0; i < rs->missing.n && !rights_too_many_steps(rs);) {
+		return budget_over(&rs->steps);
+	for (size_t i = 0; i < rs->missing.n && !budget_over(&rs->steps);) {
 		const struct right *r = &rs->missing.p[i];
 		bool held = words_have(rs, &rs->verbs, r->verb);
 
-		rs->steps++;
+		(void)budget_take(&rs->steps, 1);
 		if (held && r->url)
 			held = words_have(rs, &rs->urls, r->url);
 		else if (held)
@@ -277,7 +277,7 @@ static int rights_hold(const struct val *rule, void *ctx)
 		else
 			i++;
 	}
-	return !rs->missing.n || rights_too_many_steps(rs);
+	return !rs->missing.n || budget_over(&rs->steps);
 }
 
 /* --- what is missing, in words --- */
@@ -363,12 +363,8 @@ static int rights_judge(struct apiserver *s, const struct user_info *u, struct s
 		rbac_each_rule(s->authz->rbac, u, ns, rights_hold, rs);
 	if (!rs->missing.n)
 		return 0;
-	if (rights_too_many_steps(rs))
-		return err_set(
-		    err, ERR_FORBIDDEN,
-		    "user \"%.*s\" is attempting to grant more RBAC permissions than can be compared with all that "
-		    "is held: use several roles, or fewer verbs, resources and names in each",
-		    SV_ARG(u->name));
+	if (budget_over(&rs->steps))
+		return err_set(err, steps_limit.reason, "user \"%.*s\" %s", SV_ARG(u->name), steps_limit.refusal);
 	return rights_refuse(u, rs, err);
 }
 
@@ -386,7 +382,7 @@ static void rights_release(struct rights *rs)
 int authz_covers(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns, const struct val *rules,
 		 struct err *err)
 {
-	_cleanup_(rights_release) struct rights rs = { .a = a };
+	_cleanup_(rights_release) struct rights rs = { .a = a, .steps = BUDGET(steps_limit) };
 	size_t total = 0;
 
 	if (user_in_group(u, SV("system:masters")))

@@ -64,19 +64,26 @@ static int unrecognized(struct api_req *q, struct sv kind, struct err *err, cons
 static struct val *parse(struct api_req *q, bool yaml, struct sv kind, struct strictness *st, struct err *err)
 {
 	static const char converting[] = "error converting YAML to JSON: ";
+	struct budget values = BUDGET(doc_values_limit);
 	struct err inner = ERR_INIT;
 	struct val *v;
 
 	if (yaml)
-		v = yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .duplicate = note_line, .ctx = st },
+		v = yaml_decode_opts(q->arena, q->body,
+				     &(struct yaml_opts){ .duplicate = note_line, .ctx = st, .values = &values },
 				     &inner);
 	else
 		v = json_decode(
 		    q->arena, q->body,
-		    &(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = st, .merge = true },
+		    &(struct json_opts){
+			.borrow_text = true, .duplicate = note_duplicate, .ctx = st, .merge = true, .values = &values },
 		    &inner);
 	if (v)
 		return v;
+	if (budget_over(&values)) {
+		(void)err_move(err, &inner);
+		return NULL;
+	}
 	if (!yaml)
 		err_wrap(&inner, "couldn't get version/kind; json parse error");
 	unrecognized(q, kind, err,
@@ -325,10 +332,13 @@ struct val *body_typed(struct api_req *q, const struct schema *s, struct sv api_
 	if (q->body_doc)
 		return to_typed(q, s, q->body_doc, api_version, kind, q->trusted ? NULL : &st, err);
 	if (sv_is(type, PROTOBUF_MEDIA_TYPE)) {
+		struct budget values = BUDGET(doc_values_limit);
 		struct err inner = ERR_INIT;
 
-		raw = protobuf_decode(q->arena, q->body, &inner);
-		if (!raw)
+		raw = protobuf_decode(q->arena, q->body, &values, &inner);
+		if (budget_over(&values))
+			(void)err_move(err, &inner);
+		else if (!raw)
 			(void)unrecognized(q, kind, err, arena_strdup(q->arena, err_msg(&inner)));
 		err_release(&inner);
 		return raw ? to_typed(q, s, raw, api_version, kind, NULL, err) : NULL;
@@ -417,6 +427,7 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 {
 	struct strictness st = { .a = q->arena, .list = VEC_INIT, .yaml = yaml };
 	bool json_patch = sv_starts(q->content_type, SV("application/json-patch+json"));
+	struct budget values = BUDGET(doc_values_limit);
 	struct val *v;
 
 	if (q->body_doc)
@@ -424,12 +435,14 @@ struct val *body_patch(struct api_req *q, bool yaml, struct err *err)
 	if (yaml && !sv_trim(q->body).n)
 		return val_new_map(q->arena);
 	if (yaml)
-		v = yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .duplicate = note_line, .ctx = &st }, err);
+		v = yaml_decode_opts(q->arena, q->body,
+				     &(struct yaml_opts){ .duplicate = note_line, .ctx = &st, .values = &values }, err);
 	else
 		v = json_decode(q->arena, q->body,
-				&(struct json_opts){ .borrow_text = true, .duplicate = note_duplicate, .ctx = &st },
+				&(struct json_opts){
+				    .borrow_text = true, .duplicate = note_duplicate, .ctx = &st, .values = &values },
 				err);
-	if (!v && !strategic_patch(q))
+	if (!v && !budget_over(&values) && !strategic_patch(q))
 		err_wrap(err, yaml ? "error decoding YAML" : "error decoding patch");
 	if (v)
 		keep_patch_notes(q, &st, json_patch ? v : NULL);

@@ -66,6 +66,7 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 	if (!doc && sv_trim(q->body).n) {
 		const struct schema *s = schema_find(SV("meta/v1.DeleteOptions"));
 		bool protobuf = sv_is(type, PROTOBUF_MEDIA_TYPE), yaml = sv_is(type, "application/yaml");
+		struct budget values = BUDGET(doc_values_limit);
 		struct val *raw;
 
 		if (type.n && !protobuf && !yaml && !sv_is(type, "application/json") && !sv_is(type, "*/*"))
@@ -73,11 +74,13 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 			    err, ERR_UNSUPPORTED_MEDIA_TYPE,
 			    "the body of the request was in an unknown format - accepted media types include: "
 			    "application/json, application/yaml, " PROTOBUF_MEDIA_TYPE);
-		raw = protobuf ? protobuf_decode(q->arena, q->body, err)
-		      : yaml   ? yaml_decode(q->arena, q->body, err)
-			       : json_decode(q->arena, q->body, NULL, err);
+		raw = protobuf ? protobuf_decode(q->arena, q->body, &values, err)
+		      : yaml   ? yaml_decode_opts(q->arena, q->body, &(struct yaml_opts){ .values = &values }, err)
+			       : json_decode(q->arena, q->body, &(struct json_opts){ .values = &values }, err);
 		if (!raw)
-			return protobuf ? -1 : err_wrap(err, "couldn't get version/kind; json parse error");
+			return protobuf || budget_over(&values)
+				   ? -1
+				   : err_wrap(err, "couldn't get version/kind; json parse error");
 		if (val_type(raw) != VAL_MAP)
 			return err_set(err, ERR_BAD_REQUEST, "the body is no DeleteOptions");
 		if (val_get_str(raw, F_kind).n && !val_is(val_get(raw, F_kind), "DeleteOptions"))

@@ -399,11 +399,44 @@ static void test_size_and_depth(void **state)
 		      &(struct ask){ .method = "POST", .path = PODS, .body = buf_cstr(&b) });
 }
 
+/* A document of too many values is refused by name, in each form and with each verb that reads one. */
+static void test_too_many_values(void **state)
+{
+	static const struct {
+		const char *method, *path, *type;
+	} rows[] = {
+		{ "POST", CM, NULL },
+		{ "POST", CM, "application/yaml" },
+		{ "PUT", CM "/x", NULL },
+		{ "PATCH", CM "/x", "application/merge-patch+json" },
+		{ "PATCH", CM "/x", "application/strategic-merge-patch+json" },
+		{ "PATCH", CM "/x?fieldManager=m", "application/apply-patch+yaml" },
+		{ "DELETE", CM "/x", NULL },
+		{ "DELETE", CM "/x", "application/yaml" },
+	};
+	struct rig *r = *state;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"x\"}}");
+	buf_adds(&b,
+		 "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"\"");
+	for (size_t i = 0; i <= DOC_VALUES_MAX; i++)
+		buf_printf(&b, ",\"k%zu\":\"\"", i);
+	buf_adds(&b, "}}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect_status(
+		    r, 413, "RequestEntityTooLarge",
+		    "Request entity too large: the object has more than 100000 values: make several",
+		    &(struct ask){
+			.method = rows[i].method, .path = rows[i].path, .type = rows[i].type, .body = buf_cstr(&b) });
+	expect(r, 200, "GET", CM "/x", NULL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = { T(test_table), T(test_warnings), T(test_pod_warnings),
-					    T(test_size_and_depth) };
+					    T(test_size_and_depth), T(test_too_many_values) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 #include "docs.h"
 
 #include "codec/doc_items.h"
+#include "object/apply.h"
 #include "object/patch.h"
 
 #include <stdlib.h>
@@ -436,6 +437,42 @@ static void test_strategic_product(void **state)
 	}
 }
 
+/* Two documents that are large enough make one that is too large, by whatever patch. */
+static void test_too_many_values(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct err err[4] = { 0 };
+	struct val *both[2], *add = doc(&a, "{'op':'add','path':'/data'}"), *ops = val_new_list(&a);
+	const struct apply_opts o = { .manager = SV("m"), .api_version = SV("v1"), .force = true };
+	const struct schema *s = schema_find(SV("core/v1.ConfigMap"));
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct val *data, one = { .type = VAL_STR, .s = "" };
+
+		both[i] = doc(&a, "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'x'}}");
+		data = val_set_map(&a, both[i], i ? F_binaryData : F_data);
+		for (size_t k = 0; k < DOC_VALUES_MAX * 2 / 3; k++)
+			val_append_sv(&a, data, arena_svf(&a, "k%zu", k), &one);
+	}
+	val_set_str(&a, add, F_path, SV("/binaryData"));
+	val_set(&a, add, F_value, val_get(both[1], F_binaryData));
+	val_push(&a, ops, add);
+	assert_null(patch_merge(&a, both[0], both[1], &err[0]));
+	assert_null(patch_strategic(&a, s, both[0], both[1], &err[1]));
+	assert_null(patch_json(&a, both[0], ops, &err[2]));
+	assert_null(managed_apply(&a, s, both[0], both[1], &o, &err[3]));
+	for (size_t i = 0; i < ARRAY_LEN(err); i++) {
+		assert_int_equal(err_code(&err[i]), 413);
+		assert_non_null(strstr(err_msg(&err[i]), "more than 100000 values"));
+		err_release(&err[i]);
+	}
+	/* And what makes it smaller is taken. */
+	add = doc(&a, "{'data':null}");
+	val_set(&a, both[0], F_binaryData, val_get(both[1], F_binaryData));
+	assert_non_null(patch_merge(&a, both[0], add, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -449,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_strategic),
 		cmocka_unit_test(test_strategic_elements),
 		cmocka_unit_test(test_strategic_product),
+		cmocka_unit_test(test_too_many_values),
 	};
 
 	return cmocka_run_group_tests_name("patch", tests, NULL, NULL);

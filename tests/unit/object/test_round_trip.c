@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "codec/doc_items.h"
 #include "codec/json.h"
 #include "codec/pbwire.h"
 #include "codec/yaml.h"
@@ -64,11 +65,9 @@ static void through_obj(struct arena *a, const struct val *v)
 }
 
 /* A ConfigMap with data of the map, as kubectl sends it. */
-static void through_protobuf(struct arena *a, const struct val *map)
+static void protobuf_body(struct buf *body, const struct val *map)
 {
-	_cleanup_(buf_release) struct buf cm = BUF_INIT, body = BUF_INIT;
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct val *doc;
+	_cleanup_(buf_release) struct buf cm = BUF_INIT;
 	size_t m;
 
 	m = pb_open(&cm, 1);
@@ -78,17 +77,50 @@ static void through_protobuf(struct arena *a, const struct val *map)
 	pb_close(&cm, m);
 	VAL_EACH_MEMBER(map, e)
 		pb_map_entry(&cm, 2, e.key, val_str(e.value));
-	buf_add(&body, "k8s\0", 4);
-	m = pb_open(&body, 1);
-	pb_sv(&body, 1, SV("v1"));
-	pb_sv(&body, 2, SV("ConfigMap"));
-	pb_close(&body, m);
-	pb_sv(&body, 2, buf_sv(&cm));
-	doc = protobuf_decode(a, buf_sv(&body), &err);
+	buf_add(body, "k8s\0", 4);
+	m = pb_open(body, 1);
+	pb_sv(body, 1, SV("v1"));
+	pb_sv(body, 2, SV("ConfigMap"));
+	pb_close(body, m);
+	pb_sv(body, 2, buf_sv(&cm));
+}
+
+static void through_protobuf(struct arena *a, const struct val *map)
+{
+	_cleanup_(buf_release) struct buf body = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct val *doc;
+
+	protobuf_body(&body, map);
+	doc = protobuf_decode(a, buf_sv(&body), NULL, &err);
 	if (!doc)
 		fail_msg("%s", err_msg(&err));
 	assert_true(val_equal(val_get(doc, F_data), map));
 	assert_true(val_equal(val_get(doc, F_metadata, F_annotations), map));
+}
+
+/* Protobuf pays for its values, too: here for each member of the map twice. */
+static void test_too_many_values(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	for (size_t n = DOC_VALUES_MAX / 2 - 5; n < DOC_VALUES_MAX; n += 10) {
+		_cleanup_(buf_release) struct buf body = BUF_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		struct budget values = BUDGET(doc_values_limit);
+		struct val *map = val_new_map(&a), one = { .type = VAL_STR, .n = 1, .s = "v" };
+
+		for (size_t i = 0; i < n; i++)
+			val_append_sv(&a, map, arena_svf(&a, "k%zu", i), &one);
+		protobuf_body(&body, map);
+		if (protobuf_decode(&a, buf_sv(&body), &values, &err))
+			continue;
+		assert_int_equal(err.reason, ERR_TOO_LARGE);
+		assert_true(n > DOC_VALUES_MAX / 2 - 5 && n < DOC_VALUES_MAX / 2 + 10);
+		return;
+	}
+	fail();
 }
 
 /* Every character of the first plane; of the others, whose bytes are all alike, one in 29 and the last of each. */
@@ -243,10 +275,9 @@ static void test_thaw(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_of_unicode),
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_random_documents),
-		cmocka_unit_test(test_thaw),
+		cmocka_unit_test(test_all_of_unicode),	 cmocka_unit_test(test_places),
+		cmocka_unit_test(test_random_documents), cmocka_unit_test(test_thaw),
+		cmocka_unit_test(test_too_many_values),
 	};
 
 	return cmocka_run_group_tests_name("object/round_trip", tests, NULL, NULL);
