@@ -1,7 +1,8 @@
 /* patch_json.c - JSON patch (RFC 6902) with JSON pointers (RFC 6901), as upstream's library reads them.
  *
  * The document's nodes are cloned once (strings stay shared) and the operations then change
- * the clone in place, so ten thousand operations on one list do not copy it each time.
+ * the clone in place, so ten thousand operations on one list do not copy it each time. The large map
+ * that was looked into last has an index, so that neither do as many operations search it each time.
  *
  * That library is lenient where the RFC is not, and scripts rely on it: a member that is not there reads as null, so
  * `replace` sets it, `copy` makes a null of it and `test` compares it with null; only `remove` (and the first half of
@@ -11,6 +12,7 @@
 #include "object/patch.h"
 
 #include "base/budget.h"
+#include "codec/val_index.h"
 
 struct jp {
 	struct arena *a;
@@ -20,6 +22,9 @@ struct jp {
 	size_t texts;	      /* bytes of keys and strings in those */
 	struct budget copied; /* of them what `copy` went over */
 	struct budget passed; /* nodes of maps and lists that operations looked through or shifted so far */
+	/* Of a large map. While it is open nothing else reads or changes that map, or moves the node that it is: see
+	 * locate(). No map: there is none. */
+	struct val_index open;
 };
 
 /* Upstream answers 422 with this generic text whatever went wrong in applying. */
@@ -30,7 +35,8 @@ static const struct budget_limit walk_limit = { 1000000, ERR_INVALID, REFUSED };
 /* Texts are shared here, not so where the document is written: upstream's bound, that of a request's body. */
 static const struct budget_limit copy_limit = { 3 * 1024 * 1024, ERR_INVALID, REFUSED };
 
-/* Each operation passes the maps and lists on its way: ten thousand of them on one map of some six thousand members. */
+/* Maps by turns, of which only one has an index, and what is put into or taken out of the front of a list: ten thousand
+ * operations on some six thousand members. */
 static const struct budget_limit pass_limit = {
 	128 * 1024 * 1024, ERR_TOO_LARGE,
 	"Request entity too large: the operations of the JSON patch pass too many elements of large maps "
@@ -87,10 +93,14 @@ struct place {
 	struct sv token;
 };
 
-static struct val *child(struct val *v, struct sv token)
+#define LARGE_NODES 64
+
+static struct val *child(struct jp *j, struct val *v, struct sv token)
 {
 	size_t i;
 
+	if (v && v == j->open.map)
+		return (struct val *)val_index_get(&j->open, token);
 	if (val_type(v) == VAL_MAP)
 		return val_member_sv_mut(v, token);
 	if (val_type(v) == VAL_LIST && token_index(token, val_len(v), false, &i))
@@ -98,40 +108,74 @@ static struct val *child(struct val *v, struct sv token)
 	return NULL;
 }
 
-static int pass(struct jp *j, const struct val *v)
+static int pass(struct jp *j, size_t nodes)
 {
-	return budget_spend(&j->passed, v->n, j->err);
+	return budget_spend(&j->passed, nodes, j->err);
 }
 
+/* Pays for looking into v, which gets the index when it is large. That moves what is below the map that had it, if
+ * something was taken out of that: 1 then, and the way to v is to be gone again. */
+static int look_into(struct jp *j, struct val *v)
+{
+	bool moves = j->open.removed;
+
+	if (v->type == VAL_LIST || v == j->open.map)
+		return pass(j, 1);
+	if (pass(j, v->n) < 0)
+		return -1;
+	if (v->n <= LARGE_NODES)
+		return 0;
+	val_index_release(&j->open);
+	if (moves)
+		return 1;
+	j->open = val_index_changing(v);
+	return 0;
+}
+
+/* Afterwards the index is of the place's parent, or of something above it, or there is none: what is done at the place
+ * does not touch the indexed map in another way. */
 static int locate(struct jp *j, struct sv pointer, struct place *ret)
 {
 	ssize_t first = sv_find(pointer, '/');
 	struct sv rest, raw;
-	struct val *at = j->root;
+	struct val *at;
+	bool below; /* the indexed map */
+	int moved;
 
-	*ret = (struct place){ 0 };
 	if (first < 0)
 		return refuse(j);
+again:
+	*ret = (struct place){ 0 };
+	at = j->root;
+	below = false;
 	rest = sv_sub(pointer, (size_t)first + 1, pointer.n);
 	if (rest.n == 0)
 		rest = SV(""); /* "/" names the member "" */
 	while (sv_split(&rest, '/', &raw)) {
-		if (ret->parent)
-			at = child(ret->parent, ret->token);
+		if (ret->parent) {
+			at = child(j, ret->parent, ret->token);
+			below |= ret->parent == j->open.map;
+		}
 		if (val_type(at) != VAL_MAP && val_type(at) != VAL_LIST)
 			return refuse(j);
-		if (pass(j, at) < 0)
+		moved = look_into(j, at);
+		if (moved < 0)
 			return -1;
+		if (moved)
+			goto again;
+		below &= at != j->open.map;
 		ret->parent = at;
 		ret->token = token_unescape(j->a, raw);
 	}
+	if (ret->parent != j->open.map && !below)
+		val_index_release(&j->open);
 	return 0;
 }
 
 /* The value at a place; a null where a map has none, NULL where a list has none. */
 static const struct val *place_get(struct jp *j, const struct place *p)
 {
-	const struct val *v = child(p->parent, p->token);
+	const struct val *v = child(j, p->parent, p->token);
 
 	return !v && p->parent->type == VAL_MAP ? val_new_null(j->a) : v;
 }
@@ -166,6 +210,19 @@ static bool fits(struct jp *j, struct sv path, const struct val *value)
 	return levels < PATCH_DEPTH_MAX && walk(j, value, PATCH_DEPTH_MAX - levels);
 }
 
+static void set_member(struct jp *j, const struct place *p, const struct val *value)
+{
+	if (p->parent == j->open.map)
+		(void)val_index_set(&j->open, j->a, p->token, value);
+	else
+		(void)val_set_sv(j->a, p->parent, p->token, value);
+}
+
+static bool del_member(struct jp *j, const struct place *p)
+{
+	return p->parent == j->open.map ? val_index_del(&j->open, p->token) : val_del_sv(p->parent, p->token);
+}
+
 static int op_add(struct jp *j, struct sv path, const struct val *value)
 {
 	struct place p;
@@ -173,12 +230,15 @@ static int op_add(struct jp *j, struct sv path, const struct val *value)
 
 	if (locate(j, path, &p) < 0)
 		return -1;
-	if (p.parent->type == VAL_MAP)
-		val_set_sv(j->a, p.parent, p.token, value);
-	else if (token_index(p.token, val_len(p.parent), true, &i))
-		val_list_insert(j->a, p.parent, i, value);
-	else
+	if (p.parent->type == VAL_MAP) {
+		set_member(j, &p, value);
+		return 0;
+	}
+	if (!token_index(p.token, val_len(p.parent), true, &i))
 		return refuse(j);
+	if (pass(j, val_len(p.parent) - i) < 0)
+		return -1;
+	val_list_insert(j->a, p.parent, i, value);
 	return 0;
 }
 
@@ -190,9 +250,11 @@ static int op_remove(struct jp *j, struct sv path)
 	if (locate(j, path, &p) < 0)
 		return -1;
 	if (p.parent->type == VAL_MAP)
-		return val_del_sv(p.parent, p.token) ? 0 : refuse(j);
+		return del_member(j, &p) ? 0 : refuse(j);
 	if (!token_index(p.token, val_len(p.parent), false, &i))
 		return refuse(j);
+	if (pass(j, val_len(p.parent) - i) < 0)
+		return -1;
 	val_list_remove(p.parent, i);
 	return 0;
 }
@@ -206,10 +268,10 @@ static int op_replace(struct jp *j, struct sv path, const struct val *value)
 	if (locate(j, path, &p) < 0)
 		return -1;
 	if (p.parent->type == VAL_MAP) {
-		val_set_sv(j->a, p.parent, p.token, value);
+		set_member(j, &p, value);
 		return 0;
 	}
-	at = child(p.parent, p.token);
+	at = child(j, p.parent, p.token);
 	if (!at)
 		return refuse(j);
 	sym = at->sym;
@@ -227,6 +289,8 @@ static int op_test(struct jp *j, struct sv path, const struct val *value)
 		if (locate(j, path, &p) < 0)
 			return -1;
 		at = place_get(j, &p);
+	} else {
+		val_index_release(&j->open);
 	}
 	/* An element that a list has not is null, too, here alone. */
 	return (at ? val_equal(at, value) : value->type == VAL_NULL) ? 0 : refuse(j);
@@ -330,8 +394,12 @@ struct val *patch_json(struct arena *a, const struct val *doc, const struct val 
 		return NULL;
 	}
 	j.root = val_clone_nodes(a, doc);
-	VAL_EACH(patch, op)
-		if (apply_op(&j, op) < 0)
-			return NULL;
-	return val_count(&values, j.root, err) < 0 ? NULL : j.root;
+	VAL_EACH(patch, op) {
+		if (apply_op(&j, op) < 0) {
+			j.root = NULL;
+			break;
+		}
+	}
+	val_index_release(&j.open);
+	return j.root && val_count(&values, j.root, err) == 0 ? j.root : NULL;
 }

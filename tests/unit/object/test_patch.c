@@ -197,19 +197,22 @@ static struct val *patched_large(struct arena *a, size_t n, const char *op, cons
 	return patch_json(a, d, ops, err);
 }
 
-/* Many operations on something large cost their product, which is counted. */
+/* Many operations on one large map find their members; what they shift in a large list costs the product, which is
+ * counted. */
 static void test_json_product(void **state)
 {
 	static const struct {
 		const char *op, *path;
+		bool refused;
 	} rows[] = {
-		{ "{'op':'add','value':1}", "/x/z%d" },
-		{ "{'op':'replace','value':2}", "/x/k%d" },
-		{ "{'op':'remove'}", "/x/k%d" },
-		{ "{'op':'test','value':1}", "/x/k%d" },
-		{ "{'op':'copy','from':'/x/k1'}", "/x/y%d" },
-		{ "{'op':'add','value':1}", "/x/0" },
-		{ "{'op':'remove'}", "/x/0" },
+		{ "{'op':'add','value':1}", "/x/z%d", false },
+		{ "{'op':'replace','value':2}", "/x/k%d", false },
+		{ "{'op':'remove'}", "/x/k%d", false },
+		{ "{'op':'test','value':1}", "/x/k%d", false },
+		{ "{'op':'copy','from':'/x/k1'}", "/x/y%d", false },
+		{ "{'op':'replace','value':1}", "/x/0", false },
+		{ "{'op':'add','value':1}", "/x/0", true },
+		{ "{'op':'remove'}", "/x/0", true },
 	};
 
 	(void)state;
@@ -217,9 +220,98 @@ static void test_json_product(void **state)
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		_cleanup_(err_release) struct err err = ERR_INIT;
 
-		assert_non_null(patched_large(&a, 3000, rows[i].op, rows[i].path, &err));
+		if (rows[i].refused || strchr(rows[i].path, 'k') || strchr(rows[i].path, 'z'))
+			assert_non_null(patched_large(&a, 3000 + PATCH_OPS, rows[i].op, rows[i].path, &err));
+		if (!rows[i].refused) {
+			assert_non_null(patched_large(&a, 60000, rows[i].op, rows[i].path, &err));
+			continue;
+		}
 		assert_null(patched_large(&a, 60000, rows[i].op, rows[i].path, &err));
 		assert_int_equal(err_code(&err), 413);
+	}
+}
+
+/* Large maps by turns are searched anew each time: that is counted, too. */
+static void test_json_turns(void **state)
+{
+	(void)state;
+	for (size_t members = 300; members <= 30000; members *= 100) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		struct val *d = doc(&a, "{'x':{},'y':{}}"), *ops = val_new_list(&a), one = { .type = VAL_INT };
+
+		for (int side = 0; side < 2; side++)
+			for (size_t i = 0; i < members; i++)
+				val_append_sv(&a, val_member_sv_mut(d, side ? SV("x") : SV("y")),
+					      arena_svf(&a, "k%zu", i), &one);
+		for (int i = 0; i < PATCH_OPS; i++)
+			val_push(&a, ops,
+				 doc(&a, i % 2 ? "{'op':'add','path':'/x/k1','value':1}"
+					       : "{'op':'add','path':'/y/k1','value':1}"));
+		if (members == 300) {
+			assert_non_null(patch_json(&a, d, ops, &err));
+			continue;
+		}
+		assert_null(patch_json(&a, d, ops, &err));
+		assert_int_equal(err_code(&err), 413);
+	}
+}
+
+static unsigned next_random(uint32_t *seed, unsigned below)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return (*seed >> 8) % below;
+}
+
+/* A path to something in a document of two large maps, one below the other, and what lies around them. */
+static const char *random_place(struct arena *a, uint32_t *seed)
+{
+	static const char *const where[] = { "", "/big", "/big/inner", "/list/0", "/big/k1/list", "/other" };
+	unsigned w = next_random(seed, ARRAY_LEN(where)), k = next_random(seed, 40);
+
+	if (w == 3 || w == 4)
+		return arena_printf(a, "%s/%u", where[w], next_random(seed, 3));
+	return next_random(seed, 12) ? arena_printf(a, "%s/k%u", where[w], k) : where[w];
+}
+
+/* However the large maps are found, many operations in one patch do what they do one by one. */
+static void test_json_one_by_one(void **state)
+{
+	static const char *const kinds[] = { "add", "add", "replace", "remove", "remove", "move", "copy", "test" };
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= 100; seed++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		struct val *d = doc(&a, "{'big':{'inner':{},'k1':{'list':[1,{'k1':2}]}},'list':[{'k2':1}],'other':{}}");
+		struct val *ops = val_new_list(&a), *together;
+		const struct val *apart = d;
+		uint32_t chance = seed;
+
+		for (size_t i = 2; i < 60; i++) {
+			val_set_sv(&a, val_member_sv_mut(d, SV("big")), arena_svf(&a, "k%zu", i), doc(&a, "1"));
+			val_set_sv(&a, val_member_sv_mut(val_member_sv_mut(d, SV("big")), SV("inner")),
+				   arena_svf(&a, "k%zu", i), doc(&a, "[{}]"));
+		}
+		/* Each operation is one that applies where those before it left the document. */
+		for (size_t i = 0; i < 60; i++) {
+			struct val *op = val_new_map(&a), *alone = val_new_list(&a), *after;
+			const char *kind = kinds[next_random(&chance, ARRAY_LEN(kinds))];
+
+			val_set_str_sv(&a, op, SV("op"), sv_from(kind));
+			val_set_str_sv(&a, op, SV("path"), sv_from(random_place(&a, &chance)));
+			val_set_str_sv(&a, op, SV("from"), sv_from(random_place(&a, &chance)));
+			val_set_sv(&a, op, SV("value"),
+				   doc(&a, next_random(&chance, 3) ? "{'k3':{'a':[]},'k4':7}" : "null"));
+			val_push(&a, alone, op);
+			after = patch_json(&a, apart, alone, NULL);
+			if (!after)
+				continue;
+			apart = after;
+			val_push(&a, ops, op);
+		}
+		together = patch_json(&a, d, ops, NULL);
+		assert_non_null(together);
+		assert_string_equal(json(&a, together), json(&a, apart));
 	}
 }
 
@@ -481,6 +573,8 @@ int main(void)
 		cmocka_unit_test(test_json_bomb),
 		cmocka_unit_test(test_json_long_bomb),
 		cmocka_unit_test(test_json_product),
+		cmocka_unit_test(test_json_turns),
+		cmocka_unit_test(test_json_one_by_one),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_merge_malformed),
 		cmocka_unit_test(test_strategic),
