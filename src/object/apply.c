@@ -18,6 +18,7 @@
 #include "object/apply.h"
 
 #include "base/buf.h"
+#include "base/strmap.h"
 #include "base/timefmt.h"
 #include "codec/doc_items.h"
 #include "object/apply-internal.h"
@@ -78,9 +79,22 @@ static void managers_drop_empty(struct managers *ms)
 	ms->n = n;
 }
 
+#define FEW_MANAGERS 16 /* that are found fastest by looking at each */
+
+/* What makes it one, as same_manager() has it. */
+static struct sv manager_key(struct arena *a, const struct manager *m)
+{
+	struct sv version = m->applied ? SV("") : m->api_version;
+
+	return arena_svf(a, "%d %zu %.*s %zu %.*s %.*s", m->applied, m->name.n, SV_ARG(m->name), m->subresource.n,
+			 SV_ARG(m->subresource), SV_ARG(version));
+}
+
 /* False when any entry is malformed: the caller then takes none, as upstream does. */
 static bool managers_read(struct arena *a, const struct val *list, struct managers *ret)
 {
+	_cleanup_(strmap_release) struct strmap places = STRMAP_INIT; /* by key, and one */
+
 	*ret = (struct managers){ 0 };
 	if (val_len(list) > ENTRIES_MAX)
 		return false;
@@ -103,7 +117,14 @@ static bool managers_read(struct arena *a, const struct val *list, struct manage
 			if (!m.set)
 				return false;
 		}
-		have = managers_find(ret, &m);
+		if (val_len(list) <= FEW_MANAGERS) {
+			have = managers_find(ret, &m);
+		} else {
+			void **place = strmap_slot(&places, manager_key(a, &m));
+
+			have = *place ? &ret->p[(uintptr_t)*place - 1] : NULL;
+			*place = have ? *place : (void *)(uintptr_t)(ret->n + 1);
+		}
 		if (have)
 			*have = m;
 		else
@@ -253,10 +274,31 @@ static int older_first(const void *x, const void *y)
 	return sv_cmp(a->name, b->name);
 }
 
+/* What becomes one entry. */
+struct bucket {
+	struct manager *into;
+	const struct fset **sets;
+	size_t n, cap;
+};
+
+static void bucket_add(struct arena *a, struct bucket *b, const struct fset *set)
+{
+	if (b->n == b->cap) {
+		const struct fset **more = ARENA_ARRAY(a, const struct fset *, b->cap ? b->cap * 2 : 8);
+
+		if (b->n)
+			memcpy(more, b->sets, b->n * sizeof(*more));
+		b->sets = more;
+		b->cap = b->cap ? b->cap * 2 : 8;
+	}
+	b->sets[b->n++] = set;
+}
+
 /* Keeps the number of updaters bounded: the oldest ones of a version merge into one entry
  * "ancient-changes". One old entry alone keeps its name. */
 static void cap_updaters(struct arena *a, struct managers *ms)
 {
+	_cleanup_(strmap_release) struct strmap buckets = STRMAP_INIT; /* struct bucket *, by version */
 	struct manager **old = ARENA_ARRAY(a, struct manager *, ms->n + 1);
 	size_t n = 0, left;
 
@@ -268,19 +310,26 @@ static void cap_updaters(struct arena *a, struct managers *ms)
 		return;
 	qsort(old, n, sizeof(*old), older_first);
 	for (size_t i = 0; i < n && left > MANAGED_UPDATES_MAX; i++) {
-		struct manager *bucket = NULL;
+		void **slot = strmap_slot(&buckets, old[i]->api_version);
+		struct bucket *bucket = *slot;
 
-		for (size_t k = 0; k < i && !bucket; k++)
-			if (!fset_empty(old[k]->set) && sv_eq(old[k]->api_version, old[i]->api_version))
-				bucket = old[k];
-		if (!bucket)
-			continue; /* the first of its version */
-		bucket->name = SV("ancient-changes");
-		bucket->subresource = SV("");
-		bucket->set = fset_union(a, bucket->set, old[i]->set);
-		bucket->time_ns = old[i]->time_ns; /* the younger of the two */
+		if (!bucket) { /* the first of its version */
+			*slot = bucket = ARENA_NEW(a, struct bucket);
+			bucket->into = old[i];
+			bucket_add(a, bucket, old[i]->set);
+			continue;
+		}
+		bucket->into->name = SV("ancient-changes");
+		bucket->into->subresource = SV("");
+		bucket->into->time_ns = old[i]->time_ns; /* the younger of the two */
+		bucket_add(a, bucket, old[i]->set);
 		old[i]->set = NULL;
 		left--;
+	}
+	STRMAP_EACH(&buckets, e) {
+		struct bucket *bucket = e->value;
+
+		bucket->into->set = fset_union_all(a, bucket->sets, bucket->n);
 	}
 }
 
@@ -438,7 +487,8 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 static const struct val *prune(struct arena *a, struct ftype t, const struct val *merged, const struct fset *last,
 			       const struct managers *ms)
 {
-	const struct fset *merged_set, *pruned_set, *owned = NULL, *last_named = typed_ensure_named(a, t, last);
+	const struct fset *merged_set, *pruned_set, *owned, *last_named = typed_ensure_named(a, t, last);
+	const struct fset **sets = ARENA_ARRAY(a, const struct fset *, ms->n + 1);
 	const struct val *pruned;
 
 	if (fset_empty(last))
@@ -447,7 +497,8 @@ static const struct val *prune(struct arena *a, struct ftype t, const struct val
 
 	/* Back comes what some manager owns, this one's new configuration included... */
 	for (size_t i = 0; i < ms->n; i++)
-		owned = fset_union(a, owned, ms->p[i].set);
+		sets[i] = ms->p[i].set;
+	owned = fset_union_all(a, sets, ms->n);
 	merged_set = typed_ensure_named(a, t, typed_fields(a, t, merged));
 	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned));
 	owned = typed_ensure_named(a, t, owned);

@@ -78,6 +78,29 @@ const struct fset_edge *fset_find(const struct fset *s, struct sv text)
 	return fset_empty(s) ? NULL : bsearch(&key, s->edges, s->n, sizeof(key), edge_cmp);
 }
 
+/* The first edge from i on that is not before text. Found in as many steps as the distance has digits: a set of many
+ * edges may meet one of few, again for each manager. */
+static size_t fset_seek(const struct fset *s, size_t i, struct sv text)
+{
+	size_t low = i, step = 1, high;
+
+	while (low < s->n && sv_cmp(s->edges[low].text, text) < 0) {
+		i = low + 1; /* all up to here are before it */
+		low += step;
+		step *= 2;
+	}
+	high = MIN(low, s->n);
+	while (i < high) {
+		size_t mid = i + (high - i) / 2;
+
+		if (sv_cmp(s->edges[mid].text, text) < 0)
+			i = mid + 1;
+		else
+			high = mid;
+	}
+	return i;
+}
+
 enum set_op { OP_UNION, OP_INTERSECTION, OP_DIFFERENCE, OP_WITHOUT };
 
 /* One merge for all four operations. An edge that is on one side only is kept or dropped
@@ -94,20 +117,26 @@ static const struct fset *combine(struct arena *a, enum set_op op, const struct 
 	if (x == y)
 		return op == OP_UNION || op == OP_INTERSECTION ? x : NULL;
 	out = fset_new(a);
-	while (i < x->n || j < y->n) {
+	while (i < x->n || (j < y->n && op == OP_UNION)) {
 		const struct fset_edge *l = i < x->n ? &x->edges[i] : NULL, *r = j < y->n ? &y->edges[j] : NULL;
 		int c = !r ? -1 : !l ? 1 : sv_cmp(l->text, r->text);
 		bool member = false;
 
+		if (c < 0 && op == OP_INTERSECTION) {
+			i = r ? fset_seek(x, i + 1, r->text) : x->n;
+			continue;
+		}
 		if (c < 0) {
-			if (op != OP_INTERSECTION)
-				fset_add(a, out, l->text, l->member, l->sub);
+			fset_add(a, out, l->text, l->member, l->sub);
 			i++;
 			continue;
 		}
+		if (c > 0 && op != OP_UNION) {
+			j = fset_seek(y, j + 1, l->text);
+			continue;
+		}
 		if (c > 0) {
-			if (op == OP_UNION)
-				fset_add(a, out, r->text, r->member, r->sub);
+			fset_add(a, out, r->text, r->member, r->sub);
 			j++;
 			continue;
 		}
@@ -137,6 +166,16 @@ static const struct fset *combine(struct arena *a, enum set_op op, const struct 
 const struct fset *fset_union(struct arena *a, const struct fset *x, const struct fset *y)
 {
 	return combine(a, OP_UNION, x, y);
+}
+
+const struct fset *fset_union_all(struct arena *a, const struct fset **sets, size_t n)
+{
+	if (!n)
+		return NULL;
+	for (; n > 1; n = (n + 1) / 2)
+		for (size_t i = 0; i < (n + 1) / 2; i++)
+			sets[i] = 2 * i + 1 < n ? fset_union(a, sets[2 * i], sets[2 * i + 1]) : sets[2 * i];
+	return sets[0];
 }
 
 const struct fset *fset_intersection(struct arena *a, const struct fset *x, const struct fset *y)

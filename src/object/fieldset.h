@@ -43,6 +43,8 @@ bool fset_empty(const struct fset *s); /* NULL is empty */
 bool fset_equal(const struct fset *x, const struct fset *y);
 const struct fset_edge *fset_find(const struct fset *s, struct sv text);
 const struct fset *fset_union(struct arena *a, const struct fset *x, const struct fset *y);
+/* Of many, in any order: an edge is not gone over once for each. sets is used up. NULL: there are none. */
+const struct fset *fset_union_all(struct arena *a, const struct fset **sets, size_t n);
 const struct fset *fset_intersection(struct arena *a, const struct fset *x, const struct fset *y);
 /* Paths of x that are not in y. */
 const struct fset *fset_difference(struct arena *a, const struct fset *x, const struct fset *y);
