@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #define SMALL_NODES 32
-#define GONE UINT32_MAX /* a slot whose member was removed: searches go on behind it */
+#define GONE \
+	UINT32_MAX /* a slot whose member was removed: searches go on behind it, and the next to come may have it */
 
 static uint64_t vidx_hash(struct sv key, enum sym sym)
 {
@@ -37,10 +38,10 @@ static void vidx_enter(struct val_index *x, struct sv key, enum sym sym, const s
 {
 	size_t mask = x->n_slots - 1, i = vidx_hash(key, sym) & mask;
 
-	while (x->slots[i])
+	while (x->slots[i] && x->slots[i] != GONE)
 		i = (i + 1) & mask;
+	x->filled += !x->slots[i];
 	x->slots[i] = (uint32_t)(v - x->map->items) + 1;
-	x->filled++;
 }
 
 /* Takes what was removed out of the map. */

@@ -24,8 +24,9 @@ static const struct {
 	[FE_INTERNAL] = { "InternalError", "Internal error" },
 };
 
-/* What one answer says of all that is wrong. A rule that names a whole list says it once an element: without a bound a
- * client would buy the square of its body, in memory. */
+/* What one answer says of all that is wrong, and what is kept of it before. A rule that names a whole list says it once
+ * an element, and a path may be as long as a client's key: without a bound a client would buy the square of its body,
+ * in memory. */
 #define SAID_MAX_BYTES (4 * 1024 * 1024)
 
 const struct val fe_null = { .type = VAL_NULL };
@@ -81,9 +82,14 @@ static struct field_err *next_slot(struct field_errs *fe)
 void fe_add(struct field_errs *fe, enum field_err_type type, const struct fpath *at, const struct val *value,
 	    const char *fmt, ...)
 {
-	struct field_err *e = next_slot(fe);
+	struct field_err *e;
 	va_list ap;
 
+	if (fe->bytes > SAID_MAX_BYTES) {
+		fe->unsaid++;
+		return;
+	}
+	e = next_slot(fe);
 	e->type = type;
 	e->field = fpath_str(fe->a, at);
 	e->value = value;
@@ -93,6 +99,7 @@ void fe_add(struct field_errs *fe, enum field_err_type type, const struct fpath 
 		e->detail = sv_from(arena_vprintf(fe->a, fmt, ap));
 		va_end(ap);
 	}
+	fe->bytes += e->field.n + e->detail.n;
 }
 
 void fe_required(struct field_errs *fe, const struct fpath *at)
@@ -249,6 +256,8 @@ void field_errs_merge(struct field_errs *fe, const struct field_errs *more)
 	fe->list.n = kept;
 	for (size_t i = 0; i < more->list.n; i++)
 		*next_slot(fe) = more->list.p[i];
+	fe->bytes += more->bytes;
+	fe->unsaid += more->unsaid;
 }
 
 int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv name, struct err *err)
@@ -273,8 +282,8 @@ int field_errs_to_err(struct field_errs *fe, const struct resource *r, struct sv
 			buf_adds(&all, ", ");
 		buf_addsv(&all, buf_sv(&one));
 	}
-	if (n < fe->list.n)
-		buf_printf(&all, ", and %zu more", fe->list.n - n);
+	if (n < fe->list.n + fe->unsaid)
+		buf_printf(&all, ", and %zu more", fe->list.n + fe->unsaid - n);
 	fe_add_quoted(&quoted, name);
 	err_set(err, ERR_INVALID, "%s%s%s %s is invalid: %s%s%s", r->kind, *r->group ? "." : "", r->group,
 		buf_cstr(&quoted), distinct > 1 ? "[" : "", buf_cstr(&all), distinct > 1 ? "]" : "");

@@ -8,12 +8,14 @@
 #include "base/buf.h"
 #include "codec/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct step {
 	const struct step *up;
 	struct sv name;
 	ssize_t index; /* of a list step, else -1 */
+	size_t n;      /* bytes of the whole path as text */
 };
 
 struct walk {
@@ -41,22 +43,60 @@ static void add_path(struct buf *b, const struct step *at)
 	buf_addsv(b, at->name);
 }
 
-static void say(struct walk *w, const char *what, struct sv path)
+/* The steps' own texts, cut off the end of the path one by one: what is not the path differs near its end, so that a
+ * long name costs nothing for each small thing below it. */
+static bool path_is(const struct step *at, struct sv path)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	for (; at; at = at->up) {
+		size_t before = at->up ? at->up->n : 0;
+		char number[32];
+		struct sv own = at->name;
+
+		if (path.n != at->n)
+			return false;
+		if (at->index >= 0)
+			own = sv_make(number, (size_t)snprintf(number, sizeof(number), "[%zd]", at->index));
+		if (!sv_ends(path, own))
+			return false;
+		path.n -= own.n;
+		if (path.n > before && path.p[--path.n] != '.')
+			return false;
+	}
+	return path.n == 0;
+}
+
+static struct step step_to_name(const struct step *up, struct sv name)
+{
+	size_t before = up ? up->n : 0;
+
+	return (struct step){ .up = up, .name = name, .index = -1, .n = before + (before > 0) + name.n };
+}
+
+static struct step step_to_index(const struct step *up, size_t i)
+{
+	char number[32];
+	int n = snprintf(number, sizeof(number), "[%zu]", i);
+
+	return (struct step){ .up = up, .index = (ssize_t)i, .n = (up ? up->n : 0) + (size_t)n };
+}
+
+static void say(struct walk *w, const char *what, const struct step *at)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT, path = BUF_INIT;
 
 	if (said_enough(w))
 		return;
+	add_path(&path, at);
 	buf_printf(&b, "%s field ", what);
-	json_encode_str(&b, path);
+	json_encode_str(&b, buf_sv(&path));
 	w->bytes += b.n;
 	vec_push(&w->report->strict, arena_sv(w->a, buf_sv(&b)));
 }
 
-static bool is_repeated(const struct decode_report *r, struct sv path)
+static bool is_repeated(const struct decode_report *r, const struct step *at)
 {
 	for (size_t i = 0; i < r->n_repeated; i++)
-		if (sv_eq(r->repeated[i], path))
+		if (path_is(at, r->repeated[i]))
 			return true;
 	return false;
 }
@@ -70,27 +110,24 @@ static void walk_struct(struct walk *w, const struct schema *s, const struct val
 
 static void walk_values(struct walk *w, const struct field *f, const struct val *v, const struct step *at)
 {
-	struct step step = { .up = at, .index = -1 };
+	size_t i = 0;
 
 	if (f->kind == FIELD_STRUCT && f->card == CARD_ONE) {
 		walk_struct(w, f->type, v, at);
 	} else if (f->card == CARD_LIST && f->kind == FIELD_STRUCT) {
 		VAL_EACH(v, e) {
-			step.index++;
+			struct step step = step_to_index(at, i++);
+
 			walk_struct(w, f->type, e, &step);
 		}
 	} else if (f->card == CARD_MAP) {
 		VAL_EACH_MEMBER(v, m) {
-			_cleanup_(buf_release) struct buf path = BUF_INIT;
+			struct step step = step_to_name(at, m.key);
 
-			step.name = m.key;
 			if (f->kind == FIELD_STRUCT)
 				walk_struct(w, f->type, m.value, &step);
-			if (!w->report->n_repeated || said_enough(w))
-				continue;
-			add_path(&path, &step);
-			if (is_repeated(w->report, buf_sv(&path)))
-				say(w, "duplicate", buf_sv(&path));
+			if (!said_enough(w) && is_repeated(w->report, &step))
+				say(w, "duplicate", &step);
 		}
 	}
 }
@@ -98,19 +135,17 @@ static void walk_values(struct walk *w, const struct field *f, const struct val 
 static void walk_member(struct walk *w, const struct schema *s, struct val_iter m, const struct step *at)
 {
 	const struct field *f = m.sym ? schema_field(s, m.sym) : NULL;
-	struct step step = { .up = at, .name = m.key, .index = -1 };
-	_cleanup_(buf_release) struct buf path = BUF_INIT;
+	struct step step = step_to_name(at, m.key);
 
 	if (said_enough(w))
 		return;
-	add_path(&path, &step);
 	if (!f || f->flags & FF_HIDDEN) {
-		say(w, "unknown", buf_sv(&path));
+		say(w, "unknown", &step);
 		return;
 	}
 	walk_values(w, f, m.value, &step);
-	if (is_repeated(w->report, buf_sv(&path)))
-		say(w, "duplicate", buf_sv(&path));
+	if (is_repeated(w->report, &step))
+		say(w, "duplicate", &step);
 }
 
 static void walk_struct(struct walk *w, const struct schema *s, const struct val *raw, const struct step *at)

@@ -50,6 +50,8 @@ struct field_err {
 struct field_errs {
 	struct arena *a;
 	VEC(struct field_err) list; /* in the arena */
+	size_t bytes;		    /* of the texts in it; beyond some MiB nothing more is kept */
+	size_t unsaid;		    /* errors that were not kept */
 };
 void field_errs_init(struct field_errs *fe, struct arena *a); /* list memory is the arena's */
 void fe_add(struct field_errs *fe, enum field_err_type type, const struct fpath *at, const struct val *value,
