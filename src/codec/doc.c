@@ -11,10 +11,6 @@
 
 #include <stdlib.h>
 
-#ifdef CARAVEL_FAILPOINTS
-_Thread_local uint64_t val_steps;
-#endif
-
 const char *val_type_name(enum val_type t)
 {
 	static const char *const names[_VAL_TYPE_MAX] = {
@@ -41,7 +37,6 @@ static inline const struct val *member(const struct val *v, enum sym key)
 			break;
 	while (m != end && m->sym != (uint32_t)key)
 		m++;
-	VAL_STEP((size_t)(m - v->items) + (m != end));
 	return m != end ? m : NULL;
 }
 
@@ -62,12 +57,9 @@ const struct val *val_member_sv(const struct val *v, struct sv key)
 	for (size_t i = 0; i < v->n; i++) {
 		const struct val *m = &v->items[i];
 
-		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0)) {
-			VAL_STEP(i + 1);
+		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0))
 			return m + 1;
-		}
 	}
-	VAL_STEP(v->n);
 	return NULL;
 }
 
@@ -287,7 +279,6 @@ bool val_equal(const struct val *a, const struct val *b)
 {
 	enum val_type ta = val_type(a), tb = val_type(b);
 
-	VAL_STEP(1);
 	if (!a || !b)
 		return a == b;
 	if (ta == VAL_RAW || tb == VAL_RAW)

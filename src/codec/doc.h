@@ -147,15 +147,6 @@ bool val_same(const struct val *x, const struct val *y);
 /* Equal values (val_equal) have equal hashes; seeded as the maps of base/strmap.h are. */
 uint64_t val_hash(const struct val *v);
 
-/* Nodes that lookups and comparisons of this thread went past, in builds with debug options only: by it tests see that
- * nothing a client sizes costs its square. */
-#ifdef CARAVEL_FAILPOINTS
-extern _Thread_local uint64_t val_steps;
-#define VAL_STEP(nodes) ((void)(val_steps += (nodes)))
-#else
-#define VAL_STEP(nodes) ((void)0)
-#endif
-
 /* A document from a client may have so many values; the largest objects in use, CustomResourceDefinitions, have some
  * 25,000. Members below fieldsV1 are not counted: they name what the document has once more for each manager. Decoders
  * count when they are told to, with a budget of this limit, and so do those who make one document of two. */
