@@ -133,7 +133,8 @@ int err_add_cause(struct err *err, const char *reason, struct sv field, const ch
 
 	if (!err)
 		return -1;
-	err->causes = xrealloc(err->causes, (err->n_causes + 1) * sizeof(*err->causes));
+	if ((err->n_causes & (err->n_causes - 1)) == 0) /* a power of two, or none: so many fit */
+		err->causes = xrealloc(err->causes, MAX(err->n_causes * 2, (size_t)1) * sizeof(*err->causes));
 	c = &err->causes[err->n_causes++];
 	c->reason = xstrdup(reason);
 	c->field = field.p ? xstrndup(field.p, field.n) : NULL;

@@ -173,6 +173,7 @@ static void run_protobuf(struct cost *c, size_t n, const void *arg)
 
 static const struct text json_many = MANY_KEYS, json_alike = MANY_ALIKE, json_fields = MANY_FIELDS, json_twice = TWICE,
 			 json_lists = LISTS, json_escaped = ESCAPED,
+			 json_list_again = { "{", "'a':[{'k%zu':1},[2]]", "}", NULL, NULL },
 			 json_bad_bytes = { "['", "\xff\xfe%zu ", NULL, NULL, "']" },
 			 json_deep = { "[", "{'a':{'b':{'c':{'d':{'e':[[[[{'k%zu':1}]]]]}}}}}", "]", NULL, NULL };
 static const struct text yaml_many = { "a: 1\n", "k%zu: v\n", NULL, NULL, NULL },
@@ -191,6 +192,7 @@ static const struct cost_row decoders[] = {
 	{ "JSON: many equal members", run_json, &json_alike, 0 },
 	{ "JSON: many equal fields", run_json, &json_fields, 0 },
 	{ "JSON: every member twice", run_json, &json_twice, 0 },
+	{ "JSON: many equal lists", run_json, &json_list_again, 0 },
 	{ "JSON: lists", run_json, &json_lists, 0 },
 	{ "JSON: escapes", run_json, &json_escaped, 0 },
 	{ "JSON: no UTF-8", run_json, &json_bad_bytes, 0 },
@@ -290,6 +292,7 @@ static void run_typed(struct cost *c, size_t n, const void *arg)
 	assert_non_null(r);
 	for (int sorted = 0; sorted < 2; sorted++) {
 		struct decode_report report = { .strict = VEC_INIT, .sorted = sorted != 0 };
+		_cleanup_(err_release) struct err err = ERR_INIT;
 		struct field_errs fe, more;
 		struct val *raw, *doc;
 		struct sv repeated[] = { SV("metadata.labels.k0"), SV("spec.a.b.c"), SV("data.k1") };
@@ -312,7 +315,7 @@ static void run_typed(struct cost *c, size_t n, const void *arg)
 		validate_typed(&fe, s, doc, doc, NULL);
 		validate_object_meta(&more, r, val_get(doc, F_metadata), val_get(doc, F_metadata), fmt_dns_subdomain);
 		field_errs_merge(&fe, &more);
-		(void)field_errs_to_err(&fe, r, SV("x"), NULL);
+		(void)field_errs_to_err(&fe, r, SV("x"), &err);
 		cost_end(c);
 		vec_release(&report.strict);
 	}
