@@ -1,6 +1,7 @@
 /* LimitRanger: defaults for containers without requests and limits; bounds and ratios for containers, pods as a
  * whole and claims. All that one LimitRange has against an object is said in one answer. */
 #include "apiserver/admission/plugins.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "codec/doc_items.h"
@@ -10,6 +11,13 @@
 
 #define ANNOTATION "kubernetes.io/limit-ranger"
 #define RATIO_MILLI 1000.0
+
+/* Each resource that a LimitRange names meets each container: both sides are a user's, and defaults are copied. A unit
+ * is one such pair. */
+static const struct budget_limit pairs_limit = {
+	100000, ERR_FORBIDDEN,
+	"the limit ranges of the namespace name too many resources for so many containers: use fewer of either"
+};
 
 struct ranges {
 	const struct admission *a;
@@ -21,6 +29,7 @@ struct ranges {
 	struct strmap
 	    totals[2]; /* of a pod's requests and limits: resource -> struct total; made when first asked for */
 	bool totalled;
+	struct budget pairs;
 };
 
 /* --- defaults --- */
@@ -32,7 +41,7 @@ static void fill(struct ranges *r, struct val *c, enum sym which, const struct v
 	_cleanup_(val_index_release) struct val_index had = { 0 };
 	bool any = false;
 
-	if (!val_len(defaults))
+	if (!val_len(defaults) || !budget_take(&r->pairs, val_len(defaults)))
 		return;
 	m = val_ensure_map(r->ar, res, which);
 	missing = val_new_map(r->ar);
@@ -221,13 +230,18 @@ static void check_subject(struct ranges *r, const struct val *item, const char *
 			      const struct amounts *am);
 	} all[] = { { F_min, check_min }, { F_max, check_max }, { F_maxLimitRequestRatio, check_ratio } };
 
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		VAL_EACH_MEMBER(val_member(item, all[i].list), b) {
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const struct val *bounds = val_member(item, all[i].list);
+
+		if (!budget_take(&r->pairs, val_len(bounds)))
+			return;
+		VAL_EACH_MEMBER(bounds, b) {
 			struct amounts am = amounts_of(r, s, b.key);
 
 			if (!am.claim || all[i].list != F_maxLimitRequestRatio)
 				all[i].check(r, type, b.key, val_str(b.value), &am);
 		}
+	}
 }
 
 static void check_item(struct ranges *r, const struct val *item, const char *type, const struct val *of, bool claim)
@@ -271,7 +285,7 @@ static int validate_by(struct obj *o, void *ctx)
 		else if (val_is(val_get(item, F_type), "PersistentVolumeClaim"))
 			check_item(r, item, "PersistentVolumeClaim", r->spec, true);
 	}
-	return r->n_wrong != 0;
+	return r->n_wrong != 0 || budget_over(&r->pairs);
 }
 
 static int mutate_by(struct obj *o, void *ctx)
@@ -281,8 +295,8 @@ static int mutate_by(struct obj *o, void *ctx)
 	VAL_EACH(obj_get(o, F_spec, F_limits), item)
 		if (val_is(val_get(item, F_type), "Container"))
 			default_containers(r, item);
-	if (!r->said.n)
-		return 0;
+	if (!r->said.n || budget_over(&r->pairs))
+		return budget_over(&r->pairs);
 	annotation_set(r->ar, r->a->doc, ANNOTATION,
 		       arena_svf(r->ar, "LimitRanger plugin set: %s", buf_cstr(&r->said)));
 	return 0;
@@ -301,27 +315,32 @@ static bool is_limited(const struct admission *a)
 
 static int mutate(const struct admission *a, struct err *err)
 {
-	struct ranges r = { .a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT };
+	struct ranges r = {
+		.a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT, .pairs = BUDGET(pairs_limit)
+	};
 
-	(void)err;
 	if (!admits_pod(a) || a->op != ADMIT_CREATE)
 		return 0;
 	r.spec = val_get_mut(a->doc, F_spec);
 	registry_each(a->q->server, RES(core_limitranges), a->ns, mutate_by, &r);
 	buf_release(&r.said);
-	return 0;
+	return budget_over(&r.pairs) ? admission_forbid(a, err, "%s", pairs_limit.refusal) : 0;
 }
 
 static int validate(const struct admission *a, struct err *err)
 {
-	struct ranges r = { .a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT };
+	struct ranges r = {
+		.a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT, .pairs = BUDGET(pairs_limit)
+	};
 	int rc = 0;
 
 	if (!is_limited(a))
 		return 0;
 	r.spec = val_get_mut(a->doc, F_spec);
 	registry_each(a->q->server, RES(core_limitranges), a->ns, validate_by, &r);
-	if (r.n_wrong)
+	if (budget_over(&r.pairs))
+		rc = admission_forbid(a, err, "%s", pairs_limit.refusal);
+	else if (r.n_wrong)
 		rc = admission_forbid(a, err, "%s%s%s", r.n_wrong > 1 ? "[" : "", buf_cstr(&r.said),
 				      r.n_wrong > 1 ? "]" : "");
 	buf_release(&r.said);

@@ -276,9 +276,55 @@ static void test_table(void **state)
 	assert_int_equal(bad, 0);
 }
 
+static const char *listed(struct rig *r, const char *head, const char *element, int n, const char *tail)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_adds(&b, head);
+	for (int i = 0; i < n; i++)
+		buf_printf(&b, element, i ? "," : "", i);
+	buf_adds(&b, tail);
+	return arena_strdup(&r->arena, buf_cstr(&b));
+}
+
+/* Each of a pod's containers gets each default and is held against each bound: the product of two objects is counted.
+ */
+static void test_limit_product(void **state)
+{
+	static const char *const lists[] = { "default", "min", "maxLimitRequestRatio" };
+	struct rig *r = *state;
+
+	given(r, "/api/v1/namespaces", "{\"metadata\":{\"name\":\"limited\"}}");
+	given(r, CORE "limited/serviceaccounts", "{\"metadata\":{\"name\":\"default\"}}");
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		given(r, CORE "limited/limitranges",
+		      listed(r,
+			     arena_printf(&r->arena,
+					  "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"limits\":[{\"type\":"
+					  "\"Container\",\"%s\":{",
+					  lists[i]),
+			     "%s\"example.com/r%d\":\"1\"", 400, "}}]}}"));
+		for (int n = 30; n <= 300; n *= 10) {
+			struct answer *a =
+			    api(r, "POST", CORE "limited/pods",
+				.body = listed(r, "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[",
+					       "%s{\"name\":\"c%d\",\"image\":\"i\"}", n, "]}}"));
+			bool too_many = strstr(buf_cstr(&a->body), "too many resources for so many containers") != NULL;
+
+			if (too_many != (n == 300) || (too_many && a->code != 403))
+				fail_msg("%s of %d: %d %.300s", lists[i], n, a->code, buf_cstr(&a->body));
+			answer_free(a);
+		}
+		expect(r, 200, "DELETE", CORE "limited/limitranges/l", NULL);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_table, rig_setup, rig_teardown) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_table, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_limit_product, rig_setup, rig_teardown),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
