@@ -46,7 +46,7 @@ struct decoder {
 	size_t n, cap;
 	struct val *heap;
 
-	struct frame frames[JSON_DEPTH_MAX];
+	struct frame *frames; /* JSON_DEPTH_MAX, of which depth are in use */
 	size_t depth;
 };
 
@@ -842,10 +842,15 @@ static int parse_text(struct decoder *d, size_t max_depth)
 
 struct val *json_decode(struct arena *a, struct sv text, const struct json_opts *opts, struct err *err)
 {
+	struct frame frames[JSON_DEPTH_MAX];
 	struct val first[256], *root = NULL;
-	struct decoder d = {
-		.a = a, .opts = opts, .err = err, .nodes = first, .cap = ARRAY_LEN(first), .merged = BUDGET(merge_limit)
-	};
+	struct decoder d = { .a = a,
+			     .opts = opts,
+			     .err = err,
+			     .nodes = first,
+			     .cap = ARRAY_LEN(first),
+			     .frames = frames,
+			     .merged = BUDGET(merge_limit) };
 	size_t max_depth = opts && opts->max_depth > 0 ? MIN((size_t)opts->max_depth, JSON_DEPTH_MAX) : JSON_DEPTH_MAX;
 
 	/* Lengths of strings and counts of nodes fit a node's 28 bits because the text's does. */
