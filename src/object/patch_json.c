@@ -1,8 +1,8 @@
 /* patch_json.c - JSON patch (RFC 6902) with JSON pointers (RFC 6901), as upstream's library reads them.
  *
  * The document's nodes are cloned once (strings stay shared) and the operations then change
- * the clone in place, so ten thousand operations on one list do not copy it each time. The large map
- * that was looked into last has an index, so that neither do as many operations search it each time.
+ * the clone in place, so ten thousand operations on one list do not copy it each time. A large map that
+ * is looked into twice running gets an index, so that neither do as many operations search it each time.
  *
  * That library is lenient where the RFC is not, and scripts rely on it: a member that is not there reads as null, so
  * `replace` sets it, `copy` makes a null of it and `test` compares it with null; only `remove` (and the first half of
@@ -25,6 +25,7 @@ struct jp {
 	/* Of a large map. While it is open nothing else reads or changes that map, or moves the node that it is: see
 	 * locate(). No map: there is none. */
 	struct val_index open;
+	const struct val *last; /* the large map that was looked into last; not to be followed */
 };
 
 /* Upstream answers 422 with this generic text whatever went wrong in applying. */
@@ -94,6 +95,7 @@ struct place {
 };
 
 #define LARGE_NODES 64
+#define INDEX_NODES 16 /* so many are passed in the time in which one gets into an index */
 
 static struct val *child(struct jp *j, struct val *v, struct sv token)
 {
@@ -113,18 +115,20 @@ static int pass(struct jp *j, size_t nodes)
 	return budget_spend(&j->passed, nodes, j->err);
 }
 
-/* Pays for looking into v, which gets the index when it is large. That moves what is below the map that had it, if
- * something was taken out of that: 1 then, and the way to v is to be gone again. */
+/* Pays for looking into v, which gets the index when it is large and was looked into before. That moves what is below
+ * the map that had it, if something was taken out of that: 1 then, and the way to v is to be gone again. */
 static int look_into(struct jp *j, struct val *v)
 {
 	bool moves = j->open.removed;
 
 	if (v->type == VAL_LIST || v == j->open.map)
 		return pass(j, 1);
-	if (pass(j, v->n) < 0)
+	if (v->n <= LARGE_NODES || v != j->last) {
+		j->last = v->n <= LARGE_NODES ? j->last : v;
+		return pass(j, v->n);
+	}
+	if (pass(j, (size_t)v->n * INDEX_NODES) < 0)
 		return -1;
-	if (v->n <= LARGE_NODES)
-		return 0;
 	val_index_release(&j->open);
 	if (moves)
 		return 1;
