@@ -13,7 +13,7 @@
  * A budget is for what no index can make cheap; it is no excuse for a loop in a loop. Tests see by base/costs.h whether
  * there is one.
  *
- * NULL is a budget without end. Not thread-safe: it belongs to who works.
+ * NULL is a budget without end, and so is one of zeroes. Not thread-safe: it belongs to who works.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ struct budget {
 
 static inline bool budget_over(const struct budget *b)
 {
-	return b && b->used > b->limit->units;
+	return b && b->limit && b->used > b->limit->units;
 }
 
 /* False when it was not enough; it stays used up then. */

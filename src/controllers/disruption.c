@@ -12,6 +12,8 @@
  * When the numbers cannot be told, nothing may go. */
 #include "base/buf.h"
 #include "client/workq.h"
+#include "codec/doc_items.h"
+#include "codec/val_index.h"
 #include "controllers/controllers-internal.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
@@ -191,10 +193,12 @@ static int expect_pods(struct brun *r, struct err *err)
 static void keep_granted(struct brun *r, int64_t now)
 {
 	const struct val *was = obj_get(r->pdb, F_status, F_disruptedPods);
+	_cleanup_(val_index_release) struct val_index in_was = val_index_of(was);
+	bool any = val_len(was) > 0;
 
-	for (size_t i = 0; i < r->n_pods && val_len(was); i++) {
+	for (size_t i = 0; i < r->n_pods && any; i++) {
 		struct obj *pod = r->pods[i];
-		const struct val *at = val_member_sv(was, obj_name(pod));
+		const struct val *at = val_index_get(&in_was, obj_name(pod));
 		int64_t due;
 
 		if (!at || obj_deleting(pod) || !time_get(at, &due))
@@ -208,7 +212,7 @@ static void keep_granted(struct brun *r, int64_t now)
 		}
 		if (!r->granted)
 			r->granted = val_new_map(r->a);
-		val_set_sv(r->a, r->granted, obj_name(pod), at);
+		val_append_sv(r->a, r->granted, obj_name(pod), at); /* a pod comes once */
 		due = MAX(due - now, NS_PER_MS);
 		if (r->recheck_ns == 0 || due < r->recheck_ns)
 			r->recheck_ns = due;
@@ -217,9 +221,11 @@ static void keep_granted(struct brun *r, int64_t now)
 
 static void count_healthy(struct brun *r)
 {
+	_cleanup_(val_index_release) struct val_index granted = val_index_of(r->granted);
+
 	for (size_t i = 0; i < r->n_pods; i++)
 		r->healthy += !obj_deleting(r->pods[i]) && pod_is_ready(r->pods[i]) &&
-			      !val_member_sv(r->granted, obj_name(r->pods[i]));
+			      !val_index_get(&granted, obj_name(r->pods[i]));
 }
 
 /* --- the status --- */

@@ -2,14 +2,24 @@
 
 #include "base/b64.h"
 #include "base/buf.h"
-#include "codec/doc.h"
+#include "codec/val_index.h"
 
 #include <ctype.h>
 
-struct sv env_var_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
-			 void *ctx)
+#define ENV_SOURCE_SMALL 64 /* nodes of a map that is not worth an index */
+
+const struct budget_limit env_expanded_limit = {
+	4 * 1024 * 1024, ERR_INVALID,
+	"what the references in variables, arguments and paths stand for is larger than 4194304 bytes together, more "
+	"than any kernel gives a program"
+};
+
+int env_var_expand(struct arena *a, struct sv text, struct budget *expanded,
+		   bool (*lookup)(struct sv name, struct sv *ret, void *ctx), void *ctx, struct sv *ret,
+		   struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	bool closes = true; /* there is a parenthesis ahead */
 
 	for (size_t i = 0; i < text.n; i++) {
 		ssize_t end;
@@ -24,18 +34,23 @@ struct sv env_var_expand(struct arena *a, struct sv text, bool (*lookup)(struct 
 			i++;
 			continue;
 		}
-		end = text.p[i + 1] == '(' ? sv_find(sv_sub(text, i + 2, text.n), ')') : -1;
+		end = text.p[i + 1] == '(' && closes ? sv_find(sv_sub(text, i + 2, text.n), ')') : -1;
 		if (end < 0) {
+			closes &= text.p[i + 1] != '(';
 			buf_addc(&b, '$');
 			continue;
 		}
-		if (lookup(sv_sub(text, i + 2, (size_t)end), &value, ctx))
-			buf_addsv(&b, value);
-		else
+		if (!lookup(sv_sub(text, i + 2, (size_t)end), &value, ctx)) {
 			buf_addsv(&b, sv_sub(text, i, (size_t)end + 3));
+		} else {
+			if (budget_spend(expanded, value.n, err) < 0)
+				return -1;
+			buf_addsv(&b, value);
+		}
 		i += (size_t)end + 2;
 	}
-	return arena_sv(a, buf_sv(&b));
+	*ret = arena_sv(a, buf_sv(&b));
+	return 0;
 }
 
 static void env_names_drop(void *names)
@@ -176,6 +191,32 @@ int env_var_add_from(struct env_list *l, const struct val *container, const stru
 	return 0;
 }
 
+static void env_index_drop(void *index)
+{
+	val_index_release(index);
+}
+
+/* A container may name each key of what may have as many. */
+static const struct val *env_source_get(struct env_list *l, const struct val *data, struct sv key)
+{
+	struct val_index *x;
+	void **slot;
+
+	if (val_type(data) != VAL_MAP || data->n <= ENV_SOURCE_SMALL)
+		return val_member_sv(data, key);
+	if (!l->sources) {
+		l->sources = ARENA_NEW(l->a, struct strmap);
+		arena_defer(l->a, env_names_drop, l->sources);
+	}
+	slot = strmap_slot(l->sources, sv_make((const char *)&data, sizeof(data)));
+	if (!*slot) {
+		*slot = x = ARENA_NEW(l->a, struct val_index);
+		*x = val_index_of(data);
+		arena_defer(l->a, env_index_drop, x);
+	}
+	return val_index_get(*slot, key);
+}
+
 static int key_ref(struct env_list *l, const struct val *ref, bool secret, const struct env_source *src, bool *ret_have,
 		   struct sv *ret, struct err *err)
 {
@@ -192,7 +233,7 @@ static int key_ref(struct env_list *l, const struct val *ref, bool secret, const
 		}
 		return err_move(err, &e);
 	}
-	v = val_member_sv(val_member(o, F_data), key);
+	v = env_source_get(l, val_member(o, F_data), key);
 	if (!v) {
 		if (optional)
 			return 0;
@@ -228,7 +269,8 @@ int env_var_add_own(struct env_list *l, const struct val *container, const struc
 			if (src->field(src->ctx, l->a, from, &value, err) < 0)
 				return -1;
 		} else {
-			value = env_var_expand(l->a, value, env_var_lookup, l);
+			if (env_var_expand(l->a, value, &l->expanded, env_var_lookup, l, &value, err) < 0)
+				return -1;
 		}
 		if (have)
 			env_var_set(l, name, value);

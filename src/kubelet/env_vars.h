@@ -2,20 +2,25 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/budget.h"
 #include "base/err.h"
 #include "base/strmap.h"
 #include "kubelet/runtime.h"
 
 /* $(NAME) is replaced where lookup knows it, left alone where not; $$ is one $. (third_party/forked/golang/expansion)
- */
-struct sv env_var_expand(struct arena *a, struct sv text, bool (*lookup)(struct sv name, struct sv *ret, void *ctx),
-			 void *ctx);
+ * expanded pays for the bytes that are put in: values may hold values of values. */
+int env_var_expand(struct arena *a, struct sv text, struct budget *expanded,
+		   bool (*lookup)(struct sv name, struct sv *ret, void *ctx), void *ctx, struct sv *ret,
+		   struct err *err);
+extern const struct budget_limit env_expanded_limit; /* of all that a container is given */
 
 struct env_list {
 	struct rt_label *p;
 	size_t n, cap;
 	struct arena *a;
-	struct strmap *at; /* name -> its place in p, + 1; the arena's, made with the first variable */
+	struct budget expanded; /* of env_expanded_limit, by who makes the list */
+	struct strmap *at;	/* name -> its place in p, + 1; the arena's, made with the first variable */
+	struct strmap *sources; /* struct val_index of large ConfigMaps and Secrets, by address; as at */
 };
 bool env_var_lookup(struct sv name, struct sv *ret, void *list);
 

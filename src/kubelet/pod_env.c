@@ -101,7 +101,7 @@ int pod_env(struct kpod *p, struct arena *a, const struct val *pod, const struct
 	struct env_source src = { .get = get, .field = pod_env_field, .file = file, .ctx = &s };
 	struct service_ctx sc = { .l = ret, .ns = sv_from(p->ns), .links = !links || val_bool(links) };
 
-	*ret = (struct env_list){ .a = a };
+	*ret = (struct env_list){ .a = a, .expanded = BUDGET(env_expanded_limit) };
 	informer_each(p->k->services, SV("default"), add_service, &sc);
 	if (sc.links && strcmp(p->ns, "default") != 0)
 		informer_each(p->k->services, sc.ns, add_service, &sc);

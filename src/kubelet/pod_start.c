@@ -323,7 +323,7 @@ static void set_security(struct kpod *p, struct arena *a, const struct val *pod,
 }
 
 struct needed_env {
-	const struct env_list *env;
+	struct env_list *env;
 	struct sv missing;
 };
 
@@ -331,25 +331,26 @@ static bool needed_lookup(struct sv name, struct sv *ret, void *ctx)
 {
 	struct needed_env *n = ctx;
 
-	if (env_var_lookup(name, ret, (void *)n->env) && ret->n)
+	if (env_var_lookup(name, ret, n->env) && ret->n)
 		return true;
 	n->missing = name;
 	return false;
 }
 
 /* A variable without a value would mount another directory than was meant: an error. */
-static int expand_sub_path(struct arena *a, struct sv expr, const struct env_list *env, struct sv *ret, struct err *err)
+static int expand_sub_path(struct arena *a, struct sv expr, struct env_list *env, struct sv *ret, struct err *err)
 {
 	struct needed_env n = { .env = env };
 
-	*ret = env_var_expand(a, expr, needed_lookup, &n);
+	if (env_var_expand(a, expr, &env->expanded, needed_lookup, &n, ret, err) < 0)
+		return -1;
 	if (n.missing.n)
 		return err_set(err, ERR_INVALID, "missing value for %.*s", SV_ARG(n.missing));
 	return 0;
 }
 
 static int set_mounts(struct kpod *p, struct arena *a, const struct val *pod, const struct val *spec,
-		      const struct env_list *env, int restart_count, struct rt_container_config *c, struct err *err)
+		      struct env_list *env, int restart_count, struct rt_container_config *c, struct err *err)
 {
 	const struct val *mounts = val_member(spec, F_volumeMounts);
 	struct rt_mount *m = ARENA_ARRAY(a, struct rt_mount, val_len(mounts) + 2);
@@ -476,9 +477,11 @@ static int pod_start_fill(struct kpod *p, struct arena *a, const struct val *pod
 	cmd = (struct sv *)strings(a, val_member(spec, F_command), &c->n_command);
 	args = (struct sv *)strings(a, val_member(spec, F_args), &c->n_args);
 	for (size_t i = 0; i < c->n_command; i++)
-		cmd[i] = env_var_expand(a, cmd[i], env_var_lookup, env);
+		if (env_var_expand(a, cmd[i], &env->expanded, env_var_lookup, env, &cmd[i], err) < 0)
+			return -1;
 	for (size_t i = 0; i < c->n_args; i++)
-		args[i] = env_var_expand(a, args[i], env_var_lookup, env);
+		if (env_var_expand(a, args[i], &env->expanded, env_var_lookup, env, &args[i], err) < 0)
+			return -1;
 	c->command = cmd;
 	c->args = args;
 	c->labels = container_labels(p, a, c->name);

@@ -9,6 +9,7 @@
  * back first, and a node with fewer such victims is the better one. */
 #include "scheduler/framework.h"
 
+#include "codec/val_index.h"
 #include "object/selector.h"
 
 #include <stdlib.h>
@@ -53,7 +54,8 @@ static int more_important_first(const void *a, const void *b)
 struct pdb_room {
 	const struct obj *pdb;
 	const struct selector *selector;
-	int64_t allowed, left; /* left: while one node is looked at */
+	struct val_index granted; /* its disruptedPods */
+	int64_t allowed, left;	  /* left: while one node is looked at */
 };
 
 struct budgets {
@@ -61,20 +63,29 @@ struct budgets {
 	size_t n;
 };
 
+static void granted_drop(void *index)
+{
+	val_index_release(index);
+}
+
 static struct budgets read_budgets(struct cycle_state *cs)
 {
 	struct budgets b = { ARENA_ARRAY(cs->arena, struct pdb_room, cs->n_budgets), 0 };
 
 	for (size_t i = 0; i < cs->n_budgets; i++) {
 		const struct obj *o = cs->budgets[i];
+		struct pdb_room *x = &b.p[b.n];
 		const struct selector *s =
 		    selector_from_label_selector(cs->arena, obj_get(o, F_spec, F_selector), NULL);
 
-		if (s && !selector_empty(s))
-			b.p[b.n++] =
-			    (struct pdb_room){ .pdb = o,
-					       .selector = s,
-					       .allowed = val_get_int(obj_root(o), 0, F_status, F_disruptionsAllowed) };
+		if (!s || selector_empty(s))
+			continue;
+		*x = (struct pdb_room){ .pdb = o,
+					.selector = s,
+					.granted = val_index_of(obj_get(o, F_status, F_disruptedPods)),
+					.allowed = val_get_int(obj_root(o), 0, F_status, F_disruptionsAllowed) };
+		arena_defer(cs->arena, granted_drop, &x->granted);
+		b.n++;
 	}
 	return b;
 }
@@ -88,8 +99,7 @@ static bool overdraws(struct budgets *b, const struct pod_info *p)
 		struct pdb_room *x = &b->p[i];
 
 		if (!sv_eq(obj_ns(x->pdb), obj_ns(p->obj)) || !val_len(obj_labels(p->obj)) ||
-		    !selector_matches(x->selector, obj_labels(p->obj)) ||
-		    val_member_sv(obj_get(x->pdb, F_status, F_disruptedPods), obj_name(p->obj)))
+		    !selector_matches(x->selector, obj_labels(p->obj)) || val_index_get(&x->granted, obj_name(p->obj)))
 			continue;
 		over |= --x->left < 0;
 	}

@@ -1,5 +1,6 @@
 /* Keys of ConfigMaps and Secrets as files: for their own volumes and for projected ones. */
 #include "base/b64.h"
+#include "codec/val_index.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/pod_env.h"
 #include "kubelet/pod_source.h"
@@ -17,6 +18,7 @@ static int config_files_add(struct volume *v, struct file_list *l, struct sv pat
 int config_files(struct volume *v, struct file_list *l, bool secret, struct sv name, const struct val *items,
 		 bool optional, int64_t mode, struct err *err)
 {
+	_cleanup_(val_index_release) struct val_index in_data = { 0 }, in_binary = { 0 };
 	const struct val *o = NULL, *data, *binary;
 	struct err e = ERR_INIT;
 
@@ -38,13 +40,15 @@ int config_files(struct volume *v, struct file_list *l, bool secret, struct sv n
 				return -1;
 		return 0;
 	}
+	in_data = val_index_of(data);
+	in_binary = val_index_of(binary);
 	VAL_EACH(items, it) {
 		struct sv key = val_get_str(it, F_key);
-		const struct val *value = val_member_sv(data, key);
+		const struct val *value = val_index_get(&in_data, key);
 		bool base64 = secret;
 
 		if (!value) {
-			value = val_member_sv(binary, key);
+			value = val_index_get(&in_binary, key);
 			base64 = true;
 		}
 		if (!value) {

@@ -33,7 +33,10 @@ static void test_used_up(void **state)
 
 static void test_without_end(void **state)
 {
+	struct budget zeroes = { 0 };
+
 	(void)state;
+	assert_true(budget_take(&zeroes, SIZE_MAX));
 	assert_true(budget_take(NULL, SIZE_MAX));
 	assert_int_equal(budget_spend(NULL, SIZE_MAX, NULL), 0);
 	assert_false(budget_over(NULL));

@@ -1,6 +1,9 @@
 /* What the kubelet writes for containers and reads from them. */
+#include "costs.h"
 #include "kit.h"
 
+#include "codec/doc_items.h"
+#include "codec/json.h"
 #include "kubelet/atomic_writer.h"
 #include "kubelet/bridge_repair.h"
 #include "kubelet/cni.h"
@@ -173,8 +176,98 @@ static void test_expand(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_sv(env_var_expand(&A, sv_from(cases[i][0]), lookup, NULL), cases[i][1]);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct sv out;
+
+		OK(env_var_expand(&A, sv_from(cases[i][0]), NULL, lookup, NULL, &out, &e_));
+		assert_sv(out, cases[i][1]);
+	}
+}
+
+/* Twenty variables of ten references each stand for more than there is memory. */
+static void test_expand_bomb(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct env_list l = { .a = &A, .expanded = BUDGET(env_expanded_limit) };
+	const struct val *c;
+
+	(void)state;
+	buf_adds(&b, "{\"env\":[{\"name\":\"V0\",\"value\":\"0123456789\"}");
+	for (int i = 1; i < 20; i++) {
+		buf_printf(&b, ",{\"name\":\"V%d\",\"value\":\"", i);
+		for (int k = 0; k < 10; k++)
+			buf_printf(&b, "$(V%d)", i - 1);
+		buf_adds(&b, "\"}");
+	}
+	buf_adds(&b, "]}");
+	c = json_decode(&A, buf_sv(&b), NULL, &err);
+	assert_int_equal(env_var_add_own(&l, c, NULL, &err), -1);
+	assert_non_null(strstr(err_msg(&err), "larger than 4194304 bytes together"));
+}
+
+/* Each key of a large ConfigMap by a variable of its own. */
+static const struct val *large;
+
+static int get_large(void *ctx, struct arena *a, bool secret, struct sv name, const struct val **ret, struct err *err)
+{
+	(void)ctx;
+	(void)a;
+	(void)secret;
+	(void)name;
+	(void)err;
+	*ret = large;
+	return 0;
+}
+
+static void run_large(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct env_list l = { .a = &a };
+	const struct env_source src = { .get = get_large };
+	struct val *container = val_new_map(&a), *env = val_set_list(&a, container, F_env), *data = val_new_map(&a);
+	struct val *config = val_new_map(&a), text = { .type = VAL_STR, .n = 1, .s = "v" };
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++) {
+		struct val *e = val_push(&a, env, val_new_map(&a));
+		struct val *ref = val_set_map(&a, val_set_map(&a, e, F_valueFrom), F_configMapKeyRef);
+
+		val_append_sv(&a, data, arena_svf(&a, "k%zu", i), &text);
+		val_set_str(&a, ref, F_key, arena_svf(&a, "k%zu", n - 1 - i));
+		val_set_str(&a, e, F_name, arena_svf(&a, "V%zu", i));
+	}
+	val_set(&a, config, F_data, data);
+	large = config;
+	cost_begin(c);
+	OK(env_var_add_own(&l, container, &src, &e_));
+	cost_end(c);
+	assert_int_equal(l.n, n);
+}
+
+static void run_open(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv out;
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++)
+		buf_adds(&b, "$(");
+	cost_begin(c);
+	OK(env_var_expand(&A, buf_sv(&b), NULL, lookup, NULL, &out, &e_));
+	cost_end(c);
+	assert_int_equal(out.n, 2 * n);
+}
+
+static void test_growth(void **state)
+{
+	const struct cost_row rows[] = {
+		{ "variables of a large ConfigMap", run_large, NULL, 0 },
+		{ "references that never close", run_open, NULL, 3000 },
+	};
+
+	(void)state;
+	expect_linear(rows, ARRAY_LEN(rows));
 }
 
 static struct sv var(struct env_list *l, const char *name)
@@ -707,6 +800,8 @@ int main(void)
 		cmocka_unit_test(test_log_lines),
 		cmocka_unit_test(test_log_reader),
 		cmocka_unit_test(test_expand),
+		cmocka_unit_test(test_expand_bomb),
+		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_service_variables),
 		cmocka_unit_test(test_env_sources),
 		cmocka_unit_test(test_env_file),
