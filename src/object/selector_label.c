@@ -17,7 +17,7 @@ struct requirement {
 	struct sv key;
 	enum sym sym; /* of key, or SYM_NONE */
 	enum op op;
-	struct sv *values;
+	struct sv *values; /* sorted */
 	size_t n;
 	int64_t bound; /* OP_GT, OP_LT */
 };
@@ -439,7 +439,11 @@ static int requirement_from_expression(struct arena *a, const struct val *e, str
 	r->values = ARENA_ARRAY(a, struct sv, r->n);
 	for (size_t i = 0; i < r->n; i++)
 		r->values[i] = arena_sv(a, val_str(val_at(values, i)));
-	return requirement_finish(a, r, err);
+	if (requirement_finish(a, r, err) < 0) /* names values by their places */
+		return -1;
+	if (r->n > 1)
+		qsort(r->values, r->n, sizeof(struct sv), sv_ptr_cmp);
+	return 0;
 }
 
 const struct selector *selector_from_label_selector(struct arena *a, const struct val *ls, struct err *err)
@@ -488,6 +492,7 @@ const struct selector *selector_from_map(struct arena *a, const struct val *map)
 /* --- use --- */
 
 #define FEW_REQUIREMENTS 8
+#define FEW_VALUES 8
 
 static const struct val *selector_label_of(const struct requirement *r, const struct val *labels)
 {
@@ -498,6 +503,8 @@ static const struct val *selector_label_of(const struct requirement *r, const st
 
 static bool has_value(const struct requirement *r, struct sv value)
 {
+	if (r->n > FEW_VALUES)
+		return bsearch(&value, r->values, r->n, sizeof(value), sv_ptr_cmp) != NULL;
 	for (size_t i = 0; i < r->n; i++) {
 		if (sv_eq(r->values[i], value))
 			return true;

@@ -66,6 +66,16 @@ void world_free(struct world *w)
 	free(w);
 }
 
+/* The one that a pod of a DaemonSet asks for; to any other it does not matter. */
+static struct sv node_for(const struct obj *pod)
+{
+	const struct val *terms = obj_get(pod, F_spec, F_affinity, F_nodeAffinity,
+					  F_requiredDuringSchedulingIgnoredDuringExecution, F_nodeSelectorTerms);
+	const struct val *field = val_at(val_get(val_at(terms, 0), F_matchFields), 0);
+
+	return field ? val_str(val_at(val_get(field, F_values), 0)) : SV("node-0");
+}
+
 static void start_pod(struct world *w, struct obj *pod)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -76,7 +86,7 @@ static void start_pod(struct world *w, struct obj *pod)
 	int64_t now = env_now_ns(w->env);
 
 	if (!val_str(obj_get(pod, F_spec, F_nodeName)).n) {
-		val_set_cstr(&a, val_ensure_map(&a, doc, F_spec), F_nodeName, "node-0");
+		val_set_str(&a, val_ensure_map(&a, doc, F_spec), F_nodeName, node_for(pod));
 		assert_int_equal(client_update(c, RES(core_pods), doc, NULL, &bound, &err), 0);
 		doc = obj_edit(&a, obj_link(&a, bound));
 	}

@@ -674,6 +674,25 @@ static void run_selector(struct cost *c, size_t n, const void *arg)
 	cost_end(c);
 }
 
+/* As many values as there are objects to match. */
+static void run_matches(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct selector *s = selector_from_label_selector(&a, doc_of(&a, arg, n), NULL);
+	size_t found = 0;
+
+	assert_non_null(s);
+	cost_begin(c);
+	for (size_t i = 0; i < n; i++) {
+		struct val *labels = val_new_map(&a);
+
+		val_set_str_sv(&a, labels, SV("k"), arena_svf(&a, "a%zu", 2 * i));
+		found += selector_matches(s, labels);
+	}
+	cost_end(c);
+	assert_int_equal(found, (n + 1) / 2);
+}
+
 static void run_fields(struct cost *c, size_t n, const void *arg)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -710,6 +729,10 @@ static const struct cost_row selectors[] = {
 	{ "LabelSelector: expressions", run_selector,
 	  &(const struct text){ "{'matchExpressions':[", "{'key':'k%zr','operator':'NotIn','values':['a%zu']}", "]}",
 				NULL, NULL },
+	  0 },
+	{ "LabelSelector: values of many objects", run_matches,
+	  &(const struct text){ "{'matchExpressions':[{'key':'k','operator':'In','values':[", "'a%zr'", "]}]}", NULL,
+				NULL },
 	  0 },
 	{ "field selector", run_fields, &(const struct text){ "a=b", ",k%zr!=v\\\\,", NULL, NULL, NULL }, 0 },
 	{ "quantity: digits", run_quantity, &(const struct text){ "1", "\n", NULL, "%zu\n", "Gi" }, 0 },
