@@ -62,6 +62,8 @@ struct apiserver *apiserver_free(struct apiserver *s); /* shuts down first; no r
 /* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
 void apiserver_http(struct http_req *r, void *ctx);
 void apiserver_http_too_large(struct http_req *r, void *ctx);
+/* For http_server_opts.calmed: logs it, a line a second at most, and counts it. */
+void apiserver_http_calmed(const struct http_peer *peer, const char *what, void *ctx);
 /* Warns of a clock that is obviously wrong, and of what that did to the certificates. */
 void apiserver_check_clock(struct apiserver *s);
 /* Server certificate and client CA; borrowed, until certs_renewed() tells of another. NULL without a PKI. */

@@ -5,6 +5,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
+#include "base/log.h"
 #include "ev/watchdog.h"
 
 #include <stdio.h>
@@ -31,6 +32,8 @@ struct metrics {
 	_Atomic(struct cell *) *cells; /* [resource][verb]; the last row: everything else */
 	_Atomic int64_t inflight[2];   /* read-only, mutating */
 	_Atomic int64_t watchers;
+	_Atomic uint64_t calmed; /* HTTP/2 connections */
+	_Atomic int64_t calmed_logged_ns;
 };
 
 struct metrics *metrics_new(void)
@@ -65,6 +68,21 @@ void metrics_inflight(struct apiserver *s, const struct api_req *q, int delta)
 void metrics_watchers(struct apiserver *s, int delta)
 {
 	atomic_fetch_add_explicit(&s->metrics->watchers, delta, memory_order_relaxed);
+}
+
+void apiserver_http_calmed(const struct http_peer *peer, const char *what, void *ctx)
+{
+	struct apiserver *s = ctx;
+	struct metrics *m = s->metrics;
+	int64_t now = env_mono_ns(s->env), last = atomic_load(&m->calmed_logged_ns);
+
+	add(&m->calmed, 1);
+	/* Peers can do this as often as they connect. */
+	if (last && now - last < NS_PER_SEC)
+		return;
+	if (atomic_compare_exchange_strong(&m->calmed_logged_ns, &last, now))
+		log_f(LVL_WARN, "apiserver", "a connection was ended: its peer does too much that no client needs",
+		      "peer", "%.*s (%.*s): %s", SV_ARG(peer->address), SV_ARG(peer->common_name), what);
 }
 
 void metrics_count(struct api_req *q, int code)
@@ -216,6 +234,12 @@ void metrics_serve(struct api_req *q)
 	    "# HELP apiserver_longrunning_requests Number of active watches.\n"
 	    "# TYPE apiserver_longrunning_requests gauge\napiserver_longrunning_requests{verb=\"WATCH\"} %" PRId64 "\n",
 	    atomic_load(&s->metrics->watchers));
+	buf_printf(
+	    &b,
+	    "# HELP caravel_http_calmed_connections_total HTTP/2 connections ended for too much of what no client "
+	    "needs.\n# TYPE caravel_http_calmed_connections_total counter\n"
+	    "caravel_http_calmed_connections_total %" PRIu64 "\n",
+	    atomic_load(&s->metrics->calmed));
 	flow_metrics(s, &b);
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);

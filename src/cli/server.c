@@ -358,6 +358,7 @@ static int start_api(struct server *s, struct err *err)
 					.max_connections = max_connections(),
 					.handler = apiserver_http,
 					.too_large = apiserver_http_too_large,
+					.calmed = apiserver_http_calmed,
 					.ctx = s->api,
 				    },
 				    err);

@@ -138,6 +138,30 @@ struct http_tunnel {
 	bool paused;
 };
 
+/* What clients need little of (http_odd.c). */
+enum http_odd {
+	ODD_RESET,
+	ODD_RESET_SENT, /* for whatever reason: a peer can cause them all */
+	ODD_INVALID,	/* what is answered by a reset or is ignored */
+	ODD_PING,
+	ODD_SETTINGS,
+	ODD_EMPTY,  /* DATA without data or an end */
+	ODD_WINDOW, /* an update that no body was sent for */
+	ODD_PRIORITY,
+	ODD_CONTINUATION,
+	ODD_HEADERS, /* a block over the limit */
+	ODD_OTHER,   /* kinds that nobody knows, and GOAWAY */
+	_ODD_MAX
+};
+
+struct http_odds {
+	int64_t tokens, filled_ns;
+	int64_t windows; /* updates that what was sent pays for */
+	uint32_t answered;
+	uint32_t seen[_ODD_MAX];
+	bool over; /* the bucket was empty once */
+};
+
 struct http_conn {
 	struct lane *lane;
 	struct stream *s; /* NULL once closed */
@@ -168,9 +192,9 @@ struct http_conn {
 	/* HTTP/2 */
 	struct nghttp2_session *h2;
 	size_t n_reading; /* requests not complete */
-	int64_t reset_tokens, reset_at_ns;
+	struct http_odds odd;
 	unsigned int continuations;
-	bool h2_receiving, goaway;
+	bool h2_receiving, goaway, calmed;
 };
 
 /* --- http_lane.c --- */
@@ -199,6 +223,16 @@ int rq_body_add(struct http_rq *r, struct sv bytes); /* 0, or the status to refu
 void rq_body_done(struct http_rq *r);		     /* it is complete, or not wanted any more */
 void rq_body_drop(struct http_rq *r);		     /* what came of it is forgotten */
 void http_conn_wait_body(struct http_conn *c);	     /* a time limit that only progress starts anew */
+
+/* --- http_odd.c --- */
+
+void http_odd_init(struct http_conn *c);
+/* Counts one. False: it has been too much, the connection is to end (reported once). */
+bool http_odd(struct http_conn *c, enum http_odd what);
+bool http_odd_window(struct http_conn *c);	       /* the same for a window update */
+void http_odd_over(struct http_conn *c);	       /* too much by some other measure */
+void http_odd_sent(struct http_conn *c, size_t bytes); /* of a body: what windows are updated for */
+void http_odd_answered(struct http_conn *c);	       /* a request was heard out */
 
 /* --- http1.c --- */
 extern const struct http_ops h1_ops;

@@ -17,9 +17,10 @@
  * A peer that does not read costs a bounded amount, and not for ever: see stall_ns below.
  *
  * Protocol abuse ends the connection, never the process: header block <= 64 KiB, streams
- * <= 250 a connection, rapid-reset and CONTINUATION floods are cut off, idle handshakes,
- * header reads and bodies that trickle time out (slowloris), and what incomplete bodies may fill
- * is bounded: over that 429 without calling the handler.
+ * <= 250 a connection; what HTTP/2 clients need little of (resets of either side, pings, settings, empty frames, window
+ * updates for nothing …) comes out of one bucket per connection, and when that is empty the peer is told to calm down
+ * (GOAWAY, ENHANCE_YOUR_CALM); idle handshakes, header reads and bodies that trickle time out (slowloris), and what
+ * incomplete bodies may fill is bounded: over that 429 without calling the handler.
  */
 #pragma once
 
@@ -153,6 +154,9 @@ struct http_server_opts {
 	void (*handler)(struct http_req *r, void *ctx);
 	/* Optional: called when max_body is exceeded, to answer in the server's own format. */
 	void (*too_large)(struct http_req *r, void *ctx);
+	/* Optional: told once of a connection that is ended for too much of what no client needs, and of what there was
+	 * of that ("3 pings, 900 resets"). On the connection's loop. */
+	void (*calmed)(const struct http_peer *peer, const char *what, void *ctx);
 	void *ctx;
 };
 /* Listens and serves on the given loops (connections are spread over them). The loops must be

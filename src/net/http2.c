@@ -5,8 +5,9 @@
  * has room: nghttp2 asks how much there is (h2_read) and then, the frame being decided, wants it
  * written (h2_send_data), at which point it goes straight into the stream's buffers.
  *
- * Abuse: a client may cancel streams, but not for a living (rapid reset, CVE-2023-44487), and
- * a header block has a limit in bytes and in CONTINUATION frames (CVE-2024-28182).
+ * Abuse: a client may cancel streams, but not for a living (rapid reset, CVE-2023-44487), nor have them cancelled
+ * (CVE-2025-8671); that and all else that costs us more than it costs the peer is counted by http_odd.c. A header block
+ * has a limit in bytes and in CONTINUATION frames (CVE-2024-28182).
  */
 #include "net/http-internal.h"
 
@@ -18,8 +19,7 @@
 #define H2_CONN_WINDOW (8 << 20) /* the connection's */
 #define H2_HEADERS_MAX ((size_t)64 * 1024)
 #define H2_CONTINUATIONS_MAX 32
-#define H2_RESETS_BURST 1000 /* and then as many a second: */
-#define H2_RESETS_RATE 33
+#define H2_ACKS_MAX 8192 /* waiting to be sent, of pings and settings: the bucket is empty long before */
 #define H2_NV_MAX 32
 #define H2_DRAIN_FACTOR 4 /* of the largest body */
 
@@ -40,15 +40,51 @@ static struct http_rq *h2_rq(nghttp2_session *h2, int32_t id)
 
 /* --- requests --- */
 
+/* Ends the connection when `allowed` is false. */
+static void h2_calm(struct http_conn *c, bool allowed)
+{
+	if (allowed || c->calmed)
+		return;
+	c->calmed = c->goaway = true;
+	(void)nghttp2_session_terminate_session(c->h2, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static int h2_on_begin_frame(nghttp2_session *h2, const nghttp2_frame_hd *hd, void *ctx)
 {
 	struct http_conn *c = ctx;
 
 	(void)h2;
-	if (hd->type != NGHTTP2_CONTINUATION)
+	if (hd->type > NGHTTP2_CONTINUATION || hd->type == NGHTTP2_GOAWAY)
+		h2_calm(c, http_odd(c, ODD_OTHER));
+	if (hd->type != NGHTTP2_CONTINUATION) {
 		c->continuations = 0;
-	else if (++c->continuations > H2_CONTINUATIONS_MAX)
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
+		return 0;
+	}
+	h2_calm(c, http_odd(c, ODD_CONTINUATION));
+	if (++c->continuations <= H2_CONTINUATIONS_MAX)
+		return 0;
+	http_odd_over(c);
+	return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* Nothing is known of frames of other kinds; h2_on_begin_frame() has counted it. */
+static int h2_ignore_extension(nghttp2_session *h2, void **payload, const nghttp2_frame_hd *hd, void *ctx)
+{
+	(void)h2;
+	(void)payload;
+	(void)hd;
+	(void)ctx;
+	return NGHTTP2_ERR_CANCEL;
+}
+
+static int h2_on_invalid_frame(nghttp2_session *h2, const nghttp2_frame *f, int code, void *ctx)
+{
+	struct http_conn *c = ctx;
+
+	(void)h2;
+	(void)f;
+	(void)code;
+	h2_calm(c, http_odd(c, ODD_INVALID));
 	return 0;
 }
 
@@ -78,6 +114,8 @@ static int h2_on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8
 		return 0; /* trailers */
 	r->header_bytes += name_n + value_n + 32;
 	if (r->header_bytes > H2_HEADERS_MAX) {
+		if (!r->bad_status)
+			h2_calm(r->conn, http_odd(r->conn, ODD_HEADERS));
 		r->bad_status = 431;
 		return 0;
 	}
@@ -169,18 +207,6 @@ static void h2_head_done(struct http_conn *c, struct http_rq *r, bool end)
 	}
 }
 
-/* A token bucket. False when it is empty. */
-static bool h2_reset_allowed(struct http_conn *c)
-{
-	int64_t now = ev_loop_now_ns(c->lane->loop), gained = (now - c->reset_at_ns) / NS_PER_SEC * H2_RESETS_RATE;
-
-	if (gained > 0) {
-		c->reset_tokens = MIN(c->reset_tokens + gained, H2_RESETS_BURST);
-		c->reset_at_ns = now;
-	}
-	return c->reset_tokens-- > 0;
-}
-
 static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
 {
 	struct http_conn *c = ctx;
@@ -200,12 +226,23 @@ static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
 		r = h2_rq(h2, f->hd.stream_id);
 		if (r && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 			h2_complete(c, r);
+		else if (f->hd.length == f->data.padlen && !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+			h2_calm(c, http_odd(c, ODD_EMPTY));
 		break;
 	case NGHTTP2_RST_STREAM:
-		if (!h2_reset_allowed(c)) {
-			c->goaway = true;
-			(void)nghttp2_session_terminate_session(h2, NGHTTP2_ENHANCE_YOUR_CALM);
-		}
+		h2_calm(c, http_odd(c, ODD_RESET));
+		break;
+	case NGHTTP2_PING:
+		h2_calm(c, http_odd(c, ODD_PING));
+		break;
+	case NGHTTP2_SETTINGS:
+		h2_calm(c, http_odd(c, ODD_SETTINGS));
+		break;
+	case NGHTTP2_PRIORITY:
+		h2_calm(c, http_odd(c, ODD_PRIORITY));
+		break;
+	case NGHTTP2_WINDOW_UPDATE:
+		h2_calm(c, http_odd_window(c));
 		break;
 	default:
 		break;
@@ -239,10 +276,12 @@ static int h2_on_stream_close(nghttp2_session *h2, int32_t id, uint32_t code, vo
 	nghttp2_session_set_stream_user_data(h2, id, NULL);
 	if (r->state == RQ_READING)
 		c->n_reading--;
-	if (r->state == RQ_FINISHING && !r->q && !r->src && code == NGHTTP2_NO_ERROR)
+	if (r->state == RQ_FINISHING && !r->q && !r->src && code == NGHTTP2_NO_ERROR) {
+		http_odd_answered(c);
 		rq_done(r);
-	else
+	} else {
 		rq_peer_gone(r);
+	}
 	return 0;
 }
 
@@ -282,6 +321,7 @@ static int h2_send_data(nghttp2_session *h2, nghttp2_frame *f, const uint8_t *he
 	(void)f; /* no padding: no callback asks for it */
 	if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
 		return NGHTTP2_ERR_WOULDBLOCK;
+	http_odd_sent(c, n);
 	stream_write(c->s, sv_make((const char *)head, 9));
 	while (n) {
 		struct sv piece = sv_sub(r->q->c.data, r->q->off, n);
@@ -295,9 +335,11 @@ static int h2_send_data(nghttp2_session *h2, nghttp2_frame *f, const uint8_t *he
 
 static int h2_on_frame_sent(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
 {
+	struct http_conn *c = ctx;
 	struct http_rq *r;
 
-	(void)ctx;
+	if (f->hd.type == NGHTTP2_RST_STREAM)
+		h2_calm(c, http_odd(c, ODD_RESET_SENT));
 	if (f->hd.type != NGHTTP2_DATA && f->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	r = h2_rq(h2, f->hd.stream_id);
@@ -405,7 +447,9 @@ static void h2_pull(struct http_conn *c)
 		stream_abort(c->s);
 		return;
 	}
-	if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
+	if (c->calmed)
+		stream_close(c->s); /* whoever floods is not waited for */
+	else if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
 		stream_want(c->s); /* stopped by the bound: there may be more */
 	else if (!nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2))
 		stream_close(c->s);
@@ -424,6 +468,8 @@ static void h2_once(void)
 
 	BUG_ON(nghttp2_session_callbacks_new(&cb) != 0);
 	nghttp2_session_callbacks_set_on_begin_frame_callback(cb, h2_on_begin_frame);
+	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, h2_on_invalid_frame);
+	nghttp2_session_callbacks_set_unpack_extension_callback(cb, h2_ignore_extension);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(cb, h2_on_begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback(cb, h2_on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, h2_on_frame);
@@ -435,6 +481,10 @@ static void h2_once(void)
 	BUG_ON(nghttp2_option_new(&h2_option) != 0);
 	nghttp2_option_set_no_closed_streams(h2_option, 1);
 	nghttp2_option_set_max_send_header_block_length(h2_option, 256 * 1024);
+	/* Or they go by unseen. */
+	for (int type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++)
+		nghttp2_option_set_user_recv_extension_type(h2_option, (uint8_t)type);
+	nghttp2_option_set_max_outbound_ack(h2_option, H2_ACKS_MAX);
 }
 
 static void h2_stop(struct http_conn *c)
@@ -458,8 +508,7 @@ void h2_start(struct http_conn *c)
 	pthread_once(&once, h2_once);
 	c->proto = PROTO_H2;
 	c->ops = &h2_ops;
-	c->reset_tokens = H2_RESETS_BURST;
-	c->reset_at_ns = ev_loop_now_ns(c->lane->loop);
+	http_odd_init(c);
 	BUG_ON(nghttp2_session_server_new2(&c->h2, h2_callbacks, c, h2_option) != 0);
 	(void)nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
 	(void)nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW);
@@ -475,11 +524,14 @@ static void h2_data(struct http_conn *c, struct sv bytes)
 	c->refs++; /* a handler may abort the connection under us */
 	r = nghttp2_session_mem_recv(c->h2, (const uint8_t *)bytes.p, bytes.n);
 	if (c->s && !stream_closing(c->s)) {
-		if (r < 0) {
+		if (r >= 0 && c->calmed) {
+			h2_pull(c); /* tells it, and ends */
+		} else if (r < 0) {
 			/* Not HTTP/2, or a flood: a reason if it can still be told, and the end. */
-			(void)nghttp2_session_terminate_session(c->h2, r == NGHTTP2_ERR_CALLBACK_FAILURE
-									   ? NGHTTP2_ENHANCE_YOUR_CALM
-									   : NGHTTP2_PROTOCOL_ERROR);
+			if (r == NGHTTP2_ERR_FLOODED)
+				http_odd_over(c);
+			(void)nghttp2_session_terminate_session(c->h2, c->odd.over ? NGHTTP2_ENHANCE_YOUR_CALM
+										   : NGHTTP2_PROTOCOL_ERROR);
 			h2_pull(c);
 			stream_close(c->s);
 		} else {

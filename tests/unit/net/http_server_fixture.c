@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -243,6 +244,17 @@ static void too_large(struct http_req *r, void *ctx)
 	http_respond_text(r, 413, "application/json", SV("{\"code\":413}"));
 }
 
+static void calmed(const struct http_peer *peer, const char *what, void *ctx)
+{
+	struct fixture *f = ctx;
+
+	assert_true(peer->address.n > 0);
+	pthread_mutex_lock(&f->lock);
+	(void)snprintf(f->calmed_for, sizeof(f->calmed_for), "%s", what);
+	pthread_mutex_unlock(&f->lock);
+	bump(f, &f->calmed);
+}
+
 static void *run(void *l)
 {
 	ev_loop_run(l);
@@ -262,6 +274,7 @@ void fixture_start(struct fixture *f, const struct http_server_opts *o)
 		f->loops[i] = ev_loop_new(NULL);
 	opts.handler = handler;
 	opts.too_large = too_large;
+	opts.calmed = calmed;
 	opts.ctx = f;
 	if (!opts.bind_address)
 		opts.bind_address = "127.0.0.1";

@@ -26,8 +26,9 @@ struct fixture {
 	int port;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int gone, held, watches, drains, tunnels_closed, too_large, sources_released;
-	size_t source_made; /* bytes the last /source was asked for so far */
+	int gone, held, watches, drains, tunnels_closed, too_large, sources_released, calmed;
+	char calmed_for[200]; /* the last one's oddities */
+	size_t source_made;   /* bytes the last /source was asked for so far */
 	size_t most_queued;
 	struct http_req *hold; /* the last /hold */
 };
