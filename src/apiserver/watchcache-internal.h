@@ -139,9 +139,6 @@ struct obj *stored_text(struct sv value, int64_t rev);
 /* A stored object in the form of res, a view; NULL when it has none. */
 struct obj *stored_view(const struct resource *res, const struct obj *o);
 
-/* wc_list() with the resource's lock already held. */
-void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
-		struct arena *a, struct wc_list *ret);
 /* Gives a change to every watcher that wants it; the resource's lock is held for writing. They hear of it from
  * wc_wake(), at the end of a group of writes: woken at once they would look a hundred times, for one change each. */
 void wc_dispatch(struct wc_resource *r, struct wc_change *c);

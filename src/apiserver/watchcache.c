@@ -178,14 +178,34 @@ int64_t wc_resource_rev(struct wc_resource *r)
 	return MAX(wc_rev(r->cache), r->last_rev);
 }
 
+#define SELECT_LOCKED ((size_t)5000) /* objects looked at under the lock */
+#define SELECT_PIECE ((size_t)2000)  /* and behind that in one go: about a millisecond */
+
+/* Takes what is left of the range from p on, not looked at. */
+static void take_rest(struct wc_resource *r, struct objtree_pos p, struct sv ns, struct arena *a, struct wc_list *ret)
+{
+	struct obj **objs = arena_alloc(a, (ret->n + room_for(&r->tree, p, ns)) * sizeof(*objs));
+	const struct objtree_entry *e;
+
+	if (ret->n)
+		memcpy(objs, ret->objs, ret->n * sizeof(*objs));
+	ret->objs = objs;
+	ret->rest = ret->end = ret->n;
+	for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
+		if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
+			break;
+		objs[ret->end++] = obj_ref(e->o);
+	}
+}
+
 /* The list itself; the lock is held. */
-void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
-		struct arena *a, struct wc_list *ret)
+static void collect(struct wc_resource *r, struct sv ns, const struct selection *sel, struct sv start, size_t limit,
+		    struct arena *a, struct wc_list *ret)
 {
 	const struct objtree_entry *e;
 	struct objtree_pos p;
 	struct sv start_ns = ns, start_name = start;
-	size_t room;
+	size_t room, looked = 0;
 
 	*ret = (struct wc_list){ .remaining = -1, .rev = wc_resource_rev(r) };
 	if (r->res->namespaced && start.n) {
@@ -198,10 +218,16 @@ void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel
 	room = room_for(&r->tree, p, ns);
 	if (limit && limit < room)
 		room = limit;
+	if (sel && room > SELECT_LOCKED)
+		room = SELECT_LOCKED;
 	ret->objs = arena_alloc(a, (room ? room : 1) * sizeof(*ret->objs));
 	for (; (e = objtree_at(&r->tree, p)); p = objtree_next(&r->tree, p)) {
 		if (ns.n && !sv_eq(sv_make(e->ns, e->ns_n), ns))
 			break;
+		if (sel && looked++ == SELECT_LOCKED) {
+			take_rest(r, p, ns, a, ret);
+			return;
+		}
 		if (!selection_matches(sel, e->o))
 			continue;
 		if (ret->n == room) {
@@ -220,8 +246,35 @@ void wc_collect(struct wc_resource *r, struct sv ns, const struct selection *sel
 	}
 }
 
+bool wc_list_select(struct wc_list *l, const struct selection *sel, size_t limit)
+{
+	for (size_t looked = 0; l->rest < l->end && !l->more && looked < SELECT_PIECE; looked++) {
+		struct obj *o = l->objs[l->rest++];
+
+		if (!selection_matches(sel, o))
+			obj_unref(o);
+		else if (!limit || l->n < limit)
+			l->objs[l->n++] = o;
+		else
+			l->more = obj_unref(o) == NULL;
+	}
+	while (l->more && l->rest < l->end)
+		obj_unref(l->objs[l->rest++]);
+	return l->rest < l->end;
+}
+
 bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
 	     struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
+{
+	bool ok = wc_list_begin(c, res, ns, sel, start, limit, exact, a, ret);
+
+	while (wc_list_select(ret, sel, limit))
+		;
+	return ok;
+}
+
+bool wc_list_begin(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
+		   struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
 {
 	struct wc_resource *r = wc_resource_of(c, res);
 	bool ok;
@@ -249,7 +302,7 @@ bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, con
 	pthread_rwlock_rdlock(&r->lock);
 	ok = !exact || (r->last_rev <= exact && exact <= wc_rev(c));
 	if (ok)
-		wc_collect(r, ns, sel, start, limit, a, ret);
+		collect(r, ns, sel, start, limit, a, ret);
 	pthread_rwlock_unlock(&r->lock);
 	if (exact)
 		ret->rev = exact;
@@ -260,7 +313,9 @@ void wc_list_unref(struct wc_list *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		obj_unref(l->objs[i]);
-	l->n = 0;
+	for (size_t i = l->rest; i < l->end; i++)
+		obj_unref(l->objs[i]);
+	l->n = l->rest = l->end = 0;
 }
 
 void wc_each(struct watchcache *c, const struct resource *res, struct sv ns, int (*fn)(struct obj *o, void *ctx),

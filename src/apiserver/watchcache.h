@@ -88,6 +88,7 @@ size_t wc_count(struct watchcache *c, const struct resource *r);
 struct wc_list {
 	struct obj **objs; /* arena; references released by wc_list_unref() */
 	size_t n;
+	size_t rest, end; /* objs[rest] to before objs[end]: taken, and not looked at yet */
 	int64_t rev;
 	bool more;	   /* limit cut it off */
 	int64_t remaining; /* objects after the cut when there is no selector, else -1 */
@@ -97,7 +98,13 @@ struct wc_list {
  * resource has changed since (ask the store). */
 bool wc_list(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel, struct sv start,
 	     size_t limit, int64_t exact, struct arena *a, struct wc_list *ret);
-void wc_list_unref(struct wc_list *l);
+/* The same with an end to what is done in one go: of many objects to select from the first are looked at, the others
+ * only taken, so that neither the resource's lock nor the caller's thread is held. Whoever has time then calls
+ * wc_list_select(), which looks at a few more, until it says false: the list is complete. */
+bool wc_list_begin(struct watchcache *c, const struct resource *r, struct sv ns, const struct selection *sel,
+		   struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret);
+bool wc_list_select(struct wc_list *l, const struct selection *sel, size_t limit);
+void wc_list_unref(struct wc_list *l); /* complete or not */
 void wc_each(struct watchcache *c, const struct resource *r, struct sv ns, int (*fn)(struct obj *o, void *ctx),
 	     void *ctx);
 

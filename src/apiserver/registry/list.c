@@ -255,14 +255,66 @@ static int list_past(struct api_req *q, const struct list_opts *o, struct wc_lis
 	return rc ? rc : read_past(q, o, out, err);
 }
 
+static void list_done(struct api_req *q, struct wc_list *l, const struct selection *sel)
+{
+	struct sv cont = SV_NULL;
+
+	if (l->more && l->n) {
+		struct obj *last = l->objs[l->n - 1];
+
+		cont = token_make(q->arena, l->rev,
+				  q->res->namespaced
+				      ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
+				      : obj_name(last));
+	}
+	set_aside_warn(q, sel ? sel->pinned_name : SV_NULL);
+	list_answer(q, q->res, l->objs, l->n, l->rev, cont, l->remaining);
+}
+
+/* A list of which much is still to be selected. */
+struct selecting {
+	struct wc_list l;
+	const struct selection *sel;
+	size_t limit;
+};
+
+/* A piece, and back to the end of the user's queue: others have their turn between. */
+static void list_select(struct api_req *q, void *ctx)
+{
+	struct selecting *s = ctx;
+	struct err err = ERR_INIT;
+
+	if (req_gone(q, &err) < 0) {
+		wc_list_unref(&s->l);
+		api_req_fail(q, &err);
+	} else if (wc_list_select(&s->l, s->sel, s->limit)) {
+		req_go(q, list_select, s);
+	} else {
+		list_done(q, &s->l, s->sel);
+	}
+}
+
+/* l is from memory. */
+static void list_memory(struct api_req *q, const struct list_opts *o, struct wc_list *l)
+{
+	struct selecting *s;
+
+	if (l->rest == l->end) {
+		list_done(q, l, o->sel);
+		return;
+	}
+	s = ARENA_NEW(q->arena, struct selecting);
+	*s = (struct selecting){ .l = *l, .sel = o->sel, .limit = (size_t)o->limit };
+	list_select(q, s);
+}
+
 void registry_list(struct api_req *q)
 {
 	struct apiserver *s = q->server;
 	struct list_opts o = { 0 };
 	struct err err = ERR_INIT;
-	struct sv cont = SV_NULL;
 	struct wc_list l;
-	int rc = 0;
+	int rc;
 
 	if (parse_opts(q, &o, &err) < 0)
 		goto failed;
@@ -274,8 +326,11 @@ void registry_list(struct api_req *q)
 		wait_for_rev(q, MAX(o.rev, o.exact), registry_list);
 		return;
 	}
-	if (!wc_list(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l))
-		rc = list_past(q, &o, &l, &err);
+	if (wc_list_begin(s->wc, q->res, q->ns, o.sel, o.start, (size_t)o.limit, o.exact, q->arena, &l)) {
+		list_memory(q, &o, &l);
+		return;
+	}
+	rc = list_past(q, &o, &l, &err);
 	if (rc == REQ_LATER) {
 		if (req_park(q, list_woken, NULL))
 			list_woken(q, NULL);
@@ -293,16 +348,7 @@ void registry_list(struct api_req *q)
 		}
 		goto failed;
 	}
-	if (l.more && l.n) {
-		struct obj *last = l.objs[l.n - 1];
-
-		cont = token_make(q->arena, l.rev,
-				  q->res->namespaced
-				      ? arena_svf(q->arena, "%.*s/%.*s", SV_ARG(obj_ns(last)), SV_ARG(obj_name(last)))
-				      : obj_name(last));
-	}
-	set_aside_warn(q, o.sel ? o.sel->pinned_name : SV_NULL);
-	list_answer(q, q->res, l.objs, l.n, l.rev, cont, l.remaining);
+	list_done(q, &l, o.sel);
 	return;
 failed:
 	api_req_fail(q, &err);

@@ -396,13 +396,80 @@ static void test_rows_of_pods(void **state)
 	}
 }
 
+static void each_in_order(const struct val *list, size_t n, const char *label)
+{
+	struct sv last = SV("");
+
+	assert_int_equal(val_len(val_get(list, F_items)), n);
+	VAL_EACH(val_get(list, F_items), o) {
+		assert_val(val_member_sv(val_get(o, F_metadata, F_labels), SV("l")), label);
+		assert_true(sv_cmp(last, val_get_str(o, F_metadata, F_name)) < 0);
+		last = val_get_str(o, F_metadata, F_name);
+	}
+}
+
+/* Selecting from many objects is done in pieces: others have their turn between, and what changes meanwhile does not
+ * show. */
+static void test_selected_in_pieces(void **state)
+{
+	enum { N = 12000, RARE = 10 };
+	struct rig *r = *state;
+	const struct val *l;
+	struct answer *a;
+	char body[160];
+	int64_t rev;
+
+	for (int i = 0; i < N; i++) {
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"c%05d\",\"labels\":{\"l\":\"%s\"}}}", i,
+			       i % RARE ? "common" : "rare");
+		expect(r, 201, "POST", CM, body);
+		arena_reset(&r->arena);
+	}
+	rev = rev_of(expect(r, 200, "GET", CM "?limit=1", NULL));
+	a = api_start(r, &(struct ask){ .method = "GET", .path = CM "?labelSelector=l%3Drare" });
+	assert_int_equal(a->answers, 0);
+	expect(r, 200, "DELETE", CM "/c11990", NULL);
+	expect(r, 201, "POST", CM, "{\"metadata\":{\"name\":\"c99999\",\"labels\":{\"l\":\"rare\"}}}");
+	for (int i = 0; i < 100 && !a->answers; i++)
+		rig_run(r, NS_PER_MS);
+	l = api_json(a);
+	assert_true(rev_of(l) == rev);
+	each_in_order(l, N / RARE, "rare");
+	answer_free(a);
+	each_in_order(expect(r, 200, "GET", CM "?labelSelector=l%3Drare", NULL), N / RARE, "rare");
+	/* Cut off in the pieces, and in what comes before them. */
+	l = expect(r, 200, "GET", CM "?labelSelector=l%3Drare&limit=700", NULL);
+	each_in_order(l, 700, "rare");
+	assert_true(val_get_str(l, F_metadata, F_continue).n > 0);
+	l = expect(r, 200, "GET",
+		   arena_printf(&r->arena, CM "?labelSelector=l%%3Drare&limit=700&continue=%.*s",
+				SV_ARG(val_get_str(l, F_metadata, F_continue))),
+		   NULL);
+	each_in_order(l, N / RARE - 700, "rare");
+	assert_int_equal(val_get_str(l, F_metadata, F_continue).n, 0);
+	each_in_order(expect(r, 200, "GET", CM "?labelSelector=l%3Dcommon&limit=20", NULL), 20, "common");
+	/* As many as there are, and one fewer. */
+	l = expect(r, 200, "GET", CM "?labelSelector=l%3Drare&limit=1200", NULL);
+	assert_int_equal(val_get_str(l, F_metadata, F_continue).n, 0);
+	l = expect(r, 200, "GET", CM "?labelSelector=l%3Drare&limit=1199", NULL);
+	assert_true(val_get_str(l, F_metadata, F_continue).n > 0);
+	each_in_order(expect(r, 200, "GET", CM "?labelSelector=l%3Dnone", NULL), 0, "");
+	/* A collection is deleted in one go. */
+	expect(r, 200, "DELETE", CM "?labelSelector=l%3Drare", NULL);
+	each_in_order(expect(r, 200, "GET", CM "?labelSelector=l%3Drare", NULL), 0, "");
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CM, NULL), F_items)), N - N / RARE);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain),	      T(test_order),	  T(test_selectors), T(test_pages), T(test_lost_page),
-		T(test_revisions),    T(test_past_later), T(test_forms),     T(test_flags), T(test_every_kind_lists),
-		T(test_rows_of_pods),
+		T(test_plain),	      T(test_order),
+		T(test_selectors),    T(test_pages),
+		T(test_lost_page),    T(test_revisions),
+		T(test_past_later),   T(test_forms),
+		T(test_flags),	      T(test_every_kind_lists),
+		T(test_rows_of_pods), T(test_selected_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
