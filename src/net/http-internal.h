@@ -194,6 +194,8 @@ struct http_conn {
 	size_t n_reading; /* requests not complete */
 	struct http_odds odd;
 	unsigned int continuations;
+	size_t pieces; /* of long answers, in this pull */
+	bool held;     /* and it stopped because the turn is over */
 	bool h2_receiving, goaway, calmed;
 };
 

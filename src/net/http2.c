@@ -319,7 +319,9 @@ static int h2_send_data(nghttp2_session *h2, nghttp2_frame *f, const uint8_t *he
 
 	(void)h2;
 	(void)f; /* no padding: no callback asks for it */
-	if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
+	/* What is made while it is sent costs time: a piece, and the next when there is some. */
+	c->held = r->src && c->pieces++ && stream_turn_over(c->s);
+	if (c->held || stream_queued(c->s) >= STREAM_QUEUE_MAX)
 		return NGHTTP2_ERR_WOULDBLOCK;
 	http_odd_sent(c, n);
 	stream_write(c->s, sv_make((const char *)head, 9));
@@ -441,6 +443,8 @@ static void h2_pull(struct http_conn *c)
 	const uint8_t *p;
 	ssize_t n = 0;
 
+	c->pieces = 0;
+	c->held = false;
 	while (stream_queued(c->s) < STREAM_QUEUE_MAX && (n = nghttp2_session_mem_send(c->h2, &p)) > 0)
 		stream_write(c->s, sv_make((const char *)p, (size_t)n));
 	if (n < 0) {
@@ -449,8 +453,8 @@ static void h2_pull(struct http_conn *c)
 	}
 	if (c->calmed)
 		stream_close(c->s); /* whoever floods is not waited for */
-	else if (stream_queued(c->s) >= STREAM_QUEUE_MAX)
-		stream_want(c->s); /* stopped by the bound: there may be more */
+	else if (c->held || stream_queued(c->s) >= STREAM_QUEUE_MAX)
+		stream_want(c->s); /* stopped by a bound: there may be more */
 	else if (!nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2))
 		stream_close(c->s);
 	h2_drained(c);

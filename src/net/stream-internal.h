@@ -22,7 +22,9 @@ struct out_node {
 /* What the streams of one loop share. */
 struct stream_loop {
 	struct ev_loop *loop;
-	struct list dirty; /* streams that want a turn before the loop sleeps */
+	struct list dirty;     /* streams that want a turn before the loop sleeps */
+	struct list bulk;      /* those of them that had one and are not done */
+	int64_t bulk_until_ns; /* when this turn is over for them; 0: it has not begun */
 	struct list all;
 	struct ev_timer *look;	/* for peers that are gone; NULL: no stream */
 	struct out_node *spare; /* nodes with cap NODE_BYTES */
@@ -38,7 +40,7 @@ struct stream {
 	uv_poll_t poll;
 	struct stream_loop *sl;
 	struct list link;  /* sl->all */
-	struct list dirty; /* sl->dirty */
+	struct list dirty; /* sl->dirty or sl->bulk */
 	const struct stream_cb *cb;
 	void *ctx;
 	SSL *ssl;
@@ -67,6 +69,7 @@ struct stream {
 	bool paused;
 	bool eof;
 	bool wanted;	     /* pull() */
+	bool held;	     /* pull() heard that the turn is over */
 	bool over;	     /* the queue went over its bound: drain() */
 	bool shutting, shut; /* stream_close(): called; and our end was sent */
 	int64_t patience_ns; /* stream_close_patiently(); 0: the usual */

@@ -26,7 +26,8 @@
 
 #define READ_BYTES ((size_t)64 * 1024)
 #define CIPHER_BATCH ((size_t)128 * 1024)
-#define TURN_MAX ((size_t)1024 * 1024) /* sent in one go before others get a turn */
+#define TURN_MAX ((size_t)128 * 1024) /* sent in one go before others get a turn */
+#define BULK_NS (5 * NS_PER_MS)	      /* of a loop's turn for those with much to send: others come and go between */
 #define SPARE_MAX 16
 #define CLOSE_STALL_NS (10 * NS_PER_SEC) /* a closing peer that takes nothing */
 #define LINGER_NS (2 * NS_PER_SEC)	 /* a closed one that does not close */
@@ -97,13 +98,45 @@ int stream_tls_start(struct stream *s, struct tls_ctx *tls)
 
 /* --- what a loop's streams share --- */
 
+static int64_t clock_ns(void)
+{
+	return (int64_t)uv_hrtime();
+}
+
+bool stream_turn_over(struct stream *s)
+{
+	struct stream_loop *sl = s->sl;
+	int64_t now = clock_ns();
+
+	if (!sl->bulk_until_ns)
+		sl->bulk_until_ns = now + BULK_NS;
+	s->held = now >= sl->bulk_until_ns;
+	return s->held;
+}
+
+/* Streams that have had a turn and are not done, in turn, until the time is over. */
+static void stream_loop_bulk(struct stream_loop *sl)
+{
+	while (!list_empty(&sl->bulk)) {
+		struct stream *s = LIST_ENTRY(sl->bulk.next, struct stream, dirty);
+
+		list_del(&s->dirty);
+		stream_flush(s);
+		if (!sl->bulk_until_ns)
+			sl->bulk_until_ns = clock_ns() + BULK_NS;
+		else if (clock_ns() >= sl->bulk_until_ns)
+			return;
+	}
+}
+
 static void stream_loop_before_poll(void *p)
 {
 	struct stream_loop *sl = p;
 	struct list now;
 
-	if (list_empty(&sl->dirty))
+	if (list_empty(&sl->dirty) && list_empty(&sl->bulk))
 		return;
+	sl->bulk_until_ns = 0;
 	/* A stream touched while another is flushed gets its turn as well, but one that touches
 	 * itself again waits for the next: moved over, the list cannot grow under us for ever. */
 	for (int round = 0; round < 4 && !list_empty(&sl->dirty); round++) {
@@ -120,8 +153,9 @@ static void stream_loop_before_poll(void *p)
 			stream_flush(s);
 		}
 	}
+	stream_loop_bulk(sl);
 	/* Somebody is left: do not sleep. */
-	if (!list_empty(&sl->dirty))
+	if (!list_empty(&sl->dirty) || !list_empty(&sl->bulk))
 		uv_async_send(&sl->loop->wake);
 }
 
@@ -158,6 +192,7 @@ struct stream_loop *stream_loop_get(struct ev_loop *l)
 	sl = xcalloc(1, sizeof(*sl));
 	sl->loop = l;
 	list_init(&sl->dirty);
+	list_init(&sl->bulk);
 	list_init(&sl->all);
 	sl->rbuf = xmalloc(READ_BYTES);
 	sl->plain = xmalloc(NODE_BYTES);
@@ -576,6 +611,13 @@ static void stream_shut(struct stream *s)
 	    ev_timer_start(s->sl->loop, s->patience_ns ? s->patience_ns : LINGER_NS, 0, stream_on_close_timer, s);
 }
 
+/* Goes on behind those that have little to send. */
+static void stream_bulk(struct stream *s)
+{
+	list_del(&s->dirty);
+	list_add_tail(&s->sl->bulk, &s->dirty);
+}
+
 static void stream_flush(struct stream *s)
 {
 	size_t start = (size_t)s->sent;
@@ -608,8 +650,12 @@ static void stream_flush(struct stream *s)
 			stream_encrypt(s);
 			stream_send_cipher(s);
 		}
-		if ((size_t)s->sent - start > TURN_MAX)
+		if (s->held || (size_t)s->sent - start > TURN_MAX) {
+			s->held = false;
+			if (!s->closing)
+				stream_bulk(s);
 			break;
+		}
 	}
 	if (s->closing)
 		return;
@@ -839,8 +885,12 @@ static void stream_on_poll(uv_poll_t *h, int status, int events)
 	/* With saved input the stream is, or just was, paused: its turn comes with the flush. */
 	if (!s->closing && (events & UV_READABLE) && !s->in.saved)
 		stream_receive(s);
-	if (!s->closing && (events & UV_WRITABLE))
-		stream_flush(s);
+	if (!s->closing && (events & UV_WRITABLE)) {
+		if (!s->wanted)
+			stream_flush(s);
+		else if (list_empty(&s->dirty)) /* it had its turn, and the kernel took no more: so it is much */
+			stream_bulk(s);
+	}
 	stream_update(s);
 }
 

@@ -8,6 +8,11 @@
  * much data does not queue it all: it calls stream_want() and is asked through pull() whenever
  * the queue has room, so the queue of a slow peer stays small and its data stays where it was.
  *
+ * Turns. Of what is to be sent in a turn of the loop those who have little come first. Whoever has sent 128 KiB in a
+ * row goes on behind them, and all of those together have some milliseconds of each turn, so that however many long
+ * answers are under way, the loop sees what else comes. A producer whose data costs time to make asks
+ * stream_turn_over().
+ *
  * Reading is pushed: data() gets bytes as they arrive unless paused.
  *
  * Lifetime: made by stream_accept() or stream_connect(), ended by stream_close() (after what is
@@ -62,6 +67,9 @@ size_t stream_write_chunk(struct stream *s,
 size_t stream_queued(const struct stream *s);
 uint64_t stream_sent_bytes(const struct stream *s); /* since the beginning: grows while the peer reads */
 void stream_want(struct stream *s);
+/* The time that this turn of the loop has for long answers is over: a pull() that has made a piece and could make more
+ * returns, and wants another turn. A clock read. */
+bool stream_turn_over(struct stream *s);
 void stream_pause(struct stream *s, bool paused);
 /* Sends what is queued, then ends the connection in an orderly way. Bytes that still come are
  * dropped; the peer gets a moment to read what we sent (and an end that it refuses to take is
