@@ -284,7 +284,7 @@ static void list_select(struct api_req *q, void *ctx)
 	struct selecting *s = ctx;
 	struct err err = ERR_INIT;
 
-	if (req_gone(q, &err) < 0) {
+	if (req_over(q, &err) < 0) {
 		wc_list_unref(&s->l);
 		api_req_fail(q, &err);
 	} else if (wc_list_select(&s->l, s->sel, s->limit)) {
