@@ -360,20 +360,20 @@ static void read_live_or_new(struct arena *a, const struct val *old, const struc
  * that is: upstream tracks nothing of such an object. */
 static bool has_keyless(const struct schema *s, const struct val *doc)
 {
-	struct err why = ERR_INIT;
-	bool keyless = false;
-
-	for (size_t i = 0; i < s->n_fields && !keyless; i++) {
+	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
 		const struct val *list = f->topology == TOPO_MAP ? val_member(doc, f->sym) : NULL;
-		_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
-		struct sv text;
 
-		for (size_t k = 0; k < val_len(list) && !keyless; k++)
-			keyless = fpart_keys_text(&tmp, f, val_at(list, k), true, &text, &why) < 0;
+		for (size_t k = 0; k < val_len(list); k++) {
+			_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+			_cleanup_(err_release) struct err why = ERR_INIT;
+			struct sv text;
+
+			if (fpart_keys_text(&tmp, f, val_at(list, k), true, &text, &why) < 0)
+				return true;
+		}
 	}
-	err_release(&why);
-	return keyless;
+	return false;
 }
 
 struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
