@@ -104,7 +104,7 @@ static void *index_grow(void *p, uint32_t n, uint32_t *cap, size_t size)
 	return xrealloc(p, *cap * size);
 }
 
-static void bucket_add(struct index *x, uint32_t by, struct sv key, struct index_entry *e)
+static void index_bucket_add(struct index *x, uint32_t by, struct sv key, struct index_entry *e)
 {
 	void **slot = strmap_slot(&x->by.p[by].buckets, key);
 	struct index_bucket *b = *slot;
@@ -170,7 +170,7 @@ static void reindex(struct index *x, struct index_entry *e, const struct obj *ol
 					bucket_del(x, e, k);
 		}
 		for (size_t k = 0; k < x->is.keys.n; k++)
-			bucket_add(x, i, x->is.keys.p[k], e);
+			index_bucket_add(x, i, x->is.keys.p[k], e);
 	}
 }
 

@@ -67,7 +67,7 @@ static void workq_unref_locked(struct workq *q)
 	free(q);
 }
 
-static void item_free(struct item *it)
+static void workq_item_free(struct item *it)
 {
 	free(it->key);
 	free(it);
@@ -78,7 +78,7 @@ static void item_drop_if_idle(struct workq *q, struct item *it)
 	if (it->running || it->dirty || it->timer || it->firing || it->failures || !list_empty(&it->ready))
 		return;
 	strmap_del(&q->items, sv_make(it->key, it->key_n));
-	item_free(it);
+	workq_item_free(it);
 }
 
 static void kick(struct workq *q)
@@ -132,7 +132,7 @@ static void timer_fired(void *ctx)
 	if (!q->stopping)
 		make_ready(q, it);
 	else if (!it->running)
-		item_free(it); /* already out of the map */
+		workq_item_free(it); /* already out of the map */
 	workq_unref_locked(q);
 }
 
@@ -248,7 +248,7 @@ static void worker(void *ctx)
 		if (q->stopping) {
 			it->running = false;
 			if (!it->firing)
-				item_free(it); /* already out of the map */
+				workq_item_free(it); /* already out of the map */
 			if (q->running == 0)
 				pthread_cond_broadcast(&q->idle);
 		} else {
@@ -336,7 +336,7 @@ struct workq *workq_free(struct workq *q)
 		if (it->timer)
 			(void)item_stop_timer(q, it);
 		if (!it->running && !it->firing)
-			item_free(it);
+			workq_item_free(it);
 		/* Else its run or its timer's task, seeing `stopping`, frees it. */
 	}
 	strmap_release(&q->items);

@@ -49,7 +49,7 @@ struct member {
 	char piece[PIECE];
 };
 
-static la_ssize_t read_member(struct archive *inner, void *ctx, const void **ret)
+static la_ssize_t image_size_read_member(struct archive *inner, void *ctx, const void **ret)
 {
 	struct member *m = ctx;
 
@@ -118,7 +118,7 @@ static int measure_member(struct member *m, uint64_t bytes, const struct image_l
 	uint64_t before = s->files;
 	int rc = 0, r = -1;
 
-	if (sym_archive_read_open(inner, m, NULL, read_member, NULL) == ARCHIVE_OK)
+	if (sym_archive_read_open(inner, m, NULL, image_size_read_member, NULL) == ARCHIVE_OK)
 		while (rc == 0 && (r = image_size_next(inner, &e)) > 0)
 			rc = image_size_count(e, l, s, err);
 	if (rc == 0 && r < 0 && (s->files > before || bytes > DOCUMENT_MAX))
