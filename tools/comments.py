@@ -10,6 +10,7 @@ usage: comments.py SOURCE_ROOT
 3. A head that says another file's name, or one that says "for a.c and b_*.c only" while others include the file.
 4. A `.c` whose head comment is not the first thing in it; one that neither begins with a comment nor has a header of its
    name, which then is its manual.
+5. A file with a BUG_ON() that docs/ASSERTIONS.md has no row for, or a row for a file without one.
 """
 import ctypes
 import fnmatch
@@ -141,6 +142,19 @@ def closed(tree, users):
                 yield f"{user}: includes {os.path.basename(path)}, which says it is for {', '.join(may)} only"
 
 
+def assertions(tree):
+    rows, last = set(), ""
+    table = tree.texts.get("docs/ASSERTIONS.md", "")
+    for cell in re.findall(r"^\| (`[^|]*`) \|", table, re.M):
+        for name in re.findall(r"`([^`]+)`", cell):
+            last = os.path.dirname(name) or last
+            rows.add(f"src/{last}/{os.path.basename(name)}")
+    there = {p for p, text in tree.texts.items() if p.startswith("src/") and p.endswith((".c", ".h")) and
+             not p.startswith("src/base/base.") and re.search(r"\b(BUG_ON|bug_abort)\(", TOKEN.sub("", text))}
+    yield from (f"{p}: a BUG_ON() without a row in docs/ASSERTIONS.md that says why nobody reaches it" for p in there - rows)
+    yield from (f"docs/ASSERTIONS.md: {p} has no BUG_ON()" for p in rows - there)
+
+
 def main(root):
     tree, bad, users = Tree(root), [], {}
     for path, line, text in tree.comments:
@@ -153,6 +167,7 @@ def main(root):
         for name in INCLUDE.findall(text):
             users.setdefault(name if name in tree.texts else "src/" + name, []).append(path)
     bad += closed(tree, users)
+    bad += assertions(tree)
     print("\n".join(sorted(set(bad)) + [f"comments: {len(bad)} problems" if bad else
                                        f"comments: {len(tree.comments)}, and what they name is there"]))
     return 1 if bad else 0
