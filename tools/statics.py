@@ -15,12 +15,12 @@ FUNCTION = re.compile(r"^(?P<how>[A-Za-z_][\w \t*]*?[ \t*])(?P<name>\w+)\((?P<ar
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 
 LEFT = set("""
-    add_extra affinity arm bad begin bind_pod by_name check_list conditions convert copy_list encode
-    end_stream failure_policy fill find finish finished flush frozen go_on gone_before has_container key_cmp
-    load look merge merge_list merge_map message mutate on_closed on_data on_drain on_gone on_head one parse
-    parse_opts pod_term ports put refuse release release_obj revoked same security send settle sink_bytes
+    add_extra affinity arm bad begin bind_pod by_name check_list clock_ns collect conditions convert copy_list
+    encode end_stream failure_policy fill find finish finished flush frozen go_on gone_before has_container
+    key_cmp load look merge_list merge_map mutate on_closed on_data on_drain on_gone on_head one parse
+    parse_opts pod_term ports put release release_obj revoked same security send settle sink_bytes
     sink_failure sink_object sink_post standing_unref success_policy template_defaults update validate walk
-    wire_of woken written
+    woken written
 """.split())
 
 

@@ -229,7 +229,7 @@ static int merge_one(struct reader *r, struct val *map, const struct val *from, 
 	return 0;
 }
 
-static int merge(struct reader *r, struct val *map, const struct val *value, struct strmap *seen)
+static int yaml_merge(struct reader *r, struct val *map, const struct val *value, struct strmap *seen)
 {
 	if (val_type(value) != VAL_LIST)
 		return merge_one(r, map, value, seen);
@@ -308,7 +308,7 @@ static int read_members(struct reader *r, struct val *ret, struct strmap *seen)
 		val_append_sv(r->a, ret, name, &value);
 		*slot = (void *)(uintptr_t)ret->n;
 	}
-	return have_merge ? merge(r, ret, &merged, seen) : 0;
+	return have_merge ? yaml_merge(r, ret, &merged, seen) : 0;
 }
 
 static int read_map(struct reader *r, struct val *ret)

@@ -44,7 +44,7 @@ static const struct budget_limit pass_limit = {
 	"and lists: use fewer operations, or a merge patch"
 };
 
-static int refuse(struct jp *j)
+static int patch_json_refuse(struct jp *j)
 {
 	return err_set(j->err, ERR_INVALID, REFUSED);
 }
@@ -147,7 +147,7 @@ static int locate(struct jp *j, struct sv pointer, struct place *ret)
 	int moved;
 
 	if (first < 0)
-		return refuse(j);
+		return patch_json_refuse(j);
 again:
 	*ret = (struct place){ 0 };
 	at = j->root;
@@ -161,7 +161,7 @@ again:
 			below |= ret->parent == j->open.map;
 		}
 		if (val_type(at) != VAL_MAP && val_type(at) != VAL_LIST)
-			return refuse(j);
+			return patch_json_refuse(j);
 		moved = look_into(j, at);
 		if (moved < 0)
 			return -1;
@@ -185,18 +185,18 @@ static const struct val *place_get(struct jp *j, const struct place *p)
 }
 
 /* Counts the nodes of v into the budget; false when it is used up or v is deeper than levels. */
-static bool walk(struct jp *j, const struct val *v, size_t levels)
+static bool patch_json_walk(struct jp *j, const struct val *v, size_t levels)
 {
 	if (levels == 0 || !budget_take(&j->walked, 1))
 		return false;
 	j->texts += val_str(v).n + val_raw(v).n;
 	VAL_EACH(v, it)
-		if (!walk(j, it, levels - 1))
+		if (!patch_json_walk(j, it, levels - 1))
 			return false;
 	if (val_type(v) == VAL_MAP) {
 		VAL_EACH_MEMBER(v, m) {
 			j->texts += m.key.n;
-			if (!walk(j, m.value, levels - 1))
+			if (!patch_json_walk(j, m.value, levels - 1))
 				return false;
 		}
 	}
@@ -211,7 +211,7 @@ static bool fits(struct jp *j, struct sv path, const struct val *value)
 
 	for (size_t i = 0; i < path.n; i++)
 		levels += path.p[i] == '/';
-	return levels < PATCH_DEPTH_MAX && walk(j, value, PATCH_DEPTH_MAX - levels);
+	return levels < PATCH_DEPTH_MAX && patch_json_walk(j, value, PATCH_DEPTH_MAX - levels);
 }
 
 static void set_member(struct jp *j, const struct place *p, const struct val *value)
@@ -239,7 +239,7 @@ static int op_add(struct jp *j, struct sv path, const struct val *value)
 		return 0;
 	}
 	if (!token_index(p.token, val_len(p.parent), true, &i))
-		return refuse(j);
+		return patch_json_refuse(j);
 	if (pass(j, val_len(p.parent) - i) < 0)
 		return -1;
 	val_list_insert(j->a, p.parent, i, value);
@@ -254,9 +254,9 @@ static int op_remove(struct jp *j, struct sv path)
 	if (locate(j, path, &p) < 0)
 		return -1;
 	if (p.parent->type == VAL_MAP)
-		return del_member(j, &p) ? 0 : refuse(j);
+		return del_member(j, &p) ? 0 : patch_json_refuse(j);
 	if (!token_index(p.token, val_len(p.parent), false, &i))
-		return refuse(j);
+		return patch_json_refuse(j);
 	if (pass(j, val_len(p.parent) - i) < 0)
 		return -1;
 	val_list_remove(p.parent, i);
@@ -277,7 +277,7 @@ static int op_replace(struct jp *j, struct sv path, const struct val *value)
 	}
 	at = child(j, p.parent, p.token);
 	if (!at)
-		return refuse(j);
+		return patch_json_refuse(j);
 	sym = at->sym;
 	*at = *value;
 	at->sym = sym;
@@ -297,7 +297,7 @@ static int op_test(struct jp *j, struct sv path, const struct val *value)
 		val_index_release(&j->open);
 	}
 	/* An element that a list has not is null, too, here alone. */
-	return (at ? val_equal(at, value) : value->type == VAL_NULL) ? 0 : refuse(j);
+	return (at ? val_equal(at, value) : value->type == VAL_NULL) ? 0 : patch_json_refuse(j);
 }
 
 static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
@@ -311,7 +311,7 @@ static int op_from(struct jp *j, struct sv from, struct sv path, bool move)
 		return -1;
 	at = place_get(j, &p);
 	if (!at || !fits(j, path, at))
-		return refuse(j);
+		return patch_json_refuse(j);
 	if (!move && budget_spend(&j->copied, j->texts - before, j->err) < 0)
 		return -1;
 	if (!move)
@@ -332,18 +332,18 @@ static int apply_op(struct jp *j, const struct val *op)
 	struct sv kind = val_str(val_member_sv(op, SV("op")));
 
 	if (val_type(path) != VAL_STR)
-		return refuse(j);
+		return patch_json_refuse(j);
 	if (sv_is(kind, "remove"))
 		return op_remove(j, val_str(path));
 	if (sv_is(kind, "move") || sv_is(kind, "copy"))
 		return val_type(from) == VAL_STR ? op_from(j, val_str(from), val_str(path), sv_is(kind, "move"))
-						 : refuse(j);
+						 : patch_json_refuse(j);
 	if (!value) /* not given is null */
 		value = val_new_null(j->a);
 	if (sv_is(kind, "test"))
 		return op_test(j, val_str(path), value);
 	if ((!sv_is(kind, "add") && !sv_is(kind, "replace")) || !fits(j, val_str(path), value))
-		return refuse(j);
+		return patch_json_refuse(j);
 	value = val_clone_nodes(j->a, value);
 	return sv_is(kind, "add") ? op_add(j, val_str(path), value) : op_replace(j, val_str(path), value);
 }

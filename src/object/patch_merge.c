@@ -6,7 +6,7 @@
 
 /* The RFC's MergePatch(Target, Patch). Depth is bounded by the decoder's limit on patch; a deeper
  * one than this is refused before it comes here (see patch_merge). */
-static const struct val *merge(struct arena *a, const struct val *target, const struct val *patch)
+static const struct val *patch_merge_map(struct arena *a, const struct val *target, const struct val *patch)
 {
 	_cleanup_(val_index_release) struct val_index had = val_index_of(target), changes = val_index_of(patch);
 	struct val *out;
@@ -20,11 +20,11 @@ static const struct val *merge(struct arena *a, const struct val *target, const 
 		if (!p)
 			val_append_sv(a, out, t.key, t.value);
 		else if (p->type != VAL_NULL)
-			val_append_sv(a, out, t.key, merge(a, t.value, p));
+			val_append_sv(a, out, t.key, patch_merge_map(a, t.value, p));
 	}
 	VAL_EACH_MEMBER(patch, p)
 		if (p.value->type != VAL_NULL && !val_index_get(&had, p.key))
-			val_append_sv(a, out, p.key, merge(a, NULL, p.value));
+			val_append_sv(a, out, p.key, patch_merge_map(a, NULL, p.value));
 	return out;
 }
 
@@ -44,7 +44,7 @@ struct val *patch_merge(struct arena *a, const struct val *doc, const struct val
 		err_set(err, ERR_BAD_REQUEST, "error decoding patch: nested deeper than %d levels", PATCH_DEPTH_MAX);
 		return NULL;
 	}
-	merged = merge(a, doc, patch);
+	merged = patch_merge_map(a, doc, patch);
 	out = val_new_null(a);
 	*out = *merged;
 	out->sym = 0;

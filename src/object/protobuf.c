@@ -35,9 +35,9 @@ static void map_keys_once(struct decoder *d, const struct schema *s, struct val 
 	}
 }
 
-static struct val *message(struct decoder *d, const struct schema *s, struct sv m);
+static struct val *protobuf_message(struct decoder *d, const struct schema *s, struct sv m);
 
-static int bad(struct decoder *d, const char *what)
+static int protobuf_bad(struct decoder *d, const char *what)
 {
 	return err_set(d->err, ERR_BAD_REQUEST, "the protobuf body cannot be read: %s", what);
 }
@@ -63,7 +63,7 @@ static struct val *timestamp(struct decoder *d, struct sv m, bool micro)
 	if (m.n == 0 || sec == TIME_SEC_MIN)
 		return val_new_null(d->a);
 	if (sec < TIME_SEC_MIN || sec > TIME_SEC_MAX || ns < 0 || ns >= NS_PER_SEC) {
-		bad(d, "a time is out of range");
+		protobuf_bad(d, "a time is out of range");
 		return NULL;
 	}
 	return val_new_str(d->a, time_format_sec(sec, (unsigned)ns, micro, text));
@@ -95,7 +95,7 @@ static double fixed_double(uint64_t u)
 	return v;
 }
 
-static enum pb_wire wire_of(enum field_kind k)
+static enum pb_wire protobuf_wire_of(enum field_kind k)
 {
 	switch (k) {
 	case FIELD_BOOL:
@@ -113,8 +113,8 @@ static struct val *scalar(struct decoder *d, const struct field *f, const struct
 {
 	if (budget_spend(d->values, 1, d->err) < 0)
 		return NULL;
-	if (p->wire != wire_of((enum field_kind)f->kind)) {
-		bad(d, "a field has the wrong wire type");
+	if (p->wire != protobuf_wire_of((enum field_kind)f->kind)) {
+		protobuf_bad(d, "a field has the wrong wire type");
 		return NULL;
 	}
 	switch ((enum field_kind)f->kind) {
@@ -145,11 +145,11 @@ static struct val *scalar(struct decoder *d, const struct field *f, const struct
 	case FIELD_RAW:
 		return raw_json(d, f, p->bytes);
 	case FIELD_STRUCT:
-		return message(d, f->type, p->bytes);
+		return protobuf_message(d, f->type, p->bytes);
 	case _FIELD_KIND_MAX:
 		break;
 	}
-	bad(d, "a field has no known form");
+	protobuf_bad(d, "a field has no known form");
 	return NULL;
 }
 
@@ -158,7 +158,7 @@ static struct val *scalar(struct decoder *d, const struct field *f, const struct
 static int list_item(struct decoder *d, const struct field *f, const struct pb_field *p, struct val *map)
 {
 	struct val *list = val_ensure_list(d->a, map, f->sym), *v;
-	enum pb_wire wire = wire_of((enum field_kind)f->kind);
+	enum pb_wire wire = protobuf_wire_of((enum field_kind)f->kind);
 
 	/* Numbers may come packed: one run of bytes for many. */
 	if (wire == PB_VARINT && p->wire == PB_BYTES) {
@@ -170,7 +170,7 @@ static int list_item(struct decoder *d, const struct field *f, const struct pb_f
 
 			do {
 				if (r.at == r.end || shift > 63)
-					return bad(d, "a packed number is cut off");
+					return protobuf_bad(d, "a packed number is cut off");
 				one.u |= (uint64_t)(*r.at & 0x7f) << shift;
 				shift += 7;
 			} while (*r.at++ & 0x80);
@@ -193,10 +193,10 @@ static int map_entry(struct decoder *d, const struct field *f, const struct pb_f
 {
 	struct val *m = val_ensure_map(d->a, map, f->sym), *v;
 	struct sv key = pb_get_sv(p->bytes, 1);
-	struct pb_field value = { .wire = wire_of((enum field_kind)f->kind) };
+	struct pb_field value = { .wire = protobuf_wire_of((enum field_kind)f->kind) };
 
 	if (p->wire != PB_BYTES || !utf8_valid(key))
-		return bad(d, "a map entry is malformed");
+		return protobuf_bad(d, "a map entry is malformed");
 	(void)pb_find(p->bytes, 2, &value);
 	if (f->inner_card == CARD_LIST) {
 		v = val_new_list(d->a);
@@ -204,7 +204,9 @@ static int map_entry(struct decoder *d, const struct field *f, const struct pb_f
 			struct val *x = item.no == 1 ? scalar(d, f, &item) : NULL;
 
 			if (!x)
-				return d->err && d->err->reason != ERR_NONE ? -1 : bad(d, "a map entry is malformed");
+				return d->err && d->err->reason != ERR_NONE
+					   ? -1
+					   : protobuf_bad(d, "a map entry is malformed");
 			val_push(d->a, v, x);
 		}
 	} else {
@@ -259,16 +261,16 @@ static int fields(struct decoder *d, const struct schema *s, struct sv m, uint32
 			return -1;
 		val_set(d->a, map, f->sym, v);
 	}
-	return pb_valid(m) ? 0 : bad(d, "a message is cut off or malformed");
+	return pb_valid(m) ? 0 : protobuf_bad(d, "a message is cut off or malformed");
 }
 
-static struct val *message(struct decoder *d, const struct schema *s, struct sv m)
+static struct val *protobuf_message(struct decoder *d, const struct schema *s, struct sv m)
 {
 	struct val *map = val_new_map(d->a);
 	int rc;
 
 	if (!s || d->depth >= DEPTH_MAX) {
-		bad(d, s ? "it is nested too deeply" : "a field has a form that only JSON can carry");
+		protobuf_bad(d, s ? "it is nested too deeply" : "a field has a form that only JSON can carry");
 		return NULL;
 	}
 	d->depth++;
@@ -284,7 +286,7 @@ static struct val *protobuf_decode_message(struct arena *a, const struct schema 
 {
 	struct decoder d = { .a = a, .err = err, .values = values };
 
-	return message(&d, s, m);
+	return protobuf_message(&d, s, m);
 }
 
 /* "apps/v1" and "Deployment" to their schema; options of every group are meta/v1's. */
