@@ -142,7 +142,7 @@ struct api_req {
 	int64_t start_ns;	  /* monotonic */
 	struct flow_ticket *flow; /* seats held in a priority level, or asked for; or NULL */
 	bool answered;
-	bool timed;  /* its steps are worth the clock */
+	bool timed;  /* its steps are worth the clock, or somebody looks on */
 	bool pooled; /* what it does from now on runs on the pool */
 	uint8_t at;  /* the pipeline's place */
 
@@ -163,6 +163,14 @@ struct api_req {
 
 	void *user_data; /* the sink's */
 };
+
+static inline void req_passed(struct api_req *q, enum req_step step)
+{
+	q->step = step;
+	q->has_result = false;
+	if (q->timed)
+		req_note(q, step);
+}
 
 void api_req_warn(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
 void api_req_header(struct api_req *q, struct sv name, struct sv value); /* views in the arena or constant */

@@ -6,7 +6,6 @@
 
 int pipeline_authorize(struct api_req *q, struct err *err)
 {
-	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	struct authz_attrs at = {
 		.user = &q->user,
 		.verb = request_verb(q),

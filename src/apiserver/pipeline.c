@@ -138,7 +138,6 @@ static bool is_large(const struct api_req *q)
 
 static void serve(struct api_req *q)
 {
-	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
 	struct err err = ERR_INIT;
 
 	if (!q->resource_request) {
@@ -179,9 +178,10 @@ static void woken(struct api_req *q, void *ctx)
 		walk(q);
 }
 
-static int walk_steps(struct api_req *q, struct err *err)
+/* Those before the step `end`. */
+static int walk_steps(struct api_req *q, size_t end, struct err *err)
 {
-	while (q->at < ARRAY_LEN(steps)) {
+	while (q->at < end) {
 		int rc = steps[q->at].fn(q, err);
 
 		if (rc == 0) {
@@ -196,15 +196,26 @@ static int walk_steps(struct api_req *q, struct err *err)
 	return 0;
 }
 
+/* What is done from when it is known for whom. */
+static int walk_for_user(struct api_req *q, struct err *err)
+{
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
+	int rc = walk_steps(q, ARRAY_LEN(steps), err);
+
+	if (rc == 0)
+		serve(q);
+	return rc;
+}
+
 static void walk(struct api_req *q)
 {
 	struct err err = ERR_INIT;
-	int rc = walk_steps(q, &err);
+	int rc = walk_steps(q, 2, &err);
 
+	if (rc == 0)
+		rc = walk_for_user(q, &err);
 	if (rc < 0)
 		refuse(q, &err);
-	else if (rc == 0)
-		serve(q);
 }
 
 void api_serve(struct api_req *q)

@@ -339,15 +339,11 @@ void req_go(struct api_req *q, req_fn *fn, void *ctx)
 
 /* --- what is seen of a request on its way --- */
 
-void req_passed(struct api_req *q, enum req_step step)
+void req_note(struct api_req *q, enum req_step step)
 {
 	const struct req_observer *o = q->server->observer;
 
-	q->step = step;
-	q->has_result = false;
 	inflight_step(q, step);
-	if (!q->timed && !o)
-		return;
 	q->step_ns[step] = env_mono_ns(q->server->env);
 	work_tick(q->step_ns[step], req_step_name(step));
 	if (o)

@@ -96,8 +96,8 @@ bool req_mutating(const struct api_req *q);
 int req_over(struct api_req *q, struct err *err);
 /* Copies of q are on their way for it: when its client goes, their waits end, too. */
 void req_has_parts(struct api_req *q);
-/* The step is behind q. */
-void req_passed(struct api_req *q, enum req_step step);
+/* req_passed(q, step), api_req.h: the step is behind q. This is it for requests whose steps are timed. */
+void req_note(struct api_req *q, enum req_step step);
 /* Runs fn(q, ctx) where work of q's kind is done, never on a network loop nor on the store's thread: on the pool
  * (run_queue.h), or on the thread of who waits for q in this process. */
 void req_go(struct api_req *q, req_fn *fn, void *ctx);

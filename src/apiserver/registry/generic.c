@@ -81,11 +81,12 @@ static void warn_deprecated(struct api_req *q)
 bool registry_is_small(struct api_req *q)
 {
 	static const char *const past[] = { "continue", "resourceVersionMatch" };
-	const struct strategy *st = q->res ? strategy_for(q->res) : NULL;
+	const struct strategy *st;
 	struct sv rev;
 
-	if (!st)
+	if (!q->res || (q->verb == VERB_GET && !q->subresource.n))
 		return true;
+	st = strategy_for(q->res);
 	for (const struct sub_handler *h = q->subresource.n ? st->subs : NULL; h && h->name; h++)
 		if (sv_is(q->subresource, h->name))
 			return h->streams;

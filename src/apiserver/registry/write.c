@@ -91,12 +91,11 @@ static int admit(struct write_op *op, struct err *err)
 
 static int settle(struct write_op *op, struct err *err)
 {
-	int rc = 0;
+	int rc;
 
-	if (op->settle)
-		rc = op->settle(op, err);
-	else if (!op->raw && !op->creating)
-		rc = update_settle(op);
+	if (!op->settle)
+		return op->raw || op->creating ? 0 : update_settle(op);
+	rc = op->settle(op, err);
 	if (rc == 0)
 		val_thaw(op->a, op->doc);
 	return rc;
