@@ -137,18 +137,26 @@ const struct budget_limit doc_values_limit = {
 	    DOC_VALUES_MAX) " values: make several objects of it, or keep what nobody reads one by one in one string"
 };
 
+/* Pays for what is below v, a list or map. */
+static bool count_below(struct budget *b, const struct val *v)
+{
+	size_t values = v->n;
+
+	for (const struct val *it = v->items, *end = it + v->n; it != end; it++) {
+		if (it->type == VAL_KEY)
+			values--;
+		else if ((it->type == VAL_MAP || it->type == VAL_LIST) && it->n && it->sym != F_fieldsV1 &&
+			 !count_below(b, it))
+			return false;
+	}
+	return budget_take(b, values);
+}
+
 int val_count(struct budget *b, const struct val *v, struct err *err)
 {
-	bool map = val_type(v) == VAL_MAP;
+	bool more = (val_type(v) == VAL_MAP || val_type(v) == VAL_LIST) && v->n;
 
-	if (budget_spend(b, 1, err) < 0)
-		return -1;
-	if ((!map && val_type(v) != VAL_LIST) || v->sym == F_fieldsV1)
-		return 0;
-	for (size_t i = 0; i < v->n; i++)
-		if (v->items[i].type != VAL_KEY && val_count(b, &v->items[i], err) < 0)
-			return -1;
-	return 0;
+	return budget_take(b, 1) && (!more || count_below(b, v)) ? 0 : budget_refuse(b, err);
 }
 
 bool val_deeper_than(const struct val *v, unsigned depth)
