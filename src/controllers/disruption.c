@@ -11,6 +11,7 @@
  * resourceVersion they read, so a recount that does not know of an eviction never wins over it.
  * When the numbers cannot be told, nothing may go. */
 #include "base/buf.h"
+#include "base/strmap.h"
 #include "client/workq.h"
 #include "codec/doc_items.h"
 #include "codec/val_index.h"
@@ -59,7 +60,7 @@ static struct obj **matching(struct brun *r, const struct selector *s, size_t *r
 /* --- the denominator --- */
 
 struct scale {
-	struct sv uid;
+	struct sv uid; /* the arena's */
 	int64_t replicas;
 };
 
@@ -112,40 +113,31 @@ static int find_scale(struct brun *r, const struct val *ref, struct scale *ret, 
 /* The sum over all workloads that have pods here. */
 static int expected_scale(struct brun *r, int64_t *ret, struct err *err)
 {
-	struct sv *seen = ARENA_ARRAY(r->a, struct sv, r->n_pods);
-	struct scale *scales = ARENA_ARRAY(r->a, struct scale, r->n_pods);
-	size_t n_seen = 0, n_scales = 0, unmanaged = 0;
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT, scales = STRMAP_INIT; /* uids */
+	size_t unmanaged = 0;
 
 	*ret = 0;
 	for (size_t i = 0; i < r->n_pods; i++) {
 		const struct val *ref = obj_controller_ref(r->pods[i]);
 		struct sv uid = val_get_str(ref, F_uid);
 		struct scale s;
-		size_t k = 0;
 		int rc;
 
 		if (!ref) {
 			unmanaged++;
 			continue;
 		}
-		while (k < n_seen && !sv_eq(seen[k], uid))
-			k++;
-		if (k < n_seen)
+		if (strmap_set(&seen, uid, r))
 			continue;
-		seen[n_seen++] = uid;
 		rc = find_scale(r, ref, &s, err);
 		if (rc > 0)
 			err_set(err, ERR_NOT_FOUND, "found no controllers for pod \"%.*s\"",
 				SV_ARG(obj_name(r->pods[i])));
 		if (rc)
 			return -1;
-		/* Two ReplicaSets of one Deployment. */
-		for (k = 0; k < n_scales && !sv_eq(scales[k].uid, s.uid); k++)
-			;
-		if (k < n_scales)
-			continue;
-		scales[n_scales++] = s;
-		*ret += s.replicas;
+		/* Two ReplicaSets of one Deployment count once. */
+		if (!strmap_set(&scales, s.uid, r))
+			*ret += s.replicas;
 	}
 	if (unmanaged) {
 		_cleanup_(buf_release) struct buf text = BUF_INIT;

@@ -3,6 +3,7 @@
  * the next run's hash is another one. The data is a patch, the way `kubectl rollout undo` applies it; clients compare
  * its text with what they encode themselves, so its members are sorted as Go sorts a map's. */
 #include "controllers/revision.h"
+#include "base/strmap.h"
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/status.h"
@@ -21,11 +22,6 @@ static struct sv revision_hash(const struct revisions *r, const struct obj *rev)
 	struct sv hash = label_of(obj_root(rev), r->label);
 
 	return hash.n ? hash : label_of(obj_root(rev), LABEL_REVISION);
-}
-
-static bool revision_called(const struct revisions *r, const struct obj *rev, struct sv label)
-{
-	return sv_eq(label, obj_name(rev)) || sv_eq(label, revision_hash(r, rev));
 }
 
 static struct val *revision_data(struct arena *a, struct obj *owner)
@@ -144,15 +140,16 @@ int revision_prune(struct arena *a, const struct revisions *r, struct obj *owner
 		   struct obj *const *pods, size_t n_pods, struct err *err)
 {
 	int64_t limit = val_int_or(obj_get(owner, F_spec, F_revisionHistoryLimit), 10);
+	_cleanup_(strmap_release) struct strmap used = STRMAP_INIT; /* names or hashes, as pods have them */
 	size_t n, kept = 0;
 	struct obj **all = informer_by_index(r->informer, a, INDEX_CONTROLLER, obj_uid(owner), &n);
 
+	strmap_set(&used, update, owner);
+	strmap_set(&used, current, owner);
+	for (size_t k = 0; k < n_pods; k++)
+		strmap_set(&used, label_of(obj_root(pods[k]), LABEL_REVISION), owner);
 	for (size_t i = 0; i < n; i++) {
-		bool used = revision_called(r, all[i], update) || revision_called(r, all[i], current);
-
-		for (size_t k = 0; k < n_pods && !used; k++)
-			used = revision_called(r, all[i], label_of(obj_root(pods[k]), LABEL_REVISION));
-		if (!used) {
+		if (!strmap_has(&used, obj_name(all[i])) && !strmap_has(&used, revision_hash(r, all[i]))) {
 			struct obj *swap = all[kept]; /* the array keeps its members: it owns them */
 
 			all[kept++] = all[i];
