@@ -1,6 +1,7 @@
 #include "apiserver/kubelet_client.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/dial_address.h"
+#include "apiserver/inflight.h"
 #include "apiserver/pki.h"
 #include "apiserver/standing.h"
 #include "apiserver/watchcache.h"
@@ -185,5 +186,7 @@ void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const cha
 	q->stream = f;
 	q->on_gone = on_gone;
 	q->on_drain = on_drain;
+	inflight_add(q);
+	inflight_waits(q, "the kubelet");
 	f->dialog = http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""), CONNECT_TIMEOUT_NS, &cb, f);
 }

@@ -1,5 +1,6 @@
 #include "apiserver/proxy.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/inflight.h"
 #include "apiserver/proxy_links.h"
 #include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/standing.h"
@@ -313,6 +314,8 @@ void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_
 	q->on_gone = on_gone;
 	q->on_drain = on_drain;
 	q->http->on_gone = gone_early;
+	inflight_add(q);
+	inflight_waits(q, "its backend");
 	p->dialog = http_dial(http_req_loop(q->http), ep, arena_cstr(q->arena, q->method), target, h, n, q->body,
 			      CONNECT_TIMEOUT_NS, &cb, p);
 }

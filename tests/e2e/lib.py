@@ -140,6 +140,17 @@ def wait_for(what, check, timeout=30.0, every=0.05):
     raise Failed(f"waited {timeout:.0f} s for {what}; last: {last}")
 
 
+def own_address():
+    """One of this machine's that is not loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("203.0.113.1", 9))
+        except OSError:
+            return None
+        address = s.getsockname()[0]
+    return None if address.startswith("127.") else address
+
+
 class Cluster:
     """One `caravel server`. agent=True runs a node, too: root and containerd needed.
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Who holds a thread for too long is named in the log, with what it ran and where it is."""
+import contextlib
 import os
 import re
+import socket
 import sys
+import threading
 
 import lib
-from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, wait_for
+from lib import Cluster, Failed, Skip, contains, equal, main, need_tools, own_address, wait_for
 
 # No release has a way to make an object hold whoever handles it.
 DEBUG = os.environ.get("DEBUG_BUILD") or os.path.join(lib.ROOT, "build-quick", "caravel")
@@ -59,6 +62,35 @@ def a_held_list():
         wait_for("the line", lambda: lines(c, "a thread was held", 'kind="loop"', f'by="answer GET {PATH}'))
 
 
+def who_waits_for_others():
+    """A log is asked of a kubelet that takes the connection and says nothing; a proxied page of the same."""
+    address = own_address()
+    if not address:
+        raise Skip("needs an address other than loopback")
+    with socket.create_server((address, 0)) as silent, Cluster() as c:
+        node = {"metadata": {"name": "n"}}
+        equal(c.request("POST", "/api/v1/nodes", node)[0], 201)
+        status = {"addresses": [{"type": "InternalIP", "address": address}],
+                  "daemonEndpoints": {"kubeletEndpoint": {"Port": silent.getsockname()[1]}}}
+        equal(c.request("PATCH", "/api/v1/nodes/n/status", {"status": status},
+                        {"Content-Type": "application/merge-patch+json"})[0], 200)
+        equal(c.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})[0] in (201, 409), True)
+        pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "x"}]}}
+        equal(c.request("POST", "/api/v1/namespaces/default/pods", pod)[0], 201)
+        asked = {"/api/v1/namespaces/default/pods/p/log": "waits for the kubelet", "/api/v1/nodes/n/proxy/pods": "waits for its backend"}
+
+        def get(path):
+            with contextlib.suppress(OSError, lib.http.client.HTTPException):  # the server ends first
+                c.request("GET", path)
+        for path in asked:
+            threading.Thread(target=get, args=(path,), daemon=True).start()
+
+        def seen():
+            rows = c.request("GET", "/debug/requests?format=json")[1]["requests"]
+            return {r["url"]: r["state"] for r in rows if r["url"] in asked} == asked
+        wait_for("both", seen)
+
+
 def a_stuck_loop():
     with Held(3000) as c:
         equal(c.request("POST", PATH, {"metadata": {"name": "slow"}})[0], 201)
@@ -68,4 +100,4 @@ def a_stuck_loop():
 
 if __name__ == "__main__":
     need_tools()
-    sys.exit(main([a_held_loop, a_held_list, a_stuck_loop]))
+    sys.exit(main([a_held_loop, a_held_list, who_waits_for_others, a_stuck_loop]))
