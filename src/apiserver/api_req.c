@@ -100,8 +100,13 @@ struct sv api_req_url(struct api_req *q)
 /* Path and user, but no query: that may hold what is nobody's business. */
 int api_req_work(const struct api_req *q)
 {
-	int mark = work_enter("request", api_req_verb(q), q->path.n ? q->path : q->plural, q->user.name);
+	int mark = work_again(q, q->start_ns);
 
-	work_of(q, q->body.n);
+	if (mark >= 0)
+		return mark;
+	mark = work_enter("request", api_req_verb(q), q->path.n ? q->path : q->plural, q->user.name);
+
+	/* Without its user it is to be written down again when he is known. */
+	work_of(q, q->user.name.n ? q->start_ns : 0, q->body.n);
 	return mark;
 }

@@ -162,13 +162,29 @@ static struct work_level *innermost(struct work *w)
 	return depth < 1 || depth > WORK_DEPTH ? NULL : &w->level[depth - 1];
 }
 
-void work_of(const void *of, size_t n)
+int work_again(const void *of, int64_t stamp)
+{
+	int depth = mine ? depth_of(mine) : WORK_DEPTH;
+	struct work_level *l;
+
+	if (depth >= WORK_DEPTH)
+		return -1;
+	l = &mine->level[depth];
+	if (l->of != of || l->stamp != stamp || !stamp)
+		return -1;
+	l->key[0] = '\0';
+	set_depth(mine, depth + 1);
+	return depth;
+}
+
+void work_of(const void *of, int64_t stamp, size_t n)
 {
 	struct work_level *l = innermost(mine);
 
 	if (!l)
 		return;
 	l->of = of;
+	l->stamp = stamp;
 	l->bytes = n;
 }
 
@@ -195,7 +211,7 @@ void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX])
 	out[n] = '\0';
 }
 
-static void keep_piece(struct work *w, int64_t ns, const char *step)
+__attribute__((noinline)) static void keep_piece(struct work *w, int64_t ns, const char *step)
 {
 	int depth = MIN(depth_of(w), WORK_DEPTH);
 	struct work_piece *p = &w->run.longest;
@@ -207,7 +223,7 @@ static void keep_piece(struct work *w, int64_t ns, const char *step)
 	p->bytes = depth ? w->level[depth - 1].bytes : 0;
 }
 
-void work_piece_end(struct work *w, int64_t now_ns, const char *step)
+static inline void piece_end(struct work *w, int64_t now_ns, const char *step)
 {
 	int64_t ns = now_ns - w->run.at_ns;
 
@@ -220,10 +236,15 @@ void work_piece_end(struct work *w, int64_t now_ns, const char *step)
 	w->run.step = step;
 }
 
+void work_piece_end(struct work *w, int64_t now_ns, const char *step)
+{
+	piece_end(w, now_ns, step);
+}
+
 void work_tick(int64_t now_ns, const char *step)
 {
 	if (mine)
-		work_piece_end(mine, now_ns, step);
+		piece_end(mine, now_ns, step);
 }
 
 struct work *work_mine(void)

@@ -40,6 +40,7 @@ struct work_level {
 	} part[3];	  /* of what: the three that work_enter() was given */
 	size_t bytes;	  /* that it was given: a request's body */
 	const void *of;	  /* whose work it is; to be compared, for it may be gone */
+	int64_t stamp;	  /* which of those that were at that address; 0: not known */
 	int64_t since_ns; /* the last instant noted before it began; 0: none was */
 };
 
@@ -111,8 +112,11 @@ void work_leave(const int *mark);
 /* The object that the innermost piece of work handles from now on. */
 void work_key(struct sv key);
 void work_key_of(struct sv a, struct sv b, struct sv c, struct sv d); /* the four, joined */
-/* The innermost piece of work is one of `of`, which was given n bytes. */
-void work_of(const void *of, size_t n);
+/* The innermost piece of work is one of `of`, which was given n bytes and has that stamp. */
+void work_of(const void *of, int64_t stamp, size_t n);
+/* Begins again what work_of() was told of, when the calling thread has just left that: the mark; -1: it has not, and
+ * work_enter() is called for. */
+int work_again(const void *of, int64_t stamp);
 /* It is now_ns (monotonic): step, a constant, has been reached. */
 void work_tick(int64_t now_ns, const char *step);
 /* The slot of the calling thread, -1 when it has none; async-signal-safe. */

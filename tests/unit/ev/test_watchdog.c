@@ -93,7 +93,7 @@ static void test_a_long_turn_is_named(void **state)
 	work_leave(&mark);
 	work_tick(now_ns += 3 * NS_PER_MS, "received");
 	mark = work_enter("request", SV("PATCH"), SV("/api/v1/namespaces/default/configmaps/large"), SV("jane"));
-	work_of(state, 216000);
+	work_of(state, 1, 216000);
 	work_tick(now_ns += NS_PER_MS, "authorized");
 	work_tick(now_ns += 150 * NS_PER_MS, "mutated");
 	work_tick(now_ns += 15 * NS_PER_MS, "answered");
@@ -160,6 +160,41 @@ static void test_work_in_work(void **state)
 	assert_int_equal(all->n, 1);
 	assert_string_equal(all->what, "reconcile deployment default/web, in it: request PUT /x c");
 	watch_no_more(all);
+}
+
+/* The same request goes on: nothing is written again, unless something else was between or it is another by its stamp.
+ */
+static void test_work_again(void **state)
+{
+	struct work *w = work_mine();
+	int mark, inner;
+
+	assert_int_equal(work_again(state, 7), -1);
+	mark = work_enter("request", SV("GET"), SV("/a"), SV("jane"));
+	work_of(state, 7, 12);
+	work_key(SV("/registry/a"));
+	assert_int_equal(work_again(state, 7), -1); /* inside of it: that is another level */
+	work_leave(&mark);
+	assert_int_equal(work_again(state, 8), -1);
+	assert_int_equal(work_again(&mark, 7), -1);
+	mark = work_again(state, 7);
+	assert_int_equal(mark, 0);
+	assert_int_equal(atomic_load(&w->depth), 1);
+	assert_string_equal(w->level[0].what, "request GET /a jane");
+	assert_string_equal(w->level[0].key, "");
+	assert_int_equal(w->level[0].bytes, 12);
+	inner = work_enter("x", SV(""), SV(""), SV(""));
+	assert_int_equal(work_again(state, 7), -1); /* too deep */
+	work_leave(&inner);
+	work_leave(&mark);
+	mark = work_enter("publish", SV(""), SV(""), SV(""));
+	work_leave(&mark);
+	assert_int_equal(work_again(state, 7), -1);
+	mark = work_enter("request", SV("GET"), SV("/a"), SV(""));
+	work_of(state, 0, 0);
+	work_leave(&mark);
+	assert_int_equal(work_again(state, 0), -1);
+	assert_int_equal(atomic_load(&w->depth), 0);
 }
 
 static void test_reports_are_bounded(void **state)
@@ -307,9 +342,13 @@ static void test_looking_while_it_is_written(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_long_turn_is_named), cmocka_unit_test(test_work_in_work),
-		cmocka_unit_test(test_reports_are_bounded),  cmocka_unit_test(test_a_stuck_task_shows_its_stack),
-		cmocka_unit_test(test_what_is_a_run),	     cmocka_unit_test(test_looking_while_it_is_written),
+		cmocka_unit_test(test_a_long_turn_is_named),
+		cmocka_unit_test(test_work_in_work),
+		cmocka_unit_test(test_work_again),
+		cmocka_unit_test(test_reports_are_bounded),
+		cmocka_unit_test(test_a_stuck_task_shows_its_stack),
+		cmocka_unit_test(test_what_is_a_run),
+		cmocka_unit_test(test_looking_while_it_is_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
