@@ -194,8 +194,9 @@ struct http_conn {
 	size_t n_reading; /* requests not complete */
 	struct http_odds odd;
 	unsigned int continuations;
-	size_t pieces; /* of long answers, in this pull */
-	bool held;     /* and it stopped because the turn is over */
+	size_t n_sources; /* long answers under way */
+	size_t pieces;	  /* of them, in this pull */
+	bool held;	  /* and it stopped because the turn is over */
 	bool h2_receiving, goaway, calmed;
 };
 

@@ -93,10 +93,9 @@ static void h1_refuse(struct http_conn *c, struct http_rq *r, int status, const 
 /* Hands response bytes to the stream while it has room. True when the response is complete. */
 static bool h1_emit(struct http_conn *c, struct http_rq *r)
 {
-	/* What is made while it is sent costs time: a piece, and the next when there is some. */
-	for (bool first = true; stream_queued(c->s) < STREAM_QUEUE_MAX &&
-				(first || !r->src || !stream_turn_over(c->s)) && (rq_fill(r, 1), r->q);
-	     first = false) {
+	/* What is made while it is sent costs time: none when there is none left. */
+	while (stream_queued(c->s) < STREAM_QUEUE_MAX && (r->q || !r->src || !stream_turn_over(c->s)) &&
+	       (rq_fill(r, 1), r->q)) {
 		/* A chunk that somebody keeps for us goes over whole. One without a release is only
 		 * good as long as the request, so its bytes are copied, as many as there is room for. */
 		bool kept = r->q->c.release != NULL;

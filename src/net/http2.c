@@ -319,7 +319,7 @@ static int h2_send_data(nghttp2_session *h2, nghttp2_frame *f, const uint8_t *he
 
 	(void)h2;
 	(void)f; /* no padding: no callback asks for it */
-	/* What is made while it is sent costs time: a piece, and the next when there is some. */
+	/* What is made while it is sent costs time; the first has had a look at it in h2_pull(). */
 	c->held = r->src && c->pieces++ && stream_turn_over(c->s);
 	if (c->held || stream_queued(c->s) >= STREAM_QUEUE_MAX)
 		return NGHTTP2_ERR_WOULDBLOCK;
@@ -443,6 +443,10 @@ static void h2_pull(struct http_conn *c)
 	const uint8_t *p;
 	ssize_t n = 0;
 
+	if (c->n_sources && !c->calmed && stream_turn_over(c->s)) {
+		stream_want(c->s);
+		return;
+	}
 	c->pieces = 0;
 	c->held = false;
 	while (stream_queued(c->s) < STREAM_QUEUE_MAX && (n = nghttp2_session_mem_send(c->h2, &p)) > 0)

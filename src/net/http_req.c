@@ -80,8 +80,10 @@ static void rq_drop_source(struct http_rq *r)
 	struct http_source *src = r->src;
 
 	r->src = NULL;
-	if (src)
-		src->release(src);
+	if (!src)
+		return;
+	r->conn->n_sources--;
+	src->release(src);
 }
 
 static void rq_drop_queue(struct http_rq *r)
@@ -467,6 +469,7 @@ void http_respond_source(struct http_req *pub, int status, const struct http_hea
 	}
 	rq_start(r, status);
 	r->src = body_take;
+	r->conn->n_sources++;
 	if (r->no_body)
 		rq_drop_source(r);
 	rq_respond(r, status, headers, n_headers, total);

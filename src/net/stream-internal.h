@@ -24,6 +24,7 @@ struct stream_loop {
 	struct ev_loop *loop;
 	struct list dirty;     /* streams that want a turn before the loop sleeps */
 	struct list bulk;      /* those of them that had one and are not done */
+	bool bulk_first;       /* nothing of theirs was made in this turn: one may, whatever the time */
 	int64_t bulk_until_ns; /* when this turn is over for them; 0: it has not begun */
 	struct list all;
 	struct ev_timer *look;	/* for peers that are gone; NULL: no stream */

@@ -106,17 +106,23 @@ static int64_t clock_ns(void)
 bool stream_turn_over(struct stream *s)
 {
 	struct stream_loop *sl = s->sl;
-	int64_t now = clock_ns();
+	int64_t now;
 
+	if (sl->bulk_first) {
+		sl->bulk_first = false;
+		return false;
+	}
+	now = clock_ns();
 	if (!sl->bulk_until_ns)
 		sl->bulk_until_ns = now + BULK_NS;
 	s->held = now >= sl->bulk_until_ns;
 	return s->held;
 }
 
-/* Streams that have had a turn and are not done, in turn, until the time is over. */
+/* Streams that have had a turn and are not done, in turn, until the time is over; something of one in any case. */
 static void stream_loop_bulk(struct stream_loop *sl)
 {
+	sl->bulk_first = true;
 	while (!list_empty(&sl->bulk)) {
 		struct stream *s = LIST_ENTRY(sl->bulk.next, struct stream, dirty);
 
@@ -125,8 +131,9 @@ static void stream_loop_bulk(struct stream_loop *sl)
 		if (!sl->bulk_until_ns)
 			sl->bulk_until_ns = clock_ns() + BULK_NS;
 		else if (clock_ns() >= sl->bulk_until_ns)
-			return;
+			break;
 	}
+	sl->bulk_first = false;
 }
 
 static void stream_loop_before_poll(void *p)
@@ -624,6 +631,7 @@ static void stream_flush(struct stream *s)
 
 	if (s->closing || !s->connected)
 		return;
+	s->held = false;
 	if (!s->ready && !s->ssl) {
 		s->ready = true;
 		s->cb->ready(s, s->ctx);
@@ -641,8 +649,11 @@ static void stream_flush(struct stream *s)
 			if (s->closing)
 				break;
 		}
-		if (!s->out)
+		if (!s->out) {
+			if (s->held)
+				stream_bulk(s);
 			break;
+		}
 		if (!s->ssl) {
 			if (!stream_send_plain(s))
 				break;
@@ -651,7 +662,6 @@ static void stream_flush(struct stream *s)
 			stream_send_cipher(s);
 		}
 		if (s->held || (size_t)s->sent - start > TURN_MAX) {
-			s->held = false;
 			if (!s->closing)
 				stream_bulk(s);
 			break;

@@ -67,8 +67,8 @@ size_t stream_write_chunk(struct stream *s,
 size_t stream_queued(const struct stream *s);
 uint64_t stream_sent_bytes(const struct stream *s); /* since the beginning: grows while the peer reads */
 void stream_want(struct stream *s);
-/* The time that this turn of the loop has for long answers is over: a pull() that has made a piece and could make more
- * returns, and wants another turn. A clock read. */
+/* The time that this turn of the loop has for long answers is over: a pull() that could make another piece, or the
+ * first, returns and wants another turn. To be asked before each. A clock read. */
 bool stream_turn_over(struct stream *s);
 void stream_pause(struct stream *s, bool paused);
 /* Sends what is queued, then ends the connection in an orderly way. Bytes that still come are

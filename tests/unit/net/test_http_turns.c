@@ -12,11 +12,12 @@
 #include <uv.h>
 
 #define PIECE ((size_t)16 * 1024)
-#define PIECES 96
+#define PIECES 64
 #define PIECE_NS NS_PER_MS
-#define CONNS 8
-/* The first of each (over HTTP/2 two fill a frame), those of five milliseconds, and what is made behind them. */
-#define A_TURN (2 * CONNS + 5 + 3)
+#define CONNS 16
+/* Those of five milliseconds, one more that was begun before the end (over HTTP/2 two fill a frame), and as much of the
+ * first that has waited. */
+#define A_TURN (5 + 1 + 2 + 2)
 
 static struct {
 	struct ev_loop *loop;
