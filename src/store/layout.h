@@ -6,13 +6,15 @@
  *	"2<"	the step to 2 is under way: some keys are old, some new, a few both
  *	"2"	it is of layout 2
  *
- * A step goes on where it was, whatever interrupted it: first the mark, then portion by portion copies, and when those
- * are durable the removal of what they were made from, then history is compacted, then the mark. So at every moment
- *each value is there, under its old key or its new one, and a program that knows the mark and not its number leaves
- *everything alone.
+ * A step goes on where it was, whatever interrupted it: first the mark, then portion by portion copies, and when
+ * those are durable the removal of what they were made from, then history is compacted, then the mark. So at every
+ * moment each value is there, under its old key or its new one, and a program that knows the mark and not its
+ * number leaves everything alone.
  *
  * What moves is written anew: it has new revisions, in the order of keys, and whoever watches from before is told
  * ERR_EXPIRED and reads afresh.
+ *
+ * A lease (lease.h) is not taken along: nothing that has one is under a prefix that moves.
  *
  * Nobody else may write meanwhile. Blocking: for the start of a server.
  */

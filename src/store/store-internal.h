@@ -22,6 +22,9 @@ static inline int store_write_check(const struct store_write *w, struct err *err
 	if (!w->tombstone && w->value.n > STORE_VALUE_MAX)
 		return err_set(err, ERR_TOO_LARGE, "a value has at most %zu bytes, that of '%.*s' has %zu",
 			       STORE_VALUE_MAX, SV_ARG(w->key), w->value.n);
+	if (w->lease)
+		return err_set(err, ERR_BAD_REQUEST, "this store has no leases, '%.*s' cannot have one",
+			       SV_ARG(w->key));
 	if (w->expect_rev < STORE_ANY_REV)
 		return err_set(err, ERR_BAD_REQUEST, "revision %" PRId64 " cannot be expected of '%.*s'", w->expect_rev,
 			       SV_ARG(w->key));

@@ -122,6 +122,26 @@ int store_compact(struct store *s, int64_t rev, struct err *err)
 	return s->ops->compact(s, rev, err);
 }
 
+static int store_no_leases(struct err *err)
+{
+	return err_set(err, ERR_BAD_REQUEST, "this store has no leases");
+}
+
+int store_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err)
+{
+	return s->ops->lease_grant ? s->ops->lease_grant(s, id, ttl_s, ret_id, err) : store_no_leases(err);
+}
+
+int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err)
+{
+	return s->ops->lease_keepalive ? s->ops->lease_keepalive(s, id, ret_ttl_s, err) : store_no_leases(err);
+}
+
+int store_lease_revoke(struct store *s, int64_t id, struct err *err)
+{
+	return s->ops->lease_revoke ? s->ops->lease_revoke(s, id, err) : store_no_leases(err);
+}
+
 bool store_healthy(struct store *s, struct err *why)
 {
 	return s->ops->healthy(s, why);

@@ -59,6 +59,7 @@ struct store_write {
 	 * so that the writer's parsed object need not be parsed again. The writer may drop it in
 	 * the completion: a watch that lags behind gets the change later, without the cookie. */
 	void *cookie;
+	int64_t lease; /* the key goes with it (lease.h); 0: with none */
 };
 #define STORE_ANY_REV INT64_C(-1)
 
@@ -138,6 +139,12 @@ struct store_ops {
 	bool (*healthy)(struct store *s, struct err *why);
 	void (*stats)(struct store *s, struct store_stats *ret);
 
+	/* Leases (lease.h); NULL: this store has none. ret_id is id, or one that is free when that is 0. An id that is
+	 * there already is ERR_ALREADY_EXISTS, one that is not ERR_NOT_FOUND. */
+	int (*lease_grant)(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
+	int (*lease_keepalive)(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err);
+	int (*lease_revoke)(struct store *s, int64_t id, struct err *err);
+
 	/* Finishes queued writes and releases everything; a watch still open ends with
 	 * ERR_UNAVAILABLE and is released too. No other call on s may be running. */
 	void (*close)(struct store *s);
@@ -175,6 +182,9 @@ int store_watch(struct store *s, struct sv from, struct sv to, int64_t since, co
 		void *ctx, struct store_watch **ret_watch, struct err *err);
 void store_unwatch(struct store *s, struct store_watch *w);
 int store_compact(struct store *s, int64_t rev, struct err *err);
+int store_lease_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret_id, struct err *err);
+int store_lease_keepalive(struct store *s, int64_t id, int64_t *ret_ttl_s, struct err *err); /* its full time again */
+int store_lease_revoke(struct store *s, int64_t id, struct err *err);			     /* and its keys are gone */
 bool store_healthy(struct store *s, struct err *why);
 void store_stats(struct store *s, struct store_stats *ret);
 struct store *store_close(struct store *s); /* NULL is fine; returns NULL */

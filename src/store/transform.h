@@ -1,24 +1,25 @@
 /* transform.h - values that are stored as something else than they are: encrypted.
  *
- * A transformed store is another store over the first: in() on the way of each value that is written, out() on that of
- * each that is read. Keys stay as they are, and both are told the key, which they may bind the value to. That is the
- *only place: whoever has the transformed store knows nothing of it.
+ * A transformed store is another store over the first: in() on the way of each value that is written, out() on that
+ * of each that is read. Keys stay as they are, and both are told the key, which they may bind the value to. That is
+ * the only place: whoever has the transformed store knows nothing of it.
  *
  *	commit ─▶ in() ─▶ inner store ─▶ out() ─▶ range, watch, the `current` of a mismatch
  *
  * Either may take its time (a key that has to be fetched), and either may fail for one value:
  *
  *	in() fails	the write fails with that error
- *	out() fails	the value is not to be had: the version is reported with value SV_NULL (not: empty), and who
- *cannot do without sets it aside. What passes by itself is for the transformer to try again.
+ *	out() fails	the version is reported with value SV_NULL (not: empty), and who cannot do without sets it aside
  *
- * Who waits: a write and those given after it, the thread of a range, of watches and completions what comes behind: so
- *the order stays. The store's thread waits only when more than a bound is held back, or for a watch that counts
- * (`enough`). What this process wrote itself is not
- * asked for again: live watches are told the value that was written.
+ * What passes by itself is for the transformer to try again.
  *
- * Threads: as store.h has it, but that callbacks and completions may run on the thread that out() answered on; still
- *one at a time, in order. A write whose in() fails is answered where in() was.
+ * Who waits: a write and those given after it, the thread of a range, of watches and completions what comes behind:
+ * so the order stays. The store's thread waits only when more than a bound is held back, or for a watch that counts
+ * (`enough`). What this process wrote itself is not asked for again: live watches are told the value that was
+ * written.
+ *
+ * Threads: as store.h has it, but that callbacks and completions may run on the thread that out() answered on;
+ * still one at a time, in order. A write whose in() fails is answered where in() was.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* The store seam's conformance suite: every sentence of store.h, on every backend. STORE=name
  * picks one backend, otherwise all run. */
+#include "store/lease.h"
 #include "store_kit.h"
 #include "store_tests.h"
 #include "toy_transform.h"
@@ -30,11 +31,19 @@ static struct store *open_disk_transformed(const char *dir, struct err *err)
 	return s ? store_transformed(s, &toy_transform) : NULL;
 }
 
+static struct store *open_disk_leased(const char *dir, struct err *err)
+{
+	struct store *s = open_disk(dir, err);
+
+	return s ? store_leased(s, err) : NULL;
+}
+
 static const struct backend backends[] = {
 	{ "mem", false, open_mem },
 	{ "disk", true, open_disk },
 	{ "mem-transformed", false, open_mem_transformed },
 	{ "disk-transformed", true, open_disk_transformed },
+	{ "disk-leased", true, open_disk_leased },
 };
 
 static const struct backend *current_backend;
