@@ -609,7 +609,7 @@ def emit_symbols_c(m):
         while table[slot]:
             slot = (slot + 1) & (size - 1)
         table[slot] = i
-    out = [HEAD, '#include "codec/symbol.h"\n\n']
+    out = [HEAD, '#include "codec/symbol_tables.h"\n\n']
     out.append('const char symbol_text[] =\n\t"\\0"\n')
     out += ['\t%s "\\0"\n' % c_str(n) for n in names]
     out.append('\t;\n\n')
@@ -701,7 +701,7 @@ def emit_tables(m):
         sym_at = len(by_sym)
         by_sym += sorted(range(len(t.flat)), key=lambda i: m.symbols[t.flat[i].name])
         n = len(t.flat)
-        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, %s },\n' % (
+        types.append('\t{ %s, %s, %s, %s, %d, %s, %s, %s, .by_sym = %s },\n' % (
             c_str(t.ref), c_str(t.openapi), c_str(t.doc) if t.doc else 'NULL',
             'fields + %d' % first if n else 'NULL', n, 'true' if t.root else 'false',
             'true' if t.atomic else 'false', 'true' if t.defaults else 'false',

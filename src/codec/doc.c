@@ -7,6 +7,7 @@
 #include "base/strmap.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
+#include "codec/symbol.h"
 #include "codec/val_index.h"
 
 #include <stdlib.h>
@@ -20,6 +21,17 @@ const char *val_type_name(enum val_type t)
 	};
 
 	return (unsigned)t < _VAL_TYPE_MAX ? names[t] : "unknown";
+}
+
+static const struct val *member_by_text(const struct val *v, struct sv key)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		const struct val *m = &v->items[i];
+
+		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0))
+			return m + 1;
+	}
+	return NULL;
 }
 
 /* An eighth of what a write costs is spent here: four nodes a turn, and one exit. */
@@ -37,7 +49,9 @@ static inline const struct val *member(const struct val *v, enum sym key)
 			break;
 	while (m != end && m->sym != (uint32_t)key)
 		m++;
-	return m != end ? m : NULL;
+	if (m != end)
+		return m;
+	return sym_late(key) ? member_by_text(v, sym_name(key)) : NULL;
 }
 
 const struct val *val_member(const struct val *v, enum sym key)
@@ -52,15 +66,7 @@ const struct val *val_member_sv(const struct val *v, struct sv key)
 	if (!v || v->type != VAL_MAP)
 		return NULL;
 	sym = sym_find(key);
-	if (sym != SYM_NONE)
-		return val_member(v, sym);
-	for (size_t i = 0; i < v->n; i++) {
-		const struct val *m = &v->items[i];
-
-		if (m->type == VAL_KEY && m->n == key.n && (key.n == 0 || memcmp(m->s, key.p, key.n) == 0))
-			return m + 1;
-	}
-	return NULL;
+	return sym != SYM_NONE ? val_member(v, sym) : member_by_text(v, key);
 }
 
 const struct val *val_path(const struct val *v, const enum sym *path)
@@ -174,9 +180,10 @@ bool val_deeper_than(const struct val *v, unsigned depth)
 
 /* --- equality --- */
 
-/* One member of a map, for sorting: symbols before strings, strings by length and bytes. */
+/* One member of a map, for sorting: symbols before strings, strings by length and bytes. Late symbols are strings:
+ * the other map may have them so. */
 struct member {
-	uint32_t sym;
+	uint32_t sym; /* built in, or 0 */
 	struct sv key;
 	const struct val *value;
 };
@@ -198,7 +205,8 @@ static struct member *members_sorted(const struct val *map, size_t n)
 	size_t at = 0;
 
 	VAL_EACH_MEMBER(map, m) {
-		out[at++] = (struct member){ .sym = (uint32_t)m.sym, .key = m.key, .value = m.value };
+		out[at++] =
+		    (struct member){ .sym = sym_late(m.sym) ? 0 : (uint32_t)m.sym, .key = m.key, .value = m.value };
 	}
 	qsort(out, n, sizeof(*out), member_cmp);
 	return out;
@@ -224,12 +232,29 @@ static bool same_key(const struct val *a, const struct val *b)
 	return a->type == VAL_KEY && b->type == VAL_KEY && a->n == b->n && (a->n == 0 || memcmp(a->s, b->s, a->n) == 0);
 }
 
+static bool has_late(const struct val *map)
+{
+	for (size_t i = 0; i < map->n; i++)
+		if (sym_late((enum sym)map->items[i].sym))
+			return true;
+	return false;
+}
+
+/* Whether a key of one may be there as text in the other. */
+static bool may_differ_in_form(const struct val *a, const struct val *b)
+{
+	return sym_end() != SYM_MAX && (has_late(a) || has_late(b));
+}
+
 static bool maps_equal(const struct val *a, const struct val *b)
 {
 	size_t i = 0;
 
-	if (a->n != b->n) /* a key takes the same number of nodes on both sides */
-		return false;
+	if (a->n != b->n) { /* else a key takes the same number of nodes on both sides */
+		size_t n = val_len(a);
+
+		return may_differ_in_form(a, b) && n == val_len(b) && maps_equal_sorted(a, b, n);
+	}
 	/* Most maps that are equal are in the same order. */
 	for (; i < a->n && same_key(&a->items[i], &b->items[i]); i++) {
 		if (a->items[i].type == VAL_KEY)
@@ -239,7 +264,7 @@ static bool maps_equal(const struct val *a, const struct val *b)
 	}
 	if (i == a->n)
 		return true;
-	if (a->n > 64) {
+	if (a->n > 64 || may_differ_in_form(a, b)) {
 		size_t n = val_len(a);
 
 		return n == val_len(b) && maps_equal_sorted(a, b, n);

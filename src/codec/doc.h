@@ -11,9 +11,11 @@
  * followed without checks; what a schema promises has been checked at decoding.
  *
  * Keys. Field names known at build time are symbols (enum sym, generated from the api
- * folder's schemas: F_metadata, ...). Every other key (label keys, data keys, fields of
- * custom resources) is a string. A key that is a symbol's name is always stored as that
- * symbol, whatever map it stands in; the functions taking a struct sv look that up first.
+ * folder's schemas: F_metadata, ...). Every other key (label keys, data keys) is a string, but
+ * for names that became symbols while the process ran (symbol.h). A key that is a built-in symbol's
+ * name is always stored as that symbol, whatever map it stands in; one that became a symbol later is
+ * stored either way, and is the same key to every function here. The functions taking a struct sv look
+ * that up first.
  *
  * Representation. A map's children are one array of nodes; a member with a string key
  * takes two: a VAL_KEY node holding the key, then the value with sym 0. Only this header's
@@ -71,7 +73,7 @@ struct val {
 /* --- symbols --- */
 
 enum sym sym_find(struct sv name); /* SYM_NONE when name is no symbol */
-struct sv sym_name(enum sym s);
+struct sv sym_name(enum sym s);	   /* "" when there is none of that number */
 
 /* --- reading --- */
 
@@ -130,7 +132,7 @@ const struct val *val_at(const struct val *v, size_t i); /* list element or NULL
 /* Members of a map, in order: VAL_EACH_MEMBER(labels, m) use(m.key, m.value); */
 struct val_iter {
 	const struct val *at, *end;
-	enum sym sym;  /* SYM_NONE for a string key */
+	enum sym sym;  /* SYM_NONE for a string key, which may be the name of a late symbol */
 	struct sv key; /* always set */
 	struct val *value;
 };

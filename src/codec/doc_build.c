@@ -2,6 +2,7 @@
 #include "codec/doc.h"
 
 #include "codec/doc_items.h"
+#include "codec/symbol.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -136,6 +137,8 @@ struct val *val_set(struct arena *a, struct val *map, enum sym key, const struct
 	struct val *m;
 
 	BUG_ON(!map || map->type != VAL_MAP || key == SYM_NONE);
+	if (sym_late(key))
+		return val_set_sv(a, map, sym_name(key), v);
 	copy.sym = (uint32_t)key;
 	if (val_frozen(map))
 		val_room(a, map, 1);
@@ -155,22 +158,27 @@ struct val *val_set_sv(struct arena *a, struct val *map, struct sv key, const st
 	enum sym sym = sym_find(key);
 	struct val *m;
 
-	if (sym != SYM_NONE)
+	if (sym != SYM_NONE && !sym_late(sym))
 		return val_set(a, map, sym, v);
 	BUG_ON(!map || map->type != VAL_MAP);
-	copy.sym = 0;
+	copy.sym = (uint32_t)sym;
 	if (val_frozen(map))
 		val_room(a, map, 2);
 	m = (struct val *)val_member_sv(map, key);
-	if (!m) {
-		val_room(a, map, 2);
-		m = &map->items[map->n];
+	if (m) {
+		copy.sym = m->sym; /* what is there as text stays so */
+		*m = copy;
+		return m;
+	}
+	val_room(a, map, 2);
+	m = &map->items[map->n];
+	if (sym == SYM_NONE) {
 		*m = str_val(a, key);
 		m->type = VAL_KEY;
-		map->n = (map->n + 2u) & VAL_N_MAX;
 		m++;
 	}
 	*m = copy;
+	map->n = (uint32_t)(m + 1 - map->items) & VAL_N_MAX;
 	return m;
 }
 
@@ -178,6 +186,10 @@ struct val *val_append(struct arena *a, struct val *map, enum sym key, const str
 {
 	struct val *m;
 
+	if (sym_owned(key)) {
+		val_append_sv(a, map, arena_sv(a, sym_name(key)), v);
+		return &map->items[map->n - 1];
+	}
 	val_room(a, map, 1);
 	m = &map->items[map->n];
 	map->n = (map->n + 1u) & VAL_N_MAX;
@@ -311,20 +323,8 @@ static void nodes_drop(struct val *v, size_t from, size_t count)
 	v->n = (v->n - (uint32_t)count) & VAL_N_MAX;
 }
 
-bool val_del(struct val *map, enum sym key)
+static bool member_drop(struct val *map, const struct val *m)
 {
-	const struct val *m = val_member(map, key);
-
-	if (!m)
-		return false;
-	nodes_drop(map, (size_t)(m - map->items), 1);
-	return true;
-}
-
-bool val_del_sv(struct val *map, struct sv key)
-{
-	const struct val *m = val_member_sv(map, key);
-
 	if (!m)
 		return false;
 	if (m->sym)
@@ -332,6 +332,16 @@ bool val_del_sv(struct val *map, struct sv key)
 	else
 		nodes_drop(map, (size_t)(m - map->items) - 1, 2);
 	return true;
+}
+
+bool val_del(struct val *map, enum sym key)
+{
+	return member_drop(map, val_member(map, key));
+}
+
+bool val_del_sv(struct val *map, struct sv key)
+{
+	return member_drop(map, val_member_sv(map, key));
 }
 
 void val_list_remove(struct val *list, size_t i)

@@ -12,6 +12,7 @@
 
 #include "base/utf8.h"
 #include "codec/doc_items.h"
+#include "codec/symbol.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct decoder {
 	struct err *err;
 	bool own_text;	  /* the text is ours to write to */
 	bool told_enough; /* of what repeats */
+	uint32_t sym_end; /* symbols that came while this runs are text: a key is one sort of key throughout */
 
 	struct budget merged; /* nodes that merging moved so far */
 
@@ -724,7 +726,7 @@ static int parse_key(struct decoder *d, uint32_t *ret_sym)
 	if (d->at == d->end || *d->at != ':')
 		return fail_char(d, "after object key");
 	d->at++;
-	*ret_sym = (uint32_t)sym_find(key);
+	*ret_sym = (uint32_t)sym_find_below(key, d->sym_end);
 	if (*ret_sym == SYM_NONE) {
 		struct val *k = push(d);
 
@@ -850,7 +852,8 @@ struct val *json_decode(struct arena *a, struct sv text, const struct json_opts 
 			     .nodes = first,
 			     .cap = ARRAY_LEN(first),
 			     .frames = frames,
-			     .merged = BUDGET(merge_limit) };
+			     .merged = BUDGET(merge_limit),
+			     .sym_end = sym_end() };
 	size_t max_depth = opts && opts->max_depth > 0 ? MIN((size_t)opts->max_depth, JSON_DEPTH_MAX) : JSON_DEPTH_MAX;
 
 	/* Lengths of strings and counts of nodes fit a node's 28 bits because the text's does. */

@@ -1,25 +1,215 @@
-#include "codec/doc.h"
 #include "codec/symbol.h"
 
-/* The generator filled the table with the same function: FNV-1a, folded. At most a quarter of
- * the slots are taken, so a probe sequence is short for names that are no symbol, too. */
-enum sym sym_find(struct sv name)
+#include "base/strmap.h"
+#include "base/vec.h"
+#include "codec/symbol_tables.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* --- interned --- */
+
+/* Written once each and then never again, before the slot that leads to it: no reader sees half of one. A process
+ * without such names touches none of these pages. */
+static char intern_text[SYM_INTERN_BYTES];
+static uint32_t intern_offset[SYM_INTERN_MAX + 1];
+static _Atomic uint16_t intern_slot[4 * SYM_INTERN_MAX]; /* as symbol_hash: 1 + which, 0 is free */
+static _Atomic uint32_t intern_n;
+static pthread_mutex_t intern_lock = PTHREAD_MUTEX_INITIALIZER; /* of writers, of owned names too */
+
+static struct sv intern_name(uint32_t i)
 {
-	uint64_t h = sv_hash(name);
+	return sv_make(intern_text + intern_offset[i], intern_offset[i + 1] - intern_offset[i] - 1u);
+}
 
-	for (uint32_t slot = (uint32_t)(h ^ h >> 32) & symbol_hash_mask; symbol_hash[slot];
-	     slot = (slot + 1) & symbol_hash_mask) {
-		enum sym s = (enum sym)symbol_hash[slot];
+static enum sym intern_find(struct sv name, uint32_t folded, uint32_t end)
+{
+	uint32_t at = folded % ARRAY_LEN(intern_slot);
+	uint16_t i;
 
-		if (sv_eq(name, sym_name(s)))
-			return s;
+	if (atomic_load_explicit(&intern_n, memory_order_relaxed) == 0)
+		return SYM_NONE;
+	while ((i = atomic_load_explicit(&intern_slot[at], memory_order_acquire)) != 0) {
+		if (SYM_MAX + (uint32_t)i - 1 < end && sv_eq(name, intern_name(i - 1u)))
+			return (enum sym)(SYM_MAX + (uint32_t)i - 1);
+		at = (at + 1) % ARRAY_LEN(intern_slot);
 	}
 	return SYM_NONE;
 }
 
+/* The generator filled the table with the same function: FNV-1a, folded. At most a quarter of
+ * the slots are taken, so a probe sequence is short for names that are no symbol, too. */
+enum sym sym_find_below(struct sv name, uint32_t end)
+{
+	uint64_t h = sv_hash(name);
+	uint32_t folded = (uint32_t)(h ^ h >> 32);
+
+	for (uint32_t slot = folded & symbol_hash_mask; symbol_hash[slot]; slot = (slot + 1) & symbol_hash_mask) {
+		uint32_t s = symbol_hash[slot];
+
+		if (sv_eq(name, sv_make(symbol_text + symbol_offset[s], symbol_offset[s + 1] - symbol_offset[s] - 1u)))
+			return (enum sym)s;
+	}
+	return intern_find(name, folded, end);
+}
+
+enum sym sym_find(struct sv name)
+{
+	return sym_find_below(name, UINT32_MAX);
+}
+
+uint32_t sym_end(void)
+{
+	return SYM_MAX + atomic_load_explicit(&intern_n, memory_order_acquire);
+}
+
+static enum sym intern_add(struct sv name)
+{
+	uint32_t n = atomic_load_explicit(&intern_n, memory_order_relaxed), at;
+	uint64_t h = sv_hash(name);
+
+	if (n == SYM_INTERN_MAX || name.n >= SYM_INTERN_BYTES - intern_offset[n])
+		return SYM_NONE;
+	memcpy(intern_text + intern_offset[n], name.p, name.n);
+	intern_offset[n + 1] = intern_offset[n] + (uint32_t)name.n + 1;
+	at = (uint32_t)(h ^ h >> 32) % ARRAY_LEN(intern_slot);
+	while (atomic_load_explicit(&intern_slot[at], memory_order_relaxed))
+		at = (at + 1) % ARRAY_LEN(intern_slot);
+	/* The number first: who finds the slot finds it counted. */
+	atomic_store_explicit(&intern_n, n + 1, memory_order_release);
+	atomic_store_explicit(&intern_slot[at], (uint16_t)(n + 1), memory_order_release);
+	return (enum sym)(SYM_MAX + n);
+}
+
+/* What every encoder writes as it is: the text of an object is laid out by the lengths of names (object/obj.c). */
+static bool intern_may(struct sv name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] > '~' || strchr("\"\\<>&", name.p[i]))
+			return false;
+	return name.n > 0;
+}
+
+enum sym sym_intern(struct sv name)
+{
+	enum sym s = sym_find(name);
+
+	if (s != SYM_NONE || !intern_may(name))
+		return s;
+	pthread_mutex_lock(&intern_lock);
+	s = sym_find(name);
+	if (s == SYM_NONE)
+		s = intern_add(name);
+	pthread_mutex_unlock(&intern_lock);
+	return s;
+}
+
+/* --- owned --- */
+
+struct owned {
+	struct sv name;
+	uint32_t next_free; /* 1 + which */
+};
+
+/* In blocks, so that none moves: a reader has the number from a table that its owner keeps. */
+enum { OWNED_BLOCK = 1024 };
+static _Atomic(struct owned *) owned_block[SYM_OWNED_MAX / OWNED_BLOCK];
+static uint32_t owned_used, owned_free; /* guarded by intern_lock; owned_free: 1 + which */
+
+#define SYM_OWNED ((uint32_t)SYM_MAX + SYM_INTERN_MAX) /* the first number of them */
+
+struct sym_names {
+	struct strmap by_name; /* enum sym as a pointer */
+};
+
+static struct owned *owned_at(uint32_t i)
+{
+	return atomic_load_explicit(&owned_block[i / OWNED_BLOCK], memory_order_acquire) + i % OWNED_BLOCK;
+}
+
+/* A free place, or SYM_OWNED_MAX. */
+static uint32_t owned_take(void)
+{
+	uint32_t i = owned_free;
+
+	if (i) {
+		owned_free = owned_at(i - 1)->next_free;
+		return i - 1;
+	}
+	if (owned_used == SYM_OWNED_MAX)
+		return SYM_OWNED_MAX;
+	i = owned_used++;
+	if (i % OWNED_BLOCK == 0)
+		atomic_store_explicit(&owned_block[i / OWNED_BLOCK], xcalloc(OWNED_BLOCK, sizeof(struct owned)),
+				      memory_order_release);
+	return i;
+}
+
+struct sym_names *sym_names_new(void)
+{
+	return xcalloc(1, sizeof(struct sym_names));
+}
+
+struct sym_names *sym_names_free(struct sym_names *n)
+{
+	if (!n)
+		return NULL;
+	pthread_mutex_lock(&intern_lock);
+	STRMAP_EACH(&n->by_name, m) {
+		uint32_t i = (uint32_t)(uintptr_t)m->value - SYM_OWNED;
+
+		free((char *)owned_at(i)->name.p);
+		*owned_at(i) = (struct owned){ .next_free = owned_free };
+		owned_free = i + 1;
+	}
+	pthread_mutex_unlock(&intern_lock);
+	strmap_release(&n->by_name);
+	free(n);
+	return NULL;
+}
+
+enum sym sym_names_add(struct sym_names *n, struct sv name)
+{
+	enum sym s = name.n ? sym_intern(name) : SYM_NONE;
+	uint32_t i;
+	void **slot;
+
+	if (s != SYM_NONE || !name.n)
+		return s;
+	slot = strmap_slot(&n->by_name, name);
+	if (*slot)
+		return (enum sym)(uintptr_t)*slot;
+	pthread_mutex_lock(&intern_lock);
+	i = owned_take();
+	if (i < SYM_OWNED_MAX)
+		owned_at(i)->name = sv_make(xstrndup(name.p, name.n), name.n);
+	pthread_mutex_unlock(&intern_lock);
+	if (i == SYM_OWNED_MAX) {
+		strmap_del(&n->by_name, name);
+		return SYM_NONE;
+	}
+	*slot = (void *)(uintptr_t)(SYM_OWNED + i);
+	return (enum sym)(SYM_OWNED + i);
+}
+
+/* --- names --- */
+
+static struct sv late_name(uint32_t s)
+{
+	uint32_t i = s - SYM_MAX;
+
+	if (i < SYM_INTERN_MAX)
+		return i < atomic_load_explicit(&intern_n, memory_order_acquire) ? intern_name(i) : SV("");
+	i -= SYM_INTERN_MAX;
+	return i < SYM_OWNED_MAX && atomic_load_explicit(&owned_block[i / OWNED_BLOCK], memory_order_acquire)
+		   ? owned_at(i)->name
+		   : SV("");
+}
+
 struct sv sym_name(enum sym s)
 {
-	if ((unsigned)s >= SYM_MAX)
-		return SV("");
+	if (sym_late(s))
+		return late_name((uint32_t)s);
 	return sv_make(symbol_text + symbol_offset[s], symbol_offset[s + 1] - symbol_offset[s] - 1u);
 }

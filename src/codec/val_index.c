@@ -3,6 +3,7 @@
 
 #include "base/strmap.h"
 #include "codec/doc_items.h"
+#include "codec/symbol.h"
 
 #include <stdlib.h>
 
@@ -10,18 +11,21 @@
 #define GONE \
 	UINT32_MAX /* a slot whose member was removed: searches go on behind it, and the next to come may have it */
 
+/* A late symbol's name may stand in the map as text: the two have one hash and are one key. */
 static uint64_t vidx_hash(struct sv key, enum sym sym)
 {
-	return sym ? sym * UINT64_C(0x9e3779b97f4a7c15) >> 16 : strmap_hash(key);
+	return sym && !sym_late(sym) ? sym * UINT64_C(0x9e3779b97f4a7c15) >> 16 : strmap_hash(key);
 }
 
 static bool vidx_is(const struct val_index *x, uint32_t place, struct sv key, enum sym sym)
 {
 	const struct val *v = &x->map->items[place - 1];
 
-	if (sym || v->sym)
-		return v->sym == (uint32_t)sym;
-	return sv_eq(sv_make(v[-1].s, v[-1].n), key);
+	if (v->sym == (uint32_t)sym && sym)
+		return true;
+	if (v->sym)
+		return sym_late((enum sym)v->sym) && sv_eq(sym_name((enum sym)v->sym), key);
+	return (!sym || sym_late(sym)) && sv_eq(sv_make(v[-1].s, v[-1].n), key);
 }
 
 static uint32_t *vidx_find(const struct val_index *x, struct sv key, enum sym sym)

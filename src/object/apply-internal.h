@@ -20,8 +20,8 @@ struct ftype {
 };
 
 struct ftype ftype_root(const struct schema *s);
-struct ftype ftype_member(struct ftype t, enum sym name); /* of a struct, map or deduced */
-struct ftype ftype_item(struct ftype t);		  /* of a list or map */
+struct ftype ftype_member(struct ftype t, enum sym sym, struct sv key); /* of a struct, map or deduced */
+struct ftype ftype_item(struct ftype t);				/* of a list or map */
 
 static inline bool ftype_is_list(struct ftype t)
 {

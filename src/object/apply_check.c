@@ -259,7 +259,7 @@ static void check_field(struct check *c, const struct field *f, const struct val
 static void check_struct(struct check *c, const struct schema *s, const struct val *v, const struct check_step *at)
 {
 	VAL_EACH_MEMBER(v, m) {
-		const struct field *f = m.sym ? schema_field(s, m.sym) : NULL;
+		const struct field *f = schema_member(s, m.sym, m.key);
 		struct check_step step = { .up = at, .text = fset_field_text(c->a, m.key) };
 
 		if (check_full(c))

@@ -15,14 +15,15 @@ const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const str
 	out = fset_new(a);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct fset_edge *e = &s->edges[i];
-		enum sym sym = e->text.p[0] == 'f' ? sym_find(sv_sub(e->text, 2, e->text.n)) : SYM_NONE;
-		bool declared = t.shape == SHAPE_STRUCT && sym && schema_field(t.schema, sym);
+		struct sv key = e->text.p[0] == 'f' ? sv_sub(e->text, 2, e->text.n) : SV("");
+		enum sym sym = sym_find(key);
+		bool declared = t.shape == SHAPE_STRUCT && schema_member(t.schema, sym, key);
 		struct ftype below = { .shape = SHAPE_LEAF };
 
 		if (ftype_is_list(t))
 			below = ftype_item(t);
 		else if (t.shape != SHAPE_LEAF)
-			below = ftype_member(t, sym);
+			below = ftype_member(t, sym, key);
 		fset_add(a, out, e->text, e->member || (declared && e->sub), typed_ensure_named(a, below, e->sub));
 	}
 	return out;
@@ -36,7 +37,7 @@ static const struct val *merge_map(struct arena *a, struct ftype t, const struct
 	VAL_EACH_MEMBER(base, m) {
 		const struct val *o = val_index_get(&in_over, m.key);
 
-		val_append_sv(a, out, m.key, typed_merge(a, ftype_member(t, m.sym), m.value, o));
+		val_append_sv(a, out, m.key, typed_merge(a, ftype_member(t, m.sym, m.key), m.value, o));
 	}
 	VAL_EACH_MEMBER(over, m)
 		if (!val_index_get(&in_base, m.key))

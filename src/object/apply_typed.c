@@ -47,13 +47,13 @@ static struct ftype of_field(const struct field *f)
 	return (struct ftype){ .shape = shape, .field = f };
 }
 
-struct ftype ftype_member(struct ftype t, enum sym name)
+struct ftype ftype_member(struct ftype t, enum sym sym, struct sv key)
 {
 	const struct field *f;
 
 	if (t.shape == SHAPE_MAP)
 		return one(t.field);
-	f = t.shape == SHAPE_STRUCT && name ? schema_field(t.schema, name) : NULL;
+	f = t.shape == SHAPE_STRUCT ? schema_member(t.schema, sym, key) : NULL;
 	return f ? of_field(f) : (struct ftype){ .shape = SHAPE_DEDUCED };
 }
 
@@ -198,7 +198,7 @@ static void add_member(struct arena *a, struct fparts *ps, struct ftype t, enum 
 				       .v = v,
 				       .sym = sym,
 				       .key = key,
-				       .type = ftype_member(t, sym),
+				       .type = ftype_member(t, sym, key),
 				       .index = ps->n };
 	ps->n++;
 }
@@ -239,7 +239,7 @@ static void fields_of(struct arena *a, struct ftype t, const struct val *v, stru
 	for (size_t i = 0; i < ps.n; i++) {
 		struct fpart *p = &ps.p[i];
 		bool empty = p->v->type == VAL_NULL || (p->v->type == VAL_MAP && p->v->n == 0);
-		bool declared = t.shape == SHAPE_STRUCT && p->sym && schema_field(t.schema, p->sym);
+		bool declared = t.shape == SHAPE_STRUCT && schema_member(t.schema, p->sym, p->key);
 		struct fset *sub = NULL;
 
 		if (ftype_is_container(p->type, p->v)) {
@@ -301,7 +301,7 @@ static bool compare_structs(struct arena *a, const struct schema *s, const struc
 {
 	const struct val **l, **r;
 
-	if (!s->by_sym)
+	if (!s->by_sym || s->late)
 		return false;
 	l = ARENA_ARRAY(a, const struct val *, 2 * (size_t)s->n_fields);
 	r = l + s->n_fields;

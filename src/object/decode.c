@@ -466,7 +466,7 @@ static struct val *decode_struct(struct decoder *d, const struct schema *s, cons
 	if (s->n_fields > SLOTS_SMALL)
 		slots = ARENA_ARRAY(d->a, const struct val *, s->n_fields);
 	VAL_EACH_MEMBER(raw, m) {
-		const struct field *f = m.sym ? schema_field(s, m.sym) : NULL;
+		const struct field *f = schema_member(s, m.sym, m.key);
 
 		if (f && !(f->flags & FF_HIDDEN))
 			slots[f - s->fields] = m.value;
@@ -543,6 +543,14 @@ static void order_values(struct arena *a, const struct field *f, struct val *v)
 	}
 }
 
+static void reorder_rest(struct arena *a, struct val *map, struct val_iter m)
+{
+	if (m.sym)
+		val_append(a, map, m.sym, m.value);
+	else
+		val_append_sv(a, map, m.key, m.value);
+}
+
 static void reorder(struct arena *a, const struct schema *s, struct val *doc)
 {
 	const struct val *small[SLOTS_SMALL] = { 0 }, **slots = small;
@@ -557,14 +565,10 @@ static void reorder(struct arena *a, const struct schema *s, struct val *doc)
 		if (slots[i])
 			order_values(a, &s->fields[i], val_append(a, map, s->fields[i].sym, slots[i]));
 	/* What the type does not know comes behind. */
-	for (size_t i = 0; !all && i < doc->n; i++) {
-		const struct val *m = &doc->items[i];
-
-		if (m->sym && schema_field(s, (enum sym)m->sym))
-			continue;
-		map->items[map->n] = *m;
-		map->n = (map->n + 1u) & VAL_N_MAX;
-	}
+	if (!all)
+		VAL_EACH_MEMBER(doc, m)
+			if (!schema_member(s, m.sym, m.key))
+				reorder_rest(a, map, m);
 	map->sym = doc->sym;
 	*doc = *map;
 }

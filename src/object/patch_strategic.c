@@ -71,9 +71,7 @@ static bool is_directive(struct sv key)
 
 static const struct field *field_of(const struct schema *schema, struct sv name)
 {
-	enum sym sym = schema ? sym_find(name) : SYM_NONE;
-
-	return sym ? schema_field(schema, sym) : NULL;
+	return schema ? schema_field_named(schema, name) : NULL;
 }
 
 /* What a patch value becomes where there is nothing to merge with: nulls and directives go. */

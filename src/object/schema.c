@@ -2,6 +2,8 @@
  * both are binary searches; resources are few and told apart by their lengths almost always. */
 #include "object/schema.h"
 
+#include "codec/symbol.h"
+
 #include <stdio.h>
 
 const struct field *schema_field(const struct schema *s, enum sym name)
@@ -28,6 +30,31 @@ const struct field *schema_field(const struct schema *s, enum sym name)
 	return NULL;
 }
 
+const struct field *schema_field_late(const struct schema *s, struct sv name)
+{
+	const struct field *f = schema_field(s, sym_find(name));
+	size_t lo = 0, hi = s->n_by_text;
+
+	while (!f && lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		const struct field *at = &s->fields[s->by_text[mid]];
+		int cmp = sv_cmp(name, sym_name(at->sym));
+
+		if (cmp == 0)
+			f = at;
+		else if (cmp > 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return f;
+}
+
+const struct field *schema_field_named(const struct schema *s, struct sv name)
+{
+	return schema_member(s, sym_find(name), name);
+}
+
 struct in_order in_order(const struct schema *s, const struct val *map)
 {
 	struct in_order it = { .map = map, .n = val_type(map) == VAL_MAP ? map->n : 0 };
@@ -51,11 +78,20 @@ bool schema_slots(const struct schema *s, const struct val *map, const struct va
 	}
 	for (size_t i = 0; i < it.n; i++) {
 		const struct val *m = &map->items[i];
-		const struct field *f = m->sym ? schema_field(s, (enum sym)m->sym) : NULL;
+		const struct field *f = NULL;
 
+		if (m->type == VAL_KEY) {
+			if (s->late)
+				f = schema_field_late(s, sv_make(m->s, m->n));
+			m = &map->items[++i];
+		} else {
+			f = schema_field(s, (enum sym)m->sym);
+			if (!f && s->late)
+				f = schema_field_late(s, sym_name((enum sym)m->sym));
+		}
 		if (f)
 			slots[f - s->fields] = m;
-		else if (m->type != VAL_KEY)
+		else
 			all = false;
 	}
 	return all;

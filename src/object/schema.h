@@ -71,7 +71,7 @@ enum field_format {
 struct schema;
 
 struct field {
-	enum sym sym;		   /* JSON name */
+	enum sym sym;		   /* JSON name: of any sort that codec/symbol.h knows */
 	const struct schema *type; /* FIELD_STRUCT; FIELD_RAW: the opaque type, without fields */
 	const char *doc;	   /* one line, ours */
 	const char
@@ -96,13 +96,27 @@ struct schema {
 	const char *doc;
 	const struct field *fields; /* in declaration (= JSON encoding) order, inlined types flattened */
 	uint16_t n_fields;
-	bool root;		/* has apiVersion and kind */
-	bool atomic;		/* structType=atomic on the type */
-	bool defaults;		/* a field of it, at any depth, has a json_default */
-	const uint16_t *by_sym; /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
+	bool root;     /* has apiVersion and kind */
+	bool atomic;   /* structType=atomic on the type */
+	bool defaults; /* a field of it, at any depth, has a json_default */
+	bool late;     /* some field's name is no built-in symbol: documents may have it as text */
+	uint16_t n_by_text;
+	const uint16_t *by_sym;	 /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
+	const uint16_t *by_text; /* those whose symbol is owned (codec/symbol.h), sorted by name */
 };
 
 const struct field *schema_field(const struct schema *s, enum sym name); /* NULL when it has none */
+const struct field *schema_field_late(const struct schema *s, struct sv name);
+
+/* The field that a member of a document is: sym and key as struct val_iter has them. NULL when it is none. */
+static inline const struct field *schema_member(const struct schema *s, enum sym sym, struct sv key)
+{
+	const struct field *f = sym ? schema_field(s, sym) : NULL;
+
+	return f || !s || !s->late ? f : schema_field_late(s, key);
+}
+
+const struct field *schema_field_named(const struct schema *s, struct sv name);
 
 /* The members of a map, asked for in the order of its type's fields. Documents mostly are in that order
  * (decode_typed(), order_typed()): then no member is searched for.

@@ -134,7 +134,7 @@ static void walk_values(struct walk *w, const struct field *f, const struct val 
 
 static void walk_member(struct walk *w, const struct schema *s, struct val_iter m, const struct step *at)
 {
-	const struct field *f = m.sym ? schema_field(s, m.sym) : NULL;
+	const struct field *f = schema_member(s, m.sym, m.key);
 	struct step step = step_to_name(at, m.key);
 
 	if (said_enough(w))

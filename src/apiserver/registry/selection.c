@@ -38,15 +38,13 @@ static int resolve(struct selection_term *t, const struct resource *r, struct er
 	t->kind = FIELD_STRING;
 	while (sv_split(&rest, '.', &part)) {
 		const struct field *f = NULL;
-		enum sym sym = sym_find(part);
-
-		if (s && sym)
-			f = schema_field(s, sym);
+		if (s)
+			f = schema_field_named(s, part);
 		if (!f || n + 1 >= ARRAY_LEN(t->path)) {
 			t->path[0] = SYM_NONE; /* only a strategy can say */
 			return 0;
 		}
-		t->path[n++] = sym;
+		t->path[n++] = f->sym;
 		t->kind = f->kind;
 		s = f->kind == FIELD_STRUCT ? f->type : NULL;
 	}
