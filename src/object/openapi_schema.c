@@ -49,7 +49,7 @@ void openapi_use(struct openapi_writer *o, const struct schema *s)
 {
 	size_t i;
 
-	if (!s)
+	if (!s || s->late) /* what is made at run time is described by its definition */
 		return;
 	i = (size_t)(s - schema_all[0]); /* the tables are one array, in the order of schema_all */
 	if (o->types[i])

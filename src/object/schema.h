@@ -1,11 +1,11 @@
 /* schema.h - the shape of API types and resources as constant tables.
  *
  * The .api files compile at build time (tools/gen_schema.py) into the tables declared
- * here; a CustomResourceDefinition will compile into the same structs at run time. Generic
+ * here; schema_build.h makes the same structs at run time. Generic
  * algorithms (decode and strict validation, defaulting, declarative validation, merge patch,
  * server-side apply, OpenAPI, explain, protobuf) walk them; none knows a kind by name.
  *
- * Everything here is immutable after start.
+ * Everything here is immutable. What is made at run time lives as long as its kind (api_kind.h).
  */
 #pragma once
 
@@ -99,7 +99,7 @@ struct schema {
 	bool root;     /* has apiVersion and kind */
 	bool atomic;   /* structType=atomic on the type */
 	bool defaults; /* a field of it, at any depth, has a json_default */
-	bool late;     /* some field's name is no built-in symbol: documents may have it as text */
+	bool late;     /* made at run time (schema_build.h): documents may have its members as text */
 	uint16_t n_by_text;
 	const uint16_t *by_sym;	 /* indices into fields, sorted by symbol, for binary search; NULL: search in order */
 	const uint16_t *by_text; /* those whose symbol is owned (codec/symbol.h), sorted by name */
@@ -204,7 +204,7 @@ struct resource {
 	const char *store_path;
 	uint16_t n_subresources, n_columns;
 	uint16_t verbs; /* bits 1 << enum verb */
-	uint16_t id;	/* its index in resource_all */
+	uint16_t id;	/* its index in resource_all; R_COUNT: made at run time (api_kind.h) */
 	bool namespaced;
 	bool has_status;
 };
@@ -224,6 +224,7 @@ extern const size_t group_version_count;
 #include "resources.h" /* generated: enum resource_id, RES(id) needs resource_all */
 #define RES(id) (&resource_all[R_##id])
 
+/* Among the built-in ones; see api_set.h for all. */
 const struct resource *resource_find(struct sv group, struct sv version, struct sv plural);
 const struct resource *resource_find_kind(struct sv group, struct sv version, struct sv kind);
 const struct subresource *resource_subresource(const struct resource *r, struct sv name);

@@ -1,0 +1,235 @@
+/* One kind made at run time. */
+#include "object/api_kind.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "codec/json.h"
+#include "object/schema_build.h"
+
+#include <ctype.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct api_kind {
+	struct resource res; /* first: api_kind_of() */
+	atomic_int refs;
+	struct arena arena;
+	struct sym_names *names;
+	const struct val *openapi;
+	uint64_t hash;
+	void *state;
+	void (*state_free)(void *state);
+};
+
+#define KIND_NAME_MAX 253
+
+/* They stand in paths, keys of the store and JSON that is written by hand. */
+static int kind_name(const char *what, const char *name, struct err *err)
+{
+	size_t n = name ? strlen(name) : 0;
+	bool ok = n > 0 && n <= KIND_NAME_MAX;
+
+	for (size_t i = 0; ok && i < n; i++)
+		ok = isalnum((unsigned char)name[i]) || name[i] == '-' || name[i] == '.';
+	return ok ? 0
+		  : err_set(err, ERR_BAD_REQUEST, "%s '%.*s' of a kind is no name: letters, digits, '-' and '.'", what,
+			    (int)MIN(n, 64), name ? name : "");
+}
+
+static const char *const *kind_strings(struct arena *a, const char *const *list)
+{
+	const char **out;
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	out = ARENA_ARRAY(a, const char *, n + 1);
+	for (size_t i = 0; i < n; i++)
+		out[i] = arena_strdup(a, list[i]);
+	return out;
+}
+
+static const char *kind_string(struct arena *a, const char *s)
+{
+	return s ? arena_strdup(a, s) : NULL;
+}
+
+static void kind_columns(struct api_kind *k, const struct api_kind_def *d)
+{
+	static const struct column name = {
+		.name = "Name", .type = "string", .format = "name", .doc = "", .path = ".metadata.name"
+	};
+	static const struct column age = {
+		.name = "Age", .type = "date", .format = "", .doc = "", .path = "age(.metadata.creationTimestamp)"
+	};
+	const struct column *from = d->columns ? d->columns : &age;
+	size_t n = d->columns ? d->n_columns : 1;
+	struct column *to = ARENA_ARRAY(&k->arena, struct column, n + 1);
+
+	to[0] = name;
+	for (size_t i = 0; i < n; i++)
+		to[i + 1] = (struct column){ .name = kind_string(&k->arena, from[i].name),
+					     .type = kind_string(&k->arena, from[i].type),
+					     .format = kind_string(&k->arena, from[i].format),
+					     .doc = kind_string(&k->arena, from[i].doc),
+					     .path = kind_string(&k->arena, from[i].path),
+					     .priority = from[i].priority };
+	k->res.columns = to;
+	k->res.n_columns = (uint16_t)(n + 1);
+}
+
+static void kind_status(struct api_kind *k)
+{
+	struct subresource *sub = ARENA_NEW(&k->arena, struct subresource);
+
+	*sub = (struct subresource){ .name = "status",
+				     .kind = k->res.kind,
+				     .group = k->res.group,
+				     .version = k->res.version,
+				     .schema = k->res.schema,
+				     .verbs = 1 << VERB_GET | 1 << VERB_PATCH | 1 << VERB_UPDATE };
+	k->res.subresources = sub;
+	k->res.n_subresources = 1;
+	k->res.has_status = true;
+}
+
+static uint64_t kind_mix(uint64_t h, struct sv s)
+{
+	return (h ^ sv_hash(s)) * UINT64_C(1099511628211);
+}
+
+static uint64_t kind_hash(const struct api_kind *k)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct resource *r = &k->res;
+	uint64_t h = 1;
+
+	if (k->openapi)
+		json_encode(&b, k->openapi);
+	buf_printf(&b, "%s/%s/%s/%s/%d/%d", r->plural, r->singular, r->kind, r->list_kind, r->namespaced,
+		   r->has_status);
+	h = kind_mix(h, sv_from(r->group));
+	h = kind_mix(h, sv_from(r->version));
+	return kind_mix(h, buf_sv(&b));
+}
+
+static const char *kind_lower(struct arena *a, const char *s)
+{
+	char *out = arena_strdup(a, s);
+
+	for (char *c = out; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return out;
+}
+
+static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct err *err)
+{
+	struct arena *a = &k->arena;
+	struct schema_maker m = { .a = a, .names = k->names, .err = err };
+	struct resource *r = &k->res;
+
+	if (kind_name("group", d->group, err) < 0 || kind_name("version", d->version, err) < 0 ||
+	    kind_name("plural", d->plural, err) < 0 || kind_name("kind", d->kind, err) < 0)
+		return -1;
+	*r = (struct resource){ .group = arena_strdup(a, d->group),
+				.version = arena_strdup(a, d->version),
+				.plural = arena_strdup(a, d->plural),
+				.kind = arena_strdup(a, d->kind),
+				.singular = d->singular ? arena_strdup(a, d->singular) : kind_lower(a, d->kind),
+				.list_kind =
+				    d->list_kind ? arena_strdup(a, d->list_kind) : arena_printf(a, "%sList", d->kind),
+				.short_names = kind_strings(a, d->short_names),
+				.categories = kind_strings(a, d->categories),
+				.selectable_fields = kind_strings(a, NULL),
+				.storage_version_hash = "",
+				.verbs = (1 << _VERB_MAX) - 1,
+				.id = R_COUNT,
+				.namespaced = d->namespaced };
+	if (kind_name("singular", r->singular, err) < 0 || kind_name("listKind", r->list_kind, err) < 0)
+		return -1;
+	m.group = r->group;
+	m.version = r->version;
+	m.kind = r->kind;
+	k->openapi = val_clone(a, d->schema);
+	r->schema = schema_build(&m, k->openapi);
+	if (!r->schema)
+		return -1;
+	kind_columns(k, d);
+	if (d->status)
+		kind_status(k);
+	k->hash = kind_hash(k);
+	return 0;
+}
+
+struct api_kind *api_kind_new(const struct api_kind_def *d, struct err *err)
+{
+	struct api_kind *k = xcalloc(1, sizeof(*k));
+
+	atomic_init(&k->refs, 1);
+	k->names = sym_names_new();
+	if (kind_build(k, d, err) == 0)
+		return k;
+	api_kind_unref(k);
+	return NULL;
+}
+
+struct api_kind *api_kind_ref(struct api_kind *k)
+{
+	if (k)
+		atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+	return k;
+}
+
+void api_kind_unref(struct api_kind *k)
+{
+	if (!k || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (k->state_free)
+		k->state_free(k->state);
+	sym_names_free(k->names);
+	arena_release(&k->arena);
+	free(k);
+}
+
+const struct resource *api_kind_resource(const struct api_kind *k)
+{
+	return &k->res;
+}
+
+const struct val *api_kind_openapi(const struct api_kind *k)
+{
+	return k->openapi;
+}
+
+uint64_t api_kind_hash(const struct api_kind *k)
+{
+	return k->hash;
+}
+
+struct api_kind *api_kind_of(const struct resource *r)
+{
+	return resource_late(r) ? (struct api_kind *)(uintptr_t)r : NULL;
+}
+
+const struct resource *resource_ref(const struct resource *r)
+{
+	api_kind_ref(api_kind_of(r));
+	return r;
+}
+
+void resource_unref(const struct resource *r)
+{
+	api_kind_unref(api_kind_of(r));
+}
+
+void api_kind_attach(struct api_kind *k, void *state, void (*state_free)(void *state))
+{
+	BUG_ON(k->state_free);
+	k->state = state;
+	k->state_free = state_free;
+}
+
+void *api_kind_state(const struct api_kind *k)
+{
+	return k->state;
+}

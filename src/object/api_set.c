@@ -1,0 +1,488 @@
+/* Snapshots of what kinds there are, and the lookups in them. */
+#include "object/api_set.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/strmap.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* As upstream registers the groups of CustomResourceDefinitions. */
+#define LATE_GROUP_PRIORITY 1000
+#define LATE_VERSION_PRIORITY 100
+
+struct set {
+	struct api_set pub; /* first */
+	_Atomic int64_t refs;
+	struct arena arena;
+	struct api_kind **kinds; /* references, by group, plural, version */
+	size_t n_kinds;
+	struct strmap by_plural, by_kind; /* "group/version/name" -> struct resource; of kinds */
+	void *state;
+	void (*state_free)(void *state);
+};
+
+static struct set built_in;
+static pthread_once_t built_in_once = PTHREAD_ONCE_INIT;
+
+/* --- groups --- */
+
+struct gv { /* one version on its way into a group */
+	const char *group, *version;
+	int group_priority, version_priority;
+	size_t order; /* as declared */
+	const struct resource **resources;
+	size_t n, room;
+};
+
+static int gv_cmp(const void *x, const void *y)
+{
+	const struct gv *a = x, *b = y;
+	int c;
+
+	if (a->group_priority != b->group_priority)
+		return a->group_priority > b->group_priority ? -1 : 1;
+	c = strcmp(a->group, b->group);
+	if (c)
+		return c;
+	if (a->version_priority != b->version_priority)
+		return a->version_priority > b->version_priority ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+static struct sv set_key(struct buf *b, struct sv group, struct sv version, struct sv name)
+{
+	buf_clear(b);
+	buf_addsv(b, group);
+	buf_addc(b, '/');
+	buf_addsv(b, version);
+	buf_addc(b, '/');
+	buf_addsv(b, name);
+	return buf_sv(b);
+}
+
+/* The versions that there are, with how many resources each has; those of the tables keep what they say of order. */
+static struct gv *set_versions(struct set *s, size_t *ret_n)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct gv *gvs = xcalloc(group_version_count + s->n_kinds + 1, sizeof(*gvs));
+	size_t n = 0;
+
+	for (; n < group_version_count; n++) {
+		const struct group_version *g = &group_version_all[n];
+
+		gvs[n] = (struct gv){ g->group, g->version, g->group_priority, g->version_priority, n, NULL, 0, 0 };
+		strmap_set(&seen, set_key(&b, sv_from(g->group), sv_from(g->version), SV("")),
+			   (void *)(uintptr_t)(n + 1));
+	}
+	for (size_t i = 0; i < s->pub.n_resources; i++) {
+		const struct resource *r = s->pub.resources[i];
+		void **at;
+
+		if (!resource_late(r) &&
+		    !strmap_has(&seen, set_key(&b, sv_from(r->group), sv_from(r->version), SV(""))))
+			continue; /* of a group that is not served */
+		at = strmap_slot(&seen, set_key(&b, sv_from(r->group), sv_from(r->version), SV("")));
+		if (!*at) {
+			gvs[n] = (struct gv){ .group = r->group, .version = r->version, .order = n };
+			gvs[n].group_priority = LATE_GROUP_PRIORITY;
+			gvs[n].version_priority = LATE_VERSION_PRIORITY;
+			*at = (void *)(uintptr_t)(++n);
+		}
+		gvs[(uintptr_t)*at - 1].room++;
+	}
+	for (size_t i = 0; i < n; i++)
+		gvs[i].resources = ARENA_ARRAY(&s->arena, const struct resource *, gvs[i].room + 1);
+	for (size_t i = 0; i < s->pub.n_resources; i++) {
+		const struct resource *r = s->pub.resources[i];
+		uintptr_t at =
+		    (uintptr_t)strmap_get(&seen, set_key(&b, sv_from(r->group), sv_from(r->version), SV("")));
+
+		if (at)
+			gvs[at - 1].resources[gvs[at - 1].n++] = r;
+	}
+	*ret_n = n;
+	return gvs;
+}
+
+static void set_groups(struct set *s)
+{
+	size_t n;
+	struct gv *gvs = set_versions(s, &n);
+	struct api_version *versions = ARENA_ARRAY(&s->arena, struct api_version, n + 1);
+	struct api_group *groups = ARENA_ARRAY(&s->arena, struct api_group, n + 1), *g = NULL;
+	size_t n_versions = 0;
+
+	/* A late version of a group of the tables belongs to that group. */
+	for (size_t i = group_version_count; i < n; i++)
+		for (size_t k = 0; k < group_version_count; k++)
+			if (strcmp(gvs[k].group, gvs[i].group) == 0)
+				gvs[i].group_priority = gvs[k].group_priority;
+	qsort(gvs, n, sizeof(*gvs), gv_cmp);
+	for (size_t i = 0; i < n; i++) {
+		struct api_version *v = &versions[n_versions];
+
+		if (!gvs[i].n)
+			continue;
+		*v = (struct api_version){ gvs[i].group, gvs[i].version, gvs[i].version_priority, gvs[i].resources,
+					   gvs[i].n };
+		n_versions++;
+		if (!g || strcmp(g->name, v->group) != 0) {
+			g = &groups[s->pub.n_groups++];
+			*g = (struct api_group){ v->group, gvs[i].group_priority, v, 0 };
+		}
+		g->n++;
+	}
+	s->pub.groups = groups;
+	free(gvs);
+}
+
+/* --- making --- */
+
+static int kind_cmp(const void *x, const void *y)
+{
+	const struct resource *a = api_kind_resource(*(struct api_kind *const *)x);
+	const struct resource *b = api_kind_resource(*(struct api_kind *const *)y);
+	int c = strcmp(a->group, b->group);
+
+	c = c ? c : strcmp(a->plural, b->plural);
+	return c ? c : strcmp(a->version, b->version);
+}
+
+/* s->kinds are there: all that follows from them. */
+static void set_fill(struct set *s)
+{
+	const struct resource **all = ARENA_ARRAY(&s->arena, const struct resource *, resource_count + s->n_kinds + 1);
+	struct openapi_custom *custom = ARENA_ARRAY(&s->arena, struct openapi_custom, s->n_kinds + 1);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	qsort(s->kinds, s->n_kinds, sizeof(struct api_kind *), kind_cmp);
+	for (size_t i = 0; i < resource_count; i++)
+		all[i] = &resource_all[i];
+	for (size_t i = 0; i < s->n_kinds; i++) {
+		const struct resource *r = api_kind_resource(s->kinds[i]);
+		struct sv g = sv_from(r->group), v = sv_from(r->version);
+
+		all[resource_count + i] = r;
+		custom[i] = (struct openapi_custom){ r, api_kind_openapi(s->kinds[i]), api_kind_hash(s->kinds[i]) };
+		strmap_set(&s->by_plural, set_key(&b, g, v, sv_from(r->plural)), (void *)(uintptr_t)r);
+		strmap_set(&s->by_kind, set_key(&b, g, v, sv_from(r->kind)), (void *)(uintptr_t)r);
+	}
+	s->pub.resources = all;
+	s->pub.n_resources = resource_count + s->n_kinds;
+	s->pub.custom = custom;
+	s->pub.n_custom = s->n_kinds;
+	set_groups(s);
+}
+
+static void built_in_make(void)
+{
+	set_fill(&built_in);
+}
+
+static struct set *set_of(const struct api_set *s)
+{
+	return (struct set *)(uintptr_t)s;
+}
+
+const struct api_set *api_set_built_in(void)
+{
+	pthread_once(&built_in_once, built_in_make);
+	return &built_in.pub;
+}
+
+static struct set *set_new(size_t room)
+{
+	struct set *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	s->kinds = xcalloc(room + 1, sizeof(struct api_kind *));
+	return s;
+}
+
+const struct api_set *api_set_ref(const struct api_set *s)
+{
+	if (s && s != &built_in.pub)
+		atomic_fetch_add_explicit(&set_of(s)->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+static void set_free(struct set *s)
+{
+	if (s->state_free)
+		s->state_free(s->state);
+	for (size_t i = 0; i < s->n_kinds; i++)
+		api_kind_unref(s->kinds[i]);
+	strmap_release(&s->by_plural);
+	strmap_release(&s->by_kind);
+	arena_release(&s->arena);
+	free(s->kinds);
+	free(s);
+}
+
+static void set_unref(struct set *s, int64_t n)
+{
+	if (atomic_fetch_sub_explicit(&s->refs, n, memory_order_acq_rel) == n)
+		set_free(s);
+}
+
+void api_set_unref(const struct api_set *s)
+{
+	if (s && s != &built_in.pub)
+		set_unref(set_of(s), 1);
+}
+
+const struct api_set *api_set_with(const struct api_set *old, struct api_kind *const *kinds, size_t n, struct err *err)
+{
+	const struct set *o = set_of(old);
+	struct set *s = set_new(o->n_kinds + n);
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < o->n_kinds; i++)
+		s->kinds[s->n_kinds++] = api_kind_ref(o->kinds[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct resource *r = api_kind_resource(kinds[i]);
+		struct sv g = sv_from(r->group), v = sv_from(r->version);
+		struct sv key = set_key(&b, g, v, sv_from(r->plural));
+
+		if (api_find(old, g, v, sv_from(r->plural)) || api_find_kind(old, g, v, sv_from(r->kind)) ||
+		    strmap_set(&seen, key, s)) {
+			err_set(err, ERR_ALREADY_EXISTS, "%s.%s in version %s is there already", r->plural, r->group,
+				r->version);
+			set_free(s);
+			return NULL;
+		}
+		s->kinds[s->n_kinds++] = api_kind_ref(kinds[i]);
+	}
+	set_fill(s);
+	return &s->pub;
+}
+
+const struct api_set *api_set_without(const struct api_set *old, struct api_kind *const *kinds, size_t n)
+{
+	const struct set *o = set_of(old);
+	_cleanup_(strmap_release) struct strmap gone = STRMAP_INIT;
+	struct set *s;
+
+	for (size_t i = 0; i < n; i++)
+		strmap_set(&gone, sv_make((const char *)&kinds[i], sizeof(struct api_kind *)), kinds[i]);
+	s = set_new(o->n_kinds);
+	for (size_t i = 0; i < o->n_kinds; i++)
+		if (!strmap_has(&gone, sv_make((const char *)&o->kinds[i], sizeof(struct api_kind *))))
+			s->kinds[s->n_kinds++] = api_kind_ref(o->kinds[i]);
+	if (!s->n_kinds) {
+		set_free(s);
+		return api_set_built_in();
+	}
+	set_fill(s);
+	return &s->pub;
+}
+
+void api_set_attach(const struct api_set *s, void *state, void (*state_free)(void *state))
+{
+	BUG_ON(s == &built_in.pub || set_of(s)->state_free);
+	set_of(s)->state = state;
+	set_of(s)->state_free = state_free;
+}
+
+void *api_set_state(const struct api_set *s)
+{
+	return s ? set_of(s)->state : NULL;
+}
+
+/* --- lookups --- */
+
+static const struct resource *set_lookup(const struct strmap *m, struct sv group, struct sv version, struct sv name)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	return strmap_get(m, set_key(&b, group, version, name));
+}
+
+const struct resource *api_find(const struct api_set *s, struct sv group, struct sv version, struct sv plural)
+{
+	const struct resource *r = resource_find(group, version, plural);
+
+	return r || !s || !s->n_custom ? r : set_lookup(&set_of(s)->by_plural, group, version, plural);
+}
+
+const struct resource *api_find_kind(const struct api_set *s, struct sv group, struct sv version, struct sv kind)
+{
+	const struct resource *r = resource_find_kind(group, version, kind);
+
+	return r || !s || !s->n_custom ? r : set_lookup(&set_of(s)->by_kind, group, version, kind);
+}
+
+bool api_has(const struct api_set *s, const struct resource *r)
+{
+	return !resource_late(r) || api_find(s, sv_from(r->group), sv_from(r->version), sv_from(r->plural)) == r;
+}
+
+const struct api_group *api_group_of(const struct api_set *s, struct sv group)
+{
+	if (!s)
+		s = api_set_built_in();
+	for (size_t i = 0; i < s->n_groups; i++)
+		if (sv_is(group, s->groups[i].name))
+			return &s->groups[i];
+	return NULL;
+}
+
+const struct api_version *api_served(const struct api_set *s, struct sv group, struct sv version)
+{
+	const struct api_group *g = api_group_of(s, group);
+
+	for (size_t i = 0; g && i < g->n; i++)
+		if (sv_is(version, g->versions[i].version))
+			return &g->versions[i];
+	return NULL;
+}
+
+/* --- the current one --- */
+
+/* One word says which set is current and how many references were taken of it there: taking one is an addition to
+ * that word, so no swap can come between finding the set and counting the reference. The set itself has BIAS
+ * references more than it should while it is current; the swap sets that off against what was taken.
+ *
+ *	63        48 47                               1   0
+ *	 taken here   address of the set, 16 aligned     nothing to count: the built-in set
+ */
+#define TAKEN_ONE (UINT64_C(1) << 48)
+#define TAKEN_MANY 0x4000 /* then they are moved to the set: the field has 16 bits */
+#define FOREVER UINT64_C(1)
+#define BIAS (INT64_C(1) << 40)
+
+struct api_current {
+	_Atomic uint64_t word;
+	const struct api_set *now; /* the same set, guarded by lock */
+	pthread_mutex_t lock;
+	struct api_listener *first;
+};
+
+static struct set *word_set(uint64_t w)
+{
+	return (struct set *)(uintptr_t)(w & (TAKEN_ONE - 1) & ~FOREVER);
+}
+
+static uint64_t word_of(const struct api_set *s)
+{
+	uint64_t w = (uint64_t)(uintptr_t)s;
+
+	BUG_ON(w & ~(TAKEN_ONE - 1) || w & FOREVER);
+	return w | (s == &built_in.pub ? FOREVER : 0);
+}
+
+struct api_current *api_current_new(void)
+{
+	struct api_current *c = xcalloc(1, sizeof(*c));
+
+	c->now = api_set_built_in();
+	atomic_init(&c->word, word_of(c->now));
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+/* Moves what was counted in the word to the set, which the caller holds a reference of. */
+static void word_settle(struct api_current *c, struct set *s)
+{
+	uint64_t w = atomic_load_explicit(&c->word, memory_order_acquire);
+	int64_t taken = (int64_t)(w >> 48);
+
+	if (word_set(w) != s)
+		return; /* swapped: that counted them */
+	atomic_fetch_add_explicit(&s->refs, taken, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&c->word, &w, w - (uint64_t)taken * TAKEN_ONE,
+						      memory_order_acq_rel, memory_order_acquire)) {
+		if (word_set(w) == s && (int64_t)(w >> 48) >= taken)
+			continue;
+		/* Somebody else moved them. The caller's reference keeps this from being the last. */
+		atomic_fetch_sub_explicit(&s->refs, taken, memory_order_acq_rel);
+		return;
+	}
+}
+
+const struct api_set *api_current_get(struct api_current *c)
+{
+	uint64_t w;
+
+	if (!c)
+		return api_set_built_in();
+	w = atomic_load_explicit(&c->word, memory_order_acquire);
+	if (w & FOREVER)
+		return &built_in.pub;
+	w = atomic_fetch_add_explicit(&c->word, TAKEN_ONE, memory_order_acq_rel);
+	if ((w >> 48) + 1 >= TAKEN_MANY)
+		word_settle(c, word_set(w));
+	return &word_set(w)->pub;
+}
+
+void api_current_change(struct api_current *c)
+{
+	pthread_mutex_lock(&c->lock);
+}
+
+void api_current_done(struct api_current *c)
+{
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* The set is current no more: the bias goes, what was taken in the word comes. */
+static void word_retire(uint64_t w)
+{
+	if (word_set(w) != &built_in)
+		set_unref(word_set(w), BIAS - (int64_t)(w >> 48));
+}
+
+void api_current_swap(struct api_current *c, const struct api_set *now_take)
+{
+	const struct api_set *was = api_set_ref(c->now);
+
+	if (now_take != &built_in.pub) /* the caller's reference becomes the current one's */
+		atomic_fetch_add_explicit(&set_of(now_take)->refs, BIAS - 1, memory_order_relaxed);
+	c->now = now_take;
+	word_retire(atomic_exchange_explicit(&c->word, word_of(now_take), memory_order_acq_rel));
+	for (struct api_listener *l = c->first; l; l = l->next)
+		l->changed(was, now_take, l->ctx);
+	api_set_unref(was);
+}
+
+struct api_current *api_current_free(struct api_current *c)
+{
+	if (!c)
+		return NULL;
+	word_retire(atomic_load(&c->word));
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	return NULL;
+}
+
+const struct api_set *api_current_listen(struct api_current *c, struct api_listener *l)
+{
+	struct api_listener **at = &c->first;
+	const struct api_set *now;
+
+	pthread_mutex_lock(&c->lock);
+	while (*at)
+		at = &(*at)->next;
+	l->next = NULL;
+	*at = l;
+	now = api_set_ref(c->now);
+	pthread_mutex_unlock(&c->lock);
+	return now;
+}
+
+void api_current_unlisten(struct api_current *c, struct api_listener *l)
+{
+	pthread_mutex_lock(&c->lock);
+	for (struct api_listener **at = &c->first; *at; at = &(*at)->next) {
+		if (*at == l) {
+			*at = l->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,257 @@
+/* Types at run time. Each object with properties becomes a struct schema, anything that has no name in enum
+ * field_kind a value of any form. Depth is that of a decoded document, so this may recurse along it. */
+#include "object/schema_build.h"
+
+#include "base/buf.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+static const struct schema *build_struct(struct schema_maker *m, const struct val *o, const char *name);
+
+static bool build_any_form(const struct val *o)
+{
+	return val_get_bool(o, F_x_kubernetes_preserve_unknown_fields) ||
+	       val_get_bool(o, F_x_kubernetes_embedded_resource) || val_type(o) != VAL_MAP;
+}
+
+static enum field_kind build_scalar(const struct val *o)
+{
+	struct sv type = val_get_str(o, F_type), format = val_get_str(o, F_format);
+
+	if (val_get_bool(o, F_x_kubernetes_int_or_string))
+		return FIELD_INT_OR_STRING;
+	if (sv_is(type, "integer"))
+		return sv_is(format, "int32") ? FIELD_INT32 : FIELD_INT64;
+	if (sv_is(type, "number"))
+		return FIELD_FLOAT64;
+	if (sv_is(type, "boolean"))
+		return FIELD_BOOL;
+	return sv_is(type, "string") ? FIELD_STRING : FIELD_RAW;
+}
+
+static bool build_has_fields(const struct val *o)
+{
+	return val_is(val_member(o, F_type), "object") && val_len(val_member(o, F_properties)) && !build_any_form(o);
+}
+
+static void build_raw(struct field *f)
+{
+	f->kind = FIELD_RAW;
+	f->card = CARD_ONE;
+	f->topology = TOPO_DEFAULT;
+	f->elem_topology = TOPO_GRANULAR;
+	f->list_keys = NULL;
+}
+
+/* The kind of one value: of the field itself or of each element. False: it is of any form. */
+static bool build_value(struct schema_maker *m, struct field *f, const struct val *o, const char *name)
+{
+	if (build_any_form(o))
+		return false;
+	if (build_has_fields(o)) {
+		f->kind = FIELD_STRUCT;
+		f->type = build_struct(m, o, name);
+		if (f->type && f->type->atomic)
+			f->elem_topology = TOPO_ATOMIC;
+		return true;
+	}
+	f->kind = (uint8_t)build_scalar(o);
+	return f->kind != FIELD_RAW;
+}
+
+static const enum sym *build_keys(struct schema_maker *m, const struct val *list)
+{
+	enum sym *keys = ARENA_ARRAY(m->a, enum sym, val_len(list) + 1);
+	size_t n = 0;
+
+	VAL_EACH(list, k) {
+		keys[n] = sym_names_add(m->names, val_str(k));
+		if (keys[n] == SYM_NONE)
+			return NULL;
+		n++;
+	}
+	return n ? keys : NULL;
+}
+
+static void build_list(struct schema_maker *m, struct field *f, const struct val *o, const char *name)
+{
+	struct sv how = val_get_str(o, F_x_kubernetes_list_type);
+
+	f->card = CARD_LIST;
+	if (!build_value(m, f, val_member(o, F_items), name)) {
+		build_raw(f);
+		return;
+	}
+	if (sv_is(how, "set"))
+		f->topology = TOPO_SET;
+	else if (sv_is(how, "map") && f->kind == FIELD_STRUCT)
+		f->list_keys = build_keys(m, val_member(o, F_x_kubernetes_list_map_keys));
+	else
+		f->topology = TOPO_ATOMIC;
+	if (f->list_keys)
+		f->topology = TOPO_MAP;
+}
+
+static void build_map(struct schema_maker *m, struct field *f, const struct val *o, const char *name)
+{
+	f->card = CARD_MAP;
+	if (!build_value(m, f, val_member(o, F_additionalProperties), name))
+		build_raw(f);
+	else if (val_is(val_member(o, F_x_kubernetes_map_type), "atomic"))
+		f->topology = TOPO_ATOMIC;
+}
+
+static const char *const *build_enum(struct schema_maker *m, const struct val *list)
+{
+	const char **values = ARENA_ARRAY(m->a, const char *, val_len(list) + 1);
+	size_t n = 0;
+
+	VAL_EACH(list, v) {
+		if (v->type != VAL_STR)
+			return NULL;
+		values[n++] = arena_cstr(m->a, val_str(v));
+	}
+	return n ? values : NULL;
+}
+
+static const char *build_default(struct schema_maker *m, const struct val *v)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (!v || v->type == VAL_NULL)
+		return NULL;
+	json_encode(&b, v);
+	return arena_cstr(m->a, buf_sv(&b));
+}
+
+static int build_field(struct schema_maker *m, struct field *f, struct sv key, const struct val *o, const char *in)
+{
+	/* Only errors show it. Cut, as every level below repeats it. */
+	const char *name = arena_printf(m->a, "%.128s_%.*s", in, (int)MIN(key.n, 64), key.p);
+
+	*f = (struct field){ .sym = sym_names_add(m->names, key), .flags = FF_POINTER | FF_OMITEMPTY };
+	if (f->sym == SYM_NONE)
+		return err_set(m->err, key.n ? ERR_UNAVAILABLE : ERR_BAD_REQUEST,
+			       key.n ? "too many different names of fields are in use: remove kinds that are not needed"
+				     : "a property of %s has no name",
+			       in);
+	if (val_is(val_member(o, F_type), "array") && !build_any_form(o))
+		build_list(m, f, o, name);
+	else if (val_type(val_member(o, F_additionalProperties)) == VAL_MAP && !build_any_form(o))
+		build_map(m, f, o, name);
+	else if (!build_value(m, f, o, name))
+		build_raw(f);
+	if (f->kind == FIELD_STRUCT && !f->type)
+		return -1;
+	if (f->kind == FIELD_STRING && f->card == CARD_ONE)
+		f->enum_values = build_enum(m, val_member(o, F_enum));
+	if (f->enum_values)
+		f->flags |= FF_ENUM;
+	f->json_default = build_default(m, val_member(o, F_default));
+	return 0;
+}
+
+static _Thread_local const struct field *sorted_fields; /* of the sort that runs on this thread */
+
+static int by_sym_cmp(const void *x, const void *y)
+{
+	enum sym a = sorted_fields[*(const uint16_t *)x].sym, b = sorted_fields[*(const uint16_t *)y].sym;
+
+	return a < b ? -1 : a > b;
+}
+
+static int by_text_cmp(const void *x, const void *y)
+{
+	return sv_cmp(sym_name(sorted_fields[*(const uint16_t *)x].sym),
+		      sym_name(sorted_fields[*(const uint16_t *)y].sym));
+}
+
+static void build_indexes(struct schema_maker *m, struct schema *s)
+{
+	uint16_t *by_sym = ARENA_ARRAY(m->a, uint16_t, s->n_fields + 1u);
+	uint16_t *by_text = ARENA_ARRAY(m->a, uint16_t, s->n_fields + 1u);
+
+	for (uint16_t i = 0; i < s->n_fields; i++) {
+		by_sym[i] = i;
+		if (sym_owned(s->fields[i].sym))
+			by_text[s->n_by_text++] = i;
+	}
+	sorted_fields = s->fields;
+	qsort(by_sym, s->n_fields, sizeof(*by_sym), by_sym_cmp);
+	qsort(by_text, s->n_by_text, sizeof(*by_text), by_text_cmp);
+	s->by_sym = by_sym;
+	s->by_text = by_text;
+}
+
+static void build_required(const struct schema *s, const struct val *o)
+{
+	VAL_EACH(val_member(o, F_required), r) {
+		struct field *f = (struct field *)schema_field_named(s, val_str(r));
+
+		if (f)
+			f->flags |= FF_REQUIRED;
+	}
+}
+
+/* fields has room behind the first n for the properties. */
+static struct schema *build_type(struct schema_maker *m, const struct val *o, struct field *fields, size_t n,
+				 const char *name)
+{
+	struct schema *s = ARENA_NEW(m->a, struct schema);
+	size_t first = n;
+
+	VAL_EACH_MEMBER(val_member(o, F_properties), p) {
+		if (first && (p.sym == F_kind || p.sym == F_apiVersion || p.sym == F_metadata))
+			continue;
+		if (build_field(m, &fields[n++], p.key, p.value, name) < 0)
+			return NULL;
+	}
+	*s = (struct schema){ .ref = arena_printf(m->a, "%s/%s.%s", m->group, m->version, name),
+			      .openapi = arena_printf(m->a, "%s.%s.%s", m->group, m->version, name),
+			      .fields = fields,
+			      .n_fields = (uint16_t)n,
+			      .root = first > 0,
+			      .atomic = val_is(val_member(o, F_x_kubernetes_map_type), "atomic"),
+			      .late = true };
+	for (size_t i = 0; i < n; i++)
+		s->defaults |= fields[i].json_default || (fields[i].type && fields[i].type->defaults);
+	build_indexes(m, s);
+	build_required(s, o);
+	return s;
+}
+
+static struct field *build_room(struct schema_maker *m, const struct val *o, size_t more, const char *name)
+{
+	size_t n = val_len(val_member(o, F_properties)) + more;
+
+	if (n <= UINT16_MAX)
+		return ARENA_ARRAY(m->a, struct field, n);
+	err_set(m->err, ERR_BAD_REQUEST, "%s has more than %u properties", name, UINT16_MAX);
+	return NULL;
+}
+
+static const struct schema *build_struct(struct schema_maker *m, const struct val *o, const char *name)
+{
+	struct field *fields = build_room(m, o, 0, name);
+
+	return fields ? build_type(m, o, fields, 0, name) : NULL;
+}
+
+const struct schema *schema_build(struct schema_maker *m, const struct val *openapi)
+{
+	static const enum sym every[] = { F_kind, F_apiVersion, F_metadata }, any[] = { F_spec, F_status };
+	const struct schema *like = RES(core_configmaps)->schema;
+	struct field *fields = build_room(m, openapi, ARRAY_LEN(every) + ARRAY_LEN(any), m->kind);
+	size_t n = 0;
+
+	if (!fields)
+		return NULL;
+	for (; n < ARRAY_LEN(every); n++)
+		fields[n] = *schema_field(like, every[n]);
+	for (size_t i = 0; !openapi && i < ARRAY_LEN(any); i++) {
+		fields[n] = (struct field){ .sym = any[i], .flags = FF_POINTER | FF_OMITEMPTY };
+		build_raw(&fields[n++]);
+	}
+	return build_type(m, openapi, fields, n, m->kind);
+}
