@@ -58,8 +58,15 @@ void answer_source(struct api_req *q, int code, const char *content_type, struct
 		answer_flat(q, code, content_type, src_take);
 }
 
+static void document_done(void *owner)
+{
+	api_set_unref(owner);
+}
+
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable)
 {
+	/* The document lives as long as the kinds it is about. */
+	struct http_chunk c = { .data = d->json, .release = document_done };
 	struct sv etag = sv_from(d->etag), seen = q->http ? http_header_get(q->http, "if-none-match") : SV_NULL;
 
 	api_req_header(q, SV("etag"), etag);
@@ -68,10 +75,12 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 		api_req_header(q, SV("cache-control"), SV("public, max-age=31536000, immutable"));
 	if (seen.n && sv_find_sv(seen, etag) >= 0) {
 		q->sink->bytes(q, 304, content_type, NULL, 0);
-	} else if (q->http && d->json.n > 4096 && !q->yaml && !q->pretty && accepts_gzip(q)) {
-		api_req_header(q, SV("content-encoding"), SV("gzip"));
-		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->gzip }, 1);
-	} else {
-		q->sink->bytes(q, 200, content_type, &(struct http_chunk){ .data = d->json }, 1);
+		return;
 	}
+	if (q->http && d->json.n > 4096 && !q->yaml && !q->pretty && accepts_gzip(q)) {
+		api_req_header(q, SV("content-encoding"), SV("gzip"));
+		c.data = d->gzip;
+	}
+	c.owner = (void *)(uintptr_t)api_set_ref(q->api);
+	q->sink->bytes(q, 200, content_type, &c, 1);
 }

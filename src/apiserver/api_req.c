@@ -4,6 +4,18 @@
 
 #include <stdarg.h>
 
+static void kinds_drop(void *set)
+{
+	api_set_unref(set);
+}
+
+void api_req_take_kinds(struct api_req *q)
+{
+	q->api = api_current_get(q->server->api);
+	if (q->api != api_set_built_in())
+		arena_defer(q->arena, kinds_drop, (void *)(uintptr_t)q->api);
+}
+
 bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
 {
 	for (size_t i = 0; i < q->n_params; i++) {

@@ -20,6 +20,7 @@
 #include "apiserver/run_queue.h"
 #include "apiserver/steps.h"
 #include "base/arena.h"
+#include "object/api_set.h"
 #include "object/obj.h"
 #include "object/schema.h"
 
@@ -88,6 +89,10 @@ struct api_req {
 	struct arena *arena;
 	const struct api_sink *sink;
 	struct http_req *http; /* NULL in-process */
+
+	/* The kinds that there were when it came: all that it looks up, it finds in there. Whoever makes a request that
+	 * does not come through api_serve() takes them himself (api_req_take_kinds()) or knows built-in kinds only. */
+	const struct api_set *api;
 
 	/* Request info: parsed from path and query, or given in-process. */
 	enum verb verb; /* for resource requests */

@@ -33,7 +33,8 @@ struct apiserver {
 	struct set_aside *aside;	     /* set_aside.c: what the cache leaves out */
 	struct flow *flow;		     /* flow.c */
 	struct metrics *metrics;	     /* metrics.c */
-	struct documents *docs;		     /* documents.c: discovery, OpenAPI: built once on demand */
+	struct api_current *api;	     /* late_kind.c: the kinds that are served */
+	struct documents *docs;		     /* documents.c: discovery, OpenAPI of the built-in kinds */
 	struct pki *pki;		     /* pki.c; from pki_wait() on */
 	struct authz *authz;		     /* authz/ */
 	struct standing_set *standing;	     /* standing.c */
@@ -124,6 +125,8 @@ struct sv field_manager_of(const struct api_req *q);
 
 /* --- api_req.c --- */
 
+/* The kinds that there are now become q->api, until its arena is reset. */
+void api_req_take_kinds(struct api_req *q);
 void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);		       /* text in the arena or constant */
@@ -194,21 +197,21 @@ struct documents *documents_new(void);
 struct documents *documents_free(struct documents *d);
 bool discovery_serve(struct api_req *q);	    /* false: not one of its paths */
 bool discovery_aggregated(const struct api_req *q); /* the client asks for all groups in one document */
-bool discovery_has_group(struct sv group);	    /* served in any version */
 bool openapi_serve(struct api_req *q);
 bool health_serve(struct api_req *q);
 void version_serve(struct api_req *q);
 
-/* A document made once and kept, with its digest; guarded by the lock in struct documents. */
+/* A document made once and kept, with its digest; guarded by the lock in struct documents. There is one of those for
+ * each snapshot of kinds. */
 struct document {
 	char *key;	/* owned */
 	struct sv json; /* owned */
 	struct sv gzip; /* owned; SV_NULL until asked for */
 	char etag[140];
 };
-/* The document `key`, made by make() when it is not there yet. Lives as long as the server. */
-const struct document *document_get(struct apiserver *s, const char *key,
-				    void (*make)(struct apiserver *s, const char *key, struct buf *b));
+/* The document `key` of the kinds that q knows, made by make() when it is not there yet. Lives as long as q->api. */
+typedef void document_make_fn(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b);
+const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make);
 /* Answers with it (answer.c): ETag and If-None-Match, gzip. */
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);
 

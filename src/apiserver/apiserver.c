@@ -81,6 +81,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->metrics = metrics_new();
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
+	s->api = api_current_new();
 	s->docs = documents_new();
 	s->waits = req_waits_new(s);
 	s->runs = run_queue_new(s->env);
@@ -140,6 +141,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->docs = documents_free(s->docs);
 	s->slow = slow_log_free(s->slow);
 	s->inflight = inflight_free(s->inflight);
+	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->cond);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "client/client.h"
 #include "net/http.h"
+#include "object/api_set.h"
 #include "store/store.h"
 
 struct apiserver;
@@ -87,5 +88,16 @@ int apiserver_issue_client_cert(struct apiserver *s, struct arena *a, const char
 /* The kubelet's serving certificate; valid as long as the CA, for it lives no longer than the process. */
 int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char *cn, const char *const *dns,
 				const char *const *ips, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+
+/* --- kinds at run time --- */
+
+/* The kinds that are served, now and as they change: for components in this process. */
+struct api_current *apiserver_kinds(struct apiserver *s);
+/* Serves these as well, with the objects of them that are stored. All or none; waits for reads of the store. Each
+ * kind is for one server, and for once: who wants it again makes it anew. One version a kind. */
+int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n, struct err *err);
+/* Serves them no more: their watches end, requests under way that know them still find no objects. What is
+ * stored stays. Those that are not served are passed over. */
+void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n);
 
 bool apiserver_ready(struct apiserver *s); /* what /readyz says */

@@ -7,104 +7,52 @@
 
 #define AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-static bool serves(struct sv group, struct sv version)
+static void group_members(const struct api_group *g, struct buf *b)
 {
-	for (size_t i = 0; i < resource_count; i++)
-		if (sv_is(group, resource_all[i].group) && sv_is(version, resource_all[i].version))
-			return true;
-	return false;
+	const struct api_version *v = g->versions;
+
+	buf_printf(b, "\"name\":\"%s\",\"versions\":[", g->name);
+	for (size_t i = 0; i < g->n; i++)
+		buf_printf(b, "%s{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", i ? "," : "", g->name, v[i].version,
+			   v[i].version);
+	buf_printf(b, "],\"preferredVersion\":{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", g->name, v[0].version,
+		   v[0].version);
 }
 
-bool discovery_has_group(struct sv group)
+/* All groups but core, which has a place of its own; in the set's order. */
+static void each_group(const struct api_set *api, void (*fn)(const struct api_group *g, struct buf *b), struct buf *b)
 {
-	for (size_t i = 0; i < resource_count; i++)
-		if (sv_is(group, resource_all[i].group))
-			return true;
-	return false;
-}
-
-/* Calls fn for each group once, in discovery order (higher priority first, then by name). */
-static void each_group(void (*fn)(const char *group, struct buf *b, bool first), struct buf *b)
-{
-	const char *last = NULL;
-	int last_priority = INT_MAX;
 	bool first = true;
 
-	for (;;) {
-		const struct group_version *best = NULL;
-
-		for (size_t i = 0; i < group_version_count; i++) {
-			const struct group_version *g = &group_version_all[i];
-			bool after = g->group_priority < last_priority ||
-				     (g->group_priority == last_priority && last && strcmp(g->group, last) > 0);
-
-			if (!*g->group || !after || !serves(sv_from(g->group), sv_from(g->version)))
-				continue;
-			if (!best || g->group_priority > best->group_priority ||
-			    (g->group_priority == best->group_priority && strcmp(g->group, best->group) < 0))
-				best = g;
-		}
-		if (!best)
-			return;
-		last = best->group;
-		last_priority = best->group_priority;
-		fn(best->group, b, first);
-		first = false;
-	}
-}
-
-/* The served versions of a group, preferred first; returns their number. */
-static size_t versions_of(const char *group, const struct group_version *out[8])
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < group_version_count && n < 8; i++) {
-		const struct group_version *g = &group_version_all[i];
-		size_t at = n;
-
-		if (strcmp(g->group, group) != 0 || !serves(sv_from(g->group), sv_from(g->version)))
+	for (size_t i = 0; i < api->n_groups; i++) {
+		if (!*api->groups[i].name)
 			continue;
-		while (at > 0 && out[at - 1]->version_priority < g->version_priority) {
-			out[at] = out[at - 1];
-			at--;
-		}
-		out[at] = g;
-		n++;
+		if (!first)
+			buf_addc(b, ',');
+		first = false;
+		fn(&api->groups[i], b);
 	}
-	return n;
 }
 
-static void group_members(const char *group, struct buf *b)
+static void group_entry(const struct api_group *g, struct buf *b)
 {
-	const struct group_version *v[8];
-	size_t n = versions_of(group, v);
-
-	buf_printf(b, "\"name\":\"%s\",\"versions\":[", group);
-	for (size_t i = 0; i < n; i++)
-		buf_printf(b, "%s{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", i ? "," : "", group, v[i]->version,
-			   v[i]->version);
-	buf_printf(b, "],\"preferredVersion\":{\"groupVersion\":\"%s/%s\",\"version\":\"%s\"}", group,
-		   n ? v[0]->version : "", n ? v[0]->version : "");
-}
-
-static void group_entry(const char *group, struct buf *b, bool first)
-{
-	buf_adds(b, first ? "{" : ",{");
-	group_members(group, b);
+	buf_addc(b, '{');
+	group_members(g, b);
 	buf_addc(b, '}');
 }
 
-static void make_groups(struct apiserver *s, const char *key, struct buf *b)
+static void make_groups(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	(void)s;
 	(void)key;
 	buf_adds(b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
-	each_group(group_entry, b);
+	each_group(api, group_entry, b);
 	buf_adds(b, "]}\n");
 }
 
-static void make_legacy(struct apiserver *s, const char *key, struct buf *b)
+static void make_legacy(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
+	(void)api;
 	(void)key;
 	buf_printf(b,
 		   "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[{\"clientCIDR\":"
@@ -164,33 +112,32 @@ static void list_resource(struct buf *b, const struct resource *r)
 }
 
 /* key: "list:apps/v1" or "list:v1". */
-static void make_list(struct apiserver *s, const char *key, struct buf *b)
+static void make_list(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	struct sv gv = sv_from(key + 5), g, v;
-	bool first = true;
+	const struct api_version *served;
 
 	(void)s;
 	(void)api_version_split(gv, &g, &v);
+	served = api_served(api, g, v);
 	buf_printf(b, "{\"kind\":\"APIResourceList\",%s\"groupVersion\":\"%.*s\",\"resources\":[",
 		   g.n ? "\"apiVersion\":\"v1\"," : "", SV_ARG(gv));
-	for (size_t i = 0; i < resource_count; i++) {
-		const struct resource *r = &resource_all[i];
-
-		if (!sv_is(g, r->group) || !sv_is(v, r->version))
-			continue;
-		if (!first)
+	for (size_t i = 0; served && i < served->n; i++) {
+		if (i)
 			buf_addc(b, ',');
-		first = false;
-		list_resource(b, r);
+		list_resource(b, served->resources[i]);
 	}
 	buf_adds(b, "]}\n");
 }
 
-static void make_group(struct apiserver *s, const char *key, struct buf *b)
+static void make_group(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
+	const struct api_group *g = api_group_of(api, sv_from(key + 6));
+
 	(void)s;
 	buf_adds(b, "{\"kind\":\"APIGroup\",\"apiVersion\":\"v1\",");
-	group_members(key + 6, b);
+	if (g)
+		group_members(g, b);
 	buf_adds(b, "}\n");
 }
 
@@ -223,43 +170,35 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
 	buf_adds(b, r->n_subresources ? "]}" : "}");
 }
 
-static void aggregated_group(const char *group, struct buf *b, bool first)
+static void aggregated_group(const struct api_group *g, struct buf *b)
 {
-	const struct group_version *v[8];
-	size_t n = versions_of(group, v);
-
-	buf_adds(b, first ? "{\"metadata\":{" : ",{\"metadata\":{");
-	if (*group)
-		buf_printf(b, "\"name\":\"%s\",", group);
+	buf_adds(b, "{\"metadata\":{");
+	if (*g->name)
+		buf_printf(b, "\"name\":\"%s\",", g->name);
 	buf_adds(b, "\"creationTimestamp\":null},\"versions\":[");
-	for (size_t i = 0; i < n; i++) {
-		bool first_resource = true;
+	for (size_t i = 0; i < g->n; i++) {
+		const struct api_version *v = &g->versions[i];
 
-		buf_printf(b, "%s{\"version\":\"%s\",\"resources\":[", i ? "," : "", v[i]->version);
-		for (size_t k = 0; k < resource_count; k++) {
-			const struct resource *r = &resource_all[k];
-
-			if (strcmp(r->group, group) != 0 || strcmp(r->version, v[i]->version) != 0)
-				continue;
-			if (!first_resource)
+		buf_printf(b, "%s{\"version\":\"%s\",\"resources\":[", i ? "," : "", v->version);
+		for (size_t k = 0; k < v->n; k++) {
+			if (k)
 				buf_addc(b, ',');
-			first_resource = false;
-			aggregated_resource(b, r);
+			aggregated_resource(b, v->resources[k]);
 		}
 		buf_adds(b, "],\"freshness\":\"Current\"}");
 	}
 	buf_adds(b, "]}");
 }
 
-static void make_aggregated(struct apiserver *s, const char *key, struct buf *b)
+static void make_aggregated(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	(void)s;
 	buf_adds(b, "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/"
 		    "v2\",\"metadata\":{},\"items\":[");
 	if (strcmp(key, "aggregated:/api") == 0)
-		aggregated_group("", b, true);
+		aggregated_group(api_group_of(api, SV("")), b);
 	else
-		each_group(aggregated_group, b);
+		each_group(api, aggregated_group, b);
 	buf_adds(b, "]}\n");
 }
 
@@ -284,19 +223,18 @@ bool discovery_aggregated(const struct api_req *q)
 bool discovery_serve(struct api_req *q)
 {
 	struct sv path = q->path, g = SV(""), v = SV_NULL;
-	struct apiserver *s = q->server;
 	const struct document *d;
 
 	while (path.n > 1 && path.p[path.n - 1] == '/')
 		path.n--;
 	if (sv_is(path, "/api") || sv_is(path, "/apis")) {
 		if (discovery_aggregated(q)) {
-			d = document_get(s, sv_is(path, "/api") ? "aggregated:/api" : "aggregated:/apis",
+			d = document_get(q, sv_is(path, "/api") ? "aggregated:/api" : "aggregated:/apis",
 					 make_aggregated);
 			document_answer(q, d, AGGREGATED, false);
 		} else {
-			d = sv_is(path, "/api") ? document_get(s, "api", make_legacy)
-						: document_get(s, "apis", make_groups);
+			d = sv_is(path, "/api") ? document_get(q, "api", make_legacy)
+						: document_get(q, "apis", make_groups);
 			document_answer(q, d, "application/json", false);
 		}
 		return true;
@@ -318,20 +256,17 @@ bool discovery_serve(struct api_req *q)
 	if (sv_find(v, '/') >= 0)
 		return false;
 	if (!v.p) {
-		const struct group_version *vs[8];
-		const char *group = arena_cstr(q->arena, g);
-
-		if (!versions_of(group, vs))
+		if (!g.n || !api_group_of(q->api, g))
 			return false;
-		document_answer(q, document_get(s, arena_printf(q->arena, "group:%s", group), make_group),
+		document_answer(q, document_get(q, arena_printf(q->arena, "group:%.*s", SV_ARG(g)), make_group),
 				"application/json", false);
 		return true;
 	}
-	if (!serves(g, v))
+	if (!api_served(q->api, g, v))
 		return false;
 	document_answer(
 	    q,
-	    document_get(s, arena_printf(q->arena, "list:%.*s%s%.*s", SV_ARG(g), g.n ? "/" : "", SV_ARG(v)), make_list),
+	    document_get(q, arena_printf(q->arena, "list:%.*s%s%.*s", SV_ARG(g), g.n ? "/" : "", SV_ARG(v)), make_list),
 	    "application/json", false);
 	return true;
 }

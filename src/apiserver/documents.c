@@ -1,6 +1,6 @@
-/* Documents that are the same for everybody and change only with the program (later, with
- * CustomResourceDefinitions): discovery and OpenAPI. Made when first asked for, then kept as
- * JSON and, on demand, gzip, under a digest that clients cache by. */
+/* Documents that are the same for everybody and change only with the kinds that are served: discovery and OpenAPI.
+ * Made when first asked for, then kept with the snapshot of the kinds as JSON and gzip, under a digest that clients
+ * cache by. */
 #include "apiserver/apiserver-internal.h"
 #include "base/strmap.h"
 
@@ -55,10 +55,15 @@ static void digest(struct document *d)
 	d->etag[2 + 2 * n] = '\0';
 }
 
-const struct document *document_get(struct apiserver *s, const char *key,
-				    void (*make)(struct apiserver *s, const char *key, struct buf *b))
+/* What is kept of the kinds that q knows: with their snapshot, of the built-in ones with the server. */
+static struct documents *documents_of(struct api_req *q)
 {
-	struct documents *ds = s->docs;
+	return q->api == api_set_built_in() ? q->server->docs : api_set_state(q->api);
+}
+
+const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make)
+{
+	struct documents *ds = documents_of(q);
 	struct document *d;
 
 	pthread_mutex_lock(&ds->lock);
@@ -68,7 +73,7 @@ const struct document *document_get(struct apiserver *s, const char *key,
 
 		d = xcalloc(1, sizeof(*d));
 		d->key = xstrdup(key);
-		make(s, key, &b);
+		make(q->server, q->api, key, &b);
 		d->json.n = b.n;
 		d->json.p = buf_detach(&b);
 		digest(d);

@@ -3,6 +3,7 @@
  * Counters of requests are an array by resource and verb whose cells appear on first use, so that
  * counting is a handful of relaxed additions and an idle server holds none. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/late_kind.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
 #include "base/log.h"
@@ -85,12 +86,20 @@ void apiserver_http_calmed(const struct http_peer *peer, const char *what, void 
 		      "peer", "%.*s (%.*s): %s", SV_ARG(peer->address), SV_ARG(peer->common_name), what);
 }
 
+/* A kind that came at run time takes its numbers along when it goes. */
+static _Atomic(struct cell *) *cell_slot(const struct api_req *q, size_t verb)
+{
+	const struct resource *r = q->resource_request ? q->res : NULL;
+
+	if (r && resource_late(r))
+		return &late_kind_of(r)->cells[verb];
+	return &q->server->metrics->cells[(r ? r->id : resource_count) * _VERB_MAX + verb];
+}
+
 void metrics_count(struct api_req *q, int code)
 {
-	struct metrics *m = q->server->metrics;
-	size_t row = q->resource_request && q->res ? q->res->id : resource_count;
 	size_t verb = q->resource_request && q->verb < _VERB_MAX ? q->verb : VERB_GET;
-	_Atomic(struct cell *) *slot = &m->cells[row * _VERB_MAX + verb];
+	_Atomic(struct cell *) *slot = cell_slot(q, verb);
 	struct cell *c = atomic_load_explicit(slot, memory_order_acquire), *none = NULL;
 	int64_t ns = q->step_ns[STEP_ANSWERED] - q->start_ns;
 	size_t k;
@@ -111,11 +120,10 @@ void metrics_count(struct api_req *q, int code)
 	add(&c->sum_us, (uint64_t)(ns > 0 ? ns / NS_PER_US : 0));
 }
 
-static void labels(struct buf *b, size_t row, size_t verb)
+static void labels(struct buf *b, const struct resource *r, size_t verb)
 {
 	static const char *const upper[_VERB_MAX] = { "GET", "LIST",  "WATCH",	"POST",
 						      "PUT", "PATCH", "DELETE", "DELETECOLLECTION" };
-	const struct resource *r = row < resource_count ? &resource_all[row] : NULL;
 
 	buf_printf(b,
 		   "component=\"apiserver\",group=\"%s\",resource=\"%s\",scope=\"%s\",subresource=\"\",verb=\"%s\","
@@ -124,49 +132,73 @@ static void labels(struct buf *b, size_t row, size_t verb)
 		   upper[verb], r ? r->version : "");
 }
 
-static void requests(struct metrics *m, struct buf *b)
+typedef void each_cell_fn(const struct resource *r, size_t verb, struct cell *c, struct buf *b);
+
+static void each_of(const struct resource *r, _Atomic(struct cell *) *cells, each_cell_fn *fn, struct buf *b)
+{
+	for (size_t verb = 0; verb < _VERB_MAX; verb++) {
+		struct cell *c = atomic_load(&cells[verb]);
+
+		if (c)
+			fn(r, verb, c, b);
+	}
+}
+
+static void each_cell(struct apiserver *s, each_cell_fn *fn, struct buf *b)
+{
+	const struct api_set *api = api_current_get(s->api);
+
+	for (size_t i = 0; i <= resource_count; i++)
+		each_of(i < resource_count ? &resource_all[i] : NULL, &s->metrics->cells[i * _VERB_MAX], fn, b);
+	for (size_t i = 0; i < api->n_custom; i++)
+		each_of(api->custom[i].resource, late_kind_of(api->custom[i].resource)->cells, fn, b);
+	api_set_unref(api);
+}
+
+static void total_of(const struct resource *r, size_t verb, struct cell *c, struct buf *b)
+{
+	for (size_t k = 0; k <= ARRAY_LEN(codes); k++) {
+		uint64_t n = atomic_load(&c->by_code[k]);
+
+		if (!n)
+			continue;
+		buf_printf(b, "apiserver_request_total{code=\"%d\",", k < ARRAY_LEN(codes) ? codes[k] : 0);
+		labels(b, r, verb);
+		buf_printf(b, "} %" PRIu64 "\n", n);
+	}
+}
+
+static void duration_of(const struct resource *r, size_t verb, struct cell *c, struct buf *b)
+{
+	uint64_t total = 0;
+
+	for (size_t k = 0; k < BUCKETS; k++) {
+		total += atomic_load(&c->buckets[k]);
+		buf_adds(b, "apiserver_request_duration_seconds_bucket{");
+		labels(b, r, verb);
+		if (k < ARRAY_LEN(bounds_ms))
+			buf_printf(b, ",le=\"%g\"} %" PRIu64 "\n", bounds_ms[k] / 1000.0, total);
+		else
+			buf_printf(b, ",le=\"+Inf\"} %" PRIu64 "\n", total);
+	}
+	buf_adds(b, "apiserver_request_duration_seconds_sum{");
+	labels(b, r, verb);
+	buf_printf(b, "} %g\napiserver_request_duration_seconds_count{", (double)atomic_load(&c->sum_us) / 1e6);
+	labels(b, r, verb);
+	buf_printf(b, "} %" PRIu64 "\n", total);
+}
+
+static void requests(struct apiserver *s, struct buf *b)
 {
 	buf_adds(
 	    b, "# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, group, version, "
 	       "resource, scope and HTTP response code.\n# TYPE apiserver_request_total counter\n");
-	for (size_t i = 0; i < (resource_count + 1) * _VERB_MAX; i++) {
-		struct cell *c = atomic_load(&m->cells[i]);
-
-		for (size_t k = 0; c && k <= ARRAY_LEN(codes); k++) {
-			uint64_t n = atomic_load(&c->by_code[k]);
-
-			if (!n)
-				continue;
-			buf_printf(b, "apiserver_request_total{code=\"%d\",", k < ARRAY_LEN(codes) ? codes[k] : 0);
-			labels(b, i / _VERB_MAX, i % _VERB_MAX);
-			buf_printf(b, "} %" PRIu64 "\n", n);
-		}
-	}
+	each_cell(s, total_of, b);
 	buf_adds(
 	    b,
 	    "# HELP apiserver_request_duration_seconds Response latency distribution in seconds for each verb, group, "
 	    "version, resource and scope.\n# TYPE apiserver_request_duration_seconds histogram\n");
-	for (size_t i = 0; i < (resource_count + 1) * _VERB_MAX; i++) {
-		struct cell *c = atomic_load(&m->cells[i]);
-		uint64_t total = 0;
-
-		if (!c)
-			continue;
-		for (size_t k = 0; k < BUCKETS; k++) {
-			total += atomic_load(&c->buckets[k]);
-			buf_adds(b, "apiserver_request_duration_seconds_bucket{");
-			labels(b, i / _VERB_MAX, i % _VERB_MAX);
-			if (k < ARRAY_LEN(bounds_ms))
-				buf_printf(b, ",le=\"%g\"} %" PRIu64 "\n", bounds_ms[k] / 1000.0, total);
-			else
-				buf_printf(b, ",le=\"+Inf\"} %" PRIu64 "\n", total);
-		}
-		buf_adds(b, "apiserver_request_duration_seconds_sum{");
-		labels(b, i / _VERB_MAX, i % _VERB_MAX);
-		buf_printf(b, "} %g\napiserver_request_duration_seconds_count{", (double)atomic_load(&c->sum_us) / 1e6);
-		labels(b, i / _VERB_MAX, i % _VERB_MAX);
-		buf_printf(b, "} %" PRIu64 "\n", total);
-	}
+	each_cell(s, duration_of, b);
 }
 
 static void held_threads(struct buf *b)
@@ -222,7 +254,7 @@ void metrics_serve(struct api_req *q)
 	size_t n;
 	char *text;
 
-	requests(s->metrics, &b);
+	requests(s, &b);
 	buf_printf(&b,
 		   "# HELP apiserver_current_inflight_requests Number of requests in flight by kind.\n"
 		   "# TYPE apiserver_current_inflight_requests gauge\n"

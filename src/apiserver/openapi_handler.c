@@ -4,18 +4,18 @@
 
 #include <stdio.h>
 
-static void make_v2(struct apiserver *s, const char *key, struct buf *b)
+static void make_v2(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	(void)s;
 	(void)key;
-	openapi_v2(b, NULL, 0);
+	openapi_v2(b, api->custom, api->n_custom);
 }
 
-static void make_v2_proto(struct apiserver *s, const char *key, struct buf *b)
+static void make_v2_proto(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	_cleanup_(buf_release) struct buf json = BUF_INIT;
 
-	make_v2(s, key, &json);
+	make_v2(s, api, key, &json);
 	openapi_v2_proto(b, buf_sv(&json));
 }
 
@@ -25,16 +25,16 @@ static void serve_v2(struct api_req *q)
 	static const char proto[] = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 	if (sv_find_sv(q->accept, SV("proto-openapi.spec.v2")) >= 0)
-		document_answer(q, document_get(q->server, "openapi/v2+protobuf", make_v2_proto), proto, false);
+		document_answer(q, document_get(q, "openapi/v2+protobuf", make_v2_proto), proto, false);
 	else
-		document_answer(q, document_get(q->server, "openapi/v2", make_v2), "application/json", false);
+		document_answer(q, document_get(q, "openapi/v2", make_v2), "application/json", false);
 }
 
-static void make_index(struct apiserver *s, const char *key, struct buf *b)
+static void make_index(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	(void)s;
 	(void)key;
-	openapi_v3_index(b, NULL, 0);
+	openapi_v3_index(b, api->custom, api->n_custom);
 }
 
 /* key: "openapi:api/v1" or "openapi:apis/apps/v1". */
@@ -51,18 +51,17 @@ static bool split(struct sv path, struct sv *g, struct sv *v)
 	return path.n && sv_find(path, '/') < 0 && (sv_is(head, "apis") || sv_is(head, "api"));
 }
 
-static void make_v3(struct apiserver *s, const char *key, struct buf *b)
+static void make_v3(struct apiserver *s, const struct api_set *api, const char *key, struct buf *b)
 {
 	struct sv g, v;
 
 	(void)s;
 	if (split(sv_from(key + 8), &g, &v))
-		(void)openapi_v3(b, g, v, NULL, 0);
+		(void)openapi_v3(b, g, v, api->custom, api->n_custom);
 }
 
 bool openapi_serve(struct api_req *q)
 {
-	struct apiserver *s = q->server;
 	struct sv rest, g, v, hash;
 	char now[20];
 	uint64_t h;
@@ -75,7 +74,7 @@ bool openapi_serve(struct api_req *q)
 		return true;
 	}
 	if (sv_is(q->path, "/openapi/v3") || sv_is(q->path, "/openapi/v3/")) {
-		document_answer(q, document_get(s, "openapi/v3", make_index), "application/json", false);
+		document_answer(q, document_get(q, "openapi/v3", make_index), "application/json", false);
 		return true;
 	}
 	if (!sv_starts(q->path, SV("/openapi/v3/")))
@@ -83,7 +82,7 @@ bool openapi_serve(struct api_req *q)
 	rest = sv_sub(q->path, 12, q->path.n);
 	if (!split(rest, &g, &v))
 		return false;
-	h = openapi_v3_hash(g, v, NULL, 0);
+	h = openapi_v3_hash(g, v, q->api->custom, q->api->n_custom);
 	if (!h)
 		return false;
 	if (!accepts(q, SV("application/json"), SV_NULL)) {
@@ -92,7 +91,7 @@ bool openapi_serve(struct api_req *q)
 	}
 	/* With the index's hash the answer may be kept for ever. */
 	(void)snprintf(now, sizeof(now), "%016" PRIX64, h);
-	document_answer(q, document_get(s, arena_printf(q->arena, "openapi:%.*s", SV_ARG(rest)), make_v3),
+	document_answer(q, document_get(q, arena_printf(q->arena, "openapi:%.*s", SV_ARG(rest)), make_v3),
 			"application/json", api_req_param(q, "hash", &hash) && sv_ieq(hash, sv_from(now)));
 	return true;
 }

@@ -52,7 +52,7 @@ static void no_such_path(struct api_req *q)
 	} else if (!sv_starts(rest, SV("/api/"))) {
 		group = SV("none");
 	}
-	if (!discovery_has_group(group)) {
+	if (!api_group_of(q->api, group)) {
 		answer_page_not_found(q);
 		return;
 	}
@@ -223,8 +223,11 @@ void api_serve(struct api_req *q)
 	q->served = q;
 	q->start_ns = env_mono_ns(q->server->env);
 	work_tick(q->start_ns, req_step_name(STEP_RECEIVED));
+	api_req_take_kinds(q);
 	if (!q->res)
 		request_info(q);
+	else if (!api_has(q->api, q->res))
+		q->res = NULL; /* gone since whoever asks from inside looked for it */
 	q->timed = q->server->observer || req_mutating(q);
 	q->step_ns[STEP_RECEIVED] = q->start_ns;
 	if (q->server->observer)

@@ -91,7 +91,7 @@ void request_info(struct api_req *q)
 		q->verb = option_bool(q, "watch") ? VERB_WATCH : VERB_LIST;
 	else if (!q->name.n && q->verb == VERB_DELETE)
 		q->verb = VERB_DELETECOLLECTION;
-	q->res = resource_find(q->group, q->version, q->plural);
+	q->res = api_find(q->api, q->group, q->version, q->plural);
 	if (q->res && q->subresource.n)
 		q->sub = resource_subresource(q->res, q->subresource);
 }

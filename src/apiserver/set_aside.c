@@ -1,5 +1,6 @@
 #include "apiserver/set_aside.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/late_kind.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/storekey.h"
 #include "base/log.h"
@@ -33,9 +34,8 @@ struct aside {
 struct set_aside {
 	atomic_size_t n;
 	pthread_mutex_t lock;
-	/* Guarded by lock. */
-	struct strmap *by_res;	 /* [resource_count]: "ns/name" -> struct aside */
-	uint64_t *decode_errors; /* [resource_count], since the start */
+	struct aside_kind *by_res; /* [resource_count]; guarded by lock, as those of late kinds are */
+	struct aside_kind none;	   /* of a kind that is not ours */
 };
 
 struct set_aside *set_aside_new(void)
@@ -43,7 +43,6 @@ struct set_aside *set_aside_new(void)
 	struct set_aside *l = xcalloc(1, sizeof(*l));
 
 	l->by_res = xcalloc(resource_count, sizeof(*l->by_res));
-	l->decode_errors = xcalloc(resource_count, sizeof(*l->decode_errors));
 	pthread_mutex_init(&l->lock, NULL);
 	return l;
 }
@@ -57,17 +56,30 @@ static void aside_free(void *p)
 	free(e);
 }
 
+void set_aside_release(struct aside_kind *k)
+{
+	strmap_release_with(&k->by_name, aside_free);
+}
+
 struct set_aside *set_aside_free(struct set_aside *l)
 {
 	if (!l)
 		return NULL;
 	for (size_t i = 0; i < resource_count; i++)
-		strmap_release_with(&l->by_res[i], aside_free);
+		set_aside_release(&l->by_res[i]);
 	pthread_mutex_destroy(&l->lock);
 	free(l->by_res);
-	free(l->decode_errors);
 	free(l);
 	return NULL;
+}
+
+static struct aside_kind *aside_of(struct set_aside *l, const struct resource *r)
+{
+	struct late_kind *late = late_kind_of(r);
+
+	if (!resource_late(r))
+		return &l->by_res[r->id];
+	return late ? &late->aside : &l->none;
 }
 
 static bool aside_any(struct apiserver *s)
@@ -90,7 +102,7 @@ void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, 
 	bool fresh;
 
 	pthread_mutex_lock(&l->lock);
-	slot = strmap_slot(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	slot = strmap_slot(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
 	e = *slot;
 	fresh = !e || e->why != why;
 	if (!e) {
@@ -99,7 +111,7 @@ void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, 
 		atomic_fetch_add(&l->n, 1);
 	}
 	if (why == ASIDE_UNREADABLE && (fresh || e->rev != rev))
-		l->decode_errors[r->id]++;
+		aside_of(l, r)->decode_errors++;
 	e->rev = rev;
 	e->why = why;
 	pthread_mutex_unlock(&l->lock);
@@ -117,11 +129,22 @@ void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns,
 	if (!aside_any(s))
 		return;
 	pthread_mutex_lock(&l->lock);
-	e = strmap_del(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	e = strmap_del(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
 	if (e)
 		atomic_fetch_sub(&l->n, 1);
 	pthread_mutex_unlock(&l->lock);
 	aside_free(e);
+}
+
+void set_aside_forget(struct apiserver *s, const struct resource *r)
+{
+	struct strmap *by_name = &late_kind_of(r)->aside.by_name;
+
+	pthread_mutex_lock(&s->aside->lock);
+	atomic_fetch_sub(&s->aside->n, by_name->n);
+	strmap_release_with(by_name, aside_free);
+	*by_name = STRMAP_INIT;
+	pthread_mutex_unlock(&s->aside->lock);
 }
 
 int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name)
@@ -134,7 +157,7 @@ int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv n
 	if (!aside_any(s))
 		return 0;
 	pthread_mutex_lock(&l->lock);
-	e = strmap_get(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	e = strmap_get(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
 	rev = e ? e->rev : 0;
 	pthread_mutex_unlock(&l->lock);
 	return rev;
@@ -150,7 +173,7 @@ bool set_aside_deletable(struct apiserver *s, const struct resource *r, struct s
 	if (!aside_any(s))
 		return false;
 	pthread_mutex_lock(&l->lock);
-	e = strmap_get(&l->by_res[r->id], aside_id(&a, r, ns, name));
+	e = strmap_get(&aside_of(l, r)->by_name, aside_id(&a, r, ns, name));
 	yes = e && e->why == ASIDE_DEADLY;
 	pthread_mutex_unlock(&l->lock);
 	return yes;
@@ -163,7 +186,7 @@ static size_t aside_find(struct apiserver *s, const struct resource *r, struct s
 	size_t n = 0;
 
 	pthread_mutex_lock(&l->lock);
-	STRMAP_EACH(&l->by_res[r->id], m) {
+	STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 		const struct aside *e = m->value;
 		struct sv in, name;
 
@@ -196,7 +219,7 @@ static struct sv aside_text(struct apiserver *s, struct arena *a, const struct r
 	if (!aside_any(s))
 		return text;
 	pthread_mutex_lock(&l->lock);
-	e = strmap_get(&l->by_res[r->id], aside_id(a, r, ns, name));
+	e = strmap_get(&aside_of(l, r)->by_name, aside_id(a, r, ns, name));
 	if (e)
 		text = arena_svf(a, "the stored object %s %s and is set aside: %s", e->key, aside_words[e->why].what,
 				 aside_words[e->why].advice);
@@ -249,21 +272,24 @@ static void aside_line(struct buf *b, size_t n, struct sv key, enum set_aside_wh
 
 void set_aside_health(struct apiserver *s, struct buf *b)
 {
+	const struct api_set *api = api_current_get(s->api);
 	struct set_aside *l = s->aside;
 	struct sv key;
 	size_t n = 0;
 
 	pthread_mutex_lock(&l->lock);
-	for (size_t i = 0; i < resource_count && aside_any(s); i++)
-		STRMAP_EACH(&l->by_res[i], m) {
+	API_EACH(api, r) {
+		/* A view says nothing new. */
+		if (!aside_any(s) || strategy_for(r)->stored_as)
+			continue;
+		STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 			const struct aside *e = m->value;
 
-			/* A view says nothing new. */
-			if (strategy_for(&resource_all[i])->stored_as)
-				continue;
 			aside_line(b, n++, sv_from(e->key), e->why);
 		}
+	}
 	pthread_mutex_unlock(&l->lock);
+	api_set_unref(api);
 	/* Reconciles are set aside, too. */
 	for (size_t i = 0; quarantine_at(i, &key); i++)
 		if (!sv_starts(key, SV("/")))
@@ -274,29 +300,30 @@ void set_aside_health(struct apiserver *s, struct buf *b)
 
 void set_aside_metrics(struct apiserver *s, struct buf *b)
 {
+	const struct api_set *api = api_current_get(s->api);
 	struct set_aside *l = s->aside;
 	char q[256];
 
 	buf_adds(b, "# HELP apiserver_storage_decode_errors_total Number of stored object decode errors split by "
 		    "object type.\n# TYPE apiserver_storage_decode_errors_total counter\n");
 	pthread_mutex_lock(&l->lock);
-	for (size_t i = 0; i < resource_count; i++)
-		if (l->decode_errors[i])
+	API_EACH(api, r)
+		if (aside_of(l, r)->decode_errors)
 			buf_printf(b,
 				   "apiserver_storage_decode_errors_total{group=\"%s\",resource=\"%s\"} %" PRIu64 "\n",
-				   resource_all[i].group, resource_all[i].plural, l->decode_errors[i]);
+				   r->group, r->plural, aside_of(l, r)->decode_errors);
 	buf_adds(b, "# HELP caravel_storage_set_aside_objects Number of stored objects that are not handed out.\n"
 		    "# TYPE caravel_storage_set_aside_objects gauge\n");
-	for (size_t i = 0; i < resource_count; i++) {
+	API_EACH(api, r) {
 		size_t by_why[_ASIDE_MAX] = { 0 };
 
-		STRMAP_EACH(&l->by_res[i], e)
+		STRMAP_EACH(&aside_of(l, r)->by_name, e)
 			by_why[((const struct aside *)e->value)->why]++;
 		for (size_t w = 0; w < _ASIDE_MAX; w++)
 			if (by_why[w])
 				buf_printf(b, "caravel_storage_set_aside_objects{reason=\"%s\",resource=\"%s\"} %zu\n",
-					   aside_words[w].label, resource_qualified(&resource_all[i], q, sizeof(q)),
-					   by_why[w]);
+					   aside_words[w].label, resource_qualified(r, q, sizeof(q)), by_why[w]);
 	}
 	pthread_mutex_unlock(&l->lock);
+	api_set_unref(api);
 }

@@ -14,6 +14,7 @@
 
 #include "apiserver/api_req.h"
 #include "base/buf.h"
+#include "base/strmap.h"
 #include "object/schema.h"
 
 struct set_aside; /* opaque; one a server */
@@ -24,6 +25,14 @@ enum set_aside_why {
 	_ASIDE_MAX
 };
 
+/* What there is of one kind. */
+struct aside_kind {
+	struct strmap by_name;	/* "ns/name" -> struct aside */
+	uint64_t decode_errors; /* since the start */
+};
+
+void set_aside_release(struct aside_kind *k);
+
 struct set_aside *set_aside_new(void);
 struct set_aside *set_aside_free(struct set_aside *l);
 
@@ -33,6 +42,9 @@ void set_aside_put(struct apiserver *s, const struct resource *r, struct sv ns, 
 		   int64_t rev, enum set_aside_why why);
 /* It is another object now, or none. */
 void set_aside_drop(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);
+
+/* r, a late kind, is served no more. */
+void set_aside_forget(struct apiserver *s, const struct resource *r);
 
 /* The revision it is at; 0: it is not set aside. */
 int64_t set_aside_rev(struct apiserver *s, const struct resource *r, struct sv ns, struct sv name);

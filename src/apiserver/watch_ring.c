@@ -54,20 +54,20 @@ static size_t ring_age(struct wc_resource *r, int64_t now_ns)
 	return before - r->ring_bytes;
 }
 
+static void age_one(struct wc_resource *r, void *ctx)
+{
+	size_t *dropped = ctx;
+
+	pthread_rwlock_wrlock(&r->lock);
+	*dropped += ring_age(r, env_mono_ns(r->cache->s->env));
+	pthread_rwlock_unlock(&r->lock);
+}
+
 size_t wc_age(struct watchcache *c)
 {
-	int64_t now = env_mono_ns(c->s->env);
 	size_t dropped = 0;
 
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r = c->by_id[i];
-
-		if (!r)
-			continue;
-		pthread_rwlock_wrlock(&r->lock);
-		dropped += ring_age(r, now);
-		pthread_rwlock_unlock(&r->lock);
-	}
+	wc_each_resource(c, age_one, &dropped);
 	return dropped;
 }
 
@@ -99,4 +99,6 @@ void wc_ring_release(struct wc_resource *r)
 	while (r->ring_n)
 		ring_drop_oldest(r);
 	free(r->ring);
+	r->ring = NULL;
+	r->ring_cap = r->ring_head = 0;
 }

@@ -94,20 +94,22 @@ void wc_slow_report(struct wc_watch *w, enum wc_slow why)
 
 /* --- telling --- */
 
+static void terminated_of(struct wc_resource *r, void *ctx)
+{
+	uint64_t n = atomic_load_explicit(&r->n_terminated, memory_order_relaxed);
+
+	if (n)
+		buf_printf(ctx, "apiserver_terminated_watchers_total{group=\"%s\",resource=\"%s\"} %" PRIu64 "\n",
+			   r->res->group, r->res->plural, n);
+}
+
 void wc_slow_metrics(struct watchcache *c, struct buf *b)
 {
 	size_t bytes = 0;
 
 	buf_adds(b, "# HELP apiserver_terminated_watchers_total Counter of watchers closed due to unresponsiveness "
 		    "broken by resource type.\n# TYPE apiserver_terminated_watchers_total counter\n");
-	for (size_t i = 0; i < resource_count; i++) {
-		const struct wc_resource *r = c->by_id[i];
-		uint64_t n = r ? atomic_load_explicit(&r->n_terminated, memory_order_relaxed) : 0;
-
-		if (n)
-			buf_printf(b, "apiserver_terminated_watchers_total{group=\"%s\",resource=\"%s\"} %" PRIu64 "\n",
-				   r->res->group, r->res->plural, n);
-	}
+	wc_each_resource(c, terminated_of, b);
 	pthread_mutex_lock(&c->owners_lock);
 	STRMAP_EACH(&c->owners, e)
 		bytes += atomic_load_explicit(&((struct wc_owner *)e->value)->bytes, memory_order_relaxed);

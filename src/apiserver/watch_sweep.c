@@ -24,19 +24,18 @@ static void sweep_one(struct wc_watch *w, void *ctx)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void sweep_of(struct wc_resource *r, void *ctx)
+{
+	pthread_rwlock_rdlock(&r->lock);
+	wc_each_watch(r, sweep_one, ctx);
+	pthread_rwlock_unlock(&r->lock);
+}
+
 void wc_sweep(struct watchcache *c)
 {
 	int64_t now = env_mono_ns(c->s->env);
 
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r = c->by_id[i];
-
-		if (!r)
-			continue;
-		pthread_rwlock_rdlock(&r->lock);
-		wc_each_watch(r, sweep_one, &now);
-		pthread_rwlock_unlock(&r->lock);
-	}
+	wc_each_resource(c, sweep_of, &now);
 }
 
 /* --- telling --- */
@@ -76,20 +75,19 @@ static void describe_one(struct wc_watch *w, void *ctx)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void describe_of(struct wc_resource *r, void *ctx)
+{
+	pthread_rwlock_rdlock(&r->lock);
+	wc_each_watch(r, describe_one, ctx);
+	pthread_rwlock_unlock(&r->lock);
+}
+
 void watchers_describe(struct apiserver *s, struct buf *b, size_t max)
 {
 	struct describing d = { .b = b, .max = b->n + max, .now_ns = env_mono_ns(s->env) };
 
 	for (int behind = 1; behind >= 0; behind--) {
 		d.behind = behind;
-		for (size_t i = 0; i < resource_count; i++) {
-			struct wc_resource *r = s->wc->by_id[i];
-
-			if (!r)
-				continue;
-			pthread_rwlock_rdlock(&r->lock);
-			wc_each_watch(r, describe_one, &d);
-			pthread_rwlock_unlock(&r->lock);
-		}
+		wc_each_resource(s->wc, describe_of, &d);
 	}
 }

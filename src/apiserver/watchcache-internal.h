@@ -1,4 +1,5 @@
-/* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store), watch_ring.c
+/* watchcache-internal.h - shared by watchcache.c (contents), watchcache_feed.c (following the store),
+ * watchcache_kinds.c and watchcache_late.c (which resources there are, and those that come and go), watch_ring.c
  * (recent changes), watch_queue.c and watchers.c (who watches), watch_slow.c and watch_sweep.c (who is too slow),
  * watch_initial.c (what there is) and watch_past.c (changes that only the store remembers). */
 #pragma once
@@ -84,6 +85,19 @@ struct wc_watch {
 	struct err why;
 };
 
+struct wc_early { /* a change during the fill */
+	char *ns, *name;
+	struct obj *o; /* NULL: deleted */
+	int64_t rev;
+};
+
+/* What a kind that came at run time has beyond the others (watchcache_late.c); guarded by its resource's lock. */
+struct wc_late {
+	bool filling, gone;
+	int64_t filled_rev; /* changes up to it are in the tree since the fill */
+	VEC(struct wc_early) early;
+};
+
 struct wc_resource {
 	struct watchcache *cache;
 	const struct resource *res;
@@ -105,6 +119,7 @@ struct wc_resource {
 	struct wc_resource *view;      /* the other way round */
 	atomic_bool live;	       /* a view is filled when somebody first looks at it */
 	bool changed;		       /* it is in watchcache.changed */
+	struct wc_late *late;	       /* of a kind that came at run time, else NULL; guarded by lock */
 };
 
 struct watchcache {
@@ -114,9 +129,11 @@ struct watchcache {
 	_Atomic int64_t rev;
 	pthread_mutex_t owners_lock;
 	struct strmap owners; /* user -> struct wc_owner * */
-	/* Changed since the last progress. Store callbacks come one at a time: they need no lock for it. */
-	struct wc_resource **changed; /* room for all */
-	size_t n_changed;
+	pthread_mutex_t late_lock;
+	struct strmap late_by_path; /* the same of kinds that came at run time; guarded by late_lock */
+	/* Changed since the last progress; each keeps its resource. Store callbacks come one at a time: they need no
+	 * lock for it. */
+	VEC(struct wc_resource *) changed;
 	struct store_watch *watch;
 	atomic_bool broken; /* the store's watch ended; `why` is set before and never changes */
 	struct err why;
@@ -124,6 +141,26 @@ struct watchcache {
 
 /* What holds res; NULL when it is not stored. Fills a view. */
 struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res);
+/* The same, a view as it is. */
+struct wc_resource *wc_resource_find(struct watchcache *c, const struct resource *res);
+struct wc_resource *wc_resource_new(struct watchcache *c, const struct resource *res);
+void wc_resource_free(struct wc_resource *r); /* NULL is fine */
+/* Of all kinds that are served now. */
+void wc_each_resource(struct watchcache *c, void (*fn)(struct wc_resource *r, void *ctx), void *ctx);
+/* Reads what is stored of r into its tree (watchcache_feed.c); *ret_rev: as of then. */
+int wc_fill(struct wc_resource *r, int64_t rev, int64_t *ret_rev, struct err *err);
+
+/* --- kinds that came at run time (watchcache_kinds.c) --- */
+
+/* A change that r, being late, does not take into its tree, as it is not filled yet or has it or is gone. r's lock is
+ * held for writing. */
+bool wc_late_keeps(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev);
+bool wc_late_gone(const struct wc_resource *r); /* r's lock is held; false for built-in ones */
+/* The one whose objects have keys of that path; a reference to its kind is the caller's (resource_unref()). */
+struct wc_resource *wc_late_at(struct watchcache *c, struct sv path);
+/* One change into the tree and to the watchers; r's lock is held for writing. o_take NULL: deleted. */
+void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
+		struct wc_change **ret);
 
 /* --- recent changes (watch_ring.c); the resource's lock is held --- */
 

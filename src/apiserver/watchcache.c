@@ -33,39 +33,55 @@ static void view_fill(struct wc_resource *r)
 
 struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res)
 {
-	struct wc_resource *r = c->by_id[res->id];
+	struct wc_resource *r = wc_resource_find(c, res);
 
 	if (r && r->view_of && !atomic_load_explicit(&r->live, memory_order_acquire))
 		view_fill(r);
 	return r;
 }
 
-struct watchcache *watchcache_new(struct apiserver *s)
+struct wc_resource *wc_resource_new(struct watchcache *c, const struct resource *res)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct wc_resource *r = xcalloc(1, sizeof(*r));
+	struct sv prefix;
+
+	r->cache = c;
+	r->res = res;
+	prefix = storekey_first(&a, res, SV(""));
+	r->prefix = xstrndup(prefix.p, prefix.n);
+	r->prefix_n = prefix.n;
+	list_init(&r->watchers);
+	list_init(&r->past);
+	list_init(&r->to_wake);
+	pthread_rwlock_init(&r->lock, NULL);
+	return r;
+}
+
+void wc_resource_free(struct wc_resource *r)
+{
+	if (!r)
+		return;
+	BUG_ON(r->n_watchers);
+	wc_ring_release(r);
+	objtree_release(&r->tree);
+	strmap_release(&r->buckets);
+	pthread_rwlock_destroy(&r->lock);
+	free(r->prefix);
+	free(r);
+}
+
+struct watchcache *watchcache_new(struct apiserver *s)
+{
 	struct watchcache *c = xcalloc(1, sizeof(*c));
 
 	c->s = s;
 	pthread_mutex_init(&c->owners_lock, NULL);
+	pthread_mutex_init(&c->late_lock, NULL);
 	c->by_id = xcalloc(resource_count, sizeof(*c->by_id));
-	c->changed = xcalloc(resource_count, sizeof(*c->changed));
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r;
-		struct sv prefix;
-
-		if (!resource_stored(&resource_all[i]))
-			continue;
-		r = c->by_id[i] = xcalloc(1, sizeof(*r));
-		r->cache = c;
-		r->res = &resource_all[i];
-		prefix = storekey_first(&a, r->res, SV(""));
-		r->prefix = xstrndup(prefix.p, prefix.n);
-		r->prefix_n = prefix.n;
-		list_init(&r->watchers);
-		list_init(&r->past);
-		list_init(&r->to_wake);
-		pthread_rwlock_init(&r->lock, NULL);
-	}
+	for (size_t i = 0; i < resource_count; i++)
+		if (resource_stored(&resource_all[i]))
+			c->by_id[i] = wc_resource_new(c, &resource_all[i]);
 	for (size_t i = 0; i < resource_count; i++) {
 		const struct resource *stored = resource_storage(&resource_all[i]);
 
@@ -84,33 +100,26 @@ struct watchcache *watchcache_free(struct watchcache *c)
 {
 	if (!c)
 		return NULL;
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r = c->by_id[i];
-
-		if (!r)
-			continue;
-		BUG_ON(r->n_watchers);
-		wc_ring_release(r);
-		objtree_release(&r->tree);
-		strmap_release(&r->buckets);
-		pthread_rwlock_destroy(&r->lock);
-		free(r->prefix);
-		free(r);
-	}
+	for (size_t i = 0; i < resource_count; i++)
+		wc_resource_free(c->by_id[i]);
+	while (c->changed.n)
+		resource_unref(vec_pop(&c->changed)->res);
+	vec_release(&c->changed);
 	BUG_ON(c->owners.n);
 	strmap_release(&c->owners);
 	pthread_mutex_destroy(&c->owners_lock);
 	err_release(&c->why);
 	strmap_release(&c->by_path);
+	strmap_release(&c->late_by_path);
+	pthread_mutex_destroy(&c->late_lock);
 	free(c->by_id);
-	free(c->changed);
 	free(c);
 	return NULL;
 }
 
 void wc_work(struct watchcache *c, const struct resource *res, const struct obj *o)
 {
-	const struct wc_resource *r = c->by_id[res->id];
+	const struct wc_resource *r = wc_resource_find(c, res);
 	struct sv ns = obj_ns(o);
 
 	if (r && res->namespaced)
@@ -147,7 +156,7 @@ int64_t wc_rev(struct watchcache *c)
 
 size_t wc_count(struct watchcache *c, const struct resource *res)
 {
-	struct wc_resource *r = c->by_id[res->id];
+	struct wc_resource *r = wc_resource_find(c, res);
 	size_t n;
 
 	if (!r)
@@ -332,15 +341,19 @@ void wc_each(struct watchcache *c, const struct resource *res, struct sv ns, int
 	wc_list_unref(&l);
 }
 
-void wc_metrics(struct watchcache *c, struct buf *b)
+static void count_one(struct wc_resource *r, void *ctx)
 {
 	char q[256];
 
+	if (!r->view_of)
+		buf_printf(ctx, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
+			   resource_qualified(r->res, q, sizeof(q)), wc_count(r->cache, r->res));
+}
+
+void wc_metrics(struct watchcache *c, struct buf *b)
+{
 	buf_adds(b,
 		 "# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.\n"
 		 "# TYPE apiserver_storage_objects gauge\n");
-	for (size_t i = 0; i < resource_count; i++)
-		if (c->by_id[i] && !c->by_id[i]->view_of)
-			buf_printf(b, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
-				   resource_qualified(&resource_all[i], q, sizeof(q)), wc_count(c, &resource_all[i]));
+	wc_each_resource(c, count_one, b);
 }

@@ -58,6 +58,12 @@ struct store_change;
 
 struct watchcache *watchcache_new(struct apiserver *s);
 int watchcache_start(struct watchcache *c, struct err *err);
+/* A kind that came at run time, before it is served: reads what is stored of it, and follows. One version a kind. */
+int wc_late_add(struct watchcache *c, const struct resource *r, struct err *err);
+/* After it is served no more: its watches end with ERR_EXPIRED, its objects go. */
+void wc_late_drop(struct watchcache *c, const struct resource *r);
+struct wc_resource;
+void wc_late_free(struct wc_resource *wc);  /* the last holder of the kind went; NULL is fine */
 void watchcache_stop(struct watchcache *c); /* ends every watch, detaches from the store */
 struct watchcache *watchcache_free(struct watchcache *c);
 

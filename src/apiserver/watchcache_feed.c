@@ -8,8 +8,8 @@
 #include "base/quarantine.h"
 
 /* o_take NULL: deleted. The lock of a view is held already. */
-static void publish_locked(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
-			   struct wc_change **ret)
+void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
+		struct wc_change **ret)
 {
 	struct apiserver *s = r->cache->s;
 	struct wc_change *c = xcalloc(1, sizeof(*c));
@@ -44,7 +44,12 @@ static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct 
 	struct wc_change *c;
 
 	pthread_rwlock_wrlock(&r->lock);
-	publish_locked(r, ns, name, o_take, rev, &c);
+	if (r->late && wc_late_keeps(r, ns, name, o_take, rev)) {
+		pthread_rwlock_unlock(&r->lock);
+		obj_unref(o_take);
+		return;
+	}
+	wc_publish(r, ns, name, o_take, rev, &c);
 	if (st->observe)
 		prev = obj_ref(c->prev); /* the ring may let go of it */
 	pthread_rwlock_unlock(&r->lock);
@@ -61,7 +66,7 @@ static void view_publish(struct wc_resource *r, struct sv ns, struct sv name, st
 
 	pthread_rwlock_wrlock(&r->lock);
 	if (rev > r->last_rev && (view || !o)) {
-		publish_locked(r, ns, name, TAKE(view), rev, &c);
+		wc_publish(r, ns, name, TAKE(view), rev, &c);
 		wc_change_unref(c);
 	}
 	pthread_rwlock_unlock(&r->lock);
@@ -73,6 +78,7 @@ static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns,
 	storekey_split(r->res, sv_sub(key, r->prefix_n, key.n), ns, name);
 }
 
+/* A reference to its kind is the caller's. */
 static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 {
 	struct wc_resource *r = NULL;
@@ -81,6 +87,8 @@ static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 		struct sv path = storekey_path(key, parts);
 
 		r = path.p ? strmap_get(&c->by_path, path) : NULL;
+		if (!r && path.p)
+			r = wc_late_at(c, path);
 	}
 	return r;
 }
@@ -107,8 +115,11 @@ static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum se
 	if (strategy_for(r->res)->unread)
 		strategy_for(r->res)->unread(r->cache->s, kv->key, kv->value.p ? kv->value : SV(""),
 					     objtree_get(&r->tree, ns, name));
-	for (; r; r = r->view)
-		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
+	/* Not what is on its way out: set_aside_forget() has been there. */
+	pthread_rwlock_rdlock(&r->lock);
+	for (struct wc_resource *v = wc_late_gone(r) ? NULL : r; v; v = v->view)
+		set_aside_put(v->cache->s, v->res, ns, name, kv->key, kv->mod_rev, why);
+	pthread_rwlock_unlock(&r->lock);
 }
 
 /* kv has been written or deleted: whatever was wrong with what was there before is over. */
@@ -132,18 +143,21 @@ static struct obj *written(const struct pending_write *pw, int64_t rev)
 
 static void note_changed(struct wc_resource *r)
 {
-	if (!r->changed)
-		r->cache->changed[r->cache->n_changed++] = r;
+	if (r->changed)
+		return;
 	r->changed = true;
+	(void)resource_ref(r->res);
+	vec_push(&r->cache->changed, r);
 }
 
 static void wake_all(struct watchcache *c)
 {
-	while (c->n_changed) {
-		struct wc_resource *r = c->changed[--c->n_changed];
+	while (c->changed.n) {
+		struct wc_resource *r = vec_pop(&c->changed);
 
 		r->changed = false;
 		wc_wake(r);
+		resource_unref(r->res);
 	}
 }
 
@@ -151,7 +165,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 {
 	struct watchcache *c = ctx;
 	struct pending_write *pw = ch->cookie;
-	struct wc_resource *r = pw ? c->by_id[pw->res->id] : resource_of_key(c, ch->kv.key);
+	struct wc_resource *r = pw ? wc_resource_find(c, pw->res) : resource_of_key(c, ch->kv.key);
 	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
 	struct sv ns, name;
 
@@ -179,6 +193,8 @@ static void on_change(const struct store_change *ch, void *ctx)
 			view_publish(r->view, ns, name, o, ch->kv.mod_rev);
 			note_changed(r->view);
 		}
+		if (!pw)
+			resource_unref(r->res); /* resource_of_key() */
 	}
 	atomic_store_explicit(&c->rev, ch->kv.mod_rev, memory_order_release);
 }
@@ -192,6 +208,13 @@ static void on_progress(int64_t rev, void *ctx)
 	wake_all(c);
 }
 
+static void end_watches(struct wc_resource *r, void *ctx)
+{
+	pthread_rwlock_wrlock(&r->lock);
+	wc_end_all(r, ctx);
+	pthread_rwlock_unlock(&r->lock);
+}
+
 static void on_end(const struct err *why, void *ctx)
 {
 	struct watchcache *c = ctx;
@@ -203,15 +226,7 @@ static void on_end(const struct err *why, void *ctx)
 		if (!atomic_load(&c->s->stopping) && c->s->o.lost)
 			c->s->o.lost(why);
 	}
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r = c->by_id[i];
-
-		if (!r)
-			continue;
-		pthread_rwlock_wrlock(&r->lock);
-		wc_end_all(r, why);
-		pthread_rwlock_unlock(&r->lock);
-	}
+	wc_each_resource(c, end_watches, (void *)(uintptr_t)why);
 }
 
 static int fill_one(const struct store_kv *kv, void *ctx)
@@ -232,6 +247,16 @@ static int fill_one(const struct store_kv *kv, void *ctx)
 	return 0;
 }
 
+int wc_fill(struct wc_resource *r, int64_t rev, int64_t *ret_rev, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv from = storekey_first(&a, r->res, SV(""));
+
+	if (store_range(r->cache->s->store, from, storekey_behind(&a, from), rev, 0, fill_one, r, ret_rev, err) < 0)
+		return err_wrap(err, "reading %s from the store", r->res->plural);
+	return 0;
+}
+
 int watchcache_start(struct watchcache *c, struct err *err)
 {
 	static const struct store_watch_cb cb = { .change = on_change, .progress = on_progress, .end = on_end };
@@ -241,15 +266,9 @@ int watchcache_start(struct watchcache *c, struct err *err)
 
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];
-		struct sv from;
-		int64_t at;
 
-		if (!r || r->view_of)
-			continue;
-		from = storekey_first(&a, r->res, SV(""));
-		if (store_range(c->s->store, from, storekey_behind(&a, from), rev, 0, fill_one, r, &at, err) < 0)
-			return err_wrap(err, "reading %s from the store", r->res->plural);
-		rev = at;
+		if (r && !r->view_of && wc_fill(r, rev, &rev, err) < 0)
+			return -1;
 	}
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];

@@ -132,19 +132,20 @@ static void bookmark_one(struct wc_watch *w, void *ctx)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void bookmarks_of(struct wc_resource *r, void *ctx)
+{
+	int64_t rev;
+
+	(void)ctx;
+	pthread_rwlock_wrlock(&r->lock);
+	rev = wc_resource_rev(r);
+	each_live(r, bookmark_one, &rev);
+	pthread_rwlock_unlock(&r->lock);
+}
+
 void wc_bookmarks(struct watchcache *c)
 {
-	for (size_t i = 0; i < resource_count; i++) {
-		struct wc_resource *r = c->by_id[i];
-		int64_t rev;
-
-		if (!r)
-			continue;
-		pthread_rwlock_wrlock(&r->lock);
-		rev = wc_resource_rev(r);
-		each_live(r, bookmark_one, &rev);
-		pthread_rwlock_unlock(&r->lock);
-	}
+	wc_each_resource(c, bookmarks_of, NULL);
 }
 
 static void watch_release(struct wc_watch *w)
@@ -164,10 +165,13 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 {
 	struct wc_resource *r = wc_resource_of(c, o->res);
 	struct wc_watch *w;
-	bool joined;
+	bool joined, gone;
 
 	if (!wc_alive(c, err))
 		return -1;
+	if (!r)
+		return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
+	(void)resource_ref(r->res);
 	w = xcalloc(1, sizeof(*w));
 	w->in = r;
 	w->o = *o;
@@ -189,8 +193,11 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	if (!joined)
 		list_add_tail(&r->past, &w->link);
 	r->n_watchers++;
+	gone = wc_late_gone(r);
 	pthread_rwlock_unlock(&r->lock);
-	if (!joined && wc_past_open(w, err) < 0) {
+	if (gone)
+		(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
+	if (gone || (!joined && wc_past_open(w, err) < 0)) {
 		(void)wc_watch_close(w);
 		return -1;
 	}
@@ -276,11 +283,13 @@ bool wc_watch_over(struct wc_watch *w)
 
 struct wc_watch *wc_watch_close(struct wc_watch *w)
 {
+	const struct resource *res;
 	struct wc_resource *r;
 
 	if (!w)
 		return NULL;
 	r = w->in;
+	res = r->res;
 	pthread_rwlock_wrlock(&r->lock);
 	list_del(&w->link);
 	list_del(&w->to_wake);
@@ -295,5 +304,6 @@ struct wc_watch *wc_watch_close(struct wc_watch *w)
 	}
 	pthread_rwlock_unlock(&r->lock);
 	watch_release(w);
+	resource_unref(res);
 	return NULL;
 }

@@ -141,6 +141,7 @@ static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct e
 				.short_names = kind_strings(a, d->short_names),
 				.categories = kind_strings(a, d->categories),
 				.selectable_fields = kind_strings(a, NULL),
+				.store_path = arena_printf(a, "%s/%s", d->group, d->plural),
 				.storage_version_hash = "",
 				.verbs = (1 << _VERB_MAX) - 1,
 				.id = R_COUNT,

@@ -171,16 +171,15 @@ static struct sv package_of(struct sv api_version)
 }
 
 /* Lists are kinds, too; "List" itself is the core group's. */
-static bool is_list_kind(struct sv g, struct sv v, struct sv k)
+static bool is_list_kind(struct api_req *q, struct sv g, struct sv v, struct sv k)
 {
+	const struct api_version *served = api_served(q->api, g, v);
+
 	if (!g.n && sv_is(v, "v1") && sv_is(k, "List"))
 		return true;
-	for (size_t i = 0; i < resource_count; i++) {
-		const struct resource *r = &resource_all[i];
-
-		if (sv_is(k, r->list_kind) && sv_is(g, r->group) && sv_is(v, r->version))
+	for (size_t i = 0; served && i < served->n; i++)
+		if (sv_is(k, served->resources[i]->list_kind))
 			return true;
-	}
 	return false;
 }
 
@@ -192,11 +191,11 @@ static int wrong_kind(struct api_req *q, struct sv k, struct sv av, struct sv ki
 	const char *why;
 
 	(void)api_version_split(av, &g, &v);
-	if (resource_find_kind(g, v, k) && sv_eq(k, kind))
+	if (api_find_kind(q->api, g, v, k) && sv_eq(k, kind))
 		return err_set(err, ERR_BAD_REQUEST,
 			       "the API version in the data (%.*s) does not match the expected API version (%.*s)",
 			       SV_ARG(av), SV_ARG(api_version));
-	if (resource_find_kind(g, v, k) || is_list_kind(g, v, k)) {
+	if (api_find_kind(q->api, g, v, k) || is_list_kind(q, g, v, k)) {
 		struct sv pack = package_of(api_version);
 
 		why = arena_printf(q->arena, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", SV_ARG(v),

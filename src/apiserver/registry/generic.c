@@ -17,7 +17,7 @@ static void unknown(struct api_req *q)
 	struct err err = ERR_INIT;
 
 	/* Nobody there who could word a Status. */
-	if (!q->trusted && !discovery_has_group(q->group)) {
+	if (!q->trusted && !api_group_of(q->api, q->group)) {
 		answer_page_not_found(q);
 		return;
 	}

@@ -1,0 +1,26 @@
+/* late_kind.h - what this server keeps for one kind that came at run time; hung on the kind (api_kind_attach()).
+ *
+ * For built-in kinds the same stands in tables by resource.id. It is made before anybody can ask for the kind, and
+ * freed with the kind: who has the resource has this.
+ */
+#pragma once
+
+#include "apiserver/registry/strategy.h"
+#include "apiserver/set_aside.h"
+#include "object/api_kind.h"
+
+struct cell;
+struct wc_resource;
+
+struct late_kind {
+	struct strategy strategy;		 /* a plain one */
+	struct wc_resource *wc;			 /* watchcache_late.c */
+	_Atomic(struct cell *) cells[_VERB_MAX]; /* metrics.c */
+	struct aside_kind aside;		 /* set_aside.c; guarded by its lock */
+};
+
+/* NULL: built in, or of no server yet. */
+static inline struct late_kind *late_kind_of(const struct resource *r)
+{
+	return resource_late(r) ? api_kind_state(api_kind_of(r)) : NULL;
+}

@@ -1,0 +1,55 @@
+/* Which resources the watch cache has: built-in ones by id, those that came at run time by their kind or path. */
+#include "apiserver/late_kind.h"
+#include "apiserver/watchcache-internal.h"
+
+struct wc_resource *wc_resource_find(struct watchcache *c, const struct resource *res)
+{
+	const struct late_kind *late;
+
+	if (!resource_late(res))
+		return c->by_id[res->id];
+	late = late_kind_of(res);
+	return late ? late->wc : NULL;
+}
+
+void wc_each_resource(struct watchcache *c, void (*fn)(struct wc_resource *r, void *ctx), void *ctx)
+{
+	const struct api_set *api = api_current_get(c->s->api);
+
+	API_EACH(api, res) {
+		struct wc_resource *r = wc_resource_find(c, res);
+
+		if (r)
+			fn(r, ctx);
+	}
+	api_set_unref(api);
+}
+
+bool wc_late_gone(const struct wc_resource *r)
+{
+	return r->late && r->late->gone;
+}
+
+bool wc_late_keeps(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev)
+{
+	struct wc_late *l = r->late;
+
+	if (l->filling) {
+		struct wc_early e = { xstrndup(ns.p, ns.n), xstrndup(name.p, name.n), obj_ref(o), rev };
+
+		vec_push(&l->early, e);
+	}
+	return l->filling || l->gone || rev <= l->filled_rev;
+}
+
+struct wc_resource *wc_late_at(struct watchcache *c, struct sv path)
+{
+	struct wc_resource *r;
+
+	pthread_mutex_lock(&c->late_lock);
+	r = strmap_get(&c->late_by_path, path);
+	if (r)
+		(void)resource_ref(r->res);
+	pthread_mutex_unlock(&c->late_lock);
+	return r;
+}

@@ -1,0 +1,269 @@
+/* Kinds that come and go while a server runs: they are served like the built-in ones, and what asks for one that is
+ * gone is told so. */
+#include "harness.h"
+
+#include "object/api_set.h"
+
+#include <stdio.h>
+
+static const char widget_schema[] =
+    "{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\",\"properties\":{"
+    "\"widgetSize\":{\"type\":\"integer\",\"default\":3},\"widgetColour\":{\"type\":\"string\"},"
+    "\"widgetParts\":{\"type\":\"array\",\"x-kubernetes-list-type\":\"map\",\"x-kubernetes-list-map-keys\":["
+    "\"partName\"],\"items\":{\"type\":\"object\",\"required\":[\"partName\"],\"properties\":{\"partName\":{"
+    "\"type\":\"string\"},\"partSize\":{\"type\":\"integer\"}}}}}},"
+    "\"status\":{\"type\":\"object\",\"properties\":{\"widgetsMade\":{\"type\":\"integer\"}}}}}";
+
+#define WIDGETS "/apis/example.com/v1/namespaces/default/widgets"
+
+static struct api_kind *widget(void)
+{
+	static const char *const short_names[] = { "wd", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct api_kind *k =
+	    api_kind_new(&(struct api_kind_def){ .group = "example.com",
+						 .version = "v1",
+						 .plural = "widgets",
+						 .kind = "Widget",
+						 .short_names = short_names,
+						 .namespaced = true,
+						 .status = true,
+						 .schema = json_decode(&a, sv_from(widget_schema), NULL, NULL) },
+			 NULL);
+
+	assert_non_null(k);
+	return k;
+}
+
+static struct api_kind *add(struct rig *r, struct api_kind *k)
+{
+	struct err err = ERR_INIT;
+
+	if (apiserver_add_kinds(r->server, &k, 1, &err) < 0)
+		fail_msg("%s", err_msg(&err));
+	return k;
+}
+
+static void drop(struct rig *r, struct api_kind *k)
+{
+	apiserver_remove_kinds(r->server, &k, 1);
+	api_kind_unref(k);
+}
+
+static const char body[] = "{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"w\"},"
+			   "\"spec\":{\"widgetColour\":\"red\"},\"status\":{\"widgetsMade\":7}}";
+
+static void test_served(void **state)
+{
+	struct rig *r = *state;
+	struct api_kind *k;
+	const struct val *v;
+	struct answer *a;
+
+	expect(r, 404, "GET", WIDGETS, NULL);
+	k = add(r, widget());
+	v = expect(r, 201, "POST", WIDGETS, body);
+	assert_int_equal(val_get_int(v, 0, F_metadata, F_generation), 1);
+	assert_int_equal(val_int_or(val_member_sv(val_member(v, F_spec), SV("widgetSize")), 0), 3);
+	assert_null(val_member(v, F_status)); /* its own door */
+	v = expect_type(r, 200, "PATCH", WIDGETS "/w/status", "application/merge-patch+json",
+			"{\"status\":{\"widgetsMade\":9},\"spec\":{\"widgetColour\":\"blue\"}}");
+	assert_int_equal(val_int_or(val_member_sv(val_member(v, F_status), SV("widgetsMade")), 0), 9);
+	assert_int_equal(val_get_int(v, 0, F_metadata, F_generation), 1);
+	v = expect_type(r, 200, "PATCH", WIDGETS "/w?fieldManager=m", "application/apply-patch+yaml",
+			"apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: w\nspec:\n  widgetParts:\n  - "
+			"partName: a\n    partSize: 1\n");
+	v = expect_type(
+	    r, 200, "PATCH", WIDGETS "/w?fieldManager=n", "application/apply-patch+yaml",
+	    "apiVersion: example.com/v1\nkind: Widget\nmetadata:\n  name: w\nspec:\n  widgetParts:\n  - partName: b\n");
+	assert_int_equal(val_len(val_member_sv(val_member(v, F_spec), SV("widgetParts"))), 2);
+	assert_int_equal(val_get_int(v, 0, F_metadata, F_generation), 3);
+	expect_status(r, 400, "BadRequest", "unknown field \"spec.bogus\"",
+		      &(struct ask){ .method = "POST",
+				     .path = WIDGETS "?fieldValidation=Strict",
+				     .body = "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"bogus\":1}}" });
+	expect_status(r, 422, "Invalid", "partName",
+		      &(struct ask){ .method = "POST",
+				     .path = WIDGETS,
+				     .body = "{\"metadata\":{\"name\":\"x\"},\"spec\":{\"widgetParts\":[{}]}}" });
+	v = expect(r, 200, "GET", WIDGETS, NULL);
+	assert_val(val_member(v, F_kind), "WidgetList");
+	assert_int_equal(val_len(val_member(v, F_items)), 1);
+	assert_int_equal(val_len(val_member(expect(r, 200, "GET", "/apis/example.com/v1/widgets", NULL), F_items)), 1);
+	a = api(r, "GET", WIDGETS, .accept = "application/json;as=Table;v=v1;g=meta.k8s.io");
+	v = val_at(val_member(val_at(val_member(a->json, F_rows), 0), F_cells), 0);
+	assert_val(v, "w");
+	assert_int_equal(val_len(val_member(a->json, F_columnDefinitions)), 2);
+	answer_free(a);
+	/* What it is stored as says its group. */
+	a = api(r, "GET", "/metrics");
+	assert_non_null(strstr(buf_cstr(&a->body), "apiserver_storage_objects{resource=\"widgets.example.com\"} 1"));
+	assert_non_null(strstr(buf_cstr(&a->body), "group=\"example.com\",resource=\"widgets\""));
+	answer_free(a);
+	expect(r, 200, "DELETE", WIDGETS "/w", NULL);
+	expect(r, 404, "GET", WIDGETS "/w", NULL);
+	drop(r, k);
+	expect(r, 404, "GET", WIDGETS, NULL);
+}
+
+static void test_documents(void **state)
+{
+	struct rig *r = *state;
+	const char *before = NULL, *paths[] = { "/apis", "/openapi/v2", "/openapi/v3" };
+	struct answer *was[3], *now;
+	struct api_kind *k;
+	const struct val *v;
+
+	(void)before;
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		was[i] = api(r, "GET", paths[i]);
+	expect(r, 404, "GET", "/apis/example.com", NULL);
+	k = add(r, widget());
+	v = expect(r, 200, "GET", "/apis/example.com/v1", NULL);
+	assert_int_equal(val_len(val_member(v, F_resources)), 2);
+	v = val_at(val_member(v, F_resources), 0);
+	assert_val(val_at(val_member(v, F_shortNames), 0), "wd");
+	v = expect(r, 200, "GET", "/apis/example.com", NULL);
+	assert_val(val_get(v, F_preferredVersion, F_groupVersion), "example.com/v1");
+	now = api(r, "GET", "/apis", .accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+	assert_non_null(strstr(buf_cstr(&now->body), "\"resource\":\"widgets\""));
+	answer_free(now);
+	v = expect(r, 200, "GET", "/openapi/v3/apis/example.com/v1", NULL);
+	assert_non_null(val_get(v, F_components, F_schemas));
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		now = api(r, "GET", paths[i]);
+		assert_non_null(strstr(buf_cstr(&now->body), "example.com"));
+		assert_null(strstr(buf_cstr(&was[i]->body), "example.com"));
+		answer_free(now);
+	}
+	drop(r, k);
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		now = api(r, "GET", paths[i]);
+		assert_string_equal(buf_cstr(&now->body), buf_cstr(&was[i]->body));
+		answer_free(now);
+		answer_free(was[i]);
+	}
+	expect(r, 404, "GET", "/apis/example.com/v1", NULL);
+	expect(r, 404, "GET", "/openapi/v3/apis/example.com/v1", NULL);
+}
+
+static void test_watch(void **state)
+{
+	struct rig *r = *state;
+	struct api_kind *k = add(r, widget());
+	struct answer *w, *late;
+	const struct val *v;
+	int64_t rev;
+
+	v = expect(r, 201, "POST", WIDGETS, body);
+	rev = rev_of(v);
+	w = api(r, "GET", WIDGETS "?watch=true");
+	expect_type(r, 200, "PATCH", WIDGETS "/w", "application/merge-patch+json",
+		    "{\"spec\":{\"widgetColour\":\"blue\"}}");
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 2);
+	assert_val(val_member(stream_line(w, 1), F_type), "MODIFIED");
+	drop(r, k);
+	rig_run(r, NS_PER_SEC);
+	assert_true(w->ended);
+	assert_int_equal(stream_lines(w), 2); /* closed without a word: who starts over is told 404 */
+	answer_gone(w);
+	expect(r, 404, "GET", WIDGETS "/w", NULL);
+	/* What is stored is there again, and changes of before are told from the log. */
+	k = add(r, widget());
+	assert_val(val_get(expect(r, 200, "GET", WIDGETS "/w", NULL), F_metadata, F_name), "w");
+	{
+		char path[128];
+
+		snprintf(path, sizeof(path), WIDGETS "?watch=true&resourceVersion=%lld", (long long)rev);
+		late = api(r, "GET", path);
+	}
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(late), 1);
+	assert_val(val_member(stream_line(late, 0), F_type), "MODIFIED");
+	answer_gone(late);
+	drop(r, k);
+}
+
+/* A server that goes while it serves one, and a watch of a kind that is dropped with it. */
+static void test_restart(void **state)
+{
+	struct rig *r = *state;
+	struct api_kind *k = add(r, widget());
+
+	expect(r, 201, "POST", WIDGETS, body);
+	rig_restart(r);
+	expect(r, 404, "GET", WIDGETS "/w", NULL);
+	api_kind_unref(k);
+	k = add(r, widget());
+	expect(r, 200, "GET", WIDGETS "/w", NULL);
+	api_kind_unref(k);
+}
+
+static void test_refused(void **state)
+{
+	struct rig *r = *state;
+	struct api_kind *k = add(r, widget()), *again = widget(), *both[2];
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	assert_int_equal(apiserver_add_kinds(r->server, &again, 1, &err), -1);
+	assert_int_equal(err.reason, ERR_ALREADY_EXISTS);
+	err_release(&err);
+	/* Another version has the same keys, and all or none come. */
+	both[0] = api_kind_new(
+	    &(struct api_kind_def){ .group = "example.com", .version = "v1", .plural = "gadgets", .kind = "Gadget" },
+	    NULL);
+	both[1] = api_kind_new(
+	    &(struct api_kind_def){ .group = "example.com", .version = "v2", .plural = "widgets", .kind = "Widget" },
+	    NULL);
+	assert_int_equal(apiserver_add_kinds(r->server, both, 2, &err), -1);
+	assert_string_equal(err_msg(&err), "objects of another kind have the keys of example.com/widgets");
+	expect(r, 404, "GET", "/apis/example.com/v1/gadgets", NULL);
+	expect(r, 200, "GET", WIDGETS, NULL);
+	api_kind_unref(both[0]);
+	api_kind_unref(both[1]);
+	api_kind_unref(again);
+	drop(r, k);
+	apiserver_remove_kinds(r->server, NULL, 0);
+}
+
+/* Who asks from inside names the resource itself. */
+static void test_inside(void **state)
+{
+	struct rig *r = *state;
+	struct api_kind *k = add(r, widget());
+	const struct resource *res = api_kind_resource(k);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct obj_list l = { 0 };
+	struct obj *o = NULL;
+	struct val *doc = json_decode(&a, sv_from(body), NULL, NULL);
+
+	assert_int_equal(client_create(r->client, res, SV("default"), doc, NULL, NULL, &err), 0);
+	assert_int_equal(client_get(r->client, res, SV("default"), SV("w"), &o, &err), 0);
+	obj_unref(o);
+	assert_int_equal(client_list(r->client, res, SV("default"), NULL, &l, &err), 0);
+	assert_int_equal(l.n, 1);
+	obj_list_release(&l);
+	apiserver_remove_kinds(r->server, &k, 1);
+	assert_int_equal(client_create(r->client, res, SV("default"), doc, NULL, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	err_release(&err);
+	assert_int_equal(client_get(r->client, res, SV("default"), SV("w"), &o, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	api_kind_unref(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_served, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_documents, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_watch, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_restart, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_inside, rig_setup, rig_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
