@@ -223,6 +223,8 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 	if (authorize_list(&k, o, err) == 0 && make_selection(&k.arena, r, o, &sel, err) == 0) {
 		if (o && o->resource_version > wc_rev(k.q.server->wc)) {
 			err_too_large_rev(err, o->resource_version, wc_rev(k.q.server->wc));
+		} else if (resource_late(r) && !wc_serves(k.q.server->wc, r)) {
+			(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 		} else {
 			(void)wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l);
 			ret->items = l.n ? xmemdup(l.objs, l.n * sizeof(*l.objs)) : NULL;
@@ -321,6 +323,7 @@ static void watch_unref(struct client_watch *cw)
 	cw->w = wc_watch_close(cw->w);
 	arena_release(&cw->arena);
 	pthread_mutex_destroy(&cw->running);
+	resource_unref(cw->res);
 	free(cw);
 }
 
@@ -382,7 +385,7 @@ static int local_watch(struct client *c, const struct resource *r, struct sv ns,
 	cw->c = c;
 	cw->cb = *cb;
 	cw->ctx = ctx;
-	cw->res = r;
+	cw->res = resource_ref(r);
 	atomic_init(&cw->refs, 1);
 	pthread_mutex_init(&cw->running, NULL);
 	call_init(&k, c, VERB_WATCH, r, ns, SV_NULL);

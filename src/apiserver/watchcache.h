@@ -86,7 +86,8 @@ struct pending_write {
 void wc_work(struct watchcache *c, const struct resource *r, const struct obj *o);
 
 struct obj *wc_get(struct watchcache *c, const struct resource *r, struct sv ns, struct sv name); /* new reference */
-int64_t wc_rev(struct watchcache *c); /* everything up to it is in the cache */
+bool wc_serves(struct watchcache *c, const struct resource *r); /* false: of a kind that came and went */
+int64_t wc_rev(struct watchcache *c);				/* everything up to it is in the cache */
 /* False when the store has stopped telling the cache of changes, *why what it said: what is in it ages then. */
 bool wc_alive(struct watchcache *c, struct err *why);
 size_t wc_count(struct watchcache *c, const struct resource *r);

@@ -30,6 +30,19 @@ bool wc_late_gone(const struct wc_resource *r)
 	return r->late && r->late->gone;
 }
 
+bool wc_serves(struct watchcache *c, const struct resource *res)
+{
+	struct wc_resource *r = wc_resource_find(c, res);
+	bool gone;
+
+	if (!resource_late(res) || !r)
+		return r;
+	pthread_rwlock_rdlock(&r->lock);
+	gone = wc_late_gone(r);
+	pthread_rwlock_unlock(&r->lock);
+	return !gone;
+}
+
 bool wc_late_keeps(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev)
 {
 	struct wc_late *l = r->late;

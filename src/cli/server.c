@@ -384,6 +384,7 @@ static void start_control(struct server *s)
 		    .client = s->controller_client,
 		    .client_as = controller_client,
 		    .client_ctx = s,
+		    .kinds = apiserver_kinds(s->api),
 		    .cluster_cidr = s->o.cluster_cidr,
 		    .server_node = s->o.disable_agent ? NULL : s->o.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "client/index.h"
+#include "object/api_kind.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -62,7 +63,7 @@ struct informer_factory {
 	struct client *client;
 	pthread_mutex_t lock;
 	VEC(struct informer *) informers;
-	bool started;
+	bool started, stopped;
 };
 
 static void list_task(void *ctx);
@@ -83,6 +84,7 @@ static void informer_unref_locked(struct informer *i)
 	free(i->ns);
 	free(i->labels);
 	free(i->fields);
+	resource_unref(i->res);
 	free(i);
 }
 
@@ -359,7 +361,7 @@ struct informer *informer_get(struct informer_factory *f, const struct resource 
 		i->f = f;
 		i->client = f->client;
 		i->env = f->client->env;
-		i->res = r;
+		i->res = resource_ref(r);
 		i->ns = xstrdup(ns ? ns : "");
 		i->labels = label_selector ? xstrdup(label_selector) : NULL;
 		i->fields = field_selector ? xstrdup(field_selector) : NULL;
@@ -369,7 +371,7 @@ struct informer *informer_get(struct informer_factory *f, const struct resource 
 		pthread_cond_init(&i->quiet, NULL);
 		index_init(&i->index);
 		vec_push(&f->informers, i);
-		if (f->started) {
+		if (f->started && !f->stopped) {
 			pthread_mutex_lock(&i->lock);
 			informer_start_locked(i);
 			pthread_mutex_unlock(&i->lock);
@@ -433,8 +435,36 @@ static void informer_stop(struct informer *i)
 	pthread_mutex_unlock(&i->lock);
 }
 
+void informer_end(struct informer_factory *f, struct informer *i)
+{
+	pthread_mutex_lock(&f->lock);
+	for (size_t k = 0; k < f->informers.n; k++) {
+		if (f->informers.p[k] == i) {
+			f->informers.p[k] = f->informers.p[--f->informers.n];
+			break;
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	informer_stop(i);
+	pthread_mutex_lock(&i->lock);
+	informer_unref_locked(i);
+}
+
+bool informer_factory_stopped(struct informer_factory *f)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&f->lock);
+	stopped = f->stopped;
+	pthread_mutex_unlock(&f->lock);
+	return stopped;
+}
+
 void informer_factory_stop(struct informer_factory *f)
 {
+	pthread_mutex_lock(&f->lock);
+	f->stopped = true;
+	pthread_mutex_unlock(&f->lock);
 	for (size_t k = 0; k < f->informers.n; k++)
 		informer_stop(f->informers.p[k]);
 }

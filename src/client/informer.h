@@ -27,9 +27,15 @@ bool informer_factory_synced(struct informer_factory *f);
 void informer_factory_stop(struct informer_factory *f);
 struct informer_factory *informer_factory_free(struct informer_factory *f); /* stops; no handler runs after */
 
-/* Lives as long as the factory. selectors may be NULL. */
+/* Lives as long as the factory, or until informer_end(). selectors may be NULL. Started at once when the factory is,
+ * never when that has stopped. */
 struct informer *informer_get(struct informer_factory *f, const struct resource *r, const char *ns,
 			      const char *label_selector, const char *field_selector);
+
+/* Of a resource that is served no more, or that nobody asks for: no handler runs after it returns, and it is gone. Not
+ * while the factory is stopped, nor from a handler; nobody else may have it. */
+void informer_end(struct informer_factory *f, struct informer *i);
+bool informer_factory_stopped(struct informer_factory *f);
 
 struct informer_handler {
 	void (*add)(struct obj *o, void *ctx);

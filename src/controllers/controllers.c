@@ -98,7 +98,10 @@ struct controllers *controllers_free(struct controllers *c)
 {
 	if (!c)
 		return NULL;
+	/* Whoever follows the kinds asks for no informers after this. */
+	api_current_change(c->opts.kinds);
 	informer_factory_stop(c->informers);
+	api_current_done(c->opts.kinds);
 	for (size_t i = c->running.n; i-- > 0;) {
 		struct running *r = c->running.p[i];
 

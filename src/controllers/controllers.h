@@ -9,6 +9,7 @@
 #include "client/client.h"
 #include "client/events.h"
 #include "client/informer.h"
+#include "object/api_set.h"
 
 struct controllers;
 
@@ -19,10 +20,11 @@ struct controllers_opts {
 	 * by controllers_free(). NULL: they write with client. */
 	struct client *(*client_as)(void *ctx, const char *account);
 	void *client_ctx;
-	const char *cluster_cidr; /* pod CIDRs per node are cut from it, /24 each */
-	const char *server_node;  /* the node beside this control plane; NULL: none */
-	struct sv root_ca_pem;	  /* for kube-root-ca.crt ConfigMaps and token Secrets */
-	struct sv token_key_pem;  /* signs the tokens of token Secrets; empty: they stay as they are */
+	struct api_current *kinds; /* the kinds that the API serves; NULL: built-in ones only */
+	const char *cluster_cidr;  /* pod CIDRs per node are cut from it, /24 each */
+	const char *server_node;   /* the node beside this control plane; NULL: none */
+	struct sv root_ca_pem;	   /* for kube-root-ca.crt ConfigMaps and token Secrets */
+	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;
 	const char *const *disable; /* names not to start, NULL-terminated, or NULL */

@@ -29,10 +29,11 @@ struct monitor {
 
 struct gc {
 	struct controller_ctx *ctx;
-	pthread_mutex_t lock; /* of graph */
+	struct api_listener listener;
+	pthread_mutex_t lock; /* of what follows */
 	struct gc_graph graph;
-	struct monitor *monitors;
-	size_t n_monitors;
+	const struct api_set *api; /* the graph's resources are in it; a reference */
+	VEC(struct monitor *) monitors;
 	struct workq *q;
 };
 
@@ -46,6 +47,7 @@ struct ident {
 struct grun {
 	struct gc *c;
 	struct arena *a;
+	const struct api_set *api; /* keeps what the idents name */
 	struct ident me;
 	struct ident *deps;
 	size_t n_deps;
@@ -84,6 +86,7 @@ static bool gc_load(struct grun *r, struct sv uid)
 	bool work;
 
 	pthread_mutex_lock(&r->c->lock);
+	r->api = api_set_ref(r->c->api);
 	n = gc_graph_find(&r->c->graph, uid);
 	work = n && n->res && !settled(n);
 	if (work) {
@@ -183,15 +186,15 @@ static int wait_for_dependents(struct grun *r, struct err *err)
 
 /* --- the dependent's side --- */
 
-static const struct resource *gc_kind_of(const struct val *ref)
+static const struct resource *gc_kind_of(const struct api_set *api, const struct val *ref)
 {
 	struct sv group, version;
 
 	if (!api_version_split(val_get_str(ref, F_apiVersion), &group, &version))
 		return NULL;
-	for (size_t i = 0; i < resource_count; i++)
-		if (sv_is(group, resource_all[i].group) && val_is(val_member(ref, F_kind), resource_all[i].kind))
-			return &resource_all[i];
+	API_EACH(api, r)
+		if (sv_is(group, r->group) && val_is(val_member(ref, F_kind), r->kind))
+			return r;
 	return NULL;
 }
 
@@ -218,7 +221,7 @@ static bool elsewhere(struct grun *r, struct sv uid)
 
 static int owner_state(struct grun *r, const struct val *ref, enum owner_state *ret, struct err *err)
 {
-	const struct resource *res = gc_kind_of(ref);
+	const struct resource *res = gc_kind_of(r->api, ref);
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	_cleanup_obj_ struct obj *o = NULL;
 
@@ -307,11 +310,16 @@ static int judge_dependent(struct grun *r, struct err *err)
 			 err);
 }
 
+static void gc_run_release(struct grun *r)
+{
+	api_set_unref(r->api);
+}
+
 static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct gc *c = ctx;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct grun r = { .c = c, .a = &a };
+	_cleanup_(gc_run_release) struct grun r = { .c = c, .a = &a };
 	_cleanup_(err_release) struct err why = ERR_INIT;
 
 	(void)ret;
@@ -366,11 +374,13 @@ static void updated(struct obj *old, struct obj *neu, void *ctx)
 static bool gc_ready(void *ctx)
 {
 	struct gc *c = ctx;
+	bool synced = true;
 
-	for (size_t i = 0; i < c->n_monitors; i++)
-		if (!informer_synced(c->monitors[i].informer))
-			return false;
-	return true;
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; synced && i < c->monitors.n; i++)
+		synced = informer_synced(c->monitors.p[i]->informer);
+	pthread_mutex_unlock(&c->lock);
+	return synced;
 }
 
 /* Events own nothing and are many; other versions of a kind show the same objects. */
@@ -380,10 +390,66 @@ static bool watched(const struct resource *r)
 
 	if ((r->verbs & need) != need || strcmp(r->plural, "events") == 0)
 		return false;
-	for (const struct resource *o = resource_all; o < r; o++)
+	for (const struct resource *o = resource_all; !resource_late(r) && o < r; o++)
 		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
 			return false;
 	return true;
+}
+
+static void gc_monitor(struct gc *c, const struct resource *r)
+{
+	struct monitor *m;
+
+	if (!watched(r))
+		return;
+	m = xcalloc(1, sizeof(*m));
+	*m = (struct monitor){ c, r, informer_get(c->ctx->informers, r, NULL, NULL, NULL) };
+	informer_add_handler(m->informer, &(struct informer_handler){ added, updated, deleted }, m);
+	pthread_mutex_lock(&c->lock);
+	vec_push(&c->monitors, m);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* No event of r reaches the graph any more; what it had of it is for the caller. */
+static void gc_unmonitor(struct gc *c, const struct resource *r)
+{
+	struct monitor *m = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < c->monitors.n && !m; i++) {
+		if (c->monitors.p[i]->res == r) {
+			m = c->monitors.p[i];
+			c->monitors.p[i] = vec_pop(&c->monitors);
+		}
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (m)
+		informer_end(c->ctx->informers, m->informer);
+	free(m);
+}
+
+static void gc_kinds_changed(const struct api_set *was, const struct api_set *now, void *ctx)
+{
+	struct gc *c = ctx;
+
+	if (informer_factory_stopped(c->ctx->informers))
+		return;
+	for (size_t i = 0; i < was->n_custom; i++)
+		if (!api_has(now, was->custom[i].resource))
+			gc_unmonitor(c, was->custom[i].resource);
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < was->n_custom; i++)
+		if (!api_has(now, was->custom[i].resource))
+			gc_graph_forget(&c->graph, was->custom[i].resource);
+	api_set_unref(c->api);
+	c->api = api_set_ref(now);
+	pthread_mutex_unlock(&c->lock);
+	for (size_t i = 0; i < now->n_custom; i++)
+		if (!api_has(was, now->custom[i].resource))
+			gc_monitor(c, now->custom[i].resource);
+	pthread_mutex_lock(&c->lock);
+	gc_graph_look_again(&c->graph);
+	pthread_mutex_unlock(&c->lock);
 }
 
 static void *gc_start(struct controller_ctx *ctx)
@@ -394,23 +460,17 @@ static void *gc_start(struct controller_ctx *ctx)
 	pthread_mutex_init(&c->lock, NULL);
 	c->graph.look = queue_uid;
 	c->graph.ctx = c;
-	c->monitors = xcalloc(resource_count, sizeof(*c->monitors));
-	for (size_t i = 0; i < resource_count; i++) {
-		struct monitor *m = &c->monitors[c->n_monitors];
-
-		if (!watched(&resource_all[i]))
-			continue;
-		*m = (struct monitor){ c, &resource_all[i],
-				       informer_get(ctx->informers, &resource_all[i], NULL, NULL, NULL) };
-		informer_add_handler(m->informer, &(struct informer_handler){ added, updated, deleted }, m);
-		c->n_monitors++;
-	}
+	c->api = api_set_built_in();
+	for (size_t i = 0; i < resource_count; i++)
+		gc_monitor(c, &resource_all[i]);
 	/* Last: it asks at once whether all of them are synced. */
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "garbage-collector-controller",
 							 .workers = 20,
 							 .reconcile = gc_reconcile,
 							 .ctx = c,
 							 .ready = gc_ready });
+	c->listener = (struct api_listener){ .changed = gc_kinds_changed, .ctx = c };
+	api_current_listen(ctx->opts->kinds, &c->listener);
 	return c;
 }
 
@@ -418,9 +478,13 @@ static void gc_stop(void *controller)
 {
 	struct gc *c = controller;
 
+	api_current_unlisten(c->ctx->opts->kinds, &c->listener);
 	workq_free(c->q);
 	gc_graph_release(&c->graph);
-	free(c->monitors);
+	while (c->monitors.n)
+		free(vec_pop(&c->monitors));
+	vec_release(&c->monitors);
+	api_set_unref(c->api);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -1,6 +1,7 @@
 /* See gc_graph.h. An edge is kept at both ends: in the dependent's owners, with its flag, and in
  * the owner's dependents. Each end knows the other's place, so that an owner of very many loses one as fast as any. */
 #include "controllers/gc_graph.h"
+#include "base/arena.h"
 #include "controllers/gc.h"
 
 #include <stdlib.h>
@@ -174,4 +175,30 @@ void gc_graph_del(struct gc_graph *g, struct sv uid)
 	free(n->name);
 	n->ns = n->name = NULL;
 	drop_if_unused(g, n);
+}
+
+void gc_graph_look_again(struct gc_graph *g)
+{
+	STRMAP_EACH(&g->nodes, e) {
+		const struct gc_node *n = e->value;
+
+		for (size_t i = 0; !n->res && i < n->dependents.n; i++)
+			graph_look(g, n->dependents.p[i].dependent);
+	}
+}
+
+void gc_graph_forget(struct gc_graph *g, const struct resource *r)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv *uids = ARENA_ARRAY(&a, struct sv, g->nodes.n + 1);
+	size_t n = 0;
+
+	STRMAP_EACH(&g->nodes, e) {
+		const struct gc_node *node = e->value;
+
+		if (node->res == r)
+			uids[n++] = arena_sv(&a, sv_from(node->uid));
+	}
+	for (size_t i = 0; i < n; i++)
+		gc_graph_del(g, uids[i]);
 }

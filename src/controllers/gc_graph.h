@@ -45,4 +45,8 @@ void gc_graph_release(struct gc_graph *g);
 struct gc_node *gc_graph_find(const struct gc_graph *g, struct sv uid);
 void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj *o);
 void gc_graph_del(struct gc_graph *g, struct sv uid);
+/* Looks at whatever has an owner that is not real: it may be of a kind that came just now. */
+void gc_graph_look_again(struct gc_graph *g);
+/* Objects of r are known no more. */
+void gc_graph_forget(struct gc_graph *g, const struct resource *r);
 bool gc_link_blocks(const struct gc_link *l);

@@ -45,7 +45,7 @@ static bool seen_before(const struct resource *r)
 {
 	if (strcmp(r->plural, "events") == 0)
 		return r != RES(core_events);
-	for (const struct resource *o = resource_all; o < r; o++)
+	for (const struct resource *o = resource_all; !resource_late(r) && o < r; o++)
 		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
 			return true;
 	return false;
@@ -128,14 +128,19 @@ static void delete_kind(struct content *k, const struct resource *r)
 	note_remaining(k, r, &after);
 }
 
+/* Of all kinds that are served now; one that goes meanwhile is a failure, and looked at again. */
 static void delete_content(struct content *k)
 {
+	const struct api_set *api;
+
 	delete_kind(k, RES(core_pods));
 	if (k->remaining)
 		return;
-	for (size_t i = 0; i < resource_count; i++)
-		if (deletable(&resource_all[i]) && !seen_before(&resource_all[i]) && &resource_all[i] != RES(core_pods))
-			delete_kind(k, &resource_all[i]);
+	api = api_current_get(k->c->ctx->opts->kinds);
+	API_EACH(api, r)
+		if (deletable(r) && !seen_before(r) && r != RES(core_pods))
+			delete_kind(k, r);
+	api_set_unref(api);
 }
 
 static void namespace_set_condition(struct arena *a, struct val *st, const char *type, bool bad, const char *reason,
@@ -152,7 +157,7 @@ static void namespace_set_conditions(struct content *k, struct arena *a, struct 
 	int64_t now = env_now_ns(k->c->ctx->env);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	/* Kinds are in our tables: there is nothing to discover that could fail. */
+	/* The kinds are known: there is nothing to discover that could fail. */
 	namespace_set_condition(a, st, "NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered",
 				SV("All resources successfully discovered"), now);
 	namespace_set_condition(a, st, "NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions",

@@ -159,7 +159,8 @@ static void set_fill(struct set *s)
 	struct openapi_custom *custom = ARENA_ARRAY(&s->arena, struct openapi_custom, s->n_kinds + 1);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	qsort(s->kinds, s->n_kinds, sizeof(struct api_kind *), kind_cmp);
+	if (s->n_kinds)
+		qsort(s->kinds, s->n_kinds, sizeof(struct api_kind *), kind_cmp);
 	for (size_t i = 0; i < resource_count; i++)
 		all[i] = &resource_all[i];
 	for (size_t i = 0; i < s->n_kinds; i++) {
@@ -422,12 +423,14 @@ const struct api_set *api_current_get(struct api_current *c)
 
 void api_current_change(struct api_current *c)
 {
-	pthread_mutex_lock(&c->lock);
+	if (c)
+		pthread_mutex_lock(&c->lock);
 }
 
 void api_current_done(struct api_current *c)
 {
-	pthread_mutex_unlock(&c->lock);
+	if (c)
+		pthread_mutex_unlock(&c->lock);
 }
 
 /* The set is current no more: the bias goes, what was taken in the word comes. */
@@ -460,23 +463,26 @@ struct api_current *api_current_free(struct api_current *c)
 	return NULL;
 }
 
-const struct api_set *api_current_listen(struct api_current *c, struct api_listener *l)
+void api_current_listen(struct api_current *c, struct api_listener *l)
 {
-	struct api_listener **at = &c->first;
-	const struct api_set *now;
+	struct api_listener **at;
 
+	if (!c)
+		return;
 	pthread_mutex_lock(&c->lock);
-	while (*at)
+	for (at = &c->first; *at;)
 		at = &(*at)->next;
 	l->next = NULL;
 	*at = l;
-	now = api_set_ref(c->now);
+	if (c->now != &built_in.pub)
+		l->changed(&built_in.pub, c->now, l->ctx);
 	pthread_mutex_unlock(&c->lock);
-	return now;
 }
 
 void api_current_unlisten(struct api_current *c, struct api_listener *l)
 {
+	if (!c)
+		return;
 	pthread_mutex_lock(&c->lock);
 	for (struct api_listener **at = &c->first; *at; at = &(*at)->next) {
 		if (*at == l) {

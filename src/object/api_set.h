@@ -79,7 +79,7 @@ const struct api_set *api_current_get(struct api_current *c);
 
 /* Changes come one at a time: who makes one holds this from before it reads what there is until after the swap.
  * Listeners run within. */
-void api_current_change(struct api_current *c);
+void api_current_change(struct api_current *c); /* NULL is fine for both */
 void api_current_done(struct api_current *c);
 /* now_take becomes the current set, and listeners hear of it in the order they came. */
 void api_current_swap(struct api_current *c, const struct api_set *now_take);
@@ -90,6 +90,7 @@ struct api_listener {
 	void *ctx;
 	struct api_listener *next; /* ours */
 };
-/* From now on l hears of changes; returns a reference to the set that the first one comes after. */
-const struct api_set *api_current_listen(struct api_current *c, struct api_listener *l);
+/* From now on l hears of changes; first, within the call, of what there is now as a change from the built-in set,
+ * unless it is that. c NULL for both: nothing ever changes. */
+void api_current_listen(struct api_current *c, struct api_listener *l);
 void api_current_unlisten(struct api_current *c, struct api_listener *l); /* no call runs after it returns */

@@ -251,6 +251,9 @@ static void test_inside(void **state)
 	err_release(&err);
 	assert_int_equal(client_get(r->client, res, SV("default"), SV("w"), &o, &err), -1);
 	assert_int_equal(err.reason, ERR_NOT_FOUND);
+	err_release(&err);
+	assert_int_equal(client_list(r->client, res, SV("default"), NULL, &l, &err), -1);
+	assert_int_equal(err.reason, ERR_NOT_FOUND);
 	api_kind_unref(k);
 }
 

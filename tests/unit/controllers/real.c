@@ -121,6 +121,7 @@ struct cluster cluster_start_again(void **state)
 							  .client = k.client,
 							  .client_as = client_as,
 							  .client_ctx = k.rig,
+							  .kinds = apiserver_kinds(k.rig->server),
 							  .cluster_cidr = "10.42.0.0/16",
 							  .root_ca_pem = SV("PEM"),
 							  .token_key_pem = apiserver_token_key_pem(k.rig->server) });
