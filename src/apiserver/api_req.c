@@ -9,10 +9,10 @@ static void kinds_drop(void *set)
 	api_set_unref(set);
 }
 
-void api_req_take_kinds(struct api_req *q)
+void api_req_take_late(struct api_req *q)
 {
 	q->api = api_current_get(q->server->api);
-	if (q->api != api_set_built_in())
+	if (q->api->n_custom) /* the built-in ones are for ever */
 		arena_defer(q->arena, kinds_drop, (void *)(uintptr_t)q->api);
 }
 

@@ -34,6 +34,8 @@ struct apiserver {
 	struct flow *flow;		     /* flow.c */
 	struct metrics *metrics;	     /* metrics.c */
 	struct api_current *api;	     /* late_kind.c: the kinds that are served */
+	const struct api_set *built_in;	     /* api_set_built_in(): what it is mostly */
+	atomic_bool late;		     /* there are, or are about to be, others than these */
 	struct documents *docs;		     /* documents.c: discovery, OpenAPI of the built-in kinds */
 	struct pki *pki;		     /* pki.c; from pki_wait() on */
 	struct authz *authz;		     /* authz/ */
@@ -125,8 +127,14 @@ struct sv field_manager_of(const struct api_req *q);
 
 /* --- api_req.c --- */
 
+void api_req_take_late(struct api_req *q);
 /* The kinds that there are now become q->api, until its arena is reset. */
-void api_req_take_kinds(struct api_req *q);
+static inline void api_req_take_kinds(struct api_req *q)
+{
+	q->api = q->server->built_in;
+	if (atomic_load_explicit(&q->server->late, memory_order_acquire))
+		api_req_take_late(q);
+}
 void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);		       /* text in the arena or constant */

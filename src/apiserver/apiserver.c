@@ -82,6 +82,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->api = api_current_new();
+	s->built_in = api_set_built_in();
 	s->docs = documents_new();
 	s->waits = req_waits_new(s);
 	s->runs = run_queue_new(s->env);

@@ -58,7 +58,7 @@ static void digest(struct document *d)
 /* What is kept of the kinds that q knows: with their snapshot, of the built-in ones with the server. */
 static struct documents *documents_of(struct api_req *q)
 {
-	return q->api == api_set_built_in() ? q->server->docs : api_set_state(q->api);
+	return q->api->n_custom ? api_set_state(q->api) : q->server->docs;
 }
 
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make)

@@ -45,9 +45,12 @@ static void late_documents_free(void *p)
 
 static void late_swap(struct apiserver *s, const struct api_set *now_take)
 {
-	if (now_take != api_set_built_in())
+	if (now_take->n_custom) {
 		api_set_attach(now_take, documents_new(), late_documents_free);
+		atomic_store(&s->late, true);
+	}
 	api_current_swap(s->api, now_take);
+	atomic_store(&s->late, now_take->n_custom > 0);
 }
 
 int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n, struct err *err)
@@ -56,6 +59,8 @@ int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size
 	size_t started = 0;
 	int rc = 0;
 
+	if (!n)
+		return 0;
 	api_current_change(s->api);
 	was = api_current_get(s->api);
 	now = api_set_with(was, kinds, n, err);

@@ -87,19 +87,19 @@ void apiserver_http_calmed(const struct http_peer *peer, const char *what, void 
 }
 
 /* A kind that came at run time takes its numbers along when it goes. */
-static _Atomic(struct cell *) *cell_slot(const struct api_req *q, size_t verb)
+static _Atomic(struct cell *) *late_slot(const struct api_req *q, size_t verb)
 {
-	const struct resource *r = q->resource_request ? q->res : NULL;
+	struct late_kind *late = q->resource_request && q->res ? late_kind_of(q->res) : NULL;
 
-	if (r && resource_late(r))
-		return &late_kind_of(r)->cells[verb];
-	return &q->server->metrics->cells[(r ? r->id : resource_count) * _VERB_MAX + verb];
+	return late ? &late->cells[verb] : &q->server->metrics->cells[resource_count * _VERB_MAX + verb];
 }
 
 void metrics_count(struct api_req *q, int code)
 {
+	size_t row = q->resource_request && q->res ? q->res->id : resource_count;
 	size_t verb = q->resource_request && q->verb < _VERB_MAX ? q->verb : VERB_GET;
-	_Atomic(struct cell *) *slot = cell_slot(q, verb);
+	_Atomic(struct cell *) *slot =
+	    row < resource_count ? &q->server->metrics->cells[row * _VERB_MAX + verb] : late_slot(q, verb);
 	struct cell *c = atomic_load_explicit(slot, memory_order_acquire), *none = NULL;
 	int64_t ns = q->step_ns[STEP_ANSWERED] - q->start_ns;
 	size_t k;

@@ -142,7 +142,11 @@ struct watchcache {
 /* What holds res; NULL when it is not stored. Fills a view. */
 struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res);
 /* The same, a view as it is. */
-struct wc_resource *wc_resource_find(struct watchcache *c, const struct resource *res);
+struct wc_resource *wc_late_find(const struct resource *res);
+static inline struct wc_resource *wc_resource_find(struct watchcache *c, const struct resource *res)
+{
+	return resource_late(res) ? wc_late_find(res) : c->by_id[res->id];
+}
 struct wc_resource *wc_resource_new(struct watchcache *c, const struct resource *res);
 void wc_resource_free(struct wc_resource *r); /* NULL is fine */
 /* Of all kinds that are served now. */

@@ -2,13 +2,10 @@
 #include "apiserver/late_kind.h"
 #include "apiserver/watchcache-internal.h"
 
-struct wc_resource *wc_resource_find(struct watchcache *c, const struct resource *res)
+struct wc_resource *wc_late_find(const struct resource *res)
 {
-	const struct late_kind *late;
+	const struct late_kind *late = late_kind_of(res);
 
-	if (!resource_late(res))
-		return c->by_id[res->id];
-	late = late_kind_of(res);
 	return late ? late->wc : NULL;
 }
 

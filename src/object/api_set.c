@@ -239,10 +239,12 @@ void api_set_unref(const struct api_set *s)
 const struct api_set *api_set_with(const struct api_set *old, struct api_kind *const *kinds, size_t n, struct err *err)
 {
 	const struct set *o = set_of(old);
-	struct set *s = set_new(o->n_kinds + n);
+	struct set *s;
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
+	BUG_ON(n == 0);
+	s = set_new(o->n_kinds + n);
 	for (size_t i = 0; i < o->n_kinds; i++)
 		s->kinds[s->n_kinds++] = api_kind_ref(o->kinds[i]);
 	for (size_t i = 0; i < n; i++) {
@@ -304,11 +306,9 @@ static const struct resource *set_lookup(const struct strmap *m, struct sv group
 	return strmap_get(m, set_key(&b, group, version, name));
 }
 
-const struct resource *api_find(const struct api_set *s, struct sv group, struct sv version, struct sv plural)
+const struct resource *api_find_late(const struct api_set *s, struct sv group, struct sv version, struct sv plural)
 {
-	const struct resource *r = resource_find(group, version, plural);
-
-	return r || !s || !s->n_custom ? r : set_lookup(&set_of(s)->by_plural, group, version, plural);
+	return set_lookup(&set_of(s)->by_plural, group, version, plural);
 }
 
 const struct resource *api_find_kind(const struct api_set *s, struct sv group, struct sv version, struct sv kind)

@@ -40,14 +40,15 @@ struct api_set {
 	const struct api_group *groups; /* as discovery orders them; only those with resources */
 	size_t n_groups;
 	const struct openapi_custom *custom; /* those that are not built in, for openapi.h */
-	size_t n_custom;
+	size_t n_custom;		     /* 0: it is the built-in set */
 };
 
 const struct api_set *api_set_built_in(void);
 const struct api_set *api_set_ref(const struct api_set *s);
 void api_set_unref(const struct api_set *s); /* NULL is fine */
 
-/* old and these kinds. NULL: *err names the one that old has already (ERR_ALREADY_EXISTS). */
+/* old and these kinds, of which there is one at least. NULL: *err names the one that old has already
+ * (ERR_ALREADY_EXISTS). */
 const struct api_set *api_set_with(const struct api_set *old, struct api_kind *const *kinds, size_t n, struct err *err);
 /* old without these kinds; those that it has not are passed over. */
 const struct api_set *api_set_without(const struct api_set *old, struct api_kind *const *kinds, size_t n);
@@ -58,7 +59,15 @@ void *api_set_state(const struct api_set *s); /* NULL: none */
 
 /* --- lookups; s NULL: the built-in set. Results live as long as s. --- */
 
-const struct resource *api_find(const struct api_set *s, struct sv group, struct sv version, struct sv plural);
+const struct resource *api_find_late(const struct api_set *s, struct sv group, struct sv version,
+				     struct sv plural); /* only of kinds that are not built in */
+static inline const struct resource *api_find(const struct api_set *s, struct sv group, struct sv version,
+					      struct sv plural)
+{
+	const struct resource *r = resource_find(group, version, plural);
+
+	return r || !s || !s->n_custom ? r : api_find_late(s, group, version, plural);
+}
 const struct resource *api_find_kind(const struct api_set *s, struct sv group, struct sv version, struct sv kind);
 bool api_has(const struct api_set *s, const struct resource *r);
 const struct api_group *api_group_of(const struct api_set *s, struct sv group); /* NULL: nobody serves it */
