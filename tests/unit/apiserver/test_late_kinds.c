@@ -257,6 +257,120 @@ static void test_inside(void **state)
 	api_kind_unref(k);
 }
 
+/* --- a store on which others write while a kind is read --- */
+
+static struct store_ops busy_ops;
+static int (*quiet_range)(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+			  void *ctx, int64_t *ret_rev, struct err *err);
+static bool busy;
+
+static void write_key(struct store *s, const char *name, const char *colour)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct store_write w = { .key = arena_svf(&a, "/registry/example.com/widgets/default/%s", name),
+				 .expect_rev = STORE_ANY_REV,
+				 .tombstone = !colour };
+	struct err err = ERR_INIT;
+
+	if (colour)
+		w.value =
+		    arena_svf(&a,
+			      "{\"kind\":\"Widget\",\"apiVersion\":\"example.com/v1\",\"metadata\":{\"name\":\"%s\","
+			      "\"namespace\":\"default\",\"uid\":\"u\"},\"spec\":{\"widgetColour\":\"%s\"}}",
+			      name, colour);
+	if (store_commit_wait(s, &w, NULL, &err) != 1)
+		fail_msg("%s", err_msg(&err));
+}
+
+static int busy_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+		      void *ctx, int64_t *ret_rev, struct err *err)
+{
+	bool ours = busy && sv_starts(from, SV("/registry/example.com/widgets/"));
+	int rc;
+
+	if (ours)
+		write_key(s, "before", "blue"); /* in what is read, and told of before */
+	rc = quiet_range(s, from, to, rev, limit, fn, ctx, ret_rev, err);
+	if (ours) {
+		write_key(s, "fresh", "green");
+		write_key(s, "changed", "green");
+		write_key(s, "deleted", NULL);
+		write_key(s, "short", "red");
+		write_key(s, "short", NULL);
+	}
+	return rc;
+}
+
+static struct store *busy_new(struct env *env)
+{
+	struct store *s = store_mem_new(env);
+
+	busy_ops = *s->ops;
+	quiet_range = s->ops->range;
+	busy_ops.range = busy_range;
+	s->ops = &busy_ops;
+	return s;
+}
+
+static int busy_setup(void **state)
+{
+	return rig_setup_on(state, busy_new);
+}
+
+static void test_filled_meanwhile(void **state)
+{
+	struct rig *r = *state;
+	const char *names[] = { "before", "changed", "fresh" };
+	struct api_kind *k;
+	const struct val *v;
+	struct answer *w;
+	char path[128];
+	int64_t rev;
+
+	write_key(r->store, "before", "red");
+	write_key(r->store, "changed", "red");
+	write_key(r->store, "deleted", "red");
+	busy = true;
+	k = add(r, widget());
+	busy = false;
+	v = expect(r, 200, "GET", WIDGETS, NULL);
+	assert_int_equal(val_len(val_member(v, F_items)), ARRAY_LEN(names));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct val *o = val_at(val_member(v, F_items), i);
+
+		assert_val(val_get(o, F_metadata, F_name), names[i]);
+		assert_val(val_member_sv(val_member(o, F_spec), SV("widgetColour")), i ? "green" : "blue");
+	}
+	/* Told to a watch from the revision that was read, each once. */
+	rev = rev_of(val_at(val_member(v, F_items), 0));
+	snprintf(path, sizeof(path), WIDGETS "?watch=true&resourceVersion=%lld", (long long)rev);
+	w = api(r, "GET", path);
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 5);
+	assert_val(val_member(stream_line(w, 0), F_type), "ADDED");
+	assert_val(val_member(stream_line(w, 1), F_type), "MODIFIED");
+	assert_val(val_member(stream_line(w, 2), F_type), "DELETED");
+	/* And it goes on following. */
+	write_key(r->store, "later", "red");
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(stream_lines(w), 6);
+	answer_gone(w);
+	/* What cannot be read is set aside, and forgotten with the kind. */
+	{
+		struct store_write bad = { .key = SV("/registry/example.com/widgets/default/bad"),
+					   .value = SV("{"),
+					   .expect_rev = STORE_ANY_REV };
+
+		assert_int_equal(store_commit_wait(r->store, &bad, NULL, NULL), 1);
+	}
+	expect(r, 500, "GET", WIDGETS "/bad", NULL);
+	drop(r, k);
+	k = add(r, widget());
+	expect(r, 500, "GET", WIDGETS "/bad", NULL);
+	assert_int_equal(val_len(val_member(expect(r, 200, "GET", WIDGETS, NULL), F_items)), 4);
+	drop(r, k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +380,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_restart, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_inside, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_filled_meanwhile, busy_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
