@@ -16,7 +16,22 @@ static void late_kind_free(void *p)
 	for (size_t i = 0; i < ARRAY_LEN(l->cells); i++)
 		free(atomic_load(&l->cells[i]));
 	set_aside_release(&l->aside);
+	arena_release(&l->arena);
 	free(l);
+}
+
+/* A kind may have any members beside spec: the status endpoint keeps all but the status. */
+static const struct kept_on *late_kept(struct arena *a, const struct schema *s)
+{
+	struct kept_on *on = ARENA_ARRAY(a, struct kept_on, 2);
+	const char **fields = ARENA_ARRAY(a, const char *, s->n_fields + 1u);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_fields; i++)
+		if (schema_own_field(&s->fields[i]))
+			fields[n++] = arena_cstr(a, sym_name(s->fields[i].sym));
+	on[0] = (struct kept_on){ .sub = "status", .fields = fields };
+	return on;
 }
 
 static int late_kind_start(struct apiserver *s, struct api_kind *k, struct err *err)
@@ -28,6 +43,8 @@ static int late_kind_start(struct apiserver *s, struct api_kind *k, struct err *
 			       api_kind_resource(k)->kind);
 	l = xcalloc(1, sizeof(*l));
 	l->strategy.res = api_kind_resource(k);
+	if (l->strategy.res->has_status)
+		l->strategy.kept = late_kept(&l->arena, l->strategy.res->schema);
 	api_kind_attach(k, l, late_kind_free);
 	return wc_late_add(s->wc, api_kind_resource(k), err);
 }

@@ -13,7 +13,8 @@ struct cell;
 struct wc_resource;
 
 struct late_kind {
-	struct strategy strategy;		 /* a plain one */
+	struct arena arena;
+	struct strategy strategy;		 /* a plain one; what its status endpoint keeps is in the arena */
 	struct wc_resource *wc;			 /* watchcache_late.c */
 	_Atomic(struct cell *) cells[_VERB_MAX]; /* metrics.c */
 	struct aside_kind aside;		 /* set_aside.c; guarded by its lock */

@@ -117,6 +117,11 @@ static inline const struct field *schema_member(const struct schema *s, enum sym
 }
 
 const struct field *schema_field_named(const struct schema *s, struct sv name);
+/* Of a root type: what a writer of the object says, beside its metadata. */
+static inline bool schema_own_field(const struct field *f)
+{
+	return f->sym != F_metadata && f->sym != F_status && f->sym != F_apiVersion && f->sym != F_kind;
+}
 
 /* The members of a map, asked for in the order of its type's fields. Documents mostly are in that order
  * (decode_typed(), order_typed()): then no member is searched for.

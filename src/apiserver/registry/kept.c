@@ -29,6 +29,14 @@ static void keep(struct arena *a, struct val *to, const struct val *from, enum s
 		val_del(to, key);
 }
 
+/* The same of a late kind's fields, whose names need not be such that a dotted path could say them. */
+static void keep_late(struct arena *a, const struct schema *s, const struct val *old, struct val *doc)
+{
+	for (size_t i = 0; i < s->n_fields; i++)
+		if (schema_own_field(&s->fields[i]))
+			keep(a, doc, old, s->fields[i].sym);
+}
+
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc)
 {
 	/* What clients write of metadata; the rest is the server's on every endpoint. */
@@ -36,7 +44,11 @@ void kept_restore(struct arena *a, const struct resource *r, struct sv sub, cons
 	struct val *meta = val_ensure_map(a, doc, F_metadata);
 	const struct val *old_meta = val_member(old, F_metadata);
 
-	/* No kind with a status endpoint has other members than these. */
+	if (resource_late(r) && sv_is(sub, "status")) {
+		keep_late(a, r->schema, old, doc);
+		return;
+	}
+	/* No built-in kind with a status endpoint has other members than these. */
 	for (const char *const *f = kept_fields(r, sub); *f; f++) {
 		struct sv path = sv_from(*f), part;
 

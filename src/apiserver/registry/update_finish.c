@@ -56,8 +56,7 @@ static bool desired_changed(const struct write_op *op, const struct val *old)
 	for (size_t i = 0; !op->strat->counted && i < s->n_fields; i++) {
 		enum sym f = s->fields[i].sym;
 
-		if (f != F_metadata && f != F_status && f != F_apiVersion && f != F_kind &&
-		    !val_equal(val_member(old, f), val_member(op->doc, f)))
+		if (schema_own_field(&s->fields[i]) && !val_equal(val_member(old, f), val_member(op->doc, f)))
 			return true;
 	}
 	return false;

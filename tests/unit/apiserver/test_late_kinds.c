@@ -12,6 +12,7 @@ static const char widget_schema[] =
     "\"widgetParts\":{\"type\":\"array\",\"x-kubernetes-list-type\":\"map\",\"x-kubernetes-list-map-keys\":["
     "\"partName\"],\"items\":{\"type\":\"object\",\"required\":[\"partName\"],\"properties\":{\"partName\":{"
     "\"type\":\"string\"},\"partSize\":{\"type\":\"integer\"}}}}}},"
+    "\"odd.one\":{\"type\":\"string\"},"
     "\"status\":{\"type\":\"object\",\"properties\":{\"widgetsMade\":{\"type\":\"integer\"}}}}}";
 
 #define WIDGETS "/apis/example.com/v1/namespaces/default/widgets"
@@ -67,7 +68,8 @@ static void test_served(void **state)
 	assert_int_equal(val_int_or(val_member_sv(val_member(v, F_spec), SV("widgetSize")), 0), 3);
 	assert_null(val_member(v, F_status)); /* its own door */
 	v = expect_type(r, 200, "PATCH", WIDGETS "/w/status", "application/merge-patch+json",
-			"{\"status\":{\"widgetsMade\":9},\"spec\":{\"widgetColour\":\"blue\"}}");
+			"{\"status\":{\"widgetsMade\":9},\"spec\":{\"widgetColour\":\"blue\"},\"odd.one\":\"x\"}");
+	assert_null(val_member_sv(v, SV("odd.one")));
 	assert_int_equal(val_int_or(val_member_sv(val_member(v, F_status), SV("widgetsMade")), 0), 9);
 	assert_int_equal(val_get_int(v, 0, F_metadata, F_generation), 1);
 	v = expect_type(r, 200, "PATCH", WIDGETS "/w?fieldManager=m", "application/apply-patch+yaml",
