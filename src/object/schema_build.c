@@ -152,19 +152,19 @@ static int build_field(struct schema_maker *m, struct field *f, struct sv key, c
 	return 0;
 }
 
-static _Thread_local const struct field *sorted_fields; /* of the sort that runs on this thread */
-
-static int by_sym_cmp(const void *x, const void *y)
+static int by_sym_cmp(const void *x, const void *y, void *fields)
 {
-	enum sym a = sorted_fields[*(const uint16_t *)x].sym, b = sorted_fields[*(const uint16_t *)y].sym;
+	const struct field *f = fields;
+	enum sym a = f[*(const uint16_t *)x].sym, b = f[*(const uint16_t *)y].sym;
 
 	return a < b ? -1 : a > b;
 }
 
-static int by_text_cmp(const void *x, const void *y)
+static int by_text_cmp(const void *x, const void *y, void *fields)
 {
-	return sv_cmp(sym_name(sorted_fields[*(const uint16_t *)x].sym),
-		      sym_name(sorted_fields[*(const uint16_t *)y].sym));
+	const struct field *f = fields;
+
+	return sv_cmp(sym_name(f[*(const uint16_t *)x].sym), sym_name(f[*(const uint16_t *)y].sym));
 }
 
 static void build_indexes(struct schema_maker *m, struct schema *s)
@@ -177,9 +177,8 @@ static void build_indexes(struct schema_maker *m, struct schema *s)
 		if (sym_owned(s->fields[i].sym))
 			by_text[s->n_by_text++] = i;
 	}
-	sorted_fields = s->fields;
-	qsort(by_sym, s->n_fields, sizeof(*by_sym), by_sym_cmp);
-	qsort(by_text, s->n_by_text, sizeof(*by_text), by_text_cmp);
+	qsort_r(by_sym, s->n_fields, sizeof(*by_sym), by_sym_cmp, (void *)(uintptr_t)s->fields);
+	qsort_r(by_text, s->n_by_text, sizeof(*by_text), by_text_cmp, (void *)(uintptr_t)s->fields);
 	s->by_sym = by_sym;
 	s->by_text = by_text;
 }
