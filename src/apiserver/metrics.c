@@ -155,7 +155,7 @@ static void each_cell(struct apiserver *s, each_cell_fn *fn, struct buf *b)
 	api_set_unref(api);
 }
 
-static void total_of(const struct resource *r, size_t verb, struct cell *c, struct buf *b)
+static void metrics_total_of(const struct resource *r, size_t verb, struct cell *c, struct buf *b)
 {
 	for (size_t k = 0; k <= ARRAY_LEN(codes); k++) {
 		uint64_t n = atomic_load(&c->by_code[k]);

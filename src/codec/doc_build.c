@@ -456,7 +456,7 @@ struct val *val_clone_nodes(struct arena *a, const struct val *v)
 	return val_clone_any(a, v, false);
 }
 
-static int member_by_text(const void *x, const void *y)
+static int key_order(const void *x, const void *y)
 {
 	return sv_cmp(((const struct val_iter *)x)->key, ((const struct val_iter *)y)->key);
 }
@@ -470,7 +470,7 @@ static void sorted_map(struct arena *a, struct val *to, const struct val *from, 
 
 	VAL_EACH_MEMBER(from, m)
 		members[at++] = m;
-	qsort(members, n, sizeof(*members), member_by_text);
+	qsort(members, n, sizeof(*members), key_order);
 	for (size_t i = 0; i < n; i++) {
 		struct val value;
 

@@ -24,7 +24,7 @@ struct api_kind {
 #define KIND_NAME_MAX 253
 
 /* They stand in paths, keys of the store and JSON that is written by hand. */
-static int kind_name(const char *what, const char *name, struct err *err)
+static int api_kind_name(const char *what, const char *name, struct err *err)
 {
 	size_t n = name ? strlen(name) : 0;
 	bool ok = n > 0 && n <= KIND_NAME_MAX;
@@ -128,8 +128,8 @@ static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct e
 	struct schema_maker m = { .a = a, .names = k->names, .err = err };
 	struct resource *r = &k->res;
 
-	if (kind_name("group", d->group, err) < 0 || kind_name("version", d->version, err) < 0 ||
-	    kind_name("plural", d->plural, err) < 0 || kind_name("kind", d->kind, err) < 0)
+	if (api_kind_name("group", d->group, err) < 0 || api_kind_name("version", d->version, err) < 0 ||
+	    api_kind_name("plural", d->plural, err) < 0 || api_kind_name("kind", d->kind, err) < 0)
 		return -1;
 	*r = (struct resource){ .group = arena_strdup(a, d->group),
 				.version = arena_strdup(a, d->version),
@@ -146,7 +146,7 @@ static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct e
 				.verbs = (1 << _VERB_MAX) - 1,
 				.id = R_COUNT,
 				.namespaced = d->namespaced };
-	if (kind_name("singular", r->singular, err) < 0 || kind_name("listKind", r->list_kind, err) < 0)
+	if (api_kind_name("singular", r->singular, err) < 0 || api_kind_name("listKind", r->list_kind, err) < 0)
 		return -1;
 	m.group = r->group;
 	m.version = r->version;

@@ -108,7 +108,7 @@ static struct gv *set_versions(struct set *s, size_t *ret_n)
 	return gvs;
 }
 
-static void set_groups(struct set *s)
+static void api_set_groups(struct set *s)
 {
 	size_t n;
 	struct gv *gvs = set_versions(s, &n);
@@ -176,7 +176,7 @@ static void set_fill(struct set *s)
 	s->pub.n_resources = resource_count + s->n_kinds;
 	s->pub.custom = custom;
 	s->pub.n_custom = s->n_kinds;
-	set_groups(s);
+	api_set_groups(s);
 }
 
 static void built_in_make(void)
@@ -184,7 +184,7 @@ static void built_in_make(void)
 	set_fill(&built_in);
 }
 
-static struct set *set_of(const struct api_set *s)
+static struct set *api_set_of(const struct api_set *s)
 {
 	return (struct set *)(uintptr_t)s;
 }
@@ -207,11 +207,11 @@ static struct set *set_new(size_t room)
 const struct api_set *api_set_ref(const struct api_set *s)
 {
 	if (s && s != &built_in.pub)
-		atomic_fetch_add_explicit(&set_of(s)->refs, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&api_set_of(s)->refs, 1, memory_order_relaxed);
 	return s;
 }
 
-static void set_free(struct set *s)
+static void api_set_free(struct set *s)
 {
 	if (s->state_free)
 		s->state_free(s->state);
@@ -227,18 +227,18 @@ static void set_free(struct set *s)
 static void set_unref(struct set *s, int64_t n)
 {
 	if (atomic_fetch_sub_explicit(&s->refs, n, memory_order_acq_rel) == n)
-		set_free(s);
+		api_set_free(s);
 }
 
 void api_set_unref(const struct api_set *s)
 {
 	if (s && s != &built_in.pub)
-		set_unref(set_of(s), 1);
+		set_unref(api_set_of(s), 1);
 }
 
 const struct api_set *api_set_with(const struct api_set *old, struct api_kind *const *kinds, size_t n, struct err *err)
 {
-	const struct set *o = set_of(old);
+	const struct set *o = api_set_of(old);
 	struct set *s;
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -256,7 +256,7 @@ const struct api_set *api_set_with(const struct api_set *old, struct api_kind *c
 		    strmap_set(&seen, key, s)) {
 			err_set(err, ERR_ALREADY_EXISTS, "%s.%s in version %s is there already", r->plural, r->group,
 				r->version);
-			set_free(s);
+			api_set_free(s);
 			return NULL;
 		}
 		s->kinds[s->n_kinds++] = api_kind_ref(kinds[i]);
@@ -267,7 +267,7 @@ const struct api_set *api_set_with(const struct api_set *old, struct api_kind *c
 
 const struct api_set *api_set_without(const struct api_set *old, struct api_kind *const *kinds, size_t n)
 {
-	const struct set *o = set_of(old);
+	const struct set *o = api_set_of(old);
 	_cleanup_(strmap_release) struct strmap gone = STRMAP_INIT;
 	struct set *s;
 
@@ -278,7 +278,7 @@ const struct api_set *api_set_without(const struct api_set *old, struct api_kind
 		if (!strmap_has(&gone, sv_make((const char *)&o->kinds[i], sizeof(struct api_kind *))))
 			s->kinds[s->n_kinds++] = api_kind_ref(o->kinds[i]);
 	if (!s->n_kinds) {
-		set_free(s);
+		api_set_free(s);
 		return api_set_built_in();
 	}
 	set_fill(s);
@@ -287,14 +287,14 @@ const struct api_set *api_set_without(const struct api_set *old, struct api_kind
 
 void api_set_attach(const struct api_set *s, void *state, void (*state_free)(void *state))
 {
-	BUG_ON(s == &built_in.pub || set_of(s)->state_free);
-	set_of(s)->state = state;
-	set_of(s)->state_free = state_free;
+	BUG_ON(s == &built_in.pub || api_set_of(s)->state_free);
+	api_set_of(s)->state = state;
+	api_set_of(s)->state_free = state_free;
 }
 
 void *api_set_state(const struct api_set *s)
 {
-	return s ? set_of(s)->state : NULL;
+	return s ? api_set_of(s)->state : NULL;
 }
 
 /* --- lookups --- */
@@ -308,14 +308,14 @@ static const struct resource *set_lookup(const struct strmap *m, struct sv group
 
 const struct resource *api_find_late(const struct api_set *s, struct sv group, struct sv version, struct sv plural)
 {
-	return set_lookup(&set_of(s)->by_plural, group, version, plural);
+	return set_lookup(&api_set_of(s)->by_plural, group, version, plural);
 }
 
 const struct resource *api_find_kind(const struct api_set *s, struct sv group, struct sv version, struct sv kind)
 {
 	const struct resource *r = resource_find_kind(group, version, kind);
 
-	return r || !s || !s->n_custom ? r : set_lookup(&set_of(s)->by_kind, group, version, kind);
+	return r || !s || !s->n_custom ? r : set_lookup(&api_set_of(s)->by_kind, group, version, kind);
 }
 
 bool api_has(const struct api_set *s, const struct resource *r)
@@ -445,7 +445,7 @@ void api_current_swap(struct api_current *c, const struct api_set *now_take)
 	const struct api_set *was = api_set_ref(c->now);
 
 	if (now_take != &built_in.pub) /* the caller's reference becomes the current one's */
-		atomic_fetch_add_explicit(&set_of(now_take)->refs, BIAS - 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&api_set_of(now_take)->refs, BIAS - 1, memory_order_relaxed);
 	c->now = now_take;
 	word_retire(atomic_exchange_explicit(&c->word, word_of(now_take), memory_order_acq_rel));
 	for (struct api_listener *l = c->first; l; l = l->next)

@@ -299,7 +299,7 @@ static bool hex_id(struct sv s, int64_t *ret)
 	return *end == '\0' && *ret > 0;
 }
 
-static int start_one(const struct store_kv *kv, void *ctx)
+static int lease_start_one(const struct store_kv *kv, void *ctx)
 {
 	struct start *st = ctx;
 	struct sv rest = sv_sub(kv->key, sizeof(STORE_LEASES) - 1, kv->key.n), value = kv->value, from;
