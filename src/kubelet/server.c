@@ -241,6 +241,19 @@ static void loop_thread(void *ctx)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Its one loop's. A line a second at most: peers can do this as often as they connect. */
+static void calmed(const struct http_peer *peer, const char *what, void *ctx)
+{
+	struct kserver *s = ctx;
+	int64_t now = env_mono_ns(s->k->env);
+
+	if (s->calmed_ns && now - s->calmed_ns < NS_PER_SEC)
+		return;
+	s->calmed_ns = now;
+	log_warn("kubelet", "a connection was ended: its peer does too much that no client needs", "peer", "%.*s: %s",
+		 SV_ARG(peer->address), what);
+}
+
 static struct http_server *start_http(struct kserver *s, int port, int listening_fd, struct err *err)
 {
 	return http_server_start(&s->loop, 1,
@@ -251,6 +264,7 @@ static struct http_server *start_http(struct kserver *s, int port, int listening
 							     .max_body = 1 << 20,
 							     .max_connections = 1000,
 							     .handler = handle,
+							     .calmed = calmed,
 							     .ctx = s },
 				 err);
 }

@@ -21,7 +21,8 @@ struct kserver {
 	struct kauth *auth;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
-	bool running; /* the loop's thread */
+	bool running;	   /* the loop's thread */
+	int64_t calmed_ns; /* when that was last logged; the loop's own */
 	_Atomic bool stopping;
 };
 

@@ -197,7 +197,7 @@ struct http_conn {
 	size_t n_sources; /* long answers under way */
 	size_t pieces;	  /* of them, in this pull */
 	bool held;	  /* and it stopped because the turn is over */
-	bool h2_receiving, goaway, calmed;
+	bool h2_receiving, greeted, goaway, calmed;
 };
 
 /* --- http_lane.c --- */

@@ -151,6 +151,7 @@ struct http_server_opts {
 	 * when the whole connection is stuck, that is cut. Streamed responses have no such limit: a paged log may rest
 	 * for hours, and what it holds is bounded by back-pressure. */
 	int64_t stall_ns;
+	int64_t request_ns; /* for a request's head, and each part of its body (0: 30 s and 60 s) */
 	void (*handler)(struct http_req *r, void *ctx);
 	/* Optional: called when max_body is exceeded, to answer in the server's own format. */
 	void (*too_large)(struct http_req *r, void *ctx);

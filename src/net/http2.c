@@ -27,6 +27,8 @@ static void h2_set_wait(struct http_conn *c)
 {
 	if (c->n_reading)
 		http_conn_wait_body(c);
+	else if (c->n_rqs == 0 && !c->greeted)
+		return; /* the time that it has for that began with the connection */
 	else if (c->n_rqs == 0)
 		http_conn_wait(c, HTTP_WAIT_IDLE);
 	else if (c->waiting != HTTP_WAIT_NONE)
@@ -236,6 +238,7 @@ static int h2_on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *ctx)
 		h2_calm(c, http_odd(c, ODD_PING));
 		break;
 	case NGHTTP2_SETTINGS:
+		c->greeted = true;
 		h2_calm(c, http_odd(c, ODD_SETTINGS));
 		break;
 	case NGHTTP2_PRIORITY:

@@ -17,6 +17,13 @@ static const int64_t lane_wait_ns[_HTTP_WAIT_MAX] = {
 	[HTTP_WAIT_IDLE] = 120 * NS_PER_SEC,
 };
 
+static int64_t lane_wait(const struct lane *ln, enum http_wait w)
+{
+	int64_t asked = ln->srv->o.request_ns;
+
+	return asked && w != HTTP_WAIT_IDLE ? asked : lane_wait_ns[w];
+}
+
 void http_server_unref(struct http_server *s)
 {
 	if (atomic_fetch_sub(&s->refs, 1) != 1)
@@ -174,7 +181,7 @@ void http_conn_wait(struct http_conn *c, enum http_wait w)
 	c->waiting = w;
 	if (w == HTTP_WAIT_NONE || ln->aborting || !c->s)
 		return;
-	c->deadline_ns = ev_loop_now_ns(ln->loop) + lane_wait_ns[w];
+	c->deadline_ns = ev_loop_now_ns(ln->loop) + lane_wait(ln, w);
 	list_add_tail(&ln->waits[w], &c->wait);
 	lane_due(ln, c->deadline_ns);
 }
@@ -183,7 +190,7 @@ void http_conn_wait(struct http_conn *c, enum http_wait w)
  * everybody's place. */
 void http_lane_shed(struct lane *ln)
 {
-	int64_t before_ns = ev_loop_now_ns(ln->loop) - SHED_AFTER_NS + lane_wait_ns[HTTP_WAIT_HEAD];
+	int64_t before_ns = ev_loop_now_ns(ln->loop) - SHED_AFTER_NS + lane_wait(ln, HTTP_WAIT_HEAD);
 
 	while (!list_empty(&ln->waits[HTTP_WAIT_HEAD])) {
 		struct http_conn *c = LIST_ENTRY(ln->waits[HTTP_WAIT_HEAD].next, struct http_conn, wait);

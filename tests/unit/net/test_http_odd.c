@@ -278,13 +278,75 @@ static void test_busy_clients(void **state)
 	close(fd);
 }
 
+/* Reads to the end, sending a byte now and then if there is something to trickle. */
+static void assert_ended(int fd, const char *trickle)
+{
+	char sink[4096];
+	ssize_t n = 1;
+
+	while (n != 0) {
+		n = recv(fd, sink, sizeof(sink), trickle ? MSG_DONTWAIT : 0);
+		if (n < 0 && trickle && *trickle) {
+			if (send(fd, trickle++, 1, MSG_NOSIGNAL) < 0)
+				break;
+			usleep(5000);
+		} else if (n < 0) {
+			if (!trickle)
+				break;
+			usleep(1000);
+		}
+	}
+	close(fd);
+}
+
+/* Half requests, over either protocol: whoever does not go on loses the connection, also when a byte comes now and
+ * then.
+ */
+static void test_half_requests(void **state)
+{
+	static const char *const halves[] = {
+		"",
+		"PRI * HT",
+		"GET /ec",
+		"GET /echo HTTP/1.1\r\nHost: h\r\nX: ",
+		"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\nbegun",
+		"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n",
+	};
+	struct http_server_opts o = { .max_body = 100000, .request_ns = 60 * NS_PER_MS };
+	char trickle[2001];
+	struct fixture fx;
+	int fd;
+
+	(void)state;
+	memset(trickle, 'a', sizeof(trickle) - 1);
+	trickle[sizeof(trickle) - 1] = '\0';
+	fixture_start(&fx, &o);
+	for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
+		for (int slowly = 0; slowly < 2; slowly++) {
+			if (slowly && (!*halves[i] || strstr(halves[i], "chunked")))
+				continue; /* that would be no request at all */
+			fd = client_connect(&fx);
+			client_sends(fd, halves[i]);
+			assert_ended(fd, slowly ? trickle : NULL);
+		}
+	}
+	fd = h2_connect(&fx);
+	send_frame(fd, HEADERS, 0, 1, SV("\x82\x86\x84"));
+	assert_ended(fd, NULL);
+	fd = h2_connect(&fx);
+	send_head(fd, 1, true, "/echo", 0);
+	send_frame(fd, DATA, 0, 1, SV("begun"));
+	assert_ended(fd, NULL);
+	fixture_stop(&fx, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_resets),	      cmocka_unit_test(test_made_you_reset),
 		cmocka_unit_test(test_ended_at_once), cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_streams),	      cmocka_unit_test(test_mixed),
-		cmocka_unit_test(test_busy_clients),
+		cmocka_unit_test(test_busy_clients),  cmocka_unit_test(test_half_requests),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
