@@ -69,12 +69,26 @@ static int collect_one(const struct store_kv *kv, void *ctx)
 	return 0;
 }
 
+static int notes_delete(struct leased *x, int64_t id, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct collect c = { .a = &a, .g = VEC_INIT };
+	struct sv own = lease_key(&a, id);
+	int r = store_range(x->inner, arena_svf(&a, "%.*s/", SV_ARG(own)), arena_svf(&a, "%.*s0", SV_ARG(own)), 0, 0,
+			    collect_one, &c, NULL, err);
+
+	if (r == 0)
+		r = goners_delete(x, &c.g, err);
+	vec_release(&c.g);
+	return r;
+}
+
 /* First its keys, then its notes, then itself: whatever interrupts it, the rest is done another time. */
 static int lease_remove(struct leased *x, struct lease *e, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct collect c = { .a = &a, .g = VEC_INIT };
-	struct sv own = lease_key(&a, e->id);
+	struct goner own = { lease_key(&a, e->id), STORE_ANY_REV };
+	goners g = VEC_INIT;
 	int r;
 
 	pthread_mutex_lock(&x->mu);
@@ -82,21 +96,17 @@ static int lease_remove(struct leased *x, struct lease *e, struct err *err)
 		const struct held *h = LIST_ENTRY(l, struct held, link);
 
 		if (h->rev)
-			vec_push(&c.g, ((struct goner){ arena_sv(&a, sv_make(h->key, h->key_n)), h->rev }));
+			vec_push(&g, ((struct goner){ arena_sv(&a, sv_make(h->key, h->key_n)), h->rev }));
 	}
 	pthread_mutex_unlock(&x->mu);
-	r = goners_delete(x, &c.g, err);
-	c.g.n = 0;
+	r = goners_delete(x, &g, err);
 	if (r == 0)
-		r = store_range(x->inner, arena_svf(&a, "%.*s/", SV_ARG(own)), arena_svf(&a, "%.*s0", SV_ARG(own)), 0,
-				0, collect_one, &c, NULL, err);
+		r = notes_delete(x, e->id, err);
+	g.n = 0;
+	vec_push(&g, own);
 	if (r == 0)
-		r = goners_delete(x, &c.g, err);
-	c.g.n = 0;
-	vec_push(&c.g, ((struct goner){ own, STORE_ANY_REV }));
-	if (r == 0)
-		r = goners_delete(x, &c.g, err);
-	vec_release(&c.g);
+		r = goners_delete(x, &g, err);
+	vec_release(&g);
 	return r;
 }
 
@@ -109,9 +119,6 @@ static void lease_forget(struct leased *x, struct lease *e)
 		held_attach(h, NULL);
 		held_drop(x, h);
 	}
-	strmap_del(&x->by_id, lease_id(&e->id));
-	list_del(&e->link);
-	free(e);
 }
 
 /* --- time --- */
@@ -172,6 +179,13 @@ static int leased_revoke(struct store *s, int64_t id, struct err *err)
 		pthread_cond_wait(&x->changed, &x->mu);
 	if (r == 0) {
 		lease_forget(x, e);
+		pthread_mutex_unlock(&x->mu);
+		/* What such a write has bounded meanwhile: it covers nothing, here or after a start. */
+		(void)notes_delete(x, id, NULL);
+		pthread_mutex_lock(&x->mu);
+		strmap_del(&x->by_id, lease_id(&e->id));
+		list_del(&e->link);
+		free(e);
 	} else {
 		e->ending = false;
 		e->until_ns = env_mono_ns(x->env) + RETRY_NS;
@@ -232,6 +246,7 @@ static int leased_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct leased *x = LEASED(s);
 	struct store_write w = { .expect_rev = 0 };
+	bool there;
 	int r;
 
 	if (ttl_s <= 0 || ttl_s > LEASE_TTL_MAX || id < 0)
@@ -239,9 +254,12 @@ static int leased_grant(struct store *s, int64_t id, int64_t ttl_s, int64_t *ret
 			       LEASE_TTL_MAX);
 	if (!id)
 		id = (int64_t)(env_random_u64(x->env) >> 1 | 1);
+	pthread_mutex_lock(&x->mu);
+	there = lease_find(x, id); /* its end may be under way, and nothing stored of it any more */
+	pthread_mutex_unlock(&x->mu);
 	w.key = lease_key(&a, id);
 	w.value = arena_svf(&a, "%" PRId64, ttl_s);
-	r = store_commit_wait(x->inner, &w, NULL, err);
+	r = there ? 0 : store_commit_wait(x->inner, &w, NULL, err);
 	if (r == 0)
 		return err_set(err, ERR_ALREADY_EXISTS, "lease already exists");
 	if (r < 0)
