@@ -193,7 +193,7 @@ static void requests(struct apiserver *s, struct buf *b)
 	buf_adds(
 	    b, "# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, group, version, "
 	       "resource, scope and HTTP response code.\n# TYPE apiserver_request_total counter\n");
-	each_cell(s, total_of, b);
+	each_cell(s, metrics_total_of, b);
 	buf_adds(
 	    b,
 	    "# HELP apiserver_request_duration_seconds Response latency distribution in seconds for each verb, group, "

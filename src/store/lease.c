@@ -466,7 +466,7 @@ struct store *store_leased(struct store *inner_take, struct err *err)
 	pthread_cond_init(&x->changed, NULL);
 	list_init(&x->leases);
 	list_init(&x->queue);
-	r = store_range(x->inner, SV(STORE_LEASES), SV("/caravel/leases0"), 0, 0, start_one, &st, NULL, err);
+	r = store_range(x->inner, SV(STORE_LEASES), SV("/caravel/leases0"), 0, 0, lease_start_one, &st, NULL, err);
 	if (r == 0)
 		r = start_notes(&st, err);
 	arena_release(&st.a);
