@@ -340,14 +340,14 @@ static int lease_start_one(const struct store_kv *kv, void *ctx)
 	return 0;
 }
 
-static int start_rev(const struct store_kv *kv, void *ctx)
+static int lease_start_rev(const struct store_kv *kv, void *ctx)
 {
 	((struct start *)ctx)->rev = kv->mod_rev;
 	return 1;
 }
 
 /* Notes that no version goes with are removed: an open one would take the next that comes. */
-static int start_notes(struct start *st, struct err *err)
+static int lease_start_notes(struct start *st, struct err *err)
 {
 	for (size_t i = 0; i < st->notes.n; i++) {
 		const struct note *n = &st->notes.p[i];
@@ -355,7 +355,7 @@ static int start_notes(struct start *st, struct err *err)
 		struct held *h;
 
 		st->rev = 0;
-		if (store_range(st->x->inner, n->key, SV_NULL, 0, 0, start_rev, st, NULL, err) < 0)
+		if (store_range(st->x->inner, n->key, SV_NULL, 0, 0, lease_start_rev, st, NULL, err) < 0)
 			return -1;
 		if (!e || st->rev <= n->from || (n->upto && st->rev > n->upto)) {
 			struct store_write w = { .key = n->own, .expect_rev = STORE_ANY_REV, .tombstone = true };
@@ -468,7 +468,7 @@ struct store *store_leased(struct store *inner_take, struct err *err)
 	list_init(&x->queue);
 	r = store_range(x->inner, SV(STORE_LEASES), SV("/caravel/leases0"), 0, 0, lease_start_one, &st, NULL, err);
 	if (r == 0)
-		r = start_notes(&st, err);
+		r = lease_start_notes(&st, err);
 	arena_release(&st.a);
 	vec_release(&st.notes);
 	if (r < 0) {
