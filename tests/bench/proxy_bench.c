@@ -50,7 +50,7 @@ static double set_service(unsigned i, unsigned n)
 int main(int argc, char **argv)
 {
 	unsigned services = argc > 1 ? (unsigned)atoi(argv[1]) : 10000, eps = argc > 2 ? (unsigned)atoi(argv[2]) : 2;
-	struct render_cfg cfg = { .table = "bench", .cluster = { 0x0a2a0000, 16 }, .has_cluster = true };
+	struct render_cfg cfg = { .table = "bench", .cluster = { ip_v4(0x0a2a0000), 112 }, .has_cluster = true };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	double add = 0, grow = 0, del = 0, began;
 	enum { ROUNDS = 50 };
