@@ -23,7 +23,7 @@ const char *val_type_name(enum val_type t)
 	return (unsigned)t < _VAL_TYPE_MAX ? names[t] : "unknown";
 }
 
-static const struct val *member_by_text(const struct val *v, struct sv key)
+static const struct val *doc_member_by_text(const struct val *v, struct sv key)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		const struct val *m = &v->items[i];
@@ -38,7 +38,7 @@ static const struct val *member_by_text(const struct val *v, struct sv key)
  * nothing but the question. */
 static __attribute__((noinline)) const struct val *member_late(const struct val *v, enum sym key)
 {
-	return val_type(v) == VAL_MAP ? member_by_text(v, sym_name(key)) : NULL;
+	return val_type(v) == VAL_MAP ? doc_member_by_text(v, sym_name(key)) : NULL;
 }
 
 /* An eighth of what a write costs is spent here: four nodes a turn, and one exit. */
@@ -73,7 +73,7 @@ const struct val *val_member_sv(const struct val *v, struct sv key)
 	if (!v || v->type != VAL_MAP)
 		return NULL;
 	sym = sym_find(key);
-	return sym != SYM_NONE ? val_member(v, sym) : member_by_text(v, key);
+	return sym != SYM_NONE ? val_member(v, sym) : doc_member_by_text(v, key);
 }
 
 static __attribute__((noinline)) const struct val *path_late(const struct val *v, const enum sym *path)

@@ -455,7 +455,7 @@ static void tell_repeat(struct decoder *d, const struct val *key)
 	d->told_enough = !d->opts->duplicate(buf_sv(&b), d->opts->ctx);
 }
 
-static int key_cmp(const struct val *a, const struct val *b)
+static int json_key_cmp(const struct val *a, const struct val *b)
 {
 	if (a->sym != b->sym)
 		return a->sym < b->sym ? -1 : 1;
@@ -469,7 +469,7 @@ static int key_cmp(const struct val *a, const struct val *b)
 static int key_ref_cmp(const void *pa, const void *pb)
 {
 	const struct val *a = *(const struct val *const *)pa, *b = *(const struct val *const *)pb;
-	int c = key_cmp(a, b);
+	int c = json_key_cmp(a, b);
 
 	return c ? c : (a > b) - (a < b);
 }
@@ -495,12 +495,12 @@ static bool any_repeat(const struct val *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = i + 1; is_key(&v[i]) && j < n; j++)
-			if (is_key(&v[j]) && key_cmp(&v[i], &v[j]) == 0)
+			if (is_key(&v[j]) && json_key_cmp(&v[i], &v[j]) == 0)
 				return true;
 	return false;
 }
 
-static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell);
+static size_t json_settle(struct decoder *d, struct val *v, size_t n, bool tell);
 
 /* What merging may move: each node once for every level at which its map's name repeats, so what is deep could buy the
  * square of its text. As many as the largest body holds, twice. */
@@ -527,7 +527,7 @@ static void merge_maps(struct decoder *d, struct val *const *row, size_t n)
 		total += row[i]->n;
 	}
 	last->items = all;
-	last->n = settle(d, all, total, false) & VAL_N_MAX;
+	last->n = json_settle(d, all, total, false) & VAL_N_MAX;
 }
 
 /* Lists: the last, each element of it decoded over those that stood at its place; null over an element changes nothing.
@@ -589,7 +589,7 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 			if (!is_key(&v[i]))
 				continue;
 			for (size_t j = i + 1; j < n; j++) {
-				if (!is_key(&v[j]) || key_cmp(&v[i], &v[j]) != 0)
+				if (!is_key(&v[j]) || json_key_cmp(&v[i], &v[j]) != 0)
 					continue;
 				found = true;
 				if (tell)
@@ -612,7 +612,7 @@ static bool mark_duplicates(struct decoder *d, struct val *v, size_t n, bool tel
 	for (size_t i = 0; i < n_keys; i++)
 		values[i] = value_of(keys[i]);
 	for (size_t i = 0, row = 0; i < n_keys; i++) {
-		if (i + 1 < n_keys && key_cmp(keys[i], keys[i + 1]) == 0) {
+		if (i + 1 < n_keys && json_key_cmp(keys[i], keys[i + 1]) == 0) {
 			found = true;
 			if (tell)
 				tell_repeat(d, keys[i + 1]);
@@ -642,7 +642,7 @@ static size_t drop_marked(struct val *v, size_t n)
 }
 
 /* Each member of v[0..n) once; how many nodes are left. tell: of what repeats. */
-static size_t settle(struct decoder *d, struct val *v, size_t n, bool tell)
+static size_t json_settle(struct decoder *d, struct val *v, size_t n, bool tell)
 {
 	return n > 1 && mark_duplicates(d, v, n, tell) ? drop_marked(v, n) : n;
 }
@@ -687,7 +687,7 @@ static int close_container(struct decoder *d)
 	if (pay_values(d, n) < 0)
 		return -1;
 	if (f->map)
-		n = settle(d, v, n, true);
+		n = json_settle(d, v, n, true);
 	if (budget_over(&d->merged))
 		return budget_refuse(&d->merged, d->err);
 	node = val_make(f->map ? VAL_MAP : VAL_LIST, n);

@@ -102,7 +102,7 @@ static bool sa_ready(void *ctx)
 	return informer_synced(c->namespaces) && informer_synced(c->objects);
 }
 
-static void *start_one(struct controller_ctx *ctx, const char *queue, const struct resource *res, const char *name)
+static void *sa_start_one(struct controller_ctx *ctx, const char *queue, const struct resource *res, const char *name)
 {
 	struct per_namespace *c = xcalloc(1, sizeof(*c));
 	_cleanup_free_ char *field = xasprintf("metadata.name=%s", name);
@@ -123,12 +123,12 @@ static void *start_one(struct controller_ctx *ctx, const char *queue, const stru
 
 static void *start_accounts(struct controller_ctx *ctx)
 {
-	return start_one(ctx, "serviceaccount-controller", RES(core_serviceaccounts), "default");
+	return sa_start_one(ctx, "serviceaccount-controller", RES(core_serviceaccounts), "default");
 }
 
 static void *start_root_ca(struct controller_ctx *ctx)
 {
-	return start_one(ctx, "root-ca-certificate-publisher-controller", RES(core_configmaps), ROOT_CA);
+	return sa_start_one(ctx, "root-ca-certificate-publisher-controller", RES(core_configmaps), ROOT_CA);
 }
 
 static void sa_stop(void *controller)

@@ -443,7 +443,7 @@ static const char *manager_text(struct arena *a, const struct manager *m)
 	return arena_strdup(a, buf_cstr(&b));
 }
 
-static int by_name(const void *x, const void *y)
+static int managers_by_name(const void *x, const void *y)
 {
 	const struct manager *a = x, *b = y;
 	int c = sv_cmp(a->name, b->name);
@@ -459,7 +459,7 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 	struct err found = ERR_INIT;
 	struct conflict_ctx ctx = { .a = a, .err = &found, .text = &text };
 
-	qsort(ms->p, ms->n, sizeof(*ms->p), by_name);
+	qsort(ms->p, ms->n, sizeof(*ms->p), managers_by_name);
 	for (size_t i = 0; i < ms->n; i++) {
 		const struct fset *hit = fset_difference(a, fset_intersection(a, ms->p[i].set, touched), allowed);
 

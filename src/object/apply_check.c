@@ -206,7 +206,7 @@ static bool *check_repeated(struct arena *a, const struct sv *texts, size_t n)
 	return repeated;
 }
 
-static void check_list(struct check *c, const struct field *f, const struct val *v, const struct check_step *at)
+static void apply_check_list(struct check *c, const struct field *f, const struct val *v, const struct check_step *at)
 {
 	struct sv *texts = ARENA_ARRAY(c->a, struct sv, val_len(v) + 1);
 	struct check unidentified = { .a = c->a, .text = BUF_INIT };
@@ -244,7 +244,7 @@ static void check_field(struct check *c, const struct field *f, const struct val
 	} else if (v->type != (f->card == CARD_LIST ? VAL_LIST : VAL_MAP)) {
 		check_is_not(c, at, f->card == CARD_LIST ? "list" : "map", v);
 	} else if (f->card == CARD_LIST) {
-		check_list(c, f, v, at);
+		apply_check_list(c, f, v, at);
 	} else {
 		VAL_EACH_MEMBER(v, m) {
 			struct check_step step = { .up = at, .text = fset_field_text(c->a, m.key) };

@@ -29,7 +29,8 @@ const struct fset *typed_ensure_named(struct arena *a, struct ftype t, const str
 	return out;
 }
 
-static const struct val *merge_map(struct arena *a, struct ftype t, const struct val *base, const struct val *over)
+static const struct val *typed_merge_map(struct arena *a, struct ftype t, const struct val *base,
+					 const struct val *over)
 {
 	_cleanup_(val_index_release) struct val_index in_base = val_index_of(base), in_over = val_index_of(over);
 	struct val *out = val_new_map(a);
@@ -77,7 +78,8 @@ static size_t next_shared(const struct seat *over, size_t i, size_t n)
 
 /* The merged order keeps over's order of the items it names; items that only the base has stay
  * in front of the shared item that they preceded. */
-static const struct val *merge_list(struct arena *a, struct ftype t, const struct val *base, const struct val *over)
+static const struct val *typed_merge_list(struct arena *a, struct ftype t, const struct val *base,
+					  const struct val *over)
 {
 	struct fparts bp, op;
 	struct seat *b, *o;
@@ -136,7 +138,7 @@ const struct val *typed_merge(struct arena *a, struct ftype t, const struct val 
 	/* Naming an empty container, or null, takes nothing out of a live one. */
 	if (!ftype_is_container(t, over))
 		return over->type == base->type || over->type == VAL_NULL ? base : over;
-	return ftype_is_list(t) ? merge_list(a, t, base, over) : merge_map(a, t, base, over);
+	return ftype_is_list(t) ? typed_merge_list(a, t, base, over) : typed_merge_map(a, t, base, over);
 }
 
 const struct val *typed_remove(struct arena *a, struct ftype t, const struct val *v, const struct fset *gone)

@@ -17,7 +17,7 @@ struct ftype ftype_root(const struct schema *s)
 }
 
 /* One value of f: the field itself, or an element when it is a list or map. */
-static struct ftype one(const struct field *f)
+static struct ftype typed_one(const struct field *f)
 {
 	/* What a field says of its values counts more than what their type says of itself. */
 	bool atomic = f->elem_topology == TOPO_ATOMIC || (f->card == CARD_ONE && f->topology == TOPO_ATOMIC) ||
@@ -37,7 +37,7 @@ static struct ftype of_field(const struct field *f)
 	enum shape shape;
 
 	if (f->card == CARD_ONE)
-		return one(f);
+		return typed_one(f);
 	if (f->card == CARD_MAP)
 		shape = f->topology == TOPO_ATOMIC ? SHAPE_LEAF : SHAPE_MAP;
 	else if (f->topology == TOPO_MAP && f->list_keys && f->kind == FIELD_STRUCT)
@@ -52,14 +52,14 @@ struct ftype ftype_member(struct ftype t, enum sym sym, struct sv key)
 	const struct field *f;
 
 	if (t.shape == SHAPE_MAP)
-		return one(t.field);
+		return typed_one(t.field);
 	f = t.shape == SHAPE_STRUCT ? schema_member(t.schema, sym, key) : NULL;
 	return f ? of_field(f) : (struct ftype){ .shape = SHAPE_DEDUCED };
 }
 
 struct ftype ftype_item(struct ftype t)
 {
-	return one(t.field);
+	return typed_one(t.field);
 }
 
 bool ftype_is_container(struct ftype t, const struct val *v)
@@ -103,7 +103,7 @@ static const struct val *zero_of(const struct field *f)
 	}
 }
 
-static int by_name(const void *x, const void *y)
+static int typed_by_name(const void *x, const void *y)
 {
 	return sv_cmp(sym_name(*(const enum sym *)x), sym_name(*(const enum sym *)y));
 }
@@ -121,7 +121,7 @@ int fpart_keys_text(struct arena *a, const struct field *f, const struct val *it
 		keys[n] = f->list_keys[n];
 		n++;
 	}
-	qsort(keys, n, sizeof(*keys), by_name);
+	qsort(keys, n, sizeof(*keys), typed_by_name);
 	buf_adds(&b, "k:{");
 	for (size_t i = 0; i < n; i++) {
 		const struct val *v = val_member(item, keys[i]);

@@ -42,10 +42,10 @@ static const struct budget_limit move_limit = {
 };
 #define LIST_ITEM_NODES 4 /* what an element of a list costs, in nodes of a map */
 
-static const struct val *merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
-				   const struct val *patch);
+static const struct val *strategic_merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
+					     const struct val *patch);
 
-static const struct val *bad(struct sm *s, const char *fmt, struct sv what)
+static const struct val *strategic_bad(struct sm *s, const char *fmt, struct sv what)
 {
 	err_set(s->err, ERR_UNKNOWN, fmt, SV_ARG(what));
 	return NULL;
@@ -193,7 +193,7 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 		const struct val *d = val_member_sv(it, D_PATCH);
 
 		if (val_is(d, "merge"))
-			return bad(s, "merging lists cannot yet be specified in the patch%.*s", SV(""));
+			return strategic_bad(s, "merging lists cannot yet be specified in the patch%.*s", SV(""));
 		if (!d) {
 			val_push(s->a, data, it);
 		} else if (val_is(d, "delete")) {
@@ -225,7 +225,7 @@ static const struct val *merge_objects(struct sm *s, const struct field *f, cons
 			list_index_grown(&in_merged);
 			continue;
 		}
-		neu = merge_map(s, f->type, val_at(merged, (size_t)at), it);
+		neu = strategic_merge_map(s, f->type, val_at(merged, (size_t)at), it);
 		if (!neu)
 			return NULL;
 		*val_at_mut(merged, (size_t)at) = *neu;
@@ -247,8 +247,8 @@ static struct sv list_text(struct sm *s, const struct val *list)
 	return list ? val_go_text(s->a, list) : SV("[]");
 }
 
-static const struct val *merge_list(struct sm *s, const struct field *f, const struct val *orig,
-				    const struct val *patch)
+static const struct val *strategic_merge_list(struct sm *s, const struct field *f, const struct val *orig,
+					      const struct val *patch)
 {
 	const struct val *first;
 
@@ -260,7 +260,7 @@ static const struct val *merge_list(struct sm *s, const struct field *f, const s
 		return NULL;
 	first = val_len(orig) ? val_at(orig, 0) : val_at(patch, 0);
 	if (first->type == VAL_LIST)
-		return bad(s, "lists of lists are not supported%.*s", SV(""));
+		return strategic_bad(s, "lists of lists are not supported%.*s", SV(""));
 	if (!all_alike(orig, first->type) || !all_alike(patch, first->type)) {
 		err_set(s->err, ERR_UNKNOWN, "list element types are not identical: [%.*s %.*s]",
 			SV_ARG(list_text(s, orig)), SV_ARG(list_text(s, patch)));
@@ -269,7 +269,7 @@ static const struct val *merge_list(struct sm *s, const struct field *f, const s
 	if (first->type != VAL_MAP)
 		return merge_scalars(s, orig, patch);
 	if (!f->merge_key)
-		return bad(s, "cannot merge lists without merge key for %.*s", sym_name(f->sym));
+		return strategic_bad(s, "cannot merge lists without merge key for %.*s", sym_name(f->sym));
 	return merge_objects(s, f, orig, patch);
 }
 
@@ -299,7 +299,7 @@ static const struct val *ordered_list(struct sm *s, const struct field *f, struc
 	const struct val *merged = orig;
 
 	if (order->type != VAL_LIST)
-		return bad(s, "unable to cast $setElementOrder/%.*s to a list", name);
+		return strategic_bad(s, "unable to cast $setElementOrder/%.*s to a list", name);
 	if (patch && patch->type == VAL_LIST) {
 		if (!order_agrees(patch, order, key)) {
 			err_set(s->err, ERR_UNKNOWN,
@@ -307,7 +307,7 @@ static const struct val *ordered_list(struct sm *s, const struct field *f, struc
 				SV_ARG(val_go_text(s->a, patch)), SV_ARG(val_go_text(s->a, order)));
 			return NULL;
 		}
-		merged = orig ? merge_list(s, f, orig, patch) : clean(s, patch);
+		merged = orig ? strategic_merge_list(s, f, orig, patch) : clean(s, patch);
 	}
 	if (!merged || spend(s, (val_len(merged) + val_len(order)) * LIST_ITEM_NODES) < 0)
 		return NULL;
@@ -358,15 +358,16 @@ static const struct val *merge_value(struct sm *s, const struct field *f, const 
 		if (f && (f->flags & FF_PATCH_REPLACE))
 			return clean(s, patch);
 		/* Members of a map of structs have the element's schema; other maps have none. */
-		return merge_map(s, f && f->kind == FIELD_STRUCT && f->card == CARD_ONE ? f->type : NULL, orig, patch);
+		return strategic_merge_map(s, f && f->kind == FIELD_STRUCT && f->card == CARD_ONE ? f->type : NULL,
+					   orig, patch);
 	}
 	if (patch->type == VAL_LIST)
-		return merge_list(s, f, orig, patch);
+		return strategic_merge_list(s, f, orig, patch);
 	return patch;
 }
 
-static const struct val *merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
-				   const struct val *patch)
+static const struct val *strategic_merge_map(struct sm *s, const struct schema *schema, const struct val *orig,
+					     const struct val *patch)
 {
 	const struct val *directive = val_member_sv(patch, D_PATCH), *keep = val_member_sv(patch, D_RETAIN);
 	_cleanup_(val_index_release) struct val_index said = { 0 }, merged = { 0 };
@@ -400,7 +401,7 @@ static const struct val *merge_map(struct sm *s, const struct schema *schema, co
 		if (val_type(from) != VAL_LIST)
 			continue; /* nothing to take out of, and nobody looks at what */
 		if (m.value->type != VAL_LIST)
-			return bad(s, "unable to cast $deleteFromPrimitiveList/%.*s to a list", name);
+			return strategic_bad(s, "unable to cast $deleteFromPrimitiveList/%.*s to a list", name);
 		val_index_set(&merged, s->a, name, delete_scalars(s, from, m.value));
 	}
 	VAL_EACH_MEMBER(patch, m) {
@@ -470,7 +471,7 @@ struct val *patch_strategic(struct arena *a, const struct schema *schema, const 
 		err_set(err, ERR_BAD_REQUEST, "error decoding patch: nested deeper than %d levels", PATCH_DEPTH_MAX);
 		return NULL;
 	}
-	merged = merge_map(&s, schema, doc, patch);
+	merged = strategic_merge_map(&s, schema, doc, patch);
 	if (!merged)
 		return NULL;
 	out = val_new_null(a);

@@ -101,7 +101,7 @@ static bool is_repeated(const struct decode_report *r, const struct step *at)
 	return false;
 }
 
-static int by_name(const void *a, const void *b)
+static int strict_by_name(const void *a, const void *b)
 {
 	return sv_cmp(((const struct val_iter *)a)->key, ((const struct val_iter *)b)->key);
 }
@@ -162,7 +162,7 @@ static void walk_struct(struct walk *w, const struct schema *s, const struct val
 
 	VAL_EACH_MEMBER(raw, m)
 		all[n++] = m;
-	qsort(all, n, sizeof(*all), by_name);
+	qsort(all, n, sizeof(*all), strict_by_name);
 	for (size_t i = 0; i < n; i++)
 		walk_member(w, s, all[i], at);
 }

@@ -159,7 +159,7 @@ static void pod_free(void *v)
 	free(p);
 }
 
-static struct set_state *set_of(struct rollout *r, struct sv uid)
+static struct set_state *scenario_set_of(struct rollout *r, struct sv uid)
 {
 	void **slot = strmap_slot(&r->sets, uid);
 
@@ -172,7 +172,7 @@ static struct set_state *set_of(struct rollout *r, struct sv uid)
 	return *slot;
 }
 
-static void set_free(void *v)
+static void scenario_set_free(void *v)
 {
 	struct set_state *set = v;
 
@@ -184,7 +184,7 @@ static void on_set_change(struct rollout *r, const struct store_change *ch)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct val *doc = json_decode(&a, ch->kv.deleted ? ch->prev->value : ch->kv.value, NULL, NULL);
-	struct set_state *set = set_of(r, val_get_str(doc, F_metadata, F_uid));
+	struct set_state *set = scenario_set_of(r, val_get_str(doc, F_metadata, F_uid));
 	int n = ch->kv.deleted ? 0 : (int)val_get_int(doc, 0, F_spec, F_replicas);
 
 	if (n != vec_last(&set->sizes).n)
@@ -206,7 +206,7 @@ static void read_pod(struct rollout *r, struct pod_state *p, const struct val *d
 	    !val_get(doc, F_metadata, F_deletionTimestamp) && !val_is(phase, "Failed") && !val_is(phase, "Succeeded");
 	VAL_EACH(val_get(doc, F_metadata, F_ownerReferences), owner)
 		if (val_get_bool(owner, F_controller))
-			p->set = set_of(r, val_get_str(owner, F_uid));
+			p->set = scenario_set_of(r, val_get_str(owner, F_uid));
 	p->ready = false;
 	VAL_EACH(val_get(doc, F_status, F_conditions), cond)
 		if (val_is(val_get(cond, F_type), "Ready"))
@@ -524,7 +524,7 @@ static int scenario_run(const struct scenario_opts *o, struct scenario_result *r
 	r.c->faults.violation = NULL;
 	r.c = cluster_free(r.c);
 	strmap_release_with(&r.pods, pod_free);
-	strmap_release_with(&r.sets, set_free);
+	strmap_release_with(&r.sets, scenario_set_free);
 	free(r.nodes);
 	return rc;
 }

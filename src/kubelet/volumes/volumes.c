@@ -25,7 +25,7 @@ static const struct volume_kind *volume_kind_of(const struct val *v)
 	return NULL;
 }
 
-static struct sv kind_name(const struct val *v)
+static struct sv volume_kind_name(const struct val *v)
 {
 	VAL_EACH_MEMBER(v, m)
 		if (!sv_is(m.key, "name"))
@@ -84,7 +84,7 @@ int volumes_setup(struct kubelet *k, const struct val *pod, struct err *err)
 		if (!kind)
 			err_set(&e, ERR_INVALID,
 				"no volume plugin matched: a volume of kind %.*s cannot be given by this node",
-				SV_ARG(kind_name(v)));
+				SV_ARG(volume_kind_name(v)));
 		else
 			kind->setup(&vol, &e);
 		if (!e.reason)
