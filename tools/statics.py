@@ -15,11 +15,8 @@ FUNCTION = re.compile(r"^(?P<how>[A-Za-z_][\w \t*]*?[ \t*])(?P<name>\w+)\((?P<ar
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 
 LEFT = set("""
-    add_extra affinity arm begin bind_pod clock_ns collect conditions convert copy_list encode end_stream
-    failure_policy fill find finish finished flush frozen go_on gone_before has_container load look mutate
-    on_closed on_data on_drain on_gone on_head parse parse_opts pod_term ports put release release_obj revoked
-    same security send settle sink_bytes sink_failure sink_object sink_post standing_unref success_policy
-    template_defaults total_of update validate walk woken written
+    arm begin bind_pod end_stream find go_on look mutate on_closed on_data on_drain on_gone on_head parse_opts
+    release_obj revoked settle sink_bytes sink_failure sink_object sink_post standing_unref walk woken written
 """.split())
 
 

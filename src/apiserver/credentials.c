@@ -29,7 +29,7 @@ const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a)
 	return arena_strdup(a, inet_ntoa(v4));
 }
 
-static int load(struct apiserver *s, struct err *err)
+static int credentials_load(struct apiserver *s, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	VEC(const char *) names = VEC_INIT, addrs = VEC_INIT;
@@ -75,7 +75,7 @@ static void loading(void *ctx)
 	struct apiserver *s = ctx;
 	struct err err = ERR_INIT;
 
-	(void)load(s, &err);
+	(void)credentials_load(s, &err);
 	pthread_mutex_lock(&s->lock);
 	s->pki_err = err;
 	s->pki_loading = false;

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 
 /* Any address in one form: IPv4 as ::ffff:a.b.c.d, in whichever notation it came. */
-static bool parse(struct sv text, unsigned char ret[16])
+static bool dial_address_parse(struct sv text, unsigned char ret[16])
 {
 	char buf[INET6_ADDRSTRLEN];
 	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff }, compatible[12] = { 0 };
@@ -49,11 +49,11 @@ static bool is_special(const unsigned char a[16])
 	return memcmp(a, v6_any, sizeof(v6_any)) == 0 || a[0] == 0xff || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80);
 }
 
-static bool same(const unsigned char a[16], const char *text)
+static bool dial_address_same(const unsigned char a[16], const char *text)
 {
 	unsigned char b[16];
 
-	return text && parse(sv_from(text), b) && memcmp(a, b, sizeof(b)) == 0;
+	return text && dial_address_parse(sv_from(text), b) && memcmp(a, b, sizeof(b)) == 0;
 }
 
 int dial_allowed(enum dial_what what, struct sv address, int port, const struct dial_own *own, struct err *err)
@@ -62,12 +62,12 @@ int dial_allowed(enum dial_what what, struct sv address, int port, const struct 
 
 	if (port < 1 || port > UINT16_MAX)
 		return err_set(err, ERR_BAD_REQUEST, "invalid port %d", port);
-	if (!parse(address, a) || is_special(a))
+	if (!dial_address_parse(address, a) || is_special(a))
 		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
-	if (is_loopback(a) && (what != DIAL_NODE || port == own->port || !same(a, own->loopback_node)))
+	if (is_loopback(a) && (what != DIAL_NODE || port == own->port || !dial_address_same(a, own->loopback_node)))
 		return err_set(err, ERR_BAD_REQUEST, "address not allowed");
 	for (const char *const *o = own->addresses; o && *o && port == own->port; o++)
-		if (same(a, *o))
+		if (dial_address_same(a, *o))
 			return err_set(err, ERR_BAD_REQUEST, "address not allowed");
 	return 0;
 }

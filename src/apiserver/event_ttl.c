@@ -27,7 +27,7 @@ static int64_t last_seen(const struct obj *o)
 	return latest == INT64_MIN ? INT64_MAX : latest;
 }
 
-static int collect(struct obj *o, void *ctx)
+static int event_ttl_collect(struct obj *o, void *ctx)
 {
 	struct sweep *s = ctx;
 
@@ -42,7 +42,7 @@ void event_ttl_sweep(struct apiserver *s)
 	struct sweep sweep = { .before_ns = env_now_ns(s->env) - EVENT_TTL_NS, .expired = VEC_INIT };
 	struct client *c = apiserver_client(s, "kube-apiserver", "system:apiserver", masters);
 
-	wc_each(s->wc, RES(core_events), SV(""), collect, &sweep);
+	wc_each(s->wc, RES(core_events), SV(""), event_ttl_collect, &sweep);
 	for (size_t i = 0; i < sweep.expired.n; i++) {
 		struct obj *o = sweep.expired.p[i];
 		struct client_delete_opts opts = CLIENT_DELETE_OPTS;

@@ -82,7 +82,7 @@ static bool next(struct http_source *s, struct http_chunk *ret)
 	return true;
 }
 
-static void release(struct http_source *s)
+static void gzip_release(struct http_source *s)
 {
 	struct gzip_source *g = CONTAINER_OF(s, struct gzip_source, src);
 
@@ -96,7 +96,7 @@ struct http_source *gzip_source(struct http_source *inner_take)
 {
 	struct gzip_source *g = xcalloc(1, sizeof(*g));
 
-	g->src = (struct http_source){ .total = -1, .next = next, .release = release };
+	g->src = (struct http_source){ .total = -1, .next = next, .release = gzip_release };
 	g->inner = inner_take;
 	start(&g->z);
 	return &g->src;

@@ -26,7 +26,8 @@ static int may_impersonate(struct api_req *q, struct sv group, struct sv resourc
 
 static const struct sv auth_group = { "authentication.k8s.io", sizeof("authentication.k8s.io") - 1 };
 
-static int add_extra(struct api_req *q, struct user_info *u, struct sv key, struct sv value, struct err *err)
+static int impersonate_add_extra(struct api_req *q, struct user_info *u, struct sv key, struct sv value,
+				 struct err *err)
 {
 	struct extra_info *e = NULL;
 	struct sv *values;
@@ -131,7 +132,8 @@ int impersonate(struct api_req *q, struct err *err)
 	for (size_t i = 0; i < q->http->n_headers; i++) {
 		const struct http_header *h = &q->http->headers[i];
 
-		if (sv_starts(h->name, extra_header) && add_extra(q, &u, extra_key(q, h->name), h->value, err) < 0)
+		if (sv_starts(h->name, extra_header) &&
+		    impersonate_add_extra(q, &u, extra_key(q, h->name), h->value, err) < 0)
 			return -1;
 	}
 	if (u.uid.n && may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), u.uid, err) < 0)

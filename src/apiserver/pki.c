@@ -18,7 +18,7 @@
 #define NEW_CA "and start with --accept-database to make a new cluster CA, which every kubeconfig and node needs then"
 
 /* Reads DIR/name; 1 when it was there, 0 when not, -1 on failure. */
-static int load(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
+static int pki_load(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
 {
 	_cleanup_free_ char *path = NULL;
 	struct err why = ERR_INIT;
@@ -42,7 +42,7 @@ static void save(struct pki *p, const char *dir, const char *name, struct sv dat
 		vec_push(&p->unsaved, ((struct file_out){ arena_printf(&p->arena, "%s/%s", dir, name), data, 0600 }));
 }
 
-static int64_t clock_ns(struct pki *p)
+static int64_t pki_clock_ns(struct pki *p)
 {
 	return MAX(env_now_ns(p->env), CLOCK_FLOOR_NS);
 }
@@ -57,12 +57,12 @@ static bool lasts(struct pki *p, struct sv cert, int64_t *ret_end)
 
 static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 {
-	int cert = load(p, o->dir, "ca.crt", &p->ca_cert, err);
-	int key = cert < 0 ? -1 : load(p, o->dir, "ca.key", &p->ca_key, err);
+	int cert = pki_load(p, o->dir, "ca.crt", &p->ca_cert, err);
+	int key = cert < 0 ? -1 : pki_load(p, o->dir, "ca.key", &p->ca_key, err);
 	struct cert_opts c = {
 		.common_name = "caravel-ca",
 		.ca = true,
-		.not_after_ns = clock_ns(p) + CA_LIFE_NS,
+		.not_after_ns = pki_clock_ns(p) + CA_LIFE_NS,
 	};
 	int64_t end;
 
@@ -99,7 +99,7 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 static int leaf(struct pki *p, struct arena *a, struct cert_opts *c, int64_t life_ns, struct sv *ret_cert,
 		struct sv *ret_key, struct err *err)
 {
-	c->not_after_ns = clock_ns(p) + life_ns;
+	c->not_after_ns = pki_clock_ns(p) + life_ns;
 	return cert_make(a, c, p->ca_cert, p->ca_key, ret_cert, ret_key, err);
 }
 
@@ -119,7 +119,7 @@ static struct sv names_text(struct arena *a, const struct pki_opts *o)
 static int load_renewable(struct pki *p, const char *dir, const char *name, struct sv *ret, struct err *err)
 {
 	struct err why = ERR_INIT;
-	int r = load(p, dir, name, ret, &why);
+	int r = pki_load(p, dir, name, ret, &why);
 
 	if (r >= 0)
 		return r;
@@ -165,7 +165,7 @@ static int load_server(struct pki *p, const struct pki_opts *o, struct err *err)
 
 static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 {
-	int rc = load(p, o->dir, "sa.key", &p->sa_key, err);
+	int rc = pki_load(p, o->dir, "sa.key", &p->sa_key, err);
 	struct sv public_pem;
 
 	if (rc < 0)
@@ -183,7 +183,7 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 	return 0;
 }
 
-static const char *const *copy_list(struct arena *a, const char *const *list)
+static const char *const *pki_copy_list(struct arena *a, const char *const *list)
 {
 	const char **copy;
 	size_t n = 0;
@@ -202,8 +202,8 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 
 	p->env = o->env;
 	p->dir = o->dir ? arena_strdup(&p->arena, o->dir) : NULL;
-	p->names = copy_list(&p->arena, o->names);
-	p->addrs = copy_list(&p->arena, o->addrs);
+	p->names = pki_copy_list(&p->arena, o->names);
+	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
 	    load_sa_key(p, o, err) < 0 || file_write_several(p->unsaved.p, p->unsaved.n, err) < 0)

@@ -173,7 +173,7 @@ static void tag_over(struct proxy_html *h, struct buf *out)
 }
 
 /* Passes what is collected: it is no tag after all. */
-static void flush(struct proxy_html *h, struct buf *out)
+static void proxy_links_flush(struct proxy_html *h, struct buf *out)
 {
 	buf_addsv(out, buf_sv(&h->tag));
 	buf_clear(&h->tag);
@@ -187,7 +187,7 @@ static void raw_byte(struct proxy_html *h, char c, struct buf *out)
 	size_t want = strlen(h->raw) + 2;
 
 	if (h->tag.n == 0 ? c != '<' : h->tag.n == 1 ? c != '/' : tolower((unsigned char)c) != h->raw[h->tag.n - 2]) {
-		flush(h, out);
+		proxy_links_flush(h, out);
 		if (c != '<') {
 			buf_addc(out, c);
 			return;
@@ -196,7 +196,7 @@ static void raw_byte(struct proxy_html *h, char c, struct buf *out)
 	buf_addc(&h->tag, c);
 	if (h->tag.n == want) {
 		h->raw[0] = '\0';
-		flush(h, out);
+		proxy_links_flush(h, out);
 	}
 }
 
@@ -211,7 +211,7 @@ static void byte(struct proxy_html *h, char c, struct buf *out)
 		return;
 	}
 	if (h->tag.n == 1 && !isalpha((unsigned char)c) && c != '!') { /* "a < b", "</a>", "<?x" */
-		flush(h, out);
+		proxy_links_flush(h, out);
 		if (c != '<') {
 			buf_addc(out, c);
 			return;
@@ -221,7 +221,7 @@ static void byte(struct proxy_html *h, char c, struct buf *out)
 	if (h->comment) {
 		/* Only its last bytes are of interest. */
 		if (h->tag.n >= 3 && c == '>' && sv_ends(buf_sv(&h->tag), SV("-->")))
-			flush(h, out);
+			proxy_links_flush(h, out);
 		else if (h->tag.n > 64) {
 			buf_addsv(out, sv_sub(buf_sv(&h->tag), 0, h->tag.n - 2));
 			memmove(h->tag.p, h->tag.p + h->tag.n - 2, 2);
@@ -233,7 +233,7 @@ static void byte(struct proxy_html *h, char c, struct buf *out)
 		h->quote = c == h->quote ? 0 : h->quote;
 	} else if (c == '>') {
 		if (h->tag.p[1] == '!')
-			flush(h, out);
+			proxy_links_flush(h, out);
 		else
 			tag_over(h, out);
 	} else if ((c == '"' || c == '\'') && h->tag.n > 1) {
@@ -246,7 +246,7 @@ static void byte(struct proxy_html *h, char c, struct buf *out)
 			h->quote = c;
 	}
 	if (h->tag.n >= TAG_MAX)
-		flush(h, out);
+		proxy_links_flush(h, out);
 }
 
 void proxy_html_feed(struct proxy_html *h, struct sv bytes, struct buf *out)
@@ -257,5 +257,5 @@ void proxy_html_feed(struct proxy_html *h, struct sv bytes, struct buf *out)
 
 void proxy_html_end(struct proxy_html *h, struct buf *out)
 {
-	flush(h, out);
+	proxy_links_flush(h, out);
 }

@@ -16,7 +16,7 @@ void user_is_authenticated(struct user_info *u)
 		u->groups[u->n_groups++] = SV("system:authenticated");
 }
 
-static struct sv *copy_list(struct arena *a, const struct sv *list, size_t n)
+static struct sv *user_copy_list(struct arena *a, const struct sv *list, size_t n)
 {
 	struct sv *out = ARENA_ARRAY(a, struct sv, n);
 
@@ -30,7 +30,7 @@ void user_copy(struct arena *a, struct user_info *to, const struct user_info *fr
 	*to = (struct user_info){
 		.name = arena_sv(a, from->name),
 		.uid = arena_sv(a, from->uid),
-		.groups = copy_list(a, from->groups, from->n_groups),
+		.groups = user_copy_list(a, from->groups, from->n_groups),
 		.n_groups = from->n_groups,
 		.extra = ARENA_ARRAY(a, struct extra_info, from->n_extra),
 		.n_extra = from->n_extra,
@@ -39,7 +39,7 @@ void user_copy(struct arena *a, struct user_info *to, const struct user_info *fr
 	};
 	for (size_t i = 0; i < from->n_extra; i++) {
 		to->extra[i].key = arena_sv(a, from->extra[i].key);
-		to->extra[i].values = copy_list(a, from->extra[i].values, from->extra[i].n_values);
+		to->extra[i].values = user_copy_list(a, from->extra[i].values, from->extra[i].n_values);
 		to->extra[i].n_values = from->extra[i].n_values;
 	}
 }

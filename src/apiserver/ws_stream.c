@@ -13,7 +13,7 @@ struct ws_stream {
 	bool ended; /* by the streamer: q is given back with the tunnel */
 };
 
-static size_t flush(struct ws_stream *w)
+static size_t ws_stream_flush(struct ws_stream *w)
 {
 	size_t queued = w->tunnel && w->out.n ? http_tunnel_write(w->tunnel, buf_sv(&w->out)) : 0;
 
@@ -31,18 +31,18 @@ static void message(enum ws_op op, struct sv payload, void *ctx)
 		ws_close_frame(&w->ws, &w->out, 1000, SV_NULL, 0);
 }
 
-static void on_data(struct http_tunnel *t, struct sv bytes, void *ctx)
+static void ws_stream_on_data(struct http_tunnel *t, struct sv bytes, void *ctx)
 {
 	struct api_req *q = ctx;
 	struct ws_stream *w = q->user_data;
 
 	if (ws_feed(&w->ws, bytes, message, w, NULL) < 0)
 		ws_close_frame(&w->ws, &w->out, 1002, SV_NULL, 0);
-	if (flush(w) > ANSWERS_MAX || w->ws.closing)
+	if (ws_stream_flush(w) > ANSWERS_MAX || w->ws.closing)
 		http_tunnel_close(t);
 }
 
-static void on_drain(struct http_tunnel *t, void *ctx)
+static void ws_stream_on_drain(struct http_tunnel *t, void *ctx)
 {
 	struct api_req *q = ctx;
 
@@ -61,7 +61,7 @@ static void give_back(struct api_req *q)
 	http_req_unref(q->http);
 }
 
-static void on_closed(struct http_tunnel *t, void *ctx)
+static void ws_stream_on_closed(struct http_tunnel *t, void *ctx)
 {
 	struct api_req *q = ctx;
 	struct ws_stream *w = q->user_data;
@@ -74,7 +74,7 @@ static void on_closed(struct http_tunnel *t, void *ctx)
 		q->on_gone(q);
 }
 
-static void gone_before(struct http_req *r, void *ctx)
+static void ws_stream_gone_before(struct http_req *r, void *ctx)
 {
 	struct api_req *q = ctx;
 
@@ -86,7 +86,7 @@ static void gone_before(struct http_req *r, void *ctx)
 void ws_stream_begin(struct api_req *q, const char *content_type)
 {
 	static const char *const offers[] = { "binary.k8s.io", "base64.binary.k8s.io", "", NULL };
-	static const struct http_tunnel_cb cb = { on_data, on_drain, on_closed };
+	static const struct http_tunnel_cb cb = { ws_stream_on_data, ws_stream_on_drain, ws_stream_on_closed };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct ws_stream *w = ARENA_NEW(q->arena, struct ws_stream);
 	struct http_header *headers;
@@ -107,14 +107,14 @@ void ws_stream_begin(struct api_req *q, const char *content_type)
 		w->tunnel = http_upgrade(q->http, headers, n, &cb, q);
 	}
 	if (!w->tunnel) { /* the streamer hears of it when it has begun */
-		http_req_post(q->http, gone_before, q);
+		http_req_post(q->http, ws_stream_gone_before, q);
 	} else if (!w->events) {
 		ws_frame(&w->ws, &w->out, w->base64 ? WS_TEXT : WS_BINARY, SV(""), 0);
-		(void)flush(w);
+		(void)ws_stream_flush(w);
 	}
 }
 
-static size_t send(struct ws_stream *w, struct sv bytes)
+static size_t ws_stream_send(struct ws_stream *w, struct sv bytes)
 {
 	if (w->base64) {
 		_cleanup_(buf_release) struct buf text = BUF_INIT;
@@ -124,7 +124,7 @@ static size_t send(struct ws_stream *w, struct sv bytes)
 	} else {
 		ws_frame(&w->ws, &w->out, w->events ? WS_TEXT : WS_BINARY, bytes, 0);
 	}
-	return flush(w);
+	return ws_stream_flush(w);
 }
 
 size_t ws_stream_write(struct api_req *q, const struct http_chunk *c)
@@ -133,12 +133,12 @@ size_t ws_stream_write(struct api_req *q, const struct http_chunk *c)
 	size_t queued = 0;
 
 	if (w->tunnel && !w->events) {
-		queued = c->data.n ? send(w, c->data) : 0;
+		queued = c->data.n ? ws_stream_send(w, c->data) : 0;
 	} else if (w->tunnel) {
 		/* An event comes in pieces, of which only the last one ends with a line break. */
 		buf_addsv(&w->message, c->data);
 		if (sv_ends(c->data, SV("\n"))) {
-			queued = send(w, buf_sv(&w->message));
+			queued = ws_stream_send(w, buf_sv(&w->message));
 			buf_clear(&w->message);
 		}
 	}
@@ -159,6 +159,6 @@ void ws_stream_end(struct api_req *q)
 	}
 	if (!w->ws.closing)
 		ws_close_frame(&w->ws, &w->out, 1000, SV_NULL, 0);
-	(void)flush(w);
+	(void)ws_stream_flush(w);
 	http_tunnel_close(w->tunnel);
 }

@@ -15,7 +15,7 @@ static bool says_something(const struct val *tolerations, const char *key)
 	return false;
 }
 
-static int mutate(const struct admission *a, struct err *err)
+static int tolerations_mutate(const struct admission *a, struct err *err)
 {
 	static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
 	struct val *spec;
@@ -41,4 +41,4 @@ static int mutate(const struct admission *a, struct err *err)
 
 const struct admission_plugin admission_default_tolerations = { .name = "DefaultTolerationSeconds",
 								.mutates = ON_CREATE | ON_UPDATE,
-								.mutate = mutate };
+								.mutate = tolerations_mutate };

@@ -18,7 +18,7 @@ static int forbid_creation(const struct admission *a, struct err *err)
 			     "namespace %.*s is being terminated", SV_ARG(a->ns));
 }
 
-static int validate(const struct admission *a, struct err *err)
+static int namespace_lifecycle_validate(const struct admission *a, struct err *err)
 {
 	struct obj *ns;
 
@@ -41,5 +41,5 @@ static int validate(const struct admission *a, struct err *err)
 const struct admission_plugin admission_namespace_lifecycle = { .name = "NamespaceLifecycle",
 								/* first: a body for nowhere is not looked at */
 								.mutates = ON_CREATE,
-								.mutate = validate,
-								.validate = validate };
+								.mutate = namespace_lifecycle_validate,
+								.validate = namespace_lifecycle_validate };

@@ -14,7 +14,7 @@ static int find_default(struct obj *o, void *ctx)
 	return 0;
 }
 
-static int mutate(const struct admission *a, struct err *err)
+static int priority_mutate(const struct admission *a, struct err *err)
 {
 	struct arena *ar = a->q->arena;
 	struct obj *pc = NULL;
@@ -71,7 +71,7 @@ static int mutate(const struct admission *a, struct err *err)
 }
 
 /* Of all classes one may be the default. */
-static int validate(const struct admission *a, struct err *err)
+static int priority_validate(const struct admission *a, struct err *err)
 {
 	_cleanup_obj_ struct obj *is = NULL;
 
@@ -91,5 +91,5 @@ static int validate(const struct admission *a, struct err *err)
 }
 
 const struct admission_plugin admission_priority = {
-	.name = "Priority", .mutates = ON_CREATE | ON_UPDATE, .mutate = mutate, .validate = validate
+	.name = "Priority", .mutates = ON_CREATE | ON_UPDATE, .mutate = priority_mutate, .validate = priority_validate
 };

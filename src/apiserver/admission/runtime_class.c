@@ -2,7 +2,7 @@
  * here, so no class of any name, and no overhead. */
 #include "apiserver/admission/plugins.h"
 
-static int validate(const struct admission *a, struct err *err)
+static int runtime_class_validate(const struct admission *a, struct err *err)
 {
 	struct sv name;
 
@@ -17,4 +17,4 @@ static int validate(const struct admission *a, struct err *err)
 	return 0;
 }
 
-const struct admission_plugin admission_runtime_class = { .name = "RuntimeClass", .validate = validate };
+const struct admission_plugin admission_runtime_class = { .name = "RuntimeClass", .validate = runtime_class_validate };

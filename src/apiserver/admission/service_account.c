@@ -141,7 +141,7 @@ static struct obj *account_find(const struct admission *a, struct sv name, struc
 	return sa;
 }
 
-static int mutate(const struct admission *a, struct err *err)
+static int service_account_mutate(const struct admission *a, struct err *err)
 {
 	struct val *spec;
 	struct sv name;
@@ -169,7 +169,7 @@ static int mutate(const struct admission *a, struct err *err)
 }
 
 /* What is added to a pod that is there, and a pod as the plugins after this one left it. */
-static int validate(const struct admission *a, struct err *err)
+static int service_account_validate(const struct admission *a, struct err *err)
 {
 	bool ephemeral =
 	    a->res == RES(core_pods) && a->op == ADMIT_UPDATE && a->doc && sv_is(a->subresource, "ephemeralcontainers");
@@ -190,6 +190,6 @@ static int validate(const struct admission *a, struct err *err)
 const struct admission_plugin admission_service_account = {
 	.name = "ServiceAccount",
 	.mutates = ON_CREATE,
-	.mutate = mutate,
-	.validate = validate,
+	.mutate = service_account_mutate,
+	.validate = service_account_validate,
 };

@@ -245,7 +245,7 @@ int sa_token_verify(struct apiserver *s, struct arena *a, struct sv token, struc
 	return rc < 0 ? -1 : 1;
 }
 
-static void add_extra(struct arena *a, struct user_info *u, const char *key, struct sv value)
+static void sa_token_add_extra(struct arena *a, struct user_info *u, const char *key, struct sv value)
 {
 	struct extra_info *e;
 
@@ -271,17 +271,17 @@ void sa_claims_user(struct arena *a, const struct sa_claims *c, struct user_info
 	ret->groups[1] = arena_svf(a, "system:serviceaccounts:%.*s", SV_ARG(c->ns));
 	ret->groups[2] = SV("system:authenticated");
 	if (c->jti.n)
-		add_extra(a, ret, "authentication.kubernetes.io/credential-id",
-			  arena_svf(a, "JTI=%.*s", SV_ARG(c->jti)));
-	add_extra(a, ret, "authentication.kubernetes.io/node-name", c->node_name);
-	add_extra(a, ret, "authentication.kubernetes.io/node-uid", c->node_uid);
-	add_extra(a, ret, "authentication.kubernetes.io/pod-name", c->pod_name);
-	add_extra(a, ret, "authentication.kubernetes.io/pod-uid", c->pod_uid);
+		sa_token_add_extra(a, ret, "authentication.kubernetes.io/credential-id",
+				   arena_svf(a, "JTI=%.*s", SV_ARG(c->jti)));
+	sa_token_add_extra(a, ret, "authentication.kubernetes.io/node-name", c->node_name);
+	sa_token_add_extra(a, ret, "authentication.kubernetes.io/node-uid", c->node_uid);
+	sa_token_add_extra(a, ret, "authentication.kubernetes.io/pod-name", c->pod_name);
+	sa_token_add_extra(a, ret, "authentication.kubernetes.io/pod-uid", c->pod_uid);
 }
 
 /* --- what others verify with --- */
 
-static struct sv encode(struct arena *a, const struct val *doc)
+static struct sv sa_token_encode(struct arena *a, const struct val *doc)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
@@ -289,7 +289,7 @@ static struct sv encode(struct arena *a, const struct val *doc)
 	return arena_sv(a, buf_sv(&b));
 }
 
-static void put(struct arena *a, struct val *m, const char *key, struct sv value)
+static void sa_token_put(struct arena *a, struct val *m, const char *key, struct sv value)
 {
 	val_set_str_sv(a, m, sv_from(key), value);
 }
@@ -299,19 +299,19 @@ struct sv sa_jwks(struct apiserver *s, struct arena *a)
 	const struct pki *pki = s->pki;
 	struct val *doc = val_new_map(a), *keys = val_new_list(a), *key = val_new_map(a);
 
-	put(a, key, "use", SV("sig"));
-	put(a, key, "kty", SV("EC"));
-	put(a, key, "kid", pki->sa_kid);
-	put(a, key, "crv", SV("P-256"));
-	put(a, key, "alg", SV("ES256"));
-	put(a, key, "x", pki->sa_x);
-	put(a, key, "y", pki->sa_y);
+	sa_token_put(a, key, "use", SV("sig"));
+	sa_token_put(a, key, "kty", SV("EC"));
+	sa_token_put(a, key, "kid", pki->sa_kid);
+	sa_token_put(a, key, "crv", SV("P-256"));
+	sa_token_put(a, key, "alg", SV("ES256"));
+	sa_token_put(a, key, "x", pki->sa_x);
+	sa_token_put(a, key, "y", pki->sa_y);
 	val_push(a, keys, key);
 	val_set_sv(a, doc, SV("keys"), keys);
-	return encode(a, doc);
+	return sa_token_encode(a, doc);
 }
 
-static struct val *one(struct arena *a, const char *s)
+static struct val *sa_token_one(struct arena *a, const char *s)
 {
 	struct val *l = val_new_list(a);
 
@@ -324,12 +324,12 @@ struct sv sa_openid_configuration(struct apiserver *s, struct arena *a)
 	const struct apiserver_opts *o = &s->o;
 	struct val *doc = val_new_map(a);
 
-	put(a, doc, "issuer", sa_issuer(s, a));
-	put(a, doc, "jwks_uri",
-	    arena_svf(a, "https://%s:%d/openid/v1/jwks", o->advertise_address ? o->advertise_address : "127.0.0.1",
-		      o->advertise_port));
-	val_set_sv(a, doc, SV("response_types_supported"), one(a, "id_token"));
-	val_set_sv(a, doc, SV("subject_types_supported"), one(a, "public"));
-	val_set_sv(a, doc, SV("id_token_signing_alg_values_supported"), one(a, "ES256"));
-	return encode(a, doc);
+	sa_token_put(a, doc, "issuer", sa_issuer(s, a));
+	sa_token_put(a, doc, "jwks_uri",
+		     arena_svf(a, "https://%s:%d/openid/v1/jwks",
+			       o->advertise_address ? o->advertise_address : "127.0.0.1", o->advertise_port));
+	val_set_sv(a, doc, SV("response_types_supported"), sa_token_one(a, "id_token"));
+	val_set_sv(a, doc, SV("subject_types_supported"), sa_token_one(a, "public"));
+	val_set_sv(a, doc, SV("id_token_signing_alg_values_supported"), sa_token_one(a, "ES256"));
+	return sa_token_encode(a, doc);
 }

@@ -45,7 +45,7 @@ static struct sv random_text(struct apiserver *s, struct arena *a, size_t n)
 	return sv_make(out, n);
 }
 
-static void put(struct arena *a, struct val *data, const char *key, struct sv value)
+static void join_token_put(struct arena *a, struct val *data, const char *key, struct sv value)
 {
 	val_set_str_sv(a, data, sv_from(key), b64_encode(a, value));
 }
@@ -61,12 +61,12 @@ static struct val *secret_doc(struct arena *a, struct sv id, struct sv secret)
 	val_set_str_sv(a, val_set_map(a, meta, F_labels), SV(LABEL), SV("true"));
 	val_set_cstr(a, doc, F_type, BOOTSTRAP_TOKEN_TYPE);
 	data = val_set_map(a, doc, F_data);
-	put(a, data, "description", SV("machines join with this token; it is kept in server/node-token"));
-	put(a, data, "token-id", id);
-	put(a, data, "token-secret", secret);
-	put(a, data, "usage-bootstrap-authentication", SV("true"));
-	put(a, data, "usage-bootstrap-signing", SV("true"));
-	put(a, data, "auth-extra-groups", SV(GROUP));
+	join_token_put(a, data, "description", SV("machines join with this token; it is kept in server/node-token"));
+	join_token_put(a, data, "token-id", id);
+	join_token_put(a, data, "token-secret", secret);
+	join_token_put(a, data, "usage-bootstrap-authentication", SV("true"));
+	join_token_put(a, data, "usage-bootstrap-signing", SV("true"));
+	join_token_put(a, data, "auth-extra-groups", SV(GROUP));
 	return doc;
 }
 

@@ -24,7 +24,7 @@ struct list_body {
 	bool ended;
 };
 
-static void release_obj(void *o)
+static void list_body_release_obj(void *o)
 {
 	obj_unref(o);
 }
@@ -103,8 +103,9 @@ static bool native_next(struct http_source *s, struct http_chunk *ret)
 		l->separated = true;
 		return true;
 	}
-	*ret =
-	    (struct http_chunk){ .data = sv_sub(json, cut, json.n), .release = release_obj, .owner = l->objs[l->at++] };
+	*ret = (struct http_chunk){ .data = sv_sub(json, cut, json.n),
+				    .release = list_body_release_obj,
+				    .owner = l->objs[l->at++] };
 	l->separated = false;
 	return true;
 }
@@ -112,7 +113,7 @@ static bool native_next(struct http_source *s, struct http_chunk *ret)
 /* --- Table and PartialObjectMetadataList --- */
 
 /* Encodes until there are `want` bytes; false when the end was made. */
-static bool encode(struct list_body *l, size_t want)
+static bool list_body_encode(struct list_body *l, size_t want)
 {
 	while (!l->ended && l->made.n < want) {
 		if (l->at == l->n) {
@@ -138,7 +139,7 @@ static bool encoded_next(struct http_source *s, struct http_chunk *ret)
 	size_t n;
 	char *p;
 
-	(void)encode(l, PIECE);
+	(void)list_body_encode(l, PIECE);
 	if (!l->made.n)
 		return false;
 	n = l->made.n;
@@ -149,7 +150,7 @@ static bool encoded_next(struct http_source *s, struct http_chunk *ret)
 
 /* --- both --- */
 
-static void release(struct http_source *s)
+static void list_body_release(struct http_source *s)
 {
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
 
@@ -165,7 +166,7 @@ void list_answer(struct api_req *q, const struct resource *r, struct obj **objs,
 	struct http_chunk all;
 	char av[160];
 
-	l->src = (struct http_source){ .total = -1, .next = encoded_next, .release = release };
+	l->src = (struct http_source){ .total = -1, .next = encoded_next, .release = list_body_release };
 	l->q = q;
 	l->res = r;
 	l->objs = objs;
@@ -183,7 +184,7 @@ void list_answer(struct api_req *q, const struct resource *r, struct obj **objs,
 		buf_printf(&l->made, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"%s\",", meta_version(q));
 		head_meta(&l->made, rev, cont, remaining);
 	}
-	if (q->as == AS_NATIVE || encode(l, WHOLE)) {
+	if (q->as == AS_NATIVE || list_body_encode(l, WHOLE)) {
 		answer_source(q, 200, "application/json", &l->src);
 		return;
 	}

@@ -63,7 +63,7 @@ static const struct {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void fill(void)
+static void strategies_fill(void)
 {
 	struct strategy *table = xcalloc(resource_count, sizeof(*table));
 
@@ -80,5 +80,5 @@ static void fill(void)
 
 void strategies_start(void)
 {
-	pthread_once(&once, fill);
+	pthread_once(&once, strategies_fill);
 }

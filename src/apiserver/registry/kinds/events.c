@@ -17,7 +17,7 @@ static const struct {
 };
 
 /* Renames the members, then decodes: order and always-present members are the other form's. */
-static struct val *convert(struct arena *a, const struct val *doc, const struct resource *to, bool to_core)
+static struct val *events_convert(struct arena *a, const struct val *doc, const struct resource *to, bool to_core)
 {
 	struct val *out = val_new_map(a);
 
@@ -39,12 +39,12 @@ static struct val *convert(struct arena *a, const struct val *doc, const struct 
 
 static struct val *to_core(struct arena *a, const struct val *doc)
 {
-	return convert(a, doc, RES(core_events), true);
+	return events_convert(a, doc, RES(core_events), true);
 }
 
 static struct val *from_core(struct arena *a, const struct val *doc)
 {
-	return convert(a, doc, RES(events_events), false);
+	return events_convert(a, doc, RES(events_events), false);
 }
 
 /* The component that reports, under either of its names. */

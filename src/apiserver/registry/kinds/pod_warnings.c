@@ -60,7 +60,7 @@ static void node_terms(struct api_req *q, const struct val *term, const struct f
 	}
 }
 
-static void pod_term(struct api_req *q, const struct val *term, const struct fpath *at)
+static void pod_warnings_pod_term(struct api_req *q, const struct val *term, const struct fpath *at)
 {
 	struct fpath sel_at = FPATH(at, F_labelSelector), key_at = FPATH(at, F_topologyKey);
 
@@ -105,20 +105,20 @@ static void placement(struct api_req *q, const struct val *spec, const struct fp
 		VAL_EACH(val_get(aff, pods[k], F_requiredDuringSchedulingIgnoredDuringExecution), t) {
 			struct fpath item = FPATH_AT(&req_at, i++);
 
-			pod_term(q, t, &item);
+			pod_warnings_pod_term(q, t, &item);
 		}
 		i = 0;
 		VAL_EACH(val_get(aff, pods[k], F_preferredDuringSchedulingIgnoredDuringExecution), t) {
 			struct fpath item = FPATH_AT(&pref_at, i++), term_at = FPATH(&item, F_podAffinityTerm);
 
-			pod_term(q, val_member(t, F_podAffinityTerm), &term_at);
+			pod_warnings_pod_term(q, val_member(t, F_podAffinityTerm), &term_at);
 		}
 	}
 	i = 0;
 	VAL_EACH(val_member(spec, F_topologySpreadConstraints), t) {
 		struct fpath item = FPATH_AT(&spread_at, i++);
 
-		pod_term(q, t, &item);
+		pod_warnings_pod_term(q, t, &item);
 	}
 }
 
@@ -235,8 +235,8 @@ static void port_numbers(struct api_req *q, const struct val *p, struct sv path,
 	strmap_set(seen, id, here);
 }
 
-static void ports(struct api_req *q, const struct val *c, const struct fpath *up, struct strmap *seen,
-		  struct strmap *names)
+static void pod_warnings_ports(struct api_req *q, const struct val *c, const struct fpath *up, struct strmap *seen,
+			       struct strmap *names)
 {
 	struct fpath at = FPATH(up, F_ports);
 	size_t i = 0;
@@ -296,7 +296,7 @@ static void containers(struct api_req *q, const struct val *spec, const struct f
 			struct fpath item = FPATH_AT(&list_at, i++);
 
 			env(q, c, &item);
-			ports(q, c, &item, &seen, &names);
+			pod_warnings_ports(q, c, &item, &seen, &names);
 			fractions(q, c, &item);
 		}
 	}

@@ -7,8 +7,8 @@
 #include "apiserver/set_aside.h"
 
 /* "https": with TLS, whoever answers: pods have certificates of their own making, if any. */
-static int finish(struct api_req *q, struct sv scheme, struct sv host, int64_t port, struct http_endpoint *ret,
-		  struct err *err)
+static int proxies_finish(struct api_req *q, struct sv scheme, struct sv host, int64_t port, struct http_endpoint *ret,
+			  struct err *err)
 {
 	struct dial_own own;
 
@@ -59,7 +59,7 @@ void pod_proxy(struct api_req *q)
 		n = sv_is(scheme, "https") ? 443 : 80;
 	if (n < 0)
 		err_set(&err, ERR_BAD_REQUEST, "pod \"%.*s\" has no port \"%.*s\"", SV_ARG(name), SV_ARG(port));
-	if (n < 0 || finish(q, scheme, val_str(obj_get(pod, F_status, F_podIP)), n, &ep, &err) < 0) {
+	if (n < 0 || proxies_finish(q, scheme, val_str(obj_get(pod, F_status, F_podIP)), n, &ep, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}
@@ -162,7 +162,7 @@ void service_proxy(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	if (finish(q, scheme, ip, n, &ep, &err) < 0) {
+	if (proxies_finish(q, scheme, ip, n, &ep, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}
@@ -190,7 +190,7 @@ void node_proxy(struct api_req *q)
 		/* Not the kubelet: nothing of ours is shown there. */
 		if (!sv_to_i64(port, &n))
 			n = -1;
-		if (finish(q, scheme, sv_from(ep.host), n, &ep, &err) < 0) {
+		if (proxies_finish(q, scheme, sv_from(ep.host), n, &ep, &err) < 0) {
 			api_req_fail(q, &err);
 			return;
 		}

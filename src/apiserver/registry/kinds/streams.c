@@ -16,9 +16,9 @@ struct target {
 	struct sv container;
 };
 
-static int bad(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
+static int streams_bad(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
 
-static int bad(struct api_req *q, const char *fmt, ...)
+static int streams_bad(struct api_req *q, const char *fmt, ...)
 {
 	struct err err = ERR_INIT;
 	va_list ap;
@@ -30,7 +30,7 @@ static int bad(struct api_req *q, const char *fmt, ...)
 	return -1;
 }
 
-static bool has_container(const struct val *pod, struct sv name)
+static bool streams_has_container(const struct val *pod, struct sv name)
 {
 	static const enum sym lists[] = { F_containers, F_initContainers, F_ephemeralContainers };
 
@@ -65,15 +65,16 @@ static int pick_container(struct api_req *q, struct target *t)
 		struct sv inits = container_names(q->arena, val_get(pod, F_spec, F_initContainers));
 
 		if (inits.n)
-			return bad(q,
-				   "a container name must be specified for pod %.*s, choose one of: [%.*s] or one of "
-				   "the init containers: [%.*s]",
-				   SV_ARG(q->name), SV_ARG(container_names(q->arena, list)), SV_ARG(inits));
-		return bad(q, "a container name must be specified for pod %.*s, choose one of: [%.*s]", SV_ARG(q->name),
-			   SV_ARG(container_names(q->arena, list)));
+			return streams_bad(
+			    q,
+			    "a container name must be specified for pod %.*s, choose one of: [%.*s] or one of "
+			    "the init containers: [%.*s]",
+			    SV_ARG(q->name), SV_ARG(container_names(q->arena, list)), SV_ARG(inits));
+		return streams_bad(q, "a container name must be specified for pod %.*s, choose one of: [%.*s]",
+				   SV_ARG(q->name), SV_ARG(container_names(q->arena, list)));
 	}
-	if (!has_container(pod, name))
-		return bad(q, "container %.*s is not valid for pod %.*s", SV_ARG(name), SV_ARG(q->name));
+	if (!streams_has_container(pod, name))
+		return streams_bad(q, "container %.*s is not valid for pod %.*s", SV_ARG(name), SV_ARG(q->name));
 	t->container = name;
 	return 0;
 }
@@ -98,7 +99,7 @@ static int find_target(struct api_req *q, struct target *t, bool with_container)
 		return -1;
 	}
 	if (node.n == 0)
-		return bad(q, "pod %.*s does not have a host assigned", SV_ARG(q->name));
+		return streams_bad(q, "pod %.*s does not have a host assigned", SV_ARG(q->name));
 	if (kubelet_endpoint(q->server, q->arena, node, &t->kubelet, &err) < 0) {
 		api_req_fail(q, &err);
 		return -1;
@@ -140,7 +141,7 @@ static int int_param(struct api_req *q, struct field_errs *fe, const char *name,
 	if (!api_req_param(q, name, &v))
 		return 0;
 	if (!sv_to_i64(v, &n))
-		return bad(q, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
+		return streams_bad(q, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
 	if (n < least)
 		fe_invalid(fe, &at, val_new_int(fe->a, n),
 			   least ? "must be greater than 0" : "must be greater than or equal to 0");
@@ -314,7 +315,7 @@ static void connect_stream(struct api_req *q, const struct target *t, const char
 	int rc;
 
 	if (!q->http || !rc_is_upgrade(q->http)) {
-		bad(q, "Upgrade request required");
+		streams_bad(q, "Upgrade request required");
 		return;
 	}
 	if (may_connect(q, &err) < 0) {
@@ -356,7 +357,7 @@ static void command_stream(struct api_req *q, const char *what, bool commands)
 	if (find_target(q, &t, true) < 0)
 		return;
 	if (!o.want_stdin && !o.want_stdout && !o.want_stderr) {
-		bad(q, "you must specify at least 1 of stdin, stdout, stderr");
+		streams_bad(q, "you must specify at least 1 of stdin, stdout, stderr");
 		return;
 	}
 	if (o.tty)
@@ -368,7 +369,7 @@ static void command_stream(struct api_req *q, const char *what, bool commands)
 			n++;
 		}
 	if (commands && n == 0) {
-		bad(q, "you must specify at least one command");
+		streams_bad(q, "you must specify at least one command");
 		return;
 	}
 	if (o.want_stdin)
@@ -401,11 +402,11 @@ static int add_ports(struct api_req *q, struct buf *b, struct sv list)
 
 	for (; sv_split(&list, ',', &one); n++) {
 		if (!sv_to_i64(one, &port))
-			return bad(q, "unable to parse \"%.*s\" as a port: invalid syntax", SV_ARG(one));
+			return streams_bad(q, "unable to parse \"%.*s\" as a port: invalid syntax", SV_ARG(one));
 		if (port < 1)
-			return bad(q, "port \"%.*s\" must be > 0", SV_ARG(one));
+			return streams_bad(q, "port \"%.*s\" must be > 0", SV_ARG(one));
 		if (port > UINT16_MAX)
-			return bad(q, "unable to parse \"%.*s\" as a port: value out of range", SV_ARG(one));
+			return streams_bad(q, "unable to parse \"%.*s\" as a port: value out of range", SV_ARG(one));
 		add_param(b, "port", one);
 	}
 	return n;
@@ -435,11 +436,11 @@ void pod_portforward(struct api_req *q)
 		n_ports += n;
 	}
 	if (n_ports > PORTS_MAX) {
-		bad(q, "at most %d ports can be forwarded by one connection", PORTS_MAX);
+		streams_bad(q, "at most %d ports can be forwarded by one connection", PORTS_MAX);
 		return;
 	}
 	if (n_ports == 0 && q->http && ws_is_upgrade(q->http) && !websocket_offers(q->http, "portforward.k8s.io")) {
-		bad(q, "query parameter \"port\" is required");
+		streams_bad(q, "query parameter \"port\" is required");
 		return;
 	}
 	connect_stream(q, &t, arena_cstr(q->arena, buf_sv(&b)), false, &o);

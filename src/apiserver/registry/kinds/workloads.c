@@ -41,7 +41,7 @@ const struct strategy deployment_strategy = {
 	.warn = warn_of_pod,
 };
 
-static void template_defaults(struct api_req *q, struct val *doc)
+static void workloads_template_defaults(struct api_req *q, struct val *doc)
 {
 	default_pod_template(q->arena, val_get_mut(doc, F_spec));
 }
@@ -49,7 +49,7 @@ static void template_defaults(struct api_req *q, struct val *doc)
 const struct strategy replicaset_strategy = {
 	.res = RES(apps_replicasets),
 	.unconditional_update = true,
-	.set_defaults = template_defaults,
+	.set_defaults = workloads_template_defaults,
 	.warn = warn_of_pod,
 };
 

@@ -38,7 +38,7 @@ static size_t total(const struct val *map, bool base64)
 	return n;
 }
 
-static bool same(const struct val *x, const struct val *y)
+static bool config_same(const struct val *x, const struct val *y)
 {
 	if (val_len(x) == 0 && val_len(y) == 0)
 		return true;
@@ -46,7 +46,7 @@ static bool same(const struct val *x, const struct val *y)
 }
 
 /* Once immutable, always, with all data. */
-static void frozen(struct field_errs *fe, const struct val *doc, const struct val *old, const enum sym *members)
+static void config_frozen(struct field_errs *fe, const struct val *doc, const struct val *old, const enum sym *members)
 {
 	struct fpath at = FPATH_ROOT(F_immutable);
 
@@ -57,7 +57,7 @@ static void frozen(struct field_errs *fe, const struct val *doc, const struct va
 	for (; *members; members++) {
 		struct fpath here = FPATH_ROOT(*members);
 
-		if (!same(val_member(doc, *members), val_member(old, *members)))
+		if (!config_same(val_member(doc, *members), val_member(old, *members)))
 			fe_forbidden(fe, &here, "field is immutable when `immutable` is set");
 	}
 }
@@ -72,7 +72,7 @@ void validate_config_map(struct field_errs *fe, const struct val *doc, const str
 
 	(void)sub;
 	if (old)
-		frozen(fe, doc, old, (const enum sym[]){ F_data, F_binaryData, SYM_NONE });
+		config_frozen(fe, doc, old, (const enum sym[]){ F_data, F_binaryData, SYM_NONE });
 	keys(fe, data, F_data);
 	VAL_EACH_MEMBER(binary, m) {
 		struct fpath here = FPATH_KEY(&data_at, m.key);
@@ -117,7 +117,7 @@ void validate_secret(struct field_errs *fe, const struct val *doc, const struct 
 	(void)sub;
 	if (old) {
 		check_immutable(fe, doc, old, NULL, F_type);
-		frozen(fe, doc, old, (const enum sym[]){ F_data, SYM_NONE });
+		config_frozen(fe, doc, old, (const enum sym[]){ F_data, SYM_NONE });
 	}
 	keys(fe, data, F_data);
 	if (total(data, true) > DATA_MAX_BYTES)

@@ -191,8 +191,8 @@ static void probe(struct field_errs *fe, const struct val *c, const struct fpath
 
 /* --- ports and mounts --- */
 
-static void ports(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up,
-		  enum role role, struct strmap *host_ports)
+static void containers_ports(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
+			     const struct fpath *up, enum role role, struct strmap *host_ports)
 {
 	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT;
 	struct fpath at = FPATH(up, F_ports);
@@ -340,7 +340,8 @@ static void devices(struct field_errs *fe, const struct pod_ctx *pc, const struc
 	}
 }
 
-static void security(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c, const struct fpath *up)
+static void containers_security(struct field_errs *fe, const struct pod_ctx *pc, const struct val *c,
+				const struct fpath *up)
 {
 	const struct val *sc = val_member(c, F_securityContext), *esc = val_member(sc, F_allowPrivilegeEscalation);
 	struct fpath at = FPATH(up, F_securityContext), user_at = FPATH(&at, F_runAsUser),
@@ -470,13 +471,13 @@ static void container(struct field_errs *fe, const struct pod_ctx *pc, const str
 	probe(fe, c, at, F_livenessProbe);
 	probe(fe, c, at, F_readinessProbe);
 	probe(fe, c, at, F_startupProbe);
-	ports(fe, pc, c, at, role, host_ports);
+	containers_ports(fe, pc, c, at, role, host_ports);
 	validate_container_env(fe, pc, c, at);
 	mounts(fe, pc, c, at, role);
 	devices(fe, pc, c, at);
 	validate_requirements(fe, val_member(c, F_resources), &res_at);
 	validate_claims(fe, pc, val_member(c, F_resources), &res_at);
-	security(fe, pc, c, at);
+	containers_security(fe, pc, c, at);
 	resize_policy(fe, pc, c, at);
 	if (role != ROLE_EPHEMERAL)
 		restart_policy(fe, c, at);

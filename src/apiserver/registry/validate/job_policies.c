@@ -51,7 +51,7 @@ static void indexed_limits(struct field_errs *fe, const struct val *spec, const 
 
 /* --- failure --- */
 
-static bool has_container(const struct val *spec, struct sv name)
+static bool job_policies_has_container(const struct val *spec, struct sv name)
 {
 	static const enum sym lists[] = { F_containers, F_initContainers };
 
@@ -70,7 +70,7 @@ static void exit_codes(struct field_errs *fe, const struct val *spec, const stru
 	bool ordered = true;
 	size_t i = 0;
 
-	if (name && !has_container(spec, val_str(name)))
+	if (name && !job_policies_has_container(spec, val_str(name)))
 		fe_invalid(fe, &name_at, name,
 			   "must be one of the container or initContainer names in the pod template");
 	if (!val_len(values))
@@ -111,7 +111,7 @@ static void pod_conditions(struct field_errs *fe, const struct val *list, const 
 	}
 }
 
-static void failure_policy(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+static void job_policies_failure_policy(struct field_errs *fe, const struct val *spec, const struct fpath *at)
 {
 	const struct val *rules = val_get(spec, F_podFailurePolicy, F_rules);
 	struct fpath policy_at = FPATH(at, F_podFailurePolicy), rules_at = FPATH(&policy_at, F_rules);
@@ -202,7 +202,7 @@ static void success_rule(struct field_errs *fe, const struct val *spec, const st
 		       n);
 }
 
-static void success_policy(struct field_errs *fe, const struct val *spec, const struct fpath *at)
+static void job_policies_success_policy(struct field_errs *fe, const struct val *spec, const struct fpath *at)
 {
 	const struct val *policy = val_member(spec, F_successPolicy), *rules = val_member(policy, F_rules);
 	struct fpath policy_at = FPATH(at, F_successPolicy), rules_at = FPATH(&policy_at, F_rules);
@@ -231,13 +231,13 @@ void validate_job_policies(struct field_errs *fe, const struct val *spec, const 
 
 	indexed_limits(fe, spec, at);
 	if (val_member(spec, F_podFailurePolicy)) {
-		failure_policy(fe, spec, at);
+		job_policies_failure_policy(fe, spec, at);
 		CHECK_ONE_OF(fe, replace, &replace_at, "Failed");
 	} else {
 		CHECK_ONE_OF(fe, replace, &replace_at, "Failed", "TerminatingOrFailed");
 	}
 	if (val_member(spec, F_successPolicy))
-		success_policy(fe, spec, at);
+		job_policies_success_policy(fe, spec, at);
 	if (!by)
 		return;
 	check_domain_path(fe, by, &by_at);

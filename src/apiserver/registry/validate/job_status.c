@@ -24,7 +24,7 @@ static struct job_end end_of(const struct val *doc)
 				 .succeeding = condition_is(list, "SuccessCriteriaMet", "True") };
 }
 
-static bool finished(const struct job_end *e)
+static bool job_status_finished(const struct job_end *e)
 {
 	return e->complete || e->failed;
 }
@@ -35,8 +35,8 @@ static bool changed(const struct job_end *now, const struct job_end *was, enum s
 }
 
 /* Conditions that exclude one another, and those that need another one. */
-static void conditions(struct field_errs *fe, const struct job_end *now, const struct job_end *was,
-		       const struct fpath *up)
+static void job_status_conditions(struct field_errs *fe, const struct job_end *now, const struct job_end *was,
+				  const struct fpath *up)
 {
 	struct fpath at = FPATH(up, F_conditions);
 	bool complete = now->complete != was->complete, failed = now->failed != was->failed;
@@ -85,7 +85,7 @@ static void times(struct field_errs *fe, const struct val *spec, const struct jo
 	if ((moved_start || moved_done) && time_parse(val_str(start), &began) && time_parse(val_str(done), &ended) &&
 	    ended < began)
 		fe_invalid(fe, &done_at, done, "completionTime cannot be set before startTime");
-	if (!start && finished(now) && (finished(now) != finished(was) || moved_start))
+	if (!start && job_status_finished(now) && (job_status_finished(now) != job_status_finished(was) || moved_start))
 		fe_required_why(fe, &start_at, "startTime is required for finished job");
 	if (done && moved_done && val_member(was->status, F_completionTime))
 		fe_invalid(fe, &done_at, done, "completionTime cannot be mutated");
@@ -101,16 +101,17 @@ static void counters(struct field_errs *fe, const struct val *spec, const struct
 {
 	struct fpath active_at = FPATH(up, F_active), ending_at = FPATH(up, F_terminating),
 		     ready_at = FPATH(up, F_ready), failed_at = FPATH(up, F_failed), done_at = FPATH(up, F_succeeded);
-	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed"), ends = finished(now) != finished(was);
+	bool indexed = val_is(val_member(spec, F_completionMode), "Indexed"),
+	     ends = job_status_finished(now) != job_status_finished(was);
 	/* A Job that grows and shrinks forgets the pods of indexes that it no longer has. */
 	bool elastic = indexed && val_same(val_member(spec, F_completions), val_member(spec, F_parallelism));
 	int64_t active = val_get_int(now->status, 0, F_active), ready = val_get_int(now->status, 0, F_ready);
 	int64_t ending = val_get_int(now->status, 0, F_terminating), failed = val_get_int(now->status, 0, F_failed),
 		done = val_get_int(now->status, 0, F_succeeded);
 
-	if (finished(now) && active > 0 && (ends || changed(now, was, F_active)))
+	if (job_status_finished(now) && active > 0 && (ends || changed(now, was, F_active)))
 		fe_invalid(fe, &active_at, val_new_int(fe->a, active), "active>0 is invalid for finished job");
-	if (finished(now) && ending > 0 && (ends || changed(now, was, F_terminating)))
+	if (job_status_finished(now) && ending > 0 && (ends || changed(now, was, F_terminating)))
 		fe_invalid(fe, &ending_at, val_new_int(fe->a, ending), "terminating>0 is invalid for finished job");
 	if (ready > active && (changed(now, was, F_ready) || changed(now, was, F_active)))
 		fe_invalid(fe, &ready_at, val_new_int(fe->a, ready), "cannot set more ready pods than active");
@@ -144,7 +145,7 @@ void validate_job_status(struct field_errs *fe, const struct val *doc, const str
 	const struct val *spec = val_member(doc, F_spec);
 
 	CHECK_NONNEGATIVE(fe, now.status, &at, F_active, F_succeeded, F_failed, F_ready, F_terminating);
-	conditions(fe, &now, &was, &at);
+	job_status_conditions(fe, &now, &was, &at);
 	times(fe, spec, &now, &was, &at);
 	counters(fe, spec, &now, &was, &at);
 	status_indexes(fe, spec, &now, &was, &at);

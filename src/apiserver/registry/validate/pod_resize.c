@@ -19,8 +19,8 @@ static bool is_amount(struct sv key)
 }
 
 /* One of limits and requests of a container, or of the pod. */
-static void check_list(struct field_errs *fe, const struct val *now, const struct val *was, const struct fpath *at,
-		       const char *removed, bool *others)
+static void pod_resize_check_list(struct field_errs *fe, const struct val *now, const struct val *was,
+				  const struct fpath *at, const char *removed, bool *others)
 {
 	_cleanup_(val_index_release) struct val_index in_now = val_index_of(now), in_was = val_index_of(was);
 
@@ -41,10 +41,10 @@ static void check_resources(struct field_errs *fe, const struct val *now, const 
 {
 	struct fpath lim_at = FPATH(at, F_limits), req_at = FPATH(at, F_requests);
 
-	check_list(fe, val_member(now, F_limits), val_member(was, F_limits), &lim_at,
-		   "resource limits cannot be removed", others);
-	check_list(fe, val_member(now, F_requests), val_member(was, F_requests), &req_at,
-		   "resource requests cannot be removed", others);
+	pod_resize_check_list(fe, val_member(now, F_limits), val_member(was, F_limits), &lim_at,
+			      "resource limits cannot be removed", others);
+	pod_resize_check_list(fe, val_member(now, F_requests), val_member(was, F_requests), &req_at,
+			      "resource requests cannot be removed", others);
 }
 
 static void check_containers(struct field_errs *fe, const struct val *now, const struct val *was,

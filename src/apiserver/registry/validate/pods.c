@@ -239,7 +239,7 @@ static void ephemeral_update(struct field_errs *fe, const struct val *doc, const
 }
 
 /* Conditions of others than the system have qualified names. Upstream's path is metadata's. */
-static void conditions(struct field_errs *fe, const struct val *list)
+static void pods_conditions(struct field_errs *fe, const struct val *list)
 {
 	struct fpath meta_at = FPATH_ROOT(F_metadata), at = FPATH(&meta_at, F_conditions);
 	size_t i = 0;
@@ -296,7 +296,7 @@ static void status_update(struct field_errs *fe, const struct val *doc, const st
 		fe_forbidden(fe, &node_at, "may not be changed directly");
 	if (nominated.n && !sv_eq(nominated, val_get_str(old, F_status, F_nominatedNodeName)))
 		fe_check(fe, &nom_at, nominated, fmt_dns_subdomain);
-	conditions(fe, val_get(doc, F_status, F_conditions));
+	pods_conditions(fe, val_get(doc, F_status, F_conditions));
 	one_ip_per_family(fe, val_get(doc, F_status, F_podIPs), &st_at, F_podIPs);
 	one_ip_per_family(fe, val_get(doc, F_status, F_hostIPs), &st_at, F_hostIPs);
 	if (first && !val_same(val_get(first, F_ip), val_get(doc, F_status, F_hostIP)))

@@ -99,7 +99,7 @@ static void not_both_ways(struct field_errs *fe, const struct val *term, const s
 	}
 }
 
-static void pod_term(struct field_errs *fe, const struct val *term, const struct fpath *at)
+static void podspec_pod_term(struct field_errs *fe, const struct val *term, const struct fpath *at)
 {
 	struct fpath sel_at = FPATH(at, F_labelSelector), ns_sel_at = FPATH(at, F_namespaceSelector);
 	struct fpath ns_at = FPATH_NAME(at, SV("namespace")), key_at = FPATH(at, F_topologyKey);
@@ -126,7 +126,7 @@ static void pod_affinity(struct field_errs *fe, const struct val *aff, const str
 	VAL_EACH(val_member(aff, F_requiredDuringSchedulingIgnoredDuringExecution), t) {
 		struct fpath item = FPATH_AT(&req_at, i++);
 
-		pod_term(fe, t, &item);
+		podspec_pod_term(fe, t, &item);
 	}
 	i = 0;
 	VAL_EACH(val_member(aff, F_preferredDuringSchedulingIgnoredDuringExecution), t) {
@@ -135,11 +135,11 @@ static void pod_affinity(struct field_errs *fe, const struct val *aff, const str
 
 		if (val_get_int(t, 0, F_weight) < 1 || val_get_int(t, 0, F_weight) > 100)
 			fe_invalid(fe, &w_at, val_member(t, F_weight), "must be in the range 1-100");
-		pod_term(fe, val_member(t, F_podAffinityTerm), &term_at);
+		podspec_pod_term(fe, val_member(t, F_podAffinityTerm), &term_at);
 	}
 }
 
-static void affinity(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void podspec_affinity(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	const struct val *aff = val_member(spec, F_affinity), *node = val_member(aff, F_nodeAffinity);
 	const struct val *req = val_member(node, F_requiredDuringSchedulingIgnoredDuringExecution);
@@ -269,7 +269,7 @@ static void dns(struct field_errs *fe, const struct val *spec, const struct fpat
 	}
 }
 
-static void security(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void podspec_security(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	const struct val *sc = val_member(spec, F_securityContext);
 	struct fpath at = FPATH(up, F_securityContext), share_at = FPATH(&at, F_shareProcessNamespace);
@@ -439,8 +439,8 @@ void validate_pod_spec(struct field_errs *fe, const struct val *spec, const stru
 	strmap_release(&pc.targets_by_name);
 	dns(fe, spec, at);
 	host_name(fe, spec, at);
-	security(fe, spec, at);
-	affinity(fe, spec, at);
+	podspec_security(fe, spec, at);
+	podspec_affinity(fe, spec, at);
 	check_range(fe, val_member(spec, F_activeDeadlineSeconds), &dl_at, 1, INT32_MAX);
 	validate_tolerations(fe, val_member(spec, F_tolerations), &tol_at);
 	VAL_EACH(val_member(spec, F_hostAliases), h) {

@@ -8,7 +8,7 @@ static bool headless(const struct val *spec)
 	return val_is(val_member(spec, F_clusterIP), "None");
 }
 
-static void ports(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void services_ports(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	_cleanup_(strmap_release) struct strmap names = STRMAP_INIT, numbers = STRMAP_INIT, nodes = STRMAP_INIT;
 	const struct val *list = val_member(spec, F_ports), *type = val_member(spec, F_type);
@@ -188,7 +188,7 @@ static void by_type(struct field_errs *fe, const struct val *spec, const struct 
 		fe_required(fe, &itp_at);
 }
 
-static void affinity(struct field_errs *fe, const struct val *spec, const struct fpath *up)
+static void services_affinity(struct field_errs *fe, const struct val *spec, const struct fpath *up)
 {
 	const struct val *cfg = val_member(spec, F_sessionAffinityConfig);
 	const struct val *timeout = val_get(cfg, F_clientIP, F_timeoutSeconds);
@@ -212,7 +212,8 @@ static bool has_health_port(const struct val *spec)
 	       val_get_int(spec, 0, F_healthCheckNodePort);
 }
 
-static void update(struct field_errs *fe, const struct val *spec, const struct val *was, const struct fpath *up)
+static void services_update(struct field_errs *fe, const struct val *spec, const struct val *was,
+			    const struct fpath *up)
 {
 	struct fpath hc_at = FPATH(up, F_healthCheckNodePort);
 	const struct val *now_ips = val_member(spec, F_clusterIPs), *old_ips = val_member(was, F_clusterIPs);
@@ -288,10 +289,10 @@ void validate_service(struct field_errs *fe, const struct val *doc, const struct
 			return;
 	}
 	if (old)
-		update(fe, spec, val_member(old, F_spec), &at);
-	ports(fe, spec, &at);
+		services_update(fe, spec, val_member(old, F_spec), &at);
+	services_ports(fe, spec, &at);
 	addresses(fe, spec, &at);
-	affinity(fe, spec, &at);
+	services_affinity(fe, spec, &at);
 	VAL_EACH(val_member(spec, F_externalIPs), ip) {
 		struct fpath here = FPATH_AT(&ext_at, i++);
 
