@@ -151,16 +151,18 @@ static void predicate(struct admission *r, const char *name, const char *why)
 
 static bool ports_clash(struct admission *r, const struct val *pod, const struct val *const *others, size_t n)
 {
+	_cleanup_(host_ports_release) struct host_ports taken = { 0 };
 	struct host_port *mine, *theirs;
 	size_t n_mine = host_ports_parse(r->a, val_member(pod, F_spec), &mine);
 
+	for (size_t i = 0; i < n_mine; i++)
+		host_ports_add(&taken, &mine[i]);
 	for (size_t i = 0; n_mine && i < n; i++) {
 		size_t n_theirs = host_ports_parse(r->a, val_member(others[i], F_spec), &theirs);
 
-		for (size_t x = 0; x < n_mine; x++)
-			for (size_t y = 0; y < n_theirs; y++)
-				if (host_ports_clash(&mine[x], &theirs[y]))
-					return true;
+		for (size_t y = 0; y < n_theirs; y++)
+			if (host_ports_taken(&taken, &theirs[y]))
+				return true;
 	}
 	return false;
 }

@@ -1,6 +1,8 @@
 /* See host_port.h. */
 #include "pod/host_port.h"
 
+#include "base/buf.h"
+
 static const enum sym lists[] = { F_containers, F_initContainers };
 
 size_t host_ports_parse(struct arena *a, const struct val *spec, struct host_port **ret)
@@ -33,8 +35,56 @@ size_t host_ports_parse(struct arena *a, const struct val *spec, struct host_por
 	return n;
 }
 
-bool host_ports_clash(const struct host_port *a, const struct host_port *b)
+/* What of it is a key: with its address, or of all addresses together. */
+static struct sv host_port_key(struct buf *b, const struct host_port *h, bool with_ip)
 {
-	return a->port == b->port && sv_eq(a->protocol, b->protocol) &&
-	       (a->ip.n == 0 || b->ip.n == 0 || sv_eq(a->ip, b->ip));
+	buf_clear(b);
+	buf_printf(b, "%d/%.*s", h->port, SV_ARG(h->protocol));
+	if (with_ip)
+		buf_printf(b, "/%.*s", SV_ARG(h->ip));
+	return buf_sv(b);
+}
+
+void host_ports_add(struct host_ports *s, const struct host_port *h)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (int with_ip = 0; with_ip < 2; with_ip++) {
+		void **slot = strmap_slot(&s->users, host_port_key(&b, h, with_ip));
+
+		*slot = (void *)((uintptr_t)*slot + 1);
+	}
+}
+
+void host_ports_drop(struct host_ports *s, const struct host_port *h)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (int with_ip = 0; with_ip < 2; with_ip++) {
+		struct sv key = host_port_key(&b, h, with_ip);
+		void **slot = strmap_slot(&s->users, key);
+
+		BUG_ON(!*slot);
+		*slot = (void *)((uintptr_t)*slot - 1);
+		if (!*slot)
+			strmap_del(&s->users, key);
+	}
+}
+
+bool host_ports_taken(const struct host_ports *s, const struct host_port *h)
+{
+	const struct host_port everywhere = { .ip = SV(""), .protocol = h->protocol, .port = h->port };
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (!s->users.n)
+		return false;
+	if (!h->ip.n)
+		return strmap_get(&s->users, host_port_key(&b, h, false));
+	return strmap_get(&s->users, host_port_key(&b, h, true)) ||
+	       strmap_get(&s->users, host_port_key(&b, &everywhere, true));
+}
+
+void host_ports_release(struct host_ports *s)
+{
+	strmap_release(&s->users);
 }

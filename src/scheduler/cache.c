@@ -207,7 +207,7 @@ static void node_drop(struct cache *c, struct node_info *n)
 	while (n->nominated.n)
 		cache_nominate(c, n->nominated.p[0], SV(""));
 	vec_release(&n->nominated);
-	vec_release(&n->ports);
+	host_ports_release(&n->ports);
 	taints_clear(n);
 	free(n->images);
 	free(n->topo);
@@ -289,42 +289,6 @@ struct node_info **cache_order(struct cache *c, size_t *ret_n)
 
 /* --- Pods on nodes --- */
 
-static void count_port(struct node_info *n, const struct host_port *h, int delta)
-{
-	for (size_t i = 0; i < n->ports.n; i++) {
-		struct used_port *u = &n->ports.p[i];
-
-		if (u->port.port != h->port || !sv_eq(u->port.ip, h->ip) || !sv_eq(u->port.protocol, h->protocol))
-			continue;
-		u->n += (unsigned)delta;
-		/* The views belong to the shape of whoever came first, which may be going: take
-		 * the newcomer's, or forget the port with its last user. */
-		if (delta > 0)
-			u->port = *h;
-		if (u->n == 0)
-			vec_remove_swap(&n->ports, i);
-		return;
-	}
-	BUG_ON(delta < 0);
-	vec_push(&n->ports, ((struct used_port){ *h, 1 }));
-}
-
-static void repoint_ports(struct node_info *n)
-{
-	LIST_EACH(&n->pods, it) {
-		const struct pod_shape *s = LIST_ENTRY(it, struct pod_info, on_node)->shape;
-
-		for (size_t k = 0; k < s->n_ports; k++)
-			for (size_t i = 0; i < n->ports.n; i++) {
-				struct host_port *h = &n->ports.p[i].port;
-
-				if (h->port == s->ports[k].port && sv_eq(h->ip, s->ports[k].ip) &&
-				    sv_eq(h->protocol, s->ports[k].protocol))
-					*h = s->ports[k];
-			}
-	}
-}
-
 static void account(struct node_info *n, const struct pod_shape *s, int sign)
 {
 	for (uint32_t i = 0; i < s->req.n; i++)
@@ -333,8 +297,12 @@ static void account(struct node_info *n, const struct pod_shape *s, int sign)
 	n->nonzero[0] += sign * s->nonzero[0];
 	n->nonzero[1] += sign * s->nonzero[1];
 	n->n_pods += (uint32_t)sign;
-	for (size_t i = 0; i < s->n_ports; i++)
-		count_port(n, &s->ports[i], sign);
+	for (size_t i = 0; i < s->n_ports; i++) {
+		if (sign > 0)
+			host_ports_add(&n->ports, &s->ports[i]);
+		else
+			host_ports_drop(&n->ports, &s->ports[i]);
+	}
 }
 
 void cache_put(struct cache *c, struct pod_info *p, struct node_info *n)
@@ -357,8 +325,6 @@ void cache_take(struct cache *c, struct pod_info *p)
 	list_del(&p->on_node);
 	list_del(&p->in_ns);
 	account(n, p->shape, -1);
-	if (p->shape->n_ports && n->ports.n)
-		repoint_ports(n);
 	p->node = NULL;
 	p->place = POD_NOWHERE;
 	n->generation = ++c->generation;

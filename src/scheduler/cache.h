@@ -34,11 +34,6 @@ struct taint {
 	bool soft;		      /* PreferNoSchedule */
 };
 
-struct used_port {
-	struct host_port port; /* views into shapes */
-	unsigned n;
-};
-
 struct node_info {
 	uint32_t slot;
 	char *name;
@@ -51,10 +46,10 @@ struct node_info {
 	int64_t allowed_pods;
 	int64_t nonzero[2];
 	uint32_t n_pods;
-	struct list pods; /* struct pod_info.on_node */
-	VEC(struct used_port) ports;
-	uint32_t *topo;	  /* by topology key id: value id + 1, 0 when the label is missing */
-	uint32_t *images; /* ids, sorted */
+	struct list pods;	 /* struct pod_info.on_node */
+	struct host_ports ports; /* taken by Pods on it */
+	uint32_t *topo;		 /* by topology key id: value id + 1, 0 when the label is missing */
+	uint32_t *images;	 /* ids, sorted */
 	size_t n_images;
 	VEC(struct pod_info *) nominated;
 	uint64_t generation; /* grows with every change */

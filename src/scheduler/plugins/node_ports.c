@@ -11,26 +11,25 @@ static enum sched_outcome node_ports_filter(struct cycle_state *cs, const struct
 	const struct pod_shape *s = cs->shape;
 
 	for (size_t i = 0; i < s->n_ports; i++)
-		for (size_t k = 0; k < n->ports.n; k++)
-			if (host_ports_clash(&s->ports[i], &n->ports.p[k].port)) {
-				cycle_why(cs, "node(s) didn't have free ports for the requested pod ports");
-				return SCHED_UNSCHEDULABLE;
-			}
+		if (host_ports_taken(&n->ports, &s->ports[i])) {
+			cycle_why(cs, "node(s) didn't have free ports for the requested pod ports");
+			return SCHED_UNSCHEDULABLE;
+		}
 	return SCHED_OK;
 }
 
 static bool node_ports_hint(struct cache *c, const struct pod_info *p, const struct sched_change *change)
 {
-	const struct pod_shape *gone;
+	_cleanup_(host_ports_release) struct host_ports gone = { 0 };
 
 	(void)c;
 	if (!(change->what & EV_POD_DELETE))
 		return true;
-	gone = change->pod->shape;
+	for (size_t i = 0; p->shape->n_ports && i < change->pod->shape->n_ports; i++)
+		host_ports_add(&gone, &change->pod->shape->ports[i]);
 	for (size_t i = 0; i < p->shape->n_ports; i++)
-		for (size_t k = 0; k < gone->n_ports; k++)
-			if (host_ports_clash(&p->shape->ports[i], &gone->ports[k]))
-				return true;
+		if (host_ports_taken(&gone, &p->shape->ports[i]))
+			return true;
 	return false;
 }
 
