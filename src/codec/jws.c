@@ -115,9 +115,9 @@ static bool jws_signed_by_any(const struct jws_keys *keys, const struct jws_alg_
 int jws_verify(struct arena *a, struct sv token, const struct jws_keys *keys, unsigned algs,
 	       const struct val **ret_claims, struct err *err)
 {
-	const struct jws_alg_info *alg;
+	const struct jws_alg_info *alg = NULL;
 	struct jws_parts parts;
-	struct sv kid, signature, json;
+	struct sv kid = SV_NULL, signature, json;
 	const struct val *claims;
 
 	if (token.n == 0 || token.n > JWS_TOKEN_MAX)
@@ -173,7 +173,7 @@ int jws_sign(struct arena *a, struct sv claims, struct sv key_pem, struct sv kid
 	_cleanup_(jws_pkey_freep) EVP_PKEY *pkey = jws_private_key(key_pem);
 	_cleanup_(buf_release) struct buf header = BUF_INIT;
 	unsigned algs = pkey ? jws_algs_of(pkey) : 0;
-	const struct jws_alg_info *alg;
+	const struct jws_alg_info *alg = NULL;
 	struct sv text, signature;
 	bool good;
 
