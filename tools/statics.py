@@ -4,8 +4,7 @@
 usage: statics.py SOURCE_ROOT
 
 Such names (load, set, start, reconcile) make backtraces, profiles and searches noise. A static function carries its
-module's prefix, as the ones that others see do: rs_load(), gc_start(). LEFT holds what nobody has renamed yet; no name
-may join, and one that stands in one file only leaves it.
+module's prefix, as the ones that others see do: rs_load(), gc_start().
 """
 import os
 import re
@@ -13,11 +12,6 @@ import sys
 
 FUNCTION = re.compile(r"^(?P<how>[A-Za-z_][\w \t*]*?[ \t*])(?P<name>\w+)\((?P<args>[^;{}]*)\)[^;{}()]*\n\{", re.M)
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
-
-LEFT = set("""
-    arm begin bind_pod end_stream find go_on look mutate on_closed on_data on_drain on_gone on_head parse_opts
-    release_obj revoked settle sink_bytes sink_failure sink_object sink_post standing_unref walk woken written
-""".split())
 
 
 def main(root):
@@ -33,9 +27,8 @@ def main(root):
                 where.setdefault(m.group("name"), {})[os.path.relpath(path, root)] = m.group("how").startswith("static")
     several = {n: files for n, files in where.items() if len(files) > 1 and any(files.values())}
     bad = [f"static {n}() is in {', '.join(sorted(files))}: give it its module's prefix"
-           for n, files in several.items() if n not in LEFT]
-    bad += [f"statics.py: {n}() is in one file now, and leaves LEFT" for n in LEFT - set(several)]
-    print("\n".join(sorted(bad) + [f"statics: {len(bad)} problems" if bad else f"statics: ok, {len(LEFT)} left"]))
+           for n, files in several.items()]
+    print("\n".join(sorted(bad) + [f"statics: {len(bad)} problems" if bad else "statics: ok"]))
     return 1 if bad else 0
 
 

@@ -15,7 +15,7 @@
 
 static void tick(void *ctx);
 
-static void arm(struct apiserver *s)
+static void apiserver_arm(struct apiserver *s)
 {
 	s->tick_timer = env_after(s->env, ENV_CONTROL, TICK_NS, tick, s);
 	s->tick_armed = true;
@@ -50,7 +50,7 @@ static void tick(void *ctx)
 	pthread_mutex_lock(&s->lock);
 	s->tick_armed = false;
 	if (!atomic_load(&s->stopping))
-		arm(s);
+		apiserver_arm(s);
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -97,7 +97,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	    bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	pthread_mutex_lock(&s->lock);
-	arm(s);
+	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
 	(void)malloc_trim(0); /* what only the start needed */
 	atomic_store(&s->ready, true);

@@ -51,7 +51,7 @@ static void hop_run(struct http_req *r, void *ctx)
 	fn(q, fn_ctx);
 }
 
-static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+static void http_sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
 {
 	/* Not from the arena: another thread may be using that. */
 	struct hop *h = xcalloc(1, sizeof(*h));
@@ -212,7 +212,7 @@ static void sink_source(struct api_req *q, int code, const char *content_type, s
 	h->code = code;
 	h->content_type = content_type;
 	h->src = src;
-	sink_post(q, source_hop, h);
+	http_sink_post(q, source_hop, h);
 }
 
 static void bytes_hop(struct api_req *q, void *ctx)
@@ -224,7 +224,8 @@ static void bytes_hop(struct api_req *q, void *ctx)
 	free(h);
 }
 
-static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+static void http_sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks,
+			    size_t n)
 {
 	struct hop *h;
 
@@ -237,10 +238,10 @@ static void sink_bytes(struct api_req *q, int code, const char *content_type, co
 	h->content_type = content_type;
 	h->chunks = xmemdup(chunks, n * sizeof(*chunks));
 	h->n = n;
-	sink_post(q, bytes_hop, h);
+	http_sink_post(q, bytes_hop, h);
 }
 
-static void release_obj(void *o)
+static void http_release_obj(void *o)
 {
 	obj_unref(o);
 }
@@ -253,7 +254,7 @@ static void respond_object(struct api_req *q, int code, struct obj *o, const str
 	if (o && q->res)
 		wc_work(q->server->wc, q->res, o);
 	if (o && q->as == AS_NATIVE) {
-		chunks[0] = (struct http_chunk){ .data = obj_json(o), .release = release_obj, .owner = o };
+		chunks[0] = (struct http_chunk){ .data = obj_json(o), .release = http_release_obj, .owner = o };
 	} else {
 		struct buf b = BUF_INIT;
 		size_t n;
@@ -281,7 +282,7 @@ static void object_hop(struct api_req *q, void *ctx)
 	free(h);
 }
 
-static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+static void http_sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
 {
 	struct hop *h;
 
@@ -293,15 +294,15 @@ static void sink_object(struct api_req *q, int code, struct obj *o, const struct
 	h->code = code;
 	h->o = obj_ref(o);
 	h->doc = doc;
-	sink_post(q, object_hop, h);
+	http_sink_post(q, object_hop, h);
 }
 
-static void sink_failure(struct api_req *q, const struct err *err)
+static void http_sink_failure(struct api_req *q, const struct err *err)
 {
 	if (err->retry_after_s)
 		api_req_header(q, SV("retry-after"), arena_svf(q->arena, "%d", err->retry_after_s));
 	q->as = AS_NATIVE;
-	sink_object(q, err_code(err), NULL, status_failure(q->arena, err));
+	http_sink_object(q, err_code(err), NULL, status_failure(q->arena, err));
 }
 
 /* --- streaming --- */
@@ -365,28 +366,28 @@ static void sink_stream_end(struct api_req *q)
 }
 
 static const struct api_sink http_sink = {
-	.object = sink_object,
-	.bytes = sink_bytes,
+	.object = http_sink_object,
+	.bytes = http_sink_bytes,
 	.source = sink_source,
-	.failure = sink_failure,
+	.failure = http_sink_failure,
 	.stream_begin = sink_stream_begin,
 	.stream_head = sink_stream_head,
 	.stream_write = sink_stream_write,
 	.stream_end = sink_stream_end,
-	.post = sink_post,
+	.post = http_sink_post,
 	.on_loop = true,
 };
 
 /* For requests that ask for a WebSocket: the same, but for streams. Those that upgrade by themselves use neither. */
 static const struct api_sink ws_sink = {
-	.object = sink_object,
-	.bytes = sink_bytes,
+	.object = http_sink_object,
+	.bytes = http_sink_bytes,
 	.source = sink_source,
-	.failure = sink_failure,
+	.failure = http_sink_failure,
 	.stream_begin = ws_stream_begin,
 	.stream_write = ws_stream_write,
 	.stream_end = ws_stream_end,
-	.post = sink_post,
+	.post = http_sink_post,
 	.on_loop = true,
 };
 

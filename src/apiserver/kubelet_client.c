@@ -63,7 +63,7 @@ struct forward {
 };
 
 /* Followed logs whose reader may not read them any more end. */
-static void revoked(struct api_req *q, struct err *why)
+static void kubelet_stream_revoked(struct api_req *q, struct err *why)
 {
 	struct forward *f = q->stream;
 
@@ -72,12 +72,12 @@ static void revoked(struct api_req *q, struct err *why)
 		http_dialog_close(f->dialog);
 }
 
-static void end_stream(struct api_req *q)
+static void kubelet_stream_end(struct api_req *q)
 {
 	q->sink->stream_end(q);
 }
 
-static void on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
+static void kubelet_stream_on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
 {
 	struct forward *f = ctx;
 	struct sv type = http_response_header(head, "content-type");
@@ -88,7 +88,8 @@ static void on_head(struct http_dialog *d, const struct http_response *head, voi
 		return;
 	f->streaming = true;
 	f->q->sink->stream_begin(f->q, type.n ? arena_cstr(f->q->arena, type) : "text/plain");
-	f->standing = standing_begin(f->q, &(struct standing_opts){ .revoke = revoked, .release = end_stream });
+	f->standing = standing_begin(
+	    f->q, &(struct standing_opts){ .revoke = kubelet_stream_revoked, .release = kubelet_stream_end });
 }
 
 static void free_owner(void *p)
@@ -96,7 +97,7 @@ static void free_owner(void *p)
 	free(p);
 }
 
-static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
+static void kubelet_stream_on_data(struct http_dialog *d, struct sv bytes, void *ctx)
 {
 	struct forward *f = ctx;
 	struct http_chunk c;
@@ -116,7 +117,7 @@ static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
 	}
 }
 
-static void on_drain(struct api_req *q)
+static void kubelet_stream_on_drain(struct api_req *q)
 {
 	struct forward *f = q->stream;
 
@@ -126,7 +127,7 @@ static void on_drain(struct api_req *q)
 	}
 }
 
-static void on_gone(struct api_req *q)
+static void kubelet_stream_on_gone(struct api_req *q)
 {
 	struct forward *f = q->stream;
 
@@ -143,7 +144,7 @@ static enum err_reason reason_of(int status)
 	return ERR_INTERNAL;
 }
 
-static void on_closed(struct http_dialog *d, const struct err *why, void *ctx)
+static void kubelet_stream_on_closed(struct http_dialog *d, const struct err *why, void *ctx)
 {
 	struct forward *f = ctx;
 	struct api_req *q = f->q;
@@ -171,7 +172,9 @@ static void on_closed(struct http_dialog *d, const struct err *why, void *ctx)
 
 void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const char *target)
 {
-	static const struct http_dialog_cb cb = { .head = on_head, .data = on_data, .closed = on_closed };
+	static const struct http_dialog_cb cb = { .head = kubelet_stream_on_head,
+						  .data = kubelet_stream_on_data,
+						  .closed = kubelet_stream_on_closed };
 	struct forward *f;
 	struct err err = ERR_INIT;
 
@@ -184,8 +187,8 @@ void kubelet_stream(struct api_req *q, const struct http_endpoint *ep, const cha
 	f->q = q;
 	f->error.limit = ERROR_BODY_MAX;
 	q->stream = f;
-	q->on_gone = on_gone;
-	q->on_drain = on_drain;
+	q->on_gone = kubelet_stream_on_gone;
+	q->on_drain = kubelet_stream_on_drain;
 	inflight_add(q);
 	inflight_waits(q, "the kubelet");
 	f->dialog = http_dial(http_req_loop(q->http), ep, "GET", target, NULL, 0, SV(""), CONNECT_TIMEOUT_NS, &cb, f);

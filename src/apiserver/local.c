@@ -28,7 +28,7 @@ struct call {
 
 /* --- the sink --- */
 
-static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
+static void local_sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
 {
 	struct call *c = q->user_data;
 
@@ -37,7 +37,8 @@ static void sink_object(struct api_req *q, int code, struct obj *o, const struct
 	c->done = true;
 }
 
-static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+static void local_sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks,
+			     size_t n)
 {
 	struct call *c = q->user_data;
 
@@ -49,7 +50,7 @@ static void sink_bytes(struct api_req *q, int code, const char *content_type, co
 	c->done = true;
 }
 
-static void sink_failure(struct api_req *q, const struct err *err)
+static void local_sink_failure(struct api_req *q, const struct err *err)
 {
 	struct call *c = q->user_data;
 
@@ -58,7 +59,7 @@ static void sink_failure(struct api_req *q, const struct err *err)
 	c->done = true;
 }
 
-static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
+static void local_sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
 {
 	struct call *c = q->user_data;
 
@@ -66,7 +67,7 @@ static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx
 }
 
 static const struct api_sink local_sink = {
-	.object = sink_object, .bytes = sink_bytes, .failure = sink_failure, .post = sink_post
+	.object = local_sink_object, .bytes = local_sink_bytes, .failure = local_sink_failure, .post = local_sink_post
 };
 
 /* --- calls --- */

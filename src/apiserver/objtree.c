@@ -20,7 +20,7 @@ static int key_cmp(const struct objtree_entry *e, struct sv ns, struct sv name)
 	return sv_cmp(sv_make(e->name, e->name_n), name);
 }
 
-static bool find(const struct objtree *t, struct sv ns, struct sv name, struct objtree_pos *ret)
+static bool objtree_find(const struct objtree *t, struct sv ns, struct sv name, struct objtree_pos *ret)
 {
 	size_t lo = 0, hi = t->n_blocks;
 	const struct objtree_block *b;
@@ -82,7 +82,7 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 	struct objtree_pos p;
 	struct objtree_block *b;
 
-	if (find(t, obj_ns(o), obj_name(o), &p)) {
+	if (objtree_find(t, obj_ns(o), obj_name(o), &p)) {
 		struct objtree_entry *e = &t->blocks[p.block]->e[p.at];
 		struct obj *was = e->o;
 
@@ -120,7 +120,7 @@ struct obj *objtree_del(struct objtree *t, struct sv ns, struct sv name)
 	struct objtree_block *b;
 	struct obj *was;
 
-	if (!find(t, ns, name, &p))
+	if (!objtree_find(t, ns, name, &p))
 		return NULL;
 	b = t->blocks[p.block];
 	was = b->e[p.at].o;
@@ -139,7 +139,7 @@ struct obj *objtree_get(const struct objtree *t, struct sv ns, struct sv name)
 {
 	struct objtree_pos p;
 
-	return find(t, ns, name, &p) ? t->blocks[p.block]->e[p.at].o : NULL;
+	return objtree_find(t, ns, name, &p) ? t->blocks[p.block]->e[p.at].o : NULL;
 }
 
 int objtree_cmp(const struct obj *o, struct sv ns, struct sv name)
@@ -153,7 +153,7 @@ struct objtree_pos objtree_seek(const struct objtree *t, struct sv ns, struct sv
 {
 	struct objtree_pos p;
 
-	(void)find(t, ns, name, &p);
+	(void)objtree_find(t, ns, name, &p);
 	if (p.block < t->n_blocks && p.at == t->blocks[p.block]->n)
 		p = (struct objtree_pos){ p.block + 1, 0 };
 	return p;

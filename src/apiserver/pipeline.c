@@ -165,9 +165,9 @@ static void refuse(struct api_req *q, struct err *err)
 	err_release(err);
 }
 
-static void walk(struct api_req *q);
+static void pipeline_walk(struct api_req *q);
 
-static void woken(struct api_req *q, void *ctx)
+static void pipeline_woken(struct api_req *q, void *ctx)
 {
 	struct err err = ERR_INIT;
 
@@ -175,7 +175,7 @@ static void woken(struct api_req *q, void *ctx)
 	if (req_woken(q, &err) < 0)
 		refuse(q, &err);
 	else
-		walk(q);
+		pipeline_walk(q);
 }
 
 /* Those before the step `end`. */
@@ -188,7 +188,7 @@ static int walk_steps(struct api_req *q, size_t end, struct err *err)
 			req_passed(q, steps[q->at++].behind);
 			continue;
 		}
-		if (rc == REQ_LATER && !req_park(q, woken, NULL))
+		if (rc == REQ_LATER && !req_park(q, pipeline_woken, NULL))
 			return REQ_LATER;
 		if (rc < 0 || req_woken(q, err) < 0)
 			return -1;
@@ -207,7 +207,7 @@ static int walk_for_user(struct api_req *q, struct err *err)
 	return rc;
 }
 
-static void walk(struct api_req *q)
+static void pipeline_walk(struct api_req *q)
 {
 	struct err err = ERR_INIT;
 	int rc = walk_steps(q, 2, &err);
@@ -233,5 +233,5 @@ void api_serve(struct api_req *q)
 	if (q->server->observer)
 		req_passed(q, STEP_RECEIVED);
 	metrics_inflight(q->server, q, 1);
-	walk(q);
+	pipeline_walk(q);
 }

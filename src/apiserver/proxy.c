@@ -154,7 +154,7 @@ static bool returned(struct sv name)
 	return !sv_starts(name, SV("access-control-"));
 }
 
-static void revoked(struct api_req *q, struct err *why)
+static void proxy_revoked(struct api_req *q, struct err *why)
 {
 	struct passage *p = q->stream;
 
@@ -163,12 +163,12 @@ static void revoked(struct api_req *q, struct err *why)
 		http_dialog_close(p->dialog);
 }
 
-static void end_stream(struct api_req *q)
+static void proxy_end_stream(struct api_req *q)
 {
 	q->sink->stream_end(q);
 }
 
-static void on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
+static void proxy_on_head(struct http_dialog *d, const struct http_response *head, void *ctx)
 {
 	struct passage *p = ctx;
 	struct api_req *q = p->q;
@@ -192,10 +192,11 @@ static void on_head(struct http_dialog *d, const struct http_response *head, voi
 	p->streaming = true;
 	p->rewriting = sv_ieq(type, SV("text/html")) && http_response_header(head, "content-encoding").n == 0;
 	q->sink->stream_head(q, head->status, h, n);
-	p->standing = standing_begin(q, &(struct standing_opts){ .revoke = revoked, .release = end_stream });
+	p->standing =
+	    standing_begin(q, &(struct standing_opts){ .revoke = proxy_revoked, .release = proxy_end_stream });
 }
 
-static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
+static void proxy_on_data(struct http_dialog *d, struct sv bytes, void *ctx)
 {
 	_cleanup_(buf_release) struct buf out = BUF_INIT;
 	struct passage *p = ctx;
@@ -209,7 +210,7 @@ static void on_data(struct http_dialog *d, struct sv bytes, void *ctx)
 	send(p, buf_sv(&out));
 }
 
-static void on_drain(struct api_req *q)
+static void proxy_on_drain(struct api_req *q)
 {
 	struct passage *p = q->stream;
 
@@ -219,7 +220,7 @@ static void on_drain(struct api_req *q)
 	}
 }
 
-static void on_gone(struct api_req *q)
+static void proxy_on_gone(struct api_req *q)
 {
 	struct passage *p = q->stream;
 
@@ -231,10 +232,10 @@ static void on_gone(struct api_req *q)
 /* The client leaves before there is an answer. */
 static void gone_early(struct http_req *r)
 {
-	on_gone(r->user);
+	proxy_on_gone(r->user);
 }
 
-static void on_closed(struct http_dialog *d, const struct err *why, void *ctx)
+static void proxy_on_closed(struct http_dialog *d, const struct err *why, void *ctx)
 {
 	_cleanup_(buf_release) struct buf out = BUF_INIT;
 	struct passage *p = ctx;
@@ -279,7 +280,9 @@ static bool redirect_to_folder(struct api_req *q)
 
 void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_to_upgrade)
 {
-	static const struct http_dialog_cb cb = { .head = on_head, .data = on_data, .closed = on_closed };
+	static const struct http_dialog_cb cb = { .head = proxy_on_head,
+						  .data = proxy_on_data,
+						  .closed = proxy_on_closed };
 	struct http_header *h;
 	struct err err = ERR_INIT;
 	struct passage *p;
@@ -311,8 +314,8 @@ void proxy_serve(struct api_req *q, const struct http_endpoint *ep, bool create_
 	};
 	proxy_html_init(&p->html, &p->from);
 	q->stream = p;
-	q->on_gone = on_gone;
-	q->on_drain = on_drain;
+	q->on_gone = proxy_on_gone;
+	q->on_drain = proxy_on_drain;
 	q->http->on_gone = gone_early;
 	inflight_add(q);
 	inflight_waits(q, "its backend");

@@ -154,19 +154,19 @@ static bool another(struct run_queue *rq)
 	return true;
 }
 
-static void look(void *ctx);
+static void run_queue_look(void *ctx);
 
 /* With the lock held. */
-static void arm(struct run_queue *rq)
+static void run_queue_arm(struct run_queue *rq)
 {
 	if (rq->timer || rq->stopping)
 		return;
 	rq->taken_seen = rq->taken;
 	atomic_fetch_add(&rq->refs, 1);
-	rq->timer = env_after(rq->env, ENV_TIMERS, RUN_PATIENCE_NS, look, rq);
+	rq->timer = env_after(rq->env, ENV_TIMERS, RUN_PATIENCE_NS, run_queue_look, rq);
 }
 
-static void look(void *ctx)
+static void run_queue_look(void *ctx)
 {
 	struct run_queue *rq = ctx;
 	bool more = false;
@@ -176,7 +176,7 @@ static void look(void *ctx)
 	if (rq->taken == rq->taken_seen || rq->queued > (size_t)BACKLOG * rq->runners)
 		more = another(rq);
 	if (rq->queued)
-		arm(rq);
+		run_queue_arm(rq);
 	pthread_mutex_unlock(&rq->lock);
 	if (more)
 		env_post(rq->env, ENV_REQUESTS, runner, rq);
@@ -202,7 +202,7 @@ bool run_queue_push(struct run_queue *rq, struct run_item *item, struct sv user,
 		rq->queued++;
 		user_settle(rq, u);
 		if (rq->runners)
-			arm(rq);
+			run_queue_arm(rq);
 		else
 			first = another(rq);
 	}

@@ -183,7 +183,7 @@ static void standing_check(struct api_req *q, void *ctx)
 
 static void sweep(void *ctx);
 
-static void arm(struct standing_set *set)
+static void standing_arm(struct standing_set *set)
 {
 	set->timer = env_after(set->s->env, ENV_REQUESTS, SWEEP_NS, sweep, set);
 	set->armed = true;
@@ -225,7 +225,7 @@ static void sweep(void *ctx)
 	pthread_mutex_lock(&set->lock);
 	set->armed = false;
 	if (!set->stopping)
-		arm(set);
+		standing_arm(set);
 	pthread_cond_broadcast(&set->cond);
 	pthread_mutex_unlock(&set->lock);
 }
@@ -272,7 +272,7 @@ void standing_start(struct apiserver *s)
 	list_init(&set->all);
 	s->standing = set;
 	pthread_mutex_lock(&set->lock);
-	arm(set);
+	standing_arm(set);
 	pthread_mutex_unlock(&set->lock);
 }
 

@@ -69,7 +69,7 @@ struct req_ticket *req_ticket_unref(struct req_ticket *t)
 	return NULL;
 }
 
-static void go_on(struct api_req *q, void *ctx)
+static void req_go_on(struct api_req *q, void *ctx)
 {
 	struct req_ticket *t = ctx;
 
@@ -77,7 +77,7 @@ static void go_on(struct api_req *q, void *ctx)
 }
 
 /* True for the one that ends the wait. */
-static bool settle(struct req_ticket *t, enum wait_state to)
+static bool req_settle(struct req_ticket *t, enum wait_state to)
 {
 	int was = atomic_load(&t->state);
 
@@ -86,7 +86,7 @@ static bool settle(struct req_ticket *t, enum wait_state to)
 			return false;
 	} while (!atomic_compare_exchange_weak(&t->state, &was, to));
 	if (was == WAIT_PARKED)
-		req_go(t->q, go_on, t);
+		req_go(t->q, req_go_on, t);
 	return true;
 }
 
@@ -115,9 +115,9 @@ struct req_ticket *req_suspend(struct api_req *q, const char *what, void (*cance
 	pthread_mutex_unlock(&w->lock);
 	/* Who went before was not told of this wait. */
 	if (stopping)
-		(void)settle(t, WAIT_STOPPED);
+		(void)req_settle(t, WAIT_STOPPED);
 	else if (q->http && http_req_gone(q->http))
-		(void)settle(t, WAIT_GONE);
+		(void)req_settle(t, WAIT_GONE);
 	return t;
 }
 
@@ -128,7 +128,7 @@ bool req_resume(struct req_ticket *t_take, void *result_take, void (*release)(vo
 	if (counts) {
 		t_take->result = result_take;
 		t_take->release = release;
-		counts = settle(t_take, WAIT_RESUMED);
+		counts = req_settle(t_take, WAIT_RESUMED);
 	}
 	if (!counts && release)
 		release(result_take);
@@ -140,7 +140,7 @@ static void time_is_up(void *ctx)
 {
 	struct req_ticket *t = ctx;
 
-	(void)settle(t, WAIT_LATE);
+	(void)req_settle(t, WAIT_LATE);
 	req_ticket_unref(t);
 }
 
@@ -245,7 +245,7 @@ static void settle_all(struct req_waits *w, const struct api_req *q, enum wait_s
 	}
 	pthread_mutex_unlock(&w->lock);
 	for (size_t i = 0; i < n; i++) {
-		(void)settle(all[i], to);
+		(void)req_settle(all[i], to);
 		req_ticket_unref(all[i]);
 	}
 	free(all);
@@ -262,7 +262,7 @@ void req_client_gone(struct api_req *q)
 	t = q->wait ? req_ticket_ref(q->wait) : NULL;
 	pthread_mutex_unlock(&w->lock);
 	if (t)
-		(void)settle(t, WAIT_GONE);
+		(void)req_settle(t, WAIT_GONE);
 	req_ticket_unref(t);
 	if (parts)
 		settle_all(w, q, WAIT_GONE);

@@ -134,7 +134,7 @@ static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
 		quarantine_drop(kv->key);
 }
 
-static struct obj *written(const struct pending_write *pw, int64_t rev)
+static struct obj *feed_written(const struct pending_write *pw, int64_t rev)
 {
 	if (pw->built && obj_set_rev(pw->built, rev))
 		return obj_ref(pw->built);
@@ -175,7 +175,7 @@ static void on_change(const struct store_change *ch, void *ctx)
 		split_key(r, ch->kv.key, &ns, &name);
 		if (!ch->kv.deleted) {
 			work_key(ch->kv.key);
-			o = pw ? written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
+			o = pw ? feed_written(pw, ch->kv.mod_rev) : parse_of(r, &ch->kv);
 			if (pw && o)
 				pw->result = obj_ref(o);
 		}

@@ -181,7 +181,7 @@ struct census *census_get(struct cache *c, const struct pod_sel *sels, size_t n,
 struct census *census_of_owner(struct cache *c, struct pod_shape *s);				      /* reference */
 void census_unref(struct cache *c, struct census *x);
 struct standing *standing_get(struct cache *c, enum standing_kind kind, const struct affinity_term *t, int32_t weight);
-void standing_unref(struct cache *c, struct standing *s);
+void census_standing_unref(struct cache *c, struct standing *s);
 void census_pod(struct cache *c, struct pod_info *p, int delta); /* p came to or goes from p->node */
 void census_recount_wide(struct cache *c);			 /* namespaces' labels changed */
 /* Adds counts, times weight, to dom (indexed by value id of topo, zeroed or accumulating). */

@@ -145,7 +145,7 @@ struct standing *standing_get(struct cache *c, enum standing_kind kind, const st
 	return s;
 }
 
-void standing_unref(struct cache *c, struct standing *s)
+void census_standing_unref(struct cache *c, struct standing *s)
 {
 	size_t i = 0;
 

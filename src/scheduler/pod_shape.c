@@ -326,7 +326,7 @@ void pod_shape_unref(struct cache *c, struct pod_shape *s)
 		return;
 	strmap_del(&c->shapes, sv_from(s->key));
 	for (size_t i = 0; i < s->n_standing; i++)
-		standing_unref(c, s->standing[i]);
+		census_standing_unref(c, s->standing[i]);
 	for (size_t i = 0; i < s->n_spread; i++)
 		census_unref(c, s->spread[i].census);
 	census_unref(c, s->near_census);

@@ -313,7 +313,7 @@ static bool is_limited(const struct admission *a)
 	       (a->op == ADMIT_CREATE || a->op == ADMIT_UPDATE);
 }
 
-static int mutate(const struct admission *a, struct err *err)
+static int limit_ranger_mutate(const struct admission *a, struct err *err)
 {
 	struct ranges r = {
 		.a = a, .ar = a->q->arena, .said = BUF_INIT, .wrong = STRMAP_INIT, .pairs = BUDGET(pairs_limit)
@@ -351,5 +351,5 @@ static int validate(const struct admission *a, struct err *err)
 }
 
 const struct admission_plugin admission_limit_ranger = {
-	.name = "LimitRanger", .mutates = ON_CREATE, .mutate = mutate, .validate = validate
+	.name = "LimitRanger", .mutates = ON_CREATE, .mutate = limit_ranger_mutate, .validate = validate
 };

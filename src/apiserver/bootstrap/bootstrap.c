@@ -42,7 +42,7 @@ static void post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), vo
 
 static const struct api_sink sink = { .post = post };
 
-static void written(struct api_req *q, struct obj *o, struct err *err, void *ctx)
+static void bootstrap_written(struct api_req *q, struct obj *o, struct err *err, void *ctx)
 {
 	struct batch *b = ((struct write *)ctx)->batch;
 
@@ -56,7 +56,7 @@ static void written(struct api_req *q, struct obj *o, struct err *err, void *ctx
 	b->pending--;
 }
 
-static struct write *begin(struct batch *b)
+static struct write *bootstrap_begin(struct batch *b)
 {
 	static struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
 	struct write *w = xcalloc(1, sizeof(*w));
@@ -79,19 +79,19 @@ static struct write *begin(struct batch *b)
 
 static void create(struct batch *b, const struct resource *r, struct sv ns, struct val *doc)
 {
-	struct write *w = begin(b);
+	struct write *w = bootstrap_begin(b);
 
-	registry_create_async(&w->req, r, ns, doc, written, w);
+	registry_create_async(&w->req, r, ns, doc, bootstrap_written, w);
 }
 
 static void update(struct batch *b, const struct resource *r, struct sv ns, struct sv name,
 		   int (*change)(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err),
 		   const struct val *wanted)
 {
-	struct write *w = begin(b);
+	struct write *w = bootstrap_begin(b);
 
 	w->wanted = wanted;
-	registry_update_async(&w->req, r, ns, name, NULL, change, written, w);
+	registry_update_async(&w->req, r, ns, name, NULL, change, bootstrap_written, w);
 }
 
 /* True when every wanted rule or subject is in have. */

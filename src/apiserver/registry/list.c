@@ -120,7 +120,7 @@ int list_options_check(struct api_req *q, bool watch, struct err *err)
 	return field_errs_to_err(&fe, &options, SV(""), err);
 }
 
-static int parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
+static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *err)
 {
 	struct sv v;
 
@@ -316,7 +316,7 @@ void registry_list(struct api_req *q)
 	struct wc_list l;
 	int rc;
 
-	if (parse_opts(q, &o, &err) < 0)
+	if (list_parse_opts(q, &o, &err) < 0)
 		goto failed;
 	if (MAX(o.rev, o.exact) > wc_rev(s->wc)) {
 		if (o.cont.n) {

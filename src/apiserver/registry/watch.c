@@ -88,7 +88,7 @@ static size_t put_buf(struct api_req *q, struct buf *b)
 				     &(struct http_chunk){ .data = sv_make(text, n), .release = free, .owner = text });
 }
 
-static void release_obj(void *o)
+static void watch_release_obj(void *o)
 {
 	obj_unref(o);
 }
@@ -135,7 +135,7 @@ static size_t send_event(struct watch_stream *w, struct wc_event *e)
 	}
 	wc_work(q->server->wc, q->res, e->o);
 	if (q->as == AS_NATIVE) {
-		struct http_chunk c = { .data = obj_json(e->o), .release = release_obj, .owner = e->o };
+		struct http_chunk c = { .data = obj_json(e->o), .release = watch_release_obj, .owner = e->o };
 
 		(void)put(q, watch_event_head(e->type));
 		(void)q->sink->stream_write(q, &c);
@@ -183,7 +183,7 @@ static void on_wake(void *ctx)
 	api_req_post(w->q, drain_posted, w);
 }
 
-static void on_drain(struct api_req *q)
+static void watch_on_drain(struct api_req *q)
 {
 	struct watch_stream *w = q->stream;
 
@@ -193,7 +193,7 @@ static void on_drain(struct api_req *q)
 	stream_unref(w);
 }
 
-static void on_gone(struct api_req *q)
+static void watch_on_gone(struct api_req *q)
 {
 	finish(q->stream);
 }
@@ -212,7 +212,7 @@ static void on_timeout(void *ctx)
 	api_req_post(w->q, timeout_posted, w);
 }
 
-static int parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
+static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t *seconds, struct err *err)
 {
 	struct sv rv = SV_NULL, labels = SV_NULL, fields = SV_NULL, v;
 	bool initial_set = api_req_param(q, "sendInitialEvents", &v), initial = option_bool(q, "sendInitialEvents");
@@ -266,7 +266,7 @@ static void answer_error_event(struct api_req *q, struct err *err)
 	q->sink->stream_end(q);
 }
 
-static void revoked(struct api_req *q, struct err *why)
+static void watch_revoked(struct api_req *q, struct err *why)
 {
 	struct watch_stream *w = q->stream;
 
@@ -287,7 +287,7 @@ void registry_watch(struct api_req *q)
 
 	if (!q->sink->stream_begin)
 		err_set(&err, ERR_NOT_ACCEPTABLE, "this transport cannot stream");
-	if (err.reason != ERR_NONE || parse_opts(q, &o, &seconds, &err) < 0) {
+	if (err.reason != ERR_NONE || watch_parse_opts(q, &o, &seconds, &err) < 0) {
 		api_req_fail(q, &err);
 		return;
 	}
@@ -311,13 +311,14 @@ void registry_watch(struct api_req *q)
 	metrics_watchers(s, 1);
 	flow_release(q); /* a standing watch holds no seat */
 	q->stream = w;
-	q->on_gone = on_gone;
-	q->on_drain = on_drain;
+	q->on_gone = watch_on_gone;
+	q->on_drain = watch_on_drain;
 	q->sink->stream_begin(q, "application/json");
 	ns = seconds ? seconds * NS_PER_SEC
 		     : (WATCH_SECONDS_MIN + (int64_t)env_random_below(s->env, WATCH_SECONDS_MIN)) * NS_PER_SEC;
 	w->timer = env_after(s->env, ENV_TIMERS, ns, on_timeout, w);
-	w->standing = standing_begin(q, &(struct standing_opts){ .revoke = revoked, .release = standing_released });
+	w->standing =
+	    standing_begin(q, &(struct standing_opts){ .revoke = watch_revoked, .release = standing_released });
 	drain(w);
 	stream_unref(w);
 }

@@ -33,7 +33,7 @@ static void reserved(struct write_op *op, bool is_committed)
 
 /* --- the steps, in their order --- */
 
-static int find(struct write_op *op, struct err *err)
+static int write_op_find(struct write_op *op, struct err *err)
 {
 	struct apiserver *s = op->q->server;
 
@@ -60,7 +60,7 @@ static int produce(struct write_op *op, struct err *err)
 	return rc;
 }
 
-static int begin(struct write_op *op, struct err *err)
+static int write_op_begin(struct write_op *op, struct err *err)
 {
 	if (op->raw)
 		return 0;
@@ -72,7 +72,7 @@ static enum admission_op admission_of(const struct write_op *op)
 	return op->del ? ADMIT_DELETE : op->creating ? ADMIT_CREATE : ADMIT_UPDATE;
 }
 
-static int mutate(struct write_op *op, struct err *err)
+static int write_op_mutate(struct write_op *op, struct err *err)
 {
 	return op->raw ? 0 : write_admit(op, true, admission_of(op), err);
 }
@@ -89,7 +89,7 @@ static int admit(struct write_op *op, struct err *err)
 	return op->raw && !op->del ? 0 : write_admit(op, false, admission_of(op), err);
 }
 
-static int settle(struct write_op *op, struct err *err)
+static int write_op_settle(struct write_op *op, struct err *err)
 {
 	int rc;
 
@@ -286,24 +286,24 @@ static const struct {
 	int (*fn)(struct write_op *op, struct err *err);
 	enum req_step behind; /* STEP_RECEIVED: none that has a name for others */
 } steps[] = {
-	{ find, STEP_RECEIVED },      { produce, STEP_DECODED },  { begin, STEP_RECEIVED },
-	{ mutate, STEP_MUTATED },     { prepare, STEP_RECEIVED }, { admit, STEP_VALIDATED },
-	{ settle, STEP_RECEIVED },    { permit, STEP_RECEIVED },  { reserve, STEP_RECEIVED },
-	{ unchanged, STEP_RECEIVED }, { convert, STEP_RECEIVED }, { store, STEP_RECEIVED },
+	{ write_op_find, STEP_RECEIVED },   { produce, STEP_DECODED },	{ write_op_begin, STEP_RECEIVED },
+	{ write_op_mutate, STEP_MUTATED },  { prepare, STEP_RECEIVED }, { admit, STEP_VALIDATED },
+	{ write_op_settle, STEP_RECEIVED }, { permit, STEP_RECEIVED },	{ reserve, STEP_RECEIVED },
+	{ unchanged, STEP_RECEIVED },	    { convert, STEP_RECEIVED }, { store, STEP_RECEIVED },
 	{ conclude, STEP_RECEIVED },
 };
 
-static void walk(struct write_op *op, int rc, struct err *err);
+static void write_op_walk(struct write_op *op, int rc, struct err *err);
 
-static void woken(struct api_req *q, void *ctx)
+static void write_op_woken(struct api_req *q, void *ctx)
 {
 	struct err err = ERR_INIT;
 	int rc = req_woken(q, &err);
 
-	walk(ctx, rc, &err);
+	write_op_walk(ctx, rc, &err);
 }
 
-static void walk(struct write_op *op, int rc, struct err *err)
+static void write_op_walk(struct write_op *op, int rc, struct err *err)
 {
 	while (rc == 0) {
 		rc = steps[op->at].fn(op, err);
@@ -311,7 +311,7 @@ static void walk(struct write_op *op, int rc, struct err *err)
 			if (steps[op->at++].behind)
 				req_passed(op->q, steps[op->at - 1].behind);
 		} else if (rc == REQ_LATER) {
-			if (!req_park(op->q, woken, op))
+			if (!req_park(op->q, write_op_woken, op))
 				return;
 			rc = req_woken(op->q, err);
 		} else if (rc == WRITE_AGAIN) {
@@ -328,12 +328,12 @@ static void walk(struct write_op *op, int rc, struct err *err)
 		write_fail(op, err);
 }
 
-static void go_on(struct api_req *q, void *ctx)
+static void write_op_go_on(struct api_req *q, void *ctx)
 {
 	struct err err = ERR_INIT;
 
 	(void)q;
-	walk(ctx, 0, &err);
+	write_op_walk(ctx, 0, &err);
 }
 
 /* On the store's thread, which has all writes to do. An answer is a moment's work on the request's own thread, another
@@ -355,9 +355,9 @@ static void committed(const struct store_result *r, void *ctx)
 	if (r->outcome == STORE_FAILED)
 		err_of_store(r, &op->said.err);
 	if (r->outcome == STORE_MISMATCH)
-		req_go(op->q, go_on, op);
+		req_go(op->q, write_op_go_on, op);
 	else
-		api_req_post(op->q, go_on, op); /* op and its request may be gone after it */
+		api_req_post(op->q, write_op_go_on, op); /* op and its request may be gone after it */
 	write_answered(s);
 }
 
@@ -366,5 +366,5 @@ void write_run(struct write_op *op)
 	struct err err = ERR_INIT;
 
 	op->at = 0;
-	walk(op, 0, &err);
+	write_op_walk(op, 0, &err);
 }

@@ -32,7 +32,7 @@ struct pdb_search {
 	int n;
 };
 
-static void look(struct api_req *q, void *ctx);
+static void eviction_look(struct api_req *q, void *ctx);
 
 static int pdb_covers(struct obj *o, void *ctx)
 {
@@ -163,7 +163,7 @@ static void marked(struct write_op *op, struct obj *o, struct err *err)
 		return;
 	}
 	if (err->reason == ERR_CONFLICT && e->again && ++e->attempt < ATTEMPTS) {
-		req_go(op->q, look, e);
+		req_go(op->q, eviction_look, e);
 		return;
 	}
 	if (err->reason == ERR_CONFLICT && e->pod_rev.n && e->pdb.n && !e->from_client) {
@@ -262,7 +262,7 @@ static void pin(struct eviction *e, const struct obj *pod)
 		e->pod_rev = val_str(obj_get(pod, F_metadata, F_resourceVersion));
 }
 
-static void look(struct api_req *q, void *ctx)
+static void eviction_look(struct api_req *q, void *ctx)
 {
 	struct eviction *e = ctx;
 	struct pdb_search f = { .q = q };
@@ -332,7 +332,7 @@ static void evict(struct api_req *q, struct val *doc)
 		.dry_run = q->dry_run,
 	};
 	e->from_client = e->del.rev.n;
-	look(q, e);
+	eviction_look(q, e);
 }
 
 void pod_eviction(struct api_req *q)

@@ -317,7 +317,7 @@ static void bind_done(struct api_req *q, struct obj *o, struct err *err, void *c
 		answer_created(q);
 }
 
-static void bind_pod(struct api_req *q, struct val *binding)
+static void pods_bind(struct api_req *q, struct val *binding)
 {
 	struct sv name = q->name.n ? q->name : val_get_str(binding, F_metadata, F_name);
 	struct err err = ERR_INIT;
@@ -343,13 +343,13 @@ static void pod_binding(struct api_req *q)
 	struct val *binding = sub_body(q);
 
 	if (binding)
-		admission_create_sub(q, binding, bind_pod);
+		admission_create_sub(q, binding, pods_bind);
 }
 
 /* The old way: POST to namespaces/NS/bindings, the pod named by metadata.name. */
 static void binding_create(struct api_req *q, struct val *doc)
 {
-	admission_create_sub(q, doc, bind_pod);
+	admission_create_sub(q, doc, pods_bind);
 }
 
 const struct strategy binding_strategy = {
