@@ -208,8 +208,10 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_lis
 	to = storekey_behind(q->arena, from);
 	if (o->start.n)
 		from = storekey_at(q->arena, q->res, o->start);
-	if (store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err) < 0)
+	if (store_range(q->server->store, from, to, o->exact, 0, past_one, &p, &rev, err) < 0) {
+		wc_list_unref(out);
 		return -1;
+	}
 	if (!out->more || o->sel)
 		out->remaining = -1;
 	return 0;

@@ -235,6 +235,36 @@ static void test_past_later(void **state)
 	answer_free(a[0]);
 }
 
+static const struct store_ops *whole_ops;
+
+static int range_breaks(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+			void *ctx, int64_t *ret_rev, struct err *err)
+{
+	(void)limit;
+	(void)whole_ops->range(s, from, to, rev, 2, fn, ctx, ret_rev, err);
+	return err_set(err, ERR_STORE_READ, "the disk gives no more");
+}
+
+/* History ends in the middle: what had been read of it goes (only a leak checker sees that it does). */
+static void test_past_breaks(void **state)
+{
+	struct rig *r = *state;
+	struct store_ops ops = *r->store->ops;
+	char path[256];
+	int64_t then;
+
+	make(r, 3);
+	then = rev_of(expect(r, 200, "GET", CM, NULL));
+	expect(r, 200, "DELETE", CM "/c00", NULL);
+	(void)snprintf(path, sizeof(path), CM "?resourceVersion=%d&resourceVersionMatch=Exact", (int)then);
+	whole_ops = r->store->ops;
+	ops.range = range_breaks;
+	r->store->ops = &ops;
+	expect(r, 500, "GET", path, NULL);
+	r->store->ops = whole_ops;
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET", path, NULL), F_items)), 3);
+}
+
 static void test_forms(void **state)
 {
 	struct rig *r = *state;
@@ -470,6 +500,7 @@ int main(void)
 		T(test_past_later),   T(test_forms),
 		T(test_flags),	      T(test_every_kind_lists),
 		T(test_rows_of_pods), T(test_selected_in_pieces),
+		T(test_past_breaks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
