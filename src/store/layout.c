@@ -32,26 +32,32 @@ struct move_run {
 	bool failed;
 };
 
-static int portion_take(const struct store_kv *kv, void *ctx)
-{
-	struct move_run *run = ctx;
-	size_t cut = strlen(run->m->from);
-	struct move_item it = { .run = run, .from = arena_sv(&run->arena, kv->key), .rev = kv->mod_rev };
-
-	it.value = arena_sv(&run->arena, kv->value);
-	it.to = arena_svf(&run->arena, "%s%.*s", run->m->to, (int)(kv->key.n - cut), kv->key.p + cut);
-	vec_push(&run->items, it);
-	run->bytes += kv->value.n;
-	return run->bytes >= PORTION_BYTES;
-}
-
-/* Where to say why: only the first reason counts. Lock held. */
+/* Where to say why: only the first reason counts, and under the lock while
+ * writes are open. */
 static struct err *move_failed(struct move_run *run)
 {
 	bool first = !run->failed;
 
 	run->failed = true;
 	return first ? run->err : NULL;
+}
+
+static int portion_take(const struct store_kv *kv, void *ctx)
+{
+	struct move_run *run = ctx;
+	size_t cut = strlen(run->m->from);
+	struct move_item it = { .run = run, .from = arena_sv(&run->arena, kv->key), .rev = kv->mod_rev };
+
+	/* Not to be had (transform.h): a copy would be of nothing, and the removal for good. */
+	if (!kv->value.p) {
+		err_set(move_failed(run), ERR_STORE_READ, "the value of '%.*s' cannot be read", SV_ARG(kv->key));
+		return 1;
+	}
+	it.value = arena_sv(&run->arena, kv->value);
+	it.to = arena_svf(&run->arena, "%s%.*s", run->m->to, (int)(kv->key.n - cut), kv->key.p + cut);
+	vec_push(&run->items, it);
+	run->bytes += kv->value.n;
+	return run->bytes >= PORTION_BYTES;
 }
 
 static void move_answered(struct move_run *run, const struct store_result *r)
@@ -121,7 +127,7 @@ static int portion_move(struct move_run *run)
 	struct sv from = sv_from(run->m->from);
 	struct sv to = arena_svf(&run->arena, "%.*s%c", (int)from.n - 1, from.p, from.p[from.n - 1] + 1);
 
-	if (store_range(run->s, from, to, 0, PORTION_KEYS, portion_take, run, NULL, run->err) < 0)
+	if (store_range(run->s, from, to, 0, PORTION_KEYS, portion_take, run, NULL, run->err) < 0 || run->failed)
 		return -1;
 	/* Not one before the other is known to be on the disk: a full one still takes removals. */
 	if (!run->items.n)

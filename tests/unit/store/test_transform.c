@@ -1,6 +1,7 @@
 /* What a transformed store adds to the seam (the conformance suite runs on it, too): what is stored, and what is told
  * when a value has to wait or cannot be had. */
 #include "store_kit.h"
+#include "store/layout.h"
 #include "toy_transform.h"
 
 static struct store *open_mem(_unused_ const char *dir, _unused_ struct err *err)
@@ -173,6 +174,30 @@ static void test_away(void **state)
 	b->s = store_transformed(b->inner, &toy_transform);
 }
 
+/* What cannot be had does not move to another key: nothing would come of it but nothing. */
+static void test_layout(void **state)
+{
+	static const struct store_move moves[] = { { 2, "/r/", "/s/" } };
+	struct both *b = *state;
+	struct err err = ERR_INIT;
+	char *moved;
+
+	assert_true(put(b->s, "/r/a", "one", 0) > 0);
+	assert_true(put(b->s, "/r/b", "two", 0) > 0);
+	toy.refuses = "/r/b";
+	assert_int_equal(store_layout_bring(b->s, 2, moves, ARRAY_LEN(moves), &err), -1);
+	assert_int_equal(err.reason, ERR_STORE_READ);
+	assert_non_null(strstr(err_msg(&err), "'/r/b' cannot be read"));
+	err_release(&err);
+	toy.refuses = NULL;
+	assert_int_equal(store_layout_bring(b->s, 2, moves, ARRAY_LEN(moves), &err), 0);
+	moved = list_n(b->s, SV("/"), SV("0"), 0, 0);
+	assert_non_null(strstr(moved, "/s/a=one@"));
+	assert_non_null(strstr(moved, "/s/b=two@"));
+	assert_null(strstr(moved, "/r/"));
+	free(moved);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +205,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_layout, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
