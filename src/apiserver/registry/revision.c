@@ -99,6 +99,7 @@ static void rev_woken(struct api_req *q, void *ctx)
 		void (*fn)(struct api_req * q) = w->fn;
 
 		rev_unref(w);
+		q->has_result = false; /* of this wait; who is asked next has not waited */
 		fn(q);
 	}
 }

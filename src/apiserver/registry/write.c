@@ -121,6 +121,8 @@ static int reserve(struct write_op *op, struct err *err)
 			return rc;
 		op->has_reserved_outside = true;
 	}
+	if (op->q->asked == 0)
+		op->q->has_result = false;
 	op->q->asked = 1;
 	if (op->strat->reserve && !op->sub.n) {
 		rc = op->strat->reserve(op->q, old, doc, &op->reserved, err);
@@ -308,6 +310,7 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 	while (rc == 0) {
 		rc = steps[op->at].fn(op, err);
 		if (rc == 0) {
+			op->q->has_result = false; /* the next one has not waited */
 			if (steps[op->at++].behind)
 				req_passed(op->q, steps[op->at - 1].behind);
 		} else if (rc == REQ_LATER) {

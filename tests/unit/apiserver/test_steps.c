@@ -362,6 +362,83 @@ static void test_history(void **state)
 	resume_late();
 }
 
+/* A list that waited for its revision and then finds it in history only: who knows history has not waited yet. */
+static void test_history_of_late(void **state)
+{
+	struct rig *r = *state;
+	const struct val *list;
+	struct answer *a;
+	char path[256];
+	int64_t rev;
+
+	list = expect(r, 200, "GET", MAPS, NULL);
+	assert_true(sv_to_i64(val_get_str(list, F_metadata, F_resourceVersion), &rev));
+	(void)snprintf(path, sizeof(path), MAPS "?resourceVersionMatch=Exact&resourceVersion=%" PRId64, rev + 1);
+	out.waits[HISTORY] = true;
+	a = api_start(r, &(struct ask){ .method = "GET", .path = path, .loop = true });
+	rig_run(r, 0);
+	assert_int_equal(req_waits_count(r->server), 1);
+	assert_int_equal(out.asked[HISTORY], 0);
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"a\"}}");
+	expect(r, 201, "POST", MAPS, "{\"metadata\":{\"name\":\"b\"}}");
+	rig_run(r, NS_PER_SEC);
+	must_wait(r, a, HISTORY);
+	resume(r);
+	assert_int_equal(a->code, 200);
+	assert_int_equal(val_len(val_get(api_json(a), F_items)), 1);
+	assert_int_equal(out.asked[HISTORY], 2);
+	answer_free(a);
+}
+
+/* A result is for who waited, also when that one does not look at it. */
+static int reserve_deaf(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx)
+{
+	(void)old;
+	(void)doc;
+	(void)err;
+	(void)ctx;
+	if (out.asked[RESERVE]++)
+		return 0;
+	out.ticket = req_suspend(q, names[RESERVE], cancelled, NULL);
+	return REQ_LATER;
+}
+
+static int convert_deaf(struct api_req *q, struct val *doc, struct err *err, void *ctx)
+{
+	void *result;
+
+	(void)doc;
+	(void)err;
+	(void)ctx;
+	if (out.asked[CONVERT]++)
+		return 0;
+	assert_false(req_result(q, &result));
+	out.ticket = req_suspend(q, names[CONVERT], cancelled, NULL);
+	return REQ_LATER;
+}
+
+static void test_deaf(void **state)
+{
+	static const struct req_plugins deaf = { .authenticate = authenticate,
+						 .authorize = authorize,
+						 .reserve = reserve_deaf,
+						 .convert = convert_deaf,
+						 .commit = commit };
+	struct rig *r = *state;
+	struct answer *a;
+
+	req_set_plugins(r->server, &deaf);
+	out.waits[COMMIT] = true;
+	a = post_service(r);
+	for (enum point p = RESERVE; p <= COMMIT; p++) {
+		must_wait(r, a, p);
+		resume(r);
+		assert_int_equal(out.asked[p], 2);
+	}
+	assert_int_equal(a->code, 201);
+	answer_free(a);
+}
+
 /* --- subresources that store nothing, deletions, what the server does for itself --- */
 
 static void test_other_writes(void **state)
@@ -809,7 +886,7 @@ int main(void)
 		T(test_refused_later),	    T(test_history),	 T(test_other_writes),	  T(test_deadline),
 		T(test_own_timeout),	    T(test_client_gone), T(test_collection_gone), T(test_late_for_the_pool),
 		T(test_gone_then_deadline), T(test_shutdown),	 T(test_conflict),	  T(test_observer),
-		T(test_standing),	    T(test_flow_queue),
+		T(test_standing),	    T(test_flow_queue),	 T(test_history_of_late), T(test_deaf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
