@@ -125,6 +125,15 @@ void apiserver_shutdown(struct apiserver *s)
 	watchcache_stop(s->wc);
 }
 
+void apiserver_rest(struct apiserver *s)
+{
+	run_queue_stop(s->runs);
+	pthread_mutex_lock(&s->lock);
+	while (s->writes)
+		pthread_cond_wait(&s->cond, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 struct apiserver *apiserver_free(struct apiserver *s)
 {
 	if (!s)

@@ -413,8 +413,9 @@ static void stop(struct server *s)
 		s->http = http_server_stop(s->http, STOP_GRACE_NS);
 	client_free(s->scheduler_client);
 	client_free(s->controller_client);
-	s->api = apiserver_free(s->api);
-	s->store = store_close(s->store);
+	if (s->api)
+		apiserver_rest(s->api);
+	/* With them go the last answers of those whose clients did not wait: the server must still be there. */
 	for (int i = 0; i < s->n_threads; i++)
 		ev_loop_stop(s->loops[i]);
 	for (int i = 0; i < s->n_threads; i++)
@@ -422,6 +423,8 @@ static void stop(struct server *s)
 	for (int i = 0; i < NET_THREADS; i++)
 		if (s->loops[i])
 			ev_loop_free(s->loops[i]);
+	s->api = apiserver_free(s->api);
+	s->store = store_close(s->store);
 	s->env = env_real_free(s->env);
 	stalls_unwatch();
 	if (s->cidr_hold >= 0)

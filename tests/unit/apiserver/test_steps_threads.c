@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUESTS 1500
@@ -557,6 +558,86 @@ static void test_socket(void **state)
 	ev_loop_free(loop);
 }
 
+/* --- the end --- */
+
+static int hold(const struct admission *a, struct err *err, void *ctx)
+{
+	atomic_int *inside = ctx;
+
+	(void)a;
+	(void)err;
+	pthread_mutex_lock(&gate.lock);
+	atomic_fetch_add(inside, 1);
+	pthread_cond_broadcast(&gate.cond);
+	while (!gate.open)
+		pthread_cond_wait(&gate.cond, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	/* Whoever does not wait is far ahead by then; nothing depends on how long it is. */
+	nanosleep(&(struct timespec){ .tv_nsec = 50 * NS_PER_MS }, NULL);
+	return 0;
+}
+
+static void count_steps(struct api_req *q, enum req_step step, int64_t mono_ns, void *ctx)
+{
+	atomic_int *passed = ctx;
+
+	(void)q;
+	(void)mono_ns;
+	atomic_fetch_add(&passed[step], 1);
+}
+
+/* The listener does not wait for requests that are on the pool when it ends, the server does. */
+static void test_end(void **state)
+{
+	atomic_int inside = 0, passed[_STEP_MAX] = { 0 };
+	const struct req_plugins asks = { .authorize = let_in, .mutate = hold, .ctx = &inside };
+	const struct req_observer sees = { count_steps, passed };
+	struct ev_loop *loop = ev_loop_new(NULL);
+	struct http_server *http;
+	pthread_t thread;
+	int fd[20];
+
+	(void)state;
+	gate.open = false;
+	req_set_plugins(world.server, &asks);
+	req_set_observer(world.server, &sees);
+	http = http_server_start(&loop, 1,
+				 &(struct http_server_opts){ .bind_address = "127.0.0.1",
+							     .max_body = 1 << 20,
+							     .max_connections = 64,
+							     .handler = apiserver_http,
+							     .too_large = apiserver_http_too_large,
+							     .ctx = world.server },
+				 NULL);
+	assert_non_null(http);
+	assert_int_equal(pthread_create(&thread, NULL, run_loop, loop), 0);
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "e-%zu", i);
+		fd[i] = post(http_server_port(http), name);
+	}
+	pthread_mutex_lock(&gate.lock);
+	while (!inside)
+		pthread_cond_wait(&gate.cond, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	apiserver_shutdown(world.server);
+	http_server_stop(http, 0);
+	for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+		(void)close(fd[i]);
+	pthread_mutex_lock(&gate.lock);
+	gate.open = true;
+	pthread_cond_broadcast(&gate.cond);
+	pthread_mutex_unlock(&gate.lock);
+	apiserver_rest(world.server);
+	ev_loop_stop(loop);
+	pthread_join(thread, NULL);
+	ev_loop_free(loop);
+	assert_true(passed[STEP_COMMITTED] >= 1); /* those that were inside */
+	assert_int_equal(passed[STEP_COMMITTED], inside);
+	assert_int_equal(passed[STEP_ANSWERED], passed[STEP_RECEIVED]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,6 +645,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
