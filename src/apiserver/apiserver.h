@@ -7,9 +7,9 @@
  *	controllers ─▶ apiserver_client() ────────┘
  *
  * Threads: a request from a socket begins and is answered on its connection's loop, where small reads from memory are
- *all done; what has a body, selects over many objects or may read the disk runs on a few threads of ENV_REQUESTS
- *meanwhile, fair between users (run_queue.h). One from this process runs on the thread that waits for it. The store's
- *thread only sends requests on. No step blocks: it waits (steps.h).
+ * all done; what has a body, selects over many objects or may read the disk runs on a few threads of ENV_REQUESTS
+ * meanwhile, fair between users (run_queue.h). One from this process runs on the thread that waits for it. The store's
+ * thread only sends requests on. No step blocks: it waits (steps.h).
  */
 #pragma once
 

@@ -4,11 +4,11 @@
  *
  * Fair between users: the runners take one run from each in turn, and one user has at most RUN_USER_RUNNERS of them, so
  * that whoever brings a thousand slow requests does not hold up another's one. Of one user the order is that of
- *arrival.
+ * arrival.
  *
  * A hop costs little: a push is a list operation under a lock, and a runner takes what has come meanwhile, so a burst
- *is one wake-up. Another runner is woken only when what waits has not moved for RUN_PATIENCE_NS. When nothing is queued
- * nothing wakes up.
+ * is one wake-up. Another runner is woken only when what waits has not moved for RUN_PATIENCE_NS. When nothing is
+ * queued nothing wakes up.
  *
  * Bounded: a user may have RUN_USER_MAX runs queued with RUN_USER_BYTES_MAX of bodies; what is more is refused.
  *

@@ -7,11 +7,13 @@
  *
  *	t = req_suspend(q, "webhook x", cancel, call);	the request waits, its thread does not
  *	call->ticket = t;
- *	start(call);					whoever answers, on any thread: req_resume(call->ticket, answer,
- *free) return REQ_LATER;
+ *	start(call);
+ *	return REQ_LATER;
+ *
+ *	req_resume(call->ticket, answer, free);		whoever answers, on any thread
  *
  * It is asked again when the ticket is resumed, and then finds the answer in req_result(). So a plug-in is plain code
- *that is called once more, nothing of the request runs while it waits, and those asked before it are not asked again.
+ * that is called once more, nothing of the request runs while it waits, and those asked before it are not asked again.
  *
  * How a wait ends, whichever comes first, the others being harmless from then on:
  *
@@ -25,7 +27,7 @@
  * parameter `timeout`, within upstream's bounds); what lasts by nature (watch, logs, exec and its like) has none.
  *
  * Threads: a request runs on one at a time. A resumed one goes on where its kind of work is done: req_go(). cancel()
- *runs there, too, never at once with the step and never after a resume that counted.
+ * runs there, too, never at once with the step and never after a resume that counted.
  *
  * The times of the steps are in q->step_ns. Small reads from memory are not worth the clock: of them only the first and
  * the last step are noted, unless they wait or somebody looks on (struct req_observer).

@@ -7,7 +7,7 @@
  * database: mostly the plural alone, without a group; a few old names ("minions", "services/specs"); and with the group
  * for what extends the API, which are custom resources and their definitions ("example.com/widgets"). No path begins
  * with another and a slash: a key belongs to one resource. Forms of one object (events of both groups) have one key,
- *that of the resource whose form is stored.
+ * that of the resource whose form is stored.
  *
  * Byte order of keys is the order of lists: by namespace, then name.
  *

@@ -1,11 +1,11 @@
 /* ws_stream.h - a streamed answer as WebSocket messages, for clients that cannot read a response as it comes
- *(browsers): watch and logs by GET with an upgrade.
+ * (browsers): watch and logs by GET with an upgrade.
  *
  *	watch	each event is a text message
  *	else	each piece is a binary message; the first one is empty, as upstream's
  *
  * Subprotocol base64.binary.k8s.io: text messages with base64 in them; binary.k8s.io, or none: as above. What the
- *client sends is read for its end only.
+ * client sends is read for its end only.
  *
  * Loop thread only; q->user_data is in use from the begin on.
  */

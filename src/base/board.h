@@ -10,8 +10,8 @@
  * fit; they never hold contents of objects, query strings or tokens. An entry costs a copy of some hundred bytes.
  *
  * What a thread does between two rests is a run: a turn of a loop, a task (ev/watchdog.h begins and ends them, and
- *tells of those that last). The instants that somebody reads the clock for anyway are noted and divide it into pieces;
- *of the longest it is kept what was worked on.
+ * tells of those that last). The instants that somebody reads the clock for anyway are noted and divide it into
+ * pieces; of the longest it is kept what was worked on.
  *
  *	work_tick(q->start_ns, "received");
  *

@@ -9,12 +9,12 @@
  *
  * What ends how:
  *	- the child ends by itself (a signal to end, an error of the start): the parent ends with its exit status;
- *	- it ends with SUPERVISE_AGAIN, because it cannot go on and another could: the next child, as after a death,
- *without a report;
+ *	- it ends with SUPERVISE_AGAIN, because it cannot go on and another could: the next child, as after a
+ *	  death, without a report;
  *	- the child dies of a signal: a report in DIR (base/crash.h), and the next child, at once, or after a pause that
  *	  grows while children keep dying young;
- *	- SIGTERM, SIGINT, SIGQUIT, SIGHUP to the parent go to the child. A child that dies of a signal after that is
- *not replaced;
+ *	- SIGTERM, SIGINT, SIGQUIT, SIGHUP to the parent go to the child. A child that dies of a signal after
+ *	  that is not replaced;
  *	- the parent dies (kill -9): the kernel kills the child, too (PR_SET_PDEATHSIG), so that kill -9 of the server's
  *	  pid ends the server, as it always has.
  *

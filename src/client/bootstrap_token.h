@@ -1,8 +1,8 @@
 /* bootstrap_token.h - bootstrap tokens: how a machine that knows nobody yet proves that it may join.
  *
  * In the cluster a token is a Secret of type bootstrap.kubernetes.io/token in kube-system, named bootstrap-token-<id>.
- *As a bearer token it is "<id>.<secret>" ([a-z0-9]{6}.[a-z0-9]{16}) and authenticates as system:bootstrap:<id>. A
- *machine that joins is given it in the form k3s made common:
+ * As a bearer token it is "<id>.<secret>" ([a-z0-9]{6}.[a-z0-9]{16}) and authenticates as system:bootstrap:<id>. A
+ * machine that joins is given it in the form k3s made common:
  *
  *	K10<SHA-256 of the CA's PEM, 64 hex digits>::<id>.<secret>
  *

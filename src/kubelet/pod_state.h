@@ -16,9 +16,9 @@
  *			     POD_GONE	  containers, sandbox and logs removed; leaves the table
  *
  * Each state has one successor, so the table of edges is short, and stands in pod_state.c with why each is the only
- *one. A state is changed by pod_state_set() alone. An edge that is not there is a bug of ours, whatever pods, runtimes
- *and the API do: where tests run it ends the process, in a release it is logged and refused, and the pod stays what it
- *is.
+ * one. A state is changed by pod_state_set() alone. An edge that is not there is a bug of ours, whatever pods,
+ * runtimes and the API do: where tests run it ends the process, in a release it is logged and refused, and the pod
+ * stays what it is.
  *
  * Threads: a pod's state is its sync's own. Whether it was taken is asked by other pods' syncs, too.
  */

@@ -1,8 +1,8 @@
 /* server_auth.h - who may use the kubelet's server, and for what: the API server's word on both.
  *
  * Who: a client certificate of the client CA, else a bearer token, about which a TokenReview is made. There is no
- *anonymous user. What: a SubjectAccessReview for the node itself and the subresource that the path stands for, as
- *upstream's kubelet asks it:
+ * anonymous user. What: a SubjectAccessReview for the node itself and the subresource that the path stands for, as
+ * upstream's kubelet asks it:
  *
  *	/stats/...		nodes/stats	/configz	nodes/configz or nodes/proxy
  *	/metrics/...		nodes/metrics	/healthz	nodes/healthz or nodes/proxy
@@ -13,7 +13,7 @@
  * transport demands: reading must not be enough for that.
  *
  * Answers are remembered: identities two minutes, permissions five, refusals half a minute; a refused token ten
- *seconds.
+ * seconds.
  *
  * Threads: any; kauth_ask() blocks.
  */

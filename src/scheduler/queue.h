@@ -10,7 +10,7 @@
  * attempt up to 10 s; it keeps Pods that were refused often from standing in the way of others, so
  * when nobody else is active, those that only wait for its end go at once (as upstream since 1.33).
  * Pods whose binding failed wait in any case. Which events may help a Pod, its rejecting plugins say (queueing hints),
- *so that a thousand Pods that do not fit are not tried again whenever anything happens.
+ * so that a thousand Pods that do not fit are not tried again whenever anything happens.
  *
  * Pods with schedulingGates stay apart until the gates are gone. Not thread-safe.
  */

@@ -1,12 +1,14 @@
 /* The life of a write: its steps, the commit, what becomes of it, another attempt. The verbs' own parts are in
- *create.c, update.c, patch.c and delete.c, what they share in write_steps.c.
+ * create.c, update.c, patch.c and delete.c, what they share in write_steps.c.
  *
- *	find ─ produce ─ begin ─ mutate ─ prepare ─ admit ─ settle ─ permit ─ reserve ─ unchanged ─ convert ─ store ═▶
- *conclude ▲ │ └──────────────────────────────────── somebody else was faster, may retry
- *◀──────────────────────────────────┘
+ *	find ─ produce ─ begin ─ mutate ─ prepare ─ admit ─ settle ─ permit ─┐
+ *	  ▲  ┌───────────────────────────────────────────────────────────────┘
+ *	  │  └─ reserve ─ unchanged ─ convert ─ store ═▶ conclude
+ *	  │                                                 │
+ *	  └── somebody else was faster, may retry ──────────┘
  *
  * One loop walks them. A step that says REQ_LATER is asked again when it was resumed, so none changes anything before
- *the last time that it asks. The double line is the store's: its thread sends the write on and does nothing of it. */
+ * the last time that it asks. The double line is the store's: its thread sends the write on and does nothing of it. */
 #include "apiserver/registry/registry.h"
 #include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
