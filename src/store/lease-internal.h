@@ -50,7 +50,8 @@ struct leased {
 	struct list leases, queue;
 	struct strmap by_key, by_id; /* struct held, struct lease */
 	struct env_timer *timer;
-	bool busy; /* the first of the queue is under way */
+	bool busy;		  /* the first of the queue is under way */
+	bool beginning, next_due; /* a thread is at the beginning of one; another is to begin */
 	bool firing, stopping;
 };
 

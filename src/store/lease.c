@@ -422,7 +422,7 @@ static void leased_close(struct store *s)
 	if (x->timer && !env_timer_stop(x->env, x->timer))
 		x->firing = true; /* under way */
 	x->timer = NULL;
-	while (x->firing || x->busy)
+	while (x->firing || x->busy || x->beginning)
 		pthread_cond_wait(&x->changed, &x->mu);
 	pthread_mutex_unlock(&x->mu);
 	store_close(x->inner);

@@ -63,11 +63,31 @@ void held_attach(struct held *h, struct lease *e)
 
 static void op_begin(struct lease_op *op);
 
+/* The first of the queue begins, and may be over before it has: then the next one begins here, too, not below it. Many
+ * may be over like that. */
+static void ops_run(struct leased *x)
+{
+	pthread_mutex_lock(&x->mu);
+	x->next_due = true;
+	while (x->next_due && !x->beginning) {
+		struct lease_op *first = LIST_ENTRY(x->queue.next, struct lease_op, link);
+
+		x->next_due = false;
+		x->beginning = true;
+		pthread_mutex_unlock(&x->mu);
+		op_begin(first);
+		pthread_mutex_lock(&x->mu);
+		x->beginning = false;
+		pthread_cond_broadcast(&x->changed);
+	}
+	pthread_mutex_unlock(&x->mu);
+}
+
 /* op is over and freed; the next one. */
 static void op_end(struct lease_op *op)
 {
 	struct leased *x = op->x;
-	struct lease_op *next = NULL;
+	bool more;
 
 	pthread_mutex_lock(&x->mu);
 	list_del(&op->link);
@@ -75,14 +95,12 @@ static void op_end(struct lease_op *op)
 	held_drop(x, op->held);
 	if (op->lease)
 		op->lease->queued--;
-	x->busy = !list_empty(&x->queue);
-	if (x->busy)
-		next = LIST_ENTRY(x->queue.next, struct lease_op, link);
+	more = x->busy = !list_empty(&x->queue);
 	pthread_cond_broadcast(&x->changed);
 	pthread_mutex_unlock(&x->mu);
 	free(op);
-	if (next)
-		op_begin(next);
+	if (more)
+		ops_run(x);
 }
 
 static void op_fail(struct lease_op *op, const struct err *why)
@@ -255,5 +273,5 @@ void leased_commit(struct store *s, const struct store_write *w, store_done_fn *
 	x->busy = true;
 	pthread_mutex_unlock(&x->mu);
 	if (first)
-		op_begin(op);
+		ops_run(x);
 }

@@ -383,6 +383,51 @@ static void test_crowd(void **state)
 	assert_int_equal(notes(k->s), 0);
 }
 
+#define REFUSED 200000
+
+struct flood {
+	struct store *s;
+	pthread_mutex_t mu;
+	pthread_cond_t cond;
+	int refused;
+};
+
+static void flood_refused(const struct store_result *r, void *ctx)
+{
+	struct flood *f = ctx;
+
+	pthread_mutex_lock(&f->mu);
+	f->refused += r->outcome == STORE_FAILED && r->err->reason == ERR_NOT_FOUND;
+	pthread_cond_signal(&f->cond);
+	pthread_mutex_unlock(&f->mu);
+}
+
+static void flood_begin(_unused_ const struct store_result *r, void *ctx)
+{
+	struct flood *f = ctx;
+
+	for (int i = 0; i < REFUSED; i++)
+		store_commit(f->s, &(struct store_write){ .key = SV("f"), .value = SV("v"), .lease = 4711 },
+			     flood_refused, f);
+}
+
+/* Many writes that are over as they begin wait behind one: none begins on the stack of the one before. */
+static void test_flood(void **state)
+{
+	struct kit *k = *state;
+	struct flood f = { k->s, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+
+	store_commit(k->s, &(struct store_write){ .key = SV("k"), .value = SV("v"), .lease = grant(k->s, 10) },
+		     flood_begin, &f);
+	pthread_mutex_lock(&f.mu);
+	while (f.refused < REFUSED)
+		pthread_cond_wait(&f.cond, &f.mu);
+	pthread_mutex_unlock(&f.mu);
+	assert_int_equal(put(k->s, "f", "v", 0) > 0, true);
+	pthread_cond_destroy(&f.cond);
+	pthread_mutex_destroy(&f.mu);
+}
+
 /* --- without power --- */
 
 /* What was answered last of each key; doubt: another write was under way. */
@@ -508,10 +553,11 @@ static void test_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_expiry),	      ON_BOTH(test_ids),
-		ON_BOTH(test_ways),	      cmocka_unit_test_setup_teardown(test_restart, setup_disk, kit_teardown),
-		ON_BOTH(test_many),	      ON_BOTH(test_crowd),
-		cmocka_unit_test(test_power), cmocka_unit_test(test_none),
+		ON_BOTH(test_expiry),	     ON_BOTH(test_ids),
+		ON_BOTH(test_ways),	     cmocka_unit_test_setup_teardown(test_restart, setup_disk, kit_teardown),
+		ON_BOTH(test_many),	     ON_BOTH(test_crowd),
+		ON_BOTH(test_flood),	     cmocka_unit_test(test_power),
+		cmocka_unit_test(test_none),
 	};
 
 	still_init();
