@@ -19,6 +19,15 @@
 
 /* --- leaving the thread of the answer --- */
 
+/* An answer of bytes in the form that its client wants. */
+struct shape {
+	const char *content_type;
+	const struct http_chunk *chunks; /* NULL: one */
+	struct http_chunk one;
+	size_t n;
+	bool gzipped;
+};
+
 struct hop {
 	struct api_req *q;
 	void (*fn)(struct api_req *q, void *ctx);
@@ -28,8 +37,8 @@ struct hop {
 	struct obj *o;
 	const struct val *doc;
 	const char *content_type;
-	struct http_chunk *chunks;
-	size_t n;
+	struct shape shape;
+	struct http_chunk *chunks; /* owned; of shape */
 	struct http_source *src;
 };
 
@@ -127,50 +136,57 @@ static bool reformat(struct api_req *q, const struct http_chunk *chunks, size_t 
 	return true;
 }
 
-static void respond(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
+static void shape_becomes(struct shape *s, struct buf *made)
+{
+	size_t n = made->n;
+	char *p = buf_detach(made);
+
+	release_chunks(s->chunks ? s->chunks : &s->one, s->n);
+	s->one = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
+	s->chunks = NULL;
+	s->n = 1;
+}
+
+/* That may be much work: done where the request is, before it goes back to its loop. */
+static void shape_make(struct api_req *q, int code, struct shape *s)
+{
+	struct buf made = BUF_INIT;
+	size_t total = 0;
+
+	if ((q->pretty || q->yaml) && strcmp(s->content_type, "application/json") == 0 &&
+	    reformat(q, s->chunks, s->n, &made)) {
+		shape_becomes(s, &made);
+		if (q->yaml)
+			s->content_type = "application/yaml";
+	}
+	for (size_t i = 0; i < s->n; i++)
+		total += s->chunks ? s->chunks[i].data.n : s->one.data.n;
+	if (total > GZIP_MIN && code == 200 && accepts_gzip(q)) {
+		_cleanup_(buf_release) struct buf flat = BUF_INIT;
+
+		made = (struct buf)BUF_INIT;
+		if (s->n > 1)
+			for (size_t i = 0; i < s->n; i++)
+				buf_addsv(&flat, s->chunks[i].data);
+		gzip_bytes(&made, s->n > 1 ? buf_sv(&flat) : s->chunks ? s->chunks[0].data : s->one.data);
+		shape_becomes(s, &made);
+		s->gzipped = true;
+	}
+}
+
+static void respond(struct api_req *q, int code, const struct shape *s)
 {
 	struct http_header headers[HEADERS_MAX + 2];
 	struct http_req *r = q->http;
-	struct buf made = BUF_INIT;
-	struct http_chunk one;
-	size_t n_headers, total = 0;
+	size_t n_headers;
 
 	api_req_answered(q, code);
-	if ((q->pretty || q->yaml) && strcmp(content_type, "application/json") == 0 && reformat(q, chunks, n, &made)) {
-		release_chunks(chunks, n);
-		one = (struct http_chunk){ .data = buf_sv(&made), .release = free, .owner = made.p };
-		chunks = &one;
-		n = 1;
-		if (q->yaml)
-			content_type = "application/yaml";
-	}
-	n_headers = make_headers(q, headers, content_type);
-	for (size_t i = 0; i < n; i++)
-		total += chunks[i].data.n;
-	if (total > GZIP_MIN && code == 200 && accepts_gzip(q)) {
-		struct buf z = BUF_INIT;
-		size_t len;
-		char *p;
-
-		if (n == 1) {
-			gzip_bytes(&z, chunks[0].data);
-		} else {
-			_cleanup_(buf_release) struct buf flat = BUF_INIT;
-
-			for (size_t i = 0; i < n; i++)
-				buf_addsv(&flat, chunks[i].data);
-			gzip_bytes(&z, buf_sv(&flat));
-		}
-		release_chunks(chunks, n);
-		len = z.n;
-		p = buf_detach(&z);
-		one = (struct http_chunk){ .data = sv_make(p, len), .release = free, .owner = p };
-		chunks = &one;
-		n = 1;
+	n_headers = make_headers(q, headers, s->content_type);
+	if (s->gzipped) {
 		headers[n_headers++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
 		headers[n_headers++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
 	}
-	http_respond(r, code, headers, n_headers, chunks, n);
+	http_respond(r, code, headers, n_headers, s->chunks ? s->chunks : &s->one, s->n);
 	http_req_unref(r);
 }
 
@@ -219,7 +235,7 @@ static void bytes_hop(struct api_req *q, void *ctx)
 {
 	struct hop *h = ctx;
 
-	respond(q, h->code, h->content_type, h->chunks, h->n);
+	respond(q, h->code, &h->shape);
 	free(h->chunks);
 	free(h);
 }
@@ -227,17 +243,19 @@ static void bytes_hop(struct api_req *q, void *ctx)
 static void http_sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks,
 			    size_t n)
 {
+	struct shape s = { .content_type = content_type, .chunks = chunks, .n = n };
 	struct hop *h;
 
+	shape_make(q, code, &s);
 	if (here(q)) {
-		respond(q, code, content_type, chunks, n);
+		respond(q, code, &s);
 		return;
 	}
 	h = xcalloc(1, sizeof(*h));
 	h->code = code;
-	h->content_type = content_type;
-	h->chunks = xmemdup(chunks, n * sizeof(*chunks));
-	h->n = n;
+	h->shape = s;
+	if (s.chunks)
+		h->shape.chunks = h->chunks = xmemdup(chunks, n * sizeof(*chunks));
 	http_sink_post(q, bytes_hop, h);
 }
 
@@ -250,6 +268,7 @@ static void http_release_obj(void *o)
 static void respond_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
 {
 	struct http_chunk chunks[2] = { { 0 }, { .data = SV("\n") } };
+	struct shape s;
 
 	if (o && q->res)
 		wc_work(q->server->wc, q->res, o);
@@ -271,7 +290,9 @@ static void respond_object(struct api_req *q, int code, struct obj *o, const str
 		p = buf_detach(&b);
 		chunks[0] = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
 	}
-	respond(q, code, "application/json", chunks, 2);
+	s = (struct shape){ .content_type = "application/json", .chunks = chunks, .n = 2 };
+	shape_make(q, code, &s);
+	respond(q, code, &s);
 }
 
 static void object_hop(struct api_req *q, void *ctx)

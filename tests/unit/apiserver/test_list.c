@@ -235,6 +235,27 @@ static void test_past_later(void **state)
 	answer_free(a[0]);
 }
 
+/* What people ask for is read and written anew as a whole: not on a loop. */
+static void test_forms_off_loop(void **state)
+{
+	static const struct {
+		const char *path, *accept;
+	} all[] = { { CM "?pretty=true", NULL }, { CM, "application/yaml" } };
+	struct rig *r = *state;
+
+	make(r, 2);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct answer *a = api_start(
+		    r, &(struct ask){ .method = "GET", .path = all[i].path, .accept = all[i].accept, .loop = true });
+
+		assert_int_equal(a->answers, 0);
+		rig_run(r, 0);
+		assert_int_equal(a->answers, 1);
+		assert_int_equal(a->code, 200);
+		answer_free(a);
+	}
+}
+
 static const struct store_ops *whole_ops;
 
 static int range_breaks(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
@@ -500,7 +521,7 @@ int main(void)
 		T(test_past_later),   T(test_forms),
 		T(test_flags),	      T(test_every_kind_lists),
 		T(test_rows_of_pods), T(test_selected_in_pieces),
-		T(test_past_breaks),
+		T(test_past_breaks),  T(test_forms_off_loop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
