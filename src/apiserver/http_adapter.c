@@ -471,6 +471,8 @@ static void read_headers(struct api_req *q)
 	}
 }
 
+_Static_assert(2 * sizeof(struct api_req) <= HTTP_REQ_MEM, "the rest is for headers and what is made of them");
+
 static struct api_req *request(struct http_req *r, void *ctx)
 {
 	struct api_req *q = ARENA_NEW(r->arena, struct api_req);

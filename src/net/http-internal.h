@@ -22,7 +22,6 @@
 #include <uv.h>
 
 #define HTTP_DATE_LEN 29
-#define HTTP_RQ_MEM 1280 /* inline start of a request's arena: most need no more */
 
 enum http_wait {
 	HTTP_WAIT_NONE,
@@ -111,7 +110,7 @@ struct http_rq {
 	char *body;
 	size_t body_cap, body_counted; /* bytes allocated; and counted in conn->bodies */
 	int64_t body_expected;	       /* Content-Length, -1 unknown */
-	_Alignas(8) char mem[HTTP_RQ_MEM];
+	_Alignas(8) char mem[HTTP_REQ_MEM];
 };
 
 enum http_proto { PROTO_NEW, PROTO_H1, PROTO_H2, PROTO_TUNNEL };

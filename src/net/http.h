@@ -49,6 +49,10 @@ struct http_peer {
 	struct sv address;    /* "127.0.0.1:41234" */
 };
 
+/* Of its arena, bytes that come with each request: behind the headers, whoever handles it should need no more for a
+ * small read or a watch, since the next block is 4 KiB and there are thousands of watches. */
+#define HTTP_REQ_MEM 1536
+
 struct http_req {
 	struct arena *arena;
 	struct http_server *server;
