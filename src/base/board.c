@@ -162,15 +162,24 @@ static struct work_level *innermost(struct work *w)
 	return depth < 1 || depth > WORK_DEPTH ? NULL : &w->level[depth - 1];
 }
 
+static bool work_is_of(const struct work_level *l, const void *of, int64_t stamp)
+{
+	return l && l->of == of && l->stamp == stamp;
+}
+
 int work_again(const void *of, int64_t stamp)
 {
-	int depth = mine ? depth_of(mine) : WORK_DEPTH;
+	int depth = mine ? depth_of(mine) : 0;
 	struct work_level *l;
 
+	if (!mine || !stamp)
+		return -1;
+	if (work_is_of(innermost(mine), of, stamp))
+		return depth; /* in itself: it just goes on */
 	if (depth >= WORK_DEPTH)
 		return -1;
 	l = &mine->level[depth];
-	if (l->of != of || l->stamp != stamp || !stamp)
+	if (!work_is_of(l, of, stamp))
 		return -1;
 	l->key[0] = '\0';
 	set_depth(mine, depth + 1);

@@ -114,8 +114,8 @@ void work_key(struct sv key);
 void work_key_of(struct sv a, struct sv b, struct sv c, struct sv d); /* the four, joined */
 /* The innermost piece of work is one of `of`, which was given n bytes and has that stamp. */
 void work_of(const void *of, int64_t stamp, size_t n);
-/* Begins again what work_of() was told of, when the calling thread has just left that: the mark; -1: it has not, and
- * work_enter() is called for. */
+/* Begins again what work_of() was told of, when the calling thread has just left that, or is in it (then nothing nests,
+ * and the key stays): the mark; -1: neither, and work_enter() is called for. */
 int work_again(const void *of, int64_t stamp);
 /* It is now_ns (monotonic): step, a constant, has been reached. */
 void work_tick(int64_t now_ns, const char *step);

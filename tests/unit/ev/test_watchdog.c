@@ -162,8 +162,8 @@ static void test_work_in_work(void **state)
 	watch_no_more(all);
 }
 
-/* The same request goes on: nothing is written again, unless something else was between or it is another by its stamp.
- */
+/* The same request goes on, in itself too: nothing is written again, unless something else was between or it is another
+ * by its stamp. */
 static void test_work_again(void **state)
 {
 	struct work *w = work_mine();
@@ -173,7 +173,13 @@ static void test_work_again(void **state)
 	mark = work_enter("request", SV("GET"), SV("/a"), SV("jane"));
 	work_of(state, 7, 12);
 	work_key(SV("/registry/a"));
-	assert_int_equal(work_again(state, 7), -1); /* inside of it: that is another level */
+	inner = work_again(state, 7); /* inside of it: nothing nests, and what it works on stays */
+	assert_int_equal(inner, 1);
+	assert_int_equal(atomic_load(&w->depth), 1);
+	assert_string_equal(w->level[0].key, "/registry/a");
+	assert_int_equal(work_again(state, 8), -1); /* another one does */
+	work_leave(&inner);
+	assert_int_equal(atomic_load(&w->depth), 1);
 	work_leave(&mark);
 	assert_int_equal(work_again(state, 8), -1);
 	assert_int_equal(work_again(&mark, 7), -1);
