@@ -8,7 +8,7 @@
 
 static struct wc_item *queue_at(struct wc_watch *w, size_t i)
 {
-	return &w->queue[(w->head + i) % w->cap];
+	return &w->queue[(w->head + i) & (w->cap - 1)];
 }
 
 static void queue_count(struct wc_watch *w, size_t bytes)
@@ -66,14 +66,28 @@ void wc_queue_settle(struct wc_watch *w)
 	}
 }
 
+static void queue_free(struct wc_watch *w)
+{
+	if (w->queue != &w->only)
+		free(w->queue);
+}
+
+/* Capacities are powers of two. Most events find an empty queue and are taken by another thread: no block for them. */
 static void queue_grow(struct wc_watch *w)
 {
-	size_t cap = w->cap ? w->cap * 2 : 8;
-	struct wc_item *q = xmalloc(cap * sizeof(*q));
+	size_t cap = w->cap > 1 ? w->cap * 2 : 8;
+	struct wc_item *q;
 
+	if (!w->cap) {
+		w->queue = &w->only;
+		w->cap = 1;
+		w->head = 0;
+		return;
+	}
+	q = xmalloc(cap * sizeof(*q));
 	for (size_t i = 0; i < w->n; i++)
 		q[i] = *queue_at(w, i);
-	free(w->queue);
+	queue_free(w);
 	w->queue = q;
 	if (cap > ARRAY_FREE)
 		queue_count(w, (cap - (w->cap > ARRAY_FREE ? w->cap : 0)) * sizeof(*q));
@@ -97,14 +111,14 @@ struct wc_item wc_queue_pop(struct wc_watch *w)
 {
 	struct wc_item it = *queue_at(w, 0);
 
-	w->head = (w->head + 1) % w->cap;
+	w->head = (w->head + 1) & (w->cap - 1);
 	w->n--;
 	w->out -= w->out > 0;
 	w->taken++;
 	if (it.counted)
 		queue_uncount(w, sizeof(*it.ev) + obj_bytes(item_obj(&it)));
 	if (!w->n)
-		wc_queue_drop(w); /* an idle watch holds no queue */
+		wc_queue_drop(w); /* an idle watch holds no block */
 	return it;
 }
 
@@ -112,7 +126,7 @@ void wc_queue_drop(struct wc_watch *w)
 {
 	for (size_t i = 0; i < w->n; i++)
 		wc_change_unref(queue_at(w, i)->ev);
-	free(w->queue);
+	queue_free(w);
 	w->queue = NULL;
 	w->head = w->n = w->cap = w->out = 0;
 	if (w->bytes)

@@ -71,6 +71,7 @@ struct wc_watch {
 	/* All below guarded by lock. */
 	struct wc_initial initial;
 	struct wc_item *queue; /* a ring that grows; NULL while nothing waits */
+	struct wc_item only;   /* where it is while it has room for one */
 	size_t head, n, cap;
 	size_t out;   /* the first of them have left the resource's ring, as of the last look */
 	size_t bytes; /* that the queue alone keeps alive */
