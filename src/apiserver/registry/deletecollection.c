@@ -1,16 +1,20 @@
-/* DELETE on a collection: every object that matches, all at once, one answer.
+/* DELETE on a collection: every object that matches, one answer.
  *
- * The deletions run side by side, each with a request and an arena of its own, because they are answered while later
- * ones still start here. */
+ * The deletions of a portion run side by side, each with a request and an arena of its own, because they are answered
+ * while later ones still start here. The next portion waits at the end of its user's queue, so that a collection of a
+ * hundred thousand neither holds a thread nor makes as many requests at once. */
 #include "apiserver/registry/registry.h"
 
 #include <stdlib.h>
+
+#define PORTION ((size_t)500)
 
 struct collection {
 	struct api_req *q;
 	struct delete_options o;
 	struct wc_list list;
-	atomic_size_t left;
+	size_t next;	    /* of the list: the first that no portion had */
+	atomic_size_t left; /* of the portion */
 	pthread_mutex_t lock;
 	struct err first; /* failure */
 };
@@ -43,9 +47,15 @@ static void answer(struct api_req *q, void *ctx)
 	c->list.n = 0; /* their references went along */
 }
 
+static void portion(struct api_req *q, void *ctx);
+
 static void finished(struct collection *c)
 {
-	if (atomic_fetch_sub(&c->left, 1) == 1)
+	if (atomic_fetch_sub(&c->left, 1) != 1)
+		return;
+	if (c->next < c->list.n)
+		req_go(c->q, portion, c);
+	else
 		api_req_post(c->q, answer, c);
 }
 
@@ -65,6 +75,34 @@ static void one_done(struct write_op *op, struct obj *obj, struct err *err)
 	/* The op goes with the arena: nobody touches it after its done(). */
 	arena_release(&o->arena);
 	free(o);
+	finished(c);
+}
+
+static void portion(struct api_req *q, void *ctx)
+{
+	struct collection *c = ctx;
+	size_t end = c->next + MIN(PORTION, c->list.n - c->next);
+	struct err err = ERR_INIT;
+
+	if (req_over(q, &err) < 0) {
+		api_req_fail(q, &err);
+		return;
+	}
+	atomic_store(&c->left, end - c->next + 1);
+	for (; c->next < end; c->next++) {
+		const struct obj *doomed = c->list.objs[c->next];
+		struct one *o = xcalloc(1, sizeof(*o));
+		struct write_op *op;
+
+		o->in = c;
+		o->q = *q;
+		o->q.arena = &o->arena;
+		o->q.flow = NULL;
+		op = write_op_new(&o->q, q->res, obj_ns(doomed), obj_name(doomed));
+		op->done = one_done;
+		op->ctx = o;
+		delete_start(op, &c->o);
+	}
 	finished(c);
 }
 
@@ -95,22 +133,9 @@ void registry_deletecollection(struct api_req *q)
 	arena_defer(q->arena, drop_mutex, &c->lock);
 	arena_defer(q->arena, drop_list, &c->list);
 	(void)wc_list(q->server->wc, q->res, q->ns, sel, SV_NULL, (size_t)limit, 0, q->arena, &c->list);
-	atomic_init(&c->left, c->list.n + 1);
+	atomic_init(&c->left, 0);
 	req_has_parts(q);
-	for (size_t i = 0; i < c->list.n; i++) {
-		struct one *o = xcalloc(1, sizeof(*o));
-		struct write_op *op;
-
-		o->in = c;
-		o->q = *q;
-		o->q.arena = &o->arena;
-		o->q.flow = NULL;
-		op = write_op_new(&o->q, q->res, obj_ns(c->list.objs[i]), obj_name(c->list.objs[i]));
-		op->done = one_done;
-		op->ctx = o;
-		delete_start(op, &c->o);
-	}
-	finished(c);
+	portion(q, c);
 	return;
 failed:
 	api_req_fail(q, &err);

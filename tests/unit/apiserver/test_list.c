@@ -505,7 +505,7 @@ static void test_selected_in_pieces(void **state)
 	l = expect(r, 200, "GET", CM "?labelSelector=l%3Drare&limit=1199", NULL);
 	assert_true(val_get_str(l, F_metadata, F_continue).n > 0);
 	each_in_order(expect(r, 200, "GET", CM "?labelSelector=l%3Dnone", NULL), 0, "");
-	/* A collection is deleted in one go. */
+	/* A collection goes in portions, and has one answer. */
 	expect(r, 200, "DELETE", CM "?labelSelector=l%3Drare", NULL);
 	each_in_order(expect(r, 200, "GET", CM "?labelSelector=l%3Drare", NULL), 0, "");
 	assert_int_equal(val_len(val_get(expect(r, 200, "GET", CM, NULL), F_items)), N - N / RARE);
