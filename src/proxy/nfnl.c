@@ -47,9 +47,11 @@ struct nfnl_request {
 
 static struct nlmsghdr *nfnl_begin(struct nfnl_request *r, uint16_t type, uint16_t flags, uint8_t family)
 {
+	static _Atomic uint32_t requests;
 	struct nlmsghdr *h = mnl_nlmsg_put_header(r->mem);
 	struct nfgenmsg *g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
 
+	h->nlmsg_seq = ++requests;
 	h->nlmsg_type = type;
 	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
 	*g = (struct nfgenmsg){ .nfgen_family = family, .version = NFNETLINK_V0 };
@@ -117,7 +119,7 @@ typedef void nfnl_reply_fn(const struct nlmsghdr *h, void *ctx);
 
 /* Sends r and reads until the kernel says that it is done; what asks for neither a dump nor an acknowledgement has one
  * reply. Messages are taken one by one, not by the library's loop: a dump that others' changes interrupted is as good.
- */
+ * What a request before it left in the socket, when nobody waited any longer, is not its reply. */
 static int nfnl_call(struct mnl_socket *s, const struct nfnl_request *r, nfnl_reply_fn *fn, void *ctx, struct err *err)
 {
 	const struct nlmsghdr *request = (const void *)r->mem;
@@ -137,6 +139,8 @@ static int nfnl_call(struct mnl_socket *s, const struct nfnl_request *r, nfnl_re
 		for (const struct nlmsghdr *h = (const void *)mem; n > 0; h = mnl_nlmsg_next(h, &n)) {
 			if (!mnl_nlmsg_ok(h, n))
 				return err_set(err, ERR_INTERNAL, "netfilter reply is cut off");
+			if (h->nlmsg_seq != request->nlmsg_seq)
+				continue;
 			if (h->nlmsg_type == NLMSG_DONE)
 				return 0;
 			if (h->nlmsg_type == NLMSG_ERROR) {
