@@ -106,7 +106,37 @@ static enum level_id classify(const struct api_req *q)
 	return CATCH_ALL;
 }
 
-/* The wait ended without a seat. One that was given meanwhile is taken back by who gave it. */
+/* Seats that are free go to those who wait, in their order. Lock held, given up meanwhile. */
+static void level_fill(struct level *l, unsigned seats)
+{
+	while (!list_empty(&l->queue)) {
+		struct flow_ticket *next = LIST_ENTRY(l->queue.next, struct flow_ticket, link);
+		struct req_ticket *wait = next->wait;
+		unsigned taken = next->seats;
+		bool counts;
+
+		if (l->in_use + taken > seats)
+			break;
+		list_del(&next->link);
+		l->in_use += taken;
+		l->waiting--;
+		l->waiting_bytes -= next->q->body.n;
+		pthread_mutex_unlock(&l->lock);
+		/* From here on it may be gone: it runs, or had stopped to wait. */
+		counts = req_resume(wait, NULL, NULL);
+		pthread_mutex_lock(&l->lock);
+		if (!counts)
+			l->in_use -= taken;
+	}
+}
+
+static unsigned level_seats(const struct api_req *q, const struct level *l)
+{
+	return levels[l - q->server->flow->levels].seats;
+}
+
+/* The wait ended without a seat. One that was given meanwhile is taken back by who gave it. Those behind it may have
+ * waited for it alone, as it asked for more seats than are free. */
 static void stop_waiting(void *ctx)
 {
 	struct flow_ticket *t = ctx;
@@ -119,6 +149,7 @@ static void stop_waiting(void *ctx)
 		l->waiting--;
 		l->waiting_bytes -= t->q->body.n;
 		wait = t->wait;
+		level_fill(l, level_seats(t->q, l));
 	}
 	pthread_mutex_unlock(&l->lock);
 	req_ticket_unref(wait);
@@ -171,39 +202,15 @@ int flow_admit(struct api_req *q, struct err *err)
 
 void flow_release(struct api_req *q)
 {
-	struct flow_ticket *t = q->flow, *next;
-	struct level *l;
-	unsigned seats;
+	struct flow_ticket *t = q->flow;
 
 	if (!t)
 		return;
 	q->flow = NULL;
-	l = t->level;
-	seats = levels[l - q->server->flow->levels].seats;
-	pthread_mutex_lock(&l->lock);
-	l->in_use -= t->seats;
-	while (!list_empty(&l->queue)) {
-		struct req_ticket *wait;
-		unsigned taken;
-		bool counts;
-
-		next = LIST_ENTRY(l->queue.next, struct flow_ticket, link);
-		taken = next->seats;
-		if (l->in_use + taken > seats)
-			break;
-		list_del(&next->link);
-		wait = next->wait;
-		l->in_use += taken;
-		l->waiting--;
-		l->waiting_bytes -= next->q->body.n;
-		pthread_mutex_unlock(&l->lock);
-		/* From here on it may be gone: it runs, or had stopped to wait. */
-		counts = req_resume(wait, NULL, NULL);
-		pthread_mutex_lock(&l->lock);
-		if (!counts)
-			l->in_use -= taken;
-	}
-	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&t->level->lock);
+	t->level->in_use -= t->seats;
+	level_fill(t->level, level_seats(q, t->level));
+	pthread_mutex_unlock(&t->level->lock);
 }
 
 void flow_metrics(struct apiserver *s, struct buf *b)

@@ -197,10 +197,56 @@ static void test_too_many(void **state)
 	}
 }
 
+static struct answer *create_as_flood(struct rig *r, const char *path, const char *body)
+{
+	struct answer *a = api_start(r, &(struct ask){ .method = "POST", .path = path, .body = body, .user = "flood" });
+
+	rig_run(r, 0);
+	return a;
+}
+
+/* Who asks for more seats than are free holds up those behind it only as long as it waits. */
+static void test_head_gives_up(void **state)
+{
+	enum { SEATS = 200 };
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	struct answer *a[SEATS - 1], *large, *small;
+	_cleanup_(buf_release) struct buf body = BUF_INIT;
+
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"Group\",\"name\":"
+	       "\"system:authenticated\"}]}");
+	slow.hold = true;
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		a[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	assert_int_equal(slow.n, SEATS - 1);
+	buf_adds(&body, "{\"metadata\":{\"name\":\"large\"},\"data\":{\"k\":\"");
+	for (size_t i = 0; i < 200000; i++)
+		buf_addc(&body, 'x');
+	buf_adds(&body, "\"}}");
+	large = create_as_flood(r, "/api/v1/namespaces/default/configmaps?timeout=1s", buf_cstr(&body));
+	small = create_as_flood(r, path, "{\"metadata\":{\"name\":\"small\"}}");
+	assert_int_equal(slow.n, SEATS - 1); /* in their order */
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_int_equal(large->code, 504);
+	assert_int_equal(slow.n, SEATS);
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	assert_int_equal(small->code, 201);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		assert_int_equal(a[i]->code, 201);
+		answer_free(a[i]);
+	}
+	answer_free(large);
+	answer_free(small);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_flood), T(test_too_many) };
+	const struct CMUnitTest tests[] = { T(test_flood), T(test_too_many), T(test_head_gives_up) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
