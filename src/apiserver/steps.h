@@ -101,7 +101,8 @@ void req_has_parts(struct api_req *q);
 /* req_passed(q, step), api_req.h: the step is behind q. This is it for requests whose steps are timed. */
 void req_note(struct api_req *q, enum req_step step);
 /* Runs fn(q, ctx) where work of q's kind is done, never on a network loop nor on the store's thread: on the pool
- * (run_queue.h), or on the thread of who waits for q in this process. */
+ * (run_queue.h), or on the thread of who waits for q in this process. Only at the very end of a server, when the pool
+ * has stopped, it runs on the thread that calls: what is left then ends with 503 and does no work. */
 void req_go(struct api_req *q, req_fn *fn, void *ctx);
 /* Runs fn(q, ctx) on q's own thread (struct api_sink), later; on the pool when it has none. */
 void api_req_post(struct api_req *q, req_fn *fn, void *ctx);
