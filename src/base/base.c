@@ -111,6 +111,13 @@ int sv_cmp(struct sv a, struct sv b)
 	return a.n < b.n ? -1 : a.n > b.n;
 }
 
+int sv_order(const void *a, const void *b)
+{
+	const struct sv *x = a, *y = b;
+
+	return sv_cmp(*x, *y);
+}
+
 static char ascii_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;

@@ -118,7 +118,16 @@ bool sv_split(struct sv *rest, char sep, struct sv *head);
 /* Whole-string decimal conversions: false on anything but digits (and one '-'), or overflow. */
 bool sv_to_i64(struct sv s, int64_t *ret);
 bool sv_to_u64(struct sv s, uint64_t *ret);
+/* Of a hexadecimal digit; -1 of anything else. */
+static inline int hex_value(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
 /* One of the six spellings that Go's strconv.ParseBool reads as true. */
 bool sv_is_true(struct sv s);
 
-uint64_t sv_hash(struct sv s); /* unseeded FNV-1a: for our own names, not for hostile keys */
+int sv_order(const void *a, const void *b); /* sv_cmp() of two struct sv, for qsort() */
+uint64_t sv_hash(struct sv s);		    /* unseeded FNV-1a: for our own names, not for hostile keys */

@@ -144,6 +144,14 @@ int err_add_cause(struct err *err, const char *reason, struct sv field, const ch
 	return -1;
 }
 
+bool err_has_cause(const struct err *err, const char *reason)
+{
+	for (size_t i = 0; i < err->n_causes; i++)
+		if (strcmp(err->causes[i].reason, reason) == 0)
+			return true;
+	return false;
+}
+
 static void replace(char **at, struct sv s)
 {
 	free(*at);

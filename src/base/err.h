@@ -66,6 +66,7 @@ int err_set_errno(struct err *err, int errnum, const char *fmt, ...)
     _printf_(3, 4);						    /* ERR_INTERNAL, strerror appended */
 int err_wrap(struct err *err, const char *fmt, ...) _printf_(2, 3); /* "context: old message" */
 int err_add_cause(struct err *err, const char *reason, struct sv field, const char *fmt, ...) _printf_(4, 5);
+bool err_has_cause(const struct err *err, const char *reason);
 int err_set_object(struct err *err, struct sv group, struct sv kind, struct sv name); /* fills details */
 int err_copy(struct err *to, const struct err *from);				      /* all of it; to NULL: nothing */
 int err_move(struct err *to, struct err *from); /* from is empty after; to NULL drops it */

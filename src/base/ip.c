@@ -2,24 +2,37 @@
 
 #include <arpa/inet.h>
 
-bool ip_parse(struct sv s, struct ip_addr *ret)
+size_t ip_bytes(struct sv s, uint8_t ret[16])
 {
 	char text[INET6_ADDRSTRLEN];
+
+	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
+		return 0;
+	memcpy(text, s.p, s.n);
+	text[s.n] = '\0';
+	return inet_pton(AF_INET, text, ret) == 1 ? 4 : inet_pton(AF_INET6, text, ret) == 1 ? 16 : 0;
+}
+
+bool ip_parse(struct sv s, struct ip_addr *ret)
+{
+	uint8_t bytes[16];
 	struct in_addr v4;
 	struct in6_addr v6;
 
-	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
-		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	if (inet_pton(AF_INET, text, &v4) == 1) {
+	switch (ip_bytes(s, bytes)) {
+	case 4:
+		memcpy(&v4, bytes, sizeof(v4));
 		*ret = ip_v4(ntohl(v4.s_addr));
 		return true;
-	}
-	if (inet_pton(AF_INET6, text, &v6) != 1 || ip_is_v4(ip_v6(&v6)))
+	case 16:
+		memcpy(&v6, bytes, sizeof(v6));
+		if (ip_is_v4(ip_v6(&v6)))
+			return false;
+		*ret = ip_v6(&v6);
+		return true;
+	default:
 		return false;
-	*ret = ip_v6(&v6);
-	return true;
+	}
 }
 
 struct ip_text ip_text(struct ip_addr a)

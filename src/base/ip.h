@@ -61,6 +61,8 @@ static inline bool ip_eq(struct ip_addr a, struct ip_addr b)
 	return ip_cmp(a, b) == 0;
 }
 
+/* The bytes of an address, IPv4 or IPv6: how many, 4 or 16; 0: it is none. */
+size_t ip_bytes(struct sv s, uint8_t ret[16]);
 /* "10.42.0.1", "fd00::1". False for anything else, zones ("%eth0") and mapped addresses written as IPv6 included: those
  * would be two texts for one address. */
 bool ip_parse(struct sv s, struct ip_addr *ret);

@@ -170,10 +170,7 @@ static int64_t workq_pause_ns(const struct workq *q, unsigned failures)
 /* Nothing can be made in a namespace that is going: what the key stands for goes with it. */
 static bool hopeless(const struct err *err)
 {
-	for (size_t i = 0; i < err->n_causes; i++)
-		if (strcmp(err->causes[i].reason, "NamespaceTerminating") == 0)
-			return true;
-	return false;
+	return err_has_cause(err, "NamespaceTerminating");
 }
 
 /* The informer is behind: somebody else has written, made or deleted what this was about. The retry knows better, and

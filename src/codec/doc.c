@@ -136,6 +136,13 @@ struct val_iter val_iter(const struct val *map)
 	return it;
 }
 
+int val_iter_order(const void *a, const void *b)
+{
+	const struct val_iter *x = a, *y = b;
+
+	return sv_cmp(x->key, y->key);
+}
+
 bool val_iter_next(struct val_iter *it)
 {
 	if (it->at == it->end)

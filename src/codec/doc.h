@@ -138,6 +138,7 @@ struct val_iter {
 };
 struct val_iter val_iter(const struct val *map);
 bool val_iter_next(struct val_iter *it);
+int val_iter_order(const void *a, const void *b); /* of two, by key, for qsort() */
 #define VAL_EACH_MEMBER(map, m) for (struct val_iter m = val_iter(map); val_iter_next(&m);)
 
 /* Deep equality: maps as sets of members, an int and a float as doubles, raw by its parsed value. */

@@ -456,11 +456,6 @@ struct val *val_clone_nodes(struct arena *a, const struct val *v)
 	return val_clone_any(a, v, false);
 }
 
-static int key_order(const void *x, const void *y)
-{
-	return sv_cmp(((const struct val_iter *)x)->key, ((const struct val_iter *)y)->key);
-}
-
 static void sorted_into(struct arena *a, struct val *to, const struct val *from);
 
 static void sorted_map(struct arena *a, struct val *to, const struct val *from, size_t n)
@@ -470,7 +465,7 @@ static void sorted_map(struct arena *a, struct val *to, const struct val *from, 
 
 	VAL_EACH_MEMBER(from, m)
 		members[at++] = m;
-	qsort(members, n, sizeof(*members), key_order);
+	qsort(members, n, sizeof(*members), val_iter_order);
 	for (size_t i = 0; i < n; i++) {
 		struct val value;
 

@@ -124,16 +124,9 @@ static int hex4(const char *p)
 	int v = 0;
 
 	for (int i = 0; i < 4; i++) {
-		char c = p[i];
-		int x;
+		int x = hex_value(p[i]);
 
-		if (c >= '0' && c <= '9')
-			x = c - '0';
-		else if (c >= 'a' && c <= 'f')
-			x = c - 'a' + 10;
-		else if (c >= 'A' && c <= 'F')
-			x = c - 'A' + 10;
-		else
+		if (x < 0)
 			return -1;
 		v = v << 4 | x;
 	}

@@ -50,15 +50,6 @@ static bool float_shape(struct sv s)
 	return i == s.n;
 }
 
-static int digit_value(char c)
-{
-	if (yaml_is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
-}
-
 static void set_float(struct val *ret, double d)
 {
 	*ret = val_make(VAL_FLOAT, 0);
@@ -96,7 +87,7 @@ static bool resolve_int(struct sv s, struct val *ret)
 	if (s.n == 0)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
-		unsigned d = (unsigned)digit_value(s.p[i]);
+		unsigned d = (unsigned)hex_value(s.p[i]);
 
 		if (d >= base || __builtin_mul_overflow(x, base, &x) || __builtin_add_overflow(x, d, &x))
 			return false;

@@ -105,14 +105,6 @@ static bool gc_load(struct grun *r, struct sv uid)
 	return work;
 }
 
-static bool gc_has_finalizer(const struct obj *o, const char *name)
-{
-	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
-		if (val_is(f, name))
-			return true;
-	return false;
-}
-
 /* A merge patch of metadata with one list replaced, valid for this very version of o. */
 static int patch_list(struct grun *r, const struct ident *id, const struct obj *o, enum sym key, struct val *list,
 		      struct err *err)
@@ -243,7 +235,7 @@ static int owner_state(struct grun *r, const struct val *ref, enum owner_state *
 	}
 	if (!sv_eq(obj_uid(o), val_get_str(ref, F_uid)))
 		*ret = OWNER_GONE;
-	else if (obj_deleting(o) && gc_has_finalizer(o, GC_FOREGROUND))
+	else if (obj_deleting(o) && obj_has_finalizer(o, GC_FOREGROUND))
 		*ret = OWNER_WAITS;
 	return 0;
 }
@@ -304,9 +296,9 @@ static int judge_dependent(struct grun *r, struct err *err)
 		return delete_me(r, "Foreground", err);
 	}
 	return delete_me(r,
-			 gc_has_finalizer(r->live, GC_ORPHAN)	    ? "Orphan"
-			 : gc_has_finalizer(r->live, GC_FOREGROUND) ? "Foreground"
-								    : "Background",
+			 obj_has_finalizer(r->live, GC_ORPHAN)	     ? "Orphan"
+			 : obj_has_finalizer(r->live, GC_FOREGROUND) ? "Foreground"
+								     : "Background",
 			 err);
 }
 
@@ -332,9 +324,9 @@ static int gc_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, 
 		return 0;
 	if (!obj_deleting(r.live))
 		return judge_dependent(&r, err);
-	if (gc_has_finalizer(r.live, GC_ORPHAN))
+	if (obj_has_finalizer(r.live, GC_ORPHAN))
 		return orphan_dependents(&r, err);
-	if (gc_has_finalizer(r.live, GC_FOREGROUND))
+	if (obj_has_finalizer(r.live, GC_FOREGROUND))
 		return wait_for_dependents(&r, err);
 	return 0;
 }

@@ -123,20 +123,12 @@ static void set_owners(struct gc_graph *g, struct gc_node *n, const struct val *
 		graph_look(g, n);
 }
 
-static bool graph_has_finalizer(const struct obj *o, const char *name)
-{
-	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
-		if (val_is(f, name))
-			return true;
-	return false;
-}
-
 void gc_graph_put(struct gc_graph *g, const struct resource *r, const struct obj *o)
 {
 	const struct val *refs = obj_get(o, F_metadata, F_ownerReferences);
 	struct gc_node *n = gc_graph_find(g, obj_uid(o));
-	bool foreground = obj_deleting(o) && graph_has_finalizer(o, GC_FOREGROUND);
-	bool orphan = obj_deleting(o) && graph_has_finalizer(o, GC_ORPHAN);
+	bool foreground = obj_deleting(o) && obj_has_finalizer(o, GC_FOREGROUND);
+	bool orphan = obj_deleting(o) && obj_has_finalizer(o, GC_ORPHAN);
 	bool began;
 
 	if (!n && !val_len(refs) && !foreground && !orphan)

@@ -18,10 +18,7 @@
 
 bool pod_tracked(const struct obj *pod)
 {
-	VAL_EACH(obj_get(pod, F_metadata, F_finalizers), f)
-		if (val_is(f, JOB_FINALIZER))
-			return true;
-	return false;
+	return obj_has_finalizer(pod, JOB_FINALIZER);
 }
 
 int64_t pod_index(const struct jrun *r, const struct obj *pod)

@@ -1,6 +1,7 @@
 /* See podutil.h. */
 #include "controllers/podutil.h"
 #include "controllers/status.h"
+#include "pod/pod_phase.h"
 
 static const struct val *ready_condition(const struct obj *pod)
 {
@@ -37,9 +38,7 @@ bool pod_is_available(const struct obj *pod, int64_t min_ready_s, int64_t now_ns
 
 bool pod_is_terminal(const struct obj *pod)
 {
-	const struct val *phase = obj_get(pod, F_status, F_phase);
-
-	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
+	return pod_phase_terminal(obj_root(pod));
 }
 
 bool pod_is_active(const struct obj *pod)

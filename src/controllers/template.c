@@ -71,10 +71,7 @@ bool template_equal(struct arena *a, const struct val *x, const struct val *y)
 
 bool err_namespace_terminating(const struct err *err)
 {
-	for (size_t i = 0; i < err->n_causes; i++)
-		if (strcmp(err->causes[i].reason, "NamespaceTerminating") == 0)
-			return true;
-	return false;
+	return err_has_cause(err, "NamespaceTerminating");
 }
 
 int pod_control_create(struct pod_control *pc, struct val *pod, struct obj *owner, struct err *err)

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 
 /* key="escaped value" lines, sorted, as downward API volumes write maps. */
-static int field_ref_by_key(const void *x, const void *y)
-{
-	return sv_cmp(((const struct val_iter *)x)->key, ((const struct val_iter *)y)->key);
-}
-
 static struct sv map_text(struct arena *a, const struct val *map)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
@@ -21,7 +16,7 @@ static struct sv map_text(struct arena *a, const struct val *map)
 
 	VAL_EACH_MEMBER(map, m)
 		list[n++] = m;
-	qsort(list, n, sizeof(*list), field_ref_by_key);
+	qsort(list, n, sizeof(*list), val_iter_order);
 	for (size_t i = 0; i < n; i++) {
 		buf_printf(&b, "%s%.*s=", i ? "\n" : "", SV_ARG(list[i].key));
 		json_encode_str(&b, val_str(list[i].value));

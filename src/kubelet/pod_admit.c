@@ -10,6 +10,7 @@
 #include "kubelet/pod_table.h"
 #include "pod/host_port.h"
 #include "pod/node_match.h"
+#include "pod/pod_phase.h"
 
 #define LOOK_AGAIN_NS (1 * NS_PER_SEC)
 

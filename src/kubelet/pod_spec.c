@@ -242,10 +242,3 @@ int container_port(const struct val *spec, const struct val *port)
 	}
 	return n > 0 && n <= 65535 ? (int)n : -1;
 }
-
-bool pod_phase_terminal(const struct val *pod)
-{
-	const struct val *phase = val_get(pod, F_status, F_phase);
-
-	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
-}

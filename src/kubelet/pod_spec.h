@@ -33,4 +33,3 @@ int64_t container_oom_score_adj(const struct val *pod, const struct val *spec, i
 uint64_t container_hash(const struct val *spec); /* of what cannot change while it runs: name and image */
 /* A port of a container by number or name; -1 when unknown. */
 int container_port(const struct val *spec, const struct val *port);
-bool pod_phase_terminal(const struct val *pod);

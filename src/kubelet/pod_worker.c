@@ -25,6 +25,7 @@
 #include "kubelet/probes.h"
 #include "kubelet/runtime_down.h"
 #include "kubelet/status_sync.h"
+#include "pod/pod_phase.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,6 +11,7 @@
 #include "kubelet/pod_spec.h"
 #include "kubelet/probes.h"
 #include "kubelet/status.h"
+#include "pod/pod_phase.h"
 
 #include <stdlib.h>
 

@@ -109,14 +109,6 @@ static struct call *call_of(const struct conn *c, int32_t stream)
 	return c->call && c->call->stream == stream ? c->call : NULL;
 }
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 /* grpc-message is percent-encoded; what is not well-formed stands for itself. */
 static char *percent_decode(struct sv s)
 {
@@ -124,8 +116,8 @@ static char *percent_decode(struct sv s)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '%' && s.n - i > 2 && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
-			out[n++] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+		if (s.p[i] == '%' && s.n - i > 2 && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0) {
+			out[n++] = (char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]));
 			i += 2;
 		} else {
 			out[n++] = s.p[i];

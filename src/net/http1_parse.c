@@ -277,14 +277,6 @@ int h1_parse_head(struct arena *a, char *head, size_t n, struct h1_head *ret, co
 	return 0;
 }
 
-static int h1_hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One byte outside of chunk data. 0, or -1 when it must not be there. */
 static int h1_chunk_byte(struct h1_chunks *c, char b)
 {
@@ -292,7 +284,7 @@ static int h1_chunk_byte(struct h1_chunks *c, char b)
 
 	switch (c->state) {
 	case H1C_SIZE:
-		v = h1_hex(b);
+		v = hex_value(b);
 		if (v >= 0) {
 			c->left = c->left << 4 | (unsigned int)v;
 			return ++c->digits > 15 ? -1 : 0;

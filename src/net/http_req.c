@@ -270,14 +270,6 @@ struct sv http_header_get(const struct http_req *r, const char *lower_name)
 	return SV_NULL;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 struct sv http_percent_decode(struct arena *a, struct sv s, bool plus_is_space)
 {
 	size_t n = 0;
@@ -290,8 +282,8 @@ struct sv http_percent_decode(struct arena *a, struct sv s, bool plus_is_space)
 		int hi = -1, lo = -1;
 
 		if (s.p[i] == '%' && i + 2 < s.n) {
-			hi = hex_digit(s.p[i + 1]);
-			lo = hex_digit(s.p[i + 2]);
+			hi = hex_value(s.p[i + 1]);
+			lo = hex_value(s.p[i + 2]);
 		}
 		if (hi >= 0 && lo >= 0) {
 			out[n++] = (char)(hi << 4 | lo);

@@ -225,11 +225,6 @@ const struct fset *fset_of_path(struct arena *a, const char *dotted)
 
 /* --- fieldsV1 --- */
 
-static int fset_by_key(const void *x, const void *y)
-{
-	return sv_cmp(((const struct val_iter *)x)->key, ((const struct val_iter *)y)->key);
-}
-
 /* k: and v: carry JSON of a client's making; one spelling for each value makes them comparable. */
 static struct sv canonical_json(struct arena *a, char kind, const struct val *v)
 {
@@ -243,7 +238,7 @@ static struct sv canonical_json(struct arena *a, char kind, const struct val *v)
 
 		VAL_EACH_MEMBER(v, m)
 			ms[n++] = m;
-		qsort(ms, n, sizeof(*ms), fset_by_key);
+		qsort(ms, n, sizeof(*ms), val_iter_order);
 		buf_addc(&b, '{');
 		for (size_t i = 0; i < n; i++) {
 			if (i)

@@ -4,9 +4,9 @@
  * clients (and people) search for those. The expressions named in the texts are matched
  * here directly: they run for every label of every object written.
  */
+#include "base/ip.h"
 #include "object/validate.h"
 
-#include <arpa/inet.h>
 
 #define LABEL_RE "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 #define QUALIFIED_RE "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
@@ -307,26 +307,14 @@ const char *fmt_percent(struct sv s)
 
 bool fmt_ip_bytes(struct sv s, uint8_t ret[16], bool *ret_v6)
 {
-	char text[INET6_ADDRSTRLEN];
-	struct in_addr v4;
-	struct in6_addr v6;
+	uint8_t bytes[16] = { 0 };
+	size_t n = ip_bytes(s, bytes);
 
-	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
+	if (!n)
 		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = '\0';
-	if (inet_pton(AF_INET, text, &v4) == 1) {
-		memset(ret, 0, 16);
-		memcpy(ret, &v4, 4);
-		*ret_v6 = false;
-		return true;
-	}
-	if (inet_pton(AF_INET6, text, &v6) == 1) {
-		memcpy(ret, &v6, 16);
-		*ret_v6 = true;
-		return true;
-	}
-	return false;
+	memcpy(ret, bytes, sizeof(bytes));
+	*ret_v6 = n == sizeof(bytes);
+	return true;
 }
 
 bool fmt_ip(struct sv s)

@@ -346,6 +346,14 @@ const struct val *obj_labels(const struct obj *o)
 	return val_member(obj_meta(o), F_labels);
 }
 
+bool obj_has_finalizer(const struct obj *o, const char *name)
+{
+	VAL_EACH(val_member(obj_meta(o), F_finalizers), f)
+		if (val_is(f, name))
+			return true;
+	return false;
+}
+
 bool obj_deleting(const struct obj *o)
 {
 	return val_type(val_member(obj_meta(o), F_deletionTimestamp)) == VAL_STR;

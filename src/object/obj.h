@@ -41,6 +41,7 @@ struct sv obj_name(const struct obj *o);
 struct sv obj_ns(const struct obj *o); /* "" when cluster-scoped */
 struct sv obj_uid(const struct obj *o);
 const struct val *obj_labels(const struct obj *o);
+bool obj_has_finalizer(const struct obj *o, const char *name);
 bool obj_deleting(const struct obj *o); /* metadata.deletionTimestamp is set */
 /* The ownerReference with controller: true, or NULL. */
 const struct val *obj_controller_ref(const struct obj *o);

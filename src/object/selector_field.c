@@ -7,14 +7,6 @@
 
 #include <stdlib.h>
 
-static int piece_cmp(const void *a, const void *b)
-{
-	const struct sv *x = a, *y = b;
-	int c = x->n && y->n ? memcmp(x->p, y->p, MIN(x->n, y->n)) : 0;
-
-	return c ? c : (x->n > y->n) - (x->n < y->n);
-}
-
 /* Cuts the text before the first comma that is not escaped off *rest. */
 static struct sv next_term(struct sv *rest)
 {
@@ -90,7 +82,7 @@ struct field_selector *field_selector_parse(struct arena *a, struct sv text, str
 			vec_push(&pieces, piece);
 	}
 	if (pieces.n)
-		qsort(pieces.p, pieces.n, sizeof(*pieces.p), piece_cmp);
+		qsort(pieces.p, pieces.n, sizeof(*pieces.p), sv_order);
 	fs->terms = ARENA_ARRAY(a, struct field_term, pieces.n);
 	for (size_t i = 0; i < pieces.n; i++) {
 		struct field_term *t = &fs->terms[fs->n++];

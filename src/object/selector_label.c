@@ -77,19 +77,11 @@ static int requirement_finish(struct arena *a, struct requirement *r, struct err
 	return result;
 }
 
-static int sv_ptr_cmp(const void *a, const void *b)
-{
-	const struct sv *x = a, *y = b;
-	int c = x->n && y->n ? memcmp(x->p, y->p, MIN(x->n, y->n)) : 0;
-
-	return c ? c : (x->n > y->n) - (x->n < y->n);
-}
-
 /* By key; among equal keys any fixed order will do. */
 static int req_cmp(const void *a, const void *b)
 {
 	const struct requirement *x = a, *y = b;
-	int c = sv_ptr_cmp(&x->key, &y->key);
+	int c = sv_order(&x->key, &y->key);
 
 	return c ? c : (x->values > y->values) - (x->values < y->values);
 }
@@ -100,7 +92,7 @@ static void values_sort_unique(struct requirement *r)
 
 	if (r->n < 2)
 		return;
-	qsort(r->values, r->n, sizeof(struct sv), sv_ptr_cmp);
+	qsort(r->values, r->n, sizeof(struct sv), sv_order);
 	for (size_t i = 0; i < r->n; i++) {
 		if (!w || !sv_eq(r->values[w - 1], r->values[i]))
 			r->values[w++] = r->values[i];
@@ -442,7 +434,7 @@ static int requirement_from_expression(struct arena *a, const struct val *e, str
 	if (requirement_finish(a, r, err) < 0) /* names values by their places */
 		return -1;
 	if (r->n > 1)
-		qsort(r->values, r->n, sizeof(struct sv), sv_ptr_cmp);
+		qsort(r->values, r->n, sizeof(struct sv), sv_order);
 	return 0;
 }
 
@@ -504,7 +496,7 @@ static const struct val *selector_label_of(const struct requirement *r, const st
 static bool has_value(const struct requirement *r, struct sv value)
 {
 	if (r->n > FEW_VALUES)
-		return bsearch(&value, r->values, r->n, sizeof(value), sv_ptr_cmp) != NULL;
+		return bsearch(&value, r->values, r->n, sizeof(value), sv_order) != NULL;
 	for (size_t i = 0; i < r->n; i++) {
 		if (sv_eq(r->values[i], value))
 			return true;
@@ -579,7 +571,7 @@ static void requirement_format(struct buf *b, const struct requirement *r)
 	buf_adds(b, infix[r->op]);
 	if (r->n) {
 		sorted = xmemdup(r->values, r->n * sizeof(*sorted));
-		qsort(sorted, r->n, sizeof(*sorted), sv_ptr_cmp);
+		qsort(sorted, r->n, sizeof(*sorted), sv_order);
 		for (size_t i = 0; i < r->n; i++) {
 			buf_adds(b, i ? "," : "");
 			buf_addsv(b, sorted[i]);

@@ -1,6 +1,7 @@
 /* Life of the scheduler, and what the informers' news do to its queue and cache. */
 #include "scheduler/scheduler-internal.h"
 #include "base/buf.h"
+#include "pod/pod_phase.h"
 
 #include <stdlib.h>
 
@@ -15,13 +16,6 @@ static struct sv pod_key(struct buf *b, const struct obj *o)
 	buf_addc(b, '/');
 	buf_addsv(b, obj_name(o));
 	return buf_sv(b);
-}
-
-static bool terminal(const struct obj *o)
-{
-	const struct val *phase = obj_get(o, F_status, F_phase);
-
-	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
 }
 
 static void scheduler_pod_gone(struct scheduler *s, struct sv key, struct pod_info *p)
@@ -114,7 +108,8 @@ static void scheduler_on_pod(struct scheduler *s, struct obj *o)
 		scheduler_pod_gone(s, key, p);
 		p = NULL;
 	}
-	if (terminal(o) || (!node.n && !sv_is(val_str(obj_get(o, F_spec, F_schedulerName)), s->name))) {
+	if (pod_phase_terminal(obj_root(o)) ||
+	    (!node.n && !sv_is(val_str(obj_get(o, F_spec, F_schedulerName)), s->name))) {
 		if (p)
 			scheduler_pod_gone(s, key, p);
 		return;

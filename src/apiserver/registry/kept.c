@@ -18,7 +18,7 @@ const char *const *kept_fields(const struct resource *r, struct sv sub)
 	return r->has_status ? status : nothing;
 }
 
-static void keep(struct arena *a, struct val *to, const struct val *from, enum sym key)
+void keep_member(struct arena *a, struct val *to, const struct val *from, enum sym key)
 {
 	const struct val *v = val_member(from, key);
 
@@ -34,7 +34,7 @@ static void keep_late(struct arena *a, const struct schema *s, const struct val 
 {
 	for (size_t i = 0; i < s->n_fields; i++)
 		if (schema_own_field(&s->fields[i]))
-			keep(a, doc, old, s->fields[i].sym);
+			keep_member(a, doc, old, s->fields[i].sym);
 }
 
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc)
@@ -54,11 +54,11 @@ void kept_restore(struct arena *a, const struct resource *r, struct sv sub, cons
 
 		(void)sv_split(&path, '.', &part);
 		if (!sv_is(part, "metadata"))
-			keep(a, doc, old, sym_find(part));
+			keep_member(a, doc, old, sym_find(part));
 		else if (path.n)
-			keep(a, meta, old_meta, sym_find(path));
+			keep_member(a, meta, old_meta, sym_find(path));
 		else
 			for (size_t i = 0; i < ARRAY_LEN(metadata); i++)
-				keep(a, meta, old_meta, metadata[i]);
+				keep_member(a, meta, old_meta, metadata[i]);
 	}
 }

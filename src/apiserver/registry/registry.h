@@ -78,6 +78,8 @@ void write_run(struct write_op *op); /* write.c */
  * them through it either. */
 const char *const *kept_fields(const struct resource *r, struct sv sub);
 /* Puts them back as they are in old. */
+/* That member of to as from has it, a copy; gone when from has none. */
+void keep_member(struct arena *a, struct val *to, const struct val *from, enum sym key);
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc);
 
 /* create_finish.c, update_finish.c: make op->doc what is committed. The first expects nothing there, the second goes by

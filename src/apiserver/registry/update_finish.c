@@ -2,17 +2,6 @@
 #include "apiserver/registry/registry.h"
 #include "object/decode.h"
 
-static void copy_member(struct arena *a, struct val *to, const struct val *from, enum sym key)
-{
-	const struct val *v = val_member(from, key);
-
-	/* The nodes of a published object are frozen: hooks change what they get in place. */
-	if (v)
-		val_set(a, to, key, val_clone_nodes(a, v));
-	else
-		val_del(to, key);
-}
-
 /* Changes of what is wanted, though not through the main endpoint. */
 static bool sub_of_spec(struct sv sub)
 {
@@ -114,15 +103,15 @@ static void keep_system_fields(struct write_op *op, struct val *meta, const stru
 	static const enum sym when_absent[] = { F_creationTimestamp, F_deletionGracePeriodSeconds };
 
 	for (size_t i = 0; i < ARRAY_LEN(always); i++)
-		copy_member(op->a, meta, old, always[i]);
+		keep_member(op->a, meta, old, always[i]);
 	for (size_t i = 0; i < ARRAY_LEN(when_absent); i++) {
 		const struct val *v = val_member(meta, when_absent[i]);
 
 		if (!v || v->type == VAL_NULL)
-			copy_member(op->a, meta, old, when_absent[i]);
+			keep_member(op->a, meta, old, when_absent[i]);
 	}
 	if (val_member(old, F_deletionTimestamp))
-		copy_member(op->a, meta, old, F_deletionTimestamp);
+		keep_member(op->a, meta, old, F_deletionTimestamp);
 }
 
 int update_begin(struct write_op *op, struct err *err)
@@ -136,7 +125,7 @@ int update_begin(struct write_op *op, struct err *err)
 	keep_system_fields(op, meta, old_meta);
 	val_set_str(op->a, meta, F_name, obj_name(op->old));
 	val_del(meta, F_selfLink);
-	copy_member(op->a, meta, old_meta, F_resourceVersion);
+	keep_member(op->a, meta, old_meta, F_resourceVersion);
 	kept_restore(op->a, op->res, op->sub, old, op->doc);
 	if (op->strat->narrow && op->sub.n)
 		op->strat->narrow(op->a, op->sub, old, op->doc);

@@ -316,14 +316,6 @@ static int repair_add(struct repair *p, const void *raw, size_t n, struct err *e
 	return table_out_bytes(&p->out) >= PART_BYTES ? repair_part_end(p, err) : 0;
 }
 
-static int rec_cmp(const void *a, const void *b)
-{
-	struct rec *const *x = a, *const *y = b;
-	int cmp = sv_cmp(rec_key(*x), rec_key(*y));
-
-	return cmp ? cmp : (*x)->head.rev > (*y)->head.rev ? -1 : 1;
-}
-
 /* Of each key the newest version, unless that is a tombstone. */
 static int repair_copy(struct repair *p, struct db_cursor *c, struct err *err)
 {
@@ -332,7 +324,7 @@ static int repair_copy(struct repair *p, struct db_cursor *c, struct err *err)
 	size_t i = 0;
 
 	if (l->recs.n)
-		qsort(l->recs.p, l->recs.n, sizeof(l->recs.p[0]), rec_cmp);
+		qsort(l->recs.p, l->recs.n, sizeof(l->recs.p[0]), rec_order);
 	while ((it = db_cursor_at(c)) || i < l->recs.n) {
 		struct rec *r = i < l->recs.n ? l->recs.p[i] : NULL;
 		int cmp = !it ? 1 : !r ? -1 : sv_cmp(it->key, rec_key(r));

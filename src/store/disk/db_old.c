@@ -390,14 +390,6 @@ struct convert {
 	uint64_t first_rev;
 };
 
-static int convert_cmp(const void *a, const void *b)
-{
-	struct rec *const *x = a, *const *y = b;
-	int cmp = sv_cmp(rec_key(*x), rec_key(*y));
-
-	return cmp ? cmp : (*x)->head.rev > (*y)->head.rev ? -1 : 1;
-}
-
 static int convert_flush(struct convert *c, struct err *err)
 {
 	struct table_head h = { .store_id = c->old.store_id,
@@ -414,7 +406,7 @@ static int convert_flush(struct convert *c, struct err *err)
 	h.first_rev = c->first_rev;
 	h.last_rev = vec_last(&c->batch)->head.rev;
 	c->first_rev = h.last_rev + 1;
-	qsort(c->batch.p, c->batch.n, sizeof(c->batch.p[0]), convert_cmp);
+	qsort(c->batch.p, c->batch.n, sizeof(c->batch.p[0]), rec_order);
 	r = table_out_begin(&o, c->d->dir, &h, err);
 	for (size_t i = 0; i < c->batch.n; i++) {
 		struct rec *rec = c->batch.p[i];

@@ -47,6 +47,14 @@ struct sv rec_key(const struct rec *r)
 	return sv_make(r->data, r->head.key_n);
 }
 
+int rec_order(const void *a, const void *b)
+{
+	struct rec *const *x = a, *const *y = b;
+	int cmp = sv_cmp(rec_key(*x), rec_key(*y));
+
+	return cmp ? cmp : (*x)->head.rev > (*y)->head.rev ? -1 : 1;
+}
+
 struct store_kv rec_kv(const struct rec *r)
 {
 	return (struct store_kv){ .key = rec_key(r),

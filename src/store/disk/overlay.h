@@ -46,6 +46,8 @@ struct rec *rec_free(struct rec *r);
 size_t rec_disk_bytes(const struct rec *r);  /* padding included */
 struct store_kv rec_kv(const struct rec *r); /* view */
 struct sv rec_key(const struct rec *r);
+/* Of two pointers to records, for qsort(): by key, of one key the newest first. */
+int rec_order(const void *a, const void *b);
 
 struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live, uint64_t live_bytes);
 struct gen *gen_free(struct gen *g);

@@ -7,6 +7,7 @@
 #include "codec/doc_items.h"
 #include "codec/val_index.h"
 #include "pod/image_name.h"
+#include "pod/pod_phase.h"
 #include "pod/pod_resources.h"
 
 /* --- defaults --- */
@@ -214,13 +215,6 @@ static void pod_narrow(struct arena *a, struct sv sub, const struct val *old, st
 	val_set(a, doc, F_spec, spec);
 }
 
-static bool pod_terminal(const struct val *pod)
-{
-	const struct val *phase = val_get(pod, F_status, F_phase);
-
-	return val_is(phase, "Succeeded") || val_is(phase, "Failed");
-}
-
 /* Only a kubelet can wait for containers: without one, or after the end, there is nothing to
  * wait for. */
 static int64_t pod_grace(struct api_req *q, const struct val *pod, int64_t grace)
@@ -228,7 +222,7 @@ static int64_t pod_grace(struct api_req *q, const struct val *pod, int64_t grace
 	(void)q;
 	if (grace < 0)
 		grace = val_get_int(pod, 30, F_spec, F_terminationGracePeriodSeconds);
-	if (val_get_str(pod, F_spec, F_nodeName).n == 0 || pod_terminal(pod))
+	if (val_get_str(pod, F_spec, F_nodeName).n == 0 || pod_phase_terminal(pod))
 		return 0;
 	return grace < 0 ? 1 : grace; /* a negative period in the spec, too */
 }
