@@ -7,7 +7,6 @@
 #include "base/ip.h"
 #include "object/validate.h"
 
-
 #define LABEL_RE "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 #define QUALIFIED_RE "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 #define SUBDOMAIN_MSG                                                                                              \
