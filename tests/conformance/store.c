@@ -474,9 +474,11 @@ static void test_gather(void **state)
 {
 	struct kit *k = *state;
 	struct flight f = FLIGHT_INIT;
+	size_t ok;
 
 	gather_some(k->s, &f, 0, 700);
-	assert_int_equal(now_rev(k->s), f.ok + 1); /* reading goes on */
+	ok = flight_ok(&f);
+	assert_in_range(now_rev(k->s), ok + 1, 701); /* reading goes on, and sees what was answered */
 	store_gather(k->s, false);
 	flight_wait(&f, 0);
 	assert_int_equal(f.ok, 700);

@@ -273,6 +273,17 @@ static _unused_ void flight_commit(struct flight *f, struct store *s, const stru
 	store_commit(s, w, flight_done, f);
 }
 
+/* How many were answered with success so far; more may follow at any moment. */
+static _unused_ size_t flight_ok(struct flight *f)
+{
+	size_t ok;
+
+	pthread_mutex_lock(&f->mu);
+	ok = f->ok;
+	pthread_mutex_unlock(&f->mu);
+	return ok;
+}
+
 static _unused_ void flight_wait(struct flight *f, size_t open)
 {
 	pthread_mutex_lock(&f->mu);
