@@ -5,6 +5,10 @@
 
 #include <stdlib.h>
 
+/* Explanations under way at a time: as many as bindings would take the server, its disk and the processors from those
+ * who create the Pods. */
+#define EXPLAINERS 2
+
 void bind_job_free(struct job *j)
 {
 	obj_unref(j->obj);
@@ -130,11 +134,17 @@ static void bind_drop(struct job *j)
 	bind_job_free(j);
 }
 
+/* Says why a Pod waits, and no more: a nomination is for others to go by. */
+static bool explains(const struct job *j)
+{
+	return j->kind == JOB_STATUS && !j->node;
+}
+
 static void enqueue_locked(struct scheduler *s, struct job *j)
 {
 	/* Why Pods wait can wait itself, as long as others can be bound. */
-	list_add_tail(j->kind == JOB_STATUS ? &s->explanations : &s->jobs, &j->link);
-	if (s->stopping || s->job_tasks >= s->parallelism)
+	list_add_tail(explains(j) ? &s->explanations : &s->jobs, &j->link);
+	if (s->stopping || s->job_tasks >= (explains(j) ? MIN(EXPLAINERS, s->parallelism) : s->parallelism))
 		return;
 	s->job_tasks++;
 	s->refs++;
@@ -183,15 +193,26 @@ void bind_job_gone_locked(struct pod_info *p)
 		TAKE(p->making)->pod = NULL;
 }
 
+/* What is to be done now, or NULL. */
+static struct list *next_from_locked(struct scheduler *s)
+{
+	if (s->stopping)
+		return NULL;
+	if (!list_empty(&s->jobs))
+		return &s->jobs;
+	return !list_empty(&s->explanations) && s->explaining < EXPLAINERS ? &s->explanations : NULL;
+}
+
 static struct job *next_locked(struct scheduler *s)
 {
-	struct list *from = list_empty(&s->jobs) ? &s->explanations : &s->jobs;
+	struct list *from = next_from_locked(s);
 	struct job *j;
 
-	if (s->stopping || list_empty(from))
+	if (!from)
 		return NULL;
 	j = LIST_ENTRY(from->next, struct job, link);
 	list_del(&j->link);
+	s->explaining += explains(j);
 	if (j->pod) {
 		j->pod->making = j;
 		j->pod->wanted = NULL;
@@ -205,6 +226,7 @@ static void finish_locked(struct scheduler *s, struct job *j, int rc, const stru
 	struct pod_info *p = j->pod;
 
 	s->running--;
+	s->explaining -= explains(j);
 	if (p) {
 		p->making = NULL;
 		if (p->wanted)
@@ -256,7 +278,7 @@ static void job_task(void *ctx)
 
 	pthread_mutex_lock(&s->lock);
 	finish_locked(s, j, rc, &err);
-	if (!s->stopping && (!list_empty(&s->jobs) || !list_empty(&s->explanations))) {
+	if (next_from_locked(s)) {
 		env_post(s->env, ENV_CONTROL, job_task, s); /* the task's reference goes on */
 		pthread_mutex_unlock(&s->lock);
 		return;

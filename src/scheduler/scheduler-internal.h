@@ -52,8 +52,9 @@ struct scheduler {
 	struct informer_factory *informers;
 	struct informer *budgets; /* PodDisruptionBudgets, looked up when preempting */
 	struct recorder *recorder;
-	struct list jobs, explanations; /* explanations: JOB_STATUS, after all others */
+	struct list jobs, explanations; /* explanations: JOB_STATUS without a node, after all others */
 	int job_tasks;			/* posted or running */
+	int explaining;			/* explanations on their way to the server */
 	int running;			/* tasks of ours under way */
 	bool cycling;			/* a cycle task is posted or running */
 	bool ready, stopping;

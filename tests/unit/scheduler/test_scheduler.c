@@ -413,6 +413,54 @@ static void test_explanations_give_way(void **state)
 	w->sched_client->ops = spy.real;
 }
 
+static struct {
+	struct world *w;
+	const struct client_ops *real;
+	int now, most, told;
+} busy;
+
+/* Everybody else goes on while this one is under way. */
+static int busy_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
+		      const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	int rc;
+
+	if (r != RES(core_pods)) /* an event */
+		return busy.real->patch(c, r, ns, name, t, patch, o, ret, err);
+	busy.now++;
+	busy.most = MAX(busy.most, busy.now);
+	if (busy.now < 10)
+		run(busy.w, 1);
+	rc = busy.real->patch(c, r, ns, name, t, patch, o, ret, err);
+	busy.now--;
+	busy.told++;
+	return rc;
+}
+
+/* However many bindings may be under way: those who only wait are told a few at a time, and all are told. */
+static void test_explanations_are_few(void **state)
+{
+	struct world *w = *state;
+	struct client_ops ops = *w->sched_client->ops;
+	char name[16];
+
+	busy.w = w;
+	busy.real = w->sched_client->ops;
+	busy.now = busy.most = busy.told = 0;
+	ops.patch = busy_patch;
+	w->sched_client->ops = &ops;
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		add_pod(w, name, "100m", "");
+	}
+	run(w, 60);
+	assert_int_equal(busy.told, 40);
+	assert_int_equal(busy.most, 2);
+	scheduler_free(w->sched);
+	w->sched = NULL;
+	w->sched_client->ops = busy.real;
+}
+
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -425,6 +473,7 @@ int main(void)
 		WORLD_TEST(test_claims_wait_for_the_node),
 		WORLD_TEST(test_restart),
 		cmocka_unit_test_setup_teardown(test_explanations_give_way, setup_in_order, teardown),
+		WORLD_TEST(test_explanations_are_few),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
