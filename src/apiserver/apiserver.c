@@ -6,7 +6,6 @@
 #include "store/layout.h"
 #include "apiserver/registry/kinds/kinds.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 
 #define AGED_TRIM ((size_t)1 << 20)
@@ -40,7 +39,7 @@ static void tick(void *ctx)
 		wc_bookmarks(s->wc);
 		wc_sweep(s->wc);
 		if (wc_age(s->wc) > AGED_TRIM)
-			(void)malloc_trim(0); /* the remains of a burst, holes in the heap by now */
+			arena_trim(); /* the remains of a burst, holes in the heap by now */
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		pki_keep(s);
@@ -99,7 +98,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
 	pthread_mutex_unlock(&s->lock);
-	(void)malloc_trim(0); /* what only the start needed */
+	arena_trim(); /* what only the start needed */
 	atomic_store(&s->ready, true);
 	return s;
 }

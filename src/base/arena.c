@@ -1,12 +1,29 @@
 /* Blocks double from 4 KiB to 256 KiB; an allocation too large for that gets a block of its
- * own behind the current one, so the room left in the current block is not wasted. */
+ * own behind the current one, so the room left in the current block is not wasted.
+ *
+ * The small sizes that nearly every arena begins with are kept for the next one: a request's are filled by one thread
+ * and dropped by another, which malloc() pays for with locks, and with holes that it joins and splits again. Nobody
+ * waits at the shelf of a size: who finds another there goes to malloc() and free(). */
 #include "base/arena.h"
 
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define BLOCK_MIN ((size_t)4096)
 #define BLOCK_MAX ((size_t)256 * 1024)
+#define SHELVES 4			 /* BLOCK_MIN, and what is twice, four and eight times as large */
+#define SHELF_BYTES ((size_t)256 * 1024) /* at most, on each */
+
+/* Under AddressSanitizer who uses what was dropped is to be found. */
+#if defined(__SANITIZE_ADDRESS__)
+#define KEEP_BLOCKS false
+#elif defined(__has_feature)
+#define KEEP_BLOCKS (!__has_feature(address_sanitizer))
+#else
+#define KEEP_BLOCKS true
+#endif
 
 struct arena_block {
 	struct arena_block *next;
@@ -20,13 +37,89 @@ struct arena_defer {
 	void *p;
 };
 
+static struct shelf {
+	atomic_flag taken;
+	struct arena_block *first; /* the last that came */
+	size_t n;
+} shelves[SHELVES];
+
+/* Of blocks of that size, or NULL. */
+static struct shelf *shelf_of(size_t size)
+{
+	for (size_t i = 0; KEEP_BLOCKS && i < SHELVES; i++)
+		if (size == BLOCK_MIN << i)
+			return &shelves[i];
+	return NULL;
+}
+
+static bool shelf_enter(struct shelf *s)
+{
+	return s && !atomic_flag_test_and_set_explicit(&s->taken, memory_order_acquire);
+}
+
+static void shelf_leave(struct shelf *s)
+{
+	atomic_flag_clear_explicit(&s->taken, memory_order_release);
+}
+
 static struct arena_block *block_new(size_t size)
 {
-	struct arena_block *b = xmalloc(sizeof(*b) + size);
+	struct shelf *s = shelf_of(size);
+	struct arena_block *b = NULL;
 
+	if (shelf_enter(s)) {
+		b = s->first;
+		if (b) {
+			s->first = b->next;
+			s->n--;
+		}
+		shelf_leave(s);
+	}
+	if (!b)
+		b = xmalloc(sizeof(*b) + size);
 	b->size = size;
 	b->next = NULL;
 	return b;
+}
+
+static void block_free(struct arena_block *b)
+{
+	struct shelf *s = shelf_of(b->size);
+
+	if (shelf_enter(s)) {
+		bool room = (s->n + 1) * b->size <= SHELF_BYTES;
+
+		if (room) {
+			b->next = s->first;
+			s->first = b;
+			s->n++;
+		}
+		shelf_leave(s);
+		if (room)
+			return;
+	}
+	free(b);
+}
+
+void arena_trim(void)
+{
+	for (size_t i = 0; i < SHELVES; i++) {
+		struct arena_block *b;
+
+		if (!shelf_enter(&shelves[i]))
+			continue; /* in use, so not at rest */
+		b = shelves[i].first;
+		shelves[i].first = NULL;
+		shelves[i].n = 0;
+		shelf_leave(&shelves[i]);
+		while (b) {
+			struct arena_block *next = b->next;
+
+			free(b);
+			b = next;
+		}
+	}
+	(void)malloc_trim(0);
 }
 
 static void arena_drop(struct arena *a, struct arena_block *keep)
@@ -42,7 +135,7 @@ static void arena_drop(struct arena *a, struct arena_block *keep)
 
 		a->head = b->next;
 		if (b != keep)
-			free(b);
+			block_free(b);
 	}
 	a->at = a->end = NULL;
 	a->bytes = 0;

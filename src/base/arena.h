@@ -24,6 +24,9 @@ struct arena {
 
 void arena_release(struct arena *a); /* for _cleanup_ */
 void arena_reset(struct arena *a);
+/* Gives back to the kernel what was released: the blocks kept for the next arenas, and malloc()'s free pages, which it
+ * walks all heaps for. For moments of rest; any thread. */
+void arena_trim(void);
 
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull)); /* 8-aligned, not zeroed */
 void *arena_zalloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));

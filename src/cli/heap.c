@@ -1,4 +1,5 @@
 #include "cli/heap.h"
+#include "base/arena.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -51,5 +52,5 @@ void heap_look(struct heap_watch *h)
 	struct rusage u;
 
 	if (getrusage(RUSAGE_SELF, &u) == 0 && heap_due(h, used_ns(&u.ru_utime) + used_ns(&u.ru_stime), idle_bytes()))
-		(void)malloc_trim(0);
+		arena_trim();
 }

@@ -2,10 +2,10 @@
  * only thread that changes the database.
  *
  * Generations come first, as writers may be waiting for their segments; a merge goes on between them, step by step. */
+#include "base/arena.h"
 #include "store/disk/disk-internal.h"
 
 #include <errno.h>
-#include <malloc.h>
 
 enum job { JOB_NONE, JOB_GIVE_BACK, JOB_APPLY, JOB_COMPACT, JOB_MERGE };
 
@@ -42,7 +42,7 @@ static enum job checkpoint_next(const struct disk_store *s)
 /* After a burst: what freed records left behind goes back to the kernel. */
 static void checkpoint_give_back(void)
 {
-	(void)malloc_trim(0);
+	arena_trim();
 }
 
 /* 1: there is a new set, 0: nothing to publish, -1. Not under the lock. */
