@@ -30,6 +30,7 @@ struct run_queue {
 	size_t queued;
 	unsigned runners, running;
 	uint64_t taken, taken_seen;
+	int64_t patience_ns; /* of the next look */
 	struct env_timer *timer;
 	bool stopping;
 };
@@ -49,6 +50,7 @@ struct run_queue *run_queue_new(struct env *env)
 	struct run_queue *rq = xcalloc(1, sizeof(*rq));
 
 	rq->env = env;
+	rq->patience_ns = RUN_PATIENCE_NS;
 	atomic_init(&rq->refs, 1);
 	pthread_mutex_init(&rq->lock, NULL);
 	pthread_cond_init(&rq->rest, NULL);
@@ -163,7 +165,7 @@ static void run_queue_arm(struct run_queue *rq)
 		return;
 	rq->taken_seen = rq->taken;
 	atomic_fetch_add(&rq->refs, 1);
-	rq->timer = env_after(rq->env, ENV_TIMERS, RUN_PATIENCE_NS, run_queue_look, rq);
+	rq->timer = env_after(rq->env, ENV_TIMERS, rq->patience_ns, run_queue_look, rq);
 }
 
 static void run_queue_look(void *ctx)
@@ -173,8 +175,12 @@ static void run_queue_look(void *ctx)
 
 	pthread_mutex_lock(&rq->lock);
 	rq->timer = env_timer_cancel(rq->env, rq->timer);
-	if (rq->taken == rq->taken_seen || rq->queued > (size_t)BACKLOG * rq->runners)
+	if (rq->taken == rq->taken_seen || rq->queued > (size_t)BACKLOG * rq->runners) {
 		more = another(rq);
+		rq->patience_ns = RUN_PATIENCE_NS;
+	} else { /* a burst of short ones: each look costs as much as one of them */
+		rq->patience_ns = MIN(2 * rq->patience_ns, RUN_PATIENCE_MAX_NS);
+	}
 	if (rq->queued)
 		run_queue_arm(rq);
 	pthread_mutex_unlock(&rq->lock);

@@ -7,8 +7,8 @@
  * arrival.
  *
  * A hop costs little: a push is a list operation under a lock, and a runner takes what has come meanwhile, so a burst
- * is one wake-up. Another runner is woken only when what waits has not moved for RUN_PATIENCE_NS. When nothing is
- * queued nothing wakes up.
+ * is one wake-up. Another runner is woken only when what waits has not moved for RUN_PATIENCE_NS; as long as all moves,
+ * that is looked at less and less often, every RUN_PATIENCE_MAX_NS in the end. When nothing is queued nothing wakes up.
  *
  * Bounded: a user may have RUN_USER_MAX runs queued with RUN_USER_BYTES_MAX of bodies; what is more is refused.
  *
@@ -22,6 +22,7 @@
 #define RUN_RUNNERS 6	   /* of the class's threads, which others use, too */
 #define RUN_USER_RUNNERS 4 /* of one user at a time */
 #define RUN_PATIENCE_NS NS_PER_MS
+#define RUN_PATIENCE_MAX_NS (8 * NS_PER_MS)
 #define RUN_USER_MAX 4096
 #define RUN_USER_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
