@@ -29,7 +29,7 @@ static void look_at_threads(struct looking *k)
 {
 	struct work *w = xmalloc(sizeof(*w));
 
-	for (size_t i = 0; i < WORK_SLOTS; i++) {
+	for (size_t i = 0; i < board_slots(board()); i++) {
 		struct on_thread *t = &k->threads[k->n_threads];
 		int depth;
 

@@ -58,7 +58,7 @@ void debug_tasks(struct apiserver *s, struct debug_page *p)
 
 	classes(s, p);
 	debug_table(p, "running");
-	for (size_t i = 0; i < WORK_SLOTS; i++)
+	for (size_t i = 0; i < board_slots(board()); i++)
 		if (work_peek(i, w))
 			thread(w, now_ns, p);
 	debug_table_end(p);

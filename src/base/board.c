@@ -83,12 +83,14 @@ static struct work *slot(void)
 		return mine;
 	pthread_once(&once, make_key);
 	tid = (int)syscall(SYS_gettid);
-	for (size_t i = 0; i < WORK_SLOTS; i++) {
-		int nobody = 0;
+	for (int i = 0; i < WORK_SLOTS; i++) {
+		int nobody = 0, known = atomic_load(&now->slots);
 
 		if (!atomic_compare_exchange_strong(&now->work[i].tid, &nobody, tid))
 			continue;
 		mine = &now->work[i];
+		while (known <= i && !atomic_compare_exchange_weak(&now->slots, &known, i + 1))
+			;
 		work_open(mine);
 		set_depth(mine, 0);
 		mine->run.nested = mine->run.works = 0;

@@ -90,11 +90,19 @@ struct death {
 
 struct board {
 	pid_t supervisor; /* 0: none */
+	atomic_int slots; /* of work, from the first: those that any thread ever had. Nobody reads others: they may be
+			   * pages that are not there yet */
 	struct death death;
 	struct work work[WORK_SLOTS];
 };
 
 struct board *board(void);
+static inline size_t board_slots(const struct board *b)
+{
+	int n = atomic_load(&((struct board *)b)->slots);
+
+	return n > 0 && n <= WORK_SLOTS ? (size_t)n : 0; /* its process may have died of anything */
+}
 /* From now on the board is *b, which is all zero and stays valid (NULL: static memory again); before any other thread
  * exists. */
 void board_use(struct board *b);

@@ -300,7 +300,7 @@ void crash_report(const struct board *b, const char *dir, pid_t pid, int64_t now
 	puts_(&o, "\n");
 	put_death(&o, b);
 	puts_(&o, "other threads:\n");
-	for (int i = 0; i < WORK_SLOTS; i++)
+	for (int i = 0; i < (int)board_slots(b); i++)
 		if (atomic_load(&b->work[i].tid) && b->work[i].depth > 0 &&
 		    (b->death.state != DEATH_NOTED || i != b->death.slot)) {
 			puts_(&o, "  ");

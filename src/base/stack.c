@@ -108,11 +108,9 @@ void stack_install(void)
 {
 	struct sigaction sa = { .sa_sigaction = stack_on_question, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART };
 	static atomic_flag once = ATOMIC_FLAG_INIT;
-	void *first[2];
 
 	if (atomic_flag_test_and_set(&once))
 		return;
-	(void)backtrace(first, ARRAY_LEN(first)); /* loads the unwinder: a handler may not */
 	sem_init(&asked.done, 0, 0);
 	sigemptyset(&sa.sa_mask);
 	(void)sigaction(STACK_SIGNAL, &sa, NULL);
@@ -140,9 +138,12 @@ static void stack_wait(int tid, int64_t wait_ns)
 
 size_t stack_of(int tid, void *frames[STACK_FRAMES], int64_t wait_ns)
 {
+	void *first[2];
 	size_t n = 0;
 
 	pthread_mutex_lock(&asked.lock);
+	(void)backtrace(first,
+			ARRAY_LEN(first)); /* loads the unwinder, which most processes never need: a handler may not */
 	atomic_store(&asked.who, tid);
 	if (syscall(SYS_tgkill, getpid(), tid, STACK_SIGNAL) == 0)
 		stack_wait(tid, wait_ns);

@@ -206,7 +206,7 @@ static void look_at(size_t i, struct seen *seen, int64_t now_ns)
 
 static bool any_run(void)
 {
-	for (size_t i = 0; i < WORK_SLOTS; i++)
+	for (size_t i = 0; i < board_slots(board()); i++)
 		if (atomic_load(&board()->work[i].run.since_ns))
 			return true;
 	return false;
@@ -241,7 +241,7 @@ static void *watchdog_main(void *ctx)
 			pthread_cond_timedwait(&dog.cond, &dog.lock, &t);
 		pthread_mutex_unlock(&dog.lock);
 		until = ev_clock_ns(CLOCK_MONOTONIC);
-		for (size_t i = 0; i < WORK_SLOTS; i++)
+		for (size_t i = 0; i < board_slots(board()); i++)
 			look_at(i, &seen[i], until);
 		pthread_mutex_lock(&dog.lock);
 	}
