@@ -145,6 +145,14 @@ static bool pid_is_ours(int pid, const char *config)
 	return sv_find_sv(cmd, sv_from(config)) >= 0 && sv_find_sv(cmd, SV("containerd")) >= 0;
 }
 
+/* How to end the one at socket. Until it serves, it takes back up the shims that it finds, one after the other, and
+ * asked to end then, it gives them up and has them deleted: containers that run would be killed. Later it lets go of
+ * them in peace; and without a word they run on in any case. */
+static int containerd_end_signal(const char *socket)
+{
+	return shims_call(socket) == 0 ? SIGTERM : SIGKILL;
+}
+
 bool containerd_stop_stale(const char *data_dir, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -152,6 +160,7 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 	const char *pid_file = arena_printf(&a, "%s/containerd/pid", data_dir);
 	struct sv text;
 	int64_t pid;
+	char run[40];
 
 	/* The file is not there when whoever started it was killed right then, or all of data_dir was deleted. */
 	if (file_read(&a, pid_file, 64, &text, NULL) < 0 || !sv_to_i64(sv_trim(text), &pid) || pid > INT_MAX ||
@@ -159,7 +168,8 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 		pid = shims_find_daemon(config);
 	if (pid == 0)
 		return false;
-	kill((pid_t)pid, SIGTERM);
+	containerd_run_dir(data_dir, run);
+	kill((pid_t)pid, containerd_end_signal(arena_printf(&a, "%s/containerd.sock", run)));
 	for (int i = 0; i < 1000 && pid_is_ours((int)pid, config); i++) {
 		if (i == 800)
 			kill((pid_t)pid, SIGKILL);
@@ -470,7 +480,7 @@ struct containerd *containerd_free(struct containerd *c)
 	if (restart_ran) /* it waits for the lock, then sees stopping */
 		pthread_cond_wait(&c->changed, &c->lock);
 	if (c->child)
-		child_kill(c->child, SIGTERM);
+		child_kill(c->child, containerd_end_signal(c->socket));
 	for (int i = 0; c->child; i++) {
 		struct timespec t;
 

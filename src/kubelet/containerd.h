@@ -8,6 +8,8 @@
  * Containers belong to their shims, not to containerd: they run on while it, or the whole agent, is
  * restarted. containerd_free() therefore stops only the daemon; node_cleanup.h is what ends everything.
  * A daemon left over from an agent that was killed is stopped by the next containerd_start() and replaced.
+ * One that does not serve yet is never asked to end (SIGTERM), but killed: asked, it kills the containers of
+ * the shims that it is just taking up again.
  *
  * Blocking calls for the program's start and end, not for the simulator.
  */

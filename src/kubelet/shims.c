@@ -50,15 +50,19 @@ static void remove_socket(const char *socket, struct sv id)
 	unlink(shims_socket(&a, socket, id));
 }
 
-static bool nobody_listens(const char *path)
+int shims_call(const char *path)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 
-	if (fd < 0 || strlen(path) >= sizeof(at.sun_path))
-		return false;
+	if (fd < 0)
+		return errno;
+	if (strlen(path) >= sizeof(at.sun_path))
+		return ENAMETOOLONG;
 	memcpy(at.sun_path, path, strlen(path) + 1);
-	return connect(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 && errno == ECONNREFUSED;
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 || errno == EAGAIN) /* there, and busy */
+		return 0;
+	return errno;
 }
 
 int shims_drop_dead(const char *socket, const char *bundles)
@@ -73,7 +77,7 @@ int shims_drop_dead(const char *socket, const char *bundles)
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		const char *path = shims_socket(&a, socket, sv_from(e->d_name));
 
-		n += e->d_name[0] != '.' && nobody_listens(path) && unlink(path) == 0;
+		n += e->d_name[0] != '.' && shims_call(path) == ECONNREFUSED && unlink(path) == 0;
 	}
 	closedir(d);
 	return n;

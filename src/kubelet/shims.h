@@ -14,6 +14,8 @@
 int shims_kill(const char *socket, const struct rt_sandbox *keep, size_t n_keep, bool spare_deletes);
 /* Where the shim of a sandbox of the containerd at socket listens. */
 const char *shims_socket(struct arena *a, const char *socket, struct sv sandbox_id);
+/* 0 when somebody listens on the Unix socket at path, else why not: ECONNREFUSED is a socket that was left behind. */
+int shims_call(const char *path);
 /* A shim may have been ended between its socket and its life, and then no process tells of it; its bundle does, a
  * directory with the sandbox's name, until the next containerd removes it. Removes the sockets on which nobody listens
  * of the sandboxes in `bundles`; for while no containerd of ours runs. Returns how many. */

@@ -5,7 +5,7 @@ import re
 import subprocess
 import urllib.request
 
-from lib import CARAVEL, ROOT, equal, free_port, own_dirs
+from lib import CARAVEL, ROOT, Failed, free_port, own_dirs
 
 NODE_PORT = 30000 + free_port() % 2768
 
@@ -94,26 +94,40 @@ def snapshot():
         # the small disks that other tests fill beside this are called like store-test, and come and go
         out["mounts"] = others.without({where for what, where, *_ in map(str.split, f) if not what.endswith("-test")})
     out["cgroups"] = others.without(os.path.join(base, d) for base, dirs, _ in os.walk("/sys/fs/cgroup") for d in dirs)
-    procs = []
+    procs = {}  # by name: what is known of each
     for pid in filter(str.isdigit, os.listdir("/proc")):
         stat = read(f"/proc/{pid}/stat")
         if not stat or stat.rsplit(")", 1)[1].split()[0] == "Z":
             continue  # gone, but not yet reaped by whatever runs as process 1
         comm, whose = read(f"/proc/{pid}/comm") or "", (read(f"/proc/{pid}/cmdline") or "") + (read(f"/proc/{pid}/cgroup") or "")
         if comm.startswith(("containerd", "runc", "pause", "httpd", "busybox")) and not others.have(whose.replace("\0", " ")):
-            procs.append(comm)
-    out["processes"] = sorted(procs)
+            procs.setdefault(comm, []).append(describe(pid))
+    out["processes"] = procs
     return out
 
 
+def describe(pid):
+    """Whose it is, and where it hangs."""
+    stat = (read(f"/proc/{pid}/stat") or ") ? ?").rsplit(")", 1)[1].split()
+    words = (read(f"/proc/{pid}/cmdline") or "").replace("\0", " ")
+    group = (read(f"/proc/{pid}/cgroup") or "").replace("\n", " ")
+    return f"pid {pid}, state {stat[0]}, parent {stat[1]}, in {read(f'/proc/{pid}/wchan')}: {words}; {group}"
+
+
 def nothing_is_left(before):
-    after = snapshot()
+    """Of all that is left, not only the first: one often explains the other."""
+    after, said = snapshot(), []
     for what, was in before.items():
         new = sorted(set(after[what]) - set(was))
         if what == "cgroups":
             # Whatever else runs here makes groups, too. What we left runs nothing: that would be under "processes".
             new = [g for g in new if os.path.isdir(g) and not read(os.path.join(g, "cgroup.procs"))]
-        equal(new, [], f"left behind: {what}")
+        if what == "processes":
+            new = [f"{comm}: {each}" for comm in new for each in after[what][comm]]
+        if new:
+            said.append(f"left behind: {what}: {new}")
+    if said:
+        raise Failed("\n".join(said))
 
 
 def cleanup(c, *args):
