@@ -1,6 +1,7 @@
 /* The text of a page under /debug, as lines or as JSON. */
 #include "apiserver/debug.h"
 #include "base/timefmt.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 
 void debug_table(struct debug_page *p, const char *name)
@@ -48,13 +49,18 @@ static void debug_name(struct debug_page *p, const char *name)
 	p->row_begun = true;
 }
 
-/* As JSON writes it, or without quotes where nothing would be hidden by that. */
+/* As JSON writes it, or without quotes where nothing would be hidden by that. A path may be any bytes. */
 void debug_text(struct debug_page *p, const char *name, struct sv v)
 {
+	_cleanup_free_ char *repaired = NULL;
 	bool plain = !p->json;
 
 	if (!v.n)
 		return;
+	if (!utf8_valid(v)) {
+		repaired = xmalloc(3 * v.n);
+		v = sv_make(repaired, utf8_repair(v, repaired));
+	}
 	debug_name(p, name);
 	for (size_t i = 0; i < v.n && plain; i++)
 		plain = (unsigned char)v.p[i] > 0x20 && (unsigned char)v.p[i] < 0x7f && v.p[i] != '"' && v.p[i] != '\\';

@@ -1,6 +1,7 @@
 /* What verbs have in common in their options, and content negotiation. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/registry/strategy.h"
+#include "base/utf8.h"
 #include "object/apply.h"
 #include "object/protobuf.h"
 
@@ -18,7 +19,7 @@ struct sv field_manager_of(const struct api_req *q)
 	for (size_t i = 0; i < m.n; i++)
 		if ((unsigned char)m.p[i] < 0x20 || (unsigned char)m.p[i] == 0x7f)
 			return sv_sub(m, 0, i);
-	return m.n ? sv_sub(m, 0, MANAGER_MAX) : SV("unknown");
+	return m.n ? utf8_cut(m, MANAGER_MAX) : SV("unknown");
 }
 
 int api_options_parse(struct api_req *q, const char *kind, struct err *err)

@@ -1,4 +1,5 @@
 #include "base/board.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -117,6 +118,14 @@ static size_t board_add(char *to, size_t at, size_t size, struct sv s)
 	return at + n;
 }
 
+/* For people: what does not fit is cut between characters. */
+static size_t board_say(char *to, size_t at, size_t size, struct sv s)
+{
+	size_t room = size - 1 - at;
+
+	return board_add(to, at, size, s.n > room ? utf8_cut(s, room) : s);
+}
+
 int work_enter_sv(struct sv kind, struct sv a, struct sv b, struct sv c)
 {
 	const struct sv parts[] = { a, b, c };
@@ -135,12 +144,12 @@ int work_enter_sv(struct sv kind, struct sv a, struct sv b, struct sv c)
 		l->bytes = 0;
 		l->of = NULL;
 		l->since_ns = w->run.at_ns;
-		n = board_add(l->what, 0, sizeof(l->what), kind);
+		n = board_say(l->what, 0, sizeof(l->what), kind);
 		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 			if (parts[i].n && n < sizeof(l->what) - 1)
 				l->what[n++] = ' ';
 			l->part[i].from = (uint16_t)n;
-			n = board_add(l->what, n, sizeof(l->what), parts[i]);
+			n = board_say(l->what, n, sizeof(l->what), parts[i]);
 			l->part[i].to = (uint16_t)n;
 		}
 		l->what[n] = '\0';
@@ -212,12 +221,12 @@ void work_tell(const struct work *w, int depth, char out[WORK_TOLD_MAX])
 		const struct work_level *l = &w->level[i];
 
 		if (i)
-			n = board_add(out, n, WORK_TOLD_MAX, SV(", in it: "));
-		n = board_add(out, n, WORK_TOLD_MAX, sv_make(l->what, strnlen(l->what, sizeof(l->what))));
+			n = board_say(out, n, WORK_TOLD_MAX, SV(", in it: "));
+		n = board_say(out, n, WORK_TOLD_MAX, sv_make(l->what, strnlen(l->what, sizeof(l->what))));
 		if (!l->key[0])
 			continue;
-		n = board_add(out, n, WORK_TOLD_MAX, SV(", object "));
-		n = board_add(out, n, WORK_TOLD_MAX, sv_make(l->key, strnlen(l->key, sizeof(l->key))));
+		n = board_say(out, n, WORK_TOLD_MAX, SV(", object "));
+		n = board_say(out, n, WORK_TOLD_MAX, sv_make(l->key, strnlen(l->key, sizeof(l->key))));
 	}
 	out[n] = '\0';
 }
@@ -347,7 +356,7 @@ void death_note(const char *words, void *const *frames, size_t n)
 	if (atomic_flag_test_and_set(&said) || atomic_load(&d->state) != DEATH_NONE)
 		return;
 	d->tid = (int)syscall(SYS_gettid);
-	d->words[board_add(d->words, 0, sizeof(d->words), sv_from(words))] = '\0';
+	d->words[board_say(d->words, 0, sizeof(d->words), sv_from(words))] = '\0';
 	d->n_frames = MIN(n, (size_t)DEATH_FRAMES);
 	if (d->n_frames)
 		memcpy(d->frames, frames, d->n_frames * sizeof(*frames));

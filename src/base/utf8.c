@@ -55,3 +55,22 @@ size_t utf8_repair(struct sv s, char *out)
 	}
 	return (size_t)(w - out);
 }
+
+struct sv utf8_cut(struct sv s, size_t max)
+{
+	size_t n = max;
+
+	if (s.n <= max)
+		return s;
+	/* The last character that begins before the end: all of it is in, or nothing. What is none is cut anywhere. */
+	for (size_t back = 1; back <= 3 && back <= max; back++) {
+		unsigned char c = (unsigned char)s.p[max - back];
+
+		if ((c & 0xc0) == 0x80)
+			continue;
+		if (sequence_len((const unsigned char *)s.p + max - back, (const unsigned char *)s.p + s.n) > back)
+			n = max - back;
+		break;
+	}
+	return sv_make(s.p, n);
+}

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strmap.h"
 #include "base/timefmt.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -337,7 +338,7 @@ static void recorder_record(struct recorder *r, const struct resource *res, cons
 	p->ns = arena_sv(&p->arena, ns.n ? ns : SV("default"));
 	p->type = arena_sv(&p->arena, sv_from(type));
 	p->reason = arena_sv(&p->arena, sv_from(reason));
-	p->message = sv_sub(sv_from(arena_vprintf(&p->arena, fmt, ap)), 0, 1024);
+	p->message = utf8_cut(sv_from(arena_vprintf(&p->arena, fmt, ap)), 1024);
 	p->at_ns = env_now_ns(r->env);
 	list_init(&p->link);
 

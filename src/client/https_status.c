@@ -1,5 +1,6 @@
 /* Failures as servers tell them: Status objects, or whatever a proxy in between says. */
 #include "client/https-internal.h"
+#include "base/utf8.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
@@ -78,7 +79,7 @@ int https_failure(struct err *err, const char *method, const struct http_respons
 	if (val_is(val_get(v, F_kind), "Status")) {
 		https_status_fill(err, v, r->status, method);
 	} else {
-		struct sv text = sv_trim(sv_sub(r->body, 0, 512));
+		struct sv text = sv_trim(utf8_cut(r->body, 512));
 		ssize_t nl = sv_find(text, '\n');
 
 		if (nl >= 0)

@@ -11,6 +11,7 @@
 #include "kubelet/probes.h"
 
 #include "base/timefmt.h"
+#include "base/utf8.h"
 #include "kubelet/hooks.h"
 #include "kubelet/kpod.h"
 #include "kubelet/ktask.h"
@@ -96,7 +97,7 @@ static void prober_run(struct prober *r)
 	pthread_mutex_unlock(&r->p->lock);
 	if (outcome == PROBE_FAILURE && told)
 		kpod_event(r->p, r->spec, "Warning", "Unhealthy", "%s probe failed: %.*s", names[r->kind],
-			   SV_ARG(sv_sub(why, 0, 512)));
+			   SV_ARG(utf8_cut(why, 512)));
 	if (changed)
 		kpod_kick(r->p);
 }

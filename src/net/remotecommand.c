@@ -8,6 +8,7 @@
  * and reads none is not read any more. */
 #include "net/remotecommand.h"
 
+#include "base/utf8.h"
 #include "net/rc_core.h"
 #include "net/ws.h"
 
@@ -393,7 +394,7 @@ static void translate_refused(struct rc_session *s)
 		rc_core_fail_status(s->core, body);
 		return;
 	}
-	err_set(&err, ERR_INTERNAL, "unable to upgrade connection: %.*s", SV_ARG(sv_sub(body, 0, 4096)));
+	err_set(&err, ERR_INTERNAL, "unable to upgrade connection: %.*s", SV_ARG(utf8_cut(body, 4096)));
 	rc_core_backend_end(s->core, &err);
 }
 

@@ -1,5 +1,6 @@
 /* From the bytes of a request to a typed, defaulted document, with upstream's complaints. */
 #include "apiserver/registry/registry.h"
+#include "base/utf8.h"
 #include "base/vec.h"
 #include "codec/doc_items.h"
 #include "codec/json.h"
@@ -115,7 +116,7 @@ static int bad_patch(struct api_req *q, struct err *err, const char *why)
 
 		text = v ? val_go_text(q->arena, v) : text;
 	}
-	text = sv_sub(text, 0, 1024);
+	text = utf8_cut(text, 1024);
 	err_set(err, ERR_INVALID, " \"\" is invalid: patch: Invalid value: \"%.*s\": %s", SV_ARG(text), why);
 	return err_add_cause(err, "FieldValueInvalid", SV("patch"), "Invalid value: \"%.*s\": %s", SV_ARG(text), why);
 }

@@ -3,6 +3,7 @@
 
 #include "apiserver/debug.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "client/workq.h"
 
 #include <stdio.h>
@@ -181,6 +182,43 @@ static void test_requests(void **state)
 	expect(r, 200, "DELETE", MAPS, NULL);
 	assert_int_equal(val_len(requests(r)), 1);
 	req_set_plugins(r->server, NULL);
+}
+
+/* Of who asks, as the page has him: another moment, so that he is not taken for the one before. */
+static struct answer *page_of(struct rig *r, const char *path, const char *user)
+{
+	static const struct sv masters[] = { { "system:masters", 14 } };
+	struct answer *a;
+
+	rig_run(r, NS_PER_MS);
+	a = api(r, "GET", path, .user = user, .groups = masters, .n_groups = 1);
+	assert_int_equal(a->code, 200);
+	assert_true(utf8_valid(buf_sv(&a->body)));
+	return a;
+}
+
+/* Names are anybody's bytes, and of long ones a part is shown. */
+static void test_pages_are_text(void **state)
+{
+	struct rig *r = *state;
+	struct answer *a;
+	char user[400];
+
+	/* Wherever the cut falls. */
+	for (size_t lead = 0; lead < 4; lead++) {
+		memset(user, 'x', lead);
+		for (size_t i = lead; i + 3 < sizeof(user); i += 3)
+			memcpy(user + i, "\xe2\x82\xac", 4);
+		for (int json = 0; json < 2; json++) {
+			a = page_of(r, json ? "/debug/requests?format=json" : "/debug/tasks", user);
+			assert_true(sv_find_sv(buf_sv(&a->body), SV("\xe2\x82\xac")) >= 0);
+			assert_true(sv_find_sv(buf_sv(&a->body), SV("\xef\xbf\xbd")) < 0);
+			answer_free(a);
+		}
+	}
+	a = page_of(r, "/debug/requests?format=json", "ja\xffne");
+	assert_true(sv_find_sv(buf_sv(&a->body), SV("\"ja\xef\xbf\xbdne\"")) >= 0);
+	answer_free(a);
 }
 
 static void test_pages_are_bounded(void **state)
@@ -379,6 +417,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_who_is_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_who_is_let_in, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_requests, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_pages_are_text, rig_setup, rig_teardown),
 		cmocka_unit_test(test_pages_are_bounded),
 		cmocka_unit_test_setup_teardown(test_watchers, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_tasks_and_queues, rig_setup, rig_teardown),

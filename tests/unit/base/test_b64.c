@@ -130,12 +130,32 @@ static void test_utf8(void **state)
 		assert_false(utf8_valid(bad[i]));
 }
 
+/* At every length: whole characters, and not one fewer than there is room for. */
+static void test_utf8_cut(void **state)
+{
+	const struct sv text = SV("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z");
+	static const size_t kept[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11 };
+	const struct sv none = SV("\x80\x80\x80\x80\x80\xc3");
+
+	(void)state;
+	for (size_t max = 0; max < ARRAY_LEN(kept); max++) {
+		struct sv cut = utf8_cut(text, max);
+
+		assert_int_equal(cut.n, kept[max]);
+		assert_ptr_equal(cut.p, text.p);
+		assert_true(utf8_valid(cut));
+	}
+	/* What is no text is cut where it was asked for. */
+	for (size_t max = 0; max <= none.n; max++)
+		assert_int_equal(utf8_cut(none, max).n, max);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_malformed),      cmocka_unit_test(test_one_spelling),
-		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_utf8),	       cmocka_unit_test(test_utf8_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
