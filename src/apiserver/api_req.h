@@ -160,7 +160,8 @@ struct api_req {
 	struct api_req *served;	    /* itself, when api_serve() was given it: it will be answered, and no copy of it */
 	unsigned asked;		    /* of several that one step asks, how many have answered; 0 between steps */
 	bool has_result;
-	bool parts; /* req_has_parts() */
+	bool parts;			/* req_has_parts() */
+	struct authz_verdict *verdicts; /* that this step was told before it waited (authz.h) */
 	void *result;
 	struct run_item run;
 	req_fn *run_fn;
@@ -173,6 +174,7 @@ static inline void req_passed(struct api_req *q, enum req_step step)
 {
 	q->step = step;
 	q->has_result = false;
+	q->verdicts = NULL;
 	if (q->timed)
 		req_note(q, step);
 }

@@ -151,12 +151,12 @@ void answer_source(struct api_req *q, int code, const char *content_type, struct
 
 /* --- identity.c, impersonate.c --- */
 
-/* Allowed? Fills the 403 otherwise. May say REQ_LATER, as the next one. */
-int pipeline_authorize(struct api_req *q, struct err *err);
-/* Who is asking: q->user, after impersonation. */
+/* Steps, in their order; each may say REQ_LATER. Who is asking: q->user. */
 int pipeline_identify(struct api_req *q, struct err *err);
 /* q->user becomes whom the headers name, or -1 when he may not be that. */
-int impersonate(struct api_req *q, struct err *err);
+int pipeline_impersonate(struct api_req *q, struct err *err);
+/* Allowed? Fills the 403 otherwise. */
+int pipeline_authorize(struct api_req *q, struct err *err);
 
 /* --- standing.c --- */
 

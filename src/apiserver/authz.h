@@ -1,6 +1,9 @@
 /* authz.h - may they: system:masters everything, nodes what runs on them needs (authz/node.h), everybody what RBAC
  * says, from an index that changes with the roles and bindings (authz/rbac.h).
  *
+ * What these do not allow somebody else may know (steps.h, authorize): another process perhaps, so who asks for all of
+ * them (authz_ask()) is told "later" at times.
+ *
  * Threads: questions from any. They read memory only, so a network loop may ask.
  */
 #pragma once
@@ -25,12 +28,19 @@ struct sv authz_selected_name(const struct field_selector *fields);
 /* A Pod, PersistentVolume or VolumeAttachment changed: what nodes may reach follows. On the store's thread. */
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now);
 
-/* Allowed? *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. */
+/* By what is built in: allowed? *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. */
 bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason);
+/* By anybody. 0: allowed; 1: not; both with *ret_reason as above. -1: who was asked refuses, or could not find out.
+ * REQ_LATER: q waits, and its step is asked again from its beginning; a step may ask several such questions, and those
+ * that were answered before the wait are not asked again, for as long as it asks them in the same order. */
+int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
+/* The same as a step: not allowed is -1 with the 403. */
+int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err);
 /* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
  * "ns"`. */
 int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
-/* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; of a node it says that it is not all. */
+/* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; it says when that is not all: of a node, and
+ * where somebody else decides as well. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);
 /* RBAC escalation check: does the user already hold every right that `rules` give, in ns by a role there or
  * cluster-wide? 0, or -1 Forbidden, also when they are too many to compare. err may be NULL. */

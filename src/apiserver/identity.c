@@ -19,9 +19,7 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 		.path = q->path,
 	};
 	bool one_or_many = q->verb == VERB_LIST || q->verb == VERB_WATCH;
-	const struct req_plugins *p = q->server->plugins;
-	int rc;
-	struct sv reason = SV(""), fields;
+	struct sv fields;
 	struct err ignored = ERR_INIT; /* who may ask at all is told what is wrong with the selector */
 
 	if (q->resource_request && (one_or_many || q->verb == VERB_DELETECOLLECTION) &&
@@ -31,11 +29,7 @@ int pipeline_authorize(struct api_req *q, struct err *err)
 	/* A list or watch of one name is a question about that name. */
 	if (!q->name.n && one_or_many)
 		at.name = authz_selected_name(at.fields);
-	if (authz_allowed(q->server, q->arena, &at, &reason))
-		return 0;
-	if (p && p->authorize && (rc = p->authorize(q, err, p->ctx)) != 1)
-		return rc;
-	return authz_forbidden(q->arena, &at, reason, err);
+	return authz_require(q, &at, err);
 }
 
 /* What nothing built in knows somebody else may know. */
@@ -56,7 +50,6 @@ static int identify(struct api_req *q, struct err *err)
 int pipeline_identify(struct api_req *q, struct err *err)
 {
 	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
-	int rc = identify(q, err);
 
-	return rc ? rc : impersonate(q, err);
+	return identify(q, err);
 }

@@ -17,11 +17,8 @@ static int may_impersonate(struct api_req *q, struct sv group, struct sv resourc
 		.ns = ns,
 		.name = name,
 	};
-	struct sv reason = SV("");
 
-	if (authz_allowed(q->server, q->arena, &at, &reason))
-		return 0;
-	return authz_forbidden(q->arena, &at, reason, err);
+	return authz_require(q, &at, err);
 }
 
 static const struct sv auth_group = { "authentication.k8s.io", sizeof("authentication.k8s.io") - 1 };
@@ -29,11 +26,12 @@ static const struct sv auth_group = { "authentication.k8s.io", sizeof("authentic
 static int impersonate_add_extra(struct api_req *q, struct user_info *u, struct sv key, struct sv value,
 				 struct err *err)
 {
+	int rc = may_impersonate(q, auth_group, SV("userextras"), key, SV(""), value, err);
 	struct extra_info *e = NULL;
 	struct sv *values;
 
-	if (may_impersonate(q, auth_group, SV("userextras"), key, SV(""), value, err) < 0)
-		return -1;
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < u->n_extra; i++)
 		if (sv_eq(u->extra[i].key, key))
 			e = &u->extra[i];
@@ -96,12 +94,14 @@ static int impersonates_nobody(struct api_req *q, struct err *err)
 	return err_set(err, ERR_INTERNAL, "requested [%s] without impersonating a user", buf_cstr(&b) + 1);
 }
 
-int impersonate(struct api_req *q, struct err *err)
+/* Asked again from the beginning when one of its questions had to wait: what it makes is u, until the last. */
+int pipeline_impersonate(struct api_req *q, struct err *err)
 {
 	struct user_info u = { 0 };
 	struct sv ns, name;
 	size_t max = 0;
 	bool account;
+	int rc;
 
 	if (!q->http)
 		return 0;
@@ -117,27 +117,32 @@ int impersonate(struct api_req *q, struct err *err)
 	u.expires_ns = q->user.expires_ns;
 	u.groups = ARENA_ARRAY(q->arena, struct sv, max + 4);
 	account = split_service_account(u.name, &ns, &name);
-	if (may_impersonate(q, SV(""), account ? SV("serviceaccounts") : SV("users"), SV(""), account ? ns : SV(""),
-			    account ? name : u.name, err) < 0)
-		return -1;
+	rc = may_impersonate(q, SV(""), account ? SV("serviceaccounts") : SV("users"), SV(""), account ? ns : SV(""),
+			     account ? name : u.name, err);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < q->http->n_headers; i++) {
 		const struct http_header *h = &q->http->headers[i];
 
 		if (!sv_eq(h->name, group_header))
 			continue;
 		u.groups[u.n_groups++] = h->value;
-		if (may_impersonate(q, SV(""), SV("groups"), SV(""), SV(""), h->value, err) < 0)
-			return -1;
+		rc = may_impersonate(q, SV(""), SV("groups"), SV(""), SV(""), h->value, err);
+		if (rc)
+			return rc;
 	}
 	for (size_t i = 0; i < q->http->n_headers; i++) {
 		const struct http_header *h = &q->http->headers[i];
 
-		if (sv_starts(h->name, extra_header) &&
-		    impersonate_add_extra(q, &u, extra_key(q, h->name), h->value, err) < 0)
-			return -1;
+		if (!sv_starts(h->name, extra_header))
+			continue;
+		rc = impersonate_add_extra(q, &u, extra_key(q, h->name), h->value, err);
+		if (rc)
+			return rc;
 	}
-	if (u.uid.n && may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), u.uid, err) < 0)
-		return -1;
+	rc = u.uid.n ? may_impersonate(q, auth_group, SV("uids"), SV(""), SV(""), u.uid, err) : 0;
+	if (rc)
+		return rc;
 	if (account && !u.n_groups) {
 		u.groups[u.n_groups++] = SV("system:serviceaccounts");
 		u.groups[u.n_groups++] = arena_svf(q->arena, "system:serviceaccounts:%.*s", SV_ARG(ns));

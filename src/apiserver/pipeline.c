@@ -100,10 +100,13 @@ static const struct {
 	int (*fn)(struct api_req *q, struct err *err);
 	enum req_step behind;
 } steps[] = {
-	{ pipeline_identify, STEP_AUTHENTICATED },
+	{ pipeline_identify, STEP_RECEIVED }, /* not told: it is one with the next */
+	{ pipeline_impersonate, STEP_AUTHENTICATED },
 	{ flow_admit, STEP_ADMITTED },
 	{ pipeline_authorize, STEP_AUTHORIZED },
 };
+
+#define IDENTIFIED 2 /* as many of them until it is known who asks */
 
 static void pooled_serve(struct api_req *q, void *ctx)
 {
@@ -157,7 +160,7 @@ static void serve(struct api_req *q)
 
 static void refuse(struct api_req *q, struct err *err)
 {
-	if (q->at > 0 || err->reason != ERR_INTERNAL || !q->http) {
+	if (q->at >= IDENTIFIED || err->reason != ERR_INTERNAL || !q->http) {
 		api_req_fail(q, err);
 		return;
 	}
@@ -178,6 +181,16 @@ static void pipeline_woken(struct api_req *q, void *ctx)
 		pipeline_walk(q);
 }
 
+static void pipeline_passed(struct api_req *q, enum req_step behind)
+{
+	if (behind != STEP_RECEIVED) {
+		req_passed(q, behind);
+		return;
+	}
+	q->has_result = false;
+	q->verdicts = NULL;
+}
+
 /* Those before the step `end`. */
 static int walk_steps(struct api_req *q, size_t end, struct err *err)
 {
@@ -185,7 +198,7 @@ static int walk_steps(struct api_req *q, size_t end, struct err *err)
 		int rc = steps[q->at].fn(q, err);
 
 		if (rc == 0) {
-			req_passed(q, steps[q->at++].behind);
+			pipeline_passed(q, steps[q->at++].behind);
 			continue;
 		}
 		if (rc == REQ_LATER && !req_park(q, pipeline_woken, NULL))
@@ -210,7 +223,7 @@ static int walk_for_user(struct api_req *q, struct err *err)
 static void pipeline_walk(struct api_req *q)
 {
 	struct err err = ERR_INIT;
-	int rc = walk_steps(q, 2, &err);
+	int rc = walk_steps(q, IDENTIFIED + 1, &err);
 
 	if (rc == 0)
 		rc = walk_for_user(q, &err);

@@ -94,7 +94,7 @@ struct recheck {
 	struct api_req now;
 	struct arena arena;
 	struct standing *st;
-	bool identified;
+	uint8_t at; /* how many of the pipeline's steps are behind it */
 };
 
 static void recheck_end(struct recheck *c, int rc, struct err *err)
@@ -121,15 +121,19 @@ static void recheck_end(struct recheck *c, int rc, struct err *err)
 
 static int recheck_ask(struct recheck *c, struct err *err)
 {
-	int rc = 0;
+	static int (*const steps[])(struct api_req * q, struct err * err) = { pipeline_identify, pipeline_impersonate,
+									      pipeline_authorize };
 
-	if (!c->identified)
-		rc = pipeline_identify(&c->now, err);
-	if (rc)
-		return rc;
-	c->identified = true;
-	rc = pipeline_authorize(&c->now, err);
-	return rc || !c->st->o.also ? rc : c->st->o.also(&c->now, err);
+	while (c->at < ARRAY_LEN(steps)) {
+		int rc = steps[c->at](&c->now, err);
+
+		if (rc)
+			return rc;
+		c->at++;
+		c->now.has_result = false;
+		c->now.verdicts = NULL;
+	}
+	return c->st->o.also ? c->st->o.also(&c->now, err) : 0;
 }
 
 static void recheck_woken(struct api_req *q, void *ctx);
@@ -176,6 +180,7 @@ static void standing_check(struct api_req *q, void *ctx)
 	c->now.until_ns = env_mono_ns(q->server->env) + SWEEP_NS;
 	c->now.asked = 0;
 	c->now.has_result = false;
+	c->now.verdicts = NULL;
 	recheck_walk(c);
 }
 

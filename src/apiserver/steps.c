@@ -205,6 +205,46 @@ int req_woken(struct api_req *q, struct err *err)
 	return rc;
 }
 
+struct req_asking {
+	int (*fn)(struct api_req *q, void *ctx, struct err *err);
+	void *ctx;
+};
+
+static void req_asked(struct api_req *q, void *ctx);
+
+static void req_ask_on(struct api_req *q, struct req_asking *a)
+{
+	struct err err = ERR_INIT;
+	int rc;
+
+	while ((rc = a->fn(q, a->ctx, &err)) == REQ_LATER) {
+		if (!req_park(q, req_asked, a))
+			return;
+		if ((rc = req_woken(q, &err)) < 0)
+			break;
+	}
+	if (rc < 0)
+		api_req_fail(q, &err);
+}
+
+static void req_asked(struct api_req *q, void *ctx)
+{
+	struct err err = ERR_INIT;
+
+	if (req_woken(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		req_ask_on(q, ctx);
+}
+
+void req_ask(struct api_req *q, int (*fn)(struct api_req *q, void *ctx, struct err *err), void *ctx)
+{
+	struct req_asking *a = ARENA_NEW(q->arena, struct req_asking);
+
+	*a = (struct req_asking){ fn, ctx };
+	req_ask_on(q, a);
+}
+
 bool req_result(struct api_req *q, void **ret)
 {
 	if (!q->has_result)

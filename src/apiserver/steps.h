@@ -40,6 +40,7 @@
 struct admission;
 struct api_req;
 struct apiserver;
+struct authz_attrs;
 struct val;
 
 /* Named by what is true behind it. */
@@ -92,6 +93,9 @@ bool req_park(struct api_req *q, req_fn *fn, void *ctx);
 /* The first thing fn does: 0: ask the same step again; -1: the wait ended otherwise, cancel() has run, fail with err.
  */
 int req_woken(struct api_req *q, struct err *err);
+/* A step of its own, for who has no walk of steps: fn is asked, and when it says REQ_LATER, again after the wait. 0: it
+ * has seen to q; -1: q fails with err, also when the wait ended otherwise. q and its arena may be gone on return. */
+void req_ask(struct api_req *q, int (*fn)(struct api_req *q, void *ctx, struct err *err), void *ctx);
 /* It asks for a change: other words and bounds for its time. */
 bool req_mutating(const struct api_req *q);
 /* -1 with err when q's time is up or its client has gone: nobody would read the answer. */
@@ -117,8 +121,12 @@ void req_client_gone(struct api_req *q);
 struct req_plugins {
 	/* About credentials that nothing built in knows: fills q->user. 1: not known here either. */
 	int (*authenticate)(struct api_req *q, struct err *err, void *ctx);
-	/* About what nothing built in allows. 0: it may; 1: no opinion, which is a no. */
-	int (*authorize)(struct api_req *q, struct err *err, void *ctx);
+	/* About what nothing built in allows: that q may go on, or what it brings up on its way (a review, whom it
+	 * impersonates, the right to grant others). at is good for this call, strings of it as long as q. 0: it may;
+	 * 1: no opinion, which is a no; for both *ret_reason (arena) may say why. Asked once for the same attributes
+	 * at one step, however often that is asked again. */
+	int (*authorize)(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err,
+			 void *ctx);
 	int (*mutate)(const struct admission *a, struct err *err, void *ctx);
 	int (*validate)(const struct admission *a, struct err *err, void *ctx);
 	/* Before the strategy's own. Whoever answered 0 is told how it ended, for each time. */

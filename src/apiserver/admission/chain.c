@@ -17,8 +17,10 @@ static bool asked_before(struct api_req *q, unsigned i)
 static int answered(struct api_req *q, unsigned i, int rc)
 {
 	q->asked = rc == REQ_LATER ? i : 0;
-	if (rc != REQ_LATER)
+	if (rc != REQ_LATER) {
 		q->has_result = false;
+		q->verdicts = NULL;
+	}
 	return rc;
 }
 
@@ -62,10 +64,9 @@ struct sub_admission {
 	void (*go)(struct api_req *q, struct val *doc);
 };
 
-static void sub_woken(struct api_req *q, void *ctx);
-
-static int sub_ask(struct sub_admission *s, struct err *err)
+static int sub_ask(struct api_req *q, void *ctx, struct err *err)
 {
+	struct sub_admission *s = ctx;
 	int rc = 0;
 
 	if (!s->mutated)
@@ -73,35 +74,10 @@ static int sub_ask(struct sub_admission *s, struct err *err)
 	if (rc)
 		return rc;
 	s->mutated = true;
-	return admission_validate(&s->a, err);
-}
-
-static void sub_walk(struct sub_admission *s)
-{
-	struct api_req *q = s->a.q;
-	struct err err = ERR_INIT;
-	int rc;
-
-	while ((rc = sub_ask(s, &err)) == REQ_LATER) {
-		if (!req_park(q, sub_woken, s))
-			return;
-		if ((rc = req_woken(q, &err)) < 0)
-			break;
-	}
-	if (rc < 0)
-		api_req_fail(q, &err);
-	else
+	rc = admission_validate(&s->a, err);
+	if (rc == 0)
 		s->go(q, s->a.doc);
-}
-
-static void sub_woken(struct api_req *q, void *ctx)
-{
-	struct err err = ERR_INIT;
-
-	if (req_woken(q, &err) < 0)
-		api_req_fail(q, &err);
-	else
-		sub_walk(ctx);
+	return rc;
 }
 
 void admission_create_sub(struct api_req *q, struct val *doc, void (*go)(struct api_req *q, struct val *doc))
@@ -118,5 +94,5 @@ void admission_create_sub(struct api_req *q, struct val *doc, void (*go)(struct 
 		.doc = doc,
 	};
 	s->go = go;
-	sub_walk(s);
+	req_ask(q, sub_ask, s);
 }

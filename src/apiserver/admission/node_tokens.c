@@ -44,7 +44,8 @@ static bool tokens_volume_wants(const struct admission *a, const struct val *pod
 				   audience);
 }
 
-static bool tokens_granted(const struct admission *a, struct sv audience)
+/* 0: yes, 1: no. */
+static int tokens_granted(const struct admission *a, struct sv audience, struct err *err)
 {
 	struct authz_attrs at = {
 		.user = &a->q->user,
@@ -59,21 +60,23 @@ static bool tokens_granted(const struct admission *a, struct sv audience)
 	};
 	struct sv why;
 
-	return authz_allowed(a->q->server, a->q->arena, &at, &why);
+	return authz_ask(a->q, &at, &why, err);
 }
 
 static int tokens_audience(const struct admission *a, const struct val *pod, struct err *err)
 {
 	const struct val *audiences = val_get(a->doc, F_spec, F_audiences);
 	struct sv audience = val_str(val_at(audiences, 0));
+	int rc;
 
 	if (val_len(audiences) > 1)
 		return admission_forbid(a, err, "node may only request 0 or 1 audiences");
 	VAL_EACH(val_get(pod, F_spec, F_volumes), v)
 		if (tokens_volume_wants(a, pod, v, audience))
 			return 0;
-	if (tokens_granted(a, audience))
-		return 0;
+	rc = tokens_granted(a, audience, err);
+	if (rc != 1)
+		return rc;
 	return admission_forbid(a, err,
 				"audience \"%.*s\" not found in pod spec volume, %.*s is not authorized to request "
 				"tokens for this audience",

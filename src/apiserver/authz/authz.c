@@ -17,6 +17,63 @@ bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attr
 	return rbac_allowed(s->authz->rbac, at, at->explain ? a : NULL, ret_reason);
 }
 
+/* --- who else is asked --- */
+
+struct authz_verdict {
+	struct authz_verdict *next;
+	struct authz_attrs at; /* without its user, who may be gone */
+	struct sv user, reason;
+	int rc;
+};
+
+static bool authz_same(const struct authz_attrs *a, const struct authz_attrs *b)
+{
+	return a->resource_request == b->resource_request && sv_eq(a->verb, b->verb) && sv_eq(a->group, b->group) &&
+	       sv_eq(a->version, b->version) && sv_eq(a->resource, b->resource) &&
+	       sv_eq(a->subresource, b->subresource) && sv_eq(a->ns, b->ns) && sv_eq(a->name, b->name) &&
+	       sv_eq(a->path, b->path);
+}
+
+static int authz_ask_outside(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err)
+{
+	const struct req_plugins *p = q->server->plugins;
+	struct authz_verdict *v;
+	int rc;
+
+	for (v = q->verdicts; v; v = v->next)
+		if (sv_eq(v->user, at->user->name) && authz_same(&v->at, at)) {
+			*ret_reason = v->reason;
+			return v->rc;
+		}
+	rc = p->authorize(q, at, ret_reason, err, p->ctx);
+	if (rc != 0 && rc != 1)
+		return rc;
+	v = ARENA_NEW(q->arena, struct authz_verdict);
+	*v = (struct authz_verdict){
+		.next = q->verdicts, .at = *at, .user = at->user->name, .reason = *ret_reason, .rc = rc
+	};
+	v->at.user = NULL;
+	q->verdicts = v;
+	return rc;
+}
+
+int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err)
+{
+	const struct req_plugins *p = q->server->plugins;
+
+	if (authz_allowed(q->server, q->arena, at, ret_reason))
+		return 0;
+	return p && p->authorize ? authz_ask_outside(q, at, ret_reason, err) : 1;
+}
+
+int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err)
+{
+	struct sv reason;
+	int rc = authz_ask(q, at, &reason, err);
+
+	return rc == 1 ? authz_forbidden(q->arena, at, reason, err) : rc;
+}
+
 struct sv authz_selected_name(const struct field_selector *fields)
 {
 	for (size_t i = 0; fields && i < fields->n; i++) {
@@ -88,7 +145,7 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 {
 	struct collect c = { .a = a, .resources = val_new_list(a), .urls = val_new_list(a) };
 	struct val *status = val_new_map(a);
-	bool node = node_identity(u).p != NULL;
+	bool node = node_identity(u).p != NULL, outside = s->plugins && s->plugins->authorize;
 
 	if (user_in_group(u, SV("system:masters"))) {
 		struct val *all = val_new_map(a), *star = val_new_list(a);
@@ -106,9 +163,11 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 	rbac_each_rule(s->authz->rbac, u, ns, collect_rule, &c);
 	val_set(a, status, F_resourceRules, c.resources);
 	val_set(a, status, F_nonResourceRules, c.urls);
-	val_set_bool(a, status, F_incomplete, node);
+	val_set_bool(a, status, F_incomplete, node || outside);
 	if (node)
 		val_set_cstr(a, status, F_evaluationError, "node authorizer does not support user rule resolution");
+	else if (outside)
+		val_set_cstr(a, status, F_evaluationError, "webhook authorizer does not support user rule resolution");
 	return status;
 }
 

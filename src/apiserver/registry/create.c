@@ -29,6 +29,11 @@ static void run_create(struct api_req *q, const struct resource *r, struct sv ns
 	write_run(op);
 }
 
+static int create_virtual(struct api_req *q, void *doc, struct err *err)
+{
+	return strategy_for(q->res)->virtual_create(q, doc, err);
+}
+
 void registry_create(struct api_req *q)
 {
 	const struct strategy *st = strategy_for(q->res);
@@ -54,7 +59,7 @@ void registry_create(struct api_req *q)
 		op->doc = doc;
 		if (write_managed(op, NULL, &err) < 0)
 			goto failed;
-		st->virtual_create(q, op->doc);
+		req_ask(q, create_virtual, op->doc);
 		return;
 	}
 	run_create(q, q->res, q->ns, doc, NULL, NULL, true);

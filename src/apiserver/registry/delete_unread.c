@@ -13,6 +13,7 @@
 struct unread {
 	struct write_op *op;
 	struct store_write w;
+	bool permitted;
 };
 
 static int unread_authorize(struct api_req *q, struct err *err)
@@ -29,9 +30,10 @@ static int unread_authorize(struct api_req *q, struct err *err)
 	};
 	struct sv reason = SV("");
 	char qualified[256];
+	int rc = authz_ask(q, &at, &reason, err);
 
-	if (authz_allowed(q->server, q->arena, &at, &reason))
-		return 0;
+	if (rc != 1)
+		return rc;
 	err_set(err, ERR_FORBIDDEN, "%s \"%.*s\" is forbidden: not permitted to do \"" UNSAFE_VERB "\", reason: %.*s",
 		resource_qualified(q->res, qualified, sizeof(qualified)), SV_ARG(q->name), SV_ARG(reason));
 	return err_set_object(err, q->group, q->plural, q->name);
@@ -90,23 +92,23 @@ static void unread_done(const struct store_result *r, void *ctx)
 	write_answered(s);
 }
 
-static void unread_go(struct api_req *q, void *ctx);
-
-static int unread_commit(struct unread *u, struct err *err)
+static int unread_commit(struct api_req *q, void *ctx, struct err *err)
 {
-	struct api_req *q = u->op->q;
+	struct unread *u = ctx;
 	struct apiserver *s = q->server;
 	const struct delete_options *o = u->op->del;
-	int rc;
+	int rc = 0;
 
-	while ((rc = write_admit(u->op, false, ADMIT_DELETE, err)) == REQ_LATER) {
-		if (!req_park(q, unread_go, u))
-			return 0;
-		if (req_woken(q, err) < 0)
-			return -1;
-	}
-	if (rc < 0)
-		return -1;
+	if (o->unsafe && !u->permitted)
+		rc = unread_authorize(q, err);
+	if (rc)
+		return rc;
+	if (!u->permitted)
+		q->has_result = false;
+	u->permitted = true;
+	rc = write_admit(u->op, false, ADMIT_DELETE, err);
+	if (rc)
+		return rc;
 	u->w = (struct store_write){
 		.key = storekey(q->arena, q->res, u->op->ns, q->name),
 		.expect_rev = set_aside_rev(s, q->res, u->op->ns, q->name),
@@ -122,23 +124,11 @@ static int unread_commit(struct unread *u, struct err *err)
 	return 0;
 }
 
-static void unread_go(struct api_req *q, void *ctx)
-{
-	struct err err = ERR_INIT;
-
-	if ((q->wait && req_woken(q, &err) < 0) || unread_commit(ctx, &err) < 0)
-		api_req_fail(q, &err);
-}
-
 void delete_unread(struct api_req *q, const struct delete_options *o)
 {
 	struct unread *u = ARENA_NEW(q->arena, struct unread);
-	struct err err = ERR_INIT;
 
 	u->op = write_op_new(q, q->res, q->ns, q->name);
 	u->op->del = o;
-	if (o->unsafe && unread_authorize(q, &err) < 0)
-		api_req_fail(q, &err);
-	else
-		unread_go(q, u);
+	req_ask(q, unread_commit, u);
 }

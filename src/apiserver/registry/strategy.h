@@ -49,7 +49,8 @@ struct strategy {
 	void (*warn)(struct api_req *q, const struct val *doc, const struct val *old);
 
 	/* May q's user do this, beyond the right to the verb? Asked last, before anything is reserved; not of
-	 * subresources and deletions. old NULL: create. */
+	 * subresources and deletions. old NULL: create. May say REQ_LATER (steps.h), as the question that it asks of
+	 * others (authz_ask()) may. */
 	int (*permit)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err);
 
 	/* Side effects that must be undone when the commit fails (ClusterIP, node port). old NULL:
@@ -78,8 +79,9 @@ struct strategy {
 	} * subs;
 
 	/* Kinds that are not stored at all (TokenReview, SubjectAccessReview, Binding): answer q
-	 * with the typed, defaulted body. */
-	void (*virtual_create)(struct api_req *q, struct val *doc);
+	 * with the typed, defaulted body. 0: q is seen to; -1: it fails with err; REQ_LATER: asked again, with the same
+	 * doc (steps.h). */
+	int (*virtual_create)(struct api_req *q, struct val *doc, struct err *err);
 	/* The same for GET and LIST of what is not stored (componentstatuses): answers q. */
 	void (*virtual_read)(struct api_req *q);
 

@@ -313,6 +313,7 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 		rc = steps[op->at].fn(op, err);
 		if (rc == 0) {
 			op->q->has_result = false; /* the next one has not waited */
+			op->q->verdicts = NULL;
 			if (steps[op->at++].behind)
 				req_passed(op->q, steps[op->at - 1].behind);
 		} else if (rc == REQ_LATER) {

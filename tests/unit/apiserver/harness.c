@@ -164,6 +164,7 @@ static struct http_req *from_socket(struct arena *a, const struct ask *ask)
 		n++;
 	h->headers = ARENA_ARRAY(a, struct http_header, n + 1);
 	h->arena = a;
+	h->version = 1;
 	h->n_headers = n;
 	if (n)
 		memcpy(h->headers, ask->headers, n * sizeof(*h->headers));

@@ -72,8 +72,10 @@ static int authenticate(struct api_req *q, struct err *err, void *ctx)
 	return rc;
 }
 
-static int authorize(struct api_req *q, struct err *err, void *ctx)
+static int authorize(struct api_req *q, const struct authz_attrs *at, struct sv *reason, struct err *err, void *ctx)
 {
+	(void)at;
+	(void)reason;
 	(void)ctx;
 	return sv_is(q->user.name, "hooked") ? ask(q, AUTHORIZE, err) : 1;
 }

@@ -404,8 +404,10 @@ static struct {
 	bool waits;
 } peer = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
-static int let_in(struct api_req *q, struct err *err, void *ctx)
+static int let_in(struct api_req *q, const struct authz_attrs *at, struct sv *reason, struct err *err, void *ctx)
 {
+	(void)at;
+	(void)reason;
 	(void)q;
 	(void)err;
 	(void)ctx;

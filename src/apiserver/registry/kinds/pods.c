@@ -341,9 +341,11 @@ static void pod_binding(struct api_req *q)
 }
 
 /* The old way: POST to namespaces/NS/bindings, the pod named by metadata.name. */
-static void binding_create(struct api_req *q, struct val *doc)
+static int binding_create(struct api_req *q, struct val *doc, struct err *err)
 {
+	(void)err;
 	admission_create_sub(q, doc, pods_bind);
+	return 0;
 }
 
 const struct strategy binding_strategy = {

@@ -19,8 +19,8 @@ static void subject_defaults(struct api_req *q, struct val *doc)
 }
 
 /* Who writes a rule must hold it, or be allowed to escalate; who binds a role must hold all of
- * its rules, or be allowed to bind it. */
-static bool may(struct api_req *q, const char *verb, const struct resource *r, struct sv ns, struct sv name)
+ * its rules, or be allowed to bind it. 0: he may, 1: he may not, also when who was asked refuses or does not know. */
+static int may(struct api_req *q, const char *verb, const struct resource *r, struct sv ns, struct sv name)
 {
 	struct authz_attrs at = {
 		.user = &q->user,
@@ -32,9 +32,11 @@ static bool may(struct api_req *q, const char *verb, const struct resource *r, s
 		.ns = ns,
 		.name = name,
 	};
+	_cleanup_(err_release) struct err refused = ERR_INIT;
 	struct sv reason;
+	int rc = authz_ask(q, &at, &reason, &refused);
 
-	return authz_allowed(q->server, q->arena, &at, &reason);
+	return rc < 0 ? 1 : rc;
 }
 
 static int forbid(struct api_req *q, const struct val *doc, struct err *err, struct err *why)
@@ -74,9 +76,10 @@ static const struct val *every_rule(struct arena *a)
 static int permit_role(struct api_req *q, const struct val *old, const struct val *doc, struct err *err)
 {
 	struct err why = ERR_INIT;
+	int rc = same_rights(old, doc) ? 0 : may(q, "escalate", q->res, q->ns, q->name);
 
-	if (same_rights(old, doc) || may(q, "escalate", q->res, q->ns, q->name))
-		return 0;
+	if (rc != 1)
+		return rc;
 	if (val_get(doc, F_aggregationRule) &&
 	    authz_covers(q->server, q->arena, &q->user, q->ns, every_rule(q->arena), NULL) < 0) {
 		err_set(&why, ERR_FORBIDDEN, "must have cluster-admin privileges to use the aggregationRule");
@@ -95,11 +98,13 @@ static int permit_binding(struct api_req *q, const struct val *old, const struct
 	struct sv name = val_get_str(ref, F_name), ns = val_get_str(doc, F_metadata, F_namespace);
 	struct err why = ERR_INIT;
 	struct obj *o;
+	int rc;
 
 	if (old && val_equal(val_get(old, F_subjects), val_get(doc, F_subjects)))
 		return 0;
-	if (may(q, "bind", res, ns, name))
-		return 0;
+	rc = may(q, "bind", res, ns, name);
+	if (rc != 1)
+		return rc;
 	o = registry_peek(q, res, role ? ns : SV(""), name);
 	if (!o)
 		return err_not_found(err, res, name);

@@ -30,25 +30,22 @@ static struct val *user_doc(struct arena *a, const struct user_info *u)
 	return doc;
 }
 
-static void tokenreview(struct api_req *q, struct val *doc)
+static int tokenreview(struct api_req *q, struct val *doc, struct err *err)
 {
 	struct arena *a = q->arena;
 	const struct val *asked = val_get(doc, F_spec, F_audiences);
 	struct sv *want = ARENA_ARRAY(a, struct sv, val_len(asked) + 1), *got,
 		  token = val_get_str(doc, F_spec, F_token);
-	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(err_release) struct err unknown = ERR_INIT;
 	struct val *status = val_new_map(a), *list;
 	struct user_info user;
 	size_t n = 0, n_got;
 
-	if (token.n == 0) {
-		err_set(&err, ERR_BAD_REQUEST, "token is required for TokenReview in authentication");
-		api_req_fail(q, &err);
-		return;
-	}
+	if (token.n == 0)
+		return err_set(err, ERR_BAD_REQUEST, "token is required for TokenReview in authentication");
 	VAL_EACH(asked, x)
 		want[n++] = val_str(x);
-	if (authn_token(q->server, a, token, want, n, &user, &got, &n_got, &err) == 1) {
+	if (authn_token(q->server, a, token, want, n, &user, &got, &n_got, &unknown) == 1) {
 		val_set_bool(a, status, F_authenticated, true);
 		val_set(a, status, F_user, user_doc(a, &user));
 		if (user.warning.n)
@@ -58,22 +55,25 @@ static void tokenreview(struct api_req *q, struct val *doc)
 			val_push(a, list, val_new_str(a, got[i]));
 	} else {
 		val_set_map(a, status, F_user);
-		val_set_cstr(a, status, F_error, err_msg(&err));
+		val_set_cstr(a, status, F_error, err_msg(&unknown));
 	}
 	val_set(a, doc, F_status, status);
 	answer_doc(q, 201, doc);
+	return 0;
 }
 
-static void selfsubjectreview(struct api_req *q, struct val *doc)
+static int selfsubjectreview(struct api_req *q, struct val *doc, struct err *err)
 {
 	struct val *status = val_new_map(q->arena);
 	char now[TIME_TEXT_MAX];
 
+	(void)err;
 	val_set(q->arena, status, F_userInfo, user_doc(q->arena, &q->user));
 	val_set(q->arena, doc, F_status, status);
 	val_set_str(q->arena, val_ensure_map(q->arena, doc, F_metadata), F_creationTimestamp,
 		    time_format(env_now_ns(q->server->env), false, now));
 	answer_doc(q, 201, doc);
+	return 0;
 }
 
 /* --- access reviews --- */
@@ -176,32 +176,31 @@ static void review_faults(struct field_errs *fe, struct api_req *q, const struct
 		fe_invalid(fe, &p_at, review_path(fe->a, p), "disallowed on this kind of request");
 }
 
-/* False: q was refused. Reviews are nobody's objects: upstream's 422 of them names no kind. */
-static bool review_sound(struct api_req *q, const struct val *doc)
+/* Reviews are nobody's objects: upstream's 422 of them names no kind. */
+static int review_sound(struct api_req *q, const struct val *doc, struct err *err)
 {
 	struct resource nobody = *q->res;
-	struct err err = ERR_INIT;
 	struct field_errs fe;
 
 	nobody.kind = "";
 	field_errs_init(&fe, q->arena);
 	review_faults(&fe, q, doc);
-	if (field_errs_to_err(&fe, &nobody, SV(""), &err) == 0)
-		return true;
-	api_req_fail(q, &err);
-	return false;
+	return field_errs_to_err(&fe, &nobody, SV(""), err);
 }
 
-static void answer_access(struct api_req *q, struct val *doc, const struct user_info *user)
+/* Who is asked may not know yet. That he refuses is an answer, and that he could not find out is told in one. */
+static int answer_access(struct api_req *q, struct val *doc, const struct user_info *user, struct err *err)
 {
 	const struct val *spec = val_get(doc, F_spec), *r = val_get(spec, F_resourceAttributes);
 	const struct val *p = val_get(spec, F_nonResourceAttributes);
 	struct val *status = val_new_map(q->arena);
 	struct authz_attrs at = { .user = user, .resource_request = r != NULL, .explain = true };
-	struct sv reason;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct sv reason = SV("");
+	int rc;
 
-	if (!review_sound(q, doc))
-		return;
+	if (review_sound(q, doc, err) < 0)
+		return -1;
 	at.verb = val_get_str(r ? r : p, F_verb);
 	at.group = val_get_str(r, F_group);
 	at.version = val_get_str(r, F_version);
@@ -211,11 +210,23 @@ static void answer_access(struct api_req *q, struct val *doc, const struct user_
 	at.name = val_get_str(r, F_name);
 	at.path = val_get_str(p, F_path);
 	at.fields = review_fields(q->arena, r);
-	val_set_bool(q->arena, status, F_allowed, authz_allowed(q->server, q->arena, &at, &reason));
+	rc = authz_ask(q, &at, &reason, &why);
+	if (rc == REQ_LATER)
+		return rc;
+	val_set_bool(q->arena, status, F_allowed, rc == 0);
+	if (rc < 0)
+		reason = SV("");
+	if (rc < 0 && why.reason == ERR_FORBIDDEN) {
+		val_set_bool(q->arena, status, F_denied, true);
+		reason = arena_sv(q->arena, sv_from(err_msg(&why)));
+	} else if (rc < 0) {
+		val_set_cstr(q->arena, status, F_evaluationError, err_msg(&why));
+	}
 	if (reason.n)
 		val_set_str(q->arena, status, F_reason, reason);
 	val_set(q->arena, doc, F_status, status);
 	answer_doc(q, 201, doc);
+	return 0;
 }
 
 static struct user_info spec_user(struct api_req *q, const struct val *spec)
@@ -232,30 +243,27 @@ static struct user_info spec_user(struct api_req *q, const struct val *spec)
 	return u;
 }
 
-static void subjectaccessreview(struct api_req *q, struct val *doc)
+static int subjectaccessreview(struct api_req *q, struct val *doc, struct err *err)
 {
 	struct user_info u = spec_user(q, val_get(doc, F_spec));
 
-	answer_access(q, doc, &u);
+	return answer_access(q, doc, &u, err);
 }
 
-static void selfsubjectaccessreview(struct api_req *q, struct val *doc)
+static int selfsubjectaccessreview(struct api_req *q, struct val *doc, struct err *err)
 {
-	answer_access(q, doc, &q->user);
+	return answer_access(q, doc, &q->user, err);
 }
 
-static void selfsubjectrulesreview(struct api_req *q, struct val *doc)
+static int selfsubjectrulesreview(struct api_req *q, struct val *doc, struct err *err)
 {
 	struct sv ns = val_get_str(doc, F_spec, F_namespace);
-	struct err err = ERR_INIT;
 
-	if (ns.n == 0) {
-		err_set(&err, ERR_BAD_REQUEST, "no namespace on request");
-		api_req_fail(q, &err);
-		return;
-	}
+	if (ns.n == 0)
+		return err_set(err, ERR_BAD_REQUEST, "no namespace on request");
 	val_set(q->arena, doc, F_status, authz_rules(q->server, q->arena, &q->user, ns));
 	answer_doc(q, 201, doc);
+	return 0;
 }
 
 const struct strategy tokenreview_strategy = { .res = RES(authentication_tokenreviews), .virtual_create = tokenreview };

@@ -260,11 +260,8 @@ static int may_connect(struct api_req *q, struct err *err)
 		.ns = q->ns,
 		.name = q->name,
 	};
-	struct sv reason;
 
-	if (authz_allowed(q->server, q->arena, &at, &reason))
-		return 0;
-	return authz_forbidden(q->arena, &at, reason, err);
+	return authz_require(q, &at, err);
 }
 
 static void connection_opts(struct api_req *q, struct connection *c, struct rc_opts *o)
@@ -282,64 +279,85 @@ static void connection_stands(struct api_req *q, struct connection *c, int (*als
 	    q, &(struct standing_opts){ .revoke = connection_revoked, .also = also, .release = connection_over });
 }
 
+/* What is to be connected, from before it is known whether it may be. */
+struct connecting {
+	struct connection *c;
+	struct rc_opts o;
+	struct rc_backend backend;
+	bool commands; /* not bytes of a port */
+	int (*connect)(struct api_req *q, struct connecting *t, struct err *err);
+	bool ask; /* GET is not right enough */
+};
+
+static int connecting_go(struct api_req *q, void *ctx, struct err *err)
+{
+	struct connecting *t = ctx;
+	int rc = t->ask ? may_connect(q, err) : 0;
+
+	if (rc)
+		return rc;
+	connection_opts(q, t->c, &t->o);
+	if (t->connect(q, t, err) < 0)
+		return -1;
+	connection_stands(q, t->c, t->ask ? may_connect : NULL);
+	return 0;
+}
+
+static struct connecting *connecting_new(struct api_req *q, const struct http_endpoint *ep, const char *target)
+{
+	struct connecting *t = ARENA_NEW(q->arena, struct connecting);
+
+	t->c = ARENA_NEW(q->arena, struct connection);
+	t->backend.endpoint = *ep;
+	t->backend.target = target;
+	return t;
+}
+
+static int connect_pipe(struct api_req *q, struct connecting *t, struct err *err)
+{
+	return rc_pipe(q->http, &t->backend, &t->o, err);
+}
+
 void stream_pipe(struct api_req *q, const struct http_endpoint *ep, const char *target,
 		 const struct http_header *headers, size_t n_headers, bool create_to_upgrade)
 {
-	const struct rc_backend backend = {
-		.endpoint = *ep,
-		.method = arena_cstr(q->arena, q->method),
-		.target = target,
-		.headers = headers,
-		.n_headers = n_headers,
-	};
-	struct connection *c = ARENA_NEW(q->arena, struct connection);
-	struct err err = ERR_INIT;
-	struct rc_opts o = { 0 };
+	struct connecting *t = connecting_new(q, ep, target);
 
-	connection_opts(q, c, &o);
-	if ((create_to_upgrade && may_connect(q, &err) < 0) || rc_pipe(q->http, &backend, &o, &err) < 0) {
-		api_req_fail(q, &err);
-		return;
-	}
-	connection_stands(q, c, create_to_upgrade ? may_connect : NULL);
+	t->backend.method = arena_cstr(q->arena, q->method);
+	t->backend.headers = headers;
+	t->backend.n_headers = n_headers;
+	t->connect = connect_pipe;
+	t->ask = create_to_upgrade;
+	req_ask(q, connecting_go, t);
 }
 
 /* The command streams over WebSocket are translated to the SPDY that every kubelet takes; those of port-forward go
  * through as they are, as runtimes speak both forms of it. */
-static void connect_stream(struct api_req *q, const struct target *t, const char *target, bool commands,
-			   struct rc_opts *o)
+static int connect_kubelet(struct api_req *q, struct connecting *t, struct err *err)
 {
-	struct rc_backend backend = { .endpoint = t->kubelet, .target = target };
-	struct connection *c = ARENA_NEW(q->arena, struct connection);
-	struct err err = ERR_INIT;
-	int rc;
+	if (ws_is_upgrade(q->http) && websocket_offers(q->http, "portforward.k8s.io"))
+		return rc_unwrap(q->http, &t->backend, &t->o, err);
+	if (t->commands && ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
+		return rc_translate(q->http, &t->backend, &t->o, err);
+	t->backend.method = arena_cstr(q->arena, q->method); /* a WebSocket's must be GET, at every hop */
+	return rc_pipe(q->http, &t->backend, &t->o, err);
+}
+
+static void connect_stream(struct api_req *q, const struct target *to, const char *target, bool commands,
+			   const struct rc_opts *o)
+{
+	struct connecting *t;
 
 	if (!q->http || !rc_is_upgrade(q->http)) {
 		streams_bad(q, "Upgrade request required");
 		return;
 	}
-	if (may_connect(q, &err) < 0) {
-		api_req_fail(q, &err);
-		return;
-	}
-	connection_opts(q, c, o);
-	if (ws_is_upgrade(q->http) && websocket_offers(q->http, "portforward.k8s.io"))
-		rc = rc_unwrap(q->http, &backend, o, &err);
-	else if (commands && ws_is_upgrade(q->http) && websocket_offers(q->http, "channel.k8s.io"))
-		rc = rc_translate(q->http, &backend, o, &err);
-	else {
-		backend.method = arena_cstr(q->arena, q->method); /* a WebSocket's must be GET, at every hop */
-		rc = rc_pipe(q->http, &backend, o, &err);
-	}
-	if (rc < 0) {
-		api_req_fail(q, &err);
-		return;
-	}
-	flow_release(q); /* what stands holds no seat */
-	q->stream = c;
-	c->standing = standing_begin(
-	    q,
-	    &(struct standing_opts){ .revoke = connection_revoked, .also = may_connect, .release = connection_over });
+	t = connecting_new(q, &to->kubelet, target);
+	t->o = *o;
+	t->commands = commands;
+	t->connect = connect_kubelet;
+	t->ask = true;
+	req_ask(q, connecting_go, t);
 }
 
 static void command_stream(struct api_req *q, const char *what, bool commands)
