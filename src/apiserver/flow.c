@@ -2,11 +2,16 @@
  * and Fairness, with its default FlowSchemas and without objects to change them).
  *
  * A request holds seats from its admission until its answer. Small reads are answered at once,
- * so what holds seats is what runs on the pool, waits for the disk or for somebody else. When a level is
+ * so what holds seats is what runs on the pool, waits for the disk or for somebody else. What lasts by nature (logs,
+ * exec, what is passed on to pods) holds none, as upstream: how long it lasts is up to a pod. When a level is
  * full, requests wait in its queue (steps.h); when that is full too, 429 with Retry-After. Levels do not
- * lend each other seats: these are cheap, and leases must always find one. */
+ * lend each other seats: these are cheap, and leases must always find one.
+ *
+ * Within a level users take turns: who has a thousand requests waiting holds up another's one by a single one of them.
+ * Nor has one all of the queue: each may have as much of it as he leaves free. */
 #include "apiserver/apiserver-internal.h"
 #include "base/list.h"
+#include "base/strmap.h"
 
 #include <stdlib.h>
 
@@ -39,10 +44,20 @@ static const struct {
 	[EXEMPT] = { "exempt", UINT_MAX, 0 },
 };
 
+/* Somebody of whom requests wait. */
+struct flow_user {
+	struct list link; /* in the level's ring */
+	struct list queue;
+	char *name; /* owned */
+	unsigned waiting;
+	size_t waiting_bytes;
+};
+
 struct flow_ticket {
-	struct list link; /* in the queue, while waiting */
+	struct list link; /* in the user's queue, while waiting */
 	struct api_req *q;
 	struct level *level;
+	struct flow_user *user;	 /* while waiting */
 	struct req_ticket *wait; /* while waiting */
 	unsigned seats;
 };
@@ -51,7 +66,8 @@ struct level {
 	pthread_mutex_t lock;
 	unsigned in_use, waiting;
 	size_t waiting_bytes;
-	struct list queue;
+	struct list ring; /* users, the next one to be let in first */
+	struct strmap users;
 	uint64_t rejected;
 };
 
@@ -66,7 +82,7 @@ struct flow *flow_new(struct apiserver *s)
 	(void)s;
 	for (size_t i = 0; i < _LEVEL_MAX; i++) {
 		pthread_mutex_init(&f->levels[i].lock, NULL);
-		list_init(&f->levels[i].queue);
+		list_init(&f->levels[i].ring);
 	}
 	return f;
 }
@@ -75,8 +91,10 @@ struct flow *flow_free(struct flow *f)
 {
 	if (!f)
 		return NULL;
-	for (size_t i = 0; i < _LEVEL_MAX; i++)
+	for (size_t i = 0; i < _LEVEL_MAX; i++) {
+		strmap_release(&f->levels[i].users); /* nobody waits any more */
 		pthread_mutex_destroy(&f->levels[i].lock);
+	}
 	free(f);
 	return NULL;
 }
@@ -106,21 +124,71 @@ static enum level_id classify(const struct api_req *q)
 	return CATCH_ALL;
 }
 
-/* Seats that are free go to those who wait, in their order. Lock held, given up meanwhile. */
+/* --- who waits; all with the level's lock held --- */
+
+static void flow_user_drop(struct level *l, struct flow_user *u)
+{
+	(void)strmap_del(&l->users, sv_from(u->name));
+	list_del(&u->link);
+	free(u->name);
+	free(u);
+}
+
+/* False: there is no room for it. */
+static bool flow_enqueue(struct level *l, struct flow_ticket *t, unsigned max)
+{
+	size_t bytes = t->q->body.n, bytes_left = QUEUE_BYTES_MAX - l->waiting_bytes;
+	struct flow_user *u = strmap_get(&l->users, t->q->user.name);
+
+	if ((u ? u->waiting : 0) >= max - l->waiting || (u ? u->waiting_bytes : 0) + bytes > bytes_left)
+		return false;
+	if (!u) {
+		u = xcalloc(1, sizeof(*u));
+		u->name = xstrndup(t->q->user.name.p, t->q->user.name.n);
+		list_init(&u->queue);
+		list_add_tail(&l->ring, &u->link);
+		*strmap_slot(&l->users, sv_from(u->name)) = u;
+	}
+	t->user = u;
+	list_add_tail(&u->queue, &t->link);
+	u->waiting++;
+	u->waiting_bytes += bytes;
+	l->waiting++;
+	l->waiting_bytes += bytes;
+	return true;
+}
+
+static void flow_dequeue(struct level *l, struct flow_ticket *t)
+{
+	struct flow_user *u = TAKE(t->user);
+	size_t bytes = t->q->body.n;
+
+	list_del(&t->link);
+	u->waiting--;
+	u->waiting_bytes -= bytes;
+	l->waiting--;
+	l->waiting_bytes -= bytes;
+	if (!u->waiting)
+		flow_user_drop(l, u);
+}
+
+/* Seats that are free go to those who wait: one request of each user in turn, of one user in their order. Lock held,
+ * given up meanwhile. */
 static void level_fill(struct level *l, unsigned seats)
 {
-	while (!list_empty(&l->queue)) {
-		struct flow_ticket *next = LIST_ENTRY(l->queue.next, struct flow_ticket, link);
+	while (!list_empty(&l->ring)) {
+		struct flow_user *u = LIST_ENTRY(l->ring.next, struct flow_user, link);
+		struct flow_ticket *next = LIST_ENTRY(u->queue.next, struct flow_ticket, link);
 		struct req_ticket *wait = next->wait;
 		unsigned taken = next->seats;
 		bool counts;
 
 		if (l->in_use + taken > seats)
 			break;
-		list_del(&next->link);
+		list_del(&u->link);
+		list_add_tail(&l->ring, &u->link);
+		flow_dequeue(l, next);
 		l->in_use += taken;
-		l->waiting--;
-		l->waiting_bytes -= next->q->body.n;
 		pthread_mutex_unlock(&l->lock);
 		/* From here on it may be gone: it runs, or had stopped to wait. */
 		counts = req_resume(wait, NULL, NULL);
@@ -145,9 +213,7 @@ static void stop_waiting(void *ctx)
 
 	pthread_mutex_lock(&l->lock);
 	if (!list_empty(&t->link)) {
-		list_del(&t->link);
-		l->waiting--;
-		l->waiting_bytes -= t->q->body.n;
+		flow_dequeue(l, t);
 		wait = t->wait;
 		level_fill(l, level_seats(t->q, l));
 	}
@@ -166,7 +232,7 @@ int flow_admit(struct api_req *q, struct err *err)
 	if (t) /* it has waited, and was given its seats */
 		return 0;
 	id = classify(q);
-	if (id == EXEMPT)
+	if (id == EXEMPT || (q->subresource.n && req_lasts(q)))
 		return 0;
 	l = &q->server->flow->levels[id];
 	t = ARENA_NEW(q->arena, struct flow_ticket);
@@ -175,15 +241,12 @@ int flow_admit(struct api_req *q, struct err *err)
 	t->seats = 1 + (unsigned)MIN(q->body.n / SEAT_BYTES, (size_t)levels[id].seats - 1);
 	list_init(&t->link);
 	pthread_mutex_lock(&l->lock);
-	if (list_empty(&l->queue) && l->in_use + t->seats <= levels[id].seats) {
+	if (list_empty(&l->ring) && l->in_use + t->seats <= levels[id].seats) {
 		l->in_use += t->seats;
 		seated = true;
-	} else if (l->waiting < levels[id].queue && l->waiting_bytes + q->body.n <= QUEUE_BYTES_MAX) {
+	} else if (flow_enqueue(l, t, levels[id].queue)) {
 		/* While locked: a release on another thread may give it its seats at once. */
 		t->wait = req_suspend(q, levels[id].name, stop_waiting, t);
-		list_add_tail(&l->queue, &t->link);
-		l->waiting++;
-		l->waiting_bytes += q->body.n;
 		wait = true;
 	} else {
 		l->rejected++;

@@ -1,9 +1,12 @@
 /* Priority levels: a flood waits and is refused; leases and exempt users pass. */
 #include "harness.h"
 
+#include "apiserver/steps.h"
 #include "store/store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* A store that holds commits back until it is told to let them through. */
 struct slow_store {
@@ -44,15 +47,25 @@ static void slow_commit(struct store *s, const struct store_write *w, store_done
 	h->w.value = sv_make(xmemdup(w->value.p, w->value.n), w->value.n);
 }
 
+/* The first n; what comes is held as before. */
+static void slow_let(size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct held h = slow.held[i];
+
+		store_commit(slow.real, &h.w, h.done, h.ctx);
+		free((char *)(uintptr_t)h.w.key.p);
+		free((char *)(uintptr_t)h.w.value.p);
+	}
+	slow.n -= n;
+	memmove(slow.held, slow.held + n, slow.n * sizeof(slow.held[0]));
+}
+
 static void slow_release(void)
 {
 	slow.hold = false;
-	for (size_t i = 0; i < slow.n; i++) {
-		store_commit(slow.real, &slow.held[i].w, slow.held[i].done, slow.held[i].ctx);
-		free((char *)(uintptr_t)slow.held[i].w.key.p);
-		free((char *)(uintptr_t)slow.held[i].w.value.p);
-	}
-	slow.n = 0;
+	while (slow.n)
+		slow_let(slow.n);
 }
 
 static int slow_watch(struct store *s, struct sv from, struct sv to, int64_t since, const struct store_watch_cb *cb,
@@ -243,10 +256,127 @@ static void test_head_gives_up(void **state)
 	answer_free(small);
 }
 
+static void allow_everything(struct rig *r)
+{
+	expect(r, 201, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+	       "{\"metadata\":{\"name\":\"all\"},\"roleRef\":{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":"
+	       "\"ClusterRole\",\"name\":\"cluster-admin\"},\"subjects\":[{\"kind\":\"Group\",\"name\":"
+	       "\"system:authenticated\"}]}");
+}
+
+static bool held_is(size_t i, const char *name)
+{
+	return sv_find_sv(slow.held[i].w.key, sv_from(name)) >= 0;
+}
+
+/* One user's flood in front of everybody's queue costs another one turn, and never the place in the queue. */
+static void test_users_take_turns(void **state)
+{
+	enum { SEATS = 200, QUEUE = 6400, FLOOD = SEATS + QUEUE / 2 + 10 };
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct answer **flood = calloc(FLOOD, sizeof(*flood)), *other[2], *read;
+	struct rig *r = *state;
+	size_t refused = 0, made = 0;
+
+	allow_everything(r);
+	slow.hold = true;
+	for (size_t i = 0; i < FLOOD; i++)
+		flood[i] = create_as_flood(r, path, "{\"metadata\":{\"generateName\":\"o-\"}}");
+	for (size_t i = 0; i < FLOOD; i++)
+		refused += flood[i]->code == 429;
+	assert_int_equal(slow.n, SEATS);
+	assert_int_equal(refused, 10); /* half of the queue is not the flood's */
+
+	for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+		char body[64];
+
+		(void)snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"other-%zu\"}}", i);
+		other[i] = api_start(r, &(struct ask){ .method = "POST", .path = path, .body = body, .user = "other" });
+	}
+	read = api_start(r, &(struct ask){ .method = "GET", .path = path, .user = "reader" });
+	rig_run(r, 0);
+	assert_int_equal(other[0]->code, 0);
+	assert_int_equal(read->code, 0);
+	slow_let(3); /* as many seats as there are users who wait */
+	rig_run(r, 0);
+	assert_int_equal(read->code, 200);
+	assert_true(held_is(SEATS - 3, "/o-") && held_is(SEATS - 2, "/other-0"));
+	slow_let(1);
+	rig_run(r, 0);
+	assert_true(held_is(SEATS - 1, "/other-1") || held_is(SEATS - 2, "/other-1"));
+
+	while (slow.n) {
+		slow_let(slow.n);
+		rig_run(r, 0);
+	}
+	slow_release();
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+		assert_int_equal(other[i]->code, 201);
+		answer_free(other[i]);
+	}
+	for (size_t i = 0; i < FLOOD; i++) {
+		made += flood[i]->code == 201;
+		answer_free(flood[i]);
+	}
+	assert_int_equal(made, SEATS + QUEUE / 2);
+	answer_free(read);
+	free(flood);
+}
+
+static struct req_ticket *asked[300];
+static size_t n_asked;
+
+static int asks_somebody(struct api_req *q, struct err *err, void *ctx)
+{
+	void *result;
+
+	(void)err;
+	(void)ctx;
+	if (req_result(q, &result))
+		return 0;
+	assert_true(n_asked < ARRAY_LEN(asked));
+	asked[n_asked++] = req_suspend(q, "somebody", NULL, NULL);
+	return REQ_LATER;
+}
+
+/* What a pod may draw out for ever takes nobody's seat. */
+static void test_lasting_ones_sit_nowhere(void **state)
+{
+	static const struct req_plugins plugins = { .authorize = asks_somebody };
+	static const char *const lasting[] = { "pods/p/proxy", "services/s/proxy",   "pods/p/log",
+					       "pods/p/exec",  "pods/p/portforward", "pods/p/attach" };
+	struct rig *r = *state;
+	struct answer *a[ARRAY_LEN(asked)], *other;
+	char path[128];
+
+	n_asked = 0;
+	req_set_plugins(r->server, &plugins);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		(void)snprintf(path, sizeof(path), "/api/v1/namespaces/default/%s", lasting[i % ARRAY_LEN(lasting)]);
+		a[i] = api_start(r, &(struct ask){ .method = "GET", .path = path, .user = "flood" });
+	}
+	rig_run(r, 0);
+	assert_int_equal(n_asked, ARRAY_LEN(a));
+	other = api_start(r, &(struct ask){ .method = "GET", .path = "/version", .user = "other" });
+	rig_run(r, 0);
+	assert_int_equal(other->code, 200);
+	answer_free(other);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++)
+		(void)req_resume(asked[i], NULL, NULL);
+	rig_run(r, NS_PER_SEC);
+	for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+		assert_int_not_equal(a[i]->code, 0);
+		answer_free(a[i]);
+	}
+	req_set_plugins(r->server, NULL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_flood), T(test_too_many), T(test_head_gives_up) };
+	const struct CMUnitTest tests[] = { T(test_flood), T(test_too_many), T(test_head_gives_up),
+					    T(test_users_take_turns), T(test_lasting_ones_sit_nowhere) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
