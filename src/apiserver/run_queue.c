@@ -1,6 +1,6 @@
 /* Users with something to run, and room for another runner, are in a ring; a runner takes the first one's oldest run
- * and puts the user behind the others. A timer is armed while runs wait for runners that are all busy: it sees whether
- * any was taken since it last looked. */
+ * and puts the user behind the others. It is a task that ends after TURN_NS and is posted again while runs are left. A
+ * timer is armed while runs wait for runners that are all busy: it sees whether any was taken since it last looked. */
 #include "apiserver/run_queue.h"
 #include "base/strmap.h"
 
@@ -10,6 +10,7 @@
 
 #define USERS_KEPT 256 /* without anything to do: who asks once asks again */
 #define BACKLOG 32     /* runs waiting for each runner at which another helps */
+#define TURN_NS (20 * NS_PER_MS)
 
 struct run_user {
 	struct list link; /* in the ring, or empty */
@@ -118,13 +119,13 @@ static struct run_item *take(struct run_queue *rq, struct run_user **ret)
 
 /* --- runners --- */
 
-/* With the lock held, which it drops while they run. */
-static void run_all(struct run_queue *rq)
+/* Until there is none or the time is over. With the lock held, which it drops while they run. */
+static void run_until(struct run_queue *rq, int64_t until_ns)
 {
 	struct run_item *item;
 	struct run_user *u;
 
-	while ((item = take(rq, &u))) {
+	while ((until_ns == INT64_MAX || env_mono_ns(rq->env) < until_ns) && (item = take(rq, &u))) {
 		pthread_mutex_unlock(&rq->lock);
 		item->fn(item);
 		pthread_mutex_lock(&rq->lock);
@@ -138,12 +139,18 @@ static void run_all(struct run_queue *rq)
 static void runner(void *ctx)
 {
 	struct run_queue *rq = ctx;
+	bool again;
 
 	pthread_mutex_lock(&rq->lock);
-	run_all(rq);
-	rq->runners--;
+	run_until(rq, env_mono_ns(rq->env) + TURN_NS);
+	again = !list_empty(&rq->ring) && !rq->stopping;
+	rq->runners -= !again;
 	pthread_mutex_unlock(&rq->lock);
-	queue_unref(rq);
+	/* A task of its own, behind others of the class: a thread that is always busy is none that is held. */
+	if (again)
+		env_post(rq->env, ENV_REQUESTS, runner, rq);
+	else
+		queue_unref(rq);
 }
 
 /* Counts one more, whom the caller posts without the lock. With the lock held. */
@@ -245,7 +252,7 @@ void run_queue_stop(struct run_queue *rq)
 		if (u->queued && list_empty(&u->link)) /* whom the number of runners kept out */
 			list_add_tail(&rq->ring, &u->link);
 	}
-	run_all(rq);
+	run_until(rq, INT64_MAX);
 	while (rq->running)
 		pthread_cond_wait(&rq->rest, &rq->lock);
 	pthread_mutex_unlock(&rq->lock);

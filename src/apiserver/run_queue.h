@@ -10,6 +10,9 @@
  * is one wake-up. Another runner is woken only when what waits has not moved for RUN_PATIENCE_NS; as long as all moves,
  * that is looked at less and less often, every RUN_PATIENCE_MAX_NS in the end. When nothing is queued nothing wakes up.
  *
+ * A runner ends its task after a few milliseconds and is posted again: others of the class come between, and a busy
+ * thread is not taken for one that is held.
+ *
  * Bounded: a user may have RUN_USER_MAX runs queued with RUN_USER_BYTES_MAX of bodies; what is more is refused.
  *
  * Threads: any. A run may push others.

@@ -110,6 +110,57 @@ static void test_many_users(void **state)
 	free(r);
 }
 
+/* --- what runs takes its time --- */
+
+static struct env_ops slow_ops;
+static const struct env_ops *sim_ops;
+static int64_t worked_ns;
+
+static int64_t slow_mono_ns(struct env *e)
+{
+	return sim_ops->mono_ns(e) + worked_ns;
+}
+
+static void run_slowly(struct run_item *item)
+{
+	worked_ns += 5 * NS_PER_MS;
+	run(item);
+}
+
+static void look(void *ctx)
+{
+	struct ran *r = ctx;
+
+	r->order[RUN_USER_MAX] = r->n;
+}
+
+/* A runner that has much to do is one of the class's tasks, and others come between. */
+static void test_turns(void **state)
+{
+	struct env *env = env_sim_new(1, 0, false);
+	struct run_queue *rq = run_queue_new(env);
+	struct ran *r = xcalloc(1, sizeof(*r));
+
+	(void)state;
+	sim_ops = env->ops;
+	slow_ops = *env->ops;
+	slow_ops.mono_ns = slow_mono_ns;
+	env->ops = &slow_ops;
+	worked_ns = 0;
+	for (int i = 0; i < 100; i++) {
+		r->jobs[i].in = r;
+		r->jobs[i].id = i;
+		assert_true(run_queue_push(rq, &r->jobs[i].item, SV("many"), 0, run_slowly, false));
+	}
+	env_post(env, ENV_REQUESTS, look, r);
+	(void)env_sim_run(env, 0);
+	assert_int_equal(r->n, 100);
+	assert_in_range(r->order[RUN_USER_MAX], 1, 10);
+	run_queue_free(rq);
+	env_sim_free(env);
+	free(r);
+}
+
 /* --- real threads --- */
 
 struct gate {
@@ -233,8 +284,8 @@ static void test_stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fair),	  cmocka_unit_test(test_bounded), cmocka_unit_test(test_many_users),
-		cmocka_unit_test(test_slow_user), cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_fair),  cmocka_unit_test(test_bounded),	cmocka_unit_test(test_many_users),
+		cmocka_unit_test(test_turns), cmocka_unit_test(test_slow_user), cmocka_unit_test(test_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
