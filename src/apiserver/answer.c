@@ -1,5 +1,6 @@
 /* Answers that come in more than one form, and what every answer ends with. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "base/board.h"
 
@@ -36,7 +37,6 @@ static void answer_flat(struct api_req *q, int code, const char *content_type, s
 	struct buf b = BUF_INIT;
 	struct http_chunk c;
 	size_t n;
-	char *p;
 
 	while (src->next(src, &c)) {
 		buf_addsv(&b, c.data);
@@ -45,8 +45,7 @@ static void answer_flat(struct api_req *q, int code, const char *content_type, s
 	}
 	src->release(src);
 	n = b.n;
-	p = buf_detach(&b);
-	c = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
+	c = held_chunk(q, buf_detach(&b), n);
 	q->sink->bytes(q, code, content_type, &c, 1);
 }
 

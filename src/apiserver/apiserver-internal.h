@@ -20,6 +20,7 @@ struct metrics;
 struct pki;
 struct authz;
 struct standing_set;
+struct held_set;
 struct inflight_set;
 struct slow_log;
 
@@ -45,6 +46,7 @@ struct apiserver {
 	struct run_queue *runs;		     /* run_queue.c */
 	struct inflight_set *inflight;	     /* inflight.c */
 	struct slow_log *slow;		     /* slow.c */
+	struct held_set *held;		     /* held.c */
 	const struct req_plugins *plugins;   /* steps.h; NULL: none */
 	const struct req_observer *observer; /* the same */
 

@@ -1,5 +1,6 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/held.h"
 #include "apiserver/inflight.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
@@ -80,6 +81,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->metrics = metrics_new();
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
+	s->held = held_new();
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -149,6 +151,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->waits = req_waits_free(s->waits);
 	s->docs = documents_free(s->docs);
 	s->slow = slow_log_free(s->slow);
+	s->held = held_free(s->held);
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);

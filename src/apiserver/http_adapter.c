@@ -4,29 +4,18 @@
  * reference on its http_req until it is answered; answers given on another thread (a
  * commit's completion) hop to the connection's loop first. */
 #include "apiserver/apiserver-internal.h"
-#include "apiserver/watchcache.h"
-#include "base/board.h"
-#include "codec/json.h"
+#include "apiserver/held.h"
+#include "apiserver/shape.h"
 #include "apiserver/ws_stream.h"
-#include "codec/yaml.h"
+#include "base/board.h"
 #include "net/ws.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GZIP_MIN ((size_t)128 * 1024) /* as upstream */
 #define HEADERS_MAX 24
 
 /* --- leaving the thread of the answer --- */
-
-/* An answer of bytes in the form that its client wants. */
-struct shape {
-	const char *content_type;
-	const struct http_chunk *chunks; /* NULL: one */
-	struct http_chunk one;
-	size_t n;
-	bool gzipped;
-};
 
 struct hop {
 	struct api_req *q;
@@ -38,7 +27,6 @@ struct hop {
 	const struct val *doc;
 	const char *content_type;
 	struct shape shape;
-	struct http_chunk *chunks; /* owned; of shape */
 	struct http_source *src;
 };
 
@@ -111,69 +99,6 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	return n;
 }
 
-static void release_chunks(const struct http_chunk *chunks, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (chunks[i].release)
-			chunks[i].release(chunks[i].owner);
-}
-
-/* Indented or YAML: asked for by people, so a copy may cost something. */
-static bool reformat(struct api_req *q, const struct http_chunk *chunks, size_t n, struct buf *out)
-{
-	_cleanup_(buf_release) struct buf flat = BUF_INIT;
-	struct val *v;
-
-	for (size_t i = 0; i < n; i++)
-		buf_addsv(&flat, chunks[i].data);
-	v = json_decode(q->arena, buf_sv(&flat), NULL, NULL);
-	if (!v)
-		return false;
-	if (q->yaml)
-		yaml_encode(out, val_sorted(q->arena, v)); /* as upstream, which goes by way of Go maps */
-	else
-		json_encode_indent(out, v, 2);
-	return true;
-}
-
-static void shape_becomes(struct shape *s, struct buf *made)
-{
-	size_t n = made->n;
-	char *p = buf_detach(made);
-
-	release_chunks(s->chunks ? s->chunks : &s->one, s->n);
-	s->one = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
-	s->chunks = NULL;
-	s->n = 1;
-}
-
-/* That may be much work: done where the request is, before it goes back to its loop. */
-static void shape_make(struct api_req *q, int code, struct shape *s)
-{
-	struct buf made = BUF_INIT;
-	size_t total = 0;
-
-	if ((q->pretty || q->yaml) && strcmp(s->content_type, "application/json") == 0 &&
-	    reformat(q, s->chunks, s->n, &made)) {
-		shape_becomes(s, &made);
-		if (q->yaml)
-			s->content_type = "application/yaml";
-	}
-	for (size_t i = 0; i < s->n; i++)
-		total += s->chunks ? s->chunks[i].data.n : s->one.data.n;
-	if (total > GZIP_MIN && code == 200 && accepts_gzip(q)) {
-		_cleanup_(buf_release) struct buf flat = BUF_INIT;
-
-		made = (struct buf)BUF_INIT;
-		if (s->n > 1)
-			for (size_t i = 0; i < s->n; i++)
-				buf_addsv(&flat, s->chunks[i].data);
-		gzip_bytes(&made, s->n > 1 ? buf_sv(&flat) : s->chunks ? s->chunks[0].data : s->one.data);
-		shape_becomes(s, &made);
-		s->gzipped = true;
-	}
-}
-
 static void respond(struct api_req *q, int code, const struct shape *s)
 {
 	struct http_header headers[HEADERS_MAX + 2];
@@ -186,7 +111,7 @@ static void respond(struct api_req *q, int code, const struct shape *s)
 		headers[n_headers++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
 		headers[n_headers++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
 	}
-	http_respond(r, code, headers, n_headers, s->chunks ? s->chunks : &s->one, s->n);
+	http_respond(r, code, headers, n_headers, s->chunks, s->n);
 	http_req_unref(r);
 }
 
@@ -199,7 +124,7 @@ static void respond_source(struct api_req *q, int code, const char *content_type
 	size_t n = make_headers(q, headers, content_type);
 
 	api_req_answered(q, code);
-	if ((src->total < 0 || src->total > (int64_t)GZIP_MIN) && code == 200 && accepts_gzip(q)) {
+	if ((src->total < 0 || src->total > (int64_t)SHAPE_GZIP_MIN) && code == 200 && accepts_gzip(q)) {
 		src = gzip_source(src);
 		headers[n++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
 		headers[n++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
@@ -231,91 +156,82 @@ static void sink_source(struct api_req *q, int code, const char *content_type, s
 	http_sink_post(q, source_hop, h);
 }
 
-static void bytes_hop(struct api_req *q, void *ctx)
+/* --- answers in whatever form --- */
+
+static void shape_hop(struct api_req *q, void *ctx)
 {
 	struct hop *h = ctx;
 
 	respond(q, h->code, &h->shape);
-	free(h->chunks);
 	free(h);
+}
+
+/* s is made; q may be anywhere. */
+static void send_shape(struct api_req *q, int code, const struct shape *s)
+{
+	struct hop *h;
+
+	if (here(q)) {
+		respond(q, code, s);
+		return;
+	}
+	h = xcalloc(1, sizeof(*h));
+	h->code = code;
+	h->shape = *s;
+	http_sink_post(q, shape_hop, h);
 }
 
 static void http_sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks,
 			    size_t n)
 {
-	struct shape s = { .content_type = content_type, .chunks = chunks, .n = n };
-	struct hop *h;
-
-	shape_make(q, code, &s);
-	if (here(q)) {
-		respond(q, code, &s);
-		return;
-	}
-	h = xcalloc(1, sizeof(*h));
-	h->code = code;
-	h->shape = s;
-	if (s.chunks)
-		h->shape.chunks = h->chunks = xmemdup(chunks, n * sizeof(*chunks));
-	http_sink_post(q, bytes_hop, h);
-}
-
-static void http_release_obj(void *o)
-{
-	obj_unref(o);
-}
-
-/* Takes the reference on o. */
-static void respond_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
-{
-	struct http_chunk chunks[2] = { { 0 }, { .data = SV("\n") } };
 	struct shape s;
 
-	if (o && q->res)
-		wc_work(q->server->wc, q->res, o);
-	if (o && q->as == AS_NATIVE) {
-		chunks[0] = (struct http_chunk){ .data = obj_json(o), .release = http_release_obj, .owner = o };
-	} else {
-		struct buf b = BUF_INIT;
-		size_t n;
-		char *p;
-
-		if (!o)
-			json_encode(&b, doc);
-		else if (q->as == AS_TABLE)
-			table_encode(q, &b, q->res, &o, 1, obj_rev(o), SV_NULL, -1, true);
-		else
-			partial_encode(q, &b, obj_root(o));
-		obj_unref(o);
-		n = b.n;
-		p = buf_detach(&b);
-		chunks[0] = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
-	}
-	s = (struct shape){ .content_type = "application/json", .chunks = chunks, .n = 2 };
+	shape_of_bytes(q, &s, content_type, chunks, n);
 	shape_make(q, code, &s);
-	respond(q, code, &s);
+	send_shape(q, code, &s);
 }
 
+/* On the pool: a read that had been on its loop. */
 static void object_hop(struct api_req *q, void *ctx)
 {
+	struct err err = ERR_INIT;
 	struct hop *h = ctx;
+	struct shape s;
 
-	respond_object(q, h->code, h->o, h->doc);
+	if (held_room(q, &err) < 0) {
+		api_req_fail(q, &err);
+	} else {
+		shape_of_object(q, &s, h->o, h->doc);
+		shape_make(q, h->code, &s);
+		send_shape(q, h->code, &s);
+	}
+	obj_unref(h->o);
 	free(h);
 }
 
 static void http_sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
 {
+	struct err err = ERR_INIT;
+	struct shape s;
 	struct hop *h;
 
-	if (here(q)) {
-		respond_object(q, code, obj_ref(o), doc);
+	if (!here(q) || !shape_is_work(q, code, o)) {
+		shape_of_object(q, &s, o, doc);
+		shape_make(q, code, &s);
+		send_shape(q, code, &s);
 		return;
 	}
 	h = xcalloc(1, sizeof(*h));
 	h->code = code;
 	h->o = obj_ref(o);
 	h->doc = doc;
-	http_sink_post(q, object_hop, h);
+	if (req_pool(q, object_hop, h, false))
+		return;
+	free(h);
+	obj_unref(o);
+	err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+	err.retry_after_s = 1;
+	api_req_fail(q, &err);
 }
 
 static void http_sink_failure(struct api_req *q, const struct err *err)

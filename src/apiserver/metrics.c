@@ -3,6 +3,7 @@
  * Counters of requests are an array by resource and verb whose cells appear on first use, so that
  * counting is a handful of relaxed additions and an idle server holds none. */
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/held.h"
 #include "apiserver/late_kind.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
@@ -272,6 +273,11 @@ void metrics_serve(struct api_req *q)
 	    "needs.\n# TYPE caravel_http_calmed_connections_total counter\n"
 	    "caravel_http_calmed_connections_total %" PRIu64 "\n",
 	    atomic_load(&s->metrics->calmed));
+	buf_printf(&b,
+		   "# HELP caravel_answers_held_bytes Memory of answers that were made for one request and are not "
+		   "taken yet.\n"
+		   "# TYPE caravel_answers_held_bytes gauge\ncaravel_answers_held_bytes %zu\n",
+		   held_bytes(s));
 	flow_metrics(s, &b);
 	wc_metrics(s->wc, &b);
 	wc_slow_metrics(s->wc, &b);

@@ -1,6 +1,7 @@
 /* From a request to whoever answers it. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authn.h"
+#include "apiserver/held.h"
 #include "apiserver/watchcache.h"
 #include "apiserver/registry/registry.h"
 #include "base/board.h"
@@ -113,7 +114,7 @@ static void pooled_serve(struct api_req *q, void *ctx)
 	struct err err = ERR_INIT;
 
 	(void)ctx;
-	if (req_over(q, &err) < 0)
+	if (req_over(q, &err) < 0 || held_room(q, &err) < 0)
 		api_req_fail(q, &err);
 	else if (q->resource_request)
 		registry_serve(q);
@@ -148,7 +149,7 @@ static void serve(struct api_req *q)
 			to_pool(q);
 		else
 			route_path(q);
-	} else if (!wc_alive(q->server->wc, &err) || negotiate_accept(q, &err) < 0) {
+	} else if (!wc_alive(q->server->wc, &err) || negotiate_accept(q, &err) < 0 || held_room(q, &err) < 0) {
 		/* Not from memory that has stopped to follow the store. */
 		api_req_fail(q, &err);
 	} else if (!q->sink->on_loop || registry_is_small(q)) {

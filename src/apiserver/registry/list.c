@@ -10,6 +10,7 @@
  * list_body.c answers. */
 #include "base/board.h"
 #include "base/quarantine.h"
+#include "apiserver/held.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/storekey.h"
 #include "base/b64.h"
@@ -160,7 +161,7 @@ struct past {
 	struct api_req *q;
 	const struct list_opts *o;
 	struct wc_list *out;
-	size_t cap, skip;
+	size_t cap, skip, bytes;
 };
 
 static int past_one(const struct store_kv *kv, void *ctx)
@@ -194,6 +195,7 @@ static int past_one(const struct store_kv *kv, void *ctx)
 		p->cap = p->cap ? p->cap * 2 : 64;
 	}
 	p->out->objs[p->out->n++] = o;
+	p->bytes += obj_bytes(o);
 	return 0;
 }
 
@@ -212,6 +214,8 @@ static int read_past(struct api_req *q, const struct list_opts *o, struct wc_lis
 		wc_list_unref(out);
 		return -1;
 	}
+	/* Nobody else has these objects. */
+	arena_defer(q->arena, held_give, held_take(q, p.bytes));
 	if (!out->more || o->sel)
 		out->remaining = -1;
 	return 0;

@@ -4,6 +4,7 @@
  * piece at a time. Either way a LIST under way costs a reference for each object that is not sent yet, so two hundred
  * of five thousand objects cost as little as their readers' windows, and a loop has turns for its other connections.
  */
+#include "apiserver/held.h"
 #include "apiserver/registry/registry.h"
 #include "codec/json.h"
 
@@ -188,6 +189,7 @@ void list_answer(struct api_req *q, const struct resource *r, struct obj **objs,
 		answer_source(q, 200, "application/json", &l->src);
 		return;
 	}
-	(void)encoded_next(&l->src, &all);
+	n = l->made.n;
+	all = held_chunk(q, buf_detach(&l->made), n);
 	q->sink->bytes(q, 200, "application/json", &all, 1);
 }

@@ -1,0 +1,113 @@
+/* What answers hold that nobody takes: counted by user, refused to who has too much, given back. */
+#include "harness.h"
+
+#include "apiserver/apiserver-internal.h"
+#include "apiserver/held.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct api_req of(struct rig *r, const char *user)
+{
+	return (struct api_req){ .server = r->server, .user.name = sv_from(user) };
+}
+
+static bool room(struct rig *r, const char *user)
+{
+	struct api_req q = of(r, user);
+	struct err err = ERR_INIT;
+	bool ok = held_room(&q, &err) == 0;
+
+	if (!ok) {
+		assert_int_equal(err_code(&err), 429);
+		assert_int_equal(err.retry_after_s, 1);
+	}
+	err_release(&err);
+	return ok;
+}
+
+static void test_share(void **state)
+{
+	struct rig *r = *state;
+	struct api_req greedy = of(r, "greedy"), second = of(r, "second");
+	struct held *a, *b, *c;
+
+	assert_null(held_take(&greedy, HELD_SMALL - 1));
+	a = held_take(&greedy, HELD_MAX / 2);
+	assert_true(room(r, "greedy"));
+	b = held_take(&greedy, HELD_SMALL);
+	assert_false(room(r, "greedy"));
+	assert_true(room(r, "second"));
+	/* The less there is, the smaller are the shares, and who has nothing is let in. */
+	c = held_take(&second, HELD_MAX / 3);
+	assert_false(room(r, "second"));
+	assert_true(room(r, "third"));
+	held_give(a);
+	assert_true(room(r, "greedy"));
+	assert_true(room(r, "second"));
+	assert_int_equal(held_bytes(r->server), HELD_SMALL + HELD_MAX / 3);
+	held_give(b);
+	held_give(c);
+	held_give(NULL);
+	assert_int_equal(held_bytes(r->server), 0);
+}
+
+static void test_requests(void **state)
+{
+	static const struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
+	struct rig *r = *state;
+	struct api_req greedy = of(r, "greedy");
+	struct held *h = held_take(&greedy, HELD_MAX);
+	struct ask ask = { .method = "GET",
+			   .path = "/api/v1/namespaces/default",
+			   .user = "greedy",
+			   .groups = &masters,
+			   .n_groups = 1 };
+
+	expect_status(r, 429, "TooManyRequests", "too many requests", &ask);
+	ask.method = "POST";
+	ask.path = "/api/v1/namespaces";
+	ask.body = "{\"metadata\":{\"name\":\"x\"}}";
+	expect_status(r, 429, "TooManyRequests", "too many requests", &ask);
+	held_give(h);
+	expect_status(r, 409, "AlreadyExists", "default",
+		      &(struct ask){ .method = "POST",
+				     .path = ask.path,
+				     .user = "greedy",
+				     .groups = &masters,
+				     .n_groups = 1,
+				     .body = "{\"metadata\":{\"name\":\"default\"}}" });
+}
+
+/* Objects of the past are nobody else's. */
+static void test_past(void **state)
+{
+	static const char path[] = "/api/v1/namespaces/default/configmaps";
+	struct rig *r = *state;
+	_cleanup_(buf_release) struct buf body = BUF_INIT;
+	struct answer *a;
+	int64_t rev = 0;
+	char url[160];
+
+	buf_adds(&body, "{\"metadata\":{\"generateName\":\"o-\"},\"data\":{\"k\":\"");
+	for (size_t i = 0; i < HELD_SMALL; i++)
+		buf_addc(&body, 'x');
+	buf_adds(&body, "\"}}");
+	for (int i = 0; i < 3; i++)
+		rev = rev_of(expect(r, 201, "POST", path, buf_cstr(&body)));
+	expect(r, 201, "POST", path, "{\"metadata\":{\"name\":\"later\"}}");
+	(void)snprintf(url, sizeof(url), "%s?resourceVersionMatch=Exact&resourceVersion=%lld", path, (long long)rev);
+	a = api(r, "GET", url);
+	assert_int_equal(a->code, 200);
+	assert_true(held_bytes(r->server) > 3 * HELD_SMALL);
+	answer_free(a);
+	assert_int_equal(held_bytes(r->server), 0);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+	const struct CMUnitTest tests[] = { T(test_share), T(test_requests), T(test_past) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
