@@ -235,6 +235,25 @@ struct held *held_of(struct leased *x, struct sv key)
 	return h;
 }
 
+/* The notes would have to be made with them; nothing needs that yet. */
+static void leased_commit_also(struct leased *x, const struct store_write *w, store_done_fn *done, void *ctx)
+{
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	bool concerned;
+
+	pthread_mutex_lock(&x->mu);
+	concerned = w->lease || strmap_get(&x->by_key, w->key);
+	for (size_t i = 0; i < w->n_also && i < STORE_ALSO_MAX && !concerned; i++)
+		concerned = w->also[i].lease || strmap_get(&x->by_key, w->also[i].key);
+	pthread_mutex_unlock(&x->mu);
+	if (!concerned) {
+		store_commit(x->inner, w, done, ctx);
+		return;
+	}
+	err_set(&why, ERR_BAD_REQUEST, "'%.*s' or what is written with it has a lease", SV_ARG(w->key));
+	done(&(struct store_result){ .outcome = STORE_FAILED, .err = &why }, ctx);
+}
+
 void leased_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
 {
 	struct leased *x = LEASED(s);
@@ -242,6 +261,10 @@ void leased_commit(struct store *s, const struct store_write *w, store_done_fn *
 	bool first;
 	char *bytes;
 
+	if (w->n_also) {
+		leased_commit_also(x, w, done, ctx);
+		return;
+	}
 	if (!w->lease && atomic_load(&x->n_held) == 0) {
 		store_commit(x->inner, w, done, ctx);
 		return;

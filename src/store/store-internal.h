@@ -13,8 +13,8 @@ static inline bool store_in_range(struct sv key, struct sv from, struct sv to)
 	return sv_cmp(key, from) >= 0 && sv_cmp(key, to) < 0;
 }
 
-/* May a write be queued at all? */
-static inline int store_write_check(const struct store_write *w, struct err *err)
+/* May a write be queued at all, but for those beside it? */
+static inline int store_write_check_one(const struct store_write *w, struct err *err)
 {
 	if (w->key.n == 0 || w->key.n > STORE_KEY_MAX)
 		return err_set(err, ERR_BAD_REQUEST, "a key has 1 to %zu bytes, this one has %zu", STORE_KEY_MAX,
@@ -29,6 +29,31 @@ static inline int store_write_check(const struct store_write *w, struct err *err
 		return err_set(err, ERR_BAD_REQUEST, "revision %" PRId64 " cannot be expected of '%.*s'", w->expect_rev,
 			       SV_ARG(w->key));
 	return 0;
+}
+
+static inline int store_write_check(const struct store_write *w, struct err *err)
+{
+	size_t bytes = 0;
+
+	if (store_write_check_one(w, err) < 0)
+		return -1;
+	for (size_t i = 0; i < w->n_also && i < STORE_ALSO_MAX; i++) {
+		if (w->also[i].n_also)
+			return err_set(err, ERR_BAD_REQUEST, "a write beside another has none beside itself");
+		if (store_write_check_one(&w->also[i], err) < 0)
+			return -1;
+		bytes += w->also[i].key.n + (w->also[i].tombstone ? 0 : w->also[i].value.n);
+	}
+	if (w->n_also > STORE_ALSO_MAX || bytes > STORE_ALSO_BYTES)
+		return err_set(err, ERR_TOO_LARGE, "at most %zu writes of %zu bytes go with another", STORE_ALSO_MAX,
+			       STORE_ALSO_BYTES);
+	return 0;
+}
+
+/* A write beside another that has nothing to delete: it is passed over. */
+static inline bool store_write_is_void(int64_t expect_rev, bool tombstone, int64_t cur_rev)
+{
+	return tombstone && expect_rev == STORE_ANY_REV && cur_rev == 0;
 }
 
 /* Does the expectation hold when the key is live at cur_rev (0: there is no live version)? */

@@ -30,8 +30,10 @@
 struct store;	    /* opaque */
 struct store_watch; /* opaque */
 
-#define STORE_KEY_MAX ((size_t)500)		  /* bytes of a key */
-#define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024) /* bytes of a value */
+#define STORE_KEY_MAX ((size_t)500)		   /* bytes of a key */
+#define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024)  /* bytes of a value */
+#define STORE_ALSO_MAX ((size_t)4096)		   /* writes beside one; */
+#define STORE_ALSO_BYTES ((size_t)1 * 1024 * 1024) /* of their keys and values */
 
 /* One version of one key. All views are borrowed. */
 struct store_kv {
@@ -43,7 +45,7 @@ struct store_kv {
 /* Return non-zero to stop. */
 typedef int store_each_fn(const struct store_kv *kv, void *ctx);
 
-/* One conditional write. */
+/* One conditional write, or several that are one. */
 struct store_write {
 	struct sv key, value; /* copied by store_commit() */
 	/* Revision the key must be at: its mod_rev; 0: it must not exist; STORE_ANY_REV: whatever. */
@@ -60,6 +62,12 @@ struct store_write {
 	 * the completion: a watch that lags behind gets the change later, without the cookie. */
 	void *cookie;
 	int64_t lease; /* the key goes with it (lease.h); 0: with none */
+	/* Further writes: all are made or none, also when the process ends meanwhile, and who reads what is there now
+	 * sees all or none. Each has a revision of its own, in their order, this one's being the last. One that deletes
+	 * whatever is there (STORE_ANY_REV) and finds nothing is passed over. Keys differ; no leases, no writes beside
+	 * those; a key that has a lease is refused. Copied. */
+	const struct store_write *also;
+	size_t n_also;
 };
 #define STORE_ANY_REV INT64_C(-1)
 
@@ -73,7 +81,9 @@ enum store_outcome {
 
 struct store_result {
 	enum store_outcome outcome;
-	int64_t rev; /* STORE_OK: the write's revision */
+	int64_t rev;  /* STORE_OK: the write's revision */
+	size_t which; /* STORE_MISMATCH: 0: its own expectation, the first that is looked at; else that of also[which -
+			 1] */
 	const struct store_kv *current;
 	const struct err *err;
 };

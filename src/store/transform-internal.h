@@ -23,10 +23,13 @@ struct tx {
 	pthread_t deliverer;
 };
 
-/* A write. */
+/* A write, or one beside it: those go where it goes. */
 struct tx_op {
 	struct list link; /* in the inbox */
 	struct tx *x;
+	struct tx_op *own;    /* the write that this one is beside; itself */
+	struct tx_op **also;  /* of the write itself, owned */
+	size_t n_also, waits; /* answers of in() that are due */
 	bool ready;
 	char *stored; /* owned, until the store below has it */
 	size_t stored_n;

@@ -1,4 +1,6 @@
 /* A store over a store: writes, which are passed on in their order, and ranges. transform_out.c has what is told. */
+#include "base/arena.h"
+#include "store/store-internal.h"
 #include "store/transform-internal.h"
 
 #include <stdlib.h>
@@ -6,24 +8,46 @@
 /* The write whose in() is being asked by this thread: an answer for another one comes late. */
 static _Thread_local const struct tx_op *asking;
 
+static struct store_write op_write(const struct tx_op *op)
+{
+	return (struct store_write){ .key = op->key,
+				     .value = { op->stored, op->stored_n },
+				     .expect_rev = op->expect_rev,
+				     .tombstone = op->tombstone,
+				     .for_deletion = op->for_deletion,
+				     .cookie = (void *)op,
+				     .lease = op->lease };
+}
+
 static void op_forward(struct tx_op *op)
 {
-	struct store_write w = { .key = op->key,
-				 .value = { op->stored, op->stored_n },
-				 .expect_rev = op->expect_rev,
-				 .tombstone = op->tombstone,
-				 .for_deletion = op->for_deletion,
-				 .cookie = op,
-				 .lease = op->lease };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct store_write w = op_write(op), *also;
+	char **stored;
+	size_t n = op->n_also;
 
+	for (size_t i = 0; i < n && !op->err.reason; i++)
+		if (op->also[i]->err.reason)
+			err_move(&op->err, &op->also[i]->err);
 	if (op->err.reason) {
 		tx_answer(op, &(struct store_result){ .outcome = STORE_FAILED, .err = &op->err });
-	} else {
-		char *stored = op->stored;
-
-		store_commit(op->x->inner, &w, tx_committed, op); /* op may be gone */
-		free(stored);
+		return;
 	}
+	also = n ? ARENA_ARRAY(&a, struct store_write, n) : NULL;
+	stored = n ? ARENA_ARRAY(&a, char *, n) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		also[i] = op_write(op->also[i]);
+		stored[i] = TAKE(op->also[i]->stored);
+	}
+	w.also = also;
+	w.n_also = n;
+
+	char *own = TAKE(op->stored);
+
+	store_commit(op->x->inner, &w, tx_committed, op); /* op may be gone */
+	free(own);
+	for (size_t i = 0; i < n; i++)
+		free(stored[i]);
 }
 
 /* Passes on what is ready, in the order it came: one that waits holds up those behind it. Lock held, given up in
@@ -67,7 +91,11 @@ static void op_ready(struct tx_op *op, bool late)
 	struct tx *x = op->x;
 
 	pthread_mutex_lock(&x->mu);
-	op->ready = true;
+	op->ready = --op->waits == 0;
+	if (!op->ready) {
+		pthread_mutex_unlock(&x->mu);
+		return;
+	}
 	if (late && x->threaded)
 		pthread_cond_signal(&x->late);
 	else
@@ -86,18 +114,18 @@ static void tx_in(struct sv value, const struct err *err, void *ctx)
 		op->stored = xmemdup(value.n ? value.p : "", value.n ? value.n : 1);
 		op->stored_n = value.n;
 	}
-	op_ready(op, asking != op);
+	op_ready(op->own, asking != op->own);
 }
 
-static void tx_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
+static struct tx_op *op_new(struct tx *x, const struct store_write *w, store_done_fn *done, void *ctx)
 {
-	struct tx *x = TX(s);
-	const struct tx_op *outer = asking;
 	size_t value_n = w->tombstone ? 0 : w->value.n;
 	struct tx_op *op = xmalloc(sizeof(*op) + w->key.n + value_n);
 	char *bytes = (char *)(op + 1);
 
 	*op = (struct tx_op){ .x = x,
+			      .own = op,
+			      .waits = 1,
 			      .key = { bytes, w->key.n },
 			      .value = { bytes + w->key.n, value_n },
 			      .expect_rev = w->expect_rev,
@@ -111,15 +139,46 @@ static void tx_commit(struct store *s, const struct store_write *w, store_done_f
 		memcpy(bytes, w->key.p, w->key.n);
 	if (value_n)
 		memcpy(bytes + w->key.n, w->value.p, value_n);
+	return op;
+}
+
+static void op_ask(struct tx_op *op)
+{
+	if (op->tombstone || op->value.n > STORE_VALUE_MAX) /* which the store below refuses */
+		tx_in(op->value, NULL, op);
+	else
+		op->x->t->in(op->x->t, op->key, op->value, tx_in, op);
+}
+
+static void tx_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
+{
+	struct tx *x = TX(s);
+	const struct tx_op *outer = asking;
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct tx_op *op, **also;
+	size_t n = w->n_also;
+
+	if (n && store_write_check(w, &why) < 0) { /* what goes together is looked at here */
+		done(&(struct store_result){ .outcome = STORE_FAILED, .err = &why }, ctx);
+		return;
+	}
+	op = op_new(x, w, done, ctx);
+	also = n ? xcalloc(n, sizeof(struct tx_op *)) : NULL;
+	for (size_t i = 0; i < n; i++) {
+		also[i] = op_new(x, &w->also[i], NULL, NULL);
+		also[i]->own = op;
+	}
+	op->also = also;
+	op->n_also = n;
+	op->waits = n + 1;
 	pthread_mutex_lock(&x->mu);
 	x->writes++;
 	list_add_tail(&x->inbox, &op->link);
 	pthread_mutex_unlock(&x->mu);
 	asking = op;
-	if (w->tombstone || value_n > STORE_VALUE_MAX) /* which the store below refuses */
-		tx_in(op->value, NULL, op);
-	else
-		x->t->in(x->t, op->key, op->value, tx_in, op);
+	for (size_t i = 0; i < n; i++) /* until the last is asked, op and these are there */
+		op_ask(also[i]);
+	op_ask(op);
 	asking = outer;
 }
 

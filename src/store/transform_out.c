@@ -29,6 +29,7 @@ struct tx_item {
 	struct tx_version now, prev;
 	void *cookie;
 	int64_t rev;
+	size_t which;
 	enum store_outcome outcome;
 	struct err err;
 };
@@ -53,7 +54,14 @@ void tx_answer(struct tx_op *op, const struct store_result *r)
 	struct tx *x = op->x;
 
 	op->done(r, op->ctx);
+	for (size_t i = 0; i < op->n_also; i++) {
+		err_release(&op->also[i]->err);
+		free(op->also[i]->stored); /* of those that were not passed on */
+		free(op->also[i]);
+	}
+	free(op->also);
 	err_release(&op->err);
+	free(op->stored);
 	free(op);
 	pthread_mutex_lock(&x->mu);
 	if (--x->writes == 0)
@@ -67,8 +75,11 @@ static void item_deliver(struct tx_item *it)
 	struct tx_watch *w = it->w;
 
 	if (it->kind == TX_DONE) {
-		struct store_result r = { it->outcome, it->rev, it->now.there ? &it->now.kv : NULL,
-					  it->err.reason ? &it->err : NULL };
+		struct store_result r = { .outcome = it->outcome,
+					  .rev = it->rev,
+					  .which = it->which,
+					  .current = it->now.there ? &it->now.kv : NULL,
+					  .err = it->err.reason ? &it->err : NULL };
 
 		tx_answer(it->op, &r);
 	} else if (w && it->kind == TX_CHANGE) {
@@ -353,6 +364,7 @@ void tx_committed(const struct store_result *r, void *ctx)
 	it->op = op;
 	it->outcome = r->outcome;
 	it->rev = r->rev;
+	it->which = r->which;
 	version_set(it, &it->now, r->current);
 	if (r->err) {
 		err_set(&it->err, r->err->reason, "%s", err_msg(r->err));

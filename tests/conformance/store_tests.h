@@ -14,3 +14,7 @@ void test_compact(void **state);
 void test_compact_tombstones(void **state);
 void test_compact_lagging_watch(void **state);
 void test_model(void **state);
+void test_also(void **state);
+void test_also_mismatch(void **state);
+void test_also_limits(void **state);
+void test_also_threads(void **state);

@@ -9,21 +9,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static struct rec *rec_of_write(const struct store_write *w)
+{
+	struct rec *r = rec_new(w->key, w->tombstone ? SV_NULL : w->value, w->tombstone);
+
+	r->cookie = w->cookie;
+	r->expect_rev = w->expect_rev;
+	r->for_deletion = w->tombstone || w->for_deletion;
+	return r;
+}
+
 static void disk_commit(struct store *store, const struct store_write *w, store_done_fn *done, void *ctx)
 {
 	struct disk_store *s = DISK_STORE(store);
 	struct err why = ERR_INIT;
+	struct list recs;
 	struct rec *r;
 
-	if (store_write_check(w, &why) < 0)
+	list_init(&recs);
+	if (store_write_check(w, &why) < 0) {
 		r = rec_new(SV_NULL, SV_NULL, false);
-	else
-		r = rec_new(w->key, w->tombstone ? SV_NULL : w->value, w->tombstone);
+	} else {
+		for (size_t i = 0; i < w->n_also; i++)
+			list_add_tail(&recs, &rec_of_write(&w->also[i])->link);
+		r = rec_of_write(w);
+	}
 	r->done = done;
 	r->ctx = ctx;
-	r->cookie = w->cookie;
-	r->expect_rev = w->expect_rev;
-	r->for_deletion = w->tombstone || w->for_deletion;
+	list_add_tail(&recs, &r->link);
+	LIST_ENTRY(recs.next, struct rec, link)->n_also = why.reason ? 0 : (unsigned)w->n_also;
 	pthread_mutex_lock(&s->mu);
 	if (s->stopping && !why.reason)
 		err_set(&why, ERR_UNAVAILABLE, "the store is closing");
@@ -31,7 +45,10 @@ static void disk_commit(struct store *store, const struct store_write *w, store_
 		r->why = xmalloc(sizeof(why));
 		*r->why = why;
 	}
-	list_add_tail(&s->queue, &r->link);
+	LIST_EACH(&recs, l) {
+		list_del(l);
+		list_add_tail(&s->queue, l);
+	}
 	if (!s->gathering)
 		pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->mu);

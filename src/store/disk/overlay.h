@@ -15,7 +15,8 @@
 /* A write on its way, and what becomes of it: a version. */
 struct rec {
 	struct list link; /* in the queue or the group */
-	store_done_fn *done;
+	unsigned n_also; /* of the first record of a write: how many follow that belong to it, its own being the last */
+	store_done_fn *done; /* NULL: of one beside another */
 	void *ctx, *cookie;
 	int64_t expect_rev;
 	bool for_deletion;

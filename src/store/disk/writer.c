@@ -20,12 +20,14 @@ struct ver {
 
 struct group_entry {
 	struct rec *rec;
-	enum store_outcome outcome;
+	enum store_outcome outcome; /* of one beside another that is passed over: STORE_MISMATCH */
 	struct ver before;
+	size_t which;  /* of a mismatch, as in struct store_result; */
+	struct sv key; /* and whose `before` is then. "": rec's */
 };
 
 struct group {
-	struct group_entry e[GROUP_MAX];
+	struct group_entry *e; /* room for all that was taken */
 	size_t n, applied;
 	struct keyidx keys; /* newest applied record of each key in this group */
 	int64_t next_rev;
@@ -119,12 +121,13 @@ static bool group_takes_step(const struct snap *sn, const struct group *g, const
 		(bytes <= was->bytes + DELETION_GROWTH && g->live_bytes + (bytes - was->bytes) <= sn->growth_upto));
 }
 
-static void group_decide(struct snap *sn, struct group *g, struct rec *r)
+/* May e's record be written? A failure has its reason in rec->why. */
+static void group_judge(struct snap *sn, struct group *g, struct group_entry *e)
 {
-	struct group_entry *e = &g->e[g->n++];
-	bool tombstone = r->head.flags & WAL_TOMBSTONE, live;
+	struct rec *r = e->rec;
+	bool tombstone = r->head.flags & WAL_TOMBSTONE;
 
-	*e = (struct group_entry){ .rec = r, .outcome = STORE_FAILED };
+	e->outcome = STORE_FAILED;
 	if (r->why)
 		return;
 	r->why = xcalloc(1, sizeof(*r->why));
@@ -132,8 +135,7 @@ static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 		return;
 	free(r->why);
 	r->why = NULL;
-	live = e->before.create_rev != 0;
-	if (!store_write_applies(r->expect_rev, tombstone, live ? e->before.mod_rev : 0)) {
+	if (!store_write_applies(r->expect_rev, tombstone, e->before.create_rev ? e->before.mod_rev : 0)) {
 		e->outcome = STORE_MISMATCH;
 		return;
 	}
@@ -147,6 +149,14 @@ static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 		return;
 	}
 	e->outcome = STORE_OK;
+}
+
+/* e's record is the next one of the group. */
+static void group_add(struct group *g, struct group_entry *e)
+{
+	struct rec *r = e->rec;
+	bool tombstone = r->head.flags & WAL_TOMBSTONE, live = e->before.create_rev != 0;
+
 	r->head.rev = (uint64_t)g->next_rev++;
 	r->head.prev_rev = (uint64_t)e->before.mod_rev;
 	r->head.create_rev = tombstone ? 0 : live ? (uint64_t)e->before.create_rev : r->head.rev;
@@ -156,6 +166,52 @@ static void group_decide(struct snap *sn, struct group *g, struct rec *r)
 	g->live += (uint64_t)!tombstone - (uint64_t)live;
 	g->live_bytes += (tombstone ? 0 : rec_disk_bytes(r)) - r->prev_bytes;
 	g->applied++;
+}
+
+static bool entry_is_void(const struct group_entry *e)
+{
+	return e->outcome == STORE_MISMATCH &&
+	       store_write_is_void(e->rec->expect_rev, e->rec->head.flags & WAL_TOMBSTONE,
+				   e->before.create_rev ? e->before.mod_rev : 0);
+}
+
+/* One of the n - 1 entries beside own's does not hold: none does. */
+static void group_drop(struct group_entry *first, size_t n, size_t i)
+{
+	struct group_entry *own = &first[n - 1], *e = &first[i];
+
+	own->outcome = e->outcome;
+	own->before = e->before;
+	own->which = i + 1;
+	own->key = rec_key(e->rec);
+	own->rec->why = TAKE(e->rec->why);
+}
+
+/* One write: the records from r on. Returns its last one. */
+static struct rec *group_decide(struct snap *sn, struct group *g, struct rec *r)
+{
+	size_t n = r->n_also + 1;
+	struct group_entry *first = &g->e[g->n], *own = &first[n - 1];
+
+	for (size_t i = 0; i < n; i++) {
+		first[i] = (struct group_entry){ .rec = r, .outcome = STORE_MISMATCH };
+		if (i + 1 < n)
+			r = LIST_ENTRY(r->link.next, struct rec, link);
+	}
+	g->n += n;
+	group_judge(sn, g, own);
+	for (size_t i = 0; i + 1 < n && own->outcome == STORE_OK; i++) {
+		group_judge(sn, g, &first[i]);
+		if (first[i].outcome != STORE_OK && !entry_is_void(&first[i]))
+			group_drop(first, n, i);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (own->outcome != STORE_OK)
+			first[i].outcome = i + 1 < n ? STORE_MISMATCH : own->outcome;
+		else if (first[i].outcome == STORE_OK)
+			group_add(g, &first[i]);
+	}
+	return r;
 }
 
 /* Ends the current segment and hands its generation to the checkpointer. Lock held. */
@@ -208,7 +264,8 @@ static int writer_rotate(struct disk_store *s, struct err *err)
 /* Makes the group durable. With no record in it, it is a probe of the disk. */
 static int writer_append(struct disk_store *s, struct group *g, struct err *err)
 {
-	struct iovec iov[GROUP_MAX + 2];
+	_cleanup_(free_charp) char *mem = xmalloc((g->n + 2) * sizeof(struct iovec));
+	struct iovec *iov = (struct iovec *)(void *)mem;
 	size_t bytes = 0;
 	bool used;
 	int n = 1;
@@ -296,10 +353,12 @@ static void group_answer(struct disk_store *s, struct snap *sn, struct group *g)
 		if (e->outcome == STORE_OK)
 			r.rev = (int64_t)e->rec->head.rev;
 		else if (e->outcome == STORE_MISMATCH)
-			r.current = ver_kv(sn, rec_key(e->rec), &e->before, &buf);
+			r.current = ver_kv(sn, e->which ? e->key : rec_key(e->rec), &e->before, &buf);
 		else
 			r.err = e->rec->why ? e->rec->why : &g->err;
-		e->rec->done(&r, e->rec->ctx);
+		r.which = e->which;
+		if (e->rec->done)
+			e->rec->done(&r, e->rec->ctx);
 	}
 	/* Only now: a mismatch may show a version of the same group. Those applied live on. */
 	for (size_t i = 0; i < g->n; i++)
@@ -383,8 +442,8 @@ static void group_form(struct disk_store *s, struct snap *sn, struct group *g, s
 	g->live = s->live;
 	g->live_bytes = s->live_bytes;
 	g->err = ERR_INIT;
-	LIST_EACH(taken, l)
-		group_decide(sn, g, LIST_ENTRY(l, struct rec, link));
+	for (struct list *l = taken->next; l != taken; l = l->next)
+		l = &group_decide(sn, g, LIST_ENTRY(l, struct rec, link))->link;
 }
 
 static void group_write(struct disk_store *s, struct group *g)
@@ -414,10 +473,10 @@ static bool group_may_fit(struct disk_store *s, struct snap *sn)
 }
 
 /* One round over the records in `taken`. Not under the lock. */
-static void writer_round(struct disk_store *s, struct snap *sn, struct list *taken, bool expire, bool probe)
+static void writer_round(struct disk_store *s, struct snap *sn, struct list *taken, size_t n, bool expire, bool probe)
 {
-	_cleanup_(free_charp) char *mem = xmalloc(sizeof(struct group));
-	struct group *g = (struct group *)(void *)mem;
+	_cleanup_(free_charp) char *entries = xmalloc((n ? n : 1) * sizeof(struct group_entry));
+	struct group group = { .e = (struct group_entry *)(void *)entries }, *g = &group;
 
 	if (expire)
 		watchers_expire(&s->watchers, sn->compact_rev);
@@ -444,19 +503,23 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 	err_release(&g->err);
 }
 
-/* Moves a group's worth from the queue to taken; lock held. */
-static void writer_take(struct disk_store *s, struct list *taken)
+/* Moves a group's worth from the queue to taken, and no part of a write; lock held. Returns how many records. */
+static size_t writer_take(struct disk_store *s, struct list *taken)
 {
-	size_t bytes = 0;
+	size_t bytes = 0, n = 0, whole = 0;
 
 	list_init(taken);
-	for (int n = 0; n < GROUP_MAX && bytes < GROUP_BYTES && !list_empty(&s->queue); n++) {
+	while ((n < whole || (n < GROUP_MAX && bytes < GROUP_BYTES)) && !list_empty(&s->queue)) {
 		struct rec *r = LIST_ENTRY(s->queue.next, struct rec, link);
 
+		if (n == whole)
+			whole += r->n_also + 1;
+		n++;
 		bytes += rec_disk_bytes(r);
 		list_del(&r->link);
 		list_add_tail(taken, &r->link);
 	}
+	return n;
 }
 
 /* Lock held. */
@@ -474,6 +537,7 @@ void writer_main(void *ctx)
 		bool expire = s->expire, probe = s->probe && s->wal_err.reason != ERR_NONE;
 		struct list taken;
 		struct snap sn;
+		size_t n = 0;
 
 		if (s->freeze_wanted) {
 			s->freeze_wanted = false;
@@ -496,11 +560,11 @@ void writer_main(void *ctx)
 		s->expire = s->probe = false;
 		list_init(&taken);
 		if (writer_has_writes(s))
-			writer_take(s, &taken);
+			n = writer_take(s, &taken);
 		snap_open(s, false, &sn);
 		pthread_mutex_unlock(&s->mu);
 		run_begin(RUN_STORE, NULL, env_mono_ns(s->store.env));
-		writer_round(s, &sn, &taken, expire, probe);
+		writer_round(s, &sn, &taken, n, expire, probe);
 		snap_close(s, &sn);
 		run_end(env_mono_ns(s->store.env));
 		pthread_mutex_lock(&s->mu);

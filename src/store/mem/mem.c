@@ -21,15 +21,23 @@ struct mem_ver {
 	char data[];
 };
 
+/* One key of a queued write. */
+struct mem_key {
+	struct mem_ver *ver;	/* what it would make */
+	struct mem_ver *before; /* what was there, a reference, or NULL */
+	int64_t expect_rev;
+	void *cookie;
+	bool applied;
+};
+
 /* A queued write. */
 struct mem_op {
 	struct list link;
-	struct mem_ver *ver; /* what it would make; NULL: refused from the start, why says so */
-	int64_t expect_rev;
-	void *cookie;
 	store_done_fn *done;
 	void *ctx;
-	struct err why;
+	struct err why; /* refused from the start: there are no keys */
+	size_t n;
+	struct mem_key keys[]; /* its own is the last */
 };
 
 struct mem {
@@ -167,22 +175,48 @@ static void mem_catch_up(struct mem *m, struct store_watch *w)
 static void mem_op_free(struct mem *m, struct mem_op *op)
 {
 	pthread_mutex_lock(&m->mu);
-	ver_unref(op->ver);
+	for (size_t i = 0; i < op->n; i++) {
+		ver_unref(op->keys[i].ver);
+		ver_unref(op->keys[i].before);
+	}
 	pthread_mutex_unlock(&m->mu);
 	err_release(&op->why);
 	free(op);
 }
 
-/* Makes op's version the newest of its key if the expectation holds; lock held. Returns the
- * version that was there before (a reference), or NULL. */
-static struct mem_ver *mem_apply(struct mem *m, struct mem_op *op, bool *ret_applied)
+/* Does k's expectation hold? Lock held. */
+static bool mem_look(struct mem *m, struct mem_key *k, bool beside)
 {
-	struct mem_ver *v = op->ver, *cur = keyidx_get(&m->keys, v->kv.key);
-	bool was_live = cur && !cur->kv.deleted;
+	struct mem_ver *cur = keyidx_get(&m->keys, k->ver->kv.key);
+	int64_t cur_rev = cur && !cur->kv.deleted ? cur->kv.mod_rev : 0;
 
-	*ret_applied = store_write_applies(op->expect_rev, v->kv.deleted, was_live ? cur->kv.mod_rev : 0);
-	if (!*ret_applied)
-		return cur ? ver_ref(cur) : NULL;
+	k->before = cur ? ver_ref(cur) : NULL;
+	k->applied = store_write_applies(k->expect_rev, k->ver->kv.deleted, cur_rev);
+	return k->applied || (beside && store_write_is_void(k->expect_rev, k->ver->kv.deleted, cur_rev));
+}
+
+/* All expectations hold: *ret_which 0. Lock held. */
+static bool mem_holds(struct mem *m, struct mem_op *op, size_t *ret_which)
+{
+	size_t own = op->n - 1;
+
+	*ret_which = 0;
+	if (!mem_look(m, &op->keys[own], false))
+		return false;
+	for (size_t i = 0; i < own; i++) {
+		*ret_which = i + 1;
+		if (!mem_look(m, &op->keys[i], true))
+			return false;
+	}
+	*ret_which = 0;
+	return true;
+}
+
+/* Makes k's version the newest of its key. Lock held. */
+static void mem_apply(struct mem *m, struct mem_key *k)
+{
+	struct mem_ver *v = k->ver, *cur = keyidx_get(&m->keys, v->kv.key);
+	bool was_live = cur && !cur->kv.deleted;
 
 	v->kv.mod_rev = ++m->rev;
 	v->kv.create_rev = v->kv.deleted ? 0 : was_live ? cur->kv.create_rev : v->kv.mod_rev;
@@ -191,35 +225,43 @@ static struct mem_ver *mem_apply(struct mem *m, struct mem_op *op, bool *ret_app
 	vec_push(&m->log, ver_ref(v));
 	m->bytes += v->kv.value.n - (was_live ? cur->kv.value.n : 0);
 	m->live += (uint64_t)!v->kv.deleted - (uint64_t)was_live;
-	return cur ? ver_ref(cur) : NULL;
 }
 
 static void mem_run(struct mem *m, struct mem_op *op)
 {
 	struct store_result r = { .outcome = STORE_FAILED, .err = &op->why };
-	struct mem_ver *before;
-	bool applied;
+	bool holds;
+	size_t which;
 
-	if (!op->ver) {
+	if (!op->n) {
 		op->done(&r, op->ctx);
 		return;
 	}
 	pthread_mutex_lock(&m->mu);
-	before = mem_apply(m, op, &applied);
+	holds = mem_holds(m, op, &which);
+	for (size_t i = 0; holds && i < op->n; i++)
+		if (op->keys[i].applied)
+			mem_apply(m, &op->keys[i]);
 	pthread_mutex_unlock(&m->mu);
-	if (applied) {
-		struct store_change c = { .kv = op->ver->kv, .prev = ver_live_kv(before), .cookie = op->cookie };
+	if (holds) {
+		r = (struct store_result){ .outcome = STORE_OK, .rev = op->keys[op->n - 1].ver->kv.mod_rev };
+		for (size_t i = 0; i < op->n; i++) {
+			const struct mem_key *k = &op->keys[i];
+			struct store_change c = { .prev = ver_live_kv(k->before), .cookie = k->cookie };
 
-		watchers_change(&m->watchers, &c);
-		watchers_progress(&m->watchers, c.kv.mod_rev);
-		r = (struct store_result){ .outcome = STORE_OK, .rev = c.kv.mod_rev };
+			c.kv = k->ver->kv;
+			if (k->applied)
+				watchers_change(&m->watchers, &c);
+		}
+		watchers_progress(&m->watchers, r.rev);
 	} else {
-		r = (struct store_result){ .outcome = STORE_MISMATCH, .current = ver_live_kv(before) };
+		const struct mem_key *k = &op->keys[which ? which - 1 : op->n - 1];
+
+		r = (struct store_result){ .outcome = STORE_MISMATCH,
+					   .which = which,
+					   .current = ver_live_kv(k->before) };
 	}
 	op->done(&r, op->ctx);
-	pthread_mutex_lock(&m->mu);
-	ver_unref(before);
-	pthread_mutex_unlock(&m->mu);
 }
 
 /* Delivers until nothing is left to do, unless somebody already is. Lock held; so on return. */
@@ -258,28 +300,36 @@ static void mem_deliver(struct mem *m)
 	m->delivering = false;
 }
 
+static void mem_key_init(struct mem_key *k, const struct store_write *w)
+{
+	size_t value_n = w->tombstone ? 0 : w->value.n;
+	struct mem_ver *v = xmalloc(sizeof(*v) + w->key.n + value_n);
+
+	*v = (struct mem_ver){ .refs = 1 };
+	memcpy(v->data, w->key.p, w->key.n);
+	if (value_n)
+		memcpy(v->data + w->key.n, w->value.p, value_n);
+	v->kv.key = sv_make(v->data, w->key.n);
+	v->kv.value = sv_make(v->data + w->key.n, value_n);
+	v->kv.deleted = w->tombstone;
+	k->ver = v;
+	k->cookie = w->cookie;
+	k->expect_rev = w->expect_rev;
+}
+
 static void mem_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
 {
 	struct mem *m = MEM(s);
-	struct mem_op *op = xcalloc(1, sizeof(*op));
+	struct err why = ERR_INIT;
+	size_t n = store_write_check(w, &why) < 0 ? 0 : w->n_also + 1;
+	struct mem_op *op = xcalloc(1, sizeof(*op) + n * sizeof(op->keys[0]));
 
 	op->done = done;
 	op->ctx = ctx;
-	op->cookie = w->cookie;
-	op->expect_rev = w->expect_rev;
-	if (store_write_check(w, &op->why) == 0) {
-		size_t value_n = w->tombstone ? 0 : w->value.n;
-		struct mem_ver *v = xmalloc(sizeof(*v) + w->key.n + value_n);
-
-		*v = (struct mem_ver){ .refs = 1 };
-		memcpy(v->data, w->key.p, w->key.n);
-		if (value_n)
-			memcpy(v->data + w->key.n, w->value.p, value_n);
-		v->kv.key = sv_make(v->data, w->key.n);
-		v->kv.value = sv_make(v->data + w->key.n, value_n);
-		v->kv.deleted = w->tombstone;
-		op->ver = v;
-	}
+	op->why = why;
+	op->n = n;
+	for (size_t i = 0; i < n; i++)
+		mem_key_init(&op->keys[i], i < w->n_also ? &w->also[i] : w);
 	pthread_mutex_lock(&m->mu);
 	list_add_tail(&m->queue, &op->link);
 	mem_deliver(m);

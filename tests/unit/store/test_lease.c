@@ -528,6 +528,31 @@ static void test_power(void **state)
 		power_once(at);
 }
 
+static void test_also(void **state)
+{
+	struct store *s = ((struct kit *)*state)->s;
+	int64_t id = grant(s, 10);
+	struct err err = ERR_INIT;
+	struct store_write also = { .key = SV("held"), .value = SV("2"), .expect_rev = STORE_ANY_REV };
+	struct store_write w = { .key = SV("own"), .value = SV("1"), .also = &also, .n_also = 1 };
+
+	/* Without its note a key would lose its lease, or keep it: writes that are one leave such keys alone. */
+	assert_true(with(s, "held", id, 0, &err) > 0);
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	assert_int_equal(err.reason, ERR_BAD_REQUEST);
+	err_release(&err);
+	assert_false(there(s, "own"));
+	also.key = SV("free");
+	also.lease = id;
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), -1);
+	err_release(&err);
+	also.lease = 0;
+	assert_int_equal(store_commit_wait(s, &w, NULL, &err), 1);
+	pass(20 * S);
+	assert_false(there(s, "held"));
+	assert_true(there(s, "own") && there(s, "free"));
+}
+
 /* A store that has none says so. */
 static void test_none(void **state)
 {
@@ -553,11 +578,11 @@ static void test_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_expiry),	     ON_BOTH(test_ids),
-		ON_BOTH(test_ways),	     cmocka_unit_test_setup_teardown(test_restart, setup_disk, kit_teardown),
-		ON_BOTH(test_many),	     ON_BOTH(test_crowd),
-		ON_BOTH(test_flood),	     cmocka_unit_test(test_power),
-		cmocka_unit_test(test_none),
+		ON_BOTH(test_expiry), ON_BOTH(test_ids),
+		ON_BOTH(test_ways),   cmocka_unit_test_setup_teardown(test_restart, setup_disk, kit_teardown),
+		ON_BOTH(test_many),   ON_BOTH(test_crowd),
+		ON_BOTH(test_flood),  cmocka_unit_test(test_power),
+		ON_BOTH(test_also),   cmocka_unit_test(test_none),
 	};
 
 	still_init();

@@ -100,6 +100,32 @@ static void test_refused(void **state)
 	assert_true(put(b->s, "b", "again", 0) > 0);
 }
 
+/* Of writes that are one, one that cannot be transformed is the end of all; else each is transformed by its own key. */
+static void test_also(void **state)
+{
+	struct both *b = *state;
+	struct err err = ERR_INIT;
+	struct store_write also[2] = { { .key = SV("c1"), .value = SV("one") },
+				       { .key = SV("c2"), .value = SV("two") } };
+	struct store_write w = { .key = SV("own"), .value = SV("mine"), .also = also, .n_also = 2 };
+	char *below;
+
+	for (int i = 0; i < 4; i++) { /* at once, and late */
+		toy.refuses = "c2";
+		assert_int_equal(store_commit_wait(b->s, &w, NULL, &err), -1);
+		assert_non_null(strstr(err_msg(&err), "no key for 'c2'"));
+		err_release(&err);
+		toy.refuses = NULL;
+		assert_list(b->s, "a", "z", 0, 0, "");
+	}
+	assert_int_equal(store_commit_wait(b->s, &w, NULL, &err), 1);
+	assert_list(b->s, "a", "z", 0, 0, "c1=one@2/2 c2=two@3/3 own=mine@4/4 ");
+	below = list_n(b->inner, SV("a"), SV("z"), 0, 0);
+	assert_null(strstr(below, "one"));
+	assert_null(strstr(below, "two"));
+	free(below);
+}
+
 /* What somebody else wrote has to wait: what comes after it is told after it, own writes and their answers too. */
 static void test_order(void **state)
 {
@@ -203,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stored, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_also, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layout, setup, teardown),

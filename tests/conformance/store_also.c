@@ -1,0 +1,240 @@
+/* Writes that are one: all or none of them, by every backend. */
+#include "store_kit.h"
+#include "store_tests.h"
+
+#include <stdlib.h>
+
+#define STORE(state) (((struct kit *)*(state))->s)
+
+#define PUT(k, v, e)                                                      \
+	(struct store_write)                                              \
+	{                                                                 \
+		.key = sv_from(k), .value = sv_from(v), .expect_rev = (e) \
+	}
+#define DEL(k, e)                                                       \
+	(struct store_write)                                            \
+	{                                                               \
+		.key = sv_from(k), .expect_rev = (e), .tombstone = true \
+	}
+
+struct said {
+	struct flight f;
+	enum store_outcome outcome;
+	int64_t rev;
+	size_t which;
+	char current[64]; /* "key=value", "" for none */
+	enum err_reason why;
+};
+
+static void said_done(const struct store_result *r, void *ctx)
+{
+	struct said *a = ctx;
+
+	a->outcome = r->outcome;
+	a->rev = r->rev;
+	a->which = r->which;
+	a->why = r->err ? r->err->reason : ERR_NONE;
+	a->current[0] = '\0';
+	if (r->current)
+		snprintf(a->current, sizeof(a->current), "%.*s=%.*s", SV_ARG(r->current->key),
+			 SV_ARG(r->current->value));
+	flight_done(r, &a->f);
+}
+
+/* own with n others beside it. */
+static struct said together(struct store *s, struct store_write own, const struct store_write *also, size_t n)
+{
+	struct said a = { .f = FLIGHT_INIT };
+
+	own.also = also;
+	own.n_also = n;
+	a.f.open = 1;
+	store_commit(s, &own, said_done, &a);
+	flight_wait(&a.f, 0);
+	return a;
+}
+
+void test_also(void **state)
+{
+	struct store *s = STORE(state);
+	struct seen seen;
+	struct said a;
+	int cookies[3];
+	struct store_write two[] = { PUT("c1", "a", 0), PUT("c2", "a", 0) };
+	struct store_write own = PUT("a", "1", 0);
+
+	seen_watch(&seen, s, "", "z", 1);
+	two[0].cookie = &cookies[0];
+	two[1].cookie = &cookies[1];
+	own.cookie = &cookies[2];
+	a = together(s, own, two, 2);
+	assert_int_equal(a.outcome, STORE_OK);
+	assert_int_equal(a.rev, 4);
+	assert_list(s, "", "z", 0, 0, "a=1@4/4 c1=a@2/2 c2=a@3/3 ");
+	seen_wait_progress(&seen, 4);
+	pthread_mutex_lock(&seen.mu);
+	assert_sv(buf_sv(&seen.text), "c1=a@2/2 c2=a@3/3 a=1@4/4 ");
+	for (size_t i = 0; i < 3; i++)
+		assert_ptr_equal(seen.cookies.p[i], &cookies[i]);
+	pthread_mutex_unlock(&seen.mu);
+
+	/* Replaced, and one let go. */
+	a = together(s, PUT("a", "2", 4), (struct store_write[]){ DEL("c1", STORE_ANY_REV), PUT("c2", "a2", 3) }, 2);
+	assert_int_equal(a.outcome, STORE_OK);
+	assert_list(s, "", "z", 0, 0, "a=2@4/7 c2=a2@3/6 ");
+	/* All go. */
+	a = together(s, DEL("a", 7), (struct store_write[]){ DEL("c2", 6) }, 1);
+	assert_int_equal(a.rev, 9);
+	assert_list(s, "", "z", 0, 0, "");
+	seen_wait_progress(&seen, 9);
+	seen_stop(&seen, s);
+}
+
+void test_also_mismatch(void **state)
+{
+	struct store *s = STORE(state);
+	struct said a;
+
+	assert_int_equal(put(s, "a", "1", 0), 2);
+	assert_int_equal(put(s, "c2", "b", 0), 3);
+
+	/* The own one is looked at first. */
+	a = together(s, PUT("a", "2", 0), (struct store_write[]){ PUT("c1", "a", 0), PUT("c2", "a", 0) }, 2);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_int_equal(a.which, 0);
+	assert_string_equal(a.current, "a=1");
+	/* Then the others, and which it is is said. */
+	a = together(s, PUT("a", "2", 2), (struct store_write[]){ PUT("c1", "a", 0), PUT("c2", "a", 0) }, 2);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_int_equal(a.which, 2);
+	assert_string_equal(a.current, "c2=b");
+	a = together(s, PUT("a", "2", 2), (struct store_write[]){ DEL("c9", 2), PUT("c1", "a", 0) }, 2);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_int_equal(a.which, 1);
+	assert_string_equal(a.current, "");
+	a = together(s, DEL("b", STORE_ANY_REV), (struct store_write[]){ PUT("c1", "a", 0) }, 1);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_int_equal(a.which, 0);
+	assert_string_equal(a.current, "");
+	/* Of none of these anything is there, and no revision was spent. */
+	assert_list(s, "", "z", 0, 0, "a=1@2/2 c2=b@3/3 ");
+	assert_int_equal(now_rev(s), 3);
+
+	/* Who deletes whatever is there is content with nothing. */
+	a = together(s, PUT("a", "2", 2), (struct store_write[]){ DEL("c9", STORE_ANY_REV), PUT("c1", "a", 0) }, 2);
+	assert_int_equal(a.outcome, STORE_OK);
+	assert_int_equal(a.rev, 5);
+	assert_list(s, "", "z", 0, 0, "a=2@2/5 c1=a@4/4 c2=b@3/3 ");
+	a = together(s, PUT("a", "3", 5), (struct store_write[]){ DEL("c9", STORE_ANY_REV) }, 1);
+	assert_int_equal(a.rev, 6);
+}
+
+void test_also_limits(void **state)
+{
+	struct kit *k = *state;
+	struct store *s = k->s;
+	char(*keys)[16] = calloc(STORE_ALSO_MAX + 1, sizeof(*keys));
+	struct store_write *also = calloc(STORE_ALSO_MAX + 1, sizeof(*also));
+	struct store_write nested = PUT("n", "1", 0);
+	struct store_stats st;
+	struct said a;
+	char *large = calloc(1, STORE_ALSO_BYTES + 1);
+
+	for (size_t i = 0; i <= STORE_ALSO_MAX; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k%05zu", i);
+		also[i] = PUT(keys[i], "x", 0);
+	}
+	a = together(s, PUT("a", "1", 0), also, STORE_ALSO_MAX + 1);
+	assert_int_equal(a.outcome, STORE_FAILED);
+	assert_int_equal(a.why, ERR_TOO_LARGE);
+	nested.also = also;
+	nested.n_also = 1;
+	a = together(s, PUT("a", "1", 0), &nested, 1);
+	assert_int_equal(a.why, ERR_BAD_REQUEST);
+	a = together(s, PUT("a", "1", 0), (struct store_write[]){ PUT("", "1", 0) }, 1);
+	assert_int_equal(a.why, ERR_BAD_REQUEST);
+	memset(large, 'x', STORE_ALSO_BYTES);
+	a = together(s, PUT("a", "1", 0), (struct store_write[]){ PUT("b", large, 0) }, 1);
+	assert_int_equal(a.why, ERR_TOO_LARGE);
+	assert_int_equal(now_rev(s), 1);
+
+	/* As many as may be are still one. */
+	assert_int_equal(put(s, keys[STORE_ALSO_MAX - 1], "y", 0), 2);
+	a = together(s, PUT("a", "1", 0), also, STORE_ALSO_MAX);
+	assert_int_equal(a.outcome, STORE_MISMATCH);
+	assert_int_equal(a.which, STORE_ALSO_MAX);
+	assert_int_equal(del(s, keys[STORE_ALSO_MAX - 1], STORE_ANY_REV), 3);
+	a = together(s, PUT("a", "1", 0), also, STORE_ALSO_MAX);
+	assert_int_equal(a.outcome, STORE_OK);
+	assert_int_equal(a.rev, 3 + (int64_t)STORE_ALSO_MAX + 1);
+	if (k->backend->persistent)
+		kit_reopen(k);
+	store_stats(k->s, &st);
+	assert_int_equal(st.keys, STORE_ALSO_MAX + 1);
+	assert_list(k->s, "a", "", 0, 0, "a=1@4100/4100 ");
+	free(large);
+	free(also);
+	free(keys);
+}
+
+/* --- claims: many want the same few keys --- */
+
+#define CLAIMANTS 4
+#define CLAIMS 40
+
+struct claimant {
+	struct store *s;
+	int me;
+	unsigned got;
+};
+
+static void *claim_all(void *ctx)
+{
+	struct claimant *c = ctx;
+
+	for (int i = 0; i < CLAIMS; i++) {
+		char key[16], next[16], own[16];
+		struct said a;
+
+		/* Two neighbours at once, so that they overlap. */
+		snprintf(key, sizeof(key), "c%02d", i);
+		snprintf(next, sizeof(next), "c%02d", i + 1);
+		snprintf(own, sizeof(own), "o%d-%02d", c->me, i);
+		a = together(c->s, PUT(own, key, 0), (struct store_write[]){ PUT(key, own, 0), PUT(next, own, 0) }, 2);
+		c->got += a.outcome == STORE_OK;
+		if (a.outcome != STORE_OK)
+			assert_true(a.which == 1 || a.which == 2);
+	}
+	return NULL;
+}
+
+static int count_one(const struct store_kv *kv, void *ctx)
+{
+	(void)kv;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+void test_also_threads(void **state)
+{
+	struct store *s = STORE(state);
+	struct claimant c[CLAIMANTS];
+	pthread_t t[CLAIMANTS];
+	unsigned owners = 0, claims = 0, got = 0;
+
+	for (int i = 0; i < CLAIMANTS; i++) {
+		c[i] = (struct claimant){ s, i, 0 };
+		assert_int_equal(pthread_create(&t[i], NULL, claim_all, &c[i]), 0);
+	}
+	for (int i = 0; i < CLAIMANTS; i++) {
+		pthread_join(t[i], NULL);
+		got += c[i].got;
+	}
+	assert_int_equal(store_range(s, SV("o"), SV("p"), 0, 0, count_one, &owners, NULL, NULL), 0);
+	assert_int_equal(store_range(s, SV("c"), SV("d"), 0, 0, count_one, &claims, NULL, NULL), 0);
+	/* Whoever is there has both its claims, and nobody else has. */
+	assert_int_equal(owners, got);
+	assert_int_equal(claims, 2 * got);
+	assert_true(got >= CLAIMS / 3);
+	assert_int_equal(now_rev(s), 1 + 3 * (int)got);
+}
