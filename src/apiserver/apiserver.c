@@ -12,6 +12,7 @@
 #define AGED_TRIM ((size_t)1 << 20)
 #define TICK_NS (60 * NS_PER_SEC)
 #define COMPACT_TICKS 5 /* history is kept for this long at least, as upstream */
+#define CLAIMS_TICKS 3	/* as upstream */
 
 static void tick(void *ctx);
 
@@ -27,6 +28,7 @@ static void tick(void *ctx)
 {
 	struct apiserver *s = ctx;
 	int64_t compact = 0;
+	bool claims;
 
 	pthread_mutex_lock(&s->lock);
 	env_timer_cancel(s->env, s->tick_timer);
@@ -35,6 +37,7 @@ static void tick(void *ctx)
 		compact = s->compact_next;
 		s->compact_next = wc_rev(s->wc);
 	}
+	claims = s->tick % CLAIMS_TICKS == 0;
 	pthread_mutex_unlock(&s->lock);
 	if (!atomic_load(&s->stopping)) {
 		wc_bookmarks(s->wc);
@@ -44,6 +47,8 @@ static void tick(void *ctx)
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		pki_keep(s);
+		if (claims)
+			(void)service_claims_repair(s, false, NULL); /* the same */
 		if (compact > 0)
 			(void)store_compact(s->store, compact, NULL); /* the next one tries again */
 	}
@@ -95,7 +100,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 		pki_begin(s);
 	if (authz_start(s, err) < 0 || allocators_start(s, err) < 0 ||
 	    store_layout_bring(s->store, STOREKEY_LAYOUT, NULL, 0, err) < 0 || watchcache_start(s->wc, err) < 0 ||
-	    bootstrap_run(s, err) < 0)
+	    service_claims_repair(s, true, err) < 0 || bootstrap_run(s, err) < 0)
 		return apiserver_free(s);
 	pthread_mutex_lock(&s->lock);
 	apiserver_arm(s);
@@ -122,6 +127,7 @@ void apiserver_shutdown(struct apiserver *s)
 	while (s->tick_armed || s->writes)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	service_repair_stop(s);
 	standing_stop(s);
 	watchcache_stop(s->wc);
 }

@@ -164,7 +164,7 @@ static void wake_all(struct watchcache *c)
 static void on_change(const struct store_change *ch, void *ctx)
 {
 	struct watchcache *c = ctx;
-	struct pending_write *pw = ch->cookie;
+	struct pending_write *written = ch->cookie, *pw = written && written->of == c ? written : NULL;
 	struct wc_resource *r = pw ? wc_resource_find(c, pw->res) : resource_of_key(c, ch->kv.key);
 	_cleanup_(work_leave) _unused_ int mark = work_enter("publish", SV(""), SV(""), SV(""));
 	struct sv ns, name;

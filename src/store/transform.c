@@ -8,7 +8,7 @@
 /* The write whose in() is being asked by this thread: an answer for another one comes late. */
 static _Thread_local const struct tx_op *asking;
 
-static struct store_write op_write(const struct tx_op *op)
+static struct store_write tx_op_write(const struct tx_op *op)
 {
 	return (struct store_write){ .key = op->key,
 				     .value = { op->stored, op->stored_n },
@@ -22,7 +22,7 @@ static struct store_write op_write(const struct tx_op *op)
 static void op_forward(struct tx_op *op)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct store_write w = op_write(op), *also;
+	struct store_write w = tx_op_write(op), *also;
 	char **stored;
 	size_t n = op->n_also;
 
@@ -36,7 +36,7 @@ static void op_forward(struct tx_op *op)
 	also = n ? ARENA_ARRAY(&a, struct store_write, n) : NULL;
 	stored = n ? ARENA_ARRAY(&a, char *, n) : NULL;
 	for (size_t i = 0; i < n; i++) {
-		also[i] = op_write(op->also[i]);
+		also[i] = tx_op_write(op->also[i]);
 		stored[i] = TAKE(op->also[i]->stored);
 	}
 	w.also = also;

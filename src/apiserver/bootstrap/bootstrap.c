@@ -42,14 +42,25 @@ static void post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), vo
 
 static const struct api_sink sink = { .post = post };
 
+static bool bootstrap_is_there(struct api_req *q, const struct write *w, const struct err *err)
+{
+	_cleanup_obj_ struct obj *o = NULL;
+
+	if (w->wanted || err->reason == ERR_ALREADY_EXISTS)
+		return !w->wanted;
+	o = wc_get(q->server->wc, q->res, q->ns, q->name);
+	return o && !obj_deleting(o);
+}
+
 static void bootstrap_written(struct api_req *q, struct obj *o, struct err *err, void *ctx)
 {
-	struct batch *b = ((struct write *)ctx)->batch;
+	struct write *w = ctx;
+	struct batch *b = w->batch;
 
-	(void)q;
 	(void)o;
-	/* Another server on the same store may have been faster. */
-	if (err && err->reason != ERR_ALREADY_EXISTS && b->err.reason == ERR_NONE)
+	/* Another server on the same store may have been faster, and then the address that a Service asks for is taken,
+	 * too: what counts is that it is there. */
+	if (err && !bootstrap_is_there(q, w, err) && b->err.reason == ERR_NONE)
 		err_move(&b->err, err);
 	else if (err)
 		err_release(err);

@@ -7,7 +7,7 @@ static int produce_body(struct write_op *op, struct err *err)
 {
 	(void)err;
 	op->doc = op->ctx2;
-	if (!val_get_str(op->doc, F_metadata, F_name).n)
+	if (!val_get_str(op->doc, F_metadata, F_name).n || op->strat->also)
 		op->ctx2 = val_clone_nodes(op->a, op->doc);
 	op->creating = true;
 	return 0;

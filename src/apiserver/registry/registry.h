@@ -16,15 +16,17 @@
 
 #define OBJECT_BYTES_MAX ((size_t)1536 * 1024) /* of its JSON, as etcd's request limit */
 #define WRITE_ATTEMPTS 5
+#define ALSO_ATTEMPTS 100 /* while others take what was to be written with it; each one knows of one more */
 #define GENERATE_NAME_ATTEMPTS 8
 
 /* What became of a commit, kept when the store's own words are gone. */
 struct store_said {
 	enum store_outcome outcome;
-	int64_t rev;	 /* the write's, or of what is there */
-	bool there;	 /* of a mismatch: something is */
-	struct sv value; /* arena */
-	struct err err;	 /* of a failure; moved out by who reads it */
+	int64_t rev;	      /* the write's, or of what is there */
+	bool there;	      /* of a mismatch: something is */
+	bool also;	      /* at key, of what was written with it, not of the object */
+	struct sv key, value; /* arena */
+	struct err err;	      /* of a failure; moved out by who reads it */
 };
 
 struct write_op {
@@ -59,7 +61,7 @@ struct write_op {
 	bool unowned; /* what it changes stays whose it was: of a binding nobody becomes the owner */
 	struct sv base_name; /* generateName's prefix */
 	int code;	     /* of the answer */
-	int attempt;
+	int attempt, also_attempt;
 	unsigned at;	    /* the step of write.c */
 	struct obj *answer; /* instead of old; linked to the arena */
 	int64_t want_rev;   /* the client's own resourceVersion, 0: none */
@@ -69,6 +71,7 @@ struct write_op {
 	bool has_reserved, has_reserved_outside;
 	bool ordered, completed; /* doc is in its type's order; and has what Go writes although it is zero */
 	const struct delete_options *del;
+	const struct store_write *also; /* what is written with it; arena */
 	struct store_said said;
 };
 

@@ -13,6 +13,8 @@
 #include "apiserver/api_req.h"
 #include "object/validate.h"
 
+struct store_write;
+
 struct strategy {
 	const struct resource *res; /* set at registration */
 
@@ -59,6 +61,13 @@ struct strategy {
 	int (*reserve)(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err);
 	void (*commit)(struct api_req *q, void *state);
 	void (*rollback)(struct api_req *q, void *state);
+
+	/* What is written with it (store_write.also), of every write, those through subresources and deletions
+	 * included: in q->arena, NULL when there is none. old and doc as of reserve(). */
+	const struct store_write *(*also)(struct api_req *q, const struct val *old, const struct val *doc,
+					  size_t *ret_n);
+	/* One of these did not hold: at its key is value of revision rev, or nothing (0). The write begins anew. */
+	void (*also_refused)(struct api_req *q, struct sv key, struct sv value, int64_t rev);
 
 	/* Graceful deletion: seconds to wait before the object may go; 0: delete now. `grace` is
 	 * what the client asked for, -1: nothing. Changes doc (deletionGracePeriodSeconds is set

@@ -15,7 +15,7 @@ static int must_be_specified(struct write_op *op, struct err *err)
 static int produce_put(struct write_op *op, struct err *err)
 {
 	op->doc = op->ctx2;
-	if (!val_get_str(op->doc, F_metadata, F_resourceVersion).n)
+	if (!val_get_str(op->doc, F_metadata, F_resourceVersion).n || op->strat->also)
 		op->ctx2 = val_clone_nodes(op->a, op->doc); /* for another attempt */
 	op->code = op->old ? 200 : 201;
 	if (!op->old) {

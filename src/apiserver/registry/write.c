@@ -169,7 +169,7 @@ static int convert(struct write_op *op, struct err *err)
 	struct val *meta;
 	int rc;
 
-	op->pw = (struct pending_write){ .res = stored, .root = op->doc };
+	op->pw = (struct pending_write){ .of = op->q->server->wc, .res = stored, .root = op->doc };
 	if (op->tombstone)
 		return 0;
 	if (p && p->convert && (rc = p->convert(op->q, op->doc, err, p->ctx)) != 0)
@@ -208,6 +208,10 @@ static int store(struct write_op *op, struct err *err)
 		if (w.value.n > OBJECT_BYTES_MAX)
 			return err_set(err, ERR_TOO_LARGE, "etcdserver: request is too large");
 	}
+	if (op->strat->also)
+		w.also = op->strat->also(op->q, op->old ? obj_root(op->old) : NULL, op->tombstone ? NULL : op->doc,
+					 &w.n_also);
+	op->also = w.also;
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
@@ -227,6 +231,20 @@ static bool being_deleted(struct write_op *op)
 	_cleanup_obj_ struct obj *o = op->said.there ? stored_parse(op->res, op->said.value, op->said.rev) : NULL;
 
 	return o && obj_deleting(o);
+}
+
+/* Another server has what was to be written with it, an address perhaps: there are others. */
+static int mismatch_also(struct write_op *op, struct err *err)
+{
+	if (op->strat->also_refused)
+		op->strat->also_refused(op->q, op->said.key, op->said.there ? op->said.value : SV_NULL,
+					op->said.there ? op->said.rev : 0);
+	if (++op->also_attempt < ALSO_ATTEMPTS)
+		return WRITE_AGAIN;
+	err_set(err, ERR_UNAVAILABLE, "others have taken %.*s and all that was tried before it: please try again",
+		SV_ARG(op->said.key));
+	err->retry_after_s = 1;
+	return -1;
 }
 
 /* Somebody else was faster. */
@@ -267,7 +285,7 @@ static int conclude(struct write_op *op, struct err *err)
 		break;
 	case STORE_MISMATCH:
 		reserved(op, false);
-		return mismatch(op, err);
+		return op->said.also ? mismatch_also(op, err) : mismatch(op, err);
 	case STORE_FAILED:
 		return err_move(err, &op->said.err);
 	}
@@ -354,6 +372,9 @@ static void committed(const struct store_result *r, void *ctx)
 	op->said.outcome = r->outcome;
 	op->said.rev = r->rev;
 	op->said.there = is && !is->deleted;
+	op->said.also = r->outcome == STORE_MISMATCH && r->which;
+	if (op->said.also)
+		op->said.key = op->also[r->which - 1].key;
 	if (op->said.there) {
 		op->said.rev = is->mod_rev;
 		op->said.value = arena_sv(op->a, is->value);

@@ -348,6 +348,8 @@ static void start(struct rig *r)
 							    .anonymous_auth = !r->no_anonymous,
 							    .profiling = !r->no_profiling,
 							    .token_auth_file = r->token_auth_file,
+							    .service_cidr = r->service_cidr,
+							    .node_port_range = r->node_port_range,
 							    .own_addresses = own },
 				  &err);
 	if (!r->server)
@@ -405,6 +407,27 @@ void rig_restart(struct rig *r)
 {
 	stop(r);
 	start(r);
+}
+
+struct rig *rig_beside(struct rig *first, struct store *store)
+{
+	struct rig *r = xcalloc(1, sizeof(*r));
+
+	r->env = first->env;
+	r->store = store;
+	r->service_cidr = first->service_cidr;
+	r->node_port_range = first->node_port_range;
+	start(r);
+	return r;
+}
+
+struct rig *rig_beside_free(struct rig *r)
+{
+	stop(r);
+	env_sim_run(r->env, 0);
+	arena_release(&r->arena);
+	free(r);
+	return NULL;
 }
 
 int rig_teardown(void **state)

@@ -20,9 +20,9 @@ struct rig {
 	struct store *store;
 	struct apiserver *server;
 	struct client *client;
-	bool no_anonymous; /* these three: from the next start on */
+	bool no_anonymous; /* these five: from the next start on */
 	bool no_profiling;
-	const char *token_auth_file;
+	const char *token_auth_file, *service_cidr, *node_port_range;
 	struct arena arena; /* of parsed answers */
 	char *dir;	    /* of the server's keys; NULL: it has none */
 };
@@ -64,6 +64,9 @@ int rig_setup_on(void **state, struct store *(*make)(struct env *env));
 int rig_setup_with_keys(void **state); /* a server that can issue and check tokens; in a directory of its own */
 int rig_teardown(void **state);
 void rig_restart(struct rig *r); /* another server on the same store */
+/* A second server at the same time, in the same environment, with the ranges of the first; store is the caller's. */
+struct rig *rig_beside(struct rig *first, struct store *store);
+struct rig *rig_beside_free(struct rig *r);
 
 /* The answer is the caller's to answer_free(). */
 struct answer *api_ask(struct rig *r, const struct ask *a);

@@ -58,6 +58,12 @@ void strategies_start(void);
 struct allocators;
 int allocators_start(struct apiserver *s, struct err *err);
 void allocators_free(struct apiserver *s);
+/* service_repair.c: makes the claims in the store and the stored Services agree. Blocks, for reads and writes of the
+ * store. At the start, before the first write and when the watch cache is filled (quiet: what has no claim is older
+ * than claims are), and from time to time, for what other versions and hands have done. Fails when nothing can be read.
+ */
+int service_claims_repair(struct apiserver *s, bool quiet, struct err *err);
+void service_repair_stop(struct apiserver *s); /* none runs any more */
 
 /* streams.c: log, exec, attach, portforward, proxy: towards the kubelet. */
 void pod_log(struct api_req *q);
@@ -78,15 +84,15 @@ void pod_eviction(struct api_req *q);
 /* --- Services (services.c, services_update.c, services_unread.c) --- */
 
 /* Numbers that a Service may have, each an address or a port (as the IPv4 address of that number). */
-struct service_claims {
+struct service_numbers {
 	size_t n;
 	struct ip_addr numbers[];
 };
 
 /* All that a stored value which is no Service may say, and what its last readable version (or NULL) says for certain:
  * whatever looks like an address or a port. Never NULL. */
-struct service_claims *service_claims_read(struct sv value, const struct obj *last);
-void service_claims_free(void *c);
+struct service_numbers *service_numbers_read(struct sv value, const struct obj *last);
+void service_numbers_free(void *c);
 
 bool service_type_is(const struct val *doc, const char *type);
 bool service_wants_node_ports(const struct val *doc);

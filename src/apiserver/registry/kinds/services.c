@@ -1,235 +1,26 @@
-/* Services: computed defaults; ClusterIPs and node ports, each handed out once.
- *
- * Both allocators are bitmaps that follow the stored Services: a bit is set when a request
- * reserves it or a stored Service shows it, and cleared when the Service that showed it is
- * gone, or when the reserving write failed. The store's thread observes a Service before
- * its write is answered, so a bit is never free in between. What an unreadable Service may
- * have (services_unread.c) is held beside them, as long as that is stored. */
+/* Services: computed defaults; ClusterIPs and node ports, each handed out once. Who has which the store knows
+ * (service_claims.c); the bitmaps of allocators.c say where to try. */
 #include "apiserver/pki.h"
-#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/kinds/allocators.h"
+#include "apiserver/registry/kinds/service_claims.h"
 #include "apiserver/storekey.h"
-#include "base/ip.h"
-#include "base/strmap.h"
-#include "base/vec.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-
-#define IPS_MAX ((uint32_t)1 << 20) /* larger ranges are used up to here */
-
-struct bitmap {
-	uint64_t *words, *held; /* held: what unreadable Services may have */
-	uint32_t n;
-};
-
-struct allocators {
-	pthread_mutex_t lock;
-	struct bitmap ips;   /* offset from range.addr */
-	struct bitmap ports; /* offset from first_port */
-	uint64_t *mine;	     /* of ports: what the request at hand has reserved; empty without the lock */
-	struct ip_net range; /* of cluster IPs; IPv4 */
-	int first_port;
-	struct strmap unread; /* store key -> struct service_claims */
-};
-
-static struct allocators *allocators_of(struct apiserver *s)
-{
-	return s->strategies;
-}
-
-static bool bit_get(const struct bitmap *b, uint32_t i)
-{
-	return (b->words[i / 64] | b->held[i / 64]) >> (i % 64) & 1;
-}
-
-/* By a Service that can be read. */
-static bool bit_shown(const struct bitmap *b, uint32_t i)
-{
-	return b->words[i / 64] >> (i % 64) & 1;
-}
-
-static void bit_set(struct bitmap *b, uint32_t i, bool on)
-{
-	uint64_t mask = UINT64_C(1) << (i % 64);
-
-	if (on)
-		b->words[i / 64] |= mask;
-	else
-		b->words[i / 64] &= ~mask;
-}
-
-static void bitmap_init(struct bitmap *b, uint32_t n)
-{
-	b->n = n;
-	b->words = xcalloc(n / 64 + 1, sizeof(*b->words));
-	b->held = xcalloc(n / 64 + 1, sizeof(*b->held));
-}
-
-static void bitmap_release(struct bitmap *b)
-{
-	free(b->words);
-	free(b->held);
-}
-
-/* A free bit at or after a random place, in [from, n). False when all are taken. */
-static bool bit_take(struct bitmap *b, uint32_t from, uint64_t chance, uint32_t *ret)
-{
-	uint32_t room = b->n > from ? b->n - from : 0;
-
-	for (uint32_t k = 0; k < room; k++) {
-		uint32_t i = from + (uint32_t)((chance + k) % room);
-
-		if (bit_get(b, i))
-			continue;
-		bit_set(b, i, true);
-		*ret = i;
-		return true;
-	}
-	return false;
-}
-
-/* --- what a Service shows --- */
-
-static bool in_range(const struct allocators *al, struct sv text, uint32_t *ret)
-{
-	struct ip_addr ip;
-	uint64_t at;
-
-	if (!ip_parse(text, &ip) || !ip_offset(al->range.addr, ip, &at) || at >= al->ips.n)
-		return false;
-	*ret = (uint32_t)at;
-	return true;
-}
-
-static void show(struct allocators *al, const struct val *svc, bool on)
-{
-	const struct val *spec = val_get(svc, F_spec);
-	uint32_t at;
-
-	VAL_EACH(val_get(spec, F_clusterIPs), ip)
-		if (in_range(al, val_str(ip), &at))
-			bit_set(&al->ips, at, on);
-	VAL_EACH(val_get(spec, F_ports), p) {
-		int64_t port = val_get_int(p, 0, F_nodePort) - al->first_port;
-
-		if (port >= 0 && port < al->ports.n)
-			bit_set(&al->ports, (uint32_t)port, on);
-	}
-	int64_t health = val_get_int(spec, 0, F_healthCheckNodePort) - al->first_port;
-
-	if (health >= 0 && health < al->ports.n)
-		bit_set(&al->ports, (uint32_t)health, on);
-}
-
-static void service_observe(struct apiserver *s, struct obj *old, struct obj *neu)
-{
-	struct allocators *al = allocators_of(s);
-
-	pthread_mutex_lock(&al->lock);
-	if (old)
-		show(al, obj_root(old), false);
-	if (neu)
-		show(al, obj_root(neu), true);
-	pthread_mutex_unlock(&al->lock);
-}
-
-static void hold(struct bitmap *b, const struct service_claims *c, struct ip_addr base)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		uint64_t at;
-
-		if (ip_offset(base, c->numbers[i], &at) && at < b->n)
-			b->held[at / 64] |= UINT64_C(1) << (at % 64);
-	}
-}
-
-/* An address that is handed out twice breaks two Services, one that is held in vain nobody misses. */
-static void service_unread(struct apiserver *s, struct sv key, struct sv value, const struct obj *last)
-{
-	struct allocators *al = allocators_of(s);
-	struct service_claims *c = value.p ? service_claims_read(value, last) : NULL, *was;
-
-	pthread_mutex_lock(&al->lock);
-	was = c ? strmap_set(&al->unread, key, c) : strmap_del(&al->unread, key);
-	if (was || c) {
-		memset(al->ips.held, 0, (al->ips.n / 64 + 1) * sizeof(*al->ips.held));
-		memset(al->ports.held, 0, (al->ports.n / 64 + 1) * sizeof(*al->ports.held));
-		STRMAP_EACH(&al->unread, e) {
-			hold(&al->ips, e->value, al->range.addr);
-			hold(&al->ports, e->value, ip_v4((uint32_t)al->first_port));
-		}
-	}
-	pthread_mutex_unlock(&al->lock);
-	service_claims_free(was);
-}
-
-static int observe_one(struct obj *o, void *ctx)
-{
-	show(ctx, obj_root(o), true);
-	return 0;
-}
-
-int allocators_start(struct apiserver *s, struct err *err)
-{
-	struct allocators *al = xcalloc(1, sizeof(*al));
-	struct sv head, range = sv_from(s->o.node_port_range);
-	int64_t first, last;
-	unsigned bits;
-
-	s->strategies = al;
-	pthread_mutex_init(&al->lock, NULL);
-	if (!ip_net_parse(sv_from(s->o.service_cidr), &al->range) || !ip_is_v4(al->range.addr) ||
-	    ip_net_len(al->range) < 8 || ip_net_len(al->range) > 30)
-		return err_set(err, ERR_INVALID, "service CIDR '%s' is not an IPv4 range like 10.43.0.0/16",
-			       s->o.service_cidr);
-	bits = 128U - al->range.bits;
-	bitmap_init(&al->ips, (uint32_t)MIN(UINT64_C(1) << bits, (uint64_t)IPS_MAX));
-	/* Neither the network's own address nor the broadcast address. */
-	bit_set(&al->ips, 0, true);
-	bit_set(&al->ips, al->ips.n - 1, true);
-
-	if (!sv_split(&range, '-', &head) || !sv_to_i64(head, &first) || !sv_to_i64(range, &last) || first < 1 ||
-	    last > 65535 || first > last)
-		return err_set(err, ERR_INVALID, "node port range '%s' is not a range like 30000-32767",
-			       s->o.node_port_range);
-	al->first_port = (int)first;
-	bitmap_init(&al->ports, (uint32_t)(last - first + 1));
-	al->mine = xcalloc(al->ports.n / 64 + 1, sizeof(*al->mine));
-	registry_each(s, RES(core_services), SV(""), observe_one, al);
-	return 0;
-}
-
-void allocators_free(struct apiserver *s)
-{
-	struct allocators *al = allocators_of(s);
-
-	if (!al)
-		return;
-	bitmap_release(&al->ips);
-	bitmap_release(&al->ports);
-	free(al->mine);
-	strmap_release_with(&al->unread, service_claims_free);
-	pthread_mutex_destroy(&al->lock);
-	free(al);
-	s->strategies = NULL;
-}
 
 /* --- reserving for one write --- */
 
 struct reservation {
-	VEC(uint32_t) ips, ports;
+	number_list numbers;
 };
 
-static void reservation_drop(struct allocators *al, struct reservation *r, bool undo)
+/* A Service that was stored is seen by now, so its numbers stay taken. */
+static void reservation_drop(struct allocators *al, struct reservation *r)
 {
 	pthread_mutex_lock(&al->lock);
-	for (size_t i = 0; undo && i < r->ips.n; i++)
-		bit_set(&al->ips, r->ips.p[i], false);
-	for (size_t i = 0; undo && i < r->ports.n; i++)
-		bit_set(&al->ports, r->ports.p[i], false);
+	for (size_t i = 0; i < r->numbers.n; i++)
+		number_mark(al->of[r->numbers.p[i].kind].reserved, r->numbers.p[i], false);
 	pthread_mutex_unlock(&al->lock);
-	vec_release(&r->ips);
-	vec_release(&r->ports);
+	vec_release(&r->numbers);
 	free(r);
 }
 
@@ -270,15 +61,16 @@ static void settle_families(struct arena *a, struct val *spec)
 }
 
 /* An unreadable Service of this name holds the address: it is the name that is taken, and the write says so. */
-static bool holds_itself(struct api_req *q, struct allocators *al, const struct val *doc, uint32_t at)
+static bool holds_itself(struct api_req *q, struct allocators *al, const struct val *doc, struct number n)
 {
 	struct sv key =
 	    storekey(q->arena, q->res, val_get_str(doc, F_metadata, F_namespace), val_get_str(doc, F_metadata, F_name));
-	const struct service_claims *c = strmap_get(&al->unread, key);
+	const struct service_numbers *c = strmap_get(&al->unread, key);
 
 	for (size_t i = 0; c && i < c->n; i++)
-		if (ip_eq(c->numbers[i], ip_add(al->range.addr, at)))
-			return !bit_shown(&al->ips, at);
+		if (ip_eq(c->numbers[i], ip_add(al->range.addr, n.at)))
+			return !number_marked(al->of[NUMBER_IP].shown, n) &&
+			       !number_marked(al->of[NUMBER_IP].reserved, n);
 	return false;
 }
 
@@ -288,7 +80,7 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	struct val *spec = val_get_mut(doc, F_spec);
 	struct sv ip = val_get_str(spec, F_clusterIP);
 	struct val *list;
-	uint32_t at;
+	struct number n;
 
 	if (service_type_is(doc, "ExternalName"))
 		return 0;
@@ -296,29 +88,29 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 		ip = val_str(val_at(val_get(spec, F_clusterIPs), 0));
 	if (ip.n == 0) {
 		/* The lower part of the range is left to those who ask for an address (KEP-3070). */
-		uint32_t reserved = MIN(MAX(al->ips.n / 16, (uint32_t)16), (uint32_t)256);
+		uint32_t size = al->of[NUMBER_IP].n, reserved = MIN(MAX(size / 16, (uint32_t)16), (uint32_t)256);
 
-		if (!bit_take(&al->ips, reserved < al->ips.n ? reserved : 0, env_random_u64(q->server->env), &at) &&
-		    !bit_take(&al->ips, 0, 0, &at))
+		if (!number_take(al, NUMBER_IP, reserved < size ? reserved : 0, env_random_u64(q->server->env), &n) &&
+		    !number_take(al, NUMBER_IP, 0, 0, &n))
 			return err_set(err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
-		vec_push(&r->ips, at);
-		ip = arena_sv(q->arena, sv_from(ip_text(ip_add(al->range.addr, at)).s));
+		vec_push(&r->numbers, n);
+		ip = number_text(q->arena, al, n);
 	} else if (!sv_is(ip, "None") && !(old && shows_ip(old, ip))) {
 		const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(ip));
 
-		if (!in_range(al, ip, &at))
+		if (!number_of_ip(al, ip, &n))
 			return invalid(err, doc, "spec.clusterIPs", value,
 				       arena_printf(q->arena,
 						    "failed to allocate IP %.*s: the provided network does not match "
 						    "the current range",
 						    SV_ARG(ip)));
-		if (bit_get(&al->ips, at) && !holds_itself(q, al, doc, at))
+		if (number_taken(al, n) && !holds_itself(q, al, doc, n))
 			return invalid(err, doc, "spec.clusterIPs", value,
 				       arena_printf(q->arena,
 						    "failed to allocate IP %.*s: provided IP is already allocated",
 						    SV_ARG(ip)));
-		bit_set(&al->ips, at, true);
-		vec_push(&r->ips, at);
+		number_mark(al->of[NUMBER_IP].reserved, n, true);
+		vec_push(&r->numbers, n);
 	}
 	val_set_str(q->arena, spec, F_clusterIP, ip);
 	list = val_set_list(q->arena, spec, F_clusterIPs);
@@ -327,15 +119,10 @@ static int reserve_ip(struct api_req *q, struct allocators *al, const struct val
 	return 0;
 }
 
-static bool reserved_here(const struct allocators *al, uint32_t at)
+static void port_reserved(struct allocators *al, struct reservation *r, struct number n)
 {
-	return al->mine[at / 64] >> (at % 64) & 1;
-}
-
-static void port_reserved(struct allocators *al, struct reservation *r, uint32_t at)
-{
-	al->mine[at / 64] |= UINT64_C(1) << (at % 64);
-	vec_push(&r->ports, at);
+	number_mark(al->mine, n, true);
+	vec_push(&r->numbers, n);
 }
 
 /* The port that tells a load balancer whether this node has endpoints of the service. */
@@ -344,26 +131,25 @@ static int reserve_health_port(struct api_req *q, struct allocators *al, const s
 {
 	struct val *spec = val_get_mut(doc, F_spec);
 	int64_t port = val_get_int(spec, 0, F_healthCheckNodePort);
-	uint32_t at;
+	struct number n;
 
 	if (port == 0) {
-		if (!bit_take(&al->ports, 0, env_random_u64(q->server->env), &at))
+		if (!number_take(al, NUMBER_PORT, 0, env_random_u64(q->server->env), &n))
 			return err_set(err, ERR_INTERNAL, "failed to allocate a HealthCheckNodePort: range is full");
-		val_set_int(q->arena, spec, F_healthCheckNodePort, al->first_port + (int64_t)at);
+		val_set_int(q->arena, spec, F_healthCheckNodePort, al->first_port + (int64_t)n.at);
 	} else {
 		if (old && val_get_int(old, 0, F_spec, F_healthCheckNodePort) == port)
 			return 0;
-		if (port < al->first_port || port - al->first_port >= al->ports.n)
+		if (!number_of_port(al, port, &n))
 			return 0; /* not from the range: nobody else can be given it */
-		at = (uint32_t)(port - al->first_port);
-		if (bit_get(&al->ports, at))
+		if (number_taken(al, n))
 			return err_set(err, ERR_INTERNAL,
 				       "failed to allocate requested HealthCheck NodePort %" PRId64
 				       ": provided port is already allocated",
 				       port);
-		bit_set(&al->ports, at, true);
+		number_mark(al->of[NUMBER_PORT].reserved, n, true);
 	}
-	port_reserved(al, r, at);
+	port_reserved(al, r, n);
 	return 0;
 }
 
@@ -381,13 +167,13 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 	for (size_t i = 0; i < val_len(ports); i++) {
 		struct val *p = val_at_mut(ports, i);
 		int64_t port = val_get_int(p, 0, F_nodePort);
-		uint32_t at;
+		struct number n;
 
 		if (port == 0) {
-			if (!bit_take(&al->ports, 0, env_random_u64(q->server->env), &at))
+			if (!number_take(al, NUMBER_PORT, 0, env_random_u64(q->server->env), &n))
 				return err_set(err, ERR_INTERNAL, "failed to allocate a nodePort: range is full");
-			port_reserved(al, r, at);
-			val_set_int(q->arena, p, F_nodePort, al->first_port + (int64_t)at);
+			port_reserved(al, r, n);
+			val_set_int(q->arena, p, F_nodePort, al->first_port + (int64_t)n.at);
 			continue;
 		}
 		if (service_has_node_port(&had, port))
@@ -396,20 +182,19 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 		const char *field = arena_printf(q->arena, "spec.ports[%zu].nodePort", i);
 		const char *value = arena_printf(q->arena, "%" PRId64, port);
 
-		if (port < al->first_port || port - al->first_port >= al->ports.n)
+		if (!number_of_port(al, port, &n))
 			return invalid(
 			    err, doc, field, value,
 			    arena_printf(q->arena,
 					 "provided port is not in the valid range. The range of valid ports is %s",
 					 q->server->o.node_port_range));
-		at = (uint32_t)(port - al->first_port);
 		/* One port number may serve TCP and UDP of the same Service. */
-		if (reserved_here(al, at))
+		if (number_marked(al->mine, n))
 			continue;
-		if (bit_get(&al->ports, at))
+		if (number_taken(al, n))
 			return invalid(err, doc, field, value, "provided port is already allocated");
-		bit_set(&al->ports, at, true);
-		port_reserved(al, r, at);
+		number_mark(al->of[NUMBER_PORT].reserved, n, true);
+		port_reserved(al, r, n);
 	}
 	return 0;
 }
@@ -428,27 +213,22 @@ static int service_reserve(struct api_req *q, const struct val *old, struct val 
 	rc = reserve_ip(q, al, old, doc, r, err);
 	if (rc == 0)
 		rc = reserve_ports(q, al, old, doc, r, err);
-	for (size_t i = 0; i < r->ports.n; i++)
-		al->mine[r->ports.p[i] / 64] = 0;
+	for (size_t i = 0; i < r->numbers.n; i++)
+		if (r->numbers.p[i].kind == NUMBER_PORT)
+			number_mark(al->mine, r->numbers.p[i], false);
 	pthread_mutex_unlock(&al->lock);
 	if (rc < 0 || q->dry_run) {
-		reservation_drop(al, r, true);
+		reservation_drop(al, r);
 		return rc;
 	}
 	*state = r;
 	return 0;
 }
 
-static void service_commit(struct api_req *q, void *state)
+static void service_reserved(struct api_req *q, void *state)
 {
 	if (state)
-		reservation_drop(allocators_of(q->server), state, false);
-}
-
-static void service_rollback(struct api_req *q, void *state)
-{
-	if (state)
-		reservation_drop(allocators_of(q->server), state, true);
+		reservation_drop(allocators_of(q->server), state);
 }
 
 /* --- defaults and updates --- */
@@ -547,8 +327,10 @@ const struct strategy service_strategy = {
 	.validate = service_validate,
 	.warn = service_warn,
 	.reserve = service_reserve,
-	.commit = service_commit,
-	.rollback = service_rollback,
+	.commit = service_reserved,
+	.rollback = service_reserved,
+	.also = service_claims,
+	.also_refused = service_claim_refused,
 	.field_label = service_field,
 	.observe = service_observe,
 	.unread = service_unread,

@@ -10,11 +10,11 @@
 
 #include <stdlib.h>
 
-struct claims_found {
+struct numbers_found {
 	VEC(struct ip_addr) numbers;
 };
 
-static void claims_word(struct claims_found *f, struct sv word)
+static void numbers_word(struct numbers_found *f, struct sv word)
 {
 	struct ip_addr ip;
 	int64_t port;
@@ -25,7 +25,7 @@ static void claims_word(struct claims_found *f, struct sv word)
 		vec_push(&f->numbers, ip);
 }
 
-static void claims_scan(struct claims_found *f, struct sv text)
+static void numbers_scan(struct numbers_found *f, struct sv text)
 {
 	size_t from = 0;
 
@@ -33,22 +33,22 @@ static void claims_scan(struct claims_found *f, struct sv text)
 		if (i < text.n && ((text.p[i] >= '0' && text.p[i] <= '9') || text.p[i] == '.'))
 			continue;
 		if (i > from)
-			claims_word(f, sv_sub(text, from, i - from));
+			numbers_word(f, sv_sub(text, from, i - from));
 		from = i + 1;
 	}
 }
 
-struct service_claims *service_claims_read(struct sv value, const struct obj *last)
+struct service_numbers *service_numbers_read(struct sv value, const struct obj *last)
 {
-	struct claims_found f = { VEC_INIT };
-	struct service_claims *c;
+	struct numbers_found f = { VEC_INIT };
+	struct service_numbers *c;
 
-	claims_scan(&f, value);
+	numbers_scan(&f, value);
 	if (last) {
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 		json_encode(&b, obj_get(last, F_spec));
-		claims_scan(&f, buf_sv(&b));
+		numbers_scan(&f, buf_sv(&b));
 	}
 	c = xmalloc(sizeof(*c) + f.numbers.n * sizeof(*c->numbers));
 	c->n = f.numbers.n;
@@ -58,7 +58,7 @@ struct service_claims *service_claims_read(struct sv value, const struct obj *la
 	return c;
 }
 
-void service_claims_free(void *c)
+void service_numbers_free(void *c)
 {
 	free(c);
 }

@@ -1,0 +1,201 @@
+/* Claims of a Service's numbers: what is written with it, and what is made of a claim that somebody else has. */
+#include "apiserver/registry/kinds/service_claims.h"
+#include "apiserver/set_aside.h"
+#include "apiserver/watchcache.h"
+#include "codec/json.h"
+
+#include <stdlib.h>
+
+const char *claim_kind_name(enum number_kind kind)
+{
+	static const char *const names[_NUMBER_KIND_MAX] = { "ipaddresses", "nodeports" };
+
+	return names[kind];
+}
+
+struct sv claim_store_key(struct arena *a, const struct allocators *al, struct number n)
+{
+	return arena_svf(a, CLAIMS_ROOT "%s/%.*s", claim_kind_name(n.kind), SV_ARG(number_text(a, al, n)));
+}
+
+struct sv claim_value(struct arena *a, struct sv ns, struct sv name)
+{
+	/* Names of objects need no escapes. */
+	return arena_svf(
+	    a, "{\"parentRef\":{\"group\":\"\",\"resource\":\"services\",\"namespace\":\"%.*s\",\"name\":\"%.*s\"}}",
+	    SV_ARG(ns), SV_ARG(name));
+}
+
+bool claim_parse(struct arena *a, const struct allocators *al, struct sv key, struct sv value, struct claim *ret)
+{
+	const struct val *parent;
+	struct sv rest, kind;
+
+	*ret = (struct claim){ .ns = SV_NULL };
+	if (!sv_starts(key, SV(CLAIMS_ROOT)))
+		return false;
+	rest = sv_sub(key, sizeof(CLAIMS_ROOT) - 1, key.n);
+	if (!sv_split(&rest, '/', &kind))
+		return false;
+	while (ret->kind < _NUMBER_KIND_MAX && !sv_is(kind, claim_kind_name(ret->kind)))
+		ret->kind++;
+	if (ret->kind == _NUMBER_KIND_MAX)
+		return false;
+	ret->text = rest;
+	if (ret->kind == NUMBER_IP) {
+		ret->in_range = number_of_ip(al, rest, &ret->n);
+	} else {
+		int64_t port;
+
+		ret->in_range = sv_to_i64(rest, &port) && number_of_port(al, port, &ret->n);
+	}
+	parent = val_get(json_decode(a, value, NULL, NULL), F_parentRef);
+	if (!parent)
+		return false;
+	ret->of_service = val_get_str(parent, F_group).n == 0 && val_is(val_get(parent, F_resource), "services");
+	ret->ns = val_get_str(parent, F_namespace);
+	ret->name = val_get_str(parent, F_name);
+	return true;
+}
+
+bool claim_is_shown(const struct claim *c, const struct val *svc)
+{
+	const struct val *spec = val_get(svc, F_spec);
+	struct ip_addr ip, its;
+	int64_t port;
+
+	if (c->kind == NUMBER_IP) {
+		if (ip_parse(c->text, &ip))
+			VAL_EACH(val_get(spec, F_clusterIPs), x)
+				if (ip_parse(val_str(x), &its) && ip_eq(ip, its))
+					return true;
+		return false;
+	}
+	if (!sv_to_i64(c->text, &port))
+		return false;
+	VAL_EACH(val_get(spec, F_ports), p)
+		if (val_get_int(p, 0, F_nodePort) == port)
+			return true;
+	return val_get_int(spec, 0, F_healthCheckNodePort) == port;
+}
+
+/* --- what is written with a Service --- */
+
+/* Where a claim was found that nobody has any more: it is replaced, if it is still that one. */
+static int64_t claim_expected(struct allocators *al, struct sv key)
+{
+	int64_t rev = 0, *stale;
+
+	pthread_mutex_lock(&al->lock);
+	stale = al->stale.n ? strmap_get(&al->stale, key) : NULL;
+	if (stale)
+		rev = *stale;
+	pthread_mutex_unlock(&al->lock);
+	return rev;
+}
+
+static struct store_write claim_made(struct api_req *q, struct allocators *al, struct number n, struct sv value)
+{
+	struct store_write w = { .key = claim_store_key(q->arena, al, n), .value = value };
+
+	w.expect_rev = claim_expected(al, w.key);
+	return w;
+}
+
+static struct store_write claim_given_up(struct api_req *q, const struct allocators *al, struct number n)
+{
+	return (struct store_write){ .key = claim_store_key(q->arena, al, n),
+				     .expect_rev = STORE_ANY_REV,
+				     .tombstone = true };
+}
+
+/* < 0: old has it, > 0: doc has it, 0: both. */
+static int claim_side(const struct number *old, const struct number *end, const struct number *now,
+		      const struct number *now_end)
+{
+	if (old == end || now == now_end)
+		return old == end ? 1 : -1;
+	if (old->kind != now->kind)
+		return old->kind < now->kind ? -1 : 1;
+	return old->at == now->at ? 0 : old->at < now->at ? -1 : 1;
+}
+
+const struct store_write *service_claims(struct api_req *q, const struct val *old, const struct val *doc, size_t *ret_n)
+{
+	struct allocators *al = allocators_of(q->server);
+	size_t n_old, n_now, n = 0;
+	struct number *was = numbers_of(q->arena, al, old, &n_old), *is = numbers_of(q->arena, al, doc, &n_now);
+	const struct number *was_end = was + n_old, *is_end = is + n_now;
+	struct store_write *list = NULL;
+	struct sv value = SV_NULL;
+
+	while (was < was_end || is < is_end) {
+		int side = claim_side(was, was_end, is, is_end);
+
+		if (side && !list) {
+			list =
+			    ARENA_ARRAY(q->arena, struct store_write, (size_t)(was_end - was) + (size_t)(is_end - is));
+			value = claim_value(q->arena, val_get_str(doc, F_metadata, F_namespace),
+					    val_get_str(doc, F_metadata, F_name));
+		}
+		if (side > 0)
+			list[n++] = claim_made(q, al, *is, value);
+		else if (side < 0 && !number_shown_again(al, *was))
+			list[n++] = claim_given_up(q, al, *was);
+		was += side <= 0;
+		is += side >= 0;
+	}
+	/* Whoever asks for more than that is refused by the store, but what goes has to go: the repair does the rest.
+	 */
+	*ret_n = doc ? n : MIN(n, STORE_ALSO_MAX);
+	return list;
+}
+
+/* --- met with another's --- */
+
+/* Its holder, as far as this server can see, has given it up, or never was. */
+static void claim_is_stale(struct allocators *al, struct sv key, int64_t rev)
+{
+	int64_t *had;
+
+	pthread_mutex_lock(&al->lock);
+	had = strmap_get(&al->stale, key);
+	if (!had)
+		strmap_set(&al->stale, key, had = xmalloc(sizeof(*had)));
+	*had = rev;
+	pthread_mutex_unlock(&al->lock);
+}
+
+static void claim_is_free(struct allocators *al, struct sv key)
+{
+	pthread_mutex_lock(&al->lock);
+	free(strmap_del(&al->stale, key));
+	pthread_mutex_unlock(&al->lock);
+}
+
+/* Whoever made a claim stored its Service with it. So this server, when it has seen all up to the claim, either sees
+ * that Service, too, or the claim is left over. */
+void service_claim_refused(struct api_req *q, struct sv key, struct sv value, int64_t rev)
+{
+	struct apiserver *s = q->server;
+	struct allocators *al = allocators_of(s);
+	bool seen = wc_rev(s->wc) >= rev; /* before the Service is looked at */
+	_cleanup_obj_ struct obj *holder = NULL;
+	struct claim c;
+
+	claim_is_free(al, key);
+	if (!rev) /* it was left over, and is gone by now */
+		return;
+	if (!claim_parse(q->arena, al, key, value, &c) || !c.of_service) {
+		if (c.in_range)
+			number_foreign(al, c.n);
+		return;
+	}
+	holder = wc_get(s->wc, RES(core_services), c.ns, c.name);
+	if (holder && claim_is_shown(&c, obj_root(holder)))
+		return; /* seen meanwhile */
+	if (!seen || set_aside_rev(s, RES(core_services), c.ns, c.name))
+		number_foreign(al, c.n);
+	else
+		claim_is_stale(al, key, rev);
+}
