@@ -11,8 +11,10 @@
 #include <stdlib.h>
 
 struct api_kind {
-	struct resource res; /* first: api_kind_of() */
-	atomic_int refs;
+	struct resource res;		 /* first: api_kind_of() */
+	struct api_kind *storage, *next; /* of its versions: the first one, and the one behind this */
+	bool unserved;
+	atomic_int refs; /* the storage version's count */
 	struct arena arena;
 	struct sym_names *names;
 	const struct val *openapi;
@@ -162,34 +164,86 @@ static int kind_build(struct api_kind *k, const struct api_kind_def *d, struct e
 	return 0;
 }
 
-struct api_kind *api_kind_new(const struct api_kind_def *d, struct err *err)
+static void kind_free(struct api_kind *k)
 {
-	struct api_kind *k = xcalloc(1, sizeof(*k));
-
-	atomic_init(&k->refs, 1);
-	k->names = sym_names_new();
-	if (kind_build(k, d, err) == 0)
-		return k;
-	api_kind_unref(k);
-	return NULL;
-}
-
-struct api_kind *api_kind_ref(struct api_kind *k)
-{
-	if (k)
-		atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
-	return k;
-}
-
-void api_kind_unref(struct api_kind *k)
-{
-	if (!k || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1)
-		return;
 	if (k->state_free)
 		k->state_free(k->state);
 	sym_names_free(k->names);
 	arena_release(&k->arena);
 	free(k);
+}
+
+struct api_kind *api_kind_new(const struct api_kind_def *d, struct err *err)
+{
+	struct api_kind *k = xcalloc(1, sizeof(*k));
+
+	atomic_init(&k->refs, 1);
+	k->storage = k;
+	k->unserved = d->unserved;
+	k->names = sym_names_new();
+	if (kind_build(k, d, err) == 0)
+		return k;
+	kind_free(k);
+	return NULL;
+}
+
+struct api_kind *api_kind_add_version(struct api_kind *k, const struct api_kind_def *d, struct err *err)
+{
+	struct api_kind *v = api_kind_new(d, err), **at = &k->next;
+
+	if (!v)
+		return NULL;
+	if (strcmp(v->res.group, k->res.group) || strcmp(v->res.plural, k->res.plural) ||
+	    strcmp(v->res.kind, k->res.kind) || v->res.namespaced != k->res.namespaced) {
+		err_set(err, ERR_BAD_REQUEST, "%s.%s is no version of %s.%s", v->res.plural, v->res.group,
+			k->res.plural, k->res.group);
+		kind_free(v);
+		return NULL;
+	}
+	v->storage = k;
+	while (*at)
+		at = &(*at)->next;
+	return *at = v;
+}
+
+struct api_kind *api_kind_next(const struct api_kind *k)
+{
+	return k->next;
+}
+
+bool api_kind_served(const struct api_kind *k)
+{
+	return !k->unserved;
+}
+
+bool api_kind_first(const struct resource *r)
+{
+	const struct api_kind *first = api_kind_of(r);
+
+	for (first = first ? first->storage : NULL; first && first->unserved;)
+		first = first->next;
+	return first && r == &first->res;
+}
+
+struct api_kind *api_kind_ref(struct api_kind *k)
+{
+	if (k)
+		atomic_fetch_add_explicit(&k->storage->refs, 1, memory_order_relaxed);
+	return k;
+}
+
+void api_kind_unref(struct api_kind *k)
+{
+	if (!k || atomic_fetch_sub_explicit(&k->storage->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	k = k->storage;
+	while (k->next) {
+		struct api_kind *v = k->next;
+
+		k->next = v->next;
+		kind_free(v);
+	}
+	kind_free(k);
 }
 
 const struct resource *api_kind_resource(const struct api_kind *k)

@@ -23,6 +23,7 @@ struct api_kind_def {
 	const char *group, *version, *plural, *singular, *kind, *list_kind; /* singular, list_kind NULL: made of kind */
 	const char *const *short_names, *const *categories;		    /* NULL-terminated, or NULL */
 	bool namespaced, status;					    /* status: with that subresource */
+	bool unserved;		  /* known of what is stored, asked for by nobody */
 	const struct val *schema; /* openAPIV3Schema; NULL: an object of any members */
 	/* Columns of its Table beside the name; NULL: its age. */
 	const struct column *columns;
@@ -33,6 +34,15 @@ struct api_kind_def {
 
 /* NULL: *err says what of the description cannot be (ERR_BAD_REQUEST), or that too many names are taken. */
 struct api_kind *api_kind_new(const struct api_kind_def *d, struct err *err);
+/* Another version of a kind: of its group and plural, and of its kind, as that has not been shown to anybody yet. The
+ * first one is the storage version. It is part of the first, has no references of its own (those of all are counted
+ * there) and comes, goes and is freed with it. NULL as above. */
+struct api_kind *api_kind_add_version(struct api_kind *k, const struct api_kind_def *d, struct err *err);
+struct api_kind *
+api_kind_next(const struct api_kind *k); /* its versions: the storage version, and from there on; NULL */
+bool api_kind_served(const struct api_kind *k);
+/* r is the first served version of a late kind, the one that stands for it where each kind is looked at once. */
+bool api_kind_first(const struct resource *r);
 struct api_kind *api_kind_ref(struct api_kind *k); /* NULL is fine for both */
 void api_kind_unref(struct api_kind *k);
 
@@ -45,12 +55,13 @@ static inline bool resource_late(const struct resource *r)
 {
 	return r->id >= R_COUNT;
 }
-/* The kind that r belongs to; NULL for what is built in. */
+/* The kind that r is, in its version; NULL for what is built in. */
 struct api_kind *api_kind_of(const struct resource *r);
 /* Keeps r, whatever it is, until resource_unref(). */
 const struct resource *resource_ref(const struct resource *r);
 void resource_unref(const struct resource *r);
 
-/* What a server keeps for a kind: set once, before anybody else has the kind, and freed with it. */
+/* What a server keeps for a kind, in each version: set once, before anybody else has the kind, and freed with it, that
+ * of the storage version last. */
 void api_kind_attach(struct api_kind *k, void *state, void (*state_free)(void *state));
 void *api_kind_state(const struct api_kind *k); /* NULL: none */

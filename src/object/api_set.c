@@ -19,6 +19,7 @@ struct set {
 	struct arena arena;
 	struct api_kind **kinds; /* references, by group, plural, version */
 	size_t n_kinds;
+	size_t n_versions;		  /* of them, at most */
 	struct strmap by_plural, by_kind; /* "group/version/name" -> struct resource; of kinds */
 	void *state;
 	void (*state_free)(void *state);
@@ -37,6 +38,45 @@ struct gv { /* one version on its way into a group */
 	size_t n, room;
 };
 
+/* "v2" before "v1" before "v2beta1" before "v1alpha3" before all that is no such word: upstream's order. */
+static bool version_rank(const char *v, long ret[3])
+{
+	static const struct {
+		const char *word;
+		long rank;
+	} stages[] = { { "alpha", 1 }, { "beta", 2 } };
+	char *end;
+
+	if (v[0] != 'v' || v[1] < '1' || v[1] > '9')
+		return false;
+	ret[1] = strtol(v + 1, &end, 10);
+	ret[0] = 3;
+	ret[2] = 0;
+	for (size_t i = 0; *end && i < ARRAY_LEN(stages); i++) {
+		size_t n = strlen(stages[i].word);
+
+		if (strncmp(end, stages[i].word, n) || end[n] < '1' || end[n] > '9')
+			continue;
+		ret[0] = stages[i].rank;
+		ret[2] = strtol(end + n, &end, 10);
+		break;
+	}
+	return *end == '\0';
+}
+
+static int version_cmp(const char *x, const char *y)
+{
+	long a[3], b[3];
+	bool is_a = version_rank(x, a), is_b = version_rank(y, b);
+
+	if (is_a != is_b)
+		return is_a ? -1 : 1;
+	for (size_t i = 0; is_a && i < ARRAY_LEN(a); i++)
+		if (a[i] != b[i])
+			return a[i] > b[i] ? -1 : 1;
+	return strcmp(x, y);
+}
+
 static int gv_cmp(const void *x, const void *y)
 {
 	const struct gv *a = x, *b = y;
@@ -49,6 +89,8 @@ static int gv_cmp(const void *x, const void *y)
 		return c;
 	if (a->version_priority != b->version_priority)
 		return a->version_priority > b->version_priority ? -1 : 1;
+	if (a->order >= group_version_count && b->order >= group_version_count)
+		return version_cmp(a->version, b->version);
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
@@ -68,7 +110,7 @@ static struct gv *set_versions(struct set *s, size_t *ret_n)
 {
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct gv *gvs = xcalloc(group_version_count + s->n_kinds + 1, sizeof(*gvs));
+	struct gv *gvs = xcalloc(group_version_count + s->n_versions + 1, sizeof(*gvs));
 	size_t n = 0;
 
 	for (; n < group_version_count; n++) {
@@ -152,30 +194,41 @@ static int kind_cmp(const void *x, const void *y)
 	return c ? c : strcmp(a->version, b->version);
 }
 
+/* One served version of a late kind into the set. */
+static void set_enter(struct set *s, const struct api_kind *k, const struct resource **all,
+		      struct openapi_custom *custom)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct resource *r = api_kind_resource(k);
+	struct sv g = sv_from(r->group), v = sv_from(r->version);
+
+	all[s->pub.n_resources++] = r;
+	custom[s->pub.n_custom++] = (struct openapi_custom){ r, api_kind_openapi(k), api_kind_hash(k) };
+	strmap_set(&s->by_plural, set_key(&b, g, v, sv_from(r->plural)), (void *)(uintptr_t)r);
+	strmap_set(&s->by_kind, set_key(&b, g, v, sv_from(r->kind)), (void *)(uintptr_t)r);
+}
+
 /* s->kinds are there: all that follows from them. */
 static void set_fill(struct set *s)
 {
-	const struct resource **all = ARENA_ARRAY(&s->arena, const struct resource *, resource_count + s->n_kinds + 1);
-	struct openapi_custom *custom = ARENA_ARRAY(&s->arena, struct openapi_custom, s->n_kinds + 1);
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const struct resource **all;
+	struct openapi_custom *custom;
 
+	for (size_t i = 0; i < s->n_kinds; i++)
+		for (const struct api_kind *k = s->kinds[i]; k; k = api_kind_next(k))
+			s->n_versions++;
+	all = ARENA_ARRAY(&s->arena, const struct resource *, resource_count + s->n_versions + 1);
+	custom = ARENA_ARRAY(&s->arena, struct openapi_custom, s->n_versions + 1);
 	if (s->n_kinds)
 		qsort(s->kinds, s->n_kinds, sizeof(struct api_kind *), kind_cmp);
 	for (size_t i = 0; i < resource_count; i++)
-		all[i] = &resource_all[i];
-	for (size_t i = 0; i < s->n_kinds; i++) {
-		const struct resource *r = api_kind_resource(s->kinds[i]);
-		struct sv g = sv_from(r->group), v = sv_from(r->version);
-
-		all[resource_count + i] = r;
-		custom[i] = (struct openapi_custom){ r, api_kind_openapi(s->kinds[i]), api_kind_hash(s->kinds[i]) };
-		strmap_set(&s->by_plural, set_key(&b, g, v, sv_from(r->plural)), (void *)(uintptr_t)r);
-		strmap_set(&s->by_kind, set_key(&b, g, v, sv_from(r->kind)), (void *)(uintptr_t)r);
-	}
+		all[s->pub.n_resources++] = &resource_all[i];
+	for (size_t i = 0; i < s->n_kinds; i++)
+		for (const struct api_kind *k = s->kinds[i]; k; k = api_kind_next(k))
+			if (api_kind_served(k))
+				set_enter(s, k, all, custom);
 	s->pub.resources = all;
-	s->pub.n_resources = resource_count + s->n_kinds;
 	s->pub.custom = custom;
-	s->pub.n_custom = s->n_kinds;
 	api_set_groups(s);
 }
 
@@ -236,28 +289,35 @@ void api_set_unref(const struct api_set *s)
 		set_unref(api_set_of(s), 1);
 }
 
+/* Nobody has r yet; seen: nobody else brings it. */
+static int set_is_new(const struct api_set *old, const struct resource *r, struct strmap *seen, struct err *err)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv g = sv_from(r->group), v = sv_from(r->version);
+
+	if (!api_find(old, g, v, sv_from(r->plural)) && !api_find_kind(old, g, v, sv_from(r->kind)) &&
+	    !strmap_set(seen, set_key(&b, g, v, sv_from(r->plural)), seen))
+		return 0;
+	return err_set(err, ERR_ALREADY_EXISTS, "%s.%s in version %s is there already", r->plural, r->group,
+		       r->version);
+}
+
 const struct api_set *api_set_with(const struct api_set *old, struct api_kind *const *kinds, size_t n, struct err *err)
 {
 	const struct set *o = api_set_of(old);
 	struct set *s;
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	BUG_ON(n == 0);
 	s = set_new(o->n_kinds + n);
 	for (size_t i = 0; i < o->n_kinds; i++)
 		s->kinds[s->n_kinds++] = api_kind_ref(o->kinds[i]);
 	for (size_t i = 0; i < n; i++) {
-		const struct resource *r = api_kind_resource(kinds[i]);
-		struct sv g = sv_from(r->group), v = sv_from(r->version);
-		struct sv key = set_key(&b, g, v, sv_from(r->plural));
-
-		if (api_find(old, g, v, sv_from(r->plural)) || api_find_kind(old, g, v, sv_from(r->kind)) ||
-		    strmap_set(&seen, key, s)) {
-			err_set(err, ERR_ALREADY_EXISTS, "%s.%s in version %s is there already", r->plural, r->group,
-				r->version);
-			api_set_free(s);
-			return NULL;
+		for (const struct api_kind *k = kinds[i]; k; k = api_kind_next(k)) {
+			if (set_is_new(old, api_kind_resource(k), &seen, err) < 0) {
+				api_set_free(s);
+				return NULL;
+			}
 		}
 		s->kinds[s->n_kinds++] = api_kind_ref(kinds[i]);
 	}

@@ -35,7 +35,8 @@ struct api_group {
 };
 
 struct api_set {
-	const struct resource *const *resources; /* built-in ones in the order of their ids, then by group and plural */
+	/* Those that are served: built-in ones in the order of their ids, then by group and plural. */
+	const struct resource *const *resources;
 	size_t n_resources;
 	const struct api_group *groups; /* as discovery orders them; only those with resources */
 	size_t n_groups;
@@ -47,8 +48,8 @@ const struct api_set *api_set_built_in(void);
 const struct api_set *api_set_ref(const struct api_set *s);
 void api_set_unref(const struct api_set *s); /* NULL is fine */
 
-/* old and these kinds, of which there is one at least. NULL: *err names the one that old has already
- * (ERR_ALREADY_EXISTS). */
+/* old and these kinds, of which there is one at least, each with all its versions: kinds are named by their storage
+ * versions, here and below. NULL: *err names the one that old has already (ERR_ALREADY_EXISTS). */
 const struct api_set *api_set_with(const struct api_set *old, struct api_kind *const *kinds, size_t n, struct err *err);
 /* old without these kinds; those that it has not are passed over. */
 const struct api_set *api_set_without(const struct api_set *old, struct api_kind *const *kinds, size_t n);

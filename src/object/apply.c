@@ -12,8 +12,9 @@
  * everything that the previous configuration did not have itself. What differs from the live
  * object and is owned by others is a conflict, or with force taken from them.
  *
- * Managers of other versions of the API are compared in this version's paths; the kinds that
- * are served in two versions here name the fields alike.
+ * A manager's paths are those of the version it wrote. What a request does to them is found out in
+ * that version: both the object as it was and as it becomes are seen in it (struct apply_versions).
+ * What is owned in a version that there is no more is dropped.
  */
 #include "object/apply.h"
 
@@ -32,6 +33,7 @@ struct manager {
 	bool applied;
 	int64_t time_ns; /* 0: none */
 	const struct fset *set;
+	const struct comparison *seen; /* what the request does, in this one's version */
 };
 
 struct managers {
@@ -211,12 +213,12 @@ static const struct fset never_owned = { never_owned_root, ARRAY_LEN(never_owned
 
 #undef FIELD
 
-static const struct fset *reset_set(struct arena *a, const struct apply_opts *o)
+static const struct fset *reset_set(struct arena *a, const char *const *fields)
 {
 	const struct fset *s = NULL;
 
-	for (size_t i = 0; o->reset_fields && o->reset_fields[i]; i++)
-		s = fset_union(a, s, fset_of_path(a, o->reset_fields[i]));
+	for (size_t i = 0; fields && fields[i]; i++)
+		s = fset_union(a, s, fset_of_path(a, fields[i]));
 	return s;
 }
 
@@ -229,6 +231,64 @@ static struct comparison compare_without(struct arena *a, struct ftype t, const 
 	c.removed = fset_without(a, c.removed, reset);
 	c.modified = fset_without(a, c.modified, reset);
 	return c;
+}
+
+/* --- other versions --- */
+
+/* doc as `version` has it. 0, -1, APPLY_NO_VERSION, or what says that it is to be asked again. */
+static int apply_as(const struct apply_opts *o, const struct schema *s, const struct val *doc, struct sv version,
+		    struct apply_version *ret, struct err *err)
+{
+	struct sv is = val_get_str(doc, F_apiVersion);
+
+	if (sv_eq(version, o->api_version) && (!o->versions || !is.n || sv_eq(is, version))) {
+		*ret = (struct apply_version){ .schema = s, .doc = doc, .reset_fields = o->reset_fields };
+		return 0;
+	}
+	return o->versions ? o->versions->as(o->versions->ctx, doc, version, ret, err) : APPLY_NO_VERSION;
+}
+
+/* Sets m->seen for all managers; those of versions that there are none of lose what they own. own: in the request's. */
+static int managers_compare(struct arena *a, const struct schema *s, const struct val *was, const struct val *now,
+			    const struct comparison *own, struct managers *ms, const struct apply_opts *o,
+			    struct err *err)
+{
+	for (size_t i = 0; i < ms->n; i++) {
+		struct manager *m = &ms->p[i];
+		struct apply_version before, after;
+		struct comparison *c;
+		int rc;
+
+		m->seen = sv_eq(m->api_version, o->api_version) ? own : NULL;
+		for (size_t k = 0; k < i && !m->seen; k++)
+			if (ms->p[k].set && sv_eq(ms->p[k].api_version, m->api_version))
+				m->seen = ms->p[k].seen;
+		if (m->seen || fset_empty(m->set))
+			continue;
+		rc = apply_as(o, s, was, m->api_version, &before, err);
+		if (rc == 0)
+			rc = apply_as(o, s, now, m->api_version, &after, err);
+		if (rc == APPLY_NO_VERSION) {
+			m->set = NULL;
+			continue;
+		}
+		if (rc)
+			return rc;
+		c = ARENA_NEW(a, struct comparison);
+		*c = compare_without(a, ftype_root(after.schema), before.doc, after.doc,
+				     reset_set(a, after.reset_fields));
+		m->seen = c;
+	}
+	return 0;
+}
+
+/* What the request changes or removes is the manager's no more. */
+static void manager_loses(struct arena *a, struct manager *m)
+{
+	if (!m->seen)
+		return;
+	m->set = fset_difference(a, m->set, fset_union(a, m->seen->added, m->seen->modified));
+	m->set = fset_difference(a, m->set, m->seen->removed);
 }
 
 /* A map with room for one member more, of nodes shared with the n at from. */
@@ -384,20 +444,24 @@ struct val *managed_update(struct arena *a, const struct schema *s, const struct
 	struct manager self = { .name = o->manager, .subresource = o->subresource, .api_version = o->api_version };
 	struct val empty = { .type = VAL_MAP };
 	const struct fset *touched;
+	const struct val *was, *now = without_managed(a, neu);
 	struct comparison c;
 	struct manager *mine;
 
-	(void)err;
 	read_live_or_new(a, old, neu, o, &ms);
-	*neu = *without_managed(a, neu);
 	/* An object that nobody tracks stays so, until someone applies to it. */
-	if ((ms.n == 0 && old) || has_keyless(s, neu))
+	if ((ms.n == 0 && old) || has_keyless(s, now)) {
+		*neu = *now;
 		return neu;
-
-	c = compare_without(a, t, old ? without_managed(a, old) : &empty, neu, reset_set(a, o));
+	}
+	was = old ? without_managed(a, old) : &empty;
+	c = compare_without(a, t, was, now, reset_set(a, o->reset_fields));
+	if (managers_compare(a, s, was, now, &c, &ms, o, err) != 0)
+		return NULL;
+	*neu = *now;
 	touched = fset_union(a, c.added, c.modified);
 	for (size_t i = 0; i < ms.n; i++)
-		ms.p[i].set = fset_difference(a, fset_difference(a, ms.p[i].set, touched), c.removed);
+		manager_loses(a, &ms.p[i]);
 	touched = fset_difference(a, touched, &never_owned);
 	if (!fset_empty(touched)) {
 		mine = managers_find(&ms, &self);
@@ -453,7 +517,7 @@ static int managers_by_name(const void *x, const void *y)
 
 /* Fails with 409 and a cause for each field that changes and is another manager's. */
 static int refuse_conflicts(struct arena *a, struct managers *ms, const struct manager *self,
-			    const struct fset *touched, const struct fset *allowed, struct err *err)
+			    const struct fset *allowed, struct err *err)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT;
 	struct err found = ERR_INIT;
@@ -461,9 +525,13 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 
 	qsort(ms->p, ms->n, sizeof(*ms->p), managers_by_name);
 	for (size_t i = 0; i < ms->n; i++) {
-		const struct fset *hit = fset_difference(a, fset_intersection(a, ms->p[i].set, touched), allowed);
+		const struct comparison *c = ms->p[i].seen;
+		const struct fset *hit = NULL;
 
-		if (same_manager(&ms->p[i], self) || fset_empty(hit))
+		if (c && !same_manager(&ms->p[i], self))
+			hit = fset_intersection(a, ms->p[i].set, fset_union(a, c->added, c->modified));
+		hit = fset_difference(a, hit, allowed);
+		if (fset_empty(hit))
 			continue;
 		ctx.who = manager_text(a, &ms->p[i]);
 		buf_printf(&text, "%sconflicts with %s:", text.n ? "\n" : "", ctx.who);
@@ -483,30 +551,85 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 	return -1;
 }
 
-/* Takes out what only the manager's previous configuration wanted. */
-static const struct val *prune(struct arena *a, struct ftype t, const struct val *merged, const struct fset *last,
-			       const struct managers *ms)
+struct pruning {
+	struct arena *a;
+	const struct apply_opts *o;
+	const struct schema *schema;
+	struct managers *ms;
+	const struct val *merged, *pruned; /* in one version, whichever was the last */
+};
+
+static const struct fset *prune_named(struct arena *a, struct ftype t, const struct val *v)
 {
-	const struct fset *merged_set, *pruned_set, *owned, *last_named = typed_ensure_named(a, t, last);
-	const struct fset **sets = ARENA_ARRAY(a, const struct fset *, ms->n + 1);
-	const struct val *pruned;
+	return typed_ensure_named(a, t, typed_fields(a, t, v));
+}
+
+/* Back comes what managers of this version own. */
+static int prune_add_back(struct pruning *p, struct sv version, struct err *err)
+{
+	const struct fset **sets = ARENA_ARRAY(p->a, const struct fset *, p->ms->n + 1), *owned;
+	struct apply_version merged, pruned;
+	struct ftype t;
+	size_t n = 0;
+	int rc = apply_as(p->o, p->schema, p->merged, version, &merged, err);
+
+	if (rc == 0)
+		rc = apply_as(p->o, p->schema, p->pruned, version, &pruned, err);
+	if (rc)
+		return rc == APPLY_NO_VERSION ? 0 : rc;
+	t = ftype_root(merged.schema);
+	for (size_t i = 0; i < p->ms->n; i++)
+		if (sv_eq(p->ms->p[i].api_version, version))
+			sets[n++] = p->ms->p[i].set;
+	owned = typed_ensure_named(p->a, t, fset_union_all(p->a, sets, n));
+	owned = fset_union(p->a, prune_named(p->a, t, pruned.doc), owned);
+	p->merged = merged.doc;
+	p->pruned = typed_remove(p->a, t, merged.doc, fset_difference(p->a, prune_named(p->a, t, merged.doc), owned));
+	return 0;
+}
+
+/* Takes out what only the manager's previous configuration wanted: merged becomes what is left of it. last: what the
+ * manager applied last, in its version then. */
+static int prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *last,
+		 struct sv last_version, struct managers *ms, const struct apply_opts *o, struct err *err)
+{
+	struct pruning p = { .a = a, .o = o, .schema = s, .ms = ms };
+	struct apply_version at, end;
+	const struct fset *last_named, *gone;
+	struct ftype t;
+	int rc;
 
 	if (fset_empty(last))
-		return merged;
-	pruned = typed_remove(a, t, merged, last_named);
+		return 0;
+	rc = apply_as(o, s, *merged, last_version, &at, err);
+	if (rc)
+		return rc == APPLY_NO_VERSION ? 0 : rc;
+	t = ftype_root(at.schema);
+	last_named = typed_ensure_named(a, t, last);
+	p.merged = at.doc;
+	p.pruned = typed_remove(a, t, at.doc, last_named);
 
-	/* Back comes what some manager owns, this one's new configuration included... */
-	for (size_t i = 0; i < ms->n; i++)
-		sets[i] = ms->p[i].set;
-	owned = fset_union_all(a, sets, ms->n);
-	merged_set = typed_ensure_named(a, t, typed_fields(a, t, merged));
-	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned));
-	owned = typed_ensure_named(a, t, owned);
-	pruned = typed_remove(a, t, merged, fset_difference(a, merged_set, fset_union(a, pruned_set, owned)));
+	/* First what is owned in that version: without it there may be too little to convert. */
+	rc = prune_add_back(&p, last_version, err);
+	for (size_t i = 0; i < ms->n && rc == 0; i++) {
+		bool before = sv_eq(ms->p[i].api_version, last_version);
 
+		for (size_t k = 0; k < i && !before; k++)
+			before = sv_eq(ms->p[i].api_version, ms->p[k].api_version);
+		if (!before)
+			rc = prune_add_back(&p, ms->p[i].api_version, err);
+	}
 	/* ... and what nobody owns, but the previous configuration did not have itself. */
-	pruned_set = typed_ensure_named(a, t, typed_fields(a, t, pruned));
-	return typed_remove(a, t, merged, fset_intersection(a, fset_difference(a, merged_set, pruned_set), last_named));
+	if (rc == 0)
+		rc = apply_as(o, s, p.pruned, last_version, &end, err);
+	if (rc)
+		return rc;
+	gone = fset_difference(a, prune_named(a, t, at.doc), prune_named(a, t, end.doc));
+	p.pruned = typed_remove(a, t, at.doc, fset_intersection(a, gone, last_named));
+	rc = apply_as(o, s, p.pruned, o->api_version, &end, err);
+	if (rc == 0)
+		*merged = end.doc;
+	return rc;
 }
 
 static int check_config(const struct val *config, const struct apply_opts *o, struct err *err)
@@ -544,8 +667,9 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 		.name = o->manager, .subresource = o->subresource, .api_version = o->api_version, .applied = true
 	};
 	struct val empty = { .type = VAL_MAP };
-	const struct fset *reset = reset_set(a, o), *never = &never_owned, *last, *mine_set, *touched;
+	const struct fset *reset = reset_set(a, o->reset_fields), *never = &never_owned, *last, *mine_set;
 	const struct val *base, *merged;
+	struct sv last_version;
 	struct budget values = BUDGET(doc_values_limit);
 	struct comparison c;
 	struct manager *mine;
@@ -572,22 +696,25 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	if (!mine)
 		mine = managers_add(a, &ms, self);
 	last = mine->set;
+	last_version = mine->api_version;
 	mine->set = mine_set;
 	mine->api_version = o->api_version;
 
 	merged = typed_merge(a, t, base, config);
-	merged = prune(a, t, merged, last, &ms);
+	if (prune(a, s, &merged, last, last_version, &ms, o, err) != 0)
+		return NULL;
 	merged = typed_drop_nulls(a, t, merged);
 
 	c = compare_without(a, t, base, merged, reset);
-	touched = fset_union(a, c.added, c.modified);
+	if (managers_compare(a, s, base, merged, &c, &ms, o, err) != 0)
+		return NULL;
 	if (!o->force &&
-	    refuse_conflicts(a, &ms, &self, touched, kubectl && live ? kubectl_may_take(a, t, base) : NULL, err) < 0)
+	    refuse_conflicts(a, &ms, &self, kubectl && live ? kubectl_may_take(a, t, base) : NULL, err) < 0)
 		return NULL;
 	mine = managers_find(&ms, &self); /* the check reorders them */
 	for (size_t i = 0; i < ms.n; i++)
 		if (&ms.p[i] != mine)
-			ms.p[i].set = fset_difference(a, fset_difference(a, ms.p[i].set, touched), c.removed);
+			manager_loses(a, &ms.p[i]);
 
 	mine->set = fset_difference(a, mine_set, never);
 	changed = !val_equal(base, merged) || !fset_equal(mine->set, last);

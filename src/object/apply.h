@@ -22,10 +22,28 @@ struct apply_opts {
 	bool force;
 	/* Field paths (dotted, top level or "metadata.labels") that this endpoint resets: never owned here. */
 	const char *const *reset_fields; /* NULL-terminated, or NULL */
+	/* How to see the object as other managers' versions do. NULL: there is the request's version and no other. */
+	const struct apply_versions *versions;
+};
+
+/* An object in some version. */
+struct apply_version {
+	const struct schema *schema;
+	const struct val *doc;
+	const char *const *reset_fields; /* in that version */
+};
+#define APPLY_NO_VERSION 1 /* the kind has no such version: what a manager owns in it is nobody's any more */
+struct apply_versions {
+	/* doc, which is in any version (its apiVersion says which; or empty), in api_version. 0; -1: it cannot be;
+	 * APPLY_NO_VERSION. Anything else: not yet. Then managed_update() and managed_apply() return NULL, with no
+	 * error and having changed nothing, and ask for the same in the same order when they are called again. */
+	int (*as)(void *ctx, const struct val *doc, struct sv api_version, struct apply_version *ret, struct err *err);
+	void *ctx;
 };
 
 /* Records in neu's metadata.managedFields who changed what between old (NULL on create) and
- * neu by a create, update or classic patch. Returns neu (changed in place). */
+ * neu by a create, update or classic patch. Returns neu (changed in place); NULL when another version of it that a
+ * manager wrote cannot be had. */
 struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
 			   const struct apply_opts *o, struct err *err);
 

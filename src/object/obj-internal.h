@@ -5,7 +5,14 @@
 
 #include <stdatomic.h>
 
-struct encoded;
+/* Of a list: what the object reads like elsewhere. */
+struct encoded {
+	const void *key; /* the encoding, or a version */
+	struct obj *view;
+	struct encoded *next;
+	size_t n;
+	char bytes[];
+};
 
 struct obj {
 	atomic_uint refs;
@@ -17,5 +24,9 @@ struct obj {
 	struct val root;
 };
 
-/* With the object's last reference. */
-void obj_encoded_release(struct encoded *list);
+extern _Atomic size_t obj_encoded_total;
+
+static inline size_t encoded_size(const struct encoded *e)
+{
+	return sizeof(*e) + e->n + obj_bytes(e->view);
+}

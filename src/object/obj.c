@@ -235,6 +235,20 @@ struct obj *obj_ref(struct obj *o)
 	return o;
 }
 
+_Atomic size_t obj_encoded_total;
+
+static void obj_encoded_release(struct encoded *list)
+{
+	while (list) {
+		struct encoded *e = list;
+
+		list = e->next;
+		atomic_fetch_sub_explicit(&obj_encoded_total, encoded_size(e), memory_order_relaxed);
+		obj_unref(e->view); /* which has none itself: no deeper */
+		free(e);
+	}
+}
+
 struct obj *obj_unref(struct obj *o)
 {
 	/* Release: our reads happen before the free; acquire: the one who frees sees all of them. */

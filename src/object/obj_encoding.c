@@ -1,75 +1,77 @@
 /* A list hung on the object, pushed to by compare and exchange and never taken from while the object lives: readers
- * need no lock. It has one entry for each encoding the server knows, so it is short. */
+ * need no lock. It has one entry for each encoding and version the server knows, so it is short. */
 #include "object/obj_encoding.h"
 #include "object/obj-internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct encoded {
-	const struct obj_encoding *encoding;
-	struct encoded *next;
-	size_t n;
-	char bytes[];
-};
-
-static _Atomic size_t encoded_total;
-
-static size_t encoded_size(const struct encoded *e)
+static const struct encoded *encoded_find(const struct encoded *list, const void *key)
 {
-	return sizeof(*e) + e->n;
-}
-
-static const struct encoded *encoded_find(const struct encoded *list, const struct obj_encoding *e)
-{
-	while (list && list->encoding != e)
+	while (list && list->key != key)
 		list = list->next;
 	return list;
+}
+
+static struct encoded *encoded_new(const void *key, struct obj *view_take, struct sv bytes)
+{
+	struct encoded *e = xmalloc(sizeof(*e) + bytes.n);
+
+	*e = (struct encoded){ .key = key, .view = view_take, .n = bytes.n };
+	if (bytes.n)
+		memcpy(e->bytes, bytes.p, bytes.n);
+	return e;
+}
+
+/* The one that is kept: mine, or another thread's that was faster. */
+static const struct encoded *encoded_push(struct obj *o, struct encoded *mine)
+{
+	struct encoded *head = atomic_load_explicit(&o->encoded, memory_order_acquire);
+	const struct encoded *found;
+
+	do {
+		found = encoded_find(head, mine->key);
+		mine->next = head;
+	} while (!found && !atomic_compare_exchange_weak_explicit(&o->encoded, &head, mine, memory_order_acq_rel,
+								  memory_order_acquire));
+	if (!found) {
+		atomic_fetch_add_explicit(&obj_encoded_total, encoded_size(mine), memory_order_relaxed);
+		return mine;
+	}
+	obj_unref(mine->view);
+	free(mine);
+	return found;
 }
 
 bool obj_encoded(struct obj *o, const struct obj_encoding *e, struct sv *ret)
 {
 	/* Acquire: with the pointer come the bytes that were written before it. */
-	struct encoded *head = atomic_load_explicit(&o->encoded, memory_order_acquire), *mine;
-	const struct encoded *found = encoded_find(head, e);
+	const struct encoded *found = encoded_find(atomic_load_explicit(&o->encoded, memory_order_acquire), e);
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	if (!found) {
 		if (!e->encode(&b, o))
 			return false;
-		mine = xmalloc(sizeof(*mine) + b.n);
-		mine->encoding = e;
-		mine->n = b.n;
-		if (b.n)
-			memcpy(mine->bytes, b.p, b.n);
-		do {
-			found = encoded_find(head, e);
-			mine->next = head;
-		} while (!found && !atomic_compare_exchange_weak_explicit(&o->encoded, &head, mine,
-									  memory_order_acq_rel, memory_order_acquire));
-		if (found) {
-			free(mine);
-		} else {
-			atomic_fetch_add_explicit(&encoded_total, encoded_size(mine), memory_order_relaxed);
-			found = mine;
-		}
+		found = encoded_push(o, encoded_new(e, NULL, buf_sv(&b)));
 	}
 	*ret = sv_make(found->bytes, found->n);
 	return true;
 }
 
-void obj_encoded_release(struct encoded *list)
+bool obj_view(const struct obj *o, const void *key, struct obj **ret)
 {
-	while (list) {
-		struct encoded *e = list;
+	const struct encoded *found = encoded_find(atomic_load_explicit(&o->encoded, memory_order_acquire), key);
 
-		list = e->next;
-		atomic_fetch_sub_explicit(&encoded_total, encoded_size(e), memory_order_relaxed);
-		free(e);
-	}
+	*ret = found ? found->view : NULL;
+	return found;
+}
+
+struct obj *obj_keep_view(struct obj *o, const void *key, struct obj *view_take)
+{
+	return encoded_push(o, encoded_new(key, view_take, SV_NULL))->view;
 }
 
 size_t obj_encoded_bytes(void)
 {
-	return atomic_load_explicit(&encoded_total, memory_order_relaxed);
+	return atomic_load_explicit(&obj_encoded_total, memory_order_relaxed);
 }
