@@ -327,7 +327,8 @@ static void test_users_take_turns(void **state)
 static struct req_ticket *asked[300];
 static size_t n_asked;
 
-static int asks_somebody(struct api_req *q, struct err *err, void *ctx)
+static int asks_somebody(struct api_req *q, _unused_ const struct authz_attrs *at, _unused_ struct sv *ret_reason,
+			 struct err *err, void *ctx)
 {
 	void *result;
 

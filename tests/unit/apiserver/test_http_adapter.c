@@ -30,7 +30,8 @@ static struct {
 	int inside;
 } world = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
-static int let_in(struct api_req *q, struct err *err, void *ctx)
+static int let_in(struct api_req *q, _unused_ const struct authz_attrs *at, _unused_ struct sv *ret_reason,
+		  struct err *err, void *ctx)
 {
 	(void)q;
 	(void)err;
