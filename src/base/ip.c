@@ -35,12 +35,30 @@ bool ip_parse(struct sv s, struct ip_addr *ret)
 	}
 }
 
+/* By hand: inet_ntop() is printf. */
+static struct ip_text ip_text_v4(const uint8_t b[4])
+{
+	struct ip_text t;
+	char *to = t.s;
+
+	for (int i = 0; i < 4; i++) {
+		if (b[i] >= 100)
+			*to++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*to++ = (char)('0' + b[i] / 10 % 10);
+		*to++ = (char)('0' + b[i] % 10);
+		*to++ = i < 3 ? '.' : '\0';
+	}
+	return t;
+}
+
 struct ip_text ip_text(struct ip_addr a)
 {
 	struct ip_text t;
-	bool v4 = ip_is_v4(a);
 
-	if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a.b + 12 : a.b, t.s, sizeof(t.s)))
+	if (ip_is_v4(a))
+		return ip_text_v4(a.b + 12);
+	if (!inet_ntop(AF_INET6, a.b, t.s, sizeof(t.s)))
 		t.s[0] = '\0'; /* there is room for all */
 	return t;
 }

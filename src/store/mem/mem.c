@@ -215,7 +215,7 @@ static bool mem_holds(struct mem *m, struct mem_op *op, size_t *ret_which)
 /* Makes k's version the newest of its key. Lock held. */
 static void mem_apply(struct mem *m, struct mem_key *k)
 {
-	struct mem_ver *v = k->ver, *cur = keyidx_get(&m->keys, v->kv.key);
+	struct mem_ver *v = k->ver, *cur = k->before;
 	bool was_live = cur && !cur->kv.deleted;
 
 	v->kv.mod_rev = ++m->rev;

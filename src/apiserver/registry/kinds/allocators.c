@@ -85,9 +85,15 @@ bool number_of_port(const struct allocators *al, int64_t port, struct number *re
 
 struct sv number_text(struct arena *a, const struct allocators *al, struct number n)
 {
+	unsigned port = (unsigned)al->first_port + n.at;
+	char text[8], *at = text + sizeof(text);
+
 	if (n.kind == NUMBER_IP)
 		return arena_sv(a, sv_from(ip_text(ip_add(al->range.addr, n.at)).s));
-	return arena_svf(a, "%" PRId64, al->first_port + (int64_t)n.at);
+	do
+		*--at = (char)('0' + port % 10);
+	while ((port /= 10));
+	return arena_sv(a, sv_make(at, (size_t)(text + sizeof(text) - at)));
 }
 
 static int number_cmp(const void *x, const void *y)
