@@ -2,6 +2,8 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
+#include "apiserver/media.h"
+#include "apiserver/watchcache.h"
 #include "base/board.h"
 
 #include <stdlib.h>
@@ -32,6 +34,90 @@ bool accepts_gzip(const struct api_req *q)
 	return false;
 }
 
+bool answer_gzips(const struct api_req *q, int code, int64_t bytes)
+{
+	if ((bytes >= 0 && bytes <= (int64_t)MEDIA_GZIP_MIN) || code != 200 || !q->http || !accepts_gzip(q))
+		return false;
+	for (size_t i = 0; i < q->n_headers; i++)
+		if (sv_is(q->headers[i].name, "content-encoding"))
+			return false; /* it is already: a document */
+	return true;
+}
+
+/* --- one object --- */
+
+struct object_answer {
+	int code;
+	struct obj *o; /* the arena's */
+	bool read;     /* it has been on its loop so far */
+};
+
+static void object_write(struct api_req *q, int code, struct obj *o)
+{
+	struct http_chunk chunks[MEDIA_CHUNKS];
+	struct err err = ERR_INIT;
+	int n;
+
+	if (q->res)
+		wc_work(q->server->wc, q->res, o);
+	n = media_object(q, o, chunks, &err);
+	if (n < 0)
+		api_req_fail(q, &err);
+	else
+		q->sink->bytes(q, code, media_of(q)->content_type, chunks, (size_t)n);
+}
+
+static void object_pooled(struct api_req *q, void *ctx)
+{
+	struct object_answer *a = ctx;
+	struct err err = ERR_INIT;
+
+	if (a->read && held_room(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		object_write(q, a->code, a->o);
+}
+
+/* What a write answers is told in any case; a read may be refused. */
+static void object_later(struct api_req *q, int code, struct obj *o)
+{
+	struct object_answer *a = ARENA_NEW(q->arena, struct object_answer);
+	struct err err = ERR_INIT;
+
+	*a = (struct object_answer){ .code = code, .o = obj_link(q->arena, obj_ref(o)), .read = !q->pooled };
+	q->pooled = true;
+	if (req_pool(q, object_pooled, a, !a->read))
+		return;
+	err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+	err.retry_after_s = 1;
+	api_req_fail(q, &err);
+}
+
+void answer_object(struct api_req *q, int code, struct obj *o)
+{
+	size_t n = obj_json(o).n;
+
+	if (q->sink->object) {
+		q->sink->object(q, code, o, NULL);
+	} else if (n > MEDIA_POOL_MIN && q->sink->on_loop && (media_of(q)->make || answer_gzips(q, code, (int64_t)n))) {
+		object_later(q, code, o);
+	} else {
+		object_write(q, code, o);
+	}
+}
+
+void answer_doc(struct api_req *q, int code, const struct val *doc)
+{
+	struct http_chunk chunks[MEDIA_CHUNKS];
+
+	if (q->sink->object)
+		q->sink->object(q, code, NULL, doc);
+	else
+		q->sink->bytes(q, code, media_of(q)->content_type, chunks, (size_t)media_doc(q, doc, chunks));
+}
+
+/* --- what is made while it is sent --- */
+
 static void answer_flat(struct api_req *q, int code, const char *content_type, struct http_source *src)
 {
 	struct buf b = BUF_INIT;
@@ -51,11 +137,13 @@ static void answer_flat(struct api_req *q, int code, const char *content_type, s
 
 void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take)
 {
-	if (q->sink->source && !q->pretty && !q->yaml)
+	if (q->sink->source)
 		q->sink->source(q, code, content_type, src_take);
 	else
 		answer_flat(q, code, content_type, src_take);
 }
+
+/* --- documents --- */
 
 static void document_done(void *owner)
 {
@@ -76,7 +164,13 @@ void document_answer(struct api_req *q, const struct document *d, const char *co
 		q->sink->bytes(q, 304, content_type, NULL, 0);
 		return;
 	}
-	if (q->http && d->json.n > 4096 && !q->yaml && !q->pretty && accepts_gzip(q)) {
+	if (media_of(q)->make && strcmp(content_type, media_json.content_type) == 0) {
+		struct http_chunk made[MEDIA_CHUNKS];
+
+		q->sink->bytes(q, 200, media_of(q)->content_type, made, (size_t)media_text(q, d->json, made));
+		return;
+	}
+	if (q->http && d->json.n > 4096 && accepts_gzip(q)) {
 		api_req_header(q, SV("content-encoding"), SV("gzip"));
 		c.data = d->gzip;
 	}

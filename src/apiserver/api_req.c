@@ -16,7 +16,7 @@ void api_req_take_late(struct api_req *q)
 		arena_defer(q->arena, kinds_drop, (void *)(uintptr_t)q->api);
 }
 
-bool api_req_param(struct api_req *q, const char *name, struct sv *ret)
+bool api_req_param(const struct api_req *q, const char *name, struct sv *ret)
 {
 	for (size_t i = 0; i < q->n_params; i++) {
 		if (sv_is(q->params[i].name, name)) {
@@ -70,11 +70,6 @@ void api_req_fail(struct api_req *q, struct err *err)
 {
 	q->sink->failure(q, err);
 	err_release(err);
-}
-
-void answer_doc(struct api_req *q, int code, const struct val *doc)
-{
-	q->sink->object(q, code, NULL, doc);
 }
 
 void answer_text(struct api_req *q, int code, const char *content_type, struct sv text)

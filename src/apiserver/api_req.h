@@ -46,10 +46,13 @@ bool user_in_group(const struct user_info *u, struct sv group);
 void user_is_authenticated(struct user_info *u);
 
 struct api_req;
+struct media;
+struct media_form;
 
 /* Where the answer goes. */
 struct api_sink {
-	/* A complete answer: status code and one object. `o` is borrowed; NULL: use doc. */
+	/* A complete answer: status code and one object. `o` is borrowed; NULL: use doc. NULL: the sink wants bytes();
+	 * use answer_object(), answer_doc(). */
 	void (*object)(struct api_req *q, int code, struct obj *o, const struct val *doc);
 	/* A complete answer of bytes (metrics, openapi, logs, /version); body lives until release runs. content_type
 	 * "": none. */
@@ -67,6 +70,9 @@ struct api_sink {
 	/* The same with a head that is somebody else's: status and headers as they are. NULL: only over HTTP. */
 	void (*stream_head)(struct api_req *q, int code, const struct http_header *headers, size_t n);
 	size_t (*stream_write)(struct api_req *q, const struct http_chunk *c);
+	/* One event of a watch, whole, for a transport that parts messages itself. NULL: stream_write() and what the
+	 * encoding parts events by. */
+	size_t (*stream_event)(struct api_req *q, bool binary, const struct http_chunk *chunks, size_t n);
 	void (*stream_end)(struct api_req *q);
 
 	/* Runs fn(q, ctx) on the request's own thread, later: whoever posts has nothing to do with q any more. NULL: it
@@ -75,9 +81,6 @@ struct api_sink {
 	/* That thread is a network loop: what is no small read from memory goes to the pool. */
 	bool on_loop;
 };
-
-/* What the client wants objects turned into (the `as` parameter of Accept). */
-enum api_as { AS_NATIVE, AS_TABLE, AS_PARTIAL };
 
 /* One query parameter, decoded. */
 struct api_param {
@@ -108,12 +111,11 @@ struct api_req {
 
 	/* Negotiated. */
 	struct sv content_type, accept;
-	bool as_beta; /* as it was in meta.k8s.io/v1beta1 */
-	enum api_as as;
-	bool pretty, yaml;	    /* of the answer */
-	struct sv body;		    /* bytes, or */
-	const struct val *body_doc; /* an already decoded body (in-process) */
-	bool trusted;		    /* in-process: may skip strict decoding, never admission or authz */
+	const struct media *media;     /* what the answer is written in; NULL: JSON (media.h) */
+	const struct media_form *form; /* and what is told of objects; NULL: themselves */
+	struct sv body;		       /* bytes, or */
+	const struct val *body_doc;    /* an already decoded body (in-process) */
+	bool trusted;		       /* in-process: may skip strict decoding, never admission or authz */
 
 	struct user_info user;
 	int64_t authn_since_ns; /* monotonic: what is remembered of a credential counts only when found since; 0: any */
@@ -182,7 +184,7 @@ static inline void req_passed(struct api_req *q, enum req_step step)
 void api_req_warn(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
 void api_req_header(struct api_req *q, struct sv name, struct sv value); /* views in the arena or constant */
 /* A query parameter, decoded; false when absent. Works in-process too (options set there). */
-bool api_req_param(struct api_req *q, const char *name, struct sv *ret);
+bool api_req_param(const struct api_req *q, const char *name, struct sv *ret);
 /* Answers with the failure and releases err. Always use it last. */
 void api_req_fail(struct api_req *q, struct err *err);
 

@@ -49,6 +49,7 @@ struct apiserver {
 	struct held_set *held;		     /* held.c */
 	const struct req_plugins *plugins;   /* steps.h; NULL: none */
 	const struct req_observer *observer; /* the same */
+	const struct media *more_media;	     /* media.h; NULL: none */
 
 	atomic_bool ready, stopping;
 
@@ -117,15 +118,18 @@ struct sv request_verb(const struct api_req *q);
 
 /* dryRun, fieldManager, fieldValidation, force: checked, into q. kind: "CreateOptions", ... */
 int api_options_parse(struct api_req *q, const char *kind, struct err *err);
-/* Accept: as, pretty, yaml; ERR_NOT_ACCEPTABLE. */
+/* The field manager of q: the option or the user agent's product name. */
+struct sv field_manager_of(const struct api_req *q);
+
+/* --- negotiate.c --- */
+
+/* Accept: the form and the encoding of q's answer (media.h); ERR_NOT_ACCEPTABLE. */
 int negotiate_accept(struct api_req *q, struct err *err);
 struct sv media_type(struct sv header, struct sv *ret_params); /* type without parameters */
 /* The value of a parameter of a media type ("as"); SV_NULL when absent. */
 struct sv media_param(struct sv params, const char *name);
 /* Whether the Accept header of q takes type (application/…), or a type with or_subtype in its name; none takes all. */
 bool accepts(const struct api_req *q, struct sv type, struct sv or_subtype);
-/* The field manager of q: the option or the user agent's product name. */
-struct sv field_manager_of(const struct api_req *q);
 
 /* --- api_req.c --- */
 
@@ -137,7 +141,6 @@ static inline void api_req_take_kinds(struct api_req *q)
 	if (atomic_load_explicit(&q->server->late, memory_order_acquire))
 		api_req_take_late(q);
 }
-void answer_doc(struct api_req *q, int code, const struct val *doc);
 void answer_text(struct api_req *q, int code, const char *content_type,
 		 struct sv text);		       /* text in the arena or constant */
 void answer_page_not_found(struct api_req *q);	       /* 404 as text: no API that could word a Status */
@@ -145,8 +148,14 @@ bool option_bool(struct api_req *q, const char *name); /* a query parameter that
 
 /* --- answer.c --- */
 
+/* An answer of one object (borrowed), or of a document in q's arena, as q has negotiated it. What is much work is not
+ * done on a loop. */
+void answer_object(struct api_req *q, int code, struct obj *o);
+void answer_doc(struct api_req *q, int code, const struct val *doc);
 /* Whether what carries q's answer, and who gets it, take gzip. */
 bool accepts_gzip(const struct api_req *q);
+/* Whether an answer of so many bytes (-1: not known) is to be compressed. */
+bool answer_gzips(const struct api_req *q, int code, int64_t bytes);
 /* Answers with what src makes, on q's thread; by bytes() where the sink, or what the client wants, asks for the whole.
  */
 void answer_source(struct api_req *q, int code, const char *content_type, struct http_source *src_take);
@@ -224,22 +233,6 @@ typedef void document_make_fn(struct apiserver *s, const struct api_set *api, co
 const struct document *document_get(struct api_req *q, const char *key, document_make_fn *make);
 /* Answers with it (answer.c): ETag and If-None-Match, gzip. */
 void document_answer(struct api_req *q, const struct document *d, const char *content_type, bool immutable);
-
-/* --- table.c --- */
-
-/* What a list's metadata says of the items to come: nothing when cont is empty. */
-void list_more(struct buf *b, struct sv cont, int64_t remaining);
-/* The Table of objects, as JSON into b. rev and cont go into metadata; rev 0: left out. */
-void table_encode(struct api_req *q, struct buf *b, const struct resource *r, struct obj *const *objs, size_t n,
-		  int64_t rev, struct sv cont, int64_t remaining, bool with_columns);
-/* The same in parts: everything up to the rows, one row (without commas), everything behind. */
-void table_head(struct api_req *q, struct buf *b, const struct resource *r, int64_t rev, struct sv cont,
-		int64_t remaining, bool with_columns);
-void table_row(struct api_req *q, struct buf *b, const struct resource *r, struct obj *o);
-#define TABLE_TAIL "]}"
-/* PartialObjectMetadata of one object. */
-const char *meta_version(const struct api_req *q); /* of Table and PartialObjectMetadata */
-void partial_encode(struct api_req *q, struct buf *b, const struct val *root);
 
 /* --- gzip.c --- */
 

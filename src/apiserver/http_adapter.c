@@ -1,11 +1,11 @@
 /* HTTP to struct api_req and back.
  *
- * An object's answer is its own JSON by reference and a newline: no copy. A request holds a
- * reference on its http_req until it is answered; answers given on another thread (a
- * commit's completion) hop to the connection's loop first. */
+ * What is answered has been written already (media.h), an object as its own JSON by reference; only gzip comes on top
+ * here. A request holds a reference on its http_req until it is answered; answers given on another thread hop to the
+ * connection's loop first. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
-#include "apiserver/shape.h"
+#include "apiserver/media.h"
 #include "apiserver/ws_stream.h"
 #include "base/board.h"
 #include "net/ws.h"
@@ -23,10 +23,10 @@ struct hop {
 	void *ctx;
 	/* An answer on its way. */
 	int code;
-	struct obj *o;
-	const struct val *doc;
 	const char *content_type;
-	struct shape shape;
+	struct http_chunk *chunks; /* owned */
+	size_t n;
+	bool gzipped;
 	struct http_source *src;
 };
 
@@ -99,19 +99,46 @@ static size_t make_headers(struct api_req *q, struct http_header *h, const char 
 	return n;
 }
 
-static void respond(struct api_req *q, int code, const struct shape *s)
+static void release_chunks(const struct http_chunk *chunks, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (chunks[i].release)
+			chunks[i].release(chunks[i].owner);
+}
+
+static struct http_chunk gzip_chunks(const struct api_req *q, const struct http_chunk *chunks, size_t n)
+{
+	_cleanup_(buf_release) struct buf flat = BUF_INIT;
+	struct buf made = BUF_INIT;
+
+	if (n > 1)
+		for (size_t i = 0; i < n; i++)
+			buf_addsv(&flat, chunks[i].data);
+	gzip_bytes(&made, n > 1 ? buf_sv(&flat) : chunks[0].data);
+	release_chunks(chunks, n);
+	n = made.n;
+	return held_chunk(q, buf_detach(&made), n);
+}
+
+static size_t gzip_headers(struct http_header *h, size_t n)
+{
+	h[n++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
+	h[n++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
+	return n;
+}
+
+static void respond(struct api_req *q, int code, const char *content_type, bool gzipped,
+		    const struct http_chunk *chunks, size_t n_chunks)
 {
 	struct http_header headers[HEADERS_MAX + 2];
 	struct http_req *r = q->http;
-	size_t n_headers;
+	size_t n;
 
 	api_req_answered(q, code);
-	n_headers = make_headers(q, headers, s->content_type);
-	if (s->gzipped) {
-		headers[n_headers++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
-		headers[n_headers++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
-	}
-	http_respond(r, code, headers, n_headers, s->chunks, s->n);
+	n = make_headers(q, headers, content_type);
+	if (gzipped)
+		n = gzip_headers(headers, n);
+	http_respond(r, code, headers, n, chunks, n_chunks);
 	http_req_unref(r);
 }
 
@@ -124,10 +151,9 @@ static void respond_source(struct api_req *q, int code, const char *content_type
 	size_t n = make_headers(q, headers, content_type);
 
 	api_req_answered(q, code);
-	if ((src->total < 0 || src->total > (int64_t)SHAPE_GZIP_MIN) && code == 200 && accepts_gzip(q)) {
+	if (answer_gzips(q, code, src->total)) {
 		src = gzip_source(src);
-		headers[n++] = (struct http_header){ SV("content-encoding"), SV("gzip") };
-		headers[n++] = (struct http_header){ SV("vary"), SV("Accept-Encoding") };
+		n = gzip_headers(headers, n);
 	}
 	http_respond_source(r, code, headers, n, src);
 	http_req_unref(r);
@@ -156,90 +182,50 @@ static void sink_source(struct api_req *q, int code, const char *content_type, s
 	http_sink_post(q, source_hop, h);
 }
 
-/* --- answers in whatever form --- */
-
-static void shape_hop(struct api_req *q, void *ctx)
+static void bytes_hop(struct api_req *q, void *ctx)
 {
 	struct hop *h = ctx;
 
-	respond(q, h->code, &h->shape);
+	respond(q, h->code, h->content_type, h->gzipped, h->chunks, h->n);
+	free(h->chunks);
 	free(h);
-}
-
-/* s is made; q may be anywhere. */
-static void send_shape(struct api_req *q, int code, const struct shape *s)
-{
-	struct hop *h;
-
-	if (here(q)) {
-		respond(q, code, s);
-		return;
-	}
-	h = xcalloc(1, sizeof(*h));
-	h->code = code;
-	h->shape = *s;
-	http_sink_post(q, shape_hop, h);
 }
 
 static void http_sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks,
 			    size_t n)
 {
-	struct shape s;
-
-	shape_of_bytes(q, &s, content_type, chunks, n);
-	shape_make(q, code, &s);
-	send_shape(q, code, &s);
-}
-
-/* On the pool: a read that had been on its loop. */
-static void object_hop(struct api_req *q, void *ctx)
-{
-	struct err err = ERR_INIT;
-	struct hop *h = ctx;
-	struct shape s;
-
-	if (held_room(q, &err) < 0) {
-		api_req_fail(q, &err);
-	} else {
-		shape_of_object(q, &s, h->o, h->doc);
-		shape_make(q, h->code, &s);
-		send_shape(q, h->code, &s);
-	}
-	obj_unref(h->o);
-	free(h);
-}
-
-static void http_sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
-{
-	struct err err = ERR_INIT;
-	struct shape s;
+	struct http_chunk made;
+	bool gzipped = false;
+	size_t total = 0;
 	struct hop *h;
 
-	if (!here(q) || !shape_is_work(q, code, o)) {
-		shape_of_object(q, &s, o, doc);
-		shape_make(q, code, &s);
-		send_shape(q, code, &s);
+	for (size_t i = 0; i < n; i++)
+		total += chunks[i].data.n;
+	if (total > MEDIA_GZIP_MIN && answer_gzips(q, code, (int64_t)total)) {
+		/* That may be much work: done where the request is, before it goes back to its loop. */
+		made = gzip_chunks(q, chunks, n);
+		chunks = &made;
+		n = 1;
+		gzipped = true;
+	}
+	if (here(q)) {
+		respond(q, code, content_type, gzipped, chunks, n);
 		return;
 	}
 	h = xcalloc(1, sizeof(*h));
 	h->code = code;
-	h->o = obj_ref(o);
-	h->doc = doc;
-	if (req_pool(q, object_hop, h, false))
-		return;
-	free(h);
-	obj_unref(o);
-	err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-	err.retry_after_s = 1;
-	api_req_fail(q, &err);
+	h->content_type = content_type;
+	h->chunks = xmemdup(chunks, n * sizeof(*chunks));
+	h->n = n;
+	h->gzipped = gzipped;
+	http_sink_post(q, bytes_hop, h);
 }
 
 static void http_sink_failure(struct api_req *q, const struct err *err)
 {
 	if (err->retry_after_s)
 		api_req_header(q, SV("retry-after"), arena_svf(q->arena, "%d", err->retry_after_s));
-	q->as = AS_NATIVE;
-	http_sink_object(q, err_code(err), NULL, status_failure(q->arena, err));
+	answer_doc(q, err_code(err), status_failure(q->arena, err));
 }
 
 /* --- streaming --- */
@@ -303,7 +289,6 @@ static void sink_stream_end(struct api_req *q)
 }
 
 static const struct api_sink http_sink = {
-	.object = http_sink_object,
 	.bytes = http_sink_bytes,
 	.source = sink_source,
 	.failure = http_sink_failure,
@@ -317,12 +302,12 @@ static const struct api_sink http_sink = {
 
 /* For requests that ask for a WebSocket: the same, but for streams. Those that upgrade by themselves use neither. */
 static const struct api_sink ws_sink = {
-	.object = http_sink_object,
 	.bytes = http_sink_bytes,
 	.source = sink_source,
 	.failure = http_sink_failure,
 	.stream_begin = ws_stream_begin,
 	.stream_write = ws_stream_write,
+	.stream_event = ws_stream_event,
 	.stream_end = ws_stream_end,
 	.post = http_sink_post,
 	.on_loop = true,

@@ -9,7 +9,7 @@ struct ws_stream {
 	struct http_tunnel *tunnel; /* NULL: no more */
 	struct ws ws;
 	struct buf message, out;
-	bool base64, events;
+	bool base64;
 	bool ended; /* by the streamer: q is given back with the tunnel */
 };
 
@@ -96,7 +96,6 @@ void ws_stream_begin(struct api_req *q, const char *content_type)
 	(void)content_type;
 	q->user_data = w;
 	ws_init(&w->ws, false, MESSAGE_MAX);
-	w->events = q->verb == VERB_WATCH;
 	q->http->on_gone = NULL;
 	if (ws_accept(q->http, offers, &protocol, &headers, &n, &err) < 0) {
 		api_req_answered(q, 400);
@@ -108,13 +107,13 @@ void ws_stream_begin(struct api_req *q, const char *content_type)
 	}
 	if (!w->tunnel) { /* the streamer hears of it when it has begun */
 		http_req_post(q->http, ws_stream_gone_before, q);
-	} else if (!w->events) {
+	} else if (q->verb != VERB_WATCH) {
 		ws_frame(&w->ws, &w->out, w->base64 ? WS_TEXT : WS_BINARY, SV(""), 0);
 		(void)ws_stream_flush(w);
 	}
 }
 
-static size_t ws_stream_send(struct ws_stream *w, struct sv bytes)
+static size_t ws_stream_send(struct ws_stream *w, enum ws_op op, struct sv bytes)
 {
 	if (w->base64) {
 		_cleanup_(buf_release) struct buf text = BUF_INIT;
@@ -122,7 +121,7 @@ static size_t ws_stream_send(struct ws_stream *w, struct sv bytes)
 		b64_add(&text, bytes);
 		ws_frame(&w->ws, &w->out, WS_TEXT, buf_sv(&text), 0);
 	} else {
-		ws_frame(&w->ws, &w->out, w->events ? WS_TEXT : WS_BINARY, bytes, 0);
+		ws_frame(&w->ws, &w->out, op, bytes, 0);
 	}
 	return ws_stream_flush(w);
 }
@@ -132,19 +131,28 @@ size_t ws_stream_write(struct api_req *q, const struct http_chunk *c)
 	struct ws_stream *w = q->user_data;
 	size_t queued = 0;
 
-	if (w->tunnel && !w->events) {
-		queued = c->data.n ? ws_stream_send(w, c->data) : 0;
-	} else if (w->tunnel) {
-		/* An event comes in pieces, of which only the last one ends with a line break. */
-		buf_addsv(&w->message, c->data);
-		if (sv_ends(c->data, SV("\n"))) {
-			queued = ws_stream_send(w, buf_sv(&w->message));
-			buf_clear(&w->message);
-		}
-	}
+	if (w->tunnel && c->data.n)
+		queued = ws_stream_send(w, WS_BINARY, c->data);
 	if (c->release)
 		c->release(c->owner);
 	return queued;
+}
+
+size_t ws_stream_event(struct api_req *q, bool binary, const struct http_chunk *chunks, size_t n)
+{
+	struct ws_stream *w = q->user_data;
+
+	for (size_t i = 0; i < n; i++) {
+		if (w->tunnel)
+			buf_addsv(&w->message, chunks[i].data);
+		if (chunks[i].release)
+			chunks[i].release(chunks[i].owner);
+	}
+	if (!w->tunnel)
+		return 0;
+	n = ws_stream_send(w, binary ? WS_BINARY : WS_TEXT, buf_sv(&w->message));
+	buf_clear(&w->message);
+	return n;
 }
 
 void ws_stream_end(struct api_req *q)

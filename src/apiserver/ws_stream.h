@@ -1,7 +1,7 @@
 /* ws_stream.h - a streamed answer as WebSocket messages, for clients that cannot read a response as it comes
  * (browsers): watch and logs by GET with an upgrade.
  *
- *	watch	each event is a text message
+ *	watch	each event is a message, of text unless its encoding is binary
  *	else	each piece is a binary message; the first one is empty, as upstream's
  *
  * Subprotocol base64.binary.k8s.io: text messages with base64 in them; binary.k8s.io, or none: as above. What the
@@ -13,7 +13,8 @@
 
 #include "apiserver/api_req.h"
 
-/* The three of struct api_sink. */
+/* The four of struct api_sink. */
 void ws_stream_begin(struct api_req *q, const char *content_type);
 size_t ws_stream_write(struct api_req *q, const struct http_chunk *c);
+size_t ws_stream_event(struct api_req *q, bool binary, const struct http_chunk *chunks, size_t n);
 void ws_stream_end(struct api_req *q);

@@ -47,6 +47,8 @@ struct val *json_decode(struct arena *a, struct sv text, const struct json_opts 
  * reads back the same. The encoding of a decoded value decodes to an equal value. */
 void json_encode(struct buf *b, const struct val *v);
 void json_encode_indent(struct buf *b, const struct val *v, int spaces);
+/* The same of a value that lies so many levels deep in what is laid out. */
+void json_encode_indent_at(struct buf *b, const struct val *v, int spaces, int level);
 void json_encode_str(struct buf *b, struct sv s); /* quoted and escaped */
 
 bool json_str_plain(struct sv s); /* encoded as it is, between quotes: nothing in it is escaped */

@@ -347,3 +347,8 @@ void json_encode_indent(struct buf *b, const struct val *v, int spaces)
 {
 	encode_indent(b, v, spaces, 0);
 }
+
+void json_encode_indent_at(struct buf *b, const struct val *v, int spaces, int level)
+{
+	encode_indent(b, v, spaces, level);
+}

@@ -34,3 +34,5 @@ struct val *yaml_decode_opts(struct arena *a, struct sv text, const struct yaml_
 
 /* Block style, keys in document order, strings quoted only where YAML would misread them. */
 void yaml_encode(struct buf *b, const struct val *v);
+/* The same as the next element of a list that is a member of the document: "- " and what is v. */
+void yaml_encode_item(struct buf *b, const struct val *v);

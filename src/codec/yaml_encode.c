@@ -114,6 +114,12 @@ static void member_value(struct buf *b, const struct val *v, int at)
 	buf_addc(b, '\n');
 }
 
+static void yaml_list_item(struct buf *b, const struct val *v, int at)
+{
+	buf_adds(b, "- ");
+	node(b, v, at + 2, true);
+}
+
 /* first_inline: the first line begins where the buffer stands, behind "- ". */
 static void node(struct buf *b, const struct val *v, int at, bool first_inline)
 {
@@ -132,8 +138,7 @@ static void node(struct buf *b, const struct val *v, int at, bool first_inline)
 		for (size_t i = 0; i < v->n; i++) {
 			if (i || !first_inline)
 				indent(b, at);
-			buf_adds(b, "- ");
-			node(b, &v->items[i], at + 2, true);
+			yaml_list_item(b, &v->items[i], at);
 		}
 		return;
 	}
@@ -154,4 +159,9 @@ static void node(struct buf *b, const struct val *v, int at, bool first_inline)
 void yaml_encode(struct buf *b, const struct val *v)
 {
 	node(b, v, 0, false);
+}
+
+void yaml_encode_item(struct buf *b, const struct val *v)
+{
+	yaml_list_item(b, v, 0);
 }

@@ -274,7 +274,7 @@ static void delete_done(struct write_op *op, struct obj *o, struct err *err)
 		answer_doc(q, 200, status_success(op->a, op->res, op->name, obj_uid(op->old)));
 	} else {
 		/* Still there although the dependents were to go in the background: accepted. */
-		q->sink->object(q, !op->tombstone && op->del->orphan == 0 ? 202 : 200, o, NULL);
+		answer_object(q, !op->tombstone && op->del->orphan == 0 ? 202 : 200, o);
 	}
 }
 

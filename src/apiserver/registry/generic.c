@@ -98,8 +98,6 @@ bool registry_is_small(struct api_req *q)
 			return false;
 	if (api_req_param(q, "resourceVersion", &rev) && rev.n && !sv_is(rev, "0"))
 		return false;
-	if (q->pretty || q->yaml) /* read and written anew as a whole (http_adapter.c) */
-		return false;
 	return !resource_stored(q->res) || wc_count(q->server->wc, q->res) <= LIST_SMALL;
 }
 

@@ -25,6 +25,6 @@ void registry_get(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	q->sink->object(q, 200, o, NULL);
+	answer_object(q, 200, o);
 	obj_unref(o);
 }

@@ -1,151 +1,140 @@
 /* The body of a LIST, made while it is sent.
  *
- * Native items are the objects' own JSON, by reference: nothing is copied. Tables and metadata lists are encoded a
- * piece at a time. Either way a LIST under way costs a reference for each object that is not sent yet, so two hundred
- * of five thousand objects cost as little as their readers' windows, and a loop has turns for its other connections.
+ * Items of an encoding that keeps them are the objects' own bytes, by reference: nothing is copied. What is made of
+ * them (Tables, metadata, what people read) is made a piece at a time. Either way a LIST under way costs a reference
+ * for each object that is not sent yet, so two hundred of five thousand objects cost as little as their readers'
+ * windows, and a loop has turns for its other connections.
  */
 #include "apiserver/held.h"
+#include "apiserver/media.h"
 #include "apiserver/registry/registry.h"
-#include "codec/json.h"
 
 #include <stdlib.h>
 
-#define PIECE ((size_t)16 * 1024)  /* of what is encoded */
-#define WHOLE ((size_t)128 * 1024) /* less is answered at once, with its length: as much as goes without gzip */
+#define PIECE ((size_t)16 * 1024) /* of what is made */
 
 struct list_body {
 	struct http_source src;
 	struct api_req *q;
-	const struct resource *res;
+	const struct media *media;
+	struct media_list *list;
 	struct obj **objs;
-	size_t n, at;	  /* objs[at] is the next; those before it are not ours any more */
-	struct sv prefix; /* what native items leave out, because the list's own kind says it */
-	struct buf made;  /* encoded, not handed out */
-	bool separated;	  /* the native item's comma is out */
+	size_t at;		/* objs[at] is the next; those before it are not ours any more */
+	struct buf made;	/* written, not handed out */
+	struct media_part part; /* of objs[at], if what stands before it is out */
+	bool separated;
 	bool ended;
 };
+
+static struct http_chunk made_chunk(struct list_body *l)
+{
+	size_t n = l->made.n;
+	char *p = buf_detach(&l->made);
+
+	return (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
+}
+
+static bool list_body_end(struct list_body *l)
+{
+	if (l->ended)
+		return false;
+	l->media->list_tail(&l->made, l->list);
+	l->ended = true;
+	return true;
+}
+
+/* --- kept --- */
 
 static void list_body_release_obj(void *o)
 {
 	obj_unref(o);
 }
 
-static struct sv type_prefix(struct arena *a, const struct resource *r, struct sv json)
+/* The bytes of all parts; -1: there is one that cannot be said. */
+static int64_t kept_bytes(const struct list_body *l)
 {
-	char av[160];
-	struct sv p;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct media_part p;
+	size_t total = 0;
 
-	resource_api_version(r, av, sizeof(av));
-	p = arena_svf(a, "{\"apiVersion\":\"%s\",\"kind\":\"%s\",", av, r->kind);
-	if (!sv_starts(json, p))
-		p = arena_svf(a, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", r->kind, av);
-	return sv_starts(json, p) ? p : SV_NULL;
-}
-
-static void head_meta(struct buf *b, int64_t rev, struct sv cont, int64_t remaining)
-{
-	buf_printf(b, "\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", rev);
-	list_more(b, cont, remaining);
-	buf_adds(b, "},\"items\":[");
-}
-
-/* --- native --- */
-
-/* "," or ",{" and then the object from behind the prefix on. */
-static struct sv separator(const struct list_body *l, struct sv json, size_t *ret_cut)
-{
-	struct sv sep = SV(",{");
-
-	*ret_cut = l->prefix.n && sv_starts(json, l->prefix) ? l->prefix.n : 0;
-	if (!*ret_cut)
-		sep.n = 1;
-	return l->at ? sep : sv_sub(sep, 1, sep.n);
-}
-
-static int64_t native_bytes(const struct list_body *l)
-{
-	size_t total = l->made.n + 3, cut;
-
-	for (size_t i = 0; i < l->n; i++) {
-		struct list_body at = { .prefix = l->prefix, .at = i };
-		struct sv json = obj_json(l->objs[i]);
-
-		total += separator(&at, json, &cut).n;
-		total += json.n - cut;
+	for (size_t i = 0; i < l->list->n; i++) {
+		if (!media_item_kept(l->media, l->list, i, l->objs[i], &p))
+			return -1;
+		total += l->media->before(&b, &p).n;
+		total += p.body.n;
+		if (l->media->behind)
+			total += l->media->behind(&p).n;
+		if (b.n)
+			buf_clear(&b);
 	}
 	return (int64_t)total;
 }
 
-static bool native_next(struct http_source *s, struct http_chunk *ret)
+/* What stands before the next item; false: nothing does. */
+static bool kept_before(struct list_body *l, struct http_chunk *ret)
+{
+	struct obj *o = l->objs[l->at];
+	struct sv before;
+
+	wc_work(l->q->server->wc, l->list->res, o);
+	(void)media_item_kept(l->media, l->list, l->at, o, &l->part); /* it said yes when its bytes were counted */
+	before = l->media->before(&l->made, &l->part);
+	if (!before.n)
+		return false;
+	*ret = l->made.n ? made_chunk(l) : (struct http_chunk){ .data = before };
+	return true;
+}
+
+static bool kept_next(struct http_source *s, struct http_chunk *ret)
 {
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
-	struct sv json, sep;
-	size_t cut;
 
-	if (l->made.n) {
-		size_t n = l->made.n;
-		char *head = buf_detach(&l->made);
-
-		*ret = (struct http_chunk){ .data = sv_make(head, n), .release = free, .owner = head };
+	if (l->made.n || (l->at == l->list->n && list_body_end(l) && l->made.n)) {
+		*ret = made_chunk(l);
 		return true;
 	}
-	if (l->at == l->n) {
-		if (l->ended)
-			return false;
-		*ret = (struct http_chunk){ .data = SV("]}\n") };
-		l->ended = true;
-		return true;
-	}
-	wc_work(l->q->server->wc, l->res, l->objs[l->at]);
-	json = obj_json(l->objs[l->at]);
-	sep = separator(l, json, &cut);
-	if (!l->separated && sep.n) {
-		*ret = (struct http_chunk){ .data = sep };
+	if (l->at == l->list->n)
+		return false;
+	if (!l->separated && kept_before(l, ret)) {
 		l->separated = true;
 		return true;
 	}
-	*ret = (struct http_chunk){ .data = sv_sub(json, cut, json.n),
-				    .release = list_body_release_obj,
-				    .owner = l->objs[l->at++] };
+	*ret = (struct http_chunk){ .data = l->part.body, .release = list_body_release_obj, .owner = l->objs[l->at] };
+	if (l->media->behind)
+		buf_addsv(&l->made, l->media->behind(&l->part));
+	l->at++;
 	l->separated = false;
 	return true;
 }
 
-/* --- Table and PartialObjectMetadataList --- */
+/* --- made --- */
 
-/* Encodes until there are `want` bytes; false when the end was made. */
-static bool list_body_encode(struct list_body *l, size_t want)
+/* Until there are `want` bytes; false when the end was made. */
+static bool list_body_make(struct list_body *l, size_t want)
 {
 	while (!l->ended && l->made.n < want) {
-		if (l->at == l->n) {
-			buf_adds(&l->made, "]}\n");
-			l->ended = true;
+		struct obj *o = l->at < l->list->n ? l->objs[l->at] : NULL;
+
+		if (!o) {
+			(void)list_body_end(l);
 			break;
 		}
-		if (l->at)
-			buf_addc(&l->made, ',');
-		wc_work(l->q->server->wc, l->res, l->objs[l->at]);
-		if (l->q->as == AS_TABLE)
-			table_row(l->q, &l->made, l->res, l->objs[l->at]);
-		else
-			partial_encode(l->q, &l->made, obj_root(l->objs[l->at]));
-		obj_unref(l->objs[l->at++]);
+		wc_work(l->q->server->wc, l->list->res, o);
+		media_item_make(l->q, &l->made, l->list, l->at, o);
+		l->at++;
+		obj_unref(o);
 	}
 	return !l->ended;
 }
 
-static bool encoded_next(struct http_source *s, struct http_chunk *ret)
+static bool made_next(struct http_source *s, struct http_chunk *ret)
 {
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
-	size_t n;
-	char *p;
 
-	(void)list_body_encode(l, PIECE);
+	(void)list_body_make(l, PIECE);
 	if (!l->made.n)
 		return false;
-	n = l->made.n;
-	p = buf_detach(&l->made);
-	*ret = (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
+	*ret = made_chunk(l);
 	return true;
 }
 
@@ -155,41 +144,54 @@ static void list_body_release(struct http_source *s)
 {
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
 
-	while (l->at < l->n)
+	while (l->at < l->list->n)
 		obj_unref(l->objs[l->at++]);
 	buf_release(&l->made);
+}
+
+/* Its length, which is known before it is sent. */
+static int kept_begin(struct list_body *l, struct err *err)
+{
+	_cleanup_(buf_release) struct buf tail = BUF_INIT;
+
+	l->src.next = kept_next;
+	l->list->bytes = kept_bytes(l);
+	if (l->list->bytes < 0)
+		return err_set(err, ERR_INTERNAL, "the list cannot be encoded as %s", l->media->name);
+	l->media->list_head(&l->made, l->list);
+	l->media->list_tail(&tail, l->list);
+	l->src.total = (int64_t)l->made.n + l->list->bytes + (int64_t)tail.n;
+	return 0;
 }
 
 void list_answer(struct api_req *q, const struct resource *r, struct obj **objs, size_t n, int64_t rev, struct sv cont,
 		 int64_t remaining)
 {
 	struct list_body *l = ARENA_NEW(q->arena, struct list_body);
+	struct err err = ERR_INIT;
 	struct http_chunk all;
-	char av[160];
 
-	l->src = (struct http_source){ .total = -1, .next = encoded_next, .release = list_body_release };
+	l->src = (struct http_source){ .total = -1, .next = made_next, .release = list_body_release };
 	l->q = q;
-	l->res = r;
+	l->media = media_of(q);
+	l->list = media_list_new(q, r, objs, n, rev, cont, remaining);
 	l->objs = objs;
-	l->n = n;
-	if (q->as == AS_NATIVE) {
-		buf_printf(&l->made, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", r->list_kind,
-			   resource_api_version(r, av, sizeof(av)));
-		head_meta(&l->made, rev, cont, remaining);
-		l->prefix = n ? type_prefix(q->arena, r, obj_json(objs[0])) : SV_NULL;
-		l->src.next = native_next;
-		l->src.total = native_bytes(l);
-	} else if (q->as == AS_TABLE) {
-		table_head(q, &l->made, r, rev, cont, remaining, true);
-	} else {
-		buf_printf(&l->made, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"%s\",", meta_version(q));
-		head_meta(&l->made, rev, cont, remaining);
+	if (!media_makes(q)) {
+		if (kept_begin(l, &err) == 0) {
+			answer_source(q, 200, l->media->content_type, &l->src);
+			return;
+		}
+		list_body_release(&l->src);
+		api_req_fail(q, &err);
+		return;
 	}
-	if (q->as == AS_NATIVE || list_body_encode(l, WHOLE)) {
-		answer_source(q, 200, "application/json", &l->src);
+	l->media->list_head(&l->made, l->list);
+	/* Less than is worth compressing is answered at once, with its length. */
+	if (list_body_make(l, MEDIA_GZIP_MIN)) {
+		answer_source(q, 200, l->media->content_type, &l->src);
 		return;
 	}
 	n = l->made.n;
 	all = held_chunk(q, buf_detach(&l->made), n);
-	q->sink->bytes(q, 200, "application/json", &all, 1);
+	q->sink->bytes(q, 200, l->media->content_type, &all, 1);
 }

@@ -1,13 +1,13 @@
-/* WATCH over a streaming sink: events as lines of JSON around the objects' own text.
+/* WATCH over a streaming sink: events as media.h writes them, around the objects' own text.
  *
  *	publish ─▶ queue of the watcher ─wake─▶ post to the request's thread ─▶ drain ─▶ stream_write
  *
  * A stream lives until the client goes, its time is up, the right to it is gone (standing.h) or the watch ended;
  * everything that may still call back (the timer, a posted drain, a check of the right) holds a reference on it. */
 #include "base/board.h"
+#include "apiserver/media.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/standing.h"
-#include "codec/json.h"
 
 #include <stdlib.h>
 
@@ -24,7 +24,7 @@ struct watch_stream {
 	atomic_int refs;
 	bool blocked; /* waiting for on_drain */
 	bool over;    /* no more events */
-	bool columns_sent;
+	bool sent;    /* the first object */
 };
 
 /* Kept out of line: of two drops of different references gcc 12 takes the second for a use after free. */
@@ -59,97 +59,21 @@ static void standing_released(struct api_req *q)
 	stream_unref(q->stream);
 }
 
-/* The text of a watch event around an object's JSON. */
-static struct sv watch_event_head(enum watch_type t)
-{
-	switch (t) {
-	case WATCH_ADDED:
-		return SV("{\"type\":\"ADDED\",\"object\":");
-	case WATCH_MODIFIED:
-		return SV("{\"type\":\"MODIFIED\",\"object\":");
-	case WATCH_DELETED:
-		return SV("{\"type\":\"DELETED\",\"object\":");
-	default:
-		return SV("{\"type\":\"BOOKMARK\",\"object\":");
-	}
-}
-
-static size_t put(struct api_req *q, struct sv constant)
-{
-	return q->sink->stream_write(q, &(struct http_chunk){ .data = constant });
-}
-
-static size_t put_buf(struct api_req *q, struct buf *b)
-{
-	size_t n = b->n;
-	char *text = buf_detach(b);
-
-	return q->sink->stream_write(q,
-				     &(struct http_chunk){ .data = sv_make(text, n), .release = free, .owner = text });
-}
-
-static void watch_release_obj(void *o)
-{
-	obj_unref(o);
-}
-
-static void bookmark_encode(struct api_req *q, struct buf *b, const struct wc_event *e)
-{
-	const struct resource *r = q->res;
-	char av[160];
-
-	buf_addsv(b, watch_event_head(WATCH_BOOKMARK));
-	if (q->as == AS_PARTIAL)
-		buf_printf(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"%s\"", meta_version(q));
-	else if (q->as == AS_TABLE)
-		buf_printf(b, "{\"kind\":\"Table\",\"apiVersion\":\"%s\"", meta_version(q));
-	else
-		buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\"", r->kind,
-			   resource_api_version(r, av, sizeof(av)));
-	buf_printf(b, ",\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", e->rev);
-	if (q->as == AS_TABLE) {
-		/* A table carries its annotations on a row's object. */
-		buf_printf(b,
-			   "},\"columnDefinitions\":null,\"rows\":[{\"cells\":[],\"object\":{\"kind\":"
-			   "\"PartialObjectMetadata\",\"apiVersion\":\"%s\"",
-			   meta_version(q));
-		buf_printf(b, ",\"metadata\":{\"resourceVersion\":\"%" PRId64 "\"", e->rev);
-	} else {
-		buf_adds(b, ",\"creationTimestamp\":null");
-	}
-	if (e->initial_end)
-		buf_adds(b, ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}");
-	buf_adds(b, q->as == AS_TABLE ? "}}}]}}\n" : "}}}\n");
-}
-
 /* Returns the bytes waiting. */
 static size_t send_event(struct watch_stream *w, struct wc_event *e)
 {
+	static const enum media_event events[] = {
+		[WATCH_ADDED] = MEDIA_ADDED, [WATCH_MODIFIED] = MEDIA_MODIFIED, [WATCH_DELETED] = MEDIA_DELETED
+	};
 	struct api_req *q = w->q;
 	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
-	struct buf b = BUF_INIT;
+	bool first = !w->sent;
 
-	if (e->type == WATCH_BOOKMARK) {
-		bookmark_encode(q, &b, e);
-		return put_buf(q, &b);
-	}
+	if (e->type == WATCH_BOOKMARK)
+		return media_send_bookmark(q, e->rev, e->initial_end);
 	wc_work(q->server->wc, q->res, e->o);
-	if (q->as == AS_NATIVE) {
-		struct http_chunk c = { .data = obj_json(e->o), .release = watch_release_obj, .owner = e->o };
-
-		(void)put(q, watch_event_head(e->type));
-		(void)q->sink->stream_write(q, &c);
-		return put(q, SV("}\n"));
-	}
-	buf_addsv(&b, watch_event_head(e->type));
-	if (q->as == AS_TABLE)
-		table_encode(q, &b, q->res, &e->o, 1, e->rev, SV_NULL, -1, !w->columns_sent);
-	else
-		partial_encode(q, &b, obj_root(e->o));
-	w->columns_sent = true;
-	buf_adds(&b, "}\n");
-	obj_unref(e->o);
-	return put_buf(q, &b);
+	w->sent = true;
+	return media_send(q, events[e->type], e->o, e->rev, first);
 }
 
 static void drain(struct watch_stream *w)
@@ -247,22 +171,11 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 	return 0;
 }
 
-static void error_event(struct api_req *q, struct err *err)
-{
-	struct buf b = BUF_INIT;
-
-	buf_adds(&b, "{\"type\":\"ERROR\",\"object\":");
-	json_encode(&b, status_failure(q->arena, err));
-	buf_adds(&b, "}\n");
-	err_release(err);
-	(void)put_buf(q, &b);
-}
-
 /* A watch that cannot start where it was asked to is a stream of one error, as upstream's. */
 static void answer_error_event(struct api_req *q, struct err *err)
 {
-	q->sink->stream_begin(q, "application/json");
-	error_event(q, err);
+	media_stream_begin(q);
+	(void)media_send_error(q, err);
 	q->sink->stream_end(q);
 }
 
@@ -271,7 +184,7 @@ static void watch_revoked(struct api_req *q, struct err *why)
 	struct watch_stream *w = q->stream;
 
 	if (!w->over)
-		error_event(q, why);
+		(void)media_send_error(q, why);
 	else
 		err_release(why);
 	finish(w);
@@ -313,7 +226,7 @@ void registry_watch(struct api_req *q)
 	q->stream = w;
 	q->on_gone = watch_on_gone;
 	q->on_drain = watch_on_drain;
-	q->sink->stream_begin(q, "application/json");
+	media_stream_begin(q);
 	ns = seconds ? seconds * NS_PER_SEC
 		     : (WATCH_SECONDS_MIN + (int64_t)env_random_below(s->env, WATCH_SECONDS_MIN)) * NS_PER_SEC;
 	w->timer = env_after(s->env, ENV_TIMERS, ns, on_timeout, w);

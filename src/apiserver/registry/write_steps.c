@@ -47,7 +47,7 @@ void write_finish(struct write_op *op, struct obj *o, struct err *err)
 	} else if (err) {
 		api_req_fail(op->q, err);
 	} else {
-		op->q->sink->object(op->q, op->code, o, NULL);
+		answer_object(op->q, op->code, o);
 	}
 }
 

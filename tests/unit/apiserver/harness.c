@@ -14,17 +14,6 @@ static void record(struct answer *a, int code)
 	api_req_answered(&a->q, code);
 }
 
-static void sink_object(struct api_req *q, int code, struct obj *o, const struct val *doc)
-{
-	struct answer *a = q->user_data;
-
-	record(a, code);
-	if (o)
-		buf_addsv(&a->body, obj_json(o));
-	else
-		json_encode(&a->body, doc);
-}
-
 static void sink_bytes(struct api_req *q, int code, const char *content_type, const struct http_chunk *chunks, size_t n)
 {
 	struct answer *a = q->user_data;
@@ -101,7 +90,6 @@ static void sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx
 }
 
 static const struct api_sink recorder = {
-	.object = sink_object,
 	.bytes = sink_bytes,
 	.failure = sink_failure,
 	.stream_begin = sink_stream_begin,
@@ -110,7 +98,37 @@ static const struct api_sink recorder = {
 	.post = sink_post,
 };
 
-static struct api_sink loop_recorder; /* the same, on a loop */
+/* The same, on a loop, and for messages. */
+static struct api_sink loop_recorder, message_recorder;
+
+static void sink_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
+{
+	struct answer *a = q->user_data;
+	struct http_chunk c;
+
+	record(a, code);
+	(void)snprintf(a->content_type, sizeof(a->content_type), "%s", content_type);
+	while (src->next(src, &c)) {
+		a->pieces++;
+		a->largest = MAX(a->largest, c.data.n);
+		buf_addsv(&a->body, c.data);
+		if (c.release)
+			c.release(c.owner);
+	}
+	assert_true(src->total < 0 || src->total == (int64_t)a->body.n);
+	src->release(src);
+}
+
+static size_t sink_stream_event(struct api_req *q, bool binary, const struct http_chunk *chunks, size_t n)
+{
+	struct answer *a = q->user_data;
+
+	a->messages++;
+	a->binary = binary;
+	for (size_t i = 0; i < n; i++)
+		(void)sink_stream_write(q, &chunks[i]);
+	return 0;
+}
 
 /* --- asking --- */
 
@@ -189,12 +207,17 @@ struct answer *api_start(struct rig *r, const struct ask *ask)
 
 	loop_recorder = recorder;
 	loop_recorder.on_loop = true;
+	loop_recorder.source = sink_source;
+	message_recorder = recorder;
+	message_recorder.stream_event = sink_stream_event;
 	a->rig = r;
 	a->stuck = ask->stuck;
 	*q = (struct api_req){
 		.server = r->server,
 		.arena = &a->arena,
-		.sink = ask->loop ? &loop_recorder : &recorder,
+		.sink = ask->messages ? &message_recorder
+			: ask->loop   ? &loop_recorder
+				      : &recorder,
 		.method = sv_from(ask->method),
 		.content_type = sv_from(ask->type ? ask->type : "application/json"),
 		.accept = sv_from(ask->accept),

@@ -37,7 +37,10 @@ struct answer {
 	char content_type[96];
 	const struct val *json; /* of the body, when it is JSON; in the rig's arena */
 	bool streaming, ended;
-	bool stuck; /* the peer takes nothing */
+	bool stuck;		/* the peer takes nothing */
+	size_t pieces, largest; /* of an answer that was made while it was sent */
+	size_t messages;	/* events given as such; */
+	bool binary;		/* and what the last one was */
 };
 
 struct ask {
@@ -50,7 +53,8 @@ struct ask {
 	size_t body_n;	/* 0: strlen */
 	bool no_groups; /* not even system:authenticated */
 	bool stuck;	/* the peer takes nothing, from the first byte on */
-	bool loop;	/* as from a network loop: what is no small read runs on the pool */
+	bool loop;	/* as from a network loop: what is no small read runs on the pool, long answers are sources */
+	bool messages;	/* as over a WebSocket: the transport parts events */
 	/* Any of these: who asks is found out as for a request from a socket, of which there are only the headers. */
 	const char *authorization;	   /* "" : a socket's request without that header */
 	const char *cert_user;		   /* the common name of a client certificate */

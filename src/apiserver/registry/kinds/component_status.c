@@ -40,7 +40,7 @@ static void read_status(struct api_req *q)
 			return;
 		}
 		o = store_status(q);
-		q->sink->object(q, 200, o, NULL);
+		answer_object(q, 200, o);
 		obj_unref(o);
 		return;
 	}
