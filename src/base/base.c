@@ -247,6 +247,17 @@ bool sv_to_i64(struct sv s, int64_t *ret)
 	return true;
 }
 
+struct sv u64_text(uint64_t v, char tmp[U64_TEXT_MAX])
+{
+	size_t at = U64_TEXT_MAX;
+
+	do {
+		tmp[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return sv_make(tmp + at, U64_TEXT_MAX - at);
+}
+
 uint64_t sv_hash(struct sv s)
 {
 	uint64_t h = UINT64_C(14695981039346656037);

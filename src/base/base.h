@@ -118,6 +118,9 @@ bool sv_split(struct sv *rest, char sep, struct sv *head);
 /* Whole-string decimal conversions: false on anything but digits (and one '-'), or overflow. */
 bool sv_to_i64(struct sv s, int64_t *ret);
 bool sv_to_u64(struct sv s, uint64_t *ret);
+/* The other way, into tmp, without a NUL: for what is too frequent for printf(). */
+#define U64_TEXT_MAX 20
+struct sv u64_text(uint64_t v, char tmp[U64_TEXT_MAX]);
 /* Of a hexadecimal digit; -1 of anything else. */
 static inline int hex_value(char c)
 {

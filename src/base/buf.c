@@ -69,14 +69,9 @@ void buf_adds(struct buf *b, const char *s)
 
 void buf_addu64(struct buf *b, uint64_t v)
 {
-	char tmp[20];
-	size_t at = sizeof(tmp);
+	char tmp[U64_TEXT_MAX];
 
-	do {
-		tmp[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	buf_add(b, tmp + at, sizeof(tmp) - at);
+	buf_addsv(b, u64_text(v, tmp));
 }
 
 void buf_addi64(struct buf *b, int64_t v)

@@ -388,13 +388,12 @@ static void h2_respond(struct http_rq *r, int status, const struct http_header *
 	nghttp2_nv fixed[H2_NV_MAX], *nv = fixed;
 	nghttp2_data_provider src = { .source.ptr = r, .read_callback = h2_read };
 	struct http_conn *c = r->conn;
-	char code[16], length[24];
+	char code[U64_TEXT_MAX], length[U64_TEXT_MAX];
 	size_t n = 0;
 
 	if (n_headers + 3 > H2_NV_MAX)
 		nv = ARENA_ARRAY(&r->arena, nghttp2_nv, n_headers + 3);
-	(void)snprintf(code, sizeof(code), "%d", status);
-	nv[n++] = h2_nv(SV(":status"), sv_from(code));
+	nv[n++] = h2_nv(SV(":status"), u64_text((uint64_t)status, code));
 	for (size_t i = 0; i < n_headers; i++) {
 		struct sv name = h2_lower(&r->arena, headers[i].name);
 
@@ -402,10 +401,8 @@ static void h2_respond(struct http_rq *r, int status, const struct http_header *
 			nv[n++] = h2_nv(name, headers[i].value);
 	}
 	nv[n++] = h2_nv(SV("date"), lane_date(c->lane));
-	if (content_length >= 0 && status != 204 && status != 304) {
-		(void)snprintf(length, sizeof(length), "%" PRId64, content_length);
-		nv[n++] = h2_nv(SV("content-length"), sv_from(length));
-	}
+	if (content_length >= 0 && status != 204 && status != 304)
+		nv[n++] = h2_nv(SV("content-length"), u64_text((uint64_t)content_length, length));
 	if (nghttp2_submit_response(c->h2, r->stream_id, nv, n, has_body ? &src : NULL) != 0)
 		(void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, r->stream_id, NGHTTP2_INTERNAL_ERROR);
 }

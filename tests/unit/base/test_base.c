@@ -12,6 +12,7 @@
 static void test_sv(void **state)
 {
 	struct sv rest = SV("a,b,,c"), head;
+	char tmp[U64_TEXT_MAX];
 	int64_t v;
 
 	(void)state;
@@ -28,6 +29,9 @@ static void test_sv(void **state)
 	assert_false(sv_to_i64(SV("9223372036854775808"), &v));
 	assert_false(sv_to_i64(SV("-"), &v));
 	assert_false(sv_to_i64(SV("1x"), &v));
+	assert_sv(u64_text(0, tmp), "0");
+	assert_sv(u64_text(10, tmp), "10");
+	assert_sv(u64_text(UINT64_MAX, tmp), "18446744073709551615");
 	assert_true(sv_is_true(SV("1")) && sv_is_true(SV("t")) && sv_is_true(SV("T")));
 	assert_true(sv_is_true(SV("true")) && sv_is_true(SV("True")) && sv_is_true(SV("TRUE")));
 	assert_false(sv_is_true(SV("")) || sv_is_true(SV("0")) || sv_is_true(SV("tRUE")) || sv_is_true(SV("yes")));
