@@ -8,11 +8,11 @@
  * asks which they are. Everything that has objects in it is written through here: one object or document, a list piece
  * by piece, a watch event by event. Clients in this process are handed the objects themselves (struct api_sink).
  *
- * A form says all in JSON text, in one place for all encodings. An encoding is a row, struct media, of one of two
- *sorts:
+ * A form says all in JSON text, in one place for all encodings. An encoding is a row, struct media, and one of two:
  *
- *	it keeps	an object has its bytes for as long as it lives (its JSON, or obj_encoding.h): lists and events
- *refer to them, whoever reads them it makes	from a document, each time: for people
+ *	it keeps	an object has its bytes for as long as it lives (its JSON, or obj_encoding.h); lists and
+ *			events refer to them, whoever reads them
+ *	it makes	from a document, each time: for people
  *
  * What goes out is made of parts, a part being one object or document and what stands around it:
  *
