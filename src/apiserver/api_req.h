@@ -12,7 +12,8 @@
  *
  * Threads: one at a time. Its own is that of its sink (a connection's loop, the thread that waits for it in this
  * process); what is no small read runs on the pool meanwhile. While a store commit is in flight the request belongs to
- * the store's completion, which only sends it on; sinks that need their own thread hop there themselves.
+ * whoever ends that (registry/commit.h), the store or its deadline, and only sends it on; sinks that need their own
+ * thread hop there themselves.
  */
 #pragma once
 

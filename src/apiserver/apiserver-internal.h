@@ -62,7 +62,14 @@ struct apiserver {
 	int64_t tick;	      /* minutes since start */
 	int64_t compact_next; /* the revision to compact to at the next compaction */
 	bool tick_armed;
-	size_t writes; /* given to the store and not answered yet */
+	struct commits {
+		struct list list; /* given to the store and not answered yet: struct commit (registry/commit.h) */
+		size_t n;
+		struct env_timer *timer;
+		int64_t due_ns; /* monotonic */
+		unsigned looks; /* for late ones: to come, or under way */
+		bool stopping;
+	} commits;
 };
 
 /* --- hooks of the parts that make the server a cluster; run by apiserver_new() --- */

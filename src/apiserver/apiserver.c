@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/storekey.h"
 #include "store/layout.h"
@@ -82,6 +83,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->start_mono_ns = env_mono_ns(s->env);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->cond, NULL);
+	list_init(&s->commits.list);
 	strategies_start();
 	s->metrics = metrics_new();
 	s->inflight = inflight_new();
@@ -124,7 +126,7 @@ void apiserver_shutdown(struct apiserver *s)
 	if (s->tick_timer && env_timer_stop(s->env, s->tick_timer))
 		s->tick_armed = false;
 	s->tick_timer = NULL;
-	while (s->tick_armed || s->writes)
+	while (s->tick_armed || s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 	service_repair_stop(s);
@@ -136,9 +138,10 @@ void apiserver_rest(struct apiserver *s)
 {
 	run_queue_stop(s->runs);
 	pthread_mutex_lock(&s->lock);
-	while (s->writes)
+	while (s->commits.n)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
+	commits_stop(s);
 }
 
 struct apiserver *apiserver_free(struct apiserver *s)
@@ -146,6 +149,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	if (!s)
 		return NULL;
 	apiserver_shutdown(s);
+	apiserver_rest(s); /* a run that ended in there may have begun a write */
 	s->runs = run_queue_free(s->runs);
 	authz_free(s);
 	pki_free(s);

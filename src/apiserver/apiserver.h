@@ -59,10 +59,11 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 /* /readyz turns false, watches are ended, writes in flight are finished. */
 void apiserver_shutdown(struct apiserver *s);
 /* Behind the end of all listeners, which does not wait for what their clients left behind: ends what is still under way
- * on the pool and in the store. Answers may be on their way to loops: these are run out and freed before
- * apiserver_free(). */
+ * on the pool and in the store. Answers may be on their way to loops: who has some calls this, runs them out and frees
+ * them before apiserver_free(). */
 void apiserver_rest(struct apiserver *s);
-struct apiserver *apiserver_free(struct apiserver *s); /* shuts down first; no request may be under way. Returns NULL */
+/* Shuts down and rests first; no request that is answered on a loop may be under way. Returns NULL. */
+struct apiserver *apiserver_free(struct apiserver *s);
 
 /* The handler for http_server_opts.handler, ctx = the apiserver; and its 413. */
 void apiserver_http(struct http_req *r, void *ctx);

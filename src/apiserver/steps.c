@@ -261,6 +261,11 @@ int req_over(struct api_req *q, struct err *err)
 	return env_mono_ns(q->server->env) >= req_deadline_ns(q) ? wait_failed(q, WAIT_LATE, err) : 0;
 }
 
+int req_late(struct api_req *q, struct err *err)
+{
+	return wait_failed(q, WAIT_LATE, err);
+}
+
 void req_has_parts(struct api_req *q)
 {
 	pthread_mutex_lock(&q->server->waits->lock);

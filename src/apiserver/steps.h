@@ -23,7 +23,8 @@
  *	the server stops	503
  *
  * But for the first the waiting step's cancel() runs, then what the request holds is given back: seats of its priority
- * level, reservations, counters. What was given to the store stays committed. The deadline is the request's own (the
+ * level, reservations, counters. What was given to the store stays committed, and is waited for as long as the deadline
+ * allows (registry/commit.h). The deadline is the request's own (the
  * parameter `timeout`, within upstream's bounds); what lasts by nature (watch, logs, exec and its like) has none.
  *
  * Threads: a request runs on one at a time. A resumed one goes on where its kind of work is done: req_go(). cancel()
@@ -100,6 +101,8 @@ void req_ask(struct api_req *q, int (*fn)(struct api_req *q, void *ctx, struct e
 bool req_mutating(const struct api_req *q);
 /* -1 with err when q's time is up or its client has gone: nobody would read the answer. */
 int req_over(struct api_req *q, struct err *err);
+/* The failure of one whose time is up. Returns -1. */
+int req_late(struct api_req *q, struct err *err);
 /* Copies of q are on their way for it: when its client goes, their waits end, too. */
 void req_has_parts(struct api_req *q);
 /* req_passed(q, step), api_req.h: the step is behind q. This is it for requests whose steps are timed. */
@@ -129,9 +132,11 @@ struct req_plugins {
 			 void *ctx);
 	int (*mutate)(const struct admission *a, struct err *err, void *ctx);
 	int (*validate)(const struct admission *a, struct err *err, void *ctx);
-	/* Before the strategy's own. Whoever answered 0 is told how it ended, for each time. */
-	int (*reserve)(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx);
-	void (*reserved)(struct api_req *q, bool committed, void *ctx);
+	/* Before the strategy's own. Whoever answered 0 is told how it ended, for each time, with what it left in
+	 * *state: perhaps when the request is long gone (registry/commit.h). */
+	int (*reserve)(struct api_req *q, const struct val *old, const struct val *doc, void **state, struct err *err,
+		       void *ctx);
+	void (*reserved)(struct apiserver *s, void *state, bool committed, void *ctx);
 	int (*convert)(struct api_req *q, struct val *doc, struct err *err, void *ctx); /* to what is stored */
 	int (*commit)(struct api_req *q, struct err *err, void *ctx);  /* last, before the store has it */
 	int (*history)(struct api_req *q, struct err *err, void *ctx); /* before the past is read */

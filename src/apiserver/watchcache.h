@@ -73,14 +73,13 @@ const struct resource *resource_storage(const struct resource *r);
 /* A stored value as an object of r, NULL when it cannot be read. */
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev);
 
-/* A write on its way: the cookie of its store_write. The change callback publishes root at the
+/* A write on its way: the cookie of its store_write. The change callback publishes what it makes at the
  * new revision and leaves a reference in `result`; NULL when the cache lags behind the store. */
 struct pending_write {
 	const struct watchcache
 	    *of; /* whose it is: another server in this process, on the same store, reads the text */
 	const struct resource *res;
-	const struct val *root;
-	struct obj *built;  /* root as an object of a likely revision (obj_set_rev()), or NULL; the writer's */
+	struct obj *built;  /* at a likely revision (obj_set_rev()); NULL: a deletion. The writer's */
 	struct obj *result; /* owned by the writer */
 };
 

@@ -136,9 +136,7 @@ static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
 
 static struct obj *feed_written(const struct pending_write *pw, int64_t rev)
 {
-	if (pw->built && obj_set_rev(pw->built, rev))
-		return obj_ref(pw->built);
-	return obj_new(pw->root, rev);
+	return obj_set_rev(pw->built, rev) ? obj_ref(pw->built) : obj_new(obj_root(pw->built), rev);
 }
 
 static void note_changed(struct wc_resource *r)

@@ -12,7 +12,6 @@
 
 struct unread {
 	struct write_op *op;
-	struct store_write w;
 	bool permitted;
 };
 
@@ -55,41 +54,29 @@ static int unread_needless(struct api_req *q, struct err *err)
 	return err_set_object(err, q->group, q->plural, q->name);
 }
 
+static int unread_conclude(struct write_op *op, struct err *err)
+{
+	struct commit *c = op->commit;
+
+	if (commit_said(c, err) < 0)
+		return -1;
+	if (c->said.outcome == STORE_FAILED)
+		return err_move(err, &c->said.err);
+	if (c->said.outcome == STORE_MISMATCH)
+		return c->said.there ? err_modified(err, op->res, op->name) : err_not_found(err, op->res, op->name);
+	req_passed(op->q, STEP_COMMITTED);
+	answer_doc(op->q, 200, status_success(op->a, op->res, op->name, SV("")));
+	return 0;
+}
+
 static void unread_answer(struct api_req *q, void *ctx)
 {
 	struct unread *u = ctx;
-	struct write_op *op = u->op;
 	struct err err = ERR_INIT;
 
-	switch (op->said.outcome) {
-	case STORE_OK:
-		req_passed(q, STEP_COMMITTED);
-		answer_doc(q, 200, status_success(op->a, op->res, op->name, SV("")));
-		return;
-	case STORE_MISMATCH:
-		if (op->said.there)
-			err_modified(&err, op->res, op->name);
-		else
-			err_not_found(&err, op->res, op->name);
-		break;
-	case STORE_FAILED:
-		err_move(&err, &op->said.err);
-		break;
-	}
-	write_fail(op, &err);
-}
-
-static void unread_done(const struct store_result *r, void *ctx)
-{
-	struct unread *u = ctx;
-	struct api_req *q = u->op->q;
-	struct apiserver *s = q->server;
-
-	u->op->said = (struct store_said){ .outcome = r->outcome, .there = r->current };
-	if (r->outcome == STORE_FAILED)
-		err_of_store(r, &u->op->said.err);
-	api_req_post(q, unread_answer, u);
-	write_answered(s);
+	(void)q;
+	if (unread_conclude(u->op, &err) < 0)
+		write_fail(u->op, &err);
 }
 
 static int unread_commit(struct api_req *q, void *ctx, struct err *err)
@@ -97,6 +84,7 @@ static int unread_commit(struct api_req *q, void *ctx, struct err *err)
 	struct unread *u = ctx;
 	struct apiserver *s = q->server;
 	const struct delete_options *o = u->op->del;
+	struct store_write w;
 	int rc = 0;
 
 	if (o->unsafe && !u->permitted)
@@ -109,7 +97,7 @@ static int unread_commit(struct api_req *q, void *ctx, struct err *err)
 	rc = write_admit(u->op, false, ADMIT_DELETE, err);
 	if (rc)
 		return rc;
-	u->w = (struct store_write){
+	w = (struct store_write){
 		.key = storekey(q->arena, q->res, u->op->ns, q->name),
 		.expect_rev = set_aside_rev(s, q->res, u->op->ns, q->name),
 		.tombstone = true,
@@ -117,10 +105,10 @@ static int unread_commit(struct api_req *q, void *ctx, struct err *err)
 	/* Who insists on what nobody knows is not obeyed. */
 	if (o->uid.n || o->rev.n || q->dry_run)
 		return set_aside_error(s, q->res, u->op->ns, q->name, err);
-	if (!u->w.expect_rev)
+	if (!w.expect_rev)
 		return unread_needless(q, err);
-	write_begin(s);
-	store_commit(s->store, &u->w, unread_done, u);
+	u->op->commit = commit_new(q, resource_storage(q->res));
+	commit_go(u->op->commit, &w, unread_answer, u);
 	return 0;
 }
 

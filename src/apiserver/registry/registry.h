@@ -8,6 +8,7 @@
 
 #include "apiserver/admission/admission.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/registry/commit.h"
 #include "apiserver/registry/selection.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/set_aside.h"
@@ -18,16 +19,6 @@
 #define WRITE_ATTEMPTS 5
 #define ALSO_ATTEMPTS 100 /* while others take what was to be written with it; each one knows of one more */
 #define GENERATE_NAME_ATTEMPTS 8
-
-/* What became of a commit, kept when the store's own words are gone. */
-struct store_said {
-	enum store_outcome outcome;
-	int64_t rev;	      /* the write's, or of what is there */
-	bool there;	      /* of a mismatch: something is */
-	bool also;	      /* at key, of what was written with it, not of the object */
-	struct sv key, value; /* arena */
-	struct err err;	      /* of a failure; moved out by who reads it */
-};
 
 struct write_op {
 	struct api_req *q;
@@ -66,13 +57,12 @@ struct write_op {
 	struct obj *answer; /* instead of old; linked to the arena */
 	int64_t want_rev;   /* the client's own resourceVersion, 0: none */
 
-	struct pending_write pw;
-	void *reserved;
-	bool has_reserved, has_reserved_outside;
-	bool ordered, completed; /* doc is in its type's order; and has what Go writes although it is zero */
+	const struct val *stored; /* doc in the form of its storage */
+	struct reserved reserved; /* for this attempt, until the commit has it */
+	struct commit *commit;	  /* of this attempt */
+	bool ordered, completed;  /* doc is in its type's order; and has what Go writes although it is zero */
 	const struct delete_options *del;
 	const struct store_write *also; /* what is written with it; arena */
-	struct store_said said;
 };
 
 void write_run(struct write_op *op); /* write.c */
@@ -119,11 +109,6 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err);
 /* May say REQ_LATER. */
 int write_admit(struct write_op *op, bool mutate, enum admission_op kind, struct err *err);
 void write_finish(struct write_op *op, struct obj *o, struct err *err); /* calls done */
-/* A commit is under way, and the store has answered: a server that stops waits for it. */
-void write_begin(struct apiserver *s);
-void write_answered(struct apiserver *s); /* the op and its request may be gone */
-/* Why a commit failed. */
-int err_of_store(const struct store_result *r, struct err *err);
 void apply_opts_of(struct write_op *op, struct apply_opts *ret);
 /* A request of the server's own, made without request info: strategies and admission find what it
  * is about in q as in a client's. */

@@ -57,10 +57,11 @@ struct strategy {
 
 	/* Side effects that must be undone when the commit fails (ClusterIP, node port). old NULL:
 	 * create; doc NULL: delete. commit() runs after success, rollback() after failure; state
-	 * between them in *state. reserve() may say REQ_LATER (steps.h) as long as it has reserved nothing. */
+	 * between them in *state, which may outlive q (commit.h). reserve() may say REQ_LATER (steps.h) as long as it
+	 * has reserved nothing. */
 	int (*reserve)(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err);
-	void (*commit)(struct api_req *q, void *state);
-	void (*rollback)(struct api_req *q, void *state);
+	void (*commit)(struct apiserver *s, void *state);
+	void (*rollback)(struct apiserver *s, void *state);
 
 	/* What is written with it (store_write.also), of every write, those through subresources and deletions
 	 * included: in q->arena, NULL when there is none. old and doc as of reserve(). */

@@ -8,7 +8,8 @@
  *	  └── somebody else was faster, may retry ──────────┘
  *
  * One loop walks them. A step that says REQ_LATER is asked again when it was resumed, so none changes anything before
- * the last time that it asks. The double line is the store's: its thread sends the write on and does nothing of it. */
+ * the last time that it asks. The double line is the store's (commit.h): its thread sends the write on and does nothing
+ * of it. */
 #include "apiserver/registry/registry.h"
 #include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
@@ -18,20 +19,6 @@ enum {
 	WRITE_GIVEN = 3,  /* somebody else's by now, or answered */
 	WRITE_AGAIN = 4,  /* from the beginning */
 };
-
-static void reserved(struct write_op *op, bool is_committed)
-{
-	const struct req_plugins *p = op->q->server->plugins;
-	void (*fn)(struct api_req * q, void *state) = is_committed ? op->strat->commit : op->strat->rollback;
-
-	if (op->has_reserved && fn)
-		fn(op->q, op->reserved);
-	op->has_reserved = false;
-	op->reserved = NULL;
-	if (op->has_reserved_outside && p->reserved)
-		p->reserved(op->q, is_committed, p->ctx);
-	op->has_reserved_outside = false;
-}
 
 /* --- the steps, in their order --- */
 
@@ -118,19 +105,19 @@ static int reserve(struct write_op *op, struct err *err)
 	int rc;
 
 	if (op->q->asked == 0 && p && p->reserve) {
-		rc = p->reserve(op->q, old, doc, err, p->ctx);
+		rc = p->reserve(op->q, old, doc, &op->reserved.state_outside, err, p->ctx);
 		if (rc != 0)
 			return rc;
-		op->has_reserved_outside = true;
+		op->reserved.has_outside = true;
 	}
 	if (op->q->asked == 0)
 		op->q->has_result = false;
 	op->q->asked = 1;
 	if (op->strat->reserve && !op->sub.n) {
-		rc = op->strat->reserve(op->q, old, doc, &op->reserved, err);
+		rc = op->strat->reserve(op->q, old, doc, &op->reserved.state, err);
 		if (rc != 0)
 			return rc;
-		op->has_reserved = true;
+		op->reserved.has = true;
 		op->ordered = op->completed = false; /* it has put in what it reserved */
 	}
 	op->q->asked = 0;
@@ -143,7 +130,7 @@ static int unchanged(struct write_op *op, struct err *err)
 	const struct val *old = op->old ? obj_root(op->old) : NULL;
 
 	/* With the addresses that it left out the object may be the one that is there. */
-	if (op->has_reserved && old && !op->tombstone && !op->creating && update_is_none(op, old))
+	if (op->reserved.has && old && !op->tombstone && !op->creating && update_is_none(op, old))
 		return WRITE_ANSWER;
 	if (!op->q->dry_run)
 		return 0;
@@ -169,7 +156,6 @@ static int convert(struct write_op *op, struct err *err)
 	struct val *meta;
 	int rc;
 
-	op->pw = (struct pending_write){ .of = op->q->server->wc, .res = stored, .root = op->doc };
 	if (op->tombstone)
 		return 0;
 	if (p && p->convert && (rc = p->convert(op->q, op->doc, err, p->ctx)) != 0)
@@ -181,20 +167,21 @@ static int convert(struct write_op *op, struct err *err)
 		val_del(meta, F_resourceVersion);
 	if (!op->completed)
 		write_complete(op);
-	if (stored != op->res)
-		op->pw.root = op->strat->to_stored(op->a, op->doc);
-	if (!op->pw.root)
+	op->stored = stored != op->res ? op->strat->to_stored(op->a, op->doc) : op->doc;
+	if (!op->stored)
 		return err_set(err, ERR_INTERNAL, "the object cannot be stored as %s", stored->kind);
 	return 0;
 }
 
-static void committed(const struct store_result *r, void *ctx);
+static void write_op_go_on(struct api_req *q, void *ctx);
 
 static int store(struct write_op *op, struct err *err)
 {
 	struct apiserver *s = op->q->server;
 	const struct req_plugins *p = s->plugins;
 	struct store_write w = { 0 };
+	struct obj *built = NULL;
+	struct commit *c;
 	int rc;
 
 	if (p && p->commit && (rc = p->commit(op->q, err, p->ctx)) != 0)
@@ -202,9 +189,9 @@ static int store(struct write_op *op, struct err *err)
 	if (!op->tombstone) {
 		/* All that can be done before the revision is known is done here: the store's thread has all writes
 		 * to do. The next revision mostly has as many digits as the one to come. */
-		op->pw.built = obj_link(op->a, obj_new(op->pw.root, wc_rev(s->wc) + 1));
-		w.value = obj_json_stored(op->a, op->pw.built);
-		w.for_deletion = obj_deleting(op->pw.built);
+		built = obj_link(op->a, obj_new(op->stored, wc_rev(s->wc) + 1));
+		w.value = obj_json_stored(op->a, built);
+		w.for_deletion = obj_deleting(built);
 		if (w.value.n > OBJECT_BYTES_MAX)
 			return err_set(err, ERR_TOO_LARGE, "etcdserver: request is too large");
 	}
@@ -215,12 +202,12 @@ static int store(struct write_op *op, struct err *err)
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
 	w.tombstone = op->tombstone;
-	w.cookie = &op->pw;
+	op->commit = c = commit_new(op->q, resource_storage(op->res));
+	c->pw.built = obj_ref(built);
+	c->reserved = op->reserved;
+	op->reserved = (struct reserved){ .strat = op->strat };
 	op->at++; /* it may be concluded before this returns */
-	write_begin(s);
-	inflight_add(op->q);
-	inflight_waits(op->q, "the store");
-	store_commit(s->store, &w, committed, op);
+	commit_go(c, &w, write_op_go_on, op);
 	return WRITE_GIVEN;
 }
 
@@ -228,7 +215,8 @@ static int store(struct write_op *op, struct err *err)
 
 static bool being_deleted(struct write_op *op)
 {
-	_cleanup_obj_ struct obj *o = op->said.there ? stored_parse(op->res, op->said.value, op->said.rev) : NULL;
+	const struct store_said *said = &op->commit->said;
+	_cleanup_obj_ struct obj *o = said->there ? stored_parse(op->res, said->value, said->rev) : NULL;
 
 	return o && obj_deleting(o);
 }
@@ -236,13 +224,15 @@ static bool being_deleted(struct write_op *op)
 /* Another server has what was to be written with it, an address perhaps: there are others. */
 static int mismatch_also(struct write_op *op, struct err *err)
 {
+	const struct store_said *said = &op->commit->said;
+	struct sv key = op->also[said->which - 1].key;
+
 	if (op->strat->also_refused)
-		op->strat->also_refused(op->q, op->said.key, op->said.there ? op->said.value : SV_NULL,
-					op->said.there ? op->said.rev : 0);
+		op->strat->also_refused(op->q, key, said->there ? said->value : SV_NULL, said->there ? said->rev : 0);
 	if (++op->also_attempt < ALSO_ATTEMPTS)
 		return WRITE_AGAIN;
 	err_set(err, ERR_UNAVAILABLE, "others have taken %.*s and all that was tried before it: please try again",
-		SV_ARG(op->said.key));
+		SV_ARG(key));
 	err->retry_after_s = 1;
 	return -1;
 }
@@ -250,17 +240,19 @@ static int mismatch_also(struct write_op *op, struct err *err)
 /* Somebody else was faster. */
 static int mismatch(struct write_op *op, struct err *err)
 {
+	const struct store_said *said = &op->commit->said;
+
 	op->attempt++;
 	if (op->creating && op->base_name.n && op->attempt < GENERATE_NAME_ATTEMPTS)
 		return WRITE_AGAIN;
 	if (op->retry && op->attempt < WRITE_ATTEMPTS) {
 		/* A cache behind another server's writes must not be asked again. */
-		if (op->said.there) {
+		if (said->there) {
 			_cleanup_obj_ struct obj *seen = wc_get(op->q->server->wc, op->res, op->ns, op->name);
 			struct obj *o;
 
-			if (!seen || obj_rev(seen) < op->said.rev) {
-				o = stored_parse(op->res, op->said.value, op->said.rev);
+			if (!seen || obj_rev(seen) < said->rev) {
+				o = stored_parse(op->res, said->value, said->rev);
 				if (o)
 					op->fresh = obj_link(op->a, o);
 			}
@@ -271,33 +263,32 @@ static int mismatch(struct write_op *op, struct err *err)
 		return err_exists_deleting(err, op->res, op->name);
 	if (op->creating)
 		return set_aside_exists(op->q->server, op->res, op->ns, op->name, err);
-	if (!op->said.there)
+	if (!said->there)
 		return err_not_found(err, op->res, op->name);
 	return err_modified(err, op->res, op->name);
 }
 
 static int conclude(struct write_op *op, struct err *err)
 {
-	struct obj *o;
+	struct commit *c = op->commit;
+	struct obj *o = NULL;
 
-	switch (op->said.outcome) {
+	if (commit_said(c, err) < 0)
+		return -1;
+	reserved_end(op->q->server, &c->reserved, c->said.outcome == STORE_OK);
+	switch (c->said.outcome) {
 	case STORE_OK:
 		break;
 	case STORE_MISMATCH:
-		reserved(op, false);
-		return op->said.also ? mismatch_also(op, err) : mismatch(op, err);
+		return c->said.which ? mismatch_also(op, err) : mismatch(op, err);
 	case STORE_FAILED:
-		return err_move(err, &op->said.err);
+		return err_move(err, &c->said.err);
 	}
-	reserved(op, true);
 	req_passed(op->q, STEP_COMMITTED);
-	o = op->pw.result;
-	if (o && op->pw.res != op->res) { /* stored in another form than the client's */
-		obj_unref(o);
-		o = NULL;
-	}
+	if (c->pw.res == op->res) /* else it is stored in another form than the client's */
+		o = TAKE(c->pw.result);
 	if (!o) /* a deletion, or a cache that lags */
-		o = obj_new(op->doc ? op->doc : obj_root(op->old), op->said.rev);
+		o = obj_new(op->doc ? op->doc : obj_root(op->old), c->said.rev);
 	op->answer = obj_link(op->a, o);
 	return WRITE_ANSWER;
 }
@@ -345,7 +336,7 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 	if (rc == WRITE_GIVEN)
 		return;
 	op->q->asked = 0;
-	reserved(op, false);
+	reserved_end(op->q->server, &op->reserved, false);
 	if (rc == WRITE_ANSWER)
 		write_finish(op, op->answer ? op->answer : op->old, NULL);
 	else
@@ -360,38 +351,11 @@ static void write_op_go_on(struct api_req *q, void *ctx)
 	write_op_walk(ctx, 0, &err);
 }
 
-/* On the store's thread, which has all writes to do. An answer is a moment's work on the request's own thread, another
- * attempt is as long as the first. */
-static void committed(const struct store_result *r, void *ctx)
-{
-	struct write_op *op = ctx;
-	struct apiserver *s = op->q->server;
-	const struct store_kv *is = r->current;
-
-	inflight_waits(op->q, NULL);
-	op->said.outcome = r->outcome;
-	op->said.rev = r->rev;
-	op->said.there = is && !is->deleted;
-	op->said.also = r->outcome == STORE_MISMATCH && r->which;
-	if (op->said.also)
-		op->said.key = op->also[r->which - 1].key;
-	if (op->said.there) {
-		op->said.rev = is->mod_rev;
-		op->said.value = arena_sv(op->a, is->value);
-	}
-	if (r->outcome == STORE_FAILED)
-		err_of_store(r, &op->said.err);
-	if (r->outcome == STORE_MISMATCH)
-		req_go(op->q, write_op_go_on, op);
-	else
-		api_req_post(op->q, write_op_go_on, op); /* op and its request may be gone after it */
-	write_answered(s);
-}
-
 void write_run(struct write_op *op)
 {
 	struct err err = ERR_INIT;
 
 	op->at = 0;
+	op->reserved.strat = op->strat;
 	write_op_walk(op, 0, &err);
 }

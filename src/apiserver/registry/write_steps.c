@@ -156,25 +156,3 @@ bool object_finalized(const struct resource *r, const struct val *doc)
 		return false;
 	return !st->finalized || st->finalized(doc);
 }
-
-int err_of_store(const struct store_result *r, struct err *err)
-{
-	if (!r->err)
-		return err_set(err, ERR_INTERNAL, "the write failed");
-	return err_copy(err, r->err);
-}
-
-void write_begin(struct apiserver *s)
-{
-	pthread_mutex_lock(&s->lock);
-	s->writes++;
-	pthread_mutex_unlock(&s->lock);
-}
-
-void write_answered(struct apiserver *s)
-{
-	pthread_mutex_lock(&s->lock);
-	if (--s->writes == 0)
-		pthread_cond_broadcast(&s->cond);
-	pthread_mutex_unlock(&s->lock);
-}

@@ -98,7 +98,8 @@ static int validate(const struct admission *a, struct err *err, void *ctx)
 	return ask(a->q, VALIDATE, err);
 }
 
-static int reserve(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx)
+static int reserve(struct api_req *q, const struct val *old, const struct val *doc, void **held, struct err *err,
+		   void *ctx)
 {
 	int rc = ask(q, RESERVE, err);
 
@@ -106,12 +107,14 @@ static int reserve(struct api_req *q, const struct val *old, const struct val *d
 	(void)doc;
 	(void)ctx;
 	out.reserved += rc == 0;
+	*held = yes;
 	return rc;
 }
 
-static void reserved(struct api_req *q, bool committed, void *ctx)
+static void reserved(struct apiserver *s, void *held, bool committed, void *ctx)
 {
-	(void)q;
+	assert_non_null(s);
+	assert_ptr_equal(held, yes);
 	(void)ctx;
 	out.kept += committed;
 	out.given_back += !committed;
@@ -393,8 +396,10 @@ static void test_history_of_late(void **state)
 }
 
 /* A result is for who waited, also when that one does not look at it. */
-static int reserve_deaf(struct api_req *q, const struct val *old, const struct val *doc, struct err *err, void *ctx)
+static int reserve_deaf(struct api_req *q, const struct val *old, const struct val *doc, void **held, struct err *err,
+			void *ctx)
 {
+	(void)held;
 	(void)old;
 	(void)doc;
 	(void)err;

@@ -225,10 +225,10 @@ static int service_reserve(struct api_req *q, const struct val *old, struct val 
 	return 0;
 }
 
-static void service_reserved(struct api_req *q, void *state)
+static void service_reserved(struct apiserver *s, void *state)
 {
 	if (state)
-		reservation_drop(allocators_of(q->server), state);
+		reservation_drop(allocators_of(s), state);
 }
 
 /* --- defaults and updates --- */
