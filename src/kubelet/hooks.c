@@ -132,6 +132,24 @@ static enum probe_result run_http(struct kpod *p, struct arena *a, const struct 
 	return PROBE_FAILURE;
 }
 
+/* 0 once fd is connected, or why it is not. A signal is no answer: the wait goes on until its time is up. */
+static int hooks_connected(struct env *env, int fd, int64_t timeout_ns)
+{
+	int64_t until = env_mono_ns(env) + timeout_ns;
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+	socklen_t len = sizeof(int);
+	int n, e = 0;
+
+	do {
+		int64_t left = MAX(until - env_mono_ns(env), 0);
+
+		n = poll(&pfd, 1, (int)MIN((left + NS_PER_MS - 1) / NS_PER_MS, INT_MAX));
+	} while (n < 0 && errno == EINTR);
+	if (n < 1)
+		return n < 0 ? errno : ETIMEDOUT;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 ? errno : e;
+}
+
 static enum probe_result run_tcp(struct kpod *p, struct arena *a, const struct val *container, const struct val *tcp,
 				 int64_t timeout_ns, struct sv *ret_why)
 {
@@ -139,7 +157,6 @@ static enum probe_result run_tcp(struct kpod *p, struct arena *a, const struct v
 	int port = container_port(container, val_member(tcp, F_port)), rc, e = 0;
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *ai;
 	_cleanup_close_ int fd = -1;
-	struct pollfd pfd;
 
 	if (port < 0 || (rc = getaddrinfo(arena_cstr(a, host), arena_printf(a, "%d", port), &hints, &ai)) != 0) {
 		*ret_why = arena_svf(a, "cannot resolve %.*s", SV_ARG(host));
@@ -150,15 +167,8 @@ static enum probe_result run_tcp(struct kpod *p, struct arena *a, const struct v
 	if (rc < 0)
 		e = errno;
 	freeaddrinfo(ai);
-	if (rc < 0 && e == EINPROGRESS) {
-		socklen_t len = sizeof(e);
-
-		pfd = (struct pollfd){ .fd = fd, .events = POLLOUT };
-		if (poll(&pfd, 1, (int)(timeout_ns / NS_PER_MS)) != 1)
-			e = ETIMEDOUT;
-		else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
-			e = errno;
-	}
+	if (rc < 0 && (e == EINPROGRESS || e == EINTR)) /* a connect that was interrupted goes on */
+		e = hooks_connected(p->k->env, fd, timeout_ns);
 	if (!e)
 		return PROBE_SUCCESS;
 	*ret_why = dial_text(a, host, port, e);

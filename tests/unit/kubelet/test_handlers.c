@@ -4,10 +4,20 @@
 #include "unit.h"
 
 #include "codec/json.h"
+#include "ev/ev.h"
 #include "kubelet/hooks.h"
 #include "kubelet/kpod.h"
 
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
 static struct arena A;
+static struct env *env;
 
 /* A port on which nobody listens: one that was free a moment ago. */
 static int closed_port(void)
@@ -22,7 +32,7 @@ static int closed_port(void)
 /* How the handler ends, and why when it fails; more is behind host and port. */
 static enum probe_result run(const char *how, int port, const char *more, struct sv *ret_why)
 {
-	struct kubelet k = { .files = true };
+	struct kubelet k = { .files = true, .env = env };
 	struct kpod p = { .k = &k };
 	const struct val *container, *handler;
 
@@ -78,9 +88,73 @@ static void test_tcp_socket(void **state)
 	arena_release(&A);
 }
 
+/* --- a server that is too busy for a while --- */
+
+static volatile sig_atomic_t signals;
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+	signals++;
+}
+
+/* Lets everybody in once the one who waits has been interrupted some times. */
+static void *let_in(void *listener)
+{
+	sigset_t alarm;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+	while (signals < 5)
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	for (int fd; (fd = accept(*(int *)listener, NULL, NULL)) >= 0;)
+		close(fd);
+	return NULL;
+}
+
+/* A signal that arrives while a connection is made is no failure. */
+static void test_tcp_socket_interrupted(void **state)
+{
+	const struct itimerval often = { { .tv_usec = 20000 }, { .tv_usec = 20000 } }, never = { 0 };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), waiting[8];
+	socklen_t len = sizeof(at);
+	enum probe_result how;
+	pthread_t thread;
+	struct sv why;
+
+	(void)state;
+	assert_int_equal(bind(listener, (const struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	for (size_t i = 0; i < ARRAY_LEN(waiting); i++) { /* more than there is room for */
+		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(waiting[i], (const struct sockaddr *)&at, sizeof(at));
+	}
+	(void)signal(SIGALRM, on_alarm);
+	assert_int_equal(pthread_create(&thread, NULL, let_in, &listener), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	how = run("tcpSocket", ntohs(at.sin_port), "\"port\":\"web\"", &why);
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(how, PROBE_SUCCESS);
+	signals = 5;
+	shutdown(listener, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
+		close(waiting[i]);
+	close(listener);
+	arena_release(&A);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_http_get), cmocka_unit_test(test_tcp_socket) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_http_get), cmocka_unit_test(test_tcp_socket),
+					    cmocka_unit_test(test_tcp_socket_interrupted) };
+	int rc;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	env = env_real_new(1);
+	rc = cmocka_run_group_tests(tests, NULL, NULL);
+	env_real_free(env);
+	return rc;
 }
