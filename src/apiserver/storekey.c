@@ -1,23 +1,9 @@
 #include "apiserver/storekey.h"
 #include "apiserver/watchcache.h" /* resource_storage() */
 
-/* By hand: every write makes a key, and a tenth of it was printf. */
 static struct sv storekey_join(struct arena *a, const struct resource *r, struct sv ns, struct sv rest)
 {
-	struct sv path = sv_from(resource_storage(r)->store_path), root = SV(STOREKEY_ROOT);
-	size_t n = root.n + path.n + 1 + (ns.n ? ns.n + 1 : 0) + rest.n;
-	char *key = arena_alloc(a, n), *to = key;
-
-	to = mempcpy(to, root.p, root.n);
-	to = mempcpy(to, path.p, path.n);
-	*to++ = '/';
-	if (ns.n) {
-		to = mempcpy(to, ns.p, ns.n);
-		*to++ = '/';
-	}
-	if (rest.n)
-		memcpy(to, rest.p, rest.n);
-	return sv_make(key, n);
+	return store_key(a, resource_storage(r)->store_path, ns, rest);
 }
 
 struct sv storekey(struct arena *a, const struct resource *r, struct sv ns, struct sv name)
@@ -50,7 +36,7 @@ void storekey_split(const struct resource *r, struct sv rest, struct sv *ret_ns,
 
 struct sv storekey_path(struct sv key, size_t parts)
 {
-	struct sv root = SV(STOREKEY_ROOT);
+	struct sv root = SV(STORE_KEY_ROOT);
 	size_t end = root.n;
 
 	if (!sv_starts(key, root))

@@ -20,9 +20,9 @@
 
 #include "base/arena.h"
 #include "object/schema.h"
+#include "object/store_key.h"
 
 #define STOREKEY_LAYOUT 1
-#define STOREKEY_ROOT "/registry/"
 #define STOREKEY_PATH_PARTS ((size_t)2) /* names in a path, at most */
 
 /* ns does not matter where r is not namespaced. */

@@ -284,7 +284,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 		}
 	}
 	atomic_store(&c->rev, rev);
-	if (store_watch(c->s->store, SV(STOREKEY_ROOT), storekey_behind(&a, SV(STOREKEY_ROOT)), rev, &cb, c, &c->watch,
+	if (store_watch(c->s->store, SV(STORE_KEY_ROOT), storekey_behind(&a, SV(STORE_KEY_ROOT)), rev, &cb, c, &c->watch,
 			err) < 0)
 		return err_wrap(err, "watching the store");
 	return 0;

@@ -6,6 +6,7 @@
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
 #include "kubelet/runtime_down.h"
+#include "object/store_key.h"
 
 #include <stdlib.h>
 
@@ -49,17 +50,12 @@ static uint64_t relist_mix(uint64_t h, struct sv id, unsigned state)
 }
 
 /* A Pod whose object the API server has set aside is not in the API, but nobody wanted it to go: it runs on. */
-static bool relist_set_aside(const struct rt_sandbox *s, size_t n, struct sv uid)
+static bool relist_set_aside(struct arena *a, const struct rt_sandbox *s, size_t n, struct sv uid)
 {
-	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *key = NULL;
-
-		if (!sv_eq(s[i].uid, uid))
-			continue;
-		key = xasprintf("/registry/pods/%.*s/%.*s", SV_ARG(s[i].ns), SV_ARG(s[i].name));
-		if (quarantine_has(sv_from(key)))
+	for (size_t i = 0; i < n; i++)
+		if (sv_eq(s[i].uid, uid) &&
+		    quarantine_has(store_key(a, RES(core_pods)->store_path, s[i].ns, s[i].name)))
 			return true;
-	}
 	return false;
 }
 
@@ -108,7 +104,7 @@ static void relist_compare(struct kubelet *k, struct rt_sandbox *s, size_t ns, s
 		}
 	pthread_mutex_unlock(&k->lock);
 	for (size_t i = 0; i < orphans.n; i++)
-		if (!relist_set_aside(s, ns, orphans.p[i]))
+		if (!relist_set_aside(a, s, ns, orphans.p[i]))
 			workq_add(k->orphans, orphans.p[i]);
 	vec_release(&orphans);
 	strmap_release(&now);
