@@ -185,22 +185,68 @@ static int mirroring_write_slice(struct mrun *r, struct obj *was, const struct w
 	return 0;
 }
 
+/* Slices there are, by what one must have in common with a wanted one. Those alike are in a chain, in order. */
+struct mirroring_pool {
+	struct obj **slices; /* NULL: taken */
+	size_t *next;	     /* from 1; 0: the last one */
+	struct strmap first; /* -> the same, as a pointer */
+};
+
+/* Of what may be the same as far as val_same() goes: less than all of it, so that it is looked at again. */
+static struct sv mirroring_likeness(struct arena *a, struct sv family, const struct val *ports)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	buf_addsv(&b, family);
+	VAL_EACH(ports, p)
+		buf_printf(&b, "\n%" PRId64 "/%.*s/%.*s", val_get_int(p, 0, F_port), SV_ARG(val_get_str(p, F_protocol)),
+			   SV_ARG(val_get_str(p, F_name)));
+	return arena_sv(a, buf_sv(&b));
+}
+
+static void mirroring_pool_fill(struct mrun *r, struct mirroring_pool *p, size_t n)
+{
+	p->next = ARENA_ARRAY(r->a, size_t, n + 1);
+	for (size_t k = n; k; k--) {
+		const struct obj *o = p->slices[k - 1];
+		void **head = strmap_slot(
+		    &p->first, mirroring_likeness(r->a, val_str(obj_get(o, F_addressType)), obj_get(o, F_ports)));
+
+		p->next[k] = (size_t)(uintptr_t)*head;
+		*head = (void *)(uintptr_t)k;
+	}
+}
+
+/* The first one like w, which is taken out, or NULL. */
+static struct obj *mirroring_pool_take(struct mrun *r, struct mirroring_pool *p, const struct wanted *w)
+{
+	struct sv like = mirroring_likeness(r->a, sv_from(w->family), w->ports);
+	size_t first = (size_t)(uintptr_t)strmap_get(&p->first, like), before = 0;
+
+	for (size_t k = first; k; before = k, k = p->next[k]) {
+		if (!val_same(obj_get(p->slices[k - 1], F_ports), w->ports))
+			continue;
+		if (before)
+			p->next[before] = p->next[k];
+		else
+			strmap_set(&p->first, like, (void *)(uintptr_t)p->next[k]);
+		return TAKE(p->slices[k - 1]);
+	}
+	return NULL;
+}
+
 /* Existing slices of the same family and ports are reused in order; those nobody wants go. */
 static int mirroring_write_all(struct mrun *r, struct obj **slices, size_t n, struct err *err)
 {
-	for (size_t i = 0; i < r->want.n; i++) {
-		const struct wanted *w = &r->want.p[i];
-		struct obj *was = NULL;
+	struct mirroring_pool pool = { .slices = slices };
+	int rc = 0;
 
-		for (size_t k = 0; k < n && !was; k++)
-			if (slices[k] && val_is(obj_get(slices[k], F_addressType), w->family) &&
-			    val_same(obj_get(slices[k], F_ports), w->ports)) {
-				was = slices[k];
-				slices[k] = NULL;
-			}
-		if (mirroring_write_slice(r, was, w, err) < 0)
-			return -1;
-	}
+	mirroring_pool_fill(r, &pool, n);
+	for (size_t i = 0; i < r->want.n && rc == 0; i++)
+		rc = mirroring_write_slice(r, mirroring_pool_take(r, &pool, &r->want.p[i]), &r->want.p[i], err);
+	strmap_release(&pool.first);
+	if (rc < 0)
+		return rc;
 	for (size_t k = 0; k < n; k++) {
 		_cleanup_(err_release) struct err why = ERR_INIT;
 

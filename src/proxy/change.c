@@ -113,21 +113,23 @@ static struct sv key_bytes(const struct frontend_key *k)
 	return sv_make((const char *)k, sizeof(*k));
 }
 
-static bool wants(const struct service_update *u, const struct frontend_key *k)
+/* The frontends of an update by their keys: a Service may have as many as its author likes. */
+static void wanted_fill(struct strmap *wanted, const struct service_update *u)
 {
 	for (size_t i = 0; i < u->n; i++) {
-		if (memcmp(&u->frontends[i].key, k, sizeof(*k)) == 0)
-			return true;
+		void **slot = strmap_slot(wanted, key_bytes(&u->frontends[i].key));
+
+		if (!*slot || u->frontends[i].affinity_s)
+			*slot = (void *)(uintptr_t)&u->frontends[i];
 	}
-	return false;
 }
 
-static void release_unwanted(struct change_tracker *t, struct service *s, const struct service_update *u)
+static void release_unwanted(struct change_tracker *t, struct service *s, const struct strmap *wanted)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->owned.n; i++) {
-		if (wants(u, &s->owned.p[i]))
+		if (strmap_has(wanted, key_bytes(&s->owned.p[i])))
 			s->owned.p[n++] = s->owned.p[i];
 		else
 			strmap_del(&t->owners, key_bytes(&s->owned.p[i]));
@@ -269,21 +271,15 @@ static bool affinity_equal(const struct affinity *a, const struct affinity *b)
 	       endpoints_equal(&a->inside, &b->inside);
 }
 
-static struct affinity *affinity_find(struct affinity *p, size_t n, const struct frontend_key *k)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (memcmp(&p[i].key, k, sizeof(*k)) == 0)
-			return &p[i];
-	}
-	return NULL;
-}
-
 /* Replaces s's affinity by that of the owned frontends of u. Chains of gone ones are left for
  * drop_affinity(), as they may have a new owner in the same update. */
 static void update_affinity(struct work *w, struct service *s, const struct service_update *u)
 {
 	VEC(struct affinity) neu = VEC_INIT;
+	_cleanup_(strmap_release) struct strmap was = STRMAP_INIT;
 
+	for (size_t i = s->affinity.n; i-- > 0;)
+		strmap_set(&was, key_bytes(&s->affinity.p[i].key), &s->affinity.p[i]);
 	for (size_t i = 0; i < u->n; i++) {
 		const struct frontend *f = &u->frontends[i];
 		struct affinity a = { .key = f->key, .timeout_s = f->affinity_s, .masq = f->masq }, *old;
@@ -293,7 +289,7 @@ static void update_affinity(struct work *w, struct service *s, const struct serv
 			continue;
 		a.outer = endpoints_copy(&f->outer);
 		a.inside = endpoints_copy(&f->inside);
-		old = affinity_find(s->affinity.p, s->affinity.n, &f->key);
+		old = strmap_get(&was, key_bytes(&f->key));
 		if (!old || !affinity_equal(old, &a))
 			render_affinity(&w->affinity, w->t->cfg, old, &a);
 		vec_push(&neu, a);
@@ -307,21 +303,15 @@ static void update_affinity(struct work *w, struct service *s, const struct serv
 }
 
 /* Chains of frontends that have no affinity any more: before anybody's new chains of the same name. */
-static void drop_affinity(struct work *w, struct service *s, const struct service_update *u)
+static void drop_affinity(struct work *w, struct service *s, const struct strmap *wanted)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->affinity.n; i++) {
 		struct affinity *a = &s->affinity.p[i];
-		bool stays = false;
+		const struct frontend *f = strmap_get(wanted, key_bytes(&a->key));
 
-		for (size_t k = 0; k < u->n && !stays; k++) {
-			const struct frontend *f = &u->frontends[k];
-
-			stays = memcmp(&f->key, &a->key, sizeof(a->key)) == 0 && f->affinity_s &&
-				f->outer.n + f->inside.n > 0;
-		}
-		if (stays) {
+		if (f && f->affinity_s && f->outer.n + f->inside.n > 0) {
 			s->affinity.p[n++] = *a;
 			continue;
 		}
@@ -497,13 +487,17 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 	for (size_t i = 0; i < n; i++) {
 		struct service *s = service_get(t, u[i].key);
 
+		_cleanup_(strmap_release) struct strmap wanted = STRMAP_INIT;
+
 		plans[i] = (struct plan){ .u = &u[i], .s = s };
+		if (s->owned.n || s->affinity.n)
+			wanted_fill(&wanted, &u[i]);
 		for (size_t k = 0; k < s->owned.n; k++) {
-			if (!wants(&u[i], &s->owned.p[k]))
+			if (!strmap_has(&wanted, key_bytes(&s->owned.p[k])))
 				note_udp(ret, &s->owned.p[k], NULL);
 		}
-		release_unwanted(t, s, &u[i]);
-		drop_affinity(&w, s, &u[i]);
+		release_unwanted(t, s, &wanted);
+		drop_affinity(&w, s, &wanted);
 	}
 	for (size_t i = 0; i < n; i++) {
 		make_elems(&w, &plans[i], ret);

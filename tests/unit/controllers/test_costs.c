@@ -192,9 +192,52 @@ static void test_collect(void **state)
 	expect_linear(&row, 1);
 }
 
+/* Endpoints by hand with n subsets, each a slice, whose order changes, and one of them. */
+static void run_mirror(struct cost *c, size_t n, const void *arg)
+{
+	static const char *const only[] = { "endpointslice-mirroring-controller", NULL };
+	struct world *w = world_new(1, only);
+
+	(void)arg;
+	make(w, RES(core_services), "{\"metadata\":{\"name\":\"web\"},\"spec\":{\"ports\":[{\"port\":80}]}}");
+	for (int round = 0; round < 2; round++) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+		buf_adds(&b, "{\"metadata\":{\"name\":\"web\"},\"subsets\":[");
+		for (size_t i = 0; i < n; i++) {
+			buf_printf(&b, "%s{\"addresses\":[{\"ip\":\"10.9.%d.%zu\"}],\"ports\":[", i ? "," : "",
+				   round && i == n / 2, (round ? n - i : i + 1) % 200 + 1);
+			for (int k = 0; k < 9; k++) /* all but the last are alike */
+				buf_printf(&b, "{\"name\":\"p%d\",\"port\":%d,\"protocol\":\"TCP\"},", k, k + 1);
+			buf_printf(&b, "{\"name\":\"q\",\"port\":%zu,\"protocol\":\"TCP\"}]}",
+				   (round ? n - i : i + 1) + 100);
+		}
+		buf_adds(&b, "]}");
+		if (round) {
+			cost_begin(c);
+			fake_api_patch(w->api, RES(core_endpoints), "default", "web", NULL, buf_cstr(&b));
+		} else {
+			make(w, RES(core_endpoints), buf_cstr(&b));
+		}
+		world_run(w, 30 * NS_PER_SEC);
+	}
+	cost_end(c);
+	assert_int_equal(fake_api_count(w->api, RES(discovery_endpointslices), "default"), n);
+	world_free(w);
+}
+
+static void test_mirror(void **state)
+{
+	const struct cost_row row = { "endpointslice mirroring", run_mirror, NULL, 100 };
+
+	(void)state;
+	expect_linear(&row, 1);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_one_change), cmocka_unit_test(test_collect) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_one_change), cmocka_unit_test(test_collect),
+					    cmocka_unit_test(test_mirror) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

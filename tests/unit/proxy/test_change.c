@@ -1,4 +1,5 @@
 /* The tracker and the text it makes. */
+#include "costs.h"
 #include "proxy_kit.h"
 
 #include "proxy/change.h"
@@ -378,6 +379,41 @@ static void test_random_walk(_unused_ void **state)
 	change_tracker_free(t);
 }
 
+/* A Service of n addresses, of which some go, some come and some change, with and without affinity. */
+static void run_large(struct cost *c, size_t n, const void *arg)
+{
+	struct change_tracker *t = begun();
+	struct frontend *f = xcalloc(n, sizeof(*f));
+	struct endpoint two[] = { ep(2), ep(3) };
+
+	(void)arg;
+	for (size_t i = 0; i < n; i++) {
+		f[i] = fe(VIP + (uint32_t)i, 80, two, 1);
+		f[i].affinity_s = 60;
+	}
+	(void)update(t, "default/web", f, n);
+	cost_begin(c);
+	for (size_t i = 0; i < n; i += 10) {
+		f[i].key.port = 81;
+		f[i + 1].outer.n = 2;
+		f[i + 2].affinity_s = 0;
+	}
+	(void)update(t, "default/web", f, n);
+	(void)update(t, "default/web", f, n / 2);
+	cost_end(c);
+	(void)update(t, "default/web", NULL, 0);
+	assert_int_equal(change_count(t), 0);
+	change_tracker_free(t);
+	free(f);
+}
+
+static void test_costs(_unused_ void **state)
+{
+	const struct cost_row row = { "a Service of many addresses", run_large, NULL, 0 };
+
+	expect_linear(&row, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,7 +422,7 @@ int main(void)
 		cmocka_unit_test(test_affinity),    cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_conflict),    cmocka_unit_test(test_pods_and_ranges),
 		cmocka_unit_test(test_udp),	    cmocka_unit_test(test_idle_chains),
-		cmocka_unit_test(test_random_walk),
+		cmocka_unit_test(test_random_walk), cmocka_unit_test(test_costs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
