@@ -2,6 +2,7 @@
  * decoded document already (`"strategy":{}`), so walking what is there reaches every place. */
 #include "object/decode.h"
 
+#include "codec/doc_items.h"
 #include "codec/json.h"
 
 /* Not given: absent or null; a zero value too, where Go could not tell it from that. */
@@ -24,7 +25,8 @@ static bool is_unset(const struct field *f, const struct val *v)
 	}
 }
 
-static struct val *set_default(struct arena *a, const struct field *f, struct val *map)
+/* was: what is there, or NULL. */
+static struct val *set_default(struct arena *a, const struct field *f, struct val *map, const struct val *was)
 {
 	struct sv text = sv_from(f->json_default);
 	const struct val *v;
@@ -37,7 +39,7 @@ static struct val *set_default(struct arena *a, const struct field *f, struct va
 	else
 		v = json_decode(a, text, NULL, NULL);
 	BUG_ON(!v); /* the schema's compiler checked it */
-	return val_set(a, map, f->sym, v);
+	return was ? val_set(a, map, f->sym, v) : val_append(a, map, f->sym, v);
 }
 
 static void default_struct(struct arena *a, const struct schema *s, struct val *doc)
@@ -46,13 +48,13 @@ static void default_struct(struct arena *a, const struct schema *s, struct val *
 
 	if (!s->defaults || val_type(doc) != VAL_MAP)
 		return;
-	it = in_order(s, doc);
+	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
 		struct val *v = (struct val *)in_order_next(&it, f);
 
 		if (f->json_default && is_unset(f, v))
-			v = set_default(a, f, doc);
+			v = set_default(a, f, doc, v);
 		if (f->kind != FIELD_STRUCT || !v)
 			continue;
 		if (f->card == CARD_ONE) {

@@ -55,9 +55,38 @@ const struct field *schema_field_named(const struct schema *s, struct sv name)
 	return schema_member(s, sym_find(name), name);
 }
 
-struct in_order in_order(const struct schema *s, const struct val *map)
+/* The field that the member at node *at of map is, NULL when it is none; *at becomes its value's node. */
+static const struct field *schema_field_at(const struct schema *s, const struct val *map, uint32_t *at)
 {
-	struct in_order it = { .map = map, .n = val_type(map) == VAL_MAP ? map->n : 0 };
+	const struct val *m = &map->items[*at];
+	const struct field *f;
+
+	if (m->type == VAL_KEY) {
+		++*at;
+		return s->late ? schema_field_late(s, sv_make(m->s, m->n)) : NULL;
+	}
+	f = schema_field(s, (enum sym)m->sym);
+	return f || !s->late ? f : schema_field_late(s, sym_name((enum sym)m->sym));
+}
+
+#define PLACES_MIN 32 /* nodes: fewer are searched as fast */
+
+static const uint32_t *schema_places(struct arena *a, const struct schema *s, const struct val *map)
+{
+	uint32_t *places = ARENA_ARRAY(a, uint32_t, s->n_fields + 1u);
+
+	for (uint32_t i = 0; i < map->n; i++) {
+		const struct field *f = schema_field_at(s, map, &i);
+
+		if (f)
+			places[f - s->fields] = i + 1;
+	}
+	return places;
+}
+
+static struct in_order schema_look(const struct schema *s, const struct val *map)
+{
+	struct in_order it = { .map = map, .s = s, .n = val_type(map) == VAL_MAP ? map->n : 0 };
 	uint32_t at = 0;
 
 	for (size_t i = 0; at < it.n && i < s->n_fields; i++)
@@ -66,9 +95,18 @@ struct in_order in_order(const struct schema *s, const struct val *map)
 	return it;
 }
 
+struct in_order in_order(struct arena *a, const struct schema *s, const struct val *map)
+{
+	struct in_order it = schema_look(s, map);
+
+	if (!it.ordered && it.n >= PLACES_MIN)
+		it.places = schema_places(a, s, map);
+	return it;
+}
+
 bool schema_slots(const struct schema *s, const struct val *map, const struct val **slots)
 {
-	struct in_order it = in_order(s, map);
+	struct in_order it = schema_look(s, map);
 	bool all = true;
 
 	if (it.ordered) {
@@ -76,21 +114,11 @@ bool schema_slots(const struct schema *s, const struct val *map, const struct va
 			slots[i] = in_order_next(&it, &s->fields[i]);
 		return true;
 	}
-	for (size_t i = 0; i < it.n; i++) {
-		const struct val *m = &map->items[i];
-		const struct field *f = NULL;
+	for (uint32_t i = 0; i < it.n; i++) {
+		const struct field *f = schema_field_at(s, map, &i);
 
-		if (m->type == VAL_KEY) {
-			if (s->late)
-				f = schema_field_late(s, sv_make(m->s, m->n));
-			m = &map->items[++i];
-		} else {
-			f = schema_field(s, (enum sym)m->sym);
-			if (!f && s->late)
-				f = schema_field_late(s, sym_name((enum sym)m->sym));
-		}
 		if (f)
-			slots[f - s->fields] = m;
+			slots[f - s->fields] = &map->items[i];
 		else
 			all = false;
 	}

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "codec/doc.h"
 
@@ -126,22 +127,36 @@ static inline bool schema_own_field(const struct field *f)
 /* The members of a map, asked for in the order of its type's fields. Documents mostly are in that order
  * (decode_typed(), order_typed()): then no member is searched for.
  *
- *	struct in_order it = in_order(s, map);
+ *	struct in_order it = in_order(a, s, map);
  *	for (size_t i = 0; i < s->n_fields; i++)
  *		v = in_order_next(&it, &s->fields[i]);
  *
- * Meanwhile map may get new members, nothing else. map may be NULL. */
+ * Of others with many members it is noted first, in a, where each is: those of kinds made at run time have theirs as
+ * text, and as many as their author likes. Meanwhile map may get new members, nothing else. map may be NULL. */
 struct in_order {
 	const struct val *map;
-	uint32_t at, n; /* nodes of map: the next one, and how many there were */
-	bool ordered;	/* by now: all members are fields, and in order */
+	const struct schema *s;
+	const uint32_t *places; /* by field: the node of map, from 1; NULL: they are few */
+	uint32_t at, n;		/* nodes of map: the next one, and how many there were */
+	bool ordered;		/* by now: all members are fields, and in order */
 };
-struct in_order in_order(const struct schema *s, const struct val *map);
+struct in_order in_order(struct arena *a, const struct schema *s, const struct val *map);
+
+/* One that is not in order. */
+static inline const struct val *in_order_search(const struct in_order *it, const struct field *f)
+{
+	uint32_t place;
+
+	if (!it->places)
+		return val_member(it->map, f->sym);
+	place = it->places[f - it->s->fields];
+	return place ? &it->map->items[place - 1] : NULL;
+}
 
 static inline const struct val *in_order_next(struct in_order *it, const struct field *f)
 {
 	if (!it->ordered)
-		return val_member(it->map, f->sym);
+		return in_order_search(it, f);
 	return it->at < it->n && it->map->items[it->at].sym == (uint32_t)f->sym ? &it->map->items[it->at++] : NULL;
 }
 /* All members of a map at once: slots, zeroed, gets each at the index of its field. False when some members are no

@@ -79,7 +79,7 @@ static const struct val *absent_value(struct field_errs *fe, const struct field 
 static void validate_typed_walk(struct field_errs *fe, const struct schema *s, const struct val *doc,
 				const struct val *old, const struct fpath *at, bool enums)
 {
-	struct in_order now = in_order(s, doc), before = in_order(s, old);
+	struct in_order now = in_order(fe->a, s, doc), before = in_order(fe->a, s, old);
 
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];

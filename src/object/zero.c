@@ -53,7 +53,7 @@ bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 
 	if (val_type(doc) != VAL_MAP)
 		return false;
-	it = in_order(s, doc);
+	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
 		struct val *v = (struct val *)in_order_next(&it, f);
@@ -78,7 +78,7 @@ static bool empties_gone(struct arena *a, const struct schema *s, struct val *do
 
 	if (val_type(doc) != VAL_MAP)
 		return false;
-	it = in_order(s, doc);
+	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		const struct field *f = &s->fields[i];
 		struct val *v = (struct val *)in_order_next(&it, f);

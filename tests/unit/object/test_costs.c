@@ -15,6 +15,7 @@
 #include "object/patch.h"
 #include "object/protobuf.h"
 #include "object/quantity.h"
+#include "object/schema_build.h"
 #include "object/selector.h"
 #include "object/validate.h"
 
@@ -357,6 +358,51 @@ static const struct typed_case typed_cases[] = {
 	    "'p%zu':{'type':'string','enum':[%zu]}", "}}}}]}}", NULL, NULL } },
 };
 
+/* A type of n fields, made at run time, and a document that has half of them, from the last to the first. */
+static void run_typed_late(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct schema_maker m = {
+		.a = &a, .names = sym_names_new(), .group = "example.com", .version = "v1", .kind = "Thing", .err = &err
+	};
+	struct buf type = BUF_INIT, text = BUF_INIT;
+	const struct schema *s;
+	const char *name = arg;
+	struct field_errs fe;
+	struct val *doc;
+
+	buf_adds(&type, "{\"type\":\"object\",\"properties\":{\"spec\":{\"type\":\"object\",\"properties\":{");
+	buf_adds(&text, "{\"kind\":\"Thing\",\"apiVersion\":\"example.com/v1\",\"spec\":{");
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(&type, "%s\"%s%zu\":{\"type\":\"string\"%s}", i ? "," : "", name, i,
+			   i % 4 == 1 ? ",\"default\":\"x\"" : "");
+		if (i % 2 == 0)
+			buf_printf(&text, "%s\"%s%zu\":\"v\"", i ? "," : "", name, n - i - 1);
+	}
+	buf_adds(&type, "}}}}");
+	buf_adds(&text, "}}");
+	s = schema_build(&m, json_decode(&a, buf_sv(&type), NULL, NULL));
+	assert_non_null(s);
+	doc = json_decode(&a, buf_sv(&text), NULL, NULL);
+	assert_non_null(doc);
+	cost_begin(c);
+	doc = decode_typed(&a, s, doc, NULL, NULL);
+	assert_non_null(doc);
+	default_typed(&a, s, doc);
+	(void)zero_typed(&a, s, doc);
+	empty_to_null(&a, s, doc);
+	order_typed(&a, s, doc);
+	field_errs_init(&fe, &a);
+	validate_typed(&fe, s, doc, doc, NULL);
+	cost_end(c);
+	assert_int_equal(fe.list.n, 0);
+	assert_true(val_len(val_get(doc, F_spec)) >= n / 2);
+	buf_release(&type);
+	buf_release(&text);
+	sym_names_free(m.names);
+}
+
 /* One long name, and many small things below it: of each its path is as long as the name. */
 static void run_long_name(struct cost *c, size_t n, const void *arg)
 {
@@ -418,6 +464,8 @@ static void test_paths(void **state)
 {
 	const struct cost_row rows[] = {
 		{ "strict: many below a long name", run_long_name, &long_name, 3000 },
+		{ "a type made at run time", run_typed_late, "late", 0 },
+		{ "a type made at run time: names as text", run_typed_late, "la<te", 0 },
 		{ "errors: many below a long name", run_long_path, NULL, 3000 },
 	};
 
