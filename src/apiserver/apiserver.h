@@ -99,8 +99,12 @@ int apiserver_issue_server_cert(struct apiserver *s, struct arena *a, const char
 /* The kinds that are served, now and as they change: for components in this process. */
 struct api_current *apiserver_kinds(struct apiserver *s);
 /* Serves these as well, with the objects of them that are stored. All or none; waits for reads of the store. Each
- * kind is for one server, and for once: who wants it again makes it anew. One version a kind. */
+ * kind is for one server, and for once: who wants it again makes it anew. Versions of one differ in their names alone.
+ */
 int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n, struct err *err);
+/* The same of one whose versions are converted (versions.h). */
+struct kind_conversion;
+int apiserver_add_versions(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err);
 /* Serves them no more: their watches end, requests under way that know them still find no objects. What is
  * stored stays. Those that are not served are passed over. */
 void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n);

@@ -12,7 +12,8 @@ static void late_kind_free(void *p)
 {
 	struct late_kind *l = p;
 
-	wc_late_free(l->wc);
+	if (l->wc && resource_storage(l->strategy.res) == l->strategy.res)
+		wc_late_free(l->wc);
 	for (size_t i = 0; i < ARRAY_LEN(l->cells); i++)
 		free(atomic_load(&l->cells[i]));
 	set_aside_release(&l->aside);
@@ -34,19 +35,70 @@ static const struct kept_on *late_kept(struct arena *a, const struct schema *s)
 	return on;
 }
 
-static int late_kind_start(struct apiserver *s, struct api_kind *k, struct err *err)
+static struct late_kind *late_kind_attach(struct api_kind *k)
 {
-	struct late_kind *l;
+	struct late_kind *l = xcalloc(1, sizeof(*l));
 
-	if (api_kind_state(k))
-		return err_set(err, ERR_ALREADY_EXISTS, "the kind %s has been served before: make it anew",
-			       api_kind_resource(k)->kind);
-	l = xcalloc(1, sizeof(*l));
 	l->strategy.res = api_kind_resource(k);
 	if (l->strategy.res->has_status)
 		l->strategy.kept = late_kept(&l->arena, l->strategy.res->schema);
 	api_kind_attach(k, l, late_kind_free);
-	return wc_late_add(s->wc, api_kind_resource(k), err);
+	return l;
+}
+
+/* All versions of k know of each other. */
+static int late_versions(struct api_kind *k, const struct kind_conversion *how, struct err *err)
+{
+	static const struct kind_conversion names_alone;
+	struct late_kind *l = api_kind_state(k);
+	struct version *all;
+	size_t n = 0;
+
+	how = how ? how : &names_alone;
+	for (const struct api_kind *v = k; v; v = api_kind_next(v))
+		n++;
+	all = ARENA_ARRAY(&l->arena, struct version, n);
+	l->versions = (struct versions){ .storage = api_kind_resource(k),
+					 .all = all,
+					 .n = n,
+					 .convert = how->convert,
+					 .ctx = how->ctx,
+					 .waits = how->waits };
+	for (const struct api_kind *v = k; v; v = api_kind_next(v)) {
+		const struct resource *r = api_kind_resource(v);
+
+		(all++)->res = r;
+		if (how->hub ? !strcmp(how->hub, r->version) : v == k)
+			l->versions.hub = r;
+	}
+	if (!l->versions.hub)
+		return err_set(err, ERR_BAD_REQUEST, "%s has no version %s to convert by", l->strategy.res->plural,
+			       how->hub);
+	for (const struct api_kind *v = k; v; v = api_kind_next(v))
+		((struct late_kind *)api_kind_state(v))->strategy.versions = &l->versions;
+	return 0;
+}
+
+static int late_kind_start(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err)
+{
+	bool served = false;
+
+	if (api_kind_state(k))
+		return err_set(err, ERR_ALREADY_EXISTS, "the kind %s has been served before: make it anew",
+			       api_kind_resource(k)->kind);
+	for (struct api_kind *v = k; v; v = api_kind_next(v)) {
+		(void)late_kind_attach(v);
+		served = served || api_kind_served(v);
+	}
+	if (!served)
+		return err_set(err, ERR_BAD_REQUEST, "no version of %s is served", api_kind_resource(k)->plural);
+	if (api_kind_next(k) && late_versions(k, how, err) < 0)
+		return -1;
+	if (wc_late_add(s->wc, api_kind_resource(k), err) < 0)
+		return -1;
+	for (struct api_kind *v = api_kind_next(k); v; v = api_kind_next(v))
+		((struct late_kind *)api_kind_state(v))->wc = ((struct late_kind *)api_kind_state(k))->wc;
+	return 0;
 }
 
 static void late_kind_stop(struct apiserver *s, struct api_kind *k)
@@ -70,20 +122,19 @@ static void late_swap(struct apiserver *s, const struct api_set *now_take)
 	atomic_store(&s->late, now_take->n_custom > 0);
 }
 
-int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n, struct err *err)
+static int late_add(struct apiserver *s, struct api_kind *const *kinds, size_t n, const struct kind_conversion *how,
+		    struct err *err)
 {
 	const struct api_set *was, *now;
 	size_t started = 0;
 	int rc = 0;
 
-	if (!n)
-		return 0;
 	api_current_change(s->api);
 	was = api_current_get(s->api);
 	now = api_set_with(was, kinds, n, err);
 	rc = now ? 0 : -1;
 	for (; rc == 0 && started < n; started++)
-		rc = late_kind_start(s, kinds[started], err);
+		rc = late_kind_start(s, kinds[started], how, err);
 	if (rc == 0) {
 		late_swap(s, now);
 	} else {
@@ -97,6 +148,23 @@ int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size
 	return rc;
 }
 
+int apiserver_add_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n, struct err *err)
+{
+	return n ? late_add(s, kinds, n, NULL, err) : 0;
+}
+
+int apiserver_add_versions(struct apiserver *s, struct api_kind *k, const struct kind_conversion *how, struct err *err)
+{
+	return late_add(s, &k, 1, how, err);
+}
+
+static bool late_served(const struct api_set *api, const struct api_kind *k)
+{
+	while (!api_kind_served(k))
+		k = api_kind_next(k);
+	return api_has(api, api_kind_resource(k));
+}
+
 void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, size_t n)
 {
 	const struct api_set *was;
@@ -105,7 +173,7 @@ void apiserver_remove_kinds(struct apiserver *s, struct api_kind *const *kinds, 
 	was = api_current_get(s->api);
 	late_swap(s, api_set_without(was, kinds, n));
 	for (size_t i = 0; i < n; i++)
-		if (api_has(was, api_kind_resource(kinds[i])))
+		if (late_served(was, kinds[i]))
 			late_kind_stop(s, kinds[i]);
 	api_current_done(s->api);
 	api_set_unref(was);

@@ -1,4 +1,5 @@
-/* late_kind.h - what this server keeps for one kind that came at run time; hung on the kind (api_kind_attach()).
+/* late_kind.h - what this server keeps for one kind that came at run time, in one version; hung on that
+ * (api_kind_attach()).
  *
  * For built-in kinds the same stands in tables by resource.id. It is made before anybody can ask for the kind, and
  * freed with the kind: who has the resource has this.
@@ -7,6 +8,7 @@
 
 #include "apiserver/registry/strategy.h"
 #include "apiserver/set_aside.h"
+#include "apiserver/versions.h"
 #include "object/api_kind.h"
 
 struct cell;
@@ -15,7 +17,8 @@ struct wc_resource;
 struct late_kind {
 	struct arena arena;
 	struct strategy strategy;		 /* a plain one; what its status endpoint keeps is in the arena */
-	struct wc_resource *wc;			 /* watchcache_late.c */
+	struct versions versions;		 /* of the storage version, when there are several; all have it */
+	struct wc_resource *wc;			 /* watchcache_late.c; the storage version's */
 	_Atomic(struct cell *) cells[_VERB_MAX]; /* metrics.c */
 	struct aside_kind aside;		 /* set_aside.c; guarded by its lock */
 };

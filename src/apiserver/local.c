@@ -6,6 +6,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/inbox.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/versions.h"
 
 #include <stdlib.h>
 
@@ -129,6 +130,29 @@ static int call_authorize(struct call *k, struct err *err)
 	return rc;
 }
 
+/* The objects become what k's version shows of them. */
+static int call_views(struct call *k, struct obj **objs, size_t n, struct err *err)
+{
+	struct views v;
+	int rc;
+
+	if (!views_needed(k->q.res))
+		return 0;
+	views_init(&v, &k->q, k->q.res, objs, n);
+	while ((rc = views_make(&v, err)) > 0) {
+		if (rc != REQ_LATER)
+			continue;
+		if (!req_park(&k->q, resumed, NULL))
+			inbox_run(&k->in);
+		if (req_woken(&k->q, err) < 0) {
+			rc = -1;
+			break;
+		}
+	}
+	views_release(&v);
+	return rc;
+}
+
 static int call_wait(struct call *k, struct obj **ret, struct err *err)
 {
 	int rc = 0;
@@ -181,10 +205,11 @@ static int local_get(struct client *c, const struct resource *r, struct sv ns, s
 		o = wc_get(k.q.server->wc, r, k.q.ns, name);
 		if (!o)
 			rc = set_aside_error(k.q.server, r, k.q.ns, name, err);
-		else if (ret)
-			*ret = o;
 		else
-			obj_unref(o);
+			rc = call_views(&k, &o, 1, err);
+		if (rc == 0 && ret)
+			*ret = TAKE(o);
+		obj_unref(o);
 	}
 	call_end(&k);
 	return rc;
@@ -228,11 +253,16 @@ static int local_list(struct client *c, const struct resource *r, struct sv ns, 
 			(void)err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
 		} else {
 			(void)wc_list(k.q.server->wc, r, k.q.ns, sel, SV_NULL, 0, 0, &k.arena, &l);
+			rc = call_views(&k, l.objs, l.n, err);
+			if (rc < 0) {
+				wc_list_unref(&l);
+				call_end(&k);
+				return rc;
+			}
 			ret->items = l.n ? xmemdup(l.objs, l.n * sizeof(*l.objs)) : NULL;
 			ret->n = l.n;
 			ret->rev = l.rev;
 			ret->missing = set_aside_count(k.q.server, r, k.q.ns);
-			rc = 0;
 		}
 	}
 	call_end(&k);
@@ -339,6 +369,21 @@ static struct obj *bookmark_object(const struct wc_event *e)
 	return obj_new(doc, e->rev);
 }
 
+/* Where conversions wait, who watches from inside gets objects in the version of their text: a thread that works for
+ * all of its class waits for nobody, and who watches all kinds looks at metadata. */
+static int watch_view(struct client_watch *cw, struct obj **o, struct err *why)
+{
+	struct views v;
+	int rc = 0;
+
+	if (!views_needed(cw->res) || versions_of(cw->res)->waits)
+		return 0;
+	views_init(&v, NULL, cw->res, o, 1);
+	rc = views_make(&v, why);
+	views_release(&v);
+	return rc;
+}
+
 static void watch_task(void *ctx)
 {
 	struct client_watch *cw = ctx;
@@ -350,7 +395,10 @@ static void watch_task(void *ctx)
 	atomic_store(&cw->runner, pthread_self());
 	atomic_store(&cw->in_callback, true);
 	while (!atomic_load(&cw->closed) && !cw->ended && (rc = wc_watch_next(cw->w, &e, &why)) != 0) {
+		if (rc > 0 && e.o && watch_view(cw, &e.o, &why) < 0)
+			rc = -1;
 		if (rc < 0) {
+			obj_unref(e.o);
 			cw->ended = true;
 			cw->cb.end(&why, cw->ctx);
 			err_release(&why);

@@ -3,6 +3,7 @@
 #include "apiserver/late_kind.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/storekey.h"
+#include "apiserver/watchcache.h"
 #include "base/log.h"
 #include "base/quarantine.h"
 #include "base/strmap.h"
@@ -75,8 +76,10 @@ struct set_aside *set_aside_free(struct set_aside *l)
 
 static struct aside_kind *aside_of(struct set_aside *l, const struct resource *r)
 {
-	struct late_kind *late = late_kind_of(r);
+	struct late_kind *late;
 
+	r = resource_storage(r);
+	late = late_kind_of(r);
 	if (!resource_late(r))
 		return &l->by_res[r->id];
 	return late ? &late->aside : &l->none;
@@ -279,8 +282,7 @@ void set_aside_health(struct apiserver *s, struct buf *b)
 
 	pthread_mutex_lock(&l->lock);
 	API_EACH(api, r) {
-		/* A view says nothing new. */
-		if (!aside_any(s) || strategy_for(r)->stored_as)
+		if (!aside_any(s) || !resource_first(r))
 			continue;
 		STRMAP_EACH(&aside_of(l, r)->by_name, m) {
 			const struct aside *e = m->value;
@@ -308,7 +310,7 @@ void set_aside_metrics(struct apiserver *s, struct buf *b)
 		    "object type.\n# TYPE apiserver_storage_decode_errors_total counter\n");
 	pthread_mutex_lock(&l->lock);
 	API_EACH(api, r)
-		if (aside_of(l, r)->decode_errors)
+		if (resource_first(r) && aside_of(l, r)->decode_errors)
 			buf_printf(b,
 				   "apiserver_storage_decode_errors_total{group=\"%s\",resource=\"%s\"} %" PRIu64 "\n",
 				   r->group, r->plural, aside_of(l, r)->decode_errors);
@@ -317,6 +319,8 @@ void set_aside_metrics(struct apiserver *s, struct buf *b)
 	API_EACH(api, r) {
 		size_t by_why[_ASIDE_MAX] = { 0 };
 
+		if (!resource_first(r))
+			continue;
 		STRMAP_EACH(&aside_of(l, r)->by_name, e)
 			by_why[((const struct aside *)e->value)->why]++;
 		for (size_t w = 0; w < _ASIDE_MAX; w++)

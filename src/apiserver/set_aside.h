@@ -6,7 +6,7 @@
  *	the store ──cannot be read, ends the server──▶ set aside ──written anew, or deleted──▶ forgotten
  *
  * An object is known by its resource and the part of its store key behind the resource's prefix ("default/web", or
- * "web"). Views of a resource (strategy->stored_as) have entries of their own.
+ * "web"). Of a resource in several versions they are the same by any of them.
  *
  * Threads: any. As long as nothing is set aside every question costs one relaxed load.
  */

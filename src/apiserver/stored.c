@@ -1,7 +1,8 @@
-/* How a resource is stored: in whose form, and an object out of its text. */
-#include "apiserver/watchcache-internal.h"
-#include "apiserver/registry/strategy.h"
+/* How a resource is stored: in which version, and an object out of its text. */
+#include "apiserver/versions.h"
+#include "apiserver/watchcache.h"
 #include "codec/json.h"
+#include "object/api_kind.h"
 
 bool resource_stored(const struct resource *r)
 {
@@ -10,35 +11,42 @@ bool resource_stored(const struct resource *r)
 
 const struct resource *resource_storage(const struct resource *r)
 {
-	const struct strategy *st = strategy_for(r);
+	const struct versions *v = versions_of(r);
 
-	return st->stored_as ? st->stored_as : r;
+	return v ? v->storage : r;
 }
 
-/* A stored value as an object; NULL when it cannot be read. */
-struct obj *stored_text(struct sv value, int64_t rev)
+bool resource_first(const struct resource *r)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct val *root = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
-
-	return root && val_get_str(root, F_metadata, F_name).n ? obj_new(root, rev) : NULL;
+	return resource_late(r) ? api_kind_first(r) : resource_storage(r) == r;
 }
 
-struct obj *stored_view(const struct resource *res, const struct obj *o)
+/* An object of another version than the storage version; NULL when it cannot be made one of that. */
+static struct obj *stored_converted(struct arena *a, const struct versions *v, const struct resource *form,
+				    const struct val *root, int64_t rev)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct val *root = strategy_for(res)->from_stored(&a, obj_root(o));
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct val *out;
+	struct conversion c = { .a = a, .of = v, .from = form, .to = v->storage, .docs = &root, .n = 1, .out = &out };
+	struct obj *o;
 
-	return root ? obj_new(root, obj_rev(o)) : NULL;
+	if (conversion_run(&c, &why) < 0)
+		return NULL;
+	o = obj_new(out, rev);
+	version_note_stale(o);
+	return o;
 }
 
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev)
 {
-	struct obj *stored = stored_text(value, rev), *o;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct val *root = json_decode(&a, value, &(struct json_opts){ .borrow_text = true }, NULL);
+	const struct versions *v = versions_of(r);
+	const struct resource *form = v ? versions_form(v, root) : version_is(r, root) ? r : NULL;
 
-	if (!stored || resource_storage(r) == r)
-		return stored;
-	o = stored_view(r, stored);
-	obj_unref(stored);
-	return o;
+	if (!root || !form || !val_get_str(root, F_metadata, F_name).n)
+		return NULL;
+	if (!v || v->waits || form == v->storage)
+		return obj_new(root, rev);
+	return stored_converted(&a, v, form, root, rev);
 }

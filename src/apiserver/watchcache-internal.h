@@ -116,17 +116,15 @@ struct wc_resource {
 	struct strmap buckets; /* "n/NAME", "h/NODE" -> struct list * */
 	size_t n_watchers;
 	_Atomic uint64_t n_terminated; /* watchers that were too slow */
-	struct wc_resource *view_of;   /* set: the same objects in another form (strategy->stored_as) */
-	struct wc_resource *view;      /* the other way round */
-	atomic_bool live;	       /* a view is filled when somebody first looks at it */
 	bool changed;		       /* it is in watchcache.changed */
 	struct wc_late *late;	       /* of a kind that came at run time, else NULL; guarded by lock */
 };
 
 struct watchcache {
 	struct apiserver *s;
-	struct wc_resource **by_id; /* per resource_all; NULL when it is not stored */
-	struct strmap by_path;	    /* store_path -> struct wc_resource *, views excluded */
+	/* Per resource_all; NULL when it is not stored. Versions of a resource have the same one. */
+	struct wc_resource **by_id;
+	struct strmap by_path; /* store_path -> struct wc_resource * */
 	_Atomic int64_t rev;
 	pthread_mutex_t owners_lock;
 	struct strmap owners; /* user -> struct wc_owner * */
@@ -140,17 +138,15 @@ struct watchcache {
 	struct err why;
 };
 
-/* What holds res; NULL when it is not stored. Fills a view. */
-struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res);
-/* The same, a view as it is. */
 struct wc_resource *wc_late_find(const struct resource *res);
+/* What holds res; NULL when it is not stored. Its own `res` is the storage version. */
 static inline struct wc_resource *wc_resource_find(struct watchcache *c, const struct resource *res)
 {
 	return resource_late(res) ? wc_late_find(res) : c->by_id[res->id];
 }
 struct wc_resource *wc_resource_new(struct watchcache *c, const struct resource *res);
 void wc_resource_free(struct wc_resource *r); /* NULL is fine */
-/* Of all kinds that are served now. */
+/* Of all kinds that are served now, in whatever versions. */
 void wc_each_resource(struct watchcache *c, void (*fn)(struct wc_resource *r, void *ctx), void *ctx);
 /* Reads what is stored of r into its tree (watchcache_feed.c); *ret_rev: as of then. */
 int wc_fill(struct wc_resource *r, int64_t rev, int64_t *ret_rev, struct err *err);
@@ -173,13 +169,6 @@ struct wc_change *wc_change_ref(struct wc_change *c); /* these two from anywhere
 void wc_change_unref(struct wc_change *c);
 void wc_ring_push(struct wc_resource *r, struct wc_change *c);
 void wc_ring_release(struct wc_resource *r);
-
-/* --- stored text (stored.c) --- */
-
-/* A stored value as an object; NULL when it cannot be read. */
-struct obj *stored_text(struct sv value, int64_t rev);
-/* A stored object in the form of res, a view; NULL when it has none. */
-struct obj *stored_view(const struct resource *res, const struct obj *o);
 
 /* Gives a change to every watcher that wants it; the resource's lock is held for writing. They hear of it from
  * wc_wake(), at the end of a group of writes: woken at once they would look a hundred times, for one change each. */

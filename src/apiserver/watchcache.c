@@ -5,41 +5,6 @@
 
 #include <stdlib.h>
 
-/* Fills a view from what it is a view of. From then on on_change() keeps it current: it looks at
- * `live` after it has changed the original, whose lock is held here until `live` is set. */
-static void view_fill(struct wc_resource *r)
-{
-	struct wc_resource *from = r->view_of;
-	const struct objtree_entry *e;
-
-	pthread_rwlock_wrlock(&r->lock);
-	if (!atomic_load(&r->live)) {
-		pthread_rwlock_rdlock(&from->lock);
-		for (struct objtree_pos p = { 0, 0 }; (e = objtree_at(&from->tree, p));
-		     p = objtree_next(&from->tree, p)) {
-			struct obj *o;
-
-			wc_work(r->cache, r->res, e->o);
-			o = stored_view(r->res, e->o);
-			if (o)
-				obj_unref(objtree_put(&r->tree, o));
-		}
-		r->ring_floor = r->last_rev = from->last_rev;
-		atomic_store(&r->live, true);
-		pthread_rwlock_unlock(&from->lock);
-	}
-	pthread_rwlock_unlock(&r->lock);
-}
-
-struct wc_resource *wc_resource_of(struct watchcache *c, const struct resource *res)
-{
-	struct wc_resource *r = wc_resource_find(c, res);
-
-	if (r && r->view_of && !atomic_load_explicit(&r->live, memory_order_acquire))
-		view_fill(r);
-	return r;
-}
-
 struct wc_resource *wc_resource_new(struct watchcache *c, const struct resource *res)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -79,20 +44,17 @@ struct watchcache *watchcache_new(struct apiserver *s)
 	pthread_mutex_init(&c->owners_lock, NULL);
 	pthread_mutex_init(&c->late_lock, NULL);
 	c->by_id = xcalloc(resource_count, sizeof(*c->by_id));
-	for (size_t i = 0; i < resource_count; i++)
-		if (resource_stored(&resource_all[i]))
-			c->by_id[i] = wc_resource_new(c, &resource_all[i]);
 	for (size_t i = 0; i < resource_count; i++) {
-		const struct resource *stored = resource_storage(&resource_all[i]);
+		const struct resource *res = &resource_all[i];
 
-		if (!c->by_id[i] || stored == &resource_all[i])
+		if (!resource_stored(res) || resource_storage(res) != res)
 			continue;
-		c->by_id[i]->view_of = c->by_id[stored->id];
-		c->by_id[stored->id]->view = c->by_id[i];
+		c->by_id[i] = wc_resource_new(c, res);
+		*strmap_slot(&c->by_path, sv_from(res->store_path)) = c->by_id[i];
 	}
 	for (size_t i = 0; i < resource_count; i++)
-		if (c->by_id[i] && !c->by_id[i]->view_of)
-			*strmap_slot(&c->by_path, sv_from(resource_all[i].store_path)) = c->by_id[i];
+		if (resource_storage(&resource_all[i]) != &resource_all[i])
+			c->by_id[i] = c->by_id[resource_storage(&resource_all[i])->id];
 	return c;
 }
 
@@ -101,7 +63,8 @@ struct watchcache *watchcache_free(struct watchcache *c)
 	if (!c)
 		return NULL;
 	for (size_t i = 0; i < resource_count; i++)
-		wc_resource_free(c->by_id[i]);
+		if (c->by_id[i] && c->by_id[i]->res == &resource_all[i])
+			wc_resource_free(c->by_id[i]);
 	while (c->changed.n)
 		resource_unref(vec_pop(&c->changed)->res);
 	vec_release(&c->changed);
@@ -130,7 +93,7 @@ void wc_work(struct watchcache *c, const struct resource *res, const struct obj 
 
 struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv ns, struct sv name)
 {
-	struct wc_resource *r = wc_resource_of(c, res);
+	struct wc_resource *r = wc_resource_find(c, res);
 	struct obj *o;
 
 	if (!r)
@@ -285,7 +248,7 @@ bool wc_list(struct watchcache *c, const struct resource *res, struct sv ns, con
 bool wc_list_begin(struct watchcache *c, const struct resource *res, struct sv ns, const struct selection *sel,
 		   struct sv start, size_t limit, int64_t exact, struct arena *a, struct wc_list *ret)
 {
-	struct wc_resource *r = wc_resource_of(c, res);
+	struct wc_resource *r = wc_resource_find(c, res);
 	bool ok;
 
 	*ret = (struct wc_list){ .rev = wc_rev(c), .remaining = -1 };
@@ -345,9 +308,8 @@ static void count_one(struct wc_resource *r, void *ctx)
 {
 	char q[256];
 
-	if (!r->view_of)
-		buf_printf(ctx, "apiserver_storage_objects{resource=\"%s\"} %zu\n",
-			   resource_qualified(r->res, q, sizeof(q)), wc_count(r->cache, r->res));
+	buf_printf(ctx, "apiserver_storage_objects{resource=\"%s\"} %zu\n", resource_qualified(r->res, q, sizeof(q)),
+		   wc_count(r->cache, r->res));
 }
 
 void wc_metrics(struct watchcache *c, struct buf *b)

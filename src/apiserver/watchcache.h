@@ -32,9 +32,9 @@
  * A stored value that cannot be read is set aside (set_aside.h): it is in no tree, and where it was readable before,
  * watchers hear that it was deleted.
  *
- * A resource that is another form of a stored one (events.k8s.io events) is a view: a second
- * tree of converted objects beside the first, with events and watchers of its own. It costs
- * nothing until somebody reads it.
+ * A resource of several versions (versions.h) has one of all this, by whichever of them it is asked for, and hands out
+ * objects of the storage version: whoever asked makes views of them. Where conversions wait they are of the versions of
+ * their texts.
  *
  * Threads: all functions from any thread. One rwlock per resource; wake callbacks run under
  * it, so they only schedule.
@@ -58,7 +58,8 @@ struct store_change;
 
 struct watchcache *watchcache_new(struct apiserver *s);
 int watchcache_start(struct watchcache *c, struct err *err);
-/* A kind that came at run time, before it is served: reads what is stored of it, and follows. One version a kind. */
+/* A kind that came at run time, before it is served: reads what is stored of it, and follows. r: of several versions
+ * the storage version. */
 int wc_late_add(struct watchcache *c, const struct resource *r, struct err *err);
 /* After it is served no more: its watches end with ERR_EXPIRED, its objects go. */
 void wc_late_drop(struct watchcache *c, const struct resource *r);
@@ -68,9 +69,12 @@ void watchcache_stop(struct watchcache *c); /* ends every watch, detaches from t
 struct watchcache *watchcache_free(struct watchcache *c);
 
 bool resource_stored(const struct resource *r);
-/* The resource whose form the store keeps: r itself for all but views (strategy->stored_as). */
+/* The version that the store keeps of r: itself, but where it has several. */
 const struct resource *resource_storage(const struct resource *r);
-/* A stored value as an object of r, NULL when it cannot be read. */
+/* Of the served versions of a resource the one that stands for it where each is looked at once. */
+bool resource_first(const struct resource *r);
+/* A stored value as an object of r, in the storage version; NULL when it cannot be read: it is no JSON, has no name, is
+ * of a version that r has not, or cannot be converted. */
 struct obj *stored_parse(const struct resource *r, struct sv value, int64_t rev);
 
 /* A write on its way: the cookie of its store_write. The change callback publishes what it makes at the

@@ -7,7 +7,6 @@
 #include "base/board.h"
 #include "base/quarantine.h"
 
-/* o_take NULL: deleted. The lock of a view is held already. */
 void wc_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o_take, int64_t rev,
 		struct wc_change **ret)
 {
@@ -58,21 +57,6 @@ static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct 
 	wc_change_unref(c);
 }
 
-/* o NULL: deleted. What view_fill() has seen already is not told again. */
-static void view_publish(struct wc_resource *r, struct sv ns, struct sv name, struct obj *o, int64_t rev)
-{
-	struct obj *view = o ? stored_view(r->res, o) : NULL;
-	struct wc_change *c = NULL;
-
-	pthread_rwlock_wrlock(&r->lock);
-	if (rev > r->last_rev && (view || !o)) {
-		wc_publish(r, ns, name, TAKE(view), rev, &c);
-		wc_change_unref(c);
-	}
-	pthread_rwlock_unlock(&r->lock);
-	obj_unref(view);
-}
-
 static void split_key(const struct wc_resource *r, struct sv key, struct sv *ns, struct sv *name)
 {
 	storekey_split(r->res, sv_sub(key, r->prefix_n, key.n), ns, name);
@@ -96,7 +80,7 @@ static struct wc_resource *resource_of_key(struct watchcache *c, struct sv key)
 /* The same of a key of r's, whose name it must bear: the tree finds it by that. */
 static struct obj *parse_of(const struct wc_resource *r, const struct store_kv *kv)
 {
-	struct obj *o = stored_text(kv->value, kv->mod_rev);
+	struct obj *o = stored_parse(r->res, kv->value, kv->mod_rev);
 	struct sv ns, name;
 
 	split_key(r, kv->key, &ns, &name);
@@ -117,8 +101,8 @@ static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum se
 					     objtree_get(&r->tree, ns, name));
 	/* Not what is on its way out: set_aside_forget() has been there. */
 	pthread_rwlock_rdlock(&r->lock);
-	for (struct wc_resource *v = wc_late_gone(r) ? NULL : r; v; v = v->view)
-		set_aside_put(v->cache->s, v->res, ns, name, kv->key, kv->mod_rev, why);
+	if (!wc_late_gone(r))
+		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
 	pthread_rwlock_unlock(&r->lock);
 }
 
@@ -128,8 +112,7 @@ static void forget_aside(struct wc_resource *r, const struct store_kv *kv)
 	struct sv ns, name;
 
 	split_key(r, kv->key, &ns, &name);
-	for (; r; r = r->view)
-		set_aside_drop(r->cache->s, r->res, ns, name);
+	set_aside_drop(r->cache->s, r->res, ns, name);
 	if (quarantine_has(kv->key))
 		quarantine_drop(kv->key);
 }
@@ -187,10 +170,6 @@ static void on_change(const struct store_change *ch, void *ctx)
 			strategy_for(r->res)->unread(c->s, ch->kv.key, SV_NULL, NULL);
 		note_changed(r);
 		standing_observe(c->s, r->res, name, o);
-		if (r->view && atomic_load(&r->view->live)) {
-			view_publish(r->view, ns, name, o, ch->kv.mod_rev);
-			note_changed(r->view);
-		}
 		if (!pw)
 			resource_unref(r->res); /* resource_of_key() */
 	}
@@ -265,7 +244,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 	for (size_t i = 0; i < resource_count; i++) {
 		struct wc_resource *r = c->by_id[i];
 
-		if (r && !r->view_of && wc_fill(r, rev, &rev, err) < 0)
+		if (r && r->res == &resource_all[i] && wc_fill(r, rev, &rev, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < resource_count; i++) {
@@ -274,7 +253,7 @@ int watchcache_start(struct watchcache *c, struct err *err)
 		struct objtree_pos p = { 0, 0 };
 		const struct objtree_entry *e;
 
-		if (!r)
+		if (!r || r->res != &resource_all[i])
 			continue;
 		r->ring_floor = r->last_rev = rev;
 		st = strategy_for(r->res);

@@ -14,7 +14,7 @@ void wc_each_resource(struct watchcache *c, void (*fn)(struct wc_resource *r, vo
 	const struct api_set *api = api_current_get(c->s->api);
 
 	API_EACH(api, res) {
-		struct wc_resource *r = wc_resource_find(c, res);
+		struct wc_resource *r = resource_first(res) ? wc_resource_find(c, res) : NULL;
 
 		if (r)
 			fn(r, ctx);

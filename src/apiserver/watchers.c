@@ -163,7 +163,7 @@ static void watch_release(struct wc_watch *w)
 
 int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc_watch **ret, struct err *err)
 {
-	struct wc_resource *r = wc_resource_of(c, o->res);
+	struct wc_resource *r = wc_resource_find(c, o->res);
 	struct wc_watch *w;
 	bool joined, gone;
 

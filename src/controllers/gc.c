@@ -426,8 +426,9 @@ static void gc_kinds_changed(const struct api_set *was, const struct api_set *no
 
 	if (informer_factory_stopped(c->ctx->informers))
 		return;
+	/* Of a kind in several versions one tells of all its objects. */
 	for (size_t i = 0; i < was->n_custom; i++)
-		if (!api_has(now, was->custom[i].resource))
+		if (!api_has(now, was->custom[i].resource) && api_kind_first(was->custom[i].resource))
 			gc_unmonitor(c, was->custom[i].resource);
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < was->n_custom; i++)
@@ -437,7 +438,7 @@ static void gc_kinds_changed(const struct api_set *was, const struct api_set *no
 	c->api = api_set_ref(now);
 	pthread_mutex_unlock(&c->lock);
 	for (size_t i = 0; i < now->n_custom; i++)
-		if (!api_has(was, now->custom[i].resource))
+		if (!api_has(was, now->custom[i].resource) && api_kind_first(now->custom[i].resource))
 			gc_monitor(c, now->custom[i].resource);
 	pthread_mutex_lock(&c->lock);
 	gc_graph_look_again(&c->graph);

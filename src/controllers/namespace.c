@@ -45,7 +45,9 @@ static bool seen_before(const struct resource *r)
 {
 	if (strcmp(r->plural, "events") == 0)
 		return r != RES(core_events);
-	for (const struct resource *o = resource_all; !resource_late(r) && o < r; o++)
+	if (resource_late(r))
+		return !api_kind_first(r);
+	for (const struct resource *o = resource_all; o < r; o++)
 		if (strcmp(o->plural, r->plural) == 0 && strcmp(o->group, r->group) == 0)
 			return true;
 	return false;

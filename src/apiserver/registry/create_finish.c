@@ -70,12 +70,14 @@ int create_begin(struct write_op *op, struct err *err)
 	}
 	if (settle_namespace(op, err) < 0)
 		return -1;
-	if (write_managed(op, NULL, err) < 0)
-		return -1;
+	return 0;
+}
+
+void create_owned(struct write_op *op)
+{
 	if (op->res->has_status && !op->strat->status_on_create)
 		val_del(op->doc, F_status);
 	op->name = val_get_str(op->doc, F_metadata, F_name);
-	return 0;
 }
 
 int create_prepare(struct write_op *op, struct err *err)

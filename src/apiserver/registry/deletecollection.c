@@ -4,6 +4,7 @@
  * while later ones still start here. The next portion waits at the end of its user's queue, so that a collection of a
  * hundred thousand neither holds a thread nor makes as many requests at once. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/versions.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ struct collection {
 	atomic_size_t left; /* of the portion */
 	pthread_mutex_t lock;
 	struct err first; /* failure */
+	struct views views;
 };
 
 struct one {
@@ -35,6 +37,19 @@ static void drop_list(void *p)
 	wc_list_unref(p);
 }
 
+static void answer_seen(struct api_req *q, struct views *v, struct err *err, void *ctx)
+{
+	struct collection *c = ctx;
+
+	(void)v;
+	if (err) {
+		api_req_fail(q, err);
+		return;
+	}
+	list_answer(q, q->res, c->list.objs, c->list.n, c->list.rev, SV_NULL, -1);
+	c->list.n = 0; /* their references went along */
+}
+
 static void answer(struct api_req *q, void *ctx)
 {
 	struct collection *c = ctx;
@@ -43,8 +58,12 @@ static void answer(struct api_req *q, void *ctx)
 		api_req_fail(q, &c->first);
 		return;
 	}
-	list_answer(q, q->res, c->list.objs, c->list.n, c->list.rev, SV_NULL, -1);
-	c->list.n = 0; /* their references went along */
+	if (views_needed(q->res)) {
+		views_init(&c->views, q, q->res, c->list.objs, c->list.n);
+		views_then(&c->views, answer_seen, c);
+	} else {
+		answer_seen(q, NULL, NULL, c);
+	}
 }
 
 static void portion(struct api_req *q, void *ctx);

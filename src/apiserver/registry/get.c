@@ -1,5 +1,52 @@
 /* GET of one object: the shortest way through the server. */
 #include "apiserver/registry/registry.h"
+#include "apiserver/versions.h"
+
+struct reading {
+	struct obj *o; /* the arena drops the reference */
+	void (*then)(struct api_req *q, struct obj *o);
+	struct views v;
+};
+
+static void reading_drop(void *p)
+{
+	struct reading *r = p;
+
+	obj_unref(r->o);
+}
+
+static void reading_seen(struct api_req *q, struct views *v, struct err *err, void *ctx)
+{
+	struct reading *r = ctx;
+
+	(void)v;
+	if (err)
+		api_req_fail(q, err);
+	else
+		r->then(q, r->o);
+}
+
+void registry_read(struct api_req *q, struct obj *o_take, void (*then)(struct api_req *q, struct obj *o))
+{
+	struct reading *r;
+
+	if (!views_needed(q->res)) {
+		then(q, o_take);
+		obj_unref(o_take);
+		return;
+	}
+	r = ARENA_NEW(q->arena, struct reading);
+	r->o = o_take;
+	r->then = then;
+	arena_defer(q->arena, reading_drop, r);
+	views_init(&r->v, q, q->res, &r->o, 1);
+	views_then(&r->v, reading_seen, r);
+}
+
+static void get_answer(struct api_req *q, struct obj *o)
+{
+	answer_object(q, 200, o);
+}
 
 void registry_get(struct api_req *q)
 {
@@ -25,6 +72,5 @@ void registry_get(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	answer_object(q, 200, o);
-	obj_unref(o);
+	registry_read(q, o, get_answer);
 }

@@ -13,6 +13,7 @@
 #include "apiserver/held.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/storekey.h"
+#include "apiserver/versions.h"
 #include "base/b64.h"
 #include "codec/json.h"
 
@@ -261,7 +262,8 @@ static int list_past(struct api_req *q, const struct list_opts *o, struct wc_lis
 	return rc ? rc : read_past(q, o, out, err);
 }
 
-static void list_done(struct api_req *q, struct wc_list *l, const struct selection *sel)
+/* In the version that is asked for. */
+static void list_send(struct api_req *q, struct wc_list *l, const struct selection *sel)
 {
 	struct sv cont = SV_NULL;
 
@@ -277,12 +279,40 @@ static void list_done(struct api_req *q, struct wc_list *l, const struct selecti
 	list_answer(q, q->res, l->objs, l->n, l->rev, cont, l->remaining);
 }
 
-/* A list of which much is still to be selected. */
+/* A list on which there is still something to be done. */
 struct selecting {
 	struct wc_list l;
 	const struct selection *sel;
 	size_t limit;
+	struct views views;
 };
+
+static void list_seen(struct api_req *q, struct views *v, struct err *err, void *ctx)
+{
+	struct selecting *s = ctx;
+
+	(void)v;
+	if (!err) {
+		list_send(q, &s->l, s->sel);
+		return;
+	}
+	wc_list_unref(&s->l);
+	api_req_fail(q, err);
+}
+
+static void list_done(struct api_req *q, struct wc_list *l, const struct selection *sel)
+{
+	struct selecting *s;
+
+	if (!views_needed(q->res)) {
+		list_send(q, l, sel);
+		return;
+	}
+	s = ARENA_NEW(q->arena, struct selecting);
+	*s = (struct selecting){ .l = *l, .sel = sel };
+	views_init(&s->views, q, q->res, s->l.objs, s->l.n);
+	views_then(&s->views, list_seen, s);
+}
 
 /* A piece, and back to the end of the user's queue: others have their turn between. */
 static void list_select(struct api_req *q, void *ctx)

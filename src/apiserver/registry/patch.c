@@ -102,7 +102,9 @@ static int produce_apply(struct write_op *op, struct err *err)
 	}
 	apply_opts_of(op, &o);
 	op->doc = managed_apply(op->a, op->res->schema, op->old ? obj_root(op->old) : NULL, p->patch, &o, err);
-	if (!op->doc || body_judge_applied(op->q, err) < 0)
+	if (!op->doc)
+		return write_versions_waits(op) ? REQ_LATER : -1;
+	if (body_judge_applied(op->q, err) < 0)
 		return -1;
 	op->applied = true;
 	/* Own the nodes: the result may share them with the live object. */

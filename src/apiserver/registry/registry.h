@@ -38,7 +38,7 @@ struct write_op {
 	void (*done)(struct write_op *op, struct obj *o, struct err *err);
 	void *ctx, *ctx2;
 
-	struct obj *old;   /* linked to the arena; NULL: does not exist */
+	struct obj *old;   /* linked to the arena; NULL: does not exist. In the version of res, as doc is */
 	struct obj *fresh; /* newer than the cache: what the store said when a race was lost */
 	struct val *doc;
 	bool must_exist; /* 404 without old */
@@ -57,6 +57,8 @@ struct write_op {
 	struct obj *answer; /* instead of old; linked to the arena */
 	int64_t want_rev;   /* the client's own resourceVersion, 0: none */
 
+	struct write_versions *versions; /* write_versions.c; NULL: res has one version */
+
 	const struct val *stored; /* doc in the form of its storage */
 	struct reserved reserved; /* for this attempt, until the commit has it */
 	struct commit *commit;	  /* of this attempt */
@@ -67,6 +69,18 @@ struct write_op {
 
 void write_run(struct write_op *op); /* write.c */
 
+/* write_versions.c: what is there, and what is written, of a resource in several versions. Steps of the write for which
+ * op->versions is set, and which may say REQ_LATER. */
+void write_versions_new(struct write_op *op);		      /* when it has several */
+int write_versions_old(struct write_op *op, struct err *err); /* op->old becomes one of op->res */
+int write_versions_stored(struct write_op *op,
+			  struct err *err);	      /* op->stored becomes what is stored, doc what is read */
+bool write_versions_stale(const struct write_op *op); /* old's text is of another version */
+/* As others' versions see the object, for struct apply_opts. */
+const struct apply_versions *write_versions_owners(struct write_op *op);
+/* One of managed_update() and managed_apply() has failed for the reason that it has to wait. */
+bool write_versions_waits(const struct write_op *op);
+
 /* kept.c: what an endpoint leaves as it is (sub "": the main one). Dotted paths, NULL-terminated; nobody can own
  * them through it either. */
 const char *const *kept_fields(const struct resource *r, struct sv sub);
@@ -76,8 +90,10 @@ void keep_member(struct arena *a, struct val *to, const struct val *from, enum s
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc);
 
 /* create_finish.c, update_finish.c: make op->doc what is committed. The first expects nothing there, the second goes by
- * op->old. _begin: all until mutating admission is asked, _prepare: what comes behind it, validation included. */
+ * op->old. _begin: all until it is recorded who owns what, _owned: and until mutating admission is asked, _prepare:
+ * what comes behind it, validation included. */
 int create_begin(struct write_op *op, struct err *err);
+void create_owned(struct write_op *op);
 int create_prepare(struct write_op *op, struct err *err);
 int update_begin(struct write_op *op, struct err *err);
 int update_prepare(struct write_op *op, struct err *err);
@@ -117,6 +133,10 @@ struct sv resource_gv(struct arena *a, const struct resource *r); /* "apps/v1" *
 
 /* No finalizer is left, and its kind waits for nothing else. */
 bool object_finalized(const struct resource *r, const struct val *doc);
+
+/* get.c: goes on with o, which is out of the cache, in the version that q asks for, or fails q. then() has it for the
+ * call alone. */
+void registry_read(struct api_req *q, struct obj *o_take, void (*then)(struct api_req *q, struct obj *o));
 
 /* Verbs. Each answers q. */
 void registry_get(struct api_req *q);

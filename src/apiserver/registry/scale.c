@@ -66,7 +66,7 @@ static int own_replicas(struct write_op *op, int64_t replicas, struct err *err)
 	apply_opts_of(op, &o);
 	config = managed_apply(op->a, op->res->schema, obj_root(op->old), config, &o, err);
 	if (!config)
-		return -1;
+		return write_versions_waits(op) ? REQ_LATER : -1;
 	op->applied = true;
 	meta = val_ensure_map(op->a, op->doc, F_metadata);
 	val_set(op->a, meta, F_managedFields, val_get(config, F_metadata, F_managedFields));
@@ -80,6 +80,7 @@ static int produce_scale(struct write_op *op, struct err *err)
 	struct val *scale = c->desired, *meta;
 	int64_t replicas;
 	struct sv rv, uid;
+	int rc;
 
 	if (!c->put) {
 		bool apply = c->type == PATCH_APPLY;
@@ -117,8 +118,8 @@ static int produce_scale(struct write_op *op, struct err *err)
 	if (uid.n)
 		val_set_str(op->a, meta, F_uid, uid);
 	val_set_int(op->a, val_ensure_map(op->a, op->doc, F_spec), F_replicas, replicas);
-	if (!c->put && c->type == PATCH_APPLY && own_replicas(op, replicas, err) < 0)
-		return -1;
+	if (!c->put && c->type == PATCH_APPLY && (rc = own_replicas(op, replicas, err)) != 0)
+		return rc;
 	op->retry = !c->put || !rv.n;
 	return 0;
 }
@@ -129,6 +130,11 @@ static void scale_done(struct write_op *op, struct obj *o, struct err *err)
 		api_req_fail(op->q, err);
 	else
 		answer_doc(op->q, 200, scale_of(op->a, op->res, obj_root(o)));
+}
+
+static void scale_answer(struct api_req *q, struct obj *o)
+{
+	answer_doc(q, 200, scale_of(q->arena, q->res, obj_root(o)));
 }
 
 void registry_scale(struct api_req *q)
@@ -156,7 +162,7 @@ void registry_scale(struct api_req *q)
 			err_set_object(&err, group, what, q->name);
 			goto failed;
 		}
-		answer_doc(q, 200, scale_of(q->arena, q->res, obj_root(o)));
+		registry_read(q, obj_ref(o), scale_answer);
 		return;
 	}
 	c->put = q->verb == VERB_UPDATE;

@@ -1,5 +1,6 @@
 #include "apiserver/registry/selection.h"
-#include "apiserver/registry/strategy.h"
+#include "apiserver/versions.h"
+#include "apiserver/watchcache.h"
 
 /* Names that select another field than they spell. */
 static const struct {
@@ -12,8 +13,8 @@ static const struct {
 
 static int resolve(struct selection_term *t, const struct resource *r, struct err *err)
 {
-	const struct schema *s = r->schema;
-	struct sv rest = t->label, part;
+	const struct schema *s = resource_storage(r)->schema;
+	struct sv rest, part;
 	size_t n = 0;
 	bool own = r->selectable_fields && *r->selectable_fields;
 	/* Kinds without labels of their own know both, even where no object has a namespace. */
@@ -28,6 +29,7 @@ static int resolve(struct selection_term *t, const struct resource *r, struct er
 			       SV_ARG(t->label));
 	if (!known)
 		return err_set(err, ERR_BAD_REQUEST, "field label not supported: %.*s", SV_ARG(t->label));
+	rest = t->label = version_stored_label(r, t->label);
 	for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
 		if (sv_is(sv_from(r->kind), aliases[i].kind) && sv_is(t->label, aliases[i].label)) {
 			memcpy(t->path, aliases[i].path, sizeof(aliases[i].path));
@@ -62,7 +64,7 @@ int selection_make(struct arena *a, const struct resource *r, struct sv labels, 
 	if (!labels.n && !fields.n)
 		return 0;
 	s = ARENA_NEW(a, struct selection);
-	s->res = r;
+	s->res = resource_storage(r);
 	if (labels.n) {
 		s->labels = selector_parse(a, labels, err);
 		if (!s->labels && err->reason != ERR_NONE)

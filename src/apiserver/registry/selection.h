@@ -2,7 +2,8 @@
  *
  * Field labels are resolved when the selection is made: metadata.name and metadata.namespace
  * everywhere, the resource's selectable_fields, and the few old names that mean another field
- * (spec.host). Anything else is ERR_BAD_REQUEST, as upstream. Arena-owned; immutable after.
+ * (spec.host). Anything else is ERR_BAD_REQUEST, as upstream. Of a resource in several versions the labels are those of
+ * the one that is asked for, and what is matched are objects of the storage version. Arena-owned; immutable after.
  */
 #pragma once
 
@@ -13,14 +14,14 @@
 #include "object/selector.h"
 
 struct selection_term {
-	struct sv label, value;
-	enum sym path[8]; /* SYM_NONE-terminated; empty: asked of the strategy */
-	uint8_t kind;	  /* enum field_kind of the field: what absence reads as */
+	struct sv label, value; /* the storage version's label */
+	enum sym path[8];	/* SYM_NONE-terminated; empty: asked of the strategy */
+	uint8_t kind;		/* enum field_kind of the field: what absence reads as */
 	bool negated;
 };
 
 struct selection {
-	const struct resource *res;
+	const struct resource *res;    /* the storage version */
 	const struct selector *labels; /* NULL: everything */
 	struct selection_term *terms;
 	size_t n_terms;

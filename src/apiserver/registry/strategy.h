@@ -14,6 +14,7 @@
 #include "object/validate.h"
 
 struct store_write;
+struct versions;
 
 struct strategy {
 	const struct resource *res; /* set at registration */
@@ -95,11 +96,9 @@ struct strategy {
 	/* The same for GET and LIST of what is not stored (componentstatuses): answers q. */
 	void (*virtual_read)(struct api_req *q);
 
-	/* Kept in the store as another resource's object: one object, two views (events). Both make a new
-	 * document in a; NULL when it cannot be. The stored resource's own strategy has none of these. */
-	const struct resource *stored_as;
-	struct val *(*to_stored)(struct arena *a, const struct val *doc);
-	struct val *(*from_stored)(struct arena *a, const struct val *doc);
+	/* The versions that its objects are served and stored in (apiserver/versions.h), the same for all of them;
+	 * NULL: this is the only one. */
+	const struct versions *versions;
 
 	/* Field selector labels the data cannot express (spec.host alias); "" : absent, false: no such label. */
 	bool (*field_label)(const struct val *obj, struct sv label, struct sv *ret);

@@ -129,7 +129,7 @@ int update_begin(struct write_op *op, struct err *err)
 	kept_restore(op->a, op->res, op->sub, old, op->doc);
 	if (op->strat->narrow && op->sub.n)
 		op->strat->narrow(op->a, op->sub, old, op->doc);
-	return write_managed(op, old, err);
+	return 0;
 }
 
 int update_prepare(struct write_op *op, struct err *err)
@@ -150,7 +150,7 @@ int update_settle(struct write_op *op)
 {
 	const struct val *old = obj_root(op->old);
 
-	if (update_is_none(op, old))
+	if (update_is_none(op, old) && !write_versions_stale(op))
 		return 1;
 	/* The last finalizer went: what deletion began ends here. */
 	if (obj_deleting(op->old) && object_finalized(op->res, op->doc) &&

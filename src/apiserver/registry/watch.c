@@ -8,6 +8,7 @@
 #include "apiserver/media.h"
 #include "apiserver/registry/registry.h"
 #include "apiserver/standing.h"
+#include "apiserver/versions.h"
 
 #include <stdlib.h>
 
@@ -16,8 +17,24 @@
 #define STREAM_HIGH_WATER ((size_t)256 * 1024)
 #define WATCH_SECONDS_MIN 1800 /* upstream: 30 to 60 minutes, spread */
 
+#define HELD_MAX 64		  /* events that are converted at once */
+#define VIEW_NS (30 * NS_PER_SEC) /* for that */
+
+/* Events on their way into the version that is watched. While they are converted the stream goes no further; the
+ * question is asked by a request of its own, as the stream's has been answered. */
+struct watch_views {
+	struct api_req now;
+	struct arena arena;
+	struct wc_event held[HELD_MAX];
+	struct obj *objs[HELD_MAX]; /* of those that have one: the references, while they are converted */
+	size_t n, at, n_objs;
+	struct views v;
+	bool waits;
+};
+
 struct watch_stream {
 	struct api_req *q;
+	struct watch_views *views; /* NULL: the cache has what is watched */
 	struct wc_watch *watch;
 	struct env_timer *timer;
 	struct standing *standing;
@@ -27,6 +44,22 @@ struct watch_stream {
 	bool sent;    /* the first object */
 };
 
+static void watch_views_drop(struct watch_views *v)
+{
+	for (; v->at < v->n; v->at++)
+		obj_unref(v->held[v->at].o);
+}
+
+static void watch_views_free(struct watch_views *v)
+{
+	if (!v)
+		return;
+	watch_views_drop(v);
+	views_release(&v->v);
+	arena_release(&v->arena);
+	free(v);
+}
+
 /* Kept out of line: of two drops of different references gcc 12 takes the second for a use after free. */
 __attribute__((noinline)) static void stream_unref(struct watch_stream *w)
 {
@@ -34,17 +67,20 @@ __attribute__((noinline)) static void stream_unref(struct watch_stream *w)
 
 	if (atomic_fetch_sub(&w->refs, 1) != 1)
 		return;
+	watch_views_free(w->views);
 	free(w);
 	q->sink->stream_end(q);
 }
 
-static void finish(struct watch_stream *w)
+static void watch_finish(struct watch_stream *w)
 {
 	struct apiserver *s = w->q->server;
 
 	if (w->over)
 		return;
 	w->over = true;
+	if (w->views && w->views->waits)
+		req_client_gone(&w->views->now);
 	w->watch = wc_watch_close(w->watch);
 	metrics_watchers(s, -1);
 	if (w->timer && env_timer_stop(s->env, w->timer))
@@ -76,19 +112,117 @@ static size_t send_event(struct watch_stream *w, struct wc_event *e)
 	return media_send(q, events[e->type], e->o, e->rev, first);
 }
 
+static void drain(struct watch_stream *w);
+static int views_of_held(struct watch_stream *w, int rc, struct err *err);
+
+static void views_resumed(struct api_req *now, void *ctx)
+{
+	struct watch_stream *w = ctx;
+	struct err err = ERR_INIT;
+	int rc = req_woken(now, &err);
+
+	w->views->waits = false;
+	if (views_of_held(w, rc, &err) == 0)
+		drain(w);
+	stream_unref(w);
+}
+
+/* Converts what is held: 0, or not yet. What cannot be converted ends the watch. */
+static int views_of_held(struct watch_stream *w, int rc, struct err *err)
+{
+	struct watch_views *v = w->views;
+
+	while (rc >= 0 && !w->over && (rc = views_make(&v->v, err)) > 0) {
+		if (rc != REQ_LATER)
+			continue;
+		v->waits = true;
+		atomic_fetch_add(&w->refs, 1);
+		if (!req_park(&v->now, views_resumed, w))
+			return rc;
+		v->waits = false;
+		stream_unref(w); /* not the last: the caller has one */
+		rc = req_woken(&v->now, err);
+	}
+	views_release(&v->v);
+	arena_release(&v->arena);
+	v->n_objs = 0;
+	for (size_t i = 0, k = 0; i < v->n; i++)
+		if (v->held[i].o)
+			v->held[i].o = v->objs[k++];
+	if (rc < 0 && !w->over) {
+		(void)media_send_error(w->q, err);
+		watch_finish(w);
+	}
+	err_release(err);
+	return 0;
+}
+
+/* The next few events, converted. 0: they are held; REQ_LATER: they will be; -1: the watch is over. 1: none now. */
+static int views_fill(struct watch_stream *w, struct err *err)
+{
+	struct watch_views *v = w->views;
+	struct api_req *asks = NULL;
+	int rc = 1;
+
+	v->n = v->at = v->n_objs = 0;
+	while (v->n < HELD_MAX && (rc = wc_watch_next(w->watch, &v->held[v->n], err)) > 0) {
+		struct obj *o = v->held[v->n++].o;
+
+		if (o)
+			v->objs[v->n_objs++] = o;
+	}
+	if (!v->n)
+		return rc < 0 ? -1 : 1;
+	err_release(err); /* the end is told again */
+	if (versions_of(w->q->res)->waits) {
+		v->now = *w->q;
+		v->now.arena = &v->arena;
+		v->now.until_ns = env_mono_ns(w->q->server->env) + VIEW_NS;
+		v->now.asked = 0;
+		v->now.has_result = false;
+		asks = &v->now;
+	}
+	views_init(&v->v, asks, w->q->res, v->objs, v->n_objs);
+	return views_of_held(w, 0, err);
+}
+
+static void drain_views(struct watch_stream *w)
+{
+	struct watch_views *v = w->views;
+	struct err err = ERR_INIT;
+	int rc = 0;
+
+	while (!w->over && !v->waits && rc == 0) {
+		while (!w->over && v->at < v->n && !w->blocked)
+			w->blocked = send_event(w, &v->held[v->at++]) > STREAM_HIGH_WATER;
+		if (w->blocked && !wc_watch_over(w->watch))
+			return;
+		watch_views_drop(v); /* nothing, but when it was too slow */
+		rc = views_fill(w, &err);
+	}
+	if (rc < 0) {
+		err_release(&err);
+		watch_finish(w);
+	}
+}
+
 static void drain(struct watch_stream *w)
 {
 	struct err err = ERR_INIT;
 	struct wc_event e;
 	int rc = 1;
 
+	if (w->views) {
+		drain_views(w);
+		return;
+	}
 	/* One that was ended for being too slow is over also when its peer takes nothing. */
 	while (!w->over && (!w->blocked || wc_watch_over(w->watch)) && (rc = wc_watch_next(w->watch, &e, &err)) > 0)
 		w->blocked = send_event(w, &e) > STREAM_HIGH_WATER;
 	if (rc < 0) {
 		/* The client starts again from the last revision it saw. */
 		err_release(&err);
-		finish(w);
+		watch_finish(w);
 	}
 }
 
@@ -119,13 +253,13 @@ static void watch_on_drain(struct api_req *q)
 
 static void watch_on_gone(struct api_req *q)
 {
-	finish(q->stream);
+	watch_finish(q->stream);
 }
 
 static void timeout_posted(struct api_req *q, void *ctx)
 {
 	(void)q;
-	finish(ctx);
+	watch_finish(ctx);
 	stream_unref(ctx);
 }
 
@@ -187,7 +321,7 @@ static void watch_revoked(struct api_req *q, struct err *why)
 		(void)media_send_error(q, why);
 	else
 		err_release(why);
-	finish(w);
+	watch_finish(w);
 }
 
 void registry_watch(struct api_req *q)
@@ -210,10 +344,13 @@ void registry_watch(struct api_req *q)
 	}
 	w = xcalloc(1, sizeof(*w));
 	w->q = q;
+	if (views_needed(q->res))
+		w->views = xcalloc(1, sizeof(*w->views));
 	atomic_init(&w->refs, 4); /* our own, the timer's, the standing request's and this function's */
 	o.wake = on_wake;
 	o.ctx = w;
 	if (wc_watch_open(s->wc, &o, &w->watch, &err) < 0) {
+		free(w->views);
 		free(w);
 		if (err.reason == ERR_EXPIRED)
 			answer_error_event(q, &err);

@@ -1,11 +1,11 @@
 /* The life of a write: its steps, the commit, what becomes of it, another attempt. The verbs' own parts are in
  * create.c, update.c, patch.c and delete.c, what they share in write_steps.c.
  *
- *	find ─ produce ─ begin ─ mutate ─ prepare ─ admit ─ settle ─ permit ─┐
- *	  ▲  ┌───────────────────────────────────────────────────────────────┘
- *	  │  └─ reserve ─ unchanged ─ convert ─ store ═▶ conclude
- *	  │                                                 │
- *	  └── somebody else was faster, may retry ──────────┘
+ *	find ─ see ─ produce ─ begin ─ own ─ mutate ─ prepare ─ admit ─ settle ─ permit ─┐
+ *	  ▲  ┌───────────────────────────────────────────────────────────────────────────┘
+ *	  │  └─ reserve ─ unchanged ─ finish ─ convert ─ store ═▶ conclude
+ *	  │                                                         │
+ *	  └── somebody else was faster, may retry ──────────────────┘
  *
  * One loop walks them. A step that says REQ_LATER is asked again when it was resumed, so none changes anything before
  * the last time that it asks. The double line is the store's (commit.h): its thread sends the write on and does nothing
@@ -13,6 +13,7 @@
 #include "apiserver/registry/registry.h"
 #include "apiserver/inflight.h"
 #include "apiserver/storekey.h"
+#include "object/obj_encoding.h"
 
 enum {
 	WRITE_ANSWER = 1, /* done, nothing is to be written: answer with op->answer, else old; as produce() */
@@ -28,6 +29,8 @@ static int write_op_find(struct write_op *op, struct err *err)
 
 	op->tombstone = op->creating = op->ordered = op->completed = false;
 	op->answer = NULL;
+	if (op->versions)
+		write_versions_new(op); /* nothing is left of another attempt */
 	op->old = op->fresh;
 	op->fresh = NULL;
 	if (!op->old && op->name.n && !op->generated_name)
@@ -36,6 +39,12 @@ static int write_op_find(struct write_op *op, struct err *err)
 	    (op->must_exist || (op->name.n && !op->generated_name && set_aside_rev(s, op->res, op->ns, op->name))))
 		return set_aside_error(s, op->res, op->ns, op->name, err);
 	return 0;
+}
+
+/* What is there, in the version that is written. */
+static int see(struct write_op *op, struct err *err)
+{
+	return op->versions && op->old ? write_versions_old(op, err) : 0;
 }
 
 static int produce(struct write_op *op, struct err *err)
@@ -54,6 +63,15 @@ static int write_op_begin(struct write_op *op, struct err *err)
 	if (op->raw)
 		return 0;
 	return op->creating ? create_begin(op, err) : update_begin(op, err);
+}
+
+static int own(struct write_op *op, struct err *err)
+{
+	int rc = op->raw ? 0 : write_managed(op, op->creating || !op->old ? NULL : obj_root(op->old), err);
+
+	if (rc == 0 && op->creating && !op->raw)
+		create_owned(op);
+	return rc;
 }
 
 static enum admission_op admission_of(const struct write_op *op)
@@ -130,7 +148,8 @@ static int unchanged(struct write_op *op, struct err *err)
 	const struct val *old = op->old ? obj_root(op->old) : NULL;
 
 	/* With the addresses that it left out the object may be the one that is there. */
-	if (op->reserved.has && old && !op->tombstone && !op->creating && update_is_none(op, old))
+	if (op->reserved.has && old && !op->tombstone && !op->creating && update_is_none(op, old) &&
+	    !write_versions_stale(op))
 		return WRITE_ANSWER;
 	if (!op->q->dry_run)
 		return 0;
@@ -149,13 +168,13 @@ static int unchanged(struct write_op *op, struct err *err)
 	return WRITE_ANSWER;
 }
 
-static int convert(struct write_op *op, struct err *err)
+static int write_op_finish(struct write_op *op, struct err *err)
 {
 	const struct req_plugins *p = op->q->server->plugins;
-	const struct resource *stored = resource_storage(op->res);
 	struct val *meta;
 	int rc;
 
+	op->stored = op->doc;
 	if (op->tombstone)
 		return 0;
 	if (p && p->convert && (rc = p->convert(op->q, op->doc, err, p->ctx)) != 0)
@@ -167,10 +186,13 @@ static int convert(struct write_op *op, struct err *err)
 		val_del(meta, F_resourceVersion);
 	if (!op->completed)
 		write_complete(op);
-	op->stored = stored != op->res ? op->strat->to_stored(op->a, op->doc) : op->doc;
-	if (!op->stored)
-		return err_set(err, ERR_INTERNAL, "the object cannot be stored as %s", stored->kind);
 	return 0;
+}
+
+/* To what is stored. */
+static int convert(struct write_op *op, struct err *err)
+{
+	return op->versions && !op->tombstone ? write_versions_stored(op, err) : 0;
 }
 
 static void write_op_go_on(struct api_req *q, void *ctx);
@@ -285,8 +307,13 @@ static int conclude(struct write_op *op, struct err *err)
 		return err_move(err, &c->said.err);
 	}
 	req_passed(op->q, STEP_COMMITTED);
-	if (c->pw.res == op->res) /* else it is stored in another form than the client's */
-		o = TAKE(c->pw.result);
+	o = TAKE(c->pw.result);
+	if (o && c->pw.res != op->res) { /* as whoever asks next in this version sees it */
+		struct obj *view = obj_keep_view(o, op->res, obj_new(op->doc, c->said.rev));
+
+		(void)obj_link(op->a, o);
+		o = obj_ref(view);
+	}
 	if (!o) /* a deletion, or a cache that lags */
 		o = obj_new(op->doc ? op->doc : obj_root(op->old), c->said.rev);
 	op->answer = obj_link(op->a, o);
@@ -299,10 +326,11 @@ static const struct {
 	int (*fn)(struct write_op *op, struct err *err);
 	enum req_step behind; /* STEP_RECEIVED: none that has a name for others */
 } steps[] = {
-	{ write_op_find, STEP_RECEIVED },   { produce, STEP_DECODED },	{ write_op_begin, STEP_RECEIVED },
-	{ write_op_mutate, STEP_MUTATED },  { prepare, STEP_RECEIVED }, { admit, STEP_VALIDATED },
-	{ write_op_settle, STEP_RECEIVED }, { permit, STEP_RECEIVED },	{ reserve, STEP_RECEIVED },
-	{ unchanged, STEP_RECEIVED },	    { convert, STEP_RECEIVED }, { store, STEP_RECEIVED },
+	{ write_op_find, STEP_RECEIVED },   { see, STEP_RECEIVED },	{ produce, STEP_DECODED },
+	{ write_op_begin, STEP_RECEIVED },  { own, STEP_RECEIVED },	{ write_op_mutate, STEP_MUTATED },
+	{ prepare, STEP_RECEIVED },	    { admit, STEP_VALIDATED },	{ write_op_settle, STEP_RECEIVED },
+	{ permit, STEP_RECEIVED },	    { reserve, STEP_RECEIVED }, { unchanged, STEP_RECEIVED },
+	{ write_op_finish, STEP_RECEIVED }, { convert, STEP_RECEIVED }, { store, STEP_RECEIVED },
 	{ conclude, STEP_RECEIVED },
 };
 

@@ -35,6 +35,8 @@ struct write_op *write_op_new(struct api_req *q, const struct resource *r, struc
 	op->name = name;
 	op->sub = SV("");
 	op->code = 200;
+	if (op->strat->versions)
+		write_versions_new(op);
 	return op;
 }
 
@@ -72,6 +74,7 @@ void apply_opts_of(struct write_op *op, struct apply_opts *ret)
 		.now_ns = env_now_ns(op->q->server->env),
 		.force = op->q->force,
 		.reset_fields = kept_fields(op->res, op->sub),
+		.versions = op->versions ? write_versions_owners(op) : NULL,
 	};
 }
 
@@ -85,7 +88,7 @@ int write_managed(struct write_op *op, const struct val *old, struct err *err)
 	apply_opts_of(op, &o);
 	doc = managed_update(op->a, op->res->schema, old, op->doc, &o, err);
 	if (!doc)
-		return -1;
+		return write_versions_waits(op) ? REQ_LATER : -1;
 	op->doc = doc;
 	/* Who sent an empty list owns it; everywhere else it is as none. */
 	if (op->q->has_empty)

@@ -1,7 +1,7 @@
-/* Events: one stored object, two views. The store keeps core/v1; events.k8s.io/v1 is the same with
- * other names (KEP-383), so what one group writes the other reads, lists and watches. */
+/* Events: one object in two groups. The store keeps core/v1; events.k8s.io/v1 is the same with other names (KEP-383),
+ * so what one group writes the other reads, lists and watches. */
 #include "apiserver/registry/kinds/kinds.h"
-#include "object/decode.h"
+#include "apiserver/versions.h"
 
 /* The members whose names differ; all others are the same in both. */
 static const struct {
@@ -16,9 +16,9 @@ static const struct {
 	{ F_count, F_deprecatedCount },
 };
 
-/* Renames the members, then decodes: order and always-present members are the other form's. */
-static struct val *events_convert(struct arena *a, const struct val *doc, const struct resource *to, bool to_core)
+static struct val *events_renamed(struct arena *a, const struct val *doc, const struct resource *to)
 {
+	bool to_core = to == RES(core_events);
 	struct val *out = val_new_map(a);
 
 	val_set_str(a, out, F_kind, sv_from(to->kind));
@@ -34,18 +34,34 @@ static struct val *events_convert(struct arena *a, const struct val *doc, const 
 		if (name)
 			val_set(a, out, name, m.value);
 	}
-	return decode_typed(a, to->schema, out, NULL, NULL);
+	return out;
 }
 
-static struct val *to_core(struct arena *a, const struct val *doc)
+static int events_convert(const struct version_leg *leg, struct err *err)
 {
-	return events_convert(a, doc, RES(core_events), true);
+	(void)err;
+	for (size_t i = 0; i < leg->n; i++)
+		leg->out[i] = events_renamed(leg->a, leg->docs[i], leg->to);
+	return 0;
 }
 
-static struct val *from_core(struct arena *a, const struct val *doc)
-{
-	return events_convert(a, doc, RES(events_events), false);
-}
+static const struct version_label labels[] = {
+	{ "regarding.kind", "involvedObject.kind" },
+	{ "regarding.namespace", "involvedObject.namespace" },
+	{ "regarding.name", "involvedObject.name" },
+	{ "regarding.uid", "involvedObject.uid" },
+	{ "regarding.apiVersion", "involvedObject.apiVersion" },
+	{ "regarding.resourceVersion", "involvedObject.resourceVersion" },
+	{ "regarding.fieldPath", "involvedObject.fieldPath" },
+	{ "reportingController", "reportingComponent" },
+	{ NULL, NULL },
+};
+static const struct version both[] = { { RES(core_events), NULL }, { RES(events_events), labels } };
+static const struct versions events_versions = { .storage = RES(core_events),
+						 .hub = RES(core_events),
+						 .all = both,
+						 .n = ARRAY_LEN(both),
+						 .convert = events_convert };
 
 /* The component that reports, under either of its names. */
 static bool event_field(const struct val *e, struct sv label, struct sv *ret)
@@ -54,11 +70,7 @@ static bool event_field(const struct val *e, struct sv label, struct sv *ret)
 		return false;
 	*ret = val_get_str(e, F_source, F_component);
 	if (!ret->n)
-		*ret = val_get_str(e, F_deprecatedSource, F_component);
-	if (!ret->n)
 		*ret = val_get_str(e, F_reportingComponent);
-	if (!ret->n)
-		*ret = val_get_str(e, F_reportingController);
 	return true;
 }
 
@@ -69,6 +81,7 @@ const struct strategy event_strategy = {
 	.unconditional_update = true,
 	.no_generation = true,
 	.field_label = event_field,
+	.versions = &events_versions,
 };
 
 const struct strategy events_event_strategy = {
@@ -76,8 +89,5 @@ const struct strategy events_event_strategy = {
 	.create_on_update = true,
 	.unconditional_update = true,
 	.no_generation = true,
-	.field_label = event_field,
-	.stored_as = RES(core_events),
-	.to_stored = to_core,
-	.from_stored = from_core,
+	.versions = &events_versions,
 };
