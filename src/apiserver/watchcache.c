@@ -63,7 +63,7 @@ struct watchcache *watchcache_free(struct watchcache *c)
 	if (!c)
 		return NULL;
 	for (size_t i = 0; i < resource_count; i++)
-		if (c->by_id[i] && c->by_id[i]->res == &resource_all[i])
+		if (resource_storage(&resource_all[i]) == &resource_all[i])
 			wc_resource_free(c->by_id[i]);
 	while (c->changed.n)
 		resource_unref(vec_pop(&c->changed)->res);

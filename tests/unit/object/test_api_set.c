@@ -369,12 +369,61 @@ static void test_thousand(void **state)
 	}
 }
 
+static struct api_kind_def version_def(const char *version)
+{
+	return (struct api_kind_def){ .group = "example.com", .version = version, .plural = "things", .kind = "Thing" };
+}
+
+/* Versions are parts of a kind: in upstream's order in their group, the unserved ones nowhere. */
+static void test_versions(void **state)
+{
+	static const char *const made[] = { "foo10",	 "v1",	    "v11alpha2", "v10beta3", "v2",
+					    "v12alpha1", "v3beta1", "v10",	 "foo1",     "v11beta2" },
+				 *const order[] = { "v10",     "v2",	    "v1",	 "v11beta2", "v10beta3",
+						    "v3beta1", "v12alpha1", "v11alpha2", "foo1",     "foo10" };
+	struct api_kind_def d = version_def("v0");
+	const struct api_group *g;
+	const struct api_set *s;
+	struct api_kind *k, *v;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	(void)state;
+	d.unserved = true;
+	k = api_kind_new(&d, &err);
+	for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+		d = version_def(made[i]);
+		assert_non_null(api_kind_add_version(k, &d, &err));
+	}
+	d.kind = "Other";
+	assert_null(api_kind_add_version(k, &d, &err));
+	err_release(&err);
+	s = api_set_with(api_set_built_in(), &k, 1, &err);
+	assert_non_null(s);
+	assert_int_equal(s->n_custom, ARRAY_LEN(made));
+	g = api_group_of(s, SV("example.com"));
+	assert_int_equal(g->n, ARRAY_LEN(order));
+	for (size_t i = 0; i < g->n; i++)
+		assert_string_equal(g->versions[i].version, order[i]);
+	assert_null(api_find(s, SV("example.com"), SV("v0"), SV("things")));
+	assert_false(api_has(s, api_kind_resource(k)));
+	v = api_kind_next(k);
+	assert_true(api_kind_first(api_kind_resource(v)));
+	assert_false(api_kind_first(api_kind_resource(k)) || api_kind_first(api_kind_resource(api_kind_next(v))));
+	/* Whoever holds one holds all. */
+	v = api_kind_ref(v);
+	api_set_unref(api_set_without(s, &k, 1));
+	api_set_unref(s);
+	api_kind_unref(k);
+	assert_string_equal(api_kind_resource(k)->version, "v0");
+	api_kind_unref(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_types),	 cmocka_unit_test(test_refused), cmocka_unit_test(test_built_in),
-		cmocka_unit_test(test_with),	 cmocka_unit_test(test_swaps),	 cmocka_unit_test(test_many_taken),
-		cmocka_unit_test(test_thousand),
+		cmocka_unit_test(test_types),	 cmocka_unit_test(test_refused),  cmocka_unit_test(test_built_in),
+		cmocka_unit_test(test_with),	 cmocka_unit_test(test_swaps),	  cmocka_unit_test(test_many_taken),
+		cmocka_unit_test(test_thousand), cmocka_unit_test(test_versions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,12 +127,39 @@ static void test_race(void **state)
 	pthread_barrier_destroy(&race.start);
 }
 
+/* Views and marks beside the encodings, each by its key. */
+static void test_views(void **state)
+{
+	static const char v1, v2, mark;
+	size_t before = obj_encoded_bytes();
+	struct obj *o = object("{\"metadata\":{\"name\":\"a\"}}"), *view = object("{\"x\":1}"), *got;
+	struct sv text;
+
+	(void)state;
+	assert_false(obj_view(o, &v1, &got));
+	assert_ptr_equal(obj_keep_view(o, &v1, view), view);
+	assert_true(obj_encoded(o, &TWICE, &text));
+	assert_null(obj_keep_view(o, &mark, NULL));
+	assert_true(obj_view(o, &v1, &got) && got == view);
+	assert_true(obj_view(o, &mark, &got) && !got);
+	assert_false(obj_view(o, &v2, &got));
+	/* Who comes second gets the first one's, and his goes. */
+	assert_ptr_equal(obj_keep_view(o, &v1, object("{\"x\":2}")), view);
+	assert_true(obj_encoded_bytes() >= before + obj_bytes(view));
+	view = obj_ref(view);
+	obj_unref(o);
+	assert_int_equal(obj_encoded_bytes(), before);
+	assert_int_equal(val_int_or(val_member_sv(obj_root(view), SV("x")), 0), 1); /* it may outlive the object */
+	obj_unref(view);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_made_once),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_views),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
