@@ -108,9 +108,13 @@ int views_make(struct views *v, struct err *err)
 {
 	int rc;
 
-	if (!v->busy && !views_next(v))
-		return 0;
-	v->busy = true;
+	if (!v->busy) {
+		if (!views_next(v))
+			return 0;
+		v->busy = true;
+		if (v->q)
+			v->q->has_result = false; /* what was there is for who waited before */
+	}
 	rc = conversion_run(&v->c, err);
 	if (rc == REQ_LATER)
 		return rc;

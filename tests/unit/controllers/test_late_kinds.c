@@ -98,11 +98,66 @@ static void test_namespace(void **state)
 	cluster_finish(&k);
 }
 
+/* A kind in two versions, of which the stored one is served or not: owners and dependents by either, each object once.
+ */
+static void versions(void **state, bool storage_served)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+	struct api_kind_def d = { .group = "example.com",
+				  .version = "v1",
+				  .plural = "widgets",
+				  .kind = "Widget",
+				  .namespaced = true,
+				  .unserved = !storage_served };
+	struct api_kind *w = api_kind_new(&d, NULL);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *version = storage_served ? "v1" : "v2", *path, *ns;
+	const struct val *widget;
+
+	d.version = "v2";
+	d.unserved = false;
+	assert_non_null(api_kind_add_version(w, &d, NULL));
+	assert_int_equal(apiserver_add_kinds(r->server, &w, 1, NULL), 0);
+	path = arena_printf(&a, "/apis/example.com/%s/namespaces/default/widgets", version);
+	ns = arena_printf(&a, "/apis/example.com/%s/namespaces/n/widgets", version);
+	widget = expect(r, 201, "POST", "/apis/example.com/v2/namespaces/default/widgets",
+			"{\"metadata\":{\"name\":\"w\"}}");
+	expect(r, 201, "POST", path, owned(&a, "of-w", "example.com/v2", "Widget", widget));
+	expect(r, 201, "POST", MAPS,
+	       owned(&a, "m-of-w", arena_printf(&a, "example.com/%s", version), "Widget", widget));
+	expect(r, 201, "POST", "/api/v1/namespaces", "{\"metadata\":{\"name\":\"n\"}}");
+	expect(r, 201, "POST", ns, "{\"metadata\":{\"name\":\"w\"}}");
+	cluster_run(&k, 5);
+	expect(r, 200, "GET", MAPS "/m-of-w", NULL);
+	expect(r, 200, "DELETE", arena_printf(&a, "%s/w", path), NULL);
+	expect(r, 200, "DELETE", "/api/v1/namespaces/n", NULL);
+	cluster_run(&k, 60);
+	expect(r, 404, "GET", arena_printf(&a, "%s/of-w", path), NULL);
+	expect(r, 404, "GET", MAPS "/m-of-w", NULL);
+	expect(r, 404, "GET", "/api/v1/namespaces/n", NULL);
+	drop(&k, w);
+	cluster_run(&k, 5);
+	cluster_finish(&k);
+}
+
+static void test_versions(void **state)
+{
+	versions(state, true);
+}
+
+static void test_versions_unserved(void **state)
+{
+	versions(state, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_collected, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_namespace, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_versions, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_versions_unserved, rig_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
