@@ -47,6 +47,14 @@ struct sv version_stored_label(const struct resource *r, struct sv label)
 	return label;
 }
 
+static void version_put(struct arena *a, struct val *to, const struct val_iter *m)
+{
+	if (m->sym)
+		val_set(a, to, m->sym, m->value);
+	else
+		val_set_sv(a, to, m->key, m->value);
+}
+
 /* The same members under another name. */
 static struct val *version_renamed(struct arena *a, const struct val *doc, const struct resource *to)
 {
@@ -57,7 +65,7 @@ static struct val *version_renamed(struct arena *a, const struct val *doc, const
 	val_set_cstr(a, out, F_apiVersion, resource_api_version(to, av, sizeof(av)));
 	VAL_EACH_MEMBER(doc, m)
 		if (m.sym != F_kind && m.sym != F_apiVersion)
-			val_set_sv(a, out, m.key, m.value);
+			version_put(a, out, &m);
 	return out;
 }
 
@@ -69,7 +77,7 @@ static struct val *version_metadata(struct arena *a, const struct val *from, con
 
 	VAL_EACH_MEMBER(val_member(from, F_metadata), m)
 		if (m.sym != F_labels && m.sym != F_annotations)
-			val_set_sv(a, meta, m.key, m.value);
+			version_put(a, meta, &m);
 	for (size_t i = 0; i < ARRAY_LEN(theirs); i++) {
 		const struct val *v = val_get(made, F_metadata, theirs[i]);
 
@@ -98,7 +106,7 @@ static struct val *version_judge(struct arena *a, const struct val *doc, const s
 	}
 	out = val_new_map(a);
 	VAL_EACH_MEMBER(made, m)
-		val_set_sv(a, out, m.key, m.value);
+		version_put(a, out, &m);
 	val_set(a, out, F_metadata, version_metadata(a, doc, made));
 	return decode_typed(a, to->schema, out, NULL, err);
 }

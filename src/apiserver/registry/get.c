@@ -72,5 +72,10 @@ void registry_get(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	registry_read(q, o, get_answer);
+	if (views_needed(q->res)) {
+		registry_read(q, o, get_answer);
+		return;
+	}
+	answer_object(q, 200, o);
+	obj_unref(o);
 }
