@@ -1,4 +1,4 @@
-/* disk-internal.h - shared by disk.c, range.c, writer.c and checkpoint.c, nobody else. README.md beside
+/* disk-internal.h - shared by disk.c, range.c, group.c, writer.c and checkpoint.c, nobody else. README.md beside
  * this file has the picture. */
 #pragma once
 
