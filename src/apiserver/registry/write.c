@@ -220,6 +220,11 @@ static int store(struct write_op *op, struct err *err)
 	if (op->strat->also)
 		w.also = op->strat->also(op->q, op->old ? obj_root(op->old) : NULL, op->tombstone ? NULL : op->doc,
 					 &w.n_also);
+	if (w.n_also > STORE_ALSO_MAX)
+		return err_set(err, ERR_TOO_LARGE,
+			       "this takes %zu numbers at once, at most %zu can be: please take them "
+			       "in several writes",
+			       w.n_also, STORE_ALSO_MAX);
 	op->also = w.also;
 	w.key = storekey(op->a, op->res, op->ns, op->name);
 	w.expect_rev = op->creating ? 0 : obj_rev(op->old);
@@ -252,7 +257,7 @@ static int mismatch_also(struct write_op *op, struct err *err)
 	if (op->strat->also_refused)
 		op->strat->also_refused(op->q, key, said->there ? said->value : SV_NULL, said->there ? said->rev : 0);
 	if (++op->also_attempt < ALSO_ATTEMPTS)
-		return WRITE_AGAIN;
+		return req_over(op->q, err) < 0 ? -1 : WRITE_AGAIN;
 	err_set(err, ERR_UNAVAILABLE, "others have taken %.*s and all that was tried before it: please try again",
 		SV_ARG(key));
 	err->retry_after_s = 1;

@@ -343,6 +343,42 @@ static void test_migration_large(void **state)
 	assert_null(strstr(claims(r), "gone"));
 }
 
+/* More than fit into one write: they are not taken at once, and what goes goes all the same. */
+static void test_many(void **state)
+{
+	struct rig *r = *state;
+	struct buf b = BUF_INIT;
+	const char *ports;
+
+	r->node_port_range = "20000-29999";
+	rig_restart(r);
+	for (int i = 0; i < 4200; i++)
+		buf_printf(&b, "%s{\"name\":\"p%d\",\"port\":%d,\"nodePort\":%d}", i ? "," : "", i, i + 1, 20000 + i);
+	ports = arena_strdup(&r->arena, buf_cstr(&b));
+	buf_release(&b);
+	expect_status(
+	    r, 413, "RequestEntityTooLarge", "this takes 4201 numbers at once, at most 4096 can be",
+	    &(struct ask){
+		.method = "POST",
+		.path = SERVICES,
+		.body = service(r, "a", arena_printf(&r->arena, "\"type\":\"NodePort\",\"ports\":[%s]", ports)) });
+	assert_string_equal(claims(r), "");
+	/* An older version took as many as it liked. */
+	raw(r, "/registry/services/specs/default/a",
+	    arena_printf(&r->arena,
+			 "{\"kind\":\"Service\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\",\"namespace\":"
+			 "\"default\",\"uid\":\"u\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[%s]}}",
+			 ports));
+	rig_restart(r);
+	assert_non_null(strstr(claims(r), "nodeports/20000=default/a "));
+	assert_non_null(strstr(claims(r), "nodeports/24199=default/a "));
+	expect(r, 200, "DELETE", SERVICES "/a", NULL);
+	assert_null(strstr(claims(r), "nodeports/20000=default/a "));
+	assert_non_null(strstr(claims(r), "nodeports/24199=default/a "));
+	rig_run(r, 190 * NS_PER_SEC);
+	assert_string_equal(claims(r), "");
+}
+
 /* A claim that is left over is in nobody's way. */
 static void test_left_over(void **state)
 {
@@ -526,6 +562,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_life, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_migration, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_migration_large, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_many, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_watch, pair_setup, pair_teardown),
