@@ -49,7 +49,7 @@ struct lane {
 
 struct http_server {
 	_Atomic int refs;      /* the owner's, and one each connection */
-	_Atomic size_t bodies; /* bytes of requests that are not complete */
+	_Atomic size_t bodies; /* bytes of requests that are not complete: bodies and large heads */
 	struct http_server_opts o;
 	pthread_mutex_t lock; /* tls, n_conns, stopped */
 	pthread_cond_t changed;
@@ -108,8 +108,8 @@ struct http_rq {
 	size_t headers_cap, header_bytes;
 	int bad_status; /* answer this instead of calling the handler */
 	char *body;
-	size_t body_cap, body_counted; /* bytes allocated; and counted in conn->bodies */
-	int64_t body_expected;	       /* Content-Length, -1 unknown */
+	size_t body_cap, counted; /* bytes allocated; and counted in conn->bodies, with a large head */
+	int64_t body_expected;	  /* Content-Length, -1 unknown */
 	_Alignas(8) char mem[HTTP_REQ_MEM];
 };
 
@@ -170,7 +170,7 @@ struct http_conn {
 	struct list link; /* lane->conns */
 	struct list wait; /* lane->waits[waiting] */
 	enum http_wait waiting;
-	size_t bodies;	  /* bytes of requests that are not complete */
+	size_t bodies;	  /* its part of the server's */
 	size_t body_news; /* that came since the time limit for bodies began */
 	int64_t deadline_ns;
 	struct list rqs; /* requests being read or answered */
@@ -221,6 +221,7 @@ void rq_check_drain(struct http_rq *r);
 const char *http_status_text(int status);
 
 /* --- http_body.c --- */
+bool rq_head_add(struct http_rq *r, size_t n);	     /* n bytes more of its head; false: there is no room for them */
 int rq_body_add(struct http_rq *r, struct sv bytes); /* 0, or the status to refuse it with */
 void rq_body_done(struct http_rq *r);		     /* it is complete, or not wanted any more */
 void rq_body_drop(struct http_rq *r);		     /* what came of it is forgotten */

@@ -12,7 +12,7 @@
  * all functions here must be called; from elsewhere use http_req_post(). To survive the
  * trip, hold a reference: http_req_ref(); http_req_gone() tells whether the peer left.
  *
- * Memory: everything reachable from a request lives in req->arena until the last unref.
+ * Memory: everything reachable from a request lives in req->arena until the handler's last unref.
  *
  * A peer that does not read costs a bounded amount, and not for ever: see stall_ns below.
  *
@@ -20,7 +20,8 @@
  * <= 250 a connection; what HTTP/2 clients need little of (resets of either side, pings, settings, empty frames, window
  * updates for nothing …) comes out of one bucket per connection, and when that is empty the peer is told to calm down
  * (GOAWAY, ENHANCE_YOUR_CALM); idle handshakes, header reads and bodies that trickle time out (slowloris), and what
- * incomplete bodies may fill is bounded: over that 429 without calling the handler.
+ * incomplete bodies and large heads may fill is bounded, and of what is free a connection has an eighth: over that 429
+ * without calling the handler.
  */
 #pragma once
 
@@ -100,7 +101,8 @@ struct http_chunk {
 	void *owner;
 };
 
-/* Headers are name/value pairs; content-length and date are added here. */
+/* Headers are name/value pairs; content-length and date are added here. With the last reference of the handler's the
+ * request's texts and its arena go, whenever its peer takes the answer. */
 void http_respond(struct http_req *r, int status, const struct http_header *headers, size_t n_headers,
 		  const struct http_chunk *body, size_t n_body);
 void http_respond_text(struct http_req *r, int status, const char *content_type, struct sv body); /* copies body */
@@ -117,6 +119,7 @@ struct http_source {
 void http_respond_source(struct http_req *r, int status, const struct http_header *headers, size_t n_headers,
 			 struct http_source *body_take);
 
+/* The request's body is gone from here on. */
 void http_stream_begin(struct http_req *r, int status, const struct http_header *headers, size_t n_headers);
 /* Queues a chunk. Returns the bytes now queued on this response and not yet taken by the
  * kernel, so that the caller can stop at its own bound and continue in on_drain. */
@@ -150,6 +153,7 @@ struct http_server_opts {
 	int listening_fd;	  /* > 0: a socket that is bound already, taken even on failure; else bind_address is */
 	struct tls_ctx *tls;	  /* borrowed; NULL: plain */
 	size_t max_body;	  /* bytes; 3 MiB for the API server */
+	size_t max_incomplete;	  /* bytes of requests that are not complete, of all connections; 0: 256 MiB */
 	int max_connections;
 	/* A peer that takes nothing of a complete response for so long loses it (0: 60 s): its stream is reset, or,
 	 * when the whole connection is stuck, that is cut. Streamed responses have no such limit: a paged log may rest

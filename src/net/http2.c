@@ -114,10 +114,14 @@ static int h2_on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8
 	(void)ctx;
 	if (!r || r->state != RQ_READING || f->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0; /* trailers */
-	r->header_bytes += name_n + value_n + 32;
+	if (r->bad_status)
+		return 0;
+	if (!rq_head_add(r, name_n + value_n + 32)) {
+		r->bad_status = 429;
+		return 0;
+	}
 	if (r->header_bytes > H2_HEADERS_MAX) {
-		if (!r->bad_status)
-			h2_calm(r->conn, http_odd(r->conn, ODD_HEADERS));
+		h2_calm(r->conn, http_odd(r->conn, ODD_HEADERS));
 		r->bad_status = 431;
 		return 0;
 	}

@@ -1,35 +1,42 @@
-/* Request bodies, and what they may cost while they are not complete.
+/* Request bodies and large heads, and what they may cost while they are not complete.
  *
  * The handler sees a request only with its whole body, so nobody knows yet who sends it: what one
  * connection and all together may fill is bounded, and so is the time. A request over a bound is
- * refused and its bytes are dropped, the others go on. */
+ * refused and its bytes are dropped, the others go on. A connection may fill an eighth of what all leave free: so
+ * a hundred that fill what they can leave as much to the next one as each of them has. */
 #include "net/http-internal.h"
 
 #include <stdlib.h>
 
-#define CONN_BODIES_MAX ((size_t)32 * 1024 * 1024)
-#define SERVER_BODIES_MAX ((size_t)256 * 1024 * 1024)
+#define CONN_PART 8			   /* of the server's bytes that are free */
+#define HEAD_SMALL ((size_t)4 * 1024)	   /* is not counted: an idle connection costs more */
 #define PROGRESS_BYTES ((size_t)32 * 1024) /* that earn another time limit: less than 550 bytes a second do not */
 
 /* Counts what r holds now, which may be nothing any more. */
-static bool body_count(struct http_rq *r, size_t cap)
+static bool body_count(struct http_rq *r, size_t bytes)
 {
 	struct http_conn *c = r->conn;
 	struct http_server *s = c->lane->srv;
 
-	if (cap > r->body_counted) {
-		size_t more = cap - r->body_counted;
+	if (bytes > r->counted) {
+		size_t more = bytes - r->counted, all = atomic_load(&s->bodies), max = s->o.max_incomplete;
 
-		if (c->bodies + more > CONN_BODIES_MAX || atomic_load(&s->bodies) + more > SERVER_BODIES_MAX)
+		if (all + more > max || c->bodies + more > (max - all) / CONN_PART)
 			return false;
 		c->bodies += more;
 		atomic_fetch_add(&s->bodies, more);
 	} else {
-		c->bodies -= r->body_counted - cap;
-		atomic_fetch_sub(&s->bodies, r->body_counted - cap);
+		c->bodies -= r->counted - bytes;
+		atomic_fetch_sub(&s->bodies, r->counted - bytes);
 	}
-	r->body_counted = cap;
+	r->counted = bytes;
 	return true;
+}
+
+bool rq_head_add(struct http_rq *r, size_t n)
+{
+	r->header_bytes += n;
+	return r->header_bytes <= HEAD_SMALL || body_count(r, r->header_bytes + r->body_cap);
 }
 
 int rq_body_add(struct http_rq *r, struct sv bytes)
@@ -44,7 +51,7 @@ int rq_body_add(struct http_rq *r, struct sv bytes)
 
 		if (r->body_expected >= 0)
 			cap = MAX(MIN((size_t)r->body_expected, MAX(cap, 64 * 1024)), n + bytes.n);
-		if (!body_count(r, cap))
+		if (!body_count(r, cap + (r->header_bytes > HEAD_SMALL ? r->header_bytes : 0)))
 			return 429;
 		r->body = xrealloc(r->body, cap);
 		r->body_cap = cap;

@@ -107,7 +107,7 @@ static void rq_free(void *p)
 
 	rq_drop_queue(r);
 	arena_release(&r->arena);
-	if (r->body_counted)
+	if (r->counted)
 		rq_body_done(r);
 	free(r->body);
 	if (ln->n_spare < SPARE_MAX) {
@@ -149,6 +149,38 @@ struct ev_loop *http_req_loop(const struct http_req *r)
 	return rq_of(r)->conn->lane->loop;
 }
 
+static void rq_forget_body(struct http_rq *r)
+{
+	free(TAKE(r->body));
+	r->body_cap = 0;
+	r->pub.body = SV_NULL;
+}
+
+/* All of its answer is there: what it was made of goes, for its reader may take his time. The caller holds a reference,
+ * and is the last one but the connection. */
+static void rq_shed(struct http_rq *r)
+{
+	if (r->state != RQ_FINISHING || r->src || atomic_load(&r->refs) != 2 || r->conn->proto == PROTO_TUNNEL)
+		return;
+	rq_forget_body(r);
+	if (!r->arena.head)
+		return;
+	for (struct rq_chunk *q = r->q; q; q = q->next) {
+		struct http_chunk *c = &q->c;
+
+		if (c->release)
+			continue;
+		c->owner = xmemdup(c->data.p, c->data.n);
+		c->data.p = c->owner;
+		c->release = free;
+	}
+	r->pub.method = r->pub.target = r->pub.path = r->pub.query = r->pub.host = SV_NULL;
+	r->pub.headers = NULL;
+	r->pub.n_headers = r->headers_cap = 0;
+	r->pub.user = NULL;
+	arena_release(&r->arena);
+}
+
 struct rq_post {
 	struct http_req *r;
 	void (*fn)(struct http_req *r, void *ctx);
@@ -161,6 +193,7 @@ static void rq_run_post(void *p)
 
 	free(p);
 	post.fn(post.r, post.ctx);
+	rq_shed(rq_of(post.r));
 	http_req_unref(post.r);
 }
 
@@ -218,20 +251,30 @@ void rq_header_add(struct http_rq *r, struct sv name, struct sv value)
 	r->pub.headers[r->pub.n_headers++] = (struct http_header){ name, value };
 }
 
+static void rq_too_many(struct http_rq *r)
+{
+	const struct http_header headers[] = { { SV("content-type"), SV("text/plain; charset=utf-8") },
+					       { SV("retry-after"), SV("1") } };
+	const struct http_chunk text = { .data = SV("Too many requests, please try again later.") };
+
+	http_respond(&r->pub, 429, headers, ARRAY_LEN(headers), &text, 1);
+}
+
 void rq_dispatch(struct http_rq *r)
 {
 	const struct http_server_opts *o = &r->conn->lane->srv->o;
 
 	r->state = RQ_HANDLING;
 	rq_body_done(r);
-	if (r->bad_status) {
-		const char *text = http_status_text(r->bad_status);
-
-		http_respond_text(&r->pub, r->bad_status, "text/plain; charset=utf-8", sv_from(text));
-		return;
-	}
 	http_req_ref(&r->pub);
-	o->handler(&r->pub, o->ctx);
+	if (r->bad_status == 429)
+		rq_too_many(r);
+	else if (r->bad_status)
+		http_respond_text(&r->pub, r->bad_status, "text/plain; charset=utf-8",
+				  sv_from(http_status_text(r->bad_status)));
+	else
+		o->handler(&r->pub, o->ctx);
+	rq_shed(r);
 	http_req_unref(&r->pub);
 }
 
@@ -243,11 +286,7 @@ void rq_refuse_body(struct http_rq *r, int status)
 	r->refused = true;
 	rq_body_drop(r);
 	if (status == 429) {
-		const struct http_header headers[] = { { SV("content-type"), SV("text/plain; charset=utf-8") },
-						       { SV("retry-after"), SV("1") } };
-		const struct http_chunk text = { .data = SV("Too many requests, please try again later.") };
-
-		http_respond(&r->pub, status, headers, ARRAY_LEN(headers), &text, 1);
+		rq_too_many(r);
 	} else if (!o->too_large) {
 		http_respond_text(&r->pub, status, "text/plain; charset=utf-8", SV("Request Entity Too Large"));
 	} else {
@@ -482,6 +521,7 @@ void http_stream_begin(struct http_req *pub, int status, const struct http_heade
 	if (r->state != RQ_HANDLING)
 		return;
 	rq_start(r, status);
+	rq_forget_body(r);
 	r->state = RQ_STREAMING;
 	r->conn->ops->respond(r, status, headers, n_headers, -1, true);
 	stream_want(r->conn->s);

@@ -22,7 +22,8 @@
 
 #define ACCEPTS_A_TURN 64
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS) /* out of descriptors or places */
-#define STALL_NS (60 * NS_PER_SEC)	  /* http_server_opts.stall_ns when 0 */
+#define INCOMPLETE_MAX ((size_t)256 * 1024 * 1024)
+#define STALL_NS (60 * NS_PER_SEC) /* http_server_opts.stall_ns when 0 */
 
 /* --- connections --- */
 
@@ -438,6 +439,8 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	s->o.bind_address = NULL;
 	if (s->o.max_connections <= 0)
 		s->o.max_connections = INT_MAX;
+	if (!s->o.max_incomplete)
+		s->o.max_incomplete = INCOMPLETE_MAX;
 	if (s->o.stall_ns <= 0)
 		s->o.stall_ns = STALL_NS;
 	s->tls = tls_ctx_ref(o->tls);

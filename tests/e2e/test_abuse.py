@@ -69,6 +69,12 @@ class H2:
             yield self.pending[3], int.from_bytes(self.pending[5:9], "big"), self.pending[9:9 + n]
             self.pending = self.pending[9 + n:]
 
+    def settle(self):
+        """The server's windows count from here: before, a stream takes 64 KB."""
+        next(kind for kind, _, _ in self.frames() if kind == SETTINGS)
+        self.send(frame(SETTINGS, ACK, 0))
+        return self
+
     def ended_with(self):
         """The error of its GOAWAY, after reading to the end; None when there was none."""
         code = None
@@ -187,6 +193,7 @@ def bodies_that_never_end(c):
     """Nobody knows who it is before the body is there: what it may fill must be bounded."""
     before = memory(c)
     with bounded(c), H2(c) as h:
+        h.settle()
         for s in range(1, 500, 2):
             h.send(frame(HEADERS, END_HEADERS, s, head(b"/api/v1/namespaces/default/configmaps", b"POST")))
         h.sock.settimeout(5)
@@ -197,6 +204,23 @@ def bodies_that_never_end(c):
                     return
         equal(c.request("GET", "/readyz")[0], 200)
         if memory(c) - before > GROWTH:  # now, not when the connection is gone
+            raise Failed(f"{(memory(c) - before) >> 20} MB for nobody in particular")
+
+
+def answers_nobody_takes(c):
+    """Whoever is refused has had his say: what he said is not kept until he reads so."""
+    before = memory(c)
+    with bounded(c), H2(c, struct.pack(">HI", 4, 0)) as h:
+        h.settle()
+        for s in range(1, 241, 2):
+            h.send(frame(HEADERS, END_HEADERS, s, head(b"/api/v1/namespaces/default/configmaps", b"POST")) +
+                   frame(DATA, 0, s, b"x" * 16384) * 60 + frame(DATA, END_STREAM, s))
+        answered = 0
+        for kind, _, _ in h.frames():
+            answered += kind == HEADERS
+            if answered == 120:
+                break
+        if memory(c) - before > GROWTH:
             raise Failed(f"{(memory(c) - before) >> 20} MB for nobody in particular")
 
 
@@ -330,7 +354,7 @@ if __name__ == "__main__":
     need_tools()
     with Cluster() as cluster:
         STATUS = main([rapid_reset, settings_flood, ping_flood, empty_data_flood, continuation_flood, header_bomb,
-                       bodies_that_never_end, closed_windows, long_heads, few_descriptors, vanished_peers,
+                       bodies_that_never_end, answers_nobody_takes, closed_windows, long_heads, few_descriptors, vanished_peers,
                        idle_and_slow_connections], cluster)
         equal(cluster.proc.poll(), None, "the server")
     sys.exit(STATUS)

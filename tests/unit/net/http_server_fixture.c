@@ -158,6 +158,13 @@ static void answer_peer(struct http_req *r)
 	buf_release(&b);
 }
 
+static void arena_gone(void *ctx)
+{
+	struct fixture *f = ctx;
+
+	bump(f, &f->shed);
+}
+
 static size_t query_n(struct http_req *r)
 {
 	uint64_t n = 0;
@@ -183,6 +190,11 @@ static void handler(struct http_req *r, void *ctx)
 		const struct http_chunk c[] = { { .data = { p, half } }, { .data = { p + half, n - half } } };
 
 		http_respond(r, 200, plain, 1, c, 2);
+	} else if (sv_is(r->path, "/arena")) {
+		const struct http_chunk c = { .data = { pattern(r, query_n(r), 0), query_n(r) } };
+
+		arena_defer(r->arena, arena_gone, f);
+		http_respond(r, 200, plain, 1, &c, 1);
 	} else if (sv_is(r->path, "/source")) {
 		struct making *m = ARENA_NEW(r->arena, struct making);
 

@@ -3,6 +3,7 @@
  *	/echo		method, path, query, body, as text
  *	/later		the same, answered from another thread
  *	/size?n=N	N bytes; byte i is 'a' + i % 26
+ *	/arena?n=N	as /size, and shed is counted when the request's arena goes
  *	/source?n=N	the same, made while it is sent; with &unknown, of unknown length
  *	/stream?n=N	the same, streamed in pieces, stopping at a bound until on_drain
  *	/torn		a streamed answer torn in the middle
@@ -26,7 +27,7 @@ struct fixture {
 	int port;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int gone, held, watches, drains, tunnels_closed, too_large, sources_released, calmed;
+	int gone, held, watches, drains, tunnels_closed, too_large, sources_released, calmed, shed;
 	char calmed_for[200]; /* the last one's oddities */
 	size_t source_made;   /* bytes the last /source was asked for so far */
 	size_t most_queued;
