@@ -263,8 +263,8 @@ int watchcache_start(struct watchcache *c, struct err *err)
 		}
 	}
 	atomic_store(&c->rev, rev);
-	if (store_watch(c->s->store, SV(STORE_KEY_ROOT), storekey_behind(&a, SV(STORE_KEY_ROOT)), rev, &cb, c, &c->watch,
-			err) < 0)
+	if (store_watch(c->s->store, SV(STORE_KEY_ROOT), storekey_behind(&a, SV(STORE_KEY_ROOT)), rev, &cb, c,
+			&c->watch, err) < 0)
 		return err_wrap(err, "watching the store");
 	return 0;
 }
