@@ -115,7 +115,8 @@ struct views {
 	bool busy;
 };
 
-#define VIEWS_BATCH ((size_t)500) /* converted at once */
+#define VIEWS_BATCH ((size_t)500)	     /* converted at once */
+#define VIEWS_LOOP_BYTES ((size_t)64 * 1024) /* of objects: more is not converted on a network loop */
 
 /* Are objects out of the cache not what r shows already? */
 static inline bool views_needed(const struct resource *r)
@@ -128,6 +129,7 @@ void views_init(struct views *v, struct api_req *q, const struct resource *r, st
 /* 0: all are done; 1: a batch is, and there are more: others have their turn; -1; REQ_LATER: call it again. */
 int views_make(struct views *v, struct err *err);
 void views_release(struct views *v); /* but not the objects */
-/* All of it for a request, which goes on with fn on a thread of its kind: err NULL, or why not. v is in q's arena. */
+/* All of it for a request, which goes on with fn on a thread of its kind, the pool's if it is much: err NULL, or why
+ * not. v is in q's arena. */
 typedef void views_fn(struct api_req *q, struct views *v, struct err *err, void *ctx);
 void views_then(struct views *v, views_fn *fn, void *ctx);

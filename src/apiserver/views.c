@@ -179,12 +179,30 @@ static void views_walk(struct views_going *g, int rc, struct err *err)
 	err_release(err);
 }
 
+/* More is to be converted than a loop has time for. */
+static bool views_large(const struct views *v)
+{
+	size_t bytes = 0;
+	struct obj *kept;
+
+	for (size_t i = 0; i < v->n && bytes <= VIEWS_LOOP_BYTES; i++)
+		if (!obj_view(v->objs[i], v->res, &kept))
+			bytes += obj_bytes(v->objs[i]);
+	return bytes > VIEWS_LOOP_BYTES;
+}
+
 void views_then(struct views *v, views_fn *fn, void *ctx)
 {
 	struct views_going *g = ARENA_NEW(v->q->arena, struct views_going);
+	struct api_req *q = v->q;
 	struct err err = ERR_INIT;
 
 	*g = (struct views_going){ v, fn, ctx };
-	arena_defer(v->q->arena, views_drop, v);
+	arena_defer(q->arena, views_drop, v);
+	if (!q->pooled && q->sink->on_loop && views_large(v)) {
+		q->pooled = true;
+		(void)req_pool(q, views_go_on, g, true);
+		return;
+	}
 	views_walk(g, 0, &err);
 }

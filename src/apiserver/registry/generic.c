@@ -1,8 +1,7 @@
 /* Which verb of which resource or subresource: the last fork of the pipeline. */
 #include "apiserver/registry/registry.h"
-#include "apiserver/versions.h"
 
-#define LIST_SMALL 1000 /* objects to select from that take no time worth a hop; of a tenth to be converted */
+#define LIST_SMALL 1000 /* objects to select from that take no time worth a hop */
 #define ITEM_VERBS (1u << VERB_GET | 1u << VERB_UPDATE | 1u << VERB_PATCH | 1u << VERB_DELETE)
 
 static void not_allowed(struct api_req *q)
@@ -99,8 +98,7 @@ bool registry_is_small(struct api_req *q)
 			return false;
 	if (api_req_param(q, "resourceVersion", &rev) && rev.n && !sv_is(rev, "0"))
 		return false;
-	return !resource_stored(q->res) ||
-	       wc_count(q->server->wc, q->res) <= (views_needed(q->res) ? LIST_SMALL / 10 : LIST_SMALL);
+	return !resource_stored(q->res) || wc_count(q->server->wc, q->res) <= LIST_SMALL;
 }
 
 void registry_serve(struct api_req *q)

@@ -17,16 +17,17 @@
 #define STREAM_HIGH_WATER ((size_t)256 * 1024)
 #define WATCH_SECONDS_MIN 1800 /* upstream: 30 to 60 minutes, spread */
 
-#define HELD_MAX 64		  /* events that are converted at once */
-#define VIEW_NS (30 * NS_PER_SEC) /* for that */
+#define EVENTS_HELD 64			       /* that are converted at once, */
+#define EVENTS_HELD_BYTES ((size_t)128 * 1024) /* of so many bytes, or one */
+#define VIEW_NS (30 * NS_PER_SEC)	       /* for that */
 
 /* Events on their way into the version that is watched. While they are converted the stream goes no further; the
  * question is asked by a request of its own, as the stream's has been answered. */
 struct watch_views {
 	struct api_req now;
 	struct arena arena;
-	struct wc_event held[HELD_MAX];
-	struct obj *objs[HELD_MAX]; /* of those that have one: the references, while they are converted */
+	struct wc_event held[EVENTS_HELD];
+	struct obj *objs[EVENTS_HELD]; /* of those that have one: the references, while they are converted */
 	size_t n, at, n_objs;
 	struct views v;
 	bool waits;
@@ -162,12 +163,15 @@ static int views_fill(struct watch_stream *w, struct err *err)
 {
 	struct watch_views *v = w->views;
 	struct api_req *asks = NULL;
+	size_t bytes = 0;
 	int rc = 1;
 
 	v->n = v->at = v->n_objs = 0;
-	while (v->n < HELD_MAX && (rc = wc_watch_next(w->watch, &v->held[v->n], err)) > 0) {
+	while (v->n < EVENTS_HELD && bytes < EVENTS_HELD_BYTES &&
+	       (rc = wc_watch_next(w->watch, &v->held[v->n], err)) > 0) {
 		struct obj *o = v->held[v->n++].o;
 
+		bytes += obj_bytes(o);
 		if (o)
 			v->objs[v->n_objs++] = o;
 	}

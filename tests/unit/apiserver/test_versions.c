@@ -924,6 +924,30 @@ static void test_lies(void **state)
 	drop(r, k);
 }
 
+/* Much to convert is nothing for a loop, and after that it is there. */
+static void test_large(void **state)
+{
+	enum { BYTES = 100000 };
+	struct rig *r = *state;
+	struct api_kind *k = serve(r, false);
+	char *note = arena_alloc(&r->arena, BYTES + 1);
+	struct answer *a;
+
+	memset(note, 'x', BYTES);
+	note[BYTES] = '\0';
+	expect(r, 201, "POST", V1, text(r, "{\"metadata\":{\"name\":\"a\",\"annotations\":{\"n\":\"%s\"}}}", note));
+	for (int i = 0; i < 2; i++) {
+		a = api_start(r, &(struct ask){ .method = "GET", .path = V2 "/a", .loop = true });
+		assert_int_equal(a->answers, i);
+		rig_run(r, 0);
+		assert_int_equal(a->code, 200);
+		assert_true(a->body.n > BYTES);
+		answer_free(a);
+	}
+	expect(r, 200, "DELETE", V1 "/a", NULL);
+	drop(r, k);
+}
+
 /* Versions that differ in their names alone. */
 static void test_renamed(void **state)
 {
@@ -975,6 +999,7 @@ int main(void)
 		T(test_slow_stored),
 		T(test_lies),
 		T(test_renamed),
+		T(test_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
