@@ -475,6 +475,27 @@ static void test_repair(void **state)
 	expect(p->b, 201, "POST", SERVICES, service(p->b, "d", "\"clusterIP\":\"10.43.0.9\""));
 }
 
+/* A server that is behind takes nothing from others, and has nothing to say. */
+static void test_repair_late(void **state)
+{
+	struct pair *p = *state;
+
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(create(p->a, arena_printf(&p->a->arena, "s%d", i), "\"type\":\"NodePort\""), 201);
+	late_flush(&p->late);
+	p->late.hold = true;
+	for (int i = 0; i < 2; i++)
+		expect(p->a, 200, "DELETE", arena_printf(&p->a->arena, SERVICES "/s%d", i), NULL);
+	assert_int_equal(create(p->a, "late", "\"type\":\"NodePort\""), 201);
+	assert_non_null(p->late.waiting.p);
+	rig_run(p->a, 190 * NS_PER_SEC);
+	assert_consistent(p->a, 3);
+	assert_true(p->late.waiting.n > 0); /* it is still behind */
+	assert_string_equal(event_messages(p->a), "");
+	late_flush(&p->late);
+	assert_consistent(p->b, 3);
+}
+
 /* --- what else two servers share --- */
 
 /* The second hears of what the first writes, in the same revision and the same words. */
@@ -565,6 +586,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_repair_late, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_watch, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_writes_late, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_kept, pair_setup, pair_teardown),

@@ -40,6 +40,7 @@ struct repair {
 	bool quiet;
 	struct strmap owners; /* "ipaddresses/10.43.0.1" -> struct owner */
 	int64_t seen;	      /* all up to it was in the cache before the Services were looked at */
+	int64_t rev;	      /* of the claims that were read */
 	size_t made, freed, told;
 	/* Of a portion. */
 	struct arena arena;
@@ -230,13 +231,14 @@ static int repair_claim(const struct store_kv *kv, void *ctx)
 }
 
 /* 1: there are more. */
-static int repair_portion(struct repair *rp, struct sv from, int64_t *rev, struct err *err)
+static int repair_portion(struct repair *rp, struct sv from, struct err *err)
 {
 	static const char behind[] = "/caravel/claims0";
 
 	rp->read = 0;
 	rp->leftovers.n = 0;
-	if (store_range(rp->s->store, from, sv_from(behind), *rev, REPAIR_PORTION, repair_claim, rp, rev, err) < 0)
+	if (store_range(rp->s->store, from, sv_from(behind), rp->rev, REPAIR_PORTION, repair_claim, rp, &rp->rev, err) <
+	    0)
 		return err_wrap(err, "reading who has which address");
 	for (size_t i = 0; i < rp->leftovers.n; i++)
 		repair_write(rp, &(struct store_write){ .key = rp->leftovers.p[i].key,
@@ -250,11 +252,10 @@ static int repair_portion(struct repair *rp, struct sv from, int64_t *rev, struc
 static int repair_claims(struct repair *rp, struct err *err)
 {
 	struct sv from = SV(CLAIMS_ROOT);
-	int64_t rev = 0;
 	char next[STORE_KEY_MAX + 1];
 	int rc;
 
-	while ((rc = repair_portion(rp, from, &rev, err)) > 0) {
+	while ((rc = repair_portion(rp, from, err)) > 0) {
 		memcpy(next, rp->last.p, rp->last.n);
 		next[rp->last.n] = '\0'; /* the first key behind it */
 		from = sv_make(next, rp->last.n + 1);
@@ -265,6 +266,10 @@ static int repair_claims(struct repair *rp, struct err *err)
 
 static void repair_missing(struct repair *rp)
 {
+	/* A cache that is behind what was read may show Services that are gone, with their claims. At the start that is
+	 * no reason to leave one without. */
+	if (!rp->quiet && wc_rev(rp->s->wc) < rp->rev)
+		return;
 	STRMAP_EACH(&rp->owners, e) {
 		const struct owner *w = e->value;
 		_cleanup_obj_ struct obj *now = NULL;
