@@ -28,17 +28,13 @@ struct sv authz_selected_name(const struct field_selector *fields);
 /* A Pod, PersistentVolume or VolumeAttachment changed: what nodes may reach follows. On the store's thread. */
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now);
 
-/* By what is built in: allowed? *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. */
-bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason);
-/* By anybody. 0: allowed; 1: not; both with *ret_reason as above. -1: who was asked refuses, or could not find out.
- * REQ_LATER: q waits, and its step is asked again from its beginning; a step may ask several such questions, and those
- * that were answered before the wait are not asked again, for as long as it asks them in the same order. */
+/* Allowed? 0: yes, 1: no; *ret_reason (arena; may be "") explains a no, and a yes where at->explain is set. -1: who was
+ * asked besides RBAC refuses, or could not find out. REQ_LATER: q waits, and its step is asked again from its
+ * beginning; a step may ask several such questions, and those that were answered before the wait are not asked again.
+ */
 int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_reason, struct err *err);
-/* The same as a step: not allowed is -1 with the 403. */
+/* The same as a step: no is -1 with the 403, in upstream's words. */
 int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err);
-/* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
- * "ns"`. */
-int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err);
 /* Every rule of RBAC the user has in ns, as SelfSubjectRulesReview.status; it says when that is not all: of a node, and
  * where somebody else decides as well. */
 struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_info *u, struct sv ns);

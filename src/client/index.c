@@ -17,14 +17,6 @@ void index_keys_add(struct index_keys *k, struct sv key)
 		vec_push(&k->keys, key);
 }
 
-/* "ns/name" in a scratch buffer; API names are far shorter, but nothing here relies on it. */
-static void index_make_key(struct buf *b, struct sv ns, struct sv name)
-{
-	buf_addsv(b, ns);
-	buf_addc(b, '/');
-	buf_addsv(b, name);
-}
-
 void index_keys_add_ref(struct index_keys *k, struct sv ns, struct sv name)
 {
 	if (name.n)
@@ -90,8 +82,7 @@ struct index_entry *index_find(const struct index *x, struct sv ns, struct sv na
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	index_make_key(&b, ns, name);
-	return strmap_get(&x->entries, buf_sv(&b));
+	return strmap_get(&x->entries, obj_path(&b, ns, name));
 }
 
 /* Nearly all entries have few places and many buckets one member: arrays begin small. */
@@ -181,8 +172,7 @@ struct obj *index_put(struct index *x, struct obj *o, struct index_entry **ret_e
 	struct obj *old;
 	void **slot;
 
-	index_make_key(&b, obj_ns(o), obj_name(o));
-	slot = strmap_slot(&x->entries, buf_sv(&b));
+	slot = strmap_slot(&x->entries, obj_path(&b, obj_ns(o), obj_name(o)));
 	if (!*slot)
 		*slot = xcalloc(1, sizeof(struct index_entry));
 	e = *slot;
@@ -200,8 +190,7 @@ struct obj *index_del(struct index *x, struct sv ns, struct sv name)
 	struct index_entry *e;
 	struct obj *old;
 
-	index_make_key(&b, ns, name);
-	e = strmap_del(&x->entries, buf_sv(&b));
+	e = strmap_del(&x->entries, obj_path(&b, ns, name));
 	if (!e)
 		return NULL;
 	old = e->obj;

@@ -12,7 +12,6 @@ DEFINE_CLEANUP(EVP_PKEY *, pkey_freep, EVP_PKEY_free)
 /* The OpenSSL context behind c; borrowed, immutable. SSL objects made from it hold their own
  * reference. */
 SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);
-bool tls_ctx_insecure(const struct tls_ctx *c);
 
 /* Prepares a client's SSL: server name indication, and the name or address its certificate
  * must carry (not when the context is insecure); peer_name, unless NULL: what its subject must be, too. alpn is in wire

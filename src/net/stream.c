@@ -963,9 +963,3 @@ struct sv stream_peer_address(const struct stream *s, struct arena *a)
 	}
 	return SV("@");
 }
-
-void stream_set_callbacks(struct stream *s, const struct stream_cb *cb, void *ctx)
-{
-	s->cb = cb;
-	s->ctx = ctx;
-}

@@ -86,4 +86,3 @@ void *stream_ssl(const struct stream *s); /* the SSL *, or NULL */
 struct sv stream_alpn(const struct stream *s);
 /* "127.0.0.1:41234", "[::1]:5", "@" for a unix socket. Copied into a. */
 struct sv stream_peer_address(const struct stream *s, struct arena *a);
-void stream_set_callbacks(struct stream *s, const struct stream_cb *cb, void *ctx); /* hands it over */

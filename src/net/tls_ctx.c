@@ -219,11 +219,6 @@ SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c)
 	return c->ssl;
 }
 
-bool tls_ctx_insecure(const struct tls_ctx *c)
-{
-	return c->insecure;
-}
-
 /* OpenSSL looks for every name in the alternative names and, told so, in the subject: a peer_name beside another DNS
  * name would be an alternative to it, beside an address it is one more condition. */
 int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, const char *peer_name,

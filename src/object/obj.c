@@ -389,3 +389,12 @@ bool obj_same_version(const struct obj *a, const struct obj *b)
 	return a == b || (sv_eq(obj_uid(a), obj_uid(b)) &&
 			  sv_eq(val_get_str(a->meta, F_resourceVersion), val_get_str(b->meta, F_resourceVersion)));
 }
+
+struct sv obj_path(struct buf *b, struct sv ns, struct sv name)
+{
+	buf_clear(b);
+	buf_addsv(b, ns);
+	buf_addc(b, '/');
+	buf_addsv(b, name);
+	return buf_sv(b);
+}

@@ -56,5 +56,9 @@ struct val *obj_edit(struct arena *a, struct obj *o);
 /* What every reference to o says: kind, namespace (of what has one), name and uid. */
 struct val *obj_reference(struct arena *a, const char *kind, const struct obj *o);
 
+/* "NAMESPACE/NAME", by which maps of objects of one kind know them; in b, which is cleared first. */
+struct buf;
+struct sv obj_path(struct buf *b, struct sv ns, struct sv name);
+
 /* Same object at the same version? By uid and resourceVersion. */
 bool obj_same_version(const struct obj *a, const struct obj *b);

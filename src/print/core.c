@@ -59,18 +59,13 @@ void print_endpoints(struct arena *a, const struct val *ep, int64_t now_ns, stru
 
 /* --- Node --- */
 
-static int by_text(const void *x, const void *y)
-{
-	return sv_cmp(*(const struct sv *)x, *(const struct sv *)y);
-}
-
 static void cell_sorted(struct arena *a, struct val *cells, struct sv *list, size_t n, const char *sep,
 			const char *if_none)
 {
 	struct buf b = BUF_INIT;
 
 	if (n)
-		qsort(list, n, sizeof(*list), by_text);
+		qsort(list, n, sizeof(*list), sv_order);
 	for (size_t i = 0; i < n; i++)
 		cell_join(&b, sep, list[i]);
 	cell_buf(a, cells, &b, if_none);

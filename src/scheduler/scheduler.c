@@ -11,11 +11,7 @@
 
 static struct sv pod_key(struct buf *b, const struct obj *o)
 {
-	buf_clear(b);
-	buf_addsv(b, obj_ns(o));
-	buf_addc(b, '/');
-	buf_addsv(b, obj_name(o));
-	return buf_sv(b);
+	return obj_path(b, obj_ns(o), obj_name(o));
 }
 
 static void scheduler_pod_gone(struct scheduler *s, struct sv key, struct pod_info *p)

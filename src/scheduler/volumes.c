@@ -17,15 +17,6 @@ void volumes_release(struct volumes *v)
 	strmap_release_with(&v->promised, free);
 }
 
-static struct sv claim_key(struct buf *b, struct sv ns, struct sv name)
-{
-	buf_clear(b);
-	buf_addsv(b, ns);
-	buf_addc(b, '/');
-	buf_addsv(b, name);
-	return buf_sv(b);
-}
-
 static void volumes_put(struct strmap *m, struct sv key, struct obj *o)
 {
 	struct obj *was = strmap_get(m, key);
@@ -52,7 +43,7 @@ void volumes_set(struct volumes *v, struct obj *o, bool deleted)
 	const struct val *kind = obj_get(o, F_kind);
 
 	if (val_is(kind, "PersistentVolumeClaim")) {
-		volumes_put(&v->claims, claim_key(&b, obj_ns(o), obj_name(o)), deleted ? NULL : o);
+		volumes_put(&v->claims, obj_path(&b, obj_ns(o), obj_name(o)), deleted ? NULL : o);
 	} else if (val_is(kind, "PersistentVolume")) {
 		volumes_put(&v->volumes, obj_name(o), deleted ? NULL : o);
 		/* The API says itself whose it is. */
@@ -67,7 +58,7 @@ struct obj *volumes_claim(const struct volumes *v, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	return strmap_get(&v->claims, claim_key(&b, ns, name));
+	return strmap_get(&v->claims, obj_path(&b, ns, name));
 }
 
 struct obj *volumes_volume(const struct volumes *v, struct sv name)
@@ -85,7 +76,7 @@ bool volumes_taken(const struct volumes *v, const struct obj *volume, const stru
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const char *to = strmap_get(&v->promised, obj_name(volume));
 
-	return to && !sv_is(claim_key(&b, obj_ns(claim), obj_name(claim)), to);
+	return to && !sv_is(obj_path(&b, obj_ns(claim), obj_name(claim)), to);
 }
 
 void volumes_promise(struct volumes *v, const struct claim_work *w, size_t n)

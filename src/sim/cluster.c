@@ -235,11 +235,6 @@ void cluster_run(struct cluster *c, int64_t ns)
 	env_sim_run(c->env, ns);
 }
 
-bool cluster_run_until(struct cluster *c, int64_t limit_ns, bool (*done)(void *ctx), void *ctx)
-{
-	return env_sim_run_until(c->env, limit_ns, done, ctx);
-}
-
 int cluster_create(struct cluster *c, const struct resource *r, const char *ns, const char *json, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;

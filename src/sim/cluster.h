@@ -49,7 +49,6 @@ struct cluster {
 struct cluster *cluster_new(const struct cluster_opts *o, struct err *err);
 struct cluster *cluster_free(struct cluster *c);
 void cluster_run(struct cluster *c, int64_t ns);
-bool cluster_run_until(struct cluster *c, int64_t limit_ns, bool (*done)(void *ctx), void *ctx);
 
 void cluster_node_off(struct cluster *c, int i);		 /* power is gone, and every container with it */
 int cluster_node_on(struct cluster *c, int i, struct err *err);	 /* boots with nothing running */

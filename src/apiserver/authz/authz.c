@@ -4,7 +4,8 @@
 #include "apiserver/authz/node.h"
 #include "apiserver/authz/rbac.h"
 
-bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason)
+/* By what is built in. */
+static bool authz_allowed(struct apiserver *s, struct arena *a, const struct authz_attrs *at, struct sv *ret_reason)
 {
 	struct sv node;
 
@@ -66,30 +67,9 @@ int authz_ask(struct api_req *q, const struct authz_attrs *at, struct sv *ret_re
 	return p && p->authorize ? authz_ask_outside(q, at, ret_reason, err) : 1;
 }
 
-int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err)
-{
-	struct sv reason;
-	int rc = authz_ask(q, at, &reason, err);
-
-	return rc == 1 ? authz_forbidden(q->arena, at, reason, err) : rc;
-}
-
-struct sv authz_selected_name(const struct field_selector *fields)
-{
-	for (size_t i = 0; fields && i < fields->n; i++) {
-		struct sv name = fields->terms[i].value;
-
-		if (fields->terms[i].negated || !sv_is(fields->terms[i].label, "metadata.name"))
-			continue;
-		if (!name.n || sv_is(name, ".") || sv_is(name, "..") || sv_find(name, '/') >= 0 ||
-		    sv_find(name, '%') >= 0)
-			return SV_NULL;
-		return name;
-	}
-	return SV_NULL;
-}
-
-int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
+/* The 403 of upstream: `pods "x" is forbidden: User "u" cannot get resource "pods" in API group "" in the namespace
+ * "ns"`. */
+static int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv reason, struct err *err)
 {
 	const char *colon = reason.n ? ": " : "";
 
@@ -115,6 +95,29 @@ int authz_forbidden(struct arena *a, const struct authz_attrs *at, struct sv rea
 		SV_ARG(subject), SV_ARG(at->user->name), SV_ARG(at->verb), SV_ARG(what), SV_ARG(at->group),
 		SV_ARG(where), colon, SV_ARG(reason));
 	return err_set_object(err, at->group, at->resource, at->name);
+}
+
+int authz_require(struct api_req *q, const struct authz_attrs *at, struct err *err)
+{
+	struct sv reason;
+	int rc = authz_ask(q, at, &reason, err);
+
+	return rc == 1 ? authz_forbidden(q->arena, at, reason, err) : rc;
+}
+
+struct sv authz_selected_name(const struct field_selector *fields)
+{
+	for (size_t i = 0; fields && i < fields->n; i++) {
+		struct sv name = fields->terms[i].value;
+
+		if (fields->terms[i].negated || !sv_is(fields->terms[i].label, "metadata.name"))
+			continue;
+		if (!name.n || sv_is(name, ".") || sv_is(name, "..") || sv_find(name, '/') >= 0 ||
+		    sv_find(name, '%') >= 0)
+			return SV_NULL;
+		return name;
+	}
+	return SV_NULL;
 }
 
 /* --- what may I do --- */

@@ -91,11 +91,6 @@ static bool subresource_of(struct sv resource, struct sv *ret)
 	return slash >= 0;
 }
 
-static int words_by_text(const void *x, const void *y)
-{
-	return sv_cmp(*(const struct sv *)x, *(const struct sv *)y);
-}
-
 /* All words are there: each gets its number. */
 static void words_settle(struct rights *rs, struct words *w)
 {
@@ -105,7 +100,7 @@ static void words_settle(struct rights *rs, struct words *w)
 	w->marks = ARENA_ARRAY(rs->a, uint32_t, w->ids.n + 1);
 	STRMAP_EACH(&w->ids, e)
 		w->texts[++n] = sv_make(e->key, e->key_n);
-	qsort(w->texts + 1, n, sizeof(*w->texts), words_by_text);
+	qsort(w->texts + 1, n, sizeof(*w->texts), sv_order);
 	for (; n; n--)
 		strmap_set(&w->ids, w->texts[n], (void *)(uintptr_t)n);
 }

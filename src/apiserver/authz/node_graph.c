@@ -78,19 +78,10 @@ static struct sv graph_key(struct buf *b, struct sv node, enum node_graph_kind k
 	return buf_sv(b);
 }
 
-static struct sv graph_claim_key(struct buf *b, struct sv ns, struct sv name)
-{
-	buf_clear(b);
-	buf_addsv(b, ns);
-	buf_addc(b, '/');
-	buf_addsv(b, name);
-	return buf_sv(b);
-}
-
 static struct claim *graph_claim(struct node_graph *g, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	void **slot = strmap_slot(&g->claims, graph_claim_key(&b, ns, name));
+	void **slot = strmap_slot(&g->claims, obj_path(&b, ns, name));
 
 	if (!*slot)
 		*slot = xcalloc(1, sizeof(struct claim));
@@ -100,7 +91,7 @@ static struct claim *graph_claim(struct node_graph *g, struct sv ns, struct sv n
 static void graph_claim_drop_unused(struct node_graph *g, struct sv ns, struct sv name)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct sv key = graph_claim_key(&b, ns, name);
+	struct sv key = obj_path(&b, ns, name);
 	struct claim *c = strmap_get(&g->claims, key);
 
 	if (c && c->nodes.n == 0 && c->volumes.n == 0)

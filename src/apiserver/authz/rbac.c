@@ -64,14 +64,6 @@ struct rbac *rbac_free(struct rbac *r)
 	return NULL;
 }
 
-static void role_key(struct buf *b, struct sv ns, struct sv name)
-{
-	buf_clear(b);
-	buf_addsv(b, ns);
-	buf_addc(b, '/');
-	buf_addsv(b, name);
-}
-
 static void subject_key(struct buf *b, struct sv ns, char kind, struct sv name)
 {
 	buf_clear(b);
@@ -106,7 +98,7 @@ static void key_of_role(struct buf *b, const struct obj *binding)
 {
 	const struct val *ref = obj_get(binding, F_roleRef);
 
-	role_key(b, val_is(val_get(ref, F_kind), "Role") ? obj_ns(binding) : SV(""), val_get_str(ref, F_name));
+	(void)obj_path(b, val_is(val_get(ref, F_kind), "Role") ? obj_ns(binding) : SV(""), val_get_str(ref, F_name));
 }
 
 static void bind(struct rbac *r, struct obj *o)
@@ -158,7 +150,7 @@ void rbac_observe(struct rbac *r, const struct resource *res, struct obj *old, s
 	if (res == RES(rbac_roles) || res == RES(rbac_clusterroles)) {
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-		role_key(&b, obj_ns(o), obj_name(o));
+		(void)obj_path(&b, obj_ns(o), obj_name(o));
 		obj_unref(neu ? strmap_set(&r->roles, buf_sv(&b), obj_ref(neu)) : strmap_del(&r->roles, buf_sv(&b)));
 	} else {
 		if (old)

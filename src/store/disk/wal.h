@@ -127,7 +127,6 @@ int wal_scan(const struct wal_image *img, const struct wal_head *h, size_t end, 
 
 /* Reads wal.note; makes it when `fresh`, of a log that was never written to or has none yet. */
 int wal_note_open(struct wal *w, bool fresh, struct err *err);
-bool wal_note_exists(const char *dir);
 /* Replays what follows segment applied_seq and revision *rev. segment(slot, seq, ctx) is called
  * before the records of each segment; these slots are busy afterwards. All that fn was told is
  * on disk when this returns. */

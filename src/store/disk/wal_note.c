@@ -23,13 +23,6 @@ static uint32_t wal_note_crc(const struct wal_note *n)
 	return crc32c(0, &plain, sizeof(plain));
 }
 
-bool wal_note_exists(const char *dir)
-{
-	_cleanup_free_ char *path = wal_note_path(dir);
-
-	return access(path, F_OK) == 0;
-}
-
 /* Each copy has a block of its own: writing one never touches the other. */
 int wal_note_write(struct wal *w, uint64_t seq, uint64_t salt, int slot, struct err *err)
 {
