@@ -87,6 +87,7 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 		struct obj *was = e->o;
 
 		*e = entry_of(o);
+		t->bytes += obj_bytes(o) - obj_bytes(was);
 		return was;
 	}
 	if (!t->n_blocks)
@@ -111,6 +112,7 @@ struct obj *objtree_put(struct objtree *t, struct obj *o)
 	b->e[p.at] = entry_of(o);
 	b->n++;
 	t->count++;
+	t->bytes += obj_bytes(o);
 	return NULL;
 }
 
@@ -127,6 +129,7 @@ struct obj *objtree_del(struct objtree *t, struct sv ns, struct sv name)
 	memmove(b->e + p.at, b->e + p.at + 1, (b->n - p.at - 1) * sizeof(b->e[0]));
 	b->n--;
 	t->count--;
+	t->bytes -= obj_bytes(was);
 	if (!b->n) {
 		free(b);
 		memmove(t->blocks + p.block, t->blocks + p.block + 1, (t->n_blocks - p.block - 1) * sizeof(*t->blocks));

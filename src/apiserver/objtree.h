@@ -28,6 +28,7 @@ struct objtree {
 	struct objtree_block **blocks;
 	size_t n_blocks, cap_blocks;
 	size_t count;
+	size_t bytes; /* of the objects: obj_bytes() */
 };
 
 /* A place in the tree; valid until the tree changes. */

@@ -130,6 +130,19 @@ size_t wc_count(struct watchcache *c, const struct resource *res)
 	return n;
 }
 
+size_t wc_bytes(struct watchcache *c, const struct resource *res)
+{
+	struct wc_resource *r = wc_resource_find(c, res);
+	size_t n;
+
+	if (!r)
+		return 0;
+	pthread_rwlock_rdlock(&r->lock);
+	n = r->tree.bytes;
+	pthread_rwlock_unlock(&r->lock);
+	return n;
+}
+
 /* Upper bound of the objects in [p, end of ns), by whole blocks: what a list may need room for. */
 static size_t room_for(const struct objtree *t, struct objtree_pos p, struct sv ns)
 {

@@ -1,7 +1,9 @@
 /* Which verb of which resource or subresource: the last fork of the pipeline. */
+#include "apiserver/media.h"
 #include "apiserver/registry/registry.h"
 
-#define LIST_SMALL 1000 /* objects to select from that take no time worth a hop */
+#define LIST_SMALL 1000			   /* objects to select from that take no time worth a hop */
+#define LIST_SMALL_BYTES ((size_t)8 << 20) /* of them, as they are in memory, to be looked into: milliseconds */
 #define ITEM_VERBS (1u << VERB_GET | 1u << VERB_UPDATE | 1u << VERB_PATCH | 1u << VERB_DELETE)
 
 static void not_allowed(struct api_req *q)
@@ -78,6 +80,25 @@ static void warn_deprecated(struct api_req *q)
 		api_req_warn(q, "%s", strategy_for(q->res)->deprecated);
 }
 
+/* Nothing of the objects is looked at: what they are is written by reference, however large it is. */
+static bool list_refers(struct api_req *q)
+{
+	static const char *const looks[] = { "labelSelector", "fieldSelector" };
+	struct sv v;
+
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++)
+		if (api_req_param(q, looks[i], &v) && v.n)
+			return false;
+	return !media_makes(q);
+}
+
+static bool list_is_small(struct api_req *q)
+{
+	struct watchcache *wc = q->server->wc;
+
+	return wc_count(wc, q->res) <= LIST_SMALL && (list_refers(q) || wc_bytes(wc, q->res) <= LIST_SMALL_BYTES);
+}
+
 bool registry_is_small(struct api_req *q)
 {
 	static const char *const past[] = { "continue", "resourceVersionMatch" };
@@ -98,7 +119,7 @@ bool registry_is_small(struct api_req *q)
 			return false;
 	if (api_req_param(q, "resourceVersion", &rev) && rev.n && !sv_is(rev, "0"))
 		return false;
-	return !resource_stored(q->res) || wc_count(q->server->wc, q->res) <= LIST_SMALL;
+	return !resource_stored(q->res) || list_is_small(q);
 }
 
 void registry_serve(struct api_req *q)

@@ -95,6 +95,56 @@ static void test_selectors(void **state)
 	expect_status(r, 400, "BadRequest", "", &(struct ask){ .method = "GET", .path = CM "?fieldSelector=nonsense" });
 }
 
+/* Few objects may be much to look into: that is no work for a loop. To refer to them is. */
+static void test_few_and_large(void **state)
+{
+	static const struct {
+		const char *query, *accept;
+		bool refers;
+	} all[] = { { "", NULL, true },
+		    { "?limit=2", NULL, true },
+		    { "?labelSelector=a%3Db", NULL, false },
+		    { "?fieldSelector=metadata.name%3Dc01", NULL, false },
+		    { "", TABLE, false } };
+	struct rig *r = *state;
+	char *large = xcalloc(1, 1000001);
+
+	memset(large, 'x', 1000000);
+	for (int i = 0; i < 10; i++) {
+		_cleanup_free_ char *json =
+		    xasprintf("{\"metadata\":{\"name\":\"c0%d\"},\"data\":{\"k\":\"%s\"}}", i, large);
+
+		expect(r, 201, "POST", CM, json);
+	}
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+			struct answer *a;
+			char path[128];
+
+			(void)snprintf(path, sizeof(path), CM "%s", all[i].query);
+			env_sim_hold(r->env, ENV_REQUESTS);
+			a = api_start(
+			    r, &(struct ask){ .method = "GET", .path = path, .accept = all[i].accept, .loop = true });
+			if (a->answers != (all[i].refers || round))
+				fail_msg("%s, round %d: %d", path, round, a->answers);
+			env_sim_release(r->env, ENV_REQUESTS);
+			rig_run(r, 0);
+			assert_int_equal(a->code, 200);
+			answer_free(a);
+		}
+		/* Some go, and others become small. */
+		for (int i = 0; !round && i < 10; i++) {
+			_cleanup_free_ char *path = xasprintf(CM "/c0%d", i);
+
+			if (i % 2)
+				expect(r, 200, "DELETE", path, NULL);
+			else
+				expect_type(r, 200, "PATCH", path, "application/merge-patch+json", "{\"data\":null}");
+		}
+	}
+	free(large);
+}
+
 /* Walks all pages; returns the number of items and checks that none repeats. */
 static int walk(struct rig *r, const char *query, int limit)
 {
@@ -494,12 +544,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_plain),	      T(test_order),
-		T(test_selectors),    T(test_pages),
-		T(test_lost_page),    T(test_revisions),
-		T(test_past_later),   T(test_forms),
-		T(test_flags),	      T(test_every_kind_lists),
-		T(test_rows_of_pods), T(test_selected_in_pieces),
+		T(test_plain),
+		T(test_order),
+		T(test_selectors),
+		T(test_few_and_large),
+		T(test_pages),
+		T(test_lost_page),
+		T(test_revisions),
+		T(test_past_later),
+		T(test_forms),
+		T(test_flags),
+		T(test_every_kind_lists),
+		T(test_rows_of_pods),
+		T(test_selected_in_pieces),
 		T(test_past_breaks),
 	};
 
