@@ -3,30 +3,12 @@
  * Error texts are upstream's to the letter ("unable to parse requirement: ..."): kubectl prints
  * them and clients match on them. "<nil>" in one of them is upstream's empty field path.
  * Requirements are kept sorted by key, as upstream, so that one selector has one text. */
-#include "object/selector.h"
+#include "object/selector-internal.h"
 
 #include "base/vec.h"
-#include "codec/val_index.h"
 #include "object/validate.h"
 
 #include <stdlib.h>
-
-enum op { OP_IN, OP_NOT_IN, OP_EQUALS, OP_DOUBLE_EQUALS, OP_NOT_EQUALS, OP_EXISTS, OP_NOT_EXISTS, OP_GT, OP_LT };
-
-struct requirement {
-	struct sv key;
-	enum sym sym; /* of key, or SYM_NONE */
-	enum op op;
-	struct sv *values; /* sorted */
-	size_t n;
-	int64_t bound; /* OP_GT, OP_LT */
-};
-
-struct selector {
-	bool nothing;
-	struct requirement *reqs;
-	size_t n;
-};
 
 /* --- requirements --- */
 
@@ -115,6 +97,7 @@ static struct selector *selector_make(struct arena *a, const struct requirement 
 		memcpy(s->reqs, reqs, n * sizeof(*reqs));
 		qsort(s->reqs, n, sizeof(*s->reqs), req_cmp);
 	}
+	selector_ready(a, s);
 	return s;
 }
 
@@ -482,74 +465,6 @@ const struct selector *selector_from_map(struct arena *a, const struct val *map)
 }
 
 /* --- use --- */
-
-#define FEW_REQUIREMENTS 8
-#define FEW_VALUES 8
-
-static const struct val *selector_label_of(const struct requirement *r, const struct val *labels)
-{
-	if (r->sym != SYM_NONE)
-		return val_member(labels, r->sym);
-	return val_member_sv(labels, r->key);
-}
-
-static bool has_value(const struct requirement *r, struct sv value)
-{
-	if (r->n > FEW_VALUES)
-		return bsearch(&value, r->values, r->n, sizeof(value), sv_order) != NULL;
-	for (size_t i = 0; i < r->n; i++) {
-		if (sv_eq(r->values[i], value))
-			return true;
-	}
-	return false;
-}
-
-/* label: the value of the requirement's key, or NULL. */
-static bool requirement_matches(const struct requirement *r, const struct val *label)
-{
-	int64_t number;
-
-	switch (r->op) {
-	case OP_IN:
-	case OP_EQUALS:
-	case OP_DOUBLE_EQUALS:
-		return label && has_value(r, val_str(label));
-	case OP_NOT_IN:
-	case OP_NOT_EQUALS:
-		return !label || !has_value(r, val_str(label));
-	case OP_EXISTS:
-		return label != NULL;
-	case OP_NOT_EXISTS:
-		return label == NULL;
-	case OP_GT:
-	case OP_LT:
-		if (!label || !sv_to_i64(val_str(label), &number))
-			return false;
-		return r->op == OP_GT ? number > r->bound : number < r->bound;
-	}
-	return false;
-}
-
-bool selector_matches(const struct selector *s, const struct val *labels)
-{
-	if (!s)
-		return true;
-	if (s->nothing)
-		return false;
-	if (s->n <= FEW_REQUIREMENTS) { /* nearly all: a table would cost more than it saves */
-		for (size_t i = 0; i < s->n; i++)
-			if (!requirement_matches(&s->reqs[i], selector_label_of(&s->reqs[i], labels)))
-				return false;
-		return true;
-	}
-
-	_cleanup_(val_index_release) struct val_index in_labels = val_index_of(labels);
-
-	for (size_t i = 0; i < s->n; i++)
-		if (!requirement_matches(&s->reqs[i], val_index_get(&in_labels, s->reqs[i].key)))
-			return false;
-	return true;
-}
 
 bool selector_empty(const struct selector *s)
 {

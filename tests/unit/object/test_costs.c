@@ -741,6 +741,23 @@ static void run_matches(struct cost *c, size_t n, const void *arg)
 	assert_int_equal(found, (n + 1) / 2);
 }
 
+/* As many requirements as there are objects to match, each of which meets them all. */
+static void run_requirements(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct selector *s = selector_parse(&a, text_of(&a, arg, n), NULL);
+	struct val *labels = val_new_map(&a);
+	size_t found = 0;
+
+	assert_non_null(s);
+	val_set_str_sv(&a, labels, SV("a"), SV("v"));
+	cost_begin(c);
+	for (size_t i = 0; i < n; i++)
+		found += selector_matches(s, labels);
+	cost_end(c);
+	assert_int_equal(found, n);
+}
+
 static void run_fields(struct cost *c, size_t n, const void *arg)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -778,6 +795,10 @@ static const struct cost_row selectors[] = {
 	  &(const struct text){ "{'matchExpressions':[", "{'key':'k%zr','operator':'NotIn','values':['a%zu']}", "]}",
 				NULL, NULL },
 	  0 },
+	{ "label selector: requirements of many objects", run_requirements,
+	  &(const struct text){ "a", ",!k%zu", NULL, NULL, NULL }, 0 },
+	{ "label selector: one key of many objects", run_requirements,
+	  &(const struct text){ "a=v", ",a!=v%zu", NULL, ",a in (v,v%zu)", NULL }, 0 },
 	{ "LabelSelector: values of many objects", run_matches,
 	  &(const struct text){ "{'matchExpressions':[{'key':'k','operator':'In','values':[", "'a%zr'", "]}]}", NULL,
 				NULL },

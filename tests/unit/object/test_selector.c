@@ -281,11 +281,68 @@ static void test_fields(void **state)
 	}
 }
 
+static const char *one_of(struct arena *a, int form)
+{
+	int k = rand() % 6, v = rand() % 12, w = rand() % 12;
+
+	switch (form) {
+	case 0:
+		return arena_printf(a, "k%d in (%d,%d)", k, v, w);
+	case 1:
+		return arena_printf(a, "k%d notin (%d,%d)", k, v, w);
+	case 2:
+		return arena_printf(a, "k%d=%d", k, v);
+	case 3:
+		return arena_printf(a, "k%d!=%d", k, v);
+	case 4:
+		return arena_printf(a, "k%d>%d", k, v / 4);
+	case 5:
+		return arena_printf(a, "k%d<%d", k, v / 2);
+	case 6:
+		return arena_printf(a, "k%d", k);
+	default:
+		return arena_printf(a, "!k%d", k);
+	}
+}
+
+/* What a selector of many requirements says is what all of them say one by one. */
+static void test_many(void **state)
+{
+	size_t yes = 0, no = 0;
+
+	(void)state;
+	srand(7);
+	for (int round = 0; round < 4000; round++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf text = BUF_INIT;
+		struct val *labels = val_new_map(&a);
+		int n = 9 + rand() % 8, forms = 1 + rand() % 8;
+		bool all = true;
+
+		for (int i = 0; i < 6; i++)
+			if (rand() % 4)
+				val_set_str_sv(&a, labels, arena_svf(&a, "k%d", i),
+					       rand() % 9 ? arena_svf(&a, "%d", rand() % 6) : SV("x"));
+		for (int i = 0; i < n; i++) {
+			/* Mostly of the sort that is met, or nearly all would come to nothing. */
+			const char *one = one_of(&a, rand() % 4 ? 1 : rand() % forms);
+
+			buf_printf(&text, "%s%s", i ? "," : "", one);
+			all = all && selector_matches(selector_parse(&a, sv_from(one), NULL), labels);
+		}
+		if (selector_matches(selector_parse(&a, buf_sv(&text), NULL), labels) != all)
+			fail_msg("%s", buf_cstr(&text));
+		yes += all;
+		no += !all;
+	}
+	assert_true(yes > 200 && no > 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),	       cmocka_unit_test(test_errors), cmocka_unit_test(test_match),
-		cmocka_unit_test(test_label_selector), cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_label_selector), cmocka_unit_test(test_fields), cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
