@@ -2,8 +2,8 @@
  *
  * An answer that is an object's own JSON costs a reference. What is made for one request alone (YAML, indented or
  * compressed text, Tables, objects of the past) stays until its reader has taken it, and a reader may take nothing for
- * a minute, on hundreds of streams. So such bytes are counted for each user, and a user who holds too much is refused
- * before more is made for him.
+ * a minute, on hundreds of streams; the selectors of a watch, which are as long as its URL, stay with it. So such bytes
+ * are counted for each user, and a user who holds too much is refused before more is made for him.
  *
  * A user may hold as much as he leaves free of HELD_MAX; what is being made when that is reached comes on top: one
  * answer for each of his runners (run_queue.h).

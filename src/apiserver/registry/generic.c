@@ -4,6 +4,7 @@
 
 #define LIST_SMALL 1000			   /* objects to select from that take no time worth a hop */
 #define LIST_SMALL_BYTES ((size_t)8 << 20) /* of them, as they are in memory, to be looked into: milliseconds */
+#define SELECTOR_SMALL ((size_t)1024)
 #define ITEM_VERBS (1u << VERB_GET | 1u << VERB_UPDATE | 1u << VERB_PATCH | 1u << VERB_DELETE)
 
 static void not_allowed(struct api_req *q)
@@ -103,7 +104,7 @@ bool registry_is_small(struct api_req *q)
 {
 	static const char *const past[] = { "continue", "resourceVersionMatch" };
 	const struct strategy *st;
-	struct sv rev;
+	struct sv rev, text;
 
 	if (!q->res || (q->verb == VERB_GET && !q->subresource.n))
 		return true;
@@ -113,6 +114,10 @@ bool registry_is_small(struct api_req *q)
 			return h->streams;
 	if (q->verb != VERB_LIST)
 		return q->verb == VERB_GET || q->verb == VERB_WATCH || q->verb >= _VERB_MAX;
+	/* Reading them takes longer than the objects do. */
+	if ((api_req_param(q, "labelSelector", &text) && text.n > SELECTOR_SMALL) ||
+	    (api_req_param(q, "fieldSelector", &text) && text.n > SELECTOR_SMALL))
+		return false;
 	/* Perhaps from the disk. */
 	for (size_t i = 0; i < ARRAY_LEN(past); i++)
 		if (api_req_param(q, past[i], &rev))

@@ -2,6 +2,8 @@
 #include "apiserver/versions.h"
 #include "apiserver/watchcache.h"
 
+#include <stdlib.h>
+
 /* Names that select another field than they spell. */
 static const struct {
 	const char *kind, *label;
@@ -54,6 +56,42 @@ static int resolve(struct selection_term *t, const struct resource *r, struct er
 	return 0;
 }
 
+static int term_cmp(const void *a, const void *b)
+{
+	const struct selection_term *x = a, *y = b;
+	int c = sv_order(&x->label, &y->label);
+
+	if (c == 0)
+		c = (int)x->negated - (int)y->negated;
+	return c ? c : sv_order(x->values, y->values);
+}
+
+/* How many terms there are is the client's to say, and each object is matched with them: those of one field become one.
+ */
+static void terms_join(struct arena *a, struct selection *s)
+{
+	size_t n = 0, from = 0, end;
+
+	if (s->n_terms < 2)
+		return;
+	qsort(s->terms, s->n_terms, sizeof(*s->terms), term_cmp);
+	for (; from < s->n_terms; from = end) {
+		struct selection_term t = s->terms[from];
+		struct sv *values = ARENA_ARRAY(a, struct sv, s->n_terms - from);
+
+		t.n_values = 0;
+		for (end = from;
+		     end < s->n_terms && sv_eq(s->terms[end].label, t.label) && s->terms[end].negated == t.negated;
+		     end++)
+			if (!t.n_values || !sv_eq(values[t.n_values - 1], *s->terms[end].values))
+				values[t.n_values++] = *s->terms[end].values;
+		s->nothing = s->nothing || (!t.negated && t.n_values > 1);
+		t.values = values;
+		s->terms[n++] = t;
+	}
+	s->n_terms = n;
+}
+
 int selection_make(struct arena *a, const struct resource *r, struct sv labels, struct sv fields,
 		   const struct selection **ret, struct err *err)
 {
@@ -79,20 +117,29 @@ int selection_make(struct arena *a, const struct resource *r, struct sv labels, 
 			struct selection_term *t = &s->terms[s->n_terms++];
 
 			t->label = fs->terms[i].label;
-			t->value = fs->terms[i].value;
+			t->values = &fs->terms[i].value;
+			t->n_values = 1;
 			t->negated = fs->terms[i].negated;
 			if (resolve(t, r, err) < 0)
 				return -1;
 			if (!t->negated && sv_is(t->label, "metadata.name"))
-				s->pinned_name = t->value;
-			if (!t->negated && t->path[0] == F_spec && t->path[1] == F_nodeName && t->value.n)
-				s->pinned_node = t->value;
+				s->pinned_name = *t->values;
+			if (!t->negated && t->path[0] == F_spec && t->path[1] == F_nodeName && t->values->n)
+				s->pinned_node = *t->values;
 			if (!t->negated && sv_is(t->label, "metadata.namespace"))
-				s->pinned_ns = t->value;
+				s->pinned_ns = *t->values;
 		}
+		terms_join(a, s);
 	}
 	*ret = s;
 	return 0;
+}
+
+static bool term_has(const struct selection_term *t, struct sv text)
+{
+	if (t->n_values == 1)
+		return sv_eq(text, *t->values);
+	return bsearch(&text, t->values, t->n_values, sizeof(text), sv_order) != NULL;
 }
 
 static bool term_matches(const struct selection *s, const struct selection_term *t, const struct obj *o)
@@ -104,7 +151,7 @@ static bool term_matches(const struct selection *s, const struct selection_term 
 	bool equal;
 
 	if (st->field_label && st->field_label(obj_root(o), t->label, &text)) {
-		equal = sv_eq(text, t->value);
+		equal = term_has(t, text);
 	} else if (t->path[0] == SYM_NONE) {
 		equal = false;
 	} else {
@@ -119,7 +166,7 @@ static bool term_matches(const struct selection *s, const struct selection_term 
 		} else {
 			text = val_str(v);
 		}
-		equal = sv_eq(text, t->value);
+		equal = term_has(t, text);
 	}
 	return equal != t->negated;
 }
@@ -128,6 +175,8 @@ bool selection_matches(const struct selection *s, const struct obj *o)
 {
 	if (!s)
 		return true;
+	if (s->nothing)
+		return false;
 	if (s->pinned_name.p && !sv_eq(s->pinned_name, obj_name(o)))
 		return false;
 	if (s->labels && !selector_matches(s->labels, obj_labels(o)))

@@ -13,10 +13,13 @@
 #include "object/schema.h"
 #include "object/selector.h"
 
+/* All that is said about one field the same way: it has the value, or none of them. */
 struct selection_term {
-	struct sv label, value; /* the storage version's label */
-	enum sym path[8];	/* SYM_NONE-terminated; empty: asked of the strategy */
-	uint8_t kind;		/* enum field_kind of the field: what absence reads as */
+	struct sv label;   /* the storage version's */
+	struct sv *values; /* sorted; one, unless negated */
+	size_t n_values;
+	enum sym path[8]; /* SYM_NONE-terminated; empty: asked of the strategy */
+	uint8_t kind;	  /* enum field_kind of the field: what absence reads as */
 	bool negated;
 };
 
@@ -25,6 +28,7 @@ struct selection {
 	const struct selector *labels; /* NULL: everything */
 	struct selection_term *terms;
 	size_t n_terms;
+	bool nothing;	       /* one field is to have two values */
 	struct sv pinned_name; /* metadata.name=x, or SV_NULL */
 	struct sv pinned_node; /* spec.nodeName=x, or SV_NULL */
 	struct sv pinned_ns;

@@ -7,6 +7,7 @@
 #include "base/board.h"
 #include "apiserver/media.h"
 #include "apiserver/registry/registry.h"
+#include "apiserver/held.h"
 #include "apiserver/standing.h"
 #include "apiserver/versions.h"
 
@@ -363,7 +364,8 @@ void registry_watch(struct api_req *q)
 		return;
 	}
 	metrics_watchers(s, 1);
-	flow_release(q); /* a standing watch holds no seat */
+	flow_release(q);						 /* a standing watch holds no seat */
+	arena_defer(q->arena, held_give, held_take(q, q->arena->bytes)); /* but its selectors */
 	q->stream = w;
 	q->on_gone = watch_on_gone;
 	q->on_drain = watch_on_drain;

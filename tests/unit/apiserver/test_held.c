@@ -104,10 +104,25 @@ static void test_past(void **state)
 	assert_int_equal(held_bytes(r->server), 0);
 }
 
+static void test_watches(void **state)
+{
+	struct rig *r = *state;
+	_cleanup_(buf_release) struct buf url = BUF_INIT;
+	struct answer *a;
+
+	buf_adds(&url, "/api/v1/namespaces/default/configmaps?watch=1&labelSelector=x");
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&url, ",!k%d", i);
+	a = api(r, "GET", buf_cstr(&url));
+	assert_true(held_bytes(r->server) > url.n);
+	answer_gone(a);
+	assert_int_equal(held_bytes(r->server), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_share), T(test_requests), T(test_past) };
+	const struct CMUnitTest tests[] = { T(test_share), T(test_requests), T(test_past), T(test_watches) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,7 +179,8 @@ static void test_large_reads(void **state)
 		{ "/api/v1/namespaces/default/configmaps/large", "Accept-Encoding: gzip\r\n" },
 	};
 	_cleanup_(buf_release) struct buf large = BUF_INIT, small = BUF_INIT;
-	int writes[RUN_USER_RUNNERS], reads[ARRAY_LEN(heavy)];
+	int writes[RUN_USER_RUNNERS], reads[ARRAY_LEN(heavy) + 1];
+	_cleanup_(buf_release) struct buf selecting = BUF_INIT;
 
 	(void)state;
 	assert_int_equal(code_of(send_request("POST", all, "", document(&large, "large", LARGE))), 201);
@@ -195,17 +196,23 @@ static void test_large_reads(void **state)
 	wait_inside(RUN_USER_RUNNERS);
 	for (size_t i = 0; i < ARRAY_LEN(heavy); i++)
 		reads[i] = send_request("GET", heavy[i].path, heavy[i].header, SV_NULL);
+	buf_printf(&selecting, "%s?labelSelector=x", all);
+	for (int i = 0; i < 300; i++)
+		buf_printf(&selecting, ",!k%d", i);
+	reads[ARRAY_LEN(heavy)] = send_request("GET", buf_cstr(&selecting), "", SV_NULL);
+	assert_int_equal(
+	    code_of(send_request("GET", "/api/v1/namespaces/default/configmaps?labelSelector=x", "", SV_NULL)), 200);
 	assert_int_equal(code_of(send_request("GET", heavy[0].path, "", SV_NULL)), 200);
 	assert_int_equal(code_of(send_request("GET", "/api/v1/namespaces/default/configmaps/small",
 					      "Accept: application/yaml\r\n", SV_NULL)),
 			 200);
-	for (size_t i = 0; i < ARRAY_LEN(heavy); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
 		struct pollfd p = { .fd = reads[i], .events = POLLIN };
 
 		assert_int_equal(poll(&p, 1, 0), 0);
 	}
 	gate_open(true);
-	for (size_t i = 0; i < ARRAY_LEN(heavy); i++)
+	for (size_t i = 0; i < ARRAY_LEN(reads); i++)
 		assert_int_equal(code_of(reads[i]), 200);
 	for (size_t i = 0; i < ARRAY_LEN(writes); i++)
 		assert_int_equal(code_of(writes[i]), 201);

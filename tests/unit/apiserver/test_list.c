@@ -80,6 +80,23 @@ static void test_selectors(void **state)
 	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name%3Dc04", NULL), F_items)), 1);
 	assert_int_equal(
 	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name!%3Dc04", NULL), F_items)), 8);
+	/* Of one field several: what they come to. */
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET",
+						CM "?fieldSelector=metadata.name!%3Dc05,metadata.name!%3Dc04,"
+						   "metadata.namespace!%3Dx,metadata.name!%3Dc05,metadata.name!%3Dc00",
+						NULL),
+					 F_items)),
+			 6);
+	assert_int_equal(val_len(val_get(expect(r, 200, "GET",
+						CM "?fieldSelector=metadata.name%3Dc04,metadata.name%3Dc04,"
+						   "metadata.name!%3Dc05",
+						NULL),
+					 F_items)),
+			 1);
+	assert_int_equal(
+	    val_len(val_get(expect(r, 200, "GET", CM "?fieldSelector=metadata.name%3Dc04,metadata.name%3Dc05", NULL),
+			    F_items)),
+	    0);
 	/* What is in no namespace can be asked for one, but kinds with fields of their own take those only. */
 	expect(r, 201, "POST", PCS, "{\"metadata\":{\"name\":\"p\"},\"value\":1}");
 	for (size_t i = 0; i < ARRAY_LEN(nowhere); i++)
