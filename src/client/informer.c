@@ -564,7 +564,7 @@ static void held_release(void *p)
 		obj_unref(h->objs[i]);
 }
 
-static struct held *held_new(struct arena *a, size_t room)
+static struct held *informer_held_new(struct arena *a, size_t room)
 {
 	struct held *h = ARENA_NEW(a, struct held);
 
@@ -589,11 +589,11 @@ struct obj **informer_list(struct informer *i, struct arena *a, struct sv ns, si
 	if (ns.n) {
 		const struct index_bucket *b = index_bucket(&i->index, "namespace", ns);
 
-		h = held_new(a, b ? b->n : 0);
+		h = informer_held_new(a, b ? b->n : 0);
 		for (size_t k = 0; b && k < b->n; k++)
 			informer_hold(b->members[k].entry->obj, h);
 	} else {
-		h = held_new(a, i->index.entries.n);
+		h = informer_held_new(a, i->index.entries.n);
 		STRMAP_EACH(&i->index.entries, e)
 			informer_hold(((struct index_entry *)e->value)->obj, h);
 	}
@@ -632,7 +632,7 @@ struct obj **informer_by_index(struct informer *i, struct arena *a, const char *
 
 	pthread_mutex_lock(&i->lock);
 	b = index_bucket(&i->index, name, key);
-	h = held_new(a, b ? b->n : 0);
+	h = informer_held_new(a, b ? b->n : 0);
 	for (size_t k = 0; b && k < b->n; k++)
 		informer_hold(b->members[k].entry->obj, h);
 	pthread_mutex_unlock(&i->lock);
