@@ -56,37 +56,114 @@ static void model_list(const struct model *m, struct buf *b, int from, int to, i
 	}
 }
 
-static void model_write(struct model *m, struct store *s)
-{
-	int key = (int)model_rand(m, MODEL_KEYS);
-	ssize_t cur = model_find(m, key, model_rev(m));
-	int64_t cur_rev = cur < 0 ? 0 : cur + 2, got;
-	struct model_change c = { .key = key };
-	bool tombstone = model_rand(m, 4) == 0, applies = !tombstone || cur_rev;
-	int64_t expect = cur_rev;
-	char name[8];
+/* A write that is about to be made, and whether it may be. */
+struct model_try {
+	int key;
+	ssize_t cur;
+	int64_t cur_rev;
+	char name[8], value[24];
+	bool applies;
+	struct store_write w;
+};
 
+static void model_draw(struct model *m, int key, struct model_try *ret)
+{
+	struct model_try *t = ret;
+
+	memset(t, 0, sizeof(*t));
+	t->key = key;
+	t->cur = model_find(m, key, model_rev(m));
+	t->cur_rev = t->cur < 0 ? 0 : t->cur + 2;
+	t->w.tombstone = model_rand(m, 4) == 0;
+	t->w.expect_rev = t->cur_rev;
 	switch (model_rand(m, 4)) {
 	case 0:
-		expect = STORE_ANY_REV;
+		t->w.expect_rev = STORE_ANY_REV;
 		break;
 	case 1:
-		expect = model_rand(m, (uint32_t)model_rev(m) + 3);
+		if (model_rand(m, 2))
+			t->w.expect_rev = model_rand(m, (uint32_t)model_rev(m) + 3);
 		break;
 	default:
 		break;
 	}
-	applies = applies && (expect == STORE_ANY_REV || expect == cur_rev);
-	snprintf(name, sizeof(name), "k%02d", key);
-	snprintf(c.value, sizeof(c.value), "v%" PRId64, model_rev(m));
-	got = tombstone ? del(s, name, expect) : put(s, name, c.value, expect);
-	if (!applies) {
-		assert_int_equal(got, 0);
+	t->applies =
+	    (!t->w.tombstone || t->cur_rev) && (t->w.expect_rev == STORE_ANY_REV || t->w.expect_rev == t->cur_rev);
+	snprintf(t->name, sizeof(t->name), "k%02d", key);
+	snprintf(t->value, sizeof(t->value), "v%" PRId64 "-%d", model_rev(m), key);
+	t->w.key = sv_from(t->name);
+	t->w.value = sv_from(t->value);
+}
+
+static void model_apply(struct model *m, const struct model_try *t)
+{
+	int64_t rev = model_rev(m) + 1;
+	struct model_change c = { .key = t->key };
+
+	snprintf(c.value, sizeof(c.value), "%s", t->value);
+	c.create_rev = t->w.tombstone ? 0 : t->cur < 0 ? rev : m->log.p[t->cur].create_rev;
+	vec_push(&m->log, c);
+}
+
+struct model_said {
+	struct flight f;
+	enum store_outcome outcome;
+	int64_t rev, current_rev; /* 0: none */
+	size_t which;
+};
+
+static void model_done(const struct store_result *r, void *ctx)
+{
+	struct model_said *a = ctx;
+
+	a->outcome = r->outcome;
+	a->rev = r->rev;
+	a->which = r->which;
+	a->current_rev = r->current ? r->current->mod_rev : 0;
+	flight_done(r, &a->f);
+}
+
+/* One key, or a few that are one. */
+static void model_write(struct model *m, struct store *s)
+{
+	size_t n = model_rand(m, 3) ? 0 : 1 + model_rand(m, 4);
+	int first = (int)model_rand(m, MODEL_KEYS), step = 1 + (int)model_rand(m, 7);
+	struct model_try own, beside[5];
+	struct store_write also[5];
+	struct model_said a = { .f = FLIGHT_INIT };
+	const struct model_try *bad = NULL;
+
+	model_draw(m, first, &own);
+	for (size_t i = 0; i < n; i++) {
+		model_draw(m, (first + step * (int)(i + 1)) % MODEL_KEYS, &beside[i]);
+		also[i] = beside[i].w;
+	}
+	own.w.also = also;
+	own.w.n_also = n;
+	if (!own.applies)
+		bad = &own;
+	for (size_t i = 0; i < n && !bad; i++) {
+		const struct model_try *t = &beside[i];
+		bool is_void = t->w.tombstone && t->w.expect_rev == STORE_ANY_REV && !t->cur_rev;
+
+		if (!t->applies && !is_void)
+			bad = t;
+	}
+	a.f.open = 1;
+	store_commit(s, &own.w, model_done, &a);
+	flight_wait(&a.f, 0);
+	if (bad) {
+		assert_int_equal(a.outcome, STORE_MISMATCH);
+		assert_int_equal(a.which, bad == &own ? 0 : bad - beside + 1);
+		assert_int_equal(a.current_rev, bad->cur_rev);
 		return;
 	}
-	assert_int_equal(got, model_rev(m) + 1);
-	c.create_rev = tombstone ? 0 : cur < 0 ? got : m->log.p[cur].create_rev;
-	vec_push(&m->log, c);
+	for (size_t i = 0; i < n; i++)
+		if (beside[i].applies)
+			model_apply(m, &beside[i]);
+	model_apply(m, &own);
+	assert_int_equal(a.outcome, STORE_OK);
+	assert_int_equal(a.rev, model_rev(m));
 }
 
 static void model_read(struct model *m, struct store *s)
