@@ -32,6 +32,7 @@ struct watch_views {
 	size_t n, at, n_objs;
 	struct views v;
 	bool waits;
+	bool empty; /* so the watch said: it is not asked again before it wakes us (watchcache.h) */
 };
 
 struct watch_stream {
@@ -168,6 +169,8 @@ static int views_fill(struct watch_stream *w, struct err *err)
 	int rc = 1;
 
 	v->n = v->at = v->n_objs = 0;
+	if (v->empty)
+		return 1;
 	while (v->n < EVENTS_HELD && bytes < EVENTS_HELD_BYTES &&
 	       (rc = wc_watch_next(w->watch, &v->held[v->n], err)) > 0) {
 		struct obj *o = v->held[v->n++].o;
@@ -176,6 +179,7 @@ static int views_fill(struct watch_stream *w, struct err *err)
 		if (o)
 			v->objs[v->n_objs++] = o;
 	}
+	v->empty = rc == 0;
 	if (!v->n)
 		return rc < 0 ? -1 : 1;
 	err_release(err); /* the end is told again */
@@ -233,9 +237,13 @@ static void drain(struct watch_stream *w)
 
 static void drain_posted(struct api_req *q, void *ctx)
 {
+	struct watch_stream *w = ctx;
+
 	(void)q;
-	drain(ctx);
-	stream_unref(ctx);
+	if (w->views)
+		w->views->empty = false;
+	drain(w);
+	stream_unref(w);
 }
 
 static void on_wake(void *ctx)
