@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "object/apply.h"
 #include "object/fieldset.h"
 #include "object/schema.h"
 
@@ -81,3 +82,40 @@ const struct val *typed_drop_nulls(struct arena *a, struct ftype t, const struct
 const struct fset *kubectl_may_take(struct arena *a, struct ftype t, const struct val *live);
 /* Brings that annotation of doc, if there, up to config. Nodes are copied before they are changed. */
 void kubectl_renew(struct arena *a, const struct val *config, struct val *doc);
+
+/* --- managers: apply_managers.c --- */
+
+struct manager {
+	struct sv name, subresource, api_version;
+	bool applied;
+	int64_t time_ns; /* 0: none */
+	const struct fset *set;
+	const struct comparison *seen; /* what the request does, in this one's version */
+};
+
+struct managers {
+	struct manager *p;
+	size_t n, cap;
+};
+
+struct manager *managers_add(struct arena *a, struct managers *ms, struct manager m);
+bool managers_same(const struct manager *x, const struct manager *y);
+struct manager *managers_find(const struct managers *ms, const struct manager *like);
+/* False when any entry is malformed: the caller then takes none, as upstream does. */
+bool managers_read(struct arena *a, const struct val *list, struct managers *ret);
+int managers_order(const void *x, const void *y); /* in which they are written; for qsort() */
+/* Into doc, which has no managedFields. */
+void managers_write(struct arena *a, struct managers *ms, struct val *doc);
+/* The oldest updaters become one when there are many. */
+void managers_cap(struct arena *a, struct managers *ms);
+
+/* --- versions: apply_prune.c --- */
+
+/* doc, of type s if it is in the request's version, as `version` has it. 0, -1, APPLY_NO_VERSION, or what says that it
+ * is to be asked again. */
+int apply_as(const struct apply_opts *o, const struct schema *s, const struct val *doc, struct sv version,
+	     struct apply_version *ret, struct err *err);
+/* *merged becomes what is left of it without what only the manager's last configuration wanted, in its version then.
+ * The same answers, but APPLY_NO_VERSION: then all is left. */
+int apply_prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *last,
+		struct sv last_version, struct managers *ms, const struct apply_opts *o, struct err *err);

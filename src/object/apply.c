@@ -19,172 +19,10 @@
 #include "object/apply.h"
 
 #include "base/buf.h"
-#include "base/strmap.h"
-#include "base/timefmt.h"
 #include "codec/doc_items.h"
 #include "object/apply-internal.h"
 
 #include <stdlib.h>
-
-#define ENTRIES_MAX 1000 /* managers of one object; far beyond what happens, against a client's list */
-
-struct manager {
-	struct sv name, subresource, api_version;
-	bool applied;
-	int64_t time_ns; /* 0: none */
-	const struct fset *set;
-	const struct comparison *seen; /* what the request does, in this one's version */
-};
-
-struct managers {
-	struct manager *p;
-	size_t n, cap;
-};
-
-static struct manager *managers_add(struct arena *a, struct managers *ms, struct manager m)
-{
-	if (ms->n == ms->cap) {
-		size_t cap = ms->cap ? ms->cap * 2 : 8;
-		struct manager *p = ARENA_ARRAY(a, struct manager, cap);
-
-		if (ms->n)
-			memcpy(p, ms->p, ms->n * sizeof(*p));
-		ms->p = p;
-		ms->cap = cap;
-	}
-	ms->p[ms->n] = m;
-	return &ms->p[ms->n++];
-}
-
-/* An applier is the same one whatever version it writes; updaters of two versions are two. */
-static bool same_manager(const struct manager *x, const struct manager *y)
-{
-	return x->applied == y->applied && sv_eq(x->name, y->name) && sv_eq(x->subresource, y->subresource) &&
-	       (x->applied || sv_eq(x->api_version, y->api_version));
-}
-
-static struct manager *managers_find(const struct managers *ms, const struct manager *like)
-{
-	for (size_t i = 0; i < ms->n; i++)
-		if (same_manager(&ms->p[i], like))
-			return &ms->p[i];
-	return NULL;
-}
-
-static void managers_drop_empty(struct managers *ms)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ms->n; i++)
-		if (!fset_empty(ms->p[i].set))
-			ms->p[n++] = ms->p[i];
-	ms->n = n;
-}
-
-#define FEW_MANAGERS 16 /* that are found fastest by looking at each */
-
-/* What makes it one, as same_manager() has it. */
-static struct sv manager_key(struct arena *a, const struct manager *m)
-{
-	struct sv version = m->applied ? SV("") : m->api_version;
-
-	return arena_svf(a, "%d %zu %.*s %zu %.*s %.*s", m->applied, m->name.n, SV_ARG(m->name), m->subresource.n,
-			 SV_ARG(m->subresource), SV_ARG(version));
-}
-
-/* False when any entry is malformed: the caller then takes none, as upstream does. */
-static bool managers_read(struct arena *a, const struct val *list, struct managers *ret)
-{
-	_cleanup_(strmap_release) struct strmap places = STRMAP_INIT; /* by key, and one */
-
-	*ret = (struct managers){ 0 };
-	if (val_len(list) > ENTRIES_MAX)
-		return false;
-	VAL_EACH(list, e) {
-		const struct val *op = val_member(e, F_operation), *fields = val_member(e, F_fieldsV1);
-		struct manager m = { .name = val_get_str(e, F_manager),
-				     .subresource = val_get_str(e, F_subresource),
-				     .api_version = val_get_str(e, F_apiVersion),
-				     .applied = val_is(op, "Apply") };
-		struct manager *have;
-
-		if (!m.applied && !val_is(op, "Update"))
-			return false;
-		if (!val_is(val_member(e, F_fieldsType), "FieldsV1"))
-			return false;
-		if (!time_parse(val_get_str(e, F_time), &m.time_ns))
-			m.time_ns = 0;
-		if (fields) {
-			m.set = fset_from_json(a, fields, NULL);
-			if (!m.set)
-				return false;
-		}
-		if (val_len(list) <= FEW_MANAGERS) {
-			have = managers_find(ret, &m);
-		} else {
-			void **place = strmap_slot(&places, manager_key(a, &m));
-
-			have = *place ? &ret->p[(uintptr_t)*place - 1] : NULL;
-			*place = have ? *place : (void *)(uintptr_t)(ret->n + 1);
-		}
-		if (have)
-			*have = m;
-		else
-			managers_add(a, ret, m);
-	}
-	return true;
-}
-
-static int entry_cmp(const void *x, const void *y)
-{
-	const struct manager *a = x, *b = y;
-	int64_t at = a->time_ns / NS_PER_SEC, bt = b->time_ns / NS_PER_SEC;
-	int c;
-
-	if (a->applied != b->applied)
-		return a->applied ? -1 : 1;
-	if (at != bt)
-		return at < bt ? -1 : 1;
-	c = sv_cmp(a->name, b->name);
-	if (!c)
-		c = sv_cmp(a->api_version, b->api_version);
-	return c ? c : sv_cmp(a->subresource, b->subresource);
-}
-
-/* doc has no managedFields. Its metadata may be part of a published object: val_set() copies then. */
-static void managers_write(struct arena *a, struct managers *ms, struct val *doc)
-{
-	_cleanup_(buf_release) struct buf fields = BUF_INIT;
-	struct val *meta, *list;
-
-	managers_drop_empty(ms);
-	if (ms->n == 0)
-		return;
-	meta = val_ensure_map(a, doc, F_metadata);
-	qsort(ms->p, ms->n, sizeof(*ms->p), entry_cmp);
-	list = val_new_list(a);
-	buf_reserve(&fields, 512);
-	for (size_t i = 0; i < ms->n; i++) {
-		const struct manager *m = &ms->p[i];
-		struct val *e = val_new_map(a);
-		char text[TIME_TEXT_MAX];
-
-		if (m->name.n)
-			val_set_str(a, e, F_manager, m->name);
-		val_set_cstr(a, e, F_operation, m->applied ? "Apply" : "Update");
-		val_set_str(a, e, F_apiVersion, m->api_version);
-		if (m->time_ns)
-			val_set_str(a, e, F_time, time_format(m->time_ns, false, text));
-		val_set_cstr(a, e, F_fieldsType, "FieldsV1");
-		buf_clear(&fields);
-		fset_to_json(&fields, m->set);
-		val_set(a, e, F_fieldsV1, val_new_raw(a, buf_sv(&fields)));
-		if (m->subresource.n)
-			val_set_str(a, e, F_subresource, m->subresource);
-		val_push(a, list, e);
-	}
-	val_set(a, meta, F_managedFields, list);
-}
 
 /* --- what nobody owns --- */
 
@@ -234,19 +72,6 @@ static struct comparison compare_without(struct arena *a, struct ftype t, const 
 }
 
 /* --- other versions --- */
-
-/* doc as `version` has it. 0, -1, APPLY_NO_VERSION, or what says that it is to be asked again. */
-static int apply_as(const struct apply_opts *o, const struct schema *s, const struct val *doc, struct sv version,
-		    struct apply_version *ret, struct err *err)
-{
-	struct sv is = val_get_str(doc, F_apiVersion);
-
-	if (sv_eq(version, o->api_version) && (!o->versions || !is.n || sv_eq(is, version))) {
-		*ret = (struct apply_version){ .schema = s, .doc = doc, .reset_fields = o->reset_fields };
-		return 0;
-	}
-	return o->versions ? o->versions->as(o->versions->ctx, doc, version, ret, err) : APPLY_NO_VERSION;
-}
 
 /* Sets m->seen for all managers; those of versions that there are none of lose what they own. own: in the request's. */
 static int managers_compare(struct arena *a, const struct schema *s, const struct val *was, const struct val *now,
@@ -323,75 +148,6 @@ static const struct val *without_managed(struct arena *a, const struct val *doc)
 }
 
 /* --- update --- */
-
-static int older_first(const void *x, const void *y)
-{
-	const struct manager *a = *(const struct manager *const *)x, *b = *(const struct manager *const *)y;
-	int64_t at = a->time_ns / NS_PER_SEC, bt = b->time_ns / NS_PER_SEC;
-
-	if (at != bt)
-		return at < bt ? -1 : 1;
-	return sv_cmp(a->name, b->name);
-}
-
-/* What becomes one entry. */
-struct bucket {
-	struct manager *into;
-	const struct fset **sets;
-	size_t n, cap;
-};
-
-static void bucket_add(struct arena *a, struct bucket *b, const struct fset *set)
-{
-	if (b->n == b->cap) {
-		const struct fset **more = ARENA_ARRAY(a, const struct fset *, b->cap ? b->cap * 2 : 8);
-
-		if (b->n)
-			memcpy(more, b->sets, b->n * sizeof(*more));
-		b->sets = more;
-		b->cap = b->cap ? b->cap * 2 : 8;
-	}
-	b->sets[b->n++] = set;
-}
-
-/* Keeps the number of updaters bounded: the oldest ones of a version merge into one entry
- * "ancient-changes". One old entry alone keeps its name. */
-static void cap_updaters(struct arena *a, struct managers *ms)
-{
-	_cleanup_(strmap_release) struct strmap buckets = STRMAP_INIT; /* struct bucket *, by version */
-	struct manager **old = ARENA_ARRAY(a, struct manager *, ms->n + 1);
-	size_t n = 0, left;
-
-	for (size_t i = 0; i < ms->n; i++)
-		if (!ms->p[i].applied && !fset_empty(ms->p[i].set))
-			old[n++] = &ms->p[i];
-	left = n;
-	if (left <= MANAGED_UPDATES_MAX)
-		return;
-	qsort(old, n, sizeof(*old), older_first);
-	for (size_t i = 0; i < n && left > MANAGED_UPDATES_MAX; i++) {
-		void **slot = strmap_slot(&buckets, old[i]->api_version);
-		struct bucket *bucket = *slot;
-
-		if (!bucket) { /* the first of its version */
-			*slot = bucket = ARENA_NEW(a, struct bucket);
-			bucket->into = old[i];
-			bucket_add(a, bucket, old[i]->set);
-			continue;
-		}
-		bucket->into->name = SV("ancient-changes");
-		bucket->into->subresource = SV("");
-		bucket->into->time_ns = old[i]->time_ns; /* the younger of the two */
-		bucket_add(a, bucket, old[i]->set);
-		old[i]->set = NULL;
-		left--;
-	}
-	STRMAP_EACH(&buckets, e) {
-		struct bucket *bucket = e->value;
-
-		bucket->into->set = fset_union_all(a, bucket->sets, bucket->n);
-	}
-}
 
 /* A client that sends [{}] asks to forget all managers. */
 static bool is_reset(const struct val *list)
@@ -471,7 +227,7 @@ struct val *managed_update(struct arena *a, const struct schema *s, const struct
 		mine->api_version = o->api_version;
 		mine->time_ns = o->now_ns;
 	}
-	cap_updaters(a, &ms);
+	managers_cap(a, &ms);
 	managers_write(a, &ms, neu);
 	return neu;
 }
@@ -512,7 +268,7 @@ static int managers_by_name(const void *x, const void *y)
 	const struct manager *a = x, *b = y;
 	int c = sv_cmp(a->name, b->name);
 
-	return c ? c : entry_cmp(x, y);
+	return c ? c : managers_order(x, y);
 }
 
 /* Fails with 409 and a cause for each field that changes and is another manager's. */
@@ -528,7 +284,7 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 		const struct comparison *c = ms->p[i].seen;
 		const struct fset *hit = NULL;
 
-		if (c && !same_manager(&ms->p[i], self))
+		if (c && !managers_same(&ms->p[i], self))
 			hit = fset_intersection(a, ms->p[i].set, fset_union(a, c->added, c->modified));
 		hit = fset_difference(a, hit, allowed);
 		if (fset_empty(hit))
@@ -549,87 +305,6 @@ static int refuse_conflicts(struct arena *a, struct managers *ms, const struct m
 	}
 	err_move(err, &found);
 	return -1;
-}
-
-struct pruning {
-	struct arena *a;
-	const struct apply_opts *o;
-	const struct schema *schema;
-	struct managers *ms;
-	const struct val *merged, *pruned; /* in one version, whichever was the last */
-};
-
-static const struct fset *prune_named(struct arena *a, struct ftype t, const struct val *v)
-{
-	return typed_ensure_named(a, t, typed_fields(a, t, v));
-}
-
-/* Back comes what managers of this version own. */
-static int prune_add_back(struct pruning *p, struct sv version, struct err *err)
-{
-	const struct fset **sets = ARENA_ARRAY(p->a, const struct fset *, p->ms->n + 1), *owned;
-	struct apply_version merged, pruned;
-	struct ftype t;
-	size_t n = 0;
-	int rc = apply_as(p->o, p->schema, p->merged, version, &merged, err);
-
-	if (rc == 0)
-		rc = apply_as(p->o, p->schema, p->pruned, version, &pruned, err);
-	if (rc)
-		return rc == APPLY_NO_VERSION ? 0 : rc;
-	t = ftype_root(merged.schema);
-	for (size_t i = 0; i < p->ms->n; i++)
-		if (sv_eq(p->ms->p[i].api_version, version))
-			sets[n++] = p->ms->p[i].set;
-	owned = typed_ensure_named(p->a, t, fset_union_all(p->a, sets, n));
-	owned = fset_union(p->a, prune_named(p->a, t, pruned.doc), owned);
-	p->merged = merged.doc;
-	p->pruned = typed_remove(p->a, t, merged.doc, fset_difference(p->a, prune_named(p->a, t, merged.doc), owned));
-	return 0;
-}
-
-/* Takes out what only the manager's previous configuration wanted: merged becomes what is left of it. last: what the
- * manager applied last, in its version then. */
-static int prune(struct arena *a, const struct schema *s, const struct val **merged, const struct fset *last,
-		 struct sv last_version, struct managers *ms, const struct apply_opts *o, struct err *err)
-{
-	struct pruning p = { .a = a, .o = o, .schema = s, .ms = ms };
-	struct apply_version at, end;
-	const struct fset *last_named, *gone;
-	struct ftype t;
-	int rc;
-
-	if (fset_empty(last))
-		return 0;
-	rc = apply_as(o, s, *merged, last_version, &at, err);
-	if (rc)
-		return rc == APPLY_NO_VERSION ? 0 : rc;
-	t = ftype_root(at.schema);
-	last_named = typed_ensure_named(a, t, last);
-	p.merged = at.doc;
-	p.pruned = typed_remove(a, t, at.doc, last_named);
-
-	/* First what is owned in that version: without it there may be too little to convert. */
-	rc = prune_add_back(&p, last_version, err);
-	for (size_t i = 0; i < ms->n && rc == 0; i++) {
-		bool before = sv_eq(ms->p[i].api_version, last_version);
-
-		for (size_t k = 0; k < i && !before; k++)
-			before = sv_eq(ms->p[i].api_version, ms->p[k].api_version);
-		if (!before)
-			rc = prune_add_back(&p, ms->p[i].api_version, err);
-	}
-	/* ... and what nobody owns, but the previous configuration did not have itself. */
-	if (rc == 0)
-		rc = apply_as(o, s, p.pruned, last_version, &end, err);
-	if (rc)
-		return rc;
-	gone = fset_difference(a, prune_named(a, t, at.doc), prune_named(a, t, end.doc));
-	p.pruned = typed_remove(a, t, at.doc, fset_intersection(a, gone, last_named));
-	rc = apply_as(o, s, p.pruned, o->api_version, &end, err);
-	if (rc == 0)
-		*merged = end.doc;
-	return rc;
 }
 
 static int check_config(const struct val *config, const struct apply_opts *o, struct err *err)
@@ -701,7 +376,7 @@ struct val *managed_apply(struct arena *a, const struct schema *s, const struct 
 	mine->api_version = o->api_version;
 
 	merged = typed_merge(a, t, base, config);
-	if (prune(a, s, &merged, last, last_version, &ms, o, err) != 0)
+	if (apply_prune(a, s, &merged, last, last_version, &ms, o, err) != 0)
 		return NULL;
 	merged = typed_drop_nulls(a, t, merged);
 
