@@ -386,9 +386,10 @@ static void test_inside(void **state)
 
 /* --- what is stored --- */
 
-#define RAW(version, name, spec)                                                             \
-	"{\"apiVersion\":\"" version "\",\"kind\":\"Scaler\",\"metadata\":{\"name\":\"" name \
+#define RAW_KIND(version, kind, name, spec)                                                    \
+	"{\"apiVersion\":\"" version "\",\"kind\":\"" kind "\",\"metadata\":{\"name\":\"" name \
 	"\",\"namespace\":\"default\",\"uid\":\"u\"},\"spec\":{" spec "}}"
+#define RAW(version, name, spec) RAW_KIND(version, "Scaler", name, spec)
 
 static void test_stored_in_another(void **state)
 {
@@ -444,9 +445,8 @@ static void test_stored_unreadable(void **state)
 		RAW("other.com/v1", "x", ""),
 		RAW("example.com", "x", ""),
 		"{\"kind\":\"Scaler\",\"metadata\":{\"name\":\"x\",\"namespace\":\"default\"}}",
-		"{\"apiVersion\":\"example.com/v1\",\"kind\":\"Other\",\"metadata\":{\"name\":\"x\",\"namespace\":"
-		"\"default\"}}",
-		"{\"apiVersion\":\"example.com/v1\",\"metadata\":{\"name\":\"x\",\"namespace\":\"default\"}}",
+		RAW_KIND("example.com/v1", "Other", "x", ""),
+		RAW_KIND("example.com/v1", "", "x", ""),
 	};
 	struct rig *r = *state;
 	struct api_kind *k = serve(r, false);
