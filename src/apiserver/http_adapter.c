@@ -155,6 +155,7 @@ static void respond_source(struct api_req *q, int code, const char *content_type
 		src = gzip_source(src);
 		n = gzip_headers(headers, n);
 	}
+	http_req_owner(r, sv_hash(q->user.name) | 1);
 	http_respond_source(r, code, headers, n, src);
 	http_req_unref(r);
 }

@@ -88,6 +88,9 @@ struct sv http_percent_decode(struct arena *a, struct sv s, bool plus_is_space);
 
 struct http_req *http_req_ref(struct http_req *r);
 struct http_req *http_req_unref(struct http_req *r);
+/* Whose it is, as a number of the caller's (0: nobody's): long answers on all connections of one get together what
+ * those of another get on one. On r's loop. */
+void http_req_owner(struct http_req *r, uint64_t id);
 bool http_req_gone(const struct http_req *r); /* any thread; may turn true at any time */
 /* Runs fn(r, ctx) on r's loop thread, also when the peer is gone by then. Holds a reference meanwhile. */
 void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx), void *ctx);

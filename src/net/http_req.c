@@ -144,6 +144,14 @@ bool http_req_gone(const struct http_req *r)
 	return atomic_load_explicit(&rq_of(r)->gone, memory_order_relaxed);
 }
 
+void http_req_owner(struct http_req *r, uint64_t id)
+{
+	struct http_conn *c = rq_of(r)->conn;
+
+	if (c->s)
+		stream_belongs(c->s, id);
+}
+
 struct ev_loop *http_req_loop(const struct http_req *r)
 {
 	return rq_of(r)->conn->lane->loop;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "base/strmap.h"
 #include "ev/ev-internal.h"
 #include "net/net-internal.h"
 #include "net/stream.h"
@@ -23,7 +24,8 @@ struct out_node {
 struct stream_loop {
 	struct ev_loop *loop;
 	struct list dirty;     /* streams that want a turn before the loop sleeps */
-	struct list bulk;      /* those of them that had one and are not done */
+	struct list bulk;      /* owners of those that had one and are not done */
+	struct strmap owners;  /* those with an id, by it */
 	bool bulk_first;       /* nothing of theirs was made in this turn: one may, whatever the time */
 	int64_t bulk_until_ns; /* when this turn is over for them; 0: it has not begun */
 	struct list all;
@@ -37,11 +39,20 @@ struct stream_loop {
 
 struct stream_dial; /* stream_connect.c */
 
+/* Whose a stream is (stream_owner.c). */
+struct stream_owner {
+	struct list link;    /* sl->bulk, or empty */
+	struct list streams; /* that are not done */
+	uint64_t id;	     /* 0: of one stream, and part of it */
+	unsigned refs;
+};
+
 struct stream {
 	uv_poll_t poll;
 	struct stream_loop *sl;
 	struct list link;  /* sl->all */
-	struct list dirty; /* sl->dirty or sl->bulk */
+	struct list dirty; /* sl->dirty or owner->streams */
+	struct stream_owner *owner, alone;
 	const struct stream_cb *cb;
 	void *ctx;
 	SSL *ssl;
@@ -85,6 +96,11 @@ int stream_tls_start(struct stream *s, struct tls_ctx *tls);
 void stream_poll_start(struct stream *s, int fd); /* takes fd */
 void stream_update(struct stream *s);
 void stream_touch(struct stream *s); /* a turn before the loop sleeps */
+/* stream_owner.c. It goes on behind those that have little to send, in turn with those of other owners. */
+void stream_bulk(struct stream *s);
+struct stream *stream_bulk_take(struct stream_loop *sl); /* the next one, NULL: there is none */
+void stream_owner_init(struct stream *s);
+void stream_owner_release(struct stream *s);
 /* err is moved. Ends with closed(). */
 void stream_fail(struct stream *s, struct err *err);
 void stream_finish(struct stream *s); /* calls closed(), frees */

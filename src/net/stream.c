@@ -122,11 +122,10 @@ bool stream_turn_over(struct stream *s)
 /* Streams that have had a turn and are not done, in turn, until the time is over; something of one in any case. */
 static void stream_loop_bulk(struct stream_loop *sl)
 {
-	sl->bulk_first = true;
-	while (!list_empty(&sl->bulk)) {
-		struct stream *s = LIST_ENTRY(sl->bulk.next, struct stream, dirty);
+	struct stream *s;
 
-		list_del(&s->dirty);
+	sl->bulk_first = true;
+	while ((s = stream_bulk_take(sl))) {
 		stream_flush(s);
 		if (!sl->bulk_until_ns)
 			sl->bulk_until_ns = clock_ns() + BULK_NS;
@@ -183,6 +182,7 @@ static void stream_loop_free(void *p)
 		free(n);
 	}
 	buf_release(&sl->cipher);
+	strmap_release(&sl->owners);
 	free(sl->rbuf);
 	free(sl->plain);
 	sl->loop->net.state = NULL;
@@ -291,6 +291,7 @@ struct stream *stream_new(struct ev_loop *l, const struct stream_cb *cb, void *c
 	s->ctx = ctx;
 	s->fd = -1;
 	list_init(&s->dirty);
+	stream_owner_init(s);
 	list_add_tail(&s->sl->all, &s->link);
 	return s;
 }
@@ -299,7 +300,7 @@ void stream_finish(struct stream *s)
 {
 	s->cb->closed(s, s->err.reason ? &s->err : NULL, s->ctx);
 	list_del(&s->link);
-	list_del(&s->dirty);
+	stream_owner_release(s);
 	stream_dial_free(s);
 	SSL_free(s->ssl);
 	free(s->in.saved);
@@ -616,13 +617,6 @@ static void stream_shut(struct stream *s)
 	s->timer = ev_timer_stop(s->timer);
 	s->timer =
 	    ev_timer_start(s->sl->loop, s->patience_ns ? s->patience_ns : LINGER_NS, 0, stream_on_close_timer, s);
-}
-
-/* Goes on behind those that have little to send. */
-static void stream_bulk(struct stream *s)
-{
-	list_del(&s->dirty);
-	list_add_tail(&s->sl->bulk, &s->dirty);
 }
 
 static void stream_flush(struct stream *s)

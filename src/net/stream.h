@@ -10,7 +10,8 @@
  *
  * Turns. Of what is to be sent in a turn of the loop those who have little come first. Whoever has sent 128 KiB in a
  * row goes on behind them, and all of those together have some milliseconds of each turn, so that however many long
- * answers are under way, the loop sees what else comes. A producer whose data costs time to make asks
+ * answers are under way, the loop sees what else comes. Of these, who has many streams is as many as one
+ * (stream_belongs()). A producer whose data costs time to make asks
  * stream_turn_over().
  *
  * Reading is pushed: data() gets bytes as they arrive unless paused.
@@ -70,6 +71,8 @@ void stream_want(struct stream *s);
 /* The time that this turn of the loop has for long answers is over: a pull() that could make another piece, or the
  * first, returns and wants another turn. To be asked before each. A clock read. */
 bool stream_turn_over(struct stream *s);
+/* From now on s is one of those of id (0: of nobody else), with whom it shares what they get for long answers. */
+void stream_belongs(struct stream *s, uint64_t id);
 void stream_pause(struct stream *s, bool paused);
 /* Sends what is queued, then ends the connection in an orderly way. Bytes that still come are
  * dropped; the peer gets a moment to read what we sent (and an end that it refuses to take is

@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,14 +25,16 @@ static struct {
 	struct http_server *server;
 	pthread_t thread;
 	char text[PIECE];
-	int made, most; /* the loop's */
+	int made, most; /* the loop's, as what follows */
+	int of[2];	/* made for each owner; of the one of many when the other one was done */
+	int others_then;
 	atomic_int over;
 	atomic_bool stopping;
 } t;
 
 struct slow {
 	struct http_source src;
-	int made;
+	int made, whose;
 };
 
 static bool slow_next(struct http_source *s, struct http_chunk *ret)
@@ -45,6 +48,8 @@ static bool slow_next(struct http_source *s, struct http_chunk *ret)
 		;
 	m->made++;
 	t.made++;
+	if (++t.of[m->whose] == PIECES && m->whose == 1)
+		t.others_then = t.of[0];
 	*ret = (struct http_chunk){ .data = sv_make(t.text, PIECE) };
 	return true;
 }
@@ -60,6 +65,9 @@ static void handler(struct http_req *r, void *ctx)
 	struct slow *m = ARENA_NEW(r->arena, struct slow);
 
 	(void)ctx;
+	m->whose = sv_is(r->path, "/few");
+	if (sv_is(r->path, "/few") || sv_is(r->path, "/many"))
+		http_req_owner(r, m->whose + 1);
 	m->src = (struct http_source){ .total = PIECES * PIECE, .next = slow_next, .release = slow_release };
 	http_respond_source(r, 200, NULL, 0, &m->src);
 }
@@ -96,13 +104,13 @@ static void read_all(const int *fds)
 	}
 }
 
-static void test_turns(void **state)
+/* Asks on all of fds; paths[1] on the last one. Returns when all is there. */
+static void ask_all(int fds[CONNS], const char *const paths[2])
 {
 	struct fixture where = { 0 };
 	struct err err = ERR_INIT;
-	int fds[CONNS];
 
-	(void)state;
+	memset(&t, 0, sizeof(t));
 	memset(t.text, 'x', sizeof(t.text));
 	t.loop = ev_loop_new(NULL);
 	t.server = http_server_start(
@@ -119,10 +127,14 @@ static void test_turns(void **state)
 	}
 	ev_loop_post(t.loop, turn, NULL);
 	for (int i = 0; i < CONNS; i++) {
+		const char *path = paths[i == CONNS - 1];
+		char head[64];
+
+		(void)snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", path);
 		if (i % 2)
-			send_head(fds[i], 1, false, "/", END_STREAM);
+			send_head(fds[i], 1, false, path, END_STREAM);
 		else
-			client_sends(fds[i], "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+			client_sends(fds[i], head);
 	}
 	read_all(fds);
 	for (int i = 0; i < CONNS; i++)
@@ -132,12 +144,35 @@ static void test_turns(void **state)
 	ev_loop_stop(t.loop);
 	pthread_join(t.thread, NULL);
 	ev_loop_free(t.loop);
+}
+
+static void test_turns(void **state)
+{
+	static const char *const paths[] = { "/", "/" };
+	int fds[CONNS];
+
+	(void)state;
+	ask_all(fds, paths);
 	assert_in_range(t.most, 1, A_TURN);
+}
+
+/* One has a connection, another has all others: each gets a half, but for what each of those made before it was seen to
+ * be long. */
+static void test_owners(void **state)
+{
+	static const char *const paths[] = { "/many", "/few" };
+	int fds[CONNS];
+
+	(void)state;
+	ask_all(fds, paths);
+	assert_in_range(t.most, 1, A_TURN);
+	assert_int_equal(t.of[0], (CONNS - 1) * PIECES);
+	assert_in_range(t.others_then, 0, (CONNS - 1) * PIECES / 3);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_turns) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_turns), cmocka_unit_test(test_owners) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
