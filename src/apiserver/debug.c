@@ -8,10 +8,8 @@ static const struct {
 	const char *path;
 	void (*make)(struct apiserver *s, struct debug_page *p);
 } pages[] = {
-	{ "/debug/queues", debug_queues },
-	{ "/debug/requests", debug_requests },
-	{ "/debug/tasks", debug_tasks },
-	{ "/debug/watchers", debug_watchers },
+	{ "/debug/locks", debug_locks }, { "/debug/queues", debug_queues },	{ "/debug/requests", debug_requests },
+	{ "/debug/tasks", debug_tasks }, { "/debug/watchers", debug_watchers },
 };
 
 static void debug_index(struct apiserver *s, struct debug_page *p)

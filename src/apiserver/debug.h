@@ -4,12 +4,11 @@
  *	/debug/watchers   those of the watch cache, with their queues
  *	/debug/tasks      classes of work, and what each thread does
  *	/debug/queues     the reconcile queues of controllers, scheduler and kubelet
+ *	/debug/locks      those that somebody had to wait for (base/lock.h)
  *
  * As text, a line for each, or JSON (?format=json). Names, paths and times: no contents of objects, no queries. What is
  * shown is bounded (DEBUG_ROWS_MAX), and says when it was. Whose business this is RBAC says (the non-resource URL), and
  * nobody's by default but system:masters; --profiling=false turns it off for all.
- *
- * Of locks nothing is shown: none has a name, and giving them one costs every lock of every request.
  *
  * All is answered on the thread that brought the question: also when every thread of the pool hangs.
  */
@@ -47,3 +46,4 @@ void debug_requests(struct apiserver *s, struct debug_page *p);
 void debug_tasks(struct apiserver *s, struct debug_page *p);
 void debug_watchers(struct apiserver *s, struct debug_page *p);
 void debug_queues(struct apiserver *s, struct debug_page *p);
+void debug_locks(struct apiserver *s, struct debug_page *p);

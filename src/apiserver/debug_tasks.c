@@ -3,6 +3,7 @@
 #include "apiserver/debug.h"
 #include "apiserver/watchcache.h"
 #include "base/board.h"
+#include "base/lock.h"
 #include "client/workq.h"
 #include "ev/watchdog.h"
 
@@ -83,6 +84,28 @@ void debug_queues(struct apiserver *s, struct debug_page *p)
 	(void)s;
 	debug_table(p, "queues");
 	workq_each(one_queue, p);
+	debug_table_end(p);
+}
+
+static void one_lock(const struct lock_site *l, void *ctx)
+{
+	struct debug_page *p = ctx;
+
+	if (!debug_row(p))
+		return;
+	debug_text(p, "lock", sv_from(l->name));
+	debug_number(p, "waiting", atomic_load(&l->waiting));
+	debug_number(p, "waits", (int64_t)atomic_load(&l->waits));
+	debug_time(p, "longest", atomic_load(&l->longest_ns));
+	debug_time(p, "total", atomic_load(&l->total_ns));
+	debug_row_end(p);
+}
+
+void debug_locks(struct apiserver *s, struct debug_page *p)
+{
+	(void)s;
+	debug_table(p, "locks");
+	lock_each(one_lock, p);
 	debug_table_end(p);
 }
 

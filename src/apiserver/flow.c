@@ -11,12 +11,15 @@
  * Nor has one all of the queue: each may have as much of it as he leaves free. */
 #include "apiserver/apiserver-internal.h"
 #include "base/list.h"
+#include "base/lock.h"
 #include "base/strmap.h"
 
 #include <stdlib.h>
 
 #define SEAT_BYTES ((size_t)64 * 1024) /* of a body; each more costs one seat more */
 #define QUEUE_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+static struct lock_site flow_lock = { .name = "priority level" };
 
 enum level_id {
 	LEADER_ELECTION,
@@ -192,7 +195,7 @@ static void level_fill(struct level *l, unsigned seats)
 		pthread_mutex_unlock(&l->lock);
 		/* From here on it may be gone: it runs, or had stopped to wait. */
 		counts = req_resume(wait, NULL, NULL);
-		pthread_mutex_lock(&l->lock);
+		lock_mutex(&l->lock, &flow_lock);
 		if (!counts)
 			l->in_use -= taken;
 	}
@@ -211,7 +214,7 @@ static void stop_waiting(void *ctx)
 	struct level *l = t->level;
 	struct req_ticket *wait = NULL;
 
-	pthread_mutex_lock(&l->lock);
+	lock_mutex(&l->lock, &flow_lock);
 	if (!list_empty(&t->link)) {
 		flow_dequeue(l, t);
 		wait = t->wait;
@@ -240,7 +243,7 @@ int flow_admit(struct api_req *q, struct err *err)
 	t->level = l;
 	t->seats = 1 + (unsigned)MIN(q->body.n / SEAT_BYTES, (size_t)levels[id].seats - 1);
 	list_init(&t->link);
-	pthread_mutex_lock(&l->lock);
+	lock_mutex(&l->lock, &flow_lock);
 	if (list_empty(&l->ring) && l->in_use + t->seats <= levels[id].seats) {
 		l->in_use += t->seats;
 		seated = true;
@@ -270,7 +273,7 @@ void flow_release(struct api_req *q)
 	if (!t)
 		return;
 	q->flow = NULL;
-	pthread_mutex_lock(&t->level->lock);
+	lock_mutex(&t->level->lock, &flow_lock);
 	t->level->in_use -= t->seats;
 	level_fill(t->level, level_seats(q, t->level));
 	pthread_mutex_unlock(&t->level->lock);
@@ -295,7 +298,7 @@ void flow_metrics(struct apiserver *s, struct buf *b)
 			struct level *l = &s->flow->levels[i];
 			uint64_t v;
 
-			pthread_mutex_lock(&l->lock);
+			lock_mutex(&l->lock, &flow_lock);
 			v = k == 0 ? l->in_use : k == 1 ? l->waiting : l->rejected;
 			pthread_mutex_unlock(&l->lock);
 			buf_printf(b, "apiserver_flowcontrol_%s{priority_level=\"%s\"} %" PRIu64 "\n", names[k],

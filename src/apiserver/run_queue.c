@@ -2,6 +2,7 @@
  * and puts the user behind the others. It is a task that ends after TURN_NS and is posted again while runs are left. A
  * timer is armed while runs wait for runners that are all busy: it sees whether any was taken since it last looked. */
 #include "apiserver/run_queue.h"
+#include "base/lock.h"
 #include "base/strmap.h"
 
 #include <pthread.h>
@@ -11,6 +12,8 @@
 #define USERS_KEPT 256 /* without anything to do: who asks once asks again */
 #define BACKLOG 32     /* runs waiting for each runner at which another helps */
 #define TURN_NS (20 * NS_PER_MS)
+
+static struct lock_site run_queue_lock = { .name = "run queue" };
 
 struct run_user {
 	struct list link; /* in the ring, or empty */
@@ -128,7 +131,7 @@ static void run_until(struct run_queue *rq, int64_t until_ns)
 	while ((until_ns == INT64_MAX || env_mono_ns(rq->env) < until_ns) && (item = take(rq, &u))) {
 		pthread_mutex_unlock(&rq->lock);
 		item->fn(item);
-		pthread_mutex_lock(&rq->lock);
+		lock_mutex(&rq->lock, &run_queue_lock);
 		u->running--;
 		user_settle(rq, u);
 		if (--rq->running == 0 && rq->stopping)
@@ -141,7 +144,7 @@ static void runner(void *ctx)
 	struct run_queue *rq = ctx;
 	bool again;
 
-	pthread_mutex_lock(&rq->lock);
+	lock_mutex(&rq->lock, &run_queue_lock);
 	run_until(rq, env_mono_ns(rq->env) + TURN_NS);
 	again = !list_empty(&rq->ring) && !rq->stopping;
 	rq->runners -= !again;
@@ -180,7 +183,7 @@ static void run_queue_look(void *ctx)
 	struct run_queue *rq = ctx;
 	bool more = false;
 
-	pthread_mutex_lock(&rq->lock);
+	lock_mutex(&rq->lock, &run_queue_lock);
 	rq->timer = env_timer_cancel(rq->env, rq->timer);
 	if (rq->taken == rq->taken_seen || rq->queued > (size_t)BACKLOG * rq->runners) {
 		more = another(rq);
@@ -204,7 +207,7 @@ bool run_queue_push(struct run_queue *rq, struct run_item *item, struct sv user,
 
 	item->fn = fn;
 	item->bytes = bytes;
-	pthread_mutex_lock(&rq->lock);
+	lock_mutex(&rq->lock, &run_queue_lock);
 	u = user_get(rq, user);
 	now = rq->stopping;
 	refused = !now && !must && (u->queued >= RUN_USER_MAX || u->bytes + bytes > RUN_USER_BYTES_MAX);
@@ -231,7 +234,7 @@ size_t run_queue_waiting(struct run_queue *rq)
 {
 	size_t n;
 
-	pthread_mutex_lock(&rq->lock);
+	lock_mutex(&rq->lock, &run_queue_lock);
 	n = rq->queued;
 	pthread_mutex_unlock(&rq->lock);
 	return n;
@@ -241,7 +244,7 @@ size_t run_queue_waiting(struct run_queue *rq)
 
 void run_queue_stop(struct run_queue *rq)
 {
-	pthread_mutex_lock(&rq->lock);
+	lock_mutex(&rq->lock, &run_queue_lock);
 	rq->stopping = true;
 	if (rq->timer && env_timer_stop(rq->env, rq->timer))
 		atomic_fetch_sub(&rq->refs, 1);

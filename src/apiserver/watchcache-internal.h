@@ -8,6 +8,7 @@
 #include "apiserver/objtree.h"
 #include "apiserver/watchcache.h"
 #include "base/list.h"
+#include "base/lock.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 
@@ -91,6 +92,8 @@ struct wc_early { /* a change during the fill */
 	struct obj *o; /* NULL: deleted */
 	int64_t rev;
 };
+
+extern struct lock_site wc_lock; /* of wc_resource.lock, where much goes by it */
 
 /* What a kind that came at run time has beyond the others (watchcache_late.c); guarded by its resource's lock. */
 struct wc_late {

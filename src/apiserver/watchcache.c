@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+struct lock_site wc_lock = { .name = "kind in memory" };
+
 struct wc_resource *wc_resource_new(struct watchcache *c, const struct resource *res)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -98,7 +100,7 @@ struct obj *wc_get(struct watchcache *c, const struct resource *res, struct sv n
 
 	if (!r)
 		return NULL;
-	pthread_rwlock_rdlock(&r->lock);
+	lock_read(&r->lock, &wc_lock);
 	o = obj_ref(objtree_get(&r->tree, res->namespaced ? ns : SV(""), name));
 	pthread_rwlock_unlock(&r->lock);
 	return o;
@@ -124,7 +126,7 @@ size_t wc_count(struct watchcache *c, const struct resource *res)
 
 	if (!r)
 		return 0;
-	pthread_rwlock_rdlock(&r->lock);
+	lock_read(&r->lock, &wc_lock);
 	n = r->tree.count;
 	pthread_rwlock_unlock(&r->lock);
 	return n;
@@ -137,7 +139,7 @@ size_t wc_bytes(struct watchcache *c, const struct resource *res)
 
 	if (!r)
 		return 0;
-	pthread_rwlock_rdlock(&r->lock);
+	lock_read(&r->lock, &wc_lock);
 	n = r->tree.bytes;
 	pthread_rwlock_unlock(&r->lock);
 	return n;
@@ -273,7 +275,7 @@ bool wc_list_begin(struct watchcache *c, const struct resource *res, struct sv n
 	if (sel && sel->pinned_name.p && (ns.n || !res->namespaced) && !start.n && !exact) {
 		struct obj *o;
 
-		pthread_rwlock_rdlock(&r->lock);
+		lock_read(&r->lock, &wc_lock);
 		ret->rev = wc_resource_rev(r);
 		o = obj_ref(objtree_get(&r->tree, ns, sel->pinned_name));
 		pthread_rwlock_unlock(&r->lock);
@@ -284,7 +286,7 @@ bool wc_list_begin(struct watchcache *c, const struct resource *res, struct sv n
 			obj_unref(o);
 		return true;
 	}
-	pthread_rwlock_rdlock(&r->lock);
+	lock_read(&r->lock, &wc_lock);
 	ok = !exact || (r->last_rev <= exact && exact <= wc_rev(c));
 	if (ok)
 		collect(r, ns, sel, start, limit, a, ret);

@@ -42,7 +42,7 @@ static void publish(struct wc_resource *r, struct sv ns, struct sv name, struct 
 	_cleanup_obj_ struct obj *prev = NULL;
 	struct wc_change *c;
 
-	pthread_rwlock_wrlock(&r->lock);
+	lock_write(&r->lock, &wc_lock);
 	if (r->late && wc_late_keeps(r, ns, name, o_take, rev)) {
 		pthread_rwlock_unlock(&r->lock);
 		obj_unref(o_take);
@@ -100,7 +100,7 @@ static void note_aside(struct wc_resource *r, const struct store_kv *kv, enum se
 		strategy_for(r->res)->unread(r->cache->s, kv->key, kv->value.p ? kv->value : SV(""),
 					     objtree_get(&r->tree, ns, name));
 	/* Not what is on its way out: set_aside_forget() has been there. */
-	pthread_rwlock_rdlock(&r->lock);
+	lock_read(&r->lock, &wc_lock);
 	if (!wc_late_gone(r))
 		set_aside_put(r->cache->s, r->res, ns, name, kv->key, kv->mod_rev, why);
 	pthread_rwlock_unlock(&r->lock);
@@ -187,7 +187,7 @@ static void on_progress(int64_t rev, void *ctx)
 
 static void end_watches(struct wc_resource *r, void *ctx)
 {
-	pthread_rwlock_wrlock(&r->lock);
+	lock_write(&r->lock, &wc_lock);
 	wc_end_all(r, ctx);
 	pthread_rwlock_unlock(&r->lock);
 }

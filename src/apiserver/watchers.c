@@ -17,7 +17,7 @@ static char *bucket_of(const struct wc_watch_opts *o)
 
 void wc_wake(struct wc_resource *r)
 {
-	pthread_rwlock_wrlock(&r->lock);
+	lock_write(&r->lock, &wc_lock);
 	LIST_EACH(&r->to_wake, it) {
 		struct wc_watch *w = LIST_ENTRY(it, struct wc_watch, to_wake);
 
@@ -137,7 +137,7 @@ static void bookmarks_of(struct wc_resource *r, void *ctx)
 	int64_t rev;
 
 	(void)ctx;
-	pthread_rwlock_wrlock(&r->lock);
+	lock_write(&r->lock, &wc_lock);
 	rev = wc_resource_rev(r);
 	each_live(r, bookmark_one, &rev);
 	pthread_rwlock_unlock(&r->lock);
@@ -188,7 +188,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	w->scheduled = true; /* the opener reads first; no wake until it saw "empty" */
 
 	/* Under the write lock nothing is published between the past and the queue. */
-	pthread_rwlock_wrlock(&r->lock);
+	lock_write(&r->lock, &wc_lock);
 	joined = wc_watch_enlist(w);
 	if (!joined)
 		list_add_tail(&r->past, &w->link);
@@ -290,7 +290,7 @@ struct wc_watch *wc_watch_close(struct wc_watch *w)
 		return NULL;
 	r = w->in;
 	res = r->res;
-	pthread_rwlock_wrlock(&r->lock);
+	lock_write(&r->lock, &wc_lock);
 	list_del(&w->link);
 	list_del(&w->to_wake);
 	r->n_watchers--;

@@ -12,6 +12,7 @@
  * because the worker looks at it again under the lock before running it.
  */
 #include "base/heap.h"
+#include "base/lock.h"
 #include "ev/ev-internal.h"
 #include "ev/watchdog.h"
 
@@ -23,6 +24,8 @@
 #define LOOP_STACK ((size_t)1024 * 1024)
 #define TIMER_STACK ((size_t)256 * 1024)
 #define IDLE_NS (10 * NS_PER_SEC)
+
+static struct lock_site env_lock = { .name = "tasks and timers" };
 
 /* What a class's tasks can keep busy at once: several times what its queues have under way when all goes well. */
 static const int class_threads[ENV_CLASSES] = {
@@ -132,7 +135,7 @@ static void real_run_one(struct class *c)
 	}
 	pthread_mutex_unlock(&e->lock);
 	real_call((enum run_kind)c->class, t.fn, t.ctx);
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 }
 
 static struct timespec real_timespec(int64_t ns)
@@ -181,7 +184,7 @@ static void *real_worker(void *p)
 	struct idler me;
 
 	ev_cond_init(&me.wake);
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	for (;;) {
 		if (c->n)
 			real_run_one(c);
@@ -231,7 +234,7 @@ static void real_post(struct env *env, enum env_class class, env_fn *fn, void *c
 	struct env_real *e = (struct env_real *)env;
 
 	BUG_ON(class >= ENV_CLASSES);
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	real_queue(&e->classes[class], (struct task){ fn, ctx, NULL });
 	pthread_mutex_unlock(&e->lock);
 }
@@ -256,14 +259,14 @@ static void timer_due(struct env_real *e, struct env_timer *t)
 	t->done = true; /* and the caller's alone */
 	pthread_mutex_unlock(&e->lock);
 	real_call(RUN_TIMERS, fn, ctx);
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 }
 
 static void *real_timer_thread(void *p)
 {
 	struct env_real *e = p;
 
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	while (!e->stopping) {
 		struct env_timer *t = heap_peek(&e->heap);
 		struct timespec until;
@@ -297,7 +300,7 @@ static struct env_timer *real_after(struct env *env, enum env_class class, int64
 	if (__builtin_add_overflow(ev_clock_ns(CLOCK_MONOTONIC), MAX(delay_ns, 0), &t->due_ns))
 		t->due_ns = INT64_MAX;
 
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	t->seq = e->seq++;
 	if (delay_ns <= 0 && class != ENV_TIMERS) {
 		real_queue(&e->classes[class], (struct task){ fn, ctx, t });
@@ -320,7 +323,7 @@ static bool real_timer_cancel(struct env *env, struct env_timer *t)
 	struct env_real *e = (struct env_real *)env;
 	bool ran, gone;
 
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	ran = gone = t->done;
 	if (t->heap_index != HEAP_NONE) {
 		heap_remove(&e->heap, t);
@@ -369,7 +372,7 @@ static int real_thread(struct env *env, const char *name, env_fn *fn, void *ctx)
 	int r;
 
 	*t = (struct real_thread){ .e = e, .fn = fn, .ctx = ctx };
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	r = start_thread(e, name, LOOP_STACK, real_thread_main, t);
 	pthread_mutex_unlock(&e->lock);
 	if (r) {
@@ -386,7 +389,7 @@ static struct env_class_stats real_stats(struct env *env, enum env_class class)
 	struct env_class_stats s;
 
 	BUG_ON(class >= ENV_CLASSES);
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	s = (struct env_class_stats){
 		.threads = c->workers, .max_threads = c->max_workers, .idle = c->n_idle, .queued = c->n
 	};
@@ -425,7 +428,7 @@ void env_real_set_idle(struct env *env, int64_t ns)
 {
 	struct env_real *e = (struct env_real *)env;
 
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	e->idle_ns = ns;
 	pthread_mutex_unlock(&e->lock);
 }
@@ -447,7 +450,7 @@ struct env *env_real_free(struct env *env)
 
 	if (!e)
 		return NULL;
-	pthread_mutex_lock(&e->lock);
+	lock_mutex(&e->lock, &env_lock);
 	e->stopping = true;
 	for (enum env_class i = 0; i < ENV_CLASSES; i++)
 		for (struct idler *w = e->classes[i].idle; w; w = w->next)

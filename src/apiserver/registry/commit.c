@@ -2,12 +2,15 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/inflight.h"
 #include "apiserver/registry/strategy.h"
+#include "base/lock.h"
 #include "base/vec.h"
 #include "object/api_kind.h"
 
 #include <stdlib.h>
 
 enum commit_state { COMMIT_WAITS, COMMIT_SAID, COMMIT_LATE };
+
+static struct lock_site commit_lock = { .name = "writes in the store" };
 
 static void commit_unref(void *p)
 {
@@ -85,7 +88,7 @@ static void commits_look(void *ctx)
 	VEC(struct commit *) late = VEC_INIT;
 	int64_t now = env_mono_ns(s->env), next = INT64_MAX;
 
-	pthread_mutex_lock(&s->lock);
+	lock_mutex(&s->lock, &commit_lock);
 	for (struct list *l = all->list.next; l != &all->list; l = l->next) {
 		struct commit *c = LIST_ENTRY(l, struct commit, link);
 		int waits = COMMIT_WAITS;
@@ -105,7 +108,7 @@ static void commits_look(void *ctx)
 		commit_unref(late.p[i]);
 	}
 	vec_release(&late);
-	pthread_mutex_lock(&s->lock);
+	lock_mutex(&s->lock, &commit_lock);
 	all->looks--;
 	pthread_cond_broadcast(&s->cond);
 	pthread_mutex_unlock(&s->lock);
@@ -115,7 +118,7 @@ void commits_stop(struct apiserver *s)
 {
 	struct commits *all = &s->commits;
 
-	pthread_mutex_lock(&s->lock);
+	lock_mutex(&s->lock, &commit_lock);
 	all->stopping = true;
 	commits_disarm(s);
 	while (all->looks)
@@ -130,7 +133,7 @@ static void commit_end(struct commit *c)
 {
 	struct apiserver *s = c->s;
 
-	pthread_mutex_lock(&s->lock);
+	lock_mutex(&s->lock, &commit_lock);
 	list_del(&c->link);
 	if (--s->commits.n == 0)
 		pthread_cond_broadcast(&s->cond);
@@ -191,7 +194,7 @@ void commit_go(struct commit *c, struct store_write *w, req_fn *fn, void *ctx)
 	atomic_fetch_add(&c->refs, 1);
 	inflight_add(q);
 	inflight_waits(q, "the store");
-	pthread_mutex_lock(&s->lock);
+	lock_mutex(&s->lock, &commit_lock);
 	list_add_tail(&s->commits.list, &c->link);
 	s->commits.n++;
 	commits_arm(s, c->until_ns);
