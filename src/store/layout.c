@@ -19,6 +19,8 @@ struct move_item {
 struct move_run {
 	struct store *s;
 	const struct store_move *m;
+	char next[STORE_KEY_MAX + 1]; /* of the prefix, the first key behind those that have moved */
+	size_t next_n;
 	struct arena arena; /* of the portion */
 	VEC(struct move_item) items;
 	size_t bytes;
@@ -124,14 +126,21 @@ static int portion_write(struct move_run *run, bool copies)
 /* 1: there was a portion, 0: there is none. */
 static int portion_move(struct move_run *run)
 {
-	struct sv from = sv_from(run->m->from);
-	struct sv to = arena_svf(&run->arena, "%.*s%c", (int)from.n - 1, from.p, from.p[from.n - 1] + 1);
+	struct sv prefix = sv_from(run->m->from), last;
+	struct sv to = arena_svf(&run->arena, "%.*s%c", (int)prefix.n - 1, prefix.p, prefix.p[prefix.n - 1] + 1);
 
-	if (store_range(run->s, from, to, 0, PORTION_KEYS, portion_take, run, NULL, run->err) < 0 || run->failed)
+	/* From where the portion before ended: what it removed is still there to be passed by. */
+	if (store_range(run->s, sv_make(run->next, run->next_n), to, 0, PORTION_KEYS, portion_take, run, NULL,
+			run->err) < 0 ||
+	    run->failed)
 		return -1;
 	/* Not one before the other is known to be on the disk: a full one still takes removals. */
 	if (!run->items.n)
 		return 0;
+	last = run->items.p[run->items.n - 1].from;
+	memcpy(run->next, last.p, last.n);
+	run->next[last.n] = '\0';
+	run->next_n = last.n + 1;
 	return portion_write(run, true) < 0 || portion_write(run, false) < 0 ? -1 : 1;
 }
 
@@ -140,6 +149,8 @@ static int prefix_move(struct move_run *run)
 	int r;
 
 	BUG_ON(sv_starts(sv_from(run->m->to), sv_from(run->m->from)));
+	run->next_n = strlen(run->m->from);
+	memcpy(run->next, run->m->from, run->next_n);
 	do {
 		r = portion_move(run);
 		run->items.n = run->bytes = 0;

@@ -241,6 +241,64 @@ static void test_differ(void **state)
 	verify(s, true);
 }
 
+/* --- what it costs --- */
+
+/* Passes all on, and looks where ranges begin. */
+struct looked {
+	struct store store;
+	struct store *inner;
+	char last[64]; /* where the one before began */
+	size_t portions;
+};
+
+static int looked_range(struct store *s, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
+			void *ctx, int64_t *ret_rev, struct err *err)
+{
+	struct looked *l = CONTAINER_OF(s, struct looked, store);
+
+	if (to.n && sv_starts(from, SV("/r/pods/"))) {
+		assert_true(from.n < sizeof(l->last));
+		assert_true(sv_cmp(from, sv_from(l->last)) > 0);
+		memcpy(l->last, from.p, from.n);
+		l->last[from.n] = '\0';
+		l->portions++;
+	}
+	return store_range(l->inner, from, to, rev, limit, fn, ctx, ret_rev, err);
+}
+
+static void looked_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
+{
+	store_commit(CONTAINER_OF(s, struct looked, store)->inner, w, done, ctx);
+}
+
+static int looked_compact(struct store *s, int64_t rev, struct err *err)
+{
+	return store_compact(CONTAINER_OF(s, struct looked, store)->inner, rev, err);
+}
+
+static void looked_stats(struct store *s, struct store_stats *ret)
+{
+	store_stats(CONTAINER_OF(s, struct looked, store)->inner, ret);
+}
+
+/* A portion does not pass by all that those before it have removed. */
+static void test_portions(void **state)
+{
+	static const struct store_ops ops = {
+		.name = "looked",
+		.range = looked_range,
+		.commit = looked_commit,
+		.compact = looked_compact,
+		.stats = looked_stats,
+	};
+	struct looked l = { .store = { &ops, STORE(state)->env }, .inner = STORE(state) };
+
+	fill(l.inner);
+	assert_bring(&l.store, 2);
+	verify(l.inner, true);
+	assert_true(l.portions > 2);
+}
+
 /* --- interrupted --- */
 
 static void images_verify(const char *dir, const char *what, long at)
@@ -339,6 +397,7 @@ int main(void)
 		ON_BOTH(test_first),
 		ON_BOTH(test_refused),
 		ON_BOTH(test_differ),
+		ON_BOTH(test_portions),
 		cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_one_fails),
 	};
