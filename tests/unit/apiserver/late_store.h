@@ -21,6 +21,7 @@ struct late_store {
 	struct store store;
 	struct store *inner;
 	bool hold;
+	bool full; /* takes deletions and nothing else */
 	VEC(struct late_change) waiting;
 	size_t told;
 	int committing; /* changes that are told meanwhile are its own: the store below tells them in this very call */
@@ -89,6 +90,14 @@ static int late_range(struct store *s, struct sv from, struct sv to, int64_t rev
 
 static void late_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
 {
+	if (LATE(s)->full && !w->tombstone) {
+		struct err err = ERR_INIT;
+
+		err_set(&err, ERR_UNAVAILABLE, "no space left on device");
+		done(&(struct store_result){ .outcome = STORE_FAILED, .err = &err }, ctx);
+		err_release(&err);
+		return;
+	}
 	LATE(s)->committing++;
 	store_commit(LATE(s)->inner, w, done, ctx);
 	LATE(s)->committing--;

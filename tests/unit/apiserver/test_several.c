@@ -4,6 +4,8 @@
 #include "harness.h"
 #include "late_store.h"
 
+#include "apiserver/registry/kinds/kinds.h"
+#include "base/log.h"
 #include "base/strmap.h"
 
 #include <stdio.h>
@@ -496,6 +498,34 @@ static void test_repair_late(void **state)
 	assert_consistent(p->b, 3);
 }
 
+static void said_of_claims(struct sv line, void *ctx)
+{
+	if (sv_find_sv(line, SV("claims of addresses")) >= 0)
+		buf_printf(ctx, "%.*s\n", SV_ARG(line));
+}
+
+/* A full disk: what could not be written is not said to be there, and is made when there is room. */
+static void test_repair_on_full(void **state)
+{
+	struct pair *p = *state;
+	struct buf said = BUF_INIT;
+
+	expect(p->a, 201, "POST", SERVICES, service(p->a, "a", "\"clusterIP\":\"10.43.0.9\""));
+	raw(p->a, CLAIMS "ipaddresses/10.43.0.9", NULL);
+	raw(p->a, CLAIMS "ipaddresses/10.43.0.5", CLAIM_OF("services", "default", "nobody"));
+	p->late.full = true;
+	log_set_sink(said_of_claims, &said);
+	assert_int_equal(service_claims_repair(p->b->server, true, NULL), 0);
+	log_set_sink(NULL, NULL);
+	assert_string_equal(claims(p->a), "");
+	assert_true(sv_find_sv(buf_sv(&said), SV("made_and_freed=\"0, 1\"")) >= 0);
+	assert_true(sv_find_sv(buf_sv(&said), SV("could not all be written")) >= 0);
+	p->late.full = false;
+	assert_int_equal(service_claims_repair(p->b->server, true, NULL), 0);
+	assert_string_equal(claims(p->a), "ipaddresses/10.43.0.9=default/a ");
+	buf_release(&said);
+}
+
 /* --- what else two servers share --- */
 
 /* The second hears of what the first writes, in the same revision and the same words. */
@@ -587,6 +617,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_left_over, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair_late, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_repair_on_full, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_watch, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_writes_late, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_kept, pair_setup, pair_teardown),

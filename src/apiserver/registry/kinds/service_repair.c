@@ -41,7 +41,7 @@ struct repair {
 	struct strmap owners; /* "ipaddresses/10.43.0.1" -> struct owner */
 	int64_t seen;	      /* all up to it was in the cache before the Services were looked at */
 	int64_t rev;	      /* of the claims that were read */
-	size_t made, freed, told;
+	size_t told;
 	/* Of a portion. */
 	struct arena arena;
 	size_t read;
@@ -50,7 +50,7 @@ struct repair {
 	/* Writes under way. */
 	pthread_mutex_t mu;
 	pthread_cond_t cond;
-	size_t open;
+	size_t open, made, freed;
 	struct err err; /* the first failure of one */
 };
 
@@ -165,11 +165,10 @@ static void owner_free(void *ctx)
 
 /* --- writes --- */
 
-static void repair_written(const struct store_result *r, void *ctx)
+static void repair_written(struct repair *rp, const struct store_result *r, size_t *n)
 {
-	struct repair *rp = ctx;
-
 	pthread_mutex_lock(&rp->mu);
+	*n += r->outcome == STORE_OK;
 	if (r->outcome == STORE_FAILED && rp->err.reason == ERR_NONE)
 		err_copy(&rp->err, r->err);
 	rp->open--;
@@ -177,12 +176,26 @@ static void repair_written(const struct store_result *r, void *ctx)
 	pthread_mutex_unlock(&rp->mu);
 }
 
+static void repair_made(const struct store_result *r, void *ctx)
+{
+	struct repair *rp = ctx;
+
+	repair_written(rp, r, &rp->made);
+}
+
+static void repair_freed(const struct store_result *r, void *ctx)
+{
+	struct repair *rp = ctx;
+
+	repair_written(rp, r, &rp->freed);
+}
+
 static void repair_write(struct repair *rp, const struct store_write *w)
 {
 	pthread_mutex_lock(&rp->mu);
 	rp->open++;
 	pthread_mutex_unlock(&rp->mu);
-	store_commit(rp->s->store, w, repair_written, rp);
+	store_commit(rp->s->store, w, w->tombstone ? repair_freed : repair_made, rp);
 }
 
 static void repair_wait(struct repair *rp, size_t open)
@@ -244,7 +257,6 @@ static int repair_portion(struct repair *rp, struct sv from, struct err *err)
 		repair_write(rp, &(struct store_write){ .key = rp->leftovers.p[i].key,
 							.expect_rev = rp->leftovers.p[i].rev,
 							.tombstone = true });
-	rp->freed += rp->leftovers.n;
 	repair_wait(rp, 0);
 	return rp->read == REPAIR_PORTION;
 }
@@ -266,6 +278,8 @@ static int repair_claims(struct repair *rp, struct err *err)
 
 static void repair_missing(struct repair *rp)
 {
+	size_t asked = 0;
+
 	/* A cache that is behind what was read may show Services that are gone, with their claims. At the start that is
 	 * no reason to leave one without. */
 	if (!rp->quiet && wc_rev(rp->s->wc) < rp->rev)
@@ -284,7 +298,7 @@ static void repair_missing(struct repair *rp)
 		repair_write(rp,
 			     &(struct store_write){ .key = claim_store_key(&rp->arena, rp->al, w->n),
 						    .value = claim_value(&rp->arena, obj_ns(w->o), obj_name(w->o)) });
-		if (++rp->made % REPAIR_PORTION == 0) {
+		if (++asked % REPAIR_PORTION == 0) {
 			repair_wait(rp, 0);
 			arena_reset(&rp->arena);
 		}
