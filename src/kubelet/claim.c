@@ -137,11 +137,16 @@ int claim_use(struct claim *c, const struct claim_dirs *d, struct err *err)
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_free_ char *copy = xasprintf("%s/" CLAIM_FILE, c->data_dir);
 
-	buf_printf(&b, "pid %d\ndata-dir %s\nkubelet-root %s\nlog-dir %s\n", (int)board_main_pid(), c->data_dir,
-		   d->kubelet_root, d->log_dir);
-	if (write_text(c->fd, buf_sv(&b)) < 0)
+	struct sv text;
+	size_t dirs;
+
+	buf_printf(&b, "pid %d\n", (int)board_main_pid());
+	dirs = b.n;
+	buf_printf(&b, "data-dir %s\nkubelet-root %s\nlog-dir %s\n", c->data_dir, d->kubelet_root, d->log_dir);
+	text = buf_sv(&b);
+	if (write_text(c->fd, text) < 0)
 		return err_set_errno(err, errno, "writing '%s'", c->path);
-	if (fs_write(copy, buf_sv(&b), 0600, err) < 0)
+	if (fs_write(copy, sv_sub(text, dirs, text.n), 0600, err) < 0)
 		return -1;
 	return use_dir(c, d->kubelet_root, 0750, err) < 0 || use_dir(c, d->log_dir, 0755, err) < 0 ? -1 : 0;
 }

@@ -2,7 +2,7 @@
  *
  *	/run/caravel-<hash>/node   locked by the server that runs on the data directory of that hash, for as
  *	                           long as it runs; its text names the directories it uses outside
- *	data_dir/node              the same text, for after a reboot
+ *	data_dir/node              the same text but for its pid, for after a reboot
  *	DIR/.caravel               in such a directory that was new or empty: it is this cluster's alone
  *
  * So `caravel cleanup` knows what is this cluster's even when its data directory was deleted by hand, and that

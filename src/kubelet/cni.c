@@ -50,16 +50,12 @@ int cni_write(const struct cni_opts *o, struct err *err)
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const char *path = arena_printf(&a, "%s/10-caravel.conflist", o->conf_dir);
-	struct sv old;
 
 	if (strlen(o->bridge) > 15)
 		return err_set(err, ERR_BAD_REQUEST, "bridge name '%s' is longer than 15 bytes", o->bridge);
 	cni_conflist(&b, o);
 	if (fs_mkdir_p(o->conf_dir, 0755, err) < 0 || fs_mkdir_p(o->state_dir, 0755, err) < 0)
 		return -1;
-	/* The runtime watches the directory and reloads on any change. */
-	if (file_read(&a, path, 1 << 16, &old, NULL) == 0 && sv_eq(old, buf_sv(&b)))
-		return 0;
 	return fs_write(path, buf_sv(&b), 0644, err);
 }
 

@@ -36,6 +36,7 @@ struct containerd {
 	pthread_cond_t changed; /* child went away, or a restart ended */
 	struct child *child;	/* NULL while down */
 	struct env_timer *restart;
+	bool restarting;       /* its time has come while containerd_free() was called */
 	unsigned quick_deaths; /* in a row: slows restarts down */
 	int64_t started_ns;
 	bool stopping;
@@ -199,9 +200,12 @@ static void drop_dead_sockets(const struct containerd *c)
 static int spawn(struct containerd *c, struct err *err) /* under lock */
 {
 	const char *argv[] = { c->binary, "--config", c->config, NULL };
+	_cleanup_(err_release) struct err e = ERR_INIT;
 	_cleanup_close_ int log = -1;
 	struct stat st;
 	char pid[16];
+
+	BUG_ON(c->child);
 
 	if (c->log_dir) {
 		int n = beneath_clear_logs(c->log_dir);
@@ -231,7 +235,12 @@ static int spawn(struct containerd *c, struct err *err) /* under lock */
 		return err_wrap(err, "starting '%s' (package containerd)", c->binary);
 	c->started_ns = env_mono_ns(c->env);
 	snprintf(pid, sizeof(pid), "%d\n", child_pid(c->child));
-	return fs_write(c->pid_file, sv_from(pid), 0644, err);
+	/* On a full disk, say. It runs, and is found without (containerd_stop_stale()). */
+	if (fs_write(c->pid_file, sv_from(pid), 0644, &e) < 0) {
+		log_warn(SYS, "its pid is not written down", "error", "%s", err_msg(&e));
+		unlink(c->pid_file);
+	}
+	return 0;
 }
 
 static void restart(void *ctx)
@@ -241,6 +250,7 @@ static void restart(void *ctx)
 
 	pthread_mutex_lock(&c->lock);
 	c->restart = env_timer_cancel(c->env, c->restart);
+	c->restarting = false;
 	if (!c->stopping && spawn(c, &err) < 0) {
 		log_error(SYS, "cannot be restarted", "error", "%s", err_msg(&err));
 		c->restart = env_after(c->env, ENV_NODE, 5 * NS_PER_SEC, restart, c);
@@ -467,17 +477,15 @@ int containerd_pid(const struct containerd *c)
 
 struct containerd *containerd_free(struct containerd *c)
 {
-	bool restart_ran = false;
-
 	if (!c)
 		return NULL;
 	pthread_mutex_lock(&c->lock);
 	c->stopping = true;
 	if (c->restart) {
-		restart_ran = !env_timer_stop(c->env, c->restart);
+		c->restarting = !env_timer_stop(c->env, c->restart);
 		c->restart = NULL;
 	}
-	if (restart_ran) /* it waits for the lock, then sees stopping */
+	while (c->restarting) /* it waits for the lock, then sees stopping */
 		pthread_cond_wait(&c->changed, &c->lock);
 	if (c->child)
 		child_kill(c->child, containerd_end_signal(c->socket));

@@ -13,13 +13,27 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static bool fs_is_so(const char *path, struct sv content, mode_t mode)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct stat st;
+	struct sv is;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == mode &&
+	       st.st_size == (off_t)content.n && file_read(&a, path, content.n + 1, &is, NULL) == 0 &&
+	       sv_eq(is, content);
+}
+
 int fs_write(const char *path, struct sv content, mode_t mode, struct err *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s.XXXXXX", path);
-	_cleanup_close_ int fd = mkostemp(tmp, O_CLOEXEC);
+	_cleanup_close_ int fd = -1;
 	size_t at = 0;
 	int saved;
 
+	if (fs_is_so(path, content, mode))
+		return 0;
+	fd = mkostemp(tmp, O_CLOEXEC);
 	if (fd < 0)
 		return err_set_errno(err, errno, "creating '%s'", path);
 	while (at < content.n) {

@@ -8,7 +8,8 @@
 #include "base/file.h"
 
 /* Through a temporary name and rename(2): readers see the old or the new content, never a part. Not
- * synced, unlike file_write(): what the agent writes it makes again after a crash. */
+ * synced, unlike file_write(): what the agent writes it makes again after a crash. A file that is so already is left
+ * alone: whoever watches it is not woken, and a full disk stops no node that begins as it ended. */
 int fs_write(const char *path, struct sv content, mode_t mode, struct err *err);
 int fs_mkdir_p(const char *path, mode_t mode,
 	       struct err *err); /* parents too, with the same mode; fine when it exists */

@@ -65,6 +65,8 @@ static void test_directories(_unused_ void **state)
 	struct claim_dirs got = { "none", "none" };
 	struct claim *c = take();
 	struct err err = ERR_INIT;
+	struct stat before, after;
+	struct sv text;
 
 	/* Somebody else keeps something where our logs go. */
 	assert_int_equal(dir_make(path("logs/theirs"), 0755, &err), 0);
@@ -80,9 +82,15 @@ static void test_directories(_unused_ void **state)
 	assert_false(claim_owns(path("data"), path("data2")));
 	assert_false(claim_owns(path("other"), path("kubelet")));
 
-	/* The next process finds it, also after a reboot. */
+	/* The next process finds it, also after a reboot, and on a full disk writes none of it anew. */
 	claim_free(c);
+	assert_int_equal(file_read(&A, path("data/" CLAIM_FILE), 4096, &text, NULL), 0);
+	assert_int_equal(sv_find_sv(text, SV("pid")), -1);
+	assert_int_equal(stat(path("data/" CLAIM_FILE), &before), 0);
 	c = take();
+	assert_int_equal(claim_use(c, &use, &err), 0);
+	assert_int_equal(stat(path("data/" CLAIM_FILE), &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
 	got = (struct claim_dirs){ 0 };
 	claim_read(&A, path("data"), &got);
 	assert_string_equal(got.log_dir, use.log_dir);

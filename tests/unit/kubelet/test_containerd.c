@@ -111,7 +111,7 @@ static bool is_up(void)
 	return access(up_file, F_OK) == 0;
 }
 
-static void test_own_one_that_starts_is_killed(void **state)
+static void check_own(bool pid_not_written)
 {
 	const char *data_dir = temp_dir(&A), *run = run_dir(data_dir);
 	const char *binary = arena_printf(&A, "%s/containerd.sh", data_dir),
@@ -119,7 +119,6 @@ static void test_own_one_that_starts_is_killed(void **state)
 	struct env *env = env_real_new(2);
 	struct err err = ERR_INIT;
 
-	(void)state;
 	up_file = arena_printf(&A, "%s/up", data_dir);
 	assert_int_equal(fs_write(binary,
 				  sv_from(arena_printf(&A,
@@ -133,6 +132,8 @@ static void test_own_one_that_starts_is_killed(void **state)
 		print_message("# SKIP may not write to /run\n");
 		skip();
 	}
+	if (pid_not_written)
+		assert_int_equal(fs_mkdir_p(arena_printf(&A, "%s/containerd/pid/x", data_dir), 0700, NULL), 0);
 	assert_null(containerd_start(&(struct containerd_opts){ .env = env,
 								.data_dir = data_dir,
 								.binary = binary,
@@ -148,11 +149,25 @@ static void test_own_one_that_starts_is_killed(void **state)
 	assert_int_equal(tree_remove(data_dir, NULL), 0);
 }
 
+static void test_own_one_that_starts_is_killed(void **state)
+{
+	(void)state;
+	check_own(false);
+}
+
+/* As on a full disk: it was started, and is the one that is waited for and ended. */
+static void test_own_one_without_its_pid(void **state)
+{
+	(void)state;
+	check_own(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stale_one_that_serves_is_asked),
 					    cmocka_unit_test(test_stale_one_that_starts_is_killed),
-					    cmocka_unit_test(test_own_one_that_starts_is_killed) };
+					    cmocka_unit_test(test_own_one_that_starts_is_killed),
+					    cmocka_unit_test(test_own_one_without_its_pid) };
 	int rc = cmocka_run_group_tests_name("kubelet/containerd", tests, NULL, NULL);
 
 	arena_release(&A);

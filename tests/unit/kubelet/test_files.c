@@ -502,6 +502,36 @@ static void test_field_refs(void **state)
 
 /* --- volumes --- */
 
+/* What is so already is left alone, be it on a full disk. */
+static void check_write_again(void)
+{
+	const char *in = temp_dir(&A), *path = arena_printf(&A, "%s/again", in),
+		   *link = arena_printf(&A, "%s/link", in);
+	struct stat first, st;
+	struct sv is;
+
+	OK(fs_write(path, SV("one"), 0640, &e_));
+	assert_int_equal(stat(path, &first), 0);
+	OK(fs_write(path, SV("one"), 0640, &e_));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_ino, first.st_ino);
+	OK(fs_write(path, SV("two"), 0640, &e_));
+	OK(file_read(&A, path, 100, &is, &e_));
+	assert_sv(is, "two");
+	OK(fs_write(path, SV("two"), 0600, &e_));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	/* Not through a link: that is another file. */
+	assert_int_equal(symlink(path, link), 0);
+	OK(fs_write(link, SV("two"), 0600, &e_));
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	OK(fs_write(path, SV(""), 0600, &e_));
+	OK(fs_write(path, SV(""), 0600, &e_));
+	OK(file_read(&A, path, 100, &is, &e_));
+	assert_sv(is, "");
+}
+
 static void test_atomic_writer(void **state)
 {
 	char *dir = temp_dir(&A), first[256] = "", second[256] = "";
@@ -513,6 +543,7 @@ static void test_atomic_writer(void **state)
 	bool changed;
 
 	(void)state;
+	check_write_again();
 	OK(atomic_write(fd, one, 2, -1, 0, &changed, &e_));
 	assert_true(changed);
 	OK(file_read(&A, arena_printf(&A, "%s/d/b", dir), 99, &t, &e_));
