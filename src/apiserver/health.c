@@ -1,6 +1,6 @@
 /* /livez, /readyz and /healthz: each a list of named checks. As upstream's, the check of the store asks whether it can
- * be read: on a full disk the server lives, and a new start would make no room. Whether it can be written /readyz says.
- */
+ * be read: on a full disk, or one that hangs, the server lives, and a new start would mend nothing. Whether it can be
+ * written /readyz says. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
@@ -23,7 +23,7 @@ static bool storage_reads(struct apiserver *s, struct err *why)
 {
 	if (store_healthy(s->store, why))
 		return true;
-	if (why->errnum != ENOSPC)
+	if (why->errnum != ENOSPC && why->errnum != ETIMEDOUT)
 		return false;
 	err_release(why);
 	return true;

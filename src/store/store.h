@@ -31,6 +31,7 @@ struct store;	    /* opaque */
 struct store_watch; /* opaque */
 
 #define STORE_KEY_MAX ((size_t)500)		   /* bytes of a key */
+#define STORE_SLOW_NS (2 * NS_PER_SEC)		   /* after which upstream gives up asking whether etcd is well */
 #define STORE_VALUE_MAX ((size_t)4 * 1024 * 1024)  /* bytes of a value */
 #define STORE_ALSO_MAX ((size_t)4096)		   /* writes beside one; */
 #define STORE_ALSO_BYTES ((size_t)1 * 1024 * 1024) /* of their keys and values */
@@ -144,8 +145,9 @@ struct store_ops {
 	 * ERR_BAD_REQUEST. May take long: not for a loop thread, nor for a store callback. */
 	int (*compact)(struct store *s, int64_t rev, struct err *err);
 
-	/* True while writes succeed; false with the cause after a failed sync or a full disk,
-	 * until one works again: errnum ENOSPC when nothing but room is missing. Reads go on. For /readyz. */
+	/* True while writes succeed; false with the cause after a failed sync or a full disk, until one works again:
+	 * errnum ENOSPC when nothing but room is missing; and while the disk keeps a write waiting for more than
+	 * STORE_SLOW_NS: ETIMEDOUT. Reads go on. For /readyz. */
 	bool (*healthy)(struct store *s, struct err *why);
 	void (*stats)(struct store *s, struct store_stats *ret);
 

@@ -41,6 +41,7 @@ struct disk_store {
 	int64_t compact_want;		   /* the checkpointer shall compact up to here */
 	int readers;			   /* ranges under way */
 	bool gathering;			   /* writes wait for more of them */
+	int64_t round_ns;		   /* since when the writer has some in its hands, monotonic; 0: none */
 	bool freeze_wanted, expire, probe; /* jobs for the writer */
 	bool burst;			   /* memory was used since the checkpointer last gave it back */
 	bool ckpt_poke;			   /* try again although the last attempt failed */

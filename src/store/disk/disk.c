@@ -119,12 +119,29 @@ static int disk_compact(struct store *store, int64_t rev, struct err *err)
 	return r;
 }
 
+/* Lock held. */
+static bool disk_hangs(const struct disk_store *s, struct err *why)
+{
+	int64_t ns = s->round_ns ? env_mono_ns(s->store.env) - s->round_ns : 0;
+
+	if (ns <= STORE_SLOW_NS)
+		return false;
+	err_set(why, ERR_UNAVAILABLE, "the disk has not answered a write for %" PRId64 " s", ns / NS_PER_SEC);
+	if (why)
+		why->errnum = ETIMEDOUT;
+	return true;
+}
+
 static bool disk_healthy(struct store *store, struct err *why)
 {
 	struct disk_store *s = DISK_STORE(store);
 	const struct err *e;
 
 	pthread_mutex_lock(&s->mu);
+	if (disk_hangs(s, why)) {
+		pthread_mutex_unlock(&s->mu);
+		return false;
+	}
 	e = s->wal_err.reason	  ? &s->wal_err
 	    : s->ckpt_err.reason  ? &s->ckpt_err
 	    : s->full		  ? &s->full_err

@@ -319,6 +319,7 @@ void writer_main(void *ctx)
 		struct list taken;
 		struct snap sn;
 		size_t n = 0;
+		int64_t now;
 
 		if (s->freeze_wanted) {
 			s->freeze_wanted = false;
@@ -343,12 +344,15 @@ void writer_main(void *ctx)
 		if (writer_has_writes(s))
 			n = writer_take(s, &taken);
 		snap_open(s, false, &sn);
+		now = env_mono_ns(s->store.env);
+		s->round_ns = n ? now : 0;
 		pthread_mutex_unlock(&s->mu);
-		run_begin(RUN_STORE, NULL, env_mono_ns(s->store.env));
+		run_begin(RUN_STORE, NULL, now);
 		writer_round(s, &sn, &taken, n, expire, probe);
 		snap_close(s, &sn);
 		run_end(env_mono_ns(s->store.env));
 		pthread_mutex_lock(&s->mu);
+		s->round_ns = 0;
 	}
 	writer_freeze(s);
 	s->writer_gone = true;

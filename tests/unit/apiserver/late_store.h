@@ -22,6 +22,7 @@ struct late_store {
 	struct store *inner;
 	bool hold;
 	bool full; /* takes deletions and nothing else */
+	int sick;  /* the errno of what it says of its health; 0: it is well */
 	VEC(struct late_change) waiting;
 	size_t told;
 	int committing; /* changes that are told meanwhile are its own: the store below tells them in this very call */
@@ -139,7 +140,11 @@ static int late_compact(struct store *s, int64_t rev, struct err *err)
 
 static bool late_healthy(struct store *s, struct err *why)
 {
-	return store_healthy(LATE(s)->inner, why);
+	if (!LATE(s)->sick)
+		return store_healthy(LATE(s)->inner, why);
+	err_set(why, ERR_UNAVAILABLE, "sick");
+	why->errnum = LATE(s)->sick;
+	return false;
 }
 
 static void late_stats(struct store *s, struct store_stats *ret)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/strmap.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define SERVICES "/api/v1/namespaces/default/services"
@@ -526,6 +527,23 @@ static void test_repair_on_full(void **state)
 	buf_release(&said);
 }
 
+/* --- a store that is not well --- */
+
+/* A new start makes neither room nor a disk answer; but whoever writes goes elsewhere. */
+static void test_health(void **state)
+{
+	static const struct {
+		int sick, live, ready;
+	} rows[] = { { 0, 200, 200 }, { ENOSPC, 200, 500 }, { ETIMEDOUT, 200, 500 }, { EIO, 500, 500 } };
+	struct pair *p = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		p->late.sick = rows[i].sick;
+		expect(p->b, rows[i].live, "GET", "/livez", NULL);
+		expect(p->b, rows[i].ready, "GET", "/readyz", NULL);
+	}
+}
+
 /* --- what else two servers share --- */
 
 /* The second hears of what the first writes, in the same revision and the same words. */
@@ -618,6 +636,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_repair, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair_late, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair_on_full, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_health, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_watch, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_writes_late, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_kept, pair_setup, pair_teardown),

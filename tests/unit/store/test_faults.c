@@ -12,8 +12,14 @@
 static atomic_int fail_sync, fail_write;
 static atomic_bool fail_tables;
 
+static atomic_bool hang_sync, hangs;
+
 static int faulty_fdatasync(int fd)
 {
+	while (atomic_load(&hang_sync)) {
+		atomic_store(&hangs, true);
+		nap();
+	}
 	if (atomic_load(&fail_sync) > 0) {
 		atomic_fetch_sub(&fail_sync, 1);
 		errno = EIO;
@@ -119,6 +125,58 @@ static void test_sync_fails(void **state)
 	}
 	kit_reopen(k);
 	assert_list(k->s, "", "z", 0, 0, "a=1@2/2 c=1@3/3 d=1@4/4 ");
+}
+
+/* --- a disk that hangs --- */
+
+static atomic_llong ahead_ns;
+static struct env_ops ahead_ops;
+static struct env ahead_env;
+
+static int64_t ahead_mono(struct env *e)
+{
+	return thread_env_ops.mono_ns(e) + atomic_load(&ahead_ns);
+}
+
+static struct store *open_ahead(const char *dir, struct err *err)
+{
+	ahead_ops = thread_env_ops;
+	ahead_ops.mono_ns = ahead_mono;
+	ahead_env = (struct env){ .ops = &ahead_ops };
+	return store_disk_open(&ahead_env, dir, (size_t)256 << 20, err);
+}
+
+static const struct backend ahead = { "disk", true, open_ahead };
+
+static int setup_ahead(void **state)
+{
+	return kit_setup(state, &ahead);
+}
+
+static void test_sync_hangs(void **state)
+{
+	struct kit *k = *state;
+	struct flight f = FLIGHT_INIT;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(put(k->s, "a", "1", 0), 2);
+	atomic_store(&hang_sync, true);
+	flight_commit(&f, k->s, &(struct store_write){ .key = SV("b"), .value = SV("1") });
+	while (!atomic_load(&hangs))
+		nap();
+	atomic_fetch_add(&ahead_ns, 1000 * NS_PER_SEC);
+	assert_false(store_healthy(k->s, &err));
+	assert_int_equal(err.errnum, ETIMEDOUT);
+	assert_non_null(strstr(err_msg(&err), "the disk has not answered a write for 100"));
+	err_release(&err);
+	assert_list(k->s, "", "z", 0, 0, "a=1@2/2 ");
+	atomic_store(&hang_sync, false);
+	flight_wait(&f, 0);
+	assert_int_equal(f.ok, 1);
+	atomic_fetch_add(&ahead_ns, 1000 * NS_PER_SEC); /* with nothing to write it may rest for long */
+	assert_int_equal(put(k->s, "a", "2", 2), 4);
+	while (!store_healthy(k->s, NULL)) /* the round ends behind its answers */
+		nap();
 }
 
 static void test_write_fails(void **state)
@@ -246,6 +304,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sync_fails, setup, kit_teardown),
+		cmocka_unit_test_setup_teardown(test_sync_hangs, setup_ahead, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_tables_fail, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_map_full, setup, kit_teardown),
