@@ -592,6 +592,74 @@ static void test_service_changes_type(void **state)
 					     "\"nodePort\":30999}]}}" });
 }
 
+#define NODE_PORT(spec, i) val_get_int(val_at(val_get(spec, F_ports), i), 0, F_nodePort)
+
+static void test_service_ports_of_one_number(void **state)
+{
+	struct rig *r = *state;
+	const struct val *spec;
+	int64_t port;
+
+	/* One number, two protocols, one node port. */
+	spec = val_get(expect(r, 201, "POST", NS "/services",
+			      "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"type\":\"NodePort\",\"ports\":["
+			      "{\"name\":\"t\",\"port\":53},{\"name\":\"h\",\"port\":80},"
+			      "{\"name\":\"u\",\"port\":53,\"protocol\":\"UDP\"}]}}"),
+		       F_spec);
+	port = NODE_PORT(spec, 0);
+	assert_in_range(port, 30000, 32767);
+	assert_int_equal(NODE_PORT(spec, 2), port);
+	assert_int_not_equal(NODE_PORT(spec, 1), port);
+	/* What any of them asks for is all of theirs; who asks for another has that. */
+	spec = val_get(expect(r, 201, "POST", NS "/services",
+			      "{\"metadata\":{\"name\":\"b\"},\"spec\":{\"type\":\"NodePort\",\"ports\":["
+			      "{\"name\":\"t\",\"port\":53},"
+			      "{\"name\":\"u\",\"port\":53,\"protocol\":\"UDP\",\"nodePort\":30053},"
+			      "{\"name\":\"s\",\"port\":53,\"protocol\":\"SCTP\",\"nodePort\":30054}]}}"),
+		       F_spec);
+	assert_int_equal(NODE_PORT(spec, 0), 30053);
+	assert_int_equal(NODE_PORT(spec, 1), 30053);
+	assert_int_equal(NODE_PORT(spec, 2), 30054);
+	/* A Service that is there: each its own. */
+	spec = val_get(expect_type(r, 200, "PATCH", NS "/services/a", MERGE,
+				   "{\"spec\":{\"ports\":[{\"name\":\"t\",\"port\":533},"
+				   "{\"name\":\"u\",\"port\":533,\"protocol\":\"UDP\"}]}}"),
+		       F_spec);
+	assert_int_not_equal(NODE_PORT(spec, 0), NODE_PORT(spec, 1));
+	/* The shared one was given back, once. */
+	expect(r, 201, "POST", NS "/services",
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":80,"
+			    "\"nodePort\":%" PRId64 "}]}}",
+			    port));
+}
+
+/* A port that is chosen is none that a later one asks for. */
+static void test_service_ports_chosen_and_asked(void **state)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	bool seen[100] = { false };
+	struct rig *r = *state;
+	const struct val *spec;
+
+	buf_adds(&b, "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[");
+	for (int i = 0; i < 100; i++)
+		buf_printf(&b, "{\"name\":\"c%d\",\"port\":%d},", i, 1 + i);
+	for (int i = 0; i < 100; i++)
+		buf_printf(&b, "%s{\"name\":\"a%d\",\"port\":%d,\"nodePort\":%d}", i ? "," : "", i, 1001 + i,
+			   30100 + i);
+	buf_adds(&b, "]}}");
+	spec = val_get(expect(r, 201, "POST", NS "/services", buf_cstr(&b)), F_spec);
+	for (size_t i = 0; i < 200; i++) {
+		int64_t port = NODE_PORT(spec, i);
+
+		if (port < 30100 || port >= 30200)
+			continue;
+		assert_false(seen[port - 30100]);
+		seen[port - 30100] = true;
+	}
+}
+
 static void test_secret_string_data(void **state)
 {
 	struct rig *r = *state;
@@ -1124,6 +1192,8 @@ int main(void)
 		T(test_applied_again),
 		T(test_empty_owners),
 		T(test_service_changes_type),
+		T(test_service_ports_of_one_number),
+		T(test_service_ports_chosen_and_asked),
 		T(test_secret_string_data),
 		T(test_rbac),
 		T(test_access_review),

@@ -634,6 +634,13 @@ static void test_event_owners(void **state)
 	v = expect(r, 200, "GET", EVENTS "/e", NULL);
 	assert_int_equal(val_get_int(v, 0, F_deprecatedCount), 3);
 	assert_val(val_member(owner(v, "other"), F_apiVersion), "v1");
+	/* A write in one version leaves what others own in the other. */
+	v = expect_type(r, 200, "PATCH", EVENTS "/e?fieldManager=label", MERGE,
+			"{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+	assert_true(owns(r, v, "core", "f:message") && owns(r, v, "core", "f:involvedObject"));
+	assert_true(owns(r, v, "other", "f:count") && owns(r, v, "label", "f:a"));
+	v = expect_type(r, 200, "PATCH", CORE "/e?fieldManager=other", MERGE, "{\"count\":4}");
+	assert_true(owns(r, v, "core", "f:message") && owns(r, v, "label", "f:a"));
 }
 
 /* --- a conversion that says later --- */

@@ -153,30 +153,18 @@ static int reserve_health_port(struct api_req *q, struct allocators *al, const s
 	return 0;
 }
 
-static int reserve_ports(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
+/* The node ports that doc asks for. */
+static int reserve_asked(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
 			 struct reservation *r, struct err *err)
 {
-	struct val *ports = val_get_mut(doc, F_spec, F_ports);
-	struct service_ports had;
+	const struct val *ports = val_get(doc, F_spec, F_ports);
+	struct service_ports had = service_node_ports(q->arena, old);
 
-	if (service_wants_health_port(doc) && reserve_health_port(q, al, old, doc, r, err) < 0)
-		return -1;
-	if (!service_wants_node_ports(doc))
-		return 0;
-	had = service_node_ports(q->arena, old);
 	for (size_t i = 0; i < val_len(ports); i++) {
-		struct val *p = val_at_mut(ports, i);
-		int64_t port = val_get_int(p, 0, F_nodePort);
+		int64_t port = val_get_int(val_at(ports, i), 0, F_nodePort);
 		struct number n;
 
-		if (port == 0) {
-			if (!number_take(al, NUMBER_PORT, 0, env_random_u64(q->server->env), &n))
-				return err_set(err, ERR_INTERNAL, "failed to allocate a nodePort: range is full");
-			port_reserved(al, r, n);
-			val_set_int(q->arena, p, F_nodePort, al->first_port + (int64_t)n.at);
-			continue;
-		}
-		if (service_has_node_port(&had, port))
+		if (port == 0 || service_has_node_port(&had, port))
 			continue;
 
 		const char *field = arena_printf(q->arena, "spec.ports[%zu].nodePort", i);
@@ -197,6 +185,71 @@ static int reserve_ports(struct api_req *q, struct allocators *al, const struct 
 		port_reserved(al, r, n);
 	}
 	return 0;
+}
+
+struct numbered_port {
+	int64_t port;
+	size_t i; /* its place among the Service's */
+};
+
+static int numbered_port_cmp(const void *x, const void *y)
+{
+	const struct numbered_port *a = x, *b = y;
+
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	return (a->i > b->i) - (a->i < b->i);
+}
+
+/* Of a new Service the ports of one number (DNS over TCP and over UDP) have one node port: the first that one of them
+ * asked for, else one that is taken for all. In a Service that is there each port gets its own, as upstream gives
+ * them. */
+static int reserve_others(struct api_req *q, struct allocators *al, bool is_new, struct val *ports,
+			  struct reservation *r, struct err *err)
+{
+	size_t count = val_len(ports);
+	struct numbered_port *by = ARENA_ARRAY(q->arena, struct numbered_port, count + 1);
+
+	for (size_t i = 0; i < count; i++)
+		by[i] = (struct numbered_port){ val_get_int(val_at(ports, i), 0, F_port), i };
+	if (is_new && count > 1)
+		qsort(by, count, sizeof(*by), numbered_port_cmp);
+	for (size_t i = 0, end; i < count; i = end) {
+		int64_t shared = 0;
+
+		for (end = i; end < count && (end == i || (is_new && by[end].port == by[i].port)); end++)
+			if (!shared)
+				shared = val_get_int(val_at(ports, by[end].i), 0, F_nodePort);
+		for (size_t k = i; k < end; k++) {
+			struct val *p = val_at_mut(ports, by[k].i);
+			struct number n;
+
+			if (val_get_int(p, 0, F_nodePort))
+				continue;
+			if (!shared) {
+				if (!number_take(al, NUMBER_PORT, 0, env_random_u64(q->server->env), &n))
+					return err_set(err, ERR_INTERNAL,
+						       "failed to allocate a nodePort: range is full");
+				port_reserved(al, r, n);
+				shared = al->first_port + (int64_t)n.at;
+			}
+			val_set_int(q->arena, p, F_nodePort, shared);
+		}
+	}
+	return 0;
+}
+
+static int reserve_ports(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
+			 struct reservation *r, struct err *err)
+{
+	if (service_wants_health_port(doc) && reserve_health_port(q, al, old, doc, r, err) < 0)
+		return -1;
+	if (!service_wants_node_ports(doc))
+		return 0;
+	/* Those asked for come first: a number that is taken for another port must not be one of them. */
+	if (reserve_asked(q, al, old, doc, r, err) < 0)
+		return -1;
+	return reserve_others(q, al, !old, val_get_mut(doc, F_spec, F_ports), r, err);
 }
 
 static int service_reserve(struct api_req *q, const struct val *old, struct val *doc, void **state, struct err *err)
