@@ -234,6 +234,8 @@ static void pipeline_walk(struct api_req *q)
 
 void api_serve(struct api_req *q)
 {
+	struct err err = ERR_INIT;
+
 	q->served = q;
 	q->start_ns = env_mono_ns(q->server->env);
 	work_tick(q->start_ns, req_step_name(STEP_RECEIVED));
@@ -247,5 +249,8 @@ void api_serve(struct api_req *q)
 	if (q->server->observer)
 		req_passed(q, STEP_RECEIVED);
 	metrics_inflight(q->server, q, 1);
-	pipeline_walk(q);
+	if (req_check_timeout(q, &err) < 0)
+		api_req_fail(q, &err);
+	else
+		pipeline_walk(q);
 }

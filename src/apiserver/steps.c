@@ -332,6 +332,18 @@ bool req_lasts(const struct api_req *q)
 	return false;
 }
 
+int req_check_timeout(struct api_req *q, struct err *err)
+{
+	_cleanup_(buf_release) struct buf why = BUF_INIT;
+	struct sv text;
+	int64_t ns;
+
+	if (!api_req_param(q, "timeout", &text) || !text.n || req_lasts(q) || duration_parse(text, &ns))
+		return 0;
+	duration_why(&why, text);
+	return err_set(err, ERR_BAD_REQUEST, "invalid timeout specified in the request URL - %s", buf_cstr(&why));
+}
+
 int64_t req_deadline_ns(struct api_req *q)
 {
 	int64_t bound = req_mutating(q) ? MUTATING_NS : REQUEST_NS, own;

@@ -82,6 +82,9 @@ bool req_result(struct api_req *q, void **ret);
 
 /* When q must be answered, monotonic; INT64_MAX: it may last. */
 int64_t req_deadline_ns(struct api_req *q);
+/* -1: its parameter `timeout` is no duration, which upstream refuses before it looks at who asks. What has no deadline
+ * may say there what it likes. */
+int req_check_timeout(struct api_req *q, struct err *err);
 bool req_lasts(const struct api_req *q); /* by nature: watch, logs, exec and its like */
 
 /* --- for who drives a request along its steps --- */

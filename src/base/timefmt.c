@@ -363,6 +363,72 @@ bool duration_parse(struct sv s, int64_t *ret_ns)
 	return true;
 }
 
+/* As Go's package time quotes: what is not ASCII is told byte by byte. */
+static void add_quoted(struct buf *b, struct sv s)
+{
+	buf_addc(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c < ' ' || c >= 0x80) {
+			buf_printf(b, "\\x%02x", c);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			buf_addc(b, '\\');
+		buf_addc(b, (char)c);
+	}
+	buf_addc(b, '"');
+}
+
+static bool is_digit(struct sv s, size_t i)
+{
+	return i < s.n && s.p[i] >= '0' && s.p[i] <= '9';
+}
+
+/* How long the number is with which s begins; 0: it begins with none. */
+static size_t number_length(struct sv s)
+{
+	size_t n = 0, point;
+
+	while (is_digit(s, n))
+		n++;
+	if (n == s.n || s.p[n] != '.')
+		return n;
+	for (point = n++; is_digit(s, n);)
+		n++;
+	return n > 1 || point ? n : 0;
+}
+
+void duration_why(struct buf *b, struct sv s)
+{
+	struct sv rest = s;
+
+	if (!take_char(&rest, '-'))
+		(void)take_char(&rest, '+');
+	for (size_t number; (number = number_length(rest)) > 0;) {
+		struct sv unit, left;
+		size_t n = 0;
+		int64_t ns;
+
+		rest = sv_sub(rest, number, rest.n);
+		while (n < rest.n && rest.p[n] != '.' && !is_digit(rest, n))
+			n++;
+		unit = left = sv_sub(rest, 0, n);
+		rest = sv_sub(rest, n, rest.n);
+		if (n && take_unit(&left, &ns) && !left.n)
+			continue;
+		buf_adds(b, n ? "time: unknown unit " : "time: missing unit");
+		if (n)
+			add_quoted(b, unit);
+		buf_adds(b, " in duration ");
+		add_quoted(b, s);
+		return;
+	}
+	buf_adds(b, "time: invalid duration ");
+	add_quoted(b, s);
+}
+
 /* v / 10^digits with trailing zeros dropped: "1.5", "3". */
 static void add_decimal(struct buf *b, uint64_t v, unsigned digits)
 {

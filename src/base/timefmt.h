@@ -29,6 +29,8 @@ struct sv date_format(int64_t ns, char out[DATE_TEXT_MAX]);
 bool date_parse(struct sv s, int64_t *ret_ns);
 /* Go's time.ParseDuration ("1h30m", "500ms", "-1.5s", "0"). */
 bool duration_parse(struct sv s, int64_t *ret_ns);
+/* Why not, in its words, appended: time: missing unit in duration "5". Of a text that duration_parse() refused. */
+void duration_why(struct buf *b, struct sv s);
 void duration_format(struct buf *b, int64_t ns); /* Go's Duration.String() */
 /* kubectl's short age: "5s", "3m20s", "2d4h", "3y"; negative beyond clock skew is "<invalid>". */
 void duration_human(struct buf *b, int64_t ns);

@@ -112,8 +112,12 @@ static int word_parse(struct sv s, struct cron *ret, struct err *err)
 			return cron_parse(sv_from(words[i].meaning), ret, err);
 	if (!sv_starts(s, SV("@every ")))
 		return err_set(err, ERR_INVALID, "unrecognized descriptor: %.*s", SV_ARG(s));
-	if (!duration_parse(sv_sub(s, 7, s.n), &ns))
-		return err_set(err, ERR_INVALID, "failed to parse duration %.*s: time: invalid duration", SV_ARG(s));
+	if (!duration_parse(sv_sub(s, 7, s.n), &ns)) {
+		_cleanup_(buf_release) struct buf why = BUF_INIT;
+
+		duration_why(&why, sv_sub(s, 7, s.n));
+		return err_set(err, ERR_INVALID, "failed to parse duration %.*s: %s", SV_ARG(s), buf_cstr(&why));
+	}
 	ret->every_s = MAX(ns / NS_PER_SEC, 1);
 	return 0;
 }

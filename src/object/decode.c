@@ -242,7 +242,8 @@ static struct val *decode_duration(struct decoder *d, const struct val *v, const
 	if (val_type(v) != VAL_STR)
 		return type_error(d, at, ELEMENT, v, false);
 	if (!duration_parse(s, &ns)) {
-		err_set(d->err, ERR_BAD_REQUEST, "time: invalid duration \"%.*s\"", SV_ARG(s));
+		duration_why(&b, s);
+		err_set(d->err, ERR_BAD_REQUEST, "%s", buf_cstr(&b));
 		return NULL;
 	}
 	duration_format(&b, ns);

@@ -550,6 +550,45 @@ static void test_own_timeout(void **state)
 	}
 }
 
+/* What is no duration is refused whoever asks, before anybody is asked who that is; what lasts has no deadline. */
+static void test_no_timeout(void **state)
+{
+	static const struct {
+		const char *method, *path;
+		int code;
+		const char *words;
+	} all[] = {
+		{ "GET", MAPS "?timeout=abc", 400, "time: invalid duration \"abc\"" },
+		{ "POST", MAPS "?timeout=5", 400, "time: missing unit in duration \"5\"" },
+		{ "DELETE", MAPS "/x?timeout=5y", 400, "time: unknown unit \"y\" in duration \"5y\"" },
+		{ "GET", "/version?timeout=x", 400, "time: invalid duration \"x\"" },
+		{ "GET", MAPS "?timeout=", 200, NULL },
+		{ "GET", MAPS "?timeout=-1s", 200, NULL },
+		{ "GET", "/version?timeout=32s", 200, NULL },
+	};
+	struct rig *r = *state;
+	struct answer *a;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		char words[128];
+
+		(void)snprintf(words, sizeof(words), "invalid timeout specified in the request URL - %s",
+			       all[i].words ? all[i].words : "");
+		out.waits[AUTHENTICATE] = all[i].words != NULL;
+		a = api_start(r, &(struct ask){ .method = all[i].method, .path = all[i].path, .body = "{}" });
+		if (all[i].words)
+			must_fail(a, 400, "BadRequest", words);
+		assert_int_equal(a->code, all[i].code);
+		answer_free(a);
+	}
+	out.waits[AUTHENTICATE] = false;
+	a = api_start(r, &(struct ask){ .method = "GET", .path = MAPS "?watch=1&timeoutSeconds=1&timeout=abc" });
+	rig_run(r, 2 * NS_PER_SEC);
+	assert_int_equal(a->code, 200);
+	answer_free(a);
+	nothing_left(r);
+}
+
 static void test_client_gone(void **state)
 {
 	struct rig *r = *state;
@@ -889,11 +928,13 @@ static void test_flow_queue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_each_step),	    T(test_every_step),	 T(test_resume_inside),	  T(test_resume_twice),
-		T(test_refused_later),	    T(test_history),	 T(test_other_writes),	  T(test_deadline),
-		T(test_own_timeout),	    T(test_client_gone), T(test_collection_gone), T(test_late_for_the_pool),
-		T(test_gone_then_deadline), T(test_shutdown),	 T(test_conflict),	  T(test_observer),
-		T(test_standing),	    T(test_flow_queue),	 T(test_history_of_late), T(test_deaf),
+		T(test_each_step),	   T(test_every_step),	       T(test_resume_inside),
+		T(test_resume_twice),	   T(test_refused_later),      T(test_history),
+		T(test_other_writes),	   T(test_deadline),	       T(test_own_timeout),
+		T(test_no_timeout),	   T(test_client_gone),	       T(test_collection_gone),
+		T(test_late_for_the_pool), T(test_gone_then_deadline), T(test_shutdown),
+		T(test_conflict),	   T(test_observer),	       T(test_standing),
+		T(test_flow_queue),	   T(test_history_of_late),    T(test_deaf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

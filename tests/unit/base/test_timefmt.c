@@ -113,6 +113,39 @@ static void test_duration(void **state)
 	assert_false(duration_parse(SV("9999999999h"), &ns));
 }
 
+/* The words of Go's time.ParseDuration. */
+static void test_duration_why(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} all[] = {
+		{ "", "invalid duration \"\"" },
+		{ "abc", "invalid duration \"abc\"" },
+		{ "-", "invalid duration \"-\"" },
+		{ ".", "invalid duration \".\"" },
+		{ ".s", "invalid duration \".s\"" },
+		{ "5", "missing unit in duration \"5\"" },
+		{ "+1h5.", "missing unit in duration \"+1h5.\"" },
+		{ "1.5.2s", "missing unit in duration \"1.5.2s\"" },
+		{ "5y", "unknown unit \"y\" in duration \"5y\"" },
+		{ "1h5sx", "unknown unit \"sx\" in duration \"1h5sx\"" },
+		{ "1 s", "unknown unit \" s\" in duration \"1 s\"" },
+		{ "9999999999h", "invalid duration \"9999999999h\"" },
+		{ "a\"\\\n\303\251", "invalid duration \"a\\\"\\\\\\x0a\\xc3\\xa9\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		int64_t ns;
+
+		assert_false(duration_parse(sv_from(all[i].text), &ns));
+		duration_why(&b, sv_from(all[i].text));
+		assert_true(sv_starts(buf_sv(&b), SV("time: ")));
+		assert_string_equal(buf_cstr(&b) + 6, all[i].why);
+	}
+}
+
 static void test_human(void **state)
 {
 	static const struct {
@@ -155,9 +188,9 @@ static void test_date(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_rfc3339_words),
-					    cmocka_unit_test(test_duration), cmocka_unit_test(test_human),
-					    cmocka_unit_test(test_date) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rfc3339),  cmocka_unit_test(test_rfc3339_words),
+					    cmocka_unit_test(test_duration), cmocka_unit_test(test_duration_why),
+					    cmocka_unit_test(test_human),    cmocka_unit_test(test_date) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
