@@ -66,7 +66,7 @@ struct media {
 	const char *content_type;   /* of its answers */
 	const struct media *pretty; /* what people get instead; NULL: itself */
 	const struct media *stream; /* what its watches are in; NULL: itself */
-	const char *stream_type;    /* their content type, if itself */
+	const char *stream_type;    /* their content type, if itself; NULL: no watch can be in it, as none in YAML */
 	bool binary;		    /* WebSocket messages are */
 	/* Whether objects of r (NULL: Status, documents, no objects) can be told in that form; NULL: all, in each. */
 	bool (*serves)(const struct resource *r, const struct media_form *form);
@@ -91,6 +91,11 @@ struct media {
 
 /* JSON as upstream's servers write it: what there is when nothing else is asked for. */
 extern const struct media media_json;
+
+static inline bool media_streams(const struct media *m)
+{
+	return m->stream || m->stream_type;
+}
 
 static inline const struct media *media_of(const struct api_req *q)
 {

@@ -189,7 +189,6 @@ static const struct media media_yaml = {
 	.name = "application/yaml",
 	.types = yaml_types,
 	.content_type = "application/yaml",
-	.stream = &media_json,
 	.make = yaml_make,
 	.before = yaml_before,
 	.lists_docs = true,

@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/media.h"
 #include "apiserver/registry/strategy.h"
+#include "apiserver/versions.h"
 #include "object/protobuf.h"
 
 #include <stdlib.h>
@@ -92,15 +93,39 @@ static bool representable(const struct api_req *q, const struct sv *clauses, siz
 	return false;
 }
 
-/* What there is, for who asked for something else. */
-static int err_not_acceptable(const struct api_req *q, const char *before, struct err *err)
+/* What there is, for who asked for something else; of a watch, what streams. */
+static int err_not_acceptable(const struct api_req *q, const char *before, bool streams, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	const struct media *m;
 
 	for (size_t i = 0; (m = media_at(q->server, i)); i++)
-		buf_printf(&b, "%s%s", i ? ", " : "", m->name);
+		if (!streams || media_streams(m))
+			buf_printf(&b, "%s%s%s", b.n ? ", " : "", m->name, streams ? ";stream=watch" : "");
 	return err_set(err, ERR_NOT_ACCEPTABLE, "%s: %s", before, buf_cstr(&b));
+}
+
+/* A list's metadata is asked for by a name of its own, and who reads one object by that gets no list, nor the other way
+ * round. Writes are not refused for it: upstream would, after it wrote. */
+static int check_form(const struct api_req *q, const struct media_form *form, struct sv as, struct err *err)
+{
+	const struct versions *v;
+	const struct resource *r;
+	bool list, wanted;
+
+	if (!*form->list_as || !q->resource_request || !q->res || (q->verb != VERB_GET && q->verb != VERB_LIST))
+		return 0;
+	if (q->subresource.n && (!q->sub || q->sub->schema != q->res->schema))
+		return 0;
+	list = q->verb == VERB_LIST;
+	wanted = sv_is(as, form->list_as);
+	if (list == wanted)
+		return 0;
+	v = versions_of(q->res);
+	r = v ? v->hub : q->res;
+	return err_set(err, ERR_NOT_ACCEPTABLE, "you requested %.*s, but the requested object is %s (*%.*s.%s)",
+		       SV_ARG(as), list ? "a list" : "not a list", SV_ARG(api_group_package(sv_from(r->group))),
+		       list ? r->list_kind : r->kind);
 }
 
 bool accepts(const struct api_req *q, struct sv type, struct sv or_subtype)
@@ -168,7 +193,7 @@ static void media_pick(struct api_req *q, const struct media *m, bool pretty)
 int negotiate_accept(struct api_req *q, struct err *err)
 {
 	struct sv rest = q->accept, params, include, clauses[CLAUSES_MAX];
-	bool pretty = for_people(q);
+	bool pretty = for_people(q), watch = q->resource_request && q->verb == VERB_WATCH;
 	const struct media *m;
 	size_t n;
 
@@ -177,7 +202,7 @@ int negotiate_accept(struct api_req *q, struct err *err)
 		return 0;
 	n = accept_clauses(rest, clauses);
 	if (q->resource_request && !representable(q, clauses, n))
-		return err_not_acceptable(q, "406: Not Acceptable\n\nAvailable representations", err);
+		return err_not_acceptable(q, "406: Not Acceptable\n\nAvailable representations", false, err);
 	for (size_t i = 0; i < n; i++) {
 		struct sv type = media_type(clauses[i], &params);
 		const struct media_form *form =
@@ -193,11 +218,15 @@ int negotiate_accept(struct api_req *q, struct err *err)
 				       SV_ARG(include));
 		}
 		m = media_for(q, type, form);
-		if (m) {
-			q->form = form;
-			media_pick(q, m, pretty);
-			return 0;
-		}
+		if (!m)
+			continue;
+		if (watch && !media_streams(m))
+			break;
+		if (check_form(q, form, media_param(params, "as"), err) < 0)
+			return -1;
+		q->form = form;
+		media_pick(q, m, pretty);
+		return 0;
 	}
-	return err_not_acceptable(q, "only the following media types are accepted", err);
+	return err_not_acceptable(q, "only the following media types are accepted", watch, err);
 }

@@ -203,6 +203,15 @@ bool api_version_split(struct sv api_version, struct sv *ret_group, struct sv *r
 	return true;
 }
 
+struct sv api_group_package(struct sv group)
+{
+	ssize_t dot = sv_find(group, '.');
+
+	if (!group.n)
+		return SV("core");
+	return dot < 0 ? group : sv_sub(group, 0, (size_t)dot);
+}
+
 const char *resource_api_version(const struct resource *r, char *out, size_t n)
 {
 	snprintf(out, n, "%s%s%s", r->group, *r->group ? "/" : "", r->version);

@@ -251,4 +251,6 @@ const struct subresource *resource_subresource(const struct resource *r, struct 
 
 /* "v1" or "apps/v1" split into group and version; false when malformed. */
 bool api_version_split(struct sv api_version, struct sv *ret_group, struct sv *ret_version);
+/* The package that upstream keeps a group's types in, which its messages name: "core", "apps", "rbac". */
+struct sv api_group_package(struct sv group);
 const char *resource_api_version(const struct resource *r, char *out, size_t n); /* "apps/v1" */

@@ -159,18 +159,6 @@ static int judge(struct api_req *q, struct strictness *st, const struct decode_r
 		       SV_ARG(version), SV_ARG(kind), buf_cstr(&b));
 }
 
-/* The package that upstream keeps a group's types in: "core", "apps", "rbac". */
-static struct sv package_of(struct sv api_version)
-{
-	struct sv g, v;
-	ssize_t dot;
-
-	if (!api_version_split(api_version, &g, &v) || !g.n)
-		return SV("core");
-	dot = sv_find(g, '.');
-	return dot < 0 ? g : sv_sub(g, 0, (size_t)dot);
-}
-
 /* Lists are kinds, too; "List" itself is the core group's. */
 static bool is_list_kind(struct api_req *q, struct sv g, struct sv v, struct sv k)
 {
@@ -197,7 +185,10 @@ static int wrong_kind(struct api_req *q, struct sv k, struct sv av, struct sv ki
 			       "the API version in the data (%.*s) does not match the expected API version (%.*s)",
 			       SV_ARG(av), SV_ARG(api_version));
 	if (api_find_kind(q->api, g, v, k) || is_list_kind(q, g, v, k)) {
-		struct sv pack = package_of(api_version);
+		struct sv ours = SV(""), version, pack;
+
+		(void)api_version_split(api_version, &ours, &version);
+		pack = api_group_package(ours);
 
 		why = arena_printf(q->arena, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", SV_ARG(v),
 				   SV_ARG(k), SV_ARG(pack), SV_ARG(kind));

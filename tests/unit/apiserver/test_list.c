@@ -332,6 +332,8 @@ static void test_past_breaks(void **state)
 	assert_int_equal(val_len(val_get(expect(r, 200, "GET", path, NULL), F_items)), 3);
 }
 
+#define PARTIAL(list, v) "application/json;as=PartialObjectMetadata" list ";v=" v ";g=meta.k8s.io"
+
 static void test_forms(void **state)
 {
 	struct rig *r = *state;
@@ -363,8 +365,32 @@ static void test_forms(void **state)
 	assert_val(val_get(a->json, F_kind), "PartialObjectMetadataList");
 	assert_null(val_get(val_at(val_get(a->json, F_items), 0), F_data));
 	answer_free(a);
+	/* One object's metadata and a list's have names of their own. */
+	expect_status(r, 406, "NotAcceptable",
+		      "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)",
+		      &(struct ask){ .method = "GET", .path = CM, .accept = PARTIAL("", "v1") ",application/json" });
+	expect_status(
+	    r, 406, "NotAcceptable",
+	    "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)",
+	    &(struct ask){ .method = "GET", .path = CM "/c00", .accept = PARTIAL("List", "v1beta1") });
+	expect_status(r, 406, "NotAcceptable", "is a list (*rbac.ClusterRoleList)",
+		      &(struct ask){ .method = "GET",
+				     .path = "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+				     .accept = PARTIAL("", "v1") });
+	expect_status(
+	    r, 406, "NotAcceptable", "is a list (*core.EventList)",
+	    &(struct ask){ .method = "GET", .path = "/apis/events.k8s.io/v1/events", .accept = PARTIAL("", "v1") });
+	a = api(r, "GET", CM "/c00", .accept = PARTIAL("", "v1"));
+	assert_val(val_get(a->json, F_kind), "PartialObjectMetadata");
+	answer_free(a);
 	expect_status(r, 406, "NotAcceptable", "406: Not Acceptable",
 		      &(struct ask){ .method = "GET", .path = CM, .accept = "text/html" });
+	/* No watch can be in YAML, not even when there was something else to fall back on. */
+	expect_status(r, 406, "NotAcceptable",
+		      "only the following media types are accepted: application/json;stream=watch",
+		      &(struct ask){ .method = "GET",
+				     .path = CM "?watch=1&timeoutSeconds=1",
+				     .accept = "application/yaml,application/json;q=0.5" });
 	expect_status(r, 406, "NotAcceptable", "406: Not Acceptable",
 		      &(struct ask){ .method = "GET", .path = CM, .accept = "application/*" });
 	expect_status(
