@@ -11,16 +11,9 @@
 #define MAPS "/api/v1/namespaces/default/configmaps"
 #define RBAC "/apis/rbac.authorization.k8s.io/v1/"
 
-static const char *const paths[] = { "/debug",
-				     "/debug/",
-				     "/debug/requests",
-				     "/debug/tasks",
-				     "/debug/locks",
-				     "/debug/queues",
-				     "/debug/watchers",
-				     "/debug/requests?format=json",
-				     "/debug/pprof/",
-				     "/debug/nothing" };
+static const char *const paths[] = { "/debug",	      "/debug/",       "/debug/requests", "/debug/tasks",
+				     "/debug/locks",  "/debug/queues", "/debug/watchers", "/debug/requests?format=json",
+				     "/debug/pprof/", "/debug/nothing" };
 
 static void expect_refused(struct rig *r, const struct ask *who, const char *user)
 {
