@@ -396,7 +396,7 @@ static void test_whole(void **state)
 	static const char *const paths[] = {
 		CM, CM "?limit=2", CM "?labelSelector=none", CM "/c3", CM "/none", "/api/v1/componentstatuses", "/apis",
 	};
-	static const char *const as[] = { "", ";" TABLE, ";as=Table;v=v1beta1;g=meta.k8s.io",
+	static const char *const as[] = { "", (";" TABLE), ";as=Table;v=v1beta1;g=meta.k8s.io",
 					  ";as=PartialObjectMetadataList;v=v1;g=meta.k8s.io" };
 	static const struct {
 		const char *type;
