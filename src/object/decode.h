@@ -64,3 +64,5 @@ struct val *zero_value(struct arena *a, const struct field *f);
 /* Declared defaults of the schema (field.json_default) wherever the parent struct is present.
  * Conditional defaults of a kind are its strategy's business. */
 void default_typed(struct arena *a, const struct schema *s, struct val *doc);
+/* The same, new members last: for who has more to add before order_typed(). */
+void default_members(struct arena *a, const struct schema *s, struct val *doc);

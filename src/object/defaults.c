@@ -42,7 +42,7 @@ static struct val *set_default(struct arena *a, const struct field *f, struct va
 	return was ? val_set(a, map, f->sym, v) : val_append(a, map, f->sym, v);
 }
 
-static void default_struct(struct arena *a, const struct schema *s, struct val *doc)
+void default_members(struct arena *a, const struct schema *s, struct val *doc)
 {
 	struct in_order it;
 
@@ -58,19 +58,19 @@ static void default_struct(struct arena *a, const struct schema *s, struct val *
 		if (f->kind != FIELD_STRUCT || !v)
 			continue;
 		if (f->card == CARD_ONE) {
-			default_struct(a, f->type, v);
+			default_members(a, f->type, v);
 		} else if (f->card == CARD_LIST) {
 			for (size_t k = 0, n = val_len(v); k < n; k++)
-				default_struct(a, f->type, val_at_mut(v, k));
+				default_members(a, f->type, val_at_mut(v, k));
 		} else {
 			VAL_EACH_MEMBER(v, m)
-				default_struct(a, f->type, m.value);
+				default_members(a, f->type, m.value);
 		}
 	}
 }
 
 void default_typed(struct arena *a, const struct schema *s, struct val *doc)
 {
-	default_struct(a, s, doc);
+	default_members(a, s, doc);
 	order_typed(a, s, doc);
 }

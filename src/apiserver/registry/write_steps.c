@@ -60,7 +60,8 @@ void write_fail(struct write_op *op, struct err *err)
 
 void write_defaults(struct write_op *op)
 {
-	default_typed(op->a, op->res->schema, op->doc);
+	/* Put in order once all that add something have done so: write_validate(). */
+	default_members(op->a, op->res->schema, op->doc);
 	if (op->strat->set_defaults)
 		op->strat->set_defaults(op->q, op->doc);
 }

@@ -317,6 +317,30 @@ static void test_every_default(void **state)
 	assert_true(n > 80);
 }
 
+/* Who adds more before it is put in order need not have it put in order before. */
+static void test_defaults_last(void **state)
+{
+	static const char text[] = "{\"image\":\"i\",\"name\":\"n\",\"tty\":true}";
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct schema *s = schema_find(SV("core/v1.Container"));
+	_cleanup_(buf_release) struct buf at_once = BUF_INIT, later = BUF_INIT;
+	struct val *v, *w;
+
+	(void)state;
+	assert_non_null(s);
+	v = decode_typed(&a, s, json_decode(&a, sv_from(text), NULL, NULL), NULL, NULL);
+	w = val_clone(&a, v);
+	default_typed(&a, s, v);
+	default_members(&a, s, w);
+	assert_true(w->n > 4);
+	assert_string_equal(sym_name((enum sym)w->items[3].sym).p, "tty");
+	assert_true(val_equal(v, w));
+	order_typed(&a, s, w);
+	json_encode(&at_once, v);
+	json_encode(&later, w);
+	assert_string_equal(buf_cstr(&at_once), buf_cstr(&later));
+}
+
 /* Decoding what decoding gave changes nothing, whatever the type. */
 static void test_empty_of_every_type(void **state)
 {
@@ -352,12 +376,12 @@ static void test_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_deployment),    cmocka_unit_test(test_zero_values),
-		cmocka_unit_test(test_zero_typed),    cmocka_unit_test(test_scalars),
-		cmocka_unit_test(test_type_errors),   cmocka_unit_test(test_strict),
-		cmocka_unit_test(test_what_is_off),   cmocka_unit_test(test_strict_order),
-		cmocka_unit_test(test_every_default), cmocka_unit_test(test_empty_of_every_type),
-		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_deployment),	    cmocka_unit_test(test_zero_values),
+		cmocka_unit_test(test_zero_typed),	    cmocka_unit_test(test_scalars),
+		cmocka_unit_test(test_type_errors),	    cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_what_is_off),	    cmocka_unit_test(test_strict_order),
+		cmocka_unit_test(test_every_default),	    cmocka_unit_test(test_defaults_last),
+		cmocka_unit_test(test_empty_of_every_type), cmocka_unit_test(test_order),
 	};
 
 	return cmocka_run_group_tests_name("decode", tests, NULL, NULL);
