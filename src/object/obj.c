@@ -4,7 +4,8 @@
  *
  * obj_new() measures the tree, encodes it behind the room for the rest, and then walks tree
  * and text side by side: a string whose text needed no escape is the bytes between its quotes;
- * the others are copied into the pool. Arrays are marked frozen (codec/doc_items.h). */
+ * the others are copied into the pool, for which the text makes room when it came out longer than
+ * measured. Arrays are marked frozen (codec/doc_items.h). */
 #include "object/obj-internal.h"
 
 #include "base/buf.h"
@@ -18,9 +19,19 @@
 
 struct size {
 	size_t nodes; /* bytes of arrays, headers included */
-	size_t pool;  /* bytes of strings that the text escapes */
-	size_t text;  /* estimate */
+	size_t text;  /* if nothing is escaped */
+	bool inexact; /* it may be another number: a float is in it */
 };
+
+static size_t int_digits(int64_t i)
+{
+	uint64_t v = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+	size_t n = i < 0 ? 2 : 1;
+
+	for (; v >= 10; v /= 10)
+		n++;
+	return n;
+}
 
 static void obj_measure(struct size *sz, const struct val *v)
 {
@@ -31,23 +42,44 @@ static void obj_measure(struct size *sz, const struct val *v)
 			sz->nodes += sizeof(struct val_items) + v->n * sizeof(struct val);
 		for (size_t i = 0; i < v->n; i++)
 			obj_measure(sz, &v->items[i]);
-		sz->text += 2;
+		sz->text += v->n ? v->n + 1 : 2; /* a comma behind each but the last; keys have colons */
 		break;
 	case VAL_STR:
 	case VAL_KEY:
-		if (!json_str_plain(sv_make(v->s, v->n)))
-			sz->pool += v->n;
-		sz->text += v->n + 4;
+		sz->text += v->n + 2;
 		break;
 	case VAL_RAW:
-		sz->text += v->n + 1;
+		sz->text += v->n;
+		break;
+	case VAL_INT:
+		sz->text += int_digits(v->i);
+		break;
+	case VAL_BOOL:
+		sz->text += v->b ? 4 : 5;
+		break;
+	case VAL_FLOAT:
+		sz->text += 8;
+		sz->inexact = true;
 		break;
 	default:
-		sz->text += 8;
+		sz->text += 4;
 		break;
 	}
 	if (v->sym)
-		sz->text += sym_name((enum sym)v->sym).n + 4;
+		sz->text += sym_name((enum sym)v->sym).n + 3;
+}
+
+/* Bytes of strings that the text escapes. */
+static size_t obj_pool(const struct val *v)
+{
+	size_t n = 0;
+
+	if (v->type == VAL_STR || v->type == VAL_KEY)
+		return json_str_plain(sv_make(v->s, v->n)) ? 0 : v->n;
+	if (v->type == VAL_LIST || v->type == VAL_MAP)
+		for (size_t i = 0; i < v->n; i++)
+			n += obj_pool(&v->items[i]);
+	return n;
 }
 
 /* --- laying out --- */
@@ -178,7 +210,7 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 	struct layout l;
 	struct val top;
 	struct obj *o;
-	size_t text_at;
+	size_t text_at, pool = 0;
 
 	BUG_ON(!root);
 	top = *root;
@@ -187,11 +219,21 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 		top = with_rev(&tmp, root, rev);
 
 	obj_measure(&sz, &top);
-	text_at = sizeof(*o) + sz.nodes + sz.pool;
-	BUG_ON(text_at > UINT32_MAX);
+	text_at = sizeof(*o) + sz.nodes;
 	buf_reserve(&b, text_at + sz.text);
 	b.n = text_at;
 	json_encode(&b, &top);
+	/* An escape is longer than what it stands for: a text of the length that it has without any has none. */
+	if (sz.inexact || b.n != text_at + sz.text)
+		pool = obj_pool(&top);
+	if (pool) {
+		size_t n = b.n - text_at;
+
+		(void)buf_extend(&b, pool);
+		memmove(b.p + text_at + pool, b.p + text_at, n);
+		text_at += pool;
+	}
+	BUG_ON(text_at > UINT32_MAX);
 
 	/* Trimmed to what is used; the NUL behind the text stays and ends every scan. */
 	o = xrealloc(b.p, b.n + 1);

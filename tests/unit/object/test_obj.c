@@ -245,13 +245,46 @@ static void test_edit_and_links(void **state)
 	assert_null(obj_root(NULL));
 }
 
+/* Of a text whose length was foretold nothing is looked at for escapes: numbers, words and empty containers are
+ * foretold right, beside what is escaped and what is not. */
+static void test_foretold(void **state)
+{
+	static const char *const texts[] = {
+		"{\"a\":0,\"b\":-1,\"c\":9,\"d\":10,\"e\":-9223372036854775808,\"f\":9223372036854775807,\"g\":99}",
+		"{\"metadata\":{\"name\":\"x\",\"labels\":{}},\"a\":[true,false,null,[],{},[{}],\"\"]}",
+		"{\"a\":1.5,\"b\":\"\\n\"}",
+		"{\"a\":100,\"b\":\"<\",\"c\":\"plain\"}",
+		"{\"\\u2028\":\"\\\\\",\"\\u2029 \":-10,\"plain\":[\"\\\"\",\"\\t\"]}",
+		"{\"metadata\":{\"managedFields\":[{\"fieldsV1\":{\"k:{\\\"a\\\":1}\":{}}}]},\"data\":{\"k\":\"&\"}}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(buf_release) struct buf b = BUF_INIT;
+		const struct val *v = json_decode(&a, sv_from(texts[i]), NULL, NULL);
+		_cleanup_obj_ struct obj *o = NULL;
+
+		assert_non_null(v);
+		o = obj_new(v, 0);
+		json_encode(&b, v);
+		assert_true(sv_eq(obj_json(o), buf_sv(&b)));
+		assert_true(val_equal(obj_root(o), v));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_publish),	       cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_rev_placement),  cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_edit_and_links), cmocka_unit_test(test_set_rev),
-		cmocka_unit_test(test_all_of_unicode), cmocka_unit_test(test_near_line_separator),
+		cmocka_unit_test(test_foretold),
+		cmocka_unit_test(test_publish),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_rev_placement),
+		cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_edit_and_links),
+		cmocka_unit_test(test_set_rev),
+		cmocka_unit_test(test_all_of_unicode),
+		cmocka_unit_test(test_near_line_separator),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
