@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LINES_AT_ONCE 10
+#define LINES_EVERY_NS (5 * NS_PER_SEC)
+
 static const char *const slow_words[] = {
 	[WC_SLOW_EVENTS] = "too many events wait",
 	[WC_SLOW_BYTES] = "its events keep too much alive",
@@ -77,19 +80,28 @@ void wc_slow_check(struct wc_watch *w)
 		wc_slow_end(w, why);
 }
 
-/* Once a watcher: by who reads its end. */
+/* Once a watcher: by who reads its end. As many as a person reads, for a user has as many watches end as he opens. */
 void wc_slow_report(struct wc_watch *w, enum wc_slow why)
 {
-	char name[160], events[24], bytes[24], seconds[24];
-	int64_t age_ns = env_mono_ns(w->in->cache->s->env) - w->opened_ns;
+	char name[160], events[24], bytes[24], seconds[24], missing[16];
+	struct watchcache *c = w->in->cache;
+	int64_t now_ns = env_mono_ns(c->s->env), age_ns = now_ns - w->opened_ns;
+	unsigned n;
+	bool told;
 
+	pthread_mutex_lock(&c->owners_lock);
+	told = bucket_take(&c->slow_lines, LINES_AT_ONCE, LINES_EVERY_NS, now_ns, &n);
+	pthread_mutex_unlock(&c->owners_lock);
+	if (!told)
+		return;
+	(void)snprintf(missing, sizeof(missing), "%u", n);
 	(void)snprintf(events, sizeof(events), "%zu", w->slow_events);
 	(void)snprintf(bytes, sizeof(bytes), "%zu", w->slow_bytes);
 	(void)snprintf(seconds, sizeof(seconds), "%" PRId64, age_ns / NS_PER_SEC);
 	log_kv(LVL_WARN, "apiserver", "a watch was ended: its client reads too slowly and has to start over", "user",
 	       w->owner->user, "resource", resource_qualified(w->in->res, name, sizeof(name)), "namespace",
 	       w->ns ? w->ns : "", "because", slow_words[why], "events", events, "bytes", bytes, "seconds", seconds,
-	       NULL);
+	       "unsaid", missing, NULL);
 }
 
 /* --- telling --- */

@@ -7,6 +7,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/objtree.h"
 #include "apiserver/watchcache.h"
+#include "base/bucket.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/strmap.h"
@@ -130,7 +131,8 @@ struct watchcache {
 	struct strmap by_path; /* store_path -> struct wc_resource * */
 	_Atomic int64_t rev;
 	pthread_mutex_t owners_lock;
-	struct strmap owners; /* user -> struct wc_owner * */
+	struct strmap owners;	  /* user -> struct wc_owner * */
+	struct bucket slow_lines; /* of the log; guarded by owners_lock */
 	pthread_mutex_t late_lock;
 	struct strmap late_by_path; /* the same of kinds that came at run time; guarded by late_lock */
 	/* Changed since the last progress; each keeps its resource. Store callbacks come one at a time: they need no

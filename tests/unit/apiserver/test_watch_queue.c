@@ -349,7 +349,7 @@ static void test_thousand(void **state)
 	assert_in_range(most, 1, WATCH_USER_BYTES + WATCHES * (WATCH_SPARED_BYTES + 20000) + WATCH_QUEUE_BYTES);
 	assert_true(ended > WATCHES / 2);
 	assert_int_equal(metric(r, TERMINATED), ended);
-	assert_int_equal(logged_with("user=\"many\"", "the user's watches"), ended);
+	assert_in_range(logged_with("user=\"many\"", "the user's watches"), 1, 20); /* a few say it for all */
 	assert_false(other->ended);
 	assert_false(fast->ended);
 	assert_follows(r, fast, "");
