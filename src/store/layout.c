@@ -186,8 +186,9 @@ static int step_move(struct store *s, int layout, const struct store_move *moves
 
 /* What the database says of itself. */
 struct mark {
-	int layout;
+	int layout; /* 0: it says none */
 	bool under_way;
+	bool unread; /* not to be had for now (transform.h) */
 	int64_t rev; /* of the mark; 0: there is none */
 };
 
@@ -198,6 +199,7 @@ static int mark_take(const struct store_kv *kv, void *ctx)
 	int64_t layout;
 
 	m->rev = kv->mod_rev;
+	m->unread = !number.p;
 	m->under_way = sv_ends(number, SV("<"));
 	if (m->under_way)
 		number.n--;
@@ -227,6 +229,8 @@ int store_layout_bring(struct store *s, int newest, const struct store_move *mov
 
 	if (store_range(s, SV(STORE_LAYOUT_KEY), SV_NULL, 0, 0, mark_take, &m, NULL, err) < 0)
 		return err_wrap(err, "reading the layout of the database");
+	if (m.unread)
+		return err_set(err, ERR_STORE_READ, "the value of '%s' cannot be read", STORE_LAYOUT_KEY);
 	if (m.layout == 0)
 		return err_set(err, ERR_STORE_READ, "what '%s' says is no layout: restore the database from a backup",
 			       STORE_LAYOUT_KEY);

@@ -303,6 +303,8 @@ struct start {
 	struct arena a;
 	VEC(struct note) notes;
 	int64_t rev; /* of the key that is looked at */
+	struct err *err;
+	bool failed;
 };
 
 static bool hex_id(struct sv s, int64_t *ret)
@@ -317,6 +319,18 @@ static bool hex_id(struct sv s, int64_t *ret)
 	return *end == '\0' && *ret > 0;
 }
 
+/* Taken for none, its keys would stay for good, and its notes be removed as those of nobody. */
+static int lease_start_refuse(struct start *st, const struct store_kv *kv)
+{
+	st->failed = true;
+	if (kv->value.p)
+		err_set(st->err, ERR_STORE_READ, "what '%.*s' says is no lease: restore the database from a backup",
+			SV_ARG(kv->key));
+	else /* for now (transform.h) */
+		err_set(st->err, ERR_STORE_READ, "the value of '%.*s' cannot be read", SV_ARG(kv->key));
+	return 1;
+}
+
 static int lease_start_one(const struct store_kv *kv, void *ctx)
 {
 	struct start *st = ctx;
@@ -327,12 +341,13 @@ static int lease_start_one(const struct store_kv *kv, void *ctx)
 	if (!hex_id(sv_sub(rest, 0, 16), &n.id))
 		return 0;
 	if (rest.n == 16) {
-		if (sv_to_i64(kv->value, &ttl) && ttl > 0 && ttl <= LEASE_TTL_MAX)
-			(void)lease_add(st->x, n.id, ttl);
+		if (!sv_to_i64(kv->value, &ttl) || ttl <= 0 || ttl > LEASE_TTL_MAX)
+			return lease_start_refuse(st, kv);
+		(void)lease_add(st->x, n.id, ttl);
 		return 0;
 	}
 	if (!sv_split(&value, ' ', &from) || !sv_to_i64(from, &n.from) || !sv_to_i64(value, &n.upto))
-		return 0;
+		return lease_start_refuse(st, kv);
 	n.from = n.from ? n.from : kv->mod_rev;
 	n.own = arena_sv(&st->a, kv->key);
 	n.key = sv_sub(n.own, sizeof(STORE_LEASES) - 1 + 17, n.own.n);
@@ -456,7 +471,7 @@ static const struct store_ops leased_ops = {
 struct store *store_leased(struct store *inner_take, struct err *err)
 {
 	struct leased *x = xcalloc(1, sizeof(*x));
-	struct start st = { .x = x, .a = ARENA_INIT };
+	struct start st = { .x = x, .a = ARENA_INIT, .err = err };
 	int r;
 
 	x->store = (struct store){ &leased_ops, inner_take->env };
@@ -467,6 +482,8 @@ struct store *store_leased(struct store *inner_take, struct err *err)
 	list_init(&x->leases);
 	list_init(&x->queue);
 	r = store_range(x->inner, SV(STORE_LEASES), SV("/caravel/leases0"), 0, 0, lease_start_one, &st, NULL, err);
+	if (st.failed)
+		r = -1;
 	if (r == 0)
 		r = lease_start_notes(&st, err);
 	arena_release(&st.a);

@@ -27,5 +27,6 @@
 
 #define STORE_LEASES "/caravel/leases/"
 
-/* inner's life is the new store's. NULL: what leases there are could not be read; inner is closed. */
+/* inner's life is the new store's. NULL: what leases there are could not be read, perhaps only for now; nothing of it
+ * was changed, and inner is closed. */
 struct store *store_leased(struct store *inner_take, struct err *err);

@@ -1,6 +1,7 @@
 /* A database comes to a newer layout, from wherever it was interrupted, and loses nothing on the way.
  *
  * The old layouts are toys: prefixes as an older program would have made them. */
+#include "mute.h"
 #include "power_disk.h"
 #include "store/layout.h"
 
@@ -241,6 +242,21 @@ static void test_differ(void **state)
 	verify(s, true);
 }
 
+static void test_mute(void **state)
+{
+	struct store_transform mute = MUTE_TRANSFORM;
+	struct kit *k = *state;
+	int64_t rev;
+
+	fill(k->s);
+	assert_bring(k->s, 2);
+	rev = now_rev(k->s);
+	k->s = store_transformed(k->s, &mute);
+	assert_refused(k->s, 3, ERR_STORE_READ, "'" STORE_LAYOUT_KEY "' cannot be read");
+	assert_int_equal(now_rev(k->s), rev);
+	store_close(TAKE(k->s));
+}
+
 /* --- what it costs --- */
 
 /* Passes all on, and looks where ranges begin. */
@@ -398,6 +414,7 @@ int main(void)
 		ON_BOTH(test_refused),
 		ON_BOTH(test_differ),
 		ON_BOTH(test_portions),
+		cmocka_unit_test_setup_teardown(test_mute, setup_mem, kit_teardown),
 		cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_one_fails),
 	};

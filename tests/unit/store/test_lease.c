@@ -1,5 +1,6 @@
 /* Leases over the embedded stores: what goes with one, what does not, and that neither a restart nor a power cut makes
  * a difference. Time is the test's. */
+#include "mute.h"
 #include "power_disk.h"
 #include "store/lease.h"
 
@@ -307,6 +308,62 @@ static void test_restart(void **state)
 	assert_int_equal(store_lease_keepalive(k->s, b, NULL, NULL), -1);
 }
 
+/* --- what cannot be read --- */
+
+static struct store *open_below(const struct kit *k)
+{
+	struct store *s = store_disk_open(&still_env, k->dir, (size_t)1 << 30, NULL);
+
+	assert_non_null(s);
+	return s;
+}
+
+static void assert_no_start(struct store *s_take, const char *why)
+{
+	struct err err = ERR_INIT;
+
+	assert_null(store_leased(s_take, &err));
+	assert_int_equal(err.reason, ERR_STORE_READ);
+	if (!strstr(err_msg(&err), why))
+		fail_msg("no '%s' in: %s", why, err_msg(&err));
+	err_release(&err);
+}
+
+/* A lease that cannot be read is not one that has gone: its keys would stay for good. */
+static void test_unreadable(void **state)
+{
+	static const struct {
+		const char *key, *bad, *good;
+	} rows[] = {
+		{ STORE_LEASES "0000000000000007", "ten", "10" },    { STORE_LEASES "0000000000000007", "0", "10" },
+		{ STORE_LEASES "0000000000000007", "", "10" },	     { STORE_LEASES "0000000000000007/k", "0", "0 0" },
+		{ STORE_LEASES "0000000000000007/k", "0 x", "0 0" },
+	};
+	struct store_transform mute = MUTE_TRANSFORM;
+	struct kit *k = *state;
+	int64_t rev;
+
+	assert_int_equal(store_lease_grant(k->s, 7, 10, NULL, NULL), 0);
+	assert_true(with(k->s, "k", 7, 0, NULL) > 0);
+	store_close(k->s);
+	assert_no_start(store_transformed(open_below(k), &mute), "cannot be read");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		k->s = open_below(k);
+		rev = put(k->s, rows[i].key, rows[i].bad, STORE_ANY_REV);
+		assert_no_start(TAKE(k->s), rows[i].key);
+		k->s = open_below(k);
+		assert_int_equal(now_rev(k->s), rev);
+		assert_true(put(k->s, rows[i].key, rows[i].good, STORE_ANY_REV) > 0);
+		assert_true(with(k->s, "k", 0, STORE_ANY_REV, NULL) > 0); /* behind the note */
+		store_close(k->s);
+	}
+	k->s = kit_open(k);
+	pass(9 * S);
+	assert_true(there(k->s, "k"));
+	pass(2 * S);
+	assert_false(there(k->s, "k"));
+}
+
 static void test_many(void **state)
 {
 	struct kit *k = *state;
@@ -578,11 +635,17 @@ static void test_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_BOTH(test_expiry), ON_BOTH(test_ids),
-		ON_BOTH(test_ways),   cmocka_unit_test_setup_teardown(test_restart, setup_disk, kit_teardown),
-		ON_BOTH(test_many),   ON_BOTH(test_crowd),
-		ON_BOTH(test_flood),  cmocka_unit_test(test_power),
-		ON_BOTH(test_also),   cmocka_unit_test(test_none),
+		ON_BOTH(test_expiry),
+		ON_BOTH(test_ids),
+		ON_BOTH(test_ways),
+		cmocka_unit_test_setup_teardown(test_restart, setup_disk, kit_teardown),
+		ON_BOTH(test_many),
+		ON_BOTH(test_crowd),
+		cmocka_unit_test_setup_teardown(test_unreadable, setup_disk, kit_teardown),
+		ON_BOTH(test_flood),
+		cmocka_unit_test(test_power),
+		ON_BOTH(test_also),
+		cmocka_unit_test(test_none),
 	};
 
 	still_init();
