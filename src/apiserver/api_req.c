@@ -68,6 +68,9 @@ void api_req_warn(struct api_req *q, const char *fmt, ...)
 
 void api_req_fail(struct api_req *q, struct err *err)
 {
+	/* For the log: words about what a client sent, which others may not see, are in failures of the 400s. */
+	if (err_code(err) >= 500)
+		q->why = arena_sv(q->arena, sv_from(err_msg(err)));
 	q->sink->failure(q, err);
 	err_release(err);
 }

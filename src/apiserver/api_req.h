@@ -137,6 +137,8 @@ struct api_req {
 	struct sv *warnings;
 	size_t n_warnings;
 
+	struct sv why; /* with which words it failed, where that is the server's doing: 500 and above (arena) */
+
 	/* More headers of the answer (arena); the transport may ignore them. */
 	struct http_header *headers;
 	size_t n_headers;

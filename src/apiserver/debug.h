@@ -37,7 +37,8 @@ void debug_text(struct debug_page *p, const char *name, struct sv v); /* left ou
 void debug_number(struct debug_page *p, const char *name, int64_t v);
 void debug_time(struct debug_page *p, const char *name, int64_t ns); /* JSON: seconds */
 
-/* A table that somebody else has written: lines of JSON objects, at most DEBUG_LINES_BYTES. */
+/* A table that somebody else has written: lines of JSON objects of texts and whole numbers, at most
+ * DEBUG_LINES_BYTES. */
 #define DEBUG_LINES_BYTES ((size_t)1 << 20)
 void debug_lines(struct debug_page *p, const char *name, struct sv lines);
 

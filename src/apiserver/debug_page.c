@@ -87,6 +87,24 @@ void debug_time(struct debug_page *p, const char *name, int64_t ns)
 		duration_format(&p->b, ms * NS_PER_MS);
 }
 
+/* A JSON object of texts and numbers, as a row is written. */
+static void debug_line(struct debug_page *p, struct sv line)
+{
+	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
+	const struct val *doc = json_decode(&tmp, line, NULL, NULL);
+
+	buf_addc(&p->b, ' ');
+	VAL_EACH_MEMBER(doc, m) {
+		const char *name = arena_cstr(&tmp, m.key);
+
+		if (val_type(m.value) == VAL_INT)
+			debug_number(p, name, m.value->i);
+		else
+			debug_text(p, name, val_str(m.value));
+	}
+	buf_addc(&p->b, '\n');
+}
+
 void debug_lines(struct debug_page *p, const char *name, struct sv lines)
 {
 	bool whole = lines.n < DEBUG_LINES_BYTES;
@@ -96,7 +114,10 @@ void debug_lines(struct debug_page *p, const char *name, struct sv lines)
 	while (sv_split(&lines, '\n', &line)) {
 		if (!line.n)
 			continue;
-		buf_printf(&p->b, "%s%.*s%s", !p->json ? "  " : p->rows ? "," : "", SV_ARG(line), p->json ? "" : "\n");
+		if (p->json)
+			buf_printf(&p->b, "%s%.*s", p->rows ? "," : "", SV_ARG(line));
+		else
+			debug_line(p, line);
 		p->rows++;
 	}
 	p->more = !whole;

@@ -75,5 +75,6 @@ void slow_log_note(struct api_req *q, int code)
 	(void)snprintf(missing, sizeof(missing), "%u", n);
 	log_kv(LVL_WARN, "apiserver", "slow request", "verb", arena_cstr(q->arena, api_req_verb(q)), "url",
 	       arena_cstr(q->arena, api_req_url(q)), "user", arena_cstr(q->arena, q->user.name), "bytes", bytes, "took",
-	       buf_cstr(&took), "code", answer, "steps", buf_cstr(&steps), "unsaid", missing, NULL);
+	       buf_cstr(&took), "code", answer, "steps", buf_cstr(&steps), "unsaid", missing, q->why.n ? "why" : NULL,
+	       arena_cstr(q->arena, q->why), NULL);
 }

@@ -256,7 +256,9 @@ static void test_watchers(void **state)
 	assert_val(val_member_sv(row, SV("namespace")), "default");
 	assert_true(val_type(val_member_sv(row, SV("bytes"))) == VAL_INT);
 	text = api(r, "GET", "/debug/watchers");
-	assert_true(sv_find_sv(buf_sv(&text->body), SV("\n  {\"group\":\"\",\"resource\":\"configmaps\"")) >= 0);
+	assert_true(sv_find_sv(buf_sv(&text->body),
+			       SV("\n  resource=configmaps namespace=default user=\"admin \\\"x\\\"\" seconds=0 ")) >=
+		    0);
 	answer_free(text);
 	answer_gone(watch);
 }
@@ -388,6 +390,15 @@ static void test_slow_requests(void **state)
 	assert_int_equal(slow.n, 2);
 	slow_has("verb=\"GET\" url=\"" MAPS "/m\" user=\"jane\" bytes=\"0\" took=\"5s\" code=\"200\" "
 		 "steps=\"authorized 5s, answered 0s\"");
+
+	/* What failed says why, when the server is the reason; what somebody sent is told to nobody else. */
+	rig_run(r, 100 * NS_PER_SEC);
+	assert_true(sv_find_sv(buf_sv(&slow.lines), SV("why=")) < 0);
+	all[0] = api_start(r, &(struct ask){ .method = "GET", .path = MAPS "?resourceVersion=99999" });
+	rig_run(r, 5 * NS_PER_SEC);
+	assert_int_equal(all[0]->code, 504);
+	answer_free(all[0]);
+	slow_has("unsaid=\"0\" why=\"Timeout: Too large resource version: 99999, current: ");
 
 	/* So many lines at once, then one now and then, which says how many are missing. */
 	rig_run(r, 100 * NS_PER_SEC);
