@@ -754,7 +754,10 @@ subsets: [{{addresses: [{{ip: {address}}}], ports: [{{port: 8080}}]}}]
 
 def the_namespace_goes(c):
     c.kubectl("delete", "ns", "hello", "--timeout=90s")
-    wait_for("no containers", lambda: not c.get("pods", "-A")["items"])
+    wait_for("no pods", lambda: not c.get("pods", "-A")["items"])
+    # the API has them no more before the node is through with them
+    kept = os.path.join(c.dir, "data", "containerd", "root", "io.containerd.grpc.v1.cri", "sandboxes")
+    wait_for("no sandboxes", lambda: not os.listdir(kept), 60)
 
 
 def stop_leaves_nothing(c):
