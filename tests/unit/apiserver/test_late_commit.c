@@ -16,7 +16,7 @@
 struct kept {
 	struct list link;
 	struct store_write w;
-	char *key, *value;
+	struct arena a; /* w's bytes */
 	store_done_fn *done;
 	void *ctx;
 };
@@ -29,6 +29,18 @@ static struct {
 	size_t n;
 } slow;
 
+static struct store_write copy_of(struct arena *a, const struct store_write *w)
+{
+	struct store_write c = *w, *also = w->n_also ? ARENA_ARRAY(a, struct store_write, w->n_also) : NULL;
+
+	c.key = arena_sv(a, w->key);
+	c.value = arena_sv(a, w->value);
+	for (size_t i = 0; i < w->n_also; i++)
+		also[i] = copy_of(a, &w->also[i]);
+	c.also = also;
+	return c;
+}
+
 static void slow_commit(struct store *s, const struct store_write *w, store_done_fn *done, void *ctx)
 {
 	struct kept *k;
@@ -38,9 +50,7 @@ static void slow_commit(struct store *s, const struct store_write *w, store_done
 		return;
 	}
 	k = xcalloc(1, sizeof(*k));
-	k->w = *w;
-	k->w.key = sv_make(k->key = xstrndup(w->key.p, w->key.n), w->key.n);
-	k->w.value = sv_make(k->value = xstrndup(w->value.n ? w->value.p : "", w->value.n), w->value.n);
+	k->w = copy_of(&k->a, w);
 	k->done = done;
 	k->ctx = ctx;
 	list_add_tail(&slow.kept, &k->link);
@@ -76,8 +86,7 @@ static void wakes(struct rig *r, bool fails)
 		else
 			slow.inner->commit(r->store, &k->w, k->done, k->ctx);
 		err_release(&err);
-		free(k->key);
-		free(k->value);
+		arena_release(&k->a);
 		free(k);
 	}
 	rig_run(r, 0);
