@@ -42,6 +42,9 @@ struct user_info {
 /* All of it, into the arena. */
 void user_copy(struct arena *a, struct user_info *to, const struct user_info *from);
 bool user_in_group(const struct user_info *u, struct sv group);
+/* With whom u shares what one user has of the server: service accounts of a namespace are one, for who may make one may
+ * make a thousand. Those of kube-system, the cluster's own, each are their own. A view of u's name. */
+struct sv user_share(const struct user_info *u);
 /* Adds system:authenticated, for which there is room in groups, unless u is anonymous or a group says already whether
  * he is. */
 void user_is_authenticated(struct user_info *u);

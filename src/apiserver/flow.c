@@ -141,13 +141,14 @@ static void flow_user_drop(struct level *l, struct flow_user *u)
 static bool flow_enqueue(struct level *l, struct flow_ticket *t, unsigned max)
 {
 	size_t bytes = t->q->body.n, bytes_left = QUEUE_BYTES_MAX - l->waiting_bytes;
-	struct flow_user *u = strmap_get(&l->users, t->q->user.name);
+	struct sv share = user_share(&t->q->user);
+	struct flow_user *u = strmap_get(&l->users, share);
 
 	if ((u ? u->waiting : 0) >= max - l->waiting || (u ? u->waiting_bytes : 0) + bytes > bytes_left)
 		return false;
 	if (!u) {
 		u = xcalloc(1, sizeof(*u));
-		u->name = xstrndup(t->q->user.name.p, t->q->user.name.n);
+		u->name = xstrndup(share.p, share.n);
 		list_init(&u->queue);
 		list_add_tail(&l->ring, &u->link);
 		*strmap_slot(&l->users, sv_from(u->name)) = u;

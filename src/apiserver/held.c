@@ -58,7 +58,7 @@ int held_room(const struct api_req *q, struct err *err)
 	if (all < HELD_PLENTY)
 		return 0;
 	pthread_mutex_lock(&set->lock);
-	u = strmap_get(&set->users, q->user.name);
+	u = strmap_get(&set->users, user_share(&q->user));
 	if (u)
 		own = u->bytes;
 	pthread_mutex_unlock(&set->lock);
@@ -72,6 +72,7 @@ int held_room(const struct api_req *q, struct err *err)
 struct held *held_take(const struct api_req *q, size_t n)
 {
 	struct held_set *set = q->server->held;
+	struct sv share = user_share(&q->user);
 	struct held *h;
 	void **slot;
 
@@ -80,11 +81,11 @@ struct held *held_take(const struct api_req *q, size_t n)
 	h = xmalloc(sizeof(*h));
 	*h = (struct held){ .set = set, .bytes = n };
 	pthread_mutex_lock(&set->lock);
-	slot = strmap_slot(&set->users, q->user.name);
+	slot = strmap_slot(&set->users, share);
 	if (!*slot) {
 		struct held_user *u = *slot = xcalloc(1, sizeof(*u));
 
-		u->name = xstrndup(q->user.name.p, q->user.name.n);
+		u->name = xstrndup(share.p, share.n);
 	}
 	h->user = *slot;
 	h->user->bytes += n;

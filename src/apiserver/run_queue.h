@@ -2,9 +2,9 @@
  *
  *	loops ──run_queue_push──▶ a queue per user ──round robin──▶ a few runners (tasks of ENV_REQUESTS)
  *
- * Fair between users: the runners take one run from each in turn, and one user has at most RUN_USER_RUNNERS of them, so
- * that whoever brings a thousand slow requests does not hold up another's one. Of one user the order is that of
- * arrival.
+ * Fair between users, or those who share (user_share(), api_req.h): the runners take one run from each in turn, and one
+ * user has at most RUN_USER_RUNNERS of them, so that whoever brings a thousand slow requests does not hold up another's
+ * one. Of one user the order is that of arrival.
  *
  * A hop costs little: a push is a list operation under a lock, and a runner takes what has come meanwhile, so a burst
  * is one wake-up. Another runner is woken only when what waits has not moved for RUN_PATIENCE_NS; as long as all moves,

@@ -375,7 +375,7 @@ bool req_pool(struct api_req *q, req_fn *fn, void *ctx, bool must)
 	q->timed = true;
 	q->run_fn = fn;
 	q->run_ctx = ctx;
-	return run_queue_push(q->server->runs, &q->run, q->user.name, q->body.n, run_pooled, must);
+	return run_queue_push(q->server->runs, &q->run, user_share(&q->user), q->body.n, run_pooled, must);
 }
 
 void api_req_post(struct api_req *q, req_fn *fn, void *ctx)

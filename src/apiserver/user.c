@@ -43,3 +43,16 @@ void user_copy(struct arena *a, struct user_info *to, const struct user_info *fr
 		to->extra[i].n_values = from->extra[i].n_values;
 	}
 }
+
+struct sv user_share(const struct user_info *u)
+{
+	const struct sv prefix = SV("system:serviceaccount:");
+	struct sv rest, ns;
+
+	if (!sv_starts(u->name, prefix))
+		return u->name;
+	rest = sv_sub(u->name, prefix.n, u->name.n);
+	if (!sv_split(&rest, ':', &ns) || sv_is(ns, "kube-system"))
+		return u->name;
+	return sv_sub(u->name, 0, prefix.n + ns.n);
+}

@@ -52,6 +52,23 @@ static void test_share(void **state)
 	assert_int_equal(held_bytes(r->server), 0);
 }
 
+/* Accounts that one may make as many of as he likes hold no more for that. */
+static void test_accounts(void **state)
+{
+	struct rig *r = *state;
+	struct api_req one = of(r, "system:serviceaccount:ns:one"),
+		       own = of(r, "system:serviceaccount:kube-system:one");
+	struct held *a = held_take(&one, HELD_MAX / 2 + HELD_SMALL), *b = held_take(&own, HELD_MAX / 4);
+
+	assert_false(room(r, "system:serviceaccount:ns:one"));
+	assert_false(room(r, "system:serviceaccount:ns:two"));
+	assert_true(room(r, "system:serviceaccount:ns2:one"));
+	assert_false(room(r, "system:serviceaccount:kube-system:one"));
+	assert_true(room(r, "system:serviceaccount:kube-system:two"));
+	held_give(a);
+	held_give(b);
+}
+
 static void test_requests(void **state)
 {
 	static const struct sv masters = { "system:masters", sizeof("system:masters") - 1 };
@@ -122,7 +139,8 @@ static void test_watches(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_share), T(test_requests), T(test_past), T(test_watches) };
+	const struct CMUnitTest tests[] = { T(test_share), T(test_accounts), T(test_requests), T(test_past),
+					    T(test_watches) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

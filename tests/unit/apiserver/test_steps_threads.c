@@ -367,7 +367,7 @@ static int hang(const struct admission *a, struct err *err, void *ctx)
 {
 	(void)err;
 	(void)ctx;
-	if (!sv_is(a->q->user.name, "slow"))
+	if (!sv_is(a->q->user.name, "slow") && !sv_starts(a->q->user.name, SV("system:serviceaccount:")))
 		return 0;
 	pthread_mutex_lock(&gate.lock);
 	while (!gate.open)
@@ -376,15 +376,21 @@ static int hang(const struct admission *a, struct err *err, void *ctx)
 	return 0;
 }
 
-static void test_slow_user(void **state)
+/* accounts: each request is another one's, all of one namespace. */
+static void slow_beside_quick(bool accounts)
 {
+	static char names[1000][48];
 	static const struct req_plugins slow = { .mutate = hang };
 
-	(void)state;
 	gate.open = false;
 	req_set_plugins(world.server, &slow);
-	for (int i = 0; i < 1000; i++)
-		start(&world.all[i], i, "slow", "0s");
+	for (int i = 0; i < 1000; i++) {
+		if (accounts)
+			(void)snprintf(names[i], sizeof(names[i]), "system:serviceaccount:ns:%d", i);
+		else
+			memcpy(names[i], "slow", sizeof("slow"));
+		start(&world.all[i], i, names[i], "0s");
+	}
 	for (int i = 1000; i < 1050; i++)
 		start(&world.all[i], i, "quick", "0s");
 	while (world.left > 1000)
@@ -399,6 +405,18 @@ static void test_slow_user(void **state)
 		inbox_run(&world.loop);
 	for (int i = 0; i < 1050; i++)
 		assert_int_equal(world.all[i].code, 201);
+}
+
+static void test_slow_user(void **state)
+{
+	(void)state;
+	slow_beside_quick(false);
+}
+
+static void test_slow_accounts(void **state)
+{
+	(void)state;
+	slow_beside_quick(true);
 }
 
 /* --- over a socket --- */
@@ -834,6 +852,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_user, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow_accounts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_socket, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_store, slow_setup, slow_teardown),
