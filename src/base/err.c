@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,11 @@ bool err_retryable(const struct err *err)
 	default:
 		return false;
 	}
+}
+
+bool err_no_room(const struct err *err)
+{
+	return err->errnum == ENOSPC || err->errnum == EDQUOT || err->errnum == EFBIG;
 }
 
 const char *err_msg(const struct err *err)

@@ -71,6 +71,7 @@ int err_set_object(struct err *err, struct sv group, struct sv kind, struct sv n
 int err_copy(struct err *to, const struct err *from);				      /* all of it; to NULL: nothing */
 int err_move(struct err *to, struct err *from); /* from is empty after; to NULL drops it */
 bool err_retryable(const struct err *err);	/* conflict, timeouts, unavailable, too many requests, internal */
+bool err_no_room(const struct err *err);	/* a full disk, or as much of it as one may have */
 const char *err_msg(const struct err *err);	/* never NULL */
 void err_release(struct err *err);		/* for _cleanup_; err is reusable after */
 

@@ -108,7 +108,7 @@ int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, st
 	if (same || file_write(path, ca, 0600, &why) == 0)
 		return 0;
 	/* A full disk must not keep a cluster from starting; the next start writes it. */
-	if (why.errnum == ENOSPC || why.errnum == EDQUOT) {
+	if (err_no_room(&why)) {
 		err_release(&why);
 		return 0;
 	}

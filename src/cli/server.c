@@ -264,6 +264,22 @@ static int write_kubeconfig(struct server *s, struct err *err)
 	return file_write_again(s->o.kubeconfig, yaml, (mode_t)mode, err);
 }
 
+/* A full disk must not keep a server from starting: with its API room is made, and the kubeconfig that is there mostly
+ * serves. */
+static int write_first_kubeconfig(struct server *s, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (write_kubeconfig(s, &why) == 0)
+		return 0;
+	if (!err_no_room(&why))
+		return err_move(err, &why);
+	log_warn("server", "the kubeconfig is as an earlier start left it; the next one writes it", "error", "%s",
+		 err_msg(&why));
+	err_release(&why);
+	return 0;
+}
+
 static void lost(const struct err *why)
 {
 	log_error("server", "nothing can be answered any more, and another process is started", "why", "%s",
@@ -366,7 +382,7 @@ static int start_api(struct server *s, struct err *err)
 		return server_explain_bind(o, err);
 	apiserver_check_clock(s->api);
 	supervise_keep(KEPT_LISTENER, http_server_fd(s->http));
-	return write_kubeconfig(s, err);
+	return write_first_kubeconfig(s, err);
 }
 
 static struct client *controller_client(void *ctx, const char *account)

@@ -104,13 +104,19 @@ def end(c):
 
 
 def fill_disk(c):
-    """Fills it, and kills the server while it is full."""
+    """Fills it, and kills the server while it is full: to the last byte, whatever room the store has made."""
     hog = c.dir + "/data/hog"
-    with open(hog, "wb", buffering=0) as f, contextlib.suppress(OSError):
-        while f.write(bytes(65536)):
-            pass
+
+    def fill():
+        with open(hog, "ab", buffering=0) as f:
+            for size in (65536, 512):
+                with contextlib.suppress(OSError):
+                    while f.write(bytes(size)):
+                        pass
+    fill()
     time.sleep(0.5)
     c.kill()
+    fill()
     c.start(wait=False)
     # What it says of its health depends on whether it has found the disk full yet; reads go on in any case.
     wait_for("an answer on a full disk", lambda: c.request("GET", "/api/v1/namespaces/default")[0] == 200)
@@ -140,6 +146,7 @@ def answered(ledger, more):
 def ledger_holds(_):
     """Updates, patches and deletions of the same keys, a counter of all, and two watches that go on where they were."""
     c = Cluster()
+    c.kubeconfig = c.dir + "/data/kubeconfig.yaml"
     with small_disk(c.dir + "/data") as small:
         try:
             c.start()

@@ -5,14 +5,8 @@
 #include "base/arena.h"
 #include "store/disk/disk-internal.h"
 
-#include <errno.h>
 
 enum job { JOB_NONE, JOB_GIVE_BACK, JOB_APPLY, JOB_COMPACT, JOB_MERGE };
-
-bool disk_is_full(const struct err *err)
-{
-	return err->errnum == ENOSPC || err->errnum == EDQUOT || err->errnum == EFBIG;
-}
 
 void disk_set_full(struct disk_store *s)
 {
@@ -75,7 +69,7 @@ static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g
 static void checkpoint_merge_failed(struct disk_store *s, struct err *err_take)
 {
 	s->merge_waits = true;
-	if (disk_is_full(err_take)) {
+	if (err_no_room(err_take)) {
 		/* In smaller pieces it may fit, or when it forgets what has been compacted since. */
 		s->merge_waits = s->tight && s->db.merge_rev >= s->meta.compact_rev;
 		s->tight = true;
@@ -110,7 +104,7 @@ bool checkpoint_failed_since(const struct disk_store *s, uint64_t *fails, struct
 /* Lock held. The reserve's room is for what has to go on. */
 static void checkpoint_failed(struct disk_store *s, enum job job, struct err *err_take)
 {
-	bool full = disk_is_full(err_take);
+	bool full = err_no_room(err_take);
 
 	if (err_take->reason == ERR_INTERNAL && err_take->errnum)
 		err_take->reason = ERR_UNAVAILABLE;

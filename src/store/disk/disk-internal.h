@@ -87,8 +87,6 @@ void gen_unref(struct gen *g); /* lock held */
 
 int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
 	       void *ctx, int64_t *ret_rev, struct err *err);
-/* Is this why a write failed: no room left? */
-bool disk_is_full(const struct err *err);
 /* It is: nothing but deletions from now on. Lock held, or nobody else there. */
 void disk_set_full(struct disk_store *s);
 void writer_main(void *ctx);

@@ -151,7 +151,7 @@ static bool disk_healthy(struct store *store, struct err *why)
 		err_set(why, e->reason ? e->reason : ERR_UNAVAILABLE, "%s",
 			e->reason ? err_msg(e) : "the disk is full");
 		if (why)
-			why->errnum = e == &s->full_err || disk_is_full(e) ? ENOSPC : e->errnum;
+			why->errnum = e == &s->full_err || err_no_room(e) ? ENOSPC : e->errnum;
 		/* Whoever asks keeps asking: that is when to try again. */
 		s->probe = s->wal_err.reason != ERR_NONE;
 		s->ckpt_poke = s->room_poke = true;

@@ -112,7 +112,7 @@ static void group_fail(struct disk_store *s, struct group *g)
 		if (g->e[i].outcome == STORE_OK || (g->e[i].outcome == STORE_MISMATCH && g->e[i].before.in_group))
 			g->e[i].outcome = STORE_FAILED;
 	pthread_mutex_lock(&s->mu);
-	if (disk_is_full(&g->err)) {
+	if (err_no_room(&g->err)) {
 		/* What is left is for deletions, and they need it now. */
 		disk_set_full(s);
 		reserve_give(&s->reserve);
@@ -267,7 +267,7 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 		group_write(s, g);
 	/* The reserve has just been given up, for deletions: those of this very group are the first. And what a merge
 	 * consumed is not given back while this round's snapshot may read it. */
-	while (disk_is_full(&g->err) && group_may_fit(s, sn)) {
+	while (err_no_room(&g->err) && group_may_fit(s, sn)) {
 		keyidx_release(&g->keys);
 		err_release(&g->err);
 		sn->full = true;
