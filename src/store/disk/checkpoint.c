@@ -5,7 +5,6 @@
 #include "base/arena.h"
 #include "store/disk/disk-internal.h"
 
-
 enum job { JOB_NONE, JOB_GIVE_BACK, JOB_APPLY, JOB_COMPACT, JOB_MERGE };
 
 void disk_set_full(struct disk_store *s)
