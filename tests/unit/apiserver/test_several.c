@@ -478,6 +478,25 @@ static void test_repair(void **state)
 	expect(p->b, 201, "POST", SERVICES, service(p->b, "d", "\"clusterIP\":\"10.43.0.9\""));
 }
 
+/* A claim that is none of a Service's stays, and nobody is told again and again that it is repaired. */
+static void test_repair_foreign(void **state)
+{
+	static const char *const foreign[] = { CLAIM_OF("gateways", "default", "edge"), "{}", "not even that", "" };
+	struct pair *p = *state;
+
+	assert_int_equal(create(p->a, "a", "\"clusterIP\":\"10.43.0.9\""), 201);
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++) {
+		int64_t rev;
+
+		raw(p->a, CLAIMS "ipaddresses/10.43.0.9", foreign[i]);
+		rev = rev_of(expect(p->a, 200, "GET", "/api/v1/services", NULL));
+		assert_int_equal(service_claims_repair(p->a->server, false, NULL), 0);
+		assert_int_equal(rev_of(expect(p->a, 200, "GET", "/api/v1/services", NULL)), rev);
+	}
+	rig_run(p->a, NS_PER_SEC);
+	assert_string_equal(event_messages(p->a), "");
+}
+
 /* A server that is behind takes nothing from others, and has nothing to say. */
 static void test_repair_late(void **state)
 {
@@ -634,6 +653,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_left_over, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_repair_foreign, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair_late, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_repair_on_full, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_health, pair_setup, pair_teardown),

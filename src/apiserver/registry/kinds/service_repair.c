@@ -225,14 +225,17 @@ static bool repair_is_of(struct repair *rp, const struct claim *c, struct owner 
 static int repair_claim(const struct store_kv *kv, void *ctx)
 {
 	struct repair *rp = ctx;
-	struct owner *w;
+	struct owner *w = strmap_get(&rp->owners, sv_sub(kv->key, sizeof(CLAIMS_ROOT) - 1, kv->key.n));
 	struct claim c;
 
 	rp->read++;
 	rp->last = arena_sv(&rp->arena, kv->key);
-	if (!claim_parse(&rp->arena, rp->al, kv->key, kv->value, &c) || !c.of_service)
+	/* Somebody else's, or nothing that is known: it is respected, and nothing can be made in its place. */
+	if (!claim_parse(&rp->arena, rp->al, kv->key, kv->value, &c) || !c.of_service) {
+		if (w)
+			w->claimed = true;
 		return 0;
-	w = strmap_get(&rp->owners, sv_sub(kv->key, sizeof(CLAIMS_ROOT) - 1, kv->key.n));
+	}
 	if (repair_is_of(rp, &c, w)) {
 		w->claimed = true;
 		return 0;
