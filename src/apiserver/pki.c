@@ -90,6 +90,7 @@ static int load_ca(struct pki *p, const struct pki_opts *o, struct err *err)
 			       o->dir);
 	if (cert_make(&p->arena, &c, SV(""), SV(""), &p->ca_cert, &p->ca_key, err) < 0)
 		return err_wrap(err, "making the cluster CA");
+	p->unsaved_keys = true;
 	/* The key first: a crash between the two leaves what the check above names. */
 	save(p, o->dir, "ca.key", p->ca_key);
 	save(p, o->dir, "ca.crt", p->ca_cert);
@@ -173,6 +174,7 @@ static int load_sa_key(struct pki *p, const struct pki_opts *o, struct err *err)
 	if (rc == 0) {
 		if (key_new_ec(&p->arena, &p->sa_key, err) < 0)
 			return -1;
+		p->unsaved_keys = true;
 		save(p, o->dir, "sa.key", p->sa_key);
 	}
 	if (key_public_pem(&p->arena, p->sa_key, &public_pem, err) < 0 ||
@@ -196,6 +198,21 @@ static const char *const *pki_copy_list(struct arena *a, const char *const *list
 	return copy;
 }
 
+/* A full disk must not keep a server from starting: what the next one makes again as well need not be on it. */
+static int pki_save_all(struct pki *p, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (file_write_several(p->unsaved.p, p->unsaved.n, &why) == 0)
+		return 0;
+	if (p->unsaved_keys || !err_no_room(&why))
+		return err_move(err, &why);
+	log_warn("apiserver", "certificates are made, and the next start makes them again", "error", "%s",
+		 err_msg(&why));
+	err_release(&why);
+	return 0;
+}
+
 struct pki *pki_open(const struct pki_opts *o, struct err *err)
 {
 	struct pki *p = xcalloc(1, sizeof(*p));
@@ -206,7 +223,7 @@ struct pki *pki_open(const struct pki_opts *o, struct err *err)
 	p->addrs = pki_copy_list(&p->arena, o->addrs);
 	pthread_mutex_init(&p->lock, NULL);
 	if ((o->dir && dir_make(o->dir, 0700, err) < 0) || load_ca(p, o, err) < 0 || load_server(p, o, err) < 0 ||
-	    load_sa_key(p, o, err) < 0 || file_write_several(p->unsaved.p, p->unsaved.n, err) < 0)
+	    load_sa_key(p, o, err) < 0 || pki_save_all(p, err) < 0)
 		return pki_close(p);
 	vec_release(&p->unsaved);
 	return p;

@@ -47,6 +47,7 @@ struct pki {
 	struct tls_ctx *kubelet_tls;  /* see pki_kubelet_tls() */
 	struct tls_ctx *any_tls;      /* see pki_any_tls() */
 	VEC(struct file_out) unsaved; /* made while opening */
+	bool unsaved_keys;	      /* ca.key or sa.key among them: what another one signs is not this one's */
 	struct tls_ctx *tls;	      /* serves with the server certificate; set by its user, dropped here */
 };
 

@@ -5,8 +5,10 @@
 #include "base/arena.h"
 #include "base/file.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -231,6 +233,51 @@ static void test_server_files_of_others(void **state)
 	pki_close(p);
 }
 
+static struct pki *open_on_full(const char *const *names, struct err *err)
+{
+	struct rlimit was, none;
+	struct pki *p;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	none = (struct rlimit){ 16, was.rlim_max };
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	p = pki_open(&(struct pki_opts){ .env = &env, .dir = dir, .names = names, .addrs = names + 2 }, err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	return p;
+}
+
+/* A machine with another name starts on a full disk; keys that would not be there the next time are not begun with. */
+static void test_full(void **state)
+{
+	static const char *const names[] = { "kubernetes", "renamed", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct err err = ERR_INIT;
+	struct sv was, is;
+	struct pki *p;
+	char path[96];
+
+	(void)state;
+	assert_null(open_on_full(names, &err));
+	assert_true(err_no_room(&err));
+	err_release(&err);
+	pki_close(open_at(NOW_NS));
+	snprintf(path, sizeof(path), "%s/server.crt", dir);
+	assert_int_equal(file_read(&a, path, 4096, &was, NULL), 0);
+	p = open_on_full(names, &err);
+	if (!p)
+		fail_msg("%s", err_msg(&err));
+	assert_serves(p);
+	assert_false(sv_eq(p->server_cert, was));
+	pki_close(p);
+	assert_int_equal(file_read(&a, path, 4096, &is, NULL), 0);
+	assert_true(sv_eq(is, was));
+	snprintf(path, sizeof(path), "%s/sa.key", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_null(open_on_full(names, &err));
+	err_release(&err);
+}
+
 static void refused_with(const char *name, const char *words)
 {
 	static const char *const none[] = { NULL };
@@ -320,6 +367,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_renewed_while_running, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_server_files_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_server_files_of_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys_encrypted, setup, teardown),
 	};
