@@ -417,6 +417,10 @@ struct val *yaml_decode_opts(struct arena *a, struct sv text, const struct yaml_
 		if (json.values)
 			json.values->used = before;
 	}
+	/* A parser that is told the encoding takes the mark for a column, and what begins left of it for the next
+	 * document. */
+	if (sv_starts(text, SV("\xef\xbb\xbf")))
+		text = sv_sub(text, 3, text.n);
 	BUG_ON(!yaml_parser_initialize(&r.parser));
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);

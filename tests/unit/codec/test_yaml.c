@@ -17,8 +17,11 @@ static const struct {
 	{ "a: b\n", "{\"a\":\"b\"}" },
 	{ "---\na: b\n", "{\"a\":\"b\"}" },
 	{ "\xef\xbb\xbf"
-	  "a: b\n",
-	  "{\"a\":\"b\"}" },
+	  "a: b\nc: d\n",
+	  "{\"a\":\"b\",\"c\":\"d\"}" },
+	{ "\xef\xbb\xbf# edited elsewhere\r\na:\r\n- b\r\nc: d\r\n", "{\"a\":[\"b\"],\"c\":\"d\"}" },
+	{ "\xef\xbb\xbf---\na: b\nc: d\n", "{\"a\":\"b\",\"c\":\"d\"}" },
+	{ "\xef\xbb\xbf", "null" },
 	{ "a: b\n...\n", "{\"a\":\"b\"}" },
 	{ "a: b\n---\nc: d\n", "{\"a\":\"b\"}" },
 	{ "{\"a\": [1, 2.5, null]}", "{\"a\":[1,2.5,null]}" },
