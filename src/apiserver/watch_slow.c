@@ -83,7 +83,7 @@ void wc_slow_check(struct wc_watch *w)
 /* Once a watcher: by who reads its end. As many as a person reads, for a user has as many watches end as he opens. */
 void wc_slow_report(struct wc_watch *w, enum wc_slow why)
 {
-	char name[160], events[24], bytes[24], seconds[24], missing[16];
+	char name[160], user[160], events[24], bytes[24], seconds[24], missing[16];
 	struct watchcache *c = w->in->cache;
 	int64_t now_ns = env_mono_ns(c->s->env), age_ns = now_ns - w->opened_ns;
 	unsigned n;
@@ -94,14 +94,15 @@ void wc_slow_report(struct wc_watch *w, enum wc_slow why)
 	pthread_mutex_unlock(&c->owners_lock);
 	if (!told)
 		return;
+	(void)snprintf(user, sizeof(user), "%.*s", SV_ARG(w->o.user));
 	(void)snprintf(missing, sizeof(missing), "%u", n);
 	(void)snprintf(events, sizeof(events), "%zu", w->slow_events);
 	(void)snprintf(bytes, sizeof(bytes), "%zu", w->slow_bytes);
 	(void)snprintf(seconds, sizeof(seconds), "%" PRId64, age_ns / NS_PER_SEC);
 	log_kv(LVL_WARN, "apiserver", "a watch was ended: its client reads too slowly and has to start over", "user",
-	       w->owner->user, "resource", resource_qualified(w->in->res, name, sizeof(name)), "namespace",
-	       w->ns ? w->ns : "", "because", slow_words[why], "events", events, "bytes", bytes, "seconds", seconds,
-	       "unsaid", missing, NULL);
+	       user, "resource", resource_qualified(w->in->res, name, sizeof(name)), "namespace", w->ns ? w->ns : "",
+	       "because", slow_words[why], "events", events, "bytes", bytes, "seconds", seconds, "unsaid", missing,
+	       NULL);
 }
 
 /* --- telling --- */

@@ -61,7 +61,7 @@ static void describe_one(struct wc_watch *w, void *ctx)
 	buf_printf(b, "{\"group\":\"%s\",\"resource\":\"%s\",\"namespace\":", w->in->res->group, w->in->res->plural);
 	json_encode_str(b, w->ns ? sv_from(w->ns) : SV(""));
 	buf_adds(b, ",\"user\":");
-	json_encode_str(b, sv_from(w->owner->user));
+	json_encode_str(b, w->o.user.p ? w->o.user : SV(""));
 	buf_printf(b, ",\"seconds\":%" PRId64 ",\"taken\":%" PRIu64 ",\"events\":%zu,\"bytes\":%zu",
 		   (d->now_ns - w->opened_ns) / NS_PER_SEC, w->taken, w->n, w->bytes);
 	if (w->n)

@@ -38,7 +38,7 @@ struct wc_item {
 	bool counted; /* in the queue's bytes */
 };
 
-/* A user with watches, in watchcache.owners. */
+/* A user with watches, or those who share, in watchcache.owners. */
 struct wc_owner {
 	char *user;
 	size_t watches;	     /* guarded by owners_lock */

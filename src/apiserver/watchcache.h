@@ -135,8 +135,9 @@ struct wc_watch_opts {
 	bool initial;		     /* first everything there is as ADDED; since is ignored */
 	bool initial_bookmark;	     /* and then a bookmark that says so (sendInitialEvents) */
 	bool bookmarks;		     /* periodic ones */
-	struct sv user; /* whose it is, for the sum and the log; outlives the watch. "": a component's, which has no
-			 * peer that could stall */
+	struct sv user;	 /* whose it is, for the log; outlives the watch. "": a component's, which has no peer that
+			  * could stall */
+	struct sv share; /* with whose it counts (user_share()); "": the user's own */
 	/* Something can be read, or the watch ended. Called once until wc_watch_next() said "empty". */
 	void (*wake)(void *ctx);
 	void *ctx;

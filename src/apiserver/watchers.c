@@ -180,7 +180,7 @@ int wc_watch_open(struct watchcache *c, const struct wc_watch_opts *o, struct wc
 	w->ns = o->ns.n && o->res->namespaced ? xstrndup(o->ns.p, o->ns.n) : NULL;
 	w->o.ns = sv_from(w->ns);
 	w->bucket = bucket_of(o);
-	w->owner = wc_owner_get(c, o->user);
+	w->owner = wc_owner_get(c, o->share.n ? o->share : o->user);
 	w->opened_ns = env_mono_ns(c->s->env);
 	pthread_mutex_init(&w->lock, NULL);
 	list_init(&w->link);

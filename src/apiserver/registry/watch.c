@@ -307,6 +307,7 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 				     .ns = q->ns,
 				     .sel = sel,
 				     .user = q->user.name,
+				     .share = user_share(&q->user),
 				     .bookmarks = option_bool(q, "allowWatchBookmarks") };
 	o->initial = initial || (!initial_set && rev == 0);
 	o->initial_bookmark = initial && o->bookmarks;

@@ -324,7 +324,8 @@ static void test_stalled(void **state)
 	answer_gone(lazy);
 }
 
-/* A thousand unread watches of one user have one bound together; other users' are not looked at. */
+/* A thousand unread watches of one user have one bound together, and service accounts of a namespace are one user;
+ * others' are not looked at. */
 static void test_thousand(void **state)
 {
 	enum { WATCHES = 1000, OBJECTS = 20, CHANGES = 1500, BYTES = 10000 };
@@ -334,9 +335,9 @@ static void test_thousand(void **state)
 	size_t ended = 0, most = 0;
 
 	other = watch_as(r, "", "other", true);
-	fast = watch_as(r, "", "many", false);
+	fast = watch_as(r, "", "system:serviceaccount:many:fast", false);
 	for (size_t i = 0; i < WATCHES; i++)
-		many[i] = watch_as(r, "", "many", true);
+		many[i] = watch_as(r, "", arena_printf(&r->arena, "system:serviceaccount:many:a%zu", i % 50), true);
 	for (size_t i = 0; i < OBJECTS; i++)
 		put_n(r, i, "x", BYTES, true);
 	for (size_t i = 0; i < CHANGES; i++) {
@@ -349,7 +350,8 @@ static void test_thousand(void **state)
 	assert_in_range(most, 1, WATCH_USER_BYTES + WATCHES * (WATCH_SPARED_BYTES + 20000) + WATCH_QUEUE_BYTES);
 	assert_true(ended > WATCHES / 2);
 	assert_int_equal(metric(r, TERMINATED), ended);
-	assert_in_range(logged_with("user=\"many\"", "the user's watches"), 1, 20); /* a few say it for all */
+	assert_in_range(logged_with("user=\"system:serviceaccount:many:a", "the user's watches"), 1,
+			20); /* a few say it for all */
 	assert_false(other->ended);
 	assert_false(fast->ended);
 	assert_follows(r, fast, "");
