@@ -154,7 +154,8 @@ static int containerd_end_signal(const char *socket)
 	return shims_call(socket) == 0 ? SIGTERM : SIGKILL;
 }
 
-bool containerd_stop_stale(const char *data_dir, struct err *err)
+/* 1: one was there and is gone; 0: there is none; -1: one does not end. */
+static int containerd_stop_one(const char *data_dir, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *config = arena_printf(&a, "%s/containerd/config.toml", data_dir);
@@ -168,7 +169,7 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 	    !pid_is_ours((int)pid, config))
 		pid = shims_find_daemon(config);
 	if (pid == 0)
-		return false;
+		return 0;
 	containerd_run_dir(data_dir, run);
 	kill((pid_t)pid, containerd_end_signal(arena_printf(&a, "%s/containerd.sock", run)));
 	for (int i = 0; i < 1000 && pid_is_ours((int)pid, config); i++) {
@@ -176,12 +177,22 @@ bool containerd_stop_stale(const char *data_dir, struct err *err)
 			kill((pid_t)pid, SIGKILL);
 		containerd_wait_ms(10);
 	}
-	if (pid_is_ours((int)pid, config)) {
-		err_set(err, ERR_INTERNAL, "containerd (pid %d) of '%s' does not end", (int)pid, data_dir);
-		return true;
-	}
+	if (pid_is_ours((int)pid, config))
+		return err_set(err, ERR_INTERNAL, "containerd (pid %d) of '%s' does not end", (int)pid, data_dir);
 	unlink(pid_file);
-	return true;
+	return 1;
+}
+
+bool containerd_stop_stale(const char *data_dir, struct err *err)
+{
+	bool any = false;
+	int rc;
+
+	/* Of several, which an earlier version could leave, another has the root and the socket once the first is gone.
+	 */
+	while ((rc = containerd_stop_one(data_dir, err)) > 0)
+		any = true;
+	return any || rc < 0;
 }
 
 static void exited(int status, void *ctx);

@@ -56,5 +56,6 @@ struct containerd_conf {
 	bool restrict_oom_score_adj;	 /* when we may not lower oom_score_adj */
 };
 void containerd_config(struct buf *b, const struct containerd_conf *c);
-/* Stops the daemon that runs on data_dir's configuration, whoever started it. True when there was one. */
+/* Stops the daemon that runs on data_dir's configuration, or all if they are several, whoever started them. True when
+ * there was one. */
 bool containerd_stop_stale(const char *data_dir, struct err *err);

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -102,6 +103,53 @@ static void test_stale_one_that_starts_is_killed(void **state)
 	check_stale(DEAD_SOCKET, -1, SIGKILL);
 }
 
+/* Nobody wrote down its pid: this program, which is found by its command line. Ends with it. */
+static pid_t fake_stray(const char *data_dir)
+{
+	const char *config = arena_printf(&A, "%s/containerd/config.toml", data_dir);
+	int up[2];
+	char c;
+	pid_t pid;
+
+	assert_int_equal(pipe(up), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(up[1], 1);
+		close(up[0]);
+		execl("/proc/self/exe", "containerd", "--config", config, NULL);
+		_exit(126);
+	}
+	assert_true(pid > 0);
+	close(up[1]);
+	assert_int_equal(read(up[0], &c, 1), 1);
+	close(up[0]);
+	return pid;
+}
+
+static void be_stray(void)
+{
+	(void)!write(1, "u", 1);
+	for (;;)
+		pause();
+}
+
+static void test_all_stale_ones_are_stopped(void **state)
+{
+	const char *data_dir = temp_dir(&A);
+	pid_t pids[3];
+	int status;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+		pids[i] = fake_stray(data_dir);
+	assert_true(containerd_stop_stale(data_dir, NULL));
+	for (size_t i = 0; i < ARRAY_LEN(pids); i++)
+		assert_int_equal(waitpid(pids[i], &status, WNOHANG), pids[i]);
+	assert_false(containerd_stop_stale(data_dir, NULL));
+	assert_int_equal(tree_remove(data_dir, NULL), 0);
+}
+
 /* --- our own, given up while it starts --- */
 
 static const char *up_file;
@@ -162,10 +210,13 @@ static void test_own_one_without_its_pid(void **state)
 	check_own(true);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "--config") == 0)
+		be_stray();
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stale_one_that_serves_is_asked),
 					    cmocka_unit_test(test_stale_one_that_starts_is_killed),
+					    cmocka_unit_test(test_all_stale_ones_are_stopped),
 					    cmocka_unit_test(test_own_one_that_starts_is_killed),
 					    cmocka_unit_test(test_own_one_without_its_pid) };
 	int rc = cmocka_run_group_tests_name("kubelet/containerd", tests, NULL, NULL);
