@@ -138,7 +138,7 @@ struct complaint {
 	bool micro;
 };
 
-/* As package time quotes, which is not as %q does. */
+/* As package time quotes, which is not as %q does: what is not ASCII is told byte by byte. */
 static void time_quote(struct buf *b, struct sv s)
 {
 	buf_addc(b, '"');
@@ -363,24 +363,6 @@ bool duration_parse(struct sv s, int64_t *ret_ns)
 	return true;
 }
 
-/* As Go's package time quotes: what is not ASCII is told byte by byte. */
-static void add_quoted(struct buf *b, struct sv s)
-{
-	buf_addc(b, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c >= 0x80) {
-			buf_printf(b, "\\x%02x", c);
-			continue;
-		}
-		if (c == '"' || c == '\\')
-			buf_addc(b, '\\');
-		buf_addc(b, (char)c);
-	}
-	buf_addc(b, '"');
-}
-
 static bool is_digit(struct sv s, size_t i)
 {
 	return i < s.n && s.p[i] >= '0' && s.p[i] <= '9';
@@ -420,13 +402,13 @@ void duration_why(struct buf *b, struct sv s)
 			continue;
 		buf_adds(b, n ? "time: unknown unit " : "time: missing unit");
 		if (n)
-			add_quoted(b, unit);
+			time_quote(b, unit);
 		buf_adds(b, " in duration ");
-		add_quoted(b, s);
+		time_quote(b, s);
 		return;
 	}
 	buf_adds(b, "time: invalid duration ");
-	add_quoted(b, s);
+	time_quote(b, s);
 }
 
 /* v / 10^digits with trailing zeros dropped: "1.5", "3". */
