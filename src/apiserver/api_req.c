@@ -27,6 +27,17 @@ bool api_req_param(const struct api_req *q, const char *name, struct sv *ret)
 	return false;
 }
 
+int err_bad_number(struct err *err, struct sv v)
+{
+	struct sv digits = v.n && (v.p[0] == '-' || v.p[0] == '+') ? sv_sub(v, 1, v.n) : v;
+	bool number = digits.n > 0;
+
+	for (size_t i = 0; i < digits.n; i++)
+		number = number && digits.p[i] >= '0' && digits.p[i] <= '9';
+	return err_set(err, ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": %s", SV_ARG(v),
+		       number ? "value out of range" : "invalid syntax");
+}
+
 bool option_bool(struct api_req *q, const char *name)
 {
 	struct sv v;

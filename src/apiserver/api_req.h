@@ -191,6 +191,8 @@ void api_req_warn(struct api_req *q, const char *fmt, ...) _printf_(2, 3);
 void api_req_header(struct api_req *q, struct sv name, struct sv value); /* views in the arena or constant */
 /* A query parameter, decoded; false when absent. Works in-process too (options set there). */
 bool api_req_param(const struct api_req *q, const char *name, struct sv *ret);
+/* A parameter that is no number, in the words that upstream has for all of them. Returns -1. */
+int err_bad_number(struct err *err, struct sv v);
 /* Answers with the failure and releases err. Always use it last. */
 void api_req_fail(struct api_req *q, struct err *err);
 

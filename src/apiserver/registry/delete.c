@@ -93,8 +93,7 @@ int delete_options_read(struct api_req *q, struct delete_options *o, struct err 
 		return -1;
 	if (api_req_param(q, "gracePeriodSeconds", &v)) {
 		if (!sv_to_i64(v, &o->grace) || o->grace > INT32_MAX)
-			return err_set(err, ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": invalid syntax",
-				       SV_ARG(v));
+			return err_bad_number(err, v);
 		o->grace = grace_given(o->grace);
 	}
 	if (api_req_param(q, "propagationPolicy", &v))

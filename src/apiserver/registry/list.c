@@ -138,7 +138,7 @@ static int list_parse_opts(struct api_req *q, struct list_opts *o, struct err *e
 		o->rev_set = true;
 	}
 	if (api_req_param(q, "limit", &v) && v.n && (!sv_to_i64(v, &o->limit)))
-		return err_set(err, ERR_BAD_REQUEST, "limit: Invalid value: \"%.*s\": must be a number", SV_ARG(v));
+		return err_bad_number(err, v);
 	if (o->limit < 0)
 		o->limit = 0;
 	if (o->cont.n) {

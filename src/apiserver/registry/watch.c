@@ -315,7 +315,7 @@ static int watch_parse_opts(struct api_req *q, struct wc_watch_opts *o, int64_t 
 	*seconds = 0;
 	if (api_req_param(q, "timeoutSeconds", &v) && v.n &&
 	    (!sv_to_i64(v, seconds) || *seconds < 0 || *seconds > 1 << 30))
-		return err_set(err, ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
+		return err_bad_number(err, v);
 	return 0;
 }
 

@@ -365,6 +365,14 @@ static void test_forms(void **state)
 	assert_val(val_get(a->json, F_kind), "PartialObjectMetadataList");
 	assert_null(val_get(val_at(val_get(a->json, F_items), 0), F_data));
 	answer_free(a);
+	expect_status(r, 400, "BadRequest", "strconv.ParseInt: parsing \"x\": invalid syntax",
+		      &(struct ask){ .method = "GET", .path = CM "?limit=x" });
+	expect_status(r, 400, "BadRequest", "strconv.ParseInt: parsing \"99999999999999999999\": value out of range",
+		      &(struct ask){ .method = "GET", .path = CM "?limit=99999999999999999999" });
+	expect_status(r, 400, "BadRequest", "strconv.ParseInt: parsing \"1.5\": invalid syntax",
+		      &(struct ask){ .method = "DELETE", .path = CM "/c00?gracePeriodSeconds=1.5" });
+	expect_status(r, 400, "BadRequest", "strconv.ParseInt: parsing \"-\": invalid syntax",
+		      &(struct ask){ .method = "GET", .path = CM "?watch=1&timeoutSeconds=-" });
 	/* One object's metadata and a list's have names of their own. */
 	expect_status(r, 406, "NotAcceptable",
 		      "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)",

@@ -140,8 +140,13 @@ static int int_param(struct api_req *q, struct field_errs *fe, const char *name,
 
 	if (!api_req_param(q, name, &v))
 		return 0;
-	if (!sv_to_i64(v, &n))
-		return streams_bad(q, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", SV_ARG(v));
+	if (!sv_to_i64(v, &n)) {
+		struct err err = ERR_INIT;
+
+		(void)err_bad_number(&err, v);
+		api_req_fail(q, &err);
+		return -1;
+	}
 	if (n < least)
 		fe_invalid(fe, &at, val_new_int(fe->a, n),
 			   least ? "must be greater than 0" : "must be greater than or equal to 0");
