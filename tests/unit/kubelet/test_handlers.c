@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -90,7 +91,7 @@ static void test_tcp_socket(void **state)
 
 /* --- a server that is too busy for a while --- */
 
-static volatile sig_atomic_t signals;
+static atomic_int signals;
 
 static void on_alarm(int sig)
 {
