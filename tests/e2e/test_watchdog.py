@@ -95,7 +95,7 @@ def a_stuck_loop():
     with Held(3000) as c:
         equal(c.request("POST", PATH, {"metadata": {"name": "slow"}})[0], 201)
         line = wait_for("the line", lambda: lines(c, "a thread is held", f"POST {PATH} system:admin", 'kind="loop"'))[0]
-        contains(line, 'stack="', "work_key_of+0x", " < respond_object+0x", " < ev_loop_run+0x")
+        contains(line, 'stack="', "work_key_of+0x", " < answer_object+0x", " < ev_loop_run+0x")
 
 
 if __name__ == "__main__":
