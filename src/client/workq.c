@@ -14,6 +14,8 @@
 #include "base/strmap.h"
 
 #include <pthread.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define READY_POLL_NS (10 * NS_PER_MS)
@@ -181,15 +183,25 @@ static bool only_behind(const struct item *it, const struct err *err)
 	       (it->failures == 1 && (err->reason == ERR_NOT_FOUND || err->reason == ERR_ALREADY_EXISTS));
 }
 
+/* What goes on failing is told the first time, the second, the fourth, and so on: it is tried for ever. */
+static void workq_tell(const struct workq *q, const struct item *it, const struct err *err)
+{
+	char failures[16];
+
+	if (only_behind(it, err) || (it->failures & (it->failures - 1)))
+		return;
+	(void)snprintf(failures, sizeof(failures), "%u", it->failures);
+	log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error", err_msg(err),
+	       "failures", failures, NULL);
+}
+
 static void workq_finish(struct workq *q, struct item *it, int rc, const struct reconcile_result *res,
 			 const struct err *err)
 {
 	it->running = false;
 	if (rc < 0 && !hopeless(err)) {
-		it->failures++;
-		if (!only_behind(it, err))
-			log_kv(LVL_WARN, q->opts.name, "reconcile failed, will retry", "key", it->key, "error",
-			       err_msg(err), NULL);
+		it->failures += it->failures < UINT_MAX;
+		workq_tell(q, it, err);
 		if (!it->dirty)
 			add_after_locked(q, it, workq_pause_ns(q, it->failures));
 	} else {

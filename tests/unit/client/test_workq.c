@@ -145,6 +145,26 @@ static void test_warns_of_what_lasts(void **state)
 	log_set_sink(NULL, NULL);
 }
 
+/* What fails for ever does not fill the log. */
+static void test_says_it_ever_more_seldom(void **state)
+{
+	struct env *env = env_sim_new(1, 0, true);
+	struct workq *q =
+	    workq_new(env, &(struct workq_opts){ .name = "test", .reconcile = fails, .retry_max_ns = 10 * NS_PER_MS });
+
+	(void)state;
+	log_set_sink(count_warnings, NULL);
+	failing = ERR_INTERNAL;
+	warned = 0;
+	workq_add(q, SV("k"));
+	env_sim_run(env, 10 * NS_PER_SEC); /* a thousand times */
+	assert_in_range(warned, 9, 11);
+	workq_free(q);
+	env_sim_run(env, NS_PER_SEC);
+	env_sim_free(env);
+	log_set_sink(NULL, NULL);
+}
+
 static void test_backoff_doubles(void **state)
 {
 	struct world w = { .ready = true, .fail_first = 3 };
@@ -295,6 +315,7 @@ int main(void)
 		cmocka_unit_test(test_folds_and_waits_for_ready),
 		cmocka_unit_test(test_added_while_running),
 		cmocka_unit_test(test_warns_of_what_lasts),
+		cmocka_unit_test(test_says_it_ever_more_seldom),
 		cmocka_unit_test(test_backoff_doubles),
 		cmocka_unit_test(test_earliest_deadline_wins),
 		cmocka_unit_test(test_gives_up_in_a_terminating_namespace),
