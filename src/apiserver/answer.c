@@ -88,8 +88,7 @@ static void object_later(struct api_req *q, int code, struct obj *o)
 	q->pooled = true;
 	if (req_pool(q, object_pooled, a, !a->read))
 		return;
-	err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-	err.retry_after_s = 1;
+	(void)err_too_many(&err);
 	api_req_fail(q, &err);
 }
 

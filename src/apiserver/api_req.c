@@ -38,6 +38,13 @@ int err_bad_number(struct err *err, struct sv v)
 		       number ? "value out of range" : "invalid syntax");
 }
 
+int err_too_many(struct err *err)
+{
+	err_set(err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
+	err->retry_after_s = 1;
+	return -1;
+}
+
 bool option_bool(struct api_req *q, const char *name)
 {
 	struct sv v;

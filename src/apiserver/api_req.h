@@ -178,11 +178,17 @@ struct api_req {
 	void *user_data; /* the sink's */
 };
 
+/* What a step was told when it waited is not for the one that is asked next. */
+static inline void req_forget(struct api_req *q)
+{
+	q->has_result = false;
+	q->verdicts = NULL;
+}
+
 static inline void req_passed(struct api_req *q, enum req_step step)
 {
 	q->step = step;
-	q->has_result = false;
-	q->verdicts = NULL;
+	req_forget(q);
 	if (q->timed)
 		req_note(q, step);
 }
@@ -193,6 +199,8 @@ void api_req_header(struct api_req *q, struct sv name, struct sv value); /* view
 bool api_req_param(const struct api_req *q, const char *name, struct sv *ret);
 /* A parameter that is no number, in the words that upstream has for all of them. Returns -1. */
 int err_bad_number(struct err *err, struct sv v);
+/* 429, to be tried again in a second. Returns -1. */
+int err_too_many(struct err *err);
 /* Answers with the failure and releases err. Always use it last. */
 void api_req_fail(struct api_req *q, struct err *err);
 

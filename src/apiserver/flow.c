@@ -262,9 +262,7 @@ int flow_admit(struct api_req *q, struct err *err)
 		return REQ_LATER;
 	if (seated)
 		return 0;
-	err_set(err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-	err->retry_after_s = 1;
-	return -1;
+	return err_too_many(err);
 }
 
 void flow_release(struct api_req *q)

@@ -64,9 +64,7 @@ int held_room(const struct api_req *q, struct err *err)
 	pthread_mutex_unlock(&set->lock);
 	if (!own || (all < HELD_MAX && own <= HELD_MAX - all))
 		return 0;
-	err_set(err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-	err->retry_after_s = 1;
-	return -1;
+	return err_too_many(err);
 }
 
 struct held *held_take(const struct api_req *q, size_t n)

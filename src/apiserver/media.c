@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static void media_release_obj(void *o)
+void media_release_obj(void *o)
 {
 	obj_unref(o);
 }
@@ -16,7 +16,7 @@ static struct sv media_behind(const struct media *m, const struct media_part *p)
 	return m->behind ? m->behind(p) : SV("");
 }
 
-static struct http_chunk media_chunk(struct buf *b)
+struct http_chunk media_chunk(struct buf *b)
 {
 	size_t n = b->n;
 	char *p = buf_detach(b);

@@ -138,6 +138,10 @@ void media_add(struct apiserver *s, const struct media *m);
 
 #define MEDIA_CHUNKS 3
 
+/* What is in b, which is empty after it; an object's reference, given back when its chunk has been sent. */
+struct http_chunk media_chunk(struct buf *b);
+void media_release_obj(void *o);
+
 /* An object in q's form, a document, or JSON text that there is already: as chunks, which refer to o or are counted
  * (held.h). Returns how many, -1 when q's encoding cannot say it. */
 int media_object(struct api_req *q, struct obj *o, struct http_chunk ret[MEDIA_CHUNKS], struct err *err);

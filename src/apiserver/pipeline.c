@@ -129,8 +129,7 @@ static void to_pool(struct api_req *q)
 	q->pooled = true;
 	if (req_pool(q, pooled_serve, NULL, false))
 		return;
-	err_set(&err, ERR_TOO_MANY_REQUESTS, "too many requests, please try again later.");
-	err.retry_after_s = 1;
+	(void)err_too_many(&err);
 	api_req_fail(q, &err);
 }
 
@@ -184,12 +183,10 @@ static void pipeline_woken(struct api_req *q, void *ctx)
 
 static void pipeline_passed(struct api_req *q, enum req_step behind)
 {
-	if (behind != STEP_RECEIVED) {
+	if (behind != STEP_RECEIVED)
 		req_passed(q, behind);
-		return;
-	}
-	q->has_result = false;
-	q->verdicts = NULL;
+	else
+		req_forget(q);
 }
 
 /* Those before the step `end`. */

@@ -130,8 +130,7 @@ static int recheck_ask(struct recheck *c, struct err *err)
 		if (rc)
 			return rc;
 		c->at++;
-		c->now.has_result = false;
-		c->now.verdicts = NULL;
+		req_forget(&c->now);
 	}
 	return c->st->o.also ? c->st->o.also(&c->now, err) : 0;
 }
@@ -179,8 +178,7 @@ static void standing_check(struct api_req *q, void *ctx)
 	c->now.authn_since_ns = st->swept_ns;
 	c->now.until_ns = env_mono_ns(q->server->env) + SWEEP_NS;
 	c->now.asked = 0;
-	c->now.has_result = false;
-	c->now.verdicts = NULL;
+	req_forget(&c->now);
 	recheck_walk(c);
 }
 

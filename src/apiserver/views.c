@@ -193,10 +193,15 @@ static bool views_large(const struct views *v)
 
 void views_then(struct views *v, views_fn *fn, void *ctx)
 {
-	struct views_going *g = ARENA_NEW(v->q->arena, struct views_going);
 	struct api_req *q = v->q;
 	struct err err = ERR_INIT;
+	struct views_going *g;
 
+	if (!views_needed(v->res)) {
+		fn(q, v, NULL, ctx);
+		return;
+	}
+	g = ARENA_NEW(q->arena, struct views_going);
 	*g = (struct views_going){ v, fn, ctx };
 	arena_defer(q->arena, views_drop, v);
 	if (!q->pooled && q->sink->on_loop && views_large(v)) {

@@ -142,8 +142,8 @@ size_t stack_of(int tid, void *frames[STACK_FRAMES], int64_t wait_ns)
 	size_t n = 0;
 
 	pthread_mutex_lock(&asked.lock);
-	(void)backtrace(first,
-			ARRAY_LEN(first)); /* loads the unwinder, which most processes never need: a handler may not */
+	/* Loads the unwinder, which most processes never need: a handler may not. */
+	(void)backtrace(first, ARRAY_LEN(first));
 	atomic_store(&asked.who, tid);
 	if (syscall(SYS_tgkill, getpid(), tid, STACK_SIGNAL) == 0)
 		stack_wait(tid, wait_ns);

@@ -13,8 +13,8 @@
 #include "base/retry.h"
 #include "base/strmap.h"
 
-#include <pthread.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -17,10 +17,8 @@ static bool asked_before(struct api_req *q, unsigned i)
 static int answered(struct api_req *q, unsigned i, int rc)
 {
 	q->asked = rc == REQ_LATER ? i : 0;
-	if (rc != REQ_LATER) {
-		q->has_result = false;
-		q->verdicts = NULL;
-	}
+	if (rc != REQ_LATER)
+		req_forget(q);
 	return rc;
 }
 

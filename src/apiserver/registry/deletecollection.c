@@ -58,12 +58,8 @@ static void answer(struct api_req *q, void *ctx)
 		api_req_fail(q, &c->first);
 		return;
 	}
-	if (views_needed(q->res)) {
-		views_init(&c->views, q, q->res, c->list.objs, c->list.n);
-		views_then(&c->views, answer_seen, c);
-	} else {
-		answer_seen(q, NULL, NULL, c);
-	}
+	views_init(&c->views, q, q->res, c->list.objs, c->list.n);
+	views_then(&c->views, answer_seen, c);
 }
 
 static void portion(struct api_req *q, void *ctx);

@@ -72,10 +72,5 @@ void registry_get(struct api_req *q)
 		api_req_fail(q, &err);
 		return;
 	}
-	if (views_needed(q->res)) {
-		registry_read(q, o, get_answer);
-		return;
-	}
-	answer_object(q, 200, o);
-	obj_unref(o);
+	registry_read(q, o, get_answer);
 }

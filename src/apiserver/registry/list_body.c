@@ -26,14 +26,6 @@ struct list_body {
 	bool ended;
 };
 
-static struct http_chunk made_chunk(struct list_body *l)
-{
-	size_t n = l->made.n;
-	char *p = buf_detach(&l->made);
-
-	return (struct http_chunk){ .data = sv_make(p, n), .release = free, .owner = p };
-}
-
 static bool list_body_end(struct list_body *l)
 {
 	if (l->ended)
@@ -44,11 +36,6 @@ static bool list_body_end(struct list_body *l)
 }
 
 /* --- kept --- */
-
-static void list_body_release_obj(void *o)
-{
-	obj_unref(o);
-}
 
 /* The bytes of all parts; -1: there is one that cannot be said. */
 static int64_t kept_bytes(const struct list_body *l)
@@ -81,7 +68,7 @@ static bool kept_before(struct list_body *l, struct http_chunk *ret)
 	before = l->media->before(&l->made, &l->part);
 	if (!before.n)
 		return false;
-	*ret = l->made.n ? made_chunk(l) : (struct http_chunk){ .data = before };
+	*ret = l->made.n ? media_chunk(&l->made) : (struct http_chunk){ .data = before };
 	return true;
 }
 
@@ -90,7 +77,7 @@ static bool kept_next(struct http_source *s, struct http_chunk *ret)
 	struct list_body *l = CONTAINER_OF(s, struct list_body, src);
 
 	if (l->made.n || (l->at == l->list->n && list_body_end(l) && l->made.n)) {
-		*ret = made_chunk(l);
+		*ret = media_chunk(&l->made);
 		return true;
 	}
 	if (l->at == l->list->n)
@@ -99,7 +86,7 @@ static bool kept_next(struct http_source *s, struct http_chunk *ret)
 		l->separated = true;
 		return true;
 	}
-	*ret = (struct http_chunk){ .data = l->part.body, .release = list_body_release_obj, .owner = l->objs[l->at] };
+	*ret = (struct http_chunk){ .data = l->part.body, .release = media_release_obj, .owner = l->objs[l->at] };
 	if (l->media->behind)
 		buf_addsv(&l->made, l->media->behind(&l->part));
 	l->at++;
@@ -134,7 +121,7 @@ static bool made_next(struct http_source *s, struct http_chunk *ret)
 	(void)list_body_make(l, PIECE);
 	if (!l->made.n)
 		return false;
-	*ret = made_chunk(l);
+	*ret = media_chunk(&l->made);
 	return true;
 }
 

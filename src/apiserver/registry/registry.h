@@ -84,9 +84,9 @@ bool write_versions_waits(const struct write_op *op);
 /* kept.c: what an endpoint leaves as it is (sub "": the main one). Dotted paths, NULL-terminated; nobody can own
  * them through it either. */
 const char *const *kept_fields(const struct resource *r, struct sv sub);
-/* Puts them back as they are in old. */
 /* That member of to as from has it, a copy; gone when from has none. */
 void keep_member(struct arena *a, struct val *to, const struct val *from, enum sym key);
+/* Puts them back as they are in old. */
 void kept_restore(struct arena *a, const struct resource *r, struct sv sub, const struct val *old, struct val *doc);
 
 /* create_finish.c, update_finish.c: make op->doc what is committed. The first expects nothing there, the second goes by

@@ -354,8 +354,7 @@ static void write_op_walk(struct write_op *op, int rc, struct err *err)
 	while (rc == 0) {
 		rc = steps[op->at].fn(op, err);
 		if (rc == 0) {
-			op->q->has_result = false; /* the next one has not waited */
-			op->q->verdicts = NULL;
+			req_forget(op->q);
 			if (steps[op->at++].behind)
 				req_passed(op->q, steps[op->at - 1].behind);
 		} else if (rc == REQ_LATER) {

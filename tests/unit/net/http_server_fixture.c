@@ -21,6 +21,21 @@ static void bump(struct fixture *f, int *counter)
 	pthread_mutex_unlock(&f->lock);
 }
 
+int fixture_setup(void **state, const struct http_server_opts *o)
+{
+	static struct fixture f;
+
+	fixture_start(&f, o);
+	*state = &f;
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	fixture_stop(*state, 10 * NS_PER_SEC);
+	return 0;
+}
+
 void fixture_wait(struct fixture *f, const int *counter, int at_least)
 {
 	pthread_mutex_lock(&f->lock);

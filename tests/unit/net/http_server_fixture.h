@@ -36,6 +36,9 @@ struct fixture {
 
 void fixture_start(struct fixture *f, const struct http_server_opts *o); /* handler and ctx are filled in */
 void fixture_stop(struct fixture *f, int64_t grace_ns);
+/* The same as cmocka wants them, of one fixture at a time; it is the state. */
+int fixture_setup(void **state, const struct http_server_opts *o);
+int fixture_teardown(void **state);
 void fixture_wait(struct fixture *f, const int *counter, int at_least); /* one of f's own */
 void fixture_release(struct fixture *f);				/* answers the held request */
 

@@ -17,17 +17,8 @@
 static int start(void **state)
 {
 	struct http_server_opts o = { .max_body = MAX_BODY };
-	static struct fixture f;
 
-	fixture_start(&f, &o);
-	*state = &f;
-	return 0;
-}
-
-static int stop(void **state)
-{
-	fixture_stop(*state, 10 * NS_PER_SEC);
-	return 0;
+	return fixture_setup(state, &o);
 }
 
 /* --- tests --- */
@@ -488,5 +479,5 @@ int main(void)
 		cmocka_unit_test(test_tls_by_curl),
 	};
 
-	return cmocka_run_group_tests_name("net/http2", tests, start, stop);
+	return cmocka_run_group_tests_name("net/http2", tests, start, fixture_teardown);
 }

@@ -14,17 +14,8 @@
 static int start(void **state)
 {
 	struct http_server_opts o = { .max_body = 200000, .max_incomplete = INCOMPLETE };
-	static struct fixture f;
 
-	fixture_start(&f, &o);
-	*state = &f;
-	return 0;
-}
-
-static int stop(void **state)
-{
-	fixture_stop(*state, 10 * NS_PER_SEC);
-	return 0;
+	return fixture_setup(state, &o);
 }
 
 /* A head that unfolds: one entry of 3,000 bytes in the table, named again and again. */
@@ -137,9 +128,9 @@ static void test_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_heads, start, stop),
-		cmocka_unit_test_setup_teardown(test_room_for_others, start, stop),
-		cmocka_unit_test_setup_teardown(test_answers, start, stop),
+		cmocka_unit_test_setup_teardown(test_heads, start, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_room_for_others, start, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_answers, start, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("net/http_memory", tests, NULL, NULL);

@@ -15,17 +15,8 @@
 static int start(void **state)
 {
 	struct http_server_opts o = { .max_body = 100000 };
-	static struct fixture f;
 
-	fixture_start(&f, &o);
-	*state = &f;
-	return 0;
-}
-
-static int stop(void **state)
-{
-	fixture_stop(*state, 10 * NS_PER_SEC);
-	return 0;
+	return fixture_setup(state, &o);
 }
 
 /* Sends what the server may refuse to read. */
@@ -349,5 +340,5 @@ int main(void)
 		cmocka_unit_test(test_busy_clients),  cmocka_unit_test(test_half_requests),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, start, fixture_teardown);
 }

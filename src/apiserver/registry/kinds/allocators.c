@@ -85,15 +85,11 @@ bool number_of_port(const struct allocators *al, int64_t port, struct number *re
 
 struct sv number_text(struct arena *a, const struct allocators *al, struct number n)
 {
-	unsigned port = (unsigned)al->first_port + n.at;
-	char text[8], *at = text + sizeof(text);
+	char text[U64_TEXT_MAX];
 
 	if (n.kind == NUMBER_IP)
 		return arena_sv(a, sv_from(ip_text(ip_add(al->range.addr, n.at)).s));
-	do
-		*--at = (char)('0' + port % 10);
-	while ((port /= 10));
-	return arena_sv(a, sv_make(at, (size_t)(text + sizeof(text) - at)));
+	return arena_sv(a, u64_text((uint64_t)al->first_port + n.at, text));
 }
 
 static int number_cmp(const void *x, const void *y)
@@ -175,7 +171,7 @@ static void hold(struct bitmap *b, const struct service_numbers *c, struct ip_ad
 		uint64_t at;
 
 		if (ip_offset(base, c->numbers[i], &at) && at < b->n)
-			b->held[at / 64] |= UINT64_C(1) << (at % 64);
+			number_mark(b->held, (struct number){ .at = (uint32_t)at }, true);
 	}
 }
 

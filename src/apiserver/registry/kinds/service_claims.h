@@ -2,8 +2,11 @@
  * give none of them twice.
  *
  *	/caravel/claims/ipaddresses/10.43.7.9
- *{"parentRef":{"group":"","resource":"services","namespace":"a","name":"b"}}
- *	/caravel/claims/nodeports/30080		the same
+ *	/caravel/claims/nodeports/30080
+ *
+ * each with
+ *
+ *	{"parentRef":{"group":"","resource":"services","namespace":"a","name":"b"}}
  *
  * A claim is made, and given up, in the same write as what it is for (store_write.also): a Service that is stored has
  * its claims, and none is left without it. What was written before there were claims, what another version wrote, or

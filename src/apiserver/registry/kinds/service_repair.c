@@ -11,6 +11,7 @@
  * is a claim of nobody, until the next time, or until somebody wants the number (service_claim_refused()). */
 #include "apiserver/registry/kinds/service_claims.h"
 #include "apiserver/set_aside.h"
+#include "apiserver/storekey.h"
 #include "apiserver/watchcache.h"
 #include "base/log.h"
 #include "client/events.h"
@@ -249,12 +250,11 @@ static int repair_claim(const struct store_kv *kv, void *ctx)
 /* 1: there are more. */
 static int repair_portion(struct repair *rp, struct sv from, struct err *err)
 {
-	static const char behind[] = "/caravel/claims0";
+	struct sv behind = storekey_behind(&rp->arena, SV(CLAIMS_ROOT));
 
 	rp->read = 0;
 	rp->leftovers.n = 0;
-	if (store_range(rp->s->store, from, sv_from(behind), rp->rev, REPAIR_PORTION, repair_claim, rp, &rp->rev, err) <
-	    0)
+	if (store_range(rp->s->store, from, behind, rp->rev, REPAIR_PORTION, repair_claim, rp, &rp->rev, err) < 0)
 		return err_wrap(err, "reading who has which address");
 	for (size_t i = 0; i < rp->leftovers.n; i++)
 		repair_write(rp, &(struct store_write){ .key = rp->leftovers.p[i].key,
@@ -325,8 +325,8 @@ int service_claims_repair(struct apiserver *s, bool quiet, struct err *err)
 	if (rp.made || rp.freed)
 		log_info("apiserver", "claims of addresses and node ports are as the Services are", "made_and_freed",
 			 "%zu, %zu", rp.made, rp.freed);
-	if (rp.err
-		.reason) /* the disk is full, perhaps: the next time tries again, and this server knows who has what */
+	/* The disk is full, perhaps: the next time tries again, and this server knows who has what. */
+	if (rp.err.reason)
 		log_warn("apiserver", "claims of addresses and node ports could not all be written", "error", "%s",
 			 err_msg(&rp.err));
 	err_release(&rp.err);
