@@ -34,8 +34,11 @@ ALLOWED = {
     "scheduler": CLIENT | POD,
     "kubelet": CLIENT | POD,
     "proxy": CLIENT,
+    "dns": CLIENT,
+    "netd": CLIENT | POD,
+    "ingress": CLIENT,
     "sim": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy"},
-    "cli": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "sim"},
+    "cli": CLIENT | {"store", "apiserver", "controllers", "scheduler", "kubelet", "proxy", "dns", "netd", "ingress", "sim"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
