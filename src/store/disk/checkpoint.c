@@ -14,8 +14,23 @@ void disk_set_full(struct disk_store *s)
 	s->full = s->tight = s->room_poke = true;
 }
 
+/* Lock held. Until when writes press, monotonic; 0: they do not. What they do not wait for is put off that long, as it
+ * would take the processor from them; the end of the burst is time enough. */
+static int64_t checkpoint_burst(const struct disk_store *s)
+{
+	int64_t until = s->filled_ns + BURST_NS;
+
+	return s->filled_ns && !s->ckpt_stop && env_mono_ns(s->store.env) < until ? until : 0;
+}
+
 /* Lock held. */
-static enum job checkpoint_next(const struct disk_store *s)
+static enum db_haste checkpoint_haste(const struct disk_store *s, int64_t burst)
+{
+	return s->tight ? DB_MERGE_TIGHT : burst ? DB_MERGE_LATE : DB_MERGE;
+}
+
+/* Lock held. */
+static enum job checkpoint_next(const struct disk_store *s, int64_t burst)
 {
 	/* First, as the others may need the room. */
 	if (s->db.owes && !db_is_held(&s->db))
@@ -29,7 +44,9 @@ static enum job checkpoint_next(const struct disk_store *s)
 	if (s->tight && db_is_held(&s->db))
 		return JOB_NONE;
 	/* Whoever closes does not wait for tidying up: it goes on at the next start. */
-	return !s->ckpt_stop && !s->merge_waits && db_wants_merge(&s->db, &s->meta, s->tight) ? JOB_MERGE : JOB_NONE;
+	if (s->ckpt_stop || s->merge_waits)
+		return JOB_NONE;
+	return db_wants_merge(&s->db, &s->meta, checkpoint_haste(s, burst)) ? JOB_MERGE : JOB_NONE;
 }
 
 /* After a burst: what freed records left behind goes back to the kernel. */
@@ -39,7 +56,7 @@ static void checkpoint_give_back(void)
 }
 
 /* 1: there is a new set, 0: nothing to publish, -1. Not under the lock. */
-static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g, int64_t want, bool tight,
+static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g, int64_t want, enum db_haste haste,
 			 struct db_meta *meta, struct db_set **ret, struct err *err)
 {
 	switch (job) {
@@ -56,7 +73,7 @@ static int checkpoint_do(struct disk_store *s, enum job job, const struct gen *g
 		meta->compact_rev = MAX(meta->compact_rev, (uint64_t)want);
 		return db_put_meta(&s->db, meta, ret, err) < 0 ? -1 : 1;
 	case JOB_MERGE:
-		return db_merge_step(&s->db, meta, tight, ret, err);
+		return db_merge_step(&s->db, meta, haste, ret, err);
 	case JOB_NONE:
 		break;
 	}
@@ -179,18 +196,18 @@ static void checkpoint_done(struct disk_store *s, struct gen *g, const struct db
 }
 
 /* One job. Lock held, given up meanwhile. True: something has changed. */
-static bool checkpoint_one(struct disk_store *s, enum job job)
+static bool checkpoint_one(struct disk_store *s, enum job job, int64_t burst)
 {
 	struct gen *g = job == JOB_APPLY ? LIST_ENTRY(s->frozen.next, struct gen, link) : NULL;
 	struct db_set *set = NULL, *old = NULL;
 	struct db_meta meta = s->meta;
 	int64_t want = s->compact_want;
-	bool tight = s->tight;
+	enum db_haste haste = checkpoint_haste(s, burst);
 	struct err err = ERR_INIT;
 	int r;
 
 	pthread_mutex_unlock(&s->mu);
-	r = checkpoint_do(s, job, g, want, tight, &meta, &set, &err);
+	r = checkpoint_do(s, job, g, want, haste, &meta, &set, &err);
 	pthread_mutex_lock(&s->mu);
 	if (job != JOB_GIVE_BACK)
 		err_release(job == JOB_MERGE ? &s->merge_err : &s->ckpt_err);
@@ -211,6 +228,18 @@ static bool checkpoint_one(struct disk_store *s, enum job job)
 	return r > 0;
 }
 
+/* Lock held. Waits for something to do; what waits for the end of a burst needs no other call. */
+static void checkpoint_wait(struct disk_store *s, int64_t burst)
+{
+	if (burst && (s->burst || (!s->merge_waits && db_wants_merge(&s->db, &s->meta, DB_MERGE)))) {
+		s->dozing = true;
+		disk_wait_until(s, &s->ckpt_work, burst);
+		s->dozing = false;
+	} else {
+		pthread_cond_wait(&s->ckpt_work, &s->mu);
+	}
+}
+
 void checkpoint_main(void *ctx)
 {
 	struct disk_store *s = ctx;
@@ -218,11 +247,12 @@ void checkpoint_main(void *ctx)
 	pthread_mutex_lock(&s->mu);
 	for (;;) {
 		bool failed = s->ckpt_err.reason != ERR_NONE;
-		enum job job = checkpoint_next(s);
+		int64_t burst = checkpoint_burst(s);
+		enum job job = checkpoint_next(s, burst);
 
 		s->room_held = db_is_held(&s->db) && (s->db.owes || s->tight);
 		if (job == JOB_GIVE_BACK) {
-			(void)checkpoint_one(s, job);
+			(void)checkpoint_one(s, job, burst);
 			/* What failed for want of room may go now. */
 			s->ckpt_poke = s->ckpt_poke || failed;
 			s->room_poke = s->room_poke || s->full;
@@ -234,7 +264,7 @@ void checkpoint_main(void *ctx)
 			s->burst = true;
 			s->ckpt_poke = false;
 			/* Only what has changed something may have made room: else this would go round and round. */
-			if (checkpoint_one(s, job) && s->full)
+			if (checkpoint_one(s, job, burst) && s->full)
 				s->room_poke = true;
 			continue;
 		}
@@ -248,14 +278,14 @@ void checkpoint_main(void *ctx)
 			checkpoint_gives_up(s);
 			continue;
 		}
-		if (job == JOB_NONE && s->burst && list_empty(&s->queue)) {
+		if (job == JOB_NONE && s->burst && !burst && list_empty(&s->queue)) {
 			s->burst = false;
 			pthread_mutex_unlock(&s->mu);
 			checkpoint_give_back();
 			pthread_mutex_lock(&s->mu);
 			continue; /* something may have come in */
 		}
-		pthread_cond_wait(&s->ckpt_work, &s->mu);
+		checkpoint_wait(s, burst);
 	}
 	s->ckpt_gone = true;
 	pthread_cond_broadcast(&s->changed);

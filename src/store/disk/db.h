@@ -114,8 +114,13 @@ static inline bool db_is_held(const struct db *d)
 /* Gives back what merges have consumed of the tables in use. Only while no older set is held. */
 void db_give_back(struct db *d);
 
-/* Is there something worth merging? tight: the disk is full, room counts more than work. */
-bool db_wants_merge(const struct db *d, const struct db_meta *meta, bool tight);
+enum db_haste {
+	DB_MERGE,
+	DB_MERGE_LATE, /* writes press: only what would become too many tables, or has too much garbage */
+	DB_MERGE_TIGHT /* the disk is full, room counts more than work */
+};
+/* Is there something worth merging? */
+bool db_wants_merge(const struct db *d, const struct db_meta *meta, enum db_haste how);
 /* One step. 1: *ret_set is new, 0: go on, -1: err, and the merge is given up as far as it is not committed. */
-int db_merge_step(struct db *d, struct db_meta *meta, bool tight, struct db_set **ret_set, struct err *err);
+int db_merge_step(struct db *d, struct db_meta *meta, enum db_haste how, struct db_set **ret_set, struct err *err);
 void db_merge_stop(struct db *d);

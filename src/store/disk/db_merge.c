@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define RUN_MAX 8				    /* ages of one size before they are merged */
+#define RUN_LATE 32				    /* the same while writes press */
 #define CLASS_BYTES (WAL_SEGMENT + WAL_SEGMENT / 4) /* of the smallest size; each next is RUN_MAX times that */
 #define PART_BYTES ((uint64_t)32 << 20)
 #define TIGHT_BYTES ((uint64_t)4 << 20) /* consumed before a commit, when room counts */
@@ -22,6 +23,7 @@ struct db_merge {
 	uint64_t compact_rev;
 	bool bottom;	     /* nothing older lies below: a tombstone has nothing left to hide */
 	bool full;	     /* all there was */
+	bool late;	     /* begun although writes press: it goes on while they do */
 	struct buf key;	     /* the one it is at */
 	bool floor;	     /* of that key, what the compaction keeps has passed */
 	bool open;	     /* out is */
@@ -67,20 +69,20 @@ static bool merge_wants_all(const struct db *d, const struct db_meta *m, bool ti
 }
 
 /* How many ages, from the newest, to merge; 0: none. */
-static size_t merge_pick(const struct db *d, const struct db_meta *m, bool tight, bool *ret_full)
+static size_t merge_pick(const struct db *d, const struct db_meta *m, enum db_haste how, bool *ret_full)
 {
+	size_t n = 0, run = 0, most = how == DB_MERGE_LATE ? RUN_LATE : RUN_MAX;
 	db_ages ages = VEC_INIT;
 	uint64_t limit = CLASS_BYTES;
-	size_t n = 0, run = 0;
 
 	merge_ages(d->set, &ages);
-	*ret_full = merge_wants_all(d, m, tight);
+	*ret_full = merge_wants_all(d, m, how == DB_MERGE_TIGHT);
 	if (*ret_full)
 		n = ages.n;
 	while (n == 0 && run < ages.n) {
 		while (run < ages.n && ages.p[run].bytes <= limit)
 			run++;
-		if (run >= RUN_MAX)
+		if (run >= most)
 			n = run;
 		limit *= RUN_MAX;
 	}
@@ -88,25 +90,26 @@ static size_t merge_pick(const struct db *d, const struct db_meta *m, bool tight
 	return n;
 }
 
-bool db_wants_merge(const struct db *d, const struct db_meta *meta, bool tight)
+bool db_wants_merge(const struct db *d, const struct db_meta *meta, enum db_haste how)
 {
 	bool full;
 
-	return d->merge || merge_pick(d, meta, tight, &full) > 0;
+	return (d->merge && (d->merge->late || how != DB_MERGE_LATE)) || merge_pick(d, meta, how, &full) > 0;
 }
 
-static int merge_begin(struct db *d, const struct db_meta *meta, bool tight, struct err *err)
+static int merge_begin(struct db *d, const struct db_meta *meta, enum db_haste how, struct err *err)
 {
 	struct db_merge *m;
 	db_parts in = VEC_INIT;
 	size_t left;
 	bool full;
 
-	left = merge_pick(d, meta, tight, &full);
+	left = merge_pick(d, meta, how, &full);
 	if (!left)
 		return 0;
 	m = xcalloc(1, sizeof(*m));
 	m->full = full;
+	m->late = how == DB_MERGE_LATE;
 	m->compact_rev = d->merge_rev = meta->compact_rev;
 	m->out.fd = -1;
 	m->head =
@@ -283,14 +286,14 @@ static int merge_run(struct db *d, struct db_meta *meta, bool tight, struct db_s
 	return 1;
 }
 
-int db_merge_step(struct db *d, struct db_meta *meta, bool tight, struct db_set **ret_set, struct err *err)
+int db_merge_step(struct db *d, struct db_meta *meta, enum db_haste how, struct db_set **ret_set, struct err *err)
 {
 	int r = 0;
 
 	if (!d->merge)
-		r = merge_begin(d, meta, tight, err);
+		r = merge_begin(d, meta, how, err);
 	if (r == 0 && d->merge)
-		r = merge_run(d, meta, tight, ret_set, err);
+		r = merge_run(d, meta, how == DB_MERGE_TIGHT, ret_set, err);
 	if (r < 0)
 		db_merge_stop(d);
 	return r;

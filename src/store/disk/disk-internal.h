@@ -17,6 +17,8 @@
 #define DELETION_GROWTH ((size_t)16 * 1024)	   /* by which a step towards a deletion may lengthen a value */
 #define STEPS_GROWTH ((size_t)2 * 1024 * 1024)	   /* and all of them what is stored */
 #define RETRY_AFTER_S 1				   /* what whoever cannot write is told */
+#define PAUSE_NS (200 * NS_PER_MS)		   /* without a write: the store is idle */
+#define BURST_NS NS_PER_SEC			   /* writes press that long after they filled a segment */
 #define READERS_MAX 32				   /* ranges at once */
 
 struct disk_store {
@@ -42,8 +44,11 @@ struct disk_store {
 	int readers;			   /* ranges under way */
 	bool gathering;			   /* writes wait for more of them */
 	int64_t round_ns;		   /* since when the writer has some in its hands, monotonic; 0: none */
+	int64_t wrote_ns;		   /* when it last took some; 0: never */
+	int64_t filled_ns;		   /* when a segment was last full; 0: never */
 	bool freeze_wanted, expire, probe; /* jobs for the writer */
 	bool burst;			   /* memory was used since the checkpointer last gave it back */
+	bool dozing;			   /* the checkpointer waits for the end of a burst, of its own accord */
 	bool ckpt_poke;			   /* try again although the last attempt failed */
 	bool stopping, writer_gone, ckpt_stop, ckpt_gone;
 
@@ -81,6 +86,8 @@ struct snap {
 };
 
 /* Lock held for open (which may give it up while it waits for its turn), not for close. */
+/* Waits for c, but not beyond until_ns, monotonic. Lock held. */
+void disk_wait_until(struct disk_store *s, pthread_cond_t *c, int64_t until_ns);
 void snap_open(struct disk_store *s, bool reader, struct snap *ret);
 void snap_close(struct disk_store *s, struct snap *sn);
 void gen_unref(struct gen *g); /* lock held */

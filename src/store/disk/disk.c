@@ -9,6 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void disk_wait_until(struct disk_store *s, pthread_cond_t *c, int64_t until_ns)
+{
+	struct timespec t = { .tv_sec = until_ns / NS_PER_SEC, .tv_nsec = until_ns % NS_PER_SEC };
+
+	(void)pthread_cond_timedwait(c, &s->mu, &t);
+}
+
 static struct rec *rec_of_write(const struct store_write *w)
 {
 	struct rec *r = rec_new(w->key, w->tombstone ? SV_NULL : w->value, w->tombstone);
@@ -363,14 +370,18 @@ static int disk_load(struct disk_store *s, const char *dir, size_t max_bytes, st
 struct store *store_disk_open(struct env *env, const char *dir, size_t max_bytes, struct err *err)
 {
 	struct disk_store *s = xcalloc(1, sizeof(*s));
+	pthread_condattr_t mono;
 
 	s->store.ops = &disk_ops;
 	s->store.env = env;
 	s->lock_fd = -1;
 	pthread_mutex_init(&s->mu, NULL);
-	pthread_cond_init(&s->work, NULL);
-	pthread_cond_init(&s->ckpt_work, NULL);
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->work, &mono);
+	pthread_cond_init(&s->ckpt_work, &mono);
 	pthread_cond_init(&s->changed, NULL);
+	pthread_condattr_destroy(&mono);
 	watchers_init(&s->watchers);
 	list_init(&s->queue);
 	list_init(&s->frozen);

@@ -8,7 +8,7 @@
  * Written once, synced, and only then named by the manifest. Everything has a checksum that is compared before a byte
  * of it is believed: the head its own, the area one in the head, a block one that begins with the file's salt and the
  * block's offset, so that a block of another file or place is none. Files are read, never mapped: a short or
- * unreadable file is an error with words and not a signal. The area stays in memory, about 1/200 of the file.
+ * unreadable file is an error with words and not a signal. The area stays in memory, about 1/150 of the file.
  *
  * Threads: a table may be read from any thread; references are atomic. Holds and iterators are one thread's.
  */

@@ -9,7 +9,7 @@
 #define BLOCK_BYTES ((size_t)16 * 1024)	 /* of payload, and then one more record */
 #define PIECE_BYTES ((size_t)256 * 1024) /* of one write(2) */
 #define REVS_BLOCK 1024			 /* entries */
-#define FILTER_BITS 10			 /* a key */
+#define FILTER_BITS 16			 /* a key: one look-up in a thousand is for nothing */
 
 struct table_io table_io = { pwrite, pread, fdatasync, fsync };
 

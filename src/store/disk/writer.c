@@ -27,6 +27,8 @@ static int writer_rotate(struct disk_store *s, struct err *err)
 	int slot;
 
 	pthread_mutex_lock(&s->mu);
+	if (s->active)
+		s->filled_ns = s->wrote_ns;
 	writer_freeze(s);
 	fails = s->ckpt_fails;
 	/* What a full disk has left is for tables: those of the generations that wait make a segment free. */
@@ -309,6 +311,23 @@ static bool writer_has_writes(const struct disk_store *s)
 	return !list_empty(&s->queue) && (!s->gathering || s->stopping);
 }
 
+/* Nothing to do. Memory is given back rather than kept in a large overlay, but not between two groups of one burst:
+ * whoever has many writes under way comes back for the next ones. Lock held. */
+static void writer_idle(struct disk_store *s)
+{
+	bool large = s->active && s->active->bytes > GEN_IDLE_BYTES && list_empty(&s->frozen);
+
+	if (large && env_mono_ns(s->store.env) < s->wrote_ns + PAUSE_NS) {
+		disk_wait_until(s, &s->work, s->wrote_ns + PAUSE_NS);
+		return;
+	}
+	if (large)
+		writer_freeze(s);
+	if (s->burst && !s->dozing)
+		pthread_cond_signal(&s->ckpt_work);
+	pthread_cond_wait(&s->work, &s->mu);
+}
+
 void writer_main(void *ctx)
 {
 	struct disk_store *s = ctx;
@@ -331,12 +350,7 @@ void writer_main(void *ctx)
 		if (s->full && s->active && s->active->bytes > GEN_FULL_BYTES && list_empty(&s->frozen))
 			writer_freeze(s);
 		if (!writer_has_writes(s) && !expire && !probe && !watchers_lagging(&s->watchers)) {
-			/* Nothing to do: give memory back rather than keep a large overlay. */
-			if (s->active && s->active->bytes > GEN_IDLE_BYTES && list_empty(&s->frozen))
-				writer_freeze(s);
-			if (s->burst)
-				pthread_cond_signal(&s->ckpt_work);
-			pthread_cond_wait(&s->work, &s->mu);
+			writer_idle(s);
 			continue;
 		}
 		s->expire = s->probe = false;
@@ -346,6 +360,7 @@ void writer_main(void *ctx)
 		snap_open(s, false, &sn);
 		now = env_mono_ns(s->store.env);
 		s->round_ns = n ? now : 0;
+		s->wrote_ns = n ? now : s->wrote_ns;
 		pthread_mutex_unlock(&s->mu);
 		run_begin(RUN_STORE, NULL, now);
 		writer_round(s, &sn, &taken, n, expire, probe);

@@ -2,7 +2,7 @@
  * is room for data again. */
 #include "dir_kit.h"
 
-#include "store/disk/table.h"
+#include "store/disk/db.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -118,6 +118,78 @@ static void test_few_tables(void **state)
 	while (dir_tables(k->dir) > 8)
 		nap();
 	assert_int_equal(count(k->s), 40);
+}
+
+static int first_of_all(_unused_ const struct db_meta *meta, _unused_ void *ctx, _unused_ struct err *err)
+{
+	return 0;
+}
+
+/* Another table, of one key. */
+static void late_apply(struct db *d, struct db_meta *meta)
+{
+	struct gen *g = gen_new(0, meta->wal_seq + 1, (int64_t)meta->rev, meta->live + 1, 0);
+	struct rec *r = rec_new(SV("/r/a"), SV("value"), false);
+	struct db_set *set = NULL, *old;
+
+	r->head.rev = r->head.create_rev = meta->rev + 1;
+	wal_record_seal(&r->head, r->data_crc);
+	gen_add(g, r);
+	meta->rev = (uint64_t)gen_last_rev(g);
+	meta->wal_seq = g->seq;
+	meta->live = g->live;
+	assert_int_equal(db_apply(d, g, meta, &set, NULL), 0);
+	db_set_swap(d, set, &old);
+	db_set_unref(old);
+	gen_free(g);
+}
+
+/* While writes press, more tables stand side by side before they are merged; but not any number. */
+static void test_merge_late(_unused_ void **state)
+{
+	struct db_meta meta;
+	struct db_set *set, *old;
+	char dir[64];
+	struct db d;
+	size_t most = 0;
+
+	kit_mkdir(dir);
+	assert_int_equal(db_open(&d, &thread_env, dir, 1 << 30, first_of_all, NULL, &meta, NULL), 0);
+	for (int i = 0; i < 7; i++)
+		late_apply(&d, &meta);
+	assert_false(db_wants_merge(&d, &meta, DB_MERGE));
+	late_apply(&d, &meta);
+	assert_true(db_wants_merge(&d, &meta, DB_MERGE));
+	assert_int_equal(db_merge_step(&d, &meta, DB_MERGE, &set, NULL), 1);
+	db_set_swap(&d, set, &old);
+	db_set_unref(old);
+	for (int i = 0; i < 100; i++) {
+		late_apply(&d, &meta);
+		most = MAX(most, d.set->n);
+		while (db_wants_merge(&d, &meta, DB_MERGE_LATE)) {
+			int r = db_merge_step(&d, &meta, DB_MERGE_LATE, &set, NULL);
+
+			assert_true(r >= 0);
+			if (!r)
+				continue;
+			db_set_swap(&d, set, &old);
+			db_set_unref(old);
+		}
+	}
+	assert_in_range(most, 17, 40);
+	db_close(&d);
+	kit_rmdir(dir);
+}
+
+/* A burst of writes leaves few tables as well, though nothing else happens after it. */
+static void test_few_after_burst(void **state)
+{
+	struct kit *k = *state;
+
+	assert_int_equal(fill(k->s, 0, 12000, false), 12000);
+	while (dir_tables(k->dir) > 8)
+		nap();
+	assert_int_equal(count(k->s), 12000);
 }
 
 /* Each old version of one key is found by itself, not behind all that are newer. */
@@ -618,6 +690,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_few_tables, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_old_versions, setup, kit_teardown),
 		cmocka_unit_test_setup_teardown(test_merge_left, setup, kit_teardown),
+		cmocka_unit_test(test_merge_late),
+		cmocka_unit_test_setup_teardown(test_few_after_burst, setup, kit_teardown),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_own_data),
 		cmocka_unit_test(test_own_data_less),
