@@ -201,10 +201,20 @@ struct obj *index_del(struct index *x, struct sv ns, struct sv name)
 	return old;
 }
 
-const struct index_bucket *index_bucket(const struct index *x, const char *name, struct sv key)
+static const struct index_by *index_named(const struct index *x, const char *name)
 {
 	for (size_t i = 0; i < x->by.n; i++)
 		if (strcmp(x->by.p[i].name, name) == 0)
-			return strmap_get(&x->by.p[i].buckets, key);
+			return &x->by.p[i];
 	bug_abort(__FILE__, __LINE__, "no such index");
+}
+
+const struct index_bucket *index_bucket(const struct index *x, const char *name, struct sv key)
+{
+	return strmap_get(&index_named(x, name)->buckets, key);
+}
+
+bool index_has_keys(const struct index *x, const char *name)
+{
+	return index_named(x, name)->buckets.n > 0;
 }

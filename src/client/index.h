@@ -72,3 +72,4 @@ struct index_entry *index_find(const struct index *x, struct sv ns, struct sv na
 struct obj *index_put(struct index *x, struct obj *o, struct index_entry **ret_entry);
 struct obj *index_del(struct index *x, struct sv ns, struct sv name); /* what was there (caller unrefs) or NULL */
 const struct index_bucket *index_bucket(const struct index *x, const char *name, struct sv key); /* or NULL */
+bool index_has_keys(const struct index *x, const char *name); /* any object with any key? */

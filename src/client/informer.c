@@ -650,6 +650,16 @@ bool informer_has_key(struct informer *i, const char *index, struct sv key)
 	return any;
 }
 
+bool informer_has_keys(struct informer *i, const char *index)
+{
+	bool any;
+
+	pthread_mutex_lock(&i->lock);
+	any = index_has_keys(&i->index, index);
+	pthread_mutex_unlock(&i->lock);
+	return any;
+}
+
 struct obj **informer_by_ref(struct informer *i, struct arena *a, const char *index, struct sv ns, struct sv obj,
 			     size_t *ret_n)
 {

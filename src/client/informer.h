@@ -59,6 +59,7 @@ size_t informer_count(struct informer *i);
 int informer_add_index(struct informer *i, const char *name, index_key_fn *key_fn);
 struct obj **informer_by_index(struct informer *i, struct arena *a, const char *name, struct sv key, size_t *ret_n);
 bool informer_has_key(struct informer *i, const char *index, struct sv key); /* any object? */
+bool informer_has_keys(struct informer *i, const char *index);		     /* any object with any key? */
 /* Those whose keys name ns/obj (index_keys_add_ref()). */
 struct obj **informer_by_ref(struct informer *i, struct arena *a, const char *index, struct sv ns, struct sv obj,
 			     size_t *ret_n);

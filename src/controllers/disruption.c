@@ -392,8 +392,6 @@ static void disruption_queue_matching(struct disruption *c, struct sv ns, const 
 	struct obj **all;
 	size_t n;
 
-	if (informer_count(c->budgets) == 0)
-		return;
 	all = selecting(c->budgets, &a, ns, labels, &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct selector *s = selector_from_label_selector(&a, obj_get(all[i], F_spec, F_selector), NULL);

@@ -45,7 +45,7 @@ static void podwatch_queue_matching(struct podwatch *w, struct obj *pod)
 	size_t n;
 	struct obj **owners;
 
-	if (!val_len(obj_labels(pod)) || informer_count(w->owners) == 0)
+	if (!val_len(obj_labels(pod)))
 		return;
 	owners = selecting(w->owners, &a, obj_ns(pod), obj_labels(pod), &n);
 	for (size_t i = 0; i < n; i++) {

@@ -60,6 +60,9 @@ struct obj **selecting(struct informer *i, struct arena *a, struct sv ns, const 
 	struct obj **found;
 	size_t n;
 
+	*ret_n = 0;
+	if (!informer_has_keys(i, INDEX_SELECTING)) /* nothing selects anything: a question for every pod there is */
+		return NULL;
 	found = informer_by_index(i, a, INDEX_SELECTING, selecting_key(a, ns, SV_NULL, SV_NULL), &n);
 	selecting_append(a, &all, found, n);
 	/* An object has one key, and a pod each label once: nothing is found twice. */

@@ -101,7 +101,7 @@ static void queue_services(struct service_watch *w, const struct obj *pod)
 	size_t n;
 	struct obj **svcs;
 
-	if (!val_len(obj_labels(pod)) || informer_count(w->services) == 0)
+	if (!val_len(obj_labels(pod)))
 		return;
 	svcs = selecting(w->services, &a, obj_ns(pod), obj_labels(pod), &n);
 	for (size_t i = 0; i < n; i++)
