@@ -8,6 +8,10 @@
 /* Explanations under way at a time: as many as bindings would take the server, its disk and the processors from those
  * who create the Pods. */
 #define EXPLAINERS 2
+/* And how many of them begin: so many at once, then one every so often, as upstream's client does it (50 a second).
+ * Each is a write of a Pod, which nobody waits for but who looks at it. */
+#define EXPLAIN_BURST 100
+#define EXPLAIN_EVERY_NS (20 * NS_PER_MS)
 
 void bind_job_free(struct job *j)
 {
@@ -140,15 +144,56 @@ static bool explains(const struct job *j)
 	return j->kind == JOB_STATUS && !j->node;
 }
 
-static void enqueue_locked(struct scheduler *s, struct job *j)
+static void job_begin_locked(struct scheduler *s, int most)
 {
-	/* Why Pods wait can wait itself, as long as others can be bound. */
-	list_add_tail(explains(j) ? &s->explanations : &s->jobs, &j->link);
-	if (s->stopping || s->job_tasks >= (explains(j) ? MIN(EXPLAINERS, s->parallelism) : s->parallelism))
+	if (s->stopping || s->job_tasks >= most)
 		return;
 	s->job_tasks++;
 	s->refs++;
 	env_post(s->env, ENV_CONTROL, job_task, s);
+}
+
+static void explain_timer_task(void *ctx)
+{
+	struct scheduler *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	/* Usually this very timer; when it came too late to be stopped, its successor. */
+	if (s->explain_timer && env_timer_stop(s->env, TAKE(s->explain_timer)))
+		s->refs--;
+	if (!list_empty(&s->explanations))
+		job_begin_locked(s, MIN(EXPLAINERS, s->parallelism));
+	scheduler_unref_locked(s);
+}
+
+/* When the next explanation may begin; <= now: at once. */
+static int64_t explain_due_locked(const struct scheduler *s)
+{
+	return s->explained_ns - EXPLAIN_BURST * EXPLAIN_EVERY_NS;
+}
+
+/* May one begin? Else it is looked again when one may. */
+static bool may_explain_locked(struct scheduler *s)
+{
+	int64_t now = env_mono_ns(s->env), due = explain_due_locked(s);
+
+	if (due <= now)
+		return true;
+	if (!s->explain_timer) {
+		s->refs++;
+		s->explain_timer = env_after(s->env, ENV_CONTROL, due - now, explain_timer_task, s);
+	}
+	return false;
+}
+
+static void enqueue_locked(struct scheduler *s, struct job *j)
+{
+	/* Why Pods wait can wait itself, as long as others can be bound. */
+	list_add_tail(explains(j) ? &s->explanations : &s->jobs, &j->link);
+	if (!explains(j))
+		job_begin_locked(s, s->parallelism);
+	else if (!s->stopping && may_explain_locked(s))
+		job_begin_locked(s, MIN(EXPLAINERS, s->parallelism));
 }
 
 void bind_job_add_locked(struct scheduler *s, struct job *j)
@@ -200,7 +245,8 @@ static struct list *next_from_locked(struct scheduler *s)
 		return NULL;
 	if (!list_empty(&s->jobs))
 		return &s->jobs;
-	return !list_empty(&s->explanations) && s->explaining < EXPLAINERS ? &s->explanations : NULL;
+	return !list_empty(&s->explanations) && s->explaining < EXPLAINERS && may_explain_locked(s) ? &s->explanations
+												    : NULL;
 }
 
 static struct job *next_locked(struct scheduler *s)
@@ -212,7 +258,10 @@ static struct job *next_locked(struct scheduler *s)
 		return NULL;
 	j = LIST_ENTRY(from->next, struct job, link);
 	list_del(&j->link);
-	s->explaining += explains(j);
+	if (explains(j)) {
+		s->explaining++;
+		s->explained_ns = MAX(s->explained_ns, env_mono_ns(s->env)) + EXPLAIN_EVERY_NS;
+	}
 	if (j->pod) {
 		j->pod->making = j;
 		j->pod->wanted = NULL;

@@ -127,7 +127,8 @@ struct cache {
 	uint32_t next_image;
 	size_t n_pods;
 	size_t n_nominated;
-	struct list assumed; /* answered bindings, oldest first */
+	struct list assumed;	      /* answered bindings, oldest first */
+	struct pod_shape *last_shape; /* that was asked for, while it lives; else NULL */
 	uint32_t topo_hostname, topo_zone;
 	uint64_t generation;
 };

@@ -67,7 +67,8 @@ struct spread {
 };
 
 struct pod_shape {
-	char *key; /* in cache->shapes */
+	char *key;	       /* in cache->shapes */
+	const struct val *doc; /* the same, read */
 	unsigned refs;
 	struct arena arena;
 	struct cache_ns *ns;

@@ -1,6 +1,6 @@
-/* From a Pod's document to its shape. First the text that identifies the shape is written; only
- * when no Pod had that text before, it is read back into a document of the shape's own (so the
- * shape needs no Pod to stay alive) and parsed. */
+/* From a Pod's document to its shape. Mostly it is that of the Pod before, which is compared member by member. Else the
+ * text that identifies the shape is written; only when no Pod had that text before, it is read back into a document of
+ * the shape's own (so the shape needs no Pod to stay alive) and parsed. */
 #include "base/buf.h"
 #include "codec/json.h"
 #include "pod/pod_resources.h"
@@ -88,6 +88,48 @@ static void put_identity(struct buf *b, const struct val *pod)
 	for (size_t i = 0; i < ARRAY_LEN(container_lists); i++)
 		put_containers(b, container_lists[i], val_get(spec, container_lists[i]));
 	buf_adds(b, "\"v\":0}");
+}
+
+/* What put_identity() makes of the one, and what was read back of another. */
+static bool same_part(const struct val *of_pod, const struct val *of_shape)
+{
+	return val_type(of_pod) == VAL_NULL ? !of_shape : val_equal(of_pod, of_shape);
+}
+
+static bool same_containers(const struct val *of_pod, const struct val *of_shape)
+{
+	size_t i = 0;
+
+	if (val_len(of_pod) != val_len(of_shape))
+		return false;
+	VAL_EACH(of_pod, c) {
+		const struct val *like = val_at(of_shape, i++);
+		const struct val *requests = val_get(c, F_resources, F_requests);
+
+		if (!same_part(val_get(c, F_image), val_member(like, F_image)) ||
+		    !same_part(val_len(requests) ? requests : NULL, val_get(like, F_resources, F_requests)) ||
+		    !same_part(val_get(c, F_ports), val_member(like, F_ports)) ||
+		    !same_part(val_get(c, F_restartPolicy), val_member(like, F_restartPolicy)))
+			return false;
+	}
+	return true;
+}
+
+/* Would put_identity() write the shape's key? True only when it would, or the same in another order. */
+static bool has_shape(const struct val *pod, const struct pod_shape *s)
+{
+	const struct val *meta = val_get(pod, F_metadata), *spec = val_get(pod, F_spec);
+
+	if (!same_part(val_get(meta, F_namespace), val_member(s->doc, F_namespace)) ||
+	    !same_part(val_get(meta, F_labels), val_member(s->doc, F_labels)) || !sv_eq(controller_uid(pod), s->owner))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		if (!same_part(val_get(spec, parts[i]), val_member(s->doc, parts[i])))
+			return false;
+	for (size_t i = 0; i < ARRAY_LEN(container_lists); i++)
+		if (!same_containers(val_get(spec, container_lists[i]), val_member(s->doc, container_lists[i])))
+			return false;
+	return true;
 }
 
 static bool same_members(const struct val *x, const struct val *y, const enum sym *names, size_t n)
@@ -279,16 +321,22 @@ struct pod_shape *pod_shape_get(struct cache *c, const struct val *pod)
 	struct pod_shape *s;
 	const struct val *doc;
 
+	if (c->last_shape && has_shape(pod, c->last_shape)) {
+		c->last_shape->refs++;
+		return c->last_shape;
+	}
 	put_identity(&b, pod);
 	s = strmap_get(&c->shapes, buf_sv(&b));
 	if (s) {
 		s->refs++;
+		c->last_shape = s;
 		return s;
 	}
 	s = xcalloc(1, sizeof(*s));
 	s->refs = 1;
 	doc = json_decode(&s->arena, buf_sv(&b), NULL, NULL);
 	BUG_ON(!doc);
+	s->doc = doc;
 	s->ns = cache_ns_get(c, val_get_str(doc, F_namespace));
 	s->labels = val_get(doc, F_labels);
 	s->owner = val_get_str(doc, F_uid);
@@ -302,6 +350,7 @@ struct pod_shape *pod_shape_get(struct cache *c, const struct val *pod)
 	parse_spread(c, s, val_get(doc, F_topologySpreadConstraints));
 	strmap_set(&c->shapes, buf_sv(&b), s);
 	s->key = buf_detach(&b);
+	c->last_shape = s;
 	return s;
 }
 
@@ -324,6 +373,8 @@ void pod_shape_unref(struct cache *c, struct pod_shape *s)
 {
 	if (--s->refs)
 		return;
+	if (c->last_shape == s)
+		c->last_shape = NULL;
 	strmap_del(&c->shapes, sv_from(s->key));
 	for (size_t i = 0; i < s->n_standing; i++)
 		census_standing_unref(c, s->standing[i]);

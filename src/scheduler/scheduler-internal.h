@@ -55,8 +55,10 @@ struct scheduler {
 	struct list jobs, explanations; /* explanations: JOB_STATUS without a node, after all others */
 	int job_tasks;			/* posted or running */
 	int explaining;			/* explanations on their way to the server */
-	int running;			/* tasks of ours under way */
-	bool cycling;			/* a cycle task is posted or running */
+	int64_t explained_ns;		/* when all that began would have, one every EXPLAIN_EVERY_NS */
+	struct env_timer *explain_timer;
+	int running;  /* tasks of ours under way */
+	bool cycling; /* a cycle task is posted or running */
 	bool ready, stopping;
 	struct env_timer *timer;
 	int64_t timer_ns;

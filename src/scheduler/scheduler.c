@@ -324,6 +324,8 @@ struct scheduler *scheduler_free(struct scheduler *s)
 	pthread_mutex_lock(&s->lock);
 	if (s->timer && env_timer_stop(s->env, TAKE(s->timer)))
 		s->refs--;
+	if (s->explain_timer && env_timer_stop(s->env, TAKE(s->explain_timer)))
+		s->refs--;
 	while (s->running)
 		pthread_cond_wait(&s->quiet, &s->lock);
 	s->informers = informer_factory_free(s->informers);

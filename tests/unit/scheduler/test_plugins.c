@@ -267,6 +267,43 @@ static void test_shapes_are_shared(void **state)
 	assert_int_equal(k->cache.shapes.n, 1);
 }
 
+/* Whoever was there before: what one asks for is not what another does that differs in one thing. */
+static void test_shapes_differ(void **state)
+{
+	static const char *const labels[] = { "'app':'x'", "'app':'y'", "" };
+	static const char *const specs[] = {
+		"'containers':[{'image':'i'}]",
+		"'containers':[{'image':'j'}]",
+		"'containers':[{'image':'i'},{'image':'i'}]",
+		"'containers':[{'image':'i','restartPolicy':'Always'}]",
+		"'containers':[{'image':'i','ports':[{'containerPort':80}]}]",
+		"'containers':[{'image':'i','resources':{'requests':{'cpu':'1'}}}]",
+		"'containers':[{'image':'i','resources':{'requests':{'cpu':'1','memory':'1'}}}]",
+		"'initContainers':[{'image':'i'}]",
+		"'containers':[{'image':'i'}],'priority':1",
+		"'containers':[{'image':'i'}],'preemptionPolicy':'Never'",
+		"'containers':[{'image':'i'}],'nodeSelector':{'a':'b'}",
+		"'containers':[{'image':'i'}],'tolerations':[{'operator':'Exists'}]",
+		"'containers':[{'image':'i'}],'overhead':{'cpu':'1'}",
+		"'containers':[{'image':'i'}],'resources':{'requests':{'cpu':'1'}}",
+	};
+	struct kit *k = *state;
+	size_t n = 0;
+
+	for (size_t l = 0; l < ARRAY_LEN(labels); l++) {
+		for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+			struct pod_shape *shape = kit_pod(k, NULL, "p", labels[l], specs[i])->shape;
+
+			assert_int_equal(k->cache.shapes.n, ++n);
+			assert_ptr_equal(kit_pod(k, NULL, "q", labels[l], specs[i])->shape, shape);
+			assert_int_equal(k->cache.shapes.n, n);
+		}
+	}
+	/* An empty list is as none. */
+	assert_ptr_equal(kit_pod(k, NULL, "p", "", "'containers':[{'image':'k','resources':{'requests':{}}}]")->shape,
+			 kit_pod(k, NULL, "q", "", "'containers':[{'image':'k'}],'initContainers':[]")->shape);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +317,7 @@ int main(void)
 		KIT_TEST(test_images),
 		KIT_TEST(test_enough_and_rotation),
 		KIT_TEST(test_shapes_are_shared),
+		KIT_TEST(test_shapes_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

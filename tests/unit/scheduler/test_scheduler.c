@@ -461,6 +461,34 @@ static void test_explanations_are_few(void **state)
 	w->sched_client->ops = busy.real;
 }
 
+/* A flood of Pods that nothing can be done for takes little of the server: the first are told at once, the others one
+ * after the other, and all in the end. */
+static void test_explanations_take_their_time(void **state)
+{
+	enum { PODS = 200 };
+	struct world *w = *state;
+	struct client_ops ops = *w->sched_client->ops;
+	char name[16];
+
+	busy.w = w;
+	busy.real = w->sched_client->ops;
+	busy.most = busy.told = 0;
+	busy.now = 10; /* nothing goes on meanwhile */
+	ops.patch = busy_patch;
+	w->sched_client->ops = &ops;
+	for (int i = 0; i < PODS; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		add_pod(w, name, "100m", "");
+	}
+	run(w, 1);
+	assert_in_range(busy.told, 100, 151);
+	run(w, 1);
+	assert_int_equal(busy.told, PODS);
+	scheduler_free(w->sched);
+	w->sched = NULL;
+	w->sched_client->ops = busy.real;
+}
+
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -474,6 +502,7 @@ int main(void)
 		WORLD_TEST(test_restart),
 		cmocka_unit_test_setup_teardown(test_explanations_give_way, setup_in_order, teardown),
 		WORLD_TEST(test_explanations_are_few),
+		WORLD_TEST(test_explanations_take_their_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
