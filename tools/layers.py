@@ -80,7 +80,6 @@ MAY = {
 # (component, files): why they may need each other. "Debt" is what nobody has taken apart yet; no file may join.
 CIRCLES = {
     ("base", "base.c board.c"): "what a bug prints is what the board says of the thread, whose own bugs end there",
-    ("cli", "agent.c server.c"): "one process: the server starts its node, which asks whether the server is to end",
     ("cli", "completion.c main.c"): "the table of commands holds the one that completes their names",
     ("client", "https.c https_watch.c"): "a client and its watches, which ask with its headers",
     ("codec", "doc.c doc_build.c val_index.c"): "maps of many members: an index of them is itself a value, built and read",

@@ -1,7 +1,8 @@
-/* The node half of `caravel server`: a private containerd (unless an endpoint is given), the
- * kubelet on it, and the service proxy. */
+/* The node half: a private containerd (unless an endpoint is given), the kubelet on it, and what else every node has.
+ */
+#include "cli/agent.h"
+
 #include "base/log.h"
-#include "cli/server.h"
 #include "cli/supervise.h"
 #include "client/events.h"
 #include "kubelet/cni.h"
@@ -23,12 +24,13 @@
 struct agent {
 	struct arena arena;
 	struct env *env;
+	const struct agent_home *home;
+	const struct node_opts *o;
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
 	struct client *client, *proxy_client, *storage_client;
 	struct recorder *recorder; /* before the kubelet has its own */
-	const char *node_name;	   /* of the options */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
 	struct proxy *proxy;
@@ -50,7 +52,7 @@ static bool on_path(const char *name)
 }
 
 /* One line that says what to install, instead of a failure deep inside. */
-static int check_machine(const struct server_opts *o, struct err *err)
+static int check_machine(const struct node_opts *o, struct err *err)
 {
 	if (!o->runtime_endpoint) {
 		if (!on_path("containerd"))
@@ -72,8 +74,9 @@ static void agent_say(const char *what, void *ctx)
 }
 
 /* What of the machine is ours. */
-static int claim_machine(struct agent *a, const struct server_opts *o, struct err *err)
+static int claim_machine(struct agent *a, struct err *err)
 {
+	const struct node_opts *o = a->o;
 	const struct claim_dirs dirs = { .kubelet_root = o->kubelet_root,
 					 .log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir };
 
@@ -101,8 +104,8 @@ static void runtime_waits(const char *why, void *ctx)
 
 	/* No Node yet, or no API: then there is nobody who thinks otherwise. */
 	if (!a->recorder)
-		a->recorder = recorder_new(a->client, "kubelet", a->node_name);
-	(void)kubelet_say_down(a->env, a->client, a->recorder, a->node_name, why, NULL);
+		a->recorder = recorder_new(a->client, "kubelet", a->o->node_name);
+	(void)kubelet_say_down(a->env, a->client, a->recorder, a->o->node_name, why, NULL);
 }
 
 static void runtime_hangs(void *ctx)
@@ -118,8 +121,9 @@ static int network_repair(void *ctx, struct buf *said)
 	return podnet_repair(((struct agent *)ctx)->podnet, said);
 }
 
-static int start_runtime(struct agent *a, const struct server_opts *o, struct err *err)
+static int start_runtime(struct agent *a, struct err *err)
 {
+	const struct node_opts *o = a->o;
 	const char *endpoint = o->runtime_endpoint;
 
 	if (!endpoint) {
@@ -130,7 +134,7 @@ static int start_runtime(struct agent *a, const struct server_opts *o, struct er
 								.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
 								.waits = runtime_waits,
 								.waits_ctx = a,
-								.given_up = server_is_to_end },
+								.given_up = a->home->given_up },
 				     err);
 		if (!a->containerd)
 			return err_wrap(err, "starting containerd");
@@ -141,29 +145,29 @@ static int start_runtime(struct agent *a, const struct server_opts *o, struct er
 }
 
 /* Said once: pods would find no names at all, and nothing else says why. */
-static void look_at_resolv_conf(struct agent *a, const struct server_opts *o)
+static void look_at_resolv_conf(struct agent *a)
 {
 	bool loopback;
-	const char *file = pod_dns_host_file(&a->arena, o->resolv_conf, &loopback);
+	const char *file = pod_dns_host_file(&a->arena, a->o->resolv_conf, &loopback);
 
-	if (loopback && !o->cluster_dns)
+	if (loopback && !a->home->facts->cluster_dns)
 		log_warn("agent",
 			 "pods do not reach a name server that listens on this machine alone; --resolv-conf FILE names "
 			 "others",
 			 "file", "%s", file);
 }
 
-static int start_kubelet(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
+static int start_kubelet(struct agent *a, struct err *err)
 {
-	const char *user = arena_printf(&a->arena, "system:node:%s", o->node_name);
-	const char *names[] = { o->node_name, "localhost", NULL }, *addrs[] = { o->node_ip, "127.0.0.1", NULL };
+	const struct node_opts *o = a->o;
+	const struct cluster_facts *facts = a->home->facts;
 	struct sv cert, key;
 
 	/* Somebody else's runtime has its own network configuration. */
 	if (!o->runtime_endpoint && !(a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err)))
 		return -1;
-	look_at_resolv_conf(a, o);
-	if (apiserver_issue_server_cert(api, &a->arena, user, names, addrs, &cert, &key, err) < 0)
+	look_at_resolv_conf(a);
+	if (a->home->serving(a->home->ctx, &a->arena, &cert, &key, err) < 0)
 		return -1;
 	a->kubelet = kubelet_new(
 	    &(struct kubelet_opts){
@@ -174,8 +178,8 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.node_ip = o->node_ip,
 		.root_dir = o->kubelet_root,
 		.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
-		.cluster_dns = o->cluster_dns,
-		.cluster_domain = o->cluster_domain,
+		.cluster_dns = facts->cluster_dns,
+		.cluster_domain = facts->cluster_domain,
 		.resolv_conf = o->resolv_conf,
 		.pause_image = o->pause_image ? o->pause_image : PAUSE_IMAGE,
 		.port = o->kubelet_port ? o->kubelet_port : 10250,
@@ -183,7 +187,7 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 		.port_else_any = !o->kubelet_port, /* of another cluster's kubelet, say: the Node tells it */
 		.serving_cert = cert,
 		.serving_key = key,
-		.client_ca = apiserver_ca_pem(api),
+		.client_ca = a->home->ca_pem,
 		.cgroup_root = cluster_cgroup(&a->arena, o->data_dir),
 		.max_pods = 110,
 		.pod_max_pids = o->pod_max_pids,
@@ -201,47 +205,49 @@ static int start_kubelet(struct agent *a, struct apiserver *api, const struct se
 	return 0;
 }
 
-static int start_proxy(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
+static int start_proxy(struct agent *a, struct err *err)
 {
-	const char *table = cluster_tag(&a->arena, o->data_dir);
+	const struct cluster_facts *facts = a->home->facts;
+	const char *table = cluster_tag(&a->arena, a->o->data_dir);
 	struct proxy_backend *backend;
 
-	if (o->disable_proxy)
+	if (facts->disable_proxy)
 		return 0;
 	backend = proxy_backend_nft_new(table, claim_settings(a->claim), err);
 	if (!backend)
 		return err_wrap(err, "opening nftables");
-	a->proxy_client = apiserver_client(api, "kube-proxy", "system:kube-proxy", NULL);
+	a->proxy_client = a->home->client(a->home->ctx, AGENT_PROXY, "kube-proxy");
 	a->proxy = proxy_new(
 	    &(struct proxy_opts){
 		.env = a->env,
 		.client = a->proxy_client,
 		.pod_client = a->client, /* kube-proxy's role does not read Pods, the node's reads its own */
 		.backend = backend,
-		.node_name = o->node_name,
-		.cluster_cidr = o->cluster_cidr,
+		.node_name = a->o->node_name,
+		.cluster_cidr = facts->cluster_cidr,
 		.table = table,
 	    },
 	    err);
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
 }
 
-static int start_storage(struct agent *a, struct apiserver *api, const struct server_opts *o, struct err *err)
+static int start_storage(struct agent *a, struct err *err)
 {
-	for (const char *const *s = o->disable.list.p; s && *s; s++)
-		if (strcmp(*s, "local-storage") == 0)
-			return 0;
-	a->storage_client = apiserver_client_account(api, "local-path-provisioner", "local-path-provisioner");
+	if (facts_disabled(a->home->facts, "local-storage"))
+		return 0;
+	a->storage_client = a->home->client(a->home->ctx, AGENT_STORAGE, "local-path-provisioner");
+	if (!a->storage_client)
+		return 0;
 	a->storage_client->class = ENV_NODE;
 	a->local_path = local_path_start(
 	    &(struct local_path_opts){
-		.env = a->env, .client = a->storage_client, .node_name = o->node_name, .dir = o->storage_dir },
+		.env = a->env, .client = a->storage_client, .node_name = a->o->node_name, .dir = a->o->storage_dir },
 	    err);
 	return a->local_path ? 0 : err_wrap(err, "starting the provisioner of local-path volumes");
 }
 
 /* The image of the examples; a node without Debian's busybox-static merely has no demo. */
-static void make_demo(struct agent *a, const struct server_opts *o)
+static void make_demo(struct agent *a)
 {
 	_cleanup_(arena_release) struct arena tmp = ARENA_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
@@ -251,24 +257,44 @@ static void make_demo(struct agent *a, const struct server_opts *o)
 	if (!a->containerd || a->runtime->ops->image_status(a->runtime, &tmp, SV(DEMO_IMAGE), &have, &err) < 0 || have)
 		return;
 	if (image_build_demo(&tmp, "", &tar, &err) < 0 ||
-	    image_import_bytes(containerd_socket(a->containerd), o->data_dir, tar, &err) < 0)
+	    image_import_bytes(containerd_socket(a->containerd), a->o->data_dir, tar, &err) < 0)
 		log_warn("agent", "no demo image: the examples will not start", "error", "%s", err_msg(&err));
 }
 
-struct agent *agent_start(struct env *env, struct apiserver *api, const struct server_opts *o, struct err *err)
+static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 {
-	static const char *const nodes[] = { "system:nodes", NULL };
+	if (check_machine(a->o, err) < 0 || claim_machine(a, err) < 0)
+		return -1;
+	if (start_runtime(a, err) < 0) {
+		*ret_again = true;
+		return -1;
+	}
+	if (start_kubelet(a, err) < 0 || start_proxy(a, err) < 0 || start_storage(a, err) < 0)
+		return -1;
+	make_demo(a);
+	return 0;
+}
+
+struct agent *agent_start(const struct agent_home *home, const struct node_opts *o, bool *ret_again, struct err *err)
+{
 	struct agent *a = xcalloc(1, sizeof(*a));
 
-	a->env = env;
-	a->node_name = o->node_name;
-	a->client = apiserver_client(api, "kubelet", arena_printf(&a->arena, "system:node:%s", o->node_name), nodes);
+	a->env = home->env;
+	a->home = home;
+	a->o = o;
+	a->client = home->client(home->ctx, AGENT_KUBELET, "kubelet");
 	a->client->class = ENV_NODE;
-	if (check_machine(o, err) < 0 || claim_machine(a, o, err) < 0 || start_runtime(a, o, err) < 0 ||
-	    start_kubelet(a, api, o, err) < 0 || start_proxy(a, api, o, err) < 0 || start_storage(a, api, o, err) < 0)
-		return agent_stop(a);
-	make_demo(a, o);
-	return a;
+	return agent_begin(a, ret_again, err) < 0 ? agent_stop(a) : a;
+}
+
+int agent_serve_with(struct agent *a, struct sv cert, struct sv key, struct err *err)
+{
+	return kubelet_serve_with(a->kubelet, cert, key, err);
+}
+
+int agent_kubelet_port(const struct agent *a)
+{
+	return kubelet_port(a->kubelet);
 }
 
 struct agent *agent_stop(struct agent *a)

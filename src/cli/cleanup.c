@@ -1,6 +1,7 @@
 /* `caravel cleanup`: ends this node's pods and takes away what they left on the machine, and says what it did. */
 #include "base/file.h"
-#include "cli/server.h"
+#include "cli/agent.h"
+#include "ev/ev.h"
 #include "kubelet/node_cleanup.h"
 #include "proxy/proxy.h"
 

@@ -61,7 +61,7 @@ static int check_keys(struct arena *a, const char *db, const char *pki, struct e
 
 int database_check(struct arena *a, const struct server_opts *o, struct err *err)
 {
-	const char *db = arena_printf(a, "%s/db", o->data_dir), *pki = arena_printf(a, "%s/pki", o->data_dir);
+	const char *db = arena_printf(a, "%s/db", o->node.data_dir), *pki = arena_printf(a, "%s/pki", o->node.data_dir);
 	const char *mark_path = arena_printf(a, "%s/cluster", db), *ca_path = arena_printf(a, "%s/ca.crt", pki);
 	struct sv ca, mark;
 	struct err why = ERR_INIT;
@@ -99,7 +99,7 @@ int database_check(struct arena *a, const struct server_opts *o, struct err *err
 
 int database_mark(struct arena *a, const struct server_opts *o, struct sv ca, struct err *err)
 {
-	const char *path = arena_printf(a, "%s/db/cluster", o->data_dir);
+	const char *path = arena_printf(a, "%s/db/cluster", o->node.data_dir);
 	struct err why = ERR_INIT;
 	struct sv mark;
 	bool same = file_read(a, path, CA_MAX, &mark, &why) == 0 && sv_eq(mark, ca);

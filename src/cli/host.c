@@ -1,5 +1,5 @@
 /* Facts about this machine that defaults come from. */
-#include "cli/server.h"
+#include "cli/agent.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>

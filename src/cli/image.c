@@ -1,5 +1,5 @@
 /* `caravel image import` and `caravel image demo`. */
-#include "cli/server.h"
+#include "cli/agent.h"
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
 #include "kubelet/image_size.h"

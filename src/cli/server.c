@@ -6,7 +6,8 @@
 #include "base/quarantine.h"
 #include "base/strmap.h"
 #include "cli/cidrs.h"
-#include "cli/heap.h"
+#include "cli/daemon.h"
+#include "cli/home_local.h"
 #include "cli/stalls.h"
 #include "cli/supervise.h"
 #include "client/kubeconfig.h"
@@ -46,7 +47,8 @@ struct server {
 	struct client *controller_client, *scheduler_client;
 	struct controllers *controllers;
 	struct scheduler *scheduler;
-	struct agent *agent;
+	struct home_local home;
+	struct daemon_node node;
 	const char *crash_dir;
 	int cidr_hold; /* keeps other servers off our pod range; -1: none */
 };
@@ -59,7 +61,6 @@ struct server {
 static size_t option_table(struct server_opts *o, struct option *t)
 {
 	const struct option rows[] = {
-		ROW("data-dir", 'd', OPT_STRING, data_dir, "DIR", "where everything is kept (" DEFAULT_DATA_DIR ")"),
 		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (0.0.0.0)"),
 		ROW("https-listen-port", 0, OPT_INT, port, "N", "listen port (6443; 0: a free one)"),
 		ROW("advertise-address", 0, OPT_STRING, advertise_address, "ADDR",
@@ -74,38 +75,22 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "static tokens: lines of TOKEN,USER,UID,\"GROUPS\""),
 		ROW("anonymous-auth", 0, OPT_BOOL, anonymous_auth, NULL,
 		    "who shows no credential is system:anonymous (true; false: is refused)"),
-		ROW("cluster-cidr", 0, OPT_STRING, cluster_cidr, "CIDR",
+		ROW("cluster-cidr", 0, OPT_STRING, facts.cluster_cidr, "CIDR",
 		    "pod addresses (10.42.0.0/16, or what is free)"),
-		ROW("service-cidr", 0, OPT_STRING, service_cidr, "CIDR",
+		ROW("service-cidr", 0, OPT_STRING, facts.service_cidr, "CIDR",
 		    "Service addresses (10.43.0.0/16, or what is free)"),
 		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",
 		    "ports of NodePort Services (30000-32767)"),
-		ROW("cluster-dns", 0, OPT_STRING, cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
-		ROW("resolv-conf", 0, OPT_STRING, resolv_conf, "FILE",
-		    "name servers of pods that get the host's (/etc/resolv.conf, or those behind its stub)"),
-		ROW("cluster-domain", 0, OPT_STRING, cluster_domain, "NAME", "DNS domain (cluster.local)"),
+		ROW("cluster-dns", 0, OPT_STRING, facts.cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
+		ROW("cluster-domain", 0, OPT_STRING, facts.cluster_domain, "NAME", "DNS domain (cluster.local)"),
 		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL,
 		    "no node here: needs neither root nor containerd"),
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
-		ROW("disable", 0, OPT_LIST, disable, "NAME",
+		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in is local-storage (the class local-path)"),
-		ROW("disable-kube-proxy", 0, OPT_BOOL, disable_proxy, NULL,
+		ROW("disable-kube-proxy", 0, OPT_BOOL, facts.disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
-		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
-		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
-		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
-		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
-		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
-		    "processes a pod may have (4096, on small machines fewer); -1: no limit"),
-		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
-		ROW("default-local-storage-path", 0, OPT_STRING, storage_dir, "DIR",
-		    "volumes of the class local-path (DATA-DIR/storage)"),
-		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
-		    "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
-		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
-		    "an existing CRI endpoint instead of our containerd"),
-		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,
@@ -115,8 +100,10 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("debug", 0, OPT_BOOL, debug, NULL, "log more"),
 	};
 
-	memcpy(t, rows, sizeof(rows));
-	return ARRAY_LEN(rows);
+	size_t n = node_option_table(&o->node, t);
+
+	memcpy(t + n, rows, sizeof(rows));
+	return n + ARRAY_LEN(rows);
 }
 
 #undef ROW
@@ -124,11 +111,11 @@ static size_t option_table(struct server_opts *o, struct option *t)
 static void defaults(struct server_opts *o)
 {
 	*o = (struct server_opts){
-		.data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL,
+		.node.data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL,
 		.bind_address = "0.0.0.0",
 		.kubeconfig_mode = "0600",
 		.node_port_range = "30000-32767",
-		.cluster_domain = "cluster.local",
+		.facts.cluster_domain = "cluster.local",
 		.port = 6443,
 		.anonymous_auth = true,
 		.profiling = true,
@@ -138,31 +125,20 @@ static void defaults(struct server_opts *o)
 static int complete(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	char host[HOST_NAME_MAX + 1] = "", full[PATH_MAX];
 	const char *home = getenv("HOME");
 
 	if (server_check(o, err) < 0)
 		return -1;
 	if (o->port == 0)
 		o->port = host_free_port(o->bind_address);
-	if (!o->data_dir)
-		o->data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
+	if (!o->node.data_dir)
+		o->node.data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
 	if (!o->kubeconfig)
-		o->kubeconfig = geteuid() == 0 && strcmp(o->data_dir, DEFAULT_DATA_DIR) == 0
+		o->kubeconfig = geteuid() == 0 && strcmp(o->node.data_dir, DEFAULT_DATA_DIR) == 0
 				    ? "/etc/caravel/kubeconfig.yaml"
-				    : arena_printf(&s->arena, "%s/kubeconfig.yaml", o->data_dir);
-	if (dir_make(o->data_dir, 0700, err) < 0)
+				    : arena_printf(&s->arena, "%s/kubeconfig.yaml", o->node.data_dir);
+	if (data_dir_make(&s->arena, &o->node.data_dir, err) < 0)
 		return -1;
-	if (!realpath(o->data_dir, full))
-		return err_set_errno(err, errno, "cannot find the data directory '%s'", o->data_dir);
-	o->data_dir = arena_strdup(&s->arena, full);
-	if (!o->node_name) {
-		(void)gethostname(host, sizeof(host) - 1);
-		for (char *c = host; *c; c++)
-			if (*c >= 'A' && *c <= 'Z')
-				*c = (char)(*c + ('a' - 'A'));
-		o->node_name = arena_strdup(&s->arena, host[0] ? host : "localhost");
-	}
 	if (!o->advertise_address) {
 		bool any = strcmp(o->bind_address, "0.0.0.0") == 0 || strcmp(o->bind_address, "::") == 0;
 
@@ -171,21 +147,8 @@ static int complete(struct server *s, struct err *err)
 		if (o->advertise_address && strncmp(o->advertise_address, "127.", 4) == 0)
 			o->advertise_address = NULL;
 	}
-	/* Whoever has that address would be asked for logs and exec. */
-	if (o->node_ip && !o->disable_agent && !host_has_address(&s->arena, o->node_ip))
-		return err_set(err, ERR_INVALID,
-			       "--node-ip %s is no address of this machine: without the flag one that is will be found",
-			       o->node_ip);
-	if (!o->node_ip)
-		o->node_ip = host_address(&s->arena);
-	if (!o->node_ip)
-		o->node_ip = "127.0.0.1";
-	o->storage_dir =
-	    full_path(&s->arena, o->storage_dir ? o->storage_dir : arena_printf(&s->arena, "%s/storage", o->data_dir));
-	if (o->resolv_conf)
-		o->resolv_conf = full_path(&s->arena, o->resolv_conf);
-	o->kubelet_root =
-	    o->kubelet_root ? full_path(&s->arena, o->kubelet_root) : cluster_dirs(&s->arena, o->data_dir).kubelet_root;
+	if (node_opts_complete(&o->node, &s->arena, !o->disable_agent, err) < 0)
+		return -1;
 	if (!o->disable_agent && geteuid() != 0)
 		return err_set(err, ERR_FORBIDDEN,
 			       "a node needs root for containers and nftables: run as root, or with --disable-agent");
@@ -301,17 +264,17 @@ static void certs_renewed(void *ctx, struct tls_ctx *tls)
 static int settle_cidrs(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	struct cidrs c = { o->cluster_cidr, o->service_cidr };
+	struct cidrs c = { o->facts.cluster_cidr, o->facts.service_cidr };
 	struct store_stats stats;
 	int fd;
 
 	store_stats(s->store, &stats);
-	fd = cidrs_settle(&s->arena, o->data_dir, stats.rev <= 1, !o->disable_agent, &c, err);
+	fd = cidrs_settle(&s->arena, o->node.data_dir, stats.rev <= 1, !o->disable_agent, &c, err);
 	if (fd == CIDRS_FAILED)
 		return -1;
 	s->cidr_hold = fd;
-	o->cluster_cidr = c.cluster;
-	o->service_cidr = c.service;
+	o->facts.cluster_cidr = c.cluster;
+	o->facts.service_cidr = c.service;
 	return 0;
 }
 
@@ -332,7 +295,7 @@ static int max_connections(void)
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	const char *db = arena_printf(&s->arena, "%s/db", o->data_dir);
+	const char *db = arena_printf(&s->arena, "%s/db", o->node.data_dir);
 
 	if (database_check(&s->arena, o, err) < 0)
 		return -1;
@@ -343,15 +306,15 @@ static int start_api(struct server *s, struct err *err)
 	    &(struct apiserver_opts){
 		.env = s->env,
 		.store = s->store,
-		.data_dir = o->data_dir,
-		.service_cidr = o->service_cidr,
-		.cluster_cidr = o->cluster_cidr,
+		.data_dir = o->node.data_dir,
+		.service_cidr = o->facts.service_cidr,
+		.cluster_cidr = o->facts.cluster_cidr,
 		.node_port_range = o->node_port_range,
-		.cluster_domain = o->cluster_domain,
+		.cluster_domain = o->facts.cluster_domain,
 		.advertise_address = o->advertise_address,
 		.advertise_port = o->port,
 		.own_addresses = host_addresses(&s->arena),
-		.loopback_node_ip = strncmp(o->node_ip, "127.", 4) == 0 ? o->node_ip : NULL,
+		.loopback_node_ip = strncmp(o->node.node_ip, "127.", 4) == 0 ? o->node.node_ip : NULL,
 		.tls_sans = o->tls_sans.list.p,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,
@@ -401,8 +364,8 @@ static void start_control(struct server *s)
 		    .client_as = controller_client,
 		    .client_ctx = s,
 		    .kinds = apiserver_kinds(s->api),
-		    .cluster_cidr = s->o.cluster_cidr,
-		    .server_node = s->o.disable_agent ? NULL : s->o.node_name,
+		    .cluster_cidr = s->o.facts.cluster_cidr,
+		    .server_node = s->o.disable_agent ? NULL : s->o.node.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
 		});
@@ -420,7 +383,7 @@ static void start_control(struct server *s)
 /* Takes down whatever was started, in the reverse order; safe on a half-started server. */
 static void stop(struct server *s)
 {
-	s->agent = agent_stop(s->agent);
+	daemon_node_stop(&s->node);
 	s->scheduler = scheduler_free(s->scheduler);
 	s->controllers = controllers_free(s->controllers);
 	if (s->api)
@@ -442,46 +405,10 @@ static void stop(struct server *s)
 	s->api = apiserver_free(s->api);
 	s->store = store_close(s->store);
 	s->env = env_real_free(s->env);
+	home_local_release(&s->home);
 	stalls_unwatch();
 	if (s->cidr_hold >= 0)
 		close(s->cidr_hold);
-}
-
-/* Until one of set is sent; keeps house meanwhile. */
-static int wait_signal(const sigset_t *set)
-{
-	static const struct timespec look = { .tv_sec = HEAP_LOOK_S };
-	struct heap_watch heap = { 0 };
-
-	for (;;) {
-		int signum = sigtimedwait(set, NULL, &look);
-
-		if (signum > 0)
-			return signum;
-		if (errno == EAGAIN)
-			heap_look(&heap);
-	}
-}
-
-/* What ends the server. A terminal that closes counts, unless nohup(1) says that it does not. */
-static void ending_signals(sigset_t *ret)
-{
-	struct sigaction hup;
-
-	sigemptyset(ret);
-	sigaddset(ret, SIGTERM);
-	sigaddset(ret, SIGINT);
-	sigaddset(ret, SIGQUIT);
-	if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
-		sigaddset(ret, SIGHUP);
-}
-
-bool server_is_to_end(void)
-{
-	sigset_t pending, both, set;
-
-	ending_signals(&set);
-	return sigpending(&pending) == 0 && sigandset(&both, &pending, &set) == 0 && !sigisemptyset(&both);
 }
 
 static int server_serve(struct server *s, struct err *err)
@@ -493,7 +420,7 @@ static int server_serve(struct server *s, struct err *err)
 	int signum;
 
 	/* Blocked before any thread exists, so that sigwait() below is the only taker. */
-	ending_signals(&set);
+	daemon_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 
 	s->env = env_real_new(0);
@@ -510,16 +437,16 @@ static int server_serve(struct server *s, struct err *err)
 	if (!started)
 		return -1;
 	snprintf(port, sizeof(port), "%d", s->o.port);
-	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir", s->o.data_dir,
-	       "kubeconfig", s->o.kubeconfig, NULL);
+	log_kv(LVL_INFO, "server", "serving", "address", s->o.bind_address, "port", port, "data_dir",
+	       s->o.node.data_dir, "kubeconfig", s->o.kubeconfig, NULL);
 	start_control(s);
 	if (!s->o.disable_agent) {
-		s->agent = agent_start(s->env, s->api, &s->o, err);
-		if (!s->agent && !server_is_to_end())
+		home_local_init(&s->home, s->env, s->api, &s->o);
+		s->node = (struct daemon_node){ .home = &s->home.home, .o = &s->o.node };
+		if (daemon_node_start(&s->node, err) < 0)
 			return -1;
-		err_release(err);
 	}
-	signum = wait_signal(&set);
+	signum = daemon_wait(&s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	return 0;
 }
@@ -541,7 +468,7 @@ static int run_supervised(struct server *s)
 {
 	struct supervise_opts o = { .dir = s->crash_dir };
 
-	ending_signals(&o.ending);
+	daemon_signals(&o.ending);
 	return supervise(&o, run, s);
 }
 
@@ -556,7 +483,7 @@ static int run_alone(struct server *s)
 int cmd_server(int argc, char **argv)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
-	struct option table[40];
+	struct option table[NODE_OPTIONS_MAX + 32];
 	struct err err = ERR_INIT;
 	size_t n;
 	int rc, status = 0;
@@ -573,13 +500,12 @@ int cmd_server(int argc, char **argv)
 		rc = complete(&s, &err);
 	}
 	if (rc == 0) {
-		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.data_dir);
+		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
 		status = s.o.no_supervise ? run_alone(&s) : run_supervised(&s);
 	}
 	string_list_release(&s.o.tls_sans);
-	string_list_release(&s.o.node_labels);
-	string_list_release(&s.o.node_taints);
-	string_list_release(&s.o.disable);
+	node_opts_release(&s.o.node);
+	string_list_release(&s.o.facts.disable);
 	arena_release(&s.arena);
 	return rc < 0 ? cli_fail_err(&err) : status;
 }

@@ -3,8 +3,6 @@
 #include "cli/cidrs.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
-#include "kubelet/kubelet.h"
-#include "object/node_labels.h"
 #include "object/validate.h"
 
 #include <errno.h>
@@ -47,46 +45,6 @@ static int server_check_range(const char *flag, const char *cidr, int narrowest,
 	return 0;
 }
 
-static int check_labels(const struct string_list *l, struct err *err)
-{
-	for (const char *const *s = l->list.p; s && *s; s++) {
-		struct sv text = sv_from(*s);
-		ssize_t eq = sv_find(text, '=');
-		struct sv key = eq < 0 ? text : sv_sub(text, 0, (size_t)eq);
-		const char *why = fmt_qualified_name(key);
-
-		/* The API server would refuse the node itself, again and again. */
-		if (!why && node_label_reserved(key))
-			why = "a node may not give itself this label, which decides what may run on it; "
-			      "give it with `kubectl label node` once the node is there";
-		if (!why && eq >= 0)
-			why = fmt_label_value(sv_sub(text, (size_t)eq + 1, text.n));
-		if (why)
-			return err_set(err, ERR_INVALID, "--node-label '%s': %s", *s, why);
-	}
-	return 0;
-}
-
-static int check_taints(const struct string_list *l, struct err *err)
-{
-	for (const char *const *s = l->list.p; s && *s; s++) {
-		struct sv key, value, effect;
-		const char *why;
-
-		if (!node_taint_parse(sv_from(*s), &key, &value, &effect))
-			return err_set(err, ERR_INVALID,
-				       "--node-taint takes KEY=VALUE:EFFECT, with NoSchedule, PreferNoSchedule or "
-				       "NoExecute, not '%s'",
-				       *s);
-		why = fmt_qualified_name(key);
-		if (!why)
-			why = fmt_label_value(value);
-		if (why)
-			return err_set(err, ERR_INVALID, "--node-taint '%s': %s", *s, why);
-	}
-	return 0;
-}
-
 /* The names of k3s, so that its scripts run here; a name nobody knows is a mistake. */
 static int check_disable(const struct string_list *l, struct err *err)
 {
@@ -107,14 +65,6 @@ static int check_disable(const struct string_list *l, struct err *err)
 	return 0;
 }
 
-/* Fewer than that a pod's own sandbox and probes would use up. */
-static int check_pids(int n, struct err *err)
-{
-	return n == 0 || n == -1 || n >= 16
-		   ? 0
-		   : err_set(err, ERR_INVALID, "--pod-max-pids is %d: give 16 or more, or -1 for no limit", n);
-}
-
 static int check_tokens(const struct server_opts *o, struct err *err)
 {
 	struct join_token t;
@@ -131,30 +81,20 @@ int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
 
-	if (check_port("https-listen-port", o->port, err) < 0 || check_port("kubelet-port", o->kubelet_port, err) < 0 ||
-	    check_pids(o->pod_max_pids, err) < 0 || check_address("bind-address", o->bind_address, err) < 0 ||
+	if (check_port("https-listen-port", o->port, err) < 0 ||
+	    check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
-	    check_address("node-ip", o->node_ip, err) < 0 || check_address("cluster-dns", o->cluster_dns, err) < 0 ||
-	    server_check_range("cluster-cidr", o->cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||
-	    server_check_range("service-cidr", o->service_cidr, 28, &services, &services_mask, err) < 0)
+	    check_address("cluster-dns", o->facts.cluster_dns, err) < 0 ||
+	    server_check_range("cluster-cidr", o->facts.cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||
+	    server_check_range("service-cidr", o->facts.service_cidr, 28, &services, &services_mask, err) < 0)
 		return -1;
 	if (pods_mask && services_mask && (pods & services_mask) == (services & pods_mask))
 		return err_set(
 		    err, ERR_INVALID,
 		    "--cluster-cidr %s and --service-cidr %s overlap: pods and Services need addresses apart",
-		    o->cluster_cidr, o->service_cidr);
-	if (check_labels(&o->node_labels, err) < 0 || check_taints(&o->node_taints, err) < 0 ||
-	    check_disable(&o->disable, err) < 0 || check_tokens(o, err) < 0)
+		    o->facts.cluster_cidr, o->facts.service_cidr);
+	if (node_opts_check(&o->node, err) < 0 || check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0)
 		return -1;
-	if (o->resolv_conf && access(o->resolv_conf, R_OK) < 0)
-		return err_set_errno(err, errno, "--resolv-conf names a file that cannot be read, '%s'",
-				     o->resolv_conf);
-	if (o->node_name) {
-		const char *why = fmt_dns_subdomain(sv_from(o->node_name));
-
-		if (why)
-			return err_set(err, ERR_INVALID, "--node-name '%s': %s", o->node_name, why);
-	}
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* `caravel store check` and `caravel store repair`: for a data directory that no server uses. */
 #include "base/file.h"
-#include "cli/server.h"
+#include "cli/agent.h"
 #include "ev/ev.h"
 #include "store/disk/check.h"
 

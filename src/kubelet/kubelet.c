@@ -190,6 +190,11 @@ int kubelet_port(const struct kubelet *k)
 	return k->port;
 }
 
+int kubelet_serve_with(struct kubelet *k, struct sv cert, struct sv key, struct err *err)
+{
+	return k->server ? kserver_serve_with(k->server, cert, key, err) : 0;
+}
+
 struct kubelet *kubelet_free(struct kubelet *k)
 {
 	struct workq *q;

@@ -36,7 +36,7 @@ struct kubelet_opts {
 	int port;					/* HTTPS 10250; 0: any; -1: no server */
 	bool port_else_any;				/* a free port where that one is taken */
 	int listening_fd;				/* > 0: the server's socket, taken; else it binds one */
-	struct sv serving_cert, serving_key, client_ca; /* PEM */
+	struct sv serving_cert, serving_key, client_ca; /* PEM; client_ca is borrowed */
 	const char *cgroup_root;			/* "" : /kubepods */
 	int max_pods;					/* 110 */
 	int64_t pod_max_pids;				/* 0: by machine_pod_pids(); -1: no limit */
@@ -79,5 +79,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err); /* r
 int kubelet_say_down(struct env *env, struct client *c, struct recorder *r, const char *node_name, const char *why,
 		     struct err *err);
 int kubelet_port(const struct kubelet *k);
-int kubelet_fd(const struct kubelet *k);	 /* of its listening socket, borrowed; -1: no server */
+int kubelet_fd(const struct kubelet *k); /* of its listening socket, borrowed; -1: no server */
+/* The server's certificate from now on: renewed, or signed at last. Any thread. */
+int kubelet_serve_with(struct kubelet *k, struct sv cert, struct sv key, struct err *err);
 struct kubelet *kubelet_free(struct kubelet *k); /* stops; containers run on */

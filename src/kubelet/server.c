@@ -269,6 +269,23 @@ static struct http_server *start_http(struct kserver *s, int port, int listening
 				 err);
 }
 
+static struct tls_ctx *kserver_tls(const struct kserver *s, struct sv cert, struct sv key, struct err *err)
+{
+	return tls_server_ctx(
+	    &(struct tls_server_opts){ .cert_pem = cert, .key_pem = key, .client_ca_pem = s->client_ca }, err);
+}
+
+int kserver_serve_with(struct kserver *s, struct sv cert, struct sv key, struct err *err)
+{
+	struct tls_ctx *tls = kserver_tls(s, cert, key, err);
+
+	if (!tls)
+		return -1;
+	http_server_set_tls(s->http, tls);
+	tls_ctx_unref(tls);
+	return 0;
+}
+
 struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err)
 {
 	_cleanup_(err_release) struct err e = ERR_INIT;
@@ -278,11 +295,8 @@ struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, str
 	s->auth = kauth_new(k->env, k->client, k->node_name);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->ended, NULL);
-	if (!(s->tls = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = o->serving_cert,
-								 .key_pem = o->serving_key,
-								 .client_ca_pem = o->client_ca },
-				      err)) ||
-	    !(s->loop = ev_loop_new(err)))
+	s->client_ca = o->client_ca;
+	if (!(s->tls = kserver_tls(s, o->serving_cert, o->serving_key, err)) || !(s->loop = ev_loop_new(err)))
 		goto fail;
 	s->http = start_http(s, o->port, o->listening_fd, &e);
 	if (!s->http && e.errnum == EADDRINUSE && o->port_else_any) {

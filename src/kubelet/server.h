@@ -17,7 +17,8 @@ struct kserver {
 	struct kubelet *k;
 	struct ev_loop *loop;
 	struct http_server *http;
-	struct tls_ctx *tls;
+	struct tls_ctx *tls; /* of the start */
+	struct sv client_ca; /* borrowed from who made the kubelet */
 	struct kauth *auth;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -29,6 +30,8 @@ struct kserver {
 struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err);
 int kserver_fd(const struct kserver *s);
 int kserver_port(const struct kserver *s);
+/* New connections get it. Any thread. */
+int kserver_serve_with(struct kserver *s, struct sv cert, struct sv key, struct err *err);
 struct kserver *kserver_free(struct kserver *s);
 
 /* Runs fn(r, k) as a task of the node's class with the request kept alive and r->user = user. It must arrange an answer

@@ -4,7 +4,7 @@
 
 static struct server_opts usable(void)
 {
-	return (struct server_opts){ .port = 6443, .bind_address = "0.0.0.0", .cluster_cidr = "10.42.0.0/16" };
+	return (struct server_opts){ .port = 6443, .bind_address = "0.0.0.0", .facts.cluster_cidr = "10.42.0.0/16" };
 }
 
 static void refused(const struct server_opts *o, const char *flag)
@@ -21,9 +21,9 @@ static void test_flags(void **state)
 
 	(void)state;
 	assert_int_equal(server_check(&o, NULL), 0);
-	o.service_cidr = "10.43.0.0/16";
-	o.node_name = "node-1.example";
-	o.node_ip = "2001:db8::1";
+	o.facts.service_cidr = "10.43.0.0/16";
+	o.node.node_name = "node-1.example";
+	o.node.node_ip = "2001:db8::1";
 	assert_int_equal(server_check(&o, NULL), 0);
 
 #define REFUSED(field, value, flag) \
@@ -32,20 +32,20 @@ static void test_flags(void **state)
 	refused(&o, flag)
 	REFUSED(port, -1, "--https-listen-port");
 	REFUSED(port, 65536, "--https-listen-port");
-	REFUSED(kubelet_port, -1, "--kubelet-port");
-	REFUSED(pod_max_pids, -2, "--pod-max-pids");
-	REFUSED(pod_max_pids, 15, "--pod-max-pids");
+	REFUSED(node.kubelet_port, -1, "--kubelet-port");
+	REFUSED(node.pod_max_pids, -2, "--pod-max-pids");
+	REFUSED(node.pod_max_pids, 15, "--pod-max-pids");
 	REFUSED(bind_address, "localhost", "--bind-address");
-	REFUSED(node_ip, "10.0.0.256", "--node-ip");
-	REFUSED(cluster_dns, "dns", "--cluster-dns");
-	REFUSED(resolv_conf, "/nonexistent/resolv.conf", "--resolv-conf");
-	REFUSED(node_name, "Node_1", "--node-name");
-	REFUSED(cluster_cidr, "10.42.0.0", "--cluster-cidr");
-	REFUSED(cluster_cidr, "10.42.0.0/25", "--cluster-cidr");
-	REFUSED(service_cidr, "fd00::/112", "IPv6");
-	REFUSED(service_cidr, "10.0.0.0/7", "--service-cidr");
-	REFUSED(service_cidr, "10.42.128.0/20", "overlap");
-	REFUSED(service_cidr, "10.0.0.0/8", "overlap");
+	REFUSED(node.node_ip, "10.0.0.256", "--node-ip");
+	REFUSED(facts.cluster_dns, "dns", "--cluster-dns");
+	REFUSED(node.resolv_conf, "/nonexistent/resolv.conf", "--resolv-conf");
+	REFUSED(node.node_name, "Node_1", "--node-name");
+	REFUSED(facts.cluster_cidr, "10.42.0.0", "--cluster-cidr");
+	REFUSED(facts.cluster_cidr, "10.42.0.0/25", "--cluster-cidr");
+	REFUSED(facts.service_cidr, "fd00::/112", "IPv6");
+	REFUSED(facts.service_cidr, "10.0.0.0/7", "--service-cidr");
+	REFUSED(facts.service_cidr, "10.42.128.0/20", "overlap");
+	REFUSED(facts.service_cidr, "10.0.0.0/8", "overlap");
 	REFUSED(token, "", "--token");
 	REFUSED(token, "secret", "--token-auth-file"); /* what to do instead */
 	REFUSED(token, "K10abc::abcdef.0123456789abcdef", "--token");
@@ -68,38 +68,38 @@ static void test_lists(void **state)
 	struct server_opts o = usable();
 
 	(void)state;
-	one(&o.node_labels, "example.com/disk=ssd");
-	one(&o.node_taints, "dedicated=db:NoExecute");
-	one(&o.disable, "traefik");
+	one(&o.node.node_labels, "example.com/disk=ssd");
+	one(&o.node.node_taints, "dedicated=db:NoExecute");
+	one(&o.facts.disable, "traefik");
 	assert_int_equal(server_check(&o, NULL), 0);
-	one(&o.node_taints, "dedicated:NoSchedule");
+	one(&o.node.node_taints, "dedicated:NoSchedule");
 	assert_int_equal(server_check(&o, NULL), 0);
 
-	one(&o.node_taints, "dedicated=db");
+	one(&o.node.node_taints, "dedicated=db");
 	refused(&o, "--node-taint");
-	one(&o.node_taints, "dedicated=db:Never");
+	one(&o.node.node_taints, "dedicated=db:Never");
 	refused(&o, "--node-taint");
-	one(&o.node_taints, "=db:NoExecute");
+	one(&o.node.node_taints, "=db:NoExecute");
 	refused(&o, "--node-taint");
-	one(&o.node_taints, "a b:NoExecute");
+	one(&o.node.node_taints, "a b:NoExecute");
 	refused(&o, "--node-taint");
-	one(&o.node_taints, "a:NoExecute");
-	one(&o.node_labels, "a/b/c=d");
+	one(&o.node.node_taints, "a:NoExecute");
+	one(&o.node.node_labels, "a/b/c=d");
 	refused(&o, "--node-label");
-	one(&o.node_labels, "node-role.kubernetes.io/worker=");
+	one(&o.node.node_labels, "node-role.kubernetes.io/worker=");
 	refused(&o, "--node-label");
-	one(&o.node_labels, "node-restriction.kubernetes.io/tier=high");
+	one(&o.node.node_labels, "node-restriction.kubernetes.io/tier=high");
 	refused(&o, "--node-label");
-	one(&o.node_labels, "x.k8s.io/y=z");
+	one(&o.node.node_labels, "x.k8s.io/y=z");
 	refused(&o, "--node-label");
-	one(&o.node_labels, "topology.kubernetes.io/zone=a");
+	one(&o.node.node_labels, "topology.kubernetes.io/zone=a");
 	assert_int_equal(server_check(&o, NULL), 0);
-	one(&o.node_labels, "a=b");
-	one(&o.disable, "trafeik");
+	one(&o.node.node_labels, "a=b");
+	one(&o.facts.disable, "trafeik");
 	refused(&o, "--disable");
-	string_list_release(&o.node_labels);
-	string_list_release(&o.node_taints);
-	string_list_release(&o.disable);
+	string_list_release(&o.node.node_labels);
+	string_list_release(&o.node.node_taints);
+	string_list_release(&o.facts.disable);
 }
 
 int main(void)

@@ -1,0 +1,107 @@
+/* agent.h - the node half: containerd, kubelet, the network's parts, proxy, storage; the same in a server and joined.
+ *
+ *	caravel server ─▶ struct agent_home (in-process clients, certificates made on the spot)  ─┐
+ *	                                                                                          ├─▶ agent_start()
+ *	caravel agent  ─▶ struct agent_home (HTTPS as system:node:NAME, certificates by request) ─┘
+ *
+ * What is here knows neither of the two. It is told by three things:
+ *
+ *	struct node_opts	what this machine was asked to do: flags that both commands have (node_opts.c)
+ *	struct cluster_facts	what holds for all nodes of the cluster: the server's flags, which an agent is told by
+ *the ConfigMap kube-system/caravel-config (facts.c) struct agent_home	where the API is, as whom, and with which
+ *certificate the kubelet serves
+ *
+ * To add a part of every node (names, routes, policies): a static start function in agent.c that takes (a, err) and
+ *finds all of these in a->o, a->home and a->home->facts; a line in agent_begin(), its stop in agent_stop() in reverse
+ *order. Its client: a->home->client(a->home->ctx, AGENT_NETWORK, "dns").
+ */
+#pragma once
+
+#include "base/env.h"
+#include "base/vec.h"
+#include "cli/cli.h"
+#include "client/client.h"
+#include "kubelet/claim.h"
+
+struct node_opts {
+	const char *data_dir, *node_name, *node_ip, *resolv_conf;
+	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
+	int kubelet_port, pod_max_pids;
+	bool node_ip_found; /* no flag says it: it may change while we run */
+	struct string_list node_labels, node_taints;
+};
+
+/* Same on all nodes. Texts live as long as whoever holds it. */
+struct cluster_facts {
+	const char *cluster_cidr, *service_cidr, *cluster_domain;
+	const char *cluster_dns; /* NULL: pods get the host's name servers */
+	bool disable_proxy;
+	struct string_list disable; /* add-ons that are left out, by k3s's names */
+};
+bool facts_disabled(const struct cluster_facts *f, const char *addon);
+
+/* As whom a part speaks. In a server each is the user that upstream's component is; in an agent all are the node. */
+enum agent_as {
+	AGENT_KUBELET, /* system:node:NAME */
+	AGENT_PROXY,   /* system:kube-proxy */
+	AGENT_NETWORK, /* names, routes, policies: reads Services, slices, Nodes, Namespaces, Pods, policies */
+	AGENT_STORAGE, /* the provisioner of local-path */
+};
+
+struct agent_home {
+	struct env *env;
+	const struct cluster_facts *facts;
+	/* A new client, the caller's to free; its class is ENV_CONTROL until the caller sets another. name: user agent
+	 * and field manager, borrowed for the client's life. NULL: this home lets nobody do that; the part is left out.
+	 */
+	struct client *(*client)(void *ctx, enum agent_as who, const char *name);
+	/* The kubelet's serving certificate and key for its name and addresses, in a. Where the cluster signs it only
+	 * for a Node that is there, it is a provisional one of nobody's, and agent_serve_with() brings the real one. */
+	int (*serving)(void *ctx, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+	struct sv ca_pem;	/* whose clients the kubelet believes; for the agent's life */
+	bool (*given_up)(void); /* asked while something slow is waited for: true ends that */
+	void *ctx;
+};
+
+struct agent;
+/* Both are borrowed for the agent's life. NULL with *err; with *ret_again set, the machine is all right and the
+ * runtime was not in time: it may be tried again, after a pause. */
+struct agent *agent_start(const struct agent_home *home, const struct node_opts *o, bool *ret_again, struct err *err);
+/* The kubelet serves with it from now on. Any thread. */
+int agent_serve_with(struct agent *a, struct sv cert, struct sv key, struct err *err);
+int agent_kubelet_port(const struct agent *a);
+/* Stops the processes of the agent; pods and Service rules stay (see `caravel cleanup`). NULL is fine. */
+struct agent *agent_stop(struct agent *a);
+
+/* --- flags of both commands: node_opts.c --- */
+
+#define NODE_OPTIONS_MAX 16
+/* Rows for the table of options; how many. */
+size_t node_option_table(struct node_opts *o, struct option *t);
+/* Refuses what cannot work, by the name of the flag, before anything is touched. */
+int node_opts_check(const struct node_opts *o, struct err *err);
+/* Fills in what no flag says; data_dir is there and absolute. node: whether there is to be one at all. */
+int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err);
+void node_opts_release(struct node_opts *o);
+
+/* --- names derived from the data directory, so that clusters and nodes run side by side: "caravel-1a2b3c4d". The
+ * default data directory gives plain "caravel". host.c --- */
+
+#define DEFAULT_DATA_DIR "/var/lib/caravel"
+const char *cluster_tag(struct arena *a, const char *data_dir);
+const char *cluster_cgroup(struct arena *a, const char *data_dir); /* "/caravel-1a2b3c4d": that of all its pods */
+/* Where pods have their files when no flag says so. */
+struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
+/* Of the claims of all clusters on this machine: containerd_run_dir() */
+#define ALL_CLAIMS "/run/caravel-*/" CLAIM_FILE
+/* Absolute, without symbolic links, dots or doubled slashes, however little of it exists: names are made of it. */
+const char *full_path(struct arena *a, const char *path);
+/* Makes it and makes it absolute. */
+int data_dir_make(struct arena *a, const char **data_dir, struct err *err);
+/* The address other machines and pods reach this one by; NULL when only loopback is there. */
+const char *host_address(struct arena *a);
+/* All addresses of this machine, NULL-terminated; NULL when they cannot be told. */
+const char *const *host_addresses(struct arena *a);
+bool host_has_address(struct arena *a, const char *address); /* true when they cannot be told */
+/* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
+int host_free_port(const char *address);

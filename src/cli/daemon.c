@@ -1,0 +1,103 @@
+#include "cli/daemon.h"
+
+#include "base/log.h"
+#include "base/retry.h"
+#include "cli/heap.h"
+
+#include <errno.h>
+#include <time.h>
+
+/* A containerd that did not start within its minute mostly has a disk to wait for, or somebody who repairs it. */
+static const struct retry_policy daemon_retry = { .first_ns = 5 * NS_PER_SEC, .max_ns = 300 * NS_PER_SEC };
+
+void daemon_signals(sigset_t *ret)
+{
+	struct sigaction hup;
+
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+	sigaddset(ret, SIGQUIT);
+	/* A terminal that closes counts, unless nohup(1) says that it does not. */
+	if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+		sigaddset(ret, SIGHUP);
+}
+
+bool daemon_is_to_end(void)
+{
+	sigset_t pending, both, set;
+
+	daemon_signals(&set);
+	return sigpending(&pending) == 0 && sigandset(&both, &pending, &set) == 0 && !sigisemptyset(&both);
+}
+
+/* --- the node --- */
+
+/* 1: it runs; 0: later, or we are to end; -1: never, as it seems. */
+static int daemon_node_try(struct daemon_node *n, struct err *err)
+{
+	struct env *env = n->home->env;
+	bool again = false;
+	int64_t pause;
+
+	n->due_ns = 0;
+	n->agent = agent_start(n->home, n->o, &again, err);
+	if (n->agent) {
+		n->failures = 0;
+		if (n->up)
+			n->up(n->up_ctx, n->agent);
+		return 1;
+	}
+	if (daemon_is_to_end()) {
+		err_release(err);
+		return 0;
+	}
+	n->failures++;
+	pause = retry_pause_ns(&daemon_retry, n->failures);
+	n->due_ns = env_mono_ns(env) + pause;
+	if (!again)
+		return -1;
+	log_error("agent", "this machine's node does not start, and is tried again", "error", "in %d s: %s",
+		  (int)(pause / NS_PER_SEC), err_msg(err));
+	err_release(err);
+	return 0;
+}
+
+int daemon_node_start(struct daemon_node *n, struct err *err)
+{
+	return daemon_node_try(n, err) < 0 ? -1 : 0;
+}
+
+void daemon_node_stop(struct daemon_node *n)
+{
+	n->agent = agent_stop(n->agent);
+	n->due_ns = 0;
+}
+
+static void daemon_node_look(struct daemon_node *n)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	/* What nothing would mend at the start, somebody may have broken and will mend: all else goes on. */
+	if (n && n->due_ns && env_mono_ns(n->home->env) >= n->due_ns && daemon_node_try(n, &err) < 0)
+		log_error("agent", "this machine's node does not start", "error", "%s", err_msg(&err));
+}
+
+int daemon_wait(struct daemon_node *n)
+{
+	struct heap_watch heap = { 0 };
+	sigset_t set;
+
+	daemon_signals(&set);
+	for (;;) {
+		const struct timespec look = { .tv_sec = n && n->due_ns ? 1 : HEAP_LOOK_S };
+		int signum = sigtimedwait(&set, NULL, &look);
+
+		if (signum > 0)
+			return signum;
+		if (errno != EAGAIN)
+			continue;
+		heap_look(&heap);
+		daemon_node_look(n);
+	}
+}

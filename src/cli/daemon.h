@@ -1,0 +1,32 @@
+/* daemon.h - what the commands that stay have in common: how they are ended, and the node that they keep.
+ *
+ * The signals that end are blocked before the first thread exists and taken by daemon_wait() alone.
+ */
+#pragma once
+
+#include "cli/agent.h"
+
+#include <signal.h>
+
+/* SIGTERM, SIGINT, SIGQUIT, and SIGHUP unless nohup(1) has it ignored. */
+void daemon_signals(sigset_t *ret);
+/* Whether one is waiting: for what takes long at the start. */
+bool daemon_is_to_end(void);
+
+/* A node that is tried again, with growing pauses, when its runtime does not start: what else the process does goes on
+ * meanwhile. All zero but for the first two: none yet. */
+struct daemon_node {
+	const struct agent_home *home;
+	const struct node_opts *o;
+	struct agent *agent;			/* NULL: none, or not yet */
+	uint64_t failures;			/* in a row */
+	int64_t due_ns;				/* mono: of the next try; 0: none is wanted */
+	void (*up)(void *ctx, struct agent *a); /* it has just been started; may be NULL */
+	void *up_ctx;
+};
+/* The first try. -1: what no later one would mend; told to end meanwhile counts as 0. */
+int daemon_node_start(struct daemon_node *n, struct err *err);
+void daemon_node_stop(struct daemon_node *n);
+
+/* Until a signal ends us; which one. Keeps house meanwhile, and tries n (NULL: none) when it is due. */
+int daemon_wait(struct daemon_node *n);

@@ -1,0 +1,170 @@
+/* What a machine is asked to do as a node: the flags that `caravel server` and `caravel agent` share. */
+#include "base/file.h"
+#include "cli/agent.h"
+#include "kubelet/kubelet.h"
+#include "object/node_labels.h"
+#include "object/validate.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ROW(name, letter, kind, field, arg, help)        \
+	{                                                \
+		name, letter, kind, &o->field, arg, help \
+	}
+
+size_t node_option_table(struct node_opts *o, struct option *t)
+{
+	const struct option rows[] = {
+		ROW("data-dir", 'd', OPT_STRING, data_dir, "DIR", "where everything is kept (" DEFAULT_DATA_DIR ")"),
+		ROW("resolv-conf", 0, OPT_STRING, resolv_conf, "FILE",
+		    "name servers of pods that get the host's (/etc/resolv.conf, or those behind its stub)"),
+		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
+		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
+		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
+		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
+		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
+		    "processes a pod may have (4096, on small machines fewer); -1: no limit"),
+		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
+		ROW("default-local-storage-path", 0, OPT_STRING, storage_dir, "DIR",
+		    "volumes of the class local-path (DATA-DIR/storage)"),
+		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
+		    "pods' volumes (/var/lib/kubelet, or DIR/kubelet)"),
+		ROW("container-runtime-endpoint", 0, OPT_STRING, runtime_endpoint, "URL",
+		    "an existing CRI endpoint instead of our containerd"),
+		ROW("pause-image", 0, OPT_STRING, pause_image, "IMAGE", "image of pod sandboxes (ours)"),
+	};
+
+	_Static_assert(ARRAY_LEN(rows) <= NODE_OPTIONS_MAX, "more than callers have room for");
+	memcpy(t, rows, sizeof(rows));
+	return ARRAY_LEN(rows);
+}
+
+#undef ROW
+
+void node_opts_release(struct node_opts *o)
+{
+	string_list_release(&o->node_labels);
+	string_list_release(&o->node_taints);
+}
+
+/* --- what is refused --- */
+
+static int node_opts_labels(const struct string_list *l, struct err *err)
+{
+	for (const char *const *s = l->list.p; s && *s; s++) {
+		struct sv text = sv_from(*s);
+		ssize_t eq = sv_find(text, '=');
+		struct sv key = eq < 0 ? text : sv_sub(text, 0, (size_t)eq);
+		const char *why = fmt_qualified_name(key);
+
+		/* The API server would refuse the node itself, again and again. */
+		if (!why && node_label_reserved(key))
+			why = "a node may not give itself this label, which decides what may run on it; "
+			      "give it with `kubectl label node` once the node is there";
+		if (!why && eq >= 0)
+			why = fmt_label_value(sv_sub(text, (size_t)eq + 1, text.n));
+		if (why)
+			return err_set(err, ERR_INVALID, "--node-label '%s': %s", *s, why);
+	}
+	return 0;
+}
+
+static int node_opts_taints(const struct string_list *l, struct err *err)
+{
+	for (const char *const *s = l->list.p; s && *s; s++) {
+		struct sv key, value, effect;
+		const char *why;
+
+		if (!node_taint_parse(sv_from(*s), &key, &value, &effect))
+			return err_set(err, ERR_INVALID,
+				       "--node-taint takes KEY=VALUE:EFFECT, with NoSchedule, PreferNoSchedule or "
+				       "NoExecute, not '%s'",
+				       *s);
+		why = fmt_qualified_name(key);
+		if (!why)
+			why = fmt_label_value(value);
+		if (why)
+			return err_set(err, ERR_INVALID, "--node-taint '%s': %s", *s, why);
+	}
+	return 0;
+}
+
+/* Fewer than that a pod's own sandbox and probes would use up. */
+static int node_opts_pids(int n, struct err *err)
+{
+	return n == 0 || n == -1 || n >= 16
+		   ? 0
+		   : err_set(err, ERR_INVALID, "--pod-max-pids is %d: give 16 or more, or -1 for no limit", n);
+}
+
+int node_opts_check(const struct node_opts *o, struct err *err)
+{
+	if (o->kubelet_port < 0 || o->kubelet_port > 65535)
+		return err_set(err, ERR_INVALID, "--kubelet-port takes a port up to 65535 (0: a free one), not %d",
+			       o->kubelet_port);
+	if (o->node_ip && !fmt_ip(sv_from(o->node_ip)))
+		return err_set(err, ERR_INVALID, "--node-ip takes an IP address like 192.168.1.10, not '%s'",
+			       o->node_ip);
+	if (node_opts_pids(o->pod_max_pids, err) < 0 || node_opts_labels(&o->node_labels, err) < 0 ||
+	    node_opts_taints(&o->node_taints, err) < 0)
+		return -1;
+	if (o->resolv_conf && access(o->resolv_conf, R_OK) < 0)
+		return err_set_errno(err, errno, "--resolv-conf names a file that cannot be read, '%s'",
+				     o->resolv_conf);
+	if (o->node_name) {
+		const char *why = fmt_dns_subdomain(sv_from(o->node_name));
+
+		if (why)
+			return err_set(err, ERR_INVALID, "--node-name '%s': %s", o->node_name, why);
+	}
+	return 0;
+}
+
+/* --- what no flag says --- */
+
+int data_dir_make(struct arena *a, const char **data_dir, struct err *err)
+{
+	char full[PATH_MAX];
+
+	if (dir_make(*data_dir, 0700, err) < 0)
+		return -1;
+	if (!realpath(*data_dir, full))
+		return err_set_errno(err, errno, "cannot find the data directory '%s'", *data_dir);
+	*data_dir = arena_strdup(a, full);
+	return 0;
+}
+
+static const char *node_opts_host_name(struct arena *a)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	for (char *c = host; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	return arena_strdup(a, host[0] ? host : "localhost");
+}
+
+int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err)
+{
+	if (!o->node_name)
+		o->node_name = node_opts_host_name(a);
+	/* Whoever has that address would be asked for logs and exec. */
+	if (o->node_ip && node && !host_has_address(a, o->node_ip))
+		return err_set(err, ERR_INVALID,
+			       "--node-ip %s is no address of this machine: without the flag one that is will be found",
+			       o->node_ip);
+	o->node_ip_found = !o->node_ip;
+	if (!o->node_ip)
+		o->node_ip = host_address(a);
+	if (!o->node_ip)
+		o->node_ip = "127.0.0.1";
+	o->storage_dir = full_path(a, o->storage_dir ? o->storage_dir : arena_printf(a, "%s/storage", o->data_dir));
+	if (o->resolv_conf)
+		o->resolv_conf = full_path(a, o->resolv_conf);
+	o->kubelet_root = o->kubelet_root ? full_path(a, o->kubelet_root) : cluster_dirs(a, o->data_dir).kubelet_root;
+	return 0;
+}
