@@ -28,9 +28,6 @@
 
 #include <pthread.h>
 
-/* 2026-01-01: a clock that says less has not been set. */
-#define CLOCK_FLOOR_NS (INT64_C(1767225600) * NS_PER_SEC)
-
 struct pki {
 	pthread_mutex_t lock; /* of what is made on demand */
 	struct arena arena;

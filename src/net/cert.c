@@ -10,7 +10,7 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
-static struct sv bio_text(struct arena *a, BIO *b)
+struct sv cert_bio_text(struct arena *a, BIO *b)
 {
 	char *p = NULL;
 	long n = BIO_get_mem_data(b, &p);
@@ -18,18 +18,18 @@ static struct sv bio_text(struct arena *a, BIO *b)
 	return arena_sv(a, sv_make(p, n > 0 ? (size_t)n : 0));
 }
 
-static int key_to_pem(struct arena *a, EVP_PKEY *key, struct sv *ret, struct err *err)
+int cert_key_pem(struct arena *a, EVP_PKEY *key, struct sv *ret, struct err *err)
 {
 	_cleanup_(bio_freep) BIO *b = BIO_new(BIO_s_mem());
 
 	/* The traditional form ("EC PRIVATE KEY", "RSA PRIVATE KEY") is what Kubernetes' tools write. */
 	if (!b || PEM_write_bio_PrivateKey_traditional(b, key, NULL, NULL, 0, NULL, NULL) != 1)
 		return tls_err(err, NULL, ERR_INTERNAL, "encoding the key");
-	*ret = bio_text(a, b);
+	*ret = cert_bio_text(a, b);
 	return 0;
 }
 
-static bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
+bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
 {
 	X509_EXTENSION *e;
 	X509V3_CTX ctx;
@@ -46,7 +46,7 @@ static bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
 
 /* Subject alternative names are built by hand: in OpenSSL's text form a name could smuggle
  * another one behind a comma. */
-static bool cert_add_names(X509 *x, const char *const *dns, const char *const *ips)
+GENERAL_NAMES *cert_names(const char *const *dns, const char *const *ips)
 {
 	GENERAL_NAMES *all = GENERAL_NAMES_new();
 	bool ok = all != NULL;
@@ -77,16 +77,22 @@ static bool cert_add_names(X509 *x, const char *const *dns, const char *const *i
 			GENERAL_NAME_free(g);
 		}
 	}
-	if (ok && sk_GENERAL_NAME_num(all) > 0)
-		ok = X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, X509V3_ADD_DEFAULT) == 1;
+	if (ok)
+		return all;
 	GENERAL_NAMES_free(all);
-	return ok;
+	return NULL;
 }
 
-static bool cert_set_subject(X509 *x, const struct cert_opts *o)
+static bool cert_add_names(X509 *x, const char *const *dns, const char *const *ips)
 {
-	X509_NAME *n = X509_get_subject_name(x);
+	_cleanup_(general_names_freep) GENERAL_NAMES *all = cert_names(dns, ips);
 
+	return all && (sk_GENERAL_NAME_num(all) == 0 ||
+		       X509_add1_ext_i2d(x, NID_subject_alt_name, all, 0, X509V3_ADD_DEFAULT) == 1);
+}
+
+bool cert_set_subject(X509_NAME *n, const struct cert_opts *o)
+{
 	/* V_ASN1_, not MBSTRING_: no 64-character bound on names, which node names overrun. */
 	for (const char *const *g = o->organizations; g && *g; g++) {
 		/* set 0: one relative name each, so that several O entries stay apart */
@@ -98,14 +104,14 @@ static bool cert_set_subject(X509 *x, const struct cert_opts *o)
 					  -1, -1, 0) == 1;
 }
 
-static bool cert_set_times(X509 *x, const struct cert_opts *o)
+bool cert_set_times(X509 *x, int64_t not_before_ns, int64_t not_after_ns)
 {
-	time_t from = (time_t)(o->not_before_ns / NS_PER_SEC), to = (time_t)(o->not_after_ns / NS_PER_SEC);
+	time_t from = (time_t)(not_before_ns / NS_PER_SEC), to = (time_t)(not_after_ns / NS_PER_SEC);
 
 	return ASN1_TIME_set(X509_getm_notBefore(x), from) && ASN1_TIME_set(X509_getm_notAfter(x), to);
 }
 
-static bool cert_set_serial(X509 *x)
+bool cert_set_serial(X509 *x)
 {
 	unsigned char raw[16];
 	BIGNUM *bn;
@@ -124,9 +130,9 @@ static bool cert_fill(X509 *x, X509 *issuer, EVP_PKEY *key, const struct cert_op
 {
 	const char *eku = o->server && o->client ? "serverAuth,clientAuth" : o->server ? "serverAuth" : "clientAuth";
 
-	if (X509_set_version(x, X509_VERSION_3) != 1 || !cert_set_serial(x) || !cert_set_subject(x, o) ||
-	    !cert_set_times(x, o) || X509_set_pubkey(x, key) != 1 ||
-	    X509_set_issuer_name(x, X509_get_subject_name(issuer)) != 1)
+	if (X509_set_version(x, X509_VERSION_3) != 1 || !cert_set_serial(x) ||
+	    !cert_set_subject(X509_get_subject_name(x), o) || !cert_set_times(x, o->not_before_ns, o->not_after_ns) ||
+	    X509_set_pubkey(x, key) != 1 || X509_set_issuer_name(x, X509_get_subject_name(issuer)) != 1)
 		return false;
 	if (!cert_add_ext(x, issuer, NID_basic_constraints, o->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") ||
 	    !cert_add_ext(x, issuer, NID_key_usage,
@@ -173,8 +179,8 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 		(void)tls_err(err, NULL, ERR_INVALID, "making a certificate");
 		return err_wrap(err, "'%s'", o->common_name);
 	}
-	*ret_cert = bio_text(a, out);
-	return key_to_pem(a, key, ret_key, err);
+	*ret_cert = cert_bio_text(a, out);
+	return cert_key_pem(a, key, ret_key, err);
 }
 
 /* RFC 5280's "no well-defined expiration" lies beyond what ns can say. */
@@ -243,5 +249,5 @@ int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *e
 
 	if (!key)
 		return tls_err(err, NULL, ERR_INTERNAL, "making an RSA key");
-	return key_to_pem(a, key, ret_key_pem, err);
+	return cert_key_pem(a, key, ret_key_pem, err);
 }

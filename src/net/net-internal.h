@@ -4,10 +4,12 @@
 #include "net/tls.h"
 
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 DEFINE_CLEANUP(BIO *, bio_freep, BIO_free)
 DEFINE_CLEANUP(X509 *, x509_freep, X509_free)
 DEFINE_CLEANUP(EVP_PKEY *, pkey_freep, EVP_PKEY_free)
+DEFINE_CLEANUP(GENERAL_NAMES *, general_names_freep, GENERAL_NAMES_free)
 
 /* The OpenSSL context behind c; borrowed, immutable. SSL objects made from it hold their own
  * reference. */
@@ -18,6 +20,19 @@ SSL_CTX *tls_ctx_ssl(const struct tls_ctx *c);
  * format ("\2h2\10http/1.1" with lengths as bytes), "" for none. */
 int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_name, const char *peer_name,
 		       struct sv alpn, struct err *err);
+
+/* --- of certificates and requests for them (cert.c, csr.c) --- */
+
+struct sv cert_bio_text(struct arena *a, BIO *b);
+int cert_key_pem(struct arena *a, EVP_PKEY *key, struct sv *ret, struct err *err);
+/* The subject of o, into an empty name. */
+bool cert_set_subject(X509_NAME *n, const struct cert_opts *o);
+/* Alternative names; NULL when one is no such name. */
+GENERAL_NAMES *cert_names(const char *const *dns, const char *const *ips);
+bool cert_set_serial(X509 *x); /* a random one */
+bool cert_set_times(X509 *x, int64_t not_before_ns, int64_t not_after_ns);
+/* An extension in OpenSSL's text form: constants only, never what anybody else wrote. */
+bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value);
 
 /* When a certificate ends (its notAfter), wall clock. */
 int cert_end(const X509 *x, int64_t *ret_ns);

@@ -29,6 +29,9 @@ DEFINE_CLEANUP(struct tls_ctx *, tls_ctx_unrefp, tls_ctx_unref)
 
 /* --- making certificates --- */
 
+/* 2026-01-01: a clock that says less has not been set. */
+#define CLOCK_FLOOR_NS (INT64_C(1767225600) * NS_PER_SEC)
+
 struct cert_opts {
 	const char *common_name;
 	const char *const *organizations;		/* NULL-terminated, or NULL */
