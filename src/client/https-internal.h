@@ -2,6 +2,7 @@
 #pragma once
 
 #include "client/https.h"
+#include "client/servers.h"
 #include "ev/ev.h"
 #include "net/http_client.h"
 
@@ -20,7 +21,8 @@ enum {
 
 struct https_client {
 	struct client c;
-	struct arena arena; /* copies of the options */
+	struct arena arena;	 /* copies of the options */
+	struct servers *servers; /* a reference; NULL: only ep */
 	struct http_endpoint ep;
 	struct sv prefix; /* of every path: "" or "/some/where" */
 	struct sv agent;

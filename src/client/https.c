@@ -73,6 +73,33 @@ struct call {
 	size_t max;
 };
 
+/* What reads is asked of each server in turn; what writes may have happened, and is told as failed. */
+static int https_call_somewhere(const struct call *k, struct buf *target, const struct http_header *headers, size_t n,
+				struct http_response *ret, struct err *err)
+{
+	struct https_client *h = k->h;
+	size_t tries = h->servers && strcmp(k->method, "GET") == 0 ? servers_count(h->servers) : 1;
+
+	if (!h->servers)
+		return http_call(h->pool, k->a, &h->ep, k->method, buf_cstr(target), headers, n, k->body, h->timeout_ns,
+				 k->max, ret, err);
+	for (;;) {
+		_cleanup_(servers_let_go) struct servers_at at;
+		_cleanup_(err_release) struct err why = ERR_INIT;
+
+		servers_current(h->servers, &at);
+		if (http_call(h->pool, k->a, &at.ep, k->method, buf_cstr(target), headers, n, k->body, h->timeout_ns,
+			      k->max, ret, &why) == 0)
+			return 0;
+		if (why.reason == ERR_UNAVAILABLE || why.reason == ERR_TIMEOUT)
+			servers_failed(h->servers, &at);
+		else
+			tries = 1;
+		if (--tries == 0)
+			return err_move(err, &why);
+	}
+}
+
 static int https_call_run(const struct call *k, struct buf *target, struct http_response *ret, struct err *err)
 {
 	struct http_header *headers;
@@ -80,8 +107,7 @@ static int https_call_run(const struct call *k, struct buf *target, struct http_
 
 	if (https_headers(k->h, k->a, k->content_type, &headers, &n, err) < 0)
 		return -1;
-	if (http_call(k->h->pool, k->a, &k->h->ep, k->method, buf_cstr(target), headers, n, k->body, k->h->timeout_ns,
-		      k->max, ret, err) < 0)
+	if (https_call_somewhere(k, target, headers, n, ret, err) < 0)
 		return -1;
 	if (ret->status < 200 || ret->status > 299)
 		return https_failure(err, k->method, ret);
@@ -356,6 +382,7 @@ static void https_free(struct client *c)
 	https_watch_stop(h);
 	http_pool_free(h->pool);
 	tls_ctx_unref(h->ep.tls);
+	servers_unref(h->servers);
 	buf_release(&h->token);
 	arena_release(&h->arena);
 	pthread_mutex_destroy(&h->lock);
@@ -375,28 +402,11 @@ static const struct client_ops https_ops = {
 	.free = https_free,
 };
 
-static int setup(struct https_client *h, const struct client_https_opts *o, struct err *err)
+/* As whom. */
+static int setup_caller(struct https_client *h, const struct client_https_opts *o, struct err *err)
 {
 	struct arena *a = &h->arena;
-	bool tls;
-	char *host;
 
-	if (https_parse_url(a, o->server ? o->server : "", &tls, &host, &h->ep.port, &h->prefix, err) < 0)
-		return -1;
-	h->ep.host = host;
-	h->ep.server_name = o->server_name && *o->server_name ? arena_strdup(a, o->server_name) : NULL;
-	if (tls) {
-		const struct tls_client_opts t = {
-			.ca_pem = o->ca_pem, .cert_pem = o->cert_pem, .key_pem = o->key_pem, .insecure = o->insecure
-		};
-
-		if (o->insecure && o->ca_pem.n)
-			return err_set(err, ERR_BAD_REQUEST,
-				       "a certificate authority is of no use when the server is not verified");
-		h->ep.tls = tls_client_ctx(&t, err);
-		if (!h->ep.tls)
-			return -1;
-	}
 	if (o->impersonate_user) {
 		h->impersonate[h->n_impersonate++] =
 		    (struct http_header){ SV("impersonate-user"), sv_from(arena_strdup(a, o->impersonate_user)) };
@@ -415,6 +425,40 @@ static int setup(struct https_client *h, const struct client_https_opts *o, stru
 		h->token_file = arena_strdup(a, o->token_file);
 	h->timeout_ns = o->timeout_ns > 0 ? o->timeout_ns : CALL_TIMEOUT_NS;
 	return 0;
+}
+
+static int setup(struct https_client *h, const struct client_https_opts *o, struct err *err)
+{
+	struct arena *a = &h->arena;
+	bool tls;
+	char *host;
+
+	if (o->servers) {
+		struct servers_at at;
+
+		h->servers = servers_ref(o->servers);
+		servers_current(h->servers, &at);
+		h->prefix = at.prefix;
+		servers_let_go(&at);
+		return setup_caller(h, o, err);
+	}
+	if (https_parse_url(a, o->server ? o->server : "", &tls, &host, &h->ep.port, &h->prefix, err) < 0)
+		return -1;
+	h->ep.host = host;
+	h->ep.server_name = o->server_name && *o->server_name ? arena_strdup(a, o->server_name) : NULL;
+	if (tls) {
+		const struct tls_client_opts t = {
+			.ca_pem = o->ca_pem, .cert_pem = o->cert_pem, .key_pem = o->key_pem, .insecure = o->insecure
+		};
+
+		if (o->insecure && o->ca_pem.n)
+			return err_set(err, ERR_BAD_REQUEST,
+				       "a certificate authority is of no use when the server is not verified");
+		h->ep.tls = tls_client_ctx(&t, err);
+		if (!h->ep.tls)
+			return -1;
+	}
+	return setup_caller(h, o, err);
 }
 
 struct client *client_https_new(struct env *env, const struct client_https_opts *o, struct err *err)

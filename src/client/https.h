@@ -26,7 +26,10 @@
 
 #include "client/client.h"
 
+struct servers;
 struct client_https_opts {
+	/* Several clients' (servers.h), which then say where and with which certificates; NULL: what follows does. */
+	struct servers *servers;
 	const char *server;	 /* "https://10.0.0.1:6443", "http://...", a path before /api allowed */
 	const char *name;	 /* user agent and field manager */
 	const char *server_name; /* in the server's certificate; NULL: the host of the URL */

@@ -44,6 +44,7 @@ struct client_watch {
 	struct http_header *headers;
 	size_t n_headers;
 	struct http_dialog *dialog;
+	struct servers_at at; /* where it leads, when there are several */
 	struct ev_timer *timer;
 	int status;	 /* of the response; 0: none yet */
 	struct buf tail; /* the line so far, or the body of a failure */
@@ -252,6 +253,11 @@ static void https_watch_on_closed(struct http_dialog *d, const struct err *err, 
 	(void)d;
 	w->dialog = NULL;
 	w->timer = ev_timer_stop(w->timer);
+	if (w->h->servers) {
+		if (err)
+			servers_failed(w->h->servers, &w->at);
+		servers_let_go(&w->at);
+	}
 	pthread_mutex_lock(&w->lock);
 	/* An event without its line end is whole when the response is. */
 	if (w->status == 200 && w->tail.n && !err && !w->has_why)
@@ -282,8 +288,10 @@ static void open_on_loop(void *ctx)
 		return;
 	}
 	w->start_ns = w->heard_ns = ev_loop_now_ns(w->h->loop);
-	w->dialog = http_dial(w->h->loop, &w->h->ep, "GET", buf_cstr(&w->target), w->headers, w->n_headers, SV(""),
-			      CONNECT_TIMEOUT_NS, &cb, w);
+	if (w->h->servers)
+		servers_current(w->h->servers, &w->at);
+	w->dialog = http_dial(w->h->loop, w->h->servers ? &w->at.ep : &w->h->ep, "GET", buf_cstr(&w->target),
+			      w->headers, w->n_headers, SV(""), CONNECT_TIMEOUT_NS, &cb, w);
 	w->timer = ev_timer_start(w->h->loop, CHECK_NS, CHECK_NS, on_check, w);
 	w->headers = NULL;
 	w->n_headers = 0;
