@@ -148,7 +148,7 @@ static int start_runtime(struct agent *a, struct err *err)
 static void look_at_resolv_conf(struct agent *a)
 {
 	bool loopback;
-	const char *file = pod_dns_host_file(&a->arena, a->o->resolv_conf, &loopback);
+	const char *file = resolv_conf_host_file(&a->arena, a->o->resolv_conf, &loopback);
 
 	if (loopback && !a->home->facts->cluster_dns)
 		log_warn("agent",

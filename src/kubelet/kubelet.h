@@ -31,7 +31,7 @@ struct kubelet_opts {
 	const char *root_dir;				/* "/var/lib/kubelet" or under --data-dir */
 	const char *log_dir;				/* "/var/log/pods" */
 	const char *cluster_dns, *cluster_domain;	/* for ClusterFirst pods; dns NULL: host's resolv.conf */
-	const char *resolv_conf;			/* of pods without cluster DNS; NULL: pod_dns_host_file() */
+	const char *resolv_conf;			/* of pods without cluster DNS; NULL: resolv_conf_host_file() */
 	const char *pause_image;			/* for sandboxes */
 	int port;					/* HTTPS 10250; 0: any; -1: no server */
 	bool port_else_any;				/* a free port where that one is taken */

@@ -50,12 +50,12 @@ static const struct sv *strings(struct arena *a, const struct val *list, size_t 
 }
 
 static void set_dns(struct kpod *p, struct arena *a, const struct val *pod, struct rt_sandbox_config *c,
-		    struct pod_dns *d)
+		    struct resolv_conf *d)
 {
 	const struct pod_dns_cluster cluster = {
 		.servers = p->k->cluster_dns,
 		.domain = p->k->cluster_domain,
-		.host_file = p->k->files ? pod_dns_host_file(a, p->k->resolv_conf, NULL) : NULL,
+		.host_file = p->k->files ? resolv_conf_host_file(a, p->k->resolv_conf, NULL) : NULL,
 	};
 
 	pod_dns_form(a, pod, sv_from(p->ns), &cluster, d);
@@ -76,7 +76,7 @@ static struct sv words(struct arena *a, const struct sv *list, size_t n)
 	return all;
 }
 
-static void say_dns_cut(struct kpod *p, struct arena *a, const struct pod_dns *d)
+static void say_dns_cut(struct kpod *p, struct arena *a, const struct resolv_conf *d)
 {
 	if (d->servers_cut)
 		kpod_event(
@@ -166,7 +166,7 @@ static struct sv pod_start_host_name(struct kpod *p, struct arena *a, const stru
 
 /* c points into dns. */
 static void sandbox_config(struct kpod *p, struct arena *a, const struct val *pod, uint32_t attempt,
-			   struct rt_sandbox_config *c, struct pod_dns *dns)
+			   struct rt_sandbox_config *c, struct resolv_conf *dns)
 {
 	const struct val *spec = val_member(pod, F_spec), *sec = val_member(spec, F_securityContext);
 	struct rt_label *l, *sysctls;
@@ -213,7 +213,7 @@ static void sandbox_config(struct kpod *p, struct arena *a, const struct val *po
 int pod_sandbox_start(struct kpod *p, struct arena *a, const struct val *pod, const struct pod_actual *x,
 		      struct err *err)
 {
-	struct pod_dns *dns = ARENA_NEW(a, struct pod_dns);
+	struct resolv_conf *dns = ARENA_NEW(a, struct resolv_conf);
 	struct rt_sandbox_config c;
 	struct sv id;
 
@@ -526,7 +526,7 @@ int pod_container_start(struct kpod *p, struct arena *a, const struct val *pod, 
 		c.pid_mode = 3; /* kubectl debug --target: sees that container's processes */
 		c.pid_target = look_at->id;
 	}
-	sandbox_config(p, a, pod, x->sandbox->attempt, &sc, ARENA_NEW(a, struct pod_dns));
+	sandbox_config(p, a, pod, x->sandbox->attempt, &sc, ARENA_NEW(a, struct resolv_conf));
 	if (p->k->files && prepare_log_dir(p, arena_printf(a, "%.*s/%.*s", SV_ARG(sc.log_dir), SV_ARG(name)), err) < 0)
 		return -1;
 	if (p->k->rt->ops->create_container(p->k->rt, a, x->sandbox->id, &c, &sc, &id, err) < 0) {

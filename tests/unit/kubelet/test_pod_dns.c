@@ -28,10 +28,10 @@ static const char *file(const char *dir, const char *name, const char *text)
 	return path;
 }
 
-static struct pod_dns form(const char *spec, const struct pod_dns_cluster *c)
+static struct resolv_conf form(const char *spec, const struct pod_dns_cluster *c)
 {
 	const struct val *pod = doc(&A, arena_printf(&A, "{'spec':%s}", spec));
-	struct pod_dns d;
+	struct resolv_conf d;
 
 	pod_dns_form(&A, pod, SV("ns"), c, &d);
 	return d;
@@ -39,19 +39,19 @@ static struct pod_dns form(const char *spec, const struct pod_dns_cluster *c)
 
 static void test_parse(void **state)
 {
-	struct pod_dns d = { 0 };
+	struct resolv_conf d = { 0 };
 
 	(void)state;
-	pod_dns_parse(SV("# nameserver 9.9.9.9\n;nameserver 9.9.9.8\nnameserver\t1.1.1.1 # ours\r\n"
-			 "  nameserver   1.1.1.2\nnameserver\nnameserver 1.1.1.1\n"
-			 "search old.example\nsearch\ta.example.  b.example\toptions\n"
-			 "options ndots:2\toptions:x\noptions edns0\ndomain c.example\nnameserver 1.1.1.3"),
-		      &d);
+	resolv_conf_parse(SV("# nameserver 9.9.9.9\n;nameserver 9.9.9.8\nnameserver\t1.1.1.1 # ours\r\n"
+			     "  nameserver   1.1.1.2\nnameserver\nnameserver 1.1.1.1\n"
+			     "search old.example\nsearch\ta.example.  b.example\toptions\n"
+			     "options ndots:2\toptions:x\noptions edns0\ndomain c.example\nnameserver 1.1.1.3"),
+			  &d);
 	assert_sv(SERVERS(d), "1.1.1.1 1.1.1.2 1.1.1.3");
 	assert_sv(SEARCHES(d), "a.example b.example options");
 	assert_sv(OPTIONS(d), "ndots:2 options:x edns0");
 	assert_false(d.servers_cut || d.searches_cut);
-	pod_dns_parse(SV("nameserver 1.1.1.4\nsearch\n"), &d);
+	resolv_conf_parse(SV("nameserver 1.1.1.4\nsearch\n"), &d);
 	assert_sv(SERVERS(d), "1.1.1.1 1.1.1.2 1.1.1.3");
 	assert_true(d.servers_cut);
 	assert_sv(SEARCHES(d), "");
@@ -62,24 +62,25 @@ static void test_host_file(void **state)
 	char *dir = temp_dir(&A);
 	const char *stub = file(dir, "stub", "nameserver 127.0.0.53\n"),
 		   *real = file(dir, "real", "nameserver 10.0.0.2\n");
-	struct pod_dns d = { 0 };
+	struct resolv_conf d = { 0 };
 	bool loopback;
 
 	(void)state;
-	assert_string_equal(pod_dns_host_file(&A, real, &loopback), real);
+	assert_string_equal(resolv_conf_host_file(&A, real, &loopback), real);
 	assert_false(loopback);
-	assert_string_equal(pod_dns_host_file(&A, stub, &loopback), stub); /* chosen is chosen, but it is said */
+	assert_string_equal(resolv_conf_host_file(&A, stub, &loopback), stub); /* chosen is chosen, but it is said */
 	assert_true(loopback);
-	assert_string_equal(pod_dns_host_of(&A, (const char *[]){ stub, real, NULL }, &loopback), real);
+	assert_string_equal(resolv_conf_host_of(&A, (const char *[]){ stub, real, NULL }, &loopback), real);
 	assert_false(loopback);
-	assert_string_equal(pod_dns_host_of(&A, (const char *[]){ real, stub, NULL }, NULL), real);
-	assert_string_equal(pod_dns_host_of(&A, (const char *[]){ stub, "/nonexistent", NULL }, &loopback), stub);
+	assert_string_equal(resolv_conf_host_of(&A, (const char *[]){ real, stub, NULL }, NULL), real);
+	assert_string_equal(resolv_conf_host_of(&A, (const char *[]){ stub, "/nonexistent", NULL }, &loopback), stub);
 	assert_true(loopback);
 	/* None that says anything: the first, which is read again whenever a pod starts. */
-	assert_string_equal(pod_dns_host_of(&A, (const char *[]){ "/nonexistent", NULL }, &loopback), "/nonexistent");
+	assert_string_equal(resolv_conf_host_of(&A, (const char *[]){ "/nonexistent", NULL }, &loopback),
+			    "/nonexistent");
 	assert_false(loopback);
-	pod_dns_parse(SV("nameserver ::1\n"), &d);
-	assert_true(pod_dns_has_loopback(&d));
+	resolv_conf_parse(SV("nameserver ::1\n"), &d);
+	assert_true(resolv_conf_has_loopback(&d));
 	assert_int_equal(tree_remove(dir, NULL), 0);
 }
 
@@ -109,7 +110,7 @@ static void test_policies(void **state)
 	const char *host = file(dir, "h", "nameserver 10.0.0.2\nsearch example\noptions rotate\n");
 	struct pod_dns_cluster with = { "10.43.0.10", "cluster.local", host },
 			       without = { NULL, "cluster.local", host };
-	struct pod_dns d = form("{'dnsPolicy':'ClusterFirst'}", &with);
+	struct resolv_conf d = form("{'dnsPolicy':'ClusterFirst'}", &with);
 
 	(void)state;
 	assert_sv(SERVERS(d), "10.43.0.10");
@@ -140,7 +141,7 @@ static void test_search_limits(void **state)
 {
 	struct pod_dns_cluster none = { NULL, "cluster.local", NULL };
 	struct sv many = SV(""), wide = SV(""), x = SV("");
-	struct pod_dns d;
+	struct resolv_conf d;
 
 	(void)state;
 	for (int i = 0; i < 60; i++)
