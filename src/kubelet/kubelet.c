@@ -7,7 +7,7 @@
 #include "kubelet/kpod.h"
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
-#include "kubelet/link_watch.h"
+#include "net/link_watch.h"
 #include "kubelet/logs_rotate.h"
 #include "kubelet/machine.h"
 #include "kubelet/node_repair.h"

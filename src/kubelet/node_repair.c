@@ -6,9 +6,9 @@
 #include "kubelet/cgroups.h"
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
-#include "kubelet/link_watch.h"
 #include "kubelet/machine.h"
 #include "kubelet/node_status.h"
+#include "net/link_watch.h"
 
 #include <stdlib.h>
 
@@ -88,5 +88,5 @@ void node_repair_start(struct kubelet *k)
 		node_limit_pids(k);
 	kubelet_rearm(k, &k->repair_timer, ENV_NODE, NS_PER_SEC / 5, repair_fired);
 	if (k->files && k->repair)
-		k->links = link_watch_new(k->env, node_repair_soon, k);
+		k->links = link_watch_new(k->env, LINK_WATCH_LINKS, node_repair_soon, k);
 }

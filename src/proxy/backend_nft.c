@@ -6,9 +6,9 @@
  * happened since our last commit; when there was none in time, the table counts as damaged: putting it back as
  * it was costs one transaction and harms nobody. */
 #include "base/lazylib.h"
+#include "base/sysctl.h"
 #include "proxy/nfnl.h"
 #include "proxy/proxy.h"
-#include "proxy/sysctl.h"
 
 #include <nftables/libnftables.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "proxy/sysctl.h"
+#include "base/sysctl.h"
 
 #include "base/buf.h"
 #include "base/file.h"

@@ -1,5 +1,5 @@
 /* What the messages say is not read: whoever is told looks for himself. */
-#include "kubelet/link_watch.h"
+#include "net/link_watch.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -53,12 +53,14 @@ static void links_thread(void *ctx)
 	pthread_mutex_unlock(&w->lock);
 }
 
-struct link_watch *link_watch_new(struct env *e, void (*changed)(void *ctx), void *ctx)
+struct link_watch *link_watch_new(struct env *e, unsigned of, void (*changed)(void *ctx), void *ctx)
 {
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
 				  .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
 	struct link_watch *w = xcalloc(1, sizeof(*w));
 
+	if (of & LINK_WATCH_ROUTES)
+		sa.nl_groups |= RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 	w->changed = changed;
 	w->ctx = ctx;
 	pthread_mutex_init(&w->lock, NULL);

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "ev/ev.h"
-#include "kubelet/link_watch.h"
+#include "net/link_watch.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -23,7 +23,7 @@ static void test_links(void **state)
 	const char *const add[] = { "ip", "link", "add", "cvlunit", "type", "bridge", NULL };
 	const char *const del[] = { "ip", "link", "delete", "cvlunit", NULL };
 	struct env *env = env_real_new(1);
-	struct link_watch *w = link_watch_new(env, changed, NULL);
+	struct link_watch *w = link_watch_new(env, LINK_WATCH_ROUTES, changed, NULL);
 
 	(void)state;
 	assert_non_null(w);
@@ -43,7 +43,7 @@ static void test_links(void **state)
 	link_watch_free(w);
 	/* Its end is an end, whatever happens at that moment. */
 	for (int i = 0; i < 20; i++)
-		link_watch_free(link_watch_new(env, changed, NULL));
+		link_watch_free(link_watch_new(env, LINK_WATCH_ROUTES, changed, NULL));
 	env_real_free(env);
 }
 

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/file.h"
-#include "proxy/sysctl.h"
+#include "base/sysctl.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
