@@ -6,14 +6,13 @@
  *
  * What is here knows neither of the two. It is told by three things:
  *
- *	struct node_opts	what this machine was asked to do: flags that both commands have (node_opts.c)
- *	struct cluster_facts	what holds for all nodes of the cluster: the server's flags, which an agent is told by
- *the ConfigMap kube-system/caravel-config (facts.c) struct agent_home	where the API is, as whom, and with which
- *certificate the kubelet serves
+ *	struct node_opts       what this machine was asked to do: flags that both commands have (node_opts.c)
+ *	struct cluster_facts   what holds for all nodes: flags of the server, told to agents by a ConfigMap (facts.c)
+ *	struct agent_home      where the API is, as whom, and with which certificate the kubelet serves
  *
  * To add a part of every node (names, routes, policies): a static start function in agent.c that takes (a, err) and
- *finds all of these in a->o, a->home and a->home->facts; a line in agent_begin(), its stop in agent_stop() in reverse
- *order. Its client: a->home->client(a->home->ctx, AGENT_NETWORK, "dns").
+ * finds all of these in a->o, a->home and a->home->facts; a line in agent_begin(), its stop in agent_stop() in reverse
+ * order. Its client: a->home->client(a->home->ctx, AGENT_NETWORK, "dns").
  */
 #pragma once
 
