@@ -89,7 +89,7 @@ static int from_file(struct arena *a, const struct option *table, size_t n, cons
 		}
 		return err_move(err, &why);
 	}
-	doc = yaml_decode(a, text, err);
+	doc = yaml_decode_opts(a, text, &(struct yaml_opts){ .alone = true }, err);
 	if (!doc)
 		return err_wrap(err, "reading '%s'", path);
 	VAL_EACH_MEMBER(doc, m) {

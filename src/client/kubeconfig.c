@@ -201,7 +201,7 @@ int kubeconfig_parse(struct arena *a, struct sv data, const char *label, const c
 	*ret = (struct kubeconfig){ 0 };
 	if (data.n > KUBECONFIG_MAX)
 		return err_set(err, ERR_TOO_LARGE, "'%s' is larger than %zu bytes", label, KUBECONFIG_MAX);
-	root = yaml_decode(a, data, &why);
+	root = yaml_decode_opts(a, data, &(struct yaml_opts){ .alone = true }, &why);
 	if (!root)
 		return err_set(err, ERR_BAD_REQUEST, "'%s': %s", label, err_msg(&why));
 	if (root->type != VAL_MAP)

@@ -25,6 +25,9 @@ struct yaml_opts {
 	void (*duplicate)(struct sv what, void *ctx);
 	void *ctx;
 	struct budget *values; /* as json_opts.values; what aliases copy is paid for, too */
+	/* What stands behind the first document is an error. Without it, all from where a line begins further left than
+	 * the first one is left out without a word, as upstream's reader does it. For files that people write. */
+	bool alone;
 };
 
 /* Decodes the first document of text (null when there is none); JSON is YAML too. NULL on failure (ERR_BAD_REQUEST,

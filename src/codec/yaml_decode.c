@@ -370,7 +370,15 @@ static int read_document(struct reader *r, struct val *ret)
 	} while (r->event.type != YAML_DOCUMENT_START_EVENT);
 	if (next_event(r) < 0 || read_value(r, ret) < 0)
 		return -1;
-	return next_event(r); /* an error right behind the root belongs to it */
+	if (next_event(r) < 0) /* an error right behind the root belongs to it */
+		return -1;
+	if (!r->opts || !r->opts->alone)
+		return 0;
+	if (next_event(r) < 0)
+		return -1;
+	return r->event.type == YAML_STREAM_END_EVENT
+		   ? 0
+		   : fail_here(r, "a second document begins, and there may be one only");
 }
 
 static bool note_repeat(struct sv path, void *ctx)

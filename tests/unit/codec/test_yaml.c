@@ -139,6 +139,35 @@ static void test_errors(void **state)
 	}
 }
 
+/* Whoever asks for one document hears of what would be lost. */
+static void test_alone(void **state)
+{
+	static const struct {
+		const char *yaml, *error;
+	} cases[] = {
+		{ "a: 1\n", NULL },
+		{ "# c\n---\na: 1\n# d\n", NULL },
+		{ "a: 1\n...\n", NULL },
+		{ "", NULL },
+		{ "  a: 1\nb: 2\n", CONVERTING "yaml: line 1: did not find expected <document start>" },
+		{ "a: 1\n---\nb: 2\n", CONVERTING "yaml: line 2: a second document begins, and there may be one only" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		_cleanup_(err_release) struct err err = ERR_INIT;
+		const struct yaml_opts alone = { .alone = true };
+		struct val *v = yaml_decode_opts(&a, sv_from(cases[i].yaml), &alone, &err);
+
+		if (!!v == !!cases[i].error)
+			fail_msg("%s: %s", cases[i].yaml, v ? "accepted" : err_msg(&err));
+		if (cases[i].error)
+			assert_string_equal(err_msg(&err), cases[i].error);
+		assert_non_null(yaml_decode(&a, sv_from(cases[i].yaml), NULL));
+	}
+}
+
 static void test_bombs(void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -306,9 +335,9 @@ static void test_encode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_decode),		cmocka_unit_test(test_errors),	  cmocka_unit_test(test_bombs),
-		cmocka_unit_test(test_alias_is_a_copy), cmocka_unit_test(test_documents), cmocka_unit_test(test_encode),
-		cmocka_unit_test(test_long_alias),	cmocka_unit_test(test_key_again),
+		cmocka_unit_test(test_decode), cmocka_unit_test(test_errors),	       cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_bombs),  cmocka_unit_test(test_alias_is_a_copy), cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_encode), cmocka_unit_test(test_long_alias),      cmocka_unit_test(test_key_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
