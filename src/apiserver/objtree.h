@@ -3,7 +3,11 @@
  * Two levels: an array of blocks of up to OBJTREE_BLOCK entries. A lookup is two binary
  * searches, an insertion moves at most one block's entries and, rarely, the block pointers:
  * for 100,000 objects that is 1,000 blocks. Entries hold views into their object, so an
- * object costs 32 bytes here and no allocation.
+ * object costs 40 bytes here and no allocation.
+ *
+ * Keys that stand together begin alike ("default/web-7d4b9-"), and reading one means going to its object. So a block
+ * knows how much its keys have in common, and of each the eight bytes after that, as a number: a search compares
+ * numbers that lie side by side, and reads a key or two. The blocks' first keys are searched in the same way.
  *
  * Not thread-safe; the watch cache guards it.
  */
@@ -21,12 +25,16 @@ struct objtree_entry {
 
 struct objtree_block {
 	size_t n;
+	size_t same; /* all its keys begin with the same so many bytes, at least; a key is "ns/name", or "name" */
+	uint64_t heads[OBJTREE_BLOCK]; /* the eight bytes after them, zeros behind the end; big-endian, so in order */
 	struct objtree_entry e[OBJTREE_BLOCK];
 };
 
 struct objtree {
 	struct objtree_block **blocks;
+	uint64_t *heads; /* of each block's first key, after the `same` bytes of all keys in the tree */
 	size_t n_blocks, cap_blocks;
+	size_t same;
 	size_t count;
 	size_t bytes; /* of the objects: obj_bytes() */
 };

@@ -1,0 +1,189 @@
+/* Objects in the order of their keys, whatever those have in common: compared with a plain sorted array. */
+#include "unit.h"
+
+#include "apiserver/objtree.h"
+#include "base/arena.h"
+#include "codec/json.h"
+
+#include <stdio.h>
+
+#define KEYS 1500
+
+struct key {
+	char ns[64], name[64];
+	bool in;
+};
+
+static uint32_t seed;
+
+static uint32_t any(uint32_t n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 8) % n;
+}
+
+static struct obj *object(const struct key *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char json[256];
+
+	if (k->ns[0])
+		snprintf(json, sizeof(json), "{\"metadata\":{\"namespace\":\"%s\",\"name\":\"%s\"}}", k->ns, k->name);
+	else
+		snprintf(json, sizeof(json), "{\"metadata\":{\"name\":\"%s\"}}", k->name);
+	return obj_new(json_decode(&a, sv_from(json), NULL, NULL), 1);
+}
+
+static int key_order(const void *a, const void *b)
+{
+	const struct key *x = a, *y = b;
+	char left[160], right[160];
+
+	snprintf(left, sizeof(left), "%s%s%s", x->ns, x->ns[0] ? "/" : "", x->name);
+	snprintf(right, sizeof(right), "%s%s%s", y->ns, y->ns[0] ? "/" : "", y->name);
+	return strcmp(left, right);
+}
+
+/* Everything in it, in order, each found, and a seek to what is not there at its place. */
+static void assert_same(const struct objtree *t, const struct key *keys, size_t n)
+{
+	struct objtree_pos p = { 0, 0 };
+	const struct objtree_entry *e;
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct sv ns = sv_from(keys[i].ns), name = sv_from(keys[i].name);
+		struct obj *o = objtree_get(t, ns, name);
+		struct objtree_pos to = objtree_seek(t, ns, name);
+
+		assert_int_equal(o != NULL, keys[i].in);
+		e = objtree_at(t, p);
+		assert_true(objtree_at(t, to) == e);
+		if (!keys[i].in)
+			continue;
+		assert_ptr_equal(e->o, o);
+		assert_sv(obj_name(o), keys[i].name);
+		assert_sv(obj_ns(o), keys[i].ns);
+		p = objtree_next(t, p);
+		count++;
+	}
+	assert_null(objtree_at(t, p));
+	assert_int_equal(t->count, count);
+}
+
+/* Puts and deletes keys that make() gives, in an order that goes up, down, or is mixed. */
+static void run(void (*make)(struct key *k, size_t i), int order)
+{
+	static struct key keys[KEYS];
+	struct objtree t = { 0 };
+	size_t n = 0;
+
+	memset(keys, 0, sizeof(keys));
+	for (size_t i = 0; i < KEYS; i++)
+		make(&keys[i], i);
+	qsort(keys, KEYS, sizeof(keys[0]), key_order);
+	for (size_t i = 0; i < KEYS; i++)
+		if (!n || key_order(&keys[n - 1], &keys[i]))
+			keys[n++] = keys[i];
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < n; i++) {
+			struct key *k = &keys[order == 0 ? i : order == 1 ? n - 1 - i : any((uint32_t)n)];
+			struct obj *was = objtree_put(&t, object(k));
+
+			assert_int_equal(was != NULL, k->in);
+			obj_unref(was);
+			k->in = true;
+		}
+		assert_same(&t, keys, n);
+		for (size_t i = 0; i < n; i++) {
+			struct key *k = &keys[order == 0 ? i : order == 1 ? n - 1 - i : any((uint32_t)n)];
+			struct obj *was;
+
+			/* In the last round all of an ordered one: an empty tree, and another life after it. */
+			if (order == 2 ? round == 1 && i > n / 4 : round == 2 ? false : i % 7 == 0)
+				continue;
+			was = objtree_del(&t, sv_from(k->ns), sv_from(k->name));
+			assert_int_equal(was != NULL, k->in);
+			obj_unref(was);
+			k->in = false;
+		}
+		assert_same(&t, keys, n);
+	}
+	objtree_release(&t);
+}
+
+static void generated(struct key *k, size_t i)
+{
+	(void)i;
+	snprintf(k->ns, sizeof(k->ns), "default");
+	snprintf(k->name, sizeof(k->name), "bench-%05x", any(1 << 20));
+}
+
+/* Namespaces of which one goes on where another ends, with characters before and after '/'. */
+static void spread(struct key *k, size_t i)
+{
+	static const char *const ns[] = { "a", "a-b", "a.b", "aa", "kube-system", "kube-system-2", "z" };
+
+	(void)i;
+	snprintf(k->ns, sizeof(k->ns), "%s", ns[any(ARRAY_LEN(ns))]);
+	snprintf(k->name, sizeof(k->name), "%.*s%u", (int)any(20), "long-long-long-long-name", any(60));
+}
+
+/* Names that begin one another, and no namespace. */
+static void nested(struct key *k, size_t i)
+{
+	memset(k->name, 'a', 1 + i % 60);
+	k->name[any(1 + (uint32_t)(i % 60))] = ":-.a"[any(4)];
+}
+
+static void counted(struct key *k, size_t i)
+{
+	snprintf(k->ns, sizeof(k->ns), "ns-%zu", i / 500);
+	snprintf(k->name, sizeof(k->name), "web-%zu", i);
+}
+
+static void test_order(void **state)
+{
+	static void (*const makes[])(struct key *, size_t) = { generated, spread, nested, counted };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(makes); i++)
+		for (int order = 0; order < 3; order++)
+			run(makes[i], order);
+}
+
+/* Where a namespace begins, ends, or would be. */
+static void test_seek(void **state)
+{
+	static const struct key keys[] = {
+		{ "a", "x", true }, { "b", "x", true }, { "b", "y", true }, { "d", "x", true }
+	};
+	static const struct {
+		const char *ns, *name, *at; /* at NULL: the end */
+	} seeks[] = { { "", "", "a" },	{ "a", "", "a" },   { "a", "y", "b" }, { "b", "", "b" },
+		      { "c", "", "d" }, { "d", "y", NULL }, { "e", "", NULL } };
+	struct objtree t = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		assert_null(objtree_put(&t, object(&keys[i])));
+	for (size_t i = 0; i < ARRAY_LEN(seeks); i++) {
+		const struct objtree_entry *e =
+		    objtree_at(&t, objtree_seek(&t, sv_from(seeks[i].ns), sv_from(seeks[i].name)));
+
+		assert_int_equal(e != NULL, seeks[i].at != NULL);
+		if (e)
+			assert_sv(obj_ns(e->o), seeks[i].at);
+	}
+	objtree_release(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_seek),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
