@@ -34,11 +34,15 @@ int db_put_meta(struct db *d, struct db_meta *meta, struct db_set **ret_set, str
 /* A generation's versions: by key, and of each the newest first. */
 static int db_write_gen(struct table_out *o, const struct gen *g, struct err *err)
 {
-	for (struct keyidx_node *n = keyidx_seek(&g->keys, SV_NULL); n; n = n->next[0])
-		for (const struct rec *r = n->value; r; r = gen_rev(g, (int64_t)r->head.prev_rev))
-			if (table_out_add(o, &r->head, sizeof(r->head) + r->head.key_n + r->head.value_n, err) < 0)
-				return -1;
-	return 0;
+	gen_recs keys = VEC_INIT;
+	int ret = 0;
+
+	gen_sorted(g, &keys);
+	for (size_t i = 0; i < keys.n && ret == 0; i++)
+		for (const struct rec *r = keys.p[i]; r && ret == 0; r = gen_rev(g, (int64_t)r->head.prev_rev))
+			ret = table_out_add(o, &r->head, sizeof(r->head) + r->head.key_n + r->head.value_n, err);
+	vec_release(&keys);
+	return ret;
 }
 
 int db_apply(struct db *d, const struct gen *g, struct db_meta *meta, struct db_set **ret_set, struct err *err)

@@ -10,9 +10,10 @@ static void ver_of_rec(const struct rec *r, bool in_group, struct ver *ret)
 			     r->head.create_rev ? rec_disk_bytes(r) : 0, r, in_group };
 }
 
-static int ver_find(struct snap *sn, const struct keyidx *group, struct sv key, struct ver *ret, struct err *err)
+static int ver_find(struct snap *sn, const struct recmap *group, const struct rec *of, struct ver *ret, struct err *err)
 {
-	const struct rec *r = keyidx_get(group, key);
+	struct sv key = rec_key(of);
+	const struct rec *r = recmap_get(group, key, of->key_hash);
 	struct wal_record h;
 	struct sv k, v;
 	int got;
@@ -23,7 +24,7 @@ static int ver_find(struct snap *sn, const struct keyidx *group, struct sv key, 
 		return 0;
 	}
 	for (int i = 0; i < sn->n; i++) {
-		r = keyidx_get(&sn->gens[i]->keys, key);
+		r = recmap_get(&sn->gens[i]->keys, key, of->key_hash);
 		if (r) {
 			ver_of_rec(r, false, ret);
 			return 0;
@@ -96,7 +97,7 @@ static void group_judge(struct snap *sn, struct group *g, struct group_entry *e)
 	if (r->why)
 		return;
 	r->why = xcalloc(1, sizeof(*r->why));
-	if (ver_find(sn, &g->keys, rec_key(r), &e->before, r->why) < 0)
+	if (ver_find(sn, &g->keys, r, &e->before, r->why) < 0)
 		return;
 	free(r->why);
 	r->why = NULL;
@@ -126,7 +127,7 @@ static void group_add(struct group *g, struct group_entry *e)
 	r->head.prev_rev = (uint64_t)e->before.mod_rev;
 	r->head.create_rev = tombstone ? 0 : live ? (uint64_t)e->before.create_rev : r->head.rev;
 	wal_record_seal(&r->head, r->data_crc);
-	keyidx_put(&g->keys, rec_key(r), r);
+	recmap_put(&g->keys, r);
 	r->prev_bytes = e->before.bytes;
 	g->live += (uint64_t)!tombstone - (uint64_t)live;
 	g->live_bytes += (tombstone ? 0 : rec_disk_bytes(r)) - r->prev_bytes;
@@ -183,7 +184,7 @@ void group_form(struct disk_store *s, struct snap *sn, struct group *g, struct l
 {
 	g->n = g->applied = 0;
 	g->refused = false;
-	g->keys = (struct keyidx){ 0 };
+	g->keys = (struct recmap){ 0 };
 	g->next_rev = s->rev + 1;
 	g->live = s->live;
 	g->live_bytes = s->live_bytes;

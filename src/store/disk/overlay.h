@@ -8,7 +8,7 @@
 
 #include "base/list.h"
 #include "base/vec.h"
-#include "store/keyidx.h"
+#include "store/disk/recmap.h"
 #include "store/disk/wal.h"
 #include "store/store.h"
 
@@ -21,6 +21,7 @@ struct rec {
 	int64_t expect_rev;
 	bool for_deletion;
 	uint32_t data_crc;
+	uint64_t key_hash;	/* strmap_hash() */
 	size_t prev_bytes;	/* of the live version it replaces, 0: none */
 	struct err *why;	/* owned; refused from the start */
 	struct wal_record head; /* exactly as on disk, with data right behind it */
@@ -37,7 +38,7 @@ struct gen {
 	uint64_t seq;
 	int64_t base_rev;	/* recs.p[i] has revision base_rev + 1 + i */
 	VEC(struct rec *) recs; /* owned */
-	struct keyidx keys;	/* newest record of each key */
+	struct recmap keys;	/* newest record of each key */
 	size_t bytes;
 	uint64_t live, live_bytes; /* keys of the whole store and their records, as of the last record */
 };
@@ -53,6 +54,9 @@ int rec_order(const void *a, const void *b);
 struct gen *gen_new(int slot, uint64_t seq, int64_t base_rev, uint64_t live, uint64_t live_bytes);
 struct gen *gen_free(struct gen *g);
 void gen_add(struct gen *g, struct rec *r_take);
+/* The newest record of each key, in the order of keys. */
+typedef VEC(struct rec *) gen_recs;
+void gen_sorted(const struct gen *g, gen_recs *ret);
 struct rec *gen_rev(const struct gen *g, int64_t rev); /* or NULL */
 static inline int64_t gen_last_rev(const struct gen *g)
 {

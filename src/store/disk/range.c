@@ -1,6 +1,7 @@
 /* Ranges: what the overlay knows, merged with what the tables say. */
 #include "store/disk/disk-internal.h"
 
+#include "base/strmap.h"
 #include "store/store-internal.h"
 
 #include <stdlib.h>
@@ -37,25 +38,40 @@ static struct seen_key overlay_at(const struct snap *sn, const struct rec *newes
 	return (struct seen_key){ rec_key(newest), r->head.flags & WAL_TOMBSTONE ? NULL : r, 0 };
 }
 
+/* Lock held. A newer generation has the last word on its keys. */
+static const struct rec *overlay_newest(const struct snap *sn, struct sv key, uint64_t hash)
+{
+	const struct rec *r = NULL;
+
+	for (int i = 0; i < sn->n && !r; i++)
+		r = recmap_get(&sn->gens[i]->keys, key, hash);
+	return r;
+}
+
+/* Lock held. What the overlay has of [from, to), in order. */
 static void seen_keys_collect(const struct snap *sn, struct sv from, struct sv to, int64_t rev, struct seen_key **ret,
 			      size_t *ret_n)
 {
 	VEC(struct seen_key) all = VEC_INIT;
 
-	for (int i = 0; i < sn->n; i++) {
-		size_t have = all.n;
+	if (!to.n) {
+		const struct rec *r = overlay_newest(sn, from, strmap_hash(from));
 
-		for (struct keyidx_node *n = keyidx_seek(&sn->gens[i]->keys, from);
-		     n && store_in_range(n->key, from, to); n = n->next[0]) {
-			struct seen_key k = { .key = n->key };
-
-			/* A newer generation has the last word on its keys. */
-			if (have == 0 || !bsearch(&k, all.p, have, sizeof(k), seen_key_cmp))
-				vec_push(&all, overlay_at(sn, n->value, rev));
-		}
-		if (all.n > have && have > 0)
-			qsort(all.p, all.n, sizeof(all.p[0]), seen_key_cmp);
+		if (r)
+			vec_push(&all, overlay_at(sn, r, rev));
 	}
+	for (int i = 0; to.n && i < sn->n; i++) {
+		const struct gen *g = sn->gens[i];
+
+		for (size_t k = 0; k < g->recs.n; k++) {
+			const struct rec *r = g->recs.p[k];
+
+			if (store_in_range(rec_key(r), from, to) && overlay_newest(sn, rec_key(r), r->key_hash) == r)
+				vec_push(&all, overlay_at(sn, r, rev));
+		}
+	}
+	if (all.n)
+		qsort(all.p, all.n, sizeof(all.p[0]), seen_key_cmp);
 	*ret = all.p;
 	*ret_n = all.n;
 }

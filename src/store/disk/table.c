@@ -222,10 +222,13 @@ static int table_record(const struct table_hold *h, uint32_t *at, struct wal_rec
 	return 0;
 }
 
-static bool table_may_have(const struct table *t, struct sv key)
+uint32_t table_key_hash(struct sv key)
 {
-	uint32_t hash = crc32c(0, key.p, key.n);
+	return crc32c(0, key.p, key.n);
+}
 
+static bool table_may_have(const struct table *t, uint32_t hash)
+{
 	for (int i = 0; i < TABLE_PROBES; i++) {
 		uint64_t bit = table_filter_bit(hash, i, t->head.filter_n);
 
@@ -235,10 +238,10 @@ static bool table_may_have(const struct table *t, struct sv key)
 	return true;
 }
 
-int table_find(const struct table *t, struct sv key, uint64_t max_rev, struct table_hold *hold, struct wal_record *ret,
-	       struct sv *ret_key, struct sv *ret_value, struct err *err)
+int table_find(const struct table *t, struct sv key, uint32_t hash, uint64_t max_rev, struct table_hold *hold,
+	       struct wal_record *ret, struct sv *ret_key, struct sv *ret_value, struct err *err)
 {
-	if (max_rev < t->head.first_rev || !table_may_have(t, key))
+	if (max_rev < t->head.first_rev || !table_may_have(t, hash))
 		return 0;
 	for (size_t i = table_seek(t, key); i < t->head.blocks && sv_cmp(table_entry(t, i).first_key, key) <= 0; i++) {
 		uint32_t at = 0;

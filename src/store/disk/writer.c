@@ -270,7 +270,7 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 	/* The reserve has just been given up, for deletions: those of this very group are the first. And what a merge
 	 * consumed is not given back while this round's snapshot may read it. */
 	while (err_no_room(&g->err) && group_may_fit(s, sn)) {
-		keyidx_release(&g->keys);
+		recmap_release(&g->keys);
 		err_release(&g->err);
 		sn->full = true;
 		group_form(s, sn, g, taken);
@@ -282,7 +282,7 @@ static void writer_round(struct disk_store *s, struct snap *sn, struct list *tak
 	if (g->refused)
 		writer_ask_for_room(s);
 	group_answer(s, sn, g);
-	keyidx_release(&g->keys);
+	recmap_release(&g->keys);
 	err_release(&g->err);
 }
 

@@ -2,6 +2,7 @@
 
 #include "dir_kit.h"
 #include "store/disk/crc32c.h"
+#include "store/disk/overlay.h"
 #include "store/disk/wal.h"
 
 #define RECORDS 9
@@ -33,6 +34,53 @@ static void test_crc(void **state)
 			assert_int_equal(crc32c_portable(0, b + from, n), want);
 			assert_int_equal(crc32c(crc32c(0, b + from, n / 3), b + from + n / 3, n - n / 3), want);
 		}
+}
+
+/* Of each key the newest record, found by the key and in the order of keys, whatever those have in common. */
+static void overlay_of(const char *prefix, int from_common)
+{
+	struct gen *g = gen_new(0, 1, 1, 0, 0);
+	gen_recs sorted = VEC_INIT;
+	char key[128];
+	size_t distinct;
+
+	for (int i = 0; i < 2000; i++) {
+		/* Some begin others, some come again. */
+		int n = snprintf(key, sizeof(key), "%s%.*s%d", i < from_common ? "" : prefix, i % 12, "aaaaaaaaaaaa",
+				 i * 7 % 300);
+		struct rec *r = rec_new(sv_make(key, (size_t)n), SV("v"), false);
+
+		r->head.rev = (uint64_t)(2 + i);
+		gen_add(g, r);
+	}
+	gen_sorted(g, &sorted);
+	distinct = sorted.n;
+	assert_in_range(distinct, 300, 2000);
+	assert_int_equal(distinct, g->keys.n);
+	for (size_t i = 1; i < distinct; i++)
+		assert_true(sv_cmp(rec_key(sorted.p[i - 1]), rec_key(sorted.p[i])) < 0);
+	for (size_t i = 0; i < g->recs.n; i++) {
+		const struct rec *r = g->recs.p[i], *newest = recmap_get(&g->keys, rec_key(r), r->key_hash);
+
+		assert_true(newest && sv_eq(rec_key(newest), rec_key(r)) && newest->head.rev >= r->head.rev);
+	}
+	assert_null(recmap_get(&g->keys, SV("no such key"), g->recs.p[0]->key_hash));
+	vec_release(&sorted);
+	gen_free(g);
+}
+
+static void test_overlay(void **state)
+{
+	struct gen *none = gen_new(0, 1, 1, 0, 0);
+	gen_recs sorted = VEC_INIT;
+
+	(void)state;
+	gen_sorted(none, &sorted);
+	assert_int_equal(sorted.n, 0);
+	gen_free(none);
+	overlay_of("/registry/pods/default/bench-", 0);
+	overlay_of("/registry/pods/default/bench-", 10);
+	overlay_of("", 0);
 }
 
 /* The files of a store that was killed after RECORDS single-record groups. */
@@ -341,6 +389,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_crc),
+		cmocka_unit_test(test_overlay),
 		cmocka_unit_test_setup_teardown(test_prefixes, corpse_setup, corpse_teardown),
 		cmocka_unit_test_setup_teardown(test_bit_flips, corpse_setup, corpse_teardown),
 		cmocka_unit_test_setup_teardown(test_each_field, corpse_setup, corpse_teardown),
