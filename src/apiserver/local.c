@@ -384,17 +384,21 @@ static int watch_view(struct client_watch *cw, struct obj **o, struct err *why)
 	return rc;
 }
 
+/* Events before others of the class have their turn, those first whom these were for. */
+#define WATCH_TURN 1024
+
 static void watch_task(void *ctx)
 {
 	struct client_watch *cw = ctx;
 	struct err why = ERR_INIT;
 	struct wc_event e;
-	int rc;
+	int rc, n = 0;
 
 	pthread_mutex_lock(&cw->running);
 	atomic_store(&cw->runner, pthread_self());
 	atomic_store(&cw->in_callback, true);
-	while (!atomic_load(&cw->closed) && !cw->ended && (rc = wc_watch_next(cw->w, &e, &why)) != 0) {
+	while (n++ < WATCH_TURN && !atomic_load(&cw->closed) && !cw->ended &&
+	       (rc = wc_watch_next(cw->w, &e, &why)) != 0) {
 		if (rc > 0 && e.o && watch_view(cw, &e.o, &why) < 0)
 			rc = -1;
 		if (rc < 0) {
@@ -411,6 +415,10 @@ static void watch_task(void *ctx)
 	}
 	atomic_store(&cw->in_callback, false);
 	pthread_mutex_unlock(&cw->running);
+	if (n > WATCH_TURN) { /* nobody wakes it before it has seen that nothing is left */
+		env_post_next(cw->c->env, cw->c->class, watch_task, cw);
+		return;
+	}
 	watch_unref(cw);
 }
 

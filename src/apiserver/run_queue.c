@@ -151,7 +151,7 @@ static void runner(void *ctx)
 	pthread_mutex_unlock(&rq->lock);
 	/* A task of its own, behind others of the class: a thread that is always busy is none that is held. */
 	if (again)
-		env_post(rq->env, ENV_REQUESTS, runner, rq);
+		env_post_next(rq->env, ENV_REQUESTS, runner, rq);
 	else
 		queue_unref(rq);
 }

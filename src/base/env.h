@@ -75,6 +75,7 @@ struct env_ops {
 	int64_t (*mono_ns)(struct env *e); /* monotonic, ns, arbitrary origin */
 	void (*random)(struct env *e, void *p, size_t n);
 	void (*post)(struct env *e, enum env_class c, env_fn *fn, void *ctx);
+	void (*post_next)(struct env *e, enum env_class c, env_fn *fn, void *ctx); /* NULL: as post */
 	struct env_timer *(*after)(struct env *e, enum env_class c, int64_t delay_ns, env_fn *fn, void *ctx);
 	bool (*timer_cancel)(struct env *e, struct env_timer *t); /* true: fn never runs; false: it ran or is running */
 	int (*thread)(struct env *e, const char *name, env_fn *fn, void *ctx);
@@ -113,6 +114,14 @@ void env_uuid(struct env *e, char ret[37]); /* RFC 9562 version 4, lower case, N
 static inline void env_post(struct env *e, enum env_class c, env_fn *fn, void *ctx)
 {
 	e->ops->post(e, c, fn, ctx);
+}
+
+/* The same for who is about to end, or calls nothing that waits before it does: a thread of the class that runs such a
+ * task takes what is queued next itself, and no other is woken for it, which costs more than many a task. Anywhere else
+ * it is env_post(). */
+static inline void env_post_next(struct env *e, enum env_class c, env_fn *fn, void *ctx)
+{
+	(e->ops->post_next ? e->ops->post_next : e->ops->post)(e, c, fn, ctx);
 }
 
 /* Runs fn(ctx) once, in its class, delay_ns from now (at once when <= 0). The returned timer must be given

@@ -97,7 +97,7 @@ static void busy_end_locked(struct informer *i)
 static void post_locked(struct informer *i, env_fn *fn)
 {
 	i->refs++;
-	env_post(i->env, i->client->class, fn, i);
+	env_post_next(i->env, i->client->class, fn, i);
 }
 
 static void notify_locked(struct informer *i, struct notice n)

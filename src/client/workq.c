@@ -267,7 +267,7 @@ static void worker(void *ctx)
 	if (!q->stopping && !list_empty(&q->ready)) {
 		/* Back to the executor between two keys, so that one busy queue does not hold a
 		 * thread for itself. The task's reference goes on. */
-		env_post(q->env, q->opts.class, worker, q);
+		env_post_next(q->env, q->opts.class, worker, q);
 		pthread_mutex_unlock(&q->lock);
 		return;
 	}

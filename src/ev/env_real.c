@@ -69,6 +69,9 @@ struct class
 	int max_workers, workers, n_idle;
 };
 
+/* The class whose task the calling thread runs, while it has promised to take no task yet that nobody was woken for. */
+static _Thread_local struct class *may_take;
+
 struct env_real {
 	struct env env;
 	pthread_mutex_t lock;
@@ -134,7 +137,9 @@ static void real_run_one(struct class *c)
 		t.timer->done = true;
 	}
 	pthread_mutex_unlock(&e->lock);
+	may_take = c;
 	real_call((enum run_kind)c->class, t.fn, t.ctx);
+	may_take = NULL;
 	lock_mutex(&e->lock, &env_lock);
 }
 
@@ -198,10 +203,8 @@ static void *real_worker(void *p)
 }
 
 /* With the lock held. */
-static void real_queue(struct class *c, struct task t)
+static void real_put(struct class *c, struct task t)
 {
-	struct idler *w = c->idle;
-
 	if (c->n == c->cap) {
 		size_t cap = c->cap ? c->cap * 2 : 64;
 		struct task *ring = xcalloc(cap, sizeof(*ring));
@@ -214,7 +217,14 @@ static void real_queue(struct class *c, struct task t)
 		c->cap = cap;
 	}
 	c->ring[(c->head + c->n++) & (c->cap - 1)] = t;
+}
 
+/* With the lock held. */
+static void real_queue(struct class *c, struct task t)
+{
+	struct idler *w = c->idle;
+
+	real_put(c, t);
 	if (w) {
 		c->idle = w->next;
 		c->n_idle--;
@@ -236,6 +246,21 @@ static void real_post(struct env *env, enum env_class class, env_fn *fn, void *c
 	BUG_ON(class >= ENV_CLASSES);
 	lock_mutex(&e->lock, &env_lock);
 	real_queue(&e->classes[class], (struct task){ fn, ctx, NULL });
+	pthread_mutex_unlock(&e->lock);
+}
+
+static void real_post_next(struct env *env, enum env_class class, env_fn *fn, void *ctx)
+{
+	struct env_real *e = (struct env_real *)env;
+	struct class *c = &e->classes[class];
+
+	if (may_take != c) {
+		real_post(env, class, fn, ctx);
+		return;
+	}
+	may_take = NULL; /* it comes for one */
+	lock_mutex(&e->lock, &env_lock);
+	real_put(c, (struct task){ fn, ctx, NULL });
 	pthread_mutex_unlock(&e->lock);
 }
 
@@ -402,6 +427,7 @@ static const struct env_ops real_ops = {
 	.mono_ns = real_mono_ns,
 	.random = ev_random,
 	.post = real_post,
+	.post_next = real_post_next,
 	.after = real_after,
 	.timer_cancel = real_timer_cancel,
 	.thread = real_thread,

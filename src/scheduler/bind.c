@@ -328,7 +328,7 @@ static void job_task(void *ctx)
 	pthread_mutex_lock(&s->lock);
 	finish_locked(s, j, rc, &err);
 	if (next_from_locked(s)) {
-		env_post(s->env, ENV_CONTROL, job_task, s); /* the task's reference goes on */
+		env_post_next(s->env, ENV_CONTROL, job_task, s); /* the task's reference goes on */
 		pthread_mutex_unlock(&s->lock);
 		return;
 	}

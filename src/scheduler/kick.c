@@ -66,7 +66,7 @@ void scheduler_kick_locked(struct scheduler *s)
 	if (!s->cycling && queue_has_next(&s->queue)) {
 		s->cycling = true;
 		s->refs++;
-		env_post(s->env, ENV_CONTROL, s->cycle, s);
+		env_post_next(s->env, ENV_CONTROL, s->cycle, s);
 	}
 	at = queue_next_tick(&s->queue);
 	expiry = cache_next_expiry(&s->cache);

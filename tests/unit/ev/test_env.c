@@ -4,6 +4,7 @@
 #include "ev/ev.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -82,6 +83,72 @@ static void test_a_blocked_worker_does_not_block_others(void **state)
 	env_real_free(e); /* runs what is queued first */
 	assert_int_equal(a.mine.n, 1);
 	assert_int_equal(b.mine.n, 1);
+}
+
+struct chain {
+	struct env *env;
+	struct gate gate;
+	pthread_t first;
+	int left, elsewhere;
+};
+
+static void chain_link(void *p)
+{
+	struct chain *c = p;
+
+	if (!c->left)
+		c->first = pthread_self();
+	else
+		c->elsewhere += !pthread_equal(c->first, pthread_self());
+	if (++c->left < 100)
+		env_post_next(c->env, ENV_CONTROL, chain_link, c);
+	else
+		gate_bump(&c->gate);
+}
+
+static void chain_fork(void *p)
+{
+	struct chain *c = p;
+
+	/* One is taken by this thread, others have to be woken for the rest, of another class, too. */
+	for (int i = 0; i < 3; i++)
+		env_post_next(c->env, ENV_CONTROL, gate_bump, &c->gate);
+	env_post_next(c->env, ENV_NODE, gate_bump, &c->gate);
+	gate_wait(&c->gate, 3);
+}
+
+static void all_idle(struct env *e)
+{
+	struct env_class_stats s;
+
+	while ((s = env_stats(e, ENV_CONTROL)).idle < s.threads || s.queued)
+		sched_yield();
+}
+
+static void test_who_ends_takes_the_next(void **state)
+{
+	struct env *e = env_real_new(4);
+	struct chain c = { .env = e };
+
+	(void)state;
+	gate_init(&c.gate);
+	/* Others are there, and have nothing to do. */
+	for (int i = 0; i < 8; i++)
+		env_post(e, ENV_CONTROL, gate_bump, &c.gate);
+	gate_wait(&c.gate, 8);
+	c.gate.n = 0;
+	all_idle(e);
+	env_post(e, ENV_CONTROL, chain_link, &c);
+	gate_wait(&c.gate, 1);
+	assert_int_equal(c.left, 100);
+	assert_int_equal(c.elsewhere, 0);
+	c.gate.n = 0;
+	env_post(e, ENV_CONTROL, chain_fork, &c);
+	gate_wait(&c.gate, 4);
+	/* Not from a task: as any other. */
+	env_post_next(e, ENV_CONTROL, gate_bump, &c.gate);
+	gate_wait(&c.gate, 5);
+	env_real_free(e);
 }
 
 static struct gate order;
@@ -447,6 +514,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tasks_run_in_parallel),
+		cmocka_unit_test(test_who_ends_takes_the_next),
 		cmocka_unit_test(test_a_blocked_worker_does_not_block_others),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_cancel_of_a_due_timer_that_waits_for_a_worker),
