@@ -6,6 +6,7 @@
  * waits at the shelf of a size: who finds another there goes to malloc() and free(). */
 #include "base/arena.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -229,6 +230,48 @@ struct sv arena_sv(struct arena *a, struct sv s)
 	return sv_make(arena_strndup(a, s.p, s.n), s.n);
 }
 
+/* vsnprintf() for the texts that requests make by the thousand: of words, strings and views. -1: there is more in it.
+ */
+static int print_simple(char *to, size_t room, const char *fmt, va_list ap)
+{
+	size_t n = 0;
+
+	while (*fmt) {
+		const char *s = fmt;
+		size_t len;
+
+		if (*fmt != '%') {
+			len = strcspn(fmt, "%");
+			fmt += len;
+		} else if (fmt[1] == 's') {
+			s = va_arg(ap, const char *);
+			if (!s)
+				return -1;
+			len = strlen(s);
+			fmt += 2;
+		} else if (strncmp(fmt, "%.*s", 4) == 0) {
+			int most = va_arg(ap, int);
+
+			s = va_arg(ap, const char *);
+			if (most < 0 || (most && !s))
+				return -1;
+			len = most ? strnlen(s, (size_t)most) : 0;
+			fmt += 4;
+		} else {
+			return -1;
+		}
+		if (n + len >= room)
+			return -1;
+		if (len)
+			memcpy(to + n, s, len);
+		n += len;
+	}
+	if (n >= room)
+		return -1;
+	to[n] = '\0';
+	return (int)n;
+}
+
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
 	/* Most texts fit into the current block, and need no second run to be measured. */
@@ -238,8 +281,13 @@ char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(a->at, room, fmt, again);
+	n = print_simple(a->at, MIN(room, INT_MAX), fmt, again);
 	va_end(again);
+	if (n < 0) {
+		va_copy(again, ap);
+		n = vsnprintf(a->at, room, fmt, again);
+		va_end(again);
+	}
 	BUG_ON(n < 0);
 	p = arena_alloc(a, (size_t)n + 1);
 	if ((size_t)n >= room)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#define FEW 6	       /* entries that are found fastest by looking at each: maps of so many have no index */
 #define SHRINK_FROM 64 /* slots: below, there is nothing to gain */
 #define SHRINK_AT 16   /* slots per live entry; after it there are two to four */
 
@@ -42,6 +43,8 @@ uint64_t strmap_hash(struct sv key)
 
 void strmap_release_with(struct strmap *m, void (*free_value)(void *))
 {
+	if (!m->entries) /* nothing ever was in it */
+		return;
 	for (size_t i = 0; i < m->used; i++) {
 		if (m->entries[i].key && free_value)
 			free_value(m->entries[i].value);
@@ -57,32 +60,39 @@ void strmap_release(struct strmap *m)
 	strmap_release_with(m, NULL);
 }
 
+static bool strmap_is(const struct strmap_entry *e, struct sv key, uint64_t hash)
+{
+	return e->hash == hash && e->key && e->key_n == key.n && memcmp(e->key, key.p ? key.p : "", key.n) == 0;
+}
+
 static struct strmap_entry *lookup(const struct strmap *m, struct sv key, uint64_t hash)
 {
-	if (m->slots == 0)
+	if (m->slots == 0) {
+		for (size_t i = 0; i < m->used; i++)
+			if (strmap_is(&m->entries[i], key, hash))
+				return &m->entries[i];
 		return NULL;
+	}
 	for (size_t s = hash & (m->slots - 1);; s = (s + 1) & (m->slots - 1)) {
 		uint32_t at = m->index[s];
-		struct strmap_entry *e;
 
 		if (at == 0)
 			return NULL;
-		e = &m->entries[at - 1];
-		if (e->key && e->hash == hash && e->key_n == key.n && memcmp(e->key, key.p ? key.p : "", key.n) == 0)
-			return e;
+		if (strmap_is(&m->entries[at - 1], key, hash))
+			return &m->entries[at - 1];
 	}
 }
 
 void *strmap_get(const struct strmap *m, struct sv key)
 {
-	struct strmap_entry *e = lookup(m, key, strmap_hash(key));
+	struct strmap_entry *e = m->n ? lookup(m, key, strmap_hash(key)) : NULL;
 
 	return e ? e->value : NULL;
 }
 
 bool strmap_has(const struct strmap *m, struct sv key)
 {
-	return lookup(m, key, strmap_hash(key)) != NULL;
+	return m->n && lookup(m, key, strmap_hash(key)) != NULL;
 }
 
 /* Drops removed entries and sizes both tables for what is left and at least one more entry. Costs what they have room
@@ -95,9 +105,16 @@ static void rebuild(struct strmap *m)
 		if (m->entries[i].key)
 			m->entries[live++] = m->entries[i];
 	m->used = live;
+	free(m->index);
+	if (live < FEW) {
+		m->index = NULL;
+		m->slots = 0;
+		m->cap = FEW;
+		m->entries = xrealloc(m->entries, m->cap * sizeof(*m->entries));
+		return;
+	}
 	while (slots < (live + 1) * 2)
 		slots *= 2;
-	free(m->index);
 	m->index = xcalloc(slots, sizeof(*m->index));
 	m->slots = slots;
 	m->cap = slots / 4 * 3;
@@ -122,13 +139,15 @@ void **strmap_slot(struct strmap *m, struct sv key)
 		return &e->value;
 	if (m->used == m->cap)
 		rebuild(m);
+	e = &m->entries[m->used++];
+	*e = (struct strmap_entry){ .key = xstrndup(key.p, key.n), .key_n = key.n, .hash = hash };
+	m->n++;
+	if (!m->slots)
+		return &e->value;
 	s = hash & (m->slots - 1);
 	while (m->index[s])
 		s = (s + 1) & (m->slots - 1);
-	e = &m->entries[m->used++];
-	*e = (struct strmap_entry){ .key = xstrndup(key.p, key.n), .key_n = key.n, .hash = hash };
 	m->index[s] = (uint32_t)m->used;
-	m->n++;
 	return &e->value;
 }
 

@@ -24,7 +24,7 @@ struct strmap {
 	struct strmap_entry *entries; /* dense */
 	size_t used, cap;	      /* entries in use, removed ones included; room */
 	size_t n;		      /* live entries */
-	uint32_t *index;	      /* slot -> entry + 1, 0 free */
+	uint32_t *index;	      /* slot -> entry + 1, 0 free; NULL while they are few */
 	size_t slots;
 };
 

@@ -16,27 +16,52 @@ static const uint8_t special[256] = {
 	[0 ... 0x1f] = 1, ['"'] = 1, ['\\'] = 1, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0xe2] = 1,
 };
 
+#ifdef __SSE2__
+/* Which of the bytes are special, by bits. */
+static inline unsigned special_of(__m128i c)
+{
+	const __m128i quote = _mm_set1_epi8('"'), bs = _mm_set1_epi8('\\'), amp = _mm_set1_epi8('&'),
+		      ctl = _mm_set1_epi8(0x1f), e2 = _mm_set1_epi8((char)0xe2), gt = _mm_set1_epi8('>'),
+		      two = _mm_set1_epi8(2);
+	__m128i stop;
+
+	/* '<' and '>' differ only in the bit of value 2. */
+	stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(c, quote), _mm_cmpeq_epi8(c, bs)),
+			    _mm_or_si128(_mm_cmpeq_epi8(c, amp), _mm_cmpeq_epi8(_mm_max_epu8(c, ctl), ctl)));
+	stop = _mm_or_si128(stop, _mm_or_si128(_mm_cmpeq_epi8(c, e2), _mm_cmpeq_epi8(_mm_or_si128(c, two), gt)));
+	return (unsigned)_mm_movemask_epi8(stop);
+}
+#endif
+
 /* First special byte of [p, end). */
 static inline const char *scan_special(const char *p, const char *end)
 {
 #ifdef __SSE2__
-	const __m128i quote = _mm_set1_epi8('"'), bs = _mm_set1_epi8('\\'), amp = _mm_set1_epi8('&'),
-		      ctl = _mm_set1_epi8(0x1f), e2 = _mm_set1_epi8((char)0xe2), gt = _mm_set1_epi8('>'),
-		      two = _mm_set1_epi8(2);
+	unsigned found;
+	uint64_t low, high;
+	uint32_t low4, high4;
 
-	while (end - p >= 16) {
-		__m128i c = _mm_loadu_si128((const __m128i *)(const void *)p), stop;
-		int mask;
-
-		/* '<' and '>' differ only in the bit of value 2. */
-		stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(c, quote), _mm_cmpeq_epi8(c, bs)),
-				    _mm_or_si128(_mm_cmpeq_epi8(c, amp), _mm_cmpeq_epi8(_mm_max_epu8(c, ctl), ctl)));
-		stop =
-		    _mm_or_si128(stop, _mm_or_si128(_mm_cmpeq_epi8(c, e2), _mm_cmpeq_epi8(_mm_or_si128(c, two), gt)));
-		mask = _mm_movemask_epi8(stop);
-		if (mask)
-			return p + __builtin_ctz((unsigned)mask);
-		p += 16;
+	for (; end - p >= 16; p += 16) {
+		found = special_of(_mm_loadu_si128((const __m128i *)(const void *)p));
+		if (found)
+			return p + __builtin_ctz(found);
+	}
+	/* Most strings are short. Of the rest the first and the last bytes are looked at together, some maybe twice. */
+	if (end - p >= 8) {
+		memcpy(&low, p, 8);
+		memcpy(&high, end - 8, 8);
+		found = special_of(_mm_set_epi64x((long long)high, (long long)low));
+		if (!found)
+			return end;
+		return __builtin_ctz(found) < 8 ? p + __builtin_ctz(found) : end - 16 + __builtin_ctz(found);
+	}
+	if (end - p >= 4) {
+		memcpy(&low4, p, 4);
+		memcpy(&high4, end - 4, 4);
+		found = special_of(_mm_set_epi32(0, 0, (int)high4, (int)low4)) & 0xff;
+		if (!found)
+			return end;
+		return __builtin_ctz(found) < 4 ? p + __builtin_ctz(found) : end - 8 + __builtin_ctz(found);
 	}
 #endif
 	while (p < end && !special[(unsigned char)*p])

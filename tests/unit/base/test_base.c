@@ -90,6 +90,7 @@ static void count(void *p)
 static void test_arena(void **state)
 {
 	struct arena a = ARENA_INIT;
+	struct sv none = SV_NULL;
 	int one = 1, two = 2;
 
 	(void)state;
@@ -100,6 +101,16 @@ static void test_arena(void **state)
 	arena_reset(&a);
 	assert_int_equal(deferred, 21);
 	assert_string_equal(arena_printf(&a, "%d-%s", 7, "x"), "7-x");
+	assert_string_equal(arena_printf(&a, "a%sb%.*sc", "x", 2, "yyz"), "axbyyc");
+	assert_string_equal(arena_printf(&a, "%s%.*s%.*s", "", SV_ARG(none), 9, "z"), "z");
+	assert_string_equal(arena_printf(&a, "%.*s%%%s %.2s", 3, "abcd", "e", "fgh"), "abc%e fg");
+	assert_string_equal(arena_printf(&a, "%s", ""), "");
+	for (int i = 0; i < 10000; i++) { /* over the ends of blocks */
+		char *text =
+		    arena_printf(&a, "%s/%.*s", "0123456789", i % 40, "0123456789012345678901234567890123456789");
+
+		assert_int_equal(strlen(text), 11 + i % 40);
+	}
 	arena_release(&a);
 }
 

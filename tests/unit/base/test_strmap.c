@@ -81,10 +81,40 @@ static void test_empty_key(void **state)
 	strmap_release(&m);
 }
 
+/* Maps of a few have no index, and get one while they grow; what was removed is gone in both. */
+static void test_few(void **state)
+{
+	static const char *const keys[] = { "a", "b", "c", "", "abcdefgh", "abcdefghi", "g", "h", "i", "j" };
+
+	(void)state;
+	for (size_t n = 0; n <= ARRAY_LEN(keys); n++) {
+		struct strmap m = STRMAP_INIT;
+		size_t seen = 0;
+
+		for (size_t i = 0; i < n; i++)
+			assert_null(strmap_set(&m, sv_from(keys[i]), (void *)(uintptr_t)(i + 1)));
+		STRMAP_EACH(&m, e)
+			assert_int_equal((uintptr_t)e->value, ++seen);
+		assert_int_equal(seen, n);
+		for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+			assert_int_equal((uintptr_t)strmap_get(&m, sv_from(keys[i])), i < n ? i + 1 : 0);
+		for (size_t i = 0; i < n; i += 2)
+			assert_int_equal((uintptr_t)strmap_del(&m, sv_from(keys[i])), i + 1);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal((uintptr_t)strmap_get(&m, sv_from(keys[i])), i % 2 ? i + 1 : 0);
+		for (size_t i = 0; i < n; i += 2)
+			assert_null(strmap_set(&m, sv_from(keys[i]), (void *)(uintptr_t)(i + 1)));
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal((uintptr_t)strmap_get(&m, sv_from(keys[i])), i + 1);
+		assert_int_equal(m.n, n);
+		strmap_release(&m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_many), cmocka_unit_test(test_shrinks),
-					    cmocka_unit_test(test_empty_key) };
+					    cmocka_unit_test(test_empty_key), cmocka_unit_test(test_few) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -672,9 +672,38 @@ static void test_limit(void **state)
 	assert_true(b.n <= 10);
 }
 
+/* Whatever stands where, in strings of all short lengths: the encoder looks at several bytes at once. */
+static void test_escapes_anywhere(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} escaped[] = { { "\"", "\\\"" },   { "\\", "\\\\" }, { "<", "\\u003c" },    { ">", "\\u003e" },
+			{ "&", "\\u0026" }, { "\n", "\\n" },  { "\x1f", "\\u001f" }, { "\xe2\x80\xa8", "\\u2028" } };
+	char in[128], out[256];
+
+	(void)state;
+	for (size_t e = 0; e < ARRAY_LEN(escaped); e++) {
+		for (int n = 0; n < 40; n++) {
+			for (int at = 0; at <= n; at++) {
+				_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+				snprintf(in, sizeof(in), "%.*s%s%.*s", at, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+					 escaped[e].in, n - at, "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");
+				snprintf(out, sizeof(out), "\"%.*s%s%.*s\"", at,
+					 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", escaped[e].out, n - at,
+					 "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy");
+				json_encode_str(&b, sv_from(in));
+				assert_string_equal(buf_cstr(&b), out);
+				assert_false(json_str_plain(sv_from(in)));
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_escapes_anywhere),
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_reject),
 		cmocka_unit_test(test_prefixes),
