@@ -310,12 +310,18 @@ static bool compare_structs(struct arena *a, const struct schema *s, const struc
 	for (size_t k = 0; k < s->n_fields; k++) {
 		size_t i = s->by_sym[k];
 		const struct field *f = &s->fields[i];
-		const struct val *zero = l[i] && r[i] ? NULL : zero_of(f);
-		const struct val *lv = l[i] || !was ? l[i] : zero, *rv = r[i] || !now ? r[i] : zero;
-		struct diff below = { 0 };
+		const struct val *zero, *lv, *rv;
+		struct diff below;
 
+		/* Most fields neither has, and nothing is printed for them. */
+		if (!l[i] && !r[i] && ((f->flags & (FF_OMITEMPTY | FF_HIDDEN)) || (was && now)))
+			continue;
+		zero = l[i] && r[i] ? NULL : zero_of(f);
+		lv = l[i] || !was ? l[i] : zero;
+		rv = r[i] || !now ? r[i] : zero;
 		if (lv == rv)
 			continue;
+		below = (struct diff){ 0 };
 		compare(a, of_field(f), lv, rv, &below);
 		if (differs(&below))
 			note(a, d, fset_field_text(a, sym_name(f->sym)), &below);

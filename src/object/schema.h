@@ -159,6 +159,19 @@ static inline const struct val *in_order_next(struct in_order *it, const struct 
 		return in_order_search(it, f);
 	return it->at < it->n && it->map->items[it->at].sym == (uint32_t)f->sym ? &it->map->items[it->at++] : NULL;
 }
+/* From field i on the first that the map has, or that has one of `flags` (any) or none of them (!any): over the others,
+ * which are most, who goes along the fields may step. Only while no other map is asked in the same steps. */
+static inline size_t in_order_skip(const struct in_order *it, size_t i, unsigned flags, bool any)
+{
+	uint32_t sym = it->at < it->n ? it->map->items[it->at].sym : 0;
+	const struct field *f = it->s->fields;
+	size_t n = it->s->n_fields;
+
+	while (it->ordered && i < n && (uint32_t)f[i].sym != sym && ((f[i].flags & flags) != 0) != any)
+		i++;
+	return i;
+}
+
 /* All members of a map at once: slots, zeroed, gets each at the index of its field. False when some members are no
  * fields of the type; the others are in their slots then. map may be NULL. */
 bool schema_slots(const struct schema *s, const struct val *map, const struct val **slots);

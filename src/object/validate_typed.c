@@ -80,12 +80,21 @@ static void validate_typed_walk(struct field_errs *fe, const struct schema *s, c
 				const struct val *old, const struct fpath *at, bool enums)
 {
 	struct in_order now = in_order(fe->a, s, doc), before = in_order(fe->a, s, old);
+	unsigned of_absent = FF_NONEMPTY | FF_REQUIRED | (old ? FF_IMMUTABLE : 0u);
 
 	for (size_t i = 0; i < s->n_fields; i++) {
-		const struct field *f = &s->fields[i];
-		const struct val *v = in_order_next(&now, f), *was = in_order_next(&before, f);
-		struct fpath here = FPATH(at, f->sym);
+		const struct field *f;
+		const struct val *v, *was;
+		struct fpath here;
 
+		if (!old && (i = in_order_skip(&now, i, of_absent, true)) == s->n_fields)
+			break;
+		f = &s->fields[i];
+		v = in_order_next(&now, f);
+		was = in_order_next(&before, f);
+		if (!v && !(f->flags & of_absent))
+			continue;
+		here = FPATH(at, f->sym);
 		/* TypeMeta is fixed by the request; managed fields are ours. */
 		if ((s->root && (f->sym == F_apiVersion || f->sym == F_kind)) || f->sym == F_managedFields)
 			continue;
@@ -129,6 +138,9 @@ static void check_value(struct field_errs *fe, const struct field *f, const stru
 {
 	size_t i = 0;
 
+	/* Scalars without a mark have nothing to check: most members, most maps and many lists end here. */
+	if (f->kind != FIELD_STRUCT && f->format == FMT_NONE && !(f->flags & FF_ENUM))
+		return;
 	if (f->format == FMT_LABELS) {
 		validate_labels(fe, v, at);
 		return;
@@ -137,9 +149,6 @@ static void check_value(struct field_errs *fe, const struct field *f, const stru
 		validate_typed_check_one(fe, f, v, old, at, enums);
 		return;
 	}
-	/* Scalars without a mark have nothing to check: most maps and many lists end here. */
-	if (f->kind != FIELD_STRUCT && f->format == FMT_NONE && !(f->flags & FF_ENUM))
-		return;
 	if (f->card == CARD_LIST) {
 		VAL_EACH(v, it) {
 			struct fpath here = FPATH_AT(at, i++);

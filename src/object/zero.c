@@ -55,9 +55,14 @@ bool zero_typed(struct arena *a, const struct schema *s, struct val *doc)
 		return false;
 	it = in_order(a, s, doc);
 	for (size_t i = 0; i < s->n_fields; i++) {
-		const struct field *f = &s->fields[i];
-		struct val *v = (struct val *)in_order_next(&it, f);
+		const struct field *f;
+		struct val *v;
 
+		i = in_order_skip(&it, i, FF_OMITEMPTY | FF_HIDDEN, false);
+		if (i == s->n_fields)
+			break;
+		f = &s->fields[i];
+		v = (struct val *)in_order_next(&it, f);
 		if (v) {
 			if (f->kind == FIELD_STRUCT)
 				added |= each_struct(a, f, v, zero_typed);

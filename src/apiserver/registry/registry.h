@@ -63,6 +63,7 @@ struct write_op {
 	struct reserved reserved; /* for this attempt, until the commit has it */
 	struct commit *commit;	  /* of this attempt */
 	bool ordered, completed;  /* doc is in its type's order; and has what Go writes although it is zero */
+	bool thawed;		  /* and no part of it is another object's: nothing was put in since val_thaw() */
 	const struct delete_options *del;
 	const struct store_write *also; /* what is written with it; arena */
 };

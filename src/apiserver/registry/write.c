@@ -27,7 +27,7 @@ static int write_op_find(struct write_op *op, struct err *err)
 {
 	struct apiserver *s = op->q->server;
 
-	op->tombstone = op->creating = op->ordered = op->completed = false;
+	op->tombstone = op->creating = op->ordered = op->completed = op->thawed = false;
 	op->answer = NULL;
 	if (op->versions)
 		write_versions_new(op); /* nothing is left of another attempt */
@@ -127,6 +127,7 @@ static int reserve(struct write_op *op, struct err *err)
 		if (rc != 0)
 			return rc;
 		op->reserved.has_outside = true;
+		op->thawed = false;
 	}
 	if (op->q->asked == 0)
 		op->q->has_result = false;
@@ -136,7 +137,7 @@ static int reserve(struct write_op *op, struct err *err)
 		if (rc != 0)
 			return rc;
 		op->reserved.has = true;
-		op->ordered = op->completed = false; /* it has put in what it reserved */
+		op->ordered = op->completed = op->thawed = false; /* it has put in what it reserved */
 	}
 	op->q->asked = 0;
 	return 0;
@@ -180,7 +181,8 @@ static int write_op_finish(struct write_op *op, struct err *err)
 	if (p && p->convert && (rc = p->convert(op->q, op->doc, err, p->ctx)) != 0)
 		return rc;
 	/* The revision is the store's to say; the stored text does not repeat it. */
-	val_thaw(op->a, op->doc);
+	if (!op->thawed || (p && p->convert))
+		val_thaw(op->a, op->doc);
 	meta = val_member_mut(op->doc, F_metadata);
 	if (meta)
 		val_del(meta, F_resourceVersion);

@@ -123,7 +123,7 @@ int write_validate(struct write_op *op, const struct val *old, struct err *err)
 	 * in order. */
 	val_thaw(op->a, op->doc);
 	order_typed(op->a, op->res->schema, op->doc);
-	op->ordered = true;
+	op->ordered = op->thawed = true;
 	field_errs_init(&fe, op->a);
 	field_errs_init(&rules, op->a);
 	validate_object_meta(&fe, op->res, val_member(op->doc, F_metadata), old ? val_member(old, F_metadata) : NULL,
