@@ -90,6 +90,7 @@ struct manager {
 	bool applied;
 	int64_t time_ns; /* 0: none */
 	const struct fset *set;
+	struct sv text;		       /* of the set, when it is known already; set may be NULL then */
 	const struct comparison *seen; /* what the request does, in this one's version */
 };
 
@@ -108,6 +109,21 @@ int managers_order(const void *x, const void *y); /* in which they are written; 
 void managers_write(struct arena *a, struct managers *ms, struct val *doc);
 /* The oldest updaters become one when there are many. */
 void managers_cap(struct arena *a, struct managers *ms);
+
+/* --- forms of new documents: apply_known.c --- */
+
+#define KNOWN_FORM_MAX 1536
+
+struct known_form {
+	size_t n;
+	char p[KNOWN_FORM_MAX];
+};
+/* All that says what a creator owns of doc, which has no managedFields. False when that is too much, or not said by
+ * the types of a built-in kind: then it is to be found out. */
+bool known_form(struct known_form *ret, const struct schema *s, const struct val *doc, const char *const *reset_fields);
+/* The fields as JSON, held by a; false when they are not known. Any thread. */
+bool known_find(struct arena *a, const struct known_form *form, struct sv *ret);
+void known_keep(const struct known_form *form, struct sv text);
 
 /* --- versions: apply_prune.c --- */
 

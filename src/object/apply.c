@@ -192,12 +192,42 @@ static bool has_keyless(const struct schema *s, const struct val *doc)
 	return false;
 }
 
+/* Of a new object of a form that is known: *neu gets its only entry. */
+static bool update_known(struct arena *a, const struct known_form *form, const struct manager *self,
+			 const struct val *now, struct val *neu)
+{
+	struct managers ms = { 0 };
+	struct manager *mine;
+	struct sv text;
+
+	if (!known_find(a, form, &text))
+		return false;
+	*neu = *now;
+	mine = managers_add(a, &ms, *self);
+	mine->text = text;
+	managers_write(a, &ms, neu);
+	return true;
+}
+
+static void update_keep(struct arena *a, const struct known_form *form, struct manager *mine)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	fset_to_json(&b, mine->set);
+	mine->text = arena_sv(a, buf_sv(&b));
+	known_keep(form, mine->text);
+}
+
 struct val *managed_update(struct arena *a, const struct schema *s, const struct val *old, struct val *neu,
 			   const struct apply_opts *o, struct err *err)
 {
 	struct ftype t = ftype_root(s);
 	struct managers ms;
-	struct manager self = { .name = o->manager, .subresource = o->subresource, .api_version = o->api_version };
+	struct manager self = {
+		.name = o->manager, .subresource = o->subresource, .api_version = o->api_version, .time_ns = o->now_ns
+	};
+	struct known_form form;
+	bool formed;
 	struct val empty = { .type = VAL_MAP };
 	const struct fset *touched;
 	const struct val *was, *now = without_managed(a, neu);
@@ -210,6 +240,9 @@ struct val *managed_update(struct arena *a, const struct schema *s, const struct
 		*neu = *now;
 		return neu;
 	}
+	formed = !old && ms.n == 0 && known_form(&form, s, now, o->reset_fields);
+	if (formed && update_known(a, &form, &self, now, neu))
+		return neu;
 	was = old ? without_managed(a, old) : &empty;
 	c = compare_without(a, t, was, now, reset_set(a, o->reset_fields));
 	if (managers_compare(a, s, was, now, &c, &ms, o, err) != 0)
@@ -226,6 +259,8 @@ struct val *managed_update(struct arena *a, const struct schema *s, const struct
 		mine->set = fset_union(a, mine->set, touched);
 		mine->api_version = o->api_version;
 		mine->time_ns = o->now_ns;
+		if (formed)
+			update_keep(a, &form, mine);
 	}
 	managers_cap(a, &ms);
 	managers_write(a, &ms, neu);

@@ -43,7 +43,7 @@ static void managers_drop_empty(struct managers *ms)
 	size_t n = 0;
 
 	for (size_t i = 0; i < ms->n; i++)
-		if (!fset_empty(ms->p[i].set))
+		if (ms->p[i].text.n || !fset_empty(ms->p[i].set))
 			ms->p[n++] = ms->p[i];
 	ms->n = n;
 }
@@ -130,7 +130,6 @@ void managers_write(struct arena *a, struct managers *ms, struct val *doc)
 	meta = val_ensure_map(a, doc, F_metadata);
 	qsort(ms->p, ms->n, sizeof(*ms->p), managers_order);
 	list = val_new_list(a);
-	buf_reserve(&fields, 512);
 	for (size_t i = 0; i < ms->n; i++) {
 		const struct manager *m = &ms->p[i];
 		struct val *e = val_new_map(a);
@@ -144,8 +143,9 @@ void managers_write(struct arena *a, struct managers *ms, struct val *doc)
 			val_set_str(a, e, F_time, time_format(m->time_ns, false, text));
 		val_set_cstr(a, e, F_fieldsType, "FieldsV1");
 		buf_clear(&fields);
-		fset_to_json(&fields, m->set);
-		val_set(a, e, F_fieldsV1, val_new_raw(a, buf_sv(&fields)));
+		if (!m->text.n)
+			fset_to_json(&fields, m->set);
+		val_set(a, e, F_fieldsV1, val_new_raw(a, m->text.n ? m->text : buf_sv(&fields)));
 		if (m->subresource.n)
 			val_set_str(a, e, F_subresource, m->subresource);
 		val_push(a, list, e);

@@ -676,6 +676,91 @@ static void test_comparisons_agree(void **state)
 	assert_true(fset_empty(typed_compare(&a, ftype_root(pod), full, shuffled).modified));
 }
 
+/* Documents that differ a little, each made when another was made before it: what is known of one form is not taken for
+ * another's. */
+static void test_forms(void **state)
+{
+	static const char *const docs[] = {
+		"{'spec':{}}",
+		"{'spec':{'hostname':'a'}}",
+		"{'spec':{'hostname':''}}",
+		"{'spec':{'hostname':null}}",
+		"{'spec':{'priority':0}}",
+		"{'spec':{'priority':1}}",
+		"{'spec':{'hostNetwork':false}}",
+		"{'spec':{'hostNetwork':true}}",
+		"{'spec':{'nodeSelector':{}}}",
+		"{'spec':{'nodeSelector':{'a':'b'}}}",
+		"{'spec':{'nodeSelector':{'name':'b'}}}",
+		"{'spec':{'overhead':{'cpu':'0'}}}",
+		"{'spec':{'overhead':{'memory':'0'}}}",
+		"{'spec':{'containers':null}}",
+		"{'spec':{'containers':[]}}",
+		"{'spec':{'containers':[{'name':'a'}]}}",
+		"{'spec':{'containers':[{'name':'b'}]}}",
+		"{'spec':{'containers':[{'name':'b','resources':{}}]}}",
+		"{'spec':{'containers':[{'name':'b','resources':{'limits':{'cpu':'1'}}}]}}",
+		"{'spec':{'containers':[{'name':'b','command':['x']}]}}",
+		"{'spec':{'containers':[{'name':'b','command':[]}]}}",
+		"{'spec':{'containers':[{'name':'b'},{'name':'a'}]}}",
+		"{'spec':{'containers':[{'name':'b'},{'name':'b'}]}}",
+		"{'spec':{'containers':[{'name':'b'}]},'status':{}}",
+		"{'spec':{'containers':[{'name':'b'}]},'status':{'phase':'x'}}",
+		"{'spec':{'containers':[{'name':'b','ports':[{'containerPort':80}]}]}}",
+		"{'spec':{'containers':[{'name':'b','ports':[{'containerPort':80,'protocol':'TCP'}]}]}}",
+		"{'spec':{'containers':[{'name':'b','ports':[{'containerPort':80,'protocol':'UDP'}]}]}}",
+		"{'spec':{'containers':[{'name':'b','ports':[{'containerPort':81,'protocol':'UDP'}]}]}}",
+		"{'metadata':{'finalizers':['a/b']}}",
+		"{'metadata':{'finalizers':['a/c']}}",
+		"{'metadata':{'labels':{'a':''}}}",
+		"{'metadata':{'labels':{'a':'','b':''}}}",
+		"{'metadata':{'annotations':{'a':''}}}",
+		"{'metadata':{'ownerReferences':[{'uid':'1','controller':true}]}}",
+		"{'metadata':{'ownerReferences':[{'uid':'2','controller':true}]}}",
+		"{'metadata':{'name':'x'}}",
+		"{'metadata':{'generateName':'x'}}",
+	};
+	static const char *const status[] = { "status", NULL };
+	struct world w = pods();
+	const struct val empty = { .type = VAL_MAP };
+	size_t known = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(docs); i++) {
+		for (size_t k = 0; k < 2 * ARRAY_LEN(docs); k++) {
+			const char *const *reset = k % 2 ? status : NULL;
+			struct apply_opts o = opts(&w, "m", 1);
+			const char *text = k / 2 == 0 ? docs[i] : docs[k / 2];
+			struct comparison c;
+			const struct fset *set;
+			_cleanup_(buf_release) struct buf want = BUF_INIT, got = BUF_INIT;
+			struct known_form form;
+			struct val *v;
+			struct sv kept;
+
+			o.reset_fields = reset;
+			/* As it is found out: metadata.name is nobody's. */
+			c = typed_compare(&w.a, ftype_root(w.schema), &empty, doc(&w.a, text));
+			set = fset_union(&w.a, c.added, c.modified);
+			set = fset_without(&w.a, set, reset ? fset_of_path(&w.a, "status") : NULL);
+			set = fset_difference(&w.a, set, fset_of_path(&w.a, "metadata.name"));
+			set = fset_difference(&w.a, set, fset_of_path(&w.a, "metadata"));
+			if (!fset_empty(set))
+				fset_to_json(&want, set);
+			assert_true(known_form(&form, w.schema, doc(&w.a, text), reset));
+			known += known_find(&w.a, &form, &kept);
+			v = managed_update(&w.a, w.schema, NULL, doc(&w.a, text), &o, NULL);
+			if (val_get(v, F_metadata, F_managedFields))
+				json_encode(&got,
+					    val_get(val_at(val_get(v, F_metadata, F_managedFields), 0), F_fieldsV1));
+			assert_string_equal(buf_cstr(&got), buf_cstr(&want));
+		}
+		arena_reset(&w.a);
+	}
+	assert_true(known > ARRAY_LEN(docs));
+	arena_release(&w.a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -701,6 +786,7 @@ int main(void)
 		cmocka_unit_test(test_granular_field),
 		cmocka_unit_test(test_update_over_apply),
 		cmocka_unit_test(test_comparisons_agree),
+		cmocka_unit_test(test_forms),
 	};
 
 	return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
