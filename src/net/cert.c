@@ -3,6 +3,7 @@
 #include "base/pem.h"
 
 #include <arpa/inet.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -241,6 +242,49 @@ bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem)
 
 	(void)tls_err(NULL, NULL, ERR_NONE, ""); /* of whatever it is not */
 	return is;
+}
+
+/* One block: 1, 0 behind the last. */
+static int cert_chain_block(BIO *b, struct err *err)
+{
+	char *name = NULL, *header = NULL;
+	unsigned char *der = NULL;
+	_cleanup_(x509_freep) X509 *x = NULL;
+	const unsigned char *at;
+	int rc = 1;
+	long n;
+
+	if (PEM_read_bio(b, &name, &header, &der, &n) != 1) {
+		bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+
+		ERR_clear_error();
+		return end ? 0 : err_set(err, ERR_INVALID, "a PEM block is damaged");
+	}
+	at = der;
+	if (strcmp(name, "CERTIFICATE") != 0)
+		rc = err_set(err, ERR_INVALID, "only CERTIFICATE PEM blocks are allowed, found \"%s\"", name);
+	else if (*header)
+		rc = err_set(err, ERR_INVALID, "no PEM block headers are permitted");
+	else if (!(x = d2i_X509(NULL, &at, n)) || at != der + n)
+		rc = err_set(err, ERR_INVALID, "a CERTIFICATE PEM block holds no certificate");
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(der);
+	ERR_clear_error();
+	return rc;
+}
+
+int cert_chain_check(struct sv pem, struct err *err)
+{
+	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
+	size_t blocks = 0;
+	int rc;
+
+	while ((rc = cert_chain_block(b, err)) > 0)
+		blocks++;
+	if (rc == 0 && blocks == 0)
+		return err_set(err, ERR_INVALID, "must contain at least one CERTIFICATE PEM block");
+	return rc;
 }
 
 int key_new_rsa(struct arena *a, int bits, struct sv *ret_key_pem, struct err *err)

@@ -5,13 +5,14 @@
 #include "net/net-internal.h"
 
 #include <arpa/inet.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #define RSA_BITS_MIN 1024
-#define RSA_BITS_MAX 16384 /* what checking one costs grows with its square */
+#define RSA_BITS_MAX 8192 /* what checking one costs grows with its square; Go reads no larger ones either */
 
 DEFINE_CLEANUP(X509_REQ *, x509_req_freep, X509_REQ_free)
 
@@ -98,6 +99,22 @@ static X509_REQ *csr_block(struct sv pem, struct err *err)
 	return TAKE(r);
 }
 
+/* One of the curves that everybody has; parameters of its own would be checked by nobody. */
+static bool csr_known_curve(const EVP_PKEY *key)
+{
+	static const char *const curves[] = { "prime256v1", "secp384r1", "secp521r1", "secp224r1" };
+	char name[32] = "", encoding[16] = "";
+
+	if (EVP_PKEY_get_group_name(key, name, sizeof(name), NULL) != 1 ||
+	    EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof(encoding), NULL) != 1 ||
+	    strcmp(encoding, OSSL_PKEY_EC_ENCODING_GROUP) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(curves); i++)
+		if (strcmp(name, curves[i]) == 0)
+			return true;
+	return false;
+}
+
 static int csr_check_key(X509_REQ *r, struct err *err)
 {
 	EVP_PKEY *key = X509_REQ_get0_pubkey(r);
@@ -106,7 +123,9 @@ static int csr_check_key(X509_REQ *r, struct err *err)
 	if (type != EVP_PKEY_RSA && type != EVP_PKEY_EC && type != EVP_PKEY_ED25519)
 		return csr_bad(err, "its public key is none of RSA, ECDSA and Ed25519");
 	if (type == EVP_PKEY_RSA && (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX))
-		return csr_bad(err, "its RSA key has less than 1024 bits or more than 16384");
+		return csr_bad(err, "its RSA key has less than 1024 bits or more than 8192");
+	if (type == EVP_PKEY_EC && !csr_known_curve(key))
+		return csr_bad(err, "its key is of no curve that is known by name: P-256, P-384, P-521 and P-224 are");
 	if (OBJ_find_sigid_algs(X509_REQ_get_signature_nid(r), &md, NULL) != 1 || md == NID_md5 || md == NID_md4 ||
 	    md == NID_md2)
 		return csr_bad(err, "its signature is of an algorithm that is not secure, or not known");

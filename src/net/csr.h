@@ -23,8 +23,8 @@ struct csr {
 	size_t n_organizations, n_dns_names, n_ips, n_emails, n_uris;
 };
 
-/* Reads the first PEM block, which must be a CERTIFICATE REQUEST with a good signature of its own key (RSA from 1024
- * bits on, ECDSA, Ed25519). -1 with ERR_INVALID and what is wrong with it. */
+/* Reads the first PEM block, which must be a CERTIFICATE REQUEST with a good signature of its own key (RSA of 1024
+ * to 8192 bits, ECDSA on a NIST curve, Ed25519). -1 with ERR_INVALID and what is wrong with it. */
 int csr_parse(struct arena *a, struct sv pem, struct csr *ret, struct err *err);
 
 /* What a certificate is for, in the words of certificates.k8s.io ("client auth", "digital signature", ...). */

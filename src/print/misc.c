@@ -1,5 +1,6 @@
 /* Rows of rbac, policy, discovery, networking, storage, scheduling. */
 #include "print/print-internal.h"
+#include "base/timefmt.h"
 #include "object/default_class.h"
 
 static void cell_joined(struct arena *a, struct val *cells, const struct val *list, const char *if_none)
@@ -125,4 +126,25 @@ void print_priorityclass(struct arena *a, const struct val *pc, int64_t now_ns, 
 	cell_str(a, cells,
 		 val_get_str(pc, F_preemptionPolicy).n ? val_get_str(pc, F_preemptionPolicy)
 						       : SV("PreemptLowerPriority"));
+}
+
+void print_csr(struct arena *a, const struct val *csr, int64_t now_ns, struct val *cells)
+{
+	const struct val *seconds = val_get(csr, F_spec, F_expirationSeconds),
+			 *conditions = val_get(csr, F_status, F_conditions);
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	(void)now_ns;
+	if (seconds) {
+		duration_human(&b, val_int_or(seconds, 0) * NS_PER_SEC);
+		cell_str(a, cells, buf_sv(&b));
+	} else {
+		cell_cstr(a, cells, "<none>");
+	}
+	cell_fmt(a, cells, "%s%s%s",
+		 condition_find(conditions, "Denied")	  ? "Denied"
+		 : condition_find(conditions, "Approved") ? "Approved"
+							  : "Pending",
+		 condition_find(conditions, "Failed") ? ",Failed" : "",
+		 val_get_str(csr, F_status, F_certificate).n ? ",Issued" : "");
 }

@@ -20,6 +20,7 @@ print_fn *printer_for(const struct resource *r)
 		[R_apps_statefulsets] = print_statefulset,
 		[R_batch_cronjobs] = print_cronjob,
 		[R_batch_jobs] = print_job,
+		[R_certificates_certificatesigningrequests] = print_csr,
 		[R_discovery_endpointslices] = print_endpointslice,
 		[R_events_events] = print_event,
 		[R_networking_ingressclasses] = print_ingressclass,

@@ -1,4 +1,4 @@
-/* A request for a certificate, and what is signed of it. */
+/* A request for a certificate, and what is signed of it; or a chain of certificates. */
 #include "net/csr.h"
 
 #include <stdlib.h>
@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	o.ca_cert = ca_cert;
 	o.ca_key = ca_key;
+	(void)cert_chain_check(pem, NULL);
 	/* What can be read can be signed, and nothing else. */
 	if ((csr_parse(&a, pem, &c, NULL) == 0) != (csr_sign(&a, pem, &o, &cert, NULL) == 0))
 		abort();

@@ -316,6 +316,8 @@ static int restrict_all(const struct admission *a, struct err *err)
 		return restrict_claim(a, node, err);
 	if (a->res == RES(core_serviceaccounts) && a->op == ADMIT_CREATE && sv_is(a->subresource, "token"))
 		return node_restrict_token(a, node, err);
+	if (a->res == RES(certificates_certificatesigningrequests))
+		return node_restrict_csr(a, node, err);
 	if (a->res == RES(coordination_leases))
 		return restrict_lease(a, node, err);
 	if (a->res == RES(storage_csinodes) && !sv_eq(a->name, node))

@@ -5,3 +5,5 @@
 
 /* node_tokens.c: a TokenRequest of a node, for a service account: bound to a pod on it, for an audience it has. */
 int node_restrict_token(const struct admission *a, struct sv node, struct err *err);
+/* node_csr.c: a request for a certificate. */
+int node_restrict_csr(const struct admission *a, struct sv node, struct err *err);

@@ -53,7 +53,10 @@ void kept_restore(struct arena *a, const struct resource *r, struct sv sub, cons
 		struct sv path = sv_from(*f), part;
 
 		(void)sv_split(&path, '.', &part);
-		if (!sv_is(part, "metadata"))
+		if (path.n && !sv_is(part, "metadata"))
+			keep_member(a, val_ensure_map(a, doc, sym_find(part)), val_member(old, sym_find(part)),
+				    sym_find(path));
+		else if (!sv_is(part, "metadata"))
 			keep_member(a, doc, old, sym_find(part));
 		else if (path.n)
 			keep_member(a, meta, old_meta, sym_find(path));

@@ -44,6 +44,7 @@ static const struct {
 	{ R_rbac_clusterroles, &clusterrole_strategy },
 	{ R_rbac_rolebindings, &rolebinding_strategy },
 	{ R_rbac_clusterrolebindings, &clusterrolebinding_strategy },
+	{ R_certificates_certificatesigningrequests, &csr_strategy },
 	{ R_coordination_leases, &lease_strategy },
 	{ R_discovery_endpointslices, &endpointslice_strategy },
 	{ R_policy_poddisruptionbudgets, &pdb_strategy },

@@ -34,6 +34,7 @@ static const struct {
 	{ "apps", "statefulsets", "/registry/statefulsets/ns/x" },
 	{ "batch", "cronjobs", "/registry/cronjobs/ns/x" },
 	{ "batch", "jobs", "/registry/jobs/ns/x" },
+	{ "certificates.k8s.io", "certificatesigningrequests", "/registry/certificatesigningrequests/x" },
 	{ "coordination.k8s.io", "leases", "/registry/leases/ns/x" },
 	{ "discovery.k8s.io", "endpointslices", "/registry/endpointslices/ns/x" },
 	{ "events.k8s.io", "events", "/registry/events/ns/x" },

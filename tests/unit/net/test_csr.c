@@ -5,6 +5,7 @@
 #include "net/key.h"
 #include "net/net-internal.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -104,18 +105,22 @@ static void test_not_signed_by_its_key(void **state)
 static void test_keys_that_are_refused(void **state)
 {
 	struct sv pem, key;
-	_cleanup_(pkey_freep) EVP_PKEY *small = EVP_RSA_gen(512), *ed448 = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
-	EVP_PKEY *keys[] = { small, ed448 };
+	_cleanup_(pkey_freep) EVP_PKEY *small = EVP_RSA_gen(512), *ed448 = EVP_PKEY_Q_keygen(NULL, NULL, "ED448"),
+				       *odd = EVP_EC_gen("secp256k1"), *own = EVP_EC_gen("P-256");
+	EVP_PKEY *keys[] = { small, ed448, odd, own };
+	static const char *const why[] = { "RSA key has less", "none of RSA", "no curve", "no curve" };
 
 	(void)state;
+	/* the same curve, by its numbers */
+	EVP_PKEY_set_utf8_string_param(own, OSSL_PKEY_PARAM_EC_ENCODING, OSSL_PKEY_EC_ENCODING_EXPLICIT);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		X509_REQ *r = X509_REQ_new();
 		BIO *b = BIO_new(BIO_s_mem());
 
 		X509_REQ_set_pubkey(r, keys[i]);
-		assert_true(X509_REQ_sign(r, keys[i], i == 0 ? EVP_sha256() : NULL) > 0);
+		assert_true(X509_REQ_sign(r, keys[i], i == 1 ? NULL : EVP_sha256()) > 0);
 		PEM_write_bio_X509_REQ(b, r);
-		refused(cert_bio_text(&arena, b), i == 0 ? "RSA key has less" : "none of RSA");
+		refused(cert_bio_text(&arena, b), why[i]);
 		BIO_free(b);
 		X509_REQ_free(r);
 	}
@@ -249,13 +254,38 @@ static void test_no_longer_than_the_ca(void **state)
 	assert_true(csr_usage_known(SV("s/mime")));
 }
 
+static void chain_refused(struct sv pem, const char *why)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	assert_int_equal(cert_chain_check(pem, &err), -1);
+	assert_non_null(strstr(err_msg(&err), why));
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void test_what_is_no_chain(void **state)
+{
+	struct sv req = request(&(struct cert_opts){ .common_name = "x" }),
+		  two = arena_svf(&arena, "%.*swords\n%.*s", SV_ARG(ca_cert), SV_ARG(ca_cert));
+
+	(void)state;
+	chain_refused(SV(""), "at least one CERTIFICATE");
+	chain_refused(SV("junk"), "at least one CERTIFICATE");
+	chain_refused(req, "found \"CERTIFICATE REQUEST\"");
+	chain_refused(arena_svf(&arena, "%.*s%.*s", SV_ARG(ca_cert), SV_ARG(ca_key)), "found \"EC PRIVATE KEY\"");
+	chain_refused(SV("-----BEGIN CERTIFICATE-----\nA: b\n\nMAA=\n-----END CERTIFICATE-----\n"), "headers");
+	chain_refused(SV("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"), "holds no certificate");
+	chain_refused(sv_sub(two, 0, two.n - 20), "damaged");
+	assert_int_equal(cert_chain_check(two, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_no_request),     cmocka_unit_test(test_not_signed_by_its_key),
 		cmocka_unit_test(test_keys_that_are_refused),  cmocka_unit_test(test_what_it_asks_for),
 		cmocka_unit_test(test_what_is_not_taken_over), cmocka_unit_test(test_signed),
-		cmocka_unit_test(test_no_longer_than_the_ca),
+		cmocka_unit_test(test_no_longer_than_the_ca),  cmocka_unit_test(test_what_is_no_chain),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

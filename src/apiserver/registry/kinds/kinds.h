@@ -23,7 +23,7 @@ extern const struct strategy role_strategy, clusterrole_strategy, rolebinding_st
 extern const struct strategy lease_strategy, endpointslice_strategy, pdb_strategy, priorityclass_strategy,
     ingress_strategy, ingressclass_strategy, networkpolicy_strategy, servicecidr_strategy, ipaddress_strategy,
     storageclass_strategy, volumeattachment_strategy, csidriver_strategy, csinode_strategy, csistoragecapacity_strategy,
-    crd_strategy;
+    crd_strategy, csr_strategy;
 
 /* Warnings about a pod, or about the template in a workload (pod_warnings.c); a strategy's warn(). */
 void warn_of_pod(struct api_req *q, const struct val *doc, const struct val *old);
@@ -48,6 +48,8 @@ void pod_convert_new(struct api_req *q, struct val *doc);
 
 /* The handler's body, typed by its own schema; NULL after having failed q. */
 struct val *sub_body(struct api_req *q);
+/* Adds username, groups, and uid and extra where he has them. */
+void user_describe(struct arena *a, struct val *doc, const struct user_info *u);
 /* Answers 201 with Status Success. */
 void answer_created(struct api_req *q);
 

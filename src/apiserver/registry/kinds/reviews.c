@@ -9,24 +9,9 @@
 
 static struct val *user_doc(struct arena *a, const struct user_info *u)
 {
-	struct val *doc = val_new_map(a), *list, *extra;
+	struct val *doc = val_new_map(a);
 
-	val_set_str(a, doc, F_username, u->name);
-	if (u->uid.n)
-		val_set_str(a, doc, F_uid, u->uid);
-	list = val_set_list(a, doc, F_groups);
-	for (size_t i = 0; i < u->n_groups; i++)
-		val_push(a, list, val_new_str(a, u->groups[i]));
-	if (u->n_extra == 0)
-		return doc;
-	extra = val_set_map(a, doc, F_extra);
-	for (size_t i = 0; i < u->n_extra; i++) {
-		struct val *values = val_new_list(a);
-
-		for (size_t k = 0; k < u->extra[i].n_values; k++)
-			val_push(a, values, val_new_str(a, u->extra[i].values[k]));
-		val_set_sv(a, extra, u->extra[i].key, values);
-	}
+	user_describe(a, doc, u);
 	return doc;
 }
 

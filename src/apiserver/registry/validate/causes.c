@@ -26,6 +26,7 @@ static unsigned causes_again(const struct resource *r)
 		{ RES(core_persistentvolumeclaims), AGAIN_META | AGAIN_META_UPDATE },
 		{ RES(core_replicationcontrollers), AGAIN_META | AGAIN_META_UPDATE | AGAIN_SPEC },
 		{ RES(core_limitranges), AGAIN_META },
+		{ RES(certificates_certificatesigningrequests), AGAIN_META | AGAIN_META_UPDATE },
 		{ RES(apps_daemonsets), AGAIN_META | AGAIN_META_UPDATE | AGAIN_SPEC },
 		{ RES(apps_replicasets), AGAIN_META | AGAIN_META_UPDATE | AGAIN_SPEC },
 		{ RES(apps_statefulsets), AGAIN_META | AGAIN_META_UPDATE },

@@ -87,7 +87,9 @@ void validate_container_env(struct field_errs *fe, const struct pod_ctx *pc, con
 void validate_volumes(struct field_errs *fe, const struct pod_ctx *pc, const struct fpath *at);
 /* Of a file in a volume: relative, and not beginning with "..", which the writer uses itself. */
 void check_volume_path(struct field_errs *fe, const struct val *v, const struct fpath *at);
-/* projected_certificates.c; up is the source's place */
+/* projected_certificates.c; up is the source's place, of a signer's name its parent's: "example.com/name", a domain of
+ * two parts or more, and a path. */
+void validate_signer_name(struct field_errs *fe, const struct val *parent, const struct fpath *up);
 void validate_trust_bundle(struct field_errs *fe, const struct val *src, const struct fpath *up);
 void validate_pod_certificate(struct field_errs *fe, const struct val *src, const struct fpath *up);
 /* One term. strict: values are labels' values; preferred terms with others are kept, they just never match. */
@@ -122,4 +124,4 @@ validate_kind_fn validate_pod, validate_pod_template_kind, validate_replication_
     validate_event, validate_endpoint_slice, validate_endpoints, validate_priority_class, validate_resource_quota,
     validate_limit_range, validate_binding, validate_csi_driver, validate_csi_node, validate_csi_storage_capacity,
     validate_volume_attachment, validate_volume_attributes_class, validate_ingress_class, validate_service_cidr,
-    validate_ip_address, validate_crd;
+    validate_ip_address, validate_crd, validate_csr;

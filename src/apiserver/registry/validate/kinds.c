@@ -28,6 +28,7 @@ static const struct {
 	{ "apps", "StatefulSet", validate_stateful_set },
 	{ "batch", "CronJob", validate_cron_job },
 	{ "batch", "Job", validate_job },
+	{ "certificates.k8s.io", "CertificateSigningRequest", validate_csr },
 	{ "coordination.k8s.io", "Lease", validate_lease },
 	{ "discovery.k8s.io", "EndpointSlice", validate_endpoint_slice },
 	{ "events.k8s.io", "Event", validate_event },

@@ -22,8 +22,7 @@ static size_t check_parts(struct field_errs *fe, struct sv text, const struct fp
 	return n;
 }
 
-/* "example.com/name": a domain of two parts or more, and a path. */
-static void signer_name(struct field_errs *fe, const struct val *parent, const struct fpath *up)
+void validate_signer_name(struct field_errs *fe, const struct val *parent, const struct fpath *up)
 {
 	struct sv name = val_get_str(parent, F_signerName), path = name, domain = SV("");
 	struct fpath at = FPATH(up, F_signerName);
@@ -79,7 +78,7 @@ void validate_trust_bundle(struct field_errs *fe, const struct val *src, const s
 	} else if (signer) {
 		if (!val_str(signer).n)
 			fe_required_why(fe, &signer_at, "must be a valid signer name");
-		signer_name(fe, src, &at);
+		validate_signer_name(fe, src, &at);
 		validate_label_selector(fe, sel, &sel_at);
 	} else {
 		fe_required_why(fe, &at, "either name or signerName must be specified");
@@ -99,7 +98,7 @@ void validate_pod_certificate(struct field_errs *fe, const struct val *src, cons
 	int64_t max = sv_starts(val_get_str(src, F_signerName), SV("kubernetes.io/")) ? 86400 : 7862400;
 	size_t n = 0;
 
-	signer_name(fe, src, &at);
+	validate_signer_name(fe, src, &at);
 	CHECK_ONE_OF(fe, type ? type : val_new_str(fe->a, SV("")), &type_at, "RSA3072", "RSA4096", "ECDSAP256",
 		     "ECDSAP384", "ECDSAP521", "ED25519");
 	if (secs && val_int_or(secs, 0) < 3600)
