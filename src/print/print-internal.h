@@ -4,6 +4,7 @@
 #include "object/condition.h"
 #include "print/print.h"
 
+print_fn print_autoscaler, print_autoscaler_v1;
 print_fn print_pod, print_service, print_endpoints, print_node, print_configmap, print_event, print_resourcequota,
     print_persistentvolume, print_persistentvolumeclaim, print_deployment, print_statefulset, print_controllerrevision,
     print_job, print_cronjob, print_rolebinding, print_endpointslice, print_ingress, print_ingressclass,

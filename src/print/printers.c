@@ -18,6 +18,8 @@ print_fn *printer_for(const struct resource *r)
 		[R_apps_controllerrevisions] = print_controllerrevision,
 		[R_apps_deployments] = print_deployment,
 		[R_apps_statefulsets] = print_statefulset,
+		[R_autoscaling_horizontalpodautoscalers] = print_autoscaler,
+		[R_autoscaling_horizontalpodautoscalers_v1] = print_autoscaler_v1,
 		[R_batch_cronjobs] = print_cronjob,
 		[R_batch_jobs] = print_job,
 		[R_certificates_certificatesigningrequests] = print_csr,

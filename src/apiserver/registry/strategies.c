@@ -32,6 +32,8 @@ static const struct {
 	{ R_apps_daemonsets, &daemonset_strategy },
 	{ R_apps_statefulsets, &statefulset_strategy },
 	{ R_apps_controllerrevisions, &controllerrevision_strategy },
+	{ R_autoscaling_horizontalpodautoscalers, &horizontalpodautoscaler_strategy },
+	{ R_autoscaling_horizontalpodautoscalers_v1, &horizontalpodautoscaler_v1_strategy },
 	{ R_batch_jobs, &job_strategy },
 	{ R_batch_cronjobs, &cronjob_strategy },
 	{ R_authentication_tokenreviews, &tokenreview_strategy },

@@ -32,6 +32,7 @@ static const struct {
 	{ "apps", "deployments", "/registry/deployments/ns/x" },
 	{ "apps", "replicasets", "/registry/replicasets/ns/x" },
 	{ "apps", "statefulsets", "/registry/statefulsets/ns/x" },
+	{ "autoscaling", "horizontalpodautoscalers", "/registry/horizontalpodautoscalers/ns/x" },
 	{ "batch", "cronjobs", "/registry/cronjobs/ns/x" },
 	{ "batch", "jobs", "/registry/jobs/ns/x" },
 	{ "certificates.k8s.io", "certificatesigningrequests", "/registry/certificatesigningrequests/x" },

@@ -821,11 +821,124 @@ static void test_attributes_class_and_lease(void **state)
 	run(cases, ARRAY_LEN(cases));
 }
 
+#define HPA(spec) "{'apiVersion':'autoscaling/v2','spec':{" spec "}}"
+#define HPA_REF "'scaleTargetRef':{'kind':'Deployment','name':'d','apiVersion':'apps/v1'},'maxReplicas':3"
+#define HPA_METRIC(m) HPA(HPA_REF ",'metrics':[" m "]")
+#define HPA_PODS "{'type':'Pods','pods':{'metric':{'name':'m'},'target':{'type':'AverageValue','averageValue':'1'}}}"
+
+static void test_autoscalers(void **state)
+{
+	const struct resource *v2 = RES(autoscaling_horizontalpodautoscalers),
+			      *v1 = RES(autoscaling_horizontalpodautoscalers_v1);
+	const struct kind_case cases[] = {
+		{ v2, HPA_METRIC(HPA_PODS), NULL, NULL, NULL },
+		{ v2, HPA(HPA_REF ",'minReplicas':-1"), NULL, NULL,
+		  "spec.minReplicas: Invalid value: -1: must be greater than or equal to 0" },
+		{ v2, HPA(HPA_REF ",'minReplicas':0"), NULL, NULL,
+		  "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to "
+		  "zero replicas" },
+		{ v2,
+		  HPA(HPA_REF ",'minReplicas':0,'metrics':[{'type':'External','external':{'metric':{'name':'m'},'"
+			      "target':{'type':"
+			      "'Value','value':'1'}}}]"),
+		  NULL, NULL, NULL },
+		{ v2, HPA("'scaleTargetRef':{'kind':'','name':'a/b','apiVersion':'a/b/c'},'maxReplicas':0"), NULL, NULL,
+		  "[spec.maxReplicas: Required value: must be set and greater than 0, spec.maxReplicas: Invalid value: "
+		  "0: "
+		  "must be greater than or equal to `minReplicas`, spec.scaleTargetRef.kind: Required value, "
+		  "spec.scaleTargetRef.name: Invalid value: 'a/b': may not contain '/', "
+		  "spec.scaleTargetRef.apiVersion: "
+		  "Invalid value: 'a/b/c': unexpected GroupVersion string: a/b/c]" },
+		/* What is scaled has a group, but for the one kind of core that can be; what was there is not judged.
+		 */
+		{ v2, HPA("'scaleTargetRef':{'kind':'Deployment','name':'d'},'maxReplicas':1"), NULL, NULL,
+		  "spec.scaleTargetRef.apiVersion: Invalid value: '': apiVersion must specify API group" },
+		{ v2, HPA("'scaleTargetRef':{'kind':'ReplicationController','name':'d'},'maxReplicas':1"), NULL, NULL,
+		  NULL },
+		{ v2, HPA("'scaleTargetRef':{'kind':'Deployment','name':'d'},'maxReplicas':1"),
+		  HPA("'scaleTargetRef':{'kind':'Deployment','name':'e'},'maxReplicas':1"), NULL, NULL },
+		/* Twice a cause, once in words. */
+		{ v2, HPA_METRIC("{'type':'X'}"), NULL, NULL,
+		  "spec.metrics[0].type: Unsupported value: 'X': supported values: 'ContainerResource', 'External', "
+		  "'Object', 'Pods', 'Resource'" },
+		{ v2, HPA_METRIC("{'type':'Resource'}"), NULL, NULL,
+		  "spec.metrics[0].resource: Required value: must populate information for the given metric source" },
+		{ v2,
+		  HPA_METRIC(
+		      "{'type':'Pods','pods':{'metric':{'name':'m'},'target':{'type':'AverageValue',"
+		      "'averageValue':'1'}},'external':{'metric':{'name':'m'},'target':{'type':'Value','value':'1',"
+		      "'averageValue':'1'}}}"),
+		  NULL, NULL,
+		  "[spec.metrics[0].external.target.value: Forbidden: may not set both a target value for metric and a "
+		  "per-pod target, spec.metrics[0].external: Forbidden: must populate the given metric source only]" },
+		{ v2,
+		  HPA_METRIC("{'type':'Object','object':{'describedObject':{'kind':'K','name':'','apiVersion':'a/b/c'},"
+			     "'metric':{'name':'a/b'},'target':{'type':'X','value':'0'}}}"),
+		  NULL, NULL,
+		  "[spec.metrics[0].object.describedObject.name: Required value, "
+		  "spec.metrics[0].object.describedObject.apiVersion: Invalid value: 'a/b/c': unexpected GroupVersion "
+		  "string: a/b/c, spec.metrics[0].object.metric.name: Invalid value: 'a/b': may not contain '/', "
+		  "spec.metrics[0].object.target.type: Invalid value: 'X': must be either Utilization, Value, or "
+		  "AverageValue, spec.metrics[0].object.target.value: Invalid value: '0': must be positive]" },
+		{ v2,
+		  HPA_METRIC("{'type':'ContainerResource','containerResource':{'name':'pods','container':'A','target':{"
+			     "'type':'Utilization','averageUtilization':0,'averageValue':'1'}}}"),
+		  NULL, NULL,
+		  "[spec.metrics[0].containerResource.name: Invalid value: 'pods': must be a standard resource for "
+		  "containers, spec.metrics[0].containerResource.container: Invalid value: 'A': a lowercase RFC 1123 "
+		  "label "
+		  "must consist of lower case alphanumeric characters or '-', and must start and end with an "
+		  "alphanumeric "
+		  "character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+		  "'[a-z0-9]([-a-z0-9]*[a-z0-9])?'), "
+		  "spec.metrics[0].containerResource.target.averageUtilization: Invalid value: 0: must be greater than "
+		  "0, "
+		  "spec.metrics[0].containerResource.target.averageValue: Forbidden: may not set both a target raw "
+		  "value "
+		  "and a target utilization]" },
+		{ v2, HPA_METRIC("{'type':'Resource','resource':{'name':'','target':{'type':''}}}"), NULL, NULL,
+		  "[spec.metrics[0].resource.name: Required value: must specify a resource name, "
+		  "spec.metrics[0].resource.target.type: Required value: must specify a metric target type, "
+		  "spec.metrics[0].resource.target.type: Invalid value: '': must be either Utilization, Value, or "
+		  "AverageValue, spec.metrics[0].resource.target.averageUtilization: Required value: must set either a "
+		  "target raw value or a target utilization]" },
+		{ v2,
+		  HPA(HPA_REF
+		      ",'behavior':{'scaleUp':{'stabilizationWindowSeconds':3601,'selectPolicy':'X','tolerance':"
+		      "'-1','policies':[{'type':'Y','value':0,'periodSeconds':1801}]},'scaleDown':{"
+		      "'stabilizationWindowSeconds':-1}}"),
+		  NULL, NULL,
+		  "[spec.behavior.scaleUp.stabilizationWindowSeconds: Invalid value: 3601: must be less than or equal "
+		  "to "
+		  "3600, spec.behavior.scaleUp.selectPolicy: Unsupported value: 'X': supported values: 'Disabled', "
+		  "'Max', "
+		  "'Min', spec.behavior.scaleUp.policies[0].type: Unsupported value: 'Y': supported values: 'Percent', "
+		  "'Pods', spec.behavior.scaleUp.policies[0].value: Invalid value: 0: must be greater than zero, "
+		  "spec.behavior.scaleUp.policies[0].periodSeconds: Invalid value: 1801: must be less than or equal to "
+		  "1800, spec.behavior.scaleUp.tolerance: Invalid value: '-1': must be greater than or equal to 0, "
+		  "spec.behavior.scaleDown.stabilizationWindowSeconds: Invalid value: -1: must be greater than or "
+		  "equal to "
+		  "zero, spec.behavior.scaleDown.policies: Required value: must specify at least one Policy]" },
+		{ v2, HPA("'maxReplicas':0"), HPA("'maxReplicas':0"), "status", NULL },
+		{ v2, "{'apiVersion':'autoscaling/v2','status':{'currentReplicas':-1,'desiredReplicas':-2}}", NULL,
+		  "status",
+		  "[status.currentReplicas: Invalid value: -1: must be greater than or equal to 0, "
+		  "status.desiredReplicas: Invalid value: -2: must be greater than or equal to 0]" },
+		{ v1, "{'apiVersion':'autoscaling/v1','spec':{" HPA_REF ",'targetCPUUtilizationPercentage':-1}}", NULL,
+		  NULL,
+		  "spec.metrics[0].resource.target.averageUtilization: Invalid value: -1: must be greater than 0" },
+	};
+
+	(void)state;
+	run(cases, ARRAY_LEN(cases));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_projected_certificates),
 		cmocka_unit_test(test_attributes_class_and_lease),
+		cmocka_unit_test(test_autoscalers),
 		cmocka_unit_test(test_storage),
 		cmocka_unit_test(test_networking),
 		cmocka_unit_test(test_definitions),

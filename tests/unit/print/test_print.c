@@ -65,6 +65,53 @@ static void test_rows(void **state)
 		assert_string_equal(arena_cstr(&a, val_str(val_at(cells, i))), want[i]);
 }
 
+#define HPA_OF(metrics, is)                                                                                \
+	"{\"apiVersion\":\"autoscaling/v2\",\"metadata\":{\"name\":\"h\"},\"spec\":{\"metrics\":[" metrics \
+	"]},\"status\":{"                                                                                  \
+	"\"currentMetrics\":[" is "]}}"
+#define OF(type, member, how) "{\"type\":\"" type "\",\"" member "\":{\"name\":\"cpu\"," how "}}"
+
+static void test_autoscaler_targets(void **state)
+{
+	static const struct {
+		const char *object, *targets;
+	} rows[] = {
+		{ HPA_OF("", ""), "<none>" },
+		{ HPA_OF(OF("Resource", "resource", "\"target\":{\"averageUtilization\":80}"), ""),
+		  "cpu: <unknown>/80%" },
+		{ HPA_OF(OF("Resource", "resource", "\"target\":{}"),
+			 OF("Resource", "resource", "\"current\":{\"averageUtilization\":9}")),
+		  "cpu: 9%/<auto>" },
+		{ HPA_OF(OF("ContainerResource", "containerResource", "\"target\":{\"averageValue\":\"1\"}"),
+			 OF("ContainerResource", "containerResource", "\"current\":{\"averageValue\":\"20m\"}")),
+		  "cpu: 20m/1" },
+		{ HPA_OF(OF("External", "external", "\"target\":{\"averageValue\":\"1\"}"),
+			 OF("External", "external", "\"current\":{\"value\":\"2\"}")),
+		  "<unknown>/1 (avg)" },
+		{ HPA_OF(OF("External", "external", "\"target\":{\"value\":\"1\"}"),
+			 OF("External", "external", "\"current\":{\"value\":\"2\"}")),
+		  "2/1" },
+		{ HPA_OF(OF("Object", "object", "\"target\":{\"averageValue\":\"1\"}") "," OF(
+			     "Pods", "pods", "\"target\":{\"averageValue\":\"4\"}") "," OF("X", "x", "\"y\":1"),
+			 OF("Object", "object", "\"current\":{\"averageValue\":\"2\"}") "," OF(
+			     "Pods", "pods", "\"current\":{\"averageValue\":\"3\"}")),
+		  "2/1 (avg), 3/4 + 1 more..." },
+		{ HPA_OF(OF("X", "x", "\"y\":1"), ""), "<unknown type>" },
+		{ HPA_OF(OF("Pods", "pods", "\"target\":{\"averageValue\":\"4\"}"),
+			 OF("Pods", "pods", "\"current\":{}")),
+		  "<nil>/4" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const struct val *cells =
+		    cells_of(&a, &resource_all[R_autoscaling_horizontalpodautoscalers], rows[i].object);
+
+		assert_string_equal(arena_cstr(&a, val_str(val_at(cells, 2))), rows[i].targets);
+	}
+}
+
 /* A kind that is not built in has no printer, even when it took the place of one that has. */
 static void test_other_kinds(void **state)
 {
@@ -92,6 +139,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_printers_fill_their_columns),
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_autoscaler_targets),
 		cmocka_unit_test(test_other_kinds),
 	};
 

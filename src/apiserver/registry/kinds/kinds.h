@@ -17,6 +17,7 @@ extern const struct strategy pod_strategy, service_strategy, endpoints_strategy,
     persistentvolume_strategy, persistentvolumeclaim_strategy, podtemplate_strategy, componentstatus_strategy;
 extern const struct strategy deployment_strategy, replicaset_strategy, daemonset_strategy, statefulset_strategy,
     controllerrevision_strategy, job_strategy, cronjob_strategy;
+extern const struct strategy horizontalpodautoscaler_strategy, horizontalpodautoscaler_v1_strategy;
 extern const struct strategy tokenreview_strategy, selfsubjectreview_strategy, subjectaccessreview_strategy,
     localsubjectaccessreview_strategy, selfsubjectaccessreview_strategy, selfsubjectrulesreview_strategy;
 extern const struct strategy role_strategy, clusterrole_strategy, rolebinding_strategy, clusterrolebinding_strategy;

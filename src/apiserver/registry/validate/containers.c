@@ -10,7 +10,7 @@ enum role { ROLE_INIT, ROLE_MAIN, ROLE_EPHEMERAL };
 /* --- resources --- */
 
 /* The general rule of names of resources, then that of containers: upstream says both. */
-static void resource_name(struct field_errs *fe, const struct fpath *at, struct sv name)
+void check_container_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name)
 {
 	static const char *const of_containers[] = { "cpu", "memory", "ephemeral-storage" };
 
@@ -55,7 +55,7 @@ void validate_resource_list(struct field_errs *fe, const struct val *list, const
 		struct fpath here = FPATH_KEY(at, m.key);
 		int64_t milli;
 
-		resource_name(fe, &here, m.key);
+		check_container_resource_name(fe, &here, m.key);
 		if (!quantity_milli(val_str(m.value), &milli))
 			continue;
 		if (milli < 0)

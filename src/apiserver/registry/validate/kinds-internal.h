@@ -101,6 +101,8 @@ void validate_sysctl(struct field_errs *fe, const struct val *spec, const struct
 void check_driver_name(struct field_errs *fe, const struct val *parent, const struct fpath *up, enum sym name);
 /* A qualified name, and without a domain one of the names that some place knows. */
 void check_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
+/* Of what containers may ask for. */
+void check_container_resource_name(struct field_errs *fe, const struct fpath *at, struct sv name);
 bool quota_resource(struct sv name); /* a standard one of quotas */
 bool quota_counts(struct sv name);   /* in whole objects */
 void validate_resource_list(struct field_errs *fe, const struct val *list, const struct fpath *at);
@@ -124,4 +126,4 @@ validate_kind_fn validate_pod, validate_pod_template_kind, validate_replication_
     validate_event, validate_endpoint_slice, validate_endpoints, validate_priority_class, validate_resource_quota,
     validate_limit_range, validate_binding, validate_csi_driver, validate_csi_node, validate_csi_storage_capacity,
     validate_volume_attachment, validate_volume_attributes_class, validate_ingress_class, validate_service_cidr,
-    validate_ip_address, validate_crd, validate_csr;
+    validate_ip_address, validate_crd, validate_csr, validate_autoscaler;

@@ -26,6 +26,7 @@ static const struct {
 	{ "apps", "Deployment", validate_deployment },
 	{ "apps", "ReplicaSet", validate_replica_set },
 	{ "apps", "StatefulSet", validate_stateful_set },
+	{ "autoscaling", "HorizontalPodAutoscaler", validate_autoscaler },
 	{ "batch", "CronJob", validate_cron_job },
 	{ "batch", "Job", validate_job },
 	{ "certificates.k8s.io", "CertificateSigningRequest", validate_csr },
