@@ -21,6 +21,7 @@
 #define PER_SLICE 100
 #define LABEL_SERVICE "kubernetes.io/service-name"
 #define LABEL_MANAGED "endpointslice.kubernetes.io/managed-by"
+#define LABEL_ZONE "topology.kubernetes.io/zone"
 #define MANAGER "endpointslice-controller.k8s.io"
 #define INDEX_SERVICE "service"
 #define STALE_RETRY_NS (20 * NS_PER_MS)
@@ -129,6 +130,28 @@ static struct group *group_for(struct srun *r, const struct val *ports)
 	return &vec_last(&r->groups);
 }
 
+/* Who should prefer a ready endpoint, as spec.trafficDistribution asks (KEP-4444, KEP-3015). Proxies that know no hints
+ * for nodes fall back to those for the zone. */
+static void endpoint_hints(struct srun *r, struct val *ep)
+{
+	const struct val *wish = obj_get(r->svc, F_spec, F_trafficDistribution);
+	bool same_node = val_is(wish, "PreferSameNode");
+	const enum sym of[] = { F_zone, F_nodeName }, list[] = { F_forZones, F_forNodes };
+
+	if (!same_node && !val_is(wish, "PreferSameZone") && !val_is(wish, "PreferClose"))
+		return;
+	for (size_t i = 0; i < (same_node ? 2 : 1); i++) {
+		struct sv name = val_str(val_member(ep, of[i]));
+		struct val *one;
+
+		if (!name.n)
+			continue;
+		one = val_new_map(r->a);
+		val_set_str(r->a, one, F_name, name);
+		val_push(r->a, val_set_list(r->a, val_ensure_map(r->a, ep, F_hints), list[i]), one);
+	}
+}
+
 static void want_pod(struct srun *r, struct obj *pod)
 {
 	struct sv ip = pod_ip(pod, strcmp(r->family, "IPv6") == 0),
@@ -137,7 +160,7 @@ static void want_pod(struct srun *r, struct obj *pod)
 	bool publish = val_bool(obj_get(r->svc, F_spec, F_publishNotReadyAddresses));
 	_cleanup_obj_ struct obj *node = node_name.n ? informer_lookup(r->c->nodes, SV(""), node_name) : NULL;
 	struct val *ep = val_new_map(r->a), *list = val_new_list(r->a), *conds = val_new_map(r->a);
-	struct sv host = pod_hostname(pod, r->svc), zone = label_of(obj_root(node), "topology.kubernetes.io/zone");
+	struct sv host = pod_hostname(pod, r->svc), zone = label_of(obj_root(node), LABEL_ZONE);
 	struct wanted w = { .ep = ep };
 	struct group *g;
 
@@ -162,6 +185,8 @@ static void want_pod(struct srun *r, struct obj *pod)
 		val_set_str(r->a, ep, F_nodeName, node_name);
 	if (zone.n)
 		val_set_str(r->a, ep, F_zone, zone);
+	if (val_get_bool(conds, F_ready))
+		endpoint_hints(r, ep);
 	g = group_for(r, ports_on(r, pod));
 	vec_push(&g->eps, w);
 	strmap_set(&g->by_key, endpoint_key(r->a, ep), (void *)(uintptr_t)g->eps.n);
@@ -423,6 +448,21 @@ static void endpointslice_slice_updated(struct obj *old, struct obj *neu, void *
 	endpointslice_slice_changed(neu, ctx);
 }
 
+/* Endpoints tell the zone of their node. */
+static void endpointslice_node_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct endpointslice *c = ctx;
+	struct obj **all;
+	size_t n;
+
+	if (sv_eq(label_of(obj_root(old), LABEL_ZONE), label_of(obj_root(neu), LABEL_ZONE)))
+		return;
+	all = informer_list(c->watch.services, &a, SV(""), &n);
+	for (size_t i = 0; i < n; i++)
+		workq_add_obj(c->q, obj_ns(all[i]), obj_name(all[i]));
+}
+
 static bool endpointslice_ready(void *ctx)
 {
 	struct endpointslice *c = ctx;
@@ -452,6 +492,7 @@ static void *endpointslice_start(struct controller_ctx *ctx)
 	service_watch_start(&c->watch);
 	informer_add_handler(
 	    c->slices, &(struct informer_handler){ NULL, endpointslice_slice_updated, endpointslice_slice_changed }, c);
+	informer_add_handler(c->nodes, &(struct informer_handler){ NULL, endpointslice_node_updated, NULL }, c);
 	return c;
 }
 

@@ -125,6 +125,58 @@ static void test_slice(void **state)
 	world_free(w);
 }
 
+static const struct val *first_hints(struct world *w, struct arena *a)
+{
+	size_t n;
+	struct obj **v = slices(w, a, &n);
+
+	return val_member(val_at(obj_get(v[0], F_endpoints), 0), F_hints);
+}
+
+/* trafficDistribution: of ready endpoints only, and with the zone as the fallback of the node. */
+static void test_hints(void **state)
+{
+	struct world *w = world_new(1, both);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *h;
+
+	(void)state;
+	make_node(w);
+	make(w, RES(core_services), SERVICE("\"trafficDistribution\":\"PreferSameZone\","));
+	make_pod(w, "p1", "");
+	world_run(w, 5 * NS_PER_SEC);
+	w->no_kubelet = true;
+	h = first_hints(w, &a);
+	assert_sv(val_get_str(val_at(val_get(h, F_forZones), 0), F_name), "z1");
+	assert_null(val_get(h, F_forNodes));
+	fake_api_patch(w->api, RES(core_services), "default", "web", "",
+		       "{\"spec\":{\"trafficDistribution\":\"PreferSameNode\"}}");
+	world_run(w, NS_PER_SEC);
+	h = first_hints(w, &a);
+	assert_sv(val_get_str(val_at(val_get(h, F_forZones), 0), F_name), "z1");
+	assert_sv(val_get_str(val_at(val_get(h, F_forNodes), 0), F_name), "node-0");
+	/* Its node moves. */
+	fake_api_patch(w->api, RES(core_nodes), "", "node-0", "",
+		       "{\"metadata\":{\"labels\":{\"topology.kubernetes.io/zone\":\"z2\"}}}");
+	world_run(w, NS_PER_SEC);
+	assert_sv(val_get_str(val_at(val_get(first_hints(w, &a), F_forZones), 0), F_name), "z2");
+	fake_api_patch(w->api, RES(core_services), "default", "web", "",
+		       "{\"spec\":{\"trafficDistribution\":\"PreferClose\"}}");
+	world_run(w, NS_PER_SEC);
+	assert_null(val_get(first_hints(w, &a), F_forNodes));
+	assert_non_null(val_get(first_hints(w, &a), F_forZones));
+	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status",
+		       "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}]}}");
+	world_run(w, NS_PER_SEC);
+	assert_null(first_hints(w, &a));
+	fake_api_patch(w->api, RES(core_services), "default", "web", "", "{\"spec\":{\"trafficDistribution\":null}}");
+	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status",
+		       "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}");
+	world_run(w, NS_PER_SEC);
+	assert_null(first_hints(w, &a));
+	world_free(w);
+}
+
 static void test_many(void **state)
 {
 	(void)state;
@@ -362,8 +414,9 @@ static void test_many_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slice),  cmocka_unit_test(test_many),   cmocka_unit_test(test_headless),
-		cmocka_unit_test(test_mirror), cmocka_unit_test(test_growth), cmocka_unit_test(test_many_labels),
+		cmocka_unit_test(test_slice),	    cmocka_unit_test(test_hints),  cmocka_unit_test(test_many),
+		cmocka_unit_test(test_headless),    cmocka_unit_test(test_mirror), cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_many_labels),
 	};
 
 	return cmocka_run_group_tests_name("services", tests, NULL, NULL);
