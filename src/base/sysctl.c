@@ -43,8 +43,8 @@ static void sysctl_load(struct sysctls *s, const char *file)
 	while (sv_split(&text, '\n', &line)) {
 		struct sysctl_saved saved = { .path = "" };
 
-		if (sscanf(arena_cstr(&a, line), "%63[a-z0-9_/-] %15s", saved.path, saved.was) == 2 &&
-		    !known(s, saved.path))
+		if (sscanf(arena_cstr(&a, line), "%63[A-Za-z0-9_/.:@-] %15s", saved.path, saved.was) == 2 &&
+		    !strstr(saved.path, "..") && !known(s, saved.path))
 			vec_push(&s->saved, saved);
 	}
 }

@@ -43,6 +43,8 @@ struct netd_node {
 	struct ip_addr addr[NETD_FAMILIES];
 	int first; /* the family of its first range */
 };
+/* "v4", "v4,v6": what a flag says. False: it is something else. */
+bool netd_cluster_parse(struct sv cidrs, struct ip_net ret[4], size_t *ret_n);
 void netd_node_read(const struct obj *node, struct netd_node *ret);
 bool netd_node_same(const struct netd_node *a, const struct netd_node *b);
 
@@ -74,6 +76,8 @@ struct netd_device {
 };
 bool netd_device_same(const struct netd_device *a, const struct netd_device *b);
 
+/* Whose packets carry the others: IPv4 where this node has it. */
+int netd_underlay(const struct netd_node *self);
 /* What pods may send at once, over an underlay of that MTU and family: 50 or 70 bytes less with VXLAN. 0 stays 0. */
 int netd_pod_mtu(enum netd_kind kind, int family, int mtu);
 void netd_mac(struct ip_net range, uint8_t ret[6]);
@@ -108,7 +112,7 @@ struct netd_view {
 
 /* What our own end has to be. False, *ret_why: it cannot be yet, or not here. */
 bool netd_model_device(const struct netd_view *v, struct netd_device *ret, const char **ret_why);
-/* The entries for one peer; *ret_why (static) when it, or one of its ranges, gets none for a reason that somebody should
- * hear of, else NULL. A peer without ranges or addresses is one that is just starting: none, and no reason. */
-size_t netd_model_peer(const struct netd_view *v, const struct netd_node *peer,
-		       struct net_entry ret[NETD_PEER_ENTRIES], const char **ret_why);
+/* The entries for one peer; *ret_why (static) when it, or one of its ranges, gets none for a reason that somebody
+ * should hear of, else NULL. A peer without ranges or addresses is one that is just starting: none, and no reason. */
+size_t netd_model_peer(const struct netd_view *v, const struct netd_node *peer, struct net_entry ret[NETD_PEER_ENTRIES],
+		       const char **ret_why);

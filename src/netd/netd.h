@@ -30,16 +30,17 @@ void netd_have_release(struct netd_have *h);
 
 /* The kernel, or a recorder in tests. Calls come one at a time; watch()'s callback from any thread. */
 struct netd_backend {
-	/* This machine's addresses; own: those of our Node, whose link's MTU is told. */
+	/* This machine's addresses; own: those of our Node, whose link's MTU is told; or IP_NONE. */
 	int (*look)(struct netd_backend *b, enum netd_kind kind, const struct ip_addr own[NETD_FAMILIES],
 		    struct netd_machine *ret, struct err *err);
 	/* The device and our entries. */
 	int (*read)(struct netd_backend *b, struct netd_have *ret, struct err *err);
-	/* Host settings that these families need; what cannot be set is no failure. */
-	void (*prepare)(struct netd_backend *b, const bool family[NETD_FAMILIES], const int link[NETD_FAMILIES]);
-	/* Makes the device, changes it, or takes it away, which takes its entries with it: then *ret_empty. */
+	/* Once the first peer is there: host settings that our Node's families need; what cannot be set is no failure.
+	 */
+	void (*prepare)(struct netd_backend *b, const struct netd_node *self, const int link[NETD_FAMILIES]);
+	/* Makes the device, changes it, or takes it away. Its entries may be gone afterwards: read() tells. */
 	int (*device)(struct netd_backend *b, const struct netd_have *have, const struct netd_device *want,
-		      bool *ret_empty, struct err *err);
+		      struct err *err);
 	/* Each by itself; failed ones are marked, and the first one's reason told. How many failed. */
 	size_t (*apply)(struct netd_backend *b, struct net_change *c, size_t n, struct err *err);
 	/* Tells when links, addresses or routes changed, until free(). May be NULL. */
@@ -58,17 +59,18 @@ struct netd_opts {
 	struct client *client;	      /* may list and watch Nodes, and write Events: system:kube-proxy may */
 	struct client *node_client;   /* may patch its own Node: for addresses below; else NULL */
 	struct netd_backend *backend; /* taken, also when netd_new() fails */
-	enum netd_kind kind;	      /* NETD_NONE: what an earlier run left is taken away, once */
+	enum netd_kind kind;	      /* not NETD_NONE: for that there is netd_cleanup() */
 	const char *node_name;
 	const char *cluster_cidr; /* "v4,v6" or NULL */
 	const char *addresses;	  /* "v4,v6": where peers reach this node, when it is not at its InternalIPs; or NULL */
 };
 struct netd *netd_new(const struct netd_opts *o, struct err *err); /* strings are copied */
 bool netd_synced(struct netd *n);				   /* the first sync is done, all of it */
-/* What a pod of this node may send at once, for the CNI configuration; 0: not known yet, or as the plugins like. */
-int netd_mtu(struct netd *n);
-struct netd *netd_free(struct netd *n); /* what is in the kernel stays, see netd_cleanup() */
+struct netd *netd_free(struct netd *n);				   /* what is in the kernel stays, see netd_cleanup() */
 
+/* What a pod of this Node may send at once, by its address's link on this machine, for the CNI configuration; 0: as the
+ * plugins like. */
+int netd_probe_mtu(enum netd_kind kind, const struct obj *node);
 void netd_device_name(const char *data_dir, char ret[16]); /* "cvl1a2b3c4d-vx" */
 /* Takes away what a netd that is gone has left, and gives the host's settings back, or hands them over as
  * proxy_cleanup() does. 1: there was something, 0: nothing. */
