@@ -66,6 +66,7 @@ MAY = {
     ("kubelet/machine.c", "sockets"): "asks the kernel for a route's source address; nothing is sent",
     ("kubelet/runtime_health.c", "sockets"): "waits on a thread of its own, which the simulator does not have",
     ("kubelet/shims.c", "sockets"): "looks whether a shim still listens; only where a real containerd is started",
+    ("store/disk/pause.c", "time"): "waits on threads of the store's own, which the simulator does not have",
     ("base/sysctl.c", "patterns"): "the node's own, of names that it gave itself",
     ("proxy/nfnl.c", "sockets"): "netlink: how the kernel is told its rules",
     ("cli/cidrs.c", "sockets"): "a name in the network namespace that only one server may hold",

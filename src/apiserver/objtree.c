@@ -91,14 +91,14 @@ static size_t keys_before(const uint64_t *heads, size_t n, size_t same, struct s
 	return lo;
 }
 
-static const struct objtree_entry *tree_entry(const void *tree, size_t i)
+static const struct objtree_entry *objtree_first_of(const void *tree, size_t i)
 {
 	const struct objtree *t = tree;
 
 	return &t->blocks[i]->e[0];
 }
 
-static const struct objtree_entry *block_entry(const void *block, size_t i)
+static const struct objtree_entry *objtree_entry_of(const void *block, size_t i)
 {
 	const struct objtree_block *b = block;
 
@@ -127,15 +127,15 @@ static bool objtree_find(const struct objtree *t, struct sv ns, struct sv name, 
 	if (!t->n_blocks)
 		return false;
 	/* The last block whose first entry is not greater. What begins otherwise than all is before or behind all. */
-	shares = key_common(tree_entry(t, 0), ns, name) >= t->same;
+	shares = key_common(objtree_first_of(t, 0), ns, name) >= t->same;
 	if (shares)
-		n = keys_before(t->heads, t->n_blocks, t->same, ns, name, tree_entry, t, false);
+		n = keys_before(t->heads, t->n_blocks, t->same, ns, name, objtree_first_of, t, false);
 	else
-		n = key_cmp(tree_entry(t, 0), ns, name) < 0 ? t->n_blocks : 0;
+		n = key_cmp(objtree_first_of(t, 0), ns, name) < 0 ? t->n_blocks : 0;
 	ret->block = n ? n - 1 : 0;
 	b = t->blocks[ret->block];
 	if (shares && block_shares(t, ret->block, ns, name, key_head(ns, name, t->same)))
-		ret->at = keys_before(b->heads, b->n, b->same, ns, name, block_entry, b, true);
+		ret->at = keys_before(b->heads, b->n, b->same, ns, name, objtree_entry_of, b, true);
 	else
 		ret->at = key_cmp(&b->e[0], ns, name) < 0 ? b->n : 0;
 	return ret->at < b->n && b->heads[ret->at] == key_head(ns, name, b->same) &&

@@ -1,5 +1,5 @@
-/* crc32c.h - the Castagnoli checksum (RFC 3720, appendix B.4), by instruction where there is one, three of them at once in
- * what is long. */
+/* crc32c.h - the Castagnoli checksum (RFC 3720, appendix B.4), by instruction where there is one, three of them at once
+ * in what is long. */
 #pragma once
 
 #include "base/base.h"

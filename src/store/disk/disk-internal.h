@@ -86,7 +86,7 @@ struct snap {
 };
 
 /* Lock held for open (which may give it up while it waits for its turn), not for close. */
-/* Waits for c, but not beyond until_ns, monotonic. Lock held. */
+/* Waits for c (work or ckpt_work, which go by the monotonic clock), but not beyond until_ns. Lock held. */
 void disk_wait_until(struct disk_store *s, pthread_cond_t *c, int64_t until_ns);
 void snap_open(struct disk_store *s, bool reader, struct snap *ret);
 void snap_close(struct disk_store *s, struct snap *sn);

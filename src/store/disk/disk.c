@@ -9,13 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void disk_wait_until(struct disk_store *s, pthread_cond_t *c, int64_t until_ns)
-{
-	struct timespec t = { .tv_sec = until_ns / NS_PER_SEC, .tv_nsec = until_ns % NS_PER_SEC };
-
-	(void)pthread_cond_timedwait(c, &s->mu, &t);
-}
-
 static struct rec *rec_of_write(const struct store_write *w)
 {
 	struct rec *r = rec_new(w->key, w->tombstone ? SV_NULL : w->value, w->tombstone);

@@ -45,11 +45,6 @@ size_t rec_disk_bytes(const struct rec *r)
 	return wal_record_bytes(&r->head);
 }
 
-struct sv rec_key(const struct rec *r)
-{
-	return sv_make(r->data, r->head.key_n);
-}
-
 int rec_order(const void *a, const void *b)
 {
 	struct rec *const *x = a, *const *y = b;

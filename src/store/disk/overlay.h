@@ -47,7 +47,10 @@ struct rec *rec_new(struct sv key, struct sv value, bool tombstone);
 struct rec *rec_free(struct rec *r);
 size_t rec_disk_bytes(const struct rec *r);  /* padding included */
 struct store_kv rec_kv(const struct rec *r); /* view */
-struct sv rec_key(const struct rec *r);
+static inline struct sv rec_key(const struct rec *r)
+{
+	return sv_make(r->data, r->head.key_n);
+}
 /* Of two pointers to records, for qsort(): by key, of one key the newest first. */
 int rec_order(const void *a, const void *b);
 
