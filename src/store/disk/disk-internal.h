@@ -85,9 +85,10 @@ struct snap {
 	uint64_t steps; /* of the checkpointer, until then */
 };
 
-/* Lock held for open (which may give it up while it waits for its turn), not for close. */
 /* Waits for c (work or ckpt_work, which go by the monotonic clock), but not beyond until_ns. Lock held. */
 void disk_wait_until(struct disk_store *s, pthread_cond_t *c, int64_t until_ns);
+
+/* Lock held for open (which may give it up while it waits for its turn), not for close. */
 void snap_open(struct disk_store *s, bool reader, struct snap *ret);
 void snap_close(struct disk_store *s, struct snap *sn);
 void gen_unref(struct gen *g); /* lock held */
