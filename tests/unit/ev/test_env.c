@@ -119,9 +119,9 @@ static void chain_fork(void *p)
 
 static void all_idle(struct env *e)
 {
-	struct env_class_stats s;
+	struct env_class_stats s = env_stats(e, ENV_CONTROL);
 
-	while ((s = env_stats(e, ENV_CONTROL)).idle < s.threads || s.queued)
+	for (; s.idle < s.threads || s.queued; s = env_stats(e, ENV_CONTROL))
 		sched_yield();
 }
 
