@@ -21,7 +21,10 @@ struct hop {
 	struct api_req *q;
 	void (*fn)(struct api_req *q, void *ctx);
 	void *ctx;
-	/* An answer on its way. */
+};
+
+/* An answer on its way. */
+struct answer_hop {
 	int code;
 	const char *content_type;
 	struct http_chunk *chunks; /* owned */
@@ -35,28 +38,28 @@ static bool here(struct api_req *q)
 	return ev_loop_is_current(http_req_loop(q->http));
 }
 
-static void hop_run(struct http_req *r, void *ctx)
+static struct hop hop_of(const void *copy)
 {
-	struct hop *h = ctx;
-	void (*fn)(struct api_req * q, void *ctx) = h->fn;
-	struct api_req *q = h->q;
-	void *fn_ctx = h->ctx;
-	_cleanup_(work_leave) _unused_ int mark = api_req_work(q);
+	struct hop h;
+
+	memcpy(&h, copy, sizeof(h));
+	return h;
+}
+
+static void hop_run(struct http_req *r, void *copy)
+{
+	struct hop h = hop_of(copy);
+	_cleanup_(work_leave) _unused_ int mark = api_req_work(h.q);
 
 	(void)r;
-	free(h);
-	fn(q, fn_ctx);
+	h.fn(h.q, h.ctx);
 }
 
 static void http_sink_post(struct api_req *q, void (*fn)(struct api_req *q, void *ctx), void *ctx)
 {
-	/* Not from the arena: another thread may be using that. */
-	struct hop *h = xcalloc(1, sizeof(*h));
+	struct hop h = { q, fn, ctx };
 
-	h->q = q;
-	h->fn = fn;
-	h->ctx = ctx;
-	http_req_post(q->http, hop_run, h);
+	http_req_post_copy(q->http, hop_run, &h, sizeof(h));
 }
 
 /* --- answers --- */
@@ -162,7 +165,7 @@ static void respond_source(struct api_req *q, int code, const char *content_type
 
 static void source_hop(struct api_req *q, void *ctx)
 {
-	struct hop *h = ctx;
+	struct answer_hop *h = ctx;
 
 	respond_source(q, h->code, h->content_type, h->src);
 	free(h);
@@ -170,7 +173,7 @@ static void source_hop(struct api_req *q, void *ctx)
 
 static void sink_source(struct api_req *q, int code, const char *content_type, struct http_source *src)
 {
-	struct hop *h;
+	struct answer_hop *h;
 
 	if (here(q)) {
 		respond_source(q, code, content_type, src);
@@ -185,7 +188,7 @@ static void sink_source(struct api_req *q, int code, const char *content_type, s
 
 static void bytes_hop(struct api_req *q, void *ctx)
 {
-	struct hop *h = ctx;
+	struct answer_hop *h = ctx;
 
 	respond(q, h->code, h->content_type, h->gzipped, h->chunks, h->n);
 	free(h->chunks);
@@ -198,7 +201,7 @@ static void http_sink_bytes(struct api_req *q, int code, const char *content_typ
 	struct http_chunk made;
 	bool gzipped = false;
 	size_t total = 0;
-	struct hop *h;
+	struct answer_hop *h;
 
 	for (size_t i = 0; i < n; i++)
 		total += chunks[i].data.n;

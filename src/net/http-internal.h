@@ -80,6 +80,15 @@ enum rq_state {
 	RQ_DONE,      /* sent, or the peer is gone */
 };
 
+/* On its way to the loop. */
+struct rq_post {
+	struct http_req *r; /* reference */
+	void (*fn)(struct http_req *r, void *p);
+	void *ctx;
+	bool copied; /* fn gets the copy instead */
+	void *copy[HTTP_POST_COPY / sizeof(void *)];
+};
+
 struct http_rq {
 	struct http_req pub;
 	struct arena arena;
@@ -87,6 +96,8 @@ struct http_rq {
 	struct list link; /* conn->rqs, or lane->spare */
 	_Atomic int refs;
 	_Atomic bool gone;
+	_Atomic bool post_used;
+	struct rq_post post; /* saves an allocation where one is on its way */
 	enum rq_state state;
 	int32_t stream_id; /* HTTP/2 */
 	struct rq_chunk *q, *q_tail;

@@ -94,6 +94,10 @@ void http_req_owner(struct http_req *r, uint64_t id);
 bool http_req_gone(const struct http_req *r); /* any thread; may turn true at any time */
 /* Runs fn(r, ctx) on r's loop thread, also when the peer is gone by then. Holds a reference meanwhile. */
 void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx), void *ctx);
+/* The same with a copy of the n bytes at from, at most HTTP_POST_COPY, that lives while fn runs: whoever has more than
+ * one thing to say need not allocate for it. */
+#define HTTP_POST_COPY 24
+void http_req_post_copy(struct http_req *r, void (*fn)(struct http_req *r, void *copy), const void *from, size_t n);
 struct ev_loop *http_req_loop(const struct http_req *r);
 
 /* A piece of a body: bytes and what to do when they have been sent (or dropped). release NULL:

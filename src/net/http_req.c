@@ -189,27 +189,43 @@ static void rq_shed(struct http_rq *r)
 	arena_release(&r->arena);
 }
 
-struct rq_post {
-	struct http_req *r;
-	void (*fn)(struct http_req *r, void *ctx);
-	void *ctx;
-};
-
 static void rq_run_post(void *p)
 {
 	struct rq_post post = *(struct rq_post *)p;
+	struct http_rq *r = rq_of(post.r);
 
-	free(p);
-	post.fn(post.r, post.ctx);
-	rq_shed(rq_of(post.r));
+	if (p == &r->post)
+		atomic_store(&r->post_used, false);
+	else
+		free(p);
+	post.fn(post.r, post.copied ? post.copy : post.ctx);
+	rq_shed(r);
 	http_req_unref(post.r);
+}
+
+/* To be filled in and posted. */
+static struct rq_post *rq_post_new(struct http_req *r)
+{
+	struct http_rq *rq = rq_of(r);
+
+	return atomic_exchange(&rq->post_used, true) ? xmalloc(sizeof(struct rq_post)) : &rq->post;
 }
 
 void http_req_post(struct http_req *r, void (*fn)(struct http_req *r, void *ctx), void *ctx)
 {
-	struct rq_post *p = xmalloc(sizeof(*p));
+	struct rq_post *p = rq_post_new(r);
 
-	*p = (struct rq_post){ http_req_ref(r), fn, ctx };
+	*p = (struct rq_post){ .r = http_req_ref(r), .fn = fn, .ctx = ctx };
+	ev_loop_post(http_req_loop(r), rq_run_post, p);
+}
+
+void http_req_post_copy(struct http_req *r, void (*fn)(struct http_req *r, void *copy), const void *from, size_t n)
+{
+	struct rq_post *p = rq_post_new(r);
+
+	BUG_ON(n > sizeof(p->copy));
+	*p = (struct rq_post){ .r = http_req_ref(r), .fn = fn, .copied = true };
+	memcpy(p->copy, from, n);
 	ev_loop_post(http_req_loop(r), rq_run_post, p);
 }
 
