@@ -12,7 +12,6 @@
 #include "codec/doc_items.h"
 #include "codec/json.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 /* --- measuring --- */
@@ -30,6 +29,21 @@ static size_t int_digits(int64_t i)
 
 	for (; v >= 10; v /= 10)
 		n++;
+	return n;
+}
+
+#define REV_TEXT_MAX 24
+
+/* rev in decimal, without a NUL; returns its length. */
+static size_t rev_text(char to[REV_TEXT_MAX], int64_t rev)
+{
+	uint64_t v = rev < 0 ? 0 - (uint64_t)rev : (uint64_t)rev;
+	size_t n = int_digits(rev), at = n;
+
+	to[0] = '-';
+	do
+		to[--at] = (char)('0' + v % 10);
+	while (v /= 10);
 	return n;
 }
 
@@ -162,9 +176,10 @@ static struct val with_rev(struct arena *a, const struct val *root, int64_t rev)
 	static const enum sym before[] = { F_name, F_generateName, F_namespace, F_selfLink, F_uid };
 	const struct val *old = val_member(root, F_metadata);
 	struct val top = val_make(VAL_MAP, 0), meta = val_make(VAL_MAP, 0), *rv;
+	char text[REV_TEXT_MAX];
 	size_t at = 0;
 
-	rv = val_new_strf(a, "%" PRId64, rev);
+	rv = val_new_str(a, sv_make(text, rev_text(text, rev)));
 	rv->sym = F_resourceVersion;
 	if (val_type(old) == VAL_MAP && old->n) {
 		const struct val *same = val_member(old, F_resourceVersion);
@@ -258,10 +273,10 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 bool obj_set_rev(struct obj *o, int64_t rev)
 {
 	const struct val *v = val_member(o->meta, F_resourceVersion);
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%" PRId64, rev);
+	char text[REV_TEXT_MAX];
+	size_t n = rev_text(text, rev);
 
-	if (val_type(v) != VAL_STR || (size_t)n != v->n)
+	if (val_type(v) != VAL_STR || n != v->n)
 		return false;
 	memcpy((char *)v->s, text, v->n); /* digits need no escape: v->s is in the text */
 	o->rev = rev;

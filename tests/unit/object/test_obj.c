@@ -7,6 +7,7 @@
 #include "sample_pod.h"
 #include "unicode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void test_publish(void **state)
@@ -130,6 +131,15 @@ static void test_set_rev(void **state)
 	assert_int_equal(obj_rev(o), 4711);
 	assert_true(sv_eq(obj_json(o), obj_json(want)));
 	assert_true(val_equal(obj_root(o), obj_root(want)));
+	for (int64_t r = 1, n = 1; n <= 18; r = r * 10 + 9 * (n % 2), n++) {
+		_cleanup_obj_ struct obj *of = obj_new(root, r);
+		char text[24];
+
+		snprintf(text, sizeof(text), "%" PRId64, r);
+		assert_true(val_is(obj_get(of, F_metadata, F_resourceVersion), text));
+		assert_true(obj_set_rev(of, r));
+		assert_true(val_is(obj_get(of, F_metadata, F_resourceVersion), text));
+	}
 	assert_false(obj_set_rev(none, 1)); /* it has no place for one */
 	/* stored, the revision is left out, wherever it stands */
 	assert_true(sv_eq(obj_json_stored(&a, o), obj_json(none)));
