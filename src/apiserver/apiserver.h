@@ -85,6 +85,9 @@ struct client *apiserver_client_account(struct apiserver *s, const char *name, c
 int apiserver_admin_kubeconfig(struct apiserver *s, struct arena *a, const char *server_url, struct sv *ret_yaml,
 			       struct err *err);
 struct sv apiserver_ca_pem(struct apiserver *s); /* view for the server's life */
+/* The CA's key and the server's own certificate (as of now), for the controllers; as long. */
+struct sv apiserver_ca_key_pem(struct apiserver *s);
+struct sv apiserver_cert_pem(struct apiserver *s);
 /* The private key of service account tokens, for the controllers; as long. */
 struct sv apiserver_token_key_pem(struct apiserver *s);
 /* A client certificate signed by the client CA, valid one year. */

@@ -151,6 +151,16 @@ struct sv apiserver_ca_pem(struct apiserver *s)
 	return s->pki ? s->pki->ca_cert : SV("");
 }
 
+struct sv apiserver_ca_key_pem(struct apiserver *s)
+{
+	return s->pki ? s->pki->ca_key : SV("");
+}
+
+struct sv apiserver_cert_pem(struct apiserver *s)
+{
+	return s->pki ? s->pki->server_cert : SV("");
+}
+
 struct sv apiserver_token_key_pem(struct apiserver *s)
 {
 	return s->pki ? s->pki->sa_key : SV("");

@@ -367,6 +367,9 @@ static void start_control(struct server *s)
 		    .cluster_cidr = s->o.facts.cluster_cidr,
 		    .server_node = s->o.disable_agent ? NULL : s->o.node.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),
+		    .signing_ca_pem = apiserver_ca_pem(s->api),
+		    .signing_key_pem = apiserver_ca_key_pem(s->api),
+		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
 		});
 	}

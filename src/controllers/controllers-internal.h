@@ -5,6 +5,9 @@
 
 extern const struct controller_ops clusterrole_aggregation_controller;
 extern const struct controller_ops cronjob_controller;
+extern const struct controller_ops csr_approving_controller;
+extern const struct controller_ops csr_cleaner_controller;
+extern const struct controller_ops csr_signing_controller;
 extern const struct controller_ops daemonset_controller;
 extern const struct controller_ops deployment_controller;
 extern const struct controller_ops disruption_controller;

@@ -10,6 +10,9 @@
 const struct controller_ops *const controller_table[] = {
 	&clusterrole_aggregation_controller,
 	&cronjob_controller,
+	&csr_approving_controller,
+	&csr_cleaner_controller,
+	&csr_signing_controller,
 	&daemonset_controller,
 	&deployment_controller,
 	&disruption_controller,

@@ -24,6 +24,9 @@ struct controllers_opts {
 	const char *cluster_cidr;  /* pod CIDRs per node are cut from it, /24 each */
 	const char *server_node;   /* the node beside this control plane; NULL: none */
 	struct sv root_ca_pem;	   /* for kube-root-ca.crt ConfigMaps and token Secrets */
+	/* Sign certificates for approved requests; empty: nobody here does. */
+	struct sv signing_ca_pem, signing_key_pem;
+	struct sv server_cert_pem; /* of the API server: no node gets its names */
 	struct sv token_key_pem;   /* signs the tokens of token Secrets; empty: they stay as they are */
 	/* Node lifecycle, ns; 0 takes upstream's default: 50 s grace, 5 s period. */
 	int64_t node_monitor_grace_ns, node_monitor_period_ns;

@@ -244,6 +244,17 @@ bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem)
 	return is;
 }
 
+bool cert_names_it(struct sv cert_pem, struct sv name)
+{
+	_cleanup_(x509_freep) X509 *x = cert_pem.n ? cert_read(cert_pem) : NULL;
+	_cleanup_free_ char *text = xstrndup(name.p, name.n);
+	bool is = x && (X509_check_ip_asc(x, text, 0) == 1 ||
+			X509_check_host(x, text, name.n, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1);
+
+	(void)tls_err(NULL, NULL, ERR_NONE, "");
+	return is;
+}
+
 /* One block: 1, 0 behind the last. */
 static int cert_chain_block(BIO *b, struct err *err)
 {

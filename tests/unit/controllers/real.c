@@ -124,6 +124,9 @@ struct cluster cluster_start_again(void **state)
 							  .kinds = apiserver_kinds(k.rig->server),
 							  .cluster_cidr = "10.42.0.0/16",
 							  .root_ca_pem = SV("PEM"),
+							  .signing_ca_pem = apiserver_ca_pem(k.rig->server),
+							  .signing_key_pem = apiserver_ca_key_pem(k.rig->server),
+							  .server_cert_pem = apiserver_cert_pem(k.rig->server),
 							  .token_key_pem = apiserver_token_key_pem(k.rig->server) });
 	rig_run(k.rig, NS_PER_SEC);
 	assert_true(controllers_synced(k.c));
