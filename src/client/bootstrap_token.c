@@ -91,3 +91,32 @@ int64_t bootstrap_token_end(const struct obj *secret)
 		return INT64_MAX; /* as upstream */
 	return text.p && time_parse(text, &end) ? end : INT64_MIN;
 }
+
+int bootstrap_token_read(struct arena *a, const struct obj *secret, const char *usage, int64_t now_ns,
+			 struct join_token *ret, struct err *err)
+{
+	struct sv id = bootstrap_token_field(a, secret, "token-id"),
+		  text = bootstrap_token_field(a, secret, "token-secret");
+
+	if (obj_deleting(secret) || !val_is(obj_get(secret, F_type), BOOTSTRAP_TOKEN_TYPE))
+		return err_set(err, ERR_UNAUTHORIZED, "the Secret is of another type, or is going");
+	if (join_token_parse(arena_svf(a, "%.*s.%.*s", SV_ARG(id), SV_ARG(text)), ret, NULL) < 0 ||
+	    !sv_eq(obj_name(secret), arena_svf(a, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(id))))
+		return err_set(err, ERR_UNAUTHORIZED, "the Secret's token-id or token-secret is not one");
+	if (now_ns >= bootstrap_token_end(secret))
+		return err_set(err, ERR_UNAUTHORIZED, "the bootstrap token has expired");
+	if (!sv_is(bootstrap_token_field(a, secret, arena_printf(a, "usage-bootstrap-%s", usage)), "true"))
+		return err_set(err, ERR_UNAUTHORIZED, "the bootstrap token is not for %s", usage);
+	return 0;
+}
+
+struct sv bootstrap_token_sign(struct arena *a, const struct join_token *t, struct sv content)
+{
+	struct sv header = b64url_encode(a, arena_svf(a, "{\"alg\":\"HS256\",\"kid\":\"%.*s\"}", SV_ARG(t->id)));
+	struct sv payload = b64url_encode(a, content);
+	unsigned char mac[SHA256_BYTES];
+
+	hmac_sha256(t->secret, arena_svf(a, "%.*s.%.*s", SV_ARG(header), SV_ARG(payload)), mac);
+	return arena_svf(a, "%.*s..%.*s", SV_ARG(header),
+			 SV_ARG(b64url_encode(a, sv_make((const char *)mac, sizeof(mac)))));
+}

@@ -30,6 +30,20 @@ struct sv join_token_format(struct arena *a, struct sv ca_pem, struct sv id, str
 /* Is this the CA the token was made for? -1 with ERR_UNAUTHORIZED; also when the token pins none. */
 int join_token_check_ca(const struct join_token *t, struct sv ca_pem, struct err *err);
 
+/* The token of a Secret, when it is one of this name and type, may be used so ("authentication", "signing") and has not
+ * ended: views of a. -1 with ERR_UNAUTHORIZED and why not, which is for logs and tests, never for who came with it. */
+int bootstrap_token_read(struct arena *a, const struct obj *secret, const char *usage, int64_t now_ns,
+			 struct join_token *ret, struct err *err);
+/* A detached JWS over content (RFC 7515, appendix F; HS256 with the secret as its key, kid the id), as kubeadm compares
+ * it: a machine that knows the token knows by it that whoever made content did, too. */
+struct sv bootstrap_token_sign(struct arena *a, const struct join_token *t, struct sv content);
+
+/* Where machines that join look for the cluster before they are anybody: kubeconfig without users, and a signature
+ * jws-kubeconfig-<id> of each token that may sign. */
+#define CLUSTER_INFO_NS "kube-public"
+#define CLUSTER_INFO "cluster-info"
+#define CLUSTER_INFO_JWS "jws-kubeconfig-"
+
 /* A field of the Secret, decoded: "token-secret", "expiration", ... SV_NULL when it is absent or no base64. */
 struct sv bootstrap_token_field(struct arena *a, const struct obj *secret, const char *name);
 /* When it ends, wall clock: INT64_MAX never, INT64_MIN when that cannot be read, as such a token is no good. */

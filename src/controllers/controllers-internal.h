@@ -3,6 +3,7 @@
 
 #include "controllers/controllers.h"
 
+extern const struct controller_ops bootstrap_signer_controller;
 extern const struct controller_ops clusterrole_aggregation_controller;
 extern const struct controller_ops cronjob_controller;
 extern const struct controller_ops csr_approving_controller;

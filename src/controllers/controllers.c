@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 const struct controller_ops *const controller_table[] = {
+	&bootstrap_signer_controller,
 	&clusterrole_aggregation_controller,
 	&cronjob_controller,
 	&csr_approving_controller,

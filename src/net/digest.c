@@ -1,6 +1,9 @@
 #include "net/digest.h"
 
+#include <limits.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 
 _Static_assert(SHA256_HEX == 2 * SHA256_DIGEST_LENGTH + 1, "two digits a byte, and NUL");
@@ -21,4 +24,13 @@ void sha256_hex(struct sv s, char ret[SHA256_HEX])
 		ret[2 * i + 1] = digits[d[i] & 15];
 	}
 	ret[2 * sizeof(d)] = '\0';
+}
+
+void hmac_sha256(struct sv key, struct sv s, unsigned char ret[SHA256_BYTES])
+{
+	unsigned n = 0;
+
+	BUG_ON(key.n > INT_MAX ||
+	       !HMAC(EVP_sha256(), key.p ? key.p : "", (int)key.n, (const unsigned char *)s.p, s.n, ret, &n) ||
+	       n != SHA256_BYTES);
 }

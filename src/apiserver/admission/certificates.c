@@ -1,15 +1,16 @@
 /* CertificateApproval, CertificateSigning: whoever decides about a request, or answers it, has the right to its signer.
- * CertificateSubjectRestriction: nobody becomes system:masters by a request.
+ * CertificateSubjectRestriction: nobody becomes system:masters, or the API server to kubelets, by a
+ * request.
  *
  * The right is one to the verbs approve and sign on the resource signers, by the signer's name or by its domain with a
  * star behind the slash, for all of its signers. The stored object's name counts, whatever the new one says. */
 #include "apiserver/admission/plugins.h"
 #include "apiserver/authz.h"
+#include "apiserver/pki.h"
 #include "base/b64.h"
 #include "net/csr.h"
 
 #define CLIENT_SIGNER "kubernetes.io/kube-apiserver-client"
-#define MASTERS "system:masters"
 
 static bool certs_is(const struct admission *a, enum admission_op op, const char *sub)
 {
@@ -66,6 +67,8 @@ static int certs_sign(const struct admission *a, struct err *err)
 static int certs_subject(const struct admission *a, struct err *err)
 {
 	_cleanup_(err_release) struct err why = ERR_INIT;
+	/* Those who may do everything here, and on every kubelet (pki.h). */
+	static const char *const reserved[] = { "system:masters", KUBELET_CLIENT_GROUP };
 	struct csr csr;
 	struct sv pem;
 
@@ -75,9 +78,11 @@ static int certs_subject(const struct admission *a, struct err *err)
 	    csr_parse(a->q->arena, pem, &csr, &why) < 0)
 		return admission_forbid(a, err, "failed to parse CSR: %s", err_msg(&why));
 	for (size_t i = 0; i < csr.n_organizations; i++)
-		if (sv_is(csr.organizations[i], MASTERS))
-			return admission_forbid(
-			    a, err, "use of " CLIENT_SIGNER " signer with " MASTERS " group is not allowed");
+		for (size_t k = 0; k < ARRAY_LEN(reserved); k++)
+			if (sv_is(csr.organizations[i], reserved[k]))
+				return admission_forbid(a, err,
+							"use of " CLIENT_SIGNER " signer with %s group is not allowed",
+							reserved[k]);
 	return 0;
 }
 

@@ -44,7 +44,7 @@ int bootstrap_token_verify(struct apiserver *s, struct arena *a, struct sv token
 			   struct err *err)
 {
 	_cleanup_obj_ struct obj *o = NULL;
-	struct join_token t;
+	struct join_token t, known;
 	int64_t end;
 
 	/* The bare form only: the one with the CA's hash is for those who have to find us. */
@@ -52,18 +52,13 @@ int bootstrap_token_verify(struct apiserver *s, struct arena *a, struct sv token
 		return 0;
 	o = wc_get(s->wc, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
 		   arena_svf(a, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(t.id)));
-	if (!o || obj_deleting(o))
+	if (!o)
 		return err_set(err, ERR_UNAUTHORIZED, "there is no such bootstrap token");
-	if (!val_is(obj_get(o, F_type), BOOTSTRAP_TOKEN_TYPE))
-		return err_set(err, ERR_UNAUTHORIZED, "its Secret is of another type");
-	if (!secret_equal(bootstrap_token_field(a, o, "token-secret"), t.secret) ||
-	    !sv_eq(bootstrap_token_field(a, o, "token-id"), t.id))
-		return err_set(err, ERR_UNAUTHORIZED, "id or secret is wrong");
+	if (bootstrap_token_read(a, o, "authentication", env_now_ns(s->env), &known, err) < 0)
+		return -1;
+	if (!secret_equal(known.secret, t.secret))
+		return err_set(err, ERR_UNAUTHORIZED, "the secret is wrong");
 	end = bootstrap_token_end(o);
-	if (env_now_ns(s->env) >= end)
-		return err_set(err, ERR_UNAUTHORIZED, "the bootstrap token has expired");
-	if (!sv_is(bootstrap_token_field(a, o, "usage-bootstrap-authentication"), "true"))
-		return err_set(err, ERR_UNAUTHORIZED, "the bootstrap token is not for authentication");
 	*ret = (struct user_info){ .name = arena_svf(a, "system:bootstrap:%.*s", SV_ARG(t.id)),
 				   .expires_ns = end == INT64_MAX ? 0 : end };
 	return groups(a, bootstrap_token_field(a, o, "auth-extra-groups"), ret, err) < 0 ? -1 : 1;

@@ -1,5 +1,6 @@
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/apiserver-internal.h"
+#include "apiserver/bootstrap/cluster_info.h"
 #include "apiserver/bootstrap/join_token.h"
 #include "apiserver/inbox.h"
 #include "apiserver/pki.h"
@@ -350,6 +351,29 @@ static void token_tracking(struct batch *b)
 		create(b, RES(core_configmaps), ns, doc);
 }
 
+static int set_kubeconfig(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	(void)old;
+	(void)err;
+	val_set_sv(q->arena, val_ensure_map(q->arena, doc, F_data), SV("kubeconfig"),
+		   val_member_sv(val_member(((struct write *)ctx)->wanted, F_data), SV("kubeconfig")));
+	return 0;
+}
+
+/* Brought up to date: another address, a renewed CA. */
+static void cluster_info(struct batch *b)
+{
+	struct val *doc = cluster_info_doc(b->server, &b->arena);
+	struct sv ns = val_get_str(doc, F_metadata, F_namespace), name = val_get_str(doc, F_metadata, F_name);
+	_cleanup_obj_ struct obj *have = doc ? wc_get(b->server->wc, RES(core_configmaps), ns, name) : NULL;
+
+	if (doc && !have)
+		create(b, RES(core_configmaps), ns, doc);
+	else if (doc && !val_equal(val_member_sv(obj_get(have, F_data), SV("kubeconfig")),
+				   val_member_sv(val_member(doc, F_data), SV("kubeconfig"))))
+		update(b, RES(core_configmaps), ns, name, set_kubeconfig, doc);
+}
+
 static void join_token(struct batch *b, struct sv *ret_text, struct err *err)
 {
 	struct val *doc = b->server->pki ? join_token_secret(b->server, &b->arena, ret_text, err) : NULL;
@@ -411,6 +435,7 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 		kubernetes_service(&b);
 		client_ca(&b);
 		token_tracking(&b);
+		cluster_info(&b);
 		join_token(&b, &token, &why);
 	}
 	store_gather(s->store, false);

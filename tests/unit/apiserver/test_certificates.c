@@ -286,6 +286,11 @@ static void test_no_masters(void **state)
 				     .path = LIST,
 				     .body = body(r, "c", "kubernetes.io/kube-apiserver-client",
 						  request(r, "eve", "system:masters"), USAGES) });
+	expect_status(r, 403, "Forbidden", "signer with caravel:kubelet-clients group is not allowed",
+		      &(struct ask){ .method = "POST",
+				     .path = LIST,
+				     .body = body(r, "c", "kubernetes.io/kube-apiserver-client",
+						  request(r, "eve", "caravel:kubelet-clients"), USAGES) });
 	expect(r, 201, "POST", LIST,
 	       body(r, "c", "kubernetes.io/kube-apiserver-client", request(r, "eve", "devs"), USAGES));
 	expect(r, 201, "POST", LIST, body(r, "d", "example.com/x", request(r, "eve", "system:masters"), USAGES));

@@ -123,13 +123,24 @@ static void test_ends(void **state)
 	}
 }
 
+/* Upstream's own examples. */
+static void test_signature(void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct join_token t = { .id = SV("joshua"), .secret = SV("my voice is my passcode") };
+
+	(void)state;
+	assert_sv(bootstrap_token_sign(&a, &t, SV("Hello from the other side. I must have called a thousand times.")),
+		  "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..VShe2taLd-YTrmWuRkcL_8QTNDHYxQIEBsAYYiIj1_8");
+	assert_sv(bootstrap_token_sign(&a, &t, SV("")),
+		  "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..7Ui1ALizW4jXphVUB7xUqC9vLYLL9RZeOFfVLoB7Tgk");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_bad_forms),
-		cmocka_unit_test(test_pinning),
-		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_signature), cmocka_unit_test(test_forms), cmocka_unit_test(test_bad_forms),
+		cmocka_unit_test(test_pinning),	  cmocka_unit_test(test_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

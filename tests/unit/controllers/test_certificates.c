@@ -254,12 +254,61 @@ static void test_cleaned(void **state)
 	cluster_finish(&k);
 }
 
+/* --- cluster-info: which tokens sign it --- */
+
+#define SECRETS "/api/v1/namespaces/kube-system/secrets"
+#define INFO "/api/v1/namespaces/kube-public/configmaps/cluster-info"
+#define TOKEN(id, more)                                                                                   \
+	"{\"metadata\":{\"name\":\"bootstrap-token-" id "\"},\"type\":\"bootstrap.kubernetes.io/token\"," \
+	"\"stringData\":{\"token-id\":\"" id "\",\"token-secret\":\"0123456789abcdef\"" more "}}"
+#define SIGNS ",\"usage-bootstrap-signing\":\"true\""
+
+static struct sv signature(struct cluster *k, const char *id)
+{
+	const struct val *data;
+
+	cluster_run(k, 1);
+	data = val_get(expect(k->rig, 200, "GET", INFO, NULL), F_data);
+	assert_val(val_member_sv(data, SV("kubeconfig")), "content");
+	return val_str(val_member_sv(data, sv_from(arena_printf(&k->rig->arena, "jws-kubeconfig-%s", id))));
+}
+
+static void test_cluster_info(void **state)
+{
+	struct cluster k = cluster_start(state);
+	struct rig *r = k.rig;
+
+	expect(r, 201, "POST", SECRETS, TOKEN("nosign", ""));
+	expect(r, 201, "POST", SECRETS, TOKEN("signno", ",\"usage-bootstrap-signing\":\"false\""));
+	expect(r, 201, "POST", SECRETS, TOKEN("ended0", SIGNS ",\"expiration\":\"2020-01-01T00:00:00Z\""));
+	expect(r, 201, "POST", SECRETS, TOKEN("ending", SIGNS ",\"expiration\":\"2026-01-01T00:05:00Z\""));
+	expect(r, 201, "POST", SECRETS, TOKEN("signs0", SIGNS));
+	cluster_run(&k, 1);
+	expect(r, 201, "POST", "/api/v1/namespaces/kube-public/configmaps",
+	       "{\"metadata\":{\"name\":\"cluster-info\"},\"data\":{\"kubeconfig\":\"content\",\"other\":\"x\","
+	       "\"jws-kubeconfig-forged\":\"x..y\"}}");
+	assert_sv(signature(&k, "nosign"), "");
+	assert_sv(signature(&k, "signno"), "");
+	assert_sv(signature(&k, "ended0"), "");
+	assert_sv(signature(&k, "forged"), "");
+	assert_true(sv_starts(signature(&k, "signs0"), SV("eyJhbGciOiJIUzI1NiIsImtpZCI6InNpZ25zMCJ9..")));
+	assert_true(signature(&k, "ending").n > 0);
+	assert_val(val_member_sv(val_get(expect(r, 200, "GET", INFO, NULL), F_data), SV("other")), "x");
+	/* ends with its token, comes and goes with it */
+	rig_run(r, 300 * NS_PER_SEC);
+	assert_sv(signature(&k, "ending"), "");
+	expect(r, 200, "DELETE", SECRETS "/bootstrap-token-signs0", NULL);
+	assert_sv(signature(&k, "signs0"), "");
+	cluster_finish(&k);
+}
+
 int main(void)
 {
 #define WITH_KEYS(fn) cmocka_unit_test_setup_teardown(fn, rig_setup_with_keys, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		WITH_KEYS(test_nobody_approves), WITH_KEYS(test_a_node_joins), WITH_KEYS(test_serving),
 		WITH_KEYS(test_signers_refuse),	 WITH_KEYS(test_asked_again),  WITH_KEYS(test_cleaned),
+		WITH_KEYS(test_cluster_info),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
