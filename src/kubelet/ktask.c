@@ -24,6 +24,7 @@ void kubelet_unref(struct kubelet *k)
 	if (--k->refs)
 		return;
 	ktask_strings_free(k->node_labels);
+	ktask_strings_free(k->node_annotations);
 	ktask_strings_free(k->node_taints);
 	free(k->node_name);
 	free(k->node_ip);

@@ -29,7 +29,7 @@ struct kubelet {
 	int max_pods, port;
 	int64_t pod_max_pids; /* 0: no limit */
 	int64_t status_period_ns, lease_period_ns;
-	char **node_labels, **node_taints;
+	char **node_labels, **node_annotations, **node_taints;
 
 	struct informer_factory *factory;
 	struct informer *pods, *services;

@@ -137,6 +137,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->repair_ctx = o->repair_ctx;
 	k->relisted_ns = env_mono_ns(k->env);
 	k->node_labels = strings_copy(o->node_labels);
+	k->node_annotations = strings_copy(o->node_annotations);
 	k->node_taints = strings_copy(o->node_taints);
 	runtime_down_init(&k->runtime_down);
 	pthread_mutex_init(&k->lock, NULL);

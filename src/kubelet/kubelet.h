@@ -50,6 +50,7 @@ struct kubelet_opts {
 	int (*repair)(void *ctx, struct buf *said);
 	void *repair_ctx;
 	const char *const *node_labels; /* "k=v", NULL-terminated, or NULL */
+	const char *const *node_annotations; /* as node_labels */
 	const char *const *node_taints; /* "k=v:Effect", for a Node that is new; as node_labels */
 };
 

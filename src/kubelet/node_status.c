@@ -231,6 +231,28 @@ static void tell_changes(struct node_status *n, const struct val *was, const str
 
 /* --- registration --- */
 
+/* "key=value" */
+static void add_pairs(struct arena *a, struct val *map, char **pairs)
+{
+	for (; *pairs; pairs++) {
+		struct sv kv = sv_from(*pairs);
+		ssize_t eq = sv_find(kv, '=');
+
+		if (eq > 0)
+			val_set_str_sv(a, map, sv_sub(kv, 0, (size_t)eq), sv_sub(kv, (size_t)eq + 1, kv.n));
+		else if (kv.n)
+			val_set_str_sv(a, map, kv, SV(""));
+	}
+}
+
+static bool lacks_pairs(const struct val *have, const struct val *want)
+{
+	VAL_EACH_MEMBER(want, m)
+		if (!sv_eq(val_str(val_member_sv(have, m.key)), val_str(m.value)))
+			return true;
+	return false;
+}
+
 static struct val *node_status_labels(struct kubelet *k, struct arena *a, const struct val *status)
 {
 	struct val *l = val_new_map(a);
@@ -243,15 +265,7 @@ static struct val *node_status_labels(struct kubelet *k, struct arena *a, const 
 	val_set_str_sv(a, l, SV("kubernetes.io/arch"), arch);
 	val_set_str_sv(a, l, SV("kubernetes.io/hostname"), sv_from(k->node_name));
 	val_set_str_sv(a, l, SV("kubernetes.io/os"), SV("linux"));
-	for (size_t i = 0; k->node_labels[i]; i++) {
-		struct sv kv = sv_from(k->node_labels[i]);
-		ssize_t eq = sv_find(kv, '=');
-
-		if (eq > 0)
-			val_set_str_sv(a, l, sv_sub(kv, 0, (size_t)eq), sv_sub(kv, (size_t)eq + 1, kv.n));
-		else if (kv.n)
-			val_set_str_sv(a, l, kv, SV(""));
-	}
+	add_pairs(a, l, k->node_labels);
 	return l;
 }
 
@@ -318,17 +332,18 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 {
 	struct kubelet *k = n->k;
 	struct val *doc = val_new_map(a), *meta = val_new_map(a), *want = node_status_labels(k, a, status);
+	struct val *notes = val_new_map(a);
 	struct obj *o = NULL;
 	struct err e = ERR_INIT;
-	bool differs = false;
 
+	add_pairs(a, notes, k->node_annotations);
 	if (client_get(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), &o, &e) == 0) {
 		keep_node(n, o);
-		VAL_EACH_MEMBER(want, m)
-			differs |= !sv_eq(val_str(val_member_sv(obj_labels(o), m.key)), val_str(m.value));
-		if (!differs)
+		if (!lacks_pairs(obj_labels(o), want) && !lacks_pairs(obj_get(o, F_metadata, F_annotations), notes))
 			return 0;
 		val_set(a, meta, F_labels, want);
+		if (val_len(notes))
+			val_set(a, meta, F_annotations, notes);
 		val_set(a, doc, F_metadata, meta);
 		o = NULL;
 		if (client_patch(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), PATCH_MERGE, doc, NULL, &o,
@@ -342,6 +357,8 @@ static int register_node(struct node_status *n, struct arena *a, const struct va
 	err_release(&e);
 	val_set_str(a, meta, F_name, sv_from(k->node_name));
 	val_set(a, meta, F_labels, want);
+	if (val_len(notes))
+		val_set(a, meta, F_annotations, notes);
 	val_set_cstr(a, doc, F_apiVersion, "v1");
 	val_set_cstr(a, doc, F_kind, "Node");
 	val_set(a, doc, F_metadata, meta);

@@ -2,13 +2,16 @@
 
 #include "base/b64.h"
 #include "base/pem.h"
+#include "net/digest.h"
 #include "net/net-internal.h"
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
+#include <openssl/x509.h>
 
 DEFINE_CLEANUP(BIGNUM *, bn_freep, BN_free)
 
@@ -85,5 +88,43 @@ int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct 
 	SHA256(der, (size_t)n, digest);
 	OPENSSL_free(der);
 	*ret_kid = b64url_encode(a, sv_make((const char *)digest, sizeof(digest)));
+	return 0;
+}
+
+/* The public key of a certificate, a request or a private key. */
+static EVP_PKEY *key_of_any(struct sv pem)
+{
+	_cleanup_(bio_freep) BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+	_cleanup_(x509_freep) X509 *cert = NULL;
+	X509_REQ *req;
+	EVP_PKEY *key;
+
+	if (!bio)
+		return NULL;
+	cert = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL);
+	if (cert)
+		return X509_get_pubkey(cert);
+	(void)BIO_reset(bio);
+	req = PEM_read_bio_X509_REQ(bio, NULL, pem_no_password, NULL);
+	if (req) {
+		key = X509_REQ_get_pubkey(req);
+		X509_REQ_free(req);
+		return key;
+	}
+	(void)BIO_reset(bio);
+	return PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL);
+}
+
+int key_hash(struct sv pem, char ret[65], struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = key_of_any(pem);
+	unsigned char *der = NULL;
+	int n = key ? i2d_PUBKEY(key, &der) : -1;
+
+	ERR_clear_error();
+	if (n <= 0)
+		return err_set(err, ERR_INVALID, "there is no certificate, request or private key in it");
+	sha256_hex(sv_make((const char *)der, (size_t)n), ret);
+	OPENSSL_free(der);
 	return 0;
 }

@@ -13,3 +13,6 @@ int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struc
  * section 6.2), and a key id: base64url of the SHA-256 of the DER SubjectPublicKeyInfo. */
 int key_public_jwk(struct arena *a, struct sv key_pem, struct sv *ret_x, struct sv *ret_y, struct sv *ret_kid,
 		   struct err *err);
+/* The SHA-256 of the DER SubjectPublicKeyInfo, in lower-case hex, of what a PEM text holds first: a certificate, a
+ * request for one, or a private key. What a key is recognized by: kubeadm's CA hash, a node's key. */
+int key_hash(struct sv pem, char ret[65], struct err *err);

@@ -9,3 +9,9 @@
 #include "base/base.h"
 
 bool node_label_reserved(struct sv key);
+
+/* Of a Node: the hash of the key that its agent has (net/key.h), which says so itself, at every start. Whoever asks for
+ * a certificate of that name with another key is refused as long as the Node is there. NODE_KEY_SERVER: a server's own
+ * node, which has no key. */
+#define NODE_KEY_ANNOTATION "caravel.io/node-key"
+#define NODE_KEY_SERVER "server"
