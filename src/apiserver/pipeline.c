@@ -78,6 +78,8 @@ static void route_path(struct api_req *q)
 		answer_index(q);
 	else if (sv_is(q->path, "/version") || sv_is(q->path, "/version/"))
 		version_serve(q);
+	else if (sv_is(q->path, "/cacerts") && q->server->pki)
+		answer_text(q, 200, "text/plain", apiserver_ca_pem(q->server));
 	else if (sv_is(q->path, "/metrics"))
 		metrics_serve(q);
 	else if (sv_is(q->path, "/openid/v1/jwks") && q->server->pki)
