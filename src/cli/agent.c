@@ -196,6 +196,7 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.runtime_hangs = runtime_hangs,
 		.runtime_ctx = a,
 		.node_labels = o->node_labels.list.p,
+		.node_annotations = a->home->node_annotations,
 		.node_taints = o->node_taints.list.p,
 	    },
 	    err);

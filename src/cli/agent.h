@@ -18,7 +18,7 @@
 
 #include "base/env.h"
 #include "base/vec.h"
-#include "cli/cli.h"
+#include "cli/facts.h"
 #include "client/client.h"
 #include "kubelet/claim.h"
 
@@ -29,15 +29,6 @@ struct node_opts {
 	bool node_ip_found; /* no flag says it: it may change while we run */
 	struct string_list node_labels, node_taints;
 };
-
-/* Same on all nodes. Texts live as long as whoever holds it. */
-struct cluster_facts {
-	const char *cluster_cidr, *service_cidr, *cluster_domain;
-	const char *cluster_dns; /* NULL: pods get the host's name servers */
-	bool disable_proxy;
-	struct string_list disable; /* add-ons that are left out, by k3s's names */
-};
-bool facts_disabled(const struct cluster_facts *f, const char *addon);
 
 /* As whom a part speaks. In a server each is the user that upstream's component is; in an agent all are the node. */
 enum agent_as {
@@ -57,8 +48,9 @@ struct agent_home {
 	/* The kubelet's serving certificate and key for its name and addresses, in a. Where the cluster signs it only
 	 * for a Node that is there, it is a provisional one of nobody's, and agent_serve_with() brings the real one. */
 	int (*serving)(void *ctx, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err);
-	struct sv ca_pem;	/* whose clients the kubelet believes; for the agent's life */
-	bool (*given_up)(void); /* asked while something slow is waited for: true ends that */
+	const char *const *node_annotations; /* "k=v" that the Node gets, NULL-terminated */
+	struct sv ca_pem;		     /* whose clients the kubelet believes; for the agent's life */
+	bool (*given_up)(void);		     /* asked while something slow is waited for: true ends that */
 	void *ctx;
 };
 

@@ -25,6 +25,9 @@ extern const struct command commands[]; /* ends with a NULL name; those of one g
 const struct command *cli_find_command(int argc, char **argv, int *ret_words);
 
 int cmd_server(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
+int cmd_dev(int argc, char **argv);
+int cmd_dev_stop(int argc, char **argv);
 int cmd_cleanup(int argc, char **argv);
 int cmd_image_import(int argc, char **argv);
 int cmd_image_demo(int argc, char **argv);

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
+
+#define LOOK_NS (5 * NS_PER_SEC)
 
 /* A containerd that did not start within its minute mostly has a disk to wait for, or somebody who repairs it. */
 static const struct retry_policy daemon_retry = { .first_ns = 5 * NS_PER_SEC, .max_ns = 300 * NS_PER_SEC };
@@ -70,17 +73,56 @@ int daemon_node_start(struct daemon_node *n, struct err *err)
 
 void daemon_node_stop(struct daemon_node *n)
 {
+	if (n->agent && n->down)
+		n->down(n->up_ctx);
 	n->agent = agent_stop(n->agent);
 	n->due_ns = 0;
+	arena_release(&n->arena);
+}
+
+/* A lease that ended, another network: whoever asks the old address for logs would get somebody else's, or nobody. */
+static void daemon_node_follow(struct daemon_node *n)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t now = env_mono_ns(n->home->env);
+	const char *found;
+
+	if (!n->agent || !n->o->node_ip_found || now - n->looked_ns < LOOK_NS)
+		return;
+	n->looked_ns = now;
+	if (host_has_address(&a, n->o->node_ip) || !(found = host_address(&n->arena)))
+		return;
+	log_warn("agent", "this machine has another address now, and its node is started anew", "address", "%s, was %s",
+		 found, n->o->node_ip);
+	if (n->down)
+		n->down(n->up_ctx);
+	n->agent = agent_stop(n->agent);
+	n->o->node_ip = found;
+	n->due_ns = now;
 }
 
 static void daemon_node_look(struct daemon_node *n)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
+	if (!n || !n->home)
+		return;
+	daemon_node_follow(n);
 	/* What nothing would mend at the start, somebody may have broken and will mend: all else goes on. */
-	if (n && n->due_ns && env_mono_ns(n->home->env) >= n->due_ns && daemon_node_try(n, &err) < 0)
+	if (n->due_ns && env_mono_ns(n->home->env) >= n->due_ns && daemon_node_try(n, &err) < 0)
 		log_error("agent", "this machine's node does not start", "error", "%s", err_msg(&err));
+}
+
+bool daemon_pause(int64_t ns)
+{
+	const struct timespec t = { .tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC };
+	siginfo_t info;
+	sigset_t set;
+
+	daemon_signals(&set);
+	if (daemon_is_to_end() || (ns > 0 && sigtimedwait(&set, &info, &t) > 0 && kill(getpid(), info.si_signo) == 0))
+		return false; /* it is pending again: whoever asks later hears of it, too */
+	return true;
 }
 
 int daemon_wait(struct daemon_node *n)

@@ -14,19 +14,26 @@ void daemon_signals(sigset_t *ret);
 bool daemon_is_to_end(void);
 
 /* A node that is tried again, with growing pauses, when its runtime does not start: what else the process does goes on
- * meanwhile. All zero but for the first two: none yet. */
+ * meanwhile. It is started anew when this machine's address has changed and no flag says one; pods run on. All zero but
+ * for the first two: none yet. */
 struct daemon_node {
 	const struct agent_home *home;
-	const struct node_opts *o;
+	struct node_opts *o;
 	struct agent *agent;			/* NULL: none, or not yet */
 	uint64_t failures;			/* in a row */
 	int64_t due_ns;				/* mono: of the next try; 0: none is wanted */
-	void (*up)(void *ctx, struct agent *a); /* it has just been started; may be NULL */
+	int64_t looked_ns;			/* mono: at the address */
+	struct arena arena;			/* of an address that changed */
+	void (*up)(void *ctx, struct agent *a); /* it has just been started; */
+	void (*down)(void *ctx);		/* it is about to be stopped; either may be NULL */
 	void *up_ctx;
 };
 /* The first try. -1: what no later one would mend; told to end meanwhile counts as 0. */
 int daemon_node_start(struct daemon_node *n, struct err *err);
 void daemon_node_stop(struct daemon_node *n);
+
+/* Sleeps; false: a signal to end has come, now or before. */
+bool daemon_pause(int64_t ns);
 
 /* Until a signal ends us; which one. Keeps house meanwhile, and tries n (NULL: none) when it is due. */
 int daemon_wait(struct daemon_node *n);

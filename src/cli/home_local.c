@@ -1,6 +1,7 @@
 #include "cli/home_local.h"
 
 #include "cli/daemon.h"
+#include "object/node_labels.h"
 
 #include <stdlib.h>
 
@@ -33,11 +34,14 @@ static int home_local_serving(void *ctx, struct arena *a, struct sv *ret_cert, s
 
 void home_local_init(struct home_local *h, struct env *env, struct apiserver *api, const struct server_opts *o)
 {
+	static const char *const annotations[] = { NODE_KEY_ANNOTATION "=" NODE_KEY_SERVER, NULL };
+
 	*h = (struct home_local){
 		.home = { .env = env,
 			  .facts = &o->facts,
 			  .client = home_local_client,
 			  .serving = home_local_serving,
+			  .node_annotations = annotations,
 			  .ca_pem = apiserver_ca_pem(api),
 			  .given_up = daemon_is_to_end,
 			  .ctx = h },

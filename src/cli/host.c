@@ -44,7 +44,8 @@ const char *host_address(struct arena *a)
 		    !(i->ifa_flags & IFF_UP))
 			continue;
 		/* A bridge of ours or of another cluster is no way to reach the machine. */
-		if (strncmp(i->ifa_name, "cvl", 3) == 0 || strncmp(i->ifa_name, "veth", 4) == 0)
+		if (strncmp(i->ifa_name, "cvl", 3) == 0 || strncmp(i->ifa_name, "cvd", 3) == 0 ||
+		    strncmp(i->ifa_name, "veth", 4) == 0)
 			continue;
 		memcpy(&in, i->ifa_addr, sizeof(in));
 		inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));

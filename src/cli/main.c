@@ -8,6 +8,12 @@
 
 const struct command commands[] = {
 	{ "server", "[flags]", "run a cluster: API server, controllers, scheduler and this node", 0, cmd_server },
+	{ "agent", "[flags]", "join a cluster: this machine becomes a node of a server elsewhere", CMD_NEEDS_ROOT,
+	  cmd_agent },
+	{ "dev stop", "[flags]", "end a cluster that 'caravel dev' has started, and take away what it left",
+	  CMD_NEEDS_ROOT, cmd_dev_stop },
+	{ "dev", "[flags]", "run a cluster of several nodes on this machine, in network namespaces", CMD_NEEDS_ROOT,
+	  cmd_dev },
 	{ "image import", "FILE...", "load a docker or OCI image archive into this node", CMD_NEEDS_ROOT,
 	  cmd_image_import },
 	{ "image demo", "", "make the demo image of the examples on this node", CMD_NEEDS_ROOT, cmd_image_demo },

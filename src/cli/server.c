@@ -292,6 +292,19 @@ static int max_connections(void)
 	return (int)MIN(rl.rlim_cur - MIN(rl.rlim_cur / 2, DESCRIPTORS_KEPT), INT_MAX);
 }
 
+/* What joined nodes are told. Without it those that know it go on, and only new ones wait. */
+static void publish_facts(struct server *s)
+{
+	static const char *const masters[] = { "system:masters", NULL };
+	struct client *c = apiserver_client(s->api, "caravel-server", "system:caravel:server", masters);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (facts_publish(c, &s->o.facts, &err) < 0)
+		log_warn("server", "what joining nodes need to know cannot be written: they wait for the next start",
+			 "error", "%s", err_msg(&err));
+	client_free(c);
+}
+
 static int start_api(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
@@ -327,6 +340,7 @@ static int start_api(struct server *s, struct err *err)
 	    err);
 	if (!s->api || database_mark(&s->arena, o, apiserver_ca_pem(s->api), err) < 0)
 		return -1;
+	publish_facts(s);
 	s->http = http_server_start(s->loops, NET_THREADS,
 				    &(struct http_server_opts){
 					.bind_address = o->bind_address,
@@ -449,7 +463,7 @@ static int server_serve(struct server *s, struct err *err)
 		if (daemon_node_start(&s->node, err) < 0)
 			return -1;
 	}
-	signum = daemon_wait(&s->node);
+	signum = daemon_wait(s->o.disable_agent ? NULL : &s->node);
 	log_info("server", "stopping", "signal", "%s", strsignal(signum));
 	return 0;
 }

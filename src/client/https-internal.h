@@ -51,9 +51,6 @@ int https_headers(struct https_client *h, struct arena *a, const char *content_t
 
 /* --- https_target.c --- */
 
-/* Cuts "https://host:port/prefix"; host and prefix are in the arena. */
-int https_parse_url(struct arena *a, const char *url, bool *ret_tls, char **ret_host, int *ret_port,
-		    struct sv *ret_prefix, struct err *err);
 /* "/apis/apps/v1/namespaces/NS/deployments/NAME/SUB"; parts that are "" are left out. */
 int https_path(struct https_client *h, const struct resource *r, struct sv ns, struct sv name, const char *sub,
 	       struct buf *b, struct err *err);

@@ -50,3 +50,7 @@ struct client *client_https_new(struct env *env, const struct client_https_opts 
 struct kubeconfig;
 /* The client of a kubeconfig's context (client/kubeconfig.h). */
 struct client *client_kubeconfig_new(struct env *env, const struct kubeconfig *k, const char *name, struct err *err);
+
+/* Cuts "https://host:port/prefix"; host and prefix are in the arena. */
+int https_parse_url(struct arena *a, const char *url, bool *ret_tls, char **ret_host, int *ret_port,
+		    struct sv *ret_prefix, struct err *err);

@@ -2,8 +2,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "client/https-internal.h"
+#include "client/https.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 

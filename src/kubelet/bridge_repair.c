@@ -10,6 +10,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define RESULT_MAX (1 << 20)
@@ -125,12 +126,20 @@ bool bridge_read_pod_end(struct arena *a, struct sv text, struct bridge_pod_end 
 
 /* --- what is there --- */
 
+/* Of this network namespace: where it was entered without a mount of its own at /sys, somebody mounted one elsewhere
+ * (cli/dev.h). */
+static const char *br_sys(struct arena *a, const char *link, const char *what)
+{
+	const char *sys = getenv("CARAVEL_SYSFS");
+
+	return arena_printf(a, "%s/class/net/%s%s", sys && *sys ? sys : "/sys", link, what);
+}
+
 static bool br_exists(const char *link)
 {
-	char path[64];
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
-	(void)snprintf(path, sizeof(path), "/sys/class/net/%s", link);
-	return access(path, F_OK) == 0;
+	return access(br_sys(&a, link, ""), F_OK) == 0;
 }
 
 static bool br_is_up(const char *link)
@@ -139,17 +148,17 @@ static bool br_is_up(const char *link)
 	unsigned flags;
 	struct sv text;
 
-	return file_read(&a, arena_printf(&a, "/sys/class/net/%s/flags", link), 64, &text, NULL) < 0 ||
-	       sscanf(text.p, "%x", &flags) != 1 || flags & IFF_UP;
+	return file_read(&a, br_sys(&a, link, "/flags"), 64, &text, NULL) < 0 || sscanf(text.p, "%x", &flags) != 1 ||
+	       flags & IFF_UP;
 }
 
 static bool br_attached(const char *veth, const char *bridge)
 {
-	char path[64], to[256];
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	char to[256];
 	ssize_t n;
 
-	(void)snprintf(path, sizeof(path), "/sys/class/net/%s/master", veth);
-	n = readlink(path, to, sizeof(to) - 1);
+	n = readlink(br_sys(&a, veth, "/master"), to, sizeof(to) - 1);
 	if (n <= 0)
 		return false;
 	to[n] = '\0';

@@ -1,0 +1,508 @@
+#include "cli/dev.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/agent.h"
+#include "cli/daemon.h"
+#include "cli/dev_net.h"
+#include "client/kubeconfig.h"
+#include "client/https.h"
+#include "ev/ev.h"
+#include "kubelet/node_cleanup.h"
+#include "proxy/sysctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SYS "dev"
+#define DEFAULT_DEV_DIR "/var/lib/caravel-dev"
+#define ROUTES_MAX ((size_t)16 << 20)
+#define STOP_S 20 /* for a node to end by itself */
+#define LOOK_NS (10 * NS_PER_MS)
+#define READY_NS (60 * NS_PER_SEC)
+
+struct dev {
+	struct arena arena;
+	const char *data_dir, *kubeconfig;
+	int nodes, port;
+	bool debug;
+	struct string_list server_args, agent_args;
+
+	struct claim *claim;
+	struct dev_net net;
+	pid_t pid[DEV_NODES_MAX + 1]; /* of nodes; 0: does not run */
+	int64_t began_ns;
+};
+
+static const char *dev_node_dir(struct arena *a, const char *data_dir, int node)
+{
+	return arena_printf(a, "%s/dev-%d", data_dir, node);
+}
+
+const char *const *dev_node_dirs(struct arena *a, const char *data_dir)
+{
+	const char **list = ARENA_ARRAY(a, const char *, DEV_NODES_MAX + 1);
+	size_t n = 0;
+
+	for (int i = 1; i <= DEV_NODES_MAX; i++)
+		if (access(dev_node_dir(a, data_dir, i), F_OK) == 0)
+			list[n++] = dev_node_dir(a, data_dir, i);
+	list[n] = NULL;
+	return n ? list : NULL;
+}
+
+static int64_t dev_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
+/* --- processes --- */
+
+/* In the child: into the namespace, with a sysfs that shows it. Nothing here may need a lock. */
+static int dev_enter(int ns, const char *sys)
+{
+	if (setns(ns, CLONE_NEWNET) < 0)
+		return -1;
+	if (!sys)
+		return 0;
+	(void)umount2(sys, MNT_DETACH); /* of an earlier namespace of that name */
+	return mount("sysfs", sys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
+}
+
+/* One of our own commands in the namespace of a node; its pid, or -1. sys, log: NULL: none, ours. */
+static pid_t dev_spawn(const struct dev_net *net, int node, const char *const *argv, const char *sys, const char *log,
+		       struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const char *path = dev_net_ns_path(net, &a, node);
+	_cleanup_close_ int ns = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int out = log ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : -1;
+	pid_t us = getpid(), pid;
+	sigset_t none;
+
+	if (log && out < 0)
+		return err_set_errno(err, errno, "opening '%s'", log);
+	pid = fork();
+	if (pid < 0)
+		return err_set_errno(err, errno, "starting a process");
+	if (pid > 0)
+		return pid;
+	/* A namespace that is gone, of a node that is only cleaned up after: then from here. */
+	if (ns >= 0 && dev_enter(ns, sys) < 0)
+		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != us)
+		_exit(126);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (setsid() < 0) /* Ctrl-C is for us, who tell them */
+		_exit(126);
+	if (out >= 0 && (dup2(out, 1) < 0 || dup2(out, 2) < 0))
+		_exit(126);
+	if (sys)
+		setenv("CARAVEL_SYSFS", sys, 1);
+	execv("/proc/self/exe", (char **)(uintptr_t)argv);
+	_exit(127);
+}
+
+/* Each of the processes ends, or is killed after so many seconds. How many did not exit with 0. */
+static int dev_reap(pid_t *pid, int n, int seconds)
+{
+	int64_t deadline = dev_now_ns() + seconds * NS_PER_SEC;
+	const struct timespec look = { .tv_nsec = 5 * NS_PER_MS };
+	int bad = 0, left;
+
+	do {
+		left = 0;
+		for (int i = 0; i <= n; i++) {
+			int status = 0;
+			pid_t r = pid[i] > 0 ? waitpid(pid[i], &status, WNOHANG) : -1;
+
+			if (pid[i] > 0 && r == 0) {
+				left++;
+				if (dev_now_ns() > deadline)
+					kill(pid[i], SIGKILL);
+			} else if (pid[i] > 0) {
+				bad += r > 0 && status != 0;
+				pid[i] = 0;
+			}
+		}
+		if (left)
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &look, NULL);
+	} while (left);
+	return bad;
+}
+
+/* --- taking away --- */
+
+int dev_cleanup(const char *data_dir, const char *settings, bool images, void (*say)(const char *what, void *ctx),
+		void *ctx, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	pid_t pid[DEV_NODES_MAX + 1] = { 0 };
+	struct sysctls s;
+	struct dev_net net;
+	struct err first = ERR_INIT;
+	int bad, rc;
+
+	dev_net_init(&net, data_dir);
+	/* In its own namespace each, for there the network's plugins take back what they did. */
+	for (int i = 1; i <= DEV_NODES_MAX; i++) {
+		const char *dir = dev_node_dir(&a, data_dir, i);
+		const char *argv[] = { "caravel", "cleanup", "--stop", "--data-dir", dir, images ? "--images" : NULL,
+				       NULL };
+
+		if (access(dir, F_OK) == 0 || access(dev_net_ns_path(&net, &a, i), F_OK) == 0)
+			pid[i] = dev_spawn(&net, i, argv, NULL, "/dev/null", first.reason ? NULL : &first);
+	}
+	bad = dev_reap(pid, DEV_NODES_MAX, 90);
+	if (bad && !first.reason)
+		err_set(&first, ERR_INTERNAL,
+			"%d of the nodes could not be cleaned up after: `caravel cleanup --data-dir %s/dev-N` says why",
+			bad, data_dir);
+	for (int i = 1; i <= DEV_NODES_MAX; i++)
+		(void)umount2(arena_printf(&a, "%s/sys", dev_node_dir(&a, data_dir, i)), MNT_DETACH);
+	rc = dev_net_down(&net, first.reason ? NULL : &first);
+	if (rc > 0 && say)
+		say(arena_printf(&a, "removed the network %s and its namespaces", net.name), ctx);
+	sysctls_init(&s, settings);
+	if (s.saved.n && !sysctl_hand_over(&s, ALL_CLAIMS))
+		sysctl_restore(&s);
+	sysctls_release(&s);
+	return first.reason ? err_move(err, &first) : 0;
+}
+
+static void dev_say(const char *what, void *ctx)
+{
+	(void)ctx;
+	log_info(SYS, "clearing up", "done", "%s", what);
+}
+
+/* --- coming up --- */
+
+static int dev_make_net(struct dev *d, struct err *err)
+{
+	struct sysctls s;
+	struct sv routes;
+
+	if (file_read(&d->arena, "/proc/net/route", ROUTES_MAX, &routes, err) < 0)
+		return -1;
+	if (!dev_net_choose(&d->net, routes))
+		return err_set(err, ERR_UNAVAILABLE,
+			       "all of 198.18.0.0/15 is in use on this machine: nodes find no addresses");
+	sysctls_init(&s, claim_settings(d->claim));
+	if (!sysctl_ensure(&s, "net/ipv4/ip_forward", "1"))
+		log_warn(SYS, "net.ipv4.ip_forward cannot be set: nodes do not reach the outside", "see", "%s",
+			 "sysctl net.ipv4.ip_forward=1");
+	sysctls_release(&s);
+	return dev_net_up(&d->net, d->nodes, err);
+}
+
+/* The words of one node's command, NULL-terminated. */
+struct dev_words {
+	VEC(const char *) list;
+};
+
+static void dev_add(struct dev_words *w, const char *flag, const char *value)
+{
+	vec_push(&w->list, flag);
+	if (value)
+		vec_push(&w->list, value);
+}
+
+static int dev_start_node(struct dev *d, int node, struct err *err)
+{
+	struct arena *a = &d->arena;
+	const char *dir = dev_node_dir(a, d->data_dir, node), *sys = arena_printf(a, "%s/sys", dir),
+		   *ip = dev_net_address(&d->net, a, node), *server = dev_net_address(&d->net, a, 1);
+	const struct string_list *more = node == 1 ? &d->server_args : &d->agent_args;
+	struct dev_words w = { 0 };
+
+	if (dir_make(sys, 0700, err) < 0)
+		return -1;
+	dev_add(&w, "caravel", NULL);
+	dev_add(&w, node == 1 ? "server" : "agent", NULL);
+	dev_add(&w, "--config", "/dev/null"); /* the machine's own is not this cluster's */
+	dev_add(&w, "--data-dir", dir);
+	dev_add(&w, "--node-name", arena_printf(a, "dev-%d", node));
+	dev_add(&w, "--node-ip", ip);
+	if (node == 1) {
+		dev_add(&w, "--bind-address", ip);
+		dev_add(&w, "--https-listen-port", arena_printf(a, "%d", d->port));
+		dev_add(&w, "--write-kubeconfig", d->kubeconfig);
+	} else {
+		dev_add(&w, "--server", arena_printf(a, "https://%s:%d", server, d->port));
+		dev_add(&w, "--token-file", arena_printf(a, "%s/server/node-token", dev_node_dir(a, d->data_dir, 1)));
+	}
+	for (const char *const *m = more->list.p; m && *m; m++)
+		dev_add(&w, *m, NULL);
+	vec_push(&w.list, NULL);
+	d->pid[node] =
+	    dev_spawn(&d->net, node, w.list.p, sys, arena_printf(a, "%s/dev-%d.log", d->data_dir, node), err);
+	vec_release(&w.list);
+	return d->pid[node] < 0 ? -1 : 0;
+}
+
+/* One that has ended; 0: all run. */
+static int dev_ended(struct dev *d, int *ret_status)
+{
+	for (int i = 1; i <= d->nodes; i++)
+		if (d->pid[i] > 0 && waitpid(d->pid[i], ret_status, WNOHANG) > 0) {
+			d->pid[i] = 0;
+			return i;
+		}
+	return 0;
+}
+
+static int dev_check_alive(struct dev *d, struct err *err)
+{
+	int status, node = dev_ended(d, &status);
+
+	return node ? err_set(err, ERR_UNAVAILABLE, "node dev-%d has ended; '%s/dev-%d.log' says why", node,
+			      d->data_dir, node)
+		    : 0;
+}
+
+/* 1: the API serves, and its kubeconfig is there; 0: told to end. */
+static int dev_wait_server(struct dev *d, struct err *err)
+{
+	while (access(d->kubeconfig, F_OK) < 0) {
+		if (dev_check_alive(d, err) < 0)
+			return -1;
+		if (!daemon_pause(LOOK_NS))
+			return 0;
+	}
+	return 1;
+}
+
+static bool dev_node_is_ready(const struct obj *node)
+{
+	VAL_EACH(obj_get(node, F_status, F_conditions), c)
+		if (val_is(val_get(c, F_type), "Ready"))
+			return val_is(val_get(c, F_status), "True");
+	return false;
+}
+
+/* Nodes of this start: what a node said before it was stopped does not count. */
+static int dev_count_ready(struct client *c, int nodes, int64_t since_ns)
+{
+	struct obj_list l = { 0 };
+	int ready = 0;
+
+	(void)since_ns;
+	if (client_list(c, RES(core_nodes), SV(""), NULL, &l, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < l.n; i++)
+		ready += dev_node_is_ready(l.items[i]);
+	obj_list_release(&l);
+	return MIN(ready, nodes);
+}
+
+static int dev_wait_ready(struct dev *d, struct err *err)
+{
+	struct env *env = env_real_new(1);
+	struct kubeconfig k;
+	struct client *c = NULL;
+	int64_t deadline = dev_now_ns() + READY_NS;
+	int rc = -1, ready = 0;
+
+	if (kubeconfig_load(&d->arena, d->kubeconfig, NULL, &k, err) == 0)
+		c = client_kubeconfig_new(env, &k, "caravel-dev", err);
+	while (c) {
+		ready = dev_count_ready(c, d->nodes, 0);
+		if ((rc = dev_check_alive(d, err)) < 0 || ready == d->nodes)
+			break;
+		if (dev_now_ns() > deadline) {
+			log_warn(SYS, "not all nodes are Ready", "ready", "%d of %d; logs are in %s", ready, d->nodes,
+				 d->data_dir);
+			break;
+		}
+		if (!daemon_pause(LOOK_NS))
+			break;
+	}
+	if (c && rc == 0 && ready == d->nodes)
+		log_info(SYS, "all nodes are Ready", "nodes", "%d in %.2f s", ready,
+			 (double)(dev_now_ns() - d->began_ns) / (double)NS_PER_SEC);
+	client_free(c);
+	env_real_free(env);
+	return rc;
+}
+
+static int dev_up(struct dev *d, struct err *err)
+{
+	int rc;
+
+	if (dev_net_left(&d->net) >= 0 || dev_node_dirs(&d->arena, d->data_dir)) {
+		/* Also after an orderly end this is little: what is gone is not looked for twice. */
+		if (dev_net_left(&d->net) >= 0 &&
+		    dev_cleanup(d->data_dir, claim_settings(d->claim), false, dev_say, NULL, err) < 0)
+			return err_wrap(err, "clearing up after an earlier one");
+	}
+	if (dev_make_net(d, err) < 0)
+		return -1;
+	(void)unlink(d->kubeconfig);
+	if (dev_start_node(d, 1, err) < 0)
+		return -1;
+	rc = dev_wait_server(d, err);
+	if (rc <= 0)
+		return rc;
+	for (int i = 2; i <= d->nodes; i++)
+		if (dev_start_node(d, i, err) < 0)
+			return -1;
+	printf("caravel: kubeconfig: export KUBECONFIG=%s\n", d->kubeconfig);
+	fflush(stdout);
+	if (dev_wait_ready(d, err) < 0)
+		return -1;
+	printf("caravel: %d nodes; Ctrl-C or 'caravel dev stop%s%s' ends them\n", d->nodes,
+	       strcmp(d->data_dir, DEFAULT_DEV_DIR) ? " --data-dir " : "",
+	       strcmp(d->data_dir, DEFAULT_DEV_DIR) ? d->data_dir : "");
+	fflush(stdout);
+	return 0;
+}
+
+static void dev_run(struct dev *d)
+{
+	sigset_t set;
+	int signum;
+
+	daemon_signals(&set);
+	sigaddset(&set, SIGCHLD);
+	while (!daemon_is_to_end()) {
+		int status, node;
+
+		while ((node = dev_ended(d, &status)) > 0)
+			log_warn(SYS, "a node has ended, and stays so until the next start", "node",
+				 "dev-%d; see %s/dev-%d.log", node, d->data_dir, node);
+		signum = sigwaitinfo(&set, NULL);
+		if (signum > 0 && signum != SIGCHLD)
+			break;
+	}
+}
+
+static int dev_down(struct dev *d, struct err *err)
+{
+	/* The server last: nodes say good-bye. */
+	for (int i = d->nodes; i >= 1; i--)
+		if (d->pid[i] > 0)
+			kill(d->pid[i], SIGTERM);
+	(void)dev_reap(d->pid, d->nodes, STOP_S);
+	return dev_cleanup(d->data_dir, claim_settings(d->claim), false, NULL, NULL, err);
+}
+
+/* --- commands --- */
+
+static int dev_options(struct dev *d, int argc, char **argv, bool start, struct err *err)
+{
+	const struct option table[] = {
+		{ "data-dir", 'd', OPT_STRING, &d->data_dir, "DIR", "of the cluster (" DEFAULT_DEV_DIR ")" },
+		{ "nodes", 0, OPT_INT, &d->nodes, "N", "how many (3); the first has the control plane" },
+		{ "https-listen-port", 0, OPT_INT, &d->port, "N", "of the API, on the first node's address (6443)" },
+		{ "write-kubeconfig", 'o', OPT_STRING, &d->kubeconfig, "FILE",
+		  "admin kubeconfig (DIR/kubeconfig.yaml)" },
+		{ "server-arg", 0, OPT_LIST, &d->server_args, "FLAG",
+		  "a further flag of the first node's caravel server" },
+		{ "agent-arg", 0, OPT_LIST, &d->agent_args, "FLAG",
+		  "a further flag of the other nodes' caravel agent" },
+		{ "debug", 0, OPT_BOOL, &d->debug, NULL, "log more" },
+	};
+	int rc;
+
+	d->data_dir = DEFAULT_DEV_DIR;
+	d->nodes = 3;
+	d->port = 6443;
+	rc = cli_options_parse(&d->arena, table, start ? ARRAY_LEN(table) : 1, argc, argv, NULL, NULL, err);
+	if (rc)
+		return rc;
+	if (d->nodes < 1 || d->nodes > DEV_NODES_MAX)
+		return err_set(err, ERR_INVALID, "--nodes takes 1 to %d, not %d", DEV_NODES_MAX, d->nodes);
+	if (d->port < 1 || d->port > 65535)
+		return err_set(err, ERR_INVALID, "--https-listen-port takes a port up to 65535, not %d", d->port);
+	if (d->debug)
+		log_set_level(LVL_DEBUG);
+	if (!start) {
+		d->data_dir = full_path(&d->arena, d->data_dir);
+	} else if (data_dir_make(&d->arena, &d->data_dir, err) < 0) {
+		return -1;
+	}
+	if (!d->kubeconfig)
+		d->kubeconfig = arena_printf(&d->arena, "%s/kubeconfig.yaml", d->data_dir);
+	dev_net_init(&d->net, d->data_dir);
+	return 0;
+}
+
+static void dev_release(struct dev *d)
+{
+	string_list_release(&d->server_args);
+	string_list_release(&d->agent_args);
+	arena_release(&d->arena);
+}
+
+int cmd_dev(int argc, char **argv)
+{
+	struct dev d = { .began_ns = dev_now_ns() };
+	struct err err = ERR_INIT, late = ERR_INIT;
+	int rc = dev_options(&d, argc, argv, true, &err);
+	sigset_t set;
+
+	if (rc == 0) {
+		daemon_signals(&set);
+		sigaddset(&set, SIGCHLD);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		rc = claim_take(d.data_dir, &d.claim, NULL, &err);
+		if (rc < 0)
+			err_wrap(&err, "this cluster runs already");
+	}
+	if (rc == 0 && d.claim) {
+		rc = dev_up(&d, &err);
+		if (rc == 0)
+			dev_run(&d);
+		if (dev_down(&d, &late) < 0 && rc == 0)
+			rc = err_move(&err, &late);
+		err_release(&late);
+		claim_forget(d.claim);
+	}
+	dev_release(&d);
+	return rc < 0 ? cli_fail_err(&err) : 0;
+}
+
+static void dev_print(const char *what, void *ctx)
+{
+	*(bool *)ctx = true;
+	printf("caravel: %s\n", what);
+}
+
+int cmd_dev_stop(int argc, char **argv)
+{
+	struct dev d = { 0 };
+	struct err err = ERR_INIT;
+	bool any = false;
+	int rc = dev_options(&d, argc, argv, false, &err);
+
+	if (rc) {
+		dev_release(&d);
+		return rc < 0 ? cli_fail_err(&err) : 0;
+	}
+	rc = node_take_over(d.data_dir, &d.claim, &err);
+	if (rc >= 0) {
+		if (rc > 0)
+			dev_print("ended the cluster", &any);
+		rc = dev_cleanup(d.data_dir, claim_settings(d.claim), false, dev_print, &any, &err);
+		claim_forget(d.claim);
+	}
+	if (rc == 0 && !any)
+		printf("caravel: no cluster of '%s' runs, and nothing of it is left\n", d.data_dir);
+	dev_release(&d);
+	return rc < 0 ? cli_fail_err(&err) : 0;
+}

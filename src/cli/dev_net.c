@@ -1,0 +1,150 @@
+#include "cli/dev_net.h"
+
+#include "base/buf.h"
+#include "cli/cidrs.h"
+#include "ev/ev.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RANGE_BASE UINT32_C(0xc6120000) /* 198.18.0.0/15 */
+#define RANGES 512u
+#define RUN_NS (20 * NS_PER_SEC)
+#define NETNS_DIR "/run/netns"
+
+void dev_net_init(struct dev_net *n, const char *data_dir)
+{
+	*n = (struct dev_net){ 0 };
+	snprintf(n->name, sizeof(n->name), "cvd%08x", (unsigned)(sv_hash(sv_from(data_dir)) & 0xffffffff));
+}
+
+bool dev_net_choose(struct dev_net *n, struct sv routes)
+{
+	uint32_t first = (uint32_t)sv_hash(sv_from(n->name)) % RANGES;
+
+	for (uint32_t i = 0; i < RANGES; i++) {
+		uint32_t base = RANGE_BASE + ((first + i) % RANGES) * 256;
+		char cidr[32];
+
+		snprintf(cidr, sizeof(cidr), "%u.%u.%u.0/24", base >> 24, base >> 16 & 255, base >> 8 & 255);
+		if (!cidrs_routed(routes, cidr, 1)) {
+			n->base = base;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *dev_net_ns(const struct dev_net *n, struct arena *a, int node)
+{
+	return arena_printf(a, "%s-%d", n->name, node);
+}
+
+const char *dev_net_ns_path(const struct dev_net *n, struct arena *a, int node)
+{
+	return arena_printf(a, NETNS_DIR "/%s-%d", n->name, node);
+}
+
+const char *dev_net_address(const struct dev_net *n, struct arena *a, int node)
+{
+	uint32_t ip = n->base + (node ? 10 + (uint32_t)node : 1);
+
+	return arena_printf(a, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+}
+
+/* A program with text as its input. */
+static int dev_net_run(const char *const *argv, struct sv text, struct err *err)
+{
+	_cleanup_(buf_release) struct buf out = BUF_INIT, errs = BUF_INIT;
+	_cleanup_close_ int fd = memfd_create("caravel-dev", MFD_CLOEXEC);
+	int status = 0;
+
+	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n || lseek(fd, 0, SEEK_SET) < 0)
+		return err_set_errno(err, errno, "cannot hand over what '%s' is to do", argv[0]);
+	if (child_run(&(struct child_opts){ .argv = argv, .stdin_fd = fd, .stdout_fd = -1, .stderr_fd = -1 }, RUN_NS,
+		      4096, &out, &errs, &status, err) < 0)
+		return err_wrap(err, "running '%s'", argv[0]);
+	return status ? err_set(err, ERR_INTERNAL, "%s: %.*s", argv[0], SV_ARG(sv_trim(buf_sv(&errs)))) : 0;
+}
+
+static int dev_net_node_up(const struct dev_net *n, int node, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *argv[] = { "ip", "-n", dev_net_ns(n, &a, node), "-batch", "-", NULL };
+
+	buf_printf(&b, "link set lo up\naddress add %s/24 dev eth0\nlink set eth0 up\nroute add default via %s\n",
+		   dev_net_address(n, &a, node), dev_net_address(n, &a, 0));
+	return dev_net_run(argv, buf_sv(&b), err);
+}
+
+int dev_net_up(const struct dev_net *n, int nodes, struct err *err)
+{
+	static const char *const ip[] = { "ip", "-batch", "-", NULL }, *const nft[] = { "nft", "-f", "-", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	const char *bridge = dev_net_address(n, &a, 0);
+
+	buf_printf(&b, "link add %s type bridge\naddress add %s/24 dev %s\nlink set %s up\n", n->name, bridge, n->name,
+		   n->name);
+	for (int i = 1; i <= nodes; i++)
+		buf_printf(&b,
+			   "netns add %s-%d\nlink add %s-%d type veth peer name eth0 netns %s-%d\n"
+			   "link set %s-%d master %s up\n",
+			   n->name, i, n->name, i, n->name, i, n->name, i, n->name);
+	if (dev_net_run(ip, buf_sv(&b), err) < 0)
+		return -1;
+	for (int i = 1; i <= nodes; i++)
+		if (dev_net_node_up(n, i, err) < 0)
+			return -1;
+	buf_clear(&b);
+	buf_printf(&b,
+		   "table ip %s {\n\tchain out {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+		   "\t\tip saddr %s/24 oifname != \"%s\" masquerade\n\t}\n}\n",
+		   n->name, bridge, n->name);
+	return dev_net_run(nft, buf_sv(&b), err);
+}
+
+int dev_net_left(const struct dev_net *n)
+{
+	DIR *d = opendir(NETNS_DIR);
+	size_t len = strlen(n->name);
+	int max = if_nametoindex(n->name) ? 0 : -1;
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		int64_t node;
+
+		if (strncmp(e->d_name, n->name, len) == 0 && e->d_name[len] == '-' &&
+		    sv_to_i64(sv_from(e->d_name + len + 1), &node) && node > 0 && node <= DEV_NODES_MAX)
+			max = MAX(max, (int)node);
+	}
+	if (d)
+		closedir(d);
+	return max;
+}
+
+int dev_net_down(const struct dev_net *n, struct err *err)
+{
+	static const char *const ip[] = { "ip", "-force", "-batch", "-", NULL };
+	const char *nft[] = { "nft", "delete", "table", "ip", n->name, NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	int left = dev_net_left(n);
+
+	(void)dev_net_run(nft, SV(""), NULL); /* fails when there is none */
+	if (left < 0)
+		return 0;
+	for (int i = 1; i <= left; i++)
+		if (access(dev_net_ns_path(n, &a, i), F_OK) == 0)
+			buf_printf(&b, "link delete %s-%d\nnetns delete %s-%d\n", n->name, i, n->name, i);
+	buf_printf(&b, "link delete %s\n", n->name);
+	(void)dev_net_run(ip, buf_sv(&b), NULL); /* of a half-made one some are missing: what counts is what is left */
+	return dev_net_left(n) < 0
+		   ? 1
+		   : err_set(err, ERR_INTERNAL,
+			     "something of the network %s does not go: `ip link`, `ip netns` show it", n->name);
+}
