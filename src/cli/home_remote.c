@@ -300,7 +300,7 @@ static bool node_has_address(struct home_remote *h)
 	return false;
 }
 
-static int ask(struct home_remote *h, enum cert_for what, struct err *err)
+static int remote_ask(struct home_remote *h, enum cert_for what, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv name;
@@ -363,7 +363,7 @@ static int64_t tend_cert(struct home_remote *h, enum cert_for what)
 			return MIN(renew - now, TEND_NS);
 		if (what == CERT_SERVING && !node_has_address(h))
 			return 200 * NS_PER_MS;
-		if (ask(h, what, &err) < 0) {
+		if (remote_ask(h, what, &err) < 0) {
 			log_warn(SYS, "cannot ask for a certificate", "error", "%s", err_msg(&err));
 			return 10 * NS_PER_SEC;
 		}
@@ -416,7 +416,7 @@ static void learn_servers(struct home_remote *h)
 	h->learnt_ns = env_mono_ns(h->env);
 }
 
-static void tend(void *ctx)
+static void remote_tend(void *ctx)
 {
 	struct home_remote *h = ctx;
 	int64_t next;
@@ -440,7 +440,7 @@ static void tend(void *ctx)
 	pthread_mutex_lock(&h->lock);
 	h->running = false;
 	if (!h->stopping)
-		h->timer = env_after(h->env, ENV_CONTROL, next, tend, h);
+		h->timer = env_after(h->env, ENV_CONTROL, next, remote_tend, h);
 	pthread_cond_broadcast(&h->idle);
 	pthread_mutex_unlock(&h->lock);
 }
@@ -450,7 +450,7 @@ void home_remote_tend(struct home_remote *h, struct agent *a)
 	pthread_mutex_lock(&h->lock);
 	h->agent = a;
 	h->stopping = false;
-	h->timer = env_after(h->env, ENV_CONTROL, 0, tend, h);
+	h->timer = env_after(h->env, ENV_CONTROL, 0, remote_tend, h);
 	pthread_mutex_unlock(&h->lock);
 }
 

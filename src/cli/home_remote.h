@@ -1,7 +1,6 @@
 /* home_remote.h - where a joined node is at home: HTTPS to the servers, as system:node:NAME.
  *
  *	home_remote_join()	a certificate on disk, or else the token: CA, facts, request, certificate
- *	home_remote_init()	the struct agent_home of it
  *	home_remote_tend()	while the node runs: serving certificate, renewals, the list of servers
  *
  * Clients share one list of servers and one certificate (client/servers.h).

@@ -49,9 +49,9 @@ struct kubelet_opts {
 	 * podnet_repair(). May be NULL. */
 	int (*repair)(void *ctx, struct buf *said);
 	void *repair_ctx;
-	const char *const *node_labels; /* "k=v", NULL-terminated, or NULL */
+	const char *const *node_labels;	     /* "k=v", NULL-terminated, or NULL */
 	const char *const *node_annotations; /* as node_labels */
-	const char *const *node_taints; /* "k=v:Effect", for a Node that is new; as node_labels */
+	const char *const *node_taints;	     /* "k=v:Effect", for a Node that is new; as node_labels */
 };
 
 /* What a kubelet asks of its machine, as a table so that the simulator can run the same code. */
