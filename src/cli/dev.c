@@ -10,7 +10,7 @@
 #include "client/https.h"
 #include "ev/ev.h"
 #include "kubelet/node_cleanup.h"
-#include "proxy/sysctl.h"
+#include "base/sysctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
