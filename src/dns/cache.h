@@ -14,6 +14,8 @@ struct dns_key {
 	uint16_t type;
 	bool cd, want_dnssec;
 };
+#define DNS_KEY_MAX (DNS_NAME_MAX + 3)
+struct sv dns_key_bytes(const struct dns_key *k, char tmp[DNS_KEY_MAX]); /* equal ones have equal bytes */
 
 enum dns_cached {
 	DNS_CACHE_NONE,

@@ -23,7 +23,7 @@
 
 #define DNS_FLIGHTS_MAX 1024
 #define DNS_WAITERS_MAX 8192
-#define DNS_PEER_WAITERS_MAX 512
+#define DNS_PEER_WAITERS_MAX 128
 
 struct dns_forwarder;
 struct dns_try; /* one message to one server */
@@ -40,7 +40,7 @@ struct dns_transport {
 };
 
 struct dns_forwarder *dns_forwarder_new(const struct dns_transport *t, size_t cache_bytes);
-struct dns_forwarder *dns_forwarder_free(struct dns_forwarder *f); /* who waits is told nothing any more */
+struct dns_forwarder *dns_forwarder_free(struct dns_forwarder *f); /* who waits is told that nobody knows */
 /* Borrowed until the next. Flights under way go on with the servers they know; what was learnt of servers stays. */
 void dns_forwarder_use(struct dns_forwarder *f, const struct dns_config *cfg);
 

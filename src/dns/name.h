@@ -25,7 +25,7 @@ bool dns_name_ieq(const struct dns_name *a, const struct dns_name *b); /* ASCII 
 
 /* Whether n is zone or below it, and how many bytes of n come before zone. Both are lower. */
 bool dns_name_within(const struct dns_name *n, const struct dns_name *zone, size_t *ret_before);
-/* head (whole labels without the empty one) before tail. False: too long. */
+/* head (whole labels without the empty one) before tail, which may be *ret. False: too long. */
 bool dns_name_join(struct sv head, const struct dns_name *tail, struct dns_name *ret);
 
 /* Cuts the first label off *rest (labels without the empty one). False: none is left. */

@@ -28,6 +28,8 @@ struct obj;
 
 struct zone_entry;
 
+/* "NAME.NS" in wire form and lower case, appended: the key of its entry. False: neither has any. */
+bool zone_key(struct sv ns, struct sv name, struct buf *to);
 /* NULL: it has no names. Slices may be in any order; those for another address type than addresses do not count. */
 struct zone_entry *zone_entry_new(const struct obj *svc, struct obj *const *slices, size_t n);
 struct zone_entry *zone_entry_free(struct zone_entry *e); /* NULL is fine; returns NULL */
@@ -45,6 +47,8 @@ struct zone_record {
  * is freed, to be read with zone_entry_record(). */
 ssize_t zone_entry_find(const struct zone_entry *e, struct sv labels, size_t *ret_first);
 struct zone_record zone_entry_record(const struct zone_entry *e, size_t i);
+/* How many records from i, before end, are of its name and type: they stand together. */
+size_t zone_entry_skip(const struct zone_entry *e, size_t i, size_t end);
 /* "NAME.NS" in wire form, without the empty label. */
 struct sv zone_entry_key(const struct zone_entry *e);
 
@@ -62,6 +66,8 @@ bool zone_table_has_namespace(const struct zone_table *t, struct sv label);	    
 size_t zone_table_count(const struct zone_table *t);
 void zone_table_clear(struct zone_table *t);
 
-/* Names of an address: calls fn with the labels before the Service's own ("" for itself). Returns how many. */
+/* Names of an address: calls fn (unless NULL) with the labels before the Service's own ("" for itself). Returns how many,
+ * at most ZONE_NAMES_MAX. */
+#define ZONE_NAMES_MAX 1000
 size_t zone_table_names(const struct zone_table *t, struct ip_addr a,
 			void (*fn)(const struct zone_entry *e, struct sv labels, void *ctx), void *ctx);

@@ -15,7 +15,7 @@
 #include "ev/ev.h"
 
 #define DGRAM_BATCH 32
-#define DGRAM_MAX 4096 /* bytes of a datagram, either way; longer ones are dropped */
+#define DGRAM_MAX 2048 /* bytes of a datagram, either way; longer ones are dropped */
 
 /* Who asked, and at which address: what an answer that comes later needs. A value. */
 struct dgram_peer {
@@ -36,6 +36,8 @@ struct dgram_server_opts {
 /* err->errnum is EADDRINUSE where somebody has the port. From the loop's thread, or before that runs. */
 struct dgram_server *dgram_listen(const struct dgram_server_opts *o, struct err *err);
 int dgram_port(const struct dgram_server *s);
+/* From now on datagrams are read: until then they wait, as many as the kernel keeps. */
+void dgram_begin(struct dgram_server *s);
 void dgram_send(struct dgram_server *s, const struct dgram_peer *to, struct sv bytes);
 struct dgram_server *dgram_close(struct dgram_server *s); /* NULL is fine; returns NULL */
 

@@ -36,6 +36,7 @@ struct framed_server_opts {
 	void *ctx;
 };
 struct framed_server *framed_listen(const struct framed_server_opts *o, struct err *err);
+void framed_begin(struct framed_server *s); /* from now on connections are taken: until then they wait */
 size_t framed_conns(const struct framed_server *s);
 void framed_send(struct framed_server *s, const struct framed_peer *to, struct sv bytes);
 void framed_drop(struct framed_server *s, const struct framed_peer *to); /* no answer: closes it */
