@@ -20,10 +20,11 @@ struct controllers_opts {
 	 * by controllers_free(). NULL: they write with client. */
 	struct client *(*client_as)(void *ctx, const char *account);
 	void *client_ctx;
-	struct api_current *kinds; /* the kinds that the API serves; NULL: built-in ones only */
-	const char *cluster_cidr;  /* pod CIDRs per node are cut from it, /24 each */
-	const char *server_node;   /* the node beside this control plane; NULL: none */
-	struct sv root_ca_pem;	   /* for kube-root-ca.crt ConfigMaps and token Secrets */
+	struct api_current *kinds;	/* the kinds that the API serves; NULL: built-in ones only */
+	const char *cluster_cidr;	/* "v4", "v6", "v4,v6": the pod CIDRs of nodes are cut from it */
+	int node_mask_v4, node_mask_v6; /* their lengths; 0: /24 and /64 */
+	const char *server_node;	/* the node beside this control plane; NULL: none */
+	struct sv root_ca_pem;		/* for kube-root-ca.crt ConfigMaps and token Secrets */
 	/* Sign certificates for approved requests; empty: nobody here does. */
 	struct sv signing_ca_pem, signing_key_pem;
 	struct sv server_cert_pem; /* of the API server: no node gets its names */

@@ -212,6 +212,101 @@ static void test_ipam(void **state)
 	world_free(w);
 }
 
+/* "10.42.1.0/24 fd00:42:0:1::/64", or "" */
+static const char *ranges_of(struct arena *a, struct world *w, const char *name)
+{
+	_cleanup_obj_ struct obj *n = fake_api_get(w->api, node_res, "", name);
+	const char *text = "";
+
+	VAL_EACH(obj_get(n, F_spec, F_podCIDRs), c)
+		text = arena_printf(a, "%s%s%.*s", text, *text ? " " : "", SV_ARG(val_str(c)));
+	return text;
+}
+
+static void test_ipam_families(void **state)
+{
+	static const struct {
+		const char *cidr;
+		int v4, v6;
+		const char *first, *second;
+	} rows[] = {
+		{ "10.42.0.0/16", 0, 0, "10.42.0.0/24", "10.42.1.0/24" },
+		{ "fd00:42::/56", 0, 0, "fd00:42::/64", "fd00:42:0:1::/64" },
+		{ "10.42.0.0/16,fd00:42::/56", 0, 0, "10.42.0.0/24 fd00:42::/64", "10.42.1.0/24 fd00:42:0:1::/64" },
+		{ "fd00:42::/56, 10.42.0.0/16", 26, 72, "fd00:42::/72 10.42.0.0/26",
+		  "fd00:42:0:0:100::/72 10.42.0.64/26" },
+		/* host bits of the flag do not count; a range that is smaller than a node's gives none */
+		{ "10.42.7.9/16,fd00:42::/80", 0, 0, "10.42.0.0/24", "10.42.1.0/24" },
+	};
+	static const char *const only[] = { "node-ipam-controller", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct controllers_opts o = { .cluster_cidr = rows[i].cidr,
+					      .node_mask_v4 = rows[i].v4,
+					      .node_mask_v6 = rows[i].v6 };
+		struct world *w = world_new_opts(4, only, &o);
+		_cleanup_obj_ struct obj *n = NULL;
+
+		make_node(w, "a");
+		world_run(w, NS_PER_SEC);
+		make_node(w, "b");
+		world_run(w, NS_PER_SEC);
+		assert_string_equal(ranges_of(&a, w, "a"), rows[i].first);
+		assert_string_equal(ranges_of(&a, w, "b"), rows[i].second);
+		n = fake_api_get(w->api, node_res, "", "b");
+		assert_true(sv_starts(sv_from(rows[i].second), val_str(obj_get(n, F_spec, F_podCIDR))));
+		world_free(w);
+	}
+}
+
+/* What nodes have by other hands is not given again, whatever its length; what a gone node had is, at once. */
+static void test_ipam_returns(void **state)
+{
+	static const char *const only[] = { "node-ipam-controller", NULL };
+	struct controllers_opts o = { .cluster_cidr = "10.42.0.0/22,fd00:42::/56" };
+	struct world *w = world_new_opts(4, only, &o);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	(void)state;
+	/* Half a range, one that is written in another way, one that is not of ours. */
+	make(w, node_res, "", "{\"metadata\":{\"name\":\"old\"},\"spec\":{\"podCIDRs\":[\"10.42.1.128/25\"]}}");
+	make(w, node_res, "", "{\"metadata\":{\"name\":\"six\"},\"spec\":{\"podCIDRs\":[\"fd00:0042:0:0::/63\"]}}");
+	make(w, node_res, "", "{\"metadata\":{\"name\":\"far\"},\"spec\":{\"podCIDRs\":[\"10.99.0.0/24\"]}}");
+	world_run(w, NS_PER_SEC);
+	make_node(w, "a");
+	make_node(w, "b");
+	make_node(w, "c");
+	make_node(w, "waits");
+	world_run(w, 10 * NS_PER_SEC);
+	assert_string_equal(ranges_of(&a, w, "a"), "10.42.0.0/24 fd00:42:0:2::/64");
+	assert_string_equal(ranges_of(&a, w, "b"), "10.42.2.0/24 fd00:42:0:3::/64");
+	assert_string_equal(ranges_of(&a, w, "c"), "10.42.3.0/24 fd00:42:0:4::/64");
+	/* All families or none, and it is said. */
+	assert_string_equal(ranges_of(&a, w, "waits"), "");
+	assert_sv(world_event(w, &a, "CIDRNotAvailable"), "Node waits status is now: CIDRNotAvailable");
+	fake_api_delete(w->api, node_res, "", "far", NULL);
+	world_run(w, NS_PER_SEC);
+	assert_string_equal(ranges_of(&a, w, "waits"), "");
+	fake_api_delete(w->api, node_res, "", "b", NULL);
+	world_run(w, NS_PER_SEC);
+	assert_true(sv_starts(sv_from(ranges_of(&a, w, "waits")), SV("10.42.2.0/24 ")));
+	/* A whole range taken by one. */
+	fake_api_delete(w->api, node_res, "", "a", NULL);
+	fake_api_delete(w->api, node_res, "", "c", NULL);
+	fake_api_delete(w->api, node_res, "", "waits", NULL);
+	make(w, node_res, "", "{\"metadata\":{\"name\":\"all\"},\"spec\":{\"podCIDRs\":[\"fd00:42::/48\"]}}");
+	world_run(w, NS_PER_SEC);
+	make_node(w, "z");
+	world_run(w, 10 * NS_PER_SEC);
+	assert_string_equal(ranges_of(&a, w, "z"), "");
+	fake_api_delete(w->api, node_res, "", "all", NULL);
+	world_run(w, NS_PER_SEC);
+	assert_true(sv_starts(sv_from(ranges_of(&a, w, "z")), SV("10.42.")));
+	world_free(w);
+}
+
 static void test_podgc(void **state)
 {
 	static const char *const only[] = { "pod-garbage-collector-controller", NULL };
@@ -299,6 +394,8 @@ int main(void)
 		cmocka_unit_test(test_all_silent),
 		cmocka_unit_test(test_conditions_to_taints),
 		cmocka_unit_test(test_ipam),
+		cmocka_unit_test(test_ipam_families),
+		cmocka_unit_test(test_ipam_returns),
 		cmocka_unit_test(test_podgc),
 		cmocka_unit_test(test_role),
 		cmocka_unit_test(test_aggregation),
