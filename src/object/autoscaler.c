@@ -298,16 +298,11 @@ static struct val *autoscaler_annotations(struct arena *a, const struct val *doc
 {
 	static const char *const ours[] = { AUTOSCALER_METRICS, AUTOSCALER_BEHAVIOR, AUTOSCALER_CURRENT_METRICS,
 					    AUTOSCALER_CONDITIONS };
-	struct val *out = val_new_map(a);
+	const struct val *all = val_get(doc, F_metadata, F_annotations);
+	struct val *out = val_type(all) == VAL_MAP ? val_clone_nodes(a, all) : val_new_map(a);
 
-	VAL_EACH_MEMBER(val_get(doc, F_metadata, F_annotations), m) {
-		bool drop = false;
-
-		for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-			drop |= sv_is(m.key, ours[i]);
-		if (!drop)
-			val_set_sv(a, out, m.key, m.value);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		(void)val_del_sv(out, sv_from(ours[i]));
 	return out;
 }
 

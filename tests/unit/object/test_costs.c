@@ -9,6 +9,7 @@
 #include "codec/val_index.h"
 #include "codec/yaml.h"
 #include "object/apply.h"
+#include "object/autoscaler.h"
 #include "object/decode.h"
 #include "object/list_index.h"
 #include "object/obj.h"
@@ -854,13 +855,48 @@ static void test_indexes(void **state)
 	expect_linear(&row, 1);
 }
 
+/* --- versions --- */
+
+/* To v2 and back, and what an annotation says with it. */
+static void run_autoscaler(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *v1 = json_decode(&a, text_of(&a, arg, n), NULL, NULL), *v2;
+
+	assert_non_null(v1);
+	cost_begin(c);
+	v2 = autoscaler_to_v2(&a, v1);
+	v1 = autoscaler_to_v1(&a, v2);
+	cost_end(c);
+	assert_true(val_len(val_get(v2, F_spec, F_metrics)) > 0);
+}
+
+#define NOTED "{'metadata':{'annotations':{"
+#define NOTED_METRICS NOTED "'autoscaling.alpha.kubernetes.io/metrics':'["
+static const struct cost_row versions[] = {
+	{ "autoscaler: annotations", run_autoscaler, &(const struct text){ NOTED, "'k%zr':'v'", "}}}", NULL, NULL },
+	  0 },
+	{ "autoscaler: metrics", run_autoscaler,
+	  &(const struct text){ NOTED_METRICS, "{\\'type\\':\\'Pods\\',\\'pods\\':{\\'metricName\\':\\'m%zu\\'}}",
+				"]'}}}", NULL, NULL },
+	  0 },
+	{ "autoscaler: one metric with many members", run_autoscaler,
+	  &(const struct text){ NOTED_METRICS "{", "\\'k%zu\\':1", "}]'}}}", NULL, NULL }, 0 },
+};
+
+static void test_versions(void **state)
+{
+	(void)state;
+	expect_linear(versions, ARRAY_LEN(versions));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decoders),  cmocka_unit_test(test_documents), cmocka_unit_test(test_typed),
 		cmocka_unit_test(test_paths),	  cmocka_unit_test(test_patches),   cmocka_unit_test(test_json_patches),
 		cmocka_unit_test(test_ownership), cmocka_unit_test(test_managers),  cmocka_unit_test(test_selectors),
-		cmocka_unit_test(test_indexes),
+		cmocka_unit_test(test_indexes),	  cmocka_unit_test(test_versions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
