@@ -7,6 +7,8 @@
 #define ID_LEN 6
 #define SECRET_LEN 16
 #define HASH_LEN 64
+#define GROUP "system:bootstrappers"
+#define GROUP_MAX 255 /* characters behind the prefix, and one */
 
 static bool all_of(struct sv s, size_t n, bool hex)
 {
@@ -119,4 +121,70 @@ struct sv bootstrap_token_sign(struct arena *a, const struct join_token *t, stru
 	hmac_sha256(t->secret, arena_svf(a, "%.*s.%.*s", SV_ARG(header), SV_ARG(payload)), mac);
 	return arena_svf(a, "%.*s..%.*s", SV_ARG(header),
 			 SV_ARG(b64url_encode(a, sv_make((const char *)mac, sizeof(mac)))));
+}
+
+bool bootstrap_group_good(struct sv g)
+{
+	struct sv rest = sv_sub(g, sizeof(GROUP), g.n);
+
+	if (!sv_starts(g, SV(GROUP ":")) || rest.n == 0 || rest.n > GROUP_MAX + 1)
+		return false;
+	for (size_t i = 0; i < rest.n; i++) {
+		bool alnum = (rest.p[i] >= 'a' && rest.p[i] <= 'z') || (rest.p[i] >= '0' && rest.p[i] <= '9');
+
+		if (!alnum && (i + 1 == rest.n || (rest.p[i] != ':' && rest.p[i] != '-')))
+			return false;
+	}
+	return true;
+}
+
+/* n characters of a-z and 0-9, each as likely as the others. */
+static struct sv random_text(struct env *e, struct arena *a, size_t n)
+{
+	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	char *out = arena_alloc(a, n);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = alphabet[env_random_below(e, sizeof(alphabet) - 1)];
+	return sv_make(out, n);
+}
+
+void bootstrap_token_random(struct env *e, struct arena *a, struct join_token *ret)
+{
+	*ret = (struct join_token){ .id = random_text(e, a, ID_LEN),
+				    .secret = random_text(e, a, SECRET_LEN),
+				    .ca_hash = SV("") };
+}
+
+static void bootstrap_token_put(struct arena *a, struct val *data, const char *key, struct sv value)
+{
+	val_set_str_sv(a, data, sv_from(key), b64_encode(a, value));
+}
+
+struct val *bootstrap_token_doc(struct arena *a, const struct bootstrap_token_opts *o)
+{
+	struct val *doc = val_new_map(a), *meta = val_set_map(a, doc, F_metadata), *data;
+	char end[TIME_TEXT_MAX];
+
+	val_set_cstr(a, doc, F_kind, "Secret");
+	val_set_cstr(a, doc, F_apiVersion, "v1");
+	val_set_str(a, meta, F_name, arena_svf(a, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(o->token.id)));
+	val_set_cstr(a, meta, F_namespace, BOOTSTRAP_TOKEN_NS);
+	if (o->join)
+		val_set_str_sv(a, val_set_map(a, meta, F_labels), SV(JOIN_TOKEN_LABEL), SV("true"));
+	val_set_cstr(a, doc, F_type, BOOTSTRAP_TOKEN_TYPE);
+	data = val_set_map(a, doc, F_data);
+	if (o->description && *o->description)
+		bootstrap_token_put(a, data, "description", sv_from(o->description));
+	bootstrap_token_put(a, data, "token-id", o->token.id);
+	bootstrap_token_put(a, data, "token-secret", o->token.secret);
+	if (o->authentication)
+		bootstrap_token_put(a, data, "usage-bootstrap-authentication", SV("true"));
+	if (o->signing)
+		bootstrap_token_put(a, data, "usage-bootstrap-signing", SV("true"));
+	if (o->groups && *o->groups)
+		bootstrap_token_put(a, data, "auth-extra-groups", sv_from(o->groups));
+	if (o->end_ns != INT64_MAX)
+		bootstrap_token_put(a, data, "expiration", time_format(o->end_ns, false, end));
+	return doc;
 }

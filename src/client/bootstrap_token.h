@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/env.h"
 #include "base/err.h"
 #include "object/obj.h"
 
@@ -43,6 +44,30 @@ struct sv bootstrap_token_sign(struct arena *a, const struct join_token *t, stru
 #define CLUSTER_INFO_NS "kube-public"
 #define CLUSTER_INFO "cluster-info"
 #define CLUSTER_INFO_JWS "jws-kubeconfig-"
+
+/* --- making them --- */
+
+/* The groups that may join (api/rbac.policy): kubeadm's, and that of the token in DIR/server/node-token. */
+#define BOOTSTRAP_TOKEN_GROUP "system:bootstrappers:kubeadm:default-node-token"
+#define JOIN_TOKEN_GROUP "system:bootstrappers:caravel:default-node-token"
+#define JOIN_TOKEN_LABEL "caravel/join-token" /* on the Secret of the token in that file */
+
+/* system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]: what auth-extra-groups may name. */
+bool bootstrap_group_good(struct sv group);
+/* Made up; in the arena. */
+void bootstrap_token_random(struct env *e, struct arena *a, struct join_token *ret);
+
+struct bootstrap_token_opts {
+	struct join_token token;
+	const char *description, *groups; /* groups with commas; NULL: none */
+	bool authentication, signing;
+	int64_t end_ns; /* wall clock; INT64_MAX: never */
+	bool join;	/* it gets JOIN_TOKEN_LABEL */
+};
+/* The Secret. */
+struct val *bootstrap_token_doc(struct arena *a, const struct bootstrap_token_opts *o);
+
+/* --- parts --- */
 
 /* A field of the Secret, decoded: "token-secret", "expiration", ... SV_NULL when it is absent or no base64. */
 struct sv bootstrap_token_field(struct arena *a, const struct obj *secret, const char *name);

@@ -10,6 +10,11 @@ ONCE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image":
 SELECTOR = {"matchLabels": {"a": "b"}}
 CRD = {"group": "x.io", "scope": "Cluster", "names": {"plural": "ws", "kind": "W"}, "versions": [
     {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}]}
+REQUEST = ("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlxR1NNNDlBZ0"
+           "VHQ0NxR1NNNDlBd0VIQTBJQQpCTmw2S0toRExXWld0b2NESlJtTjVwWkhWbkN1Wno0dW9RZkFTcmtKUms0SFJLOWlXUzhyeDVRcUZJUmlnMzBV"
+           "CkttRTZVUWRDQksyYVZ6TmxmdTlLbjZlZ0FEQUtCZ2dxaGtqT1BRUURBZ05KQURCR0FpRUEzUENnOE1RT1paMTQKT2pGQnZrQVVRcUE2QTN1eF"
+           "k4YjZwVXV1R0lBcjNWd0NJUUNXYnM2eHZxeTlkQUtEUk81eGp0WlJKOWJYdDRIRQphQWxGa3FxSXZKejVjQT09Ci0tLS0tRU5EIENFUlRJRklD"
+           "QVRFIFJFUVVFU1QtLS0tLQo=")
 # resource: its members besides metadata, and a name where another than "x" is needed
 OBJECTS = {
     "bindings": {}, "configmaps": {"data": {"a": "b"}}, "endpoints": {}, "limitranges": {"spec": {"limits": []}},
@@ -35,6 +40,7 @@ OBJECTS = {
     "roles": {"rules": []}, "clusterroles": {"rules": []},
     "rolebindings": {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"}},
     "clusterrolebindings": {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "x"}},
+    "certificatesigningrequests": {"spec": {"request": REQUEST, "signerName": "x.io/y", "usages": ["client auth"]}},
     "priorityclasses": {"value": 1}, "csidrivers": {"spec": {}}, "csinodes": {"spec": {"drivers": []}},
     "csistoragecapacities": {"storageClassName": "x"}, "storageclasses": {"provisioner": "x.io/y"},
     "volumeattachments": {"spec": {"attacher": "x.io", "nodeName": "x", "source": {"persistentVolumeName": "x"}}},

@@ -5,24 +5,7 @@
 #include "net/digest.h"
 
 #define GROUP "system:bootstrappers"
-#define GROUP_MAX 255 /* characters behind the prefix, and one */
 #define GROUPS_MAX 64
-
-/* system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9] */
-static bool good_group(struct sv g)
-{
-	struct sv rest = sv_sub(g, sizeof(GROUP), g.n);
-
-	if (!sv_starts(g, SV(GROUP ":")) || rest.n == 0 || rest.n > GROUP_MAX + 1)
-		return false;
-	for (size_t i = 0; i < rest.n; i++) {
-		bool alnum = (rest.p[i] >= 'a' && rest.p[i] <= 'z') || (rest.p[i] >= '0' && rest.p[i] <= '9');
-
-		if (!alnum && (i + 1 == rest.n || (rest.p[i] != ':' && rest.p[i] != '-')))
-			return false;
-	}
-	return true;
-}
 
 static int groups(struct arena *a, struct sv extra, struct user_info *u, struct err *err)
 {
@@ -31,7 +14,7 @@ static int groups(struct arena *a, struct sv extra, struct user_info *u, struct 
 	u->groups = ARENA_ARRAY(a, struct sv, GROUPS_MAX + 2);
 	u->groups[u->n_groups++] = SV(GROUP);
 	while (extra.n && sv_split(&extra, ',', &one)) {
-		if (!good_group(one) || u->n_groups > GROUPS_MAX)
+		if (!bootstrap_group_good(one) || u->n_groups > GROUPS_MAX)
 			return err_set(err, ERR_UNAUTHORIZED, "its auth-extra-groups are not valid");
 		if (!user_in_group(u, one))
 			u->groups[u->n_groups++] = one;

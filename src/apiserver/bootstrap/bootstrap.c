@@ -440,8 +440,8 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	}
 	store_gather(s->store, false);
 	wait_all(&b);
-	if (token.n && b.err.reason == ERR_NONE)
-		(void)join_token_write(s, &b.arena, token, &why);
+	if (token.n && b.err.reason == ERR_NONE && s->o.data_dir)
+		(void)join_token_write(&b.arena, s->o.data_dir, token, &why);
 	if (why.reason != ERR_NONE && pki == 0) {
 		(void)batch_end(&b, NULL);
 		return err_move(err, &why);

@@ -1,0 +1,397 @@
+/* `caravel token …`: the bootstrap tokens of a cluster, as people know them of kubeadm and k3s. They are Secrets; an
+ * administrator's kubeconfig makes, lists and deletes them. */
+#include "apiserver/bootstrap/join_token.h"
+#include "base/timefmt.h"
+#include "cli/server.h"
+#include "client/bootstrap_token.h"
+#include "client/https.h"
+#include "client/kubeconfig.h"
+#include "codec/yaml.h"
+#include "ev/ev.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct token_cmd {
+	const char *data_dir, *kubeconfig, *ttl, *description, *new_token;
+	struct string_list groups, usages, words;
+	bool print_join_command;
+	struct arena arena;
+	struct env *env;
+	struct client *client;
+	struct kubeconfig k;
+};
+
+#define TOKEN_WHERE(t)                                                                                                 \
+	{ "data-dir", 'd', OPT_STRING, &(t).data_dir, "DIR", "of the server on this machine (" DEFAULT_DATA_DIR ")" }, \
+	{                                                                                                              \
+		"kubeconfig", 0, OPT_STRING, &(t).kubeconfig, "FILE", "an administrator's (that of the server)"        \
+	}
+
+static void token_cmd_release(struct token_cmd *t)
+{
+	string_list_release(&t->groups);
+	string_list_release(&t->usages);
+	string_list_release(&t->words);
+	client_free(t->client);
+	if (t->env)
+		env_real_free(t->env);
+	arena_release(&t->arena);
+}
+
+static struct token_cmd token_cmd_init(void)
+{
+	return (
+	    struct token_cmd){ .data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL, .ttl = "24h", .description = "" };
+}
+
+/* --kubeconfig, else what the server wrote, else $KUBECONFIG. */
+static const char *token_kubeconfig(struct token_cmd *t)
+{
+	const char *const there[] = { arena_printf(&t->arena, "%s/kubeconfig.yaml", t->data_dir),
+				      strcmp(t->data_dir, DEFAULT_DATA_DIR) == 0 ? "/etc/caravel/kubeconfig.yaml"
+										 : NULL };
+
+	if (t->kubeconfig)
+		return t->kubeconfig;
+	for (size_t i = 0; i < ARRAY_LEN(there); i++)
+		if (there[i] && access(there[i], R_OK) == 0)
+			return there[i];
+	return getenv("KUBECONFIG");
+}
+
+static int token_connect(struct token_cmd *t, struct err *err)
+{
+	const char *home = getenv("HOME"), *path;
+
+	if (!t->data_dir)
+		t->data_dir = arena_printf(&t->arena, "%s/.caravel", home ? home : "/tmp");
+	t->data_dir = full_path(&t->arena, t->data_dir);
+	path = token_kubeconfig(t);
+	if (!path)
+		return err_set(
+		    err, ERR_NOT_FOUND,
+		    "no server has written a kubeconfig for '%s': name its --data-dir, or an administrator's "
+		    "--kubeconfig",
+		    t->data_dir);
+	if (kubeconfig_load(&t->arena, path, NULL, &t->k, err) < 0)
+		return -1;
+	t->env = env_real_new(2);
+	t->client = client_kubeconfig_new(t->env, &t->k, "caravel-token", err);
+	return t->client ? 0 : -1;
+}
+
+/* 0, 1: help was printed, -1. The words that are no flags are in t->words. */
+static int token_begin(struct token_cmd *t, const struct option *table, size_t n, int argc, char **argv, size_t words,
+		       struct err *err)
+{
+	int rc = cli_options_parse(&t->arena, table, n, argc, argv, NULL, &t->words, err);
+
+	if (rc == 0 && t->words.list.n - 1 > words)
+		rc = err_set(err, ERR_INVALID, "unexpected argument '%s'; 'caravel help %s' says what it takes",
+			     t->words.list.p[words], argv[0]);
+	return rc ? rc : token_connect(t, err);
+}
+
+static int token_end(int rc, struct err *err)
+{
+	return rc < 0 ? cli_fail_err(err) : 0;
+}
+
+/* --- create --- */
+
+static int token_parse_usages(const struct token_cmd *t, struct bootstrap_token_opts *o, struct err *err)
+{
+	o->authentication = o->signing = !t->usages.list.p || !t->usages.list.p[0];
+	for (const char *const *u = t->usages.list.p; u && *u; u++) {
+		if (strcmp(*u, "authentication") == 0)
+			o->authentication = true;
+		else if (strcmp(*u, "signing") == 0)
+			o->signing = true;
+		else
+			return err_set(err, ERR_INVALID, "--usages takes signing and authentication, not '%s'", *u);
+	}
+	return 0;
+}
+
+static int token_parse_groups(struct token_cmd *t, struct bootstrap_token_opts *o, struct err *err)
+{
+	const char *all = "";
+
+	o->groups = BOOTSTRAP_TOKEN_GROUP;
+	for (const char *const *g = t->groups.list.p; g && *g; g++) {
+		if (!bootstrap_group_good(sv_from(*g)))
+			return err_set(
+			    err, ERR_INVALID,
+			    "--groups takes groups that begin with system:bootstrappers: and go on in a-z, 0-9, - "
+			    "and :, not '%s'",
+			    *g);
+		all = *all ? arena_printf(&t->arena, "%s,%s", all, *g) : *g;
+		o->groups = all;
+	}
+	/* Groups are what an authenticated user is in. */
+	if (!o->authentication)
+		o->groups = NULL;
+	return 0;
+}
+
+static int token_parse_ttl(const struct token_cmd *t, struct bootstrap_token_opts *o, struct err *err)
+{
+	int64_t ttl;
+
+	if (!duration_parse(sv_from(t->ttl), &ttl) || ttl < 0)
+		return err_set(err, ERR_INVALID, "--ttl takes a time like 24h or 30m, or 0 for ever, not '%s'", t->ttl);
+	o->end_ns = ttl ? env_now_ns(t->env) + ttl : INT64_MAX;
+	return 0;
+}
+
+/* Where other machines reach the server: what it tells them itself, else what the kubeconfig says. */
+static const char *token_server(struct token_cmd *t)
+{
+	struct obj *o = NULL;
+	const struct val *doc = NULL;
+	const char *url = t->k.server;
+
+	if (client_get(t->client, RES(core_configmaps), SV(CLUSTER_INFO_NS), SV(CLUSTER_INFO), &o, NULL) == 0)
+		doc = yaml_decode(&t->arena, val_str(val_member_sv(obj_get(o, F_data), SV("kubeconfig"))), NULL);
+	doc = val_member_sv(val_member_sv(val_at(val_member_sv(doc, SV("clusters")), 0), SV("cluster")), SV("server"));
+	if (val_str(doc).n)
+		url = arena_cstr(&t->arena, val_str(doc));
+	obj_unref(o);
+	return url;
+}
+
+static void token_print(struct token_cmd *t, const struct join_token *token)
+{
+	struct sv text = t->k.ca_pem.n ? join_token_format(&t->arena, t->k.ca_pem, token->id, token->secret)
+				       : arena_svf(&t->arena, "%.*s.%.*s", SV_ARG(token->id), SV_ARG(token->secret));
+
+	if (t->print_join_command)
+		printf("caravel agent --server %s --token %.*s\n", token_server(t), SV_ARG(text));
+	else
+		printf("%.*s\n", SV_ARG(text));
+}
+
+static int token_write(struct token_cmd *t, const struct bootstrap_token_opts *o, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (client_create(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), bootstrap_token_doc(&t->arena, o), NULL,
+			  NULL, &why) == 0)
+		return 0;
+	if (why.reason == ERR_ALREADY_EXISTS) {
+		err_release(&why);
+		return err_set(err, ERR_ALREADY_EXISTS,
+			       "there is a token '%.*s': 'caravel token delete %.*s' deletes it", SV_ARG(o->token.id),
+			       SV_ARG(o->token.id));
+	}
+	return err_move(err, &why);
+}
+
+static int token_given(struct token_cmd *t, const char *text, struct join_token *ret, struct err *err)
+{
+	if (!text) {
+		bootstrap_token_random(t->env, &t->arena, ret);
+		return 0;
+	}
+	return join_token_parse(sv_from(text), ret, err) < 0 ||
+		       (ret->ca_hash.n && join_token_check_ca(ret, t->k.ca_pem, err) < 0)
+		   ? -1
+		   : 0;
+}
+
+int cmd_token_create(int argc, char **argv)
+{
+	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
+	const struct option table[] = {
+		{ "ttl", 0, OPT_STRING, &t.ttl, "TIME", "how long it is good; 0: for ever (24h)" },
+		{ "description", 0, OPT_STRING, &t.description, "TEXT", "what it is for" },
+		{ "groups", 0, OPT_LIST, &t.groups, "GROUP",
+		  "whom it makes of who comes with it (" BOOTSTRAP_TOKEN_GROUP ")" },
+		{ "usages", 0, OPT_LIST, &t.usages, "USAGE", "signing, authentication (both)" },
+		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
+		  "print the whole command for the new node" },
+		TOKEN_WHERE(t),
+	};
+	struct bootstrap_token_opts o = { .description = NULL };
+	struct err err = ERR_INIT;
+	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 1, &err);
+
+	if (rc > 0)
+		return 0;
+	o.description = t.description;
+	if (rc < 0 || token_given(&t, t.words.list.p[0], &o.token, &err) < 0 || token_parse_usages(&t, &o, &err) < 0 ||
+	    token_parse_groups(&t, &o, &err) < 0 || token_parse_ttl(&t, &o, &err) < 0 || token_write(&t, &o, &err) < 0)
+		return cli_fail_err(&err);
+	token_print(&t, &o.token);
+	return 0;
+}
+
+int cmd_token_generate(int argc, char **argv)
+{
+	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
+	struct err err = ERR_INIT;
+	struct join_token token;
+	int rc = cli_options_parse(&t.arena, NULL, 0, argc, argv, NULL, NULL, &err);
+
+	if (rc)
+		return rc < 0 ? cli_fail_err(&err) : 0;
+	t.env = env_real_new(1);
+	bootstrap_token_random(t.env, &t.arena, &token);
+	printf("%.*s.%.*s\n", SV_ARG(token.id), SV_ARG(token.secret));
+	return 0;
+}
+
+/* --- list --- */
+
+/* What a Secret says, for a terminal. */
+static struct sv token_text(struct token_cmd *t, const struct obj *o, const char *field, const char *if_none)
+{
+	struct sv text = bootstrap_token_field(&t->arena, o, field);
+	char *p = arena_cstr(&t->arena, text.n ? text : sv_from(if_none));
+
+	for (char *c = p; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	return sv_from(p);
+}
+
+static void token_print_row(struct token_cmd *t, const struct obj *o, int width)
+{
+	_cleanup_(buf_release) struct buf ttl = BUF_INIT;
+	bool auth = sv_is(token_text(t, o, "usage-bootstrap-authentication", ""), "true"),
+	     sign = sv_is(token_text(t, o, "usage-bootstrap-signing", ""), "true");
+	int64_t end = bootstrap_token_end(o), now = env_now_ns(t->env);
+
+	if (end == INT64_MAX)
+		buf_adds(&ttl, "<forever>");
+	else if (end <= now)
+		buf_adds(&ttl, "<invalid>");
+	else
+		duration_human(&ttl, end - now);
+	printf("%-8.*s%-11s%-22.*s%-24s%-*.*s%.*s\n", SV_ARG(token_text(t, o, "token-id", "<none>")), buf_cstr(&ttl),
+	       SV_ARG(token_text(t, o, "expiration", "<never>")),
+	       auth && sign ? "authentication,signing"
+	       : auth	    ? "authentication"
+	       : sign	    ? "signing"
+			    : "<none>",
+	       width, SV_ARG(token_text(t, o, "description", "<none>")),
+	       SV_ARG(token_text(t, o, "auth-extra-groups", "<none>")));
+}
+
+static int token_list(struct token_cmd *t, struct obj_list *list, struct err *err)
+{
+	return client_list(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
+			   &(struct client_list_opts){ .field_selector = "type=" BOOTSTRAP_TOKEN_TYPE }, list, err);
+}
+
+int cmd_token_list(int argc, char **argv)
+{
+	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
+	_cleanup_(obj_list_release) struct obj_list list = { NULL, 0, 0, 0 };
+	const struct option table[] = { TOKEN_WHERE(t) };
+	struct err err = ERR_INIT;
+	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 0, &err), width = sizeof("DESCRIPTION") + 1;
+
+	if (rc > 0)
+		return 0;
+	if (rc < 0 || token_list(&t, &list, &err) < 0)
+		return cli_fail_err(&err);
+	for (size_t i = 0; i < list.n; i++)
+		width = MAX(width, (int)MIN(token_text(&t, list.items[i], "description", "").n + 2, 80));
+	printf("%-8s%-11s%-22s%-24s%-*s%s\n", "TOKEN", "TTL", "EXPIRES", "USAGES", width, "DESCRIPTION",
+	       "EXTRA GROUPS");
+	for (size_t i = 0; i < list.n; i++)
+		token_print_row(&t, list.items[i], width);
+	return 0;
+}
+
+/* --- delete, rotate --- */
+
+/* By its id, or by all of it. */
+static int token_delete(struct token_cmd *t, const char *word, struct err *err)
+{
+	struct sv id = sv_from(word);
+	struct join_token token;
+	struct err why = ERR_INIT;
+
+	if (join_token_parse(id, &token, NULL) == 0)
+		id = token.id;
+	if (client_delete(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS),
+			  arena_svf(&t->arena, BOOTSTRAP_TOKEN_PREFIX "%.*s", SV_ARG(id)), NULL, &why) == 0)
+		return 0;
+	if (why.reason == ERR_NOT_FOUND) {
+		err_release(&why);
+		return err_set(err, ERR_NOT_FOUND, "there is no token '%.*s'; 'caravel token list' lists them",
+			       SV_ARG(id));
+	}
+	return err_move(err, &why);
+}
+
+int cmd_token_delete(int argc, char **argv)
+{
+	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
+	const struct option table[] = { TOKEN_WHERE(t) };
+	struct err err = ERR_INIT;
+	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, SIZE_MAX, &err);
+
+	if (rc > 0)
+		return 0;
+	if (rc == 0 && !t.words.list.p[0])
+		rc = err_set(&err, ERR_INVALID, "which token? usage: caravel token delete ID...");
+	for (size_t i = 0; rc == 0 && t.words.list.p[i]; i++) {
+		rc = token_delete(&t, t.words.list.p[i], &err);
+		if (rc == 0)
+			printf("deleted token %s\n", t.words.list.p[i]);
+	}
+	return token_end(rc, &err);
+}
+
+/* The old ones go when the new one is there and written down: whoever reads the file meanwhile has one that is good. */
+static int token_rotate(struct token_cmd *t, struct err *err)
+{
+	_cleanup_(obj_list_release) struct obj_list list = { NULL, 0, 0, 0 };
+	struct bootstrap_token_opts o = { .description = JOIN_TOKEN_DESCRIPTION,
+					  .groups = JOIN_TOKEN_GROUP,
+					  .authentication = true,
+					  .signing = true,
+					  .end_ns = INT64_MAX,
+					  .join = true };
+
+	if (token_given(t, t->new_token, &o.token, err) < 0 || token_list(t, &list, err) < 0 ||
+	    token_write(t, &o, err) < 0 ||
+	    join_token_write(&t->arena, t->data_dir,
+			     join_token_format(&t->arena, t->k.ca_pem, o.token.id, o.token.secret), err) < 0)
+		return -1;
+	for (size_t i = 0; i < list.n; i++)
+		if (val_member_sv(obj_labels(list.items[i]), SV(JOIN_TOKEN_LABEL)) &&
+		    client_delete(t->client, RES(core_secrets), SV(BOOTSTRAP_TOKEN_NS), obj_name(list.items[i]), NULL,
+				  err) < 0)
+			return err_wrap(err, "the new token is good, the old one, too");
+	token_print(t, &o.token);
+	return 0;
+}
+
+int cmd_token_rotate(int argc, char **argv)
+{
+	_cleanup_(token_cmd_release) struct token_cmd t = token_cmd_init();
+	const struct option table[] = {
+		{ "new-token", 0, OPT_STRING, &t.new_token, "TOKEN", "the new one, <id>.<secret> (made)" },
+		{ "print-join-command", 0, OPT_BOOL, &t.print_join_command, NULL,
+		  "print the whole command for a new node" },
+		TOKEN_WHERE(t),
+	};
+	struct err err = ERR_INIT;
+	int rc = token_begin(&t, table, ARRAY_LEN(table), argc, argv, 0, &err);
+
+	if (rc > 0)
+		return 0;
+	/* Its server reads and writes the file; another machine's would be lost. */
+	if (rc == 0 && access(arena_printf(&t.arena, "%s/server/node-token", t.data_dir), F_OK) < 0)
+		rc = err_set(&err, ERR_NOT_FOUND,
+			     "'%s' is no data directory of a server: the token that nodes join with is rotated on the "
+			     "server's machine, with its --data-dir",
+			     t.data_dir);
+	return token_end(rc == 0 ? token_rotate(&t, &err) : rc, &err);
+}
