@@ -1,11 +1,13 @@
 /* `caravel cleanup`: ends this node's pods and takes away what they left on the machine, and says what it did. */
 #include "base/file.h"
 #include "cli/agent.h"
+#include "cli/dev.h"
 #include "ev/ev.h"
 #include "kubelet/node_cleanup.h"
 #include "proxy/proxy.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 struct report {
 	const char *data_dir;
@@ -80,7 +82,9 @@ int cmd_cleanup(int argc, char **argv)
 	}
 	if (rc > 0)
 		cleanup_say("ended the server", &report);
-	rc = cleanup(&a, data_dir, images, &report, claim_settings(claim), &err);
+	rc = dev_node_dirs(&a, data_dir) && access(arena_printf(&a, "%s/" CLAIM_FILE, data_dir), F_OK) < 0
+		 ? dev_cleanup(data_dir, claim_settings(claim), images, cleanup_say, &report, &err)
+		 : cleanup(&a, data_dir, images, &report, claim_settings(claim), &err);
 	claim_forget(claim);
 	if (rc < 0)
 		return cli_fail_err(&err);

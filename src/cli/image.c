@@ -1,5 +1,6 @@
 /* `caravel image import` and `caravel image demo`. */
 #include "cli/agent.h"
+#include "cli/dev.h"
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
 #include "kubelet/image_size.h"
@@ -37,8 +38,20 @@ static int image_cmd_parse(struct arena *a, int argc, char **argv, const struct 
 	return rc;
 }
 
+/* The data directories to import into: one, or those of all nodes of `caravel dev`. */
+static const char *const *image_dirs(struct arena *a, const char *data_dir)
+{
+	const char *const *nodes = dev_node_dirs(a, data_dir);
+	const char **one = ARENA_ARRAY(a, const char *, 2);
+
+	one[0] = data_dir;
+	one[1] = NULL;
+	return nodes ? nodes : one;
+}
+
 /* Said before the disk is gone. */
-static int check_size(struct arena *a, const struct import_opts *o, const char *path, struct err *err)
+static int check_size(struct arena *a, const struct import_opts *o, const char *data_dir, const char *path,
+		      struct err *err)
 {
 	struct image_limits l = { .max_files = (uint64_t)MAX(o->max_files, 0) };
 	struct image_size size;
@@ -52,7 +65,7 @@ static int check_size(struct arena *a, const struct import_opts *o, const char *
 	if (access(path, R_OK) < 0)
 		return 0; /* the import says so */
 	if (image_measure(path, &l, &size, err) < 0 ||
-	    image_fits(&size, arena_printf(a, "%s/containerd", o->data_dir), err) < 0)
+	    image_fits(&size, arena_printf(a, "%s/containerd", data_dir), err) < 0)
 		return err_wrap(err, "image archive '%s'", path);
 	return 0;
 }
@@ -76,12 +89,16 @@ int cmd_image_import(int argc, char **argv)
 		return rc < 0 ? cli_fail_err(&err) : 0;
 	if (!files.list.p[0])
 		return cli_fail("which archive? usage: caravel image import FILE...");
-	if (find_socket(&a, o.data_dir, &socket, &err) < 0)
-		return cli_fail_err(&err);
-	for (size_t i = 0; files.list.p[i]; i++) {
-		if (check_size(&a, &o, files.list.p[i], &err) < 0 || image_import(socket, files.list.p[i], &err) < 0)
+	for (const char *const *dir = image_dirs(&a, o.data_dir); *dir; dir++) {
+		if (find_socket(&a, *dir, &socket, &err) < 0)
 			return cli_fail_err(&err);
-		printf("imported %s\n", files.list.p[i]);
+		for (size_t i = 0; files.list.p[i]; i++) {
+			if (check_size(&a, &o, *dir, files.list.p[i], &err) < 0 ||
+			    image_import(socket, files.list.p[i], &err) < 0)
+				return cli_fail_err(&err);
+			printf("imported %s%s%s\n", files.list.p[i], *dir == o.data_dir ? "" : " into ",
+			       *dir == o.data_dir ? "" : strrchr(*dir, '/') + 1);
+		}
 	}
 	return 0;
 }
@@ -99,9 +116,11 @@ int cmd_image_demo(int argc, char **argv)
 
 	if (rc)
 		return rc < 0 ? cli_fail_err(&err) : 0;
-	if (find_socket(&a, data_dir, &socket, &err) < 0 || image_build_demo(&a, "", &tar, &err) < 0 ||
-	    image_import_bytes(socket, data_dir, tar, &err) < 0)
+	if (image_build_demo(&a, "", &tar, &err) < 0)
 		return cli_fail_err(&err);
+	for (const char *const *dir = image_dirs(&a, data_dir); *dir; dir++)
+		if (find_socket(&a, *dir, &socket, &err) < 0 || image_import_bytes(socket, *dir, tar, &err) < 0)
+			return cli_fail_err(&err);
 	printf("made %s\n", DEMO_IMAGE);
 	return 0;
 }

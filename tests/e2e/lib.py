@@ -88,7 +88,7 @@ def servers_of(top):
     for p in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{p}/cmdline", encoding="utf-8", errors="replace") as f:
             words = f.read().split("\0")
-            if "server" in words[1:2] and any(w.startswith(top + "/") for w in words):
+            if words[1:2] in (["server"], ["agent"], ["dev"]) and any(w.startswith(top + "/") for w in words):
                 yield int(p)
 
 
@@ -159,6 +159,7 @@ class Cluster:
 
     def __init__(self, agent=False, args=(), port=None, bare=False, nofile=None):
         self.dir, self.lock = own_dir()
+        self.host = "127.0.0.1"  # where the API answers
         self.proc = self.net_claim = self._tls = None
         self.port = free_port() if port is None else port
         self.kubeconfig = os.path.join(self.dir, "kubeconfig.yaml")
@@ -299,7 +300,7 @@ class Cluster:
         return ssl.create_default_context(cadata=self.ca.decode())
 
     def connect(self, context=None):
-        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context or self.context(), timeout=30)
+        return http.client.HTTPSConnection(self.host, self.port, context=context or self.context(), timeout=30)
 
     def request(self, method, path, body=None, headers=None, context=None):
         """Returns (status, parsed JSON or text, headers)."""
@@ -319,6 +320,93 @@ class Cluster:
             return r.status, text.decode(errors="replace"), r.headers
         finally:
             c.close()
+
+
+class DevCluster(Cluster):
+    """`caravel dev`: several nodes, dev-1 (with the control plane), dev-2, ..., each in a network namespace of its own."""
+
+    def __init__(self, nodes=2, args=()):
+        super().__init__(agent=True, bare=True, port=6443)
+        self.nodes, self.args = nodes, list(args)
+        self.data = os.path.join(self.dir, "data")
+
+    def start(self, wait=True):
+        args = [CARAVEL, "dev", "--nodes", str(self.nodes), "--data-dir", self.data, "--write-kubeconfig", self.kubeconfig]
+        with open(self.log, "a", encoding="utf-8") as log:
+            self.proc = subprocess.Popen(args + self.args, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            wait_for("all nodes to be Ready", self.said_ready, 60)
+            with open(self.kubeconfig, encoding="utf-8") as f:
+                self.host = f.read().split("server: https://")[1].split(":")[0]
+        return self
+
+    def said_ready(self):
+        if self.proc.poll() is not None:
+            raise SystemExit(f"caravel dev ended with {self.proc.returncode}:\n{self.tail()}")
+        return f"caravel: {self.nodes} nodes;" in self.tail(3)
+
+    def net(self):
+        """What the names of its bridge, links and namespaces begin with."""
+        return wait_for("namespaces", lambda: [n for n in os.listdir("/run/netns") if n.startswith("cvd") and self.pid_in(n)])[0][:11]
+
+    def pid_in(self, netns):
+        """A process of ours that is in there."""
+        there = os.stat(f"/run/netns/{netns}").st_ino
+        for pid in servers_of(self.dir):
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{pid}/ns/net").st_ino == there:
+                    return pid
+        return None
+
+    def inside(self, node, *words, check=True):
+        """Runs a program in the namespace of a node, by its number."""
+        r = subprocess.run(["nsenter", f"--net=/run/netns/{self.net()}-{node}", *words], check=False, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, errors="replace", timeout=60)
+        if check and r.returncode:
+            raise Failed(f"{' '.join(words)} in dev-{node}: exit {r.returncode}\n{r.stdout}")
+        return r.stdout
+
+    def node_dir(self, node):
+        return os.path.join(self.data, f"dev-{node}")
+
+    def node_pid(self, node):
+        """The supervisor of a node's server or agent; None: it does not run."""
+        for pid in sorted(servers_of(self.dir)):
+            with contextlib.suppress(OSError):
+                words = read_text(f"/proc/{pid}/cmdline").split("\0")
+                parent = int(read_text(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[1])
+                if self.node_dir(node) in words and words[1] != "dev" and read_text(f"/proc/{parent}/cmdline").split("\0") != words:
+                    return pid
+        return None
+
+    def kill_node(self, node):
+        """As if somebody had pulled the plug of the agent alone: its pods run on. Returns its words, for start_node()."""
+        pid = self.node_pid(node)
+        words = read_text(f"/proc/{pid}/cmdline").split("\0")[1:-1]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(f"the end of dev-{node}", lambda: not self.node_pid(node))
+        return words
+
+    def start_node(self, node, words):
+        env = dict(os.environ, CARAVEL_SYSFS=self.node_dir(node) + "/sys")
+        with open(f"{self.data}/dev-{node}.log", "a", encoding="utf-8") as log:
+            subprocess.Popen(["nsenter", f"--net=/run/netns/{self.net()}-{node}", CARAVEL, *words], env=env, stdout=log, stderr=log,
+                             start_new_session=True)
+
+    def node_log(self, node):
+        return read_text(f"{self.data}/dev-{node}.log")
+
+    def node_ready(self, node):
+        """The Ready condition's status."""
+        conditions = self.get("node", f"dev-{node}")["status"].get("conditions", [])
+        return [c["status"] for c in conditions if c["type"] == "Ready"] == ["True"]
+
+    def __exit__(self, *exc):
+        if exc[0] is not None:
+            for node in range(1, self.nodes + 1):
+                with contextlib.suppress(OSError):
+                    print(f"# dev-{node}:\n# " + "\n# ".join(self.node_log(node).splitlines()[-15:]))
+        super().__exit__(*exc)
 
 
 class WebSocket:
