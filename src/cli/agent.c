@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/supervise.h"
 #include "client/events.h"
+#include "dns/dns.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
@@ -29,11 +30,12 @@ struct agent {
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
-	struct client *client, *proxy_client, *storage_client;
+	struct client *client, *proxy_client, *dns_client, *storage_client;
 	struct recorder *recorder; /* before the kubelet has its own */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
 	struct proxy *proxy;
+	struct dns *dns;
 	struct local_path *local_path;
 };
 
@@ -232,6 +234,28 @@ static int start_proxy(struct agent *a, struct err *err)
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
 }
 
+static int start_names(struct agent *a, struct err *err)
+{
+	const struct cluster_facts *facts = a->home->facts;
+
+	if (facts_disabled(facts, "coredns"))
+		return 0;
+	a->dns_client = a->home->client(a->home->ctx, AGENT_NETWORK, "dns");
+	if (!a->dns_client)
+		return 0;
+	a->dns = dns_start(&(struct dns_opts){ .env = a->env,
+					       .client = a->dns_client,
+					       .node_client = a->client,
+					       .node_name = a->o->node_name,
+					       .domain = facts->cluster_domain,
+					       .cluster_dns = facts->cluster_dns,
+					       .cluster_cidr = facts->cluster_cidr,
+					       .service_cidr = facts->service_cidr,
+					       .resolv_conf = a->o->resolv_conf },
+			   err);
+	return a->dns ? 0 : err_wrap(err, "starting the name server of the cluster");
+}
+
 static int start_storage(struct agent *a, struct err *err)
 {
 	if (facts_disabled(a->home->facts, "local-storage"))
@@ -270,7 +294,7 @@ static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 		*ret_again = true;
 		return -1;
 	}
-	if (start_kubelet(a, err) < 0 || start_proxy(a, err) < 0 || start_storage(a, err) < 0)
+	if (start_kubelet(a, err) < 0 || start_proxy(a, err) < 0 || start_names(a, err) < 0 || start_storage(a, err) < 0)
 		return -1;
 	make_demo(a);
 	return 0;
@@ -304,6 +328,8 @@ struct agent *agent_stop(struct agent *a)
 		return NULL;
 	local_path_stop(a->local_path);
 	client_free(a->storage_client);
+	dns_stop(a->dns);
+	client_free(a->dns_client);
 	proxy_free(a->proxy, false);
 	client_free(a->proxy_client);
 	kubelet_free(a->kubelet);

@@ -2,6 +2,7 @@
 #include "cli/cidrs.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "object/validate.h"
 
@@ -238,4 +239,16 @@ int cidrs_settle(struct arena *a, const char *data_dir, bool fresh, bool node, s
 		return CIDRS_FAILED;
 	}
 	return fd;
+}
+
+const char *cidrs_tenth(struct arena *a, const char *service_cidr)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv rest = sv_from(service_cidr), one;
+	struct ip_net net;
+
+	while (sv_split(&rest, ',', &one))
+		if (ip_net_parse(sv_trim(one), &net))
+			buf_printf(&b, "%s%s", b.n ? "," : "", ip_text(ip_add(net.addr, 10)).s);
+	return arena_cstr(a, buf_sv(&b));
 }

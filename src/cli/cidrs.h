@@ -22,6 +22,9 @@ struct cidrs {
 #define CIDRS_FAILED (-2)
 int cidrs_settle(struct arena *a, const char *data_dir, bool fresh, bool node, struct cidrs *c, struct err *err);
 
+/* The usual address of the name server: the tenth of each range of the list, comma-separated as they are. */
+const char *cidrs_tenth(struct arena *a, const char *service_cidr);
+
 /* The base and mask, in host order, of an IPv4 range; false on anything else. A mask of 0: every address. */
 bool cidrs_parse(struct sv cidr, uint32_t *ret_base, uint32_t *ret_mask);
 

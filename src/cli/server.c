@@ -81,14 +81,15 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "Service addresses (10.43.0.0/16, or what is free)"),
 		ROW("service-node-port-range", 0, OPT_STRING, node_port_range, "A-B",
 		    "ports of NodePort Services (30000-32767)"),
-		ROW("cluster-dns", 0, OPT_STRING, facts.cluster_dns, "ADDR", "DNS server given to pods (the host's)"),
+		ROW("cluster-dns", 0, OPT_STRING, facts.cluster_dns, "ADDR",
+		    "addresses of the cluster's name server (the tenth Service address)"),
 		ROW("cluster-domain", 0, OPT_STRING, facts.cluster_domain, "NAME", "DNS domain (cluster.local)"),
 		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL,
 		    "no node here: needs neither root nor containerd"),
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
-		    "add-ons to leave out, by k3s's names; built in is local-storage (the class local-path)"),
+		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), local-storage"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, facts.disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
@@ -275,6 +276,8 @@ static int settle_cidrs(struct server *s, struct err *err)
 	s->cidr_hold = fd;
 	o->facts.cluster_cidr = c.cluster;
 	o->facts.service_cidr = c.service;
+	if (!o->facts.cluster_dns)
+		o->facts.cluster_dns = cidrs_tenth(&s->arena, o->facts.service_cidr);
 	return 0;
 }
 
@@ -379,6 +382,8 @@ static void start_control(struct server *s)
 		    .client_ctx = s,
 		    .kinds = apiserver_kinds(s->api),
 		    .cluster_cidr = s->o.facts.cluster_cidr,
+		    .cluster_dns = facts_disabled(&s->o.facts, "coredns") ? NULL : s->o.facts.cluster_dns,
+		    .service_cidr = s->o.facts.service_cidr,
 		    .server_node = s->o.disable_agent ? NULL : s->o.node.node_name,
 		    .root_ca_pem = apiserver_ca_pem(s->api),
 		    .signing_ca_pem = apiserver_ca_pem(s->api),

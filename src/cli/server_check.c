@@ -22,6 +22,18 @@ static int check_address(const char *flag, const char *address, struct err *err)
 	return 0;
 }
 
+static int check_addresses(const char *flag, const char *list, struct err *err)
+{
+	struct sv rest = sv_from(list), one;
+
+	while (list && sv_split(&rest, ',', &one))
+		if (!fmt_ip(one))
+			return err_set(err, ERR_INVALID,
+				       "--%s takes IP addresses like 10.43.0.10, separated by commas, not '%s'", flag,
+				       list);
+	return 0;
+}
+
 /* An IPv4 range of /8 to /narrowest: a node takes a /24 of the pods' range. */
 static int server_check_range(const char *flag, const char *cidr, int narrowest, uint32_t *ret_base, uint32_t *ret_mask,
 			      struct err *err)
@@ -84,7 +96,7 @@ int server_check(const struct server_opts *o, struct err *err)
 	if (check_port("https-listen-port", o->port, err) < 0 ||
 	    check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
-	    check_address("cluster-dns", o->facts.cluster_dns, err) < 0 ||
+	    check_addresses("cluster-dns", o->facts.cluster_dns, err) < 0 ||
 	    server_check_range("cluster-cidr", o->facts.cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||
 	    server_check_range("service-cidr", o->facts.service_cidr, 28, &services, &services_mask, err) < 0)
 		return -1;

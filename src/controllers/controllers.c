@@ -9,6 +9,7 @@
 
 const struct controller_ops *const controller_table[] = {
 	&bootstrap_signer_controller,
+	&cluster_dns_controller,
 	&clusterrole_aggregation_controller,
 	&cronjob_controller,
 	&csr_approving_controller,
