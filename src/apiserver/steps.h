@@ -42,6 +42,7 @@ struct admission;
 struct api_req;
 struct apiserver;
 struct authz_attrs;
+struct user_info;
 struct val;
 
 /* Named by what is true behind it. */
@@ -123,10 +124,21 @@ void req_client_gone(struct api_req *q);
 
 /* --- seams --- */
 
+struct token_question {
+	struct sv token;
+	const struct sv *audiences;
+	size_t n_audiences;
+	struct sv *ret_audiences; /* room for as many: those of them that it is for */
+	size_t ret_n;
+};
+
 /* Asked behind what is built in; any may be NULL, any may say REQ_LATER. What asks other processes hangs in here. */
 struct req_plugins {
 	/* About credentials that nothing built in knows: fills q->user. 1: not known here either. */
 	int (*authenticate)(struct api_req *q, struct err *err, void *ctx);
+	/* The same about a token that a TokenReview shows: for these audiences, none of which means the API's own. 1:
+	 * not known here either, and *err may say why. */
+	int (*review)(struct api_req *q, struct token_question *t, struct user_info *ret, struct err *err, void *ctx);
 	/* About what nothing built in allows: that q may go on, or what it brings up on its way (a review, whom it
 	 * impersonates, the right to grant others). at is good for this call, strings of it as long as q. 0: it may;
 	 * 1: no opinion, which is a no; for both *ret_reason (arena) may say why. Asked once for the same attributes

@@ -63,7 +63,34 @@ static int authorize(struct api_req *q, const struct authz_attrs *at, struct sv 
 	}
 }
 
-static const struct req_plugins plugins = { .authorize = authorize, .ctx = &peer };
+#define REVIEW "review"
+
+/* Of tokens only one is his: what is built in knows its own. */
+static int review(struct api_req *q, struct token_question *t, struct user_info *ret, struct err *err, void *ctx)
+{
+	void *result;
+
+	assert_ptr_equal(ctx, &peer);
+	assert_string_equal(peer.verb, REVIEW);
+	assert_sv(t->token, "frob");
+	assert_int_equal(t->n_audiences, 2);
+	peer.asked++;
+	if (!req_result(q, &result)) {
+		peer.ticket = req_suspend(q, "the slow one", cancelled, NULL);
+		return REQ_LATER;
+	}
+	assert_ptr_equal(result, &peer);
+	*ret = (struct user_info){ .name = SV("u"), .groups = ARENA_ARRAY(q->arena, struct sv, 1), .n_groups = 1 };
+	ret->groups[0] = SV("g");
+	t->ret_audiences[0] = t->audiences[1];
+	t->ret_n = 1;
+	return peer.says == YES	      ? 0
+	       : peer.says == NO      ? 1
+	       : peer.says == REFUSES ? err_set(err, ERR_UNAUTHORIZED, "he refuses")
+				      : err_set(err, ERR_INTERNAL, "he cannot be reached");
+}
+
+static const struct req_plugins plugins = { .authorize = authorize, .review = review, .ctx = &peer };
 
 static struct sv plain = { "system:authenticated", 20 };
 static struct sv nodes[] = { { "system:nodes", 12 }, { "system:authenticated", 20 } };
@@ -101,6 +128,12 @@ static const struct one all[] = {
 		   .path = REVIEWS "selfsubjectaccessreviews",
 		   .body = "{\"spec\":{\"nonResourceAttributes\":{\"verb\":\"frob\",\"path\":\"/x\"}}}" },
 	  .verb = "frob",
+	  .code = { 201, 201, 201, 201 } },
+	{ .what = "TokenReview",
+	  .ask = { .method = "POST",
+		   .path = "/apis/authentication.k8s.io/v1/tokenreviews",
+		   .body = "{\"spec\":{\"token\":\"frob\",\"audiences\":[\"x\",\"y\"]}}" },
+	  .verb = REVIEW,
 	  .code = { 201, 201, 201, 201 } },
 	{ .what = "a Role that gives more than its writer has",
 	  .ask = { .method = "POST",
@@ -280,6 +313,15 @@ static void test_answers(void **state)
 										     : "he says so");
 				assert_val(val_member(st, F_evaluationError),
 					   says == FAILS ? "he cannot be reached" : "");
+			}
+			if (strcmp(o->what, "TokenReview") == 0) {
+				assert_int_equal(val_bool(val_member(st, F_authenticated)), says == YES);
+				assert_val(val_get(st, F_user, F_username), says == YES ? "u" : "");
+				assert_int_equal(val_len(val_member(st, F_audiences)), says == YES ? 1 : 0);
+				assert_val(val_member(st, F_error), says == YES	      ? ""
+								    : says == NO      ? "invalid bearer token"
+								    : says == REFUSES ? "he refuses"
+										      : "he cannot be reached");
 			}
 			answer_free(a);
 			assert_int_equal(peer.released, times);

@@ -3,6 +3,7 @@
 #include "apiserver/authn.h"
 #include "apiserver/authz.h"
 #include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/steps.h"
 #include "base/strmap.h"
 #include "base/timefmt.h"
 #include "object/validate.h"
@@ -15,29 +16,54 @@ static struct val *user_doc(struct arena *a, const struct user_info *u)
 	return doc;
 }
 
+/* 1: it is known whose token it is, 0: it is not, why in *ret_unknown; or REQ_LATER. */
+static int token_ask(struct api_req *q, struct token_question *t, struct user_info *ret, struct err *ret_unknown)
+{
+	const struct req_plugins *p = q->server->plugins;
+	struct err why = ERR_INIT;
+	int rc = authn_token(q->server, q->arena, t->token, t->audiences, t->n_audiences, ret, &t->ret_audiences,
+			     &t->ret_n, ret_unknown);
+
+	if (rc == 1 || !p || !p->review)
+		return rc;
+	t->ret_n = 0;
+	rc = p->review(q, t, ret, &why, p->ctx);
+	if (rc == 0)
+		return 1;
+	if (rc != REQ_LATER && why.reason != ERR_NONE) {
+		err_release(ret_unknown);
+		return err_move(ret_unknown, &why), 0;
+	}
+	err_release(&why);
+	return rc == REQ_LATER ? rc : 0;
+}
+
 static int tokenreview(struct api_req *q, struct val *doc, struct err *err)
 {
 	struct arena *a = q->arena;
 	const struct val *asked = val_get(doc, F_spec, F_audiences);
-	struct sv *want = ARENA_ARRAY(a, struct sv, val_len(asked) + 1), *got,
-		  token = val_get_str(doc, F_spec, F_token);
+	struct sv *want = ARENA_ARRAY(a, struct sv, val_len(asked) + 1);
+	struct token_question t = { .token = val_get_str(doc, F_spec, F_token), .audiences = want };
 	_cleanup_(err_release) struct err unknown = ERR_INIT;
 	struct val *status = val_new_map(a), *list;
 	struct user_info user;
-	size_t n = 0, n_got;
+	int rc;
 
-	if (token.n == 0)
+	if (t.token.n == 0)
 		return err_set(err, ERR_BAD_REQUEST, "token is required for TokenReview in authentication");
 	VAL_EACH(asked, x)
-		want[n++] = val_str(x);
-	if (authn_token(q->server, a, token, want, n, &user, &got, &n_got, &unknown) == 1) {
+		want[t.n_audiences++] = val_str(x);
+	rc = token_ask(q, &t, &user, &unknown);
+	if (rc == REQ_LATER)
+		return rc;
+	if (rc == 1) {
 		val_set_bool(a, status, F_authenticated, true);
 		val_set(a, status, F_user, user_doc(a, &user));
 		if (user.warning.n)
 			api_req_warn(q, "%.*s", SV_ARG(user.warning));
 		list = val_set_list(a, status, F_audiences);
-		for (size_t i = 0; i < n_got; i++)
-			val_push(a, list, val_new_str(a, got[i]));
+		for (size_t i = 0; i < t.ret_n; i++)
+			val_push(a, list, val_new_str(a, t.ret_audiences[i]));
 	} else {
 		val_set_map(a, status, F_user);
 		val_set_cstr(a, status, F_error, err_msg(&unknown));
