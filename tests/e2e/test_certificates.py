@@ -123,6 +123,55 @@ def a_signer_says_no(c):
     equal(len(json.loads(c.kubectl("get", "csr", "--field-selector=spec.signerName=example.com/signer", "-o", "json"))["items"]), 1)
 
 
+def each_endpoint_has_its_verbs(c):
+    """The conformance behaviour "CertificateSigningRequest API"."""
+    group = c.request("GET", "/apis/certificates.k8s.io")[1]
+    equal([v["groupVersion"] for v in group["versions"]], ["certificates.k8s.io/v1"])
+    verbs = {r["name"]: r["verbs"] for r in c.request("GET", "/apis/certificates.k8s.io/v1")[1]["resources"]}
+    equal(sorted(verbs["certificatesigningrequests"]), ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"])
+    for sub in ("approval", "status"):
+        equal(sorted(verbs["certificatesigningrequests/" + sub]), ["get", "patch", "update"])
+    merge, label = {"Content-Type": "application/merge-patch+json"}, "?labelSelector=set=conformance"
+    made = []
+    for name in ("c1", "c2", "c3"):
+        body = csr(name, make_request(c, name, "/CN=" + name), "example.com/conformance", CLIENT)
+        body["metadata"]["labels"] = {"set": "conformance"}
+        made.append(c.request("POST", CSRS, body)[1])
+    listed = c.request("GET", CSRS + label)[1]
+    equal([o["metadata"]["name"] for o in listed["items"]], ["c1", "c2", "c3"])
+    at, cert = CSRS + "/c1", openssl("req", "-x509", "-key", f"{c.dir}/c1.key", "-subj", "/CN=c1", "-days", "1")
+
+    def change(path, method, body, headers=None):
+        status, o, _ = c.request(method, path, body, headers)
+        equal(status, 200, f"{method} {path} {o}")
+        equal(c.request("GET", path)[1]["metadata"]["resourceVersion"], o["metadata"]["resourceVersion"])
+        return o
+    equal(change(at, "PATCH", {"metadata": {"annotations": {"patched": "true"}}}, merge)["metadata"]["annotations"]["patched"], "true")
+    o = change(at, "GET", None)
+    o["metadata"]["annotations"]["updated"] = "true"
+    equal(change(at, "PUT", o)["metadata"]["annotations"]["updated"], "true")
+    o = change(at + "/approval", "PATCH", {"metadata": {"annotations": {"patchedapproval": "true"}}, "status": {"conditions": [
+        {"type": "ApprovalPatch", "status": "True", "reason": "e2e"}]}}, merge)
+    equal((o["status"]["conditions"][0]["type"], o["metadata"]["annotations"]["patchedapproval"]), ("ApprovalPatch", "true"))
+    o["status"]["conditions"].append({"type": "Approved", "status": "True", "reason": "E2E", "message": "Set from an e2e test"})
+    o = change(at + "/approval", "PUT", o)
+    equal(o["status"]["conditions"][1]["type"], "Approved")
+    o = change(at + "/status", "PATCH", {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {
+        "certificate": base64.b64encode(cert.encode()).decode()}}, merge)
+    equal((base64.b64decode(o["status"]["certificate"]).decode(), o["metadata"]["annotations"]["patchedstatus"]), (cert, "true"))
+    o["status"]["conditions"].append({"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from an e2e test"})
+    equal(change(at + "/status", "PUT", o)["status"]["conditions"][2]["type"], "StatusUpdate")
+    equal(c.request("DELETE", at)[0], 200)
+    equal(c.request("GET", at)[0], 404)
+    equal(c.request("DELETE", CSRS + label)[0], 200)
+    equal(c.request("GET", CSRS + label)[1]["items"], [])
+    connection = c.connect()
+    connection.request("GET", f"{CSRS}{label.replace('?', '?watch=true&')}&timeoutSeconds=1&resourceVersion={listed['metadata']['resourceVersion']}")
+    seen = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+    equal([e["type"] for e in seen if e["object"]["metadata"]["name"] == "c1"], ["MODIFIED"] * 6 + ["DELETED"])
+    connection.close()
+
+
 # --- machines ---
 
 def post(c, bearer, body):
@@ -212,6 +261,8 @@ def tokens_come_and_go(c):
     before, after = node_token(c), token(c, "rotate")
     equal(node_token(c), after)
     equal(os.readlink(os.path.join(c.dir, "data", "server", "agent-token")), "node-token")
+    # who it was is remembered for some seconds
+    wait_for("the old token's end", lambda: c.run("auth", "whoami", *client_of(c, before.split("::")[1]), check=False).returncode)
     refused(c, "You must be logged in to the server", "auth", "whoami", *client_of(c, before.split("::")[1]))
     contains(c.kubectl("auth", "whoami", *client_of(c, after.split("::")[1])), "system:bootstrappers:caravel:default-node-token")
 
@@ -241,5 +292,5 @@ if __name__ == "__main__":
         print("needs openssl")
         sys.exit(77)
     with Cluster(args=["--advertise-address", ADVERTISED]) as cluster:
-        sys.exit(main([a_request_is_judged, a_request_is_denied, a_signer_says_no, only_a_good_token_joins, a_machine_joins,
+        sys.exit(main([a_request_is_judged, a_request_is_denied, a_signer_says_no, each_endpoint_has_its_verbs, only_a_good_token_joins, a_machine_joins,
                        it_serves_under_its_own_names, tokens_come_and_go, anybody_finds_the_cluster], cluster))

@@ -14,7 +14,7 @@ static void csr_create(struct api_req *q, struct val *doc)
 }
 
 /* The i-th condition of type; NULL: there are not so many. */
-static const struct val *csr_condition(const struct val *doc, const char *type, size_t i)
+static const struct val *certificates_condition(const struct val *doc, const char *type, size_t i)
 {
 	VAL_EACH(val_get(doc, F_status, F_conditions), c)
 		if (val_is(val_member(c, F_type), type) && i-- == 0)
@@ -28,13 +28,13 @@ static void csr_keep_decision(struct arena *a, const struct val *old, struct val
 	struct val *list = val_get_mut(doc, F_status, F_conditions);
 	size_t n = 0, seen = 0;
 
-	while (csr_condition(old, type, n))
+	while (certificates_condition(old, type, n))
 		n++;
-	if (n == 0 || csr_condition(doc, type, n) || !csr_condition(doc, type, n - 1))
+	if (n == 0 || certificates_condition(doc, type, n) || !certificates_condition(doc, type, n - 1))
 		return;
 	for (size_t i = 0; i < val_len(list); i++)
 		if (val_is(val_member(val_at(list, i), F_type), type))
-			*val_at_mut(list, i) = *val_clone_nodes(a, csr_condition(old, type, seen++));
+			*val_at_mut(list, i) = *val_clone_nodes(a, certificates_condition(old, type, seen++));
 }
 
 /* When a condition got the status that it has; now, unless the stored one has it already. */
