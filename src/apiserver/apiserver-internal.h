@@ -47,6 +47,7 @@ struct apiserver {
 	struct inflight_set *inflight;	     /* inflight.c */
 	struct slow_log *slow;		     /* slow.c */
 	struct held_set *held;		     /* held.c */
+	struct node_tunnels *tunnels;	     /* node_tunnel.c */
 	const struct req_plugins *plugins;   /* steps.h; NULL: none */
 	const struct req_observer *observer; /* the same */
 	const struct media *more_media;	     /* media.h; NULL: none */
@@ -193,6 +194,7 @@ void slow_log_note(struct api_req *q, int code);
 
 /* --- debug.c --- */
 
+bool node_tunnel_serve(struct api_req *q); /* false: not one of its paths */
 bool debug_serve(struct api_req *q); /* false: not one of its paths, or they are turned off */
 
 /* --- event_ttl.c --- */

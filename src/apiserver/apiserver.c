@@ -1,4 +1,5 @@
 /* The server's life: parts made and started in order, a minute's tick, and the end in reverse. */
+#include "apiserver/node_tunnel.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/held.h"
 #include "apiserver/inflight.h"
@@ -89,6 +90,7 @@ struct apiserver *apiserver_new(const struct apiserver_opts *o, struct err *err)
 	s->inflight = inflight_new();
 	s->slow = slow_log_new();
 	s->held = held_new();
+	s->tunnels = node_tunnels_new(s);
 	s->api = api_current_new();
 	s->built_in = api_set_built_in();
 	s->docs = documents_new();
@@ -121,6 +123,7 @@ void apiserver_shutdown(struct apiserver *s)
 {
 	if (atomic_exchange(&s->stopping, true))
 		return;
+	node_tunnels_close(s->tunnels);
 	req_waits_stop(s->waits);
 	pthread_mutex_lock(&s->lock);
 	if (s->tick_timer && env_timer_stop(s->env, s->tick_timer))
@@ -162,6 +165,7 @@ struct apiserver *apiserver_free(struct apiserver *s)
 	s->docs = documents_free(s->docs);
 	s->slow = slow_log_free(s->slow);
 	s->held = held_free(s->held);
+	s->tunnels = node_tunnels_free(s->tunnels);
 	s->inflight = inflight_free(s->inflight);
 	s->api = api_current_free(s->api);
 	s->metrics = metrics_free(s->metrics);

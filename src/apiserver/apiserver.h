@@ -36,9 +36,12 @@ struct apiserver_opts {
 	const char *const
 	    *own_addresses; /* of this machine, NULL-terminated, or NULL: proxies do not lead to our port there */
 	const char *loopback_node_ip; /* of this machine's node, when a loopback address is all there is; else NULL */
-	const char *const *tls_sans;  /* NULL-terminated, or NULL */
-	const char *join_token;	      /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
-	const char *token_auth_file;  /* static tokens (authn/token_file.h); NULL: none */
+	/* How kubelets of joined nodes are reached (node_tunnel.h): by their address, else by connections that they
+	 * keep to us; by the latter alone; by the former alone. */
+	enum { EGRESS_ANY, EGRESS_TUNNEL, EGRESS_ADDRESS } egress;
+	const char *const *tls_sans; /* NULL-terminated, or NULL */
+	const char *join_token;	     /* "<id>.<secret>", also with the CA's hash; NULL: made at the first start */
+	const char *token_auth_file; /* static tokens (authn/token_file.h); NULL: none */
 	/* A certificate that was about to expire has been renewed: to be served with from now on, and what was handed
 	 * out at the start is to be written again. On a task of the env; may be NULL. */
 	void (*certs_renewed)(void *ctx, struct tls_ctx *tls);

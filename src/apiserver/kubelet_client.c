@@ -2,6 +2,7 @@
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/dial_address.h"
 #include "apiserver/inflight.h"
+#include "apiserver/node_tunnel.h"
 #include "apiserver/pki.h"
 #include "apiserver/standing.h"
 #include "apiserver/watchcache.h"
@@ -49,6 +50,7 @@ int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struc
 		.port = (int)port,
 		.peer_name = arena_printf(a, "system:node:%.*s", SV_ARG(node)),
 		.tls = pki_kubelet_tls(s->pki, err),
+		.via = node_tunnel_via(s, o),
 	};
 	return ret->tls ? 0 : -1;
 }

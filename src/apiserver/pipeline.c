@@ -86,7 +86,7 @@ static void route_path(struct api_req *q)
 		answer_text(q, 200, "application/jwk-set+json", sa_jwks(q->server, q->arena));
 	else if (sv_is(q->path, "/.well-known/openid-configuration") && q->server->pki)
 		answer_text(q, 200, "application/json", sa_openid_configuration(q->server, q->arena));
-	else if (health_serve(q) || openapi_serve(q) || debug_serve(q))
+	else if (health_serve(q) || openapi_serve(q) || debug_serve(q) || node_tunnel_serve(q))
 		known = true;
 	else if (!discovery_aggregated(q) && sv_find_sv(q->accept, SV(PROTOBUF_MEDIA_TYPE)) < 0 &&
 		 negotiate_accept(q, &err) < 0) /* who asks for protobuf understands JSON here */

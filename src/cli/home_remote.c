@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "cli/tunnel.h"
 #include "client/https.h"
 #include "net/key.h"
 #include "object/node_labels.h"
@@ -447,15 +448,23 @@ static void remote_tend(void *ctx)
 
 void home_remote_tend(struct home_remote *h, struct agent *a)
 {
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
 	pthread_mutex_lock(&h->lock);
 	h->agent = a;
 	h->stopping = false;
 	h->timer = env_after(h->env, ENV_CONTROL, 0, remote_tend, h);
 	pthread_mutex_unlock(&h->lock);
+	if (h->facts.egress && strcmp(h->facts.egress, "disabled") == 0)
+		return;
+	h->tunnel = tunnel_start(h->env, h->servers, h->o->node_name, agent_kubelet_port(a), &err);
+	if (!h->tunnel)
+		log_warn(SYS, "the server reaches this node by its address alone", "error", "%s", err_msg(&err));
 }
 
 void home_remote_rest(struct home_remote *h)
 {
+	h->tunnel = tunnel_stop(h->tunnel);
 	pthread_mutex_lock(&h->lock);
 	h->stopping = true;
 	if (h->timer) {

@@ -1,7 +1,7 @@
 /* home_remote.h - where a joined node is at home: HTTPS to the servers, as system:node:NAME.
  *
  *	home_remote_join()	a certificate on disk, or else the token: CA, facts, request, certificate
- *	home_remote_tend()	while the node runs: serving certificate, renewals, the list of servers
+ *	home_remote_tend()	while the node runs: serving certificate, renewals, the list of servers, the tunnel
  *
  * Clients share one list of servers and one certificate (client/servers.h).
  */
@@ -31,6 +31,7 @@ struct home_remote {
 	struct env_timer *timer;
 	bool running, stopping;
 	struct agent *agent; /* NULL: none to give certificates to */
+	struct tunnel *tunnel;
 	int spread_milli;
 	struct {
 		char *request; /* its name; NULL: none is under way */

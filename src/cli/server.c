@@ -84,6 +84,9 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("cluster-dns", 0, OPT_STRING, facts.cluster_dns, "ADDR",
 		    "addresses of the cluster's name server (the tenth Service address)"),
 		ROW("cluster-domain", 0, OPT_STRING, facts.cluster_domain, "NAME", "DNS domain (cluster.local)"),
+		ROW("egress-selector-mode", 0, OPT_STRING, facts.egress, "MODE",
+		    "how joined nodes' kubelets are reached: agent (by connections they keep), disabled (by their "
+		    "address)"),
 		ROW("disable-agent", 0, OPT_BOOL, disable_agent, NULL,
 		    "no node here: needs neither root nor containerd"),
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
@@ -331,6 +334,9 @@ static int start_api(struct server *s, struct err *err)
 		.advertise_port = o->port,
 		.own_addresses = host_addresses(&s->arena),
 		.loopback_node_ip = strncmp(o->node.node_ip, "127.", 4) == 0 ? o->node.node_ip : NULL,
+		.egress = !o->facts.egress			  ? EGRESS_ANY
+			  : strcmp(o->facts.egress, "agent") == 0 ? EGRESS_TUNNEL
+								  : EGRESS_ADDRESS,
 		.tls_sans = o->tls_sans.list.p,
 		.join_token = o->token,
 		.token_auth_file = o->token_auth_file,

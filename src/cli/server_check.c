@@ -89,6 +89,18 @@ static int check_tokens(const struct server_opts *o, struct err *err)
 	return 0;
 }
 
+/* k3s's other two would have the server reach Pods by nodes, too, which it does by its own routes. */
+static int check_egress(const char *mode, struct err *err)
+{
+	return !mode || strcmp(mode, "agent") == 0 || strcmp(mode, "disabled") == 0
+		   ? 0
+		   : err_set(err, ERR_INVALID,
+			     "--egress-selector-mode is agent, disabled, or not given, not '%s': pod and cluster would "
+			     "bring "
+			     "connections to Pods by way of their nodes, which this server reaches by itself",
+			     mode);
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
@@ -105,7 +117,8 @@ int server_check(const struct server_opts *o, struct err *err)
 		    err, ERR_INVALID,
 		    "--cluster-cidr %s and --service-cidr %s overlap: pods and Services need addresses apart",
 		    o->facts.cluster_cidr, o->facts.service_cidr);
-	if (node_opts_check(&o->node, err) < 0 || check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0)
+	if (node_opts_check(&o->node, err) < 0 || check_disable(&o->facts.disable, err) < 0 ||
+	    check_tokens(o, err) < 0 || check_egress(o->facts.egress, err) < 0)
 		return -1;
 	return 0;
 }

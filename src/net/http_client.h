@@ -12,6 +12,19 @@
 #include "ev/ev.h"
 #include "net/http.h"
 
+/* Another way to a peer than by its address: somebody who has connected sockets to it (net/reverse.h). */
+struct http_via {
+	/* A descriptor of the caller's, or -1 with *err: none just now. On the loop that dials; must not block. */
+	int (*dial)(void *ctx, const char *peer_name, struct err *err);
+	void *ctx;
+	enum {
+		VIA_ELSE,  /* when the address does not answer within two seconds, or at all; asked until the time is up
+			    */
+		VIA_FIRST, /* before the address, once; and as VIA_ELSE */
+		VIA_ONLY,  /* the address is not tried */
+	} when;
+};
+
 struct http_endpoint {
 	const char *host; /* name or address; "unix:/path" */
 	int port;
@@ -20,6 +33,7 @@ struct http_endpoint {
 	/* A subject the certificate must be of besides (its common name): an address may be right and the peer another
 	 * one of ours. NULL: any. */
 	const char *peer_name;
+	const struct http_via *via; /* NULL: none. For http_dial() only; must outlive the dialog */
 };
 
 struct http_response {

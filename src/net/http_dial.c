@@ -127,7 +127,8 @@ struct http_dialog *http_dial(struct ev_loop *l, const struct http_endpoint *ep,
 					 .port = ep->port,
 					 .tls = ep->tls,
 					 .server_name = ep->server_name,
-					 .peer_name = ep->peer_name };
+					 .peer_name = ep->peer_name,
+					 .via = ep->via };
 	struct http_dialog *d = xcalloc(1, sizeof(*d));
 
 	d->loop = l;

@@ -28,6 +28,7 @@ struct reverse_hub {
 struct reverse_name {
 	struct list parked; /* struct reverse_near, oldest first */
 	int n_parked, n_used;
+	int64_t preferred_ns;
 };
 
 /* One parked or used connection; on the loop of its request. */
@@ -39,6 +40,7 @@ struct reverse_near {
 	struct http_tunnel *tunnel; /* NULL: closed */
 	struct stream *local;	    /* to the descriptor that was handed out; NULL: not yet, or closed */
 	int fd;			    /* our end of the pair, on its way to the loop */
+	int posted;		    /* under the lock: functions on their way to the loop */
 	bool used;
 	void (*over)(struct http_req *r, void *ctx);
 	void *ctx;
@@ -62,17 +64,6 @@ struct reverse_hub *reverse_hub_new(void)
 	return h;
 }
 
-struct reverse_hub *reverse_hub_free(struct reverse_hub *h)
-{
-	if (!h)
-		return NULL;
-	pthread_mutex_lock(&h->lock);
-	h->closed = true;
-	pthread_mutex_unlock(&h->lock);
-	reverse_hub_unref(h);
-	return NULL;
-}
-
 /* A name of which nothing is left is forgotten. */
 static void reverse_forget_locked(struct reverse_hub *h, const char *name)
 {
@@ -90,7 +81,7 @@ static void reverse_near_over(struct reverse_near *c)
 	if (c->tunnel || c->local)
 		return;
 	pthread_mutex_lock(&h->lock);
-	if (c->fd >= 0) { /* just dialled: reverse_near_begin() is on its way here */
+	if (c->posted) { /* they will see that it is over */
 		pthread_mutex_unlock(&h->lock);
 		return;
 	}
@@ -107,6 +98,12 @@ static void reverse_near_over(struct reverse_near *c)
 	reverse_hub_unref(h);
 	free(c->name);
 	free(c);
+}
+
+static void reverse_local_ready(struct stream *s, void *ctx)
+{
+	(void)s;
+	(void)ctx;
 }
 
 static void reverse_local_data(struct stream *s, struct sv bytes, void *ctx)
@@ -174,7 +171,8 @@ static void reverse_tunnel_closed(struct http_tunnel *t, void *ctx)
 /* On the loop: the descriptor's other end is in use from now on. */
 static void reverse_near_begin(struct http_req *r, void *ctx)
 {
-	static const struct stream_cb cb = { .data = reverse_local_data,
+	static const struct stream_cb cb = { .ready = reverse_local_ready,
+					     .data = reverse_local_data,
 					     .drain = reverse_local_drain,
 					     .closed = reverse_local_closed };
 	struct reverse_near *c = ctx;
@@ -183,6 +181,7 @@ static void reverse_near_begin(struct http_req *r, void *ctx)
 	pthread_mutex_lock(&c->hub->lock);
 	fd = c->fd;
 	c->fd = -1;
+	c->posted--;
 	pthread_mutex_unlock(&c->hub->lock);
 	if (!c->tunnel) { /* gone in between: whoever has the other end sees that */
 		close(fd);
@@ -190,6 +189,47 @@ static void reverse_near_begin(struct http_req *r, void *ctx)
 		return;
 	}
 	c->local = stream_accept(http_req_loop(r), fd, NULL, &cb, c);
+}
+
+static void reverse_near_shut(struct http_req *r, void *ctx)
+{
+	struct reverse_near *c = ctx;
+
+	(void)r;
+	pthread_mutex_lock(&c->hub->lock);
+	c->posted--;
+	pthread_mutex_unlock(&c->hub->lock);
+	if (c->tunnel)
+		http_tunnel_close(c->tunnel);
+	else
+		reverse_near_over(c);
+}
+
+void reverse_hub_close(struct reverse_hub *h)
+{
+	pthread_mutex_lock(&h->lock);
+	if (!h->closed)
+		STRMAP_EACH(&h->names, e) {
+			struct reverse_name *n = e->value;
+
+			LIST_EACH(&n->parked, it) {
+				struct reverse_near *c = LIST_ENTRY(it, struct reverse_near, link);
+
+				c->posted++;
+				http_req_post(c->r, reverse_near_shut, c);
+			}
+		}
+	h->closed = true;
+	pthread_mutex_unlock(&h->lock);
+}
+
+struct reverse_hub *reverse_hub_free(struct reverse_hub *h)
+{
+	if (!h)
+		return NULL;
+	reverse_hub_close(h);
+	reverse_hub_unref(h);
+	return NULL;
 }
 
 int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err)
@@ -209,7 +249,7 @@ int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err)
 		n->n_used++;
 		c->used = true;
 		c->fd = pair[0];
-		/* Under the lock: after it the connection may end, and be gone. */
+		c->posted++;
 		http_req_post(c->r, reverse_near_begin, c);
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -234,6 +274,29 @@ int reverse_parked(struct reverse_hub *h, struct sv name)
 	parked = n ? n->n_parked : 0;
 	pthread_mutex_unlock(&h->lock);
 	return parked;
+}
+
+void reverse_prefer(struct reverse_hub *h, struct sv name, int64_t until_ns)
+{
+	struct reverse_name *n;
+
+	pthread_mutex_lock(&h->lock);
+	n = strmap_get(&h->names, name);
+	if (n)
+		n->preferred_ns = until_ns;
+	pthread_mutex_unlock(&h->lock);
+}
+
+int64_t reverse_preferred(struct reverse_hub *h, struct sv name)
+{
+	struct reverse_name *n;
+	int64_t until;
+
+	pthread_mutex_lock(&h->lock);
+	n = strmap_get(&h->names, name);
+	until = n ? n->preferred_ns : 0;
+	pthread_mutex_unlock(&h->lock);
+	return until;
 }
 
 int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void (*over)(struct http_req *r, void *ctx),

@@ -28,8 +28,9 @@
 
 struct reverse_hub;
 struct reverse_hub *reverse_hub_new(void);
-/* The loops of what is parked may run on; from now on nothing is parked or dialled. Behind the end of its HTTP server.
- * Returns NULL. */
+/* Parked connections are closed, and there will be no more: before the HTTP server that they are of is stopped. */
+void reverse_hub_close(struct reverse_hub *h);
+/* Closes. The loops of what is parked may run on; nothing is parked or dialled any more. Returns NULL. */
 struct reverse_hub *reverse_hub_free(struct reverse_hub *h);
 
 /* Answers the request with 101 and keeps its connection under a name. -1: it asked for no such upgrade
@@ -42,6 +43,11 @@ int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void
 int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err);
 /* How many are parked under the name. */
 int reverse_parked(struct reverse_hub *h, struct sv name);
+
+/* A mark at the name, which is the caller's to set and to read; 0: never, or since then all its connections were gone.
+ */
+void reverse_prefer(struct reverse_hub *h, struct sv name, int64_t until_ns);
+int64_t reverse_preferred(struct reverse_hub *h, struct sv name);
 
 /* --- far --- */
 

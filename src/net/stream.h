@@ -49,6 +49,7 @@ struct stream_cb {
 /* Takes fd (a connected socket), whatever happens. tls: server context, may be NULL. */
 struct stream *stream_accept(struct ev_loop *l, int fd, struct tls_ctx *tls, const struct stream_cb *cb, void *ctx);
 
+struct http_via;
 struct stream_target {
 	const char *host; /* name, address or "unix:/path"; all copied */
 	int port;
@@ -56,6 +57,8 @@ struct stream_target {
 	const char *server_name; /* NULL: host */
 	const char *peer_name;	 /* the certificate's subject; NULL: any */
 	struct sv alpn;		 /* wire format; "": none */
+	/* Another way than by host and port (http_client.h); it and what it needs must outlive the stream. */
+	const struct http_via *via;
 };
 /* Resolves, connects, handshakes; failing within timeout_ns means closed() with
  * ERR_UNAVAILABLE or ERR_TIMEOUT. Never fails right away. */

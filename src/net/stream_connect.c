@@ -1,6 +1,7 @@
 /* Outgoing streams: resolve (libuv's resolver threads, for names only), then one address after
  * the other. libuv wants a handle closed before its memory is used for the next socket, so
  * a failed attempt continues in its close callback. */
+#include "net/http_client.h"
 #include "net/stream-internal.h"
 
 #include <arpa/inet.h>
@@ -24,9 +25,20 @@ struct stream_dial {
 	socklen_t single_n;
 	bool single_used;
 	struct sv where; /* for messages; owned */
+
+	const struct http_via *via; /* NULL: none */
+	char *via_name;
+	bool by_via;		/* the address had its chance */
+	struct ev_timer *again; /* for via: of the address, then of the next try */
+	struct err via_err;
 };
 
+#define DIRECT_NS (2 * NS_PER_SEC)    /* of an address, where there is another way */
+#define VIA_AGAIN_NS (50 * NS_PER_MS) /* until the far side keeps another connection */
+
 static void dial_next(struct stream *s);
+static void dial_by_via(struct stream *s);
+static void dial_on_attempt_closed(uv_handle_t *h);
 
 void stream_dial_free(struct stream *s)
 {
@@ -35,6 +47,9 @@ void stream_dial_free(struct stream *s)
 	if (!d)
 		return;
 	s->dial = NULL;
+	ev_timer_stop(d->again);
+	err_release(&d->via_err);
+	free(d->via_name);
 	uv_freeaddrinfo(d->list);
 	free((char *)(uintptr_t)d->where.p);
 	free(d);
@@ -44,6 +59,7 @@ bool stream_dial_abort(struct stream *s)
 {
 	struct stream_dial *d = s->dial;
 
+	d->again = ev_timer_stop(d->again);
 	if (d->resolving)
 		(void)uv_cancel((uv_req_t *)&d->req); /* either way its callback comes */
 	return d->resolving || d->between;
@@ -53,6 +69,10 @@ static void dial_fail(struct stream *s, int errnum)
 {
 	struct err e = ERR_INIT;
 
+	if (s->dial->via && !s->dial->by_via) {
+		dial_by_via(s);
+		return;
+	}
 	(void)err_set_errno(&e, errnum, "connecting to %.*s", SV_ARG(s->dial->where));
 	e.reason = ERR_UNAVAILABLE;
 	stream_fail(s, &e);
@@ -63,8 +83,49 @@ static void dial_on_timeout(void *p)
 	struct stream *s = p;
 	struct err e = ERR_INIT;
 
-	(void)err_set(&e, ERR_TIMEOUT, "connecting to %.*s: timed out", SV_ARG(s->dial->where));
+	if (s->dial->via_err.reason)
+		err_move(&e, &s->dial->via_err);
+	else
+		(void)err_set(&e, ERR_TIMEOUT, "connecting to %.*s: timed out", SV_ARG(s->dial->where));
 	stream_fail(s, &e);
+}
+
+static void dial_on_again(void *p)
+{
+	dial_by_via(p);
+}
+
+/* By the other way, until the time is up. */
+static void dial_by_via(struct stream *s)
+{
+	struct stream_dial *d = s->dial;
+	int fd;
+
+	d->by_via = true;
+	d->again = ev_timer_stop(d->again);
+	err_release(&d->via_err);
+	fd = d->via->dial(d->via->ctx, d->via_name, &d->via_err);
+	if (fd >= 0)
+		stream_poll_start(s, fd);
+	else
+		d->again = ev_timer_start(s->sl->loop, VIA_AGAIN_NS, 0, dial_on_again, s);
+}
+
+/* The address has had its time. */
+static void dial_on_direct(void *p)
+{
+	struct stream *s = p;
+	struct stream_dial *d = s->dial;
+
+	d->again = ev_timer_stop(d->again);
+	if (d->by_via || d->between || d->resolving || !s->polled)
+		return; /* what is under way ends, and goes on from there */
+	d->next = NULL;
+	d->single_used = true;
+	d->between = true;
+	uv_close((uv_handle_t *)&s->poll, dial_on_attempt_closed);
+	close(s->fd);
+	s->fd = -1;
 }
 
 static void dial_on_attempt_closed(uv_handle_t *h)
@@ -87,13 +148,14 @@ void stream_dial_event(struct stream *s)
 	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &e, &n) < 0)
 		e = errno;
 	if (e == 0) {
+		s->dial->again = ev_timer_stop(s->dial->again);
 		/* The time limit also covers the handshake; without TLS it ends here. */
 		if (!s->ssl)
 			s->timer = ev_timer_stop(s->timer);
 		stream_connected(s);
 		return;
 	}
-	if (!s->dial->next) {
+	if (!s->dial->next && !(s->dial->via && !s->dial->by_via)) {
 		dial_fail(s, e);
 		return;
 	}
@@ -215,6 +277,24 @@ struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, 
 			stream_abort(s);
 			return s;
 		}
+	}
+	if (t->via && t->peer_name) {
+		d->via = t->via;
+		d->via_name = xstrdup(t->peer_name);
+		if (d->via->when == VIA_ONLY) {
+			dial_by_via(s);
+			return s;
+		}
+		if (d->via->when == VIA_FIRST) {
+			int fd = d->via->dial(d->via->ctx, d->via_name, NULL);
+
+			if (fd >= 0) {
+				d->by_via = true;
+				stream_poll_start(s, fd);
+				return s;
+			}
+		}
+		d->again = ev_timer_start(l, DIRECT_NS, 0, dial_on_direct, s);
 	}
 	if (dial_set_address(d, t->host, t->port)) {
 		dial_next(s);
