@@ -14,6 +14,7 @@
 #include "kubelet/node_cleanup.h"
 #include "kubelet/pod_dns.h"
 #include "kubelet/podnet.h"
+#include "netd/netd.h"
 #include "proxy/proxy.h"
 
 #include <stdio.h>
@@ -30,10 +31,13 @@ struct agent {
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
-	struct client *client, *proxy_client, *dns_client, *storage_client;
+	struct client *client, *proxy_client, *dns_client, *storage_client, *netd_client;
 	struct recorder *recorder; /* before the kubelet has its own */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
+	enum netd_kind network;
+	const char *node_ips;
+	struct netd *netd;
 	struct proxy *proxy;
 	struct dns *dns;
 	struct local_path *local_path;
@@ -54,14 +58,14 @@ static bool on_path(const char *name)
 }
 
 /* One line that says what to install, instead of a failure deep inside. */
-static int check_machine(const struct node_opts *o, struct err *err)
+static int check_machine(const struct node_opts *o, bool own_network, struct err *err)
 {
 	if (!o->runtime_endpoint) {
 		if (!on_path("containerd"))
 			return err_set(err, ERR_UNAVAILABLE, "containerd is not installed: apt-get install containerd");
 		if (!on_path("runc"))
 			return err_set(err, ERR_UNAVAILABLE, "runc is not installed: apt-get install runc");
-		if (!cni_find_plugins())
+		if (own_network && !cni_find_plugins())
 			return err_set(
 			    err, ERR_UNAVAILABLE,
 			    "the CNI plugins are not installed: apt-get install containernetworking-plugins");
@@ -127,6 +131,7 @@ static int start_runtime(struct agent *a, struct err *err)
 {
 	const struct node_opts *o = a->o;
 	const char *endpoint = o->runtime_endpoint;
+	bool foreign = a->network == NETD_NONE; /* where a network's own installer puts its plugins */
 
 	if (!endpoint) {
 		a->containerd =
@@ -134,6 +139,8 @@ static int start_runtime(struct agent *a, struct err *err)
 								.data_dir = o->data_dir,
 								.sandbox_image = o->pause_image,
 								.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
+								.cni_conf_dir = foreign ? "/etc/cni/net.d" : NULL,
+								.cni_bin_dir = foreign ? "/opt/cni/bin" : NULL,
 								.waits = runtime_waits,
 								.waits_ctx = a,
 								.given_up = a->home->given_up },
@@ -159,14 +166,61 @@ static void look_at_resolv_conf(struct agent *a)
 			 "file", "%s", file);
 }
 
+static int pod_mtu(const struct obj *node, void *ctx)
+{
+	return netd_probe_mtu(((struct agent *)ctx)->network, node);
+}
+
+/* Somebody else's runtime has its own network configuration, as has somebody else's network. */
+static int start_podnet(struct agent *a, struct err *err)
+{
+	if (a->o->runtime_endpoint || a->network == NETD_NONE)
+		return 0;
+	a->podnet = podnet_start(&(struct podnet_opts){ .client = a->client,
+							.data_dir = a->o->data_dir,
+							.node_name = a->o->node_name,
+							.runtime = a->runtime,
+							.mtu = pod_mtu,
+							.mtu_ctx = a },
+				 err);
+	return a->podnet ? 0 : -1;
+}
+
+/* The pods of other nodes. */
+static int start_network(struct agent *a, struct err *err)
+{
+	const char *settings = network_settings(&a->arena, claim_settings(a->claim));
+	struct netd_backend *backend;
+	char device[16];
+
+	netd_device_name(a->o->data_dir, device);
+	if (a->network == NETD_NONE) /* now; before it may have been ours */
+		return netd_cleanup(device, settings, ALL_CLAIMS, err) < 0 ? -1 : 0;
+	a->netd_client = a->home->client(a->home->ctx, AGENT_NETWORK, "netd");
+	if (!a->netd_client)
+		return 0;
+	backend = netd_backend_netlink_new(device, settings, a->home->facts->cluster_cidr, err);
+	if (!backend)
+		return -1;
+	a->netd = netd_new(&(struct netd_opts){ .env = a->env,
+						.client = a->netd_client,
+						.node_client = a->client,
+						.backend = backend,
+						.kind = a->network,
+						.node_name = a->o->node_name,
+						.cluster_cidr = a->home->facts->cluster_cidr,
+						.addresses = a->o->pod_addresses },
+			   err);
+	return a->netd ? 0 : -1;
+}
+
 static int start_kubelet(struct agent *a, struct err *err)
 {
 	const struct node_opts *o = a->o;
 	const struct cluster_facts *facts = a->home->facts;
 	struct sv cert, key;
 
-	/* Somebody else's runtime has its own network configuration. */
-	if (!o->runtime_endpoint && !(a->podnet = podnet_start(a->client, o->data_dir, o->node_name, a->runtime, err)))
+	if (start_podnet(a, err) < 0)
 		return -1;
 	look_at_resolv_conf(a);
 	if (a->home->serving(a->home->ctx, &a->arena, &cert, &key, err) < 0)
@@ -177,7 +231,7 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.client = a->client,
 		.runtime = a->runtime,
 		.node_name = o->node_name,
-		.node_ip = o->node_ip,
+		.node_ips = a->node_ips,
 		.root_dir = o->kubelet_root,
 		.log_dir = cluster_dirs(&a->arena, o->data_dir).log_dir,
 		.cluster_dns = facts->cluster_dns,
@@ -286,15 +340,33 @@ static void make_demo(struct agent *a)
 		log_warn("agent", "no demo image: the examples will not start", "error", "%s", err_msg(&err));
 }
 
+static const char *find_addresses(struct agent *a)
+{
+	const struct node_opts *o = a->o;
+	const char *found = NULL;
+
+	if (o->node_ip_found)
+		found = host_node_ips(&a->arena, o->node_ip, o->flannel_iface, a->home->facts->cluster_cidr);
+	else if (o->node_ip_more)
+		found = arena_printf(&a->arena, "%s %s", o->node_ip, o->node_ip_more);
+	return found ? found : o->node_ip;
+}
+
 static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 {
-	if (check_machine(a->o, err) < 0 || claim_machine(a, err) < 0)
+	const char *backend = a->home->facts->flannel_backend, *why;
+
+	if (!netd_kind_parse(backend ? backend : "vxlan", &a->network, &why))
+		return err_set(err, ERR_INVALID, "--flannel-backend=%s: %s", backend, why);
+	a->node_ips = find_addresses(a);
+	if (check_machine(a->o, a->network != NETD_NONE, err) < 0 || claim_machine(a, err) < 0)
 		return -1;
 	if (start_runtime(a, err) < 0) {
 		*ret_again = true;
 		return -1;
 	}
-	if (start_kubelet(a, err) < 0 || start_proxy(a, err) < 0 || start_names(a, err) < 0 || start_storage(a, err) < 0)
+	if (start_kubelet(a, err) < 0 || start_network(a, err) < 0 || start_proxy(a, err) < 0 ||
+	    start_names(a, err) < 0 || start_storage(a, err) < 0)
 		return -1;
 	make_demo(a);
 	return 0;
@@ -317,6 +389,11 @@ int agent_serve_with(struct agent *a, struct sv cert, struct sv key, struct err 
 	return kubelet_serve_with(a->kubelet, cert, key, err);
 }
 
+const char *agent_node_ips(const struct agent *a)
+{
+	return a->node_ips;
+}
+
 int agent_kubelet_port(const struct agent *a)
 {
 	return kubelet_port(a->kubelet);
@@ -332,6 +409,8 @@ struct agent *agent_stop(struct agent *a)
 	client_free(a->dns_client);
 	proxy_free(a->proxy, false);
 	client_free(a->proxy_client);
+	netd_free(a->netd);
+	client_free(a->netd_client);
 	kubelet_free(a->kubelet);
 	podnet_stop(a->podnet);
 	recorder_free(a->recorder);

@@ -26,7 +26,10 @@ struct node_opts {
 	const char *data_dir, *node_name, *node_ip, *resolv_conf;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int kubelet_port, pod_max_pids;
-	bool node_ip_found; /* no flag says it: it may change while we run */
+	const char *node_ip_more;  /* of the other family, by flag; NULL: found when the cluster has both */
+	const char *flannel_iface; /* over which nodes reach each other's pods; NULL: that of node_ip */
+	const char *pod_addresses; /* its addresses, where they are not node_ip's: "v4,v6" or NULL */
+	bool node_ip_found;	   /* no flag says it: it may change while we run */
 	struct string_list node_labels, node_taints;
 };
 
@@ -61,6 +64,7 @@ struct agent *agent_start(const struct agent_home *home, const struct node_opts 
 /* The kubelet serves with it from now on. Any thread. */
 int agent_serve_with(struct agent *a, struct sv cert, struct sv key, struct err *err);
 int agent_kubelet_port(const struct agent *a);
+const char *agent_node_ips(const struct agent *a); /* host_node_ips(), or what flags say */
 /* Stops the processes of the agent; pods and Service rules stay (see `caravel cleanup`). NULL is fine. */
 struct agent *agent_stop(struct agent *a);
 
@@ -81,6 +85,8 @@ void node_opts_release(struct node_opts *o);
 #define DEFAULT_DATA_DIR "/var/lib/caravel"
 const char *cluster_tag(struct arena *a, const char *data_dir);
 const char *cluster_cgroup(struct arena *a, const char *data_dir); /* "/caravel-1a2b3c4d": that of all its pods */
+/* Beside the proxy's, what netd has changed of the host. */
+const char *network_settings(struct arena *a, const char *claim_settings);
 /* Where pods have their files when no flag says so. */
 struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
 /* Of the claims of all clusters on this machine: containerd_run_dir() */
@@ -94,5 +100,9 @@ const char *host_address(struct arena *a);
 /* All addresses of this machine, NULL-terminated; NULL when they cannot be told. */
 const char *const *host_addresses(struct arena *a);
 bool host_has_address(struct arena *a, const char *address); /* true when they cannot be told */
+/* Those that a node here tells as its own, separated by blanks, one of each family that the cluster's pods have, in
+ * their order: `was` where the machine still has it, else what is found (on iface, or anywhere when NULL). NULL: none
+ * but loopback. */
+const char *host_node_ips(struct arena *a, const char *was, const char *iface, const char *cluster_cidr);
 /* A port nothing listens on just now; 0 when there is none. Objects name the server's port before it listens. */
 int host_free_port(const char *address);

@@ -4,6 +4,7 @@
 #include "cli/dev.h"
 #include "ev/ev.h"
 #include "kubelet/node_cleanup.h"
+#include "netd/netd.h"
 #include "proxy/proxy.h"
 
 #include <stdio.h>
@@ -29,8 +30,13 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	struct claim_dirs dirs = cluster_dirs(a, data_dir);
 	struct env *env = env_real_new(2);
 	struct err first = ERR_INIT, e = ERR_INIT;
+	char device[16];
 	int rc;
 
+	netd_device_name(data_dir, device);
+	rc = netd_cleanup(device, network_settings(a, settings), ALL_CLAIMS, &first);
+	if (rc > 0)
+		cleanup_say("removed the routes to other nodes", r);
 	claim_read(a, data_dir, &dirs);
 	(void)node_cleanup(
 	    &(struct node_cleanup_opts){
@@ -43,7 +49,8 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 		.say = cleanup_say,
 		.ctx = r,
 	    },
-	    &first);
+	    first.reason ? &e : &first);
+	err_release(&e);
 	/* Whatever of the node did not go, the rules must. */
 	rc = proxy_cleanup(table, settings, ALL_CLAIMS, &e);
 	if (rc > 0)

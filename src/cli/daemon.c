@@ -90,14 +90,15 @@ static void daemon_node_follow(struct daemon_node *n)
 	if (!n->agent || !n->o->node_ip_found || now - n->looked_ns < LOOK_NS)
 		return;
 	n->looked_ns = now;
-	if (host_has_address(&a, n->o->node_ip) || !(found = host_address(&n->arena)))
+	found = host_node_ips(&a, agent_node_ips(n->agent), n->o->flannel_iface, n->home->facts->cluster_cidr);
+	if (!found || strcmp(found, agent_node_ips(n->agent)) == 0)
 		return;
 	log_warn("agent", "this machine has another address now, and its node is started anew", "address", "%s, was %s",
-		 found, n->o->node_ip);
+		 found, agent_node_ips(n->agent));
 	if (n->down)
 		n->down(n->up_ctx);
 	n->agent = agent_stop(n->agent);
-	n->o->node_ip = found;
+	n->o->node_ip = arena_cstr(&n->arena, sv_sub(sv_from(found), 0, strcspn(found, " ")));
 	n->due_ns = now;
 }
 

@@ -18,6 +18,7 @@ static const struct fact {
 	{ "cluster-domain", FACT_TEXT, FORM_DOMAIN, offsetof(struct cluster_facts, cluster_domain) },
 	{ "cluster-dns", FACT_TEXT, FORM_ADDRESS, offsetof(struct cluster_facts, cluster_dns) },
 	{ "egress-selector-mode", FACT_TEXT, FORM_ANY, offsetof(struct cluster_facts, egress) },
+	{ "flannel-backend", FACT_TEXT, FORM_ANY, offsetof(struct cluster_facts, flannel_backend) },
 	{ "disable-kube-proxy", FACT_BOOL, FORM_ANY, offsetof(struct cluster_facts, disable_proxy) },
 	{ "disable", FACT_LIST, FORM_ANY, offsetof(struct cluster_facts, disable) },
 };

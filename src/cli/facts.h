@@ -4,6 +4,7 @@
  * bootstrap tokens and nodes may read, and everybody with kubectl can look at. Its keys are the flags' names:
  *
  *	cluster-cidr  service-cidr  cluster-domain  cluster-dns  disable  disable-kube-proxy  egress-selector-mode
+ *	flannel-backend
  *
  * A ConfigMap and not an endpoint of our own: RBAC, watching and kubectl come with it. What is read is checked as a
  *flag would be, for it decides what a node does as root. A key nobody knows is a newer server's, and passed over.
@@ -22,8 +23,9 @@
 /* Texts live as long as whoever holds it. */
 struct cluster_facts {
 	const char *cluster_cidr, *service_cidr, *cluster_domain;
-	const char *cluster_dns; /* NULL: pods get the host's name servers */
-	const char *egress;	 /* how the server reaches kubelets; NULL: by their address, else by what they opened */
+	const char *cluster_dns;     /* NULL: pods get the host's name servers */
+	const char *flannel_backend; /* "vxlan", "host-gw", "none"; NULL: vxlan */
+	const char *egress; /* how the server reaches kubelets; NULL: by their address, else by what they opened */
 	bool disable_proxy;
 	struct string_list disable; /* add-ons that are left out, by k3s's names */
 };

@@ -27,7 +27,7 @@ static int home_local_serving(void *ctx, struct arena *a, struct sv *ret_cert, s
 {
 	struct home_local *h = ctx;
 	const char *names[] = { h->o->node.node_name, "localhost", NULL };
-	const char *addrs[] = { h->o->node.node_ip, "127.0.0.1", NULL };
+	const char *addrs[] = { h->o->node.node_ip, "127.0.0.1", h->o->node.node_ip_more, NULL };
 
 	return apiserver_issue_server_cert(h->api, a, h->user, names, addrs, ret_cert, ret_key, err);
 }

@@ -1,6 +1,10 @@
 /* Facts about this machine that defaults come from. */
 #include "cli/agent.h"
 
+#include "base/buf.h"
+#include "base/ip.h"
+#include "kubelet/machine.h"
+
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <limits.h>
@@ -11,49 +15,50 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The address of the interface that the default route uses, or "". */
-static void default_interface(char out[IF_NAMESIZE])
-{
-	FILE *f = fopen("/proc/net/route", "re");
-	char line[256], name[IF_NAMESIZE];
-	unsigned long dest;
-
-	out[0] = '\0';
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%15s %lx", name, &dest) == 2 && dest == 0) {
-			snprintf(out, IF_NAMESIZE, "%s", name);
-			break;
-		}
-	if (f)
-		fclose(f);
-}
-
 const char *host_address(struct arena *a)
 {
-	char wanted[IF_NAMESIZE], text[INET_ADDRSTRLEN];
-	struct ifaddrs *all = NULL;
-	const char *best = NULL;
+	struct machine_ip ip;
 
-	default_interface(wanted);
-	if (getifaddrs(&all) < 0)
-		return NULL;
-	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		struct sockaddr_in in;
+	return machine_ip(false, NULL, &ip) || machine_ip(true, NULL, &ip) ? arena_strdup(a, ip.s) : NULL;
+}
 
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) ||
-		    !(i->ifa_flags & IFF_UP))
+/* The families of "10.42.0.0/16,fd00:42::/56", in its order. */
+static size_t host_families(const char *cidrs, bool ret_v6[2])
+{
+	struct sv rest = sv_from(cidrs ? cidrs : ""), one;
+	struct ip_net net;
+	size_t n = 0;
+
+	while (n < 2 && sv_split(&rest, ',', &one))
+		if (ip_net_parse(sv_trim(one), &net) && (!n || ret_v6[0] == ip_is_v4(net.addr)))
+			ret_v6[n++] = !ip_is_v4(net.addr);
+	if (!n)
+		ret_v6[n++] = false;
+	return n;
+}
+
+const char *host_node_ips(struct arena *a, const char *was, const char *iface, const char *cluster_cidr)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	bool v6[2];
+	size_t n = host_families(cluster_cidr, v6);
+
+	for (size_t i = 0; i < n; i++) {
+		struct sv rest = sv_from(was), one, keep = SV("");
+		struct machine_ip found;
+
+		while (!keep.n && sv_split(&rest, ' ', &one))
+			if (one.n && (sv_find(one, ':') >= 0) == v6[i] && machine_has_ip(one))
+				keep = one;
+		if (!keep.n && machine_ip(v6[i], iface, &found))
+			keep = sv_from(found.s);
+		if (!keep.n)
 			continue;
-		/* A bridge of ours or of another cluster is no way to reach the machine. */
-		if (strncmp(i->ifa_name, "cvl", 3) == 0 || strncmp(i->ifa_name, "cvd", 3) == 0 ||
-		    strncmp(i->ifa_name, "veth", 4) == 0)
-			continue;
-		memcpy(&in, i->ifa_addr, sizeof(in));
-		inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
-		if (!best || strcmp(i->ifa_name, wanted) == 0)
-			best = arena_strdup(a, text);
+		if (b.n)
+			buf_addc(&b, ' ');
+		buf_addsv(&b, keep);
 	}
-	freeifaddrs(all);
-	return best;
+	return b.n ? arena_cstr(a, buf_sv(&b)) : NULL;
 }
 
 const char *const *host_addresses(struct arena *a)
@@ -120,6 +125,11 @@ const char *cluster_tag(struct arena *a, const char *data_dir)
 const char *cluster_cgroup(struct arena *a, const char *data_dir)
 {
 	return arena_printf(a, "/%s", cluster_tag(a, data_dir));
+}
+
+const char *network_settings(struct arena *a, const char *claim_settings)
+{
+	return arena_printf(a, "%s-network", claim_settings);
 }
 
 struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir)

@@ -1,12 +1,15 @@
 /* What a machine is asked to do as a node: the flags that `caravel server` and `caravel agent` share. */
 #include "base/file.h"
+#include "base/ip.h"
 #include "cli/agent.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/machine.h"
 #include "object/node_labels.h"
 #include "object/validate.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,7 +25,10 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		ROW("resolv-conf", 0, OPT_STRING, resolv_conf, "FILE",
 		    "name servers of pods that get the host's (/etc/resolv.conf, or those behind its stub)"),
 		ROW("node-name", 0, OPT_STRING, node_name, "NAME", "name of this node (the host name)"),
-		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR", "address of this node (found)"),
+		ROW("node-ip", 'i', OPT_STRING, node_ip, "ADDR",
+		    "address of this node (found); A,B: one of each family"),
+		ROW("flannel-iface", 0, OPT_STRING, flannel_iface, "NAME",
+		    "network interface by which other nodes' pods are reached (that of --node-ip)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
 		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
 		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
@@ -100,14 +106,37 @@ static int node_opts_pids(int n, struct err *err)
 		   : err_set(err, ERR_INVALID, "--pod-max-pids is %d: give 16 or more, or -1 for no limit", n);
 }
 
+/* One, or one of each family. */
+static int node_opts_addresses(const char *ips, struct err *err)
+{
+	struct sv rest = sv_from(ips ? ips : ""), one;
+	bool had[2] = { false, false };
+
+	while (ips && sv_split(&rest, ',', &one)) {
+		struct ip_addr a;
+
+		if (!ip_parse(one, &a) || had[ip_is_v4(a)])
+			return err_set(err, ERR_INVALID,
+				       "--node-ip takes an IP address like 192.168.1.10, or one of each family like "
+				       "192.168.1.10,fd00::10, not '%s'",
+				       ips);
+		had[ip_is_v4(a)] = true;
+	}
+	return 0;
+}
+
 int node_opts_check(const struct node_opts *o, struct err *err)
 {
 	if (o->kubelet_port < 0 || o->kubelet_port > 65535)
 		return err_set(err, ERR_INVALID, "--kubelet-port takes a port up to 65535 (0: a free one), not %d",
 			       o->kubelet_port);
-	if (o->node_ip && !fmt_ip(sv_from(o->node_ip)))
-		return err_set(err, ERR_INVALID, "--node-ip takes an IP address like 192.168.1.10, not '%s'",
-			       o->node_ip);
+	if (node_opts_addresses(o->node_ip, err) < 0)
+		return -1;
+	if (o->flannel_iface && !if_nametoindex(o->flannel_iface))
+		return err_set(err, ERR_INVALID,
+			       "--flannel-iface %s is no network interface of this machine; `ip link` "
+			       "lists them",
+			       o->flannel_iface);
 	if (node_opts_pids(o->pod_max_pids, err) < 0 || node_opts_labels(&o->node_labels, err) < 0 ||
 	    node_opts_taints(&o->node_taints, err) < 0)
 		return -1;
@@ -148,16 +177,51 @@ static const char *node_opts_host_name(struct arena *a)
 	return arena_strdup(a, host[0] ? host : "localhost");
 }
 
+/* Whoever has that address would be asked for logs and exec. */
+static int node_opts_own(struct node_opts *o, struct arena *a, struct err *err)
+{
+	struct sv rest = sv_from(o->node_ip), one;
+
+	for (size_t i = 0; sv_split(&rest, ',', &one); i++) {
+		if (!host_has_address(a, arena_cstr(a, one)))
+			return err_set(err, ERR_INVALID,
+				       "--node-ip %.*s is no address of this machine: without the flag one that is "
+				       "will be found",
+				       SV_ARG(one));
+		*(i ? &o->node_ip_more : &o->node_ip) = arena_cstr(a, one);
+	}
+	return 0;
+}
+
+/* Its addresses are the node's, or what peers are told beside it. */
+static int node_opts_iface(struct node_opts *o, struct arena *a, struct err *err)
+{
+	const char *all = NULL;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct machine_ip ip;
+
+		if (machine_ip(v6, o->flannel_iface, &ip))
+			all = all ? arena_printf(a, "%s,%s", all, ip.s) : arena_strdup(a, ip.s);
+	}
+	if (!all)
+		return err_set(err, ERR_INVALID, "--flannel-iface %s has no address, or is down", o->flannel_iface);
+	if (o->node_ip)
+		o->pod_addresses = all;
+	else
+		o->node_ip = arena_cstr(a, sv_sub(sv_from(all), 0, strcspn(all, ",")));
+	return 0;
+}
+
 int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err)
 {
 	if (!o->node_name)
 		o->node_name = node_opts_host_name(a);
-	/* Whoever has that address would be asked for logs and exec. */
-	if (o->node_ip && node && !host_has_address(a, o->node_ip))
-		return err_set(err, ERR_INVALID,
-			       "--node-ip %s is no address of this machine: without the flag one that is will be found",
-			       o->node_ip);
+	if (o->node_ip && node && node_opts_own(o, a, err) < 0)
+		return -1;
 	o->node_ip_found = !o->node_ip;
+	if (o->flannel_iface && node && node_opts_iface(o, a, err) < 0)
+		return -1;
 	if (!o->node_ip)
 		o->node_ip = host_address(a);
 	if (!o->node_ip)

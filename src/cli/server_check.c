@@ -1,8 +1,10 @@
 /* What `caravel server` refuses at once, so that a mistyped flag is named and not a certificate or an object that
  * could not be made from it. */
+#include "base/ip.h"
 #include "cli/cidrs.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
+#include "netd/model.h"
 #include "object/validate.h"
 
 #include <errno.h>
@@ -101,6 +103,39 @@ static int check_egress(const char *mode, struct err *err)
 			     mode);
 }
 
+/* As upstream, a cluster has room for 65,536 nodes at most; a node's range holds more than one pod. */
+static int check_mask(const char *flag, const char *cidrs, bool v4, int mask, struct err *err)
+{
+	struct sv rest = sv_from(cidrs ? cidrs : "10.42.0.0/16"), one;
+	int widest = 0, most = v4 ? 30 : 126;
+	struct ip_net net;
+
+	if (!mask)
+		return 0;
+	while (sv_split(&rest, ',', &one))
+		if (ip_net_parse(sv_trim(one), &net) && ip_is_v4(net.addr) == v4)
+			widest = (int)ip_net_len(net);
+	if (!widest)
+		return err_set(err, ERR_INVALID, "--%s: --cluster-cidr has no range of that family", flag);
+	if (mask < widest || mask > MIN(widest + 16, most))
+		return err_set(err, ERR_INVALID,
+			       "--%s takes a length between /%d and /%d, for --cluster-cidr is a /%d, not %d", flag,
+			       widest, MIN(widest + 16, most), widest, mask);
+	return 0;
+}
+
+static int check_network(const struct server_opts *o, struct err *err)
+{
+	const char *backend = o->facts.flannel_backend, *cidrs = o->facts.cluster_cidr, *why;
+	enum netd_kind kind;
+
+	if (backend && !netd_kind_parse(backend, &kind, &why))
+		return err_set(err, ERR_INVALID, "--flannel-backend=%s: %s", backend, why);
+	if (check_mask("node-cidr-mask-size-ipv4", cidrs, true, o->node_mask_v4, err) < 0)
+		return -1;
+	return check_mask("node-cidr-mask-size-ipv6", cidrs, false, o->node_mask_v6, err);
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	uint32_t pods, pods_mask, services, services_mask;
@@ -117,8 +152,9 @@ int server_check(const struct server_opts *o, struct err *err)
 		    err, ERR_INVALID,
 		    "--cluster-cidr %s and --service-cidr %s overlap: pods and Services need addresses apart",
 		    o->facts.cluster_cidr, o->facts.service_cidr);
-	if (node_opts_check(&o->node, err) < 0 || check_disable(&o->facts.disable, err) < 0 ||
-	    check_tokens(o, err) < 0 || check_egress(o->facts.egress, err) < 0)
+	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
+	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 ||
+	    check_egress(o->facts.egress, err) < 0)
 		return -1;
 	return 0;
 }

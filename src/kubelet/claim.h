@@ -35,5 +35,5 @@ struct claim *claim_free(struct claim *c);   /* lets go: what was written stays 
 struct claim *claim_forget(struct claim *c); /* and takes the runtime directory's part away, if all else is gone */
 
 #define CLAIM_FILE "node"	  /* in the runtime directory, */
-#define CLAIM_SETTINGS "settings" /* where the proxy keeps what the host's settings were */
+#define CLAIM_SETTINGS "settings" /* where the proxy keeps what the host's settings were; others add to the name */
 #define CLAIM_MARK ".caravel"	  /* in a directory that is ours alone */

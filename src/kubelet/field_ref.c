@@ -7,6 +7,16 @@
 
 #include <stdlib.h>
 
+static struct sv with_commas(struct arena *a, struct sv words)
+{
+	char *s = arena_cstr(a, words);
+
+	for (char *c = s; *c; c++)
+		if (*c == ' ')
+			*c = ',';
+	return sv_from(s);
+}
+
 /* key="escaped value" lines, sorted, as downward API volumes write maps. */
 static struct sv map_text(struct arena *a, const struct val *map)
 {
@@ -29,6 +39,7 @@ int field_ref_text(struct arena *a, const struct val *pod, const struct field_re
 {
 	const struct val *meta = val_member(pod, F_metadata);
 	ssize_t bracket = sv_find(path, '[');
+	struct sv hosts = n->host_ips;
 
 	if (bracket > 0 && path.n > (size_t)bracket + 4 && sv_ends(path, SV("']"))) {
 		struct sv key = sv_sub(path, (size_t)bracket + 2, path.n - (size_t)bracket - 4);
@@ -57,12 +68,14 @@ int field_ref_text(struct arena *a, const struct val *pod, const struct field_re
 		*ret = sv_from(n->node_name);
 	else if (sv_is(path, "spec.serviceAccountName"))
 		*ret = val_get_str(pod, F_spec, F_serviceAccountName);
-	else if (sv_is(path, "status.hostIP") || sv_is(path, "status.hostIPs"))
-		*ret = sv_from(n->host_ip);
+	else if (sv_is(path, "status.hostIP"))
+		sv_split(&hosts, ' ', ret);
+	else if (sv_is(path, "status.hostIPs"))
+		*ret = with_commas(a, n->host_ips);
 	else if (sv_is(path, "status.podIP"))
 		*ret = n->pod_ip;
 	else if (sv_is(path, "status.podIPs"))
-		*ret = n->pod_ips;
+		*ret = with_commas(a, n->pod_ips);
 	else
 		return err_set(err, ERR_INVALID, "unsupported fieldPath: %.*s", SV_ARG(path));
 	return 0;

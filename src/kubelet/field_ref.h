@@ -6,8 +6,8 @@
 #include "codec/doc.h"
 
 struct field_ref_node { /* what of the node may be asked for */
-	const char *node_name, *host_ip;
-	struct sv pod_ip, pod_ips;			/* the latter comma separated */
+	const char *node_name;
+	struct sv host_ips, pod_ip, pod_ips;		/* lists separated by blanks */
 	int64_t cpu_milli, memory_bytes, storage_bytes; /* allocatable: the limit of a container without one */
 };
 /* "metadata.labels['x']", "status.podIP", "spec.nodeName", or a whole map for volumes ("metadata.labels"). */

@@ -53,7 +53,7 @@ static struct sv target_host(struct kpod *p, struct arena *a, struct sv given)
 	if (given.n)
 		return given;
 	pthread_mutex_lock(&p->lock);
-	ips = arena_sv(a, sv_from(p->ips && *p->ips ? p->ips : p->k->node_ip ? p->k->node_ip : "127.0.0.1"));
+	ips = arena_sv(a, sv_from(p->ips && *p->ips ? p->ips : p->k->node_ips));
 	pthread_mutex_unlock(&p->lock);
 	sv_split(&ips, ' ', &first);
 	return first;

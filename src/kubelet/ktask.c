@@ -27,7 +27,7 @@ void kubelet_unref(struct kubelet *k)
 	ktask_strings_free(k->node_annotations);
 	ktask_strings_free(k->node_taints);
 	free(k->node_name);
-	free(k->node_ip);
+	free(k->node_ips);
 	free(k->root_dir);
 	free(k->log_dir);
 	free(k->cluster_dns);

@@ -24,7 +24,7 @@ struct kubelet {
 	struct runtime *rt;
 	const struct kubelet_host *host;
 	bool files; /* the real host: file system, cgroups and sockets are there */
-	char *node_name, *node_ip, *root_dir, *log_dir, *cluster_dns, *cluster_domain, *resolv_conf, *pause_image,
+	char *node_name, *node_ips, *root_dir, *log_dir, *cluster_dns, *cluster_domain, *resolv_conf, *pause_image,
 	    *cgroup_root;
 	int max_pods, port;
 	int64_t pod_max_pids; /* 0: no limit */

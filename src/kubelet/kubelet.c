@@ -118,7 +118,7 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->files = !o->host || o->host == &kubelet_host_real;
 	k->host = o->host ? o->host : &kubelet_host_real;
 	k->node_name = xstrdup(o->node_name);
-	k->node_ip = dup_or(o->node_ip, NULL);
+	k->node_ips = dup_or(o->node_ips, "127.0.0.1");
 	k->root_dir = dup_or(o->root_dir, "/var/lib/kubelet");
 	k->log_dir = dup_or(o->log_dir, "/var/log/pods");
 	k->cluster_dns = dup_or(o->cluster_dns, NULL);

@@ -27,7 +27,8 @@ struct kubelet_opts {
 	struct runtime *runtime;	 /* borrowed */
 	const struct kubelet_host *host; /* NULL: the real host; the simulator gives its own */
 	const char *node_name;
-	const char *node_ip;				/* NULL: found */
+	const char
+	    *node_ips; /* "v4", "v6", "v4 v6": the first one is its own, the other one it has, too; NULL: 127.0.0.1 */
 	const char *root_dir;				/* "/var/lib/kubelet" or under --data-dir */
 	const char *log_dir;				/* "/var/log/pods" */
 	const char *cluster_dns, *cluster_domain;	/* for ClusterFirst pods; dns NULL: host's resolv.conf */

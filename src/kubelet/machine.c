@@ -101,30 +101,79 @@ int64_t machine_pids_allocatable(int64_t pids)
 	return pids > 512 ? pids - MAX(pids / 10, 256) : pids / 2;
 }
 
-char *machine_ip(struct arena *a)
+/* By which somebody else could reach the machine. */
+static bool machine_ip_usable(const struct sockaddr *sa, bool v6, struct machine_ip *ret)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x08080808) };
-	struct sockaddr_in from = { 0 };
-	socklen_t len = sizeof(from);
-	struct ifaddrs *list = NULL;
-	char text[INET_ADDRSTRLEN] = "127.0.0.1";
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
 
-	/* Connecting a datagram socket sends nothing; it asks for the route and its source address. */
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
-	    getsockname(fd, (struct sockaddr *)&from, &len) == 0 && from.sin_addr.s_addr) {
-		inet_ntop(AF_INET, &from.sin_addr, text, sizeof(text));
-		return arena_strdup(a, text);
+	if (!sa || sa->sa_family != (v6 ? AF_INET6 : AF_INET))
+		return false;
+	if (v6) {
+		memcpy(&in6, sa, sizeof(in6));
+		return !IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) && !IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) &&
+		       !IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr) &&
+		       inet_ntop(AF_INET6, &in6.sin6_addr, ret->s, sizeof(ret->s));
 	}
+	memcpy(&in, sa, sizeof(in));
+	return in.sin_addr.s_addr && ntohl(in.sin_addr.s_addr) >> 24 != 127 &&
+	       inet_ntop(AF_INET, &in.sin_addr, ret->s, sizeof(ret->s));
+}
+
+/* A bridge of ours or of another cluster, or a pod's end, is no way to reach the machine. */
+static bool machine_link_counts(const char *name)
+{
+	return strncmp(name, "cvl", 3) != 0 && strncmp(name, "cvd", 3) != 0 && strncmp(name, "veth", 4) != 0;
+}
+
+/* Connecting a datagram socket sends nothing; it asks for the route and its source address. */
+static bool machine_route_source(bool v6, struct machine_ip *ret)
+{
+	_cleanup_close_ int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x08080808) };
+	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
+	struct sockaddr_storage from = { 0 };
+	socklen_t len = sizeof(from);
+
+	(void)inet_pton(AF_INET6, "2001:4860:4860::8888", &to6.sin6_addr);
+	if (fd < 0 ||
+	    connect(fd, v6 ? (struct sockaddr *)&to6 : (struct sockaddr *)&to4, v6 ? sizeof(to6) : sizeof(to4)) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&from, &len) < 0)
+		return false;
+	return machine_ip_usable((struct sockaddr *)&from, v6, ret);
+}
+
+bool machine_ip(bool v6, const char *iface, struct machine_ip *ret)
+{
+	struct ifaddrs *list = NULL;
+	bool found = false;
+
+	if (!iface && machine_route_source(v6, ret))
+		return true;
 	if (getifaddrs(&list) < 0)
-		return arena_strdup(a, text);
-	for (struct ifaddrs *i = list; i; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || !(i->ifa_flags & IFF_UP) ||
-		    i->ifa_flags & IFF_LOOPBACK || !strncmp(i->ifa_name, "cvl", 3))
+		return false;
+	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+		if (iface ? strcmp(i->ifa_name, iface) != 0 : !machine_link_counts(i->ifa_name))
 			continue;
-		inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr, text, sizeof(text));
-		break;
+		found = i->ifa_flags & IFF_UP && machine_ip_usable(i->ifa_addr, v6, ret);
 	}
 	freeifaddrs(list);
-	return arena_strdup(a, text);
+	return found;
+}
+
+bool machine_has_ip(struct sv ip)
+{
+	struct ifaddrs *list = NULL;
+	bool found = false;
+
+	if (getifaddrs(&list) < 0)
+		return true; /* not known */
+	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+		struct machine_ip one;
+
+		found = i->ifa_flags & IFF_UP && machine_ip_usable(i->ifa_addr, sv_find(ip, ':') >= 0, &one) &&
+			sv_is(ip, one.s);
+	}
+	freeifaddrs(list);
+	return found;
 }

@@ -227,7 +227,7 @@ static void remove_run_entry(struct cleanup *c, const char *path, const char *na
 {
 	struct err e = ERR_INIT;
 
-	if (!strcmp(name, CLAIM_FILE) || !strcmp(name, CLAIM_SETTINGS))
+	if (!strcmp(name, CLAIM_FILE) || !strncmp(name, CLAIM_SETTINGS, strlen(CLAIM_SETTINGS)))
 		return;
 	tree_remove(path, &e);
 	node_cleanup_note(c, &e);

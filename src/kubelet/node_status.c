@@ -159,7 +159,7 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 	struct kubelet *k = n->k;
 	struct val *st = val_new_map(a), *addresses = val_new_list(a), *conditions = val_new_list(a), *info, *ep;
 	bool runtime_ok = false, network_ok = false;
-	struct sv why = SV("");
+	struct sv why = SV(""), ips, ip;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int64_t now = env_now_ns(k->env), unseen = env_mono_ns(k->env) - k->relisted_ns;
 	const char *not_ready = NULL;
@@ -173,7 +173,9 @@ static struct val *compute(struct node_status *n, struct arena *a, const struct 
 		why = arena_sv(a, sv_from(err_msg(&err)));
 	val_set_cstr(a, info, F_kubeletVersion, VERSION_TEXT);
 	val_set_cstr(a, info, F_kubeProxyVersion, "");
-	push_address(a, addresses, "InternalIP", k->node_ip ? k->node_ip : "127.0.0.1");
+	ips = sv_from(k->node_ips);
+	while (sv_split(&ips, ' ', &ip))
+		push_address(a, addresses, "InternalIP", arena_cstr(a, ip));
 	push_address(a, addresses, "Hostname", k->node_name);
 	val_set(a, st, F_addresses, addresses);
 	ep = val_new_map(a);
@@ -396,6 +398,21 @@ static bool same_status(const struct val *x, const struct val *y)
 	return true;
 }
 
+/* The patch that makes it so. Lists are merged by their keys, and that of addresses is their type, of which there may
+ * be two: they are replaced as a whole. */
+static struct val *node_status_patch(struct arena *a, const struct val *st)
+{
+	struct val *doc = val_new_map(a), *status = val_clone(a, st), *replace = val_new_map(a), *list;
+
+	list = val_set_list(a, status, F_addresses);
+	val_set_sv(a, replace, SV("$patch"), val_new_str(a, SV("replace")));
+	val_push(a, list, replace);
+	VAL_EACH(val_member(st, F_addresses), one)
+		val_push(a, list, one);
+	val_set(a, doc, F_status, status);
+	return doc;
+}
+
 static int node_status_report(struct node_status *n, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -416,15 +433,13 @@ static int node_status_report(struct node_status *n, struct err *err)
 			       "Starting kubelet.");
 		if (fresh)
 			tell_changes(n, NULL, st);
-		log_info(SYS, "node registered", "node", "%s, address %s", k->node_name,
-			 k->node_ip ? k->node_ip : "unknown");
+		log_info(SYS, "node registered", "node", "%s, address %s", k->node_name, k->node_ips);
 		st = compute(n, &a, val_member(obj_root(n->node), F_status), &n->ready);
 	}
 	if (n->reported_ns && now - n->reported_ns < REPORT_NS &&
 	    same_status(st, val_member(obj_root(n->node), F_status)))
 		return 0;
-	doc = val_new_map(&a);
-	val_set(&a, doc, F_status, st);
+	doc = node_status_patch(&a, st);
 	if (client_patch(k->client, RES(core_nodes), SV(""), sv_from(k->node_name), PATCH_STRATEGIC, doc, &opts, &o,
 			 &e) < 0) {
 		if (e.reason == ERR_NOT_FOUND) /* deleted under us: make it anew */
@@ -601,11 +616,6 @@ struct node_status *node_status_new(struct kubelet *k, struct err *err)
 
 	(void)err;
 	n->k = k;
-	if (!k->node_ip && k->files) {
-		_cleanup_(arena_release) struct arena a = ARENA_INIT;
-
-		k->node_ip = xstrdup(machine_ip(&a));
-	}
 	k->node = n; /* the timers' tasks may run before we return */
 	kubelet_rearm(k, &k->status_timer, ENV_NODE, 0, report_fired);
 	kubelet_rearm(k, &k->lease_timer, ENV_CONTROL, NS_PER_SEC / 4, lease_fired);

@@ -21,20 +21,17 @@ int pod_get_config(struct kubelet *k, struct arena *a, struct sv ns, bool secret
 
 void pod_field_node(struct kpod *p, struct arena *a, const struct val *pod, struct field_ref_node *ret)
 {
-	const char *own = pod_host_network(pod) ? p->k->node_ip : p->ips; /* on the node's network: the node's */
+	const char *node = p->k->node_ips;
+	const char *own = pod_host_network(pod) ? node : p->ips; /* on the node's network: the node's */
 	struct sv ips = sv_from(own ? own : ""), rest = ips, first = SV("");
 	struct statvfs fs;
-	char *list = arena_cstr(a, ips);
 
 	sv_split(&rest, ' ', &first);
-	for (char *c = list; *c; c++)
-		if (*c == ' ')
-			*c = ',';
 	*ret = (struct field_ref_node){
 		.node_name = p->k->node_name,
-		.host_ip = p->k->node_ip ? p->k->node_ip : "",
+		.host_ips = sv_from(node),
 		.pod_ip = arena_sv(a, first),
-		.pod_ips = sv_from(list),
+		.pod_ips = ips,
 		.cpu_milli = sysconf(_SC_NPROCESSORS_ONLN) * 1000,
 		.memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE),
 	};

@@ -20,8 +20,12 @@ struct podnet {
 	struct runtime *runtime;
 	char *conf_dir, *state_dir;
 	char bridge[16], run_dir[40];
-	pthread_mutex_t lock;
-	char *cidr; /* under lock */
+	int (*mtu_of)(const struct obj *node, void *ctx);
+	void *mtu_ctx;
+	pthread_mutex_t lock; /* covers: */
+	char *cidr;	      /* as written; NULL: not yet */
+	int mtu;
+	struct obj *node; /* as last seen */
 };
 
 /* spec.podCIDRs joined by commas, or podCIDR. */
@@ -36,7 +40,12 @@ static void pod_cidr(const struct obj *node, struct buf *b)
 		buf_addsv(b, val_str(obj_get(node, F_spec, F_podCIDR)));
 }
 
-static int write_config(struct podnet *p, const char *cidr, struct err *err)
+static int podnet_mtu(struct podnet *p, const struct obj *node)
+{
+	return p->mtu_of ? p->mtu_of(node, p->mtu_ctx) : 0;
+}
+
+static int write_config(struct podnet *p, const char *cidr, int mtu, struct err *err)
 {
 	return cni_write(
 	    &(struct cni_opts){
@@ -44,6 +53,7 @@ static int write_config(struct podnet *p, const char *cidr, struct err *err)
 		.state_dir = p->state_dir,
 		.bridge = p->bridge,
 		.pod_cidr = cidr,
+		.mtu = mtu,
 	    },
 	    err);
 }
@@ -51,29 +61,36 @@ static int write_config(struct podnet *p, const char *cidr, struct err *err)
 static void apply(struct obj *node, void *ctx)
 {
 	struct podnet *p = ctx;
+	struct obj *old;
 	bool same;
+	int mtu;
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
 	pod_cidr(node, &b);
 	if (!b.n)
 		return;
+	mtu = podnet_mtu(p, node);
 	pthread_mutex_lock(&p->lock);
-	same = p->cidr && strcmp(p->cidr, buf_cstr(&b)) == 0;
+	same = p->cidr && strcmp(p->cidr, buf_cstr(&b)) == 0 && p->mtu == mtu;
+	old = p->node;
+	p->node = obj_ref(node);
 	pthread_mutex_unlock(&p->lock);
+	obj_unref(old);
 	if (same)
 		return;
-	if (write_config(p, buf_cstr(&b), &err) < 0) {
+	if (write_config(p, buf_cstr(&b), mtu, &err) < 0) {
 		log_error("podnet", "cannot write the CNI configuration; pods get no network until it works", "error",
 			  "%s", err_msg(&err));
 		return;
 	}
-	log_info("podnet", "pod network configured", "cidr", "%s", buf_cstr(&b));
+	log_info("podnet", "pod network configured", "cidr", "%s, mtu %d", buf_cstr(&b), mtu);
 	if (p->runtime->ops->update_pod_cidr)
 		(void)p->runtime->ops->update_pod_cidr(p->runtime, buf_sv(&b), NULL);
 	pthread_mutex_lock(&p->lock);
 	free(p->cidr);
 	p->cidr = buf_detach(&b);
+	p->mtu = mtu;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -130,15 +147,19 @@ int podnet_repair(struct podnet *p, struct buf *said)
 	struct sandbox_look look = { .runtime = p->runtime };
 	const char *cidr = NULL;
 	int n = 0, rc, forwarding;
+	struct obj *node = NULL;
 
 	pthread_mutex_lock(&p->lock);
-	if (p->cidr)
+	if (p->cidr) {
 		cidr = arena_strdup(&a, p->cidr);
+		node = obj_link(&a, obj_ref(p->node));
+	}
 	pthread_mutex_unlock(&p->lock);
 	if (!cidr)
 		return 0;
+	apply(node, p); /* its MTU may be another one */
 	if (access(file, F_OK) < 0) {
-		if (write_config(p, cidr, &err) < 0) {
+		if (write_config(p, cidr, podnet_mtu(p, node), &err) < 0) {
 			buf_printf(said, "the CNI configuration is gone: %s", err_msg(&err));
 			return -1;
 		}
@@ -150,22 +171,23 @@ int podnet_repair(struct podnet *p, struct buf *said)
 	return rc < 0 || forwarding < 0 ? -1 : n + rc + forwarding;
 }
 
-struct podnet *podnet_start(struct client *c, const char *data_dir, const char *node_name, struct runtime *rt,
-			    struct err *err)
+struct podnet *podnet_start(const struct podnet_opts *o, struct err *err)
 {
 	static const struct informer_handler handler = { .add = apply, .update = podnet_changed };
-	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", node_name);
+	_cleanup_free_ char *selector = xasprintf("metadata.name=%s", o->node_name);
 	struct podnet *p = xcalloc(1, sizeof(*p));
 
-	p->runtime = rt;
-	p->conf_dir = xasprintf("%s/cni/net.d", data_dir);
-	p->state_dir = xasprintf("%s/cni/state", data_dir);
-	cni_bridge_name(data_dir, p->bridge);
-	containerd_run_dir(data_dir, p->run_dir);
+	p->runtime = o->runtime;
+	p->mtu_of = o->mtu;
+	p->mtu_ctx = o->mtu_ctx;
+	p->conf_dir = xasprintf("%s/cni/net.d", o->data_dir);
+	p->state_dir = xasprintf("%s/cni/state", o->data_dir);
+	cni_bridge_name(o->data_dir, p->bridge);
+	containerd_run_dir(o->data_dir, p->run_dir);
 	pthread_mutex_init(&p->lock, NULL);
 	if (dir_make(p->conf_dir, 0700, err) < 0 || dir_make(p->state_dir, 0700, err) < 0)
 		return podnet_stop(p);
-	p->informers = informer_factory_new(c);
+	p->informers = informer_factory_new(o->client);
 	informer_add_handler(informer_get(p->informers, RES(core_nodes), NULL, NULL, selector), &handler, p);
 	informer_factory_start(p->informers);
 	return p;
@@ -179,6 +201,7 @@ struct podnet *podnet_stop(struct podnet *p)
 	free(p->conf_dir);
 	free(p->state_dir);
 	free(p->cidr);
+	obj_unref(p->node);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 	return NULL;

@@ -439,6 +439,7 @@ static void set_pod_level(struct arena *a, const struct val *pod, struct val *st
 struct val *status_compute(struct arena *a, const struct status_input *in)
 {
 	struct val *st = val_new_map(a), *init_st = val_new_list(a), *main_st = val_new_list(a), *ips;
+	struct sv rest, ip;
 	const char *phase = phase_of(in);
 	const struct reached r = reached(in);
 	int64_t generation = val_get_int(in->pod, 0, F_metadata, F_generation);
@@ -459,10 +460,13 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 		return st;
 	}
 	status_set_conditions(a, in, st, phase, init_st, main_st);
-	if (in->host_ip) {
-		val_set_cstr(a, st, F_hostIP, in->host_ip);
-		ips = val_set_list(a, st, F_hostIPs);
-		val_set_cstr(a, val_push(a, ips, val_new_map(a)), F_ip, in->host_ip);
+	rest = sv_from(in->host_ips ? in->host_ips : "");
+	for (ips = NULL; sv_split(&rest, ' ', &ip);) {
+		if (!ips) {
+			val_set_str(a, st, F_hostIP, ip);
+			ips = val_set_list(a, st, F_hostIPs);
+		}
+		val_set_str(a, val_push(a, ips, val_new_map(a)), F_ip, ip);
 	}
 	if (in->n_pod_ips) {
 		val_set_str(a, st, F_podIP, in->pod_ips[0]);

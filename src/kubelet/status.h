@@ -27,7 +27,7 @@ struct status_input {
 	size_t n;				  /* init containers first, in spec order */
 	const struct status_container *ephemeral; /* say nothing about the pod as a whole */
 	size_t n_ephemeral;
-	const char *host_ip;
+	const char *host_ips; /* the node's, separated by blanks; NULL, "": not known */
 	const struct sv *pod_ips;
 	size_t n_pod_ips;
 	bool sandbox_ready;

@@ -109,6 +109,7 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 	struct status_container *c = ARENA_ARRAY(a, struct status_container, cap + 1);
 	struct status_container *e_c = ARENA_ARRAY(a, struct status_container, val_len(extra) + 1);
 	const struct client_write_opts opts = { .subresource = "status" };
+	const char *host_ips = p->k->node_ips;
 	struct status_input in;
 	struct sv *ips, rest, ip;
 	struct val *patch, *doc;
@@ -131,7 +132,7 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 		.n = n,
 		.ephemeral = e_c,
 		.n_ephemeral = n_extra,
-		.host_ip = p->k->node_ip,
+		.host_ips = host_ips,
 		.sandbox_ready = x->sandbox != NULL,
 		.terminal = p->state == POD_STOPPED && p->terminal,
 		/* Failed is final: not said while something runs. */
@@ -143,8 +144,8 @@ int pod_status_sync(struct kpod *p, struct arena *a, struct obj *obj, const stru
 		.start_ns = p->started_ns,
 	};
 	rest = sv_from(p->ips ? p->ips : "");
-	if (pod_host_network(pod) && p->k->node_ip)
-		rest = sv_from(p->k->node_ip);
+	if (pod_host_network(pod))
+		rest = sv_from(host_ips);
 	ips = ARENA_ARRAY(a, struct sv, 8);
 	while (in.n_pod_ips < 8 && sv_split(&rest, ' ', &ip))
 		if (ip.n)

@@ -92,7 +92,7 @@ int cluster_node_on(struct cluster *c, int i, struct err *err)
 						.runtime = n->runtime,
 						.host = &host,
 						.node_name = n->name,
-						.node_ip = arena_printf(&a, "192.0.%d.%d", 2 + i / 250, 1 + i % 250),
+						.node_ips = arena_printf(&a, "192.0.%d.%d", 2 + i / 250, 1 + i % 250),
 						.cluster_dns = "10.43.0.10",
 						.cluster_domain = "cluster.local",
 						.node_labels = labels,

@@ -121,7 +121,7 @@ static _unused_ void start_kubelet(struct world *w)
 						   .runtime = w->rt,
 						   .host = &host,
 						   .node_name = "n1",
-						   .node_ip = "192.0.2.1",
+						   .node_ips = "192.0.2.1",
 						   .cluster_dns = "10.43.0.10",
 						   .node_labels = labels,
 						   .runtime_hangs = runtime_hangs,

@@ -467,7 +467,7 @@ static void test_field_refs(void **state)
 	    &A, "{'metadata':{'name':'p','labels':{'b':'2','a':'1\\n'}},'spec':{'containers':[{'name':'c','resources':"
 		"{'limits':{'cpu':'1500m','memory':'64Mi'}}},{'name':'d'}]}}");
 	struct field_ref_node n = { .node_name = "n",
-				    .host_ip = "h",
+				    .host_ips = SV("h h6"),
 				    .pod_ip = SV("ip"),
 				    .cpu_milli = 4000,
 				    .memory_bytes = 1 << 30,
@@ -484,6 +484,10 @@ static void test_field_refs(void **state)
 	assert_sv(t, "a=\"1\\n\"\nb=\"2\"");
 	OK(field_ref_text(&A, pod, &n, SV("status.podIP"), &t, &e_));
 	assert_sv(t, "ip");
+	OK(field_ref_text(&A, pod, &n, SV("status.hostIP"), &t, &e_));
+	assert_sv(t, "h");
+	OK(field_ref_text(&A, pod, &n, SV("status.hostIPs"), &t, &e_));
+	assert_sv(t, "h,h6");
 	assert_int_equal(field_ref_text(&A, pod, &n, SV("spec.tolerations"), &t, &err), -1);
 	err_release(&err);
 	OK(resource_ref_text(&A, pod, c, &n, doc(&A, "{'resource':'limits.cpu'}"), &t, &e_));
