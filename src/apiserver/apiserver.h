@@ -27,7 +27,7 @@ struct apiserver_opts {
 	struct store *store; /* borrowed; outlives the server */
 	const char
 	    *data_dir; /* keys in DIR/pki, the join token in DIR/server; NULL: in memory only (simulator, tests) */
-	const char *service_cidr;      /* "10.43.0.0/16" */
+	const char *service_cidr;      /* "10.43.0.0/16", or a range of each family, "10.43.0.0/16,fd43::/112" */
 	const char *cluster_cidr;      /* "10.42.0.0/16" */
 	const char *node_port_range;   /* "30000-32767" */
 	const char *cluster_domain;    /* "cluster.local" */

@@ -1,6 +1,7 @@
 /* The server's keys and certificates, as its other parts and the command line ask for them. */
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/pki.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/timefmt.h"
 #include "base/vec.h"
@@ -19,14 +20,12 @@ static bool is_address(const char *s)
 
 const char *apiserver_first_service_ip(struct apiserver *s, struct arena *a)
 {
-	struct sv rest = sv_from(s->o.service_cidr), base;
-	struct in_addr v4;
+	struct sv rest = sv_from(s->o.service_cidr), first;
+	struct ip_net net = { IP_NONE, 0 };
 
-	sv_split(&rest, '/', &base);
-	if (inet_pton(AF_INET, arena_cstr(a, base), &v4) != 1)
-		return arena_printf(a, "%.*s1", SV_ARG(base)); /* "fd00::" */
-	v4.s_addr = htonl(ntohl(v4.s_addr) + 1);
-	return arena_strdup(a, inet_ntoa(v4));
+	sv_split(&rest, ',', &first);
+	(void)ip_net_parse(sv_trim(first), &net); /* allocators_start() has looked at it */
+	return arena_strdup(a, ip_text(ip_add(net.addr, 1)).s);
 }
 
 static int credentials_load(struct apiserver *s, struct err *err)

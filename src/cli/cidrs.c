@@ -45,7 +45,8 @@ static int cidrs_next_word(struct sv *line, struct sv *ret)
 	return ret->n > 0 ? 0 : -1;
 }
 
-bool cidrs_parse(struct sv cidr, uint32_t *ret_base, uint32_t *ret_mask)
+/* The base and mask, in host order, of an IPv4 range; false on anything else. A mask of 0: every address. */
+static bool cidrs_parse(struct sv cidr, uint32_t *ret_base, uint32_t *ret_mask)
 {
 	uint8_t b[16];
 	bool v6;
@@ -88,8 +89,9 @@ static socklen_t hold_name(struct sockaddr_un *ret, const char *cidr)
 	int n;
 
 	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	/* the leading NUL makes the name abstract: no file, gone with its last descriptor */
-	n = snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "caravel-pods-%s", cidr);
+	/* of two families the first one; the leading NUL makes the name abstract: no file, gone with its last
+	 * descriptor */
+	n = snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "caravel-pods-%.*s", (int)strcspn(cidr, ","), cidr);
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)MIN(n, 64));
 }
 

@@ -25,9 +25,6 @@ int cidrs_settle(struct arena *a, const char *data_dir, bool fresh, bool node, s
 /* The usual address of the name server: the tenth of each range of the list, comma-separated as they are. */
 const char *cidrs_tenth(struct arena *a, const char *service_cidr);
 
-/* The base and mask, in host order, of an IPv4 range; false on anything else. A mask of 0: every address. */
-bool cidrs_parse(struct sv cidr, uint32_t *ret_base, uint32_t *ret_mask);
-
 /* Whether a route of the table (the text of /proc/net/route) leads to addresses of the IPv4 range. Default routes
  * do not count, nor do ones wider than min_prefix: a pod range inside a wide one only hides a part of it. */
 bool cidrs_routed(struct sv routes, const char *cidr, int min_prefix);

@@ -36,26 +36,63 @@ static int check_addresses(const char *flag, const char *list, struct err *err)
 	return 0;
 }
 
-/* An IPv4 range of /8 to /narrowest: a node takes a /24 of the pods' range. */
-static int server_check_range(const char *flag, const char *cidr, int narrowest, uint32_t *ret_base, uint32_t *ret_mask,
-			      struct err *err)
-{
-	uint8_t b[16];
-	bool v6;
-	int bits;
+/* A range, or one of each family ("10.42.0.0/16,fd42::/56"). */
+struct ranges {
+	struct ip_net net[2];
+	size_t n;
+};
 
-	*ret_base = *ret_mask = 0;
-	if (!cidr)
-		return 0;
-	if (!fmt_cidr_parts(sv_from(cidr), b, &v6, &bits))
-		return err_set(err, ERR_INVALID, "--%s takes a range like 10.42.0.0/16, not '%s'", flag, cidr);
-	if (v6)
-		return err_set(err, ERR_INVALID, "--%s takes an IPv4 range; '%s' is IPv6, which is not built yet", flag,
-			       cidr);
-	if (bits < 8 || bits > narrowest)
-		return err_set(err, ERR_INVALID, "--%s takes a range between /8 and /%d, not '%s'", flag, narrowest,
-			       cidr);
-	(void)cidrs_parse(sv_from(cidr), ret_base, ret_mask);
+/* How wide the ranges of a flag may be, in lengths of prefixes. */
+struct widths {
+	unsigned v4[2], v6[2];
+};
+
+/* A node takes a /24 or /64 of the pods' range. */
+static const struct widths pod_widths = { { 8, 24 }, { 16, 64 } }, service_widths = { { 8, 28 }, { 64, 124 } };
+
+static int server_check_ranges(const char *flag, const char *cidrs, const struct widths *w, struct ranges *ret,
+			       struct err *err)
+{
+	struct sv rest = sv_from(cidrs ? cidrs : ""), one;
+
+	*ret = (struct ranges){ .n = 0 };
+	while (cidrs && sv_split(&rest, ',', &one)) {
+		struct sv cidr = sv_trim(one);
+		const unsigned *width;
+		struct ip_net net;
+
+		if (!fmt_cidr(cidr) || !ip_net_parse(cidr, &net) || ret->n == ARRAY_LEN(ret->net))
+			return err_set(err, ERR_INVALID,
+				       "--%s takes a range like 10.42.0.0/16, or one of each family like "
+				       "10.42.0.0/16,fd42::/56, not '%s'",
+				       flag, cidrs);
+		width = ip_is_v4(net.addr) ? w->v4 : w->v6;
+		if (ip_net_len(net) < width[0] || ip_net_len(net) > width[1])
+			return err_set(err, ERR_INVALID, "--%s takes a range between /%u and /%u, not '%.*s'", flag,
+				       width[0], width[1], SV_ARG(cidr));
+		if (ret->n && ip_is_v4(ret->net[0].addr) == ip_is_v4(net.addr))
+			return err_set(err, ERR_INVALID, "--%s takes one range of each family, not two of one: '%s'",
+				       flag, cidrs);
+		ret->net[ret->n++] = net;
+	}
+	return cidrs && !ret->n ? err_set(err, ERR_INVALID, "--%s takes a range like 10.42.0.0/16", flag) : 0;
+}
+
+/* A Service has endpoints of its own families only. */
+static int check_pods_and_services(const struct cluster_facts *o, struct err *err)
+{
+	struct ranges pods, services;
+
+	if (server_check_ranges("cluster-cidr", o->cluster_cidr, &pod_widths, &pods, err) < 0 ||
+	    server_check_ranges("service-cidr", o->service_cidr, &service_widths, &services, err) < 0)
+		return -1;
+	for (size_t i = 0; i < services.n; i++)
+		for (size_t k = 0; k < pods.n; k++)
+			if (ip_net_covers(pods.net[k], services.net[i]) || ip_net_covers(services.net[i], pods.net[k]))
+				return err_set(err, ERR_INVALID,
+					       "--cluster-cidr %s and --service-cidr %s overlap: pods and Services "
+					       "need addresses apart",
+					       o->cluster_cidr, o->service_cidr);
 	return 0;
 }
 
@@ -138,20 +175,12 @@ static int check_network(const struct server_opts *o, struct err *err)
 
 int server_check(const struct server_opts *o, struct err *err)
 {
-	uint32_t pods, pods_mask, services, services_mask;
-
 	if (check_port("https-listen-port", o->port, err) < 0 ||
 	    check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
 	    check_addresses("cluster-dns", o->facts.cluster_dns, err) < 0 ||
-	    server_check_range("cluster-cidr", o->facts.cluster_cidr, 24, &pods, &pods_mask, err) < 0 ||
-	    server_check_range("service-cidr", o->facts.service_cidr, 28, &services, &services_mask, err) < 0)
+	    check_pods_and_services(&o->facts, err) < 0)
 		return -1;
-	if (pods_mask && services_mask && (pods & services_mask) == (services & pods_mask))
-		return err_set(
-		    err, ERR_INVALID,
-		    "--cluster-cidr %s and --service-cidr %s overlap: pods and Services need addresses apart",
-		    o->facts.cluster_cidr, o->facts.service_cidr);
 	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 ||
 	    check_egress(o->facts.egress, err) < 0)

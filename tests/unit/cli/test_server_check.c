@@ -22,6 +22,10 @@ static void test_flags(void **state)
 	(void)state;
 	assert_int_equal(server_check(&o, NULL), 0);
 	o.facts.service_cidr = "10.43.0.0/16";
+	o.facts.cluster_cidr = "fd42::/56";
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.facts.cluster_cidr = "10.42.0.0/16,fd42::/56";
+	o.facts.service_cidr = "10.43.0.0/16,fd43::/112";
 	o.node.node_name = "node-1.example";
 	o.node.node_ip = "2001:db8::1";
 	assert_int_equal(server_check(&o, NULL), 0);
@@ -42,7 +46,12 @@ static void test_flags(void **state)
 	REFUSED(node.node_name, "Node_1", "--node-name");
 	REFUSED(facts.cluster_cidr, "10.42.0.0", "--cluster-cidr");
 	REFUSED(facts.cluster_cidr, "10.42.0.0/25", "--cluster-cidr");
-	REFUSED(facts.service_cidr, "fd00::/112", "IPv6");
+	REFUSED(facts.cluster_cidr, "10.42.0.0/16,10.44.0.0/16", "one range of each family");
+	REFUSED(facts.cluster_cidr, "10.42.0.0/16,fd42::/80", "between /16 and /64");
+	REFUSED(facts.cluster_cidr, "10.42.0.0/16,fd42::/56,fd44::/56", "one of each family");
+	REFUSED(facts.service_cidr, "10.43.0.0/16,", "--service-cidr");
+	REFUSED(facts.service_cidr, "fd00::/48", "between /64 and /124");
+	REFUSED(facts.service_cidr, "fd00::/112,10.42.0.0/24", "overlap");
 	REFUSED(facts.service_cidr, "10.0.0.0/7", "--service-cidr");
 	REFUSED(facts.service_cidr, "10.42.128.0/20", "overlap");
 	REFUSED(facts.service_cidr, "10.0.0.0/8", "overlap");

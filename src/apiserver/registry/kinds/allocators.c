@@ -46,9 +46,10 @@ bool number_taken(const struct allocators *al, struct number n)
 	       number_marked(b->foreign, n);
 }
 
-bool number_take(struct allocators *al, enum number_kind kind, uint32_t from, uint64_t chance, struct number *ret)
+static bool take_between(struct allocators *al, enum number_kind kind, uint32_t from, uint32_t end, uint64_t chance,
+			 struct number *ret)
 {
-	uint32_t n = al->of[kind].n, room = n > from ? n - from : 0;
+	uint32_t room = end > from ? end - from : 0;
 
 	for (uint32_t k = 0; k < room; k++) {
 		struct number i = { kind, from + (uint32_t)((chance + k) % room) };
@@ -62,17 +63,53 @@ bool number_take(struct allocators *al, enum number_kind kind, uint32_t from, ui
 	return false;
 }
 
+bool number_take(struct allocators *al, enum number_kind kind, uint64_t chance, struct number *ret)
+{
+	return take_between(al, kind, 0, al->of[kind].n, chance, ret);
+}
+
+bool number_take_ip(struct allocators *al, const struct ip_range *r, uint64_t chance, struct number *ret)
+{
+	uint32_t low = MIN(MAX(r->n / 16, (uint32_t)16), (uint32_t)256), end = r->first + r->n;
+
+	return (low < r->n && take_between(al, NUMBER_IP, r->first + low, end, chance, ret)) ||
+	       take_between(al, NUMBER_IP, r->first, end, 0, ret);
+}
+
 /* --- numbers --- */
+
+const char *ip_family(struct ip_addr ip)
+{
+	return ip_is_v4(ip) ? "IPv4" : "IPv6";
+}
+
+const struct ip_range *range_of_family(const struct allocators *al, struct sv family)
+{
+	for (size_t i = 0; i < al->n_ranges; i++)
+		if (sv_is(family, ip_family(al->ranges[i].net.addr)))
+			return &al->ranges[i];
+	return NULL;
+}
+
+bool number_of_address(const struct allocators *al, struct ip_addr ip, struct number *ret)
+{
+	for (size_t i = 0; i < al->n_ranges; i++) {
+		const struct ip_range *r = &al->ranges[i];
+		uint64_t at;
+
+		if (!ip_offset(r->net.addr, ip, &at) || at >= r->n)
+			continue;
+		*ret = (struct number){ NUMBER_IP, r->first + (uint32_t)at };
+		return true;
+	}
+	return false;
+}
 
 bool number_of_ip(const struct allocators *al, struct sv text, struct number *ret)
 {
 	struct ip_addr ip;
-	uint64_t at;
 
-	if (!ip_parse(text, &ip) || !ip_offset(al->range.addr, ip, &at) || at >= al->of[NUMBER_IP].n)
-		return false;
-	*ret = (struct number){ NUMBER_IP, (uint32_t)at };
-	return true;
+	return ip_parse(text, &ip) && number_of_address(al, ip, ret);
 }
 
 bool number_of_port(const struct allocators *al, int64_t port, struct number *ret)
@@ -87,8 +124,13 @@ struct sv number_text(struct arena *a, const struct allocators *al, struct numbe
 {
 	char text[U64_TEXT_MAX];
 
-	if (n.kind == NUMBER_IP)
-		return arena_sv(a, sv_from(ip_text(ip_add(al->range.addr, n.at)).s));
+	if (n.kind == NUMBER_IP) {
+		const struct ip_range *r = &al->ranges[al->n_ranges - 1];
+
+		if (n.at < r->first)
+			r = &al->ranges[0];
+		return arena_sv(a, sv_from(ip_text(ip_add(r->net.addr, n.at - r->first)).s));
+	}
 	return arena_sv(a, u64_text((uint64_t)al->first_port + n.at, text));
 }
 
@@ -165,13 +207,16 @@ void service_observe(struct apiserver *s, struct obj *old, struct obj *neu)
 	pthread_mutex_unlock(&al->lock);
 }
 
-static void hold(struct bitmap *b, const struct service_numbers *c, struct ip_addr base)
+static void hold(struct allocators *al, const struct service_numbers *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		uint64_t at;
+		struct number n;
 
-		if (ip_offset(base, c->numbers[i], &at) && at < b->n)
-			number_mark(b->held, (struct number){ .at = (uint32_t)at }, true);
+		if (number_of_address(al, c->numbers[i], &n))
+			number_mark(al->of[NUMBER_IP].held, n, true);
+		/* A port stands as the address of its number (services_unread.c). */
+		if (ip_is_v4(c->numbers[i]) && number_of_port(al, ip_low(c->numbers[i]), &n))
+			number_mark(al->of[NUMBER_PORT].held, n, true);
 	}
 }
 
@@ -189,8 +234,7 @@ void service_unread(struct apiserver *s, struct sv key, struct sv value, const s
 		bitmap_clear(ips, ips->held);
 		bitmap_clear(ports, ports->held);
 		STRMAP_EACH(&al->unread, e) {
-			hold(ips, e->value, al->range.addr);
-			hold(ports, e->value, ip_v4((uint32_t)al->first_port));
+			hold(al, e->value);
 		}
 	}
 	pthread_mutex_unlock(&al->lock);
@@ -226,25 +270,53 @@ void allocators_forget_foreign(struct allocators *al)
 
 /* --- life --- */
 
+/* "10.43.0.0/16", "fd43::/112", or one of each: the first is the family of Services that name none. */
+static int ranges_start(struct allocators *al, const char *cidrs, struct err *err)
+{
+	struct sv rest = sv_from(cidrs), one;
+	struct bitmap *ips = &al->of[NUMBER_IP];
+	uint32_t total = 0;
+
+	while (sv_split(&rest, ',', &one)) {
+		struct ip_range r = { .first = total };
+		unsigned bits;
+
+		if (!ip_net_parse(sv_trim(one), &r.net) || al->n_ranges == IP_RANGES_MAX)
+			return err_set(err, ERR_INVALID,
+				       "service CIDR '%s' is not a range like 10.43.0.0/16 or one of each family",
+				       cidrs);
+		bits = 128U - r.net.bits;
+		if (bits < 2 || bits > (ip_is_v4(r.net.addr) ? 24 : 64))
+			return err_set(err, ERR_INVALID, "service CIDR '%.*s' is too %s", SV_ARG(one),
+				       bits < 2 ? "narrow" : "wide");
+		if (range_of_family(al, sv_from(ip_family(r.net.addr))))
+			return err_set(err, ERR_INVALID, "service CIDR '%s' has two ranges of one family", cidrs);
+		r.n = bits < 20 ? (uint32_t)1 << bits : IPS_MAX;
+		total += r.n;
+		al->ranges[al->n_ranges++] = r;
+	}
+	bitmap_init(ips, total);
+	for (size_t i = 0; i < al->n_ranges; i++) {
+		const struct ip_range *r = &al->ranges[i];
+
+		/* Neither the network's own address nor the broadcast address, which IPv6 does not have. */
+		number_mark(ips->reserved, (struct number){ NUMBER_IP, r->first }, true);
+		if (ip_is_v4(r->net.addr))
+			number_mark(ips->reserved, (struct number){ NUMBER_IP, r->first + r->n - 1 }, true);
+	}
+	return 0;
+}
+
 int allocators_start(struct apiserver *s, struct err *err)
 {
 	struct allocators *al = xcalloc(1, sizeof(*al));
 	struct sv head, range = sv_from(s->o.node_port_range);
-	struct bitmap *ips = &al->of[NUMBER_IP];
 	int64_t first, last;
-	unsigned bits;
 
 	s->strategies = al;
 	pthread_mutex_init(&al->lock, NULL);
-	if (!ip_net_parse(sv_from(s->o.service_cidr), &al->range) || !ip_is_v4(al->range.addr) ||
-	    ip_net_len(al->range) < 8 || ip_net_len(al->range) > 30)
-		return err_set(err, ERR_INVALID, "service CIDR '%s' is not an IPv4 range like 10.43.0.0/16",
-			       s->o.service_cidr);
-	bits = 128U - al->range.bits;
-	bitmap_init(ips, (uint32_t)MIN(UINT64_C(1) << bits, (uint64_t)IPS_MAX));
-	/* Neither the network's own address nor the broadcast address. */
-	number_mark(ips->reserved, (struct number){ NUMBER_IP, 0 }, true);
-	number_mark(ips->reserved, (struct number){ NUMBER_IP, ips->n - 1 }, true);
+	if (ranges_start(al, s->o.service_cidr, err) < 0)
+		return -1;
 
 	if (!sv_split(&range, '-', &head) || !sv_to_i64(head, &first) || !sv_to_i64(range, &last) || first < 1 ||
 	    last > 65535 || first > last)

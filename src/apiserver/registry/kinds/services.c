@@ -42,80 +42,82 @@ static bool shows_ip(const struct val *svc, struct sv ip)
 	return false;
 }
 
-/* Without addresses of its own and of pods, a Service may have both families. */
-static void settle_families(struct arena *a, struct val *spec)
-{
-	bool any = val_is(val_get(spec, F_clusterIP), "None") && !val_len(val_get(spec, F_selector));
-	bool single = val_is(val_get(spec, F_ipFamilyPolicy), "SingleStack");
-	struct val *list;
-
-	if (!val_len(val_get(spec, F_ipFamilies))) {
-		list = val_set_list(a, spec, F_ipFamilies);
-		val_push(a, list, val_new_str_ref(a, SV("IPv4")));
-		if (any && !single)
-			val_push(a, list, val_new_str_ref(a, SV("IPv6")));
-	}
-	if (!val_get(spec, F_ipFamilyPolicy))
-		val_set_cstr(a, spec, F_ipFamilyPolicy,
-			     val_len(val_get(spec, F_ipFamilies)) > 1 ? "RequireDualStack" : "SingleStack");
-}
-
 /* An unreadable Service of this name holds the address: it is the name that is taken, and the write says so. */
 static bool holds_itself(struct api_req *q, struct allocators *al, const struct val *doc, struct number n)
 {
 	struct sv key =
 	    storekey(q->arena, q->res, val_get_str(doc, F_metadata, F_namespace), val_get_str(doc, F_metadata, F_name));
 	const struct service_numbers *c = strmap_get(&al->unread, key);
+	struct number its;
 
 	for (size_t i = 0; c && i < c->n; i++)
-		if (ip_eq(c->numbers[i], ip_add(al->range.addr, n.at)))
+		if (number_of_address(al, c->numbers[i], &its) && its.at == n.at)
 			return !number_marked(al->of[NUMBER_IP].shown, n) &&
 			       !number_marked(al->of[NUMBER_IP].reserved, n);
 	return false;
 }
 
-static int reserve_ip(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
-		      struct reservation *r, struct err *err)
+/* One address: the one that was asked for, or any of the family. */
+static int reserve_address(struct api_req *q, struct allocators *al, const struct val *doc, struct sv family,
+			   struct sv *ip, struct reservation *r, struct err *err)
 {
-	struct val *spec = val_get_mut(doc, F_spec);
-	struct sv ip = val_get_str(spec, F_clusterIP);
-	struct val *list;
+	const struct ip_range *range = range_of_family(al, family);
+	const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(*ip));
 	struct number n;
+
+	if (!ip->n) {
+		if (!range || !number_take_ip(al, range, env_random_u64(q->server->env), &n))
+			return err_set(err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
+		vec_push(&r->numbers, n);
+		*ip = number_text(q->arena, al, n);
+		return 0;
+	}
+	if (!number_of_ip(al, *ip, &n))
+		return invalid(err, doc, "spec.clusterIPs", value,
+			       arena_printf(q->arena,
+					    "failed to allocate IP %.*s: the provided network does not match "
+					    "the current range",
+					    SV_ARG(*ip)));
+	if (number_taken(al, n) && !holds_itself(q, al, doc, n))
+		return invalid(err, doc, "spec.clusterIPs", value,
+			       arena_printf(q->arena, "failed to allocate IP %.*s: provided IP is already allocated",
+					    SV_ARG(*ip)));
+	number_mark(al->of[NUMBER_IP].reserved, n, true);
+	vec_push(&r->numbers, n);
+	return 0;
+}
+
+static int reserve_ips(struct api_req *q, struct allocators *al, const struct val *old, struct val *doc,
+		       struct reservation *r, struct err *err)
+{
+	struct val *spec = val_get_mut(doc, F_spec), *list;
+	const struct val *families, *asked;
+	size_t n;
 
 	if (service_type_is(doc, "ExternalName"))
 		return 0;
-	if (ip.n == 0 && val_len(val_get(spec, F_clusterIPs)))
-		ip = val_str(val_at(val_get(spec, F_clusterIPs), 0));
-	if (ip.n == 0) {
-		/* The lower part of the range is left to those who ask for an address (KEP-3070). */
-		uint32_t size = al->of[NUMBER_IP].n, reserved = MIN(MAX(size / 16, (uint32_t)16), (uint32_t)256);
-
-		if (!number_take(al, NUMBER_IP, reserved < size ? reserved : 0, env_random_u64(q->server->env), &n) &&
-		    !number_take(al, NUMBER_IP, 0, 0, &n))
-			return err_set(err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
-		vec_push(&r->numbers, n);
-		ip = number_text(q->arena, al, n);
-	} else if (!sv_is(ip, "None") && !(old && shows_ip(old, ip))) {
-		const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(ip));
-
-		if (!number_of_ip(al, ip, &n))
-			return invalid(err, doc, "spec.clusterIPs", value,
-				       arena_printf(q->arena,
-						    "failed to allocate IP %.*s: the provided network does not match "
-						    "the current range",
-						    SV_ARG(ip)));
-		if (number_taken(al, n) && !holds_itself(q, al, doc, n))
-			return invalid(err, doc, "spec.clusterIPs", value,
-				       arena_printf(q->arena,
-						    "failed to allocate IP %.*s: provided IP is already allocated",
-						    SV_ARG(ip)));
-		number_mark(al->of[NUMBER_IP].reserved, n, true);
-		vec_push(&r->numbers, n);
+	if (service_families(q, al, old, doc, err) < 0)
+		return -1;
+	if (val_is(val_get(spec, F_clusterIP), "None")) {
+		val_push(q->arena, val_set_list(q->arena, spec, F_clusterIPs), val_new_str_ref(q->arena, SV("None")));
+		return 0;
 	}
-	val_set_str(q->arena, spec, F_clusterIP, ip);
-	list = val_set_list(q->arena, spec, F_clusterIPs);
-	val_push(q->arena, list, val_new_str(q->arena, ip));
-	settle_families(q->arena, spec);
+	families = val_get(spec, F_ipFamilies);
+	asked = val_get(spec, F_clusterIPs);
+	list = val_new_list(q->arena);
+	n = MAX(val_len(families), val_len(asked));
+	for (size_t i = 0; i < n; i++) {
+		struct sv ip = val_str(val_at(asked, i));
+
+		if (!i && !ip.n)
+			ip = val_get_str(spec, F_clusterIP);
+		if (!(ip.n && old && shows_ip(old, ip)) &&
+		    reserve_address(q, al, doc, val_str(val_at(families, i)), &ip, r, err) < 0)
+			return -1;
+		val_push(q->arena, list, val_new_str(q->arena, ip));
+	}
+	val_set(q->arena, spec, F_clusterIPs, list);
+	val_set(q->arena, spec, F_clusterIP, val_at(list, 0));
 	return 0;
 }
 
@@ -134,7 +136,7 @@ static int reserve_health_port(struct api_req *q, struct allocators *al, const s
 	struct number n;
 
 	if (port == 0) {
-		if (!number_take(al, NUMBER_PORT, 0, env_random_u64(q->server->env), &n))
+		if (!number_take(al, NUMBER_PORT, env_random_u64(q->server->env), &n))
 			return err_set(err, ERR_INTERNAL, "failed to allocate a HealthCheckNodePort: range is full");
 		val_set_int(q->arena, spec, F_healthCheckNodePort, al->first_port + (int64_t)n.at);
 	} else {
@@ -227,7 +229,7 @@ static int reserve_others(struct api_req *q, struct allocators *al, bool is_new,
 			if (val_get_int(p, 0, F_nodePort))
 				continue;
 			if (!shared) {
-				if (!number_take(al, NUMBER_PORT, 0, env_random_u64(q->server->env), &n))
+				if (!number_take(al, NUMBER_PORT, env_random_u64(q->server->env), &n))
 					return err_set(err, ERR_INTERNAL,
 						       "failed to allocate a nodePort: range is full");
 				port_reserved(al, r, n);
@@ -263,7 +265,7 @@ static int service_reserve(struct api_req *q, const struct val *old, struct val 
 		return 0;
 	r = xcalloc(1, sizeof(*r));
 	pthread_mutex_lock(&al->lock);
-	rc = reserve_ip(q, al, old, doc, r, err);
+	rc = reserve_ips(q, al, old, doc, r, err);
 	if (rc == 0)
 		rc = reserve_ports(q, al, old, doc, r, err);
 	for (size_t i = 0; i < r->numbers.n; i++)
@@ -338,31 +340,6 @@ static bool service_field(const struct val *svc, struct sv label, struct sv *ret
 	return true;
 }
 
-/* Addresses are IPv4 here; only a Service that names its endpoints itself may speak of others. */
-static void service_validate(struct field_errs *fe, const struct val *doc, const struct val *old, const char *sub)
-{
-	const struct val *spec = val_member(doc, F_spec), *families = val_member(spec, F_ipFamilies);
-	struct fpath at = FPATH_ROOT(F_spec), list_at = FPATH(&at, F_ipFamilies),
-		     policy_at = FPATH(&at, F_ipFamilyPolicy);
-	size_t i = 0;
-
-	(void)old;
-	if (fe->list.n) /* what the cluster has comes after what any has */
-		return;
-	if (sub || service_type_is(doc, "ExternalName") ||
-	    (val_is(val_member(spec, F_clusterIP), "None") && !val_len(val_member(spec, F_selector))))
-		return;
-	VAL_EACH(families, f) {
-		struct fpath here = FPATH_AT(&list_at, i++);
-
-		if (val_is(f, "IPv6"))
-			fe_invalid(fe, &here, f, "not configured on this cluster");
-	}
-	if (val_is(val_member(spec, F_ipFamilyPolicy), "RequireDualStack"))
-		fe_invalid(fe, &policy_at, val_member(spec, F_ipFamilyPolicy),
-			   "this cluster is not configured for dual-stack services");
-}
-
 static const struct sub_handler service_subs[] = { { "proxy", service_proxy, .streams = true },
 						   { NULL, NULL, .streams = false } };
 
@@ -377,7 +354,6 @@ const struct strategy service_strategy = {
 	.set_defaults = service_defaults,
 	.prepare_create = service_create,
 	.prepare_update = service_prepare_update,
-	.validate = service_validate,
 	.warn = service_warn,
 	.reserve = service_reserve,
 	.commit = service_reserved,

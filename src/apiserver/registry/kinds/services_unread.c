@@ -2,7 +2,7 @@
  *
  * Its traffic still goes where the proxies' rules send it, and it may be read again one day: its addresses and ports
  * are not another's meanwhile. Which they are cannot be known, so every run of digits and dots counts that is an
- * address or a port. The caller's ranges leave few of them. */
+ * address or a port, and every run with colons that is an address. The caller's ranges leave few of them. */
 #include "apiserver/registry/kinds/kinds.h"
 #include "base/buf.h"
 #include "base/vec.h"
@@ -14,26 +14,32 @@ struct numbers_found {
 	VEC(struct ip_addr) numbers;
 };
 
-static void numbers_word(struct numbers_found *f, struct sv word)
+static bool is_number(char c, bool colons)
+{
+	return (c >= '0' && c <= '9') || c == '.' ||
+	       (colons && (c == ':' || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')));
+}
+
+static void numbers_word(struct numbers_found *f, struct sv word, bool colons)
 {
 	struct ip_addr ip;
 	int64_t port;
 
-	if (sv_to_i64(word, &port) && port > 0 && port <= UINT16_MAX)
+	if (!colons && sv_to_i64(word, &port) && port > 0 && port <= UINT16_MAX)
 		vec_push(&f->numbers, ip_v4((uint32_t)port));
-	else if (ip_parse(word, &ip))
+	else if (ip_parse(word, &ip) && ip_is_v4(ip) != colons)
 		vec_push(&f->numbers, ip);
 }
 
-static void numbers_scan(struct numbers_found *f, struct sv text)
+static void numbers_scan(struct numbers_found *f, struct sv text, bool colons)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i <= text.n; i++) {
-		if (i < text.n && ((text.p[i] >= '0' && text.p[i] <= '9') || text.p[i] == '.'))
+		if (i < text.n && is_number(text.p[i], colons))
 			continue;
 		if (i > from)
-			numbers_word(f, sv_sub(text, from, i - from));
+			numbers_word(f, sv_sub(text, from, i - from), colons);
 		from = i + 1;
 	}
 }
@@ -43,12 +49,14 @@ struct service_numbers *service_numbers_read(struct sv value, const struct obj *
 	struct numbers_found f = { VEC_INIT };
 	struct service_numbers *c;
 
-	numbers_scan(&f, value);
+	numbers_scan(&f, value, false);
+	numbers_scan(&f, value, true);
 	if (last) {
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 		json_encode(&b, obj_get(last, F_spec));
-		numbers_scan(&f, buf_sv(&b));
+		numbers_scan(&f, buf_sv(&b), false);
+		numbers_scan(&f, buf_sv(&b), true);
 	}
 	c = xmalloc(sizeof(*c) + f.numbers.n * sizeof(*c->numbers));
 	c->n = f.numbers.n;
