@@ -5,14 +5,20 @@
  * elements) is compared with what it was at the last look. Looks are taken only while nothing foreign has
  * happened since our last commit; when there was none in time, the table counts as damaged: putting it back as
  * it was costs one transaction and harms nobody. */
+#include "base/file.h"
 #include "base/lazylib.h"
 #include "base/sysctl.h"
 #include "proxy/nfnl.h"
 #include "proxy/proxy.h"
 
+#include <linux/ipv6_route.h>
+#include <net/if.h>
 #include <nftables/libnftables.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define ROUTES_MAX ((size_t)1 << 20)
 
 /* Loaded by the first backend or cleanup (base/lazylib.h). */
 static typeof(nft_ctx_buffer_error) *sym_nft_ctx_buffer_error;
@@ -81,12 +87,39 @@ static int nft_run(struct nft_ctx *nft, const char *commands, struct err *err)
 	return err_set(err, ERR_INTERNAL, "nft: %.*s", (int)strcspn(why, "\n"), why);
 }
 
-static void nft_prepare(struct proxy_backend *b, bool *ret_bridge_nf)
+/* A host that forwards stops taking its own routes from router advertisements, unless told otherwise: those devices
+ * that have a default route from one are. Not the others: a Pod must not be this host's router. */
+static void keep_routers(struct nft_backend *n)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text, line;
+
+	if (file_read(&a, "/proc/net/ipv6_route", ROUTES_MAX, &text, NULL) < 0)
+		return;
+	while (sv_split(&text, '\n', &line)) {
+		char dest[33], prefix[3], device[IF_NAMESIZE], path[64];
+		unsigned flags;
+
+		if (sscanf(arena_cstr(&a, line), "%32s %2s %*s %*s %*s %*s %*s %*s %x %15s", dest, prefix, &flags,
+			   device) != 4 ||
+		    strspn(dest, "0") != 32 || strcmp(prefix, "00") != 0 || !(flags & RTF_ADDRCONF))
+			continue;
+		(void)snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", device);
+		(void)sysctl_ensure(&n->sysctls, path, "2");
+	}
+}
+
+static void nft_prepare(struct proxy_backend *b, bool v6, bool *ret_bridge_nf)
 {
 	struct nft_backend *n = self(b);
 
 	(void)sysctl_ensure(&n->sysctls, "net/ipv4/ip_forward", "1");
 	*ret_bridge_nf = sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-iptables", "1");
+	if (!v6)
+		return;
+	keep_routers(n);
+	(void)sysctl_ensure(&n->sysctls, "net/ipv6/conf/all/forwarding", "1");
+	(void)sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-ip6tables", "1");
 }
 
 static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *err)
@@ -137,9 +170,9 @@ static bool nft_intact(struct proxy_backend *b)
 	return true;
 }
 
-static int nft_forget_udp(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
+static int nft_forget_flows(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err)
 {
-	return nfnl_forget_udp(self(b)->nl, u, n, err) < 0 ? -1 : 0;
+	return nfnl_forget_flows(self(b)->nl, u, n, err) < 0 ? -1 : 0;
 }
 
 static void nft_restore(struct proxy_backend *b)
@@ -167,7 +200,7 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 	n->b = (struct proxy_backend){ .prepare = nft_prepare,
 				       .apply = nft_apply,
 				       .intact = nft_intact,
-				       .forget_udp = nft_forget_udp,
+				       .forget_flows = nft_forget_flows,
 				       .restore = nft_restore,
 				       .free = nft_free };
 	n->table = xstrdup(table);

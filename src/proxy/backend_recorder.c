@@ -12,8 +12,9 @@ static struct proxy_record *rec_record(struct proxy_backend *b)
 	return &CONTAINER_OF(b, struct recorder, b)->r;
 }
 
-static void rec_prepare(struct proxy_backend *b, bool *ret_bridge_nf)
+static void rec_prepare(struct proxy_backend *b, bool v6, bool *ret_bridge_nf)
 {
+	rec_record(b)->v6 = v6;
 	*ret_bridge_nf = !rec_record(b)->no_bridge_nf;
 }
 
@@ -37,11 +38,11 @@ static bool rec_intact(struct proxy_backend *b)
 	return rec_record(b)->intact;
 }
 
-static int rec_forget_udp(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
+static int rec_forget_flows(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err)
 {
 	(void)u;
 	(void)err;
-	rec_record(b)->udp_forgotten += n;
+	rec_record(b)->flows_forgotten += n;
 	return 0;
 }
 
@@ -63,7 +64,7 @@ struct proxy_backend *proxy_backend_recorder_new(struct proxy_record **ret_recor
 	r->b = (struct proxy_backend){ .prepare = rec_prepare,
 				       .apply = rec_apply,
 				       .intact = rec_intact,
-				       .forget_udp = rec_forget_udp,
+				       .forget_flows = rec_forget_flows,
 				       .restore = rec_restore,
 				       .free = rec_backend_free };
 	*ret_record = &r->r;

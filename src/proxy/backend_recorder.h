@@ -7,10 +7,11 @@
 struct proxy_record {
 	struct buf last; /* the newest transaction */
 	size_t applied;	 /* how many succeeded */
-	size_t udp_forgotten, restored;
+	size_t flows_forgotten, restored;
 	int fail_next; /* so many applies fail */
 	bool intact;   /* as the next check will find it; an apply sets it */
 	bool no_bridge_nf;
+	bool v6; /* prepared for */
 };
 
 struct proxy_backend *proxy_backend_recorder_new(struct proxy_record **ret_record);

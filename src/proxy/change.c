@@ -24,7 +24,7 @@ struct change_tracker {
 	struct strmap shared;	/* elements several Services may need -> number of them */
 	struct strmap chains;	/* name -> number of elements going there, + 1 */
 	size_t idle_chains;
-	struct service node; /* the pod ranges, as if a Service had them */
+	struct service node; /* the node's ranges, as if a Service had them */
 	bool fresh;	     /* nothing of ours is in the kernel */
 };
 
@@ -59,7 +59,7 @@ static void service_free(void *p)
 void changes_release(struct changes *c)
 {
 	buf_release(&c->commands);
-	vec_release(&c->udp);
+	vec_release(&c->flows);
 	arena_release(&c->arena);
 }
 
@@ -153,7 +153,7 @@ static bool change_claim(struct change_tracker *t, struct service *s, const stru
 /* Pods serve several Services and a ClusterIP several ports: the element is there while anybody needs it. */
 static bool is_shared(const struct elem *e)
 {
-	return e->table == ELEM_HAIRPINS || e->table == ELEM_CLUSTER_IPS;
+	return elem_table(e) == ELEM_HAIRPINS || elem_table(e) == ELEM_CLUSTER_IPS;
 }
 
 struct shared_key {
@@ -321,27 +321,27 @@ static void drop_affinity(struct work *w, struct service *s, const struct strmap
 	s->affinity.n = n;
 }
 
-/* --- UDP --- */
+/* --- UDP and SCTP --- */
 
-static void udp_add(struct udp_frontend *u, const struct endpoints *e)
+static void flows_add(struct flow_frontend *u, const struct endpoints *e)
 {
 	for (size_t i = 0; i < e->n; i++)
 		u->now.p[u->now.n++] = e->p[i];
 }
 
-static void note_udp(struct changes *c, const struct frontend_key *k, const struct frontend *f)
+static void note_flows(struct changes *c, const struct frontend_key *k, const struct frontend *f)
 {
-	struct udp_frontend u = { .key = *k };
+	struct flow_frontend u = { .key = *k };
 
-	if (k->proto != IPPROTO_UDP)
+	if (k->proto == IPPROTO_TCP)
 		return;
 	if (f) {
 		u.now.p = ARENA_ARRAY(&c->arena, struct endpoint, f->outer.n + f->inside.n + f->lasting.n + 1);
-		udp_add(&u, &f->outer);
-		udp_add(&u, &f->inside);
-		udp_add(&u, &f->lasting);
+		flows_add(&u, &f->outer);
+		flows_add(&u, &f->inside);
+		flows_add(&u, &f->lasting);
 	}
-	vec_push(&c->udp, u);
+	vec_push(&c->flows, u);
 }
 
 /* --- the update --- */
@@ -395,7 +395,7 @@ static uint64_t lasting_hash(const struct service_update *u)
 	return h;
 }
 
-static void note_udp_changes(struct change_tracker *t, const struct plan *p, struct changes *ret)
+static void note_flow_changes(struct change_tracker *t, const struct plan *p, struct changes *ret)
 {
 	uint64_t before = p->s->lasting;
 
@@ -404,7 +404,7 @@ static void note_udp_changes(struct change_tracker *t, const struct plan *p, str
 		return;
 	for (size_t i = 0; i < p->u->n; i++) {
 		if (strmap_get(&t->owners, key_bytes(&p->u->frontends[i].key)) == p->s)
-			note_udp(ret, &p->u->frontends[i].key, &p->u->frontends[i]);
+			note_flows(ret, &p->u->frontends[i].key, &p->u->frontends[i]);
 	}
 }
 
@@ -466,18 +466,19 @@ static void write_commands(struct work *w, struct buf *out)
 	w->t->fresh = false;
 }
 
-static void pod_elems(struct elems *e, const struct ip_net *pods, size_t n)
+static void range_elems(struct elems *e, enum elem_table t, const struct ip_net *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct elem p = { .table = ELEM_POD_RANGES, .addr = pods[i].addr, .val = ip_net_len(pods[i]) };
+		struct elem r = { .table = elem_table_of(t, !ip_is_v4(p[i].addr)),
+				  .addr = p[i].addr,
+				  .val = ip_net_len(p[i]) };
 
-		vec_push(&e->v, p);
+		vec_push(&e->v, r);
 	}
-	elems_sort(e);
 }
 
-void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct ip_net *pods,
-		   size_t n_pods, struct changes *ret)
+void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct node_ranges *ranges,
+		   struct changes *ret)
 {
 	struct work w = { .t = t };
 	struct plan *plans = xcalloc(n + 1, sizeof(*plans));
@@ -494,7 +495,7 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 			wanted_fill(&wanted, &u[i]);
 		for (size_t k = 0; k < s->owned.n; k++) {
 			if (!strmap_has(&wanted, key_bytes(&s->owned.p[k])))
-				note_udp(ret, &s->owned.p[k], NULL);
+				note_flows(ret, &s->owned.p[k], NULL);
 		}
 		release_unwanted(t, s, &wanted);
 		drop_affinity(&w, s, &wanted);
@@ -503,12 +504,16 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		make_elems(&w, &plans[i], ret);
 		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, true);
 	}
-	pod_elems(&node, pods, n_pods);
+	if (ranges) {
+		range_elems(&node, ELEM_POD_RANGES, ranges->pods, ranges->n_pods);
+		range_elems(&node, ELEM_NODEPORT_IPS, ranges->nodeports, ranges->n_nodeports);
+		elems_sort(&node);
+	}
 	diff_elems(&w, &t->node.elems, &node, true);
 	for (size_t i = 0; i < n; i++) {
 		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, false);
 		update_affinity(&w, plans[i].s, &u[i]);
-		note_udp_changes(t, &plans[i], ret);
+		note_flow_changes(t, &plans[i], ret);
 		replace_elems(plans[i].s, &plans[i].neu);
 		if (u[i].n == 0)
 			service_free(strmap_del(&t->services, u[i].key));

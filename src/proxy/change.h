@@ -23,18 +23,19 @@ struct service_update {
 	size_t n;
 };
 
-/* A UDP frontend that changed: flows through it to any other endpoint are to be forgotten, as UDP clients
- * never open a new connection that would choose again. Those to endpoints that serve go on, as those of TCP do,
- * also when new ones would go elsewhere: the endpoint terminates, or a policy changed. */
-struct udp_frontend {
+/* A UDP or SCTP frontend that changed: flows through it to any other endpoint are to be forgotten, as UDP clients
+ * never open a new connection that would choose again, and those of SCTP do it from the same port. Those to endpoints
+ * that serve go on, as those of TCP do, also when new ones would go elsewhere: the endpoint terminates, or a policy
+ * changed. */
+struct flow_frontend {
 	struct frontend_key key;
 	struct endpoints now;
 };
 
 struct changes {
 	struct buf commands; /* empty: nothing to do */
-	VEC(struct udp_frontend) udp;
-	struct arena arena; /* udp's endpoints */
+	VEC(struct flow_frontend) flows;
+	struct arena arena; /* flows' endpoints */
 	size_t adds, dels;  /* elements */
 	size_t conflicts;   /* frontends this update could not have */
 };
@@ -46,9 +47,13 @@ struct change_tracker *change_tracker_free(struct change_tracker *t);
 /* Forgets what is in the kernel: the next update's text begins with putting an empty table in place,
  * atomically with its filling, and must name all Services. */
 void change_reset(struct change_tracker *t);
-/* pods: this node's pod ranges, or none. */
-void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct ip_net *pods,
-		   size_t n_pods, struct changes *ret);
+/* What the node itself needs; without overlaps. */
+struct node_ranges {
+	const struct ip_net *pods, *nodeports; /* its pods' addresses; its own that serve node ports */
+	size_t n_pods, n_nodeports;
+};
+void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct node_ranges *ranges,
+		   struct changes *ret); /* ranges NULL: none */
 
 /* Services left without some frontend because another has it: to be in the next update. */
 void change_each_loser(struct change_tracker *t, void (*fn)(struct sv key, void *ctx), void *ctx);

@@ -16,14 +16,14 @@ struct verdict verdict_unpack(uint64_t val)
 				 .count = (uint32_t)val };
 }
 
-bool elem_has_verdict(enum elem_table t)
+bool elem_has_verdict(const struct elem *e)
 {
-	return t <= ELEM_REFUSED_NODEPORTS;
+	return elem_table(e) <= ELEM_REFUSED_NODEPORTS;
 }
 
-bool elem_has_endpoint(enum elem_table t)
+bool elem_has_endpoint(const struct elem *e)
 {
-	return t >= ELEM_ENDPOINTS && t < ELEM_CLUSTER_IPS;
+	return elem_table(e) >= ELEM_ENDPOINTS && elem_table(e) < ELEM_CLUSTER_IPS;
 }
 
 enum elem_table elem_proto_table(enum elem_table first, uint8_t proto)
@@ -46,7 +46,7 @@ int elem_cmp_key(const struct elem *a, const struct elem *b)
 		return CMP(a->port, b->port);
 	if (a->proto != b->proto)
 		return CMP(a->proto, b->proto);
-	if (a->table == ELEM_SOURCE_RANGES)
+	if (elem_table(a) == ELEM_SOURCE_RANGES)
 		return ip_cmp(a->other, b->other);
 	return CMP(a->idx, b->idx);
 }
@@ -156,23 +156,25 @@ static void add_endpoints(struct elems *out, struct elem proto, const struct end
 static void add_way(struct elems *out, struct elem e, const struct frontend *f, bool inside, const struct elems *old)
 {
 	const struct endpoints *eps = inside ? &f->inside : &f->outer;
-	bool node = ip_is_none(f->key.addr);
+	bool node = ip_is_none(f->key.addr), v6 = frontend_v6(&f->key);
+	enum elem_table t;
 	struct verdict v = { .kind = f->affinity_s ? VERDICT_AFFINITY : VERDICT_PICK,
 			     .masq = inside ? MASQ_OUTSIDE : f->masq,
 			     .inside = inside,
 			     .count = f->affinity_s ? 0 : (uint32_t)eps->n };
 
 	if (inside)
-		e.table = node ? ELEM_INSIDE_NODEPORTS : ELEM_INSIDE_IPS;
+		t = node ? ELEM_INSIDE_NODEPORTS : ELEM_INSIDE_IPS;
 	else if (f->own_address)
-		e.table = ELEM_OWN_IPS;
+		t = ELEM_OWN_IPS;
 	else
-		e.table = node ? ELEM_NODEPORTS : ELEM_SERVICE_IPS;
+		t = node ? ELEM_NODEPORTS : ELEM_SERVICE_IPS;
+	e.table = elem_table_of(t, v6);
 	e.val = verdict_pack(v);
 	vec_push(&out->v, e);
 	if (f->affinity_s)
 		return; /* its chain names the endpoints */
-	e.table = (uint8_t)elem_proto_table(node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS, e.proto);
+	e.table = elem_table_of(elem_proto_table(node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS, e.proto), v6);
 	e.idx = inside ? ELEM_INSIDE_BASE : 0;
 	e.val = 0;
 	add_endpoints(out, e, eps, old);
@@ -181,8 +183,9 @@ static void add_way(struct elems *out, struct elem e, const struct frontend *f, 
 static void add_hairpins(struct elems *out, const struct endpoints *eps)
 {
 	for (size_t i = 0; i < eps->n; i++) {
-		struct elem e = { .table = ELEM_HAIRPINS, .addr = eps->p[i].addr };
+		struct elem e = { .addr = eps->p[i].addr };
 
+		e.table = elem_table_of(ELEM_HAIRPINS, !ip_is_v4(e.addr));
 		if (eps->p[i].local)
 			vec_push(&out->v, e);
 	}
@@ -191,12 +194,12 @@ static void add_hairpins(struct elems *out, const struct endpoints *eps)
 void elems_add_frontend(struct elems *out, const struct frontend *f, const struct elems *old)
 {
 	struct elem e = { .addr = f->key.addr, .port = f->key.port, .proto = f->key.proto };
-	bool node = ip_is_none(f->key.addr);
+	bool node = ip_is_none(f->key.addr), v6 = frontend_v6(&f->key);
 
 	if (f->outer.n) {
 		add_way(out, e, f, false, old);
 	} else {
-		e.table = node ? ELEM_REFUSED_NODEPORTS : ELEM_REFUSED_IPS;
+		e.table = elem_table_of(node ? ELEM_REFUSED_NODEPORTS : ELEM_REFUSED_IPS, v6);
 		e.val = verdict_pack((struct verdict){ .kind = f->drop ? VERDICT_DROP : VERDICT_REFUSE });
 		vec_push(&out->v, e);
 		e.val = 0;
@@ -206,16 +209,16 @@ void elems_add_frontend(struct elems *out, const struct frontend *f, const struc
 	add_hairpins(out, &f->outer);
 	add_hairpins(out, &f->inside);
 	if (f->cluster_ip) {
-		struct elem c = { .table = ELEM_CLUSTER_IPS, .addr = f->key.addr };
+		struct elem c = { .table = elem_table_of(ELEM_CLUSTER_IPS, v6), .addr = f->key.addr };
 
 		vec_push(&out->v, c);
 	}
 	if (f->firewalled) {
-		e.table = ELEM_GUARDED_IPS;
+		e.table = elem_table_of(ELEM_GUARDED_IPS, v6);
 		vec_push(&out->v, e);
 	}
 	for (size_t i = 0; i < f->n_ranges; i++) {
-		e.table = ELEM_SOURCE_RANGES;
+		e.table = elem_table_of(ELEM_SOURCE_RANGES, v6);
 		e.other = f->ranges[i].addr;
 		e.val = ip_net_len(f->ranges[i]);
 		vec_push(&out->v, e);

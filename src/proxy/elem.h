@@ -23,8 +23,12 @@ enum elem_table {
 	ELEM_GUARDED_IPS,   /* frontends with loadBalancerSourceRanges */
 	ELEM_SOURCE_RANGES, /* frontend . client range */
 	ELEM_POD_RANGES,    /* pod addresses of this node */
+	ELEM_NODEPORT_IPS,  /* this node's addresses that serve node ports, where not all do */
 	_ELEM_TABLE_MAX
 };
+
+/* Each of them exists twice: elem.table is an elem_table for IPv4, and that + ELEM_V6 for IPv6. */
+#define ELEM_V6 _ELEM_TABLE_MAX
 
 /* Index of the first endpoint for inside clients of a split frontend; those of the others start at 0. */
 #define ELEM_INSIDE_BASE 65536
@@ -52,9 +56,24 @@ struct verdict {
 	uint32_t count;
 };
 
+static inline bool elem_v6(const struct elem *e)
+{
+	return e->table >= ELEM_V6;
+}
+
+static inline enum elem_table elem_table(const struct elem *e)
+{
+	return (enum elem_table)(elem_v6(e) ? e->table - ELEM_V6 : e->table);
+}
+
+static inline uint8_t elem_table_of(enum elem_table t, bool v6)
+{
+	return (uint8_t)(v6 ? t + ELEM_V6 : t);
+}
+
 struct verdict verdict_unpack(uint64_t val);
-bool elem_has_verdict(enum elem_table t);
-bool elem_has_endpoint(enum elem_table t);
+bool elem_has_verdict(const struct elem *e);
+bool elem_has_endpoint(const struct elem *e);
 /* Of the three tables that begin at `first`, the protocol's. */
 enum elem_table elem_proto_table(enum elem_table first, uint8_t proto);
 

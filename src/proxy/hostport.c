@@ -31,18 +31,32 @@ bool pod_has_host_ports(const struct obj *pod)
 	return each_port(pod, NULL, NULL);
 }
 
-static bool pod_address(const struct obj *pod, struct ip_addr *ret)
+/* The first of each family: IPv4's, IPv6's. */
+struct pod_addresses {
+	struct ip_addr of[2]; /* or IP_NONE */
+};
+
+static void pod_address(struct pod_addresses *p, struct sv text)
 {
-	VAL_EACH(obj_get(pod, F_status, F_podIPs), ip) {
-		if (ipv4_parse(val_get_str(ip, F_ip), ret))
-			return true;
-	}
-	return ipv4_parse(val_str(obj_get(pod, F_status, F_podIP)), ret);
+	struct ip_addr a;
+
+	if (address_parse(text, &a) && !ip_is_none(a) && ip_is_none(p->of[!ip_is_v4(a)]))
+		p->of[!ip_is_v4(a)] = a;
+}
+
+static struct pod_addresses pod_addresses(const struct obj *pod)
+{
+	struct pod_addresses p = { { IP_NONE, IP_NONE } };
+
+	VAL_EACH(obj_get(pod, F_status, F_podIPs), ip)
+		pod_address(&p, val_get_str(ip, F_ip));
+	pod_address(&p, val_str(obj_get(pod, F_status, F_podIP)));
+	return p;
 }
 
 struct ports {
 	struct arena *a;
-	struct ip_addr pod;
+	struct pod_addresses pod;
 	struct frontend *p;
 	size_t n, room;
 };
@@ -52,27 +66,40 @@ static void hostport_count(_unused_ const struct val *port, void *ctx)
 	((struct ports *)ctx)->room++;
 }
 
+static void add_port_to(struct ports *l, struct frontend f, bool v6, uint16_t inner)
+{
+	if (ip_is_none(l->pod.of[v6]))
+		return;
+	f.key.v6 = ip_is_none(f.key.addr) && v6;
+	for (size_t i = 0; i < l->n; i++) {
+		if (memcmp(&l->p[i].key, &f.key, sizeof(f.key)) == 0)
+			return;
+	}
+	f.outer.p = ARENA_NEW(l->a, struct endpoint);
+	f.outer.p[0] = (struct endpoint){ .addr = l->pod.of[v6], .port = inner, .local = true };
+	f.outer.n = 1;
+	l->p[l->n++] = f;
+}
+
 static void add_port(const struct val *port, void *ctx)
 {
 	struct ports *l = ctx;
 	int64_t host = val_get_int(port, 0, F_hostPort), inner = val_get_int(port, 0, F_containerPort);
 	struct sv ip = val_get_str(port, F_hostIP);
 	struct frontend f = { .masq = MASQ_LOOPBACK };
+	bool colon = sv_find(ip, ':') >= 0;
 
 	if (host > 65535 || inner < 1 || inner > 65535 || !proto_parse(val_get_str(port, F_protocol), &f.key.proto))
 		return;
-	if (ip.n && !ipv4_parse(ip, &f.key.addr))
-		return; /* an IPv6 address */
+	if (ip.n && !address_parse(ip, &f.key.addr))
+		return;
 	f.key.port = (uint16_t)host;
 	f.own_address = !ip_is_none(f.key.addr);
-	for (size_t i = 0; i < l->n; i++) {
-		if (memcmp(&l->p[i].key, &f.key, sizeof(f.key)) == 0)
-			return;
-	}
-	f.outer.p = ARENA_NEW(l->a, struct endpoint);
-	f.outer.p[0] = (struct endpoint){ .addr = l->pod, .port = (uint16_t)inner, .local = true };
-	f.outer.n = 1;
-	l->p[l->n++] = f;
+	/* "0.0.0.0" and "::" are all addresses of their family. */
+	if (!ip.n || !colon)
+		add_port_to(l, f, false, (uint16_t)inner);
+	if (!ip.n || colon)
+		add_port_to(l, f, true, (uint16_t)inner);
 }
 
 struct frontend *hostport_model(struct arena *a, const struct obj *pod, size_t *ret_n)
@@ -82,10 +109,11 @@ struct frontend *hostport_model(struct arena *a, const struct obj *pod, size_t *
 
 	*ret_n = 0;
 	/* An ended pod's address may be another's soon. */
-	if (sv_is(phase, "Succeeded") || sv_is(phase, "Failed") || !pod_address(pod, &l.pod) || ip_is_none(l.pod))
+	if (sv_is(phase, "Succeeded") || sv_is(phase, "Failed"))
 		return NULL;
+	l.pod = pod_addresses(pod);
 	(void)each_port(pod, hostport_count, &l);
-	l.p = ARENA_ARRAY(a, struct frontend, l.room + 1);
+	l.p = ARENA_ARRAY(a, struct frontend, 2 * l.room + 1);
 	(void)each_port(pod, add_port, &l);
 	*ret_n = l.n;
 	return l.p;

@@ -8,7 +8,8 @@
  * passes through. The pod sees its clients' addresses, except those no reply would find its way to: 127.0.0.1,
  * and its own. Pods on the host's network need nothing.
  *
- * A function of its input: no state, no I/O. IPv4 only; SCTP is treated as TCP and UDP are, and works where the
+ * A pod with addresses of both families has its ports in both, where no hostIP says which. A function of its input:
+ * no state, no I/O. SCTP is treated as TCP and UDP are, and works where the
  * kernel tracks it (CONFIG_NF_CT_PROTO_SCTP).
  */
 #pragma once

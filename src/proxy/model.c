@@ -7,13 +7,13 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-bool ipv4_parse(struct sv s, struct ip_addr *ret)
+bool address_parse(struct sv s, struct ip_addr *ret)
 {
 	struct ip_addr a;
 
-	if (!ip_parse(s, &a) || !ip_is_v4(a))
+	if (!ip_parse(s, &a))
 		return false;
-	*ret = ip_low(a) ? a : IP_NONE;
+	*ret = ip_is_v4(a) && !ip_low(a) ? IP_NONE : a;
 	return true;
 }
 
@@ -30,25 +30,23 @@ bool proto_parse(struct sv s, uint8_t *ret)
 	return true;
 }
 
-bool cidr_parse(struct sv s, struct ip_net *ret)
+struct families families_parse(struct sv s)
 {
-	struct ip_net n;
-
-	if (!ip_net_parse(sv_trim(s), &n) || !ip_is_v4(n.addr))
-		return false;
-	*ret = n;
-	return true;
-}
-
-bool cidr_parse_list(struct sv s, struct ip_net *ret)
-{
+	struct families f = { .has = { false, false } };
+	struct ip_net net;
 	struct sv one;
 
 	while (sv_split(&s, ',', &one)) {
-		if (cidr_parse(one, ret))
-			return true;
+		bool v6;
+
+		if (!ip_net_parse(sv_trim(one), &net))
+			continue;
+		v6 = !ip_is_v4(net.addr);
+		if (!f.has[v6])
+			f.net[v6] = net;
+		f.has[v6] = true;
 	}
-	return false;
+	return f;
 }
 
 /* --- endpoints --- */
@@ -74,7 +72,13 @@ static bool hints_name(const struct val *list, struct sv name)
 	return false;
 }
 
-static void add_candidate(struct candidates *c, const struct val *e, uint16_t port, const struct node_view *node)
+static bool parse_of_family(struct sv s, bool v6, struct ip_addr *ret)
+{
+	return address_parse(s, ret) && !ip_is_none(*ret) && ip_is_v4(*ret) != v6;
+}
+
+static void add_candidate(struct candidates *c, const struct val *e, bool v6, uint16_t port,
+			  const struct node_view *node)
 {
 	const struct val *cond = val_get(e, F_conditions), *ready = val_get(cond, F_ready);
 	const struct val *serving = val_get(cond, F_serving);
@@ -82,7 +86,7 @@ static void add_candidate(struct candidates *c, const struct val *e, uint16_t po
 	bool is_ready = val_type(ready) != VAL_BOOL || ready->b; /* unknown counts as ready */
 	struct candidate k = { .ready = is_ready };
 
-	if (!ipv4_parse(val_str(val_at(val_get(e, F_addresses), 0)), &k.ep.addr) || ip_is_none(k.ep.addr))
+	if (!parse_of_family(val_str(val_at(val_get(e, F_addresses), 0)), v6, &k.ep.addr))
 		return;
 	k.ep.port = port;
 	k.ep.local = node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name);
@@ -97,12 +101,12 @@ static void add_candidate(struct candidates *c, const struct val *e, uint16_t po
 
 /* All endpoints behind one port of the Service, matched by the port's name. */
 static void model_collect(struct candidates *c, const struct val *svc_port, struct obj *const *slices, size_t n_slices,
-			  const struct node_view *node)
+			  bool v6, const struct node_view *node)
 {
 	struct sv name = val_get_str(svc_port, F_name), proto = val_get_str(svc_port, F_protocol);
 
 	for (size_t i = 0; i < n_slices; i++) {
-		if (!val_is(obj_get(slices[i], F_addressType), "IPv4"))
+		if (!val_is(obj_get(slices[i], F_addressType), v6 ? "IPv6" : "IPv4"))
 			continue;
 		VAL_EACH(obj_get(slices[i], F_ports), p) {
 			struct sv p_proto = val_get_str(p, F_protocol);
@@ -112,7 +116,7 @@ static void model_collect(struct candidates *c, const struct val *svc_port, stru
 			    !sv_eq(p_proto.n ? p_proto : SV("TCP"), proto.n ? proto : SV("TCP")))
 				continue;
 			VAL_EACH(obj_get(slices[i], F_endpoints), e) {
-				add_candidate(c, e, (uint16_t)port, node);
+				add_candidate(c, e, v6, (uint16_t)port, node);
 			}
 		}
 	}
@@ -218,6 +222,8 @@ struct model {
 	struct arena *a;
 	const struct obj *svc;
 	VEC(struct frontend) out;
+	bool v6; /* of the family being added, with its cluster IP */
+	struct ip_addr cluster_ip;
 	/* of the port being added */
 	struct frontend_key key;
 	uint32_t affinity_s;
@@ -255,6 +261,7 @@ static struct frontend external(const struct model *m, struct ip_addr addr, uint
 
 	f.key.addr = addr;
 	f.key.port = port;
+	f.key.v6 = ip_is_none(addr) && m->v6;
 	f.masq = local ? MASQ_NONE : MASQ_ALL;
 	f.outer = local ? m->local : m->cluster;
 	if (local)
@@ -289,19 +296,19 @@ static void add_load_balancer(struct model *m, struct ip_addr addr)
 	VAL_EACH(list, r) {
 		struct ip_net c;
 
-		if (cidr_parse(val_str(r), &c))
+		if (ip_net_parse(sv_trim(val_str(r)), &c) && ip_is_v4(c.addr) != m->v6)
 			add_range(&f, c);
 	}
 	add_frontend(m, f);
 }
 
-static bool cluster_ip_of(const struct obj *svc, struct ip_addr *ret)
+static bool cluster_ip_of(const struct obj *svc, bool v6, struct ip_addr *ret)
 {
 	VAL_EACH(obj_get(svc, F_spec, F_clusterIPs), ip) {
-		if (ipv4_parse(val_str(ip), ret))
+		if (parse_of_family(val_str(ip), v6, ret))
 			return true;
 	}
-	return ipv4_parse(val_str(obj_get(svc, F_spec, F_clusterIP)), ret);
+	return parse_of_family(val_str(obj_get(svc, F_spec, F_clusterIP)), v6, ret);
 }
 
 static void model_add_port(struct model *m, const struct val *port)
@@ -315,17 +322,16 @@ static void model_add_port(struct model *m, const struct val *port)
 	m->key = (struct frontend_key){ .port = (uint16_t)number };
 	if (!proto_parse(val_get_str(port, F_protocol), &m->key.proto))
 		return;
-	if (cluster_ip_of(m->svc, &addr))
-		add_cluster_ip(m, addr);
+	add_cluster_ip(m, m->cluster_ip);
 	VAL_EACH(obj_get(m->svc, F_spec, F_externalIPs), ip) {
-		if (ipv4_parse(val_str(ip), &addr) && !ip_is_none(addr))
+		if (parse_of_family(val_str(ip), m->v6, &addr))
 			add_frontend(m, external(m, addr, m->key.port));
 	}
 	if (lb) {
 		VAL_EACH(obj_get(m->svc, F_status, F_loadBalancer, F_ingress), in) {
 			/* ipMode Proxy: the balancer wants to see this traffic itself. */
-			if (!val_is(val_get(in, F_ipMode), "Proxy") && ipv4_parse(val_get_str(in, F_ip), &addr) &&
-			    !ip_is_none(addr))
+			if (!val_is(val_get(in, F_ipMode), "Proxy") &&
+			    parse_of_family(val_get_str(in, F_ip), m->v6, &addr))
 				add_load_balancer(m, addr);
 		}
 	}
@@ -333,14 +339,30 @@ static void model_add_port(struct model *m, const struct val *port)
 		add_frontend(m, external(m, IP_NONE, (uint16_t)node_port));
 }
 
-/* Whether the default proxy is the one to serve it: a ClusterIP, and no other proxy named. */
+/* Whether the default proxy is the one to serve it, with a ClusterIP of some family. */
 static bool service_is_ours(const struct obj *svc)
 {
-	struct ip_addr addr;
-
-	return !val_is(obj_get(svc, F_spec, F_type), "ExternalName") && cluster_ip_of(svc, &addr) &&
+	return !val_is(obj_get(svc, F_spec, F_type), "ExternalName") &&
 	       !val_member_sv(obj_labels(svc), SV("service.kubernetes.io/service-proxy-name")) &&
 	       !val_member_sv(obj_labels(svc), SV("service.kubernetes.io/headless"));
+}
+
+static void model_add_family(struct model *m, struct obj *const *slices, size_t n_slices, const struct node_view *node)
+{
+	if (!cluster_ip_of(m->svc, m->v6, &m->cluster_ip))
+		return;
+	VAL_EACH(obj_get(m->svc, F_spec, F_ports), port) {
+		struct candidates c = { VEC_INIT };
+
+		model_collect(&c, port, slices, n_slices, m->v6, node);
+		m->cluster = cluster_endpoints(m->a, &c);
+		m->local = local_endpoints(m->a, &c);
+		m->lasting = (struct endpoints){ 0 };
+		if (val_is(val_get(port, F_protocol), "UDP") || val_is(val_get(port, F_protocol), "SCTP"))
+			m->lasting = model_pick(m->a, &c, want_serving, false);
+		vec_release(&c.v);
+		model_add_port(m, port);
+	}
 }
 
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
@@ -358,17 +380,9 @@ struct frontend *service_model(struct arena *a, const struct obj *svc, struct ob
 
 		m.affinity_s = (uint32_t)MIN(MAX(s, 1), 86400);
 	}
-	VAL_EACH(obj_get(svc, F_spec, F_ports), port) {
-		struct candidates c = { VEC_INIT };
-
-		model_collect(&c, port, slices, n_slices, node);
-		m.cluster = cluster_endpoints(a, &c);
-		m.local = local_endpoints(a, &c);
-		m.lasting = (struct endpoints){ 0 };
-		if (val_is(val_get(port, F_protocol), "UDP"))
-			m.lasting = model_pick(a, &c, want_serving, false);
-		vec_release(&c.v);
-		model_add_port(&m, port);
+	for (int v6 = 0; v6 < 2; v6++) {
+		m.v6 = v6;
+		model_add_family(&m, slices, n_slices, node);
 	}
 	out = ARENA_ARRAY(a, struct frontend, m.out.n + 1);
 	if (m.out.n)

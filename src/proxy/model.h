@@ -3,12 +3,13 @@
  *	Service + its EndpointSlices + who this node is ─▶ frontends, each with its endpoints
  *
  * A frontend is an address and port that clients use: the ClusterIP, an external or load balancer
- * address, or a node port (IP_NONE: any address of this node). Which endpoints it leads to
+ * address, or a node port (IP_NONE: any address of this node, of one family). Which endpoints it leads to
  * follows from readiness, from the traffic policies and from topology hints (KEP-1669 terminating
  * endpoints, KEP-2086 internalTrafficPolicy, KEP-2433 hints). Everything here is a function of
  * its inputs: no state, no I/O. Results live in the arena.
  *
- * Ports are in host byte order. Addresses are of either family; so far only IPv4 ones come in.
+ * A Service is served in the families of its cluster IPs, each by itself: addresses, slices and node ports of another
+ * do not count. Ports are in host byte order.
  */
 #pragma once
 
@@ -33,15 +34,20 @@ struct frontend_key {
 	struct ip_addr addr; /* IP_NONE: a node port */
 	uint16_t port;
 	uint8_t proto; /* IPPROTO_TCP, _UDP, _SCTP */
-	uint8_t zero;
+	uint8_t v6;    /* of a node port: IPv6's. Of others 0: the address says it */
 };
+
+static inline bool frontend_v6(const struct frontend_key *k)
+{
+	return ip_is_none(k->addr) ? k->v6 : !ip_is_v4(k->addr);
+}
 
 /* Whose connections get this node's address as their source, so that replies find the way back. */
 enum masq_mode {
 	MASQ_NONE,
 	MASQ_OUTSIDE, /* those from outside the pod network */
 	MASQ_ALL,
-	MASQ_LOOPBACK, /* those from 127.0.0.0/8: host ports */
+	MASQ_LOOPBACK, /* those from 127.0.0.0/8 or ::1: host ports */
 	_MASQ_MAX
 };
 
@@ -54,10 +60,10 @@ struct frontend {
 	enum masq_mode masq; /* for outer; inside is always MASQ_OUTSIDE */
 	uint32_t affinity_s; /* ClientIP affinity's timeout; 0: none */
 	struct endpoints outer, inside;
-	struct endpoints lasting; /* UDP: all that serve, whatever policy and readiness say: their flows go on */
-	struct ip_net *ranges;	  /* who may connect, without overlaps */
+	struct endpoints lasting; /* UDP, SCTP: all that serve, whatever policy and readiness say: their flows go on */
+	struct ip_net *ranges;	  /* who may connect, without overlaps; of this family */
 	size_t n_ranges;
-	bool firewalled; /* ranges count, even none */
+	bool firewalled; /* ranges count, even none: a list without one of this family lets nobody of it in */
 };
 
 struct node_view {
@@ -70,9 +76,14 @@ struct frontend *service_model(struct arena *a, const struct obj *svc, struct ob
 
 int endpoint_cmp(const struct endpoint *a, const struct endpoint *b); /* by address and port */
 
-/* An IPv4 address; 0.0.0.0, which nobody has, is IP_NONE. */
-bool ipv4_parse(struct sv s, struct ip_addr *ret);
-bool proto_parse(struct sv s, uint8_t *ret);	  /* "TCP", "UDP", "SCTP"; "" is TCP */
-bool cidr_parse(struct sv s, struct ip_net *ret); /* IPv4; host bits are cleared */
-/* The first IPv4 one of a comma-separated list ("10.42.0.0/16,fd42::/48"). */
-bool cidr_parse_list(struct sv s, struct ip_net *ret);
+/* An address of either family; "0.0.0.0" and "::", which nobody has, are IP_NONE. */
+bool address_parse(struct sv s, struct ip_addr *ret);
+bool proto_parse(struct sv s, uint8_t *ret); /* "TCP", "UDP", "SCTP"; "" is TCP */
+
+/* At most one range of each family: [0] of IPv4, [1] of IPv6. */
+struct families {
+	struct ip_net net[2];
+	bool has[2];
+};
+/* The first of each family of a comma-separated list ("10.42.0.0/16,fd42::/48"); what is no range is left out. */
+struct families families_parse(struct sv s);

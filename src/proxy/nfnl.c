@@ -83,13 +83,20 @@ static bool nfnl_be32(const struct nlattr *a, uint32_t *ret)
 	return true;
 }
 
-static bool nfnl_ip(const struct nlattr *a, struct ip_addr *ret)
+/* Of either family; their attributes have different numbers. */
+static bool nfnl_ip(const struct nlattr *v4, const struct nlattr *v6, struct ip_addr *ret)
 {
-	uint32_t v4;
+	uint32_t low;
 
-	if (!nfnl_be32(a, &v4))
+	if (v4) {
+		if (!nfnl_be32(v4, &low))
+			return false;
+		*ret = ip_v4(low);
+		return true;
+	}
+	if (!v6 || mnl_attr_get_payload_len(v6) != sizeof(ret->b))
 		return false;
-	*ret = ip_v4(v4);
+	*ret = ip_v6(mnl_attr_get_payload(v6));
 	return true;
 }
 
@@ -173,8 +180,9 @@ int nfnl_generation(struct mnl_socket *s, uint32_t *ret, struct err *err)
 /* --- conntrack --- */
 
 struct flows {
-	const struct udp_frontend *u;
+	const struct flow_frontend *u;
 	size_t n;
+	bool any[2];			 /* frontends of IPv4, of IPv6 */
 	VEC(struct ip_addr) own;	 /* this machine's addresses */
 	VEC(struct nfnl_request) doomed; /* each deletes one entry */
 };
@@ -187,11 +195,15 @@ static void own_addresses(struct flows *f)
 		return;
 	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
 		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
 
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
-			continue;
-		memcpy(&in, i->ifa_addr, sizeof(in));
-		vec_push(&f->own, ip_v4(ntohl(in.sin_addr.s_addr)));
+		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET) {
+			memcpy(&in, i->ifa_addr, sizeof(in));
+			vec_push(&f->own, ip_v4(ntohl(in.sin_addr.s_addr)));
+		} else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6) {
+			memcpy(&in6, i->ifa_addr, sizeof(in6));
+			vec_push(&f->own, ip_v6(&in6.sin6_addr));
+		}
 	}
 	freeifaddrs(all);
 }
@@ -205,7 +217,7 @@ static bool is_own(const struct flows *f, struct ip_addr addr)
 	return ip_is_loopback(addr);
 }
 
-static bool still_there(const struct udp_frontend *u, struct ip_addr addr, uint16_t port)
+static bool still_there(const struct flow_frontend *u, struct ip_addr addr, uint16_t port)
 {
 	for (size_t i = 0; i < u->now.n; i++) {
 		if (ip_eq(u->now.p[i].addr, addr) && u->now.p[i].port == port)
@@ -218,24 +230,27 @@ static bool still_there(const struct udp_frontend *u, struct ip_addr addr, uint1
 struct direction {
 	struct ip_addr src, dst;
 	uint16_t src_port, dst_port;
+	uint8_t proto;
 };
 
-static bool udp_direction(const struct nlattr *tuple, struct direction *ret)
+static bool flow_direction(const struct nlattr *tuple, struct direction *ret)
 {
 	const struct nlattr *proto = nfnl_attr_in(tuple, CTA_TUPLE_PROTO), *ip = nfnl_attr_in(tuple, CTA_TUPLE_IP);
-	uint8_t num;
 
-	return nfnl_u8(nfnl_attr_in(proto, CTA_PROTO_NUM), &num) && num == IPPROTO_UDP &&
+	return nfnl_u8(nfnl_attr_in(proto, CTA_PROTO_NUM), &ret->proto) &&
+	       (ret->proto == IPPROTO_UDP || ret->proto == IPPROTO_SCTP) &&
 	       nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_SRC_PORT), &ret->src_port) &&
 	       nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_DST_PORT), &ret->dst_port) &&
-	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_SRC), &ret->src) &&
-	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_DST), &ret->dst);
+	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_SRC), nfnl_attr_in(ip, CTA_IP_V6_SRC), &ret->src) &&
+	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_DST), nfnl_attr_in(ip, CTA_IP_V6_DST), &ret->dst);
 }
 
 /* Whether a frontend should translate what this flow's clients send, and did not, or to an endpoint that is gone. */
-static bool is_stale(const struct flows *f, const struct udp_frontend *u, const struct direction *orig,
+static bool is_stale(const struct flows *f, const struct flow_frontend *u, const struct direction *orig,
 		     const struct direction *reply, bool translated)
 {
+	if (u->key.proto != orig->proto || frontend_v6(&u->key) == ip_is_v4(orig->dst))
+		return false;
 	if (!ip_is_none(u->key.addr))
 		return ip_eq(orig->dst, u->key.addr) && orig->dst_port == u->key.port &&
 		       !still_there(u, reply->src, reply->src_port);
@@ -263,7 +278,7 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 	struct flows *f = ctx;
 	uint32_t status = 0;
 
-	if (!udp_direction(orig, &there) || !udp_direction(nfnl_attr(h, CTA_TUPLE_REPLY), &back))
+	if (!flow_direction(orig, &there) || !flow_direction(nfnl_attr(h, CTA_TUPLE_REPLY), &back))
 		return;
 	(void)nfnl_be32(nfnl_attr(h, CTA_STATUS), &status);
 	for (size_t i = 0; i < f->n; i++) {
@@ -272,7 +287,7 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 
 		if (!is_stale(f, &f->u[i], &there, &back, status & IPS_DST_NAT))
 			continue;
-		delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, AF_INET);
+		delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, ip_is_v4(there.dst) ? AF_INET : AF_INET6);
 		flow_name(delete, orig);
 		flow_name(delete, nfnl_attr(h, CTA_ID));
 		flow_name(delete, nfnl_attr(h, CTA_ZONE));
@@ -284,11 +299,16 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 /* One look; how many entries were deleted, or -1. */
 static int forget_once(struct mnl_socket *s, struct flows *f, struct err *err)
 {
-	struct nfnl_request all;
-	int rc, deleted = 0;
+	int rc = 0, deleted = 0;
 
-	nfnl_begin(&all, CT_GET, NLM_F_DUMP, AF_INET);
-	rc = nfnl_call(s, &all, on_flow, f, err);
+	for (int v6 = 0; v6 < 2 && rc == 0; v6++) {
+		struct nfnl_request all;
+
+		if (!f->any[v6])
+			continue;
+		nfnl_begin(&all, CT_GET, NLM_F_DUMP, v6 ? AF_INET6 : AF_INET);
+		rc = nfnl_call(s, &all, on_flow, f, err);
+	}
 	for (size_t i = 0; i < f->doomed.n && rc == 0; i++) {
 		struct err gone = ERR_INIT;
 
@@ -302,11 +322,13 @@ static int forget_once(struct mnl_socket *s, struct flows *f, struct err *err)
 	return rc < 0 ? -1 : deleted;
 }
 
-int nfnl_forget_udp(struct mnl_socket *s, const struct udp_frontend *u, size_t n, struct err *err)
+int nfnl_forget_flows(struct mnl_socket *s, const struct flow_frontend *u, size_t n, struct err *err)
 {
 	struct flows f = { .u = u, .n = n, .own = VEC_INIT, .doomed = VEC_INIT };
 	int deleted = 0, more;
 
+	for (size_t i = 0; i < n; i++)
+		f.any[frontend_v6(&u[i].key)] = true;
 	own_addresses(&f);
 	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */
 	for (int look = 0; look < LOOKS_MAX; look++) {

@@ -15,6 +15,6 @@ struct mnl_socket *nfnl_close(struct mnl_socket *s);
 /* The number of the ruleset's current generation: every commit by anybody is another one. */
 int nfnl_generation(struct mnl_socket *s, uint32_t *ret, struct err *err);
 
-/* Deletes the conntrack entries of UDP flows through a frontend that do not go to one of its endpoints.
+/* Deletes the conntrack entries of UDP and SCTP flows through a frontend that do not go to one of its endpoints.
  * Returns how many. */
-int nfnl_forget_udp(struct mnl_socket *s, const struct udp_frontend *u, size_t n, struct err *err);
+int nfnl_forget_flows(struct mnl_socket *s, const struct flow_frontend *u, size_t n, struct err *err);

@@ -45,10 +45,10 @@ struct proxy {
 
 	/* Used by syncs only. */
 	struct change_tracker *tracker;
-	bool prepared;
+	bool prepared, prepared_v6;
 	char *zone;
-	struct ip_net ranges[4]; /* our Node's IPv4 pod ranges */
-	size_t n_ranges;
+	struct ip_net pods_of_node[4]; /* our Node's pod ranges */
+	size_t n_pods;
 	int64_t rest_until_ns, check_ns;
 	struct retry failed; /* pause_ns 0: the last sync went well */
 };
@@ -154,6 +154,12 @@ static void slice_key(const struct obj *o, struct index_keys *ret)
 
 /* --- syncing --- */
 
+static void add_pod_range(struct proxy *p, struct sv cidr)
+{
+	if (p->n_pods < ARRAY_LEN(p->pods_of_node) && ip_net_parse(cidr, &p->pods_of_node[p->n_pods]))
+		p->n_pods++;
+}
+
 static void proxy_read_node(struct proxy *p)
 {
 	_cleanup_obj_ struct obj *node = informer_lookup(p->nodes, SV(""), sv_from(p->node_name));
@@ -163,13 +169,11 @@ static void proxy_read_node(struct proxy *p)
 		return; /* being replaced: what we knew is the better guess */
 	free(p->zone);
 	p->zone = xstrndup(zone.p, zone.n);
-	p->n_ranges = 0;
-	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c) {
-		if (p->n_ranges < ARRAY_LEN(p->ranges) && cidr_parse(val_str(c), &p->ranges[p->n_ranges]))
-			p->n_ranges++;
-	}
-	if (p->n_ranges == 0 && cidr_parse(val_str(obj_get(node, F_spec, F_podCIDR)), &p->ranges[0]))
-		p->n_ranges = 1;
+	p->n_pods = 0;
+	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c)
+		add_pod_range(p, val_str(c));
+	if (p->n_pods == 0)
+		add_pod_range(p, val_str(obj_get(node, F_spec, F_podCIDR)));
 }
 
 struct batch {
@@ -248,18 +252,43 @@ static void add_loser(struct sv key, void *ctx)
 
 static int transact(struct proxy *p, struct changes *c, struct err *err)
 {
-	struct err udp = ERR_INIT;
+	struct err why = ERR_INIT;
 
 	if (c->commands.n && p->backend->apply(p->backend, buf_sv(&c->commands), err) < 0)
 		return -1;
-	if (c->udp.n && p->backend->forget_udp(p->backend, c->udp.p, c->udp.n, &udp) < 0) {
-		log_warn("proxy", "UDP flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&udp));
-		err_release(&udp);
+	if (c->flows.n && p->backend->forget_flows(p->backend, c->flows.p, c->flows.n, &why) < 0) {
+		log_warn("proxy", "flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&why));
+		err_release(&why);
 	}
 	if (c->conflicts)
 		log_warn("proxy", "addresses wanted by several services or pods go to the one that had them first",
 			 "count", "%zu", c->conflicts);
 	return 0;
+}
+
+/* Forwarding is what a host without Pods of that family may not want. */
+static bool proxy_has_v6(const struct proxy *p)
+{
+	bool any = p->cfg.cluster.has[1];
+
+	for (size_t i = 0; i < p->n_pods; i++)
+		any |= !ip_is_v4(p->pods_of_node[i].addr);
+	return any;
+}
+
+static void proxy_prepare(struct proxy *p)
+{
+	bool bridge_nf = true;
+
+	p->prepared_v6 = proxy_has_v6(p);
+	p->backend->prepare(p->backend, p->prepared_v6, &bridge_nf);
+	if (!p->prepared) {
+		p->cfg.bridge_nf = bridge_nf;
+		if (!bridge_nf)
+			log_info("proxy", "the bridge filter (br_netfilter) is missing", "effect",
+				 "pods of this node see its address, not the client's, when called through a service");
+	}
+	p->prepared = true;
 }
 
 /* everything: the kernel's content is not what the tracker believes. */
@@ -269,6 +298,7 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 	_cleanup_(changes_release) struct changes c = { 0 };
 	struct batch b = { .p = p };
 	struct losers l = { &b, &dirty };
+	struct node_ranges ranges;
 	bool all;
 	int rc;
 
@@ -281,6 +311,8 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 
 	if (all || everything)
 		proxy_read_node(p);
+	if (!p->prepared || (!p->prepared_v6 && proxy_has_v6(p)))
+		proxy_prepare(p);
 	if (everything) {
 		change_reset(p->tracker);
 		add_everything(&b);
@@ -301,7 +333,8 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 		}
 		change_each_loser(p->tracker, add_loser, &l);
 	}
-	change_update(p->tracker, b.updates.p, b.updates.n, p->ranges, p->n_ranges, &c);
+	ranges = (struct node_ranges){ .pods = p->pods_of_node, .n_pods = p->n_pods };
+	change_update(p->tracker, b.updates.p, b.updates.n, &ranges, &c);
 	arena_release(&b.arena);
 	vec_release(&b.updates);
 	*ret_written = c.commands.n;
@@ -309,18 +342,6 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 	if (rc == 0 && c.commands.n)
 		log_debug("proxy", "rules changed", "elements", "+%zu -%zu", c.adds, c.dels);
 	return rc;
-}
-
-static void first_preparation(struct proxy *p)
-{
-	bool bridge_nf = true;
-
-	p->backend->prepare(p->backend, &bridge_nf);
-	p->cfg.bridge_nf = bridge_nf;
-	if (!bridge_nf)
-		log_info("proxy", "the bridge filter (br_netfilter) is missing", "effect",
-			 "pods of this node see its address, not the client's, when called through a service");
-	p->prepared = true;
 }
 
 /* What a sync that began at `began` and its result mean for the next. */
@@ -361,8 +382,6 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 		ret->after_ns = p->rest_until_ns - now;
 		return 0;
 	}
-	if (!p->prepared)
-		first_preparation(p);
 	if (!everything && now - p->check_ns >= CHECK_NS) {
 		p->check_ns = now;
 		everything = !p->backend->intact(p->backend);
@@ -411,7 +430,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->zone = xstrdup("");
 	p->table = xstrdup(table);
 	p->cfg.table = p->table;
-	p->cfg.has_cluster = o->cluster_cidr && cidr_parse_list(sv_from(o->cluster_cidr), &p->cfg.cluster);
+	p->cfg.cluster = families_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""));
 	pthread_mutex_init(&p->lock, NULL);
 	p->tracker = change_tracker_new(&p->cfg);
 	p->factory = informer_factory_new(o->client);

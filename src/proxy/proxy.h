@@ -20,15 +20,16 @@ struct proxy;
 
 /* Where rules go: the kernel through libnftables, or a recorder in tests. Calls come one at a time. */
 struct proxy_backend {
-	/* Once, before the first apply: the host's settings that services need (forwarding, bridged packets
-	 * passing our rules). What cannot be set is no failure. *ret_bridge_nf: the latter is the case. */
-	void (*prepare)(struct proxy_backend *b, bool *ret_bridge_nf);
+	/* Before the first apply, and again when there are Pods with IPv6 addresses: the host's settings that services
+	 * need (forwarding, bridged packets passing our rules). What cannot be set is no failure. *ret_bridge_nf: the
+	 * latter is the case. */
+	void (*prepare)(struct proxy_backend *b, bool v6, bool *ret_bridge_nf);
 	/* Applies one transaction of nft commands atomically. */
 	int (*apply)(struct proxy_backend *b, struct sv commands, struct err *err);
 	/* True when our table is there as we left it. */
 	bool (*intact)(struct proxy_backend *b);
-	/* Drops the kernel's memory of UDP flows through these frontends to endpoints they no longer have. */
-	int (*forget_udp)(struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err);
+	/* Drops the kernel's memory of UDP and SCTP flows through these frontends to endpoints they no longer have. */
+	int (*forget_flows)(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err);
 	/* Gives the host its own settings back. */
 	void (*restore)(struct proxy_backend *b);
 	void (*free)(struct proxy_backend *b);

@@ -8,34 +8,59 @@
 #define IP_FMT "%s"
 #define IP_ARG(a) ip_text(a).s
 
-#define FRONTEND_TYPE "typeof ip daddr . meta l4proto . th dport"
+#define FRONTEND_TYPE(ip) "typeof " ip " daddr . meta l4proto . th dport"
 #define NODEPORT_TYPE "typeof meta l4proto . th dport"
 /* A map per protocol: nft (1.0.6) takes a rule that looks up ports of any protocol only in the transaction
  * that makes the map. */
-#define ENDPOINT_TYPE(addr, proto) "typeof " addr proto " dport . numgen random mod 2 : ip daddr . " proto " dport"
+#define ENDPOINT_TYPE(ip, addr, proto) \
+	"typeof " addr proto " dport . numgen random mod 2 : " ip " daddr . " proto " dport"
 
-static const struct {
+struct table {
 	const char *name, *kind, *type;
-} tables[_ELEM_TABLE_MAX] = {
-	[ELEM_SERVICE_IPS] = { "service_ips", "map", FRONTEND_TYPE " : verdict" },
-	[ELEM_NODEPORTS] = { "nodeports", "map", NODEPORT_TYPE " : verdict" },
-	[ELEM_INSIDE_IPS] = { "inside_ips", "map", FRONTEND_TYPE " : verdict" },
-	[ELEM_INSIDE_NODEPORTS] = { "inside_nodeports", "map", NODEPORT_TYPE " : verdict" },
-	[ELEM_OWN_IPS] = { "own_ips", "map", FRONTEND_TYPE " : verdict" },
-	[ELEM_REFUSED_IPS] = { "refused_ips", "map", FRONTEND_TYPE " : verdict" },
-	[ELEM_REFUSED_NODEPORTS] = { "refused_nodeports", "map", NODEPORT_TYPE " : verdict" },
-	[ELEM_ENDPOINTS] = { "tcp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "tcp") },
-	[ELEM_ENDPOINTS + 1] = { "udp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "udp") },
-	[ELEM_ENDPOINTS + 2] = { "sctp_endpoints", "map", ENDPOINT_TYPE("ip daddr . ", "sctp") },
-	[ELEM_NODEPORT_ENDPOINTS] = { "tcp_nodeport_endpoints", "map", ENDPOINT_TYPE("", "tcp") },
-	[ELEM_NODEPORT_ENDPOINTS + 1] = { "udp_nodeport_endpoints", "map", ENDPOINT_TYPE("", "udp") },
-	[ELEM_NODEPORT_ENDPOINTS + 2] = { "sctp_nodeport_endpoints", "map", ENDPOINT_TYPE("", "sctp") },
-	[ELEM_CLUSTER_IPS] = { "cluster_ips", "set", "type ipv4_addr" },
-	[ELEM_HAIRPINS] = { "hairpins", "set", "type ipv4_addr . ipv4_addr" },
-	[ELEM_GUARDED_IPS] = { "guarded_ips", "set", FRONTEND_TYPE },
-	[ELEM_SOURCE_RANGES] = { "source_ranges", "set", FRONTEND_TYPE " . ip saddr; flags interval" },
-	[ELEM_POD_RANGES] = { "pod_ranges", "set", "type ipv4_addr; flags interval" },
 };
+
+/* clang-format off */
+#define TABLES(ip, type, six)                                                                                          \
+	{                                                                                                              \
+		[ELEM_SERVICE_IPS] = { "service_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                     \
+		[ELEM_NODEPORTS] = { "nodeports" six, "map", NODEPORT_TYPE " : verdict" },                             \
+		[ELEM_INSIDE_IPS] = { "inside_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                       \
+		[ELEM_INSIDE_NODEPORTS] = { "inside_nodeports" six, "map", NODEPORT_TYPE " : verdict" },               \
+		[ELEM_OWN_IPS] = { "own_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                             \
+		[ELEM_REFUSED_IPS] = { "refused_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                     \
+		[ELEM_REFUSED_NODEPORTS] = { "refused_nodeports" six, "map", NODEPORT_TYPE " : verdict" },             \
+		[ELEM_ENDPOINTS] = { "tcp_endpoints" six, "map", ENDPOINT_TYPE(ip, ip " daddr . ", "tcp") },           \
+		[ELEM_ENDPOINTS + 1] = { "udp_endpoints" six, "map", ENDPOINT_TYPE(ip, ip " daddr . ", "udp") },       \
+		[ELEM_ENDPOINTS + 2] = { "sctp_endpoints" six, "map", ENDPOINT_TYPE(ip, ip " daddr . ", "sctp") },     \
+		[ELEM_NODEPORT_ENDPOINTS] = { "tcp_nodeport_endpoints" six, "map", ENDPOINT_TYPE(ip, "", "tcp") },     \
+		[ELEM_NODEPORT_ENDPOINTS + 1] = { "udp_nodeport_endpoints" six, "map", ENDPOINT_TYPE(ip, "", "udp") }, \
+		[ELEM_NODEPORT_ENDPOINTS + 2] = { "sctp_nodeport_endpoints" six, "map",                                \
+						  ENDPOINT_TYPE(ip, "", "sctp") },                                     \
+		[ELEM_CLUSTER_IPS] = { "cluster_ips" six, "set", "type " type },                                       \
+		[ELEM_HAIRPINS] = { "hairpins" six, "set", "type " type " . " type },                                  \
+		[ELEM_GUARDED_IPS] = { "guarded_ips" six, "set", FRONTEND_TYPE(ip) },                                  \
+		[ELEM_SOURCE_RANGES] = { "source_ranges" six, "set",                                                   \
+					 FRONTEND_TYPE(ip) " . " ip " saddr; flags interval" },                        \
+		[ELEM_POD_RANGES] = { "pod_ranges" six, "set", "type " type "; flags interval" },                      \
+		[ELEM_NODEPORT_IPS] = { "nodeport_ips" six, "set", "type " type "; flags interval" },                  \
+	}
+/* clang-format on */
+static const struct table tables[2][_ELEM_TABLE_MAX] = { TABLES("ip", "ipv4_addr", ""),
+							 TABLES("ip6", "ipv6_addr", "6") };
+
+/* What differs between the families, [v6]. */
+static const struct {
+	const char *ip, *six, *nfproto, *type, *loopback;
+	const char *nowhere; /* never masqueraded: multicast and what does not leave the link */
+} family[2] = {
+	{ "ip", "", "ipv4", "ipv4_addr", "127.0.0.0/8", "224.0.0.0/4, 255.255.255.255" },
+	{ "ip6", "6", "ipv6", "ipv6_addr", "::1", "ff00::/8, fe80::/10" },
+};
+
+static const struct table *table_of(const struct elem *e)
+{
+	return &tables[elem_v6(e)][elem_table(e)];
+}
 
 static const char *proto_name(uint8_t proto)
 {
@@ -44,16 +69,40 @@ static const char *proto_name(uint8_t proto)
 
 /* --- the fixed part --- */
 
-static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode m)
+static uint32_t mark_of(const struct render_cfg *c)
 {
-	if (m == MASQ_NONE || (m == MASQ_OUTSIDE && !c->has_cluster))
+	return c->mark ? c->mark : PROXY_MARK;
+}
+
+static void add_cluster(struct buf *b, const struct render_cfg *c, bool v6)
+{
+	buf_printf(b, IP_FMT "/%u", IP_ARG(c->cluster.net[v6].addr), ip_net_len(c->cluster.net[v6]));
+}
+
+static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode m, bool v6)
+{
+	if (m == MASQ_OUTSIDE && c->masq_all)
+		m = MASQ_ALL;
+	if (m == MASQ_NONE || (m == MASQ_OUTSIDE && !c->cluster.has[v6]))
 		return;
 	buf_adds(b, "\t\t");
-	if (m == MASQ_OUTSIDE)
-		buf_printf(b, "ip saddr != " IP_FMT "/%u ", IP_ARG(c->cluster.addr), ip_net_len(c->cluster));
+	if (m == MASQ_OUTSIDE) {
+		buf_printf(b, "%s saddr != ", family[v6].ip);
+		add_cluster(b, c, v6);
+		buf_addc(b, ' ');
+	}
 	if (m == MASQ_LOOPBACK)
-		buf_adds(b, "ip saddr 127.0.0.0/8 ");
-	buf_adds(b, "meta mark set meta mark | " PROXY_MARK "\n");
+		buf_printf(b, "%s saddr %s ", family[v6].ip, family[v6].loopback);
+	buf_printf(b, "meta mark set meta mark | 0x%x\n", mark_of(c));
+}
+
+/* Where node ports answer: on every address of this node, or on chosen ones. */
+static void match_nodeport(struct buf *b, const struct render_cfg *c, bool v6)
+{
+	if (c->chosen_nodeports)
+		buf_printf(b, "\t\t%s daddr @nodeport_ips%s ", family[v6].ip, family[v6].six);
+	else
+		buf_printf(b, "\t\tmeta nfproto %s fib daddr type local ", family[v6].nfproto);
 }
 
 static void base_filters(struct buf *b, const struct render_cfg *c)
@@ -61,23 +110,35 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 	/* route_localnet lets replies to 127.0.0.1:nodePort in; without this guard it would let the
 	 * neighbours in as well. Runs before conntrack undoes NAT, so replies still look foreign. */
 	buf_adds(b, "\tchain guard {\n"
-		    "\t\ttype filter hook prerouting priority raw;\n"
-		    "\t\tmeta iiftype != loopback ip daddr 127.0.0.0/8 drop\n"
-		    "\t\tmeta iiftype != loopback ip saddr 127.0.0.0/8 drop\n"
-		    "\t}\n"
+		    "\t\ttype filter hook prerouting priority raw;\n");
+	for (int v6 = 0; v6 < 2; v6++)
+		buf_printf(b,
+			   "\t\tmeta iiftype != loopback %s daddr %s drop\n"
+			   "\t\tmeta iiftype != loopback %s saddr %s drop\n",
+			   family[v6].ip, family[v6].loopback, family[v6].ip, family[v6].loopback);
+	buf_adds(b, "\t}\n"
 		    "\tchain firewall {\n"
-		    "\t\ttype filter hook prerouting priority -110;\n"
-		    "\t\tip daddr . meta l4proto . th dport @guarded_ips"
-		    " ip daddr . meta l4proto . th dport . ip saddr != @source_ranges drop\n"
-		    "\t}\n"
+		    "\t\ttype filter hook prerouting priority -110;\n");
+	for (int v6 = 0; v6 < 2; v6++)
+		buf_printf(b,
+			   "\t\t%s daddr . meta l4proto . th dport @guarded_ips%s"
+			   " %s daddr . meta l4proto . th dport . %s saddr != @source_ranges%s drop\n",
+			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].ip, family[v6].six);
+	buf_adds(b, "\t}\n"
 		    "\tchain refused {\n"
 		    "\t\treject\n"
 		    "\t}\n"
-		    "\tchain refuse {\n"
-		    "\t\tip daddr . meta l4proto . th dport vmap @refused_ips\n"
-		    "\t\tfib daddr type local meta l4proto . th dport vmap @refused_nodeports\n"
-		    "\t\tip daddr @cluster_ips reject\n"
-		    "\t}\n"
+		    "\tchain refuse {\n");
+	for (int v6 = 0; v6 < 2; v6++) {
+		buf_printf(b, "\t\t%s daddr . meta l4proto . th dport vmap @refused_ips%s\n", family[v6].ip,
+			   family[v6].six);
+		match_nodeport(b, c, v6);
+		buf_printf(b,
+			   "meta l4proto . th dport vmap @refused_nodeports%s\n"
+			   "\t\t%s daddr @cluster_ips%s reject\n",
+			   family[v6].six, family[v6].ip, family[v6].six);
+	}
+	buf_adds(b, "\t}\n"
 		    "\tchain filter_input {\n"
 		    "\t\ttype filter hook input priority filter;\n"
 		    "\t\tct state new jump refuse\n"
@@ -90,18 +151,26 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 		    "\t\ttype filter hook forward priority filter;\n"
 		    "\t\tct state new jump refuse\n");
 	/* Packets conntrack gave up on would leave with a pod's own address, and reset the client. */
-	if (c->has_cluster)
-		buf_printf(b, "\t\tip saddr " IP_FMT "/%u ct state invalid drop\n", IP_ARG(c->cluster.addr),
-			   ip_net_len(c->cluster));
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!c->cluster.has[v6])
+			continue;
+		buf_printf(b, "\t\t%s saddr ", family[v6].ip);
+		add_cluster(b, c, v6);
+		buf_adds(b, " ct state invalid drop\n");
+	}
 	buf_adds(b, "\t}\n");
 }
 
 static void nat_hooks(struct buf *b, const struct render_cfg *c, const char *suffix, int later)
 {
 	buf_printf(b, "\tchain nat_prerouting%s {\n\t\ttype nat hook prerouting priority %d;\n", suffix, -100 + later);
-	if (c->has_cluster)
-		buf_printf(b, "\t\tip saddr " IP_FMT "/%u jump inside\n", IP_ARG(c->cluster.addr),
-			   ip_net_len(c->cluster));
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!c->cluster.has[v6])
+			continue;
+		buf_printf(b, "\t\t%s saddr ", family[v6].ip);
+		add_cluster(b, c, v6);
+		buf_adds(b, " jump inside\n");
+	}
 	buf_printf(b,
 		   "\t\tjump services\n\t}\n"
 		   "\tchain nat_output%s {\n"
@@ -112,33 +181,61 @@ static void nat_hooks(struct buf *b, const struct render_cfg *c, const char *suf
 		   suffix, -100 + later);
 }
 
+static void base_lookups(struct buf *b, const struct render_cfg *c)
+{
+	buf_adds(b, "\tchain services {\n");
+	for (int v6 = 0; v6 < 2; v6++) {
+		buf_printf(b,
+			   "\t\t%s daddr . meta l4proto . th dport vmap @service_ips%s\n"
+			   "\t\tfib daddr type local %s daddr . meta l4proto . th dport vmap @own_ips%s\n",
+			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].six);
+		match_nodeport(b, c, v6);
+		buf_printf(b, "meta l4proto . th dport vmap @nodeports%s\n", family[v6].six);
+	}
+	buf_adds(b, "\t}\n"
+		    "\tchain inside {\n");
+	for (int v6 = 0; v6 < 2; v6++) {
+		buf_printf(b, "\t\t%s daddr . meta l4proto . th dport vmap @inside_ips%s\n", family[v6].ip,
+			   family[v6].six);
+		match_nodeport(b, c, v6);
+		buf_printf(b, "meta l4proto . th dport vmap @inside_nodeports%s\n", family[v6].six);
+	}
+	buf_adds(b, "\t}\n");
+}
+
+static void base_masquerade(struct buf *b, const struct render_cfg *c)
+{
+	buf_adds(b, "\tchain nat_postrouting {\n"
+		    "\t\ttype nat hook postrouting priority srcnat;\n");
+	for (int v6 = 0; v6 < 2; v6++)
+		buf_printf(b, "\t\tct status dnat %s saddr . %s daddr @hairpins%s masquerade fully-random\n",
+			   family[v6].ip, family[v6].ip, family[v6].six);
+	for (int v6 = 0; v6 < 2 && !c->bridge_nf; v6++)
+		buf_printf(b,
+			   "\t\tct status dnat %s saddr @pod_ranges%s %s daddr @pod_ranges%s masquerade fully-random\n",
+			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].six);
+	buf_printf(b, "\t\tmeta mark & 0x%x == 0x%x meta mark set meta mark ^ 0x%x masquerade fully-random\n",
+		   mark_of(c), mark_of(c), mark_of(c));
+	for (int v6 = 0; v6 < 2; v6++) {
+		buf_printf(b, "\t\t%s saddr @pod_ranges%s %s daddr != @pod_ranges%s %s daddr != { ", family[v6].ip,
+			   family[v6].six, family[v6].ip, family[v6].six, family[v6].ip);
+		if (c->cluster.has[v6]) {
+			add_cluster(b, c, v6);
+			buf_adds(b, ", ");
+		}
+		buf_printf(b, "%s } masquerade fully-random\n", family[v6].nowhere);
+	}
+	buf_adds(b, "\t}\n");
+}
+
 static void base_nat(struct buf *b, const struct render_cfg *c)
 {
-	buf_adds(b, "\tchain services {\n"
-		    "\t\tip daddr . meta l4proto . th dport vmap @service_ips\n"
-		    "\t\tfib daddr type local ip daddr . meta l4proto . th dport vmap @own_ips\n"
-		    "\t\tfib daddr type local meta l4proto . th dport vmap @nodeports\n"
-		    "\t}\n"
-		    "\tchain inside {\n"
-		    "\t\tip daddr . meta l4proto . th dport vmap @inside_ips\n"
-		    "\t\tfib daddr type local meta l4proto . th dport vmap @inside_nodeports\n"
-		    "\t}\n");
+	base_lookups(b, c);
 	/* A packet may meet a commit half-way: a verdict of the old generation, then a map or a chain of the new
 	 * one. It finds no endpoint and would be refused, so what was not translated is looked up once more. */
 	nat_hooks(b, c, "", 0);
 	nat_hooks(b, c, "_again", 1);
-	buf_adds(b, "\tchain nat_postrouting {\n"
-		    "\t\ttype nat hook postrouting priority srcnat;\n"
-		    "\t\tct status dnat ip saddr . ip daddr @hairpins masquerade fully-random\n");
-	if (!c->bridge_nf)
-		buf_adds(b, "\t\tct status dnat ip saddr @pod_ranges ip daddr @pod_ranges masquerade fully-random\n");
-	buf_adds(b, "\t\tmeta mark & " PROXY_MARK " == " PROXY_MARK " meta mark set meta mark ^ " PROXY_MARK
-		    " masquerade fully-random\n"
-		    "\t\tip saddr @pod_ranges ip daddr != @pod_ranges ip daddr != { ");
-	if (c->has_cluster)
-		buf_printf(b, IP_FMT "/%u, ", IP_ARG(c->cluster.addr), ip_net_len(c->cluster));
-	buf_adds(b, "224.0.0.0/4, 255.255.255.255 } masquerade fully-random\n"
-		    "\t}\n");
+	base_masquerade(b, c);
 }
 
 void render_remove(struct buf *b, const char *table)
@@ -151,8 +248,9 @@ void render_base(struct buf *b, const struct render_cfg *c)
 {
 	render_remove(b, c->table);
 	buf_printf(b, "table inet %s {\n", c->table);
-	for (int t = 0; t < _ELEM_TABLE_MAX; t++)
-		buf_printf(b, "\t%s %s { %s; }\n", tables[t].kind, tables[t].name, tables[t].type);
+	for (int v6 = 0; v6 < 2; v6++)
+		for (int t = 0; t < _ELEM_TABLE_MAX; t++)
+			buf_printf(b, "\t%s %s { %s; }\n", tables[v6][t].kind, tables[v6][t].name, tables[v6][t].type);
 	base_filters(b, c);
 	base_nat(b, c);
 	buf_adds(b, "}\n");
@@ -162,7 +260,7 @@ void render_base(struct buf *b, const struct render_cfg *c)
 
 static void elem_key(struct buf *b, const struct elem *e)
 {
-	switch (e->table) {
+	switch ((int)elem_table(e)) {
 	case ELEM_SERVICE_IPS:
 	case ELEM_INSIDE_IPS:
 	case ELEM_OWN_IPS:
@@ -196,17 +294,29 @@ static void elem_key(struct buf *b, const struct elem *e)
 			   IP_ARG(e->other), (unsigned)e->val);
 		break;
 	case ELEM_POD_RANGES:
+	case ELEM_NODEPORT_IPS:
 		buf_printf(b, IP_FMT "/%u", IP_ARG(e->addr), (unsigned)e->val);
 		break;
 	}
 }
 
+/* As a part of a name: those have no colons. */
+static void address_name(struct buf *b, struct ip_addr a)
+{
+	struct ip_text t = ip_text(a);
+
+	for (char *c = t.s; *c; c++)
+		*c = *c == ':' ? '_' : *c;
+	buf_adds(b, t.s);
+}
+
 static void frontend_name(struct buf *b, struct frontend_key k)
 {
 	if (!ip_is_none(k.addr))
-		buf_printf(b, IP_FMT "_%s_%u", IP_ARG(k.addr), proto_name(k.proto), k.port);
+		address_name(b, k.addr);
 	else
-		buf_printf(b, "node_%s_%u", proto_name(k.proto), k.port);
+		buf_printf(b, "node%s", family[k.v6].six);
+	buf_printf(b, "_%s_%u", proto_name(k.proto), k.port);
 }
 
 static void affinity_name(struct buf *b, struct frontend_key k, bool inside)
@@ -220,15 +330,15 @@ static void affinity_name(struct buf *b, struct frontend_key k, bool inside)
 bool render_chain_name(char out[48], const struct elem *e)
 {
 	static const char *const masq[_MASQ_MAX] = { "plain", "outside", "masq", "loopback" };
-	bool node = e->table == ELEM_NODEPORTS || e->table == ELEM_INSIDE_NODEPORTS;
+	bool node = elem_table(e) == ELEM_NODEPORTS || elem_table(e) == ELEM_INSIDE_NODEPORTS;
 	struct verdict v;
 
-	if (!elem_has_verdict(e->table))
+	if (!elem_has_verdict(e))
 		return false;
 	v = verdict_unpack(e->val);
 	if (v.kind != VERDICT_PICK)
 		return false;
-	(void)snprintf(out, 48, "%s%s_%s_%u", proto_name(e->proto), node ? "_nodeport" : "",
+	(void)snprintf(out, 48, "%s%s%s_%s_%u", proto_name(e->proto), family[elem_v6(e)].six, node ? "_nodeport" : "",
 		       v.inside ? "inside" : masq[v.masq], v.count);
 	return true;
 }
@@ -238,18 +348,19 @@ static void elem_value(struct buf *b, const struct elem *e)
 	struct verdict v = verdict_unpack(e->val);
 	char name[48];
 
-	if (elem_has_endpoint(e->table)) {
+	if (elem_has_endpoint(e)) {
 		struct endpoint ep = elem_endpoint(e);
 
 		buf_printf(b, " : " IP_FMT " . %u", IP_ARG(ep.addr), ep.port);
 	} else if (render_chain_name(name, e)) {
 		buf_printf(b, " : goto %s", name);
-	} else if (elem_has_verdict(e->table) && v.kind == VERDICT_AFFINITY) {
+	} else if (elem_has_verdict(e) && v.kind == VERDICT_AFFINITY) {
 		struct frontend_key k = { .addr = e->addr, .port = e->port, .proto = e->proto };
 
+		k.v6 = ip_is_none(e->addr) && elem_v6(e);
 		buf_adds(b, " : goto ");
 		affinity_name(b, k, v.inside);
-	} else if (elem_has_verdict(e->table)) {
+	} else if (elem_has_verdict(e)) {
 		buf_adds(b, v.kind == VERDICT_DROP ? " : drop" : " : goto refused");
 	}
 }
@@ -262,7 +373,7 @@ static void render_elems(struct buf *b, const struct render_cfg *c, const char *
 
 	for (size_t i = 0; i < n; i++) {
 		if (in_command == 0)
-			buf_printf(b, "%s element inet %s %s { ", verb, c->table, tables[e[i].table].name);
+			buf_printf(b, "%s element inet %s %s { ", verb, c->table, table_of(&e[i])->name);
 		else
 			buf_adds(b, ", ");
 		elem_key(b, &e[i]);
@@ -291,19 +402,21 @@ void render_add_elems(struct buf *b, const struct render_cfg *c, const struct el
 void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e)
 {
 	struct verdict v = verdict_unpack(e->val);
-	bool node = e->table == ELEM_NODEPORTS || e->table == ELEM_INSIDE_NODEPORTS;
+	bool node = elem_table(e) == ELEM_NODEPORTS || elem_table(e) == ELEM_INSIDE_NODEPORTS, v6 = elem_v6(e);
 	enum elem_table map = elem_proto_table(node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS, e->proto);
 	char name[48];
 
 	if (!render_chain_name(name, e))
 		return;
 	buf_printf(b, "add chain inet %s %s {\n", c->table, name);
-	rule_mark(b, c, v.masq);
-	buf_printf(b, "\t\tdnat ip to %s%s dport . numgen random mod %u", node ? "" : "ip daddr . ",
-		   proto_name(e->proto), v.count);
+	rule_mark(b, c, v.masq, v6);
+	buf_printf(b, "\t\tdnat %s to ", family[v6].ip);
+	if (!node)
+		buf_printf(b, "%s daddr . ", family[v6].ip);
+	buf_printf(b, "%s dport . numgen random mod %u", proto_name(e->proto), v.count);
 	if (v.inside)
 		buf_printf(b, " offset %u", ELEM_INSIDE_BASE);
-	buf_printf(b, " map @%s\n}\n", tables[map].name);
+	buf_printf(b, " map @%s\n}\n", tables[v6][map].name);
 }
 
 void render_del_chain(struct buf *b, const struct render_cfg *c, const char *name)
@@ -313,10 +426,12 @@ void render_del_chain(struct buf *b, const struct render_cfg *c, const char *nam
 
 /* --- session affinity: a chain a frontend, a chain and a set of client addresses an endpoint --- */
 
-static void client_endpoint_name(struct buf *b, struct frontend_key k, struct endpoint ep)
+void render_client_set(struct buf *b, struct frontend_key k, struct endpoint ep)
 {
 	affinity_name(b, k, false);
-	buf_printf(b, "_" IP_FMT "_%u", IP_ARG(ep.addr), ep.port);
+	buf_addc(b, '_');
+	address_name(b, ep.addr);
+	buf_printf(b, "_%u", ep.port);
 }
 
 static bool same_endpoint(struct endpoint a, struct endpoint b)
@@ -342,19 +457,21 @@ static void client_endpoint_add(struct buf *b, const struct render_cfg *c, const
 				struct endpoint ep, bool exists)
 {
 	_cleanup_(buf_release) struct buf name = BUF_INIT;
+	bool v6 = frontend_v6(&neu->key);
 	const char *n;
 
-	client_endpoint_name(&name, neu->key, ep);
+	render_client_set(&name, neu->key, ep);
 	n = buf_cstr(&name);
 	if (exists) {
 		buf_printf(b, "flush chain inet %s %s\n", c->table, n);
 	} else {
-		buf_printf(b, "add set inet %s %s { type ipv4_addr; flags dynamic,timeout; }\n", c->table, n);
+		buf_printf(b, "add set inet %s %s { type %s; flags dynamic,timeout; }\n", c->table, n, family[v6].type);
 		buf_printf(b, "add chain inet %s %s\n", c->table, n);
 	}
-	buf_printf(b, "add rule inet %s %s update @%s { ip saddr timeout %us }\n", c->table, n, n, neu->timeout_s);
-	buf_printf(b, "add rule inet %s %s meta l4proto %s dnat ip to " IP_FMT ":%u\n", c->table, n,
-		   proto_name(neu->key.proto), IP_ARG(ep.addr), ep.port);
+	buf_printf(b, "add rule inet %s %s update @%s { %s saddr timeout %us }\n", c->table, n, n, family[v6].ip,
+		   neu->timeout_s);
+	buf_printf(b, "add rule inet %s %s meta l4proto %s dnat %s to %s" IP_FMT "%s:%u\n", c->table, n,
+		   proto_name(neu->key.proto), family[v6].ip, v6 ? "[" : "", IP_ARG(ep.addr), v6 ? "]" : "", ep.port);
 }
 
 static void client_endpoints_add(struct buf *b, const struct render_cfg *c, const struct affinity *old,
@@ -378,7 +495,7 @@ static void client_endpoints_del(struct buf *b, const struct render_cfg *c, cons
 
 		if (affinity_has(neu, eps->p[i]) || (done && render_has_endpoint(done, eps->p[i])))
 			continue;
-		client_endpoint_name(&name, old->key, eps->p[i]);
+		render_client_set(&name, old->key, eps->p[i]);
 		render_del_chain(b, c, buf_cstr(&name));
 		buf_printf(b, "delete set inet %s %s\n", c->table, buf_cstr(&name));
 	}
@@ -392,6 +509,8 @@ static void client_chain(struct buf *b, const struct render_cfg *c, const struct
 	const struct endpoints *was = old ? (inside ? &old->inside : &old->outer) : NULL;
 	const struct endpoints *is = neu ? (inside ? &neu->inside : &neu->outer) : NULL;
 
+	bool v6 = frontend_v6(neu ? &neu->key : &old->key);
+
 	affinity_name(&name, neu ? neu->key : old->key, inside);
 	if (was && was->n)
 		buf_printf(b, "flush chain inet %s %s\n", c->table, buf_cstr(&name));
@@ -401,17 +520,17 @@ static void client_chain(struct buf *b, const struct render_cfg *c, const struct
 		return;
 	}
 	buf_printf(b, "add chain inet %s %s {\n", c->table, buf_cstr(&name));
-	rule_mark(b, c, inside ? MASQ_OUTSIDE : neu->masq);
+	rule_mark(b, c, inside ? MASQ_OUTSIDE : neu->masq, v6);
 	for (size_t i = 0; i < is->n; i++) {
 		_cleanup_(buf_release) struct buf ep = BUF_INIT;
 
-		client_endpoint_name(&ep, neu->key, is->p[i]);
-		buf_printf(b, "\t\tip saddr @%s goto %s\n", buf_cstr(&ep), buf_cstr(&ep));
+		render_client_set(&ep, neu->key, is->p[i]);
+		buf_printf(b, "\t\t%s saddr @%s goto %s\n", family[v6].ip, buf_cstr(&ep), buf_cstr(&ep));
 	}
 	buf_printf(b, "\t\tnumgen random mod %zu vmap { ", is->n);
 	for (size_t i = 0; i < is->n; i++) {
 		buf_printf(b, "%s%zu : goto ", i ? ", " : "", i);
-		client_endpoint_name(b, neu->key, is->p[i]);
+		render_client_set(b, neu->key, is->p[i]);
 	}
 	buf_adds(b, " }\n}\n");
 }

@@ -13,6 +13,9 @@
  *	input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips
  *	postrouting (srcnat)   masquerade: hairpins, marked connections, pods to the outside
  *
+ * The table is of the family inet; maps and sets exist once for IPv4 and once, with a 6 at the end of the name, for
+ * IPv6; so do chains that translate ("tcp6_outside_3").
+ *
  * A Service is elements only. The chains they go to are shared by all frontends with the same number
  * of endpoints, the same protocol and masquerading; only session affinity has chains of its own.
  */
@@ -21,13 +24,15 @@
 #include "base/buf.h"
 #include "proxy/elem.h"
 
-#define PROXY_MARK "0x4000" /* kube-proxy's: masquerade this connection */
+#define PROXY_MARK 0x4000 /* kube-proxy's: masquerade this connection */
 
 struct render_cfg {
 	const char *table;
-	struct ip_net cluster;
-	bool has_cluster; /* cluster is known */
-	bool bridge_nf;	  /* bridged packets pass our rules, so replies between pods of one bridge do */
+	struct families cluster; /* pod addresses, as far as they are known */
+	bool bridge_nf;		 /* bridged packets pass our rules, so replies between pods of one bridge do */
+	bool masq_all;		 /* whoever calls a ClusterIP is masqueraded, pods as well */
+	bool chosen_nodeports;	 /* node ports answer on the addresses of nodeport_ips only, not on all of the node's */
+	uint32_t mark;		 /* of connections to masquerade; 0: PROXY_MARK */
 };
 
 /* What ClientIP affinity needs of one frontend beyond elements. Endpoint arrays are owned by whoever holds it. */
@@ -48,5 +53,7 @@ bool render_chain_name(char out[48], const struct elem *e);
 void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e);
 void render_del_chain(struct buf *b, const struct render_cfg *c, const char *name);
 
+/* The name of the set that remembers who was sent to ep. */
+void render_client_set(struct buf *b, struct frontend_key k, struct endpoint ep);
 /* From old to neu, either of which may be NULL. Client addresses remembered for endpoints that stay, stay. */
 void render_affinity(struct buf *b, const struct render_cfg *c, const struct affinity *old, const struct affinity *neu);

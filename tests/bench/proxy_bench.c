@@ -38,7 +38,7 @@ static double set_service(unsigned i, unsigned n)
 
 	for (unsigned k = 0; k < n; k++)
 		eps[k] = (struct endpoint){ .addr = ip_v4(0x0a2a0002 + (i * n + k) % 60000), .port = 8080 };
-	change_update(tracker, &u, 1, NULL, 0, &c);
+	change_update(tracker, &u, 1, NULL, &c);
 	if (backend->apply(backend, buf_sv(&c.commands), &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err_msg(&err));
 		exit(1);
@@ -50,7 +50,8 @@ static double set_service(unsigned i, unsigned n)
 int main(int argc, char **argv)
 {
 	unsigned services = argc > 1 ? (unsigned)atoi(argv[1]) : 10000, eps = argc > 2 ? (unsigned)atoi(argv[2]) : 2;
-	struct render_cfg cfg = { .table = "bench", .cluster = { ip_v4(0x0a2a0000), 112 }, .has_cluster = true };
+	struct render_cfg cfg = { .table = "bench",
+				  .cluster = { .net = { { ip_v4(0x0a2a0000), 112 } }, .has = { true, false } } };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	double add = 0, grow = 0, del = 0, began;
 	enum { ROUNDS = 50 };

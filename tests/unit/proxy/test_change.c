@@ -8,7 +8,10 @@
 #include <stdio.h>
 
 static struct render_cfg cfg = {
-	.table = "t", .cluster = { { { [10] = 0xff, 0xff, 10, 42 } }, 112 }, .has_cluster = true, .bridge_nf = true
+	.table = "t",
+	.cluster = { .net = { { { { [10] = 0xff, 0xff, 10, 42 } }, 112 }, { { { 0xfd, 0x42 } }, 48 } },
+		     .has = { true, true } },
+	.bridge_nf = true,
 };
 
 static struct endpoint ep(unsigned last)
@@ -31,7 +34,7 @@ static const char *update(struct change_tracker *t, const char *key, const struc
 	struct service_update u = { sv_from(key), f, n };
 	_cleanup_(changes_release) struct changes c = { 0 };
 
-	change_update(t, &u, 1, NULL, 0, &c);
+	change_update(t, &u, 1, NULL, &c);
 	buf_clear(&out);
 	buf_adds(&out, "");
 	buf_addsv(&out, buf_sv(&c.commands));
@@ -44,7 +47,7 @@ static struct change_tracker *begun(void)
 	struct change_tracker *t = change_tracker_new(&cfg);
 	_cleanup_(changes_release) struct changes c = { 0 };
 
-	change_update(t, NULL, 0, NULL, 0, &c);
+	change_update(t, NULL, 0, NULL, &c);
 	assert_true(sv_starts(buf_sv(&c.commands), SV("add table inet t\ndelete table inet t\ntable inet t {\n")));
 	return t;
 }
@@ -233,7 +236,7 @@ static void test_conflict(_unused_ void **state)
 	change_each_loser(t, count_loser, &losers);
 	assert_int_equal(losers, 1);
 	/* The owner goes: the other has it in the same transaction. */
-	change_update(t, both, 2, NULL, 0, &c);
+	change_update(t, both, 2, NULL, &c);
 	assert_string_equal(buf_cstr(&c.commands),
 			    "delete element inet t service_ips { 192.0.2.9 . tcp . 80 }\n"
 			    "delete element inet t tcp_endpoints { 192.0.2.9 . 80 . 0 }\n"
@@ -257,12 +260,70 @@ static void test_pods_and_ranges(_unused_ void **state)
 	f.firewalled = true;
 	f.ranges = &from;
 	f.n_ranges = 1;
-	change_update(t, &u, 1, &pods, 1, &c);
+	change_update(t, &u, 1, &(struct node_ranges){ .pods = &pods, .n_pods = 1 }, &c);
 	assert_string_equal(buf_cstr(&c.commands),
 			    "add element inet t refused_ips { 192.0.2.9 . tcp . 80 : goto refused }\n"
 			    "add element inet t guarded_ips { 192.0.2.9 . tcp . 80 }\n"
 			    "add element inet t source_ranges { 192.0.2.9 . tcp . 80 . 20.0.0.0/8 }\n"
 			    "add element inet t pod_ranges { 10.42.0.0/24 }\n");
+	change_tracker_free(t);
+}
+
+static struct ip_addr six(unsigned net, unsigned last)
+{
+	return (struct ip_addr){ { 0xfd, (uint8_t)net, [15] = (uint8_t)last } };
+}
+
+/* The same in maps, chains and sets of their own. */
+static void test_ipv6(_unused_ void **state)
+{
+	struct change_tracker *t = begun();
+	struct endpoint one[] = { { .addr = six(0x42, 2), .port = 8080, .local = true } };
+	struct frontend f = fe(VIP, 80, one, 1), n = fe(0, 30080, one, 1), r = fe(VIP, 81, NULL, 0);
+	struct ip_net ranges[] = { { six(0x42, 0), 64 }, { ip_v4(0x0a2a0000), 120 } }, from = { six(0x50, 0), 16 };
+	struct ip_net mine = { six(0x60, 7), 128 };
+	struct node_ranges node = { ranges, &mine, 2, 1 };
+	struct service_update u = { SV("default/lb"), &r, 1 };
+	_cleanup_(changes_release) struct changes c = { 0 };
+
+	f.key.addr = r.key.addr = six(0x43, 1);
+	assert_string_equal(update(t, "default/web", &f, 1),
+			    "add chain inet t tcp6_outside_1 {\n"
+			    "\t\tip6 saddr != fd42::/48 meta mark set meta mark | 0x4000\n"
+			    "\t\tdnat ip6 to ip6 daddr . tcp dport . numgen random mod 1 map @tcp_endpoints6\n"
+			    "}\n"
+			    "add element inet t service_ips6 { fd43::1 . tcp . 80 : goto tcp6_outside_1 }\n"
+			    "add element inet t tcp_endpoints6 { fd43::1 . 80 . 0 : fd42::2 . 8080 }\n"
+			    "add element inet t cluster_ips6 { fd43::1 }\n"
+			    "add element inet t hairpins6 { fd42::2 . fd42::2 }\n");
+	n.key.v6 = true;
+	assert_string_equal(update(t, "default/node", &n, 1),
+			    "add chain inet t tcp6_nodeport_masq_1 {\n"
+			    "\t\tmeta mark set meta mark | 0x4000\n"
+			    "\t\tdnat ip6 to tcp dport . numgen random mod 1 map @tcp_nodeport_endpoints6\n"
+			    "}\n"
+			    "add element inet t nodeports6 { tcp . 30080 : goto tcp6_nodeport_masq_1 }\n"
+			    "add element inet t tcp_nodeport_endpoints6 { 30080 . 0 : fd42::2 . 8080 }\n");
+	r.firewalled = true;
+	r.ranges = &from;
+	r.n_ranges = 1;
+	change_update(t, &u, 1, &node, &c);
+	assert_string_equal(buf_cstr(&c.commands),
+			    "add element inet t pod_ranges { 10.42.0.0/24 }\n"
+			    "add element inet t refused_ips6 { fd43::1 . tcp . 81 : goto refused }\n"
+			    "add element inet t guarded_ips6 { fd43::1 . tcp . 81 }\n"
+			    "add element inet t source_ranges6 { fd43::1 . tcp . 81 . fd50::/16 }\n"
+			    "add element inet t pod_ranges6 { fd42::/64 }\n"
+			    "add element inet t nodeport_ips6 { fd60::7/128 }\n");
+	f.affinity_s = 60;
+	assert_non_null(
+	    strstr(update(t, "default/web", &f, 1),
+		   "add set inet t client_fd43__1_tcp_80_fd42__2_8080 { type ipv6_addr; flags dynamic,timeout; }\n"
+		   "add chain inet t client_fd43__1_tcp_80_fd42__2_8080\n"
+		   "add rule inet t client_fd43__1_tcp_80_fd42__2_8080 update "
+		   "@client_fd43__1_tcp_80_fd42__2_8080 { ip6 saddr timeout 60s }\n"
+		   "add rule inet t client_fd43__1_tcp_80_fd42__2_8080 meta l4proto tcp dnat ip6 to "
+		   "[fd42::2]:8080\n"));
 	change_tracker_free(t);
 }
 
@@ -278,26 +339,26 @@ static void test_udp(_unused_ void **state)
 	for (int i = 0; i < 3; i++) {
 		/* New; unchanged; one endpoint less. */
 		f.outer.n = i < 2 ? 2 : 1;
-		change_update(t, &u, 1, NULL, 0, &c);
-		assert_int_equal(c.udp.n, i != 1);
-		if (c.udp.n)
-			assert_int_equal(c.udp.p[0].now.n, f.outer.n);
+		change_update(t, &u, 1, NULL, &c);
+		assert_int_equal(c.flows.n, i != 1);
+		if (c.flows.n)
+			assert_int_equal(c.flows.p[0].now.n, f.outer.n);
 		changes_release(&c);
 	}
 	/* The other one goes on serving those it serves; then it does not, which no element shows. */
 	for (int i = 0; i < 3; i++) {
 		f.lasting = (struct endpoints){ two, i < 2 ? 2 : 1 };
-		change_update(t, &u, 1, NULL, 0, &c);
+		change_update(t, &u, 1, NULL, &c);
 		assert_int_equal(c.commands.n, 0);
-		assert_int_equal(c.udp.n, i != 1);
-		if (c.udp.n)
-			assert_int_equal(c.udp.p[0].now.n, 1 + f.lasting.n);
+		assert_int_equal(c.flows.n, i != 1);
+		if (c.flows.n)
+			assert_int_equal(c.flows.p[0].now.n, 1 + f.lasting.n);
 		changes_release(&c);
 	}
 	u.n = 0;
-	change_update(t, &u, 1, NULL, 0, &c);
-	assert_int_equal(c.udp.n, 1);
-	assert_int_equal(c.udp.p[0].now.n, 0);
+	change_update(t, &u, 1, NULL, &c);
+	assert_int_equal(c.flows.n, 1);
+	assert_int_equal(c.flows.p[0].now.n, 0);
 	changes_release(&c);
 	change_tracker_free(t);
 }
@@ -358,7 +419,7 @@ static void test_random_walk(_unused_ void **state)
 			(void)snprintf(key[i], sizeof(key[i]), "d/s%u", who);
 			u[i] = (struct service_update){ sv_from(key[i]), &f[i], x >> 50 & 1 };
 		}
-		change_update(t, u, n_u, NULL, 0, &c);
+		change_update(t, u, n_u, NULL, &c);
 		balance += (int64_t)c.adds - (int64_t)c.dels;
 		assert_true(balance >= 0);
 		changes_release(&c);
@@ -370,7 +431,7 @@ static void test_random_walk(_unused_ void **state)
 		struct service_update u = { sv_from(key), NULL, 0 };
 		struct changes c;
 
-		change_update(t, &u, 1, NULL, 0, &c);
+		change_update(t, &u, 1, NULL, &c);
 		balance += (int64_t)c.adds - (int64_t)c.dels;
 		changes_release(&c);
 	}
@@ -421,8 +482,9 @@ int main(void)
 		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_split),
 		cmocka_unit_test(test_affinity),    cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_conflict),    cmocka_unit_test(test_pods_and_ranges),
-		cmocka_unit_test(test_udp),	    cmocka_unit_test(test_idle_chains),
-		cmocka_unit_test(test_random_walk), cmocka_unit_test(test_costs),
+		cmocka_unit_test(test_ipv6),	    cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_idle_chains), cmocka_unit_test(test_random_walk),
+		cmocka_unit_test(test_costs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

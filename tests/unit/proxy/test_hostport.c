@@ -23,6 +23,8 @@ static const char *model(const char *pod_text)
 		buf_printf(&b, "%s%u.%u:%u/%u -> .%u:%u%s", i ? "\n" : "", ip_low(f[i].key.addr) >> 24,
 			   ip_low(f[i].key.addr) & 255, f[i].key.port, f[i].key.proto,
 			   ip_low(f[i].outer.p[0].addr) & 255, f[i].outer.p[0].port, f[i].own_address ? " own" : "");
+		if (frontend_v6(&f[i].key))
+			buf_adds(&b, " v6");
 	}
 	obj_unref(pod);
 	return buf_cstr(&b);
@@ -32,7 +34,7 @@ static void test_ports(_unused_ void **state)
 {
 	assert_string_equal(model(KIT_POD("p", "10.42.0.2", "{'containerPort':80,'hostPort':8080}")),
 			    "0.0:8080/6 -> .2:80");
-	/* Those that are none, are repeated, or are IPv6. */
+	/* Those that are none, are repeated, or are of a family that the pod does not have. */
 	assert_string_equal(model(KIT_POD("p", "10.42.0.2",
 					  "{'containerPort':80},{'containerPort':81,'hostPort':8081,'protocol':'UDP'},"
 					  "{'containerPort':82,'hostPort':8082,'hostIP':'127.0.0.1'},"
@@ -50,7 +52,13 @@ static void test_addresses(_unused_ void **state)
 #define SPEC "'spec':{'containers':[{'ports':[{'containerPort':80,'hostPort':8080}]}]}"
 	assert_string_equal(model("{'kind':'Pod'," SPEC ",'status':{'phase':'Pending'}}"), "");
 	assert_string_equal(model("{'kind':'Pod'," SPEC ",'status':{'podIPs':[{'ip':'fd00::2'},{'ip':'10.42.0.3'}]}}"),
-			    "0.0:8080/6 -> .3:80");
+			    "0.0:8080/6 -> .3:80\n0.0:8080/6 -> .2:80 v6");
+	assert_string_equal(
+	    model("{'kind':'Pod','spec':{'containers':[{'ports':["
+		  "{'containerPort':80,'hostPort':1,'hostIP':'::'},{'containerPort':81,'hostPort':2,'hostIP':"
+		  "'0.0.0.0'},{'containerPort':82,'hostPort':3,'hostIP':'2001:db8::5'}]}]},"
+		  "'status':{'podIPs':[{'ip':'fd00::2'},{'ip':'10.42.0.3'}]}}"),
+	    "0.0:1/6 -> .2:80 v6\n0.0:2/6 -> .3:81\n0.5:3/6 -> .2:82 own v6");
 	assert_string_equal(model("{'kind':'Pod'," SPEC ",'status':{'podIP':'10.42.0.4'}}"), "0.0:8080/6 -> .4:80");
 	/* Unready is no reason; being over is. */
 	assert_string_equal(model("{'kind':'Pod'," SPEC ",'status':{'podIP':'10.42.0.4','phase':'Running','conditions':"

@@ -11,25 +11,40 @@ static void show_endpoints(struct buf *b, const char *what, const struct endpoin
 	if (!e->n)
 		return;
 	buf_printf(b, " %s=", what);
-	for (size_t i = 0; i < e->n; i++)
-		buf_printf(b, "%s.%u:%u%s", i ? "," : "", ip_low(e->p[i].addr) & 255, e->p[i].port,
-			   e->p[i].local ? "*" : "");
+	for (size_t i = 0; i < e->n; i++) {
+		buf_adds(b, i ? "," : "");
+		if (ip_is_v4(e->p[i].addr))
+			buf_printf(b, ".%u", ip_low(e->p[i].addr) & 255);
+		else
+			buf_printf(b, "[%s]", ip_text(e->p[i].addr).s);
+		buf_printf(b, ":%u%s", e->p[i].port, e->p[i].local ? "*" : "");
+	}
 }
 
-static const char *model(const char *svc_text, const char *slice_text)
+static void show_key(struct buf *b, const struct frontend_key *k)
+{
+	if (frontend_v6(k))
+		buf_printf(b, "[%s]:%u/%u", ip_text(k->addr).s, k->port, k->proto);
+	else
+		buf_printf(b, "%u.%u:%u/%u", ip_low(k->addr) >> 24, ip_low(k->addr) & 255, k->port, k->proto);
+}
+
+static const char *model_of(const char *svc_text, const char *slice_text, const char *slice6_text)
 {
 	static struct buf b;
-	struct obj *svc = kit_obj(svc_text, 1), *slice = slice_text ? kit_obj(slice_text, 1) : NULL;
+	struct obj *svc = kit_obj(svc_text, 1);
+	struct obj *slices[] = { slice_text ? kit_obj(slice_text, 1) : NULL,
+				 slice6_text ? kit_obj(slice6_text, 1) : NULL };
 	struct node_view node = { SV("n1"), SV("za") };
 	struct frontend *f;
 	size_t n;
 
 	buf_clear(&b);
 	buf_adds(&b, "");
-	f = service_model(&A, svc, &slice, slice ? 1 : 0, &node, &n);
+	f = service_model(&A, svc, slices, !!slice_text + !!slice6_text, &node, &n);
 	for (size_t i = 0; i < n; i++) {
-		buf_printf(&b, "%s%u.%u:%u/%u", i ? "\n" : "", ip_low(f[i].key.addr) >> 24, ip_low(f[i].key.addr) & 255,
-			   f[i].key.port, f[i].key.proto);
+		buf_adds(&b, i ? "\n" : "");
+		show_key(&b, &f[i].key);
 		show_endpoints(&b, "outer", &f[i].outer);
 		show_endpoints(&b, "inside", &f[i].inside);
 		buf_printf(&b, " masq%u%s%s%s", f[i].masq, f[i].split ? " split" : "", f[i].drop ? " drop" : "",
@@ -37,13 +52,23 @@ static const char *model(const char *svc_text, const char *slice_text)
 		if (f[i].affinity_s)
 			buf_printf(&b, " affinity=%u", f[i].affinity_s);
 		for (size_t k = 0; k < f[i].n_ranges; k++)
-			buf_printf(&b, " from=%u/%u", ip_low(f[i].ranges[k].addr) >> 24, ip_net_len(f[i].ranges[k]));
+			buf_printf(&b, " from=%s/%u",
+				   ip_is_v4(f[i].ranges[k].addr)
+				       ? arena_printf(&A, "%u", ip_low(f[i].ranges[k].addr) >> 24)
+				       : ip_text(f[i].ranges[k].addr).s,
+				   ip_net_len(f[i].ranges[k]));
 		if (f[i].firewalled)
 			buf_adds(&b, " guarded");
 	}
 	obj_unref(svc);
-	obj_unref(slice);
+	obj_unref(slices[0]);
+	obj_unref(slices[1]);
 	return buf_cstr(&b);
+}
+
+static const char *model(const char *svc_text, const char *slice_text)
+{
+	return model_of(svc_text, slice_text, NULL);
 }
 
 #define WEB "'clusterIP':'10.43.0.1','clusterIPs':['10.43.0.1'],'type':'ClusterIP'"
@@ -62,7 +87,6 @@ static void test_not_ours(_unused_ void **state)
 {
 	assert_string_equal(model(KIT_SERVICE("x", "'clusterIP':'None','clusterIPs':['None']," PORT), NULL), "");
 	assert_string_equal(model(KIT_SERVICE("x", "'type':'ExternalName','externalName':'a.b'," PORT), NULL), "");
-	assert_string_equal(model(KIT_SERVICE("x", "'clusterIP':'fd00::1','clusterIPs':['fd00::1']," PORT), NULL), "");
 	assert_string_equal(model("{'kind':'Service','metadata':{'name':'x','namespace':'d','labels':"
 				  "{'service.kubernetes.io/service-proxy-name':'other'}},'spec':{" WEB "," PORT "}}",
 				  NULL),
@@ -209,23 +233,70 @@ static void test_odd_input(_unused_ void **state)
 			    "10.1:80/6 outer=.2:8080 masq1 drop cluster");
 }
 
-static void test_cidrs(_unused_ void **state)
-{
-	struct ip_net c;
+#define SLICE6(eps)                                                                                 \
+	"{'kind':'EndpointSlice','metadata':{'name':'s6'},'addressType':'IPv6','ports':[" HTTP "]," \
+	"'endpoints':[" eps "]}"
+#define DUAL "'clusterIP':'10.43.0.1','clusterIPs':['10.43.0.1','fd43::1']"
 
-	assert_true(cidr_parse(SV("10.42.3.4/16"), &c));
-	assert_true(ip_eq(c.addr, ip_v4(0x0a2a0000)));
-	assert_int_equal(ip_net_len(c), 16);
-	assert_true(cidr_parse(SV("1.2.3.4/0"), &c));
-	assert_true(ip_eq(c.addr, ip_v4(0)));
-	assert_true(cidr_parse(SV("1.2.3.4"), &c));
-	assert_int_equal(ip_net_len(c), 32);
-	assert_false(cidr_parse(SV("1.2.3.4/33"), &c));
-	assert_false(cidr_parse(SV("1.2.3.4/"), &c));
-	assert_false(cidr_parse(SV("fd00::/8"), &c));
-	assert_false(cidr_parse(SV(""), &c));
-	assert_true(cidr_parse_list(SV("fd00::/8,10.0.0.0/8"), &c));
-	assert_int_equal(ip_net_len(c), 8);
+/* Each family by itself: a frontend leads to endpoints of its own, and what is of a family without a ClusterIP is
+ * not served. */
+static void test_families(_unused_ void **state)
+{
+	const char *four = KIT_SLICE("web", HTTP, KIT_EP("10.42.0.2")), *six = SLICE6(KIT_EP("fd42::2"));
+	const char *outside = "'externalIPs':['192.0.2.9','2001:db8::9'],'type':'LoadBalancer',"
+			      "'ports':[{'port':80,'protocol':'TCP','nodePort':30080}],"
+			      "'loadBalancerSourceRanges':['20.0.0.0/8',' 2001:db8:1::/48 ']},"
+			      "'status':{'loadBalancer':{'ingress':[{'ip':'2001:db8::7'},{'ip':'192.0.2.7'},"
+			      "{'ip':'2001:db8::8','ipMode':'Proxy'}]}";
+
+	assert_string_equal(model_of(KIT_SERVICE("web", DUAL "," PORT), four, six),
+			    "10.1:80/6 outer=.2:8080* masq1 drop cluster\n"
+			    "[fd43::1]:80/6 outer=[fd42::2]:8080* masq1 drop cluster");
+	assert_string_equal(model_of(KIT_SERVICE("web", DUAL "," PORT), four, NULL),
+			    "10.1:80/6 outer=.2:8080* masq1 drop cluster\n"
+			    "[fd43::1]:80/6 masq1 cluster");
+	assert_string_equal(
+	    model_of(KIT_SERVICE("web", "'clusterIP':'fd43::1','clusterIPs':['fd43::1']," PORT), four, six),
+	    "[fd43::1]:80/6 outer=[fd42::2]:8080* masq1 drop cluster");
+	assert_string_equal(model_of(arena_printf(&A, KIT_SERVICE("web", DUAL ",%s"), outside), four, six),
+			    "10.1:80/6 outer=.2:8080* masq1 drop cluster\n"
+			    "192.9:80/6 outer=.2:8080* masq2 drop\n"
+			    "192.7:80/6 outer=.2:8080* masq2 drop from=20/8 guarded\n"
+			    "0.0:30080/6 outer=.2:8080* masq2 drop\n"
+			    "[fd43::1]:80/6 outer=[fd42::2]:8080* masq1 drop cluster\n"
+			    "[2001:db8::9]:80/6 outer=[fd42::2]:8080* masq2 drop\n"
+			    "[2001:db8::7]:80/6 outer=[fd42::2]:8080* masq2 drop from=2001:db8:1::/48 guarded\n"
+			    "[::]:30080/6 outer=[fd42::2]:8080* masq2 drop");
+	assert_string_equal(
+	    model_of(arena_printf(&A, KIT_SERVICE("web", "'clusterIP':'fd43::1',%s"), outside), four, six),
+	    "[fd43::1]:80/6 outer=[fd42::2]:8080* masq1 drop cluster\n"
+	    "[2001:db8::9]:80/6 outer=[fd42::2]:8080* masq2 drop\n"
+	    "[2001:db8::7]:80/6 outer=[fd42::2]:8080* masq2 drop from=2001:db8:1::/48 guarded\n"
+	    "[::]:30080/6 outer=[fd42::2]:8080* masq2 drop");
+	/* An address in a slice of the other type is none. */
+	assert_string_equal(model_of(KIT_SERVICE("web", DUAL "," PORT), KIT_SLICE("web", HTTP, KIT_EP("fd42::9")),
+				     SLICE6(KIT_EP("10.42.0.9") "," KIT_EP("::"))),
+			    "10.1:80/6 masq1 cluster\n[fd43::1]:80/6 masq1 cluster");
+	/* Source ranges without one of a family let nobody of it in. */
+	assert_non_null(strstr(model_of("{'kind':'Service','metadata':{'name':'web'},'spec':{" DUAL
+					",'type':'LoadBalancer','ports':[{'port':80}],'loadBalancerSourceRanges':"
+					"['20.0.0.0/8']},'status':{'loadBalancer':{'ingress':[{'ip':'2001:db8::7'}]}}}",
+					four, six),
+			       "[2001:db8::7]:80/6 outer=[fd42::2]:8080* masq2 drop guarded"));
+}
+
+static void test_ranges(_unused_ void **state)
+{
+	struct families f = families_parse(SV("fd00:1::/32, 10.42.3.4/16,fd01::/16,nonsense,10.0.0.0/8"));
+
+	assert_true(f.has[0] && f.has[1]);
+	assert_true(ip_eq(f.net[0].addr, ip_v4(0x0a2a0000)));
+	assert_int_equal(ip_net_len(f.net[0]), 16);
+	assert_string_equal(ip_text(f.net[1].addr).s, "fd00:1::");
+	f = families_parse(SV("10.42.0.0/16"));
+	assert_true(f.has[0] && !f.has[1]);
+	f = families_parse(SV(""));
+	assert_false(f.has[0] || f.has[1]);
 }
 
 static int teardown(_unused_ void **state)
@@ -247,7 +318,8 @@ int main(void)
 		cmocka_unit_test(test_affinity),
 		cmocka_unit_test(test_hints),
 		cmocka_unit_test(test_odd_input),
-		cmocka_unit_test(test_cidrs),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);

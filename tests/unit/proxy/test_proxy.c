@@ -129,6 +129,22 @@ static void test_retries(_unused_ void **state)
 	stop(&w);
 }
 
+/* IPv6 forwarding is switched on when there are Pods with such addresses, not before. */
+static void test_prepares_for_ipv6(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_false(w.rec->v6);
+	kit_put(&w.kit, "{'kind':'Node','metadata':{'name':'n1'},'spec':{'podCIDR':'10.42.0.0/24','podCIDRs':"
+			"['10.42.0.0/24','fd42:0:0:7::/64']}}");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(w.rec->v6);
+	assert_true(last_has(&w, "add element inet caravel pod_ranges6 { fd42:0:0:7::/64 }\n"));
+	stop(&w);
+}
+
 static void test_node(_unused_ void **state)
 {
 	struct world w;
@@ -233,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_follows_the_cluster),
 		cmocka_unit_test(test_put_back_when_flushed),
 		cmocka_unit_test(test_retries),
+		cmocka_unit_test(test_prepares_for_ipv6),
 		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_host_ports),
 		cmocka_unit_test(test_removal),
