@@ -38,6 +38,7 @@ int cmd_token_delete(int argc, char **argv);
 int cmd_token_generate(int argc, char **argv);
 int cmd_token_list(int argc, char **argv);
 int cmd_token_rotate(int argc, char **argv);
+int cmd_kube_proxy(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 int cmd_complete(int argc, char **argv);

@@ -28,6 +28,8 @@ const struct command commands[] = {
 	{ "token generate", "", "print a token that no cluster knows", 0, cmd_token_generate },
 	{ "token list", "", "list the tokens of the cluster", 0, cmd_token_list },
 	{ "token rotate", "", "make another token of the server's own, in DIR/server/node-token", 0, cmd_token_rotate },
+	{ "kube-proxy", "[flags]", "run the service proxy alone, with kube-proxy's flags and configuration", 0,
+	  cmd_kube_proxy },
 	{ "sim", "[flags]", "run a whole cluster in virtual time, from a seed", 0, cmd_sim },
 	{ "completion", "SHELL", "print what completes caravel's words in bash, zsh or fish", CMD_NO_FLAGS,
 	  cmd_completion },
@@ -135,8 +137,12 @@ int main(int argc, char **argv)
 	const struct command *c;
 	int words = 0;
 
+	const char *self = argc && strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+
 	/* A peer that hangs up is an error of that write, not the end of the process. */
 	signal(SIGPIPE, SIG_IGN);
+	if (argc && strcmp(self, "kube-proxy") == 0)
+		return cmd_kube_proxy(argc, argv);
 	if (argc < 2 || cli_asks_for_help(1, argv + 1))
 		return cmd_help(1, argv);
 	if (strcmp(argv[1], "--version") == 0)

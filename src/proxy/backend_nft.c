@@ -3,8 +3,8 @@
  * Was it tampered with? Every commit by anybody makes a new generation of the ruleset, so as long as the
  * generation is that of our last commit, nothing happened. When it is another, the shape of our table (all but
  * elements) is compared with what it was at the last look. Looks are taken only while nothing foreign has
- * happened since our last commit; when there was none in time, the table counts as damaged: putting it back as
- * it was costs one transaction and harms nobody. */
+ * happened since our last commit; when there was none in time, only the chains that never change are compared, with
+ * what they were right after the table was made. */
 #include "base/file.h"
 #include "base/lazylib.h"
 #include "base/sysctl.h"
@@ -51,6 +51,7 @@ struct nft_backend {
 	struct sysctls sysctls;
 	uint32_t generation; /* right after our last commit; 0: not known */
 	uint64_t shape;	     /* of the table at the last look */
+	uint64_t fixed;	     /* of the chains that are the same as long as the table lives; 0: not known */
 	bool looked;	     /* since our last commit */
 	bool open;	     /* the first commit, with its guard, is there */
 };
@@ -122,6 +123,30 @@ static void nft_prepare(struct proxy_backend *b, bool v6, bool *ret_bridge_nf)
 	(void)sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-ip6tables", "1");
 }
 
+/* The chains of the table's fixed part stand together: they were made first. */
+static struct sv fixed_chains(struct sv table)
+{
+	ssize_t from = sv_find_sv(table, SV("\tchain guard {")),
+		to = sv_find_sv(table, SV("\tchain nat_postrouting {"));
+	ssize_t end = to < 0 ? -1 : sv_find_sv(sv_sub(table, (size_t)to, table.n), SV("\n\t}"));
+
+	return from < 0 || end < 0 ? SV("") : sv_sub(table, (size_t)from, (size_t)(to + end - from));
+}
+
+/* 0 when the table is not there. */
+static uint64_t table_shape(struct nft_backend *n, uint64_t *ret_fixed)
+{
+	_cleanup_free_ char *cmd = xasprintf("list table inet %s", n->table);
+	struct sv text;
+
+	*ret_fixed = 0;
+	if (nft_run(n->nft, cmd, NULL) < 0)
+		return 0;
+	text = sv_from(sym_nft_ctx_get_output_buffer(n->nft));
+	*ret_fixed = sv_hash(fixed_chains(text));
+	return sv_hash(text);
+}
+
 static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *err)
 {
 	struct nft_backend *n = self(b);
@@ -132,37 +157,29 @@ static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *er
 	if (nft_run(n->nft, text, err) < 0)
 		return -1;
 	(void)nfnl_generation(n->nl, &n->generation, NULL);
+	if (sv_starts(commands, SV("add table "))) /* in place of whatever there was */
+		(void)table_shape(n, &n->fixed);
 	if (!n->open)
 		(void)sysctl_ensure(&n->sysctls, "net/ipv4/conf/all/route_localnet", "1");
 	n->open = true;
 	return 0;
 }
 
-/* 0 when the table is not there. */
-static uint64_t table_shape(struct nft_backend *n)
-{
-	_cleanup_free_ char *cmd = xasprintf("list table inet %s", n->table);
-
-	if (nft_run(n->nft, cmd, NULL) < 0)
-		return 0;
-	return sv_hash(sv_from(sym_nft_ctx_get_output_buffer(n->nft)));
-}
-
 static bool nft_intact(struct proxy_backend *b)
 {
 	struct nft_backend *n = self(b);
+	uint64_t shape, fixed;
 	uint32_t now;
-	uint64_t shape;
 
 	if (n->generation == 0 || nfnl_generation(n->nl, &now, NULL) < 0)
 		return false;
 	if (now == n->generation && n->looked)
 		return true;
-	/* The generation moves with every table of the machine, so after a change of ours the first look
-	 * only takes the measure. What was done to our chains in between goes unnoticed until the next
-	 * change, a flush does not; the other way round, two clusters would rewrite each other's work forever. */
-	shape = table_shape(n);
-	if (shape == 0 || (n->looked && shape != n->shape))
+	/* The generation moves with every table of the machine, so after a change of ours the first look at what
+	 * changes only takes the measure. What was done in between to a chain of endpoints goes unnoticed until the
+	 * next change; the other way round, two clusters would rewrite each other's work forever. */
+	shape = table_shape(n, &fixed);
+	if (shape == 0 || fixed != n->fixed || (n->looked && shape != n->shape))
 		return false;
 	n->shape = shape;
 	n->looked = true;
@@ -173,6 +190,13 @@ static bool nft_intact(struct proxy_backend *b)
 static int nft_forget_flows(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err)
 {
 	return nfnl_forget_flows(self(b)->nl, u, n, err) < 0 ? -1 : 0;
+}
+
+static void nft_clients(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),
+			void *ctx)
+{
+	/* A set that is not there, or cannot be read, remembers nobody. */
+	(void)nfnl_set_members(self(b)->nl, self(b)->table, set, fn, ctx, NULL);
 }
 
 static void nft_restore(struct proxy_backend *b)
@@ -201,6 +225,7 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 				       .apply = nft_apply,
 				       .intact = nft_intact,
 				       .forget_flows = nft_forget_flows,
+				       .clients = nft_clients,
 				       .restore = nft_restore,
 				       .free = nft_free };
 	n->table = xstrdup(table);
@@ -221,6 +246,11 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 		return NULL;
 	}
 	return &n->b;
+}
+
+void proxy_backend_nft_setting(struct proxy_backend *b, const char *path, const char *value)
+{
+	(void)sysctl_ensure(&self(b)->sysctls, path, value);
 }
 
 int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)

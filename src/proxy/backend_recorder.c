@@ -46,6 +46,16 @@ static int rec_forget_flows(struct proxy_backend *b, const struct flow_frontend 
 	return 0;
 }
 
+static void rec_clients(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),
+			void *ctx)
+{
+	struct ip_addr a;
+
+	(void)set;
+	if (rec_record(b)->client && ip_parse(sv_from(rec_record(b)->client), &a))
+		fn(a, 1500, ctx);
+}
+
 static void rec_restore(struct proxy_backend *b)
 {
 	rec_record(b)->restored++;
@@ -65,6 +75,7 @@ struct proxy_backend *proxy_backend_recorder_new(struct proxy_record **ret_recor
 				       .apply = rec_apply,
 				       .intact = rec_intact,
 				       .forget_flows = rec_forget_flows,
+				       .clients = rec_clients,
 				       .restore = rec_restore,
 				       .free = rec_backend_free };
 	*ret_record = &r->r;

@@ -8,8 +8,9 @@ struct proxy_record {
 	struct buf last; /* the newest transaction */
 	size_t applied;	 /* how many succeeded */
 	size_t flows_forgotten, restored;
-	int fail_next; /* so many applies fail */
-	bool intact;   /* as the next check will find it; an apply sets it */
+	int fail_next;	    /* so many applies fail */
+	bool intact;	    /* as the next check will find it; an apply sets it */
+	const char *client; /* remembered by every set */
 	bool no_bridge_nf;
 	bool v6; /* prepared for */
 };

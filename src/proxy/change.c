@@ -60,6 +60,7 @@ void changes_release(struct changes *c)
 {
 	buf_release(&c->commands);
 	vec_release(&c->flows);
+	vec_release(&c->remembering);
 	arena_release(&c->arena);
 }
 
@@ -477,6 +478,25 @@ static void range_elems(struct elems *e, enum elem_table t, const struct ip_net 
 	}
 }
 
+static void note_client_sets(const struct service *s, struct changes *c)
+{
+	for (size_t i = 0; i < s->affinity.n; i++) {
+		const struct affinity *a = &s->affinity.p[i];
+		const struct endpoints *lists[] = { &a->outer, &a->inside };
+
+		/* One in both is asked for twice, which does no harm. */
+		for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+			for (size_t k = 0; k < lists[l]->n; k++) {
+				_cleanup_(buf_release) struct buf name = BUF_INIT;
+				struct client_set set = { .timeout_s = a->timeout_s };
+
+				render_client_set(&name, a->key, lists[l]->p[k]);
+				set.name = arena_cstr(&c->arena, buf_sv(&name));
+				vec_push(&c->remembering, set);
+			}
+	}
+}
+
 void change_update(struct change_tracker *t, const struct service_update *u, size_t n, const struct node_ranges *ranges,
 		   struct changes *ret)
 {
@@ -514,6 +534,8 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, false);
 		update_affinity(&w, plans[i].s, &u[i]);
 		note_flow_changes(t, &plans[i], ret);
+		if (t->fresh)
+			note_client_sets(plans[i].s, ret);
 		replace_elems(plans[i].s, &plans[i].neu);
 		if (u[i].n == 0)
 			service_free(strmap_del(&t->services, u[i].key));

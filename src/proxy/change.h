@@ -32,10 +32,18 @@ struct flow_frontend {
 	struct endpoints now;
 };
 
+/* A set of the addresses of clients that ClientIP affinity remembers, empty in a table that is put in place of another:
+ * what the old one's remembers can be added. */
+struct client_set {
+	const char *name;
+	uint32_t timeout_s;
+};
+
 struct changes {
-	struct buf commands; /* empty: nothing to do */
+	struct buf commands;		    /* empty: nothing to do */
+	VEC(struct client_set) remembering; /* of a new table only */
 	VEC(struct flow_frontend) flows;
-	struct arena arena; /* flows' endpoints */
+	struct arena arena; /* flows' endpoints, sets' names */
 	size_t adds, dels;  /* elements */
 	size_t conflicts;   /* frontends this update could not have */
 };

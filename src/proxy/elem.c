@@ -168,7 +168,7 @@ static void add_way(struct elems *out, struct elem e, const struct frontend *f, 
 	else if (f->own_address)
 		t = ELEM_OWN_IPS;
 	else
-		t = node ? ELEM_NODEPORTS : ELEM_SERVICE_IPS;
+		t = !node ? ELEM_SERVICE_IPS : f->host_port ? ELEM_HOSTPORTS : ELEM_NODEPORTS;
 	e.table = elem_table_of(t, v6);
 	e.val = verdict_pack(v);
 	vec_push(&out->v, e);

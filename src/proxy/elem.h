@@ -14,6 +14,7 @@ enum elem_table {
 	ELEM_INSIDE_IPS,  /* the same two for clients on this node or in pods, where they differ */
 	ELEM_INSIDE_NODEPORTS,
 	ELEM_OWN_IPS,	  /* as the first, for addresses that count only while they are this node's */
+	ELEM_HOSTPORTS,	  /* as the second, of Pods */
 	ELEM_REFUSED_IPS, /* frontends without endpoints */
 	ELEM_REFUSED_NODEPORTS,
 	ELEM_ENDPOINTS, /* frontend . index : address . port; of TCP, then UDP, then SCTP */

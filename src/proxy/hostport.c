@@ -86,7 +86,7 @@ static void add_port(const struct val *port, void *ctx)
 	struct ports *l = ctx;
 	int64_t host = val_get_int(port, 0, F_hostPort), inner = val_get_int(port, 0, F_containerPort);
 	struct sv ip = val_get_str(port, F_hostIP);
-	struct frontend f = { .masq = MASQ_LOOPBACK };
+	struct frontend f = { .masq = MASQ_LOOPBACK, .host_port = true };
 	bool colon = sv_find(ip, ':') >= 0;
 
 	if (host > 65535 || inner < 1 || inner > 65535 || !proto_parse(val_get_str(port, F_protocol), &f.key.proto))

@@ -2,6 +2,7 @@
  * they terminate. Policies choose among all of them or only this node's; hints narrow the former. */
 #include "proxy/model.h"
 
+#include "base/strmap.h"
 #include "base/vec.h"
 
 #include <netinet/in.h>
@@ -390,4 +391,30 @@ struct frontend *service_model(struct arena *a, const struct obj *svc, struct ob
 	*ret_n = m.out.n;
 	vec_release(&m.out);
 	return out;
+}
+
+int service_health_port(const struct obj *svc, struct obj *const *slices, size_t n_slices, const struct node_view *node,
+			size_t *ret_local)
+{
+	int64_t port = val_int_or(obj_get(svc, F_spec, F_healthCheckNodePort), 0);
+	_cleanup_(strmap_release) struct strmap here = STRMAP_INIT;
+
+	*ret_local = 0;
+	if (!val_is(obj_get(svc, F_spec, F_type), "LoadBalancer") ||
+	    !val_is(obj_get(svc, F_spec, F_externalTrafficPolicy), "Local") || port < 1 || port > 65535 ||
+	    !service_is_ours(svc))
+		return 0;
+	/* Whatever its ports: an address counts once. */
+	for (size_t i = 0; i < n_slices; i++) {
+		VAL_EACH(obj_get(slices[i], F_endpoints), e) {
+			const struct val *ready = val_get(e, F_conditions, F_ready);
+			struct sv addr = val_str(val_at(val_get(e, F_addresses), 0));
+
+			if (node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name) && addr.n &&
+			    (val_type(ready) != VAL_BOOL || ready->b))
+				strmap_set(&here, addr, &here);
+		}
+	}
+	*ret_local = here.n;
+	return (int)port;
 }

@@ -54,6 +54,7 @@ enum masq_mode {
 struct frontend {
 	struct frontend_key key;
 	bool cluster_ip;
+	bool host_port;	     /* of a Pod: on every address of this node, whatever of these serve node ports */
 	bool own_address;    /* counts only while the address is this node's: a host port with a hostIP */
 	bool split;	     /* pods and this node itself use `inside` in place of `outer` */
 	bool drop;	     /* without endpoints for this client: silence instead of a refusal */
@@ -73,6 +74,11 @@ struct node_view {
 /* slices are those of svc. Frontends come in a fixed order, each key once. */
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
 			       const struct node_view *node, size_t *ret_n);
+
+/* The port on which this node is to tell whether it has ready endpoints of the Service, and how many it has; 0: none.
+ */
+int service_health_port(const struct obj *svc, struct obj *const *slices, size_t n_slices, const struct node_view *node,
+			size_t *ret_local);
 
 int endpoint_cmp(const struct endpoint *a, const struct endpoint *b); /* by address and port */
 

@@ -3,9 +3,11 @@
 #include "base/vec.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -18,6 +20,7 @@
 #define LOOKS_MAX 5 /* at entries that should go; the second finds nothing but for a rare race */
 #define REPLY_BYTES 65536
 #define GETGEN (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN)
+#define GETSETELEM (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM)
 #define CT_GET (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET)
 #define CT_DELETE (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE)
 
@@ -175,6 +178,63 @@ int nfnl_generation(struct mnl_socket *s, uint32_t *ret, struct err *err)
 	*ret = 0;
 	nfnl_begin(&r, GETGEN, 0, AF_UNSPEC);
 	return nfnl_call(s, &r, on_generation, ret, err);
+}
+
+/* --- sets --- */
+
+struct members {
+	void (*fn)(struct ip_addr a, uint64_t ms, void *ctx);
+	void *ctx;
+};
+
+static void on_member(const struct nlattr *elem, const struct members *m)
+{
+	const struct nlattr *value = nfnl_attr_in(nfnl_attr_in(elem, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
+	const struct nlattr *left = nfnl_attr_in(elem, NFTA_SET_ELEM_EXPIRATION);
+	struct ip_addr a;
+	uint64_t ms = 0;
+
+	if (!value || (left && mnl_attr_validate(left, MNL_TYPE_U64) < 0))
+		return;
+	if (left)
+		ms = be64toh(mnl_attr_get_u64(left));
+	if (mnl_attr_get_payload_len(value) == 4) {
+		uint32_t v4;
+
+		memcpy(&v4, mnl_attr_get_payload(value), sizeof(v4));
+		a = ip_v4(ntohl(v4));
+	} else if (mnl_attr_get_payload_len(value) == sizeof(a.b)) {
+		a = ip_v6(mnl_attr_get_payload(value));
+	} else {
+		return;
+	}
+	m->fn(a, ms, m->ctx);
+}
+
+static void on_members(const struct nlmsghdr *h, void *ctx)
+{
+	const struct nlattr *list = nfnl_attr(h, NFTA_SET_ELEM_LIST_ELEMENTS), *e;
+	const char *end;
+
+	if (!list)
+		return;
+	e = mnl_attr_get_payload(list);
+	end = (const char *)e + mnl_attr_get_payload_len(list);
+	for (; mnl_attr_ok(e, (int)(end - (const char *)e)); e = mnl_attr_next(e))
+		on_member(e, ctx);
+}
+
+int nfnl_set_members(struct mnl_socket *s, const char *table, const char *set,
+		     void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx, struct err *err)
+{
+	struct members m = { fn, ctx };
+	struct nfnl_request r;
+	struct nlmsghdr *h = nfnl_begin(&r, GETSETELEM, NLM_F_DUMP, NFPROTO_INET);
+
+	if (!mnl_attr_put_strz_check(h, sizeof(r), NFTA_SET_ELEM_LIST_TABLE, table) ||
+	    !mnl_attr_put_strz_check(h, sizeof(r), NFTA_SET_ELEM_LIST_SET, set))
+		return err_set(err, ERR_INTERNAL, "the name of the set '%s' is too long", set);
+	return nfnl_call(s, &r, on_members, &m, err);
 }
 
 /* --- conntrack --- */

@@ -6,7 +6,9 @@
 #include "base/retry.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "proxy/health.h"
 #include "proxy/hostport.h"
+#include "proxy/own_node.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,6 +20,7 @@
 #define REST_MIN_NS (10 * NS_PER_MS)
 #define REST_MAX_NS (100 * NS_PER_MS)
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
+#define NODE_NETS_MAX 64	   /* of a Node's own words */
 #define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
 
 static const struct retry_policy proxy_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
@@ -33,7 +36,9 @@ struct proxy {
 	struct informer *services, *slices, *nodes;
 	struct workq *q;
 	char *node_name;
-	struct sv cluster_cidr; /* owned text */
+	bool node_cidr; /* the Node's pod ranges are the cluster's to us */
+	bool primary;	/* node ports are on the Node's InternalIPs */
+	struct proxy_health *health;
 	struct render_cfg cfg;
 	char *table;
 	_Atomic bool synced;
@@ -46,9 +51,9 @@ struct proxy {
 	/* Used by syncs only. */
 	struct change_tracker *tracker;
 	bool prepared, prepared_v6;
-	char *zone;
-	struct ip_net pods_of_node[4]; /* our Node's pod ranges */
-	size_t n_pods;
+	bool rebuild; /* the table's fixed part is another one now */
+	struct own_node node;
+	struct nets nodeports; /* addresses that serve node ports, where not the Node's are meant */
 	int64_t rest_until_ns, check_ns;
 	struct retry failed; /* pause_ns 0: the last sync went well */
 };
@@ -134,16 +139,9 @@ static void on_node(struct obj *o, void *ctx)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static struct sv proxy_zone_of(const struct obj *node)
-{
-	return val_str(val_member_sv(obj_labels(node), SV("topology.kubernetes.io/zone")));
-}
-
 static void on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (!sv_eq(proxy_zone_of(old), proxy_zone_of(neu)) ||
-	    !val_equal(obj_get(old, F_spec, F_podCIDRs), obj_get(neu, F_spec, F_podCIDRs)) ||
-	    !val_equal(obj_get(old, F_spec, F_podCIDR), obj_get(neu, F_spec, F_podCIDR)))
+	if (!own_node_same(old, neu))
 		on_node(neu, ctx);
 }
 
@@ -154,26 +152,28 @@ static void slice_key(const struct obj *o, struct index_keys *ret)
 
 /* --- syncing --- */
 
-static void add_pod_range(struct proxy *p, struct sv cidr)
+/* Whose pod ranges are the whole cluster's, to us, has another fixed part of the table with others. */
+static void take_cluster(struct proxy *p)
 {
-	if (p->n_pods < ARRAY_LEN(p->pods_of_node) && ip_net_parse(cidr, &p->pods_of_node[p->n_pods]))
-		p->n_pods++;
+	struct families f = nets_families(&p->node.pods);
+
+	if (memcmp(&f, &p->cfg.cluster, sizeof(f)) == 0)
+		return;
+	p->cfg.cluster = f;
+	p->rebuild = true;
 }
 
 static void proxy_read_node(struct proxy *p)
 {
 	_cleanup_obj_ struct obj *node = informer_lookup(p->nodes, SV(""), sv_from(p->node_name));
-	struct sv zone = node ? proxy_zone_of(node) : SV("");
 
+	if (p->health)
+		proxy_health_node(p->health, !node || own_node_stays(node));
 	if (!node)
 		return; /* being replaced: what we knew is the better guess */
-	free(p->zone);
-	p->zone = xstrndup(zone.p, zone.n);
-	p->n_pods = 0;
-	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c)
-		add_pod_range(p, val_str(c));
-	if (p->n_pods == 0)
-		add_pod_range(p, val_str(obj_get(node, F_spec, F_podCIDR)));
+	own_node_read(&p->node, node);
+	if (p->node_cidr)
+		take_cluster(p);
 }
 
 struct batch {
@@ -185,14 +185,22 @@ struct batch {
 static void add_update(struct batch *b, struct sv key, struct obj *svc)
 {
 	struct proxy *p = b->p;
-	struct node_view node = { .name = sv_from(p->node_name), .zone = sv_from(p->zone) };
+	struct node_view node = { .name = sv_from(p->node_name), .zone = sv_from(p->node.zone) };
 	struct service_update u = { .key = arena_sv(&b->arena, key) };
-	struct obj **slices;
-	size_t n;
+	struct obj **slices = NULL;
+	size_t n = 0;
 
 	if (svc) {
 		slices = informer_by_ref(p->slices, &b->arena, "service", obj_ns(svc), obj_name(svc), &n);
 		u.frontends = service_model(&b->arena, svc, slices, n, &node, &u.n);
+	}
+	if (p->health) {
+		size_t local = 0;
+		int port = svc ? service_health_port(svc, slices, n, &node, &local) : 0;
+		struct sv ns, name;
+
+		workq_key_split(key, &ns, &name);
+		proxy_health_service(p->health, ns, name, port, local);
 	}
 	vec_push(&b->updates, u);
 }
@@ -250,6 +258,46 @@ static void add_loser(struct sv key, void *ctx)
 		add_key(l->b, key);
 }
 
+/* Of Services that are gone, which a sync of everything does not meet. */
+static void forget_health(struct proxy *p, const struct strmap *dirty)
+{
+	if (!p->health)
+		return;
+	STRMAP_EACH(dirty, e) {
+		struct sv ns, name;
+
+		workq_key_split(sv_make(e->key, e->key_n), &ns, &name);
+		_cleanup_obj_ struct obj *svc = informer_lookup(p->services, ns, name);
+
+		if (!svc)
+			proxy_health_service(p->health, ns, name, 0, 0);
+	}
+}
+
+struct remembered {
+	struct proxy *p;
+	struct buf *out;
+	const struct client_set *set;
+};
+
+static void add_client(struct ip_addr client, uint64_t ms, void *ctx)
+{
+	struct remembered *r = ctx;
+
+	if (ms)
+		render_client(r->out, &r->p->cfg, r->set->name, r->set->timeout_s, client, ms);
+}
+
+/* Who was sent where goes on being sent there: what the table that is about to be replaced remembers. */
+static void keep_clients(struct proxy *p, struct changes *c)
+{
+	for (size_t i = 0; i < c->remembering.n; i++) {
+		struct remembered r = { p, &c->commands, &c->remembering.p[i] };
+
+		p->backend->clients(p->backend, r.set->name, add_client, &r);
+	}
+}
+
 static int transact(struct proxy *p, struct changes *c, struct err *err)
 {
 	struct err why = ERR_INIT;
@@ -271,8 +319,8 @@ static bool proxy_has_v6(const struct proxy *p)
 {
 	bool any = p->cfg.cluster.has[1];
 
-	for (size_t i = 0; i < p->n_pods; i++)
-		any |= !ip_is_v4(p->pods_of_node[i].addr);
+	for (size_t i = 0; i < p->node.pods.v.n; i++)
+		any |= !ip_is_v4(p->node.pods.v.p[i].addr);
 	return any;
 }
 
@@ -299,6 +347,7 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 	struct batch b = { .p = p };
 	struct losers l = { &b, &dirty };
 	struct node_ranges ranges;
+	const struct nets *ports;
 	bool all;
 	int rc;
 
@@ -311,11 +360,14 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 
 	if (all || everything)
 		proxy_read_node(p);
+	everything |= p->rebuild;
+	p->rebuild = false;
 	if (!p->prepared || (!p->prepared_v6 && proxy_has_v6(p)))
 		proxy_prepare(p);
 	if (everything) {
 		change_reset(p->tracker);
 		add_everything(&b);
+		forget_health(p, &dirty);
 	} else {
 		if (all) {
 			/* Present ones all; gone ones are among the marked. */
@@ -333,10 +385,12 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 		}
 		change_each_loser(p->tracker, add_loser, &l);
 	}
-	ranges = (struct node_ranges){ .pods = p->pods_of_node, .n_pods = p->n_pods };
+	ports = p->primary ? &p->node.internal : &p->nodeports;
+	ranges = (struct node_ranges){ p->node.pods.v.p, ports->v.p, p->node.pods.v.n, ports->v.n };
 	change_update(p->tracker, b.updates.p, b.updates.n, &ranges, &c);
 	arena_release(&b.arena);
 	vec_release(&b.updates);
+	keep_clients(p, &c);
 	*ret_written = c.commands.n;
 	rc = transact(p, &c, err);
 	if (rc == 0 && c.commands.n)
@@ -385,6 +439,8 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	if (!everything && now - p->check_ns >= CHECK_NS) {
 		p->check_ns = now;
 		everything = !p->backend->intact(p->backend);
+		if (p->health)
+			proxy_health_retry(p->health);
 		if (everything)
 			log_kv(LVL_WARN, "proxy", "service rules were changed by somebody else, putting them back",
 			       "table", p->table, NULL);
@@ -392,6 +448,8 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 	rc = sync_rules(p, everything, &written, &why);
 	if (rc < 0)
 		log_kv(LVL_ERROR, "proxy", "rules not written, will retry", "error", err_msg(&why), NULL);
+	if (p->health)
+		proxy_health_synced(p->health, rc == 0, env_mono_ns(p->env) - now);
 	plan_next(p, now, rc, written, everything);
 	ret->after_ns = rc < 0 ? p->failed.pause_ns : MAX(p->check_ns + CHECK_NS - now, 1);
 	return 0;
@@ -411,6 +469,20 @@ static bool table_name_ok(const char *s)
 	return n > 0 && n < 64 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n && s[0] >= 'a';
 }
 
+static void take_nodeport_addresses(struct proxy *p, const char *const *list)
+{
+	for (; list && *list; list++) {
+		struct ip_net net;
+
+		if (strcmp(*list, "primary") == 0) {
+			p->primary = p->cfg.chosen_nodeports[0] = p->cfg.chosen_nodeports[1] = true;
+		} else if (ip_net_parse(sv_from(*list), &net)) {
+			nets_add(&p->nodeports, net);
+			p->cfg.chosen_nodeports[!ip_is_v4(net.addr)] = true;
+		}
+	}
+}
+
 struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 {
 	const char *table = o->table ? o->table : "caravel";
@@ -427,10 +499,15 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->env = o->env;
 	p->backend = o->backend;
 	p->node_name = xstrdup(o->node_name);
-	p->zone = xstrdup("");
+	p->node.zone = xstrdup("");
 	p->table = xstrdup(table);
 	p->cfg.table = p->table;
 	p->cfg.cluster = families_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""));
+	p->cfg.masq_all = o->masquerade_all;
+	p->cfg.mark = o->mark;
+	p->node_cidr = o->node_cidr;
+	p->health = o->health;
+	take_nodeport_addresses(p, o->nodeport_addresses);
 	pthread_mutex_init(&p->lock, NULL);
 	p->tracker = change_tracker_new(&p->cfg);
 	p->factory = informer_factory_new(o->client);
@@ -485,7 +562,8 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	strmap_release(&p->dirty);
 	pthread_mutex_destroy(&p->lock);
 	free(p->node_name);
-	free(p->zone);
+	own_node_release(&p->node);
+	vec_release(&p->nodeports.v);
 	free(p->table);
 	free(p);
 	return NULL;

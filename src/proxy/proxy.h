@@ -17,6 +17,7 @@
 #include "proxy/change.h"
 
 struct proxy;
+struct proxy_health; /* health.h */
 
 /* Where rules go: the kernel through libnftables, or a recorder in tests. Calls come one at a time. */
 struct proxy_backend {
@@ -30,6 +31,10 @@ struct proxy_backend {
 	bool (*intact)(struct proxy_backend *b);
 	/* Drops the kernel's memory of UDP and SCTP flows through these frontends to endpoints they no longer have. */
 	int (*forget_flows)(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err);
+	/* Calls fn for each client that a set of our table remembers, and for how much longer; none when there is no
+	 * such set. */
+	void (*clients)(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),
+			void *ctx);
 	/* Gives the host its own settings back. */
 	void (*restore)(struct proxy_backend *b);
 	void (*free)(struct proxy_backend *b);
@@ -37,6 +42,9 @@ struct proxy_backend {
 /* The kernel's, for the network namespace of the calling process. Needs CAP_NET_ADMIN. settings: a file in a
  * directory of /run, to keep what the host's settings were; or NULL. */
 struct proxy_backend *proxy_backend_nft_new(const char *table, const char *settings, struct err *err);
+
+/* One more setting of the host's, below /proc/sys, given back with the others. What cannot be set is no failure. */
+void proxy_backend_nft_setting(struct proxy_backend *b, const char *path, const char *value);
 
 struct proxy_opts {
 	struct env *env;
@@ -46,7 +54,14 @@ struct proxy_opts {
 	struct proxy_backend *backend; /* taken, also when proxy_new() fails */
 	const char *node_name;
 	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade; may be NULL or "v4,v6" */
+	bool node_cidr;		  /* the pod ranges of this Node stand for it */
 	const char *table;	  /* nft table name; NULL: "caravel" */
+	bool masquerade_all;
+	uint32_t mark; /* 0: 0x4000 */
+	/* Ranges of this node's addresses that serve node ports, or the one word "primary" (the Node's InternalIPs);
+	 * NULL or empty: all, as in a family of which none is named. NULL-terminated. */
+	const char *const *nodeport_addresses;
+	struct proxy_health *health; /* told how it goes; borrowed, outlives the proxy; NULL: nobody asks */
 };
 
 struct proxy *proxy_new(const struct proxy_opts *o, struct err *err); /* strings are copied */

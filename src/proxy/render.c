@@ -27,6 +27,7 @@ struct table {
 		[ELEM_INSIDE_IPS] = { "inside_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                       \
 		[ELEM_INSIDE_NODEPORTS] = { "inside_nodeports" six, "map", NODEPORT_TYPE " : verdict" },               \
 		[ELEM_OWN_IPS] = { "own_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                             \
+		[ELEM_HOSTPORTS] = { "hostports" six, "map", NODEPORT_TYPE " : verdict" },                             \
 		[ELEM_REFUSED_IPS] = { "refused_ips" six, "map", FRONTEND_TYPE(ip) " : verdict" },                     \
 		[ELEM_REFUSED_NODEPORTS] = { "refused_nodeports" six, "map", NODEPORT_TYPE " : verdict" },             \
 		[ELEM_ENDPOINTS] = { "tcp_endpoints" six, "map", ENDPOINT_TYPE(ip, ip " daddr . ", "tcp") },           \
@@ -99,10 +100,9 @@ static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode 
 /* Where node ports answer: on every address of this node, or on chosen ones. */
 static void match_nodeport(struct buf *b, const struct render_cfg *c, bool v6)
 {
-	if (c->chosen_nodeports)
-		buf_printf(b, "\t\t%s daddr @nodeport_ips%s ", family[v6].ip, family[v6].six);
-	else
-		buf_printf(b, "\t\tmeta nfproto %s fib daddr type local ", family[v6].nfproto);
+	buf_printf(b, "\t\tmeta nfproto %s fib daddr type local ", family[v6].nfproto);
+	if (c->chosen_nodeports[v6])
+		buf_printf(b, "%s daddr @nodeport_ips%s ", family[v6].ip, family[v6].six);
 }
 
 static void base_filters(struct buf *b, const struct render_cfg *c)
@@ -190,7 +190,10 @@ static void base_lookups(struct buf *b, const struct render_cfg *c)
 			   "\t\tfib daddr type local %s daddr . meta l4proto . th dport vmap @own_ips%s\n",
 			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].six);
 		match_nodeport(b, c, v6);
-		buf_printf(b, "meta l4proto . th dport vmap @nodeports%s\n", family[v6].six);
+		buf_printf(b,
+			   "meta l4proto . th dport vmap @nodeports%s\n"
+			   "\t\tmeta nfproto %s fib daddr type local meta l4proto . th dport vmap @hostports%s\n",
+			   family[v6].six, family[v6].nfproto, family[v6].six);
 	}
 	buf_adds(b, "\t}\n"
 		    "\tchain inside {\n");
@@ -269,6 +272,7 @@ static void elem_key(struct buf *b, const struct elem *e)
 		buf_printf(b, IP_FMT " . %s . %u", IP_ARG(e->addr), proto_name(e->proto), e->port);
 		break;
 	case ELEM_NODEPORTS:
+	case ELEM_HOSTPORTS:
 	case ELEM_INSIDE_NODEPORTS:
 	case ELEM_REFUSED_NODEPORTS:
 		buf_printf(b, "%s . %u", proto_name(e->proto), e->port);
@@ -327,10 +331,17 @@ static void affinity_name(struct buf *b, struct frontend_key k, bool inside)
 		buf_adds(b, "_inside");
 }
 
+static bool of_nodeport(const struct elem *e)
+{
+	enum elem_table t = elem_table(e);
+
+	return t == ELEM_NODEPORTS || t == ELEM_INSIDE_NODEPORTS || t == ELEM_HOSTPORTS;
+}
+
 bool render_chain_name(char out[48], const struct elem *e)
 {
 	static const char *const masq[_MASQ_MAX] = { "plain", "outside", "masq", "loopback" };
-	bool node = elem_table(e) == ELEM_NODEPORTS || elem_table(e) == ELEM_INSIDE_NODEPORTS;
+	bool node = of_nodeport(e);
 	struct verdict v;
 
 	if (!elem_has_verdict(e))
@@ -402,7 +413,7 @@ void render_add_elems(struct buf *b, const struct render_cfg *c, const struct el
 void render_add_chain(struct buf *b, const struct render_cfg *c, const struct elem *e)
 {
 	struct verdict v = verdict_unpack(e->val);
-	bool node = elem_table(e) == ELEM_NODEPORTS || elem_table(e) == ELEM_INSIDE_NODEPORTS, v6 = elem_v6(e);
+	bool node = of_nodeport(e), v6 = elem_v6(e);
 	enum elem_table map = elem_proto_table(node ? ELEM_NODEPORT_ENDPOINTS : ELEM_ENDPOINTS, e->proto);
 	char name[48];
 
@@ -432,6 +443,14 @@ void render_client_set(struct buf *b, struct frontend_key k, struct endpoint ep)
 	buf_addc(b, '_');
 	address_name(b, ep.addr);
 	buf_printf(b, "_%u", ep.port);
+}
+
+void render_client(struct buf *b, const struct render_cfg *c, const char *set, uint32_t timeout_s,
+		   struct ip_addr client, uint64_t expires_ms)
+{
+	expires_ms = MIN(expires_ms, (uint64_t)timeout_s * 1000);
+	buf_printf(b, "add element inet %s %s { " IP_FMT " timeout %us expires %" PRIu64 "s%" PRIu64 "ms }\n", c->table,
+		   set, IP_ARG(client), timeout_s, expires_ms / 1000, expires_ms % 1000);
 }
 
 static bool same_endpoint(struct endpoint a, struct endpoint b)

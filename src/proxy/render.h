@@ -6,12 +6,11 @@
  *	firewall   (dstnat-10) loadBalancerSourceRanges
  *	prerouting, output (dstnat)
  *	   inside   ─▶ vmap @inside_ips, @inside_nodeports      pods and this node, where policies differ
- *	   services ─▶ vmap @service_ips, @own_ips, @nodeports   (the last two: only on this node's addresses)
- *	                  │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded"
- *	                  └▶ dnat to  address . port . (random mod 3)  map @tcp_endpoints
- *	prerouting, output (dstnat+1): the same again, for a packet that met a commit half-way
- *	input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips
- *	postrouting (srcnat)   masquerade: hairpins, marked connections, pods to the outside
+ *	   services ─▶ vmap @service_ips, @own_ips, @nodeports, @hostports   (all but the first: on this node's
+ *addresses) │ goto tcp_outside_3        "3 endpoints, clients from outside are masqueraded" └▶ dnat to  address . port
+ *. (random mod 3)  map @tcp_endpoints prerouting, output (dstnat+1): the same again, for a packet that met a commit
+ *half-way input, forward, output (filter) ─▶ refuse ─▶ vmap @refused_ips, @refused_nodeports; @cluster_ips postrouting
+ *(srcnat)   masquerade: hairpins, marked connections, pods to the outside
  *
  * The table is of the family inet; maps and sets exist once for IPv4 and once, with a 6 at the end of the name, for
  * IPv6; so do chains that translate ("tcp6_outside_3").
@@ -28,11 +27,12 @@
 
 struct render_cfg {
 	const char *table;
-	struct families cluster; /* pod addresses, as far as they are known */
-	bool bridge_nf;		 /* bridged packets pass our rules, so replies between pods of one bridge do */
-	bool masq_all;		 /* whoever calls a ClusterIP is masqueraded, pods as well */
-	bool chosen_nodeports;	 /* node ports answer on the addresses of nodeport_ips only, not on all of the node's */
-	uint32_t mark;		 /* of connections to masquerade; 0: PROXY_MARK */
+	struct families cluster;  /* pod addresses, as far as they are known */
+	bool bridge_nf;		  /* bridged packets pass our rules, so replies between pods of one bridge do */
+	bool masq_all;		  /* whoever calls a ClusterIP is masqueraded, pods as well */
+	bool chosen_nodeports[2]; /* [v6]: node ports answer on the addresses of nodeport_ips only, not on all of the
+				     node's */
+	uint32_t mark;		  /* of connections to masquerade; 0: PROXY_MARK */
 };
 
 /* What ClientIP affinity needs of one frontend beyond elements. Endpoint arrays are owned by whoever holds it. */
@@ -55,5 +55,8 @@ void render_del_chain(struct buf *b, const struct render_cfg *c, const char *nam
 
 /* The name of the set that remembers who was sent to ep. */
 void render_client_set(struct buf *b, struct frontend_key k, struct endpoint ep);
+/* A client that it remembers. */
+void render_client(struct buf *b, const struct render_cfg *c, const char *set, uint32_t timeout_s,
+		   struct ip_addr client, uint64_t expires_ms);
 /* From old to neu, either of which may be NULL. Client addresses remembered for endpoints that stay, stay. */
 void render_affinity(struct buf *b, const struct render_cfg *c, const struct affinity *old, const struct affinity *neu);

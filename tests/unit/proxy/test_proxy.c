@@ -129,6 +129,28 @@ static void test_retries(_unused_ void **state)
 	stop(&w);
 }
 
+/* A table that is put in place of another takes over whom that one remembered; a Service that changes does not ask. */
+static void test_affinity_outlives_the_table(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	kit_put(&w.kit,
+		KIT_SERVICE("web", "'clusterIP':'10.43.0.1','sessionAffinity':'ClientIP','sessionAffinityConfig':"
+				   "{'clientIP':{'timeoutSeconds':60}},'ports':[{'port':80,'protocol':'TCP'}]"));
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2")));
+	env_sim_run(w.env, NS_PER_SEC);
+	w.rec->client = "10.42.0.9";
+	kit_put(&w.kit, WEB_EP(KIT_EP("10.42.0.2") "," KIT_EP("10.42.0.3")));
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_false(last_has(&w, "10.42.0.9"));
+	w.rec->intact = false;
+	env_sim_run(w.env, 10 * NS_PER_SEC);
+	assert_true(last_has(&w, "add element inet caravel client_10.43.0.1_tcp_80_10.42.0.2_8080 "
+				 "{ 10.42.0.9 timeout 60s expires 1s500ms }\n"));
+	stop(&w);
+}
+
 /* IPv6 forwarding is switched on when there are Pods with such addresses, not before. */
 static void test_prepares_for_ipv6(_unused_ void **state)
 {
@@ -185,7 +207,7 @@ static void test_host_ports(_unused_ void **state)
 	env_sim_run(w.env, NS_PER_SEC);
 	assert_true(last_has(&w, "add chain inet caravel tcp_nodeport_loopback_1 {\n"
 				 "\t\tip saddr 127.0.0.0/8 meta mark set meta mark | 0x4000\n"));
-	assert_true(last_has(&w, "nodeports { tcp . 8080 : goto tcp_nodeport_loopback_1 }"));
+	assert_true(last_has(&w, "hostports { tcp . 8080 : goto tcp_nodeport_loopback_1 }"));
 	assert_true(last_has(&w, "tcp_nodeport_endpoints { 8080 . 0 : 10.42.0.2 . 80 }"));
 	assert_true(last_has(&w, "hairpins { 10.42.0.2 . 10.42.0.2 }"));
 
@@ -209,7 +231,7 @@ static void test_host_ports(_unused_ void **state)
 	assert_true(last_has(&w, "add element inet caravel tcp_nodeport_endpoints { 8080 . 0 : 10.42.0.4 . 81 }"));
 	kit_del(&w.kit, "Pod", "q");
 	env_sim_run(w.env, NS_PER_SEC);
-	assert_true(last_has(&w, "delete element inet caravel nodeports { tcp . 8080 }"));
+	assert_true(last_has(&w, "delete element inet caravel hostports { tcp . 8080 }"));
 	assert_false(last_has(&w, "add element"));
 
 	/* An address of its own, which counts while it is this node's. */
@@ -249,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_follows_the_cluster),
 		cmocka_unit_test(test_put_back_when_flushed),
 		cmocka_unit_test(test_retries),
+		cmocka_unit_test(test_affinity_outlives_the_table),
 		cmocka_unit_test(test_prepares_for_ipv6),
 		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_host_ports),
