@@ -15,7 +15,9 @@
 #include "kubelet/pod_dns.h"
 #include "kubelet/podnet.h"
 #include "netd/netd.h"
+#include "proxy/health.h"
 #include "proxy/proxy.h"
+#include "proxy/proxy_config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,8 @@ struct agent {
 	enum netd_kind network;
 	const char *node_ips;
 	struct netd *netd;
+	struct proxy_config proxy_config;
+	struct proxy_health *proxy_health;
 	struct proxy *proxy;
 	struct dns *dns;
 	struct local_path *local_path;
@@ -266,25 +270,36 @@ static int start_proxy(struct agent *a, struct err *err)
 {
 	const struct cluster_facts *facts = a->home->facts;
 	const char *table = cluster_tag(&a->arena, a->o->data_dir);
-	struct proxy_backend *backend;
-
-	if (facts->disable_proxy)
-		return 0;
-	backend = proxy_backend_nft_new(table, claim_settings(a->claim), err);
-	if (!backend)
-		return err_wrap(err, "opening nftables");
-	a->proxy_client = a->home->client(a->home->ctx, AGENT_PROXY, "kube-proxy");
-	a->proxy = proxy_new(
-	    &(struct proxy_opts){
+	struct proxy_opts o = {
 		.env = a->env,
-		.client = a->proxy_client,
 		.pod_client = a->client, /* kube-proxy's role does not read Pods, the node's reads its own */
-		.backend = backend,
 		.node_name = a->o->node_name,
 		.cluster_cidr = facts->cluster_cidr,
 		.table = table,
-	    },
-	    err);
+		.config = &a->proxy_config,
+	};
+
+	if (facts->disable_proxy)
+		return 0;
+	if (node_proxy_config(a->o, &a->arena, &a->proxy_config, err) < 0)
+		return -1;
+	o.backend = proxy_backend_nft_new(table, claim_settings(a->claim), err);
+	if (!o.backend)
+		return err_wrap(err, "opening nftables");
+	proxy_backend_nft_conntrack(o.backend, &a->proxy_config);
+	/* Of several clusters on a machine one tells its health there. */
+	a->proxy_health =
+	    proxy_health_new(&(struct proxy_health_opts){ .env = a->env,
+							  .healthz_address = a->proxy_config.healthz_address,
+							  .metrics_address = a->proxy_config.metrics_address },
+			     err);
+	if (!a->proxy_health) {
+		o.backend->free(o.backend);
+		return -1;
+	}
+	o.health = a->proxy_health;
+	o.client = a->proxy_client = a->home->client(a->home->ctx, AGENT_PROXY, "kube-proxy");
+	a->proxy = proxy_new(&o, err);
 	return a->proxy ? 0 : err_wrap(err, "starting the service proxy");
 }
 
@@ -408,6 +423,8 @@ struct agent *agent_stop(struct agent *a)
 	dns_stop(a->dns);
 	client_free(a->dns_client);
 	proxy_free(a->proxy, false);
+	proxy_health_free(a->proxy_health);
+	proxy_config_release(&a->proxy_config);
 	client_free(a->proxy_client);
 	netd_free(a->netd);
 	client_free(a->netd_client);

@@ -169,27 +169,6 @@ static const char *kube_proxy_node(struct kube_proxy *k)
 	return arena_strdup(&k->arena, host);
 }
 
-static void setting(struct kube_proxy *k, struct proxy_backend *b, const char *path, int64_t value)
-{
-	if (value > 0)
-		proxy_backend_nft_setting(b, path, arena_printf(&k->arena, "%" PRId64, value));
-}
-
-static void conntrack_settings(struct kube_proxy *k, struct proxy_backend *b)
-{
-	const struct proxy_config *c = &k->c;
-	int64_t cores = MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
-
-	if (c->conntrack_max_per_core)
-		setting(k, b, "net/netfilter/nf_conntrack_max",
-			MAX(c->conntrack_max_per_core * cores, c->conntrack_min));
-	setting(k, b, "net/netfilter/nf_conntrack_tcp_timeout_established", c->tcp_established_ns / NS_PER_SEC);
-	setting(k, b, "net/netfilter/nf_conntrack_tcp_timeout_close_wait", c->tcp_close_wait_ns / NS_PER_SEC);
-	setting(k, b, "net/netfilter/nf_conntrack_udp_timeout", c->udp_ns / NS_PER_SEC);
-	setting(k, b, "net/netfilter/nf_conntrack_udp_timeout_stream", c->udp_stream_ns / NS_PER_SEC);
-	setting(k, b, "net/netfilter/nf_conntrack_tcp_be_liberal", c->tcp_be_liberal);
-}
-
 static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 {
 	struct proxy_backend *backend;
@@ -197,10 +176,8 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 		.env = k->env,
 		.node_name = kube_proxy_node(k),
 		.cluster_cidr = *k->c.cluster_cidr ? k->c.cluster_cidr : NULL,
-		.node_cidr = k->c.detect_local == DETECT_NODE_CIDR,
 		.table = TABLE,
-		.masquerade_all = k->c.rules[0].masquerade_all,
-		.mark = UINT32_C(1) << k->c.rules[0].masquerade_bit,
+		.config = &k->c,
 	};
 
 	if (!k->init_only && !(k->client = kube_proxy_client(k, err)))
@@ -209,12 +186,11 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 	backend = proxy_backend_nft_new(TABLE, SETTINGS, err);
 	if (!backend)
 		return err_wrap(err, "opening nftables");
-	conntrack_settings(k, backend);
+	proxy_backend_nft_conntrack(backend, &k->c);
 	if (k->init_only) {
 		backend->free(backend);
 		return 0;
 	}
-	vec_push(&k->c.nodeport_addresses, NULL);
 	k->health = proxy_health_new(&(struct proxy_health_opts){ .env = k->env,
 								  .healthz_address = k->c.healthz_address,
 								  .metrics_address = k->c.metrics_address },
@@ -225,7 +201,6 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 	}
 	o.client = k->client;
 	o.backend = backend;
-	o.nodeport_addresses = k->c.nodeport_addresses.p;
 	o.health = k->health;
 	k->proxy = proxy_new(&o, err);
 	log_info("kube-proxy", "serving", "node", "%s", o.node_name);

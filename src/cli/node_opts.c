@@ -1,11 +1,13 @@
 /* What a machine is asked to do as a node: the flags that `caravel server` and `caravel agent` share. */
 #include "base/file.h"
 #include "base/ip.h"
+#include "base/log.h"
 #include "cli/agent.h"
 #include "kubelet/kubelet.h"
 #include "kubelet/machine.h"
 #include "object/node_labels.h"
 #include "object/validate.h"
+#include "proxy/proxy_config.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -31,6 +33,8 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		    "network interface by which other nodes' pods are reached (that of --node-ip)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
 		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
+		ROW("kube-proxy-arg", 0, OPT_LIST, kube_proxy_args, "F=V",
+		    "a flag of kube-proxy for this node's service proxy, nodeport-addresses=primary say"),
 		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
 		    "processes a pod may have (4096, on small machines fewer); -1: no limit"),
 		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
@@ -54,6 +58,7 @@ void node_opts_release(struct node_opts *o)
 {
 	string_list_release(&o->node_labels);
 	string_list_release(&o->node_taints);
+	string_list_release(&o->kube_proxy_args);
 }
 
 /* --- what is refused --- */
@@ -125,6 +130,42 @@ static int node_opts_addresses(const char *ips, struct err *err)
 	return 0;
 }
 
+static void on_proxy_note(const char *what, void *ctx)
+{
+	(void)ctx;
+	log_info("agent", "the service proxy's configuration", "note", "%s", what);
+}
+
+int node_proxy_config(const struct node_opts *o, struct arena *a, struct proxy_config *c, struct err *err)
+{
+	proxy_config_defaults(c);
+	c->metrics_address = "";
+	c->conntrack_max_per_core = c->tcp_established_ns = c->tcp_close_wait_ns = 0;
+	for (const char *const *s = o->kube_proxy_args.list.p; s && *s; s++) {
+		struct sv value = sv_from(*s), flag;
+		int rc;
+
+		(void)sv_split(&value, '=', &flag);
+		rc = proxy_config_flag(a, c, arena_cstr(a, flag), value.p ? value : SV("true"), err);
+		if (rc < 0)
+			return err_wrap(err, "--kube-proxy-arg %s", *s);
+		if (rc == 0)
+			return err_set(err, ERR_INVALID,
+				       "--kube-proxy-arg takes FLAG=VALUE with a flag of kube-proxy, not '%s'", *s);
+	}
+	return proxy_config_check(a, c, on_proxy_note, NULL, err) < 0 ? err_wrap(err, "--kube-proxy-arg") : 0;
+}
+
+static int node_opts_proxy(const struct node_opts *o, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct proxy_config c;
+	int rc = node_proxy_config(o, &a, &c, err);
+
+	proxy_config_release(&c);
+	return rc;
+}
+
 int node_opts_check(const struct node_opts *o, struct err *err)
 {
 	if (o->kubelet_port < 0 || o->kubelet_port > 65535)
@@ -138,7 +179,7 @@ int node_opts_check(const struct node_opts *o, struct err *err)
 			       "lists them",
 			       o->flannel_iface);
 	if (node_opts_pids(o->pod_max_pids, err) < 0 || node_opts_labels(&o->node_labels, err) < 0 ||
-	    node_opts_taints(&o->node_taints, err) < 0)
+	    node_opts_taints(&o->node_taints, err) < 0 || node_opts_proxy(o, err) < 0)
 		return -1;
 	if (o->resolv_conf && access(o->resolv_conf, R_OK) < 0)
 		return err_set_errno(err, errno, "--resolv-conf names a file that cannot be read, '%s'",

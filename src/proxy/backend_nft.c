@@ -10,6 +10,7 @@
 #include "base/sysctl.h"
 #include "proxy/nfnl.h"
 #include "proxy/proxy.h"
+#include "proxy/proxy_config.h"
 
 #include <linux/ipv6_route.h>
 #include <net/if.h>
@@ -248,9 +249,28 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 	return &n->b;
 }
 
-void proxy_backend_nft_setting(struct proxy_backend *b, const char *path, const char *value)
+static void conntrack_setting(struct nft_backend *n, const char *name, int64_t value)
 {
-	(void)sysctl_ensure(&self(b)->sysctls, path, value);
+	char path[64], text[24];
+
+	(void)snprintf(path, sizeof(path), "net/netfilter/nf_conntrack_%s", name);
+	(void)snprintf(text, sizeof(text), "%" PRId64, value);
+	if (value > 0)
+		(void)sysctl_ensure(&n->sysctls, path, text);
+}
+
+void proxy_backend_nft_conntrack(struct proxy_backend *b, const struct proxy_config *c)
+{
+	struct nft_backend *n = self(b);
+	int64_t cores = MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+
+	if (c->conntrack_max_per_core)
+		conntrack_setting(n, "max", MAX(c->conntrack_max_per_core * cores, c->conntrack_min));
+	conntrack_setting(n, "tcp_timeout_established", c->tcp_established_ns / NS_PER_SEC);
+	conntrack_setting(n, "tcp_timeout_close_wait", c->tcp_close_wait_ns / NS_PER_SEC);
+	conntrack_setting(n, "udp_timeout", c->udp_ns / NS_PER_SEC);
+	conntrack_setting(n, "udp_timeout_stream", c->udp_stream_ns / NS_PER_SEC);
+	conntrack_setting(n, "tcp_be_liberal", c->tcp_be_liberal);
 }
 
 int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)

@@ -9,6 +9,7 @@
 #include "proxy/health.h"
 #include "proxy/hostport.h"
 #include "proxy/own_node.h"
+#include "proxy/proxy_config.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -469,14 +470,17 @@ static bool table_name_ok(const char *s)
 	return n > 0 && n < 64 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n && s[0] >= 'a';
 }
 
-static void take_nodeport_addresses(struct proxy *p, const char *const *list)
+static void proxy_configure(struct proxy *p, const struct proxy_config *c)
 {
-	for (; list && *list; list++) {
+	p->cfg.masq_all = c->rules[0].masquerade_all;
+	p->cfg.mark = UINT32_C(1) << c->rules[0].masquerade_bit;
+	p->node_cidr = c->detect_local == DETECT_NODE_CIDR;
+	for (size_t i = 0; i < c->nodeport_addresses.n; i++) {
 		struct ip_net net;
 
-		if (strcmp(*list, "primary") == 0) {
+		if (strcmp(c->nodeport_addresses.p[i], "primary") == 0) {
 			p->primary = p->cfg.chosen_nodeports[0] = p->cfg.chosen_nodeports[1] = true;
-		} else if (ip_net_parse(sv_from(*list), &net)) {
+		} else if (ip_net_parse(sv_from(c->nodeport_addresses.p[i]), &net)) {
 			nets_add(&p->nodeports, net);
 			p->cfg.chosen_nodeports[!ip_is_v4(net.addr)] = true;
 		}
@@ -503,11 +507,9 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->table = xstrdup(table);
 	p->cfg.table = p->table;
 	p->cfg.cluster = families_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""));
-	p->cfg.masq_all = o->masquerade_all;
-	p->cfg.mark = o->mark;
-	p->node_cidr = o->node_cidr;
 	p->health = o->health;
-	take_nodeport_addresses(p, o->nodeport_addresses);
+	if (o->config)
+		proxy_configure(p, o->config);
 	pthread_mutex_init(&p->lock, NULL);
 	p->tracker = change_tracker_new(&p->cfg);
 	p->factory = informer_factory_new(o->client);

@@ -17,6 +17,7 @@
 #include "proxy/change.h"
 
 struct proxy;
+struct proxy_config; /* proxy_config.h */
 struct proxy_health; /* health.h */
 
 /* Where rules go: the kernel through libnftables, or a recorder in tests. Calls come one at a time. */
@@ -43,8 +44,8 @@ struct proxy_backend {
  * directory of /run, to keep what the host's settings were; or NULL. */
 struct proxy_backend *proxy_backend_nft_new(const char *table, const char *settings, struct err *err);
 
-/* One more setting of the host's, below /proc/sys, given back with the others. What cannot be set is no failure. */
-void proxy_backend_nft_setting(struct proxy_backend *b, const char *path, const char *value);
+/* The limits of conntrack that c names, given back with the other settings. What cannot be set is no failure. */
+void proxy_backend_nft_conntrack(struct proxy_backend *b, const struct proxy_config *c);
 
 struct proxy_opts {
 	struct env *env;
@@ -54,13 +55,10 @@ struct proxy_opts {
 	struct proxy_backend *backend; /* taken, also when proxy_new() fails */
 	const char *node_name;
 	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade; may be NULL or "v4,v6" */
-	bool node_cidr;		  /* the pod ranges of this Node stand for it */
 	const char *table;	  /* nft table name; NULL: "caravel" */
-	bool masquerade_all;
-	uint32_t mark; /* 0: 0x4000 */
-	/* Ranges of this node's addresses that serve node ports, or the one word "primary" (the Node's InternalIPs);
-	 * NULL or empty: all, as in a family of which none is named. NULL-terminated. */
-	const char *const *nodeport_addresses;
+	/* Checked; of it count masquerading, who is a Pod, and which addresses serve node ports. NULL: the defaults.
+	 * Borrowed for the call. */
+	const struct proxy_config *config;
 	struct proxy_health *health; /* told how it goes; borrowed, outlives the proxy; NULL: nobody asks */
 };
 

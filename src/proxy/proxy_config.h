@@ -18,7 +18,9 @@ struct proxy_config {
 	const char *hostname_override, *kubeconfig, *cluster_cidr; /* "" : not given */
 	const char *mode, *detect_local_mode;
 	const char *healthz_address, *metrics_address; /* "0.0.0.0:10256"; "": none */
-	VEC(const char *) nodeport_addresses;	       /* CIDRs, or the one word "primary"; none: all addresses */
+	/* CIDRs, or the one word "primary" (the Node's InternalIPs); none: all addresses, as in a family of which none
+	 * is named. */
+	VEC(const char *) nodeport_addresses;
 	int64_t verbosity;
 	/* Of the section that the mode names: [0] iptables, [1] nftables; proxy_config_check() leaves it in [0]. */
 	struct {

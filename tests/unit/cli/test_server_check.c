@@ -106,8 +106,19 @@ static void test_lists(void **state)
 	one(&o.node.node_labels, "a=b");
 	one(&o.facts.disable, "trafeik");
 	refused(&o, "--disable");
+	o.facts.disable.list.n = 0;
+	vec_push(&o.facts.disable.list, NULL);
+	one(&o.node.kube_proxy_args, "nodeport-addresses=primary");
+	assert_int_equal(server_check(&o, NULL), 0);
+	one(&o.node.kube_proxy_args, "masquerade-all");
+	assert_int_equal(server_check(&o, NULL), 0);
+	one(&o.node.kube_proxy_args, "nodeport-address=primary");
+	refused(&o, "--kube-proxy-arg");
+	one(&o.node.kube_proxy_args, "proxy-mode=userspace");
+	refused(&o, "--kube-proxy-arg");
 	string_list_release(&o.node.node_labels);
 	string_list_release(&o.node.node_taints);
+	string_list_release(&o.node.kube_proxy_args);
 	string_list_release(&o.facts.disable);
 }
 
