@@ -13,12 +13,14 @@
 #include "proxy/proxy_config.h"
 
 #include <linux/ipv6_route.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#define LARGE ((size_t)256 << 10) /* of a transaction's text */
 #define ROUTES_MAX ((size_t)1 << 20)
 
 /* Loaded by the first backend or cleanup (base/lazylib.h). */
@@ -124,42 +126,33 @@ static void nft_prepare(struct proxy_backend *b, bool v6, bool *ret_bridge_nf)
 	(void)sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-ip6tables", "1");
 }
 
-/* The chains of the table's fixed part stand together: they were made first. */
-static struct sv fixed_chains(struct sv table)
+/* libnftables keeps what it read of a transaction until the next, forty times the text. */
+static void drop_cache(struct nft_backend *n)
 {
-	ssize_t from = sv_find_sv(table, SV("\tchain guard {")),
-		to = sv_find_sv(table, SV("\tchain nat_postrouting {"));
-	ssize_t end = to < 0 ? -1 : sv_find_sv(sv_sub(table, (size_t)to, table.n), SV("\n\t}"));
+	struct nft_ctx *fresh = make_ctx(NULL);
 
-	return from < 0 || end < 0 ? SV("") : sv_sub(table, (size_t)from, (size_t)(to + end - from));
-}
-
-/* 0 when the table is not there. */
-static uint64_t table_shape(struct nft_backend *n, uint64_t *ret_fixed)
-{
-	_cleanup_free_ char *cmd = xasprintf("list table inet %s", n->table);
-	struct sv text;
-
-	*ret_fixed = 0;
-	if (nft_run(n->nft, cmd, NULL) < 0)
-		return 0;
-	text = sv_from(sym_nft_ctx_get_output_buffer(n->nft));
-	*ret_fixed = sv_hash(fixed_chains(text));
-	return sv_hash(text);
+	if (!fresh)
+		return;
+	sym_nft_ctx_free(n->nft);
+	n->nft = fresh;
+	(void)malloc_trim(0);
 }
 
 static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *err)
 {
 	struct nft_backend *n = self(b);
 	_cleanup_free_ char *text = xstrndup(commands.p, commands.n);
+	struct nfnl_shape shape;
 
 	n->looked = false;
 	n->generation = 0;
 	if (nft_run(n->nft, text, err) < 0)
 		return -1;
+	if (commands.n > LARGE)
+		drop_cache(n);
 	(void)nfnl_generation(n->nl, &n->generation, NULL);
-	if (sv_starts(commands, SV("add table "))) /* in place of whatever there was */
-		(void)table_shape(n, &n->fixed);
+	if (sv_starts(commands, SV("add table ")) && nfnl_shape(n->nl, n->table, render_is_fixed, &shape, NULL) == 0)
+		n->fixed = shape.fixed; /* it was put in place of whatever there was */
 	if (!n->open)
 		(void)sysctl_ensure(&n->sysctls, "net/ipv4/conf/all/route_localnet", "1");
 	n->open = true;
@@ -169,7 +162,7 @@ static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *er
 static bool nft_intact(struct proxy_backend *b)
 {
 	struct nft_backend *n = self(b);
-	uint64_t shape, fixed;
+	struct nfnl_shape shape;
 	uint32_t now;
 
 	if (n->generation == 0 || nfnl_generation(n->nl, &now, NULL) < 0)
@@ -179,10 +172,10 @@ static bool nft_intact(struct proxy_backend *b)
 	/* The generation moves with every table of the machine, so after a change of ours the first look at what
 	 * changes only takes the measure. What was done in between to a chain of endpoints goes unnoticed until the
 	 * next change; the other way round, two clusters would rewrite each other's work forever. */
-	shape = table_shape(n, &fixed);
-	if (shape == 0 || fixed != n->fixed || (n->looked && shape != n->shape))
+	if (nfnl_shape(n->nl, n->table, render_is_fixed, &shape, NULL) < 0 || !shape.there || shape.fixed != n->fixed ||
+	    (n->looked && shape.all != n->shape))
 		return false;
-	n->shape = shape;
+	n->shape = shape.all;
 	n->looked = true;
 	n->generation = now;
 	return true;

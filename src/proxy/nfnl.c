@@ -20,6 +20,8 @@
 #define LOOKS_MAX 5 /* at entries that should go; the second finds nothing but for a rare race */
 #define REPLY_BYTES 65536
 #define GETGEN (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN)
+#define GETCHAIN (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN)
+#define GETRULE (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE)
 #define GETSETELEM (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM)
 #define CT_GET (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET)
 #define CT_DELETE (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE)
@@ -178,6 +180,72 @@ int nfnl_generation(struct mnl_socket *s, uint32_t *ret, struct err *err)
 	*ret = 0;
 	nfnl_begin(&r, GETGEN, 0, AF_UNSPEC);
 	return nfnl_call(s, &r, on_generation, ret, err);
+}
+
+/* --- chains --- */
+
+struct shaping {
+	const char *table;
+	bool (*is_fixed)(struct sv chain);
+	struct nfnl_shape *ret;
+};
+
+static struct sv nfnl_text(const struct nlattr *a)
+{
+	struct sv s = a ? sv_make(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : SV("");
+
+	while (s.n && s.p[s.n - 1] == '\0')
+		s.n--;
+	return s;
+}
+
+static void shape_add(const struct shaping *w, struct sv chain, const struct nlattr *what)
+{
+	uint64_t one[] = { w->ret->all, sv_hash(chain),
+			   what ? sv_hash(sv_make(mnl_attr_get_payload(what), mnl_attr_get_payload_len(what))) : 0 };
+
+	w->ret->all = sv_hash(sv_make((const char *)one, sizeof(one)));
+	if (!w->is_fixed(chain))
+		return;
+	one[0] = w->ret->fixed;
+	w->ret->fixed = sv_hash(sv_make((const char *)one, sizeof(one)));
+}
+
+/* Handles and counts of users come and go, what a chain does is said by these. */
+static void on_chain(const struct nlmsghdr *h, void *ctx)
+{
+	static const uint16_t parts[] = { NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE };
+	const struct shaping *w = ctx;
+
+	if (!sv_is(nfnl_text(nfnl_attr(h, NFTA_CHAIN_TABLE)), w->table))
+		return;
+	w->ret->there = true;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		shape_add(w, nfnl_text(nfnl_attr(h, NFTA_CHAIN_NAME)), nfnl_attr(h, parts[i]));
+}
+
+static void on_rule(const struct nlmsghdr *h, void *ctx)
+{
+	const struct shaping *w = ctx;
+
+	if (sv_is(nfnl_text(nfnl_attr(h, NFTA_RULE_TABLE)), w->table))
+		shape_add(w, nfnl_text(nfnl_attr(h, NFTA_RULE_CHAIN)), nfnl_attr(h, NFTA_RULE_EXPRESSIONS));
+}
+
+int nfnl_shape(struct mnl_socket *s, const char *table, bool (*is_fixed)(struct sv chain), struct nfnl_shape *ret,
+	       struct err *err)
+{
+	struct shaping w = { table, is_fixed, ret };
+	struct nfnl_request r;
+	struct nlmsghdr *h = nfnl_begin(&r, GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
+
+	*ret = (struct nfnl_shape){ .there = false };
+	if (nfnl_call(s, &r, on_chain, &w, err) < 0)
+		return -1;
+	h = nfnl_begin(&r, GETRULE, NLM_F_DUMP, NFPROTO_INET);
+	if (!mnl_attr_put_strz_check(h, sizeof(r), NFTA_RULE_TABLE, table))
+		return err_set(err, ERR_INTERNAL, "the name of the table '%s' is too long", table);
+	return nfnl_call(s, &r, on_rule, &w, err);
 }
 
 /* --- sets --- */

@@ -241,6 +241,30 @@ static void base_nat(struct buf *b, const struct render_cfg *c)
 	base_masquerade(b, c);
 }
 
+bool render_is_fixed(struct sv chain)
+{
+	static const char *const names[] = { "guard",
+					     "firewall",
+					     "refused",
+					     "refuse",
+					     "filter_input",
+					     "filter_output",
+					     "filter_forward",
+					     "services",
+					     "inside",
+					     "nat_prerouting",
+					     "nat_output",
+					     "nat_prerouting_again",
+					     "nat_output_again",
+					     "nat_postrouting" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (sv_is(chain, names[i]))
+			return true;
+	}
+	return false;
+}
+
 void render_remove(struct buf *b, const char *table)
 {
 	/* Adding first makes deleting one that is not there no failure. */

@@ -44,6 +44,7 @@ struct affinity {
 };
 
 void render_base(struct buf *b, const struct render_cfg *c); /* puts an empty table in place of any old one */
+bool render_is_fixed(struct sv chain);			     /* one of that part: never changed afterwards */
 void render_remove(struct buf *b, const char *table);
 void render_del_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
 void render_add_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);

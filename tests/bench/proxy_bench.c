@@ -1,15 +1,34 @@
-/* How long one more Service takes among many: from its frontends to rules in the kernel. In a network namespace
- * of its own; needs root.
+/* What Services cost: from frontends to rules in the kernel, and on the way of packets. In a network namespace of its
+ * own; needs root and ip(8).
  *
  *	proxy_bench [services [endpoints of each]]
- */
+ *
+ * Both families take turns: every other Service is of IPv6. */
 #include "proxy/proxy.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
+
+#define TABLE "bench"
+#define PORT 8080
+#define ROUNDS 50
+#define CONNECTS 3000
+#define STREAM_BYTES ((size_t)1 << 30)
+
+static struct proxy_backend *backend;
+static struct change_tracker *tracker;
 
 static double now_ms(void)
 {
@@ -19,61 +38,235 @@ static double now_ms(void)
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
-static struct proxy_backend *backend;
-static struct change_tracker *tracker;
+static void bench_fail(const char *what)
+{
+	(void)fprintf(stderr, "%s: %s\n", what, strerror(errno));
+	exit(1);
+}
 
-/* Makes service i have n endpoints (0: removes it) and returns the milliseconds that took. */
-static double set_service(unsigned i, unsigned n)
+static struct ip_addr bench_addr(bool v6, uint32_t v4_base, uint8_t net, uint32_t n)
+{
+	struct ip_addr six = { { 0xfd, net } };
+
+	return v6 ? ip_add(six, n + 1) : ip_v4(v4_base + n);
+}
+
+/* --- rules --- */
+
+struct bench_service {
+	char key[32];
+	struct frontend f;
+	struct endpoint eps[64];
+};
+
+static void make_service(struct bench_service *s, unsigned i, unsigned n)
+{
+	bool v6 = i % 2;
+
+	*s = (struct bench_service){
+		.f = { .key = { .addr = bench_addr(v6, 0x0a600001, 0x43, i), .port = 80, .proto = IPPROTO_TCP },
+		       .cluster_ip = true,
+		       .masq = MASQ_OUTSIDE }
+	};
+	(void)snprintf(s->key, sizeof(s->key), "bench/s%u", i);
+	for (unsigned k = 0; k < n; k++)
+		s->eps[k] =
+		    (struct endpoint){ .addr = bench_addr(v6, 0x0a2a0002, 0x42, (i * n + k) % 60000), .port = PORT };
+	s->f.outer = (struct endpoints){ s->eps, n };
+}
+
+/* Writes these in one transaction; the milliseconds that took. */
+static double write_services(struct bench_service *s, size_t n)
 {
 	_cleanup_(changes_release) struct changes c = { 0 };
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	_cleanup_free_ char *key = xasprintf("bench/s%u", i);
-	struct endpoint *eps = xcalloc(n + 1, sizeof(*eps));
-	struct frontend f = { .key = { .addr = ip_v4(0x0a600001 + i), .port = 80, .proto = IPPROTO_TCP },
-			      .cluster_ip = true,
-			      .masq = MASQ_OUTSIDE,
-			      .outer = { eps, n } };
-	struct service_update u = { sv_from(key), &f, n > 0 };
+	struct service_update *u = xcalloc(n, sizeof(*u));
 	double began = now_ms();
 
-	for (unsigned k = 0; k < n; k++)
-		eps[k] = (struct endpoint){ .addr = ip_v4(0x0a2a0002 + (i * n + k) % 60000), .port = 8080 };
-	change_update(tracker, &u, 1, NULL, &c);
+	for (size_t i = 0; i < n; i++)
+		u[i] = (struct service_update){ sv_from(s[i].key), &s[i].f, s[i].f.outer.n > 0 };
+	change_update(tracker, u, n, NULL, &c);
 	if (backend->apply(backend, buf_sv(&c.commands), &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err_msg(&err));
 		exit(1);
 	}
-	free(eps);
+	free(u);
 	return now_ms() - began;
 }
 
+static double set_service(unsigned i, unsigned n)
+{
+	struct bench_service s;
+
+	make_service(&s, i, n);
+	return write_services(&s, 1);
+}
+
+static double resident_mb(const char *field)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "re");
+	double kb = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, field, strlen(field)) == 0)
+			kb = atof(line + strlen(field) + 1);
+	if (f)
+		(void)fclose(f);
+	return kb / 1024;
+}
+
+/* --- packets --- */
+
+static int dial(const char *address, int port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)inet_pton(AF_INET, address, &to.sin_addr);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		bench_fail(address);
+	return fd;
+}
+
+/* A process that takes connections; one that is written to is read to its end. */
+static pid_t start_server(void)
+{
+	struct sockaddr_in on = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	static char mem[1 << 18];
+	pid_t pid;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&on, sizeof(on)) < 0 || listen(fd, 1024) < 0)
+		bench_fail("listening");
+	pid = fork();
+	if (pid) {
+		close(fd);
+		return pid;
+	}
+	for (;;) {
+		int c = accept(fd, NULL, NULL);
+
+		while (read(c, mem, sizeof(mem)) > 0)
+			;
+		close(c);
+	}
+}
+
+static int cmp_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The median time until a connection is there, in microseconds. */
+static double first_packet_us(const char *address, int port, double *ret_per_s)
+{
+	static double took[CONNECTS];
+	double began = now_ms();
+
+	for (size_t i = 0; i < CONNECTS; i++) {
+		struct linger at_once = { .l_onoff = 1 };
+		double from = now_ms();
+		int fd = dial(address, port);
+
+		took[i] = (now_ms() - from) * 1e3;
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		close(fd);
+	}
+	*ret_per_s = CONNECTS / (now_ms() - began) * 1e3;
+	qsort(took, CONNECTS, sizeof(*took), cmp_double);
+	return took[CONNECTS / 2];
+}
+
+static double stream_gbit(const char *address, int port)
+{
+	static char mem[1 << 18];
+	int fd = dial(address, port);
+	double began = now_ms();
+	size_t left = STREAM_BYTES;
+	char end;
+
+	while (left) {
+		ssize_t n = write(fd, mem, MIN(left, sizeof(mem)));
+
+		if (n <= 0)
+			bench_fail("writing");
+		left -= (size_t)n;
+	}
+	(void)shutdown(fd, SHUT_WR);
+	if (read(fd, &end, 1) < 0) /* the server has read all */
+		bench_fail("reading");
+	close(fd);
+	return (double)STREAM_BYTES * 8 / 1e6 / (now_ms() - began);
+}
+
+static void packets(const char *what, const char *address, int port)
+{
+	double per_s, us = first_packet_us(address, port, &per_s);
+
+	printf("%-25s %8.1f us first packet, %7.0f connections/s, %6.1f Gbit/s\n", what, us, per_s,
+	       stream_gbit(address, port));
+}
+
+/* --- */
+
 int main(int argc, char **argv)
 {
-	unsigned services = argc > 1 ? (unsigned)atoi(argv[1]) : 10000, eps = argc > 2 ? (unsigned)atoi(argv[2]) : 2;
-	struct render_cfg cfg = { .table = "bench",
-				  .cluster = { .net = { { ip_v4(0x0a2a0000), 112 } }, .has = { true, false } } };
+	unsigned services = argc > 1 ? (unsigned)atoi(argv[1]) : 10000;
+	unsigned eps = argc > 2 ? MIN((unsigned)atoi(argv[2]), 60U) : 5;
+	struct render_cfg cfg = { .table = TABLE,
+				  .cluster = { .net = { { ip_v4(0x0a2a0000), 112 }, { { { 0xfd, 0x42 } }, 16 } },
+					       .has = { true, true } } };
 	_cleanup_(err_release) struct err err = ERR_INIT;
-	double add = 0, grow = 0, del = 0, began;
-	enum { ROUNDS = 50 };
+	double add = 0, grow = 0, del = 0, worst = 0, first, empty;
+	struct bench_service *all = xcalloc(services + 1, sizeof(*all)), probe;
+	pid_t server;
 
-	if (unshare(CLONE_NEWNET) < 0 || !(backend = proxy_backend_nft_new("bench", NULL, &err))) {
+	if (unshare(CLONE_NEWNET) < 0 || !(backend = proxy_backend_nft_new(TABLE, NULL, &err))) {
 		(void)fprintf(stderr, "cannot run here: %s\n", err_msg(&err));
 		return 77;
 	}
+	if (system("ip link set lo up && ip addr add 10.97.0.1/32 dev lo && ip route add 10.96.0.0/16 dev lo src "
+		   "10.97.0.1") != 0)
+		return 77;
+	server = start_server();
 	tracker = change_tracker_new(&cfg);
-	began = now_ms();
+	/* One that leads to the server, among none. */
+	make_service(&probe, 60000, 1);
+	probe.eps[0].addr = ip_v4(0x0a610001);
+	probe.f.key.addr = ip_v4(0x0a60fff0);
+	(void)write_services(&probe, 1);
+	packets("directly", "10.97.0.1", PORT);
+	packets("through one Service", "10.96.255.240", 80);
+
 	for (unsigned i = 0; i < services; i++)
-		(void)set_service(i, eps);
-	printf("%u services one by one   %8.0f ms\n", services, now_ms() - began);
+		make_service(&all[i], i, eps);
+	change_reset(tracker);
+	(void)malloc_trim(0);
+	empty = resident_mb("VmRSS:");
+	first = write_services(all, services);
+	printf("first sync of %-5u       %8.0f ms, %.0f MB at its height, %.0f MB more afterwards\n", services, first,
+	       resident_mb("VmHWM:"), (malloc_trim(0), resident_mb("VmRSS:") - empty));
+	(void)write_services(&probe, 1);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		add += set_service(services + i, eps);
+		double took = set_service(services + i, eps);
+
+		add += took;
+		worst = MAX(worst, took);
 		grow += set_service(services + i, eps + 1);
 		del += set_service(services + i, 0);
 	}
-	printf("one more                 %8.2f ms\n", add / ROUNDS);
+	printf("one more                 %8.2f ms (%.2f at worst)\n", add / ROUNDS, worst);
 	printf("one more endpoint        %8.2f ms\n", grow / ROUNDS);
 	printf("one less                 %8.2f ms\n", del / ROUNDS);
+	packets("through one of them", "10.96.255.240", 80);
+	(void)kill(server, SIGKILL);
+	(void)waitpid(server, NULL, 0);
 	change_tracker_free(tracker);
 	backend->free(backend);
+	free(all);
 	return 0;
 }
