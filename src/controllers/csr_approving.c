@@ -96,7 +96,7 @@ static int approving_serving(struct csr_controller *c, struct obj *o, const stru
 	if (foreign.n)
 		recorder_event(c->ctx->recorder, RES(certificates_certificatesigningrequests), obj_root(o), "Warning",
 			       "NotApproved",
-			       "%.*s is no name or address of the Node, or one of the API server: this is left to "
+			       "%.*s: no name or address of the Node, or one of the API server; this is left to "
 			       "kubectl certificate approve",
 			       SV_ARG(foreign));
 	return 0; /* until the Node has other addresses */

@@ -3,6 +3,7 @@
 #include "base/ip.h"
 
 #define NODE_PREFIX "system:node:"
+#define NAMES_MAX 32
 
 static bool csr_usage_in(const struct val *usages, const char *usage)
 {
@@ -121,6 +122,9 @@ static bool csr_has_star(struct sv name)
 
 struct sv csr_foreign_name(const struct csr *csr, const struct val *node, struct sv server_cert_pem)
 {
+	/* Each costs a look at all that its Node has. */
+	if (csr->n_dns_names > NAMES_MAX || csr->n_ips > NAMES_MAX)
+		return SV("more than 32 names");
 	for (size_t i = 0; i < csr->n_dns_names; i++)
 		if (csr_has_star(csr->dns_names[i]) || !csr_node_has(node, csr->dns_names[i], false) ||
 		    cert_names_it(server_cert_pem, csr->dns_names[i]))

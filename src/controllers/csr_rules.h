@@ -22,5 +22,6 @@ const char *csr_not_kubelet_serving(const struct csr *csr, const struct val *usa
 const char *csr_not_for(struct arena *a, struct sv signer, const struct csr *csr, const struct val *usages);
 
 /* The name that the request asks for which its node has not, by the Node's name and status.addresses: SV_NULL when it
- * has them all. server_cert: no node is given a name of the API server, whoever else has it. */
+ * has them all; of more than 32 it has none. server_cert: no node is given a name of the API server, whoever else has
+ * it. */
 struct sv csr_foreign_name(const struct csr *csr, const struct val *node, struct sv server_cert_pem);

@@ -19,6 +19,13 @@ struct growth_case {
 #define POD_HEAD "{'metadata':{'name':'x'},'spec':{"
 #define C "'containers':[{'name':'c','image':'i'}]"
 #define NS "/api/v1/namespaces/default/"
+#define CSRS "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+#define REQUEST                                                                                                \
+	"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1HNENBUUF3RERFS01BZ0dBMVVFQXd3QmVEQlpNQk1HQnlx" \
+	"R1NNNDlBZ0VHQ0NxR1NNNDlBd0VIQTBJQQpCRGc4M0hXT3AvM1dNR0owSS8zK0FzcGZ5WXNxQzlydSs1b1FaV0dJcERtNllCY1gx" \
+	"dnZ1WUREc1V3S1ZZZHNyClA0SFNYaElYVDNuM3hsbnpmRDBUU2UrZ0FEQUtCZ2dxaGtqT1BRUURBZ05KQURCR0FpRUFrOURTRGx0" \
+	"SGhxVTMKS3UrYlc0NlduZE5CdEYzd2F0SVliMVFBaXBWVGxmb0NJUUR5bHExYWZMK1FzdkcrVjFFVCtoVUdkVnhIM2hBNAp0TDZV" \
+	"Tm9FbXpWZGpoQT09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo="
 #define DEPLOYMENTS "/apis/apps/v1/namespaces/default/deployments"
 
 static const struct growth_case cases[] = {
@@ -74,6 +81,12 @@ static const struct growth_case cases[] = {
 	  NULL, 201 },
 	{ NS "pods", POD_HEAD C "},'status':{'conditions':[", "{'type':'example.com/c%zu','status':'True'}", "]}}",
 	  NULL, NULL, 201 },
+	{ CSRS,
+	  "{'metadata':{'name':'x'},'spec':{'request':'" REQUEST
+	  "','signerName':'x.io/y','usages':['any']},'status':{'conditions':[",
+	  "{'type':'C%zu','status':'True'}", "]}}", NULL, NULL, 201 },
+	{ CSRS, "{'metadata':{'name':'x'},'spec':{'request':'eA==','signerName':'x.io/y','usages':[", "'u%zu'", "]}}",
+	  NULL, NULL, 422 },
 	{ "/api/v1/nodes", "{'metadata':{'name':'x'},'status':{'conditions':[", "{'type':'C%zu','status':'True'}",
 	  "],'capacity':{", "'example.com/r%zu':'1'", "}}}", 201 },
 	{ DEPLOYMENTS, "{'metadata':{'name':'x'},'spec':{'selector':{'matchLabels':{", "'k%zu':'v'",

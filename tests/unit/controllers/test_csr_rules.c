@@ -159,6 +159,16 @@ static void test_names_of_others(void **state)
 
 	(void)state;
 	assert_int_equal(cert_make(&arena, &o, SV(""), SV(""), &cert, &key, NULL), 0);
+	{
+		struct sv many[33];
+		struct csr c = { .dns_names = many, .n_dns_names = ARRAY_LEN(many) };
+
+		for (size_t i = 0; i < ARRAY_LEN(many); i++)
+			many[i] = SV("a");
+		assert_sv(csr_foreign_name(&c, node, SV("")), "more than 32 names");
+		c.n_dns_names--;
+		assert_null(csr_foreign_name(&c, node, SV("")).p);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct row r = { NODE, "system:nodes", rows[i].dns, rows[i].ips, "", "", SERVER, NULL, 0 };
 		struct csr c = csr_from(&r);

@@ -1,6 +1,7 @@
 /* CertificateSigningRequests: who asks is written down by the server; what is asked for never changes; approval and
  * certificate each have an endpoint of their own. */
 #include "apiserver/registry/kinds/kinds.h"
+#include "base/strmap.h"
 #include "base/timefmt.h"
 
 static void csr_create(struct api_req *q, struct val *doc)
@@ -38,29 +39,30 @@ static void csr_keep_decision(struct arena *a, const struct val *old, struct val
 }
 
 /* When a condition got the status that it has; now, unless the stored one has it already. */
-static struct sv csr_since(const struct val *old, const struct val *condition, struct sv now)
+static struct sv csr_since(const struct strmap *was, const struct val *condition, struct sv now)
 {
-	VAL_EACH(val_get(old, F_status, F_conditions), c)
-		if (val_equal(val_member(c, F_type), val_member(condition, F_type)) &&
-		    val_equal(val_member(c, F_status), val_member(condition, F_status)) &&
-		    val_get_str(c, F_lastTransitionTime).n)
-			return val_get_str(c, F_lastTransitionTime);
-	return now;
+	const struct val *c = strmap_get(was, val_get_str(condition, F_type));
+	struct sv since = val_get_str(c, F_lastTransitionTime);
+
+	return since.n && val_equal(val_member(c, F_status), val_member(condition, F_status)) ? since : now;
 }
 
 static void csr_set_times(struct api_req *q, const struct val *old, struct val *doc)
 {
+	_cleanup_(strmap_release) struct strmap was = STRMAP_INIT;
 	struct val *list = val_get_mut(doc, F_status, F_conditions);
 	char text[TIME_TEXT_MAX];
 	struct sv now = time_format(env_now_ns(q->server->env), false, text);
 
+	VAL_EACH(val_get(old, F_status, F_conditions), c)
+		strmap_set(&was, val_get_str(c, F_type), (void *)c);
 	for (size_t i = 0; i < val_len(list); i++) {
 		struct val *c = val_at_mut(list, i);
 
 		if (!val_get_str(c, F_lastUpdateTime).n)
 			val_set_str(q->arena, c, F_lastUpdateTime, now);
 		if (!val_get_str(c, F_lastTransitionTime).n)
-			val_set_str(q->arena, c, F_lastTransitionTime, csr_since(old, c, now));
+			val_set_str(q->arena, c, F_lastTransitionTime, csr_since(&was, c, now));
 	}
 }
 
