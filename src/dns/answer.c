@@ -375,6 +375,7 @@ static enum outcome answer_step(struct answering *a, bool first, struct dns_name
 	if (first && dns_config_rewrite(cfg, &a->name, &a->other))
 		return OUT_GO_ON;
 	host = dns_config_host_addrs(cfg, &a->name);
+	ret_zone->n = 0;
 	if (host)
 		return answer_host(a, host);
 	*ret_zone = cfg->domain;
@@ -389,7 +390,7 @@ static enum outcome answer_step(struct answering *a, bool first, struct dns_name
 /* Writes what is ours. OUT_FOREIGN: a->name is not. */
 static enum outcome answer_walk(struct answering *a)
 {
-	struct dns_name zone;
+	struct dns_name zone = { 0 }; /* none: hosts say nothing of others */
 	enum outcome out = OUT_NONE;
 
 	a->name = a->q->lower;
@@ -408,7 +409,7 @@ static enum outcome answer_walk(struct answering *a)
 		a->o.rcode = DNS_SERVFAIL; /* they lead in a circle */
 	if (out == OUT_NONE)
 		a->o.rcode = DNS_NXDOMAIN;
-	if (out == OUT_NONE || out == OUT_NODATA)
+	if ((out == OUT_NONE || out == OUT_NODATA) && zone.n)
 		answer_soa(a, DNS_AUTHORITY, &zone);
 	return out;
 }
