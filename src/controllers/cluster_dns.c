@@ -34,6 +34,7 @@ struct cluster_dns {
 	struct controller_ctx *ctx;
 	struct informer *services, *slices, *nodes;
 	struct workq *q;
+	bool said; /* that the Service has another address */
 };
 
 /* A slice that shall be there. */
@@ -75,7 +76,8 @@ static struct val *cluster_dns_labels(struct arena *a)
 	return labels;
 }
 
-static void cluster_dns_add_port(struct arena *a, struct val *list, const char *name, const char *protocol, int64_t port)
+static void cluster_dns_add_port(struct arena *a, struct val *list, const char *name, const char *protocol,
+				 int64_t port)
 {
 	struct val *p = val_new_map(a);
 
@@ -142,11 +144,15 @@ static int cluster_dns_create(struct dns_run *r, struct err *err)
 /* Somebody made one of that name, or it came from another flag: whoever asks the address of the flag gets no answer. */
 static void cluster_dns_look(struct dns_run *r)
 {
-	struct sv rest = sv_from(r->c->ctx->opts->cluster_dns), first, ip = val_str(obj_get(r->svc, F_spec, F_clusterIP));
+	struct sv rest = sv_from(r->c->ctx->opts->cluster_dns), first,
+		  ip = val_str(obj_get(r->svc, F_spec, F_clusterIP));
 
-	if (sv_split(&rest, ',', &first) && !sv_eq(sv_trim(first), ip))
-		log_warn("cluster-dns", "the Service kube-system/kube-dns has another address than --cluster-dns, which pods ask",
-			 "address", "%.*s", SV_ARG(ip));
+	if (r->c->said || !sv_split(&rest, ',', &first) || sv_eq(sv_trim(first), ip))
+		return;
+	r->c->said = true;
+	log_warn("cluster-dns",
+		 "the Service kube-system/kube-dns has another address than --cluster-dns, which pods ask", "address",
+		 "%.*s", SV_ARG(ip));
 }
 
 /* --- its endpoints --- */
@@ -162,7 +168,7 @@ static int64_t cluster_dns_node_port(const struct obj *node)
 	int64_t port;
 
 	return sv_to_i64(val_str(val_member_sv(obj_get(node, F_metadata, F_annotations), SV(ANN_PORT))), &port) &&
-			       port > 0 && port <= UINT16_MAX && !obj_deleting(node)
+		       port > 0 && port <= UINT16_MAX && !obj_deleting(node)
 		   ? port
 		   : 0;
 }
@@ -302,8 +308,7 @@ static int cluster_dns_write_slices(struct dns_run *r, struct err *err)
 {
 	_cleanup_(strmap_release) struct strmap have = STRMAP_INIT;
 	size_t n;
-	struct obj **slices =
-	    informer_by_ref(r->c->slices, &r->a, INDEX_DNS, SV(DNS_NAMESPACE), SV(DNS_SERVICE), &n);
+	struct obj **slices = informer_by_ref(r->c->slices, &r->a, INDEX_DNS, SV(DNS_NAMESPACE), SV(DNS_SERVICE), &n);
 
 	for (size_t i = 0; i < n; i++)
 		if (!obj_deleting(slices[i]))
@@ -420,10 +425,10 @@ static void *cluster_dns_start(struct controller_ctx *ctx)
 							 .reconcile = cluster_dns_reconcile,
 							 .ctx = c,
 							 .ready = cluster_dns_ready });
-	informer_add_handler(c->services,
-			     &(struct informer_handler){ cluster_dns_on_service, cluster_dns_on_service_update,
-							 cluster_dns_on_service },
-			     c);
+	informer_add_handler(
+	    c->services,
+	    &(struct informer_handler){ cluster_dns_on_service, cluster_dns_on_service_update, cluster_dns_on_service },
+	    c);
 	informer_add_handler(
 	    c->slices,
 	    &(struct informer_handler){ cluster_dns_on_slice, cluster_dns_on_slice_update, cluster_dns_on_slice }, c);
