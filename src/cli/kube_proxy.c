@@ -182,6 +182,8 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 
 	if (!k->init_only && !(k->client = kube_proxy_client(k, err)))
 		return -1;
+	if (k->client)
+		client_https_reads_only(k->client);
 	(void)dir_make(SETTINGS_DIR, 0700, NULL); /* without it they are given back by this process or not at all */
 	backend = proxy_backend_nft_new(TABLE, SETTINGS, err);
 	if (!backend)

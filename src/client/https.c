@@ -191,24 +191,41 @@ static struct val *https_with_type(struct arena *a, const struct resource *r, co
 	return m;
 }
 
-static int take_page(struct paging *p, struct arena *a, const struct resource *r, struct sv body, struct err *err)
+void client_https_reads_only(struct client *c)
 {
-	const struct val *v = https_decode(a, body, err), *items;
+	((struct https_client *)c)->reads_only = true;
+}
+
+struct obj *https_publish(const struct https_client *h, struct val *o)
+{
+	struct val *meta = h->reads_only ? val_get_mut(o, F_metadata) : NULL;
+
+	if (meta && meta->type == VAL_MAP)
+		(void)val_del(meta, F_managedFields);
+	return obj_new(o, 0);
+}
+
+static int take_page(struct https_client *h, struct paging *p, struct arena *a, const struct resource *r,
+		     struct sv body, struct err *err)
+{
+	struct val *v = https_decode(a, body, err), *items;
 	struct obj_list *l = p->out;
 
 	if (!v)
 		return -1;
-	items = val_get(v, F_items);
+	items = val_get_mut(v, F_items);
 	if (!p->cont.n && !sv_to_i64(val_get_str(v, F_metadata, F_resourceVersion), &l->rev))
 		return err_set(err, ERR_INTERNAL, "the server's list has no resourceVersion");
 	if (val_len(items) > p->cap - l->n) {
 		p->cap = l->n + val_len(items) + (p->limit && l->n ? l->n / 2 : 0);
 		l->items = xrealloc(l->items, p->cap * sizeof(struct obj *));
 	}
-	VAL_EACH(items, it) {
+	for (size_t i = 0; i < val_len(items); i++) {
+		struct val *it = val_at_mut(items, i);
+
 		if (it->type != VAL_MAP)
 			return err_set(err, ERR_INTERNAL, "the server's list has an item that is no object");
-		l->items[l->n++] = obj_new(val_get(it, F_kind) ? it : https_with_type(a, r, it), 0);
+		l->items[l->n++] = https_publish(h, val_get(it, F_kind) ? it : https_with_type(a, r, it));
 	}
 	buf_clear(&p->cont);
 	buf_addsv(&p->cont, val_get_str(v, F_metadata, F_continue));
@@ -246,7 +263,7 @@ static int get_page(struct https_client *h, const struct resource *r, struct sv 
 	}
 	if (https_call_run(&k, &target, &res, err) < 0)
 		return -1;
-	return take_page(p, &a, r, res.body, err);
+	return take_page(h, p, &a, r, res.body, err);
 }
 
 static int https_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,

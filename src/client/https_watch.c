@@ -345,23 +345,24 @@ static bool type_of(struct sv s, enum watch_type *ret)
 }
 
 /* 1: an event; 0: nothing to report (a type of the future); -1: the watch is over. */
-static int read_line(const struct line *l, enum watch_type *ret_type, struct obj **ret, struct err *err)
+static int read_line(const struct https_client *h, const struct line *l, enum watch_type *ret_type, struct obj **ret,
+		     struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const struct json_opts borrow = { .borrow_text = true };
 	_cleanup_(err_release) struct err bad = ERR_INIT;
-	const struct val *v = json_decode(&a, sv_make(l->p, l->n), &borrow, &bad), *o;
+	struct val *v = json_decode(&a, sv_make(l->p, l->n), &borrow, &bad), *o;
 
 	if (!v)
 		return err_set(err, ERR_INTERNAL, "cannot read an event of the watch: %s", err_msg(&bad));
-	o = val_get(v, F_object);
+	o = val_get_mut(v, F_object);
 	if (val_is(val_get(v, F_type), "ERROR"))
 		return https_status_failure(err, o, 500);
 	if (val_type(o) != VAL_MAP)
 		return err_set(err, ERR_INTERNAL, "an event of the watch has no object");
 	if (!type_of(val_get_str(v, F_type), ret_type))
 		return 0;
-	*ret = obj_new(o, 0);
+	*ret = https_publish(h, o);
 	return 1;
 }
 
@@ -395,7 +396,7 @@ static void deliver_locked(struct client_watch *w, const struct line *l)
 	int rc;
 
 	pthread_mutex_unlock(&w->lock);
-	rc = read_line(l, &t, &o, &why);
+	rc = read_line(w->h, l, &t, &o, &why);
 	pthread_mutex_lock(&w->lock);
 	if (rc < 0) {
 		err_release(&w->why);

@@ -181,7 +181,7 @@ static bool nft_intact(struct proxy_backend *b)
 	return true;
 }
 
-static int nft_forget_flows(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err)
+static int nft_forget_flows(struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err)
 {
 	return nfnl_forget_flows(self(b)->nl, u, n, err) < 0 ? -1 : 0;
 }

@@ -38,7 +38,7 @@ static bool rec_intact(struct proxy_backend *b)
 	return rec_record(b)->intact;
 }
 
-static int rec_forget_flows(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err)
+static int rec_forget_flows(struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err)
 {
 	(void)u;
 	(void)err;

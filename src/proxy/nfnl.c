@@ -1,5 +1,6 @@
 #include "proxy/nfnl.h"
 
+#include "base/strmap.h"
 #include "base/vec.h"
 
 #include <arpa/inet.h>
@@ -308,8 +309,7 @@ int nfnl_set_members(struct mnl_socket *s, const char *table, const char *set,
 /* --- conntrack --- */
 
 struct flows {
-	const struct flow_frontend *u;
-	size_t n;
+	struct strmap by_key;		 /* frontend_key bytes -> struct flow_frontend, its endpoints sorted */
 	bool any[2];			 /* frontends of IPv4, of IPv6 */
 	VEC(struct ip_addr) own;	 /* this machine's addresses */
 	VEC(struct nfnl_request) doomed; /* each deletes one entry */
@@ -345,13 +345,16 @@ static bool is_own(const struct flows *f, struct ip_addr addr)
 	return ip_is_loopback(addr);
 }
 
+static int flow_cmp_endpoint(const void *a, const void *b)
+{
+	return endpoint_cmp(a, b);
+}
+
 static bool still_there(const struct flow_frontend *u, struct ip_addr addr, uint16_t port)
 {
-	for (size_t i = 0; i < u->now.n; i++) {
-		if (ip_eq(u->now.p[i].addr, addr) && u->now.p[i].port == port)
-			return true;
-	}
-	return false;
+	struct endpoint e = { .addr = addr, .port = port };
+
+	return u->now.n && bsearch(&e, u->now.p, u->now.n, sizeof(e), flow_cmp_endpoint);
 }
 
 /* One direction of an entry: who sends to whom. */
@@ -373,22 +376,32 @@ static bool flow_direction(const struct nlattr *tuple, struct direction *ret)
 	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_DST), nfnl_attr_in(ip, CTA_IP_V6_DST), &ret->dst);
 }
 
-/* Whether a frontend should translate what this flow's clients send, and did not, or to an endpoint that is gone. */
-static bool is_stale(const struct flows *f, const struct flow_frontend *u, const struct direction *orig,
-		     const struct direction *reply, bool translated)
+static const struct flow_frontend *flow_of(const struct flows *f, uint8_t proto, struct ip_addr addr, uint16_t port,
+					   bool node_port)
 {
-	if (u->key.proto != orig->proto || frontend_v6(&u->key) == ip_is_v4(orig->dst))
-		return false;
-	if (!ip_is_none(u->key.addr))
-		return ip_eq(orig->dst, u->key.addr) && orig->dst_port == u->key.port &&
-		       !still_there(u, reply->src, reply->src_port);
+	struct frontend_key k = { .addr = node_port ? IP_NONE : addr, .port = port, .proto = proto };
+
+	k.v6 = node_port && !ip_is_v4(addr);
+	return strmap_get(&f->by_key, sv_make((const char *)&k, sizeof(k)));
+}
+
+/* Whether a frontend should translate what this flow's clients send, and did not, or to an endpoint that is gone. */
+static bool is_stale(const struct flows *f, const struct direction *orig, const struct direction *reply,
+		     bool translated)
+{
+	const struct flow_frontend *u = flow_of(f, orig->proto, orig->dst, orig->dst_port, false);
+
+	if (u && !still_there(u, reply->src, reply->src_port))
+		return true;
 	/* A node port is on any of our addresses. What was sent there before there was a frontend was not translated,
 	 * and would not be as long as the sender goes on. */
-	if (orig->dst_port == u->key.port && (translated || is_own(f, orig->dst)))
+	u = flow_of(f, orig->proto, orig->dst, orig->dst_port, true);
+	if (u && (translated || is_own(f, orig->dst)))
 		return !still_there(u, reply->src, reply->src_port);
 	/* The same flow seen from the other end: a program on the node spoke first, or its answer was under way while
 	 * we forgot that it was one. The client's packets are replies then, which nothing translates. */
-	return orig->src_port == u->key.port && !translated && is_own(f, orig->src);
+	u = flow_of(f, orig->proto, orig->src, orig->src_port, true);
+	return u && !translated && is_own(f, orig->src);
 }
 
 /* What names the entry, as the kernel told it. Some have no zone. */
@@ -403,25 +416,21 @@ static void on_flow(const struct nlmsghdr *h, void *ctx)
 {
 	const struct nlattr *orig = nfnl_attr(h, CTA_TUPLE_ORIG);
 	struct direction there, back;
+	struct nfnl_request r;
+	struct nlmsghdr *delete;
 	struct flows *f = ctx;
 	uint32_t status = 0;
 
 	if (!flow_direction(orig, &there) || !flow_direction(nfnl_attr(h, CTA_TUPLE_REPLY), &back))
 		return;
 	(void)nfnl_be32(nfnl_attr(h, CTA_STATUS), &status);
-	for (size_t i = 0; i < f->n; i++) {
-		struct nfnl_request r;
-		struct nlmsghdr *delete;
-
-		if (!is_stale(f, &f->u[i], &there, &back, status & IPS_DST_NAT))
-			continue;
-		delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, ip_is_v4(there.dst) ? AF_INET : AF_INET6);
-		flow_name(delete, orig);
-		flow_name(delete, nfnl_attr(h, CTA_ID));
-		flow_name(delete, nfnl_attr(h, CTA_ZONE));
-		vec_push(&f->doomed, r);
+	if (!is_stale(f, &there, &back, status & IPS_DST_NAT))
 		return;
-	}
+	delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, ip_is_v4(there.dst) ? AF_INET : AF_INET6);
+	flow_name(delete, orig);
+	flow_name(delete, nfnl_attr(h, CTA_ID));
+	flow_name(delete, nfnl_attr(h, CTA_ZONE));
+	vec_push(&f->doomed, r);
 }
 
 /* One look; how many entries were deleted, or -1. */
@@ -450,13 +459,18 @@ static int forget_once(struct mnl_socket *s, struct flows *f, struct err *err)
 	return rc < 0 ? -1 : deleted;
 }
 
-int nfnl_forget_flows(struct mnl_socket *s, const struct flow_frontend *u, size_t n, struct err *err)
+int nfnl_forget_flows(struct mnl_socket *s, struct flow_frontend *u, size_t n, struct err *err)
 {
-	struct flows f = { .u = u, .n = n, .own = VEC_INIT, .doomed = VEC_INIT };
+	struct flows f = { .own = VEC_INIT, .doomed = VEC_INIT };
 	int deleted = 0, more;
 
-	for (size_t i = 0; i < n; i++)
+	/* The kernel may track a million flows: each is looked up, not searched for. */
+	for (size_t i = 0; i < n; i++) {
+		if (u[i].now.n)
+			qsort(u[i].now.p, u[i].now.n, sizeof(*u[i].now.p), flow_cmp_endpoint);
+		strmap_set(&f.by_key, sv_make((const char *)&u[i].key, sizeof(u[i].key)), &u[i]);
 		f.any[frontend_v6(&u[i].key)] = true;
+	}
 	own_addresses(&f);
 	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */
 	for (int look = 0; look < LOOKS_MAX; look++) {
@@ -466,5 +480,6 @@ int nfnl_forget_flows(struct mnl_socket *s, const struct flow_frontend *u, size_
 		deleted += more;
 	}
 	vec_release(&f.own);
+	strmap_release(&f.by_key);
 	return more < 0 ? -1 : deleted;
 }

@@ -28,5 +28,5 @@ int nfnl_set_members(struct mnl_socket *s, const char *table, const char *set,
 		     void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx, struct err *err);
 
 /* Deletes the conntrack entries of UDP and SCTP flows through a frontend that do not go to one of its endpoints.
- * Returns how many. */
-int nfnl_forget_flows(struct mnl_socket *s, const struct flow_frontend *u, size_t n, struct err *err);
+ * Returns how many. Endpoints of u are sorted meanwhile. */
+int nfnl_forget_flows(struct mnl_socket *s, struct flow_frontend *u, size_t n, struct err *err);

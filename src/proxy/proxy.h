@@ -31,7 +31,7 @@ struct proxy_backend {
 	/* True when our table is there as we left it. */
 	bool (*intact)(struct proxy_backend *b);
 	/* Drops the kernel's memory of UDP and SCTP flows through these frontends to endpoints they no longer have. */
-	int (*forget_flows)(struct proxy_backend *b, const struct flow_frontend *u, size_t n, struct err *err);
+	int (*forget_flows)(struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err);
 	/* Calls fn for each client that a set of our table remembers, and for how much longer; none when there is no
 	 * such set. */
 	void (*clients)(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),

@@ -386,6 +386,26 @@ static void lists_in_pages(void **state)
 	    "GET /front/api/v1/configmaps?labelSelector=a%20in%20%28b%2Cc%29&limit=500&continue=t%3D%2F%2B");
 }
 
+#define KEPT "{\"metadata\":{\"name\":\"a\",\"managedFields\":[{\"manager\":\"m\"}]}}"
+
+/* Who writes loses nothing; who only reads does without what only writers need. */
+static void readers_keep_less(void **state)
+{
+	struct rig *r = *state;
+	_cleanup_(obj_list_release) struct obj_list l = { 0 };
+	struct err err = ERR_INIT;
+
+	script(r, { 200, .body = LIST("10", "", KEPT) }, { 200, .body = LIST("10", "", KEPT) });
+	assert_int_equal(client_list(r->c, CM, SV(""), NULL, &l, &err), 0);
+	assert_int_equal(val_len(obj_get(l.items[0], F_metadata, F_managedFields)), 1);
+	obj_list_release(&l);
+	client_https_reads_only(r->c);
+	assert_int_equal(client_list(r->c, CM, SV(""), NULL, &l, &err), 0);
+	assert_null(obj_get(l.items[0], F_metadata, F_managedFields));
+	assert_sv(obj_name(l.items[0]), "a");
+	assert_sv(val_get_str(obj_root(l.items[0]), F_kind), "ConfigMap");
+}
+
 static void expired_pages_start_again(void **state)
 {
 	struct rig *r = *state;
@@ -547,6 +567,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failures_with_a_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(lists_in_pages, setup, teardown),
+		cmocka_unit_test_setup_teardown(readers_keep_less, setup, teardown),
 		cmocka_unit_test_setup_teardown(expired_pages_start_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_of_a_watch, setup, teardown),
 		cmocka_unit_test_setup_teardown(how_watches_end, setup, teardown),
