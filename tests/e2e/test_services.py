@@ -80,6 +80,24 @@ def talk(addr, port):
             print(type(e).__name__, flush=True)
 
 
+def sctp_end(vip):
+    """One association at a time: the server's end, or with an address the client's."""
+    s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    if vip:
+        s = socket.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+        s.settimeout(2)
+        s.connect((vip, 80))
+        print(s.recv(100).decode())
+        return
+    s.bind(("::", PORT))
+    s.listen(5)
+    print("serving", flush=True)
+    while True:
+        c, _ = s.accept()
+        c.sendall(b"a1")
+        c.close()
+
+
 # --- the machines ---
 
 def sh(*args, check=True):
@@ -391,6 +409,23 @@ def udp_flows_follow(_):
         p.wait(10)
 
 
+def sctp(_):
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError as e:
+        # the rules are there all the same
+        vips = lab.service("sctp", ("a1",), proto="SCTP")
+        wait_for("the rule", lambda: all(f"{vip} . sctp . 80" in sh(*inside("n2"), "nft", "list", "map", "inet", "kube-proxy", m)
+                                         for vip, m in zip(vips, ("service_ips", "service_ips6"))), 10)
+        raise Skip(f"this kernel does not speak SCTP ({e}): no packet went that way") from e
+    for _, vip in both(lab.service("sctp", ("a1",), proto="SCTP")):
+        server = subprocess.Popen([*inside("a1"), sys.executable, __file__, "--sctp", ""], stdout=subprocess.PIPE, text=True)
+        equal(server.stdout.readline().strip(), "serving")
+        wait_for("an answer", lambda vip=vip: sh(*inside("b1"), sys.executable, __file__, "--sctp", vip).strip() == "a1", 10)
+        server.kill()
+        server.wait(10)
+
+
 def terminating_endpoints(_):
     ending = ("a1", {"conditions": {"ready": False, "serving": True, "terminating": True}})
     for _, vip in both(lab.service("ending", (ending, ("b1", {"conditions": {"ready": False}})))):
@@ -432,6 +467,15 @@ def a_second_family(_):
     lab.patch("grow", {"spec": {"ipFamilyPolicy": "SingleStack"}})
     lab.await_answer("a1 .*", "b1", v4[0])
     wait_for("its end", lambda: not lab.ask("b1", v6, 80)[0].startswith("a1"), 10)
+
+
+def ipv6_only(_):
+    vip, = lab.service("six", ("a1", "b1"), ipFamilyPolicy="SingleStack", ipFamilies=["IPv6"], type="NodePort")
+    equal(":" in vip, True)
+    port = lab.made["spec"]["ports"][0]["nodePort"]
+    lab.await_answer("(a1|b1) .*", "a2", vip)
+    lab.await_answer("(a1|b1) .*", None, NODES["n2"][1], port)
+    equal(lab.ask(None, NODES["n2"][0], port), ["ConnectionRefusedError"])  # no node port of the other family
 
 
 def configuration_file(_):
@@ -511,8 +555,8 @@ def cleaned_up(_):
 
 
 TESTS = [cluster_ips, a_pod_reaches_itself, without_endpoints_refused, node_ports, external_traffic_policy_local,
-         internal_traffic_policy_local, load_balancers_and_source_ranges, external_ips, affinity, udp_flows_follow,
-         terminating_endpoints, hints, a_second_family, configuration_file, foreign_configurations_are_refused, cleaned_up]
+         internal_traffic_policy_local, load_balancers_and_source_ranges, external_ips, affinity, udp_flows_follow, sctp,
+         terminating_endpoints, hints, a_second_family, ipv6_only, configuration_file, foreign_configurations_are_refused, cleaned_up]
 
 
 def run():
@@ -545,6 +589,8 @@ if __name__ == "__main__":
         serve(sys.argv[2])
     elif sys.argv[1:2] == ["--ask"]:
         ask(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] or None)
+    elif sys.argv[1:2] == ["--sctp"]:
+        sctp_end(sys.argv[2])
     elif sys.argv[1:2] == ["--talk"]:
         talk(sys.argv[2], int(sys.argv[3]))
     elif os.environ.get("LAB"):
