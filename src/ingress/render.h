@@ -1,0 +1,71 @@
+/* render.h - a model as what HAProxy reads: a configuration, map files, certificates.
+ *
+ * The configuration holds words, numbers and names of ours: "b7" is a section (a backend with its filters), "s3" a
+ * choice between sections, "e2" a server in one. Texts of users are values of these maps:
+ *
+ *	exact.map	host/path   -> b7 or s3
+ *	prefix.map	host/path/  -> b7 or s3, the longest that a request's path begins with
+ *	values.map	b7.realm    -> the text
+ *
+ * So a changed host, path or text is a changed map, and a changed endpoint a changed server, which the running HAProxy
+ * takes by command (command.h). Only when `shape` differs, the configuration without addresses, it has to read anew.
+ *
+ * A name stays with what it means as long as the struct ing_names lives: "b7" is one Service's port with one set of
+ * filters, however often it is rendered.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/strmap.h"
+#include "base/vec.h"
+#include "ingress/model.h"
+
+#define ING_MAPS 3
+extern const char *const ing_map_names[ING_MAPS]; /* "exact.map", ... */
+enum { ING_MAP_EXACT, ING_MAP_PREFIX, ING_MAP_VALUES };
+
+/* One server of a section. */
+struct ing_slot {
+	struct ip_addr ip; /* IP_NONE: free */
+	uint16_t port;
+	bool draining;
+};
+struct ing_section {
+	struct sv name; /* "b7" */
+	struct ing_slot *slots;
+	size_t n_slots;
+};
+
+struct ing_names {
+	struct strmap sections; /* what it means -> struct ing_section *, with the slots as last rendered */
+	struct strmap splits;	/* what it means -> its number */
+	uint64_t next;
+};
+void ing_names_release(struct ing_names *n);
+
+struct ing_listen {
+	int http_port, https_port; /* 0: none */
+	bool v6;
+	int threads, max_connections;
+};
+
+struct ing_conf {
+	struct sv config, shape;
+	struct sv maps[ING_MAPS]; /* lines "key value", sorted */
+	struct ing_section *sections;
+	size_t n_sections;
+	struct ing_pem {
+		struct sv file;	 /* "c12.pem", by content */
+		struct sv pem;
+		struct sv hosts; /* blank before each */
+	} *pems;
+	size_t n_pems;
+	struct sv crt_list; /* of all of them, the default one first */
+};
+
+#define ING_DEFAULT_PEM "default.pem"
+#define ING_SOCKET "haproxy.sock"
+
+/* Everything in a. */
+void ing_render(struct arena *a, struct ing_names *names, const struct ing_model *m, const struct ing_listen *l,
+		struct ing_conf *ret);
