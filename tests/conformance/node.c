@@ -59,7 +59,7 @@ static void start_kubelet(void)
 						  .client = w.node_client,
 						  .runtime = w.rt,
 						  .node_name = "n1",
-						  .node_ip = "127.0.0.1",
+						  .node_ips = "127.0.0.1",
 						  .root_dir = path("kubelet"),
 						  .log_dir = w.place.log_dir,
 						  .cluster_dns = "10.43.0.10",

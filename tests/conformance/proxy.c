@@ -195,9 +195,9 @@ static int counted_apply(_unused_ struct proxy_backend *b, struct sv commands, s
 	return rc;
 }
 
-static void counted_prepare(_unused_ struct proxy_backend *b, bool *ret)
+static void counted_prepare(_unused_ struct proxy_backend *b, bool v6, bool *ret)
 {
-	inner->prepare(inner, ret);
+	inner->prepare(inner, v6, ret);
 }
 
 static bool counted_intact(_unused_ struct proxy_backend *b)
@@ -205,9 +205,15 @@ static bool counted_intact(_unused_ struct proxy_backend *b)
 	return inner->intact(inner);
 }
 
-static int counted_forget(_unused_ struct proxy_backend *b, const struct udp_frontend *u, size_t n, struct err *err)
+static int counted_forget(_unused_ struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err)
 {
-	return inner->forget_udp(inner, u, n, err);
+	return inner->forget_flows(inner, u, n, err);
+}
+
+static void counted_clients(_unused_ struct proxy_backend *b, const char *set,
+			    void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx)
+{
+	inner->clients(inner, set, fn, ctx);
 }
 
 static void counted_restore(_unused_ struct proxy_backend *b)
@@ -220,8 +226,8 @@ static void counted_free(_unused_ struct proxy_backend *b)
 	inner->free(inner);
 }
 
-static struct proxy_backend counted = { counted_prepare, counted_apply,	  counted_intact,
-					counted_forget,	 counted_restore, counted_free };
+static struct proxy_backend counted = { counted_prepare, counted_apply,	  counted_intact, counted_forget,
+					counted_clients, counted_restore, counted_free };
 
 static void await(bool (*done)(void *), void *ctx, const char *what)
 {
@@ -732,7 +738,7 @@ static void test_settings_outlive_a_crash(_unused_ void **state)
  * to the table a fresh start makes. */
 static void test_kernel_takes_any_history(_unused_ void **state)
 {
-	struct render_cfg cfg = { .table = "caravel", .cluster = { ip_v4(0x0a2a0000), 112 }, .has_cluster = true };
+	struct render_cfg cfg = { .table = "caravel", .cluster = families_parse(SV("10.42.0.0/16")) };
 	struct proxy_backend *b = make_backend();
 	struct change_tracker *t = change_tracker_new(&cfg);
 	uint64_t x = 88172645463325252;
@@ -770,7 +776,7 @@ static void test_kernel_takes_any_history(_unused_ void **state)
 			(void)snprintf(key[i], sizeof(key[i]), "d/s%u", (unsigned)(x >> 40 & 7) * 2 + i);
 			u[i] = (struct service_update){ sv_from(key[i]), &f[i], (x >> 50 & 3) != 0 };
 		}
-		change_update(t, u, 2, NULL, 0, &c);
+		change_update(t, u, 2, NULL, &c);
 		if (c.commands.n && b->apply(b, buf_sv(&c.commands), &err) < 0)
 			fail_msg("step %d: %s in\n%s", step, err_msg(&err), buf_cstr(&c.commands));
 		changes_release(&c);
