@@ -19,6 +19,7 @@ static void tokens_join(struct sv text)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct join_token t;
 
+	BUG_ON(bootstrap_group_good(text) && !sv_starts(text, SV("system:bootstrappers:")));
 	if (join_token_parse(text, &t, &err) < 0)
 		return;
 	BUG_ON(t.id.n != 6 || t.secret.n != 16 || (t.ca_hash.n && t.ca_hash.n != 64));

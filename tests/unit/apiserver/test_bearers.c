@@ -1,7 +1,9 @@
 /* Bearer tokens other than those of service accounts: of machines that join, static ones, and none. */
 #include "harness.h"
 
+#include "apiserver/apiserver-internal.h"
 #include "apiserver/authn/token_file.h"
+#include "apiserver/bootstrap/cluster_info.h"
 #include "base/b64.h"
 #include "client/bootstrap_token.h"
 
@@ -169,6 +171,28 @@ static void test_join_token(void **state)
 	assert_int_equal(status(r, bearer), 401);
 }
 
+/* Where the cluster is, for machines that join: nothing rather than what leads nowhere. */
+static void test_cluster_info(void **state)
+{
+	struct rig *r = *state;
+	struct arena *a = &r->arena;
+	const struct val *doc;
+	struct sv text;
+
+	assert_null(cluster_info_doc(r->server, a)); /* it has no address that others could reach */
+	expect(r, 404, "GET", "/api/v1/namespaces/kube-public/configmaps/cluster-info", NULL);
+	r->server->o.advertise_port = 6443;
+	r->server->o.advertise_address = "fd00::1";
+	doc = cluster_info_doc(r->server, a);
+	text = val_str(val_member_sv(val_get(doc, F_data), SV("kubeconfig")));
+	assert_true(sv_find_sv(text, SV("    server: https://[fd00::1]:6443\n")) > 0);
+	assert_true(sv_find_sv(text, b64_encode(a, apiserver_ca_pem(r->server))) > 0);
+	r->server->o.advertise_address = "192.0.2.1";
+	text = val_str(val_member_sv(val_get(cluster_info_doc(r->server, a), F_data), SV("kubeconfig")));
+	assert_true(sv_find_sv(text, SV("    server: https://192.0.2.1:6443\n")) > 0);
+	r->server->o.advertise_address = NULL;
+}
+
 /* No credential is a user of its own, who is nobody; an empty token is none, and never somebody's. */
 static void test_nothing(void **state)
 {
@@ -281,6 +305,7 @@ int main(void)
 		T(test_bootstrap_refused),
 		T(test_bootstrap),
 		T(test_join_token),
+		T(test_cluster_info),
 		T(test_nothing),
 		T(test_static_tokens),
 		cmocka_unit_test(test_token_file),
