@@ -32,7 +32,8 @@ static int certs_may(struct api_req *q, const char *verb, struct sv signer)
 	};
 	int rc = authz_ask(q, &at, &reason, NULL);
 
-	if (rc == 0 || rc == REQ_LATER)
+	/* Who refuses the signer is not asked about its domain, nor who cannot say. */
+	if (rc != 1)
 		return rc;
 	(void)sv_split(&rest, '/', &domain);
 	at.name = arena_svf(q->arena, "%.*s/*", SV_ARG(domain));

@@ -4,6 +4,8 @@
 #include "harness.h"
 
 #include "apiserver/authz.h"
+#include "base/b64.h"
+#include "net/csr.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -435,6 +437,51 @@ static void test_several_questions(void **state)
 	}
 }
 
+/* The right to a signer: by its name, then by its domain, whoever is slow about either. A refusal of the first is
+ * final, as is that he cannot be reached. */
+static void test_signers(void **state)
+{
+	static const struct {
+		enum says exact, domain; /* domain: where he is asked for it */
+		int code;
+	} rows[] = { { NO, NO, 403 },	{ NO, REFUSES, 403 }, { NO, FAILS, 403 }, { REFUSES, 0, 403 },
+		     { FAILS, 0, 403 }, { NO, YES, 200 },     { YES, 0, 200 } };
+	const struct one one = {
+		.what = "a signer",
+		.ask = { .method = "PATCH",
+			 .path = "/apis/certificates.k8s.io/v1/certificatesigningrequests/c/approval?dryRun=All",
+			 .type = "application/merge-patch+json",
+			 .body = "{\"status\":{\"conditions\":[{\"type\":\"Approved\",\"status\":\"True\"}]}}" },
+		.verb = "approve",
+	};
+	struct rig *r = *state;
+	struct sv pem, key;
+
+	assert_int_equal(csr_make(&r->arena, &(struct cert_opts){ .common_name = "x" }, SV(""), &pem, &key, NULL), 0);
+	expect(r, 201, "POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+	       arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"request\":\"%.*s\",\"signerName\":\"x.io/y\","
+			    "\"usages\":[\"any\"]}}",
+			    SV_ARG(b64_encode(&r->arena, pem))));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct answer *a = begin(r, &one);
+
+		assert_string_equal(peer.last, "signers x.io/y");
+		peer.says = rows[i].exact;
+		assert_true(req_resume(peer.ticket, &peer, release));
+		rig_run(r, 0);
+		if (rows[i].exact == NO) {
+			assert_int_equal(a->answers, 0);
+			assert_string_equal(peer.last, "signers x.io/*");
+			peer.says = rows[i].domain;
+			assert_true(req_resume(peer.ticket, &peer, release));
+			rig_run(r, 0);
+		}
+		must_be(&one, a, rows[i].code);
+		answer_free(a);
+	}
+}
+
 /* Rights that others decide about are not told by rules. */
 static void test_rules_are_not_all(void **state)
 {
@@ -450,8 +497,9 @@ static void test_rules_are_not_all(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_answers),  T(test_deadline),		 T(test_client_gone),
-					    T(test_shutdown), T(test_several_questions), T(test_rules_are_not_all) };
+	const struct CMUnitTest tests[] = { T(test_answers),	      T(test_deadline),		 T(test_client_gone),
+					    T(test_shutdown),	      T(test_several_questions), T(test_signers),
+					    T(test_rules_are_not_all) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
