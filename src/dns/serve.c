@@ -172,17 +172,18 @@ static size_t serve_query(struct dns_serve *s, struct sv bytes, const struct dgr
 	return n;
 }
 
+/* What comes from the address that it goes to comes from this machine: the kernel takes no such packet from a wire. */
+static bool serve_allowed(void *ctx, struct ip_addr from, struct ip_addr local)
+{
+	return ip_eq(from, local) || dns_clients_has(((struct dns_serve *)ctx)->clients, from);
+}
+
 static size_t serve_datagram(void *ctx, const struct dgram_peer *from, struct sv bytes, uint8_t *p, size_t room)
 {
 	struct dns_serve *s = ctx;
 	bool later;
 
-	return dns_clients_has(s->clients, from->addr) ? serve_query(s, bytes, from, NULL, p, room, &later) : 0;
-}
-
-static bool serve_allowed(void *ctx, struct ip_addr from)
-{
-	return dns_clients_has(((struct dns_serve *)ctx)->clients, from);
+	return serve_allowed(s, from->addr, from->local) ? serve_query(s, bytes, from, NULL, p, room, &later) : 0;
 }
 
 static void serve_message(void *ctx, const struct framed_peer *from, struct sv bytes)

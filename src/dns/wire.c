@@ -362,7 +362,7 @@ struct msg_reader {
 	struct sv bytes;
 	size_t at;
 	VEC(struct msg_record) records;
-	uint16_t counts[3], type;
+	uint16_t wanted[3], counts[3], type, flags;
 	uint32_t answer_ttl, soa_ttl;
 	bool has_type, has_soa, after_opt;
 	unsigned extended;
@@ -409,10 +409,8 @@ static bool msg_record(struct msg_reader *r, enum dns_section s)
 
 static bool msg_records(struct msg_reader *r)
 {
-	const uint8_t *p = (const uint8_t *)r->bytes.p;
-
 	for (enum dns_section s = DNS_ANSWER; s <= DNS_ADDITIONAL; s++)
-		for (unsigned n = wire_u16(p + 6 + 2 * (size_t)s); n > 0; n--)
+		for (unsigned n = r->wanted[s]; n > 0; n--)
 			if (!msg_record(r, s))
 				return false;
 	return true;
@@ -426,8 +424,8 @@ static struct dns_msg *msg_keep(const struct msg_reader *r, size_t begin)
 
 	*m = (struct dns_msg){ .refs = 1,
 			       .type = r->type,
-			       .rcode = (enum dns_rcode)(r->extended << 4 | (wire_u16(p + 2) & 15u)),
-			       .ad = wire_u16(p + 2) & FLAG_AD,
+			       .rcode = (enum dns_rcode)(r->extended << 4 | (r->flags & 15u)),
+			       .ad = r->flags & FLAG_AD,
 			       .n = n,
 			       .n_records = r->records.n,
 			       .begin = begin,
@@ -447,26 +445,32 @@ struct dns_msg *dns_msg_read(struct sv bytes, uint16_t id, const struct dns_name
 {
 	const uint8_t *p = (const uint8_t *)bytes.p;
 	struct msg_reader r = { .bytes = bytes, .at = DNS_HEADER, .type = type, .answer_ttl = INT32_MAX };
+	_cleanup_free_ char *copy = NULL;
 	struct dns_name asked;
-	uint16_t flags, asked_type, class;
+	uint16_t asked_type, class;
 	struct dns_msg *m = NULL;
+	size_t begin;
 
 	*ret_tc = false;
 	if (bytes.n < DNS_HEADER || bytes.n > UINT16_MAX || wire_u16(p) != id)
 		return NULL;
-	flags = wire_u16(p + 2);
-	if (!(flags & FLAG_QR) || (flags >> 11 & 15) || wire_u16(p + 4) != 1 ||
+	r.flags = wire_u16(p + 2);
+	if (!(r.flags & FLAG_QR) || (r.flags >> 11 & 15) || wire_u16(p + 4) != 1 ||
 	    !wire_question(bytes, &r.at, &asked, &asked_type, &class) || class != LDNS_RR_CLASS_IN ||
 	    asked_type != type || !dns_name_ieq(&asked, name))
 		return NULL;
-	*ret_tc = flags & FLAG_TC;
-	/* One that was cut may end anywhere: it says no more than that. */
-	if (!*ret_tc) {
-		size_t begin = r.at;
-
-		if (msg_records(&r))
-			m = msg_keep(&r, begin);
-	}
+	*ret_tc = r.flags & FLAG_TC;
+	if (*ret_tc)
+		return NULL; /* one that was cut may end anywhere: it says no more than that */
+	for (enum dns_section s = DNS_ANSWER; s <= DNS_ADDITIONAL; s++)
+		r.wanted[s] = wire_u16(p + 6 + 2 * (size_t)s);
+	/* A name that goes on in the header would be another one with each header: there is no name in this one. */
+	copy = xmemdup(bytes.p, bytes.n);
+	memset(copy, 0xff, DNS_HEADER);
+	r.bytes.p = copy;
+	begin = r.at;
+	if (msg_records(&r))
+		m = msg_keep(&r, begin);
 	vec_release(&r.records);
 	return m;
 }

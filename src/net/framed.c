@@ -242,6 +242,21 @@ static void framed_adopt(struct framed_server *s, int fd, struct ip_addr addr)
 	c->s = stream_accept(s->o.loop, fd, NULL, &framed_cb, c);
 }
 
+static struct ip_addr framed_address(const struct sockaddr_in6 *sa)
+{
+	return sa->sin6_family == AF_INET ? ip_v4(ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr))
+					  : ip_v6(&sa->sin6_addr);
+}
+
+static bool framed_allowed(struct framed_server *s, int fd, struct ip_addr from)
+{
+	struct sockaddr_in6 local = { 0 };
+	socklen_t n = sizeof(local);
+
+	return !s->o.allowed || (getsockname(fd, (struct sockaddr *)&local, &n) == 0 &&
+				 s->o.allowed(s->o.ctx, from, framed_address(&local)));
+}
+
 static void framed_on_accept(uv_poll_t *h, int status, int events)
 {
 	struct framed_server *s = h->data;
@@ -257,9 +272,8 @@ static void framed_on_accept(uv_poll_t *h, int status, int events)
 
 		if (fd < 0)
 			return;
-		addr = sa.sin6_family == AF_INET ? ip_v4(ntohl(((struct sockaddr_in *)&sa)->sin_addr.s_addr))
-						 : ip_v6(&sa.sin6_addr);
-		if ((s->o.allowed && !s->o.allowed(s->o.ctx, addr)) || !framed_admit(s, addr)) {
+		addr = framed_address(&sa);
+		if (!framed_allowed(s, fd, addr) || !framed_admit(s, addr)) {
 			close(fd);
 			continue;
 		}

@@ -30,7 +30,8 @@ struct framed_server_opts {
 	size_t max_peer_conns; /* from one address */
 	size_t max_asked;      /* of a connection, not answered yet */
 	int64_t idle_ns;       /* without a whole message */
-	bool (*allowed)(void *ctx, struct ip_addr from); /* NULL: all. Others are closed before a byte is read */
+	/* NULL: all. Others are closed before a byte is read. local: which address of ours was asked. */
+	bool (*allowed)(void *ctx, struct ip_addr from, struct ip_addr local);
 	/* Each message is answered by framed_send(), now or later, or given up by framed_drop(). Bytes are borrowed. */
 	void (*asked)(void *ctx, const struct framed_peer *from, struct sv bytes);
 	void *ctx;
