@@ -382,6 +382,9 @@ static bool msg_record(struct msg_reader *r, enum dns_section s)
 	if (!rr || sym_wire2dname(&owner, p, r->bytes.n, &owner_end) != LDNS_STATUS_OK)
 		return false;
 	sym_rdf_deep_free(owner);
+	/* ldns goes on behind what it understood of the data, not behind the data. */
+	if (owner_end + 10 > r->at || r->at != owner_end + 10 + wire_u16(p + owner_end + 8))
+		return false;
 	type = (uint16_t)sym_rr_get_type(rr);
 	ttl = sym_rr_ttl(rr) > INT32_MAX ? 0 : sym_rr_ttl(rr); /* RFC 2181, 8 */
 	if (s == DNS_ADDITIONAL && type == DNS_OPT) {
