@@ -368,22 +368,36 @@ struct msg_reader {
 	unsigned extended;
 };
 
+/* Where the record at r->at ends, by its own word; *ret_owner_end: its owner. 0: nowhere in here. */
+static size_t msg_record_end(const struct msg_reader *r, size_t *ret_owner_end)
+{
+	const uint8_t *p = (const uint8_t *)r->bytes.p;
+	ldns_rdf *owner = NULL;
+	size_t at = r->at, end;
+
+	if (sym_wire2dname(&owner, p, r->bytes.n, &at) != LDNS_STATUS_OK)
+		return 0;
+	sym_rdf_deep_free(owner);
+	*ret_owner_end = at;
+	if (at + 10 > r->bytes.n)
+		return 0;
+	end = at + 10 + wire_u16(p + at + 8);
+	return end <= r->bytes.n ? end : 0;
+}
+
 static bool msg_record(struct msg_reader *r, enum dns_section s)
 {
 	static const ldns_pkt_section sections[] = { LDNS_SECTION_ANSWER, LDNS_SECTION_AUTHORITY,
 						     LDNS_SECTION_ADDITIONAL };
-	size_t begin = r->at, owner_end = r->at;
-	_cleanup_(wire_freep) ldns_rr *rr = wire_record(r->bytes, &r->at, sections[s]);
+	size_t begin = r->at, owner_end = 0, end = msg_record_end(r, &owner_end);
+	/* No further than its end: what a name refers to comes before it, or is not there once the rest is cut off.
+	 * And all of it: ldns goes on behind what it understood of the data. */
+	_cleanup_(wire_freep) ldns_rr *rr = end ? wire_record(sv_sub(r->bytes, 0, end), &r->at, sections[s]) : NULL;
 	const uint8_t *p = (const uint8_t *)r->bytes.p;
-	ldns_rdf *owner = NULL;
 	uint32_t ttl;
 	uint16_t type;
 
-	if (!rr || sym_wire2dname(&owner, p, r->bytes.n, &owner_end) != LDNS_STATUS_OK)
-		return false;
-	sym_rdf_deep_free(owner);
-	/* ldns goes on behind what it understood of the data, not behind the data. */
-	if (owner_end + 10 > r->at || r->at != owner_end + 10 + wire_u16(p + owner_end + 8))
+	if (!rr || r->at != end)
 		return false;
 	type = (uint16_t)sym_rr_get_type(rr);
 	ttl = sym_rr_ttl(rr) > INT32_MAX ? 0 : sym_rr_ttl(rr); /* RFC 2181, 8 */

@@ -52,12 +52,13 @@ static void fuzz_response(struct sv bytes)
 	static uint8_t out[65535];
 	struct dns_query q = { .id = 1, .type = DNS_A, .udp_max = 512, .has_question = true };
 	struct dns_view v = { .zone = zone_table_new(), .cfg = dns_config_new(SV("cluster.local")) };
+	uint16_t id = bytes.n > 1 ? (uint16_t)((unsigned)(uint8_t)bytes.p[0] << 8 | (uint8_t)bytes.p[1]) : 0;
 	struct dns_msg *m, *again;
 	bool tc;
 
 	(void)dns_name_parse(SV("example.org"), &q.name);
 	q.lower = q.name;
-	m = dns_msg_read(bytes, bytes.n > 1 ? (uint16_t)((uint8_t)bytes.p[0] << 8 | (uint8_t)bytes.p[1]) : 0, &q.name,
+	m = dns_msg_read(bytes, id, &q.name,
 			 DNS_A, &tc);
 	if (m) {
 		size_t n = dns_msg_write(m, &q, 5, 60, out, sizeof(out));

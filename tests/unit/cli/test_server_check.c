@@ -42,6 +42,7 @@ static void test_flags(void **state)
 	REFUSED(bind_address, "localhost", "--bind-address");
 	REFUSED(node.node_ip, "10.0.0.256", "--node-ip");
 	REFUSED(facts.cluster_dns, "dns", "--cluster-dns");
+	REFUSED(facts.cluster_dns, "10.43.0.10,", "--cluster-dns");
 	REFUSED(node.resolv_conf, "/nonexistent/resolv.conf", "--resolv-conf");
 	REFUSED(node.node_name, "Node_1", "--node-name");
 	REFUSED(facts.cluster_cidr, "10.42.0.0", "--cluster-cidr");
