@@ -122,6 +122,12 @@ static void framed_feed(struct framed_conn *c)
 	stream_pause(c->s, framed_whole(buf_sv(&c->in), &one));
 }
 
+static void framed_on_ready(struct stream *st, void *ctx)
+{
+	(void)st; /* the peer speaks first */
+	(void)ctx;
+}
+
 static void framed_on_data(struct stream *st, struct sv bytes, void *ctx)
 {
 	struct framed_conn *c = ctx;
@@ -161,7 +167,8 @@ static void framed_on_closed(struct stream *st, const struct err *err, void *ctx
 	framed_unref(s);
 }
 
-static const struct stream_cb framed_cb = { .data = framed_on_data,
+static const struct stream_cb framed_cb = { .ready = framed_on_ready,
+					    .data = framed_on_data,
 					    .eof = framed_on_eof,
 					    .drain = framed_on_drain,
 					    .closed = framed_on_closed };
