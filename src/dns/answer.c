@@ -11,7 +11,7 @@ struct answering {
 	const struct dns_view *v;
 	const struct dns_query *q;
 	struct dns_out o;
-	struct dns_name name; /* what is looked for now: the question's, or where a CNAME led. Lower */
+	struct dns_name name;  /* what is looked for now: the question's, or where a CNAME led. Lower */
 	struct dns_name other; /* where the walk goes on */
 };
 

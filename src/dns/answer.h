@@ -1,9 +1,9 @@
 /* answer.h - what is answered to a query: a pure function of the query, the cluster's names and the configuration.
  *
  * Cluster names never lead to an upstream server, nor do reverse names of the cluster's ranges. A name that a rule of
- * ours leads elsewhere (an ExternalName, a rewrite) is answered with a CNAME and what the other name has, so that a stub
- * resolver, which follows none, gets its address: where the other name is the cluster's own here, else by the caller,
- * who asks for it and then calls dns_answer_rest().
+ * ours leads elsewhere (an ExternalName, a rewrite) is answered with a CNAME and what the other name has, so that a
+ * stub resolver, which follows none, gets its address: where the other name is the cluster's own here, else by the
+ * caller, who asks for it and then calls dns_answer_rest().
  */
 #pragma once
 

@@ -98,8 +98,7 @@ const struct dns_forward *dns_config_forward(const struct dns_config *c, const s
 	size_t before;
 
 	for (size_t i = 0; i < c->forwards.n; i++)
-		if (dns_name_within(name, &c->forwards.p[i]->zone, &before) &&
-		    !config_excepts(c->forwards.p[i], name))
+		if (dns_name_within(name, &c->forwards.p[i]->zone, &before) && !config_excepts(c->forwards.p[i], name))
 			return c->forwards.p[i];
 	return NULL;
 }

@@ -4,7 +4,8 @@
  * answering thread.
  *
  * Of a Corefile (ConfigMap kube-system/coredns, key Corefile, or its k3s companion coredns-custom) these are
- * understood, as CoreDNS documents them; a server block for "." is the server itself, one for another zone a stub domain:
+ * understood, as CoreDNS documents them; a server block for "." is the server itself, one for another zone a stub
+ *domain:
  *
  *	hosts		[FILE] inline entries, ttl
  *	rewrite		[continue|stop] name [exact|suffix] FROM TO [answer auto]
@@ -13,8 +14,8 @@
  *	kubernetes	ttl
  *	log, errors
  *
- * What is always so here is taken without a word (health, ready, prometheus, loop, reload, loadbalance, import), anything
- * else is left out and said so; the rest works.
+ * What is always so here is taken without a word (health, ready, prometheus, loop, reload, loadbalance, import),
+ *anything else is left out and said so; the rest works.
  */
 #pragma once
 
@@ -60,9 +61,9 @@ struct dns_host_addrs {
 
 struct dns_config {
 	/* of flags */
-	struct dns_name domain;		/* lower: "cluster.local." */
-	struct ip_net ranges[8];	/* of Services and Pods: their reverse names are ours */
-	struct ip_addr service[2];	/* of kube-dns: the address of ns.dns.DOMAIN */
+	struct dns_name domain;	   /* lower: "cluster.local." */
+	struct ip_net ranges[8];   /* of Services and Pods: their reverse names are ours */
+	struct ip_addr service[2]; /* of kube-dns: the address of ns.dns.DOMAIN */
 	size_t n_ranges, n_service;
 	const struct dns_clients *pods; /* borrowed: who has a name below pod.DOMAIN; NULL: nobody */
 	/* of the Corefile */

@@ -124,8 +124,8 @@ static void dns_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!val_equal(obj_get(old, F_spec, F_podCIDRs), obj_get(neu, F_spec, F_podCIDRs)) ||
 	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)) ||
-	    (dns_is_own(ctx, neu) && !val_equal(obj_get(old, F_metadata, F_annotations),
-						obj_get(neu, F_metadata, F_annotations))))
+	    (dns_is_own(ctx, neu) &&
+	     !val_equal(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations))))
 		dns_on_node(neu, ctx);
 }
 
@@ -213,7 +213,7 @@ static void dns_sync_names(struct dns *d)
 		return;
 	u = xcalloc(1, sizeof(*u));
 	u->complete = true;
-	STRMAP_EACH (&dirty, e)
+	STRMAP_EACH(&dirty, e)
 		dns_add_change(d, u, sv_make(e->key, e->key_n));
 	dns_post(d, u);
 	if (first)
@@ -470,8 +470,7 @@ static void dns_watch(struct dns *d, struct client *client)
 	informer_add_handler(d->nodes, &on_node, d);
 	/* Apart: whether they may be read, or are there, keeps no name waiting. */
 	d->map_factory = informer_factory_new(client);
-	d->corefile =
-	    informer_get(d->map_factory, RES(core_configmaps), "kube-system", NULL, "metadata.name=coredns");
+	d->corefile = informer_get(d->map_factory, RES(core_configmaps), "kube-system", NULL, "metadata.name=coredns");
 	d->custom =
 	    informer_get(d->map_factory, RES(core_configmaps), "kube-system", NULL, "metadata.name=coredns-custom");
 	informer_add_handler(d->corefile, &on_map, d);

@@ -26,7 +26,7 @@ struct dns_opts {
 	struct client *client;	    /* reads Services, EndpointSlices, Nodes, and ConfigMaps of a Corefile if it may */
 	struct client *node_client; /* writes the annotation of its Node */
 	const char *node_name, *domain;
-	const char *cluster_dns;		 /* "ADDR[,ADDR]": never asked as an upstream server, and ns.dns.DOMAIN */
+	const char *cluster_dns; /* "ADDR[,ADDR]": never asked as an upstream server, and ns.dns.DOMAIN */
 	const char *cluster_cidr, *service_cidr; /* comma-separated; may be NULL */
 	const char *resolv_conf;		 /* the machine's, or NULL: resolv_conf_host_file() */
 	int port;				 /* 0: DNS_PORT, else a free one */

@@ -1,21 +1,21 @@
 /* A flight asks one server after the other, each a little later than the one before, and goes on listening to all of
- * them: a slow server costs its clients TRY_NS, not an answer. What a server did is remembered with the server (failures
- * in a row, until when it is set aside), which all flights and all configurations share. */
+ * them: a slow server costs its clients TRY_NS, not an answer. What a server did is remembered with the server
+ * (failures in a row, until when it is set aside), which all flights and all configurations share. */
 #include "dns/forward.h"
 
 #include "base/list.h"
 
 #include <stdlib.h>
 
-#define TRY_NS (500 * NS_PER_MS)	  /* then the next server is asked, too; doubling with each */
-#define FLIGHT_NS (5 * NS_PER_SEC)	  /* then nobody knows */
+#define TRY_NS (500 * NS_PER_MS)   /* then the next server is asked, too; doubling with each */
+#define FLIGHT_NS (5 * NS_PER_SEC) /* then nobody knows */
 #define PROBE_NS (2 * NS_PER_SEC)
 #define STALE_AFTER_NS (1800 * NS_PER_MS) /* RFC 8767, 5 */
 #define STALE_TTL_S 30
 #define TRIES_MAX 5
-#define JUNK_MAX 16		   /* wrong answers to one try: somebody guesses; then by TCP */
+#define JUNK_MAX 16			  /* wrong answers to one try: somebody guesses; then by TCP */
 #define FAILED_AFTER_NS (400 * NS_PER_MS) /* who has not answered by then, when another one has, failed */
-#define ASIDE_AFTER 2		   /* failures in a row */
+#define ASIDE_AFTER 2			  /* failures in a row */
 #define ASIDE_MIN_NS NS_PER_SEC
 #define ASIDE_MAX_NS (30 * NS_PER_SEC)
 #define SERVERS_MAX 512
@@ -48,8 +48,8 @@ struct dns_flight {
 	size_t n_tries;
 	int64_t began_ns, next_ns, end_ns; /* next: when the next server is asked */
 	bool force_tcp, all_aside, probe;  /* probe: of one server, for nobody; not among `flights` */
-	struct dns_msg *stale; /* what was known once */
-	struct dns_msg *bad;   /* what a server said that another may know better */
+	struct dns_msg *stale;		   /* what was known once */
+	struct dns_msg *bad;		   /* what a server said that another may know better */
 };
 
 struct fwd_waiter {
@@ -167,11 +167,9 @@ static bool fwd_send(struct dns_forwarder *f, struct dns_flight *fl, struct fwd_
 	if (fl->n_tries == ARRAY_LEN(fl->tries))
 		return false;
 	t = &fl->tries[fl->n_tries];
-	*t = (struct dns_try){ .flight = fl,
-			       .server = s,
-			       .sent_ns = fwd_now(f),
-			       .tcp = tcp || fl->force_tcp,
-			       .edns = !s->no_edns };
+	*t = (struct dns_try){
+		.flight = fl, .server = s, .sent_ns = fwd_now(f), .tcp = tcp || fl->force_tcp, .edns = !s->no_edns
+	};
 	f->t.random(f->t.ctx, &t->id, sizeof(t->id));
 	n = dns_ask_write(bytes, t->id, &fl->key.name, fl->key.type, fl->key.cd, fl->key.want_dnssec && t->edns,
 			  t->edns);
@@ -368,9 +366,9 @@ void dns_forward_tick(struct dns_forwarder *f)
 	int64_t now = fwd_now(f), next = INT64_MAX;
 
 	f->wake_ns = INT64_MAX;
-	LIST_EACH (&f->all, it)
+	LIST_EACH(&f->all, it)
 		fwd_tick_flight(f, LIST_ENTRY(it, struct dns_flight, link), now);
-	LIST_EACH (&f->all, it)
+	LIST_EACH(&f->all, it)
 		next = MIN(next, fwd_due(LIST_ENTRY(it, struct dns_flight, link)));
 	if (next != INT64_MAX)
 		fwd_wake(f, next);

@@ -122,7 +122,8 @@ void dns_name_reverse(struct ip_addr a, struct dns_name *ret)
 	size_t n = 0;
 
 	if (ip_is_v4(a)) {
-		n = (size_t)snprintf(text, sizeof(text), "%u.%u.%u.%u.in-addr.arpa", a.b[15], a.b[14], a.b[13], a.b[12]);
+		n = (size_t)snprintf(text, sizeof(text), "%u.%u.%u.%u.in-addr.arpa", a.b[15], a.b[14], a.b[13],
+				     a.b[12]);
 	} else {
 		static const char hex[] = "0123456789abcdef";
 

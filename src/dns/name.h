@@ -19,7 +19,7 @@ struct dns_name {
 /* "a.b.example.", with or without the dot at the end; "." is the root. False: no name. Escapes (\.) are none. */
 bool dns_name_parse(struct sv text, struct dns_name *ret);
 void dns_name_lower(struct dns_name *n);
-void dns_name_text(const struct dns_name *n, struct buf *to); /* with the dot at its end; odd bytes as \ddd */
+void dns_name_text(const struct dns_name *n, struct buf *to);	       /* with the dot at its end; odd bytes as \ddd */
 bool dns_name_eq(const struct dns_name *a, const struct dns_name *b);  /* as bytes */
 bool dns_name_ieq(const struct dns_name *a, const struct dns_name *b); /* ASCII case folded */
 

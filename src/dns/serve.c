@@ -68,8 +68,11 @@ static void serve_log(struct dns_serve *s, const struct dns_query *q, struct ip_
 		return;
 	dns_name_text(&q->name, &name);
 	log_kv(LVL_INFO, "dns", "query", "client", ip_text(from).s, "name", buf_cstr(&name), "type",
-	       dns_type_text(q->type, type), "code", n > 3 && (p[3] & 15) == DNS_NXDOMAIN ? "NXDOMAIN" :
-	       n > 3 && (p[3] & 15) ? "failed" : "NOERROR", NULL);
+	       dns_type_text(q->type, type), "code",
+	       n > 3 && (p[3] & 15) == DNS_NXDOMAIN ? "NXDOMAIN"
+	       : n > 3 && (p[3] & 15)		    ? "failed"
+						    : "NOERROR",
+	       NULL);
 }
 
 static void serve_log_failure(struct dns_serve *s, const struct dns_name *target)

@@ -35,8 +35,8 @@ struct dns_name_change {
 };
 struct dns_update {
 	VEC(struct dns_name_change) names;
-	bool complete;		   /* with these, all names are known */
-	struct dns_config *cfg;	   /* NULL: stays */
+	bool complete;		     /* with these, all names are known */
+	struct dns_config *cfg;	     /* NULL: stays */
 	struct dns_clients *clients; /* with cfg, whose `pods` it is */
 };
 void dns_serve_update(struct dns_serve *s, struct dns_update *u);

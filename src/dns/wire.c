@@ -344,12 +344,9 @@ struct dns_msg {
 size_t dns_ask_write(uint8_t *p, uint16_t id, const struct dns_name *name, uint16_t type, bool cd, bool want_dnssec,
 		     bool edns)
 {
-	const struct dns_query q = { .id = id,
-				     .type = type,
-				     .name = *name,
-				     .edns = edns,
-				     .want_dnssec = want_dnssec,
-				     .has_question = true };
+	const struct dns_query q = {
+		.id = id, .type = type, .name = *name, .edns = edns, .want_dnssec = want_dnssec, .has_question = true
+	};
 	static const uint16_t none[3];
 	size_t n = wire_end(&q, p, wire_begin(&q, p), none, DNS_NOERROR, 0);
 
@@ -562,7 +559,8 @@ size_t dns_msg_write(const struct dns_msg *m, const struct dns_query *q, uint32_
 static bool out_msg_record(struct dns_out *o, const struct dns_msg *m, const struct msg_record *r, uint32_t ttl)
 {
 	size_t at = r->at;
-	_cleanup_(wire_freep) ldns_rr *rr = wire_record(sv_make((const char *)m->bytes, m->n), &at, LDNS_SECTION_ANSWER);
+	_cleanup_(wire_freep) ldns_rr *rr =
+	    wire_record(sv_make((const char *)m->bytes, m->n), &at, LDNS_SECTION_ANSWER);
 	_cleanup_(buf_release) struct buf data = BUF_INIT;
 	struct dns_name owner;
 

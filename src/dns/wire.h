@@ -50,15 +50,15 @@ int dns_wire_need(struct err *err);
 
 struct dns_query {
 	uint16_t id, type;
-	uint16_t udp_max; /* bytes that the client takes in a datagram */
+	uint16_t udp_max;		    /* bytes that the client takes in a datagram */
 	bool rd, cd, ad, edns, want_dnssec; /* DO */
 	bool tcp;
-	bool has_question; /* name and type mean something */
+	bool has_question;	     /* name and type mean something */
 	struct dns_name name, lower; /* as asked, and lower */
 };
 
 enum dns_read {
-	DNS_READ_DROP,	/* no query: not even an answer that says so */
+	DNS_READ_DROP,	 /* no query: not even an answer that says so */
 	DNS_READ_REFUSE, /* answered with *ret_rcode alone */
 	DNS_READ_OK,
 };

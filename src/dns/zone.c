@@ -1,6 +1,6 @@
 /* Records are collected with their keys, sorted, and packed into one block. A key is the labels before the Service's
- * own in reverse ("_tcp", "_http"), so that all below a name stand behind it: what has no records and is the beginning of
- * another key has names below it, and exists. */
+ * own in reverse ("_tcp", "_http"), so that all below a name stand behind it: what has no records and is the beginning
+ * of another key has names below it, and exists. */
 #include "dns/zone.h"
 
 #include "base/vec.h"

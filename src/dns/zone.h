@@ -4,15 +4,15 @@
  * 1.1.0), which one immutable block holds:
  *
  *	Service with an address  NAME.NS.svc: A, AAAA; SRV of each named port; PTR of the address
- *	headless Service	 NAME.NS.svc: A, AAAA of all its ready endpoints; HOST.NAME.NS.svc for each, HOST being its
- *				 hostname or its address with dashes; SRV of each named port to each HOST; PTR to HOST
- *	ExternalName		 NAME.NS.svc: CNAME
+ *	headless Service	 NAME.NS.svc: A, AAAA of all its ready endpoints; HOST.NAME.NS.svc for each, HOST being
+ *its hostname or its address with dashes; SRV of each named port to each HOST; PTR to HOST ExternalName
+ *NAME.NS.svc: CNAME
  *
  * SRV is answered at NAME.NS.svc, too, for all named ports at once. An endpoint counts when it is ready, or when the
  * Service publishes those that are not.
  *
  * The table belongs to one thread, that which answers: a change of a Service replaces its entry, found by one look into
- * a hash map, and nothing of other Services. 
+ * a hash map, and nothing of other Services.
  */
 #pragma once
 
@@ -32,13 +32,14 @@ struct zone_entry;
 bool zone_key(struct sv ns, struct sv name, struct buf *to);
 /* NULL: it has no names. Slices may be in any order; those for another address type than addresses do not count. */
 struct zone_entry *zone_entry_new(const struct obj *svc, struct obj *const *slices, size_t n);
-struct zone_entry *zone_entry_free(struct zone_entry *e); /* NULL is fine; returns NULL */
+struct zone_entry *zone_entry_free(struct zone_entry *e);		      /* NULL is fine; returns NULL */
 bool zone_entry_same(const struct zone_entry *a, const struct zone_entry *b); /* NULL is none */
 size_t zone_entry_bytes(const struct zone_entry *e);
 
 struct zone_record {
 	uint16_t type;
-	/* A, AAAA: the address. SRV: the port (2 bytes), then the label of HOST with its length, if any. CNAME: the name. */
+	/* A, AAAA: the address. SRV: the port (2 bytes), then the label of HOST with its length, if any. CNAME: the
+	 * name. */
 	struct sv data;
 };
 
@@ -66,8 +67,8 @@ bool zone_table_has_namespace(const struct zone_table *t, struct sv label);	    
 size_t zone_table_count(const struct zone_table *t);
 void zone_table_clear(struct zone_table *t);
 
-/* Names of an address: calls fn (unless NULL) with the labels before the Service's own ("" for itself). Returns how many,
- * at most ZONE_NAMES_MAX. */
+/* Names of an address: calls fn (unless NULL) with the labels before the Service's own ("" for itself). Returns how
+ * many, at most ZONE_NAMES_MAX. */
 #define ZONE_NAMES_MAX 1000
 size_t zone_table_names(const struct zone_table *t, struct ip_addr a,
 			void (*fn)(const struct zone_entry *e, struct sv labels, void *ctx), void *ctx);

@@ -1,8 +1,8 @@
 /* framed.h - messages over TCP, each behind its length in two bytes (as of RFC 1035, 4.2.2), on a loop.
  *
  * The server bounds what a peer can hold: connections in all and of one address, messages of a connection that are not
- * answered yet (it is not read meanwhile), bytes that it does not take, and the time without a whole message. Beyond the
- * connections there are, the one that rests the longest gives its place up.
+ * answered yet (it is not read meanwhile), bytes that it does not take, and the time without a whole message. Beyond
+ * the connections there are, the one that rests the longest gives its place up.
  *
  * An answer may come later, and in any order: struct framed_peer names a connection by a number that is never used
  * again, so that one that is gone meanwhile is no matter.

@@ -37,7 +37,8 @@ static struct zone_entry *bench_entry(unsigned i)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	_cleanup_free_ char *json = xasprintf(
-	    "{\"kind\":\"Service\",\"metadata\":{\"name\":\"service-%u\",\"namespace\":\"namespace-%u\"},\"spec\":{\"clusterIP\":"
+	    "{\"kind\":\"Service\",\"metadata\":{\"name\":\"service-%u\",\"namespace\":\"namespace-%u\"},\"spec\":{"
+	    "\"clusterIP\":"
 	    "\"10.43.%u.%u\",\"ports\":[{\"name\":\"http\",\"port\":80},{\"name\":\"metrics\",\"port\":9090}]}}",
 	    i, i % 100, i >> 8 & 255, i & 255);
 	struct err err = ERR_INIT;
@@ -83,7 +84,8 @@ static size_t bench_query(uint8_t *p, unsigned i)
 /* Asks in batches until the time is over; returns how many were answered. */
 static size_t bench_ask(int port, unsigned services, double seconds)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	static uint8_t out[BATCH][512], in[BATCH][2048];

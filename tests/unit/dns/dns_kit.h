@@ -27,8 +27,8 @@ static _unused_ struct obj *kit_obj(const char *text)
 }
 
 #define KIT_SERVICE(name, spec) "{'kind':'Service','metadata':{'name':'" name "','namespace':'ns'},'spec':{" spec "}}"
-#define KIT_SLICE(type, ports, endpoints)                                                                              \
-	"{'kind':'EndpointSlice','metadata':{'name':'s','namespace':'ns'},'addressType':'" type "','ports':[" ports    \
+#define KIT_SLICE(type, ports, endpoints)                                                                           \
+	"{'kind':'EndpointSlice','metadata':{'name':'s','namespace':'ns'},'addressType':'" type "','ports':[" ports \
 	"],'endpoints':[" endpoints "]}"
 #define KIT_EP(ip, more) "{'addresses':['" ip "']" more "}"
 

@@ -135,7 +135,8 @@ static void test_rewrite_order(void **state)
 	struct dns_name a = kit_name("a.test"), to;
 
 	(void)state;
-	corefile(". {\n rewrite continue name a.test b.test\n rewrite name b.test c.test\n rewrite name c.test d.test\n}\n");
+	corefile(
+	    ". {\n rewrite continue name a.test b.test\n rewrite name b.test c.test\n rewrite name c.test d.test\n}\n");
 	assert_true(dns_config_rewrite(C, &a, &to));
 	assert_memory_equal(to.b, "\1c\4test", 8);
 	a = kit_name("x.test");
@@ -144,15 +145,19 @@ static void test_rewrite_order(void **state)
 
 static void test_clients(void **state)
 {
-	static const char *const nets[] = { "10.42.0.0/16", "10.42.3.0/24", "192.168.1.5", "fd42::/56", "10.42.0.0/16" };
+	static const char *const nets[] = { "10.42.0.0/16", "10.42.3.0/24", "192.168.1.5", "fd42::/56",
+					    "10.42.0.0/16" };
 	struct ip_net list[8];
 	struct dns_clients *c;
 	struct {
 		const char *ip;
 		bool may;
-	} cases[] = { { "10.42.0.1", true },   { "10.42.255.255", true }, { "10.43.0.1", false }, { "10.41.255.255", false },
-		      { "192.168.1.5", true }, { "192.168.1.6", false },  { "fd42::1", true },	  { "fd42:0:0:100::1", false },
-		      { "127.0.0.1", true },   { "127.9.9.9", true },	  { "::1", true },	  { "8.8.8.8", false },
+	} cases[] = { { "10.42.0.1", true },   { "10.42.255.255", true },
+		      { "10.43.0.1", false },  { "10.41.255.255", false },
+		      { "192.168.1.5", true }, { "192.168.1.6", false },
+		      { "fd42::1", true },     { "fd42:0:0:100::1", false },
+		      { "127.0.0.1", true },   { "127.9.9.9", true },
+		      { "::1", true },	       { "8.8.8.8", false },
 		      { "::2", false } };
 
 	(void)state;
@@ -172,7 +177,12 @@ static void test_clients(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const bad[] = { "", "..", "a..b", ".a", "a.b..", "a\\.b",
+	static const char *const bad[] = { "",
+					   "..",
+					   "a..b",
+					   ".a",
+					   "a.b..",
+					   "a\\.b",
 					   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b" };
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	struct dns_name n;

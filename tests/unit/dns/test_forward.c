@@ -37,7 +37,8 @@ static void w_random(void *ctx, void *p, size_t n)
 {
 	(void)ctx;
 	for (size_t i = 0; i < n; i++)
-		((uint8_t *)p)[i] = (uint8_t)(W.chance = W.chance * 6364136223846793005u + 1442695040888963407u, W.chance >> 56);
+		((uint8_t *)p)[i] =
+		    (uint8_t)(W.chance = W.chance * 6364136223846793005u + 1442695040888963407u, W.chance >> 56);
 }
 
 static bool w_send(void *ctx, struct dns_try *t, struct ip_addr addr, uint16_t port, bool tcp, struct sv bytes,
@@ -147,7 +148,8 @@ static void answer_as(size_t i, unsigned flags, unsigned ttl, const char *mark)
 	out[3] = (uint8_t)flags;
 	memset(out + 6, 0, 6);
 	if ((flags & 15) == 0 && ttl) {
-		uint8_t rr[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, (uint8_t)(ttl >> 8), (uint8_t)ttl, 0, 4, 1, 2, 3, (uint8_t)*mark };
+		uint8_t rr[] = { 0xc0,		12, 0, 1, 0, 1, 0, 0, (uint8_t)(ttl >> 8), (uint8_t)ttl, 0, 4, 1, 2, 3,
+				 (uint8_t)*mark };
 
 		out[7] = 1;
 		memcpy(out + n, rr, sizeof(rr));
@@ -280,7 +282,7 @@ static void test_refusals_go_on(void **state)
 	answer_as(1, 0x8185, 0, ""); /* REFUSED */
 	assert_string_equal(a.text, "REFUSED");
 	ask(&a);
-	assert_int_equal(W.n, 3); /* that is not kept */
+	assert_int_equal(W.n, 3);		  /* that is not kept */
 	dns_forward_got(F, W.sent[2].t, SV_NULL); /* nobody is there */
 	answer(3);
 	assert_string_equal(a.text, ANSWERED);
@@ -482,8 +484,9 @@ static void test_cache_bound(void **state)
 
 	(void)state;
 	k.name = kit_name("example.org");
-	m = dns_msg_read(SV("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7example\3org\0\0\1\0\1\300\14\0\1\0\1\0\0\0\20\0\4\1\2\3\4"),
-			 0x1234, &k.name, DNS_A, &tc);
+	m = dns_msg_read(
+	    SV("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7example\3org\0\0\1\0\1\300\14\0\1\0\1\0\0\0\20\0\4\1\2\3\4"), 0x1234,
+	    &k.name, DNS_A, &tc);
 	assert_non_null(m);
 	for (int i = 0; i < 1000; i++) {
 		k.name = kit_name("keep.org");
@@ -507,9 +510,11 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, forward_setup, forward_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_cached),	 T(test_single_flight),	 T(test_slow_server), T(test_dead),	     T(test_aside),
-		T(test_lies),	 T(test_refusals_go_on), T(test_ids),	      T(test_truncated),     T(test_no_edns),
-		T(test_stale),	 T(test_unreachable),	 T(test_bounds),      T(test_no_servers),    T(test_end_with_waiters),
+		T(test_cached),		T(test_single_flight), T(test_slow_server),
+		T(test_dead),		T(test_aside),	       T(test_lies),
+		T(test_refusals_go_on), T(test_ids),	       T(test_truncated),
+		T(test_no_edns),	T(test_stale),	       T(test_unreachable),
+		T(test_bounds),		T(test_no_servers),    T(test_end_with_waiters),
 		T(test_cache_bound),
 	};
 

@@ -58,7 +58,8 @@ static void change(const char *name, const char *ip, bool complete)
 	struct dns_name_change c = { 0 };
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 	_cleanup_free_ char *json =
-	    xasprintf("{'kind':'Service','metadata':{'name':'%s','namespace':'ns'},'spec':{'clusterIP':'%s'}}", name, ip ? ip : "");
+	    xasprintf("{'kind':'Service','metadata':{'name':'%s','namespace':'ns'},'spec':{'clusterIP':'%s'}}", name,
+		      ip ? ip : "");
 
 	assert_true(zone_key(SV("ns"), sv_from(name), &key));
 	c.entry = ip ? kit_entry(json, NULL, NULL) : NULL;
@@ -340,7 +341,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_datagrams),   T(test_waits_for_names),	T(test_many_messages), T(test_half_closed),
+		T(test_datagrams), T(test_waits_for_names),   T(test_many_messages), T(test_half_closed),
 		T(test_forwarded), T(test_connections_bound), T(test_end),
 	};
 

@@ -35,10 +35,10 @@ static void test_dropped(void **state)
 	assert_int_equal(READ("\x81\0" COUNTS("\0"), QUESTION), DNS_READ_DROP); /* a response */
 }
 
-#define REFUSED(code, head, rest)                                         \
-	do {                                                              \
-		assert_int_equal(READ(head, rest), DNS_READ_REFUSE);      \
-		assert_int_equal(Rcode, code);                            \
+#define REFUSED(code, head, rest)                                    \
+	do {                                                         \
+		assert_int_equal(READ(head, rest), DNS_READ_REFUSE); \
+		assert_int_equal(Rcode, code);                       \
 	} while (0)
 
 static void test_refused(void **state)
@@ -50,23 +50,23 @@ static void test_refused(void **state)
 		uint8_t m[64] = { 0x12, 0x34, (uint8_t)(op << 3), 0, 0, 1 };
 
 		memcpy(m + 12, QUESTION, sizeof(QUESTION) - 1);
-		assert_int_equal(
-		    dns_query_read(sv_make((char *)m, 12 + sizeof(QUESTION) - 1), false, &Q, &Rcode), DNS_READ_REFUSE);
+		assert_int_equal(dns_query_read(sv_make((char *)m, 12 + sizeof(QUESTION) - 1), false, &Q, &Rcode),
+				 DNS_READ_REFUSE);
 		assert_int_equal(Rcode, DNS_NOTIMP);
 		assert_string_equal(kit_text(out, dns_answer_code(&Q, Rcode, out, sizeof(out))), "NOTIMPL");
 	}
-	REFUSED(DNS_FORMERR, "\1\0\0\0\0\0\0\0\0\0", "");			 /* no question */
-	REFUSED(DNS_FORMERR, "\1\0\0\2\0\0\0\0\0\0", QUESTION QUESTION);	 /* two */
-	REFUSED(DNS_FORMERR, "\1\0\0\1\0\1\0\0\0\0", QUESTION QUESTION);	 /* an answer */
-	REFUSED(DNS_FORMERR, "\1\0\0\1\0\0\0\0\377\377", QUESTION);		 /* more than comes */
-	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\3web");			 /* cut */
-	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\300\14\0\1\0\1");		 /* a name that is itself */
-	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\1a\300\14\0\1\0\1");	 /* or contains itself */
-	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\300\0\0\1\0\1");		 /* the header as a name */
-	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\100abc\0\0\1\0\1");		 /* a label of a kind that is none */
-	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), QUESTION "x");		 /* more behind it */
+	REFUSED(DNS_FORMERR, "\1\0\0\0\0\0\0\0\0\0", "");		 /* no question */
+	REFUSED(DNS_FORMERR, "\1\0\0\2\0\0\0\0\0\0", QUESTION QUESTION); /* two */
+	REFUSED(DNS_FORMERR, "\1\0\0\1\0\1\0\0\0\0", QUESTION QUESTION); /* an answer */
+	REFUSED(DNS_FORMERR, "\1\0\0\1\0\0\0\0\377\377", QUESTION);	 /* more than comes */
+	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\3web");		 /* cut */
+	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\300\14\0\1\0\1");	 /* a name that is itself */
+	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\1a\300\14\0\1\0\1"); /* or contains itself */
+	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\300\0\0\1\0\1");	 /* the header as a name */
+	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), "\100abc\0\0\1\0\1");	 /* a label of a kind that is none */
+	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\0"), QUESTION "x");	 /* more behind it */
 	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\2"),
-		QUESTION OPT("\2\0", "\0", "\0\0") OPT("\2\0", "\0", "\0\0"));	 /* EDNS twice */
+		QUESTION OPT("\2\0", "\0", "\0\0") OPT("\2\0", "\0", "\0\0"));		/* EDNS twice */
 	REFUSED(DNS_FORMERR, "\1\0" COUNTS("\1"), QUESTION "\1x\0\51\2\0\0\0\0\0\0\0"); /* of a name */
 	REFUSED(DNS_BADVERS, "\1\0" COUNTS("\1"), QUESTION OPT("\20\0", "\1", "\0\0"));
 	assert_string_equal(kit_text(out, dns_answer_code(&Q, Rcode, out, sizeof(out))), "NOERROR ext=1");
@@ -154,8 +154,9 @@ static void test_responses(void **state)
 	bool tc;
 
 	(void)state;
-	m = RESPONSE("\x12\x34\x81\x80\0\1\0\2\0\0\0\1" EXAMPLE ANSWER("\0\0\1\0", "\1\2\3\4") ANSWER("\0\0\0\20", "\1\2\3\5")
-		     OPT("\20\0", "\0", "\0\0"), &tc);
+	m = RESPONSE("\x12\x34\x81\x80\0\1\0\2\0\0\0\1" EXAMPLE ANSWER("\0\0\1\0", "\1\2\3\4")
+			 ANSWER("\0\0\0\20", "\1\2\3\5") OPT("\20\0", "\0", "\0\0"),
+		     &tc);
 	assert_non_null(m);
 	assert_int_equal(dns_msg_life(m), 16);
 	assert_false(dns_msg_negative(m));
@@ -186,8 +187,10 @@ static void test_lies(void **state)
 	(void)state;
 	assert_null(RESPONSE("\x12\x35\x81\x80\0\1\0\1\0\0\0\0" EXAMPLE ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
 	assert_null(RESPONSE("\x12\x34\1\0\0\1\0\1\0\0\0\0" EXAMPLE ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
-	assert_null(RESPONSE("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7exbmple\3org\0\0\1\0\1" ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
-	assert_null(RESPONSE("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7example\3org\0\0\34\0\1" ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
+	assert_null(
+	    RESPONSE("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7exbmple\3org\0\0\1\0\1" ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
+	assert_null(
+	    RESPONSE("\x12\x34\x81\x80\0\1\0\1\0\0\0\0\7example\3org\0\0\34\0\1" ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
 	assert_null(RESPONSE("\x12\x34\x81\x80\0\0\0\1\0\0\0\0" ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
 	assert_null(RESPONSE("\x12\x34\x81\x80\0\1\0\2\0\0\0\0" EXAMPLE ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));
 	assert_null(RESPONSE("\x12\x34\x81\x80\0\1\377\377\0\0\0\0" EXAMPLE ANSWER("\0\0\1\0", "\1\2\3\4"), &tc));

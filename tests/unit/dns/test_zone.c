@@ -57,8 +57,8 @@ static const char *ask(const char *name, uint16_t type)
 static void test_cluster_ip(void **state)
 {
 	(void)state;
-	kit_put(T, kit_entry(KIT_SERVICE("web", "'clusterIP':'10.43.0.1','clusterIPs':['10.43.0.1','fd43::1']," HTTP), NULL,
-			     NULL));
+	kit_put(T, kit_entry(KIT_SERVICE("web", "'clusterIP':'10.43.0.1','clusterIPs':['10.43.0.1','fd43::1']," HTTP),
+			     NULL, NULL));
 	assert_string_equal(ask("web.ns.svc.cluster.local", DNS_A), "NOERROR aa; " WEB "A 10.43.0.1");
 	assert_string_equal(ask("web.ns.svc.cluster.local", DNS_AAAA), "NOERROR aa; " WEB "AAAA fd43::1");
 	assert_string_equal(ask("_http._tcp.web.ns.svc.cluster.local", DNS_SRV),
@@ -95,8 +95,8 @@ static void test_case(void **state)
 }
 
 #define PEER "peer.ns.svc.cluster.local. 5 IN "
-#define EPS                                                                                                            \
-	KIT_EP("10.42.0.5", ",'hostname':'peer-0','conditions':{'ready':true}")                                        \
+#define EPS                                                                     \
+	KIT_EP("10.42.0.5", ",'hostname':'peer-0','conditions':{'ready':true}") \
 	"," KIT_EP("10.42.0.6", "") "," KIT_EP("10.42.0.7", ",'hostname':'peer-2','conditions':{'ready':false}")
 #define RAFT "{'name':'raft','port':2380,'protocol':'TCP'}"
 
@@ -111,7 +111,8 @@ static void test_headless(void **state)
 			    "NOERROR aa; " PEER "A 10.42.0.5; " PEER "A 10.42.0.6");
 	assert_string_equal(ask("peer.ns.svc.cluster.local", DNS_AAAA), "NOERROR aa; " PEER "AAAA fd42::5");
 	assert_string_equal(ask("peer-0.peer.ns.svc.cluster.local", DNS_A), "NOERROR aa; peer-0." PEER "A 10.42.0.5");
-	assert_string_equal(ask("peer-0.peer.ns.svc.cluster.local", DNS_AAAA), "NOERROR aa; peer-0." PEER "AAAA fd42::5");
+	assert_string_equal(ask("peer-0.peer.ns.svc.cluster.local", DNS_AAAA),
+			    "NOERROR aa; peer-0." PEER "AAAA fd42::5");
 	assert_string_equal(ask("10-42-0-6.peer.ns.svc.cluster.local", DNS_A),
 			    "NOERROR aa; 10-42-0-6." PEER "A 10.42.0.6");
 	assert_string_equal(ask("10-42-0-6.peer.ns.svc.cluster.local", DNS_AAAA), EMPTY);
@@ -134,10 +135,10 @@ static void test_external_name(void **state)
 	(void)state;
 	kit_put(T, kit_entry(KIT_SERVICE("ext", "'type':'ExternalName','externalName':'Example.ORG'"), NULL, NULL));
 	kit_put(T, kit_entry(KIT_SERVICE("web", "'clusterIP':'10.43.0.1'"), NULL, NULL));
-	kit_put(T, kit_entry(KIT_SERVICE("alias", "'type':'ExternalName','externalName':'web.ns.svc.cluster.local.'"), NULL,
-			     NULL));
-	kit_put(T, kit_entry(KIT_SERVICE("loop", "'type':'ExternalName','externalName':'loop.ns.svc.cluster.local'"), NULL,
-			     NULL));
+	kit_put(T, kit_entry(KIT_SERVICE("alias", "'type':'ExternalName','externalName':'web.ns.svc.cluster.local.'"),
+			     NULL, NULL));
+	kit_put(T, kit_entry(KIT_SERVICE("loop", "'type':'ExternalName','externalName':'loop.ns.svc.cluster.local'"),
+			     NULL, NULL));
 	assert_string_equal(ask("ext.ns.svc.cluster.local", DNS_CNAME),
 			    "NOERROR aa; ext.ns.svc.cluster.local. 5 IN CNAME example.org.");
 	assert_string_equal(ask("ext.ns.svc.cluster.local", DNS_A), "elsewhere example.org.");
@@ -155,12 +156,14 @@ static void test_zone_itself(void **state)
 	assert_string_equal(ask("dns-version.cluster.local", DNS_TXT),
 			    "NOERROR aa; dns-version.cluster.local. 5 IN TXT \"1.1.0\"");
 	assert_string_equal(ask("cluster.local", DNS_NS), "NOERROR aa; cluster.local. 5 IN NS ns.dns.cluster.local.");
-	assert_string_equal(ask("cluster.local", DNS_SOA),
-			    "NOERROR aa; cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. 7 7200 "
-			    "1800 86400 5");
+	assert_string_equal(
+	    ask("cluster.local", DNS_SOA),
+	    "NOERROR aa; cluster.local. 5 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. 7 7200 "
+	    "1800 86400 5");
 	assert_string_equal(ask("cluster.local", DNS_A), EMPTY);
 	assert_string_equal(ask("ns.dns.cluster.local", DNS_A), "NOERROR aa; ns.dns.cluster.local. 5 IN A 10.43.0.10");
-	assert_string_equal(ask("ns.dns.cluster.local", DNS_AAAA), "NOERROR aa; ns.dns.cluster.local. 5 IN AAAA fd43::a");
+	assert_string_equal(ask("ns.dns.cluster.local", DNS_AAAA),
+			    "NOERROR aa; ns.dns.cluster.local. 5 IN AAAA fd43::a");
 	assert_string_equal(ask("dns.cluster.local", DNS_A), EMPTY);
 	assert_string_equal(ask("x.cluster.local", DNS_A), NONE);
 	/* Whoever asks for everything gets little (RFC 8482). */
@@ -190,8 +193,10 @@ static void test_pods(void **state)
 static void test_reverse(void **state)
 {
 	(void)state;
-	assert_true(strncmp(ask("9.9.43.10.in-addr.arpa", DNS_PTR), "NXDOMAIN aa; +43.10.in-addr.arpa. 5 IN SOA", 42) == 0);
-	assert_true(strncmp(ask("9.43.10.in-addr.arpa", DNS_PTR), "NOERROR aa; +43.10.in-addr.arpa. 5 IN SOA", 41) == 0);
+	assert_true(strncmp(ask("9.9.43.10.in-addr.arpa", DNS_PTR), "NXDOMAIN aa; +43.10.in-addr.arpa. 5 IN SOA", 42) ==
+		    0);
+	assert_true(strncmp(ask("9.43.10.in-addr.arpa", DNS_PTR), "NOERROR aa; +43.10.in-addr.arpa. 5 IN SOA", 41) ==
+		    0);
 	/* A range that ends within a label. */
 	assert_true(strncmp(ask("1.15.42.10.in-addr.arpa", DNS_PTR), "NXDOMAIN aa; +15.42.10.in-addr.arpa.", 36) == 0);
 	assert_string_equal(ask("1.16.42.10.in-addr.arpa", DNS_PTR), "elsewhere 1.16.42.10.in-addr.arpa.");
@@ -267,16 +272,18 @@ static void test_hosts_and_rewrites(void **state)
 
 	(void)state;
 	kit_put(T, kit_entry(KIT_SERVICE("web", "'clusterIP':'10.43.0.1'"), NULL, NULL));
-	dns_config_corefile(C,
-			    SV(".:53 {\n hosts {\n 1.2.3.4 my.host other.host\n fd00::1 my.host\n ttl 60\n fallthrough\n }\n"
-			       " rewrite name old.name web.ns.svc.cluster.local\n"
-			       " rewrite name suffix .corp.test .svc.cluster.local answer auto\n}\n"),
-			    NULL, &said);
+	dns_config_corefile(
+	    C,
+	    SV(".:53 {\n hosts {\n 1.2.3.4 my.host other.host\n fd00::1 my.host\n ttl 60\n fallthrough\n }\n"
+	       " rewrite name old.name web.ns.svc.cluster.local\n"
+	       " rewrite name suffix .corp.test .svc.cluster.local answer auto\n}\n"),
+	    NULL, &said);
 	assert_int_equal(said.n, 0);
 	assert_string_equal(ask("My.host", DNS_A), "NOERROR aa; My.host. 60 IN A 1.2.3.4");
 	assert_string_equal(ask("my.host", DNS_AAAA), "NOERROR aa; my.host. 60 IN AAAA fd00::1");
 	assert_string_equal(ask("other.host", DNS_AAAA), "NOERROR aa");
-	assert_string_equal(ask("4.3.2.1.in-addr.arpa", DNS_PTR), "NOERROR aa; 4.3.2.1.in-addr.arpa. 60 IN PTR my.host.");
+	assert_string_equal(ask("4.3.2.1.in-addr.arpa", DNS_PTR),
+			    "NOERROR aa; 4.3.2.1.in-addr.arpa. 60 IN PTR my.host.");
 	assert_string_equal(ask("Old.name", DNS_A),
 			    "NOERROR aa; Old.name. 5 IN CNAME web.ns.svc.cluster.local.; " WEB "A 10.43.0.1");
 	assert_string_equal(ask("web.ns.corp.test", DNS_A),

@@ -1,0 +1,142 @@
+/* The whole name server on a cluster that the test makes: what the API says is answered, the Node says where. */
+#include "../proxy/proxy_kit.h"
+
+#include "base/buf.h"
+#include "dns/dns.h"
+#include "dns/wire.h"
+#include "ev/ev.h"
+
+#include <arpa/inet.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct kit K;
+static struct client Nodes; /* of the node: writes its annotation */
+static pthread_mutex_t Lock = PTHREAD_MUTEX_INITIALIZER;
+static char Patched[200];
+
+static int nodes_patch(struct client *c, const struct resource *r, struct sv ns, struct sv name, enum patch_type t,
+		       const struct val *patch, const struct client_write_opts *o, struct obj **ret, struct err *err)
+{
+	struct sv port = val_str(val_member_sv(val_get(patch, F_metadata, F_annotations), SV(DNS_PORT_ANNOTATION)));
+
+	(void)c;
+	(void)ns;
+	(void)t;
+	(void)o;
+	(void)ret;
+	(void)err;
+	assert_ptr_equal(r, RES(core_nodes));
+	pthread_mutex_lock(&Lock);
+	(void)snprintf(Patched, sizeof(Patched), "%.*s %.*s", SV_ARG(name), SV_ARG(port));
+	pthread_mutex_unlock(&Lock);
+	return 0;
+}
+
+static const struct client_ops nodes_ops = { .patch = nodes_patch };
+
+/* The code and the first address: "0 10.43.0.1" */
+static const char *ask(int port, const char *name)
+{
+	static char text[64];
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct timeval guard = { .tv_sec = 30 };
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct dns_name n;
+	uint8_t p[2048];
+	ssize_t got;
+
+	assert_true(dns_name_parse(sv_from(name), &n));
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &guard, sizeof(guard));
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_true(send(fd, p, dns_ask_write(p, 1, &n, DNS_A, false, false, false), 0) > 0);
+	got = recv(fd, p, sizeof(p), 0);
+	assert_true(got > 12);
+	(void)snprintf(text, sizeof(text), "%u", p[3] & 15);
+	if (p[7])
+		(void)snprintf(text, sizeof(text), "%u %u.%u.%u.%u", p[3] & 15, p[got - 4], p[got - 3], p[got - 2],
+			       p[got - 1]);
+	return text;
+}
+
+static void until(int port, const char *name, const char *wanted)
+{
+	for (int i = 0; i < 200000; i++) {
+		if (strcmp(ask(port, name), wanted) == 0)
+			return;
+		sched_yield();
+	}
+	fail_msg("%s: %s, not %s", name, ask(port, name), wanted);
+}
+
+static void test_dns(void **state)
+{
+	struct env *env = env_real_new(0);
+	struct err err = ERR_INIT;
+	struct dns *d;
+	int port;
+
+	(void)state;
+	kit_init(&K, env);
+	Nodes = (struct client){ .ops = &nodes_ops, .env = env, .name = "kubelet" };
+	kit_put(&K, KIT_SERVICE("web", "'clusterIP':'10.43.0.1'"));
+	d = dns_start(&(struct dns_opts){ .env = env,
+					  .client = &K.c,
+					  .node_client = &Nodes,
+					  .node_name = "n1",
+					  .domain = "cluster.local",
+					  .cluster_dns = "10.43.0.10",
+					  .cluster_cidr = "10.42.0.0/16",
+					  .service_cidr = "10.43.0.0/16",
+					  .resolv_conf = "/dev/null" },
+		      &err);
+	if (!d)
+		fail_msg("%s", err_msg(&err));
+	port = dns_port(d);
+	/* What was asked before names are known is answered then. */
+	assert_string_equal(ask(port, "web.default.svc.cluster.local"), "0 10.43.0.1");
+	kit_put(&K, KIT_NODE);
+	for (bool there = false; !there; sched_yield()) {
+		char wanted[64];
+
+		(void)snprintf(wanted, sizeof(wanted), "n1 %d", port);
+		pthread_mutex_lock(&Lock);
+		there = strcmp(Patched, wanted) == 0;
+		pthread_mutex_unlock(&Lock);
+	}
+	/* Changes are followed, of Services and of what is behind them. */
+	kit_put(&K, KIT_SERVICE("web", "'clusterIP':'10.43.0.2'"));
+	until(port, "web.default.svc.cluster.local", "0 10.43.0.2");
+	kit_put(&K, KIT_SERVICE("peers", "'clusterIP':'None'"));
+	kit_put(&K, KIT_SLICE("peers", "", KIT_EP("10.42.0.7")));
+	until(port, "peers.default.svc.cluster.local", "0 10.42.0.7");
+	kit_put(&K, KIT_SLICE("peers", "", KIT_EP("10.42.0.8")));
+	until(port, "peers.default.svc.cluster.local", "0 10.42.0.8");
+	kit_del(&K, "EndpointSlice", "peers");
+	until(port, "peers.default.svc.cluster.local", "3");
+	kit_del(&K, "Service", "web");
+	until(port, "web.default.svc.cluster.local", "3");
+	/* Nobody to ask for other names: that is said at once. */
+	assert_string_equal(ask(port, "example.org"), "2");
+	dns_stop(d);
+	/* Two beside each other: the second one finds a port, and a domain that is none is refused. */
+	d = dns_start(
+	    &(struct dns_opts){ .env = env, .client = &K.c, .node_client = &Nodes, .node_name = "n1", .domain = "." },
+	    &err);
+	assert_null(d);
+	assert_non_null(strstr(err_msg(&err), "'.' cannot be the domain"));
+	err_release(&err);
+	env_real_free(env);
+	kit_release(&K);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_dns) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
