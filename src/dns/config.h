@@ -4,18 +4,18 @@
  * answering thread.
  *
  * Of a Corefile (ConfigMap kube-system/coredns, key Corefile, or its k3s companion coredns-custom) these are
- * understood, as CoreDNS documents them; a server block for "." is the server itself, one for another zone a stub
- *domain:
+ * understood, as CoreDNS documents them. A server block for "." is the server itself, one for another zone a stub
+ * domain:
  *
  *	hosts		[FILE] inline entries, ttl
  *	rewrite		[continue|stop] name [exact|suffix] FROM TO [answer auto]
- *	forward		FROM TO... { except, force_tcp, policy sequential|random|round_robin }
+ *	forward		FROM TO... { except, force_tcp, policy sequential (or one of CoreDNS' others: by chance) }
  *	cache		[TTL] [ZONE...] { success, denial, serve_stale }
  *	kubernetes	ttl
  *	log, errors
  *
- * What is always so here is taken without a word (health, ready, prometheus, loop, reload, loadbalance, import),
- *anything else is left out and said so; the rest works.
+ * What is always so here is taken without a word (health, ready, prometheus, loop, reload, loadbalance, import). All
+ * else is left out and said so; the rest works.
  */
 #pragma once
 

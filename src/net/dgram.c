@@ -212,6 +212,7 @@ struct dgram_server *dgram_listen(const struct dgram_server_opts *o, struct err 
 {
 	struct dgram_server *s = xcalloc(1, sizeof(*s));
 	struct err why = ERR_INIT;
+	int r;
 
 	s->o = *o;
 	s->fd = dgram_bind(s, AF_INET6, o->port, &why);
@@ -224,8 +225,14 @@ struct dgram_server *dgram_listen(const struct dgram_server_opts *o, struct err 
 		(void)err_move(err, &why);
 		return NULL;
 	}
+	r = uv_poll_init(ev_loop_uv(o->loop), &s->poll, s->fd);
+	if (r < 0) {
+		(void)err_set_errno(err, -r, "watching for datagrams");
+		close(s->fd);
+		free(s);
+		return NULL;
+	}
 	s->batch = xcalloc(1, sizeof(*s->batch));
-	BUG_ON(uv_poll_init(ev_loop_uv(o->loop), &s->poll, s->fd) != 0);
 	s->poll.data = s;
 	return s;
 }
@@ -310,7 +317,7 @@ struct dgram_call *dgram_call(struct ev_loop *l, struct ip_addr addr, uint16_t p
 	struct sockaddr_in6 sa;
 	socklen_t n = dgram_sockaddr(v4, addr, port, 0, &sa);
 	struct dgram_call *c;
-	int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, n) < 0 ||
 	    send(fd, bytes.p, bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
@@ -321,7 +328,13 @@ struct dgram_call *dgram_call(struct ev_loop *l, struct ip_addr addr, uint16_t p
 	}
 	c = xcalloc(1, sizeof(*c));
 	*c = (struct dgram_call){ .loop = l, .fd = fd, .got = got, .ctx = ctx };
-	BUG_ON(uv_poll_init(ev_loop_uv(l), &c->poll, fd) != 0);
+	r = uv_poll_init(ev_loop_uv(l), &c->poll, fd);
+	if (r < 0) {
+		(void)err_set_errno(err, -r, "watching for an answer");
+		close(fd);
+		free(c);
+		return NULL;
+	}
 	c->poll.data = c;
 	BUG_ON(uv_poll_start(&c->poll, UV_READABLE, call_on_readable) != 0);
 	return c;

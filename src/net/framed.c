@@ -314,7 +314,7 @@ struct framed_server *framed_listen(const struct framed_server_opts *o, struct e
 {
 	struct framed_server *s;
 	struct err why = ERR_INIT;
-	int fd = framed_bind(AF_INET6, o->port, &why);
+	int fd = framed_bind(AF_INET6, o->port, &why), r;
 
 	if (fd < 0 && why.errnum != EADDRINUSE) {
 		err_release(&why);
@@ -329,7 +329,14 @@ struct framed_server *framed_listen(const struct framed_server_opts *o, struct e
 	s->fd = fd;
 	s->refs = 1;
 	s->conns = xcalloc(o->max_conns, sizeof(struct framed_conn *));
-	BUG_ON(uv_poll_init(ev_loop_uv(o->loop), &s->accept, fd) != 0);
+	r = uv_poll_init(ev_loop_uv(o->loop), &s->accept, fd);
+	if (r < 0) {
+		(void)err_set_errno(err, -r, "watching for connections");
+		close(fd);
+		free(s->conns);
+		free(s);
+		return NULL;
+	}
 	s->accept.data = s;
 	return s;
 }
