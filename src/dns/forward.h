@@ -5,7 +5,7 @@
  * One flight a name and type, however many ask (single flight). Tries go to the servers in their order, those that
  * failed last (set aside) after the others; each has a random id and a socket, and so a source port, of its own, and
  * what comes back counts only from there and with the question repeated. Servers that say SERVFAIL or REFUSED are
- *passed over for the next; a truncated answer is asked for again by TCP; one that does not know EDNS is asked without.
+ * passed over for the next; a truncated answer is asked for again by TCP; one that knows no EDNS is asked without.
  *
  * A server set aside is tried again when its time (1 s, doubling to 30 s) is over, by a probe beside a flight: nothing
  * wakes up while nobody asks.

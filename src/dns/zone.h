@@ -3,10 +3,11 @@
  * zone_entry_new() is a pure function of a Service and its EndpointSlices to records (Kubernetes' DNS specification
  * 1.1.0), which one immutable block holds:
  *
- *	Service with an address  NAME.NS.svc: A, AAAA; SRV of each named port; PTR of the address
- *	headless Service	 NAME.NS.svc: A, AAAA of all its ready endpoints; HOST.NAME.NS.svc for each, HOST being
- *its hostname or its address with dashes; SRV of each named port to each HOST; PTR to HOST ExternalName
- *NAME.NS.svc: CNAME
+ *	Service with an address	NAME.NS.svc: A, AAAA; SRV of each named port; PTR of the address
+ *	headless Service	NAME.NS.svc: A, AAAA of all its ready endpoints
+ *				HOST.NAME.NS.svc: of each, HOST being its hostname or its address with dashes
+ *				SRV of each named port to each HOST; PTR to HOST
+ *	ExternalName		NAME.NS.svc: CNAME
  *
  * SRV is answered at NAME.NS.svc, too, for all named ports at once. An endpoint counts when it is ready, or when the
  * Service publishes those that are not.
