@@ -51,11 +51,11 @@ static const struct table tables[2][_ELEM_TABLE_MAX] = { TABLES("ip", "ipv4_addr
 
 /* What differs between the families, [v6]. */
 static const struct {
-	const char *ip, *six, *nfproto, *type, *loopback;
+	const char *ip, *six, *type, *loopback;
 	const char *nowhere; /* never masqueraded: multicast and what does not leave the link */
 } family[2] = {
-	{ "ip", "", "ipv4", "ipv4_addr", "127.0.0.0/8", "224.0.0.0/4, 255.255.255.255" },
-	{ "ip6", "6", "ipv6", "ipv6_addr", "::1", "ff00::/8, fe80::/10" },
+	{ "ip", "", "ipv4_addr", "127.0.0.0/8", "224.0.0.0/4, 255.255.255.255" },
+	{ "ip6", "6", "ipv6_addr", "::1", "ff00::/8, fe80::/10" },
 };
 
 static const struct table *table_of(const struct elem *e)
@@ -97,10 +97,17 @@ static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode 
 	buf_printf(b, "meta mark set meta mark | 0x%x\n", mark_of(c));
 }
 
+/* This node's addresses. Not ::1: the kernel lets no packet from there leave by a device, whatever is made of its
+ * source, and a refusal says more than silence. */
+static void match_local(struct buf *b, bool v6)
+{
+	buf_printf(b, "\t\t%s fib daddr type local ", v6 ? "ip6 daddr != ::1" : "meta nfproto ipv4");
+}
+
 /* Where node ports answer: on every address of this node, or on chosen ones. */
 static void match_nodeport(struct buf *b, const struct render_cfg *c, bool v6)
 {
-	buf_printf(b, "\t\tmeta nfproto %s fib daddr type local ", family[v6].nfproto);
+	match_local(b, v6);
 	if (c->chosen_nodeports[v6])
 		buf_printf(b, "%s daddr @nodeport_ips%s ", family[v6].ip, family[v6].six);
 }
@@ -190,10 +197,9 @@ static void base_lookups(struct buf *b, const struct render_cfg *c)
 			   "\t\tfib daddr type local %s daddr . meta l4proto . th dport vmap @own_ips%s\n",
 			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].six);
 		match_nodeport(b, c, v6);
-		buf_printf(b,
-			   "meta l4proto . th dport vmap @nodeports%s\n"
-			   "\t\tmeta nfproto %s fib daddr type local meta l4proto . th dport vmap @hostports%s\n",
-			   family[v6].six, family[v6].nfproto, family[v6].six);
+		buf_printf(b, "meta l4proto . th dport vmap @nodeports%s\n", family[v6].six);
+		match_local(b, v6);
+		buf_printf(b, "meta l4proto . th dport vmap @hostports%s\n", family[v6].six);
 	}
 	buf_adds(b, "\t}\n"
 		    "\tchain inside {\n");
