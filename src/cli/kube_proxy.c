@@ -67,10 +67,9 @@ static size_t kube_proxy_options(struct kube_proxy *k, struct option *t)
 	size_t n = ARRAY_LEN(own);
 
 	memcpy(t, own, sizeof(own));
-	for (const struct proxy_flag *f = proxy_config_flags(); f->name; f++) {
+	for (const struct proxy_flag *f = proxy_config_flags(); f->name && k->n_given < FLAGS_MAX; f++) {
 		void *value = f->is_bool ? (void *)&k->given[k->n_given].on : (void *)&k->given[k->n_given].text;
 
-		BUG_ON(k->n_given == FLAGS_MAX);
 		k->given[k->n_given++].flag = f;
 		t[n++] = (struct option){
 			f->name, strcmp(f->name, "v") == 0 ? 'v' : 0, f->is_bool ? OPT_BOOL : OPT_STRING, value, f->arg,

@@ -134,33 +134,33 @@ static void *place(struct proxy_config *c, const struct field *f)
 	return (char *)c + f->at;
 }
 
-static int wrong(const struct field *f, const char *wanted, struct err *err)
+static int config_wrong(const struct field *f, const char *wanted, struct err *err)
 {
 	return err_set(err, ERR_INVALID, "%s takes %s", f->path, wanted);
 }
 
-static int set_duration(struct proxy_config *c, const struct field *f, struct sv text, struct err *err)
+static int config_set_duration(struct proxy_config *c, const struct field *f, struct sv text, struct err *err)
 {
 	int64_t ns;
 
 	if (!duration_parse(text, &ns) || ns < 0)
-		return wrong(f, "a duration like 30s", err);
+		return config_wrong(f, "a duration like 30s", err);
 	if (f->at != NOWHERE)
 		*(int64_t *)place(c, f) = ns;
 	return 0;
 }
 
-static int set_list(struct arena *a, struct proxy_config *c, const struct field *f, const struct val *v,
-		    struct err *err)
+static int config_set_list(struct arena *a, struct proxy_config *c, const struct field *f, const struct val *v,
+			   struct err *err)
 {
 	if (val_type(v) != VAL_LIST)
-		return wrong(f, "a list of texts", err);
+		return config_wrong(f, "a list of texts", err);
 	if (f->at == NOWHERE)
 		return 0;
 	c->nodeport_addresses.n = 0;
 	VAL_EACH(v, x) {
 		if (val_type(x) != VAL_STR)
-			return wrong(f, "a list of texts", err);
+			return config_wrong(f, "a list of texts", err);
 		vec_push(&c->nodeport_addresses, arena_cstr(a, val_str(x)));
 	}
 	return 0;
@@ -176,28 +176,29 @@ static int config_set(struct arena *a, struct proxy_config *c, const struct fiel
 	switch (f->kind) {
 	case K_STRING:
 		if (t != VAL_STR)
-			return wrong(f, "a text", err);
+			return config_wrong(f, "a text", err);
 		if (f->at != NOWHERE)
 			*(const char **)place(c, f) = arena_cstr(a, val_str(v));
 		return 0;
 	case K_BOOL:
 		if (t != VAL_BOOL)
-			return wrong(f, "true or false", err);
+			return config_wrong(f, "true or false", err);
 		if (f->at != NOWHERE)
 			*(bool *)place(c, f) = val_bool(v);
 		return 0;
 	case K_INT:
 		if (t != VAL_INT || v->i < INT32_MIN || v->i > INT32_MAX)
-			return wrong(f, "a number", err);
+			return config_wrong(f, "a number", err);
 		if (f->at != NOWHERE)
 			*(int64_t *)place(c, f) = v->i;
 		return 0;
 	case K_FLOAT:
-		return t == VAL_INT || t == VAL_FLOAT ? 0 : wrong(f, "a number", err);
+		return t == VAL_INT || t == VAL_FLOAT ? 0 : config_wrong(f, "a number", err);
 	case K_DURATION:
-		return t == VAL_STR ? set_duration(c, f, val_str(v), err) : wrong(f, "a duration like 30s", err);
+		return t == VAL_STR ? config_set_duration(c, f, val_str(v), err)
+				    : config_wrong(f, "a duration like 30s", err);
 	case K_LIST:
-		return set_list(a, c, f, v, err);
+		return config_set_list(a, c, f, v, err);
 	case K_ANY:
 		break;
 	}
@@ -218,7 +219,7 @@ static const struct field *config_find(struct sv path, bool *ret_group)
 	return NULL;
 }
 
-static int read_map(struct reading *r, struct sv up, const struct val *map, struct err *err)
+static int config_read_map(struct reading *r, struct sv up, const struct val *map, struct err *err)
 {
 	VAL_EACH_MEMBER(map, m) {
 		const struct val *v = m.value;
@@ -230,7 +231,7 @@ static int read_map(struct reading *r, struct sv up, const struct val *map, stru
 			if (config_set(r->a, r->c, f, v, err) < 0)
 				return -1;
 		} else if (group && val_type(v) == VAL_MAP) {
-			if (read_map(r, path, v, err) < 0)
+			if (config_read_map(r, path, v, err) < 0)
 				return -1;
 		} else if (group && val_type(v) != VAL_NULL) {
 			return err_set(err, ERR_INVALID, "%.*s takes a map", SV_ARG(path));
@@ -270,7 +271,7 @@ int proxy_config_read(struct arena *a, struct proxy_config *c, struct sv text, p
 		    "it is '%.*s' of '%.*s', not a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1",
 		    SV_ARG(kind), SV_ARG(version));
 	}
-	rc = read_map(&r, SV(""), v, err);
+	rc = config_read_map(&r, SV(""), v, err);
 	if (rc == 0 && r.unknown.n)
 		note(arena_printf(a, "strict decoding error: %s", buf_cstr(&r.unknown)), ctx);
 	buf_release(&r.unknown);
@@ -361,7 +362,7 @@ bool proxy_address_split(struct arena *a, const char *text, const char **ret_hos
 	return true;
 }
 
-static int check_address(struct arena *a, const char *field, const char *text, struct err *err)
+static int config_check_address(struct arena *a, const char *field, const char *text, struct err *err)
 {
 	const char *host;
 	int port;
@@ -371,7 +372,7 @@ static int check_address(struct arena *a, const char *field, const char *text, s
 	return err_set(err, ERR_INVALID, "%s: '%s' is no address with a port, like 0.0.0.0:10256", field, text);
 }
 
-static int check_ranges(const struct proxy_config *c, struct err *err)
+static int config_check_ranges(const struct proxy_config *c, struct err *err)
 {
 	struct sv rest = sv_from(c->cluster_cidr), one;
 	struct ip_net net;
@@ -397,7 +398,7 @@ static int check_ranges(const struct proxy_config *c, struct err *err)
 	return 0;
 }
 
-static int check_local(struct proxy_config *c, struct err *err)
+static int config_check_local(struct proxy_config *c, struct err *err)
 {
 	static const char *const names[_DETECT_LOCAL_MAX] = { "ClusterCIDR", "NodeCIDR" };
 
@@ -432,8 +433,8 @@ int proxy_config_check(struct arena *a, struct proxy_config *c, proxy_config_not
 			       c->rules[0].masquerade_bit);
 	if (c->conntrack_max_per_core < 0 || c->conntrack_min < 0)
 		return err_set(err, ERR_INVALID, "conntrack: a number of connections is not negative");
-	if (check_address(a, "healthzBindAddress", c->healthz_address, err) < 0 ||
-	    check_address(a, "metricsBindAddress", c->metrics_address, err) < 0)
+	if (config_check_address(a, "healthzBindAddress", c->healthz_address, err) < 0 ||
+	    config_check_address(a, "metricsBindAddress", c->metrics_address, err) < 0)
 		return -1;
-	return check_ranges(c, err) < 0 ? -1 : check_local(c, err);
+	return config_check_ranges(c, err) < 0 ? -1 : config_check_local(c, err);
 }
