@@ -176,6 +176,7 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 		.node_name = kube_proxy_node(k),
 		.cluster_cidr = *k->c.cluster_cidr ? k->c.cluster_cidr : NULL,
 		.table = TABLE,
+		.replaces = true,
 		.config = &k->c,
 	};
 
@@ -214,7 +215,7 @@ static int kube_proxy_cleanup(struct err *err)
 
 	if (rc > 0)
 		printf("caravel: removed nftables table inet %s\n", TABLE);
-	return rc < 0 ? -1 : 0;
+	return rc < 0 ? -1 : proxy_cleanup_foreign(TABLE, err);
 }
 
 static int kube_proxy_run(struct kube_proxy *k, struct err *err)

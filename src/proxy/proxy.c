@@ -37,8 +37,9 @@ struct proxy {
 	struct informer *services, *slices, *nodes;
 	struct workq *q;
 	char *node_name;
-	bool node_cidr; /* the Node's pod ranges are the cluster's to us */
-	bool primary;	/* node ports are on the Node's InternalIPs */
+	char *local_devices; /* of cfg */
+	bool node_cidr;	     /* the Node's pod ranges are the cluster's to us */
+	bool primary;	     /* node ports are on the Node's InternalIPs */
 	struct proxy_health *health;
 	struct render_cfg cfg;
 	char *table;
@@ -475,6 +476,11 @@ static void proxy_configure(struct proxy *p, const struct proxy_config *c)
 	p->cfg.masq_all = c->rules[0].masquerade_all;
 	p->cfg.mark = UINT32_C(1) << c->rules[0].masquerade_bit;
 	p->node_cidr = c->detect_local == DETECT_NODE_CIDR;
+	if (c->detect_local == DETECT_BRIDGE)
+		p->local_devices = xstrdup(c->bridge_interface);
+	else if (c->detect_local == DETECT_PREFIX)
+		p->local_devices = xasprintf("%s*", c->interface_prefix);
+	p->cfg.local_devices = p->local_devices;
 	for (size_t i = 0; i < c->nodeport_addresses.n; i++) {
 		struct ip_net net;
 
@@ -507,6 +513,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->table = xstrdup(table);
 	p->cfg.table = p->table;
 	p->cfg.cluster = families_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""));
+	p->cfg.replaces = o->replaces;
 	p->health = o->health;
 	if (o->config)
 		proxy_configure(p, o->config);
@@ -567,6 +574,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	own_node_release(&p->node);
 	vec_release(&p->nodeports.v);
 	free(p->table);
+	free(p->local_devices);
 	free(p);
 	return NULL;
 }

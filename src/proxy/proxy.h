@@ -56,6 +56,7 @@ struct proxy_opts {
 	const char *node_name;
 	const char *cluster_cidr; /* to tell pod traffic from outside: masquerade; may be NULL or "v4,v6" */
 	const char *table;	  /* nft table name; NULL: "caravel" */
+	bool replaces;		  /* upstream's proxy, whose tables of that name go in the first sync */
 	/* Checked; of it count masquerading, who is a Pod, and which addresses serve node ports. NULL: the defaults.
 	 * Borrowed for the call. */
 	const struct proxy_config *config;
@@ -67,6 +68,8 @@ bool proxy_synced(struct proxy *p);				      /* rules of the first sync are in t
 /* Waits for a sync under way. Without remove_rules, services go on working as they are. */
 struct proxy *proxy_free(struct proxy *p, bool remove_rules);
 
+/* Removes upstream's tables of that name. */
+int proxy_cleanup_foreign(const char *table, struct err *err);
 /* Removes the table of a proxy that is gone (`caravel cleanup`): 1; none is no failure: 0. The host gets back the
  * settings kept in the file, unless another proxy still needs them: one with a file that matches heirs beside its own.
  */

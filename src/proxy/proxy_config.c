@@ -50,10 +50,12 @@ static const struct field fields[] = {
 	  "of UDP flows with answers (0: as it is)" },
 	{ "conntrack.udpTimeout", K_DURATION, AT(udp_ns), "conntrack-udp-timeout", "D",
 	  "of UDP flows without (0: as it is)" },
-	{ "detectLocal.bridgeInterface", K_STRING, NOWHERE, "pod-bridge-interface", "NAME", NO_EFFECT },
-	{ "detectLocal.interfaceNamePrefix", K_STRING, NOWHERE, "pod-interface-name-prefix", "NAME", NO_EFFECT },
+	{ "detectLocal.bridgeInterface", K_STRING, AT(bridge_interface), "pod-bridge-interface", "NAME",
+	  "with detect-local-mode BridgeInterface: what arrives by it is a Pod's" },
+	{ "detectLocal.interfaceNamePrefix", K_STRING, AT(interface_prefix), "pod-interface-name-prefix", "NAME",
+	  "with InterfaceNamePrefix: what arrives by a device that is called so" },
 	{ "detectLocalMode", K_STRING, AT(detect_local_mode), "detect-local-mode", "MODE",
-	  "who is a Pod: ClusterCIDR or NodeCIDR (ClusterCIDR)" },
+	  "who is a Pod: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix (ClusterCIDR)" },
 	{ "enableProfiling", K_BOOL, NOWHERE, "profiling", NULL, NO_EFFECT },
 	{ "featureGates", K_ANY, NOWHERE, "feature-gates", "A=B,...", NO_EFFECT },
 	{ "healthzBindAddress", K_STRING, AT(healthz_address), "healthz-bind-address", "ADDR:PORT",
@@ -112,6 +114,8 @@ void proxy_config_defaults(struct proxy_config *c)
 		.cluster_cidr = "",
 		.mode = "",
 		.detect_local_mode = "",
+		.bridge_interface = "",
+		.interface_prefix = "",
 		.healthz_address = "0.0.0.0:10256",
 		.metrics_address = "127.0.0.1:10249",
 		.rules = { { .masquerade_bit = 14 }, { .masquerade_bit = 14 } },
@@ -398,20 +402,36 @@ static int config_check_ranges(const struct proxy_config *c, struct err *err)
 	return 0;
 }
 
+/* A device's name, or the beginning of one: it stands in a rule. */
+static int config_check_device(const char *field, const char *name, struct err *err)
+{
+	size_t n = strlen(name);
+
+	if (n > 0 && n < 15 && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n)
+		return 0;
+	return err_set(err, ERR_INVALID, "%s: '%s' is not the name of a device", field, name);
+}
+
 static int config_check_local(struct proxy_config *c, struct err *err)
 {
-	static const char *const names[_DETECT_LOCAL_MAX] = { "ClusterCIDR", "NodeCIDR" };
+	static const char *const names[_DETECT_LOCAL_MAX] = { "ClusterCIDR", "NodeCIDR", "BridgeInterface",
+							      "InterfaceNamePrefix" };
+	size_t i = 0;
 
 	if (!*c->detect_local_mode)
 		return 0;
-	for (size_t i = 0; i < _DETECT_LOCAL_MAX; i++) {
-		if (strcmp(c->detect_local_mode, names[i]) == 0) {
-			c->detect_local = (enum detect_local)i;
-			return 0;
-		}
-	}
-	return err_set(err, ERR_INVALID, "detectLocalMode: '%s' is not built; it takes ClusterCIDR or NodeCIDR",
-		       c->detect_local_mode);
+	while (i < _DETECT_LOCAL_MAX && strcmp(c->detect_local_mode, names[i]) != 0)
+		i++;
+	if (i == _DETECT_LOCAL_MAX)
+		return err_set(err, ERR_INVALID,
+			       "detectLocalMode: '%s' is not known; it takes ClusterCIDR, NodeCIDR, BridgeInterface or "
+			       "InterfaceNamePrefix",
+			       c->detect_local_mode);
+	c->detect_local = (enum detect_local)i;
+	if (i == DETECT_BRIDGE)
+		return config_check_device("detectLocal.bridgeInterface", c->bridge_interface, err);
+	return i == DETECT_PREFIX ? config_check_device("detectLocal.interfaceNamePrefix", c->interface_prefix, err)
+				  : 0;
 }
 
 int proxy_config_check(struct arena *a, struct proxy_config *c, proxy_config_note_fn *note, void *ctx, struct err *err)

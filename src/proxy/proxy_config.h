@@ -12,11 +12,12 @@
 #include "base/err.h"
 #include "base/vec.h"
 
-enum detect_local { DETECT_CLUSTER_CIDR, DETECT_NODE_CIDR, _DETECT_LOCAL_MAX };
+/* How Pods are told from others. */
+enum detect_local { DETECT_CLUSTER_CIDR, DETECT_NODE_CIDR, DETECT_BRIDGE, DETECT_PREFIX, _DETECT_LOCAL_MAX };
 
 struct proxy_config {
 	const char *hostname_override, *kubeconfig, *cluster_cidr; /* "" : not given */
-	const char *mode, *detect_local_mode;
+	const char *mode, *detect_local_mode, *bridge_interface, *interface_prefix;
 	const char *healthz_address, *metrics_address; /* "0.0.0.0:10256"; "": none */
 	/* CIDRs, or the one word "primary" (the Node's InternalIPs); none: all addresses, as in a family of which none
 	 * is named. */

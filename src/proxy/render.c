@@ -80,20 +80,32 @@ static void add_cluster(struct buf *b, const struct render_cfg *c, bool v6)
 	buf_printf(b, IP_FMT "/%u", IP_ARG(c->cluster.net[v6].addr), ip_net_len(c->cluster.net[v6]));
 }
 
+/* Who is a Pod, and of this family. False: nobody can tell. */
+static bool match_pods(struct buf *b, const struct render_cfg *c, bool v6, bool not )
+{
+	if (!c->local_devices && !c->cluster.has[v6])
+		return false;
+	if (c->local_devices) {
+		buf_printf(b, "\t\tmeta nfproto %s iifname %s\"%s\" ", v6 ? "ipv6" : "ipv4", not ? "!= " : "",
+			   c->local_devices);
+		return true;
+	}
+	buf_printf(b, "\t\t%s saddr %s", family[v6].ip, not ? "!= " : "");
+	add_cluster(b, c, v6);
+	buf_addc(b, ' ');
+	return true;
+}
+
 static void rule_mark(struct buf *b, const struct render_cfg *c, enum masq_mode m, bool v6)
 {
 	if (m == MASQ_OUTSIDE && c->masq_all)
 		m = MASQ_ALL;
-	if (m == MASQ_NONE || (m == MASQ_OUTSIDE && !c->cluster.has[v6]))
+	if (m == MASQ_NONE || (m == MASQ_OUTSIDE && !match_pods(b, c, v6, true)))
 		return;
-	buf_adds(b, "\t\t");
-	if (m == MASQ_OUTSIDE) {
-		buf_printf(b, "%s saddr != ", family[v6].ip);
-		add_cluster(b, c, v6);
-		buf_addc(b, ' ');
-	}
 	if (m == MASQ_LOOPBACK)
-		buf_printf(b, "%s saddr %s ", family[v6].ip, family[v6].loopback);
+		buf_printf(b, "\t\t%s saddr %s ", family[v6].ip, family[v6].loopback);
+	if (m == MASQ_ALL)
+		buf_adds(b, "\t\t");
 	buf_printf(b, "meta mark set meta mark | 0x%x\n", mark_of(c));
 }
 
@@ -159,11 +171,8 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 		    "\t\tct state new jump refuse\n");
 	/* Packets conntrack gave up on would leave with a pod's own address, and reset the client. */
 	for (int v6 = 0; v6 < 2; v6++) {
-		if (!c->cluster.has[v6])
-			continue;
-		buf_printf(b, "\t\t%s saddr ", family[v6].ip);
-		add_cluster(b, c, v6);
-		buf_adds(b, " ct state invalid drop\n");
+		if (match_pods(b, c, v6, false))
+			buf_adds(b, "ct state invalid drop\n");
 	}
 	buf_adds(b, "\t}\n");
 }
@@ -172,11 +181,8 @@ static void nat_hooks(struct buf *b, const struct render_cfg *c, const char *suf
 {
 	buf_printf(b, "\tchain nat_prerouting%s {\n\t\ttype nat hook prerouting priority %d;\n", suffix, -100 + later);
 	for (int v6 = 0; v6 < 2; v6++) {
-		if (!c->cluster.has[v6])
-			continue;
-		buf_printf(b, "\t\t%s saddr ", family[v6].ip);
-		add_cluster(b, c, v6);
-		buf_adds(b, " jump inside\n");
+		if (match_pods(b, c, v6, false))
+			buf_adds(b, "jump inside\n");
 	}
 	buf_printf(b,
 		   "\t\tjump services\n\t}\n"
@@ -277,9 +283,17 @@ void render_remove(struct buf *b, const char *table)
 	buf_printf(b, "add table inet %s\ndelete table inet %s\n", table, table);
 }
 
+void render_remove_foreign(struct buf *b, const char *table)
+{
+	for (int v6 = 0; v6 < 2; v6++)
+		buf_printf(b, "add table %s %s\ndelete table %s %s\n", family[v6].ip, table, family[v6].ip, table);
+}
+
 void render_base(struct buf *b, const struct render_cfg *c)
 {
 	render_remove(b, c->table);
+	if (c->replaces)
+		render_remove_foreign(b, c->table);
 	buf_printf(b, "table inet %s {\n", c->table);
 	for (int v6 = 0; v6 < 2; v6++)
 		for (int t = 0; t < _ELEM_TABLE_MAX; t++)

@@ -27,12 +27,14 @@
 
 struct render_cfg {
 	const char *table;
-	struct families cluster;  /* pod addresses, as far as they are known */
-	bool bridge_nf;		  /* bridged packets pass our rules, so replies between pods of one bridge do */
-	bool masq_all;		  /* whoever calls a ClusterIP is masqueraded, pods as well */
-	bool chosen_nodeports[2]; /* [v6]: node ports answer on the addresses of nodeport_ips only, not on all of the
-				     node's */
-	uint32_t mark;		  /* of connections to masquerade; 0: PROXY_MARK */
+	struct families cluster;   /* pod addresses, as far as they are known */
+	bool bridge_nf;		   /* bridged packets pass our rules, so replies between pods of one bridge do */
+	bool masq_all;		   /* whoever calls a ClusterIP is masqueraded, pods as well */
+	bool chosen_nodeports[2];  /* [v6]: node ports answer on the addresses of nodeport_ips only, not on all of the
+				      node's */
+	bool replaces;		   /* tables of this name of the families ip and ip6, upstream's proxy's, go */
+	const char *local_devices; /* of Pods, where they are told by those: "cni0", "veth*"; else NULL */
+	uint32_t mark;		   /* of connections to masquerade; 0: PROXY_MARK */
 };
 
 /* What ClientIP affinity needs of one frontend beyond elements. Endpoint arrays are owned by whoever holds it. */
@@ -46,6 +48,7 @@ struct affinity {
 void render_base(struct buf *b, const struct render_cfg *c); /* puts an empty table in place of any old one */
 bool render_is_fixed(struct sv chain);			     /* one of that part: never changed afterwards */
 void render_remove(struct buf *b, const char *table);
+void render_remove_foreign(struct buf *b, const char *table); /* tables of the families ip and ip6 */
 void render_del_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
 void render_add_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);
 

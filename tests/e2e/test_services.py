@@ -528,6 +528,23 @@ nftables2: 1
     lab.proxy("n1")
 
 
+def pods_told_by_their_device(_):
+    """detectLocalMode, and in place of upstream's proxy, whose tables go."""
+    for family in ("ip", "ip6"):
+        sh(*inside("n1"), "nft", "add", "table", family, "kube-proxy")
+    base = ["--kubeconfig", lab.kubeconfig, "--hostname-override", "n1", "--detect-local-mode"]
+    vips = lab.service("devices", ("a1", "b1"))
+    for mode in (["BridgeInterface", "--pod-bridge-interface", "cni0"],
+                 ["InterfaceNamePrefix", "--pod-interface-name-prefix", "cn"], ["NodeCIDR"]):
+        lab.proxy("n1", *base, *mode)
+        for family, vip in both(vips):
+            a2, n1 = PODS["a2"][1 + family], NODES["n1"][family]
+            lab.await_answer(f"(a1|b1) {a2}", "a2", vip)
+            lab.await_answer(rf"b1 {n1}", "n1", vip)
+    equal([t for t in sh(*inside("n1"), "nft", "list", "tables").splitlines() if "inet" not in t], [])
+    lab.proxy("n1")
+
+
 def foreign_configurations_are_refused(_):
     file = os.path.join(lab.c.dir, "odd.yaml")
 
@@ -543,7 +560,7 @@ def foreign_configurations_are_refused(_):
     contains(start("clusterCIDR: [10.0.0.0/8]"), "clusterCIDR takes a text")
     contains(start("nodePortAddresses: [eth0]"), "nodePortAddresses", "eth0")
     contains(start("conntrack: {tcpCloseWaitTimeout: 1 hour}"), "conntrack.tcpCloseWaitTimeout takes a duration")
-    contains(start("detectLocalMode: BridgeInterface"), "detectLocalMode")
+    contains(start("detectLocalMode: BridgeInterface"), "detectLocal.bridgeInterface")
     contains(start("mode: nftables"), "no API server")
 
 
@@ -559,7 +576,8 @@ def cleaned_up(_):
 
 TESTS = [cluster_ips, a_pod_reaches_itself, without_endpoints_refused, node_ports, external_traffic_policy_local,
          internal_traffic_policy_local, load_balancers_and_source_ranges, external_ips, affinity, udp_flows_follow, sctp,
-         terminating_endpoints, hints, a_second_family, ipv6_only, configuration_file, foreign_configurations_are_refused, cleaned_up]
+         terminating_endpoints, hints, a_second_family, ipv6_only, configuration_file, pods_told_by_their_device,
+         foreign_configurations_are_refused, cleaned_up]
 
 
 def run():

@@ -122,7 +122,10 @@ static void test_refusals(_unused_ void **state)
 	REFUSED(HEAD "nodePortAddresses: [primary, 10.0.0.0/8]\n", "nodePortAddresses");
 	REFUSED(HEAD "healthzBindAddress: localhost:1\n", "healthzBindAddress");
 	REFUSED(HEAD "metricsBindAddress: 127.0.0.1:70000\n", "metricsBindAddress");
-	REFUSED(HEAD "detectLocalMode: BridgeInterface\n", "detectLocalMode");
+	REFUSED(HEAD "detectLocalMode: Magic\n", "detectLocalMode");
+	REFUSED(HEAD "detectLocalMode: BridgeInterface\n", "detectLocal.bridgeInterface");
+	REFUSED(HEAD "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: 'a\"b'}\n",
+		"detectLocal.interfaceNamePrefix");
 	proxy_config_release(&c);
 }
 
