@@ -465,6 +465,8 @@ void home_remote_tend(struct home_remote *h, struct agent *a)
 void home_remote_rest(struct home_remote *h)
 {
 	h->tunnel = tunnel_stop(h->tunnel);
+	/* Kept connections are not used again: they may be of an address that this machine has no more. */
+	(void)servers_set_cert(h->servers, h->id.cert, h->id.key, NULL);
 	pthread_mutex_lock(&h->lock);
 	h->stopping = true;
 	if (h->timer) {

@@ -14,6 +14,7 @@
 #include "kubelet/status.h"
 #include "object/condition.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define REPORT_NS (300 * NS_PER_SEC)
@@ -28,6 +29,9 @@ struct node_status {
 	_Atomic bool registered; /* the lease's task asks */
 	bool ready, runtime_down;
 	unsigned tries;
+	_Atomic bool doubtful;	 /* what the API has may not be what we wrote last: the lease's task says so */
+	int64_t renewed_ns;	 /* mono, and */
+	int64_t renewed_wall_ns; /* wall: of the lease; its task's own */
 	/* Under k->lock. */
 	bool looked, network;
 	char *network_why; /* why not */
@@ -436,7 +440,7 @@ static int node_status_report(struct node_status *n, struct err *err)
 		log_info(SYS, "node registered", "node", "%s, address %s", k->node_name, k->node_ips);
 		st = compute(n, &a, val_member(obj_root(n->node), F_status), &n->ready);
 	}
-	if (n->reported_ns && now - n->reported_ns < REPORT_NS &&
+	if (!atomic_exchange(&n->doubtful, false) && n->reported_ns && now - n->reported_ns < REPORT_NS &&
 	    same_status(st, val_member(obj_root(n->node), F_status)))
 		return 0;
 	doc = node_status_patch(&a, st);
@@ -444,6 +448,7 @@ static int node_status_report(struct node_status *n, struct err *err)
 			 &e) < 0) {
 		if (e.reason == ERR_NOT_FOUND) /* deleted under us: make it anew */
 			n->registered = false;
+		atomic_store(&n->doubtful, true);
 		err_wrap(&e, "writing the status of node '%s'", k->node_name);
 		return err_move(err, &e);
 	}
@@ -590,21 +595,42 @@ static int renew(struct node_status *n, struct err *err)
 	return 0;
 }
 
+/* Who has not heard of us for a while has said that this node is lost, or has deleted it, and its lease with it. The
+ * status is written again then, though nothing of it has changed. */
+static void lease_renewed(struct node_status *n, bool anew)
+{
+	struct kubelet *k = n->k;
+	int64_t mono = env_mono_ns(k->env), wall = env_now_ns(k->env);
+	/* The one stands still while a machine sleeps, the other one jumps. */
+	int64_t silent_ns = MAX(mono - n->renewed_ns, wall - n->renewed_wall_ns);
+
+	if (n->renewed_ns && (anew || silent_ns > 2 * k->lease_period_ns)) {
+		atomic_store(&n->doubtful, true);
+		node_status_hurry(k);
+	}
+	n->renewed_ns = mono;
+	n->renewed_wall_ns = wall;
+}
+
 static void lease_fired(void *ctx)
 {
 	struct kubelet *k = ctx;
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	int64_t next;
+	bool had;
 
 	if (!kubelet_fired(k, &k->lease_timer))
 		return;
 	next = k->lease_period_ns;
 	/* The namespace may not be there yet in a cluster's first second. */
+	had = k->node->lease != NULL;
 	if (k->node->registered && renew(k->node, &err) < 0) {
 		log_debug(SYS, "lease not renewed", "why", "%s", err_msg(&err));
 		next = MIN(next, NS_PER_SEC);
 	} else if (!k->node->registered) {
 		next = NS_PER_SEC / 2;
+	} else {
+		lease_renewed(k->node, !had);
 	}
 	kubelet_rearm(k, &k->lease_timer, ENV_CONTROL, next, lease_fired);
 	kubelet_fired_end(k);
