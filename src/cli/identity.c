@@ -85,7 +85,7 @@ int identity_load(struct identity *id, struct arena *a, const char *data_dir, co
 		*ret_why = "its certificate has expired";
 		return 0;
 	}
-	if (!cert_is_of(id->serving_cert, id->serving_key, id->ca) ||
+	if (!id->serving_key.n || !cert_is_of(id->serving_cert, id->serving_key, id->ca) ||
 	    cert_validity(id->serving_cert, &from, &to, NULL) < 0 || to <= now_ns)
 		id->serving_names = "";
 	return *id->server ? 1 : 0;
