@@ -1,7 +1,7 @@
 /* model.h - one NetworkPolicy taken apart, and whom it selects. Pure functions.
  *
- * What cannot be read (the API refuses such objects, but other versions of it may have stored them) allows nothing and
- * selects what it would select without it: restrictions stay, permissions go.
+ * What cannot be read (the API refuses such objects, but another version of it may have stored them) restricts as if it
+ * could, and allows nothing.
  */
 #pragma once
 
@@ -10,55 +10,62 @@
 #include "object/selector.h"
 
 enum netpol_dir { NETPOL_INGRESS, NETPOL_EGRESS, NETPOL_DIRS };
+enum { NETPOL_PROTOS = 3 }; /* TCP, UDP, SCTP: in this order, wherever they are counted */
 
-/* Both ends included, and both of one family. */
+/* Both ends included. */
 struct netpol_range {
 	struct ip_addr lo, hi;
+	bool v4; /* an IPv6 range may begin where mapped addresses do: its ends do not tell */
+};
+
+struct netpol_span {
+	uint16_t lo, hi;
 };
 
 struct netpol_ports {
-	uint8_t proto;	  /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
-	bool all;	  /* of this protocol; the rest is empty then */
-	struct netpol_span {
-		uint16_t lo, hi;
-	} *spans; /* sorted, apart from each other */
+	bool all;		   /* of this protocol; the rest is empty then */
+	struct netpol_span *spans; /* sorted, apart from each other */
 	size_t n_spans;
 	struct sv *names; /* sorted, once each */
 	size_t n_names;
 };
 
-/* Pods that other pods are allowed to speak with: those that one of these selects. */
+/* Pods by their labels, of namespaces by theirs. */
 struct netpol_peer {
-	const struct selector *pods;	   /* NULL: all of the namespaces */
-	const struct selector *namespaces; /* NULL: the policy's own alone */
+	const struct selector *pods, *namespaces;
+	bool own_namespace; /* the policy's alone; namespaces is NULL then */
 };
 
 struct netpol_rule {
 	bool any_peer, any_port;
 	struct netpol_peer *peers;
 	size_t n_peers;
-	struct sv selection;	     /* of equal ones the same bytes; "" without peers */
-	struct netpol_range *ranges; /* of all ipBlocks, less their exceptions; sorted, apart from each other */
+	struct sv selection; /* what peers select, as text: equal ones, of any policy, have equal texts */
+	struct netpol_range
+	    *ranges; /* of all ipBlocks, less their exceptions; sorted by family, apart from each other */
 	size_t n_ranges;
-	struct netpol_ports ports[3]; /* TCP, UDP, SCTP: in this order; empty ones allow nothing */
+	struct netpol_ports ports[NETPOL_PROTOS];
 };
 
 struct netpol_policy {
 	struct sv ns, name;
-	const struct selector *pods; /* never NULL; what it selects of its namespace */
+	const struct selector *pods; /* of its namespace */
 	bool isolates[NETPOL_DIRS];
 	struct netpol_rule *rules[NETPOL_DIRS];
 	size_t n_rules[NETPOL_DIRS];
 };
 
-/* Everything in a, strings and selectors borrowed from o where they can be. */
+/* In a; strings are borrowed from o. */
 void netpol_policy_read(struct arena *a, const struct obj *o, struct netpol_policy *ret);
 
-/* ns_labels: NULL when the namespace is not known: as one without labels. */
-bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struct sv pod_ns, const struct val *pod_labels,
-			 const struct val *ns_labels);
-/* What a pod calls so, by its containers and sidecars; how many, at most max. */
-size_t netpol_named_ports(const struct obj *pod, uint8_t proto, struct sv name, uint16_t *ret, size_t max);
-/* Is it a pod on the pods' network that has not ended? */
+bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struct sv pod_ns,
+			 const struct val *pod_labels, const struct val *ns_labels);
+/* What a pod's containers and sidecars call so; how many, at most max. */
+size_t netpol_named_ports(const struct obj *pod, unsigned proto, struct sv name, uint16_t *ret, size_t max);
+/* Is it on the pods' network, and has not ended? */
 bool netpol_pod_speaks(const struct obj *pod);
-const char *netpol_proto_name(uint8_t proto); /* "tcp" */
+/* Nothing that concerns us differs between two versions of a pod. */
+bool netpol_pod_same(const struct obj *a, const struct obj *b);
+
+extern const char *const netpol_proto_names[NETPOL_PROTOS]; /* "tcp" */
+extern const uint8_t netpol_proto_numbers[NETPOL_PROTOS];   /* IPPROTO_TCP */

@@ -42,21 +42,23 @@ struct netpol_backend *netpol_backend_nft_new(const char *table, const char *set
 
 struct netpol_opts {
 	struct env *env;
-	struct client *client;	       /* reads NetworkPolicies, Namespaces and Pods of all namespaces */
+	struct client *client;		/* reads NetworkPolicies, Namespaces and Pods of all namespaces */
 	struct netpol_backend *backend; /* taken, also when netpol_new() fails */
 	const char *node_name;
-	const char *table; /* of nftables: netpol_table() */
+	const char *table;  /* of nftables: netpol_table() */
+	const char *bridge; /* of this node's pods; NULL: somebody else's network */
 };
 struct netpol *netpol_new(const struct netpol_opts *o, struct err *err); /* strings are copied */
-bool netpol_synced(struct netpol *n); /* what the API says is in force, as of the first time */
+bool netpol_synced(struct netpol *n);	      /* what the API says is in force, as of the first time */
 struct netpol *netpol_free(struct netpol *n); /* rules stay, see netpol_cleanup() */
 
 /* Puts the rules of a pod with these addresses in force; the sandbox is there, no container is. -1: they are not, and
  * nothing may be started: ask again. */
 int netpol_ready(struct netpol *n, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err);
 /* Its sandbox is gone, and so are its addresses. */
-void netpol_gone(struct netpol *n, struct sv uid);
+void netpol_gone(struct netpol *n, struct obj *pod);
 
 const char *netpol_table(struct arena *a, const char *tag); /* "caravel-1a2b3c4d-policy" */
-/* Removes the table of a netpol that is gone, and gives the host's settings back as proxy_cleanup() does: 1; 0: none. */
+/* Removes the table of a netpol that is gone, and gives the host's settings back as proxy_cleanup() does: 1; 0: none.
+ */
 int netpol_cleanup(const char *table, const char *settings, const char *heirs, struct err *err);

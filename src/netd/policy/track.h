@@ -15,7 +15,8 @@
 struct netpol_track;
 struct netpol_left;
 
-struct netpol_track *netpol_track_new(const char *table, const char *node_name); /* borrowed */
+/* bridge: that of this node's pods, or NULL. Strings are borrowed. */
+struct netpol_track *netpol_track_new(const char *table, const char *node_name, const char *bridge);
 struct netpol_track *netpol_track_free(struct netpol_track *t);
 
 /* The newest version, or NULL: it is gone. */
@@ -31,15 +32,21 @@ void netpol_track_ready(struct netpol_track *t, struct obj *pod, const struct ip
 void netpol_track_gone(struct netpol_track *t, struct sv uid);
 /* Does any policy select this pod? (Asked after it was made ready.) */
 bool netpol_track_isolates(const struct netpol_track *t, const struct obj *pod);
-/* After a restart, everything being known: pods of namespaces that are going are denied what the old table restricted. */
+/* After a restart, everything being known: pods of namespaces that are going are denied what the old table restricted.
+ */
 void netpol_track_deny(struct netpol_track *t, const struct netpol_left *left);
 
-/* What the kernel must do to be as wanted; nothing appended: it is. */
+/* What the kernel must do to be as wanted; nothing appended: it is. Without pods here that a policy selects there is no
+ * table: an earlier one is removed. */
 void netpol_track_commit(struct netpol_track *t, struct buf *commands);
 /* Forgets what is in the kernel: the next commit begins with putting an empty table in place of any old one. */
 void netpol_track_reset(struct netpol_track *t);
+/* Until the first commit one may be there, from an earlier run: but it is known that there is none. */
+void netpol_track_none(struct netpol_track *t);
 
 /* Would it pass? By the same sets, maps and chains that the kernel has, after a commit; for tests. */
-bool netpol_track_allows(const struct netpol_track *t, struct ip_addr from, struct ip_addr to, uint8_t proto,
+bool netpol_track_allows(const struct netpol_track *t, struct ip_addr from, struct ip_addr to, unsigned proto,
 			 uint16_t port);
 size_t netpol_track_policies(const struct netpol_track *t);
+bool netpol_track_there(const struct netpol_track *t); /* our table is in the kernel, after a commit */
+bool netpol_track_is_fixed(struct sv chain);	       /* it is the same as long as the table lives */

@@ -1,0 +1,117 @@
+/* The kernel, through src/nft. */
+#include "base/sysctl.h"
+#include "netd/policy/netpol.h"
+#include "netd/policy/track.h"
+#include "nft/nfnl.h"
+#include "nft/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct netpol_nft {
+	struct netpol_backend b;
+	struct nft_table *table;
+	char *name;
+	struct sysctls sysctls;
+};
+
+static struct netpol_nft *netpol_nft(struct netpol_backend *b)
+{
+	return CONTAINER_OF(b, struct netpol_nft, b);
+}
+
+static bool netpol_nft_prepare(struct netpol_backend *b)
+{
+	struct netpol_nft *n = netpol_nft(b);
+	bool v4 = sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-iptables", "1");
+
+	/* a machine without IPv6 has no such packets */
+	(void)sysctl_ensure(&n->sysctls, "net/bridge/bridge-nf-call-ip6tables", "1");
+	return v4;
+}
+
+static int netpol_nft_apply(struct netpol_backend *b, struct sv commands, struct err *err)
+{
+	return nft_table_apply(netpol_nft(b)->table, commands, sv_starts(commands, SV("add table ")), err);
+}
+
+static bool netpol_nft_intact(struct netpol_backend *b)
+{
+	return nft_table_intact(netpol_nft(b)->table);
+}
+
+struct netpol_reading {
+	struct netpol_left *left;
+	bool egress;
+};
+
+static void netpol_nft_on_member(struct ip_addr a, _unused_ uint64_t ms, void *ctx)
+{
+	struct netpol_reading *r = ctx;
+
+	if (r->egress)
+		vec_push(&r->left->egress, a);
+	else
+		vec_push(&r->left->ingress, a);
+}
+
+static int netpol_nft_left(struct netpol_backend *b, struct netpol_left *ret, struct err *err)
+{
+	static const char *const maps[] = { "ingress_4", "ingress_6", "egress_4", "egress_6" };
+	struct netpol_nft *n = netpol_nft(b);
+	struct nfnl_shape shape;
+
+	if (nfnl_shape(nft_table_socket(n->table), n->name, netpol_track_is_fixed, &shape, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(maps) && shape.there; i++) {
+		struct netpol_reading r = { ret, i >= 2 };
+		struct err e = ERR_INIT;
+
+		if (nfnl_set_members(nft_table_socket(n->table), n->name, maps[i], netpol_nft_on_member, &r, &e) < 0 &&
+		    e.errnum != ENOENT) /* a table of that name, but not as we make it */
+			return err_move(err, &e);
+		err_release(&e);
+	}
+	return shape.there;
+}
+
+static void netpol_nft_free(struct netpol_backend *b)
+{
+	struct netpol_nft *n = netpol_nft(b);
+
+	nft_table_free(n->table);
+	sysctls_release(&n->sysctls);
+	free(n->name);
+	free(n);
+}
+
+struct netpol_backend *netpol_backend_nft_new(const char *table, const char *settings, struct err *err)
+{
+	struct netpol_nft *n = xcalloc(1, sizeof(*n));
+
+	n->b = (struct netpol_backend){ .prepare = netpol_nft_prepare,
+					.apply = netpol_nft_apply,
+					.intact = netpol_nft_intact,
+					.left = netpol_nft_left,
+					.free = netpol_nft_free };
+	n->name = xstrdup(table);
+	sysctls_init(&n->sysctls, settings);
+	n->table = nft_table_new(table, netpol_track_is_fixed, err);
+	if (n->table)
+		return &n->b;
+	netpol_nft_free(&n->b);
+	return NULL;
+}
+
+int netpol_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)
+{
+	if (settings) {
+		struct sysctls s;
+
+		sysctls_init(&s, settings);
+		if (s.saved.n && !(heirs && sysctl_hand_over(&s, heirs)))
+			sysctl_restore(&s);
+		sysctls_release(&s);
+	}
+	return nft_table_remove(table, err);
+}
