@@ -15,6 +15,7 @@
 #include "kubelet/pod_dns.h"
 #include "kubelet/podnet.h"
 #include "netd/netd.h"
+#include "netd/policy/netpol.h"
 #include "proxy/health.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_config.h"
@@ -33,13 +34,14 @@ struct agent {
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
-	struct client *client, *proxy_client, *dns_client, *storage_client, *netd_client;
+	struct client *client, *proxy_client, *dns_client, *storage_client, *netd_client, *netpol_client;
 	struct recorder *recorder; /* before the kubelet has its own */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
 	enum netd_kind network;
 	const char *node_ips;
 	struct netd *netd;
+	struct netpol *netpol;
 	struct proxy_config proxy_config;
 	struct proxy_health *proxy_health;
 	struct proxy *proxy;
@@ -218,6 +220,45 @@ static int start_network(struct agent *a, struct err *err)
 	return a->netd ? 0 : -1;
 }
 
+static int policy_ready(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err)
+{
+	return netpol_ready(((struct agent *)ctx)->netpol, pod, ips, n_ips, err);
+}
+
+static void policy_gone(void *ctx, struct obj *pod)
+{
+	netpol_gone(((struct agent *)ctx)->netpol, pod);
+}
+
+/* Before the kubelet, which asks it about each pod. */
+static int start_policies(struct agent *a, struct err *err)
+{
+	const char *table = netpol_table(&a->arena, cluster_tag(&a->arena, a->o->data_dir));
+	const char *settings = policy_settings(&a->arena, claim_settings(a->claim));
+	struct netpol_backend *backend;
+	char bridge[16];
+
+	if (a->home->facts->disable_policy) /* now; before it may have been ours */
+		return netpol_cleanup(table, settings, ALL_CLAIMS, err) < 0 ? -1 : 0;
+	a->netpol_client = a->home->client(a->home->ctx, AGENT_NETWORK, "netpol");
+	if (!a->netpol_client)
+		return 0;
+	a->netpol_client->class = ENV_NODE;
+	backend = netpol_backend_nft_new(table, settings, err);
+	if (!backend)
+		return err_wrap(err, "opening nftables for NetworkPolicies (--disable-network-policy does without)");
+	cni_bridge_name(a->o->data_dir, bridge);
+	a->netpol = netpol_new(
+	    &(struct netpol_opts){ .env = a->env,
+				   .client = a->netpol_client,
+				   .backend = backend,
+				   .node_name = a->o->node_name,
+				   .table = table,
+				   .bridge = a->o->runtime_endpoint || a->network == NETD_NONE ? NULL : bridge },
+	    err);
+	return a->netpol ? 0 : -1;
+}
+
 static int start_kubelet(struct agent *a, struct err *err)
 {
 	const struct node_opts *o = a->o;
@@ -253,6 +294,9 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.pod_max_pids = o->pod_max_pids,
 		.repair = a->podnet ? network_repair : NULL,
 		.repair_ctx = a,
+		.network_ready = a->netpol ? policy_ready : NULL,
+		.network_gone = a->netpol ? policy_gone : NULL,
+		.network_ctx = a,
 		.runtime_hangs = runtime_hangs,
 		.runtime_ctx = a,
 		.node_labels = o->node_labels.list.p,
@@ -380,8 +424,8 @@ static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 		*ret_again = true;
 		return -1;
 	}
-	if (start_kubelet(a, err) < 0 || start_network(a, err) < 0 || start_proxy(a, err) < 0 ||
-	    start_names(a, err) < 0 || start_storage(a, err) < 0)
+	if (start_policies(a, err) < 0 || start_kubelet(a, err) < 0 || start_network(a, err) < 0 ||
+	    start_proxy(a, err) < 0 || start_names(a, err) < 0 || start_storage(a, err) < 0)
 		return -1;
 	make_demo(a);
 	return 0;
@@ -429,6 +473,8 @@ struct agent *agent_stop(struct agent *a)
 	netd_free(a->netd);
 	client_free(a->netd_client);
 	kubelet_free(a->kubelet);
+	netpol_free(a->netpol);
+	client_free(a->netpol_client);
 	podnet_stop(a->podnet);
 	recorder_free(a->recorder);
 	client_free(a->client);

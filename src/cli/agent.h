@@ -91,6 +91,7 @@ const char *cluster_tag(struct arena *a, const char *data_dir);
 const char *cluster_cgroup(struct arena *a, const char *data_dir); /* "/caravel-1a2b3c4d": that of all its pods */
 /* Beside the proxy's, what netd has changed of the host. */
 const char *network_settings(struct arena *a, const char *claim_settings);
+const char *policy_settings(struct arena *a, const char *claim_settings);
 /* Where pods have their files when no flag says so. */
 struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir);
 /* Of the claims of all clusters on this machine: containerd_run_dir() */

@@ -5,6 +5,7 @@
 #include "ev/ev.h"
 #include "kubelet/node_cleanup.h"
 #include "netd/netd.h"
+#include "netd/policy/netpol.h"
 #include "proxy/proxy.h"
 
 #include <stdio.h>
@@ -52,6 +53,12 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	    first.reason ? &e : &first);
 	err_release(&e);
 	/* Whatever of the node did not go, the rules must. */
+	rc = netpol_cleanup(netpol_table(a, table), policy_settings(a, settings), ALL_CLAIMS, &e);
+	if (rc > 0)
+		cleanup_say(arena_printf(a, "removed nftables table inet %s", netpol_table(a, table)), r);
+	if (!first.reason && e.reason)
+		err_move(&first, &e);
+	err_release(&e);
 	rc = proxy_cleanup(table, settings, ALL_CLAIMS, &e);
 	if (rc > 0)
 		cleanup_say(arena_printf(a, "removed nftables table inet %s", table), r);

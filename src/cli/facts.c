@@ -20,6 +20,7 @@ static const struct fact {
 	{ "egress-selector-mode", FACT_TEXT, FORM_ANY, offsetof(struct cluster_facts, egress) },
 	{ "flannel-backend", FACT_TEXT, FORM_ANY, offsetof(struct cluster_facts, flannel_backend) },
 	{ "disable-kube-proxy", FACT_BOOL, FORM_ANY, offsetof(struct cluster_facts, disable_proxy) },
+	{ "disable-network-policy", FACT_BOOL, FORM_ANY, offsetof(struct cluster_facts, disable_policy) },
 	{ "disable", FACT_LIST, FORM_ANY, offsetof(struct cluster_facts, disable) },
 };
 _Static_assert(ARRAY_LEN(facts_all) <= FACTS_MAX, "more than callers have room for");

@@ -132,6 +132,11 @@ const char *network_settings(struct arena *a, const char *claim_settings)
 	return arena_printf(a, "%s-network", claim_settings);
 }
 
+const char *policy_settings(struct arena *a, const char *claim_settings)
+{
+	return arena_printf(a, "%s-policy", claim_settings);
+}
+
 struct claim_dirs cluster_dirs(struct arena *a, const char *data_dir)
 {
 	/* Where log collectors and CSI drivers look, for the one cluster most machines have. */

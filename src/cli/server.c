@@ -100,6 +100,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), local-storage"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, facts.disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
+		ROW("disable-network-policy", 0, OPT_BOOL, facts.disable_policy, NULL,
+		    "NetworkPolicies are somebody else's to enforce"),
 		ROW("accept-database", 0, OPT_BOOL, accept_database, NULL,
 		    "start although the database, or a key that it counts on, is gone or another cluster's"),
 		ROW("no-supervise", 0, OPT_BOOL, no_supervise, NULL,

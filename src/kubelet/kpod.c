@@ -50,6 +50,7 @@ void kpod_unref(struct kpod *p)
 	free(p->noticed);
 	free(p->ips);
 	free(p->ips_of);
+	free(p->ready_of);
 	free(p->uid);
 	free(p->ns);
 	free(p->name);

@@ -98,7 +98,9 @@ struct kpod {
 	VEC(struct pod_token) tokens;
 	char *ips; /* of the sandbox, space separated; cached by its id */
 	char *ips_of;
+	char *ready_of;			     /* the sandbox whose network is ready; NULL: none */
 	unsigned sandbox_failures, failures; /* in a row */
+	unsigned network_failures;
 };
 
 struct kpod *kpod_ref(struct kpod *p);

@@ -58,6 +58,9 @@ struct kubelet {
 	void *runtime_ctx;
 	int (*repair)(void *ctx, struct buf *said);
 	void *repair_ctx;
+	int (*network_ready)(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err);
+	void (*network_gone)(void *ctx, struct obj *pod);
+	void *network_ctx;
 	char *repair_said; /* last; the repair's task only, as whether there was one */
 	bool repaired;
 	bool repair_wanted; /* the links changed since it began to look; under lock */

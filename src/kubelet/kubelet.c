@@ -135,6 +135,9 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err)
 	k->runtime_ctx = o->runtime_ctx;
 	k->repair = o->repair;
 	k->repair_ctx = o->repair_ctx;
+	k->network_ready = o->network_ready;
+	k->network_gone = o->network_gone;
+	k->network_ctx = o->network_ctx;
 	k->relisted_ns = env_mono_ns(k->env);
 	k->node_labels = strings_copy(o->node_labels);
 	k->node_annotations = strings_copy(o->node_annotations);

@@ -50,6 +50,13 @@ struct kubelet_opts {
 	 * podnet_repair(). May be NULL. */
 	int (*repair)(void *ctx, struct buf *said);
 	void *repair_ctx;
+	/* Between the sandbox of a pod of its own network and the first container: what restricts its connections is in
+	 * force from the first packet on. Again for each new sandbox, and for those found after a start. -1: it is not
+	 * yet, and no container starts until it is. May block for some milliseconds. NULL: nothing does. */
+	int (*network_ready)(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err);
+	/* The sandbox, and with it the addresses, is gone. NULL with the former. */
+	void (*network_gone)(void *ctx, struct obj *pod);
+	void *network_ctx;
 	const char *const *node_labels;	     /* "k=v", NULL-terminated, or NULL */
 	const char *const *node_annotations; /* as node_labels */
 	const char *const *node_taints;	     /* "k=v:Effect", for a Node that is new; as node_labels */

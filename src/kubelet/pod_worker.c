@@ -31,10 +31,12 @@
 #include <stdlib.h>
 
 #define RUNTIME_DOWN_NS (10 * NS_PER_SEC)
+#define NETWORK_PATIENCE 5 /* failures before people are told: policies are read in a moment, mostly */
 
 /* Ours: looking whether the runtime knows what it noticed; a sandbox that could not be made; a sync that failed. */
 static const struct retry_policy notice_retry = { .first_ns = 5 * NS_PER_MS, .max_ns = 640 * NS_PER_MS };
 static const struct retry_policy sandbox_retry = { .first_ns = 2 * NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
+static const struct retry_policy network_retry = { .first_ns = 50 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC };
 static const struct retry_policy pod_retry = { .first_ns = 200 * NS_PER_MS, .max_ns = 10 * NS_PER_SEC };
 
 struct sync {
@@ -234,6 +236,44 @@ static bool wants_sandbox(struct sync *s)
 	return any;
 }
 
+/* May containers start in the sandbox that there is? */
+static bool network_in_force(struct sync *s)
+{
+	struct kpod *p = s->p;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct sv ips[8], rest, ip;
+	size_t n = 0;
+
+	pod_ips_update(p, s->a, &s->x);
+	if (!s->k->network_ready || pod_host_network(s->pod) || (p->ready_of && sv_is(s->x.sandbox->id, p->ready_of)))
+		return true;
+	rest = sv_from(p->ips ? p->ips : "");
+	while (n < ARRAY_LEN(ips) && sv_split(&rest, ' ', &ip))
+		ips[n++] = ip;
+	if (!p->ips_of || !sv_is(s->x.sandbox->id, p->ips_of))
+		(void)err_set(&err, ERR_UNAVAILABLE, "the runtime does not tell the sandbox's addresses");
+	else if (s->k->network_ready(s->k->network_ctx, s->obj, ips, n, &err) == 0) {
+		free(p->ready_of);
+		p->ready_of = xstrndup(s->x.sandbox->id.p, s->x.sandbox->id.n);
+		p->network_failures = 0;
+		return true;
+	}
+	if (++p->network_failures == NETWORK_PATIENCE)
+		kpod_event(p, NULL, "Warning", "NetworkNotReady", "network is not ready: %s", err_msg(&err));
+	wake(s, retry_pause_ns(&network_retry, p->network_failures));
+	return false;
+}
+
+/* Its sandboxes are stopped. */
+static void network_is_gone(struct sync *s)
+{
+	if (s->p->ready_of)
+		s->k->network_gone(s->k->network_ctx, s->obj);
+	free(s->p->ready_of);
+	s->p->ready_of = NULL;
+}
+
+/* 1: containers may run in it, 0: not now. */
 static int ensure_sandbox(struct sync *s, struct err *err)
 {
 	struct kpod *p = s->p;
@@ -242,8 +282,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 
 	if (s->x.sandbox) {
 		p->sandbox_failures = 0;
-		pod_ips_update(p, s->a, &s->x);
-		return 1;
+		return network_in_force(s);
 	}
 	if (s->x.n_sandboxes) {
 		if (!wants_sandbox(s))
@@ -254,6 +293,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 		for (size_t i = 0; i < s->x.n_sandboxes; i++)
 			if (s->k->rt->ops->stop_sandbox(s->k->rt, s->x.sandboxes[i].id, err) < 0)
 				return -1;
+		network_is_gone(s);
 		kpod_event(p, NULL, "Normal", "SandboxChanged",
 			   "Pod sandbox changed, it will be killed and re-created.");
 	}
@@ -274,8 +314,7 @@ static int ensure_sandbox(struct sync *s, struct err *err)
 	s->changed = true;
 	if (look_again(s, err) < 0)
 		return -1;
-	pod_ips_update(p, s->a, &s->x);
-	return s->x.sandbox ? 1 : 0;
+	return s->x.sandbox && network_in_force(s);
 }
 
 /* Keeps the newest dead instance of a container, for its logs and lastState; earlier ones go. */
@@ -569,6 +608,7 @@ static int sync_stopping(struct sync *s, struct err *err)
 				return err_wrap(err, "stopping the sandbox");
 			s->changed = true;
 		}
+	network_is_gone(s);
 	if (!p->torn_down) {
 		int rc = s->k->host->teardown_pod(s->k, sv_from(p->uid), err);
 

@@ -82,6 +82,14 @@ static void netpol_mark(struct netpol *n, struct strmap *m, const struct obj *o,
 	pthread_mutex_unlock(&n->lock);
 }
 
+static void netpol_wake(struct netpol *n)
+{
+	pthread_mutex_lock(&n->lock);
+	if (!n->stopping)
+		workq_add(n->q, netpol_key);
+	pthread_mutex_unlock(&n->lock);
+}
+
 static void netpol_on_policy(struct obj *o, void *ctx)
 {
 	struct netpol *n = ctx;
@@ -353,8 +361,14 @@ static int netpol_ready_locked(struct netpol *n, struct obj *pod, const struct i
 		return err_set(err, ERR_UNAVAILABLE, "NetworkPolicies are not known yet");
 	netpol_take_all(n, NULL);
 	netpol_track_ready(n->track, pod, ips, k);
-	if (netpol_write(n, NULL, &written, err) < 0)
-		return err_wrap(err, "the rules of NetworkPolicies cannot be written");
+	/* Who is not restricted needs no rule; what others have, or are missing, of this pod is tried again. */
+	if (netpol_write(n, NULL, &written, err) < 0) {
+		if (netpol_track_isolates(n->track, pod))
+			return err_wrap(err, "the rules of NetworkPolicies cannot be written");
+		err_release(err);
+		*err = ERR_INIT;
+		return 0;
+	}
 	if (n->prepared && !n->bridged && netpol_track_isolates(n->track, pod))
 		return err_set(err, ERR_UNAVAILABLE,
 			       "a NetworkPolicy selects the pod, and this node cannot enforce it: "
@@ -365,6 +379,7 @@ static int netpol_ready_locked(struct netpol *n, struct obj *pod, const struct i
 int netpol_ready(struct netpol *n, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err)
 {
 	VEC(struct ip_addr) list = VEC_INIT;
+	bool again;
 	int rc;
 
 	for (size_t i = 0; i < n_ips; i++) {
@@ -375,12 +390,11 @@ int netpol_ready(struct netpol *n, struct obj *pod, const struct sv *ips, size_t
 	}
 	pthread_mutex_lock(&n->state);
 	rc = netpol_ready_locked(n, pod, list.p, list.n, err);
+	again = rc < 0 || n->failed.pause_ns > 0;
 	pthread_mutex_unlock(&n->state);
 	vec_release(&list);
-	pthread_mutex_lock(&n->lock);
-	if (rc < 0 && !n->stopping)
-		workq_add(n->q, netpol_key);
-	pthread_mutex_unlock(&n->lock);
+	if (again)
+		netpol_wake(n);
 	return rc;
 }
 
@@ -394,10 +408,7 @@ void netpol_gone(struct netpol *n, struct obj *pod)
 	else
 		netpol_track_pod(n->track, obj_ns(pod), obj_name(pod), NULL);
 	pthread_mutex_unlock(&n->state);
-	pthread_mutex_lock(&n->lock);
-	if (!n->stopping)
-		workq_add(n->q, netpol_key);
-	pthread_mutex_unlock(&n->lock);
+	netpol_wake(n);
 }
 
 /* --- life --- */

@@ -13,6 +13,7 @@
 #define COMMENT_BYTES 120 /* the kernel has room for 128 */
 
 static const char dir_letters[NETPOL_DIRS] = { 'i', 'e' };
+#define ANY_FAMILY (-1)
 static const char *const families[2] = { "ip", "ip6" };
 static const char *const family_suffix[2] = { "4", "6" };
 
@@ -105,20 +106,32 @@ static void render_ranges(struct buf *b, const struct netpol_rule *r, const char
 }
 
 /* Matches of one of which a packet has to have one: each ends with a space, "" is any packet. */
+struct match {
+	char *text;
+	int family; /* of families[], or ANY_FAMILY */
+};
 struct matches {
-	VEC(char *) v;
+	VEC(struct match) v;
 };
 
-static void matches_add(struct matches *m, struct buf *b)
+static void matches_add(struct matches *m, int family, struct buf *b)
 {
-	vec_push(&m->v, buf_detach(b));
+	struct match one = { buf_detach(b), family };
+
+	vec_push(&m->v, one);
 }
 
 static void matches_release(struct matches *m)
 {
 	for (size_t i = 0; i < m->v.n; i++)
-		free(m->v.p[i]);
+		free(m->v.p[i].text);
 	vec_release(&m->v);
+}
+
+/* No packet is of both families, and the kernel takes no rule that says so. */
+static bool matches_agree(const struct match *a, const struct match *b)
+{
+	return a->family == ANY_FAMILY || b->family == ANY_FAMILY || a->family == b->family;
 }
 
 static void render_peers(struct matches *m, const struct np_version *v, enum netpol_dir d, size_t rule)
@@ -128,15 +141,15 @@ static void render_peers(struct matches *m, const struct np_version *v, enum net
 	struct buf b = BUF_INIT;
 
 	if (r->any_peer)
-		matches_add(m, &b);
+		matches_add(m, ANY_FAMILY, &b);
 	for (int f = 0; f < 2 && r->n_peers; f++) {
 		buf_printf(&b, "%s %s @p%u_%s ", families[f], end, v->sets.p[v->first[d][rule]]->id, family_suffix[f]);
-		matches_add(m, &b);
+		matches_add(m, f, &b);
 	}
 	for (int f = 0; f < 2; f++) {
 		render_ranges(&b, r, end, f == 0);
 		if (b.n)
-			matches_add(m, &b);
+			matches_add(m, f, &b);
 	}
 	buf_release(&b);
 }
@@ -148,7 +161,7 @@ static void render_ports(struct matches *m, const struct np_version *v, enum net
 	struct buf b = BUF_INIT;
 
 	if (r->any_port)
-		matches_add(m, &b);
+		matches_add(m, ANY_FAMILY, &b);
 	for (int k = 0; k < NETPOL_PROTOS; k++) {
 		const struct netpol_ports *p = &r->ports[k];
 
@@ -162,12 +175,12 @@ static void render_ports(struct matches *m, const struct np_version *v, enum net
 		if (p->n_spans)
 			buf_adds(&b, " } ");
 		if (b.n)
-			matches_add(m, &b);
+			matches_add(m, ANY_FAMILY, &b);
 		for (size_t i = 0; i < p->n_names; i++, at++)
 			for (int f = 0; f < 2; f++) {
 				buf_printf(&b, "%s daddr . meta l4proto . th dport @p%u_%s ", families[f],
 					   v->sets.p[at]->id, family_suffix[f]);
-				matches_add(m, &b);
+				matches_add(m, f, &b);
 			}
 	}
 	buf_release(&b);
@@ -187,15 +200,16 @@ static void render_rule(struct buf *b, const struct netpol_track *t, struct np_v
 		/* not each with each */
 		buf_printf(b, "add chain inet %s %s_%zu\n", t->table, chain, rule);
 		for (size_t i = 0; i < ports.v.n; i++)
-			buf_printf(b, "add rule inet %s %s_%zu %saccept\n", t->table, chain, rule, ports.v.p[i]);
+			buf_printf(b, "add rule inet %s %s_%zu %saccept\n", t->table, chain, rule, ports.v.p[i].text);
 		for (size_t i = 0; i < peers.v.n; i++)
-			buf_printf(b, "add rule inet %s %s %sjump %s_%zu\n", t->table, chain, peers.v.p[i], chain,
+			buf_printf(b, "add rule inet %s %s %sjump %s_%zu\n", t->table, chain, peers.v.p[i].text, chain,
 				   rule);
 	} else {
 		for (size_t i = 0; i < peers.v.n; i++)
 			for (size_t k = 0; k < ports.v.n; k++)
-				buf_printf(b, "add rule inet %s %s %s%saccept\n", t->table, chain, peers.v.p[i],
-					   ports.v.p[k]);
+				if (matches_agree(&peers.v.p[i], &ports.v.p[k]))
+					buf_printf(b, "add rule inet %s %s %s%saccept\n", t->table, chain,
+						   peers.v.p[i].text, ports.v.p[k].text);
 	}
 	matches_release(&peers);
 	matches_release(&ports);

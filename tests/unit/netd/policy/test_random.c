@@ -2,6 +2,10 @@
  * from the objects; and what a tracker knows after many edits is what a new one would know at once. */
 #include "policy_kit.h"
 
+#include "netd/policy/netpol.h"
+
+#include <sched.h>
+
 #define PODS 14
 #define NAMESPACES 4
 #define POLICIES 8
@@ -241,6 +245,24 @@ static const struct obj *speaker(const struct cluster *c, int i)
 	return c->pods[i] && netpol_pod_speaks(c->pods[i]) ? c->pods[i] : NULL;
 }
 
+/* Of those policies in one direction that select it: is there any? */
+static bool says_selects(const struct obj *p, const struct obj *pod, int d)
+{
+	const struct val *types = p ? obj_get(p, F_spec, F_policyTypes) : NULL;
+	bool of_dir = false;
+
+	if (!p || !sv_eq(obj_ns(p), obj_ns(pod)) || !says_labels(obj_get(p, F_spec, F_podSelector), obj_labels(pod)))
+		return false;
+	VAL_EACH(types, x)
+		of_dir |= val_is(x, d == NETPOL_INGRESS ? "Ingress" : "Egress");
+	return types ? of_dir : d == NETPOL_INGRESS || val_len(obj_get(p, F_spec, F_egress)) > 0;
+}
+
+static bool says_here(const struct obj *pod)
+{
+	return pod && val_is(obj_get(pod, F_spec, F_nodeName), "n1");
+}
+
 static bool says(const struct cluster *c, int f, int t, bool v6, unsigned proto, uint16_t port)
 {
 	const struct obj *from = speaker(c, f), *to = speaker(c, t);
@@ -254,22 +276,15 @@ static bool says(const struct cluster *c, int f, int t, bool v6, unsigned proto,
 		const struct obj *self = d == NETPOL_INGRESS ? to : from, *peer = d == NETPOL_INGRESS ? from : to;
 		bool isolated = false, ok = false;
 
-		for (int i = 0; i < POLICIES && self && val_is(obj_get(self, F_spec, F_nodeName), "n1"); i++) {
+		for (int i = 0; i < POLICIES && says_here(self); i++) {
 			const struct obj *p = c->policies[i];
-			const struct val *types = p ? obj_get(p, F_spec, F_policyTypes) : NULL;
-			bool of_dir = false;
 
-			if (!p || !sv_eq(obj_ns(p), obj_ns(self)) ||
-			    !says_labels(obj_get(p, F_spec, F_podSelector), obj_labels(self)))
+			if (!says_selects(p, self, d))
 				continue;
-			VAL_EACH(types, x)
-				of_dir |= val_is(x, d == NETPOL_INGRESS ? "Ingress" : "Egress");
-			if (!types)
-				of_dir = d == NETPOL_INGRESS || val_len(obj_get(p, F_spec, F_egress)) > 0;
-			isolated |= of_dir;
-			ok |= of_dir && says_any(c, obj_get(p, F_spec, d == NETPOL_INGRESS ? F_ingress : F_egress),
-						 d == NETPOL_INGRESS ? F_from : F_to, obj_ns(p), peer,
-						 ips[d == NETPOL_INGRESS ? 0 : 1], to, proto, port);
+			isolated = true;
+			ok |= says_any(c, obj_get(p, F_spec, d == NETPOL_INGRESS ? F_ingress : F_egress),
+				       d == NETPOL_INGRESS ? F_from : F_to, obj_ns(p), peer,
+				       ips[d == NETPOL_INGRESS ? 0 : 1], to, proto, port);
 		}
 		if (isolated && !ok)
 			return false;
@@ -302,7 +317,40 @@ static void compare(const struct cluster *c, const struct netpol_track *t)
 	}
 }
 
-static void test_as_the_api_says(_unused_ void **state)
+static bool listed(const struct ip_addr *list, size_t n, struct ip_addr ip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_eq(list[i], ip))
+			return true;
+	return false;
+}
+
+/* Takes the transaction, and has as isolated who is. */
+static void kernel_takes(const struct cluster *c, struct netpol_backend *b, struct sv commands)
+{
+	struct netpol_left left = { .ingress = VEC_INIT };
+	struct err err = ERR_INIT;
+
+	if (commands.n && b->apply(b, commands, &err) < 0)
+		fail_msg("seed %" PRIu64 ": %s\n%.*s", seed, err_msg(&err), SV_ARG(commands));
+	assert_true(b->left(b, &left, &err) >= 0);
+	for (int i = 0; i < PODS; i++) {
+		const struct obj *pod = speaker(c, i);
+		struct ip_addr ip = kit_ip("fd00::");
+		bool want[NETPOL_DIRS] = { false, false };
+
+		ip.b[15] = (uint8_t)i;
+		for (int k = 0; k < POLICIES && says_here(pod); k++)
+			for (int d = 0; d < NETPOL_DIRS; d++)
+				want[d] |= says_selects(c->policies[k], pod, d);
+		assert_int_equal(want[NETPOL_INGRESS], listed(left.ingress.p, left.ingress.n, ip));
+		assert_int_equal(want[NETPOL_EGRESS], listed(left.egress.p, left.egress.n, ip));
+	}
+	netpol_left_release(&left);
+}
+
+/* b: NULL: no kernel. */
+static void many_edits(int rounds, struct netpol_backend *b)
 {
 	struct cluster c = { 0 };
 	struct pworld w;
@@ -315,7 +363,7 @@ static void test_as_the_api_says(_unused_ void **state)
 		make_ns(&c, &a, i, ++rev);
 		netpol_track_namespace(w.t, obj_name(c.ns[i]), c.ns[i]);
 	}
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < rounds; round++) {
 		_cleanup_(arena_release) struct arena a = ARENA_INIT;
 		unsigned i;
 
@@ -359,6 +407,8 @@ static void test_as_the_api_says(_unused_ void **state)
 			netpol_track_reset(w.t);
 		commit(&w);
 		compare(&c, w.t);
+		if (b)
+			kernel_takes(&c, b, buf_sv(&w.last));
 		commit(&w);
 		assert_int_equal(w.last.n, 0); /* it is as wanted now */
 	}
@@ -371,9 +421,32 @@ static void test_as_the_api_says(_unused_ void **state)
 	pworld_release(&w);
 }
 
+static void test_as_the_api_says(_unused_ void **state)
+{
+	many_edits(ROUNDS, NULL);
+}
+
+static void test_the_kernel_takes_it(_unused_ void **state)
+{
+	struct err err = ERR_INIT;
+	struct netpol_backend *b = unshare(CLONE_NEWNET) < 0 ? NULL : netpol_backend_nft_new("tab", NULL, &err);
+
+	if (!b) {
+		print_message("# needs root and nftables: %s\n", err.reason ? err_msg(&err) : "no network namespace");
+		err_release(&err);
+		skip();
+	}
+	many_edits(ROUNDS / 4, b);
+	assert_true(b->intact(b));
+	b->free(b);
+	assert_true(netpol_cleanup("tab", NULL, NULL, &err) >= 0);
+	assert_int_equal(netpol_cleanup("tab", NULL, NULL, &err), 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_as_the_api_says) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_as_the_api_says),
+					    cmocka_unit_test(test_the_kernel_takes_it) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
