@@ -97,7 +97,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("disable-scheduler", 0, OPT_BOOL, disable_scheduler, NULL, "no scheduler"),
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
-		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), local-storage"),
+		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, local-storage"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, facts.disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
 		ROW("disable-network-policy", 0, OPT_BOOL, facts.disable_policy, NULL,
@@ -385,6 +385,8 @@ static struct client *controller_client(void *ctx, const char *account)
 
 static void start_control(struct server *s)
 {
+	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
+
 	if (!s->o.disable_controllers) {
 		s->controller_client =
 		    apiserver_client(s->api, "kube-controller-manager", "system:kube-controller-manager", NULL);
@@ -405,6 +407,7 @@ static void start_control(struct server *s)
 		    .signing_key_pem = apiserver_ca_key_pem(s->api),
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
+		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}
 	if (!s->o.disable_scheduler) {

@@ -169,3 +169,16 @@ int nft_table_remove(const char *name, struct err *err)
 	sym_nft_ctx_free(nft);
 	return rc;
 }
+
+int nft_commands_run(struct sv commands, struct err *err)
+{
+	_cleanup_free_ char *text = xstrndup(commands.p, commands.n);
+	struct nft_ctx *nft = table_ctx(err);
+	int rc;
+
+	if (!nft)
+		return -1;
+	rc = table_run(nft, text, err);
+	sym_nft_ctx_free(nft);
+	return rc;
+}

@@ -28,3 +28,5 @@ struct mnl_socket *nft_table_socket(struct nft_table *t); /* for nft/nfnl.h */
 
 /* Whoever made it. 1: it was removed, 0: there was none. */
 int nft_table_remove(const char *name, struct err *err);
+/* Commands about no table of ours, once, atomically: what another program has left. */
+int nft_commands_run(struct sv commands, struct err *err);

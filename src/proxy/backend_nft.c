@@ -170,13 +170,7 @@ int proxy_cleanup(const char *table, const char *settings, const char *heirs, st
 int proxy_cleanup_foreign(const char *table, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
-	struct nft_ctx *nft = make_ctx(err);
-	int rc;
 
-	if (!nft)
-		return -1;
 	render_remove_foreign(&b, table);
-	rc = nft_run(nft, buf_cstr(&b), err);
-	sym_nft_ctx_free(nft);
-	return rc;
+	return nft_commands_run(buf_sv(&b), err);
 }

@@ -1,0 +1,645 @@
+/* service_lb: addresses for Services of type LoadBalancer, without a cloud: the machines' own.
+ *
+ * A Service claims its ports on nodes, and the addresses of the nodes where it has all of them are its ingress
+ * addresses; each node's proxy does the rest. Whose port a node's is, is settled by who came first; the other one is
+ * pending, with an Event that says why, until the port is free. Nothing is left outside the API when a Service goes, so
+ * there is no finalizer (upstream's service.kubernetes.io/load-balancer-cleanup is for those who have to clean).
+ *
+ *	which Services	type LoadBalancer without a loadBalancerClass, or with "caravel.io/service-lb"
+ *	which nodes	Ready, without the label node.kubernetes.io/exclude-from-external-load-balancers; when any node
+ *has a label enablelb, those with "true"; and of these, when the Service has a label lbpool, those with the same one.
+ *Both labels are read with k3s's prefix and with ours. externalTrafficPolicy Local: those with ready endpoints. which
+ *addresses	per family of the Service, the ExternalIPs of those nodes, or their InternalIPs if no node has one.
+ *			spec.loadBalancerIP, if it is an address of one of those nodes: that one alone.
+ *	what is taken	by another load balancer; by a host port of a pod; by a node port; by the node's own servers
+ */
+#include "base/ip.h"
+#include "client/workq.h"
+#include "controllers/controllers-internal.h"
+#include "controllers/podutil.h"
+#include "controllers/service_lb_ports.h"
+#include "controllers/status.h"
+
+#include <stdlib.h>
+
+#define LB_CLASS "caravel.io/service-lb"
+#define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
+#define LABEL_SERVICE "kubernetes.io/service-name"
+#define INDEX_LB "service-lb"		 /* of Services: "" those of type LoadBalancer; "TCP/80" those that want it */
+#define INDEX_NODE_PORTS "service-lb-np" /* of Services: "TCP/30080" */
+#define INDEX_HOST_PORTS "service-lb-hp" /* of pods: "NODE/TCP/80" */
+#define INDEX_SLICES "service-lb"	 /* of slices: by their Service */
+
+struct service_lb {
+	struct controller_ctx *ctx;
+	struct informer *services, *slices, *nodes, *pods;
+	struct workq *q;
+	/* Of the one worker. */
+	struct lb_ports ports;
+	struct strmap waiting; /* "ns/name" of who has not all nodes -> why it has none, "" if it has some (char *) */
+	bool seeded;	       /* what statuses say is in ports */
+};
+
+struct lb_run {
+	struct service_lb *c;
+	struct arena a;
+	struct sv key; /* "ns/name" */
+	struct obj *svc;
+	struct obj **nodes; /* chosen and claimed */
+	size_t n_nodes;
+	const char *why; /* why not the first one that could not be had */
+};
+
+/* --- which Services --- */
+
+static bool lb_is_balancer(const struct obj *svc)
+{
+	return val_is(obj_get(svc, F_spec, F_type), "LoadBalancer");
+}
+
+static bool lb_is_ours(const struct obj *svc)
+{
+	struct sv class = val_str(obj_get(svc, F_spec, F_loadBalancerClass));
+
+	return lb_is_balancer(svc) && (!class.n || sv_is(class, LB_CLASS));
+}
+
+static bool lb_is_local(const struct obj *svc)
+{
+	return val_is(obj_get(svc, F_spec, F_externalTrafficPolicy), "Local");
+}
+
+static void lb_add_port_key(struct index_keys *ret, struct sv protocol, int64_t port)
+{
+	if (port > 0 && port <= UINT16_MAX)
+		index_keys_add(
+		    ret, arena_svf(&ret->arena, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")), port));
+}
+
+static void lb_service_keys(const struct obj *o, struct index_keys *ret)
+{
+	if (!lb_is_ours(o))
+		return;
+	index_keys_add(ret, SV("all"));
+	VAL_EACH(obj_get(o, F_spec, F_ports), p)
+		lb_add_port_key(ret, val_get_str(p, F_protocol), val_get_int(p, 0, F_port));
+}
+
+static void lb_node_port_keys(const struct obj *o, struct index_keys *ret)
+{
+	VAL_EACH(obj_get(o, F_spec, F_ports), p)
+		lb_add_port_key(ret, val_get_str(p, F_protocol), val_get_int(p, 0, F_nodePort));
+	lb_add_port_key(ret, SV("TCP"), val_int_or(obj_get(o, F_spec, F_healthCheckNodePort), 0));
+}
+
+static void lb_host_port_keys(const struct obj *o, struct index_keys *ret)
+{
+	struct sv node = val_str(obj_get(o, F_spec, F_nodeName));
+
+	if (!node.n || !pod_is_active(o))
+		return;
+	VAL_EACH(obj_get(o, F_spec, F_containers), c)
+		VAL_EACH(val_get(c, F_ports), p) {
+			struct sv protocol = val_get_str(p, F_protocol);
+			int64_t port = val_get_int(p, 0, F_hostPort);
+
+			if (port > 0 && port <= UINT16_MAX)
+				index_keys_add(ret, arena_svf(&ret->arena, "%.*s/%.*s/%" PRId64, SV_ARG(node),
+							      SV_ARG(protocol.n ? protocol : SV("TCP")), port));
+		}
+}
+
+static void lb_slice_key(const struct obj *o, struct index_keys *ret)
+{
+	struct sv name = label_of(obj_root(o), LABEL_SERVICE);
+
+	if (name.n)
+		index_keys_add_ref(ret, obj_ns(o), name);
+}
+
+/* --- which nodes --- */
+
+static bool lb_node_ready(const struct obj *node)
+{
+	return !obj_deleting(node) && condition_is(obj_get(node, F_status, F_conditions), "Ready", "True") &&
+	       !val_member_sv(obj_labels(node), SV(LABEL_EXCLUDE));
+}
+
+/* k3s's, or ours of the same name. */
+static struct sv lb_label(const struct obj *o, const char *k3s, const char *own)
+{
+	struct sv v = label_of(obj_root(o), own);
+
+	return v.n ? v : label_of(obj_root(o), k3s);
+}
+
+static struct sv lb_enabled(const struct obj *node)
+{
+	return lb_label(node, "svccontroller.k3s.cattle.io/enablelb", "caravel.io/enablelb");
+}
+
+static struct sv lb_pool(const struct obj *o)
+{
+	return lb_label(o, "svccontroller.k3s.cattle.io/lbpool", "caravel.io/lbpool");
+}
+
+/* With externalTrafficPolicy Local: has it an endpoint that takes traffic? */
+static void lb_local_nodes(struct lb_run *r, struct strmap *ret)
+{
+	size_t n;
+	struct obj **slices = informer_by_ref(r->c->slices, &r->a, INDEX_SLICES, obj_ns(r->svc), obj_name(r->svc), &n);
+
+	for (size_t i = 0; i < n; i++)
+		VAL_EACH(obj_get(slices[i], F_endpoints), ep) {
+			const struct val *ready = val_get(ep, F_conditions, F_ready);
+			struct sv node = val_get_str(ep, F_nodeName);
+
+			if (node.n && (!ready || val_bool(ready)))
+				strmap_set(ret, node, r);
+		}
+}
+
+static bool lb_node_has(const struct obj *node, struct sv address)
+{
+	struct ip_addr want, has;
+
+	if (!ip_parse(address, &want))
+		return false;
+	VAL_EACH(obj_get(node, F_status, F_addresses), a)
+		if (ip_parse(val_get_str(a, F_address), &has) && ip_eq(want, has))
+			return true;
+	return false;
+}
+
+static int lb_by_name(const void *x, const void *y)
+{
+	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
+}
+
+static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
+{
+	_cleanup_(strmap_release) struct strmap local = STRMAP_INIT;
+	struct sv pool = lb_pool(r->svc), wanted = val_str(obj_get(r->svc, F_spec, F_loadBalancerIP));
+	size_t n, kept = 0, named = 0;
+	struct obj **all = informer_list(r->c->nodes, &r->a, SV(""), &n),
+		   **nodes = ARENA_ARRAY(&r->a, struct obj *, n + 1);
+	bool labelled = false;
+
+	for (size_t i = 0; i < n; i++)
+		labelled |= lb_enabled(all[i]).n > 0;
+	if (lb_is_local(r->svc))
+		lb_local_nodes(r, &local);
+	for (size_t i = 0; i < n; i++) {
+		if (!lb_node_ready(all[i]) || (labelled && !sv_is(lb_enabled(all[i]), "true")) ||
+		    (labelled && pool.n && !sv_eq(lb_pool(all[i]), pool)) ||
+		    (lb_is_local(r->svc) && !strmap_has(&local, obj_name(all[i]))))
+			continue;
+		nodes[kept++] = all[i];
+	}
+	for (size_t i = 0; wanted.n && i < kept; i++)
+		if (lb_node_has(nodes[i], wanted))
+			nodes[named++] = nodes[i];
+	*ret_n = named ? named : kept;
+	if (*ret_n > 1)
+		qsort(nodes, *ret_n, sizeof(*nodes), lb_by_name);
+	return nodes;
+}
+
+/* --- what is taken --- */
+
+static const char *lb_port_text(struct arena *a, const struct val *port)
+{
+	struct sv protocol = val_get_str(port, F_protocol);
+
+	return arena_printf(a, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")),
+			    val_get_int(port, 0, F_port));
+}
+
+/* Servers of the machine itself, which nobody would reach any more: the kubelet, the API server. */
+static bool lb_is_nodes_own(struct lb_run *r, const struct obj *node, const struct val *port)
+{
+	_cleanup_obj_ struct obj *api = NULL;
+	struct sv protocol = val_get_str(port, F_protocol);
+	int64_t number = val_get_int(port, 0, F_port);
+
+	if (protocol.n && !sv_is(protocol, "TCP"))
+		return false;
+	if (number == val_int_or(obj_get(node, F_status, F_daemonEndpoints, F_kubeletEndpoint, F_Port), 0))
+		return true;
+	api = informer_lookup(r->c->slices, SV("default"), SV("kubernetes"));
+	VAL_EACH(obj_get(api, F_ports), p)
+		if (val_get_int(p, 0, F_port) == number)
+			VAL_EACH(obj_get(api, F_endpoints), ep)
+				VAL_EACH(val_get(ep, F_addresses), address)
+					if (lb_node_has(node, val_str(address)))
+						return true;
+	return false;
+}
+
+static const char *lb_taken_by(struct lb_run *r, const struct obj *node, const struct val *port)
+{
+	const char *text = lb_port_text(&r->a, port);
+	size_t n;
+	struct obj **list =
+	    informer_by_index(r->c->pods, &r->a, INDEX_HOST_PORTS,
+			      sv_from(arena_printf(&r->a, "%.*s/%s", SV_ARG(obj_name(node)), text)), &n);
+
+	if (n)
+		return arena_printf(&r->a, "by the host port of pod %.*s/%.*s", SV_ARG(obj_ns(list[0])),
+				    SV_ARG(obj_name(list[0])));
+	list = informer_by_index(r->c->services, &r->a, INDEX_NODE_PORTS, sv_from(text), &n);
+	for (size_t i = 0; i < n; i++)
+		if (!sv_eq(obj_name(list[i]), obj_name(r->svc)) || !sv_eq(obj_ns(list[i]), obj_ns(r->svc)))
+			return arena_printf(&r->a, "by the node port of Service %.*s/%.*s", SV_ARG(obj_ns(list[i])),
+					    SV_ARG(obj_name(list[i])));
+	return lb_is_nodes_own(r, node, port) ? "by a server of the node" : NULL;
+}
+
+static bool lb_claim(struct lb_run *r, const struct obj *node)
+{
+	const struct val *ports = obj_get(r->svc, F_spec, F_ports), *port = NULL;
+	const char *by = NULL;
+	struct sv holder = SV("");
+
+	/* What it has it keeps, whoever came since. */
+	VAL_EACH(ports, p)
+		if (!by && !lb_ports_held(&r->c->ports, r->key, obj_name(node), p) && (by = lb_taken_by(r, node, p)))
+			port = p;
+	if (!by && lb_ports_take(&r->c->ports, r->key, obj_name(node), ports, &holder, &port))
+		return true;
+	if (!r->why)
+		r->why = arena_printf(&r->a, "port %s of node %.*s is taken %s%.*s", lb_port_text(&r->a, port),
+				      SV_ARG(obj_name(node)), by ? by : "by Service ", SV_ARG(holder));
+	return false;
+}
+
+/* Frees what it has and does not want any more; others may be waiting for that. */
+static void lb_settle(struct lb_run *r)
+{
+	struct sv *names = ARENA_ARRAY(&r->a, struct sv, r->n_nodes + 1);
+	bool freed = false;
+
+	for (size_t i = 0; i < r->n_nodes; i++)
+		names[i] = obj_name(r->nodes[i]);
+	lb_ports_keep(&r->c->ports, r->key, names, r->n_nodes, r->svc ? obj_get(r->svc, F_spec, F_ports) : NULL,
+		      &freed);
+	if (freed)
+		STRMAP_EACH(&r->c->waiting, e)
+			workq_add(r->c->q, sv_make(e->key, e->key_n));
+}
+
+static void lb_choose(struct lb_run *r)
+{
+	size_t n;
+	struct obj **nodes = lb_candidates(r, &n);
+
+	r->nodes = nodes;
+	for (size_t i = 0; i < n; i++)
+		if (lb_claim(r, nodes[i]))
+			r->nodes[r->n_nodes++] = nodes[i];
+	lb_settle(r);
+}
+
+/* --- addresses --- */
+
+static int lb_by_address(const void *x, const void *y)
+{
+	return ip_cmp(*(const struct ip_addr *)x, *(const struct ip_addr *)y);
+}
+
+static size_t lb_addresses_of(struct lb_run *r, const char *type, bool v6, struct ip_addr **ret)
+{
+	VEC(struct ip_addr) found = VEC_INIT;
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n_nodes; i++)
+		VAL_EACH(obj_get(r->nodes[i], F_status, F_addresses), a) {
+			struct ip_addr ip;
+
+			if (val_is(val_get(a, F_type), type) && ip_parse(val_get_str(a, F_address), &ip) &&
+			    ip_is_v4(ip) == !v6)
+				vec_push(&found, ip);
+		}
+	*ret = ARENA_ARRAY(&r->a, struct ip_addr, found.n + 1);
+	if (found.n > 1)
+		qsort(found.p, found.n, sizeof(*found.p), lb_by_address);
+	for (size_t i = 0; i < found.n; i++)
+		if (!n || !ip_eq((*ret)[n - 1], found.p[i]))
+			(*ret)[n++] = found.p[i];
+	vec_release(&found);
+	return n;
+}
+
+static void lb_add_ingress(struct arena *a, struct val *list, struct sv address)
+{
+	struct val *one = val_new_map(a);
+
+	val_set_str(a, one, F_ip, address);
+	val_set_cstr(a, one, F_ipMode, "VIP");
+	val_push(a, list, one);
+}
+
+static struct val *lb_ingress(struct lb_run *r)
+{
+	struct val *list = val_new_list(&r->a);
+	struct sv wanted = val_str(obj_get(r->svc, F_spec, F_loadBalancerIP));
+	struct ip_addr *ips;
+
+	if (wanted.n && r->n_nodes && lb_node_has(r->nodes[0], wanted)) {
+		lb_add_ingress(&r->a, list, wanted);
+		return list;
+	}
+	VAL_EACH(obj_get(r->svc, F_spec, F_ipFamilies), family) {
+		bool v6 = val_is(family, "IPv6");
+		size_t n = lb_addresses_of(r, "ExternalIP", v6, &ips);
+
+		if (!n)
+			n = lb_addresses_of(r, "InternalIP", v6, &ips);
+		for (size_t i = 0; i < n; i++)
+			lb_add_ingress(&r->a, list, arena_sv(&r->a, sv_from(ip_text(ips[i]).s)));
+	}
+	return list;
+}
+
+static const char *lb_ingress_text(struct arena *a, const struct val *list)
+{
+	const char *text = "";
+
+	VAL_EACH(list, in)
+		text = arena_printf(a, "%s%s%.*s", text, *text ? " " : "", SV_ARG(val_get_str(in, F_ip)));
+	return arena_printf(a, "[%s]", text);
+}
+
+/* --- runs --- */
+
+static int lb_write(struct lb_run *r, struct val *ingress, struct err *err)
+{
+	struct arena *a = &r->a;
+	const struct val *was = obj_get(r->svc, F_status, F_loadBalancer, F_ingress);
+	struct val *doc, *status;
+
+	if (val_len(was) == val_len(ingress) && (!val_len(was) || val_same(was, ingress)))
+		return 0;
+	doc = obj_edit(a, r->svc);
+	status = val_ensure_map(a, val_ensure_map(a, doc, F_status), F_loadBalancer);
+	if (val_len(ingress))
+		val_set(a, status, F_ingress, ingress);
+	else
+		val_del(status, F_ingress);
+	if (client_update_status(r->c->ctx->client, RES(core_services), doc, NULL, err) < 0)
+		return -1;
+	if (val_len(ingress))
+		recorder_event(r->c->ctx->recorder, RES(core_services), obj_root(r->svc), "Normal",
+			       "UpdatedLoadBalancer", "Updated LoadBalancer with new IPs: %s -> %s",
+			       lb_ingress_text(a, was), lb_ingress_text(a, ingress));
+	return 0;
+}
+
+/* Once for each reason: it is looked at again and again while it waits. */
+static void lb_wait(struct lb_run *r, bool pending)
+{
+	const char *none = lb_is_local(r->svc) ? "no node with a ready endpoint" : "no node that is ready",
+		   *why = !pending ? ""
+			  : r->why ? r->why
+				   : none;
+	char *had = strmap_get(&r->c->waiting, r->key);
+
+	if (!pending && !r->why) {
+		free(strmap_del(&r->c->waiting, r->key));
+		return;
+	}
+	if (had && strcmp(had, why) == 0)
+		return;
+	free(strmap_set(&r->c->waiting, r->key, xstrdup(why)));
+	if (pending)
+		recorder_event(r->c->ctx->recorder, RES(core_services), obj_root(r->svc), "Warning",
+			       "UnAvailableLoadBalancer", "There are no available nodes for LoadBalancer: %s", why);
+}
+
+/* Addresses that are nodes', and none other: what we wrote when it was ours. */
+static bool lb_left_behind(struct lb_run *r)
+{
+	const struct val *list = obj_get(r->svc, F_status, F_loadBalancer, F_ingress);
+	size_t n;
+	struct obj **nodes;
+
+	if (lb_is_balancer(r->svc) || !val_len(list) || obj_deleting(r->svc))
+		return false;
+	nodes = informer_list(r->c->nodes, &r->a, SV(""), &n);
+	VAL_EACH(list, in) {
+		bool found = false;
+
+		for (size_t i = 0; i < n && !found; i++)
+			found = lb_node_has(nodes[i], val_get_str(in, F_ip));
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static int lb_sync(struct lb_run *r, struct err *err)
+{
+	struct val *ingress;
+
+	if (!r->svc || !lb_is_ours(r->svc)) {
+		lb_settle(r);
+		free(strmap_del(&r->c->waiting, r->key));
+		return r->svc && lb_left_behind(r) ? lb_write(r, NULL, err) : 0;
+	}
+	lb_choose(r);
+	ingress = lb_ingress(r);
+	lb_wait(r, !val_len(ingress));
+	return lb_write(r, ingress, err);
+}
+
+/* Before anybody claims: what statuses say has been had, on the nodes that are still there. */
+static void lb_seed(struct service_lb *c)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n, n_nodes;
+	struct obj **list = informer_by_index(c->services, &a, INDEX_LB, SV("all"), &n),
+		   **nodes = informer_list(c->nodes, &a, SV(""), &n_nodes);
+
+	for (size_t i = 0; i < n; i++)
+		VAL_EACH(obj_get(list[i], F_status, F_loadBalancer, F_ingress), in)
+			for (size_t k = 0; k < n_nodes; k++) {
+				const struct val *port;
+				struct sv holder;
+
+				if (lb_node_has(nodes[k], val_get_str(in, F_ip)))
+					(void)lb_ports_take(&c->ports,
+							    arena_svf(&a, "%.*s/%.*s", SV_ARG(obj_ns(list[i])),
+								      SV_ARG(obj_name(list[i]))),
+							    obj_name(nodes[k]), obj_get(list[i], F_spec, F_ports),
+							    &holder, &port);
+			}
+	c->seeded = true;
+}
+
+static int lb_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct lb_run r = { .c = ctx, .key = key };
+	struct sv ns, name;
+	int rc;
+
+	(void)ret;
+	if (!r.c->seeded)
+		lb_seed(r.c);
+	workq_key_split(key, &ns, &name);
+	r.svc = informer_lookup(r.c->services, ns, name);
+	rc = lb_sync(&r, err);
+	if (r.svc)
+		obj_unref(r.svc);
+	arena_release(&r.a);
+	return rc;
+}
+
+/* --- what calls for a run --- */
+
+static void lb_wake_by(struct service_lb *c, struct sv key)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	size_t n;
+	struct obj **list = informer_by_index(c->services, &a, INDEX_LB, key, &n);
+
+	for (size_t i = 0; i < n; i++)
+		workq_add_obj(c->q, obj_ns(list[i]), obj_name(list[i]));
+}
+
+/* Who waits may wait for this one's node ports. */
+static void lb_wake_waiting(struct service_lb *c, const struct obj *svc)
+{
+	bool any = val_int_or(obj_get(svc, F_spec, F_healthCheckNodePort), 0) > 0;
+
+	VAL_EACH(obj_get(svc, F_spec, F_ports), p)
+		any |= val_get_int(p, 0, F_nodePort) > 0;
+	if (any)
+		lb_wake_by(c, SV("all"));
+}
+
+static bool lb_concerns(const struct obj *svc)
+{
+	return lb_is_balancer(svc) || val_len(obj_get(svc, F_status, F_loadBalancer, F_ingress));
+}
+
+static void lb_on_service(struct obj *o, void *ctx)
+{
+	struct service_lb *c = ctx;
+
+	if (lb_concerns(o))
+		workq_add_obj(c->q, obj_ns(o), obj_name(o));
+}
+
+static void lb_on_service_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	struct service_lb *c = ctx;
+
+	if (lb_concerns(old) || lb_concerns(neu))
+		workq_add_obj(c->q, obj_ns(neu), obj_name(neu));
+	if (!val_equal(obj_get(old, F_spec, F_ports), obj_get(neu, F_spec, F_ports)))
+		lb_wake_waiting(c, old);
+}
+
+static void lb_on_service_gone(struct obj *o, void *ctx)
+{
+	lb_on_service(o, ctx);
+	lb_wake_waiting(ctx, o);
+}
+
+static void lb_on_slice(struct obj *o, void *ctx)
+{
+	struct service_lb *c = ctx;
+	struct sv name = label_of(obj_root(o), LABEL_SERVICE);
+	_cleanup_obj_ struct obj *svc = name.n ? informer_lookup(c->services, obj_ns(o), name) : NULL;
+
+	if (svc && lb_is_balancer(svc) && lb_is_local(svc))
+		workq_add_obj(c->q, obj_ns(svc), obj_name(svc));
+}
+
+static void lb_on_slice_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	(void)old;
+	lb_on_slice(neu, ctx);
+}
+
+static void lb_on_node(struct obj *o, void *ctx)
+{
+	(void)o;
+	lb_wake_by(ctx, SV("all"));
+}
+
+/* A heartbeat changes nothing of this. */
+static void lb_on_node_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (lb_node_ready(old) != lb_node_ready(neu) ||
+	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)) ||
+	    !val_equal(obj_labels(old), obj_labels(neu)))
+		lb_on_node(neu, ctx);
+}
+
+/* One that had a host port gives it back. */
+static void lb_on_pod_gone(struct obj *o, void *ctx)
+{
+	struct service_lb *c = ctx;
+
+	VAL_EACH(obj_get(o, F_spec, F_containers), container)
+		VAL_EACH(val_get(container, F_ports), p)
+			if (val_get_int(p, 0, F_hostPort) > 0) {
+				lb_wake_by(c, SV("all"));
+				return;
+			}
+}
+
+static void lb_on_pod_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (pod_is_active(old) && !pod_is_active(neu))
+		lb_on_pod_gone(neu, ctx);
+}
+
+static bool lb_ready(void *ctx)
+{
+	struct service_lb *c = ctx;
+
+	return informer_synced(c->services) && informer_synced(c->slices) && informer_synced(c->nodes) &&
+	       informer_synced(c->pods);
+}
+
+static void *lb_start(struct controller_ctx *ctx)
+{
+	struct service_lb *c = xcalloc(1, sizeof(*c));
+
+	c->ctx = ctx;
+	c->services = informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL);
+	c->slices = informer_get(ctx->informers, RES(discovery_endpointslices), NULL, NULL, NULL);
+	c->nodes = informer_get(ctx->informers, RES(core_nodes), NULL, NULL, NULL);
+	c->pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
+	informer_add_index(c->services, INDEX_LB, lb_service_keys);
+	informer_add_index(c->services, INDEX_NODE_PORTS, lb_node_port_keys);
+	informer_add_index(c->slices, INDEX_SLICES, lb_slice_key);
+	informer_add_index(c->pods, INDEX_HOST_PORTS, lb_host_port_keys);
+	/* One worker: two Services never race for a port. */
+	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "service-lb-controller",
+							 .workers = 1,
+							 .reconcile = lb_reconcile,
+							 .ctx = c,
+							 .ready = lb_ready });
+	informer_add_handler(c->services,
+			     &(struct informer_handler){ lb_on_service, lb_on_service_update, lb_on_service_gone }, c);
+	informer_add_handler(c->slices, &(struct informer_handler){ lb_on_slice, lb_on_slice_update, lb_on_slice }, c);
+	informer_add_handler(c->nodes, &(struct informer_handler){ lb_on_node, lb_on_node_update, lb_on_node }, c);
+	informer_add_handler(c->pods, &(struct informer_handler){ NULL, lb_on_pod_update, lb_on_pod_gone }, c);
+	return c;
+}
+
+static void lb_stop(void *controller)
+{
+	struct service_lb *c = controller;
+
+	workq_free(c->q);
+	lb_ports_release(&c->ports);
+	strmap_release_with(&c->waiting, free);
+	free(c);
+}
+
+const struct controller_ops service_lb_controller = { "service-lb-controller", "service-lb-controller", lb_start,
+						      lb_stop };
