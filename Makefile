@@ -2,7 +2,9 @@
 
 BUILD ?= build
 # What a user may want to change.
-DATA_DIR ?= /var/lib/caravel
+# NODES=3: a cluster of so many, each in a network namespace (caravel dev).
+NODES ?=
+DATA_DIR ?= /var/lib/caravel$(if $(NODES),-dev)
 KUBECONFIG_FILE ?= /etc/caravel/kubeconfig.yaml
 PORT ?= 6443
 
@@ -20,13 +22,13 @@ deps:
 
 run: build
 	@tools/deps.sh run
-	@tools/cluster.sh start $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
+	@NODES=$(NODES) tools/cluster.sh start $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
 
 stop:
-	@tools/cluster.sh stop $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
+	@NODES=$(NODES) tools/cluster.sh stop $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
 
 clean-data:
-	@tools/cluster.sh clean-data $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
+	@NODES=$(NODES) tools/cluster.sh clean-data $(BUILD)/caravel $(DATA_DIR) $(KUBECONFIG_FILE) $(PORT)
 
 # Everything: unit, conformance, fuzz replay, simulation, end to end, sanitizers.
 test:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `make run`, `make stop` and `make clean-data` do.
-# usage: cluster.sh start|stop|clean-data CARAVEL DATA_DIR KUBECONFIG PORT
+# usage: [NODES=N] cluster.sh start|stop|clean-data CARAVEL DATA_DIR KUBECONFIG PORT
 set -euo pipefail
 action=$1 caravel=$2 data=$3 kubeconfig=$4 port=$5
 pidfile=$data/server.pid log=$data/server.log
@@ -10,7 +10,12 @@ die() { echo "caravel: $*" >&2; exit 1; }
 
 running() { # the pid file names a live caravel server
 	[ -f "$pidfile" ] && pid=$(cat "$pidfile") && [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] &&
-		tr '\0' ' ' < "/proc/$pid/cmdline" | grep -q 'caravel server'
+		tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qE 'caravel (server|dev)'
+}
+
+# Of `caravel dev` the first node's address; else this machine's own.
+api_host() {
+	sed -n 's#.*server: https://\(.*\):[0-9]*$#\1#p' "$kubeconfig" 2> /dev/null | grep . || echo 127.0.0.1
 }
 
 # The node's own word since the server started: after a stop its last one still says Ready, and its pods are not there.
@@ -18,10 +23,10 @@ node_ready() {
 	"$kubectl" --kubeconfig "$kubeconfig" get nodes -o jsonpath='{range .items[*].status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{"\n"}{end}' 2> /dev/null |
 		while read -r status beat; do
 			[ "$status" = True ] && ! [[ $beat < $started ]] && echo ready
-		done | grep -q ready
+		done | [ "$(grep -c ready)" -ge "${NODES:-1}" ]
 }
 
-api() { curl -sk --max-time 2 "https://127.0.0.1:$port$1"; }
+api() { curl -sk --max-time 2 "https://$(api_host):$port$1"; }
 
 # kubectl of at least v1.32, or the one we fetch.
 find_kubectl() {
@@ -51,12 +56,15 @@ start)
 		exit 0
 	fi
 	# Another server's answers would pass for ours.
-	! (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null ||
+	[ -n "${NODES:-}" ] || ! (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null ||
 		die "port $port is in use by another program; choose one with 'make run PORT=...', or stop it"
 	mkdir -p -m 700 "$data"
-	say "starting a one-node cluster; its log is $log"
+	say "starting a cluster of ${NODES:-1} node(s); its log is $log"
 	started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-	setsid "$caravel" server --data-dir "$data" --https-listen-port "$port" --write-kubeconfig "$kubeconfig" \
+	command=server
+	[ -z "${NODES:-}" ] || { command="dev --nodes $NODES" && rm -f "$kubeconfig"; }
+	# shellcheck disable=SC2086
+	setsid "$caravel" $command --data-dir "$data" --https-listen-port "$port" --write-kubeconfig "$kubeconfig" \
 		>> "$log" 2>&1 < /dev/null &
 	pid=$!
 	echo $pid > "$pidfile"
@@ -64,11 +72,11 @@ start)
 	for ((i = 0; i < 600; i++)); do
 		kill -0 $pid 2> /dev/null || { tail -n 5 "$log" >&2; rm -f "$pidfile"; die "the server stopped; the lines above, from $log, say why"; }
 		if [ -z "$shown" ] && [ "$(api /readyz)" = ok ]; then
-			say "the API server answers on https://127.0.0.1:$port"
+			say "the API server answers on https://$(api_host):$port"
 			shown=api
 		fi
 		if [ -n "$shown" ] && [ -s "$kubeconfig" ] && node_ready; then
-			say "the node is Ready"
+			[ -z "${NODES:-}" ] && say "the node is Ready" || say "all $NODES nodes are Ready"
 			tour
 			exit 0
 		fi
@@ -84,6 +92,11 @@ stop)
 		exit 0
 	fi
 	[ -x "$caravel" ] || die "$caravel is missing, which does the stopping; 'make build' makes it"
+	# A cluster of several nodes that `make run NODES=...` has started is meant, too.
+	if [ -z "${NODES:-}" ] && [ -d /var/lib/caravel-dev ] && [ "$data" = /var/lib/caravel ]; then
+		"$caravel" dev stop
+		rm -f /var/lib/caravel-dev/server.pid
+	fi
 	if running; then
 		say "stopping the server (pid $pid)"
 		kill -TERM "$pid" 2> /dev/null || true
