@@ -195,11 +195,15 @@ static int learn_facts(struct home_remote *h, const struct home_remote_opts *o, 
 static struct client *home_remote_client(void *ctx, enum agent_as who, const char *name)
 {
 	struct home_remote *h = ctx;
+	struct client *c;
 
 	/* A node may not make volumes, which are the whole cluster's. */
 	if (who == AGENT_STORAGE)
 		return NULL;
-	return client_https_new(h->env, &(struct client_https_opts){ .servers = h->servers, .name = name }, NULL);
+	c = client_https_new(h->env, &(struct client_https_opts){ .servers = h->servers, .name = name }, NULL);
+	if (c && who == AGENT_PROXY)
+		client_https_reads_only(c); /* it has all Services of the cluster */
+	return c;
 }
 
 static const char *serving_names(struct arena *a, const struct node_opts *o)

@@ -12,6 +12,7 @@
 #include "controllers/service_pods.h"
 #include "controllers/status.h"
 #include "controllers/template.h"
+#include "controllers/topology_hints.h"
 #include "controllers/written.h"
 #include "client/workq.h"
 #include "base/strmap.h"
@@ -24,6 +25,7 @@
 #define LABEL_ZONE "topology.kubernetes.io/zone"
 #define MANAGER "endpointslice-controller.k8s.io"
 #define INDEX_SERVICE "service"
+#define INDEX_TOPOLOGY "topology"
 #define STALE_RETRY_NS (20 * NS_PER_MS)
 
 struct endpointslice {
@@ -35,7 +37,7 @@ struct endpointslice {
 };
 
 struct wanted {
-	const struct val *ep;
+	struct val *ep;
 	bool placed;
 };
 
@@ -60,7 +62,8 @@ struct srun {
 	struct obj *svc;
 	struct val *labels;
 	const char *family;
-	bool missing_node;
+	bool missing_node, by_topology;
+	struct topology topology; /* if so */
 	VEC(struct group) groups;
 	VEC(struct slice) slices;
 };
@@ -68,6 +71,12 @@ struct srun {
 static void service_key(const struct obj *o, struct index_keys *ret)
 {
 	index_keys_add_ref(ret, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
+}
+
+static void topology_key(const struct obj *o, struct index_keys *ret)
+{
+	if (topology_wanted(o))
+		index_keys_add(ret, SV("auto"));
 }
 
 /* What makes an endpoint the same one: its address and its pod. */
@@ -152,6 +161,26 @@ static void endpoint_hints(struct srun *r, struct val *ep)
 	}
 }
 
+static int endpointslice_by_address(const void *x, const void *y)
+{
+	return sv_cmp(val_str(val_at(val_member(*(const struct val *const *)x, F_addresses), 0)),
+		      val_str(val_at(val_member(*(const struct val *const *)y, F_addresses), 0)));
+}
+
+/* By the annotation, which goes before spec.trafficDistribution. */
+static void group_hints(struct srun *r, struct group *g)
+{
+	struct val **ready = ARENA_ARRAY(r->a, struct val *, g->eps.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->eps.n; i++)
+		if (val_get_bool(g->eps.p[i].ep, F_conditions, F_ready))
+			ready[n++] = g->eps.p[i].ep;
+	if (n > 1)
+		qsort(ready, n, sizeof(*ready), endpointslice_by_address);
+	(void)topology_hints(r->a, &r->topology, ready, n);
+}
+
 static void want_pod(struct srun *r, struct obj *pod)
 {
 	struct sv ip = pod_ip(pod, strcmp(r->family, "IPv6") == 0),
@@ -185,7 +214,7 @@ static void want_pod(struct srun *r, struct obj *pod)
 		val_set_str(r->a, ep, F_nodeName, node_name);
 	if (zone.n)
 		val_set_str(r->a, ep, F_zone, zone);
-	if (val_get_bool(conds, F_ready))
+	if (val_get_bool(conds, F_ready) && !r->by_topology)
 		endpoint_hints(r, ep);
 	g = group_for(r, ports_on(r, pod));
 	vec_push(&g->eps, w);
@@ -345,6 +374,8 @@ static int sync_family(struct srun *r, struct obj **slices, size_t n_slices, str
 
 	for (size_t i = 0; i < n_pods; i++)
 		want_pod(r, pods[i]);
+	for (size_t i = 0; r->by_topology && i < r->groups.n; i++)
+		group_hints(r, &r->groups.p[i]);
 	for (size_t i = 0; i < n_slices; i++) {
 		struct slice s = { .o = slices[i], .endpoints = val_new_list(r->a) };
 		struct group *g;
@@ -417,6 +448,9 @@ static int endpointslice_reconcile(void *ctx, struct sv key, struct reconcile_re
 	r.labels = service_labels(&a, svc);
 	val_set_str_sv(&a, r.labels, SV(LABEL_SERVICE), name);
 	val_set_str_sv(&a, r.labels, SV(LABEL_MANAGED), SV(MANAGER));
+	r.by_topology = topology_wanted(svc);
+	if (r.by_topology)
+		topology_read(&r.topology, &a, c->nodes);
 	pods = service_pods(&c->watch, &a, svc, &n_pods);
 	slices = endpointslice_own_slices(&r, &n_slices);
 	for (size_t i = 0; i < n_slices; i++)
@@ -448,19 +482,32 @@ static void endpointslice_slice_updated(struct obj *old, struct obj *neu, void *
 	endpointslice_slice_changed(neu, ctx);
 }
 
-/* Endpoints tell the zone of their node. */
-static void endpointslice_node_updated(struct obj *old, struct obj *neu, void *ctx)
+/* Endpoints tell the zone of their node; hints by topology are made of all nodes. */
+static void endpointslice_node_changed(struct endpointslice *c, bool zone)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct endpointslice *c = ctx;
 	struct obj **all;
 	size_t n;
 
-	if (sv_eq(label_of(obj_root(old), LABEL_ZONE), label_of(obj_root(neu), LABEL_ZONE)))
+	if (!zone && !informer_has_keys(c->watch.services, INDEX_TOPOLOGY))
 		return;
-	all = informer_list(c->watch.services, &a, SV(""), &n);
+	all = zone ? informer_list(c->watch.services, &a, SV(""), &n)
+		   : informer_by_index(c->watch.services, &a, INDEX_TOPOLOGY, SV("auto"), &n);
 	for (size_t i = 0; i < n; i++)
 		workq_add_obj(c->q, obj_ns(all[i]), obj_name(all[i]));
+}
+
+static void endpointslice_node(_unused_ struct obj *o, void *ctx)
+{
+	endpointslice_node_changed(ctx, false);
+}
+
+static void endpointslice_node_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	bool zone = !sv_eq(label_of(obj_root(old), LABEL_ZONE), label_of(obj_root(neu), LABEL_ZONE));
+
+	if (zone || !topology_same(old, neu))
+		endpointslice_node_changed(ctx, zone);
 }
 
 static bool endpointslice_ready(void *ctx)
@@ -482,6 +529,7 @@ static void *endpointslice_start(struct controller_ctx *ctx)
 	c->written = written_new();
 	/* Before the queue, which asks at once whether they are synced. */
 	c->watch.services = informer_get(ctx->informers, RES(core_services), NULL, NULL, NULL);
+	informer_add_index(c->watch.services, INDEX_TOPOLOGY, topology_key);
 	c->watch.pods = informer_get(ctx->informers, RES(core_pods), NULL, NULL, NULL);
 	c->q = workq_new(ctx->env, &(struct workq_opts){ .name = "endpointslice-controller",
 							 .workers = 5,
@@ -492,7 +540,9 @@ static void *endpointslice_start(struct controller_ctx *ctx)
 	service_watch_start(&c->watch);
 	informer_add_handler(
 	    c->slices, &(struct informer_handler){ NULL, endpointslice_slice_updated, endpointslice_slice_changed }, c);
-	informer_add_handler(c->nodes, &(struct informer_handler){ NULL, endpointslice_node_updated, NULL }, c);
+	informer_add_handler(
+	    c->nodes, &(struct informer_handler){ endpointslice_node, endpointslice_node_updated, endpointslice_node },
+	    c);
 	return c;
 }
 

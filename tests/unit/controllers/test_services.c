@@ -4,6 +4,7 @@
 #include "base/costs.h"
 #include "controllers/podutil.h"
 #include "controllers/selecting.h"
+#include "controllers/topology_hints.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +173,115 @@ static void test_hints(void **state)
 	fake_api_patch(w->api, RES(core_services), "default", "web", "", "{\"spec\":{\"trafficDistribution\":null}}");
 	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status",
 		       "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}");
+	world_run(w, NS_PER_SEC);
+	assert_null(first_hints(w, &a));
+	world_free(w);
+}
+
+/* Which zones endpoints of these zones ("aab") are for, with processors 'a': cpu[0] ...; "-": no hints. A capital
+ * letter is an endpoint away from home. */
+static const char *assigned(const char *zones, const int *cpu, size_t n_zones)
+{
+	static struct arena a;
+	struct topology t = { .known = true, .n = n_zones };
+	size_t n = strlen(zones);
+	struct val **eps = ARENA_ARRAY(&a, struct val *, n + 1);
+	char *out = arena_alloc(&a, n + 1);
+
+	for (size_t i = 0; i < n_zones; i++)
+		t.zones[i] = (struct topology_zone){ sv_make(&"abcdefgh"[i], 1), cpu[i] };
+	for (size_t i = 0; i < n; i++) {
+		eps[i] = val_new_map(&a);
+		if (zones[i] != '.')
+			val_set_str(&a, eps[i], F_zone, sv_make(&zones[i], 1));
+	}
+	if (!topology_hints(&a, &t, eps, n)) {
+		for (size_t i = 0; i < n; i++)
+			assert_null(val_get(eps[i], F_hints));
+		return "-";
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct sv z = val_get_str(val_at(val_get(eps[i], F_hints, F_forZones), 0), F_name);
+
+		assert_int_equal(z.n, 1);
+		out[i] = (char)(z.p[0] == zones[i] ? z.p[0] : z.p[0] - 'a' + 'A');
+	}
+	out[n] = '\0';
+	return out;
+}
+
+/* KEP-2433, by what it must give: shares like processors, at most a fifth too much, few away from home. */
+static void test_topology(void **state)
+{
+	static const int even[] = { 2000, 2000, 2000 }, odd[] = { 3000, 1000 };
+
+	(void)state;
+	assert_string_equal(assigned("abc", even, 3), "abc");
+	assert_string_equal(assigned("aabbcc", even, 3), "aabbcc");
+	/* Two of five are too few for nobody: 5/3 each, at least 2 would be six. */
+	assert_string_equal(assigned("aabbc", even, 3), "-");
+	assert_string_equal(assigned("aaaabb", even, 3), "aaCCbb");
+	assert_string_equal(assigned("aaab", odd, 2), "aaab");
+	assert_string_equal(assigned("abbb", odd, 2), "abAA");
+	/* A zone without ready nodes. */
+	assert_string_equal(assigned("aacc", odd, 2), "aaAB");
+	/* One zone, too few endpoints, an endpoint without a zone. */
+	assert_string_equal(assigned("aaa", even, 1), "-");
+	assert_string_equal(assigned("ab", even, 3), "-");
+	assert_string_equal(assigned("abc.", even, 3), "-");
+	for (unsigned seed = 1; seed < 400; seed++) {
+		char zones[40];
+		int cpu[4];
+		unsigned x = seed * 2654435761U, n = 4 + seed % 30, for_zone[4] = { 0 }, total = 0;
+		const char *got;
+
+		for (unsigned i = 0; i < n; i++, x = x * 1103515245U + 12345U)
+			zones[i] = (char)('a' + (x >> 16) % 4);
+		zones[n] = '\0';
+		for (int i = 0; i < 4; i++, x = x * 1103515245U + 12345U)
+			total += (unsigned)(cpu[i] = 1000 + (int)((x >> 16) % 4) * 1000);
+		got = assigned(zones, cpu, 4);
+		for (unsigned i = 0; got[0] != '-' && i < n; i++)
+			for_zone[(got[i] | 0x20) - 'a']++;
+		for (int i = 0; got[0] != '-' && i < 4; i++)
+			if ((double)for_zone[i] * 1.2 + 1e-9 < (double)n * cpu[i] / total)
+				fail_msg("seed %u: %s became %s", seed, zones, got);
+	}
+}
+
+static void test_topology_annotation(void **state)
+{
+	struct world *w = world_new(1, both);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const struct val *h;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *name = xasprintf("node-%d", i);
+		_cleanup_free_ char *json =
+		    xasprintf("{\"metadata\":{\"name\":\"%s\",\"labels\":{\"topology.kubernetes.io/zone\":\"z%d\"}}}",
+			      name, i + 1);
+
+		make(w, RES(core_nodes), json);
+		fake_api_patch(
+		    w->api, RES(core_nodes), "", name, "status",
+		    "{\"status\":{\"allocatable\":{\"cpu\":\"2\"},\"conditions\":[{\"type\":\"Ready\",\"status\":"
+		    "\"True\"}]}}");
+	}
+	make(w, RES(core_services),
+	     "{\"metadata\":{\"name\":\"web\",\"annotations\":{\"service.kubernetes.io/"
+	     "topology-mode\":\"Auto\"}},\"spec\":"
+	     "{\"selector\":{\"app\":\"web\"},\"ports\":[{\"name\":\"http\",\"port\":80,\"targetPort\":\"http\"}]}}");
+	make_pod(w, "p1", "");
+	make_pod(w, "p2", "");
+	world_run(w, 5 * NS_PER_SEC);
+	w->no_kubelet = true;
+	h = first_hints(w, &a);
+	assert_non_null(val_get(h, F_forZones));
+	assert_null(val_get(h, F_forNodes));
+	/* The other zone's node is no longer ready: then there is one zone, and nothing to share. */
+	fake_api_patch(w->api, RES(core_nodes), "", "node-1", "status",
+		       "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}]}}");
 	world_run(w, NS_PER_SEC);
 	assert_null(first_hints(w, &a));
 	world_free(w);
@@ -414,8 +524,10 @@ static void test_many_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slice),	    cmocka_unit_test(test_hints),  cmocka_unit_test(test_many),
-		cmocka_unit_test(test_headless),    cmocka_unit_test(test_mirror), cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_slice),	    cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_topology),    cmocka_unit_test(test_topology_annotation),
+		cmocka_unit_test(test_many),	    cmocka_unit_test(test_headless),
+		cmocka_unit_test(test_mirror),	    cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_many_labels),
 	};
 
