@@ -136,15 +136,24 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 			   "\t\tmeta iiftype != loopback %s saddr %s drop\n",
 			   family[v6].ip, family[v6].loopback, family[v6].ip, family[v6].loopback);
 	buf_adds(b, "\t}\n"
-		    "\tchain firewall {\n"
-		    "\t\ttype filter hook prerouting priority -110;\n");
+		    "\tchain firewall {\n");
 	for (int v6 = 0; v6 < 2; v6++)
 		buf_printf(b,
 			   "\t\t%s daddr . meta l4proto . th dport @guarded_ips%s"
 			   " %s daddr . meta l4proto . th dport . %s saddr != @source_ranges%s drop\n",
 			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].ip, family[v6].six);
 	buf_adds(b, "\t}\n"
+		    "\tchain firewall_prerouting {\n"
+		    "\t\ttype filter hook prerouting priority -110;\n"
+		    "\t\tjump firewall\n"
+		    "\t}\n"
+		    "\tchain firewall_output {\n"
+		    "\t\ttype filter hook output priority -110;\n"
+		    "\t\tjump firewall\n"
+		    "\t}\n"
 		    "\tchain refused {\n"
+		    /* Linux clients take an ICMPv6 error for the first SYN for no answer, and wait a second. */
+		    "\t\tmeta nfproto ipv6 meta l4proto tcp reject with tcp reset\n"
 		    "\t\treject\n"
 		    "\t}\n"
 		    "\tchain refuse {\n");
@@ -154,7 +163,7 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 		match_nodeport(b, c, v6);
 		buf_printf(b,
 			   "meta l4proto . th dport vmap @refused_nodeports%s\n"
-			   "\t\t%s daddr @cluster_ips%s reject\n",
+			   "\t\t%s daddr @cluster_ips%s goto refused\n",
 			   family[v6].six, family[v6].ip, family[v6].six);
 	}
 	buf_adds(b, "\t}\n"
@@ -255,20 +264,12 @@ static void base_nat(struct buf *b, const struct render_cfg *c)
 
 bool render_is_fixed(struct sv chain)
 {
-	static const char *const names[] = { "guard",
-					     "firewall",
-					     "refused",
-					     "refuse",
-					     "filter_input",
-					     "filter_output",
-					     "filter_forward",
-					     "services",
-					     "inside",
-					     "nat_prerouting",
-					     "nat_output",
-					     "nat_prerouting_again",
-					     "nat_output_again",
-					     "nat_postrouting" };
+	static const char *const names[] = {
+		"guard",	  "firewall",	    "firewall_prerouting", "firewall_output",	   "refused",
+		"refuse",	  "filter_input",   "filter_output",	   "filter_forward",	   "services",
+		"inside",	  "nat_prerouting", "nat_output",	   "nat_prerouting_again", "nat_output_again",
+		"nat_postrouting"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (sv_is(chain, names[i]))

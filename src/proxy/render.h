@@ -3,7 +3,7 @@
  * The table, in the order a new connection meets it:
  *
  *	guard      (raw)       nobody outside may speak to or as 127.0.0.0/8
- *	firewall   (dstnat-10) loadBalancerSourceRanges
+ *	firewall   (dstnat-10) loadBalancerSourceRanges, of this node's own connections as well
  *	prerouting, output (dstnat)
  *	   inside   ─▶ vmap @inside_ips, @inside_nodeports      pods and this node, where policies differ
  *	   services ─▶ vmap @service_ips, @own_ips, @nodeports, @hostports   (all but the first: on this node's

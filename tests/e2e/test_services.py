@@ -145,8 +145,8 @@ def net(n):
 
 class Lab:
     def __init__(self):
-        sh("mount", "-t", "tmpfs", "none", "/run/netns") if os.path.isdir("/run/netns") else None
-        os.makedirs("/run/netns", exist_ok=True)
+        sh("mount", "-t", "tmpfs", "none", "/run")  # what is left there goes with us
+        os.makedirs("/run/netns")
         ip("link", "set", "lo", "up")
         bridge(None, "lab", OUTSIDE[0] + "/24", OUTSIDE[1] + "/64")
         for n, node in enumerate(NODES, 1):
@@ -169,11 +169,11 @@ class Lab:
             equal(p.stdout.readline().strip(), "serving")
         self.proxies = {}
 
-    def proxy(self, node, *args, log=None):
+    def proxy(self, node, *args, log=None, before=""):
         """kube-proxy on a node, in place of the one that may be there; its settings' file is the node's own."""
         self.halt(node)
         words = ["--kubeconfig", self.kubeconfig, "--hostname-override", node, "--cluster-cidr", "10.42.0.0/16,fd42::/48"]
-        script = ("mkdir -p /run/caravel-kube-proxy; mount -t tmpfs none /run/caravel-kube-proxy; "
+        script = (before + "mkdir -p /run/caravel-kube-proxy; mount -t tmpfs none /run/caravel-kube-proxy; "
                   'program=$1; shift; exec -a kube-proxy "$program" "$@"')
         out = open(log or os.path.join(self.c.dir, f"{node}.log"), "a", encoding="utf-8")
         self.proxies[node] = subprocess.Popen([*inside(node), "bash", "-c", script, "-", CARAVEL, *(args or words)],
@@ -355,7 +355,8 @@ def load_balancers_and_source_ranges(_):
     # others are not let in
     lab.patch("lb", {"spec": {"loadBalancerSourceRanges": ["203.0.113.0/24", "2001:db8:9::/48"]}})
     for _, vip in both(vips):
-        lab.await_answer("silence", None, vip)
+        for ns in (None, "a1", "n2"):
+            lab.await_answer("silence", ns, vip)
     lab.patch("lb", {"spec": {"loadBalancerSourceRanges": ["192.0.2.0/24"]}})
     lab.await_answer("(a1|b1) .*", None, vips[0])
     equal(lab.ask(None, vips[1], 80), ["silence"])  # a list without a range of that family
@@ -545,6 +546,30 @@ def pods_told_by_their_device(_):
     lab.proxy("n1")
 
 
+def in_a_pod(_):
+    """As a DaemonSet starts it: a service account's token, and the API server by its variables."""
+    account = "system:serviceaccount:kube-system:kube-proxy"
+    lab.must("POST", "/api/v1/namespaces/kube-system/serviceaccounts", {"metadata": {"name": "kube-proxy"}})
+    lab.must("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
+        "metadata": {"name": "kubeadm:node-proxier"}, "subjects": [{"kind": "User", "name": account}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node-proxier"}})
+    token = lab.must("POST", "/api/v1/namespaces/kube-system/serviceaccounts/kube-proxy/token",
+                     {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+    secrets = os.path.join(lab.c.dir, "account")
+    os.mkdir(secrets)
+    lab.c.context()
+    for name, text in (("token", token), ("ca.crt", lab.c.ca.decode())):
+        with open(os.path.join(secrets, name), "w", encoding="utf-8") as f:
+            f.write(text)
+    lab.proxy("n2", "--hostname-override", "n2", "--cluster-cidr", "10.42.0.0/16,fd42::/48", before=(
+        f"mkdir -p /var/run/secrets/kubernetes.io; mount -t tmpfs none /var/run/secrets; "
+        f"mkdir -p /var/run/secrets/kubernetes.io; ln -s {secrets} /var/run/secrets/kubernetes.io/serviceaccount; "
+        f"export KUBERNETES_SERVICE_HOST={OUTSIDE[0]} KUBERNETES_SERVICE_PORT={lab.c.port}; "))
+    for _, vip in both(lab.service("account", ("a1",))):
+        lab.await_answer("a1 .*", "b1", vip)
+    lab.proxy("n2")
+
+
 def foreign_configurations_are_refused(_):
     file = os.path.join(lab.c.dir, "odd.yaml")
 
@@ -576,7 +601,7 @@ def cleaned_up(_):
 
 TESTS = [cluster_ips, a_pod_reaches_itself, without_endpoints_refused, node_ports, external_traffic_policy_local,
          internal_traffic_policy_local, load_balancers_and_source_ranges, external_ips, affinity, udp_flows_follow, sctp,
-         terminating_endpoints, hints, a_second_family, ipv6_only, configuration_file, pods_told_by_their_device,
+         terminating_endpoints, hints, a_second_family, ipv6_only, configuration_file, pods_told_by_their_device, in_a_pod,
          foreign_configurations_are_refused, cleaned_up]
 
 
