@@ -109,7 +109,7 @@ void change_each_loser(struct change_tracker *t, void (*fn)(struct sv key, void 
 
 /* --- who has which frontend --- */
 
-static struct sv key_bytes(const struct frontend_key *k)
+static struct sv change_key_bytes(const struct frontend_key *k)
 {
 	return sv_make((const char *)k, sizeof(*k));
 }
@@ -118,7 +118,7 @@ static struct sv key_bytes(const struct frontend_key *k)
 static void wanted_fill(struct strmap *wanted, const struct service_update *u)
 {
 	for (size_t i = 0; i < u->n; i++) {
-		void **slot = strmap_slot(wanted, key_bytes(&u->frontends[i].key));
+		void **slot = strmap_slot(wanted, change_key_bytes(&u->frontends[i].key));
 
 		if (!*slot || u->frontends[i].affinity_s)
 			*slot = (void *)(uintptr_t)&u->frontends[i];
@@ -130,17 +130,17 @@ static void release_unwanted(struct change_tracker *t, struct service *s, const 
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->owned.n; i++) {
-		if (strmap_has(wanted, key_bytes(&s->owned.p[i])))
+		if (strmap_has(wanted, change_key_bytes(&s->owned.p[i])))
 			s->owned.p[n++] = s->owned.p[i];
 		else
-			strmap_del(&t->owners, key_bytes(&s->owned.p[i]));
+			strmap_del(&t->owners, change_key_bytes(&s->owned.p[i]));
 	}
 	s->owned.n = n;
 }
 
 static bool change_claim(struct change_tracker *t, struct service *s, const struct frontend_key *k)
 {
-	void **slot = strmap_slot(&t->owners, key_bytes(k));
+	void **slot = strmap_slot(&t->owners, change_key_bytes(k));
 
 	if (*slot)
 		return *slot == s;
@@ -280,17 +280,17 @@ static void update_affinity(struct work *w, struct service *s, const struct serv
 	_cleanup_(strmap_release) struct strmap was = STRMAP_INIT;
 
 	for (size_t i = s->affinity.n; i-- > 0;)
-		strmap_set(&was, key_bytes(&s->affinity.p[i].key), &s->affinity.p[i]);
+		strmap_set(&was, change_key_bytes(&s->affinity.p[i].key), &s->affinity.p[i]);
 	for (size_t i = 0; i < u->n; i++) {
 		const struct frontend *f = &u->frontends[i];
 		struct affinity a = { .key = f->key, .timeout_s = f->affinity_s, .masq = f->masq }, *old;
 
 		if (!f->affinity_s || f->outer.n + f->inside.n == 0 ||
-		    strmap_get(&w->t->owners, key_bytes(&f->key)) != s)
+		    strmap_get(&w->t->owners, change_key_bytes(&f->key)) != s)
 			continue;
 		a.outer = endpoints_copy(&f->outer);
 		a.inside = endpoints_copy(&f->inside);
-		old = strmap_get(&was, key_bytes(&f->key));
+		old = strmap_get(&was, change_key_bytes(&f->key));
 		if (!old || !affinity_equal(old, &a))
 			render_affinity(&w->affinity, w->t->cfg, old, &a);
 		vec_push(&neu, a);
@@ -310,7 +310,7 @@ static void drop_affinity(struct work *w, struct service *s, const struct strmap
 
 	for (size_t i = 0; i < s->affinity.n; i++) {
 		struct affinity *a = &s->affinity.p[i];
-		const struct frontend *f = strmap_get(wanted, key_bytes(&a->key));
+		const struct frontend *f = strmap_get(wanted, change_key_bytes(&a->key));
 
 		if (f && f->affinity_s && f->outer.n + f->inside.n > 0) {
 			s->affinity.p[n++] = *a;
@@ -404,7 +404,7 @@ static void note_flow_changes(struct change_tracker *t, const struct plan *p, st
 	if (before == p->s->lasting && elems_equal(&p->s->elems, &p->neu))
 		return;
 	for (size_t i = 0; i < p->u->n; i++) {
-		if (strmap_get(&t->owners, key_bytes(&p->u->frontends[i].key)) == p->s)
+		if (strmap_get(&t->owners, change_key_bytes(&p->u->frontends[i].key)) == p->s)
 			note_flows(ret, &p->u->frontends[i].key, &p->u->frontends[i]);
 	}
 }
@@ -514,7 +514,7 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		if (s->owned.n || s->affinity.n)
 			wanted_fill(&wanted, &u[i]);
 		for (size_t k = 0; k < s->owned.n; k++) {
-			if (!strmap_has(&wanted, key_bytes(&s->owned.p[k])))
+			if (!strmap_has(&wanted, change_key_bytes(&s->owned.p[k])))
 				note_flows(ret, &s->owned.p[k], NULL);
 		}
 		release_unwanted(t, s, &wanted);
