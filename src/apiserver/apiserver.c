@@ -49,7 +49,7 @@ static void tick(void *ctx)
 		event_ttl_sweep(s);
 		bootstrap_keep(s);
 		pki_keep(s);
-		if (claims)
+		if (claims || service_claims_wrong(s))
 			(void)service_claims_repair(s, false, NULL); /* the same */
 		if (compact > 0)
 			(void)store_compact(s->store, compact, NULL); /* the next one tries again */

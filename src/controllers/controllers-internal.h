@@ -30,6 +30,7 @@ extern const struct controller_ops pvc_protection_controller;
 extern const struct controller_ops replicaset_controller;
 extern const struct controller_ops replicationcontroller_controller;
 extern const struct controller_ops root_ca_controller;
+extern const struct controller_ops service_cidrs_controller;
 extern const struct controller_ops service_lb_controller;
 extern const struct controller_ops serviceaccount_controller;
 extern const struct controller_ops statefulset_controller;

@@ -6,6 +6,7 @@
 #include "apiserver/pki.h"
 #include "apiserver/registry/strategy.h"
 #include "apiserver/watchcache.h"
+#include "base/ip.h"
 #include "base/timefmt.h"
 #include "codec/json.h"
 #include "object/annotation.h"
@@ -256,6 +257,38 @@ static void ensure_endpoints(struct batch *b, const struct resource *r, struct v
 	update(b, r, ns, name, set_endpoints, doc);
 }
 
+static int second_range(struct api_req *q, const struct val *old, struct val *doc, void *ctx, struct err *err)
+{
+	const struct val *wanted = val_get(((struct write *)ctx)->wanted, F_spec, F_cidrs),
+			 *has = val_get(old, F_spec, F_cidrs);
+
+	(void)err;
+	if (val_len(has) != 1 || val_len(wanted) != 2 || !val_equal(val_at(has, 0), val_at(wanted, 0)))
+		return 1;
+	val_set(q->arena, val_ensure_map(q->arena, doc, F_spec), F_cidrs, wanted);
+	return 0;
+}
+
+/* The ranges of the flags as an object. Once it is there it is what counts, and takes a second family alone from them;
+ * whether they differ the controller of ServiceCIDRs tells. */
+static void service_cidr(struct batch *b)
+{
+	struct sv rest = sv_from(b->server->o.service_cidr), one, name = SV("kubernetes");
+	_cleanup_obj_ struct obj *have = wc_get(b->server->wc, RES(networking_servicecidrs), SV(""), name);
+	struct arena *a = &b->arena;
+	struct val *doc = new_object(a, RES(networking_servicecidrs), NULL, "kubernetes"),
+		   *list = val_set_list(a, val_set_map(a, doc, F_spec), F_cidrs);
+	struct ip_net net;
+
+	while (sv_split(&rest, ',', &one))
+		if (ip_net_parse(sv_trim(one), &net))
+			val_push(a, list, val_new_str(a, arena_svf(a, "%s/%u", ip_text(net.addr).s, ip_net_len(net))));
+	if (!have)
+		create(b, RES(networking_servicecidrs), SV(""), doc);
+	else if (val_len(list) == 2 && val_len(obj_get(have, F_spec, F_cidrs)) == 1)
+		update(b, RES(networking_servicecidrs), SV(""), name, second_range, doc);
+}
+
 /* The first address of the service range belongs to the API server itself. */
 static void kubernetes_service(struct batch *b)
 {
@@ -432,6 +465,7 @@ int bootstrap_run(struct apiserver *s, struct err *err)
 	pki = pki_wait(s, err);
 	if (rc == 0 && pki == 0) {
 		priority_classes(&b);
+		service_cidr(&b);
 		kubernetes_service(&b);
 		client_ca(&b);
 		token_tracking(&b);
@@ -456,6 +490,7 @@ void bootstrap_keep(struct apiserver *s)
 	batch_init(&b, s);
 	namespaces(&b);
 	wait_all(&b);
+	service_cidr(&b);
 	kubernetes_service(&b);
 	token_tracking(&b);
 	wait_all(&b);

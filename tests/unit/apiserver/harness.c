@@ -432,6 +432,18 @@ void rig_restart(struct rig *r)
 	start(r);
 }
 
+void rig_range(struct rig *r, const char *cidrs)
+{
+	struct store_write w = { .key = SV("/registry/servicecidrs/kubernetes"),
+				 .expect_rev = STORE_ANY_REV,
+				 .tombstone = true };
+
+	stop(r);
+	(void)store_commit_wait(r->store, &w, NULL, NULL);
+	r->service_cidr = cidrs;
+	start(r);
+}
+
 struct rig *rig_beside(struct rig *first, struct store *store)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));

@@ -13,6 +13,7 @@
 
 #define SERVICES "/api/v1/namespaces/default/services"
 #define CLAIMS "/caravel/claims/"
+#define ADDRESSES "/registry/ipaddresses/"
 #define SPOTS 13 /* of a /28: neither the first nor the last, nor the API server's own */
 
 struct pair {
@@ -27,9 +28,8 @@ static int pair_setup(void **state)
 
 	assert_int_equal(rig_setup(&rig), 0);
 	p->a = rig;
-	p->a->service_cidr = "10.43.0.0/28";
 	p->a->node_port_range = "30000-30007";
-	rig_restart(p->a);
+	rig_range(p->a, "10.43.0.0/28");
 	p->b = rig_beside(p->a, late_store_init(&p->late, p->a->store));
 	*state = p;
 	return 0;
@@ -55,8 +55,12 @@ static int claims_one(const struct store_kv *kv, void *ctx)
 	const struct val *parent;
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
-	parent = val_get(json_decode(&a, kv->value, NULL, NULL), F_parentRef);
-	buf_printf(b, "%.*s=%.*s/%.*s ", SV_ARG(sv_sub(kv->key, sizeof(CLAIMS) - 1, kv->key.n)),
+	bool address = sv_starts(kv->key, SV(ADDRESSES));
+
+	parent = json_decode(&a, kv->value, NULL, NULL);
+	parent = val_get(address ? val_get(parent, F_spec) : parent, F_parentRef);
+	buf_printf(b, "%.*s=%.*s/%.*s ",
+		   SV_ARG(sv_sub(kv->key, (address ? sizeof("/registry/") : sizeof(CLAIMS)) - 1, kv->key.n)),
 		   SV_ARG(val_get_str(parent, F_namespace)), SV_ARG(val_get_str(parent, F_name)));
 	return 0;
 }
@@ -68,6 +72,8 @@ static const char *claims(struct rig *r)
 	struct buf b = BUF_INIT;
 	const char *text;
 
+	assert_int_equal(
+	    store_range(r->store, SV(ADDRESSES), SV("/registry/ipaddresses0"), 0, 0, claims_one, &b, NULL, NULL), 0);
 	assert_int_equal(store_range(r->store, SV(CLAIMS), SV("/caravel/claims0"), 0, 0, claims_one, &b, NULL, NULL),
 			 0);
 	assert_true(sv_starts(buf_sv(&b), sv_from(own)));
@@ -90,6 +96,12 @@ static void raw(struct rig *r, const char *key, const char *value)
 #define CLAIM_OF(resource, ns, name)                                                                                   \
 	"{\"parentRef\":{\"group\":\"\",\"resource\":\"" resource "\",\"namespace\":\"" ns "\",\"name\":\"" name "\"}" \
 	"}"
+
+#define MANAGED "\"ipaddress.kubernetes.io/managed-by\":\"ipallocator.k8s.io\""
+#define ADDRESS_OF(ip, labels, resource, ns, name)                                                                     \
+	"{\"kind\":\"IPAddress\",\"apiVersion\":\"networking.k8s.io/v1\",\"metadata\":{\"name\":\"" ip "\","           \
+	"\"uid\":\"u\",\"labels\":{" labels "}},\"spec\":{\"parentRef\":{\"resource\":\"" resource "\",\"namespace\":" \
+	"\"" ns "\",\"name\":\"" name "\"}}}"
 
 static const char *service(struct rig *r, const char *name, const char *spec)
 {
@@ -300,7 +312,9 @@ static void test_migration(void **state)
 		create(r, arena_printf(&r->arena, "s%d", i), i % 2 ? "" : "\"type\":\"NodePort\"");
 	assert_consistent(r, 5);
 	for (const char *c = claims(r); *c; c = strchr(c, ' ') + 1)
-		raw(r, arena_printf(&r->arena, CLAIMS "%.*s", (int)(strchr(c, '=') - c), c), NULL);
+		raw(r,
+		    arena_printf(&r->arena, "%s%.*s", *c == 'i' ? "/registry/" : CLAIMS, (int)(strchr(c, '=') - c), c),
+		    NULL);
 	assert_string_equal(claims(r), "");
 	raw(r, CLAIMS "ipaddresses/10.43.0.14", CLAIM_OF("services", "default", "gone"));
 	raw(r, CLAIMS "nodeports/30999", CLAIM_OF("services", "default", "s0"));
@@ -387,7 +401,7 @@ static void test_left_over(void **state)
 {
 	struct pair *p = *state;
 
-	raw(p->a, CLAIMS "ipaddresses/10.43.0.9", CLAIM_OF("services", "default", "gone"));
+	raw(p->a, ADDRESSES "10.43.0.9", ADDRESS_OF("10.43.0.9", MANAGED, "services", "default", "gone"));
 	raw(p->a, CLAIMS "nodeports/30003", CLAIM_OF("services", "default", "gone"));
 	expect(p->b, 201, "POST", SERVICES,
 	       service(p->b, "b",
@@ -397,7 +411,7 @@ static void test_left_over(void **state)
 	expect(p->a, 200, "DELETE", SERVICES "/b", NULL);
 	assert_string_equal(claims(p->a), "");
 	/* One of somebody whom this version does not know is. */
-	raw(p->a, CLAIMS "ipaddresses/10.43.0.9", CLAIM_OF("gateways", "default", "edge"));
+	raw(p->a, ADDRESSES "10.43.0.9", ADDRESS_OF("10.43.0.9", "", "gateways", "default", "edge"));
 	expect_status(p->a, 422, "Invalid", "provided IP is already allocated",
 		      &(struct ask){ .method = "POST",
 				     .path = SERVICES,
@@ -405,7 +419,7 @@ static void test_left_over(void **state)
 	for (int i = 0; i < SPOTS - 1; i++)
 		assert_int_equal(create(i % 2 ? p->a : p->b, arena_printf(&p->a->arena, "s%d", i), ""), 201);
 	assert_int_equal(create(p->b, "last", ""), 500);
-	raw(p->a, CLAIMS "ipaddresses/10.43.0.9", NULL);
+	raw(p->a, ADDRESSES "10.43.0.9", NULL);
 	rig_run(p->a, 190 * NS_PER_SEC); /* what was learned of it is forgotten */
 	assert_int_equal(create(p->b, "last", ""), 201);
 }
@@ -435,9 +449,9 @@ static void test_repair(void **state)
 	       service(r, "a",
 		       "\"clusterIP\":\"10.43.0.9\",\"type\":\"NodePort\",\"ports\":[{\"port\":1,\"nodePort\":"
 		       "30003}]"));
-	raw(r, CLAIMS "ipaddresses/10.43.0.9", NULL);
+	raw(r, ADDRESSES "10.43.0.9", NULL);
 	raw(r, CLAIMS "nodeports/30003", NULL);
-	raw(r, CLAIMS "ipaddresses/10.43.0.5", CLAIM_OF("services", "default", "a"));
+	raw(r, ADDRESSES "10.43.0.5", ADDRESS_OF("10.43.0.5", MANAGED, "services", "default", "a"));
 	/* Two that have one address, and an address that is in no range. */
 	raw(r, "/registry/services/specs/default/b",
 	    "{\"kind\":\"Service\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"b\",\"namespace\":\"default\","
@@ -531,7 +545,7 @@ static void test_repair_on_full(void **state)
 	struct buf said = BUF_INIT;
 
 	expect(p->a, 201, "POST", SERVICES, service(p->a, "a", "\"clusterIP\":\"10.43.0.9\""));
-	raw(p->a, CLAIMS "ipaddresses/10.43.0.9", NULL);
+	raw(p->a, ADDRESSES "10.43.0.9", NULL);
 	raw(p->a, CLAIMS "ipaddresses/10.43.0.5", CLAIM_OF("services", "default", "nobody"));
 	p->late.full = true;
 	log_set_sink(said_of_claims, &said);

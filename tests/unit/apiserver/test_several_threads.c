@@ -145,9 +145,11 @@ static void *take(void *ctx)
 static int collect_claim(const struct store_kv *kv, void *ctx)
 {
 	struct strmap *m = ctx;
-	ssize_t slash = sv_find(sv_sub(kv->key, 16, kv->key.n), '/');
+	size_t name = kv->key.n;
 
-	assert_null(strmap_set(m, sv_sub(kv->key, 16 + (size_t)slash + 1, kv->key.n), m));
+	while (kv->key.p[name - 1] != '/')
+		name--;
+	assert_null(strmap_set(m, sv_sub(kv->key, name, kv->key.n), m));
 	return 0;
 }
 
@@ -160,6 +162,9 @@ static void verify(struct world *w, size_t services)
 		struct obj_list l = { 0 };
 
 		assert_int_equal(store_range(w->store, SV("/caravel/claims/"), SV("/caravel/claims0"), 0, 0,
+					     collect_claim, &claimed, NULL, NULL),
+				 0);
+		assert_int_equal(store_range(w->store, SV("/registry/ipaddresses/"), SV("/registry/ipaddresses0"), 0, 0,
 					     collect_claim, &claimed, NULL, NULL),
 				 0);
 		assert_int_equal(client_list(w->clients[i], RES(core_services), SV("default"), &none, &l, NULL), 0);

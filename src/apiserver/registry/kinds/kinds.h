@@ -66,6 +66,7 @@ void allocators_free(struct apiserver *s);
  * than claims are), and from time to time, for what other versions and hands have done. Fails when nothing can be read.
  */
 int service_claims_repair(struct apiserver *s, bool quiet, struct err *err);
+bool service_claims_wrong(struct apiserver *s); /* somebody has taken an IPAddress away from its Service */
 void service_repair_stop(struct apiserver *s); /* none runs any more */
 
 /* streams.c: log, exec, attach, portforward, proxy: towards the kubelet. */

@@ -1,7 +1,7 @@
 /* Kinds whose only specialities are flags and small defaults: policy, networking, storage,
  * discovery, coordination, scheduling, apiextensions. */
 #include "apiserver/authz.h"
-#include "apiserver/registry/kinds/kinds.h"
+#include "apiserver/registry/kinds/allocators.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 
 /* A status endpoint that leaves all metadata alone. */
@@ -127,12 +127,14 @@ const struct strategy networkpolicy_strategy = {
 
 const struct strategy servicecidr_strategy = {
 	.res = RES(networking_servicecidrs),
+	.observe = servicecidr_observe,
 	.unconditional_update = true,
 	.no_generation = true,
 };
 
 const struct strategy ipaddress_strategy = {
 	.res = RES(networking_ipaddresses),
+	.observe = ipaddress_observe,
 	.name_check = check_ip_name,
 	.unconditional_update = true,
 	.no_generation = true,

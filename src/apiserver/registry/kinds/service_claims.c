@@ -2,16 +2,11 @@
 #include "apiserver/registry/kinds/service_claims.h"
 #include "apiserver/set_aside.h"
 #include "apiserver/watchcache.h"
+#include "apiserver/storekey.h"
+#include "base/timefmt.h"
 #include "codec/json.h"
 
 #include <stdlib.h>
-
-const char *claim_kind_name(enum number_kind kind)
-{
-	static const char *const names[_NUMBER_KIND_MAX] = { "ipaddresses", "nodeports" };
-
-	return names[kind];
-}
 
 /* The parts one after the other. By hand: each Service that is made makes some, and printf is most of what they cost.
  */
@@ -28,48 +23,91 @@ static struct sv claim_join(struct arena *a, const struct sv *parts, size_t n)
 	return sv_make(text, bytes);
 }
 
-struct sv claim_store_key(struct arena *a, const struct allocators *al, struct number n)
+struct sv claim_store_key(struct arena *a, struct number n)
 {
-	const struct sv parts[] = { SV(CLAIMS_ROOT), sv_from(claim_kind_name(n.kind)), SV("/"), number_text(a, al, n) };
+	struct sv text = number_text(a, n);
+	const struct sv parts[] = { SV(CLAIMS_PORTS), text };
 
-	return claim_join(a, parts, ARRAY_LEN(parts));
+	return n.kind == NUMBER_IP ? storekey(a, RES(networking_ipaddresses), SV(""), text)
+				   : claim_join(a, parts, ARRAY_LEN(parts));
 }
 
-struct sv claim_value(struct arena *a, struct sv ns, struct sv name)
+/* Names of objects need no escapes. */
+static struct sv claim_parent(struct arena *a, struct sv ns, struct sv name)
 {
-	/* Names of objects need no escapes. */
 	const struct sv parts[] = { SV("{\"parentRef\":{\"group\":\"\",\"resource\":\"services\",\"namespace\":\""), ns,
 				    SV("\",\"name\":\""), name, SV("\"}}") };
 
 	return claim_join(a, parts, ARRAY_LEN(parts));
 }
 
+struct sv claim_value(struct env *env, struct arena *a, struct number n, struct sv ns, struct sv name)
+{
+	char made[TIME_TEXT_MAX], uid[37];
+
+	if (n.kind == NUMBER_PORT)
+		return claim_parent(a, ns, name);
+	env_uuid(env, uid);
+
+	const struct sv parts[] = {
+		SV("{\"kind\":\"IPAddress\",\"apiVersion\":\"networking.k8s.io/v1\",\"metadata\":{\"name\":\""),
+		number_text(a, n),
+		SV("\",\"uid\":\""),
+		sv_from(uid),
+		SV("\",\"creationTimestamp\":\""),
+		time_format(env_now_ns(env), false, made),
+		SV("\",\"labels\":{\"" LABEL_IP_FAMILY "\":\""),
+		ip_is_v4(n.ip) ? SV("IPv4") : SV("IPv6"),
+		SV("\",\"" LABEL_IP_MANAGED "\":\"" IP_MANAGER
+		   "\"}},\"spec\":{\"parentRef\":{\"resource\":\"services\","
+		   "\"namespace\":\""),
+		ns,
+		SV("\",\"name\":\""),
+		name,
+		SV("\"}}}"),
+	};
+
+	return claim_join(a, parts, ARRAY_LEN(parts));
+}
+
+/* The address or port that the key names. */
+static bool claim_key_parse(struct arena *a, const struct allocators *al, struct sv key, struct claim *ret)
+{
+	struct sv objects = storekey_first(a, RES(networking_ipaddresses), SV(""));
+	int64_t port;
+
+	if (sv_starts(key, SV(CLAIMS_PORTS))) {
+		if (!sv_to_i64(sv_sub(key, sizeof(CLAIMS_PORTS) - 1, key.n), &port) || port < 0 || port > UINT16_MAX)
+			return false;
+		ret->in_range = number_of_port(al, port, &ret->n);
+		ret->n = (struct number){ NUMBER_PORT, ip_v4((uint32_t)port) };
+		return true;
+	}
+	ret->in_range = true;
+	ret->old = sv_starts(key, SV(CLAIMS_OLD));
+	if (!ret->old && !sv_starts(key, objects))
+		return false;
+	return number_of_ip(sv_sub(key, ret->old ? sizeof(CLAIMS_OLD) - 1 : objects.n, key.n), &ret->n);
+}
+
 bool claim_parse(struct arena *a, const struct allocators *al, struct sv key, struct sv value, struct claim *ret)
 {
-	const struct val *parent;
-	struct sv rest, kind;
+	const struct val *parent, *labels;
 
 	*ret = (struct claim){ .ns = SV_NULL };
-	if (!sv_starts(key, SV(CLAIMS_ROOT)))
+	if (!claim_key_parse(a, al, key, ret))
 		return false;
-	rest = sv_sub(key, sizeof(CLAIMS_ROOT) - 1, key.n);
-	if (!sv_split(&rest, '/', &kind))
-		return false;
-	while (ret->kind < _NUMBER_KIND_MAX && !sv_is(kind, claim_kind_name(ret->kind)))
-		ret->kind++;
-	if (ret->kind == _NUMBER_KIND_MAX)
-		return false;
-	ret->text = rest;
-	if (ret->kind == NUMBER_IP) {
-		ret->in_range = number_of_ip(al, rest, &ret->n);
-	} else {
-		int64_t port;
-
-		ret->in_range = sv_to_i64(rest, &port) && number_of_port(al, port, &ret->n);
-	}
-	parent = val_get(json_decode(a, value, NULL, NULL), F_parentRef);
+	ret->doc = json_decode(a, value, NULL, NULL);
+	parent = ret->n.kind == NUMBER_IP && !ret->old ? val_get(ret->doc, F_spec, F_parentRef)
+						       : val_get(ret->doc, F_parentRef);
 	if (!parent)
 		return false;
+	if (ret->n.kind == NUMBER_IP && !ret->old) {
+		labels = val_get(ret->doc, F_metadata, F_labels);
+		ret->ours = val_is(val_member_sv(labels, SV(LABEL_IP_MANAGED)), IP_MANAGER);
+		ret->labelled = ret->ours && val_is(val_member_sv(labels, SV(LABEL_IP_FAMILY)),
+						    ip_is_v4(ret->n.ip) ? "IPv4" : "IPv6");
+	}
 	ret->of_service = val_get_str(parent, F_group).n == 0 && val_is(val_get(parent, F_resource), "services");
 	ret->ns = val_get_str(parent, F_namespace);
 	ret->name = val_get_str(parent, F_name);
@@ -79,18 +117,15 @@ bool claim_parse(struct arena *a, const struct allocators *al, struct sv key, st
 bool claim_is_shown(const struct claim *c, const struct val *svc)
 {
 	const struct val *spec = val_get(svc, F_spec);
-	struct ip_addr ip, its;
-	int64_t port;
+	struct ip_addr its;
+	int64_t port = number_port(c->n);
 
-	if (c->kind == NUMBER_IP) {
-		if (ip_parse(c->text, &ip))
-			VAL_EACH(val_get(spec, F_clusterIPs), x)
-				if (ip_parse(val_str(x), &its) && ip_eq(ip, its))
-					return true;
+	if (c->n.kind == NUMBER_IP) {
+		VAL_EACH(val_get(spec, F_clusterIPs), x)
+			if (ip_parse(val_str(x), &its) && ip_eq(c->n.ip, its))
+				return true;
 		return false;
 	}
-	if (!sv_to_i64(c->text, &port))
-		return false;
 	VAL_EACH(val_get(spec, F_ports), p)
 		if (val_get_int(p, 0, F_nodePort) == port)
 			return true;
@@ -112,19 +147,21 @@ static int64_t claim_expected(struct allocators *al, struct sv key)
 	return rev;
 }
 
-static struct store_write claim_made(struct api_req *q, struct allocators *al, struct number n, struct sv value)
+static struct store_write claim_made(struct api_req *q, struct allocators *al, struct number n, const struct val *doc)
 {
-	struct store_write w = { .key = claim_store_key(q->arena, al, n), .value = value };
+	struct store_write w = { .key = claim_store_key(q->arena, n) };
+
+	w.value = claim_value(q->server->env, q->arena, n, val_get_str(doc, F_metadata, F_namespace),
+			      val_get_str(doc, F_metadata, F_name));
 
 	w.expect_rev = claim_expected(al, w.key);
 	return w;
 }
 
-static struct store_write claim_given_up(struct api_req *q, const struct allocators *al, struct number n)
+static struct store_write claim_given_up(struct api_req *q, struct number n)
 {
-	return (struct store_write){ .key = claim_store_key(q->arena, al, n),
-				     .expect_rev = STORE_ANY_REV,
-				     .tombstone = true };
+	return (
+	    struct store_write){ .key = claim_store_key(q->arena, n), .expect_rev = STORE_ANY_REV, .tombstone = true };
 }
 
 /* < 0: old has it, > 0: doc has it, 0: both. */
@@ -133,9 +170,7 @@ static int claim_side(const struct number *old, const struct number *end, const 
 {
 	if (old == end || now == now_end)
 		return old == end ? 1 : -1;
-	if (old->kind != now->kind)
-		return old->kind < now->kind ? -1 : 1;
-	return old->at == now->at ? 0 : old->at < now->at ? -1 : 1;
+	return number_cmp(old, now);
 }
 
 const struct store_write *service_claims(struct api_req *q, const struct val *old, const struct val *doc, size_t *ret_n)
@@ -145,22 +180,17 @@ const struct store_write *service_claims(struct api_req *q, const struct val *ol
 	struct number *was = numbers_of(q->arena, al, old, &n_old), *is = numbers_of(q->arena, al, doc, &n_now);
 	const struct number *was_end = was + n_old, *is_end = is + n_now;
 	struct store_write *list = NULL;
-	struct sv value = SV_NULL;
 
 	while (was < was_end || is < is_end) {
 		int side = claim_side(was, was_end, is, is_end);
 
-		if (side && !list) {
+		if (side && !list)
 			list =
 			    ARENA_ARRAY(q->arena, struct store_write, (size_t)(was_end - was) + (size_t)(is_end - is));
-			if (doc)
-				value = claim_value(q->arena, val_get_str(doc, F_metadata, F_namespace),
-						    val_get_str(doc, F_metadata, F_name));
-		}
 		if (side > 0)
-			list[n++] = claim_made(q, al, *is, value);
+			list[n++] = claim_made(q, al, *is, doc);
 		else if (side < 0 && !number_shown_again(al, *was))
-			list[n++] = claim_given_up(q, al, *was);
+			list[n++] = claim_given_up(q, *was);
 		was += side <= 0;
 		is += side >= 0;
 	}
@@ -208,6 +238,11 @@ void service_claim_refused(struct api_req *q, struct sv key, struct sv value, in
 	if (!claim_parse(q->arena, al, key, value, &c) || !c.of_service) {
 		if (c.in_range)
 			number_foreign(al, c.n);
+		return;
+	}
+	/* Another's IPAddress is respected, whatever it says whose it is. */
+	if (c.n.kind == NUMBER_IP && !c.ours) {
+		number_foreign(al, c.n);
 		return;
 	}
 	holder = wc_get(s->wc, RES(core_services), c.ns, c.name);

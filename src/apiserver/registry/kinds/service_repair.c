@@ -2,7 +2,8 @@
  * version's writes, somebody's hand.
  *
  *	1. what all Services have, as the watch cache has them
- *	2. the claims, in portions: one of somebody who does not have it goes
+ *	2. IPAddresses and claims of ports, in portions: one of somebody who does not have it goes; what claims
+ *addresses in the old place moves
  *	3. a number without a claim gets one
  *
  * Other servers write meanwhile, so each of these writes expects what was looked at: a claim goes only as the version
@@ -27,19 +28,22 @@ struct owner {
 	struct obj *o; /* the first one; reference */
 	bool in_range, claimed, again;
 	struct number n;
+	int64_t wrong; /* the revision of its IPAddress that says something else; 0: it does not */
 };
 
-/* A claim that is to go. */
+/* A claim that is to go, or to move. */
 struct leftover {
 	struct sv key;
 	int64_t rev;
+	struct sv value; /* what is written at moved_to in the same go; SV_NULL: nothing */
+	struct sv moved_to;
 };
 
 struct repair {
 	struct apiserver *s;
 	struct allocators *al;
 	bool quiet;
-	struct strmap owners; /* "ipaddresses/10.43.0.1" -> struct owner */
+	struct strmap owners; /* struct number -> struct owner */
 	int64_t seen;	      /* all up to it was in the cache before the Services were looked at */
 	int64_t rev;	      /* of the claims that were read */
 	size_t told;
@@ -99,15 +103,16 @@ void service_repair_stop(struct apiserver *s)
 
 /* --- what Services have --- */
 
-static void repair_owner(struct repair *rp, struct obj *o, enum number_kind kind, const char *number, bool in_range,
-			 struct number n)
+static struct sv repair_key(const struct number *n)
 {
-	char key[80];
-	struct owner *w, **slot;
+	return sv_make((const char *)n, sizeof(*n));
+}
 
-	snprintf(key, sizeof(key), "%s/%s", claim_kind_name(kind), number);
-	slot = (struct owner **)(void *)strmap_slot(&rp->owners, sv_from(key));
-	w = *slot;
+static void repair_owner(struct repair *rp, struct obj *o, struct number n, const char *number, bool in_range)
+{
+	enum number_kind kind = n.kind;
+	struct owner **slot = (struct owner **)(void *)strmap_slot(&rp->owners, repair_key(&n)), *w = *slot;
+
 	if (w) {
 		if (w->o != o) {
 			w->again = true;
@@ -129,13 +134,14 @@ static void repair_owner(struct repair *rp, struct obj *o, enum number_kind kind
 
 static void repair_owner_of_port(struct repair *rp, struct obj *o, int64_t port)
 {
-	struct number n = { NUMBER_PORT, 0 };
+	struct number n = { NUMBER_PORT, ip_v4((uint32_t)port) };
+	bool in_range = number_of_port(rp->al, port, &n);
 	char text[24];
 
-	if (port <= 0)
+	if (port <= 0 || port > UINT16_MAX)
 		return;
 	snprintf(text, sizeof(text), "%" PRId64, port);
-	repair_owner(rp, o, NUMBER_PORT, text, number_of_port(rp->al, port, &n), n);
+	repair_owner(rp, o, n, text, in_range);
 }
 
 static int repair_owners(struct obj *o, void *ctx)
@@ -144,11 +150,10 @@ static int repair_owners(struct obj *o, void *ctx)
 	const struct val *spec = obj_get(o, F_spec);
 
 	VAL_EACH(val_get(spec, F_clusterIPs), x) {
-		struct number n = { NUMBER_IP, 0 };
-		struct ip_addr ip;
+		struct number n;
 
-		if (ip_parse(val_str(x), &ip))
-			repair_owner(rp, o, NUMBER_IP, ip_text(ip).s, number_of_ip(rp->al, val_str(x), &n), n);
+		if (number_of_ip(val_str(x), &n))
+			repair_owner(rp, o, n, ip_text(n.ip).s, number_has_range(rp->al, n));
 	}
 	VAL_EACH(val_get(spec, F_ports), p)
 		repair_owner_of_port(rp, o, val_get_int(p, 0, F_nodePort));
@@ -223,16 +228,65 @@ static bool repair_is_of(struct repair *rp, const struct claim *c, struct owner 
 	return false;
 }
 
+/* An IPAddress of ours that no Service has, in upstream's words. */
+static void repair_tell_leftover(struct repair *rp, const struct claim *c)
+{
+	_cleanup_obj_ struct obj *svc = NULL;
+	const char *ip = ip_text(c->n.ip).s;
+
+	if (rp->quiet || rp->told++ >= REPAIR_WORDS)
+		return;
+	if (!c->of_service) {
+		recorder_event(repair_recorder(rp, NUMBER_IP), RES(networking_ipaddresses), c->doc, "Warning",
+			       "IPAddressNotAllocated",
+			       "IPAddress %s appears to have been modified, not referencing a Service: cleaning up",
+			       ip);
+		return;
+	}
+	svc = wc_get(rp->s->wc, RES(core_services), c->ns, c->name);
+	recorder_event(repair_recorder(rp, NUMBER_IP), RES(networking_ipaddresses), c->doc, "Warning",
+		       svc ? "IPAddressWrongReference" : "IPAddressNotAllocated",
+		       "IPAddress: %s for Service %.*s/%.*s %s: cleaning up", ip, SV_ARG(c->ns), SV_ARG(c->name),
+		       svc ? "has a wrong reference" : "appears to have leaked");
+}
+
+/* Addresses were claimed beside the ports once. */
+static void repair_move(struct repair *rp, const struct store_kv *kv, const struct claim *c, struct owner *w)
+{
+	struct leftover l = { .key = rp->last, .rev = kv->mod_rev };
+
+	if (!c->of_service) /* of somebody whom nobody knows: it stays */
+		return;
+	if (repair_is_of(rp, c, w) && !w->claimed) {
+		l.value = claim_value(rp->s->env, &rp->arena, c->n, c->ns, c->name);
+		l.moved_to = claim_store_key(&rp->arena, c->n);
+		w->claimed = true;
+	}
+	vec_push(&rp->leftovers, l);
+}
+
 static int repair_claim(const struct store_kv *kv, void *ctx)
 {
 	struct repair *rp = ctx;
-	struct owner *w = strmap_get(&rp->owners, sv_sub(kv->key, sizeof(CLAIMS_ROOT) - 1, kv->key.n));
+	struct owner *w;
 	struct claim c;
+	bool known;
 
 	rp->read++;
 	rp->last = arena_sv(&rp->arena, kv->key);
+	known = claim_parse(&rp->arena, rp->al, kv->key, kv->value, &c);
+	w = known || c.n.kind == NUMBER_IP ? strmap_get(&rp->owners, repair_key(&c.n)) : NULL;
+	if (known && c.old) {
+		repair_move(rp, kv, &c, w);
+		return 0;
+	}
+	/* A Service's own IPAddress says whose it is; somebody has written another one. */
+	if (known && c.n.kind == NUMBER_IP && w && !(c.of_service && c.labelled && repair_is_of(rp, &c, w))) {
+		w->wrong = kv->mod_rev;
+		return 0;
+	}
 	/* Somebody else's, or nothing that is known: it is respected, and nothing can be made in its place. */
-	if (!claim_parse(&rp->arena, rp->al, kv->key, kv->value, &c) || !c.of_service) {
+	if (!known || (c.n.kind == NUMBER_IP ? !c.ours : !c.of_service)) {
 		if (w)
 			w->claimed = true;
 		return 0;
@@ -242,35 +296,43 @@ static int repair_claim(const struct store_kv *kv, void *ctx)
 		return 0;
 	}
 	/* Nobody knows what an unreadable one has. */
-	if (kv->mod_rev <= rp->seen && !set_aside_rev(rp->s, RES(core_services), c.ns, c.name))
-		vec_push(&rp->leftovers, ((struct leftover){ rp->last, kv->mod_rev }));
+	if (kv->mod_rev > rp->seen || set_aside_rev(rp->s, RES(core_services), c.ns, c.name))
+		return 0;
+	if (c.n.kind == NUMBER_IP)
+		repair_tell_leftover(rp, &c);
+	vec_push(&rp->leftovers, ((struct leftover){ .key = rp->last, .rev = kv->mod_rev }));
 	return 0;
 }
 
 /* 1: there are more. */
-static int repair_portion(struct repair *rp, struct sv from, struct err *err)
+static int repair_portion(struct repair *rp, struct sv from, struct sv behind, struct err *err)
 {
-	struct sv behind = storekey_behind(&rp->arena, SV(CLAIMS_ROOT));
-
 	rp->read = 0;
 	rp->leftovers.n = 0;
 	if (store_range(rp->s->store, from, behind, rp->rev, REPAIR_PORTION, repair_claim, rp, &rp->rev, err) < 0)
 		return err_wrap(err, "reading who has which address");
-	for (size_t i = 0; i < rp->leftovers.n; i++)
-		repair_write(rp, &(struct store_write){ .key = rp->leftovers.p[i].key,
-							.expect_rev = rp->leftovers.p[i].rev,
-							.tombstone = true });
+	for (size_t i = 0; i < rp->leftovers.n; i++) {
+		const struct leftover *l = &rp->leftovers.p[i];
+		struct store_write gone = { .key = l->key, .expect_rev = l->rev, .tombstone = true },
+				   moved = { .key = l->moved_to, .value = l->value, .also = &gone, .n_also = 1 };
+
+		repair_write(rp, l->value.p ? &moved : &gone);
+	}
 	repair_wait(rp, 0);
 	return rp->read == REPAIR_PORTION;
 }
 
-static int repair_claims(struct repair *rp, struct err *err)
+static int repair_claims(struct repair *rp, struct sv root, struct err *err)
 {
-	struct sv from = SV(CLAIMS_ROOT);
-	char next[STORE_KEY_MAX + 1];
+	char first[STORE_KEY_MAX + 1], end[STORE_KEY_MAX + 1], next[STORE_KEY_MAX + 1];
+	struct sv from, behind = storekey_behind(&rp->arena, root);
 	int rc;
 
-	while ((rc = repair_portion(rp, from, err)) > 0) {
+	memcpy(first, root.p, root.n);
+	memcpy(end, behind.p, behind.n);
+	from = sv_make(first, root.n);
+	behind = sv_make(end, behind.n);
+	while ((rc = repair_portion(rp, from, behind, err)) > 0) {
 		memcpy(next, rp->last.p, rp->last.n);
 		next[rp->last.n] = '\0'; /* the first key behind it */
 		from = sv_make(next, rp->last.n + 1);
@@ -290,23 +352,36 @@ static void repair_missing(struct repair *rp)
 	STRMAP_EACH(&rp->owners, e) {
 		const struct owner *w = e->value;
 		_cleanup_obj_ struct obj *now = NULL;
-		const char *number = strchr(e->key, '/') + 1;
+		struct sv text = number_text(&rp->arena, w->n);
 
 		if (w->claimed || !w->in_range)
 			continue;
 		now = wc_get(rp->s->wc, RES(core_services), obj_ns(w->o), obj_name(w->o));
 		if (!now || obj_rev(now) != obj_rev(w->o)) /* whoever wrote it meanwhile took care */
 			continue;
-		repair_tell(rp, w->o, w->n.kind, "NotAllocated", number, "is not allocated; repairing");
-		repair_write(rp,
-			     &(struct store_write){ .key = claim_store_key(&rp->arena, rp->al, w->n),
-						    .value = claim_value(&rp->arena, obj_ns(w->o), obj_name(w->o)) });
+		repair_tell(rp, w->o, w->n.kind, "NotAllocated", arena_cstr(&rp->arena, text),
+			    w->wrong ? "has a wrong reference; repairing" : "is not allocated; repairing");
+		repair_write(rp, &(struct store_write){ .key = claim_store_key(&rp->arena, w->n),
+							.expect_rev = w->wrong,
+							.value = claim_value(rp->s->env, &rp->arena, w->n, obj_ns(w->o),
+									     obj_name(w->o)) });
 		if (++asked % REPAIR_PORTION == 0) {
 			repair_wait(rp, 0);
 			arena_reset(&rp->arena);
 		}
 	}
 	repair_wait(rp, 0);
+}
+
+bool service_claims_wrong(struct apiserver *s)
+{
+	struct allocators *al = allocators_of(s);
+	bool wrong;
+
+	pthread_mutex_lock(&al->lock);
+	wrong = al->nameless.n;
+	pthread_mutex_unlock(&al->lock);
+	return wrong;
 }
 
 int service_claims_repair(struct apiserver *s, bool quiet, struct err *err)
@@ -318,7 +393,10 @@ int service_claims_repair(struct apiserver *s, bool quiet, struct err *err)
 	pthread_cond_init(&rp.cond, NULL);
 	rp.seen = wc_rev(s->wc);
 	registry_each(s, RES(core_services), SV(""), repair_owners, &rp);
-	rc = repair_claims(&rp, err);
+	/* The objects first: what is in the old place as well is in the way of nobody then. */
+	rc = repair_claims(&rp, storekey_first(&rp.arena, RES(networking_ipaddresses), SV("")), err);
+	if (rc == 0)
+		rc = repair_claims(&rp, SV(CLAIMS_ROOT), err);
 	if (rc == 0)
 		repair_missing(&rp);
 	allocators_forget_foreign(rp.al);

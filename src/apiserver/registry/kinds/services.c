@@ -1,5 +1,5 @@
 /* Services: computed defaults; ClusterIPs and node ports, each handed out once. Who has which the store knows
- * (service_claims.c); the bitmaps of allocators.c say where to try. */
+ * (service_claims.c); the sets of allocators.c say where to try. */
 #include "apiserver/pki.h"
 #include "apiserver/registry/kinds/allocators.h"
 #include "apiserver/registry/kinds/service_claims.h"
@@ -18,7 +18,7 @@ static void reservation_drop(struct allocators *al, struct reservation *r)
 {
 	pthread_mutex_lock(&al->lock);
 	for (size_t i = 0; i < r->numbers.n; i++)
-		number_mark(al->of[r->numbers.p[i].kind].reserved, r->numbers.p[i], false);
+		number_reserve(al, r->numbers.p[i], false);
 	pthread_mutex_unlock(&al->lock);
 	vec_release(&r->numbers);
 	free(r);
@@ -48,12 +48,10 @@ static bool holds_itself(struct api_req *q, struct allocators *al, const struct 
 	struct sv key =
 	    storekey(q->arena, q->res, val_get_str(doc, F_metadata, F_namespace), val_get_str(doc, F_metadata, F_name));
 	const struct service_numbers *c = strmap_get(&al->unread, key);
-	struct number its;
 
 	for (size_t i = 0; c && i < c->n; i++)
-		if (number_of_address(al, c->numbers[i], &its) && its.at == n.at)
-			return !number_marked(al->of[NUMBER_IP].shown, n) &&
-			       !number_marked(al->of[NUMBER_IP].reserved, n);
+		if (ip_eq(c->numbers[i], n.ip))
+			return !number_used(al, n);
 	return false;
 }
 
@@ -61,28 +59,30 @@ static bool holds_itself(struct api_req *q, struct allocators *al, const struct 
 static int reserve_address(struct api_req *q, struct allocators *al, const struct val *doc, struct sv family,
 			   struct sv *ip, struct reservation *r, struct err *err)
 {
-	const struct ip_range *range = range_of_family(al, family);
-	const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(*ip));
+	const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(*ip)), *why = NULL;
+	struct sv bounds = SV("");
 	struct number n;
 
 	if (!ip->n) {
-		if (!range || !number_take_ip(al, range, env_random_u64(q->server->env), &n))
+		if (!number_take_ip(al, sv_is(family, "IPv6"), env_random_u64(q->server->env), &n))
 			return err_set(err, ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
 		vec_push(&r->numbers, n);
-		*ip = number_text(q->arena, al, n);
+		*ip = number_text(q->arena, n);
 		return 0;
 	}
-	if (!number_of_ip(al, *ip, &n))
+	if (!number_of_ip(*ip, &n) || !number_in_range(al, n, &bounds, q->arena))
+		why = bounds.n
+			  ? arena_printf(q->arena,
+					 "the provided IP (%.*s) is not in the valid range. The range of valid IPs "
+					 "is %.*s",
+					 SV_ARG(*ip), SV_ARG(bounds))
+			  : "the provided network does not match the current range";
+	else if (number_taken(al, n) && !holds_itself(q, al, doc, n))
+		why = "provided IP is already allocated";
+	if (why)
 		return invalid(err, doc, "spec.clusterIPs", value,
-			       arena_printf(q->arena,
-					    "failed to allocate IP %.*s: the provided network does not match "
-					    "the current range",
-					    SV_ARG(*ip)));
-	if (number_taken(al, n) && !holds_itself(q, al, doc, n))
-		return invalid(err, doc, "spec.clusterIPs", value,
-			       arena_printf(q->arena, "failed to allocate IP %.*s: provided IP is already allocated",
-					    SV_ARG(*ip)));
-	number_mark(al->of[NUMBER_IP].reserved, n, true);
+			       arena_printf(q->arena, "failed to allocate IP %.*s: %s", SV_ARG(*ip), why));
+	number_reserve(al, n, true);
 	vec_push(&r->numbers, n);
 	return 0;
 }
@@ -123,7 +123,7 @@ static int reserve_ips(struct api_req *q, struct allocators *al, const struct va
 
 static void port_reserved(struct allocators *al, struct reservation *r, struct number n)
 {
-	number_mark(al->mine, n, true);
+	number_mark(&al->mine, n, true);
 	vec_push(&r->numbers, n);
 }
 
@@ -136,9 +136,9 @@ static int reserve_health_port(struct api_req *q, struct allocators *al, const s
 	struct number n;
 
 	if (port == 0) {
-		if (!number_take(al, NUMBER_PORT, env_random_u64(q->server->env), &n))
+		if (!number_take_port(al, env_random_u64(q->server->env), &n))
 			return err_set(err, ERR_INTERNAL, "failed to allocate a HealthCheckNodePort: range is full");
-		val_set_int(q->arena, spec, F_healthCheckNodePort, al->first_port + (int64_t)n.at);
+		val_set_int(q->arena, spec, F_healthCheckNodePort, number_port(n));
 	} else {
 		if (old && val_get_int(old, 0, F_spec, F_healthCheckNodePort) == port)
 			return 0;
@@ -149,7 +149,7 @@ static int reserve_health_port(struct api_req *q, struct allocators *al, const s
 				       "failed to allocate requested HealthCheck NodePort %" PRId64
 				       ": provided port is already allocated",
 				       port);
-		number_mark(al->of[NUMBER_PORT].reserved, n, true);
+		number_reserve(al, n, true);
 	}
 	port_reserved(al, r, n);
 	return 0;
@@ -179,11 +179,11 @@ static int reserve_asked(struct api_req *q, struct allocators *al, const struct 
 					 "provided port is not in the valid range. The range of valid ports is %s",
 					 q->server->o.node_port_range));
 		/* One port number may serve TCP and UDP of the same Service. */
-		if (number_marked(al->mine, n))
+		if (number_marked(&al->mine, n))
 			continue;
 		if (number_taken(al, n))
 			return invalid(err, doc, field, value, "provided port is already allocated");
-		number_mark(al->of[NUMBER_PORT].reserved, n, true);
+		number_reserve(al, n, true);
 		port_reserved(al, r, n);
 	}
 	return 0;
@@ -229,11 +229,11 @@ static int reserve_others(struct api_req *q, struct allocators *al, bool is_new,
 			if (val_get_int(p, 0, F_nodePort))
 				continue;
 			if (!shared) {
-				if (!number_take(al, NUMBER_PORT, env_random_u64(q->server->env), &n))
+				if (!number_take_port(al, env_random_u64(q->server->env), &n))
 					return err_set(err, ERR_INTERNAL,
 						       "failed to allocate a nodePort: range is full");
 				port_reserved(al, r, n);
-				shared = al->first_port + (int64_t)n.at;
+				shared = number_port(n);
 			}
 			val_set_int(q->arena, p, F_nodePort, shared);
 		}
@@ -270,7 +270,7 @@ static int service_reserve(struct api_req *q, const struct val *old, struct val 
 		rc = reserve_ports(q, al, old, doc, r, err);
 	for (size_t i = 0; i < r->numbers.n; i++)
 		if (r->numbers.p[i].kind == NUMBER_PORT)
-			number_mark(al->mine, r->numbers.p[i], false);
+			number_mark(&al->mine, r->numbers.p[i], false);
 	pthread_mutex_unlock(&al->lock);
 	if (rc < 0 || q->dry_run) {
 		reservation_drop(al, r);

@@ -121,7 +121,7 @@ static void families_complete(struct families *f, bool second)
 	struct val *list = families_list(f);
 
 	if (!val_len(list))
-		val_push(f->a, list, val_new_str_ref(f->a, sv_from(ip_family(f->al->ranges[0].net.addr))));
+		val_push(f->a, list, val_new_str_ref(f->a, sv_from(ip_family(f->al->flags[0].addr))));
 	if (second && !families_single(f) && val_len(list) == 1)
 		val_push(f->a, list, val_new_str_ref(f->a, val_is(val_at(list, 0), "IPv4") ? SV("IPv6") : SV("IPv4")));
 }
@@ -131,7 +131,7 @@ static void families_configured(struct families *f)
 	const struct val *policy = val_get(f->spec, F_ipFamilyPolicy);
 	size_t i = 0;
 
-	if (val_is(policy, "RequireDualStack") && f->al->n_ranges < 2)
+	if (val_is(policy, "RequireDualStack") && f->al->n_flags < 2)
 		fe_invalid(&f->fe, &f->policy_at, policy, "this cluster is not configured for dual-stack services");
 	VAL_EACH(val_get(f->spec, F_ipFamilies), x) {
 		struct fpath here = FPATH_AT(&f->families_at, i++);
@@ -178,6 +178,6 @@ int service_families(struct api_req *q, const struct allocators *al, const struc
 		families_configured(&f);
 	if (f.fe.list.n)
 		return field_errs_to_err(&f.fe, RES(core_services), val_get_str(doc, F_metadata, F_name), err);
-	families_complete(&f, al->n_ranges > 1);
+	families_complete(&f, al->n_flags > 1);
 	return 0;
 }

@@ -88,10 +88,11 @@ static void keep_allocated(struct api_req *q, const struct val *old, struct val 
 	struct val *spec = val_get_mut(doc, F_spec), *ports = val_get_mut(spec, F_ports);
 	const struct val *was = val_get(old, F_spec);
 
-	if (wants_cluster_ip(old) && wants_cluster_ip(doc) && !val_get_str(spec, F_clusterIP).n) {
-		if (val_get(was, F_clusterIP))
+	if (wants_cluster_ip(old) && wants_cluster_ip(doc)) {
+		if (!val_get_str(spec, F_clusterIP).n && val_get(was, F_clusterIP))
 			val_set(q->arena, spec, F_clusterIP, val_get(was, F_clusterIP));
-		if (val_get(was, F_clusterIPs))
+		if (!val_len(val_get(spec, F_clusterIPs)) && val_get(was, F_clusterIPs) &&
+		    val_equal(val_get(spec, F_clusterIP), val_get(was, F_clusterIP)))
 			val_set(q->arena, spec, F_clusterIPs, val_get(was, F_clusterIPs));
 	}
 	if (service_wants_node_ports(old) && service_wants_node_ports(doc))
