@@ -26,6 +26,7 @@
 #define MANAGER "endpointslice-controller.k8s.io"
 #define INDEX_SERVICE "service"
 #define INDEX_TOPOLOGY "topology"
+#define ANN_TRIGGER "endpoints.kubernetes.io/last-change-trigger-time"
 #define STALE_RETRY_NS (20 * NS_PER_MS)
 
 struct endpointslice {
@@ -38,6 +39,7 @@ struct endpointslice {
 
 struct wanted {
 	struct val *ep;
+	int64_t since_ns; /* its pod is as ready as it is; 0: unknown */
 	bool placed;
 };
 
@@ -52,6 +54,7 @@ struct slice {
 	struct obj *o;	       /* NULL: to be made */
 	struct val *endpoints; /* as they shall be */
 	const struct val *ports;
+	int64_t since_ns; /* what changed in it is as it is at the latest; 0: nothing that has a time */
 	bool changed, used;
 };
 
@@ -63,7 +66,8 @@ struct srun {
 	struct val *labels;
 	const char *family;
 	bool missing_node, by_topology;
-	struct topology topology; /* if so */
+	bool first;		  /* it has no slices yet */
+	struct topology topology; /* if by_topology */
 	VEC(struct group) groups;
 	VEC(struct slice) slices;
 };
@@ -216,9 +220,17 @@ static void want_pod(struct srun *r, struct obj *pod)
 		val_set_str(r->a, ep, F_zone, zone);
 	if (val_get_bool(conds, F_ready) && !r->by_topology)
 		endpoint_hints(r, ep);
+	(void)pod_ready_since(pod, &w.since_ns);
 	g = group_for(r, ports_on(r, pod));
 	vec_push(&g->eps, w);
 	strmap_set(&g->by_key, endpoint_key(r->a, ep), (void *)(uintptr_t)g->eps.n);
+}
+
+/* Since when what is written waited to be written: readers measure by it how long they took. */
+static void slice_since(struct slice *s, int64_t ns)
+{
+	if (ns && (!s->since_ns || ns < s->since_ns))
+		s->since_ns = ns;
 }
 
 /* Step 1: what of this slice stays. */
@@ -236,6 +248,8 @@ static void keep_wanted(struct srun *r, struct slice *s, struct group *g)
 		}
 		w->placed = true;
 		s->changed |= !val_same(w->ep, ep);
+		if (val_get_bool(w->ep, F_conditions, F_serving) != val_get_bool(ep, F_conditions, F_serving))
+			slice_since(s, w->since_ns);
 		val_push(r->a, s->endpoints, w->ep);
 	}
 }
@@ -279,6 +293,7 @@ static void place_rest(struct srun *r, struct group *g)
 		if (!s || val_len(s->endpoints) >= PER_SLICE)
 			s = slice_to_fill(r, g, left);
 		val_push(r->a, s->endpoints, g->eps.p[i].ep);
+		slice_since(s, g->eps.p[i].since_ns);
 		s->changed = true;
 		left--;
 	}
@@ -290,9 +305,17 @@ static int endpointslice_write_slice(struct srun *r, struct slice *s, struct err
 	struct client *client = r->c->ctx->client;
 	struct val *doc = s->o ? obj_edit(a, s->o) : val_new_map(a), *meta = val_ensure_map(a, doc, F_metadata);
 	_cleanup_obj_ struct obj *after = NULL;
+	int64_t since;
 	int rc;
 
 	val_set(a, meta, F_labels, r->labels);
+	if (r->first && time_get(obj_get(r->svc, F_metadata, F_creationTimestamp), &since))
+		slice_since(s, since);
+	if (s->since_ns)
+		val_set_sv(a, val_ensure_map(a, meta, F_annotations), SV(ANN_TRIGGER),
+			   val_new_str(a, time_text(a, s->since_ns)));
+	else
+		val_del_sv(val_ensure_map(a, meta, F_annotations), SV(ANN_TRIGGER));
 	if (!s->o) {
 		struct val *refs = val_new_list(a);
 
@@ -453,6 +476,7 @@ static int endpointslice_reconcile(void *ctx, struct sv key, struct reconcile_re
 		topology_read(&r.topology, &a, c->nodes);
 	pods = service_pods(&c->watch, &a, svc, &n_pods);
 	slices = endpointslice_own_slices(&r, &n_slices);
+	r.first = n_slices == 0;
 	for (size_t i = 0; i < n_slices; i++)
 		if (!has_family(obj_get(svc, F_spec, F_ipFamilies), val_str(obj_get(slices[i], F_addressType))) &&
 		    delete_slice(&r, slices[i], err) < 0)

@@ -5,6 +5,7 @@
 #include "controllers/podutil.h"
 #include "controllers/selecting.h"
 #include "controllers/topology_hints.h"
+#include "object/condition.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,20 @@ static struct obj **slices(struct world *w, struct arena *a, size_t *ret_n)
 	return v;
 }
 
+/* Since when a slice has waited to be written: as old as what came or changed in it; "" when something went. */
+static struct sv triggered(const struct obj *slice)
+{
+	return val_str(val_member_sv(obj_get(slice, F_metadata, F_annotations),
+				     SV("endpoints.kubernetes.io/last-change-trigger-time")));
+}
+
+static struct sv ready_since(struct world *w, struct arena *a, const char *pod)
+{
+	struct obj *o = obj_link(a, fake_api_get(w->api, RES(core_pods), "default", pod));
+
+	return val_get_str(condition_find(obj_get(o, F_status, F_conditions), "Ready"), F_lastTransitionTime);
+}
+
 static void test_slice(void **state)
 {
 	struct world *w = world_new(1, both);
@@ -67,12 +82,15 @@ static void test_slice(void **state)
 	world_run(w, NS_PER_SEC);
 	v = slices(w, &a, &n);
 	assert_int_equal(n, 1); /* the empty one */
+	assert_true(
+	    sv_eq(triggered(v[0]), val_str(obj_get(v[0], F_metadata, F_creationTimestamp)))); /* with its Service */
 	make_pod(w, "p1", "");
 	world_run(w, 200 * NS_PER_MS);
 	assert_int_equal(val_len(obj_get(slices(w, &a, &n)[0], F_endpoints)), 0); /* no address yet */
 	world_run(w, 5 * NS_PER_SEC);
 	v = slices(w, &a, &n);
 	assert_int_equal(n, 1);
+	assert_true(triggered(v[0]).n && sv_eq(triggered(v[0]), ready_since(w, &a, "p1")));
 	assert_sv(label_of(obj_root(v[0]), "kubernetes.io/service-name"), "web");
 	assert_sv(label_of(obj_root(v[0]), "endpointslice.kubernetes.io/managed-by"),
 		  "endpointslice-controller.k8s.io");
@@ -116,6 +134,7 @@ static void test_slice(void **state)
 	fake_api_patch(w->api, RES(core_pods), "default", "p1", "status", "{\"status\":{\"phase\":\"Failed\"}}");
 	world_run(w, NS_PER_SEC);
 	assert_int_equal(val_len(obj_get(slices(w, &a, &n)[0], F_endpoints)), 0);
+	assert_int_equal(triggered(slices(w, &a, &n)[0]).n, 0);
 
 	(void)fake_api_writes(w->api);
 	world_run(w, 30 * NS_PER_SEC);
