@@ -15,7 +15,7 @@ build: deps $(BUILD)/build.ninja
 	@test -x $(BUILD)/caravel
 
 $(BUILD)/build.ninja: meson.build
-	@test -f $@ || meson setup --buildtype=release -Db_lto=true -Dstrip=true $(BUILD) > /dev/null
+	@test -f $@ || meson setup --buildtype=release -Doptimization=2 -Db_lto=true -Dstrip=true $(BUILD) > /dev/null
 
 deps:
 	@tools/deps.sh build
