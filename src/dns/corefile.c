@@ -10,6 +10,7 @@
 #define RULES_MAX 1000
 #define HOSTS_MAX 10000
 #define FORWARDS_MAX 200
+#define EXCEPT_MAX 100 /* of one forward */
 
 struct core_line {
 	struct sv words[WORDS_MAX];
@@ -158,7 +159,7 @@ static void core_forward_line(struct core_parser *p, const struct core_line *l, 
 
 	if (sv_is(what, "except")) {
 		for (size_t i = 1; i < l->n; i++)
-			if (core_name(p, l->words[i], &name))
+			if (f->except.n < EXCEPT_MAX && core_name(p, l->words[i], &name))
 				vec_push(&f->except, name);
 	} else if (sv_is(what, "force_tcp")) {
 		f->force_tcp = true;
