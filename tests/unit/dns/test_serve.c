@@ -295,6 +295,34 @@ static void test_connections_bound(void **state)
 	assert_string_equal(ask_udp("web.ns.svc.cluster.local"), WEB);
 }
 
+/* The other family, at the same port: the answer leaves from the address that was asked. */
+static void test_ipv6(void **state)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6,
+				   .sin6_port = htons((uint16_t)Port),
+				   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct timeval guard = { .tv_sec = 30 };
+	uint8_t out[514], in[600];
+	size_t n = question(out + 2, "web.ns.svc.cluster.local", 7);
+
+	(void)state;
+	change("web", "10.43.0.1", true);
+	out[0] = 0;
+	out[1] = (uint8_t)n;
+	for (int tcp = 0; tcp <= 1; tcp++) {
+		_cleanup_close_ int fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+		ssize_t got;
+
+		if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+			skip(); /* a machine without IPv6 */
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &guard, sizeof(guard));
+		assert_true(send(fd, out + 2 - 2 * tcp, n + 2 * (size_t)tcp, 0) > 0);
+		got = recv(fd, in, sizeof(in), 0);
+		assert_true(got > 12);
+		assert_string_equal(kit_text(in + 2 * tcp, (size_t)got - 2 * (size_t)tcp), WEB);
+	}
+}
+
 static void *asks_elsewhere(void *ret)
 {
 	*(char **)ret = xstrdup(ask_udp("elsewhere.test"));
@@ -341,8 +369,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_datagrams), T(test_waits_for_names),   T(test_many_messages), T(test_half_closed),
-		T(test_forwarded), T(test_connections_bound), T(test_end),
+		T(test_datagrams),	   T(test_waits_for_names),
+		T(test_many_messages),	   T(test_half_closed),
+		T(test_forwarded),	   T(test_ipv6),
+		T(test_connections_bound), T(test_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
