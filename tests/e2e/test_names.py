@@ -423,6 +423,31 @@ def a_death_is_not_noticed(c):
     lib.equal((now["metadata"]["uid"], now["spec"]["clusterIP"]), (before, c.dns()))
 
 
+def nodes_that_join_serve_names(_):
+    """Each node by its own server, with what the control plane tells it, and its Pods ask that one."""
+    with lib.DevCluster(2) as d:
+        dns = lib.wait_for("kube-dns", lambda: d.get("service", "-n", "kube-system", "kube-dns"))["spec"]["clusterIP"]
+        ip = d.get("service", "kubernetes")["spec"]["clusterIP"]
+
+        def endpoints():
+            slices = d.get("endpointslices", "-n", "kube-system", "-l", "kubernetes.io/service-name=kube-dns")["items"]
+            return {e["nodeName"]: (e["conditions"]["ready"], [n["name"] for n in e["hints"]["forNodes"]])
+                    for s in slices for e in s["endpoints"]}
+        wanted = {n: (True, [n]) for n in ("dev-1", "dev-2")}
+        lib.wait_for("both name servers", lambda: endpoints() == wanted)
+        d.apply("apiVersion: v1\nkind: Service\nmetadata: {name: there}\nspec: {ports: [{port: 80}]}\n")
+        there = d.get("service", "there")["spec"]["clusterIP"]
+        for node in (1, 2):
+            for name, address in (("kubernetes", ip), ("there", there)):
+                for how in ("+notcp", "+tcp"):
+                    lib.wait_for(f"{name} on dev-{node}", lambda n=node, h=how, m=name, a=address: d.inside(
+                        n, "dig", "+short", "+tries=1", "+time=2", h, f"@{dns}", f"{m}.default.svc.{HERE}", check=False) == a + "\n")
+        # The other node's may be asked as well, whoever comes from a node.
+        port = d.get("node", "dev-1")["metadata"]["annotations"]["caravel.io/dns-port"]
+        address = d.get("node", "dev-1")["status"]["addresses"][0]["address"]
+        lib.equal(d.inside(2, "dig", "+short", "-p", port, f"@{address}", f"there.default.svc.{HERE}"), there + "\n")
+
+
 def left_out(c):
     """--disable coredns: what was made goes, so that another one can be installed under the name."""
     c.stop()
@@ -445,4 +470,4 @@ if __name__ == "__main__":
         lib.wait_for("the name server", lambda: cluster.dig(f"kubernetes.default.svc.{HERE}"), 30)
         sys.exit(lib.main([services_have_names, changes_of_type, resolvers_of_all_kinds, pods_find_names,
                            upstream_servers_that_fail, a_corefile_is_followed, strangers_get_nothing, odd_messages,
-                           a_death_is_not_noticed, left_out], cluster))
+                           a_death_is_not_noticed, nodes_that_join_serve_names, left_out], cluster))
