@@ -173,13 +173,21 @@ static int check_network(const struct server_opts *o, struct err *err)
 	return check_mask("node-cidr-mask-size-ipv6", cidrs, false, o->node_mask_v6, err);
 }
 
+/* Certificates and names of Services are made of it. */
+static int check_domain(const char *domain, struct err *err)
+{
+	const char *why = fmt_dns_subdomain(sv_from(domain));
+
+	return why ? err_set(err, ERR_INVALID, "--cluster-domain '%s': %s", domain, why) : 0;
+}
+
 int server_check(const struct server_opts *o, struct err *err)
 {
 	if (check_port("https-listen-port", o->port, err) < 0 ||
 	    check_address("bind-address", o->bind_address, err) < 0 ||
 	    check_address("advertise-address", o->advertise_address, err) < 0 ||
 	    check_addresses("cluster-dns", o->facts.cluster_dns, err) < 0 ||
-	    check_pods_and_services(&o->facts, err) < 0)
+	    check_domain(o->facts.cluster_domain, err) < 0 || check_pods_and_services(&o->facts, err) < 0)
 		return -1;
 	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 ||

@@ -4,7 +4,10 @@
 
 static struct server_opts usable(void)
 {
-	return (struct server_opts){ .port = 6443, .bind_address = "0.0.0.0", .facts.cluster_cidr = "10.42.0.0/16" };
+	return (struct server_opts){ .port = 6443,
+				     .bind_address = "0.0.0.0",
+				     .facts.cluster_cidr = "10.42.0.0/16",
+				     .facts.cluster_domain = "cluster.local" };
 }
 
 static void refused(const struct server_opts *o, const char *flag)
@@ -43,6 +46,8 @@ static void test_flags(void **state)
 	REFUSED(node.node_ip, "10.0.0.256", "--node-ip");
 	REFUSED(facts.cluster_dns, "dns", "--cluster-dns");
 	REFUSED(facts.cluster_dns, "10.43.0.10,", "--cluster-dns");
+	REFUSED(facts.cluster_domain, "a..b", "--cluster-domain");
+	REFUSED(facts.cluster_domain, "", "--cluster-domain");
 	REFUSED(node.resolv_conf, "/nonexistent/resolv.conf", "--resolv-conf");
 	REFUSED(node.node_name, "Node_1", "--node-name");
 	REFUSED(facts.cluster_cidr, "10.42.0.0", "--cluster-cidr");
