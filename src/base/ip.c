@@ -131,8 +131,13 @@ bool ip_net_parse(struct sv s, struct ip_net *ret)
 	if (s.p && (!sv_to_u64(s, &bits) || bits > all))
 		return false;
 	bits += 128 - all;
-	*ret = (struct ip_net){ ip_masked(a, (unsigned)bits), (uint8_t)bits };
+	*ret = ip_net_of(a, (unsigned)bits);
 	return true;
+}
+
+struct ip_net ip_net_of(struct ip_addr a, unsigned bits)
+{
+	return (struct ip_net){ ip_masked(a, bits), (uint8_t)bits };
 }
 
 bool ip_net_has(struct ip_net n, struct ip_addr a)

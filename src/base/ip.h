@@ -87,6 +87,8 @@ struct ip_net {
 
 /* "10.42.0.0/16", "fd00::/48"; without a length the one address. Host bits are cleared. */
 bool ip_net_parse(struct sv s, struct ip_net *ret);
+/* The range of that length (of 128) that an address is in. */
+struct ip_net ip_net_of(struct ip_addr a, unsigned bits);
 bool ip_net_has(struct ip_net n, struct ip_addr a);
 bool ip_net_covers(struct ip_net outer, struct ip_net inner);
 unsigned ip_net_len(struct ip_net n); /* as people write it: of 32 or 128 */

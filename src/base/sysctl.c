@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int open_setting(const char *path, int flags)
@@ -107,6 +108,30 @@ static size_t sysctl_dir_len(const char *path)
 	return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
+uint64_t sysctl_netns(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/net", &st) == 0 ? st.st_ino : 0;
+}
+
+static bool is_elsewhere(const char *claim)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text, line, word;
+	bool next = false;
+	uint64_t ino;
+
+	if (file_read(&a, claim, 65536, &text, NULL) < 0 || !sv_split(&text, '\n', &line))
+		return false;
+	while (sv_split(&line, ' ', &word)) {
+		if (next)
+			return sv_to_u64(word, &ino) && ino != sysctl_netns();
+		next = sv_is(word, "netns");
+	}
+	return false;
+}
+
 bool sysctl_hand_over(struct sysctls *s, const char *heirs)
 {
 	size_t own = sysctl_dir_len(s->file);
@@ -121,7 +146,7 @@ bool sysctl_hand_over(struct sysctls *s, const char *heirs)
 		_cleanup_free_ char *file = xasprintf("%.*s%s", (int)dir, path, s->file + own);
 		struct sysctls heir;
 
-		if (strcmp(file, s->file) == 0)
+		if (strcmp(file, s->file) == 0 || is_elsewhere(path))
 			continue;
 		sysctls_init(&heir, file);
 		for (size_t k = 0; k < s->saved.n; k++) {

@@ -26,6 +26,8 @@ void sysctls_init(struct sysctls *s, const char *file); /* with what an earlier 
 bool sysctl_ensure(struct sysctls *s, const char *path, const char *value);
 void sysctl_restore(struct sysctls *s); /* and removes the file */
 /* To the first directory, other than the file's own, with a file that matches the pattern heirs: what says that
- * somebody lives there, for a name alone may be anybody's. False when there is none. */
+ * somebody lives there, for a name alone may be anybody's. One whose first line names another network namespace
+ * ("... netns 4026531840") is none: the settings there are others of the same names. False when there is none. */
 bool sysctl_hand_over(struct sysctls *s, const char *heirs);
+uint64_t sysctl_netns(void); /* of this process, as claims name it; 0: not known */
 void sysctls_release(struct sysctls *s);

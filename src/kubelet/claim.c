@@ -1,5 +1,7 @@
 #include "kubelet/claim.h"
 
+#include "base/sysctl.h"
+
 #include "base/board.h"
 #include "base/buf.h"
 #include "kubelet/containerd.h"
@@ -32,6 +34,12 @@ static bool same_file(int fd, const char *path)
 static int write_text(int fd, struct sv text)
 {
 	return ftruncate(fd, 0) == 0 && pwrite(fd, text.p, text.n, 0) == (ssize_t)text.n ? 0 : -1;
+}
+
+/* The process, and in which network namespace it has its part of the kernel (base/sysctl.h). */
+static void claim_say_who(struct buf *b)
+{
+	buf_printf(b, "pid %d netns %" PRIu64 "\n", (int)board_main_pid(), sysctl_netns());
 }
 
 int claim_take(const char *data_dir, struct claim **ret, pid_t *ret_holder, struct err *err)
@@ -78,7 +86,8 @@ int claim_take(const char *data_dir, struct claim **ret, pid_t *ret_holder, stru
 
 		(void)file_read(&a, path, TEXT_MAX, &old, NULL);
 		(void)sv_split(&old, '\n', &first);
-		buf_printf(&b, "pid %d\n%.*s", (int)board_main_pid(), SV_ARG(old));
+		claim_say_who(&b);
+		buf_addsv(&b, old);
 	}
 	(void)write_text(fd, buf_sv(&b)); /* a full disk is no reason not to run */
 	c = xcalloc(1, sizeof(*c));
@@ -140,7 +149,7 @@ int claim_use(struct claim *c, const struct claim_dirs *d, struct err *err)
 	struct sv text;
 	size_t dirs;
 
-	buf_printf(&b, "pid %d\n", (int)board_main_pid());
+	claim_say_who(&b);
 	dirs = b.n;
 	buf_printf(&b, "data-dir %s\nkubelet-root %s\nlog-dir %s\n", c->data_dir, d->kubelet_root, d->log_dir);
 	text = buf_sv(&b);

@@ -1,7 +1,8 @@
 /* claim.h - which cluster of this machine has what.
  *
  *	/run/caravel-<hash>/node   locked by the server that runs on the data directory of that hash, for as
- *	                           long as it runs; its text names the directories it uses outside
+ *	                           long as it runs; its text names the process, its network namespace, and the
+ *	                           directories it uses outside
  *	data_dir/node              the same text but for its pid, for after a reboot
  *	DIR/.caravel               in such a directory that was new or empty: it is this cluster's alone
  *

@@ -50,7 +50,10 @@ static void test_heirs(_unused_ void **state)
 	assert_int_equal(access(path("run-2/settings"), F_OK), -1);
 	assert_int_equal(access(path("run-1/settings"), F_OK), 0);
 
-	put("run-2/node", "pid 2\n");
+	/* in another network namespace */
+	put("run-2/node", "pid 2 netns 1\n");
+	assert_false(hand_over());
+	put("run-2/node", arena_printf(&A, "pid 2 netns %" PRIu64 "\n", sysctl_netns()));
 	put("run-2/settings", "net/bridge/bridge-nf-call-iptables 0\n");
 	assert_true(hand_over());
 	assert_int_equal(access(path("run-0-foreign/settings"), F_OK), -1);
