@@ -72,6 +72,7 @@ static void apply(struct obj *node, void *ctx)
 		return;
 	mtu = podnet_mtu(p, node);
 	pthread_mutex_lock(&p->lock);
+	mtu = mtu ? mtu : p->mtu; /* its address is gone for a moment */
 	same = p->cidr && strcmp(p->cidr, buf_cstr(&b)) == 0 && p->mtu == mtu;
 	old = p->node;
 	p->node = obj_ref(node);
@@ -146,7 +147,7 @@ int podnet_repair(struct podnet *p, struct buf *said)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct sandbox_look look = { .runtime = p->runtime };
 	const char *cidr = NULL;
-	int n = 0, rc, forwarding;
+	int n = 0, rc, forwarding, mtu = 0;
 	struct obj *node = NULL;
 
 	pthread_mutex_lock(&p->lock);
@@ -158,8 +159,11 @@ int podnet_repair(struct podnet *p, struct buf *said)
 	if (!cidr)
 		return 0;
 	apply(node, p); /* its MTU may be another one */
+	pthread_mutex_lock(&p->lock);
+	mtu = p->mtu;
+	pthread_mutex_unlock(&p->lock);
 	if (access(file, F_OK) < 0) {
-		if (write_config(p, cidr, podnet_mtu(p, node), &err) < 0) {
+		if (write_config(p, cidr, mtu, &err) < 0) {
 			buf_printf(said, "the CNI configuration is gone: %s", err_msg(&err));
 			return -1;
 		}

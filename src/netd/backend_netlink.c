@@ -73,14 +73,12 @@ static void on_addr(const struct nlmsghdr *h, void *ctx)
 	struct addrs *l = ctx;
 	struct netd_addr a;
 	uint8_t bits;
-	struct ip_net net;
 
 	if (!message_read_addr(h, &a, &bits) || is_link_local(a.addr))
 		return;
 	vec_push(&l->m->addrs, a);
-	net = (struct ip_net){ a.addr, bits };
 	if (l->onlink && !ip_is_loopback(a.addr))
-		vec_push(&l->m->onlink, ((struct netd_onlink){ net, a.link }));
+		vec_push(&l->m->onlink, ((struct netd_onlink){ ip_net_of(a.addr, bits), a.link }));
 }
 
 /* A dump, until nothing changed meanwhile. start empties what fn fills. */
@@ -228,7 +226,8 @@ static int kernel_read(struct netd_backend *b, struct netd_have *ret, struct err
 	if (l.index) {
 		ret->present = true;
 		ret->foreign = !l.vxlan;
-		ret->right = l.right && l.up;
+		ret->right = l.right;
+		ret->up = l.up;
 		ret->device = (struct netd_device){ .wanted = true, .mtu = l.mtu, .local = l.local };
 		memcpy(ret->device.mac, l.mac, sizeof(l.mac));
 		rc = k->index ? kernel_addrs(k, &machine, false, err) : 0;

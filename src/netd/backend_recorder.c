@@ -66,7 +66,7 @@ static int recorder_device(struct netd_backend *b, const struct netd_have *have,
 	r->devices++;
 	if (!have->present || !want->wanted || !have->right || !ip_eq(have->device.local, want->local))
 		r->have.entries.n = 0;
-	r->have.present = r->have.right = want->wanted;
+	r->have.present = r->have.right = r->have.up = want->wanted;
 	r->have.device = *want;
 	return 0;
 }

@@ -22,7 +22,8 @@ struct recorder;
 struct netd_have {
 	bool present; /* a device of our name */
 	bool foreign; /* which is no VXLAN: not ours to touch */
-	bool right;   /* VNI, port, learning and state are as they have to be */
+	bool right;   /* VNI, port and learning are as they have to be; else only another device will do */
+	bool up;
 	struct netd_device device;
 	VEC(struct net_entry) entries;
 };

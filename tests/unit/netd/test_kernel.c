@@ -108,6 +108,9 @@ static void test_there_and_back(_unused_ void **state)
 	assert_int_equal(machine.mtu[NETD_V6], 1500);
 	assert_int_equal(machine.link[NETD_V4], (int)if_nametoindex("under"));
 	assert_true(netd_machine_has(&machine, own[NETD_V6]));
+	assert_int_equal(machine.onlink.n, 2);
+	assert_true(ip_net_has(machine.onlink.p[0].net, kit_ip("192.0.2.77")));
+	assert_true(ip_net_has(machine.onlink.p[1].net, kit_ip("2001:db8::77")));
 	netd_machine_release(&machine);
 
 	h = read_kernel(b);
@@ -119,7 +122,7 @@ static void test_there_and_back(_unused_ void **state)
 	expect("ip -d link show " DEVICE, "mtu 1450");
 	expect("cat /proc/sys/net/ipv4/conf/" DEVICE "/rp_filter", "2");
 	h = read_kernel(b);
-	assert_true(h.present && h.right && !h.foreign);
+	assert_true(h.present && h.right && h.up && !h.foreign);
 	assert_true(netd_device_same(&h.device, &d));
 	assert_int_equal(h.entries.n, 0);
 	netd_have_release(&h);
@@ -167,9 +170,14 @@ static void test_there_and_back(_unused_ void **state)
 	netd_have_release(&h);
 	run("ip link set " DEVICE " down");
 	h = read_kernel(b);
-	assert_false(h.right);
+	assert_true(h.right && !h.up);
 	netd_have_release(&h);
+	run("ip link set " DEVICE " alias same");
 	make(b, &d);
+	expect("ip link show " DEVICE, "alias same"); /* it is no other one */
+	h = read_kernel(b);
+	assert_true(h.up);
+	netd_have_release(&h);
 	d = device("2001:db8::1", 1430);
 	make(b, &d);
 	expect("ip -d link show " DEVICE, "local 2001:db8::1");
