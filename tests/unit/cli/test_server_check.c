@@ -32,6 +32,14 @@ static void test_flags(void **state)
 	o.node.node_name = "node-1.example";
 	o.node.node_ip = "2001:db8::1";
 	assert_int_equal(server_check(&o, NULL), 0);
+	o.node.node_ip = "2001:db8::1,192.0.2.1";
+	o.node.flannel_iface = "lo";
+	o.facts.flannel_backend = "host-gw";
+	o.node_mask_v4 = 26;
+	o.node_mask_v6 = 72;
+	assert_int_equal(server_check(&o, NULL), 0);
+	o.node_mask_v6 = 73;
+	refused(&o, "between /56 and /72");
 
 #define REFUSED(field, value, flag) \
 	o = usable();               \
@@ -44,6 +52,14 @@ static void test_flags(void **state)
 	REFUSED(node.pod_max_pids, 15, "--pod-max-pids");
 	REFUSED(bind_address, "localhost", "--bind-address");
 	REFUSED(node.node_ip, "10.0.0.256", "--node-ip");
+	REFUSED(node.node_ip, "10.0.0.1,10.0.0.2", "one of each family");
+	REFUSED(node.node_ip, "10.0.0.1,", "--node-ip");
+	REFUSED(node.flannel_iface, "no-such-link", "--flannel-iface");
+	REFUSED(facts.flannel_backend, "wireguard-native", "wireguard-native is not built");
+	REFUSED(facts.flannel_backend, "VXLAN", "--flannel-backend=VXLAN: it takes vxlan, host-gw or none");
+	REFUSED(node_mask_v4, 15, "--node-cidr-mask-size-ipv4 takes a length between /16 and /30");
+	REFUSED(node_mask_v4, -1, "--node-cidr-mask-size-ipv4");
+	REFUSED(node_mask_v6, 64, "--cluster-cidr has no range of that family");
 	REFUSED(facts.cluster_dns, "dns", "--cluster-dns");
 	REFUSED(facts.cluster_dns, "10.43.0.10,", "--cluster-dns");
 	REFUSED(facts.cluster_domain, "a..b", "--cluster-domain");
