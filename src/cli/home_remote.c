@@ -37,7 +37,7 @@ static struct client *joiner(struct home_remote *h, const struct home_remote_opt
 }
 
 /* What the server says of a token, and of a clock, in words that help. */
-static int explain(struct err *err, int64_t clock_ns)
+static int remote_explain(struct err *err, int64_t clock_ns)
 {
 	struct err was = ERR_INIT;
 
@@ -102,7 +102,7 @@ static int join_once(struct home_remote *h, const struct home_remote_opts *o, co
 	rc = rc < 0 ? rc : wait_for_cert(h, o, c, request, err);
 	client_free(c);
 	if (rc == -1)
-		return explain(err, clock_ns);
+		return remote_explain(err, clock_ns);
 	return rc <= 0 ? MAX(rc, -1) : identity_save(&h->id, err) < 0 ? -1 : 1;
 }
 
@@ -195,11 +195,8 @@ static int learn_facts(struct home_remote *h, const struct home_remote_opts *o, 
 static struct client *home_remote_client(void *ctx, enum agent_as who, const char *name)
 {
 	struct home_remote *h = ctx;
-	struct client *c;
+	struct client *c; /* all are the node */
 
-	/* A node may not make volumes, which are the whole cluster's. */
-	if (who == AGENT_STORAGE)
-		return NULL;
 	c = client_https_new(h->env, &(struct client_https_opts){ .servers = h->servers, .name = name }, NULL);
 	if (c && who == AGENT_PROXY)
 		client_https_reads_only(c); /* it has all Services of the cluster */

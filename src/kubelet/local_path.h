@@ -10,15 +10,15 @@
 #pragma once
 
 #include "client/client.h"
-
-#define LOCAL_PATH_CLASS "local-path"
-#define LOCAL_PATH_PROVISIONER "caravel.io/local-path"
+#include "pod/volume_match.h" /* LOCAL_PATH_CLASS, ..._PROVISIONER */
 
 struct local_path;
 
 struct local_path_opts {
 	struct env *env;
-	struct client *client; /* its own identity: ServiceAccount kube-system/local-path-provisioner */
+	/* Its own identity, ServiceAccount kube-system/local-path-provisioner, or the node's, of which admission
+	 * believes only what it makes on itself (apiserver/admission/node_volumes.c). */
+	struct client *client;
 	const char *node_name;
 	const char *dir; /* absolute; made when it is not there */
 };

@@ -13,8 +13,12 @@
 /* Annotations of the volume protocol (storage.k8s.io, and the external provisioners'). */
 #define ANN_BIND_COMPLETED "pv.kubernetes.io/bind-completed"	       /* claim: it was bound once */
 #define ANN_BOUND_BY_CONTROLLER "pv.kubernetes.io/bound-by-controller" /* either: the binder chose, no user */
-#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"	       /* volume: who deletes it */
-#define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner"     /* claim: who is asked to make one */
+/* The class of k3s users' charts, and who makes its volumes (kubelet/local_path.h). */
+#define LOCAL_PATH_CLASS "local-path"
+#define LOCAL_PATH_PROVISIONER "caravel.io/local-path"
+
+#define ANN_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"	   /* volume: who deletes it */
+#define ANN_PROVISIONER "volume.kubernetes.io/storage-provisioner" /* claim: who is asked to make one */
 #define ANN_PROVISIONER_BETA "volume.beta.kubernetes.io/storage-provisioner"
 #define ANN_SELECTED_NODE "volume.kubernetes.io/selected-node" /* claim: where its first pod will be */
 #define ANN_STORAGE_CLASS "volume.beta.kubernetes.io/storage-class"

@@ -52,6 +52,54 @@ def pods_on_each(c):
         equal(pod(c, node)["status"]["hostIP"][-3:], f".1{node}")
 
 
+def pods_reach_each_other(c):
+    """From each node, and from each pod, to the pod on the other one; Services and names lead there, too."""
+    c.apply("apiVersion: v1\nkind: Service\nmetadata: {name: far}\nspec: {selector: {app: on-2}, ports: [{port: 80}]}")
+    ip = {node: pod(c, node)["status"]["podIP"] for node in (1, 2)}
+    service = c.get("svc", "far")["spec"]["clusterIP"]
+    for here, there in ((1, 2), (2, 1)):
+        wait_for(f"the pod on dev-{there} from dev-{here}",
+                 lambda here=here, there=there: c.inside(here, "curl", "-sm", "2", f"http://{ip[there]}/").strip() == f"on-{there}")
+        direct = ip[there].replace(".", "-") + ".default.pod"
+        equal(c.kubectl("exec", f"on-{here}", "--", "wget", "-qO-", f"http://{direct}.cluster.local/").strip(), f"on-{there}")
+        wait_for("the Service's address", lambda here=here: c.inside(here, "curl", "-sm", "2", f"http://{service}/").strip() == "on-2")
+        for name in ("far", "far.default.svc.cluster.local"):
+            wait_for(f"the Service as {name}", lambda here=here, name=name: c.kubectl(
+                "exec", f"on-{here}", "--", "wget", "-qO-", f"http://{name}/").strip() == "on-2")
+
+
+def volumes_of_a_joined_node(c):
+    """The class local-path makes them where the pod was placed, also on a node that may write no other volume."""
+    c.apply("""
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: keeps}
+spec:
+  terminationGracePeriodSeconds: 0
+  nodeSelector: {kubernetes.io/hostname: dev-2}
+  volumes: [{name: v, persistentVolumeClaim: {claimName: kept}}]
+  containers:
+  - {name: c, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "echo here > /v/file; sleep 100000"], volumeMounts: [{name: v, mountPath: /v}]}
+""")
+    c.kubectl("wait", "--for=condition=Ready", "pod/keeps", "--timeout=60s")
+    found = glob.glob(c.node_dir(2) + "/storage/*/file")
+    equal(len(found), 1)
+    c.kubectl("delete", "pod/keeps", "pvc/kept", "--timeout=60s")
+    wait_for("the directory to go", lambda: not os.path.exists(found[0]))
+    wait_for("the volume to go", lambda: not c.get("pv")["items"])
+
+
+def images_for_all(c):
+    """One command, all nodes."""
+    said = subprocess.run([CARAVEL, "image", "demo", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, text=True).stdout
+    contains(said, "made docker.io/caravel/demo:1")
+
+
 def a_name_that_is_there_is_nobody_elses(c):
     token = os.path.join(c.node_dir(1), "server", "node-token")
     for name in ("dev-1", "dev-2"):
@@ -192,7 +240,7 @@ if __name__ == "__main__":
     need_node()
     machine = snapshot()
     with DevCluster(nodes=2) as cluster:
-        status = main([all_nodes_are_there, pods_on_each, a_name_that_is_there_is_nobody_elses, a_node_may_not_be_another,
+        status = main([all_nodes_are_there, pods_on_each, pods_reach_each_other, volumes_of_a_joined_node, images_for_all, a_name_that_is_there_is_nobody_elses, a_node_may_not_be_another,
                        a_node_killed_and_back, the_server_killed_and_back, a_token_taken_back, only_the_node_dials_out,
                        a_partition, another_address, a_node_deleted_comes_back_as_itself], cluster)
 

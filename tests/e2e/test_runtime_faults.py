@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import signal
+import shutil
 import socket
 import subprocess
 import sys
@@ -245,11 +246,35 @@ def deleted_while_the_node_is_away(c):
     c.kubectl("delete", "pod", "next", timeout=60)
 
 
+def containerd_that_does_not_start(_):
+    """The API serves meanwhile; the node is tried again, and is there when containerd is."""
+    with Cluster(agent=True) as unlucky:
+        unlucky.stop()
+        broken = os.path.join(unlucky.dir, "bin")
+        os.mkdir(broken)
+        program = os.path.join(broken, "containerd")
+        with open(program, "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\nexit 1\n")
+        os.chmod(program, 0o755)
+        path = os.environ["PATH"]
+        os.environ["PATH"] = f"{broken}:{path}"
+        try:
+            unlucky.start()
+        finally:
+            os.environ["PATH"] = path
+        wait_for("the first try to fail", lambda: "does not start, and is tried again" in unlucky.tail(), 90)
+        unlucky.kubectl("create", "configmap", "served-meanwhile")
+        os.unlink(program)
+        os.symlink(shutil.which("containerd"), program)
+        pod(unlucky, "late", "sleep 100000")
+
+
 if __name__ == "__main__":
     need_node()
     with Cluster(agent=True) as cluster:
         wait_for("the node", lambda: ready(cluster)["status"] == "True", 60)
         wait_for("the account", lambda: cluster.run("get", "serviceaccount", "default", check=False).returncode == 0)
         STATUS = main([fifo_in_place_of_a_log, containerd_that_hangs, deep_and_wide_trees, processes_are_limited, bridge_and_veths_are_deleted, containerd_that_does_not_come_up,
-                       the_end_of_a_long_message, killed_while_pods_start, deleted_while_the_node_is_away], cluster)
+                       the_end_of_a_long_message, killed_while_pods_start, deleted_while_the_node_is_away,
+                       containerd_that_does_not_start], cluster)
     sys.exit(STATUS)

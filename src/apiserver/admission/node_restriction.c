@@ -314,6 +314,10 @@ static int restrict_all(const struct admission *a, struct err *err)
 		return restrict_node(a, node, err);
 	if (a->res == RES(core_persistentvolumeclaims))
 		return restrict_claim(a, node, err);
+	if (a->res == RES(core_persistentvolumes))
+		return node_restrict_volume(a, node, err);
+	if (a->res == RES(storage_storageclasses))
+		return node_restrict_class(a, node, err);
 	if (a->res == RES(core_serviceaccounts) && a->op == ADMIT_CREATE && sv_is(a->subresource, "token"))
 		return node_restrict_token(a, node, err);
 	if (a->res == RES(certificates_certificatesigningrequests))
