@@ -103,14 +103,62 @@ static void test_the_rest_is_blocked(void **state)
 	}
 }
 
+static const char *node_ready(struct world *w)
+{
+	const struct val *node = expect(w->rig, 200, "GET", "/api/v1/nodes/n1", NULL);
+
+	VAL_EACH(val_get(node, F_status, F_conditions), c)
+		if (val_is(val_get(c, F_type), "Ready"))
+			return arena_cstr(&w->rig->arena, val_get_str(c, F_status));
+	return "";
+}
+
+/* What the control plane writes of a node that it does not hear any more. */
+static void given_up(struct world *w)
+{
+	answer_free(api(w->rig, "PATCH", "/api/v1/nodes/n1/status", .type = "application/strategic-merge-patch+json",
+			.body = "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"Unknown\",\"reason\":"
+				"\"NodeStatusUnknown\"}]}}"));
+	assert_string_equal(node_ready(w), "Unknown");
+}
+
+/* A node that was not heard for a while, and given up, says what it is as soon as it is heard, though nothing of it has
+ * changed. */
+static void test_silent_for_a_while(void **state)
+{
+	struct world *w = *state;
+
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	assert_string_equal(node_ready(w), "True");
+	env_sim_hold(w->rig->env, ENV_CONTROL); /* the lease's */
+	rig_run(w->rig, 60 * NS_PER_SEC);
+	given_up(w);
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	assert_string_equal(node_ready(w), "Unknown");
+	env_sim_release(w->rig->env, ENV_CONTROL);
+	rig_run(w->rig, 15 * NS_PER_SEC);
+	assert_string_equal(node_ready(w), "True");
+}
+
+/* Deleted, with its lease, which the garbage collector takes along: it is there again within a lease's period. */
+static void test_deleted_under_it(void **state)
+{
+	struct world *w = *state;
+
+	rig_run(w->rig, 30 * NS_PER_SEC);
+	expect(w->rig, 200, "DELETE", "/api/v1/nodes/n1", NULL);
+	expect(w->rig, 200, "DELETE", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1", NULL);
+	rig_run(w->rig, 25 * NS_PER_SEC);
+	assert_string_equal(node_ready(w), "True");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_slow_is_blocked),
-		T(test_node_is_blocked),
-		T(test_the_rest_is_blocked),
+		T(test_slow_is_blocked),    T(test_node_is_blocked),  T(test_the_rest_is_blocked),
+		T(test_silent_for_a_while), T(test_deleted_under_it),
 	};
 
 	return cmocka_run_group_tests_name("kubelet/classes", tests, NULL, NULL);
