@@ -111,6 +111,33 @@ static _unused_ void runtime_hangs(void *ctx)
 	hung++;
 }
 
+/* What restricts connections, as the kubelet asks for it; on: refuses. */
+static struct {
+	bool on;
+	int asked, gone;
+	char last[128]; /* "name ip ip" */
+} network;
+
+static _unused_ int network_ready(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err)
+{
+	struct buf b = BUF_INIT;
+
+	(void)ctx;
+	network.asked++;
+	buf_addsv(&b, obj_name(pod));
+	for (size_t i = 0; i < n_ips; i++)
+		buf_printf(&b, " %.*s", SV_ARG(ips[i]));
+	snprintf(network.last, sizeof(network.last), "%s", buf_cstr(&b));
+	buf_release(&b);
+	return network.on ? err_set(err, ERR_UNAVAILABLE, "no rules yet") : 0;
+}
+
+static _unused_ void network_gone(void *ctx, struct obj *pod)
+{
+	(void)ctx, (void)pod;
+	network.gone++;
+}
+
 static _unused_ void start_kubelet(struct world *w)
 {
 	static const char *const labels[] = { "node-role.kubernetes.io/control-plane=true", NULL };
@@ -126,6 +153,9 @@ static _unused_ void start_kubelet(struct world *w)
 						   .node_labels = labels,
 						   .runtime_hangs = runtime_hangs,
 						   .runtime_ctx = w,
+						   .network_ready = network_ready,
+						   .network_gone = network_gone,
+						   .network_ctx = w,
 						   .port = -1 },
 			   &err);
 	if (!w->k)
@@ -154,6 +184,7 @@ static _unused_ int setup(void **state)
 	       "{\"metadata\":{\"name\":\"default\"}}");
 	*noted = '\0';
 	have_apparmor = false;
+	memset(&network, 0, sizeof(network));
 	start_kubelet(w);
 	rig_run(w->rig, 2 * NS_PER_SEC);
 	*state = w;

@@ -26,22 +26,29 @@ struct kit {
 	size_t n;
 	int64_t rev;
 	struct kit_watch *watches[8];
+	bool down; /* get fails */
 };
 
+/* What is none of these is a Pod. */
 static int kit_kind(const struct resource *r)
 {
-	return r == RES(core_services) ? 0 : r == RES(discovery_endpointslices) ? 1 : r == RES(core_nodes) ? 2 : 3;
+	return r == RES(core_services)		      ? 0
+	       : r == RES(discovery_endpointslices)   ? 1
+	       : r == RES(core_nodes)		      ? 2
+	       : r == RES(core_namespaces)	      ? 3
+	       : r == RES(networking_networkpolicies) ? 4
+						      : 5;
 }
 
 static int kit_kind_of(const struct obj *o)
 {
-	static const char *const kinds[] = { "Service", "EndpointSlice", "Node" };
+	static const char *const kinds[] = { "Service", "EndpointSlice", "Node", "Namespace", "NetworkPolicy" };
 
 	for (int i = 0; i < (int)ARRAY_LEN(kinds); i++) {
 		if (val_is(obj_get(o, F_kind), kinds[i]))
 			return i;
 	}
-	return 3;
+	return ARRAY_LEN(kinds);
 }
 
 static int kit_list(struct client *c, const struct resource *r, _unused_ struct sv ns,
@@ -96,7 +103,28 @@ static void kit_unwatch(struct client *c, struct client_watch *w)
 	free(w);
 }
 
-static const struct client_ops kit_ops = { .list = kit_list, .watch = kit_watch_start, .unwatch = kit_unwatch };
+static int kit_get(struct client *c, const struct resource *r, struct sv ns, struct sv name, struct obj **ret,
+		   struct err *err)
+{
+	struct kit *k = (struct kit *)c;
+	int rc = -1;
+
+	pthread_mutex_lock(&k->lock);
+	for (size_t i = 0; i < k->n && rc < 0; i++)
+		if (k->kind_of[i] == kit_kind(r) && sv_eq(obj_ns(k->items[i]), ns) &&
+		    sv_eq(obj_name(k->items[i]), name)) {
+			*ret = obj_ref(k->items[i]);
+			rc = 0;
+		}
+	pthread_mutex_unlock(&k->lock);
+	return k->down	? err_set(err, ERR_UNAVAILABLE, "the API is away")
+	       : rc < 0 ? err_set(err, ERR_NOT_FOUND, "not found")
+			: 0;
+}
+
+static const struct client_ops kit_ops = {
+	.get = kit_get, .list = kit_list, .watch = kit_watch_start, .unwatch = kit_unwatch
+};
 
 static _unused_ void kit_init(struct kit *k, struct env *env)
 {
