@@ -304,7 +304,6 @@ void netpol_track_reset(struct netpol_track *t)
 		a->dirty = true;
 	}
 	np_dead_clear(t);
-	BUG_ON(t->n_combos > 0 || t->sets.n > 0);
 	t->there = false;
 	t->unknown = true;
 }
