@@ -1,6 +1,6 @@
-/* NetworkPolicies, Pods and Namespaces as no API server would let them pass: input is a JSON list of them. Whatever they hold,
- * the kernel is told nothing but words of ours, once what they say is known there is nothing more to say, and after a
- * reset it is said again. */
+/* NetworkPolicies, Pods and Namespaces as no API server would let them pass: input is a JSON list of them. Whatever
+ * they hold, the kernel is told nothing but words of ours, once what they say is known there is nothing more to say,
+ * and after a reset it is said again. */
 #include "codec/json.h"
 #include "netd/policy/netpol.h"
 #include "netd/policy/track.h"

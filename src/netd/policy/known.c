@@ -77,7 +77,8 @@ static void known_set_ips(struct netpol_track *t, struct np_pod *p, const struct
 	for (unsigned i = 0; i < n; i++)
 		if (!known_has(p->ips, p->n_ips, ips[i]))
 			known_claim(t, p, ips[i]);
-	memcpy(p->ips, ips, n * sizeof(*ips));
+	for (unsigned i = 0; i < n; i++)
+		p->ips[i] = ips[i];
 	p->n_ips = n;
 }
 

@@ -1,6 +1,6 @@
-/* What the tracker wants, as text for nft. Names are made of numbers: a set is "p5" and its family, a policy's rules of a
- * direction are "i12" or "e12", the ports of one of them that and the rule's index, pods that the same policies select
- * "pi7" or "pe7". */
+/* What the tracker wants, as text for nft. Names are made of numbers: a set is "p5" and its family, a policy's rules of
+ * a direction are "i12" or "e12", the ports of one of them that and the rule's index, pods that the same policies
+ * select "pi7" or "pe7". */
 #include "netd/policy/track-internal.h"
 
 #include <stdio.h>
