@@ -14,7 +14,7 @@ spec:
   terminationGracePeriodSeconds: 0
   nodeName: NODE
   containers:
-  - {name: c, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "echo NAME > /index.html; exec httpd -f -h / -p 80"]}
+  - {name: c, image: "docker.io/caravel/demo:1", command: ["sh", "-c", "echo NAME > /index.html; httpd -h / -p 8080; exec httpd -f -h / -p 80"]}
 """
 SERVICE = """
 apiVersion: v1
@@ -132,6 +132,31 @@ spec: {clusterIP: 10.199.7.9, selector: {app: on-dev-1}, ports: [{port: 80}]}
     wait_for("it to go", lambda: "more" not in c.kubectl("get", "servicecidr"), 30)
 
 
+def slices_by_hand(c):
+    """EndpointSlice should support a Service with multiple ports specified in multiple EndpointSlices: one address, two slices."""
+    address = c.get("pod", "on-dev-1")["status"]["podIP"]
+    c.apply("""
+apiVersion: v1
+kind: Service
+metadata: {name: by-hand}
+spec: {ports: [{name: a, port: 81}, {name: b, port: 82}]}
+""" + "".join("""
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: by-hand-%s, labels: {kubernetes.io/service-name: by-hand}}
+addressType: IPv4
+endpoints: [{addresses: [%s]}]
+ports: [{name: %s, port: %d}]
+""" % (name, address, name, port) for name, port in (("a", 80), ("b", 8080))))
+    ip = c.get("service", "by-hand")["spec"]["clusterIP"]
+    for port in (81, 82):
+        wait_for("an answer", lambda port=port: c.inside(1, "curl", "-s", "--max-time", "2", f"http://{ip}:{port}/", check=False).strip() == "on-dev-1", 20)
+    equal(c.get("endpointslices", "-l", "kubernetes.io/service-name=by-hand")["items"][1]["metadata"]["name"], "by-hand-b")
+    c.kubectl("delete", "service", "by-hand")
+    c.kubectl("delete", "endpointslice", "by-hand-a", "by-hand-b")
+
+
 def a_node_that_falls_silent_takes_its_address_along(c):
     service(c, "both", "on-dev-1", 8126, "Cluster")
     wait_for("both", lambda: len(ingress(c, "both")) == 2)
@@ -143,4 +168,4 @@ if __name__ == "__main__":
     need_node()
     with DevCluster(nodes=2) as cluster:
         sys.exit(main([a_service_is_reached_at_nodes, only_those_who_may_come, the_first_one_has_a_port, labels_choose_nodes,
-                       another_type_gives_it_up, addresses_of_another_range, a_node_that_falls_silent_takes_its_address_along], cluster))
+                       another_type_gives_it_up, addresses_of_another_range, slices_by_hand, a_node_that_falls_silent_takes_its_address_along], cluster))
