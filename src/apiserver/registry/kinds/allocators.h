@@ -109,8 +109,6 @@ void allocators_forget_foreign(struct allocators *al);
 int service_families(struct api_req *q, const struct allocators *al, const struct val *old, struct val *doc,
 		     struct err *err);
 
-/* The strategies'. */
+/* The strategy's. */
 void service_observe(struct apiserver *s, struct obj *old, struct obj *neu);
 void service_unread(struct apiserver *s, struct sv key, struct sv value, const struct obj *last);
-void ipaddress_observe(struct apiserver *s, struct obj *old, struct obj *neu);
-void servicecidr_observe(struct apiserver *s, struct obj *old, struct obj *neu);

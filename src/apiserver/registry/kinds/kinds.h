@@ -67,7 +67,10 @@ void allocators_free(struct apiserver *s);
  */
 int service_claims_repair(struct apiserver *s, bool quiet, struct err *err);
 bool service_claims_wrong(struct apiserver *s); /* somebody has taken an IPAddress away from its Service */
-void service_repair_stop(struct apiserver *s); /* none runs any more */
+void service_repair_stop(struct apiserver *s);	/* none runs any more */
+/* The strategies' of IPAddress and ServiceCIDR (allocators.c). */
+void ipaddress_observe(struct apiserver *s, struct obj *old, struct obj *neu);
+void servicecidr_observe(struct apiserver *s, struct obj *old, struct obj *neu);
 
 /* streams.c: log, exec, attach, portforward, proxy: towards the kubelet. */
 void pod_log(struct api_req *q);

@@ -1,7 +1,7 @@
 /* Kinds whose only specialities are flags and small defaults: policy, networking, storage,
  * discovery, coordination, scheduling, apiextensions. */
 #include "apiserver/authz.h"
-#include "apiserver/registry/kinds/allocators.h"
+#include "apiserver/registry/kinds/kinds.h"
 #include "apiserver/registry/validate/validate_kinds.h"
 
 /* A status endpoint that leaves all metadata alone. */
