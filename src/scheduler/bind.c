@@ -199,14 +199,21 @@ static void enqueue_locked(struct scheduler *s, struct job *j)
 void bind_job_add_locked(struct scheduler *s, struct job *j)
 {
 	struct pod_info *p = j->pod;
+	struct job *was = p && p->wanted && p->wanted->kind == JOB_STATUS ? p->wanted : NULL;
 
-	if (p) {
-		bind_job_forget_locked(p);
+	if (p)
 		p->wanted = j;
-		if (p->making)
-			return; /* two calls about one Pod could arrive in the wrong order */
+	/* Two calls about one Pod could arrive in the wrong order. */
+	if (!p || !p->making) {
+		/* Whose reason has changed keeps his turn: else, where reasons change faster than they are told, only
+		 * the first would ever be told theirs. */
+		if (was && explains(was) && explains(j))
+			list_add_tail(&was->link, &j->link);
+		else
+			enqueue_locked(s, j);
 	}
-	enqueue_locked(s, j);
+	if (was)
+		bind_drop(was);
 }
 
 void bind_job_forget_locked(struct pod_info *p)

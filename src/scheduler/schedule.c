@@ -62,7 +62,9 @@ static void schedule_no_node(struct scheduler *s, struct cycle_state *cs, struct
 		message = arena_svf(&s->arena, "%.*s %.*s", SV_ARG(message), SV_ARG(pre.message));
 	recorder_event(s->recorder, RES(core_pods), obj_root(p->obj), "Warning", "FailedScheduling", "%.*s",
 		       SV_ARG(message));
-	if (!status_says(p, message, p->nominated))
+	if (status_says(p, message, p->nominated))
+		bind_job_forget_locked(p); /* of what was true in between */
+	else
 		bind_job_add_locked(s, job_new(JOB_STATUS, p, p->nominated.n ? p->nominated.p : NULL, message));
 	queue_park(&s->queue, p, cs->rejected_by, env_mono_ns(s->env));
 }

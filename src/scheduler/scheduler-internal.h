@@ -72,9 +72,9 @@ void scheduler_event_locked(struct scheduler *s, const struct sched_change *chan
 void scheduler_cycle_task(void *s);
 
 /* The job is taken. It begins when the one under way for its Pod has ended, and replaces one that has not begun:
- * binding a Pod makes it pointless to say why it was not. */
+ * binding a Pod makes it pointless to say why it was not. An explanation that replaces one has its turn. */
 void bind_job_add_locked(struct scheduler *s, struct job *j);
-/* The Pod was bound by somebody else: nothing is left to explain. */
+/* Nothing is left to explain: the Pod was bound by somebody else, or says so already. */
 void bind_job_forget_locked(struct pod_info *p);
 /* The Pod is gone, and p about to be freed. Not with a binding under way. */
 void bind_job_gone_locked(struct pod_info *p);

@@ -47,6 +47,14 @@ static void add_node(struct world *w, const char *name, const char *cpu)
 	merge(w, RES(core_nodes), "", name, kit_obj("{'spec':{'taints':null}}"));
 }
 
+static void add_unready(struct world *w, int i)
+{
+	put(w, RES(core_nodes),
+	    kit_obj("{'apiVersion':'v1','kind':'Node','metadata':{'name':'n%d'},'status':{'allocatable':{"
+		    "'cpu':'8','memory':'8Gi','pods':'110'}}}",
+		    i));
+}
+
 static void add_pod(struct world *w, const char *name, const char *cpu, const char *more)
 {
 	put(w, RES(core_pods),
@@ -489,6 +497,59 @@ static void test_explanations_take_their_time(void **state)
 	w->sched_client->ops = busy.real;
 }
 
+/* While nodes come that are not ready, each of which says something new to all who wait: nobody waits for his first
+ * explanation because others get their next. */
+static void test_explanations_in_turn(void **state)
+{
+	enum { PODS = 600, SECONDS = 24 };
+	struct world *w = *state;
+	char name[16];
+	int untold = 0;
+
+	add_node(w, "small", "500m");
+	for (int i = 0; i < PODS; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		add_pod(w, name, "1", "");
+	}
+	for (int i = 0; i < SECONDS; i++) {
+		add_unready(w, i);
+		run(w, 1);
+	}
+	for (int i = 0; i < PODS; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		untold += val_is(val_get(condition(get_pod(w, name), "PodScheduled"), F_status), "False") ? 0 : 1;
+	}
+	assert_int_equal(untold, 0);
+}
+
+/* What was true only for a while is not told when it is no more. */
+static void test_explanation_that_is_past(void **state)
+{
+	enum { PODS = 300 };
+	struct world *w = *state;
+	char name[16];
+
+	add_node(w, "small", "500m");
+	add_unready(w, 0);
+	for (int i = 0; i < PODS; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		add_pod(w, name, "1", "");
+	}
+	run(w, 20);
+	add_unready(w, 1);
+	run(w, 1);
+	for (int i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		assert_int_equal(client_delete(w->client, RES(core_nodes), SV(""), sv_from(name), NULL, NULL), 0);
+	}
+	add_unready(w, 2);
+	run(w, 60);
+	for (int i = 0; i < PODS; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		assert_memory_equal(val_get_str(condition(get_pod(w, name), "PodScheduled"), F_message).p, "0/2 ", 4);
+	}
+}
+
 #define WORLD_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -503,6 +564,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_explanations_give_way, setup_in_order, teardown),
 		WORLD_TEST(test_explanations_are_few),
 		WORLD_TEST(test_explanations_take_their_time),
+		WORLD_TEST(test_explanations_in_turn),
+		WORLD_TEST(test_explanation_that_is_past),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
