@@ -14,66 +14,96 @@ struct seen_key {
 	uint64_t db_rev;
 };
 
-static int seen_key_cmp(const void *a, const void *b)
-{
-	const struct seen_key *x = a, *y = b;
+typedef VEC(struct seen_key) seen_keys;
 
-	return sv_cmp(x->key, y->key);
+/* The overlay at the moment of a snapshot: of each generation the records by revision, which stay where they are. Only
+ * the active one's array moves when it grows: what reads it without the lock has a copy. */
+struct overlay {
+	struct overlay_gen {
+		int64_t base_rev;
+		struct rec *const *recs;
+		size_t n;
+	} gens[WAL_SLOTS]; /* newest first */
+	int n;
+	struct rec **copy; /* owned */
+};
+
+/* Lock held; good while it is. */
+static struct overlay overlay_of(const struct snap *sn)
+{
+	struct overlay o = { .n = sn->n };
+
+	for (int i = 0; i < sn->n; i++)
+		o.gens[i] = (struct overlay_gen){ sn->gens[i]->base_rev, sn->gens[i]->recs.p, sn->gens[i]->recs.n };
+	return o;
 }
 
-/* Lock held: the active generation's arrays move when it grows. */
-static struct seen_key overlay_at(const struct snap *sn, const struct rec *newest, int64_t rev)
+/* Lock held; good as long as the snapshot. Copying numbers is all that writers wait for. */
+static void overlay_keep(struct overlay *o)
+{
+	if (!o->n || !o->gens[0].n)
+		return;
+	o->copy = xmalloc(o->gens[0].n * sizeof(*o->copy));
+	memcpy(o->copy, o->gens[0].recs, o->gens[0].n * sizeof(*o->copy));
+	o->gens[0].recs = o->copy;
+}
+
+static const struct rec *overlay_rev(const struct overlay *o, int64_t rev)
+{
+	for (int i = 0; i < o->n; i++) {
+		const struct overlay_gen *g = &o->gens[i];
+
+		if (rev > g->base_rev && rev <= g->base_rev + (int64_t)g->n)
+			return g->recs[rev - g->base_rev - 1];
+	}
+	return NULL;
+}
+
+/* The version of newest's key at rev. */
+static struct seen_key overlay_at(const struct overlay *o, const struct rec *newest, int64_t rev)
 {
 	const struct rec *r = newest;
 	uint64_t at = r->head.rev;
 
 	while (at > (uint64_t)rev) {
 		at = r->head.prev_rev;
-		r = NULL;
-		for (int i = 0; i < sn->n && !r; i++)
-			r = gen_rev(sn->gens[i], (int64_t)at);
+		r = overlay_rev(o, (int64_t)at);
 		if (!r)
 			return (struct seen_key){ rec_key(newest), NULL, at };
 	}
 	return (struct seen_key){ rec_key(newest), r->head.flags & WAL_TOMBSTONE ? NULL : r, 0 };
 }
 
-/* Lock held. A newer generation has the last word on its keys. */
-static const struct rec *overlay_newest(const struct snap *sn, struct sv key, uint64_t hash)
+/* What the overlay knows of one key. Lock held. */
+static bool overlay_find(const struct snap *sn, const struct overlay *o, struct sv key, int64_t rev,
+			 struct seen_key *ret)
 {
-	const struct rec *r = NULL;
+	uint64_t hash = strmap_hash(key);
+	const struct rec *newest = NULL;
 
-	for (int i = 0; i < sn->n && !r; i++)
-		r = recmap_get(&sn->gens[i]->keys, key, hash);
-	return r;
+	/* A newer generation has the last word on its keys. */
+	for (int i = 0; i < sn->n && !newest; i++)
+		newest = recmap_get(&sn->gens[i]->keys, key, hash);
+	if (newest)
+		*ret = overlay_at(o, newest, rev);
+	return newest;
 }
 
-/* Lock held. What the overlay has of [from, to), in order. */
-static void seen_keys_collect(const struct snap *sn, struct sv from, struct sv to, int64_t rev, struct seen_key **ret,
-			      size_t *ret_n)
+/* And of all in [from, to), in order. Not under the lock: it looks at each record there is. */
+static void overlay_collect(const struct overlay *o, struct sv from, struct sv to, int64_t rev, seen_keys *ret)
 {
-	VEC(struct seen_key) all = VEC_INIT;
+	gen_recs in = VEC_INIT;
 
-	if (!to.n) {
-		const struct rec *r = overlay_newest(sn, from, strmap_hash(from));
-
-		if (r)
-			vec_push(&all, overlay_at(sn, r, rev));
-	}
-	for (int i = 0; to.n && i < sn->n; i++) {
-		const struct gen *g = sn->gens[i];
-
-		for (size_t k = 0; k < g->recs.n; k++) {
-			const struct rec *r = g->recs.p[k];
-
-			if (store_in_range(rec_key(r), from, to) && overlay_newest(sn, rec_key(r), r->key_hash) == r)
-				vec_push(&all, overlay_at(sn, r, rev));
-		}
-	}
-	if (all.n)
-		qsort(all.p, all.n, sizeof(all.p[0]), seen_key_cmp);
-	*ret = all.p;
-	*ret_n = all.n;
+	for (int i = 0; i < o->n; i++)
+		for (size_t k = 0; k < o->gens[i].n; k++)
+			if (store_in_range(rec_key(o->gens[i].recs[k]), from, to))
+				vec_push(&in, o->gens[i].recs[k]);
+	if (in.n)
+		qsort(in.p, in.n, sizeof(in.p[0]), rec_order);
+	for (size_t i = 0; i < in.n; i++)
+		if (i == 0 || !sv_eq(rec_key(in.p[i]), rec_key(in.p[i - 1])))
+			vec_push(ret, overlay_at(o, in.p[i], rev));
+	vec_release(&in);
 }
 
 struct range {
@@ -174,17 +204,29 @@ static int range_merge(struct range *q, struct sv from, struct sv to, const stru
 }
 
 /* A single key: no cursor is needed. */
-static int range_one(struct range *q, struct sv key, const struct seen_key *seen, size_t n)
+static int range_one(struct range *q, struct sv key, const struct seen_key *seen)
 {
-	return (n ? range_seen(q, seen) : key.n ? range_find(q, key, UINT64_MAX) : 0) < 0 ? -1 : 0;
+	return (seen ? range_seen(q, seen) : key.n ? range_find(q, key, UINT64_MAX) : 0) < 0 ? -1 : 0;
+}
+
+static int range_many(struct range *q, const struct overlay *o, struct sv from, struct sv to)
+{
+	seen_keys seen = VEC_INIT;
+	int r;
+
+	overlay_collect(o, from, to, q->rev, &seen);
+	r = range_merge(q, from, to, seen.p, seen.n);
+	vec_release(&seen);
+	return r;
 }
 
 int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, size_t limit, store_each_fn *fn,
 	       void *ctx, int64_t *ret_rev, struct err *err)
 {
 	struct range q = { .s = DISK_STORE(store), .left = limit ? limit : SIZE_MAX, .fn = fn, .ctx = ctx, .err = err };
-	struct seen_key *seen = NULL;
-	size_t n = 0;
+	struct overlay o;
+	struct seen_key one;
+	bool seen = false;
 	int r;
 
 	pthread_mutex_lock(&q.s->mu);
@@ -192,12 +234,15 @@ int disk_range(struct store *store, struct sv from, struct sv to, int64_t rev, s
 	snap_open(q.s, true, &q.sn);
 	q.rev = rev ? rev : q.sn.rev;
 	r = store_check_read_rev(q.rev, q.sn.rev, q.sn.compact_rev, err);
-	if (r == 0)
-		seen_keys_collect(&q.sn, from, to, q.rev, &seen, &n);
+	o = overlay_of(&q.sn);
+	if (r == 0 && to.n)
+		overlay_keep(&o);
+	else if (r == 0)
+		seen = overlay_find(&q.sn, &o, from, q.rev, &one);
 	pthread_mutex_unlock(&q.s->mu);
 	if (r == 0)
-		r = to.n ? range_merge(&q, from, to, seen, n) : range_one(&q, from, seen, n);
-	free(seen);
+		r = to.n ? range_many(&q, &o, from, to) : range_one(&q, from, seen ? &one : NULL);
+	free(o.copy);
 	snap_close(q.s, &q.sn);
 	if (r == 0 && ret_rev)
 		*ret_rev = q.rev;
