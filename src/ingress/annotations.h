@@ -9,8 +9,6 @@
 #include "base/ip.h"
 #include "codec/doc.h"
 
-enum ing_rewrite_form { ING_REWRITE_NONE, ING_REWRITE_ALL };
-
 /* As they are written; all texts are checked views into the document. -1: not said. */
 struct ing_annotations {
 	struct sv class;

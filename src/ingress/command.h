@@ -1,27 +1,34 @@
-/* command.h - what a running HAProxy is told: from one rendered state to the next, as text; pure but for its last function.
+/* command.h - what a running HAProxy is told: from one rendered state to the next, as texts; pure.
  *
- * A step is a text of one or more commands for one connection, and what its answer has to look like. Whoever gets
- * another answer gives up and lets HAProxy read all of the new state instead.
+ * A step is the text for one connection to HAProxy's socket and what its answer has to be. Whoever gets another answer
+ * gives up and lets HAProxy read all of the new state instead.
  */
 #pragma once
 
-#include "base/err.h"
 #include "base/vec.h"
 #include "ingress/render.h"
 
-#define ING_STEP_MAX 12000 /* bytes; HAProxy's buffer for a command is 16 kB */
+enum ing_answer {
+	ING_ANSWER_EMPTY,
+	ING_ANSWER_SERVER,  /* lines that are empty or say what changed */
+	ING_ANSWER_VERSION, /* of "prepare map": the number for ING_VERSION in the next steps */
+	ING_ANSWER_SUCCESS  /* of certificates */
+};
+#define ING_VERSION '\x01' /* in a text: where the version goes */
 
 struct ing_step {
 	struct sv text;
-	const char *expect; /* how the answer begins, "" for none at all; NULL: any */
-	int map;	    /* >= 0: "prepare map", whose answer holds the version that later steps of the map use as '@' */
+	enum ing_answer answer;
 };
 struct ing_steps {
-	VEC(struct ing_step) v;
+	struct ing_step *p; /* in the arena */
+	size_t n;
 };
 
-/* False: not by commands. Maps are replaced as a whole, in one instant each; sections that a map leads to exist before. */
+/* False: not by commands. A map is replaced as a whole in one instant; the sections that it leads to are there before.
+ */
 bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret);
-
-/* Sends one text to the socket and reads the answer, all of it within the time. */
-int ing_command(struct arena *a, const char *socket, struct sv text, int64_t timeout_ns, struct sv *ret, struct err *err);
+/* Is that the answer? version: set by that of ING_ANSWER_VERSION. */
+bool ing_step_answered(const struct ing_step *s, struct sv answer, uint64_t *version);
+/* The text as it is sent. */
+struct sv ing_step_text(struct arena *a, const struct ing_step *s, uint64_t version);

@@ -9,11 +9,19 @@
  */
 #pragma once
 
+#include "base/strmap.h"
 #include "ingress/model.h"
 #include "object/obj.h"
 
 #define ING_CONTROLLER "caravel.io/ingress-controller"
 #define ING_CLASS "caravel"
+
+/* What certificates were found to be, by their Secret's version: looking at a key costs more than all else. */
+struct ing_checked {
+	struct strmap known; /* "ns/name uid version" -> struct checked *, from_ingress.c */
+	struct strmap used;  /* of this run: what is left for the next */
+};
+void ing_checked_release(struct ing_checked *c);
 
 /* The cluster as it is; objects are references that live as long as the arena. */
 struct ing_source {
@@ -27,6 +35,7 @@ struct ing_source {
 	/* Each Service, and each Secret, that the model is made of, there or not: what to look at again. */
 	void (*uses)(void *ctx, bool secret, struct sv ns, struct sv name);
 	void *ctx;
+	struct ing_checked *checked; /* of earlier runs, or NULL */
 };
 
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret);

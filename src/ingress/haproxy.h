@@ -1,13 +1,15 @@
 /* haproxy.h - the HAProxy of this node: started, told, read anew, looked after.
  *
- *	DIR/ingress/  haproxy.cfg  *.map  crt-list.txt  *.pem  haproxy.sock  pid  log	(root's alone)
+ *	DIR/ingress/  haproxy.cfg  *.map  crt-list.txt  *.pem  haproxy.sock  log  void/	(root's alone)
  *
  * A child in the foreground. To read anew a second one is started, which takes the listening sockets from the first
  * (`expose-fd listeners`) and tells it to end when its last connection has: WebSockets and long requests live on in it.
- * A second one that does not come up leaves the first as it is. One whose parent was killed serves on, and is followed
- * in the same way.
+ * A second one that does not come up leaves the first as it is. They outlive us, whether we end or are killed: the
+ * next server's first one follows them in the same way (haproxy_cleanup() ends them).
  *
- * Threads: calls come one at a time, from a task that may wait; exits are noticed in between.
+ * Nothing here waits for more than an answer on the socket: what takes time is asked for again.
+ *
+ * Threads: calls come one at a time, as tasks; exits are noticed in between.
  */
 #pragma once
 
@@ -15,20 +17,33 @@
 #include "base/err.h"
 #include "ingress/render.h"
 
+/* A rendered state and the arena that holds all of it. */
+struct ing_state {
+	struct arena arena;
+	struct ing_conf conf;
+};
+struct ing_state *ing_state_new(void);
+struct ing_state *ing_state_free(struct ing_state *s);
+
 struct haproxy;
 struct haproxy_opts {
 	struct env *env;
 	const char *data_dir;
-	void (*changed)(void *ctx); /* it ended by itself: call haproxy_apply() again. Any thread */
+	const char *binary;	    /* NULL: haproxy, of the PATH */
+	void (*changed)(void *ctx); /* one came or went by itself: call haproxy_apply() again. Any thread */
 	void *ctx;
 };
+/* -1 with ERR_NOT_FOUND: it is not installed. */
 struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err);
-/* Makes it serve c; starts it when it does not run. c may go when it returns. *ret_anew: it had to read all of it. */
-int haproxy_apply(struct haproxy *h, const struct ing_conf *c, bool *ret_anew, struct err *err);
-/* Whether it still answers; one that does not, time after time, is killed (and `changed` is called). */
+/* Makes it serve this state, which is taken. 0: it does, or *ret_after_ns says when to come again, with the state that
+ * is wanted then. -1: it did not; what served before still does; come again then, too. */
+int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_ns, struct err *err);
+/* Whether it answers, to be asked every few seconds; one that does not three times in a row is killed. */
 void haproxy_look(struct haproxy *h);
 bool haproxy_runs(struct haproxy *h);
-void haproxy_stop(struct haproxy *h); /* what it serves ends now */
-struct haproxy *haproxy_free(struct haproxy *h);
-/* Ends those that a server that is gone left. 1: there was one. */
+/* All that are ours, also those that an earlier server started; 0 behind the last. */
+const int *haproxy_pids(struct haproxy *h, struct arena *a);
+void haproxy_end(struct haproxy *h);		 /* nobody needs it: it ends with its last connection */
+struct haproxy *haproxy_free(struct haproxy *h); /* it serves on */
+/* Kills those of this data directory. How many. */
 int haproxy_cleanup(const char *data_dir);

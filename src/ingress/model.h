@@ -44,7 +44,7 @@ struct ing_filters {
 
 	bool rewrite;
 	struct sv rewrite_to;
-	size_t rewrite_cut; /* bytes of the path that it replaces; SIZE_MAX: all of it */
+	size_t rewrite_cut;	 /* bytes of the path that it replaces; SIZE_MAX: all of it */
 	struct sv vhost, prefix; /* Host and X-Forwarded-Prefix for the backend */
 
 	uint64_t body_max; /* bytes; 0: any */
@@ -52,8 +52,8 @@ struct ing_filters {
 	enum ing_protocol protocol;
 	bool least_conn;
 
-	bool refused;  /* what was to protect it is not right: everybody gets 503 */
-	bool auth;     /* by users, of which there may be none */
+	bool refused; /* what was to protect it is not right: everybody gets 503 */
+	bool auth;    /* by users, of which there may be none */
 	struct sv realm;
 	struct ing_user *users;
 	size_t n_users;
@@ -96,9 +96,9 @@ struct ing_route {
 };
 
 struct ing_certificate {
-	struct sv key;	    /* "ns/secret" */
-	struct sv pem;	    /* chain and key */
-	struct sv *hosts;   /* for which it is shown */
+	struct sv key;	  /* "ns/secret" */
+	struct sv pem;	  /* chain and key */
+	struct sv *hosts; /* for which it is shown */
 	size_t n_hosts;
 };
 
@@ -109,7 +109,8 @@ struct ing_model {
 	size_t n_certificates;
 };
 
-/* Where a route's requests are recognized, as one text: "h/path" for exact, "h/path/" for prefixes, where h is the host,
+/* Where a route's requests are recognized, as one text: "h/path" for exact, "h/path/" for prefixes, where h is the
+ * host,
  * "*.wild.card" or "*"; "*" is the fallback. Two with one key are in each other's way. */
 struct sv ing_route_key(struct arena *a, const struct ing_route *r);
 /* How a request is matched, for tests and for people: what render.c tells HAProxy to do, done here. path as it came,

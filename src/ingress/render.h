@@ -37,8 +37,8 @@ struct ing_section {
 };
 
 struct ing_names {
-	struct strmap sections; /* what it means -> struct ing_section *, with the slots as last rendered */
-	struct strmap splits;	/* what it means -> its number */
+	struct strmap sections; /* what it means -> its number, servers and whether it is still meant: render.c */
+	struct strmap numbers;	/* of choices, certificates: what it means -> its number */
 	uint64_t next;
 };
 void ing_names_release(struct ing_names *n);
@@ -55,10 +55,10 @@ struct ing_conf {
 	struct ing_section *sections;
 	size_t n_sections;
 	struct ing_pem {
-		struct sv file;	 /* "c12.pem", by content */
+		struct sv file; /* "c12.pem", by content */
 		struct sv pem;
 		struct sv hosts; /* blank before each */
-	} *pems;
+	} * pems;
 	size_t n_pems;
 	struct sv crt_list; /* of all of them, the default one first */
 };

@@ -1,0 +1,145 @@
+#include "ingress/check.h"
+
+#include "base/buf.h"
+
+#define PATH_MAX_BYTES 1024
+
+static bool check_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool check_of(struct sv s, size_t max, const char *more)
+{
+	if (!s.n || s.n > max)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!check_alnum(s.p[i]) && (!s.p[i] || !strchr(more, s.p[i])))
+			return false;
+	return true;
+}
+
+bool ing_is_host(struct sv s)
+{
+	struct sv label;
+
+	if (sv_starts(s, SV("*.")))
+		s = sv_sub(s, 2, s.n);
+	if (!s.n || s.n > 253)
+		return false;
+	while (sv_split(&s, '.', &label)) {
+		if (!label.n || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+			return false;
+		for (size_t i = 0; i < label.n; i++)
+			if (!check_alnum(label.p[i]) && label.p[i] != '-')
+				return false;
+		for (size_t i = 0; i < label.n; i++)
+			if (label.p[i] >= 'A' && label.p[i] <= 'Z')
+				return false;
+	}
+	return true;
+}
+
+bool ing_is_token(struct sv s)
+{
+	return check_of(s, 64, "-_");
+}
+
+bool ing_is_user(struct sv s)
+{
+	return check_of(s, 64, "-_.@");
+}
+
+bool ing_is_value(struct sv s)
+{
+	if (!s.n || s.n > ING_VALUE_MAX || s.p[0] == ' ' || s.p[s.n - 1] == ' ')
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~')
+			return false;
+	return true;
+}
+
+static bool check_escape(struct sv s, size_t i)
+{
+	return i + 2 < s.n && hex_value(s.p[i + 1]) >= 0 && hex_value(s.p[i + 2]) >= 0;
+}
+
+bool ing_is_url(struct sv s)
+{
+	if (!ing_is_value(s) || !(s.p[0] == '/' || sv_starts(s, SV("http://")) || sv_starts(s, SV("https://"))))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (strchr(" \"'<>\\^`{|}", s.p[i]) || (s.p[i] == '%' && !check_escape(s, i)))
+			return false;
+	return true;
+}
+
+/* The text of a hash behind its settings: "salt$hash". */
+static bool check_salted(struct sv s, size_t salt_max, size_t hash_n)
+{
+	ssize_t at = sv_find(s, '$');
+
+	return at >= 0 && (size_t)at <= salt_max && s.n - (size_t)at - 1 == hash_n &&
+	       (at == 0 || check_of(sv_sub(s, 0, (size_t)at), salt_max, "./")) &&
+	       check_of(sv_sub(s, (size_t)at + 1, s.n), hash_n, "./");
+}
+
+const char *ing_hash_refused(struct sv s)
+{
+	static const char form[] = "a password's hash is not of its form";
+	int64_t cost;
+
+	if (sv_starts(s, SV("$apr1$")))
+		return "hashes of the form $apr1$ are not checked here: htpasswd -B, or openssl passwd -6, makes "
+		       "others";
+	if (sv_starts(s, SV("$1$")))
+		return check_salted(sv_sub(s, 3, s.n), 8, 22) ? NULL : form;
+	if (sv_starts(s, SV("$5$")))
+		return check_salted(sv_sub(s, 3, s.n), 16, 43) ? NULL : form;
+	if (sv_starts(s, SV("$6$")))
+		return check_salted(sv_sub(s, 3, s.n), 16, 86) ? NULL : form;
+	if (sv_starts(s, SV("$2y$")) || sv_starts(s, SV("$2b$")) || sv_starts(s, SV("$2a$"))) {
+		if (s.n != 60 || s.p[6] != '$' || !sv_to_i64(sv_sub(s, 4, 2), &cost) ||
+		    !check_of(sv_sub(s, 7, s.n), 53, "./"))
+			return form;
+		return cost >= 4 && cost <= 10 ? NULL
+					       : "bcrypt hashes of a cost above 10 take too long for each request";
+	}
+	return "passwords are hashes of crypt(3), as htpasswd -B or openssl passwd -6 make them";
+}
+
+bool ing_path(struct arena *a, struct sv s, struct sv *ret)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	char *to;
+	size_t n = 0;
+
+	if (!s.n || s.n > PATH_MAX_BYTES || s.p[0] != '/')
+		return false;
+	to = arena_alloc(a, 3 * s.n + 1);
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c < ' ' || c == 0x7f)
+			return false;
+		if (c == '%' && check_escape(s, i)) {
+			c = (unsigned char)(hex_value(s.p[i + 1]) << 4 | hex_value(s.p[i + 2]));
+			i += 2;
+			if (check_alnum((char)c) ||
+			    (c && strchr("-._~", c))) { /* needless: HAProxy takes it out, too */
+				to[n++] = (char)c;
+				continue;
+			}
+		} else if (check_alnum((char)c) || strchr("/-._~!$&'()*+,;=:@", c)) {
+			to[n++] = (char)c;
+			continue;
+		}
+		to[n++] = '%';
+		to[n++] = hex[c >> 4];
+		to[n++] = hex[c & 15];
+	}
+	to[n] = '\0';
+	*ret = sv_make(to, n);
+	return true;
+}

@@ -1,0 +1,207 @@
+#include "ingress/command.h"
+
+#include <stdlib.h>
+
+#define STEP_MAX 8000 /* bytes; HAProxy reads a command and its payload into one buffer of 16 kB */
+
+struct command {
+	struct arena *a;
+	VEC(struct ing_step) steps;
+};
+
+/* A ';' at the end would begin one more command. */
+static void command_servers_add(struct command *c, struct buf *text)
+{
+	text->p[text->n - 1] = '\n';
+	vec_push(&c->steps, ((struct ing_step){ arena_sv(c->a, buf_sv(text)), ING_ANSWER_SERVER }));
+	buf_clear(text);
+}
+
+static void command_add(struct command *c, enum ing_answer answer, const struct buf *text)
+{
+	vec_push(&c->steps, ((struct ing_step){ arena_sv(c->a, buf_sv(text)), answer }));
+}
+
+static void command_addf(struct command *c, enum ing_answer answer, const char *fmt, ...) _printf_(3, 4);
+static void command_addf(struct command *c, enum ing_answer answer, const char *fmt, ...)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	command_add(c, answer, &b);
+}
+
+/* A payload ends at an empty line; no line of ours is empty. */
+static bool command_map(struct command *c, const char *map, struct sv lines)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv line;
+
+	command_addf(c, ING_ANSWER_VERSION, "prepare map %s\n", map);
+	while (lines.n && sv_split(&lines, '\n', &line)) {
+		if (!line.n)
+			continue;
+		if (line.n > STEP_MAX / 2)
+			return false;
+		if (b.n + line.n > STEP_MAX) {
+			buf_addc(&b, '\n');
+			command_add(c, ING_ANSWER_EMPTY, &b);
+			buf_clear(&b);
+		}
+		if (!b.n)
+			buf_printf(&b, "add map @%c %s <<\n", ING_VERSION, map);
+		buf_addsv(&b, line);
+		buf_addc(&b, '\n');
+	}
+	if (b.n) {
+		buf_addc(&b, '\n');
+		command_add(c, ING_ANSWER_EMPTY, &b);
+	}
+	command_addf(c, ING_ANSWER_EMPTY, "commit map @%c %s\n", ING_VERSION, map);
+	return true;
+}
+
+/* An address changes only while nobody is sent there. */
+static void command_slot(struct buf *b, struct sv section, size_t i, const struct ing_slot *was,
+			 const struct ing_slot *is)
+{
+	bool moved = was->port != is->port || !ip_eq(was->ip, is->ip);
+	int weight = is->draining ? 0 : 1;
+
+	if (moved && was->port)
+		buf_printf(b, "set server %.*s/e%zu state maint;", SV_ARG(section), i);
+	if (moved && is->port)
+		buf_printf(b,
+			   "set server %.*s/e%zu addr %s port %d;set server %.*s/e%zu weight %d;set server %.*s/e%zu "
+			   "state ready;",
+			   SV_ARG(section), i, ip_text(is->ip).s, is->port, SV_ARG(section), i, weight, SV_ARG(section),
+			   i);
+	if (!moved && was->draining != is->draining)
+		buf_printf(b, "set server %.*s/e%zu weight %d;", SV_ARG(section), i, weight);
+}
+
+static bool command_servers(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	if (was->n_sections != is->n_sections)
+		return false;
+	for (size_t i = 0; i < is->n_sections; i++) {
+		const struct ing_section *x = &was->sections[i], *y = &is->sections[i];
+
+		if (!sv_eq(x->name, y->name) || x->n_slots != y->n_slots)
+			return false;
+		for (size_t k = 0; k < y->n_slots; k++) {
+			command_slot(&b, y->name, k + 1, &x->slots[k], &y->slots[k]);
+			if (b.n > STEP_MAX / 2)
+				command_servers_add(c, &b);
+		}
+	}
+	if (b.n)
+		command_servers_add(c, &b);
+	return true;
+}
+
+static const struct ing_pem *command_pem(const struct ing_conf *c, struct sv file)
+{
+	for (size_t i = 0; i < c->n_pems; i++)
+		if (sv_eq(c->pems[i].file, file))
+			return &c->pems[i];
+	return NULL;
+}
+
+static bool command_pems(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
+{
+	if (MAX(was->n_pems, is->n_pems) > 512) /* each is looked for among all */
+		return sv_eq(was->crt_list, is->crt_list);
+	/* First those that go: a host may move from one to another. */
+	for (size_t i = 0; i < was->n_pems; i++) {
+		const struct ing_pem *x = &was->pems[i], *y = command_pem(is, x->file);
+
+		if (!y || !sv_eq(x->hosts, y->hosts))
+			command_addf(c, ING_ANSWER_SUCCESS, "del ssl crt-list crt-list.txt %.*s\n", SV_ARG(x->file));
+		if (!y)
+			command_addf(c, ING_ANSWER_SUCCESS, "del ssl cert %.*s\n", SV_ARG(x->file));
+	}
+	for (size_t i = 0; i < is->n_pems; i++) {
+		const struct ing_pem *y = &is->pems[i], *x = command_pem(was, y->file);
+
+		if (y->pem.n + y->hosts.n > STEP_MAX)
+			return false;
+		if (!x)
+			command_addf(c, ING_ANSWER_SUCCESS, "new ssl cert %.*s\n", SV_ARG(y->file));
+		if (!x || !sv_eq(x->pem, y->pem)) {
+			command_addf(c, ING_ANSWER_SUCCESS, "set ssl cert %.*s <<\n%.*s\n", SV_ARG(y->file),
+				     SV_ARG(y->pem));
+			command_addf(c, ING_ANSWER_SUCCESS, "commit ssl cert %.*s\n", SV_ARG(y->file));
+		}
+		if (!x || !sv_eq(x->hosts, y->hosts))
+			command_addf(c, ING_ANSWER_SUCCESS, "add ssl crt-list crt-list.txt <<\n%.*s%.*s\n\n",
+				     SV_ARG(y->file), SV_ARG(y->hosts));
+	}
+	return true;
+}
+
+bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret)
+{
+	/* Texts before what leads to them, and servers first of all. */
+	static const int order[] = { ING_MAP_VALUES, ING_MAP_EXACT, ING_MAP_PREFIX };
+	struct command c = { .a = a };
+	bool ok = sv_eq(was->shape, is->shape) && command_servers(&c, was, is) && command_pems(&c, was, is);
+
+	for (size_t i = 0; ok && i < ARRAY_LEN(order); i++)
+		if (!sv_eq(was->maps[order[i]], is->maps[order[i]]))
+			ok = command_map(&c, ing_map_names[order[i]], is->maps[order[i]]);
+	ret->n = c.steps.n;
+	ret->p = ARENA_ARRAY(a, struct ing_step, c.steps.n);
+	if (c.steps.n)
+		memcpy(ret->p, c.steps.p, c.steps.n * sizeof(*c.steps.p));
+	vec_release(&c.steps);
+	return ok;
+}
+
+static bool answer_server(struct sv answer)
+{
+	struct sv line;
+
+	while (sv_split(&answer, '\n', &line)) {
+		line = sv_trim(line);
+		if (line.n && sv_find_sv(line, SV("changed from")) < 0 && sv_find_sv(line, SV("no need to change")) < 0)
+			return false;
+	}
+	return true;
+}
+
+bool ing_step_answered(const struct ing_step *s, struct sv answer, uint64_t *version)
+{
+	static const struct sv begin = { "New version created:", 20 };
+
+	answer = sv_trim(answer);
+	switch (s->answer) {
+	case ING_ANSWER_EMPTY:
+		return !answer.n;
+	case ING_ANSWER_SERVER:
+		return answer_server(answer);
+	case ING_ANSWER_VERSION:
+		return sv_starts(answer, begin) && sv_to_u64(sv_trim(sv_sub(answer, begin.n, answer.n)), version);
+	case ING_ANSWER_SUCCESS:
+		return sv_ends(answer, SV("Success!")) || sv_starts(answer, SV("New empty certificate store")) ||
+		       sv_starts(answer, SV("Transaction created for")) ||
+		       sv_starts(answer, SV("Transaction updated for")) ||
+		       (sv_starts(answer, SV("Entry ")) && sv_find_sv(answer, SV("deleted in crtlist")) > 0) ||
+		       (sv_starts(answer, SV("Certificate ")) && sv_ends(answer, SV("deleted!")));
+	}
+	return false;
+}
+
+struct sv ing_step_text(struct arena *a, const struct ing_step *s, uint64_t version)
+{
+	ssize_t at = sv_find(s->text, ING_VERSION);
+
+	return at < 0 ? s->text
+		      : arena_svf(a, "%.*s%" PRIu64 "%.*s", (int)at, s->text.p, version,
+				  (int)(s->text.n - (size_t)at - 1), s->text.p + at + 1);
+}

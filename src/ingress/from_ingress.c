@@ -1,0 +1,713 @@
+/* One Ingress after the other, the oldest first; canaries when all others have their places. */
+#include "ingress/from_ingress.h"
+
+#include "base/b64.h"
+#include "base/buf.h"
+#include "base/pem.h"
+#include "base/strmap.h"
+#include "base/vec.h"
+#include "ingress/annotations.h"
+#include "ingress/check.h"
+#include "net/tls.h"
+#include "object/annotation.h"
+#include "object/default_class.h"
+
+#include <stdlib.h>
+
+#define ROUTES_MAX 20000
+#define ENDPOINTS_MAX 1024
+#define USERS_MAX 1024
+#define SERVER_S 60
+#define CONNECT_S 5
+#define TUNNEL_S 3600
+
+#define BAD "IngressInvalid"
+#define CONFLICT "IngressConflict"
+
+struct from {
+	struct arena *a;
+	const struct ing_source *s;
+	VEC(struct ing_route) routes;
+	struct strmap places;	/* key of a route -> its number + 1 */
+	struct strmap backends; /* key -> struct ing_backend * */
+	struct strmap hosts;	/* with a certificate -> whose Ingress it is */
+	VEC(struct from_cert *) certs;
+	struct strmap cert_of; /* key -> struct from_cert *; NULL value never */
+};
+
+struct from_cert {
+	struct sv key, pem; /* pem "": it is not right */
+	VEC(struct sv) hosts;
+};
+
+static void from_say(struct from *f, const struct obj *ingress, const char *reason, const char *fmt, ...)
+    _printf_(4, 5);
+static void from_say(struct from *f, const struct obj *ingress, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	f->s->say(f->s->ctx, ingress, reason, arena_vprintf(f->a, fmt, ap));
+	va_end(ap);
+}
+
+/* --- which are ours --- */
+
+static bool class_is_ours(const struct ing_source *s, struct sv name)
+{
+	for (size_t i = 0; i < s->n_classes; i++)
+		if (sv_eq(obj_name(s->classes[i]), name))
+			return sv_is(val_get_str(obj_root(s->classes[i]), F_spec, F_controller), ING_CONTROLLER);
+	return false;
+}
+
+static bool class_default_is_ours(const struct ing_source *s)
+{
+	struct default_class_search search = { .is_default = ingress_class_is_default };
+	bool ours;
+
+	for (size_t i = 0; i < s->n_classes; i++)
+		(void)default_class_look(s->classes[i], &search);
+	ours = search.found && sv_is(val_get_str(obj_root(search.found), F_spec, F_controller), ING_CONTROLLER);
+	obj_unref(search.found);
+	return ours;
+}
+
+bool ing_is_ours(const struct ing_source *s, const struct obj *ingress)
+{
+	const struct val *class = obj_get(ingress, F_spec, F_ingressClassName);
+	struct sv old = annotation_of(obj_root(ingress), "kubernetes.io/ingress.class");
+
+	if (val_type(class) == VAL_STR)
+		return class_is_ours(s, val_str(class));
+	return old.n ? class_is_ours(s, old) : class_default_is_ours(s);
+}
+
+static int from_by_age(const void *x, const void *y)
+{
+	struct obj *const *a = x, *const *b = y;
+	int c = sv_cmp(val_get_str(obj_root(*a), F_metadata, F_creationTimestamp),
+		       val_get_str(obj_root(*b), F_metadata, F_creationTimestamp));
+
+	c = c ? c : sv_cmp(obj_ns(*a), obj_ns(*b));
+	return c ? c : sv_cmp(obj_name(*a), obj_name(*b));
+}
+
+/* --- backends --- */
+
+static int from_endpoint_order(const void *x, const void *y)
+{
+	const struct ing_endpoint *a = x, *b = y;
+	int c = ip_cmp(a->ip, b->ip);
+
+	return c ? c : a->port != b->port ? (a->port < b->port ? -1 : 1) : (int)a->draining - (int)b->draining;
+}
+
+static uint16_t slice_port(const struct val *slice, struct sv name)
+{
+	VAL_EACH(val_get(slice, F_ports), p)
+		if (sv_eq(val_get_str(p, F_name), name) &&
+		    (!val_get(p, F_protocol) || val_is(val_get(p, F_protocol), "TCP"))) {
+			int64_t port = val_get_int(p, 0, F_port);
+
+			return port > 0 && port < 65536 ? (uint16_t)port : 0;
+		}
+	return 0;
+}
+
+static bool condition_or(const struct val *endpoint, enum sym name, bool absent)
+{
+	const struct val *v = val_get(endpoint, F_conditions, name);
+
+	return val_type(v) == VAL_BOOL ? val_bool(v) : absent;
+}
+
+/* Those that are ready; of those that end, which still serve: nothing new for them, unless there is nobody else. */
+static void backend_endpoints(struct from *f, struct ing_backend *b, const struct obj *service, struct sv port_name)
+{
+	struct sv family = val_str(val_at(obj_get(service, F_spec, F_ipFamilies), 0));
+	size_t n_slices, ready = 0;
+	struct obj **slices = f->s->slices(f->s->ctx, f->a, obj_ns(service), obj_name(service), &n_slices);
+	VEC(struct ing_endpoint) all = VEC_INIT;
+
+	for (size_t i = 0; i < n_slices; i++) {
+		const struct val *slice = obj_root(slices[i]);
+		uint16_t port = slice_port(slice, port_name);
+
+		if (!port || (family.n && !sv_eq(val_get_str(slice, F_addressType), family)))
+			continue;
+		VAL_EACH(val_get(slice, F_endpoints), e) {
+			bool is_ready = condition_or(e, F_ready, true);
+			struct ing_endpoint ep = { .port = port, .draining = !is_ready };
+
+			if (all.n == ENDPOINTS_MAX || !ip_parse(val_str(val_at(val_get(e, F_addresses), 0)), &ep.ip))
+				continue;
+			if (!is_ready && !(condition_or(e, F_terminating, false) && condition_or(e, F_serving, false)))
+				continue;
+			ready += is_ready;
+			vec_push(&all, ep);
+		}
+	}
+	if (all.n > 1)
+		qsort(all.p, all.n, sizeof(*all.p), from_endpoint_order);
+	b->endpoints = ARENA_ARRAY(f->a, struct ing_endpoint, all.n);
+	for (size_t i = 0; i < all.n; i++) {
+		const struct ing_endpoint *last = b->n ? &b->endpoints[b->n - 1] : NULL;
+
+		if (last && ip_eq(last->ip, all.p[i].ip) && last->port == all.p[i].port)
+			continue;
+		b->endpoints[b->n] = all.p[i];
+		b->endpoints[b->n++].draining &= ready > 0;
+	}
+	vec_release(&all);
+}
+
+static bool external_is_fine(struct sv name)
+{
+	uint8_t bytes[16];
+
+	return ing_is_host(name) && name.p[0] != '*' && !ip_bytes(name, bytes) && !sv_is(name, "localhost") &&
+	       !sv_ends(name, SV(".localhost"));
+}
+
+static const char *backend_fill(struct from *f, struct ing_backend *b, const struct obj *service, const struct val *ref)
+{
+	struct sv wanted_name = val_get_str(ref, F_port, F_name), name = SV_NULL;
+	int64_t wanted = val_get_int(ref, 0, F_port, F_number);
+	bool external = sv_is(val_get_str(obj_root(service), F_spec, F_type), "ExternalName"), found = false;
+
+	VAL_EACH(obj_get(service, F_spec, F_ports), p)
+		if (!found && (wanted_name.n ? sv_eq(val_get_str(p, F_name), wanted_name)
+					     : val_get_int(p, 0, F_port) == wanted)) {
+			found = true;
+			name = val_get_str(p, F_name);
+			wanted = val_get_int(p, 0, F_port);
+		}
+	if (!found && !(external && !wanted_name.n))
+		return "has no such port";
+	if (!external) {
+		backend_endpoints(f, b, service, name);
+		return NULL;
+	}
+	b->external = val_get_str(obj_root(service), F_spec, F_externalName);
+	if (sv_ends(b->external, SV(".")))
+		b->external.n--;
+	b->external_port = wanted > 0 && wanted < 65536 ? (uint16_t)wanted : 0;
+	if (external_is_fine(b->external) && b->external_port)
+		return NULL;
+	b->external = SV_NULL;
+	return "has an externalName that is no name of another machine";
+}
+
+static const struct ing_backend *from_backend(struct from *f, const struct obj *ingress, const struct val *backend)
+{
+	const struct val *ref = val_get(backend, F_service);
+	struct sv name = val_get_str(ref, F_name), port = val_get_str(ref, F_port, F_name), key;
+	const char *why = "is not there";
+	struct ing_backend *b;
+	struct obj *service;
+
+	if (!ref) {
+		from_say(f, ingress, BAD, "a backend that is no service is not known here: it answers 503");
+		return NULL;
+	}
+	key = port.n ? arena_svf(f->a, "%.*s/%.*s:%.*s", SV_ARG(obj_ns(ingress)), SV_ARG(name), SV_ARG(port))
+		     : arena_svf(f->a, "%.*s/%.*s:%lld", SV_ARG(obj_ns(ingress)), SV_ARG(name),
+				 (long long)val_get_int(ref, 0, F_port, F_number));
+	b = strmap_get(&f->backends, key);
+	if (b)
+		return b;
+	b = ARENA_NEW(f->a, struct ing_backend);
+	b->key = key;
+	strmap_set(&f->backends, key, b);
+	f->s->uses(f->s->ctx, false, obj_ns(ingress), name);
+	service = f->s->service(f->s->ctx, obj_ns(ingress), name);
+	if (service)
+		why = backend_fill(f, b, service, ref);
+	if (why)
+		from_say(f, ingress, BAD, "service %.*s %s: it answers 503", SV_ARG(key), why);
+	return b;
+}
+
+/* --- certificates --- */
+
+static struct sv secret_data(struct from *f, const struct obj *secret, const char *key)
+{
+	struct sv bytes = SV_NULL;
+
+	if (!b64_decode(f->a, val_str(val_member_sv(obj_get(secret, F_data), sv_from(key))), &bytes))
+		return SV_NULL;
+	return bytes;
+}
+
+/* Blocks alone, no lines between them and no empty ones: an empty line ends what HAProxy is told. */
+static void pem_add(struct buf *b, struct sv pem)
+{
+	struct sv line;
+	bool inside = false;
+
+	while (sv_split(&pem, '\n', &line)) {
+		line = sv_trim(line);
+		inside |= sv_starts(line, SV("-----BEGIN "));
+		if (inside && line.n) {
+			buf_addsv(b, line);
+			buf_addc(b, '\n');
+		}
+		inside &= !sv_starts(line, SV("-----END "));
+	}
+}
+
+/* Normalized text, or why it is not shown. */
+struct checked {
+	const char *why; /* static */
+	char pem[];
+};
+
+void ing_checked_release(struct ing_checked *c)
+{
+	strmap_release_with(&c->known, free);
+	strmap_release_with(&c->used, free);
+}
+
+static const char *from_cert_check(struct from *f, struct from_cert *c, const struct obj *secret)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(buf_release) struct buf pem = BUF_INIT;
+	struct tls_ctx *ctx;
+	struct sv cert, key;
+
+	if (!sv_is(val_get_str(obj_root(secret), F_type), "kubernetes.io/tls"))
+		return "is not of the type kubernetes.io/tls";
+	cert = secret_data(f, secret, "tls.crt");
+	key = secret_data(f, secret, "tls.key");
+	if (!key.n || pem_encrypted(key) || sv_find(cert, '\0') >= 0 || sv_find(key, '\0') >= 0 ||
+	    cert_chain_check(cert, &err) < 0)
+		return "has no certificate and key that can be read";
+	if (!cert_is_of(cert, key, SV("")))
+		return "has a key that is not its certificate's";
+	/* What a server of ours would not take, HAProxy does not either, and with it all others' would not be shown. */
+	ctx = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = cert, .key_pem = key }, &err);
+	if (!ctx)
+		return "has a certificate that TLS does not take: too weak a key, mostly";
+	tls_ctx_unref(ctx);
+	pem_add(&pem, cert);
+	pem_add(&pem, key);
+	c->pem = arena_sv(f->a, buf_sv(&pem));
+	return NULL;
+}
+
+static const char *from_cert_fill(struct from *f, struct from_cert *c, const struct obj *secret)
+{
+	struct ing_checked *known = f->s->checked;
+	struct checked *k;
+	struct sv version;
+
+	if (!secret)
+		return "is not there";
+	if (!known)
+		return from_cert_check(f, c, secret);
+	version =
+	    arena_svf(f->a, "%.*s %.*s %lld", SV_ARG(c->key), SV_ARG(obj_uid(secret)), (long long)obj_rev(secret));
+	k = strmap_del(&known->known, version);
+	if (!k) {
+		const char *why = from_cert_check(f, c, secret);
+
+		k = xcalloc(1, sizeof(*k) + c->pem.n + 1);
+		k->why = why;
+		if (c->pem.n)
+			memcpy(k->pem, c->pem.p, c->pem.n);
+	}
+	c->pem = arena_sv(f->a, sv_from(k->pem));
+	free(strmap_set(&known->used, version, k));
+	return k->why;
+}
+
+static struct from_cert *from_cert(struct from *f, const struct obj *ingress, struct sv name)
+{
+	struct sv key = arena_svf(f->a, "%.*s/%.*s", SV_ARG(obj_ns(ingress)), SV_ARG(name));
+	struct from_cert *c = strmap_get(&f->cert_of, key);
+	const char *why;
+
+	if (c)
+		return c;
+	c = ARENA_NEW(f->a, struct from_cert);
+	c->key = key;
+	strmap_set(&f->cert_of, key, c);
+	vec_push(&f->certs, c);
+	f->s->uses(f->s->ctx, true, obj_ns(ingress), name);
+	why = from_cert_fill(f, c, f->s->secret(f->s->ctx, obj_ns(ingress), name));
+	if (why)
+		from_say(f, ingress, BAD, "secret %.*s %s: the self-made certificate is shown instead", SV_ARG(key),
+			 why);
+	return c;
+}
+
+static void from_tls_host(struct from *f, struct obj *ingress, struct from_cert *c, struct sv host)
+{
+	const struct obj *had = strmap_get(&f->hosts, host);
+
+	if (!ing_is_host(host)) {
+		from_say(f, ingress, BAD, "a host of spec.tls is no DNS name in lower case");
+		return;
+	}
+	if (had) {
+		if (had != ingress)
+			from_say(f, ingress, CONFLICT,
+				 "the certificate of host %.*s is that of ingress %.*s/%.*s, which is older",
+				 SV_ARG(host), SV_ARG(obj_ns(had)), SV_ARG(obj_name(had)));
+		return;
+	}
+	strmap_set(&f->hosts, host, ingress);
+	if (c && c->pem.n)
+		vec_push(&c->hosts, host);
+}
+
+static void from_tls(struct from *f, struct obj *ingress)
+{
+	VAL_EACH(obj_get(ingress, F_spec, F_tls), t) {
+		struct sv name = val_get_str(t, F_secretName);
+		const struct val *hosts = val_get(t, F_hosts);
+		struct from_cert *c = name.n ? from_cert(f, ingress, name) : NULL;
+
+		VAL_EACH(hosts, h)
+			from_tls_host(f, ingress, c, val_str(h));
+		if (val_len(hosts))
+			continue;
+		VAL_EACH(obj_get(ingress, F_spec, F_rules), r)
+			if (val_get_str(r, F_host).n)
+				from_tls_host(f, ingress, c, val_get_str(r, F_host));
+	}
+}
+
+/* For which hosts the Ingress asks for TLS; "": for all. */
+static void from_tls_names(const struct obj *ingress, struct strmap *ret)
+{
+	VAL_EACH(obj_get(ingress, F_spec, F_tls), t) {
+		if (!val_len(val_get(t, F_hosts)))
+			strmap_set(ret, SV(""), ret);
+		VAL_EACH(val_get(t, F_hosts), h)
+			strmap_set(ret, val_str(h), ret);
+	}
+}
+
+/* --- filters --- */
+
+struct annotation_said {
+	struct from *f;
+	const struct obj *ingress;
+};
+
+static void from_annotation_said(void *ctx, struct sv name, const char *why)
+{
+	struct annotation_said *s = ctx;
+
+	from_say(s->f, s->ingress, BAD, "annotation %.*s has no effect: %s", SV_ARG(name), why);
+}
+
+static void user_add(struct from *f, const struct obj *ingress, struct ing_filters *t, struct strmap *seen,
+		     struct sv name, struct sv hash)
+{
+	const char *why = ing_is_user(name) ? ing_hash_refused(hash) : "user names are letters, digits and - _ . @";
+
+	if (!why && t->n_users == USERS_MAX)
+		why = "there are too many users";
+	if (!why && strmap_set(seen, name, t))
+		why = "a user is there twice";
+	if (why)
+		from_say(f, ingress, BAD, "a user of its auth-secret is not let in: %s", why);
+	else
+		t->users[t->n_users++] = (struct ing_user){ name, hash };
+}
+
+static const char *from_users(struct from *f, const struct obj *ingress, const struct ing_annotations *n,
+			      struct ing_filters *t)
+{
+	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
+	struct sv ns, name = n->auth_secret, text, line;
+	ssize_t slash = sv_find(name, '/');
+	const struct obj *secret;
+
+	if (slash >= 0) {
+		ns = sv_sub(name, 0, (size_t)slash);
+		name = sv_sub(name, (size_t)slash + 1, name.n);
+		if (!sv_eq(ns, obj_ns(ingress)))
+			return "is of another namespace";
+	}
+	if (!name.n)
+		return "is not named";
+	f->s->uses(f->s->ctx, true, obj_ns(ingress), name);
+	secret = f->s->secret(f->s->ctx, obj_ns(ingress), name);
+	if (!secret)
+		return "is not there";
+	t->users = ARENA_ARRAY(f->a, struct ing_user, USERS_MAX);
+	if (n->auth_map) {
+		VAL_EACH_MEMBER(obj_get(secret, F_data), m)
+			if (b64_decode(f->a, val_str(m.value), &text))
+				user_add(f, ingress, t, &seen, arena_sv(f->a, m.key), sv_trim(text));
+		return NULL;
+	}
+	text = secret_data(f, secret, "auth");
+	if (!text.n)
+		return "has no key `auth`";
+	while (sv_split(&text, '\n', &line)) {
+		ssize_t colon = sv_find(line, ':');
+
+		line = sv_trim(line);
+		if (line.n && line.p[0] != '#' && colon > 0)
+			user_add(f, ingress, t, &seen, sv_sub(line, 0, (size_t)colon),
+				 sv_sub(line, (size_t)colon + 1, line.n));
+	}
+	return NULL;
+}
+
+static void from_protection(struct from *f, const struct obj *ingress, const struct ing_annotations *n,
+			    struct ing_filters *t)
+{
+	const char *why;
+
+	t->allow = n->allow;
+	t->n_allow = n->n_allow;
+	t->deny = n->deny;
+	t->n_deny = n->n_deny;
+	t->rps = n->rps;
+	t->rpm = n->rpm;
+	t->connections = n->connections;
+	t->burst = n->rps || n->rpm ? n->burst : 0;
+	t->refused = n->refused;
+	if (!n->auth_basic)
+		return;
+	t->auth = true;
+	t->realm = n->auth_realm;
+	why = from_users(f, ingress, n, t);
+	if (why) {
+		from_say(f, ingress, BAD, "its auth-secret %s: nobody is let in", why);
+		t->refused = true;
+	}
+}
+
+/* What holds for all of an Ingress. */
+static void from_filters(struct from *f, const struct obj *ingress, struct ing_annotations *n, struct ing_filters *t)
+{
+	static const int codes[] = { 301, 302, 303, 307, 308 };
+	struct annotation_said said = { f, ingress };
+
+	ing_annotations_read(f->a, obj_root(ingress), n, from_annotation_said, &said);
+	*t = (struct ing_filters){
+		.app_root = n->app_root,
+		.vhost = n->vhost,
+		.prefix = n->prefix,
+		.body_max = (uint64_t)n->body_max,
+		.connect_s = n->connect_s ? n->connect_s : CONNECT_S,
+		.server_s = n->read_s || n->send_s ? MAX(n->read_s, n->send_s) : SERVER_S,
+		.tunnel_s = n->read_s || n->send_s ? MAX(n->read_s, n->send_s) : TUNNEL_S,
+		.protocol = n->protocol == 4 ? ING_H2C : (enum ing_protocol)n->protocol, /* GRPC */
+		.least_conn = n->least_conn != 0,
+	};
+	if (n->temporal_redirect.n || n->permanent_redirect.n) {
+		t->redirect = n->temporal_redirect.n ? n->temporal_redirect : n->permanent_redirect;
+		t->redirect_code = codes[n->temporal_redirect.n ? n->temporal_code : n->permanent_code];
+	}
+	if (n->sticky) {
+		t->sticky = true;
+		t->cookie = n->cookie;
+		t->cookie_s = n->cookie_s;
+	}
+	if (n->cors) {
+		t->cors = true;
+		t->cors_credentials = n->cors_credentials;
+		t->cors_origin = n->cors_origin;
+		t->cors_methods = n->cors_methods;
+		t->cors_headers = n->cors_headers;
+		t->cors_expose = n->cors_expose;
+		t->cors_age_s = n->cors_age_s;
+	}
+	from_protection(f, ingress, n, t);
+}
+
+/* --- routes --- */
+
+static bool from_route_host(struct from *f, const struct obj *ingress, struct sv host, struct ing_route *r)
+{
+	r->host = host;
+	r->host_kind = !host.n ? ING_HOST_ANY : host.p[0] == '*' ? ING_HOST_WILDCARD : ING_HOST_EXACT;
+	if (!host.n || ing_is_host(host))
+		return true;
+	from_say(f, ingress, BAD, "a host is no DNS name in lower case: its rule has no effect");
+	return false;
+}
+
+static bool from_route_path(struct from *f, const struct obj *ingress, const struct val *p,
+			    const struct ing_annotations *n, struct ing_route *r, struct ing_filters *t)
+{
+	struct sv path = val_get_str(p, F_path), type = val_get_str(p, F_pathType);
+	const char *why = NULL;
+
+	if (!path.n)
+		path = SV("/");
+	r->path_kind = sv_is(type, "Exact") ? ING_PATH_EXACT : ING_PATH_PREFIX;
+	if (n->rewrite_target.n) {
+		why = ing_rewrite_read(path, n->rewrite_target, &path, &t->rewrite_to, &t->rewrite_cut);
+		t->rewrite = true;
+		if (!path.n)
+			path = SV("/");
+	} else if (sv_is(type, "ImplementationSpecific") && ing_path_is_pattern(path)) {
+		why = "regular expressions are not understood without rewrite-target";
+	}
+	if (!why && !ing_path(f->a, path, &r->path))
+		why = "it does not begin with /, is too long, or has control characters";
+	if (why) {
+		from_say(f, ingress, BAD, "a path has no effect: %s", why);
+		return false;
+	}
+	/* '/' alone, and at the end, says nothing of a prefix; what is cut off was counted on the path as requested. */
+	while (r->path_kind == ING_PATH_PREFIX && sv_ends(r->path, SV("/")))
+		r->path.n--;
+	if (t->rewrite && t->rewrite_cut != SIZE_MAX)
+		t->rewrite_cut = r->path.n + 1;
+	return true;
+}
+
+static void from_route_add(struct from *f, const struct obj *ingress, const struct ing_route *r)
+{
+	struct sv key = ing_route_key(f->a, r);
+	size_t had = (size_t)(uintptr_t)strmap_get(&f->places, key);
+	const struct obj *other = had ? f->routes.p[had - 1].from : NULL;
+
+	if (other) {
+		from_say(f, ingress, CONFLICT, "%.*s is served by ingress %.*s/%.*s%s", SV_ARG(key),
+			 SV_ARG(obj_ns(other)), SV_ARG(obj_name(other)),
+			 other == ingress ? "'s earlier rule" : ", which is older");
+		return;
+	}
+	if (f->routes.n == ROUTES_MAX) {
+		from_say(f, ingress, BAD, "there are more routes than HAProxy is given here (%d)", ROUTES_MAX);
+		return;
+	}
+	vec_push(&f->routes, *r);
+	strmap_set(&f->places, key, (void *)(uintptr_t)f->routes.n);
+}
+
+/* A canary is one more target of the route it stands beside. */
+static void from_route_canary(struct from *f, const struct obj *ingress, const struct ing_annotations *n,
+			      const struct ing_route *r, const struct ing_backend *b)
+{
+	struct sv key = ing_route_key(f->a, r);
+	size_t had = (size_t)(uintptr_t)strmap_get(&f->places, key);
+	struct ing_route *main = had ? &f->routes.p[had - 1] : NULL;
+	uint32_t weight = (uint32_t)MIN(n->canary_weight, n->canary_weight_total);
+	uint32_t total = (uint32_t)n->canary_weight_total;
+
+	if (!main || !main->n_targets || main->n_targets == ING_TARGETS_MAX) {
+		from_say(f, ingress, BAD, "canary for %.*s: %s", SV_ARG(key),
+			 main ? "it has too many already, or only redirects" : "no other ingress serves it");
+		return;
+	}
+	if (main->n_targets == 1)
+		main->targets[0].weight = total - weight;
+	else
+		main->targets[0].weight -= MIN(weight, main->targets[0].weight);
+	main->targets[main->n_targets++] = (struct ing_target){
+		.backend = b,
+		.weight = weight,
+		.header = n->canary_header,
+		.header_value = n->canary_header_value,
+		.cookie = n->canary_cookie,
+	};
+}
+
+static void from_rule(struct from *f, struct obj *ingress, const struct val *rule, const struct ing_annotations *n,
+		      const struct ing_filters *base, const struct strmap *tls)
+{
+	VAL_EACH(val_get(rule, F_http, F_paths), p) {
+		struct ing_route r = { .from = ingress, .n_targets = 1 };
+		struct ing_filters *t = ARENA_NEW(f->a, struct ing_filters);
+		const struct ing_backend *b;
+
+		*t = *base;
+		r.filters = t;
+		if (!from_route_host(f, ingress, val_get_str(rule, F_host), &r) ||
+		    !from_route_path(f, ingress, p, n, &r, t))
+			continue;
+		t->ssl_redirect =
+		    n->force_ssl_redirect || (n->ssl_redirect && (strmap_has(tls, SV("")) || strmap_has(tls, r.host)));
+		b = from_backend(f, ingress, val_get(p, F_backend));
+		if (n->canary) {
+			from_route_canary(f, ingress, n, &r, b);
+			continue;
+		}
+		r.targets[0] = (struct ing_target){ .backend = b, .weight = 1 };
+		from_route_add(f, ingress, &r);
+	}
+}
+
+static void from_fallback(struct from *f, struct obj *ingress, const struct ing_filters *base)
+{
+	const struct val *b = obj_get(ingress, F_spec, F_defaultBackend);
+	struct ing_route r = { .from = ingress, .fallback = true, .filters = base, .n_targets = 1 };
+
+	if (!b)
+		return;
+	r.targets[0] = (struct ing_target){ .backend = from_backend(f, ingress, b), .weight = 1 };
+	from_route_add(f, ingress, &r);
+}
+
+static void from_one(struct from *f, struct obj *ingress, bool canaries)
+{
+	_cleanup_(strmap_release) struct strmap tls = STRMAP_INIT;
+	struct ing_annotations n;
+	struct ing_filters *base;
+
+	if (sv_is(annotation_of(obj_root(ingress), "nginx.ingress.kubernetes.io/canary"), "true") != canaries)
+		return;
+	base = ARENA_NEW(f->a, struct ing_filters);
+	from_filters(f, ingress, &n, base);
+	from_tls(f, ingress);
+	from_tls_names(ingress, &tls);
+	VAL_EACH(obj_get(ingress, F_spec, F_rules), rule)
+		from_rule(f, ingress, rule, &n, base, &tls);
+	if (!n.canary)
+		from_fallback(f, ingress, base);
+}
+
+void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret)
+{
+	struct from f = { .a = a, .s = s };
+	VEC(struct obj *) ours = VEC_INIT;
+
+	for (size_t i = 0; i < s->n_ingresses; i++)
+		if (ing_is_ours(s, s->ingresses[i]) && !obj_deleting(s->ingresses[i]))
+			vec_push(&ours, s->ingresses[i]);
+	if (ours.n > 1)
+		qsort(ours.p, ours.n, sizeof(*ours.p), from_by_age);
+	for (size_t i = 0; i < 2 * ours.n; i++)
+		from_one(&f, ours.p[i % ours.n], i >= ours.n);
+	*ret = (struct ing_model){ .n_routes = f.routes.n };
+	ret->routes = ARENA_ARRAY(a, struct ing_route, f.routes.n);
+	if (f.routes.n)
+		memcpy(ret->routes, f.routes.p, f.routes.n * sizeof(*f.routes.p));
+	ret->certificates = ARENA_ARRAY(a, struct ing_certificate, f.certs.n);
+	for (size_t i = 0; i < f.certs.n; i++) {
+		struct from_cert *c = f.certs.p[i];
+		struct ing_certificate *to = &ret->certificates[ret->n_certificates];
+
+		if (c->pem.n && c->hosts.n) {
+			*to = (struct ing_certificate){ c->key, c->pem, ARENA_ARRAY(a, struct sv, c->hosts.n),
+							c->hosts.n };
+			memcpy(to->hosts, c->hosts.p, c->hosts.n * sizeof(*c->hosts.p));
+			ret->n_certificates++;
+		}
+		vec_release(&c->hosts);
+	}
+	if (s->checked) { /* what was not asked for is forgotten */
+		strmap_release_with(&s->checked->known, free);
+		s->checked->known = s->checked->used;
+		s->checked->used = STRMAP_INIT;
+	}
+	vec_release(&f.routes);
+	vec_release(&f.certs);
+	vec_release(&ours);
+	strmap_release(&f.places);
+	strmap_release(&f.backends);
+	strmap_release(&f.hosts);
+	strmap_release(&f.cert_of);
+}

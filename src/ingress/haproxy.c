@@ -1,0 +1,626 @@
+/* `current` has the sockets and is told changes; `next` is starting and follows it; `old` serve what they still have.
+ */
+#include "ingress/haproxy.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/retry.h"
+#include "ev/ev.h"
+#include "ingress/command.h"
+#include "net/tls.h"
+#include "net/unix_ask.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SYS "ingress"
+#define OLD_MAX 8
+#define ANSWER_MAX (1 << 20)
+#define ASK_NS (2 * NS_PER_SEC)
+#define POLL_NS (10 * NS_PER_MS)
+#define START_NS (10 * NS_PER_SEC) /* it takes some tens of milliseconds */
+#define ANEW_NS (500 * NS_PER_MS)
+#define LIVED_NS (10 * NS_PER_SEC)
+#define HANGS 3
+#define LOG_KEEP_BYTES (10 << 20)
+#define DEFAULT_PEM_YEARS 10
+
+static const struct retry_policy haproxy_retry = { .first_ns = 250 * NS_PER_MS, .max_ns = 10 * NS_PER_SEC };
+
+/* What an exit meets: it may be on its way while all else is freed. */
+struct exits {
+	pthread_mutex_t lock; /* covers `ended` and `status` of processes, and: */
+	unsigned refs;
+	bool stopping;
+	void (*changed)(void *ctx);
+	void *ctx;
+};
+
+struct process {
+	struct exits *exits; /* a reference */
+	struct child *child;
+	int pid, status;
+	bool ended;
+	int64_t started_ns;
+};
+
+struct haproxy {
+	struct env *env;
+	char *dir, *config, *socket, *log_file, *binary, *user;
+	struct exits *exits;
+
+	/* Of the caller's tasks. */
+	struct process *current, *next;
+	VEC(struct process *) old;
+	struct ing_state *serving, *starting; /* what current, and next, have read and were told */
+	int64_t anew_ns;
+	struct retry failed;
+	int hangs;
+	bool follows;	  /* next has somebody's sockets */
+	size_t log_from;  /* what the newest one says begins there in the log */
+	VEC(int) adopted; /* an earlier server's, until the first of ours has followed them */
+};
+
+struct ing_state *ing_state_new(void)
+{
+	return xcalloc(1, sizeof(struct ing_state));
+}
+
+struct ing_state *ing_state_free(struct ing_state *s)
+{
+	if (s) {
+		arena_release(&s->arena);
+		free(s);
+	}
+	return NULL;
+}
+
+/* --- processes of an earlier server --- */
+
+static bool haproxy_is_ours(const char *pid, const char *config)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv cmd, argv0;
+	ssize_t slash;
+
+	if (file_read(&a, arena_printf(&a, "/proc/%s/cmdline", pid), 1 << 16, &cmd, NULL) < 0)
+		return false;
+	argv0 = sv_from(cmd.p);
+	slash = sv_find_sv(argv0, SV("haproxy"));
+	return slash >= 0 && sv_find_sv(cmd, sv_from(config)) >= 0;
+}
+
+/* Calls fn with each that runs. */
+static void haproxy_find(const char *config, void (*fn)(int pid, void *ctx), void *ctx)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *d;
+	int64_t pid;
+
+	while (proc && (d = readdir(proc)))
+		if (sv_to_i64(sv_from(d->d_name), &pid) && pid > 1 && haproxy_is_ours(d->d_name, config))
+			fn((int)pid, ctx);
+	if (proc)
+		closedir(proc);
+}
+
+static void haproxy_adopt(int pid, void *ctx)
+{
+	struct haproxy *h = ctx;
+
+	vec_push(&h->adopted, pid);
+}
+
+static void haproxy_kill_one(int pid, void *ctx)
+{
+	*(int *)ctx += kill(pid, SIGKILL) == 0;
+}
+
+int haproxy_cleanup(const char *data_dir)
+{
+	_cleanup_free_ char *config = xasprintf("%s/ingress/haproxy.cfg", data_dir);
+	int n = 0;
+
+	haproxy_find(config, haproxy_kill_one, &n);
+	return n;
+}
+
+/* --- files --- */
+
+static int haproxy_write(struct haproxy *h, const char *name, struct sv text, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", h->dir, name);
+
+	return file_write_again(path, text, 0600, err);
+}
+
+/* All that one reads at its start: those of the state, and what stays. */
+static int haproxy_write_all(struct haproxy *h, const struct ing_conf *was, const struct ing_conf *c, struct err *err)
+{
+	_cleanup_(buf_release) struct buf config = BUF_INIT;
+
+	for (int i = 0; i < ING_MAPS; i++)
+		if ((!was || !sv_eq(was->maps[i], c->maps[i])) &&
+		    haproxy_write(h, ing_map_names[i], c->maps[i], err) < 0)
+			return -1;
+	for (size_t i = 0; i < c->n_pems; i++) {
+		_cleanup_free_ char *name = xasprintf("%.*s", SV_ARG(c->pems[i].file));
+		bool same = false;
+
+		for (size_t k = 0; was && k < was->n_pems && was->n_pems <= 512; k++)
+			same |= sv_eq(was->pems[k].file, c->pems[i].file) && sv_eq(was->pems[k].pem, c->pems[i].pem);
+		if (!same && haproxy_write(h, name, c->pems[i].pem, err) < 0)
+			return -1;
+	}
+	buf_addsv(&config, c->config);
+	buf_printf(&config, "global\n  user %s\n  chroot void\n", h->user);
+	return haproxy_write(h, "crt-list.txt", c->crt_list, err) < 0 ||
+		       haproxy_write(h, "haproxy.cfg", buf_sv(&config), err) < 0
+		   ? -1
+		   : 0;
+}
+
+/* Shown for hosts that have no certificate. Nobody believes it; without one there would be no TLS at all. */
+static int haproxy_default_pem(struct haproxy *h, struct err *err)
+{
+	static const char *const names[] = { "ingress.invalid", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t now = env_now_ns(h->env), from, to;
+	struct cert_opts o = { .common_name = "caravel-ingress-default",
+			       .dns_names = names,
+			       .not_before_ns = now - 3600 * NS_PER_SEC,
+			       .not_after_ns = now + DEFAULT_PEM_YEARS * INT64_C(365) * 86400 * NS_PER_SEC,
+			       .server = true };
+	struct sv pem, cert, key;
+
+	if (file_read(&a, arena_printf(&a, "%s/" ING_DEFAULT_PEM, h->dir), 1 << 16, &pem, NULL) == 0 &&
+	    cert_validity(pem, &from, &to, NULL) == 0 && from <= now && to > now + 30 * INT64_C(86400) * NS_PER_SEC)
+		return 0;
+	if (cert_make(&a, &o, SV(""), SV(""), &cert, &key, err) < 0)
+		return -1;
+	return haproxy_write(h, ING_DEFAULT_PEM, arena_svf(&a, "%.*s%.*s", SV_ARG(cert), SV_ARG(key)), err);
+}
+
+/* --- one process --- */
+
+static void exits_unref(struct exits *x)
+{
+	bool last;
+
+	pthread_mutex_lock(&x->lock);
+	last = --x->refs == 0;
+	pthread_mutex_unlock(&x->lock);
+	if (last) {
+		pthread_mutex_destroy(&x->lock);
+		free(x);
+	}
+}
+
+static void haproxy_exited(int status, void *ctx)
+{
+	struct process *p = ctx;
+	struct exits *x = p->exits;
+
+	pthread_mutex_lock(&x->lock);
+	p->ended = true;
+	p->status = status;
+	if (!x->stopping)
+		x->changed(x->ctx);
+	pthread_mutex_unlock(&x->lock);
+}
+
+static bool process_ended(const struct process *p)
+{
+	bool ended;
+
+	pthread_mutex_lock(&p->exits->lock);
+	ended = p->ended;
+	pthread_mutex_unlock(&p->exits->lock);
+	return ended;
+}
+
+/* Of one that has ended, as nobody else knows it then. */
+static struct process *process_free(struct process *p)
+{
+	if (p) {
+		(void)child_free(p->child);
+		exits_unref(p->exits);
+		free(p);
+	}
+	return NULL;
+}
+
+/* Of one that runs on. Its exit may be told this moment, so what that meets is left alone. */
+static void process_let_go(struct process *p)
+{
+	if (process_ended(p))
+		process_free(p);
+	else
+		(void)child_free(p->child);
+}
+
+static void haproxy_turn_log(struct haproxy *h)
+{
+	struct stat st;
+
+	h->log_from = stat(h->log_file, &st) == 0 ? (size_t)st.st_size : 0;
+	if (h->log_from > LOG_KEEP_BYTES) {
+		_cleanup_free_ char *old = xasprintf("%s.1", h->log_file);
+
+		(void)rename(h->log_file, old);
+		h->log_from = 0;
+	}
+}
+
+static int haproxy_spawn(struct haproxy *h, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	const int *pids = haproxy_pids(h, &a);
+	VEC(const char *) argv = VEC_INIT;
+	_cleanup_close_ int log = -1;
+	struct process *p;
+
+	haproxy_turn_log(h);
+	log = open(h->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	if (log < 0)
+		return err_set_errno(err, errno, "opening '%s'", h->log_file);
+	vec_push(&argv, h->binary);
+	vec_push(&argv, "-db");
+	vec_push(&argv, "-f");
+	vec_push(&argv, h->config);
+	h->follows = *pids;
+	if (*pids) {
+		if (access(h->socket, F_OK) == 0) {
+			vec_push(&argv, "-x");
+			vec_push(&argv, ING_SOCKET);
+		}
+		vec_push(&argv, "-sf");
+		for (; *pids; pids++)
+			vec_push(&argv, arena_printf(&a, "%d", *pids));
+	}
+	vec_push(&argv, NULL);
+	p = xcalloc(1, sizeof(*p));
+	p->exits = h->exits;
+	p->started_ns = env_mono_ns(h->env);
+	pthread_mutex_lock(&h->exits->lock); /* its end waits until it is known */
+	h->exits->refs++;
+	p->child = child_start(h->env,
+			       &(struct child_opts){ .argv = argv.p,
+						     .cwd = h->dir,
+						     .stdin_fd = -1,
+						     .stdout_fd = log,
+						     .stderr_fd = log,
+						     .new_session = true,
+						     .class = ENV_NODE },
+			       haproxy_exited, p, err);
+	p->pid = p->child ? child_pid(p->child) : 0;
+	pthread_mutex_unlock(&h->exits->lock);
+	vec_release(&argv);
+	if (!p->child) {
+		process_free(p);
+		return err_wrap(err, "starting haproxy");
+	}
+	h->next = p;
+	return 0;
+}
+
+/* Is it the one with this pid that answers? */
+static bool haproxy_answers(struct haproxy *h, int pid, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_free_ char *want = xasprintf("\nPid: %d\n", pid);
+	struct sv info;
+
+	return unix_ask(&a, h->socket, SV("show info\n"), ANSWER_MAX, ASK_NS, &info, err) == 0 &&
+	       sv_find_sv(info, sv_from(want)) >= 0;
+}
+
+/* The first error that it told since it was started. */
+static struct sv haproxy_last_words(struct haproxy *h, struct arena *a)
+{
+	struct sv text, line;
+
+	if (file_read(a, h->log_file, 2 * LOG_KEEP_BYTES, &text, NULL) == 0) {
+		text = sv_sub(text, h->log_from, text.n);
+		while (sv_split(&text, '\n', &line))
+			if (sv_find_sv(line, SV("[ALERT]")) >= 0)
+				return line;
+	}
+	return arena_svf(a, "see %s", h->log_file);
+}
+
+/* --- one state after the other --- */
+
+static void haproxy_reap_old(struct haproxy *h)
+{
+	for (size_t i = h->old.n; i-- > 0;)
+		if (process_ended(h->old.p[i])) {
+			process_free(h->old.p[i]);
+			vec_remove(&h->old, i);
+		}
+	for (size_t i = 0; i + OLD_MAX < h->old.n; i++) {
+		log_warn(SYS, "one that was followed still has connections, and there are too many: ended", "pid", "%d",
+			 h->old.p[i]->pid);
+		(void)child_kill(h->old.p[i]->child, SIGKILL);
+	}
+}
+
+/* What ended by itself. -1: the one that served, and its pause is not over. */
+static int haproxy_reap(struct haproxy *h, int64_t now, struct err *err)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	haproxy_reap_old(h);
+	if (h->next && process_ended(h->next)) {
+		h->next = process_free(h->next);
+		h->starting = ing_state_free(h->starting);
+		(void)retry_failed(&haproxy_retry, &h->failed, now);
+		return err_set(err, ERR_UNAVAILABLE, "haproxy does not start: %.*s", SV_ARG(haproxy_last_words(h, &a)));
+	}
+	if (h->current && process_ended(h->current)) {
+		/* One that has been followed may end before we have seen that. */
+		if (!h->next) {
+			log_warn(SYS, "haproxy ended, and is started anew", "status", "%d, see %s", h->current->status,
+				 h->log_file);
+			if (now - h->current->started_ns < LIVED_NS)
+				(void)retry_failed(&haproxy_retry, &h->failed, now);
+		}
+		h->current = process_free(h->current);
+		h->serving = ing_state_free(h->serving);
+	}
+	return 0;
+}
+
+static void haproxy_arrived(struct haproxy *h)
+{
+	log_info(SYS, h->follows ? "haproxy read its configuration anew" : "haproxy serves", "pid", "%d", h->next->pid);
+	if (h->current)
+		vec_push(&h->old, h->current);
+	h->current = h->next;
+	h->next = NULL;
+	ing_state_free(h->serving);
+	h->serving = h->starting;
+	h->starting = NULL;
+	h->hangs = 0;
+	vec_release(&h->adopted);
+	retry_forget(&h->failed);
+}
+
+/* 1: it still starts; 0: it is there, or was given up. */
+static int haproxy_wait(struct haproxy *h, int64_t now)
+{
+	if (!h->next)
+		return 0;
+	if (haproxy_answers(h, h->next->pid, NULL)) {
+		haproxy_arrived(h);
+		return 0;
+	}
+	if (now - h->next->started_ns > START_NS)
+		(void)child_kill(h->next->child, SIGKILL); /* and is reaped next time */
+	return 1;
+}
+
+/* 0: told; -1: something it did not take. */
+static int haproxy_tell(struct haproxy *h, const struct ing_conf *c)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct ing_steps steps;
+	uint64_t version = 0;
+
+	if (!ing_steps_between(&a, &h->serving->conf, c, &steps))
+		return -1;
+	for (size_t i = 0; i < steps.n; i++) {
+		struct sv answer;
+
+		if (unix_ask(&a, h->socket, ing_step_text(&a, &steps.p[i], version), ANSWER_MAX, ASK_NS, &answer,
+			     &err) < 0) {
+			log_warn(SYS, "haproxy was not told a change, and reads anew", "why", "%s", err_msg(&err));
+			return -1;
+		}
+		if (!ing_step_answered(&steps.p[i], answer, &version)) {
+			log_warn(SYS, "haproxy did not take a command, and reads anew", "answer", "%.*s",
+				 SV_ARG(sv_trim(answer)));
+			return -1;
+		}
+	}
+	if (steps.n)
+		log_debug(SYS, "haproxy was told changes", "commands", "%zu", steps.n);
+	return 0;
+}
+
+static bool conf_same(const struct ing_conf *x, const struct ing_conf *y)
+{
+	bool same = sv_eq(x->config, y->config) && sv_eq(x->crt_list, y->crt_list) && x->n_pems == y->n_pems;
+
+	for (int i = 0; same && i < ING_MAPS; i++)
+		same = sv_eq(x->maps[i], y->maps[i]);
+	for (size_t i = 0; same && i < x->n_pems; i++)
+		same = sv_eq(x->pems[i].pem, y->pems[i].pem);
+	return same;
+}
+
+int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_ns, struct err *err)
+{
+	int64_t now = env_mono_ns(h->env), left;
+	int rc = -1;
+
+	*ret_after_ns = 0;
+	if (haproxy_reap(h, now, err) < 0) {
+		*ret_after_ns = MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now), 1);
+		goto out;
+	}
+	rc = 0;
+	if (haproxy_wait(h, now)) {
+		*ret_after_ns = POLL_NS;
+		goto out;
+	}
+	if (h->serving && conf_same(&h->serving->conf, &take->conf))
+		goto out;
+	left = MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now),
+		   h->current && !sv_eq(h->serving->conf.shape, take->conf.shape) ? h->anew_ns + ANEW_NS - now : 0);
+	if (left > 0) {
+		*ret_after_ns = left;
+		goto out;
+	}
+	rc = -1;
+	/* Also for one that is only told: what starts next, for whatever reason, reads the same. */
+	if (haproxy_write_all(h, h->serving ? &h->serving->conf : NULL, &take->conf, err) < 0) {
+		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
+		goto out;
+	}
+	if (h->serving && haproxy_tell(h, &take->conf) == 0) {
+		ing_state_free(h->serving);
+		h->serving = take;
+		return 0;
+	}
+	h->anew_ns = now;
+	if (haproxy_spawn(h, err) < 0) {
+		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
+		goto out;
+	}
+	h->starting = take;
+	*ret_after_ns = POLL_NS;
+	return 0;
+out:
+	ing_state_free(take);
+	return rc;
+}
+
+void haproxy_look(struct haproxy *h)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (!h->current || h->next || haproxy_answers(h, h->current->pid, &err)) {
+		h->hangs = 0;
+		return;
+	}
+	if (++h->hangs < HANGS)
+		return;
+	log_warn(SYS, "haproxy does not answer, is ended and started anew", "pid", "%d: %s", h->current->pid,
+		 err_msg(&err));
+	(void)child_kill(h->current->child, SIGKILL);
+	h->hangs = 0;
+}
+
+bool haproxy_runs(struct haproxy *h)
+{
+	return h->current && !process_ended(h->current);
+}
+
+const int *haproxy_pids(struct haproxy *h, struct arena *a)
+{
+	int *pids = ARENA_ARRAY(a, int, h->adopted.n + h->old.n + 3), n = 0;
+
+	if (h->current)
+		pids[n++] = h->current->pid;
+	if (h->next)
+		pids[n++] = h->next->pid;
+	for (size_t i = 0; i < h->old.n; i++)
+		pids[n++] = h->old.p[i]->pid;
+	for (size_t i = 0; i < h->adopted.n; i++)
+		pids[n++] = h->adopted.p[i];
+	return pids;
+}
+
+void haproxy_end(struct haproxy *h)
+{
+	haproxy_reap_old(h);
+	if (h->next)
+		(void)child_kill(h->next->child, SIGUSR1);
+	if (h->current)
+		(void)child_kill(h->current->child, SIGUSR1);
+	if (h->next)
+		vec_push(&h->old, h->next);
+	if (h->current)
+		vec_push(&h->old, h->current);
+	h->next = h->current = NULL;
+	h->serving = ing_state_free(h->serving);
+	h->starting = ing_state_free(h->starting);
+	for (size_t i = 0; i < h->adopted.n; i++)
+		(void)kill(h->adopted.p[i], SIGUSR1);
+	vec_release(&h->adopted);
+}
+
+/* --- life --- */
+
+static bool haproxy_installed(const char *name)
+{
+	const char *path = getenv("PATH");
+	struct sv rest = sv_from(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"), dir;
+
+	if (strchr(name, '/'))
+		return access(name, X_OK) == 0;
+	while (sv_split(&rest, ':', &dir)) {
+		_cleanup_free_ char *file = xasprintf("%.*s/%s", SV_ARG(dir), name);
+
+		if (access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
+{
+	struct haproxy *h = xcalloc(1, sizeof(*h));
+	_cleanup_free_ char *void_dir = xasprintf("%s/ingress/void", o->data_dir);
+
+	h->env = o->env;
+	h->exits = xcalloc(1, sizeof(*h->exits));
+	pthread_mutex_init(&h->exits->lock, NULL);
+	h->exits->refs = 1;
+	h->exits->changed = o->changed;
+	h->exits->ctx = o->ctx;
+	h->dir = xasprintf("%s/ingress", o->data_dir);
+	h->config = xasprintf("%s/haproxy.cfg", h->dir);
+	h->socket = xasprintf("%s/" ING_SOCKET, h->dir);
+	h->log_file = xasprintf("%s/log", h->dir);
+	h->binary = xstrdup(o->binary				     ? o->binary
+			    : access("/usr/sbin/haproxy", X_OK) == 0 ? "/usr/sbin/haproxy"
+								     : "haproxy");
+	h->user = xstrdup(getpwnam("haproxy") ? "haproxy" : "nobody");
+	if (!haproxy_installed(h->binary)) {
+		(void)err_set(err, ERR_NOT_FOUND, "haproxy is not installed: apt-get install haproxy");
+		return haproxy_free(h);
+	}
+	if (dir_make(h->dir, 0700, err) < 0 || dir_make(void_dir, 0755, err) < 0 || haproxy_default_pem(h, err) < 0)
+		return haproxy_free(h);
+	haproxy_find(h->config, haproxy_adopt, h);
+	return h;
+}
+
+struct haproxy *haproxy_free(struct haproxy *h)
+{
+	if (!h)
+		return NULL;
+	pthread_mutex_lock(&h->exits->lock);
+	h->exits->stopping = true;
+	pthread_mutex_unlock(&h->exits->lock);
+	if (h->next)
+		vec_push(&h->old, h->next);
+	if (h->current)
+		vec_push(&h->old, h->current);
+	for (size_t i = 0; i < h->old.n; i++)
+		process_let_go(h->old.p[i]);
+	exits_unref(h->exits);
+	vec_release(&h->old);
+	vec_release(&h->adopted);
+	ing_state_free(h->serving);
+	ing_state_free(h->starting);
+	free(h->dir);
+	free(h->config);
+	free(h->socket);
+	free(h->log_file);
+	free(h->binary);
+	free(h->user);
+	free(h);
+	return NULL;
+}

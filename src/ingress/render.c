@@ -1,0 +1,662 @@
+/* A section is rendered twice: once with "?" for its name, as what it means, by which it finds its name. */
+#include "ingress/render.h"
+
+#include "object/obj.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SLOTS_MIN 4
+#define VALUE(of, what) "%%[str(" of "." what "),map_str(values.map)]"
+#define TRACKED_MAX "20k" /* clients' addresses of one section with limits */
+
+const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map" };
+
+struct line {
+	struct sv key, value;
+};
+struct lines {
+	struct line *p;
+	size_t n, cap;
+};
+
+struct known {
+	uint64_t number;
+	struct ing_slot *slots;
+	size_t n_slots;
+	bool meant;	/* in this rendering */
+	struct sv text; /* of this rendering */
+	const struct ing_backend *backend;
+	const struct ing_filters *filters;
+};
+
+struct render {
+	struct arena *a;
+	struct ing_names *names;
+	const struct ing_listen *listen;
+	struct lines maps[ING_MAPS];
+	VEC(struct known *) sections;
+	struct buf splits; /* rules of the frontend */
+	struct strmap split_done;
+	int longest_s;
+	bool external;
+};
+
+static const struct ing_backend nobody = { .key = { "", 0 } };
+
+void ing_names_release(struct ing_names *n)
+{
+	STRMAP_EACH(&n->sections, e) {
+		struct known *k = e->value;
+
+		free(k->slots);
+		free(k);
+	}
+	strmap_release(&n->sections);
+	strmap_release(&n->numbers);
+}
+
+static void render_line(struct render *r, int map, struct sv key, struct sv value)
+{
+	vec_push(&r->maps[map], ((struct line){ key, value }));
+}
+
+/* --- filters: text of ours with names of values --- */
+
+static void out_value(struct render *r, struct sv name, const char *what, struct sv value, size_t *values)
+{
+	++*values;
+	if (name.p[0] != '?')
+		render_line(r, ING_MAP_VALUES, arena_svf(r->a, "%.*s.%s", SV_ARG(name), what), value);
+}
+
+static void out_nets(struct buf *b, const char *acl, const struct ip_net *nets, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i % 16 == 0)
+			buf_printf(b, "%s  acl %s src", i ? "\n" : "", acl);
+		buf_printf(b, " %s/%u", ip_text(nets[i].addr).s, ip_net_len(nets[i]));
+	}
+	if (n)
+		buf_addc(b, '\n');
+}
+
+static void out_access(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
+{
+	if (t->refused)
+		buf_adds(b, "  http-request deny deny_status 503\n");
+	out_nets(b, "denied", t->deny, t->n_deny);
+	if (t->n_deny)
+		buf_adds(b, "  http-request deny deny_status 403 if denied\n");
+	out_nets(b, "allowed", t->allow, t->n_allow);
+	if (t->n_allow)
+		buf_adds(b, "  http-request deny deny_status 403 unless allowed\n");
+	if (t->ssl_redirect && r->listen->https_port) {
+		buf_adds(b, "  http-request redirect location https://%[var(txn.host)]");
+		if (r->listen->https_port != 443)
+			buf_printf(b, ":%d", r->listen->https_port);
+		buf_adds(b, "%[var(txn.url)] code 308 unless { ssl_fc }\n");
+	}
+	if (t->rps || t->rpm || t->connections) {
+		buf_printf(b,
+			   "  stick-table type ipv6 size " TRACKED_MAX
+			   " expire 2m store conn_cur,http_req_rate(%ds),gpc0_rate(60s)\n",
+			   MAX(t->burst, 1));
+		buf_adds(b, "  http-request track-sc0 src\n");
+	}
+	if (t->rps)
+		buf_printf(b, "  http-request deny deny_status 503 if { sc_http_req_rate(0) gt %d }\n",
+			   t->rps * MAX(t->burst, 1));
+	if (t->rpm)
+		buf_printf(b,
+			   "  http-request sc-inc-gpc0(0)\n"
+			   "  http-request deny deny_status 503 if { sc_gpc0_rate(0) gt %d }\n",
+			   t->rpm);
+	if (t->connections)
+		buf_printf(b, "  http-request deny deny_status 503 if { sc_conn_cur(0) gt %d }\n", t->connections);
+	if (t->auth && !t->refused) {
+		buf_printf(b,
+			   "  http-request return status 401 hdr WWW-Authenticate 'Basic realm=\"" VALUE(
+			       "%.*s", "realm") "\"' unless { http_auth(%.*s) }\n",
+			   SV_ARG(name), SV_ARG(name));
+		out_value(r, name, "realm", t->realm, values);
+	}
+}
+
+static void out_cors_header(struct render *r, struct buf *b, struct sv name, const char *what, const char *header,
+			    struct sv value, bool preflight, size_t *values)
+{
+	if (!value.n)
+		return;
+	buf_printf(b,
+		   preflight ? " hdr %s '" VALUE("%.*s", "%s") "'"
+			     : "  http-response set-header %s '" VALUE("%.*s", "%s") "'\n",
+		   header, SV_ARG(name), what);
+	if (!preflight)
+		out_value(r, name, what, value, values);
+}
+
+static void out_cors(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
+{
+	static const char origin[] = "Access-Control-Allow-Origin", credentials[] = "Access-Control-Allow-Credentials";
+
+	if (!t->cors)
+		return;
+	for (int preflight = 1; preflight >= 0; preflight--) {
+		if (preflight)
+			buf_adds(b, "  http-request return status 204");
+		out_cors_header(r, b, name, "origin", origin, t->cors_origin, preflight, values);
+		out_cors_header(r, b, name, "methods", "Access-Control-Allow-Methods", t->cors_methods, preflight,
+				values);
+		out_cors_header(r, b, name, "headers", "Access-Control-Allow-Headers", t->cors_headers, preflight,
+				values);
+		out_cors_header(r, b, name, "expose", "Access-Control-Expose-Headers", t->cors_expose, preflight,
+				values);
+		if (t->cors_credentials)
+			buf_printf(b, preflight ? " hdr %s true" : "  http-response set-header %s true\n", credentials);
+		if (preflight)
+			buf_printf(b, " hdr Access-Control-Max-Age %d if METH_OPTIONS { req.hdr(Origin) -m found }\n",
+				   t->cors_age_s);
+	}
+}
+
+static void out_request(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
+{
+	if (t->redirect.n) {
+		buf_printf(b, "  http-request redirect location " VALUE("%.*s", "redirect") " code %d\n", SV_ARG(name),
+			   t->redirect_code);
+		out_value(r, name, "redirect", t->redirect, values);
+	}
+	if (t->app_root.n) {
+		buf_printf(b,
+			   "  http-request redirect location " VALUE(
+			       "%.*s", "root") " code 302 if { var(txn.path) -m str / }\n",
+			   SV_ARG(name));
+		out_value(r, name, "root", t->app_root, values);
+	}
+	/* Of a body whose length nobody tells, nobody knows whether it is too long. */
+	if (t->body_max)
+		buf_printf(b,
+			   "  http-request return status 411 content-type text/plain string 'length required' "
+			   "if { req.hdr(Transfer-Encoding) -m found }\n"
+			   "  http-request deny deny_status 413 if { req.body_size gt %" PRIu64 " }\n",
+			   t->body_max);
+	if (t->rewrite) {
+		buf_printf(b, "  http-request set-path " VALUE("%.*s", "path"), SV_ARG(name));
+		if (t->rewrite_cut != SIZE_MAX)
+			buf_printf(b, "%%[var(txn.path),bytes(%zu)]", t->rewrite_cut);
+		buf_addc(b, '\n');
+		out_value(r, name, "path", t->rewrite_to, values);
+	}
+	if (t->vhost.n) {
+		buf_printf(b, "  http-request set-header Host " VALUE("%.*s", "host") "\n", SV_ARG(name));
+		out_value(r, name, "host", t->vhost, values);
+	}
+	if (t->prefix.n) {
+		buf_printf(b, "  http-request set-header X-Forwarded-Prefix " VALUE("%.*s", "prefix") "\n",
+			   SV_ARG(name));
+		out_value(r, name, "prefix", t->prefix, values);
+	}
+}
+
+/* Everything of a section but its servers. How many values it has. */
+static size_t out_section(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t)
+{
+	size_t values = 0;
+
+	if (t->auth && !t->refused) {
+		buf_printf(b, "userlist %.*s\n", SV_ARG(name));
+		for (size_t i = 0; i < t->n_users; i++)
+			buf_printf(b, "  user %.*s password '%.*s'\n", SV_ARG(t->users[i].name),
+				   SV_ARG(t->users[i].hash));
+	}
+	buf_printf(b, "backend %.*s\n", SV_ARG(name));
+	buf_printf(b, "  balance %s\n", t->least_conn ? "leastconn" : "roundrobin");
+	buf_printf(b, "  timeout connect %ds\n  timeout server %ds\n  timeout tunnel %ds\n", t->connect_s, t->server_s,
+		   t->tunnel_s);
+	if (t->sticky) {
+		buf_printf(b, "  dynamic-cookie-key caravel\n  cookie %.*s insert indirect nocache httponly dynamic",
+			   SV_ARG(t->cookie));
+		if (t->cookie_s)
+			buf_printf(b, " attr Max-Age=%d", t->cookie_s);
+		buf_addc(b, '\n');
+	}
+	if (t->cors) /* before passwords are asked for */
+		out_cors(r, b, name, t, &values);
+	out_access(r, b, name, t, &values);
+	out_request(r, b, name, t, &values);
+	return values;
+}
+
+/* --- servers --- */
+
+static bool slot_has(const struct ing_slot *s, const struct ing_endpoint *e)
+{
+	return s->port == e->port && ip_eq(s->ip, e->ip);
+}
+
+static int slot_order(const void *x, const void *y)
+{
+	const struct ing_slot *const *a = x, *const *b = y;
+	int c = ip_cmp((*a)->ip, (*b)->ip);
+
+	return c ? c : (*a)->port - (*b)->port;
+}
+
+/* Endpoints keep their slots; the slots of those that went are given to new ones. Both are walked in order. */
+static void render_slots(struct render *r, struct known *k)
+{
+	const struct ing_endpoint *e = k->backend->endpoints;
+	size_t n = k->backend->n, want = SLOTS_MIN, at = 0, free_at = 0;
+	struct ing_slot **by = ARENA_ARRAY(r->a, struct ing_slot *, k->n_slots);
+	bool *placed = ARENA_ARRAY(r->a, bool, n);
+
+	for (size_t i = 0; i < k->n_slots; i++)
+		by[i] = &k->slots[i];
+	if (k->n_slots > 1)
+		qsort(by, k->n_slots, sizeof(struct ing_slot *), slot_order);
+	for (size_t i = 0; i < k->n_slots; i++) {
+		struct ing_slot *s = by[i];
+
+		while (at < n && (ip_cmp(e[at].ip, s->ip) < 0 || (ip_eq(e[at].ip, s->ip) && e[at].port < s->port)))
+			at++;
+		if (at < n && slot_has(s, &e[at])) {
+			placed[at] = true;
+			s->draining = e[at].draining;
+		} else {
+			*s = (struct ing_slot){ .port = 0 };
+		}
+	}
+	while (want < n)
+		want *= 2;
+	if (k->backend->external.n)
+		want = 0;
+	if (want > k->n_slots) {
+		k->slots = xrealloc(k->slots, want * sizeof(*k->slots));
+		memset(k->slots + k->n_slots, 0, (want - k->n_slots) * sizeof(*k->slots));
+		k->n_slots = want;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (placed[i])
+			continue;
+		while (k->slots[free_at].port)
+			free_at++;
+		k->slots[free_at] = (struct ing_slot){ e[i].ip, e[i].port, e[i].draining };
+	}
+}
+
+static const char *server_words(const struct ing_filters *t)
+{
+	switch (t->protocol) {
+	case ING_HTTP:
+		return "";
+	case ING_HTTPS:
+		return " ssl verify none";
+	case ING_H2C:
+		return " proto h2";
+	case ING_GRPCS:
+		return " ssl verify none alpn h2";
+	}
+	return "";
+}
+
+/* shape has as many servers, without addresses. */
+static void out_servers(struct render *r, struct buf *config, struct buf *shape, const struct known *k)
+{
+	const struct ing_backend *b = k->backend;
+	const char *words = server_words(k->filters);
+
+	if (b->external.n) {
+		_cleanup_(buf_release) struct buf line = BUF_INIT;
+
+		buf_printf(&line, "  server e1 %.*s:%d resolvers host init-addr none%s\n", SV_ARG(b->external),
+			   b->external_port, words);
+		buf_addsv(config, buf_sv(&line));
+		buf_addsv(shape, buf_sv(&line));
+		r->external = true;
+		return;
+	}
+	for (size_t i = 0; i < k->n_slots; i++) {
+		const struct ing_slot *s = &k->slots[i];
+		struct ip_text ip = ip_text(s->ip);
+
+		if (!s->port)
+			buf_printf(config, "  server e%zu 0.0.0.0:1 disabled%s\n", i + 1, words);
+		else
+			buf_printf(config,
+				   ip_is_v4(s->ip) ? "  server e%zu %s:%d weight %d%s\n"
+						   : "  server e%zu [%s]:%d weight %d%s\n",
+				   i + 1, ip.s, s->port, s->draining ? 0 : 1, words);
+		buf_printf(shape, "  server e%zu%s\n", i + 1, words);
+	}
+}
+
+/* --- sections and choices --- */
+
+static struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_route *route)
+{
+	_cleanup_(buf_release) struct buf text = BUF_INIT, meaning = BUF_INIT;
+	struct known *k;
+	struct sv name;
+
+	b = b ? b : &nobody;
+	if (out_section(r, &meaning, SV("?"), route->filters)) /* its values are those of one Ingress */
+		buf_printf(&meaning, "%.*s/%.*s\n", SV_ARG(obj_ns(route->from)), SV_ARG(obj_name(route->from)));
+	buf_printf(&meaning, "%.*s %.*s:%d", SV_ARG(b->key), SV_ARG(b->external), b->external_port);
+	buf_adds(&meaning, server_words(route->filters));
+	k = strmap_get(&r->names->sections, buf_sv(&meaning));
+	if (!k) {
+		k = xcalloc(1, sizeof(*k));
+		k->number = ++r->names->next;
+		strmap_set(&r->names->sections, buf_sv(&meaning), k);
+	}
+	name = arena_svf(r->a, "b%" PRIu64, k->number);
+	if (k->meant)
+		return name;
+	k->meant = true;
+	k->backend = b;
+	k->filters = route->filters;
+	out_section(r, &text, name, route->filters);
+	k->text = arena_sv(r->a, buf_sv(&text));
+	r->longest_s = MAX(r->longest_s, route->filters->server_s);
+	vec_push(&r->sections, k);
+	render_slots(r, k);
+	return name;
+}
+
+static uint64_t render_number(struct render *r, struct sv meaning)
+{
+	struct strmap *m = &r->names->numbers;
+	uintptr_t n = (uintptr_t)strmap_get(m, meaning);
+
+	if (!n) {
+		n = (uintptr_t)++r->names->next;
+		strmap_set(m, meaning, (void *)n);
+	}
+	return n;
+}
+
+/* By header and cookie, which decide both ways; then by weight. */
+static void split_rules(struct render *r, struct sv s, const struct ing_route *route, const struct sv *names)
+{
+	struct buf *b = &r->splits;
+	uint64_t total = 0, below = 0;
+
+	for (size_t i = 0; i < route->n_targets; i++)
+		total += route->targets[i].weight;
+	buf_printf(b, "  acl %.*s var(txn.b) -m str %.*s\n", SV_ARG(s), SV_ARG(s));
+	buf_printf(b, "  http-request set-var(txn.n) rand(%" PRIu64 ") if %.*s\n", MAX(total, 1), SV_ARG(s));
+	for (size_t i = 1; i < route->n_targets; i++) {
+		const struct ing_target *t = &route->targets[i];
+
+		if (t->header.n && t->header_value.n) {
+			struct sv key = arena_svf(r->a, "%.*s.v%zu", SV_ARG(s), i);
+
+			render_line(r, ING_MAP_VALUES, key, t->header_value);
+			buf_printf(
+			    b,
+			    "  http-request set-var(txn.v) str(%.*s),map_str(values.map) if %.*s\n"
+			    "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s),strcmp(txn.v) eq 0 }\n",
+			    SV_ARG(key), SV_ARG(s), SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->header));
+		} else if (t->header.n) {
+			buf_printf(b,
+				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s) -m str always }\n"
+				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.hdr(%.*s) -m str never }\n",
+				   SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->header), SV_ARG(names[0]), SV_ARG(s),
+				   SV_ARG(t->header));
+		}
+		if (t->cookie.n)
+			buf_printf(b,
+				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.cook(%.*s) -m str always }\n"
+				   "  http-request set-var(txn.b) str(%.*s) if %.*s { req.cook(%.*s) -m str never }\n",
+				   SV_ARG(names[i]), SV_ARG(s), SV_ARG(t->cookie), SV_ARG(names[0]), SV_ARG(s),
+				   SV_ARG(t->cookie));
+	}
+	for (size_t i = 1; i < route->n_targets; i++) {
+		below += route->targets[i].weight;
+		if (route->targets[i].weight)
+			buf_printf(
+			    b, "  http-request set-var(txn.b) str(%.*s) if %.*s { var(txn.n) -m int lt %" PRIu64 " }\n",
+			    SV_ARG(names[i]), SV_ARG(s), below);
+	}
+	buf_printf(b, "  http-request set-var(txn.b) str(%.*s) if %.*s\n", SV_ARG(names[0]), SV_ARG(s));
+}
+
+/* Where a route leads to: a section, or a choice between some. */
+static struct sv render_route(struct render *r, const struct ing_route *route)
+{
+	_cleanup_(buf_release) struct buf meaning = BUF_INIT;
+	struct sv names[ING_TARGETS_MAX], s;
+
+	for (size_t i = 0; i < route->n_targets; i++)
+		names[i] = render_section(r, route->targets[i].backend, route);
+	if (route->n_targets == 1)
+		return names[0];
+	buf_adds(&meaning, "split");
+	for (size_t i = 0; i < route->n_targets; i++) {
+		const struct ing_target *t = &route->targets[i];
+
+		buf_printf(&meaning, " %.*s %u %.*s %.*s %.*s\n", SV_ARG(names[i]), t->weight, SV_ARG(t->header),
+			   SV_ARG(t->header_value), SV_ARG(t->cookie));
+	}
+	s = arena_svf(r->a, "s%" PRIu64, render_number(r, buf_sv(&meaning)));
+	if (!strmap_set(&r->split_done, s, r))
+		split_rules(r, s, route, names);
+	return s;
+}
+
+/* --- the whole --- */
+
+static void out_global(const struct render *r, struct buf *b)
+{
+	const struct ing_listen *l = r->listen;
+
+	buf_printf(
+	    b,
+	    "global\n"
+	    "  expose-experimental-directives\n"
+	    "  stats socket unix@" ING_SOCKET " mode 600 level admin expose-fd listeners\n"
+	    "  stats timeout 10s\n"
+	    "  log stdout format raw local0 notice\n"
+	    "  nbthread %d\n"
+	    "  maxconn %d\n"
+	    "  tune.ssl.cachesize 2000\n"
+	    "  ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n"
+	    "defaults\n"
+	    "  mode http\n"
+	    "  option redispatch 1\n"
+	    "  option dontlognull\n"
+	    "  option idle-close-on-response\n" /* who is followed lets kept connections have their next answer */
+	    "  retries 3\n"
+	    "  retry-on conn-failure empty-response\n"
+	    "  timeout client %ds\n"
+	    "  timeout http-request 10s\n"
+	    "  timeout http-keep-alive 60s\n"
+	    "  timeout queue 10s\n"
+	    "  timeout connect 5s\n"
+	    "  timeout server 60s\n"
+	    "  timeout tunnel 1h\n",
+	    l->threads, l->max_connections, MAX(r->longest_s, 60));
+	if (r->external)
+		buf_adds(b, "resolvers host\n  parse-resolv-conf\n  hold valid 10s\n");
+}
+
+/* The path is what it means: without ".", ".." and needless escapes, for us and for the backend; doubled slashes are
+ * one for us alone. */
+static void out_frontend(const struct render *r, struct buf *b)
+{
+	static const struct {
+		const char *host, *sample;
+	} lookups[] = {
+		{ "h", "exact" },   { "hp", "prefix" }, { "w", "exact" },
+		{ "wp", "prefix" }, { "a", "exact" },	{ "ap", "prefix" },
+	};
+	static const char tls[] = " ssl crt-list crt-list.txt alpn h2,http/1.1";
+
+	/* A socket for each family: on one for both, clients by IPv4 would have mapped addresses. */
+	buf_adds(b, "frontend web\n");
+	for (int v6 = 0; v6 <= r->listen->v6; v6++) {
+		const char *any = v6 ? ":::" : "0.0.0.0:", *only = v6 ? " v6only" : "";
+
+		if (r->listen->http_port)
+			buf_printf(b, "  bind %s%d%s\n", any, r->listen->http_port, only);
+		if (r->listen->https_port)
+			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->https_port, only, tls);
+	}
+	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower\n"
+		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ }\n"
+		    "  http-request normalize-uri fragment-strip\n"
+		    "  http-request normalize-uri percent-to-uppercase\n"
+		    "  http-request normalize-uri percent-decode-unreserved\n"
+		    "  http-request normalize-uri path-strip-dot\n"
+		    "  http-request normalize-uri path-strip-dotdot full\n"
+		    "  http-request set-var(txn.url) pathq\n"
+		    "  http-request normalize-uri path-merge-slashes\n"
+		    "  http-request set-var(txn.path) path\n"
+		    "  http-request set-pathq %[var(txn.url)]\n"
+		    "  http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
+		    "  http-request del-header Forwarded\n"
+		    "  http-request del-header X-Forwarded-Prefix\n"
+		    "  http-request set-header X-Real-IP %[src]\n"
+		    "  http-request set-header X-Forwarded-For %[src]\n"
+		    "  http-request set-header X-Forwarded-Host %[req.hdr(Host)]\n"
+		    "  http-request set-header X-Forwarded-Port %[dst_port]\n"
+		    "  http-request set-header X-Forwarded-Proto http\n"
+		    "  http-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
+		    "  http-request set-var(txn.h) var(txn.host),concat(,txn.path)\n"
+		    "  http-request set-var(txn.hp) var(txn.h),concat(/)\n"
+		    "  http-request set-var(txn.w) var(txn.host),regsub(^[^.]+,*),concat(,txn.path)\n"
+		    "  http-request set-var(txn.wp) var(txn.w),concat(/)\n"
+		    "  http-request set-var(txn.a) str(*),concat(,txn.path)\n"
+		    "  http-request set-var(txn.ap) var(txn.a),concat(/)\n");
+	for (size_t i = 0; i < ARRAY_LEN(lookups); i++)
+		buf_printf(b, "  http-request set-var(txn.b) var(txn.%s),map_%s(%s.map)%s\n", lookups[i].host,
+			   i % 2 ? "beg" : "str", lookups[i].sample, i ? " unless { var(txn.b) -m found }" : "");
+	buf_adds(b, "  http-request set-var(txn.b) str(*),map_str(exact.map) unless { var(txn.b) -m found }\n");
+	buf_addsv(b, buf_sv(&r->splits));
+	buf_adds(
+	    b, "  use_backend %[var(txn.b)] if { var(txn.b) -m found }\n"
+	       "  default_backend none\n"
+	       "backend none\n"
+	       "  http-request return status 404 content-type text/plain string 'no Ingress has this host and path'\n");
+}
+
+static int line_order(const void *x, const void *y)
+{
+	const struct line *a = x, *b = y;
+
+	return sv_cmp(a->key, b->key);
+}
+
+static struct sv render_map(struct render *r, int map)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct lines *l = &r->maps[map];
+
+	if (l->n > 1)
+		qsort(l->p, l->n, sizeof(*l->p), line_order);
+	for (size_t i = 0; i < l->n; i++)
+		buf_printf(&b, "%.*s %.*s\n", SV_ARG(l->p[i].key), SV_ARG(l->p[i].value));
+	return arena_sv(r->a, buf_sv(&b));
+}
+
+static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
+{
+	_cleanup_(buf_release) struct buf list = BUF_INIT;
+
+	buf_adds(&list, ING_DEFAULT_PEM "\n");
+	ret->n_pems = r->listen->https_port ? m->n_certificates : 0;
+	ret->pems = arena_zalloc_array(r->a, ret->n_pems, sizeof(*ret->pems));
+	for (size_t i = 0; i < ret->n_pems; i++) {
+		const struct ing_certificate *c = &m->certificates[i];
+		_cleanup_(buf_release) struct buf hosts = BUF_INIT;
+
+		for (size_t k = 0; k < c->n_hosts; k++)
+			buf_printf(&hosts, " %.*s", SV_ARG(c->hosts[k]));
+		ret->pems[i].file = arena_svf(r->a, "c%" PRIu64 ".pem",
+					      render_number(r, arena_svf(r->a, "certificate %.*s", SV_ARG(c->key))));
+		ret->pems[i].pem = arena_sv(r->a, c->pem);
+		ret->pems[i].hosts = arena_sv(r->a, buf_sv(&hosts));
+		buf_printf(&list, "%.*s%.*s\n", SV_ARG(ret->pems[i].file), SV_ARG(ret->pems[i].hosts));
+	}
+	ret->crt_list = arena_sv(r->a, buf_sv(&list));
+}
+
+static int known_order(const void *x, const void *y)
+{
+	const struct known *const *a = x, *const *b = y;
+
+	return ((*a)->number > (*b)->number) - ((*a)->number < (*b)->number);
+}
+
+static void render_sections(struct render *r, struct buf *config, struct buf *shape, struct ing_conf *ret)
+{
+	if (r->sections.n > 1)
+		qsort(r->sections.p, r->sections.n, sizeof(*r->sections.p), known_order);
+	ret->n_sections = r->sections.n;
+	ret->sections = ARENA_ARRAY(r->a, struct ing_section, r->sections.n);
+	for (size_t i = 0; i < r->sections.n; i++) {
+		const struct known *k = r->sections.p[i];
+		struct ing_section *s = &ret->sections[i];
+
+		buf_addsv(config, k->text);
+		buf_addsv(shape, k->text);
+		out_servers(r, config, shape, k);
+		s->name = arena_svf(r->a, "b%" PRIu64, k->number);
+		s->n_slots = k->n_slots;
+		s->slots = ARENA_ARRAY(r->a, struct ing_slot, k->n_slots);
+		if (k->n_slots)
+			memcpy(s->slots, k->slots, k->n_slots * sizeof(*s->slots));
+	}
+}
+
+/* What was not meant this time loses its name. */
+static void names_sweep(struct ing_names *n)
+{
+	struct strmap left = STRMAP_INIT;
+
+	STRMAP_EACH(&n->sections, e) {
+		struct known *k = e->value;
+
+		if (k->meant) {
+			k->meant = false;
+			strmap_set(&left, sv_make(e->key, e->key_n), k);
+		} else {
+			free(k->slots);
+			free(k);
+		}
+	}
+	strmap_release(&n->sections);
+	n->sections = left;
+}
+
+void ing_render(struct arena *a, struct ing_names *names, const struct ing_model *m, const struct ing_listen *l,
+		struct ing_conf *ret)
+{
+	struct render r = { .a = a, .names = names, .listen = l };
+	_cleanup_(buf_release) struct buf tail = BUF_INIT, tail_shape = BUF_INIT, config = BUF_INIT, shape = BUF_INIT;
+
+	*ret = (struct ing_conf){ .n_sections = 0 };
+	for (size_t i = 0; i < m->n_routes; i++)
+		render_line(&r,
+			    m->routes[i].path_kind == ING_PATH_PREFIX && !m->routes[i].fallback ? ING_MAP_PREFIX
+												: ING_MAP_EXACT,
+			    ing_route_key(a, &m->routes[i]), render_route(&r, &m->routes[i]));
+	render_sections(&r, &tail, &tail_shape, ret);
+	out_global(&r, &config);
+	out_frontend(&r, &config);
+	buf_addsv(&shape, buf_sv(&config));
+	buf_addsv(&config, buf_sv(&tail));
+	buf_addsv(&shape, buf_sv(&tail_shape));
+	ret->config = arena_sv(a, buf_sv(&config));
+	ret->shape = arena_sv(a, buf_sv(&shape));
+	for (int i = 0; i < ING_MAPS; i++) {
+		ret->maps[i] = render_map(&r, i);
+		vec_release(&r.maps[i]);
+	}
+	render_pems(&r, m, ret);
+	names_sweep(names);
+	vec_release(&r.sections);
+	strmap_release(&r.split_done);
+	buf_release(&r.splits);
+}

@@ -1,0 +1,244 @@
+/* What HAProxy reads and is told; where it is installed, whether it takes all of it. */
+#include "ingress_kit.h"
+
+#include "base/file.h"
+#include "ev/ev.h"
+#include "ingress/command.h"
+#include "net/tls.h"
+
+#include <unistd.h>
+
+#define ALL                                                                                                            \
+	"'" KIT_N "affinity':'cookie','" KIT_N "session-cookie-max-age':'60','" KIT_N "enable-cors':'true','" KIT_N    \
+	"cors-allow-origin':'%[src] \\\"x\\\" ${HOME}','" KIT_N "auth-type':'basic','" KIT_N                           \
+	"auth-secret':'users','" KIT_N "auth-realm':'a \\\"b\\\" \\u0027c\\u0027 %[src] ; }','" KIT_N                  \
+	"limit-rps':'5','" KIT_N "limit-rpm':'9','" KIT_N "limit-connections':'3','" KIT_N                             \
+	"whitelist-source-range':'10.0.0.0/8,fd00::/8','" KIT_N "denylist-source-range':'10.1.0.0/16','" KIT_N         \
+	"proxy-body-size':'8m','" KIT_N "app-root':'/x%20y','" KIT_N "rewrite-target':'/$2','" KIT_N                   \
+	"force-ssl-redirect':'true','" KIT_N "upstream-vhost':'in.example','" KIT_N "x-forwarded-prefix':'/p','" KIT_N \
+	"load-balance':'least_conn','" KIT_N "proxy-read-timeout':'300'"
+
+static void fill(struct kit *k)
+{
+	kit_add(k, KIT_CLASS);
+	kit_add(k, KIT_SERVICE("a"));
+	kit_add(k, KIT_SERVICE("b"));
+	kit_add(k, "{'kind':'Service','metadata':{'namespace':'d','name':'x'},'spec':{'type':'ExternalName','"
+		   "externalName':'up.example'}}");
+	/* ann:$1$abc$... */
+	kit_add(k, "{'kind':'Secret','metadata':{'namespace':'d','name':'users'},'data':{'auth':'"
+		   "YW5uOiQxJGFiYyRhYmNkZWZnaGlqa2xtbm9wcXJzdHV2'}}");
+	kit_add(k, KIT_SLICE("a", "a1", KIT_ENDPOINT("10.0.0.1", "") "," KIT_ENDPOINT("10.0.0.2", "")));
+	kit_add(k, KIT_INGRESS(
+		       "plain", "1", "",
+		       KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a") "," KIT_PATH("/y", "Exact", "b")) "," KIT_RULE(
+			   "*.x.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_add(
+	    k, KIT_INGRESS("all", "2", ALL, KIT_RULE("y.org", KIT_PATH("/q(/|$)(.*)", "ImplementationSpecific", "a"))));
+	kit_add(k, KIT_INGRESS("h2", "2", "'" KIT_N "backend-protocol':'GRPC'",
+			       KIT_RULE("g.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_add(k, KIT_INGRESS("ssl", "2", "'" KIT_N "backend-protocol':'HTTPS'",
+			       KIT_RULE("s.org", KIT_PATH("/", "Prefix", "x"))));
+	kit_add(k, KIT_INGRESS("ssl2", "2",
+			       "'" KIT_N "backend-protocol':'GRPCS','" KIT_N "permanent-redirect':'https://n.org/'",
+			       KIT_RULE("s2.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_add(k, KIT_INGRESS("canary", "3",
+			       "'" KIT_N "canary':'true','" KIT_N "canary-weight':'20','" KIT_N
+			       "canary-by-header':'X-C','" KIT_N "canary-by-header-value':'v 1','" KIT_N
+			       "canary-by-cookie':'cc'",
+			       KIT_RULE("x.org", KIT_PATH("/", "Prefix", "b"))));
+	kit_model(k);
+}
+
+static const struct ing_listen both = {
+	.http_port = 8080, .https_port = 8443, .v6 = true, .threads = 1, .max_connections = 100
+};
+
+static void render(struct kit *k, struct ing_names *names, struct ing_conf *c)
+{
+	ing_render(&k->a, names, &k->m, &both, c);
+}
+
+/* Names of ours and numbers; texts of users in the map of values alone. */
+static void test_text(_unused_ void **state)
+{
+	static const char *const texts[] = { "HOME", "x.org",	   "y.org",    "n.org", "x%20y",
+					     "v 1",  "in.example", "realm; }", "d/a",	"https://n" };
+	struct kit k = { .m = { 0 } };
+	struct ing_names names = { .next = 0 };
+	struct ing_conf c;
+
+	fill(&k);
+	render(&k, &names, &c);
+	assert_string_equal(buf_cstr(&k.said), "");
+	assert_sv(c.maps[ING_MAP_EXACT], "x.org/y b2\n");
+	assert_sv(c.maps[ING_MAP_PREFIX], "*.x.org/ b1\ng.org/ b5\ns.org/ b6\ns2.org/ b7\nx.org/ s3\ny.org/q/ b4\n");
+	assert_sv(c.maps[ING_MAP_VALUES], "b4.headers "
+					  "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,"
+					  "Content-Type,Range,Authorization\n"
+					  "b4.host in.example\n"
+					  "b4.methods GET, PUT, POST, DELETE, PATCH, OPTIONS\n"
+					  "b4.origin %[src] \"x\" ${HOME}\n"
+					  "b4.path /\n"
+					  "b4.prefix /p\n"
+					  "b4.realm a \"b\" 'c' %[src] ; }\n"
+					  "b4.root /x%20y\n"
+					  "b7.redirect https://n.org/\n"
+					  "s3.v1 v 1\n");
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (sv_find_sv(c.config, sv_from(texts[i])) >= 0)
+			fail_msg("'%s' is in the configuration", texts[i]);
+	assert_true(sv_find_sv(c.config, SV("  server e1 10.0.0.1:8080 weight 1\n")) > 0);
+	assert_true(
+	    sv_find_sv(c.config, SV("  server e1 up.example:80 resolvers host init-addr none ssl verify none\n")) > 0);
+	assert_int_equal(sv_find_sv(c.shape, SV("10.0.0.1")), -1);
+	kit_release(&k);
+	ing_names_release(&names);
+}
+
+/* HAProxy itself, on all that fill() asks for. */
+static void test_haproxy_takes_it(_unused_ void **state)
+{
+	static const char *const argv[] = { "/usr/sbin/haproxy", "-c", "-f", "haproxy.cfg", NULL };
+	static const char *const names_of[] = { "h", NULL };
+	struct cert_opts cert = { .common_name = "h",
+				  .dns_names = names_of,
+				  .not_before_ns = CLOCK_FLOOR_NS,
+				  .not_after_ns = INT64_MAX / 2,
+				  .server = true };
+	char dir[] = "/tmp/test-ingress-XXXXXX";
+	struct kit k = { .m = { 0 } };
+	struct ing_names names = { .next = 0 };
+	_cleanup_(buf_release) struct buf out = BUF_INIT, errout = BUF_INIT;
+	struct err err = ERR_INIT;
+	struct sv pem, key;
+	struct ing_conf c;
+	int status = -1;
+
+	if (access(argv[0], X_OK) < 0)
+		skip();
+	fill(&k);
+	render(&k, &names, &c);
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(cert_make(&k.a, &cert, SV(""), SV(""), &pem, &key, &err), 0);
+	for (int i = 0; i < ING_MAPS; i++)
+		assert_int_equal(
+		    file_write_again(arena_printf(&k.a, "%s/%s", dir, ing_map_names[i]), c.maps[i], 0600, &err), 0);
+	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/haproxy.cfg", dir), c.config, 0600, &err), 0);
+	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/crt-list.txt", dir), c.crt_list, 0600, &err), 0);
+	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/" ING_DEFAULT_PEM, dir),
+					  arena_svf(&k.a, "%.*s%.*s", SV_ARG(pem), SV_ARG(key)), 0600, &err),
+			 0);
+	assert_int_equal(
+	    child_run(
+		&(struct child_opts){ .argv = argv, .cwd = dir, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 },
+		60 * NS_PER_SEC, 1 << 16, &out, &errout, &status, &err),
+	    0);
+	if (status || errout.n)
+		fail_msg("%s%s", buf_cstr(&out), buf_cstr(&errout));
+	assert_int_equal(tree_remove(dir, &err), 0);
+	kit_release(&k);
+	ing_names_release(&names);
+}
+
+/* As text, "#" for the version. */
+static const char *steps(struct kit *k, const struct ing_conf *was, const struct ing_conf *is)
+{
+	struct buf b = BUF_INIT;
+	struct ing_steps s;
+
+	if (!ing_steps_between(&k->a, was, is, &s))
+		return "anew";
+	for (size_t i = 0; i < s.n; i++)
+		buf_addsv(&b, s.p[i].text);
+	for (size_t i = 0; i < b.n; i++)
+		b.p[i] = b.p[i] == ING_VERSION ? '#' : b.p[i];
+	arena_defer(&k->a, free, b.p);
+	return b.n ? b.p : "";
+}
+
+static void test_commands(_unused_ void **state)
+{
+	struct kit k = { .m = { 0 } };
+	struct ing_names names = { .next = 0 };
+	struct ing_conf c[6];
+
+	kit_add(&k, KIT_CLASS);
+	kit_add(&k, KIT_SERVICE("a"));
+	kit_add(&k, KIT_SLICE("a", "a1", KIT_ENDPOINT("10.0.0.1", "") "," KIT_ENDPOINT("10.0.0.2", "")));
+	kit_add(&k, KIT_INGRESS("i", "1", "", KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_model(&k);
+	render(&k, &names, &c[0]);
+	kit_model(&k);
+	render(&k, &names, &c[1]);
+	assert_string_equal(steps(&k, &c[0], &c[1]), "");
+	/* One goes, one ends, one comes into the place of the first. */
+	k.slices.n = 0;
+	kit_add(&k,
+		KIT_SLICE("a", "a1",
+			  KIT_ENDPOINT("10.0.0.2", "'ready':false,'serving':true,'terminating':true") "," KIT_ENDPOINT(
+			      "10.0.0.3", "")));
+	kit_model(&k);
+	render(&k, &names, &c[2]);
+	assert_string_equal(
+	    steps(&k, &c[1], &c[2]),
+	    "set server b1/e1 state maint;set server b1/e1 addr 10.0.0.3 port 8080;set server b1/e1 weight 1;"
+	    "set server b1/e1 state ready;set server b1/e2 weight 0\n");
+	/* Another host for the same section. */
+	kit_add(&k, KIT_INGRESS("j", "2", "", KIT_RULE("z.org", KIT_PATH("/", "Exact", "a"))));
+	kit_model(&k);
+	render(&k, &names, &c[3]);
+	assert_string_equal(steps(&k, &c[2], &c[3]),
+			    "prepare map exact.map\nadd map @# exact.map <<\nz.org/ b1\n\ncommit map @# exact.map\n");
+	/* Other filters: another section. */
+	kit_add(&k, KIT_INGRESS("l", "3", "'" KIT_N "app-root':'/x'", KIT_RULE("l.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_model(&k);
+	render(&k, &names, &c[4]);
+	assert_string_equal(steps(&k, &c[3], &c[4]), "anew");
+	kit_release(&k);
+	ing_names_release(&names);
+}
+
+static void test_answers(_unused_ void **state)
+{
+	static const struct {
+		enum ing_answer of;
+		const char *text;
+		bool fine;
+	} rows[] = {
+		{ ING_ANSWER_EMPTY, "\n", true },
+		{ ING_ANSWER_EMPTY, "Unknown map identifier.\n", false },
+		{ ING_ANSWER_SERVER,
+		  "\nIP changed from '0.0.0.0' to '10.0.0.1', port changed from '1' to '80' by 'stats socket "
+		  "command'\n\n",
+		  true },
+		{ ING_ANSWER_SERVER, "no need to change the addr, no need to change the port\n", true },
+		{ ING_ANSWER_SERVER, "\nNo such server.\n", false },
+		{ ING_ANSWER_VERSION, "New version created: 12\n", true },
+		{ ING_ANSWER_VERSION, "Permission denied\n", false },
+		{ ING_ANSWER_SUCCESS, "Committing c1.pem.\nSuccess!\n", true },
+		{ ING_ANSWER_SUCCESS, "Can't replace a certificate which is not referenced by the configuration!\n",
+		  false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct ing_step s = { .answer = rows[i].of };
+		uint64_t version = 0;
+
+		if (ing_step_answered(&s, sv_from(rows[i].text), &version) != rows[i].fine)
+			fail_msg("%s", rows[i].text);
+		assert_true(rows[i].of != ING_ANSWER_VERSION || !rows[i].fine || version == 12);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_haproxy_takes_it),
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_answers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
