@@ -5,7 +5,7 @@ set -euo pipefail
 build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
   zlib1g-dev libnftables-dev libmnl-dev
   libarchive-dev libhttp-parser-dev libldns-dev libcmocka-dev"
-run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static"
+run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static haproxy"
 test="$build $run clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm
   dnsutils libc-ares-dev musl-tools"
 bench="$test nghttp2-server"

@@ -6,6 +6,7 @@
 #include "cli/supervise.h"
 #include "client/events.h"
 #include "dns/dns.h"
+#include "ingress/ingress.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
 #include "kubelet/image.h"
@@ -34,7 +35,8 @@ struct agent {
 	struct claim *claim;
 	struct containerd *containerd;
 	struct runtime *runtime;
-	struct client *client, *proxy_client, *dns_client, *storage_client, *netd_client, *netpol_client;
+	struct client *client, *proxy_client, *dns_client, *storage_client, *netd_client, *netpol_client,
+	    *ingress_client;
 	struct recorder *recorder; /* before the kubelet has its own */
 	struct kubelet *kubelet;
 	struct podnet *podnet;
@@ -47,6 +49,7 @@ struct agent {
 	struct proxy *proxy;
 	struct dns *dns;
 	struct local_path *local_path;
+	struct ingress *ingress;
 };
 
 static bool on_path(const char *name)
@@ -384,6 +387,29 @@ static int start_storage(struct agent *a, struct err *err)
 	return a->local_path ? 0 : err_wrap(err, "starting the provisioner of local-path volumes");
 }
 
+/* --disable ingress, and for scripts of k3s its own one's name. */
+static int start_ingress(struct agent *a, struct err *err)
+{
+	const struct cluster_facts *facts = a->home->facts;
+
+	if (facts_disabled(facts, "ingress") || facts_disabled(facts, "traefik") ||
+	    (!a->o->ingress_http_port && !a->o->ingress_https_port))
+		return 0;
+	a->ingress_client = a->home->client(a->home->ctx, AGENT_INGRESS, "ingress-controller");
+	if (!a->ingress_client)
+		return 0;
+	a->ingress_client->class = ENV_NODE;
+	a->ingress = ingress_start(&(struct ingress_opts){ .env = a->env,
+							   .client = a->ingress_client,
+							   .node_client = a->client,
+							   .node_name = a->o->node_name,
+							   .data_dir = a->o->data_dir,
+							   .http_port = a->o->ingress_http_port,
+							   .https_port = a->o->ingress_https_port },
+				   err);
+	return a->ingress ? 0 : err_wrap(err, "starting the Ingress controller");
+}
+
 /* The image of the examples; a node without Debian's busybox-static merely has no demo. */
 static void make_demo(struct agent *a)
 {
@@ -425,7 +451,8 @@ static int agent_begin(struct agent *a, bool *ret_again, struct err *err)
 		return -1;
 	}
 	if (start_policies(a, err) < 0 || start_kubelet(a, err) < 0 || start_network(a, err) < 0 ||
-	    start_proxy(a, err) < 0 || start_names(a, err) < 0 || start_storage(a, err) < 0)
+	    start_proxy(a, err) < 0 || start_names(a, err) < 0 || start_storage(a, err) < 0 ||
+	    start_ingress(a, err) < 0)
 		return -1;
 	make_demo(a);
 	return 0;
@@ -462,6 +489,8 @@ struct agent *agent_stop(struct agent *a)
 {
 	if (!a)
 		return NULL;
+	ingress_stop(a->ingress);
+	client_free(a->ingress_client);
 	local_path_stop(a->local_path);
 	client_free(a->storage_client);
 	dns_stop(a->dns);

@@ -26,6 +26,7 @@ struct node_opts {
 	const char *data_dir, *node_name, *node_ip, *resolv_conf;
 	const char *runtime_endpoint, *kubelet_root, *pause_image, *storage_dir;
 	int kubelet_port, pod_max_pids;
+	int ingress_http_port, ingress_https_port; /* 0: none */
 	const char *node_ip_more;  /* of the other family, by flag; NULL: found when the cluster has both */
 	const char *flannel_iface; /* over which nodes reach each other's pods; NULL: that of node_ip */
 	const char *pod_addresses; /* its addresses, where they are not node_ip's: "v4,v6" or NULL */
@@ -39,6 +40,7 @@ enum agent_as {
 	AGENT_PROXY,   /* system:kube-proxy */
 	AGENT_NETWORK, /* names, routes, policies: reads Services, slices, Nodes, Namespaces, Pods, policies */
 	AGENT_STORAGE, /* the provisioner of local-path */
+	AGENT_INGRESS, /* reads Secrets: certificates and passwords of Ingresses; servers alone */
 };
 
 struct agent_home {
@@ -70,7 +72,7 @@ struct agent *agent_stop(struct agent *a);
 
 /* --- flags of both commands: node_opts.c --- */
 
-#define NODE_OPTIONS_MAX 16
+#define NODE_OPTIONS_MAX 20
 /* Rows for the table of options; how many. */
 size_t node_option_table(struct node_opts *o, struct option *t);
 /* Refuses what cannot work, by the name of the flag, before anything is touched. */

@@ -142,7 +142,8 @@ static int agent_run(void *ctx)
 
 int cmd_agent(int argc, char **argv)
 {
-	struct joined j = { .node = { .data_dir = DEFAULT_DATA_DIR } };
+	struct joined j = { .node = {
+				.data_dir = DEFAULT_DATA_DIR, .ingress_http_port = 80, .ingress_https_port = 443 } };
 	struct option table[NODE_OPTIONS_MAX + 16 + FACTS_MAX];
 	struct err err = ERR_INIT;
 	size_t n = agent_options(&j, table);

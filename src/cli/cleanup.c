@@ -3,6 +3,7 @@
 #include "cli/agent.h"
 #include "cli/dev.h"
 #include "ev/ev.h"
+#include "ingress/haproxy.h"
 #include "kubelet/node_cleanup.h"
 #include "netd/netd.h"
 #include "netd/policy/netpol.h"
@@ -52,6 +53,8 @@ static int cleanup(struct arena *a, const char *data_dir, bool images, struct re
 	    },
 	    first.reason ? &e : &first);
 	err_release(&e);
+	if (haproxy_cleanup(data_dir))
+		cleanup_say("ended haproxy", r);
 	/* Whatever of the node did not go, the rules must. */
 	rc = netpol_cleanup(netpol_table(a, table), policy_settings(a, settings), ALL_CLAIMS, &e);
 	if (rc > 0)

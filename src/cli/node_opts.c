@@ -38,6 +38,8 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
 		    "processes a pod may have (4096, on small machines fewer); -1: no limit"),
 		ROW("kubelet-port", 0, OPT_INT, kubelet_port, "N", "port of the kubelet (10250, or what is free)"),
+		ROW("ingress-http-port", 0, OPT_INT, ingress_http_port, "N", "port for Ingresses (80; 0: none)"),
+		ROW("ingress-https-port", 0, OPT_INT, ingress_https_port, "N", "the same with TLS (443; 0: none)"),
 		ROW("default-local-storage-path", 0, OPT_STRING, storage_dir, "DIR",
 		    "volumes of the class local-path (DATA-DIR/storage)"),
 		ROW("kubelet-root-dir", 0, OPT_STRING, kubelet_root, "DIR",
@@ -171,6 +173,13 @@ int node_opts_check(const struct node_opts *o, struct err *err)
 	if (o->kubelet_port < 0 || o->kubelet_port > 65535)
 		return err_set(err, ERR_INVALID, "--kubelet-port takes a port up to 65535 (0: a free one), not %d",
 			       o->kubelet_port);
+	if (o->ingress_http_port < 0 || o->ingress_http_port > 65535 || o->ingress_https_port < 0 ||
+	    o->ingress_https_port > 65535 || (o->ingress_http_port && o->ingress_http_port == o->ingress_https_port))
+		return err_set(
+		    err, ERR_INVALID,
+		    "--ingress-http-port and --ingress-https-port take two ports up to 65535 (0: none), not %d "
+		    "and %d",
+		    o->ingress_http_port, o->ingress_https_port);
 	if (node_opts_addresses(o->node_ip, err) < 0)
 		return -1;
 	if (o->flannel_iface && !if_nametoindex(o->flannel_iface))

@@ -124,6 +124,8 @@ static void defaults(struct server_opts *o)
 {
 	*o = (struct server_opts){
 		.node.data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL,
+		.node.ingress_http_port = 80,
+		.node.ingress_https_port = 443,
 		.bind_address = "0.0.0.0",
 		.kubeconfig_mode = "0600",
 		.node_port_range = "30000-32767",

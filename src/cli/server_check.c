@@ -99,8 +99,8 @@ static int check_pods_and_services(const struct cluster_facts *o, struct err *er
 /* The names of k3s, so that its scripts run here; a name nobody knows is a mistake. */
 static int check_disable(const struct string_list *l, struct err *err)
 {
-	static const char *const names[] = { "coredns",	      "servicelb",	"traefik",
-					     "local-storage", "metrics-server", "runtimes" };
+	static const char *const names[] = { "coredns",	       "servicelb", "traefik", "local-storage",
+					     "metrics-server", "runtimes",  "ingress" };
 
 	for (const char *const *s = l->list.p; s && *s; s++) {
 		bool known = false;
@@ -109,8 +109,8 @@ static int check_disable(const struct string_list *l, struct err *err)
 			known |= strcmp(*s, names[k]) == 0;
 		if (!known)
 			return err_set(err, ERR_INVALID,
-				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server and "
-				       "runtimes, not '%s'",
+				       "--disable knows coredns, servicelb, traefik, local-storage, metrics-server, "
+				       "runtimes and ingress, not '%s'",
 				       *s);
 	}
 	return 0;
