@@ -117,8 +117,11 @@ class Upstream:
         flags, records = 0x8180, []
         if self.mode == "servfail":
             flags |= 2
-        elif self.mode == "truncated" and not tcp:
+        elif (self.mode == "truncated" or b"\x04huge" in name) and not tcp:
             flags |= 0x200
+        elif b"\x04huge" in name:
+            rr = b"\xc0\x0c" + struct.pack(">HHIH", 16, 1, self.ttl, 251) + bytes([250]) + b"x" * 250
+            return m[:2] + struct.pack(">HHHHH", flags, 1, 240, 0, 0) + question + rr * 240
         elif b"\x07missing" in name:
             soa = b"\xc0\x0c" + struct.pack(">HHIH", 6, 1, 60, 26) + b"\1a\xc0\x0c\xc0\x0c" + struct.pack(">5I", 1, 2, 3, 4, 60)
             return m[:2] + struct.pack(">HHHHH", flags | 3, 1, 0, 1, 0) + question + soa
@@ -326,6 +329,8 @@ def upstream_servers_that_fail(c):
             lib.equal(c.dig("+time=1", inside), [f"A {c.service_ip}"], mode)
         asking.join()
         lib.equal(said, [status], mode)
+    # As large as a message can be: by TCP, from the server and to the client.
+    lib.equal(len(c.dig("huge.example.org", "TXT")), 240)
     # What was known once is told again while nobody answers.
     c.up.ttl = 1
     lib.equal(c.dig("stale.example.org"), ["A 198.51.100.1"])
