@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "dns/answer.h"
 #include "dns/forward.h"
+#include "dns/rate.h"
 #include "net/dgram.h"
 #include "net/framed.h"
 
@@ -35,6 +36,7 @@ struct dns_serve {
 	struct ev_timer *wake;
 	uint8_t *big; /* an answer by TCP */
 	struct bucket log;
+	struct dns_rate rate;
 	uint32_t serial;
 	int64_t looked_ns;
 	bool complete, begun;
@@ -186,7 +188,10 @@ static size_t serve_datagram(void *ctx, const struct dgram_peer *from, struct sv
 	struct dns_serve *s = ctx;
 	bool later;
 
-	return serve_allowed(s, from->addr, from->local) ? serve_query(s, bytes, from, NULL, p, room, &later) : 0;
+	if (!serve_allowed(s, from->addr, from->local) ||
+	    (!ip_eq(from->addr, from->local) && !dns_rate_take(&s->rate, from->addr, ev_loop_now_ns(s->o.loop))))
+		return 0;
+	return serve_query(s, bytes, from, NULL, p, room, &later);
 }
 
 static void serve_message(void *ctx, const struct framed_peer *from, struct sv bytes)

@@ -2,6 +2,7 @@
 #include "dns_kit.h"
 
 #include "dns/clients.h"
+#include "dns/rate.h"
 
 static struct dns_config *C;
 static struct buf Said;
@@ -175,6 +176,23 @@ static void test_clients(void **state)
 	dns_clients_free(c);
 }
 
+/* One that asks without end is not answered without end; others are. */
+static void test_rate(void **state)
+{
+	static struct dns_rate r;
+	struct ip_addr loud = ip_v4(0x0a2a0001), other = ip_v4(0x0a2a0002);
+	int64_t now = 1000 * NS_PER_SEC;
+	int answered = 0;
+
+	(void)state;
+	for (int i = 0; i < 100000; i++)
+		answered += dns_rate_take(&r, loud, now);
+	assert_int_equal(answered, DNS_RATE_MOST);
+	assert_true(dns_rate_take(&r, other, now));
+	assert_false(dns_rate_take(&r, loud, now + DNS_RATE_NS - 1));
+	assert_true(dns_rate_take(&r, loud, now + DNS_RATE_NS));
+}
+
 static void test_names(void **state)
 {
 	static const char *const bad[] = { "",
@@ -210,8 +228,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, config_setup, config_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_usual),	  T(test_servers),	 T(test_said),	  T(test_any_text),
-		T(test_override), T(test_rewrite_order), T(test_clients), T(test_names),
+		T(test_usual),	       T(test_servers), T(test_said), T(test_any_text), T(test_override),
+		T(test_rewrite_order), T(test_clients), T(test_rate), T(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
