@@ -97,7 +97,7 @@ static struct val *cluster_dns_ports(struct arena *a, int64_t port)
 }
 
 /* The addresses that the flag names, as far as they are of the Services' ranges: others cannot be a Service's. */
-static void cluster_dns_set_addresses(struct dns_run *r, struct val *spec)
+static struct val *cluster_dns_addresses(struct dns_run *r)
 {
 	const struct controllers_opts *o = r->c->ctx->opts;
 	struct sv rest = sv_from(o->cluster_dns), one;
@@ -112,11 +112,27 @@ static void cluster_dns_set_addresses(struct dns_run *r, struct val *spec)
 			if (ip_parse(text, &addr) && ip_net_parse(sv_trim(range), &net) && ip_net_has(net, addr))
 				val_push(&r->a, ips, val_new_str(&r->a, text));
 	}
+	return ips;
+}
+
+static void cluster_dns_set_addresses(struct dns_run *r, struct val *spec)
+{
+	struct val *ips = cluster_dns_addresses(r);
+
 	if (val_len(ips)) {
 		val_set_str(&r->a, spec, F_clusterIP, val_str(val_at(ips, 0)));
 		val_set(&r->a, spec, F_clusterIPs, ips);
 	}
 	val_set_cstr(&r->a, spec, F_ipFamilyPolicy, val_len(ips) > 1 ? "RequireDualStack" : "SingleStack");
+}
+
+/* Made by us for another value of the flag: an address cannot be changed, so it is made anew. */
+static bool cluster_dns_outdated(struct dns_run *r)
+{
+	struct val *ips = cluster_dns_addresses(r);
+
+	return val_len(ips) && !obj_deleting(r->svc) &&
+	       !sv_eq(val_str(obj_get(r->svc, F_spec, F_clusterIP)), val_str(val_at(ips, 0)));
 }
 
 static int cluster_dns_create(struct dns_run *r, struct err *err)
@@ -141,7 +157,7 @@ static int cluster_dns_create(struct dns_run *r, struct err *err)
 	return 0;
 }
 
-/* Somebody made one of that name, or it came from another flag: whoever asks the address of the flag gets no answer. */
+/* Somebody made one of that name: whoever asks the address of the flag gets no answer. */
 static void cluster_dns_look(struct dns_run *r)
 {
 	struct sv rest = sv_from(r->c->ctx->opts->cluster_dns), first,
@@ -332,7 +348,7 @@ static int cluster_dns_sync(struct dns_run *r, struct err *err)
 	bool wanted = r->c->ctx->opts->cluster_dns;
 
 	r->svc = informer_lookup(r->c->services, SV(DNS_NAMESPACE), SV(DNS_SERVICE));
-	if (!wanted && r->svc && cluster_dns_is_ours(r->svc))
+	if (r->svc && cluster_dns_is_ours(r->svc) && (!wanted || cluster_dns_outdated(r)))
 		return cluster_dns_delete(r, RES(core_services), SV(DNS_SERVICE), err);
 	if (wanted && !r->svc && cluster_dns_create(r, err) < 0)
 		return -1;

@@ -204,6 +204,23 @@ static void test_off(void **state)
 	world_free(w);
 }
 
+/* The flag has another value than at an earlier start: pods ask that one. */
+static void test_another_address(void **state)
+{
+	struct world *w = cluster("10.43.0.20");
+	_cleanup_obj_ struct obj *svc = NULL;
+
+	(void)state;
+	obj_unref(fake_api_create(w->api, RES(core_services), "kube-system",
+				  "{\"metadata\":{\"name\":\"kube-dns\",\"annotations\":{\"caravel.io/managed-by\":"
+				  "\"cluster-dns.caravel.io\"}},\"spec\":{\"clusterIP\":\"10.43.0.10\"}}"));
+	world_run(w, 2 * NS_PER_SEC);
+	svc = kube_dns(w);
+	assert_non_null(svc);
+	assert_sv(val_str(obj_get(svc, F_spec, F_clusterIP)), "10.43.0.20");
+	world_free(w);
+}
+
 /* At rest nothing is written, however often it looks. */
 static void test_idle(void **state)
 {
@@ -229,7 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_service), cmocka_unit_test(test_addresses),	cmocka_unit_test(test_slices),
 		cmocka_unit_test(test_foreign), cmocka_unit_test(test_odd_annotations), cmocka_unit_test(test_off),
-		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_idle),	cmocka_unit_test(test_another_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
