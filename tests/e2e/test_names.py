@@ -428,6 +428,16 @@ def a_death_is_not_noticed(c):
     lib.equal((now["metadata"]["uid"], now["spec"]["clusterIP"]), (before, c.dns()))
 
 
+def another_address(c):
+    """--cluster-dns has another value than at the last start."""
+    c.stop()
+    wanted = f"10.{c.net + 64}.0.20"
+    c.args += ["--cluster-dns", wanted]
+    c.start()
+    lib.wait_for("names at the new address",
+                 lambda: c.dig("+time=1", f"kubernetes.default.svc.{HERE}", at=wanted) == [f"A {c.service_ip}"])
+
+
 def nodes_that_join_serve_names(_):
     """Each node by its own server, with what the control plane tells it, and its Pods ask that one."""
     with lib.DevCluster(2) as d:
@@ -475,4 +485,4 @@ if __name__ == "__main__":
         lib.wait_for("the name server", lambda: cluster.dig(f"kubernetes.default.svc.{HERE}"), 30)
         sys.exit(lib.main([services_have_names, changes_of_type, resolvers_of_all_kinds, pods_find_names,
                            upstream_servers_that_fail, a_corefile_is_followed, strangers_get_nothing, odd_messages,
-                           a_death_is_not_noticed, nodes_that_join_serve_names, left_out], cluster))
+                           a_death_is_not_noticed, another_address, nodes_that_join_serve_names, left_out], cluster))
