@@ -337,6 +337,7 @@ static int start_proxy(struct agent *a, struct err *err)
 	/* Of several clusters on a machine one tells its health there. */
 	a->proxy_health =
 	    proxy_health_new(&(struct proxy_health_opts){ .env = a->env,
+							  .loop = kubelet_loop(a->kubelet),
 							  .healthz_address = a->proxy_config.healthz_address,
 							  .metrics_address = a->proxy_config.metrics_address },
 			     err);

@@ -189,6 +189,11 @@ int kubelet_fd(const struct kubelet *k)
 	return k->server ? kserver_fd(k->server) : -1;
 }
 
+struct ev_loop *kubelet_loop(const struct kubelet *k)
+{
+	return k->server ? kserver_loop(k->server) : NULL;
+}
+
 int kubelet_port(const struct kubelet *k)
 {
 	return k->port;

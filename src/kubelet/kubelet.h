@@ -18,6 +18,7 @@
 #include "client/client.h"
 #include "kubelet/runtime.h"
 
+struct ev_loop;
 struct kubelet;
 struct recorder;
 
@@ -88,6 +89,8 @@ struct kubelet *kubelet_new(const struct kubelet_opts *o, struct err *err); /* r
 int kubelet_say_down(struct env *env, struct client *c, struct recorder *r, const char *node_name, const char *why,
 		     struct err *err);
 int kubelet_port(const struct kubelet *k);
+/* Of its server's network thread, for small servers of the same node, which stop before kubelet_free(). NULL: none. */
+struct ev_loop *kubelet_loop(const struct kubelet *k);
 int kubelet_fd(const struct kubelet *k); /* of its listening socket, borrowed; -1: no server */
 /* The server's certificate from now on: renewed, or signed at last. Any thread. */
 int kubelet_serve_with(struct kubelet *k, struct sv cert, struct sv key, struct err *err);

@@ -329,6 +329,11 @@ int kserver_port(const struct kserver *s)
 	return http_server_port(s->http);
 }
 
+struct ev_loop *kserver_loop(const struct kserver *s)
+{
+	return s->loop;
+}
+
 struct kserver *kserver_free(struct kserver *s)
 {
 	if (!s)

@@ -30,6 +30,7 @@ struct kserver {
 struct kserver *kserver_new(struct kubelet *k, const struct kubelet_opts *o, struct err *err);
 int kserver_fd(const struct kserver *s);
 int kserver_port(const struct kserver *s);
+struct ev_loop *kserver_loop(const struct kserver *s); /* runs until kserver_free() */
 /* New connections get it. Any thread. */
 int kserver_serve_with(struct kserver *s, struct sv cert, struct sv key, struct err *err);
 struct kserver *kserver_free(struct kserver *s);

@@ -39,7 +39,8 @@ struct proxy_health {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool running; /* the loop's thread */
+	bool borrowed; /* the loop is another's */
+	bool running;  /* the loop's thread, if it is ours */
 };
 
 /* --- answers --- */
@@ -143,7 +144,7 @@ static void phealth_thread(void *ctx)
 
 static int phealth_run(struct proxy_health *h, struct err *err)
 {
-	if (h->running)
+	if (h->running || h->borrowed)
 		return 0;
 	if (!h->loop && !(h->loop = ev_loop_new(err)))
 		return -1;
@@ -227,6 +228,8 @@ struct proxy_health *proxy_health_new(const struct proxy_health_opts *o, struct 
 	struct proxy_health *h = xcalloc(1, sizeof(*h));
 
 	h->env = o->env;
+	h->loop = o->loop;
+	h->borrowed = o->loop;
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->changed, NULL);
 	if (phealth_serve(h, o->healthz_address, HEALTHZ_PORT, o->required, on_healthz_request, &h->healthz, err) < 0 ||
@@ -258,7 +261,7 @@ struct proxy_health *proxy_health_free(struct proxy_health *h)
 	while (h->running)
 		pthread_cond_wait(&h->changed, &h->lock);
 	pthread_mutex_unlock(&h->lock);
-	if (h->loop)
+	if (h->loop && !h->borrowed)
 		ev_loop_free(h->loop);
 	pthread_cond_destroy(&h->changed);
 	pthread_mutex_destroy(&h->lock);

@@ -8,8 +8,7 @@
  * Answers are upstream's, words and headers (X-Load-Balancing-Endpoint-Weight). A port that is taken is told in the log
  * and tried again at the next proxy_health_retry(): nothing else depends on it.
  *
- * One network thread, from the first server on. Functions may be called from any thread but that, by one at a time; the
- * exceptions are told.
+ * One network thread. Functions may be called from any thread but that, by one at a time; the exceptions are told.
  */
 #pragma once
 
@@ -19,8 +18,10 @@
 
 struct proxy_health; /* opaque */
 
+struct ev_loop;
 struct proxy_health_opts {
 	struct env *env;
+	struct ev_loop *loop; /* of a network thread that outlives it; NULL: a thread of its own */
 	const char *healthz_address, *metrics_address; /* "0.0.0.0:10256"; NULL or "": none */
 	bool required;				       /* one that is taken is a failure, not a line in the log */
 };

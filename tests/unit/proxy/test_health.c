@@ -150,6 +150,32 @@ static void test_while_it_changes(_unused_ void **state)
 	proxy_health_free(h);
 }
 
+static void *run_loop(void *ctx)
+{
+	ev_loop_run(ctx);
+	return NULL;
+}
+
+/* On a thread that others use, too. */
+static void test_on_a_loop_of_others(_unused_ void **state)
+{
+	struct ev_loop *loop = ev_loop_new(NULL);
+	struct proxy_health *h;
+	int one = free_port();
+	pthread_t t;
+
+	assert_int_equal(pthread_create(&t, NULL, run_loop, loop), 0);
+	h = proxy_health_new(&(struct proxy_health_opts){ .env = env, .loop = loop }, NULL);
+	proxy_health_synced(h, true, 5);
+	proxy_health_service(h, SV("ns"), SV("web"), one, 1);
+	assert_non_null(strstr(ask(one, "/"), "HTTP/1.1 200"));
+	proxy_health_free(h);
+	assert_string_equal(ask(one, "/"), "");
+	ev_loop_stop(loop);
+	pthread_join(t, NULL);
+	ev_loop_free(loop);
+}
+
 static int setup(_unused_ void **state)
 {
 	env = env_real_new(2);
@@ -168,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_healthz),
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_while_it_changes),
+		cmocka_unit_test(test_on_a_loop_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
