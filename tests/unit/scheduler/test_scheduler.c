@@ -501,7 +501,7 @@ static void test_explanations_take_their_time(void **state)
  * explanation because others get their next. */
 static void test_explanations_in_turn(void **state)
 {
-	enum { PODS = 600, SECONDS = 24 };
+	enum { PODS = 250, SECONDS = 8 };
 	struct world *w = *state;
 	char name[16];
 	int untold = 0;
@@ -525,7 +525,7 @@ static void test_explanations_in_turn(void **state)
 /* What was true only for a while is not told when it is no more. */
 static void test_explanation_that_is_past(void **state)
 {
-	enum { PODS = 300 };
+	enum { PODS = 200 };
 	struct world *w = *state;
 	char name[16];
 
@@ -535,7 +535,7 @@ static void test_explanation_that_is_past(void **state)
 		snprintf(name, sizeof(name), "p%d", i);
 		add_pod(w, name, "1", "");
 	}
-	run(w, 20);
+	run(w, 5);
 	add_unready(w, 1);
 	run(w, 1);
 	for (int i = 0; i < 2; i++) {
@@ -543,7 +543,7 @@ static void test_explanation_that_is_past(void **state)
 		assert_int_equal(client_delete(w->client, RES(core_nodes), SV(""), sv_from(name), NULL, NULL), 0);
 	}
 	add_unready(w, 2);
-	run(w, 60);
+	run(w, 30);
 	for (int i = 0; i < PODS; i++) {
 		snprintf(name, sizeof(name), "p%d", i);
 		assert_memory_equal(val_get_str(condition(get_pod(w, name), "PodScheduled"), F_message).p, "0/2 ", 4);
