@@ -21,9 +21,9 @@ static uint64_t strmap_mix(uint64_t a, uint64_t b)
 	return (uint64_t)r ^ (uint64_t)(r >> 64);
 }
 
-uint64_t strmap_hash(struct sv key)
+uint64_t strmap_hash_with(uint64_t seed, struct sv key)
 {
-	uint64_t h = hash_seed ^ (key.n * UINT64_C(0xa0761d6478bd642f));
+	uint64_t h = seed ^ (key.n * UINT64_C(0xa0761d6478bd642f));
 	size_t i = 0;
 
 	for (; i + 8 <= key.n; i += 8) {
@@ -39,6 +39,11 @@ uint64_t strmap_hash(struct sv key)
 		h = strmap_mix(h ^ w, UINT64_C(0x8ebc6af09c88c6e3));
 	}
 	return strmap_mix(h, UINT64_C(0x589965cc75374cc3));
+}
+
+uint64_t strmap_hash(struct sv key)
+{
+	return strmap_hash_with(hash_seed, key);
 }
 
 void strmap_release_with(struct strmap *m, void (*free_value)(void *))

@@ -49,3 +49,5 @@ uint64_t strmap_hash(struct sv key);
 
 /* The seed of every strmap's hash; the program sets it once, before the first map is used. */
 void strmap_seed(uint64_t seed);
+/* The same hash with a seed of the caller's. It is in files (table.h): it does not change. */
+uint64_t strmap_hash_with(uint64_t seed, struct sv key);

@@ -110,6 +110,7 @@ static void table_use(const struct table *t)
 	struct table_hold hold = { 0 };
 	struct wal_record r;
 	struct sv key, value;
+	struct table_key find;
 	int skipped = 0;
 
 	for (int skip = 0; skip < 2; skip++) {
@@ -124,15 +125,17 @@ static void table_use(const struct table *t)
 		for (got = table_iter_seek(&it, SV_NULL, &err); got > 0; got = table_iter_next(&it, &err)) {
 			/* Touch all of it. */
 			BUG_ON(it.key.n == 0 || crc32c(0, it.raw, it.raw_n) == (it.raw_n == 1));
-			(void)table_find(t, it.key, table_key_hash(it.key), it.h.rev, &hold, &r, &key, &value, NULL);
+			find = table_key(STORE_ID, it.key);
+			(void)table_find(t, &find, it.h.rev, &hold, &r, &key, &value, NULL);
 			(void)table_find_rev(t, it.h.rev, 0, &hold, &r, &key, &value, NULL);
 		}
 		err_release(&err);
 		table_iter_release(&it);
 	}
-	for (size_t i = 0; i <= t->head.blocks; i++)
-		(void)table_find(t, table_entry(t, i).first_key, table_key_hash(table_entry(t, i).first_key),
-				 UINT64_MAX, &hold, &r, &key, &value, NULL);
+	for (size_t i = 0; i <= t->head.blocks; i++) {
+		find = table_key(STORE_ID, table_entry(t, i).first_key);
+		(void)table_find(t, &find, UINT64_MAX, &hold, &r, &key, &value, NULL);
+	}
 	for (uint64_t rev = t->head.first_rev, n = 0; rev <= t->head.last_rev && n < 64; rev++, n++)
 		(void)table_find_rev(t, rev, 0, &hold, &r, &key, &value, NULL);
 	table_hold_release(&hold);

@@ -64,14 +64,14 @@ static bool part_has_key(const struct db_part *p, struct sv key)
 int db_find(const struct db_set *s, struct sv key, uint64_t max_rev, struct table_hold *hold, struct wal_record *ret,
 	    struct sv *ret_key, struct sv *ret_value, struct err *err)
 {
-	uint32_t hash = table_key_hash(key);
+	struct table_key k = table_key(s->n ? s->p[0].t->head.store_id : 0, key);
 
 	for (size_t i = 0; i < s->n; i++) {
 		int got;
 
 		if (!part_has_key(&s->p[i], key))
 			continue;
-		got = table_find(s->p[i].t, key, hash, max_rev, hold, ret, ret_key, ret_value, err);
+		got = table_find(s->p[i].t, &k, max_rev, hold, ret, ret_key, ret_value, err);
 		if (got)
 			return got;
 	}

@@ -7,7 +7,9 @@
 #define TABLE_MAGIC UINT64_C(0x314c42415652430a) /* "\nCRVABL1" */
 #define TABLE_BLOCK_MAGIC UINT32_C(0x42565243)	 /* "CRVB" */
 #define TABLE_REVS_MAGIC UINT32_C(0x52565243)	 /* "CRVR" */
-#define TABLE_VERSION UINT32_C(1)
+#define TABLE_VERSION UINT32_C(2)
+#define TABLE_VERSION_CRC \
+	UINT32_C(1) /* its filter goes by keys' checksums, which whoever chooses keys can make equal */
 #define TABLE_HEAD_BYTES ((size_t)4096)
 #define TABLE_PAD(n) (((n) + 7) & ~(size_t)7)
 #define TABLE_ENTRY_BYTES ((size_t)14) /* off, bytes, key_n; the key follows */

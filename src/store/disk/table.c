@@ -1,5 +1,6 @@
 #include "store/disk/table.h"
 
+#include "base/strmap.h"
 #include "store/disk/damage.h"
 #include "store/disk/table-internal.h"
 
@@ -47,7 +48,7 @@ static int table_read_head(struct table *t, uint64_t number, uint64_t store_id, 
 		return -1;
 	if (h->magic != TABLE_MAGIC || h->crc != table_head_crc(h))
 		return damage_set(err, t->path, 0, "the head fails its checksum");
-	if (h->version != TABLE_VERSION)
+	if (h->version != TABLE_VERSION && h->version != TABLE_VERSION_CRC)
 		return err_set(err, ERR_STORE_READ,
 			       "'%s' has format %u, this program knows %u: use the version of Caravel that wrote it",
 			       t->path, h->version, TABLE_VERSION);
@@ -222,13 +223,16 @@ static int table_record(const struct table_hold *h, uint32_t *at, struct wal_rec
 	return 0;
 }
 
-uint32_t table_key_hash(struct sv key)
+struct table_key table_key(uint64_t store_id, struct sv key)
 {
-	return crc32c(0, key.p, key.n);
+	/* The store's number is random, and nobody outside knows it. */
+	return (struct table_key){ key, (uint32_t)strmap_hash_with(store_id, key), crc32c(0, key.p, key.n) };
 }
 
-static bool table_may_have(const struct table *t, uint32_t hash)
+static bool table_may_have(const struct table *t, const struct table_key *key)
 {
+	uint32_t hash = t->head.version == TABLE_VERSION_CRC ? key->crc : key->hash;
+
 	for (int i = 0; i < TABLE_PROBES; i++) {
 		uint64_t bit = table_filter_bit(hash, i, t->head.filter_n);
 
@@ -238,10 +242,12 @@ static bool table_may_have(const struct table *t, uint32_t hash)
 	return true;
 }
 
-int table_find(const struct table *t, struct sv key, uint32_t hash, uint64_t max_rev, struct table_hold *hold,
+int table_find(const struct table *t, const struct table_key *want, uint64_t max_rev, struct table_hold *hold,
 	       struct wal_record *ret, struct sv *ret_key, struct sv *ret_value, struct err *err)
 {
-	if (max_rev < t->head.first_rev || !table_may_have(t, hash))
+	struct sv key = want->key;
+
+	if (max_rev < t->head.first_rev || !table_may_have(t, want))
 		return 0;
 	for (size_t i = table_seek(t, key); i < t->head.blocks && sv_cmp(table_entry(t, i).first_key, key) <= 0; i++) {
 		uint32_t at = 0;

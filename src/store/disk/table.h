@@ -98,9 +98,14 @@ struct table_hold {
 };
 void table_hold_release(struct table_hold *h);
 
-uint32_t table_key_hash(struct sv key); /* for the filters of all tables */
-/* The newest version of key that is not after max_rev. 1: found, 0: not here, -1: err. */
-int table_find(const struct table *t, struct sv key, uint32_t hash, uint64_t max_rev, struct table_hold *hold,
+/* A key as the filters of all tables of one store look for it. */
+struct table_key {
+	struct sv key;
+	uint32_t hash, crc; /* crc: those of old tables */
+};
+struct table_key table_key(uint64_t store_id, struct sv key);
+/* The newest version of the key that is not after max_rev. 1: found, 0: not here, -1: err. */
+int table_find(const struct table *t, const struct table_key *want, uint64_t max_rev, struct table_hold *hold,
 	       struct wal_record *ret, struct sv *ret_key, struct sv *ret_value, struct err *err);
 /* Of a revision after head.hist_rev, in a block from min_block on. */
 int table_find_rev(const struct table *t, uint64_t rev, size_t min_block, struct table_hold *hold,

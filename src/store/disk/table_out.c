@@ -130,7 +130,7 @@ int table_out_add(struct table_out *o, const void *raw, size_t n, struct err *er
 	if (!o->head.entries || !sv_eq(buf_sv(&o->last_key), key)) {
 		buf_clear(&o->last_key);
 		buf_addsv(&o->last_key, key);
-		vec_push(&o->hashes, table_key_hash(key));
+		vec_push(&o->hashes, table_key(o->head.store_id, key).hash);
 	}
 	if (h.rev > o->head.hist_rev) {
 		struct table_rev r = { h.rev, o->head.blocks, 0 };
