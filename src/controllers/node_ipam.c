@@ -86,7 +86,7 @@ static void pool_count(struct ipam_pool *p, uint32_t piece, bool add)
 }
 
 /* A Node's range is a piece; or it is of another time or hand, and lies in one, or over several. */
-static void pool_take(struct ipam_pool *p, struct ip_net net, bool add)
+static void ipam_pool_take(struct ipam_pool *p, struct ip_net net, bool add)
 {
 	uint64_t from, to;
 
@@ -172,7 +172,7 @@ static void record_take(struct node_ipam *c, const struct ipam_record *r, bool a
 {
 	for (size_t i = 0; i < r->n; i++)
 		for (size_t k = 0; k < c->n_pools; k++)
-			pool_take(&c->pools[k], r->net[i], add);
+			ipam_pool_take(&c->pools[k], r->net[i], add);
 }
 
 static void record_set(struct node_ipam *c, struct sv name, const struct ipam_record *now)

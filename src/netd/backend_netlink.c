@@ -345,7 +345,7 @@ static bool is_gone(int e)
 	return e == ESRCH || e == ENOENT || e == ENODEV || e == EADDRNOTAVAIL;
 }
 
-static void explain(const struct net_change *c, struct err *e)
+static void kernel_explain(const struct net_change *c, struct err *e)
 {
 	struct ip_net net = { c->key.addr, c->key.bits };
 
@@ -376,7 +376,7 @@ static size_t kernel_apply(struct netd_backend *b, struct net_change *c, size_t 
 		c[i].failed = true;
 		if (failed++)
 			continue;
-		explain(&c[i], &e);
+		kernel_explain(&c[i], &e);
 		err_move(err, &e);
 	}
 	return failed;

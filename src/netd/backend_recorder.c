@@ -91,8 +91,8 @@ static size_t recorder_apply(struct netd_backend *b, struct net_change *c, size_
 			if (memcmp(&r->have.entries.p[k].key, &c[i].key, sizeof(c[i].key)) == 0)
 				at = &r->have.entries.p[k];
 		if (!c[i].want) {
-			BUG_ON(!at);
-			*at = vec_pop(&r->have.entries);
+			if (at)
+				*at = vec_pop(&r->have.entries);
 		} else if (at) {
 			at->value = c[i].be;
 		} else {
@@ -116,7 +116,7 @@ static void recorder_unwatch(struct netd_backend *b)
 	netd_record_of(b)->changed = NULL;
 }
 
-static void recorder_free(struct netd_backend *b)
+static void netd_recorder_free(struct netd_backend *b)
 {
 	struct netd_record *r = netd_record_of(b);
 
@@ -136,7 +136,7 @@ struct netd_backend *netd_backend_recorder_new(struct netd_record **ret_record)
 				      .apply = recorder_apply,
 				      .watch = recorder_watch,
 				      .unwatch = recorder_unwatch,
-				      .free = recorder_free };
+				      .free = netd_recorder_free };
 	*ret_record = &r->r;
 	return &r->b;
 }

@@ -39,7 +39,7 @@ struct message_link {
 	struct ip_addr local;
 };
 bool message_read_link(const struct nlmsghdr *h, struct message_link *ret);
-/* ret_link_local: one that the kernel makes by itself. ret_bits as in struct ip_net. */
+/* ret_bits as in struct ip_net. */
 bool message_read_addr(const struct nlmsghdr *h, struct netd_addr *ret, uint8_t *ret_bits);
 /* A unicast route of the main table. ret->value.via IP_NONE: without a gateway. */
 struct message_route {

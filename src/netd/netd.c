@@ -248,7 +248,8 @@ static int put_right(struct netd *n, const struct netd_device *want, struct err 
 	int rc = n->backend->read(n->backend, &have, err);
 	bool device = have.present && !have.foreign;
 
-	if (rc == 0 && (device != want->wanted || (device && (!have.right || !have.up || !netd_device_same(&have.device, want))))) {
+	if (rc == 0 && (device != want->wanted ||
+			(device && (!have.right || !have.up || !netd_device_same(&have.device, want))))) {
 		if (n->read && device != want->wanted && netd_device_same(want, &n->device))
 			log_warn(SYS, "somebody else removed the VXLAN device, putting it back", "mtu", "%d",
 				 want->mtu);

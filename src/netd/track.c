@@ -28,7 +28,7 @@ struct tracker {
 	struct strmap losers; /* name -> wish of those that wait for another's */
 };
 
-static struct sv key_bytes(const struct net_key *k)
+static struct sv track_key(const struct net_key *k)
 {
 	return sv_make((const char *)k, sizeof(*k));
 }
@@ -40,7 +40,7 @@ static bool value_same(const struct net_value *a, const struct net_value *b)
 
 static struct slot *track_slot(struct tracker *t, const struct net_key *k)
 {
-	void **at = strmap_slot(&t->slots, key_bytes(k));
+	void **at = strmap_slot(&t->slots, track_key(k));
 	struct slot *s = *at;
 
 	if (!s) {
@@ -73,7 +73,7 @@ static void track_drop_unused(struct tracker *t, struct slot *s)
 {
 	if (s->owner || s->had || s->dirty)
 		return;
-	strmap_del(&t->slots, key_bytes(&s->key));
+	strmap_del(&t->slots, track_key(&s->key));
 	free(s);
 }
 
@@ -128,7 +128,7 @@ static bool track_let_go(struct tracker *t, struct wish *w, const struct wish *n
 	bool freed = false;
 
 	for (size_t i = 0; i < w->n; i++) {
-		struct slot *s = strmap_get(&t->slots, key_bytes(&w->e[i].key));
+		struct slot *s = strmap_get(&t->slots, track_key(&w->e[i].key));
 
 		if (!s || s->owner != w || wish_names(now, &w->e[i].key))
 			continue;
@@ -228,7 +228,7 @@ static int track_rank(const struct net_change *c)
 	return c->want ? 2 * NET_FDB + 1 - c->key.type : c->key.type;
 }
 
-static int by_rank(const void *x, const void *y)
+static int track_by_rank(const void *x, const void *y)
 {
 	const struct net_change *a = x, *b = y;
 	int r = track_rank(a) - track_rank(b);
@@ -258,14 +258,14 @@ size_t tracker_plan(struct tracker *t, struct arena *a, struct net_change **ret)
 	}
 	vec_release(&settled);
 	if (n)
-		qsort(c, n, sizeof(*c), by_rank);
+		qsort(c, n, sizeof(*c), track_by_rank);
 	return n;
 }
 
 void tracker_done(struct tracker *t, const struct net_change *c, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct slot *s = strmap_get(&t->slots, key_bytes(&c[i].key));
+		struct slot *s = strmap_get(&t->slots, track_key(&c[i].key));
 
 		if (c[i].failed || !s)
 			continue;

@@ -1,5 +1,5 @@
-/* What claims to be the kernel's word on links, addresses, routes and neighbours is read within its length, and what was
- * read is within bounds. */
+/* What claims to be the kernel's word on links, addresses, routes and neighbours is read within its length, and what
+ * was read is within bounds. */
 #include "netd/message.h"
 
 #include <libmnl/libmnl.h>
