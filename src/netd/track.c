@@ -163,7 +163,8 @@ size_t tracker_want(struct tracker *t, struct sv node, const struct net_entry *e
 	struct wish *w = strmap_get(&t->nodes, node), now = { .n = n };
 	bool freed = false;
 
-	memcpy(now.e, e, n * sizeof(*e));
+	if (n)
+		memcpy(now.e, e, n * sizeof(*e));
 	if (!w && !n)
 		return 0;
 	if (!w) {
