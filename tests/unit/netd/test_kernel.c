@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEVICE "cvlunit-vx"
@@ -282,6 +283,66 @@ static void test_cleanup(_unused_ void **state)
 	run("ip route del 10.99.0.0/24");
 }
 
+static double since(const struct timespec *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - t->tv_sec) * 1e3 + (double)(now.tv_nsec - t->tv_nsec) / 1e6;
+}
+
+/* A thousand nodes of both families: written, read back as they were wanted, and one that changes. */
+static void test_thousand(_unused_ void **state)
+{
+	struct err err = ERR_INIT;
+	struct netd_backend *b = netd_backend_netlink_new(DEVICE, NULL, "10.0.0.0/8,fd00:42::/48", &err);
+	struct netd_device d = device("192.0.2.1", 1450), none = { .wanted = false };
+	struct netd_machine m = { .mtu = { 0 } };
+	struct netd_view v = { .kind = NETD_VXLAN, .machine = &m };
+	struct tracker *t = tracker_new();
+	struct net_entry e[NETD_PEER_ENTRIES];
+	struct net_change *c;
+	struct timespec began;
+	struct netd_have h;
+	const char *why;
+	size_t n;
+
+	make(b, &d);
+	v.self = kit_node(KIT_PEER("n1", "'10.255.0.0/24','fd00:42:0:ffff::/64'", KIT_ADDR("192.0.2.1")));
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	for (unsigned i = 1; i <= 1000; i++) {
+		struct netd_node peer = { .addr = { ip_v4(0xc6120000 + i) } };
+
+		peer.range[NETD_V4] = ip_net_of(ip_v4(0x0a2a0000 + (i << 8)), 120);
+		peer.range[NETD_V6] = ip_net_of(kit_ip("fd00:42::"), 64);
+		peer.range[NETD_V6].addr.b[6] = (uint8_t)(i >> 8);
+		peer.range[NETD_V6].addr.b[7] = (uint8_t)i;
+		tracker_want(t, sv_from(arena_printf(&A, "n%u", i)), e, netd_model_peer(&v, &peer, e, &why));
+	}
+	n = tracker_plan(t, &A, &c);
+	assert_int_equal(n, 5000);
+	if (apply(b, c, n, &err))
+		fail_msg("%s", err_msg(&err));
+	tracker_done(t, c, n);
+	print_message("# 1,000 nodes written in %.1f ms\n", since(&began));
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	h = read_kernel(b);
+	tracker_have(t, h.entries.p, h.entries.n);
+	assert_int_equal(tracker_plan(t, &A, &c), 0);
+	print_message("# and looked at in %.1f ms\n", since(&began));
+	assert_int_equal(h.entries.n, 5000);
+	netd_have_release(&h);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	tracker_want(t, SV("n7"), NULL, 0);
+	n = tracker_plan(t, &A, &c);
+	assert_int_equal(n, 5);
+	assert_int_equal(apply(b, c, n, &err), 0);
+	print_message("# one goes in %.2f ms\n", since(&began));
+	make(b, &none);
+	tracker_free(t);
+	b->free(b);
+}
+
 static void test_probe(_unused_ void **state)
 {
 	_cleanup_obj_ struct obj *here = kit_obj(KIT_PEER("n1", "", KIT_ADDR("192.0.2.1")), 1),
@@ -298,10 +359,8 @@ static void test_probe(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_cleanup),
-		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_foreign), cmocka_unit_test(test_cleanup),
+		cmocka_unit_test(test_thousand),       cmocka_unit_test(test_probe),
 	};
 	int failed;
 
