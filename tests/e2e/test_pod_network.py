@@ -223,6 +223,14 @@ def by_host_routes(c):
     wait_for("on-2", lambda: reach(c, 1, 2), 15)
 
 
+def pods_of_ipv6_alone(c):
+    """Over nodes that have IPv4."""
+    pods(c, (1, 2))
+    equal([":" in ip for ip in ips(c, 2)], [True])
+    wait_for("on-1 and on-2 to reach each other", lambda: reach(c, 1, 2))
+    equal((device(c, 1)["mtu"], list(fdb(c, 1).values())[0][-3:]), (1450, ".12"))
+
+
 def left_to_somebody_else(c):
     """Nothing of ours in /etc/cni/net.d; the node is Ready when somebody's configuration is there, which stays as it is."""
     def ready():
@@ -270,6 +278,9 @@ if __name__ == "__main__":
     if len(sys.argv) == 1 or "by_host_routes" in sys.argv:
         with DevCluster(nodes=2, args=["--server-arg", "--flannel-backend=host-gw"]) as cluster:
             status |= main([by_host_routes], cluster)
+    if len(sys.argv) == 1 or "pods_of_ipv6_alone" in sys.argv:
+        with with_environment(lambda: DevCluster(nodes=2), CARAVEL_CLUSTER_CIDR="fd00:42::/56", CARAVEL_SERVICE_CIDR="fd00:43::/112") as cluster:
+            status |= main([pods_of_ipv6_alone], cluster)
     if len(sys.argv) == 1 or "left_to_somebody_else" in sys.argv:
         other = Cluster(agent=True, args=["--flannel-backend=none"])
         other.prefix = ["unshare", "--mount", "sh", "-c", "mkdir -p /etc/cni; mount -t tmpfs none /etc/cni; mkdir /etc/cni/net.d; exec \"$@\"", "sh"]
