@@ -81,7 +81,7 @@ static int dev_enter(int ns, const char *sys)
 	return mount("sysfs", sys, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
 }
 
-/* One of our own commands in the namespace of a node; its pid, or -1. sys, log: NULL: none, ours. */
+/* One of our own commands in the namespace of a node; its pid, or -1. sys: NULL: it is a cleanup and not the node. */
 static pid_t dev_spawn(const struct dev_net *net, int node, const char *const *argv, const char *sys, const char *log,
 		       struct err *err)
 {
@@ -109,7 +109,8 @@ static pid_t dev_spawn(const struct dev_net *net, int node, const char *const *a
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (setsid() < 0) /* Ctrl-C is for us, who tell them */
 		_exit(126);
-	if (out >= 0 && (dup2(out, 1) < 0 || dup2(out, 2) < 0))
+	/* What a cleanup cannot do is said on our own standard error. */
+	if (out >= 0 && (dup2(out, 1) < 0 || (sys && dup2(out, 2) < 0)))
 		_exit(126);
 	if (sys)
 		setenv("CARAVEL_SYSFS", sys, 1);
