@@ -99,8 +99,8 @@ static pid_t dev_spawn(const struct dev_net *net, int node, const char *const *a
 		return err_set_errno(err, errno, "starting a process");
 	if (pid > 0)
 		return pid;
-	/* A namespace that is gone, of a node that is only cleaned up after: then from here. */
-	if (ns >= 0 && dev_enter(ns, sys) < 0)
+	/* A namespace that is gone, or was never whole, of a node that is only cleaned up after: then from here. */
+	if (ns >= 0 && dev_enter(ns, sys) < 0 && sys)
 		_exit(126);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != us)

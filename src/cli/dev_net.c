@@ -65,8 +65,11 @@ static int dev_net_run(const char *const *argv, struct sv text, struct err *err)
 
 	if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n || lseek(fd, 0, SEEK_SET) < 0)
 		return err_set_errno(err, errno, "cannot hand over what '%s' is to do", argv[0]);
-	if (child_run(&(struct child_opts){ .argv = argv, .stdin_fd = fd, .stdout_fd = -1, .stderr_fd = -1 }, RUN_NS,
-		      4096, &out, &errs, &status, err) < 0)
+	/* With us it ends: what a killed one still made would be there after everything was taken away. */
+	if (child_run(
+		&(struct child_opts){
+		    .argv = argv, .stdin_fd = fd, .stdout_fd = -1, .stderr_fd = -1, .die_with_parent = true },
+		RUN_NS, 4096, &out, &errs, &status, err) < 0)
 		return err_wrap(err, "running '%s'", argv[0]);
 	return status ? err_set(err, ERR_INTERNAL, "%s: %.*s", argv[0], SV_ARG(sv_trim(buf_sv(&errs)))) : 0;
 }

@@ -333,6 +333,7 @@ class DevCluster(Cluster):
     def start(self, wait=True):
         args = [CARAVEL, "dev", "--nodes", str(self.nodes), "--data-dir", self.data, "--write-kubeconfig", self.kubeconfig]
         with open(self.log, "a", encoding="utf-8") as log:
+            self.said = log.tell()  # what it said in earlier lives
             self.proc = subprocess.Popen(args + self.args, stdout=log, stderr=log, start_new_session=True)
         if wait:
             wait_for("all nodes to be Ready", self.said_ready, 60)
@@ -343,7 +344,7 @@ class DevCluster(Cluster):
     def said_ready(self):
         if self.proc.poll() is not None:
             raise SystemExit(f"caravel dev ended with {self.proc.returncode}:\n{self.tail()}")
-        return f"caravel: {self.nodes} nodes;" in self.tail(3)
+        return f"caravel: {self.nodes} nodes;" in read_text(self.log)[self.said:]
 
     def net(self):
         """What the names of its bridge, links and namespaces begin with."""

@@ -224,16 +224,22 @@ def all_gone(c, before):
     nothing_is_left(before)
 
 
+def stop(c):
+    return subprocess.run([CARAVEL, "dev", "stop", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, timeout=120, text=True).stdout
+
+
 def killed_and_taken_away(c, before):
-    c.start()
-    c.kill()
-    said = subprocess.run([CARAVEL, "dev", "stop", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, timeout=120,
-                          text=True).stdout
-    contains(said, "removed the network cvd")
-    wait_for("its processes", lambda: not c.node_pid(1) and not c.node_pid(2), 60)
-    nothing_is_left(before)
-    contains(subprocess.run([CARAVEL, "dev", "stop", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, timeout=60,
-                            text=True).stdout, "nothing of it is left")
+    """At any moment: in the middle of making its network, of starting nodes, or later."""
+    for moment in (0.02, 0.1, 0.4, None):
+        c.start(wait=moment is None)
+        time.sleep(moment or 0)
+        c.kill()
+        said = stop(c)
+        if moment is None:
+            contains(said, "removed the network cvd")
+        wait_for("its processes", lambda: not c.node_pid(1) and not c.node_pid(2), 60)
+        nothing_is_left(before)
+    contains(stop(c), "nothing of it is left")
 
 
 if __name__ == "__main__":
