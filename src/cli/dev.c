@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,7 @@ static int dev_enter(int ns, const char *sys)
 static pid_t dev_spawn(const struct dev_net *net, int node, const char *const *argv, const char *sys, const char *log,
 		       struct err *err)
 {
+	char text[16];
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	const char *path = dev_net_ns_path(net, &a, node);
 	_cleanup_close_ int ns = open(path, O_RDONLY | O_CLOEXEC);
@@ -105,6 +107,15 @@ static pid_t dev_spawn(const struct dev_net *net, int node, const char *const *a
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != us)
 		_exit(126);
+	if (sys) { /* by itself: whoever comes after a parent that was killed right now has to know */
+		const char *file = arena_printf(&a, "%s/../pid", sys);
+		int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+		if (fd < 0 || write(fd, text, (size_t)n) != n)
+			_exit(126);
+		close(fd);
+	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (setsid() < 0) /* Ctrl-C is for us, who tell them */
@@ -148,6 +159,41 @@ static int dev_reap(pid_t *pid, int n, int seconds)
 
 /* --- taking away --- */
 
+/* The process of a node whose parent was killed, also one that has not become caravel server yet; 0: there is none. */
+static pid_t dev_orphan(const char *data_dir, const char *dir)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct sv text, words;
+	int64_t pid;
+
+	if (file_read(&a, arena_printf(&a, "%s/pid", dir), 64, &text, NULL) < 0 || !sv_to_i64(sv_trim(text), &pid) ||
+	    pid < 2 || pid > INT_MAX ||
+	    file_read(&a, arena_printf(&a, "/proc/%d/cmdline", (int)pid), 1 << 16, &words, NULL) < 0)
+		return 0;
+	return sv_find_sv(words, sv_from(data_dir)) >= 0 ? (pid_t)pid : 0;
+}
+
+/* One that is just starting has no claim yet by which its cleanup would find it. */
+static void dev_end_orphans(const char *data_dir)
+{
+	const struct timespec look = { .tv_nsec = 10 * NS_PER_MS };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t deadline = dev_now_ns() + STOP_S * NS_PER_SEC;
+
+	for (int i = 1; i <= DEV_NODES_MAX; i++) {
+		const char *dir = dev_node_dir(&a, data_dir, i);
+		pid_t pid = access(dir, F_OK) == 0 ? dev_orphan(data_dir, dir) : 0;
+
+		if (pid)
+			kill(pid, SIGTERM);
+		while (pid && dev_orphan(data_dir, dir) == pid) {
+			if (dev_now_ns() > deadline)
+				kill(pid, SIGKILL);
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &look, NULL);
+		}
+	}
+}
+
 int dev_cleanup(const char *data_dir, const char *settings, bool images, void (*say)(const char *what, void *ctx),
 		void *ctx, struct err *err)
 {
@@ -159,6 +205,7 @@ int dev_cleanup(const char *data_dir, const char *settings, bool images, void (*
 	int bad, rc;
 
 	dev_net_init(&net, data_dir);
+	dev_end_orphans(data_dir);
 	/* In its own namespace each, for there the network's plugins take back what they did. */
 	for (int i = 1; i <= DEV_NODES_MAX; i++) {
 		const char *dir = dev_node_dir(&a, data_dir, i);
