@@ -428,6 +428,17 @@ def put_back_after_a_flush(c):
         LAB.expect("-*/*>x/a +x/b>x/a")
 
 
+def settings_turned_back(_):
+    """Without them, packets between pods of the node pass no rule."""
+    LAB.policies(policy("x", "p", {**pods("a"), "ingress": [{"from": [pods("b")]}]}))
+    LAB.expect("-*/*>x/a +x/b>x/a")
+    for name in ("iptables", "ip6tables"):
+        with open(f"/proc/sys/net/bridge/bridge-nf-call-{name}", "w", encoding="utf-8") as f:
+            f.write("0")
+    wait_for("the settings", lambda: not LAB.reach("z/a", "x/a"), 12, 0.3)
+    LAB.expect("-*/*>x/a +x/b>x/a", v6=True)
+
+
 def through_a_restart(c):
     LAB.policies(policy("x", "p", {**pods("a"), "ingress": [{"from": [pods("b")]}]}))
     LAB.expect("-*/*>x/a +x/b>x/a")
@@ -512,7 +523,7 @@ def run():
         LAB.before, LAB.table_name = set(tables()), None
         LAB.begin()
         return main([open_without_policies, default_deny, selectors, egress, blocks, ports, sctp, label_flips, services_and_the_node,
-                     probes_pass, before_the_first_packet, put_back_after_a_flush, through_a_restart, a_namespace_goes,
+                     probes_pass, before_the_first_packet, put_back_after_a_flush, settings_turned_back, through_a_restart, a_namespace_goes,
                      a_namespace_goes_and_the_server_too, removed_with_the_cluster], c)
 
 

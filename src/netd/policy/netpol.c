@@ -48,7 +48,7 @@ struct netpol {
 	pthread_mutex_t state; /* covers, across a transaction: */
 	struct netpol_track *track;
 	struct netpol_left left;
-	bool left_read, first_done, prepared, bridged;
+	bool left_read, left_failed, denied, first_done, prepared, bridged;
 	struct retry failed; /* pause_ns 0: the last transaction went well */
 
 	/* Used by the reconciler only. */
@@ -196,13 +196,19 @@ static void netpol_take_all(struct netpol *n, const struct strmap *answers)
 	}
 	STRMAP_EACH(&m.policies, e)
 		netpol_take_policy(n, sv_make(e->key, e->key_n), answers);
+	if (!n->denied)
+		netpol_track_deny(n->track, &n->left);
+	n->denied = true;
 }
 
+/* Again, too: somebody may have loaded the module meanwhile, or turned the settings back. */
 static void netpol_prepare(struct netpol *n)
 {
+	bool was = n->bridged || !n->prepared;
+
 	n->prepared = true;
 	n->bridged = n->backend->prepare(n->backend);
-	if (!n->bridged)
+	if (!n->bridged && was)
 		log_error(SYS, "packets between pods of this node pass no rules, as the kernel has no br_netfilter",
 			  "effect", "pods that a NetworkPolicy selects are not started; modprobe br_netfilter");
 }
@@ -214,9 +220,7 @@ static int netpol_write(struct netpol *n, const struct strmap *answers, size_t *
 
 	*ret_written = 0;
 	netpol_take_all(n, answers);
-	if (!n->first_done)
-		netpol_track_deny(n->track, &n->left);
-	if (!n->prepared && netpol_track_policies(n->track) > 0)
+	if (!n->bridged && netpol_track_policies(n->track) > 0)
 		netpol_prepare(n);
 	netpol_track_commit(n->track, &b);
 	if (b.n && n->backend->apply(n->backend, buf_sv(&b), err) < 0) {
@@ -242,8 +246,9 @@ static bool netpol_read_left(struct netpol *n)
 	if (n->left_read)
 		return true;
 	rc = n->backend->left(n->backend, &n->left, &err);
-	if (rc < 0)
-		log_warn(SYS, "the rules of an earlier run cannot be read", "error", "%s", err_msg(&err));
+	if (rc < 0 && !n->left_failed)
+		log_error(SYS, "the rules of an earlier run cannot be read, will retry", "error", "%s", err_msg(&err));
+	n->left_failed = rc < 0;
 	n->left_read = rc >= 0;
 	if (rc == 0)
 		netpol_track_none(n->track);
@@ -306,7 +311,10 @@ static bool netpol_intact(struct netpol *n, int64_t now)
 	if (now - n->check_ns < CHECK_NS)
 		return true;
 	n->check_ns = now;
-	if (!netpol_track_there(n->track) || n->backend->intact(n->backend))
+	if (!netpol_track_there(n->track))
+		return true;
+	netpol_prepare(n);
+	if (n->backend->intact(n->backend))
 		return true;
 	log_warn(SYS, "the rules of network policies were changed by somebody else, putting them back", "table", "%s",
 		 n->table);
@@ -326,7 +334,7 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 	may = netpol_may_write(n);
 	pthread_mutex_unlock(&n->state);
 	if (!may || n->rest_until_ns > now) {
-		ret->after_ns = may ? n->rest_until_ns - now : INFORMER_POLL_NS;
+		ret->after_ns = may ? n->rest_until_ns - now : n->left_failed ? ASK_AGAIN_NS : INFORMER_POLL_NS;
 		return 0;
 	}
 	netpol_ask(n, &answers, &all);

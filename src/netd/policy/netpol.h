@@ -26,8 +26,8 @@ void netpol_left_release(struct netpol_left *l); /* for _cleanup_ */
 
 /* The kernel, or a recorder in tests. Calls come one at a time. */
 struct netpol_backend {
-	/* Once, before the first apply: packets between pods of one bridge pass our rules from now on. False: they do
-	 * not, and cannot be made to. */
+	/* Before the first apply, and now and then: packets between pods of one bridge pass our rules from now on.
+	 * False: they do not, and cannot be made to. */
 	bool (*prepare)(struct netpol_backend *b);
 	/* Applies one transaction of nft commands atomically. */
 	int (*apply)(struct netpol_backend *b, struct sv commands, struct err *err);

@@ -173,6 +173,8 @@ static void test_without_br_netfilter(_unused_ void **state)
 	env_sim_run(w.env, NS_PER_SEC);
 	must_not(&w, APOD("a", ""), "10.0.0.1", "modprobe br_netfilter");
 	must(&w, APOD("b", ""), "10.0.0.2");
+	w.rec->no_bridge_nf = false; /* somebody loads it */
+	must(&w, APOD("a", ""), "10.0.0.1");
 	end(&w);
 }
 
@@ -270,6 +272,19 @@ static void test_after_a_restart(_unused_ void **state)
 	env_sim_run(w.env, NS_PER_SEC);
 	assert_int_equal(w.rec->applied, 1);
 	assert_true(has(&w, "add table inet tab\ndelete table inet tab\ntable inet tab {\n"));
+	assert_true(has(&w, "add element inet tab ingress_4 { 10.0.0.1 : goto pi"));
+	end(&w);
+	/* the same where the kubelet is the first to ask */
+	prepare(&w);
+	kit_put(&w.kit, NS("x", GOING));
+	kit_put(&w.kit, APOD("a", IPS("10.0.0.1")));
+	b = netpol_backend_recorder_new(&w.rec);
+	w.rec->table_left = true;
+	vec_push(&w.rec->left.ingress, kit_ip("10.0.0.1"));
+	w.rec->fail_next = 1;
+	begin_with(&w, b);
+	env_sim_run(w.env, 15 * NS_PER_MS);
+	must(&w, APOD("a", IPS("10.0.0.1")), "10.0.0.1");
 	assert_true(has(&w, "add element inet tab ingress_4 { 10.0.0.1 : goto pi"));
 	end(&w);
 	/* a table that isolates nobody any more goes */
