@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from lib import Cluster, Failed, Skip, equal, main, need_node, wait_for
+from lib import ROOT, Cluster, Failed, Skip, equal, main, need_node, wait_for
 
 CLONE_NEWNET = 0x40000000
 PODS = ("x/a", "x/b", "y/a", "y/b", "z/a")
@@ -505,6 +505,20 @@ def a_namespace_goes_and_the_server_too(c):
     watched(c, "gone", again)
 
 
+def the_example(c):
+    with open(os.path.join(ROOT, "examples", "policies.yaml"), encoding="utf-8") as f:
+        c.apply(f.read())
+
+    def answer(pod, service):
+        r = c.run("exec", "-n", "shop", pod, "--", "wget", "-qO-", "-T", "2", f"http://{service}:8080/", check=False)
+        return r.text.strip() if r.returncode == 0 else None
+    wait_for("it to run", lambda: answer("front", "front") == "front", 60)
+    wait_for("its back end", lambda: answer("front", "back") == "back", 30)
+    equal(answer("stranger", "front"), "front")
+    equal([answer("stranger", "back"), answer("back", "front")], [None, None])
+    c.kubectl("delete", "namespace", "shop", "--wait=false")
+
+
 def removed_with_the_cluster(c):
     LAB.policies(policy("x", "p", {"podSelector": {}}))
     LAB.expect("-*/*>x/*")
@@ -524,7 +538,7 @@ def run():
         LAB.begin()
         return main([open_without_policies, default_deny, selectors, egress, blocks, ports, sctp, label_flips, services_and_the_node,
                      probes_pass, before_the_first_packet, put_back_after_a_flush, settings_turned_back, through_a_restart, a_namespace_goes,
-                     a_namespace_goes_and_the_server_too, removed_with_the_cluster], c)
+                     a_namespace_goes_and_the_server_too, the_example, removed_with_the_cluster], c)
 
 
 if __name__ == "__main__":
