@@ -222,6 +222,7 @@ static struct endpoints cluster_endpoints(struct arena *a, const struct candidat
 struct model {
 	struct arena *a;
 	const struct obj *svc;
+	const struct node_view *node;
 	VEC(struct frontend) out;
 	bool v6; /* of the family being added, with its cluster IP */
 	struct ip_addr cluster_ip;
@@ -303,6 +304,19 @@ static void add_load_balancer(struct model *m, struct ip_addr addr)
 	add_frontend(m, f);
 }
 
+/* Behind an address of this node that only others know, its own ones. */
+static void add_load_balancer_behind(struct model *m, struct ip_addr addr)
+{
+	const struct node_view *node = m->node;
+	bool has = false;
+
+	for (size_t i = 0; i < node->n_external; i++)
+		has |= ip_eq(node->external[i].addr, addr);
+	for (size_t i = 0; has && i < node->n_internal; i++)
+		if (ip_is_v4(node->internal[i].addr) == !m->v6)
+			add_load_balancer(m, node->internal[i].addr);
+}
+
 static bool cluster_ip_of(const struct obj *svc, bool v6, struct ip_addr *ret)
 {
 	VAL_EACH(obj_get(svc, F_spec, F_clusterIPs), ip) {
@@ -331,9 +345,11 @@ static void model_add_port(struct model *m, const struct val *port)
 	if (lb) {
 		VAL_EACH(obj_get(m->svc, F_status, F_loadBalancer, F_ingress), in) {
 			/* ipMode Proxy: the balancer wants to see this traffic itself. */
-			if (!val_is(val_get(in, F_ipMode), "Proxy") &&
-			    parse_of_family(val_get_str(in, F_ip), m->v6, &addr))
-				add_load_balancer(m, addr);
+			if (val_is(val_get(in, F_ipMode), "Proxy") ||
+			    !parse_of_family(val_get_str(in, F_ip), m->v6, &addr))
+				continue;
+			add_load_balancer(m, addr);
+			add_load_balancer_behind(m, addr);
 		}
 	}
 	if ((lb || val_is(obj_get(m->svc, F_spec, F_type), "NodePort")) && node_port > 0 && node_port <= 65535)
@@ -369,7 +385,7 @@ static void model_add_family(struct model *m, struct obj *const *slices, size_t 
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
 			       const struct node_view *node, size_t *ret_n)
 {
-	struct model m = { .a = a, .svc = svc, .out = VEC_INIT };
+	struct model m = { .a = a, .svc = svc, .node = node, .out = VEC_INIT };
 	struct frontend *out;
 
 	*ret_n = 0;

@@ -69,6 +69,10 @@ struct frontend {
 
 struct node_view {
 	struct sv name, zone;
+	/* Its ExternalIPs and InternalIPs. What is sent to the former may come to the latter, as clouds translate: a
+	 * load balancer that has one of the former is served at the latter, too. */
+	const struct ip_net *external, *internal;
+	size_t n_external, n_internal;
 };
 
 /* slices are those of svc. Frontends come in a fixed order, each key once. */

@@ -71,7 +71,7 @@ void own_node_read(struct own_node *n, const struct obj *node)
 
 	free(n->zone);
 	n->zone = xstrndup(zone.p, zone.n);
-	n->pods.v.n = n->internal.v.n = 0;
+	n->pods.v.n = n->internal.v.n = n->external.v.n = 0;
 	VAL_EACH(obj_get(node, F_spec, F_podCIDRs), c)
 		nets_add_text(&n->pods, val_str(c));
 	if (n->pods.v.n == 0)
@@ -79,6 +79,8 @@ void own_node_read(struct own_node *n, const struct obj *node)
 	VAL_EACH(obj_get(node, F_status, F_addresses), a) {
 		if (val_is(val_get(a, F_type), "InternalIP"))
 			nets_add_text(&n->internal, val_get_str(a, F_address));
+		else if (val_is(val_get(a, F_type), "ExternalIP"))
+			nets_add_text(&n->external, val_get_str(a, F_address));
 	}
 }
 
@@ -87,4 +89,5 @@ void own_node_release(struct own_node *n)
 	free(n->zone);
 	vec_release(&n->pods.v);
 	vec_release(&n->internal.v);
+	vec_release(&n->external.v);
 }

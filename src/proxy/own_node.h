@@ -12,8 +12,8 @@ void nets_add(struct nets *n, struct ip_net net);
 struct families nets_families(const struct nets *n); /* the first of each */
 
 struct own_node {
-	char *zone;		    /* "": none; owned */
-	struct nets pods, internal; /* its pod ranges, its InternalIPs */
+	char *zone;			      /* "": none; owned */
+	struct nets pods, internal, external; /* its pod ranges, its InternalIPs, its ExternalIPs */
 };
 void own_node_read(struct own_node *n, const struct obj *node);
 void own_node_release(struct own_node *n);

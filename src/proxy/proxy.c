@@ -187,7 +187,12 @@ struct batch {
 static void add_update(struct batch *b, struct sv key, struct obj *svc)
 {
 	struct proxy *p = b->p;
-	struct node_view node = { .name = sv_from(p->node_name), .zone = sv_from(p->node.zone) };
+	struct node_view node = { .name = sv_from(p->node_name),
+				  .zone = sv_from(p->node.zone),
+				  .external = p->node.external.v.p,
+				  .n_external = p->node.external.v.n,
+				  .internal = p->node.internal.v.p,
+				  .n_internal = p->node.internal.v.n };
 	struct service_update u = { .key = arena_sv(&b->arena, key) };
 	struct obj **slices = NULL;
 	size_t n = 0;

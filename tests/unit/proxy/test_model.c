@@ -35,7 +35,10 @@ static const char *model_of(const char *svc_text, const char *slice_text, const 
 	struct obj *svc = kit_obj(svc_text, 1);
 	struct obj *slices[] = { slice_text ? kit_obj(slice_text, 1) : NULL,
 				 slice6_text ? kit_obj(slice6_text, 1) : NULL };
-	struct node_view node = { SV("n1"), SV("za") };
+	static const struct ip_net external[] = { { { { [10] = 0xff, [11] = 0xff, 198, 51, 100, 1 } }, 128 } },
+				   internal[] = { { { { [10] = 0xff, [11] = 0xff, 172, 16, 0, 1 } }, 128 },
+						  { { { 0xfd, [15] = 1 } }, 128 } };
+	struct node_view node = { SV("n1"), SV("za"), external, internal, 1, 2 };
 	struct frontend *f;
 	size_t n;
 
@@ -91,6 +94,19 @@ static void test_not_ours(_unused_ void **state)
 				  "{'service.kubernetes.io/service-proxy-name':'other'}},'spec':{" WEB "," PORT "}}",
 				  NULL),
 			    "");
+}
+
+/* An address of this node that a cloud translates is served where the packets come to; another node's is not. */
+static void test_translated_address(_unused_ void **state)
+{
+#define LB(ip)                                                                                                      \
+	KIT_SERVICE("lb", WEB                                                                                       \
+		    ",'type':'LoadBalancer','ports':[{'port':80}]},'status':{'loadBalancer':{'ingress':[{'ip':'" ip \
+		    "'}]}")
+	assert_string_equal(model(LB("198.51.100.1"), NULL),
+			    "10.1:80/6 masq1 cluster\n198.1:80/6 masq2\n172.1:80/6 masq2");
+	assert_string_equal(model(LB("198.51.100.2"), NULL), "10.1:80/6 masq1 cluster\n198.2:80/6 masq2");
+	assert_string_equal(model(LB("172.16.0.1"), NULL), "10.1:80/6 masq1 cluster\n172.1:80/6 masq2");
 }
 
 /* Ports meet by name; a slice may carry several. */
@@ -310,6 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_translated_address),
 		cmocka_unit_test(test_named_ports),
 		cmocka_unit_test(test_readiness),
 		cmocka_unit_test(test_terminating_by_policy),
