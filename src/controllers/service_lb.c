@@ -506,15 +506,24 @@ static void lb_wake_by(struct service_lb *c, struct sv key)
 		workq_add_obj(c->q, obj_ns(list[i]), obj_name(list[i]));
 }
 
+/* Whoever wants that port. */
+static void lb_wake_port(struct service_lb *c, struct sv protocol, int64_t port)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	lb_wake_by(c, arena_svf(&a, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")), port));
+}
+
 /* Who waits may wait for this one's node ports. */
 static void lb_wake_waiting(struct service_lb *c, const struct obj *svc)
 {
-	bool any = val_int_or(obj_get(svc, F_spec, F_healthCheckNodePort), 0) > 0;
+	int64_t health = val_int_or(obj_get(svc, F_spec, F_healthCheckNodePort), 0);
 
 	VAL_EACH(obj_get(svc, F_spec, F_ports), p)
-		any |= val_get_int(p, 0, F_nodePort) > 0;
-	if (any)
-		lb_wake_by(c, SV("all"));
+		if (val_get_int(p, 0, F_nodePort) > 0)
+			lb_wake_port(c, val_get_str(p, F_protocol), val_get_int(p, 0, F_nodePort));
+	if (health > 0)
+		lb_wake_port(c, SV("TCP"), health);
 }
 
 static bool lb_concerns(const struct obj *svc)
@@ -584,10 +593,8 @@ static void lb_on_pod_gone(struct obj *o, void *ctx)
 
 	VAL_EACH(obj_get(o, F_spec, F_containers), container)
 		VAL_EACH(val_get(container, F_ports), p)
-			if (val_get_int(p, 0, F_hostPort) > 0) {
-				lb_wake_by(c, SV("all"));
-				return;
-			}
+			if (val_get_int(p, 0, F_hostPort) > 0)
+				lb_wake_port(c, val_get_str(p, F_protocol), val_get_int(p, 0, F_hostPort));
 }
 
 static void lb_on_pod_update(struct obj *old, struct obj *neu, void *ctx)

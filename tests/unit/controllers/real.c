@@ -123,6 +123,7 @@ struct cluster cluster_start_again(void **state)
 							  .client_ctx = k.rig,
 							  .kinds = apiserver_kinds(k.rig->server),
 							  .cluster_cidr = "10.42.0.0/16",
+							  .service_cidr = k.rig->service_cidr,
 							  .root_ca_pem = SV("PEM"),
 							  .signing_ca_pem = apiserver_ca_pem(k.rig->server),
 							  .signing_key_pem = apiserver_ca_key_pem(k.rig->server),

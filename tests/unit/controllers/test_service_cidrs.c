@@ -211,6 +211,26 @@ static void test_cidr_addresses(void **state)
 	cluster_finish(&k);
 }
 
+/* The object counts, whatever a flag says later; whoever looks at it is told. */
+static void test_cidr_other_flag(void **state)
+{
+	struct rig *r = *state;
+	const struct val *o;
+	struct cluster k;
+
+	rig_range(r, "10.43.0.0/24");
+	r->service_cidr = "10.77.0.0/24";
+	rig_restart(r);
+	k = cluster_start(state);
+	cluster_run(&k, 3);
+	o = expect(r, 201, "POST", SERVICES, service(r, "web", ""));
+	assert_true(sv_starts(val_get_str(o, F_spec, F_clusterIP), SV("10.43.0.")));
+	o = expect(r, 200, "GET", "/api/v1/events?fieldSelector=reason%3DKubernetesDefaultServiceCIDRInconsistent",
+		   NULL);
+	assert_int_equal(val_len(val_get(o, F_items)), 1);
+	cluster_finish(&k);
+}
+
 /* A second family joins the default range; a flag that says something else is told. */
 static void test_cidr_dual(void **state)
 {
@@ -251,6 +271,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cidr_second, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_cidr_overlap, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_cidr_addresses, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_cidr_other_flag, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_cidr_dual, rig_setup, rig_teardown),
 	};
 
