@@ -282,7 +282,11 @@ static int repair_claim(const struct store_kv *kv, void *ctx)
 	}
 	/* A Service's own IPAddress says whose it is; somebody has written another one. */
 	if (known && c.n.kind == NUMBER_IP && w && !(c.of_service && c.labelled && repair_is_of(rp, &c, w))) {
-		w->wrong = kv->mod_rev;
+		/* If it was there when the Services were looked at: else it may be that of one that has come since. */
+		if (kv->mod_rev <= rp->seen)
+			w->wrong = kv->mod_rev;
+		else
+			w->claimed = true;
 		return 0;
 	}
 	/* Somebody else's, or nothing that is known: it is respected, and nothing can be made in its place. */
