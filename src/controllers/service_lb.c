@@ -25,6 +25,8 @@
 #define LB_CLASS "caravel.io/service-lb"
 #define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
 #define LABEL_SERVICE "kubernetes.io/service-name"
+#define ANN_DNS "caravel.io/dns-port"	       /* dns/dns.h */
+#define ANN_INGRESS "caravel.io/ingress-ports" /* ingress/ingress.h */
 #define INDEX_LB "service-lb"		 /* of Services: "" those of type LoadBalancer; "TCP/80" those that want it */
 #define INDEX_NODE_PORTS "service-lb-np" /* of Services: "TCP/30080" */
 #define INDEX_HOST_PORTS "service-lb-hp" /* of pods: "NODE/TCP/80" */
@@ -215,15 +217,31 @@ static const char *lb_port_text(struct arena *a, const struct val *port)
 			    val_get_int(port, 0, F_port));
 }
 
-/* Servers of the machine itself, which nobody would reach any more: the kubelet, the API server. */
+/* Ports that a Node's annotation names, "80,443". */
+static bool lb_node_says(const struct obj *node, struct sv annotation, int64_t number)
+{
+	struct sv rest = val_str(val_member_sv(obj_get(node, F_metadata, F_annotations), annotation)), one;
+	int64_t port;
+
+	while (sv_split(&rest, ',', &one))
+		if (sv_to_i64(sv_trim(one), &port) && port == number)
+			return true;
+	return false;
+}
+
+/* Servers of the machine itself, which nobody would reach any more: names, Ingress, the kubelet, the API server. */
 static bool lb_is_nodes_own(struct lb_run *r, const struct obj *node, const struct val *port)
 {
 	_cleanup_obj_ struct obj *api = NULL;
 	struct sv protocol = val_get_str(port, F_protocol);
 	int64_t number = val_get_int(port, 0, F_port);
 
+	if (lb_node_says(node, SV(ANN_DNS), number))
+		return true;
 	if (protocol.n && !sv_is(protocol, "TCP"))
 		return false;
+	if (lb_node_says(node, SV(ANN_INGRESS), number))
+		return true;
 	if (number == val_int_or(obj_get(node, F_status, F_daemonEndpoints, F_kubeletEndpoint, F_Port), 0))
 		return true;
 	api = informer_lookup(r->c->slices, SV("default"), SV("kubernetes"));
@@ -577,12 +595,19 @@ static void lb_on_node(struct obj *o, void *ctx)
 	lb_wake_by(ctx, SV("all"));
 }
 
+static bool lb_same_annotation(const struct obj *old, const struct obj *neu, struct sv name)
+{
+	return sv_eq(val_str(val_member_sv(obj_get(old, F_metadata, F_annotations), name)),
+		     val_str(val_member_sv(obj_get(neu, F_metadata, F_annotations), name)));
+}
+
 /* A heartbeat changes nothing of this. */
 static void lb_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (lb_node_ready(old) != lb_node_ready(neu) ||
 	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)) ||
-	    !val_equal(obj_labels(old), obj_labels(neu)))
+	    !val_equal(obj_labels(old), obj_labels(neu)) || !lb_same_annotation(old, neu, SV(ANN_DNS)) ||
+	    !lb_same_annotation(old, neu, SV(ANN_INGRESS)))
 		lb_on_node(neu, ctx);
 }
 

@@ -220,6 +220,17 @@ static void test_lb_taken_by_others(void **state)
 	lb_expect(w, "kubelets", "");
 	lb_make_service(w, "api", 6443, "");
 	lb_expect(w, "api", "10.0.0.1");
+	/* Servers that say so on their Node. */
+	fake_api_patch(w->api, RES(core_nodes), "", "n1", NULL,
+		       "{\"metadata\":{\"annotations\":{\"caravel.io/ingress-ports\":\"8080,8443\","
+		       "\"caravel.io/dns-port\":\"10053\"}}}");
+	lb_make_service(w, "http", 8443, "");
+	lb_expect(w, "http", "10.0.0.2");
+	lb_make_service(w, "names", 10053, "");
+	lb_expect(w, "names", "10.0.0.2");
+	fake_api_patch(w->api, RES(core_nodes), "", "n1", NULL,
+		       "{\"metadata\":{\"annotations\":{\"caravel.io/ingress-ports\":null}}}");
+	lb_expect(w, "http", "10.0.0.1 10.0.0.2");
 	fake_api_delete(w->api, RES(core_services), "default", "np", NULL);
 	lb_expect(w, "high", "10.0.0.1 10.0.0.2");
 	fake_api_patch(w->api, RES(core_pods), "default", "p", "status", "{\"status\":{\"phase\":\"Succeeded\"}}");
