@@ -68,6 +68,15 @@ def a_service_is_reached_at_nodes(c):
     contains(c.kubectl("get", "service", "two"), "LoadBalancer", node_ip(c, "dev-2"), "8123:")
 
 
+def by_way_of_another_node(c):
+    """Policy Cluster: each node's address leads to the pod, wherever it is."""
+    service(c, "cross", "on-dev-2", 8127, "Cluster")
+    wait_for("both", lambda: len(ingress(c, "cross")) == 2)
+    for node in ("dev-2", "dev-1"):
+        answers(node_ip(c, node), 8127, "on-dev-2")
+    c.kubectl("delete", "service", "cross")
+
+
 def only_those_who_may_come(c):
     ip = node_ip(c, "dev-2")
     c.kubectl("patch", "service", "two", "-p", json.dumps({"spec": {"loadBalancerSourceRanges": ["192.0.2.0/24"]}}))
@@ -167,5 +176,5 @@ def a_node_that_falls_silent_takes_its_address_along(c):
 if __name__ == "__main__":
     need_node()
     with DevCluster(nodes=2) as cluster:
-        sys.exit(main([a_service_is_reached_at_nodes, only_those_who_may_come, the_first_one_has_a_port, labels_choose_nodes,
+        sys.exit(main([a_service_is_reached_at_nodes, by_way_of_another_node, only_those_who_may_come, the_first_one_has_a_port, labels_choose_nodes,
                        another_type_gives_it_up, addresses_of_another_range, slices_by_hand, a_node_that_falls_silent_takes_its_address_along], cluster))
