@@ -88,14 +88,15 @@ struct ing_state *ing_state_free(struct ing_state *s)
 static bool haproxy_is_ours(const char *pid, const char *config)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct sv cmd, argv0;
-	ssize_t slash;
+	struct sv cmd, program, word;
+	bool ours = false;
 
-	if (file_read(&a, arena_printf(&a, "/proc/%s/cmdline", pid), 1 << 16, &cmd, NULL) < 0)
+	if (file_read(&a, arena_printf(&a, "/proc/%s/cmdline", pid), 1 << 16, &cmd, NULL) < 0 ||
+	    !sv_split(&cmd, '\0', &program))
 		return false;
-	argv0 = sv_from(cmd.p);
-	slash = sv_find_sv(argv0, SV("haproxy"));
-	return slash >= 0 && sv_find_sv(cmd, sv_from(config)) >= 0;
+	while (!ours && sv_split(&cmd, '\0', &word))
+		ours = sv_is(word, config);
+	return ours && sv_ends(program, SV("haproxy"));
 }
 
 /* Calls fn with each that runs. */

@@ -19,7 +19,7 @@
 #define SYS "ingress"
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define LOOK_NS (5 * NS_PER_SEC)
-#define PORTS_NS (30 * NS_PER_SEC) /* how long a port that somebody has is left to him */
+#define PORTS_NS (10 * NS_PER_SEC) /* how long a port that somebody has is left to him */
 #define MISSING_NS (60 * NS_PER_SEC)
 #define CONNECTIONS_MAX 4096
 #define SLICES_OF "service"
@@ -51,7 +51,8 @@ struct ingress {
 	struct strmap saying;	 /* of this run */
 	struct strmap announced; /* "ns/name" of Ingresses with our addresses in their status */
 	struct strmap using;	 /* of this run: goes to `used` */
-	int64_t look_ns, ports_ns;
+	int64_t look_ns;
+	int64_t ports_ns; /* when it was last asked who has the ports; 0: ask */
 	bool taken[2];
 	char *failed; /* last failure, said once */
 };
@@ -336,8 +337,7 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 	int ports[2];
 
 	for (int i = 0; i < 2; i++) {
-		bool ask = g->ports[i] && (!haproxy_runs(g->haproxy) || g->taken[i]) &&
-			   (!g->ports_ns || now - g->ports_ns >= PORTS_NS || !haproxy_runs(g->haproxy));
+		bool ask = g->ports[i] && (!g->ports_ns || (g->taken[i] && now - g->ports_ns >= PORTS_NS));
 		const char *who = ask ? port_holder(a, g->ports[i], haproxy_pids(g->haproxy, a)) : NULL;
 
 		if (who && !g->taken[i])
@@ -380,15 +380,18 @@ static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, struc
 	}
 	l = ingress_listen(g, a, now);
 	if (!l.http_port && !l.https_port) {
+		g->ports_ns = 0;
 		haproxy_end(g->haproxy);
 		return PORTS_NS;
 	}
 	s = ing_state_new();
 	ing_render(&s->arena, &g->names, m, &l, &s->conf);
-	if (haproxy_apply(g->haproxy, s, &after, &err) < 0)
+	if (haproxy_apply(g->haproxy, s, &after, &err) < 0) {
 		ingress_say_failed(g, err_msg(&err));
-	else if (!after)
+		g->ports_ns = 0; /* somebody may have taken one */
+	} else if (!after) {
 		ingress_say_failed(g, NULL);
+	}
 	if (haproxy_runs(g->haproxy))
 		*ret_ports = l.http_port && l.https_port ? arena_svf(a, "%d,%d", l.http_port, l.https_port)
 							 : arena_svf(a, "%d", l.http_port + l.https_port);
@@ -449,6 +452,7 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 	} else if (g->haproxy && haproxy_runs(g->haproxy)) {
 		log_info(SYS, "no Ingress is left, haproxy ends", "node", "%s", g->node_name);
 		haproxy_end(g->haproxy);
+		g->ports_ns = 0;
 	}
 	ret->after_ns = after;
 	if (ingress_announce(g, &a, ports, err) < 0)

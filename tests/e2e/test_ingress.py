@@ -645,6 +645,21 @@ def the_server_goes_and_comes(w):
     w.until("a", "one.example")
 
 
+def a_port_that_is_taken(w):
+    """It is left to who has it, by name, and served when he has gone."""
+    path = f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses"
+    w.c.request("DELETE", path)
+    wait_for("no HAProxy", lambda: not w.haproxies())
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", w.http))
+        s.listen()
+        w.ingress("taken", [("taken.example", "/", "Prefix", "a")])
+        w.until("a", "taken.example", tls=True)
+        contains(w.c.tail(), "another program has the port", f"{w.http}: python3 (pid {os.getpid()}); --ingress-http-port N takes another")
+    w.until("a", "taken.example")
+
+
 def nothing_is_left(w):
     for i in w.c.request("GET", f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses")[1]["items"]:
         w.delete(f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/{i['metadata']['name']}")
@@ -660,7 +675,7 @@ def nothing_is_left(w):
 TESTS = [nothing_without_an_ingress, hosts_and_paths, what_is_missing, of_two_the_older, who_asks, tls, redirects, rewriting,
          bodies_and_time, passwords, limits, canaries, browsers, websockets, grpc,
          no_request_is_lost_to_endpoints, no_request_is_lost_to_reading_anew, injections, status_and_class,
-         deaths_and_hangs, the_server_goes_and_comes, nothing_is_left]
+         deaths_and_hangs, the_server_goes_and_comes, a_port_that_is_taken, nothing_is_left]
 
 if __name__ == "__main__":
     lib.need_node()
