@@ -85,14 +85,18 @@ static bool check_salted(struct sv s, size_t salt_max, size_t hash_n)
 	       check_of(sv_sub(s, (size_t)at + 1, s.n), hash_n, "./");
 }
 
+bool ing_hash_is_apr1(struct sv s)
+{
+	return sv_starts(s, SV("$apr1$"));
+}
+
 const char *ing_hash_refused(struct sv s)
 {
 	static const char form[] = "a password's hash is not of its form";
 	int64_t cost;
 
-	if (sv_starts(s, SV("$apr1$")))
-		return "hashes of the form $apr1$ are not checked here: htpasswd -B, or openssl passwd -6, makes "
-		       "others";
+	if (ing_hash_is_apr1(s))
+		return check_salted(sv_sub(s, 6, s.n), 8, 22) ? NULL : form;
 	if (sv_starts(s, SV("$1$")))
 		return check_salted(sv_sub(s, 3, s.n), 8, 22) ? NULL : form;
 	if (sv_starts(s, SV("$5$")))
@@ -106,7 +110,7 @@ const char *ing_hash_refused(struct sv s)
 		return cost >= 4 && cost <= 10 ? NULL
 					       : "bcrypt hashes of a cost above 10 take too long for each request";
 	}
-	return "passwords are hashes of crypt(3), as htpasswd -B or openssl passwd -6 make them";
+	return "passwords are hashes as htpasswd or openssl passwd -6 make them";
 }
 
 bool ing_path(struct arena *a, struct sv s, struct sv *ret)

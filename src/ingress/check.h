@@ -16,9 +16,10 @@ bool ing_is_token(struct sv s);
 bool ing_is_user(struct sv s);	/* the same and '.', '@' */
 bool ing_is_value(struct sv s); /* printable, neither empty nor with blanks at its ends */
 bool ing_is_url(struct sv s);	/* a value without blanks, quotes and '%' that begin no escape: a path or http(s):// */
-/* A password's hash that crypt(3) of Debian knows and that costs no more than a request may: MD5, SHA-256 and SHA-512
- * with the usual rounds, bcrypt up to cost 10. NULL, or why not. */
+/* A password's hash that crypt(3) of Debian knows, or htpasswd's own ($apr1$), and that costs no more than a request
+ * may: MD5, SHA-256 and SHA-512 with the usual rounds, bcrypt up to cost 10. NULL, or why not. */
 const char *ing_hash_refused(struct sv s);
+bool ing_hash_is_apr1(struct sv s); /* crypt(3) does not know it: apr1.h */
 /* The path of a rule as a request spells it: what is no path character is percent-encoded. False: it does not begin
  * with '/', has control characters, or is too long. */
 bool ing_path(struct arena *a, struct sv s, struct sv *ret);

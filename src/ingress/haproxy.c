@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "ev/ev.h"
+#include "ingress/apr1.h"
 #include "ingress/command.h"
 #include "net/tls.h"
 #include "net/unix_ask.h"
@@ -32,6 +33,7 @@
 #define HANGS 3
 #define LOG_KEEP_BYTES (10 << 20)
 #define DEFAULT_PEM_YEARS 10
+#define NOBODY 65534
 
 static const struct retry_policy haproxy_retry = { .first_ns = 250 * NS_PER_MS, .max_ns = 10 * NS_PER_SEC };
 
@@ -54,7 +56,9 @@ struct process {
 
 struct haproxy {
 	struct env *env;
-	char *dir, *config, *socket, *log_file, *binary, *user;
+	char *dir, *config, *socket, *log_file, *binary;
+	uid_t uid; /* as whom it serves */
+	gid_t gid;
 	struct exits *exits;
 
 	/* Of the caller's tasks. */
@@ -162,7 +166,7 @@ static int haproxy_write_all(struct haproxy *h, const struct ing_conf *was, cons
 			return -1;
 	}
 	buf_addsv(&config, c->config);
-	buf_printf(&config, "global\n  user %s\n  chroot void\n", h->user);
+	buf_printf(&config, "global\n  uid %u\n  gid %u\n  chroot void\n", (unsigned)h->uid, (unsigned)h->gid);
 	return haproxy_write(h, "crt-list.txt", c->crt_list, err) < 0 ||
 		       haproxy_write(h, "haproxy.cfg", buf_sv(&config), err) < 0
 		   ? -1
@@ -573,6 +577,7 @@ struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 {
 	struct haproxy *h = xcalloc(1, sizeof(*h));
 	_cleanup_free_ char *void_dir = xasprintf("%s/ingress/void", o->data_dir);
+	const struct passwd *user;
 
 	h->env = o->env;
 	h->exits = xcalloc(1, sizeof(*h->exits));
@@ -587,12 +592,15 @@ struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 	h->binary = xstrdup(o->binary				     ? o->binary
 			    : access("/usr/sbin/haproxy", X_OK) == 0 ? "/usr/sbin/haproxy"
 								     : "haproxy");
-	h->user = xstrdup(getpwnam("haproxy") ? "haproxy" : "nobody");
+	user = getpwnam("haproxy");
+	h->uid = user ? user->pw_uid : NOBODY;
+	h->gid = user ? user->pw_gid : NOBODY;
 	if (!haproxy_installed(h->binary)) {
 		(void)err_set(err, ERR_NOT_FOUND, "haproxy is not installed: apt-get install haproxy");
 		return haproxy_free(h);
 	}
-	if (dir_make(h->dir, 0700, err) < 0 || dir_make(void_dir, 0755, err) < 0 || haproxy_default_pem(h, err) < 0)
+	if (dir_make(h->dir, 0700, err) < 0 || dir_make(void_dir, 0755, err) < 0 || haproxy_default_pem(h, err) < 0 ||
+	    haproxy_write(h, ING_APR1_LUA, sv_from(ing_apr1_lua), err) < 0)
 		return haproxy_free(h);
 	haproxy_find(h->config, haproxy_adopt, h);
 	return h;
@@ -621,7 +629,6 @@ struct haproxy *haproxy_free(struct haproxy *h)
 	free(h->socket);
 	free(h->log_file);
 	free(h->binary);
-	free(h->user);
 	free(h);
 	return NULL;
 }

@@ -32,7 +32,7 @@ struct ing_backend {
 enum ing_protocol { ING_HTTP, ING_HTTPS, ING_H2C, ING_GRPCS };
 
 struct ing_user {
-	struct sv name, hash; /* crypt(3) */
+	struct sv name, hash; /* check.h */
 };
 
 /* What happens to a request on its way, and to its answer. All zero: nothing. */

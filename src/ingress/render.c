@@ -1,6 +1,8 @@
 /* A section is rendered twice: once with "?" for its name, as what it means, by which it finds its name. */
 #include "ingress/render.h"
 
+#include "ingress/apr1.h"
+#include "ingress/check.h"
 #include "object/obj.h"
 
 #include <stdio.h>
@@ -39,7 +41,7 @@ struct render {
 	struct buf splits; /* rules of the frontend */
 	struct strmap split_done;
 	int longest_s;
-	bool external;
+	bool external, apr1;
 };
 
 static const struct ing_backend nobody = { .key = { "", 0 } };
@@ -81,6 +83,37 @@ static void out_nets(struct buf *b, const char *acl, const struct ip_net *nets, 
 		buf_addc(b, '\n');
 }
 
+/* crypt(3)'s hashes are users of HAProxy's, others values. */
+static void out_auth(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
+{
+	bool apr1 = false;
+
+	for (size_t i = 0; i < t->n_users; i++) {
+		const struct ing_user *u = &t->users[i];
+		_cleanup_free_ char *what = NULL;
+
+		if (!ing_hash_is_apr1(u->hash))
+			continue;
+		apr1 = true;
+		what = xasprintf("user.%.*s", SV_ARG(u->name));
+		out_value(r, name, what, u->hash, values);
+	}
+	r->apr1 |= apr1;
+	if (apr1)
+		buf_printf(b,
+			   "  http-request set-var(txn.au) http_auth_user\n"
+			   "  http-request set-var(txn.ap) http_auth_pass\n"
+			   "  http-request set-var(txn.ak) str(%.*s.user.),concat(,txn.au)\n"
+			   "  http-request set-var(txn.ah) var(txn.ak),map_str(values.map)\n"
+			   "  http-request set-var(txn.ok) lua.apr1 if { var(txn.ah) -m found }\n",
+			   SV_ARG(name));
+	buf_printf(b,
+		   "  http-request return status 401 hdr WWW-Authenticate 'Basic realm=\"" VALUE(
+		       "%.*s", "realm") "\"' unless { http_auth(%.*s) }%s\n",
+		   SV_ARG(name), SV_ARG(name), apr1 ? " || { var(txn.ok) -m str 1 }" : "");
+	out_value(r, name, "realm", t->realm, values);
+}
+
 static void out_access(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
 {
 	if (t->refused)
@@ -114,13 +147,8 @@ static void out_access(struct render *r, struct buf *b, struct sv name, const st
 			   t->rpm);
 	if (t->connections)
 		buf_printf(b, "  http-request deny deny_status 503 if { sc_conn_cur(0) gt %d }\n", t->connections);
-	if (t->auth && !t->refused) {
-		buf_printf(b,
-			   "  http-request return status 401 hdr WWW-Authenticate 'Basic realm=\"" VALUE(
-			       "%.*s", "realm") "\"' unless { http_auth(%.*s) }\n",
-			   SV_ARG(name), SV_ARG(name));
-		out_value(r, name, "realm", t->realm, values);
-	}
+	if (t->auth && !t->refused)
+		out_auth(r, b, name, t, values);
 }
 
 static void out_cors_header(struct render *r, struct buf *b, struct sv name, const char *what, const char *header,
@@ -207,8 +235,9 @@ static size_t out_section(struct render *r, struct buf *b, struct sv name, const
 	if (t->auth && !t->refused) {
 		buf_printf(b, "userlist %.*s\n", SV_ARG(name));
 		for (size_t i = 0; i < t->n_users; i++)
-			buf_printf(b, "  user %.*s password '%.*s'\n", SV_ARG(t->users[i].name),
-				   SV_ARG(t->users[i].hash));
+			if (!ing_hash_is_apr1(t->users[i].hash))
+				buf_printf(b, "  user %.*s password '%.*s'\n", SV_ARG(t->users[i].name),
+					   SV_ARG(t->users[i].hash));
 	}
 	buf_printf(b, "backend %.*s\n", SV_ARG(name));
 	buf_printf(b, "  balance %s\n", t->least_conn ? "leastconn" : "roundrobin");
@@ -477,6 +506,8 @@ static void out_global(const struct render *r, struct buf *b)
 	    "  timeout server 60s\n"
 	    "  timeout tunnel 1h\n",
 	    l->threads, l->max_connections, MAX(r->longest_s, 60));
+	if (r->apr1)
+		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
 	if (r->external)
 		buf_adds(b, "resolvers host\n  parse-resolv-conf\n  hold valid 10s\n");
 }

@@ -382,9 +382,11 @@ def bodies_and_time(w):
 
 
 def passwords(w):
-    def crypt(password):
-        return subprocess.run(["openssl", "passwd", "-6", password], check=True, stdout=subprocess.PIPE).stdout.strip()
-    w.secret("users", "Opaque", auth=b"ann:" + crypt("secret") + b"\nbob:$apr1$abc$def\n")
+    def crypt(password, form="-6"):
+        return subprocess.run(["openssl", "passwd", form, password], check=True, stdout=subprocess.PIPE).stdout.strip()
+    texts = ["b", "bob's", "sixteen letters!", "a password that is longer than sixteen letters", "\u00e9\u00e9"]
+    w.secret("users", "Opaque", auth=b"ann:" + crypt("secret") + b"\nplain:secret\n" +
+             b"".join(b"bob%d:%b\n" % (i, crypt(t, "-apr1")) for i, t in enumerate(texts)))
     basic = {NGINX + "auth-type": "basic", NGINX + "auth-secret": "users", NGINX + "auth-realm": 'A "quoted" realm; %[src]'}
     w.ingress("auth", [("auth.example", "/", "Prefix", "a")], basic)
     w.ingress("auth-none", [("auth.none", "/", "Prefix", "a")], {**basic, NGINX + "auth-secret": "nosuch"})
@@ -396,8 +398,11 @@ def passwords(w):
         return w.name("auth.example", headers={"Authorization": f"Basic {token}"})
     equal(asked("ann", "secret"), "a")
     equal(asked("ann", "other"), 401)
-    equal(asked("bob", "x"), 401)
-    w.told("auth", "$apr1$")
+    equal(asked("plain", "secret"), 401)
+    equal([asked(f"bob{i}", t) for i, t in enumerate(texts)], ["a"] * len(texts))
+    equal([asked(f"bob{i}", t + "x") for i, t in enumerate(texts)], [401] * len(texts))
+    equal((asked("bob0", "x" * 1000), asked("bob0", ""), asked("nobody", "b"), asked("bob0\r\n", "b")), (401, 401, 401, 401))
+    w.told("auth", "passwords are hashes")
     w.until(503, "auth.none")
     w.told("auth-none", "nobody is let in")
     w.secret("users", "Opaque", auth=b"ann:" + crypt("changed"))

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "ev/ev.h"
+#include "ingress/apr1.h"
 #include "ingress/command.h"
 #include "net/tls.h"
 
@@ -25,9 +26,10 @@ static void fill(struct kit *k)
 	kit_add(k, KIT_SERVICE("b"));
 	kit_add(k, "{'kind':'Service','metadata':{'namespace':'d','name':'x'},'spec':{'type':'ExternalName','"
 		   "externalName':'up.example'}}");
-	/* ann:$1$abc$... */
-	kit_add(k, "{'kind':'Secret','metadata':{'namespace':'d','name':'users'},'data':{'auth':'"
-		   "YW5uOiQxJGFiYyRhYmNkZWZnaGlqa2xtbm9wcXJzdHV2'}}");
+	/* ann:$1$abc$..., bob:$apr1$abc$... */
+	kit_add(k,
+		"{'kind':'Secret','metadata':{'namespace':'d','name':'users'},'data':{'auth':'"
+		"YW5uOiQxJGFiYyRhYmNkZWZnaGlqa2xtbm9wcXJzdHV2CmJvYjokYXByMSRhYmMkYWJjZGVmZ2hpamtsbW5vcHFyc3R1dg=='}}");
 	kit_add(k, KIT_SLICE("a", "a1", KIT_ENDPOINT("10.0.0.1", "") "," KIT_ENDPOINT("10.0.0.2", "")));
 	kit_add(k, KIT_INGRESS(
 		       "plain", "1", "",
@@ -62,7 +64,7 @@ static void render(struct kit *k, struct ing_names *names, struct ing_conf *c)
 /* Names of ours and numbers; texts of users in the map of values alone. */
 static void test_text(_unused_ void **state)
 {
-	static const char *const texts[] = { "HOME", "x.org",	   "y.org",    "n.org", "x%20y",
+	static const char *const texts[] = { "HOME", "bob",	   "x.org",    "y.org", "n.org",    "x%20y",
 					     "v 1",  "in.example", "realm; }", "d/a",	"https://n" };
 	struct kit k = { .m = { 0 } };
 	struct ing_names names = { .next = 0 };
@@ -83,6 +85,7 @@ static void test_text(_unused_ void **state)
 					  "b4.prefix /p\n"
 					  "b4.realm a \"b\" 'c' %[src] ; }\n"
 					  "b4.root /x%20y\n"
+					  "b4.user.bob $apr1$abc$abcdefghijklmnopqrstuv\n"
 					  "b7.redirect https://n.org/\n"
 					  "s3.v1 v 1\n");
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -125,6 +128,8 @@ static void test_haproxy_takes_it(_unused_ void **state)
 		assert_int_equal(
 		    file_write_again(arena_printf(&k.a, "%s/%s", dir, ing_map_names[i]), c.maps[i], 0600, &err), 0);
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/haproxy.cfg", dir), c.config, 0600, &err), 0);
+	assert_int_equal(
+	    file_write_again(arena_printf(&k.a, "%s/" ING_APR1_LUA, dir), sv_from(ing_apr1_lua), 0600, &err), 0);
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/crt-list.txt", dir), c.crt_list, 0600, &err), 0);
 	assert_int_equal(file_write_again(arena_printf(&k.a, "%s/" ING_DEFAULT_PEM, dir),
 					  arena_svf(&k.a, "%.*s%.*s", SV_ARG(pem), SV_ARG(key)), 0600, &err),
