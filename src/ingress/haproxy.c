@@ -147,6 +147,26 @@ static int haproxy_write(struct haproxy *h, const char *name, struct sv text, st
 	return file_write_again(path, text, 0600, err);
 }
 
+/* Keys whose Secrets are gone do not stay on the disk: all but those of c (NULL: none). One that runs has read them. */
+static void haproxy_drop_pems(struct haproxy *h, const struct ing_conf *c)
+{
+	struct strmap keep = STRMAP_INIT;
+	DIR *dir = opendir(h->dir);
+	struct dirent *d;
+
+	for (size_t i = 0; c && i < c->n_pems; i++)
+		strmap_set(&keep, c->pems[i].file, h);
+	while (dir && (d = readdir(dir))) {
+		struct sv name = sv_from(d->d_name);
+
+		if (sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM) && !strmap_has(&keep, name))
+			(void)unlinkat(dirfd(dir), d->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+	strmap_release(&keep);
+}
+
 /* All that one reads at its start: those of the state, and what stays. */
 static int haproxy_write_all(struct haproxy *h, const struct ing_conf *was, const struct ing_conf *c, struct err *err)
 {
@@ -165,6 +185,8 @@ static int haproxy_write_all(struct haproxy *h, const struct ing_conf *was, cons
 		if (!same && haproxy_write(h, name, c->pems[i].pem, err) < 0)
 			return -1;
 	}
+	if (!was || !sv_eq(was->crt_list, c->crt_list))
+		haproxy_drop_pems(h, c);
 	buf_addsv(&config, c->config);
 	buf_printf(&config, "global\n  uid %u\n  gid %u\n  chroot void\n", (unsigned)h->uid, (unsigned)h->gid);
 	return haproxy_write(h, "crt-list.txt", c->crt_list, err) < 0 ||
@@ -548,6 +570,7 @@ void haproxy_end(struct haproxy *h)
 	if (h->current)
 		vec_push(&h->old, h->current);
 	h->next = h->current = NULL;
+	haproxy_drop_pems(h, NULL);
 	h->serving = ing_state_free(h->serving);
 	h->starting = ing_state_free(h->starting);
 	for (size_t i = 0; i < h->adopted.n; i++)

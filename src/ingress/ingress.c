@@ -351,6 +351,7 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 		g->ports_ns = now;
 	l.http_port = ports[0];
 	l.https_port = ports[1];
+	l.name_servers = access("/etc/resolv.conf", R_OK) == 0;
 	l.v6 = access("/proc/net/if_inet6", F_OK) == 0;
 	(void)getrlimit(RLIMIT_NOFILE, &files);
 	l.max_connections = files.rlim_max == RLIM_INFINITY || files.rlim_max > 2 * CONNECTIONS_MAX + 200

@@ -509,7 +509,7 @@ static void out_global(const struct render *r, struct buf *b)
 	if (r->apr1)
 		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
 	if (r->external)
-		buf_adds(b, "resolvers host\n  parse-resolv-conf\n  hold valid 10s\n");
+		buf_printf(b, "resolvers host\n%s  hold valid 10s\n", l->name_servers ? "  parse-resolv-conf\n" : "");
 }
 
 /* The path is what it means: without ".", ".." and needless escapes, for us and for the backend; doubled slashes are

@@ -46,6 +46,7 @@ void ing_names_release(struct ing_names *n);
 struct ing_listen {
 	int http_port, https_port; /* 0: none */
 	bool v6;
+	bool name_servers; /* there is a resolv.conf: names of ExternalNames are asked of its servers */
 	int threads, max_connections;
 };
 

@@ -331,6 +331,7 @@ def tls(w):
     w.delete(f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/tls-more")
     wait_for("no certificate", lambda: shown("more.example") == "caravel-ingress-default")
     equal(w.serving(), before, "no HAProxy read anew")
+    equal(len(glob.glob(f"{w.c.dir}/data/ingress/*.pem")), 3, "keys on the disk: two and the self-made")
     open_socket.sendall(b"GET / HTTP/1.1\r\nHost: tls.example\r\n\r\n")
     contains(open_socket.recv(4096).decode(), "200")
     w.secret("tls-bad", "kubernetes.io/tls", **{"tls.crt": certificate("x")["tls.crt"], "tls.key": certificate("y")["tls.key"]})
@@ -669,6 +670,7 @@ def nothing_is_left(w):
     for i in w.c.request("GET", f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses")[1]["items"]:
         w.delete(f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses/{i['metadata']['name']}")
     wait_for("no HAProxy", lambda: not w.haproxies())
+    equal(os.listdir(f"{w.c.dir}/data/ingress").count("default.pem"), len(glob.glob(f"{w.c.dir}/data/ingress/*.pem")), "keys on the disk")
     w.ingress("last", [("last.example", "/", "Prefix", "a")])
     w.until("a", "last.example")
     w.c.stop()

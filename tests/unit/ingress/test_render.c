@@ -53,7 +53,7 @@ static void fill(struct kit *k)
 }
 
 static const struct ing_listen both = {
-	.http_port = 8080, .https_port = 8443, .v6 = true, .threads = 1, .max_connections = 100
+	.http_port = 8080, .https_port = 8443, .v6 = true, .name_servers = true, .threads = 1, .max_connections = 100
 };
 
 static void render(struct kit *k, struct ing_names *names, struct ing_conf *c)
