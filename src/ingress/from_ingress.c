@@ -3,19 +3,17 @@
 
 #include "base/b64.h"
 #include "base/buf.h"
-#include "base/pem.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 #include "ingress/annotations.h"
+#include "ingress/backend.h"
 #include "ingress/check.h"
-#include "net/tls.h"
 #include "object/annotation.h"
 #include "object/default_class.h"
 
 #include <stdlib.h>
 
 #define ROUTES_MAX 20000
-#define ENDPOINTS_MAX 1024
 #define USERS_MAX 1024
 #define SERVER_S 60
 #define CONNECT_S 5
@@ -95,110 +93,6 @@ static int from_by_age(const void *x, const void *y)
 
 /* --- backends --- */
 
-static int from_endpoint_order(const void *x, const void *y)
-{
-	const struct ing_endpoint *a = x, *b = y;
-	int c = ip_cmp(a->ip, b->ip);
-
-	return c ? c : a->port != b->port ? (a->port < b->port ? -1 : 1) : (int)a->draining - (int)b->draining;
-}
-
-static uint16_t slice_port(const struct val *slice, struct sv name)
-{
-	VAL_EACH(val_get(slice, F_ports), p)
-		if (sv_eq(val_get_str(p, F_name), name) &&
-		    (!val_get(p, F_protocol) || val_is(val_get(p, F_protocol), "TCP"))) {
-			int64_t port = val_get_int(p, 0, F_port);
-
-			return port > 0 && port < 65536 ? (uint16_t)port : 0;
-		}
-	return 0;
-}
-
-static bool condition_or(const struct val *endpoint, enum sym name, bool absent)
-{
-	const struct val *v = val_get(endpoint, F_conditions, name);
-
-	return val_type(v) == VAL_BOOL ? val_bool(v) : absent;
-}
-
-/* Those that are ready; of those that end, which still serve: nothing new for them, unless there is nobody else. */
-static void backend_endpoints(struct from *f, struct ing_backend *b, const struct obj *service, struct sv port_name)
-{
-	struct sv family = val_str(val_at(obj_get(service, F_spec, F_ipFamilies), 0));
-	size_t n_slices, ready = 0;
-	struct obj **slices = f->s->slices(f->s->ctx, f->a, obj_ns(service), obj_name(service), &n_slices);
-	VEC(struct ing_endpoint) all = VEC_INIT;
-
-	for (size_t i = 0; i < n_slices; i++) {
-		const struct val *slice = obj_root(slices[i]);
-		uint16_t port = slice_port(slice, port_name);
-
-		if (!port || (family.n && !sv_eq(val_get_str(slice, F_addressType), family)))
-			continue;
-		VAL_EACH(val_get(slice, F_endpoints), e) {
-			bool is_ready = condition_or(e, F_ready, true);
-			struct ing_endpoint ep = { .port = port, .draining = !is_ready };
-
-			if (all.n == ENDPOINTS_MAX || !ip_parse(val_str(val_at(val_get(e, F_addresses), 0)), &ep.ip))
-				continue;
-			if (!is_ready && !(condition_or(e, F_terminating, false) && condition_or(e, F_serving, false)))
-				continue;
-			ready += is_ready;
-			vec_push(&all, ep);
-		}
-	}
-	if (all.n > 1)
-		qsort(all.p, all.n, sizeof(*all.p), from_endpoint_order);
-	b->endpoints = ARENA_ARRAY(f->a, struct ing_endpoint, all.n);
-	for (size_t i = 0; i < all.n; i++) {
-		const struct ing_endpoint *last = b->n ? &b->endpoints[b->n - 1] : NULL;
-
-		if (last && ip_eq(last->ip, all.p[i].ip) && last->port == all.p[i].port)
-			continue;
-		b->endpoints[b->n] = all.p[i];
-		b->endpoints[b->n++].draining &= ready > 0;
-	}
-	vec_release(&all);
-}
-
-static bool external_is_fine(struct sv name)
-{
-	uint8_t bytes[16];
-
-	return ing_is_host(name) && name.p[0] != '*' && !ip_bytes(name, bytes) && !sv_is(name, "localhost") &&
-	       !sv_ends(name, SV(".localhost"));
-}
-
-static const char *backend_fill(struct from *f, struct ing_backend *b, const struct obj *service, const struct val *ref)
-{
-	struct sv wanted_name = val_get_str(ref, F_port, F_name), name = SV_NULL;
-	int64_t wanted = val_get_int(ref, 0, F_port, F_number);
-	bool external = sv_is(val_get_str(obj_root(service), F_spec, F_type), "ExternalName"), found = false;
-
-	VAL_EACH(obj_get(service, F_spec, F_ports), p)
-		if (!found && (wanted_name.n ? sv_eq(val_get_str(p, F_name), wanted_name)
-					     : val_get_int(p, 0, F_port) == wanted)) {
-			found = true;
-			name = val_get_str(p, F_name);
-			wanted = val_get_int(p, 0, F_port);
-		}
-	if (!found && !(external && !wanted_name.n))
-		return "has no such port";
-	if (!external) {
-		backend_endpoints(f, b, service, name);
-		return NULL;
-	}
-	b->external = val_get_str(obj_root(service), F_spec, F_externalName);
-	if (sv_ends(b->external, SV(".")))
-		b->external.n--;
-	b->external_port = wanted > 0 && wanted < 65536 ? (uint16_t)wanted : 0;
-	if (external_is_fine(b->external) && b->external_port)
-		return NULL;
-	b->external = SV_NULL;
-	return "has an externalName that is no name of another machine";
-}
-
 static const struct ing_backend *from_backend(struct from *f, const struct obj *ingress, const struct val *backend)
 {
 	const struct val *ref = val_get(backend, F_service);
@@ -223,104 +117,13 @@ static const struct ing_backend *from_backend(struct from *f, const struct obj *
 	f->s->uses(f->s->ctx, false, obj_ns(ingress), name);
 	service = f->s->service(f->s->ctx, obj_ns(ingress), name);
 	if (service)
-		why = backend_fill(f, b, service, ref);
+		why = ing_backend_fill(f->a, f->s, b, service, ref);
 	if (why)
 		from_say(f, ingress, BAD, "service %.*s %s: it answers 503", SV_ARG(key), why);
 	return b;
 }
 
 /* --- certificates --- */
-
-static struct sv secret_data(struct from *f, const struct obj *secret, const char *key)
-{
-	struct sv bytes = SV_NULL;
-
-	if (!b64_decode(f->a, val_str(val_member_sv(obj_get(secret, F_data), sv_from(key))), &bytes))
-		return SV_NULL;
-	return bytes;
-}
-
-/* Blocks alone, no lines between them and no empty ones: an empty line ends what HAProxy is told. */
-static void pem_add(struct buf *b, struct sv pem)
-{
-	struct sv line;
-	bool inside = false;
-
-	while (sv_split(&pem, '\n', &line)) {
-		line = sv_trim(line);
-		inside |= sv_starts(line, SV("-----BEGIN "));
-		if (inside && line.n) {
-			buf_addsv(b, line);
-			buf_addc(b, '\n');
-		}
-		inside &= !sv_starts(line, SV("-----END "));
-	}
-}
-
-/* Normalized text, or why it is not shown. */
-struct checked {
-	const char *why; /* static */
-	char pem[];
-};
-
-void ing_checked_release(struct ing_checked *c)
-{
-	strmap_release_with(&c->known, free);
-	strmap_release_with(&c->used, free);
-}
-
-static const char *from_cert_check(struct from *f, struct from_cert *c, const struct obj *secret)
-{
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	_cleanup_(buf_release) struct buf pem = BUF_INIT;
-	struct tls_ctx *ctx;
-	struct sv cert, key;
-
-	if (!sv_is(val_get_str(obj_root(secret), F_type), "kubernetes.io/tls"))
-		return "is not of the type kubernetes.io/tls";
-	cert = secret_data(f, secret, "tls.crt");
-	key = secret_data(f, secret, "tls.key");
-	if (!key.n || pem_encrypted(key) || sv_find(cert, '\0') >= 0 || sv_find(key, '\0') >= 0 ||
-	    cert_chain_check(cert, &err) < 0)
-		return "has no certificate and key that can be read";
-	if (!cert_is_of(cert, key, SV("")))
-		return "has a key that is not its certificate's";
-	/* What a server of ours would not take, HAProxy does not either, and with it all others' would not be shown. */
-	ctx = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = cert, .key_pem = key }, &err);
-	if (!ctx)
-		return "has a certificate that TLS does not take: too weak a key, mostly";
-	tls_ctx_unref(ctx);
-	pem_add(&pem, cert);
-	pem_add(&pem, key);
-	c->pem = arena_sv(f->a, buf_sv(&pem));
-	return NULL;
-}
-
-static const char *from_cert_fill(struct from *f, struct from_cert *c, const struct obj *secret)
-{
-	struct ing_checked *known = f->s->checked;
-	struct checked *k;
-	struct sv version;
-
-	if (!secret)
-		return "is not there";
-	if (!known)
-		return from_cert_check(f, c, secret);
-	version =
-	    arena_svf(f->a, "%.*s %.*s %lld", SV_ARG(c->key), SV_ARG(obj_uid(secret)), (long long)obj_rev(secret));
-	k = strmap_del(&known->known, version);
-	if (!k) {
-		const char *why = from_cert_check(f, c, secret);
-
-		k = xcalloc(1, sizeof(*k) + c->pem.n + 1);
-		k->why = why;
-		if (c->pem.n)
-			memcpy(k->pem, c->pem.p, c->pem.n);
-	}
-	c->pem = arena_sv(f->a, sv_from(k->pem));
-	free(strmap_set(&known->used, version, k));
-	return k->why;
-}
 
 static struct from_cert *from_cert(struct from *f, const struct obj *ingress, struct sv name)
 {
@@ -335,7 +138,7 @@ static struct from_cert *from_cert(struct from *f, const struct obj *ingress, st
 	strmap_set(&f->cert_of, key, c);
 	vec_push(&f->certs, c);
 	f->s->uses(f->s->ctx, true, obj_ns(ingress), name);
-	why = from_cert_fill(f, c, f->s->secret(f->s->ctx, obj_ns(ingress), name));
+	why = ing_tls_secret(f->a, f->s->checked, key, f->s->secret(f->s->ctx, obj_ns(ingress), name), &c->pem);
 	if (why)
 		from_say(f, ingress, BAD, "secret %.*s %s: the self-made certificate is shown instead", SV_ARG(key),
 			 why);
@@ -446,7 +249,7 @@ static const char *from_users(struct from *f, const struct obj *ingress, const s
 				user_add(f, ingress, t, &seen, arena_sv(f->a, m.key), sv_trim(text));
 		return NULL;
 	}
-	text = secret_data(f, secret, "auth");
+	text = ing_secret_data(f->a, secret, "auth");
 	if (!text.n)
 		return "has no key `auth`";
 	while (sv_split(&text, '\n', &line)) {
@@ -698,11 +501,8 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 		}
 		vec_release(&c->hosts);
 	}
-	if (s->checked) { /* what was not asked for is forgotten */
-		strmap_release_with(&s->checked->known, free);
-		s->checked->known = s->checked->used;
-		s->checked->used = STRMAP_INIT;
-	}
+	if (s->checked)
+		ing_checked_sweep(s->checked);
 	vec_release(&f.routes);
 	vec_release(&f.certs);
 	vec_release(&ours);

@@ -9,19 +9,12 @@
  */
 #pragma once
 
-#include "base/strmap.h"
 #include "ingress/model.h"
+#include "ingress/secret.h"
 #include "object/obj.h"
 
 #define ING_CONTROLLER "caravel.io/ingress-controller"
 #define ING_CLASS "caravel"
-
-/* What certificates were found to be, by their Secret's version: looking at a key costs more than all else. */
-struct ing_checked {
-	struct strmap known; /* "ns/name uid version" -> struct checked *, from_ingress.c */
-	struct strmap used;  /* of this run: what is left for the next */
-};
-void ing_checked_release(struct ing_checked *c);
 
 /* The cluster as it is; objects are references that live as long as the arena. */
 struct ing_source {

@@ -2,15 +2,13 @@
 #include "ingress/render.h"
 
 #include "ingress/apr1.h"
-#include "ingress/check.h"
+#include "ingress/filters.h"
 #include "object/obj.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define SLOTS_MIN 4
-#define VALUE(of, what) "%%[str(" of "." what "),map_str(values.map)]"
-#define TRACKED_MAX "20k" /* clients' addresses of one section with limits */
 
 const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map" };
 
@@ -61,200 +59,6 @@ void ing_names_release(struct ing_names *n)
 static void render_line(struct render *r, int map, struct sv key, struct sv value)
 {
 	vec_push(&r->maps[map], ((struct line){ key, value }));
-}
-
-/* --- filters: text of ours with names of values --- */
-
-static void out_value(struct render *r, struct sv name, const char *what, struct sv value, size_t *values)
-{
-	++*values;
-	if (name.p[0] != '?')
-		render_line(r, ING_MAP_VALUES, arena_svf(r->a, "%.*s.%s", SV_ARG(name), what), value);
-}
-
-static void out_nets(struct buf *b, const char *acl, const struct ip_net *nets, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (i % 16 == 0)
-			buf_printf(b, "%s  acl %s src", i ? "\n" : "", acl);
-		buf_printf(b, " %s/%u", ip_text(nets[i].addr).s, ip_net_len(nets[i]));
-	}
-	if (n)
-		buf_addc(b, '\n');
-}
-
-/* crypt(3)'s hashes are users of HAProxy's, others values. */
-static void out_auth(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
-{
-	bool apr1 = false;
-
-	for (size_t i = 0; i < t->n_users; i++) {
-		const struct ing_user *u = &t->users[i];
-		_cleanup_free_ char *what = NULL;
-
-		if (!ing_hash_is_apr1(u->hash))
-			continue;
-		apr1 = true;
-		what = xasprintf("user.%.*s", SV_ARG(u->name));
-		out_value(r, name, what, u->hash, values);
-	}
-	r->apr1 |= apr1;
-	if (apr1)
-		buf_printf(b,
-			   "  http-request set-var(txn.au) http_auth_user\n"
-			   "  http-request set-var(txn.ap) http_auth_pass\n"
-			   "  http-request set-var(txn.ak) str(%.*s.user.),concat(,txn.au)\n"
-			   "  http-request set-var(txn.ah) var(txn.ak),map_str(values.map)\n"
-			   "  http-request set-var(txn.ok) lua.apr1 if { var(txn.ah) -m found }\n",
-			   SV_ARG(name));
-	buf_printf(b,
-		   "  http-request return status 401 hdr WWW-Authenticate 'Basic realm=\"" VALUE(
-		       "%.*s", "realm") "\"' unless { http_auth(%.*s) }%s\n",
-		   SV_ARG(name), SV_ARG(name), apr1 ? " || { var(txn.ok) -m str 1 }" : "");
-	out_value(r, name, "realm", t->realm, values);
-}
-
-static void out_access(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
-{
-	if (t->refused)
-		buf_adds(b, "  http-request deny deny_status 503\n");
-	out_nets(b, "denied", t->deny, t->n_deny);
-	if (t->n_deny)
-		buf_adds(b, "  http-request deny deny_status 403 if denied\n");
-	out_nets(b, "allowed", t->allow, t->n_allow);
-	if (t->n_allow)
-		buf_adds(b, "  http-request deny deny_status 403 unless allowed\n");
-	if (t->ssl_redirect && r->listen->https_port) {
-		buf_adds(b, "  http-request redirect location https://%[var(txn.host)]");
-		if (r->listen->https_port != 443)
-			buf_printf(b, ":%d", r->listen->https_port);
-		buf_adds(b, "%[var(txn.url)] code 308 unless { ssl_fc }\n");
-	}
-	if (t->rps || t->rpm || t->connections) {
-		buf_printf(b,
-			   "  stick-table type ipv6 size " TRACKED_MAX
-			   " expire 2m store conn_cur,http_req_rate(%ds),gpc0_rate(60s)\n",
-			   MAX(t->burst, 1));
-		buf_adds(b, "  http-request track-sc0 src\n");
-	}
-	if (t->rps)
-		buf_printf(b, "  http-request deny deny_status 503 if { sc_http_req_rate(0) gt %d }\n",
-			   t->rps * MAX(t->burst, 1));
-	if (t->rpm)
-		buf_printf(b,
-			   "  http-request sc-inc-gpc0(0)\n"
-			   "  http-request deny deny_status 503 if { sc_gpc0_rate(0) gt %d }\n",
-			   t->rpm);
-	if (t->connections)
-		buf_printf(b, "  http-request deny deny_status 503 if { sc_conn_cur(0) gt %d }\n", t->connections);
-	if (t->auth && !t->refused)
-		out_auth(r, b, name, t, values);
-}
-
-static void out_cors_header(struct render *r, struct buf *b, struct sv name, const char *what, const char *header,
-			    struct sv value, bool preflight, size_t *values)
-{
-	if (!value.n)
-		return;
-	buf_printf(b,
-		   preflight ? " hdr %s '" VALUE("%.*s", "%s") "'"
-			     : "  http-response set-header %s '" VALUE("%.*s", "%s") "'\n",
-		   header, SV_ARG(name), what);
-	if (!preflight)
-		out_value(r, name, what, value, values);
-}
-
-static void out_cors(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
-{
-	static const char origin[] = "Access-Control-Allow-Origin", credentials[] = "Access-Control-Allow-Credentials";
-
-	if (!t->cors)
-		return;
-	for (int preflight = 1; preflight >= 0; preflight--) {
-		if (preflight)
-			buf_adds(b, "  http-request return status 204");
-		out_cors_header(r, b, name, "origin", origin, t->cors_origin, preflight, values);
-		out_cors_header(r, b, name, "methods", "Access-Control-Allow-Methods", t->cors_methods, preflight,
-				values);
-		out_cors_header(r, b, name, "headers", "Access-Control-Allow-Headers", t->cors_headers, preflight,
-				values);
-		out_cors_header(r, b, name, "expose", "Access-Control-Expose-Headers", t->cors_expose, preflight,
-				values);
-		if (t->cors_credentials)
-			buf_printf(b, preflight ? " hdr %s true" : "  http-response set-header %s true\n", credentials);
-		if (preflight)
-			buf_printf(b, " hdr Access-Control-Max-Age %d if METH_OPTIONS { req.hdr(Origin) -m found }\n",
-				   t->cors_age_s);
-	}
-}
-
-static void out_request(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t, size_t *values)
-{
-	if (t->redirect.n) {
-		buf_printf(b, "  http-request redirect location " VALUE("%.*s", "redirect") " code %d\n", SV_ARG(name),
-			   t->redirect_code);
-		out_value(r, name, "redirect", t->redirect, values);
-	}
-	if (t->app_root.n) {
-		buf_printf(b,
-			   "  http-request redirect location " VALUE(
-			       "%.*s", "root") " code 302 if { var(txn.path) -m str / }\n",
-			   SV_ARG(name));
-		out_value(r, name, "root", t->app_root, values);
-	}
-	/* Of a body whose length nobody tells, nobody knows whether it is too long. */
-	if (t->body_max)
-		buf_printf(b,
-			   "  http-request return status 411 content-type text/plain string 'length required' "
-			   "if { req.hdr(Transfer-Encoding) -m found }\n"
-			   "  http-request deny deny_status 413 if { req.body_size gt %" PRIu64 " }\n",
-			   t->body_max);
-	if (t->rewrite) {
-		buf_printf(b, "  http-request set-path " VALUE("%.*s", "path"), SV_ARG(name));
-		if (t->rewrite_cut != SIZE_MAX)
-			buf_printf(b, "%%[var(txn.path),bytes(%zu)]", t->rewrite_cut);
-		buf_addc(b, '\n');
-		out_value(r, name, "path", t->rewrite_to, values);
-	}
-	if (t->vhost.n) {
-		buf_printf(b, "  http-request set-header Host " VALUE("%.*s", "host") "\n", SV_ARG(name));
-		out_value(r, name, "host", t->vhost, values);
-	}
-	if (t->prefix.n) {
-		buf_printf(b, "  http-request set-header X-Forwarded-Prefix " VALUE("%.*s", "prefix") "\n",
-			   SV_ARG(name));
-		out_value(r, name, "prefix", t->prefix, values);
-	}
-}
-
-/* Everything of a section but its servers. How many values it has. */
-static size_t out_section(struct render *r, struct buf *b, struct sv name, const struct ing_filters *t)
-{
-	size_t values = 0;
-
-	if (t->auth && !t->refused) {
-		buf_printf(b, "userlist %.*s\n", SV_ARG(name));
-		for (size_t i = 0; i < t->n_users; i++)
-			if (!ing_hash_is_apr1(t->users[i].hash))
-				buf_printf(b, "  user %.*s password '%.*s'\n", SV_ARG(t->users[i].name),
-					   SV_ARG(t->users[i].hash));
-	}
-	buf_printf(b, "backend %.*s\n", SV_ARG(name));
-	buf_printf(b, "  balance %s\n", t->least_conn ? "leastconn" : "roundrobin");
-	buf_printf(b, "  timeout connect %ds\n  timeout server %ds\n  timeout tunnel %ds\n", t->connect_s, t->server_s,
-		   t->tunnel_s);
-	if (t->sticky) {
-		buf_printf(b, "  dynamic-cookie-key caravel\n  cookie %.*s insert indirect nocache httponly dynamic",
-			   SV_ARG(t->cookie));
-		if (t->cookie_s)
-			buf_printf(b, " attr Max-Age=%d", t->cookie_s);
-		buf_addc(b, '\n');
-	}
-	if (t->cors) /* before passwords are asked for */
-		out_cors(r, b, name, t, &values);
-	out_access(r, b, name, t, &values);
-	out_request(r, b, name, t, &values);
-	return values;
 }
 
 /* --- servers --- */
@@ -362,14 +166,25 @@ static void out_servers(struct render *r, struct buf *config, struct buf *shape,
 
 /* --- sections and choices --- */
 
+static void render_value(void *ctx, struct sv name, const char *what, struct sv text)
+{
+	struct render *r = ctx;
+
+	render_line(r, ING_MAP_VALUES, arena_svf(r->a, "%.*s.%s", SV_ARG(name), what), text);
+}
+
 static struct sv render_section(struct render *r, const struct ing_backend *b, const struct ing_route *route)
 {
 	_cleanup_(buf_release) struct buf text = BUF_INIT, meaning = BUF_INIT;
+	struct ing_filters_out what = {
+		.text = &meaning, .name = SV("?"), .https_port = r->listen->https_port, .ctx = r
+	};
 	struct known *k;
 	struct sv name;
 
 	b = b ? b : &nobody;
-	if (out_section(r, &meaning, SV("?"), route->filters)) /* its values are those of one Ingress */
+	ing_filters_render(&what, route->filters);
+	if (what.values) /* they are those of one Ingress */
 		buf_printf(&meaning, "%.*s/%.*s\n", SV_ARG(obj_ns(route->from)), SV_ARG(obj_name(route->from)));
 	buf_printf(&meaning, "%.*s %.*s:%d", SV_ARG(b->key), SV_ARG(b->external), b->external_port);
 	buf_adds(&meaning, server_words(route->filters));
@@ -385,7 +200,11 @@ static struct sv render_section(struct render *r, const struct ing_backend *b, c
 	k->meant = true;
 	k->backend = b;
 	k->filters = route->filters;
-	out_section(r, &text, name, route->filters);
+	what.text = &text;
+	what.name = name;
+	what.value = render_value;
+	ing_filters_render(&what, route->filters);
+	r->apr1 |= what.apr1;
 	k->text = arena_sv(r->a, buf_sv(&text));
 	r->longest_s = MAX(r->longest_s, route->filters->server_s);
 	vec_push(&r->sections, k);

@@ -1,0 +1,8 @@
+/* backend.h - where requests for a port of a Service go: its endpoints, or another machine's name; pure. */
+#pragma once
+
+#include "ingress/from_ingress.h"
+
+/* Fills *ret, whose key is set, for a reference of a rule (backend.service). NULL, or why nobody serves it. */
+const char *ing_backend_fill(struct arena *a, const struct ing_source *s, struct ing_backend *ret,
+			     const struct obj *service, const struct val *ref);

@@ -1,0 +1,22 @@
+/* filters.h - what happens to requests of a section, as lines of configuration; pure.
+ *
+ * Lines of ours alone: texts of users are handed to value(), and looked up by a name.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "ingress/model.h"
+
+struct ing_filters_out {
+	struct buf *text;
+	struct sv name; /* of the section */
+	int https_port; /* where ssl_redirect leads; 0: it does not */
+	/* name.what has this text. NULL: they are counted alone. */
+	void (*value)(void *ctx, struct sv name, const char *what, struct sv text);
+	void *ctx;
+	size_t values; /* how many there were */
+	bool apr1;     /* `lua.apr1` is asked (apr1.h) */
+};
+
+/* The section, and its list of users before it; all but its servers. */
+void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t);

@@ -1,0 +1,106 @@
+#include "ingress/secret.h"
+
+#include "base/b64.h"
+#include "base/buf.h"
+#include "base/pem.h"
+#include "net/tls.h"
+
+#include <stdlib.h>
+
+struct sv ing_secret_data(struct arena *a, const struct obj *secret, const char *key)
+{
+	struct sv bytes = SV_NULL;
+
+	if (!b64_decode(a, val_str(val_member_sv(obj_get(secret, F_data), sv_from(key))), &bytes))
+		return SV_NULL;
+	return bytes;
+}
+
+/* Blocks alone, no lines between them and no empty ones: an empty line ends what HAProxy is told. */
+static void pem_add(struct buf *b, struct sv pem)
+{
+	struct sv line;
+	bool inside = false;
+
+	while (sv_split(&pem, '\n', &line)) {
+		line = sv_trim(line);
+		inside |= sv_starts(line, SV("-----BEGIN "));
+		if (inside && line.n) {
+			buf_addsv(b, line);
+			buf_addc(b, '\n');
+		}
+		inside &= !sv_starts(line, SV("-----END "));
+	}
+}
+
+/* Normalized text, or why it is not shown. */
+struct checked {
+	const char *why; /* static */
+	char pem[];
+};
+
+void ing_checked_release(struct ing_checked *c)
+{
+	strmap_release_with(&c->known, free);
+	strmap_release_with(&c->used, free);
+}
+
+void ing_checked_sweep(struct ing_checked *c)
+{
+	strmap_release_with(&c->known, free);
+	c->known = c->used;
+	c->used = STRMAP_INIT;
+}
+
+static const char *secret_check(struct arena *a, const struct obj *secret, struct sv *ret_pem)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	_cleanup_(buf_release) struct buf pem = BUF_INIT;
+	struct tls_ctx *ctx;
+	struct sv cert, key;
+
+	if (!sv_is(val_get_str(obj_root(secret), F_type), "kubernetes.io/tls"))
+		return "is not of the type kubernetes.io/tls";
+	cert = ing_secret_data(a, secret, "tls.crt");
+	key = ing_secret_data(a, secret, "tls.key");
+	if (!key.n || pem_encrypted(key) || sv_find(cert, '\0') >= 0 || sv_find(key, '\0') >= 0 ||
+	    cert_chain_check(cert, &err) < 0)
+		return "has no certificate and key that can be read";
+	if (!cert_is_of(cert, key, SV("")))
+		return "has a key that is not its certificate's";
+	/* What a server of ours would not take, HAProxy does not either, and with it all others' would not be shown. */
+	ctx = tls_server_ctx(&(struct tls_server_opts){ .cert_pem = cert, .key_pem = key }, &err);
+	if (!ctx)
+		return "has a certificate that TLS does not take: too weak a key, mostly";
+	tls_ctx_unref(ctx);
+	pem_add(&pem, cert);
+	pem_add(&pem, key);
+	*ret_pem = arena_sv(a, buf_sv(&pem));
+	return NULL;
+}
+
+const char *ing_tls_secret(struct arena *a, struct ing_checked *c, struct sv key, const struct obj *secret,
+			   struct sv *ret_pem)
+{
+	struct checked *k;
+	struct sv version;
+
+	*ret_pem = SV("");
+	if (!secret)
+		return "is not there";
+	if (!c)
+		return secret_check(a, secret, ret_pem);
+	version = arena_svf(a, "%.*s %.*s %lld", SV_ARG(key), SV_ARG(obj_uid(secret)), (long long)obj_rev(secret));
+	k = strmap_del(&c->known, version);
+	if (!k) {
+		const char *why = secret_check(a, secret, ret_pem);
+
+		k = xcalloc(1, sizeof(*k) + ret_pem->n + 1);
+		k->why = why;
+		if (ret_pem->n)
+			memcpy(k->pem, ret_pem->p, ret_pem->n);
+	}
+	*ret_pem = arena_sv(a, sv_from(k->pem));
+	free(strmap_set(&c->used, version, k));
+	return k->why;
+}
