@@ -6,16 +6,14 @@
 #include "base/log.h"
 #include "base/retry.h"
 #include "ev/ev.h"
-#include "ingress/apr1.h"
 #include "ingress/command.h"
-#include "net/tls.h"
+#include "ingress/workdir.h"
 #include "net/unix_ask.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +30,6 @@
 #define LIVED_NS (10 * NS_PER_SEC)
 #define HANGS 3
 #define LOG_KEEP_BYTES (10 << 20)
-#define DEFAULT_PEM_YEARS 10
-#define NOBODY 65534
 
 static const struct retry_policy haproxy_retry = { .first_ns = 250 * NS_PER_MS, .max_ns = 10 * NS_PER_SEC };
 
@@ -56,9 +52,8 @@ struct process {
 
 struct haproxy {
 	struct env *env;
-	char *dir, *config, *socket, *log_file, *binary;
-	uid_t uid; /* as whom it serves */
-	gid_t gid;
+	struct ing_workdir work;
+	char *socket, *log_file, *binary;
 	struct exits *exits;
 
 	/* Of the caller's tasks. */
@@ -131,89 +126,11 @@ static void haproxy_kill_one(int pid, void *ctx)
 
 int haproxy_cleanup(const char *data_dir)
 {
-	_cleanup_free_ char *config = xasprintf("%s/ingress/haproxy.cfg", data_dir);
+	_cleanup_free_ char *config = xasprintf("%s/ingress/" ING_CONFIG, data_dir);
 	int n = 0;
 
 	haproxy_find(config, haproxy_kill_one, &n);
 	return n;
-}
-
-/* --- files --- */
-
-static int haproxy_write(struct haproxy *h, const char *name, struct sv text, struct err *err)
-{
-	_cleanup_free_ char *path = xasprintf("%s/%s", h->dir, name);
-
-	return file_write_again(path, text, 0600, err);
-}
-
-/* Keys whose Secrets are gone do not stay on the disk: all but those of c (NULL: none). One that runs has read them. */
-static void haproxy_drop_pems(struct haproxy *h, const struct ing_conf *c)
-{
-	struct strmap keep = STRMAP_INIT;
-	DIR *dir = opendir(h->dir);
-	struct dirent *d;
-
-	for (size_t i = 0; c && i < c->n_pems; i++)
-		strmap_set(&keep, c->pems[i].file, h);
-	while (dir && (d = readdir(dir))) {
-		struct sv name = sv_from(d->d_name);
-
-		if (sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM) && !strmap_has(&keep, name))
-			(void)unlinkat(dirfd(dir), d->d_name, 0);
-	}
-	if (dir)
-		closedir(dir);
-	strmap_release(&keep);
-}
-
-/* All that one reads at its start: those of the state, and what stays. */
-static int haproxy_write_all(struct haproxy *h, const struct ing_conf *was, const struct ing_conf *c, struct err *err)
-{
-	_cleanup_(buf_release) struct buf config = BUF_INIT;
-
-	for (int i = 0; i < ING_MAPS; i++)
-		if ((!was || !sv_eq(was->maps[i], c->maps[i])) &&
-		    haproxy_write(h, ing_map_names[i], c->maps[i], err) < 0)
-			return -1;
-	for (size_t i = 0; i < c->n_pems; i++) {
-		_cleanup_free_ char *name = xasprintf("%.*s", SV_ARG(c->pems[i].file));
-		bool same = false;
-
-		for (size_t k = 0; was && k < was->n_pems && was->n_pems <= 512; k++)
-			same |= sv_eq(was->pems[k].file, c->pems[i].file) && sv_eq(was->pems[k].pem, c->pems[i].pem);
-		if (!same && haproxy_write(h, name, c->pems[i].pem, err) < 0)
-			return -1;
-	}
-	if (!was || !sv_eq(was->crt_list, c->crt_list))
-		haproxy_drop_pems(h, c);
-	buf_addsv(&config, c->config);
-	buf_printf(&config, "global\n  uid %u\n  gid %u\n  chroot void\n", (unsigned)h->uid, (unsigned)h->gid);
-	return haproxy_write(h, "crt-list.txt", c->crt_list, err) < 0 ||
-		       haproxy_write(h, "haproxy.cfg", buf_sv(&config), err) < 0
-		   ? -1
-		   : 0;
-}
-
-/* Shown for hosts that have no certificate. Nobody believes it; without one there would be no TLS at all. */
-static int haproxy_default_pem(struct haproxy *h, struct err *err)
-{
-	static const char *const names[] = { "ingress.invalid", NULL };
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	int64_t now = env_now_ns(h->env), from, to;
-	struct cert_opts o = { .common_name = "caravel-ingress-default",
-			       .dns_names = names,
-			       .not_before_ns = now - 3600 * NS_PER_SEC,
-			       .not_after_ns = now + DEFAULT_PEM_YEARS * INT64_C(365) * 86400 * NS_PER_SEC,
-			       .server = true };
-	struct sv pem, cert, key;
-
-	if (file_read(&a, arena_printf(&a, "%s/" ING_DEFAULT_PEM, h->dir), 1 << 16, &pem, NULL) == 0 &&
-	    cert_validity(pem, &from, &to, NULL) == 0 && from <= now && to > now + 30 * INT64_C(86400) * NS_PER_SEC)
-		return 0;
-	if (cert_make(&a, &o, SV(""), SV(""), &cert, &key, err) < 0)
-		return -1;
-	return haproxy_write(h, ING_DEFAULT_PEM, arena_svf(&a, "%.*s%.*s", SV_ARG(cert), SV_ARG(key)), err);
 }
 
 /* --- one process --- */
@@ -302,7 +219,7 @@ static int haproxy_spawn(struct haproxy *h, struct err *err)
 	vec_push(&argv, h->binary);
 	vec_push(&argv, "-db");
 	vec_push(&argv, "-f");
-	vec_push(&argv, h->config);
+	vec_push(&argv, h->work.config);
 	h->follows = *pids;
 	if (*pids) {
 		if (access(h->socket, F_OK) == 0) {
@@ -321,7 +238,7 @@ static int haproxy_spawn(struct haproxy *h, struct err *err)
 	h->exits->refs++;
 	p->child = child_start(h->env,
 			       &(struct child_opts){ .argv = argv.p,
-						     .cwd = h->dir,
+						     .cwd = h->work.dir,
 						     .stdin_fd = -1,
 						     .stdout_fd = log,
 						     .stderr_fd = log,
@@ -500,7 +417,7 @@ int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_
 	}
 	rc = -1;
 	/* Also for one that is only told: what starts next, for whatever reason, reads the same. */
-	if (haproxy_write_all(h, h->serving ? &h->serving->conf : NULL, &take->conf, err) < 0) {
+	if (ing_workdir_write(&h->work, h->serving ? &h->serving->conf : NULL, &take->conf, err) < 0) {
 		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
 		goto out;
 	}
@@ -570,7 +487,7 @@ void haproxy_end(struct haproxy *h)
 	if (h->current)
 		vec_push(&h->old, h->current);
 	h->next = h->current = NULL;
-	haproxy_drop_pems(h, NULL);
+	ing_workdir_drop_pems(&h->work, NULL);
 	h->serving = ing_state_free(h->serving);
 	h->starting = ing_state_free(h->starting);
 	for (size_t i = 0; i < h->adopted.n; i++)
@@ -599,8 +516,6 @@ static bool haproxy_installed(const char *name)
 struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 {
 	struct haproxy *h = xcalloc(1, sizeof(*h));
-	_cleanup_free_ char *void_dir = xasprintf("%s/ingress/void", o->data_dir);
-	const struct passwd *user;
 
 	h->env = o->env;
 	h->exits = xcalloc(1, sizeof(*h->exits));
@@ -608,24 +523,18 @@ struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 	h->exits->refs = 1;
 	h->exits->changed = o->changed;
 	h->exits->ctx = o->ctx;
-	h->dir = xasprintf("%s/ingress", o->data_dir);
-	h->config = xasprintf("%s/haproxy.cfg", h->dir);
-	h->socket = xasprintf("%s/" ING_SOCKET, h->dir);
-	h->log_file = xasprintf("%s/log", h->dir);
 	h->binary = xstrdup(o->binary				     ? o->binary
 			    : access("/usr/sbin/haproxy", X_OK) == 0 ? "/usr/sbin/haproxy"
 								     : "haproxy");
-	user = getpwnam("haproxy");
-	h->uid = user ? user->pw_uid : NOBODY;
-	h->gid = user ? user->pw_gid : NOBODY;
 	if (!haproxy_installed(h->binary)) {
 		(void)err_set(err, ERR_NOT_FOUND, "haproxy is not installed: apt-get install haproxy");
 		return haproxy_free(h);
 	}
-	if (dir_make(h->dir, 0700, err) < 0 || dir_make(void_dir, 0755, err) < 0 || haproxy_default_pem(h, err) < 0 ||
-	    haproxy_write(h, ING_APR1_LUA, sv_from(ing_apr1_lua), err) < 0)
+	if (ing_workdir_open(&h->work, o->data_dir, env_now_ns(h->env), err) < 0)
 		return haproxy_free(h);
-	haproxy_find(h->config, haproxy_adopt, h);
+	h->socket = xasprintf("%s/" ING_SOCKET, h->work.dir);
+	h->log_file = xasprintf("%s/log", h->work.dir);
+	haproxy_find(h->work.config, haproxy_adopt, h);
 	return h;
 }
 
@@ -647,8 +556,7 @@ struct haproxy *haproxy_free(struct haproxy *h)
 	vec_release(&h->adopted);
 	ing_state_free(h->serving);
 	ing_state_free(h->starting);
-	free(h->dir);
-	free(h->config);
+	ing_workdir_release(&h->work);
 	free(h->socket);
 	free(h->log_file);
 	free(h->binary);

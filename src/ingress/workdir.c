@@ -1,0 +1,111 @@
+#include "ingress/workdir.h"
+
+#include "base/file.h"
+#include "base/strmap.h"
+#include "ingress/apr1.h"
+#include "net/tls.h"
+
+#include <dirent.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DEFAULT_PEM_YEARS 10
+#define NOBODY 65534
+
+static int workdir_write(const struct ing_workdir *w, const char *name, struct sv text, struct err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", w->dir, name);
+
+	return file_write_again(path, text, 0600, err);
+}
+
+void ing_workdir_drop_pems(const struct ing_workdir *w, const struct ing_conf *c)
+{
+	struct strmap keep = STRMAP_INIT;
+	DIR *dir = opendir(w->dir);
+	struct dirent *d;
+
+	for (size_t i = 0; c && i < c->n_pems; i++)
+		strmap_set(&keep, c->pems[i].file, &keep);
+	while (dir && (d = readdir(dir))) {
+		struct sv name = sv_from(d->d_name);
+
+		if (sv_ends(name, SV(".pem")) && !sv_is(name, ING_DEFAULT_PEM) && !strmap_has(&keep, name))
+			(void)unlinkat(dirfd(dir), d->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+	strmap_release(&keep);
+}
+
+int ing_workdir_write(const struct ing_workdir *w, const struct ing_conf *was, const struct ing_conf *c,
+		      struct err *err)
+{
+	_cleanup_(buf_release) struct buf config = BUF_INIT;
+
+	for (int i = 0; i < ING_MAPS; i++)
+		if ((!was || !sv_eq(was->maps[i], c->maps[i])) &&
+		    workdir_write(w, ing_map_names[i], c->maps[i], err) < 0)
+			return -1;
+	for (size_t i = 0; i < c->n_pems; i++) {
+		_cleanup_free_ char *name = xasprintf("%.*s", SV_ARG(c->pems[i].file));
+		bool same = false;
+
+		for (size_t k = 0; was && k < was->n_pems && was->n_pems <= 512; k++)
+			same |= sv_eq(was->pems[k].file, c->pems[i].file) && sv_eq(was->pems[k].pem, c->pems[i].pem);
+		if (!same && workdir_write(w, name, c->pems[i].pem, err) < 0)
+			return -1;
+	}
+	if (!was || !sv_eq(was->crt_list, c->crt_list))
+		ing_workdir_drop_pems(w, c);
+	buf_addsv(&config, c->config);
+	buf_printf(&config, "global\n  uid %u\n  gid %u\n  chroot void\n", (unsigned)w->uid, (unsigned)w->gid);
+	return workdir_write(w, "crt-list.txt", c->crt_list, err) < 0 ||
+		       workdir_write(w, ING_CONFIG, buf_sv(&config), err) < 0
+		   ? -1
+		   : 0;
+}
+
+/* Shown for hosts that have no certificate. Nobody believes it; without one there would be no TLS at all. */
+static int workdir_default_pem(const struct ing_workdir *w, int64_t now, struct err *err)
+{
+	static const char *const names[] = { "ingress.invalid", NULL };
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t from, to;
+	struct cert_opts o = { .common_name = "caravel-ingress-default",
+			       .dns_names = names,
+			       .not_before_ns = now - 3600 * NS_PER_SEC,
+			       .not_after_ns = now + DEFAULT_PEM_YEARS * INT64_C(365) * 86400 * NS_PER_SEC,
+			       .server = true };
+	struct sv pem, cert, key;
+
+	if (file_read(&a, arena_printf(&a, "%s/" ING_DEFAULT_PEM, w->dir), 1 << 16, &pem, NULL) == 0 &&
+	    cert_validity(pem, &from, &to, NULL) == 0 && from <= now && to > now + 30 * INT64_C(86400) * NS_PER_SEC)
+		return 0;
+	if (cert_make(&a, &o, SV(""), SV(""), &cert, &key, err) < 0)
+		return -1;
+	return workdir_write(w, ING_DEFAULT_PEM, arena_svf(&a, "%.*s%.*s", SV_ARG(cert), SV_ARG(key)), err);
+}
+
+int ing_workdir_open(struct ing_workdir *w, const char *data_dir, int64_t now_ns, struct err *err)
+{
+	_cleanup_free_ char *empty = xasprintf("%s/ingress/void", data_dir);
+	const struct passwd *user = getpwnam("haproxy");
+
+	w->uid = user ? user->pw_uid : NOBODY;
+	w->gid = user ? user->pw_gid : NOBODY;
+	w->dir = xasprintf("%s/ingress", data_dir);
+	w->config = xasprintf("%s/" ING_CONFIG, w->dir);
+	return dir_make(w->dir, 0700, err) < 0 || dir_make(empty, 0755, err) < 0 ||
+		       workdir_default_pem(w, now_ns, err) < 0 ||
+		       workdir_write(w, ING_APR1_LUA, sv_from(ing_apr1_lua), err) < 0
+		   ? -1
+		   : 0;
+}
+
+void ing_workdir_release(struct ing_workdir *w)
+{
+	free(w->dir);
+	free(w->config);
+}
