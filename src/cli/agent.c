@@ -6,6 +6,7 @@
 #include "cli/supervise.h"
 #include "client/events.h"
 #include "dns/dns.h"
+#include "ingress/haproxy.h"
 #include "ingress/ingress.h"
 #include "kubelet/cni.h"
 #include "kubelet/containerd.h"
@@ -394,8 +395,10 @@ static int start_ingress(struct agent *a, struct err *err)
 	const struct cluster_facts *facts = a->home->facts;
 
 	if (facts_disabled(facts, "ingress") || facts_disabled(facts, "traefik") ||
-	    (!a->o->ingress_http_port && !a->o->ingress_https_port))
+	    (!a->o->ingress_http_port && !a->o->ingress_https_port)) {
+		(void)haproxy_cleanup(a->o->data_dir); /* of a server that had it */
 		return 0;
+	}
 	a->ingress_client = a->home->client(a->home->ctx, AGENT_INGRESS, "ingress-controller");
 	if (!a->ingress_client)
 		return 0;

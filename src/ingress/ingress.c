@@ -44,7 +44,7 @@ struct ingress {
 
 	/* Of runs alone. */
 	struct haproxy *haproxy;
-	bool class_made, said_missing;
+	bool class_made, looked_for_old;
 	struct ing_names names;
 	struct ing_checked checked;
 	struct strmap said;	 /* what Events told, and still holds */
@@ -454,7 +454,11 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 		log_info(SYS, "no Ingress is left, haproxy ends", "node", "%s", g->node_name);
 		haproxy_end(g->haproxy);
 		g->ports_ns = 0;
+	} else if (!g->haproxy && !g->looked_for_old) {
+		/* Its last Ingress went while no server ran. */
+		(void)haproxy_cleanup(g->data_dir);
 	}
+	g->looked_for_old = true;
 	ret->after_ns = after;
 	if (ingress_announce(g, &a, ports, err) < 0)
 		return -1;

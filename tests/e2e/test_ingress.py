@@ -651,6 +651,25 @@ def the_server_goes_and_comes(w):
     w.until("a", "one.example")
 
 
+def what_went_while_no_server_ran(w):
+    """The last Ingress is gone before the server that comes has looked: the HAProxy of the one before ends."""
+    path = f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses"
+    w.until("a", "one.example")
+    w.c.stop()
+    equal(len(w.haproxies()) > 0, True)
+    w.c.args.append("--disable=ingress")
+    w.c.start()
+    wait_for("no HAProxy", lambda: not w.haproxies())
+    w.c.stop()
+    w.c.args.pop()
+    w.c.start()
+    w.until("a", "one.example")
+    os.kill(w.c.server_pid, signal.SIGKILL)
+    w.c.wait_ready()
+    w.c.request("DELETE", path)
+    wait_for("no HAProxy", lambda: not w.haproxies())
+
+
 def a_port_that_is_taken(w):
     """It is left to who has it, by name, and served when he has gone."""
     path = f"/apis/networking.k8s.io/v1/namespaces/{NS}/ingresses"
@@ -682,7 +701,7 @@ def nothing_is_left(w):
 TESTS = [nothing_without_an_ingress, hosts_and_paths, what_is_missing, of_two_the_older, who_asks, tls, redirects, rewriting,
          bodies_and_time, passwords, limits, canaries, browsers, websockets, grpc,
          no_request_is_lost_to_endpoints, no_request_is_lost_to_reading_anew, injections, status_and_class,
-         deaths_and_hangs, the_server_goes_and_comes, a_port_that_is_taken, nothing_is_left]
+         deaths_and_hangs, the_server_goes_and_comes, what_went_while_no_server_ran, a_port_that_is_taken, nothing_is_left]
 
 if __name__ == "__main__":
     lib.need_node()
