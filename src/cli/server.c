@@ -98,7 +98,8 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		ROW("disable-controller-manager", 0, OPT_BOOL, disable_controllers, NULL, "no controllers"),
 		ROW("disable", 0, OPT_LIST, facts.disable, "NAME",
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
-		    "local-storage"),
+		    "local-storage "
+		    "(the class local-path) and ingress"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, facts.disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
 		ROW("disable-network-policy", 0, OPT_BOOL, facts.disable_policy, NULL,
