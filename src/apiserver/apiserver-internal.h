@@ -195,7 +195,7 @@ void slow_log_note(struct api_req *q, int code);
 /* --- debug.c --- */
 
 bool node_tunnel_serve(struct api_req *q); /* false: not one of its paths */
-bool debug_serve(struct api_req *q); /* false: not one of its paths, or they are turned off */
+bool debug_serve(struct api_req *q);	   /* false: not one of its paths, or they are turned off */
 
 /* --- event_ttl.c --- */
 
