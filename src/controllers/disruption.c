@@ -130,7 +130,7 @@ static int expected_scale(struct brun *r, int64_t *ret, struct err *err)
 	for (size_t i = 0; i < r->n_pods; i++) {
 		const struct val *ref = obj_controller_ref(r->pods[i]);
 		struct sv uid = val_get_str(ref, F_uid);
-		struct scale s;
+		struct scale s = { .replicas = 0 };
 		int rc;
 
 		if (!ref) {
