@@ -13,6 +13,7 @@ import time
 from lib import ROOT, Cluster, Failed, Skip, equal, main, need_node, wait_for
 
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
 PODS = ("x/a", "x/b", "y/a", "y/b", "z/a")
 PATIENCE = 0.6  # for an answer that should not come
 libc = ctypes.CDLL(None, use_errno=True)
@@ -76,11 +77,12 @@ def listening(kind, proto, family, port):
 
 
 def serve(netns, ports=(80, 81)):
-    """A process in the pod's namespace that tells whoever asks his address, by TCP, UDP and SCTP."""
+    """A process in the pod's namespace that says hello to whoever asks, by TCP, UDP and SCTP; it ends with this program."""
     pid = os.fork()
     if pid:
         return pid
     try:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         enter(netns)
         socks = []
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -161,6 +163,7 @@ class Lab:
         for pid in self.servers.values():
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+        self.servers.clear()
 
     def address(self, pod, v6):
         return next((a for a in self.ips[pod] if (":" in a) == v6), None)
@@ -510,7 +513,7 @@ def the_example(c):
         c.apply(f.read())
 
     def answer(pod, service):
-        r = c.run("exec", "-n", "shop", pod, "--", "wget", "-qO-", "-T", "2", f"http://{service}:8080/", check=False)
+        r = c.run("exec", "-n", "shop", pod, "--", "timeout", "3", "wget", "-qO-", f"http://{service}:8080/", check=False)
         return r.text.strip() if r.returncode == 0 else None
     wait_for("it to run", lambda: answer("front", "front") == "front", 60)
     wait_for("its back end", lambda: answer("front", "back") == "back", 30)
@@ -536,9 +539,12 @@ def run():
         LAB = Lab(c)
         LAB.before, LAB.table_name = set(tables()), None
         LAB.begin()
-        return main([open_without_policies, default_deny, selectors, egress, blocks, ports, sctp, label_flips, services_and_the_node,
-                     probes_pass, before_the_first_packet, put_back_after_a_flush, settings_turned_back, through_a_restart, a_namespace_goes,
-                     a_namespace_goes_and_the_server_too, the_example, removed_with_the_cluster], c)
+        try:
+            return main([open_without_policies, default_deny, selectors, egress, blocks, ports, sctp, label_flips, services_and_the_node,
+                         probes_pass, before_the_first_packet, put_back_after_a_flush, settings_turned_back, through_a_restart, a_namespace_goes,
+                         a_namespace_goes_and_the_server_too, the_example, removed_with_the_cluster], c)
+        finally:
+            LAB.end()
 
 
 if __name__ == "__main__":
