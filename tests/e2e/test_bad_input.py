@@ -240,7 +240,7 @@ def completion(_c):
     equal(proposed("version", "--help", "-"), ["--help"])
     for name in ("server", "cleanup", "sim"):
         text = subprocess.run([CARAVEL, "help", name], capture_output=True, text=True, timeout=10, check=True).stdout
-        equal(proposed(name, "--")[1:], re.findall(r"^  (?:-.,|   ) (--[a-z-]+)", text, re.M), name)
+        equal(proposed(name, "--")[1:], re.findall(r"^  (?:-.,|   ) (--[a-z0-9-]+)", text, re.M), name)
     for shell in ("bash", "zsh", "fish"):
         script = subprocess.run([CARAVEL, "completion", shell], capture_output=True, text=True, timeout=10, check=True).stdout
         if shutil.which(shell):

@@ -31,6 +31,7 @@ OBJECTS = {
     "statefulsets": {"spec": {"replicas": 0, "serviceName": "x", "selector": SELECTOR, "template": TEMPLATE}},
     "jobs": {"spec": {"template": ONCE}},
     "cronjobs": {"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": ONCE}}}},
+    "horizontalpodautoscalers": {"spec": {"maxReplicas": 2, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}},
     "leases": {"spec": {"holderIdentity": "x"}}, "endpointslices": {"addressType": "IPv4", "endpoints": []},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}},
     "ingressclasses": {"spec": {"controller": "x.io/y"}}, "networkpolicies": {"spec": {"podSelector": {}}},

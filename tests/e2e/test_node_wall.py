@@ -142,8 +142,11 @@ def labels_through_status(c, a, b):
     equal((after["metadata"]["labels"], after["status"]["message"]), ({"app": "honest"}, "here"))
 
 
-def other_peoples_pods_and_nodes(_c, a, _b):
-    """S12: a node looks at what runs elsewhere."""
+def other_peoples_pods_and_nodes(c, a, _b):
+    """S12: a node looks at what runs elsewhere. Its network and policies read Nodes and Pods by roles, which an administrator may
+    take away; all else has no other way."""
+    for name in ("node-network", "node-policies"):
+        equal(c.request("DELETE", f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:caravel:{name}")[0], 200)
     for path in ("/api/v1/pods", "/api/v1/pods?watch=true", "/api/v1/namespaces/vip/pods", "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-b"):
         a.refused("GET", path, "can only list/watch pods with spec.nodeName field selector")
     a.refused("GET", "/api/v1/namespaces/vip/pods/pod-b", UNRELATED)
