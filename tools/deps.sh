@@ -7,14 +7,12 @@ build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl
   libarchive-dev libhttp-parser-dev libldns-dev libcmocka-dev"
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static haproxy"
 test="$build $run clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm
-  dnsutils libc-ares-dev musl-tools"
-bench="$test nghttp2-server"
+  dnsutils libc-ares-dev musl-tools nghttp2-server"
 
 case "${1:-}" in
 build) want=$build ;;
 run) want="$build $run" ;;
-test) want=$test ;;
-bench) want=$bench ;;
+test | bench) want=$test ;;
 *) echo "usage: deps.sh build|run|test|bench" >&2; exit 2 ;;
 esac
 
