@@ -163,6 +163,18 @@ bool sysctl_hand_over(struct sysctls *s, const char *heirs)
 	return done;
 }
 
+void sysctls_give_back(const char *file, const char *heirs)
+{
+	struct sysctls s;
+
+	if (!file)
+		return;
+	sysctls_init(&s, file);
+	if (s.saved.n && !(heirs && sysctl_hand_over(&s, heirs)))
+		sysctl_restore(&s);
+	sysctls_release(&s);
+}
+
 void sysctls_release(struct sysctls *s)
 {
 	vec_release(&s->saved);

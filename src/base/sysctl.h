@@ -29,5 +29,8 @@ void sysctl_restore(struct sysctls *s); /* and removes the file */
  * somebody lives there, for a name alone may be anybody's. One whose first line names another network namespace
  * ("... netns 4026531840") is none: the settings there are others of the same names. False when there is none. */
 bool sysctl_hand_over(struct sysctls *s, const char *heirs);
+/* What whoever is gone has left in the file (NULL: nothing) is given back, or handed over to heirs (NULL: there are
+ * none). */
+void sysctls_give_back(const char *file, const char *heirs);
 uint64_t sysctl_netns(void); /* of this process, as claims name it; 0: not known */
 void sysctls_release(struct sysctls *s);

@@ -199,7 +199,6 @@ int dev_cleanup(const char *data_dir, const char *settings, bool images, void (*
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	pid_t pid[DEV_NODES_MAX + 1] = { 0 };
-	struct sysctls s;
 	struct dev_net net;
 	struct err first = ERR_INIT;
 	int bad, rc;
@@ -225,10 +224,7 @@ int dev_cleanup(const char *data_dir, const char *settings, bool images, void (*
 	rc = dev_net_down(&net, first.reason ? NULL : &first);
 	if (rc > 0 && say)
 		say(arena_printf(&a, "removed the network %s and its namespaces", net.name), ctx);
-	sysctls_init(&s, settings);
-	if (s.saved.n && !sysctl_hand_over(&s, ALL_CLAIMS))
-		sysctl_restore(&s);
-	sysctls_release(&s);
+	sysctls_give_back(settings, ALL_CLAIMS);
 	return first.reason ? err_move(err, &first) : 0;
 }
 

@@ -547,8 +547,7 @@ int netd_cleanup(const char *device, const char *settings, const char *heirs, st
 		rc = kernel_apply(&k->b, &c, 1, err) ? -1 : 1;
 	}
 	netd_have_release(&have);
-	if (k->sysctls.saved.n && !(heirs && sysctl_hand_over(&k->sysctls, heirs)))
-		sysctl_restore(&k->sysctls);
+	sysctls_give_back(settings, heirs);
 	if (k->ranges_file && rc >= 0)
 		(void)unlink(k->ranges_file);
 	kernel_free(&k->b);

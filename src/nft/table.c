@@ -82,7 +82,7 @@ static void table_drop_cache(struct nft_table *t)
 	(void)malloc_trim(0);
 }
 
-int nft_table_apply(struct nft_table *t, struct sv commands, bool anew, struct err *err)
+int nft_table_apply(struct nft_table *t, struct sv commands, struct err *err)
 {
 	_cleanup_free_ char *text = xstrndup(commands.p, commands.n);
 	struct nfnl_shape shape;
@@ -94,7 +94,7 @@ int nft_table_apply(struct nft_table *t, struct sv commands, bool anew, struct e
 	if (commands.n > LARGE)
 		table_drop_cache(t);
 	(void)nfnl_generation(t->nl, &t->generation, NULL);
-	if (anew && nfnl_shape(t->nl, t->name, t->is_fixed, &shape, NULL) == 0)
+	if (sv_starts(commands, SV("add table ")) && nfnl_shape(t->nl, t->name, t->is_fixed, &shape, NULL) == 0)
 		t->fixed = shape.fixed;
 	return 0;
 }

@@ -20,8 +20,9 @@ struct mnl_socket;
 struct nft_table *nft_table_new(const char *name, bool (*is_fixed)(struct sv chain), struct err *err);
 struct nft_table *nft_table_free(struct nft_table *t); /* what is in the kernel stays */
 
-/* One transaction of nft commands, atomically. anew: they put the table in place of whatever there was. */
-int nft_table_apply(struct nft_table *t, struct sv commands, bool anew, struct err *err);
+/* One transaction of nft commands, atomically. What puts the table in place of whatever there was begins with `add
+ * table`. */
+int nft_table_apply(struct nft_table *t, struct sv commands, struct err *err);
 /* Is it there as we left it? */
 bool nft_table_intact(struct nft_table *t);
 struct mnl_socket *nft_table_socket(struct nft_table *t); /* for nft/nfnl.h */

@@ -67,7 +67,7 @@ static int nft_apply(struct proxy_backend *b, struct sv commands, struct err *er
 {
 	struct nft_backend *n = self(b);
 
-	if (nft_table_apply(n->table, commands, sv_starts(commands, SV("add table ")), err) < 0)
+	if (nft_table_apply(n->table, commands, err) < 0)
 		return -1;
 	if (!n->open)
 		(void)sysctl_ensure(&n->sysctls, "net/ipv4/conf/all/route_localnet", "1");
@@ -155,15 +155,8 @@ void proxy_backend_nft_conntrack(struct proxy_backend *b, const struct proxy_con
 
 int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)
 {
-	if (settings) {
-		struct sysctls s;
-
-		/* Before the guard goes that route_localnet needs. */
-		sysctls_init(&s, settings);
-		if (s.saved.n && !(heirs && sysctl_hand_over(&s, heirs)))
-			sysctl_restore(&s);
-		sysctls_release(&s);
-	}
+	/* Before the guard goes that route_localnet needs. */
+	sysctls_give_back(settings, heirs);
 	return nft_table_remove(table, err);
 }
 

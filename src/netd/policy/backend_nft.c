@@ -32,7 +32,7 @@ static bool netpol_nft_prepare(struct netpol_backend *b)
 
 static int netpol_nft_apply(struct netpol_backend *b, struct sv commands, struct err *err)
 {
-	return nft_table_apply(netpol_nft(b)->table, commands, sv_starts(commands, SV("add table ")), err);
+	return nft_table_apply(netpol_nft(b)->table, commands, err);
 }
 
 static bool netpol_nft_intact(struct netpol_backend *b)
@@ -105,13 +105,6 @@ struct netpol_backend *netpol_backend_nft_new(const char *table, const char *set
 
 int netpol_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)
 {
-	if (settings) {
-		struct sysctls s;
-
-		sysctls_init(&s, settings);
-		if (s.saved.n && !(heirs && sysctl_hand_over(&s, heirs)))
-			sysctl_restore(&s);
-		sysctls_release(&s);
-	}
+	sysctls_give_back(settings, heirs);
 	return nft_table_remove(table, err);
 }
