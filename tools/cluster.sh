@@ -13,6 +13,10 @@ running() { # the pid file names a live caravel server
 		tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qE 'caravel (server|dev)'
 }
 
+# A cluster of several nodes that `make run NODES=...` has started is meant, too.
+dev=/var/lib/caravel-dev
+dev_too() { [ -z "${NODES:-}" ] && [ -d $dev ] && [ "$data" = /var/lib/caravel ]; }
+
 # Of `caravel dev` the first node's address; else this machine's own.
 api_host() {
 	sed -n 's#.*server: https://\(.*\):[0-9]*$#\1#p' "$kubeconfig" 2> /dev/null | grep . || echo 127.0.0.1
@@ -92,10 +96,9 @@ stop)
 		exit 0
 	fi
 	[ -x "$caravel" ] || die "$caravel is missing, which does the stopping; 'make build' makes it"
-	# A cluster of several nodes that `make run NODES=...` has started is meant, too.
-	if [ -z "${NODES:-}" ] && [ -d /var/lib/caravel-dev ] && [ "$data" = /var/lib/caravel ]; then
+	if dev_too; then
 		"$caravel" dev stop
-		rm -f /var/lib/caravel-dev/server.pid
+		rm -f $dev/server.pid
 	fi
 	if running; then
 		say "stopping the server (pid $pid)"
@@ -115,6 +118,9 @@ stop)
 	;;
 clean-data)
 	"$0" stop "$caravel" "$data" "$kubeconfig" "$port"
+	if dev_too; then
+		rm -rf $dev
+	fi
 	rm -rf "$data" "$kubeconfig"
 	rmdir "$(dirname "$kubeconfig")" 2> /dev/null || true
 	say "forgot the cluster: $data and $kubeconfig are gone"
