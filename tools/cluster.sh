@@ -26,7 +26,7 @@ api_host() {
 node_ready() {
 	"$kubectl" --kubeconfig "$kubeconfig" get nodes -o jsonpath='{range .items[*].status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{"\n"}{end}' 2> /dev/null |
 		while read -r status beat; do
-			[ "$status" = True ] && ! [[ $beat < $started ]] && echo ready
+			if [ "$status" = True ] && ! [[ $beat < $started ]]; then echo ready; fi
 		done | [ "$(grep -c ready)" -ge "${NODES:-1}" ]
 }
 
