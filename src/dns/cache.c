@@ -51,17 +51,12 @@ static void cache_drop(struct dns_cache *c, struct cache_entry *e)
 	free(e);
 }
 
-void dns_cache_clear(struct dns_cache *c)
-{
-	while (!list_empty(&c->by_use))
-		cache_drop(c, LIST_ENTRY(c->by_use.next, struct cache_entry, link));
-}
-
 struct dns_cache *dns_cache_free(struct dns_cache *c)
 {
 	if (!c)
 		return NULL;
-	dns_cache_clear(c);
+	while (!list_empty(&c->by_use))
+		cache_drop(c, LIST_ENTRY(c->by_use.next, struct cache_entry, link));
 	strmap_release(&c->entries);
 	free(c);
 	return NULL;

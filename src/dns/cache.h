@@ -33,4 +33,3 @@ enum dns_cached dns_cache_get(struct dns_cache *c, const struct dns_key *k, int6
 			      uint32_t *ret_age_s);
 size_t dns_cache_bytes(const struct dns_cache *c);
 size_t dns_cache_count(const struct dns_cache *c);
-void dns_cache_clear(struct dns_cache *c);

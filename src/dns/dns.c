@@ -537,11 +537,6 @@ struct dns *dns_start(const struct dns_opts *o, struct err *err)
 	return d;
 }
 
-bool dns_synced(struct dns *d)
-{
-	return d->synced;
-}
-
 int dns_port(const struct dns *d)
 {
 	return d->port;

@@ -34,6 +34,5 @@ struct dns_opts {
 
 /* Strings are copied. Fails where no port can be had. */
 struct dns *dns_start(const struct dns_opts *o, struct err *err);
-bool dns_synced(struct dns *d); /* answers with what the cluster has */
 int dns_port(const struct dns *d);
 struct dns *dns_stop(struct dns *d); /* NULL is fine; returns NULL */

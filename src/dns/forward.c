@@ -11,7 +11,6 @@
 #define FLIGHT_NS (5 * NS_PER_SEC) /* then nobody knows */
 #define PROBE_NS (2 * NS_PER_SEC)
 #define STALE_AFTER_NS (1800 * NS_PER_MS) /* RFC 8767, 5 */
-#define STALE_TTL_S 30
 #define TRIES_MAX 5
 #define JUNK_MAX 16			  /* wrong answers to one try: somebody guesses; then by TCP */
 #define FAILED_AFTER_NS (400 * NS_PER_MS) /* who has not answered by then, when another one has, failed */

@@ -318,8 +318,7 @@ bool dns_out_record(struct dns_out *o, enum dns_section s, const struct dns_name
 
 size_t dns_out_end(struct dns_out *o)
 {
-	return wire_end(o->q, o->p, o->n, o->counts, o->rcode,
-			(o->truncated ? FLAG_TC : 0) | (o->aa ? FLAG_AA : 0) | (o->ad ? FLAG_AD : 0));
+	return wire_end(o->q, o->p, o->n, o->counts, o->rcode, (o->truncated ? FLAG_TC : 0) | (o->aa ? FLAG_AA : 0));
 }
 
 /* --- what an upstream server says --- */
@@ -331,12 +330,11 @@ struct msg_record {
 
 struct dns_msg {
 	int refs;
-	uint16_t type;
 	enum dns_rcode rcode;
 	bool ad, negative;
 	uint32_t life_s;
 	uint16_t counts[3];
-	size_t n, n_records, begin; /* begin: behind the question */
+	size_t n, n_records;
 	struct msg_record *records; /* both behind this */
 	uint8_t *bytes;
 };
@@ -437,12 +435,10 @@ static struct dns_msg *msg_keep(const struct msg_reader *r, size_t begin)
 	struct dns_msg *m = xmalloc(sizeof(*m) + records + n);
 
 	*m = (struct dns_msg){ .refs = 1,
-			       .type = r->type,
 			       .rcode = (enum dns_rcode)(r->extended << 4 | (r->flags & 15u)),
 			       .ad = r->flags & FLAG_AD,
 			       .n = n,
 			       .n_records = r->records.n,
-			       .begin = begin,
 			       .records = (struct msg_record *)(m + 1) };
 	m->bytes = (uint8_t *)m->records + records;
 	if (records)

@@ -74,7 +74,7 @@ struct dns_out {
 	const struct dns_query *q;
 	uint16_t counts[3];
 	enum dns_rcode rcode;
-	bool truncated, aa, ad;
+	bool truncated, aa;
 };
 
 /* Of the query's limit and room the smaller one counts. room is at least DNS_UDP_PLAIN. */

@@ -200,7 +200,7 @@ static size_t zone_text(struct zone_entry *e, struct sv s)
 
 static struct zone_entry *zone_pack(const struct zone_build *b, struct sv name)
 {
-	size_t texts = name.n, bytes, ptrs = 0;
+	size_t texts = name.n, ptrs = 0;
 	struct zone_entry *e;
 	struct sv last = SV_NULL;
 	uint32_t last_at = 0;
@@ -209,9 +209,7 @@ static struct zone_entry *zone_pack(const struct zone_build *b, struct sv name)
 		texts += b->records.p[i].key.n + b->records.p[i].data.n;
 		ptrs += b->records.p[i].type != DNS_SRV;
 	}
-	bytes = sizeof(*e) + ptrs * sizeof(struct zone_ptr) + b->records.n * sizeof(struct zone_packed) + texts;
-	e = xcalloc(1, bytes);
-	e->bytes = bytes;
+	e = xcalloc(1, sizeof(*e) + ptrs * sizeof(struct zone_ptr) + b->records.n * sizeof(struct zone_packed) + texts);
 	e->ptrs = (struct zone_ptr *)(e + 1);
 	e->records = (struct zone_packed *)(e->ptrs + ptrs);
 	e->texts = (char *)(e->records + b->records.n);
@@ -274,11 +272,6 @@ bool zone_entry_same(const struct zone_entry *a, const struct zone_entry *b)
 	return a->headless == b->headless && a->n_records == b->n_records && a->n_texts == b->n_texts &&
 	       memcmp(a->records, b->records, a->n_records * sizeof(*a->records)) == 0 &&
 	       memcmp(a->texts, b->texts, a->n_texts) == 0;
-}
-
-size_t zone_entry_bytes(const struct zone_entry *e)
-{
-	return e->bytes;
 }
 
 struct sv zone_entry_key(const struct zone_entry *e)

@@ -23,8 +23,6 @@
 
 struct obj;
 
-#define ZONE_TTL 5 /* seconds */
-
 /* --- one Service --- */
 
 struct zone_entry;
@@ -35,7 +33,6 @@ bool zone_key(struct sv ns, struct sv name, struct buf *to);
 struct zone_entry *zone_entry_new(const struct obj *svc, struct obj *const *slices, size_t n);
 struct zone_entry *zone_entry_free(struct zone_entry *e);		      /* NULL is fine; returns NULL */
 bool zone_entry_same(const struct zone_entry *a, const struct zone_entry *b); /* NULL is none */
-size_t zone_entry_bytes(const struct zone_entry *e);
 
 struct zone_record {
 	uint16_t type;
@@ -66,7 +63,6 @@ struct zone_entry *zone_table_set(struct zone_table *t, struct sv key, struct zo
 const struct zone_entry *zone_table_get(const struct zone_table *t, struct sv key); /* or NULL */
 bool zone_table_has_namespace(const struct zone_table *t, struct sv label);	    /* with a Service in it */
 size_t zone_table_count(const struct zone_table *t);
-void zone_table_clear(struct zone_table *t);
 
 /* Names of an address: calls fn (unless NULL) with the labels before the Service's own ("" for itself). Returns how
  * many, at most ZONE_NAMES_MAX. */

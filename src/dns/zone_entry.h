@@ -18,7 +18,6 @@ struct zone_packed {
 };
 
 struct zone_entry {
-	size_t bytes; /* of the whole block */
 	size_t n_records, n_ptrs, n_texts;
 	uint8_t name_n; /* of the texts: NAME.NS */
 	bool headless;

@@ -16,26 +16,20 @@ struct zone_table *zone_table_new(void)
 	return xcalloc(1, sizeof(struct zone_table));
 }
 
-struct zone_table *zone_table_free(struct zone_table *t)
-{
-	if (!t)
-		return NULL;
-	zone_table_clear(t);
-	free(t);
-	return NULL;
-}
-
 static void table_free_entry(void *e)
 {
 	zone_entry_free(e);
 }
 
-void zone_table_clear(struct zone_table *t)
+struct zone_table *zone_table_free(struct zone_table *t)
 {
+	if (!t)
+		return NULL;
 	strmap_release(&t->addresses);
 	strmap_release(&t->namespaces);
 	strmap_release_with(&t->entries, table_free_entry);
-	*t = (struct zone_table){ 0 };
+	free(t);
+	return NULL;
 }
 
 static struct sv table_address_key(const struct ip_addr *a)

@@ -346,11 +346,6 @@ void framed_begin(struct framed_server *s)
 	BUG_ON(uv_poll_start(&s->accept, UV_READABLE, framed_on_accept) != 0);
 }
 
-size_t framed_conns(const struct framed_server *s)
-{
-	return s->n_conns;
-}
-
 static void framed_on_gone(uv_handle_t *h)
 {
 	framed_unref(h->data);

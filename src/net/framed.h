@@ -38,7 +38,6 @@ struct framed_server_opts {
 };
 struct framed_server *framed_listen(const struct framed_server_opts *o, struct err *err);
 void framed_begin(struct framed_server *s); /* from now on connections are taken: until then they wait */
-size_t framed_conns(const struct framed_server *s);
 void framed_send(struct framed_server *s, const struct framed_peer *to, struct sv bytes);
 void framed_drop(struct framed_server *s, const struct framed_peer *to); /* no answer: closes it */
 /* Ends all connections; the memory goes when the loop has run on, at the latest when it is freed. */
