@@ -118,11 +118,6 @@ int sv_order(const void *a, const void *b)
 	return sv_cmp(*x, *y);
 }
 
-static char ascii_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 bool sv_ieq(struct sv a, struct sv b)
 {
 	if (a.n != b.n)

@@ -121,6 +121,10 @@ bool sv_to_u64(struct sv s, uint64_t *ret);
 /* The other way, into tmp, without a NUL: for what is too frequent for printf(). */
 #define U64_TEXT_MAX 20
 struct sv u64_text(uint64_t v, char tmp[U64_TEXT_MAX]);
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
 /* Of a hexadecimal digit; -1 of anything else. */
 static inline int hex_value(char c)
 {

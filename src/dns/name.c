@@ -2,11 +2,6 @@
 
 #include <stdio.h>
 
-static uint8_t name_lower_byte(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
-}
-
 bool dns_name_parse(struct sv text, struct dns_name *ret)
 {
 	struct sv rest = text, label;
@@ -35,7 +30,7 @@ void dns_name_lower(struct dns_name *n)
 {
 	/* A length is at most 63, and so never a letter. */
 	for (size_t i = 0; i < n->n; i++)
-		n->b[i] = name_lower_byte(n->b[i]);
+		n->b[i] = (uint8_t)ascii_lower((char)n->b[i]);
 }
 
 void dns_name_text(const struct dns_name *n, struct buf *to)
@@ -64,12 +59,7 @@ bool dns_name_eq(const struct dns_name *a, const struct dns_name *b)
 
 bool dns_name_ieq(const struct dns_name *a, const struct dns_name *b)
 {
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (name_lower_byte(a->b[i]) != name_lower_byte(b->b[i]))
-			return false;
-	return true;
+	return sv_ieq(sv_make((const char *)a->b, a->n), sv_make((const char *)b->b, b->n));
 }
 
 bool dns_name_within(const struct dns_name *n, const struct dns_name *zone, size_t *ret_before)

@@ -258,7 +258,6 @@ static size_t out_name(const struct dns_out *o, uint8_t *to, const struct dns_na
 	for (; compress && name->b[at]; at += 1u + name->b[at]) {
 		size_t left = (size_t)name->n - at;
 		size_t from = (size_t)have->n - left;
-		struct dns_name a = { .n = (uint8_t)left }, b = { .n = (uint8_t)left };
 		size_t step = 0;
 
 		if (left > have->n)
@@ -267,9 +266,7 @@ static size_t out_name(const struct dns_out *o, uint8_t *to, const struct dns_na
 			step += 1u + have->b[step];
 		if (step != from)
 			continue;
-		memcpy(a.b, name->b + at, left);
-		memcpy(b.b, have->b + from, left);
-		if (!dns_name_ieq(&a, &b))
+		if (!sv_ieq(sv_make((const char *)name->b + at, left), sv_make((const char *)have->b + from, left)))
 			continue;
 		memcpy(to, name->b, at);
 		wire_put16(to + at, (uint16_t)(0xc000u | (DNS_HEADER + from)));

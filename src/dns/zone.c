@@ -54,7 +54,7 @@ static struct sv zone_lower_label(struct arena *a, const char *prefix, struct sv
 	memcpy(p + 1, prefix, strlen(prefix));
 	memcpy(p + 1 + strlen(prefix), text.p, text.n);
 	for (size_t i = 1; i <= n; i++)
-		p[i] = (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + ('a' - 'A') : p[i]);
+		p[i] = ascii_lower(p[i]);
 	return sv_make(p, n + 1);
 }
 
