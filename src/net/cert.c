@@ -11,6 +11,20 @@
 #include <openssl/x509v3.h>
 #include <time.h>
 
+X509 *cert_read(struct sv pem)
+{
+	_cleanup_(bio_freep) BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+
+	return b ? PEM_read_bio_X509(b, NULL, pem_no_password, NULL) : NULL;
+}
+
+EVP_PKEY *cert_read_key(struct sv pem)
+{
+	_cleanup_(bio_freep) BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+
+	return b ? PEM_read_bio_PrivateKey(b, NULL, pem_no_password, NULL) : NULL;
+}
+
 struct sv cert_bio_text(struct arena *a, BIO *b)
 {
 	char *p = NULL;
@@ -156,9 +170,7 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 
 	if (!ca_cert.n && ca_key.n) {
-		_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(ca_key.p, (int)ca_key.n);
-
-		key = PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL);
+		key = cert_read_key(ca_key);
 		if (!key)
 			return tls_err(err, NULL, ERR_INVALID, "reading the CA's key");
 	} else {
@@ -167,11 +179,8 @@ int cert_make(struct arena *a, const struct cert_opts *o, struct sv ca_cert, str
 	if (!key || !x || !out)
 		return tls_err(err, NULL, ERR_INTERNAL, "making a key");
 	if (ca_cert.n) {
-		_cleanup_(bio_freep) BIO *cb = BIO_new_mem_buf(ca_cert.p, (int)ca_cert.n);
-		_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(ca_key.p, (int)ca_key.n);
-
-		issuer = PEM_read_bio_X509(cb, NULL, pem_no_password, NULL);
-		signer = PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL);
+		issuer = cert_read(ca_cert);
+		signer = cert_read_key(ca_key);
 		if (!issuer || !signer)
 			return tls_err(err, NULL, ERR_INVALID, "reading the signing CA");
 	}
@@ -225,17 +234,9 @@ int cert_validity(struct sv cert_pem, int64_t *ret_from_ns, int64_t *ret_to_ns, 
 	return 0;
 }
 
-static X509 *cert_read(struct sv pem)
-{
-	_cleanup_(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
-
-	return b ? PEM_read_bio_X509(b, NULL, pem_no_password, NULL) : NULL;
-}
-
 bool cert_is_of(struct sv cert_pem, struct sv key_pem, struct sv ca_cert_pem)
 {
-	_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(key_pem.p, (int)MIN(key_pem.n, (size_t)INT_MAX));
-	_cleanup_(pkey_freep) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL) : NULL;
+	_cleanup_(pkey_freep) EVP_PKEY *key = cert_read_key(key_pem);
 	_cleanup_(x509_freep) X509 *x = cert_read(cert_pem), *ca = ca_cert_pem.n ? cert_read(ca_cert_pem) : NULL;
 	bool is = x && (!key_pem.n || (key && X509_check_private_key(x, key) == 1)) &&
 		  (!ca_cert_pem.n || (ca && X509_verify(x, X509_get0_pubkey(ca)) == 1));

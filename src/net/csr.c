@@ -324,10 +324,8 @@ static bool csr_fill(X509 *x, X509_REQ *r, X509 *ca, const struct csr_sign_opts 
 
 int csr_sign(struct arena *a, struct sv csr_pem, const struct csr_sign_opts *o, struct sv *ret_cert, struct err *err)
 {
-	_cleanup_(bio_freep) BIO *cb = BIO_new_mem_buf(o->ca_cert.p, (int)MIN(o->ca_cert.n, (size_t)INT_MAX));
-	_cleanup_(bio_freep) BIO *kb = BIO_new_mem_buf(o->ca_key.p, (int)MIN(o->ca_key.n, (size_t)INT_MAX));
-	_cleanup_(x509_freep) X509 *ca = cb ? PEM_read_bio_X509(cb, NULL, pem_no_password, NULL) : NULL;
-	_cleanup_(pkey_freep) EVP_PKEY *key = kb ? PEM_read_bio_PrivateKey(kb, NULL, pem_no_password, NULL) : NULL;
+	_cleanup_(x509_freep) X509 *ca = cert_read(o->ca_cert);
+	_cleanup_(pkey_freep) EVP_PKEY *key = cert_read_key(o->ca_key);
 	_cleanup_(x509_freep) X509 *x = X509_new();
 	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 	_cleanup_(x509_req_freep) X509_REQ *r = NULL;
@@ -350,16 +348,6 @@ int csr_sign(struct arena *a, struct sv csr_pem, const struct csr_sign_opts *o, 
 
 /* --- making --- */
 
-static EVP_PKEY *csr_key(struct sv pem)
-{
-	_cleanup_(bio_freep) BIO *b = NULL;
-
-	if (!pem.n)
-		return EVP_EC_gen("P-256");
-	b = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT_MAX));
-	return b ? PEM_read_bio_PrivateKey(b, NULL, pem_no_password, NULL) : NULL;
-}
-
 static bool csr_add_names(X509_REQ *r, const struct cert_opts *o)
 {
 	_cleanup_(general_names_freep) GENERAL_NAMES *names = cert_names(o->dns_names, o->ip_addrs);
@@ -377,7 +365,7 @@ static bool csr_add_names(X509_REQ *r, const struct cert_opts *o)
 int csr_make(struct arena *a, const struct cert_opts *o, struct sv key_pem, struct sv *ret_csr, struct sv *ret_key,
 	     struct err *err)
 {
-	_cleanup_(pkey_freep) EVP_PKEY *key = csr_key(key_pem);
+	_cleanup_(pkey_freep) EVP_PKEY *key = key_pem.n ? cert_read_key(key_pem) : EVP_EC_gen("P-256");
 	_cleanup_(x509_req_freep) X509_REQ *r = X509_REQ_new();
 	_cleanup_(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 

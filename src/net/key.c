@@ -17,18 +17,9 @@ DEFINE_CLEANUP(BIGNUM *, bn_freep, BN_free)
 
 #define COORDINATE_BYTES 32 /* of P-256 */
 
-static struct sv bio_to_arena(struct arena *a, BIO *bio)
-{
-	char *p;
-	long n = BIO_get_mem_data(bio, &p);
-
-	return arena_sv(a, sv_make(p, n > 0 ? (size_t)n : 0));
-}
-
 static EVP_PKEY *read_key(struct sv pem, struct err *err)
 {
-	_cleanup_(bio_freep) BIO *bio = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
+	EVP_PKEY *key = cert_read_key(pem);
 
 	if (!key)
 		err_set(err, ERR_INTERNAL, "cannot read a private key: %s",
@@ -43,7 +34,7 @@ int key_new_ec(struct arena *a, struct sv *ret_key_pem, struct err *err)
 
 	if (!key || !bio || PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
 		return err_set(err, ERR_INTERNAL, "cannot make a P-256 key");
-	*ret_key_pem = bio_to_arena(a, bio);
+	*ret_key_pem = cert_bio_text(a, bio);
 	return 0;
 }
 
@@ -56,7 +47,7 @@ int key_public_pem(struct arena *a, struct sv key_pem, struct sv *ret_pem, struc
 		return -1;
 	if (!bio || PEM_write_bio_PUBKEY(bio, key) != 1)
 		return err_set(err, ERR_INTERNAL, "cannot write a public key");
-	*ret_pem = bio_to_arena(a, bio);
+	*ret_pem = cert_bio_text(a, bio);
 	return 0;
 }
 

@@ -23,6 +23,9 @@ int tls_client_prepare(SSL *ssl, const struct tls_ctx *c, const char *server_nam
 
 /* --- of certificates and requests for them (cert.c, csr.c) --- */
 
+/* Of the first such block of a PEM text; NULL, and OpenSSL's errors are queued: there is none. */
+X509 *cert_read(struct sv pem);
+EVP_PKEY *cert_read_key(struct sv pem);
 struct sv cert_bio_text(struct arena *a, BIO *b);
 int cert_key_pem(struct arena *a, EVP_PKEY *key, struct sv *ret, struct err *err);
 /* The subject of o, into an empty name. */
