@@ -289,11 +289,11 @@ static void render_where(struct buf *b, const struct np_change *c)
 
 static void render_elem(struct buf *b, const struct np_change *c)
 {
-	const char *ip = ip_text(c->ip).s;
+	const struct ip_text ip = ip_text(c->ip);
 
-	buf_adds(b, ip);
+	buf_adds(b, ip.s);
 	if (c->table == NP_SELF)
-		buf_printf(b, " . %s", ip);
+		buf_printf(b, " . %s", ip.s);
 	else if (c->table == NP_INGRESS || c->table == NP_EGRESS)
 		buf_printf(b, " : goto p%c%u", dir_letters[c->table == NP_EGRESS], c->id);
 	else if (c->named)
