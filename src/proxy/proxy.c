@@ -21,7 +21,6 @@
 #define REST_MIN_NS (10 * NS_PER_MS)
 #define REST_MAX_NS (100 * NS_PER_MS)
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
-#define NODE_NETS_MAX 64	   /* of a Node's own words */
 #define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
 
 static const struct retry_policy proxy_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
