@@ -81,7 +81,7 @@ static void commit_tidy(struct np_elems *e)
 
 static void commit_member(struct np_changes *c, const struct np_addr *a, struct np_elem e, bool add)
 {
-	struct np_change x = { .table = NP_SET, .named = e.value != 0, .id = e.set, .value = e.value, .ip = a->ip };
+	struct np_change x = { .table = NP_SET, .id = e.set, .value = e.value, .ip = a->ip };
 
 	if (add)
 		vec_push(&c->add, x);
@@ -238,7 +238,7 @@ static void commit_render(struct netpol_track *t, struct np_changes *c, struct b
 	if (t->unknown)
 		np_render_remove(b, t->table);
 	t->unknown = false;
-	if (t->n_combos > 0 && !t->there) {
+	if (t->combos.n > 0 && !t->there) {
 		np_render_base(b, t);
 		t->there = true;
 	}

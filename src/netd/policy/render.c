@@ -296,7 +296,7 @@ static void render_elem(struct buf *b, const struct np_change *c)
 		buf_printf(b, " . %s", ip.s);
 	else if (c->table == NP_INGRESS || c->table == NP_EGRESS)
 		buf_printf(b, " : goto p%c%u", dir_letters[c->table == NP_EGRESS], c->id);
-	else if (c->named)
+	else if (c->value)
 		buf_printf(b, " . %u . %u", c->value >> 16, c->value & 0xffff);
 }
 

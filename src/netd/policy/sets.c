@@ -186,7 +186,6 @@ struct np_combo *np_combo_get(struct netpol_track *t, const struct np_pod *p, en
 		c->dir = d;
 		c->key = xmemdup(key.p, key.n);
 		c->key_n = key.n;
-		t->n_combos++;
 		for (size_t i = 0; i < p->ns->versions.n; i++) {
 			struct np_version *v = p->ns->versions.p[i];
 
@@ -205,7 +204,6 @@ void np_combo_put(struct netpol_track *t, struct np_combo *c)
 	if (--c->refs > 0)
 		return;
 	strmap_del(&t->combos, sv_make(c->key, c->key_n));
-	t->n_combos--;
 	if (c->in_kernel) {
 		struct np_chain gone = { c->id, c->dir };
 

@@ -92,9 +92,8 @@ struct np_addr {
 /* One element that comes or goes. */
 struct np_change {
 	enum np_table { NP_SET, NP_INGRESS, NP_EGRESS, NP_SELF } table;
-	bool named;
-	uint32_t id; /* the set's, or the combo's */
-	uint32_t value;
+	uint32_t id;	/* the set's, or the combo's */
+	uint32_t value; /* as in struct np_elem; 0: a selection's, or no set's */
 	struct ip_addr ip;
 };
 struct np_changes {
@@ -120,7 +119,6 @@ struct netpol_track {
 	VEC(struct np_addr *) dirty;
 	VEC(struct np_set *) sets;
 	struct np_dead dead;
-	size_t n_combos;
 	bool there;   /* our table is in the kernel, as far as we know */
 	bool unknown; /* an earlier one may be */
 };
