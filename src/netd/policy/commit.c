@@ -225,10 +225,8 @@ static void commit_free_addrs(struct netpol_track *t)
 		a->dirty = false;
 		if (a->pods.n > 0)
 			continue;
-		strmap_del(&t->addrs, sv_make((const char *)a->ip.b, sizeof(a->ip.b)));
-		vec_release(&a->pods);
-		vec_release(&a->have);
-		free(a);
+		strmap_del(&t->addrs, np_ip_key(&a->ip));
+		np_addr_free(a);
 	}
 	vec_release(&t->dirty);
 }
@@ -299,9 +297,7 @@ void netpol_track_reset(struct netpol_track *t)
 				np_combo_put(t, a->combo[d]);
 			a->combo[d] = NULL;
 		}
-		if (!a->dirty)
-			vec_push(&t->dirty, a);
-		a->dirty = true;
+		np_addr_dirty(t, a);
 	}
 	np_dead_clear(t);
 	t->there = false;
@@ -319,11 +315,6 @@ bool netpol_track_there(const struct netpol_track *t)
 }
 
 /* --- asking --- */
-
-static const struct np_addr *commit_addr(const struct netpol_track *t, const struct ip_addr *ip)
-{
-	return strmap_get(&t->addrs, sv_make((const char *)ip->b, sizeof(ip->b)));
-}
 
 static bool commit_in_set(const struct np_addr *a, const struct np_set *s, uint32_t value)
 {
@@ -366,7 +357,8 @@ static bool commit_peer_ok(const struct np_version *v, const struct netpol_rule 
 bool netpol_track_allows(const struct netpol_track *t, struct ip_addr from, struct ip_addr to, unsigned proto,
 			 uint16_t port)
 {
-	const struct np_addr *ends[NETPOL_DIRS] = { commit_addr(t, &to), commit_addr(t, &from) };
+	const struct np_addr *ends[NETPOL_DIRS] = { strmap_get(&t->addrs, np_ip_key(&to)),
+						    strmap_get(&t->addrs, np_ip_key(&from)) };
 	struct ip_addr peer[NETPOL_DIRS] = { from, to };
 
 	for (int d = 0; d < NETPOL_DIRS && !ip_eq(from, to); d++) {

@@ -18,21 +18,30 @@ struct netpol_track *netpol_track_new(const char *table, const char *node_name, 
 
 /* --- addresses --- */
 
-static struct sv known_ip_key(const struct ip_addr *ip)
+struct sv np_ip_key(const struct ip_addr *ip)
 {
 	return sv_make((const char *)ip->b, sizeof(ip->b));
 }
 
-static void known_addr_dirty(struct netpol_track *t, struct np_addr *a)
+void np_addr_dirty(struct netpol_track *t, struct np_addr *a)
 {
 	if (!a->dirty)
 		vec_push(&t->dirty, a);
 	a->dirty = true;
 }
 
+void np_addr_free(void *v)
+{
+	struct np_addr *a = v;
+
+	vec_release(&a->pods);
+	vec_release(&a->have);
+	free(a);
+}
+
 static void known_claim(struct netpol_track *t, struct np_pod *p, struct ip_addr ip)
 {
-	void **slot = strmap_slot(&t->addrs, known_ip_key(&ip));
+	void **slot = strmap_slot(&t->addrs, np_ip_key(&ip));
 	struct np_addr *a = *slot;
 
 	if (!a) {
@@ -40,17 +49,17 @@ static void known_claim(struct netpol_track *t, struct np_pod *p, struct ip_addr
 		a->ip = ip;
 	}
 	vec_push(&a->pods, p);
-	known_addr_dirty(t, a);
+	np_addr_dirty(t, a);
 }
 
 static void known_unclaim(struct netpol_track *t, const struct np_pod *p, struct ip_addr ip)
 {
-	struct np_addr *a = strmap_get(&t->addrs, known_ip_key(&ip));
+	struct np_addr *a = strmap_get(&t->addrs, np_ip_key(&ip));
 
 	for (size_t i = 0; a && i < a->pods.n; i++)
 		if (a->pods.p[i] == p) {
 			vec_remove(&a->pods, i);
-			known_addr_dirty(t, a);
+			np_addr_dirty(t, a);
 			return;
 		}
 }
@@ -58,7 +67,7 @@ static void known_unclaim(struct netpol_track *t, const struct np_pod *p, struct
 static void known_pod_dirty(struct netpol_track *t, const struct np_pod *p)
 {
 	for (unsigned i = 0; i < p->n_ips; i++)
-		known_addr_dirty(t, strmap_get(&t->addrs, known_ip_key(&p->ips[i])));
+		np_addr_dirty(t, strmap_get(&t->addrs, np_ip_key(&p->ips[i])));
 }
 
 static bool known_has(const struct ip_addr *list, unsigned n, struct ip_addr ip)
@@ -349,7 +358,7 @@ bool netpol_track_isolates(const struct netpol_track *t, const struct obj *pod)
 static void known_deny(struct netpol_track *t, const struct ip_addr *ips, size_t n, enum netpol_dir d)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct np_addr *a = strmap_get(&t->addrs, known_ip_key(&ips[i]));
+		const struct np_addr *a = strmap_get(&t->addrs, np_ip_key(&ips[i]));
 
 		for (size_t k = 0; a && k < a->pods.n; k++) {
 			struct np_pod *p = a->pods.p[k];
@@ -369,15 +378,6 @@ void netpol_track_deny(struct netpol_track *t, const struct netpol_left *left)
 }
 
 /* --- the end --- */
-
-static void known_addr_free(void *v)
-{
-	struct np_addr *a = v;
-
-	vec_release(&a->pods);
-	vec_release(&a->have);
-	free(a);
-}
 
 struct netpol_track *netpol_track_free(struct netpol_track *t)
 {
@@ -414,7 +414,7 @@ struct netpol_track *netpol_track_free(struct netpol_track *t)
 	strmap_release(&t->by_uid);
 	strmap_release(&t->by_key);
 	strmap_release(&t->combos);
-	strmap_release_with(&t->addrs, known_addr_free);
+	strmap_release_with(&t->addrs, np_addr_free);
 	free(t);
 	return NULL;
 }

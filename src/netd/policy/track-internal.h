@@ -123,6 +123,11 @@ struct netpol_track {
 	bool unknown; /* an earlier one may be */
 };
 
+/* known.c: addresses */
+struct sv np_ip_key(const struct ip_addr *ip); /* in t->addrs; view */
+void np_addr_dirty(struct netpol_track *t, struct np_addr *a);
+void np_addr_free(void *a);
+
 /* sets.c: lifetimes of versions, sets and combos */
 struct np_version *np_version_new(struct netpol_track *t, struct obj *o);
 void np_version_unref(struct np_version *v);
