@@ -213,13 +213,13 @@ static void netpol_prepare(struct netpol *n)
 			  "effect", "pods that a NetworkPolicy selects are not started; modprobe br_netfilter");
 }
 
-/* Writes what is wanted. A failure leaves the kernel as it was, and everything is written the next time. */
-static int netpol_write(struct netpol *n, const struct strmap *answers, size_t *ret_written, struct err *err)
+/* Writes what is wanted by all that was taken. A failure leaves the kernel as it was, and everything is written the
+ * next time. */
+static int netpol_write(struct netpol *n, size_t *ret_written, struct err *err)
 {
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	*ret_written = 0;
-	netpol_take_all(n, answers);
 	if (!n->bridged && netpol_track_policies(n->track) > 0)
 		netpol_prepare(n);
 	netpol_track_commit(n->track, &b);
@@ -343,7 +343,8 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 	if (again == 0) {
 		if (!netpol_intact(n, now))
 			netpol_track_reset(n->track);
-		if (netpol_write(n, &answers, &written, &why) < 0) {
+		netpol_take_all(n, &answers);
+		if (netpol_write(n, &written, &why) < 0) {
 			log_error(SYS, "rules of network policies not written, will retry", "error", "%s",
 				  err_msg(&why));
 			again = n->failed.pause_ns;
@@ -370,7 +371,7 @@ static int netpol_ready_locked(struct netpol *n, struct obj *pod, const struct i
 	netpol_take_all(n, NULL);
 	netpol_track_ready(n->track, pod, ips, k);
 	/* Who is not restricted needs no rule; what others have, or are missing, of this pod is tried again. */
-	if (netpol_write(n, NULL, &written, err) < 0) {
+	if (netpol_write(n, &written, err) < 0) {
 		if (netpol_track_isolates(n->track, pod))
 			return err_wrap(err, "the rules of NetworkPolicies cannot be written");
 		err_release(err);
