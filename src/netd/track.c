@@ -33,9 +33,10 @@ static struct sv track_key(const struct net_key *k)
 	return sv_make((const char *)k, sizeof(*k));
 }
 
-static bool value_same(const struct net_value *a, const struct net_value *b)
+/* The kernel has what is wanted of this key. */
+static bool slot_right(const struct slot *s)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	return s->owner ? s->had && memcmp(&s->want, &s->have, sizeof(s->want)) == 0 : !s->had;
 }
 
 static struct slot *track_slot(struct tracker *t, const struct net_key *k)
@@ -117,7 +118,7 @@ static void track_claim(struct tracker *t, struct wish *w)
 		t->wanted += !s->owner;
 		s->owner = w;
 		s->want = w->e[i].value;
-		if (!s->had || !value_same(&s->want, &s->have))
+		if (!slot_right(s))
 			track_mark(t, s);
 	}
 }
@@ -208,9 +209,8 @@ void tracker_have(struct tracker *t, const struct net_entry *e, size_t n)
 	}
 	STRMAP_EACH(&t->slots, m) {
 		struct slot *s = m->value;
-		bool right = s->owner ? s->had && value_same(&s->want, &s->have) : !s->had;
 
-		if (!right)
+		if (!slot_right(s))
 			track_mark(t, s);
 		else if (s->dirty)
 			track_unmark(t, s);
@@ -246,7 +246,7 @@ size_t tracker_plan(struct tracker *t, struct arena *a, struct net_change **ret)
 	for (size_t i = 0; i < t->dirty.n; i++) {
 		struct slot *s = t->dirty.p[i];
 
-		if (s->owner ? s->had && value_same(&s->want, &s->have) : !s->had)
+		if (slot_right(s))
 			vec_push(&settled, s); /* marked, and then changed back */
 		else
 			c[n++] = (struct net_change){
