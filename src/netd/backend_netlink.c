@@ -147,20 +147,13 @@ static void start_entries(void *ctx)
 	e->have->entries.n = e->before;
 }
 
-static bool kernel_is_ours(const struct kernel *k, const struct net_key *route)
-{
-	for (size_t i = 0; i < k->n_ours; i++)
-		if (ip_net_covers(k->ours[i], (struct ip_net){ route->addr, route->bits }))
-			return true;
-	return k->n_ours == 0;
-}
-
 static void on_route(const struct nlmsghdr *h, void *ctx)
 {
 	struct entries *e = ctx;
 	struct message_route r;
 
-	if (!message_read_route(h, &r) || r.proto != NETD_PROTO || !kernel_is_ours(e->k, &r.entry.key))
+	if (!message_read_route(h, &r) || r.proto != NETD_PROTO ||
+	    !netd_ranges_cover(e->k->ours, e->k->n_ours, (struct ip_net){ r.entry.key.addr, r.entry.key.bits }))
 		return;
 	if (r.entry.value.link == e->k->index)
 		r.entry.value.link = 0;

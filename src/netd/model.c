@@ -77,6 +77,14 @@ bool netd_cluster_parse(struct sv cidrs, struct ip_net ret[4], size_t *ret_n)
 	return true;
 }
 
+bool netd_ranges_cover(const struct ip_net *ranges, size_t n, struct ip_net net)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_net_covers(ranges[i], net))
+			return true;
+	return n == 0;
+}
+
 /* --- this machine --- */
 
 void netd_machine_release(struct netd_machine *m)
@@ -170,20 +178,12 @@ bool netd_device_same(const struct netd_device *a, const struct netd_device *b)
 
 /* --- a peer --- */
 
-static bool model_in_cluster(const struct netd_view *v, struct ip_net range)
-{
-	for (size_t i = 0; i < v->n_cluster; i++)
-		if (ip_net_covers(v->cluster[i], range))
-			return true;
-	return v->n_cluster == 0;
-}
-
 /* NULL: it may be routed to the peer. */
 static const char *model_range_wrong(const struct netd_view *v, struct ip_net range)
 {
 	struct ip_net own = v->self.range[netd_family(range.addr)];
 
-	if (!model_in_cluster(v, range))
+	if (!netd_ranges_cover(v->cluster, v->n_cluster, range))
 		return "its Pod range is not in the cluster's (--cluster-cidr)";
 	if (!ip_is_none(own.addr) && (ip_net_covers(own, range) || ip_net_covers(range, own)))
 		return "its Pod range is this node's own";
