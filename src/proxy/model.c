@@ -31,22 +31,24 @@ bool proto_parse(struct sv s, uint8_t *ret)
 	return true;
 }
 
+void families_add(struct families *f, struct ip_net net)
+{
+	bool v6 = !ip_is_v4(net.addr);
+
+	if (!f->has[v6])
+		f->net[v6] = net;
+	f->has[v6] = true;
+}
+
 struct families families_parse(struct sv s)
 {
 	struct families f = { .has = { false, false } };
 	struct ip_net net;
 	struct sv one;
 
-	while (sv_split(&s, ',', &one)) {
-		bool v6;
-
-		if (!ip_net_parse(sv_trim(one), &net))
-			continue;
-		v6 = !ip_is_v4(net.addr);
-		if (!f.has[v6])
-			f.net[v6] = net;
-		f.has[v6] = true;
-	}
+	while (sv_split(&s, ',', &one))
+		if (ip_net_parse(sv_trim(one), &net))
+			families_add(&f, net);
 	return f;
 }
 

@@ -95,5 +95,6 @@ struct families {
 	struct ip_net net[2];
 	bool has[2];
 };
+void families_add(struct families *f, struct ip_net net); /* unless there is one of its family */
 /* The first of each family of a comma-separated list ("10.42.0.0/16,fd42::/48"); what is no range is left out. */
 struct families families_parse(struct sv s);

@@ -33,13 +33,8 @@ struct families nets_families(const struct nets *n)
 	struct families f;
 
 	memset(&f, 0, sizeof(f)); /* compared as bytes */
-	for (size_t i = 0; i < n->v.n; i++) {
-		bool v6 = !ip_is_v4(n->v.p[i].addr);
-
-		if (!f.has[v6])
-			f.net[v6] = n->v.p[i];
-		f.has[v6] = true;
-	}
+	for (size_t i = 0; i < n->v.n; i++)
+		families_add(&f, n->v.p[i]);
 	return f;
 }
 
