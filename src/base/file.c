@@ -163,6 +163,22 @@ int file_write_again(const char *path, struct sv data, mode_t mode, struct err *
 	return file_put(&(struct file_out){ path, data, mode }, 1, false, err);
 }
 
+bool file_is_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	struct sv rest = sv_from(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"), dir;
+
+	if (strchr(name, '/'))
+		return access(name, X_OK) == 0;
+	while (sv_split(&rest, ':', &dir)) {
+		_cleanup_free_ char *file = xasprintf("%.*s/%s", SV_ARG(dir), name);
+
+		if (access(file, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 int dir_make(const char *path, mode_t mode, struct err *err)
 {
 	_cleanup_free_ char *p = xstrdup(path);

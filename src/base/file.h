@@ -32,5 +32,8 @@ int file_write_again(const char *path, struct sv data, mode_t mode, struct err *
 int file_lock(int fd);
 /* The first number in the text of an open file: who holds it, by convention; 0 when there is none. */
 pid_t file_holder(int fd);
+/* Is there such a program: a path, or a name that a shell would find by PATH (without one: where Debian has programs).
+ */
+bool file_is_program(const char *name);
 /* With parents (mode 0755); fine when it exists. */
 int dir_make(const char *path, mode_t mode, struct err *err);

@@ -2,6 +2,7 @@
  */
 #include "cli/agent.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cli/supervise.h"
 #include "client/events.h"
@@ -22,9 +23,7 @@
 #include "proxy/proxy.h"
 #include "proxy/proxy_config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define KEPT_KUBELET "kubelet"
 
@@ -53,27 +52,13 @@ struct agent {
 	struct ingress *ingress;
 };
 
-static bool on_path(const char *name)
-{
-	const char *path = getenv("PATH");
-	struct sv rest = sv_from(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"), dir;
-	char file[4096];
-
-	while (sv_split(&rest, ':', &dir)) {
-		snprintf(file, sizeof(file), "%.*s/%s", SV_ARG(dir), name);
-		if (access(file, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* One line that says what to install, instead of a failure deep inside. */
 static int check_machine(const struct node_opts *o, bool own_network, struct err *err)
 {
 	if (!o->runtime_endpoint) {
-		if (!on_path("containerd"))
+		if (!file_is_program("containerd"))
 			return err_set(err, ERR_UNAVAILABLE, "containerd is not installed: apt-get install containerd");
-		if (!on_path("runc"))
+		if (!file_is_program("runc"))
 			return err_set(err, ERR_UNAVAILABLE, "runc is not installed: apt-get install runc");
 		if (own_network && !cni_find_plugins())
 			return err_set(

@@ -497,22 +497,6 @@ void haproxy_end(struct haproxy *h)
 
 /* --- life --- */
 
-static bool haproxy_installed(const char *name)
-{
-	const char *path = getenv("PATH");
-	struct sv rest = sv_from(path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"), dir;
-
-	if (strchr(name, '/'))
-		return access(name, X_OK) == 0;
-	while (sv_split(&rest, ':', &dir)) {
-		_cleanup_free_ char *file = xasprintf("%.*s/%s", SV_ARG(dir), name);
-
-		if (access(file, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 {
 	struct haproxy *h = xcalloc(1, sizeof(*h));
@@ -526,7 +510,7 @@ struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 	h->binary = xstrdup(o->binary				     ? o->binary
 			    : access("/usr/sbin/haproxy", X_OK) == 0 ? "/usr/sbin/haproxy"
 								     : "haproxy");
-	if (!haproxy_installed(h->binary)) {
+	if (!file_is_program(h->binary)) {
 		(void)err_set(err, ERR_NOT_FOUND, "haproxy is not installed: apt-get install haproxy");
 		return haproxy_free(h);
 	}
