@@ -37,7 +37,7 @@ struct home_remote {
 		char *request; /* its name; NULL: none is under way */
 		struct sv key;
 		struct arena a; /* of key */
-		int64_t since_ns, renew_ns;
+		int64_t since_ns;
 		bool told;
 	} certs[2]; /* by enum cert_for */
 	int64_t learnt_ns;

@@ -23,7 +23,6 @@ struct tunnel_link {
 };
 
 struct tunnel {
-	struct env *env;
 	struct servers *servers;
 	char *path;
 	int port;
@@ -156,7 +155,6 @@ struct tunnel *tunnel_start(struct env *env, struct servers *servers, const char
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 	struct servers_at at;
 
-	t->env = env;
 	t->servers = servers;
 	t->port = port;
 	servers_current(servers, &at);

@@ -53,7 +53,8 @@ struct process {
 struct haproxy {
 	struct env *env;
 	struct ing_workdir work;
-	char *socket, *log_file, *binary;
+	char *socket, *log_file;
+	const char *binary;
 	struct exits *exits;
 
 	/* Of the caller's tasks. */
@@ -507,9 +508,7 @@ struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err)
 	h->exits->refs = 1;
 	h->exits->changed = o->changed;
 	h->exits->ctx = o->ctx;
-	h->binary = xstrdup(o->binary				     ? o->binary
-			    : access("/usr/sbin/haproxy", X_OK) == 0 ? "/usr/sbin/haproxy"
-								     : "haproxy");
+	h->binary = file_is_program("/usr/sbin/haproxy") ? "/usr/sbin/haproxy" : "haproxy";
 	if (!file_is_program(h->binary)) {
 		(void)err_set(err, ERR_NOT_FOUND, "haproxy is not installed: apt-get install haproxy");
 		return haproxy_free(h);
@@ -543,7 +542,6 @@ struct haproxy *haproxy_free(struct haproxy *h)
 	ing_workdir_release(&h->work);
 	free(h->socket);
 	free(h->log_file);
-	free(h->binary);
 	free(h);
 	return NULL;
 }

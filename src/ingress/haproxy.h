@@ -29,7 +29,6 @@ struct haproxy;
 struct haproxy_opts {
 	struct env *env;
 	const char *data_dir;
-	const char *binary;	    /* NULL: haproxy, of the PATH */
 	void (*changed)(void *ctx); /* one came or went by itself: call haproxy_apply() again. Any thread */
 	void *ctx;
 };
