@@ -3,14 +3,15 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sysctl.h"
 #include "cli/agent.h"
 #include "cli/daemon.h"
 #include "cli/dev_net.h"
-#include "client/kubeconfig.h"
 #include "client/https.h"
+#include "client/kubeconfig.h"
 #include "ev/ev.h"
 #include "kubelet/node_cleanup.h"
-#include "base/sysctl.h"
+#include "object/condition.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -331,25 +332,15 @@ static int dev_wait_server(struct dev *d, struct err *err)
 	return 1;
 }
 
-static bool dev_node_is_ready(const struct obj *node)
-{
-	VAL_EACH(obj_get(node, F_status, F_conditions), c)
-		if (val_is(val_get(c, F_type), "Ready"))
-			return val_is(val_get(c, F_status), "True");
-	return false;
-}
-
-/* Nodes of this start: what a node said before it was stopped does not count. */
-static int dev_count_ready(struct client *c, int nodes, int64_t since_ns)
+static int dev_count_ready(struct client *c, int nodes)
 {
 	struct obj_list l = { 0 };
 	int ready = 0;
 
-	(void)since_ns;
 	if (client_list(c, RES(core_nodes), SV(""), NULL, &l, NULL) < 0)
 		return 0;
 	for (size_t i = 0; i < l.n; i++)
-		ready += dev_node_is_ready(l.items[i]);
+		ready += condition_is(obj_get(l.items[i], F_status, F_conditions), "Ready", "True");
 	obj_list_release(&l);
 	return MIN(ready, nodes);
 }
@@ -365,7 +356,7 @@ static int dev_wait_ready(struct dev *d, struct err *err)
 	if (kubeconfig_load(&d->arena, d->kubeconfig, NULL, &k, err) == 0)
 		c = client_kubeconfig_new(env, &k, "caravel-dev", err);
 	while (c) {
-		ready = dev_count_ready(c, d->nodes, 0);
+		ready = dev_count_ready(c, d->nodes);
 		if ((rc = dev_check_alive(d, err)) < 0 || ready == d->nodes)
 			break;
 		if (dev_now_ns() > deadline) {
@@ -388,12 +379,10 @@ static int dev_up(struct dev *d, struct err *err)
 {
 	int rc;
 
-	if (dev_net_left(&d->net) >= 0 || dev_node_dirs(&d->arena, d->data_dir)) {
-		/* Also after an orderly end this is little: what is gone is not looked for twice. */
-		if (dev_net_left(&d->net) >= 0 &&
-		    dev_cleanup(d->data_dir, claim_settings(d->claim), false, dev_say, NULL, err) < 0)
-			return err_wrap(err, "clearing up after an earlier one");
-	}
+	/* After an orderly end there is nothing. */
+	if (dev_net_left(&d->net) >= 0 &&
+	    dev_cleanup(d->data_dir, claim_settings(d->claim), false, dev_say, NULL, err) < 0)
+		return err_wrap(err, "clearing up after an earlier one");
 	if (dev_make_net(d, err) < 0)
 		return -1;
 	(void)unlink(d->kubeconfig);

@@ -7,6 +7,7 @@
 #include "codec/json.h"
 #include "net/csr.h"
 #include "net/key.h"
+#include "object/condition.h"
 
 #include <errno.h>
 
@@ -51,11 +52,9 @@ int identity_load(struct identity *id, struct arena *a, const char *data_dir, co
 	struct sv name, url, names;
 	int64_t from, to;
 
-	*id = (struct identity){ .a = a,
-				 .data_dir = data_dir,
-				 .dir = arena_printf(a, "%s/agent", data_dir),
-				 .node_name = node_name,
-				 .server = server };
+	*id = (struct identity){
+		.a = a, .dir = arena_printf(a, "%s/agent", data_dir), .node_name = node_name, .server = server
+	};
 	*ret_why = NULL;
 	if (identity_read(id, "server-ca.crt", &id->ca, err) < 0 ||
 	    identity_read(id, "client-kubelet.key", &id->key, err) < 0 ||
@@ -184,26 +183,19 @@ int identity_request(struct client *c, struct arena *a, const struct identity *i
 	return 0;
 }
 
-static const struct val *identity_condition(const struct obj *csr, const char *type)
-{
-	VAL_EACH(obj_get(csr, F_status, F_conditions), c)
-		if (val_is(val_get(c, F_type), type))
-			return c;
-	return NULL;
-}
-
 int identity_answer(struct client *c, struct arena *a, struct sv name, struct sv *ret_cert, const char **ret_why,
 		    struct err *err)
 {
 	_cleanup_obj_ struct obj *o = NULL;
-	const struct val *no;
+	const struct val *conditions, *no;
 	struct sv text;
 
 	if (client_get(c, RES(certificates_certificatesigningrequests), SV(""), name, &o, err) < 0)
 		return -1;
-	no = identity_condition(o, "Denied");
+	conditions = obj_get(o, F_status, F_conditions);
+	no = condition_find(conditions, "Denied");
 	if (!no)
-		no = identity_condition(o, "Failed");
+		no = condition_find(conditions, "Failed");
 	if (no)
 		return err_set(err, ERR_FORBIDDEN, "the request %.*s for a certificate was refused: %.*s", SV_ARG(name),
 			       SV_ARG(val_get_str(no, F_message)));
@@ -214,7 +206,7 @@ int identity_answer(struct client *c, struct arena *a, struct sv name, struct sv
 		return 1;
 	}
 	*ret_why = arena_printf(a,
-				identity_condition(o, "Approved")
+				condition_find(conditions, "Approved")
 				    ? "request %.*s is approved and not signed yet: do the server's controllers run?"
 				    : "request %.*s is not approved: kubectl certificate approve %.*s",
 				SV_ARG(name), SV_ARG(name));

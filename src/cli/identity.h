@@ -20,7 +20,7 @@
 
 struct identity {
 	struct arena *a; /* of all texts */
-	const char *dir, *data_dir, *node_name;
+	const char *dir, *node_name;
 	const char *server; /* URL it joined by */
 	struct sv ca, key, cert, serving_key, serving_cert;
 	const char *serving_names; /* that serving_cert is for; "" : none */
