@@ -1,17 +1,12 @@
 /* `caravel agent`: this machine becomes a node of a cluster that a server elsewhere has. */
-#include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/quarantine.h"
-#include "base/strmap.h"
 #include "cli/daemon.h"
 #include "cli/home_remote.h"
 #include "cli/stalls.h"
-#include "cli/supervise.h"
 #include "ev/ev.h"
 
 #include <malloc.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,17 +90,9 @@ static void node_down(void *ctx)
 
 static int agent_serve(struct joined *j, struct err *err)
 {
-	sigset_t set;
-	uint64_t seed;
 	int rc, signum;
 
-	/* Blocked before any thread exists, so that sigtimedwait() is the only taker. */
-	daemon_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	j->env = env_real_new(0);
-	stalls_watch();
-	env_random(j->env, &seed, sizeof(seed));
-	strmap_seed(seed);
+	j->env = daemon_begin(j->crash_dir);
 	rc = home_remote_join(&j->home,
 			      &(struct home_remote_opts){ .env = j->env,
 							  .node = &j->node,
@@ -131,7 +118,6 @@ static int agent_run(void *ctx)
 	struct err err = ERR_INIT;
 	int rc;
 
-	quarantine_load(j->crash_dir);
 	rc = agent_serve(j, &err);
 	daemon_node_stop(&j->run);
 	home_remote_release(&j->home);
@@ -156,17 +142,8 @@ int cmd_agent(int argc, char **argv)
 			log_set_level(LVL_DEBUG);
 		rc = agent_complete(&j, &err);
 	}
-	if (rc == 0 && j.no_supervise) {
-		(void)dir_make(j.crash_dir, 0700, NULL); /* without it there is merely no report */
-		crash_prune(j.crash_dir);
-		crash_install(j.crash_dir);
-		status = agent_run(&j);
-	} else if (rc == 0) {
-		struct supervise_opts o = { .dir = j.crash_dir };
-
-		daemon_signals(&o.ending);
-		status = supervise(&o, agent_run, &j);
-	}
+	if (rc == 0)
+		status = daemon_run(j.crash_dir, j.no_supervise, agent_run, &j);
 	node_opts_release(&j.node);
 	string_list_release(&j.ca_hashes);
 	arena_release(&j.arena);

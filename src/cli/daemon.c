@@ -1,8 +1,15 @@
 #include "cli/daemon.h"
 
+#include "base/crash.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "base/quarantine.h"
 #include "base/retry.h"
+#include "base/strmap.h"
 #include "cli/heap.h"
+#include "cli/stalls.h"
+#include "cli/supervise.h"
+#include "ev/ev.h"
 
 #include <errno.h>
 #include <time.h>
@@ -24,6 +31,37 @@ void daemon_signals(sigset_t *ret)
 	/* A terminal that closes counts, unless nohup(1) says that it does not. */
 	if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
 		sigaddset(ret, SIGHUP);
+}
+
+int daemon_run(const char *crash_dir, bool alone, int (*fn)(void *ctx), void *ctx)
+{
+	struct supervise_opts o = { .dir = crash_dir };
+
+	if (!alone) {
+		daemon_signals(&o.ending);
+		return supervise(&o, fn, ctx);
+	}
+	(void)dir_make(crash_dir, 0700, NULL); /* without it there is merely no report */
+	crash_prune(crash_dir);
+	crash_install(crash_dir);
+	return fn(ctx);
+}
+
+struct env *daemon_begin(const char *crash_dir)
+{
+	struct env *env;
+	uint64_t seed;
+	sigset_t set;
+
+	quarantine_load(crash_dir);
+	/* Blocked before any thread exists, so that sigtimedwait() in daemon_wait() is the only taker. */
+	daemon_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	env = env_real_new(0);
+	stalls_watch();
+	env_random(env, &seed, sizeof(seed));
+	strmap_seed(seed);
+	return env;
 }
 
 bool daemon_is_to_end(void)

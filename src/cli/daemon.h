@@ -1,4 +1,5 @@
-/* daemon.h - what the commands that stay have in common: how they are ended, and the node that they keep.
+/* daemon.h - what the commands that stay have in common: how they begin and are ended, and the node that they
+ * keep.
  *
  * The signals that end are blocked before the first thread exists and taken by daemon_wait() alone.
  */
@@ -7,6 +8,13 @@
 #include "cli/agent.h"
 
 #include <signal.h>
+
+/* The process from its start to its end: fn, which a supervisor runs again when it dies, or fn alone. crash_dir: of
+ * reports. Returns the exit status. */
+int daemon_run(const char *crash_dir, bool alone, int (*fn)(void *ctx), void *ctx);
+/* What comes first in fn, before any thread exists; the environment is the caller's, who calls stalls_unwatch(), too.
+ */
+struct env *daemon_begin(const char *crash_dir);
 
 /* SIGTERM, SIGINT, SIGQUIT, and SIGHUP unless nohup(1) has it ignored. */
 void daemon_signals(sigset_t *ret);

@@ -3,8 +3,6 @@
 #include "base/crash.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/quarantine.h"
-#include "base/strmap.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
 #include "cli/home_local.h"
@@ -457,20 +455,11 @@ static void stop(struct server *s)
 
 static int server_serve(struct server *s, struct err *err)
 {
-	sigset_t set;
-	uint64_t seed;
 	char port[16];
 	bool started;
 	int signum;
 
-	/* Blocked before any thread exists, so that sigwait() below is the only taker. */
-	daemon_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-
-	s->env = env_real_new(0);
-	stalls_watch();
-	env_random(s->env, &seed, sizeof(seed));
-	strmap_seed(seed);
+	s->env = daemon_begin(s->crash_dir);
 	if (start_threads(s, err) < 0)
 		return -1;
 	started = start_api(s, err) == 0;
@@ -502,26 +491,9 @@ static int run(void *ctx)
 	struct err err = ERR_INIT;
 	int rc;
 
-	quarantine_load(s->crash_dir);
 	rc = server_serve(s, &err);
 	stop(s);
 	return rc < 0 ? cli_fail_err(&err) : 0;
-}
-
-static int run_supervised(struct server *s)
-{
-	struct supervise_opts o = { .dir = s->crash_dir };
-
-	daemon_signals(&o.ending);
-	return supervise(&o, run, s);
-}
-
-static int run_alone(struct server *s)
-{
-	(void)dir_make(s->crash_dir, 0700, NULL); /* without it there is merely no report */
-	crash_prune(s->crash_dir);
-	crash_install(s->crash_dir);
-	return run(s);
 }
 
 int cmd_server(int argc, char **argv)
@@ -545,7 +517,7 @@ int cmd_server(int argc, char **argv)
 	}
 	if (rc == 0) {
 		s.crash_dir = arena_printf(&s.arena, "%s/crash", s.o.node.data_dir);
-		status = s.o.no_supervise ? run_alone(&s) : run_supervised(&s);
+		status = daemon_run(s.crash_dir, s.o.no_supervise, run, &s);
 	}
 	string_list_release(&s.o.tls_sans);
 	node_opts_release(&s.o.node);
