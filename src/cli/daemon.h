@@ -1,5 +1,4 @@
-/* daemon.h - what the commands that stay have in common: how they begin and are ended, and the node that they
- * keep.
+/* daemon.h - what the commands that stay have in common: how they begin and end, and the node they keep.
  *
  * The signals that end are blocked before the first thread exists and taken by daemon_wait() alone.
  */

@@ -15,6 +15,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+const char *host_name(struct arena *a, const char *if_none)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	for (char *c = host; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c + ('a' - 'A'));
+	return host[0] ? arena_strdup(a, host) : if_none;
+}
+
 const char *host_address(struct arena *a)
 {
 	struct machine_ip ip;

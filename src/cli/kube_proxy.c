@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/version.h"
-#include "cli/cli.h"
+#include "cli/agent.h"
 #include "client/client.h"
 #include "client/https.h"
 #include "client/kubeconfig.h"
@@ -13,7 +13,6 @@
 #include "proxy/proxy_config.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -155,25 +154,12 @@ static struct client *kube_proxy_client(struct kube_proxy *k, struct err *err)
 	return client_kubeconfig_new(k->env, &cfg, TABLE, err);
 }
 
-static const char *kube_proxy_node(struct kube_proxy *k)
-{
-	char host[HOST_NAME_MAX + 1] = "";
-
-	if (*k->c.hostname_override)
-		return k->c.hostname_override;
-	(void)gethostname(host, sizeof(host) - 1);
-	for (char *c = host; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c + ('a' - 'A'));
-	return arena_strdup(&k->arena, host);
-}
-
 static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 {
 	struct proxy_backend *backend;
 	struct proxy_opts o = {
 		.env = k->env,
-		.node_name = kube_proxy_node(k),
+		.node_name = *k->c.hostname_override ? k->c.hostname_override : host_name(&k->arena, ""),
 		.cluster_cidr = *k->c.cluster_cidr ? k->c.cluster_cidr : NULL,
 		.table = TABLE,
 		.replaces = true,

@@ -216,17 +216,6 @@ int data_dir_make(struct arena *a, const char **data_dir, struct err *err)
 	return 0;
 }
 
-static const char *node_opts_host_name(struct arena *a)
-{
-	char host[HOST_NAME_MAX + 1] = "";
-
-	(void)gethostname(host, sizeof(host) - 1);
-	for (char *c = host; *c; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c + ('a' - 'A'));
-	return arena_strdup(a, host[0] ? host : "localhost");
-}
-
 /* Whoever has that address would be asked for logs and exec. */
 static int node_opts_own(struct node_opts *o, struct arena *a, struct err *err)
 {
@@ -266,7 +255,7 @@ static int node_opts_iface(struct node_opts *o, struct arena *a, struct err *err
 int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err)
 {
 	if (!o->node_name)
-		o->node_name = node_opts_host_name(a);
+		o->node_name = host_name(a, "localhost");
 	if (o->node_ip && node && node_opts_own(o, a, err) < 0)
 		return -1;
 	o->node_ip_found = !o->node_ip;
