@@ -226,12 +226,12 @@ static int table_record(const struct table_hold *h, uint32_t *at, struct wal_rec
 struct table_key table_key(uint64_t store_id, struct sv key)
 {
 	/* The store's number is random, and nobody outside knows it. */
-	return (struct table_key){ key, (uint32_t)strmap_hash_with(store_id, key), crc32c(0, key.p, key.n) };
+	return (struct table_key){ key, (uint32_t)strmap_hash_with(store_id, key) };
 }
 
-static bool table_may_have(const struct table *t, const struct table_key *key)
+static bool table_may_have(const struct table *t, const struct table_key *want)
 {
-	uint32_t hash = t->head.version == TABLE_VERSION_CRC ? key->crc : key->hash;
+	uint32_t hash = t->head.version == TABLE_VERSION_CRC ? crc32c(0, want->key.p, want->key.n) : want->hash;
 
 	for (int i = 0; i < TABLE_PROBES; i++) {
 		uint64_t bit = table_filter_bit(hash, i, t->head.filter_n);

@@ -98,10 +98,10 @@ struct table_hold {
 };
 void table_hold_release(struct table_hold *h);
 
-/* A key as the filters of all tables of one store look for it. */
+/* A key as the filters of all tables of one store look for it; those of old tables go by its checksum. */
 struct table_key {
 	struct sv key;
-	uint32_t hash, crc; /* crc: those of old tables */
+	uint32_t hash;
 };
 struct table_key table_key(uint64_t store_id, struct sv key);
 /* The newest version of the key that is not after max_rev. 1: found, 0: not here, -1: err. */
