@@ -5,11 +5,6 @@
 
 #include <stdlib.h>
 
-static struct sv number_key(const struct number *n)
-{
-	return sv_make((const char *)n, sizeof(*n));
-}
-
 static struct number number_make(enum number_kind kind, struct ip_addr ip)
 {
 	return (struct number){ kind, ip };
@@ -75,10 +70,8 @@ bool number_of_ip(struct sv text, struct number *ret)
 
 bool number_of_port(const struct allocators *al, int64_t port, struct number *ret)
 {
-	if (port < al->first_port || port - al->first_port >= al->n_ports)
-		return false;
 	*ret = number_make(NUMBER_PORT, ip_v4((uint32_t)port));
-	return true;
+	return port >= al->first_port && port - al->first_port < al->n_ports;
 }
 
 int64_t number_port(struct number n)

@@ -34,6 +34,11 @@ struct number {
 };
 typedef VEC(struct number) number_list;
 
+static inline struct sv number_key(const struct number *n)
+{
+	return sv_make((const char *)n, sizeof(*n));
+}
+
 /* A ServiceCIDR. */
 struct service_range {
 	struct ip_net net[2];
@@ -64,7 +69,7 @@ static inline struct allocators *allocators_of(struct apiserver *s)
 	return s->strategies;
 }
 
-/* An address at all; within the ports' range? */
+/* An address at all; within the ports' range? (*ret is the port's also when it is not.) */
 bool number_of_ip(struct sv text, struct number *ret);
 bool number_of_port(const struct allocators *al, int64_t port, struct number *ret);
 int64_t number_port(struct number n);

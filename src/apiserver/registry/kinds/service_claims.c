@@ -57,7 +57,7 @@ struct sv claim_value(struct env *env, struct arena *a, struct number n, struct 
 		SV("\",\"creationTimestamp\":\""),
 		time_format(env_now_ns(env), false, made),
 		SV("\",\"labels\":{\"" LABEL_IP_FAMILY "\":\""),
-		ip_is_v4(n.ip) ? SV("IPv4") : SV("IPv6"),
+		sv_from(ip_family(n.ip)),
 		SV("\",\"" LABEL_IP_MANAGED "\":\"" IP_MANAGER
 		   "\"}},\"spec\":{\"parentRef\":{\"resource\":\"services\","
 		   "\"namespace\":\""),
@@ -80,7 +80,6 @@ static bool claim_key_parse(struct arena *a, const struct allocators *al, struct
 		if (!sv_to_i64(sv_sub(key, sizeof(CLAIMS_PORTS) - 1, key.n), &port) || port < 0 || port > UINT16_MAX)
 			return false;
 		ret->in_range = number_of_port(al, port, &ret->n);
-		ret->n = (struct number){ NUMBER_PORT, ip_v4((uint32_t)port) };
 		return true;
 	}
 	ret->in_range = true;
@@ -105,8 +104,7 @@ bool claim_parse(struct arena *a, const struct allocators *al, struct sv key, st
 	if (ret->n.kind == NUMBER_IP && !ret->old) {
 		labels = val_get(ret->doc, F_metadata, F_labels);
 		ret->ours = val_is(val_member_sv(labels, SV(LABEL_IP_MANAGED)), IP_MANAGER);
-		ret->labelled = ret->ours && val_is(val_member_sv(labels, SV(LABEL_IP_FAMILY)),
-						    ip_is_v4(ret->n.ip) ? "IPv4" : "IPv6");
+		ret->labelled = ret->ours && val_is(val_member_sv(labels, SV(LABEL_IP_FAMILY)), ip_family(ret->n.ip));
 	}
 	ret->of_service = val_get_str(parent, F_group).n == 0 && val_is(val_get(parent, F_resource), "services");
 	ret->ns = val_get_str(parent, F_namespace);

@@ -103,15 +103,10 @@ void service_repair_stop(struct apiserver *s)
 
 /* --- what Services have --- */
 
-static struct sv repair_key(const struct number *n)
-{
-	return sv_make((const char *)n, sizeof(*n));
-}
-
 static void repair_owner(struct repair *rp, struct obj *o, struct number n, const char *number, bool in_range)
 {
 	enum number_kind kind = n.kind;
-	struct owner **slot = (struct owner **)(void *)strmap_slot(&rp->owners, repair_key(&n)), *w = *slot;
+	struct owner **slot = (struct owner **)(void *)strmap_slot(&rp->owners, number_key(&n)), *w = *slot;
 
 	if (w) {
 		if (w->o != o) {
@@ -134,7 +129,7 @@ static void repair_owner(struct repair *rp, struct obj *o, struct number n, cons
 
 static void repair_owner_of_port(struct repair *rp, struct obj *o, int64_t port)
 {
-	struct number n = { NUMBER_PORT, ip_v4((uint32_t)port) };
+	struct number n;
 	bool in_range = number_of_port(rp->al, port, &n);
 	char text[24];
 
@@ -275,7 +270,7 @@ static int repair_claim(const struct store_kv *kv, void *ctx)
 	rp->read++;
 	rp->last = arena_sv(&rp->arena, kv->key);
 	known = claim_parse(&rp->arena, rp->al, kv->key, kv->value, &c);
-	w = known || c.n.kind == NUMBER_IP ? strmap_get(&rp->owners, repair_key(&c.n)) : NULL;
+	w = known || c.n.kind == NUMBER_IP ? strmap_get(&rp->owners, number_key(&c.n)) : NULL;
 	if (known && c.old) {
 		repair_move(rp, kv, &c, w);
 		return 0;

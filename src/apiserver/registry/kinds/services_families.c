@@ -21,6 +21,12 @@ static bool families_single(const struct families *f)
 	return val_is(val_get(f->spec, F_ipFamilyPolicy), "SingleStack");
 }
 
+/* Headless, and whoever writes its slices says what it has. */
+static bool families_any(const struct families *f)
+{
+	return val_is(val_get(f->spec, F_clusterIP), "None") && !val_len(val_get(f->spec, F_selector));
+}
+
 static bool families_same(const struct families *f, enum sym list)
 {
 	const struct val *was = val_member(f->old, list), *now = val_member(f->spec, list);
@@ -46,7 +52,6 @@ static void families_cut(struct families *f, enum sym list)
 
 static void families_policy(struct families *f)
 {
-	bool any = val_is(val_get(f->spec, F_clusterIP), "None") && !val_len(val_get(f->spec, F_selector));
 	const struct val *was = val_member(f->old, F_ipFamilyPolicy);
 
 	if (val_get(f->spec, F_ipFamilyPolicy))
@@ -54,7 +59,7 @@ static void families_policy(struct families *f)
 	if (was)
 		val_set(f->a, f->spec, F_ipFamilyPolicy, was);
 	else
-		val_set_cstr(f->a, f->spec, F_ipFamilyPolicy, any ? "RequireDualStack" : "SingleStack");
+		val_set_cstr(f->a, f->spec, F_ipFamilyPolicy, families_any(f) ? "RequireDualStack" : "SingleStack");
 }
 
 static void families_changed(struct families *f)
@@ -170,7 +175,7 @@ int service_families(struct api_req *q, const struct allocators *al, const struc
 		families_changed(&f);
 	families_fit_policy(&f);
 	families_of_addresses(&f);
-	if (!f.fe.list.n && val_is(val_get(f.spec, F_clusterIP), "None") && !val_len(val_get(f.spec, F_selector))) {
+	if (!f.fe.list.n && families_any(&f)) {
 		families_complete(&f, true);
 		return 0;
 	}
