@@ -129,21 +129,15 @@ static bool cidr_may_go(struct service_cidrs *c, const struct obj *o)
 
 /* --- writes --- */
 
-static bool cidr_has_finalizer(const struct obj *o)
-{
-	VAL_EACH(obj_get(o, F_metadata, F_finalizers), f)
-		if (val_is(f, CIDR_FINALIZER))
-			return true;
-	return false;
-}
-
 static int cidr_set_finalizer(struct service_cidrs *c, struct arena *a, struct obj **o, bool on, struct err *err)
 {
-	struct val *doc = obj_edit(a, *o), *list = val_new_list(a);
+	struct val *doc, *list;
 	struct obj *now = NULL;
 
-	if (cidr_has_finalizer(*o) == on)
+	if (obj_has_finalizer(*o, CIDR_FINALIZER) == on)
 		return 0;
+	doc = obj_edit(a, *o);
+	list = val_new_list(a);
 	VAL_EACH(obj_get(*o, F_metadata, F_finalizers), f)
 		if (!val_is(f, CIDR_FINALIZER))
 			val_push(a, list, f);
@@ -211,7 +205,7 @@ static int cidr_sync_deleted(struct service_cidrs *c, struct arena *a, struct ob
 {
 	int64_t since = 0, wait;
 
-	if (!cidr_has_finalizer(o))
+	if (!obj_has_finalizer(o, CIDR_FINALIZER))
 		return 0;
 	if (!cidr_may_go(c, o))
 		return cidr_set_ready(c, a, o, false, err);
