@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sysctl.h"
+#include "base/timefmt.h"
 #include "cli/agent.h"
 #include "cli/daemon.h"
 #include "cli/dev_net.h"
@@ -332,7 +333,18 @@ static int dev_wait_server(struct dev *d, struct err *err)
 	return 1;
 }
 
-static int dev_count_ready(struct client *c, int nodes)
+/* By what it said since then: a node's last word before a stop is that it is Ready. Such times are whole seconds. */
+static bool dev_is_ready(const struct obj *node, int64_t since_ns)
+{
+	const struct val *ready = condition_find(obj_get(node, F_status, F_conditions), "Ready");
+	int64_t beat_ns;
+
+	return val_is(val_get(ready, F_status), "True") &&
+	       time_parse(val_get_str(ready, F_lastHeartbeatTime), &beat_ns) &&
+	       beat_ns / NS_PER_SEC >= since_ns / NS_PER_SEC;
+}
+
+static int dev_count_ready(struct client *c, int nodes, int64_t since_ns)
 {
 	struct obj_list l = { 0 };
 	int ready = 0;
@@ -340,7 +352,7 @@ static int dev_count_ready(struct client *c, int nodes)
 	if (client_list(c, RES(core_nodes), SV(""), NULL, &l, NULL) < 0)
 		return 0;
 	for (size_t i = 0; i < l.n; i++)
-		ready += condition_is(obj_get(l.items[i], F_status, F_conditions), "Ready", "True");
+		ready += dev_is_ready(l.items[i], since_ns);
 	obj_list_release(&l);
 	return MIN(ready, nodes);
 }
@@ -350,13 +362,13 @@ static int dev_wait_ready(struct dev *d, struct err *err)
 	struct env *env = env_real_new(1);
 	struct kubeconfig k;
 	struct client *c = NULL;
-	int64_t deadline = dev_now_ns() + READY_NS;
+	int64_t deadline = dev_now_ns() + READY_NS, since = env_now_ns(env) - (dev_now_ns() - d->began_ns);
 	int rc = -1, ready = 0;
 
 	if (kubeconfig_load(&d->arena, d->kubeconfig, NULL, &k, err) == 0)
 		c = client_kubeconfig_new(env, &k, "caravel-dev", err);
 	while (c) {
-		ready = dev_count_ready(c, d->nodes);
+		ready = dev_count_ready(c, d->nodes, since);
 		if ((rc = dev_check_alive(d, err)) < 0 || ready == d->nodes)
 			break;
 		if (dev_now_ns() > deadline) {

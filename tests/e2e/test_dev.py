@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Several nodes: `caravel dev`, nodes that join, die, come back, move, are cut off; and nothing of them is left."""
+import calendar
 import glob
 import os
 import re
@@ -224,6 +225,19 @@ def all_gone(c, before):
     nothing_is_left(before)
 
 
+def ready_once_more(c, before):
+    """What nodes said before they were stopped does not count."""
+    time.sleep(1.1)  # they say so in whole seconds
+    began = int(time.time())
+    c.start()
+    for node in c.get("nodes")["items"]:
+        ready = [x for x in node["status"]["conditions"] if x["type"] == "Ready"][0]
+        equal(ready["status"], "True")
+        if calendar.timegm(time.strptime(ready["lastHeartbeatTime"], "%Y-%m-%dT%H:%M:%SZ")) < began:
+            raise Failed(f"{node['metadata']['name']} was Ready at {ready['lastHeartbeatTime']}, before the start")
+    all_gone(c, before)
+
+
 def stop(c):
     return subprocess.run([CARAVEL, "dev", "stop", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, timeout=120, text=True).stdout
 
@@ -253,7 +267,10 @@ if __name__ == "__main__":
         def its_end_leaves_nothing(c):
             all_gone(c, machine)
 
+        def is_ready_when_its_nodes_say_so_again(c):
+            ready_once_more(c, machine)
+
         def killed_it_leaves_nothing_either(c):
             killed_and_taken_away(c, machine)
-        status |= main([its_end_leaves_nothing, killed_it_leaves_nothing_either], cluster) if len(sys.argv) == 1 else 0
+        status |= main([its_end_leaves_nothing, is_ready_when_its_nodes_say_so_again, killed_it_leaves_nothing_either], cluster) if len(sys.argv) == 1 else 0
         sys.exit(status)
