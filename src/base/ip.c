@@ -1,6 +1,8 @@
 #include "base/ip.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 size_t ip_bytes(struct sv s, uint8_t ret[16])
 {
@@ -32,6 +34,23 @@ bool ip_parse(struct sv s, struct ip_addr *ret)
 		return true;
 	default:
 		return false;
+	}
+}
+
+struct ip_addr ip_of_sockaddr(const struct sockaddr *sa)
+{
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+
+	switch (sa->sa_family) {
+	case AF_INET:
+		memcpy(&in, sa, sizeof(in));
+		return ip_v4(ntohl(in.sin_addr.s_addr));
+	case AF_INET6:
+		memcpy(&in6, sa, sizeof(in6));
+		return ip_v6(&in6.sin6_addr);
+	default:
+		return IP_NONE;
 	}
 }
 

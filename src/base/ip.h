@@ -67,6 +67,10 @@ size_t ip_bytes(struct sv s, uint8_t ret[16]);
  * would be two texts for one address. */
 bool ip_parse(struct sv s, struct ip_addr *ret);
 
+/* Whose address a socket's is; IP_NONE of other families than the two. */
+struct sockaddr;
+struct ip_addr ip_of_sockaddr(const struct sockaddr *sa);
+
 struct ip_text {
 	char s[46];
 };

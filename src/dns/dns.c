@@ -10,7 +10,6 @@
 #include "dns/serve.h"
 
 #include <ifaddrs.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -256,13 +255,9 @@ static void dns_add_machine(struct dns_nets *nets)
 
 		if (!i->ifa_addr)
 			continue;
-		if (i->ifa_addr->sa_family == AF_INET)
-			net.addr = ip_v4(ntohl(((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr.s_addr));
-		else if (i->ifa_addr->sa_family == AF_INET6)
-			net.addr = ip_v6(&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr);
-		else
-			continue;
-		vec_push(&nets->list, net);
+		net.addr = ip_of_sockaddr(i->ifa_addr);
+		if (!ip_is_none(net.addr))
+			vec_push(&nets->list, net);
 	}
 	freeifaddrs(all);
 }

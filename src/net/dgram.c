@@ -35,13 +35,6 @@ struct dgram_server {
 	struct dgram_batch *batch;
 };
 
-static struct ip_addr dgram_address(const struct sockaddr_in6 *sa)
-{
-	const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
-
-	return sa->sin6_family == AF_INET ? ip_v4(ntohl(in->sin_addr.s_addr)) : ip_v6(&sa->sin6_addr);
-}
-
 static socklen_t dgram_sockaddr(bool v4, struct ip_addr a, uint16_t port, uint32_t iface, struct sockaddr_in6 *ret)
 {
 	struct sockaddr_in *in = (struct sockaddr_in *)ret;
@@ -64,7 +57,7 @@ static void dgram_read_peer(const struct msghdr *m, struct dgram_peer *ret)
 {
 	const struct sockaddr_in6 *sa = m->msg_name;
 
-	*ret = (struct dgram_peer){ .addr = dgram_address(sa), .port = ntohs(sa->sin6_port) };
+	*ret = (struct dgram_peer){ .addr = ip_of_sockaddr(m->msg_name), .port = ntohs(sa->sin6_port) };
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR((struct msghdr *)m, c)) {
 		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;

@@ -1,12 +1,11 @@
 #include "net/framed.h"
 
 #include "ev/ev-internal.h"
+#include "net/sock.h"
 #include "net/stream.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -249,19 +248,13 @@ static void framed_adopt(struct framed_server *s, int fd, struct ip_addr addr)
 	c->s = stream_accept(s->o.loop, fd, NULL, &framed_cb, c);
 }
 
-static struct ip_addr framed_address(const struct sockaddr_in6 *sa)
-{
-	return sa->sin6_family == AF_INET ? ip_v4(ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr))
-					  : ip_v6(&sa->sin6_addr);
-}
-
 static bool framed_allowed(struct framed_server *s, int fd, struct ip_addr from)
 {
 	struct sockaddr_in6 local = { 0 };
 	socklen_t n = sizeof(local);
 
 	return !s->o.allowed || (getsockname(fd, (struct sockaddr *)&local, &n) == 0 &&
-				 s->o.allowed(s->o.ctx, from, framed_address(&local)));
+				 s->o.allowed(s->o.ctx, from, ip_of_sockaddr((struct sockaddr *)&local)));
 }
 
 static void framed_on_accept(uv_poll_t *h, int status, int events)
@@ -279,7 +272,7 @@ static void framed_on_accept(uv_poll_t *h, int status, int events)
 
 		if (fd < 0)
 			return;
-		addr = framed_address(&sa);
+		addr = ip_of_sockaddr((struct sockaddr *)&sa);
 		if (!framed_allowed(s, fd, addr) || !framed_admit(s, addr)) {
 			close(fd);
 			continue;
@@ -288,37 +281,26 @@ static void framed_on_accept(uv_poll_t *h, int status, int events)
 	}
 }
 
-static int framed_bind(int family, int port, struct err *err)
+static int framed_bind(const char *address, int port, struct err *err)
 {
-	const int one = 1, zero = 0;
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	const struct sockaddr *sa = family == AF_INET ? (struct sockaddr *)&in : (struct sockaddr *)&in6;
-	socklen_t n = family == AF_INET ? sizeof(in) : sizeof(in6);
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), e;
+	int fd = sock_bind_tcp(address, port, err), e;
 
-	if (fd < 0)
-		return err_set_errno(err, errno, "cannot have a socket to listen on");
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, sa, n) == 0 && listen(fd, 64) == 0)
+	if (fd < 0 || listen(fd, 64) == 0)
 		return fd;
 	e = errno;
 	close(fd);
-	return err_set_errno(err, e, "listening on port %d", port);
+	return err_set_errno(err, e, "listening on '%s' port %d", address, port);
 }
 
 struct framed_server *framed_listen(const struct framed_server_opts *o, struct err *err)
 {
 	struct framed_server *s;
 	struct err why = ERR_INIT;
-	int fd = framed_bind(AF_INET6, o->port, &why), r;
+	int fd = framed_bind("::", o->port, &why), r;
 
 	if (fd < 0 && why.errnum != EADDRINUSE) {
 		err_release(&why);
-		fd = framed_bind(AF_INET, o->port, &why);
+		fd = framed_bind("0.0.0.0", o->port, &why);
 	}
 	if (fd < 0) {
 		(void)err_move(err, &why);

@@ -7,11 +7,10 @@
 #include "ev/ev-internal.h"
 #include "net/http-internal.h"
 #include "net/net-internal.h"
+#include "net/sock.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -383,36 +382,6 @@ static int bind_unix(const char *path, struct err *err)
 	return fd;
 }
 
-static int bind_tcp(const char *address, int port, struct err *err)
-{
-	const int one = 1, zero = 0;
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
-	const struct sockaddr *sa = (struct sockaddr *)&in;
-	socklen_t n = sizeof(in);
-	int fd, e;
-
-	if (inet_pton(AF_INET6, address, &in6.sin6_addr) == 1) {
-		sa = (struct sockaddr *)&in6;
-		n = sizeof(in6);
-	} else if (inet_pton(AF_INET, address, &in.sin_addr) != 1) {
-		return err_set(err, ERR_INVALID, "listening on '%s': not an address", address);
-	}
-	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set_errno(err, errno, "listening on '%s'", address);
-	/* Accepted sockets inherit these. */
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (sa->sa_family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, sa, n) == 0)
-		return fd;
-	e = errno;
-	close(fd);
-	return err_set_errno(err, e, "listening on '%s' port %d", address, port);
-}
-
 struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loops, const struct http_server_opts *o,
 				      struct err *err)
 {
@@ -425,7 +394,7 @@ struct http_server *http_server_start(struct ev_loop *const *loops, size_t n_loo
 	BUG_ON(n_loops == 0);
 	fd = o->listening_fd > 0 ? o->listening_fd
 	     : is_unix		 ? bind_unix(o->bind_address + 5, err)
-				 : bind_tcp(o->bind_address, o->port, err);
+				 : sock_bind_tcp(o->bind_address, o->port, err);
 	if (fd < 0)
 		return NULL;
 	if (listen(fd, SOMAXCONN) < 0 || getsockname(fd, (struct sockaddr *)&ss, &n) < 0) {

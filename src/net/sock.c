@@ -1,5 +1,6 @@
 #include "net/sock.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -156,4 +157,34 @@ int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *er
 	}
 	freeaddrinfo(list);
 	return fd >= 0 ? fd : fail_errno(err, error, host, port);
+}
+
+int sock_bind_tcp(const char *address, int port, struct err *err)
+{
+	const int one = 1, zero = 0;
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+	const struct sockaddr *sa = (struct sockaddr *)&in;
+	socklen_t n = sizeof(in);
+	int fd, e;
+
+	if (inet_pton(AF_INET6, address, &in6.sin6_addr) == 1) {
+		sa = (struct sockaddr *)&in6;
+		n = sizeof(in6);
+	} else if (inet_pton(AF_INET, address, &in.sin_addr) != 1) {
+		return err_set(err, ERR_INVALID, "listening on '%s': not an address", address);
+	}
+	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set_errno(err, errno, "listening on '%s'", address);
+	/* Accepted sockets inherit these. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (sa->sa_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(fd, sa, n) == 0)
+		return fd;
+	e = errno;
+	close(fd);
+	return err_set_errno(err, e, "listening on '%s' port %d", address, port);
 }

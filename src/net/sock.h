@@ -1,7 +1,7 @@
-/* sock.h - sockets for blocking callers with deadlines; only files of src/net include it.
+/* sock.h - sockets for blocking callers with deadlines, and what servers listen on; only files of src/net include it.
  *
  * Every descriptor is non-blocking and close-on-exec. Deadlines are instants of sock_now_ns();
- * SOCK_NO_DEADLINE waits for ever. Used on worker threads, never on a loop.
+ * SOCK_NO_DEADLINE waits for ever. All but sock_bind_tcp() is for worker threads, never for a loop.
  */
 #pragma once
 
@@ -17,6 +17,10 @@ int64_t sock_deadline(int64_t timeout_ns); /* from now; timeout_ns <= 0: none */
  * connection on which the peer acknowledges nothing for 10 s breaks.
  * Returns the descriptor, or -1: ERR_TIMEOUT, ERR_UNAVAILABLE. */
 int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err);
+
+/* A socket at an address as text and a port (0: a free one), to be listened on: one of "::" takes IPv4, too. -1 with
+ * err->errnum, ERR_INVALID of what is no address. */
+int sock_bind_tcp(const char *address, int port, struct err *err);
 
 /* Waits for POLLIN or POLLOUT. Returns the events that came (with POLLHUP and POLLERR), or 0 at
  * the deadline. */
