@@ -211,7 +211,7 @@ static void core_forward(struct core_parser *p, const struct core_line *l)
 {
 	struct dns_forward f = { 0 };
 	struct dns_name from;
-	struct core_line *in = xmalloc(sizeof(*in));
+	struct core_line in;
 
 	f.shuffle = true; /* CoreDNS' default policy */
 	for (size_t i = 2; i < l->n; i++) {
@@ -222,12 +222,11 @@ static void core_forward(struct core_parser *p, const struct core_line *l)
 		else
 			core_say(p, "forward does not know how to ask", l->words[i]);
 	}
-	while (l->opens && core_next(p, in) && !core_ends(in)) {
-		core_forward_line(p, in, &f);
-		if (in->opens)
+	while (l->opens && core_next(p, &in) && !core_ends(&in)) {
+		core_forward_line(p, &in, &f);
+		if (in.opens)
 			core_skip(p);
 	}
-	free(in);
 	if (l->n < 3 || (!f.n_to && !f.host)) {
 		core_say(p, "forward names no server:", l->n > 1 ? l->words[1] : SV(""));
 	} else if (core_name(p, l->words[1], &from) && p->c->forwards.n + p->zones.n < FORWARDS_MAX) {
@@ -305,7 +304,7 @@ static void core_hosts_file(struct core_parser *p, struct sv path)
 {
 	struct sv text, name = path;
 	struct core_parser inner = { .c = p->c, .said = p->said };
-	struct core_line *l;
+	struct core_line l;
 
 	for (ssize_t slash; (slash = sv_find(name, '/')) >= 0;)
 		name = sv_sub(name, (size_t)slash + 1, name.n);
@@ -313,61 +312,56 @@ static void core_hosts_file(struct core_parser *p, struct sv path)
 	if (!text.n)
 		return;
 	inner.rest = text;
-	l = xmalloc(sizeof(*l));
-	while (core_next(&inner, l))
-		if (l->n)
-			core_host(&inner, l);
-	free(l);
+	while (core_next(&inner, &l))
+		if (l.n)
+			core_host(&inner, &l);
 }
 
 static void core_hosts(struct core_parser *p, const struct core_line *l)
 {
-	struct core_line *in = xmalloc(sizeof(*in));
+	struct core_line in;
 
 	if (l->n > 1)
 		core_hosts_file(p, l->words[1]);
-	while (l->opens && core_next(p, in) && !core_ends(in)) {
-		if (in->n == 0)
+	while (l->opens && core_next(p, &in) && !core_ends(&in)) {
+		if (in.n == 0)
 			continue;
-		if (sv_is(in->words[0], "ttl") && in->n > 1)
-			p->c->hosts.ttl = core_seconds(p, in->words[1], p->c->hosts.ttl);
-		else if (!sv_is(in->words[0], "fallthrough") && !sv_is(in->words[0], "reload") &&
-			 !sv_is(in->words[0], "no_reverse"))
-			core_host(p, in);
+		if (sv_is(in.words[0], "ttl") && in.n > 1)
+			p->c->hosts.ttl = core_seconds(p, in.words[1], p->c->hosts.ttl);
+		else if (!sv_is(in.words[0], "fallthrough") && !sv_is(in.words[0], "reload") &&
+			 !sv_is(in.words[0], "no_reverse"))
+			core_host(p, &in);
 	}
-	free(in);
 }
 
 static void core_cache(struct core_parser *p, const struct core_line *l)
 {
 	struct dns_config *c = p->c;
-	struct core_line *in = xmalloc(sizeof(*in));
+	struct core_line in;
 
 	if (l->n > 1) {
 		c->cache_max_s = core_seconds(p, l->words[1], c->cache_max_s);
 		c->deny_max_s = MIN(c->deny_max_s, c->cache_max_s);
 	}
-	while (l->opens && core_next(p, in) && !core_ends(in)) {
-		if (in->n == 0)
+	while (l->opens && core_next(p, &in) && !core_ends(&in)) {
+		if (in.n == 0)
 			continue;
-		if (sv_is(in->words[0], "success") && in->n > 2)
-			c->cache_max_s = core_seconds(p, in->words[2], c->cache_max_s);
-		else if (sv_is(in->words[0], "denial") && in->n > 2)
-			c->deny_max_s = core_seconds(p, in->words[2], c->deny_max_s);
-		else if (sv_is(in->words[0], "serve_stale"))
-			c->stale_max_s = in->n > 1 ? core_seconds(p, in->words[1], c->stale_max_s) : 3600;
+		if (sv_is(in.words[0], "success") && in.n > 2)
+			c->cache_max_s = core_seconds(p, in.words[2], c->cache_max_s);
+		else if (sv_is(in.words[0], "denial") && in.n > 2)
+			c->deny_max_s = core_seconds(p, in.words[2], c->deny_max_s);
+		else if (sv_is(in.words[0], "serve_stale"))
+			c->stale_max_s = in.n > 1 ? core_seconds(p, in.words[1], c->stale_max_s) : 3600;
 	}
-	free(in);
 }
 
 static void core_kubernetes(struct core_parser *p, const struct core_line *l)
 {
-	struct core_line *in = xmalloc(sizeof(*in));
+	struct core_line in;
 
-	while (l->opens && core_next(p, in) && !core_ends(in))
-		if (in->n > 1 && sv_is(in->words[0], "ttl"))
-			p->c->ttl = MIN(core_seconds(p, in->words[1], p->c->ttl), 3600);
-	free(in);
+	while (l->opens && core_next(p, &in) && !core_ends(&in))
+		if (in.n > 1 && sv_is(in.words[0], "ttl"))
+			p->c->ttl = MIN(core_seconds(p, in.words[1], p->c->ttl), 3600);
 }
 
 static void core_directive(struct core_parser *p, const struct core_line *l)
@@ -405,12 +399,11 @@ static void core_directive(struct core_parser *p, const struct core_line *l)
 
 static void core_directives(struct core_parser *p)
 {
-	struct core_line *l = xmalloc(sizeof(*l));
+	struct core_line l;
 
-	while (core_next(p, l) && !core_ends(l))
-		if (l->n)
-			core_directive(p, l);
-	free(l);
+	while (core_next(p, &l) && !core_ends(&l))
+		if (l.n)
+			core_directive(p, &l);
 }
 
 /* ".:53", "example.org", "dns://example.org:53": which zones. A port of its own is none of ours. */
@@ -444,24 +437,23 @@ static void core_zones(struct core_parser *p, const struct core_line *l)
 void dns_config_corefile(struct dns_config *c, struct sv text, const struct val *files, struct buf *said)
 {
 	struct core_parser p = { .c = c, .files = files, .said = said, .rest = text };
-	struct core_line *l = xmalloc(sizeof(*l));
+	struct core_line l;
 
-	while (core_next(&p, l)) {
-		if (!l->opens) {
-			if (!sv_is(l->words[0], "import"))
-				core_say(&p, "a server block begins with zones and {, not", l->words[0]);
+	while (core_next(&p, &l)) {
+		if (!l.opens) {
+			if (!sv_is(l.words[0], "import"))
+				core_say(&p, "a server block begins with zones and {, not", l.words[0]);
 			continue;
 		}
-		if (l->n == 0 || sv_starts(l->words[0], SV("("))) {
-			core_say(&p, "snippets are left out:", l->n ? l->words[0] : SV("{"));
+		if (l.n == 0 || sv_starts(l.words[0], SV("("))) {
+			core_say(&p, "snippets are left out:", l.n ? l.words[0] : SV("{"));
 			core_skip(&p);
 			continue;
 		}
-		core_zones(&p, l);
+		core_zones(&p, &l);
 		core_directives(&p);
 	}
 	vec_release(&p.zones);
-	free(l);
 }
 
 void dns_config_override(struct dns_config *c, struct sv text, const struct val *files, struct buf *said)
