@@ -357,15 +357,14 @@ struct reverse_far {
 	struct stream *local;	    /* NULL: not dialled yet, or closed */
 	bool used, connected;
 	struct buf early; /* what came while connecting */
-	struct err why;
-	bool has_why;
+	struct err why;	  /* ERR_NONE: in good order */
 };
 
 static void reverse_far_over(struct reverse_far *f)
 {
 	if (f->dialog || f->local)
 		return;
-	f->cb.closed(f->has_why ? &f->why : NULL, f->ctx);
+	f->cb.closed(f->why.reason ? &f->why : NULL, f->ctx);
 	err_release(&f->why);
 	buf_release(&f->early);
 	free(f->host);
@@ -407,10 +406,8 @@ static void reverse_far_local_closed(struct stream *s, const struct err *err, vo
 
 	(void)s;
 	f->local = NULL;
-	if (err && !f->connected && !f->has_why) {
+	if (err && !f->connected && !f->why.reason)
 		err_copy(&f->why, err);
-		f->has_why = true;
-	}
 	if (f->dialog)
 		http_dialog_close(f->dialog);
 	reverse_far_over(f);
@@ -471,15 +468,12 @@ static void reverse_far_closed(struct http_dialog *d, const struct err *err, voi
 
 	(void)d;
 	f->dialog = NULL;
-	if (!f->has_why && !f->used) {
-		f->has_why = true;
+	if (!f->why.reason && !f->used) {
 		if (err)
 			err_copy(&f->why, err);
 		else if (f->status && f->status != 101)
 			err_set(&f->why, f->status == 404 ? ERR_NOT_FOUND : ERR_FORBIDDEN, "the server answers %d",
 				f->status);
-		else
-			f->has_why = false;
 	}
 	if (f->local)
 		stream_close(f->local);
