@@ -236,13 +236,15 @@ int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err)
 {
 	struct reverse_near *c = NULL;
 	struct reverse_name *n;
+	bool full;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_set_errno(err, errno, "making a pair of sockets");
 	pthread_mutex_lock(&h->lock);
 	n = h->closed ? NULL : strmap_get(&h->names, name);
-	if (n && n->n_parked && n->n_used < REVERSE_USED_MAX) {
+	full = n && n->n_used >= REVERSE_USED_MAX;
+	if (n && n->n_parked && !full) {
 		c = LIST_ENTRY(n->parked.next, struct reverse_near, link);
 		list_del(&c->link);
 		n->n_parked--;
@@ -257,8 +259,8 @@ int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err)
 		close(pair[0]);
 		close(pair[1]);
 		return err_set(err, ERR_UNAVAILABLE,
-			       n && n->n_used >= REVERSE_USED_MAX ? "too many connections to '%.*s' are in use"
-								  : "'%.*s' keeps no connection to this server",
+			       full ? "too many connections to '%.*s' are in use"
+				    : "'%.*s' keeps no connection to this server",
 			       SV_ARG(name));
 	}
 	return pair[1];
