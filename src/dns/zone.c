@@ -33,13 +33,24 @@ static void zone_add(struct zone_build *b, struct sv key, uint16_t type, struct 
 		vec_push(&b->records, ((struct zone_raw){ key, data, type }));
 }
 
-static void zone_add_address(struct zone_build *b, struct sv key, struct sv text)
+/* The record of an address, without a key. False: it is none. */
+static bool zone_address(struct zone_build *b, struct sv text, struct zone_raw *ret)
 {
 	uint8_t raw[16];
 	size_t n = ip_bytes(text, raw);
 
 	if (n)
-		zone_add(b, key, n == 4 ? DNS_A : DNS_AAAA, arena_sv(&b->a, sv_make((const char *)raw, n)));
+		*ret = (struct zone_raw){ .type = n == 4 ? DNS_A : DNS_AAAA,
+					  .data = arena_sv(&b->a, sv_make((const char *)raw, n)) };
+	return n > 0;
+}
+
+static void zone_add_address(struct zone_build *b, struct sv text)
+{
+	struct zone_raw r;
+
+	if (zone_address(b, text, &r))
+		zone_add(b, SV(""), r.type, r.data);
 }
 
 static struct sv zone_lower_label(struct arena *a, const char *prefix, struct sv text)
@@ -114,15 +125,15 @@ static void zone_headless(struct zone_build *b, const struct obj *svc, struct ob
 		VAL_EACH(obj_get(slices[i], F_endpoints), ep) {
 			/* Of several addresses the first counts: they mean the same. */
 			struct sv address = val_str(val_at(val_member(ep, F_addresses), 0)), host;
-			uint8_t raw[16];
+			struct zone_raw r;
 
-			if (!zone_endpoint_counts(ep, publish) || !ip_bytes(address, raw))
+			if (!zone_endpoint_counts(ep, publish) || !zone_address(b, address, &r))
 				continue;
 			host = zone_host(&b->a, ep, address);
 			if (!host.n)
 				continue;
-			zone_add_address(b, SV(""), address);
-			zone_add_address(b, host, address);
+			zone_add(b, SV(""), r.type, r.data);
+			zone_add(b, host, r.type, r.data);
 			VAL_EACH(obj_get(slices[i], F_ports), port)
 				zone_add_port(b, port, host);
 		}
@@ -157,9 +168,9 @@ static void zone_service(struct zone_build *b, const struct obj *svc, struct obj
 		return;
 	}
 	if (!val_len(ips))
-		zone_add_address(b, SV(""), ip);
+		zone_add_address(b, ip);
 	VAL_EACH(ips, one)
-		zone_add_address(b, SV(""), val_str(one));
+		zone_add_address(b, val_str(one));
 	if (!b->records.n)
 		return; /* it has no address yet */
 	VAL_EACH(obj_get(svc, F_spec, F_ports), port)
