@@ -29,11 +29,8 @@ static void run_headless(struct cost *c, size_t n, const void *arg)
 
 	(void)arg;
 	cost_begin(c);
-	for (int i = 0; i < 2; i++) {
-		struct zone_entry *e = zone_entry_new(svc, &slice, 1);
-
-		zone_entry_free(zone_table_set(t, zone_entry_key(e), e));
-	}
+	for (int i = 0; i < 2; i++)
+		kit_put(t, zone_entry_new(svc, &slice, 1));
 	assert_int_equal(zone_entry_find(zone_table_get(t, SV("\5peers\2ns")), SV("\3h50"), &first), 1);
 	cost_end(c);
 	zone_table_free(t);
@@ -57,7 +54,7 @@ static void run_same_address(struct cost *c, size_t n, const void *arg)
 	}
 	cost_begin(c);
 	for (size_t i = 0; i < n; i++)
-		zone_entry_free(zone_table_set(t, zone_entry_key(made[i]), made[i]));
+		kit_put(t, made[i]);
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_(buf_release) struct buf key = BUF_INIT;
 		struct sv k = zone_entry_key(made[i]);

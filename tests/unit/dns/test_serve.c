@@ -147,6 +147,16 @@ static size_t question(uint8_t *p, const char *name, uint16_t id)
 	return dns_ask_write(p, id, &n, DNS_A, false, false, false);
 }
 
+/* The same behind its length, as TCP has it. */
+static size_t framed_question(uint8_t *p, const char *name, uint16_t id)
+{
+	size_t n = question(p + 2, name, id);
+
+	p[0] = (uint8_t)(n >> 8);
+	p[1] = (uint8_t)n;
+	return n + 2;
+}
+
 static const char *ask_udp(const char *name)
 {
 	uint8_t out[512], in[2048];
@@ -229,11 +239,9 @@ static void test_many_messages(void **state)
 	(void)state;
 	change("web", "10.43.0.1", true);
 	for (uint16_t i = 0; i < 300; i++) {
-		size_t n = question(out + 2, "web.ns.svc.cluster.local", i);
+		size_t n = framed_question(out, "web.ns.svc.cluster.local", i);
 
-		out[0] = (uint8_t)(n >> 8);
-		out[1] = (uint8_t)n;
-		buf_add(&all, out, n + 2);
+		buf_add(&all, out, n);
 	}
 	/* In two pieces, cut within a message. */
 	assert_int_equal(send(fd, all.p, 1001, 0), 1001);
@@ -259,14 +267,12 @@ static void test_many_messages(void **state)
 static void test_half_closed(void **state)
 {
 	uint8_t out[514], in[600];
-	size_t n = question(out + 2, "elsewhere.test", 7);
+	size_t n = framed_question(out, "elsewhere.test", 7);
 	_cleanup_close_ int fd = client(SOCK_STREAM);
 
 	(void)state;
 	change("web", "10.43.0.1", true);
-	out[0] = 0;
-	out[1] = (uint8_t)n;
-	assert_int_equal(send(fd, out, n + 2, 0), n + 2);
+	assert_int_equal(send(fd, out, n, 0), n);
 	shutdown(fd, SHUT_WR);
 	upstream_answers(9, false);
 	n = read_all(fd, in, sizeof(in));
@@ -278,15 +284,13 @@ static void test_connections_bound(void **state)
 {
 	int fds[40];
 	uint8_t out[514], in[2];
-	size_t n = question(out + 2, "web.ns.svc.cluster.local", 7), answered = 0;
+	size_t n = framed_question(out, "web.ns.svc.cluster.local", 7), answered = 0;
 
 	(void)state;
 	change("web", "10.43.0.1", true);
-	out[0] = 0;
-	out[1] = (uint8_t)n;
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
 		fds[i] = client(SOCK_STREAM);
-		(void)send(fds[i], out, n + 2, MSG_NOSIGNAL);
+		(void)send(fds[i], out, n, MSG_NOSIGNAL);
 		answered += read_all(fds[i], in, 2) == 2;
 	}
 	assert_int_equal(answered, 16); /* of one address */
@@ -303,12 +307,10 @@ static void test_ipv6(void **state)
 				   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct timeval guard = { .tv_sec = 30 };
 	uint8_t out[514], in[600];
-	size_t n = question(out + 2, "web.ns.svc.cluster.local", 7);
+	size_t n = framed_question(out, "web.ns.svc.cluster.local", 7);
 
 	(void)state;
 	change("web", "10.43.0.1", true);
-	out[0] = 0;
-	out[1] = (uint8_t)n;
 	for (int tcp = 0; tcp <= 1; tcp++) {
 		_cleanup_close_ int fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 		ssize_t got;
@@ -316,7 +318,7 @@ static void test_ipv6(void **state)
 		if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 			skip(); /* a machine without IPv6 */
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &guard, sizeof(guard));
-		assert_true(send(fd, out + 2 - 2 * tcp, n + 2 * (size_t)tcp, 0) > 0);
+		assert_true((tcp ? send(fd, out, n, 0) : send(fd, out + 2, n - 2, 0)) > 0);
 		got = recv(fd, in, sizeof(in), 0);
 		assert_true(got > 12);
 		assert_string_equal(kit_text(in + 2 * tcp, (size_t)got - 2 * (size_t)tcp), WEB);
@@ -351,15 +353,13 @@ static void test_forwarded(void **state)
 static void test_end(void **state)
 {
 	uint8_t out[514];
-	size_t n = question(out + 2, "elsewhere.test", 7);
+	size_t n = framed_question(out, "elsewhere.test", 7);
 	_cleanup_close_ int udp = client(SOCK_DGRAM), tcp = client(SOCK_STREAM);
 	char p[512];
 
 	change("web", "10.43.0.1", true);
-	assert_int_equal(send(udp, out + 2, n, 0), n);
-	out[0] = 0;
-	out[1] = (uint8_t)n;
-	assert_int_equal(send(tcp, out, n + 2, 0), n + 2);
+	assert_int_equal(send(udp, out + 2, n - 2, 0), n - 2);
+	assert_int_equal(send(tcp, out, n, 0), n);
 	assert_true(recv(Upstream_fd, p, sizeof(p), 0) > 0);
 	(void)serve_teardown(state);
 	(void)serve_setup(state);
