@@ -101,8 +101,6 @@ static const struct field fields[] = {
 struct reading {
 	struct arena *a;
 	struct proxy_config *c;
-	proxy_config_note_fn *note;
-	void *ctx;
 	struct buf unknown;
 };
 
@@ -256,7 +254,7 @@ static void on_duplicate(struct sv what, void *ctx)
 int proxy_config_read(struct arena *a, struct proxy_config *c, struct sv text, proxy_config_note_fn *note, void *ctx,
 		      struct err *err)
 {
-	struct reading r = { .a = a, .c = c, .note = note, .ctx = ctx };
+	struct reading r = { .a = a, .c = c };
 	const struct yaml_opts opts = { .duplicate = on_duplicate, .ctx = &r };
 	const struct val *v = yaml_decode_opts(a, text, &opts, err);
 	struct sv version, kind;
