@@ -4,6 +4,7 @@
 #include "base/strmap.h"
 #include "base/timefmt.h"
 #include "net/http.h"
+#include "object/obj.h"
 #include "proxy/proxy_config.h"
 
 #include <errno.h>
@@ -288,10 +289,8 @@ static void phealth_port_open(struct proxy_health *h, struct health_port *p)
 void proxy_health_service(struct proxy_health *h, struct sv ns, struct sv name, int port, size_t local_endpoints)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
-	struct health_port *p;
+	struct health_port *p = strmap_get(&h->ports, obj_path(&key, ns, name));
 
-	buf_printf(&key, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name));
-	p = strmap_get(&h->ports, buf_sv(&key));
 	if (p && p->port != port) {
 		phealth_port_free(strmap_del(&h->ports, buf_sv(&key)));
 		p = NULL;
