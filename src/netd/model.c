@@ -125,7 +125,7 @@ int netd_pod_mtu(enum netd_kind kind, int family, int mtu)
 	return kind != NETD_VXLAN || mtu <= 0 ? mtu : MAX(mtu - (family == NETD_V6 ? 70 : 50), 1280);
 }
 
-void netd_mac(struct ip_net range, uint8_t ret[6])
+static void model_mac(struct ip_net range, uint8_t ret[6])
 {
 	uint64_t number = 0;
 
@@ -161,7 +161,7 @@ bool netd_model_device(const struct netd_view *v, struct netd_device *ret, const
 		return false;
 	}
 	ret->wanted = true;
-	netd_mac(self->range[self->first], ret->mac);
+	model_mac(self->range[self->first], ret->mac);
 	ret->mtu = netd_pod_mtu(v->kind, under, v->machine->mtu[under]);
 	ret->local = self->addr[under];
 	for (int f = 0; f < NETD_FAMILIES; f++)
@@ -217,7 +217,7 @@ static size_t model_vxlan(const struct netd_view *v, const struct netd_node *pee
 	*ret_why = model_address_wrong(v, to);
 	if (*ret_why)
 		return 0;
-	netd_mac(peer->range[peer->first], mac);
+	model_mac(peer->range[peer->first], mac);
 	for (int f = 0; f < NETD_FAMILIES; f++) {
 		struct ip_net range = peer->range[f];
 		const char *why;

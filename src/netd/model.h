@@ -81,7 +81,6 @@ bool netd_device_same(const struct netd_device *a, const struct netd_device *b);
 int netd_underlay(const struct netd_node *self);
 /* What pods may send at once, over an underlay of that MTU and family: 50 or 70 bytes less with VXLAN. 0 stays 0. */
 int netd_pod_mtu(enum netd_kind kind, int family, int mtu);
-void netd_mac(struct ip_net range, uint8_t ret[6]);
 
 /* An entry of the kernel: a key and its value. Bytes alone, no padding: keys are hashed as bytes. */
 enum net_entry_type { NET_ROUTE = 1, NET_NEIGH, NET_FDB };
