@@ -268,7 +268,7 @@ static int put_right(struct netd *n, const struct netd_device *want, struct err 
 	return rc;
 }
 
-static int netd_apply(struct netd *n, bool first, struct err *err)
+static int netd_apply(struct netd *n, struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct net_change *c;
@@ -279,7 +279,7 @@ static int netd_apply(struct netd *n, bool first, struct err *err)
 	n->wrote = true;
 	failed = n->backend->apply(n->backend, c, k, err);
 	tracker_done(n->tracker, c, k);
-	if (!first)
+	if (n->synced)
 		log_debug(SYS, "routes to other nodes changed", "changes", "%zu, %zu failed", k, failed);
 	return failed ? -1 : 0;
 }
@@ -320,7 +320,7 @@ static int netd_sync(struct netd *n, bool look, struct err *err)
 		want = (struct netd_device){ .wanted = false };
 	if ((look || !n->read || !netd_device_same(&want, &n->device)) && put_right(n, &want, err) < 0)
 		return -1;
-	return netd_apply(n, !n->synced, err);
+	return netd_apply(n, err);
 }
 
 /* Said once, until it is another. */
@@ -384,6 +384,7 @@ static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 struct netd *netd_new(const struct netd_opts *o, struct err *err)
 {
 	static const struct informer_handler handler = { netd_on_node, netd_on_update, netd_on_node };
+	const char *cidrs = o->cluster_cidr ? o->cluster_cidr : "";
 	struct netd *n = xcalloc(1, sizeof(*n));
 
 	n->env = o->env;
@@ -395,10 +396,8 @@ struct netd *netd_new(const struct netd_opts *o, struct err *err)
 	n->view.machine = &n->machine;
 	n->tracker = tracker_new();
 	pthread_mutex_init(&n->lock, NULL);
-	if (o->kind == NETD_NONE ||
-	    !netd_cluster_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""), n->view.cluster, &n->view.n_cluster)) {
-		(void)err_set(err, ERR_INVALID, "'%s' is no list of Pod ranges",
-			      o->cluster_cidr ? o->cluster_cidr : "");
+	if (o->kind == NETD_NONE || !netd_cluster_parse(sv_from(cidrs), n->view.cluster, &n->view.n_cluster)) {
+		(void)err_set(err, ERR_INVALID, "'%s' is no list of Pod ranges", cidrs);
 		return netd_free(n);
 	}
 	n->recorder = recorder_new(o->client, SYS, o->node_name);
