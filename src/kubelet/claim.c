@@ -1,9 +1,8 @@
 #include "kubelet/claim.h"
 
-#include "base/sysctl.h"
-
 #include "base/board.h"
 #include "base/buf.h"
+#include "base/sysctl.h"
 #include "kubelet/containerd.h"
 #include "kubelet/fsutil.h"
 

@@ -7,7 +7,6 @@
 #include "kubelet/kpod.h"
 #include "kubelet/ktask.h"
 #include "kubelet/kubelet-internal.h"
-#include "net/link_watch.h"
 #include "kubelet/logs_rotate.h"
 #include "kubelet/machine.h"
 #include "kubelet/node_repair.h"
@@ -21,6 +20,7 @@
 #include "kubelet/runtime_health.h"
 #include "kubelet/server.h"
 #include "kubelet/volumes/volumes.h"
+#include "net/link_watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
