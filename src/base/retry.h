@@ -60,3 +60,10 @@ static inline void retry_forget(struct retry *r)
 {
 	*r = (struct retry){ 0 };
 }
+
+/* And after work that went well, of which more may be asked for at once: ten times as long as it took, within bounds.
+ * So a lone change is made at once, and a burst, or a huge cluster, costs a tenth of a core. */
+static inline int64_t retry_rest_ns(int64_t took_ns)
+{
+	return MIN(MAX(10 * took_ns, 10 * NS_PER_MS), 100 * NS_PER_MS);
+}

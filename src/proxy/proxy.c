@@ -15,11 +15,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* After a sync that wrote something the next waits ten times as long as that took, within these bounds: a
- * lone change goes out at once, a burst or a huge cluster costs a tenth of a core. */
-#define REST_FACTOR 10
-#define REST_MIN_NS (10 * NS_PER_MS)
-#define REST_MAX_NS (100 * NS_PER_MS)
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
 
@@ -415,7 +410,7 @@ static void plan_next(struct proxy *p, int64_t began, int rc, size_t written, bo
 	}
 	retry_forget(&p->failed);
 	if (written)
-		p->rest_until_ns = now + MIN(MAX(REST_FACTOR * (now - began), REST_MIN_NS), REST_MAX_NS);
+		p->rest_until_ns = now + retry_rest_ns(now - began);
 	if (!everything)
 		return;
 	p->check_ns = now;

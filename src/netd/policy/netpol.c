@@ -13,10 +13,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* As the proxy's: a lone change goes out at once, a burst costs a tenth of a core. */
-#define REST_FACTOR 10
-#define REST_MIN_NS (10 * NS_PER_MS)
-#define REST_MAX_NS (100 * NS_PER_MS)
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define CHECK_NS (10 * NS_PER_SEC)
 #define ASK_AGAIN_NS NS_PER_SEC
@@ -354,7 +350,7 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 	if (written) {
 		int64_t end = env_mono_ns(n->env);
 
-		n->rest_until_ns = end + MIN(MAX(REST_FACTOR * (end - now), REST_MIN_NS), REST_MAX_NS);
+		n->rest_until_ns = end + retry_rest_ns(end - now);
 	}
 	ret->after_ns = again > 0 ? again : all ? MAX(n->check_ns + CHECK_NS - now, 1) : ASK_AGAIN_NS;
 	return 0;
