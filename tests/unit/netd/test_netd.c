@@ -89,7 +89,7 @@ static void stop(struct world *w)
 	arena_release(&w->a);
 }
 
-/* Is that line among the kernel's entries? "": how many there are. */
+/* Is that line among the kernel's entries? */
 static bool has(struct world *w, const char *line)
 {
 	for (size_t i = 0; i < w->rec->have.entries.n; i++)

@@ -15,40 +15,34 @@
 struct kit_watch {
 	struct client_watch_cb cb;
 	void *ctx;
-	int kind;
+	const struct resource *r;
 };
 
 struct kit {
 	struct client c;
 	pthread_mutex_t lock; /* for the lists; events are sent by the test's thread only */
 	struct obj *items[256];
-	int kind_of[256];
 	size_t n;
 	int64_t rev;
 	struct kit_watch *watches[8];
 	bool down; /* get fails */
 };
 
-/* What is none of these is a Pod. */
-static int kit_kind(const struct resource *r)
+static bool kit_is(const struct obj *o, const struct resource *r)
 {
-	return r == RES(core_services)		      ? 0
-	       : r == RES(discovery_endpointslices)   ? 1
-	       : r == RES(core_nodes)		      ? 2
-	       : r == RES(core_namespaces)	      ? 3
-	       : r == RES(networking_networkpolicies) ? 4
-						      : 5;
+	return val_is(obj_get(o, F_kind), r->kind);
 }
 
-static int kit_kind_of(const struct obj *o)
+/* Where it is in the list; k->n: nowhere. */
+static size_t kit_find(const struct kit *k, struct sv kind, struct sv ns, struct sv name)
 {
-	static const char *const kinds[] = { "Service", "EndpointSlice", "Node", "Namespace", "NetworkPolicy" };
+	for (size_t i = 0; i < k->n; i++) {
+		const struct obj *o = k->items[i];
 
-	for (int i = 0; i < (int)ARRAY_LEN(kinds); i++) {
-		if (val_is(obj_get(o, F_kind), kinds[i]))
+		if (sv_eq(val_str(obj_get(o, F_kind)), kind) && sv_eq(obj_ns(o), ns) && sv_eq(obj_name(o), name))
 			return i;
 	}
-	return ARRAY_LEN(kinds);
+	return k->n;
 }
 
 static int kit_list(struct client *c, const struct resource *r, _unused_ struct sv ns,
@@ -60,7 +54,7 @@ static int kit_list(struct client *c, const struct resource *r, _unused_ struct 
 	ret->items = xcalloc(k->n + 1, sizeof(*ret->items));
 	ret->n = 0;
 	for (size_t i = 0; i < k->n; i++) {
-		if (k->kind_of[i] == kit_kind(r))
+		if (kit_is(k->items[i], r))
 			ret->items[ret->n++] = obj_ref(k->items[i]);
 	}
 	ret->rev = k->rev;
@@ -77,7 +71,7 @@ static int kit_watch_start(struct client *c, const struct resource *r, _unused_ 
 
 	w->cb = *cb;
 	w->ctx = ctx;
-	w->kind = kit_kind(r);
+	w->r = r;
 	pthread_mutex_lock(&k->lock);
 	for (size_t i = 0; i < ARRAY_LEN(k->watches); i++) {
 		if (!k->watches[i]) {
@@ -107,19 +101,18 @@ static int kit_get(struct client *c, const struct resource *r, struct sv ns, str
 		   struct err *err)
 {
 	struct kit *k = (struct kit *)c;
-	int rc = -1;
+	bool found;
+	size_t at;
 
+	if (k->down)
+		return err_set(err, ERR_UNAVAILABLE, "the API is away");
 	pthread_mutex_lock(&k->lock);
-	for (size_t i = 0; i < k->n && rc < 0; i++)
-		if (k->kind_of[i] == kit_kind(r) && sv_eq(obj_ns(k->items[i]), ns) &&
-		    sv_eq(obj_name(k->items[i]), name)) {
-			*ret = obj_ref(k->items[i]);
-			rc = 0;
-		}
+	at = kit_find(k, sv_from(r->kind), ns, name);
+	found = at < k->n;
+	if (found)
+		*ret = obj_ref(k->items[at]);
 	pthread_mutex_unlock(&k->lock);
-	return k->down	? err_set(err, ERR_UNAVAILABLE, "the API is away")
-	       : rc < 0 ? err_set(err, ERR_NOT_FOUND, "not found")
-			: 0;
+	return found ? 0 : err_set(err, ERR_NOT_FOUND, "not found");
 }
 
 static const struct client_ops kit_ops = {
@@ -155,7 +148,7 @@ static struct obj *kit_obj(const char *text, int64_t rev)
 	return obj_new(v, rev);
 }
 
-static void kit_send(struct kit *k, enum watch_type t, struct obj *o, int kind)
+static void kit_send(struct kit *k, enum watch_type t, struct obj *o)
 {
 	for (size_t i = 0; i < ARRAY_LEN(k->watches); i++) {
 		struct kit_watch *w;
@@ -163,19 +156,9 @@ static void kit_send(struct kit *k, enum watch_type t, struct obj *o, int kind)
 		pthread_mutex_lock(&k->lock);
 		w = k->watches[i];
 		pthread_mutex_unlock(&k->lock);
-		if (w && w->kind == kind)
+		if (w && kit_is(o, w->r))
 			w->cb.event(t, o, w->ctx);
 	}
-}
-
-static size_t kit_find(struct kit *k, const struct obj *o)
-{
-	for (size_t i = 0; i < k->n; i++) {
-		if (k->kind_of[i] == kit_kind_of(o) && sv_eq(obj_ns(k->items[i]), obj_ns(o)) &&
-		    sv_eq(obj_name(k->items[i]), obj_name(o)))
-			return i;
-	}
-	return k->n;
 }
 
 static _unused_ void kit_put(struct kit *k, const char *text)
@@ -185,7 +168,7 @@ static _unused_ void kit_put(struct kit *k, const char *text)
 	size_t at;
 
 	pthread_mutex_lock(&k->lock);
-	at = kit_find(k, o);
+	at = kit_find(k, val_str(obj_get(o, F_kind)), obj_ns(o), obj_name(o));
 	k->rev++;
 	if (at == k->n) {
 		assert_true(k->n < ARRAY_LEN(k->items));
@@ -195,9 +178,8 @@ static _unused_ void kit_put(struct kit *k, const char *text)
 		obj_unref(k->items[at]);
 	}
 	k->items[at] = obj_ref(o);
-	k->kind_of[at] = kit_kind_of(o);
 	pthread_mutex_unlock(&k->lock);
-	kit_send(k, t, o, kit_kind_of(o));
+	kit_send(k, t, o);
 	obj_unref(o);
 }
 
@@ -212,12 +194,11 @@ static _unused_ void kit_del(struct kit *k, const char *kind, const char *name)
 		o = k->items[i];
 		k->n--;
 		k->items[i] = k->items[k->n];
-		k->kind_of[i] = k->kind_of[k->n];
 		k->rev++;
 	}
 	pthread_mutex_unlock(&k->lock);
 	assert_non_null(o);
-	kit_send(k, WATCH_DELETED, o, kit_kind_of(o));
+	kit_send(k, WATCH_DELETED, o);
 	obj_unref(o);
 }
 
