@@ -24,13 +24,17 @@ struct servers {
 	bool plain; /* http: tests */
 	struct sv prefix, ca_pem;
 	const char *file;
-	const char *name; /* that certificates of further servers are checked for; NULL: their own */
 
 	pthread_mutex_t lock;
 	struct server_one all[SERVERS_MAX]; /* the first is the one we were given */
 	size_t n, current;
 	struct tls_ctx *tls;
 };
+
+static bool server_is(const struct server_one *s, const char *host, int port)
+{
+	return s->port == port && strcmp(s->host, host) == 0;
+}
 
 static bool servers_split(struct sv text, struct server_one *ret)
 {
@@ -60,7 +64,7 @@ static void servers_add_locked(struct servers *s, struct sv text)
 	if (s->n == SERVERS_MAX || !servers_split(text, &one))
 		return;
 	for (size_t i = 0; i < s->n; i++)
-		if (s->all[i].port == one.port && strcmp(s->all[i].host, one.host) == 0)
+		if (server_is(&s->all[i], one.host, one.port))
 			return;
 	s->all[s->n++] = one;
 }
@@ -161,10 +165,10 @@ void servers_learn(struct servers *s, const char *const *hosts)
 		servers_add_locked(s, sv_from(*hosts));
 	s->current = 0;
 	for (size_t i = 0; i < s->n; i++) {
-		if (s->all[i].port == now.port && strcmp(s->all[i].host, now.host) == 0)
+		if (server_is(&s->all[i], now.host, now.port))
 			s->current = i;
 		for (size_t k = 0; k < n; k++)
-			if (s->all[i].port == before[k].port && strcmp(s->all[i].host, before[k].host) == 0)
+			if (server_is(&s->all[i], before[k].host, before[k].port))
 				s->all[i].failed_ns = before[k].failed_ns;
 	}
 	if (s->n != n || memcmp(before, s->all, n * sizeof(before[0])) != 0)
@@ -200,16 +204,15 @@ void servers_let_go(struct servers_at *at)
 void servers_failed(struct servers *s, const struct servers_at *at)
 {
 	int64_t now = env_mono_ns(s->env);
-	size_t next;
 
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->n; i++)
-		if (s->all[i].port == at->ep.port && strcmp(s->all[i].host, at->host) == 0)
+		if (server_is(&s->all[i], at->host, at->ep.port))
 			s->all[i].failed_ns = now;
-	next = s->current;
 	/* Whoever failed with the one before the current one has nothing to move. */
-	if (s->n > 1 && s->all[s->current].port == at->ep.port && strcmp(s->all[s->current].host, at->host) == 0) {
-		next = (s->current + 1) % s->n;
+	if (s->n > 1 && server_is(&s->all[s->current], at->host, at->ep.port)) {
+		size_t next = (s->current + 1) % s->n;
+
 		for (size_t i = 1; i < s->n; i++) {
 			size_t k = (s->current + i) % s->n;
 
