@@ -154,6 +154,7 @@ int servers_set_cert(struct servers *s, struct sv cert_pem, struct sv key_pem, s
 void servers_learn(struct servers *s, const char *const *hosts)
 {
 	struct server_one before[SERVERS_MAX], now;
+	bool same;
 	size_t n;
 
 	pthread_mutex_lock(&s->lock);
@@ -164,14 +165,16 @@ void servers_learn(struct servers *s, const char *const *hosts)
 	for (; *hosts; hosts++)
 		servers_add_locked(s, sv_from(*hosts));
 	s->current = 0;
+	same = s->n == n;
 	for (size_t i = 0; i < s->n; i++) {
+		same = same && server_is(&s->all[i], before[i].host, before[i].port);
 		if (server_is(&s->all[i], now.host, now.port))
 			s->current = i;
 		for (size_t k = 0; k < n; k++)
 			if (server_is(&s->all[i], before[k].host, before[k].port))
 				s->all[i].failed_ns = before[k].failed_ns;
 	}
-	if (s->n != n || memcmp(before, s->all, n * sizeof(before[0])) != 0)
+	if (!same)
 		servers_save_locked(s);
 	pthread_mutex_unlock(&s->lock);
 }
