@@ -1,6 +1,6 @@
 #include "ingress/check.h"
 
-#include "base/buf.h"
+#include "object/validate.h"
 
 #define PATH_MAX_BYTES 1024
 
@@ -27,16 +27,9 @@ bool ing_is_host(struct sv s)
 		s = sv_sub(s, 2, s.n);
 	if (!s.n || s.n > 253)
 		return false;
-	while (sv_split(&s, '.', &label)) {
-		if (!label.n || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+	while (sv_split(&s, '.', &label))
+		if (fmt_dns_label(label))
 			return false;
-		for (size_t i = 0; i < label.n; i++)
-			if (!check_alnum(label.p[i]) && label.p[i] != '-')
-				return false;
-		for (size_t i = 0; i < label.n; i++)
-			if (label.p[i] >= 'A' && label.p[i] <= 'Z')
-				return false;
-	}
 	return true;
 }
 

@@ -112,8 +112,6 @@ static void out_cors(struct ing_filters_out *o, const struct ing_filters *t)
 	struct buf *b = o->text;
 	static const char origin[] = "Access-Control-Allow-Origin", credentials[] = "Access-Control-Allow-Credentials";
 
-	if (!t->cors)
-		return;
 	for (int preflight = 1; preflight >= 0; preflight--) {
 		if (preflight)
 			buf_adds(b, "  http-request return status 204");

@@ -224,11 +224,6 @@ static int ingress_make_class(struct ingress *g, struct err *err)
 
 /* --- status --- */
 
-static int address_order(const void *x, const void *y)
-{
-	return sv_order(x, y);
-}
-
 /* A list as status.loadBalancer.ingress has it, of all Nodes that serve; NULL: nobody does. */
 static struct val *ingress_addresses(struct ingress *g, struct arena *a)
 {
@@ -249,7 +244,7 @@ static struct val *ingress_addresses(struct ingress *g, struct arena *a)
 				}
 	}
 	if (all.n > 1)
-		qsort(all.p, all.n, sizeof(*all.p), address_order);
+		qsort(all.p, all.n, sizeof(*all.p), sv_order);
 	for (size_t i = 0; i < all.n; i++) {
 		struct val *one = val_new_map(a);
 
