@@ -10,9 +10,9 @@
 static int backend_order(const void *x, const void *y)
 {
 	const struct ing_endpoint *a = x, *b = y;
-	int c = ip_cmp(a->ip, b->ip);
+	int c = ing_endpoint_cmp(a, b);
 
-	return c ? c : a->port != b->port ? (a->port < b->port ? -1 : 1) : (int)a->draining - (int)b->draining;
+	return c ? c : (int)a->draining - (int)b->draining;
 }
 
 static uint16_t slice_port(const struct val *slice, struct sv name)
@@ -67,7 +67,7 @@ static void backend_endpoints(struct arena *a, const struct ing_source *s, struc
 	for (size_t i = 0; i < all.n; i++) {
 		const struct ing_endpoint *last = b->n ? &b->endpoints[b->n - 1] : NULL;
 
-		if (last && ip_eq(last->ip, all.p[i].ip) && last->port == all.p[i].port)
+		if (last && ing_endpoint_cmp(last, &all.p[i]) == 0)
 			continue;
 		b->endpoints[b->n] = all.p[i];
 		b->endpoints[b->n++].draining &= ready > 0;

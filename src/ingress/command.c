@@ -65,10 +65,10 @@ static bool command_map(struct command *c, const char *map, struct sv lines)
 }
 
 /* An address changes only while nobody is sent there. */
-static void command_slot(struct buf *b, struct sv section, size_t i, const struct ing_slot *was,
-			 const struct ing_slot *is)
+static void command_slot(struct buf *b, struct sv section, size_t i, const struct ing_endpoint *was,
+			 const struct ing_endpoint *is)
 {
-	bool moved = was->port != is->port || !ip_eq(was->ip, is->ip);
+	bool moved = ing_endpoint_cmp(was, is) != 0;
 	int weight = is->draining ? 0 : 1;
 
 	if (moved && was->port)

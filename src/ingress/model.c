@@ -2,6 +2,13 @@
 
 #include "ingress/check.h"
 
+int ing_endpoint_cmp(const struct ing_endpoint *x, const struct ing_endpoint *y)
+{
+	int c = ip_cmp(x->ip, y->ip);
+
+	return c ? c : (int)x->port - (int)y->port;
+}
+
 struct sv ing_route_key(struct arena *a, const struct ing_route *r)
 {
 	struct sv host = r->host_kind == ING_HOST_ANY ? SV("*") : r->host;

@@ -19,6 +19,8 @@ struct ing_endpoint {
 	uint16_t port;
 	bool draining; /* serves what it has, gets nothing new */
 };
+/* By address and port; 0: the same place. */
+int ing_endpoint_cmp(const struct ing_endpoint *x, const struct ing_endpoint *y);
 
 /* A port of a Service. Without endpoints it answers 503. */
 struct ing_backend {

@@ -22,7 +22,7 @@ struct lines {
 
 struct known {
 	uint64_t number;
-	struct ing_slot *slots;
+	struct ing_endpoint *slots;
 	size_t n_slots;
 	bool meant;	/* in this rendering */
 	struct sv text; /* of this rendering */
@@ -63,17 +63,11 @@ static void render_line(struct render *r, int map, struct sv key, struct sv valu
 
 /* --- servers --- */
 
-static bool slot_has(const struct ing_slot *s, const struct ing_endpoint *e)
-{
-	return s->port == e->port && ip_eq(s->ip, e->ip);
-}
-
 static int slot_order(const void *x, const void *y)
 {
-	const struct ing_slot *const *a = x, *const *b = y;
-	int c = ip_cmp((*a)->ip, (*b)->ip);
+	const struct ing_endpoint *const *a = x, *const *b = y;
 
-	return c ? c : (*a)->port - (*b)->port;
+	return ing_endpoint_cmp(*a, *b);
 }
 
 /* Endpoints keep their slots; the slots of those that went are given to new ones. Both are walked in order. */
@@ -81,23 +75,23 @@ static void render_slots(struct render *r, struct known *k)
 {
 	const struct ing_endpoint *e = k->backend->endpoints;
 	size_t n = k->backend->n, want = SLOTS_MIN, at = 0, free_at = 0;
-	struct ing_slot **by = ARENA_ARRAY(r->a, struct ing_slot *, k->n_slots);
+	struct ing_endpoint **by = ARENA_ARRAY(r->a, struct ing_endpoint *, k->n_slots);
 	bool *placed = ARENA_ARRAY(r->a, bool, n);
 
 	for (size_t i = 0; i < k->n_slots; i++)
 		by[i] = &k->slots[i];
 	if (k->n_slots > 1)
-		qsort(by, k->n_slots, sizeof(struct ing_slot *), slot_order);
+		qsort(by, k->n_slots, sizeof(struct ing_endpoint *), slot_order);
 	for (size_t i = 0; i < k->n_slots; i++) {
-		struct ing_slot *s = by[i];
+		struct ing_endpoint *s = by[i];
 
-		while (at < n && (ip_cmp(e[at].ip, s->ip) < 0 || (ip_eq(e[at].ip, s->ip) && e[at].port < s->port)))
+		while (at < n && ing_endpoint_cmp(&e[at], s) < 0)
 			at++;
-		if (at < n && slot_has(s, &e[at])) {
+		if (at < n && ing_endpoint_cmp(&e[at], s) == 0) {
 			placed[at] = true;
 			s->draining = e[at].draining;
 		} else {
-			*s = (struct ing_slot){ .port = 0 };
+			*s = (struct ing_endpoint){ .port = 0 };
 		}
 	}
 	while (want < n)
@@ -114,7 +108,7 @@ static void render_slots(struct render *r, struct known *k)
 			continue;
 		while (k->slots[free_at].port)
 			free_at++;
-		k->slots[free_at] = (struct ing_slot){ e[i].ip, e[i].port, e[i].draining };
+		k->slots[free_at] = e[i];
 	}
 }
 
@@ -150,7 +144,7 @@ static void out_servers(struct render *r, struct buf *config, struct buf *shape,
 		return;
 	}
 	for (size_t i = 0; i < k->n_slots; i++) {
-		const struct ing_slot *s = &k->slots[i];
+		const struct ing_endpoint *s = &k->slots[i];
 		struct ip_text ip = ip_text(s->ip);
 
 		if (!s->port)
@@ -454,7 +448,7 @@ static void render_sections(struct render *r, struct buf *config, struct buf *sh
 		out_servers(r, config, shape, k);
 		s->name = arena_svf(r->a, "b%" PRIu64, k->number);
 		s->n_slots = k->n_slots;
-		s->slots = ARENA_ARRAY(r->a, struct ing_slot, k->n_slots);
+		s->slots = ARENA_ARRAY(r->a, struct ing_endpoint, k->n_slots);
 		if (k->n_slots)
 			memcpy(s->slots, k->slots, k->n_slots * sizeof(*s->slots));
 	}

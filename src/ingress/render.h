@@ -24,15 +24,9 @@
 extern const char *const ing_map_names[ING_MAPS]; /* "exact.map", ... */
 enum { ING_MAP_EXACT, ING_MAP_PREFIX, ING_MAP_VALUES };
 
-/* One server of a section. */
-struct ing_slot {
-	struct ip_addr ip; /* IP_NONE: free */
-	uint16_t port;
-	bool draining;
-};
 struct ing_section {
-	struct sv name; /* "b7" */
-	struct ing_slot *slots;
+	struct sv name;		    /* "b7" */
+	struct ing_endpoint *slots; /* its servers, "e1" first; port 0: a free one */
 	size_t n_slots;
 };
 
@@ -56,7 +50,7 @@ struct ing_conf {
 	struct ing_section *sections;
 	size_t n_sections;
 	struct ing_pem {
-		struct sv file; /* "c12.pem", by content */
+		struct sv file; /* "c12.pem", by its Secret */
 		struct sv pem;
 		struct sv hosts; /* blank before each */
 	} * pems;
