@@ -67,32 +67,15 @@ static struct sv fact_text(struct arena *a, const struct cluster_facts *f, const
 	return s;
 }
 
-static bool fact_is_range(struct sv text)
+/* Separated by commas; text is not empty. */
+static bool fact_is_list(struct sv text, bool (*fits)(struct sv one))
 {
 	struct sv one;
-	bool any = false, v6;
-	uint8_t b[16];
-	int bits;
 
-	while (sv_split(&text, ',', &one)) {
-		if (!fmt_cidr_parts(one, b, &v6, &bits))
+	while (sv_split(&text, ',', &one))
+		if (!fits(one))
 			return false;
-		any = true;
-	}
-	return any;
-}
-
-static bool fact_is_address(struct sv text)
-{
-	struct sv one;
-	bool any = false;
-
-	while (sv_split(&text, ',', &one)) {
-		if (!fmt_ip(one))
-			return false;
-		any = true;
-	}
-	return any;
+	return true;
 }
 
 static bool fact_fits(const struct fact *k, struct sv text)
@@ -101,9 +84,9 @@ static bool fact_fits(const struct fact *k, struct sv text)
 		return false;
 	switch (k->form) {
 	case FORM_RANGE:
-		return fact_is_range(text);
+		return fact_is_list(text, fmt_cidr);
 	case FORM_ADDRESS:
-		return fact_is_address(text);
+		return fact_is_list(text, fmt_ip);
 	case FORM_DOMAIN:
 		return !fmt_dns_subdomain(text);
 	case FORM_ANY:

@@ -36,6 +36,11 @@ static struct client *joiner(struct home_remote *h, const struct home_remote_opt
 	return client_https_new(h->env, &c, err);
 }
 
+static bool clock_is_off(int64_t clock_ns)
+{
+	return clock_ns > CLOCK_OFF_NS || clock_ns < -CLOCK_OFF_NS;
+}
+
 /* What the server says of a token, and of a clock, in words that help. */
 static int remote_explain(struct err *err, int64_t clock_ns)
 {
@@ -47,7 +52,7 @@ static int remote_explain(struct err *err, int64_t clock_ns)
 			"the server does not know the token, or it has expired: `caravel token create` on the server "
 			"makes another (%s)",
 			err_msg(&was));
-	else if (clock_ns > CLOCK_OFF_NS || clock_ns < -CLOCK_OFF_NS)
+	else if (clock_is_off(clock_ns))
 		err_set(err, was.reason,
 			"%s; this machine's clock is %lld s %s the server's, which may be why: set it, by NTP best",
 			err_msg(&was), (long long)llabs(clock_ns / NS_PER_SEC), clock_ns > 0 ? "behind" : "ahead of");
@@ -88,7 +93,7 @@ static int join_once(struct home_remote *h, const struct home_remote_opts *o, co
 
 	if (join_fetch_ca(&h->arena, o->join, t, env_now_ns(h->env), &h->id.ca, &clock_ns, err) < 0)
 		return -1;
-	if (clock_ns > CLOCK_OFF_NS || clock_ns < -CLOCK_OFF_NS)
+	if (clock_is_off(clock_ns))
 		log_warn(SYS, "this machine's clock differs from the server's", "seconds", "%lld",
 			 (long long)(clock_ns / NS_PER_SEC));
 	c = joiner(h, o, t, err);
