@@ -89,6 +89,8 @@ void node_opts_release(struct node_opts *o);
  * default data directory gives plain "caravel". host.c --- */
 
 #define DEFAULT_DATA_DIR "/var/lib/caravel"
+#define DEFAULT_KUBECONFIG "/etc/caravel/kubeconfig.yaml" /* of who has the default data directory */
+const char *default_data_dir(struct arena *a);		  /* root's, else one below HOME */
 const char *cluster_tag(struct arena *a, const char *data_dir);
 const char *cluster_cgroup(struct arena *a, const char *data_dir); /* "/caravel-1a2b3c4d": that of all its pods */
 /* Beside the proxy's, what netd has changed of the host. */

@@ -126,6 +126,13 @@ int host_free_port(const char *address)
 	return ntohs(in.sin_port);
 }
 
+const char *default_data_dir(struct arena *a)
+{
+	const char *home = getenv("HOME");
+
+	return geteuid() == 0 ? DEFAULT_DATA_DIR : arena_printf(a, "%s/.caravel", home ? home : "/tmp");
+}
+
 const char *cluster_tag(struct arena *a, const char *data_dir)
 {
 	if (strcmp(data_dir, DEFAULT_DATA_DIR) == 0)

@@ -65,7 +65,7 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "address pods and nodes reach the server by (found)"),
 		ROW("tls-san", 0, OPT_LIST, tls_sans, "NAME", "further names or addresses in the server certificate"),
 		ROW("write-kubeconfig", 'o', OPT_STRING, kubeconfig, "FILE",
-		    "admin kubeconfig (/etc/caravel/kubeconfig.yaml)"),
+		    "admin kubeconfig (" DEFAULT_KUBECONFIG ")"),
 		ROW("write-kubeconfig-mode", 0, OPT_STRING, kubeconfig_mode, "MODE", "its permissions (0600)"),
 		ROW("token", 't', OPT_STRING, token, "TOKEN",
 		    "what machines join with, <id>.<secret> (made; in DIR/server/node-token)"),
@@ -119,10 +119,10 @@ static size_t option_table(struct server_opts *o, struct option *t)
 
 #undef ROW
 
-static void defaults(struct server_opts *o)
+static void defaults(struct server *s)
 {
-	*o = (struct server_opts){
-		.node.data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL,
+	s->o = (struct server_opts){
+		.node.data_dir = default_data_dir(&s->arena),
 		.node.ingress_http_port = 80,
 		.node.ingress_https_port = 443,
 		.bind_address = "0.0.0.0",
@@ -138,17 +138,14 @@ static void defaults(struct server_opts *o)
 static int complete(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
-	const char *home = getenv("HOME");
 
 	if (server_check(o, err) < 0)
 		return -1;
 	if (o->port == 0)
 		o->port = host_free_port(o->bind_address);
-	if (!o->node.data_dir)
-		o->node.data_dir = arena_printf(&s->arena, "%s/.caravel", home ? home : "/tmp");
 	if (!o->kubeconfig)
 		o->kubeconfig = geteuid() == 0 && strcmp(o->node.data_dir, DEFAULT_DATA_DIR) == 0
-				    ? "/etc/caravel/kubeconfig.yaml"
+				    ? DEFAULT_KUBECONFIG
 				    : arena_printf(&s->arena, "%s/kubeconfig.yaml", o->node.data_dir);
 	if (data_dir_make(&s->arena, &o->node.data_dir, err) < 0)
 		return -1;
@@ -507,7 +504,7 @@ int cmd_server(int argc, char **argv)
 	/* By default every thread gets a heap of its own, and what thirty of them keep for later is most of an idle
 	 * server's memory. Two would do for memory, but threads that write at once then wait for each other. */
 	(void)mallopt(M_ARENA_MAX, 4);
-	defaults(&s.o);
+	defaults(&s);
 	n = option_table(&s.o, table);
 	rc = cli_options_parse(&s.arena, table, n, argc, argv, "/etc/caravel/config.yaml", NULL, &err);
 	if (rc == 0) {

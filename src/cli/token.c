@@ -42,16 +42,14 @@ static void token_cmd_release(struct token_cmd *t)
 
 static struct token_cmd token_cmd_init(void)
 {
-	return (
-	    struct token_cmd){ .data_dir = geteuid() == 0 ? DEFAULT_DATA_DIR : NULL, .ttl = "24h", .description = "" };
+	return (struct token_cmd){ .ttl = "24h", .description = "" };
 }
 
 /* --kubeconfig, else what the server wrote, else $KUBECONFIG. */
 static const char *token_kubeconfig(struct token_cmd *t)
 {
 	const char *const there[] = { arena_printf(&t->arena, "%s/kubeconfig.yaml", t->data_dir),
-				      strcmp(t->data_dir, DEFAULT_DATA_DIR) == 0 ? "/etc/caravel/kubeconfig.yaml"
-										 : NULL };
+				      strcmp(t->data_dir, DEFAULT_DATA_DIR) == 0 ? DEFAULT_KUBECONFIG : NULL };
 
 	if (t->kubeconfig)
 		return t->kubeconfig;
@@ -63,11 +61,9 @@ static const char *token_kubeconfig(struct token_cmd *t)
 
 static int token_connect(struct token_cmd *t, struct err *err)
 {
-	const char *home = getenv("HOME"), *path;
+	const char *path;
 
-	if (!t->data_dir)
-		t->data_dir = arena_printf(&t->arena, "%s/.caravel", home ? home : "/tmp");
-	t->data_dir = full_path(&t->arena, t->data_dir);
+	t->data_dir = full_path(&t->arena, t->data_dir ? t->data_dir : default_data_dir(&t->arena));
 	path = token_kubeconfig(t);
 	if (!path)
 		return err_set(
