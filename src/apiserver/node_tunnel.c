@@ -2,6 +2,7 @@
 
 #include "apiserver/authz/node.h"
 #include "net/reverse.h"
+#include "object/annotation.h"
 #include "object/node_labels.h"
 
 #include <stdlib.h>
@@ -60,7 +61,7 @@ struct node_tunnels *node_tunnels_free(struct node_tunnels *t)
 const struct http_via *node_tunnel_via(struct apiserver *s, const struct obj *node)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct sv key = val_str(val_member_sv(obj_get(node, F_metadata, F_annotations), SV(NODE_KEY_ANNOTATION))),
+	struct sv key = annotation_of(obj_root(node), NODE_KEY_ANNOTATION),
 		  name = arena_svf(&a, USER "%.*s", SV_ARG(obj_name(node)));
 
 	/* Only agents of ours keep any, and a server needs none to its own node. */

@@ -16,6 +16,7 @@
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/service_pods.h"
+#include "object/annotation.h"
 #include "object/condition.h"
 
 #include <stdlib.h>
@@ -61,7 +62,7 @@ static void cluster_dns_key(const struct obj *o, struct index_keys *ret)
 
 static bool cluster_dns_is_ours(const struct obj *svc)
 {
-	return sv_is(val_str(val_member_sv(obj_get(svc, F_metadata, F_annotations), SV(ANN_OURS))), MANAGER);
+	return sv_is(annotation_of(obj_root(svc), ANN_OURS), MANAGER);
 }
 
 /* --- the Service --- */
@@ -183,8 +184,8 @@ static int64_t cluster_dns_node_port(const struct obj *node)
 {
 	int64_t port;
 
-	return sv_to_i64(val_str(val_member_sv(obj_get(node, F_metadata, F_annotations), SV(ANN_PORT))), &port) &&
-		       port > 0 && port <= UINT16_MAX && !obj_deleting(node)
+	return sv_to_i64(annotation_of(obj_root(node), ANN_PORT), &port) && port > 0 && port <= UINT16_MAX &&
+		       !obj_deleting(node)
 		   ? port
 		   : 0;
 }

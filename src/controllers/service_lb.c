@@ -19,6 +19,7 @@
 #include "controllers/podutil.h"
 #include "controllers/service_lb_ports.h"
 #include "controllers/status.h"
+#include "object/annotation.h"
 
 #include <stdlib.h>
 
@@ -218,9 +219,9 @@ static const char *lb_port_text(struct arena *a, const struct val *port)
 }
 
 /* Ports that a Node's annotation names, "80,443". */
-static bool lb_node_says(const struct obj *node, struct sv annotation, int64_t number)
+static bool lb_node_says(const struct obj *node, const char *annotation, int64_t number)
 {
-	struct sv rest = val_str(val_member_sv(obj_get(node, F_metadata, F_annotations), annotation)), one;
+	struct sv rest = annotation_of(obj_root(node), annotation), one;
 	int64_t port;
 
 	while (sv_split(&rest, ',', &one))
@@ -236,11 +237,11 @@ static bool lb_is_nodes_own(struct lb_run *r, const struct obj *node, const stru
 	struct sv protocol = val_get_str(port, F_protocol);
 	int64_t number = val_get_int(port, 0, F_port);
 
-	if (lb_node_says(node, SV(ANN_DNS), number))
+	if (lb_node_says(node, ANN_DNS, number))
 		return true;
 	if (protocol.n && !sv_is(protocol, "TCP"))
 		return false;
-	if (lb_node_says(node, SV(ANN_INGRESS), number))
+	if (lb_node_says(node, ANN_INGRESS, number))
 		return true;
 	if (number == val_int_or(obj_get(node, F_status, F_daemonEndpoints, F_kubeletEndpoint, F_Port), 0))
 		return true;
@@ -595,10 +596,9 @@ static void lb_on_node(struct obj *o, void *ctx)
 	lb_wake_by(ctx, SV("all"));
 }
 
-static bool lb_same_annotation(const struct obj *old, const struct obj *neu, struct sv name)
+static bool lb_same_annotation(const struct obj *old, const struct obj *neu, const char *name)
 {
-	return sv_eq(val_str(val_member_sv(obj_get(old, F_metadata, F_annotations), name)),
-		     val_str(val_member_sv(obj_get(neu, F_metadata, F_annotations), name)));
+	return sv_eq(annotation_of(obj_root(old), name), annotation_of(obj_root(neu), name));
 }
 
 /* A heartbeat changes nothing of this. */
@@ -606,8 +606,8 @@ static void lb_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (lb_node_ready(old) != lb_node_ready(neu) ||
 	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)) ||
-	    !val_equal(obj_labels(old), obj_labels(neu)) || !lb_same_annotation(old, neu, SV(ANN_DNS)) ||
-	    !lb_same_annotation(old, neu, SV(ANN_INGRESS)))
+	    !val_equal(obj_labels(old), obj_labels(neu)) || !lb_same_annotation(old, neu, ANN_DNS) ||
+	    !lb_same_annotation(old, neu, ANN_INGRESS))
 		lb_on_node(neu, ctx);
 }
 

@@ -9,6 +9,7 @@
 #include "base/b64.h"
 #include "net/csr.h"
 #include "net/key.h"
+#include "object/annotation.h"
 #include "object/node_labels.h"
 
 #define NODE_SIGNER "kubernetes.io/kube-apiserver-client-kubelet"
@@ -32,7 +33,7 @@ static int node_key_validate(const struct admission *a, struct err *err)
 		return 0;
 	name = sv_sub(csr.common_name, NODE_USER.n, csr.common_name.n);
 	node = registry_peek(a->q, RES(core_nodes), SV(""), name);
-	known = val_str(val_member_sv(obj_get(node, F_metadata, F_annotations), SV(NODE_KEY_ANNOTATION)));
+	known = annotation_of(obj_root(node), NODE_KEY_ANNOTATION);
 	if (!known.n || sv_is(known, hash))
 		return 0;
 	return admission_forbid(
