@@ -255,18 +255,13 @@ static bool cluster_dns_has_family(const struct obj *svc, const char *family)
 	return false;
 }
 
-static int cluster_dns_by_name(const void *x, const void *y)
-{
-	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
-}
-
 static void cluster_dns_want(struct dns_run *r)
 {
 	size_t n;
 	struct obj **nodes = informer_list(r->c->nodes, &r->a, SV(""), &n);
 
 	if (n > 1)
-		qsort(nodes, n, sizeof(*nodes), cluster_dns_by_name);
+		qsort(nodes, n, sizeof(*nodes), obj_by_name);
 	for (size_t i = 0; i < n; i++)
 		r->any_ready |= cluster_dns_node_port(nodes[i]) && cluster_dns_node_ready(nodes[i]);
 	for (int v6 = 0; v6 <= 1; v6++) {

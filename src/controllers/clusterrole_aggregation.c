@@ -5,6 +5,7 @@
 #include "client/workq.h"
 #include "codec/json.h"
 #include "controllers/controllers-internal.h"
+#include "controllers/podutil.h"
 #include "controllers/status.h"
 #include "object/selector.h"
 
@@ -15,11 +16,6 @@ struct aggregation {
 	struct informer *roles;
 	struct workq *q;
 };
-
-static int aggregation_by_name(const void *x, const void *y)
-{
-	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
-}
 
 #define AGGREGATING "aggregating"
 
@@ -61,7 +57,7 @@ static int aggregation_reconcile(void *ctx, struct sv key, struct reconcile_resu
 		return 0;
 	all = informer_list(c->roles, &a, SV(""), &n);
 	if (n > 1)
-		qsort(all, n, sizeof(struct obj *), aggregation_by_name);
+		qsort(all, n, sizeof(struct obj *), obj_by_name);
 	VAL_EACH(obj_get(role, F_aggregationRule, F_clusterRoleSelectors), sel) {
 		const struct selector *s = selector_from_label_selector(&a, sel, err);
 

@@ -103,3 +103,8 @@ struct sv label_of(const struct val *doc, const char *name)
 {
 	return val_str(val_member_sv(val_get(doc, F_metadata, F_labels), sv_from(name)));
 }
+
+int obj_by_name(const void *x, const void *y)
+{
+	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
+}

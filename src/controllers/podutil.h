@@ -23,3 +23,5 @@ struct sv pod_ip(const struct obj *pod, bool v6); /* of that family, "" when it 
 bool int_or_percent(const struct val *v, int64_t total, bool round_up, int64_t *ret);
 /* The value of a label, "" when absent. */
 struct sv label_of(const struct val *doc, const char *name);
+/* For qsort(): struct obj * of one namespace, by name. */
+int obj_by_name(const void *x, const void *y);

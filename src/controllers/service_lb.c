@@ -174,11 +174,6 @@ static bool lb_node_has(const struct obj *node, struct sv address)
 	return false;
 }
 
-static int lb_by_name(const void *x, const void *y)
-{
-	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
-}
-
 static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 {
 	_cleanup_(strmap_release) struct strmap local = STRMAP_INIT;
@@ -204,7 +199,7 @@ static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 			nodes[named++] = nodes[i];
 	*ret_n = named ? named : kept;
 	if (*ret_n > 1)
-		qsort(nodes, *ret_n, sizeof(*nodes), lb_by_name);
+		qsort(nodes, *ret_n, sizeof(*nodes), obj_by_name);
 	return nodes;
 }
 
