@@ -16,6 +16,7 @@
 #include "controllers/owner.h"
 #include "controllers/podutil.h"
 #include "controllers/service_pods.h"
+#include "controllers/topology_hints.h"
 #include "object/annotation.h"
 #include "object/condition.h"
 
@@ -206,8 +207,7 @@ static struct sv cluster_dns_node_address(const struct obj *node, bool v6)
 static struct val *cluster_dns_endpoint(struct dns_run *r, const struct obj *node, struct sv address)
 {
 	struct arena *a = &r->a;
-	struct val *ep = val_new_map(a), *addresses = val_new_list(a), *conds = val_ensure_map(a, ep, F_conditions),
-		   *for_nodes = val_new_list(a), *for_node = val_new_map(a);
+	struct val *ep = val_new_map(a), *addresses = val_new_list(a), *conds = val_ensure_map(a, ep, F_conditions);
 	bool ready = cluster_dns_node_ready(node) || !r->any_ready;
 	struct sv zone = label_of(obj_root(node), "topology.kubernetes.io/zone");
 
@@ -216,9 +216,7 @@ static struct val *cluster_dns_endpoint(struct dns_run *r, const struct obj *nod
 	val_set_bool(a, conds, F_ready, ready);
 	val_set_bool(a, conds, F_serving, ready);
 	val_set_bool(a, conds, F_terminating, false);
-	val_set_str(a, for_node, F_name, obj_name(node));
-	val_push(a, for_nodes, for_node);
-	val_set(a, val_ensure_map(a, ep, F_hints), F_forNodes, for_nodes);
+	endpoint_hint(a, ep, F_forNodes, obj_name(node));
 	val_set_str(a, ep, F_nodeName, obj_name(node));
 	if (zone.n)
 		val_set_str(a, ep, F_zone, zone);

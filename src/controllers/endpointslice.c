@@ -155,13 +155,9 @@ static void endpoint_hints(struct srun *r, struct val *ep)
 		return;
 	for (size_t i = 0; i < (same_node ? 2 : 1); i++) {
 		struct sv name = val_str(val_member(ep, of[i]));
-		struct val *one;
 
-		if (!name.n)
-			continue;
-		one = val_new_map(r->a);
-		val_set_str(r->a, one, F_name, name);
-		val_push(r->a, val_set_list(r->a, val_ensure_map(r->a, ep, F_hints), list[i]), one);
+		if (name.n)
+			endpoint_hint(r->a, ep, list[i], name);
 	}
 }
 

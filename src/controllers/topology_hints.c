@@ -155,12 +155,12 @@ static void shares_settle(struct share *s, size_t zones, size_t n)
 	}
 }
 
-static void hint_zone(struct arena *a, struct val *ep, struct sv zone)
+void endpoint_hint(struct arena *a, struct val *ep, enum sym list, struct sv name)
 {
 	struct val *one = val_new_map(a);
 
-	val_set_str(a, one, F_name, zone);
-	val_push(a, val_set_list(a, val_ensure_map(a, ep, F_hints), F_forZones), one);
+	val_set_str(a, one, F_name, name);
+	val_push(a, val_set_list(a, val_ensure_map(a, ep, F_hints), list), one);
 }
 
 bool topology_hints(struct arena *a, const struct topology *t, struct val *const *endpoints, size_t n)
@@ -190,7 +190,7 @@ bool topology_hints(struct arena *a, const struct topology *t, struct val *const
 			continue;
 		s[z].now--;
 		placed[i] = true;
-		hint_zone(a, endpoints[i], t->zones[z].name);
+		endpoint_hint(a, endpoints[i], F_forZones, t->zones[z].name);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (placed[i])
@@ -198,7 +198,7 @@ bool topology_hints(struct arena *a, const struct topology *t, struct val *const
 		while (!s[free_at].now)
 			free_at++;
 		s[free_at].now--;
-		hint_zone(a, endpoints[i], t->zones[free_at].name);
+		endpoint_hint(a, endpoints[i], F_forZones, t->zones[free_at].name);
 	}
 	return true;
 }

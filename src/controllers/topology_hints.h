@@ -29,3 +29,6 @@ void topology_read(struct topology *t, struct arena *a, struct informer *nodes);
 bool topology_same(const struct obj *old, const struct obj *neu);
 /* Sets hints.forZones of ready endpoints, whose zone is theirs; false, and nothing set, when there are to be none. */
 bool topology_hints(struct arena *a, const struct topology *t, struct val *const *endpoints, size_t n);
+
+/* An endpoint's hints.forZones or hints.forNodes: this one. By whatever rule; copies name. */
+void endpoint_hint(struct arena *a, struct val *ep, enum sym list, struct sv name);
