@@ -75,8 +75,7 @@ static bool lb_is_local(const struct obj *svc)
 static void lb_add_port_key(struct index_keys *ret, struct sv protocol, int64_t port)
 {
 	if (port > 0 && port <= UINT16_MAX)
-		index_keys_add(
-		    ret, arena_svf(&ret->arena, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")), port));
+		index_keys_add(ret, lb_port_text(&ret->arena, protocol, port));
 }
 
 static void lb_service_keys(const struct obj *o, struct index_keys *ret)
@@ -103,12 +102,13 @@ static void lb_host_port_keys(const struct obj *o, struct index_keys *ret)
 		return;
 	VAL_EACH(obj_get(o, F_spec, F_containers), c)
 		VAL_EACH(val_get(c, F_ports), p) {
-			struct sv protocol = val_get_str(p, F_protocol);
 			int64_t port = val_get_int(p, 0, F_hostPort);
+			struct sv text;
 
-			if (port > 0 && port <= UINT16_MAX)
-				index_keys_add(ret, arena_svf(&ret->arena, "%.*s/%.*s/%" PRId64, SV_ARG(node),
-							      SV_ARG(protocol.n ? protocol : SV("TCP")), port));
+			if (port <= 0 || port > UINT16_MAX)
+				continue;
+			text = lb_port_text(&ret->arena, val_get_str(p, F_protocol), port);
+			index_keys_add(ret, arena_svf(&ret->arena, "%.*s/%.*s", SV_ARG(node), SV_ARG(text)));
 		}
 }
 
@@ -205,12 +205,9 @@ static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 
 /* --- what is taken --- */
 
-static const char *lb_port_text(struct arena *a, const struct val *port)
+static struct sv lb_text_of(struct arena *a, const struct val *port)
 {
-	struct sv protocol = val_get_str(port, F_protocol);
-
-	return arena_printf(a, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")),
-			    val_get_int(port, 0, F_port));
+	return lb_port_text(a, val_get_str(port, F_protocol), val_get_int(port, 0, F_port));
 }
 
 /* Ports that a Node's annotation names, "80,443". */
@@ -252,16 +249,15 @@ static bool lb_is_nodes_own(struct lb_run *r, const struct obj *node, const stru
 
 static const char *lb_taken_by(struct lb_run *r, const struct obj *node, const struct val *port)
 {
-	const char *text = lb_port_text(&r->a, port);
+	struct sv text = lb_text_of(&r->a, port);
 	size_t n;
-	struct obj **list =
-	    informer_by_index(r->c->pods, &r->a, INDEX_HOST_PORTS,
-			      sv_from(arena_printf(&r->a, "%.*s/%s", SV_ARG(obj_name(node)), text)), &n);
+	struct obj **list = informer_by_index(r->c->pods, &r->a, INDEX_HOST_PORTS,
+					      arena_svf(&r->a, "%.*s/%.*s", SV_ARG(obj_name(node)), SV_ARG(text)), &n);
 
 	if (n)
 		return arena_printf(&r->a, "by the host port of pod %.*s/%.*s", SV_ARG(obj_ns(list[0])),
 				    SV_ARG(obj_name(list[0])));
-	list = informer_by_index(r->c->services, &r->a, INDEX_NODE_PORTS, sv_from(text), &n);
+	list = informer_by_index(r->c->services, &r->a, INDEX_NODE_PORTS, text, &n);
 	for (size_t i = 0; i < n; i++)
 		if (!sv_eq(obj_name(list[i]), obj_name(r->svc)) || !sv_eq(obj_ns(list[i]), obj_ns(r->svc)))
 			return arena_printf(&r->a, "by the node port of Service %.*s/%.*s", SV_ARG(obj_ns(list[i])),
@@ -273,7 +269,7 @@ static bool lb_claim(struct lb_run *r, const struct obj *node)
 {
 	const struct val *ports = obj_get(r->svc, F_spec, F_ports), *port = NULL;
 	const char *by = NULL;
-	struct sv holder = SV("");
+	struct sv holder = SV(""), text;
 
 	/* What it has it keeps, whoever came since. */
 	VAL_EACH(ports, p)
@@ -281,9 +277,11 @@ static bool lb_claim(struct lb_run *r, const struct obj *node)
 			port = p;
 	if (!by && lb_ports_take(&r->c->ports, r->key, obj_name(node), ports, &holder, &port))
 		return true;
-	if (!r->why)
-		r->why = arena_printf(&r->a, "port %s of node %.*s is taken %s%.*s", lb_port_text(&r->a, port),
-				      SV_ARG(obj_name(node)), by ? by : "by Service ", SV_ARG(holder));
+	if (r->why)
+		return false;
+	text = lb_text_of(&r->a, port);
+	r->why = arena_printf(&r->a, "port %.*s of node %.*s is taken %s%.*s", SV_ARG(text), SV_ARG(obj_name(node)),
+			      by ? by : "by Service ", SV_ARG(holder));
 	return false;
 }
 
@@ -525,7 +523,7 @@ static void lb_wake_port(struct service_lb *c, struct sv protocol, int64_t port)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 
-	lb_wake_by(c, arena_svf(&a, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")), port));
+	lb_wake_by(c, lb_port_text(&a, protocol, port));
 }
 
 /* Who waits may wait for this one's node ports. */

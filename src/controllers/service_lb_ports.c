@@ -1,7 +1,5 @@
 #include "controllers/service_lb_ports.h"
 
-#include "base/arena.h"
-
 #include <stdlib.h>
 
 struct lb_entry {
@@ -26,12 +24,16 @@ void lb_ports_release(struct lb_ports *p)
 	strmap_release_with(&p->by_service, lb_entry_free);
 }
 
+struct sv lb_port_text(struct arena *a, struct sv protocol, int64_t port)
+{
+	return arena_svf(a, "%.*s/%" PRId64, SV_ARG(protocol.n ? protocol : SV("TCP")), port);
+}
+
 static struct sv lb_port_key(struct arena *a, struct sv node, const struct val *port)
 {
-	struct sv protocol = val_get_str(port, F_protocol);
+	struct sv text = lb_port_text(a, val_get_str(port, F_protocol), val_get_int(port, 0, F_port));
 
-	return arena_svf(a, "%.*s/%.*s/%" PRId64, SV_ARG(node), SV_ARG(protocol.n ? protocol : SV("TCP")),
-			 val_get_int(port, 0, F_port));
+	return arena_svf(a, "%.*s/%.*s", SV_ARG(node), SV_ARG(text));
 }
 
 bool lb_ports_held(const struct lb_ports *p, struct sv service, struct sv node, const struct val *port)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/strmap.h"
 #include "base/vec.h"
 #include "codec/doc.h"
@@ -14,6 +15,9 @@ struct lb_ports {
 	struct strmap by_port;	  /* "NODE/TCP/80" -> the entry of the Service */
 	struct strmap by_service; /* "ns/name" -> entry */
 };
+
+/* "TCP/80", as clients and indexes have it. */
+struct sv lb_port_text(struct arena *a, struct sv protocol, int64_t port);
 
 void lb_ports_release(struct lb_ports *p);
 
