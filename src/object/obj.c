@@ -32,21 +32,6 @@ static size_t int_digits(int64_t i)
 	return n;
 }
 
-#define REV_TEXT_MAX 24
-
-/* rev in decimal, without a NUL; returns its length. */
-static size_t rev_text(char to[REV_TEXT_MAX], int64_t rev)
-{
-	uint64_t v = rev < 0 ? 0 - (uint64_t)rev : (uint64_t)rev;
-	size_t n = int_digits(rev), at = n;
-
-	to[0] = '-';
-	do
-		to[--at] = (char)('0' + v % 10);
-	while (v /= 10);
-	return n;
-}
-
 static void obj_measure(struct size *sz, const struct val *v)
 {
 	switch ((enum val_type)v->type) {
@@ -176,10 +161,10 @@ static struct val with_rev(struct arena *a, const struct val *root, int64_t rev)
 	static const enum sym before[] = { F_name, F_generateName, F_namespace, F_selfLink, F_uid };
 	const struct val *old = val_member(root, F_metadata);
 	struct val top = val_make(VAL_MAP, 0), meta = val_make(VAL_MAP, 0), *rv;
-	char text[REV_TEXT_MAX];
+	char text[U64_TEXT_MAX];
 	size_t at = 0;
 
-	rv = val_new_str(a, sv_make(text, rev_text(text, rev)));
+	rv = val_new_str(a, u64_text((uint64_t)rev, text));
 	rv->sym = F_resourceVersion;
 	if (val_type(old) == VAL_MAP && old->n) {
 		const struct val *same = val_member(old, F_resourceVersion);
@@ -273,12 +258,12 @@ struct obj *obj_new(const struct val *root, int64_t rev)
 bool obj_set_rev(struct obj *o, int64_t rev)
 {
 	const struct val *v = val_member(o->meta, F_resourceVersion);
-	char text[REV_TEXT_MAX];
-	size_t n = rev_text(text, rev);
+	char tmp[U64_TEXT_MAX];
+	struct sv text = u64_text((uint64_t)rev, tmp);
 
-	if (val_type(v) != VAL_STR || n != v->n)
+	if (val_type(v) != VAL_STR || text.n != v->n)
 		return false;
-	memcpy((char *)v->s, text, v->n); /* digits need no escape: v->s is in the text */
+	memcpy((char *)v->s, text.p, v->n); /* digits need no escape: v->s is in the text */
 	o->rev = rev;
 	return true;
 }
