@@ -16,6 +16,7 @@ struct autoscaler_move {
 
 /* A source of metrics. In v2 its target says of which type it is, in v1 that follows from which member is there. */
 struct autoscaler_source {
+	const char *type; /* of a metric that has it */
 	enum sym name;
 	const struct autoscaler_move *wanted, *measured; /* in metrics, in currentMetrics */
 	enum sym decides;
@@ -23,7 +24,7 @@ struct autoscaler_source {
 };
 
 static const struct autoscaler_source sources[] = {
-	{ F_object,
+	{ "Object", F_object,
 	  MOVES({ F_target, SYM_NONE, F_describedObject }, { F_targetValue, F_target, F_value },
 		{ F_averageValue, F_target, F_averageValue }, { F_metricName, F_metric, F_name },
 		{ F_selector, F_metric, F_selector }),
@@ -31,19 +32,19 @@ static const struct autoscaler_source sources[] = {
 		{ F_averageValue, F_current, F_averageValue }, { F_metricName, F_metric, F_name },
 		{ F_selector, F_metric, F_selector }),
 	  F_averageValue, "AverageValue", "Value" },
-	{ F_pods,
+	{ "Pods", F_pods,
 	  MOVES({ F_targetAverageValue, F_target, F_averageValue }, { F_metricName, F_metric, F_name },
 		{ F_selector, F_metric, F_selector }),
 	  MOVES({ F_currentAverageValue, F_current, F_averageValue }, { F_metricName, F_metric, F_name },
 		{ F_selector, F_metric, F_selector }),
 	  F_averageValue, "AverageValue", "AverageValue" },
-	{ F_resource,
+	{ "Resource", F_resource,
 	  MOVES({ F_name, SYM_NONE, F_name }, { F_targetAverageUtilization, F_target, F_averageUtilization },
 		{ F_targetAverageValue, F_target, F_averageValue }),
 	  MOVES({ F_name, SYM_NONE, F_name }, { F_currentAverageUtilization, F_current, F_averageUtilization },
 		{ F_currentAverageValue, F_current, F_averageValue }),
 	  F_averageUtilization, "Utilization", "AverageValue" },
-	{ F_containerResource,
+	{ "ContainerResource", F_containerResource,
 	  MOVES({ F_name, SYM_NONE, F_name }, { F_container, SYM_NONE, F_container },
 		{ F_targetAverageUtilization, F_target, F_averageUtilization },
 		{ F_targetAverageValue, F_target, F_averageValue }),
@@ -51,13 +52,21 @@ static const struct autoscaler_source sources[] = {
 		{ F_currentAverageUtilization, F_current, F_averageUtilization },
 		{ F_currentAverageValue, F_current, F_averageValue }),
 	  F_averageUtilization, "Utilization", "AverageValue" },
-	{ F_external,
+	{ "External", F_external,
 	  MOVES({ F_metricName, F_metric, F_name }, { F_metricSelector, F_metric, F_selector },
 		{ F_targetValue, F_target, F_value }, { F_targetAverageValue, F_target, F_averageValue }),
 	  MOVES({ F_metricName, F_metric, F_name }, { F_metricSelector, F_metric, F_selector },
 		{ F_currentValue, F_current, F_value }, { F_currentAverageValue, F_current, F_averageValue }),
 	  F_value, "Value", "AverageValue" },
 };
+
+enum sym autoscaler_member_of(struct sv type)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+		if (sv_is(type, sources[i].type))
+			return sources[i].name;
+	return SYM_NONE;
+}
 
 static void autoscaler_take(struct arena *a, struct val *to, const struct val *from, enum sym name)
 {

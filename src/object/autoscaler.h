@@ -10,8 +10,8 @@
  *
  * They are texts that anybody may write: one that cannot be read is as none. No v2 form has them.
  *
- * Both functions make a new document in a, which shares values with the one given; that is typed (decode.h) and is not
- * changed. The result is not typed yet: zero values are missing, and its members are in no order. Any thread.
+ * Both conversions make a new document in a, which shares values with the one given; that is typed (decode.h) and is
+ *not changed. The result is not typed yet: zero values are missing, and its members are in no order. Any thread.
  */
 #pragma once
 
@@ -26,3 +26,5 @@ struct val *autoscaler_to_v2(struct arena *a, const struct val *v1);
 struct val *autoscaler_to_v1(struct arena *a, const struct val *v2);
 /* doc itself, or its v2 form when it says that it is of v1. */
 const struct val *autoscaler_as_v2(struct arena *a, const struct val *doc);
+/* The member of a metric that its type asks for, "Pods": F_pods; SYM_NONE: no such type. */
+enum sym autoscaler_member_of(struct sv type);

@@ -45,26 +45,14 @@ static struct sv autoscaler_value(struct arena *a, const struct val *target, con
 
 static struct sv autoscaler_target(struct arena *a, const struct val *m, const struct val *status)
 {
-	static const struct {
-		const char *type;
-		enum sym member;
-	} types[] = { { "External", F_external },
-		      { "Pods", F_pods },
-		      { "Object", F_object },
-		      { "Resource", F_resource },
-		      { "ContainerResource", F_containerResource } };
+	enum sym of = autoscaler_member_of(val_get_str(m, F_type));
+	const struct val *src = val_member(m, of), *is = val_member(status, of);
 
-	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		const struct val *src = val_member(m, types[i].member), *is = val_member(status, types[i].member);
-		enum sym of = types[i].member;
-
-		if (!val_is(val_member(m, F_type), types[i].type))
-			continue;
-		if (of == F_resource || of == F_containerResource)
-			return autoscaler_resource(a, val_member(src, F_target), is, val_get_str(src, F_name));
-		return autoscaler_value(a, val_member(src, F_target), is, of == F_pods);
-	}
-	return SV("<unknown type>");
+	if (!of)
+		return SV("<unknown type>");
+	if (of == F_resource || of == F_containerResource)
+		return autoscaler_resource(a, val_member(src, F_target), is, val_get_str(src, F_name));
+	return autoscaler_value(a, val_member(src, F_target), is, of == F_pods);
 }
 
 static void autoscaler_targets(struct arena *a, const struct val *h, struct val *cells)

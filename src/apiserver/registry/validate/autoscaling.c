@@ -139,29 +139,11 @@ static void autoscaling_source(struct field_errs *fe, const struct autoscaling_c
 		fe_forbidden(fe, &both_at, c->both);
 }
 
-/* The member that a type asks for; SYM_NONE: no such type. */
-static enum sym autoscaling_member_of(struct sv type)
-{
-	static const struct {
-		const char *type;
-		enum sym member;
-	} types[] = { { "Object", F_object },
-		      { "Pods", F_pods },
-		      { "Resource", F_resource },
-		      { "External", F_external },
-		      { "ContainerResource", F_containerResource } };
-
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (sv_is(type, types[i].type))
-			return types[i].member;
-	return SYM_NONE;
-}
-
 static void autoscaling_metric(struct field_errs *fe, const struct val *m, const struct fpath *at, bool any_version)
 {
 	static const char *const types[] = { "ContainerResource", "External", "Object", "Pods", "Resource", NULL };
 	const struct val *type = val_new_str(fe->a, val_get_str(m, F_type));
-	enum sym wanted = autoscaling_member_of(val_str(type));
+	enum sym wanted = autoscaler_member_of(val_str(type));
 	struct fpath type_at = FPATH(at, F_type), wanted_at = FPATH(at, wanted);
 	size_t n = 0;
 
@@ -207,7 +189,7 @@ static void autoscaling_metrics(struct field_errs *fe, const struct val *spec, c
 
 	VAL_EACH(val_member(spec, F_metrics), m) {
 		struct fpath here = FPATH_AT(&at, i++);
-		enum sym of = autoscaling_member_of(val_get_str(m, F_type));
+		enum sym of = autoscaler_member_of(val_get_str(m, F_type));
 
 		autoscaling_metric(fe, m, &here, any_version);
 		from_zero |= of == F_object || of == F_external;
