@@ -7,6 +7,7 @@
 #include "apiserver/standing.h"
 #include "apiserver/watchcache.h"
 #include "base/buf.h"
+#include "object/node_identity.h"
 
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ int kubelet_endpoint(struct apiserver *s, struct arena *a, struct sv node, struc
 	*ret = (struct http_endpoint){
 		.host = host,
 		.port = (int)port,
-		.peer_name = arena_printf(a, "system:node:%.*s", SV_ARG(node)),
+		.peer_name = arena_printf(a, NODE_USER_PREFIX "%.*s", SV_ARG(node)),
 		.tls = pki_kubelet_tls(s->pki, err),
 		.via = node_tunnel_via(s, o),
 	};

@@ -3,13 +3,13 @@
 #include "apiserver/authz/node.h"
 #include "net/reverse.h"
 #include "object/annotation.h"
+#include "object/node_identity.h"
 #include "object/node_labels.h"
 
 #include <stdlib.h>
 
 #define PREFIX SV("/v1-caravel/nodes/")
 #define SUFFIX SV("/connect")
-#define USER "system:node:"
 #define PREFER_NS (60 * NS_PER_SEC)
 
 struct node_tunnels {
@@ -62,7 +62,7 @@ const struct http_via *node_tunnel_via(struct apiserver *s, const struct obj *no
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	struct sv key = annotation_of(obj_root(node), NODE_KEY_ANNOTATION),
-		  name = arena_svf(&a, USER "%.*s", SV_ARG(obj_name(node)));
+		  name = arena_svf(&a, NODE_USER_PREFIX "%.*s", SV_ARG(obj_name(node)));
 
 	/* Only agents of ours keep any, and a server needs none to its own node. */
 	if (!key.n || sv_is(key, NODE_KEY_SERVER) || s->o.egress == EGRESS_ADDRESS)

@@ -86,7 +86,7 @@ static int approving_serving(struct csr_controller *c, struct obj *o, const stru
 
 	if (csr_not_kubelet_serving(csr, obj_get(o, F_spec, F_usages)) || !approving_own(o, csr))
 		return 0;
-	node = informer_lookup(c->nodes, SV(""), sv_sub(csr->common_name, sizeof("system:node:") - 1, SIZE_MAX));
+	node = informer_lookup(c->nodes, SV(""), node_of_user(csr->common_name));
 	foreign = node ? csr_foreign_name(csr, obj_root(node), c->ctx->opts->server_cert_pem) : SV("");
 	if (!foreign.p)
 		return csr_decide(c, o, "approval", "Approved", "AutoApproved",
@@ -127,10 +127,9 @@ struct approving_of {
 static int approving_again(struct obj *o, void *ctx)
 {
 	const struct approving_of *f = ctx;
-	struct sv user = val_str(obj_get(o, F_spec, F_username));
+	struct sv node = node_of_user(val_str(obj_get(o, F_spec, F_username)));
 
-	if (sv_starts(user, SV("system:node:")) && sv_eq(sv_sub(user, sizeof("system:node:") - 1, SIZE_MAX), f->node) &&
-	    !csr_condition(o, "Approved"))
+	if (node.n && sv_eq(node, f->node) && !csr_condition(o, "Approved"))
 		workq_add(f->c->q, obj_name(o));
 	return 0;
 }

@@ -2,7 +2,6 @@
 
 #include "base/ip.h"
 
-#define NODE_PREFIX "system:node:"
 #define NAMES_MAX 32
 
 static bool csr_usage_in(const struct val *usages, const char *usage)
@@ -34,8 +33,8 @@ static const char *csr_not_one_name(const struct csr *csr)
 
 static const char *csr_not_a_node(const struct csr *csr)
 {
-	if (!sv_starts(csr->common_name, SV(NODE_PREFIX)) || csr->common_name.n == sizeof(NODE_PREFIX) - 1)
-		return "subject common name does not begin with " NODE_PREFIX;
+	if (!node_of_user(csr->common_name).n)
+		return "subject common name does not begin with " NODE_USER_PREFIX;
 	return csr_not_one_name(csr);
 }
 

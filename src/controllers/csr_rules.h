@@ -8,11 +8,7 @@
 
 #include "net/csr.h"
 #include "codec/doc.h"
-
-#define SIGNER_CLIENT "kubernetes.io/kube-apiserver-client"
-#define SIGNER_KUBELET_CLIENT "kubernetes.io/kube-apiserver-client-kubelet"
-#define SIGNER_KUBELET_SERVING "kubernetes.io/kubelet-serving"
-#define SIGNER_LEGACY "kubernetes.io/legacy-unknown"
+#include "object/node_identity.h"
 
 /* usages: the list in its spec. */
 const char *csr_not_client(struct arena *a, const struct csr *csr, const struct val *usages);

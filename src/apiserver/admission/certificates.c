@@ -9,8 +9,7 @@
 #include "apiserver/pki.h"
 #include "base/b64.h"
 #include "net/csr.h"
-
-#define CLIENT_SIGNER "kubernetes.io/kube-apiserver-client"
+#include "object/node_identity.h"
 
 static bool certs_is(const struct admission *a, enum admission_op op, const char *sub)
 {
@@ -73,7 +72,7 @@ static int certs_subject(const struct admission *a, struct err *err)
 	struct csr csr;
 	struct sv pem;
 
-	if (!certs_is(a, ADMIT_CREATE, "") || !val_is(val_get(a->doc, F_spec, F_signerName), CLIENT_SIGNER))
+	if (!certs_is(a, ADMIT_CREATE, "") || !val_is(val_get(a->doc, F_spec, F_signerName), SIGNER_CLIENT))
 		return 0;
 	if (!b64_decode(a->q->arena, val_get_str(a->doc, F_spec, F_request), &pem) ||
 	    csr_parse(a->q->arena, pem, &csr, &why) < 0)
@@ -82,7 +81,7 @@ static int certs_subject(const struct admission *a, struct err *err)
 		for (size_t k = 0; k < ARRAY_LEN(reserved); k++)
 			if (sv_is(csr.organizations[i], reserved[k]))
 				return admission_forbid(a, err,
-							"use of " CLIENT_SIGNER " signer with %s group is not allowed",
+							"use of " SIGNER_CLIENT " signer with %s group is not allowed",
 							reserved[k]);
 	return 0;
 }

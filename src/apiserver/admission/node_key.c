@@ -10,11 +10,10 @@
 #include "net/csr.h"
 #include "net/key.h"
 #include "object/annotation.h"
+#include "object/node_identity.h"
 #include "object/node_labels.h"
 
-#define NODE_SIGNER "kubernetes.io/kube-apiserver-client-kubelet"
 #define BOOTSTRAPPERS SV("system:bootstrappers")
-#define NODE_USER SV("system:node:")
 
 static int node_key_validate(const struct admission *a, struct err *err)
 {
@@ -24,14 +23,16 @@ static int node_key_validate(const struct admission *a, struct err *err)
 	char hash[65];
 
 	if (a->op != ADMIT_CREATE || a->res != RES(certificates_certificatesigningrequests) || a->subresource.n ||
-	    !user_in_group(&a->q->user, BOOTSTRAPPERS) || !val_is(val_get(a->doc, F_spec, F_signerName), NODE_SIGNER))
+	    !user_in_group(&a->q->user, BOOTSTRAPPERS) ||
+	    !val_is(val_get(a->doc, F_spec, F_signerName), SIGNER_KUBELET_CLIENT))
 		return 0;
 	/* What cannot be read is refused by validation, in its words. */
 	if (!b64_decode(a->q->arena, val_get_str(a->doc, F_spec, F_request), &pem) ||
-	    csr_parse(a->q->arena, pem, &csr, NULL) < 0 || key_hash(pem, hash, NULL) < 0 ||
-	    !sv_starts(csr.common_name, NODE_USER))
+	    csr_parse(a->q->arena, pem, &csr, NULL) < 0 || key_hash(pem, hash, NULL) < 0)
 		return 0;
-	name = sv_sub(csr.common_name, NODE_USER.n, csr.common_name.n);
+	name = node_of_user(csr.common_name);
+	if (!name.p)
+		return 0;
 	node = registry_peek(a->q, RES(core_nodes), SV(""), name);
 	known = annotation_of(obj_root(node), NODE_KEY_ANNOTATION);
 	if (!known.n || sv_is(known, hash))

@@ -3,15 +3,15 @@
 #include "apiserver/authz/authz-internal.h"
 #include "apiserver/authz/node_graph.h"
 #include "apiserver/authz/rbac.h"
+#include "object/node_identity.h"
 
-#define NODE_PREFIX SV("system:node:")
 #define LEASE_NAMESPACE "kube-node-lease"
 
 struct sv node_identity(const struct user_info *u)
 {
-	if (!sv_starts(u->name, NODE_PREFIX) || !user_in_group(u, SV("system:nodes")))
-		return SV_NULL;
-	return sv_sub(u->name, NODE_PREFIX.n, u->name.n);
+	struct sv node = node_of_user(u->name);
+
+	return node.p && user_in_group(u, SV("system:nodes")) ? node : SV_NULL;
 }
 
 /* One question and where its answer's reason goes. */

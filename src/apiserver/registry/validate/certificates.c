@@ -6,6 +6,7 @@
 #include "base/b64.h"
 #include "base/buf.h"
 #include "net/csr.h"
+#include "object/node_identity.h"
 
 #define EXPIRATION_MIN 600	  /* seconds */
 #define BYTES_SAID ((size_t)4096) /* of a request that is none */
@@ -64,7 +65,7 @@ static void csr_check_spec(struct field_errs *fe, const struct val *spec)
 
 	csr_check_request(fe, spec, &up);
 	csr_check_usages(fe, val_member(spec, F_usages), &usages);
-	if (val_is(val_member(spec, F_signerName), "kubernetes.io/legacy-unknown"))
+	if (val_is(val_member(spec, F_signerName), SIGNER_LEGACY))
 		fe_invalid(fe, &signer, val_member(spec, F_signerName),
 			   "the legacy signerName is not allowed via this API version");
 	else
