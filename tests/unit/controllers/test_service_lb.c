@@ -157,22 +157,8 @@ static void test_lb_first_has_it(void **state)
 		       "{\"spec\":{\"ports\":[{\"port\":80,\"protocol\":\"UDP\"}]}}");
 	lb_expect(w, "udp", "10.0.0.1 10.0.0.2");
 	/* What statuses say counts after a restart, whoever is looked at first. */
-	controllers_free(w->c);
-	w->c = NULL;
-	{
-		const char *others[64];
-		size_t n = 0;
-
-		for (const struct controller_ops *const *t = controller_table; *t; t++)
-			if (strcmp((*t)->name, only[0]) != 0)
-				others[n++] = (*t)->name;
-		others[n] = NULL;
-		w->c = controllers_new(&(struct controllers_opts){ .env = w->env,
-								   .client = fake_api_client(w->api),
-								   .cluster_cidr = "10.42.0.0/16",
-								   .disable = others });
-		world_run(w, NS_PER_SEC);
-	}
+	world_restart(w, only);
+	world_run(w, NS_PER_SEC);
 	lb_expect(w, "web", "10.0.0.1 10.0.0.2");
 	lb_expect(w, "late", "");
 	/* One port of several is one too many; what is freed goes to who waits. */

@@ -32,15 +32,11 @@ static bool synced(void *ctx)
 	return controllers_synced(((struct world *)ctx)->c);
 }
 
-struct world *world_new_opts(uint64_t seed, const char *const *only, const struct controllers_opts *opts)
+static void world_start(struct world *w, const char *const *only, const struct controllers_opts *opts)
 {
-	struct world *w = xcalloc(1, sizeof(*w));
 	struct controllers_opts o = opts ? *opts : (struct controllers_opts){ 0 };
 	const char **off = all_but(only);
 
-	w->env = env_sim_new(seed, INT64_C(1767225600) * NS_PER_SEC, true);
-	w->api = fake_api_new(w->env);
-	w->start_ns = NS_PER_SEC;
 	o.env = w->env;
 	o.client = fake_api_client(w->api);
 	if (!o.cluster_cidr)
@@ -48,6 +44,16 @@ struct world *world_new_opts(uint64_t seed, const char *const *only, const struc
 	o.disable = off;
 	w->c = controllers_new(&o);
 	free(off);
+}
+
+struct world *world_new_opts(uint64_t seed, const char *const *only, const struct controllers_opts *opts)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+
+	w->env = env_sim_new(seed, INT64_C(1767225600) * NS_PER_SEC, true);
+	w->api = fake_api_new(w->env);
+	w->start_ns = NS_PER_SEC;
+	world_start(w, only, opts);
 	assert_true(env_sim_run_until(w->env, 10 * NS_PER_SEC, synced, w));
 	return w;
 }
@@ -55,6 +61,12 @@ struct world *world_new_opts(uint64_t seed, const char *const *only, const struc
 struct world *world_new(uint64_t seed, const char *const *only)
 {
 	return world_new_opts(seed, only, NULL);
+}
+
+void world_restart(struct world *w, const char *const *only)
+{
+	controllers_free(w->c);
+	world_start(w, only, NULL);
 }
 
 void world_free(struct world *w)

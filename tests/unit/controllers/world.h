@@ -25,6 +25,8 @@ struct world {
 /* Starts with nothing in the API and runs until controllers are synced. only: names of controllers to run. */
 struct world *world_new(uint64_t seed, const char *const *only);
 struct world *world_new_opts(uint64_t seed, const char *const *only, const struct controllers_opts *o);
+/* The controllers end, and these begin with what is in the API. */
+void world_restart(struct world *w, const char *const *only);
 void world_free(struct world *w);
 void world_run(struct world *w, int64_t ns); /* in steps of 100 ms, kubelets run between them */
 /* Runs until cond, at most limit; fails the test when it does not come true. */
