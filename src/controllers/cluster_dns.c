@@ -245,14 +245,6 @@ static void cluster_dns_place(struct dns_run *r, struct val *ep, int64_t port, b
 	vec_push(&r->want, fresh);
 }
 
-static bool cluster_dns_has_family(const struct obj *svc, const char *family)
-{
-	VAL_EACH(obj_get(svc, F_spec, F_ipFamilies), f)
-		if (val_is(f, family))
-			return true;
-	return false;
-}
-
 static void cluster_dns_want(struct dns_run *r)
 {
 	size_t n;
@@ -263,7 +255,7 @@ static void cluster_dns_want(struct dns_run *r)
 	for (size_t i = 0; i < n; i++)
 		r->any_ready |= cluster_dns_node_port(nodes[i]) && cluster_dns_node_ready(nodes[i]);
 	for (int v6 = 0; v6 <= 1; v6++) {
-		if (!cluster_dns_has_family(r->svc, v6 ? "IPv6" : "IPv4"))
+		if (!list_has(obj_get(r->svc, F_spec, F_ipFamilies), v6 ? SV("IPv6") : SV("IPv4")))
 			continue;
 		for (size_t i = 0; i < n; i++) {
 			struct sv address = cluster_dns_node_address(nodes[i], v6);

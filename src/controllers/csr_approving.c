@@ -12,6 +12,7 @@
  *
  * What a review refuses is asked again after a while: a role may come later than the request. */
 #include "controllers/csr.h"
+#include "controllers/podutil.h"
 
 #define ASK_AGAIN_NS (60 * NS_PER_SEC)
 #define NODES_GROUP "system:nodes"
@@ -72,11 +73,8 @@ static int approving_client(struct csr_controller *c, struct arena *a, struct ob
 
 static bool approving_own(const struct obj *o, const struct csr *csr)
 {
-	bool node = false;
-
-	VAL_EACH(obj_get(o, F_spec, F_groups), g)
-		node |= val_is(g, NODES_GROUP);
-	return node && sv_eq(csr->common_name, val_str(obj_get(o, F_spec, F_username)));
+	return list_has(obj_get(o, F_spec, F_groups), SV(NODES_GROUP)) &&
+	       sv_eq(csr->common_name, val_str(obj_get(o, F_spec, F_username)));
 }
 
 static int approving_serving(struct csr_controller *c, struct obj *o, const struct csr *csr, struct err *err)

@@ -420,12 +420,7 @@ static int sync_family(struct srun *r, struct obj **slices, size_t n_slices, str
 
 static bool has_family(const struct val *families, struct sv type)
 {
-	if (!val_len(families))
-		return sv_is(type, "IPv4");
-	VAL_EACH(families, f)
-		if (sv_eq(val_str(f), type))
-			return true;
-	return false;
+	return val_len(families) ? list_has(families, type) : sv_is(type, "IPv4");
 }
 
 /* Ours, of this service, not going already. */

@@ -54,10 +54,7 @@ static bool job_failed(const struct jrun *r, const struct obj *pod)
 
 static bool listed(const struct jrun *r, enum sym which, struct sv uid)
 {
-	VAL_EACH(val_get(r->st, F_uncountedTerminatedPods, which), u)
-		if (sv_eq(val_str(u), uid))
-			return true;
-	return false;
+	return list_has(val_get(r->st, F_uncountedTerminatedPods, which), uid);
 }
 
 static void list_add(struct jrun *r, enum sym which, struct sv uid)

@@ -25,3 +25,5 @@ bool int_or_percent(const struct val *v, int64_t total, bool round_up, int64_t *
 struct sv label_of(const struct val *doc, const char *name);
 /* For qsort(): struct obj * of one namespace, by name. */
 int obj_by_name(const void *x, const void *y);
+/* Is it in a list of strings? */
+bool list_has(const struct val *list, struct sv text);
