@@ -286,6 +286,13 @@ static struct np_pod *known_pod(struct netpol_track *t, struct obj *o)
 	return p;
 }
 
+static void known_replace(struct np_pod *p, struct obj *o)
+{
+	obj_ref(o);
+	obj_unref(p->o);
+	p->o = o;
+}
+
 void netpol_track_pod(struct netpol_track *t, struct sv ns, struct sv name, struct obj *o)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
@@ -300,9 +307,7 @@ void netpol_track_pod(struct netpol_track *t, struct sv ns, struct sv name, stru
 	}
 	p = known_pod(t, o);
 	labels = !val_equal(obj_labels(p->o), obj_labels(o));
-	obj_ref(o);
-	obj_unref(p->o);
-	p->o = o;
+	known_replace(p, o);
 	known_here(t, p, p->ready > 0 || val_is(obj_get(o, F_spec, F_nodeName), t->node));
 	known_find_ips(t, p);
 	if (labels)
@@ -314,11 +319,8 @@ void netpol_track_ready(struct netpol_track *t, struct obj *o, const struct ip_a
 	struct np_pod *p = known_pod(t, o);
 
 	/* The watch may be ahead of the kubelet's. */
-	if (obj_rev(o) > obj_rev(p->o)) {
-		obj_ref(o);
-		obj_unref(p->o);
-		p->o = o;
-	}
+	if (obj_rev(o) > obj_rev(p->o))
+		known_replace(p, o);
 	p->ready = ++t->last_ready;
 	p->down = false;
 	p->n_told = 0;

@@ -163,6 +163,11 @@ static void version_deactivate(struct netpol_track *t, struct np_version *v)
 
 /* --- combos --- */
 
+static bool version_isolates(const struct np_version *v, const struct np_pod *p, enum netpol_dir d)
+{
+	return v->p.isolates[d] && selector_matches(v->p.pods, obj_labels(p->o));
+}
+
 struct np_combo *np_combo_get(struct netpol_track *t, const struct np_pod *p, enum netpol_dir d)
 {
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
@@ -173,7 +178,7 @@ struct np_combo *np_combo_get(struct netpol_track *t, const struct np_pod *p, en
 	for (size_t i = 0; i < p->ns->versions.n; i++) {
 		const struct np_version *v = p->ns->versions.p[i];
 
-		if (v->p.isolates[d] && selector_matches(v->p.pods, obj_labels(p->o)))
+		if (version_isolates(v, p, d))
 			buf_add(&key, &v->id, sizeof(v->id));
 	}
 	if (key.n == 1 && !p->deny[d])
@@ -189,7 +194,7 @@ struct np_combo *np_combo_get(struct netpol_track *t, const struct np_pod *p, en
 		for (size_t i = 0; i < p->ns->versions.n; i++) {
 			struct np_version *v = p->ns->versions.p[i];
 
-			if (v->p.isolates[d] && selector_matches(v->p.pods, obj_labels(p->o))) {
+			if (version_isolates(v, p, d)) {
 				version_activate(t, v);
 				vec_push(&c->versions, v);
 			}
