@@ -89,6 +89,11 @@ bool ip_is_loopback(struct ip_addr a)
 	return ip_is_v4(a) ? a.b[12] == 127 : ip_eq(a, one);
 }
 
+bool ip_is_link_local(struct ip_addr a)
+{
+	return a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80;
+}
+
 static uint64_t ip_half(struct ip_addr a, size_t at)
 {
 	uint64_t v = 0;

@@ -76,7 +76,8 @@ struct ip_text {
 };
 struct ip_text ip_text(struct ip_addr a); /* for printf("%s", ip_text(a).s); IP_NONE is "::" */
 
-bool ip_is_loopback(struct ip_addr a); /* 127.0.0.0/8, ::1 */
+bool ip_is_loopback(struct ip_addr a);	 /* 127.0.0.0/8, ::1 */
+bool ip_is_link_local(struct ip_addr a); /* fe80::/10 */
 
 /* a + n; beyond the last address it begins anew. */
 struct ip_addr ip_add(struct ip_addr a, uint64_t n);

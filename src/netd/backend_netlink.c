@@ -36,11 +36,6 @@ static struct kernel *kernel_of(struct netd_backend *b)
 	return CONTAINER_OF(b, struct kernel, b);
 }
 
-static bool is_link_local(struct ip_addr a)
-{
-	return !ip_is_v4(a) && a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80;
-}
-
 /* --- reading --- */
 
 static void on_link(const struct nlmsghdr *h, void *ctx)
@@ -74,7 +69,7 @@ static void on_addr(const struct nlmsghdr *h, void *ctx)
 	struct netd_addr a;
 	uint8_t bits;
 
-	if (!message_read_addr(h, &a, &bits) || is_link_local(a.addr))
+	if (!message_read_addr(h, &a, &bits) || ip_is_link_local(a.addr))
 		return;
 	vec_push(&l->m->addrs, a);
 	if (l->onlink && !ip_is_loopback(a.addr))
