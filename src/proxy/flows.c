@@ -4,13 +4,13 @@
 #include "base/vec.h"
 #include "nft/nfnl.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -32,16 +32,10 @@ static void own_addresses(struct flows *f)
 	if (getifaddrs(&all) < 0)
 		return;
 	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
+		struct ip_addr a = i->ifa_addr ? ip_of_sockaddr(i->ifa_addr) : IP_NONE;
 
-		if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET) {
-			memcpy(&in, i->ifa_addr, sizeof(in));
-			vec_push(&f->own, ip_v4(ntohl(in.sin_addr.s_addr)));
-		} else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6) {
-			memcpy(&in6, i->ifa_addr, sizeof(in6));
-			vec_push(&f->own, ip_v6(&in6.sin6_addr));
-		}
+		if (!ip_is_none(a))
+			vec_push(&f->own, a);
 	}
 	freeifaddrs(all);
 }
