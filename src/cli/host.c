@@ -28,7 +28,7 @@ const char *host_name(struct arena *a, const char *if_none)
 
 const char *host_address(struct arena *a)
 {
-	struct machine_ip ip;
+	struct ip_text ip;
 
 	return machine_ip(false, NULL, &ip) || machine_ip(true, NULL, &ip) ? arena_strdup(a, ip.s) : NULL;
 }
@@ -56,7 +56,7 @@ const char *host_node_ips(struct arena *a, const char *was, const char *iface, c
 
 	for (size_t i = 0; i < n; i++) {
 		struct sv rest = sv_from(was), one, keep = SV("");
-		struct machine_ip found;
+		struct ip_text found;
 
 		while (!keep.n && sv_split(&rest, ' ', &one))
 			if (one.n && (sv_find(one, ':') >= 0) == v6[i] && machine_has_ip(one))

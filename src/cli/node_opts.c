@@ -238,7 +238,7 @@ static int node_opts_iface(struct node_opts *o, struct arena *a, struct err *err
 	const char *all = NULL;
 
 	for (int v6 = 0; v6 < 2; v6++) {
-		struct machine_ip ip;
+		struct ip_text ip;
 
 		if (machine_ip(v6, o->flannel_iface, &ip))
 			all = all ? arena_printf(a, "%s,%s", all, ip.s) : arena_strdup(a, ip.s);

@@ -102,22 +102,17 @@ int64_t machine_pids_allocatable(int64_t pids)
 }
 
 /* By which somebody else could reach the machine. */
-static bool machine_ip_usable(const struct sockaddr *sa, bool v6, struct machine_ip *ret)
+static bool machine_ip_usable(const struct sockaddr *sa, bool v6, struct ip_text *ret)
 {
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
+	struct ip_addr a;
 
 	if (!sa || sa->sa_family != (v6 ? AF_INET6 : AF_INET))
 		return false;
-	if (v6) {
-		memcpy(&in6, sa, sizeof(in6));
-		return !IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) && !IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) &&
-		       !IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr) &&
-		       inet_ntop(AF_INET6, &in6.sin6_addr, ret->s, sizeof(ret->s));
-	}
-	memcpy(&in, sa, sizeof(in));
-	return in.sin_addr.s_addr && ntohl(in.sin_addr.s_addr) >> 24 != 127 &&
-	       inet_ntop(AF_INET, &in.sin_addr, ret->s, sizeof(ret->s));
+	a = ip_of_sockaddr(sa);
+	if (ip_is_none(a) || ip_eq(a, ip_v4(0)) || ip_is_loopback(a) || ip_is_link_local(a))
+		return false;
+	*ret = ip_text(a);
+	return true;
 }
 
 /* A bridge of ours or of another cluster, or a pod's end, is no way to reach the machine. */
@@ -127,7 +122,7 @@ static bool machine_link_counts(const char *name)
 }
 
 /* Connecting a datagram socket sends nothing; it asks for the route and its source address. */
-static bool machine_route_source(bool v6, struct machine_ip *ret)
+static bool machine_route_source(bool v6, struct ip_text *ret)
 {
 	_cleanup_close_ int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0x08080808) };
@@ -143,7 +138,7 @@ static bool machine_route_source(bool v6, struct machine_ip *ret)
 	return machine_ip_usable((struct sockaddr *)&from, v6, ret);
 }
 
-bool machine_ip(bool v6, const char *iface, struct machine_ip *ret)
+bool machine_ip(bool v6, const char *iface, struct ip_text *ret)
 {
 	struct ifaddrs *list = NULL;
 	bool found = false;
@@ -169,7 +164,7 @@ bool machine_has_ip(struct sv ip)
 	if (getifaddrs(&list) < 0)
 		return true; /* not known */
 	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
-		struct machine_ip one;
+		struct ip_text one;
 
 		found = i->ifa_flags & IFF_UP && machine_ip_usable(i->ifa_addr, sv_find(ip, ':') >= 0, &one) &&
 			sv_is(ip, one.s);
