@@ -1,7 +1,6 @@
 #include "ingress/annotations.h"
 
 #include "ingress/check.h"
-#include "ingress/model.h"
 
 #include <stdio.h>
 
@@ -146,7 +145,7 @@ static bool parse_word(struct sv s, const char *words, int *ret)
 	return false;
 }
 
-static bool parse_ranges(struct arena *a, struct sv s, struct ip_net **ret, size_t *ret_n)
+static bool parse_ranges(struct arena *a, struct sv s, struct ing_nets *ret)
 {
 	struct ip_net nets[RANGES_MAX];
 	size_t n = 0;
@@ -157,9 +156,8 @@ static bool parse_ranges(struct arena *a, struct sv s, struct ip_net **ret, size
 			return false;
 		n++;
 	}
-	*ret = ARENA_ARRAY(a, struct ip_net, n);
-	memcpy(*ret, nets, n * sizeof(*nets));
-	*ret_n = n;
+	*ret = (struct ing_nets){ ARENA_ARRAY(a, struct ip_net, n), n };
+	memcpy(ret->p, nets, n * sizeof(*nets));
 	return n > 0;
 }
 
@@ -194,8 +192,7 @@ static bool row_read(struct arena *a, const struct row *r, struct sv s, struct i
 	case KIND_WORD:
 		return parse_word(s, r->words, to);
 	case KIND_RANGES:
-		return r->at == AT(allow) ? parse_ranges(a, s, &ret->allow, &ret->n_allow)
-					  : parse_ranges(a, s, &ret->deny, &ret->n_deny);
+		return parse_ranges(a, s, to);
 	case KIND_PATH:
 		return ing_path(a, s, text) && text->n <= ING_VALUE_MAX;
 	case KIND_VALUE:

@@ -6,8 +6,8 @@
  */
 #pragma once
 
-#include "base/ip.h"
 #include "codec/doc.h"
+#include "ingress/model.h"
 
 /* As they are written; all texts are checked views into the document. -1: not said. */
 struct ing_annotations {
@@ -26,8 +26,7 @@ struct ing_annotations {
 	int auth_basic; /* auth-type basic */
 	struct sv auth_secret, auth_realm;
 	int auth_map; /* auth-secret-type: 1 for auth-map */
-	struct ip_net *allow, *deny;
-	size_t n_allow, n_deny;
+	struct ing_nets allow, deny;
 	int rps, rpm, connections, burst;
 	int sticky, cookie_s;
 	struct sv cookie;

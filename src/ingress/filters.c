@@ -12,14 +12,14 @@ static void out_value(struct ing_filters_out *o, const char *what, struct sv tex
 		o->value(o->ctx, o->name, what, text);
 }
 
-static void out_nets(struct buf *b, const char *acl, const struct ip_net *nets, size_t n)
+static void out_nets(struct buf *b, const char *acl, const struct ing_nets *nets)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < nets->n; i++) {
 		if (i % 16 == 0)
 			buf_printf(b, "%s  acl %s src", i ? "\n" : "", acl);
-		buf_printf(b, " %s/%u", ip_text(nets[i].addr).s, ip_net_len(nets[i]));
+		buf_printf(b, " %s/%u", ip_text(nets->p[i].addr).s, ip_net_len(nets->p[i]));
 	}
-	if (n)
+	if (nets->n)
 		buf_addc(b, '\n');
 }
 
@@ -60,11 +60,11 @@ static void out_access(struct ing_filters_out *o, const struct ing_filters *t)
 	struct buf *b = o->text;
 	if (t->refused)
 		buf_adds(b, "  http-request deny deny_status 503\n");
-	out_nets(b, "denied", t->deny, t->n_deny);
-	if (t->n_deny)
+	out_nets(b, "denied", &t->deny);
+	if (t->deny.n)
 		buf_adds(b, "  http-request deny deny_status 403 if denied\n");
-	out_nets(b, "allowed", t->allow, t->n_allow);
-	if (t->n_allow)
+	out_nets(b, "allowed", &t->allow);
+	if (t->allow.n)
 		buf_adds(b, "  http-request deny deny_status 403 unless allowed\n");
 	if (t->ssl_redirect && o->https_port) {
 		buf_adds(b, "  http-request redirect location https://%[var(txn.host)]");

@@ -269,9 +269,7 @@ static void from_protection(struct from *f, const struct obj *ingress, const str
 	const char *why;
 
 	t->allow = n->allow;
-	t->n_allow = n->n_allow;
 	t->deny = n->deny;
-	t->n_deny = n->n_deny;
 	t->rps = n->rps;
 	t->rpm = n->rpm;
 	t->connections = n->connections;

@@ -37,6 +37,11 @@ struct ing_user {
 	struct sv name, hash; /* check.h */
 };
 
+struct ing_nets {
+	struct ip_net *p;
+	size_t n;
+};
+
 /* What happens to a request on its way, and to its answer. All zero: nothing. */
 struct ing_filters {
 	struct sv redirect; /* where it is sent instead of a backend */
@@ -59,8 +64,7 @@ struct ing_filters {
 	struct sv realm;
 	struct ing_user *users;
 	size_t n_users;
-	struct ip_net *allow, *deny;
-	size_t n_allow, n_deny;
+	struct ing_nets allow, deny;
 	int rps, rpm, connections; /* of one client's address; 0: any */
 	int burst;		   /* times rps and rpm for a moment */
 

@@ -152,7 +152,7 @@ static void test_annotations(_unused_ void **state)
 	assert_int_equal(read_one(&k, KIT_N "proxy-read-timeout", "90s", &n), 0);
 	assert_int_equal(n.read_s, 90);
 	assert_int_equal(read_one(&k, KIT_N "whitelist-source-range", "10.0.0.0/8, fd00::/8", &n), 0);
-	assert_int_equal(n.n_allow, 2);
+	assert_int_equal(n.allow.n, 2);
 	assert_int_equal(read_one(&k, "haproxy.org/auth-type", "basic-auth", &n), 0);
 	assert_int_equal(n.auth_basic, 1);
 	kit_release(&k);
