@@ -19,6 +19,7 @@ enum value_kind {
 	KIND_NAME, /* of an object, with or without its namespace */
 	KIND_RANGES,
 	KIND_WORD, /* one of words, whose place counts */
+	KIND_CODE, /* one of words, which are numbers */
 	KIND_AS_IS /* read elsewhere */
 };
 
@@ -49,9 +50,9 @@ static const struct row rows[] = {
 	{ HAPROXY "ssl-redirect", KIND_BOOL, AT(ssl_redirect), 0, 0, NULL, false },
 	{ NGINX "force-ssl-redirect", KIND_BOOL, AT(force_ssl_redirect), 0, 0, NULL, false },
 	{ NGINX "permanent-redirect", KIND_URL, AT(permanent_redirect), 0, 0, NULL, false },
-	{ NGINX "permanent-redirect-code", KIND_WORD, AT(permanent_code), 0, 0, "301 302 303 307 308", false },
+	{ NGINX "permanent-redirect-code", KIND_CODE, AT(permanent_code), 0, 999, "301 302 303 307 308", false },
 	{ NGINX "temporal-redirect", KIND_URL, AT(temporal_redirect), 0, 0, NULL, false },
-	{ NGINX "temporal-redirect-code", KIND_WORD, AT(temporal_code), 0, 0, "301 302 303 307 308", false },
+	{ NGINX "temporal-redirect-code", KIND_CODE, AT(temporal_code), 0, 999, "301 302 303 307 308", false },
 	{ NGINX "app-root", KIND_PATH, AT(app_root), 0, 0, NULL, false },
 	{ NGINX "rewrite-target", KIND_AS_IS, AT(rewrite_target), 0, 0, NULL, false },
 	{ NGINX "upstream-vhost", KIND_HOST, AT(vhost), 0, 0, NULL, false },
@@ -176,6 +177,7 @@ static bool row_read(struct arena *a, const struct row *r, struct sv s, struct i
 	struct sv *text = to;
 	int64_t v = 0;
 	bool ok = true;
+	int place;
 
 	switch (r->kind) {
 	case KIND_BOOL:
@@ -191,6 +193,8 @@ static bool row_read(struct arena *a, const struct row *r, struct sv s, struct i
 		return ok;
 	case KIND_WORD:
 		return parse_word(s, r->words, to);
+	case KIND_CODE:
+		return parse_word(s, r->words, &place) && sv_to_i64(s, &v) && row_number(r, to, v);
 	case KIND_RANGES:
 		return parse_ranges(a, s, to);
 	case KIND_PATH:
@@ -251,8 +255,8 @@ void ing_annotations_read(struct arena *a, const struct val *ingress, struct ing
 		       "Range,Authorization"),
 		.auth_realm = SV("Authentication Required"),
 		.cookie = SV("INGRESSCOOKIE"),
-		.permanent_code = 0,
-		.temporal_code = 1,
+		.permanent_code = 301,
+		.temporal_code = 302,
 	};
 	VAL_EACH_MEMBER(val_get(ingress, F_metadata, F_annotations), m) {
 		const struct row *r = row_of(m.key);

@@ -289,7 +289,6 @@ static void from_protection(struct from *f, const struct obj *ingress, const str
 /* What holds for all of an Ingress. */
 static void from_filters(struct from *f, const struct obj *ingress, struct ing_annotations *n, struct ing_filters *t)
 {
-	static const int codes[] = { 301, 302, 303, 307, 308 };
 	struct annotation_said said = { f, ingress };
 
 	ing_annotations_read(f->a, obj_root(ingress), n, from_annotation_said, &said);
@@ -306,7 +305,7 @@ static void from_filters(struct from *f, const struct obj *ingress, struct ing_a
 	};
 	if (n->temporal_redirect.n || n->permanent_redirect.n) {
 		t->redirect = n->temporal_redirect.n ? n->temporal_redirect : n->permanent_redirect;
-		t->redirect_code = codes[n->temporal_redirect.n ? n->temporal_code : n->permanent_code];
+		t->redirect_code = n->temporal_redirect.n ? n->temporal_code : n->permanent_code;
 	}
 	if (n->sticky) {
 		t->sticky = true;
