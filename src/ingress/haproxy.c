@@ -476,6 +476,15 @@ const int *haproxy_pids(struct haproxy *h, struct arena *a)
 	return pids;
 }
 
+static void haproxy_all_old(struct haproxy *h)
+{
+	if (h->next)
+		vec_push(&h->old, h->next);
+	if (h->current)
+		vec_push(&h->old, h->current);
+	h->next = h->current = NULL;
+}
+
 void haproxy_end(struct haproxy *h)
 {
 	haproxy_reap_old(h);
@@ -483,11 +492,7 @@ void haproxy_end(struct haproxy *h)
 		(void)child_kill(h->next->child, SIGUSR1);
 	if (h->current)
 		(void)child_kill(h->current->child, SIGUSR1);
-	if (h->next)
-		vec_push(&h->old, h->next);
-	if (h->current)
-		vec_push(&h->old, h->current);
-	h->next = h->current = NULL;
+	haproxy_all_old(h);
 	ing_workdir_drop_pems(&h->work, NULL);
 	h->serving = ing_state_free(h->serving);
 	h->starting = ing_state_free(h->starting);
@@ -528,10 +533,7 @@ struct haproxy *haproxy_free(struct haproxy *h)
 	pthread_mutex_lock(&h->exits->lock);
 	h->exits->stopping = true;
 	pthread_mutex_unlock(&h->exits->lock);
-	if (h->next)
-		vec_push(&h->old, h->next);
-	if (h->current)
-		vec_push(&h->old, h->current);
+	haproxy_all_old(h);
 	for (size_t i = 0; i < h->old.n; i++)
 		process_let_go(h->old.p[i]);
 	exits_unref(h->exits);
