@@ -105,21 +105,13 @@ static bool command_servers(struct command *c, const struct ing_conf *was, const
 	return true;
 }
 
-static const struct ing_pem *command_pem(const struct ing_conf *c, struct sv file)
-{
-	for (size_t i = 0; i < c->n_pems; i++)
-		if (sv_eq(c->pems[i].file, file))
-			return &c->pems[i];
-	return NULL;
-}
-
 static bool command_pems(struct command *c, const struct ing_conf *was, const struct ing_conf *is)
 {
-	if (MAX(was->n_pems, is->n_pems) > 512) /* each is looked for among all */
+	if (MAX(was->n_pems, is->n_pems) > ING_PEMS_SEARCHED)
 		return sv_eq(was->crt_list, is->crt_list);
 	/* First those that go: a host may move from one to another. */
 	for (size_t i = 0; i < was->n_pems; i++) {
-		const struct ing_pem *x = &was->pems[i], *y = command_pem(is, x->file);
+		const struct ing_pem *x = &was->pems[i], *y = ing_conf_pem(is, x->file);
 
 		if (!y || !sv_eq(x->hosts, y->hosts))
 			command_addf(c, ING_ANSWER_SUCCESS, "del ssl crt-list crt-list.txt %.*s\n", SV_ARG(x->file));
@@ -127,7 +119,7 @@ static bool command_pems(struct command *c, const struct ing_conf *was, const st
 			command_addf(c, ING_ANSWER_SUCCESS, "del ssl cert %.*s\n", SV_ARG(x->file));
 	}
 	for (size_t i = 0; i < is->n_pems; i++) {
-		const struct ing_pem *y = &is->pems[i], *x = command_pem(was, y->file);
+		const struct ing_pem *y = &is->pems[i], *x = ing_conf_pem(was, y->file);
 
 		if (y->pem.n + y->hosts.n > STEP_MAX)
 			return false;

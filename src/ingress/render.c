@@ -404,6 +404,14 @@ static struct sv render_map(struct render *r, int map)
 	return arena_sv(r->a, buf_sv(&b));
 }
 
+const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file)
+{
+	for (size_t i = 0; i < c->n_pems; i++)
+		if (sv_eq(c->pems[i].file, file))
+			return &c->pems[i];
+	return NULL;
+}
+
 static void render_pems(struct render *r, const struct ing_model *m, struct ing_conf *ret)
 {
 	_cleanup_(buf_release) struct buf list = BUF_INIT;

@@ -61,6 +61,9 @@ struct ing_conf {
 #define ING_DEFAULT_PEM "default.pem"
 #define ING_SOCKET "haproxy.sock"
 
+#define ING_PEMS_SEARCHED 512 /* of more nobody asks for single ones, as each time all are looked at */
+/* The one in that file, or NULL. */
+const struct ing_pem *ing_conf_pem(const struct ing_conf *c, struct sv file);
 /* Everything in a. */
 void ing_render(struct arena *a, struct ing_names *names, const struct ing_model *m, const struct ing_listen *l,
 		struct ing_conf *ret);

@@ -50,11 +50,10 @@ int ing_workdir_write(const struct ing_workdir *w, const struct ing_conf *was, c
 			return -1;
 	for (size_t i = 0; i < c->n_pems; i++) {
 		_cleanup_free_ char *name = xasprintf("%.*s", SV_ARG(c->pems[i].file));
-		bool same = false;
+		const struct ing_pem *had =
+		    was && was->n_pems <= ING_PEMS_SEARCHED ? ing_conf_pem(was, c->pems[i].file) : NULL;
 
-		for (size_t k = 0; was && k < was->n_pems && was->n_pems <= 512; k++)
-			same |= sv_eq(was->pems[k].file, c->pems[i].file) && sv_eq(was->pems[k].pem, c->pems[i].pem);
-		if (!same && workdir_write(w, name, c->pems[i].pem, err) < 0)
+		if (!(had && sv_eq(had->pem, c->pems[i].pem)) && workdir_write(w, name, c->pems[i].pem, err) < 0)
 			return -1;
 	}
 	if (!was || !sv_eq(was->crt_list, c->crt_list))
