@@ -30,14 +30,12 @@ static struct sv join_without_user(struct arena *a, struct sv text)
 
 static int join_check_hash(const char *text, struct err *err)
 {
-	struct sv s = sv_from(text), hex = sv_sub(s, HASH_PREFIX.n, s.n);
-	bool ok = sv_starts(s, HASH_PREFIX) && hex.n == SHA256_HEX - 1;
+	struct sv s = sv_from(text);
 
-	for (size_t i = 0; ok && i < hex.n; i++)
-		ok = (hex.p[i] >= '0' && hex.p[i] <= '9') || (hex.p[i] >= 'a' && hex.p[i] <= 'f');
-	return ok ? 0
-		  : err_set(err, ERR_INVALID,
-			    "--discovery-token-ca-cert-hash takes sha256: and 64 hex digits, not '%s'", text);
+	return sv_starts(s, HASH_PREFIX) && join_hash_good(sv_sub(s, HASH_PREFIX.n, s.n))
+		   ? 0
+		   : err_set(err, ERR_INVALID,
+			     "--discovery-token-ca-cert-hash takes sha256: and 64 hex digits, not '%s'", text);
 }
 
 int join_secret_parse(struct arena *a, const struct join_opts *o, struct join_token *ret, struct err *err)

@@ -18,6 +18,11 @@ static bool all_of(struct sv s, size_t n, bool hex)
 	return s.n == n;
 }
 
+bool join_hash_good(struct sv hash)
+{
+	return all_of(hash, HASH_LEN, true);
+}
+
 int join_token_parse(struct sv text, struct join_token *ret, struct err *err)
 {
 	struct sv rest = text;
@@ -32,7 +37,7 @@ int join_token_parse(struct sv text, struct join_token *ret, struct err *err)
 				       "the token begins with K10 but has no '::': copy all of it, as K10<hash of the "
 				       "CA>::<id>.<secret>");
 		ret->ca_hash = sv_sub(text, 3, (size_t)colons - 3);
-		if (!all_of(ret->ca_hash, HASH_LEN, true))
+		if (!join_hash_good(ret->ca_hash))
 			return err_set(err, ERR_INVALID,
 				       "what follows K10 in the token is no SHA-256 in 64 hex digits: copy all of it");
 		rest = sv_sub(text, (size_t)colons + 2, text.n);

@@ -26,6 +26,7 @@ struct join_token {
 
 /* Views of text. Never names the token in *err. */
 int join_token_parse(struct sv text, struct join_token *ret, struct err *err);
+bool join_hash_good(struct sv hash); /* 64 hex digits in lower case: of a CA, whatever of it is hashed */
 /* The long form, without a newline. */
 struct sv join_token_format(struct arena *a, struct sv ca_pem, struct sv id, struct sv secret);
 /* Is this the CA the token was made for? -1 with ERR_UNAUTHORIZED; also when the token pins none. */
