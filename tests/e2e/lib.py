@@ -394,6 +394,14 @@ class DevCluster(Cluster):
             subprocess.Popen(["nsenter", f"--net=/run/netns/{self.net()}-{node}", CARAVEL, *words], env=env, stdout=log, stderr=log,
                              start_new_session=True)
 
+    def start_node_without_address(self, node):
+        """Its agent is started anew and finds its address by itself, as it has to when that changes. Returns what it was given."""
+        words = self.kill_node(node)
+        at = words.index("--node-ip")
+        self.start_node(node, words[:at] + words[at + 2:])
+        wait_for(f"dev-{node} to be Ready", lambda: self.node_ready(node), 60)
+        return words[at + 1]
+
     def node_log(self, node):
         return read_text(f"{self.data}/dev-{node}.log")
 

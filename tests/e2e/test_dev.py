@@ -191,11 +191,7 @@ def a_partition(c):
 
 def another_address(c):
     """Found addresses are followed: the Node says the new one, and the kubelet serves with a certificate for it."""
-    words = c.kill_node(2)
-    at = words.index("--node-ip")
-    was = words[at + 1]
-    c.start_node(2, words[:at] + words[at + 2:])
-    wait_for("dev-2 to be Ready", lambda: c.node_ready(2), 60)
+    was = c.start_node_without_address(2)
     wait_for("logs and exec", lambda: reach(c, 2) or True, 60)
     now = was.rsplit(".", 1)[0] + ".77"
     c.inside(2, "ip", "address", "add", now + "/24", "dev", "eth0")
