@@ -73,7 +73,7 @@ struct sv claim_value(struct env *env, struct arena *a, struct number n, struct 
 /* The address or port that the key names. */
 static bool claim_key_parse(struct arena *a, const struct allocators *al, struct sv key, struct claim *ret)
 {
-	struct sv objects = storekey_first(a, RES(networking_ipaddresses), SV(""));
+	struct sv objects;
 	int64_t port;
 
 	if (sv_starts(key, SV(CLAIMS_PORTS))) {
@@ -82,6 +82,7 @@ static bool claim_key_parse(struct arena *a, const struct allocators *al, struct
 		ret->in_range = number_of_port(al, port, &ret->n);
 		return true;
 	}
+	objects = storekey_first(a, RES(networking_ipaddresses), SV(""));
 	ret->in_range = true;
 	ret->old = sv_starts(key, SV(CLAIMS_OLD));
 	if (!ret->old && !sv_starts(key, objects))

@@ -59,7 +59,7 @@ static bool holds_itself(struct api_req *q, struct allocators *al, const struct 
 static int reserve_address(struct api_req *q, struct allocators *al, const struct val *doc, struct sv family,
 			   struct sv *ip, struct reservation *r, struct err *err)
 {
-	const char *value = arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(*ip)), *why = NULL;
+	const char *why = NULL;
 	struct sv bounds = SV("");
 	struct number n;
 
@@ -80,7 +80,7 @@ static int reserve_address(struct api_req *q, struct allocators *al, const struc
 	else if (number_taken(al, n) && !holds_itself(q, al, doc, n))
 		why = "provided IP is already allocated";
 	if (why)
-		return invalid(err, doc, "spec.clusterIPs", value,
+		return invalid(err, doc, "spec.clusterIPs", arena_printf(q->arena, "[\"%.*s\"]", SV_ARG(*ip)),
 			       arena_printf(q->arena, "failed to allocate IP %.*s: %s", SV_ARG(*ip), why));
 	number_reserve(al, n, true);
 	vec_push(&r->numbers, n);
