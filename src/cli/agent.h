@@ -105,7 +105,7 @@ const char *full_path(struct arena *a, const char *path);
 /* Makes it and makes it absolute. */
 int data_dir_make(struct arena *a, const char **data_dir, struct err *err);
 /* The machine's, in lower case as names of Nodes are. */
-const char *host_name(struct arena *a, const char *if_none);
+const char *host_own_name(struct arena *a, const char *if_none);
 /* The address other machines and pods reach this one by; NULL when only loopback is there. */
 const char *host_address(struct arena *a);
 /* All addresses of this machine, NULL-terminated; NULL when they cannot be told. */

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-const char *host_name(struct arena *a, const char *if_none)
+const char *host_own_name(struct arena *a, const char *if_none)
 {
 	char host[HOST_NAME_MAX + 1] = "";
 

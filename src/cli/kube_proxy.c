@@ -159,7 +159,7 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 	struct proxy_backend *backend;
 	struct proxy_opts o = {
 		.env = k->env,
-		.node_name = *k->c.hostname_override ? k->c.hostname_override : host_name(&k->arena, ""),
+		.node_name = *k->c.hostname_override ? k->c.hostname_override : host_own_name(&k->arena, ""),
 		.cluster_cidr = *k->c.cluster_cidr ? k->c.cluster_cidr : NULL,
 		.table = TABLE,
 		.replaces = true,

@@ -255,7 +255,7 @@ static int node_opts_iface(struct node_opts *o, struct arena *a, struct err *err
 int node_opts_complete(struct node_opts *o, struct arena *a, bool node, struct err *err)
 {
 	if (!o->node_name)
-		o->node_name = host_name(a, "localhost");
+		o->node_name = host_own_name(a, "localhost");
 	if (o->node_ip && node && node_opts_own(o, a, err) < 0)
 		return -1;
 	o->node_ip_found = !o->node_ip;

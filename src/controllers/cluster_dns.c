@@ -255,7 +255,7 @@ static void cluster_dns_want(struct dns_run *r)
 	for (size_t i = 0; i < n; i++)
 		r->any_ready |= cluster_dns_node_port(nodes[i]) && cluster_dns_node_ready(nodes[i]);
 	for (int v6 = 0; v6 <= 1; v6++) {
-		if (!list_has(obj_get(r->svc, F_spec, F_ipFamilies), v6 ? SV("IPv6") : SV("IPv4")))
+		if (!list_has_text(obj_get(r->svc, F_spec, F_ipFamilies), v6 ? SV("IPv6") : SV("IPv4")))
 			continue;
 		for (size_t i = 0; i < n; i++) {
 			struct sv address = cluster_dns_node_address(nodes[i], v6);

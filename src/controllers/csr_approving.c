@@ -73,7 +73,7 @@ static int approving_client(struct csr_controller *c, struct arena *a, struct ob
 
 static bool approving_own(const struct obj *o, const struct csr *csr)
 {
-	return list_has(obj_get(o, F_spec, F_groups), SV(NODES_GROUP)) &&
+	return list_has_text(obj_get(o, F_spec, F_groups), SV(NODES_GROUP)) &&
 	       sv_eq(csr->common_name, val_str(obj_get(o, F_spec, F_username)));
 }
 

@@ -11,7 +11,7 @@ static bool csr_usages_are(const struct val *usages, const char *auth)
 	VAL_EACH(usages, u)
 		if (!val_is(u, auth) && !val_is(u, "digital signature") && !val_is(u, "key encipherment"))
 			return false;
-	return list_has(usages, sv_from(auth)) && list_has(usages, SV("digital signature"));
+	return list_has_text(usages, sv_from(auth)) && list_has_text(usages, SV("digital signature"));
 }
 
 static bool csr_of_nodes(const struct csr *csr)
@@ -36,7 +36,7 @@ const char *csr_not_client(struct arena *a, const struct csr *csr, const struct 
 	VAL_EACH(usages, u)
 		if (!val_is(u, "client auth") && !val_is(u, "digital signature") && !val_is(u, "key encipherment"))
 			return arena_printf(a, "invalid usage for client certificate: %.*s", SV_ARG(val_str(u)));
-	if (!list_has(usages, SV("client auth")))
+	if (!list_has_text(usages, SV("client auth")))
 		return "missing required usage for client certificate: client auth";
 	return csr_not_one_name(csr);
 }

@@ -420,7 +420,7 @@ static int sync_family(struct srun *r, struct obj **slices, size_t n_slices, str
 
 static bool has_family(const struct val *families, struct sv type)
 {
-	return val_len(families) ? list_has(families, type) : sv_is(type, "IPv4");
+	return val_len(families) ? list_has_text(families, type) : sv_is(type, "IPv4");
 }
 
 /* Ours, of this service, not going already. */

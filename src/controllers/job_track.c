@@ -54,7 +54,7 @@ static bool job_failed(const struct jrun *r, const struct obj *pod)
 
 static bool listed(const struct jrun *r, enum sym which, struct sv uid)
 {
-	return list_has(val_get(r->st, F_uncountedTerminatedPods, which), uid);
+	return list_has_text(val_get(r->st, F_uncountedTerminatedPods, which), uid);
 }
 
 static void list_add(struct jrun *r, enum sym which, struct sv uid)

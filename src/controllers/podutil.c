@@ -109,7 +109,7 @@ int obj_by_name(const void *x, const void *y)
 	return sv_cmp(obj_name(*(struct obj *const *)x), obj_name(*(struct obj *const *)y));
 }
 
-bool list_has(const struct val *list, struct sv text)
+bool list_has_text(const struct val *list, struct sv text)
 {
 	VAL_EACH(list, v)
 		if (sv_eq(val_str(v), text))

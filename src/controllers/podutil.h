@@ -26,4 +26,4 @@ struct sv label_of(const struct val *doc, const char *name);
 /* For qsort(): struct obj * of one namespace, by name. */
 int obj_by_name(const void *x, const void *y);
 /* Is it in a list of strings? */
-bool list_has(const struct val *list, struct sv text);
+bool list_has_text(const struct val *list, struct sv text);
