@@ -49,7 +49,7 @@ static socklen_t dgram_sockaddr(bool v4, struct ip_addr a, uint16_t port, uint32
 	ret->sin6_family = AF_INET6;
 	ret->sin6_port = htons(port);
 	memcpy(&ret->sin6_addr, a.b, sizeof(a.b));
-	ret->sin6_scope_id = a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80 ? iface : 0;
+	ret->sin6_scope_id = ip_is_link_local(a) ? iface : 0;
 	return sizeof(*ret);
 }
 

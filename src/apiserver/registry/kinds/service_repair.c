@@ -227,7 +227,7 @@ static bool repair_is_of(struct repair *rp, const struct claim *c, struct owner 
 static void repair_tell_leftover(struct repair *rp, const struct claim *c)
 {
 	_cleanup_obj_ struct obj *svc = NULL;
-	const char *ip = ip_text(c->n.ip).s;
+	struct ip_text ip = ip_text(c->n.ip);
 
 	if (rp->quiet || rp->told++ >= REPAIR_WORDS)
 		return;
@@ -235,13 +235,13 @@ static void repair_tell_leftover(struct repair *rp, const struct claim *c)
 		recorder_event(repair_recorder(rp, NUMBER_IP), RES(networking_ipaddresses), c->doc, "Warning",
 			       "IPAddressNotAllocated",
 			       "IPAddress %s appears to have been modified, not referencing a Service: cleaning up",
-			       ip);
+			       ip.s);
 		return;
 	}
 	svc = wc_get(rp->s->wc, RES(core_services), c->ns, c->name);
 	recorder_event(repair_recorder(rp, NUMBER_IP), RES(networking_ipaddresses), c->doc, "Warning",
 		       svc ? "IPAddressWrongReference" : "IPAddressNotAllocated",
-		       "IPAddress: %s for Service %.*s/%.*s %s: cleaning up", ip, SV_ARG(c->ns), SV_ARG(c->name),
+		       "IPAddress: %s for Service %.*s/%.*s %s: cleaning up", ip.s, SV_ARG(c->ns), SV_ARG(c->name),
 		       svc ? "has a wrong reference" : "appears to have leaked");
 }
 
