@@ -244,8 +244,13 @@ class Cluster:
     def __enter__(self):
         return self.start()
 
+    @staticmethod
+    def failed(exc):
+        """Of what __exit__() is told: whether it went wrong. sys.exit(0) is no failure."""
+        return exc[0] is not None and not (exc[0] is SystemExit and not exc[1].code)
+
     def __exit__(self, *exc):
-        if exc[0] is not None and not (exc[0] is SystemExit and not exc[1].code):
+        if self.failed(exc):
             print("# server log:\n# " + self.tail().replace("\n", "\n# "))
         self.cleanup()
 
@@ -411,7 +416,7 @@ class DevCluster(Cluster):
         return [c["status"] for c in conditions if c["type"] == "Ready"] == ["True"]
 
     def __exit__(self, *exc):
-        if exc[0] is not None:
+        if self.failed(exc):
             for node in range(1, self.nodes + 1):
                 with contextlib.suppress(OSError):
                     print(f"# dev-{node}:\n# " + "\n# ".join(self.node_log(node).splitlines()[-15:]))
