@@ -191,8 +191,10 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 	o.backend = backend;
 	o.health = k->health;
 	k->proxy = proxy_new(&o, err);
+	if (!k->proxy)
+		return -1;
 	log_info("kube-proxy", "serving", "node", "%s", o.node_name);
-	return k->proxy ? 0 : -1;
+	return 0;
 }
 
 static int kube_proxy_cleanup(struct err *err)
