@@ -138,14 +138,42 @@ static void netd_update(struct netd *n, const struct obj *node, struct sv name)
 		strmap_del(&n->refused, name);
 }
 
+/* By age: who named a range first has it, also when all are met at once. */
+static int netd_by_age(const void *x, const void *y)
+{
+	const struct obj *a = *(struct obj *const *)x, *b = *(struct obj *const *)y;
+	int r = sv_cmp(val_str(obj_get(a, F_metadata, F_creationTimestamp)),
+		       val_str(obj_get(b, F_metadata, F_creationTimestamp)));
+
+	return r ? r : sv_cmp(obj_name(a), obj_name(b));
+}
+
+static void netd_update_each(struct netd *n, struct obj **nodes, size_t count)
+{
+	if (count)
+		qsort(nodes, count, sizeof(struct obj *), netd_by_age);
+	for (size_t i = 0; i < count; i++)
+		netd_update(n, nodes[i], obj_name(nodes[i]));
+}
+
 static void netd_update_dirty(struct netd *n, struct strmap *dirty)
 {
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct obj **nodes = ARENA_ARRAY(&a, struct obj *, dirty->n + 1);
+	size_t count = 0;
+
 	STRMAP_EACH(dirty, d) {
 		struct sv name = sv_make(d->key, d->key_n);
-		_cleanup_obj_ struct obj *node = informer_lookup(n->nodes, SV(""), name);
+		struct obj *node = informer_lookup(n->nodes, SV(""), name);
 
-		netd_update(n, node, name);
+		if (node)
+			nodes[count++] = node;
+		else
+			netd_update(n, NULL, name);
 	}
+	netd_update_each(n, nodes, count);
+	for (size_t i = 0; i < count; i++)
+		obj_unref(nodes[i]);
 }
 
 /* Those that are gone are among the dirty. */
@@ -155,8 +183,7 @@ static void netd_update_all(struct netd *n)
 	size_t count;
 	struct obj **all = informer_list(n->nodes, &a, SV(""), &count);
 
-	for (size_t i = 0; i < count; i++)
-		netd_update(n, all[i], obj_name(all[i]));
+	netd_update_each(n, all, count);
 }
 
 /* --- this machine --- */

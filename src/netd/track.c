@@ -20,9 +20,16 @@ struct wish {
 	size_t lost; /* how many are another's */
 };
 
+/* A range that somebody has. */
+struct held {
+	struct ip_net net;
+	struct wish *owner;
+};
+
 struct tracker {
-	struct strmap slots; /* key as bytes -> slot */
-	struct strmap nodes; /* name -> wish */
+	struct strmap slots;	 /* key as bytes -> slot */
+	VEC(struct held) ranges; /* of the routes with an owner: by address, none in another */
+	struct strmap nodes;	 /* name -> wish */
 	VEC(struct slot *) dirty;
 	size_t wanted;	      /* entries */
 	struct strmap losers; /* name -> wish of those that wait for another's */
@@ -90,6 +97,7 @@ struct tracker *tracker_free(struct tracker *t)
 	strmap_release_with(&t->slots, free);
 	strmap_release_with(&t->nodes, free);
 	strmap_release(&t->losers);
+	vec_release(&t->ranges);
 	vec_release(&t->dirty);
 	free(t);
 	return NULL;
@@ -105,16 +113,75 @@ static bool wish_names(const struct wish *w, const struct net_key *k)
 	return false;
 }
 
+static struct ip_net track_net(const struct net_key *k)
+{
+	return (struct ip_net){ k->addr, k->bits };
+}
+
+/* Where the first range behind that address is. */
+static size_t ranges_behind(const struct tracker *t, struct ip_addr a)
+{
+	size_t from = 0, to = t->ranges.n;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+
+		if (ip_cmp(t->ranges.p[mid].net.addr, a) <= 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+/* Somebody else has a part of it: a longer prefix would take that from him, a shorter one what he gives back. */
+static bool ranges_taken(const struct tracker *t, struct ip_net net, const struct wish *w)
+{
+	size_t at = ranges_behind(t, net.addr);
+
+	return (at > 0 && t->ranges.p[at - 1].owner != w &&
+		(ip_net_covers(t->ranges.p[at - 1].net, net) || ip_net_covers(net, t->ranges.p[at - 1].net))) ||
+	       (at < t->ranges.n && t->ranges.p[at].owner != w && ip_net_covers(net, t->ranges.p[at].net));
+}
+
+static void ranges_add(struct tracker *t, struct ip_net net, struct wish *w)
+{
+	size_t at = ranges_behind(t, net.addr);
+
+	vec_push(&t->ranges, ((struct held){ net, w }));
+	memmove(&t->ranges.p[at + 1], &t->ranges.p[at], (t->ranges.n - 1 - at) * sizeof(struct held));
+	t->ranges.p[at] = (struct held){ net, w };
+}
+
+static void ranges_drop(struct tracker *t, struct ip_net net)
+{
+	size_t at = ranges_behind(t, net.addr);
+
+	vec_remove(&t->ranges, at - 1);
+}
+
 static void track_claim(struct tracker *t, struct wish *w)
 {
+	struct ip_addr lost = IP_NONE; /* what a range that is another's begins with: so does its neighbour */
+
 	w->lost = 0;
 	for (size_t i = 0; i < w->n; i++) {
-		struct slot *s = track_slot(t, &w->e[i].key);
+		const struct net_key *k = &w->e[i].key;
+		struct slot *s;
+		bool range = k->type == NET_ROUTE;
 
+		if (range ? ranges_taken(t, track_net(k), w) : k->type == NET_NEIGH && ip_eq(k->addr, lost)) {
+			lost = k->addr;
+			w->lost++;
+			continue;
+		}
+		s = track_slot(t, k);
 		if (s->owner && s->owner != w) {
 			w->lost++;
 			continue;
 		}
+		if (range && !s->owner)
+			ranges_add(t, track_net(k), w);
 		t->wanted += !s->owner;
 		s->owner = w;
 		s->want = w->e[i].value;
@@ -136,6 +203,8 @@ static bool track_let_go(struct tracker *t, struct wish *w, const struct wish *n
 		s->owner = NULL;
 		t->wanted--;
 		freed = true;
+		if (s->key.type == NET_ROUTE)
+			ranges_drop(t, track_net(&s->key));
 		if (s->had)
 			track_mark(t, s);
 		track_drop_unused(t, s);

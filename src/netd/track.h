@@ -5,8 +5,9 @@
  *	tracker_plan()  for what is marked: the changes that make the kernel what is wanted
  *	tracker_done()  what became of them; what failed stays marked
  *
- * A key belongs to the Node that named it first. Another one that wants it, too, has none until it is free: so no Node
- * takes another's range away. Not thread-safe.
+ * A key belongs to the Node that named it first, and so does every part of a range, and what it is a part of. Another
+ * one that wants it, too, has none until it is free: so no Node takes another's range away, or a piece of it. Not
+ * thread-safe.
  */
 #pragma once
 

@@ -206,6 +206,22 @@ static struct sv restrict_changed_labels(struct arena *a, const struct val *x, c
 	return arena_sv(a, buf_sv(&b));
 }
 
+/* Other nodes send to this one what is for its ranges: they are given, and not taken. Upstream lets a node choose them,
+ * once; no kubelet does. */
+static int restrict_pod_ranges(const struct admission *a, struct sv node, struct err *err)
+{
+	static const enum sym ranges[] = { F_podCIDR, F_podCIDRs };
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		const struct val *now = val_get(a->doc, F_spec, ranges[i]);
+
+		if (now && !val_same(now, val_get(a->old, F_spec, ranges[i])))
+			return admission_forbid(a, err, "node \"%.*s\" is not allowed to set its Pod ranges",
+						SV_ARG(node));
+	}
+	return 0;
+}
+
 static int restrict_node_create(const struct admission *a, struct sv node, struct err *err)
 {
 	struct sv labels = restrict_changed_labels(a->q->arena, val_get(a->doc, F_metadata, F_labels), NULL);
@@ -216,7 +232,7 @@ static int restrict_node_create(const struct admission *a, struct sv node, struc
 	if (labels.n)
 		return admission_forbid(a, err, "node \"%.*s\" is not allowed to set the following labels: %.*s",
 					SV_ARG(node), SV_ARG(labels));
-	return 0;
+	return restrict_pod_ranges(a, node, err);
 }
 
 static int restrict_node_update(const struct admission *a, struct sv node, struct err *err)
@@ -237,7 +253,7 @@ static int restrict_node_update(const struct admission *a, struct sv node, struc
 					 val_get(a->old, F_metadata, F_labels));
 	if (labels.n)
 		return admission_forbid(a, err, "is not allowed to modify labels: %.*s", SV_ARG(labels));
-	return 0;
+	return restrict_pod_ranges(a, node, err);
 }
 
 static int restrict_node(const struct admission *a, struct sv node, struct err *err)

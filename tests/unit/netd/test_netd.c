@@ -148,6 +148,28 @@ static void test_follows_the_nodes(_unused_ void **state)
 	stop(&w);
 }
 
+/* Two that name one range, met at once: as long as both are there it is the older one's, whatever they are called. */
+static void test_the_older_one_has_it(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	kit_put(&w.kit, "{'kind':'Node','metadata':{'name':'a','creationTimestamp':'2026-11-29T10:00:01Z'},"
+			"'spec':{'podCIDRs':['10.42.7.0/25']},'status':{'addresses':[" KIT_ADDR("192.0.2.9") "]}}");
+	kit_put(&w.kit, "{'kind':'Node','metadata':{'name':'z','creationTimestamp':'2026-11-29T10:00:00Z'},"
+			"'spec':{'podCIDRs':['10.42.7.0/24']},'status':{'addresses':[" KIT_ADDR("192.0.2.7") "]}}");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(has(&w, "route 10.42.7.0/24 by 10.42.7.0"));
+	assert_true(has(&w, "fdb ee:ca:0a:2a:07:00 by 192.0.2.7"));
+	assert_int_equal(w.rec->have.entries.n, 3);
+	assert_string_equal(last_event, "PodNetworkUnreachable of a: Pods of this node are not reached from node n1: "
+					"its Pod range belongs to a node that had it first");
+	kit_del(&w.kit, "Node", "z");
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(has(&w, "route 10.42.7.0/25 by 10.42.7.0"));
+	stop(&w);
+}
+
 static void test_put_back(_unused_ void **state)
 {
 	struct world w;
@@ -289,9 +311,10 @@ static void test_device_name(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_follows_the_nodes), cmocka_unit_test(test_put_back),
-		cmocka_unit_test(test_own_changes),	  cmocka_unit_test(test_retries),
-		cmocka_unit_test(test_host_gw),		  cmocka_unit_test(test_device_name),
+		cmocka_unit_test(test_follows_the_nodes), cmocka_unit_test(test_the_older_one_has_it),
+		cmocka_unit_test(test_put_back),	  cmocka_unit_test(test_own_changes),
+		cmocka_unit_test(test_retries),		  cmocka_unit_test(test_host_gw),
+		cmocka_unit_test(test_device_name),
 	};
 
 	log_set_sink(quiet, NULL);

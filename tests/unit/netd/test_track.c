@@ -133,6 +133,45 @@ static void test_who_was_first(_unused_ void **state)
 	tracker_free(t);
 }
 
+/* A longer prefix within another's range would win in the kernel, a shorter one would get what is not given yet. */
+static void test_parts_of_a_range(_unused_ void **state)
+{
+	static const struct {
+		unsigned node, offset;
+		uint8_t bits;
+	} thieves[] = { { 7, 0, 121 }, { 7, 128, 121 }, { 7, 9, 128 }, { 0, 0, 112 }, { 6, 0, 119 }, { 7, 0, 120 } };
+	struct tracker *t = tracker_new();
+	struct net_entry own[] = { route(7, 7), neigh(7), fdb(7, 7) }, next[] = { route(8, 8), neigh(8), fdb(8, 8) };
+
+	want(t, "n7", own, 3);
+	want(t, "n8", next, 3);
+	(void)plan(t, false);
+	for (size_t i = 0; i < ARRAY_LEN(thieves); i++) {
+		struct net_entry thief[] = { route(thieves[i].node, 6), neigh(thieves[i].node), fdb(6, 6) };
+
+		thief[0].key.bits = thieves[i].bits;
+		thief[0].key.addr = thief[1].key.addr = ip_add(thief[0].key.addr, thieves[i].offset);
+		assert_int_equal(want(t, "thief", thief, 3), 2);
+		assert_string_equal(plan(t, false), "+fdb ee:01:02:03:04:06 by 192.0.2.6\n");
+		want(t, "thief", NULL, 0);
+		assert_string_equal(plan(t, false), "-fdb ee:01:02:03:04:06 by 192.0.2.6\n");
+	}
+	/* Both owners gone, it is who asks next. */
+	own[0].key.bits = 112;
+	own[0].key.addr = ip_v4(0x0a2a0000);
+	assert_int_equal(want(t, "wide", own, 1), 1);
+	want(t, "n7", NULL, 0);
+	(void)plan(t, false);
+	assert_int_equal(want(t, "wide", own, 1), 1);
+	want(t, "n8", NULL, 0);
+	assert_string_equal(plan(t, false), "-route 10.42.8.0/24 by 192.0.2.8\n"
+					    "-neigh 10.42.8.0 at ee:01:02:03:04:08\n"
+					    "-fdb ee:01:02:03:04:08 by 192.0.2.8\n"
+					    "+route 10.42.0.0/16 by 192.0.2.7\n");
+	assert_int_equal(want(t, "n8", next, 3), 2);
+	tracker_free(t);
+}
+
 /* Against a list that knows nothing but what was said last. */
 static void test_random_walk(_unused_ void **state)
 {
@@ -266,8 +305,9 @@ static void test_costs(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_node),    cmocka_unit_test(test_kernel), cmocka_unit_test(test_who_was_first),
-		cmocka_unit_test(test_random_walk), cmocka_unit_test(test_costs),
+		cmocka_unit_test(test_one_node),      cmocka_unit_test(test_kernel),
+		cmocka_unit_test(test_who_was_first), cmocka_unit_test(test_parts_of_a_range),
+		cmocka_unit_test(test_random_walk),   cmocka_unit_test(test_costs),
 	};
 	int failed = cmocka_run_group_tests_name("netd track", tests, NULL, NULL);
 
