@@ -5,11 +5,13 @@
 #include "apiserver/authn/token_file.h"
 #include "apiserver/authn/token_use.h"
 #include "apiserver/authz/node_graph.h"
+#include "apiserver/authz/node_ingress.h"
 #include "apiserver/authz/rbac.h"
 
 struct authz {
 	struct rbac *rbac;
 	struct node_graph *nodes;
+	struct node_ingress *ingress;
 	struct arena arena;	      /* of node_rules */
 	const struct val *node_rules; /* of the built-in ClusterRole system:node */
 	struct token_cache *tokens;

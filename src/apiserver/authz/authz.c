@@ -176,6 +176,10 @@ struct val *authz_rules(struct apiserver *s, struct arena *a, const struct user_
 
 void authz_observe_use(struct apiserver *s, const struct resource *r, struct obj *old, struct obj *now)
 {
-	if (s->authz)
+	if (!s->authz)
+		return;
+	if (r == RES(core_nodes) || r == RES(networking_ingresses) || r == RES(networking_ingressclasses))
+		node_ingress_observe(s->authz->ingress, r, old, now);
+	else
 		node_graph_observe(s->authz->nodes, r, old, now);
 }

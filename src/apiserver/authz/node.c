@@ -54,7 +54,12 @@ static bool node_selects_own(const struct node_question *q, const char *field)
 
 static bool node_related(const struct node_question *q)
 {
-	if (node_graph_reaches(q->s->authz->nodes, q->node, q->kind, q->at->ns, q->at->name))
+	struct authz *z = q->s->authz;
+
+	if (node_graph_reaches(z->nodes, q->node, q->kind, q->at->ns, q->at->name))
+		return true;
+	if (q->kind == NODE_GRAPH_SECRET && !q->s->o.no_ingress &&
+	    node_ingress_reaches(z->ingress, q->node, q->at->ns, q->at->name))
 		return true;
 	*q->reason = arena_svf(q->a, "no relationship found between node '%.*s' and this object", SV_ARG(q->node));
 	return false;

@@ -40,6 +40,7 @@ int authz_start(struct apiserver *s, struct err *err)
 	s->authz = xcalloc(1, sizeof(*s->authz));
 	s->authz->rbac = rbac_new();
 	s->authz->nodes = node_graph_new();
+	s->authz->ingress = node_ingress_new();
 	s->authz->tokens = token_cache_new();
 	s->authz->uses = token_use_new();
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -55,6 +56,7 @@ void authz_free(struct apiserver *s)
 		return;
 	rbac_free(s->authz->rbac);
 	node_graph_free(s->authz->nodes);
+	node_ingress_free(s->authz->ingress);
 	arena_release(&s->authz->arena);
 	token_cache_free(s->authz->tokens);
 	token_use_free(s->authz->uses);

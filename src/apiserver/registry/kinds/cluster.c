@@ -153,8 +153,14 @@ static void node_warn(struct api_req *q, const struct val *doc, const struct val
 		api_req_warn(q, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
 }
 
+static void node_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(core_nodes), old, now);
+}
+
 const struct strategy node_strategy = {
 	.res = RES(core_nodes),
+	.observe = node_observe,
 	.status_on_create = true,
 	.prepare_create = node_prepare_create,
 	.prepare_update = node_prepare_update,

@@ -87,8 +87,14 @@ static void ingress_warn(struct api_req *q, const struct val *doc, const struct 
 		       "instead");
 }
 
+static void ingress_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(networking_ingresses), old, now);
+}
+
 const struct strategy ingress_strategy = {
 	.res = RES(networking_ingresses),
+	.observe = ingress_observe,
 	.unconditional_update = true,
 	.warn = ingress_warn,
 };
@@ -101,8 +107,14 @@ static void ingressclass_defaults(struct api_req *q, struct val *doc)
 		val_set_cstr(q->arena, p, F_scope, "Cluster");
 }
 
+static void ingressclass_observe(struct apiserver *s, struct obj *old, struct obj *now)
+{
+	authz_observe_use(s, RES(networking_ingressclasses), old, now);
+}
+
 const struct strategy ingressclass_strategy = {
 	.res = RES(networking_ingressclasses),
+	.observe = ingressclass_observe,
 	.unconditional_update = true,
 	.set_defaults = ingressclass_defaults,
 };
