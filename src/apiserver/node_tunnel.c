@@ -1,11 +1,14 @@
 #include "apiserver/node_tunnel.h"
 
 #include "apiserver/authz/node.h"
+#include "apiserver/registry/strategy.h"
+#include "apiserver/standing.h"
 #include "net/reverse.h"
 #include "object/annotation.h"
 #include "object/node_identity.h"
 #include "object/node_labels.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PREFIX SV("/v1-caravel/nodes/")
@@ -74,10 +77,54 @@ const struct http_via *node_tunnel_via(struct apiserver *s, const struct obj *no
 
 /* --- what nodes open --- */
 
+/* One connection: q->stream. In the request's arena. */
+struct node_tunnel {
+	struct reverse_near *near; /* NULL: closed */
+	struct standing *standing;
+	char uid[64]; /* of the Node, as first seen; "": it was not there yet */
+};
+
+static void node_tunnel_see(struct node_tunnel *t, const struct obj *node)
+{
+	if (node && !t->uid[0])
+		(void)snprintf(t->uid, sizeof(t->uid), "%.*s", SV_ARG(obj_uid(node)));
+}
+
+static void node_tunnel_revoked(struct api_req *q, struct err *why)
+{
+	struct node_tunnel *t = q->stream;
+
+	err_release(why);
+	if (t->near)
+		reverse_near_close(t->near);
+}
+
+/* The Node is still the one that it was. A machine whose Node was deleted is no node, and must not be taken for the one
+ * that joins under its name: it has a certificate that says so. */
+static int node_tunnel_also(struct api_req *q, struct err *err)
+{
+	struct node_tunnel *t = q->stream;
+	struct obj *node = registry_peek(q, RES(core_nodes), SV(""), node_identity(&q->user));
+
+	node_tunnel_see(t, node);
+	if (!node || !sv_is(obj_uid(node), t->uid))
+		return err_set(err, ERR_FORBIDDEN, "the node is gone, or is another one");
+	return 0;
+}
+
+static void node_tunnel_release(struct api_req *q)
+{
+	http_req_unref(q->http); /* the adapter's, as its sink would have done */
+}
+
 static void node_tunnel_over(struct http_req *r, void *ctx)
 {
-	(void)ctx;
-	http_req_unref(r); /* the adapter's, as its sink would have done */
+	struct api_req *q = ctx;
+	struct node_tunnel *t = q->stream;
+
+	(void)r;
+	t->near = NULL;
+	t->standing = standing_end(t->standing);
 }
 
 /* On the request's loop. */
@@ -85,14 +132,20 @@ static void node_tunnel_park(struct http_req *r, void *ctx)
 {
 	struct api_req *q = ctx;
 	struct apiserver *s = q->server;
+	struct node_tunnel *t = q->stream;
 	struct err err = ERR_INIT;
 
 	r->on_gone = NULL;
 	flow_release(q); /* what stands holds no seat */
-	if (reverse_park(s->tunnels->hub, r, q->user.name, node_tunnel_over, q, &err) < 0)
+	t->near = reverse_park(s->tunnels->hub, r, q->user.name, node_tunnel_over, q, &err);
+	if (!t->near) {
 		api_req_fail(q, &err);
-	else
-		api_req_answered(q, 101);
+		return;
+	}
+	api_req_answered(q, 101);
+	t->standing = standing_begin(q, &(struct standing_opts){ .revoke = node_tunnel_revoked,
+								 .also = node_tunnel_also,
+								 .release = node_tunnel_release });
 }
 
 bool node_tunnel_serve(struct api_req *q)
@@ -112,6 +165,8 @@ bool node_tunnel_serve(struct api_req *q)
 		err_set(&err, ERR_BAD_REQUEST, "Upgrade request required: " REVERSE_PROTOCOL);
 		api_req_fail(q, &err);
 	} else {
+		q->stream = ARENA_NEW(q->arena, struct node_tunnel);
+		node_tunnel_see(q->stream, registry_peek(q, RES(core_nodes), SV(""), node));
 		http_req_post(q->http, node_tunnel_park, q);
 	}
 	return true;

@@ -301,8 +301,8 @@ int64_t reverse_preferred(struct reverse_hub *h, struct sv name)
 	return until;
 }
 
-int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void (*over)(struct http_req *r, void *ctx),
-		 void *ctx, struct err *err)
+struct reverse_near *reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name,
+				  void (*over)(struct http_req *r, void *ctx), void *ctx, struct err *err)
 {
 	static const struct http_header headers[] = { { SV("upgrade"), SV(REVERSE_PROTOCOL) } };
 	static const struct http_tunnel_cb cb = { reverse_tunnel_data, reverse_tunnel_drain, reverse_tunnel_closed };
@@ -310,16 +310,20 @@ int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void
 	struct reverse_name *n;
 	bool full, closed;
 
-	if (!sv_ieq(http_header_get(r, "upgrade"), SV(REVERSE_PROTOCOL)))
-		return err_set(err, ERR_BAD_REQUEST, "Upgrade request required: " REVERSE_PROTOCOL);
+	if (!sv_ieq(http_header_get(r, "upgrade"), SV(REVERSE_PROTOCOL))) {
+		err_set(err, ERR_BAD_REQUEST, "Upgrade request required: " REVERSE_PROTOCOL);
+		return NULL;
+	}
 	pthread_mutex_lock(&h->lock);
 	n = strmap_get(&h->names, name);
 	full = n && n->n_parked >= REVERSE_PARKED_MAX;
 	closed = h->closed;
 	pthread_mutex_unlock(&h->lock);
-	if (full || closed)
-		return err_set(err, closed ? ERR_UNAVAILABLE : ERR_TOO_MANY_REQUESTS,
-			       closed ? "the server is ending" : "as many connections as are kept wait already");
+	if (full || closed) {
+		err_set(err, closed ? ERR_UNAVAILABLE : ERR_TOO_MANY_REQUESTS,
+			closed ? "the server is ending" : "as many connections as are kept wait already");
+		return NULL;
+	}
 	c = xcalloc(1, sizeof(*c));
 	c->fd = -1;
 	c->hub = h;
@@ -331,7 +335,8 @@ int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void
 	if (!c->tunnel) {
 		free(c->name);
 		free(c);
-		return err_set(err, ERR_BAD_REQUEST, "this connection cannot be upgraded: it takes HTTP/1.1");
+		err_set(err, ERR_BAD_REQUEST, "this connection cannot be upgraded: it takes HTTP/1.1");
+		return NULL;
 	}
 	atomic_fetch_add(&h->refs, 1);
 	pthread_mutex_lock(&h->lock);
@@ -344,7 +349,16 @@ int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void
 	list_add_tail(&n->parked, &c->link);
 	n->n_parked++;
 	pthread_mutex_unlock(&h->lock);
-	return 0;
+	return c;
+}
+
+void reverse_near_close(struct reverse_near *c)
+{
+	/* What is read from the one side meanwhile is for nobody. */
+	if (c->tunnel)
+		http_tunnel_close(c->tunnel);
+	else if (c->local)
+		stream_close(c->local);
 }
 
 /* --- far --- */

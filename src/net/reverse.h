@@ -27,17 +27,20 @@
 /* --- near --- */
 
 struct reverse_hub;
+struct reverse_near; /* one connection, parked or in use; on its request's loop */
 struct reverse_hub *reverse_hub_new(void);
 /* Parked connections are closed, and there will be no more: before the HTTP server that they are of is stopped. */
 void reverse_hub_close(struct reverse_hub *h);
 /* Closes. The loops of what is parked may run on; nothing is parked or dialled any more. Returns NULL. */
 struct reverse_hub *reverse_hub_free(struct reverse_hub *h);
 
-/* Answers the request with 101 and keeps its connection under a name. -1: it asked for no such upgrade
+/* Answers the request with 101 and keeps its connection under a name. NULL: it asked for no such upgrade
  * (ERR_BAD_REQUEST), or too many wait (ERR_TOO_MANY_REQUESTS); then the caller answers. On r's loop. over(), once, when
- * the connection has ended, as the last that is heard of r. */
-int reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name, void (*over)(struct http_req *r, void *ctx),
-		 void *ctx, struct err *err);
+ * the connection has ended, as the last that is heard of r; not before this has returned. */
+struct reverse_near *reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name,
+				  void (*over)(struct http_req *r, void *ctx), void *ctx, struct err *err);
+/* Ends it, whether it waits or is used: over() follows, perhaps at once. Not after over(). On r's loop. */
+void reverse_near_close(struct reverse_near *c);
 /* A connection to what is behind the name, as a descriptor (non-blocking, the caller's); -1 with ERR_UNAVAILABLE: none
  * is parked just now. Any thread. */
 int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err);

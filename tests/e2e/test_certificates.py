@@ -218,6 +218,36 @@ def a_machine_joins(c):
     contains(conditions(c, "n9-2")["Approved"]["message"], "Auto approving self kubelet client certificate")
 
 
+def a_deleted_node_keeps_no_connections(c):
+    """What a machine opened for its kubelet ends when its Node goes, or is another one: it must not be asked in that one's place."""
+    bearer = node_token(c).split("::")[1]
+    equal(post(c, bearer, csr("n7", make_request(c, "n7", "/O=system:nodes/CN=system:node:n7"), KUBELET_CLIENT, CLIENT))[0], 201)
+    issued(c, "n7")
+    me = client_of(c, "n7")
+    node = json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n7"}})
+    c.kubectl("create", "-f", "-", *me, stdin=node)
+    tls = ssl.create_default_context(cadata=c.ca.decode())
+    tls.load_cert_chain(f"{c.dir}/n7.crt", f"{c.dir}/n7.key")
+
+    def opened():
+        conn = c.connect(tls)
+        conn.connect()
+        conn.sock.sendall(b"GET /v1-caravel/nodes/n7/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: caravel-reverse\r\n\r\n")
+        contains(conn.sock.recv(4096).decode(), "101")
+        conn.sock.settimeout(100)
+        return conn.sock
+    first = opened()
+    c.kubectl("delete", "node", "n7")
+    c.kubectl("create", "-f", "-", *me, stdin=node)  # of the same name, seen by no sweep in between
+    second = opened()
+    equal(first.recv(1), b"", "of the Node that was deleted")
+    second.settimeout(0.5)
+    try:
+        raise Failed(f"the new Node's is ended: {second.recv(1)}")
+    except TimeoutError:
+        pass
+
+
 def it_serves_under_its_own_names(c):
     me = client_of(c, "n9")
 
@@ -293,4 +323,4 @@ if __name__ == "__main__":
         sys.exit(77)
     with Cluster(args=["--advertise-address", ADVERTISED]) as cluster:
         sys.exit(main([a_request_is_judged, a_request_is_denied, a_signer_says_no, each_endpoint_has_its_verbs, only_a_good_token_joins, a_machine_joins,
-                       it_serves_under_its_own_names, tokens_come_and_go, anybody_finds_the_cluster], cluster))
+                       a_deleted_node_keeps_no_connections, it_serves_under_its_own_names, tokens_come_and_go, anybody_finds_the_cluster], cluster))

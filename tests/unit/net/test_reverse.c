@@ -24,6 +24,7 @@ struct rig {
 	struct ev_loop *near, *far;
 	pthread_t near_thread, far_thread, echo_thread;
 	struct http_server *http;
+	struct reverse_near *last; /* near loop's */
 	int echo_fd, echo_port;
 
 	/* Told by the far loop. */
@@ -54,7 +55,8 @@ static void handler(struct http_req *r, void *ctx)
 		return;
 	}
 	http_req_ref(r);
-	if (reverse_park(rig->hub, r, NAME, over, rig, &err) == 0)
+	rig->last = reverse_park(rig->hub, r, NAME, over, rig, &err);
+	if (rig->last)
 		return;
 	http_respond_text(r, err_code(&err), "text/plain", sv_from(err_msg(&err)));
 	http_req_unref(r);
@@ -332,6 +334,33 @@ struct asked {
 	int empty; /* so many times nothing is parked, at first */
 };
 
+static void close_last(void *ctx)
+{
+	reverse_near_close(((struct rig *)ctx)->last);
+}
+
+/* By whoever parked it: one that waits, and one that is used. */
+static void test_taken_back(void **state)
+{
+	struct rig *r = *state;
+	int fd;
+
+	park(r, 1);
+	ev_loop_post(r->near, close_last, r);
+	until(&r->closed, 1);
+	for (int ms = 0; reverse_parked(r->hub, NAME) && ms < GUARD_MS; ms++)
+		poll(NULL, 0, 1);
+	assert_int_equal(reverse_parked(r->hub, NAME), 0);
+	assert_int_equal(reverse_dial(r->hub, NAME, NULL), -1);
+	park(r, 1);
+	fd = dial(r);
+	exchange(fd, 10000, 5000);
+	ev_loop_post(r->near, close_last, r);
+	is_at_its_end(fd);
+	close(fd);
+	until(&r->closed, 2);
+}
+
 static int via_dial(void *ctx, const char *peer_name, struct err *err)
 {
 	struct asked *k = ctx;
@@ -430,6 +459,7 @@ int main(void)
 		RIG_TEST(test_nothing_listens_there),
 		RIG_TEST(test_given_up_before_a_word),
 		RIG_TEST(test_the_end),
+		RIG_TEST(test_taken_back),
 		RIG_TEST(test_another_way),
 	};
 
