@@ -138,14 +138,28 @@ static void release_unwanted(struct change_tracker *t, struct service *s, const 
 	s->owned.n = n;
 }
 
-static bool change_claim(struct change_tracker *t, struct service *s, const struct frontend_key *k)
-{
-	void **slot = strmap_slot(&t->owners, change_key_bytes(k));
+/* An owner is marked when the key is his by a ClusterIP, which the API has given to him alone: whoever wrote that
+ * address into his externalIPs must wait, also when he came first. */
+#define OWNED_BY_IP ((uintptr_t)1)
 
-	if (*slot)
-		return *slot == s;
-	*slot = s;
-	vec_push(&s->owned, *k);
+static struct service *owner_of(const struct change_tracker *t, const struct frontend_key *k, bool *ret_by_ip)
+{
+	uintptr_t v = (uintptr_t)strmap_get(&t->owners, change_key_bytes(k));
+
+	if (ret_by_ip)
+		*ret_by_ip = v & OWNED_BY_IP;
+	return (struct service *)(v & ~OWNED_BY_IP); /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static bool change_claim(struct change_tracker *t, struct service *s, const struct frontend *f)
+{
+	struct service *owner = owner_of(t, &f->key, NULL);
+
+	if (owner && owner != s)
+		return false;
+	if (!owner)
+		vec_push(&s->owned, f->key);
+	strmap_set(&t->owners, change_key_bytes(&f->key), (void *)((uintptr_t)s | (f->cluster_ip ? OWNED_BY_IP : 0)));
 	return true;
 }
 
@@ -285,8 +299,7 @@ static void update_affinity(struct work *w, struct service *s, const struct serv
 		const struct frontend *f = &u->frontends[i];
 		struct affinity a = { .key = f->key, .timeout_s = f->affinity_s, .masq = f->masq }, *old;
 
-		if (!f->affinity_s || f->outer.n + f->inside.n == 0 ||
-		    strmap_get(&w->t->owners, change_key_bytes(&f->key)) != s)
+		if (!f->affinity_s || f->outer.n + f->inside.n == 0 || owner_of(w->t, &f->key, NULL) != s)
 			continue;
 		a.outer = endpoints_copy(&f->outer);
 		a.inside = endpoints_copy(&f->inside);
@@ -359,7 +372,7 @@ static void make_elems(struct work *w, struct plan *p, struct changes *ret)
 	for (size_t i = 0; i < p->u->n; i++) {
 		const struct frontend *f = &p->u->frontends[i];
 
-		if (change_claim(w->t, p->s, &f->key)) {
+		if (change_claim(w->t, p->s, f)) {
 			elems_add_frontend(&p->neu, f, &p->s->elems);
 		} else {
 			p->s->lost = true;
@@ -367,6 +380,50 @@ static void make_elems(struct work *w, struct plan *p, struct changes *ret)
 		}
 	}
 	elems_sort(&p->neu);
+}
+
+/* Its own stays in the kernel but for what leads from that key. */
+static void change_evict(struct work *w, struct service *s, const struct frontend_key *k)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->elems.v.n; i++) {
+		const struct elem *e = &s->elems.v.p[i];
+
+		if (ip_eq(e->addr, k->addr) && e->port == k->port && e->proto == k->proto)
+			elem_del(w, e);
+		else
+			s->elems.v.p[n++] = *e;
+	}
+	s->elems.v.n = n;
+	for (size_t i = s->affinity.n; i-- > 0;)
+		if (memcmp(&s->affinity.p[i].key, k, sizeof(*k)) == 0) {
+			render_affinity(&w->affinity, w->t->cfg, &s->affinity.p[i], NULL);
+			affinity_release(&s->affinity.p[i]);
+			vec_remove(&s->affinity, i);
+		}
+	for (size_t i = s->owned.n; i-- > 0;)
+		if (memcmp(&s->owned.p[i], k, sizeof(*k)) == 0)
+			vec_remove_swap(&s->owned, i);
+	strmap_del(&w->t->owners, change_key_bytes(k));
+	s->lost = true;
+}
+
+/* ClusterIPs first, whatever the order of the update. */
+static void claim_cluster_ips(struct work *w, struct plan *p)
+{
+	for (size_t i = 0; i < p->u->n; i++) {
+		const struct frontend *f = &p->u->frontends[i];
+		struct service *owner;
+		bool by_ip;
+
+		if (!f->cluster_ip)
+			continue;
+		owner = owner_of(w->t, &f->key, &by_ip);
+		if (owner && owner != p->s && !by_ip)
+			change_evict(w, owner, &f->key);
+		(void)change_claim(w->t, p->s, f);
+	}
 }
 
 static bool elems_equal(const struct elems *a, const struct elems *b)
@@ -404,7 +461,7 @@ static void note_flow_changes(struct change_tracker *t, const struct plan *p, st
 	if (before == p->s->lasting && elems_equal(&p->s->elems, &p->neu))
 		return;
 	for (size_t i = 0; i < p->u->n; i++) {
-		if (strmap_get(&t->owners, change_key_bytes(&p->u->frontends[i].key)) == p->s)
+		if (owner_of(t, &p->u->frontends[i].key, NULL) == p->s)
 			note_flows(ret, &p->u->frontends[i].key, &p->u->frontends[i]);
 	}
 }
@@ -520,6 +577,8 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		release_unwanted(t, s, &wanted);
 		drop_affinity(&w, s, &wanted);
 	}
+	for (size_t i = 0; i < n; i++)
+		claim_cluster_ips(&w, &plans[i]);
 	for (size_t i = 0; i < n; i++) {
 		make_elems(&w, &plans[i], ret);
 		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, true);

@@ -4,7 +4,7 @@
  *
  * The tracker remembers per Service what it last rendered; an update costs what changed, not what exists.
  * A frontend belongs to one Service: where two want the same (an external address, usually), the one that
- * has it keeps it, and the other gets it when it is released.
+ * has it keeps it, and the other gets it when it is released. But a ClusterIP is its Service's in any case.
  *
  * A transaction must reach the kernel or the tracker be told with change_reset(): it assumes success.
  * Not thread-safe.

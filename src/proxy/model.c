@@ -232,14 +232,29 @@ struct model {
 	struct frontend_key key;
 	uint32_t affinity_s;
 	struct endpoints cluster, local, lasting;
+	/* loadBalancerSourceRanges of that family, without overlaps */
+	struct ip_net *ranges;
+	size_t n_ranges;
+	struct strmap seen; /* keys of out */
+	size_t elements;    /* what out costs the kernel */
 };
+
+static bool model_is_full(const struct model *m)
+{
+	return m->elements >= PROXY_ELEMENTS_MAX;
+}
 
 static void add_frontend(struct model *m, struct frontend f)
 {
-	for (size_t i = 0; i < m->out.n; i++) {
-		if (memcmp(&m->out.p[i].key, &f.key, sizeof(f.key)) == 0)
-			return; /* an address given twice */
+	size_t elements = 1 + f.outer.n + f.inside.n + f.n_ranges;
+
+	if (m->elements + elements > PROXY_ELEMENTS_MAX) {
+		m->elements = PROXY_ELEMENTS_MAX;
+		return;
 	}
+	if (strmap_set(&m->seen, sv_make((const char *)&f.key, sizeof(f.key)), m))
+		return; /* an address given twice */
+	m->elements += elements;
 	f.lasting = m->lasting;
 	vec_push(&m->out, f);
 }
@@ -274,35 +289,42 @@ static struct frontend external(const struct model *m, struct ip_addr addr, uint
 	return f;
 }
 
-static void add_range(struct frontend *f, struct ip_net c)
+/* A wider one before those that it covers. */
+static int model_cmp_net(const void *a, const void *b)
 {
-	size_t n = 0;
+	const struct ip_net *x = a, *y = b;
+	int c = ip_cmp(x->addr, y->addr);
 
-	for (size_t i = 0; i < f->n_ranges; i++) {
-		if (ip_net_covers(f->ranges[i], c))
-			return;
-	}
-	for (size_t i = 0; i < f->n_ranges; i++) {
-		if (!ip_net_covers(c, f->ranges[i]))
-			f->ranges[n++] = f->ranges[i];
-	}
-	f->ranges[n++] = c;
-	f->n_ranges = n;
+	return c ? c : (x->bits > y->bits) - (x->bits < y->bits);
 }
 
-static void add_load_balancer(struct model *m, struct ip_addr addr)
+static void model_read_ranges(struct model *m)
 {
 	const struct val *list = obj_get(m->svc, F_spec, F_loadBalancerSourceRanges);
-	struct frontend f = external(m, addr, m->key.port);
+	size_t n = 0, kept = 0;
 
-	f.ranges = ARENA_ARRAY(m->a, struct ip_net, val_len(list) + 1);
-	f.firewalled = val_len(list) > 0;
+	m->ranges = ARENA_ARRAY(m->a, struct ip_net, val_len(list) + 1);
 	VAL_EACH(list, r) {
 		struct ip_net c;
 
 		if (ip_net_parse(sv_trim(val_str(r)), &c) && ip_is_v4(c.addr) != m->v6)
-			add_range(&f, c);
+			m->ranges[n++] = c;
 	}
+	if (n)
+		qsort(m->ranges, n, sizeof(*m->ranges), model_cmp_net);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || !ip_net_covers(m->ranges[kept - 1], m->ranges[i]))
+			m->ranges[kept++] = m->ranges[i];
+	m->n_ranges = kept;
+}
+
+static void add_load_balancer(struct model *m, struct ip_addr addr)
+{
+	struct frontend f = external(m, addr, m->key.port);
+
+	f.ranges = m->ranges;
+	f.n_ranges = m->n_ranges;
+	f.firewalled = val_len(obj_get(m->svc, F_spec, F_loadBalancerSourceRanges)) > 0;
 	add_frontend(m, f);
 }
 
@@ -341,6 +363,8 @@ static void model_add_port(struct model *m, const struct val *port)
 		return;
 	add_cluster_ip(m, m->cluster_ip);
 	VAL_EACH(obj_get(m->svc, F_spec, F_externalIPs), ip) {
+		if (model_is_full(m))
+			return;
 		if (parse_of_family(val_str(ip), m->v6, &addr))
 			add_frontend(m, external(m, addr, m->key.port));
 	}
@@ -370,9 +394,12 @@ static void model_add_family(struct model *m, struct obj *const *slices, size_t 
 {
 	if (!cluster_ip_of(m->svc, m->v6, &m->cluster_ip))
 		return;
+	model_read_ranges(m);
 	VAL_EACH(obj_get(m->svc, F_spec, F_ports), port) {
 		struct candidates c = { VEC_INIT };
 
+		if (model_is_full(m))
+			return;
 		model_collect(&c, port, slices, n_slices, m->v6, node);
 		m->cluster = cluster_endpoints(m->a, &c);
 		m->local = local_endpoints(m->a, &c);
@@ -387,7 +414,7 @@ static void model_add_family(struct model *m, struct obj *const *slices, size_t 
 struct frontend *service_model(struct arena *a, const struct obj *svc, struct obj *const *slices, size_t n_slices,
 			       const struct node_view *node, size_t *ret_n)
 {
-	struct model m = { .a = a, .svc = svc, .node = node, .out = VEC_INIT };
+	struct model m = { .a = a, .svc = svc, .node = node, .out = VEC_INIT, .seen = STRMAP_INIT };
 	struct frontend *out;
 
 	*ret_n = 0;
@@ -408,6 +435,7 @@ struct frontend *service_model(struct arena *a, const struct obj *svc, struct ob
 		memcpy(out, m.out.p, m.out.n * sizeof(*out));
 	*ret_n = m.out.n;
 	vec_release(&m.out);
+	strmap_release(&m.seen);
 	return out;
 }
 

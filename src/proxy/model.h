@@ -18,6 +18,9 @@
 #include "object/obj.h"
 
 #define PROXY_ENDPOINTS_MAX 60000 /* of one frontend; more are left out */
+/* Of one Service: frontends with their endpoints and source ranges. Its author multiplies ports, externalIPs and
+ * endpoints with each other on every node; what comes behind so many is left out. */
+#define PROXY_ELEMENTS_MAX 200000
 
 struct endpoint {
 	struct ip_addr addr;

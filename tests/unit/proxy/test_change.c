@@ -248,6 +248,45 @@ static void test_conflict(_unused_ void **state)
 	change_tracker_free(t);
 }
 
+/* Somebody has written into his externalIPs what then becomes another Service's ClusterIP. */
+static void test_cluster_ip_wins(_unused_ void **state)
+{
+	struct change_tracker *t = begun();
+	struct endpoint eps[] = { ep(102), ep(103) };
+	struct frontend f[] = { fe(VIP, 80, eps, 1), fe(VIP, 81, eps, 1) }, g = fe(VIP, 80, eps + 1, 1);
+	struct service_update both[] = { { SV("default/b"), f, 2 }, { SV("default/web"), &g, 1 } };
+	_cleanup_(changes_release) struct changes c = { 0 };
+	int losers = 0;
+
+	f[0].cluster_ip = f[1].cluster_ip = false;
+	f[0].affinity_s = 60;
+	(void)update(t, "default/b", f, 2);
+	assert_string_equal(update(t, "default/web", &g, 1),
+			    "delete element inet t service_ips { 10.43.0.1 . tcp . 80 }\n"
+			    "flush chain inet t client_10.43.0.1_tcp_80\n"
+			    "delete chain inet t client_10.43.0.1_tcp_80\n"
+			    "flush chain inet t client_10.43.0.1_tcp_80_10.42.0.102_8080\n"
+			    "delete chain inet t client_10.43.0.1_tcp_80_10.42.0.102_8080\n"
+			    "delete set inet t client_10.43.0.1_tcp_80_10.42.0.102_8080\n"
+			    "add element inet t service_ips { 10.43.0.1 . tcp . 80 : goto tcp_outside_1 }\n"
+			    "add element inet t tcp_endpoints { 10.43.0.1 . 80 . 0 : 10.42.0.103 . 8080 }\n"
+			    "add element inet t cluster_ips { 10.43.0.1 }\n");
+	change_each_loser(t, count_loser, &losers);
+	assert_int_equal(losers, 1);
+	assert_string_equal(update(t, "default/b", f, 2), "");
+	assert_string_equal(update(t, "default/web", &g, 1), "");
+	/* All at once, as after a start, and the one who came first in the list. */
+	change_reset(t);
+	change_update(t, both, 2, NULL, &c);
+	assert_non_null(strstr(buf_cstr(&c.commands), "10.43.0.1 . 80 . 0 : 10.42.0.103 . 8080"));
+	assert_null(strstr(buf_cstr(&c.commands), "10.43.0.1 . 80 . 0 : 10.42.0.102 . 8080"));
+	assert_int_equal(c.conflicts, 1);
+	/* It goes: then it is free for whoever wants it. */
+	(void)update(t, "default/web", NULL, 0);
+	assert_non_null(strstr(update(t, "default/b", f, 2), "10.43.0.1 . tcp . 80"));
+	change_tracker_free(t);
+}
+
 static void test_pods_and_ranges(_unused_ void **state)
 {
 	struct change_tracker *t = begun();
@@ -414,7 +453,7 @@ static void test_random_walk(_unused_ void **state)
 					eps[n++] = ep(98 + k);
 			/* Addresses overlap between Services on purpose. */
 			f[i] = fe(0xc0000200 + who / 3, 80, xmemdup(eps, sizeof(eps)), n);
-			f[i].cluster_ip = false;
+			f[i].cluster_ip = x >> 52 & 1;
 			f[i].affinity_s = x >> 40 & 3 ? 0 : 9;
 			(void)snprintf(key[i], sizeof(key[i]), "d/s%u", who);
 			u[i] = (struct service_update){ sv_from(key[i]), &f[i], x >> 50 & 1 };
@@ -484,7 +523,7 @@ int main(void)
 		cmocka_unit_test(test_conflict),    cmocka_unit_test(test_pods_and_ranges),
 		cmocka_unit_test(test_ipv6),	    cmocka_unit_test(test_udp),
 		cmocka_unit_test(test_idle_chains), cmocka_unit_test(test_random_walk),
-		cmocka_unit_test(test_costs),
+		cmocka_unit_test(test_costs),	    cmocka_unit_test(test_cluster_ip_wins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

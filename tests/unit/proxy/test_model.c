@@ -1,3 +1,4 @@
+#include "costs.h"
 #include "proxy_kit.h"
 
 #include "base/buf.h"
@@ -315,6 +316,72 @@ static void test_ranges(_unused_ void **state)
 	assert_false(f.has[0] || f.has[1]);
 }
 
+/* A Service with n externalIPs, as many source ranges that cover each other, and one address of a balancer. */
+static struct obj *wide_service(struct arena *a, size_t n, size_t ports)
+{
+	struct buf b = BUF_INIT;
+	struct obj *o;
+
+	buf_adds(&b, "{'kind':'Service','metadata':{'name':'w','namespace':'d'},'status':{'loadBalancer':{'ingress':"
+		     "[{'ip':'192.0.2.1'}]}},'spec':{" WEB ",'type':'LoadBalancer','ports':[");
+	for (size_t i = 0; i < ports; i++)
+		buf_printf(&b, "%s{'name':'p%zu','port':%zu,'protocol':'TCP'}", i ? "," : "", i, i + 1);
+	buf_adds(&b, "],'externalIPs':[");
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "%s'198.18.%zu.%zu'", i ? "," : "", i / 250, i % 250 + 1);
+	buf_adds(&b, "],'loadBalancerSourceRanges':[");
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&b, "%s'10.%zu.%zu.0/24'", i ? "," : "", i / 250, i % 250);
+	buf_adds(&b, "]}}");
+	o = kit_obj(arena_cstr(a, buf_sv(&b)), 1);
+	buf_release(&b);
+	return o;
+}
+
+static void run_wide(struct cost *c, size_t n, const void *arg)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *svc = wide_service(&a, n, 1);
+	struct node_view node = { .name = SV("n1") };
+	size_t got;
+
+	(void)arg;
+	cost_begin(c);
+	(void)service_model(&a, svc, NULL, 0, &node, &got);
+	cost_end(c);
+	assert_int_equal(got, n + 2);
+}
+
+static void test_costs(_unused_ void **state)
+{
+	const struct cost_row row = { "a Service of many external addresses", run_wide, NULL, 0 };
+
+	expect_linear(&row, 1);
+}
+
+/* Ports times addresses: a megabyte of a user's would be millions here. */
+static void test_bounded(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *svc = wide_service(&a, 10000, 5000);
+	struct node_view node = { .name = SV("n1") };
+	struct frontend *f;
+	size_t n;
+
+	f = service_model(&a, svc, NULL, 0, &node, &n);
+	assert_in_range(n, 1000, PROXY_ELEMENTS_MAX);
+	assert_true(f[0].cluster_ip);
+}
+
+static void test_source_ranges(_unused_ void **state)
+{
+	const char *svc = "{'spec':{" WEB ",'type':'LoadBalancer'," PORT ",'loadBalancerSourceRanges':['11.0.0.0/8',"
+			  "'10.0.0.0/8','10.0.0.0/9',' 10.255.255.255/32 ','10.0.0.0/8','9.0.0.0/32','fd00::/8']},"
+			  "'status':{'loadBalancer':{'ingress':[{'ip':'192.0.2.1'}]}}}";
+
+	assert_non_null(strstr(model(svc, NULL), " from=9/32 from=10/8 from=11/8 guarded"));
+}
+
 static int teardown(_unused_ void **state)
 {
 	arena_release(&A);
@@ -337,6 +404,9 @@ int main(void)
 		cmocka_unit_test(test_odd_input),
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_source_ranges),
+		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_costs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, teardown);
