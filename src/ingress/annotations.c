@@ -100,6 +100,18 @@ static const struct row rows[] = {
 /* Names below these are meant for an ingress controller; who writes one waits for an effect. */
 static const char *const prefixes[] = { NGINX, HAPROXY, TRAEFIK };
 
+/* Those of other controllers, of which no row speaks: only what protects is told. */
+static const char *const foreign[] = {
+	"ingress.kubernetes.io/",     "nginx.org/",	   "nginx.com/", "konghq.com/", "haproxy-ingress.github.io/",
+	"alb.ingress.kubernetes.io/", "projectcontour.io/"
+};
+
+/* Parts of names that say who may come in. Middlewares, plugins and policies are objects that are not read here: any of
+ * them may be one that asks for a password. */
+static const char *const protecting[] = { "auth",	"jwt",	    "oidc",	   "whitelist", "allowlist",
+					  "allow-list", "denylist", "deny-list",   "blacklist", "middlewares",
+					  "plugins",	"policies", "tls.options", "client-ca", "inbound-cidrs" };
+
 /* --- values --- */
 
 static bool parse_bool(struct sv s, int *ret)
@@ -230,12 +242,42 @@ static const struct row *row_of(struct sv name)
 	return NULL;
 }
 
-static bool row_meant_for_us(struct sv name)
+/* What follows one of the prefixes, NULL: none of them is there. */
+static const char *row_behind(struct sv name, const char *const *list, size_t n)
 {
-	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
-		if (sv_starts(name, sv_from(prefixes[i])))
+	for (size_t i = 0; i < n; i++)
+		if (sv_starts(name, sv_from(list[i])))
+			return name.p + strlen(list[i]);
+	return NULL;
+}
+
+/* One that no row knows. True: it was to keep somebody out; one that is switched off was not. */
+static bool row_unknown_protects(const char *rest, struct sv name, struct sv value)
+{
+	static const char *const off[] = { "false", "off", "none", "" };
+	struct sv part = { rest, (size_t)(name.p + name.n - rest) };
+
+	for (size_t i = 0; i < ARRAY_LEN(off); i++)
+		if (sv_is(value, off[i]))
+			return false;
+	for (size_t i = 0; i < ARRAY_LEN(protecting); i++)
+		if (sv_find_sv(part, sv_from(protecting[i])) >= 0)
 			return true;
 	return false;
+}
+
+static void row_unknown(struct sv name, struct sv value, struct ing_annotations *ret,
+			void (*say)(void *ctx, struct sv name, const char *why), void *ctx)
+{
+	const char *ours = row_behind(name, prefixes, ARRAY_LEN(prefixes));
+	const char *rest = ours ? ours : row_behind(name, foreign, ARRAY_LEN(foreign));
+
+	if (rest && row_unknown_protects(rest, name, value)) {
+		ret->refused = true;
+		say(ctx, name, "it is not one that is known here, and as it protects, nobody is let in");
+	} else if (ours) {
+		say(ctx, name, "it is not one that is known here");
+	}
 }
 
 void ing_annotations_read(struct arena *a, const struct val *ingress, struct ing_annotations *ret,
@@ -262,8 +304,7 @@ void ing_annotations_read(struct arena *a, const struct val *ingress, struct ing
 		const struct row *r = row_of(m.key);
 
 		if (!r) {
-			if (row_meant_for_us(m.key))
-				say(ctx, m.key, "it is not one that is known here");
+			row_unknown(m.key, val_str(m.value), ret, say, ctx);
 			continue;
 		}
 		if (row_read(a, r, val_str(m.value), ret))

@@ -2,7 +2,8 @@
  *
  * A row is a name, the kind of its value with bounds, and the member it fills. What begins with a prefix of ours
  * and is in no row, or whose value its kind refuses, is reported and has no effect; those that protect
- * (auth, ranges of addresses) then close: `refused`.
+ * (auth, ranges of addresses) then close: `refused`. So does a name that is in no row, of these or of other known
+ * controllers, when it says that it keeps somebody out (auth-url, auth-tls-secret, router.middlewares, ...).
  */
 #pragma once
 
@@ -32,7 +33,7 @@ struct ing_annotations {
 	struct sv cookie;
 	int cors, cors_credentials, cors_age_s;
 	struct sv cors_origin, cors_methods, cors_headers, cors_expose;
-	bool refused; /* one that protects is not right */
+	bool refused; /* one that protects is not right, or not known */
 };
 
 /* say: once for each that has no effect, with the reason. */

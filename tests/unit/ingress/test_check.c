@@ -124,14 +124,14 @@ static void test_annotations(_unused_ void **state)
 		{ "enable-cors", "1" },
 		{ "cors-max-age", "x" },
 		{ "configuration-snippet", "x" },
-		{ "auth-url", "http://x" },
 		{ "use-regex", "true" },
 		{ "server-snippet", "" },
 	};
 	static const char *const closing[][2] = {
 		{ "auth-type", "digest" },	  { "whitelist-source-range", "10.0.0.0/33" },
 		{ "whitelist-source-range", "" }, { "whitelist-source-range", "10.0.0.0/8 x" },
-		{ "denylist-source-range", "a" }, { "auth-secret", "a\nb" }
+		{ "denylist-source-range", "a" }, { "auth-secret", "a\nb" },
+		{ "auth-url", "http://x" },	  { "auth-tls-secret", "d/ca" }
 	};
 	struct kit k = { .m = { 0 } };
 	struct ing_annotations n;

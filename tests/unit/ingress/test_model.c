@@ -169,22 +169,48 @@ static void test_protection_closes(_unused_ void **state)
 		"'" KIT_N "auth-type':'basic','" KIT_N "auth-secret':'other/users'",
 		"'" KIT_N "auth-type':'other'",
 		"'" KIT_N "whitelist-source-range':'all'",
+		"'" KIT_N "auth-url':'https://auth.example/validate'",
+		"'" KIT_N "auth-tls-secret':'d/ca'",
+		"'" KIT_N "enable-global-auth':'true'",
+		"'traefik.ingress.kubernetes.io/router.middlewares':'d-auth@kubernetescrd'",
+		"'traefik.ingress.kubernetes.io/router.tls.options':'d-mtls@kubernetescrd'",
+		"'haproxy.org/client-ca':'d/ca'",
+		"'ingress.kubernetes.io/whitelist-source-range':'10.0.0.0/8'",
+		"'nginx.org/basic-auth-secret':'users'",
+		"'konghq.com/plugins':'key-auth'",
+		"'alb.ingress.kubernetes.io/inbound-cidrs':'10.0.0.0/8'",
+	};
+	/* What is unknown and keeps nobody out, or is switched off, or means nothing to a controller. */
+	static const char *const open[] = {
+		"'" KIT_N "server-snippet':'proxy_ssl_verify off;'",
+		"'" KIT_N "enable-global-auth':'false'",
+		"'" KIT_N "auth-tls-verify-client':'off'",
+		"'konghq.com/strip-path':'true'",
+		"'cert-manager.io/auth':'x'",
+		"'" KIT_N "auth-realm':'nobody asks'",
 	};
 	struct kit k = { .m = { 0 } };
 
 	services(&k);
 	kit_add(&k, "{'kind':'Secret','metadata':{'namespace':'other','name':'users'},'data':{'auth':'YTpi'}}");
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+	for (size_t i = 0; i < ARRAY_LEN(rows) + ARRAY_LEN(open); i++)
 		kit_add(&k, arena_printf(&k.a,
-					 "{'kind':'Ingress','metadata':{'namespace':'d','name':'i%zu','annotations':{%"
-					 "s}},'spec':{'rules':["
-					 "{'host':'h%zu','http':{'paths':[" KIT_PATH("/", "Prefix", "a") "]}}]}}",
-					 i, rows[i], i));
+					 "{'kind':'Ingress','metadata':{'namespace':'d','name':'i%02zu','annotations':"
+					 "{%s}},'spec':{'rules':["
+					 "{'host':'h%02zu','http':{'paths':[" KIT_PATH("/", "Prefix", "a") "]}}]}}",
+					 i, i < ARRAY_LEN(rows) ? rows[i] : open[i - ARRAY_LEN(rows)], i));
 	kit_model(&k);
-	assert_int_equal(k.m.n_routes, ARRAY_LEN(rows));
-	for (size_t i = 0; i < k.m.n_routes; i++)
-		if (!k.m.routes[i].filters->refused)
-			fail_msg("%s lets in", rows[i]);
+	assert_int_equal(k.m.n_routes, ARRAY_LEN(rows) + ARRAY_LEN(open));
+	for (size_t i = 0; i < k.m.n_routes; i++) {
+		size_t at = (size_t)atoi(k.m.routes[i].host.p + 1);
+		bool closes = k.m.routes[i].filters && k.m.routes[i].filters->refused;
+
+		if (closes != (at < ARRAY_LEN(rows)))
+			fail_msg("%s %s", at < ARRAY_LEN(rows) ? rows[at] : open[at - ARRAY_LEN(rows)],
+				 closes ? "closes" : "lets in");
+	}
+	assert_non_null(
+	    strstr(buf_cstr(&k.said), "auth-url has no effect: it is not one that is known here, and as it"));
 	kit_release(&k);
 }
 
