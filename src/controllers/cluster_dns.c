@@ -19,13 +19,13 @@
 #include "controllers/topology_hints.h"
 #include "object/annotation.h"
 #include "object/condition.h"
+#include "object/slice.h"
 
 #include <stdlib.h>
 
 #define PER_SLICE 100
 #define DNS_NAMESPACE "kube-system"
 #define DNS_SERVICE "kube-dns"
-#define LABEL_SERVICE "kubernetes.io/service-name"
 #define LABEL_MANAGED "endpointslice.kubernetes.io/managed-by"
 #define MANAGER "cluster-dns.caravel.io"
 #define ANN_OURS "caravel.io/managed-by"
@@ -58,7 +58,7 @@ struct dns_run {
 static void cluster_dns_key(const struct obj *o, struct index_keys *ret)
 {
 	if (sv_is(label_of(obj_root(o), LABEL_MANAGED), MANAGER))
-		index_keys_add_ref(ret, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
+		index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
 static bool cluster_dns_is_ours(const struct obj *svc)
@@ -274,7 +274,7 @@ static int cluster_dns_write_slice(struct dns_run *r, const struct dns_slice *w,
 	struct val *doc = was ? obj_edit(a, was) : val_new_map(a), *meta = val_ensure_map(a, doc, F_metadata),
 		   *labels = cluster_dns_labels(a), *ports = cluster_dns_ports(a, w->port), *refs;
 
-	val_set_str_sv(a, labels, SV(LABEL_SERVICE), SV(DNS_SERVICE));
+	val_set_str_sv(a, labels, SV(SLICE_SERVICE_LABEL), SV(DNS_SERVICE));
 	val_set_str_sv(a, labels, SV(LABEL_MANAGED), SV(MANAGER));
 	if (was && val_same(obj_get(was, F_endpoints), w->endpoints) && val_same(obj_get(was, F_ports), ports) &&
 	    val_same(obj_labels(was), labels))

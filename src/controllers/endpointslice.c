@@ -14,13 +14,13 @@
 #include "controllers/template.h"
 #include "controllers/topology_hints.h"
 #include "controllers/written.h"
+#include "object/slice.h"
 #include "client/workq.h"
 #include "base/strmap.h"
 
 #include <stdlib.h>
 
 #define PER_SLICE 100
-#define LABEL_SERVICE "kubernetes.io/service-name"
 #define LABEL_MANAGED "endpointslice.kubernetes.io/managed-by"
 #define LABEL_ZONE "topology.kubernetes.io/zone"
 #define MANAGER "endpointslice-controller.k8s.io"
@@ -74,7 +74,7 @@ struct srun {
 
 static void service_key(const struct obj *o, struct index_keys *ret)
 {
-	index_keys_add_ref(ret, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
+	index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
 static void topology_key(const struct obj *o, struct index_keys *ret)
@@ -460,7 +460,7 @@ static int endpointslice_reconcile(void *ctx, struct sv key, struct reconcile_re
 	}
 	r.svc = svc;
 	r.labels = service_labels(&a, svc);
-	val_set_str_sv(&a, r.labels, SV(LABEL_SERVICE), name);
+	val_set_str_sv(&a, r.labels, SV(SLICE_SERVICE_LABEL), name);
 	val_set_str_sv(&a, r.labels, SV(LABEL_MANAGED), SV(MANAGER));
 	r.by_topology = topology_wanted(svc);
 	if (r.by_topology)
@@ -488,7 +488,7 @@ static void endpointslice_slice_changed(struct obj *o, void *ctx)
 	struct endpointslice *c = ctx;
 
 	if (sv_is(label_of(obj_root(o), LABEL_MANAGED), MANAGER))
-		workq_add_obj(c->q, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
+		workq_add_obj(c->q, obj_ns(o), slice_service(o));
 }
 
 static void endpointslice_slice_updated(struct obj *old, struct obj *neu, void *ctx)

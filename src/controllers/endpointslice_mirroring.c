@@ -12,6 +12,7 @@
 #include "controllers/status.h"
 #include "controllers/template.h"
 #include "controllers/written.h"
+#include "object/slice.h"
 #include "base/vec.h"
 #include "client/workq.h"
 
@@ -19,7 +20,6 @@
 
 #define PER_SLICE 100
 #define PER_SUBSET 1000
-#define LABEL_SERVICE "kubernetes.io/service-name"
 #define LABEL_MANAGED "endpointslice.kubernetes.io/managed-by"
 #define LABEL_SKIP "endpointslice.kubernetes.io/skip-mirror"
 #define ANN_LEADER "control-plane.alpha.kubernetes.io/leader"
@@ -55,7 +55,7 @@ struct mrun {
 static void mirror_key(const struct obj *o, struct index_keys *ret)
 {
 	if (sv_is(label_of(obj_root(o), LABEL_MANAGED), MANAGER))
-		index_keys_add_ref(ret, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
+		index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
 static bool wants_mirror(const struct obj *eps)
@@ -138,7 +138,7 @@ static void want_metadata(struct mrun *r)
 	const struct val *labels = obj_labels(r->eps), *anns = obj_get(r->eps, F_metadata, F_annotations);
 
 	r->labels = val_type(labels) == VAL_MAP ? val_clone(r->a, labels) : val_new_map(r->a);
-	val_set_str_sv(r->a, r->labels, SV(LABEL_SERVICE), obj_name(r->eps));
+	val_set_str_sv(r->a, r->labels, SV(SLICE_SERVICE_LABEL), obj_name(r->eps));
 	val_set_str_sv(r->a, r->labels, SV(LABEL_MANAGED), SV(MANAGER));
 	r->annotations = val_type(anns) == VAL_MAP ? val_clone(r->a, anns) : val_new_map(r->a);
 	val_del_sv(r->annotations, SV(ANN_LAST_APPLIED));
@@ -336,7 +336,7 @@ static void mirroring_slice_changed(struct obj *o, void *ctx)
 	struct mirroring *c = ctx;
 
 	if (sv_is(label_of(obj_root(o), LABEL_MANAGED), MANAGER))
-		workq_add_obj(c->q, obj_ns(o), label_of(obj_root(o), LABEL_SERVICE));
+		workq_add_obj(c->q, obj_ns(o), slice_service(o));
 }
 
 static void mirroring_slice_updated(struct obj *old, struct obj *neu, void *ctx)

@@ -20,12 +20,13 @@
 #include "controllers/service_lb_ports.h"
 #include "controllers/status.h"
 #include "object/annotation.h"
+#include "object/slice.h"
+#include "pod/host_port.h"
 
 #include <stdlib.h>
 
 #define LB_CLASS "caravel.io/service-lb"
 #define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
-#define LABEL_SERVICE "kubernetes.io/service-name"
 #define ANN_DNS "caravel.io/dns-port"	       /* dns/dns.h */
 #define ANN_INGRESS "caravel.io/ingress-ports" /* ingress/ingress.h */
 #define INDEX_LB "service-lb"		 /* of Services: "" those of type LoadBalancer; "TCP/80" those that want it */
@@ -94,27 +95,38 @@ static void lb_node_port_keys(const struct obj *o, struct index_keys *ret)
 	lb_add_port_key(ret, SV("TCP"), val_int_or(obj_get(o, F_spec, F_healthCheckNodePort), 0));
 }
 
+/* Which of its host ports are in a load balancer's way, in the arena: those of loopback are not. */
+static size_t lb_host_ports(struct arena *a, const struct obj *pod, struct host_port **ret)
+{
+	size_t all = host_ports_parse(a, obj_get(pod, F_spec), ret), n = 0;
+	struct ip_addr ip;
+
+	for (size_t i = 0; i < all; i++)
+		if (!ip_parse((*ret)[i].ip, &ip) || !ip_is_loopback(ip))
+			(*ret)[n++] = (*ret)[i];
+	return n;
+}
+
+/* A pod that is being deleted has them until it ended. */
 static void lb_host_port_keys(const struct obj *o, struct index_keys *ret)
 {
 	struct sv node = val_str(obj_get(o, F_spec, F_nodeName));
+	struct host_port *ports;
+	size_t n;
 
-	if (!node.n || !pod_is_active(o))
+	if (!node.n || pod_is_terminal(o))
 		return;
-	VAL_EACH(obj_get(o, F_spec, F_containers), c)
-		VAL_EACH(val_get(c, F_ports), p) {
-			int64_t port = val_get_int(p, 0, F_hostPort);
-			struct sv text;
+	n = lb_host_ports(&ret->arena, o, &ports);
+	for (size_t i = 0; i < n; i++) {
+		struct sv text = lb_port_text(&ret->arena, ports[i].protocol, ports[i].port);
 
-			if (port <= 0 || port > UINT16_MAX)
-				continue;
-			text = lb_port_text(&ret->arena, val_get_str(p, F_protocol), port);
-			index_keys_add(ret, arena_svf(&ret->arena, "%.*s/%.*s", SV_ARG(node), SV_ARG(text)));
-		}
+		index_keys_add(ret, arena_svf(&ret->arena, "%.*s/%.*s", SV_ARG(node), SV_ARG(text)));
+	}
 }
 
 static void lb_slice_key(const struct obj *o, struct index_keys *ret)
 {
-	struct sv name = label_of(obj_root(o), LABEL_SERVICE);
+	struct sv name = slice_service(o);
 
 	if (name.n)
 		index_keys_add_ref(ret, obj_ns(o), name);
@@ -154,10 +166,9 @@ static void lb_local_nodes(struct lb_run *r, struct strmap *ret)
 
 	for (size_t i = 0; i < n; i++)
 		VAL_EACH(obj_get(slices[i], F_endpoints), ep) {
-			const struct val *ready = val_get(ep, F_conditions, F_ready);
 			struct sv node = val_get_str(ep, F_nodeName);
 
-			if (node.n && (!ready || val_bool(ready)))
+			if (node.n && endpoint_ready(ep))
 				strmap_set(ret, node, r);
 		}
 }
@@ -570,7 +581,7 @@ static void lb_on_service_gone(struct obj *o, void *ctx)
 static void lb_on_slice(struct obj *o, void *ctx)
 {
 	struct service_lb *c = ctx;
-	struct sv name = label_of(obj_root(o), LABEL_SERVICE);
+	struct sv name = slice_service(o);
 	_cleanup_obj_ struct obj *svc = name.n ? informer_lookup(c->services, obj_ns(o), name) : NULL;
 
 	if (svc && lb_is_balancer(svc) && lb_is_local(svc))
@@ -607,17 +618,17 @@ static void lb_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 /* One that had a host port gives it back. */
 static void lb_on_pod_gone(struct obj *o, void *ctx)
 {
-	struct service_lb *c = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct host_port *ports;
+	size_t n = lb_host_ports(&a, o, &ports);
 
-	VAL_EACH(obj_get(o, F_spec, F_containers), container)
-		VAL_EACH(val_get(container, F_ports), p)
-			if (val_get_int(p, 0, F_hostPort) > 0)
-				lb_wake_port(c, val_get_str(p, F_protocol), val_get_int(p, 0, F_hostPort));
+	for (size_t i = 0; i < n; i++)
+		lb_wake_port(ctx, ports[i].protocol, ports[i].port);
 }
 
 static void lb_on_pod_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (pod_is_active(old) && !pod_is_active(neu))
+	if (!pod_is_terminal(old) && pod_is_terminal(neu))
 		lb_on_pod_gone(neu, ctx);
 }
 

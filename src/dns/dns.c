@@ -8,6 +8,7 @@
 #include "client/informer.h"
 #include "client/workq.h"
 #include "dns/serve.h"
+#include "object/slice.h"
 
 #include <ifaddrs.h>
 #include <pthread.h>
@@ -84,20 +85,15 @@ static void dns_on_service_update(struct obj *old, struct obj *neu, void *ctx)
 	dns_on_service(neu, ctx);
 }
 
-static struct sv dns_service_of(const struct obj *slice)
-{
-	return val_str(val_member_sv(obj_labels(slice), SV("kubernetes.io/service-name")));
-}
-
 static void dns_on_slice(struct obj *o, void *ctx)
 {
-	if (dns_service_of(o).n)
-		dns_mark(ctx, obj_ns(o), dns_service_of(o));
+	if (slice_service(o).n)
+		dns_mark(ctx, obj_ns(o), slice_service(o));
 }
 
 static void dns_on_slice_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (!sv_eq(dns_service_of(old), dns_service_of(neu)))
+	if (!sv_eq(slice_service(old), slice_service(neu)))
 		dns_on_slice(old, ctx);
 	dns_on_slice(neu, ctx);
 }
@@ -142,7 +138,7 @@ static void dns_on_map_update(struct obj *old, struct obj *neu, void *ctx)
 
 static void dns_slice_key(const struct obj *o, struct index_keys *ret)
 {
-	index_keys_add_ref(ret, obj_ns(o), dns_service_of(o));
+	index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
 /* --- what is posted --- */
@@ -457,7 +453,7 @@ static void dns_watch(struct dns *d, struct client *client)
 
 	d->factory = informer_factory_new(client);
 	d->services = informer_get(d->factory, RES(core_services), NULL, NULL, NULL);
-	d->slices = informer_get(d->factory, RES(discovery_endpointslices), NULL, "kubernetes.io/service-name", NULL);
+	d->slices = informer_get(d->factory, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
 	d->nodes = informer_get(d->factory, RES(core_nodes), NULL, NULL, NULL);
 	informer_add_index(d->slices, "service", dns_slice_key);
 	informer_add_handler(d->services, &on_service, d);

@@ -6,7 +6,7 @@
 #include "base/vec.h"
 #include "codec/doc.h"
 #include "dns/zone_entry.h"
-#include "object/obj.h"
+#include "object/slice.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,9 +110,7 @@ static struct sv zone_host(struct arena *a, const struct val *ep, struct sv addr
 
 static bool zone_endpoint_counts(const struct val *ep, bool publish)
 {
-	const struct val *ready = val_get(ep, F_conditions, F_ready);
-
-	return publish || !ready || val_bool(ready);
+	return publish || endpoint_ready(ep);
 }
 
 static void zone_headless(struct zone_build *b, const struct obj *svc, struct obj *const *slices, size_t n)

@@ -2,6 +2,7 @@
 
 #include "base/vec.h"
 #include "ingress/check.h"
+#include "object/slice.h"
 
 #include <stdlib.h>
 
@@ -27,13 +28,6 @@ static uint16_t slice_port(const struct val *slice, struct sv name)
 	return 0;
 }
 
-static bool condition_or(const struct val *endpoint, enum sym name, bool absent)
-{
-	const struct val *v = val_get(endpoint, F_conditions, name);
-
-	return val_type(v) == VAL_BOOL ? val_bool(v) : absent;
-}
-
 /* Those that are ready; of those that end, which still serve: nothing new for them, unless there is nobody else. */
 static void backend_endpoints(struct arena *a, const struct ing_source *s, struct ing_backend *b,
 			      const struct obj *service, struct sv port_name)
@@ -50,12 +44,12 @@ static void backend_endpoints(struct arena *a, const struct ing_source *s, struc
 		if (!port || (family.n && !sv_eq(val_get_str(slice, F_addressType), family)))
 			continue;
 		VAL_EACH(val_get(slice, F_endpoints), e) {
-			bool is_ready = condition_or(e, F_ready, true);
+			bool is_ready = endpoint_ready(e);
 			struct ing_endpoint ep = { .port = port, .draining = !is_ready };
 
 			if (all.n == ENDPOINTS_MAX || !ip_parse(val_str(val_at(val_get(e, F_addresses), 0)), &ep.ip))
 				continue;
-			if (!is_ready && !(condition_or(e, F_terminating, false) && condition_or(e, F_serving, false)))
+			if (!is_ready && !(endpoint_terminating(e) && endpoint_serving(e)))
 				continue;
 			ready += is_ready;
 			vec_push(&all, ep);

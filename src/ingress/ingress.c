@@ -10,6 +10,7 @@
 #include "ingress/ports.h"
 #include "object/annotation.h"
 #include "object/default_class.h"
+#include "object/slice.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -114,11 +115,6 @@ static void ingress_on_secret(struct obj *o, void *ctx)
 static void ingress_on_secret_update(_unused_ struct obj *old, struct obj *neu, void *ctx)
 {
 	ingress_on_secret(neu, ctx);
-}
-
-static struct sv slice_service(const struct obj *o)
-{
-	return val_str(val_member_sv(obj_labels(o), SV("kubernetes.io/service-name")));
 }
 
 static void ingress_on_slice(struct obj *o, void *ctx)

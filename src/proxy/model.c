@@ -4,6 +4,7 @@
 
 #include "base/strmap.h"
 #include "base/vec.h"
+#include "object/slice.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -83,18 +84,14 @@ static bool parse_of_family(struct sv s, bool v6, struct ip_addr *ret)
 static void add_candidate(struct candidates *c, const struct val *e, bool v6, uint16_t port,
 			  const struct node_view *node)
 {
-	const struct val *cond = val_get(e, F_conditions), *ready = val_get(cond, F_ready);
-	const struct val *serving = val_get(cond, F_serving);
 	const struct val *zones = val_get(e, F_hints, F_forZones), *nodes = val_get(e, F_hints, F_forNodes);
-	bool is_ready = val_type(ready) != VAL_BOOL || ready->b; /* unknown counts as ready */
-	struct candidate k = { .ready = is_ready };
+	struct candidate k = { .ready = endpoint_ready(e), .serving = endpoint_serving(e) };
 
 	if (!parse_of_family(val_str(val_at(val_get(e, F_addresses), 0)), v6, &k.ep.addr))
 		return;
 	k.ep.port = port;
 	k.ep.local = node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name);
-	k.serving = val_type(serving) == VAL_BOOL ? serving->b : is_ready;
-	k.serving_terminating = k.serving && val_get_bool(cond, F_terminating);
+	k.serving_terminating = k.serving && endpoint_terminating(e);
 	k.node_hinted = val_len(nodes) > 0;
 	k.for_node = hints_name(nodes, node->name);
 	k.zone_hinted = val_len(zones) > 0;
@@ -453,11 +450,10 @@ int service_health_port(const struct obj *svc, struct obj *const *slices, size_t
 	/* Whatever its ports: an address counts once. */
 	for (size_t i = 0; i < n_slices; i++) {
 		VAL_EACH(obj_get(slices[i], F_endpoints), e) {
-			const struct val *ready = val_get(e, F_conditions, F_ready);
 			struct sv addr = val_str(val_at(val_get(e, F_addresses), 0));
 
 			if (node->name.n && sv_eq(val_get_str(e, F_nodeName), node->name) && addr.n &&
-			    (val_type(ready) != VAL_BOOL || ready->b))
+			    endpoint_ready(e))
 				strmap_set(&here, addr, &here);
 		}
 	}

@@ -6,6 +6,7 @@
 #include "base/retry.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "object/slice.h"
 #include "proxy/health.h"
 #include "proxy/hostport.h"
 #include "proxy/own_node.h"
@@ -87,20 +88,15 @@ static void on_service_update(struct obj *old, struct obj *neu, void *ctx)
 	on_service(neu, ctx);
 }
 
-static struct sv service_of(const struct obj *slice)
-{
-	return val_str(val_member_sv(obj_labels(slice), SV("kubernetes.io/service-name")));
-}
-
 static void on_slice(struct obj *o, void *ctx)
 {
-	if (service_of(o).n)
-		proxy_mark(ctx, "", obj_ns(o), service_of(o));
+	if (slice_service(o).n)
+		proxy_mark(ctx, "", obj_ns(o), slice_service(o));
 }
 
 static void on_slice_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (!sv_eq(service_of(old), service_of(neu)))
+	if (!sv_eq(slice_service(old), slice_service(neu)))
 		on_slice(old, ctx);
 	on_slice(neu, ctx);
 }
@@ -143,7 +139,7 @@ static void on_node_update(struct obj *old, struct obj *neu, void *ctx)
 
 static void slice_key(const struct obj *o, struct index_keys *ret)
 {
-	index_keys_add_ref(ret, obj_ns(o), service_of(o));
+	index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
 /* --- syncing --- */
@@ -522,7 +518,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->q = workq_new(p->env,
 			 &(struct workq_opts){ .name = "proxy", .workers = 1, .reconcile = proxy_reconcile, .ctx = p });
 	p->services = informer_get(p->factory, RES(core_services), NULL, NULL, NULL);
-	p->slices = informer_get(p->factory, RES(discovery_endpointslices), NULL, "kubernetes.io/service-name", NULL);
+	p->slices = informer_get(p->factory, RES(discovery_endpointslices), NULL, SLICE_SERVICE_LABEL, NULL);
 	p->nodes = informer_get(p->factory, RES(core_nodes), NULL, NULL, own_node);
 	informer_add_index(p->slices, "service", slice_key);
 	informer_add_handler(p->services, &service_handler, p);

@@ -11,6 +11,7 @@
 #include "codec/json.h"
 #include "object/annotation.h"
 #include "object/legacy_token.h"
+#include "object/slice.h"
 
 #include <stdlib.h>
 
@@ -325,7 +326,7 @@ static void kubernetes_service(struct batch *b)
 
 	doc = new_object(a, RES(discovery_endpointslices), "default", "kubernetes");
 	m = val_ensure_map(a, val_get_mut(doc, F_metadata), F_labels);
-	val_set_str_sv(a, m, SV("kubernetes.io/service-name"), SV("kubernetes"));
+	val_set_str_sv(a, m, SV(SLICE_SERVICE_LABEL), SV("kubernetes"));
 	val_set_cstr(a, doc, F_addressType, strchr(o->advertise_address, ':') ? "IPv6" : "IPv4");
 	list = val_new_list(a);
 	item = val_new_map(a);

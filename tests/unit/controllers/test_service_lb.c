@@ -180,6 +180,38 @@ static void test_lb_first_has_it(void **state)
 	world_free(w);
 }
 
+/* What runs as long as the pod does has its ports, sidecars too; a pod that is being deleted has them to its end. */
+static void test_lb_host_ports(void **state)
+{
+	struct world *w = lb_world();
+
+	(void)state;
+	lb_make(
+	    w, RES(core_pods),
+	    "{\"metadata\":{\"name\":\"p\",\"finalizers\":[\"a/b\"]},\"spec\":{\"nodeName\":\"n1\",\"initContainers\":["
+	    "{\"name\":\"first\",\"image\":\"a\",\"ports\":[{\"containerPort\":81,\"hostPort\":81}]},"
+	    "{\"name\":\"beside\",\"image\":\"a\",\"restartPolicy\":\"Always\","
+	    "\"ports\":[{\"containerPort\":82,\"hostPort\":82}]}],\"containers\":[{\"name\":\"c\",\"image\":\"a\","
+	    "\"ports\":["
+	    "{\"containerPort\":83,\"hostPort\":83,\"hostIP\":\"127.0.0.1\"},"
+	    "{\"containerPort\":84,\"hostPort\":84,\"hostIP\":\"0.0.0.0\"}]}]}}");
+	world_run(w, NS_PER_SEC);
+	lb_make_service(w, "first", 81, "");
+	lb_make_service(w, "beside", 82, "");
+	lb_make_service(w, "inner", 83, "");
+	lb_make_service(w, "main", 84, "");
+	lb_expect(w, "first", "10.0.0.1 10.0.0.2");
+	lb_expect(w, "beside", "10.0.0.2");
+	lb_expect(w, "inner", "10.0.0.1 10.0.0.2");
+	lb_expect(w, "main", "10.0.0.2");
+	fake_api_delete(w->api, RES(core_pods), "default", "p", NULL);
+	lb_expect(w, "beside", "10.0.0.2");
+	fake_api_patch(w->api, RES(core_pods), "default", "p", "status", "{\"status\":{\"phase\":\"Succeeded\"}}");
+	lb_expect(w, "beside", "10.0.0.1 10.0.0.2");
+	lb_expect(w, "main", "10.0.0.1 10.0.0.2");
+	world_free(w);
+}
+
 static void test_lb_taken_by_others(void **state)
 {
 	struct world *w = lb_world();
@@ -251,9 +283,9 @@ static void test_lb_local(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lb_addresses),	cmocka_unit_test(test_lb_labels),
-		cmocka_unit_test(test_lb_first_has_it), cmocka_unit_test(test_lb_taken_by_others),
-		cmocka_unit_test(test_lb_local),
+		cmocka_unit_test(test_lb_addresses),	   cmocka_unit_test(test_lb_labels),
+		cmocka_unit_test(test_lb_first_has_it),	   cmocka_unit_test(test_lb_host_ports),
+		cmocka_unit_test(test_lb_taken_by_others), cmocka_unit_test(test_lb_local),
 	};
 
 	return cmocka_run_group_tests_name("service_lb", tests, NULL, NULL);
