@@ -276,7 +276,8 @@ size_t netd_model_peer(const struct netd_view *v, const struct netd_node *peer, 
 		       const char **ret_why)
 {
 	*ret_why = NULL;
-	if (v->kind == NETD_NONE || ip_is_none(peer->range[peer->first].addr) ||
+	if (v->kind == NETD_NONE || ip_is_none(v->self.range[v->self.first].addr) ||
+	    ip_is_none(peer->range[peer->first].addr) ||
 	    (ip_is_none(peer->addr[NETD_V4]) && ip_is_none(peer->addr[NETD_V6])))
 		return 0;
 	return v->kind == NETD_VXLAN ? model_vxlan(v, peer, ret, ret_why) : model_host_gw(v, peer, ret, ret_why);

@@ -113,6 +113,7 @@ struct netd_view {
 /* What our own end has to be. False, *ret_why: it cannot be yet, or not here. */
 bool netd_model_device(const struct netd_view *v, struct netd_device *ret, const char **ret_why);
 /* The entries for one peer; *ret_why (static) when it, or one of its ranges, gets none for a reason that somebody
- * should hear of, else NULL. A peer without ranges or addresses is one that is just starting: none, and no reason. */
+ * should hear of, else NULL. A peer without ranges or addresses is one that is just starting, and so are we without
+ * ranges: none, and no reason. */
 size_t netd_model_peer(const struct netd_view *v, const struct netd_node *peer, struct net_entry ret[NETD_PEER_ENTRIES],
 		       const char **ret_why);

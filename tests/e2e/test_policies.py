@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from lib import ROOT, Cluster, Failed, Skip, equal, main, need_node, wait_for
+from lib import ROOT, Cluster, Failed, Skip, equal, main, need_node, read_text, wait_for
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -206,16 +206,17 @@ class Lab:
             self.c.apply(text)
 
 
-def netns_of(addr):
-    """Of whichever process is in one that has the address."""
+def netns_of(addr, uid=""):
+    """Of whichever process is in one that has the address; uid: a process of that pod, as other clusters have the same addresses."""
     seen = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         path = f"/proc/{pid}/ns/net"
         try:
             ns = os.readlink(path)
+            mine = uid in read_text(f"/proc/{pid}/cgroup").replace("_", "-")
         except OSError:
             continue
-        if ns in seen:
+        if ns in seen or not mine:
             continue
         seen.add(ns)
         r = subprocess.run(["nsenter", f"--net={path}", "ip", "-o", "addr"], check=False, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

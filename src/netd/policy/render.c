@@ -1,6 +1,7 @@
 /* What the tracker wants, as text for nft. Names are made of numbers: a set is "p5" and its family, a policy's rules of
  * a direction are "i12" or "e12", the ports of one of them that and the rule's index, pods that the same policies
  * select "pi7" or "pe7". */
+#include "netd/model.h"
 #include "netd/policy/track-internal.h"
 
 #include <stdio.h>
@@ -22,7 +23,7 @@ void np_render_remove(struct buf *b, const char *table)
 
 bool netpol_track_is_fixed(struct sv chain)
 {
-	return sv_is(chain, "egress") || sv_is(chain, "ingress");
+	return sv_is(chain, "egress") || sv_is(chain, "ingress") || sv_is(chain, "forged") || sv_is(chain, "forged_in");
 }
 
 /* The bridge hands neighbour discovery of pods to us like everything else. */
@@ -44,6 +45,22 @@ static void render_hook(struct buf *b, const struct netpol_track *t, const char 
 		   end, name, end, name);
 }
 
+/* What a pod sends as if it were another one: from an address that leads elsewhere, or wrapped as nodes do it (netd),
+ * to whoever takes that for a packet of a node. Also what belongs to a connection: it may be older than the table. */
+static void render_forged(struct buf *b, const struct netpol_track *t, const char *name, const char *hook,
+			  const char *away)
+{
+	buf_printf(b,
+		   "\tchain %s {\n"
+		   "\t\ttype filter hook %s priority 4; policy accept;\n"
+		   "\t\tiifname != \"%s\" accept\n"
+		   "\t\tip saddr != 0.0.0.0 fib saddr . iif oif missing drop\n"
+		   "\t\tip6 saddr != { ::, fe80::/10 } fib saddr . iif oif missing drop\n"
+		   "\t\t%sudp dport %d drop\n"
+		   "\t}\n",
+		   name, hook, t->bridge, away, NETD_PORT);
+}
+
 void np_render_base(struct buf *b, const struct netpol_track *t)
 {
 	buf_printf(b,
@@ -55,6 +72,13 @@ void np_render_base(struct buf *b, const struct netpol_track *t)
 		   "\tset self_4 { type ipv4_addr . ipv4_addr; }\n"
 		   "\tset self_6 { type ipv6_addr . ipv6_addr; }\n",
 		   t->table);
+	if (t->bridge) {
+		/* Between pods, here or by our own device, that port is one like any other. */
+		_cleanup_free_ char *away = xasprintf("oifname != \"%s*\" ", t->bridge);
+
+		render_forged(b, t, "forged", "forward", away);
+		render_forged(b, t, "forged_in", "input", "");
+	}
 	render_hook(b, t, "egress", "saddr", 5);
 	render_hook(b, t, "ingress", "daddr", 6);
 	buf_adds(b, "}\n");
