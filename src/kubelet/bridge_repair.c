@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/strmap.h"
+#include "base/sysctl.h"
 #include "codec/json.h"
 #include "ev/ev.h"
 
@@ -289,6 +290,17 @@ static void br_done(struct repair *r, const char *what, const char *name)
 	r->n++;
 }
 
+/* As the plugin does: a pod that says it is a router must not become the machine's (CVE-2020-10749). */
+static void br_no_advertisements(const char *bridge)
+{
+	_cleanup_free_ char *path = xasprintf("net/ipv6/conf/%s/accept_ra", bridge);
+	struct sysctls gone_with_it;
+
+	sysctls_init(&gone_with_it, NULL);
+	(void)sysctl_ensure(&gone_with_it, path, "0"); /* absent where there is no IPv6 */
+	sysctls_release(&gone_with_it);
+}
+
 static void br_bridge(struct repair *r, const struct bridge_need *need)
 {
 	bool up = false, have = br_exists(r->bridge);
@@ -301,6 +313,7 @@ static void br_bridge(struct repair *r, const struct bridge_need *need)
 			return;
 		if (*need->mac)
 			(void)br_run(r, mac);
+		br_no_advertisements(r->bridge);
 		br_done(r, "made bridge", r->bridge);
 	}
 	for (size_t i = 0; i < need->n_gateways; i++) {

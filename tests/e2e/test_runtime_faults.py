@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-from lib import Cluster, contains, equal, main, need_node, wait_for
+from lib import Cluster, contains, equal, main, need_node, read_text, wait_for
 from machine import shims
 
 POD = """
@@ -134,6 +134,9 @@ def bridge_and_veths_are_deleted(c):
     wait_for("the pods", reached, 30)
     subprocess.run(["ip", "link", "delete", bridge], check=True)
     wait_for("the network to come back", reached, 60)
+    accept = f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra"
+    if os.path.exists(accept):
+        equal(read_text(accept), "0\n", "a pod is no router of the machine")
     contains(c.kubectl("exec", "net1", "--", "sh", "-c", f"echo among-pods | nc -w 3 {before[1]['podIP']} 9000"), "among-pods")
     contains(c.kubectl("get", "events", "-A"), "PodNetworkRepaired")
     # a pod's own end goes with its veth
