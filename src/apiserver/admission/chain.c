@@ -2,14 +2,23 @@
 #include "apiserver/admission/plugins.h"
 
 const struct admission_plugin *const admission_chain[] = {
-	&admission_namespace_lifecycle,	  &admission_limit_ranger,
-	&admission_service_account,	  &admission_taint_new_nodes,
-	&admission_node_restriction,	  &admission_priority,
-	&admission_default_tolerations,	  &admission_default_storage_class,
-	&admission_storage_protection,	  &admission_runtime_class,
-	&admission_certificate_approval,  &admission_certificate_signing,
-	&admission_certificate_subject,	  &admission_node_key,
-	&admission_default_ingress_class, NULL,
+	&admission_namespace_lifecycle,
+	&admission_limit_ranger,
+	&admission_service_account,
+	&admission_taint_new_nodes,
+	&admission_node_restriction,
+	&admission_priority,
+	&admission_default_tolerations,
+	&admission_default_storage_class,
+	&admission_storage_protection,
+	&admission_runtime_class,
+	&admission_certificate_approval,
+	&admission_certificate_signing,
+	&admission_certificate_subject,
+	&admission_node_key,
+	&admission_request_quota,
+	&admission_default_ingress_class,
+	NULL,
 };
 
 /* Those that have answered are not asked again: how many is q->asked, while one of them waits. */

@@ -71,6 +71,47 @@ static void test_refused(void **state)
 	assert_int_equal(asked(r, bootstrappers, 2, request(r, "r4", "system:node:a", KUBELET, other), NULL), 201);
 }
 
+static const char *long_request(struct rig *r, const char *name)
+{
+	static const char *const orgs[] = { "system:nodes", NULL };
+	const char *names[600] = { NULL };
+	struct cert_opts o = { .common_name = "system:node:q", .organizations = orgs, .dns_names = names };
+	struct sv csr, key;
+
+	for (int i = 0; i < 599; i++)
+		names[i] = arena_printf(&r->arena, "a-name-that-is-not-short-%d.example.org", i);
+	assert_int_equal(csr_make(&r->arena, &o, SV(""), &csr, &key, NULL), 0);
+	return arena_printf(&r->arena,
+			    "{\"metadata\":{\"name\":\"%s\"},\"spec\":{\"request\":\"%.*s\",\"signerName\":"
+			    "\"kubernetes.io/kubelet-serving\",\"usages\":[\"digital signature\",\"server auth\"]}}",
+			    name, SV_ARG(b64_encode(&r->arena, csr)));
+}
+
+/* A token is no way to fill the store: what waits for a decision is bounded, and how long it is. */
+static void test_quota(void **state)
+{
+	struct rig *r = *state;
+	struct sv key;
+
+	assert_int_equal(key_new_ec(&r->arena, &key, NULL), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(asked(r, bootstrappers, 2,
+				       request(r, arena_printf(&r->arena, "q%d", i), "system:node:q", KUBELET, key),
+				       NULL),
+				 201);
+	rig_run(r, 0);
+	assert_int_equal(asked(r, bootstrappers, 2, request(r, "q", "system:node:q", KUBELET, key),
+			       "exceeded quota: 100 requests of \"system:bootstrap:abcdef\" wait for a decision"),
+			 403);
+	/* Others have their own, and whoever administers has none. */
+	expect(r, 201, "POST", LIST, request(r, "other", "system:node:q", KUBELET, key));
+	expect(r, 200, "DELETE", LIST "/q0", NULL);
+	rig_run(r, 0);
+	assert_int_equal(
+	    asked(r, bootstrappers, 2, long_request(r, "long"), "spec.request of a node is at most 16384 bytes"), 403);
+	assert_int_equal(asked(r, bootstrappers, 2, request(r, "q", "system:node:q", KUBELET, key), NULL), 201);
+}
+
 static void test_not_asked(void **state)
 {
 	struct rig *r = *state;
@@ -92,6 +133,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refused, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_quota, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_not_asked, rig_setup, rig_teardown),
 	};
 
