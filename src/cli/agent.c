@@ -374,23 +374,20 @@ static int start_storage(struct agent *a, struct err *err)
 	return a->local_path ? 0 : err_wrap(err, "starting the provisioner of local-path volumes");
 }
 
-/* --disable ingress, and for scripts of k3s its own one's name. */
 static int start_ingress(struct agent *a, struct err *err)
 {
 	const struct cluster_facts *facts = a->home->facts;
 
-	if (facts_disabled(facts, "ingress") || facts_disabled(facts, "traefik") ||
-	    (!a->o->ingress_http_port && !a->o->ingress_https_port)) {
+	if (facts_no_ingress(facts) || (!a->o->ingress_http_port && !a->o->ingress_https_port)) {
 		(void)haproxy_cleanup(a->o->data_dir); /* of a server that had it */
 		return 0;
 	}
-	a->ingress_client = a->home->client(a->home->ctx, AGENT_INGRESS, "ingress-controller");
+	a->ingress_client = a->home->client(a->home->ctx, AGENT_NETWORK, "ingress-controller");
 	if (!a->ingress_client)
 		return 0;
 	a->ingress_client->class = ENV_NODE;
 	a->ingress = ingress_start(&(struct ingress_opts){ .env = a->env,
 							   .client = a->ingress_client,
-							   .node_client = a->client,
 							   .node_name = a->o->node_name,
 							   .data_dir = a->o->data_dir,
 							   .http_port = a->o->ingress_http_port,

@@ -38,9 +38,9 @@ struct node_opts {
 enum agent_as {
 	AGENT_KUBELET, /* system:node:NAME */
 	AGENT_PROXY,   /* system:kube-proxy */
-	AGENT_NETWORK, /* names, routes, policies: reads Services, slices, Nodes, Namespaces, Pods, policies */
+	AGENT_NETWORK, /* names, routes, policies, Ingresses: reads Services, slices, Nodes, Namespaces, Pods, policies,
+			* Ingresses, and Secrets that these name */
 	AGENT_STORAGE, /* the provisioner of local-path */
-	AGENT_INGRESS, /* reads Secrets: certificates and passwords of Ingresses; servers alone */
 };
 
 struct agent_home {

@@ -38,6 +38,11 @@ bool facts_disabled(const struct cluster_facts *f, const char *addon)
 	return false;
 }
 
+bool facts_no_ingress(const struct cluster_facts *f)
+{
+	return facts_disabled(f, "ingress") || facts_disabled(f, "traefik");
+}
+
 void facts_release(struct cluster_facts *f)
 {
 	string_list_release(&f->disable);

@@ -33,6 +33,7 @@ struct cluster_facts {
 #define FACTS_MAX 16 /* rows */
 
 bool facts_disabled(const struct cluster_facts *f, const char *addon);
+bool facts_no_ingress(const struct cluster_facts *f); /* --disable ingress, and for scripts of k3s its own one's name */
 
 /* As a ConfigMap's data: a map of texts. */
 struct val *facts_data(struct arena *a, const struct cluster_facts *f);

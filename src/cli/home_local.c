@@ -19,8 +19,6 @@ static struct client *home_local_client(void *ctx, enum agent_as who, const char
 		return apiserver_client(h->api, name, "system:kube-proxy", NULL);
 	case AGENT_STORAGE:
 		return apiserver_client_account(h->api, name, "local-path-provisioner");
-	case AGENT_INGRESS:
-		return apiserver_client_account(h->api, name, "ingress-controller");
 	}
 	return NULL;
 }

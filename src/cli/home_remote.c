@@ -202,9 +202,6 @@ static struct client *home_remote_client(void *ctx, enum agent_as who, const cha
 	struct home_remote *h = ctx;
 	struct client *c; /* all are the node */
 
-	/* A node may not read everybody's Secrets. */
-	if (who == AGENT_INGRESS)
-		return NULL;
 	c = client_https_new(h->env, &(struct client_https_opts){ .servers = h->servers, .name = name }, NULL);
 	if (c && who == AGENT_PROXY)
 		client_https_reads_only(c); /* it has all Services of the cluster */

@@ -44,6 +44,7 @@ struct server {
 	struct http_server *http;
 	struct client *controller_client, *scheduler_client;
 	struct controllers *controllers;
+	const char *controllers_off[3]; /* NULL-terminated */
 	struct scheduler *scheduler;
 	struct home_local home;
 	struct daemon_node node;
@@ -348,6 +349,7 @@ static int start_api(struct server *s, struct err *err)
 		.token_auth_file = o->token_auth_file,
 		.anonymous_auth = o->anonymous_auth,
 		.profiling = o->profiling,
+		.no_ingress = facts_no_ingress(&o->facts),
 		.certs_renewed = certs_renewed,
 		.certs_ctx = s,
 		.lost = lost,
@@ -384,7 +386,12 @@ static struct client *controller_client(void *ctx, const char *account)
 
 static void start_control(struct server *s)
 {
-	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
+	size_t off = 0;
+
+	if (facts_disabled(&s->o.facts, "servicelb"))
+		s->controllers_off[off++] = "service-lb-controller";
+	if (facts_no_ingress(&s->o.facts))
+		s->controllers_off[off++] = "ingress-controller";
 
 	if (!s->o.disable_controllers) {
 		s->controller_client =
@@ -406,7 +413,7 @@ static void start_control(struct server *s)
 		    .signing_key_pem = apiserver_ca_key_pem(s->api),
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
-		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
+		    .disable = s->controllers_off,
 		});
 	}
 	if (!s->o.disable_scheduler) {

@@ -17,6 +17,7 @@ extern const struct controller_ops endpoints_controller;
 extern const struct controller_ops endpointslice_controller;
 extern const struct controller_ops endpointslice_mirroring_controller;
 extern const struct controller_ops gc_controller;
+extern const struct controller_ops ingress_controller;
 extern const struct controller_ops job_controller;
 extern const struct controller_ops legacy_token_cleaner_controller;
 extern const struct controller_ops namespace_controller;

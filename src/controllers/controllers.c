@@ -22,6 +22,7 @@ const struct controller_ops *const controller_table[] = {
 	&endpointslice_controller,
 	&endpointslice_mirroring_controller,
 	&gc_controller,
+	&ingress_controller,
 	&job_controller,
 	&legacy_token_cleaner_controller,
 	&namespace_controller,

@@ -20,6 +20,7 @@
 #include "controllers/service_lb_ports.h"
 #include "controllers/status.h"
 #include "object/annotation.h"
+#include "object/ingress_refs.h"
 #include "object/slice.h"
 #include "pod/host_port.h"
 
@@ -27,8 +28,7 @@
 
 #define LB_CLASS "caravel.io/service-lb"
 #define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
-#define ANN_DNS "caravel.io/dns-port"	       /* dns/dns.h */
-#define ANN_INGRESS "caravel.io/ingress-ports" /* ingress/ingress.h */
+#define ANN_DNS "caravel.io/dns-port"	 /* dns/dns.h */
 #define INDEX_LB "service-lb"		 /* of Services: "" those of type LoadBalancer; "TCP/80" those that want it */
 #define INDEX_NODE_PORTS "service-lb-np" /* of Services: "TCP/30080" */
 #define INDEX_HOST_PORTS "service-lb-hp" /* of pods: "NODE/TCP/80" */
@@ -244,7 +244,7 @@ static bool lb_is_nodes_own(struct lb_run *r, const struct obj *node, const stru
 		return true;
 	if (protocol.n && !sv_is(protocol, "TCP"))
 		return false;
-	if (lb_node_says(node, ANN_INGRESS, number))
+	if (lb_node_says(node, INGRESS_NODE_ANNOTATION, number))
 		return true;
 	if (number == val_int_or(obj_get(node, F_status, F_daemonEndpoints, F_kubeletEndpoint, F_Port), 0))
 		return true;
@@ -611,7 +611,7 @@ static void lb_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 	if (lb_node_ready(old) != lb_node_ready(neu) ||
 	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)) ||
 	    !val_equal(obj_labels(old), obj_labels(neu)) || !lb_same_annotation(old, neu, ANN_DNS) ||
-	    !lb_same_annotation(old, neu, ANN_INGRESS))
+	    !lb_same_annotation(old, neu, INGRESS_NODE_ANNOTATION))
 		lb_on_node(neu, ctx);
 }
 

@@ -9,7 +9,6 @@
 #include "ingress/backend.h"
 #include "ingress/check.h"
 #include "object/annotation.h"
-#include "object/default_class.h"
 
 #include <stdlib.h>
 
@@ -49,37 +48,7 @@ static void from_say(struct from *f, const struct obj *ingress, const char *reas
 	va_end(ap);
 }
 
-/* --- which are ours --- */
-
-static bool class_is_ours(const struct ing_source *s, struct sv name)
-{
-	for (size_t i = 0; i < s->n_classes; i++)
-		if (sv_eq(obj_name(s->classes[i]), name))
-			return sv_is(val_get_str(obj_root(s->classes[i]), F_spec, F_controller), ING_CONTROLLER);
-	return false;
-}
-
-static bool class_default_is_ours(const struct ing_source *s)
-{
-	struct default_class_search search = { .is_default = ingress_class_is_default };
-	bool ours;
-
-	for (size_t i = 0; i < s->n_classes; i++)
-		(void)default_class_look(s->classes[i], &search);
-	ours = search.found && sv_is(val_get_str(obj_root(search.found), F_spec, F_controller), ING_CONTROLLER);
-	obj_unref(search.found);
-	return ours;
-}
-
-bool ing_is_ours(const struct ing_source *s, const struct obj *ingress)
-{
-	const struct val *class = obj_get(ingress, F_spec, F_ingressClassName);
-	struct sv old = annotation_of(obj_root(ingress), "kubernetes.io/ingress.class");
-
-	if (val_type(class) == VAL_STR)
-		return class_is_ours(s, val_str(class));
-	return old.n ? class_is_ours(s, old) : class_default_is_ours(s);
-}
+/* --- whose turn it is --- */
 
 static int from_by_age(const void *x, const void *y)
 {
@@ -114,7 +83,7 @@ static const struct ing_backend *from_backend(struct from *f, const struct obj *
 	b = ARENA_NEW(f->a, struct ing_backend);
 	b->key = key;
 	strmap_set(&f->backends, key, b);
-	f->s->uses(f->s->ctx, false, obj_ns(ingress), name);
+	f->s->uses(f->s->ctx, obj_ns(ingress), name);
 	service = f->s->service(f->s->ctx, obj_ns(ingress), name);
 	if (service)
 		why = ing_backend_fill(f->a, f->s, b, service, ref);
@@ -137,7 +106,6 @@ static struct from_cert *from_cert(struct from *f, const struct obj *ingress, st
 	c->key = key;
 	strmap_set(&f->cert_of, key, c);
 	vec_push(&f->certs, c);
-	f->s->uses(f->s->ctx, true, obj_ns(ingress), name);
 	why = ing_tls_secret(f->a, f->s->checked, key, f->s->secret(f->s->ctx, obj_ns(ingress), name), &c->pem);
 	if (why)
 		from_say(f, ingress, BAD, "secret %.*s %s: the self-made certificate is shown instead", SV_ARG(key),
@@ -226,19 +194,13 @@ static const char *from_users(struct from *f, const struct obj *ingress, const s
 			      struct ing_filters *t)
 {
 	_cleanup_(strmap_release) struct strmap seen = STRMAP_INIT;
-	struct sv ns, name = n->auth_secret, text, line;
-	ssize_t slash = sv_find(name, '/');
+	struct sv name = ingress_own_secret(obj_root(ingress), n->auth_secret), text, line;
 	const struct obj *secret;
 
-	if (slash >= 0) {
-		ns = sv_sub(name, 0, (size_t)slash);
-		name = sv_sub(name, (size_t)slash + 1, name.n);
-		if (!sv_eq(ns, obj_ns(ingress)))
-			return "is of another namespace";
-	}
+	if (!name.p && n->auth_secret.n)
+		return "is of another namespace";
 	if (!name.n)
 		return "is not named";
-	f->s->uses(f->s->ctx, true, obj_ns(ingress), name);
 	secret = f->s->secret(f->s->ctx, obj_ns(ingress), name);
 	if (!secret)
 		return "is not there";
@@ -475,7 +437,7 @@ void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_
 	VEC(struct obj *) ours = VEC_INIT;
 
 	for (size_t i = 0; i < s->n_ingresses; i++)
-		if (ing_is_ours(s, s->ingresses[i]) && !obj_deleting(s->ingresses[i]))
+		if (ingress_is_ours(s->classes, obj_root(s->ingresses[i])) && !obj_deleting(s->ingresses[i]))
 			vec_push(&ours, s->ingresses[i]);
 	if (ours.n > 1)
 		qsort(ours.p, ours.n, sizeof(*ours.p), from_by_age);

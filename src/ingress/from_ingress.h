@@ -1,7 +1,6 @@
 /* from_ingress.h - Ingresses, IngressClasses, Services, EndpointSlices and Secrets as a model; pure.
  *
- * Which Ingresses are ours: spec.ingressClassName names a class whose controller is ours; else the annotation
- * kubernetes.io/ingress.class does; with neither, when our class is the default one.
+ * Which Ingresses are ours: object/ingress_refs.h.
  *
  * Of two that wish for one place (host, kind of path, path), or for one host's certificate, the older has it
  * (creationTimestamp, then namespace and name); the other is told. A certificate is shown for the hosts that spec.tls
@@ -11,26 +10,23 @@
 
 #include "ingress/model.h"
 #include "ingress/secret.h"
+#include "object/ingress_refs.h"
 #include "object/obj.h"
-
-#define ING_CONTROLLER "caravel.io/ingress-controller"
-#define ING_CLASS "caravel"
 
 /* The cluster as it is; objects are references that live as long as the arena. */
 struct ing_source {
-	struct obj **ingresses, **classes;
-	size_t n_ingresses, n_classes;
+	struct obj **ingresses;
+	size_t n_ingresses;
+	const struct ingress_classes *classes;
 	struct obj *(*service)(void *ctx, struct sv ns, struct sv name); /* borrowed or NULL, as the two below */
 	struct obj *(*secret)(void *ctx, struct sv ns, struct sv name);
 	struct obj **(*slices)(void *ctx, struct arena *a, struct sv ns, struct sv service, size_t *ret_n);
-	/* What is not right with one of them, for its owner. */
+	/* What is not right with one of them, for its owner. Messages live as long as the arena. */
 	void (*say)(void *ctx, const struct obj *ingress, const char *reason, const char *message);
-	/* Each Service, and each Secret, that the model is made of, there or not: what to look at again. */
-	void (*uses)(void *ctx, bool secret, struct sv ns, struct sv name);
+	/* Each Service that the model is made of, there or not: what to look at again. */
+	void (*uses)(void *ctx, struct sv ns, struct sv name);
 	void *ctx;
 	struct ing_checked *checked; /* of earlier runs, or NULL */
 };
 
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret);
-/* Whether this Ingress is for us. */
-bool ing_is_ours(const struct ing_source *s, const struct obj *ingress);

@@ -61,6 +61,7 @@ struct haproxy {
 	struct process *current, *next;
 	VEC(struct process *) old;
 	struct ing_state *serving, *starting; /* what current, and next, have read and were told */
+	struct ing_state *wanted;	      /* NULL: that of next, or of current */
 	int64_t anew_ns;
 	struct retry failed;
 	int hangs;
@@ -298,6 +299,16 @@ static void haproxy_reap_old(struct haproxy *h)
 	}
 }
 
+/* Who had it ended. It is what is to be served, unless something newer is. */
+static void haproxy_want_again(struct haproxy *h, struct ing_state **state)
+{
+	if (!h->wanted && (state == &h->starting || !h->starting)) {
+		h->wanted = *state;
+		*state = NULL;
+	}
+	*state = ing_state_free(*state);
+}
+
 /* What ended by itself. -1: the one that served, and its pause is not over. */
 static int haproxy_reap(struct haproxy *h, int64_t now, struct err *err)
 {
@@ -306,7 +317,7 @@ static int haproxy_reap(struct haproxy *h, int64_t now, struct err *err)
 	haproxy_reap_old(h);
 	if (h->next && process_ended(h->next)) {
 		h->next = process_free(h->next);
-		h->starting = ing_state_free(h->starting);
+		haproxy_want_again(h, &h->starting);
 		(void)retry_failed(&haproxy_retry, &h->failed, now);
 		return err_set(err, ERR_UNAVAILABLE, "haproxy does not start: %.*s", SV_ARG(haproxy_last_words(h, &a)));
 	}
@@ -319,7 +330,7 @@ static int haproxy_reap(struct haproxy *h, int64_t now, struct err *err)
 				(void)retry_failed(&haproxy_retry, &h->failed, now);
 		}
 		h->current = process_free(h->current);
-		h->serving = ing_state_free(h->serving);
+		haproxy_want_again(h, &h->serving);
 	}
 	return 0;
 }
@@ -393,51 +404,60 @@ static bool conf_same(const struct ing_conf *x, const struct ing_conf *y)
 	return same;
 }
 
-int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_ns, struct err *err)
+/* wanted is nobody's yet: it is written, and told or read. */
+static int haproxy_serve_wanted(struct haproxy *h, int64_t now, int64_t *ret_after_ns, struct err *err)
 {
-	int64_t now = env_mono_ns(h->env), left;
-	int rc = -1;
-
-	*ret_after_ns = 0;
-	if (haproxy_reap(h, now, err) < 0) {
-		*ret_after_ns = MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now), 1);
-		goto out;
-	}
-	rc = 0;
-	if (haproxy_wait(h, now)) {
-		*ret_after_ns = POLL_NS;
-		goto out;
-	}
-	if (h->serving && conf_same(&h->serving->conf, &take->conf))
-		goto out;
-	left = MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now),
-		   h->current && !sv_eq(h->serving->conf.shape, take->conf.shape) ? h->anew_ns + ANEW_NS - now : 0);
-	if (left > 0) {
-		*ret_after_ns = left;
-		goto out;
-	}
-	rc = -1;
 	/* Also for one that is only told: what starts next, for whatever reason, reads the same. */
-	if (ing_workdir_write(&h->work, h->serving ? &h->serving->conf : NULL, &take->conf, err) < 0) {
+	if (ing_workdir_write(&h->work, h->serving ? &h->serving->conf : NULL, &h->wanted->conf, err) < 0) {
 		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
-		goto out;
+		return -1;
 	}
-	if (h->serving && haproxy_tell(h, &take->conf) == 0) {
+	if (h->serving && haproxy_tell(h, &h->wanted->conf) == 0) {
 		ing_state_free(h->serving);
-		h->serving = take;
+		h->serving = h->wanted;
+		h->wanted = NULL;
 		return 0;
 	}
 	h->anew_ns = now;
 	if (haproxy_spawn(h, err) < 0) {
 		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
-		goto out;
+		return -1;
 	}
-	h->starting = take;
+	h->starting = h->wanted;
+	h->wanted = NULL;
 	*ret_after_ns = POLL_NS;
 	return 0;
-out:
-	ing_state_free(take);
-	return rc;
+}
+
+int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_ns, struct err *err)
+{
+	int64_t now = env_mono_ns(h->env), left;
+
+	*ret_after_ns = 0;
+	if (take) {
+		ing_state_free(h->wanted);
+		h->wanted = take;
+	}
+	if (haproxy_reap(h, now, err) < 0) {
+		*ret_after_ns = MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now), 1);
+		return -1;
+	}
+	if (haproxy_wait(h, now)) {
+		*ret_after_ns = POLL_NS;
+		return 0;
+	}
+	if (h->wanted && h->serving && conf_same(&h->serving->conf, &h->wanted->conf))
+		h->wanted = ing_state_free(h->wanted);
+	if (!h->wanted)
+		return 0;
+	left =
+	    MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now),
+		h->current && !sv_eq(h->serving->conf.shape, h->wanted->conf.shape) ? h->anew_ns + ANEW_NS - now : 0);
+	if (left > 0) {
+		*ret_after_ns = left;
+		return 0;
+	}
+	return haproxy_serve_wanted(h, now, ret_after_ns, err);
 }
 
 void haproxy_look(struct haproxy *h)
@@ -496,6 +516,7 @@ void haproxy_end(struct haproxy *h)
 	ing_workdir_drop_pems(&h->work, NULL);
 	h->serving = ing_state_free(h->serving);
 	h->starting = ing_state_free(h->starting);
+	h->wanted = ing_state_free(h->wanted);
 	for (size_t i = 0; i < h->adopted.n; i++)
 		(void)kill(h->adopted.p[i], SIGUSR1);
 	vec_release(&h->adopted);
@@ -541,6 +562,7 @@ struct haproxy *haproxy_free(struct haproxy *h)
 	vec_release(&h->adopted);
 	ing_state_free(h->serving);
 	ing_state_free(h->starting);
+	ing_state_free(h->wanted);
 	ing_workdir_release(&h->work);
 	free(h->socket);
 	free(h->log_file);

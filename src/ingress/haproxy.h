@@ -29,13 +29,14 @@ struct haproxy;
 struct haproxy_opts {
 	struct env *env;
 	const char *data_dir;
-	void (*changed)(void *ctx); /* one came or went by itself: call haproxy_apply() again. Any thread */
+	void (*changed)(void *ctx); /* one came or went by itself: call haproxy_apply() again, with NULL. Any thread */
 	void *ctx;
 };
 /* -1 with ERR_NOT_FOUND: it is not installed. */
 struct haproxy *haproxy_new(const struct haproxy_opts *o, struct err *err);
-/* Makes it serve this state, which is taken. 0: it does, or *ret_after_ns says when to come again, with the state that
- * is wanted then. -1: it did not; what served before still does; come again then, too. */
+/* Makes it serve this state, which is taken; NULL: the one that it was given last. 0: it does, or *ret_after_ns says
+ * when to come again, with NULL or another state. -1: it did not; what served before still does; come again then, too.
+ */
 int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_ns, struct err *err);
 /* Whether it answers, to be asked every few seconds; one that does not three times in a row is killed. */
 void haproxy_look(struct haproxy *h);

@@ -1,4 +1,5 @@
-/* One queue, one key: objects, deaths and the clock wake it, and it does all that there is to do. */
+/* One queue, one key: objects, deaths and the clock wake it. Only what objects changed makes the model and what HAProxy
+ * reads anew; else a run looks after the process alone. */
 #include "ingress/ingress.h"
 
 #include "base/log.h"
@@ -8,11 +9,14 @@
 #include "ingress/from_ingress.h"
 #include "ingress/haproxy.h"
 #include "ingress/ports.h"
+#include "ingress/secrets.h"
 #include "object/annotation.h"
-#include "object/default_class.h"
+#include "object/condition.h"
+#include "object/ingress_refs.h"
 #include "object/slice.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -23,54 +27,69 @@
 #define PORTS_NS (10 * NS_PER_SEC) /* how long a port that somebody has is left to him */
 #define MISSING_NS (60 * NS_PER_SEC)
 #define CONNECTIONS_MAX 4096
+#define DOWN_NS (5 * NS_PER_SEC) /* without HAProxy; before that it is on its way back, and nobody is told */
 #define SLICES_OF "service"
-#define WORDS_MAX 8192 /* of Events that are remembered as said */
+#define LB_PORTS "ingress-lb" /* of Services: "80", TCP ports of those with addresses that may be nodes' */
+#define TAKEN_TOLD_MAX 100    /* Ingresses that are told of a port that a load balancer has */
+#define WORDS_MAX 8192	      /* of Events that are remembered as said */
 
 static const struct sv ingress_key = { "ingress", 7 };
 
 struct ingress {
 	struct env *env;
-	struct client *client, *node_client;
+	struct client *client;
 	char *node_name, *data_dir;
 	int ports[2]; /* http, https, as asked for */
 
 	struct recorder *recorder;
 	struct informer_factory *factory;
-	struct informer *ingresses, *classes, *services, *slices, *secrets, *nodes;
+	struct informer *ingresses, *classes, *services, *slices, *nodes;
+	struct ing_secrets *secrets;
 	struct workq *q;
 
 	pthread_mutex_t lock; /* covers: */
-	struct strmap used;   /* "v ns/name", "s ns/name": Services and Secrets that count */
+	struct strmap used;   /* "ns/name" of Services that count */
+	bool changed;	      /* something that the model is made of */
 	bool stopping;
 
 	/* Of runs alone. */
 	struct haproxy *haproxy;
-	bool class_made, looked_for_old;
+	bool looked_for_old;
+	bool stale;		  /* HAProxy was not given what there is now */
+	bool serves, tells;	  /* this node does; it writes Events for all nodes that do */
+	size_t routes;		  /* of the model */
+	struct ing_listen listen; /* as rendered */
 	struct ing_names names;
 	struct ing_checked checked;
-	struct strmap said;	 /* what Events told, and still holds */
-	struct strmap saying;	 /* of this run */
-	struct strmap announced; /* "ns/name" of Ingresses with our addresses in their status */
-	struct strmap using;	 /* of this run: goes to `used` */
-	int64_t look_ns;
-	int64_t ports_ns; /* when it was last asked who has the ports; 0: ask */
-	bool taken[2];
-	char *failed; /* last failure, said once */
+	struct strmap said;	  /* what Events told, and still holds */
+	struct strmap using;	  /* of this run: goes to `used` */
+	int64_t ask_ns;		  /* when Secrets that are not watched are to be asked for; 0: there are none */
+	int64_t look_ns, down_ns; /* down: since when there is no HAProxy; 0: there is */
+	int64_t ports_ns;	  /* when it was last asked who has the ports; 0: ask */
+	bool taken[2];		  /* by a program */
+	char *balancer[2];	  /* whose the port is: "ns/name" of a Service; NULL: no load balancer's */
+	char *failed;		  /* last failure, said once */
 };
 
 /* --- marking --- */
 
-static void ingress_wake(struct ingress *g)
+static void ingress_mark(struct ingress *g, bool changed)
 {
 	pthread_mutex_lock(&g->lock);
+	g->changed |= changed;
 	if (!g->stopping)
 		workq_add(g->q, ingress_key);
 	pthread_mutex_unlock(&g->lock);
 }
 
+static void ingress_wake(void *ctx)
+{
+	ingress_mark(ctx, true);
+}
+
 static void ingress_on_exit(void *ctx)
 {
-	ingress_wake(ctx);
+	ingress_mark(ctx, false);
 }
 
 static void ingress_on_object(_unused_ struct obj *o, void *ctx)
@@ -78,48 +97,65 @@ static void ingress_on_object(_unused_ struct obj *o, void *ctx)
 	ingress_wake(ctx);
 }
 
-/* Our own writes of status are nothing new. */
+/* Statuses are nothing that is served. */
 static void ingress_on_update(struct obj *old, struct obj *neu, void *ctx)
 {
 	if (!val_equal(obj_get(old, F_spec), obj_get(neu, F_spec)) ||
 	    !val_equal(obj_get(old, F_metadata, F_annotations), obj_get(neu, F_metadata, F_annotations)) ||
-	    obj_deleting(old) != obj_deleting(neu) || !val_equal(obj_get(old, F_status), obj_get(neu, F_status)))
+	    obj_deleting(old) != obj_deleting(neu))
 		ingress_wake(ctx);
 }
 
-static void ingress_if_used(struct ingress *g, char kind, struct sv ns, struct sv name)
+static void ingress_if_used(struct ingress *g, struct sv ns, struct sv name)
 {
-	_cleanup_free_ char *key = xasprintf("%c %.*s/%.*s", kind, SV_ARG(ns), SV_ARG(name));
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct sv key = obj_path(&b, ns, name);
 
 	pthread_mutex_lock(&g->lock);
-	if (!g->stopping && strmap_has(&g->used, sv_from(key)))
+	if (!g->stopping && strmap_has(&g->used, key)) {
+		g->changed = true;
 		workq_add(g->q, ingress_key);
+	}
 	pthread_mutex_unlock(&g->lock);
+}
+
+/* Services with addresses that may be a node's: the proxy leads their ports away before anybody who listens. */
+static bool ingress_is_balancer(const struct obj *svc)
+{
+	return val_len(obj_get(svc, F_spec, F_externalIPs)) ||
+	       (val_is(obj_get(svc, F_spec, F_type), "LoadBalancer") &&
+		val_len(obj_get(svc, F_status, F_loadBalancer, F_ingress)));
+}
+
+static bool ingress_balancer_has(const struct obj *svc, struct sv address)
+{
+	VAL_EACH(obj_get(svc, F_spec, F_externalIPs), ip)
+		if (sv_eq(val_str(ip), address))
+			return true;
+	if (val_is(obj_get(svc, F_spec, F_type), "LoadBalancer"))
+		VAL_EACH(obj_get(svc, F_status, F_loadBalancer, F_ingress), in)
+			if (sv_eq(val_get_str(in, F_ip), address))
+				return true;
+	return false;
 }
 
 static void ingress_on_service(struct obj *o, void *ctx)
 {
-	ingress_if_used(ctx, 'v', obj_ns(o), obj_name(o));
+	if (ingress_is_balancer(o))
+		ingress_mark(ctx, false);
+	ingress_if_used(ctx, obj_ns(o), obj_name(o));
 }
 
-static void ingress_on_service_update(_unused_ struct obj *old, struct obj *neu, void *ctx)
+static void ingress_on_service_update(struct obj *old, struct obj *neu, void *ctx)
 {
+	if (ingress_is_balancer(old))
+		ingress_mark(ctx, false);
 	ingress_on_service(neu, ctx);
-}
-
-static void ingress_on_secret(struct obj *o, void *ctx)
-{
-	ingress_if_used(ctx, 's', obj_ns(o), obj_name(o));
-}
-
-static void ingress_on_secret_update(_unused_ struct obj *old, struct obj *neu, void *ctx)
-{
-	ingress_on_secret(neu, ctx);
 }
 
 static void ingress_on_slice(struct obj *o, void *ctx)
 {
-	ingress_if_used(ctx, 'v', obj_ns(o), slice_service(o));
+	ingress_if_used(ctx, obj_ns(o), slice_service(o));
 }
 
 static void ingress_on_slice_update(_unused_ struct obj *old, struct obj *neu, void *ctx)
@@ -132,23 +168,79 @@ static void slice_keys(const struct obj *o, struct index_keys *ret)
 	index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
+static void balancer_keys(const struct obj *o, struct index_keys *ret)
+{
+	if (!ingress_is_balancer(o))
+		return;
+	VAL_EACH(obj_get(o, F_spec, F_ports), p)
+		if (!val_get(p, F_protocol) || val_is(val_get(p, F_protocol), "TCP"))
+			index_keys_add(ret, arena_svf(&ret->arena, "%d", (int)val_get_int(p, 0, F_port)));
+}
+
 static struct sv node_ports(const struct obj *node)
 {
-	return annotation_of(obj_root(node), ING_NODE_ANNOTATION);
+	return annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION);
+}
+
+static bool node_is_ready(const struct obj *node)
+{
+	return !obj_deleting(node) && condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
+}
+
+static void ingress_on_node(_unused_ struct obj *o, void *ctx)
+{
+	ingress_mark(ctx, false);
 }
 
 static void ingress_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (!sv_eq(node_ports(old), node_ports(neu)) ||
-	    (node_ports(neu).n && !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses))))
-		ingress_wake(ctx);
+	if (!sv_eq(node_ports(old), node_ports(neu)) || node_is_ready(old) != node_is_ready(neu) ||
+	    ingress_node_role(obj_root(old)) != ingress_node_role(obj_root(neu)) ||
+	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)))
+		ingress_on_node(neu, ctx);
+}
+
+/* --- what this node has to do --- */
+
+/* Every node makes the same model, so the first by name tells Events for all: of those that serve, or, while none
+ * does, of those that are to. */
+static void ingress_look_at_nodes(struct ingress *g, struct arena *a)
+{
+	size_t n;
+	struct obj **nodes = informer_list(g->nodes, a, SV(""), &n);
+	struct sv own = sv_from(g->node_name), first[2] = { SV_NULL, SV_NULL };
+	bool chosen = false, serves = false, tells;
+
+	for (size_t i = 0; i < n; i++)
+		chosen |= ingress_node_role(obj_root(nodes[i])) == INGRESS_ROLE_CHOSEN;
+	for (size_t i = 0; i < n; i++) {
+		enum ingress_role role = ingress_node_role(obj_root(nodes[i]));
+		struct sv name = obj_name(nodes[i]);
+
+		if (role < (chosen ? INGRESS_ROLE_CHOSEN : INGRESS_ROLE_IF_NONE))
+			continue;
+		serves |= sv_eq(name, own);
+		for (int k = node_ports(nodes[i]).n ? 0 : 1; node_is_ready(nodes[i]) && k < 2; k++)
+			if (!first[k].p || sv_cmp(name, first[k]) < 0)
+				first[k] = name;
+	}
+	tells = sv_eq(first[first[0].p ? 0 : 1], own);
+	g->stale |= serves != g->serves || (tells && !g->tells); /* what was not said is said then */
+	g->serves = serves;
+	g->tells = tells;
 }
 
 /* --- what the model asks for --- */
 
+struct word {
+	const struct obj *ingress;
+	const char *reason, *message;
+};
+
 struct source_ctx {
 	struct ingress *g;
 	struct arena *a;
+	VEC(struct word) words;
 };
 
 static struct obj *ingress_source_service(void *ctx, struct sv ns, struct sv name)
@@ -162,9 +254,8 @@ static struct obj *ingress_source_service(void *ctx, struct sv ns, struct sv nam
 static struct obj *ingress_source_secret(void *ctx, struct sv ns, struct sv name)
 {
 	struct source_ctx *s = ctx;
-	struct obj *o = informer_lookup(s->g->secrets, ns, name);
 
-	return o ? obj_link(s->a, o) : NULL;
+	return ing_secrets_get(s->g->secrets, s->a, ns, name);
 }
 
 static struct obj **ingress_source_slices(void *ctx, struct arena *a, struct sv ns, struct sv service, size_t *ret_n)
@@ -174,123 +265,69 @@ static struct obj **ingress_source_slices(void *ctx, struct arena *a, struct sv 
 	return informer_by_ref(s->g->slices, a, SLICES_OF, ns, service, ret_n);
 }
 
-static void source_uses(void *ctx, bool secret, struct sv ns, struct sv name)
+static void source_uses(void *ctx, struct sv ns, struct sv name)
 {
 	struct source_ctx *s = ctx;
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
-	strmap_set(&s->g->using, arena_svf(s->a, "%c %.*s/%.*s", secret ? 's' : 'v', SV_ARG(ns), SV_ARG(name)), s->g);
+	strmap_set(&s->g->using, obj_path(&b, ns, name), s->g);
 }
 
-/* Once, until it has been otherwise. */
+/* Kept until it is known whether all that the model is made of was there. */
 static void source_say(void *ctx, const struct obj *ingress, const char *reason, const char *message)
 {
 	struct source_ctx *s = ctx;
-	struct ingress *g = s->g;
-	struct sv key = arena_svf(s->a, "%.*s %s", SV_ARG(obj_uid(ingress)), message);
 
-	if (g->saying.n == WORDS_MAX || strmap_set(&g->saying, key, g) || strmap_has(&g->said, key))
-		return;
-	recorder_event(g->recorder, RES(networking_ingresses), obj_root(ingress), "Warning", reason, "%s", message);
+	if (s->words.n < WORDS_MAX)
+		vec_push(&s->words, ((struct word){ ingress, reason, message }));
 }
 
-/* --- the class --- */
+/* --- words --- */
 
-static int ingress_make_class(struct ingress *g, struct err *err)
+/* Each once, until it has been otherwise. */
+static void ingress_tell(struct ingress *g, struct arena *a, const struct word *words, size_t n)
 {
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	_cleanup_(err_release) struct err why = ERR_INIT;
-	struct default_class_search search = { .is_default = ingress_class_is_default };
-	struct val *doc = val_new_map(&a), *meta = val_new_map(&a), *spec = val_new_map(&a);
+	struct strmap saying = STRMAP_INIT;
 
-	informer_each(g->classes, SV(""), default_class_look, &search);
-	val_set_cstr(&a, doc, F_apiVersion, "networking.k8s.io/v1");
-	val_set_cstr(&a, doc, F_kind, "IngressClass");
-	val_set_cstr(&a, meta, F_name, ING_CLASS);
-	val_set(&a, doc, F_metadata, meta);
-	if (!search.found)
-		annotation_set(&a, doc, ANN_DEFAULT_INGRESS_CLASS, SV("true"));
-	obj_unref(search.found);
-	val_set_cstr(&a, spec, F_controller, ING_CONTROLLER);
-	val_set(&a, doc, F_spec, spec);
-	if (client_create(g->client, RES(networking_ingressclasses), SV(""), doc, NULL, NULL, &why) == 0 ||
-	    why.reason == ERR_ALREADY_EXISTS) /* as it is: its admin may have changed it */
-		return 0;
-	return err_move(err, &why);
-}
+	for (size_t i = 0; i < n; i++) {
+		struct sv key = arena_svf(a, "%.*s %s", SV_ARG(obj_uid(words[i].ingress)), words[i].message);
 
-/* --- status --- */
-
-/* A list as status.loadBalancer.ingress has it, of all Nodes that serve; NULL: nobody does. */
-static struct val *ingress_addresses(struct ingress *g, struct arena *a)
-{
-	size_t n_nodes, n = 0;
-	struct obj **nodes = informer_list(g->nodes, a, SV(""), &n_nodes);
-	struct val *list = val_new_list(a);
-	VEC(struct sv) all = VEC_INIT;
-
-	for (size_t i = 0; i < n_nodes; i++) {
-		const char *const types[] = { "ExternalIP", "InternalIP" };
-		bool found = false;
-
-		for (size_t t = 0; node_ports(nodes[i]).n && !found && t < ARRAY_LEN(types); t++)
-			VAL_EACH(obj_get(nodes[i], F_status, F_addresses), addr)
-				if (val_is(val_get(addr, F_type), types[t])) {
-					vec_push(&all, val_get_str(addr, F_address));
-					found = true;
-				}
+		if (!strmap_set(&saying, key, g) && !strmap_has(&g->said, key))
+			recorder_event(g->recorder, RES(networking_ingresses), obj_root(words[i].ingress), "Warning",
+				       words[i].reason, "%s", words[i].message);
 	}
-	if (all.n > 1)
-		qsort(all.p, all.n, sizeof(*all.p), sv_order);
-	for (size_t i = 0; i < all.n; i++) {
-		struct val *one = val_new_map(a);
-
-		if (i && sv_eq(all.p[i], all.p[i - 1]))
-			continue;
-		val_set_str(a, one, F_ip, all.p[i]);
-		val_push(a, list, one);
-		n++;
-	}
-	vec_release(&all);
-	return n ? list : NULL;
+	strmap_release(&g->said);
+	g->said = saying;
 }
 
-static int status_write(struct ingress *g, struct arena *a, const struct obj *o, const struct val *addresses,
-			struct err *err)
+/* A node's own: a port that it leaves to a load balancer. */
+static void ingress_tell_taken(struct ingress *g, struct arena *a, int port, struct sv who)
 {
-	struct val *patch = val_new_map(a), *lb = val_new_map(a), *status = val_new_map(a);
+	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
+	struct ingress_classes classes;
+	size_t n, told = 0;
+	struct obj **list = informer_list(g->classes, a, SV(""), &n);
+	const char *text = arena_printf(a,
+					"port %d of node %s is the load balancer's of Service %.*s: Ingresses are "
+					"not served there until it is free",
+					port, g->node_name, SV_ARG(who));
 
-	val_set(a, lb, F_ingress, addresses ? addresses : val_new_null(a));
-	val_set(a, status, F_loadBalancer, lb);
-	val_set(a, patch, F_status, status);
-	if (client_patch(g->client, RES(networking_ingresses), obj_ns(o), obj_name(o), PATCH_MERGE, patch,
-			 &(struct client_write_opts){ .subresource = "status" }, NULL, err) == 0)
-		return 0;
-	return err->reason == ERR_NOT_FOUND ? (err_release(err), 0) : -1;
+	log_warn(SYS, "a load balancer has the port, Ingresses are served without it", "port", "%d: Service %.*s", port,
+		 SV_ARG(who));
+	if (node)
+		recorder_event(g->recorder, RES(core_nodes), obj_root(node), "Warning", "IngressPortTaken", "%s", text);
+	ingress_classes_of(list, n, &classes);
+	list = informer_list(g->ingresses, a, SV(""), &n);
+	for (size_t i = 0; i < n && told < TAKEN_TOLD_MAX; i++)
+		if (ingress_is_ours(&classes, obj_root(list[i]))) {
+			recorder_event(g->recorder, RES(networking_ingresses), obj_root(list[i]), "Warning",
+				       "IngressPortTaken", "%s", text);
+			told++;
+		}
+	ingress_classes_release(&classes);
 }
 
-/* Every node writes the same, so it does not matter who does. An Ingress that is no longer ours loses what we wrote. */
-static int ingress_write_status(struct ingress *g, const struct ing_source *s, struct arena *a, struct err *err)
-{
-	const struct val *addresses = ingress_addresses(g, a);
-	_cleanup_(buf_release) struct buf key = BUF_INIT;
-
-	for (size_t i = 0; i < s->n_ingresses; i++) {
-		const struct obj *o = s->ingresses[i];
-		const struct val *has = obj_get(o, F_status, F_loadBalancer, F_ingress);
-		struct sv path = obj_path(&key, obj_ns(o), obj_name(o));
-		bool ours = ing_is_ours(s, o);
-
-		if (!ours && !strmap_has(&g->announced, path))
-			continue;
-		if (!val_same(has, ours ? addresses : NULL) && status_write(g, a, o, ours ? addresses : NULL, err) < 0)
-			return -1;
-		if (ours)
-			strmap_set(&g->announced, path, g);
-		else
-			strmap_del(&g->announced, path);
-	}
-	return 0;
-}
+/* --- the Node's annotation --- */
 
 /* "80,443", or "": it does not serve. */
 static int ingress_announce(struct ingress *g, struct arena *a, struct sv ports, struct err *err)
@@ -303,9 +340,9 @@ static int ingress_announce(struct ingress *g, struct arena *a, struct sv ports,
 	patch = val_new_map(a);
 	meta = val_set_map(a, patch, F_metadata);
 	map = val_set_map(a, meta, F_annotations);
-	val_set_sv(a, map, SV(ING_NODE_ANNOTATION), ports.n ? val_new_str(a, ports) : val_new_null(a));
-	return client_patch(g->node_client, RES(core_nodes), SV(""), sv_from(g->node_name), PATCH_MERGE, patch, NULL,
-			    NULL, err);
+	val_set_sv(a, map, SV(INGRESS_NODE_ANNOTATION), ports.n ? val_new_str(a, ports) : val_new_null(a));
+	return client_patch(g->client, RES(core_nodes), SV(""), sv_from(g->node_name), PATCH_MERGE, patch, NULL, NULL,
+			    err);
 }
 
 /* --- serving --- */
@@ -318,25 +355,52 @@ static void ingress_say_failed(struct ingress *g, const char *why)
 	g->failed = why ? xstrdup(why) : NULL;
 }
 
-/* Which of our ports are free; who has one is told once. */
-static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int64_t now)
+/* The load balancer that has a port of this node. It had it first: none takes one that this node says it serves. */
+static struct sv ingress_balancer_of(struct ingress *g, struct arena *a, int port)
+{
+	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
+	size_t n;
+	struct obj **list = informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", port), &n);
+
+	for (size_t i = 0; node && i < n; i++)
+		VAL_EACH(obj_get(node, F_status, F_addresses), addr)
+			if (ingress_balancer_has(list[i], val_get_str(addr, F_address)))
+				return arena_svf(a, "%.*s/%.*s", SV_ARG(obj_ns(list[i])), SV_ARG(obj_name(list[i])));
+	return SV_NULL;
+}
+
+/* Is the port another program's? Asked now and then; who has one is told once. */
+static void ingress_ask_port(struct ingress *g, struct arena *a, int i, int64_t now)
 {
 	static const char *const flags[] = { "--ingress-http-port", "--ingress-https-port" };
+	const char *who;
+
+	if (!g->ports[i] || (g->ports_ns && !(g->taken[i] && now - g->ports_ns >= PORTS_NS)))
+		return;
+	who = port_holder(a, g->ports[i], haproxy_pids(g->haproxy, a));
+	if (who && !g->taken[i])
+		log_warn(SYS, "another program has the port, Ingresses are served without it", "port",
+			 "%d: %s; %s N takes another", g->ports[i], who, flags[i]);
+	g->taken[i] = who;
+}
+
+/* Which of our ports are free. */
+static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int64_t now)
+{
 	struct rlimit files = { .rlim_max = 0 };
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct ing_listen l = { .threads = cpus > 1 ? 2 : 1 };
 	int ports[2];
 
 	for (int i = 0; i < 2; i++) {
-		bool ask = g->ports[i] && (!g->ports_ns || (g->taken[i] && now - g->ports_ns >= PORTS_NS));
-		const char *who = ask ? port_holder(a, g->ports[i], haproxy_pids(g->haproxy, a)) : NULL;
+		struct sv who = g->ports[i] ? ingress_balancer_of(g, a, g->ports[i]) : SV_NULL;
 
-		if (who && !g->taken[i])
-			log_warn(SYS, "another program has the port, Ingresses are served without it", "port",
-				 "%d: %s; %s N takes another", g->ports[i], who, flags[i]);
-		if (ask)
-			g->taken[i] = who;
-		ports[i] = g->taken[i] ? 0 : g->ports[i];
+		ingress_ask_port(g, a, i, now);
+		if (who.n && !(g->balancer[i] && sv_is(who, g->balancer[i])))
+			ingress_tell_taken(g, a, g->ports[i], who);
+		free(g->balancer[i]);
+		g->balancer[i] = who.n ? xstrndup(who.p, who.n) : NULL;
+		ports[i] = g->taken[i] || who.n ? 0 : g->ports[i];
 	}
 	if (!g->ports_ns || now - g->ports_ns >= PORTS_NS)
 		g->ports_ns = now;
@@ -351,98 +415,72 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 	return l;
 }
 
-/* How soon to come again, 0: no need. */
-static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, struct arena *a, struct sv *ret_ports,
-			     int64_t now)
+static bool listen_same(const struct ing_listen *x, const struct ing_listen *y)
 {
-	_cleanup_(err_release) struct err err = ERR_INIT;
-	struct ing_listen l;
-	struct ing_state *s;
-	int64_t after = 0;
-
-	if (!g->haproxy) {
-		g->haproxy = haproxy_new(
-		    &(struct haproxy_opts){
-			.env = g->env, .data_dir = g->data_dir, .changed = ingress_on_exit, .ctx = g },
-		    &err);
-		if (!g->haproxy) {
-			ingress_say_failed(g, err_msg(&err));
-			return MISSING_NS;
-		}
-	}
-	l = ingress_listen(g, a, now);
-	if (!l.http_port && !l.https_port) {
-		g->ports_ns = 0;
-		haproxy_end(g->haproxy);
-		return PORTS_NS;
-	}
-	s = ing_state_new();
-	ing_render(&s->arena, &g->names, m, &l, &s->conf);
-	if (haproxy_apply(g->haproxy, s, &after, &err) < 0) {
-		ingress_say_failed(g, err_msg(&err));
-		g->ports_ns = 0; /* somebody may have taken one */
-	} else if (!after) {
-		ingress_say_failed(g, NULL);
-	}
-	if (haproxy_runs(g->haproxy))
-		*ret_ports = l.http_port && l.https_port ? arena_svf(a, "%d,%d", l.http_port, l.https_port)
-							 : arena_svf(a, "%d", l.http_port + l.https_port);
-	return after;
+	return x->http_port == y->http_port && x->https_port == y->https_port && x->v6 == y->v6 &&
+	       x->name_servers == y->name_servers && x->threads == y->threads &&
+	       x->max_connections == y->max_connections;
 }
 
-static void ingress_remember(struct ingress *g)
+/* False: some of what it is made of is not known yet, and nothing is said; in a moment it will be. */
+static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *ret, int64_t now)
 {
-	struct strmap old;
-
-	strmap_release(&g->said);
-	g->said = g->saying;
-	g->saying = STRMAP_INIT;
-	pthread_mutex_lock(&g->lock);
-	old = g->used;
-	g->used = g->using;
-	pthread_mutex_unlock(&g->lock);
-	g->using = STRMAP_INIT;
-	strmap_release(&old);
-}
-
-static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_result *ret, struct err *err)
-{
-	struct ingress *g = ctx;
-	_cleanup_(arena_release) struct arena a = ARENA_INIT;
-	struct source_ctx sc = { g, &a };
-	struct ing_source s = { .service = ingress_source_service,
+	struct ingress_classes classes;
+	struct source_ctx sc = { .g = g, .a = a };
+	struct ing_source s = { .classes = &classes,
+				.service = ingress_source_service,
 				.secret = ingress_source_secret,
 				.slices = ingress_source_slices,
 				.say = source_say,
 				.uses = source_uses,
 				.ctx = &sc,
 				.checked = &g->checked };
-	int64_t now = env_mono_ns(g->env), after = 0;
-	struct sv ports = SV("");
-	struct ing_model m;
-	bool look;
+	int64_t ask_after;
+	struct strmap old;
+	size_t n;
+	struct obj **list = informer_list(g->classes, a, SV(""), &n);
+	bool known;
 
-	if (!informer_factory_synced(g->factory)) {
-		ret->after_ns = INFORMER_POLL_NS;
-		return 0;
-	}
-	if (!g->class_made && ingress_make_class(g, err) < 0)
-		return -1;
-	g->class_made = true;
-	look = g->haproxy && now - g->look_ns >= LOOK_NS;
-	if (look) {
-		g->look_ns = now;
-		haproxy_look(g->haproxy);
-	}
-	s.ingresses = informer_list(g->ingresses, &a, SV(""), &s.n_ingresses);
-	s.classes = informer_list(g->classes, &a, SV(""), &s.n_classes);
-	ing_from_ingresses(&a, &s, &m);
-	ingress_remember(g);
-	if (m.n_routes) {
-		after = ingress_serve(g, &m, &a, &ports, now);
-		after = after ? MIN(after, LOOK_NS) : LOOK_NS;
-	} else if (g->haproxy && haproxy_runs(g->haproxy)) {
-		log_info(SYS, "no Ingress is left, haproxy ends", "node", "%s", g->node_name);
+	ingress_classes_of(list, n, &classes);
+	s.ingresses = informer_list(g->ingresses, a, SV(""), &s.n_ingresses);
+	if (!g->serves)
+		s.n_ingresses = 0; /* and asks for no Secret */
+	ing_secrets_begin(g->secrets);
+	ing_from_ingresses(a, &s, ret);
+	known = !ing_secrets_end(g->secrets, &ask_after);
+	g->ask_ns = ask_after ? now + ask_after : 0;
+	if (known && g->tells)
+		ingress_tell(g, a, sc.words.p, sc.words.n);
+	vec_release(&sc.words);
+	ingress_classes_release(&classes);
+	pthread_mutex_lock(&g->lock);
+	old = g->used;
+	g->used = g->using;
+	pthread_mutex_unlock(&g->lock);
+	g->using = STRMAP_INIT;
+	strmap_release(&old);
+	g->routes = ret->n_routes;
+	return known;
+}
+
+static bool ingress_has_haproxy(struct ingress *g)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (!g->haproxy)
+		g->haproxy = haproxy_new(
+		    &(struct haproxy_opts){
+			.env = g->env, .data_dir = g->data_dir, .changed = ingress_on_exit, .ctx = g },
+		    &err);
+	if (!g->haproxy)
+		ingress_say_failed(g, err_msg(&err));
+	return g->haproxy;
+}
+
+static void ingress_rest(struct ingress *g)
+{
+	if (g->haproxy && haproxy_runs(g->haproxy)) {
+		log_info(SYS, "no Ingress is left for this node, haproxy ends", "node", "%s", g->node_name);
 		haproxy_end(g->haproxy);
 		g->ports_ns = 0;
 	} else if (!g->haproxy && !g->looked_for_old) {
@@ -450,10 +488,103 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 		(void)haproxy_cleanup(g->data_dir);
 	}
 	g->looked_for_old = true;
-	ret->after_ns = after;
-	if (ingress_announce(g, &a, ports, err) < 0)
-		return -1;
-	return ingress_write_status(g, &s, &a, err);
+}
+
+/* How soon to come again. m: NULL when nothing changed. */
+static int64_t ingress_serve(struct ingress *g, const struct ing_model *m, const struct ing_listen *l)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct ing_state *s = NULL;
+	int64_t after = 0;
+
+	if (!l->http_port && !l->https_port) {
+		g->ports_ns = 0;
+		haproxy_end(g->haproxy);
+		return PORTS_NS;
+	}
+	if (m) {
+		s = ing_state_new();
+		ing_render(&s->arena, &g->names, m, l, &s->conf);
+		g->listen = *l;
+		g->stale = false;
+	}
+	if (haproxy_apply(g->haproxy, s, &after, &err) < 0) {
+		ingress_say_failed(g, err_msg(&err));
+		g->ports_ns = 0; /* somebody may have taken one */
+	} else if (!after) {
+		ingress_say_failed(g, NULL);
+	}
+	return after;
+}
+
+/* What the Node says. A HAProxy that ended comes back in a moment; until then nothing is taken back. */
+static struct sv ingress_says(struct ingress *g, struct arena *a, const struct ing_listen *l, int64_t now)
+{
+	_cleanup_obj_ struct obj *node = NULL;
+
+	if (!l->http_port && !l->https_port)
+		return SV("");
+	if (haproxy_runs(g->haproxy)) {
+		g->down_ns = 0;
+		return l->http_port && l->https_port ? arena_svf(a, "%d,%d", l->http_port, l->https_port)
+						     : arena_svf(a, "%d", l->http_port + l->https_port);
+	}
+	g->down_ns = g->down_ns ? g->down_ns : now;
+	node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
+	return node && now - g->down_ns < DOWN_NS ? arena_sv(a, node_ports(node)) : SV("");
+}
+
+/* Everything but what is written to the API. */
+static int64_t ingress_run(struct ingress *g, struct arena *a, struct sv *ret_says, int64_t now)
+{
+	struct ing_listen l;
+	struct ing_model m;
+	bool made = g->stale;
+	int64_t after;
+
+	if (made && !ingress_model(g, a, &m, now))
+		return INFORMER_POLL_NS;
+	if (!g->routes) {
+		g->stale = false;
+		ingress_rest(g);
+		return 0;
+	}
+	g->looked_for_old = true;
+	if (!ingress_has_haproxy(g))
+		return MISSING_NS;
+	l = ingress_listen(g, a, now);
+	if (!made && !listen_same(&l, &g->listen)) {
+		made = g->stale = true;
+		if (!ingress_model(g, a, &m, now))
+			return INFORMER_POLL_NS;
+	}
+	after = ingress_serve(g, made ? &m : NULL, &l);
+	*ret_says = ingress_says(g, a, &l, now);
+	return after ? MIN(after, LOOK_NS) : LOOK_NS;
+}
+
+static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_result *ret, struct err *err)
+{
+	struct ingress *g = ctx;
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t now = env_mono_ns(g->env);
+	struct sv says = SV("");
+
+	if (!informer_factory_synced(g->factory)) {
+		ret->after_ns = INFORMER_POLL_NS;
+		return 0;
+	}
+	pthread_mutex_lock(&g->lock);
+	g->stale |= g->changed || (g->ask_ns && now >= g->ask_ns);
+	g->changed = false;
+	pthread_mutex_unlock(&g->lock);
+	ingress_look_at_nodes(g, &a);
+	if (g->haproxy && now - g->look_ns >= LOOK_NS) {
+		g->look_ns = now;
+		haproxy_look(g->haproxy);
+	}
+	ret->after_ns = ingress_run(g, &a, &says, now);
+	return ingress_announce(g, &a, says, err);
 }
 
 /* --- life --- */
@@ -469,21 +600,19 @@ static struct informer *ingress_informer(struct ingress *g, const struct resourc
 struct ingress *ingress_start(const struct ingress_opts *o, _unused_ struct err *err)
 {
 	static const struct informer_handler all = { ingress_on_object, ingress_on_update, ingress_on_object };
-	static const struct informer_handler nodes = { ingress_on_object, ingress_on_node_update, ingress_on_object };
+	static const struct informer_handler nodes = { ingress_on_node, ingress_on_node_update, ingress_on_node };
 	static const struct informer_handler services = { ingress_on_service, ingress_on_service_update,
 							  ingress_on_service };
 	static const struct informer_handler slices = { ingress_on_slice, ingress_on_slice_update, ingress_on_slice };
-	static const struct informer_handler secrets = { ingress_on_secret, ingress_on_secret_update,
-							 ingress_on_secret };
 	struct ingress *g = xcalloc(1, sizeof(*g));
 
 	g->env = o->env;
 	g->client = o->client;
-	g->node_client = o->node_client;
 	g->node_name = xstrdup(o->node_name);
 	g->data_dir = xstrdup(o->data_dir);
 	g->ports[0] = o->http_port;
 	g->ports[1] = o->https_port;
+	g->stale = true;
 	pthread_mutex_init(&g->lock, NULL);
 	g->recorder = recorder_new(o->client, "ingress-controller", o->node_name);
 	g->factory = informer_factory_new(o->client);
@@ -496,11 +625,13 @@ struct ingress *ingress_start(const struct ingress_opts *o, _unused_ struct err 
 	g->ingresses = ingress_informer(g, RES(networking_ingresses), &all);
 	g->classes = ingress_informer(g, RES(networking_ingressclasses), &all);
 	g->nodes = ingress_informer(g, RES(core_nodes), &nodes);
-	g->services = ingress_informer(g, RES(core_services), &services);
+	g->services = informer_get(g->factory, RES(core_services), NULL, NULL, NULL);
+	informer_add_index(g->services, LB_PORTS, balancer_keys);
+	informer_add_handler(g->services, &services, g);
 	g->slices = informer_get(g->factory, RES(discovery_endpointslices), NULL, NULL, NULL);
 	informer_add_index(g->slices, SLICES_OF, slice_keys);
 	informer_add_handler(g->slices, &slices, g);
-	g->secrets = ingress_informer(g, RES(core_secrets), &secrets);
+	g->secrets = ing_secrets_new(o->env, o->client, ingress_wake, g);
 	workq_add(g->q, ingress_key);
 	informer_factory_start(g->factory);
 	return g;
@@ -516,6 +647,7 @@ struct ingress *ingress_stop(struct ingress *g)
 	pthread_mutex_unlock(&g->lock);
 	workq_free(g->q);
 	haproxy_free(g->haproxy);
+	ing_secrets_free(g->secrets);
 	informer_factory_free(g->factory);
 	recorder_free(g->recorder);
 	ing_names_release(&g->names);
@@ -523,8 +655,8 @@ struct ingress *ingress_stop(struct ingress *g)
 	strmap_release(&g->used);
 	strmap_release(&g->using);
 	strmap_release(&g->said);
-	strmap_release(&g->saying);
-	strmap_release(&g->announced);
+	free(g->balancer[0]);
+	free(g->balancer[1]);
 	pthread_mutex_destroy(&g->lock);
 	free(g->node_name);
 	free(g->data_dir);

@@ -96,7 +96,7 @@ static void fuzz_say(_unused_ void *ctx, _unused_ const struct obj *o, _unused_ 
 	BUG_ON(!*message);
 }
 
-static void fuzz_uses(_unused_ void *ctx, _unused_ bool secret, _unused_ struct sv ns, _unused_ struct sv name)
+static void fuzz_uses(_unused_ void *ctx, _unused_ struct sv ns, _unused_ struct sv name)
 {
 }
 
@@ -214,6 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct val *spec = val_new_map(&f.a), *port = val_new_map(&f.a), *meta = NULL, *class_spec = val_new_map(&f.a),
 		   *user;
 	struct obj *ingresses[2], *class;
+	struct ingress_classes classes;
 	struct ing_model m;
 	struct ing_conf c;
 	unsigned bits = size ? data[0] : 0;
@@ -233,7 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	val_set_str_sv(&f.a, val_set_map(&f.a, user, F_data), fuzz_text(&f),
 		       SV("JDEkYWJjJGFiY2RlZmdoaWprbG1ub3BxcnN0dXY="));
 	f.users = obj_link(&f.a, obj_new(user, 1));
-	val_set_cstr(&f.a, class_spec, F_controller, ING_CONTROLLER);
+	val_set_cstr(&f.a, class_spec, F_controller, INGRESS_CONTROLLER);
 	class = fuzz_object(&f, "IngressClass", SV("x"), &meta, class_spec);
 	for (int i = 0; i < 2; i++) {
 		struct val *doc;
@@ -245,14 +246,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	s.ingresses = ingresses;
 	s.n_ingresses = 2;
-	s.classes = &class;
-	s.n_classes = 1;
+	ingress_classes_of(&class, 1, &classes);
+	s.classes = &classes;
 	ing_from_ingresses(&f.a, &s, &m);
 	ing_render(&f.a, &names, &m, &l, &c);
 	check_config(c.config);
 	for (int i = 0; i < ING_MAPS; i++)
 		check_map(c.maps[i]);
 	ing_names_release(&names);
+	ingress_classes_release(&classes);
 out:
 	arena_release(&f.a);
 	return 0;

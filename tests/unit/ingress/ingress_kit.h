@@ -15,6 +15,7 @@
 struct kit {
 	struct arena a;
 	VEC(struct obj *) ingresses, classes, services, slices, secrets;
+	struct ingress_classes which;
 	struct buf said; /* "name: message" lines */
 	struct ing_model m;
 };
@@ -26,6 +27,7 @@ static inline void kit_release(struct kit *k)
 	vec_release(&k->services);
 	vec_release(&k->slices);
 	vec_release(&k->secrets);
+	ingress_classes_release(&k->which);
 	buf_release(&k->said);
 	arena_release(&k->a);
 }
@@ -103,17 +105,18 @@ static inline void kit_say(void *ctx, const struct obj *ingress, const char *rea
 	buf_printf(&k->said, "%.*s: %s\n", SV_ARG(obj_name(ingress)), message);
 }
 
-static inline void kit_uses(void *ctx, bool secret, struct sv ns, struct sv name)
+static inline void kit_uses(void *ctx, struct sv ns, struct sv name)
 {
-	(void)ctx, (void)secret, (void)ns, (void)name;
+	(void)ctx, (void)ns, (void)name;
 }
 
 static inline struct ing_source kit_source(struct kit *k)
 {
+	ingress_classes_release(&k->which);
+	ingress_classes_of(k->classes.p, k->classes.n, &k->which);
 	return (struct ing_source){ .ingresses = k->ingresses.p,
 				    .n_ingresses = k->ingresses.n,
-				    .classes = k->classes.p,
-				    .n_classes = k->classes.n,
+				    .classes = &k->which,
 				    .service = kit_service,
 				    .secret = kit_secret,
 				    .slices = kit_slices,
@@ -132,7 +135,7 @@ static inline void kit_model(struct kit *k)
 
 #define KIT_CLASS                                                             \
 	"{'kind':'IngressClass','metadata':{'name':'caravel','annotations':{" \
-	"'ingressclass.kubernetes.io/is-default-class':'true'}},'spec':{'controller':'" ING_CONTROLLER "'}}"
+	"'ingressclass.kubernetes.io/is-default-class':'true'}},'spec':{'controller':'" INGRESS_CONTROLLER "'}}"
 #define KIT_SERVICE(name)                                                                                              \
 	"{'kind':'Service','metadata':{'namespace':'d','name':'" name "'},'spec':{'ports':[{'name':'web','port':80}]}" \
 	"}"

@@ -88,10 +88,11 @@ static void test_classes(_unused_ void **state)
 		    "ingress.class':'nginx'}},'spec':{}}");
 	s = kit_source(&k);
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-		assert_int_equal(ing_is_ours(&s, k.ingresses.p[i]), ours[i]);
-	assert_false(ing_is_ours(&s, k.ingresses.p[ARRAY_LEN(ours)]));
-	s.n_classes = 0;
-	assert_false(ing_is_ours(&s, k.ingresses.p[3]));
+		assert_int_equal(ingress_is_ours(s.classes, obj_root(k.ingresses.p[i])), ours[i]);
+	assert_false(ingress_is_ours(s.classes, obj_root(k.ingresses.p[ARRAY_LEN(ours)])));
+	k.classes.n = 0;
+	s = kit_source(&k);
+	assert_false(ingress_is_ours(s.classes, obj_root(k.ingresses.p[3])));
 	kit_release(&k);
 }
 

@@ -1,0 +1,165 @@
+#include "ingress/secrets.h"
+
+#include "base/buf.h"
+#include "base/strmap.h"
+#include "base/vec.h"
+#include "client/informer.h"
+
+#include <stdlib.h>
+
+#define WATCHED_MAX 256
+#define ASK_NS (15 * NS_PER_SEC)
+#define PATIENCE_NS (2 * NS_PER_SEC)
+
+/* One that is named. */
+struct named {
+	struct informer *watch; /* NULL: it is asked for */
+	struct obj *known;	/* what it answered; a reference */
+	int64_t since_ns, asked_ns;
+	bool wanted; /* in this run */
+};
+
+struct ing_secrets {
+	struct env *env;
+	struct client *client;
+	struct informer_factory *factory;
+	void (*changed)(void *ctx);
+	void *ctx;
+	struct strmap all; /* "ns/name" -> struct named * */
+	size_t watched;
+};
+
+static void secrets_on_object(_unused_ struct obj *o, void *ctx)
+{
+	struct ing_secrets *s = ctx;
+
+	s->changed(s->ctx);
+}
+
+static void secrets_on_update(struct obj *old, struct obj *neu, void *ctx)
+{
+	if (obj_rev(old) != obj_rev(neu)) /* not told anew after a re-list */
+		secrets_on_object(neu, ctx);
+}
+
+static void secrets_watch(struct ing_secrets *s, struct named *n, struct sv ns, struct sv name)
+{
+	static const struct informer_handler handler = { secrets_on_object, secrets_on_update, secrets_on_object };
+	_cleanup_free_ char *space = xstrndup(ns.p, ns.n), *fields = xasprintf("metadata.name=%.*s", SV_ARG(name));
+
+	n->watch = informer_get(s->factory, RES(core_secrets), space, NULL, fields);
+	informer_add_handler(n->watch, &handler, s);
+	s->watched++;
+}
+
+/* What was known stays when nobody answers. */
+static void secrets_ask(struct ing_secrets *s, struct named *n, struct sv ns, struct sv name)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct obj *o = NULL;
+	int rc = client_get(s->client, RES(core_secrets), ns, name, &o, &err);
+
+	n->asked_ns = env_mono_ns(s->env);
+	if (rc < 0 && err.reason != ERR_NOT_FOUND && err.reason != ERR_FORBIDDEN)
+		return;
+	obj_unref(n->known);
+	n->known = o;
+}
+
+struct obj *ing_secrets_get(struct ing_secrets *s, struct arena *a, struct sv ns, struct sv name)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	void **slot = strmap_slot(&s->all, obj_path(&b, ns, name));
+	struct named *n = *slot;
+	struct obj *o;
+
+	if (!n) {
+		*slot = n = xcalloc(1, sizeof(*n));
+		n->since_ns = env_mono_ns(s->env);
+		n->asked_ns = n->since_ns - ASK_NS;
+		if (s->watched < WATCHED_MAX)
+			secrets_watch(s, n, ns, name);
+	}
+	n->wanted = true;
+	if (n->watch) {
+		o = informer_lookup(n->watch, ns, name);
+		return o ? obj_link(a, o) : NULL;
+	}
+	if (env_mono_ns(s->env) - n->asked_ns >= ASK_NS)
+		secrets_ask(s, n, ns, name);
+	return n->known ? obj_link(a, obj_ref(n->known)) : NULL;
+}
+
+void ing_secrets_begin(struct ing_secrets *s)
+{
+	STRMAP_EACH(&s->all, e)
+		((struct named *)e->value)->wanted = false;
+}
+
+static void secrets_let_go(struct ing_secrets *s, struct named *n)
+{
+	if (n->watch) {
+		informer_end(s->factory, n->watch);
+		s->watched--;
+	}
+	obj_unref(n->known);
+	free(n);
+}
+
+bool ing_secrets_end(struct ing_secrets *s, int64_t *ret_after_ns)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	int64_t now = env_mono_ns(s->env);
+	VEC(struct sv) gone = VEC_INIT;
+	bool waits = false;
+
+	*ret_after_ns = 0;
+	STRMAP_EACH(&s->all, e) {
+		const struct named *n = e->value;
+
+		if (!n->wanted)
+			vec_push(&gone, arena_sv(&a, sv_make(e->key, e->key_n)));
+		else if (!n->watch)
+			*ret_after_ns = ASK_NS;
+		else
+			waits |= now - n->since_ns < PATIENCE_NS && !informer_synced(n->watch);
+	}
+	for (size_t i = 0; i < gone.n; i++)
+		secrets_let_go(s, strmap_del(&s->all, gone.p[i]));
+	vec_release(&gone);
+	return waits;
+}
+
+size_t ing_secrets_count(const struct ing_secrets *s)
+{
+	return s->all.n;
+}
+
+struct ing_secrets *ing_secrets_new(struct env *env, struct client *c, void (*changed)(void *ctx), void *ctx)
+{
+	struct ing_secrets *s = xcalloc(1, sizeof(*s));
+
+	s->env = env;
+	s->client = c;
+	s->changed = changed;
+	s->ctx = ctx;
+	s->factory = informer_factory_new(c);
+	informer_factory_start(s->factory);
+	return s;
+}
+
+struct ing_secrets *ing_secrets_free(struct ing_secrets *s)
+{
+	if (!s)
+		return NULL;
+	informer_factory_free(s->factory); /* with its watches */
+	STRMAP_EACH(&s->all, e) {
+		struct named *n = e->value;
+
+		obj_unref(n->known);
+		free(n);
+	}
+	strmap_release(&s->all);
+	free(s);
+	return NULL;
+}
