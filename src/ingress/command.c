@@ -34,34 +34,75 @@ static void command_addf(struct command *c, enum ing_answer answer, const char *
 	command_add(c, answer, &b);
 }
 
-/* A payload ends at an empty line; no line of ours is empty. */
+/* Lines of a map, under the command that adds them. A payload ends at an empty line; no line of ours is empty. */
+struct payload {
+	struct command *c;
+	struct sv head;
+	struct buf b;
+};
+
+static void payload_end(struct payload *p)
+{
+	if (p->b.n) {
+		buf_addc(&p->b, '\n');
+		command_add(p->c, ING_ANSWER_EMPTY, &p->b);
+		buf_clear(&p->b);
+	}
+}
+
+static bool payload_add(struct payload *p, struct sv line)
+{
+	if (line.n > STEP_MAX / 2)
+		return false;
+	if (p->b.n + line.n > STEP_MAX)
+		payload_end(p);
+	if (!p->b.n)
+		buf_addsv(&p->b, p->head);
+	buf_addsv(&p->b, line);
+	buf_addc(&p->b, '\n');
+	return true;
+}
+
+static bool command_line(struct sv *lines, struct sv *ret)
+{
+	return lines->n && sv_split(lines, '\n', ret) && ret->n;
+}
+
+/* Lines that only came, among those that stayed: both are sorted. False: a line went, or is too long. */
+static bool command_map_more(struct command *c, const char *map, struct sv was, struct sv is)
+{
+	struct payload p = { .c = c, .head = arena_svf(c->a, "add map %s <<\n", map) };
+	struct sv old, line;
+	bool has = command_line(&was, &old), ok = true;
+	size_t n = c->steps.n;
+
+	while (ok && command_line(&is, &line)) {
+		if (has && sv_eq(old, line))
+			has = command_line(&was, &old);
+		else
+			ok = payload_add(&p, line);
+	}
+	payload_end(&p);
+	buf_release(&p.b);
+	ok &= !has;
+	if (!ok)
+		c->steps.n = n;
+	return ok;
+}
+
 static bool command_map(struct command *c, const char *map, struct sv lines)
 {
-	_cleanup_(buf_release) struct buf b = BUF_INIT;
+	struct payload p = { .c = c, .head = arena_svf(c->a, "add map @%c %s <<\n", ING_VERSION, map) };
 	struct sv line;
+	bool ok = true;
 
 	command_addf(c, ING_ANSWER_VERSION, "prepare map %s\n", map);
-	while (lines.n && sv_split(&lines, '\n', &line)) {
-		if (!line.n)
-			continue;
-		if (line.n > STEP_MAX / 2)
-			return false;
-		if (b.n + line.n > STEP_MAX) {
-			buf_addc(&b, '\n');
-			command_add(c, ING_ANSWER_EMPTY, &b);
-			buf_clear(&b);
-		}
-		if (!b.n)
-			buf_printf(&b, "add map @%c %s <<\n", ING_VERSION, map);
-		buf_addsv(&b, line);
-		buf_addc(&b, '\n');
-	}
-	if (b.n) {
-		buf_addc(&b, '\n');
-		command_add(c, ING_ANSWER_EMPTY, &b);
-	}
+	while (ok && command_line(&lines, &line))
+		ok = payload_add(&p, line);
+	payload_end(&p);
+	buf_release(&p.b);
 	command_addf(c, ING_ANSWER_EMPTY, "commit map @%c %s\n", ING_VERSION, map);
-	return true;
+	return ok;
 }
 
 /* An address changes only while nobody is sent there. */
@@ -146,7 +187,8 @@ bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct
 
 	for (size_t i = 0; ok && i < ARRAY_LEN(order); i++)
 		if (!sv_eq(was->maps[order[i]], is->maps[order[i]]))
-			ok = command_map(&c, ing_map_names[order[i]], is->maps[order[i]]);
+			ok = command_map_more(&c, ing_map_names[order[i]], was->maps[order[i]], is->maps[order[i]]) ||
+			     command_map(&c, ing_map_names[order[i]], is->maps[order[i]]);
 	ret->n = c.steps.n;
 	ret->p = ARENA_ARRAY(a, struct ing_step, c.steps.n);
 	if (c.steps.n)

@@ -25,8 +25,8 @@ struct ing_steps {
 	size_t n;
 };
 
-/* False: not by commands. A map is replaced as a whole in one instant; the sections that it leads to are there before.
- */
+/* False: not by commands. A map to which lines only come gets these; else it is replaced as a whole in one instant. The
+ * sections that it leads to are there before. */
 bool ing_steps_between(struct arena *a, const struct ing_conf *was, const struct ing_conf *is, struct ing_steps *ret);
 /* Is that the answer? version: set by that of ING_ANSWER_VERSION. */
 bool ing_step_answered(const struct ing_step *s, struct sv answer, uint64_t *version);

@@ -370,6 +370,7 @@ static void from_route_canary(struct from *f, const struct obj *ingress, const s
 		main->targets[0].weight -= MIN(weight, main->targets[0].weight);
 	main->targets[main->n_targets++] = (struct ing_target){
 		.backend = b,
+		.from = ingress,
 		.weight = weight,
 		.header = n->canary_header,
 		.header_value = n->canary_header_value,
@@ -377,21 +378,38 @@ static void from_route_canary(struct from *f, const struct obj *ingress, const s
 	};
 }
 
+/* Of an Ingress: shared by its routes, but for those that are rewritten, each in its own way. */
+struct shared_filters {
+	struct ing_filters plain, tls; /* without and with ssl_redirect */
+};
+
+static struct ing_filters *from_route_filters(struct from *f, struct shared_filters *s, bool tls, bool own)
+{
+	struct ing_filters *t = tls ? &s->tls : &s->plain, *copy;
+
+	if (!own)
+		return t;
+	copy = ARENA_NEW(f->a, struct ing_filters);
+	*copy = *t;
+	return copy;
+}
+
 static void from_rule(struct from *f, struct obj *ingress, const struct val *rule, const struct ing_annotations *n,
-		      const struct ing_filters *base, const struct strmap *tls)
+		      struct shared_filters *shared, const struct strmap *tls)
 {
 	VAL_EACH(val_get(rule, F_http, F_paths), p) {
 		struct ing_route r = { .from = ingress, .n_targets = 1 };
-		struct ing_filters *t = ARENA_NEW(f->a, struct ing_filters);
 		const struct ing_backend *b;
+		struct ing_filters *t;
 
-		*t = *base;
-		r.filters = t;
-		if (!from_route_host(f, ingress, val_get_str(rule, F_host), &r) ||
-		    !from_route_path(f, ingress, p, n, &r, t))
+		if (!from_route_host(f, ingress, val_get_str(rule, F_host), &r))
 			continue;
-		t->ssl_redirect =
-		    n->force_ssl_redirect || (n->ssl_redirect && (strmap_has(tls, SV("")) || strmap_has(tls, r.host)));
+		r.filters = t = from_route_filters(
+		    f, shared,
+		    n->force_ssl_redirect || (n->ssl_redirect && (strmap_has(tls, SV("")) || strmap_has(tls, r.host))),
+		    n->rewrite_target.n);
+		if (!from_route_path(f, ingress, p, n, &r, t))
+			continue;
 		b = from_backend(f, ingress, val_get(p, F_backend));
 		if (n->canary) {
 			from_route_canary(f, ingress, n, &r, b);
@@ -417,18 +435,20 @@ static void from_one(struct from *f, struct obj *ingress, bool canaries)
 {
 	_cleanup_(strmap_release) struct strmap tls = STRMAP_INIT;
 	struct ing_annotations n;
-	struct ing_filters *base;
+	struct shared_filters *shared;
 
 	if (sv_is(annotation_of(obj_root(ingress), "nginx.ingress.kubernetes.io/canary"), "true") != canaries)
 		return;
-	base = ARENA_NEW(f->a, struct ing_filters);
-	from_filters(f, ingress, &n, base);
+	shared = ARENA_NEW(f->a, struct shared_filters);
+	from_filters(f, ingress, &n, &shared->plain);
+	shared->tls = shared->plain;
+	shared->tls.ssl_redirect = true;
 	from_tls(f, ingress);
 	from_tls_names(ingress, &tls);
 	VAL_EACH(obj_get(ingress, F_spec, F_rules), rule)
-		from_rule(f, ingress, rule, &n, base, &tls);
+		from_rule(f, ingress, rule, &n, shared, &tls);
 	if (!n.canary)
-		from_fallback(f, ingress, base);
+		from_fallback(f, ingress, &shared->plain);
 }
 
 void ing_from_ingresses(struct arena *a, const struct ing_source *s, struct ing_model *ret)

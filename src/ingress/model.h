@@ -80,6 +80,7 @@ struct ing_filters {
 /* Who gets a request of a route. The first whose header or cookie says so; else by weight. */
 struct ing_target {
 	const struct ing_backend *backend; /* NULL: 503 */
+	const struct obj *from;		   /* the canary that wishes it; NULL: the route's own */
 	uint32_t weight;
 	struct sv header, header_value; /* value "": "always" and "never" */
 	struct sv cookie;		/* "always" and "never" */

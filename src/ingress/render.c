@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define SLOTS_MIN 4
+#define SPLIT_PARTS 1000000 /* of which weights are shares */
 
 const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map" };
 
@@ -24,8 +25,8 @@ struct known {
 	uint64_t number;
 	struct ing_endpoint *slots;
 	size_t n_slots;
-	bool meant;	/* in this rendering */
-	struct sv text; /* of this rendering */
+	bool meant;	      /* in this rendering */
+	struct sv name, text; /* of this rendering */
 	const struct ing_backend *backend;
 	const struct ing_filters *filters;
 };
@@ -36,6 +37,7 @@ struct render {
 	const struct ing_listen *listen;
 	struct lines maps[ING_MAPS];
 	VEC(struct known *) sections;
+	struct strmap met; /* filters and backend, as their addresses -> struct known * */
 	struct buf splits; /* rules of the frontend */
 	struct strmap split_done;
 	int longest_s;
@@ -173,10 +175,16 @@ static struct sv render_section(struct render *r, const struct ing_backend *b, c
 	struct ing_filters_out what = {
 		.text = &meaning, .name = SV("?"), .https_port = r->listen->https_port, .ctx = r
 	};
-	struct known *k;
-	struct sv name;
+	struct met {
+		const struct ing_filters *filters;
+		const struct ing_backend *backend;
+	} met = { route->filters, b ? b : &nobody };
+	struct sv met_key = sv_make((const char *)&met, sizeof(met)), name;
+	struct known *k = strmap_get(&r->met, met_key);
 
-	b = b ? b : &nobody;
+	if (k)
+		return k->name;
+	b = met.backend;
 	ing_filters_render(&what, route->filters);
 	if (what.values) /* they are those of one Ingress */
 		buf_printf(&meaning, "%.*s/%.*s\n", SV_ARG(obj_ns(route->from)), SV_ARG(obj_name(route->from)));
@@ -188,10 +196,11 @@ static struct sv render_section(struct render *r, const struct ing_backend *b, c
 		k->number = ++r->names->next;
 		strmap_set(&r->names->sections, buf_sv(&meaning), k);
 	}
-	name = arena_svf(r->a, "b%" PRIu64, k->number);
+	strmap_set(&r->met, met_key, k);
 	if (k->meant)
-		return name;
+		return k->name;
 	k->meant = true;
+	k->name = name = arena_svf(r->a, "b%" PRIu64, k->number);
 	k->backend = b;
 	k->filters = route->filters;
 	what.text = &text;
@@ -208,17 +217,15 @@ static struct sv render_section(struct render *r, const struct ing_backend *b, c
 
 static uint64_t render_number(struct render *r, struct sv meaning)
 {
-	struct strmap *m = &r->names->numbers;
-	uintptr_t n = (uintptr_t)strmap_get(m, meaning);
+	void **slot = strmap_slot(&r->names->numbers, meaning);
+	uintptr_t n = *slot ? (uintptr_t)*slot / 2 : (uintptr_t)++r->names->next;
 
-	if (!n) {
-		n = (uintptr_t)++r->names->next;
-		strmap_set(m, meaning, (void *)n);
-	}
+	*slot = (void *)(n * 2 + 1);
 	return n;
 }
 
-/* By header and cookie, which decide both ways; then by weight. */
+/* By header and cookie, which decide both ways; then by weight, whose bounds are values: they change while HAProxy
+ * runs. */
 static void split_rules(struct render *r, struct sv s, const struct ing_route *route, const struct sv *names)
 {
 	struct buf *b = &r->splits;
@@ -227,7 +234,7 @@ static void split_rules(struct render *r, struct sv s, const struct ing_route *r
 	for (size_t i = 0; i < route->n_targets; i++)
 		total += route->targets[i].weight;
 	buf_printf(b, "  acl %.*s var(txn.b) -m str %.*s\n", SV_ARG(s), SV_ARG(s));
-	buf_printf(b, "  http-request set-var(txn.n) rand(%" PRIu64 ") if %.*s\n", MAX(total, 1), SV_ARG(s));
+	buf_printf(b, "  http-request set-var(txn.n) rand(%d) if %.*s\n", SPLIT_PARTS, SV_ARG(s));
 	for (size_t i = 1; i < route->n_targets; i++) {
 		const struct ing_target *t = &route->targets[i];
 
@@ -255,11 +262,14 @@ static void split_rules(struct render *r, struct sv s, const struct ing_route *r
 				   SV_ARG(t->cookie));
 	}
 	for (size_t i = 1; i < route->n_targets; i++) {
+		struct sv key = arena_svf(r->a, "%.*s.w%zu", SV_ARG(s), i);
+
 		below += route->targets[i].weight;
-		if (route->targets[i].weight)
-			buf_printf(
-			    b, "  http-request set-var(txn.b) str(%.*s) if %.*s { var(txn.n) -m int lt %" PRIu64 " }\n",
-			    SV_ARG(names[i]), SV_ARG(s), below);
+		render_line(r, ING_MAP_VALUES, key, arena_svf(r->a, "%" PRIu64, below * SPLIT_PARTS / MAX(total, 1)));
+		buf_printf(b,
+			   "  http-request set-var(txn.w) str(%.*s),map_str(values.map) if %.*s\n"
+			   "  http-request set-var(txn.b) str(%.*s) if %.*s { var(txn.n),sub(txn.w) lt 0 }\n",
+			   SV_ARG(key), SV_ARG(s), SV_ARG(names[i]), SV_ARG(s));
 	}
 	buf_printf(b, "  http-request set-var(txn.b) str(%.*s) if %.*s\n", SV_ARG(names[0]), SV_ARG(s));
 }
@@ -278,8 +288,12 @@ static struct sv render_route(struct render *r, const struct ing_route *route)
 	for (size_t i = 0; i < route->n_targets; i++) {
 		const struct ing_target *t = &route->targets[i];
 
-		buf_printf(&meaning, " %.*s %u %.*s %.*s %.*s\n", SV_ARG(names[i]), t->weight, SV_ARG(t->header),
+		buf_printf(&meaning, " %.*s %.*s %.*s %.*s", SV_ARG(names[i]), SV_ARG(t->header),
 			   SV_ARG(t->header_value), SV_ARG(t->cookie));
+		/* Those of one canary have one weight, whichever route it is beside. */
+		if (t->from)
+			buf_printf(&meaning, " %.*s/%.*s", SV_ARG(obj_ns(t->from)), SV_ARG(obj_name(t->from)));
+		buf_addc(&meaning, '\n');
 	}
 	s = arena_svf(r->a, "s%" PRIu64, render_number(r, buf_sv(&meaning)));
 	if (!strmap_set(&r->split_done, s, r))
@@ -454,7 +468,7 @@ static void render_sections(struct render *r, struct buf *config, struct buf *sh
 		buf_addsv(config, k->text);
 		buf_addsv(shape, k->text);
 		out_servers(r, config, shape, k);
-		s->name = arena_svf(r->a, "b%" PRIu64, k->number);
+		s->name = k->name;
 		s->n_slots = k->n_slots;
 		s->slots = ARENA_ARRAY(r->a, struct ing_endpoint, k->n_slots);
 		if (k->n_slots)
@@ -480,6 +494,12 @@ static void names_sweep(struct ing_names *n)
 	}
 	strmap_release(&n->sections);
 	n->sections = left;
+	left = STRMAP_INIT;
+	STRMAP_EACH(&n->numbers, e)
+		if ((uintptr_t)e->value % 2)
+			strmap_set(&left, sv_make(e->key, e->key_n), (void *)((uintptr_t)e->value - 1));
+	strmap_release(&n->numbers);
+	n->numbers = left;
 }
 
 void ing_render(struct arena *a, struct ing_names *names, const struct ing_model *m, const struct ing_listen *l,
@@ -509,6 +529,7 @@ void ing_render(struct arena *a, struct ing_names *names, const struct ing_model
 	render_pems(&r, m, ret);
 	names_sweep(names);
 	vec_release(&r.sections);
+	strmap_release(&r.met);
 	strmap_release(&r.split_done);
 	buf_release(&r.splits);
 }

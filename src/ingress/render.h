@@ -32,7 +32,7 @@ struct ing_section {
 
 struct ing_names {
 	struct strmap sections; /* what it means -> its number, servers and whether it is still meant: render.c */
-	struct strmap numbers;	/* of choices, certificates: what it means -> its number */
+	struct strmap numbers;	/* of choices, certificates: what it means -> twice its number, 1 more: still meant */
 	uint64_t next;
 };
 void ing_names_release(struct ing_names *n);

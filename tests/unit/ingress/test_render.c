@@ -87,7 +87,8 @@ static void test_text(_unused_ void **state)
 					  "b4.root /x%20y\n"
 					  "b4.user.bob $apr1$abc$abcdefghijklmnopqrstuv\n"
 					  "b7.redirect https://n.org/\n"
-					  "s3.v1 v 1\n");
+					  "s3.v1 v 1\n"
+					  "s3.w1 200000\n");
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (sv_find_sv(c.config, sv_from(texts[i])) >= 0)
 			fail_msg("'%s' is in the configuration", texts[i]);
@@ -193,14 +194,91 @@ static void test_commands(_unused_ void **state)
 	kit_add(&k, KIT_INGRESS("j", "2", "", KIT_RULE("z.org", KIT_PATH("/", "Exact", "a"))));
 	kit_model(&k);
 	render(&k, &names, &c[3]);
-	assert_string_equal(steps(&k, &c[2], &c[3]),
-			    "prepare map exact.map\nadd map @# exact.map <<\nz.org/ b1\n\ncommit map @# exact.map\n");
+	assert_string_equal(steps(&k, &c[2], &c[3]), "add map exact.map <<\nz.org/ b1\n\n");
+	/* One that goes: all of the map, in one instant. */
+	assert_string_equal(steps(&k, &c[3], &c[2]), "prepare map exact.map\ncommit map @# exact.map\n");
 	/* Other filters: another section. */
 	kit_add(&k, KIT_INGRESS("l", "3", "'" KIT_N "app-root':'/x'", KIT_RULE("l.org", KIT_PATH("/", "Prefix", "a"))));
 	kit_model(&k);
 	render(&k, &names, &c[4]);
 	assert_string_equal(steps(&k, &c[3], &c[4]), "anew");
 	kit_release(&k);
+	ing_names_release(&names);
+}
+
+#define CANARY(weight)                                                                                              \
+	KIT_INGRESS("c", "3", "'" KIT_N "canary':'true','" KIT_N "canary-weight':'" weight "'",                     \
+		    KIT_RULE("x.org", KIT_PATH("/", "Prefix", "b") "," KIT_PATH("/y", "Prefix", "b")) "," KIT_RULE( \
+			"z.org", KIT_PATH("/", "Prefix", "b")))
+
+/* Weights are values: HAProxy is told them while it runs, all of them in one instant. */
+static void test_canary_weights(_unused_ void **state)
+{
+	struct kit k = { .m = { 0 } };
+	struct ing_names names = { .next = 0 };
+	struct ing_conf c[4];
+
+	kit_add(&k, KIT_CLASS);
+	kit_add(&k, KIT_SERVICE("a"));
+	kit_add(&k, KIT_SERVICE("b"));
+	kit_add(&k, KIT_INGRESS("i", "1", "",
+				KIT_RULE("x.org", KIT_PATH("/", "Prefix", "a") "," KIT_PATH("/y", "Prefix", "a"))));
+	kit_add(&k, KIT_INGRESS("j", "2", "", KIT_RULE("z.org", KIT_PATH("/", "Prefix", "a"))));
+	kit_add(&k, CANARY("20"));
+	kit_model(&k);
+	render(&k, &names, &c[0]);
+	assert_string_equal(buf_cstr(&k.said), "");
+	assert_sv(c[0].maps[ING_MAP_VALUES], "s3.w1 200000\n"); /* one choice for all three */
+	k.ingresses.n--;
+	kit_add(&k, CANARY("0"));
+	kit_model(&k);
+	render(&k, &names, &c[1]);
+	assert_sv(c[1].maps[ING_MAP_VALUES], "s3.w1 0\n");
+	assert_string_equal(steps(&k, &c[0], &c[1]),
+			    "prepare map values.map\nadd map @# values.map <<\ns3.w1 0\n\ncommit map @# values.map\n");
+	k.ingresses.n--;
+	kit_add(&k, CANARY("100"));
+	kit_model(&k);
+	render(&k, &names, &c[2]);
+	assert_sv(c[2].maps[ING_MAP_VALUES], "s3.w1 1000000\n");
+	/* Another canary beside another route has a weight of its own. */
+	k.ingresses.n--;
+	kit_add(&k, KIT_INGRESS("c", "3", "'" KIT_N "canary':'true','" KIT_N "canary-weight':'1'",
+				KIT_RULE("x.org", KIT_PATH("/", "Prefix", "b"))));
+	kit_add(&k, KIT_INGRESS("d", "3", "'" KIT_N "canary':'true','" KIT_N "canary-weight':'2'",
+				KIT_RULE("z.org", KIT_PATH("/", "Prefix", "b"))));
+	kit_model(&k);
+	render(&k, &names, &c[3]);
+	assert_sv(c[3].maps[ING_MAP_VALUES], "s3.w1 10000\ns4.w1 20000\n");
+	kit_release(&k);
+	ing_names_release(&names);
+}
+
+/* What is not meant any more has no name: neither sections, nor choices, nor certificates. */
+static void test_names_go(_unused_ void **state)
+{
+	struct ing_names names = { .next = 0 };
+	uint64_t last = 0;
+
+	for (int round = 0; round < 3; round++) {
+		struct kit k = { .m = { 0 } };
+		struct ing_certificate cert = { .key = SV("d/t"), .pem = SV("x\n") };
+		struct ing_conf c;
+
+		fill(&k);
+		cert.key = arena_svf(&k.a, "d/t%d", round);
+		k.m.certificates = &cert;
+		k.m.n_certificates = 1;
+		render(&k, &names, &c);
+		assert_int_equal(names.numbers.n, 2); /* a choice and a certificate */
+		assert_true(names.next > last);
+		last = names.next;
+		k.m.n_routes = k.m.n_certificates = 0;
+		render(&k, &names, &c);
+		assert_int_equal(names.numbers.n, 0);
+		assert_int_equal(names.sections.n, 0);
+		kit_release(&k);
+	}
 	ing_names_release(&names);
 }
 
@@ -239,10 +317,9 @@ static void test_answers(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_haproxy_takes_it),
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_text),	 cmocka_unit_test(test_haproxy_takes_it),
+		cmocka_unit_test(test_commands), cmocka_unit_test(test_canary_weights),
+		cmocka_unit_test(test_names_go), cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
