@@ -233,9 +233,16 @@ static void commit_free_addrs(struct netpol_track *t)
 
 static void commit_render(struct netpol_track *t, struct np_changes *c, struct buf *b)
 {
-	if (t->unknown)
+	/* Nobody is restricted any more: what else is in the table is dead, and packets need not pass it. */
+	bool last = t->there && t->combos.n == 0;
+
+	if (t->unknown || last)
 		np_render_remove(b, t->table);
 	t->unknown = false;
+	if (last) {
+		t->there = false;
+		return;
+	}
 	if (t->combos.n > 0 && !t->there) {
 		np_render_base(b, t);
 		t->there = true;

@@ -22,6 +22,8 @@ static void ready(struct pworld *w, struct arena *a, const char *pod, const char
 	commit(w);
 }
 
+#define REMOVED "add table inet tab\ndelete table inet tab\n"
+
 static void test_what_is_written(_unused_ void **state)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -30,7 +32,7 @@ static void test_what_is_written(_unused_ void **state)
 	pworld_init(&w);
 	nine_pods(&w);
 	/* an earlier run's table goes, and no other comes before it is needed */
-	assert_string_equal(buf_cstr(&w.last), "add table inet tab\ndelete table inet tab\n");
+	assert_string_equal(buf_cstr(&w.last), REMOVED);
 	put(&w, POLICY("x", "one", "'podSelector':{}," FROM_B));
 	assert_true(last_has(&w, "table inet tab {\n"));
 	assert_false(last_has(&w, "delete"));
@@ -60,11 +62,19 @@ static void test_what_is_written(_unused_ void **state)
 	drop_policy(&w, "x", "two");
 	assert_int_equal(last_count(&w, "delete chain"), 2);
 	assert_false(last_has(&w, "delete set"));
-	drop_policy(&w, "x", "one");
+	put(&w, POLICY("x", "one", "'podSelector':{}")); /* another version: its chains, and no set any more */
 	assert_int_equal(last_count(&w, "delete chain"), 2);
 	assert_int_equal(last_count(&w, "delete set"), 2);
+	drop_policy(&w, "x", "one"); /* nobody is restricted any more: with the table all of it goes */
+	assert_string_equal(buf_cstr(&w.last), REMOVED);
+	assert_false(netpol_track_there(w.t));
 	commit(&w);
 	assert_int_equal(w.last.n, 0);
+	expect(&w, TCP, 80, "+*/*>*/*");
+	put(&w, POLICY("x", "one", "'podSelector':{}," FROM_B)); /* and begins anew */
+	assert_true(sv_starts(buf_sv(&w.last), SV("table inet tab {\n")));
+	assert_int_equal(last_count(&w, " : goto pi"), 6);
+	expect(&w, TCP, 80, "-*/*>x/* +x/b>x/*");
 	pworld_release(&w);
 }
 
@@ -175,7 +185,7 @@ static void test_a_namespace_goes(_unused_ void **state)
 	assert_int_equal(netpol_track_policies(w.t), 1);
 	drop_pod(&w, "x", "c"); /* the last one */
 	assert_int_equal(netpol_track_policies(w.t), 0);
-	assert_true(last_has(&w, "delete set"));
+	assert_string_equal(buf_cstr(&w.last), REMOVED);
 	/* without pods here there is nothing to keep */
 	put(&w, POLICY("q", "one", "'podSelector':{}"));
 	netpol_track_policy(w.t, SV("q"), SV("one"), NULL, true);
