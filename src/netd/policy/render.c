@@ -23,19 +23,21 @@ void np_render_remove(struct buf *b, const char *table)
 
 bool netpol_track_is_fixed(struct sv chain)
 {
-	return sv_is(chain, "egress") || sv_is(chain, "ingress") || sv_is(chain, "forged") || sv_is(chain, "forged_in");
+	return sv_is(chain, "egress") || sv_is(chain, "ingress") || sv_is(chain, "egress_again") ||
+	       sv_is(chain, "ingress_again") || sv_is(chain, "forged") || sv_is(chain, "forged_in");
 }
 
 /* The bridge hands neighbour discovery of pods to us like everything else. */
-static void render_hook(struct buf *b, const struct netpol_track *t, const char *name, const char *end, int priority)
+static void render_hook(struct buf *b, const struct netpol_track *t, const char *name, const char *again,
+			const char *end, int priority)
 {
 	buf_printf(b,
-		   "\tchain %s {\n"
+		   "\tchain %s%s {\n"
 		   "\t\ttype filter hook forward priority %d; policy accept;\n"
 		   "\t\tct state established,related accept\n"
 		   "\t\ticmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, "
 		   "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept\n",
-		   name, priority);
+		   name, again, priority);
 	if (t->bridge)
 		buf_printf(b, "\t\tiifname \"%s\" oifname \"%s\" ip6 %s fe80::/10 drop\n", t->bridge, t->bridge, end);
 	buf_printf(b,
@@ -79,8 +81,13 @@ void np_render_base(struct buf *b, const struct netpol_track *t)
 		render_forged(b, t, "forged", "forward", away);
 		render_forged(b, t, "forged_in", "input", "");
 	}
-	render_hook(b, t, "egress", "saddr", 5);
-	render_hook(b, t, "ingress", "daddr", 6);
+	/* A commit is atomic for each lookup, not for a packet: one that met a base chain as it was before, and a map
+	 * as it is now, is sent to a new chain that was empty then, and falls out of it. By the second pair that is
+	 * over. */
+	for (int i = 0; i < 2; i++) {
+		render_hook(b, t, "egress", i ? "_again" : "", "saddr", 5 + 2 * i);
+		render_hook(b, t, "ingress", i ? "_again" : "", "daddr", 6 + 2 * i);
+	}
 	buf_adds(b, "}\n");
 }
 

@@ -36,7 +36,18 @@ static void test_what_is_written(_unused_ void **state)
 	put(&w, POLICY("x", "one", "'podSelector':{}," FROM_B));
 	assert_true(last_has(&w, "table inet tab {\n"));
 	assert_false(last_has(&w, "delete"));
-	assert_true(last_has(&w, "type filter hook forward priority 5; policy accept;\n"));
+	/* each direction twice, by chains of its own: a packet that a commit overtakes in one does not get through both
+	 */
+	for (int i = 0; i < 4; i++) {
+		static const char *const chains[] = { "egress", "ingress", "egress_again", "ingress_again" };
+
+		assert_true(last_has(&w, arena_printf(&a,
+						      "\tchain %s {\n"
+						      "\t\ttype filter hook forward priority %d; policy accept;\n",
+						      chains[i], 5 + i)));
+	}
+	assert_int_equal(last_count(&w, "\t\tip daddr vmap @ingress_4\n"), 2);
+	assert_int_equal(last_count(&w, "\t\tip saddr vmap @egress_4\n"), 2);
 	assert_int_equal(last_count(&w, "add chain inet tab pi"), 1); /* three pods share it */
 	assert_int_equal(last_count(&w, "add set inet tab p"), 2);    /* a set of each family */
 	assert_true(last_has(&w, " comment \"x/one\"\n"));
