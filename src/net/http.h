@@ -47,6 +47,7 @@ struct http_peer {
 	struct sv *organizations; /* n_organizations */
 	size_t n_organizations;
 	int64_t not_after_ns; /* its end, wall clock; connections outlive it */
+	char key_hash[65];    /* of its key, as key_hash() has it (key.h) */
 	struct sv address;    /* "127.0.0.1:41234" */
 };
 

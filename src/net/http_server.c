@@ -59,6 +59,8 @@ static void conn_read_cert(struct http_conn *c, SSL *ssl)
 		c->peer.bad_cert = true;
 		return;
 	}
+	if (!key_hash_of(X509_get0_pubkey(x), c->peer.key_hash))
+		c->peer.key_hash[0] = '\0';
 	c->peer.has_cert = true;
 	name = X509_get_subject_name(x);
 	n = X509_NAME_entry_count(name);

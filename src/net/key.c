@@ -106,16 +106,24 @@ static EVP_PKEY *key_of_any(struct sv pem)
 	return PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL);
 }
 
-int key_hash(struct sv pem, char ret[65], struct err *err)
+bool key_hash_of(EVP_PKEY *key, char ret[65])
 {
-	_cleanup_(pkey_freep) EVP_PKEY *key = key_of_any(pem);
 	unsigned char *der = NULL;
 	int n = key ? i2d_PUBKEY(key, &der) : -1;
 
 	ERR_clear_error();
 	if (n <= 0)
-		return err_set(err, ERR_INVALID, "there is no certificate, request or private key in it");
+		return false;
 	sha256_hex(sv_make((const char *)der, (size_t)n), ret);
 	OPENSSL_free(der);
+	return true;
+}
+
+int key_hash(struct sv pem, char ret[65], struct err *err)
+{
+	_cleanup_(pkey_freep) EVP_PKEY *key = key_of_any(pem);
+
+	if (!key_hash_of(key, ret))
+		return err_set(err, ERR_INVALID, "there is no certificate, request or private key in it");
 	return 0;
 }

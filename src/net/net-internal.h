@@ -38,6 +38,7 @@ bool cert_set_times(X509 *x, int64_t not_before_ns, int64_t not_after_ns);
 bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value);
 
 /* When a certificate ends (its notAfter), wall clock. */
+bool key_hash_of(EVP_PKEY *key, char ret[65]); /* as key_hash() (key.h); NULL has none */
 int cert_end(const X509 *x, int64_t *ret_ns);
 
 /* Turns OpenSSL's error queue into err (and empties it). Returns -1. Knows why a verification

@@ -241,6 +241,13 @@ def a_deleted_node_keeps_no_connections(c):
     c.kubectl("create", "-f", "-", *me, stdin=node)  # of the same name, seen by no sweep in between
     second = opened()
     equal(first.recv(1), b"", "of the Node that was deleted")
+    # Once the Node says which key is its machine's, that of another one is nobody.
+    by = {"Content-Type": "application/merge-patch+json"}
+    der = subprocess.run(["openssl", "pkey", "-in", f"{c.dir}/n7.key", "-pubout", "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
+    key = hashlib.sha256(der).hexdigest()
+    for said, code in ((key, 200), ("0" * 64, 401), ("server", 200), (key, 200)):
+        equal(c.request("PATCH", "/api/v1/nodes/n7", {"metadata": {"annotations": {"caravel.io/node-key": said}}}, by)[0], 200)
+        equal(c.request("GET", "/api/v1/nodes/n7", context=tls)[0], code, said)
     second.settimeout(0.5)
     try:
         raise Failed(f"the new Node's is ended: {second.recv(1)}")

@@ -3,6 +3,8 @@
  * would take turns. k3s keeps a password of each node for it; here the key itself is known, for its agent writes the
  * hash down on its Node.
  *
+ * Certificates that were given out for the name before are not taken, either (authn/authn.c).
+ *
  * Refused right at the creation and not by whoever approves, so that the machine which asks is told at once. A Node
  * without the annotation is an upstream kubelet's, of which nothing is known: as upstream, it may. */
 #include "apiserver/admission/plugins.h"

@@ -1,13 +1,17 @@
 #include "apiserver/authn.h"
 #include "apiserver/apiserver-internal.h"
 #include "apiserver/authz/authz-internal.h"
+#include "apiserver/authz/node.h"
 #include "apiserver/pki.h"
+#include "apiserver/watchcache.h"
 #include "apiserver/authn/bootstrap_token.h"
 #include "apiserver/authn/sa_token.h"
 #include "apiserver/authn/token_cache.h"
 #include "apiserver/authn/token_file.h"
 #include "base/buf.h"
 #include "base/strmap.h"
+#include "object/annotation.h"
+#include "object/node_labels.h"
 
 #define INVALID_TOKEN "invalid bearer token"
 
@@ -126,6 +130,20 @@ static int by_bearer(struct api_req *q, struct sv token, struct err *err)
 	return 0;
 }
 
+/* A Node whose agent is known by its key (admission/node_key.c) is nobody else: not the machine that was deleted and
+ * had the name before, nor one that asked for a certificate of that name before there was the Node. The annotation is
+ * the node's own to write; so nobody else is that node, or writes it. */
+static bool authn_is_another_machine(struct api_req *q, const struct http_peer *peer)
+{
+	struct sv node = node_identity(&q->user), known;
+	_cleanup_obj_ struct obj *o = node.n ? wc_get(q->server->wc, RES(core_nodes), SV(""), node) : NULL;
+
+	if (!o)
+		return false;
+	known = annotation_of(obj_root(o), NODE_KEY_ANNOTATION);
+	return known.n && !sv_is(known, NODE_KEY_SERVER) && !sv_is(known, peer->key_hash);
+}
+
 int authn_request(struct api_req *q, struct err *err)
 {
 	static const struct sv unauthenticated = { "system:unauthenticated", sizeof("system:unauthenticated") - 1 };
@@ -146,6 +164,11 @@ int authn_request(struct api_req *q, struct err *err)
 		q->user.expires_ns = peer->not_after_ns;
 		if (user_in_group(&q->user, SV(KUBELET_CLIENT_GROUP)))
 			return err_set(err, ERR_UNAUTHORIZED, "Unauthorized"); /* for kubelets only */
+		if (authn_is_another_machine(q, peer))
+			return err_set(
+			    err, ERR_UNAUTHORIZED,
+			    "Unauthorized: the Node of that name is another machine, or this one has lost its "
+			    "key (annotation " NODE_KEY_ANNOTATION ")");
 		return 0;
 	}
 	header = http_header_get(q->http, "authorization");
