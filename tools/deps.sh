@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a step needs, if they are missing: deps.sh build|run|test|bench
+# Installs the Debian packages a step needs, if they are missing: deps.sh build|run|guestbook|test|bench
 set -euo pipefail
 
 build="gcc meson ninja-build pkg-config python3 libuv1-dev libnghttp2-dev libssl-dev libyaml-dev
   zlib1g-dev libnftables-dev libmnl-dev
   libarchive-dev libhttp-parser-dev libldns-dev libcmocka-dev"
 run="curl containerd runc containernetworking-plugins nftables iproute2 procps busybox-static haproxy"
-test="$build $run clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm
-  dnsutils libc-ares-dev musl-tools nghttp2-server"
+guestbook="redis-server busybox-static python3"
+test="$build $run $guestbook clang libclang-rt-14-dev clang-format clang-tidy nghttp2-client curl unzip nodejs npm
+  dnsutils libc-ares-dev musl-tools nghttp2-server chromium-headless-shell"
 
 case "${1:-}" in
 build) want=$build ;;
 run) want="$build $run" ;;
+guestbook) want=$guestbook ;;
 test | bench) want=$test ;;
-*) echo "usage: deps.sh build|run|test|bench" >&2; exit 2 ;;
+*) echo "usage: deps.sh build|run|guestbook|test|bench" >&2; exit 2 ;;
 esac
 
 missing=()
