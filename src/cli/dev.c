@@ -11,6 +11,7 @@
 #include "client/https.h"
 #include "client/kubeconfig.h"
 #include "ev/ev.h"
+#include "kubelet/beneath.h"
 #include "kubelet/node_cleanup.h"
 #include "object/condition.h"
 
@@ -312,13 +313,30 @@ static int dev_ended(struct dev *d, int *ret_status)
 	return 0;
 }
 
+/* What a node said last, when that is a refusal to start: without it people would have to look. */
+static struct sv dev_last_words(struct arena *a, struct dev *d, int node)
+{
+	struct sv text = SV_NULL, line, last = SV_NULL;
+
+	if (beneath_tail(a, d->data_dir, arena_printf(a, "dev-%d.log", node), 2048, &text, NULL) < 0)
+		return SV_NULL;
+	while (sv_split(&text, '\n', &line))
+		if (line.n)
+			last = line;
+	return sv_starts(last, SV("caravel: ")) ? sv_sub(last, strlen("caravel: "), last.n) : SV_NULL;
+}
+
 static int dev_check_alive(struct dev *d, struct err *err)
 {
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
 	int status, node = dev_ended(d, &status);
+	struct sv words;
 
-	return node ? err_set(err, ERR_UNAVAILABLE, "node dev-%d has ended; '%s/dev-%d.log' says why", node,
-			      d->data_dir, node)
-		    : 0;
+	if (!node)
+		return 0;
+	words = dev_last_words(&a, d, node);
+	return err_set(err, ERR_UNAVAILABLE, "node dev-%d has ended%s%.*s; '%s/dev-%d.log' says %s", node,
+		       words.n ? ": " : "", SV_ARG(words), d->data_dir, node, words.n ? "more" : "why");
 }
 
 /* 1: the API serves, and its kubeconfig is there; 0: told to end. */

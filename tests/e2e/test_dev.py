@@ -212,6 +212,15 @@ def a_node_deleted_comes_back_as_itself(c):
     equal(len(c.get("node", "dev-2")["metadata"]["annotations"]["caravel.io/node-key"]), 64)
 
 
+def a_refused_flag_is_said(c):
+    """Not only in a log of a node that nobody has seen yet."""
+    for flag in ("--server-arg", "--agent-arg"):
+        r = subprocess.run([CARAVEL, "dev", "--nodes", "2", "--data-dir", c.dir + "/refused", flag, "--nosuch"], check=False,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, text=True)
+        equal(r.returncode, 1, r.stdout)
+        contains(r.stdout, "has ended: unknown flag '--nosuch'")
+
+
 def all_gone(c, before):
     for node in (1, 2):
         if c.node_pid(node) is None:
@@ -258,7 +267,7 @@ if __name__ == "__main__":
     with DevCluster(nodes=2) as cluster:
         status = main([all_nodes_are_there, pods_on_each, pods_reach_each_other, volumes_of_a_joined_node, images_for_all, a_name_that_is_there_is_nobody_elses, a_node_may_not_be_another,
                        a_node_killed_and_back, the_server_killed_and_back, a_token_taken_back, only_the_node_dials_out,
-                       a_partition, another_address, a_node_deleted_comes_back_as_itself], cluster)
+                       a_partition, another_address, a_node_deleted_comes_back_as_itself, a_refused_flag_is_said], cluster)
 
         def its_end_leaves_nothing(c):
             all_gone(c, machine)
