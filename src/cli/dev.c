@@ -362,15 +362,24 @@ static bool dev_is_ready(const struct obj *node, int64_t since_ns)
 	       beat_ns / NS_PER_SEC >= since_ns / NS_PER_SEC;
 }
 
-static int dev_count_ready(struct client *c, int nodes, int64_t since_ns)
+/* *ret_why (in a): what one that is not Ready says of it; NULL: none says anything. */
+static int dev_count_ready(struct client *c, int nodes, int64_t since_ns, struct arena *a, const char **ret_why)
 {
 	struct obj_list l = { 0 };
 	int ready = 0;
 
+	*ret_why = NULL;
 	if (client_list(c, RES(core_nodes), SV(""), NULL, &l, NULL) < 0)
 		return 0;
 	for (size_t i = 0; i < l.n; i++)
-		ready += dev_is_ready(l.items[i], since_ns);
+		if (dev_is_ready(l.items[i], since_ns)) {
+			ready++;
+		} else {
+			struct sv why = val_get_str(
+			    condition_find(obj_get(l.items[i], F_status, F_conditions), "Ready"), F_message);
+
+			*ret_why = arena_printf(a, "%.*s: %.*s", SV_ARG(obj_name(l.items[i])), SV_ARG(why));
+		}
 	obj_list_release(&l);
 	return MIN(ready, nodes);
 }
@@ -386,12 +395,15 @@ static int dev_wait_ready(struct dev *d, struct err *err)
 	if (kubeconfig_load(&d->arena, d->kubeconfig, NULL, &k, err) == 0)
 		c = client_kubeconfig_new(env, &k, "caravel-dev", err);
 	while (c) {
-		ready = dev_count_ready(c, d->nodes, since);
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *why;
+
+		ready = dev_count_ready(c, d->nodes, since, &a, &why);
 		if ((rc = dev_check_alive(d, err)) < 0 || ready == d->nodes)
 			break;
 		if (dev_now_ns() > deadline) {
-			log_warn(SYS, "not all nodes are Ready", "ready", "%d of %d; logs are in %s", ready, d->nodes,
-				 d->data_dir);
+			log_warn(SYS, "not all nodes are Ready", "ready", "%d of %d", ready, d->nodes, "why", "%s",
+				 why ? why : "no word", "logs", "%s", d->data_dir);
 			break;
 		}
 		if (!daemon_pause(LOOK_NS))

@@ -235,7 +235,8 @@ def left_to_somebody_else(c):
         return found["status"], found["message"]
     wait_for("the node", lambda: c.request("GET", "/api/v1/nodes/node-1")[0] == 200)
     said = wait_for("a word on the network", lambda: "network" in ready()[1] and ready())
-    equal(said[0], "False")
+    equal(said, ("False", "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+                 "message:Network plugin returns error: cni plugin not initialized"))
     inside = ["nsenter", f"--mount=/proc/{c.server_pid}/ns/mnt"]
     equal(subprocess.run([*inside, "ls", "/etc/cni/net.d"], check=True, stdout=subprocess.PIPE, text=True).stdout, "")
     conf = '{"cniVersion":"0.4.0","name":"theirs","plugins":[{"type":"bridge","bridge":"theirs0","ipam":{"type":"host-local","subnet":"10.99.0.0/24"}}]}'

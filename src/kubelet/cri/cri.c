@@ -39,8 +39,9 @@ static int cri_status(struct runtime *r, struct arena *a, bool *ret_runtime, boo
 		if (!ok && !ret_why->n) {
 			struct sv reason = pb_get_sv(f.bytes, 3), msg = pb_get_sv(f.bytes, 4);
 
-			*ret_why =
-			    arena_svf(a, "%.*s reason:%.*s message:%.*s", SV_ARG(type), SV_ARG(reason), SV_ARG(msg));
+			/* As upstream prints a condition; runbooks look for it. */
+			*ret_why = arena_svf(a, "%.*s=false reason:%.*s message:%.*s", SV_ARG(type), SV_ARG(reason),
+					     SV_ARG(msg));
 		}
 	}
 	return 0;
