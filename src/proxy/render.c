@@ -152,8 +152,9 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 		    "\t\tjump firewall\n"
 		    "\t}\n"
 		    "\tchain refused {\n"
-		    /* Linux clients take an ICMPv6 error for the first SYN for no answer, and wait a second. */
-		    "\t\tmeta nfproto ipv6 meta l4proto tcp reject with tcp reset\n"
+		    /* Not an ICMP error: the kernel sends a client one a second after the first few, and of
+		     * IPv6 Linux clients take one for the first SYN for no answer, and wait a second. */
+		    "\t\tmeta l4proto tcp reject with tcp reset\n"
 		    "\t\treject\n"
 		    "\t}\n"
 		    "\tchain refuse {\n");

@@ -320,7 +320,7 @@ class Cluster:
             c.request(method, path, body, h)
             r = c.getresponse()
             text = r.read()
-            if "json" in (r.getheader("Content-Type") or ""):
+            if method != "HEAD" and "json" in (r.getheader("Content-Type") or ""):
                 return r.status, json.loads(text), r.headers
             return r.status, text.decode(errors="replace"), r.headers
         finally:

@@ -291,7 +291,8 @@ class Backend(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -324,7 +325,7 @@ class Backend(http.server.BaseHTTPRequestHandler):
             self.answer(200, json.dumps({"method": self.command, "path": self.path, "body": body.decode(), "headers": seen}).encode(),
                         ("Content-Type", "application/json"))
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = any
+    do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = any
 
 
 def proxies(c):
@@ -361,11 +362,14 @@ spec: {{selector: {{app: behind}}, ports: [{{name: http, port: 80, targetPort: w
         equal(seen["headers"]["x-mine"], "1")
         equal(seen["headers"]["x-forwarded-uri"], base + "/proxy/a/b%2Fc")
         assert "authorization" not in seen["headers"], seen
-        for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             status, seen, _ = c.request(method, base + "/proxy/x", "b" * 1000)
             equal((status, seen["method"], seen["path"], len(seen["body"])), (200, method, "/x", 1000))
-        status, _, headers = c.request("GET", base + "/proxy?q=1")
-        equal((status, headers["Location"]), (301, base + "/proxy/?q=1"))
+        for method in ("GET", "HEAD"):
+            status, _, headers = c.request(method, base + "/proxy?q=1")
+            equal((status, headers["Location"]), (301, base + "/proxy/?q=1"))
+        equal([c.request(m, base + p)[0] for m, p in (("HEAD", "/proxy/x"), ("HEAD", "/proxy/teapot"), ("OPTIONS", ""), ("TRACE", "/proxy/x"))],
+              [200, 418, 405, 405])
         equal(c.request("GET", base + "/proxy/page")[1], f'<a href="{base}/proxy/next">x</a><a href="rel">y</a>')
         status, _, headers = c.request("GET", base + "/proxy/moved")
         equal((status, headers["Location"]), (302, base + "/proxy/there?x=1"))

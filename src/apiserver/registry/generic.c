@@ -46,23 +46,40 @@ static void serve_self(struct api_req *q)
 	}
 }
 
+static const struct sub_handler *own_handler(const struct api_req *q)
+{
+	for (const struct sub_handler *h = strategy_for(q->res)->subs; q->subresource.n && h && h->name; h++)
+		if (sv_is(q->subresource, h->name))
+			return h;
+	return NULL;
+}
+
+/* Is its method one that the resource or subresource may have at all? */
+static bool method_known(const struct api_req *q)
+{
+	const struct sub_handler *h = own_handler(q);
+
+	if (h && h->any_method && (sv_is(q->method, "HEAD") || sv_is(q->method, "OPTIONS")))
+		return true;
+	return q->verb < _VERB_MAX && !sv_is(q->method, "HEAD");
+}
+
 static void serve_subresource(struct api_req *q)
 {
-	const struct strategy *st = strategy_for(q->res);
+	const struct sub_handler *own = own_handler(q);
 
 	if (!q->sub) {
 		unknown(q);
 		return;
 	}
-	if (!(q->sub->verbs & (1u << q->verb))) {
+	/* What is no verb, as OPTIONS, is asked for here only where method_known(). */
+	if (q->verb < _VERB_MAX && !(q->sub->verbs & (1u << q->verb))) {
 		not_allowed(q);
 		return;
 	}
-	for (const struct sub_handler *h = st->subs; h && h->name; h++) {
-		if (sv_is(q->subresource, h->name)) {
-			h->serve(q);
-			return;
-		}
+	if (own) {
+		own->serve(q);
+		return;
 	}
 	if (sv_is(q->subresource, "scale") && q->sub->schema)
 		registry_scale(q);
@@ -103,15 +120,14 @@ static bool list_is_small(struct api_req *q)
 bool registry_is_small(struct api_req *q)
 {
 	static const char *const past[] = { "continue", "resourceVersionMatch" };
-	const struct strategy *st;
+	const struct sub_handler *own;
 	struct sv rev, text;
 
 	if (!q->res || (q->verb == VERB_GET && !q->subresource.n))
 		return true;
-	st = strategy_for(q->res);
-	for (const struct sub_handler *h = q->subresource.n ? st->subs : NULL; h && h->name; h++)
-		if (sv_is(q->subresource, h->name))
-			return h->streams;
+	own = own_handler(q);
+	if (own)
+		return own->streams;
 	if (q->verb != VERB_LIST)
 		return q->verb == VERB_GET || q->verb == VERB_WATCH || q->verb >= _VERB_MAX;
 	/* Reading them takes longer than the objects do. */
@@ -134,7 +150,7 @@ void registry_serve(struct api_req *q)
 		return;
 	}
 	warn_deprecated(q);
-	if (q->verb >= _VERB_MAX || sv_is(q->method, "HEAD")) {
+	if (!method_known(q)) {
 		not_allowed(q);
 		return;
 	}

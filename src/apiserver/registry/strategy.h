@@ -86,7 +86,8 @@ struct strategy {
 	const struct sub_handler {
 		const char *name;
 		void (*serve)(struct api_req *q);
-		bool streams; /* to its client or through it, which only its connection's loop does */
+		bool streams;	 /* to its client or through it, which only its connection's loop does */
+		bool any_method; /* HEAD and OPTIONS as well: whoever is behind it answers them */
 	} * subs;
 
 	/* Kinds that are not stored at all (TokenReview, SubjectAccessReview, Binding): answer q

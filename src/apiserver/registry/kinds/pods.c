@@ -360,7 +360,7 @@ static const struct sub_handler pod_subs[] = {
 	{ "exec", pod_exec, .streams = true },
 	{ "log", pod_log, .streams = true },
 	{ "portforward", pod_portforward, .streams = true },
-	{ "proxy", pod_proxy, .streams = true },
+	{ "proxy", pod_proxy, .streams = true, .any_method = true },
 	{ NULL, NULL, .streams = false },
 };
 
