@@ -491,9 +491,8 @@ struct val *status_compute(struct arena *a, const struct status_input *in)
 
 /* --- what to send --- */
 
-/* Lists merged by a key in a strategic merge patch: entries to set, and directives for those to drop. */
-static void status_merge_list(struct arena *a, struct val *patch, enum sym field, enum sym key, const struct val *old,
-			      const struct val *want, bool drop_others)
+/* Conditions are merged by their type: those of others stay. */
+static void status_merge_conditions(struct arena *a, struct val *patch, const struct val *old, const struct val *want)
 {
 	struct val *list = val_new_list(a);
 
@@ -501,7 +500,7 @@ static void status_merge_list(struct arena *a, struct val *patch, enum sym field
 		const struct val *before = NULL;
 
 		VAL_EACH(old, o)
-			if (sv_eq(val_get_str(o, key), val_get_str(w, key)))
+			if (sv_eq(val_get_str(o, F_type), val_get_str(w, F_type)))
 				before = o;
 		if (before && val_same(before, w))
 			continue;
@@ -517,20 +516,23 @@ static void status_merge_list(struct arena *a, struct val *patch, enum sym field
 			val_push(a, list, w);
 		}
 	}
-	VAL_EACH(drop_others ? old : NULL, o) {
-		bool kept = false;
-
-		VAL_EACH(want, w)
-			kept |= sv_eq(val_get_str(o, key), val_get_str(w, key));
-		if (!kept) {
-			struct val *d = val_push(a, list, val_new_map(a));
-
-			val_set_str_sv(a, d, SV("$patch"), SV("delete"));
-			val_set_str(a, d, key, val_get_str(o, key));
-		}
-	}
 	if (val_len(list))
-		val_set(a, patch, field, list);
+		val_set(a, patch, F_conditions, list);
+}
+
+/* Addresses are merged by themselves, too, and then a new one would stand before one that stays: but the first has to
+ * be the pod's, or its host's. */
+static void status_replace_list(struct arena *a, struct val *patch, enum sym field, const struct val *old,
+				const struct val *want)
+{
+	struct val *list;
+
+	if (val_same(old, want) || (!val_len(old) && !val_len(want)))
+		return;
+	list = val_set_list(a, patch, field);
+	val_set_str_sv(a, val_push(a, list, val_new_map(a)), SV("$patch"), SV("replace"));
+	VAL_EACH(want, w)
+		val_push(a, list, w);
 }
 
 /* A resize that is done leaves no condition behind. */
@@ -574,12 +576,10 @@ struct val *status_patch(struct arena *a, const struct val *old, const struct va
 		else if (!w && o && val_type(o) != VAL_NULL && (ours[i] == F_reason || ours[i] == F_message))
 			val_set(a, patch, ours[i], val_new_null(a));
 	}
-	status_merge_list(a, patch, F_conditions, F_type, val_member(old, F_conditions), val_member(want, F_conditions),
-			  false);
+	status_merge_conditions(a, patch, val_member(old, F_conditions), val_member(want, F_conditions));
 	drop_resize(a, patch, val_member(old, F_conditions), val_member(want, F_conditions));
-	status_merge_list(a, patch, F_hostIPs, F_ip, val_member(old, F_hostIPs), val_member(want, F_hostIPs), true);
+	status_replace_list(a, patch, F_hostIPs, val_member(old, F_hostIPs), val_member(want, F_hostIPs));
 	if (val_member(want, F_podIPs))
-		status_merge_list(a, patch, F_podIPs, F_ip, val_member(old, F_podIPs), val_member(want, F_podIPs),
-				  true);
+		status_replace_list(a, patch, F_podIPs, val_member(old, F_podIPs), val_member(want, F_podIPs));
 	return val_len(patch) ? patch : NULL;
 }

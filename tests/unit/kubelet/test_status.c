@@ -251,7 +251,7 @@ static void test_patch(void **state)
 	json_encode(&b, p);
 	assert_sv(buf_sv(&b),
 		  "{\"phase\":\"Running\",\"reason\":null,\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\","
-		  "\"message\":null}],\"podIPs\":[{\"ip\":\"2\"},{\"$patch\":\"delete\",\"ip\":\"1\"}]}");
+		  "\"message\":null}],\"podIPs\":[{\"$patch\":\"replace\"},{\"ip\":\"2\"}]}");
 	assert_null(status_patch(&A, want, want));
 	assert_null(status_patch(
 	    &A,
