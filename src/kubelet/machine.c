@@ -141,16 +141,28 @@ static bool machine_route_source(bool v6, struct ip_text *ret)
 bool machine_ip(bool v6, const char *iface, struct ip_text *ret)
 {
 	struct ifaddrs *list = NULL;
-	bool found = false;
+	struct ip_text source, one;
+	bool found = false, routed = !iface && machine_route_source(v6, &source);
 
-	if (!iface && machine_route_source(v6, ret))
-		return true;
-	if (getifaddrs(&list) < 0)
-		return false;
-	for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+	if (getifaddrs(&list) < 0) {
+		if (routed)
+			*ret = source;
+		return routed;
+	}
+	/* The first one, or the one that a route names. Where the link it leads over has none of its own, the kernel
+	 * takes any, one of our devices say: that is no better than none. */
+	for (struct ifaddrs *i = list; i; i = i->ifa_next) {
 		if (iface ? strcmp(i->ifa_name, iface) != 0 : !machine_link_counts(i->ifa_name))
 			continue;
-		found = i->ifa_flags & IFF_UP && machine_ip_usable(i->ifa_addr, v6, ret);
+		if (!(i->ifa_flags & IFF_UP) || !machine_ip_usable(i->ifa_addr, v6, &one))
+			continue;
+		if (!found)
+			*ret = one;
+		found = true;
+		if (!routed || strcmp(one.s, source.s) == 0) {
+			*ret = one;
+			break;
+		}
 	}
 	freeifaddrs(list);
 	return found;

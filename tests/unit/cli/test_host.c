@@ -94,7 +94,13 @@ static void test_node_ips(_unused_ void **state)
 	assert_string_equal(host_node_ips(&A, "192.0.2.1 2001:db8::1", NULL, both), "192.0.2.1 2001:db8::1");
 	found = host_node_ips(&A, "", "under", both);
 	assert_string_equal(found, "192.0.2.1 2001:db8::1");
-	/* It goes. */
+	/* The default route of IPv6 is by a link that has none, and the kernel would take one of a bridge of ours. */
+	ip("address flush dev under scope global");
+	ip("-6 address add fd00:42::1/64 dev cvlfar nodad");
+	ip("-6 route add default dev under");
+	assert_string_equal(host_node_ips(&A, found, NULL, both), "198.51.100.1");
+	assert_null(host_node_ips(&A, "", NULL, "fd00:42::/56"));
+	/* All of it goes. */
 	ip("address flush dev under");
 	assert_string_equal(host_node_ips(&A, found, NULL, both), "198.51.100.1");
 	assert_null(host_node_ips(&A, found, "under", both));
