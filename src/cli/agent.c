@@ -257,7 +257,7 @@ static int start_kubelet(struct agent *a, struct err *err)
 	if (start_podnet(a, err) < 0)
 		return -1;
 	look_at_resolv_conf(a);
-	if (a->home->serving(a->home->ctx, &a->arena, &cert, &key, err) < 0)
+	if (a->home->serving(a->home->ctx, a->node_ips, &a->arena, &cert, &key, err) < 0)
 		return -1;
 	a->kubelet = kubelet_new(
 	    &(struct kubelet_opts){

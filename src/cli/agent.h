@@ -50,9 +50,11 @@ struct agent_home {
 	 * and field manager, borrowed for the client's life. NULL: this home lets nobody do that; the part is left out.
 	 */
 	struct client *(*client)(void *ctx, enum agent_as who, const char *name);
-	/* The kubelet's serving certificate and key for its name and addresses, in a. Where the cluster signs it only
-	 * for a Node that is there, it is a provisional one of nobody's, and agent_serve_with() brings the real one. */
-	int (*serving)(void *ctx, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err);
+	/* The kubelet's serving certificate and key for its name and its addresses (agent_node_ips()), in a. Where the
+	 * cluster signs it only for a Node that is there, it is a provisional one of nobody's, and agent_serve_with()
+	 * brings the real one. */
+	int (*serving)(void *ctx, const char *node_ips, struct arena *a, struct sv *ret_cert, struct sv *ret_key,
+		       struct err *err);
 	const char *const *node_annotations; /* "k=v" that the Node gets, NULL-terminated */
 	struct sv ca_pem;		     /* whose clients the kubelet believes; for the agent's life */
 	bool (*given_up)(void);		     /* asked while something slow is waited for: true ends that */

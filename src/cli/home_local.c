@@ -23,11 +23,16 @@ static struct client *home_local_client(void *ctx, enum agent_as who, const char
 	return NULL;
 }
 
-static int home_local_serving(void *ctx, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err)
+static int home_local_serving(void *ctx, const char *node_ips, struct arena *a, struct sv *ret_cert, struct sv *ret_key,
+			      struct err *err)
 {
 	struct home_local *h = ctx;
 	const char *names[] = { h->o->node.node_name, "localhost", NULL };
-	const char *addrs[] = { h->o->node.node_ip, "127.0.0.1", h->o->node.node_ip_more, NULL };
+	const char *addrs[] = { "127.0.0.1", NULL, NULL, NULL };
+	struct sv rest = sv_from(node_ips), one;
+
+	for (size_t i = 1; i < ARRAY_LEN(addrs) - 1 && sv_split(&rest, ' ', &one); i++)
+		addrs[i] = arena_cstr(a, one);
 
 	return apiserver_issue_server_cert(h->api, a, h->user, names, addrs, ret_cert, ret_key, err);
 }

@@ -15,9 +15,12 @@
 #define TEND_NS (60 * NS_PER_SEC)
 #define LEARN_NS (300 * NS_PER_SEC)
 #define TELL_AFTER_NS (10 * NS_PER_SEC)
+#define ASK_NS (20 * NS_PER_MS)
 #define DAY_NS ((int64_t)24 * 3600 * NS_PER_SEC)
 
 static const struct retry_policy join_retry = { .first_ns = 100 * NS_PER_MS, .max_ns = 30 * NS_PER_SEC };
+/* Each refused request is an object that stays for an hour. */
+static const struct retry_policy refused_retry = { .first_ns = 30 * NS_PER_SEC, .max_ns = 900 * NS_PER_SEC };
 static const struct retry_policy answer_retry = { .first_ns = 20 * NS_PER_MS, .max_ns = 5 * NS_PER_SEC };
 
 /* --- joining --- */
@@ -208,12 +211,13 @@ static struct client *home_remote_client(void *ctx, enum agent_as who, const cha
 	return c;
 }
 
-static const char *serving_names(struct arena *a, const struct node_opts *o)
+static const char *serving_names(struct arena *a, const struct home_remote *h, const char *node_ips)
 {
-	return arena_printf(a, "%s %s", o->node_name, o->node_ip);
+	return arena_printf(a, "%s %s", h->o->node_name, node_ips);
 }
 
-static int home_remote_serving(void *ctx, struct arena *a, struct sv *ret_cert, struct sv *ret_key, struct err *err)
+static int home_remote_serving(void *ctx, const char *node_ips, struct arena *a, struct sv *ret_cert,
+			       struct sv *ret_key, struct err *err)
 {
 	struct home_remote *h = ctx;
 	const char *names[] = { h->o->node_name, NULL };
@@ -225,7 +229,7 @@ static int home_remote_serving(void *ctx, struct arena *a, struct sv *ret_cert, 
 	};
 
 	pthread_mutex_lock(&h->lock);
-	if (strcmp(h->id.serving_names, serving_names(a, h->o)) == 0) {
+	if (strcmp(h->id.serving_names, serving_names(a, h, node_ips)) == 0) {
 		*ret_cert = arena_sv(a, h->id.serving_cert);
 		*ret_key = arena_sv(a, h->id.serving_key);
 		pthread_mutex_unlock(&h->lock);
@@ -294,17 +298,23 @@ static void forget_request(struct home_remote *h, enum cert_for what)
 	h->certs[what].told = false;
 }
 
-/* Is the Node there, with the address that the certificate is to name? Whoever approves looks there. */
-static bool node_has_address(struct home_remote *h)
+/* Is the Node there, with the addresses that the certificate is to name? Whoever approves looks there. */
+static bool node_has_addresses(struct home_remote *h)
 {
+	struct sv rest = sv_from(agent_node_ips(h->agent)), one;
 	_cleanup_obj_ struct obj *o = NULL;
 
 	if (client_get(h->client, RES(core_nodes), SV(""), sv_from(h->o->node_name), &o, NULL) < 0)
 		return false;
-	VAL_EACH(obj_get(o, F_status, F_addresses), ad)
-		if (sv_is(val_get_str(ad, F_address), h->o->node_ip))
-			return true;
-	return false;
+	while (sv_split(&rest, ' ', &one)) {
+		bool found = false;
+
+		VAL_EACH(obj_get(o, F_status, F_addresses), ad)
+			found = found || sv_eq(val_get_str(ad, F_address), one);
+		if (!found)
+			return false;
+	}
+	return true;
 }
 
 static int remote_ask(struct home_remote *h, enum cert_for what, struct err *err)
@@ -317,8 +327,9 @@ static int remote_ask(struct home_remote *h, enum cert_for what, struct err *err
 		h->certs[what].key = h->id.key;
 	else if (key_new_ec(&h->certs[what].a, &h->certs[what].key, err) < 0)
 		return -1;
-	if (identity_request(h->client, &a, &h->id, what, h->o->node_ip, h->certs[what].key, &name, err) < 0)
+	if (identity_request(h->client, &a, &h->id, what, agent_node_ips(h->agent), h->certs[what].key, &name, err) < 0)
 		return -1;
+	h->certs[what].names = serving_names(&h->certs[what].a, h, agent_node_ips(h->agent));
 	h->certs[what].request = xstrndup(name.p, name.n);
 	h->certs[what].since_ns = env_mono_ns(h->env);
 	return 0;
@@ -343,11 +354,11 @@ static int take_serving_cert(struct home_remote *h, struct sv cert, struct err *
 	pthread_mutex_lock(&h->lock);
 	h->id.serving_cert = arena_sv(h->id.a, cert);
 	h->id.serving_key = arena_sv(h->id.a, h->certs[CERT_SERVING].key);
-	h->id.serving_names = serving_names(h->id.a, h->o);
+	h->id.serving_names = arena_strdup(h->id.a, h->certs[CERT_SERVING].names);
 	pthread_mutex_unlock(&h->lock);
 	if (agent_serve_with(h->agent, h->id.serving_cert, h->id.serving_key, err) < 0)
 		return -1;
-	log_info(SYS, "the kubelet serves with a certificate of the cluster", "address", "%s", h->o->node_ip);
+	log_info(SYS, "the kubelet serves with a certificate of the cluster", "for", "%s", h->id.serving_names);
 	return identity_save(&h->id, err);
 }
 
@@ -361,25 +372,32 @@ static int64_t tend_cert(struct home_remote *h, enum cert_for what)
 	struct sv cert;
 	int rc;
 
-	if (what == CERT_SERVING && strcmp(h->id.serving_names, serving_names(&a, h->o)) != 0)
-		renew = INT64_MIN;
-	else
-		renew = identity_renew_ns(what == CERT_CLIENT ? h->id.cert : h->id.serving_cert, h->spread_milli);
+	renew = identity_renew_ns(what == CERT_CLIENT ? h->id.cert : h->id.serving_cert, h->spread_milli);
+	if (what == CERT_SERVING) {
+		const char *names = serving_names(&a, h, agent_node_ips(h->agent));
+
+		if (strcmp(h->id.serving_names, names) != 0)
+			renew = INT64_MIN;
+		/* Whoever approves would wait for an address that this node has no more. */
+		if (h->certs[what].request && strcmp(h->certs[what].names, names) != 0)
+			forget_request(h, what);
+	}
 	if (!h->certs[what].request) {
 		if (now < renew)
 			return MIN(renew - now, TEND_NS);
-		if (what == CERT_SERVING && !node_has_address(h))
+		if (what == CERT_SERVING && !node_has_addresses(h))
 			return 200 * NS_PER_MS;
 		if (remote_ask(h, what, &err) < 0) {
 			log_warn(SYS, "cannot ask for a certificate", "error", "%s", err_msg(&err));
 			return 10 * NS_PER_SEC;
 		}
-		return 20 * NS_PER_MS;
+		return ASK_NS;
 	}
 	rc = identity_answer(h->client, &a, sv_from(h->certs[what].request), &cert, &why, &err);
 	waited = env_mono_ns(h->env) - h->certs[what].since_ns;
 	if (rc > 0) {
 		forget_request(h, what);
+		h->certs[what].refused = 0;
 		if ((what == CERT_CLIENT ? take_client_cert(h, cert, &err) : take_serving_cert(h, cert, &err)) == 0)
 			return NS_PER_SEC;
 	}
@@ -391,12 +409,13 @@ static int64_t tend_cert(struct home_remote *h, enum cert_for what)
 						     : "logs and exec do not reach this node yet",
 				 "what", "%s", why);
 		}
-		return MIN(MAX(waited / 4, 20 * NS_PER_MS), 30 * NS_PER_SEC);
+		return MIN(MAX(waited / 4, ASK_NS), 30 * NS_PER_SEC);
 	}
-	if (rc < 0 && (err.reason == ERR_FORBIDDEN || err.reason == ERR_NOT_FOUND))
-		forget_request(h, what); /* asked anew, after a pause */
 	log_warn(SYS, "no certificate yet", "error", "%s", err_msg(&err));
-	return 30 * NS_PER_SEC;
+	if (rc > 0 || (err.reason != ERR_FORBIDDEN && err.reason != ERR_NOT_FOUND))
+		return 30 * NS_PER_SEC;
+	forget_request(h, what); /* asked anew, after a pause */
+	return retry_pause_ns(&refused_retry, ++h->certs[what].refused);
 }
 
 /* The servers, by the endpoints of the Service `kubernetes`. */

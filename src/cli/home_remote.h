@@ -36,8 +36,10 @@ struct home_remote {
 	struct {
 		char *request; /* its name; NULL: none is under way */
 		struct sv key;
-		struct arena a; /* of key */
+		const char *names; /* of CERT_SERVING: as identity.serving_names */
+		struct arena a;	   /* of key and names */
 		int64_t since_ns;
+		uint64_t refused; /* how often, one after another */
 		bool told;
 	} certs[2]; /* by enum cert_for */
 	int64_t learnt_ns;

@@ -13,6 +13,7 @@
 
 #define PEM_MAX ((size_t)256 * 1024)
 #define NODE_GROUP "system:nodes"
+#define IDENTITY_IPS 4 /* a node tells one of each family */
 
 static const char *identity_path(const struct identity *id, const char *name)
 {
@@ -43,7 +44,7 @@ int64_t identity_renew_ns(struct sv cert_pem, int spread_milli)
 	life = to - from;
 	/* Signers say valid from 1970 or from some minutes ago: what counts is when it ends. */
 	life = MIN(life, (int64_t)365 * 24 * 3600 * NS_PER_SEC);
-	return to - life * (300 - spread_milli / 10) / 1000;
+	return to - life * (300 - spread_milli / 5) / 1000;
 }
 
 int identity_load(struct identity *id, struct arena *a, const char *data_dir, const char *node_name, const char *server,
@@ -145,7 +146,7 @@ void identity_keep_facts(const struct identity *id, const struct cluster_facts *
 
 /* --- requests --- */
 
-int identity_request(struct client *c, struct arena *a, const struct identity *id, enum cert_for what, const char *ip,
+int identity_request(struct client *c, struct arena *a, const struct identity *id, enum cert_for what, const char *ips,
 		     struct sv key, struct sv *ret_name, struct err *err)
 {
 	static const char *const usages[][3] = {
@@ -153,17 +154,20 @@ int identity_request(struct client *c, struct arena *a, const struct identity *i
 		[CERT_SERVING] = { "digital signature", "server auth", NULL },
 	};
 	static const char *const orgs[] = { NODE_GROUP, NULL };
-	const char *names[] = { id->node_name, NULL }, *ips[] = { ip, NULL };
+	const char *names[] = { id->node_name, NULL }, *addrs[IDENTITY_IPS + 1] = { NULL };
+	struct sv rest = sv_from(what == CERT_SERVING ? ips : ""), one;
 	const struct cert_opts o = {
 		.common_name = arena_printf(a, "system:node:%s", id->node_name),
 		.organizations = orgs,
 		.dns_names = what == CERT_SERVING ? names : NULL,
-		.ip_addrs = what == CERT_SERVING ? ips : NULL,
+		.ip_addrs = what == CERT_SERVING ? addrs : NULL,
 	};
 	_cleanup_obj_ struct obj *got = NULL;
 	struct val *doc = val_new_map(a), *spec, *list;
 	struct sv csr, same;
 
+	for (size_t i = 0; i < IDENTITY_IPS && sv_split(&rest, ' ', &one); i++)
+		addrs[i] = arena_cstr(a, one);
 	if (csr_make(a, &o, key, &csr, &same, err) < 0)
 		return -1;
 	val_set_cstr(a, doc, F_apiVersion, "certificates.k8s.io/v1");

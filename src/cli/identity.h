@@ -2,14 +2,14 @@
  *
  *	server-ca.crt			the CA that the token named; from then on nobody else is believed
  *	client-kubelet.key .crt		system:node:NAME. The key is made once and kept: it is what the cluster knows
- *the node by, so that no other machine takes its name (annotation NODE_KEY_ANNOTATION) serving-kubelet.key .crt
- *what the kubelet serves with; .names: the name and address it was made for
+ *					the node by, so that no other machine takes its name (NODE_KEY_ANNOTATION)
+ *	serving-kubelet.key .crt	what the kubelet serves with; .names: the name and addresses it was made for
  *	server, node-name		where and as what it joined
  *	servers				the list of servers.h
  *	facts.json			what the cluster said last: for a start while no server answers
  *
  * All 0600 in a directory 0700; with these a restart needs no token. Certificates are asked for by
- * CertificateSigningRequest and renewed when 70 to 80 % of their life is over.
+ * CertificateSigningRequest and renewed when 70 to 90 % of their life is over.
  */
 #pragma once
 
@@ -46,8 +46,8 @@ int64_t identity_renew_ns(struct sv cert_pem, int spread_milli);
 /* --- asking for certificates --- */
 
 enum cert_for { CERT_CLIENT, CERT_SERVING };
-/* Asks; *ret_name is the request's, in a. ip: of CERT_SERVING. */
-int identity_request(struct client *c, struct arena *a, const struct identity *id, enum cert_for what, const char *ip,
+/* Asks; *ret_name is the request's, in a. ips: of CERT_SERVING, separated by blanks. */
+int identity_request(struct client *c, struct arena *a, const struct identity *id, enum cert_for what, const char *ips,
 		     struct sv key, struct sv *ret_name, struct err *err);
 /* 1: signed, the certificate is in a; 0: not yet, *ret_why is what it waits for; -1: never: ERR_FORBIDDEN when it was
  * denied, ERR_NOT_FOUND when it is gone. Other failures are the transport's. */

@@ -150,7 +150,7 @@ static void test_renewal(void **state)
 
 	assert_int_equal(cert_make(&r->a, &o, r->ca, r->ca_key, &cert, &key, NULL), 0);
 	assert_int_equal(identity_renew_ns(cert, 0), NOW + 70 * DAY);
-	assert_int_equal(identity_renew_ns(cert, 1000), NOW + 80 * DAY);
+	assert_int_equal(identity_renew_ns(cert, 1000), NOW + 90 * DAY);
 	assert_true(identity_renew_ns(SV("no certificate"), 0) == INT64_MIN);
 }
 
