@@ -141,6 +141,7 @@ static void on_proxy_note(const char *what, void *ctx)
 int node_proxy_config(const struct node_opts *o, struct arena *a, struct proxy_config *c, struct err *err)
 {
 	proxy_config_defaults(c);
+	c->healthz_address = "[::]:10256"; /* of both families */
 	c->metrics_address = "";
 	c->conntrack_max_per_core = c->tcp_established_ns = c->tcp_close_wait_ns = 0;
 	for (const char *const *s = o->kube_proxy_args.list.p; s && *s; s++) {

@@ -2,6 +2,7 @@
 #include "cli/server.h"
 #include "base/crash.h"
 #include "base/file.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "cli/cidrs.h"
 #include "cli/daemon.h"
@@ -60,7 +61,7 @@ struct server {
 static size_t option_table(struct server_opts *o, struct option *t)
 {
 	const struct option rows[] = {
-		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (0.0.0.0)"),
+		ROW("bind-address", 0, OPT_STRING, bind_address, "ADDR", "listen address (all of this machine's)"),
 		ROW("https-listen-port", 0, OPT_INT, port, "N", "listen port (6443; 0: a free one)"),
 		ROW("advertise-address", 0, OPT_STRING, advertise_address, "ADDR",
 		    "address pods and nodes reach the server by (found)"),
@@ -126,7 +127,7 @@ static void defaults(struct server *s)
 		.node.data_dir = default_data_dir(&s->arena),
 		.node.ingress_http_port = 80,
 		.node.ingress_https_port = 443,
-		.bind_address = "0.0.0.0",
+		.bind_address = "::",
 		.kubeconfig_mode = "0600",
 		.node_port_range = "30000-32767",
 		.facts.cluster_domain = "cluster.local",
@@ -139,6 +140,7 @@ static void defaults(struct server *s)
 static int complete(struct server *s, struct err *err)
 {
 	struct server_opts *o = &s->o;
+	struct ip_addr ip;
 
 	if (server_check(o, err) < 0)
 		return -1;
@@ -155,7 +157,7 @@ static int complete(struct server *s, struct err *err)
 
 		/* A loopback address is none that a pod could use: then no endpoints are advertised. */
 		o->advertise_address = any ? host_address(&s->arena) : o->bind_address;
-		if (o->advertise_address && strncmp(o->advertise_address, "127.", 4) == 0)
+		if (o->advertise_address && ip_parse(sv_from(o->advertise_address), &ip) && ip_is_loopback(ip))
 			o->advertise_address = NULL;
 	}
 	if (node_opts_complete(&o->node, &s->arena, !o->disable_agent, err) < 0)

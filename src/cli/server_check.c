@@ -201,7 +201,7 @@ int server_explain_bind(const struct server_opts *o, struct err *err)
 	const char *todo = err->errnum == EADDRINUSE ? "stop the program that has it, or choose another port with "
 						       "--https-listen-port"
 			   : err->errnum == EADDRNOTAVAIL
-			       ? "--bind-address takes an address of this machine, or 0.0.0.0"
+			       ? "--bind-address takes an address of this machine, or :: for all"
 			   : err->errnum == EACCES ? "ports below 1024 need root"
 						   : NULL;
 	int e = err->errnum;

@@ -257,7 +257,7 @@ static void calmed(const struct http_peer *peer, const char *what, void *ctx)
 static struct http_server *start_http(struct kserver *s, int port, int listening_fd, struct err *err)
 {
 	return http_server_start(&s->loop, 1,
-				 &(struct http_server_opts){ .bind_address = "0.0.0.0",
+				 &(struct http_server_opts){ .bind_address = "::",
 							     .port = port,
 							     .listening_fd = listening_fd,
 							     .tls = s->tls,

@@ -295,17 +295,10 @@ static int framed_bind(const char *address, int port, struct err *err)
 struct framed_server *framed_listen(const struct framed_server_opts *o, struct err *err)
 {
 	struct framed_server *s;
-	struct err why = ERR_INIT;
-	int fd = framed_bind("::", o->port, &why), r;
+	int fd = framed_bind("::", o->port, err), r;
 
-	if (fd < 0 && why.errnum != EADDRINUSE) {
-		err_release(&why);
-		fd = framed_bind("0.0.0.0", o->port, &why);
-	}
-	if (fd < 0) {
-		(void)err_move(err, &why);
+	if (fd < 0)
 		return NULL;
-	}
 	s = xcalloc(1, sizeof(*s));
 	s->o = *o;
 	s->fd = fd;

@@ -156,7 +156,7 @@ void http_tunnel_close_patiently(struct http_tunnel *t, int64_t ns); /* as strea
 /* --- the server --- */
 
 struct http_server_opts {
-	const char *bind_address; /* "0.0.0.0", "::", or "unix:/path" */
+	const char *bind_address; /* "::" (all), "0.0.0.0" (of IPv4), or "unix:/path" */
 	int port;		  /* 0: any; http_server_port() tells */
 	int listening_fd;	  /* > 0: a socket that is bound already, taken even on failure; else bind_address is */
 	struct tls_ctx *tls;	  /* borrowed; NULL: plain */

@@ -162,6 +162,7 @@ int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *er
 int sock_bind_tcp(const char *address, int port, struct err *err)
 {
 	const int one = 1, zero = 0;
+	bool all = strcmp(address, "::") == 0;
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
 	const struct sockaddr *sa = (struct sockaddr *)&in;
@@ -175,6 +176,8 @@ int sock_bind_tcp(const char *address, int port, struct err *err)
 		return err_set(err, ERR_INVALID, "listening on '%s': not an address", address);
 	}
 	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 && all)
+		return sock_bind_tcp("0.0.0.0", port, err);
 	if (fd < 0)
 		return err_set_errno(err, errno, "listening on '%s'", address);
 	/* Accepted sockets inherit these. */
@@ -186,5 +189,7 @@ int sock_bind_tcp(const char *address, int port, struct err *err)
 		return fd;
 	e = errno;
 	close(fd);
+	if (all && e == EADDRNOTAVAIL) /* IPv6 is there, and turned off */
+		return sock_bind_tcp("0.0.0.0", port, err);
 	return err_set_errno(err, e, "listening on '%s' port %d", address, port);
 }

@@ -18,8 +18,8 @@ int64_t sock_deadline(int64_t timeout_ns); /* from now; timeout_ns <= 0: none */
  * Returns the descriptor, or -1: ERR_TIMEOUT, ERR_UNAVAILABLE. */
 int sock_connect(const char *host, int port, int64_t deadline_ns, struct err *err);
 
-/* A socket at an address as text and a port (0: a free one), to be listened on: one of "::" takes IPv4, too. -1 with
- * err->errnum, ERR_INVALID of what is no address. */
+/* A socket at an address as text and a port (0: a free one), to be listened on: one of "::" takes IPv4, too, and that
+ * alone where the kernel has no IPv6. -1 with err->errnum, ERR_INVALID of what is no address. */
 int sock_bind_tcp(const char *address, int port, struct err *err);
 
 /* Waits for POLLIN or POLLOUT. Returns the events that came (with POLLHUP and POLLERR), or 0 at

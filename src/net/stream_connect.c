@@ -266,7 +266,10 @@ struct stream *stream_connect(struct ev_loop *l, const struct stream_target *t, 
 	s->dial = d;
 	d->s = s;
 	d->req.data = d;
-	d->where.p = strncmp(t->host, "unix:", 5) == 0 ? xstrdup(t->host) : xasprintf("%s:%d", t->host, t->port);
+	if (strncmp(t->host, "unix:", 5) == 0)
+		d->where.p = xstrdup(t->host);
+	else
+		d->where.p = xasprintf(strchr(t->host, ':') ? "[%s]:%d" : "%s:%d", t->host, t->port);
 	d->where.n = strlen(d->where.p);
 	if (timeout_ns > 0)
 		s->timer = ev_timer_start(l, timeout_ns, 0, dial_on_timeout, s);

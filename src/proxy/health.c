@@ -277,10 +277,6 @@ static void phealth_port_open(struct proxy_health *h, struct health_port *p)
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
 	p->http = phealth_listen(h, "::", p->port, on_service_request, p, &err);
-	if (!p->http && err.errnum == EAFNOSUPPORT) {
-		err_release(&err);
-		p->http = phealth_listen(h, "0.0.0.0", p->port, on_service_request, p, &err);
-	}
 	if (!p->http)
 		log_kv(LVL_WARN, "proxy", "a health check node port is not served, load balancers see nothing here",
 		       "namespace", p->ns, "service", p->name, "error", err_msg(&err), NULL);
