@@ -51,7 +51,13 @@ int cli_fail_err(struct err *err); /* prints and releases it */
 
 /* --- options: flags, the configuration file and the environment, one table a command --- */
 
-enum option_kind { OPT_BOOL, OPT_STRING, OPT_INT, OPT_LIST /* repeatable, also comma-separated */ };
+enum option_kind {
+	OPT_BOOL,
+	OPT_STRING,
+	OPT_INT,
+	OPT_LIST, /* repeatable, also comma-separated */
+	OPT_ARGS, /* repeatable; flags of another program, whose values may hold commas */
+};
 
 struct string_list {
 	VEC(const char *) list; /* NULL-terminated by cli_options_parse() */

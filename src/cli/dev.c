@@ -36,7 +36,7 @@
 
 struct dev {
 	struct arena arena;
-	const char *data_dir, *kubeconfig;
+	const char *data_dir, *kubeconfig, *cluster_cidr, *service_cidr;
 	int nodes, port;
 	bool debug;
 	struct string_list server_args, agent_args;
@@ -241,6 +241,7 @@ static void dev_say(const char *what, void *ctx)
 
 static int dev_make_net(struct dev *d, struct err *err)
 {
+	static const char *const forwarding[] = { "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding" };
 	struct sysctls s;
 	struct sv routes;
 
@@ -250,9 +251,10 @@ static int dev_make_net(struct dev *d, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE,
 			       "all of 198.18.0.0/15 is in use on this machine: nodes find no addresses");
 	sysctls_init(&s, claim_settings(d->claim));
-	if (!sysctl_ensure(&s, "net/ipv4/ip_forward", "1"))
-		log_warn(SYS, "net.ipv4.ip_forward cannot be set: nodes do not reach the outside", "see", "%s",
-			 "sysctl net.ipv4.ip_forward=1");
+	for (int v6 = 0; v6 < 2; v6++)
+		if (d->net.has[v6] && !sysctl_ensure(&s, forwarding[v6], "1"))
+			log_warn(SYS, "a setting cannot be made: nodes do not reach the outside", "what", "%s",
+				 forwarding[v6]);
 	sysctls_release(&s);
 	return dev_net_up(&d->net, d->nodes, err);
 }
@@ -273,7 +275,7 @@ static int dev_start_node(struct dev *d, int node, struct err *err)
 {
 	struct arena *a = &d->arena;
 	const char *dir = dev_node_dir(a, d->data_dir, node), *sys = arena_printf(a, "%s/sys", dir),
-		   *ip = dev_net_address(&d->net, a, node), *server = dev_net_address(&d->net, a, 1);
+		   *server = dev_net_address(&d->net, a, 1, d->net.first);
 	const struct string_list *more = node == 1 ? &d->server_args : &d->agent_args;
 	struct dev_words w = { 0 };
 
@@ -284,13 +286,18 @@ static int dev_start_node(struct dev *d, int node, struct err *err)
 	dev_add(&w, "--config", "/dev/null"); /* the machine's own is not this cluster's */
 	dev_add(&w, "--data-dir", dir);
 	dev_add(&w, "--node-name", arena_printf(a, "dev-%d", node));
-	dev_add(&w, "--node-ip", ip);
+	dev_add(&w, "--node-ip", dev_net_addresses(&d->net, a, node));
 	if (node == 1) {
-		dev_add(&w, "--bind-address", ip);
+		dev_add(&w, "--bind-address", server);
 		dev_add(&w, "--https-listen-port", arena_printf(a, "%d", d->port));
 		dev_add(&w, "--write-kubeconfig", d->kubeconfig);
+		if (d->cluster_cidr)
+			dev_add(&w, "--cluster-cidr", d->cluster_cidr);
+		if (d->service_cidr)
+			dev_add(&w, "--service-cidr", d->service_cidr);
 	} else {
-		dev_add(&w, "--server", arena_printf(a, "https://%s:%d", server, d->port));
+		dev_add(&w, "--server",
+			arena_printf(a, d->net.first ? "https://[%s]:%d" : "https://%s:%d", server, d->port));
 		dev_add(&w, "--token-file", arena_printf(a, "%s/server/node-token", dev_node_dir(a, d->data_dir, 1)));
 	}
 	for (const char *const *m = more->list.p; m && *m; m++)
@@ -486,9 +493,12 @@ static int dev_options(struct dev *d, int argc, char **argv, bool start, struct 
 		{ "https-listen-port", 0, OPT_INT, &d->port, "N", "of the API, on the first node's address (6443)" },
 		{ "write-kubeconfig", 'o', OPT_STRING, &d->kubeconfig, "FILE",
 		  "admin kubeconfig (DIR/kubeconfig.yaml)" },
-		{ "server-arg", 0, OPT_LIST, &d->server_args, "FLAG",
+		{ "cluster-cidr", 0, OPT_STRING, &d->cluster_cidr, "CIDR",
+		  "addresses of pods; nodes have the same families: 10.42.0.0/16,fd00:42::/56 gives them both" },
+		{ "service-cidr", 0, OPT_STRING, &d->service_cidr, "CIDR", "addresses of Services" },
+		{ "server-arg", 0, OPT_ARGS, &d->server_args, "FLAG",
 		  "a further flag of the first node's caravel server" },
-		{ "agent-arg", 0, OPT_LIST, &d->agent_args, "FLAG",
+		{ "agent-arg", 0, OPT_ARGS, &d->agent_args, "FLAG",
 		  "a further flag of the other nodes' caravel agent" },
 		{ "debug", 0, OPT_BOOL, &d->debug, NULL, "log more" },
 	};
@@ -514,6 +524,13 @@ static int dev_options(struct dev *d, int argc, char **argv, bool start, struct 
 	if (!d->kubeconfig)
 		d->kubeconfig = arena_printf(&d->arena, "%s/kubeconfig.yaml", d->data_dir);
 	dev_net_init(&d->net, d->data_dir);
+	if (d->cluster_cidr && !dev_net_families(&d->net, d->cluster_cidr))
+		return err_set(err, ERR_INVALID,
+			       "--cluster-cidr takes a range like 10.42.0.0/16, or one of each family like "
+			       "10.42.0.0/16,fd00:42::/56, not '%s'",
+			       d->cluster_cidr);
+	if (d->net.first && !d->net.has[0] && !d->service_cidr)
+		d->service_cidr = "fd00:43::/112";
 	return 0;
 }
 

@@ -33,7 +33,7 @@ size_t node_option_table(struct node_opts *o, struct option *t)
 		    "network interface by which other nodes' pods are reached (that of --node-ip)"),
 		ROW("node-label", 0, OPT_LIST, node_labels, "K=V", "labels of this node"),
 		ROW("node-taint", 0, OPT_LIST, node_taints, "K=V:EFFECT", "taints of this node when it is new"),
-		ROW("kube-proxy-arg", 0, OPT_LIST, kube_proxy_args, "F=V",
+		ROW("kube-proxy-arg", 0, OPT_ARGS, kube_proxy_args, "F=V",
 		    "a flag of kube-proxy for this node's service proxy, nodeport-addresses=primary say"),
 		ROW("pod-max-pids", 0, OPT_INT, pod_max_pids, "N",
 		    "processes a pod may have (4096, on small machines fewer); -1: no limit"),

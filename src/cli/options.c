@@ -62,6 +62,10 @@ static int options_set(struct arena *a, const struct option *o, struct sv value,
 				vec_push(&l->list, arena_cstr(a, item));
 		return 0;
 	}
+	case OPT_ARGS:
+		if (value.n)
+			vec_push(&((struct string_list *)o->value)->list, arena_cstr(a, value));
+		return 0;
 	}
 	return 0;
 }
@@ -248,7 +252,7 @@ int cli_options_parse(struct arena *a, const struct option *table, size_t n, int
 		}
 	}
 	for (size_t i = 0; i < n; i++)
-		if (table[i].kind == OPT_LIST) {
+		if (table[i].kind == OPT_LIST || table[i].kind == OPT_ARGS) {
 			struct string_list *l = table[i].value;
 
 			vec_push(&l->list, NULL);

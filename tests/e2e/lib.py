@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -343,7 +344,7 @@ class DevCluster(Cluster):
         if wait:
             wait_for("all nodes to be Ready", self.said_ready, 60)
             with open(self.kubeconfig, encoding="utf-8") as f:
-                self.host = f.read().split("server: https://")[1].split(":")[0]
+                self.host = re.search(r"server: https://(\S+):\d+", f.read()).group(1).strip("[]")
         return self
 
     def said_ready(self):

@@ -157,8 +157,19 @@ static void test_names_of_networks(void **state)
 	assert_int_equal(n.base & 255, 0);
 	assert_false(dev_net_choose(&n, sv_from(routes))); /* all of it leads elsewhere */
 	n.base = 0xc6120500;
-	assert_string_equal(dev_net_address(&n, &a, 0), "198.18.5.1");
-	assert_string_equal(dev_net_address(&n, &a, DEV_NODES_MAX), "198.18.5.60");
+	assert_string_equal(dev_net_address(&n, &a, 0, false), "198.18.5.1");
+	assert_string_equal(dev_net_addresses(&n, &a, DEV_NODES_MAX), "198.18.5.60");
+	assert_true(dev_net_families(&n, "10.42.0.0/16,fd00:42::/56"));
+	n.prefix = (struct ip_addr){ { 0xfd, 1, 2, 3, 4, 5 } };
+	assert_string_equal(dev_net_addresses(&n, &a, 1), "198.18.5.11,fd01:203:405::11");
+	assert_true(dev_net_families(&n, "fd00:42::/56, 10.42.0.0/16"));
+	assert_string_equal(dev_net_addresses(&n, &a, DEV_NODES_MAX), "fd01:203:405::60,198.18.5.60");
+	assert_true(dev_net_families(&n, "fd00:42::/56"));
+	assert_string_equal(dev_net_addresses(&n, &a, 2), "fd01:203:405::12");
+	assert_false(dev_net_families(&n, "fd00:42::/56,x") || dev_net_families(&n, ""));
+	/* What is not of the name's hash is nobody's to choose. */
+	assert_int_equal(other.prefix.b[0], 0xfd);
+	assert_memory_not_equal(other.prefix.b + 1, n.prefix.b + 1, 5);
 }
 
 int main(void)

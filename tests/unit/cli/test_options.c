@@ -11,17 +11,16 @@ struct values {
 	const char *dir;
 	int port;
 	bool quiet;
-	struct string_list names;
-	struct option table[4];
+	struct string_list names, args;
+	struct option table[5];
 };
 
 static void setup(struct values *v)
 {
 	const struct option table[] = {
-		{ "data-dir", 'd', OPT_STRING, &v->dir, "DIR", "" },
-		{ "port", 'p', OPT_INT, &v->port, "N", "" },
-		{ "quiet", 0, OPT_BOOL, &v->quiet, NULL, "" },
-		{ "name", 0, OPT_LIST, &v->names, "NAME", "" },
+		{ "data-dir", 'd', OPT_STRING, &v->dir, "DIR", "" }, { "port", 'p', OPT_INT, &v->port, "N", "" },
+		{ "quiet", 0, OPT_BOOL, &v->quiet, NULL, "" },	     { "name", 0, OPT_LIST, &v->names, "NAME", "" },
+		{ "arg", 0, OPT_ARGS, &v->args, "FLAG", "" },
 	};
 
 	memset(v, 0, sizeof(*v));
@@ -48,16 +47,21 @@ static void test_forms(void **state)
 
 	(void)state;
 	setup(&v);
-	assert_int_equal(
-	    parse(&v, &a, NULL, &err,
-		  ARGS(S("--data-dir=/x"), S("-p"), S("7"), S("--quiet"), S("--name"), S("a,b"), S("--name=c"))),
-	    0);
+	assert_int_equal(parse(&v, &a, NULL, &err,
+			       ARGS(S("--data-dir=/x"), S("-p"), S("7"), S("--quiet"), S("--name"), S("a,b"),
+				    S("--name=c"), S("--arg=--cidr=a,b"), S("--arg"), S("c"))),
+			 0);
+	/* Flags of another program are not taken apart. */
+	assert_string_equal(v.args.list.p[0], "--cidr=a,b");
+	assert_string_equal(v.args.list.p[1], "c");
+	assert_null(v.args.list.p[2]);
 	assert_string_equal(v.dir, "/x");
 	assert_int_equal(v.port, 7);
 	assert_true(v.quiet);
 	assert_string_equal(v.names.list.p[2], "c");
 	assert_null(v.names.list.p[3]);
 	string_list_release(&v.names);
+	string_list_release(&v.args);
 }
 
 static void check_bad(const char *part, char **argv)
@@ -72,6 +76,7 @@ static void check_bad(const char *part, char **argv)
 		fail_msg("'%s' does not say '%s'", err_msg(&err), part);
 	err_release(&err);
 	string_list_release(&v.names);
+	string_list_release(&v.args);
 }
 
 static void test_bad(void **state)
@@ -107,6 +112,7 @@ static void test_flags_win(void **state)
 	assert_string_equal(v.names.list.p[0], "x1");
 	assert_string_equal(v.names.list.p[1], "true"); /* YAML 1.1 */
 	string_list_release(&v.names);
+	string_list_release(&v.args);
 
 	fd = open(path, O_WRONLY | O_TRUNC);
 	assert_true(dprintf(fd, "wrong-key: 1\n") > 0);
@@ -116,6 +122,7 @@ static void test_flags_win(void **state)
 	assert_non_null(strstr(err_msg(&err), "'wrong-key', which is no option"));
 	err_release(&err);
 	string_list_release(&v.names);
+	string_list_release(&v.args);
 	unlink(path);
 }
 
