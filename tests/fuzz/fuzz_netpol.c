@@ -20,7 +20,7 @@ static void take(struct netpol_track *t, const struct val *v, int64_t rev)
 
 static void commit(struct netpol_track *t)
 {
-	static const char ours[] = "abcdefghijklmnopqrstuvwxyz0123456789_-.:,;{}@\"/ \t\n";
+	static const char ours[] = "abcdefghijklmnopqrstuvwxyz0123456789_-.:,;{}@\"/!*= \t\n";
 	_cleanup_(buf_release) struct buf b = BUF_INIT;
 
 	netpol_track_commit(t, &b);

@@ -170,6 +170,7 @@ static void known_drop_version(struct netpol_track *t, struct np_ns *ns, struct 
 	_cleanup_(buf_release) struct buf key = BUF_INIT;
 
 	strmap_del(&t->policies, known_version_key(&key, v));
+	ns->n_sets -= v->p.n_sets;
 	vec_remove_swap(&ns->versions, v->at);
 	if (v->at < ns->versions.n)
 		ns->versions.p[v->at]->at = v->at;
@@ -192,7 +193,8 @@ void netpol_track_policy(struct netpol_track *t, struct sv name_space, struct sv
 	if (v)
 		known_drop_version(t, ns, v);
 	if (o) {
-		v = np_version_new(t, o);
+		v = np_version_new(t, ns, o);
+		ns->n_sets += v->p.n_sets;
 		v->at = ns->versions.n;
 		vec_push(&ns->versions, v);
 		strmap_set(&t->policies, known_version_key(&key, v), v);

@@ -1,5 +1,6 @@
 #include "netd/policy/model.h"
 
+#include "base/strmap.h"
 #include "codec/json.h"
 #include "pod/pod_phase.h"
 
@@ -247,8 +248,45 @@ static void netpol_ports_read(struct arena *a, const struct val *list, struct ne
 
 /* --- policies --- */
 
-static void netpol_rules_read(struct arena *a, const struct val *list, enum sym peers, struct netpol_policy *p,
-			      enum netpol_dir d)
+/* Selections and names of ports: each is two sets in the kernel, which looks through all of a table's for each. */
+struct netpol_budget {
+	struct strmap seen;
+	size_t max;
+	bool cut;
+};
+
+static bool netpol_affords(struct netpol_budget *b, const char *kind, struct sv text)
+{
+	_cleanup_free_ char *key = xasprintf("%s:%.*s", kind, SV_ARG(text));
+
+	if (strmap_has(&b->seen, sv_from(key)))
+		return true;
+	if (b->seen.n >= b->max) {
+		b->cut = true;
+		return false;
+	}
+	strmap_set(&b->seen, sv_from(key), b);
+	return true;
+}
+
+/* What is too much allows nothing. */
+static void netpol_rule_bound(struct netpol_budget *b, struct netpol_rule *r)
+{
+	if (r->n_peers && !netpol_affords(b, "pods", r->selection))
+		r->n_peers = 0;
+	for (int k = 0; k < NETPOL_PROTOS; k++) {
+		struct netpol_ports *p = &r->ports[k];
+		size_t n = 0;
+
+		for (size_t i = 0; i < p->n_names; i++)
+			if (netpol_affords(b, netpol_proto_names[k], p->names[i]))
+				p->names[n++] = p->names[i];
+		p->n_names = n;
+	}
+}
+
+static void netpol_rules_read(struct arena *a, const struct val *list, enum sym peers, struct netpol_budget *b,
+			      struct netpol_policy *p, enum netpol_dir d)
 {
 	p->rules[d] = ARENA_ARRAY(a, struct netpol_rule, val_len(list) + 1);
 	VAL_EACH(list, v) {
@@ -256,11 +294,13 @@ static void netpol_rules_read(struct arena *a, const struct val *list, enum sym 
 
 		netpol_peers_read(a, p->ns, val_member(v, peers), r);
 		netpol_ports_read(a, val_member(v, F_ports), r);
+		netpol_rule_bound(b, r);
 	}
 }
 
-void netpol_policy_read(struct arena *a, const struct obj *o, struct netpol_policy *ret)
+void netpol_policy_read(struct arena *a, const struct obj *o, size_t sets_max, struct netpol_policy *ret)
 {
+	struct netpol_budget b = { .seen = STRMAP_INIT, .max = MIN(sets_max, (size_t)NETPOL_POLICY_SETS_MAX) };
 	const struct val *types = obj_get(o, F_spec, F_policyTypes), *egress = obj_get(o, F_spec, F_egress);
 
 	*ret = (struct netpol_policy){ .ns = obj_ns(o), .name = obj_name(o) };
@@ -275,9 +315,12 @@ void netpol_policy_read(struct arena *a, const struct obj *o, struct netpol_poli
 		ret->isolates[NETPOL_EGRESS] = val_len(egress) > 0;
 	}
 	if (ret->isolates[NETPOL_INGRESS])
-		netpol_rules_read(a, obj_get(o, F_spec, F_ingress), F_from, ret, NETPOL_INGRESS);
+		netpol_rules_read(a, obj_get(o, F_spec, F_ingress), F_from, &b, ret, NETPOL_INGRESS);
 	if (ret->isolates[NETPOL_EGRESS])
-		netpol_rules_read(a, egress, F_to, ret, NETPOL_EGRESS);
+		netpol_rules_read(a, egress, F_to, &b, ret, NETPOL_EGRESS);
+	ret->n_sets = b.seen.n;
+	ret->cut = b.cut;
+	strmap_release(&b.seen);
 }
 
 bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struct sv pod_ns,

@@ -53,10 +53,17 @@ struct netpol_policy {
 	bool isolates[NETPOL_DIRS];
 	struct netpol_rule *rules[NETPOL_DIRS];
 	size_t n_rules[NETPOL_DIRS];
+	size_t n_sets; /* different selections and names of ports */
+	bool cut;      /* it has more than it may: what is over allows nothing */
 };
 
-/* In a; strings are borrowed from o. */
-void netpol_policy_read(struct arena *a, const struct obj *o, struct netpol_policy *ret);
+/* Different selections and names of ports, of one policy and of all of a namespace's: a megabyte of names would hold up
+ * the kernel's table for minutes, and with it everybody's policies. */
+#define NETPOL_POLICY_SETS_MAX 200
+#define NETPOL_NAMESPACE_SETS_MAX 2000
+
+/* In a; strings are borrowed from o. sets_max: how many its namespace has left. */
+void netpol_policy_read(struct arena *a, const struct obj *o, size_t sets_max, struct netpol_policy *ret);
 
 bool netpol_peer_matches(const struct netpol_peer *p, struct sv policy_ns, struct sv pod_ns,
 			 const struct val *pod_labels, const struct val *ns_labels);

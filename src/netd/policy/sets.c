@@ -4,6 +4,7 @@
  *
  * So what no pod of this node is selected by is not in the kernel. What goes from there is remembered until the next
  * transaction says so. */
+#include "base/log.h"
 #include "netd/policy/track-internal.h"
 
 #include <stdlib.h>
@@ -101,14 +102,19 @@ size_t np_set_values(const struct np_set *s, const struct np_pod *p, uint32_t *r
 
 /* --- versions --- */
 
-struct np_version *np_version_new(struct netpol_track *t, struct obj *o)
+struct np_version *np_version_new(struct netpol_track *t, const struct np_ns *ns, struct obj *o)
 {
 	struct np_version *v = xcalloc(1, sizeof(*v));
 
 	v->id = ++t->last_id;
 	v->refs = 1;
 	v->o = obj_ref(o);
-	netpol_policy_read(&v->a, o, &v->p);
+	netpol_policy_read(&v->a, o, NETPOL_NAMESPACE_SETS_MAX - MIN(ns->n_sets, (size_t)NETPOL_NAMESPACE_SETS_MAX),
+			   &v->p);
+	if (v->p.cut)
+		log_warn("netpol", "a policy selects by more labels and names of ports than it may", "policy",
+			 "%.*s/%.*s: beyond %d, and %d of its namespace, it allows nothing", SV_ARG(v->p.ns),
+			 SV_ARG(v->p.name), NETPOL_POLICY_SETS_MAX, NETPOL_NAMESPACE_SETS_MAX);
 	for (int d = 0; d < NETPOL_DIRS; d++) {
 		v->first[d] = ARENA_ARRAY(&v->a, size_t, v->p.n_rules[d] + 1);
 		v->has_ports_chain[d] = ARENA_ARRAY(&v->a, bool, v->p.n_rules[d] + 1);

@@ -60,6 +60,7 @@ struct np_ns {
 	VEC(struct np_pod *) pods;
 	VEC(struct np_version *) versions;
 	size_t n_here; /* pods of this node */
+	size_t n_sets; /* of versions */
 };
 
 struct np_pod {
@@ -129,7 +130,7 @@ void np_addr_dirty(struct netpol_track *t, struct np_addr *a);
 void np_addr_free(void *a);
 
 /* sets.c: lifetimes of versions, sets and combos */
-struct np_version *np_version_new(struct netpol_track *t, struct obj *o);
+struct np_version *np_version_new(struct netpol_track *t, const struct np_ns *ns, struct obj *o);
 void np_version_unref(struct np_version *v);
 struct np_combo *np_combo_get(struct netpol_track *t, const struct np_pod *p, enum netpol_dir d); /* NULL: free */
 void np_combo_put(struct netpol_track *t, struct np_combo *c);

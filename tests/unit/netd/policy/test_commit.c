@@ -89,6 +89,48 @@ static void test_what_is_written(_unused_ void **state)
 	pworld_release(&w);
 }
 
+/* n rules, each with a selection and two names of ports of its own. */
+static const char *wide_policy(struct arena *a, const char *name, unsigned n)
+{
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
+
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&b,
+			   "%s{'from':[{'podSelector':{'matchLabels':{'%s':'%u'}}}],'ports':[{'port':'%s-%u'},"
+			   "{'port':'%s-%u','protocol':'UDP'}]}",
+			   i ? "," : "", name, i, name, i, name, i);
+	return arena_printf(a,
+			    "{'kind':'NetworkPolicy','metadata':{'name':'%s','namespace':'x'},'spec':{'podSelector':{},"
+			    "'policyTypes':['Ingress'],'ingress':[%s]}}",
+			    name, buf_cstr(&b));
+}
+
+/* What is over still isolates, and allows nothing. */
+static void test_bounded(_unused_ void **state)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	struct pworld w;
+
+	pworld_init(&w);
+	nine_pods(&w);
+	put(&w, wide_policy(&a, "p", 50));
+	assert_int_equal(last_count(&w, "add set inet tab p"), 2 * 150);
+	put(&w, wide_policy(&a, "q", 1000));
+	assert_int_equal(last_count(&w, "add set inet tab p"), 2 * NETPOL_POLICY_SETS_MAX);
+	for (int i = 0; i < 20; i++)
+		put(&w, wide_policy(&a, arena_printf(&a, "r%d", i), 100));
+	assert_int_equal(last_count(&w, "add set inet tab p"), 0);
+	/* The other namespace has its own. */
+	put(&w, POLICY("y", "one", "'podSelector':{}," FROM_B));
+	assert_int_equal(last_count(&w, "add set inet tab p"), 2);
+	/* Some go: there is room again. */
+	drop_policy(&w, "x", "p");
+	drop_policy(&w, "x", "q");
+	put(&w, wide_policy(&a, "s", 10));
+	assert_int_equal(last_count(&w, "add set inet tab p"), 2 * 30);
+	pworld_release(&w);
+}
+
 static void test_all_anew(_unused_ void **state)
 {
 	struct pworld w;
@@ -299,6 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_written),
+		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_all_anew),
 		cmocka_unit_test(test_an_address_before_the_status),
 		cmocka_unit_test(test_an_address_used_again),
