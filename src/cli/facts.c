@@ -4,7 +4,7 @@
 #include "object/validate.h"
 
 enum fact_kind { FACT_TEXT, FACT_BOOL, FACT_LIST };
-enum fact_form { FORM_ANY, FORM_RANGE /* one, or of both families */, FORM_ADDRESS, FORM_DOMAIN };
+enum fact_form { FORM_ANY, FORM_RANGE /* one, or several */, FORM_ADDRESS, FORM_DOMAIN };
 
 /* All that there is, by the flags' names. */
 static const struct fact {
@@ -19,6 +19,8 @@ static const struct fact {
 	{ "cluster-dns", FACT_TEXT, FORM_ADDRESS, offsetof(struct cluster_facts, cluster_dns) },
 	{ "egress-selector-mode", FACT_TEXT, FORM_ANY, offsetof(struct cluster_facts, egress) },
 	{ "flannel-backend", FACT_TEXT, FORM_ANY, offsetof(struct cluster_facts, flannel_backend) },
+	{ "ingress-trusted-proxies", FACT_TEXT, FORM_RANGE, offsetof(struct cluster_facts, ingress_trusted) },
+	{ "ingress-proxy-protocol", FACT_BOOL, FORM_ANY, offsetof(struct cluster_facts, ingress_proxy_protocol) },
 	{ "disable-kube-proxy", FACT_BOOL, FORM_ANY, offsetof(struct cluster_facts, disable_proxy) },
 	{ "disable-network-policy", FACT_BOOL, FORM_ANY, offsetof(struct cluster_facts, disable_policy) },
 	{ "disable", FACT_LIST, FORM_ANY, offsetof(struct cluster_facts, disable) },

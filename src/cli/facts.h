@@ -4,7 +4,7 @@
  * bootstrap tokens and nodes may read, and everybody with kubectl can look at. Its keys are the flags' names:
  *
  *	cluster-cidr  service-cidr  cluster-domain  cluster-dns  disable  disable-kube-proxy  disable-network-policy
- *egress-selector-mode flannel-backend
+ *	egress-selector-mode  flannel-backend  ingress-trusted-proxies  ingress-proxy-protocol
  *
  * A ConfigMap and not an endpoint of our own: RBAC, watching and kubectl come with it. What is read is checked as a
  *flag would be, for it decides what a node does as root. A key nobody knows is a newer server's, and passed over.
@@ -26,6 +26,9 @@ struct cluster_facts {
 	const char *cluster_dns;     /* NULL: pods get the host's name servers */
 	const char *flannel_backend; /* "vxlan", "host-gw", "none"; NULL: vxlan */
 	const char *egress; /* how the server reaches kubelets; NULL: by their address, else by what they opened */
+	const char
+	    *ingress_trusted; /* ranges of proxies before Ingresses whose X-Forwarded headers count; NULL: none */
+	bool ingress_proxy_protocol;	    /* these speak it */
 	bool disable_proxy, disable_policy; /* Services; NetworkPolicies: somebody else's */
 	struct string_list disable;	    /* add-ons that are left out, by k3s's names */
 };

@@ -100,6 +100,10 @@ static size_t option_table(struct server_opts *o, struct option *t)
 		    "add-ons to leave out, by k3s's names; built in are coredns (cluster DNS), servicelb, "
 		    "local-storage "
 		    "(the class local-path) and ingress"),
+		ROW("ingress-trusted-proxies", 0, OPT_STRING, facts.ingress_trusted, "CIDRS",
+		    "load balancers before Ingresses, whose X-Forwarded-For, -Proto, -Host and -Port count"),
+		ROW("ingress-proxy-protocol", 0, OPT_BOOL, facts.ingress_proxy_protocol, NULL,
+		    "these speak the PROXY protocol, and nobody else does"),
 		ROW("disable-kube-proxy", 0, OPT_BOOL, facts.disable_proxy, NULL,
 		    "no Service rules and host ports on this node"),
 		ROW("disable-network-policy", 0, OPT_BOOL, facts.disable_policy, NULL,
@@ -505,7 +509,7 @@ static int run(void *ctx)
 int cmd_server(int argc, char **argv)
 {
 	struct server s = { .cidr_hold = CIDRS_NO_HOLD };
-	struct option table[NODE_OPTIONS_MAX + 32];
+	struct option table[NODE_OPTIONS_MAX + 40];
 	struct err err = ERR_INIT;
 	size_t n;
 	int rc, status = 0;

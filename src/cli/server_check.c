@@ -36,6 +36,25 @@ static int check_addresses(const char *flag, const char *list, struct err *err)
 	return 0;
 }
 
+static int check_trusted(const struct cluster_facts *f, struct err *err)
+{
+	struct sv rest = sv_from(f->ingress_trusted), one;
+	size_t n = 0;
+
+	while (f->ingress_trusted && sv_split(&rest, ',', &one))
+		if (!fmt_cidr(one) || ++n > 64)
+			return err_set(err, ERR_INVALID,
+				       "--ingress-trusted-proxies takes up to 64 ranges like 10.0.0.0/8, separated by "
+				       "commas, not '%s'",
+				       f->ingress_trusted);
+	if (f->ingress_proxy_protocol && !n)
+		return err_set(
+		    err, ERR_INVALID,
+		    "--ingress-proxy-protocol is spoken by those that --ingress-trusted-proxies names, and it "
+		    "names none");
+	return 0;
+}
+
 /* A range, or one of each family ("10.42.0.0/16,fd42::/56"). */
 struct ranges {
 	struct ip_net net[2];
@@ -191,7 +210,7 @@ int server_check(const struct server_opts *o, struct err *err)
 		return -1;
 	if (check_network(o, err) < 0 || node_opts_check(&o->node, err) < 0 ||
 	    check_disable(&o->facts.disable, err) < 0 || check_tokens(o, err) < 0 ||
-	    check_egress(o->facts.egress, err) < 0)
+	    check_egress(o->facts.egress, err) < 0 || check_trusted(&o->facts, err) < 0)
 		return -1;
 	return 0;
 }

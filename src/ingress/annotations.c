@@ -158,7 +158,7 @@ static bool parse_word(struct sv s, const char *words, int *ret)
 	return false;
 }
 
-static bool parse_ranges(struct arena *a, struct sv s, struct ing_nets *ret)
+bool ing_nets_parse(struct arena *a, struct sv s, struct ing_nets *ret)
 {
 	struct ip_net nets[RANGES_MAX];
 	size_t n = 0;
@@ -208,7 +208,7 @@ static bool row_read(struct arena *a, const struct row *r, struct sv s, struct i
 	case KIND_CODE:
 		return parse_word(s, r->words, &place) && sv_to_i64(s, &v) && row_number(r, to, v);
 	case KIND_RANGES:
-		return parse_ranges(a, s, to);
+		return ing_nets_parse(a, s, to);
 	case KIND_PATH:
 		return ing_path(a, s, text) && text->n <= ING_VALUE_MAX;
 	case KIND_VALUE:

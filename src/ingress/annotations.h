@@ -40,6 +40,9 @@ struct ing_annotations {
 void ing_annotations_read(struct arena *a, const struct val *ingress, struct ing_annotations *ret,
 			  void (*say)(void *ctx, struct sv name, const char *why), void *ctx);
 
+/* "10.0.0.0/8, fd00::/8": up to 256 ranges. False: it is something else. */
+bool ing_nets_parse(struct arena *a, struct sv s, struct ing_nets *ret);
+
 /* The form of a path and its rewrite-target, without regular expressions. Of paths these are understood:
  *
  *	/some/path			rewritten as a whole

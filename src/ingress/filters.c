@@ -12,7 +12,7 @@ static void out_value(struct ing_filters_out *o, const char *what, struct sv tex
 		o->value(o->ctx, o->name, what, text);
 }
 
-static void out_nets(struct buf *b, const char *acl, const struct ing_nets *nets)
+void ing_filters_nets(struct buf *b, const char *acl, const struct ing_nets *nets)
 {
 	for (size_t i = 0; i < nets->n; i++) {
 		if (i % 16 == 0)
@@ -60,17 +60,17 @@ static void out_access(struct ing_filters_out *o, const struct ing_filters *t)
 	struct buf *b = o->text;
 	if (t->refused)
 		buf_adds(b, "  http-request deny deny_status 503\n");
-	out_nets(b, "denied", &t->deny);
+	ing_filters_nets(b, "denied", &t->deny);
 	if (t->deny.n)
 		buf_adds(b, "  http-request deny deny_status 403 if denied\n");
-	out_nets(b, "allowed", &t->allow);
+	ing_filters_nets(b, "allowed", &t->allow);
 	if (t->allow.n)
 		buf_adds(b, "  http-request deny deny_status 403 unless allowed\n");
 	if (t->ssl_redirect && o->https_port) {
 		buf_adds(b, "  http-request redirect location https://%[var(txn.host)]");
 		if (o->https_port != 443)
 			buf_printf(b, ":%d", o->https_port);
-		buf_adds(b, "%[var(txn.url)] code 308 unless { ssl_fc }\n");
+		buf_adds(b, "%[var(txn.url)] code 308 unless { var(txn.proto) -m str https }\n");
 	}
 	if (t->rps || t->rpm || t->connections) {
 		buf_printf(b,

@@ -18,5 +18,7 @@ struct ing_filters_out {
 	bool apr1;     /* `lua.apr1` is asked (apr1.h) */
 };
 
+/* An acl of that name: is the client's address one of these? None: nothing. */
+void ing_filters_nets(struct buf *b, const char *acl, const struct ing_nets *nets);
 /* The section, and its list of users before it; all but its servers. */
 void ing_filters_render(struct ing_filters_out *o, const struct ing_filters *t);

@@ -15,7 +15,7 @@
 #define ROUTES_MAX 20000
 #define USERS_MAX 1024
 #define SERVER_S 60
-#define CONNECT_S 5
+#define CONNECT_S 2 /* a SYN may be lost once; then the next endpoint is tried */
 #define TUNNEL_S 3600
 
 #define BAD "IngressInvalid"

@@ -6,6 +6,7 @@
 #include "client/events.h"
 #include "client/informer.h"
 #include "client/workq.h"
+#include "ingress/annotations.h"
 #include "ingress/from_ingress.h"
 #include "ingress/haproxy.h"
 #include "ingress/ports.h"
@@ -25,6 +26,8 @@
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define LOOK_NS (5 * NS_PER_SEC)
 #define PORTS_NS (10 * NS_PER_SEC) /* how long a port that somebody has is left to him */
+#define REST 4			   /* times what a run took, before the next one may take as long */
+#define REST_MAX_NS (500 * NS_PER_MS)
 #define MISSING_NS (60 * NS_PER_SEC)
 #define CONNECTIONS_MAX 4096
 #define DOWN_NS (5 * NS_PER_SEC) /* without HAProxy; before that it is on its way back, and nobody is told */
@@ -40,6 +43,9 @@ struct ingress {
 	struct client *client;
 	char *node_name, *data_dir;
 	int ports[2]; /* http, https, as asked for */
+	struct arena fixed;
+	struct ing_nets trusted; /* in `fixed` */
+	bool proxy_protocol;
 
 	struct recorder *recorder;
 	struct informer_factory *factory;
@@ -56,6 +62,7 @@ struct ingress {
 	struct haproxy *haproxy;
 	bool looked_for_old;
 	bool stale;		  /* HAProxy was not given what there is now */
+	int64_t next_ns;	  /* before that the model is not made again */
 	bool serves, tells;	  /* this node does; it writes Events for all nodes that do */
 	size_t routes;		  /* of the model */
 	struct ing_listen listen; /* as rendered */
@@ -235,6 +242,7 @@ static void ingress_look_at_nodes(struct ingress *g, struct arena *a)
 struct word {
 	const struct obj *ingress;
 	const char *reason, *message;
+	bool own; /* of this node alone, whoever else tells */
 };
 
 struct source_ctx {
@@ -279,7 +287,7 @@ static void source_say(void *ctx, const struct obj *ingress, const char *reason,
 	struct source_ctx *s = ctx;
 
 	if (s->words.n < WORDS_MAX)
-		vec_push(&s->words, ((struct word){ ingress, reason, message }));
+		vec_push(&s->words, ((struct word){ ingress, reason, message, false }));
 }
 
 /* --- words --- */
@@ -292,39 +300,14 @@ static void ingress_tell(struct ingress *g, struct arena *a, const struct word *
 	for (size_t i = 0; i < n; i++) {
 		struct sv key = arena_svf(a, "%.*s %s", SV_ARG(obj_uid(words[i].ingress)), words[i].message);
 
+		if (!words[i].own && !g->tells)
+			continue;
 		if (!strmap_set(&saying, key, g) && !strmap_has(&g->said, key))
 			recorder_event(g->recorder, RES(networking_ingresses), obj_root(words[i].ingress), "Warning",
 				       words[i].reason, "%s", words[i].message);
 	}
 	strmap_release(&g->said);
 	g->said = saying;
-}
-
-/* A node's own: a port that it leaves to a load balancer. */
-static void ingress_tell_taken(struct ingress *g, struct arena *a, int port, struct sv who)
-{
-	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
-	struct ingress_classes classes;
-	size_t n, told = 0;
-	struct obj **list = informer_list(g->classes, a, SV(""), &n);
-	const char *text = arena_printf(a,
-					"port %d of node %s is the load balancer's of Service %.*s: Ingresses are "
-					"not served there until it is free",
-					port, g->node_name, SV_ARG(who));
-
-	log_warn(SYS, "a load balancer has the port, Ingresses are served without it", "port", "%d: Service %.*s", port,
-		 SV_ARG(who));
-	if (node)
-		recorder_event(g->recorder, RES(core_nodes), obj_root(node), "Warning", "IngressPortTaken", "%s", text);
-	ingress_classes_of(list, n, &classes);
-	list = informer_list(g->ingresses, a, SV(""), &n);
-	for (size_t i = 0; i < n && told < TAKEN_TOLD_MAX; i++)
-		if (ingress_is_ours(&classes, obj_root(list[i]))) {
-			recorder_event(g->recorder, RES(networking_ingresses), obj_root(list[i]), "Warning",
-				       "IngressPortTaken", "%s", text);
-			told++;
-		}
-	ingress_classes_release(&classes);
 }
 
 /* --- the Node's annotation --- */
@@ -356,9 +339,8 @@ static void ingress_say_failed(struct ingress *g, const char *why)
 }
 
 /* The load balancer that has a port of this node. It had it first: none takes one that this node says it serves. */
-static struct sv ingress_balancer_of(struct ingress *g, struct arena *a, int port)
+static struct sv ingress_balancer_of(struct ingress *g, struct arena *a, const struct obj *node, int port)
 {
-	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
 	size_t n;
 	struct obj **list = informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", port), &n);
 
@@ -389,18 +371,14 @@ static struct ing_listen ingress_listen(struct ingress *g, struct arena *a, int6
 {
 	struct rlimit files = { .rlim_max = 0 };
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	struct ing_listen l = { .threads = cpus > 1 ? 2 : 1 };
+	struct ing_listen l = { .threads = cpus > 1 ? 2 : 1,
+				.trusted = g->trusted,
+				.proxy_protocol = g->proxy_protocol };
 	int ports[2];
 
 	for (int i = 0; i < 2; i++) {
-		struct sv who = g->ports[i] ? ingress_balancer_of(g, a, g->ports[i]) : SV_NULL;
-
 		ingress_ask_port(g, a, i, now);
-		if (who.n && !(g->balancer[i] && sv_is(who, g->balancer[i])))
-			ingress_tell_taken(g, a, g->ports[i], who);
-		free(g->balancer[i]);
-		g->balancer[i] = who.n ? xstrndup(who.p, who.n) : NULL;
-		ports[i] = g->taken[i] || who.n ? 0 : g->ports[i];
+		ports[i] = g->taken[i] || g->balancer[i] ? 0 : g->ports[i];
 	}
 	if (!g->ports_ns || now - g->ports_ns >= PORTS_NS)
 		g->ports_ns = now;
@@ -420,6 +398,45 @@ static bool listen_same(const struct ing_listen *x, const struct ing_listen *y)
 	return x->http_port == y->http_port && x->https_port == y->https_port && x->v6 == y->v6 &&
 	       x->name_servers == y->name_servers && x->threads == y->threads &&
 	       x->max_connections == y->max_connections;
+}
+
+static const char *taken_text(struct arena *a, const struct ingress *g, int port, const char *who)
+{
+	return arena_printf(a,
+			    "port %d of node %s is the load balancer's of Service %s: Ingresses are not served there "
+			    "until it is free",
+			    port, g->node_name, who);
+}
+
+static void ingress_words_taken(struct source_ctx *sc, const struct ing_source *s, int port, const char *who)
+{
+	const char *text = taken_text(sc->a, sc->g, port, who);
+	size_t told = 0;
+
+	for (size_t i = 0; i < s->n_ingresses && told < TAKEN_TOLD_MAX; i++)
+		if (ingress_is_ours(s->classes, obj_root(s->ingresses[i]))) {
+			vec_push(&sc->words, ((struct word){ s->ingresses[i], "IngressPortTaken", text, true }));
+			told++;
+		}
+}
+
+/* Which of our ports load balancers have. */
+static void ingress_look_at_balancers(struct ingress *g, struct arena *a)
+{
+	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
+
+	for (int i = 0; i < 2; i++) {
+		struct sv who = g->ports[i] ? ingress_balancer_of(g, a, node, g->ports[i]) : SV_NULL;
+
+		if (sv_eq(who, sv_from(g->balancer[i])))
+			continue;
+		free(g->balancer[i]);
+		g->balancer[i] = who.n ? xstrndup(who.p, who.n) : NULL;
+		g->stale = true;
+		if (who.n && g->routes && node)
+			recorder_event(g->recorder, RES(core_nodes), obj_root(node), "Warning", "IngressPortTaken",
+				       "%s", taken_text(a, g, g->ports[i], g->balancer[i]));
+	}
 }
 
 /* False: some of what it is made of is not known yet, and nothing is said; in a moment it will be. */
@@ -449,7 +466,10 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 	ing_from_ingresses(a, &s, ret);
 	known = !ing_secrets_end(g->secrets, &ask_after);
 	g->ask_ns = ask_after ? now + ask_after : 0;
-	if (known && g->tells)
+	for (int i = 0; i < 2; i++)
+		if (g->balancer[i])
+			ingress_words_taken(&sc, &s, g->ports[i], g->balancer[i]);
+	if (known)
 		ingress_tell(g, a, sc.words.p, sc.words.n);
 	vec_release(&sc.words);
 	ingress_classes_release(&classes);
@@ -534,17 +554,33 @@ static struct sv ingress_says(struct ingress *g, struct arena *a, const struct i
 	return node && now - g->down_ns < DOWN_NS ? arena_sv(a, node_ports(node)) : SV("");
 }
 
+/* However often something changes, and however many Ingresses there are, about a fifth of one processor is spent. */
+static void ingress_made(struct ingress *g, int64_t began_ns)
+{
+	int64_t now = env_mono_ns(g->env);
+
+	g->next_ns = now + MIN(REST * (now - began_ns), REST_MAX_NS);
+}
+
 /* Everything but what is written to the API. */
 static int64_t ingress_run(struct ingress *g, struct arena *a, struct sv *ret_says, int64_t now)
 {
 	struct ing_listen l;
 	struct ing_model m;
 	bool made = g->stale;
-	int64_t after;
+	int64_t after, pause = 0;
 
-	if (made && !ingress_model(g, a, &m, now))
-		return INFORMER_POLL_NS;
+	if (made && now < g->next_ns) {
+		pause = g->next_ns - now;
+		made = false;
+	}
+	if (made && !ingress_model(g, a, &m, now)) {
+		ingress_made(g, now);
+		return MAX(INFORMER_POLL_NS, g->next_ns - now);
+	}
 	if (!g->routes) {
+		if (pause)
+			return pause;
 		g->stale = false;
 		ingress_rest(g);
 		return 0;
@@ -559,8 +595,11 @@ static int64_t ingress_run(struct ingress *g, struct arena *a, struct sv *ret_sa
 			return INFORMER_POLL_NS;
 	}
 	after = ingress_serve(g, made ? &m : NULL, &l);
+	if (made)
+		ingress_made(g, now);
 	*ret_says = ingress_says(g, a, &l, now);
-	return after ? MIN(after, LOOK_NS) : LOOK_NS;
+	after = after ? MIN(after, LOOK_NS) : LOOK_NS;
+	return pause ? MIN(after, pause) : after;
 }
 
 static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_result *ret, struct err *err)
@@ -579,6 +618,7 @@ static int ingress_reconcile(void *ctx, _unused_ struct sv key, struct reconcile
 	g->changed = false;
 	pthread_mutex_unlock(&g->lock);
 	ingress_look_at_nodes(g, &a);
+	ingress_look_at_balancers(g, &a);
 	if (g->haproxy && now - g->look_ns >= LOOK_NS) {
 		g->look_ns = now;
 		haproxy_look(g->haproxy);
@@ -597,7 +637,7 @@ static struct informer *ingress_informer(struct ingress *g, const struct resourc
 	return i;
 }
 
-struct ingress *ingress_start(const struct ingress_opts *o, _unused_ struct err *err)
+struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 {
 	static const struct informer_handler all = { ingress_on_object, ingress_on_update, ingress_on_object };
 	static const struct informer_handler nodes = { ingress_on_node, ingress_on_node_update, ingress_on_node };
@@ -613,6 +653,15 @@ struct ingress *ingress_start(const struct ingress_opts *o, _unused_ struct err 
 	g->ports[0] = o->http_port;
 	g->ports[1] = o->https_port;
 	g->stale = true;
+	g->proxy_protocol = o->proxy_protocol;
+	if (o->trusted && !ing_nets_parse(&g->fixed, sv_from(o->trusted), &g->trusted)) {
+		(void)err_set(err, ERR_INVALID, "'%s' are no ranges of addresses", o->trusted);
+		arena_release(&g->fixed);
+		free(g->node_name);
+		free(g->data_dir);
+		free(g);
+		return NULL;
+	}
 	pthread_mutex_init(&g->lock, NULL);
 	g->recorder = recorder_new(o->client, "ingress-controller", o->node_name);
 	g->factory = informer_factory_new(o->client);
@@ -657,6 +706,7 @@ struct ingress *ingress_stop(struct ingress *g)
 	strmap_release(&g->said);
 	free(g->balancer[0]);
 	free(g->balancer[1]);
+	arena_release(&g->fixed);
 	pthread_mutex_destroy(&g->lock);
 	free(g->node_name);
 	free(g->data_dir);

@@ -18,6 +18,8 @@ struct ingress_opts {
 	struct client *client; /* system:node:NAME */
 	const char *node_name, *data_dir;
 	int http_port, https_port; /* 0: none */
+	const char *trusted;	   /* ranges of proxies before us, separated by commas; NULL: none */
+	bool proxy_protocol;	   /* which these speak */
 };
 struct ingress *ingress_start(const struct ingress_opts *o, struct err *err);
 struct ingress *ingress_stop(struct ingress *i);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define SLOTS_MIN 4
+#define HOPS_MAX 5	    /* trusted proxies one behind the other */
 #define SPLIT_PARTS 1000000 /* of which weights are shares */
 
 const char *const ing_map_names[ING_MAPS] = { "exact.map", "prefix.map", "values.map" };
@@ -329,7 +330,8 @@ static void out_global(const struct render *r, struct buf *b)
 	    "  timeout http-request 10s\n"
 	    "  timeout http-keep-alive 60s\n"
 	    "  timeout queue 10s\n"
-	    "  timeout connect 5s\n"
+	    "  timeout connect 2s\n"
+	    "  default-server tcp-ut 5s\n" /* kept connections to a machine that is gone */
 	    "  timeout server 60s\n"
 	    "  timeout tunnel 1h\n",
 	    l->threads, l->max_connections, MAX(r->longest_s, 60));
@@ -337,6 +339,39 @@ static void out_global(const struct render *r, struct buf *b)
 		buf_adds(b, "global\n  lua-load " ING_APR1_LUA "\n");
 	if (r->external)
 		buf_printf(b, "resolvers host\n%s  hold valid 10s\n", l->name_servers ? "  parse-resolv-conf\n" : "");
+}
+
+/* Who the client is, and how it came: its own words do not count, those of a proxy that is trusted do. Each of these
+ * says who came to it, so the last name is the nearest; the first that is not trusted is the client. */
+static void out_client(const struct render *r, struct buf *b)
+{
+	static const char *const told[] = { "Host", "Port" };
+
+	buf_adds(b, "  http-request set-var(txn.proto) str(http)\n"
+		    "  http-request set-var(txn.proto) str(https) if { ssl_fc }\n");
+	if (r->listen->trusted.n) {
+		buf_adds(b, "  http-request set-var(txn.hop) int(0)\n"
+			    "  http-request set-var(txn.peer) str(trusted) if trusted\n"
+			    "  http-request set-var(txn.proto) req.hdr(X-Forwarded-Proto) if trusted "
+			    "{ req.fhdr(X-Forwarded-Proto) -m str http https }\n");
+		for (int hop = 1; hop <= HOPS_MAX; hop++)
+			buf_printf(
+			    b,
+			    "  http-request set-var(txn.hop) int(%d) if trusted { var(txn.hop) -m int %d } "
+			    "{ req.hdr_ip(X-Forwarded-For,-%d) -m found }\n"
+			    "  http-request set-src req.hdr_ip(X-Forwarded-For,-%d) if { var(txn.hop) -m int %d }\n",
+			    hop, hop - 1, hop, hop, hop);
+	}
+	buf_adds(b, "  http-request del-header Forwarded\n"
+		    "  http-request del-header X-Forwarded-Prefix\n"
+		    "  http-request set-header X-Real-IP %[src]\n"
+		    "  http-request set-header X-Forwarded-For %[src]\n"
+		    "  http-request set-header X-Forwarded-Proto %[var(txn.proto)]\n");
+	for (size_t i = 0; i < ARRAY_LEN(told); i++)
+		buf_printf(b, "  http-request set-header X-Forwarded-%s %s%s%s%s\n", told[i],
+			   i ? "%[dst_port]" : "%[req.hdr(Host)]",
+			   r->listen->trusted.n ? " unless { var(txn.peer) -m found } { req.hdr(X-Forwarded-" : "",
+			   r->listen->trusted.n ? told[i] : "", r->listen->trusted.n ? ") -m found }" : "");
 }
 
 /* The path is what it means: without ".", ".." and needless escapes, for us and for the backend; doubled slashes are
@@ -361,6 +396,9 @@ static void out_frontend(const struct render *r, struct buf *b)
 		if (r->listen->https_port)
 			buf_printf(b, "  bind %s%d%s%s\n", any, r->listen->https_port, only, tls);
 	}
+	ing_filters_nets(b, "trusted", &r->listen->trusted);
+	if (r->listen->trusted.n && r->listen->proxy_protocol)
+		buf_adds(b, "  tcp-request connection expect-proxy layer4 if trusted\n");
 	buf_adds(b, "  http-request set-var(txn.host) req.hdr(Host),host_only,lower\n"
 		    "  http-request deny deny_status 400 unless { var(txn.host) -m reg ^[][a-z0-9._:-]*$ }\n"
 		    "  http-request normalize-uri fragment-strip\n"
@@ -372,16 +410,9 @@ static void out_frontend(const struct render *r, struct buf *b)
 		    "  http-request normalize-uri path-merge-slashes\n"
 		    "  http-request set-var(txn.path) path\n"
 		    "  http-request set-pathq %[var(txn.url)]\n"
-		    "  http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
-		    "  http-request del-header Forwarded\n"
-		    "  http-request del-header X-Forwarded-Prefix\n"
-		    "  http-request set-header X-Real-IP %[src]\n"
-		    "  http-request set-header X-Forwarded-For %[src]\n"
-		    "  http-request set-header X-Forwarded-Host %[req.hdr(Host)]\n"
-		    "  http-request set-header X-Forwarded-Port %[dst_port]\n"
-		    "  http-request set-header X-Forwarded-Proto http\n"
-		    "  http-request set-header X-Forwarded-Proto https if { ssl_fc }\n"
-		    "  http-request set-var(txn.h) var(txn.host),concat(,txn.path)\n"
+		    "  http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n");
+	out_client(r, b);
+	buf_adds(b, "  http-request set-var(txn.h) var(txn.host),concat(,txn.path)\n"
 		    "  http-request set-var(txn.hp) var(txn.h),concat(/)\n"
 		    "  http-request set-var(txn.w) var(txn.host),regsub(^[^.]+,*),concat(,txn.path)\n"
 		    "  http-request set-var(txn.wp) var(txn.w),concat(/)\n"

@@ -42,6 +42,8 @@ struct ing_listen {
 	bool v6;
 	bool name_servers; /* there is a resolv.conf: names of ExternalNames are asked of its servers */
 	int threads, max_connections;
+	struct ing_nets trusted; /* proxies before us: what they forward for counts */
+	bool proxy_protocol;	 /* and they say it so */
 };
 
 struct ing_conf {

@@ -71,16 +71,16 @@ class Backend(http.server.ThreadingHTTPServer):
 
     request_queue_size = 256
 
-    def __init__(self, name):
-        super().__init__((lib.own_address(), 0), Echo)
+    def __init__(self, name, address=None):
+        super().__init__((address or lib.own_address(), 0), Echo)
         self.name, self.held = name, threading.Event()
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
 class WebSocket:
-    def __init__(self, port, host, path="/"):
-        self.sock = socket.create_connection(("127.0.0.1", port), 20)
+    def __init__(self, port, host, path="/", address="127.0.0.1"):
+        self.sock = socket.create_connection((address, port), 20)
         self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
         head = b""
@@ -222,13 +222,13 @@ class World:
         return wait_for("the HAProxy that serves", pid)
 
 
-def tls_connect(port, name, alpn=None):
+def tls_connect(port, name, alpn=None, address="127.0.0.1"):
     """The connection, and whose name its certificate has."""
     t = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     t.check_hostname, t.verify_mode = False, ssl.CERT_NONE
     if alpn:
         t.set_alpn_protocols(alpn)
-    s = t.wrap_socket(socket.create_connection(("127.0.0.1", port), 20), server_hostname=name)
+    s = t.wrap_socket(socket.create_connection((address, port), 20), server_hostname=name)
     text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=s.getpeercert(True), check=True,
                           stdout=subprocess.PIPE).stdout.decode()
     return s, text.split("CN = ")[1].strip()

@@ -47,6 +47,8 @@ static const char *const words[] = {
 	"timeout",
 	"bind",
 	"http-request",
+	"tcp-request",
+	"default-server",
 	"http-response",
 	"use_backend",
 	"default_backend",

@@ -62,6 +62,10 @@ static void test_flags(void **state)
 	REFUSED(node_mask_v6, 64, "--cluster-cidr has no range of that family");
 	REFUSED(facts.cluster_dns, "dns", "--cluster-dns");
 	REFUSED(facts.cluster_dns, "10.43.0.10,", "--cluster-dns");
+	REFUSED(facts.ingress_trusted, "", "--ingress-trusted-proxies");
+	REFUSED(facts.ingress_trusted, "10.0.0.0/8,lb.example", "--ingress-trusted-proxies");
+	REFUSED(facts.ingress_trusted, "10.0.0.0/33", "--ingress-trusted-proxies");
+	REFUSED(facts.ingress_proxy_protocol, true, "--ingress-trusted-proxies names");
 	REFUSED(facts.cluster_domain, "a..b", "--cluster-domain");
 	REFUSED(facts.cluster_domain, "", "--cluster-domain");
 	REFUSED(node.resolv_conf, "/nonexistent/resolv.conf", "--resolv-conf");

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "ev/ev.h"
 #include "ingress/apr1.h"
+#include "ingress/annotations.h"
 #include "ingress/command.h"
 #include "net/tls.h"
 
@@ -100,8 +101,8 @@ static void test_text(_unused_ void **state)
 	ing_names_release(&names);
 }
 
-/* HAProxy itself, on all that fill() asks for. */
-static void test_haproxy_takes_it(_unused_ void **state)
+/* HAProxy itself, on all that fill() asks for; also with proxies before it. */
+static void haproxy_takes(bool proxies)
 {
 	static const char *const argv[] = { "/usr/sbin/haproxy", "-c", "-f", "haproxy.cfg", NULL };
 	static const char *const names_of[] = { "h", NULL };
@@ -111,6 +112,7 @@ static void test_haproxy_takes_it(_unused_ void **state)
 				  .not_after_ns = INT64_MAX / 2,
 				  .server = true };
 	char dir[] = "/tmp/test-ingress-XXXXXX";
+	struct ing_listen listen = both;
 	struct kit k = { .m = { 0 } };
 	struct ing_names names = { .next = 0 };
 	_cleanup_(buf_release) struct buf out = BUF_INIT, errout = BUF_INIT;
@@ -122,7 +124,12 @@ static void test_haproxy_takes_it(_unused_ void **state)
 	if (access(argv[0], X_OK) < 0)
 		skip();
 	fill(&k);
-	render(&k, &names, &c);
+	if (proxies)
+		assert_true(ing_nets_parse(&k.a, SV("10.0.0.0/8,192.168.1.1/32,fd00::/8"), &listen.trusted));
+	listen.proxy_protocol = proxies;
+	ing_render(&k.a, &names, &k.m, &listen, &c);
+	assert_int_equal(sv_find_sv(c.config, SV(" acl trusted src 10.0.0.0/8 192.168.1.1/32 fd00::/8\n")) >= 0,
+			 proxies);
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(cert_make(&k.a, &cert, SV(""), SV(""), &pem, &key, &err), 0);
 	for (int i = 0; i < ING_MAPS; i++)
@@ -148,6 +155,12 @@ static void test_haproxy_takes_it(_unused_ void **state)
 }
 
 /* As text, "#" for the version. */
+static void test_haproxy_takes_it(_unused_ void **state)
+{
+	haproxy_takes(false);
+	haproxy_takes(true);
+}
+
 static const char *steps(struct kit *k, const struct ing_conf *was, const struct ing_conf *is)
 {
 	struct buf b = BUF_INIT;
