@@ -1,7 +1,9 @@
 /* The kernel, through src/nft. */
+#include "base/strmap.h"
 #include "base/sysctl.h"
 #include "netd/policy/netpol.h"
 #include "netd/policy/track.h"
+#include "nft/conntrack.h"
 #include "nft/nfnl.h"
 #include "nft/table.h"
 
@@ -75,6 +77,34 @@ static int netpol_nft_left(struct netpol_backend *b, struct netpol_left *ret, st
 	return shape.there;
 }
 
+static bool netpol_nft_has(const struct strmap *ips, const struct ip_addr *ip)
+{
+	return strmap_has(ips, sv_make((const char *)ip->b, sizeof(ip->b)));
+}
+
+static bool netpol_nft_is_left(const struct ct_flow *f, void *ctx)
+{
+	return netpol_nft_has(ctx, &f->orig.src) || netpol_nft_has(ctx, &f->orig.dst) ||
+	       netpol_nft_has(ctx, &f->reply.src) || netpol_nft_has(ctx, &f->reply.dst);
+}
+
+static int netpol_nft_forget(struct netpol_backend *b, const struct strmap *ips, struct err *err)
+{
+	struct mnl_socket *s = nft_table_socket(netpol_nft(b)->table);
+	bool any[2] = { false, false };
+
+	STRMAP_EACH(ips, e) {
+		struct ip_addr ip;
+
+		memcpy(ip.b, e->key, sizeof(ip.b));
+		any[!ip_is_v4(ip)] = true;
+	}
+	for (int v6 = 0; v6 < 2; v6++)
+		if (any[v6] && conntrack_forget(s, v6, netpol_nft_is_left, (void *)ips, err) < 0)
+			return -1;
+	return 0;
+}
+
 static void netpol_nft_free(struct netpol_backend *b)
 {
 	struct netpol_nft *n = netpol_nft(b);
@@ -93,6 +123,7 @@ struct netpol_backend *netpol_backend_nft_new(const char *table, const char *set
 					.apply = netpol_nft_apply,
 					.intact = netpol_nft_intact,
 					.left = netpol_nft_left,
+					.forget = netpol_nft_forget,
 					.free = netpol_nft_free };
 	n->name = xstrdup(table);
 	sysctls_init(&n->sysctls, settings);

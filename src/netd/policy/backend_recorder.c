@@ -1,5 +1,7 @@
 #include "netd/policy/backend_recorder.h"
 
+#include "base/strmap.h"
+
 #include <stdlib.h>
 
 struct netpol_recorder {
@@ -47,11 +49,30 @@ static int netpol_rec_left(struct netpol_backend *b, struct netpol_left *ret, _u
 	return r->table_left;
 }
 
+static int netpol_rec_forget(struct netpol_backend *b, const struct strmap *ips, struct err *err)
+{
+	struct netpol_record *r = netpol_rec(b);
+
+	if (r->fail_forgets > 0) {
+		r->fail_forgets--;
+		return err_set(err, ERR_INTERNAL, "told to fail");
+	}
+	r->forgets++;
+	STRMAP_EACH(ips, e) {
+		struct ip_addr ip;
+
+		memcpy(ip.b, e->key, sizeof(ip.b));
+		buf_printf(&r->forgotten, "%s ", ip_text(ip).s);
+	}
+	return 0;
+}
+
 static void netpol_rec_free(struct netpol_backend *b)
 {
 	struct netpol_record *r = netpol_rec(b);
 
 	buf_release(&r->last);
+	buf_release(&r->forgotten);
 	netpol_left_release(&r->left);
 	free(CONTAINER_OF(b, struct netpol_recorder, b));
 }
@@ -64,6 +85,7 @@ struct netpol_backend *netpol_backend_recorder_new(struct netpol_record **ret_re
 					.apply = netpol_rec_apply,
 					.intact = netpol_rec_intact,
 					.left = netpol_rec_left,
+					.forget = netpol_rec_forget,
 					.free = netpol_rec_free };
 	*ret_record = &r->r;
 	return &r->b;

@@ -8,7 +8,10 @@ struct netpol_record {
 	struct buf last;	 /* the newest transaction */
 	size_t applied, refused; /* how many succeeded, and failed */
 	int fail_next;		 /* so many applies fail */
-	bool intact;		 /* as the next check will find it; an apply sets it */
+	struct buf forgotten;	 /* addresses, each with a space behind it */
+	size_t forgets;		 /* how often it was told to */
+	int fail_forgets;
+	bool intact; /* as the next check will find it; an apply sets it */
 	bool no_bridge_nf;
 	bool table_left;
 	struct netpol_left left;

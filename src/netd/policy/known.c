@@ -52,6 +52,17 @@ static void known_claim(struct netpol_track *t, struct np_pod *p, struct ip_addr
 	np_addr_dirty(t, a);
 }
 
+static void known_left(struct netpol_track *t, const struct ip_addr *ip)
+{
+	if (t->policies.n > 0) /* else nobody asks who is connected */
+		strmap_set(&t->left, np_ip_key(ip), t);
+}
+
+struct strmap *netpol_track_left(struct netpol_track *t)
+{
+	return &t->left;
+}
+
 static void known_unclaim(struct netpol_track *t, const struct np_pod *p, struct ip_addr ip)
 {
 	struct np_addr *a = strmap_get(&t->addrs, np_ip_key(&ip));
@@ -60,6 +71,7 @@ static void known_unclaim(struct netpol_track *t, const struct np_pod *p, struct
 		if (a->pods.p[i] == p) {
 			vec_remove(&a->pods, i);
 			np_addr_dirty(t, a);
+			known_left(t, &ip);
 			return;
 		}
 }
@@ -91,6 +103,16 @@ static void known_set_ips(struct netpol_track *t, struct np_pod *p, const struct
 	p->n_ips = n;
 }
 
+static unsigned known_status_ips(const struct obj *o, struct ip_addr ret[NETPOL_IPS_MAX])
+{
+	unsigned n = 0;
+
+	VAL_EACH(obj_get(o, F_status, F_podIPs), v)
+		if (n < NETPOL_IPS_MAX && ip_parse(val_get_str(v, F_ip), &ret[n]) && !known_has(ret, n, ret[n]))
+			n++;
+	return n;
+}
+
 /* The kubelet knows better than the status it has not written yet. */
 static void known_find_ips(struct netpol_track *t, struct np_pod *p)
 {
@@ -100,11 +122,8 @@ static void known_find_ips(struct netpol_track *t, struct np_pod *p)
 	if (p->ready > 0) {
 		n = p->n_told;
 		memcpy(ips, p->told, n * sizeof(*ips));
-	} else if (!p->down) {
-		VAL_EACH(obj_get(p->o, F_status, F_podIPs), v)
-			if (n < NETPOL_IPS_MAX && ip_parse(val_get_str(v, F_ip), &ips[n]) && !known_has(ips, n, ips[n]))
-				n++;
-	}
+	} else if (!p->down)
+		n = known_status_ips(p->o, ips);
 	known_set_ips(t, p, ips, netpol_pod_speaks(p->o) ? n : 0);
 }
 
@@ -319,6 +338,8 @@ void netpol_track_pod(struct netpol_track *t, struct sv ns, struct sv name, stru
 void netpol_track_ready(struct netpol_track *t, struct obj *o, const struct ip_addr *ips, size_t n)
 {
 	struct np_pod *p = known_pod(t, o);
+	struct ip_addr said[NETPOL_IPS_MAX];
+	unsigned n_said;
 
 	/* The watch may be ahead of the kubelet's. */
 	if (obj_rev(o) > obj_rev(p->o))
@@ -329,6 +350,11 @@ void netpol_track_ready(struct netpol_track *t, struct obj *o, const struct ip_a
 	for (size_t i = 0; i < n; i++)
 		if (p->n_told < NETPOL_IPS_MAX && !known_has(p->told, p->n_told, ips[i]))
 			p->told[p->n_told++] = ips[i];
+	/* What a sandbox has that no status said is new; after our restart the kubelet tells of old ones. */
+	n_said = known_status_ips(p->o, said);
+	for (unsigned i = 0; i < p->n_told; i++)
+		if (!known_has(said, n_said, p->told[i]))
+			known_left(t, &p->told[i]);
 	known_here(t, p, true);
 	known_find_ips(t, p);
 	known_pod_dirty(t, p);
@@ -418,6 +444,7 @@ struct netpol_track *netpol_track_free(struct netpol_track *t)
 	strmap_release(&t->by_uid);
 	strmap_release(&t->by_key);
 	strmap_release(&t->combos);
+	strmap_release(&t->left);
 	strmap_release_with(&t->addrs, np_addr_free);
 	free(t);
 	return NULL;

@@ -16,6 +16,8 @@
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
 #define CHECK_NS (10 * NS_PER_SEC)
 #define ASK_AGAIN_NS NS_PER_SEC
+#define FORGET_NS NS_PER_SEC /* between two looks at what the kernel remembers, but for those before a pod's start */
+#define FORGET_SHARE 10	     /* of one core they take a tenth at most, however much it remembers */
 #define SYS "netpol"
 
 static const struct retry_policy netpol_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
@@ -46,6 +48,7 @@ struct netpol {
 	struct netpol_left left;
 	bool left_read, left_failed, denied, first_done, prepared, bridged;
 	struct retry failed; /* pause_ns 0: the last transaction went well */
+	int64_t forget_ns;   /* the next look for flows that are nobody's any more */
 
 	/* Used by the reconciler only. */
 	int64_t rest_until_ns, check_ns;
@@ -233,6 +236,34 @@ static int netpol_write(struct netpol *n, size_t *ret_written, struct err *err)
 	return 0;
 }
 
+/* Flows of pods that are gone; what is established passes without a question. */
+static int netpol_forget(struct netpol *n, struct err *err)
+{
+	struct strmap *left = netpol_track_left(n->track);
+	int64_t began = env_mono_ns(n->env), end;
+	int rc;
+
+	if (left->n == 0)
+		return 0;
+	rc = n->backend->forget(n->backend, left, err);
+	if (rc == 0)
+		strmap_release(left);
+	end = env_mono_ns(n->env);
+	n->forget_ns = end + MAX(FORGET_NS, (end - began) * (FORGET_SHARE - 1));
+	return rc;
+}
+
+/* When it is time; how long until then, 0: there is nothing to forget. */
+static int64_t netpol_forget_now_and_then(struct netpol *n, int64_t now)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+
+	if (now >= n->forget_ns && netpol_forget(n, &err) < 0)
+		log_warn(SYS, "connections of pods that are gone are not forgotten, will retry", "error", "%s",
+			 err_msg(&err));
+	return netpol_track_left(n->track)->n ? MAX(n->forget_ns - now, 1) : 0;
+}
+
 /* What an earlier run left is asked once: it decides whether more has to be known. */
 static bool netpol_read_left(struct netpol *n)
 {
@@ -322,7 +353,7 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 	_cleanup_(strmap_release) struct strmap answers = STRMAP_INIT;
 	_cleanup_(err_release) struct err why = ERR_INIT;
 	struct netpol *n = ctx;
-	int64_t now = env_mono_ns(n->env), again = 0;
+	int64_t now = env_mono_ns(n->env), again = 0, forget = 0;
 	size_t written = 0;
 	bool all, may;
 
@@ -344,6 +375,8 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 			log_error(SYS, "rules of network policies not written, will retry", "error", "%s",
 				  err_msg(&why));
 			again = n->failed.pause_ns;
+		} else {
+			forget = netpol_forget_now_and_then(n, now);
 		}
 	}
 	pthread_mutex_unlock(&n->state);
@@ -353,6 +386,8 @@ static int netpol_reconcile(void *ctx, _unused_ struct sv key, struct reconcile_
 		n->rest_until_ns = end + retry_rest_ns(end - now);
 	}
 	ret->after_ns = again > 0 ? again : all ? MAX(n->check_ns + CHECK_NS - now, 1) : ASK_AGAIN_NS;
+	if (forget > 0)
+		ret->after_ns = MIN(ret->after_ns, forget);
 	return 0;
 }
 
@@ -374,6 +409,10 @@ static int netpol_ready_locked(struct netpol *n, struct obj *pod, const struct i
 		*err = ERR_INIT;
 		return 0;
 	}
+	/* After the rules: nothing new gets by them meanwhile. */
+	if (netpol_forget(n, err) < 0 && netpol_track_isolates(n->track, pod))
+		return err_wrap(err, "connections of the pod that had its address before cannot be forgotten");
+	err_release(err);
 	if (n->prepared && !n->bridged && netpol_track_isolates(n->track, pod))
 		return err_set(err, ERR_UNAVAILABLE,
 			       "a NetworkPolicy selects the pod, and this node cannot enforce it: "

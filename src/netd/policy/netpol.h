@@ -17,6 +17,7 @@
 #include "client/client.h"
 
 struct netpol;
+struct strmap;
 
 /* Addresses that the table an earlier run left isolates. */
 struct netpol_left {
@@ -35,6 +36,9 @@ struct netpol_backend {
 	bool (*intact)(struct netpol_backend *b);
 	/* 1: there is a table of ours, and this is whom it isolates; 0: there is none. */
 	int (*left)(struct netpol_backend *b, struct netpol_left *ret, struct err *err);
+	/* Whatever connections the kernel remembers from or to these addresses (16 bytes each), it remembers no more:
+	 * it lets pass what belongs to one, and they are somebody else's now. */
+	int (*forget)(struct netpol_backend *b, const struct strmap *ips, struct err *err);
 	void (*free)(struct netpol_backend *b);
 };
 /* Of the network namespace of the calling process. settings: as for proxy_backend_nft_new(), a file of its own. */

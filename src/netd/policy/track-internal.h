@@ -116,7 +116,7 @@ struct netpol_track {
 	uint32_t last_id;
 	uint64_t last_ready;
 	struct strmap namespaces, policies /* "ns/name" */, pods /* the same */, by_uid, addrs /* 16 bytes */,
-	    by_key /* sets */, combos;
+	    by_key /* sets */, combos, left /* as addrs */;
 	VEC(struct np_addr *) dirty;
 	VEC(struct np_set *) sets;
 	struct np_dead dead;

@@ -14,6 +14,7 @@
 
 struct netpol_track;
 struct netpol_left;
+struct strmap;
 
 /* bridge: that of this node's pods, or NULL. Strings are borrowed. */
 struct netpol_track *netpol_track_new(const char *table, const char *node_name, const char *bridge);
@@ -35,6 +36,10 @@ bool netpol_track_isolates(const struct netpol_track *t, const struct obj *pod);
 /* After a restart, everything being known: pods of namespaces that are going are denied what the old table restricted.
  */
 void netpol_track_deny(struct netpol_track *t, const struct netpol_left *left);
+
+/* Addresses (16 bytes each, as in struct ip_addr) that pods have left, or just got: connections that the kernel
+ * remembers of them are those of somebody who is gone. For the caller to empty when they are forgotten. */
+struct strmap *netpol_track_left(struct netpol_track *t);
 
 /* What the kernel must do to be as wanted; nothing appended: it is. Without pods here that a policy selects there is no
  * table: an earlier one is removed. */

@@ -299,13 +299,109 @@ static void test_after_a_restart(_unused_ void **state)
 	end(&w);
 }
 
+static bool forgot(struct world *w, const char *ips)
+{
+	bool same = sv_is(buf_sv(&w->rec->forgotten), ips);
+
+	buf_clear(&w->rec->forgotten);
+	return same;
+}
+
+static void gone(struct world *w, const char *pod)
+{
+	_cleanup_obj_ struct obj *o = kit_obj(pod, 1);
+
+	netpol_gone(w->n, o);
+}
+
+/* What is established passes: what the kernel remembers of an address is not the next pod's. */
+static void test_connections_of_gone_pods(_unused_ void **state)
+{
+	struct world w;
+
+	begin(&w);
+	env_sim_run(w.env, NS_PER_SEC);
+	must(&w, APOD("a", ""), "10.0.0.1"); /* no policy: nobody asks who is connected */
+	kit_put(&w.kit, NS("x", ""));
+	kit_put(&w.kit, APOD("a", IPS("10.0.0.1")));
+	kit_put(&w.kit, DENY);
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(forgot(&w, ""));
+	/* before a new pod's containers; not of one that runs, after our restart */
+	must(&w, APOD("b", ""), "10.0.0.2");
+	assert_true(forgot(&w, "10.0.0.2 "));
+	must(&w, APOD("a", IPS("10.0.0.1")), "10.0.0.1");
+	assert_true(forgot(&w, ""));
+	/* here it goes with its sandbox, elsewhere with its object, or when it has ended */
+	gone(&w, APOD("b", ""));
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_true(forgot(&w, "10.0.0.2 "));
+	kit_put(&w.kit, "{'kind':'Pod','metadata':{'name':'far','namespace':'x','uid':'f'},'spec':{'nodeName':'n2'},"
+			"'status':{" IPS("10.0.1.1") "}}");
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_true(forgot(&w, ""));
+	kit_del(&w.kit, "Pod", "far");
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_true(forgot(&w, "10.0.1.1 "));
+	kit_put(&w.kit, "{'kind':'Pod','metadata':{'name':'ends','namespace':'x','uid':'e'},'spec':{'nodeName':'n2'},"
+			"'status':{" IPS("10.0.1.2") "}}");
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	kit_put(&w.kit, "{'kind':'Pod','metadata':{'name':'ends','namespace':'x','uid':'e'},'spec':{'nodeName':'n2'},"
+			"'status':{'phase':'Succeeded'," IPS("10.0.1.2") "}}");
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_true(forgot(&w, "10.0.1.2 "));
+	end(&w);
+}
+
+static void test_connections_stay(_unused_ void **state)
+{
+	struct world w;
+
+	begin(&w);
+	kit_put(&w.kit, NS("x", ""));
+	kit_put(&w.kit, DENY);
+	env_sim_run(w.env, NS_PER_SEC);
+	/* no pod that a policy selects starts while they cannot be forgotten */
+	w.rec->fail_forgets = 1;
+	must_not(&w, APOD("a", ""), "10.0.0.1", "cannot be forgotten: told to fail");
+	must(&w, APOD("a", ""), "10.0.0.1");
+	assert_true(forgot(&w, "10.0.0.1 "));
+	/* what is not a pod's start is tried again by itself, and many go at once */
+	w.rec->fail_forgets = 2;
+	gone(&w, APOD("a", ""));
+	env_sim_run(w.env, 5 * NS_PER_SEC);
+	assert_int_equal(w.rec->fail_forgets, 0);
+	assert_true(forgot(&w, "10.0.0.1 "));
+	w.rec->forgets = 0;
+	for (int i = 0; i < 20; i++) {
+		_cleanup_(arena_release) struct arena a = ARENA_INIT;
+		const char *name = arena_printf(&a, "f%d", i);
+
+		kit_put(&w.kit, arena_printf(&a,
+					     "{'kind':'Pod','metadata':{'name':'%s','namespace':'x','uid':'%s'},"
+					     "'spec':{'nodeName':'n2'},'status':{'podIPs':[{'ip':'10.0.2.%d'}]}}",
+					     name, name, i));
+		env_sim_run(w.env, 200 * NS_PER_MS);
+		kit_del(&w.kit, "Pod", name);
+	}
+	env_sim_run(w.env, 2 * NS_PER_SEC);
+	assert_in_range(w.rec->forgets, 1, 8); /* of four seconds */
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_in_force),
-		cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_br_netfilter),
-		cmocka_unit_test(test_put_back),      cmocka_unit_test(test_a_namespace_goes),
-		cmocka_unit_test(test_a_policy_goes), cmocka_unit_test(test_after_a_restart),
+		cmocka_unit_test(test_connections_of_gone_pods),
+		cmocka_unit_test(test_connections_stay),
+		cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_in_force),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_without_br_netfilter),
+		cmocka_unit_test(test_put_back),
+		cmocka_unit_test(test_a_namespace_goes),
+		cmocka_unit_test(test_a_policy_goes),
+		cmocka_unit_test(test_after_a_restart),
 	};
 
 	log_set_sink(quiet, NULL);

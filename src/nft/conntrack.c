@@ -1,0 +1,96 @@
+#include "nft/conntrack.h"
+
+#include "base/vec.h"
+#include "nft/nfnl.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define LOOKS_MAX 5 /* at entries that should go; the second finds nothing but for a rare race */
+#define CT_GET (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET)
+#define CT_DELETE (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE)
+
+struct ct_look {
+	bool (*stale)(const struct ct_flow *f, void *ctx);
+	void *ctx;
+	VEC(struct nfnl_request) doomed; /* each deletes one entry */
+};
+
+static bool ct_direction(const struct nlattr *tuple, struct ct_direction *ret)
+{
+	const struct nlattr *proto = nfnl_attr_in(tuple, CTA_TUPLE_PROTO), *ip = nfnl_attr_in(tuple, CTA_TUPLE_IP);
+
+	*ret = (struct ct_direction){ 0 };
+	(void)nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_SRC_PORT), &ret->src_port);
+	(void)nfnl_be16(nfnl_attr_in(proto, CTA_PROTO_DST_PORT), &ret->dst_port);
+	return nfnl_u8(nfnl_attr_in(proto, CTA_PROTO_NUM), &ret->proto) &&
+	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_SRC), nfnl_attr_in(ip, CTA_IP_V6_SRC), &ret->src) &&
+	       nfnl_ip(nfnl_attr_in(ip, CTA_IP_V4_DST), nfnl_attr_in(ip, CTA_IP_V6_DST), &ret->dst);
+}
+
+/* What names the entry, as the kernel told it. Some have no zone. */
+static void ct_name(struct nlmsghdr *delete, const struct nlattr *a)
+{
+	if (a)
+		(void)mnl_attr_put_check(delete, sizeof(struct nfnl_request), a->nla_type, mnl_attr_get_payload_len(a),
+					 mnl_attr_get_payload(a));
+}
+
+static void ct_on_entry(const struct nlmsghdr *h, void *ctx)
+{
+	const struct nlattr *orig = nfnl_attr(h, CTA_TUPLE_ORIG);
+	struct ct_look *l = ctx;
+	struct ct_flow f = { .status = 0 };
+	struct nfnl_request r;
+	struct nlmsghdr *delete;
+
+	if (!ct_direction(orig, &f.orig) || !ct_direction(nfnl_attr(h, CTA_TUPLE_REPLY), &f.reply))
+		return;
+	(void)nfnl_be32(nfnl_attr(h, CTA_STATUS), &f.status);
+	if (!l->stale(&f, l->ctx))
+		return;
+	delete = nfnl_begin(&r, CT_DELETE, NLM_F_ACK, ip_is_v4(f.orig.dst) ? AF_INET : AF_INET6);
+	ct_name(delete, orig);
+	ct_name(delete, nfnl_attr(h, CTA_ID));
+	ct_name(delete, nfnl_attr(h, CTA_ZONE));
+	vec_push(&l->doomed, r);
+}
+
+/* One look; how many entries were deleted, or -1. */
+static int ct_forget_once(struct mnl_socket *s, bool v6, struct ct_look *l, struct err *err)
+{
+	struct nfnl_request all;
+	int rc, deleted = 0;
+
+	nfnl_begin(&all, CT_GET, NLM_F_DUMP, v6 ? AF_INET6 : AF_INET);
+	rc = nfnl_call(s, &all, ct_on_entry, l, err);
+	for (size_t i = 0; i < l->doomed.n && rc == 0; i++) {
+		struct err gone = ERR_INIT;
+
+		if (nfnl_call(s, &l->doomed.p[i], NULL, NULL, &gone) == 0)
+			deleted++;
+		else if (gone.errnum != ENOENT) /* it may have timed out meanwhile */
+			rc = err_move(err, &gone);
+		err_release(&gone);
+	}
+	vec_release(&l->doomed);
+	return rc < 0 ? -1 : deleted;
+}
+
+int conntrack_forget(struct mnl_socket *s, bool v6, bool (*stale)(const struct ct_flow *f, void *ctx), void *ctx,
+		     struct err *err)
+{
+	struct ct_look l = { .stale = stale, .ctx = ctx, .doomed = VEC_INIT };
+	int deleted = 0, more = 1;
+
+	/* An answer that was under way while its entry went makes a new one, the wrong way round: we look again. */
+	for (int look = 0; look < LOOKS_MAX && more > 0; look++) {
+		more = ct_forget_once(s, v6, &l, err);
+		deleted += more > 0 ? more : 0;
+	}
+	return more < 0 ? -1 : deleted;
+}
