@@ -19,6 +19,7 @@
 #include "kubelet/podnet.h"
 #include "netd/netd.h"
 #include "netd/policy/netpol.h"
+#include "net/neigh.h"
 #include "proxy/health.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_config.h"
@@ -209,14 +210,36 @@ static int start_network(struct agent *a, struct err *err)
 	return a->netd ? 0 : -1;
 }
 
-static int policy_ready(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err)
+/* Whom the node remembers to have had these addresses is gone: for half a minute it would talk to him. */
+static void forget_neighbours(struct agent *a, const struct sv *ips, size_t n_ips)
 {
-	return netpol_ready(((struct agent *)ctx)->netpol, pod, ips, n_ips, err);
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	struct ip_addr list[8];
+	char bridge[16];
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_ips && n < ARRAY_LEN(list); i++)
+		n += ip_parse(ips[i], &list[n]);
+	cni_bridge_name(a->o->data_dir, bridge);
+	if (neigh_forget(bridge, list, n, &err) < 0)
+		log_warn("agent", "old neighbours of a new pod's addresses are not forgotten", "error", "%s",
+			 err_msg(&err));
 }
 
-static void policy_gone(void *ctx, struct obj *pod)
+static int network_ready(void *ctx, struct obj *pod, const struct sv *ips, size_t n_ips, struct err *err)
 {
-	netpol_gone(((struct agent *)ctx)->netpol, pod);
+	struct agent *a = ctx;
+
+	forget_neighbours(a, ips, n_ips);
+	return a->netpol ? netpol_ready(a->netpol, pod, ips, n_ips, err) : 0;
+}
+
+static void network_gone(void *ctx, struct obj *pod)
+{
+	struct agent *a = ctx;
+
+	if (a->netpol)
+		netpol_gone(a->netpol, pod);
 }
 
 /* Before the kubelet, which asks it about each pod. */
@@ -283,8 +306,8 @@ static int start_kubelet(struct agent *a, struct err *err)
 		.pod_max_pids = o->pod_max_pids,
 		.repair = a->podnet ? network_repair : NULL,
 		.repair_ctx = a,
-		.network_ready = a->netpol ? policy_ready : NULL,
-		.network_gone = a->netpol ? policy_gone : NULL,
+		.network_ready = network_ready,
+		.network_gone = network_gone,
 		.network_ctx = a,
 		.runtime_hangs = runtime_hangs,
 		.runtime_ctx = a,
