@@ -409,8 +409,8 @@ static int dev_wait_ready(struct dev *d, struct err *err)
 		if ((rc = dev_check_alive(d, err)) < 0 || ready == d->nodes)
 			break;
 		if (dev_now_ns() > deadline) {
-			log_warn(SYS, "not all nodes are Ready", "ready", "%d of %d", ready, d->nodes, "why", "%s",
-				 why ? why : "no word", "logs", "%s", d->data_dir);
+			log_warn(SYS, "not all nodes are Ready", "ready", "%d of %d; %s; logs are in %s", ready,
+				 d->nodes, why ? why : "nodes say nothing", d->data_dir);
 			break;
 		}
 		if (!daemon_pause(LOOK_NS))
