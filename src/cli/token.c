@@ -1,6 +1,7 @@
 /* `caravel token …`: the bootstrap tokens of a cluster, as people know them of kubeadm and k3s. They are Secrets; an
  * administrator's kubeconfig makes, lists and deletes them. */
 #include "apiserver/bootstrap/join_token.h"
+#include "base/file.h"
 #include "base/timefmt.h"
 #include "cli/server.h"
 #include "client/bootstrap_token.h"
@@ -15,6 +16,7 @@
 
 struct token_cmd {
 	const char *data_dir, *kubeconfig, *ttl, *description, *new_token;
+	bool from_env; /* kubeconfig is $KUBECONFIG's, and may be another cluster's than data_dir */
 	struct string_list groups, usages, words;
 	bool print_join_command;
 	struct arena arena;
@@ -45,6 +47,22 @@ static struct token_cmd token_cmd_init(void)
 	return (struct token_cmd){ .ttl = "24h", .description = "" };
 }
 
+/* The first file of $KUBECONFIG that is there, as kubectl reads it: a list, whose empty words are none. NULL: no word.
+ */
+static const char *token_env_kubeconfig(struct arena *a)
+{
+	const char *text = getenv("KUBECONFIG"), *last = NULL;
+	struct sv rest = sv_from(text ? text : ""), one;
+
+	while (sv_split(&rest, ':', &one))
+		if (one.n) {
+			last = arena_cstr(a, one);
+			if (access(last, F_OK) == 0)
+				break;
+		}
+	return last;
+}
+
 /* --kubeconfig, else what the server wrote, else $KUBECONFIG. */
 static const char *token_kubeconfig(struct token_cmd *t)
 {
@@ -56,22 +74,41 @@ static const char *token_kubeconfig(struct token_cmd *t)
 	for (size_t i = 0; i < ARRAY_LEN(there); i++)
 		if (there[i] && access(there[i], R_OK) == 0)
 			return there[i];
-	return getenv("KUBECONFIG");
+	t->from_env = true;
+	return token_env_kubeconfig(&t->arena);
+}
+
+/* A variable that was set for another cluster must not decide where a token is made. Who may not read the CA of
+ * data_dir is not the server's administrator on this machine, and means the variable. */
+static int token_check_cluster(struct token_cmd *t, const char *path, struct err *err)
+{
+	struct sv ca;
+
+	if (!t->from_env ||
+	    file_read(&t->arena, arena_printf(&t->arena, "%s/pki/ca.crt", t->data_dir), 1 << 16, &ca, NULL) < 0 ||
+	    sv_eq(sv_trim(ca), sv_trim(t->k.ca_pem)))
+		return 0;
+	return err_set(
+	    err, ERR_INVALID,
+	    "the server of '%s' wrote its kubeconfig elsewhere, and $KUBECONFIG ('%s') is another cluster's: "
+	    "name the right one with --kubeconfig",
+	    t->data_dir, path);
 }
 
 static int token_connect(struct token_cmd *t, struct err *err)
 {
 	const char *path;
+	bool given = t->data_dir;
 
 	t->data_dir = full_path(&t->arena, t->data_dir ? t->data_dir : default_data_dir(&t->arena));
-	path = token_kubeconfig(t);
+	path = given && access(t->data_dir, F_OK) < 0 && !t->kubeconfig ? NULL : token_kubeconfig(t);
 	if (!path)
 		return err_set(
 		    err, ERR_NOT_FOUND,
 		    "no server has written a kubeconfig for '%s': name its --data-dir, or an administrator's "
 		    "--kubeconfig",
 		    t->data_dir);
-	if (kubeconfig_load(&t->arena, path, NULL, &t->k, err) < 0)
+	if (kubeconfig_load(&t->arena, path, NULL, &t->k, err) < 0 || token_check_cluster(t, path, err) < 0)
 		return -1;
 	t->env = env_real_new(2);
 	t->client = client_kubeconfig_new(t->env, &t->k, "caravel-token", err);

@@ -66,6 +66,26 @@ def a_token_nobody_knows(c):
     equal(c.get("csr")["items"], [], "requests of who was refused")
 
 
+def tokens_are_made_in_the_cluster_that_is_named(c):
+    """Its server wrote the kubeconfig elsewhere: $KUBECONFIG is asked, and nothing is done in another cluster's."""
+    def tokens(kubeconfig, data="data"):
+        r = subprocess.run([CARAVEL, "token", "list", "--data-dir", os.path.join(c.dir, data)], check=False, timeout=60, text=True,
+                           env=dict(os.environ, KUBECONFIG=kubeconfig), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return r.returncode, r.stdout
+    for value in (c.kubeconfig, f"/nonesuch::{c.kubeconfig}"):
+        status, said = tokens(value)
+        equal(status, 0, said)
+        contains(said, "node-token")
+    with Cluster() as other:
+        status, said = tokens(other.kubeconfig)
+        equal(status, 1, said)
+        contains(said, "is another cluster's", "--kubeconfig")
+    for value, data in (("", "data"), (":", "data"), (c.kubeconfig, "nosuch")):
+        status, said = tokens(value, data)
+        equal(status, 1, said)
+        contains(said, "no server has written a kubeconfig for", "--kubeconfig")
+
+
 def flags_that_differ_from_the_clusters(c):
     refused(c, "--server", url(c), "--token", token(c), "--cluster-domain", "example.org",
             words=["--cluster-domain is 'example.org' here and 'cluster.local' on the server"])
@@ -132,5 +152,6 @@ if __name__ == "__main__":
         sys.exit(main([as_nobody]))
     with Cluster(args=["--disable-controller-manager"]) as cluster:
         sys.exit(main([without_a_server_or_a_token, a_short_token_believes_nobody, another_clusters_token, a_token_nobody_knows,
+                       tokens_are_made_in_the_cluster_that_is_named,
                        flags_that_differ_from_the_clusters, what_joins_with_is_told_to_bootstrappers_alone,
                        a_server_that_is_not_there_is_waited_for, names_that_are_taken, approved_by_hand], cluster))
