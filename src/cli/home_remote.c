@@ -202,13 +202,9 @@ static int learn_facts(struct home_remote *h, const struct home_remote_opts *o, 
 
 static struct client *home_remote_client(void *ctx, enum agent_as who, const char *name)
 {
-	struct home_remote *h = ctx;
-	struct client *c; /* all are the node */
+	struct home_remote *h = ctx; /* all are the node */
 
-	c = client_https_new(h->env, &(struct client_https_opts){ .servers = h->servers, .name = name }, NULL);
-	if (c && who == AGENT_PROXY)
-		client_https_reads_only(c); /* it has all Services of the cluster */
-	return c;
+	return client_https_new(h->env, &(struct client_https_opts){ .servers = h->servers, .name = name }, NULL);
 }
 
 static const char *serving_names(struct arena *a, const struct home_remote *h, const char *node_ips)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/agent.h"
+#include "cli/heap.h"
 #include "client/client.h"
 #include "client/https.h"
 #include "client/kubeconfig.h"
@@ -168,8 +169,6 @@ static int kube_proxy_start(struct kube_proxy *k, struct err *err)
 
 	if (!k->init_only && !(k->client = kube_proxy_client(k, err)))
 		return -1;
-	if (k->client)
-		client_https_reads_only(k->client);
 	(void)dir_make(SETTINGS_DIR, 0700, NULL); /* without it they are given back by this process or not at all */
 	backend = proxy_backend_nft_new(TABLE, SETTINGS, err);
 	if (!backend)
@@ -209,7 +208,9 @@ static int kube_proxy_cleanup(struct err *err)
 static int kube_proxy_run(struct kube_proxy *k, struct err *err)
 {
 	sigset_t set;
-	int signum;
+	const struct timespec look = { .tv_sec = HEAP_LOOK_S };
+	struct heap_watch heap = { 0 };
+	int signum = 0;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -219,8 +220,11 @@ static int kube_proxy_run(struct kube_proxy *k, struct err *err)
 	k->env = env_real_new(0);
 	if (kube_proxy_start(k, err) < 0)
 		return -1;
-	if (!k->init_only && sigwait(&set, &signum) == 0)
-		log_info("kube-proxy", "stopping, services go on working", "signal", "%s", strsignal(signum));
+	if (k->init_only)
+		return 0;
+	while ((signum = sigtimedwait(&set, NULL, &look)) < 0)
+		heap_look(&heap);
+	log_info("kube-proxy", "stopping, services go on working", "signal", "%s", strsignal(signum));
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "codec/doc.h"
+#include "object/keep.h"
 #include "object/obj.h"
 #include "object/schema.h"
 
@@ -23,6 +24,9 @@ enum patch_type { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC, PATCH_APPLY };
 struct client_list_opts {
 	const char *label_selector, *field_selector; /* NULL: none */
 	int64_t resource_version;		     /* 0: anything fresh (consistent); -1: any cached */
+	/* What the caller reads of the objects, NULL: all (object/keep.h). A transport that makes objects itself leaves
+	 * out the rest, and their JSON; in-process they are shared as they are. Borrowed for the call. */
+	struct keep *keep;
 };
 
 struct client_write_opts {

@@ -29,7 +29,6 @@ struct https_client {
 	struct http_header impersonate[HTTPS_GROUPS_MAX + 1];
 	size_t n_impersonate;
 	const char *token_file; /* NULL: none */
-	bool reads_only;	/* client_https_reads_only() */
 	int64_t timeout_ns;
 	struct http_pool *pool;
 
@@ -46,8 +45,8 @@ struct https_client {
 
 /* --- https.c --- */
 
-/* The object as it is to be kept; o is changed. */
-struct obj *https_publish(const struct https_client *h, struct val *o);
+/* The object as the caller keeps it; keep may be NULL. */
+struct obj *https_publish(struct arena *a, const struct keep *keep, const struct val *o);
 
 /* The headers of a request, in the arena. */
 int https_headers(struct https_client *h, struct arena *a, const char *content_type, struct http_header **ret,

@@ -191,22 +191,13 @@ static struct val *https_with_type(struct arena *a, const struct resource *r, co
 	return m;
 }
 
-void client_https_reads_only(struct client *c)
+struct obj *https_publish(struct arena *a, const struct keep *keep, const struct val *o)
 {
-	((struct https_client *)c)->reads_only = true;
+	return keep ? obj_new_lean(keep_copy(a, keep, o)) : obj_new(o, 0);
 }
 
-struct obj *https_publish(const struct https_client *h, struct val *o)
-{
-	struct val *meta = h->reads_only ? val_get_mut(o, F_metadata) : NULL;
-
-	if (meta && meta->type == VAL_MAP)
-		(void)val_del(meta, F_managedFields);
-	return obj_new(o, 0);
-}
-
-static int take_page(struct https_client *h, struct paging *p, struct arena *a, const struct resource *r,
-		     struct sv body, struct err *err)
+static int take_page(struct paging *p, struct arena *a, const struct resource *r, struct sv body,
+		     const struct keep *keep, struct err *err)
 {
 	struct val *v = https_decode(a, body, err), *items;
 	struct obj_list *l = p->out;
@@ -225,7 +216,7 @@ static int take_page(struct https_client *h, struct paging *p, struct arena *a, 
 
 		if (it->type != VAL_MAP)
 			return err_set(err, ERR_INTERNAL, "the server's list has an item that is no object");
-		l->items[l->n++] = https_publish(h, val_get(it, F_kind) ? it : https_with_type(a, r, it));
+		l->items[l->n++] = https_publish(a, keep, keep || val_get(it, F_kind) ? it : https_with_type(a, r, it));
 	}
 	buf_clear(&p->cont);
 	buf_addsv(&p->cont, val_get_str(v, F_metadata, F_continue));
@@ -263,7 +254,7 @@ static int get_page(struct https_client *h, const struct resource *r, struct sv 
 	}
 	if (https_call_run(&k, &target, &res, err) < 0)
 		return -1;
-	return take_page(h, p, &a, r, res.body, err);
+	return take_page(p, &a, r, res.body, o->keep, err);
 }
 
 static int https_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,

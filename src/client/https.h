@@ -12,7 +12,7 @@
  * - Failures carry everything the server's Status said: reason, code, message, causes, the
  *   object, when to retry. A Retry-After is told and never waited for: tasks do not sleep.
  * - Objects are published as they were sent, fields unknown to our schemas included, so that
- *   reading and updating loses nothing (but see client_https_reads_only()). List items get the kind and apiVersion that
+ *   reading and updating loses nothing (but see client_list_opts.keep). List items get the kind and apiVersion that
  * upstream's servers leave out.
  * - Lists come in pages of 500 and are complete, at one revision; when the server forgets that
  *   revision in between, the list starts again as a whole.
@@ -46,10 +46,6 @@ struct client_https_opts {
 
 /* Copies what o names. Does not connect. NULL: the URL or the credentials cannot be used. */
 struct client *client_https_new(struct env *env, const struct client_https_opts *o, struct err *err);
-
-/* From now on what lists and watches give is without metadata.managedFields, which may be most of an object: for who
- * keeps many and writes none. Before the first of them. */
-void client_https_reads_only(struct client *c);
 
 struct kubeconfig;
 /* The client of a kubeconfig's context (client/kubeconfig.h). */

@@ -36,6 +36,7 @@ struct client_watch {
 	struct env *env;
 	struct client_watch_cb cb;
 	void *ctx;
+	struct keep *keep; /* a reference, or NULL */
 	atomic_int refs;
 
 	/* Of the loop's thread, after the start. */
@@ -78,6 +79,7 @@ static void https_watch_unref(struct client_watch *w)
 	buf_release(&w->target);
 	buf_release(&w->tail);
 	err_release(&w->why);
+	keep_unref(w->keep);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->idle);
 	free(w);
@@ -345,7 +347,7 @@ static bool type_of(struct sv s, enum watch_type *ret)
 }
 
 /* 1: an event; 0: nothing to report (a type of the future); -1: the watch is over. */
-static int read_line(const struct https_client *h, const struct line *l, enum watch_type *ret_type, struct obj **ret,
+static int read_line(const struct client_watch *w, const struct line *l, enum watch_type *ret_type, struct obj **ret,
 		     struct err *err)
 {
 	_cleanup_(arena_release) struct arena a = ARENA_INIT;
@@ -362,7 +364,7 @@ static int read_line(const struct https_client *h, const struct line *l, enum wa
 		return err_set(err, ERR_INTERNAL, "an event of the watch has no object");
 	if (!type_of(val_get_str(v, F_type), ret_type))
 		return 0;
-	*ret = https_publish(h, o);
+	*ret = https_publish(&a, w->keep, o);
 	return 1;
 }
 
@@ -396,7 +398,7 @@ static void deliver_locked(struct client_watch *w, const struct line *l)
 	int rc;
 
 	pthread_mutex_unlock(&w->lock);
-	rc = read_line(w->h, l, &t, &o, &why);
+	rc = read_line(w, l, &t, &o, &why);
 	pthread_mutex_lock(&w->lock);
 	if (rc < 0) {
 		err_release(&w->why);
@@ -501,6 +503,7 @@ int https_watch(struct client *c, const struct resource *r, struct sv ns, const 
 	w->env = c->env;
 	w->cb = *cb;
 	w->ctx = ctx;
+	w->keep = keep_ref(o->keep);
 	atomic_init(&w->refs, 1);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->idle, NULL);

@@ -42,6 +42,7 @@ struct informer {
 	struct env *env;
 	const struct resource *res;
 	char *ns, *labels, *fields;
+	struct keep *keep; /* a reference; NULL: objects are whole */
 
 	pthread_mutex_t lock;
 	pthread_cond_t quiet; /* busy turned 0 */
@@ -59,10 +60,17 @@ struct informer {
 	unsigned refs;
 };
 
+struct factory_keep {
+	const struct resource *res; /* a reference */
+	struct keep *keep;
+	bool closed; /* somebody has an informer: what is held is settled */
+};
+
 struct informer_factory {
 	struct client *client;
 	pthread_mutex_t lock;
 	VEC(struct informer *) informers;
+	VEC(struct factory_keep) keeps;
 	bool started, stopped;
 };
 
@@ -84,6 +92,7 @@ static void informer_unref_locked(struct informer *i)
 	free(i->ns);
 	free(i->labels);
 	free(i->fields);
+	keep_unref(i->keep);
 	resource_unref(i->res);
 	free(i);
 }
@@ -288,7 +297,7 @@ static void list_task(void *ctx)
 {
 	static const struct client_watch_cb cb = { .event = informer_on_event, .end = informer_on_end };
 	struct informer *i = ctx;
-	struct client_list_opts o = { .label_selector = i->labels, .field_selector = i->fields };
+	struct client_list_opts o = { .label_selector = i->labels, .field_selector = i->fields, .keep = i->keep };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	_cleanup_(obj_list_release) struct obj_list list = { 0 };
 	int rc;
@@ -338,6 +347,39 @@ struct informer_factory *informer_factory_new(struct client *c)
 	return f;
 }
 
+static struct factory_keep *factory_keep_of(struct informer_factory *f, const struct resource *r)
+{
+	for (size_t k = 0; k < f->keeps.n; k++)
+		if (f->keeps.p[k].res == r)
+			return &f->keeps.p[k];
+	return NULL;
+}
+
+void informer_factory_keep(struct informer_factory *f, const struct resource *r, const char *const *paths)
+{
+	struct factory_keep *k;
+
+	pthread_mutex_lock(&f->lock);
+	k = factory_keep_of(f, r);
+	if (!k) {
+		vec_push(&f->keeps, ((struct factory_keep){ .res = resource_ref(r), .keep = keep_new() }));
+		k = &f->keeps.p[f->keeps.n - 1];
+	}
+	BUG_ON(k->closed && !keep_has(k->keep, paths));
+	if (!k->closed)
+		keep_add(k->keep, paths);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static struct keep *factory_keep_close(struct informer_factory *f, const struct resource *r)
+{
+	struct factory_keep *k = factory_keep_of(f, r);
+
+	if (k)
+		k->closed = true;
+	return k ? keep_ref(k->keep) : NULL;
+}
+
 static bool same_text(const char *a, const char *b)
 {
 	return strcmp(a ? a : "", b ? b : "") == 0;
@@ -365,6 +407,7 @@ struct informer *informer_get(struct informer_factory *f, const struct resource 
 		i->ns = xstrdup(ns ? ns : "");
 		i->labels = label_selector ? xstrdup(label_selector) : NULL;
 		i->fields = field_selector ? xstrdup(field_selector) : NULL;
+		i->keep = factory_keep_close(f, r);
 		retry_forget(&i->failed);
 		i->refs = 1;
 		pthread_mutex_init(&i->lock, NULL);
@@ -479,6 +522,11 @@ struct informer_factory *informer_factory_free(struct informer_factory *f)
 		informer_unref_locked(f->informers.p[k]);
 	}
 	vec_release(&f->informers);
+	for (size_t k = 0; k < f->keeps.n; k++) {
+		resource_unref(f->keeps.p[k].res);
+		keep_unref(f->keeps.p[k].keep);
+	}
+	vec_release(&f->keeps);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 	return NULL;

@@ -27,6 +27,11 @@ bool informer_factory_synced(struct informer_factory *f);
 void informer_factory_stop(struct informer_factory *f);
 struct informer_factory *informer_factory_free(struct informer_factory *f); /* stops; no handler runs after */
 
+/* Of this resource's objects nothing but these fields is read (object/keep.h), by whoever says so; several may, and
+ * what any of them names is held. Before the first informer_get() of it; afterwards only what has been said already may
+ * be said again. In-process the objects are the API server's, whole and held once. */
+void informer_factory_keep(struct informer_factory *f, const struct resource *r, const char *const *paths);
+
 /* Lives as long as the factory, or until informer_end(). selectors may be NULL. Started at once when the factory is,
  * never when that has stopped. */
 struct informer *informer_get(struct informer_factory *f, const struct resource *r, const char *ns,

@@ -7,7 +7,8 @@
 #include <nftables/libnftables.h>
 #include <stdlib.h>
 
-#define LARGE ((size_t)256 << 10) /* of a transaction's text */
+#define LARGE ((size_t)16 << 10) /* of a transaction's text */
+#define TRIM ((size_t)256 << 10)
 
 /* Loaded by the first table (base/lazylib.h). */
 static typeof(nft_ctx_buffer_error) *sym_nft_ctx_buffer_error;
@@ -41,6 +42,7 @@ struct nft_table {
 	uint64_t shape;	       /* of the table at the last look */
 	uint64_t fixed;	       /* of the chains that are the same as long as the table lives; 0: not known */
 	bool looked;	       /* since our last commit */
+	size_t since_trim;     /* text of large transactions */
 };
 
 static struct nft_ctx *table_ctx(struct err *err)
@@ -70,8 +72,9 @@ static int table_run(struct nft_ctx *nft, const char *commands, struct err *err)
 	return err_set(err, ERR_INTERNAL, "nft: %.*s", (int)strcspn(why, "\n"), why);
 }
 
-/* libnftables keeps what it read of a transaction until the next, forty times the text. */
-static void table_drop_cache(struct nft_table *t)
+/* libnftables keeps what it read of a transaction until the next, forty times the text. Of several large ones in a row
+ * each has the same memory; the system has it back when malloc() has several times of that (src/cli/heap.h, too). */
+static void table_drop_cache(struct nft_table *t, size_t text)
 {
 	struct nft_ctx *fresh = table_ctx(NULL);
 
@@ -79,7 +82,11 @@ static void table_drop_cache(struct nft_table *t)
 		return;
 	sym_nft_ctx_free(t->nft);
 	t->nft = fresh;
-	(void)malloc_trim(0);
+	t->since_trim += text;
+	if (t->since_trim > TRIM) {
+		t->since_trim = 0;
+		(void)malloc_trim(0);
+	}
 }
 
 int nft_table_apply(struct nft_table *t, struct sv commands, struct err *err)
@@ -92,7 +99,7 @@ int nft_table_apply(struct nft_table *t, struct sv commands, struct err *err)
 	if (table_run(t->nft, text, err) < 0)
 		return -1;
 	if (commands.n > LARGE)
-		table_drop_cache(t);
+		table_drop_cache(t, commands.n);
 	(void)nfnl_generation(t->nl, &t->generation, NULL);
 	if ((sv_starts(commands, SV("add table ")) || sv_starts(commands, SV("table "))) && nfnl_shape(t->nl, t->name, t->is_fixed, &shape, NULL) == 0)
 		t->fixed = shape.fixed;

@@ -1,4 +1,4 @@
-/* obj-internal.h - shared by obj.c and obj_encoding.c. */
+/* obj-internal.h - shared by obj.c, obj_lean.c and obj_encoding.c. */
 #pragma once
 
 #include "object/obj.h"

@@ -23,6 +23,9 @@ struct obj *obj_new(const struct val *root, int64_t rev);
  * and this where the revision becomes known, before anybody else sees o. False when rev takes another number of
  * digits than the likely one did: then o is of no use. */
 bool obj_set_rev(struct obj *o, int64_t rev);
+/* A third as large: without its JSON (obj_json() is ""), and what list items repeat is there once. For who holds many,
+ * and hands none out. */
+struct obj *obj_new_lean(const struct val *root);
 struct obj *obj_ref(struct obj *o);   /* returns o; NULL stays NULL */
 struct obj *obj_unref(struct obj *o); /* returns NULL */
 DEFINE_CLEANUP(struct obj *, obj_unrefp, obj_unref)
@@ -30,7 +33,7 @@ DEFINE_CLEANUP(struct obj *, obj_unrefp, obj_unref)
 struct obj *obj_link(struct arena *a, struct obj *o_take); /* a's reset drops the reference; returns o */
 
 const struct val *obj_root(const struct obj *o); /* view until the last unref */
-struct sv obj_json(const struct obj *o);	 /* compact JSON, view until the last unref */
+struct sv obj_json(const struct obj *o);	 /* compact JSON, view until the last unref; "" of a lean one */
 /* The JSON without metadata.resourceVersion, as it is stored. Copied into a. */
 struct sv obj_json_stored(struct arena *a, const struct obj *o);
 int64_t obj_rev(const struct obj *o);  /* metadata.resourceVersion as a number */

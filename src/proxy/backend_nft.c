@@ -18,7 +18,6 @@
 struct nft_backend {
 	struct proxy_backend b;
 	struct nft_table *table;
-	char *name;
 	struct sysctls sysctls;
 	bool open; /* the first commit, with its guard, is there */
 };
@@ -85,13 +84,25 @@ static int nft_forget_flows(struct proxy_backend *b, struct flow_frontend *u, si
 	return flows_forget(nft_table_socket(self(b)->table), u, n, err) < 0 ? -1 : 0;
 }
 
-static void nft_clients(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),
-			void *ctx)
+static bool nft_is_nat_hook(struct sv chain)
+{
+	return sv_is(chain, "nat_prerouting");
+}
+
+static bool nft_serves(struct proxy_backend *b, const char *table)
+{
+	struct nfnl_shape shape;
+
+	return nfnl_shape(nft_table_socket(self(b)->table), table, nft_is_nat_hook, &shape, NULL) == 0 && shape.fixed;
+}
+
+static void nft_clients(struct proxy_backend *b, const char *table, const char *set,
+			void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx)
 {
 	struct nft_backend *n = self(b);
 
 	/* A set that is not there, or cannot be read, remembers nobody. */
-	(void)nfnl_set_members(nft_table_socket(n->table), n->name, set, fn, ctx, NULL);
+	(void)nfnl_set_members(nft_table_socket(n->table), table, set, fn, ctx, NULL);
 }
 
 static void nft_restore(struct proxy_backend *b)
@@ -105,7 +116,6 @@ static void nft_free(struct proxy_backend *b)
 
 	nft_table_free(n->table);
 	sysctls_release(&n->sysctls);
-	free(n->name);
 	free(n);
 }
 
@@ -116,11 +126,11 @@ struct proxy_backend *proxy_backend_nft_new(const char *table, const char *setti
 	n->b = (struct proxy_backend){ .prepare = nft_prepare,
 				       .apply = nft_apply,
 				       .intact = nft_intact,
+				       .serves = nft_serves,
 				       .forget_flows = nft_forget_flows,
 				       .clients = nft_clients,
 				       .restore = nft_restore,
 				       .free = nft_free };
-	n->name = xstrdup(table);
 	sysctls_init(&n->sysctls, settings);
 	n->table = nft_table_new(table, render_is_fixed, err);
 	if (n->table)
@@ -155,9 +165,16 @@ void proxy_backend_nft_conntrack(struct proxy_backend *b, const struct proxy_con
 
 int proxy_cleanup(const char *table, const char *settings, const char *heirs, struct err *err)
 {
+	_cleanup_free_ char *spare = proxy_spare_table(table);
+	int was, rc;
+
 	/* Before the guard goes that route_localnet needs. */
 	sysctls_give_back(settings, heirs);
-	return nft_table_remove(table, err);
+	was = nft_table_remove(spare, err);
+	if (was < 0)
+		return -1;
+	rc = nft_table_remove(table, err);
+	return rc < 0 ? -1 : rc || was;
 }
 
 int proxy_cleanup_foreign(const char *table, struct err *err)

@@ -28,6 +28,9 @@ static int rec_apply(struct proxy_backend *b, struct sv commands, struct err *er
 	}
 	buf_clear(&r->last);
 	buf_addsv(&r->last, commands);
+	r->longest = MAX(r->longest, commands.n);
+	if (r->all)
+		buf_addsv(r->all, commands);
 	r->applied++;
 	r->intact = true;
 	return 0;
@@ -46,11 +49,17 @@ static int rec_forget_flows(struct proxy_backend *b, struct flow_frontend *u, si
 	return 0;
 }
 
-static void rec_clients(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),
-			void *ctx)
+static bool rec_serves(struct proxy_backend *b, const char *table)
+{
+	return rec_record(b)->serves && strcmp(rec_record(b)->serves, table) == 0;
+}
+
+static void rec_clients(struct proxy_backend *b, const char *table, const char *set,
+			void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx)
 {
 	struct ip_addr a;
 
+	(void)table;
 	(void)set;
 	if (rec_record(b)->client && ip_parse(sv_from(rec_record(b)->client), &a))
 		fn(a, 1500, ctx);
@@ -74,6 +83,7 @@ struct proxy_backend *proxy_backend_recorder_new(struct proxy_record **ret_recor
 	r->b = (struct proxy_backend){ .prepare = rec_prepare,
 				       .apply = rec_apply,
 				       .intact = rec_intact,
+				       .serves = rec_serves,
 				       .forget_flows = rec_forget_flows,
 				       .clients = rec_clients,
 				       .restore = rec_restore,

@@ -3,6 +3,8 @@
  * additions in the transaction, so a key may move from one Service to another within it. */
 #include "proxy/change.h"
 
+#include "proxy/elem_pack.h"
+
 #include <netinet/in.h>
 #include <stdlib.h>
 
@@ -10,8 +12,9 @@
 #define IDLE_CHAINS_MAX 32
 
 struct service {
-	struct elems elems; /* sorted, as in the kernel */
-	VEC(struct frontend_key) owned;
+	struct elem_pack elems; /* as in the kernel */
+	struct frontend_key *owned;
+	size_t n_owned;
 	VEC(struct affinity) affinity;
 	bool lost;	  /* some frontend is another's */
 	uint64_t lasting; /* hash of the endpoints whose UDP flows go on */
@@ -26,6 +29,7 @@ struct change_tracker {
 	size_t idle_chains;
 	struct service node; /* the node's ranges, as if a Service had them */
 	bool fresh;	     /* nothing of ours is in the kernel */
+	bool idle;	     /* what is there serves nobody yet */
 };
 
 /* What one update gathers before it is text. */
@@ -43,8 +47,8 @@ static void affinity_release(struct affinity *a)
 
 static void service_release(struct service *s)
 {
-	vec_release(&s->elems.v);
-	vec_release(&s->owned);
+	elem_pack_release(&s->elems);
+	free(s->owned);
 	for (size_t i = 0; i < s->affinity.n; i++)
 		affinity_release(&s->affinity.p[i]);
 	vec_release(&s->affinity);
@@ -73,7 +77,7 @@ struct change_tracker *change_tracker_new(const struct render_cfg *cfg)
 	return t;
 }
 
-void change_reset(struct change_tracker *t)
+void change_reset(struct change_tracker *t, bool parts)
 {
 	strmap_release_with(&t->services, service_free);
 	strmap_release(&t->owners);
@@ -83,13 +87,21 @@ void change_reset(struct change_tracker *t)
 	t->node = (struct service){ 0 };
 	t->idle_chains = 0;
 	t->fresh = true;
+	t->idle = parts;
+}
+
+void change_serve(struct change_tracker *t, struct changes *ret)
+{
+	*ret = (struct changes){ 0 };
+	render_hooks(&ret->commands, t->cfg);
+	t->idle = false;
 }
 
 struct change_tracker *change_tracker_free(struct change_tracker *t)
 {
 	if (!t)
 		return NULL;
-	change_reset(t);
+	change_reset(t, false);
 	free(t);
 	return NULL;
 }
@@ -129,13 +141,13 @@ static void release_unwanted(struct change_tracker *t, struct service *s, const 
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->owned.n; i++) {
-		if (strmap_has(wanted, change_key_bytes(&s->owned.p[i])))
-			s->owned.p[n++] = s->owned.p[i];
+	for (size_t i = 0; i < s->n_owned; i++) {
+		if (strmap_has(wanted, change_key_bytes(&s->owned[i])))
+			s->owned[n++] = s->owned[i];
 		else
-			strmap_del(&t->owners, change_key_bytes(&s->owned.p[i]));
+			strmap_del(&t->owners, change_key_bytes(&s->owned[i]));
 	}
-	s->owned.n = n;
+	s->n_owned = n;
 }
 
 /* An owner is marked when the key is his by a ClusterIP, which the API has given to him alone: whoever wrote that
@@ -151,6 +163,7 @@ static struct service *owner_of(const struct change_tracker *t, const struct fro
 	return (struct service *)(v & ~OWNED_BY_IP); /* NOLINT(performance-no-int-to-ptr) */
 }
 
+/* s->owned has room for it. */
 static bool change_claim(struct change_tracker *t, struct service *s, const struct frontend *f)
 {
 	struct service *owner = owner_of(t, &f->key, NULL);
@@ -158,9 +171,16 @@ static bool change_claim(struct change_tracker *t, struct service *s, const stru
 	if (owner && owner != s)
 		return false;
 	if (!owner)
-		vec_push(&s->owned, f->key);
+		s->owned[s->n_owned++] = f->key;
 	strmap_set(&t->owners, change_key_bytes(&f->key), (void *)((uintptr_t)s | (f->cluster_ip ? OWNED_BY_IP : 0)));
 	return true;
+}
+
+/* Kept for the Service's life: no more than it needs. */
+static void change_owned_room(struct service *s, size_t n)
+{
+	if (n || s->owned)
+		s->owned = xrealloc(s->owned, MAX(n, (size_t)1) * sizeof(*s->owned));
 }
 
 /* --- elements --- */
@@ -363,48 +383,56 @@ static void note_flows(struct changes *c, const struct frontend_key *k, const st
 struct plan {
 	const struct service_update *u;
 	struct service *s;
-	struct elems neu;
+	struct elems old, neu;
 };
 
 static void make_elems(struct work *w, struct plan *p, struct changes *ret)
 {
 	p->s->lost = false;
+	elem_unpack(&p->old, &p->s->elems);
+	change_owned_room(p->s, p->s->n_owned + p->u->n);
 	for (size_t i = 0; i < p->u->n; i++) {
 		const struct frontend *f = &p->u->frontends[i];
 
 		if (change_claim(w->t, p->s, f)) {
-			elems_add_frontend(&p->neu, f, &p->s->elems);
+			elems_add_frontend(&p->neu, f, &p->old);
 		} else {
 			p->s->lost = true;
 			ret->conflicts++;
 		}
 	}
+	change_owned_room(p->s, p->s->n_owned);
 	elems_sort(&p->neu);
 }
 
 /* Its own stays in the kernel but for what leads from that key. */
 static void change_evict(struct work *w, struct service *s, const struct frontend_key *k)
 {
+	struct elems was = { VEC_INIT };
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->elems.v.n; i++) {
-		const struct elem *e = &s->elems.v.p[i];
+	elem_unpack(&was, &s->elems);
+	for (size_t i = 0; i < was.v.n; i++) {
+		const struct elem *e = &was.v.p[i];
 
 		if (ip_eq(e->addr, k->addr) && e->port == k->port && e->proto == k->proto)
 			elem_del(w, e);
 		else
-			s->elems.v.p[n++] = *e;
+			was.v.p[n++] = *e;
 	}
-	s->elems.v.n = n;
+	was.v.n = n;
+	elem_pack_release(&s->elems);
+	elem_pack(&s->elems, &was);
+	vec_release(&was.v);
 	for (size_t i = s->affinity.n; i-- > 0;)
 		if (memcmp(&s->affinity.p[i].key, k, sizeof(*k)) == 0) {
 			render_affinity(&w->affinity, w->t->cfg, &s->affinity.p[i], NULL);
 			affinity_release(&s->affinity.p[i]);
 			vec_remove(&s->affinity, i);
 		}
-	for (size_t i = s->owned.n; i-- > 0;)
-		if (memcmp(&s->owned.p[i], k, sizeof(*k)) == 0)
-			vec_remove_swap(&s->owned, i);
+	for (size_t i = s->n_owned; i-- > 0;)
+		if (memcmp(&s->owned[i], k, sizeof(*k)) == 0)
+			s->owned[i] = s->owned[--s->n_owned];
 	strmap_del(&w->t->owners, change_key_bytes(k));
 	s->lost = true;
 }
@@ -412,6 +440,7 @@ static void change_evict(struct work *w, struct service *s, const struct fronten
 /* ClusterIPs first, whatever the order of the update. */
 static void claim_cluster_ips(struct work *w, struct plan *p)
 {
+	change_owned_room(p->s, p->s->n_owned + p->u->n);
 	for (size_t i = 0; i < p->u->n; i++) {
 		const struct frontend *f = &p->u->frontends[i];
 		struct service *owner;
@@ -458,7 +487,7 @@ static void note_flow_changes(struct change_tracker *t, const struct plan *p, st
 	uint64_t before = p->s->lasting;
 
 	p->s->lasting = lasting_hash(p->u);
-	if (before == p->s->lasting && elems_equal(&p->s->elems, &p->neu))
+	if (before == p->s->lasting && elems_equal(&p->old, &p->neu))
 		return;
 	for (size_t i = 0; i < p->u->n; i++) {
 		if (owner_of(t, &p->u->frontends[i].key, NULL) == p->s)
@@ -466,12 +495,11 @@ static void note_flow_changes(struct change_tracker *t, const struct plan *p, st
 	}
 }
 
-static void replace_elems(struct service *s, struct elems *neu)
+static void replace_elems(struct service *s, struct elems *old, struct elems *neu)
 {
-	vec_release(&s->elems.v);
-	/* Kept for the Service's life: without the slack of a growing array. */
-	s->elems.v.p = neu->v.n ? xmemdup(neu->v.p, neu->v.n * sizeof(*neu->v.p)) : NULL;
-	s->elems.v.n = s->elems.v.cap = neu->v.n;
+	elem_pack_release(&s->elems);
+	elem_pack(&s->elems, neu);
+	vec_release(&old->v);
 	vec_release(&neu->v);
 }
 
@@ -521,6 +549,8 @@ static void write_commands(struct work *w, struct buf *out)
 	buf_addsv(out, buf_sv(&w->chains));
 	render_add_elems(out, w->t->cfg, w->adds.v.p, w->adds.v.n);
 	drop_idle_chains(w, out);
+	if (w->t->fresh && !w->t->idle)
+		render_hooks(out, w->t->cfg);
 	w->t->fresh = false;
 }
 
@@ -559,7 +589,7 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 {
 	struct work w = { .t = t };
 	struct plan *plans = xcalloc(n + 1, sizeof(*plans));
-	struct elems node = { VEC_INIT };
+	struct elems node_was = { VEC_INIT }, node = { VEC_INIT };
 
 	*ret = (struct changes){ 0 };
 	for (size_t i = 0; i < n; i++) {
@@ -568,11 +598,11 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		_cleanup_(strmap_release) struct strmap wanted = STRMAP_INIT;
 
 		plans[i] = (struct plan){ .u = &u[i], .s = s };
-		if (s->owned.n || s->affinity.n)
+		if (s->n_owned || s->affinity.n)
 			wanted_fill(&wanted, &u[i]);
-		for (size_t k = 0; k < s->owned.n; k++) {
-			if (!strmap_has(&wanted, change_key_bytes(&s->owned.p[k])))
-				note_flows(ret, &s->owned.p[k], NULL);
+		for (size_t k = 0; k < s->n_owned; k++) {
+			if (!strmap_has(&wanted, change_key_bytes(&s->owned[k])))
+				note_flows(ret, &s->owned[k], NULL);
 		}
 		release_unwanted(t, s, &wanted);
 		drop_affinity(&w, s, &wanted);
@@ -581,26 +611,27 @@ void change_update(struct change_tracker *t, const struct service_update *u, siz
 		claim_cluster_ips(&w, &plans[i]);
 	for (size_t i = 0; i < n; i++) {
 		make_elems(&w, &plans[i], ret);
-		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, true);
+		diff_elems(&w, &plans[i].old, &plans[i].neu, true);
 	}
 	if (ranges) {
 		range_elems(&node, ELEM_POD_RANGES, ranges->pods, ranges->n_pods);
 		range_elems(&node, ELEM_NODEPORT_IPS, ranges->nodeports, ranges->n_nodeports);
 		elems_sort(&node);
 	}
-	diff_elems(&w, &t->node.elems, &node, true);
+	elem_unpack(&node_was, &t->node.elems);
+	diff_elems(&w, &node_was, &node, true);
 	for (size_t i = 0; i < n; i++) {
-		diff_elems(&w, &plans[i].s->elems, &plans[i].neu, false);
+		diff_elems(&w, &plans[i].old, &plans[i].neu, false);
 		update_affinity(&w, plans[i].s, &u[i]);
 		note_flow_changes(t, &plans[i], ret);
-		if (t->fresh)
+		if (t->fresh || t->idle)
 			note_client_sets(plans[i].s, ret);
-		replace_elems(plans[i].s, &plans[i].neu);
+		replace_elems(plans[i].s, &plans[i].old, &plans[i].neu);
 		if (u[i].n == 0)
 			service_free(strmap_del(&t->services, u[i].key));
 	}
-	diff_elems(&w, &t->node.elems, &node, false);
-	replace_elems(&t->node, &node);
+	diff_elems(&w, &node_was, &node, false);
+	replace_elems(&t->node, &node_was, &node);
 	write_commands(&w, &ret->commands);
 	ret->adds = w.adds.v.n;
 	ret->dels = w.dels.v.n;

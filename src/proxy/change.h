@@ -52,9 +52,12 @@ void changes_release(struct changes *c); /* for _cleanup_ */
 struct change_tracker *change_tracker_new(const struct render_cfg *cfg); /* cfg is borrowed for the tracker's life */
 struct change_tracker *change_tracker_free(struct change_tracker *t);
 
-/* Forgets what is in the kernel: the next update's text begins with putting an empty table in place,
- * atomically with its filling, and must name all Services. */
-void change_reset(struct change_tracker *t);
+/* Forgets what is in the kernel: the next update's text begins with putting an empty table in place. It serves with the
+ * end of that update, which must name all Services; with `parts`, after any number of updates that together name all,
+ * with change_serve(). */
+void change_reset(struct change_tracker *t, bool parts);
+/* The transaction that makes the table serve, and the spare one go. */
+void change_serve(struct change_tracker *t, struct changes *ret);
 /* What the node itself needs; without overlaps. */
 struct node_ranges {
 	const struct ip_net *pods, *nodeports; /* its pods' addresses; its own that serve node ports */

@@ -9,6 +9,35 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+const char *const model_service_paths[] = { "metadata labels service.kubernetes.io/service-proxy-name",
+					    "metadata labels service.kubernetes.io/headless",
+					    "spec type",
+					    "spec clusterIP",
+					    "spec clusterIPs",
+					    "spec externalIPs",
+					    "spec ports name",
+					    "spec ports protocol",
+					    "spec ports port",
+					    "spec ports nodePort",
+					    "spec sessionAffinity",
+					    "spec sessionAffinityConfig",
+					    "spec internalTrafficPolicy",
+					    "spec externalTrafficPolicy",
+					    "spec healthCheckNodePort",
+					    "spec loadBalancerSourceRanges",
+					    "status loadBalancer",
+					    NULL };
+const char *const model_slice_paths[] = { "metadata labels kubernetes.io/service-name",
+					  "addressType",
+					  "ports name",
+					  "ports protocol",
+					  "ports port",
+					  "endpoints addresses",
+					  "endpoints conditions",
+					  "endpoints nodeName",
+					  "endpoints hints",
+					  NULL };
+
 bool address_parse(struct sv s, struct ip_addr *ret)
 {
 	struct ip_addr a;

@@ -70,6 +70,9 @@ struct frontend {
 	bool firewalled; /* ranges count, even none: a list without one of this family lets nobody of it in */
 };
 
+/* What is read of Services and slices, here and by the proxy's own marks: for object/keep.h. */
+extern const char *const model_service_paths[], *const model_slice_paths[];
+
 struct node_view {
 	struct sv name, zone;
 	/* Its ExternalIPs and InternalIPs. What is sent to the former may come to the latter, as clouds translate: a

@@ -4,6 +4,14 @@
 
 #define NETS_MAX 64 /* of a Node's own words */
 
+const char *const own_node_paths[] = { "metadata labels topology.kubernetes.io/zone",
+				       "metadata deletionTimestamp",
+				       "spec podCIDR",
+				       "spec podCIDRs",
+				       "spec taints",
+				       "status addresses",
+				       NULL };
+
 void nets_add(struct nets *n, struct ip_net net)
 {
 	size_t kept = 0;

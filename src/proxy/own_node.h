@@ -15,6 +15,7 @@ struct own_node {
 	char *zone;			      /* "": none; owned */
 	struct nets pods, internal, external; /* its pod ranges, its InternalIPs, its ExternalIPs */
 };
+extern const char *const own_node_paths[]; /* what is read of it: for object/keep.h */
 void own_node_read(struct own_node *n, const struct obj *node);
 void own_node_release(struct own_node *n);
 /* Nothing of the above, nor whether it stays, has changed. Statuses change often. */

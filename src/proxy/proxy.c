@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #define INFORMER_POLL_NS (10 * NS_PER_MS)
+#define PART_ELEMENTS 2048	   /* of a transaction, about: some 100 KB of text */
 #define CHECK_NS (10 * NS_PER_SEC) /* one short message to the kernel, usually */
 
 static const struct retry_policy proxy_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
@@ -37,7 +38,7 @@ struct proxy {
 	bool primary;	     /* node ports are on the Node's InternalIPs */
 	struct proxy_health *health;
 	struct render_cfg cfg;
-	char *table;
+	char *table, *spare;
 	_Atomic bool synced;
 
 	pthread_mutex_t lock; /* covers: */
@@ -168,11 +169,21 @@ static void proxy_read_node(struct proxy *p)
 		take_cluster(p);
 }
 
+/* What one transaction is made of. */
 struct batch {
 	struct proxy *p;
 	struct arena arena;
 	VEC(struct service_update) updates;
+	size_t elements; /* about */
 };
+
+static void batch_push(struct batch *b, struct service_update u)
+{
+	b->elements += 1;
+	for (size_t i = 0; i < u.n; i++)
+		b->elements += 2 + u.frontends[i].outer.n + u.frontends[i].inside.n;
+	vec_push(&b->updates, u);
+}
 
 static void add_update(struct batch *b, struct sv key, struct obj *svc)
 {
@@ -199,7 +210,7 @@ static void add_update(struct batch *b, struct sv key, struct obj *svc)
 		workq_key_split(key, &ns, &name);
 		proxy_health_service(p->health, ns, name, port, local);
 	}
-	vec_push(&b->updates, u);
+	batch_push(b, u);
 }
 
 static void add_pod(struct batch *b, struct sv key, const struct obj *pod)
@@ -208,7 +219,7 @@ static void add_pod(struct batch *b, struct sv key, const struct obj *pod)
 
 	if (pod)
 		u.frontends = hostport_model(&b->arena, pod, &u.n);
-	vec_push(&b->updates, u);
+	batch_push(b, u);
 }
 
 static void add_key(struct batch *b, struct sv key)
@@ -223,27 +234,41 @@ static void add_key(struct batch *b, struct sv key)
 		add_update(b, key, obj_link(&b->arena, informer_lookup(b->p->services, ns, name)));
 }
 
-static void add_everything(struct batch *b)
+/* Keys of Services and Pods, in the order in which they are written. */
+struct keys {
+	struct arena arena;
+	VEC(struct sv) v;
+};
+
+static void keys_add(struct keys *k, const char *prefix, const struct obj *o)
 {
-	size_t n;
-	struct obj **all = informer_list(b->p->services, &b->arena, SV(""), &n);
+	struct sv ns = obj_ns(o), name = obj_name(o);
 
-	for (size_t i = 0; i < n; i++) {
-		struct sv ns = obj_ns(all[i]), name = obj_name(all[i]);
+	vec_push(&k->v, arena_svf(&k->arena, "%s%.*s/%.*s", prefix, SV_ARG(ns), SV_ARG(name)));
+}
 
-		add_update(b, arena_svf(&b->arena, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), all[i]);
-	}
-	all = b->p->pods ? informer_list(b->p->pods, &b->arena, SV(""), &n) : NULL;
-	for (size_t i = 0; all && i < n; i++) {
-		struct sv ns = obj_ns(all[i]), name = obj_name(all[i]);
+static int keys_add_service(struct obj *o, void *ctx)
+{
+	keys_add(ctx, "", o);
+	return 0;
+}
 
-		if (pod_has_host_ports(all[i]))
-			add_pod(b, arena_svf(&b->arena, POD_PREFIX "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), all[i]);
-	}
+static int keys_add_pod(struct obj *o, void *ctx)
+{
+	if (pod_has_host_ports(o))
+		keys_add(ctx, POD_PREFIX, o);
+	return 0;
+}
+
+static void keys_add_everything(struct proxy *p, struct keys *k)
+{
+	informer_each(p->services, SV(""), keys_add_service, k);
+	if (p->pods)
+		informer_each(p->pods, SV(""), keys_add_pod, k);
 }
 
 struct losers {
-	struct batch *b;
+	struct keys *keys;
 	const struct strmap *dirty;
 };
 
@@ -252,7 +277,16 @@ static void add_loser(struct sv key, void *ctx)
 	struct losers *l = ctx;
 
 	if (!strmap_has(l->dirty, key))
-		add_key(l->b, key);
+		vec_push(&l->keys->v, arena_sv(&l->keys->arena, key));
+}
+
+static void keys_add_dirty(struct proxy *p, struct keys *k, const struct strmap *dirty)
+{
+	struct losers l = { k, dirty };
+
+	STRMAP_EACH(dirty, e)
+		vec_push(&k->v, arena_sv(&k->arena, sv_make(e->key, e->key_n)));
+	change_each_loser(p->tracker, add_loser, &l);
 }
 
 /* Of Services that are gone, which a sync of everything does not meet. */
@@ -272,7 +306,7 @@ static void forget_health(struct proxy *p, const struct strmap *dirty)
 }
 
 struct remembered {
-	struct proxy *p;
+	const struct render_cfg *cfg;
 	struct buf *out;
 	const struct client_set *set;
 };
@@ -282,16 +316,16 @@ static void add_client(struct ip_addr client, uint64_t ms, void *ctx)
 	struct remembered *r = ctx;
 
 	if (ms)
-		render_client(r->out, &r->p->cfg, r->set->name, r->set->timeout_s, client, ms);
+		render_client(r->out, r->cfg, r->set->name, r->set->timeout_s, client, ms);
 }
 
 /* Who was sent where goes on being sent there: what the table that is about to be replaced remembers. */
-static void keep_clients(struct proxy *p, struct changes *c)
+static void keep_clients(struct proxy *p, const struct render_cfg *cfg, const char *from, struct changes *c)
 {
 	for (size_t i = 0; i < c->remembering.n; i++) {
-		struct remembered r = { p, &c->commands, &c->remembering.p[i] };
+		struct remembered r = { cfg, &c->commands, &c->remembering.p[i] };
 
-		p->backend->clients(p->backend, r.set->name, add_client, &r);
+		p->backend->clients(p->backend, from, r.set->name, add_client, &r);
 	}
 }
 
@@ -305,9 +339,6 @@ static int transact(struct proxy *p, struct changes *c, struct err *err)
 		log_warn("proxy", "flows to gone endpoints stay until they are idle", "error", "%s", err_msg(&why));
 		err_release(&why);
 	}
-	if (c->conflicts)
-		log_warn("proxy", "addresses wanted by several services or pods go to the one that had them first",
-			 "count", "%zu", c->conflicts);
 	return 0;
 }
 
@@ -336,15 +367,142 @@ static void proxy_prepare(struct proxy *p)
 	p->prepared = true;
 }
 
+/* One transaction, or several, of the keys from *at on, which is moved. */
+struct writing {
+	struct change_tracker *tracker;
+	const struct render_cfg *cfg;
+	const char *old; /* the table whose clients are to be remembered */
+	const struct keys *keys;
+	size_t at;
+	size_t conflicts, written;
+};
+
+static void writing_fill(struct proxy *p, struct writing *w, struct batch *b)
+{
+	*b = (struct batch){ .p = p };
+	while (w->at < w->keys->v.n && b->elements < PART_ELEMENTS)
+		add_key(b, w->keys->v.p[w->at++]);
+}
+
+static int writing_write(struct proxy *p, struct writing *w, struct batch *b, struct err *err)
+{
+	const struct nets *ports = p->primary ? &p->node.internal : &p->nodeports;
+	struct node_ranges ranges = { p->node.pods.v.p, ports->v.p, p->node.pods.v.n, ports->v.n };
+	_cleanup_(changes_release) struct changes c = { 0 };
+	int rc;
+
+	change_update(w->tracker, b->updates.p, b->updates.n, &ranges, &c);
+	arena_release(&b->arena);
+	vec_release(&b->updates);
+	keep_clients(p, w->cfg, w->old, &c);
+	w->written += c.commands.n;
+	w->conflicts += c.conflicts;
+	rc = transact(p, &c, err);
+	if (rc == 0 && c.commands.n)
+		log_debug("proxy", "rules changed", "elements", "+%zu -%zu", c.adds, c.dels);
+	return rc;
+}
+
+static int writing_parts(struct proxy *p, struct writing *w, struct batch *first, struct err *err)
+{
+	struct batch b = *first;
+
+	for (;;) {
+		if (writing_write(p, w, &b, err) < 0)
+			return -1;
+		if (w->at == w->keys->v.n)
+			return 0;
+		writing_fill(p, w, &b);
+	}
+}
+
+static int writing_serve(struct proxy *p, struct writing *w, struct err *err)
+{
+	_cleanup_(changes_release) struct changes c = { 0 };
+
+	change_serve(w->tracker, &c);
+	return transact(p, &c, err);
+}
+
+/* A table that nothing leads to is filled and then put in force. */
+static int write_apart(struct proxy *p, struct writing *w, struct err *err)
+{
+	struct batch b;
+
+	w->at = 0;
+	w->conflicts = 0;
+	change_reset(w->tracker, true);
+	writing_fill(p, w, &b);
+	return writing_parts(p, w, &b, err) < 0 ? -1 : writing_serve(p, w, err);
+}
+
+static int write_beside(struct proxy *p, struct writing *own, struct err *err)
+{
+	struct render_cfg cfg = p->cfg;
+	struct change_tracker *t = change_tracker_new(&cfg);
+	struct writing w = { .tracker = t, .cfg = &cfg, .old = p->table, .keys = own->keys };
+	int rc;
+
+	cfg.table = p->spare;
+	cfg.spare = p->table;
+	rc = write_apart(p, &w, err);
+	change_tracker_free(t);
+	return rc;
+}
+
+static int write_everything(struct proxy *p, struct writing *w, struct err *err)
+{
+	struct batch b;
+
+	change_reset(p->tracker, false);
+	writing_fill(p, w, &b);
+	if (w->at == w->keys->v.n)
+		return writing_write(p, w, &b, err);
+	arena_release(&b.arena);
+	vec_release(&b.updates);
+	if (p->backend->serves(p->backend, p->table) && write_beside(p, w, err) < 0)
+		return -1;
+	w->old = p->spare;
+	return write_apart(p, w, err);
+}
+
+/* What one part of several could not have, a later one may have released. */
+static int write_losers(struct proxy *p, struct writing *w, struct err *err)
+{
+	_cleanup_(strmap_release) struct strmap none = STRMAP_INIT;
+	struct keys k = { .arena = ARENA_INIT };
+	struct batch b;
+	int rc;
+
+	keys_add_dirty(p, &k, &none);
+	w->keys = &k;
+	w->at = 0;
+	w->conflicts = 0;
+	writing_fill(p, w, &b);
+	rc = writing_parts(p, w, &b, err);
+	vec_release(&k.v);
+	arena_release(&k.arena);
+	return rc;
+}
+
+static int write_changes(struct proxy *p, struct writing *w, struct err *err)
+{
+	struct batch b;
+	bool parts;
+
+	writing_fill(p, w, &b);
+	parts = w->at < w->keys->v.n;
+	if (writing_parts(p, w, &b, err) < 0)
+		return -1;
+	return parts && w->conflicts ? write_losers(p, w, err) : 0;
+}
+
 /* everything: the kernel's content is not what the tracker believes. */
 static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, struct err *err)
 {
 	_cleanup_(strmap_release) struct strmap dirty = STRMAP_INIT;
-	_cleanup_(changes_release) struct changes c = { 0 };
-	struct batch b = { .p = p };
-	struct losers l = { &b, &dirty };
-	struct node_ranges ranges;
-	const struct nets *ports;
+	struct keys keys = { .arena = ARENA_INIT };
+	struct writing w = { .tracker = p->tracker, .cfg = &p->cfg, .old = p->table, .keys = &keys };
 	bool all;
 	int rc;
 
@@ -362,36 +520,29 @@ static int sync_rules(struct proxy *p, bool everything, size_t *ret_written, str
 	if (!p->prepared || (!p->prepared_v6 && proxy_has_v6(p)))
 		proxy_prepare(p);
 	if (everything) {
-		change_reset(p->tracker);
-		add_everything(&b);
+		keys_add_everything(p, &keys);
 		forget_health(p, &dirty);
+		rc = write_everything(p, &w, err);
 	} else {
 		if (all) {
 			/* Present ones all; gone ones are among the marked. */
-			size_t n;
-			struct obj **now = informer_list(p->services, &b.arena, SV(""), &n);
+			struct keys now = { .arena = ARENA_INIT };
 
-			for (size_t i = 0; i < n; i++) {
-				struct sv ns = obj_ns(now[i]), name = obj_name(now[i]);
-
-				strmap_set(&dirty, arena_svf(&b.arena, "%.*s/%.*s", SV_ARG(ns), SV_ARG(name)), p);
-			}
+			informer_each(p->services, SV(""), keys_add_service, &now);
+			for (size_t i = 0; i < now.v.n; i++)
+				strmap_set(&dirty, now.v.p[i], p);
+			vec_release(&now.v);
+			arena_release(&now.arena);
 		}
-		STRMAP_EACH(&dirty, e) {
-			add_key(&b, sv_make(e->key, e->key_n));
-		}
-		change_each_loser(p->tracker, add_loser, &l);
+		keys_add_dirty(p, &keys, &dirty);
+		rc = write_changes(p, &w, err);
 	}
-	ports = p->primary ? &p->node.internal : &p->nodeports;
-	ranges = (struct node_ranges){ p->node.pods.v.p, ports->v.p, p->node.pods.v.n, ports->v.n };
-	change_update(p->tracker, b.updates.p, b.updates.n, &ranges, &c);
-	arena_release(&b.arena);
-	vec_release(&b.updates);
-	keep_clients(p, &c);
-	*ret_written = c.commands.n;
-	rc = transact(p, &c, err);
-	if (rc == 0 && c.commands.n)
-		log_debug("proxy", "rules changed", "elements", "+%zu -%zu", c.adds, c.dels);
+	if (w.conflicts)
+		log_warn("proxy", "addresses wanted by several services or pods go to the one that had them first",
+			 "count", "%zu", w.conflicts);
+	*ret_written = w.written;
+	vec_release(&keys.v);
+	arena_release(&keys.arena);
 	return rc;
 }
 
@@ -454,6 +605,13 @@ static int proxy_reconcile(void *ctx, struct sv key, struct reconcile_result *re
 
 /* --- life --- */
 
+void proxy_keep(struct informer_factory *f)
+{
+	informer_factory_keep(f, RES(core_services), model_service_paths);
+	informer_factory_keep(f, RES(discovery_endpointslices), model_slice_paths);
+	informer_factory_keep(f, RES(core_nodes), own_node_paths);
+}
+
 static const struct informer_handler service_handler = { on_service, on_service_update, on_service };
 static const struct informer_handler slice_handler = { on_slice, on_slice_update, on_slice };
 static const struct informer_handler pod_handler = { proxy_on_pod, on_pod_update, proxy_on_pod };
@@ -488,6 +646,11 @@ static void proxy_configure(struct proxy *p, const struct proxy_config *c)
 	}
 }
 
+char *proxy_spare_table(const char *table)
+{
+	return xasprintf("%s-spare", table);
+}
+
 struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 {
 	const char *table = o->table ? o->table : "caravel";
@@ -506,7 +669,9 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->node_name = xstrdup(o->node_name);
 	p->node.zone = xstrdup("");
 	p->table = xstrdup(table);
+	p->spare = proxy_spare_table(table);
 	p->cfg.table = p->table;
+	p->cfg.spare = p->spare;
 	p->cfg.cluster = families_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""));
 	p->cfg.replaces = o->replaces;
 	p->health = o->health;
@@ -515,6 +680,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	pthread_mutex_init(&p->lock, NULL);
 	p->tracker = change_tracker_new(&p->cfg);
 	p->factory = informer_factory_new(o->client);
+	proxy_keep(p->factory);
 	p->q = workq_new(p->env,
 			 &(struct workq_opts){ .name = "proxy", .workers = 1, .reconcile = proxy_reconcile, .ctx = p });
 	p->services = informer_get(p->factory, RES(core_services), NULL, NULL, NULL);
@@ -555,6 +721,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 		_cleanup_(buf_release) struct buf b = BUF_INIT;
 		_cleanup_(err_release) struct err err = ERR_INIT;
 
+		render_remove(&b, p->spare);
 		render_remove(&b, p->table);
 		if (p->backend->apply(p->backend, buf_sv(&b), &err) < 0)
 			log_kv(LVL_WARN, "proxy", "service rules stay", "table", p->table, "error", err_msg(&err),
@@ -569,6 +736,7 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	own_node_release(&p->node);
 	vec_release(&p->nodeports.v);
 	free(p->table);
+	free(p->spare);
 	free(p->local_devices);
 	free(p);
 	return NULL;

@@ -5,9 +5,14 @@
  * The table (inet caravel) is made once; afterwards only map and set elements change, never
  * chains of other Services. A periodic check puts the table back when somebody flushed it.
  *
- * A table left by an earlier run serves on until the first sync, which replaces its whole content
- * in one transaction. Changes reach the kernel at once; bursts are folded into one transaction
- * per 100 ms.
+ * A table left by an earlier run serves on until the first sync has another in its place. Changes reach the kernel at
+ * once; bursts are folded into one sync per 100 ms. What libnftables needs for a transaction is forty times its text,
+ *so a sync of many Services is several transactions, each of whole Services. Where that would be seen (the first sync
+ * beside a table that serves), they fill another table, TABLE-spare, that nothing leads to until it is complete:
+ *
+ *	TABLE serves ─▶ fill the spare ─▶ spare serves, TABLE is gone ─▶ fill TABLE ─▶ TABLE serves, spare is gone
+ *
+ * Each arrow is atomic. After a crash on the way one of the two serves, and the next first sync goes on from there.
  *
  * Threads: everything runs as tasks of the env; the functions below may be called from any thread.
  */
@@ -16,6 +21,7 @@
 #include "client/client.h"
 #include "proxy/change.h"
 
+struct informer_factory;
 struct proxy;
 struct proxy_config; /* proxy_config.h */
 struct proxy_health; /* health.h */
@@ -30,12 +36,14 @@ struct proxy_backend {
 	int (*apply)(struct proxy_backend *b, struct sv commands, struct err *err);
 	/* True when our table is there as we left it. */
 	bool (*intact)(struct proxy_backend *b);
+	/* True when a table of that name is there, whoever made it, and connections meet it. */
+	bool (*serves)(struct proxy_backend *b, const char *table);
 	/* Drops the kernel's memory of UDP and SCTP flows through these frontends to endpoints they no longer have. */
 	int (*forget_flows)(struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err);
-	/* Calls fn for each client that a set of our table remembers, and for how much longer; none when there is no
+	/* Calls fn for each client that a set of that table remembers, and for how much longer; none when there is no
 	 * such set. */
-	void (*clients)(struct proxy_backend *b, const char *set, void (*fn)(struct ip_addr a, uint64_t ms, void *ctx),
-			void *ctx);
+	void (*clients)(struct proxy_backend *b, const char *table, const char *set,
+			void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx);
 	/* Gives the host its own settings back. */
 	void (*restore)(struct proxy_backend *b);
 	void (*free)(struct proxy_backend *b);
@@ -64,10 +72,14 @@ struct proxy_opts {
 };
 
 struct proxy *proxy_new(const struct proxy_opts *o, struct err *err); /* strings are copied */
-bool proxy_synced(struct proxy *p);				      /* rules of the first sync are in the kernel */
+/* Says what of the cluster's objects proxies read: for who shares f among several. */
+void proxy_keep(struct informer_factory *f);
+bool proxy_synced(struct proxy *p); /* rules of the first sync are in the kernel */
 /* Waits for a sync under way. Without remove_rules, services go on working as they are. */
 struct proxy *proxy_free(struct proxy *p, bool remove_rules);
 
+/* The name of the table that serves while that one is filled; the caller's to free. */
+char *proxy_spare_table(const char *table);
 /* Removes upstream's tables of that name. */
 int proxy_cleanup_foreign(const char *table, struct err *err);
 /* Removes the table of a proxy that is gone (`caravel cleanup`): 1; none is no failure: 0. The host gets back the

@@ -124,7 +124,7 @@ static void match_nodeport(struct buf *b, const struct render_cfg *c, bool v6)
 		buf_printf(b, "%s daddr @nodeport_ips%s ", family[v6].ip, family[v6].six);
 }
 
-static void base_filters(struct buf *b, const struct render_cfg *c)
+static void hook_guard(struct buf *b)
 {
 	/* route_localnet lets replies to 127.0.0.1:nodePort in; without this guard it would let the
 	 * neighbours in as well. Runs before conntrack undoes NAT, so replies still look foreign. */
@@ -135,22 +135,18 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 			   "\t\tmeta iiftype != loopback %s daddr %s drop\n"
 			   "\t\tmeta iiftype != loopback %s saddr %s drop\n",
 			   family[v6].ip, family[v6].loopback, family[v6].ip, family[v6].loopback);
-	buf_adds(b, "\t}\n"
-		    "\tchain firewall {\n");
+	buf_adds(b, "\t}\n");
+}
+
+static void base_filters(struct buf *b, const struct render_cfg *c)
+{
+	buf_adds(b, "\tchain firewall {\n");
 	for (int v6 = 0; v6 < 2; v6++)
 		buf_printf(b,
 			   "\t\t%s daddr . meta l4proto . th dport @guarded_ips%s"
 			   " %s daddr . meta l4proto . th dport . %s saddr != @source_ranges%s drop\n",
 			   family[v6].ip, family[v6].six, family[v6].ip, family[v6].ip, family[v6].six);
 	buf_adds(b, "\t}\n"
-		    "\tchain firewall_prerouting {\n"
-		    "\t\ttype filter hook prerouting priority -110;\n"
-		    "\t\tjump firewall\n"
-		    "\t}\n"
-		    "\tchain firewall_output {\n"
-		    "\t\ttype filter hook output priority -110;\n"
-		    "\t\tjump firewall\n"
-		    "\t}\n"
 		    "\tchain refused {\n"
 		    /* Not an ICMP error: the kernel sends a client one a second after the first few, and of
 		     * IPv6 Linux clients take one for the first SYN for no answer, and wait a second. */
@@ -167,7 +163,20 @@ static void base_filters(struct buf *b, const struct render_cfg *c)
 			   "\t\t%s daddr @cluster_ips%s goto refused\n",
 			   family[v6].six, family[v6].ip, family[v6].six);
 	}
-	buf_adds(b, "\t}\n"
+	buf_adds(b, "\t}\n");
+}
+
+static void hook_filters(struct buf *b, const struct render_cfg *c)
+{
+	hook_guard(b);
+	buf_adds(b, "\tchain firewall_prerouting {\n"
+		    "\t\ttype filter hook prerouting priority -110;\n"
+		    "\t\tjump firewall\n"
+		    "\t}\n"
+		    "\tchain firewall_output {\n"
+		    "\t\ttype filter hook output priority -110;\n"
+		    "\t\tjump firewall\n"
+		    "\t}\n"
 		    "\tchain filter_input {\n"
 		    "\t\ttype filter hook input priority filter;\n"
 		    "\t\tct state new jump refuse\n"
@@ -228,7 +237,7 @@ static void base_lookups(struct buf *b, const struct render_cfg *c)
 	buf_adds(b, "\t}\n");
 }
 
-static void base_masquerade(struct buf *b, const struct render_cfg *c)
+static void hook_masquerade(struct buf *b, const struct render_cfg *c)
 {
 	buf_adds(b, "\tchain nat_postrouting {\n"
 		    "\t\ttype nat hook postrouting priority srcnat;\n");
@@ -253,14 +262,13 @@ static void base_masquerade(struct buf *b, const struct render_cfg *c)
 	buf_adds(b, "\t}\n");
 }
 
-static void base_nat(struct buf *b, const struct render_cfg *c)
+static void hook_nat(struct buf *b, const struct render_cfg *c)
 {
-	base_lookups(b, c);
 	/* A packet may meet a commit half-way: a verdict of the old generation, then a map or a chain of the new
 	 * one. It finds no endpoint and would be refused, so what was not translated is looked up once more. */
 	nat_hooks(b, c, "", 0);
 	nat_hooks(b, c, "_again", 1);
-	base_masquerade(b, c);
+	hook_masquerade(b, c);
 }
 
 bool render_is_fixed(struct sv chain)
@@ -294,14 +302,24 @@ void render_remove_foreign(struct buf *b, const char *table)
 void render_base(struct buf *b, const struct render_cfg *c)
 {
 	render_remove(b, c->table);
-	if (c->replaces)
-		render_remove_foreign(b, c->table);
 	buf_printf(b, "table inet %s {\n", c->table);
 	for (int v6 = 0; v6 < 2; v6++)
 		for (int t = 0; t < _ELEM_TABLE_MAX; t++)
 			buf_printf(b, "\t%s %s { %s; }\n", tables[v6][t].kind, tables[v6][t].name, tables[v6][t].type);
 	base_filters(b, c);
-	base_nat(b, c);
+	base_lookups(b, c);
+	buf_adds(b, "}\n");
+}
+
+void render_hooks(struct buf *b, const struct render_cfg *c)
+{
+	if (c->spare)
+		render_remove(b, c->spare);
+	if (c->replaces)
+		render_remove_foreign(b, c->table);
+	buf_printf(b, "table inet %s {\n", c->table);
+	hook_filters(b, c);
+	hook_nat(b, c);
 	buf_adds(b, "}\n");
 }
 

@@ -27,6 +27,8 @@
 
 struct render_cfg {
 	const char *table;
+	const char
+	    *spare; /* the other name of it, which serves while this one is filled in parts; NULL: there is none */
 	struct families cluster;   /* pod addresses, as far as they are known */
 	bool bridge_nf;		   /* bridged packets pass our rules, so replies between pods of one bridge do */
 	bool masq_all;		   /* whoever calls a ClusterIP is masqueraded, pods as well */
@@ -45,8 +47,10 @@ struct affinity {
 	struct endpoints outer, inside; /* inside is empty unless the frontend is split */
 };
 
-void render_base(struct buf *b, const struct render_cfg *c); /* puts an empty table in place of any old one */
-bool render_is_fixed(struct sv chain);			     /* one of that part: never changed afterwards */
+/* Puts a table without elements in place of any old one of its name; nothing leads to it yet. */
+void render_base(struct buf *b, const struct render_cfg *c);
+void render_hooks(struct buf *b, const struct render_cfg *c); /* makes it the one that serves, in place of the spare */
+bool render_is_fixed(struct sv chain);			      /* one of that part: never changed afterwards */
 void render_remove(struct buf *b, const char *table);
 void render_remove_foreign(struct buf *b, const char *table); /* tables of the families ip and ip6 */
 void render_del_elems(struct buf *b, const struct render_cfg *c, const struct elem *e, size_t n);

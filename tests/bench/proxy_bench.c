@@ -244,7 +244,7 @@ int main(int argc, char **argv)
 
 	for (unsigned i = 0; i < services; i++)
 		make_service(&all[i], i, eps);
-	change_reset(tracker);
+	change_reset(tracker, false);
 	(void)malloc_trim(0);
 	empty = resident_mb("VmRSS:");
 	first = write_services(all, services);

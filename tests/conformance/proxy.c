@@ -205,15 +205,20 @@ static bool counted_intact(_unused_ struct proxy_backend *b)
 	return inner->intact(inner);
 }
 
+static bool counted_serves(_unused_ struct proxy_backend *b, const char *table)
+{
+	return inner->serves(inner, table);
+}
+
 static int counted_forget(_unused_ struct proxy_backend *b, struct flow_frontend *u, size_t n, struct err *err)
 {
 	return inner->forget_flows(inner, u, n, err);
 }
 
-static void counted_clients(_unused_ struct proxy_backend *b, const char *set,
+static void counted_clients(_unused_ struct proxy_backend *b, const char *table, const char *set,
 			    void (*fn)(struct ip_addr a, uint64_t ms, void *ctx), void *ctx)
 {
-	inner->clients(inner, set, fn, ctx);
+	inner->clients(inner, table, set, fn, ctx);
 }
 
 static void counted_restore(_unused_ struct proxy_backend *b)
@@ -226,8 +231,8 @@ static void counted_free(_unused_ struct proxy_backend *b)
 	inner->free(inner);
 }
 
-static struct proxy_backend counted = { counted_prepare, counted_apply,	  counted_intact, counted_forget,
-					counted_clients, counted_restore, counted_free };
+static struct proxy_backend counted = { counted_prepare, counted_apply,	  counted_intact,  counted_serves,
+					counted_forget,	 counted_clients, counted_restore, counted_free };
 
 static void await(bool (*done)(void *), void *ctx, const char *what)
 {
@@ -650,6 +655,53 @@ static void test_changes_under_traffic(_unused_ void **state)
 		fail_msg("%d of %d failed, the first with: %s", bad, good + bad, first_bad);
 }
 
+/* The same with so many endpoints that the next proxy writes its table in parts: through another table, which is gone
+ * afterwards, and the clients that the first one remembered are remembered. */
+static void test_replaced_in_parts_under_traffic(_unused_ void **state)
+{
+	pthread_t t;
+	unsigned before;
+	char first;
+
+	put(KIT_SERVICE("busy", "'clusterIP':'10.43.0.8','ports':[{'port':80}]"));
+	put(KIT_SLICE("busy", TCP, A "," B));
+	put(KIT_SERVICE("sticky", STICKY));
+	put(KIT_SLICE("sticky", TCP, A "," B));
+	first = call(POD_C, "10.43.0.6", 80)[0];
+	for (unsigned i = 0; i < 60; i++) {
+		_cleanup_(buf_release) struct buf eps = BUF_INIT;
+		_cleanup_free_ char *svc =
+		    xasprintf(KIT_SERVICE("s%u", "'clusterIP':'10.43.1.%u','ports':[{'port':80}]"), i, i + 1);
+		_cleanup_free_ char *slice = NULL;
+
+		for (unsigned k = 0; k < 100; k++)
+			buf_printf(&eps, "%s{'addresses':['10.42.7.%u']}", k ? "," : "", k + 2);
+		slice = xasprintf(KIT_SLICE("s%u", TCP, "%s"), i, i, buf_cstr(&eps));
+		kit_put(&kit, svc);
+		kit_put(&kit, slice);
+	}
+	put(KIT_SERVICE("last", "'clusterIP':'10.43.2.1','ports':[{'port':80}]"));
+	stop_traffic = false;
+	good = bad = 0;
+	assert_int_equal(pthread_create(&t, NULL, traffic, NULL), 0);
+	for (int i = 0; i < 4; i++) {
+		proxy = proxy_free(proxy, false);
+		let_flow();
+		before = applied;
+		start_proxy();
+		assert_in_range(applied - before, 8, 10); /* both tables, in three parts and an end each */
+		let_flow();
+		sh("! nft list table inet caravel-spare >/dev/null 2>&1");
+		assert_true(inner->intact(inner));
+	}
+	stop_traffic = true;
+	pthread_join(t, NULL);
+	if (bad)
+		fail_msg("%d of %d failed, the first with: %s", bad, good + bad, first_bad);
+	for (int i = 0; i < 24; i++)
+		assert_int_equal(call(POD_C, "10.43.0.6", 80)[0], first);
+}
+
 static void test_tampering(_unused_ void **state)
 {
 	put(KIT_SERVICE("web", "'clusterIP':'10.43.0.1','ports':[{'port':80}]"));
@@ -845,6 +897,7 @@ int main(void)
 		T(test_host_port_udp),
 		T(test_host_port_udp_begun_by_the_node),
 		T(test_changes_under_traffic),
+		T(test_replaced_in_parts_under_traffic),
 		T(test_tampering),
 		T(test_removal),
 		T(test_settings_outlive_a_crash),

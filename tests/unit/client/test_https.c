@@ -386,12 +386,15 @@ static void lists_in_pages(void **state)
 	    "GET /front/api/v1/configmaps?labelSelector=a%20in%20%28b%2Cc%29&limit=500&continue=t%3D%2F%2B");
 }
 
-#define KEPT "{\"metadata\":{\"name\":\"a\",\"managedFields\":[{\"manager\":\"m\"}]}}"
+#define KEPT \
+	"{\"metadata\":{\"name\":\"a\",\"managedFields\":[{\"manager\":\"m\"}]},\"data\":{\"a.b\":\"1\",\"c\":\"2\"}}"
 
-/* Who writes loses nothing; who only reads does without what only writers need. */
+/* Who writes loses nothing; who only reads some fields has those. */
 static void readers_keep_less(void **state)
 {
+	static const char *const paths[] = { "data a.b", NULL };
 	struct rig *r = *state;
+	struct keep *k = keep_new();
 	_cleanup_(obj_list_release) struct obj_list l = { 0 };
 	struct err err = ERR_INIT;
 
@@ -399,11 +402,13 @@ static void readers_keep_less(void **state)
 	assert_int_equal(client_list(r->c, CM, SV(""), NULL, &l, &err), 0);
 	assert_int_equal(val_len(obj_get(l.items[0], F_metadata, F_managedFields)), 1);
 	obj_list_release(&l);
-	client_https_reads_only(r->c);
-	assert_int_equal(client_list(r->c, CM, SV(""), NULL, &l, &err), 0);
+	keep_add(k, paths);
+	assert_int_equal(client_list(r->c, CM, SV(""), &(struct client_list_opts){ .keep = k }, &l, &err), 0);
 	assert_null(obj_get(l.items[0], F_metadata, F_managedFields));
 	assert_sv(obj_name(l.items[0]), "a");
-	assert_sv(val_get_str(obj_root(l.items[0]), F_kind), "ConfigMap");
+	assert_int_equal(val_len(obj_get(l.items[0], F_data)), 1);
+	assert_sv(val_str(val_member_sv(obj_get(l.items[0], F_data), SV("a.b"))), "1");
+	keep_unref(k);
 }
 
 static void expired_pages_start_again(void **state)
@@ -434,7 +439,8 @@ static void on_event(enum watch_type t, struct obj *o, void *ctx)
 
 	pthread_mutex_lock(&r->lock);
 	BUG_ON(r->ended);
-	vec_push(&r->events, xasprintf("%s %.*s %" PRId64, names[t], SV_ARG(obj_name(o)), obj_rev(o)));
+	vec_push(&r->events, xasprintf("%s %.*s %" PRId64 "%s", names[t], SV_ARG(obj_name(o)), obj_rev(o),
+				       obj_json(o).n ? "" : " kept"));
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -496,6 +502,19 @@ static void lines_of_a_watch(void **state)
 	    asked(r, 0)->line,
 	    "GET /front/api/v1/namespaces/ns/configmaps?watch=true&allowWatchBookmarks=true&fieldSelector="
 	    "metadata.name%3Da&resourceVersion=1");
+}
+
+static void watches_keep_less(void **state)
+{
+	struct rig *r = *state;
+	struct keep *k = keep_new();
+
+	script(r, { 200, .pieces = { EVENT("ADDED", "a", "1") "\n" EVENT("BOOKMARK", "", "3") "\n" } });
+	watch_out(r, &(struct client_list_opts){ .resource_version = 1, .keep = k });
+	assert_int_equal(r->events.n, 2);
+	assert_string_equal(r->events.p[0], "ADDED a 1 kept");
+	assert_string_equal(r->events.p[1], "BOOKMARK  3 kept");
+	keep_unref(k);
 }
 
 static void how_watches_end(void **state)
@@ -570,6 +589,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(readers_keep_less, setup, teardown),
 		cmocka_unit_test_setup_teardown(expired_pages_start_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_of_a_watch, setup, teardown),
+		cmocka_unit_test_setup_teardown(watches_keep_less, setup, teardown),
 		cmocka_unit_test_setup_teardown(how_watches_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(endless_lines_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),

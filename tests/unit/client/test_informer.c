@@ -20,6 +20,8 @@ struct fake {
 	int64_t rev;
 	int lists, fail_lists;
 	struct fake_watch *watch;
+	const char *const *paths[2]; /* asked about in the list, when it has any */
+	bool kept_name, kept_both;
 };
 
 static int fake_list(struct client *c, const struct resource *r, struct sv ns, const struct client_list_opts *o,
@@ -29,7 +31,8 @@ static int fake_list(struct client *c, const struct resource *r, struct sv ns, c
 
 	(void)r;
 	(void)ns;
-	(void)o;
+	f->kept_name = o->keep && keep_has(o->keep, f->paths[0]);
+	f->kept_both = f->kept_name && keep_has(o->keep, f->paths[1]);
 	f->lists++;
 	if (f->fail_lists > 0) {
 		f->fail_lists--;
@@ -270,9 +273,34 @@ static void test_index(void **state)
 	index_release(&x);
 }
 
+/* What several say that they read is asked for together; of other resources, everything. */
+static void test_keep(_unused_ void **state)
+{
+	static const char *const name[] = { "spec nodeName", NULL }, *const phase[] = { "status phase", NULL };
+	struct env *env = env_sim_new(1, 0, false);
+	struct fake f = { .c = { .ops = &fake_ops, .env = env }, .paths = { name, phase } };
+	struct informer_factory *fac = informer_factory_new(&f.c);
+
+	informer_factory_keep(fac, RES(core_pods), name);
+	informer_factory_keep(fac, RES(core_pods), phase);
+	(void)informer_get(fac, RES(core_pods), NULL, NULL, NULL);
+	informer_factory_keep(fac, RES(core_pods), name); /* it is said already */
+	informer_factory_start(fac);
+	env_sim_run(env, NS_PER_SEC);
+	assert_true(f.kept_both);
+	(void)informer_get(fac, RES(core_nodes), NULL, NULL, NULL);
+	env_sim_run(env, NS_PER_SEC);
+	assert_int_equal(f.lists, 2);
+	assert_false(f.kept_name);
+	informer_factory_free(fac);
+	env_sim_run(env, NS_PER_SEC);
+	env_sim_free(env);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_life), cmocka_unit_test(test_index) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_life), cmocka_unit_test(test_index),
+					    cmocka_unit_test(test_keep) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@ struct kit_watch {
 	struct client_watch_cb cb;
 	void *ctx;
 	const struct resource *r;
+	struct keep *keep;
 };
 
 struct kit {
@@ -45,8 +46,16 @@ static size_t kit_find(const struct kit *k, struct sv kind, struct sv ns, struct
 	return k->n;
 }
 
-static int kit_list(struct client *c, const struct resource *r, _unused_ struct sv ns,
-		    _unused_ const struct client_list_opts *o, struct obj_list *ret, _unused_ struct err *err)
+/* The object as a transport of its own gives it to who keeps some fields. */
+static struct obj *kit_kept(struct obj *o, const struct keep *k)
+{
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+
+	return k ? obj_new_lean(keep_copy(&a, k, obj_root(o))) : obj_ref(o);
+}
+
+static int kit_list(struct client *c, const struct resource *r, _unused_ struct sv ns, const struct client_list_opts *o,
+		    struct obj_list *ret, _unused_ struct err *err)
 {
 	struct kit *k = (struct kit *)c;
 
@@ -55,7 +64,7 @@ static int kit_list(struct client *c, const struct resource *r, _unused_ struct 
 	ret->n = 0;
 	for (size_t i = 0; i < k->n; i++) {
 		if (kit_is(k->items[i], r))
-			ret->items[ret->n++] = obj_ref(k->items[i]);
+			ret->items[ret->n++] = kit_kept(k->items[i], o ? o->keep : NULL);
 	}
 	ret->rev = k->rev;
 	pthread_mutex_unlock(&k->lock);
@@ -63,7 +72,7 @@ static int kit_list(struct client *c, const struct resource *r, _unused_ struct 
 }
 
 static int kit_watch_start(struct client *c, const struct resource *r, _unused_ struct sv ns,
-			   _unused_ const struct client_list_opts *o, const struct client_watch_cb *cb, void *ctx,
+			   const struct client_list_opts *o, const struct client_watch_cb *cb, void *ctx,
 			   struct client_watch **ret, _unused_ struct err *err)
 {
 	struct kit *k = (struct kit *)c;
@@ -72,6 +81,7 @@ static int kit_watch_start(struct client *c, const struct resource *r, _unused_ 
 	w->cb = *cb;
 	w->ctx = ctx;
 	w->r = r;
+	w->keep = keep_ref(o->keep);
 	pthread_mutex_lock(&k->lock);
 	for (size_t i = 0; i < ARRAY_LEN(k->watches); i++) {
 		if (!k->watches[i]) {
@@ -94,6 +104,7 @@ static void kit_unwatch(struct client *c, struct client_watch *w)
 			k->watches[i] = NULL;
 	}
 	pthread_mutex_unlock(&k->lock);
+	keep_unref(((struct kit_watch *)w)->keep);
 	free(w);
 }
 
@@ -156,8 +167,12 @@ static void kit_send(struct kit *k, enum watch_type t, struct obj *o)
 		pthread_mutex_lock(&k->lock);
 		w = k->watches[i];
 		pthread_mutex_unlock(&k->lock);
-		if (w && kit_is(o, w->r))
-			w->cb.event(t, o, w->ctx);
+		if (w && kit_is(o, w->r)) {
+			struct obj *kept = kit_kept(o, w->keep);
+
+			w->cb.event(t, kept, w->ctx);
+			obj_unref(kept);
+		}
 	}
 }
 

@@ -30,12 +30,28 @@ static void show_key(struct buf *b, const struct frontend_key *k)
 		buf_printf(b, "%u.%u:%u/%u", ip_low(k->addr) >> 24, ip_low(k->addr) & 255, k->port, k->proto);
 }
 
-static const char *model_of(const char *svc_text, const char *slice_text, const char *slice6_text)
+/* With these fields alone; paths NULL: whole. */
+static struct obj *object_of(const char *text, const char *const *paths)
+{
+	struct obj *o = text ? kit_obj(text, 1) : NULL, *kept;
+	struct keep *k;
+
+	if (!o || !paths)
+		return o;
+	k = keep_new();
+	keep_add(k, paths);
+	kept = kit_kept(o, k);
+	keep_unref(k);
+	obj_unref(o);
+	return kept;
+}
+
+static const char *model_text(const char *svc_text, const char *slice_text, const char *slice6_text, bool kept)
 {
 	static struct buf b;
-	struct obj *svc = kit_obj(svc_text, 1);
-	struct obj *slices[] = { slice_text ? kit_obj(slice_text, 1) : NULL,
-				 slice6_text ? kit_obj(slice6_text, 1) : NULL };
+	const char *const *paths = kept ? model_slice_paths : NULL;
+	struct obj *svc = object_of(svc_text, kept ? model_service_paths : NULL);
+	struct obj *slices[] = { object_of(slice_text, paths), object_of(slice6_text, paths) };
 	static const struct ip_net external[] = { { { { [10] = 0xff, [11] = 0xff, 198, 51, 100, 1 } }, 128 } },
 				   internal[] = { { { { [10] = 0xff, [11] = 0xff, 172, 16, 0, 1 } }, 128 },
 						  { { { 0xfd, [15] = 1 } }, 128 } };
@@ -68,6 +84,16 @@ static const char *model_of(const char *svc_text, const char *slice_text, const 
 	obj_unref(slices[0]);
 	obj_unref(slices[1]);
 	return buf_cstr(&b);
+}
+
+/* The same of whole objects and of those that keep what is read. */
+static const char *model_of(const char *svc_text, const char *slice_text, const char *slice6_text)
+{
+	_cleanup_free_ char *whole = xstrdup(model_text(svc_text, slice_text, slice6_text, false));
+	const char *kept = model_text(svc_text, slice_text, slice6_text, true);
+
+	assert_string_equal(kept, whole);
+	return kept;
 }
 
 static const char *model(const char *svc_text, const char *slice_text)

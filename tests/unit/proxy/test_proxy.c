@@ -244,6 +244,104 @@ static void test_host_ports(_unused_ void **state)
 	stop(&w);
 }
 
+/* So many Services that a sync takes several transactions. */
+static void put_many(struct world *w, unsigned from, unsigned n, unsigned third)
+{
+	for (unsigned i = from; i < from + n; i++) {
+		_cleanup_(buf_release) struct buf eps = BUF_INIT;
+		_cleanup_free_ char *svc = xasprintf(
+		    KIT_SERVICE("s%u", "'clusterIP':'10.43.%u.1','ports':[{'port':80,'protocol':'TCP'}]"), i, i);
+		_cleanup_free_ char *slice = NULL;
+
+		for (unsigned k = 0; k < 100; k++)
+			buf_printf(&eps, "%s{'addresses':['10.42.%u.%u']}", k ? "," : "", third, k + 2);
+		slice = xasprintf(KIT_SLICE("s%u", "{'port':8080,'protocol':'TCP'}", "%s"), i, i, buf_cstr(&eps));
+		kit_put(&w->kit, svc);
+		kit_put(&w->kit, slice);
+	}
+}
+
+static size_t times(struct buf *b, const char *text)
+{
+	size_t n = 0;
+
+	for (const char *p = buf_cstr(b); (p = strstr(p, text)); p++)
+		n++;
+	return n;
+}
+
+/* What libnftables is given at once is bounded, and nothing is seen half-done: the table that serves goes with the
+ * transaction that makes the other one serve. */
+static void test_writes_in_parts(_unused_ void **state)
+{
+	_cleanup_(buf_release) struct buf all = BUF_INIT;
+	struct world w;
+	const char *spare, *own;
+	size_t longest;
+
+	start(&w);
+	w.rec->all = &all;
+	put_many(&w, 0, 60, 0);
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(proxy_synced(w.p));
+	assert_in_range(w.rec->applied, 3, 10);
+	assert_int_equal(times(&all, "add table inet caravel\ndelete table inet caravel\ntable inet caravel {\n"), 1);
+	assert_int_equal(times(&all, "hook prerouting"), 4);
+	assert_true(last_has(&w, "hook prerouting"));
+	assert_false(last_has(&w, "add element"));
+	assert_int_equal(times(&all, " . tcp . 80 : goto tcp_outside_100"), 60);
+	longest = w.rec->longest;
+	assert_in_range(longest, 1, 200000);
+
+	/* A change of many, too; each Service as a whole. */
+	buf_clear(&all);
+	w.rec->applied = 0;
+	put_many(&w, 0, 60, 1);
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_in_range(w.rec->applied, 3, 10);
+	assert_in_range(w.rec->longest, 1, 2 * longest);
+	assert_int_equal(times(&all, "delete table"), 0);
+
+	/* A table that serves does so until another does. */
+	buf_clear(&all);
+	w.rec->applied = 0;
+	w.rec->intact = false;
+	w.rec->serves = "caravel";
+	env_sim_run(w.env, 20 * NS_PER_SEC);
+	spare = strstr(buf_cstr(&all), "table inet caravel-spare {\n\tchain guard {");
+	own = strstr(buf_cstr(&all), "delete table inet caravel\n");
+	assert_true(own && spare && own < spare && spare - own < 100); /* one goes, the other serves, at once */
+	own = strstr(spare, "add table inet caravel\n");
+	spare = strstr(own, "delete table inet caravel-spare\ntable inet caravel {\n\tchain guard {");
+	assert_true(own && spare && own < spare);
+	assert_int_equal(times(&all, "add element inet caravel service_ips"),
+			 times(&all, "add element inet caravel-spare service_ips"));
+	assert_true(last_has(&w, "table inet caravel {\n\tchain guard {"));
+
+	/* What fails on the way is begun again. */
+	w.rec->intact = false;
+	w.rec->fail_next = 1;
+	env_sim_run(w.env, 30 * NS_PER_SEC);
+	assert_true(last_has(&w, "delete table inet caravel-spare\ntable inet caravel {\n\tchain guard {"));
+	stop(&w);
+}
+
+/* An address that goes from one Service to another is the other's after one sync, whichever comes first in it. */
+static void test_moves_between_parts(_unused_ void **state)
+{
+	struct world w;
+
+	start(&w);
+	put_many(&w, 0, 60, 0);
+	env_sim_run(w.env, NS_PER_SEC);
+	kit_put(&w.kit, KIT_SERVICE("s3", "'clusterIP':'10.43.59.1','ports':[{'port':80,'protocol':'TCP'}]"));
+	put_many(&w, 4, 55, 1);
+	kit_put(&w.kit, KIT_SERVICE("s59", "'clusterIP':'10.43.3.1','ports':[{'port':80,'protocol':'TCP'}]"));
+	env_sim_run(w.env, 120 * NS_PER_MS);
+	assert_true(last_has(&w, "service_ips { 10.43.59.1 . tcp . 80 : goto"));
+	stop(&w);
+}
+
 static void test_removal(_unused_ void **state)
 {
 	struct proxy_opts o = { .node_name = "n1", .table = "x; flush ruleset" };
@@ -275,6 +373,8 @@ int main(void)
 		cmocka_unit_test(test_prepares_for_ipv6),
 		cmocka_unit_test(test_node),
 		cmocka_unit_test(test_host_ports),
+		cmocka_unit_test(test_writes_in_parts),
+		cmocka_unit_test(test_moves_between_parts),
 		cmocka_unit_test(test_removal),
 	};
 
