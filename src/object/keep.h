@@ -1,6 +1,6 @@
 /* keep.h - which fields of objects somebody reads: the rest need not be held.
  *
- * For who has a copy of many objects of which he reads a twentieth (client/informer.h, informer_factory_keep()). Paths are
+ * For who has a copy of many objects of which he reads a twentieth (informer_factory_keep()). Paths are
  * member names parted by blanks, which no name has; lists are passed through:
  *
  *	"spec ports name", "metadata labels kubernetes.io/service-name", "status loadBalancer"

@@ -4,45 +4,24 @@
  *	proxy_bench [services [endpoints of each]]
  *
  * Both families take turns: every other Service is of IPv6. */
+#include "packets.h"
 #include "proxy/proxy.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <malloc.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define TABLE "bench"
 #define PORT 8080
 #define ROUNDS 50
-#define CONNECTS 3000
-#define STREAM_BYTES ((size_t)1 << 30)
+#define PART_ELEMENTS 2048 /* of src/proxy/proxy.c */
 
 static struct proxy_backend *backend;
 static struct change_tracker *tracker;
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
-static void bench_fail(const char *what)
-{
-	(void)fprintf(stderr, "%s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static struct ip_addr bench_addr(bool v6, uint32_t v4_base, uint8_t net, uint32_t n)
 {
@@ -81,7 +60,7 @@ static double write_services(struct bench_service *s, size_t n)
 	_cleanup_(changes_release) struct changes c = { 0 };
 	_cleanup_(err_release) struct err err = ERR_INIT;
 	struct service_update *u = xcalloc(n, sizeof(*u));
-	double began = now_ms();
+	double began = packets_now_ms();
 
 	for (size_t i = 0; i < n; i++)
 		u[i] = (struct service_update){ sv_from(s[i].key), &s[i].f, s[i].f.outer.n > 0 };
@@ -91,7 +70,26 @@ static double write_services(struct bench_service *s, size_t n)
 		exit(1);
 	}
 	free(u);
-	return now_ms() - began;
+	return packets_now_ms() - began;
+}
+
+/* As the proxy does it: in parts, which serve when all are there. */
+static double write_all(struct bench_service *s, size_t n, unsigned each)
+{
+	_cleanup_(changes_release) struct changes c = { 0 };
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	double began = packets_now_ms();
+	size_t part = MAX(PART_ELEMENTS / (each + 3), 1U);
+
+	change_reset(tracker, true);
+	for (size_t i = 0; i < n; i += part)
+		(void)write_services(s + i, MIN(part, n - i));
+	change_serve(tracker, &c);
+	if (backend->apply(backend, buf_sv(&c.commands), &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err_msg(&err));
+		exit(1);
+	}
+	return packets_now_ms() - began;
 }
 
 static double set_service(unsigned i, unsigned n)
@@ -118,97 +116,11 @@ static double resident_mb(const char *field)
 
 /* --- packets --- */
 
-static int dial(const char *address, int port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)inet_pton(AF_INET, address, &to.sin_addr);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-		bench_fail(address);
-	return fd;
-}
-
-/* A process that takes connections; one that is written to is read to its end. */
-static pid_t start_server(void)
-{
-	struct sockaddr_in on = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-	static char mem[1 << 18];
-	pid_t pid;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&on, sizeof(on)) < 0 || listen(fd, 1024) < 0)
-		bench_fail("listening");
-	pid = fork();
-	if (pid) {
-		close(fd);
-		return pid;
-	}
-	for (;;) {
-		int c = accept(fd, NULL, NULL);
-
-		while (read(c, mem, sizeof(mem)) > 0)
-			;
-		close(c);
-	}
-}
-
-static int cmp_double(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The median time until a connection is there, in microseconds. */
-static double first_packet_us(const char *address, int port, double *ret_per_s)
-{
-	static double took[CONNECTS];
-	double began = now_ms();
-
-	for (size_t i = 0; i < CONNECTS; i++) {
-		struct linger at_once = { .l_onoff = 1 };
-		double from = now_ms();
-		int fd = dial(address, port);
-
-		took[i] = (now_ms() - from) * 1e3;
-		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-		close(fd);
-	}
-	*ret_per_s = CONNECTS / (now_ms() - began) * 1e3;
-	qsort(took, CONNECTS, sizeof(*took), cmp_double);
-	return took[CONNECTS / 2];
-}
-
-static double stream_gbit(const char *address, int port)
-{
-	static char mem[1 << 18];
-	int fd = dial(address, port);
-	double began = now_ms();
-	size_t left = STREAM_BYTES;
-	char end;
-
-	while (left) {
-		ssize_t n = write(fd, mem, MIN(left, sizeof(mem)));
-
-		if (n <= 0)
-			bench_fail("writing");
-		left -= (size_t)n;
-	}
-	(void)shutdown(fd, SHUT_WR);
-	if (read(fd, &end, 1) < 0) /* the server has read all */
-		bench_fail("reading");
-	close(fd);
-	return (double)STREAM_BYTES * 8 / 1e6 / (now_ms() - began);
-}
-
 static void packets(const char *what, const char *address, int port)
 {
-	double per_s, us = first_packet_us(address, port, &per_s);
+	struct packets_took t = packets_measure(address, port);
 
-	printf("%-25s %8.1f us first packet, %7.0f connections/s, %6.1f Gbit/s\n", what, us, per_s,
-	       stream_gbit(address, port));
+	printf("%-25s %8.1f us first packet, %7.0f connections/s, %6.1f Gbit/s\n", what, t.first_us, t.per_s, t.gbit);
 }
 
 /* --- */
@@ -232,7 +144,7 @@ int main(int argc, char **argv)
 	if (system("ip link set lo up && ip addr add 10.97.0.1/32 dev lo && ip route add 10.96.0.0/16 dev lo src "
 		   "10.97.0.1") != 0)
 		return 77;
-	server = start_server();
+	server = packets_serve(PORT);
 	tracker = change_tracker_new(&cfg);
 	/* One that leads to the server, among none. */
 	make_service(&probe, 60000, 1);
@@ -244,10 +156,9 @@ int main(int argc, char **argv)
 
 	for (unsigned i = 0; i < services; i++)
 		make_service(&all[i], i, eps);
-	change_reset(tracker, false);
 	(void)malloc_trim(0);
 	empty = resident_mb("VmRSS:");
-	first = write_services(all, services);
+	first = write_all(all, services, eps);
 	printf("first sync of %-5u       %8.0f ms, %.0f MB at its height, %.0f MB more afterwards\n", services, first,
 	       resident_mb("VmHWM:"), (malloc_trim(0), resident_mb("VmRSS:") - empty));
 	(void)write_services(&probe, 1);
