@@ -204,7 +204,8 @@ static const void *message_payload(const struct nlmsghdr *h, size_t extra)
 
 static const struct nlattr *message_attr(const struct nlmsghdr *h, size_t extra, uint16_t type)
 {
-	return message_find(mnl_nlmsg_get_payload_offset(h, extra), mnl_nlmsg_get_payload_tail(h), type);
+	/* not mnl_nlmsg_get_payload_tail(), which rounds up: a last attribute may end there, and its message before */
+	return message_find(mnl_nlmsg_get_payload_offset(h, extra), (const char *)h + h->nlmsg_len, type);
 }
 
 static const struct nlattr *message_inner(const struct nlattr *in, uint16_t type)
