@@ -26,7 +26,8 @@
 #define ASK_NS (2 * NS_PER_SEC)
 #define POLL_NS (10 * NS_PER_MS)
 #define START_NS (10 * NS_PER_SEC) /* it takes some tens of milliseconds */
-#define ANEW_NS (500 * NS_PER_MS)
+#define ANEW_NS (500 * NS_PER_MS)  /* between two; twice as long with each that follows at once, up to: */
+#define ANEW_MAX_NS (5 * NS_PER_SEC)
 #define LIVED_NS (10 * NS_PER_SEC)
 #define HANGS 3
 #define LOG_KEEP_BYTES (10 << 20)
@@ -62,7 +63,7 @@ struct haproxy {
 	VEC(struct process *) old;
 	struct ing_state *serving, *starting; /* what current, and next, have read and were told */
 	struct ing_state *wanted;	      /* NULL: that of next, or of current */
-	int64_t anew_ns;
+	int64_t anew_ns, anew_gap_ns;	      /* when it was last read anew, and how long the next has to wait */
 	struct retry failed;
 	int hangs;
 	bool follows;	  /* next has somebody's sockets */
@@ -418,6 +419,8 @@ static int haproxy_serve_wanted(struct haproxy *h, int64_t now, int64_t *ret_aft
 		h->wanted = NULL;
 		return 0;
 	}
+	/* Each leaves an old one behind for as long as its connections live. */
+	h->anew_gap_ns = now - h->anew_ns < 2 * h->anew_gap_ns ? MIN(2 * h->anew_gap_ns, ANEW_MAX_NS) : ANEW_NS;
 	h->anew_ns = now;
 	if (haproxy_spawn(h, err) < 0) {
 		*ret_after_ns = retry_failed(&haproxy_retry, &h->failed, now);
@@ -452,7 +455,8 @@ int haproxy_apply(struct haproxy *h, struct ing_state *take, int64_t *ret_after_
 		return 0;
 	left =
 	    MAX(retry_left_ns(&haproxy_retry, &h->failed, h->failed.failed_ns, now),
-		h->current && !sv_eq(h->serving->conf.shape, h->wanted->conf.shape) ? h->anew_ns + ANEW_NS - now : 0);
+		h->current && !sv_eq(h->serving->conf.shape, h->wanted->conf.shape) ? h->anew_ns + h->anew_gap_ns - now
+										    : 0);
 	if (left > 0) {
 		*ret_after_ns = left;
 		return 0;
