@@ -46,6 +46,42 @@ static void cost_ingresses(struct cost *c, size_t n, _unused_ const void *arg)
 	whole(c, &k, add_ingress, n);
 }
 
+#define PATHS(a, b)                                                                              \
+	KIT_PATH("/p" a "1", "Prefix", b)                                                        \
+	"," KIT_PATH("/p" a "2", "Prefix", b) "," KIT_PATH("/p" a "3", "Exact", b) "," KIT_PATH( \
+	    "/p" a "4", "Prefix", b) "," KIT_PATH("/p" a "5", "Exact", b)
+
+/* Ten paths each, filters that are another Ingress' or its own, certificates, canaries beside all of them. */
+static void add_shop(struct kit *k, size_t n)
+{
+	kit_add(
+	    k, arena_printf(
+		   &k->a,
+		   "{'kind':'Ingress','metadata':{'namespace':'d','name':'i%zu','uid':'%zu','annotations':{'" KIT_N
+		   "app-root':'/r%zu'}},'spec':{'tls':[{'hosts':['h%zu'],'secretName':'t%zu'}],'rules':[{'host':'h%zu',"
+		   "'http':{'paths':[" PATHS("", "a") "," PATHS("x", "b") "]}}]}}",
+		   n, n, n % 2 ? n : 0, n, n, n));
+	kit_add(k, arena_printf(
+		       &k->a,
+		       "{'kind':'Ingress','metadata':{'namespace':'d','name':'c%zu','uid':'c%zu','annotations':{'" KIT_N
+		       "canary':'true','" KIT_N
+		       "canary-weight':'%zu'}},'spec':{'rules':[{'host':'h%zu','http':{'paths':[" KIT_PATH(
+			   "/p1", "Prefix", "b") "]}}]}}",
+		       n, n, n % 100, n));
+}
+
+static void cost_shops(struct cost *c, size_t n, _unused_ const void *arg)
+{
+	struct kit k = { .m = { 0 } };
+
+	kit_add(&k, KIT_CLASS);
+	kit_add(&k, KIT_SERVICE("a"));
+	kit_add(&k, KIT_SERVICE("b"));
+	for (size_t i = 0; i < n; i++)
+		add_shop(&k, i);
+	whole(c, &k, add_shop, n);
+}
+
 /* One Ingress, n rules, and as many hosts with TLS; twice, so that each is in the other's way. */
 static void cost_rules(struct cost *c, size_t n, _unused_ const void *arg)
 {
@@ -127,6 +163,7 @@ static void test_costs(_unused_ void **state)
 {
 	static const struct cost_row rows[] = {
 		{ "Ingresses", cost_ingresses, NULL, 0 },
+		{ "Ingresses of ten paths, with canaries", cost_shops, NULL, 50 },
 		{ "rules and hosts of an Ingress", cost_rules, NULL, 0 },
 		{ "endpoints of a Service", cost_endpoints, NULL, 64 },
 		{ "users of a Secret", cost_users, NULL, 100 },
