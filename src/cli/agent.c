@@ -337,6 +337,8 @@ static int start_proxy(struct agent *a, struct err *err)
 
 	if (facts->disable_proxy)
 		return 0;
+	if (!facts_disabled(facts, "coredns"))
+		o.own_service = "kube-system/kube-dns";
 	if (node_proxy_config(a->o, &a->arena, &a->proxy_config, err) < 0)
 		return -1;
 	o.backend = proxy_backend_nft_new(table, claim_settings(a->claim), err);
@@ -504,9 +506,9 @@ struct agent *agent_stop(struct agent *a)
 	client_free(a->ingress_client);
 	local_path_stop(a->local_path);
 	client_free(a->storage_client);
+	proxy_free(a->proxy, false); /* before the names: it sends their clients to other nodes */
 	dns_stop(a->dns);
 	client_free(a->dns_client);
-	proxy_free(a->proxy, false);
 	proxy_health_free(a->proxy_health);
 	proxy_config_release(&a->proxy_config);
 	client_free(a->proxy_client);

@@ -151,6 +151,22 @@ static void model_collect(struct candidates *c, const struct val *svc_port, stru
 	}
 }
 
+/* For the others, if there are any. */
+static void model_leave(struct candidates *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->v.n; i++)
+		n += c->v.p[i].ready && !c->v.p[i].ep.local;
+	if (n == 0)
+		return;
+	n = 0;
+	for (size_t i = 0; i < c->v.n; i++)
+		if (!c->v.p[i].ep.local)
+			c->v.p[n++] = c->v.p[i];
+	c->v.n = n;
+}
+
 int endpoint_cmp(const struct endpoint *a, const struct endpoint *b)
 {
 	int c = ip_cmp(a->addr, b->addr);
@@ -427,6 +443,8 @@ static void model_add_family(struct model *m, struct obj *const *slices, size_t 
 		if (model_is_full(m))
 			return;
 		model_collect(&c, port, slices, n_slices, m->v6, node);
+		if (node->leaves)
+			model_leave(&c);
 		m->cluster = cluster_endpoints(m->a, &c);
 		m->local = local_endpoints(m->a, &c);
 		m->lasting = (struct endpoints){ 0 };

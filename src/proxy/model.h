@@ -79,6 +79,7 @@ struct node_view {
 	 * load balancer that has one of the former is served at the latter, too. */
 	const struct ip_net *external, *internal;
 	size_t n_external, n_internal;
+	bool leaves; /* what serves here is about to end: it counts only where nothing else serves */
 };
 
 /* slices are those of svc. Frontends come in a fixed order, each key once. */

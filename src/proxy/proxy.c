@@ -39,6 +39,7 @@ struct proxy {
 	struct proxy_health *health;
 	struct render_cfg cfg;
 	char *table, *spare;
+	const char *own_service; /* or NULL */
 	_Atomic bool synced;
 
 	pthread_mutex_t lock; /* covers: */
@@ -49,6 +50,7 @@ struct proxy {
 	/* Used by syncs only. */
 	struct change_tracker *tracker;
 	bool prepared, prepared_v6;
+	bool leaves;  /* this process is about to end */
 	bool rebuild; /* the table's fixed part is another one now */
 	struct own_node node;
 	struct nets nodeports; /* addresses that serve node ports, where not the Node's are meant */
@@ -193,7 +195,8 @@ static void add_update(struct batch *b, struct sv key, struct obj *svc)
 				  .external = p->node.external.v.p,
 				  .n_external = p->node.external.v.n,
 				  .internal = p->node.internal.v.p,
-				  .n_internal = p->node.internal.v.n };
+				  .n_internal = p->node.internal.v.n,
+				  .leaves = p->leaves && p->own_service && sv_is(key, p->own_service) };
 	struct service_update u = { .key = arena_sv(&b->arena, key) };
 	struct obj **slices = NULL;
 	size_t n = 0;
@@ -674,6 +677,7 @@ struct proxy *proxy_new(const struct proxy_opts *o, struct err *err)
 	p->cfg.spare = p->spare;
 	p->cfg.cluster = families_parse(sv_from(o->cluster_cidr ? o->cluster_cidr : ""));
 	p->cfg.replaces = o->replaces;
+	p->own_service = o->own_service;
 	p->health = o->health;
 	if (o->config)
 		proxy_configure(p, o->config);
@@ -706,6 +710,21 @@ bool proxy_synced(struct proxy *p)
 	return p->synced;
 }
 
+/* What this process serves itself is served by others from now on. The queue is gone. */
+static void proxy_leave(struct proxy *p)
+{
+	_cleanup_(err_release) struct err err = ERR_INIT;
+	size_t written;
+
+	if (!p->own_service || !p->synced || p->failed.pause_ns > 0)
+		return;
+	p->leaves = true;
+	strmap_set(&p->dirty, sv_from(p->own_service), p);
+	if (sync_rules(p, false, &written, &err) < 0)
+		log_warn("proxy", "the service that this process serves itself still leads here", "error", "%s",
+			 err_msg(&err));
+}
+
 struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 {
 	if (!p)
@@ -715,6 +734,8 @@ struct proxy *proxy_free(struct proxy *p, bool remove_rules)
 	p->stopping = true;
 	pthread_mutex_unlock(&p->lock);
 	p->q = workq_free(p->q);
+	if (!remove_rules)
+		proxy_leave(p);
 	p->factory = informer_factory_free(p->factory);
 	p->pod_factory = p->pod_factory ? informer_factory_free(p->pod_factory) : NULL;
 	if (remove_rules) {

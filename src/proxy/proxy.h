@@ -69,13 +69,17 @@ struct proxy_opts {
 	 * Borrowed for the call. */
 	const struct proxy_config *config;
 	struct proxy_health *health; /* told how it goes; borrowed, outlives the proxy; NULL: nobody asks */
+	/* "ns/name" of a Service whose endpoint on this node is this very process: when the proxy is freed, the last
+	 * thing it writes is that the others serve, if there are any. NULL: there is none. Borrowed for the proxy's
+	 * life. */
+	const char *own_service;
 };
 
 struct proxy *proxy_new(const struct proxy_opts *o, struct err *err); /* strings are copied */
 /* Says what of the cluster's objects proxies read: for who shares f among several. */
 void proxy_keep(struct informer_factory *f);
 bool proxy_synced(struct proxy *p); /* rules of the first sync are in the kernel */
-/* Waits for a sync under way. Without remove_rules, services go on working as they are. */
+/* Waits for a sync under way. Without remove_rules, services go on working as they are, but for own_service. */
 struct proxy *proxy_free(struct proxy *p, bool remove_rules);
 
 /* The name of the table that serves while that one is filled; the caller's to free. */

@@ -55,7 +55,7 @@ static const char *model_text(const char *svc_text, const char *slice_text, cons
 	static const struct ip_net external[] = { { { { [10] = 0xff, [11] = 0xff, 198, 51, 100, 1 } }, 128 } },
 				   internal[] = { { { { [10] = 0xff, [11] = 0xff, 172, 16, 0, 1 } }, 128 },
 						  { { { 0xfd, [15] = 1 } }, 128 } };
-	struct node_view node = { SV("n1"), SV("za"), external, internal, 1, 2 };
+	struct node_view node = { SV("n1"), SV("za"), external, internal, 1, 2, false };
 	struct frontend *f;
 	size_t n;
 

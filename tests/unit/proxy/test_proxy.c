@@ -363,9 +363,64 @@ static void test_removal(_unused_ void **state)
 	stop(&w);
 }
 
+static struct buf at_the_end; /* the newest transaction, which outlives the recorder here */
+static int (*apply_as_ever)(struct proxy_backend *b, struct sv commands, struct err *err);
+
+static int apply_and_keep(struct proxy_backend *b, struct sv commands, struct err *err)
+{
+	buf_clear(&at_the_end);
+	buf_addsv(&at_the_end, commands);
+	return apply_as_ever(b, commands, err);
+}
+
+/* Two nodes' endpoints, or this one's alone: what is written when a process ends that serves its own itself. */
+static const char *written_at_the_end(const char *own_service, const char *slice)
+{
+	struct proxy_opts o = { .node_name = "n1", .cluster_cidr = "10.42.0.0/16", .own_service = own_service };
+	struct err err = ERR_INIT;
+	struct world w;
+
+	w.env = env_sim_new(3, 0, false);
+	kit_init(&w.kit, w.env);
+	kit_put(&w.kit, KIT_NODE);
+	kit_put(&w.kit, KIT_SERVICE("names", "'clusterIP':'10.43.0.10','ports':[{'port':53,'protocol':'UDP'}]"));
+	kit_put(&w.kit, slice);
+	o.env = w.env;
+	o.client = &w.kit.c;
+	o.backend = proxy_backend_recorder_new(&w.rec);
+	apply_as_ever = o.backend->apply;
+	o.backend->apply = apply_and_keep;
+	w.p = proxy_new(&o, &err);
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_true(proxy_synced(w.p));
+	assert_non_null(strstr(buf_cstr(&at_the_end), "10.43.0.10 . 53 . 0 : 172.16.0.1 . 10053 }"));
+	buf_clear(&at_the_end);
+	stop(&w);
+	return buf_cstr(&at_the_end);
+}
+
+static void test_own_service_is_left_to_others(_unused_ void **state)
+{
+#define NAMES(eps) KIT_SLICE("names", "{'port':10053,'protocol':'UDP'}", eps)
+#define NAMES_ON(ip, node) "{'addresses':['" ip "'],'nodeName':'" node "','hints':{'forNodes':[{'name':'" node "'}]}}"
+	const char *said;
+
+	said =
+	    written_at_the_end("default/names", NAMES(NAMES_ON("172.16.0.1", "n1") "," NAMES_ON("172.16.0.2", "n2")));
+	assert_non_null(strstr(said, "10.43.0.10 . 53 . 0 : 172.16.0.2 . 10053 }"));
+	assert_null(strstr(said, "delete table"));
+	/* nobody else does */
+	assert_string_equal(written_at_the_end("default/names", NAMES(NAMES_ON("172.16.0.1", "n1"))), "");
+	/* it is not this process that serves */
+	assert_string_equal(
+	    written_at_the_end(NULL, NAMES(NAMES_ON("172.16.0.1", "n1") "," NAMES_ON("172.16.0.2", "n2"))), "");
+	buf_release(&at_the_end);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_own_service_is_left_to_others),
 		cmocka_unit_test(test_follows_the_cluster),
 		cmocka_unit_test(test_put_back_when_flushed),
 		cmocka_unit_test(test_retries),
