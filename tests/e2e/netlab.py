@@ -206,23 +206,27 @@ class Pods:
                 with open(self.pem + part, encoding="utf-8") as f:
                     out.write(f.read())
 
-    def make(self, **pods):
-        """name=(node, labels, more of the spec): made together, and waited for. In a name _ is -."""
+    def make(self, ready=True, **pods):
+        """name=(node, labels, more of the spec): made together, and waited for, until they are ready or have an address. In a
+        name _ is -."""
         pods = {name.replace("_", "-"): what for name, what in pods.items()}
         for name, what in pods.items():
             status, answer, _ = self.c.request("POST", PODS, self.pod(name, *what))
             if status != 201:
                 raise Failed(f"{name}: {answer}")
         for name in pods:
-            o = wait_for(f"{name} to be ready", lambda name=name: self.ready(name), 60)
+            o = wait_for(f"{name} to be ready", lambda name=name: self.found(name, ready), 60)
             self.netns[name] = netns_of_pod(o["metadata"]["uid"])
             self.ips[name] = o["status"]["podIP"]
             if not o["spec"].get("hostNetwork"):
                 self.servers[name] = serve(self.netns[name], name, self.pem)
 
-    def ready(self, name):
+    def found(self, name, ready):
         o = self.c.request("GET", f"{PODS}/{name}")[1]
-        return o if any(x["type"] == "Ready" and x["status"] == "True" for x in o["status"].get("conditions", [])) else None
+        status = o["status"]
+        if ready:
+            return o if any(x["type"] == "Ready" and x["status"] == "True" for x in status.get("conditions", [])) else None
+        return o if status.get("phase") == "Running" and status.get("podIP") else None
 
     @staticmethod
     def pod(name, node, labels, more=None):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The conformance behaviours of the network that need pods and packets, with pods on two nodes; tests/fields/network.tsv names
 for each behaviour the test that shows it. What the API and its controllers settle alone is in test_network_api.py."""
+import base64
 import contextlib
 import http.client
 import json
@@ -8,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -449,6 +451,83 @@ def services_as_variables(_):
         lab.gone("envs")
 
 
+def hosts_files_are_managed(_):
+    """KubeletManagedEtcHosts: a pod's own file is, one that a container mounts itself is not, nor is that of the host's network."""
+    mine = {"volumes": [{"name": "v", "hostPath": {"path": "/etc/hosts"}}], "containers": [
+        {"name": name, "image": "docker.io/caravel/demo:1", "command": ["sleep", "3600"], **more}
+        for name, more in (("a", {}), ("b", {}), ("c", {"volumeMounts": [{"name": "v", "mountPath": "/etc/hosts"}]}))]}
+    lab.make(hosts=(2, {"app": "hosts"}, mine))
+    managed = "# Kubernetes-managed hosts file."
+    for pod, container, wanted in (("hosts", "a", True), ("hosts", "b", True), ("hosts", "c", False), ("host-2", "c", False)):
+        equal(managed in c.kubectl("exec", pod, "-c", container, "--", "cat", "/etc/hosts"), wanted, f"{pod} {container}")
+    lab.gone("hosts")
+
+
+def indexed_jobs_have_hostnames(_):
+    """Job should create pods for an Indexed job with completion indexes and specified hostname: and the pods are called so."""
+    must("POST", "/apis/batch/v1/namespaces/default/jobs", {"metadata": {"name": "ix"}, "spec": {
+        "completions": 2, "parallelism": 2, "completionMode": "Indexed", "template": {"spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "c", "image": "docker.io/caravel/demo:1", "command": ["sh", "-c", "hostname"]}]}}}})
+    wait_for("its end", lambda: must("GET", "/apis/batch/v1/namespaces/default/jobs/ix")["status"].get("succeeded") == 2, 60)
+    pods = must("GET", "/api/v1/namespaces/default/pods?labelSelector=job-name%3Dix")["items"]
+    equal(sorted((p["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"], p["spec"]["hostname"]) for p in pods),
+          [("0", "ix-0"), ("1", "ix-1")])
+    equal(sorted(c.kubectl("logs", p["metadata"]["name"]).strip() for p in pods), ["ix-0", "ix-1"])
+    must("DELETE", "/apis/batch/v1/namespaces/default/jobs/ix?propagationPolicy=Background")
+
+
+def a_pod_finds_its_issuer(_):
+    """ServiceAccountIssuerDiscovery: a pod, with its own token and CA, reads who issued that and by which keys."""
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
+    token, ca = (c.kubectl("exec", CLIENTS[1], "--", "cat", folder + name) for name in ("token", "ca.crt"))
+    head, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
+    address = must("GET", f"{SERVICES}/kubernetes")["spec"]["clusterIP"]
+    document = within(lab.at(CLIENTS[1]), read_json, address, "/.well-known/openid-configuration", token, ca)
+    equal(document["issuer"], claims["iss"])
+    equal(head["alg"] in document["id_token_signing_alg_values_supported"], True)
+    keys = within(lab.at(CLIENTS[1]), read_json, address, "/openid/v1/jwks", token, ca)
+    equal(document["jwks_uri"].endswith("/openid/v1/jwks"), True)
+    equal(head["kid"] in [k["kid"] for k in keys["keys"]], True)
+
+
+def read_json(address, path, token, ca):
+    """By HTTPS as kubernetes.default.svc, which its certificate has to say."""
+    tls = ssl.create_default_context(cadata=ca)
+    with socket.create_connection((address, 443), timeout=5) as plain, tls.wrap_socket(plain, server_hostname="kubernetes.default.svc") as s:
+        s.sendall(f"GET {path} HTTP/1.0\r\nHost: kubernetes.default.svc\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: s.recv(65536), b""))
+    return json.loads(answer.split(b"\r\n\r\n", 1)[1])
+
+
+# --- pods that are not ready, or end ---
+
+def unready_and_ending_pods(_):
+    """Services: endpoints of unready pods when published; a terminating pod is reached by others, and reaches them, to its end; a
+    Service whose only pod was evicted refuses."""
+    never = {"containers": [{"name": "c", "image": "docker.io/caravel/demo:1", "command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+                             "readinessProbe": {"exec": {"command": ["false"]}}}], "terminationGracePeriodSeconds": 60}
+    with made("early", "u", publishNotReadyAddresses=True) as early, made("late", "u") as late:
+        lab.make(ready=False, u1=(2, {"app": "u"}, never))
+        for who in (*CLIENTS, 1, 2):
+            lab.until(["u1"], who, early["clusterIP"], 80, count=3)
+            lab.until(REFUSED, who, late["clusterIP"], 80, count=3)
+        must("DELETE", "/api/v1/namespaces/default/pods/u1")
+        for client in CLIENTS:
+            lab.until(["u1"], client, lab.ips["u1"], 80, count=3)
+        lab.until(["web-1"], "u1", lab.ips["web-1"], 80, count=3)
+        equal(bool(must("GET", "/api/v1/namespaces/default/pods/u1")["metadata"].get("deletionTimestamp")), True)
+        must("DELETE", "/api/v1/namespaces/default/pods/u1?gracePeriodSeconds=0")
+        lab.gone("u1")
+    with made("evicted", "e") as s:
+        lab.make(e1=(1, {"app": "e"}))
+        lab.until(["e1"], CLIENTS[1], s["clusterIP"], 80, count=3)
+        must("POST", "/api/v1/namespaces/default/pods/e1/eviction", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "e1"}})
+        for who in (*CLIENTS, 1, 2):
+            lab.until(REFUSED, who, s["clusterIP"], 80, count=3)
+        lab.gone("e1")
+
+
 # --- restarts ---
 
 def after_a_proxy_and_a_server_started_anew(_):
@@ -472,6 +551,7 @@ TESTS = [each_pod_reaches_each, each_node_reaches_each_pod, a_service_of_both_pr
          a_client_keeps_its_endpoint, a_client_is_forgotten_in_time, types_change, endpoints_come_and_go, slices_with_several_ports,
          slices_taken_away_come_back, host_ports_side_by_side, many_services_at_once, proxies_with_every_method, kubectl_proxies,
          names_of_the_cluster, names_of_services, names_of_pods, names_of_elsewhere, names_as_a_pod_wishes, services_as_variables,
+         hosts_files_are_managed, indexed_jobs_have_hostnames, a_pod_finds_its_issuer, unready_and_ending_pods,
          after_a_proxy_and_a_server_started_anew]
 
 

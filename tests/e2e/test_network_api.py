@@ -188,7 +188,9 @@ def session_affinity_switches(c):
 def service_status_lifecycle(c):
     """Services should complete a service status lifecycle"""
     at = NS + "/services/lively"
-    o = ask(c, 201, "POST", NS + "/services", service("lively", {"type": "LoadBalancer", "loadBalancerClass": "example.com/internal-vip"}))
+    o = service("lively", {"type": "LoadBalancer", "loadBalancerClass": "example.com/internal-vip"})
+    o["metadata"]["labels"]["set"] = "conformance"
+    made = o = ask(c, 201, "POST", NS + "/services", o)
     equal(ask(c, 200, "GET", at + "/status")["status"], {"loadBalancer": {}})
     o = ask(c, 200, "PATCH", at + "/status", {"metadata": {"annotations": {"patchedstatus": "true"}}, "status": {
         "loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}, MERGE)
@@ -202,6 +204,7 @@ def service_status_lifecycle(c):
     equal(o["status"]["conditions"][0]["type"], "StatusUpdate")
     ask(c, 200, "DELETE", at)
     wait_for("it to go", lambda: c.request("GET", at)[0] == 404)
+    equal(events_since(c, NS + "/services", made["metadata"]["resourceVersion"], "lively"), ["MODIFIED"] * 3 + ["DELETED"])
 
 
 def collections_of_services(c):
@@ -300,9 +303,9 @@ def endpoints_lifecycle(c):
     """Services should test the lifecycle of an Endpoint"""
     at = NS + "/endpoints/testservice"
     ask(c, 201, "POST", NS + "/services", service("testservice"))
-    o = {"metadata": {"name": "testservice", "labels": {"test-endpoint-static": "true"}},
+    o = {"metadata": {"name": "testservice", "labels": {"test-endpoint-static": "true", "set": "conformance"}},
          "subsets": [{"addresses": [{"ip": "10.0.0.24"}], "ports": [{"name": "http", "port": 80}]}]}
-    o = ask(c, 201, "POST", NS + "/endpoints", o)
+    made = o = ask(c, 201, "POST", NS + "/endpoints", o)
     equal(len(ask(c, 200, "GET", "/api/v1/endpoints?labelSelector=test-endpoint-static%3Dtrue")["items"]), 1)
     o["metadata"]["labels"]["test-service"] = "updated"
     equal(ask(c, 200, "PUT", at, o)["metadata"]["labels"]["test-service"], "updated")
@@ -312,6 +315,7 @@ def endpoints_lifecycle(c):
           ("patched", "10.0.0.25", 8080))
     ask(c, 200, "DELETE", NS + "/endpoints?labelSelector=test-endpoint-static%3Dtrue")
     wait_for("it to go", lambda: c.request("GET", at)[0] == 404)
+    equal(events_since(c, NS + "/endpoints", made["metadata"]["resourceVersion"], "testservice"), ["MODIFIED", "MODIFIED", "DELETED"])
     ask(c, 200, "DELETE", NS + "/services/testservice")
 
 

@@ -4,11 +4,14 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
 
-from lib import DevCluster, contains, equal, main, need_node, wait_for
+from lib import DevCluster, Failed, contains, equal, main, need_node, wait_for
+from netlab import within
 from test_policies import NAMESPACES, begin_probe, netns_of, pod_text, pods, policy, reached, serve, spaces
 
 WHERE = {"x/a": 1, "x/b": 2, "y/a": 1, "y/b": 2}
@@ -123,6 +126,148 @@ def forged_packets(c):
     c.kubectl("delete", "networkpolicy", "q", "-n", "y")
 
 
+def alone(c, *policies):
+    """These, and no others."""
+    path = "/apis/networking.k8s.io/v1/namespaces/%s/networkpolicies"
+    for ns in "xy":
+        equal(c.request("DELETE", path % ns)[0], 200)
+    for text in policies:
+        equal(c.request("POST", path % json.loads(text)["metadata"]["namespace"], text)[0], 201)
+
+
+def ask_names(server, name, tcp):
+    """The addresses that a name server tells for a name; None: nothing came."""
+    query = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0\0\1\0\1"
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        try:
+            s.connect((server, 53))
+            s.send((struct.pack(">H", len(query)) if tcp else b"") + query)
+            answer = s.recv(600)[2 if tcp else 0:]
+        except OSError:
+            return None
+    count = struct.unpack(">H", answer[6:8])[0]
+    return [socket.inet_ntoa(answer[-4:])] if count == 1 else []
+
+
+def names_by_the_usual_recipe(c):
+    """Egress to kube-dns and nothing else, in each of the forms that are around: our names are served by no pods, and are
+    answered all the same; on both nodes, by UDP and TCP."""
+    space = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    dns = c.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
+    wanted = [c.get("service", "kubernetes")["spec"]["clusterIP"]]
+    ports = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+    for to in ([{**space, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], [space], [{"namespaceSelector": {}}],
+               [{"ipBlock": {"cidr": dns + "/32"}}], None):
+        alone(c, policy("x", "names", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": ports, **({"to": to} if to else {})}]}))
+        all_true("the policy", lambda: not LAB.reach("x/a", "y/b") and not LAB.reach("x/b", "y/a"))
+        for pod in ("x/a", "x/b"):
+            for tcp in (False, True):
+                equal(within(LAB.netns[pod], ask_names, dns, "kubernetes.default.svc.cluster.local", tcp), wanted, f"{pod} {to}")
+    alone(c)
+
+
+def node_ip(c, node):
+    return next(a["address"] for a in c.get("node", f"dev-{node}")["status"]["addresses"] if a["type"] == "InternalIP")
+
+
+def from_here(address, port):
+    return reached(begin_probe(None, "TCP", address, port))
+
+
+def all_true(what, check):
+    wait_for(what, lambda: check() or None, 15, 0.2)
+
+
+def allow(c, *cidrs):
+    alone(c, policy("x", "p", {**pods("a"), "ingress": [{"from": [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]}]}))
+    all_true("the policy", lambda: not LAB.reach("y/b", "x/a"))
+
+
+def clients_outside(c):
+    """To x/a on dev-1 by NodePort and LoadBalancer. What its policy sees is the client itself, but for a way through another node with
+    externalTrafficPolicy Cluster: that is the other node's address in the pods' network."""
+    here, there = node_ip(c, 1), node_ip(c, 2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((here, 9))
+        me = s.getsockname()[0]
+    other = c.get("node", "dev-2")["spec"]["podCIDR"].split("/")[0]
+    spec = {"selector": {"pod": "a"}, "type": "LoadBalancer", "ports": [{"port": 8088, "targetPort": 80}]}
+    for name, kind in (("near", "Local"), ("any", "Cluster")):
+        spec["ports"][0]["port"] += 1
+        c.apply(json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "x"}, "spec": {**spec, "externalTrafficPolicy": kind}}))
+    alone(c)
+    node_port = {name: c.get("service", name, "-n", "x")["spec"]["ports"][0]["nodePort"] for name in ("near", "any")}
+    ways = [(here, node_port["near"]), (here, 8089), (here, node_port["any"]), (here, 8090), (there, node_port["any"]), (there, 8090)]
+
+    def seen(*wanted):
+        got = [from_here(*way) for way in ways]
+        if got != list(wanted):
+            raise Failed(f"got {got}")
+        return True
+    wait_for("all ways", lambda: seen(True, True, True, True, True, True), 20)
+    allow(c, "192.0.2.0/24")
+    wait_for("none", lambda: seen(False, False, False, False, False, False), 15)
+    allow(c, me + "/32")
+    wait_for("those by its own node", lambda: seen(True, True, True, True, False, False), 15)
+    allow(c, other + "/32")
+    wait_for("those by the other node", lambda: seen(False, False, False, False, True, True), 15)
+    c.kubectl("delete", "service", "-n", "x", "near", "any")
+    alone(c)
+
+
+def nodes_and_pods_of_their_network(c):
+    """A pod's own node always reaches it. Another node, and so its pods of the host's network, has the address of its end of the
+    pods' network; no selector names it, whatever the pod's labels."""
+    c.apply(pod_text("y/host").replace("spec:\n", "spec:\n  hostNetwork: true\n  nodeName: dev-2\n", 1).replace("ports:", "#").replace("- {name: serve-", "#")
+            .replace("- {name: udp-", "#"))
+    wait_for("it to run", lambda: c.get("pod", "host", "-n", "y")["status"]["phase"] == "Running", 60)
+    other = c.get("node", "dev-2")["spec"]["podCIDR"].split("/")[0]
+
+    def by_nodes():
+        return [reached(begin_probe(f"/run/netns/{c.net()}-{n}", "TCP", LAB.ips["x/a"], 80)) for n in (1, 2)]
+    equal(by_nodes(), [True, True])
+    alone(c, policy("x", "p", {**pods("a"), "ingress": [{"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"pod": "host"}}}]}]}))
+    all_true("its own node alone", lambda: by_nodes() == [True, False])
+    equal(LAB.reach("y/b", "x/a"), False)
+    allow(c, other + "/32")
+    all_true("both", lambda: by_nodes() == [True, True])
+    c.kubectl("delete", "pod", "host", "-n", "y", "--grace-period=0", "--force")
+    alone(c)
+
+
+def flows_that_were_there(c):
+    """A connection, or a UDP flow that has been answered, goes on when a policy begins to forbid it; none begins any more."""
+    def keep(addr, go, said):
+        tcp = socket.create_connection((addr, 80), timeout=2)
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.settimeout(2)
+        udp.connect((addr, 80))
+
+        def speak(s):
+            s.send(b"hi")
+            return s.recv(100) != b""
+        first = [speak(udp), tcp.recv(100) != b""]
+        os.write(said, b".")
+        os.read(go, 1)
+        later = [speak(udp), True]
+        tcp.send(b"hi")  # its server ends then, which a RST or silence would not look like
+        later[1] = tcp.recv(100) == b""
+        return first, later, reached(begin_probe(None, "UDP", addr, 80)), reached(begin_probe(None, "TCP", addr, 80))
+    from_child, to_parent = os.pipe()
+    from_parent, to_child = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(from_child, 1)
+        c.apply(policy("x", "p", {**pods("b"), "ingress": []}))
+        all_true("the policy", lambda: not LAB.reach("y/b", "x/b"))
+        os.write(to_child, b".")
+        os._exit(0)
+    equal(within(LAB.netns["y/a"], keep, LAB.ips["x/b"], from_parent, to_parent), [[True, True], [True, True], False, False])
+    os.waitpid(pid, 0)
+    alone(c)
+
+
 def an_agent_is_killed(c):
     words = c.kill_node(2)
     equal(LAB.reach("y/b", "x/b"), False)
@@ -140,7 +285,8 @@ def run():
     with DevCluster(2) as c:
         LAB = Lab(c)
         try:
-            return main([open_without_policies, forged_packets, peers_on_other_nodes, egress_of_the_other_node, an_agent_is_killed], c)
+            return main([open_without_policies, names_by_the_usual_recipe, clients_outside, nodes_and_pods_of_their_network,
+                         flows_that_were_there, forged_packets, peers_on_other_nodes, egress_of_the_other_node, an_agent_is_killed], c)
         finally:
             LAB.end()
 
