@@ -276,7 +276,7 @@ static void test_cluster_ip_wins(_unused_ void **state)
 	assert_string_equal(update(t, "default/b", f, 2), "");
 	assert_string_equal(update(t, "default/web", &g, 1), "");
 	/* All at once, as after a start, and the one who came first in the list. */
-	change_reset(t);
+	change_reset(t, false);
 	change_update(t, both, 2, NULL, &c);
 	assert_non_null(strstr(buf_cstr(&c.commands), "10.43.0.1 . 80 . 0 : 10.42.0.103 . 8080"));
 	assert_null(strstr(buf_cstr(&c.commands), "10.43.0.1 . 80 . 0 : 10.42.0.102 . 8080"));
