@@ -200,7 +200,7 @@ static int learn_facts(struct home_remote *h, const struct home_remote_opts *o, 
 
 /* --- the home --- */
 
-static struct client *home_remote_client(void *ctx, enum agent_as who, const char *name)
+static struct client *home_remote_client(void *ctx, _unused_ enum agent_as who, const char *name)
 {
 	struct home_remote *h = ctx; /* all are the node */
 
