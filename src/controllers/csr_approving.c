@@ -5,14 +5,17 @@
  * token may the latter, a node the former (api/rbac.policy).
  *
  * A serving certificate, which upstream leaves to others: when it is the node's own request, and every name and address
- * in it is one that its Node has and the API server has not. What this gives to a node that lies: a certificate for the
- * names that it wrote into its Node, also those of another machine. Who talks to kubelets asks for the subject
- * system:node:NAME, too (the API server does), so it cannot pass for another node, and not for the API server. What is
- * refused stays pending, for `kubectl certificate approve`.
+ * in it is one that its Node has, the API server has not, and no other node that is Ready. What this gives to a node
+ * that lies: a certificate for the names that it wrote into its Node, also those of machines that are no nodes. Who
+ * talks to kubelets asks for the subject system:node:NAME, too (the API server does), so it cannot pass for another
+ * node, and not for the API server. What is refused stays pending, for `kubectl certificate approve`.
  *
  * What a review refuses is asked again after a while: a role may come later than the request. */
 #include "controllers/csr.h"
 #include "controllers/podutil.h"
+#include "object/condition.h"
+
+#include <stdio.h>
 
 #define ASK_AGAIN_NS (60 * NS_PER_SEC)
 #define NODES_GROUP "system:nodes"
@@ -77,8 +80,27 @@ static bool approving_own(const struct obj *o, const struct csr *csr)
 	       sv_eq(csr->common_name, val_str(obj_get(o, F_spec, F_username)));
 }
 
-static int approving_serving(struct csr_controller *c, struct obj *o, const struct csr *csr, struct err *err)
+struct approving_other {
+	const struct csr *csr;
+	struct sv self;
+	char other[254]; /* "": none */
+};
+
+static int approving_look(struct obj *node, void *ctx)
 {
+	struct approving_other *q = ctx;
+
+	if (sv_eq(obj_name(node), q->self) || !condition_is(obj_get(node, F_status, F_conditions), "Ready", "True") ||
+	    !csr_names_other(q->csr, obj_root(node)))
+		return 0;
+	(void)snprintf(q->other, sizeof(q->other), "%.*s", SV_ARG(obj_name(node)));
+	return 1;
+}
+
+static int approving_serving(struct csr_controller *c, struct obj *o, const struct csr *csr,
+			     struct reconcile_result *ret, struct err *err)
+{
+	struct approving_other q = { .csr = csr, .self = node_of_user(csr->common_name) };
 	_cleanup_obj_ struct obj *node = NULL;
 	struct sv foreign;
 
@@ -86,6 +108,16 @@ static int approving_serving(struct csr_controller *c, struct obj *o, const stru
 		return 0;
 	node = informer_lookup(c->nodes, SV(""), node_of_user(csr->common_name));
 	foreign = node ? csr_foreign_name(csr, obj_root(node), c->ctx->opts->server_cert_pem) : SV("");
+	if (!foreign.p)
+		informer_each(c->nodes, SV(""), approving_look, &q);
+	if (q.other[0]) {
+		recorder_event(c->ctx->recorder, RES(certificates_certificatesigningrequests), obj_root(o), "Warning",
+			       "NotApproved",
+			       "it names node %s, too, which is Ready; this is left to kubectl certificate approve",
+			       q.other);
+		ret->after_ns = ASK_AGAIN_NS; /* that one may be an old name of this machine */
+		return 0;
+	}
 	if (!foreign.p)
 		return csr_decide(c, o, "approval", "Approved", "AutoApproved",
 				  "Auto approving kubelet serving certificate: the Node has all of its names and "
@@ -112,7 +144,7 @@ static int approving_reconcile(void *ctx, struct sv key, struct reconcile_result
 	if (!o || obj_deleting(o) || csr_issued(o) || csr_condition(o, "Approved") || csr_condition(o, "Denied") ||
 	    (!client && !val_is(signer, SIGNER_KUBELET_SERVING)) || !csr_of(&a, o, &csr))
 		return 0;
-	return client ? approving_client(c, &a, o, &csr, ret, err) : approving_serving(c, o, &csr, err);
+	return client ? approving_client(c, &a, o, &csr, ret, err) : approving_serving(c, o, &csr, ret, err);
 }
 
 /* --- a Node that has come, or has other addresses: its requests may be right now --- */

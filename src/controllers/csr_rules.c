@@ -93,7 +93,8 @@ static bool csr_same_ip(struct sv x, struct sv y)
 	return ip_parse(x, &a) && ip_parse(y, &b) && ip_eq(a, b);
 }
 
-static bool csr_node_has(const struct val *node, struct sv name, bool ip)
+/* public: ExternalIPs count, too, which nodes behind one router share. */
+static bool csr_node_has(const struct val *node, struct sv name, bool ip, bool public)
 {
 	if (!ip && sv_ieq(name, val_get_str(node, F_metadata, F_name)))
 		return true;
@@ -101,6 +102,8 @@ static bool csr_node_has(const struct val *node, struct sv name, bool ip)
 		struct sv address = val_get_str(ad, F_address);
 		bool is_ip = sv_ends(val_get_str(ad, F_type), SV("IP"));
 
+		if (!public && sv_starts(val_get_str(ad, F_type), SV("External")))
+			continue;
 		if (is_ip == ip && (ip ? csr_same_ip(name, address) : sv_ieq(name, address)))
 			return true;
 	}
@@ -118,11 +121,22 @@ struct sv csr_foreign_name(const struct csr *csr, const struct val *node, struct
 	if (csr->n_dns_names > NAMES_MAX || csr->n_ips > NAMES_MAX)
 		return SV("more than 32 names");
 	for (size_t i = 0; i < csr->n_dns_names; i++)
-		if (csr_has_star(csr->dns_names[i]) || !csr_node_has(node, csr->dns_names[i], false) ||
+		if (csr_has_star(csr->dns_names[i]) || !csr_node_has(node, csr->dns_names[i], false, true) ||
 		    cert_names_it(server_cert_pem, csr->dns_names[i]))
 			return csr->dns_names[i];
 	for (size_t i = 0; i < csr->n_ips; i++)
-		if (!csr_node_has(node, csr->ips[i], true) || cert_names_it(server_cert_pem, csr->ips[i]))
+		if (!csr_node_has(node, csr->ips[i], true, true) || cert_names_it(server_cert_pem, csr->ips[i]))
 			return csr->ips[i];
 	return SV_NULL;
+}
+
+bool csr_names_other(const struct csr *csr, const struct val *other)
+{
+	for (size_t i = 0; i < MIN(csr->n_dns_names, (size_t)NAMES_MAX); i++)
+		if (csr_node_has(other, csr->dns_names[i], false, false))
+			return true;
+	for (size_t i = 0; i < MIN(csr->n_ips, (size_t)NAMES_MAX); i++)
+		if (csr_node_has(other, csr->ips[i], true, false))
+			return true;
+	return false;
 }

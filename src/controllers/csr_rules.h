@@ -21,3 +21,5 @@ const char *csr_not_for(struct arena *a, struct sv signer, const struct csr *csr
  * has them all; of more than 32 it has none. server_cert: no node is given a name of the API server, whoever else has
  * it. */
 struct sv csr_foreign_name(const struct csr *csr, const struct val *node, struct sv server_cert_pem);
+/* Whether it asks for a name or an address of another node: its name, what is internal to the cluster. */
+bool csr_names_other(const struct csr *csr, const struct val *other);

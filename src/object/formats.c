@@ -354,12 +354,17 @@ bool fmt_cidr(struct sv s)
 /* Unspecified, loopback and link-local addresses name no other host. */
 const char *fmt_nonspecial_ip(struct sv s)
 {
-	static const uint8_t zero[16], loop6[16] = { [15] = 1 };
+	static const uint8_t zero[16], loop6[16] = { [15] = 1 }, mapped[12] = { [10] = 0xff, [11] = 0xff };
 	uint8_t b[16];
 	bool v6;
 
 	if (!fmt_ip_bytes(s, b, &v6))
 		return "must be a valid IP address";
+	/* ::ffff:127.0.0.1 is 127.0.0.1, whatever it is written as. */
+	if (v6 && memcmp(b, mapped, sizeof(mapped)) == 0) {
+		memmove(b, b + sizeof(mapped), 4);
+		v6 = false;
+	}
 	if (memcmp(b, zero, v6 ? 16 : 4) == 0)
 		return "may not be unspecified (0.0.0.0 or ::)";
 	if (v6 ? memcmp(b, loop6, 16) == 0 : b[0] == 127)

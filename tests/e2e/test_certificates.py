@@ -261,7 +261,14 @@ def it_serves_under_its_own_names(c):
     def ask(name, names):
         c.kubectl("create", "-f", "-", *me,
                   stdin=json.dumps(csr(name, make_request(c, name, "/O=system:nodes/CN=system:node:n9", names), KUBELET_SERVING, SERVER)))
-    addresses = [{"type": "InternalIP", "address": "198.51.100.9"}, {"type": "Hostname", "address": "n9"},
+    ready = {"addresses": [{"type": "InternalIP", "address": "198.51.100.11"}, {"type": "Hostname", "address": "n11"}],
+             "conditions": [{"type": "Ready", "status": "True"}]}
+    c.apply(json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n11"}}))
+    equal(c.request("PATCH", "/api/v1/nodes/n11/status", {"status": ready}, {"Content-Type": "application/merge-patch+json"})[0], 200)
+    ask("of-n11", "IP:198.51.100.11,DNS:n9")
+    ask("name-of-n11", "IP:198.51.100.9,DNS:n11")
+    addresses = [{"type": "InternalIP", "address": "198.51.100.11"}, {"type": "InternalDNS", "address": "n11"},
+                 {"type": "InternalIP", "address": "198.51.100.9"}, {"type": "Hostname", "address": "n9"},
                  {"type": "InternalIP", "address": ADVERTISED}, {"type": "InternalDNS", "address": "kubernetes.default"}]
     ask("other", "IP:198.51.100.8,DNS:n9")
     ask("server-ip", f"IP:{ADVERTISED}")
@@ -274,9 +281,10 @@ def it_serves_under_its_own_names(c):
     text = openssl("x509", "-in", cert, "-noout", "-text")
     contains(text, "TLS Web Server Authentication", "IP Address:198.51.100.9", "DNS:n9", "O = system:nodes, CN = system:node:n9", "CA:FALSE")
     openssl("verify", "-CAfile", os.path.join(c.dir, "ca.crt"), "-purpose", "sslserver", cert)
-    for name in ("other", "server-ip", "server-name"):
+    for name in ("other", "server-ip", "server-name", "of-n11", "name-of-n11"):
         equal(conditions(c, name), {}, name)
     wait_for("the event that says why", lambda: "left to kubectl certificate approve" in c.kubectl("get", "events", "-A"))
+    wait_for("the event that names the other node", lambda: "it names node n11, too, which is Ready" in c.kubectl("get", "events", "-A"))
 
 
 # --- tokens ---

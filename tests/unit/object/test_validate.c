@@ -72,6 +72,11 @@ static const struct {
 	{ fmt_percent, "%", "*" },
 	{ fmt_nonspecial_ip, "10.0.0.1", NULL },
 	{ fmt_nonspecial_ip, "127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)" },
+	{ fmt_nonspecial_ip, "::ffff:10.0.0.1", NULL },
+	{ fmt_nonspecial_ip, "::ffff:127.0.0.1", "may not be in the loopback range (127.0.0.0/8, ::1/128)" },
+	{ fmt_nonspecial_ip, "::ffff:0.0.0.0", "may not be unspecified (0.0.0.0 or ::)" },
+	{ fmt_nonspecial_ip, "::ffff:169.254.169.254",
+	  "may not be in the link-local range (169.254.0.0/16, fe80::/10)" },
 	{ fmt_nonspecial_ip, "::", "may not be unspecified (0.0.0.0 or ::)" },
 	{ fmt_nonspecial_ip, "fe80::1", "may not be in the link-local range (169.254.0.0/16, fe80::/10)" },
 };
