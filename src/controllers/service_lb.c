@@ -22,6 +22,7 @@
 #include "object/annotation.h"
 #include "object/ingress_refs.h"
 #include "object/slice.h"
+#include "object/validate.h"
 #include "pod/host_port.h"
 
 #include <stdlib.h>
@@ -185,6 +186,13 @@ static bool lb_node_has(const struct obj *node, struct sv address)
 	return false;
 }
 
+/* A node says itself which addresses it has, and every proxy of the cluster serves what is told here: no machine's own
+ * loopback, for one. */
+static bool lb_address_counts(struct sv address)
+{
+	return !fmt_nonspecial_ip(address);
+}
+
 static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 {
 	_cleanup_(strmap_release) struct strmap local = STRMAP_INIT;
@@ -205,7 +213,7 @@ static struct obj **lb_candidates(struct lb_run *r, size_t *ret_n)
 			continue;
 		nodes[kept++] = all[i];
 	}
-	for (size_t i = 0; wanted.n && i < kept; i++)
+	for (size_t i = 0; wanted.n && lb_address_counts(wanted) && i < kept; i++)
 		if (lb_node_has(nodes[i], wanted))
 			nodes[named++] = nodes[i];
 	*ret_n = named ? named : kept;
@@ -340,7 +348,7 @@ static size_t lb_addresses_of(struct lb_run *r, const char *type, bool v6, struc
 			struct ip_addr ip;
 
 			if (val_is(val_get(a, F_type), type) && ip_parse(val_get_str(a, F_address), &ip) &&
-			    ip_is_v4(ip) == !v6)
+			    ip_is_v4(ip) == !v6 && lb_address_counts(val_get_str(a, F_address)))
 				vec_push(&found, ip);
 		}
 	*ret = ARENA_ARRAY(&r->a, struct ip_addr, found.n + 1);
@@ -368,7 +376,7 @@ static struct val *lb_ingress(struct lb_run *r)
 	struct sv wanted = val_str(obj_get(r->svc, F_spec, F_loadBalancerIP));
 	struct ip_addr *ips;
 
-	if (wanted.n && r->n_nodes && lb_node_has(r->nodes[0], wanted)) {
+	if (wanted.n && lb_address_counts(wanted) && r->n_nodes && lb_node_has(r->nodes[0], wanted)) {
 		lb_add_ingress(&r->a, list, wanted);
 		return list;
 	}

@@ -290,6 +290,9 @@ static void add_frontend(struct model *m, struct frontend f)
 {
 	size_t elements = 1 + f.outer.n + f.inside.n + f.n_ranges;
 
+	/* What is this machine's own is nobody's to write into a Service or its status. */
+	if (ip_is_loopback(f.key.addr))
+		return;
 	if (m->elements + elements > PROXY_ELEMENTS_MAX) {
 		m->elements = PROXY_ELEMENTS_MAX;
 		return;

@@ -117,6 +117,22 @@ static void test_lb_addresses(void **state)
 	world_free(w);
 }
 
+/* What every proxy would serve then, in place of what each machine has there. */
+static void test_lb_addresses_of_a_liar(void **state)
+{
+	struct world *w = lb_world();
+
+	(void)state;
+	lb_make_node(w, "n3", "",
+		     INTERNAL("127.0.0.1") "," INTERNAL("::1") "," INTERNAL("169.254.169.254") "," INTERNAL(
+			 "0.0.0.0") "," INTERNAL("fe80::1") "," EXTERNAL("127.0.0.53"));
+	lb_make_service(w, "web", 80, "");
+	lb_expect(w, "web", "10.0.0.1 10.0.0.2");
+	lb_make_service(w, "named", 81, "\"loadBalancerIP\":\"127.0.0.1\",");
+	lb_expect(w, "named", "10.0.0.1 10.0.0.2");
+	world_free(w);
+}
+
 static void test_lb_labels(void **state)
 {
 	struct world *w = lb_world();
@@ -283,9 +299,10 @@ static void test_lb_local(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lb_addresses),	   cmocka_unit_test(test_lb_labels),
-		cmocka_unit_test(test_lb_first_has_it),	   cmocka_unit_test(test_lb_host_ports),
-		cmocka_unit_test(test_lb_taken_by_others), cmocka_unit_test(test_lb_local),
+		cmocka_unit_test(test_lb_addresses),  cmocka_unit_test(test_lb_addresses_of_a_liar),
+		cmocka_unit_test(test_lb_labels),     cmocka_unit_test(test_lb_first_has_it),
+		cmocka_unit_test(test_lb_host_ports), cmocka_unit_test(test_lb_taken_by_others),
+		cmocka_unit_test(test_lb_local),
 	};
 
 	return cmocka_run_group_tests_name("service_lb", tests, NULL, NULL);

@@ -408,6 +408,14 @@ static void test_source_ranges(_unused_ void **state)
 	assert_non_null(strstr(model(svc, NULL), " from=9/32 from=10/8 from=11/8 guarded"));
 }
 
+static void test_loopback_is_nobodys(_unused_ void **state)
+{
+	const char *svc = "{'spec':{" WEB ",'type':'LoadBalancer'," PORT ",'externalIPs':['127.0.0.1','127.9.9.9']},"
+			  "'status':{'loadBalancer':{'ingress':[{'ip':'127.0.0.1'},{'ip':'127.0.0.53'}]}}}";
+
+	assert_string_equal(model(svc, NULL), "10.1:80/6 masq1 cluster");
+}
+
 static int teardown(_unused_ void **state)
 {
 	arena_release(&A);
@@ -431,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_source_ranges),
+		cmocka_unit_test(test_loopback_is_nobodys),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_costs),
 	};
