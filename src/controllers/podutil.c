@@ -1,6 +1,7 @@
 /* See podutil.h. */
 #include "controllers/podutil.h"
 #include "controllers/status.h"
+#include "object/validate.h"
 #include "pod/pod_phase.h"
 
 static const struct val *ready_condition(const struct obj *pod)
@@ -70,6 +71,11 @@ int64_t pod_deletion_cost(const struct obj *pod)
 	return cost;
 }
 
+bool pod_ip_counts(struct sv ip)
+{
+	return !fmt_nonspecial_ip(ip);
+}
+
 struct sv pod_ip(const struct obj *pod, bool v6)
 {
 	struct sv ip = val_str(obj_get(pod, F_status, F_podIP));
@@ -77,10 +83,10 @@ struct sv pod_ip(const struct obj *pod, bool v6)
 	VAL_EACH(obj_get(pod, F_status, F_podIPs), p) {
 		struct sv s = val_str(val_member(p, F_ip));
 
-		if (s.n && (sv_find(s, ':') >= 0) == v6)
+		if ((sv_find(s, ':') >= 0) == v6 && pod_ip_counts(s))
 			return s;
 	}
-	return ip.n && (sv_find(ip, ':') >= 0) == v6 ? ip : SV("");
+	return (sv_find(ip, ':') >= 0) == v6 && pod_ip_counts(ip) ? ip : SV("");
 }
 
 bool int_or_percent(const struct val *v, int64_t total, bool round_up, int64_t *ret)

@@ -177,7 +177,10 @@ static void test_odd_annotations(void **state)
 
 		make_node(w, name, "10.0.0.1", bad[i], true);
 	}
-	make_node(w, "l", "127.0.0.1", "10053", true); /* nobody reaches that */
+	make_node(w, "l", "127.0.0.1", "10053", true);	  /* nobody reaches that */
+	make_node(w, "l2", "169.254.1.1", "10053", true); /* and the API would refuse the slice */
+	make_node(w, "l3", "0.0.0.0", "10053", true);
+	make_node(w, "l4", "224.0.0.5", "10053", true);
 	world_run(w, 2 * NS_PER_SEC);
 	assert_string_equal(slices(w), "");
 	world_free(w);

@@ -154,6 +154,37 @@ static const struct val *first_hints(struct world *w, struct arena *a)
 }
 
 /* trafficDistribution: of ready endpoints only, and with the zone as the fallback of the node. */
+/* A node that says loopback of its pod costs that pod its place, and no other. */
+static void test_no_address_of_an_endpoint(void **state)
+{
+	static const char *const bad[] = { "127.0.0.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1" };
+	struct world *w = world_new(1, both);
+	_cleanup_(arena_release) struct arena a = ARENA_INIT;
+	_cleanup_obj_ struct obj *eps = NULL;
+	const struct val *list;
+	size_t n;
+
+	(void)state;
+	make_node(w);
+	make(w, RES(core_services), SERVICE(""));
+	make_pod(w, "p1", "");
+	make_pod(w, "p2", "");
+	world_run(w, 10 * NS_PER_SEC);
+	assert_int_equal(val_len(obj_get(slices(w, &a, &n)[0], F_endpoints)), 2);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		fake_api_patch(
+		    w->api, RES(core_pods), "default", "p1", "status",
+		    arena_printf(&a, "{\"status\":{\"podIP\":\"%s\",\"podIPs\":[{\"ip\":\"%s\"}]}}", bad[i], bad[i]));
+		world_run(w, 2 * NS_PER_SEC);
+		list = obj_get(slices(w, &a, &n)[0], F_endpoints);
+		assert_int_equal(val_len(list), 1);
+		assert_sv(val_get_str(val_at(list, 0), F_targetRef, F_name), "p2");
+	}
+	eps = fake_api_get(w->api, ep_res, "default", "web");
+	assert_int_equal(val_len(val_member(val_at(obj_get(eps, F_subsets), 0), F_addresses)), 1);
+	world_free(w);
+}
+
 static void test_hints(void **state)
 {
 	struct world *w = world_new(1, both);
@@ -543,10 +574,15 @@ static void test_many_labels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_slice),	    cmocka_unit_test(test_hints),
-		cmocka_unit_test(test_topology),    cmocka_unit_test(test_topology_annotation),
-		cmocka_unit_test(test_many),	    cmocka_unit_test(test_headless),
-		cmocka_unit_test(test_mirror),	    cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_slice),
+		cmocka_unit_test(test_no_address_of_an_endpoint),
+		cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_topology_annotation),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_headless),
+		cmocka_unit_test(test_mirror),
+		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_many_labels),
 	};
 
