@@ -204,7 +204,8 @@ static const void *message_payload(const struct nlmsghdr *h, size_t extra)
 
 static const struct nlattr *message_attr(const struct nlmsghdr *h, size_t extra, uint16_t type)
 {
-	/* not mnl_nlmsg_get_payload_tail(), which rounds up: a last attribute may end there, and its message before */
+	/* not to the library's tail of the payload, which is rounded up: an attribute may end there, its message before
+	 */
 	return message_find(mnl_nlmsg_get_payload_offset(h, extra), (const char *)h + h->nlmsg_len, type);
 }
 

@@ -102,7 +102,7 @@ static const struct nlattr *nfnl_find(const void *at, const void *end, uint16_t 
 
 const struct nlattr *nfnl_attr(const struct nlmsghdr *h, uint16_t type)
 {
-	/* not mnl_nlmsg_get_payload_tail(), which rounds up beyond what came */
+	/* not to the library's tail of the payload, which is rounded up beyond what came */
 	return nfnl_find(mnl_nlmsg_get_payload_offset(h, sizeof(struct nfgenmsg)), (const char *)h + h->nlmsg_len,
 			 type);
 }

@@ -101,7 +101,8 @@ int nft_table_apply(struct nft_table *t, struct sv commands, struct err *err)
 	if (commands.n > LARGE)
 		table_drop_cache(t, commands.n);
 	(void)nfnl_generation(t->nl, &t->generation, NULL);
-	if ((sv_starts(commands, SV("add table ")) || sv_starts(commands, SV("table "))) && nfnl_shape(t->nl, t->name, t->is_fixed, &shape, NULL) == 0)
+	if ((sv_starts(commands, SV("add table ")) || sv_starts(commands, SV("table "))) &&
+	    nfnl_shape(t->nl, t->name, t->is_fixed, &shape, NULL) == 0)
 		t->fixed = shape.fixed;
 	return 0;
 }
