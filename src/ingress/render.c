@@ -139,8 +139,16 @@ static void out_servers(struct render *r, struct buf *config, struct buf *shape,
 	if (b->external.n) {
 		_cleanup_(buf_release) struct buf line = BUF_INIT;
 
-		buf_printf(&line, "  server e1 %.*s:%d resolvers host init-addr none%s\n", SV_ARG(b->external),
-			   b->external_port, words);
+		/* Whatever name it is, and whoever answers for it: not what this machine keeps for itself. */
+		buf_printf(
+		    &line,
+		    "  http-request do-resolve(txn.to,host) str(%.*s)\n"
+		    "  http-request return status 503 unless { var(txn.to) -m found }\n"
+		    "  http-request return status 503 if { var(txn.to) -m ip 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 "
+		    "224.0.0.0/4 255.255.255.255/32 ::/127 64:ff9b::/96 fe80::/10 ff00::/8 }\n"
+		    "  http-request set-dst var(txn.to)\n"
+		    "  server e1 0.0.0.0:%d%s\n",
+		    SV_ARG(b->external), b->external_port, words);
 		buf_addsv(config, buf_sv(&line));
 		buf_addsv(shape, buf_sv(&line));
 		r->external = true;

@@ -94,8 +94,10 @@ static void test_text(_unused_ void **state)
 		if (sv_find_sv(c.config, sv_from(texts[i])) >= 0)
 			fail_msg("'%s' is in the configuration", texts[i]);
 	assert_true(sv_find_sv(c.config, SV("  server e1 10.0.0.1:8080 weight 1\n")) > 0);
+	assert_true(sv_find_sv(c.config, SV("  http-request do-resolve(txn.to,host) str(up.example)\n")) > 0);
 	assert_true(
-	    sv_find_sv(c.config, SV("  server e1 up.example:80 resolvers host init-addr none ssl verify none\n")) > 0);
+	    sv_find_sv(c.config, SV("status 503 if { var(txn.to) -m ip 0.0.0.0/8 127.0.0.0/8 169.254.0.0/16 ")) > 0);
+	assert_true(sv_find_sv(c.config, SV("  server e1 0.0.0.0:80 ssl verify none\n")) > 0);
 	assert_int_equal(sv_find_sv(c.shape, SV("10.0.0.1")), -1);
 	kit_release(&k);
 	ing_names_release(&names);
