@@ -45,7 +45,6 @@ struct server {
 	struct http_server *http;
 	struct client *controller_client, *scheduler_client;
 	struct controllers *controllers;
-	const char *controllers_off[3]; /* NULL-terminated */
 	struct scheduler *scheduler;
 	struct home_local home;
 	struct daemon_node node;
@@ -392,12 +391,7 @@ static struct client *controller_client(void *ctx, const char *account)
 
 static void start_control(struct server *s)
 {
-	size_t off = 0;
-
-	if (facts_disabled(&s->o.facts, "servicelb"))
-		s->controllers_off[off++] = "service-lb-controller";
-	if (facts_no_ingress(&s->o.facts))
-		s->controllers_off[off++] = "ingress-controller";
+	static const char *const no_service_lb[] = { "service-lb-controller", NULL };
 
 	if (!s->o.disable_controllers) {
 		s->controller_client =
@@ -419,7 +413,8 @@ static void start_control(struct server *s)
 		    .signing_key_pem = apiserver_ca_key_pem(s->api),
 		    .server_cert_pem = apiserver_cert_pem(s->api),
 		    .token_key_pem = apiserver_token_key_pem(s->api),
-		    .disable = s->controllers_off,
+		    .no_ingress = facts_no_ingress(&s->o.facts),
+		    .disable = facts_disabled(&s->o.facts, "servicelb") ? no_service_lb : NULL,
 		});
 	}
 	if (!s->o.disable_scheduler) {

@@ -4,6 +4,8 @@
  * serve are the addresses: the ExternalIPs of a node, or its InternalIPs if it has none. One writes for all, so that no
  * node needs the right to say where requests go. An Ingress that is no longer ours loses what we wrote.
  *
+ * With no_ingress (--disable ingress) nobody is: addresses are taken back, and then the class goes.
+ *
  * One key: the list is the same for all Ingresses, so a run costs nodes + Ingresses, and as many writes as differ.
  */
 #include "base/vec.h"
@@ -52,6 +54,23 @@ static int ingress_status_make_class(struct ingress_status *c, struct err *err)
 		return 0;
 	}
 	return err_move(err, &why);
+}
+
+/* Where Ingress is switched off, a class of ours, and that the default one, would be nobody's. One that is another
+ * controller's by that name stays. */
+static int ingress_status_drop_class(struct ingress_status *c, struct err *err)
+{
+	_cleanup_obj_ struct obj *o = informer_lookup(c->classes, SV(""), SV(INGRESS_CLASS));
+	_cleanup_(err_release) struct err why = ERR_INIT;
+
+	if (o && ingress_class_is_ours(obj_root(o)) &&
+	    client_delete(c->ctx->client, RES(networking_ingressclasses), SV(""), SV(INGRESS_CLASS),
+			  &(struct client_delete_opts){ .grace_seconds = -1, .precondition_uid = obj_uid(o) },
+			  &why) < 0 &&
+	    why.reason != ERR_NOT_FOUND)
+		return err_move(err, &why);
+	c->class_made = true; /* made by hand it stays from now on */
+	return 0;
 }
 
 /* --- addresses --- */
@@ -153,13 +172,14 @@ static int ingress_status_reconcile(void *ctx, _unused_ struct sv key, _unused_ 
 	const struct val *addresses;
 	struct obj **list;
 	size_t n;
+	bool off = c->ctx->opts->no_ingress;
 	int rc = 0;
 
-	if (!c->class_made && ingress_status_make_class(c, err) < 0)
+	if (!off && !c->class_made && ingress_status_make_class(c, err) < 0)
 		return -1;
 	list = informer_list(c->classes, &a, SV(""), &n);
 	ingress_classes_of(list, n, &classes);
-	addresses = ingress_status_addresses(c, &a);
+	addresses = off ? NULL : ingress_status_addresses(c, &a);
 	list = informer_list(c->ingresses, &a, SV(""), &n);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = ingress_status_one(c, &a, list[i], ingress_is_ours(&classes, obj_root(list[i])), addresses, &told,
@@ -170,6 +190,8 @@ static int ingress_status_reconcile(void *ctx, _unused_ struct sv key, _unused_ 
 			strmap_set(&told, sv_make(e->key, e->key_n), c);
 	strmap_release(&c->told);
 	c->told = told;
+	if (rc == 0 && off && !c->class_made) /* when what is said of Ingresses of it is taken back */
+		return ingress_status_drop_class(c, err);
 	return rc;
 }
 

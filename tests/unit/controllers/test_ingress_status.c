@@ -165,6 +165,27 @@ static void test_another_class(_unused_ void **state)
 	world_free(w);
 }
 
+/* Switched off: addresses are taken back, then the class goes; another controller's stay. */
+static void test_off(_unused_ void **state)
+{
+	static const struct controllers_opts off = { .no_ingress = true };
+	struct world *w = world_new(1, only);
+
+	status_node(w, "n1", SERVES, INTERNAL("10.0.0.1"));
+	status_make(w, RES(networking_ingressclasses), "{'metadata':{'name':'theirs'},'spec':{'controller':'other'}}");
+	status_ingress(w, "i", INGRESS_CLASS);
+	status_ingress(w, "theirs", "theirs");
+	status_patch(w, RES(networking_ingresses), "theirs", "status",
+		     "{'status':{'loadBalancer':{'ingress':[{'ip':'10.0.0.1'}]}}}");
+	status_is(w, "i", "10.0.0.1");
+	world_restart_opts(w, only, &off);
+	status_is(w, "i", "");
+	status_is(w, "theirs", "10.0.0.1");
+	assert_null(fake_api_get(w->api, RES(networking_ingressclasses), "", INGRESS_CLASS));
+	assert_int_equal(fake_api_count(w->api, RES(networking_ingressclasses), ""), 1);
+	world_free(w);
+}
+
 /* Heartbeats, and an Ingress more, write nothing that is there already. */
 static void test_writes(_unused_ void **state)
 {
@@ -194,6 +215,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_class),  cmocka_unit_test(test_not_the_default), cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_chosen), cmocka_unit_test(test_another_class),   cmocka_unit_test(test_writes),
+		cmocka_unit_test(test_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,10 +63,15 @@ struct world *world_new(uint64_t seed, const char *const *only)
 	return world_new_opts(seed, only, NULL);
 }
 
-void world_restart(struct world *w, const char *const *only)
+void world_restart_opts(struct world *w, const char *const *only, const struct controllers_opts *o)
 {
 	controllers_free(w->c);
-	world_start(w, only, NULL);
+	world_start(w, only, o);
+}
+
+void world_restart(struct world *w, const char *const *only)
+{
+	world_restart_opts(w, only, NULL);
 }
 
 void world_free(struct world *w)

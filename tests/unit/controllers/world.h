@@ -27,6 +27,7 @@ struct world *world_new(uint64_t seed, const char *const *only);
 struct world *world_new_opts(uint64_t seed, const char *const *only, const struct controllers_opts *o);
 /* The controllers end, and these begin with what is in the API. */
 void world_restart(struct world *w, const char *const *only);
+void world_restart_opts(struct world *w, const char *const *only, const struct controllers_opts *o);
 void world_free(struct world *w);
 void world_run(struct world *w, int64_t ns); /* in steps of 100 ms, kubelets run between them */
 /* Runs until cond, at most limit; fails the test when it does not come true. */
