@@ -9,10 +9,10 @@
 #include "ingress/annotations.h"
 #include "ingress/from_ingress.h"
 #include "ingress/haproxy.h"
+#include "ingress/nodes.h"
 #include "ingress/ports.h"
 #include "ingress/secrets.h"
 #include "object/annotation.h"
-#include "object/condition.h"
 #include "object/ingress_refs.h"
 #include "object/slice.h"
 
@@ -61,9 +61,9 @@ struct ingress {
 	/* Of runs alone. */
 	struct haproxy *haproxy;
 	bool looked_for_old;
-	bool stale;		  /* HAProxy was not given what there is now */
-	int64_t next_ns;	  /* before that the model is not made again */
-	bool serves, tells;	  /* this node does; it writes Events for all nodes that do */
+	bool stale;	 /* HAProxy was not given what there is now */
+	int64_t next_ns; /* before that the model is not made again */
+	struct ing_part part;
 	size_t routes;		  /* of the model */
 	struct ing_listen listen; /* as rendered */
 	struct ing_names names;
@@ -126,36 +126,16 @@ static void ingress_if_used(struct ingress *g, struct sv ns, struct sv name)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* Services with addresses that may be a node's: the proxy leads their ports away before anybody who listens. */
-static bool ingress_is_balancer(const struct obj *svc)
-{
-	return val_len(obj_get(svc, F_spec, F_externalIPs)) ||
-	       (val_is(obj_get(svc, F_spec, F_type), "LoadBalancer") &&
-		val_len(obj_get(svc, F_status, F_loadBalancer, F_ingress)));
-}
-
-static bool ingress_balancer_has(const struct obj *svc, struct sv address)
-{
-	VAL_EACH(obj_get(svc, F_spec, F_externalIPs), ip)
-		if (sv_eq(val_str(ip), address))
-			return true;
-	if (val_is(obj_get(svc, F_spec, F_type), "LoadBalancer"))
-		VAL_EACH(obj_get(svc, F_status, F_loadBalancer, F_ingress), in)
-			if (sv_eq(val_get_str(in, F_ip), address))
-				return true;
-	return false;
-}
-
 static void ingress_on_service(struct obj *o, void *ctx)
 {
-	if (ingress_is_balancer(o))
+	if (ing_is_balancer(o))
 		ingress_mark(ctx, false);
 	ingress_if_used(ctx, obj_ns(o), obj_name(o));
 }
 
 static void ingress_on_service_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (ingress_is_balancer(old))
+	if (ing_is_balancer(old))
 		ingress_mark(ctx, false);
 	ingress_on_service(neu, ctx);
 }
@@ -175,25 +155,6 @@ static void slice_keys(const struct obj *o, struct index_keys *ret)
 	index_keys_add_ref(ret, obj_ns(o), slice_service(o));
 }
 
-static void balancer_keys(const struct obj *o, struct index_keys *ret)
-{
-	if (!ingress_is_balancer(o))
-		return;
-	VAL_EACH(obj_get(o, F_spec, F_ports), p)
-		if (!val_get(p, F_protocol) || val_is(val_get(p, F_protocol), "TCP"))
-			index_keys_add(ret, arena_svf(&ret->arena, "%d", (int)val_get_int(p, 0, F_port)));
-}
-
-static struct sv node_ports(const struct obj *node)
-{
-	return annotation_of(obj_root(node), INGRESS_NODE_ANNOTATION);
-}
-
-static bool node_is_ready(const struct obj *node)
-{
-	return !obj_deleting(node) && condition_is(obj_get(node, F_status, F_conditions), "Ready", "True");
-}
-
 static void ingress_on_node(_unused_ struct obj *o, void *ctx)
 {
 	ingress_mark(ctx, false);
@@ -201,40 +162,21 @@ static void ingress_on_node(_unused_ struct obj *o, void *ctx)
 
 static void ingress_on_node_update(struct obj *old, struct obj *neu, void *ctx)
 {
-	if (!sv_eq(node_ports(old), node_ports(neu)) || node_is_ready(old) != node_is_ready(neu) ||
-	    ingress_node_role(obj_root(old)) != ingress_node_role(obj_root(neu)) ||
-	    !val_equal(obj_get(old, F_status, F_addresses), obj_get(neu, F_status, F_addresses)))
+	if (ing_node_changed(old, neu))
 		ingress_on_node(neu, ctx);
 }
 
 /* --- what this node has to do --- */
 
-/* Every node makes the same model, so the first by name tells Events for all: of those that serve, or, while none
- * does, of those that are to. */
 static void ingress_look_at_nodes(struct ingress *g, struct arena *a)
 {
 	size_t n;
 	struct obj **nodes = informer_list(g->nodes, a, SV(""), &n);
-	struct sv own = sv_from(g->node_name), first[2] = { SV_NULL, SV_NULL };
-	bool chosen = false, serves = false, tells;
+	struct ing_part part = ing_part_of(nodes, n, sv_from(g->node_name));
 
-	for (size_t i = 0; i < n; i++)
-		chosen |= ingress_node_role(obj_root(nodes[i])) == INGRESS_ROLE_CHOSEN;
-	for (size_t i = 0; i < n; i++) {
-		enum ingress_role role = ingress_node_role(obj_root(nodes[i]));
-		struct sv name = obj_name(nodes[i]);
-
-		if (role < (chosen ? INGRESS_ROLE_CHOSEN : INGRESS_ROLE_IF_NONE))
-			continue;
-		serves |= sv_eq(name, own);
-		for (int k = node_ports(nodes[i]).n ? 0 : 1; node_is_ready(nodes[i]) && k < 2; k++)
-			if (!first[k].p || sv_cmp(name, first[k]) < 0)
-				first[k] = name;
-	}
-	tells = sv_eq(first[first[0].p ? 0 : 1], own);
-	g->stale |= serves != g->serves || (tells && !g->tells); /* what was not said is said then */
-	g->serves = serves;
-	g->tells = tells;
+	/* What was not said is said then. */
+	g->stale |= part.serves != g->part.serves || (part.tells && !g->part.tells);
+	g->part = part;
 }
 
 /* --- what the model asks for --- */
@@ -300,7 +242,7 @@ static void ingress_tell(struct ingress *g, struct arena *a, const struct word *
 	for (size_t i = 0; i < n; i++) {
 		struct sv key = arena_svf(a, "%.*s %s", SV_ARG(obj_uid(words[i].ingress)), words[i].message);
 
-		if (!words[i].own && !g->tells)
+		if (!words[i].own && !g->part.tells)
 			continue;
 		if (!strmap_set(&saying, key, g) && !strmap_has(&g->said, key))
 			recorder_event(g->recorder, RES(networking_ingresses), obj_root(words[i].ingress), "Warning",
@@ -318,7 +260,7 @@ static int ingress_announce(struct ingress *g, struct arena *a, struct sv ports,
 	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
 	struct val *patch, *meta, *map;
 
-	if (!node || sv_eq(node_ports(node), ports))
+	if (!node || sv_eq(ing_node_ports(node), ports))
 		return 0;
 	patch = val_new_map(a);
 	meta = val_set_map(a, patch, F_metadata);
@@ -336,19 +278,6 @@ static void ingress_say_failed(struct ingress *g, const char *why)
 		log_error(SYS, "Ingresses are not all served as they should be, will retry", "why", "%s", why);
 	free(g->failed);
 	g->failed = why ? xstrdup(why) : NULL;
-}
-
-/* The load balancer that has a port of this node. It had it first: none takes one that this node says it serves. */
-static struct sv ingress_balancer_of(struct ingress *g, struct arena *a, const struct obj *node, int port)
-{
-	size_t n;
-	struct obj **list = informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", port), &n);
-
-	for (size_t i = 0; node && i < n; i++)
-		VAL_EACH(obj_get(node, F_status, F_addresses), addr)
-			if (ingress_balancer_has(list[i], val_get_str(addr, F_address)))
-				return arena_svf(a, "%.*s/%.*s", SV_ARG(obj_ns(list[i])), SV_ARG(obj_name(list[i])));
-	return SV_NULL;
 }
 
 /* Is the port another program's? Asked now and then; who has one is told once. */
@@ -420,20 +349,24 @@ static void ingress_words_taken(struct source_ctx *sc, const struct ing_source *
 		}
 }
 
-/* Which of our ports load balancers have. */
+/* Which of our ports load balancers have. They had them first: none takes one that this node says it serves. */
 static void ingress_look_at_balancers(struct ingress *g, struct arena *a)
 {
+	_cleanup_(buf_release) struct buf b = BUF_INIT;
 	_cleanup_obj_ struct obj *node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
 
 	for (int i = 0; i < 2; i++) {
-		struct sv who = g->ports[i] ? ingress_balancer_of(g, a, node, g->ports[i]) : SV_NULL;
+		size_t n;
+		struct obj **list = informer_by_index(g->services, a, LB_PORTS, arena_svf(a, "%d", g->ports[i]), &n);
+		const struct obj *svc = node && g->ports[i] ? ing_balancer_at(node, list, n) : NULL;
+		struct sv who = svc ? obj_path(&b, obj_ns(svc), obj_name(svc)) : SV_NULL;
 
 		if (sv_eq(who, sv_from(g->balancer[i])))
 			continue;
 		free(g->balancer[i]);
 		g->balancer[i] = who.n ? xstrndup(who.p, who.n) : NULL;
 		g->stale = true;
-		if (who.n && g->routes && node)
+		if (who.n && g->routes)
 			recorder_event(g->recorder, RES(core_nodes), obj_root(node), "Warning", "IngressPortTaken",
 				       "%s", taken_text(a, g, g->ports[i], g->balancer[i]));
 	}
@@ -460,7 +393,7 @@ static bool ingress_model(struct ingress *g, struct arena *a, struct ing_model *
 
 	ingress_classes_of(list, n, &classes);
 	s.ingresses = informer_list(g->ingresses, a, SV(""), &s.n_ingresses);
-	if (!g->serves)
+	if (!g->part.serves)
 		s.n_ingresses = 0; /* and asks for no Secret */
 	ing_secrets_begin(g->secrets);
 	ing_from_ingresses(a, &s, ret);
@@ -551,7 +484,7 @@ static struct sv ingress_says(struct ingress *g, struct arena *a, const struct i
 	}
 	g->down_ns = g->down_ns ? g->down_ns : now;
 	node = informer_lookup(g->nodes, SV(""), sv_from(g->node_name));
-	return node && now - g->down_ns < DOWN_NS ? arena_sv(a, node_ports(node)) : SV("");
+	return node && now - g->down_ns < DOWN_NS ? arena_sv(a, ing_node_ports(node)) : SV("");
 }
 
 /* However often something changes, and however many Ingresses there are, about a fifth of one processor is spent. */
@@ -675,7 +608,7 @@ struct ingress *ingress_start(const struct ingress_opts *o, struct err *err)
 	g->classes = ingress_informer(g, RES(networking_ingressclasses), &all);
 	g->nodes = ingress_informer(g, RES(core_nodes), &nodes);
 	g->services = informer_get(g->factory, RES(core_services), NULL, NULL, NULL);
-	informer_add_index(g->services, LB_PORTS, balancer_keys);
+	informer_add_index(g->services, LB_PORTS, ing_balancer_keys);
 	informer_add_handler(g->services, &services, g);
 	g->slices = informer_get(g->factory, RES(discovery_endpointslices), NULL, NULL, NULL);
 	informer_add_index(g->slices, SLICES_OF, slice_keys);
