@@ -86,6 +86,8 @@ static int kernel_dump(struct kernel *k, struct nlmsghdr *request, void (*fn)(co
 		start(ctx);
 		if (rtnl_call(k->nl, request, fn, ctx, &e) == 0)
 			return 0;
+		if (e.errnum == ENOENT) /* no table of routes yet: a namespace in which no address was ever set */
+			return 0;
 		if (e.errnum != EINTR || look == LOOKS_MAX)
 			return err_move(err, &e);
 	}

@@ -5,6 +5,7 @@
 #include "ev/ev.h"
 #include "netd/netd.h"
 
+#include <errno.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -283,6 +284,23 @@ static void test_cleanup(_unused_ void **state)
 	run("ip route del 10.99.0.0/24");
 }
 
+/* Where nothing was ever up the kernel has no tables of routes, and says so instead of "none". */
+static void test_new_namespace(_unused_ void **state)
+{
+	struct err err = ERR_INIT;
+	struct netd_backend *b;
+	struct netd_have h;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		fail_msg("unshare: %s", strerror(errno));
+	b = netd_backend_netlink_new(DEVICE, NULL, "10.42.0.0/16,fd00:42::/48", &err);
+	h = read_kernel(b);
+	assert_int_equal(h.entries.n, 0);
+	netd_have_release(&h);
+	b->free(b);
+	assert_int_equal(netd_cleanup(DEVICE, NULL, NULL, &err), 0);
+}
+
 static double since(const struct timespec *t)
 {
 	struct timespec now;
@@ -359,8 +377,12 @@ static void test_probe(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_foreign), cmocka_unit_test(test_cleanup),
-		cmocka_unit_test(test_thousand),       cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_cleanup),
+		cmocka_unit_test(test_thousand),
+		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_new_namespace), /* the last: it leaves the others' */
 	};
 	int failed;
 
