@@ -424,6 +424,25 @@ static int dev_wait_ready(struct dev *d, struct err *err)
 	return rc;
 }
 
+/* A start with fewer nodes than one before: nobody is behind the others, and pods must not be put there. Their
+ * directories stay, so each is itself again when it is asked for. */
+static void dev_forget_others(struct dev *d)
+{
+	struct env *env = env_real_new(1);
+	_cleanup_(err_release) struct err why = ERR_INIT;
+	struct kubeconfig k;
+	struct client *c = NULL;
+
+	if (kubeconfig_load(&d->arena, d->kubeconfig, NULL, &k, &why) == 0)
+		c = client_kubeconfig_new(env, &k, "caravel-dev", &why);
+	for (int i = d->nodes + 1; c && i <= DEV_NODES_MAX; i++)
+		if (access(dev_node_dir(&d->arena, d->data_dir, i), F_OK) == 0 &&
+		    client_delete(c, RES(core_nodes), SV(""), arena_svf(&d->arena, "dev-%d", i), NULL, NULL) == 0)
+			log_info(SYS, "a node of an earlier start is not in this one", "node", "dev-%d", i);
+	client_free(c);
+	env_real_free(env);
+}
+
 static int dev_up(struct dev *d, struct err *err)
 {
 	int rc;
@@ -440,6 +459,7 @@ static int dev_up(struct dev *d, struct err *err)
 	rc = dev_wait_server(d, err);
 	if (rc <= 0)
 		return rc;
+	dev_forget_others(d);
 	for (int i = 2; i <= d->nodes; i++)
 		if (dev_start_node(d, i, err) < 0)
 			return -1;

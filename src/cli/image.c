@@ -38,15 +38,24 @@ static int image_cmd_parse(struct arena *a, int argc, char **argv, const struct 
 	return rc;
 }
 
-/* The data directories to import into: one, or those of all nodes of `caravel dev`. */
+/* The data directories to import into: one, or those of all nodes of `caravel dev` that run: one may be left of a start
+ * with more of them. None runs: all, so that it is said. */
 static const char *const *image_dirs(struct arena *a, const char *data_dir)
 {
 	const char *const *nodes = dev_node_dirs(a, data_dir);
-	const char **one = ARENA_ARRAY(a, const char *, 2);
+	const char **list, *socket;
+	size_t all = 0, n = 0;
 
-	one[0] = data_dir;
-	one[1] = NULL;
-	return nodes ? nodes : one;
+	while (nodes && nodes[all])
+		all++;
+	list = ARENA_ARRAY(a, const char *, all + 2);
+	for (size_t i = 0; i < all; i++)
+		if (find_socket(a, nodes[i], &socket, NULL) == 0)
+			list[n++] = nodes[i];
+	if (!all)
+		list[n++] = data_dir;
+	list[n] = NULL;
+	return n ? list : nodes;
 }
 
 /* Said before the disk is gone. */

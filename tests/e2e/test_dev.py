@@ -243,6 +243,19 @@ def ready_once_more(c, before):
     all_gone(c, before)
 
 
+def with_fewer_nodes_than_before(c):
+    """Nobody is behind dev-2 then: no pod is put there, no image is missed; asked for again it is itself."""
+    c.nodes = 1
+    c.start()
+    equal([n["metadata"]["name"] for n in c.get("nodes")["items"]], ["dev-1"])
+    subprocess.run([CARAVEL, "image", "demo", "--data-dir", c.data], check=True, stdout=subprocess.DEVNULL, timeout=120)
+    c.stop()
+    c.nodes = 2
+    c.start()
+    wait_for("dev-2", lambda: c.node_ready(2))
+    c.stop()
+
+
 def stop(c):
     return subprocess.run([CARAVEL, "dev", "stop", "--data-dir", c.data], check=True, stdout=subprocess.PIPE, timeout=120, text=True).stdout
 
@@ -277,5 +290,6 @@ if __name__ == "__main__":
 
         def killed_it_leaves_nothing_either(c):
             killed_and_taken_away(c, machine)
-        status |= main([its_end_leaves_nothing, is_ready_when_its_nodes_say_so_again, killed_it_leaves_nothing_either], cluster) if len(sys.argv) == 1 else 0
+        status |= main([its_end_leaves_nothing, is_ready_when_its_nodes_say_so_again, with_fewer_nodes_than_before,
+                        killed_it_leaves_nothing_either], cluster) if len(sys.argv) == 1 else 0
         sys.exit(status)
