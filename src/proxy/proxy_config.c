@@ -381,7 +381,7 @@ static int config_check_ranges(const struct proxy_config *c, struct err *err)
 	bool has[2] = { false, false };
 
 	while (*c->cluster_cidr && sv_split(&rest, ',', &one)) {
-		if (!ip_net_parse(sv_trim(one), &net) || has[!ip_is_v4(net.addr)])
+		if (sv_find(one, '/') < 0 || !ip_net_parse(sv_trim(one), &net) || has[!ip_is_v4(net.addr)])
 			return err_set(err, ERR_INVALID,
 				       "clusterCIDR: '%s' is not a range like 10.42.0.0/16, or one of each family",
 				       c->cluster_cidr);

@@ -115,6 +115,7 @@ static void test_refusals(_unused_ void **state)
 	REFUSED(HEAD "conntrack: {udpTimeout: -5s}\n", "conntrack.udpTimeout takes a duration");
 	REFUSED(HEAD "iptables: {masqueradeAll: 1}\n", "iptables.masqueradeAll takes true or false");
 	REFUSED(HEAD "iptables: {masqueradeBit: 32}\n", "between 0 and 31");
+	REFUSED(HEAD "clusterCIDR: 10.42.0.0\n", "clusterCIDR");
 	REFUSED(HEAD "clusterCIDR: 10.42.0.0/33\n", "clusterCIDR");
 	REFUSED(HEAD "clusterCIDR: 10.42.0.0/16,10.43.0.0/16\n", "clusterCIDR");
 	REFUSED(HEAD "nodePortAddresses: 10.0.0.0/8\n", "nodePortAddresses takes a list");
