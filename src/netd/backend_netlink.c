@@ -458,6 +458,16 @@ static void write_ranges(const struct kernel *k)
 		(void)file_write_again(k->ranges_file, buf_sv(&b), 0600, NULL);
 }
 
+/* A socket for the moment: of six looks a minute. */
+static bool kernel_drops(_unused_ struct netd_backend *b, bool v6, char ret[NFNL_CHAIN_BYTES])
+{
+	struct mnl_socket *s = nfnl_open(NULL);
+	bool found = s && nfnl_forward_drop(s, v6, ret, NULL) > 0;
+
+	nfnl_close(s);
+	return found;
+}
+
 static struct kernel *kernel_new(const char *device, const char *settings, struct err *err)
 {
 	struct kernel *k = xcalloc(1, sizeof(*k));
@@ -469,6 +479,7 @@ static struct kernel *kernel_new(const char *device, const char *settings, struc
 				      .apply = kernel_apply,
 				      .watch = kernel_watch,
 				      .unwatch = kernel_unwatch,
+				      .drops = kernel_drops,
 				      .free = kernel_free };
 	(void)snprintf(k->name, sizeof(k->name), "%s", device);
 	sysctls_init(&k->sysctls, settings);

@@ -1,5 +1,6 @@
 #include "netd/backend_recorder.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct recording {
@@ -125,6 +126,16 @@ static void netd_recorder_free(struct netd_backend *b)
 	free(CONTAINER_OF(b, struct recording, b));
 }
 
+static bool recorder_drops(struct netd_backend *b, bool v6, char ret[NFNL_CHAIN_BYTES])
+{
+	const char *chain = netd_record_of(b)->drops;
+
+	if (!chain || v6)
+		return false;
+	(void)snprintf(ret, NFNL_CHAIN_BYTES, "%s", chain);
+	return true;
+}
+
 struct netd_backend *netd_backend_recorder_new(struct netd_record **ret_record)
 {
 	struct recording *r = xcalloc(1, sizeof(*r));
@@ -136,6 +147,7 @@ struct netd_backend *netd_backend_recorder_new(struct netd_record **ret_record)
 				      .apply = recorder_apply,
 				      .watch = recorder_watch,
 				      .unwatch = recorder_unwatch,
+				      .drops = recorder_drops,
 				      .free = netd_recorder_free };
 	*ret_record = &r->r;
 	return &r->b;

@@ -8,8 +8,9 @@ struct netd_record {
 	struct netd_machine machine; /* as look() tells it */
 	struct netd_have have;	     /* "the kernel" */
 	size_t looks, reads, changes, devices, prepared;
-	int fail_next;	/* so many changes fail */
-	bool no_device; /* devices cannot be made */
+	int fail_next;	   /* so many changes fail */
+	bool no_device;	   /* devices cannot be made */
+	const char *drops; /* a firewall's chain, of IPv4; NULL */
 	void (*changed)(void *ctx);
 	void *ctx;
 };

@@ -49,8 +49,9 @@ struct netd {
 	bool read, prepared, wrote, said_addresses;
 	int64_t check_ns;
 	struct retry failed;
-	struct strmap refused; /* name of a Node -> why, static */
-	char *said;	       /* the last failure */
+	struct strmap refused;		 /* name of a Node -> why, static */
+	char *said;			 /* the last failure */
+	char *said_chain[NETD_FAMILIES]; /* of somebody's firewall */
 };
 
 void netd_have_release(struct netd_have *h)
@@ -366,6 +367,41 @@ static void netd_failed(struct netd *n, const struct err *err)
 			       "Pods of other nodes are not all reached: %s", n->said);
 }
 
+/* Docker, ufw and firewalld forward nothing but their own: what a pod sends is then dropped without a word. Said once a
+ * chain and family, as a rule of its that lets pods pass is not looked for. */
+static void netd_look_at_firewall(struct netd *n)
+{
+	_cleanup_obj_ struct obj *node = informer_lookup(n->nodes, SV(""), sv_from(n->node_name));
+	char chain[NFNL_CHAIN_BYTES];
+
+	for (size_t i = 0; node && n->backend->drops && i < n->view.n_cluster; i++) {
+		const struct ip_net *range = &n->view.cluster[i];
+		bool v6 = !ip_is_v4(range->addr);
+		char **said = &n->said_chain[v6];
+		const char *to = v6 ? "ip6" : "ip";
+		_cleanup_free_ char *how = NULL;
+
+		if (!n->backend->drops(n->backend, v6, chain))
+			*chain = '\0';
+		if (*chain && (!*said || strcmp(*said, chain) != 0)) {
+			how = xasprintf(
+			    "nft insert rule %s %s saddr %s/%u accept; nft insert rule %s %s daddr %s/%u accept", chain,
+			    to, ip_text(range->addr).s, ip_net_len(*range), chain, to, ip_text(range->addr).s,
+			    ip_net_len(*range));
+			log_kv(LVL_WARN, SYS,
+			       "a firewall drops what is forwarded: pods reach nobody unless it lets them", "chain",
+			       chain, "with", how, NULL);
+			recorder_event(
+			    n->recorder, RES(core_nodes), obj_root(node), "Warning", "PodNetworkBlocked",
+			    "The firewall's chain '%s' drops what is forwarded (Docker, ufw and firewalld do "
+			    "so): pods reach nobody unless a rule lets them, as of: %s",
+			    chain, how);
+		}
+		free(*said);
+		*said = *chain ? xstrdup(chain) : NULL;
+	}
+}
+
 static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret, struct err *err)
 {
 	struct netd *n = ctx;
@@ -385,6 +421,8 @@ static int netd_reconcile(void *ctx, struct sv key, struct reconcile_result *ret
 	pthread_mutex_unlock(&n->lock);
 	if (look)
 		n->check_ns = now;
+	if (look)
+		netd_look_at_firewall(n);
 	n->wrote = false;
 	netd_own(n, INT64_MAX);
 	if (netd_sync(n, look, &why) < 0) {
@@ -467,6 +505,8 @@ struct netd *netd_free(struct netd *n)
 	pthread_mutex_destroy(&n->lock);
 	free(n->node_name);
 	free(n->addresses);
+	for (int f = 0; f < NETD_FAMILIES; f++)
+		free(n->said_chain[f]);
 	free(n->said);
 	free(n);
 	return NULL;

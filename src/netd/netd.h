@@ -14,6 +14,7 @@
 
 #include "client/client.h"
 #include "netd/track.h"
+#include "nft/nfnl.h"
 
 struct netd;
 struct recorder;
@@ -47,6 +48,8 @@ struct netd_backend {
 	/* Tells when links, addresses or routes changed, until free(). May be NULL. */
 	void (*watch)(struct netd_backend *b, struct env *env, void (*changed)(void *ctx), void *ctx);
 	void (*unwatch)(struct netd_backend *b); /* no call after it returned */
+	/* Somebody's chain that drops what is forwarded of that family (nft/nfnl.h). May be NULL. */
+	bool (*drops)(struct netd_backend *b, bool v6, char ret[NFNL_CHAIN_BYTES]);
 	void (*free)(struct netd_backend *b);
 };
 

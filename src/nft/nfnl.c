@@ -8,6 +8,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -230,6 +231,41 @@ int nfnl_shape(struct mnl_socket *s, const char *table, bool (*is_fixed)(struct 
 	if (!mnl_attr_put_strz_check(h, sizeof(r), NFTA_RULE_TABLE, table))
 		return err_set(err, ERR_INTERNAL, "the name of the table '%s' is too long", table);
 	return nfnl_call(s, &r, on_rule, &w, err);
+}
+
+struct dropping {
+	bool v6;
+	char *ret;
+};
+
+static void on_dropping(const struct nlmsghdr *h, void *ctx)
+{
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
+	const struct nlattr *hook = nfnl_attr(h, NFTA_CHAIN_HOOK);
+	struct sv table = nfnl_text(nfnl_attr(h, NFTA_CHAIN_TABLE)), chain = nfnl_text(nfnl_attr(h, NFTA_CHAIN_NAME));
+	struct dropping *d = ctx;
+	bool both = g->nfgen_family == NFPROTO_INET;
+	uint32_t num, policy;
+
+	if (*d->ret || (!both && g->nfgen_family != (d->v6 ? NFPROTO_IPV6 : NFPROTO_IPV4)) ||
+	    !nfnl_be32(nfnl_attr_in(hook, NFTA_HOOK_HOOKNUM), &num) || num != NF_INET_FORWARD ||
+	    !nfnl_be32(nfnl_attr(h, NFTA_CHAIN_POLICY), &policy) || policy != NF_DROP)
+		return;
+	(void)snprintf(d->ret, NFNL_CHAIN_BYTES, "%s %.*s %.*s",
+		       both    ? "inet"
+		       : d->v6 ? "ip6"
+			       : "ip",
+		       SV_ARG(table), SV_ARG(chain));
+}
+
+int nfnl_forward_drop(struct mnl_socket *s, bool v6, char ret[NFNL_CHAIN_BYTES], struct err *err)
+{
+	struct dropping d = { v6, ret };
+	struct nfnl_request r;
+
+	*ret = '\0';
+	nfnl_begin(&r, GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
+	return nfnl_call(s, &r, on_dropping, &d, err) < 0 ? -1 : *ret != '\0';
 }
 
 /* --- sets --- */

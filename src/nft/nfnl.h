@@ -28,6 +28,12 @@ struct nfnl_shape {
 int nfnl_shape(struct mnl_socket *s, const char *table, bool (*is_fixed)(struct sv chain), struct nfnl_shape *ret,
 	       struct err *err);
 
+/* Anybody's chain whose policy drops what is forwarded of that family (Docker's, a firewall's), as nft names it: "ip
+ * filter FORWARD". 1: there is one, 0: none. Its rules are not looked at: one of them may let pass what is asked for.
+ */
+#define NFNL_CHAIN_BYTES 160
+int nfnl_forward_drop(struct mnl_socket *s, bool v6, char ret[NFNL_CHAIN_BYTES], struct err *err);
+
 /* Calls fn for each address in a set of table inet, or for each that a map has as key, with what is left of its time;
  * 0: it has no end. */
 int nfnl_set_members(struct mnl_socket *s, const char *table, const char *set,

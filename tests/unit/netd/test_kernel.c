@@ -284,6 +284,32 @@ static void test_cleanup(_unused_ void **state)
 	run("ip route del 10.99.0.0/24");
 }
 
+/* A firewall's chain, of the family asked for; its policy is what counts. */
+static void test_firewall(_unused_ void **state)
+{
+	char chain[NFNL_CHAIN_BYTES];
+	struct err err = ERR_INIT;
+	struct netd_backend *b = netd_backend_netlink_new(DEVICE, NULL, "10.42.0.0/16", &err);
+
+	assert_false(b->drops(b, false, chain));
+	run("nft add table ip filter");
+	run("nft add chain ip filter FORWARD { type filter hook forward priority 0 ; policy accept ; }");
+	run("nft add chain ip filter INPUT { type filter hook input priority 0 ; policy drop ; }");
+	assert_false(b->drops(b, false, chain));
+	run("nft add chain ip filter FORWARD { policy drop ; }");
+	assert_true(b->drops(b, false, chain));
+	assert_string_equal(chain, "ip filter FORWARD");
+	assert_false(b->drops(b, true, chain));
+	run("nft delete table ip filter");
+	run("nft add table inet fw");
+	run("nft add chain inet fw forwarded { type filter hook forward priority 10 ; policy drop ; }");
+	assert_true(b->drops(b, true, chain));
+	assert_string_equal(chain, "inet fw forwarded");
+	run("nft delete table inet fw");
+	assert_false(b->drops(b, false, chain));
+	b->free(b);
+}
+
 /* Where nothing was ever up the kernel has no tables of routes, and says so instead of "none". */
 static void test_new_namespace(_unused_ void **state)
 {
@@ -377,11 +403,8 @@ static void test_probe(_unused_ void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_cleanup),
-		cmocka_unit_test(test_thousand),
-		cmocka_unit_test(test_probe),
+		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_foreign), cmocka_unit_test(test_cleanup),
+		cmocka_unit_test(test_thousand),       cmocka_unit_test(test_probe),   cmocka_unit_test(test_firewall),
 		cmocka_unit_test(test_new_namespace), /* the last: it leaves the others' */
 	};
 	int failed;

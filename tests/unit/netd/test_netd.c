@@ -272,6 +272,29 @@ static void test_retries(_unused_ void **state)
 	stop(&w);
 }
 
+/* Docker's, and not before there is a Node to tell it of; once, until it was away. */
+static void test_firewall_is_told(_unused_ void **state)
+{
+	struct world w;
+
+	start_kind(&w, NETD_VXLAN);
+	w.rec->drops = "ip filter FORWARD";
+	env_sim_run(w.env, NS_PER_SEC);
+	assert_int_equal(events, 0);
+	kit_put(&w.kit, SELF);
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_int_equal(events, 1);
+	assert_non_null(strstr(last_event, "PodNetworkBlocked of n1: The firewall's chain 'ip filter FORWARD' drops"));
+	assert_non_null(strstr(last_event, "nft insert rule ip filter FORWARD ip daddr 10.42.0.0/16 accept"));
+	w.rec->drops = NULL;
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_int_equal(events, 1);
+	w.rec->drops = "inet fw fwd";
+	env_sim_run(w.env, 60 * NS_PER_SEC);
+	assert_int_equal(events, 2);
+	stop(&w);
+}
+
 static void test_host_gw(_unused_ void **state)
 {
 	struct world w;
@@ -314,7 +337,7 @@ int main(void)
 		cmocka_unit_test(test_follows_the_nodes), cmocka_unit_test(test_the_older_one_has_it),
 		cmocka_unit_test(test_put_back),	  cmocka_unit_test(test_own_changes),
 		cmocka_unit_test(test_retries),		  cmocka_unit_test(test_host_gw),
-		cmocka_unit_test(test_device_name),
+		cmocka_unit_test(test_device_name),	  cmocka_unit_test(test_firewall_is_told),
 	};
 
 	log_set_sink(quiet, NULL);
