@@ -187,7 +187,8 @@ static int fake_status(struct runtime *r, struct arena *a, bool *ret_runtime, bo
 		return -1;
 	*ret_runtime = true;
 	*ret_network = !f->no_network;
-	*ret_why = f->no_network ? SV("NetworkReady=false reason:NetworkPluginNotReady message:the network is off") : SV("");
+	*ret_why =
+	    f->no_network ? SV("NetworkReady=false reason:NetworkPluginNotReady message:the network is off") : SV("");
 	fake_leave(f);
 	return 0;
 }
