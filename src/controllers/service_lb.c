@@ -12,6 +12,8 @@
  *addresses	per family of the Service, the ExternalIPs of those nodes, or their InternalIPs if no node has one.
  *			spec.loadBalancerIP, if it is an address of one of those nodes: that one alone.
  *	what is taken	by another load balancer; by a host port of a pod; by a node port; by the node's own servers
+ *
+ * A pod that wants such a port as its host port after that is not placed on the node (scheduler/balancers.h).
  */
 #include "base/ip.h"
 #include "client/workq.h"
@@ -23,11 +25,11 @@
 #include "object/ingress_refs.h"
 #include "object/slice.h"
 #include "object/validate.h"
+#include "pod/balancer.h"
 #include "pod/host_port.h"
 
 #include <stdlib.h>
 
-#define LB_CLASS "caravel.io/service-lb"
 #define LABEL_EXCLUDE "node.kubernetes.io/exclude-from-external-load-balancers"
 #define ANN_DNS "caravel.io/dns-port"	 /* dns/dns.h */
 #define INDEX_LB "service-lb"		 /* of Services: "" those of type LoadBalancer; "TCP/80" those that want it */
@@ -62,13 +64,6 @@ static bool lb_is_balancer(const struct obj *svc)
 	return val_is(obj_get(svc, F_spec, F_type), "LoadBalancer");
 }
 
-static bool lb_is_ours(const struct obj *svc)
-{
-	struct sv class = val_str(obj_get(svc, F_spec, F_loadBalancerClass));
-
-	return lb_is_balancer(svc) && (!class.n || sv_is(class, LB_CLASS));
-}
-
 static bool lb_is_local(const struct obj *svc)
 {
 	return val_is(obj_get(svc, F_spec, F_externalTrafficPolicy), "Local");
@@ -82,7 +77,7 @@ static void lb_add_port_key(struct index_keys *ret, struct sv protocol, int64_t 
 
 static void lb_service_keys(const struct obj *o, struct index_keys *ret)
 {
-	if (!lb_is_ours(o))
+	if (!balancer_is_ours(o))
 		return;
 	index_keys_add(ret, SV("all"));
 	VAL_EACH(obj_get(o, F_spec, F_ports), p)
@@ -472,7 +467,7 @@ static int lb_sync(struct lb_run *r, struct err *err)
 {
 	struct val *ingress;
 
-	if (!r->svc || !lb_is_ours(r->svc)) {
+	if (!r->svc || !balancer_is_ours(r->svc)) {
 		lb_settle(r);
 		free(strmap_del(&r->c->waiting, r->key));
 		return r->svc && lb_left_behind(r) ? lb_write(r, NULL, err) : 0;

@@ -463,6 +463,7 @@ void cache_release(struct cache *c)
 	}
 	BUG_ON(c->shapes.n || c->censuses.n || c->owners.n || c->standings.n);
 	volumes_release(&c->volumes);
+	balancers_release(&c->balancers);
 	strmap_release(&c->nodes);
 	strmap_release(&c->namespaces);
 	strmap_release(&c->shapes);

@@ -24,6 +24,7 @@
 #pragma once
 
 #include "base/env.h"
+#include "scheduler/balancers.h"
 #include "scheduler/counts.h"
 #include "scheduler/pod_info.h"
 #include "scheduler/volumes.h"
@@ -121,6 +122,7 @@ struct cache {
 	VEC(struct standing *) standing; /* all, in order of appearance */
 	VEC(struct topo_key) topo;
 	struct volumes volumes;
+	struct balancers balancers;
 	struct strmap resources;  /* name -> id + 1 */
 	VEC(char *) insufficient; /* by resource id: "Insufficient cpu" */
 	VEC(char *) resource_names;

@@ -242,6 +242,34 @@ static void storage_deleted(struct obj *o, void *ctx)
 	storage_changed(ctx, o, true);
 }
 
+/* --- Services --- */
+
+static void service_changed(struct scheduler *s, struct obj *o, bool deleted)
+{
+	pthread_mutex_lock(&s->lock);
+	if (balancers_set(&s->cache.balancers, o, deleted)) {
+		scheduler_event_locked(s, &(struct sched_change){ .what = EV_BALANCER });
+		scheduler_kick_locked(s);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void service_set(struct obj *o, void *ctx)
+{
+	service_changed(ctx, o, false);
+}
+
+static void scheduler_service_updated(struct obj *old, struct obj *neu, void *ctx)
+{
+	(void)old;
+	service_changed(ctx, neu, false);
+}
+
+static void service_deleted(struct obj *o, void *ctx)
+{
+	service_changed(ctx, o, true);
+}
+
 /* --- life --- */
 
 struct scheduler *scheduler_new(const struct scheduler_opts *o)
@@ -252,6 +280,7 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	static const struct informer_handler namespaces = { namespace_set, scheduler_namespace_updated,
 							    namespace_deleted };
 	static const struct informer_handler storage = { storage_set, storage_updated, storage_deleted };
+	static const struct informer_handler services = { service_set, scheduler_service_updated, service_deleted };
 	const struct resource *const stored[] = { RES(storage_storageclasses), RES(core_persistentvolumes),
 						  RES(core_persistentvolumeclaims) };
 	struct scheduler *s = xcalloc(1, sizeof(*s));
@@ -275,6 +304,7 @@ struct scheduler *scheduler_new(const struct scheduler_opts *o)
 	informer_add_handler(informer_get(s->informers, RES(core_namespaces), NULL, NULL, NULL), &namespaces, s);
 	for (size_t i = 0; i < ARRAY_LEN(stored); i++)
 		informer_add_handler(informer_get(s->informers, stored[i], NULL, NULL, NULL), &storage, s);
+	informer_add_handler(informer_get(s->informers, RES(core_services), NULL, NULL, NULL), &services, s);
 	informer_add_handler(informer_get(s->informers, RES(core_pods), NULL, NULL, NULL), &pods, s);
 	s->budgets = informer_get(s->informers, RES(policy_poddisruptionbudgets), NULL, NULL, NULL);
 	informer_factory_start(s->informers);

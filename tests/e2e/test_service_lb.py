@@ -111,6 +111,29 @@ def labels_choose_nodes(c):
     c.kubectl("delete", "service", "chosen")
 
 
+def a_host_port_is_no_balancers(c):
+    """Whoever came first has a port: a pod that wants one which a load balancer has is not placed, and the other way round."""
+    service(c, "front", "on-dev-1", 8130, "Cluster")
+    wait_for("both", lambda: len(ingress(c, "front")) == 2)
+    c.apply(POD.replace("NAME", "door").replace("  nodeName: NODE\n", "").replace(" -p 80", " -p 81").replace(
+        "command:", "ports: [{containerPort: 81, hostPort: 8130}], command:"))
+    wait_for("a word", lambda: "2 node(s) didn't have free ports for the requested pod ports" in c.kubectl("describe", "pod", "door"))
+    equal(c.get("pod", "door")["status"]["phase"], "Pending")
+    answers(node_ip(c, "dev-1"), 8130, "on-dev-1")
+    c.kubectl("delete", "service", "front")
+    c.kubectl("wait", "--for=condition=Ready", "pod/door", "--timeout=60s")
+    placed = c.get("pod", "door")["spec"]["nodeName"]
+    answers(node_ip(c, placed), 8130, "door")
+    service(c, "front", "on-dev-1", 8130, "Cluster")
+    other = node_ip(c, {"dev-1": "dev-2", "dev-2": "dev-1"}[placed])
+    wait_for("the other node", lambda: ingress(c, "front") == [other])
+    answers(node_ip(c, placed), 8130, "door")
+    answers(other, 8130, "on-dev-1")
+    c.kubectl("delete", "pod", "door")
+    wait_for("both", lambda: len(ingress(c, "front")) == 2)
+    c.kubectl("delete", "service", "front")
+
+
 def another_type_gives_it_up(c):
     ip = node_ip(c, "dev-1")
     answers(ip, 8123, "on-dev-1")
@@ -176,5 +199,5 @@ def a_node_that_falls_silent_takes_its_address_along(c):
 if __name__ == "__main__":
     need_node()
     with DevCluster(nodes=2) as cluster:
-        sys.exit(main([a_service_is_reached_at_nodes, by_way_of_another_node, only_those_who_may_come, the_first_one_has_a_port, labels_choose_nodes,
+        sys.exit(main([a_service_is_reached_at_nodes, by_way_of_another_node, only_those_who_may_come, the_first_one_has_a_port, labels_choose_nodes, a_host_port_is_no_balancers,
                        another_type_gives_it_up, addresses_of_another_range, slices_by_hand, a_node_that_falls_silent_takes_its_address_along], cluster))

@@ -145,6 +145,53 @@ static void test_ports(void **state)
 	assert_string_equal(kit_find(k, kit_pod(k, NULL, "p7", "", PORT(80, ""))), "n1");
 }
 
+static struct obj *balancer(const char *name, const char *spec, const char *ingress)
+{
+	return kit_obj("{'kind':'Service','metadata':{'name':'%s','namespace':'d'},'spec':{'type':'LoadBalancer',%s},"
+		       "'status':{'loadBalancer':{'ingress':[%s]}}}",
+		       name, spec, ingress);
+}
+
+/* Ports that load balancers have at nodes' addresses are no Pod's, until they are left; the rest is as without them. */
+static void test_balancers(void **state)
+{
+	static const char refused[] =
+	    "0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports.";
+	struct kit *k = *state;
+	struct obj *web = balancer("web", "'ports':[{'port':80,'protocol':'TCP'},{'port':53,'protocol':'UDP'}]",
+				   "{'ip':'10.0.0.1'},{'ip':'fd00::2'}"),
+		   *less = balancer("web", "'ports':[{'port':80,'protocol':'TCP'}]", "{'ip':'10.0.0.1'}"),
+		   *foreign =
+		       balancer("foreign", "'loadBalancerClass':'a/b','ports':[{'port':81}]", "{'ip':'10.0.0.1'}"),
+		   *pending = balancer("pending", "'ports':[{'port':82}]", "");
+
+	kit_node_full(k, "n1", "", "", ROOMY ",'addresses':[{'type':'InternalIP','address':'10.0.0.1'}]");
+	kit_node_full(k, "n2", "", "",
+		      ROOMY
+		      ",'addresses':[{'type':'Hostname','address':'n2'},{'type':'InternalIP','address':'FD00::2'}]");
+	assert_string_not_equal(kit_find(k, kit_pod(k, NULL, "before", "", PORT(80, ""))), "");
+	assert_false(balancers_set(&k->cache.balancers, web, false));
+	assert_false(balancers_set(&k->cache.balancers, foreign, false));
+	assert_false(balancers_set(&k->cache.balancers, pending, false));
+	kit_refused(k, kit_pod(k, NULL, "p1", "", PORT(80, "")), refused);
+	kit_refused(k, kit_pod(k, NULL, "p2", "", PORT(53, ",'protocol':'UDP','hostIP':'10.0.0.1'")), refused);
+	assert_string_not_equal(kit_find(k, kit_pod(k, NULL, "p3", "", PORT(53, ""))), "");
+	assert_string_not_equal(kit_find(k, kit_pod(k, NULL, "p4", "", PORT(80, ",'hostIP':'127.0.0.1'"))), "");
+	assert_string_not_equal(kit_find(k, kit_pod(k, NULL, "p5", "", PORT(81, ""))), "");
+	assert_string_not_equal(kit_find(k, kit_pod(k, NULL, "p6", "", PORT(82, ""))), "");
+	/* One address and one port fewer: somebody may be helped. */
+	assert_true(balancers_set(&k->cache.balancers, less, false));
+	assert_false(balancers_set(&k->cache.balancers, less, false));
+	assert_string_equal(kit_find(k, kit_pod(k, NULL, "p7", "", PORT(80, ""))), "n2");
+	assert_true(balancers_set(&k->cache.balancers, less, true));
+	assert_false(balancers_set(&k->cache.balancers, less, true));
+	assert_string_not_equal(kit_find(k, kit_pod(k, NULL, "p8", "", PORT(80, ""))), "");
+	obj_unref(web);
+	obj_unref(less);
+	obj_unref(foreign);
+	obj_unref(pending);
+}
+
 static void test_message(void **state)
 {
 	struct kit *k = *state;
@@ -311,6 +358,7 @@ int main(void)
 		KIT_TEST(test_taints_and_cordon),
 		KIT_TEST(test_node_affinity),
 		KIT_TEST(test_ports),
+		KIT_TEST(test_balancers),
 		KIT_TEST(test_message),
 		KIT_TEST(test_least_allocated_and_balanced),
 		KIT_TEST(test_preferred_nodes),
