@@ -209,6 +209,9 @@ static size_t model_vxlan(const struct netd_view *v, const struct netd_node *pee
 	uint8_t mac[6];
 	size_t n = 0;
 
+	/* Our own Node does not say its addresses yet: nothing is known of what a peer lacks. */
+	if (ip_is_none(v->self.addr[under]))
+		return 0;
 	if (ip_is_none(to)) {
 		*ret_why = under == NETD_V4 ? "it has no IPv4 address, and this node's VXLAN is IPv4"
 					    : "it has no IPv6 address, and this node's VXLAN is IPv6";
