@@ -21,7 +21,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+/* Upstream's, for what a server that is there has to do for it. One that nobody is at costs nothing to ask, and the
+ * longer it was away the later would all be back. */
 static const struct retry_policy informer_retry = { .first_ns = 100 * NS_PER_MS, .max_ns = 30 * NS_PER_SEC };
+static const struct retry_policy away_retry = { .first_ns = 100 * NS_PER_MS, .max_ns = 3 * NS_PER_SEC };
 
 enum notice_kind { NOTICE_CHANGE, NOTICE_HANDLER, NOTICE_SYNCED };
 
@@ -229,9 +232,11 @@ static void retry_task(void *ctx)
 	informer_unref_locked(i);
 }
 
-static void retry_locked(struct informer *i)
+static void retry_locked(struct informer *i, const struct err *why)
 {
-	int64_t d = env_jitter(i->env, retry_failed(&informer_retry, &i->failed, env_mono_ns(i->env)), 1000);
+	bool away = why->reason == ERR_UNAVAILABLE && why->errnum; /* of a socket, and no server's answer */
+	int64_t now = env_mono_ns(i->env),
+		d = env_jitter(i->env, retry_failed(away ? &away_retry : &informer_retry, &i->failed, now), 1000);
 
 	i->refs++;
 	i->retry = env_after(i->env, i->client->class, d, retry_task, i);
@@ -287,7 +292,7 @@ static void informer_on_end(const struct err *why, void *ctx)
 		if (!why || why->reason == ERR_NONE || why->reason == ERR_EXPIRED)
 			post_locked(i, list_task);
 		else
-			retry_locked(i);
+			retry_locked(i, why);
 	}
 	pthread_mutex_unlock(&i->lock);
 	client_unwatch(i->client, w);
@@ -322,7 +327,7 @@ static void list_task(void *ctx)
 	}
 	if (rc < 0 && !i->stopping) {
 		log_debug("informer", "cannot list or watch, will retry", i->res->plural, "%s", err_msg(&err));
-		retry_locked(i);
+		retry_locked(i, &err);
 	}
 	busy_end_locked(i);
 	informer_unref_locked(i);
