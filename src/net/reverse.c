@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define QUEUE_HIGH ((size_t)256 * 1024) /* bytes towards a slow end before the other is not read */
-#define EARLY_MAX ((size_t)64 * 1024)	/* that came before the far server was connected */
+#define QUEUE_HIGH ((size_t)64 * 1024) /* bytes towards a slow end before the other is not read */
+#define EARLY_MAX ((size_t)64 * 1024)  /* that came before the far server was connected */
 #define FAR_CONNECT_NS (10 * NS_PER_SEC)
 #define NEAR_CONNECT_NS (20 * NS_PER_SEC)
 
@@ -232,6 +232,18 @@ struct reverse_hub *reverse_hub_free(struct reverse_hub *h)
 	return NULL;
 }
 
+/* But none that is to end; NULL: there is none. */
+static struct reverse_near *reverse_newest_locked(const struct reverse_name *n)
+{
+	for (struct list *it = n->parked.prev; it != &n->parked; it = it->prev) {
+		struct reverse_near *c = LIST_ENTRY(it, struct reverse_near, link);
+
+		if (!c->posted)
+			return c;
+	}
+	return NULL;
+}
+
 int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err)
 {
 	struct reverse_near *c = NULL;
@@ -244,8 +256,9 @@ int reverse_dial(struct reverse_hub *h, struct sv name, struct err *err)
 	pthread_mutex_lock(&h->lock);
 	n = h->closed ? NULL : strmap_get(&h->names, name);
 	full = n && n->n_used >= REVERSE_USED_MAX;
-	if (n && n->n_parked && !full) {
-		c = LIST_ENTRY(n->parked.next, struct reverse_near, link);
+	if (n && !full)
+		c = reverse_newest_locked(n);
+	if (c) {
 		list_del(&c->link);
 		n->n_parked--;
 		n->n_used++;
@@ -301,6 +314,23 @@ int64_t reverse_preferred(struct reverse_hub *h, struct sv name)
 	return until;
 }
 
+/* Those that are to end are counted until they have. */
+static void reverse_make_room_locked(struct reverse_name *n)
+{
+	int too_many = n->n_parked - REVERSE_PARKED_MAX;
+
+	LIST_EACH(&n->parked, it) {
+		struct reverse_near *c = LIST_ENTRY(it, struct reverse_near, link);
+
+		if (too_many-- <= 0)
+			return;
+		if (c->posted)
+			continue;
+		c->posted++;
+		http_req_post(c->r, reverse_near_shut, c);
+	}
+}
+
 struct reverse_near *reverse_park(struct reverse_hub *h, struct http_req *r, struct sv name,
 				  void (*over)(struct http_req *r, void *ctx), void *ctx, struct err *err)
 {
@@ -308,20 +338,17 @@ struct reverse_near *reverse_park(struct reverse_hub *h, struct http_req *r, str
 	static const struct http_tunnel_cb cb = { reverse_tunnel_data, reverse_tunnel_drain, reverse_tunnel_closed };
 	struct reverse_near *c;
 	struct reverse_name *n;
-	bool full, closed;
+	bool closed;
 
 	if (!sv_ieq(http_header_get(r, "upgrade"), SV(REVERSE_PROTOCOL))) {
 		err_set(err, ERR_BAD_REQUEST, "Upgrade request required: " REVERSE_PROTOCOL);
 		return NULL;
 	}
 	pthread_mutex_lock(&h->lock);
-	n = strmap_get(&h->names, name);
-	full = n && n->n_parked >= REVERSE_PARKED_MAX;
 	closed = h->closed;
 	pthread_mutex_unlock(&h->lock);
-	if (full || closed) {
-		err_set(err, closed ? ERR_UNAVAILABLE : ERR_TOO_MANY_REQUESTS,
-			closed ? "the server is ending" : "as many connections as are kept wait already");
+	if (closed) {
+		err_set(err, ERR_UNAVAILABLE, "the server is ending");
 		return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
@@ -348,13 +375,13 @@ struct reverse_near *reverse_park(struct reverse_hub *h, struct http_req *r, str
 	}
 	list_add_tail(&n->parked, &c->link);
 	n->n_parked++;
+	reverse_make_room_locked(n);
 	pthread_mutex_unlock(&h->lock);
 	return c;
 }
 
 void reverse_near_close(struct reverse_near *c)
 {
-	/* What is read from the one side meanwhile is for nobody. */
 	if (c->tunnel)
 		http_tunnel_close(c->tunnel);
 	else if (c->local)
@@ -478,6 +505,14 @@ static void reverse_far_drain(struct http_dialog *d, void *ctx)
 		stream_pause(f->local, false);
 }
 
+/* A server that answers is there, whatever it says. */
+static enum err_reason reverse_far_reason(int status)
+{
+	if (status == 404)
+		return ERR_NOT_FOUND;
+	return status >= 500 || status == 429 ? ERR_TOO_MANY_REQUESTS : ERR_FORBIDDEN;
+}
+
 static void reverse_far_closed(struct http_dialog *d, const struct err *err, void *ctx)
 {
 	struct reverse_far *f = ctx;
@@ -488,8 +523,7 @@ static void reverse_far_closed(struct http_dialog *d, const struct err *err, voi
 		if (err)
 			err_copy(&f->why, err);
 		else if (f->status && f->status != 101)
-			err_set(&f->why, f->status == 404 ? ERR_NOT_FOUND : ERR_FORBIDDEN, "the server answers %d",
-				f->status);
+			err_set(&f->why, reverse_far_reason(f->status), "the server answers %d", f->status);
 	}
 	if (f->local)
 		stream_close(f->local);

@@ -126,6 +126,36 @@ def a_node_may_not_be_another(c):
     equal(c.request("GET", "/v1-caravel/nodes/dev-2/connect", headers=upgrade, context=c.anonymous_context())[0], 403)
 
 
+def tunnel(c, tls, name="dev-2"):
+    """A connection for the kubelet of a node, as its agent opens them; (the answer's first line, the connection)."""
+    conn = c.connect(tls)
+    conn.connect()
+    conn.sock.settimeout(100)
+    conn.sock.sendall(f"GET /v1-caravel/nodes/{name}/connect HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: caravel-reverse\r\n\r\n".encode())
+    return conn.sock.recv(4096).split(b"\r\n")[0].decode(), conn
+
+
+def a_connection_is_of_one_machine(c):
+    """Connections end when the Node that they are of does, and when another machine has its name; that one's certificate is good
+    for nothing here, though the CA has signed it for that very name."""
+    tls = c.anonymous_context()
+    tls.load_cert_chain(os.path.join(c.dir, "dev-2.pem"))
+    said, conn = tunnel(c, tls)
+    contains(said, "101")
+    words = c.kill_node(2)
+    key = c.get("node", "dev-2")["metadata"]["annotations"]["caravel.io/node-key"]
+    c.kubectl("delete", "node", "dev-2")
+    c.apply('{"apiVersion":"v1","kind":"Node","metadata":{"name":"dev-2","annotations":{"caravel.io/node-key":"%s"}}}' % key[::-1])
+    contains(tunnel(c, tls)[0], "401")
+    begun = time.monotonic()
+    equal(conn.sock.recv(1), b"", "what comes by a connection that is closed")
+    print(f"# closed within {time.monotonic() - begun:.0f} s")
+    c.kubectl("delete", "node", "dev-2")
+    c.start_node(2, words)
+    wait_for("dev-2 to be Ready", lambda: c.node_ready(2), 60)
+    wait_for("logs and exec", lambda: reach(c, 2) or True)
+
+
 def a_node_killed_and_back(c):
     before = pod(c, 2)["status"]["containerStatuses"][0]
     words = c.kill_node(2)
@@ -175,6 +205,23 @@ def only_the_node_dials_out(c):
     finally:
         c.inside(2, "nft", "delete", "table", "ip", "wall")
     reach(c, 2)
+
+
+def back_without_a_good_bye(c):
+    """A node that lost its power and is back: the server still has the connections of its life before, and must not use them."""
+    port = f"{c.host}:{c.port}"
+    old = [line.split()[2].rsplit(":", 1)[1] for line in c.inside(2, "ss", "-Htn", "state", "established", "dst", port).splitlines()]
+    rules = ("table ip wall {{ chain in {{ type filter hook input priority 0; tcp dport 10250 iifname eth0 drop; tcp dport {{ {0} }} drop; }}; "
+             "chain out {{ type filter hook output priority 0; tcp sport {{ {0} }} drop; }}; }}").format(", ".join(old))
+    c.inside(2, "sh", "-c", f"echo '{rules}' | nft -f -")
+    try:
+        c.start_node(2, c.kill_node(2))
+        wait_for("dev-2 to be Ready", lambda: c.node_ready(2), 60)
+        begun = time.monotonic()
+        wait_for("logs and exec through the tunnel", lambda: reach(c, 2) or True, 20)
+        print(f"# within {time.monotonic() - begun:.1f} s")
+    finally:
+        c.inside(2, "nft", "delete", "table", "ip", "wall")
 
 
 def a_partition(c):
@@ -279,8 +326,8 @@ if __name__ == "__main__":
     machine = snapshot()
     with DevCluster(nodes=2) as cluster:
         status = main([all_nodes_are_there, pods_on_each, pods_reach_each_other, volumes_of_a_joined_node, images_for_all, a_name_that_is_there_is_nobody_elses, a_node_may_not_be_another,
-                       a_node_killed_and_back, the_server_killed_and_back, a_token_taken_back, only_the_node_dials_out,
-                       a_partition, another_address, a_node_deleted_comes_back_as_itself, a_refused_flag_is_said], cluster)
+                       a_connection_is_of_one_machine, a_node_killed_and_back, the_server_killed_and_back, a_token_taken_back,
+                       only_the_node_dials_out, back_without_a_good_bye, a_partition, another_address, a_node_deleted_comes_back_as_itself, a_refused_flag_is_said], cluster)
 
         def its_end_leaves_nothing(c):
             all_gone(c, machine)

@@ -253,12 +253,34 @@ static void test_refused(void **state)
 	assert_int_equal(http_call(pool, &a, &near, "GET", "/connect", NULL, 0, SV(""), 0, 4096, &res, NULL), 0);
 	assert_int_equal(res.status, 400);
 	http_pool_free(pool);
-	/* Too many. */
-	park(r, REVERSE_PARKED_MAX);
+	/* When the server is ending: not now. */
+	reverse_hub_close(r->hub);
 	ev_loop_post(r->far, open_one, r);
 	until(&r->closed, 1);
-	assert_int_equal(r->reason, ERR_FORBIDDEN);
+	assert_int_equal(r->reason, ERR_TOO_MANY_REQUESTS);
+}
+
+/* Those that were parked before may be of a far side that was cut off: the newest is used, and the oldest goes. */
+static void test_newest_first(void **state)
+{
+	struct rig *r = *state;
+	int fd, echo_port = r->port;
+
+	r->port = 1; /* nobody is there */
+	park(r, REVERSE_PARKED_MAX);
+	r->port = echo_port;
+	ev_loop_post(r->far, open_one, r);
+	until(&r->parked, REVERSE_PARKED_MAX + 1);
+	until(&r->closed, 1);
+	assert_int_equal(r->reason, 0);
+	assert_int_equal(r->used, 0);
+	for (int ms = 0; reverse_parked(r->hub, NAME) > REVERSE_PARKED_MAX && ms < GUARD_MS; ms++)
+		poll(NULL, 0, 1);
 	assert_int_equal(reverse_parked(r->hub, NAME), REVERSE_PARKED_MAX);
+	fd = dial(r);
+	exchange(fd, 5, 5);
+	close(fd);
+	until(&r->closed, 2);
 }
 
 static void test_bytes(void **state)
@@ -455,6 +477,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_nobody_there),
 		RIG_TEST(test_refused),
+		RIG_TEST(test_newest_first),
 		RIG_TEST(test_bytes),
 		RIG_TEST(test_nothing_listens_there),
 		RIG_TEST(test_given_up_before_a_word),
