@@ -433,8 +433,8 @@ static void learn_servers(struct home_remote *h)
 					hosts[n++] = arena_printf(&a, memchr(ip.p, ':', ip.n) ? "[%.*s]:%d" : "%.*s:%d",
 								  SV_ARG(ip), (int)val_get_int(p, 0, F_port));
 			}
-	if (n)
-		servers_learn(h->servers, hosts);
+	if (n && servers_learn(h->servers, hosts))
+		tunnel_servers_changed(h->tunnel);
 	h->learnt_ns = env_mono_ns(h->env);
 }
 
@@ -471,21 +471,21 @@ void home_remote_tend(struct home_remote *h, struct agent *a)
 {
 	_cleanup_(err_release) struct err err = ERR_INIT;
 
+	if (!h->facts.egress || strcmp(h->facts.egress, "disabled") != 0) {
+		h->tunnel = tunnel_start(h->env, h->servers, h->o->node_name, agent_kubelet_port(a), &err);
+		if (!h->tunnel)
+			log_warn(SYS, "the server reaches this node by its address alone", "error", "%s",
+				 err_msg(&err));
+	}
 	pthread_mutex_lock(&h->lock);
 	h->agent = a;
 	h->stopping = false;
 	h->timer = env_after(h->env, ENV_CONTROL, 0, remote_tend, h);
 	pthread_mutex_unlock(&h->lock);
-	if (h->facts.egress && strcmp(h->facts.egress, "disabled") == 0)
-		return;
-	h->tunnel = tunnel_start(h->env, h->servers, h->o->node_name, agent_kubelet_port(a), &err);
-	if (!h->tunnel)
-		log_warn(SYS, "the server reaches this node by its address alone", "error", "%s", err_msg(&err));
 }
 
 void home_remote_rest(struct home_remote *h)
 {
-	h->tunnel = tunnel_stop(h->tunnel);
 	/* Kept connections are not used again: they may be of an address that this machine has no more. */
 	(void)servers_set_cert(h->servers, h->id.cert, h->id.key, NULL);
 	pthread_mutex_lock(&h->lock);
@@ -498,6 +498,7 @@ void home_remote_rest(struct home_remote *h)
 		pthread_cond_wait(&h->idle, &h->lock);
 	h->agent = NULL;
 	pthread_mutex_unlock(&h->lock);
+	h->tunnel = tunnel_stop(h->tunnel);
 }
 
 void home_remote_release(struct home_remote *h)

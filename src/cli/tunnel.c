@@ -8,14 +8,28 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define SPARE 2	    /* that wait to be used */
-#define OPEN_MAX 64 /* used ones included */
-#define REFUSED_NS (300 * NS_PER_SEC)
+#define SPARE 2 /* that wait to be used, at each server */
+#define OPEN_MAX (SPARE + REVERSE_USED_MAX)
+#define JITTER_MILLI 500 /* a server that is back has all of its nodes to talk to */
 
-static const struct retry_policy tunnel_retry = { .first_ns = NS_PER_SEC, .max_ns = 30 * NS_PER_SEC };
+static const struct retry_policy tunnel_retry = { .first_ns = NS_PER_SEC, .max_ns = 5 * NS_PER_SEC };
+static const struct retry_policy refused_retry = { .first_ns = 5 * NS_PER_SEC, .max_ns = 300 * NS_PER_SEC };
+
+/* One server. */
+struct tunnel_end {
+	struct tunnel *t;
+	char host[256];
+	int port;
+	bool listed;  /* else it is left alone, and forgotten when its last link is gone */
+	int n, spare; /* all links to it, and those that are not used */
+	struct ev_timer *timer;
+	uint64_t failures;
+	bool told;
+	struct tunnel_end *next;
+};
 
 struct tunnel_link {
-	struct tunnel *t;
+	struct tunnel_end *end;
 	struct reverse_far *far;
 	struct servers_at at;
 	bool parked, used;
@@ -23,29 +37,38 @@ struct tunnel_link {
 };
 
 struct tunnel {
+	struct env *env;
 	struct servers *servers;
 	char *path;
 	int port;
 	struct ev_loop *loop;
 
 	/* On the loop. */
+	struct tunnel_end *ends;
 	struct tunnel_link *links;
-	int n, spare; /* all, and those that are not used */
-	struct ev_timer *timer;
-	uint64_t failures;
-	bool stopping, told;
+	bool stopping;
 
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	bool running;
 };
 
-static void tunnel_fill(void *ctx);
+static void tunnel_fill(struct tunnel_end *e);
 
-static void tunnel_later(struct tunnel *t, int64_t pause)
+static void tunnel_again(void *ctx)
 {
-	ev_timer_stop(t->timer);
-	t->timer = ev_timer_start(t->loop, pause, 0, tunnel_fill, t);
+	struct tunnel_end *e = ctx;
+
+	e->timer = ev_timer_stop(e->timer);
+	tunnel_fill(e);
+}
+
+static void tunnel_later(struct tunnel_end *e, const struct retry_policy *policy)
+{
+	int64_t pause = env_jitter(e->t->env, retry_pause_ns(policy, e->failures), JITTER_MILLI);
+
+	ev_timer_stop(e->timer);
+	e->timer = ev_timer_start(e->t->loop, pause, 0, tunnel_again, e);
 }
 
 static void tunnel_on_parked(void *ctx)
@@ -53,8 +76,8 @@ static void tunnel_on_parked(void *ctx)
 	struct tunnel_link *l = ctx;
 
 	l->parked = true;
-	l->t->failures = 0;
-	l->t->told = false;
+	l->end->failures = 0;
+	l->end->told = false;
 }
 
 static void tunnel_on_used(void *ctx)
@@ -62,67 +85,154 @@ static void tunnel_on_used(void *ctx)
 	struct tunnel_link *l = ctx;
 
 	l->used = true;
-	l->t->spare--;
-	tunnel_fill(l->t);
+	l->end->spare--;
+	tunnel_fill(l->end);
+}
+
+/* An unused one is over, and another one is wanted, not at once. */
+static void tunnel_failed(struct tunnel_link *l, const struct err *err)
+{
+	struct tunnel_end *e = l->end;
+	bool answered = err && (err->reason == ERR_FORBIDDEN || err->reason == ERR_NOT_FOUND ||
+				err->reason == ERR_TOO_MANY_REQUESTS);
+
+	e->failures++;
+	if (err && !answered && !l->parked)
+		servers_failed(e->t->servers, &l->at);
+	if (err && !e->told && !l->parked) {
+		e->told = true;
+		log_info("agent", "no connection is kept by which a server could reach this node", "server", "%s: %s",
+			 e->host, err_msg(err));
+	}
+	tunnel_later(e, answered && err->reason != ERR_TOO_MANY_REQUESTS ? &refused_retry : &tunnel_retry);
+}
+
+static void tunnel_forget(struct tunnel_end *e)
+{
+	struct tunnel_end **at;
+
+	for (at = &e->t->ends; *at != e; at = &(*at)->next)
+		;
+	*at = e->next;
+	ev_timer_stop(e->timer);
+	free(e);
 }
 
 static void tunnel_on_closed(const struct err *err, void *ctx)
 {
 	struct tunnel_link *l = ctx, **at;
-	struct tunnel *t = l->t;
+	struct tunnel_end *e = l->end;
+	struct tunnel *t = e->t;
 
 	for (at = &t->links; *at != l; at = &(*at)->next)
 		;
 	*at = l->next;
-	t->n--;
-	t->spare -= !l->used;
-	if (!l->used && !t->stopping) {
-		bool refused = err && (err->reason == ERR_FORBIDDEN || err->reason == ERR_NOT_FOUND);
-
-		t->failures++;
-		if (err && !refused && !l->parked)
-			servers_failed(t->servers, &l->at);
-		if (err && !t->told && !l->parked) {
-			t->told = true;
-			log_info("agent", "no connection is kept by which the server could reach this node", "why",
-				 "%s", err_msg(err));
-		}
-		tunnel_later(t, refused ? REFUSED_NS : retry_pause_ns(&tunnel_retry, t->failures));
-	} else if (!t->stopping) {
-		tunnel_fill(t);
+	e->n--;
+	e->spare -= !l->used;
+	if (!t->stopping && e->listed) {
+		if (l->used)
+			tunnel_fill(e);
+		else
+			tunnel_failed(l, err);
 	}
 	servers_let_go(&l->at);
 	free(l);
-	if (t->stopping && !t->n)
+	if (!e->listed && !e->n)
+		tunnel_forget(e);
+	if (t->stopping && !t->links)
 		ev_loop_stop(t->loop);
 }
 
-/* As many as are to wait. */
-static void tunnel_fill(void *ctx)
+/* As many as are to wait, unless a pause is under way. */
+static void tunnel_fill(struct tunnel_end *e)
 {
 	static const struct reverse_far_cb cb = { tunnel_on_parked, tunnel_on_used, tunnel_on_closed };
-	struct tunnel *t = ctx;
+	struct tunnel *t = e->t;
+	struct servers_at at;
 
-	while (!t->stopping && t->spare < SPARE && t->n < OPEN_MAX) {
-		struct tunnel_link *l = xcalloc(1, sizeof(*l));
+	if (t->stopping || e->timer || !e->listed)
+		return;
+	for (size_t i = 0; servers_nth(t->servers, i, &at); i++) {
+		bool this = strcmp(at.host, e->host) == 0 && at.ep.port == e->port;
 
-		l->t = t;
-		l->next = t->links;
-		t->links = l;
-		t->n++;
-		t->spare++;
-		servers_current(t->servers, &l->at);
-		l->far = reverse_far_open(t->loop, &l->at.ep, t->path, "127.0.0.1", t->port, &cb, l);
+		while (this && e->spare < SPARE && e->n < OPEN_MAX) {
+			struct tunnel_link *l = xcalloc(1, sizeof(*l));
+
+			l->end = e;
+			l->next = t->links;
+			t->links = l;
+			e->n++;
+			e->spare++;
+			l->at = at;
+			l->at.tls = tls_ctx_ref(at.tls);
+			l->at.ep.host = l->at.host;
+			l->far = reverse_far_open(t->loop, &l->at.ep, t->path, "127.0.0.1", t->port, &cb, l);
+		}
+		servers_let_go(&at);
+		if (this)
+			return;
 	}
 }
 
-static void tunnel_end(void *ctx)
+static struct tunnel_end *tunnel_end_of(struct tunnel *t, const struct servers_at *at)
+{
+	struct tunnel_end *e;
+
+	for (e = t->ends; e; e = e->next)
+		if (strcmp(at->host, e->host) == 0 && at->ep.port == e->port)
+			return e;
+	e = xcalloc(1, sizeof(*e));
+	e->t = t;
+	memcpy(e->host, at->host, sizeof(e->host));
+	e->port = at->ep.port;
+	e->next = t->ends;
+	t->ends = e;
+	return e;
+}
+
+/* Those that wait at a server that is none any more end; what is in use goes on. */
+static void tunnel_leave(struct tunnel_end *e)
+{
+	e->timer = ev_timer_stop(e->timer);
+	if (!e->n) {
+		tunnel_forget(e);
+		return;
+	}
+	for (struct tunnel_link *l = e->t->links; l; l = l->next)
+		if (l->end == e && !l->used)
+			reverse_far_close(l->far);
+}
+
+static void tunnel_look(void *ctx)
+{
+	struct tunnel *t = ctx;
+	struct servers_at at;
+
+	if (t->stopping)
+		return;
+	for (struct tunnel_end *e = t->ends; e; e = e->next)
+		e->listed = false;
+	for (size_t i = 0; servers_nth(t->servers, i, &at); i++) {
+		tunnel_end_of(t, &at)->listed = true;
+		servers_let_go(&at);
+	}
+	for (struct tunnel_end *e = t->ends, *next; e; e = next) {
+		next = e->next;
+		if (e->listed)
+			tunnel_fill(e);
+		else
+			tunnel_leave(e);
+	}
+}
+
+static void tunnel_end_all(void *ctx)
 {
 	struct tunnel *t = ctx;
 
 	t->stopping = true;
-	t->timer = ev_timer_stop(t->timer);
-	if (!t->n)
+	for (struct tunnel_end *e = t->ends; e; e = e->next)
+		e->timer = ev_timer_stop(e->timer);
+	if (!t->links)
 		ev_loop_stop(t->loop);
 	for (struct tunnel_link *l = t->links; l; l = l->next)
 		reverse_far_close(l->far);
@@ -141,6 +251,10 @@ static void tunnel_main(void *ctx)
 
 static struct tunnel *tunnel_free(struct tunnel *t)
 {
+	for (struct tunnel_end *e = t->ends, *next; e; e = next) {
+		next = e->next;
+		free(e);
+	}
 	if (t->loop)
 		ev_loop_free(t->loop);
 	pthread_cond_destroy(&t->ended);
@@ -155,6 +269,7 @@ struct tunnel *tunnel_start(struct env *env, struct servers *servers, const char
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 	struct servers_at at;
 
+	t->env = env;
 	t->servers = servers;
 	t->port = port;
 	servers_current(servers, &at);
@@ -170,15 +285,21 @@ struct tunnel *tunnel_start(struct env *env, struct servers *servers, const char
 		err_set(err, ERR_INTERNAL, "no thread for the connections to the server");
 		return tunnel_free(t);
 	}
-	ev_loop_post(t->loop, tunnel_fill, t);
+	ev_loop_post(t->loop, tunnel_look, t);
 	return t;
+}
+
+void tunnel_servers_changed(struct tunnel *t)
+{
+	if (t)
+		ev_loop_post(t->loop, tunnel_look, t);
 }
 
 struct tunnel *tunnel_stop(struct tunnel *t)
 {
 	if (!t)
 		return NULL;
-	ev_loop_post(t->loop, tunnel_end, t);
+	ev_loop_post(t->loop, tunnel_end_all, t);
 	pthread_mutex_lock(&t->lock);
 	while (t->running)
 		pthread_cond_wait(&t->ended, &t->lock);

@@ -28,6 +28,7 @@ struct servers {
 	pthread_mutex_t lock;
 	struct server_one all[SERVERS_MAX]; /* the first is the one we were given */
 	size_t n, current;
+	bool none; /* all have failed, and it is said */
 	struct tls_ctx *tls;
 };
 
@@ -151,7 +152,7 @@ int servers_set_cert(struct servers *s, struct sv cert_pem, struct sv key_pem, s
 	return 0;
 }
 
-void servers_learn(struct servers *s, const char *const *hosts)
+bool servers_learn(struct servers *s, const char *const *hosts)
 {
 	struct server_one before[SERVERS_MAX], now;
 	bool same;
@@ -177,6 +178,7 @@ void servers_learn(struct servers *s, const char *const *hosts)
 	if (!same)
 		servers_save_locked(s);
 	pthread_mutex_unlock(&s->lock);
+	return !same;
 }
 
 size_t servers_count(struct servers *s)
@@ -189,13 +191,30 @@ size_t servers_count(struct servers *s)
 	return n;
 }
 
+static void servers_fill_locked(const struct servers *s, size_t i, struct servers_at *ret)
+{
+	*ret = (struct servers_at){ .tls = s->plain ? NULL : tls_ctx_ref(s->tls), .prefix = s->prefix };
+	memcpy(ret->host, s->all[i].host, sizeof(ret->host));
+	ret->ep = (struct http_endpoint){ .host = ret->host, .port = s->all[i].port, .tls = ret->tls };
+}
+
 void servers_current(struct servers *s, struct servers_at *ret)
 {
 	pthread_mutex_lock(&s->lock);
-	*ret = (struct servers_at){ .tls = s->plain ? NULL : tls_ctx_ref(s->tls), .prefix = s->prefix };
-	memcpy(ret->host, s->all[s->current].host, sizeof(ret->host));
-	ret->ep = (struct http_endpoint){ .host = ret->host, .port = s->all[s->current].port, .tls = ret->tls };
+	servers_fill_locked(s, s->current, ret);
 	pthread_mutex_unlock(&s->lock);
+}
+
+bool servers_nth(struct servers *s, size_t i, struct servers_at *ret)
+{
+	bool there;
+
+	pthread_mutex_lock(&s->lock);
+	there = i < s->n;
+	if (there)
+		servers_fill_locked(s, i, ret);
+	pthread_mutex_unlock(&s->lock);
+	return there;
 }
 
 void servers_let_go(struct servers_at *at)
@@ -215,18 +234,24 @@ void servers_failed(struct servers *s, const struct servers_at *at)
 	/* Whoever failed with the one before the current one has nothing to move. */
 	if (s->n > 1 && server_is(&s->all[s->current], at->host, at->ep.port)) {
 		size_t next = (s->current + 1) % s->n;
+		bool none = true;
 
-		for (size_t i = 1; i < s->n; i++) {
+		for (size_t i = 1; i < s->n && none; i++) {
 			size_t k = (s->current + i) % s->n;
 
 			if (!s->all[k].failed_ns || now - s->all[k].failed_ns > PASSED_OVER_NS) {
 				next = k;
-				break;
+				none = false;
 			}
 		}
 		s->current = next;
-		log_warn("client", "a server does not answer, another one is asked", "server", "%s, now %s", at->host,
-			 s->all[next].host);
+		if (!none)
+			log_warn("client", "a server does not answer, another one is asked", "server",
+				 "%s port %d, now %s port %d", at->host, at->ep.port, s->all[next].host,
+				 s->all[next].port);
+		else if (!s->none)
+			log_warn("client", "no server answers, each is asked again", "servers", "%zu", s->n);
+		s->none = none;
 	}
 	pthread_mutex_unlock(&s->lock);
 }

@@ -37,8 +37,8 @@ struct servers *servers_unref(struct servers *s); /* NULL is fine; returns NULL 
 
 /* From now on; -1 leaves everything as it is. */
 int servers_set_cert(struct servers *s, struct sv cert_pem, struct sv key_pem, struct err *err);
-/* "host:port", NULL-terminated: these and the first one are all there are. */
-void servers_learn(struct servers *s, const char *const *hosts);
+/* "host:port", NULL-terminated: these and the first one are all there are. True: they are others than before. */
+bool servers_learn(struct servers *s, const char *const *hosts);
 size_t servers_count(struct servers *s);
 
 /* One server as it is to be dialled; ep is a view of the rest, until servers_let_go(). */
@@ -49,6 +49,8 @@ struct servers_at {
 	struct sv prefix; /* of every path; for the life of the servers */
 };
 void servers_current(struct servers *s, struct servers_at *ret);
+/* The i-th of all there are; false, and nothing to let go: there are not so many. */
+bool servers_nth(struct servers *s, size_t i, struct servers_at *ret);
 void servers_let_go(struct servers_at *at);
 /* It could not be reached, or broke off: the next call goes to another one, if there is one. */
 void servers_failed(struct servers *s, const struct servers_at *at);
